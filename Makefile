@@ -1,0 +1,43 @@
+# Two commands on a fresh machine: `make run` and `make test`.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+SOURCES := app.py scripts pages imagebase tests benchmarks
+
+.PHONY: run test check format benchmark clean
+
+run: $(VENV)/.run
+	$(BIN)/python -m imagebase serve --samples
+
+test: $(VENV)/.test
+	$(MAKE) --no-print-directory check
+	$(BIN)/pytest
+
+check: $(VENV)/.test
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/mypy
+
+format: $(VENV)/.test
+	$(BIN)/ruff format $(SOURCES)
+	$(BIN)/ruff check --fix $(SOURCES)
+
+benchmark: $(VENV)/.test
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf $(VENV) build test-results .mypy_cache .ruff_cache .pytest_cache
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+
+$(VENV)/.run: requirements.txt scripts/system_packages.sh | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet -r requirements.txt
+	scripts/system_packages.sh run "$(BIN)/python"
+	touch $@
+
+$(VENV)/.test: requirements.txt requirements-dev.txt scripts/system_packages.sh | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet -r requirements-dev.txt
+	scripts/system_packages.sh test "$(BIN)/python"
+	touch $@

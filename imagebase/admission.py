@@ -1,0 +1,90 @@
+"""Images into a dataset: what was added, what was here, what was refused."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from imagebase.errors import ImageBaseError, LimitError
+from imagebase.intake import Incoming, Refused, prepare
+from imagebase.settings import Limits
+from imagebase.store import Scope, Store
+
+# Other tabs fill the dataset too; to count it for each image would take too long.
+_COUNT_EVERY: Final = 10
+
+
+@dataclass(frozen=True, slots=True)
+class AdmissionReport:
+    """added: image ids. present: names of files whose content was here already.
+
+    ignored: how many files are no images by their name.
+    """
+
+    added: tuple[str, ...] = ()
+    present: tuple[str, ...] = ()
+    refused: tuple[Refused, ...] = ()
+    ignored: int = 0
+
+
+def admit(
+    store: Store,
+    scope: Scope,
+    incoming: Iterable[Incoming | Refused],
+    *,
+    limits: Limits,
+    on_item: Callable[[str], None] = lambda name: None,
+) -> AdmissionReport:
+    """Take images into a dataset one by one; one that is refused stops no other.
+
+    Args:
+        store: where the dataset is.
+        scope: the dataset and who adds to it.
+        incoming: files as `intake.unpack_uploads` gives them.
+        limits: how large an image and a dataset may be.
+        on_item: called with each file's name once it is dealt with.
+    """
+    added, present, refused = [], [], []
+    images = held_bytes = 0
+    for number, one in enumerate(incoming):
+        if number % _COUNT_EVERY == 0:
+            usage = store.usage(scope)
+            images, held_bytes = usage.images, usage.byte_count
+        if isinstance(one, Refused):
+            refused.append(one)
+            on_item(one.file_name)
+            continue
+        try:
+            _check_room(one, images, held_bytes, limits)
+            prepared = prepare(one, limits)
+            taken = store.add_image(
+                scope,
+                prepared.data,
+                file_name=prepared.file_name,
+                size=prepared.size,
+                quality=prepared.quality,
+            )
+        except ImageBaseError as error:
+            refused.append(Refused(one.file_name, str(error)))
+        else:
+            if taken.is_new:
+                added.append(taken.record.image_id)
+                images += 1
+                held_bytes += len(prepared.data)
+            else:
+                present.append(one.file_name)
+        on_item(one.file_name)
+    return AdmissionReport(tuple(added), tuple(present), tuple(refused))
+
+
+def _check_room(one: Incoming, images: int, held_bytes: int, limits: Limits) -> None:
+    if images >= limits.max_dataset_images:
+        raise LimitError(
+            f"{one.file_name}: this dataset is full at {images:,} images; "
+            "export it or begin another one."
+        )
+    if held_bytes + len(one.data) > limits.max_dataset_bytes:
+        raise LimitError(
+            f"{one.file_name}: this dataset may hold "
+            f"{limits.max_dataset_bytes // 1_000_000:,} MB; "
+            "export it or begin another one."
+        )

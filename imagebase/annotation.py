@@ -1,0 +1,311 @@
+"""The values everything else passes around: boxes, annotations, records, labels.
+
+All of them are frozen: a change is a new object. Boxes are float pixels of the upright
+image, the origin at the top-left corner of the top-left pixel, far edges exclusive.
+"""
+
+import math
+import uuid
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Final, NamedTuple, Self
+
+# Okabe and Ito's palette for the colour-blind (Color Universal Design, 2008), without
+# black, followed by lighter and darker neighbours; further labels begin again.
+PALETTE: Final = (
+    "#E69F00",
+    "#56B4E9",
+    "#009E73",
+    "#F0E442",
+    "#0072B2",
+    "#D55E00",
+    "#CC79A7",
+    "#8DD3C7",
+    "#B15928",
+    "#6A3D9A",
+    "#B2DF8A",
+    "#FB9A99",
+)
+
+MAX_LABEL_LENGTH: Final = 200
+
+
+class Size(NamedTuple):
+    """Width and height in pixels, always in this order."""
+
+    width: int
+    height: int
+
+
+class Box(NamedTuple):
+    """Corners in float pixels of the upright image; the far edges are exclusive."""
+
+    x_min: float
+    y_min: float
+    x_max: float
+    y_max: float
+
+    @property
+    def width(self) -> float:
+        return self.x_max - self.x_min
+
+    @property
+    def height(self) -> float:
+        return self.y_max - self.y_min
+
+    @property
+    def area(self) -> float:
+        """Square pixels; 0 where the box is empty or its corners are swapped."""
+        return max(self.width, 0.0) * max(self.height, 0.0)
+
+    @property
+    def is_finite(self) -> bool:
+        return all(math.isfinite(edge) for edge in self)
+
+    def normalised(self) -> "Box":
+        """Return the box with its corners in order."""
+        return Box(
+            min(self.x_min, self.x_max),
+            min(self.y_min, self.y_max),
+            max(self.x_min, self.x_max),
+            max(self.y_min, self.y_max),
+        )
+
+    def clipped(self, size: Size) -> "Box":
+        """Return the part of the box inside an image of this size; may be empty."""
+        return Box(
+            min(max(self.x_min, 0.0), float(size.width)),
+            min(max(self.y_min, 0.0), float(size.height)),
+            min(max(self.x_max, 0.0), float(size.width)),
+            min(max(self.y_max, 0.0), float(size.height)),
+        )
+
+
+class Source(StrEnum):
+    """Who made a box."""
+
+    MODEL = "model"
+    HUMAN = "human"
+    IMPORT = "import"
+
+
+class ReviewStatus(StrEnum):
+    """Where an image stands on its way to the export."""
+
+    NEW = "new"
+    AUTO = "auto"
+    EDITED = "edited"
+    APPROVED = "approved"
+    REJECTED = "rejected"
+
+
+def new_id() -> str:
+    """Return an identifier that no other annotation, dataset, change or job has."""
+    return uuid.uuid4().hex
+
+
+def utc_now() -> datetime:
+    """Return the time with its zone, to the microsecond, as every table keeps it."""
+    return datetime.now(UTC)
+
+
+def clean_text(text: str) -> str:
+    """Return text that every database and file format can hold.
+
+    NUL and lone surrogates are removed; PostgreSQL takes neither.
+    """
+    return text.replace("\0", "").encode("utf-8", "ignore").decode("utf-8")
+
+
+@dataclass(frozen=True, slots=True)
+class Annotation:
+    """One box with its label, and where it comes from.
+
+    A model box that nobody touched has source `model` and is not accepted. A person who
+    moves or relabels it makes it `human`, and its confidence goes; one who accepts it
+    leaves it as it was. Either way it then counts as a person's.
+    """
+
+    box: Box
+    label: str
+    annotation_id: str = field(default_factory=new_id)
+    source: Source = Source.HUMAN
+    confidence: float | None = None
+    model_id: str | None = None
+    accepted: bool = False
+    changed_by: str = ""
+    changed_at: datetime = field(default_factory=utc_now)
+
+    @property
+    def is_untouched(self) -> bool:
+        """Say whether only a model has had a hand in this box."""
+        return self.source is Source.MODEL and not self.accepted
+
+    def touched(
+        self, *, who: str, box: Box | None = None, label: str | None = None
+    ) -> "Annotation":
+        """Return the box as a person's, moved or relabelled."""
+        return replace(
+            self,
+            box=self.box if box is None else box,
+            label=self.label if label is None else label,
+            source=Source.HUMAN,
+            confidence=None,
+            accepted=False,
+            changed_by=who,
+            changed_at=utc_now(),
+        )
+
+    def with_acceptance(self, *, who: str) -> "Annotation":
+        """Return the box accepted as it stands; a person's box is returned as it is."""
+        if not self.is_untouched:
+            return self
+        return replace(self, accepted=True, changed_by=who, changed_at=utc_now())
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """What was measured of an image, and the warnings that follow from it.
+
+    sharpness: variance of the Laplacian of the grey image at a working size.
+    brightness, contrast: mean and standard deviation of its grey values, 0 to 255.
+    difference_hash: 64 bits as 16 hex digits; near-duplicates differ in few of them.
+    warnings: names among `blurred`, `dark`, `bright`, `flat`, `tiny`.
+    """
+
+    sharpness: float
+    brightness: float
+    contrast: float
+    difference_hash: str
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRecord:
+    """One image of a dataset with everything known about it but its pixels.
+
+    image_id: SHA-256 of the file as it came, 64 hex digits.
+    file_name: as it came, with its sub-path where it had one, `/` between the parts.
+    size: of the upright image.
+    deleted: model boxes a person deleted; each keeps its like from coming back.
+    comment: what the reviewer said at the last rejection.
+    revision: 0 where never saved; grows by one with every save.
+    """
+
+    image_id: str
+    file_name: str
+    size: Size
+    annotations: tuple[Annotation, ...] = ()
+    deleted: tuple[Annotation, ...] = ()
+    status: ReviewStatus = ReviewStatus.NEW
+    comment: str = ""
+    tags: tuple[str, ...] = ()
+    quality: Quality | None = None
+    byte_count: int = 0
+    revision: int = 0
+
+    @property
+    def is_confirmed_empty(self) -> bool:
+        """Say whether a person approved this image without a box on it."""
+        return self.status is ReviewStatus.APPROVED and not self.annotations
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The labels on this image, each once, in order of appearance."""
+        return tuple(dict.fromkeys(one.label for one in self.annotations))
+
+    def annotation(self, annotation_id: str) -> Annotation:
+        """Return one annotation; KeyError where there is none of this id."""
+        for one in self.annotations:
+            if one.annotation_id == annotation_id:
+                return one
+        raise KeyError(annotation_id)
+
+    def with_annotations(self, annotations: Iterable[Annotation]) -> "ImageRecord":
+        """Return the record with these annotations, everything else as it was."""
+        return replace(self, annotations=tuple(annotations))
+
+
+class Label(NamedTuple):
+    """A class name and the colour it has everywhere, as `#RRGGBB`."""
+
+    name: str
+    colour: str
+
+
+@dataclass(frozen=True, slots=True)
+class LabelSet:
+    """Ordered labels: a label's class id is its position. It only grows.
+
+    A label is removed from sight by hiding it, never from the order: exported class
+    numbers must mean the same tomorrow.
+    """
+
+    labels: tuple[Label, ...] = ()
+
+    @classmethod
+    def of(cls, names: Iterable[str]) -> Self:
+        """Return the set of these names with the palette's colours, repeats dropped."""
+        unique = dict.fromkeys(names)
+        return cls(tuple(Label(name, colour(i)) for i, name in enumerate(unique)))
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __iter__(self) -> Iterator[Label]:
+        return iter(self.labels)
+
+    def __contains__(self, name: object) -> bool:
+        return any(label.name == name for label in self.labels)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(label.name for label in self.labels)
+
+    def class_id(self, name: str) -> int:
+        """Return the position of a label; KeyError where it is not in the set."""
+        for index, label in enumerate(self.labels):
+            if label.name == name:
+                return index
+        raise KeyError(name)
+
+    def colour_of(self, name: str) -> str:
+        """Return a label's colour, or neutral grey for one that is not in the set."""
+        for label in self.labels:
+            if label.name == name:
+                return label.colour
+        return "#888888"
+
+    def with_label(self, name: str) -> "LabelSet":
+        """Return the set with this label at its end, or unchanged if it is there."""
+        if name in self:
+            return self
+        return LabelSet((*self.labels, Label(name, colour(len(self.labels)))))
+
+    def with_labels(self, names: Iterable[str]) -> "LabelSet":
+        """Return the set with each of these labels, new ones at its end in order."""
+        grown = self
+        for name in names:
+            grown = grown.with_label(name)
+        return grown
+
+
+def colour(index: int) -> str:
+    """Return the palette's colour for the label of this class id."""
+    return PALETTE[index % len(PALETTE)]
+
+
+def clean_label(name: str) -> str:
+    """Return a label name fit to be kept: cleaned, one line, not longer than 200.
+
+    Leading and trailing blanks stay: a label set from elsewhere may mean them.
+
+    Raises:
+        ValueError: nothing is left of it.
+    """
+    cleaned = " ".join(clean_text(name).splitlines())[:MAX_LABEL_LENGTH]
+    if not cleaned.strip():
+        raise ValueError("a label needs a name")
+    return cleaned

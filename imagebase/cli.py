@@ -1,0 +1,273 @@
+"""The command line: python -m imagebase …
+
+Exit code 0: done, refused files are listed; 1: nothing could be done; 2: wrong usage.
+"""
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Final, NoReturn
+
+import typer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+from imagebase.errors import (
+    ImageBaseError,
+    UnknownFormatError,
+    UnknownLabelError,
+    UnknownModelError,
+)
+from imagebase.settings import DEFAULT_MODEL
+
+FAILED: Final = 1
+WRONG_USAGE: Final = 2
+
+app = typer.Typer(
+    name="imagebase",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Label images, or run the app.",
+)
+_errors: Final = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+class Runtime(StrEnum):
+    AUTO = "auto"
+    OPENVINO = "openvino"
+    OPENCV = "opencv"
+
+
+class Precision(StrEnum):
+    AUTO = "auto"
+    F32 = "f32"
+    BF16 = "bf16"
+
+
+_Source = Annotated[
+    str, typer.Argument(help="A folder (recursive), a zip, one image, or a URL.")
+]
+_Output = Annotated[
+    Path, typer.Option("--output", help="The folder that results go to.")
+]
+_Model = Annotated[
+    str, typer.Option("--model", help="A model's name, folder or .onnx file.")
+]
+_Confidence = Annotated[
+    float,
+    typer.Option("--confidence", min=0.001, max=1.0, help="The least that stays."),
+]
+_Nms = Annotated[
+    float,
+    typer.Option(
+        "--nms",
+        min=0.0,
+        max=1.0,
+        help="IoU above which the less confident of two boxes goes.",
+    ),
+]
+_Labels = Annotated[
+    str, typer.Option("--labels", help="Only these, with commas between.")
+]
+_Formats = Annotated[
+    list[str] | None,
+    typer.Option("--format", help="May be given more than once; coco if not given."),
+]
+_Runtime = Annotated[Runtime, typer.Option("--runtime", help="What runs the net.")]
+_Precision = Annotated[
+    Precision, typer.Option("--precision", help="What the net computes in.")
+]
+_Quality = Annotated[
+    str, typer.Option("--quality", help="fast: one pass over each image.")
+]
+_Engine = Annotated[str, typer.Option("--engine", help="local: on this machine.")]
+_RayAddress = Annotated[str | None, typer.Option("--ray-address", hidden=True)]
+_InputSize = Annotated[
+    int | None,
+    typer.Option(
+        "--input-size",
+        min=32,
+        max=2048,
+        help="Side of the net's input, a multiple of 32; as the model has it if not "
+        "given.",
+    ),
+]
+_Resume = Annotated[
+    bool,
+    typer.Option(
+        "--resume/--no-resume",
+        help="Go on from what an interrupted run with the same model left in the "
+        "output, or begin anew. A run that ended leaves nothing to go on from.",
+    ),
+]
+_Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bar.")]
+
+
+@app.callback()
+def root() -> None:
+    """Label images, or run the app."""
+
+
+@app.command()
+def annotate(
+    source: _Source,
+    output: _Output,
+    model: _Model = DEFAULT_MODEL,
+    confidence: _Confidence = 0.25,
+    nms: _Nms = 0.45,
+    labels: _Labels = "",
+    formats: _Formats = None,
+    runtime: _Runtime = Runtime.AUTO,
+    precision: _Precision = Precision.AUTO,
+    quality: _Quality = "fast",
+    engine: _Engine = "local",
+    ray_address: _RayAddress = None,
+    input_size: _InputSize = None,
+    resume: _Resume = True,
+    quiet: _Quiet = False,
+) -> None:
+    """Label images and write the result, without the app.
+
+    Exit code 0: done, files that were refused are listed on standard error; 1: nothing
+    could be done; 2: wrong usage.
+    """
+    from imagebase.labelling import RunSettings, run
+    from imagebase.suggestions import SelectionRule
+
+    _refuse_what_comes_later(quality, engine, ray_address)
+    _refuse_what_cannot_be(runtime, precision, input_size)
+    rule = SelectionRule(
+        confidence_threshold=confidence,
+        nms_threshold=nms,
+        labels=tuple(name.strip() for name in labels.split(",") if name.strip())
+        or None,
+    )
+    settings = RunSettings(
+        rule=rule,
+        runtime=runtime.value,
+        precision=precision.value,
+        input_size=input_size,
+    )
+    with _reported_errors(), _progress(quiet=quiet) as on_progress:
+        summary = run(
+            source,
+            output,
+            model_name=model,
+            formats=formats or ["coco"],
+            settings=settings,
+            resume=resume,
+            on_progress=on_progress,
+        )
+    for refusal in summary.refused:
+        named = refusal.file in refusal.reason
+        _say(f"Refused: {'' if named else f'{refusal.file}: '}{refusal.reason}")
+    typer.echo(summary.in_words())
+    if not summary.images:
+        _say(f"No image of {source} could be labelled.")
+        raise typer.Exit(FAILED)
+
+
+def _refuse_what_comes_later(
+    quality: str, engine: str, ray_address: str | None
+) -> None:
+    if quality == "accurate":
+        _refuse("--quality accurate comes in a later version; leave it out for now.")
+    if engine == "ray" or ray_address is not None:
+        _refuse("Ray comes in a later version; label on this machine for now.")
+    if quality != "fast":
+        _refuse(f"There is no quality {quality!r}; give fast, or leave it out.")
+    if engine != "local":
+        _refuse(f"There is no engine {engine!r}; give local, or leave it out.")
+
+
+def _refuse_what_cannot_be(
+    runtime: Runtime,
+    precision: Precision,
+    input_size: int | None,
+) -> None:
+    if runtime is Runtime.OPENCV and precision is Precision.BF16:
+        _refuse("The runtime opencv computes in f32 only; leave --precision out.")
+    if input_size and input_size % 32:
+        near = max(32, round(input_size / 32) * 32)
+        _refuse(f"--input-size {input_size} is no multiple of 32; try {near}.")
+
+
+@app.command()
+def serve(
+    address: Annotated[
+        str, typer.Option("--address", help="Others reach 0.0.0.0, only you this one.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", min=1, max=65535)] = 8501,
+    samples: Annotated[
+        bool, typer.Option("--samples", help="Begin with the sample photographs.")
+    ] = False,
+    headless: Annotated[
+        bool, typer.Option("--headless", help="Do not open a browser.")
+    ] = False,
+) -> None:
+    """Check weights, folders and port, then start the app."""
+    from imagebase.serving import check, start
+
+    with _reported_errors():
+        for line in check(address, port):
+            typer.echo(line)
+        start(address, port, samples=samples, headless=headless)
+
+
+def _say(text: str) -> None:
+    """Print a line for people; a file name cannot steer the terminal."""
+    plain = "".join(
+        one if one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in text
+    )
+    _errors.print(plain, markup=False)
+
+
+def _refuse(sentence: str) -> NoReturn:
+    _say(sentence)
+    raise typer.Exit(WRONG_USAGE)
+
+
+@contextlib.contextmanager
+def _reported_errors() -> Iterator[None]:
+    """Turn an expected error into its sentence and its exit code."""
+    try:
+        yield
+    except (UnknownModelError, UnknownFormatError, UnknownLabelError) as error:
+        _say(str(error))
+        raise typer.Exit(WRONG_USAGE) from error
+    except ImageBaseError as error:
+        _say(str(error))
+        raise typer.Exit(FAILED) from error
+
+
+@contextlib.contextmanager
+def _progress(*, quiet: bool) -> Iterator[Callable[[int, int], None]]:
+    """Draw a progress bar on a terminal; elsewhere, or where asked for, none."""
+    if quiet or not sys.stderr.isatty():
+        yield lambda done, total: None
+        return
+    bar = Progress(
+        TextColumn("Labelling"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=_errors,
+        transient=True,
+    )
+    with bar:
+        task = bar.add_task("", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def main() -> None:
+    """Run the command line."""
+    app()

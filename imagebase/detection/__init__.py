@@ -1,0 +1,1 @@
+"""Models in, detections out; the only package that imports inference runtimes."""

@@ -1,0 +1,161 @@
+"""What a net said about one image, kept small, and what thresholds make of it."""
+
+import struct
+import zlib
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Final, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from imagebase.errors import StoreError
+from imagebase.geometry import nms_per_class
+
+# magic, version, number of candidates; then zlib over xyxy, confidence, class_id.
+_HEADER: Final = struct.Struct("<4sBI")
+_MAGIC: Final = b"IBCD"
+_VERSION: Final = 1
+_BYTES_EACH: Final = 4 * 4 + 4 + 4
+_MAX_PACKED: Final = 1_000_000
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Found:
+    """Parallel arrays: boxes in float pixels, their confidence, their class.
+
+    xyxy: shape (N, 4), float32. confidence: (N,), float32. class_id: (N,), int32.
+    """
+
+    xyxy: NDArray[np.float32]
+    confidence: NDArray[np.float32]
+    class_id: NDArray[np.int32]
+
+    def __post_init__(self) -> None:
+        count = len(self.confidence)
+        expected = {"xyxy": (count, 4), "confidence": (count,), "class_id": (count,)}
+        for name, shape in expected.items():
+            actual = getattr(self, name).shape
+            if actual != shape:
+                raise ValueError(f"{name} has the shape {actual}, expected {shape}")
+
+    @classmethod
+    def empty(cls) -> Self:
+        """Return nothing found, in arrays of the right shapes."""
+        return cls(
+            np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int32)
+        )
+
+    def __len__(self) -> int:
+        return len(self.confidence)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Candidates(_Found):
+    """Every box, class and confidence above the floor, before suppression."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Detections(_Found):
+    """What is left at some thresholds, best first."""
+
+
+def pack(candidates: Candidates) -> bytes:
+    """Return the candidates in about 20 bytes each; `unpack` gives them back."""
+    columns = (
+        np.ascontiguousarray(candidates.xyxy.T, dtype="<f4"),
+        np.ascontiguousarray(candidates.confidence, dtype="<f4"),
+        np.ascontiguousarray(candidates.class_id, dtype="<i4"),
+    )
+    body = zlib.compress(b"".join(column.tobytes() for column in columns))
+    return _HEADER.pack(_MAGIC, _VERSION, len(candidates)) + body
+
+
+def unpack(packed: bytes) -> Candidates:
+    """Return what `pack` was given.
+
+    Raises:
+        StoreError: the bytes are not packed candidates, damaged, or of a newer version.
+    """
+    count = _packed_count(packed)
+    size = count * _BYTES_EACH
+    inflate = zlib.decompressobj()
+    try:
+        body = inflate.decompress(packed[_HEADER.size :], size + 1)
+    except zlib.error as error:
+        raise _damaged(str(error)) from error
+    if len(body) != size or not inflate.eof:
+        raise _damaged(f"{count} candidates do not take {len(body)} bytes")
+    values = np.frombuffer(body, "<f4", count * 5).astype(np.float32, copy=False)
+    return Candidates(
+        np.ascontiguousarray(values[: count * 4].reshape(4, count).T),
+        values[count * 4 :],
+        np.frombuffer(body, "<i4", offset=count * 20).astype(np.int32, copy=False),
+    )
+
+
+def _packed_count(packed: bytes) -> int:
+    if len(packed) < _HEADER.size or packed[:4] != _MAGIC:
+        raise _damaged("not candidates of ImageBase")
+    _, version, count = _HEADER.unpack_from(packed)
+    if version != _VERSION:
+        raise _damaged(f"written in version {version}, this is version {_VERSION}")
+    if count > _MAX_PACKED:
+        raise _damaged(f"{count} candidates for one image")
+    return int(count)
+
+
+def _damaged(reason: str) -> StoreError:
+    return StoreError(
+        f"The kept candidates of this image cannot be read ({reason}); "
+        "run the model on it again."
+    )
+
+
+def select(
+    candidates: Candidates,
+    *,
+    confidence_threshold: float,
+    nms_threshold: float,
+    class_ids: Collection[int] | None = None,
+    per_class_confidence: Mapping[int, float] | None = None,
+    max_detections: int | None = None,
+) -> Detections:
+    """Return what these settings leave of the candidates, best first; no net is run.
+
+    Args:
+        candidates: of one image.
+        confidence_threshold: the least confidence that stays.
+        nms_threshold: IoU above which the less confident box of a class goes.
+        class_ids: the only classes that stay; None keeps all.
+        per_class_confidence: thresholds that replace the common one for some classes.
+        max_detections: the most that stay, the best; None sets no limit.
+    """
+    least: float | NDArray[np.float32] = confidence_threshold
+    if per_class_confidence:
+        least = _least_of_each(candidates, confidence_threshold, per_class_confidence)
+    keep = candidates.confidence >= least
+    if class_ids is not None:
+        keep &= np.isin(candidates.class_id, list(class_ids))
+    kept = np.flatnonzero(keep)
+    chosen = nms_per_class(
+        candidates.xyxy[kept],
+        candidates.confidence[kept],
+        candidates.class_id[kept],
+        nms_threshold=nms_threshold,
+    )
+    indices = kept[chosen[:max_detections]]
+    return Detections(
+        candidates.xyxy[indices],
+        candidates.confidence[indices],
+        candidates.class_id[indices],
+    )
+
+
+def _least_of_each(
+    candidates: Candidates, common: float, per_class: Mapping[int, float]
+) -> NDArray[np.float32]:
+    least = np.full(len(candidates), common, dtype=np.float32)
+    for class_id, threshold in per_class.items():
+        least[candidates.class_id == class_id] = threshold
+    return least

@@ -1,0 +1,127 @@
+"""The layers of a Darknet net as values: what the planner makes and the graph takes."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from imagebase.annotation import Size
+from imagebase.detection.heads import Head
+
+
+class Shape(NamedTuple):
+    """Channels, rows and columns of one layer's output."""
+
+    channels: int
+    height: int
+    width: int
+
+    @property
+    def floats(self) -> int:
+        return self.channels * self.height * self.width
+
+
+@dataclass(frozen=True, slots=True)
+class Convolution:
+    """shape and channels_in give the kernel: (channels, channels_in/groups, k, k)."""
+
+    shape: Shape
+    channels_in: int
+    kernel: int
+    stride: Size
+    padding: int
+    dilation: int
+    groups: int
+    batch_normalize: bool
+    activation: str
+
+    @property
+    def kernel_shape(self) -> tuple[int, int, int, int]:
+        inner = self.channels_in // self.groups
+        return (self.shape.channels, inner, self.kernel, self.kernel)
+
+    @property
+    def weights(self) -> int:
+        """How many floats it has in the .weights file."""
+        filters, inner, *_ = self.kernel_shape
+        per_filter = 4 if self.batch_normalize else 1
+        return filters * (inner * self.kernel**2 + per_filter)
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Joins part `group_id` of `groups` of each source along the channels."""
+
+    shape: Shape
+    sources: tuple[int, ...]
+    groups: int
+    group_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Shortcut:
+    """Adds the sources to the layer before; of other channels only the shared first."""
+
+    shape: Shape
+    sources: tuple[int, ...]
+    activation: str
+
+
+@dataclass(frozen=True, slots=True)
+class Maxpool:
+    """padding is the sum of both sides; the near side gets the smaller half."""
+
+    shape: Shape
+    kernel: int
+    stride: Size
+    padding: int
+
+
+@dataclass(frozen=True, slots=True)
+class Upsample:
+    """Repeats each cell stride × stride times and multiplies by scale."""
+
+    shape: Shape
+    stride: int
+    scale: float
+
+
+@dataclass(frozen=True, slots=True)
+class Reorg:
+    """YOLOv2's pass-through: blocks of stride × stride cells become channels."""
+
+    shape: Shape
+    stride: int
+
+
+@dataclass(frozen=True, slots=True)
+class Dropout:
+    """Does nothing at inference."""
+
+    shape: Shape
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """A head: the layer before it leaves the graph as it is."""
+
+    shape: Shape
+    head: Head
+
+
+Layer = Convolution | Route | Shortcut | Maxpool | Upsample | Reorg | Dropout | Output
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """A net with its layers in order; layer i reads layer i - 1 unless it says else."""
+
+    size: Size
+    layers: tuple[Layer, ...]
+
+    @property
+    def heads(self) -> tuple[Head, ...]:
+        return tuple(one.head for one in self.layers if isinstance(one, Output))
+
+    @property
+    def weights(self) -> int:
+        """How many floats its .weights file holds after the header."""
+        return sum(one.weights for one in self.layers if isinstance(one, Convolution))

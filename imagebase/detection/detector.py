@@ -1,0 +1,172 @@
+"""A model ready to look at pictures, safe to share between threads."""
+
+import hashlib
+import threading
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from imagebase.annotation import Size
+from imagebase.detection.candidates import Candidates
+from imagebase.detection.darknet import darknet_to_onnx
+from imagebase.detection.onnx_models import Recipe, read_onnx, recipe_for
+from imagebase.detection.preprocessing import placed
+from imagebase.detection.registry import Model
+from imagebase.detection.runtime import Runtime, load_runtime
+from imagebase.errors import ModelLoadError
+from imagebase.geometry import clip_xyxy
+
+CANDIDATE_FLOOR: Final = 0.01
+_ID_DIGITS: Final = 12
+
+
+class Detector:
+    """One model in one runtime; every method may be called from any thread.
+
+    model_id: name and the first digits of sha256; the same files give the same id.
+    sha256: of the .cfg followed by the .weights, or of the .onnx file; the cfg belongs
+    to it because its anchors and scales change the boxes.
+    input_size: of the net.
+    runtime, precision: what `auto` came to.
+    """
+
+    def __init__(
+        self, model: Model, *, sha256: str, recipe: Recipe, runtime: Runtime
+    ) -> None:
+        self.name = model.name
+        self.labels = model.labels
+        self.sha256 = sha256
+        self.model_id = f"{model.name}-{sha256[:_ID_DIGITS]}"
+        self.input_size = recipe.net_size
+        self.runtime = runtime.name
+        self.precision = runtime.precision
+        self._recipe = recipe
+        self._runtime = runtime
+
+    def candidates(
+        self, rgb: NDArray[np.uint8], *, size: Size, floor: float = CANDIDATE_FLOOR
+    ) -> Candidates:
+        """Return every box and class above the floor, before suppression.
+
+        Args:
+            rgb: the upright picture, shape (H, W, 3); may be decoded at a reduced size.
+            size: the full upright size; boxes are given in its pixels, as floats,
+                clipped to it.
+            floor: the least confidence that is kept.
+        """
+        recipe = self._recipe
+        prepared = recipe.prepare(rgb, recipe.net_size)
+        found = recipe.decode(self._runtime.run(prepared.blob), floor)
+        relative = placed(found.xyxy, net_size=recipe.net_size, inner=prepared.inner)
+        sides = np.array([*size, *size], dtype=np.float32)
+        xyxy = clip_xyxy(relative * sides, size)
+        # A box that lies outside altogether, or is not a number, is no box.
+        real = (xyxy[:, 2:] > xyxy[:, :2]).all(axis=1)
+        return Candidates(
+            xyxy[real].astype(np.float32), found.confidence[real], found.class_id[real]
+        )
+
+
+def load_detector(
+    model: Model,
+    *,
+    runtime: str = "auto",
+    precision: str = "auto",
+    input_size: int | None = None,
+) -> Detector:
+    """Return a detector of its own; `shared_detector` saves loading a model twice.
+
+    Args:
+        model: from the registry.
+        runtime: `auto`, `openvino` or `opencv`.
+        precision: `auto` (bf16 where the CPU has it), `f32` or `bf16`.
+        input_size: side of a square net in place of the model's own (Darknet only).
+
+    Raises:
+        ModelLoadError: the files, the runtime or these settings cannot be used.
+    """
+    try:
+        onnx, sha256 = _graph_of(model, input_size)
+        recipe = _checked_recipe(model, onnx, input_size)
+        loaded = load_runtime(
+            onnx, outputs=recipe.outputs, runtime=runtime, precision=precision
+        )
+    except OSError as error:
+        raise ModelLoadError(
+            f"The files of the model {model.name} cannot be read: {error.strerror}."
+        ) from error
+    except ModelLoadError as error:
+        raise ModelLoadError(f"{model.name}: {error}") from error
+    return Detector(model, sha256=sha256, recipe=recipe, runtime=loaded)
+
+
+class _Key(NamedTuple):
+    model: Model
+    changed: tuple[int, ...]
+    runtime: str
+    precision: str
+    input_size: int | None
+
+
+# The most recently used come last; a detector holds up to some hundred megabytes.
+_MAX_SHARED: Final = 8
+_shared: Final[dict[_Key, Detector]] = {}
+_shared_lock: Final = threading.Lock()
+
+
+def shared_detector(
+    model: Model,
+    *,
+    runtime: str = "auto",
+    precision: str = "auto",
+    input_size: int | None = None,
+) -> Detector:
+    """Return this process's one detector for these files and settings.
+
+    Arguments and errors are those of `load_detector`. Files that changed are loaded
+    anew. A model that is being loaded makes others wait rather than load twice.
+    """
+    paths = [path for path in (model.graph, model.weights) if path]
+    try:
+        changed = tuple(path.stat().st_mtime_ns for path in paths)
+    except OSError as error:
+        raise ModelLoadError(
+            f"The files of the model {model.name} cannot be read: {error.strerror}."
+        ) from error
+    key = _Key(model, changed, runtime, precision, input_size)
+    with _shared_lock:
+        detector = _shared.pop(key, None) or load_detector(
+            model, runtime=runtime, precision=precision, input_size=input_size
+        )
+        _shared[key] = detector
+        if len(_shared) > _MAX_SHARED:
+            del _shared[next(iter(_shared))]
+        return detector
+
+
+def _graph_of(model: Model, input_size: int | None) -> tuple[bytes, str]:
+    """Return the ONNX graph of a model and the SHA-256 of the files it came from."""
+    graph = model.graph.read_bytes()
+    if model.weights is None:
+        return graph, hashlib.sha256(graph).hexdigest()
+    weights = model.weights.read_bytes()
+    sha256 = hashlib.sha256(graph)
+    sha256.update(weights)
+    onnx = darknet_to_onnx(graph, weights, labels=model.labels, input_size=input_size)
+    return onnx, sha256.hexdigest()
+
+
+def _checked_recipe(model: Model, onnx: bytes, input_size: int | None) -> Recipe:
+    recipe = recipe_for(read_onnx(onnx))
+    if input_size and recipe.net_size != (input_size, input_size):
+        raise ModelLoadError(
+            f"its input is fixed at {recipe.net_size.width}×{recipe.net_size.height}; "
+            "leave the input size out."
+        )
+    if recipe.classes != len(model.labels):
+        raise ModelLoadError(
+            f"it knows {recipe.classes} classes and {len(model.labels)} labels are "
+            "named; give one label a class, in order."
+        )
+    return recipe

@@ -1,0 +1,394 @@
+"""What a person does to an image's boxes: pure functions from record to record.
+
+Every function returns the record itself where nothing changes, so that `is` tells, and
+leaves each box it does not change as the very object it was.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Final, NamedTuple
+
+from imagebase.annotation import (
+    Annotation,
+    Box,
+    ImageRecord,
+    ReviewStatus,
+    Size,
+    Source,
+    clean_label,
+    new_id,
+)
+from imagebase.errors import EditError
+
+# A canvas reports positions to four decimals; less than this is not a movement.
+TOLERANCE_PX: Final = 0.1
+
+MAX_COMMENT_LENGTH: Final = 2_000
+
+# Boxes are kept to a hundredth of a pixel where a person places them.
+_DECIMALS: Final = 2
+
+
+class ShownBox(NamedTuple):
+    """A box as a canvas showed it last.
+
+    is_new: drawn by mouse since the canvas was filled, so the canvas has no id for it.
+    """
+
+    annotation_id: str
+    box: Box
+    label: str
+    is_new: bool = False
+
+
+class DrawnBox(NamedTuple):
+    """A box as a canvas reports it; without an id where it was drawn by mouse."""
+
+    annotation_id: str | None
+    box: Box
+    label: str
+
+
+def identified(
+    shown: Sequence[ShownBox], drawn: Sequence[DrawnBox]
+) -> tuple[ShownBox, ...]:
+    """Return the drawn boxes in their order, each with its id.
+
+    A box drawn by mouse has no id on the canvas until it is filled anew. It is known
+    again by identical geometry, then by order, then by nearness; what is left is new.
+    """
+    known = [box for box in shown if box.is_new]
+    nameless = [i for i, box in enumerate(drawn) if box.annotation_id is None]
+    names = _matched(known, {i: drawn[i].box for i in nameless})
+    return tuple(
+        ShownBox(
+            annotation_id=box.annotation_id or names.get(i) or new_id(),
+            box=box.box,
+            label=box.label,
+            is_new=box.annotation_id is None,
+        )
+        for i, box in enumerate(drawn)
+    )
+
+
+def _matched(known: list[ShownBox], drawn: Mapping[int, Box]) -> dict[int, str]:
+    """Return the id of each drawn position that one of the known boxes is."""
+    names: dict[int, str] = {}
+    left = list(known)
+    for i, box in drawn.items():
+        same = next((one for one in left if one.box == box), None)
+        if same is not None:
+            names[i] = same.annotation_id
+            left.remove(same)
+    open_positions = [i for i in drawn if i not in names]
+    if len(open_positions) >= len(left):
+        # Later boxes are appended, so the first open positions are the known boxes.
+        pairs = zip(open_positions, left, strict=False)
+        return names | {i: one.annotation_id for i, one in pairs}
+    for i in open_positions:
+        nearest = min(left, key=lambda one: _distance(one.box, drawn[i]))
+        names[i] = nearest.annotation_id
+        left.remove(nearest)
+    return names
+
+
+def _distance(a: Box, b: Box) -> float:
+    return sum(abs(p - q) for p, q in zip(a, b, strict=True))
+
+
+def merge_drawing(
+    record: ImageRecord,
+    *,
+    shown: Sequence[ShownBox],
+    drawn: Sequence[ShownBox],
+    who: str,
+    removed: Mapping[str, Annotation] | None = None,
+    tolerance_px: float = TOLERANCE_PX,
+) -> ImageRecord:
+    """Return the record with what a person did on a canvas since it last spoke.
+
+    Only the difference between `shown` and `drawn` counts: a box that the canvas never
+    showed stays, an edge that did not move keeps its exact value. New boxes are
+    clipped to the image and left out where nothing remains; a change that would leave
+    nothing of a known box is not made.
+
+    Args:
+        shown: what that canvas held when it last spoke, or when it was filled.
+        drawn: what it holds now, from `identified`.
+        removed: boxes this canvas has deleted before, by id; one that comes back is
+            restored with everything known of it.
+        tolerance_px: image pixels an edge has to move to count as moved.
+    """
+    before = {box.annotation_id: box for box in shown}
+    after = {box.annotation_id: box for box in drawn}
+    kept: list[Annotation] = []
+    gone: list[Annotation] = []
+    for one in record.annotations:
+        now = after.get(one.annotation_id)
+        if now is not None:
+            last = before.get(one.annotation_id) or _as_shown(one)
+            kept.append(_redrawn(one, last, now, record.size, who, tolerance_px))
+        elif one.annotation_id in before:
+            gone.append(one)
+        else:
+            kept.append(one)
+    present = {one.annotation_id for one in record.annotations}
+    for box in drawn:
+        last_seen = before.get(box.annotation_id)
+        if box.annotation_id in present or _is_still(last_seen, box, tolerance_px):
+            continue  # one that somebody else deleted stays deleted
+        base = (removed or {}).get(box.annotation_id)
+        back = _added(box, base, record.size, who, tolerance_px)
+        kept.extend([back] if back is not None else [])
+    return with_edits(record, kept, gone=gone)
+
+
+def is_faithful(
+    record: ImageRecord, drawn: Iterable[ShownBox], *, tolerance_px: float
+) -> bool:
+    """Say whether a canvas that holds these boxes shows them as the record has them."""
+    known = {one.annotation_id: one for one in record.annotations}
+    return all(
+        (one := known.get(box.annotation_id)) is not None
+        and one.label == box.label
+        and _same_box(one.box, box.box, tolerance_px)
+        for box in drawn
+    )
+
+
+def _same_box(a: Box, b: Box, tolerance_px: float) -> bool:
+    return all(abs(p - q) <= tolerance_px for p, q in zip(a, b, strict=True))
+
+
+def _is_still(last: ShownBox | None, now: ShownBox, tolerance_px: float) -> bool:
+    """Say whether a box is where it was, but for the canvas's rounding."""
+    if last is None or last.label != now.label:
+        return False
+    return _same_box(last.box, now.box, tolerance_px)
+
+
+def _as_shown(one: Annotation) -> ShownBox:
+    return ShownBox(one.annotation_id, one.box, one.label)
+
+
+def _redrawn(
+    one: Annotation,
+    last: ShownBox,
+    now: ShownBox,
+    size: Size,
+    who: str,
+    tolerance_px: float,
+) -> Annotation:
+    box = _moved_edges(one.box, last.box, now.box, tolerance_px)
+    if box is not one.box:
+        box = box.normalised().clipped(size)
+    label = one.label if now.label == last.label else _label_or(now.label, one.label)
+    if box.area <= 0:
+        box = one.box
+    if box == one.box and label == one.label:
+        return one
+    return one.touched(who=who, box=box, label=label)
+
+
+def _moved_edges(own: Box, last: Box, now: Box, tolerance_px: float) -> Box:
+    """Return `own` with the edges that differ between `last` and `now`."""
+    edges = [
+        kept if abs(after - before) <= tolerance_px else round(after, _DECIMALS)
+        for kept, before, after in zip(own, last, now, strict=True)
+    ]
+    moved = Box(*edges)
+    return own if moved == own else moved
+
+
+def _added(
+    drawn: ShownBox,
+    base: Annotation | None,
+    size: Size,
+    who: str,
+    tolerance_px: float,
+) -> Annotation | None:
+    if base is not None:
+        last = _as_shown(base)
+        return _redrawn(base, last, drawn, size, who, tolerance_px)
+    box = Box(*(round(edge, _DECIMALS) for edge in drawn.box))
+    box = box.normalised().clipped(size)
+    if not box.is_finite or box.area <= 0:
+        return None
+    label = _label_or(drawn.label, "")
+    if not label:
+        return None
+    return Annotation(
+        box=box, label=label, annotation_id=drawn.annotation_id, changed_by=who
+    )
+
+
+def _label_or(typed: str, fallback: str) -> str:
+    try:
+        return clean_label(typed.strip())
+    except ValueError:
+        return fallback
+
+
+def with_edits(
+    record: ImageRecord,
+    annotations: Sequence[Annotation],
+    *,
+    gone: Iterable[Annotation] = (),
+) -> ImageRecord:
+    """Return the record with these boxes, marked as edited where they differ."""
+    if _same_objects(record.annotations, annotations):
+        return record
+    present = {one.annotation_id for one in annotations}
+    marks = [one for one in record.deleted if one.annotation_id not in present]
+    marks += [one for one in gone if _is_from_model(one)]
+    return replace(
+        record,
+        annotations=tuple(annotations),
+        deleted=tuple(marks),
+        status=ReviewStatus.EDITED,
+    )
+
+
+def _same_objects(a: Sequence[Annotation], b: Sequence[Annotation]) -> bool:
+    return len(a) == len(b) and all(p is q for p, q in zip(a, b, strict=True))
+
+
+def _is_from_model(one: Annotation) -> bool:
+    return one.source is Source.MODEL or one.model_id is not None
+
+
+def delete_annotations(record: ImageRecord, ids: Collection[str]) -> ImageRecord:
+    """Return the record without these boxes; a model's leave a mark."""
+    kept = [one for one in record.annotations if one.annotation_id not in ids]
+    gone = [one for one in record.annotations if one.annotation_id in ids]
+    return with_edits(record, kept, gone=gone)
+
+
+def relabel(
+    record: ImageRecord, ids: Collection[str], label: str, *, who: str
+) -> ImageRecord:
+    """Return the record with another label on these boxes.
+
+    Raises:
+        EditError: the label is blank.
+    """
+    name = checked_label(label)
+    return with_edits(
+        record,
+        [
+            one.touched(who=who, label=name)
+            if one.annotation_id in ids and one.label != name
+            else one
+            for one in record.annotations
+        ],
+    )
+
+
+def move(record: ImageRecord, annotation_id: str, box: Box, *, who: str) -> ImageRecord:
+    """Return the record with one box somewhere else, clipped to the image.
+
+    Raises:
+        EditError: the box is not in the image, or has no area there.
+        KeyError: there is no such annotation.
+    """
+    record.annotation(annotation_id)
+    placed = checked_box(box, record.size)
+    return with_edits(
+        record,
+        [
+            one.touched(who=who, box=placed)
+            if one.annotation_id == annotation_id and one.box != placed
+            else one
+            for one in record.annotations
+        ],
+    )
+
+
+def checked_label(label: str) -> str:
+    """Return a label fit to be kept; EditError where it is blank."""
+    try:
+        return clean_label(label.strip())
+    except ValueError:
+        raise EditError("A box needs a label; choose one or delete the box.") from None
+
+
+def checked_box(box: Box, size: Size) -> Box:
+    """Return the part of a box inside the image; EditError where there is none."""
+    if not box.is_finite:
+        raise EditError("A box needs four numbers; the change was not kept.")
+    clipped = box.clipped(size)
+    if clipped.area <= 0:
+        raise EditError(
+            f"That box has nothing inside the image of {size.width} × {size.height} "
+            "pixels; the change was not kept."
+        )
+    return clipped
+
+
+def accept_all(
+    record: ImageRecord, *, who: str, min_confidence: float = 0.0
+) -> ImageRecord:
+    """Return the record with its untouched model boxes accepted as they are.
+
+    Args:
+        min_confidence: boxes below it stay as they are.
+    """
+    return with_edits(
+        record,
+        [
+            one.with_acceptance(who=who)
+            if (one.confidence or 0.0) >= min_confidence
+            else one
+            for one in record.annotations
+        ],
+    )
+
+
+def copy_boxes(
+    from_record: ImageRecord, to_record: ImageRecord, *, who: str
+) -> ImageRecord:
+    """Return `to_record` with the boxes of another image as a person's own.
+
+    A box that is already there with the same label, to a pixel, is not doubled; what
+    lies outside the image is cut off.
+    """
+    copies = []
+    for one in from_record.annotations:
+        box = one.box.clipped(to_record.size)
+        there = any(
+            other.label == one.label and _same_box(other.box, box, 1.0)
+            for other in to_record.annotations
+        )
+        if box.area > 0 and not there:
+            copies.append(Annotation(box=box, label=one.label, changed_by=who))
+    return with_edits(to_record, [*to_record.annotations, *copies])
+
+
+def confirm_empty(record: ImageRecord) -> ImageRecord:
+    """Return the record approved without a box: nothing of interest is on it."""
+    emptied = delete_annotations(record, record_ids(record))
+    return replace(emptied, status=ReviewStatus.APPROVED, comment="")
+
+
+def approve(record: ImageRecord, *, who: str) -> ImageRecord:
+    """Return the record approved; its model boxes count as accepted by the reviewer."""
+    accepted = accept_all(record, who=who)
+    return replace(accepted, status=ReviewStatus.APPROVED, comment="")
+
+
+def reject(record: ImageRecord, *, comment: str) -> ImageRecord:
+    """Return the record sent back with what is wrong with it.
+
+    Raises:
+        EditError: the comment is blank, or too long to be kept with every change.
+    """
+    if not comment.strip():
+        raise EditError("Say in a few words what is wrong with this image.")
+    if len(comment) > MAX_COMMENT_LENGTH:
+        raise EditError(f"Say it in at most {MAX_COMMENT_LENGTH:,} characters.")
+    return replace(record, status=ReviewStatus.REJECTED, comment=comment.strip())
+
+
+def record_ids(record: ImageRecord) -> tuple[str, ...]:
+    """Return the ids of the record's boxes, in their order."""
+    return tuple(one.annotation_id for one in record.annotations)

@@ -1,0 +1,102 @@
+"""Every exception that ImageBase raises on purpose.
+
+ImageBaseError                  catch this to show a person one sentence
+├── SettingsError               an IMAGEBASE_* variable cannot be used
+├── LimitError                  more than the limits allow; nothing was taken in
+├── ImageReadError              bytes that are not an image we can read
+├── ArchiveError                a zip that is broken or not safe to unpack
+├── ModelLoadError              model files that cannot become a detector
+├── UnknownModelError           no model of that name
+├── UnknownLabelError           the model has no label of that name
+├── UnknownFormatError          no annotation format of that name
+├── AnnotationFileError         a label file that says something impossible
+├── ExportError                 an export that could not be made or did not compare
+├── StoreError                  the store cannot be opened or written
+│   ├── NotFoundError           no such dataset, image or job in this scope
+│   ├── RevisionConflictError   somebody saved a newer revision meanwhile
+│   └── UndoRefusedError        the record has moved on since that change
+├── EditError                   a change to a box that cannot be made
+└── JobError                    a job that cannot be started, cancelled or resumed
+
+Every message is one sentence for a person: it names the thing and what to do.
+"""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from imagebase.annotation import ImageRecord
+
+
+class ImageBaseError(Exception):
+    """Catch this at the edge: a page, the command line, a job."""
+
+
+class SettingsError(ImageBaseError):
+    """An IMAGEBASE_* variable cannot be used."""
+
+
+class LimitError(ImageBaseError):
+    """More than the limits allow."""
+
+
+class ImageReadError(ImageBaseError):
+    """Bytes that are not an image ImageBase can read."""
+
+
+class ArchiveError(ImageBaseError):
+    """An archive that is broken or not safe to unpack."""
+
+
+class ModelLoadError(ImageBaseError):
+    """Model files that cannot become a detector."""
+
+
+class UnknownModelError(ImageBaseError):
+    """No model of that name."""
+
+
+class UnknownLabelError(ImageBaseError):
+    """The model has no label of that name."""
+
+
+class UnknownFormatError(ImageBaseError):
+    """No annotation format of that name."""
+
+
+class AnnotationFileError(ImageBaseError):
+    """A label file that says something impossible."""
+
+
+class ExportError(ImageBaseError):
+    """An export that could not be made, or did not compare."""
+
+
+class StoreError(ImageBaseError):
+    """The store cannot be opened or written."""
+
+
+class NotFoundError(StoreError):
+    """No such dataset, image or job in this scope."""
+
+
+class RevisionConflictError(StoreError):
+    """Somebody saved a newer revision meanwhile; both versions are at hand."""
+
+    def __init__(
+        self, message: str, *, ours: "ImageRecord", theirs: "ImageRecord"
+    ) -> None:
+        super().__init__(message)
+        self.ours = ours
+        self.theirs = theirs
+
+
+class UndoRefusedError(StoreError):
+    """The record has moved on since the change that was to be undone."""
+
+
+class JobError(ImageBaseError):
+    """A job that cannot be started, cancelled or resumed."""
+
+
+class EditError(ImageBaseError):
+    """A change to a box or an image that cannot be made."""

@@ -1,0 +1,216 @@
+"""Darknet: obj.data, obj.names, obj.cfg, the lists, and a .txt beside each image."""
+
+import re
+from collections.abc import Iterator, Sequence
+from functools import cache
+from pathlib import PurePosixPath
+from typing import Final
+
+from imagebase.errors import AnnotationFileError
+from imagebase.formats.collecting import Collector, image_name, lines_of, text_of
+from imagebase.formats.label_set_files import (
+    ExportFile,
+    ExportSet,
+    FileTree,
+    Format,
+    ImageReference,
+    ReadResult,
+    WriteOptions,
+)
+from imagebase.formats.names import flat_names, split_suffix
+from imagebase.formats.relative import (
+    CONVENTION,
+    LabelLines,
+    class_ids_of,
+    label_text,
+    names_file,
+    read_names_file,
+    relative_tolerance,
+)
+from imagebase.formats.trees import (
+    files_named,
+    folder_of,
+    is_image_name,
+    names_with_suffix,
+)
+from imagebase.settings import WEIGHTS_FOLDER
+
+STOCK_CFG: Final = WEIGHTS_FOLDER / "yolov4-tiny" / "obj.cfg"
+_FOLDER: Final = "data/obj"
+_MIN_BATCHES: Final = 6000
+_BATCHES_PER_CLASS: Final = 2000
+_LISTS: Final = frozenset({"train.txt", "valid.txt", "val.txt", "test.txt"})
+_NOTES: Final = frozenset({"classes.txt", "readme.txt"})
+_BACKUP_NOTE: Final = b"Darknet keeps the weights that it trains in this folder.\n"
+
+
+def names(export_set: ExportSet) -> list[str]:
+    """Return names without folders, as all images lie in data/obj."""
+    return flat_names(image.name for image in export_set.images)
+
+
+def write(export_set: ExportSet, options: WriteOptions) -> Iterator[ExportFile]:
+    """Write what `darknet detector train obj.data obj.cfg` needs but first weights."""
+    image_names = names(export_set)
+    classes = len(export_set.labels)
+    yield ExportFile("obj.data", _data_text(classes))
+    yield ExportFile("obj.names", names_file(export_set.labels))
+    cfg = training_cfg(_stock_cfg(), classes=classes, images=len(image_names))
+    yield ExportFile("obj.cfg", cfg.encode())
+    yield from _lists(export_set, image_names)
+    # Darknet ends at the first thousand batches where this folder does not exist.
+    yield ExportFile("backup/README.txt", _BACKUP_NOTE)
+    class_ids = class_ids_of(export_set.labels)
+    for image, name in zip(export_set.images, image_names, strict=True):
+        if options.with_images:
+            reference = ImageReference(image.record.image_id)
+            yield ExportFile(f"{_FOLDER}/{name}", reference)
+        label_path = f"{_FOLDER}/{split_suffix(name)[0]}.txt"
+        yield ExportFile(label_path, label_text(image, class_ids))
+
+
+def _data_text(classes: int) -> bytes:
+    """Return obj.data; with `val` for `valid` Darknet would judge on what it trains."""
+    return (
+        f"classes = {classes}\n"
+        "train = train.txt\n"
+        "valid = valid.txt\n"
+        "names = obj.names\n"
+        "backup = backup/\n"
+    ).encode()
+
+
+def _lists(export_set: ExportSet, image_names: Sequence[str]) -> Iterator[ExportFile]:
+    """Write the lists; without a split both name all images."""
+    paths: dict[str, list[str]] = {"train": [], "val": [], "test": []}
+    for image, name in zip(export_set.images, image_names, strict=True):
+        paths[image.part].append(f"{_FOLDER}/{name}\n")
+    yield ExportFile("train.txt", "".join(paths["train"]).encode())
+    yield ExportFile("valid.txt", "".join(paths["val"] or paths["train"]).encode())
+    if paths["test"]:
+        yield ExportFile("test.txt", "".join(paths["test"]).encode())
+
+
+@cache
+def _stock_cfg() -> str:
+    return STOCK_CFG.read_text(encoding="utf-8")
+
+
+def training_cfg(stock: str, *, classes: int, images: int) -> str:
+    """Return a cfg for this many classes and images, as AlexeyAB's README has it.
+
+    filters=(classes + 5) * 3 in the convolution before each yolo layer; max_batches is
+    2000 a class, no less than 6000 nor than the images; steps at 80 % and 90 % of it.
+    """
+    batches = max(_MIN_BATCHES, _BATCHES_PER_CLASS * classes, images)
+    sections = re.split(r"(?m)^(?=\[)", stock)
+    for index, section in enumerate(sections):
+        if section.startswith("[net]"):
+            steps = f"{batches * 8 // 10},{batches * 9 // 10}"
+            section = _with_value(section, "max_batches", str(batches))
+            sections[index] = _with_value(section, "steps", steps)
+        elif section.startswith("[yolo]"):
+            sections[index] = _with_value(section, "classes", str(classes))
+            before = sections[index - 1]
+            filters = str((classes + 5) * 3)
+            sections[index - 1] = _with_value(before, "filters", filters)
+    return "".join(sections)
+
+
+def _with_value(section: str, key: str, value: str) -> str:
+    return re.sub(rf"(?m)^{key}\s*=.*$", f"{key}={value}", section)
+
+
+def recognises(tree: FileTree) -> bool:
+    """Say whether an obj.data, or a list of images with label files, is there."""
+    return any(PurePosixPath(name).name.lower() == "obj.data" for name in tree.names())
+
+
+def read(tree: FileTree) -> ReadResult:
+    """Read images and label files, those listed first; lists may name foreign paths.
+
+    Boxes are relative: the format does not say how large an image is.
+
+    Raises:
+        AnnotationFileError: no image, list or label file is there.
+    """
+    collector = Collector(tree.limits)
+    listed = _read_labels(tree, collector)
+    lines = LabelLines(tree, collector, listed)
+    label_files = _label_files(tree)
+    images = dict.fromkeys([*_listed(tree), *_image_files(tree)])
+    if not images and not label_files and not listed:
+        raise AnnotationFileError(
+            "There are no label files here: Darknet has a .txt beside each image."
+        )
+    unread = dict(label_files)
+    for name in images:
+        stem = split_suffix(name)[0]
+        collector.add_image(name, is_relative=True)
+        if stem in label_files:
+            lines.read(label_files[stem], name)
+            unread.pop(stem, None)
+    for stem, file in unread.items():
+        collector.add_image(stem, is_relative=True)
+        lines.read(file, stem)
+    return collector.result()
+
+
+def _read_labels(tree: FileTree, collector: Collector) -> list[str] | None:
+    found = names_with_suffix(tree, ".names") or files_named(tree, "classes.txt")
+    for file in found[:1]:
+        return collector.add_labels(read_names_file(tree, file), file=file)
+    collector.change(
+        "obj.names", "", "absent, so labels are called class_0, class_1, …"
+    )
+    return None
+
+
+def _label_files(tree: FileTree) -> dict[str, str]:
+    return {
+        PurePosixPath(name).stem: name
+        for name in names_with_suffix(tree, ".txt")
+        if PurePosixPath(name).parent.name != "backup"
+        if not _is_about_the_set(tree, name)
+    }
+
+
+def _is_about_the_set(tree: FileTree, name: str) -> bool:
+    """Say whether a .txt is a list or a note, and not what an image train.jpg has."""
+    base = PurePosixPath(name).name.lower()
+    if base not in _LISTS | _NOTES:
+        return False
+    described = names_with_suffix(tree, ".names", ".data")
+    described = described or files_named(tree, "classes.txt")
+    beside = {folder_of(one) for one in described}
+    return folder_of(name) in beside or bool(_names_in(tree, name))
+
+
+def _listed(tree: FileTree) -> list[str]:
+    """Return the names in the lists without folders: paths differ by machine."""
+    return [
+        name for file in files_named(tree, *_LISTS) for name in _names_in(tree, file)
+    ]
+
+
+def _names_in(tree: FileTree, file: str) -> list[str]:
+    lines = lines_of(text_of(tree.read(file), file))
+    found = (PurePosixPath(image_name(line)).name for line in lines)
+    return [name for name in found if is_image_name(name)]
+
+
+def _image_files(tree: FileTree) -> list[str]:
+    return [PurePosixPath(name).name for name in tree.names() if is_image_name(name)]
+
+
+FORMAT: Final = Format(
+    title="Darknet TXT",
+    write=write,
+    read=read,
+    recognises=recognises,
+    names=names,
+    tolerance=relative_tolerance,
+    conventions={"boxes": CONVENTION, "labels": "obj.names, one a line, by class id"},
+    has_sizes=False,
+    lists_train_as_val=True,
+)

@@ -1,0 +1,135 @@
+"""A folder per label with the images that hold it, a .txt beside each."""
+
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+from typing import Final
+
+from imagebase.errors import AnnotationFileError
+from imagebase.formats.boxes import writable
+from imagebase.formats.collecting import Collector
+from imagebase.formats.label_set_files import (
+    ExportFile,
+    ExportSet,
+    FileTree,
+    Format,
+    ImageReference,
+    ReadResult,
+    WriteOptions,
+)
+from imagebase.formats.names import flat_names, label_folders, split_suffix
+from imagebase.formats.relative import (
+    CONVENTION,
+    LabelLines,
+    class_ids_of,
+    label_text,
+    names_file,
+    read_names_file,
+    relative_tolerance,
+)
+from imagebase.formats.trees import is_image_name, names_with_suffix
+
+BACKGROUND: Final = "_background"
+_NAMES_FILE: Final = "obj.names"
+# The folders alone do not tell in which order the images came.
+_LIST_FILE: Final = "images.txt"
+
+
+def names(export_set: ExportSet) -> list[str]:
+    """Return names without folders: the folders are the labels."""
+    return flat_names(image.name for image in export_set.images)
+
+
+def write(export_set: ExportSet, options: WriteOptions) -> Iterator[ExportFile]:
+    """Write each image once for every label on it, with all of its boxes each time."""
+    image_names = names(export_set)
+    yield ExportFile(_NAMES_FILE, names_file(export_set.labels))
+    listing = "".join(f"{name}\n" for name in image_names)
+    yield ExportFile(_LIST_FILE, listing.encode())
+    class_ids = class_ids_of(export_set.labels)
+    folder_of = label_folders(export_set.labels)
+    for image, name in zip(export_set.images, image_names, strict=True):
+        labels = dict.fromkeys(one.label for one in writable(image))
+        text = label_text(image, class_ids)
+        for folder in [folder_of[label] for label in labels] or [BACKGROUND]:
+            if options.with_images:
+                reference = ImageReference(image.record.image_id)
+                yield ExportFile(f"{folder}/{name}", reference)
+            yield ExportFile(f"{folder}/{split_suffix(name)[0]}.txt", text)
+
+
+def recognises(tree: FileTree) -> bool:
+    """Say whether obj.names stands above folders with label files, without obj.data."""
+    all_names = set(tree.names())
+    return any(
+        name.rpartition(_NAMES_FILE)[0] + _LIST_FILE in all_names
+        for name in names_with_suffix(tree, _NAMES_FILE)
+    )
+
+
+def read(tree: FileTree) -> ReadResult:
+    """Read each image once, however many folders hold it.
+
+    Where the label files of one image differ, the first counts and the rest are
+    reported. Boxes are relative: the format does not say how large an image is.
+
+    Raises:
+        AnnotationFileError: obj.names or the label files are missing.
+    """
+    collector = Collector(tree.limits)
+    files = names_with_suffix(tree, _NAMES_FILE)
+    if not files:
+        raise AnnotationFileError(
+            "There is no obj.names here: it tells what the class ids of the label "
+            "files mean."
+        )
+    listed = collector.add_labels(read_names_file(tree, files[0]), file=files[0])
+    lines = LabelLines(tree, collector, listed)
+    list_file = files[0].rpartition(_NAMES_FILE)[0] + _LIST_FILE
+    label_files = _label_files(tree, list_file)
+    for name in _image_names(tree, list_file, label_files):
+        collector.add_image(name, is_relative=True)
+        first, *others = label_files.get(split_suffix(name)[0]) or [""]
+        if first:
+            lines.read(first, name)
+        for other in others:
+            if tree.read(other) != tree.read(first):
+                collector.skip(other, "", f"it differs from {first}, which was read")
+    return collector.result()
+
+
+def _label_files(tree: FileTree, list_file: str) -> dict[str, list[str]]:
+    files: dict[str, list[str]] = {}
+    for name in names_with_suffix(tree, ".txt"):
+        if name != list_file:
+            files.setdefault(PurePosixPath(name).stem, []).append(name)
+    return files
+
+
+def _image_names(
+    tree: FileTree, list_file: str, label_files: dict[str, list[str]]
+) -> list[str]:
+    """Return the images in the order of the list, then those that it does not name."""
+    found: dict[str, None] = {}
+    if list_file in tree.names():
+        listed = read_names_file(tree, list_file)
+        found |= dict.fromkeys(filter(is_image_name, listed))
+    images = (PurePosixPath(name).name for name in tree.names() if is_image_name(name))
+    found |= dict.fromkeys(images)
+    stems = {split_suffix(name)[0] for name in found}
+    return [*found, *(stem for stem in label_files if stem not in stems)]
+
+
+FORMAT: Final = Format(
+    title="Folder per label",
+    write=write,
+    read=read,
+    recognises=recognises,
+    names=names,
+    tolerance=relative_tolerance,
+    conventions={
+        "boxes": CONVENTION,
+        "labels": "obj.names, one a line, by class id; folder names are made safe",
+        "background": f"images without a box lie in {BACKGROUND}",
+    },
+    has_sizes=False,
+)

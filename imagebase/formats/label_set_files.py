@@ -1,0 +1,188 @@
+"""The values that go into a written label set and come out of a read one."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final, NamedTuple, Protocol
+
+from imagebase.annotation import Annotation, Box, ImageRecord, LabelSet, Size
+from imagebase.settings import Limits
+
+PARTS: Final = ("train", "val", "test")
+
+
+@dataclass(frozen=True, slots=True)
+class ExportImage:
+    """One image to be written.
+
+    name: unique within the set ignoring case and suffix, safe, `/` between its parts.
+    part: where a split puts it, one of `PARTS`.
+    """
+
+    record: ImageRecord
+    name: str
+    is_reviewed: bool = True
+    part: str = "train"
+
+
+@dataclass(frozen=True, slots=True)
+class ExportSet:
+    """Everything that a writer needs but the pixels."""
+
+    name: str
+    labels: LabelSet
+    images: Sequence[ExportImage]
+
+    @property
+    def has_split(self) -> bool:
+        return any(image.part != "train" for image in self.images)
+
+
+@dataclass(frozen=True, slots=True)
+class WriteOptions:
+    """with_images: write the image files too, not only what is said about them.
+
+    voc_is_zero_based: write Pascal VOC the way many tools do, against its definition.
+    """
+
+    with_images: bool = True
+    voc_is_zero_based: bool = False
+
+
+class ImageReference(NamedTuple):
+    """Stands for the bytes of an image file; the sink puts them there."""
+
+    image_id: str
+
+
+class ExportFile(NamedTuple):
+    """One file of an export; text is UTF-8."""
+
+    path: str
+    content: bytes | ImageReference
+
+
+class LeftOut(NamedTuple):
+    """A box that no format can hold, and why."""
+
+    image: str
+    label: str
+    reason: str
+
+
+class FileTree(Protocol):
+    """Files by name, wherever they lie; `/` between the parts of a name."""
+
+    @property
+    def limits(self) -> Limits: ...
+
+    def names(self) -> Sequence[str]: ...
+
+    def read(self, name: str) -> bytes:
+        """Return one file; AnnotationFileError where it cannot be read."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ReadImage:
+    """One image as a label file describes it.
+
+    name: as the label file has it; without its suffix where none is known.
+    size: None where the format does not say.
+    is_relative: boxes are fractions of the image's size; see `in_pixels`.
+    crowds: regions that hold many objects of a label and are not boxes of one.
+    """
+
+    name: str
+    size: Size | None
+    annotations: tuple[Annotation, ...] = ()
+    is_relative: bool = False
+    crowds: tuple[Annotation, ...] = ()
+
+    def in_pixels(self, size: Size) -> "ReadImage":
+        """Return the image with boxes in pixels of an image of this size."""
+        if not self.is_relative:
+            return replace(self, size=self.size or size)
+        return replace(
+            self,
+            size=size,
+            annotations=tuple(_scaled(one, size) for one in self.annotations),
+            crowds=tuple(_scaled(one, size) for one in self.crowds),
+            is_relative=False,
+        )
+
+
+def _scaled(annotation: Annotation, size: Size) -> Annotation:
+    near_x, near_y, far_x, far_y = annotation.box
+    box = Box(
+        near_x * size.width,
+        near_y * size.height,
+        far_x * size.width,
+        far_y * size.height,
+    )
+    return replace(annotation, box=box)
+
+
+class Remark(NamedTuple):
+    """What a reader has to say of one item of a label file.
+
+    at: its line, or index and field; empty where it is the file as a whole.
+    """
+
+    file: str
+    at: str
+    reason: str
+
+    def __str__(self) -> str:
+        place = f"{self.file}, {self.at}" if self.at else self.file
+        return f"{place}: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True)
+class ImportReport:
+    """What came in and what did not.
+
+    boxes_found: in the files, of which `boxes_read` were kept.
+    skipped: items left out. changed: items kept, but not as they stood in the file.
+    """
+
+    images_read: int = 0
+    boxes_found: int = 0
+    boxes_read: int = 0
+    skipped: tuple[Remark, ...] = ()
+    changed: tuple[Remark, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ReadResult:
+    """A label set as its files describe it. Nothing is stored yet."""
+
+    labels: LabelSet
+    images: tuple[ReadImage, ...]
+    report: ImportReport
+
+
+Writer = Callable[[ExportSet, WriteOptions], Iterator[ExportFile]]
+Reader = Callable[[FileTree], ReadResult]
+
+
+class Format(NamedTuple):
+    """One annotation format.
+
+    title: what people call it.
+    names: image names as this format writes them, in the order of the images.
+    tolerance: how far an edge may move in writing a box, in pixels, along x and y.
+    conventions: what a reader of the files should know, for the manifest.
+    has_sizes, has_confidence: whether the files tell image sizes, and confidences.
+    lists_train_as_val: without a split both lists name all images.
+    """
+
+    title: str
+    write: Writer
+    read: Reader
+    recognises: Callable[[FileTree], bool]
+    names: Callable[[ExportSet], list[str]]
+    tolerance: Callable[[Box, Size], tuple[float, float]]
+    conventions: Mapping[str, str]
+    has_sizes: bool = True
+    has_confidence: bool = False
+    lists_train_as_val: bool = False

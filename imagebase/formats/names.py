@@ -1,0 +1,158 @@
+"""File and folder names that are unique and safe on every system; the export set."""
+
+import re
+import unicodedata
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import PurePosixPath
+from typing import Final
+
+from imagebase.annotation import ImageRecord, LabelSet, ReviewStatus, clean_text
+from imagebase.formats.label_set_files import ExportImage, ExportSet
+from imagebase.images import IMAGE_SUFFIXES
+
+# Windows refuses these characters and names; the rest of the world can do without.
+_UNSAFE: Final = re.compile(r'[<>:"\\|?*\x00-\x1f\x7f-\x9f\u2028\u2029]')
+_RESERVED: Final = re.compile(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\..*)?")
+# File systems take 255 bytes a part; suffixes and numbers are added to it.
+_MAX_PART_BYTES: Final = 180
+_SAME_SUFFIX: Final = {
+    ".jpg": frozenset({".jpg", ".jpeg"}),
+    ".tif": frozenset({".tif", ".tiff"}),
+}
+
+
+def build_export_set(
+    name: str,
+    labels: LabelSet,
+    records: Sequence[ImageRecord],
+    suffix_of: Callable[[ImageRecord], str],
+) -> ExportSet:
+    """Return the set to be written, in the order of the records.
+
+    Labels that stand on a box but not in the label set are added at its end.
+
+    Args:
+        suffix_of: the suffix of the image file that will be written, `.jpg` say; it may
+            differ from the original's, as with HEIC.
+    """
+    used = (one.label for record in records for one in record.annotations)
+    wanted = [with_suffix(record.file_name, suffix_of(record)) for record in records]
+    images = tuple(
+        ExportImage(record, unique, record.status is ReviewStatus.APPROVED)
+        for record, unique in zip(records, export_names(wanted), strict=True)
+    )
+    return ExportSet(name, labels.with_labels(dict.fromkeys(used)), images)
+
+
+def with_suffix(file_name: str, suffix: str) -> str:
+    """Return the name with this suffix; spellings of the same suffix stay."""
+    stem, current = split_suffix(file_name)
+    if current.lower() in _SAME_SUFFIX.get(suffix, {suffix}):
+        return file_name
+    if current.lower() in IMAGE_SUFFIXES:
+        return stem + suffix
+    return file_name + suffix
+
+
+def split_suffix(name: str) -> tuple[str, str]:
+    """Return a name without its suffix, folders and all, and the suffix."""
+    suffix = PurePosixPath(name).suffix
+    return name.removesuffix(suffix) if suffix else name, suffix
+
+
+def export_names(file_names: Sequence[str]) -> list[str]:
+    """Return a name for each file: unique ignoring case and suffix, safe everywhere.
+
+    The first of a name keeps it, later ones are numbered (`a.jpg`, `a_2.png`). Safe
+    and unique names come back as they are.
+    """
+    taken = _Taken()
+    safe = [safe_path(name) for name in file_names]
+    keeps = [taken.take(name) for name in safe]
+    return [
+        name if kept else taken.numbered(name)
+        for name, kept in zip(safe, keeps, strict=True)
+    ]
+
+
+def flat_names(names: Iterable[str]) -> list[str]:
+    """Return unique names without folders, for formats whose readers know none."""
+    return export_names([name.replace("/", "_") for name in names])
+
+
+def safe_path(name: str) -> str:
+    """Return a relative path without anything that a file system or zip refuses."""
+    stem, suffix = split_suffix(name.replace("\\", "/"))
+    parts = [part for part in (stem + suffix).split("/") if part not in ("", ".", "..")]
+    if not parts:
+        return "image"
+    *folders, last = parts
+    stem, suffix = split_suffix(last)
+    last = safe_part(stem) + _safe_text(suffix)[:20].rstrip(" .")
+    return "/".join([*map(safe_part, folders), last])
+
+
+def safe_part(text: str) -> str:
+    """Return one part of a path, made safe; never empty."""
+    part = _shortened(_safe_text(text)).rstrip(" .")
+    if part.startswith("."):
+        part = "_" + part[1:]
+    if _RESERVED.fullmatch(part):
+        part = "_" + part
+    return part or "_"
+
+
+def _safe_text(text: str) -> str:
+    return _UNSAFE.sub("_", unicodedata.normalize("NFC", clean_text(text)))
+
+
+def _shortened(text: str) -> str:
+    return text.encode()[:_MAX_PART_BYTES].decode("utf-8", "ignore")
+
+
+def label_folders(labels: LabelSet) -> dict[str, str]:
+    """Return a folder name for each label: safe, unique ignoring case."""
+    folders: dict[str, str] = {}
+    used = {"_background", "backup"}
+    for name in labels.names:
+        base = safe_part(name.strip().replace("/", "_"))
+        folder, number = base, 2
+        while folder.casefold() in used:
+            folder, number = f"{base}_{number}", number + 1
+        used.add(folder.casefold())
+        folders[name] = folder
+    return folders
+
+
+class _Taken:
+    """What names are in use: files by their stem and as they are, and folders."""
+
+    def __init__(self) -> None:
+        self.stems: set[str] = set()
+        self.files: set[str] = set()
+        self.folders: set[str] = set()
+
+    def take(self, name: str) -> bool:
+        """Take a name unless it clashes with one taken before."""
+        stem = split_suffix(name)[0].casefold()
+        file = name.casefold()
+        folders = {str(folder) for folder in PurePosixPath(file).parents} - {"."}
+        if stem in self.stems or file in self.folders or folders & self.files:
+            return False
+        self.stems.add(stem)
+        self.files.add(file)
+        self.folders |= folders
+        return True
+
+    def numbered(self, name: str) -> str:
+        if self._is_below_a_file(name):
+            name = name.replace("/", "_")
+        stem, suffix = split_suffix(name)
+        number = 2
+        while not self.take(candidate := f"{stem}_{number}{suffix}"):
+            number += 1
+        return candidate
+
+    def _is_below_a_file(self, name: str) -> bool:
+        parents = PurePosixPath(name.casefold()).parents
+        return any(str(folder) in self.files for folder in parents)

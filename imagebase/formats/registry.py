@@ -1,0 +1,81 @@
+"""The formats there are."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from imagebase.errors import AnnotationFileError, UnknownFormatError
+from imagebase.formats import coco, csv_boxes, darknet, folders, voc, yolo
+from imagebase.formats.label_set_files import (
+    ExportFile,
+    ExportSet,
+    FileTree,
+    Format,
+    Reader,
+    ReadResult,
+    WriteOptions,
+    Writer,
+)
+
+# Those with files that no other has stand first: a tree is tried in this order.
+FORMATS: Final[dict[str, Format]] = {
+    "darknet": darknet.FORMAT,
+    "folders": folders.FORMAT,
+    "coco": coco.FORMAT,
+    "voc": voc.FORMAT,
+    "csv": csv_boxes.FORMAT,
+    "yolo": yolo.FORMAT,
+}
+WRITERS: Final[dict[str, Writer]] = {n: f.write for n, f in FORMATS.items()}
+READERS: Final[dict[str, Reader]] = {n: f.read for n, f in FORMATS.items()}
+
+
+def format_named(name: str) -> Format:
+    """Return a format.
+
+    Raises:
+        UnknownFormatError: with the names there are.
+    """
+    try:
+        return FORMATS[name]
+    except KeyError:
+        known = ", ".join(sorted(FORMATS))
+        raise UnknownFormatError(
+            f"There is no annotation format {name!r}; choose one of {known}."
+        ) from None
+
+
+def write(
+    format_name: str, export_set: ExportSet, options: WriteOptions | None = None
+) -> Iterator[ExportFile]:
+    """Return the files of an export, one by one, as they are asked for.
+
+    Raises:
+        UnknownFormatError: at once.
+        ExportError: while writing: something the format cannot say.
+    """
+    return format_named(format_name).write(export_set, options or WriteOptions())
+
+
+def read(tree: FileTree, format_name: str | None = None) -> ReadResult:
+    """Return the label set that these files hold, in the format they show if not told.
+
+    Raises:
+        UnknownFormatError: no such format.
+        AnnotationFileError: nothing can be read.
+    """
+    return format_named(format_name or recognise(tree)).read(tree)
+
+
+def recognise(tree: FileTree) -> str:
+    """Return the name of the format that these files are in.
+
+    Raises:
+        AnnotationFileError: in none that we know.
+    """
+    for name, one in FORMATS.items():
+        if one.recognises(tree):
+            return name
+    titles = ", ".join(one.title for one in FORMATS.values())
+    raise AnnotationFileError(
+        f"These files are in none of the formats that can be read ({titles})."
+    )

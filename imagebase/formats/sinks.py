@@ -1,0 +1,90 @@
+"""Where the files of an export go: a folder, or a zip that is the same every time."""
+
+import hashlib
+import zipfile
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path, PurePosixPath
+from typing import IO, Final, NamedTuple
+
+from imagebase.errors import ExportError
+from imagebase.formats.label_set_files import ExportFile, ImageReference
+
+ImageBytes = Callable[[str], bytes]
+
+# Deflating these again costs time and saves nothing.
+_COMPRESSED_SUFFIXES: Final = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif"})
+# The earliest a zip can hold: the same data must give the same bytes at any time.
+_TIMESTAMP: Final = (1980, 1, 1, 0, 0, 0)
+_UNIX: Final = 3
+_READABLE_FILE: Final = 0o100644 << 16
+
+
+class WrittenFile(NamedTuple):
+    """What was written, as the manifest lists it."""
+
+    path: str
+    sha256: str
+    byte_count: int
+
+
+def write_folder(
+    files: Iterable[ExportFile], folder: Path, images: ImageBytes
+) -> Iterator[WrittenFile]:
+    """Write the files below a folder, each as the result is asked for.
+
+    Raises:
+        ExportError: two files have one name, or one would lie outside the folder.
+    """
+    for path, data in _resolved(files, images):
+        target = folder / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(data)
+        yield _written(path, data)
+
+
+def write_zip(
+    files: Iterable[ExportFile], target: Path | IO[bytes], images: ImageBytes
+) -> Iterator[WrittenFile]:
+    """Write the files into a new zip, each as the result is asked for.
+
+    Same files, same bytes. Images that are compressed already are stored as they are.
+
+    Raises:
+        ExportError: two files have one name, or one would lie outside the zip's root.
+    """
+    with zipfile.ZipFile(target, "w") as archive:
+        for path, data in _resolved(files, images):
+            _add(archive, path, data)
+            yield _written(path, data)
+
+
+def append_to_zip(path: Path, name: str, data: bytes) -> None:
+    """Add one more file to a zip."""
+    with zipfile.ZipFile(path, "a") as archive:
+        _add(archive, name, data)
+
+
+def _add(archive: zipfile.ZipFile, path: str, data: bytes) -> None:
+    info = zipfile.ZipInfo(path, _TIMESTAMP)
+    info.create_system = _UNIX
+    info.external_attr = _READABLE_FILE
+    is_compressed = PurePosixPath(path).suffix.lower() in _COMPRESSED_SUFFIXES
+    info.compress_type = zipfile.ZIP_STORED if is_compressed else zipfile.ZIP_DEFLATED
+    archive.writestr(info, data)
+
+
+def _resolved(
+    files: Iterable[ExportFile], images: ImageBytes
+) -> Iterator[tuple[str, bytes]]:
+    seen: set[str] = set()
+    for path, content in files:
+        if path.casefold() in seen or path.startswith("/") or ".." in path.split("/"):
+            raise ExportError(f"{path!r} is there twice, or outside the export.")
+        seen.add(path.casefold())
+        if isinstance(content, ImageReference):
+            content = images(content.image_id)
+        yield path, content
+
+
+def _written(path: str, data: bytes) -> WrittenFile:
+    return WrittenFile(path, hashlib.sha256(data).hexdigest(), len(data))

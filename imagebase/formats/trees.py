@@ -1,0 +1,178 @@
+"""Label files in a folder, in a zip, in memory, or alone, seen in one way."""
+
+import zipfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+from imagebase.errors import AnnotationFileError
+from imagebase.formats.label_set_files import FileTree
+from imagebase.formats.names import split_suffix
+from imagebase.images import IMAGE_SUFFIXES
+from imagebase.settings import Limits
+
+_CLUTTER: Final = ("__MACOSX/", ".git/")
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryTree:
+    """Files that are at hand as bytes."""
+
+    files: Mapping[str, bytes]
+    limits: Limits = field(default_factory=Limits)
+
+    def names(self) -> Sequence[str]:
+        return tuple(self.files)
+
+    def read(self, name: str) -> bytes:
+        data = self.files[name]
+        _check_size(name, len(data), self.limits)
+        return data
+
+
+class FolderTree:
+    """The files below a folder, or one file by itself."""
+
+    def __init__(self, path: Path, limits: Limits | None = None) -> None:
+        self.limits = limits or Limits()
+        self._root = path if path.is_dir() else path.parent
+        found = sorted(path.rglob("*")) if path.is_dir() else [path]
+        self._names = tuple(
+            name
+            for one in found
+            if one.is_file()
+            if not _is_clutter(name := one.relative_to(self._root).as_posix())
+        )
+
+    def names(self) -> Sequence[str]:
+        return self._names
+
+    def read(self, name: str) -> bytes:
+        path = self._root / name
+        try:
+            _check_size(name, path.stat().st_size, self.limits)
+            return path.read_bytes()
+        except OSError as error:
+            raise AnnotationFileError(f"{name} cannot be read: {error}.") from error
+
+
+class ZipTree:
+    """The files of a zip; nothing is unpacked to disk."""
+
+    def __init__(self, path: Path, limits: Limits | None = None) -> None:
+        self.limits = limits or Limits()
+        try:
+            self._zip = zipfile.ZipFile(path)
+        except (OSError, zipfile.BadZipFile) as error:
+            raise AnnotationFileError(
+                f"{path.name} is not a zip that can be opened: {error}."
+            ) from error
+        found = [info for info in self._zip.infolist() if not info.is_dir()]
+        if len(found) > self.limits.max_archive_files:
+            self._zip.close()
+            raise AnnotationFileError(
+                f"{path.name} holds {len(found):,} files; at most "
+                f"{self.limits.max_archive_files:,} are read."
+            )
+        self._infos = {
+            name: info
+            for info in found
+            if not _is_clutter(name := info.filename.replace("\\", "/"))
+        }
+
+    def __enter__(self) -> "ZipTree":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._zip.close()
+
+    def names(self) -> Sequence[str]:
+        return tuple(self._infos)
+
+    def read(self, name: str) -> bytes:
+        info = self._infos[name]
+        _check_size(name, info.file_size, self.limits)
+        try:
+            with self._zip.open(info) as file:
+                return file.read(info.file_size + 1)
+        # zlib, bz2 and lzma have errors of their own, encryption a RuntimeError.
+        except Exception as error:
+            raise AnnotationFileError(
+                f"{name} cannot be read out of its zip: {error}."
+            ) from error
+
+
+def open_tree(path: Path, limits: Limits | None = None) -> FileTree:
+    """Return the files of a folder, of a zip, or one file by itself.
+
+    Raises:
+        AnnotationFileError: nothing is there, or the zip is broken.
+    """
+    if not path.exists():
+        raise AnnotationFileError(f"{path} does not exist; give a folder or a file.")
+    if path.is_file() and path.suffix.lower() == ".zip":
+        return ZipTree(path, limits)
+    return FolderTree(path, limits)
+
+
+def names_with_suffix(tree: FileTree, *suffixes: str) -> list[str]:
+    """Return the names that end so, ignoring case, in the tree's order."""
+    return [name for name in tree.names() if name.lower().endswith(suffixes)]
+
+
+def files_named(tree: FileTree, *names: str) -> list[str]:
+    """Return the files of these names, ignoring case, in whichever folder."""
+    return [one for one in tree.names() if PurePosixPath(one).name.lower() in names]
+
+
+def folder_of(name: str) -> str:
+    """Return the folder a file lies in, empty for the outermost."""
+    return name.rpartition("/")[0]
+
+
+def is_image_name(name: str) -> bool:
+    return PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES
+
+
+class NameIndex:
+    """Finds the image that a label file means, by however little it says."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._levels: list[dict[str, list[str]]] = [{}, {}, {}, {}]
+        for name in names:
+            for level, key in zip(self._levels, _keys(name), strict=True):
+                level.setdefault(key, []).append(name)
+
+    def find(self, name: str) -> str | None:
+        """Return the only image of this name: as it is, else without its suffix, else
+        without its folders, else without both; any case. None where several fit.
+        """
+        for level, key in zip(self._levels, _keys(name), strict=True):
+            found = level.get(key) or level.get(name.casefold())
+            if found:
+                return found[0] if len(found) == 1 else None
+        return None
+
+
+def images_of(tree: FileTree) -> NameIndex:
+    """Return the index of a tree's image files."""
+    return NameIndex(filter(is_image_name, tree.names()))
+
+
+def _keys(name: str) -> tuple[str, str, str, str]:
+    folded = name.casefold()
+    last = PurePosixPath(folded).name
+    return folded, split_suffix(folded)[0], last, split_suffix(last)[0]
+
+
+def _is_clutter(name: str) -> bool:
+    return name.startswith(_CLUTTER) or PurePosixPath(name).name.startswith("._")
+
+
+def _check_size(name: str, byte_count: int, limits: Limits) -> None:
+    if byte_count > limits.max_file_bytes:
+        raise AnnotationFileError(
+            f"{name} is {byte_count / 1e6:,.0f} MB; label files may have "
+            f"{limits.max_file_bytes / 1e6:,.0f} MB, so split it."
+        )

@@ -1,0 +1,198 @@
+"""Ultralytics YOLO: images/<part>, labels/<part> and data.yaml."""
+
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+from typing import Any, Final
+
+import yaml
+
+from imagebase.errors import AnnotationFileError
+from imagebase.formats.collecting import Collector, text_of
+from imagebase.formats.label_set_files import (
+    PARTS,
+    ExportFile,
+    ExportSet,
+    FileTree,
+    Format,
+    ImageReference,
+    ReadResult,
+    WriteOptions,
+)
+from imagebase.formats.names import flat_names, split_suffix
+from imagebase.formats.relative import (
+    CONVENTION,
+    LabelLines,
+    class_ids_of,
+    label_text,
+    read_names_file,
+    relative_tolerance,
+)
+from imagebase.formats.trees import is_image_name, names_with_suffix
+
+DATA_FILE: Final = "data.yaml"
+_STRUCTURE: Final = frozenset({"images", "labels", *PARTS, "valid"})
+_FILES_TO_TRY: Final = 100
+_NO_LABELS: Final = frozenset(
+    {
+        *("readme.txt", "readme.dataset.txt", "readme.roboflow.txt"),
+        *("classes.txt", "train.txt", "val.txt", "valid.txt", "test.txt"),
+    }
+)
+
+
+def names(export_set: ExportSet) -> list[str]:
+    """Return names without folders: Ultralytics swaps the last `images` of a path."""
+    return flat_names(image.name for image in export_set.images)
+
+
+def write(export_set: ExportSet, options: WriteOptions) -> Iterator[ExportFile]:
+    """Write the images, a label file for each, and the list of names."""
+    yield ExportFile(DATA_FILE, _data_text(export_set))
+    class_ids = class_ids_of(export_set.labels)
+    for image, name in zip(export_set.images, names(export_set), strict=True):
+        if options.with_images:
+            reference = ImageReference(image.record.image_id)
+            yield ExportFile(f"images/{image.part}/{name}", reference)
+        label_path = f"labels/{image.part}/{split_suffix(name)[0]}.txt"
+        yield ExportFile(label_path, label_text(image, class_ids))
+
+
+def _data_text(export_set: ExportSet) -> bytes:
+    """Return data.yaml.
+
+    An empty path makes Ultralytics look beside the file itself; `.` would be the folder
+    that training was started from.
+    """
+    parts = [part for part in PARTS if any(i.part == part for i in export_set.images)]
+    data: dict[str, Any] = {"path": "", "train": "images/train"}
+    data["val"] = "images/val" if "val" in parts else "images/train"
+    if "test" in parts:
+        data["test"] = "images/test"
+    data["names"] = dict(enumerate(export_set.labels.names))
+    text: str = yaml.safe_dump(
+        data, allow_unicode=True, sort_keys=False, width=float("inf")
+    )
+    return text.encode()
+
+
+def recognises(tree: FileTree) -> bool:
+    """Say whether a data.yaml is there, or a .txt with lines as label files have."""
+    names = {PurePosixPath(name).name.lower() for name in tree.names()}
+    if names & {"data.yaml", "data.yml"}:
+        return True
+    label_files = _label_files(tree)[:_FILES_TO_TRY]
+    return any(_has_label_lines(tree, file) for file in label_files)
+
+
+def _has_label_lines(tree: FileTree, file: str) -> bool:
+    try:
+        values = [float(value) for value in tree.read(file).split(b"\n")[0].split()]
+    except (ValueError, AnnotationFileError):
+        return False
+    return len(values) >= 5
+
+
+def read(tree: FileTree) -> ReadResult:
+    """Read any layout with images and labels side by side, or label files alone.
+
+    Boxes are relative: the format does not say how large an image is.
+
+    Raises:
+        AnnotationFileError: data.yaml is broken, or there is nothing to read.
+    """
+    collector = Collector(tree.limits)
+    listed = _read_labels(tree, collector)
+    lines = LabelLines(tree, collector, listed)
+    label_files = {_stem_below(name): name for name in _label_files(tree)}
+    images = {name: _stem_below(name) for name in filter(is_image_name, tree.names())}
+    if not images and not label_files and not listed:
+        raise AnnotationFileError(
+            "There are no label files here: YOLO has a .txt beside each image or "
+            "below a folder named labels."
+        )
+    without_image = {s: s for s in label_files if s not in set(images.values())}
+    for name, stem in (images | without_image).items():
+        image = _short_name(name, collector)
+        collector.add_image(image, is_relative=True)
+        if stem in label_files:
+            lines.read(label_files[stem], image)
+    return collector.result()
+
+
+def _label_files(tree: FileTree) -> list[str]:
+    return [
+        name
+        for name in names_with_suffix(tree, ".txt")
+        if "labels" in PurePosixPath(name).parts[:-1]
+        or PurePosixPath(name).name.lower() not in _NO_LABELS
+    ]
+
+
+def _stem_below(name: str) -> str:
+    """Return what an image and its label file have in common."""
+    parts = split_suffix(name)[0].split("/")
+    kept = [part for part in parts[:-1] if part.lower() not in ("images", "labels")]
+    return "/".join([*kept, parts[-1]])
+
+
+def _short_name(name: str, collector: Collector) -> str:
+    """Return a name without the folders that the format put there, if that is free."""
+    parts = name.split("/")
+    last = max(
+        (i for i, part in enumerate(parts[:-1]) if part.lower() in _STRUCTURE),
+        default=-1,
+    )
+    short = "/".join(parts[last + 1 :])
+    return name if collector.has_image(short) else short
+
+
+def _read_labels(tree: FileTree, collector: Collector) -> list[str] | None:
+    for file in names_with_suffix(tree, ".yaml", ".yml"):
+        listed = _names_of(_yaml_of(tree, file), file)
+        if listed is not None:
+            return collector.add_labels(listed, file=file)
+    for file in tree.names():
+        if PurePosixPath(file).name.lower() in ("obj.names", "classes.txt"):
+            return collector.add_labels(read_names_file(tree, file), file=file)
+    collector.change(DATA_FILE, "", "absent, so labels are called class_0, class_1, …")
+    return None
+
+
+def _yaml_of(tree: FileTree, file: str) -> object:
+    try:
+        return yaml.safe_load(text_of(tree.read(file), file))
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        reason = " ".join(str(error).split())
+        raise AnnotationFileError(f"{file} is not YAML: {reason}.") from error
+
+
+def _names_of(data: object, file: str) -> list[str] | None:
+    """Return names by class id, out of a list or a mapping; gaps are class_<id>."""
+    names = data.get("names") if isinstance(data, dict) else None
+    if isinstance(names, list):
+        return [str(name) for name in names]
+    if not isinstance(names, dict):
+        return None
+    try:
+        by_id = {int(key): str(name) for key, name in names.items()}
+    except (TypeError, ValueError):
+        raise AnnotationFileError(
+            f"{file}: names has a key that is no number."
+        ) from None
+    highest = max(by_id, default=-1)
+    if min(by_id, default=0) < 0 or highest > 100 * len(by_id) + 100:
+        raise AnnotationFileError(f"{file}: the class ids of names are far apart.")
+    return [by_id.get(index, f"class_{index}") for index in range(highest + 1)]
+
+
+FORMAT: Final = Format(
+    title="Ultralytics YOLO",
+    write=write,
+    read=read,
+    recognises=recognises,
+    names=names,
+    tolerance=relative_tolerance,
+    conventions={"boxes": CONVENTION, "labels": "names in data.yaml, by class id"},
+    has_sizes=False,
+    lists_train_as_val=True,
+)

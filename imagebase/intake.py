@@ -1,0 +1,313 @@
+"""What a person drops or points at, as image files, one at a time."""
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO
+
+import fsspec
+
+from imagebase.annotation import Quality, Size
+from imagebase.archives import (
+    archive_members,
+    is_archive_name,
+    is_clutter,
+    safe_name,
+    too_large,
+)
+from imagebase.errors import ArchiveError, ImageBaseError, ImageReadError, LimitError
+from imagebase.images import IMAGE_SUFFIXES, load_image, read_header
+from imagebase.quality import assess, decoding_size
+from imagebase.settings import SAMPLES_FOLDER, Limits
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """A file that claims to be an image, not yet looked into."""
+
+    file_name: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A file that stays out, and the sentence that says why."""
+
+    file_name: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedImage:
+    """An image that decodes from end to end, measured.
+
+    data: the file as it came.
+    size: of the upright image.
+    """
+
+    file_name: str
+    data: bytes
+    size: Size
+    quality: Quality
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFile:
+    """A file that a source holds.
+
+    name: its path inside the source, `/` between the parts.
+    read: returns its bytes; raises an ImageBaseError, with a sentence, where it cannot.
+        May be called from any thread.
+    """
+
+    name: str
+    read: Callable[[], bytes]
+
+
+OnIgnored = Callable[[str], None]
+
+
+def _say_nothing(name: str) -> None:
+    """Take the name of an ignored file and leave it."""
+
+
+def unpack_uploads(
+    files: Iterable[tuple[str, bytes | BinaryIO]],
+    limits: Limits,
+    *,
+    on_ignored: OnIgnored = _say_nothing,
+) -> Iterator[Incoming | Refused]:
+    """Yield what was uploaded as image files, zips unpacked, one file in memory.
+
+    Other files inside zips and folders are no images and no errors: they are passed to
+    `on_ignored`. One that was dropped by itself is yielded, for `prepare` to judge.
+
+    Args:
+        files: name, with its sub-path where a folder was dropped, and content.
+        limits: checked before a file is read.
+        on_ignored: called with the name of each file that is not an image.
+    """
+    for given_name, file in files:
+        name = safe_name(given_name)
+        if is_clutter(name):
+            continue
+        if is_archive_name(name):
+            yield from _unpacked(name, file, limits, on_ignored)
+        elif "/" in name and not _is_image_name(name):
+            on_ignored(name)
+        else:
+            yield _read_or_refused(name, partial(_read_upload, name, file, limits))
+
+
+def prepare(incoming: Incoming, limits: Limits) -> PreparedImage:
+    """Return the image, decoded to its end once and measured.
+
+    Raises:
+        ImageReadError: not an image, damaged or cut off.
+        LimitError: too many bytes or pixels.
+    """
+    name, data = incoming.file_name, incoming.data
+    if len(data) > limits.max_file_bytes:
+        raise LimitError(too_large(name, limits))
+    max_pixels = limits.max_image_pixels
+    size = read_header(data, file_name=name, max_pixels=max_pixels).size
+    # A JPEG's data is read to the end at any reduction, so a cut is found all the same.
+    loaded = load_image(
+        data, file_name=name, max_pixels=max_pixels, wanted=decoding_size(size)
+    )
+    return PreparedImage(name, data, size, assess(loaded))
+
+
+def scan_source(
+    source: str | os.PathLike[str],
+    limits: Limits,
+    *,
+    on_ignored: OnIgnored = _say_nothing,
+) -> Iterator[SourceFile]:
+    """Yield the image files of a folder, a zip, one image or an fsspec URL, by name.
+
+    Folders are searched through; hidden files and folders are left alone.
+
+    Args:
+        source: a path, or a URL such as `s3://bucket/folder`.
+        limits: for zips and for each file.
+        on_ignored: called with the name of each file that is not an image.
+
+    Raises:
+        ImageReadError: the source is not there or cannot be opened.
+        ArchiveError, LimitError: it is a zip that cannot be unpacked.
+    """
+    location = os.fspath(source)
+    if "://" in location:
+        found = _scan_url(location, limits)
+    else:
+        found = _scan_path(Path(location), limits)
+    for one in sorted(found, key=lambda file: file.name):
+        if one.name == _last_part(location):
+            yield one
+        elif _is_hidden(one.name) or is_clutter(one.name):
+            continue
+        elif is_archive_name(one.name):
+            yield SourceFile(one.name, partial(_refuse_nested, one.name))
+        elif _is_image_name(one.name):
+            yield one
+        else:
+            on_ignored(one.name)
+
+
+def sample_photographs() -> list[tuple[str, Path]]:
+    """Return name and file of each sample photograph, by name."""
+    return [(path.name, path) for path in sorted(SAMPLES_FOLDER.glob("*.jpg"))]
+
+
+def sample_incoming() -> Iterator[Incoming]:
+    """Yield the sample photographs as if a person had dropped them."""
+    for name, path in sample_photographs():
+        yield Incoming(name, path.read_bytes())
+
+
+def _is_image_name(name: str) -> bool:
+    return PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES
+
+
+def _is_hidden(name: str) -> bool:
+    return any(part.startswith(".") for part in name.split("/"))
+
+
+def _last_part(location: str) -> str:
+    return PurePosixPath(location.replace("\\", "/")).name
+
+
+def _read_or_refused(name: str, read: Callable[[], bytes]) -> Incoming | Refused:
+    try:
+        return Incoming(name, read())
+    except ImageBaseError as error:
+        return Refused(name, str(error))
+
+
+def _unpacked(
+    name: str, file: bytes | BinaryIO, limits: Limits, on_ignored: OnIgnored
+) -> Iterator[Incoming | Refused]:
+    try:
+        members = archive_members(file, file_name=name, limits=limits)
+    except ImageBaseError as error:
+        yield Refused(name, str(error))
+        return
+    is_empty = True
+    for member in members:
+        if is_archive_name(member.name):
+            yield Refused(member.name, _nested(member.name))
+        elif _is_image_name(member.name):
+            yield _read_or_refused(member.name, member.read)
+        else:
+            on_ignored(member.name)
+            continue
+        is_empty = False
+    if is_empty:
+        yield Refused(name, f"{name} holds no images; zip the folder that has them.")
+
+
+def _nested(name: str) -> str:
+    return f"{name} is a zip among the images; unpack it and add what it holds."
+
+
+def _read_upload(name: str, file: bytes | BinaryIO, limits: Limits) -> bytes:
+    if isinstance(file, bytes):
+        return file
+    file.seek(0)
+    data = file.read(limits.max_file_bytes + 1)
+    if len(data) > limits.max_file_bytes:
+        raise LimitError(too_large(name, limits))
+    return data
+
+
+def _scan_path(path: Path, limits: Limits) -> list[SourceFile]:
+    if path.is_dir():
+        return [
+            SourceFile(
+                one.relative_to(path).as_posix(), partial(_read_path, one, limits)
+            )
+            for one in _files_below(path)
+        ]
+    if not path.is_file():
+        raise ImageReadError(f"{path} is not there; check the path.")
+    if is_archive_name(path.name):
+        return _zip_files(path.open("rb"), path.name, limits)
+    return [SourceFile(path.name, partial(_read_path, path, limits))]
+
+
+def _files_below(folder: Path) -> Iterator[Path]:
+    for parent, folders, names in os.walk(folder):
+        folders[:] = [one for one in folders if not one.startswith(".")]
+        yield from (Path(parent, one) for one in names)
+
+
+def _read_path(path: Path, limits: Limits) -> bytes:
+    try:
+        if path.stat().st_size > limits.max_file_bytes:
+            raise LimitError(too_large(path.name, limits))
+        return path.read_bytes()
+    except OSError as error:
+        raise ImageReadError(
+            f"{path.name} cannot be opened ({error.strerror}); check its permissions."
+        ) from error
+
+
+def _zip_files(file: BinaryIO, name: str, limits: Limits) -> list[SourceFile]:
+    try:
+        members = archive_members(file, file_name=name, limits=limits, takes_file=True)
+    except ImageBaseError:
+        file.close()
+        raise
+    return [SourceFile(one.name, one.read) for one in members]
+
+
+def _refuse_nested(name: str) -> bytes:
+    raise ArchiveError(_nested(name))
+
+
+def _scan_url(url: str, limits: Limits) -> list[SourceFile]:
+    try:
+        file_system, root = fsspec.core.url_to_fs(url)
+        if not file_system.exists(root):
+            raise ImageReadError(f"{url} is not there; check the address.")
+        name = _last_part(root)
+        if not file_system.isfile(root):
+            paths = file_system.find(root)
+        elif is_archive_name(name):
+            return _zip_files(file_system.open(root, "rb"), name, limits)
+        else:
+            paths = [root]
+    except ImageBaseError:
+        raise
+    # Every file system brings errors of its own kind.
+    except Exception as error:
+        raise ImageReadError(
+            f"{url} cannot be opened ({error}); check the address and your access."
+        ) from error
+    base = "" if paths == [root] else root.rstrip("/") + "/"
+    return [
+        SourceFile(
+            path.removeprefix(base) if base else name,
+            partial(_read_url, file_system, path, limits),
+        )
+        for path in paths
+    ]
+
+
+def _read_url(
+    file_system: fsspec.AbstractFileSystem, path: str, limits: Limits
+) -> bytes:
+    try:
+        if (file_system.size(path) or 0) > limits.max_file_bytes:
+            raise LimitError(too_large(_last_part(path), limits))
+        data: bytes = file_system.cat_file(path)
+        return data
+    except ImageBaseError:
+        raise
+    except Exception as error:
+        raise ImageReadError(
+            f"{_last_part(path)} cannot be read ({error}); try again."
+        ) from error

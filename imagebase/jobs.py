@@ -1,0 +1,281 @@
+"""Background work: queued in the store, run by this process's threads, resumable.
+
+A running job holds a lease of 30 seconds that a heartbeat renews, so that a process
+that dies is noticed by all others. Workers know nothing of Streamlit.
+"""
+
+import logging
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from imagebase.annotation import new_id
+from imagebase.errors import ImageBaseError, StoreError
+from imagebase.store import JobInfo, JobState, Scope, Store
+from imagebase.store.columns import JsonObject
+from imagebase.store.jobs import LEASE, ClaimedJob
+
+WORKERS: Final = 3
+# Whatever runs long leaves a thread to others' short work.
+LONG_RUNNING: Final = frozenset({"annotate"})
+HEARTBEAT_SECONDS: Final = LEASE.total_seconds() / 3
+# A progress bar needs no more, and each report is a write that waits for the disk.
+REPORT_SECONDS: Final = 0.5
+
+_UNEXPECTED: Final = "The job stopped at an unexpected error; the log has the details."
+
+_log: Final = logging.getLogger(__name__)
+
+
+class JobContext:
+    """What a handler is given: whose job it is, what to do, and whom to tell."""
+
+    def __init__(self, store: Store, job: ClaimedJob, closing: threading.Event) -> None:
+        self.store = store
+        self.scope: Scope = job.scope
+        self.parameters: JsonObject = job.parameters
+        self.job_id = job.job_id
+        self._claim_id = job.claim_id
+        self._closing = closing
+        self._stopped = False
+        self._asked_at = 0.0
+        self._reported_at = 0.0
+        self._unreported: tuple[int, int, str] | None = None
+
+    @property
+    def cancelled(self) -> bool:
+        """Say whether to stop at once; ask between steps, it costs next to nothing."""
+        now = time.monotonic()
+        if self._closing.is_set():
+            self._stopped = True
+        elif not self._stopped and now - self._asked_at >= REPORT_SECONDS:
+            self._asked_at = now
+            self._stopped = self.store.must_stop(self._claim_id)
+        return self._stopped
+
+    @property
+    def was_stopped(self) -> bool:
+        """Say whether the handler was told to stop."""
+        return self._stopped
+
+    def progress(self, done: int, total: int, message: str = "") -> None:
+        """Tell how far the job has come; at most two reports a second are kept."""
+        self._unreported = (done, total, message)
+        if time.monotonic() - self._reported_at >= REPORT_SECONDS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Keep the last report, if it is not kept yet."""
+        if self._unreported is None:
+            return
+        done, total, message = self._unreported
+        self._unreported = None
+        self._reported_at = time.monotonic()
+        self.store.report_progress(
+            self._claim_id, done=done, total=total, message=message
+        )
+
+
+Handler = Callable[[JobContext], JsonObject | None]
+
+
+class JobRunner:
+    """The worker threads of one process; they start when there is work and end after.
+
+    handlers: what to do for each kind of job. A handler returns the job's result, or
+    returns early where `context.cancelled` says so; it has to bear being run again
+    from the beginning over what it did before.
+    """
+
+    def __init__(
+        self, store: Store, handlers: Mapping[str, Handler], *, workers: int = WORKERS
+    ) -> None:
+        self.store = store
+        self._handlers = dict(handlers)
+        self._slots = workers
+        self._worker = f"{socket.gethostname()}:{os.getpid()}:{new_id()}"
+        self._lock = threading.Lock()
+        self._closing = threading.Event()
+        self._threads: set[threading.Thread] = set()
+        self._claims: dict[str, str] = {}  # and the kind of each
+        self._heart: threading.Thread | None = None
+        self._recover()
+
+    def submit(self, scope: Scope, kind: str, parameters: JsonObject) -> str:
+        """Queue a job, see that it runs, and return its id.
+
+        Raises:
+            JobError: the dataset has a job of this kind that has not ended.
+            KeyError: there is no handler for this kind.
+        """
+        if kind not in self._handlers:
+            raise KeyError(kind)
+        job_id = self.store.submit_job(scope, kind, parameters)
+        self._start_worker()
+        return job_id
+
+    def cancel(self, scope: Scope, job_id: str) -> None:
+        """Cancel a job: at once where it waits, else at its next step.
+
+        Raises:
+            NotFoundError: the dataset has no such job.
+            JobError: it has ended already.
+        """
+        self.store.cancel_job(scope, job_id)
+
+    def resume(self, scope: Scope, job_id: str) -> None:
+        """Queue a job again that was interrupted, failed or was cancelled.
+
+        Raises:
+            NotFoundError: the dataset has no such job.
+            JobError: it is done or goes on, or another of its kind does.
+        """
+        self.store.resume_job(scope, job_id)
+        self._start_worker()
+
+    def jobs(self, scope: Scope) -> list[JobInfo]:
+        """Return the dataset's jobs, the newest first."""
+        return self.store.jobs(scope)
+
+    def job(self, scope: Scope, job_id: str) -> JobInfo:
+        """Return one job.
+
+        Raises:
+            NotFoundError: the dataset has no such job.
+        """
+        return self.store.job(scope, job_id)
+
+    def close(self, *, timeout_seconds: float = 10.0) -> None:
+        """Ask running jobs to stop and wait for them; they can be resumed later."""
+        self._closing.set()
+        deadline = time.monotonic() + timeout_seconds
+        with self._lock:
+            threads = [*self._threads, *([self._heart] if self._heart else [])]
+        for thread in threads:
+            thread.join(max(deadline - time.monotonic(), 0.0))
+
+    def _recover(self) -> None:
+        """Mark what dead processes left behind, and go on with what is queued."""
+        self.store.interrupt_expired_jobs()
+        dead = [one for one in self.store.running_workers() if _is_dead_here(one)]
+        self.store.interrupt_workers(dead)
+        if self.store.has_queued_jobs(list(self._handlers)):
+            self._start_worker()
+
+    def _start_worker(self) -> None:
+        with self._lock:
+            if self._closing.is_set() or len(self._threads) >= self._slots:
+                return
+            thread = threading.Thread(
+                target=self._work, name="imagebase-job", daemon=True
+            )
+            self._threads.add(thread)
+            if self._heart is None:
+                self._heart = threading.Thread(
+                    target=self._beat, name="imagebase-heartbeat", daemon=True
+                )
+                self._heart.start()
+            thread.start()
+
+    def _work(self) -> None:
+        while (job := self._next_job()) is not None:
+            try:
+                self._run(job)
+            finally:
+                with self._lock:
+                    del self._claims[job.claim_id]
+
+    def _next_job(self) -> ClaimedJob | None:
+        """Return a claimed job; None ends the thread.
+
+        Looking for the last time and leaving happen under the lock: a job that is
+        queued afterwards finds the place free and starts another thread.
+        """
+        with self._lock:
+            job = None if self._closing.is_set() else self._claim()
+            if job is None:
+                self._threads.discard(threading.current_thread())
+            else:
+                self._claims[job.claim_id] = job.kind
+            return job
+
+    def _claim(self) -> ClaimedJob | None:
+        try:
+            return self.store.claim_job(self._worker, self._kinds())
+        except StoreError:
+            _log.exception("Could not look for jobs")
+            return None
+
+    def _kinds(self) -> list[str]:
+        """Return the kinds of jobs that may begin now."""
+        running = sum(kind in LONG_RUNNING for kind in self._claims.values())
+        may_be_long = running < max(self._slots - 1, 1)
+        return [one for one in self._handlers if may_be_long or one not in LONG_RUNNING]
+
+    def _run(self, job: ClaimedJob) -> None:
+        context = JobContext(self.store, job, self._closing)
+        state, result, error = JobState.FAILED, None, None
+        try:
+            result = self._handlers[job.kind](context)
+            state = self._state_after(context)
+        except ImageBaseError as reason:
+            _log.info("Job %s (%s) failed: %s", job.job_id, job.kind, reason)
+            error = str(reason)
+        except Exception:
+            _log.exception("Job %s (%s) failed", job.job_id, job.kind)
+            error = _UNEXPECTED
+        try:
+            context.flush()
+            self.store.end_job(job.claim_id, state, result=result, error=error)
+        except StoreError:
+            # Its lease runs out, which makes it an interrupted job for everyone.
+            _log.exception("Could not keep how job %s ended", job.job_id)
+
+    def _state_after(self, context: JobContext) -> JobState:
+        if not context.was_stopped:
+            return JobState.DONE
+        if self._closing.is_set():
+            return JobState.INTERRUPTED
+        return JobState.CANCELLED
+
+    def _beat(self) -> None:
+        """Renew leases, also during long steps; notice workers that died."""
+        while not self._closing.wait(HEARTBEAT_SECONDS):
+            with self._lock:
+                claims = list(self._claims)
+            try:
+                self.store.renew_leases(claims)
+                self.store.interrupt_expired_jobs()
+                if self.store.has_queued_jobs(list(self._handlers)):
+                    self._start_worker()
+            except StoreError:
+                _log.exception("Could not renew the leases of running jobs")
+
+
+def _is_dead_here(worker: str) -> bool:
+    """Say whether a worker was a process of this machine that is gone."""
+    host, _, rest = worker.rpartition(":")[0].rpartition(":")
+    if host != socket.gethostname() or not rest.isdecimal():
+        return False
+    try:
+        os.kill(int(rest), 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+_runners: dict[str, JobRunner] = {}
+_runners_lock: Final = threading.Lock()
+
+
+def runner(store: Store, handlers: Mapping[str, Handler]) -> JobRunner:
+    """Return this process's runner for a store, made at the first call."""
+    with _runners_lock:
+        if store.database_url not in _runners:
+            _runners[store.database_url] = JobRunner(store, handlers)
+        return _runners[store.database_url]

@@ -1,0 +1,234 @@
+"""What a run over images has seen so far, so that an interrupted one can go on.
+
+A file of lines: first what the answers depend on, then one line an image, written as
+the images come. A line that is cut off or damaged counts as not written.
+"""
+
+import base64
+import errno
+import json
+import os
+import sys
+import zlib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO, Final, NamedTuple, Self
+
+from imagebase.annotation import Size
+from imagebase.detection.candidates import Candidates, pack, unpack
+from imagebase.errors import ExportError, StoreError
+
+FILE_NAME: Final = "run.journal"
+_VERSION: Final = 1
+
+
+@dataclass(frozen=True, slots=True)
+class JournalKey:
+    """What a net's answer depends on beside the image: another key, another journal.
+
+    program: the version of ImageBase.
+    """
+
+    model_sha256: str
+    input_size: int
+    runtime: str
+    precision: str
+    floor: float
+    program: str
+
+
+class Fingerprint(NamedTuple):
+    """Tells whether a file is the one of that name seen before.
+
+    Length and CRC-32, as in a zip: it finds changes by chance, not by malice, at a
+    quarter of the cost of SHA-256, which would slow big photographs.
+    """
+
+    byte_count: int
+    crc32: int
+
+
+class Seen(NamedTuple):
+    """The upright size of an image and what the net said of it."""
+
+    size: Size
+    candidates: Candidates
+
+
+def fingerprint(data: bytes) -> Fingerprint:
+    """Return the fingerprint of a file's content."""
+    return Fingerprint(len(data), zlib.crc32(data))
+
+
+class Journal:
+    """An open journal; `add` from one thread, close it when the run ends."""
+
+    def __init__(self, file: BinaryIO, path: Path) -> None:
+        self.path = path
+        self._file = file
+        self._lines: dict[tuple[str, Fingerprint], tuple[int, int]] = {}
+        self._names: set[str] = set()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._file.close()
+
+    def __len__(self) -> int:
+        """Return how many images an earlier run has left."""
+        return len(self._lines)
+
+    def __contains__(self, name: str) -> bool:
+        """Say whether an earlier run saw a file of this name."""
+        return name in self._names
+
+    def find(self, name: str, content: Fingerprint) -> Seen | None:
+        """Return what an earlier run saw in this very file, if it did."""
+        place = self._lines.get((name, content))
+        if place is None:
+            return None
+        offset, length = place
+        self._file.seek(offset)
+        entry = _entry(self._file.read(length))
+        try:
+            blob = base64.b64decode(entry["candidates"], validate=True)
+            return Seen(Size(*entry["size"]), unpack(blob))
+        except (LookupError, TypeError, ValueError, StoreError):
+            return None
+
+    def add(self, name: str, content: Fingerprint, seen: Seen) -> None:
+        """Write down one image; a killed process loses none that was added.
+
+        Raises:
+            ExportError: it cannot be written.
+        """
+        entry = {
+            "file": name,
+            "content": content,
+            "size": seen.size,
+            "candidates": base64.b64encode(pack(seen.candidates)).decode("ascii"),
+        }
+        try:
+            self._write(entry)
+        except OSError as error:
+            raise _unwritable(self.path, error) from error
+
+    def finish(self) -> None:
+        """Delete the journal of a run that has come to its end."""
+        self._file.close()
+        self.path.unlink(missing_ok=True)
+
+    def _take_in(self, key: JournalKey) -> bool:
+        """Index the lines of an earlier run; False where it had another key."""
+        offset = 0
+        with self.path.open("rb") as lines:
+            for line in lines:
+                if not line.endswith(b"\n"):
+                    break
+                entry = _entry(line)
+                if offset == 0 and entry != _head(key):
+                    return False
+                self._index(entry, offset, len(line))
+                offset += len(line)
+        self._file.truncate(offset)
+        return offset > 0
+
+    def _index(self, entry: Mapping[str, Any], offset: int, length: int) -> None:
+        match entry:
+            case {"file": str(name), "content": [int(byte_count), int(crc32)]}:
+                content = Fingerprint(byte_count, crc32)
+                self._lines[name, content] = (offset, length)
+                self._names.add(name)
+
+    def _begin(self, key: JournalKey) -> None:
+        self._file.truncate(0)
+        self._write(_head(key))
+
+    def _write(self, entry: Mapping[str, Any]) -> None:
+        """Hand a line to the system, whose cache outlives the process.
+
+        Waiting for the disk would cost more than the net.
+        """
+        line = json.dumps(entry).encode("ascii") + b"\n"
+        if self._file.write(line) != len(line):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def open_journal(folder: Path, key: JournalKey, *, resume: bool) -> Journal:
+    """Return the journal of a folder, which is made where it is missing.
+
+    Args:
+        folder: where a run's results go.
+        key: what the answers depend on; a journal with another key is begun anew.
+        resume: whether to take in what an interrupted run left.
+
+    Raises:
+        ExportError: it cannot be written there, or another run has it open.
+    """
+    path = folder / FILE_NAME
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        # Appending writes go to the end, wherever a line was read before.
+        file = path.open("a+b", buffering=0)
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+    journal = Journal(file, path)
+    try:
+        _claim(file)
+        if not (resume and journal._take_in(key)):
+            journal._begin(key)
+    except BlockingIOError as error:
+        file.close()
+        raise ExportError(
+            f"Another run is writing to {folder}; wait for its end, or give another "
+            "folder."
+        ) from error
+    except OSError as error:
+        file.close()
+        raise _unwritable(path, error) from error
+    return journal
+
+
+def _claim(file: BinaryIO) -> None:
+    """Hold the journal for as long as it is open; BlockingIOError where another does.
+
+    Two runs into one folder, as of a job that is started again before it is done,
+    would mix their results. Windows has no such lock.
+    """
+    if sys.platform != "win32":
+        import fcntl
+
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise
+        except OSError:
+            # Some network file systems know no locks.
+            return
+
+
+def _head(key: JournalKey) -> dict[str, Any]:
+    return {"journal": _VERSION, **asdict(key)}
+
+
+def _entry(line: bytes) -> Mapping[str, Any]:
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        return {}
+    return entry if isinstance(entry, dict) else {}
+
+
+def _unwritable(path: Path, error: OSError) -> ExportError:
+    return ExportError(
+        f"{path} cannot be written ({error.strerror}); give a folder you may write to "
+        "with room in it."
+    )

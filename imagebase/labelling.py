@@ -1,0 +1,392 @@
+"""Label images that lie somewhere, without a store: what `annotate` does."""
+
+import contextlib
+import shutil
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from imagebase import __version__
+from imagebase.annotation import ImageRecord, LabelSet, ReviewStatus
+from imagebase.detection.batch import ImageSource, detect_many, loader_for
+from imagebase.detection.candidates import select
+from imagebase.detection.detector import CANDIDATE_FLOOR, Detector, load_detector
+from imagebase.detection.registry import Model, find_model
+from imagebase.errors import ExportError, ImageBaseError, UnknownLabelError
+from imagebase.formats import manifest
+from imagebase.formats.label_set_files import ExportImage, ExportSet, WriteOptions
+from imagebase.formats.names import build_export_set
+from imagebase.formats.package import DRAFT_PREFIX, export_folder
+from imagebase.formats.registry import FORMATS, format_named
+from imagebase.images import export_image, read_header
+from imagebase.intake import SourceFile, scan_source
+from imagebase.journal import (
+    Fingerprint,
+    Journal,
+    JournalKey,
+    Seen,
+    fingerprint,
+    open_journal,
+)
+from imagebase.run_summary import Refusal, RunSummary, write_run_file
+from imagebase.settings import Limits, Mode
+from imagebase.settings import settings as process_settings
+from imagebase.suggestions import SelectionRule, as_annotations
+
+# These say where an image is and need not have it beside them.
+LABELS_ONLY: Final = frozenset({"coco", "csv"})
+
+OnProgress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class RunSettings:
+    """How the images are looked at; runtime and precision as `load_detector` has them.
+
+    input_size: the net's side in pixels; None leaves it as the model has it.
+    """
+
+    rule: SelectionRule = field(default_factory=SelectionRule)
+    runtime: str = "auto"
+    precision: str = "auto"
+    input_size: int | None = None
+
+    @property
+    def floor(self) -> float:
+        """The least confidence kept; it never lies above the threshold."""
+        return min(CANDIDATE_FLOOR, self.rule.confidence_threshold)
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """The records of the images that could be read, and the other files.
+
+    resumed: how many of the records an interrupted run left.
+    """
+
+    labels: LabelSet
+    records: tuple[ImageRecord, ...]
+    refused: tuple[Refusal, ...]
+    resumed: int = 0
+
+
+def run(
+    source: str,
+    output: Path,
+    *,
+    model_name: str,
+    formats: Sequence[str],
+    settings: RunSettings,
+    resume: bool = True,
+    on_progress: OnProgress = lambda done, total: None,
+) -> RunSummary:
+    """Label a source and write its label files and run.json.
+
+    Until they are written a journal in the output tells what was seen; the next run
+    with the same model and net settings goes on from there.
+
+    Args:
+        source: a folder, a zip, one image, or an fsspec URL.
+        output: a folder; each format writes into a folder of its own in it.
+        model_name: a name, a folder or an .onnx file.
+        formats: names that `imagebase.formats` knows.
+        resume: whether to go on from what an interrupted run left.
+        on_progress: called with the images done and their number.
+
+    Raises:
+        UnknownFormatError, UnknownModelError, UnknownLabelError: there is none of that
+            name; nothing was done.
+        ModelLoadError, ImageReadError, ArchiveError, LimitError, ExportError: nothing
+            could be done.
+    """
+    for format_name in formats:
+        format_named(format_name)  # an unknown name is an error before any work
+    model = find_model(model_name)
+    _check_labels(settings.rule, model)
+    began = time.perf_counter()
+    detector = load_detector(
+        model,
+        runtime=settings.runtime,
+        precision=settings.precision,
+        input_size=settings.input_size,
+    )
+    opened = time.perf_counter()
+    files, refused = _usable(scan_source(source, _limits()), source, output)
+    key = _journal_key(detector, settings)
+    with open_journal(output, key, resume=resume) as journal:
+        labelled = label_images(
+            detector, files, settings, journal=journal, on_progress=on_progress
+        )
+        labelled = replace(labelled, refused=(*refused, *labelled.refused))
+        try:
+            _remove_drafts(output)
+            for format_name in dict.fromkeys(formats):
+                _write_format(format_name, labelled, files, output)
+            seconds = time.perf_counter() - opened
+            summary = _summary(labelled, detector, settings, seconds, opened - began)
+            summary.settings.update(formats=list(dict.fromkeys(formats)), resume=resume)
+            write_run_file(output, summary)
+            journal.finish()
+        except OSError as error:
+            raise ExportError(
+                f"{output}: the results cannot be written ({error.strerror}); "
+                "give a folder you may write to."
+            ) from error
+    return summary
+
+
+def _remove_drafts(output: Path) -> None:
+    """Remove what runs that were killed while they wrote have left."""
+    for folder in output.glob(f"{DRAFT_PREFIX}*"):
+        shutil.rmtree(folder)
+
+
+def _check_labels(rule: SelectionRule, model: Model) -> None:
+    for name in rule.labels or ():
+        if name not in model.labels:
+            near = get_close_matches(name, model.labels) or model.labels[:5]
+            raise UnknownLabelError(
+                f"{model.name} has no label {name!r} among its {len(model.labels)}; "
+                f"is it {' or '.join(map(repr, near))}?"
+            )
+
+
+def _journal_key(detector: Detector, settings: RunSettings) -> JournalKey:
+    return JournalKey(
+        model_sha256=detector.sha256,
+        input_size=detector.input_size.width,
+        runtime=detector.runtime,
+        precision=detector.precision,
+        floor=settings.floor,
+        program=__version__,
+    )
+
+
+def _usable(
+    files: Iterable[SourceFile], source: str, output: Path
+) -> tuple[list[SourceFile], list[Refusal]]:
+    """Return the files that a label file can tell apart, and refuse the others.
+
+    What an earlier run wrote below the source is not part of it.
+    """
+    own = _own_folders(source, output)
+    usable: dict[str, SourceFile] = {}
+    refused = []
+    for one in files:
+        if one.name.startswith(own):
+            continue
+        shown = one.name.encode("utf-8", "backslashreplace").decode("utf-8")
+        if shown != one.name:
+            refused.append(
+                Refusal(shown, f"{shown} has a name that is not UTF-8; rename it.")
+            )
+        elif one.name in usable:
+            refused.append(
+                Refusal(shown, f"{shown} is there twice; give one another name.")
+            )
+        else:
+            usable[one.name] = one
+    return list(usable.values()), refused
+
+
+def _own_folders(source: str, output: Path) -> tuple[str, ...]:
+    """Return the folders, as seen from the source, that earlier runs wrote."""
+    folder = output.resolve()
+    if "://" in source or not folder.is_relative_to(Path(source).resolve()):
+        return ()
+    inside = folder.relative_to(Path(source).resolve())
+    return tuple(
+        f"{(inside / name).as_posix()}/"
+        for name in FORMATS
+        if (folder / name / manifest.FILE).is_file()
+    )
+
+
+def label_images(
+    detector: Detector,
+    files: Sequence[SourceFile],
+    settings: RunSettings,
+    *,
+    journal: Journal | None = None,
+    on_progress: OnProgress = lambda done, total: None,
+) -> Labelled:
+    """Return a record for every image that could be read, in the order of the files.
+
+    The labels are all of the model's, in its order: a class id is the model's.
+
+    Args:
+        files: no two of them have the same name.
+        journal: what it has of these very files is not run through the net; the other
+            images are added to it as they come.
+    """
+    known = _known_records(files, detector, settings.rule, journal)
+    unknown = [one for one in files if one.name not in known]
+    fresh = _fresh_records(unknown, detector, settings, journal)
+    records: list[ImageRecord] = []
+    refused: list[Refusal] = []
+    for done, file in enumerate(files, start=1):
+        one = known[file.name] if file.name in known else next(fresh)
+        if isinstance(one, Refusal):
+            refused.append(one)
+        else:
+            records.append(one)
+        on_progress(done, len(files))
+    labels = LabelSet.of(detector.labels)
+    return Labelled(labels, tuple(records), tuple(refused), len(known))
+
+
+def _fresh_records(
+    files: Sequence[SourceFile],
+    detector: Detector,
+    settings: RunSettings,
+    journal: Journal | None,
+) -> Iterator[ImageRecord | Refusal]:
+    prints: dict[str, Fingerprint] = {}
+    items = detect_many(
+        detector,
+        (ImageSource(one.name, partial(_read, one, prints)) for one in files),
+        floor=settings.floor,
+        load=loader_for(detector, max_pixels=_limits().max_image_pixels),
+    )
+    for item in items:
+        content = prints.pop(item.name, None)
+        if item.size is None or item.candidates is None:
+            yield Refusal(item.name, str(item.error))
+            continue
+        seen = Seen(item.size, item.candidates)
+        if journal is not None and content is not None:
+            journal.add(item.name, content, seen)
+        yield _as_record(item.name, seen, detector, settings.rule)
+
+
+def _known_records(
+    files: Sequence[SourceFile],
+    detector: Detector,
+    rule: SelectionRule,
+    journal: Journal | None,
+) -> dict[str, ImageRecord]:
+    """Return the records of the files that an interrupted run saw as they are now."""
+    known = {}
+    for one in files:
+        if journal is None or one.name not in journal:
+            continue
+        # What cannot be read is unknown; it is refused when its turn comes.
+        with contextlib.suppress(ImageBaseError, OSError):
+            seen = journal.find(one.name, fingerprint(one.read()))
+            if seen is not None:
+                known[one.name] = _as_record(one.name, seen, detector, rule)
+    return known
+
+
+def _read(file: SourceFile, prints: dict[str, Fingerprint]) -> bytes:
+    data = file.read()
+    prints[file.name] = fingerprint(data)
+    return data
+
+
+def _as_record(
+    name: str, seen: Seen, detector: Detector, rule: SelectionRule
+) -> ImageRecord:
+    found = select(
+        seen.candidates,
+        confidence_threshold=rule.confidence_threshold,
+        nms_threshold=rule.nms_threshold,
+        class_ids=rule.class_ids(detector.labels),
+    )
+    boxes = as_annotations(
+        found, model_labels=detector.labels, model_id=detector.model_id
+    )
+    # Two files may have the same content: here the name is what tells them apart.
+    return ImageRecord(
+        image_id=name,
+        file_name=name,
+        size=seen.size,
+        annotations=tuple(boxes),
+        status=ReviewStatus.AUTO,
+    )
+
+
+def _write_format(
+    format_name: str, labelled: Labelled, files: Sequence[SourceFile], output: Path
+) -> None:
+    reads = {one.name: one.read for one in files}
+    max_pixels = _limits().max_image_pixels
+
+    def bytes_of(name: str) -> bytes:
+        return export_image(reads[name](), file_name=name, max_pixels=max_pixels).data
+
+    if format_name in LABELS_ONLY:
+        export_set = _in_place(labelled)
+        options = WriteOptions(with_images=False)
+    else:
+        suffix_of = partial(_export_suffix, reads=reads, max_pixels=max_pixels)
+        export_set = build_export_set(
+            output.name, labelled.labels, labelled.records, suffix_of
+        )
+        options = WriteOptions()
+    export_folder(
+        export_set,
+        format_name,
+        images=bytes_of,
+        folder=output / format_name,
+        options=options,
+    )
+
+
+def _in_place(labelled: Labelled) -> ExportSet:
+    """Return the set under the names that the files have where they lie."""
+    return ExportSet(
+        "annotate",
+        labelled.labels,
+        tuple(
+            ExportImage(record, record.file_name, is_reviewed=False)
+            for record in labelled.records
+        ),
+    )
+
+
+def _export_suffix(
+    record: ImageRecord, *, reads: dict[str, Callable[[], bytes]], max_pixels: int
+) -> str:
+    data = reads[record.file_name]()
+    header = read_header(data, file_name=record.file_name, max_pixels=max_pixels)
+    return header.export_suffix
+
+
+def _summary(
+    labelled: Labelled,
+    detector: Detector,
+    settings: RunSettings,
+    seconds: float,
+    load_seconds: float,
+) -> RunSummary:
+    rule = settings.rule
+    count = len(labelled.records)
+    return RunSummary(
+        images=count,
+        boxes=sum(len(record.annotations) for record in labelled.records),
+        refused=labelled.refused,
+        seconds=seconds,
+        images_per_second=count / seconds if seconds else 0.0,
+        load_seconds=load_seconds,
+        model={"id": detector.model_id, "sha256": detector.sha256},
+        settings={
+            "confidence": rule.confidence_threshold,
+            "nms": rule.nms_threshold,
+            "labels": list(rule.labels) if rule.labels else None,
+            "runtime": detector.runtime,
+            "precision": detector.precision,
+            "input_size": detector.input_size.width,
+            "quality": "fast",
+            "engine": "local",
+        },
+        resumed=labelled.resumed,
+    )
+
+
+def _limits() -> Limits:
+    return process_settings().limits_for(Mode.TEAM)

@@ -1,0 +1,127 @@
+"""Model boxes are a layer below a person's: how detections enter a record.
+
+Running a model again replaces only what it said itself and nobody touched since.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from imagebase.annotation import Annotation, ImageRecord, ReviewStatus, Source
+from imagebase.geometry import (
+    FloatArray,
+    as_xyxy,
+    pairwise_containment,
+    pairwise_iou,
+)
+
+SAME_OBJECT_IOU: Final = 0.5
+
+# What lies this far inside a box of the same label counts as contained in it.
+CONTAINED_SHARE: Final = 0.95
+
+
+def keep_detections(
+    record: ImageRecord, detections: Sequence[Annotation], *, model_id: str
+) -> ImageRecord:
+    """Return the record with these detections as the layer of one model.
+
+    Boxes that a person drew, moved, relabelled or accepted, imported ones, and those of
+    other models stay as they are. A detection is left out where it overlaps a person's
+    box (IoU ≥ 0.5, whatever its label), lies in one of the same label, or overlaps a
+    deleted model box of its label (IoU ≥ 0.5). A detection that is there already keeps
+    its object, so that keeping the same ones twice changes nothing.
+
+    Approved images are returned as they are, confirmed empty ones included.
+
+    Args:
+        detections: boxes of source `model` in pixels of the record's image; what is
+            outside the image is cut off.
+        model_id: whose untouched boxes they replace.
+    """
+    if record.status is ReviewStatus.APPROVED:
+        return record
+    stays = [one for one in record.annotations if not _is_own(one, model_id)]
+    own = {_look(one): one for one in record.annotations if _is_own(one, model_id)}
+    fresh = _admitted(record, stays, _clipped(record, detections, model_id))
+    layer = [own.get(_look(one), one) for one in fresh]
+    if _is_unchanged(record, stays, layer):
+        return _with_status(record)
+    return _with_status(replace(record, annotations=_in_order(record, stays, layer)))
+
+
+def _is_own(one: Annotation, model_id: str) -> bool:
+    return one.is_untouched and one.model_id == model_id
+
+
+def _look(one: Annotation) -> tuple[object, ...]:
+    return (one.box, one.label, one.confidence)
+
+
+def _clipped(
+    record: ImageRecord, detections: Sequence[Annotation], model_id: str
+) -> list[Annotation]:
+    clipped = [
+        replace(
+            one,
+            box=one.box.clipped(record.size),
+            source=Source.MODEL,
+            model_id=model_id,
+            accepted=False,
+        )
+        for one in detections
+    ]
+    return list({_look(one): one for one in clipped if one.box.area > 0}.values())
+
+
+def _admitted(
+    record: ImageRecord, stays: list[Annotation], fresh: list[Annotation]
+) -> list[Annotation]:
+    """Return the detections that nothing a person did stands against."""
+    if not fresh:
+        return []
+    persons = [one for one in stays if not one.is_untouched]
+    boxes = _boxes(fresh)
+    overlaps = pairwise_iou(boxes, _boxes(persons)) >= SAME_OBJECT_IOU
+    contained = pairwise_containment(boxes, _boxes(persons)) >= CONTAINED_SHARE
+    contained &= _same_label(fresh, persons)
+    marks = record.deleted
+    unwanted = pairwise_iou(boxes, _boxes(marks)) >= SAME_OBJECT_IOU
+    unwanted &= _same_label(fresh, marks)
+    refused = np.concatenate([overlaps | contained, unwanted], axis=1).any(axis=1)
+    return [fresh[i] for i in np.flatnonzero(~refused)]
+
+
+def _boxes(annotations: Sequence[Annotation]) -> FloatArray:
+    return as_xyxy([one.box for one in annotations]).astype(np.float64)
+
+
+def _same_label(a: Sequence[Annotation], b: Sequence[Annotation]) -> NDArray[np.bool_]:
+    same = [[one.label == other.label for other in b] for one in a]
+    return np.array(same, dtype=bool).reshape(len(a), len(b))
+
+
+def _is_unchanged(
+    record: ImageRecord, stays: list[Annotation], layer: list[Annotation]
+) -> bool:
+    before = {id(one) for one in record.annotations}
+    return before == {id(one) for one in (*stays, *layer)}
+
+
+def _in_order(
+    record: ImageRecord, stays: list[Annotation], layer: list[Annotation]
+) -> tuple[Annotation, ...]:
+    """Return what was there in its place, and what is new after it."""
+    kept = {id(one) for one in (*stays, *layer)}
+    before = [one for one in record.annotations if id(one) in kept]
+    known = {id(one) for one in before}
+    return (*before, *(one for one in layer if id(one) not in known))
+
+
+def _with_status(record: ImageRecord) -> ImageRecord:
+    if record.status is not ReviewStatus.NEW:
+        return record
+    return replace(record, status=ReviewStatus.AUTO)

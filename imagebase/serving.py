@@ -1,0 +1,74 @@
+"""Start the app, after looking at what it needs: weights, folders, the port."""
+
+import os
+import socket
+import sys
+from collections.abc import Iterator
+from typing import Final
+
+from imagebase.errors import SettingsError, StoreError
+from imagebase.settings import DEFAULT_MODEL, PROJECT_ROOT, Mode, settings
+
+_APP: Final = PROJECT_ROOT / "app.py"
+
+
+def check(address: str, port: int) -> Iterator[str]:
+    """Yield a line for each thing that is in order.
+
+    Raises:
+        SettingsError: the port is taken, or the address is not this machine's.
+        ModelLoadError: the default model's weights are missing or broken.
+        StoreError: the data folder cannot be written or the database not opened.
+    """
+    from imagebase.detection.detector import load_detector
+    from imagebase.detection.registry import find_model
+    from imagebase.store import open_store
+
+    detector = load_detector(find_model(DEFAULT_MODEL))
+    yield f"Model: {detector.name} on {detector.runtime}, {detector.precision}"
+    current = settings()
+    try:
+        current.home.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(
+            f"The data folder {current.home} cannot be made ({error.strerror}); "
+            "set IMAGEBASE_HOME to a folder you may write to."
+        ) from error
+    open_store(current).close()
+    yield f"Data: {current.home}"
+    _check_port(address, port)
+    mode = current.mode_for(address)
+    who = "everyone who reaches it shares the datasets"
+    if mode is Mode.DEMO:
+        who = "each browser has a private dataset, deleted after an hour"
+    yield f"Mode: {mode}, {who}"
+
+
+def _check_port(address: str, port: int) -> None:
+    try:
+        found = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM)
+        family, kind, protocol, _, place = found[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(place)
+    except OSError as error:
+        raise SettingsError(
+            f"Port {port} on {address} cannot be used ({error.strerror}); "
+            "give another one with --port."
+        ) from error
+
+
+def start(address: str, port: int, *, samples: bool, headless: bool) -> None:
+    """Become the app's server; returns only where that fails."""
+    os.chdir(PROJECT_ROOT)
+    if samples:
+        os.environ["IMAGEBASE_SAMPLES"] = "1"
+    command = [
+        sys.executable,
+        *("-m", "streamlit", "run", str(_APP)),
+        *("--server.address", address),
+        *("--server.port", str(port)),
+        *("--server.headless", str(headless).lower()),
+    ]
+    sys.stdout.flush()
+    os.execv(sys.executable, command)

@@ -1,0 +1,158 @@
+"""IMAGEBASE_* and the limits, read once."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from enum import StrEnum
+from functools import cache
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Final
+
+from platformdirs import user_data_path
+
+from imagebase.errors import SettingsError
+
+PROJECT_ROOT: Final = Path(__file__).resolve().parent.parent
+WEIGHTS_FOLDER: Final = PROJECT_ROOT / "weights"
+SAMPLES_FOLDER: Final = PROJECT_ROOT / "samples"
+DEFAULT_MODEL: Final = "yolov4-tiny"
+
+_MEGABYTE: Final = 1_000_000
+
+
+class Mode(StrEnum):
+    """Who shares a dataset: everyone who reaches the app, or nobody."""
+
+    TEAM = "team"
+    DEMO = "demo"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What is taken in at most. Each is set by IMAGEBASE_<NAME>, in capitals."""
+
+    max_file_bytes: int = 200 * _MEGABYTE
+    max_image_pixels: int = 50_000_000
+    max_datasets: int = 1_000
+    max_dataset_images: int = 100_000
+    max_dataset_bytes: int = 200_000 * _MEGABYTE
+    max_archive_files: int = 20_000
+    max_archive_bytes: int = 20_000 * _MEGABYTE
+    max_archive_ratio: int = 200
+    max_boxes_per_image: int = 2_000
+    max_labels: int = 2_000
+    session_seconds: int = 0
+
+
+DEMO_LIMITS: Final = Limits(
+    max_file_bytes=50 * _MEGABYTE,
+    max_datasets=5,
+    max_dataset_images=100,
+    max_dataset_bytes=200 * _MEGABYTE,
+    max_archive_files=500,
+    max_archive_bytes=200 * _MEGABYTE,
+    max_labels=200,
+    session_seconds=3600,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Where things are and how the app is shared.
+
+    mode: None where IMAGEBASE_MODE is unset; `mode_for` then decides by the address.
+    import_roots: server folders a person may import from; none by default.
+    samples: whether a first dataset begins with the sample photographs.
+    """
+
+    home: Path
+    database_url: str
+    storage_url: str
+    mode: Mode | None = None
+    import_roots: tuple[Path, ...] = ()
+    samples: bool = False
+    overrides: Mapping[str, int] = field(default_factory=dict)
+
+    def mode_for(self, address: str | None) -> Mode:
+        """Return the mode for a server that listens on this address.
+
+        A server that others can reach, or whose address is unknown (Streamlit then
+        listens on every interface), is never shared by accident.
+        """
+        if self.mode is not None:
+            return self.mode
+        return Mode.TEAM if is_loopback(address) else Mode.DEMO
+
+    def limits_for(self, mode: Mode) -> Limits:
+        """Return the limits of this mode with the operator's own on top.
+
+        A team's datasets never expire, whatever was set for a demo.
+        """
+        if mode is Mode.DEMO:
+            return replace(DEMO_LIMITS, **self.overrides)
+        return replace(Limits(), **{**self.overrides, "session_seconds": 0})
+
+
+def is_loopback(address: str | None) -> bool:
+    """Say whether only this machine can reach a server at this address."""
+    if not address:
+        return False
+    if address == "localhost":
+        return True
+    try:
+        return ip_address(address.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def read_settings(environ: Mapping[str, str]) -> Settings:
+    """Return the settings that these environment variables ask for.
+
+    Raises:
+        SettingsError: a variable has a value that cannot be used.
+    """
+    given = environ.get("IMAGEBASE_HOME", "")
+    home = Path(given).expanduser() if given else user_data_path("imagebase")
+    home = home.absolute()
+    roots = environ.get("IMAGEBASE_IMPORT_ROOTS", "").split(os.pathsep)
+    return Settings(
+        home=home,
+        database_url=environ.get("IMAGEBASE_DATABASE_URL")
+        or f"sqlite:///{home / 'imagebase.db'}",
+        storage_url=environ.get("IMAGEBASE_STORAGE_URL") or str(home / "images"),
+        mode=_read_mode(environ.get("IMAGEBASE_MODE", "")),
+        import_roots=tuple(Path(root).resolve() for root in roots if root),
+        samples=environ.get("IMAGEBASE_SAMPLES", "") == "1",
+        overrides=_read_limits(environ),
+    )
+
+
+def _read_mode(value: str) -> Mode | None:
+    if not value:
+        return None
+    try:
+        return Mode(value)
+    except ValueError:
+        raise SettingsError(
+            f"IMAGEBASE_MODE is {value!r}; set it to 'team' or 'demo'."
+        ) from None
+
+
+def _read_limits(environ: Mapping[str, str]) -> dict[str, int]:
+    found = {}
+    for limit in fields(Limits):
+        variable = f"IMAGEBASE_{limit.name.upper()}"
+        value = environ.get(variable, "")
+        if not value:
+            continue
+        if not value.isdecimal():
+            raise SettingsError(f"{variable} is {value!r}; set it to a whole number.")
+        found[limit.name] = int(value)
+    return found
+
+
+@cache
+def settings() -> Settings:
+    """Return this process's settings; the environment is read at the first call."""
+    return read_settings(os.environ)

@@ -1,0 +1,32 @@
+"""Datasets that survive: rows in a database, image files beside it."""
+
+from imagebase.store.candidates import CandidatesKey, RunInfo
+from imagebase.store.changes import Conflict, SaveReport
+from imagebase.store.datasets import DatasetInfo, Usage
+from imagebase.store.images import AddedImage
+from imagebase.store.jobs import JobInfo, JobState
+from imagebase.store.listing import ORDERS, AnnotationRow
+from imagebase.store.scope import Scope
+from imagebase.store.store import Store, open_store
+from imagebase.store.summaries import ImageSummary
+from imagebase.store.undo import Event, UndoResult
+
+__all__ = [
+    "ORDERS",
+    "AddedImage",
+    "AnnotationRow",
+    "CandidatesKey",
+    "Conflict",
+    "DatasetInfo",
+    "Event",
+    "ImageSummary",
+    "JobInfo",
+    "JobState",
+    "RunInfo",
+    "SaveReport",
+    "Scope",
+    "Store",
+    "UndoResult",
+    "Usage",
+    "open_store",
+]

@@ -1,0 +1,204 @@
+"""Model runs, and the candidates they found: one compressed blob an image and model."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Dialect,
+    Insert,
+    and_,
+    insert,
+    select,
+    update,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+
+from imagebase.annotation import new_id, utc_now
+from imagebase.errors import NotFoundError
+from imagebase.store.columns import JsonObject
+from imagebase.store.part import StorePart
+from imagebase.store.records import GONE
+from imagebase.store.scope import Scope, chunks
+from imagebase.store.tables import candidates, images, runs
+
+
+@dataclass(frozen=True, slots=True)
+class CandidatesKey:
+    """What a net's answer depends on, beside the image.
+
+    input_size: pixels of a side of the net. precision: `f32` or `bf16`.
+    passes: `single` or `accurate`, whatever the detector calls them.
+    """
+
+    model_sha256: str
+    input_size: int
+    precision: str
+    passes: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunInfo:
+    """A model run; result and finished_at are None while it goes on."""
+
+    run_id: str
+    model_id: str
+    parameters: JsonObject
+    result: JsonObject | None
+    who: str
+    started_at: datetime
+    finished_at: datetime | None
+
+
+class CandidateStore(StorePart):
+    """What the nets said, once."""
+
+    def start_run(self, scope: Scope, *, model_id: str, parameters: JsonObject) -> str:
+        """Note that a model begins to run over the dataset; return the run's id."""
+        run_id = new_id()
+        with self._writing(scope) as connection:
+            connection.execute(
+                insert(runs).values(
+                    run_id=run_id,
+                    dataset_id=scope.dataset_id,
+                    who=scope.who,
+                    model_id=model_id,
+                    parameters=parameters,
+                    started_at=utc_now(),
+                )
+            )
+        return run_id
+
+    def finish_run(
+        self, scope: Scope, run_id: str, *, result: JsonObject | None = None
+    ) -> None:
+        """Note that a run has ended, and what it came to.
+
+        Raises:
+            NotFoundError: the dataset has no such run.
+        """
+        with self._writing(scope) as connection:
+            ended = connection.execute(
+                update(runs)
+                .where(runs.c.dataset_id == scope.dataset_id, runs.c.run_id == run_id)
+                .values(finished_at=utc_now(), result=result)
+            )
+            if not ended.rowcount:
+                raise NotFoundError("This model run is not in the dataset; run again.")
+
+    def runs(self, scope: Scope) -> list[RunInfo]:
+        """Return the dataset's model runs, the newest first."""
+        query = (
+            select(
+                runs.c.run_id,
+                runs.c.model_id,
+                runs.c.parameters,
+                runs.c.result,
+                runs.c.who,
+                runs.c.started_at,
+                runs.c.finished_at,
+            )
+            .where(runs.c.dataset_id == scope.dataset_id)
+            .order_by(runs.c.started_at.desc(), runs.c.run_id)
+        )
+        with self._reading(scope) as connection:
+            return [RunInfo(*row) for row in connection.execute(query)]
+
+    def put_candidates(
+        self, scope: Scope, image_id: str, key: CandidatesKey, blob: bytes
+    ) -> None:
+        """Keep what a net said of one image; it replaces what was there.
+
+        Raises:
+            NotFoundError: the dataset has no such image.
+        """
+        if not self.put_many(scope, key, {image_id: blob}):
+            raise NotFoundError(GONE)
+
+    def put_many(
+        self, scope: Scope, key: CandidatesKey, blobs: Mapping[str, bytes]
+    ) -> set[str]:
+        """Keep what a net said of many images, in one transaction.
+
+        Returns:
+            The ids of the images that were there; the others' are not kept.
+        """
+        with self._writing(scope) as connection:
+            keys = _image_keys(connection, scope, blobs)
+            now = utc_now()
+            rows = [
+                {
+                    **asdict(key),
+                    "image_key": image_key,
+                    "blob": blobs[image_id],
+                    "created_at": now,
+                }
+                for image_id, image_key in keys.items()
+            ]
+            if rows:
+                connection.execute(_upsert(connection.dialect), rows)
+        return set(keys)
+
+    def candidates(
+        self,
+        scope: Scope,
+        key: CandidatesKey,
+        image_ids: Iterable[str] | None = None,
+    ) -> dict[str, bytes]:
+        """Return the kept blobs by image id, in upload order; None is all images."""
+        query = (
+            select(images.c.image_id, candidates.c.blob)
+            .join(candidates, candidates.c.image_key == images.c.image_key)
+            .where(_is(key), images.c.dataset_id == scope.dataset_id)
+            .order_by(images.c.image_key)
+        )
+        with self._reading(scope) as connection:
+            if image_ids is None:
+                return dict(connection.execute(query).all())
+            found: dict[str, bytes] = {}
+            for chunk in chunks(image_ids):
+                chosen = query.where(images.c.image_id.in_(chunk))
+                found |= dict(connection.execute(chosen).all())
+            return found
+
+    def has_candidates(self, scope: Scope, key: CandidatesKey) -> set[str]:
+        """Return the ids of the images whose candidates are kept."""
+        query = (
+            select(images.c.image_id)
+            .join(candidates, candidates.c.image_key == images.c.image_key)
+            .where(_is(key), images.c.dataset_id == scope.dataset_id)
+        )
+        with self._reading(scope) as connection:
+            return set(connection.scalars(query))
+
+
+def _is(key: CandidatesKey) -> ColumnElement[bool]:
+    return and_(*(candidates.c[name] == value for name, value in asdict(key).items()))
+
+
+def _image_keys(
+    connection: Connection, scope: Scope, image_ids: Iterable[str]
+) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for chunk in chunks(image_ids):
+        query = select(images.c.image_id, images.c.image_key).where(
+            images.c.dataset_id == scope.dataset_id, images.c.image_id.in_(chunk)
+        )
+        found |= dict(connection.execute(query).all())
+    return found
+
+
+def _upsert(dialect: Dialect) -> Insert:
+    make: Any = sqlite.insert if dialect.name == "sqlite" else postgresql.insert
+    statement = make(candidates)
+    upsert: Insert = statement.on_conflict_do_update(
+        index_elements=list(candidates.primary_key.columns),
+        set_={
+            "blob": statement.excluded.blob,
+            "created_at": statement.excluded.created_at,
+        },
+    )
+    return upsert

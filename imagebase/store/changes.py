@@ -1,0 +1,310 @@
+"""The one write path for edits: what differs, its events, and new revisions."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
+
+from imagebase.annotation import (
+    ImageRecord,
+    clean_text,
+    new_id,
+    utc_now,
+)
+from imagebase.errors import NotFoundError, RevisionConflictError, StoreError
+from imagebase.store.datasets import append_labels
+from imagebase.store.differences import (
+    ANNOTATION,
+    REVIEW,
+    Difference,
+    cleaned,
+    differences,
+)
+from imagebase.store.part import StorePart, grow_version
+from imagebase.store.records import GONE, stored_images
+from imagebase.store.rows import (
+    StoredImage,
+    annotation_row,
+    placed_from_json,
+    review_json,
+)
+from imagebase.store.scope import Scope, chunks
+from imagebase.store.tables import annotations, changes, events, images
+
+# A longer transaction would keep the person at the canvas waiting.
+BATCH: Final = 50
+
+
+class Conflict(NamedTuple):
+    """A record that was not saved, and the newer one that stands in its way."""
+
+    ours: ImageRecord
+    theirs: ImageRecord
+
+
+@dataclass(frozen=True, slots=True)
+class SaveReport:
+    """saved: as they are stored now. missing: image ids that are not there any more."""
+
+    saved: tuple[ImageRecord, ...] = ()
+    conflicts: tuple[Conflict, ...] = ()
+    missing: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """Everything that changes on one image in one step."""
+
+    stored: StoredImage
+    differences: tuple[Difference, ...]
+    head: str
+
+
+class Editing(StorePart):
+    """Saving what a person or a model changed."""
+
+    def save(
+        self, scope: Scope, record: ImageRecord, *, change_id: str | None = None
+    ) -> ImageRecord:
+        """Write a record's annotations, marks, status, comment and tags.
+
+        Only what differs is written, with an event each; labels that the dataset lacks
+        are added. The order of the annotations is the one in which they came to be.
+
+        Args:
+            scope: the dataset, and whose change it is.
+            record: what it shall be; its revision is the one it was made from.
+            change_id: joins saves that are undone together; None is one by itself.
+
+        Returns:
+            The record as it is stored now; unchanged where nothing differs.
+
+        Raises:
+            NotFoundError: the dataset has no such image.
+            RevisionConflictError: somebody saved a newer revision; nothing was written.
+            StoreError: it could not be written; nothing was.
+        """
+        report = self._save_batch(scope, [record], change_id or new_id())
+        if report.missing:
+            raise NotFoundError(GONE)
+        for ours, theirs in report.conflicts:
+            raise RevisionConflictError(
+                f"{theirs.file_name} was changed by someone else meanwhile; "
+                "choose which version to keep.",
+                ours=ours,
+                theirs=theirs,
+            )
+        return report.saved[0]
+
+    def save_many(
+        self,
+        scope: Scope,
+        records: Iterable[ImageRecord],
+        *,
+        change_id: str | None = None,
+    ) -> SaveReport:
+        """Write many records as one change, at most 50 in a transaction.
+
+        One that cannot be saved stops no other; the report names it.
+        """
+        shared = change_id or new_id()
+        reports = [
+            self._save_batch(scope, batch, shared)
+            for batch in chunks(records, size=BATCH)
+        ]
+        return SaveReport(
+            saved=tuple(one for report in reports for one in report.saved),
+            conflicts=tuple(one for report in reports for one in report.conflicts),
+            missing=tuple(one for report in reports for one in report.missing),
+        )
+
+    def _save_batch(
+        self, scope: Scope, batch: Iterable[ImageRecord], change_id: str
+    ) -> SaveReport:
+        given = list(batch)
+        wanted = {one.image_id: cleaned(one) for one in given}
+        if len(wanted) < len(given):
+            raise ValueError("one image is there twice; it can be saved only once")
+        with self._writing(scope) as connection:
+            stored = stored_images(connection, scope.dataset_id, wanted)
+            conflicts, revisions = [], []
+            for image_id, ours in wanted.items():
+                if image_id not in stored:
+                    continue
+                changed = tuple(differences(stored[image_id], ours))
+                theirs = stored[image_id].record
+                if changed and ours.revision != theirs.revision:
+                    conflicts.append(Conflict(ours, theirs))
+                elif changed:
+                    revisions.append(Revision(stored[image_id], changed, change_id))
+            if revisions:
+                _add_labels(connection, scope, (wanted[id_of(r)] for r in revisions))
+                change_key = _edit_key(connection, scope, change_id)
+                write_revisions(connection, scope, change_key, revisions)
+                stored |= stored_images(
+                    connection, scope.dataset_id, map(id_of, revisions)
+                )
+        refused = {one.ours.image_id for one in conflicts}
+        return SaveReport(
+            saved=tuple(
+                stored[image_id].record
+                for image_id in wanted
+                if image_id in stored and image_id not in refused
+            ),
+            conflicts=tuple(conflicts),
+            missing=tuple(image_id for image_id in wanted if image_id not in stored),
+        )
+
+
+def id_of(revision: Revision) -> str:
+    """Return the id of the image that a revision is about."""
+    return revision.stored.record.image_id
+
+
+def write_revisions(
+    connection: Connection,
+    scope: Scope,
+    change_key: int,
+    revisions: Iterable[Revision],
+) -> None:
+    """Write what changes on images, the events that tell of it, and new revisions."""
+    step = list(revisions)
+    _write_annotations(connection, scope, step)
+    _write_images(connection, step)
+    grow_version(connection, scope.dataset_id)
+    if rows := list(_event_rows(scope, change_key, step)):
+        connection.execute(insert(events), rows)
+
+
+def _write_annotations(
+    connection: Connection, scope: Scope, step: Iterable[Revision]
+) -> None:
+    gone, come = [], []
+    for revision in step:
+        key = revision.stored.image_key
+        for one in revision.differences:
+            if one.kind != ANNOTATION:
+                continue
+            if one.before is not None:
+                gone.append({"key": key, "id": one.annotation_id})
+            if one.after is not None:
+                placed = placed_from_json(one.after)
+                come.append(annotation_row(key, scope.dataset_id, placed))
+    if gone:
+        mine = annotations.c.image_key == bindparam("key")
+        connection.execute(
+            delete(annotations).where(
+                mine, annotations.c.annotation_id == bindparam("id")
+            ),
+            gone,
+        )
+    if come:
+        connection.execute(insert(annotations), come)
+
+
+def _write_images(connection: Connection, step: Iterable[Revision]) -> None:
+    rows = [_image_row(revision) for revision in step]
+    statement = (
+        update(images)
+        .where(images.c.image_key == bindparam("key"))
+        .values({name: bindparam(f"new_{name}") for name in _image_columns()})
+    )
+    connection.execute(statement, rows)
+
+
+def _image_columns() -> tuple[str, ...]:
+    return ("status", "comment", "tags", "revision", "head")
+
+
+def _image_row(revision: Revision) -> dict[str, Any]:
+    review: Mapping[str, Any] = review_json(revision.stored.record)
+    for one in revision.differences:
+        if one.kind == REVIEW and one.after is not None:
+            review = one.after
+    return {
+        "key": revision.stored.image_key,
+        "new_status": review["status"],
+        "new_comment": review["comment"],
+        "new_tags": review["tags"],
+        "new_revision": revision.stored.record.revision + 1,
+        "new_head": revision.head,
+    }
+
+
+def _event_rows(
+    scope: Scope, change_key: int, step: Iterable[Revision]
+) -> Iterator[dict[str, Any]]:
+    now = utc_now()
+    for revision in step:
+        for one in revision.differences:
+            yield {
+                "change_key": change_key,
+                "dataset_id": scope.dataset_id,
+                "image_id": id_of(revision),
+                "kind": one.kind,
+                "annotation_id": one.annotation_id,
+                "before": one.before,
+                "after": one.after,
+                "head_before": revision.stored.head,
+                "revision": revision.stored.record.revision + 1,
+                "created_at": now,
+            }
+
+
+def insert_change(
+    connection: Connection, scope: Scope, *, change_id: str, kind: str
+) -> int:
+    """Return the key of a new change."""
+    statement = insert(changes).values(
+        dataset_id=scope.dataset_id,
+        change_id=change_id,
+        who=scope.who,
+        kind=kind,
+        state="done",
+        created_at=utc_now(),
+    )
+    inserted = connection.execute(statement.returning(changes.c.change_key))
+    key: int = inserted.scalar_one()
+    return key
+
+
+def _edit_key(connection: Connection, scope: Scope, change_id: str) -> int:
+    """Return the key of a change, begun at the first save that bears its id."""
+    query = select(changes).where(
+        changes.c.dataset_id == scope.dataset_id, changes.c.change_id == change_id
+    )
+    begun = connection.execute(query).one_or_none()
+    if begun is None:
+        _empty_redo(connection, scope)
+        return insert_change(connection, scope, change_id=change_id, kind="edit")
+    if begun.state != "done" or begun.who != clean_text(scope.who):
+        raise StoreError(
+            "This change was taken back meanwhile; the rest of it was left out."
+        )
+    key: int = begun.change_key
+    return key
+
+
+def _empty_redo(connection: Connection, scope: Scope) -> None:
+    connection.execute(
+        update(changes)
+        .where(
+            changes.c.dataset_id == scope.dataset_id,
+            changes.c.who == scope.who,
+            changes.c.kind == "edit",
+            changes.c.state == "undone",
+        )
+        .values(state="dropped")
+    )
+
+
+def _add_labels(
+    connection: Connection, scope: Scope, records: Iterable[ImageRecord]
+) -> None:
+    names = dict.fromkeys(
+        one.label
+        for record in records
+        for one in (*record.annotations, *record.deleted)
+    )
+    append_labels(connection, scope.dataset_id, names)

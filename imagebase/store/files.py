@@ -1,0 +1,157 @@
+"""Image files and thumbnails on any fsspec location, each owner's in its own folder.
+
+An image is at `<owner_id>/<aa>/<sha256>`, as it came; a thumbnail at
+`<owner_id>/thumbnails/<aa>/<sha256>`, where `aa` are the first two digits.
+"""
+
+import contextlib
+import os
+import re
+import shutil
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+from fsspec import AbstractFileSystem, url_to_fs
+
+from imagebase.annotation import new_id
+from imagebase.errors import StoreError
+from imagebase.store.scope import check_owner_id
+
+_SHA256: Final = re.compile(r"[0-9a-f]{64}")
+_THUMBNAILS: Final = "thumbnails"
+
+
+class ImageFiles:
+    """Bytes by owner and sha256; safe for threads and processes."""
+
+    def __init__(self, storage_url: str) -> None:
+        try:
+            self._files, root = url_to_fs(storage_url)
+        except (ImportError, ValueError) as error:
+            raise StoreError(
+                f"IMAGEBASE_STORAGE_URL cannot be used: {error}"
+            ) from error
+        self._root = PurePosixPath(root)
+
+    def has(self, owner_id: str, image_id: str, *, byte_count: int) -> bool:
+        """Say whether the whole image is there."""
+        path = self._path(owner_id, image_id)
+        try:
+            return bool(self._files.size(path) == byte_count)
+        except FileNotFoundError:
+            return False
+
+    def write(self, owner_id: str, image_id: str, data: bytes) -> None:
+        """Keep an image for good: on return it survives a power cut.
+
+        Raises:
+            StoreError: it could not be written; nothing was kept of it.
+        """
+        self._write(self._path(owner_id, image_id), data)
+
+    def read(self, owner_id: str, image_id: str) -> bytes:
+        """Return an image as it came.
+
+        Raises:
+            StoreError: its file is missing or cannot be read.
+        """
+        try:
+            data: bytes = self._files.cat_file(self._path(owner_id, image_id))
+        except OSError as error:
+            raise StoreError(
+                f"The file of image {image_id[:12]} cannot be read "
+                f"({_reason(error)}); look at IMAGEBASE_STORAGE_URL."
+            ) from error
+        return data
+
+    def thumbnail(self, owner_id: str, image_id: str) -> bytes | None:
+        """Return a kept thumbnail; None where there is none."""
+        try:
+            data: bytes = self._files.cat_file(
+                self._path(owner_id, image_id, small=True)
+            )
+        except OSError:
+            return None
+        return data
+
+    def write_thumbnail(self, owner_id: str, image_id: str, data: bytes) -> None:
+        """Keep a thumbnail, or do not: it can be made again."""
+        with contextlib.suppress(StoreError):
+            self._write(self._path(owner_id, image_id, small=True), data)
+
+    def delete(self, owner_id: str, image_id: str) -> None:
+        """Delete an image and its thumbnail; one that is not there is no error."""
+        for small in (False, True):
+            with contextlib.suppress(FileNotFoundError):
+                self._files.rm_file(self._path(owner_id, image_id, small=small))
+
+    def delete_owner(self, owner_id: str) -> None:
+        """Delete everything of an owner's."""
+        folder = str(self._root / check_owner_id(owner_id))
+        if _is_local(self._files):
+            shutil.rmtree(folder, ignore_errors=True)
+            return
+        with contextlib.suppress(FileNotFoundError):
+            self._files.rm(folder, recursive=True)
+
+    def _path(self, owner_id: str, image_id: str, *, small: bool = False) -> str:
+        if not _SHA256.fullmatch(image_id):
+            raise ValueError(f"{image_id!r} is not an image's id")
+        folder = self._root / check_owner_id(owner_id)
+        if small:
+            folder /= _THUMBNAILS
+        return str(folder / image_id[:2] / image_id)
+
+    def _write(self, path: str, data: bytes) -> None:
+        try:
+            if _is_local(self._files):
+                _write_durably(Path(path), data)
+            else:
+                self._files.pipe_file(path, data)
+        except OSError as error:
+            raise StoreError(
+                f"The image could not be written ({_reason(error)}); "
+                "it was not added. Free some space and try again."
+            ) from error
+
+
+def _is_local(files: AbstractFileSystem) -> bool:
+    return "file" in files.protocol
+
+
+def _reason(error: OSError) -> str:
+    return (error.strerror or str(error)).lower()
+
+
+def _write_durably(path: Path, data: bytes) -> None:
+    """Write beside the path and rename: a reader sees the whole file or none."""
+    made = _make_folders(path.parent)
+    temporary = path.with_name(f".{path.name}.{new_id()}")
+    try:
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    # The name is on disk once its folder is, and so on upwards for new folders.
+    for folder in (path.parent, *(one.parent for one in made)):
+        _sync_folder(folder)
+
+
+def _make_folders(folder: Path) -> list[Path]:
+    missing = [one for one in (folder, *folder.parents) if not one.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    return missing
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name == "nt":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,183 @@
+"""Images in and out of a dataset: their rows and their files together."""
+
+import contextlib
+import hashlib
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, delete, insert, select, update
+
+from imagebase.annotation import ImageRecord, Quality, ReviewStatus, Size, utc_now
+from imagebase.errors import NotFoundError, StoreError
+from imagebase.store.part import StorePart, files_lock, grow_version
+from imagebase.store.records import GONE, stored_images
+from imagebase.store.rows import quality_json
+from imagebase.store.scope import Scope, chunks
+from imagebase.store.tables import changes, events, images
+
+
+@dataclass(frozen=True, slots=True)
+class AddedImage:
+    """is_new: False where the dataset had this content already."""
+
+    record: ImageRecord
+    is_new: bool
+
+
+class Images(StorePart):
+    """The pictures themselves."""
+
+    def add_image(
+        self,
+        scope: Scope,
+        data: bytes,
+        *,
+        file_name: str,
+        size: Size,
+        quality: Quality | None,
+    ) -> AddedImage:
+        """Add an image as it came, unless the dataset has the same content already.
+
+        The file is on disk for good before its row is.
+
+        Args:
+            scope: the dataset, and who adds to it.
+            data: the file's content.
+            file_name: as it came, with its sub-path.
+            size: of the upright image.
+            quality: what was measured of it.
+
+        Raises:
+            StoreError: the file or the row could not be written; neither was kept.
+        """
+        image_id = hashlib.sha256(data).hexdigest()
+        with self._reading(scope) as connection:
+            present = stored_images(connection, scope.dataset_id, [image_id])
+        if present:
+            return AddedImage(present[image_id].record, is_new=False)
+        try:
+            self._write_file(scope, image_id, data)
+            with self._writing(scope, files_lock(scope.owner_id)) as connection:
+                present = stored_images(connection, scope.dataset_id, [image_id])
+                if present:
+                    return AddedImage(present[image_id].record, is_new=False)
+                # Somebody may have deleted the last other image with this content.
+                self._write_file(scope, image_id, data)
+                _insert(connection, scope, image_id, data, file_name, size, quality)
+                grow_version(connection, scope.dataset_id)
+                added = stored_images(connection, scope.dataset_id, [image_id])
+        except Exception:
+            self._forget(scope.owner_id, image_id)
+            raise
+        return AddedImage(added[image_id].record, is_new=True)
+
+    def image_bytes(self, scope: Scope, image_id: str) -> bytes:
+        """Return an image's file as it came.
+
+        Raises:
+            NotFoundError: the dataset has no such image.
+            StoreError: its file cannot be read.
+        """
+        self._require_image(scope, image_id)
+        return self._files.read(scope.owner_id, image_id)
+
+    def thumbnail(
+        self, scope: Scope, image_id: str, make: Callable[[bytes], bytes]
+    ) -> bytes:
+        """Return the kept thumbnail, or make it out of the image's bytes and keep it.
+
+        Raises:
+            NotFoundError: the dataset has no such image.
+            StoreError: there is none, and the image's file cannot be read.
+        """
+        self._require_image(scope, image_id)
+        kept = self._files.thumbnail(scope.owner_id, image_id)
+        if kept is not None:
+            return kept
+        made = make(self._files.read(scope.owner_id, image_id))
+        self._files.write_thumbnail(scope.owner_id, image_id, made)
+        try:
+            self._require_image(scope, image_id)
+        except NotFoundError:
+            self._forget(scope.owner_id, image_id)
+            raise
+        return made
+
+    def remove_images(self, scope: Scope, image_ids: Iterable[str]) -> int:
+        """Remove images with all that is on them; return how many there were.
+
+        This cannot be undone, nor can the changes that touched one of them.
+        """
+        wanted = list(dict.fromkeys(image_ids))
+        removed = 0
+        with self._writing(scope) as connection:
+            for chunk in chunks(wanted):
+                _drop_changes(connection, scope, chunk)
+                removed += connection.execute(
+                    delete(images).where(
+                        images.c.dataset_id == scope.dataset_id,
+                        images.c.image_id.in_(chunk),
+                    )
+                ).rowcount
+            grow_version(connection, scope.dataset_id)
+        self._delete_unused_files(scope.owner_id, wanted)
+        return removed
+
+    def _forget(self, owner_id: str, image_id: str) -> None:
+        """Delete what was written of an image meanwhile, unless a row counts it."""
+        with contextlib.suppress(StoreError):
+            self._delete_unused_files(owner_id, [image_id])
+
+    def _write_file(self, scope: Scope, image_id: str, data: bytes) -> None:
+        if not self._files.has(scope.owner_id, image_id, byte_count=len(data)):
+            self._files.write(scope.owner_id, image_id, data)
+
+    def _require_image(self, scope: Scope, image_id: str) -> None:
+        query = select(images.c.image_key).where(
+            images.c.dataset_id == scope.dataset_id, images.c.image_id == image_id
+        )
+        with self._reading(scope) as connection:
+            if connection.scalar(query) is None:
+                raise NotFoundError(GONE)
+
+
+def _insert(
+    connection: Connection,
+    scope: Scope,
+    image_id: str,
+    data: bytes,
+    file_name: str,
+    size: Size,
+    quality: Quality | None,
+) -> None:
+    connection.execute(
+        insert(images).values(
+            dataset_id=scope.dataset_id,
+            image_id=image_id,
+            file_name=file_name,
+            width=size.width,
+            height=size.height,
+            byte_count=len(data),
+            status=ReviewStatus.NEW.value,
+            comment="",
+            tags=[],
+            quality=quality_json(quality),
+            revision=0,
+            head="",
+            added_at=utc_now(),
+            added_by=scope.who,
+        )
+    )
+
+
+def _drop_changes(
+    connection: Connection, scope: Scope, image_ids: Iterable[str]
+) -> None:
+    touched = select(events.c.change_key).where(
+        events.c.dataset_id == scope.dataset_id, events.c.image_id.in_(image_ids)
+    )
+    connection.execute(
+        update(changes)
+        .where(changes.c.change_key.in_(touched), changes.c.kind == "edit")
+        .values(state="dropped")
+    )

@@ -1,0 +1,374 @@
+"""Job rows: queued, claimed by one worker at a time under a lease, ended once."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, Connection, and_, insert, select, update
+
+from imagebase.annotation import new_id, utc_now
+from imagebase.errors import JobError, NotFoundError
+from imagebase.store.columns import AnyRow, JsonObject
+from imagebase.store.part import StorePart
+from imagebase.store.scope import Scope
+from imagebase.store.tables import datasets, jobs
+
+LEASE: Final = timedelta(seconds=30)
+_GONE: Final = "This job is not there any more; start it again."
+_CLAIM_LOCK: Final = "claim a job"
+
+
+class JobState(StrEnum):
+    """Where a job stands."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    INTERRUPTED = "interrupted"
+
+    @property
+    def is_active(self) -> bool:
+        """Say whether the job goes on or waits to begin."""
+        return self in _ACTIVE
+
+
+_ACTIVE: Final = (JobState.QUEUED, JobState.RUNNING)
+
+
+@dataclass(frozen=True, slots=True)
+class JobInfo:
+    """A job as a person sees it.
+
+    done, total: steps; total is 0 where it is not known yet.
+    seconds_left: from the rate so far; None where there is none.
+    error: one sentence; None unless the job failed.
+    """
+
+    job_id: str
+    kind: str
+    state: JobState
+    parameters: JsonObject
+    done: int
+    total: int
+    message: str
+    result: JsonObject | None
+    error: str | None
+    cancel_requested: bool
+    seconds_left: float | None
+    who: str
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedJob:
+    """A job in the hands of one worker; claim_id says which attempt it is."""
+
+    job_id: str
+    claim_id: str
+    kind: str
+    parameters: JsonObject
+    scope: Scope
+
+
+class Jobs(StorePart):
+    """Background work that outlives a page, and a process too."""
+
+    def submit_job(self, scope: Scope, kind: str, parameters: JsonObject) -> str:
+        """Queue a job and return its id.
+
+        Raises:
+            JobError: the dataset has a job of this kind that has not ended.
+        """
+        job_id = new_id()
+        with self._writing(scope) as connection:
+            _refuse_second(connection, scope, kind)
+            connection.execute(
+                insert(jobs).values(
+                    job_id=job_id,
+                    dataset_id=scope.dataset_id,
+                    who=scope.who,
+                    kind=kind,
+                    state=JobState.QUEUED.value,
+                    parameters=parameters,
+                    done=0,
+                    total=0,
+                    message="",
+                    cancel_requested=False,
+                    created_at=utc_now(),
+                )
+            )
+        return job_id
+
+    def jobs(self, scope: Scope) -> list[JobInfo]:
+        """Return the dataset's jobs, the newest first."""
+        query = (
+            select(jobs)
+            .where(jobs.c.dataset_id == scope.dataset_id)
+            .order_by(jobs.c.created_at.desc(), jobs.c.job_id)
+        )
+        with self._reading(scope) as connection:
+            now = utc_now()
+            return [_as_info(row, now) for row in connection.execute(query)]
+
+    def job(self, scope: Scope, job_id: str) -> JobInfo:
+        """Return one job.
+
+        Raises:
+            NotFoundError: the dataset has no such job.
+        """
+        with self._reading(scope) as connection:
+            return _as_info(_row(connection, scope, job_id), utc_now())
+
+    def cancel_job(self, scope: Scope, job_id: str) -> None:
+        """Cancel a job: at once where it waits, else at its next step.
+
+        Raises:
+            NotFoundError: the dataset has no such job.
+            JobError: it has ended already.
+        """
+        with self._writing(scope) as connection:
+            job = _as_info(_row(connection, scope, job_id, to_change=True), utc_now())
+            if job.state is JobState.RUNNING:
+                _set(connection, job_id, cancel_requested=True)
+            elif job.state in (JobState.QUEUED, JobState.INTERRUPTED):
+                _set(
+                    connection,
+                    job_id,
+                    state=JobState.CANCELLED.value,
+                    claim_id=None,
+                    finished_at=utc_now(),
+                )
+            else:
+                raise JobError("This job has ended; there is nothing to cancel.")
+
+    def resume_job(self, scope: Scope, job_id: str) -> None:
+        """Queue a job again that was interrupted, failed or was cancelled.
+
+        Raises:
+            NotFoundError: the dataset has no such job.
+            JobError: it is done or goes on, or another of its kind does.
+        """
+        with self._writing(scope) as connection:
+            job = _as_info(_row(connection, scope, job_id, to_change=True), utc_now())
+            if job.state.is_active or job.state is JobState.DONE:
+                raise JobError("This job needs no resuming; look at its progress.")
+            _refuse_second(connection, scope, job.kind)
+            _set(
+                connection,
+                job_id,
+                state=JobState.QUEUED.value,
+                cancel_requested=False,
+                claim_id=None,
+                error=None,
+                finished_at=None,
+            )
+
+    def claim_job(self, worker: str, kinds: Collection[str]) -> ClaimedJob | None:
+        """Take the oldest queued job of these kinds, of whatever owner, or None.
+
+        No two workers get the same one. This and what follows serve the workers, who
+        work for every owner; the job says in which scope.
+        """
+        query = (
+            select(jobs, datasets.c.owner_id)
+            .join(datasets, datasets.c.dataset_id == jobs.c.dataset_id)
+            .where(jobs.c.state == JobState.QUEUED.value, jobs.c.kind.in_(kinds))
+            .order_by(jobs.c.created_at, jobs.c.job_id)
+            .limit(1)
+            .with_for_update(of=jobs)
+        )
+        with self._database.write(_CLAIM_LOCK) as connection:
+            row = connection.execute(query).first()
+            if row is None:
+                return None
+            claim_id = new_id()
+            _set(connection, row.job_id, **_claimed(worker, claim_id))
+        scope = Scope(row.owner_id, row.dataset_id, row.who)
+        return ClaimedJob(row.job_id, claim_id, row.kind, row.parameters, scope)
+
+    def has_queued_jobs(self, kinds: Collection[str]) -> bool:
+        """Say whether a worker for these kinds would find something to do."""
+        query = (
+            select(jobs.c.job_id)
+            .where(jobs.c.state == JobState.QUEUED.value, jobs.c.kind.in_(kinds))
+            .limit(1)
+        )
+        with self._database.read() as connection:
+            return connection.scalar(query) is not None
+
+    def renew_leases(self, claim_ids: Collection[str]) -> None:
+        """Tell that the workers of these claims are alive."""
+        now = utc_now()
+        with self._database.write() as connection:
+            connection.execute(
+                update(jobs)
+                .where(_held(claim_ids))
+                .values(lease_until=now + LEASE, heartbeat_at=now)
+            )
+
+    def report_progress(
+        self, claim_id: str, *, done: int, total: int, message: str
+    ) -> None:
+        """Keep how far a claimed job has come."""
+        now = utc_now()
+        values: dict[str, Any] = {"done": done, "total": total, "message": message}
+        with self._database.write() as connection:
+            mine = _held([claim_id])
+            connection.execute(
+                update(jobs).where(mine).values(**values, progress_at=now)
+            )
+            connection.execute(
+                update(jobs)
+                .where(mine, jobs.c.rate_from_at.is_(None))
+                .values(rate_from_done=done, rate_from_at=now)
+            )
+
+    def must_stop(self, claim_id: str) -> bool:
+        """Say whether the job was cancelled, or taken from this worker."""
+        query = select(jobs.c.cancel_requested).where(_held([claim_id]))
+        with self._database.read() as connection:
+            return connection.scalar(query) is not False
+
+    def end_job(
+        self,
+        claim_id: str,
+        state: JobState,
+        *,
+        result: JsonObject | None = None,
+        error: str | None = None,
+    ) -> None:
+        """Keep how a claimed job ended; nothing where another worker has it by now."""
+        with self._database.write() as connection:
+            connection.execute(
+                update(jobs)
+                .where(_held([claim_id]))
+                .values(
+                    state=state.value,
+                    result=result,
+                    error=error,
+                    claim_id=None,
+                    finished_at=utc_now(),
+                )
+            )
+
+    def interrupt_expired_jobs(self) -> None:
+        """Mark the running jobs interrupted whose worker has not been heard of."""
+        with self._database.write() as connection:
+            _interrupt(connection, jobs.c.lease_until <= utc_now())
+
+    def running_workers(self) -> set[str]:
+        """Return the workers that hold a job."""
+        query = select(jobs.c.worker).where(jobs.c.state == JobState.RUNNING.value)
+        with self._database.read() as connection:
+            return {worker for worker in connection.scalars(query) if worker}
+
+    def interrupt_workers(self, workers: Sequence[str]) -> None:
+        """Mark the running jobs of these workers interrupted."""
+        with self._database.write() as connection:
+            _interrupt(connection, jobs.c.worker.in_(workers))
+
+
+def _claimed(worker: str, claim_id: str) -> dict[str, Any]:
+    now = utc_now()
+    return {
+        "state": JobState.RUNNING.value,
+        "worker": worker,
+        "claim_id": claim_id,
+        "lease_until": now + LEASE,
+        "heartbeat_at": now,
+        "started_at": now,
+        "rate_from_done": None,
+        "rate_from_at": None,
+        "progress_at": None,
+    }
+
+
+def _held(claim_ids: Collection[str]) -> ColumnElement[bool]:
+    running = jobs.c.state == JobState.RUNNING.value
+    return and_(running, jobs.c.claim_id.in_(claim_ids))
+
+
+def _row(
+    connection: Connection, scope: Scope, job_id: str, *, to_change: bool = False
+) -> AnyRow:
+    query = select(jobs).where(
+        jobs.c.dataset_id == scope.dataset_id, jobs.c.job_id == job_id
+    )
+    if to_change:
+        query = query.with_for_update()
+    found = connection.execute(query).one_or_none()
+    if found is None:
+        raise NotFoundError(_GONE)
+    return found
+
+
+def _set(connection: Connection, job_id: str, **values: object) -> None:
+    connection.execute(update(jobs).where(jobs.c.job_id == job_id).values(**values))
+
+
+def _interrupt(connection: Connection, which: ColumnElement[bool]) -> None:
+    connection.execute(
+        update(jobs)
+        .where(jobs.c.state == JobState.RUNNING.value, which)
+        .values(state=JobState.INTERRUPTED.value, claim_id=None, finished_at=utc_now())
+    )
+
+
+def _refuse_second(connection: Connection, scope: Scope, kind: str) -> None:
+    query = select(jobs).where(
+        jobs.c.dataset_id == scope.dataset_id,
+        jobs.c.kind == kind,
+        jobs.c.state.in_([state.value for state in _ACTIVE]),
+    )
+    now = utc_now()
+    for row in connection.execute(query):
+        if _state(row, now).is_active:
+            raise JobError(
+                f"This dataset has a job of this kind ({kind}) already; "
+                "wait for it or cancel it."
+            )
+
+
+def _state(row: AnyRow, now: datetime) -> JobState:
+    """Return where a job stands; one whose lease ran out stands still."""
+    state = JobState(row.state)
+    if state is JobState.RUNNING and row.lease_until <= now:
+        return JobState.INTERRUPTED
+    return state
+
+
+def _as_info(row: AnyRow, now: datetime) -> JobInfo:
+    state = _state(row, now)
+    return JobInfo(
+        job_id=row.job_id,
+        kind=row.kind,
+        state=state,
+        parameters=row.parameters,
+        done=row.done,
+        total=row.total,
+        message=row.message,
+        result=row.result,
+        error=row.error,
+        cancel_requested=row.cancel_requested,
+        seconds_left=_seconds_left(row, now) if state is JobState.RUNNING else None,
+        who=row.who,
+        created_at=row.created_at,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+    )
+
+
+def _seconds_left(row: AnyRow, now: datetime) -> float | None:
+    if row.rate_from_at is None or row.done <= row.rate_from_done:
+        return None
+    elapsed = (row.progress_at - row.rate_from_at).total_seconds()
+    each: float = elapsed / (row.done - row.rate_from_done)
+    since: float = (now - row.progress_at).total_seconds()
+    remaining: float = each * (row.total - row.done) - since
+    return max(remaining, 0.0)

@@ -1,0 +1,93 @@
+"""What every part of the store has: a database, image files, scoped transactions."""
+
+import logging
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from sqlalchemy import Connection, Dialect, Insert, Table, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from imagebase.store.database import Database
+from imagebase.store.files import ImageFiles
+from imagebase.store.scope import Scope, chunks, require_dataset
+from imagebase.store.tables import datasets, images
+
+_log: Final = logging.getLogger(__name__)
+
+
+class StorePart:
+    """The base of the classes that `Store` is put together from."""
+
+    def __init__(self, database: Database, files: ImageFiles) -> None:
+        self._database = database
+        self._files = files
+
+    @contextmanager
+    def _reading(self, scope: Scope) -> Iterator[Connection]:
+        """Open a read transaction on a dataset that is this scope's."""
+        with self._database.read() as connection:
+            require_dataset(connection, scope)
+            yield connection
+
+    @contextmanager
+    def _writing(self, scope: Scope, *locks: str) -> Iterator[Connection]:
+        """Open a write transaction; nobody else writes to the dataset meanwhile."""
+        with self._database.write(*locks, dataset_lock(scope)) as connection:
+            require_dataset(connection, scope)
+            yield connection
+
+    def _delete_unused_files(self, owner_id: str, image_ids: Iterable[str]) -> None:
+        """Delete the files that no row of this owner counts any more.
+
+        It comes after the rows are gone for good: a process that dies in between leaves
+        a file too many, never one too few.
+        """
+        for chunk in chunks(image_ids):
+            with self._database.write(files_lock(owner_id)) as connection:
+                counted = _counted(connection, owner_id, chunk)
+                for image_id in set(chunk) - counted:
+                    self._delete_file(owner_id, image_id)
+
+    def _delete_file(self, owner_id: str, image_id: str) -> None:
+        try:
+            self._files.delete(owner_id, image_id)
+        except OSError:
+            _log.warning("The file of image %s stays behind", image_id, exc_info=True)
+
+
+def _counted(
+    connection: Connection, owner_id: str, image_ids: Iterable[str]
+) -> set[str]:
+    query = (
+        select(images.c.image_id)
+        .join(datasets, datasets.c.dataset_id == images.c.dataset_id)
+        .where(datasets.c.owner_id == owner_id, images.c.image_id.in_(image_ids))
+    )
+    return set(connection.scalars(query))
+
+
+def dataset_lock(scope: Scope) -> str:
+    """Return the name of the lock on a dataset's rows."""
+    return f"dataset {scope.dataset_id}"
+
+
+def files_lock(owner_id: str) -> str:
+    """Return the name of the lock on an owner's files; taken before a dataset's."""
+    return f"files {owner_id}"
+
+
+def grow_version(connection: Connection, dataset_id: str) -> None:
+    """Note that an export of the dataset would not be the same any more."""
+    connection.execute(
+        update(datasets)
+        .where(datasets.c.dataset_id == dataset_id)
+        .values(version=datasets.c.version + 1)
+    )
+
+
+def insert_or_skip(dialect: Dialect, table: Table) -> Insert:
+    """Return an INSERT that leaves a row alone which is there already."""
+    if dialect.name == "sqlite":
+        return sqlite.insert(table).on_conflict_do_nothing()
+    return postgresql.insert(table).on_conflict_do_nothing()

@@ -1,0 +1,157 @@
+"""Records read: images with their annotations, in upload order, in few queries."""
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from sqlalchemy import ColumnElement, Connection, and_, select
+
+from imagebase.annotation import ImageRecord, ReviewStatus
+from imagebase.errors import NotFoundError
+from imagebase.store.columns import AnyRow, AnySelect
+from imagebase.store.part import StorePart
+from imagebase.store.rows import (
+    ANNOTATION_COLUMNS,
+    RECORD_COLUMNS,
+    Placed,
+    StoredImage,
+    as_annotation,
+    as_record,
+)
+from imagebase.store.scope import Scope, chunks
+from imagebase.store.tables import annotations, images
+
+GONE: Final = "This image is not in the dataset any more; choose another one."
+
+
+def stored_images(
+    connection: Connection, dataset_id: str, image_ids: Iterable[str]
+) -> dict[str, StoredImage]:
+    """Return those of these images that are in the dataset, by image id."""
+    found: dict[str, StoredImage] = {}
+    for chunk in chunks(dict.fromkeys(image_ids)):
+        rows = connection.execute(
+            select(*RECORD_COLUMNS).where(
+                images.c.dataset_id == dataset_id, images.c.image_id.in_(chunk)
+            )
+        ).all()
+        found |= {
+            one.record.image_id: one for one in _with_annotations(connection, rows)
+        }
+    return found
+
+
+def _with_annotations(
+    connection: Connection, rows: Sequence[AnyRow]
+) -> Iterable[StoredImage]:
+    for chunk in chunks(rows):
+        placed = _placed(connection, [row.image_key for row in chunk])
+        for row in chunk:
+            mine = placed.get(row.image_key, [])
+            yield StoredImage(
+                image_key=row.image_key,
+                head=row.head,
+                record=as_record(row, mine),
+                placed={one.annotation.annotation_id: one for one in mine},
+            )
+
+
+def _placed(connection: Connection, image_keys: list[int]) -> dict[int, list[Placed]]:
+    rows = connection.execute(
+        select(
+            *ANNOTATION_COLUMNS,
+            annotations.c.image_key,
+            annotations.c.position,
+            annotations.c.is_deleted,
+        )
+        .where(annotations.c.image_key.in_(image_keys))
+        .order_by(annotations.c.image_key, annotations.c.position)
+    )
+    found: dict[int, list[Placed]] = {}
+    for row in rows:
+        one = Placed(as_annotation(row), row.position, row.is_deleted)
+        found.setdefault(row.image_key, []).append(one)
+    return found
+
+
+class Records(StorePart):
+    """Images with everything known about them but their pixels."""
+
+    def records(
+        self,
+        scope: Scope,
+        *,
+        statuses: Iterable[ReviewStatus] | None = None,
+        offset: int = 0,
+        limit: int | None = None,
+        image_ids: Iterable[str] | None = None,
+    ) -> list[ImageRecord]:
+        """Return records in upload order.
+
+        Args:
+            scope: the dataset.
+            statuses: only images that stand there; None is all.
+            offset: how many to leave out at the beginning.
+            limit: how many to return at most; None is all.
+            image_ids: only these, as far as they are there; offset and limit count
+                among them.
+        """
+        with self._reading(scope) as connection:
+            if image_ids is None:
+                query = _images_of(scope, statuses).offset(offset)
+                rows = connection.execute(query.limit(limit)).all()
+            else:
+                rows = _chosen(connection, scope, statuses, image_ids)
+                rows = rows[offset : None if limit is None else offset + limit]
+            return [one.record for one in _with_annotations(connection, rows)]
+
+    def record(self, scope: Scope, image_id: str) -> ImageRecord:
+        """Return one record.
+
+        Raises:
+            NotFoundError: the dataset has no such image.
+        """
+        with self._reading(scope) as connection:
+            found = stored_images(connection, scope.dataset_id, [image_id])
+        if not found:
+            raise NotFoundError(GONE)
+        return found[image_id].record
+
+    def image_ids(
+        self, scope: Scope, *, statuses: Iterable[ReviewStatus] | None = None
+    ) -> list[str]:
+        """Return the ids of the images that stand there, in upload order."""
+        query = (
+            select(images.c.image_id)
+            .where(_stands(scope, statuses))
+            .order_by(images.c.image_key)
+        )
+        with self._reading(scope) as connection:
+            return list(connection.scalars(query))
+
+
+def _images_of(scope: Scope, statuses: Iterable[ReviewStatus] | None) -> AnySelect:
+    query: AnySelect = select(*RECORD_COLUMNS)
+    return query.where(_stands(scope, statuses)).order_by(images.c.image_key)
+
+
+def _stands(
+    scope: Scope, statuses: Iterable[ReviewStatus] | None
+) -> ColumnElement[bool]:
+    mine = images.c.dataset_id == scope.dataset_id
+    if statuses is None:
+        return mine
+    return and_(mine, images.c.status.in_([one.value for one in statuses]))
+
+
+def _chosen(
+    connection: Connection,
+    scope: Scope,
+    statuses: Iterable[ReviewStatus] | None,
+    image_ids: Iterable[str],
+) -> list[AnyRow]:
+    wanted = None if statuses is None else list(statuses)
+    rows: list[AnyRow] = []
+    for chunk in chunks(dict.fromkeys(image_ids)):
+        query = _images_of(scope, wanted).where(images.c.image_id.in_(chunk))
+        rows += connection.execute(query).all()
+    return sorted(rows, key=lambda row: int(row.image_key))

@@ -1,0 +1,185 @@
+"""Rows to values and back: images, annotations, and their JSON in events."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from imagebase.annotation import (
+    Annotation,
+    Box,
+    ImageRecord,
+    Quality,
+    ReviewStatus,
+    Size,
+    Source,
+)
+from imagebase.store.columns import AnyRow, Json, JsonObject
+from imagebase.store.tables import annotations, images
+
+RECORD_COLUMNS: Final = (
+    images.c.image_key,
+    images.c.image_id,
+    images.c.file_name,
+    images.c.width,
+    images.c.height,
+    images.c.status,
+    images.c.comment,
+    images.c.tags,
+    images.c.quality,
+    images.c.byte_count,
+    images.c.revision,
+    images.c.head,
+)
+
+ANNOTATION_COLUMNS: Final = (
+    annotations.c.annotation_id,
+    annotations.c.x_min,
+    annotations.c.y_min,
+    annotations.c.x_max,
+    annotations.c.y_max,
+    annotations.c.label,
+    annotations.c.source,
+    annotations.c.confidence,
+    annotations.c.model_id,
+    annotations.c.accepted,
+    annotations.c.changed_by,
+    annotations.c.changed_at,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """An annotation, its place in the order, and whether only its mark is left."""
+
+    annotation: Annotation
+    position: int
+    is_deleted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StoredImage:
+    """A record with what only the store knows of it.
+
+    head: the change whose result it shows. placed: annotations and marks by id.
+    """
+
+    image_key: int
+    head: str
+    record: ImageRecord
+    placed: Mapping[str, Placed]
+
+
+def as_record(row: AnyRow, placed: list[Placed]) -> ImageRecord:
+    """Return the record of an image row (RECORD_COLUMNS) and its annotations."""
+    return ImageRecord(
+        image_id=row.image_id,
+        file_name=row.file_name,
+        size=Size(row.width, row.height),
+        annotations=tuple(one.annotation for one in placed if not one.is_deleted),
+        deleted=tuple(one.annotation for one in placed if one.is_deleted),
+        status=ReviewStatus(row.status),
+        comment=row.comment,
+        tags=tuple(row.tags),
+        quality=as_quality(row.quality),
+        byte_count=row.byte_count,
+        revision=row.revision,
+    )
+
+
+def as_annotation(row: AnyRow) -> Annotation:
+    """Return the annotation of a row that begins with ANNOTATION_COLUMNS."""
+    return Annotation(
+        annotation_id=row[0],
+        box=Box(row[1], row[2], row[3], row[4]),
+        label=row[5],
+        source=Source(row[6]),
+        confidence=row[7],
+        model_id=row[8],
+        accepted=row[9],
+        changed_by=row[10],
+        changed_at=row[11],
+    )
+
+
+def annotation_row(image_key: int, dataset_id: str, placed: Placed) -> dict[str, Any]:
+    """Return the row of an annotation or mark."""
+    one = placed.annotation
+    return {
+        "image_key": image_key,
+        "annotation_id": one.annotation_id,
+        "dataset_id": dataset_id,
+        "position": placed.position,
+        "is_deleted": placed.is_deleted,
+        "x_min": float(one.box.x_min),
+        "y_min": float(one.box.y_min),
+        "x_max": float(one.box.x_max),
+        "y_max": float(one.box.y_max),
+        "label": one.label,
+        "source": one.source.value,
+        "confidence": None if one.confidence is None else float(one.confidence),
+        "model_id": one.model_id,
+        "accepted": one.accepted,
+        "changed_by": one.changed_by,
+        "changed_at": one.changed_at,
+    }
+
+
+def placed_json(placed: Placed) -> JsonObject:
+    """Return an annotation as events keep it: exactly, floats and times included."""
+    one = placed.annotation
+    return {
+        "annotation_id": one.annotation_id,
+        "box": [float(edge) for edge in one.box],
+        "label": one.label,
+        "source": one.source.value,
+        "confidence": None if one.confidence is None else float(one.confidence),
+        "model_id": one.model_id,
+        "accepted": one.accepted,
+        "changed_by": one.changed_by,
+        "changed_at": one.changed_at.isoformat(),
+        "position": placed.position,
+        "is_deleted": placed.is_deleted,
+    }
+
+
+def placed_from_json(kept: Mapping[str, Any]) -> Placed:
+    """Return the annotation that an event kept."""
+    return Placed(
+        annotation=Annotation(
+            annotation_id=kept["annotation_id"],
+            box=Box(*kept["box"]),
+            label=kept["label"],
+            source=Source(kept["source"]),
+            confidence=kept["confidence"],
+            model_id=kept["model_id"],
+            accepted=kept["accepted"],
+            changed_by=kept["changed_by"],
+            changed_at=datetime.fromisoformat(kept["changed_at"]),
+        ),
+        position=kept["position"],
+        is_deleted=kept["is_deleted"],
+    )
+
+
+def review_json(record: ImageRecord) -> JsonObject:
+    """Return what a person said of the image as a whole, as events keep it."""
+    return {
+        "status": record.status.value,
+        "comment": record.comment,
+        "tags": list(record.tags),
+    }
+
+
+def quality_json(quality: Quality | None) -> Json:
+    """Return the measurements as their column keeps them."""
+    if quality is None:
+        return None
+    return {**asdict(quality), "warnings": list(quality.warnings)}
+
+
+def as_quality(kept: Mapping[str, Any] | None) -> Quality | None:
+    """Return the measurements that the column kept."""
+    if kept is None:
+        return None
+    return Quality(**{**kept, "warnings": tuple(kept["warnings"])})

@@ -1,0 +1,54 @@
+"""The schema brought up to date when a store is opened, by one process at a time."""
+
+from pathlib import Path
+
+from sqlalchemy import Connection, inspect, text
+
+from imagebase.errors import StoreError
+from imagebase.store.database import Database
+from imagebase.store.tables import SCHEMA_REVISION
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+def bring_up_to_date(database: Database) -> None:
+    """Make the tables, or migrate them, where that has not been done yet.
+
+    It happens in one transaction: whoever opens at the same time waits and finds it
+    done; whoever is killed meanwhile leaves what was there before.
+
+    Raises:
+        StoreError: the schema cannot be written, or is a newer ImageBase's.
+    """
+    with database.read() as connection:
+        if schema_revision(connection) == SCHEMA_REVISION:
+            return
+    with database.write("schema") as connection:
+        if schema_revision(connection) != SCHEMA_REVISION:
+            _upgrade(connection)
+
+
+def schema_revision(connection: Connection) -> str | None:
+    """Return the last migration that was run; None where there is none."""
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    found = connection.scalar(text("SELECT version_num FROM alembic_version"))
+    return None if found is None else str(found)
+
+
+def _upgrade(connection: Connection) -> None:
+    # Alembic takes a while to load and is needed here only, once in a store's life.
+    from alembic import command
+    from alembic.config import Config
+    from alembic.util import CommandError
+
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    config.attributes["connection"] = connection
+    try:
+        command.upgrade(config, "head")
+    except CommandError as error:
+        raise StoreError(
+            "The database was made by a newer ImageBase; update this one."
+        ) from error

@@ -1,0 +1,59 @@
+"""The store: everything that is kept, put together from its parts."""
+
+from imagebase.settings import Settings
+from imagebase.store.candidates import CandidateStore
+from imagebase.store.changes import Editing
+from imagebase.store.database import Database
+from imagebase.store.datasets import Datasets
+from imagebase.store.files import ImageFiles
+from imagebase.store.images import Images
+from imagebase.store.jobs import Jobs
+from imagebase.store.listing import Listing
+from imagebase.store.owners import Owners
+from imagebase.store.records import Records
+from imagebase.store.schema import bring_up_to_date
+from imagebase.store.summaries import Summaries
+from imagebase.store.undo import Undo
+
+
+class Store(
+    Owners,
+    Datasets,
+    Images,
+    Records,
+    Listing,
+    Editing,
+    Undo,
+    CandidateStore,
+    Summaries,
+    Jobs,
+):
+    """One per process, for all its threads; every method is a transaction of its own.
+
+    Each part is a class in a module of its own; they share a database and image files.
+    """
+
+    @property
+    def database_url(self) -> str:
+        """Where the rows are, without a password."""
+        return self._database.engine.url.render_as_string(hide_password=True)
+
+    def close(self) -> None:
+        """Let go of the database; the store cannot be used any more."""
+        self._database.close()
+
+
+def open_store(settings: Settings) -> Store:
+    """Return the store these settings name, made or migrated where that is needed.
+
+    Raises:
+        StoreError: the database or the place for files cannot be used.
+    """
+    files = ImageFiles(settings.storage_url)
+    database = Database(settings.database_url)
+    try:
+        bring_up_to_date(database)
+    except BaseException:
+        database.close()
+        raise
+    return Store(database, files)

@@ -1,0 +1,254 @@
+"""The tables. Each reaches an owner; nothing in them is SQLite's alone.
+
+A change here needs a migration beside it: see migrations/versions.
+"""
+
+from typing import Final
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    UniqueConstraint,
+)
+
+from imagebase.store.columns import BigKey, CleanJson, CleanText, UtcTime
+
+# The migration that the tables below agree with.
+SCHEMA_REVISION: Final = "0001"
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+def _text(name: str) -> Column[str]:
+    return Column(name, CleanText, nullable=False)
+
+
+def _dataset() -> Column[str]:
+    return Column(
+        "dataset_id",
+        CleanText,
+        ForeignKey("datasets.dataset_id", ondelete="CASCADE"),
+        nullable=False,
+    )
+
+
+def _image() -> Column[int]:
+    return Column(
+        "image_key",
+        BigInteger,
+        ForeignKey("images.image_key", ondelete="CASCADE"),
+        nullable=False,
+    )
+
+
+def _ordered_by(column: str) -> tuple[str, ...]:
+    """Return an index's columns that hold a whole order of a dataset's boxes."""
+    return ("dataset_id", "is_deleted", column, "image_key", "position")
+
+
+owners = Table(
+    "owners",
+    metadata,
+    Column("owner_id", CleanText, primary_key=True),
+    Column("created_at", UtcTime, nullable=False),
+    Column("expires_at", UtcTime, index=True),
+)
+
+# version: grows with whatever changes what an export would hold.
+datasets = Table(
+    "datasets",
+    metadata,
+    Column("dataset_id", CleanText, primary_key=True),
+    Column(
+        "owner_id",
+        CleanText,
+        ForeignKey("owners.owner_id", ondelete="CASCADE"),
+        nullable=False,
+        index=True,
+    ),
+    _text("name"),
+    Column("created_at", UtcTime, nullable=False),
+    _text("created_by"),
+    Column("version", BigInteger, nullable=False),
+)
+
+labels = Table(
+    "labels",
+    metadata,
+    _dataset(),
+    Column("position", Integer, nullable=False),
+    _text("name"),
+    _text("colour"),
+    PrimaryKeyConstraint("dataset_id", "position"),
+    UniqueConstraint("dataset_id", "name"),
+)
+
+# head: the change whose result the record shows; undo takes back no other.
+images = Table(
+    "images",
+    metadata,
+    Column("image_key", BigKey, primary_key=True),
+    _dataset(),
+    _text("image_id"),
+    _text("file_name"),
+    Column("width", Integer, nullable=False),
+    Column("height", Integer, nullable=False),
+    Column("byte_count", BigInteger, nullable=False),
+    _text("status"),
+    _text("comment"),
+    Column("tags", CleanJson, nullable=False),
+    Column("quality", CleanJson),
+    Column("revision", BigInteger, nullable=False),
+    _text("head"),
+    Column("added_at", UtcTime, nullable=False),
+    _text("added_by"),
+    UniqueConstraint("dataset_id", "image_id"),
+    Index(None, "image_id"),
+    Index(None, "dataset_id", "image_key"),
+    Index(None, "dataset_id", "status", "image_key"),
+)
+
+# position: order on the image, kept for good: undo puts a box back in its place.
+annotations = Table(
+    "annotations",
+    metadata,
+    _image(),
+    _text("annotation_id"),
+    _dataset(),
+    Column("position", Integer, nullable=False),
+    Column("is_deleted", Boolean, nullable=False),
+    Column("x_min", Double, nullable=False),
+    Column("y_min", Double, nullable=False),
+    Column("x_max", Double, nullable=False),
+    Column("y_max", Double, nullable=False),
+    _text("label"),
+    _text("source"),
+    Column("confidence", Double),
+    Column("model_id", CleanText),
+    Column("accepted", Boolean, nullable=False),
+    _text("changed_by"),
+    Column("changed_at", UtcTime, nullable=False),
+    PrimaryKeyConstraint("image_key", "annotation_id"),
+    # The source is there to be counted without a look at the rows.
+    Index(
+        "ix_annotations_place",
+        *("dataset_id", "is_deleted", "image_key", "position", "source"),
+    ),
+    Index("ix_annotations_label", *_ordered_by("label")),
+    Index("ix_annotations_confidence", *_ordered_by("confidence")),
+    Index("ix_annotations_changed_at", *_ordered_by("changed_at")),
+)
+
+# kind: edit, undo or redo. state: done, undone, or dropped (neither any more).
+changes = Table(
+    "changes",
+    metadata,
+    Column("change_key", BigKey, primary_key=True),
+    _dataset(),
+    _text("change_id"),
+    _text("who"),
+    _text("kind"),
+    _text("state"),
+    Column("created_at", UtcTime, nullable=False),
+    UniqueConstraint("dataset_id", "change_id"),
+    Index(None, "dataset_id", "who", "kind", "state", "change_key"),
+)
+
+# kind: annotation or review. head_before: the image's head before the event.
+events = Table(
+    "events",
+    metadata,
+    Column("event_id", BigKey, primary_key=True),
+    Column(
+        "change_key",
+        BigInteger,
+        ForeignKey("changes.change_key", ondelete="CASCADE"),
+        nullable=False,
+        index=True,
+    ),
+    _dataset(),
+    _text("image_id"),
+    _text("kind"),
+    Column("annotation_id", CleanText),
+    Column("before", CleanJson),
+    Column("after", CleanJson),
+    _text("head_before"),
+    Column("revision", BigInteger, nullable=False),
+    Column("created_at", UtcTime, nullable=False),
+    Index(None, "dataset_id", "image_id", "event_id"),
+)
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("run_id", CleanText, primary_key=True),
+    _dataset(),
+    _text("who"),
+    _text("model_id"),
+    Column("parameters", CleanJson, nullable=False),
+    Column("result", CleanJson),
+    Column("started_at", UtcTime, nullable=False),
+    Column("finished_at", UtcTime),
+    Index(None, "dataset_id", "started_at"),
+)
+
+candidates = Table(
+    "candidates",
+    metadata,
+    _image(),
+    _text("model_sha256"),
+    Column("input_size", Integer, nullable=False),
+    _text("precision"),
+    _text("passes"),
+    Column("blob", LargeBinary, nullable=False),
+    Column("created_at", UtcTime, nullable=False),
+    PrimaryKeyConstraint(
+        "image_key", "model_sha256", "input_size", "precision", "passes"
+    ),
+)
+
+# rate_from_*: where this attempt's progress began; the rate is measured from there.
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("job_id", CleanText, primary_key=True),
+    _dataset(),
+    _text("who"),
+    _text("kind"),
+    _text("state"),
+    Column("parameters", CleanJson, nullable=False),
+    Column("done", BigInteger, nullable=False),
+    Column("total", BigInteger, nullable=False),
+    _text("message"),
+    Column("result", CleanJson),
+    Column("error", CleanText),
+    Column("cancel_requested", Boolean, nullable=False),
+    Column("worker", CleanText),
+    Column("claim_id", CleanText),
+    Column("lease_until", UtcTime),
+    Column("heartbeat_at", UtcTime),
+    Column("rate_from_done", BigInteger),
+    Column("rate_from_at", UtcTime),
+    Column("progress_at", UtcTime),
+    Column("created_at", UtcTime, nullable=False),
+    Column("started_at", UtcTime),
+    Column("finished_at", UtcTime),
+    Index(None, "dataset_id", "created_at"),
+    Index(None, "state", "created_at"),
+)

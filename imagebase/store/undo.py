@@ -1,0 +1,268 @@
+"""Undo, redo and history, out of the events that every save leaves.
+
+A change can be taken back while every image it touched still shows its result: each
+image's `head` names the change whose result that is.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from sqlalchemy import Connection, select, update
+
+from imagebase.annotation import new_id
+from imagebase.errors import UndoRefusedError
+from imagebase.store.changes import Revision, insert_change, write_revisions
+from imagebase.store.columns import AnyRow, AnySelect, JsonObject
+from imagebase.store.differences import ANNOTATION, Difference
+from imagebase.store.part import StorePart
+from imagebase.store.records import stored_images
+from imagebase.store.rows import StoredImage
+from imagebase.store.scope import Scope
+from imagebase.store.tables import changes, events
+
+_DONE: Final = "done"
+_UNDONE: Final = "undone"
+
+
+@dataclass(frozen=True, slots=True)
+class UndoResult:
+    """The images that changed, and a sentence that says what happened to them."""
+
+    image_ids: tuple[str, ...]
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing that changed on an image.
+
+    kind: `annotation` or `review` (status, comment, tags).
+    action: `edit`, or `undo` or `redo` of an edit.
+    before, after: None where there was nothing, or is nothing any more.
+    """
+
+    event_id: int
+    change_id: str
+    image_id: str
+    kind: str
+    action: str
+    annotation_id: str | None
+    before: JsonObject | None
+    after: JsonObject | None
+    revision: int
+    who: str
+    changed_at: datetime
+
+
+class Undo(StorePart):
+    """One's own changes in one dataset, taken back newest first."""
+
+    def undo(self, scope: Scope) -> UndoResult:
+        """Take back the last change of `scope.who`, whole, exactly as it was before.
+
+        Raises:
+            UndoRefusedError: there is none, or an image has been changed since.
+        """
+        return self._step(scope, is_undo=True)
+
+    def redo(self, scope: Scope) -> UndoResult:
+        """Do again the change that `scope.who` took back last.
+
+        Raises:
+            UndoRefusedError: there is none, or an image has been changed since.
+        """
+        return self._step(scope, is_undo=False)
+
+    def can_undo(self, scope: Scope) -> bool:
+        """Say whether `scope.who` has a change to take back."""
+        return self._has(_next_undo(scope), scope)
+
+    def can_redo(self, scope: Scope) -> bool:
+        """Say whether `scope.who` has a change to do again."""
+        return self._has(_next_redo(scope), scope)
+
+    def history(self, scope: Scope, image_id: str) -> list[Event]:
+        """Return everything that changed on an image, the oldest first."""
+        query = (
+            select(
+                events, changes.c.change_id, changes.c.who, changes.c.kind.label("by")
+            )
+            .join(changes, changes.c.change_key == events.c.change_key)
+            .where(
+                events.c.dataset_id == scope.dataset_id, events.c.image_id == image_id
+            )
+            .order_by(events.c.event_id)
+        )
+        with self._reading(scope) as connection:
+            return [_as_event(row) for row in connection.execute(query)]
+
+    def _has(self, query: AnySelect, scope: Scope) -> bool:
+        with self._reading(scope) as connection:
+            return connection.execute(query).first() is not None
+
+    def _step(self, scope: Scope, *, is_undo: bool) -> UndoResult:
+        query = _next_undo(scope) if is_undo else _next_redo(scope)
+        with self._writing(scope) as connection:
+            change = connection.execute(query).first()
+            if change is None:
+                verb = "undo" if is_undo else "redo"
+                raise UndoRefusedError(f"There is nothing of yours to {verb} here.")
+            told = _events_by_image(connection, change.change_key)
+            revisions = _revisions(connection, scope, change.change_id, told, is_undo)
+            action = insert_change(
+                connection,
+                scope,
+                change_id=new_id(),
+                kind="undo" if is_undo else "redo",
+            )
+            write_revisions(connection, scope, action, revisions)
+            connection.execute(
+                update(changes)
+                .where(changes.c.change_key == change.change_key)
+                .values(state=_UNDONE if is_undo else _DONE)
+            )
+        return UndoResult(tuple(told), _description(revisions, is_undo=is_undo))
+
+
+def _next_undo(scope: Scope) -> AnySelect:
+    query = _own_edits(scope, _DONE)
+    return query.order_by(changes.c.change_key.desc()).limit(1)
+
+
+def _next_redo(scope: Scope) -> AnySelect:
+    # Changes are taken back newest first, so the oldest of them went last.
+    query = _own_edits(scope, _UNDONE)
+    return query.order_by(changes.c.change_key).limit(1)
+
+
+def _own_edits(scope: Scope, state: str) -> AnySelect:
+    return select(changes.c.change_key, changes.c.change_id).where(
+        changes.c.dataset_id == scope.dataset_id,
+        changes.c.who == scope.who,
+        changes.c.kind == "edit",
+        changes.c.state == state,
+    )
+
+
+def _events_by_image(
+    connection: Connection, change_key: int
+) -> dict[str, list[AnyRow]]:
+    query = (
+        select(events)
+        .where(events.c.change_key == change_key)
+        .order_by(events.c.event_id)
+    )
+    told: dict[str, list[AnyRow]] = {}
+    for row in connection.execute(query):
+        told.setdefault(row.image_id, []).append(row)
+    return told
+
+
+def _revisions(
+    connection: Connection,
+    scope: Scope,
+    change_id: str,
+    told: dict[str, list[AnyRow]],
+    is_undo: bool,
+) -> list[Revision]:
+    stored = stored_images(connection, scope.dataset_id, told)
+    revisions = []
+    for image_id, rows in told.items():
+        head_before = rows[0].head_before
+        expected, head = (
+            (change_id, head_before) if is_undo else (head_before, change_id)
+        )
+        one = stored.get(image_id)
+        if one is None or one.head != expected:
+            raise UndoRefusedError(_refusal(connection, scope, one))
+        revisions.append(Revision(one, _net(rows, is_undo=is_undo), head))
+    return revisions
+
+
+def _net(rows: Iterable[AnyRow], *, is_undo: bool) -> tuple[Difference, ...]:
+    """Return what a change did to one image in all, forwards or backwards."""
+    first: dict[str | None, JsonObject | None] = {}
+    last: dict[str | None, JsonObject | None] = {}
+    kinds: dict[str | None, str] = {}
+    for row in rows:
+        first.setdefault(row.annotation_id, row.before)
+        last[row.annotation_id] = row.after
+        kinds[row.annotation_id] = row.kind
+    before, after = (last, first) if is_undo else (first, last)
+    return tuple(
+        Difference(kinds[key], key, before[key], after[key])
+        for key in kinds
+        if before[key] != after[key]
+    )
+
+
+def _refusal(connection: Connection, scope: Scope, stored: StoredImage | None) -> str:
+    if stored is None:
+        return "An image of this change was removed since; it cannot be taken back."
+    query = (
+        select(changes.c.who)
+        .join(events, events.c.change_key == changes.c.change_key)
+        .where(
+            events.c.dataset_id == scope.dataset_id,
+            events.c.image_id == stored.record.image_id,
+        )
+        .order_by(events.c.event_id.desc())
+        .limit(1)
+    )
+    who = connection.scalar(query) or "someone"
+    return (
+        f"{stored.record.file_name} was changed by {who} since; "
+        "look at it and change it by hand."
+    )
+
+
+def _description(revisions: list[Revision], *, is_undo: bool) -> str:
+    counted = Counter(
+        _kind_of(one) for revision in revisions for one in revision.differences
+    )
+    parts = [
+        f"{count} {noun if count == 1 else plural} {verb}"
+        for (noun, plural, verb), count in counted.items()
+    ]
+    where = (
+        revisions[0].stored.record.file_name
+        if len(revisions) == 1
+        else f"{len(revisions)} images"
+    )
+    verb = "Undone" if is_undo else "Done again"
+    return f"{verb} on {where}: {', '.join(parts)}."
+
+
+def _kind_of(one: Difference) -> tuple[str, str, str]:
+    if one.kind != ANNOTATION:
+        return ("review", "reviews", "restored")
+    verbs = {
+        (False, True): "put back",
+        (True, False): "taken away",
+        (True, True): "changed",
+        (False, False): "forgotten",
+    }
+    return ("box", "boxes", verbs[_is_shown(one.before), _is_shown(one.after)])
+
+
+def _is_shown(kept: JsonObject | None) -> bool:
+    return kept is not None and not kept["is_deleted"]
+
+
+def _as_event(row: AnyRow) -> Event:
+    return Event(
+        event_id=row.event_id,
+        change_id=row.change_id,
+        image_id=row.image_id,
+        kind=row.kind,
+        action=row.by,
+        annotation_id=row.annotation_id,
+        before=row.before,
+        after=row.after,
+        revision=row.revision,
+        who=row.who,
+        changed_at=row.created_at,
+    )

@@ -1,0 +1,106 @@
+"""Run a model over images of a dataset and keep what it said; no box is changed."""
+
+import time
+from functools import partial
+from typing import Any, Final
+
+from imagebase.annotation import ReviewStatus
+from imagebase.detection.batch import (
+    BatchItem,
+    ImageSource,
+    detect_many,
+    loader_for,
+)
+from imagebase.detection.candidates import pack
+from imagebase.detection.detector import Detector, shared_detector
+from imagebase.detection.registry import find_model
+from imagebase.errors import NotFoundError
+from imagebase.jobs import JobContext
+from imagebase.settings import Mode, settings
+from imagebase.store import CandidatesKey
+
+COMMIT_EVERY: Final = 50
+ONE_PASS: Final = "single"
+
+
+def candidates_key(detector: Detector) -> CandidatesKey:
+    """Return what a detector's answers are kept under: the same net, the same boxes."""
+    return CandidatesKey(
+        model_sha256=detector.sha256,
+        input_size=detector.input_size.width,
+        precision=detector.precision,
+        passes=ONE_PASS,
+    )
+
+
+def annotate(context: JobContext) -> dict[str, Any]:
+    """Run a model on every image in the chosen states that it has not seen yet.
+
+    Parameters of the job: `model`, a name the registry knows; `statuses`, the review
+    states of the images. The result counts the images that were looked at and names
+    those that were refused.
+    """
+    started = time.monotonic()
+    context.progress(0, 0, "Loading the model …")
+    detector = shared_detector(find_model(context.parameters["model"]))
+    key = candidates_key(detector)
+    store, scope = context.store, context.scope
+    wanted = _unseen(context, key)
+    run_id = store.start_run(
+        scope, model_id=detector.model_id, parameters=context.parameters
+    )
+    sources = (
+        ImageSource(image_id, partial(store.image_bytes, scope, image_id))
+        for image_id in wanted
+    )
+    load = loader_for(detector, max_pixels=max_image_pixels())
+    refused: list[dict[str, str]] = []
+    pending: dict[str, bytes] = {}
+    done = 0
+    try:
+        for item in detect_many(detector, sources, load=load):
+            done += 1
+            if item.candidates is None:
+                refused.append(_refusal(context, item))
+            else:
+                pending[item.name] = pack(item.candidates)
+            if len(pending) >= COMMIT_EVERY:
+                store.put_many(scope, key, pending)
+                pending = {}
+            context.progress(done, len(wanted))
+            if context.cancelled:
+                break
+    finally:
+        store.put_many(scope, key, pending)
+    result = {
+        "images": done,
+        "refused": refused,
+        "seconds": time.monotonic() - started,
+    }
+    store.finish_run(scope, run_id, result=result)
+    return result
+
+
+def _unseen(context: JobContext, key: CandidatesKey) -> list[str]:
+    store, scope = context.store, context.scope
+    statuses = [ReviewStatus(one) for one in context.parameters["statuses"]]
+    known = store.has_candidates(scope, key)
+    return [
+        image_id
+        for image_id in store.image_ids(scope, statuses=statuses)
+        if image_id not in known
+    ]
+
+
+def _refusal(context: JobContext, item: BatchItem) -> dict[str, str]:
+    """Name a refused image as the person knows it, not by its hash."""
+    try:
+        name = context.store.record(context.scope, item.name).file_name
+    except NotFoundError:
+        name = item.name
+    return {"file": name, "reason": str(item.error).replace(item.name, name)}
+
+
+def max_image_pixels() -> int:
+    """Return the most pixels of an image; a demo's own limit was applied before."""
+    return settings().limits_for(Mode.TEAM).max_image_pixels

@@ -1,0 +1,91 @@
+"""Put a model's boxes into the dataset, as its own layer."""
+
+from collections.abc import Collection, Mapping
+from typing import Any, Final
+
+from imagebase.annotation import ImageRecord, ReviewStatus, new_id
+from imagebase.detection.candidates import unpack
+from imagebase.detection.detector import Detector, shared_detector
+from imagebase.detection.pool import CandidatePool, Selection
+from imagebase.detection.registry import find_model
+from imagebase.jobs import JobContext
+from imagebase.model_layer import keep_detections
+from imagebase.suggestions import (
+    SelectionRule,
+    as_annotations,
+    kept_labels,
+    select_all,
+)
+from imagebase.tasks.annotate import candidates_key
+
+BATCH: Final = 50
+
+
+def keep(context: JobContext) -> dict[str, Any]:
+    """Turn kept candidates into boxes, under the thresholds a person chose.
+
+    Parameters of the job: `model` and `statuses` as for `annotate`, and the fields of
+    SelectionRule. All changes share one change id, so that one undo takes them back.
+    The result counts the images that changed, the untouched model boxes on the images
+    that were looked at, and the images that somebody else changed meanwhile.
+    """
+    detector = shared_detector(find_model(context.parameters["model"]))
+    rule = _rule(context.parameters)
+    statuses = [ReviewStatus(one) for one in context.parameters["statuses"]]
+    store, scope = context.store, context.scope
+    selection = _selection(context, detector, rule, statuses)
+    image_ids = selection.pool.image_ids
+    # In the model's order, whichever image comes first: class ids are for good.
+    names = kept_labels(selection, rule, model_labels=detector.labels)
+    store.add_labels(scope, names)
+    change_id = new_id()
+    changed = boxes = conflicts = 0
+    for start in range(0, len(image_ids), BATCH):
+        if context.cancelled:
+            break
+        before = store.records(scope, image_ids=image_ids[start : start + BATCH])
+        after = [_with_boxes(one, detector, rule, selection) for one in before]
+        report = store.save_many(scope, after, change_id=change_id)
+        saved = {one.image_id: one.revision for one in report.saved}
+        changed += sum(saved.get(one.image_id, 0) > one.revision for one in before)
+        boxes += sum(one.is_untouched for r in report.saved for one in r.annotations)
+        conflicts += len(report.conflicts)
+        context.progress(min(start + BATCH, len(image_ids)), len(image_ids))
+    return {"images": changed, "boxes": boxes, "conflicts": conflicts}
+
+
+def _rule(parameters: Mapping[str, Any]) -> SelectionRule:
+    labels = parameters.get("labels")
+    return SelectionRule(
+        confidence_threshold=parameters["confidence_threshold"],
+        nms_threshold=parameters["nms_threshold"],
+        labels=tuple(labels) if labels else None,
+        mapping=parameters.get("mapping") or {},
+        per_label_confidence=parameters.get("per_label_confidence") or {},
+    )
+
+
+def _selection(
+    context: JobContext,
+    detector: Detector,
+    rule: SelectionRule,
+    statuses: Collection[ReviewStatus],
+) -> Selection:
+    """Return what the rule leaves of the images in these states that were looked at."""
+    store, scope = context.store, context.scope
+    blobs = store.candidates(scope, candidates_key(detector))
+    pool = CandidatePool.of({one: unpack(blob) for one, blob in blobs.items()})
+    wanted = pool.only(store.image_ids(scope, statuses=statuses))
+    return select_all(wanted, rule, model_labels=detector.labels)
+
+
+def _with_boxes(
+    record: ImageRecord, detector: Detector, rule: SelectionRule, selection: Selection
+) -> ImageRecord:
+    boxes = as_annotations(
+        selection.of(record.image_id),
+        model_labels=detector.labels,
+        model_id=detector.model_id,
+        mapping=rule.mapping,
+    )
+    return keep_detections(record, boxes, model_id=detector.model_id)

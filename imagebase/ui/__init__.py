@@ -1,0 +1,1 @@
+"""All that knows Streamlit: state, caches, the canvas, widgets."""

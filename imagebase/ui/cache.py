@@ -1,0 +1,147 @@
+"""What is kept between reruns, each with a bound: pictures, candidates, boxes."""
+
+import base64
+from collections.abc import Collection, Sequence
+from functools import lru_cache
+from typing import Final
+
+import streamlit as st
+
+from imagebase.annotation import Annotation, Box, ImageRecord, LabelSet, Size
+from imagebase.detection.candidates import unpack
+from imagebase.detection.detector import Detector, shared_detector
+from imagebase.detection.pool import CandidatePool
+from imagebase.detection.registry import Model, bundled_models, find_model
+from imagebase.drawing import draw_annotations
+from imagebase.images import (
+    LoadedImage,
+    RgbArray,
+    display_jpeg,
+    encode_jpeg,
+    load_image,
+    resized,
+)
+from imagebase.store import CandidatesKey, Scope
+from imagebase.tiles import crop_webp, inner_size, tile_webp
+from imagebase.ui import backend
+
+THUMBNAIL_PX: Final = 480
+TILE: Final = Size(300, 225)
+CROP_PX: Final = 64
+DISPLAY_PX: Final = 1600
+
+
+def thumbnail(scope: Scope, image_id: str) -> bytes:
+    """Return a JPEG of an image, its longest side 480 px."""
+
+    def make(data: bytes) -> bytes:
+        return display_jpeg(
+            data,
+            file_name=image_id,
+            max_pixels=backend.limits().max_image_pixels,
+            longest_side=THUMBNAIL_PX,
+        )
+
+    return backend.store().thumbnail(scope, image_id, make)
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def display_picture(
+    owner_id: str, dataset_id: str, image_id: str, longest_side: int = DISPLAY_PX
+) -> bytes:
+    """Return a JPEG of an image for the editor, no longer than this on any side."""
+    scope = Scope(owner_id, dataset_id, "")
+    return display_jpeg(
+        backend.store().image_bytes(scope, image_id),
+        file_name=image_id,
+        max_pixels=backend.limits().max_image_pixels,
+        longest_side=longest_side,
+    )
+
+
+@lru_cache(maxsize=512)
+def plain_tile(scope: Scope, image_id: str) -> str:
+    """Return an image as a tile of a grid, in a data URL."""
+    picture = _opened(thumbnail(scope, image_id))
+    inner = resized(picture.rgb, inner_size(picture.size, TILE))
+    return tile_url(inner)
+
+
+def labelled_tile(
+    scope: Scope,
+    record: ImageRecord,
+    labels: LabelSet,
+    annotations: Sequence[Annotation],
+    *,
+    highlighted: frozenset[str] = frozenset(),
+) -> str:
+    """Return an image as a tile of a grid, with these boxes on it, in a data URL."""
+    picture = _opened(thumbnail(scope, record.image_id))
+    # Drawn at the size it is shown at, so that text stays legible.
+    drawn = draw_annotations(
+        resized(picture.rgb, inner_size(picture.size, TILE)),
+        annotations,
+        labels=labels,
+        from_size=record.size,
+        highlighted=highlighted,
+    )
+    return tile_url(drawn)
+
+
+def tile_url(rgb: RgbArray) -> str:
+    """Return a picture, no larger than a tile, as a tile of a grid in a data URL."""
+    return _data_url(tile_webp(rgb, TILE))
+
+
+def labelled_picture(
+    scope: Scope, record: ImageRecord, labels: LabelSet, *, highlighted: Collection[str]
+) -> bytes:
+    """Return an image at 480 px with the boxes of its record on it."""
+    drawn = draw_annotations(
+        _opened(thumbnail(scope, record.image_id)).rgb,
+        record.annotations,
+        labels=labels,
+        from_size=record.size,
+        highlighted=highlighted,
+    )
+    return encode_jpeg(drawn, quality=90)
+
+
+@lru_cache(maxsize=4096)
+def crop_data_url(scope: Scope, image_id: str, size: Size, box: Box) -> str:
+    """Return what is in a box as a small picture that a table can show."""
+    picture = LoadedImage(_opened(thumbnail(scope, image_id)).rgb, size)
+    return _data_url(crop_webp(picture, box, longest_side=CROP_PX))
+
+
+def _data_url(webp: bytes) -> str:
+    # As bytes, Streamlit would encode a WebP anew at every run of the page.
+    return "data:image/webp;base64," + base64.b64encode(webp).decode("ascii")
+
+
+def _opened(jpeg: bytes) -> LoadedImage:
+    return load_image(jpeg, file_name="thumbnail", max_pixels=THUMBNAIL_PX**2)
+
+
+def models() -> dict[str, Model]:
+    """Return the models there are, by name, the default first."""
+    return {model.name: model for model in bundled_models()}
+
+
+def detector(name: str) -> Detector:
+    """Return the process's detector of this name; loading takes a moment once."""
+    with st.spinner("Loading the model …"):
+        return shared_detector(find_model(name))
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def candidates(
+    owner_id: str, dataset_id: str, key: CandidatesKey, version: str
+) -> CandidatePool:
+    """Return every kept answer of a model for a dataset.
+
+    version: changes when answers are added, so that none is missed.
+    """
+    scope = Scope(owner_id, dataset_id, "")
+    packed = backend.store().candidates(scope, key)
+    return CandidatePool.of({one: unpack(blob) for one, blob in packed.items()})

@@ -1,0 +1,206 @@
+"""What is the same on every page: logo, datasets, progress, running jobs, errors."""
+
+import logging
+import runpy
+from collections.abc import Mapping
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Final
+
+import streamlit as st
+
+from imagebase.annotation import ReviewStatus
+from imagebase.errors import ImageBaseError
+from imagebase.settings import PROJECT_ROOT, Mode
+from imagebase.ui import address, backend, jobs, state, widgets
+from imagebase.ui.visitor import has_login, name_input, visitor, welcome
+
+if TYPE_CHECKING:
+    from streamlit.navigation.page import StreamlitPage
+
+_ASSETS: Final = PROJECT_ROOT / "imagebase" / "ui" / "assets"
+SIDEBAR_PX: Final = 240
+_NEW_DATASET: Final = "sidebar.new_dataset"
+_RENAME: Final = "sidebar.rename"
+_SURE: Final = "sidebar.sure"
+
+_is_inside: Final[ContextVar[bool]] = ContextVar("imagebase.frame", default=False)
+_log = logging.getLogger(__name__)
+
+
+def configure(*, folds_sidebar: bool) -> None:
+    """Set title, icon and layout."""
+    st.set_page_config(
+        page_title="ImageBase",
+        page_icon=str(_ASSETS / "icon.png"),
+        layout="wide",
+        initial_sidebar_state="collapsed" if folds_sidebar else SIDEBAR_PX,
+    )
+    st.logo(str(_ASSETS / "logo.svg"), icon_image=str(_ASSETS / "icon.png"))
+
+
+def enter() -> None:
+    """Go on only inside the frame; the first line of every page.
+
+    The first visit after a start may run a page's script alone, without the login and
+    the rest: Streamlit knows of the navigation only once it has run.
+    """
+    if not _is_inside.get():
+        runpy.run_path(str(PROJECT_ROOT / "app.py"))
+        st.stop()
+
+
+def run(page: "StreamlitPage") -> None:
+    """Run a page inside the frame; what goes wrong is one sentence on it."""
+    inside = _is_inside.set(True)
+    try:
+        welcome()
+        address.restore()
+        with st.sidebar:
+            _sidebar()
+        _show_message()
+        address.note()
+        page.run()
+    except ImageBaseError as error:
+        _log.warning("A page stopped", exc_info=True)
+        st.error(widgets.escape(str(error)))
+    finally:
+        _is_inside.reset(inside)
+
+
+def _show_message() -> None:
+    message = state.take_message()
+    if message:
+        st.toast(widgets.escape(message))
+
+
+def _sidebar() -> None:
+    _dataset_switch()
+    progress_strip()
+    jobs.running_strip()
+    _undo_buttons()
+    if backend.mode() is Mode.DEMO:
+        st.caption(
+            "Demo: only this browser sees your images. They are deleted an hour after "
+            "your last click; **Export** keeps your work."
+        )
+    elif not has_login():
+        with st.popover(
+            widgets.escape(visitor().who), icon=":material/person:", width="stretch"
+        ):
+            name_input()
+            st.caption("Not verified: this server has no login.")
+
+
+def _dataset_switch() -> None:
+    if not state.has_dataset():
+        state.choose_dataset("")
+        _be_unsure()
+    known = _distinct({one.dataset_id: one.name for one in state.datasets()})
+    current = state.dataset().dataset_id
+    st.selectbox(
+        "Dataset",
+        list(known),
+        index=list(known).index(current),
+        format_func=known.__getitem__,
+        key=f"sidebar.dataset.{current}.{len(known)}",
+        on_change=_choose,
+        args=(f"sidebar.dataset.{current}.{len(known)}",),
+    )
+    with st.popover("Manage", icon=":material/folder_open:", width="stretch"):
+        _manage(known[current])
+
+
+def _distinct(names: Mapping[str, str]) -> dict[str, str]:
+    """Return names by id, numbered where several are the same: a list goes by them."""
+    distinct: dict[str, str] = {}
+    for key, name in names.items():
+        number, unused = 1, name
+        while unused in distinct.values():
+            number += 1
+            unused = f"{name} ({number})"
+        distinct[key] = unused
+    return distinct
+
+
+@state.told
+def _choose(key: str) -> None:
+    state.choose_dataset(st.session_state[key])
+    _be_unsure()
+
+
+def _manage(name: str) -> None:
+    st.text_input("New dataset", key=_NEW_DATASET, on_change=_create, max_chars=100)
+    st.text_input("Rename this one", key=_RENAME, placeholder=name, on_change=_rename)
+    sure = st.checkbox("Delete this dataset with its images and labels", key=_SURE)
+    st.button(
+        "Delete for good",
+        key="sidebar.delete",
+        icon=":material/delete:",
+        disabled=not sure,
+        on_click=_delete,
+    )
+
+
+@state.told
+def _create() -> None:
+    name = st.session_state[_NEW_DATASET].strip()
+    if name:
+        state.create_dataset(name)
+        st.session_state[_NEW_DATASET] = ""
+        _be_unsure()
+
+
+@state.told
+def _rename() -> None:
+    name = st.session_state[_RENAME].strip()
+    if name:
+        state.rename_dataset(name)
+        st.session_state[_RENAME] = ""
+
+
+@state.told
+def _delete() -> None:
+    state.delete_dataset()
+    _be_unsure()
+
+
+def _be_unsure() -> None:
+    """Ask again: a tick for one dataset is none for another."""
+    st.session_state[_SURE] = False
+
+
+def progress_strip() -> None:
+    """Say how far the dataset is: a bar and the number of images in each state."""
+    counts = backend.store().progress(state.scope())
+    total = sum(counts.values())
+    if not total:
+        st.caption("No images yet.")
+        return
+    approved = counts.get(ReviewStatus.APPROVED, 0)
+    st.progress(approved / total, text=f"**{approved}** of {total:,} images approved")
+    waiting = {
+        "to review": counts.get(ReviewStatus.AUTO, 0)
+        + counts.get(ReviewStatus.EDITED, 0),
+        "rejected": counts.get(ReviewStatus.REJECTED, 0),
+        "new": counts.get(ReviewStatus.NEW, 0),
+    }
+    st.caption(" · ".join(f"{n:,} {name}" for name, n in waiting.items() if n))
+
+
+def _undo_buttons() -> None:
+    scope, store = state.scope(), backend.store()
+    with st.container(horizontal=True):
+        st.button(
+            "Undo",
+            key="sidebar.undo",
+            icon=":material/undo:",
+            disabled=not store.can_undo(scope),
+            on_click=state.undo,
+        )
+        st.button(
+            "Redo",
+            key="sidebar.redo",
+            icon=":material/redo:",
+            disabled=not store.can_redo(scope),
+            on_click=state.redo,
+        )

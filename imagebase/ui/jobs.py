@@ -1,0 +1,132 @@
+"""Background work on screen: what, how far, how long; cancel and resume."""
+
+from typing import Any, Final
+
+import streamlit as st
+
+from imagebase.annotation import utc_now
+from imagebase.store import JobInfo, JobState
+from imagebase.ui import backend, state, widgets
+
+POLL_SECONDS: Final = 0.5
+_NAMES: Final = {"annotate": "Annotate", "keep": "Keep boxes", "export": "Export"}
+_ACTIVE: Final = (JobState.QUEUED, JobState.RUNNING)
+
+
+@state.told
+def start(kind: str, parameters: dict[str, Any]) -> None:
+    """Start background work on this dataset."""
+    backend.runner().submit(state.scope(), kind, parameters)
+
+
+def latest(kind: str) -> JobInfo | None:
+    """Return this dataset's newest job of a kind."""
+    for job in backend.store().jobs(state.scope()):
+        if job.kind == kind:
+            return job
+    return None
+
+
+def is_active(job: JobInfo | None) -> bool:
+    """Say whether a job is still to come to its end."""
+    return job is not None and job.state in _ACTIVE
+
+
+def show(kind: str) -> None:
+    """Draw the newest job of a kind: its progress while it runs, or how it failed.
+
+    When it ends the page is run again, so that what follows shows the result.
+    """
+    job = latest(kind)
+    if job is None:
+        return
+    if is_active(job):
+        _running(job.job_id)
+    elif job.state is JobState.FAILED:
+        st.error(widgets.escape(job.error or ""))
+    elif job.state is JobState.CANCELLED:
+        st.info(
+            f"Cancelled after {job.done:,} of {job.total:,}. What was done is kept."
+        )
+    elif job.state is JobState.INTERRUPTED:
+        st.warning(
+            f"The server stopped at {job.done:,} of {job.total:,}. "
+            "What was done is kept."
+        )
+        st.button(
+            "Go on",
+            key=f"jobs.resume.{job.job_id}",
+            icon=":material/play_arrow:",
+            on_click=_resume,
+            args=(job.job_id,),
+        )
+
+
+@st.fragment(run_every=POLL_SECONDS)
+@widgets.guarded
+def _running(job_id: str) -> None:
+    state.leave_deleted_dataset()
+    job = backend.store().job(state.scope(), job_id)
+    if not is_active(job):
+        st.rerun()
+    left, right = st.columns([5, 1], vertical_alignment="center")
+    left.progress(_share(job), text=progress_text(job))
+    right.button(
+        "Cancel",
+        key=f"jobs.cancel.{job_id}",
+        icon=":material/close:",
+        on_click=_cancel,
+        args=(job_id,),
+        width="stretch",
+    )
+
+
+def running_strip() -> None:
+    """Draw every running job of this dataset, small."""
+    if any(is_active(job) for job in backend.store().jobs(state.scope())):
+        _strip()
+
+
+@st.fragment(run_every=2 * POLL_SECONDS)
+@widgets.guarded
+def _strip() -> None:
+    state.leave_deleted_dataset()
+    active = [job for job in backend.store().jobs(state.scope()) if is_active(job)]
+    if not active:
+        st.rerun()
+    for job in active:
+        st.progress(
+            _share(job), text=f"{_NAMES.get(job.kind, job.kind)} · {_rest(job)}"
+        )
+
+
+def progress_text(job: JobInfo) -> str:
+    """Return how far a job is, how fast it goes and how long it will take."""
+    if job.state is JobState.QUEUED or not job.total:
+        return job.message or "Starting …"
+    parts = [f"{job.done:,} of {job.total:,}"]
+    if job.started_at and job.done:
+        seconds = (utc_now() - job.started_at).total_seconds()
+        parts.append(f"{job.done / max(seconds, 1e-3):.0f} images/s")
+    return " · ".join([*parts, _rest(job)])
+
+
+def _rest(job: JobInfo) -> str:
+    if job.seconds_left is None:
+        return "working out the time left …"
+    minutes, seconds = divmod(round(job.seconds_left), 60)
+    return f"{minutes}:{seconds:02d} left"
+
+
+def _share(job: JobInfo) -> float:
+    return min(job.done / job.total, 1.0) if job.total else 0.0
+
+
+@state.told
+def _cancel(job_id: str) -> None:
+    backend.store().cancel_job(state.scope(), job_id)
+
+
+@state.told
+def _resume(job_id: str) -> None:
+    backend.runner().resume(state.scope(), job_id)

@@ -1,0 +1,249 @@
+"""Session state's one door: typed functions over namespaced keys.
+
+What must survive the session is in the store; here is only what is on screen.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from functools import wraps
+from typing import Final, ParamSpec
+
+import streamlit as st
+
+from imagebase.admission import AdmissionReport, admit
+from imagebase.annotation import ImageRecord
+from imagebase.errors import ImageBaseError, LimitError, NotFoundError
+from imagebase.intake import sample_incoming
+from imagebase.settings import Mode, settings
+from imagebase.store import DatasetInfo, Scope, UndoResult
+from imagebase.tasks.export import delete_exports
+from imagebase.ui import backend
+from imagebase.ui.visitor import keep_owner, visitor
+
+_DATASET: Final = "imagebase.dataset"
+_IMAGE: Final = "imagebase.image"
+_REPORT: Final = "imagebase.upload.report"
+_UPLOADER: Final = "imagebase.upload.generation"
+_MESSAGE: Final = "imagebase.message"
+_PROBLEM: Final = "imagebase.edit.problem"
+PROBLEM_SECONDS: Final = 12.0
+_SEEN_REVISIONS: Final = "imagebase.edit.revisions"
+_FIRST_NAME: Final = "My images"
+_SAMPLES_NAME: Final = "Sample photographs"
+
+P = ParamSpec("P")
+
+_log = logging.getLogger(__name__)
+
+
+def datasets() -> list[DatasetInfo]:
+    """Return this visitor's datasets; there is always one."""
+    who = visitor()
+    known = backend.store().datasets(who.owner_id)
+    return known or [_first_dataset()]
+
+
+def _first_dataset() -> DatasetInfo:
+    who = visitor()
+    with_samples = settings().samples or backend.mode() is Mode.DEMO
+    name = _SAMPLES_NAME if with_samples else _FIRST_NAME
+    keep_owner(who.owner_id)  # it may have expired while a tab was open
+    created = backend.store().create_dataset(who.owner_id, name, who=who.who)
+    if with_samples:
+        add_samples(Scope(who.owner_id, created.dataset_id, who.who))
+    return created
+
+
+def dataset() -> DatasetInfo:
+    """Return the dataset this session works on.
+
+    Raises:
+        NotFoundError: somebody deleted it. What a person meant for it, a deletion say,
+            must not go to another one.
+    """
+    known = datasets()
+    chosen = st.session_state.get(_DATASET)
+    for one in known:
+        if one.dataset_id == chosen:
+            return one
+    if chosen:
+        raise NotFoundError("This dataset was deleted meanwhile; nothing was done.")
+    st.session_state[_DATASET] = known[0].dataset_id
+    return known[0]
+
+
+def has_chosen() -> bool:
+    """Say whether this session works on a dataset already."""
+    return _DATASET in st.session_state
+
+
+def has_dataset() -> bool:
+    """Say whether the dataset this session works on is still there."""
+    chosen = st.session_state.get(_DATASET)
+    return not chosen or any(one.dataset_id == chosen for one in datasets())
+
+
+def scope() -> Scope:
+    """Return whose and which dataset every query of this session is about."""
+    who = visitor()
+    return Scope(who.owner_id, dataset().dataset_id, who.who)
+
+
+def leave_deleted_dataset() -> None:
+    """Run the page again from the top, out of a fragment, where its dataset is gone."""
+    if not has_dataset():
+        st.rerun()
+
+
+def choose_dataset(dataset_id: str) -> None:
+    """Work on another dataset from now on."""
+    if st.session_state.get(_DATASET) != dataset_id:
+        st.session_state[_DATASET] = dataset_id
+        for key in (_IMAGE, _REPORT):
+            st.session_state.pop(key, None)
+
+
+def create_dataset(name: str) -> None:
+    """Begin an empty dataset and work on it.
+
+    Raises:
+        LimitError: there are as many as may be.
+    """
+    who, most = visitor(), backend.limits().max_datasets
+    if len(datasets()) >= most:
+        raise LimitError(f"There are {most:,} datasets already; delete one first.")
+    created = backend.store().create_dataset(who.owner_id, name, who=who.who)
+    choose_dataset(created.dataset_id)
+
+
+def add_samples(target: Scope) -> AdmissionReport:
+    """Add the sample photographs to a dataset."""
+    return admit(backend.store(), target, sample_incoming(), limits=backend.limits())
+
+
+def upload_report() -> AdmissionReport | None:
+    """Return what the last upload of this session came to."""
+    report: AdmissionReport | None = st.session_state.get(_REPORT)
+    return report
+
+
+def keep_upload_report(report: AdmissionReport) -> None:
+    """Show this report from now on, and empty the field for files."""
+    st.session_state[_REPORT] = report
+    st.session_state[_UPLOADER] = uploader_generation() + 1
+
+
+def uploader_generation() -> int:
+    """Return a number for the uploader's key: a new one empties it."""
+    generation: int = st.session_state.get(_UPLOADER, 0)
+    return generation
+
+
+def image_id() -> str | None:
+    """Return the image the editor shows: the chosen one, else the first in need."""
+    known = backend.store().image_ids(scope())
+    chosen: str | None = st.session_state.get(_IMAGE)
+    if chosen in known:
+        return chosen
+    return known[0] if known else None
+
+
+def choose_image(chosen: str | None) -> None:
+    """Show this image in the editor from now on."""
+    st.session_state[_IMAGE] = chosen
+
+
+def save(record: ImageRecord) -> ImageRecord:
+    """Write a record through to the store."""
+    return backend.store().save(scope(), record)
+
+
+def note_revision(record: ImageRecord) -> None:
+    """Remember which revision of an image this session has seen."""
+    seen: dict[str, int] = st.session_state.setdefault(_SEEN_REVISIONS, {})
+    seen[record.image_id] = record.revision
+
+
+def is_news(record: ImageRecord) -> bool:
+    """Say whether somebody saved this image since this session looked at it."""
+    seen: dict[str, int] = st.session_state.setdefault(_SEEN_REVISIONS, {})
+    return record.revision > seen.get(record.image_id, record.revision)
+
+
+def lasting_problem(problem: str, image_id: str) -> str:
+    """Return a new problem with an image, or the last one while it is still young.
+
+    The canvas answers what it is given, so that the next run comes at once: a sentence
+    that is told in one run alone would be gone before anybody could read it.
+    """
+    now = time.monotonic()
+    if problem:
+        st.session_state[_PROBLEM] = (problem, image_id, now)
+    told, about, since = st.session_state.get(_PROBLEM, ("", "", now))
+    is_current = about == image_id and now - since < PROBLEM_SECONDS
+    return str(told) if is_current else ""
+
+
+def say(message: str) -> None:
+    """Show a message once, after the rerun that follows."""
+    st.session_state[_MESSAGE] = message
+
+
+def take_message() -> str:
+    """Return once what `say` left; empty when there is nothing to say."""
+    return str(st.session_state.pop(_MESSAGE, ""))
+
+
+def told(callback: Callable[P, None]) -> Callable[P, None]:
+    """Return a callback whose errors are said in a sentence.
+
+    A callback runs before the page does, where nothing else would catch them.
+    """
+
+    @wraps(callback)
+    def tell(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            callback(*args, **kwargs)
+        except ImageBaseError as error:
+            _log.warning("A press came to nothing", exc_info=True)
+            say(str(error))
+
+    return tell
+
+
+@told
+def undo() -> None:
+    """Take back this visitor's last change in this dataset."""
+    _step(backend.store().undo)
+
+
+@told
+def redo() -> None:
+    """Do the change again that was taken back last."""
+    _step(backend.store().redo)
+
+
+def _step(step: Callable[[Scope], UndoResult]) -> None:
+    result = step(scope())
+    say(result.description)
+    if len(result.image_ids) == 1:
+        choose_image(result.image_ids[0])
+
+
+def rename_dataset(name: str) -> None:
+    """Give this dataset another name."""
+    backend.store().rename_dataset(scope(), name)
+
+
+def delete_dataset() -> None:
+    """Delete this dataset with its images, labels and exports, for good."""
+    target = scope()
+    backend.store().delete_dataset(target)
+    delete_exports(target.owner_id, target.dataset_id)
+    choose_dataset("")
+
+
+def has_images() -> bool:
+    """Say whether this dataset holds any image."""
+    return any(backend.store().progress(scope()).values())

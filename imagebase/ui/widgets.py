@@ -1,0 +1,148 @@
+"""Pieces that several pages draw: picture grids, status marks, empty states."""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import wraps
+from typing import Final, ParamSpec, TypeVar
+
+import streamlit as st
+
+from imagebase.annotation import ReviewStatus
+from imagebase.errors import ImageBaseError
+from imagebase.ui import state
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
+
+EDIT_PAGE: Final = "pages/edit.py"
+_MOST_PAGE_NUMBERS: Final = 7
+_PAGE_NUMBER_PX: Final = 40
+# What fits beside each other at 1280 pixels without a second line.
+_NAME_LETTERS_IN_A_ROW: Final = 96
+
+STATUS_ICONS: Final = {
+    ReviewStatus.NEW: ":material/radio_button_unchecked:",
+    ReviewStatus.AUTO: ":material/smart_toy:",
+    ReviewStatus.EDITED: ":material/edit:",
+    ReviewStatus.APPROVED: ":material/check_circle:",
+    ReviewStatus.REJECTED: ":material/cancel:",
+}
+STATUS_WORDS: Final = {
+    ReviewStatus.NEW: "new",
+    ReviewStatus.AUTO: "to review",
+    ReviewStatus.EDITED: "edited",
+    ReviewStatus.APPROVED: "approved",
+    ReviewStatus.REJECTED: "rejected",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """One tile of a grid: the picture, what it is called, and a line below it."""
+
+    image_id: str
+    url: str
+    file_name: str
+    line: str = ""
+    icon: str | None = None
+    hint: str = ""
+
+
+def guarded(draw: Callable[P, None]) -> Callable[P, None]:
+    """Return a fragment's body whose errors are a sentence in its place.
+
+    When a fragment runs alone, the frame around the page is not there to catch them.
+    """
+
+    @wraps(draw)
+    def guard(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            draw(*args, **kwargs)
+        except ImageBaseError as error:
+            _log.warning("A part of a page stopped", exc_info=True)
+            st.error(escape(str(error)))
+
+    return guard
+
+
+def page_of(items: Sequence[T], *, page_size: int, key: str) -> Sequence[T]:
+    """Return one page of a long list, and draw the numbers to turn to where needed."""
+    pages = -(-len(items) // page_size)
+    if pages <= 1:
+        return items
+    number = page_number(pages, key=key)
+    return items[(number - 1) * page_size : number * page_size]
+
+
+def page_number(pages: int, *, key: str) -> int:
+    """Draw the numbers to turn to; return the chosen one, from 1."""
+    # Beside other widgets they would shrink to the current number alone.
+    width = _PAGE_NUMBER_PX * (min(pages, _MOST_PAGE_NUMBERS) + 2)
+    number: int = st.pagination(
+        pages, key=key, max_visible_pages=_MOST_PAGE_NUMBERS, width=width
+    )
+    return number
+
+
+def picture_grid(pictures: Sequence[Picture], *, columns: int, key: str) -> None:
+    """Draw pictures in rows; the name below each opens it in the editor."""
+    for start in range(0, len(pictures), columns):
+        row = pictures[start : start + columns]
+        cells = st.columns(columns, gap="small")
+        for cell, picture in zip(cells, row, strict=False):
+            with cell.container(gap=None):
+                _tile(picture, key, longest=_NAME_LETTERS_IN_A_ROW // columns)
+
+
+def _tile(picture: Picture, key: str, *, longest: int) -> None:
+    st.image(picture.url, width="stretch", alt=picture.file_name)
+    if st.button(
+        escape(short_name(picture.file_name, longest=longest)),
+        key=f"{key}.{picture.image_id}",
+        type="tertiary",
+        icon=picture.icon,
+        help=f"{escape(picture.file_name)}"
+        f"{' ' + escape(picture.hint) if picture.hint else ''}: open in the editor",
+    ):
+        state.choose_image(picture.image_id)
+        st.switch_page(EDIT_PAGE)
+    if picture.line:
+        st.caption(escape(picture.line))
+
+
+def short_name(file_name: str, *, longest: int = 18) -> str:
+    """Return the last part of a path, its middle left out where it is long."""
+    name = file_name.rsplit("/", 1)[-1]
+    if len(name) <= longest:
+        return name
+    return f"{name[: longest - 9]}…{name[-8:]}"
+
+
+def escape(text: str) -> str:
+    """Return text of a stranger's so that Markdown shows it as it is."""
+    return "".join(f"\\{c}" if c in r"\`*_{}[]<>()#+-.!|~:$&" else c for c in text)
+
+
+def megabytes(byte_count: int) -> str:
+    """Return a size for people: 14 MB, 0.3 MB."""
+    value = byte_count / 1_000_000
+    return f"{value:.0f} MB" if value >= 10 else f"{value:.1f} MB"
+
+
+def plural(count: int, noun: str) -> str:
+    """Return a count with its noun: 1 image, 2 images, 3 boxes."""
+    if count == 1:
+        return f"1 {noun}"
+    return f"{count:,} {noun}{'es' if noun.endswith(('x', 's')) else 's'}"
+
+
+def needs_images() -> None:
+    """Stop the page with the way out where the dataset holds no image."""
+    if state.has_images():
+        return
+    st.info("This dataset has no images yet. Upload some first.")
+    st.page_link("pages/upload.py", label="**Upload images**", icon=":material/upload:")
+    st.stop()

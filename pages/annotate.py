@@ -1,0 +1,15 @@
+"""Annotate page: run a model, tune what becomes a box, keep the boxes."""
+
+import streamlit as st
+
+from imagebase.ui import annotating, frame, jobs, widgets
+
+frame.enter()
+
+st.title("Annotate")
+widgets.needs_images()
+
+choice = annotating.toolbar()
+jobs.show("annotate")
+jobs.show("keep")
+annotating.results(choice)

@@ -1,0 +1,37 @@
+"""Upload page: images into the dataset, and what is wrong with them."""
+
+import streamlit as st
+
+from imagebase.ui import frame, state, uploads
+
+frame.enter()
+
+st.title("Upload")
+
+left, right = st.columns([5, 2], gap="medium", vertical_alignment="bottom")
+with left:
+    uploads.drop_zone()
+with right:
+    st.button(
+        "Try the sample photographs",
+        key="upload.samples",
+        icon=":material/photo_library:",
+        on_click=uploads.add_samples,
+        width="stretch",
+    )
+    st.caption(uploads.limits_in_words())
+
+uploads.show_report()
+
+if not state.has_images():
+    st.info("Drop images above, or press **Try the sample photographs**.")
+    st.stop()
+
+with st.container(horizontal=True, vertical_alignment="center"):
+    shown = uploads.choose_shown()
+    st.page_link(
+        "pages/annotate.py",
+        label="**Annotate them**",
+        icon=":material/arrow_forward:",
+    )
+uploads.thumbnails(shown)

@@ -1,0 +1,166 @@
+"""The editor alone, over two photographs and a store that is one file.
+
+CANVAS_APP_FOLDER holds `images/`, and `records.pickle` once something was saved.
+"""
+
+import os
+import pickle
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import streamlit as st
+from cv2.typing import MatLike
+
+from imagebase import editing
+from imagebase.annotation import Annotation, Box, ImageRecord, LabelSet, Size, Source
+from imagebase.ui import box_table, canvas, keys
+from imagebase.ui.editor import RecordAccess
+
+FOLDER = Path(os.environ["CANVAS_APP_FOLDER"])
+IMAGES = sorted((FOLDER / "images").iterdir())
+RECORDS = FOLDER / "records.pickle"
+LABELS = LabelSet.of(["person", "car", "dog"])
+
+
+def read(path: Path) -> MatLike:
+    image = cv2.imread(str(path))
+    assert image is not None
+    return image
+
+
+def first_records() -> dict[str, ImageRecord]:
+    model_box = Annotation(
+        Box(40.125, 50.0625, 200.33334, 180.77777),
+        "person",
+        annotation_id="model-box",
+        source=Source.MODEL,
+        confidence=0.93,
+        model_id="net",
+    )
+    human_box = Annotation(
+        Box(300.1, 100.2, 420.3, 300.4), "car", annotation_id="human-box"
+    )
+    many = int(os.environ.get("CANVAS_APP_BOXES", "0"))
+    more = [
+        Annotation(
+            Box(
+                x := 10.5 + 60 * (i % 10), y := 200.25 + 50 * (i // 10), x + 25, y + 25
+            ),
+            "dog",
+            annotation_id=f"more-{i}",
+        )
+        for i in range(many)
+    ]
+    records = {}
+    for path in IMAGES:
+        height, width = read(path).shape[:2]
+        records[path.stem] = ImageRecord(
+            path.stem, path.name, Size(width, height), (model_box, human_box, *more)
+        )
+    return records
+
+
+def records() -> dict[str, ImageRecord]:
+    if not RECORDS.exists():
+        write(first_records())
+    loaded: dict[str, ImageRecord] = pickle.loads(RECORDS.read_bytes())
+    return loaded
+
+
+def write(saved: dict[str, ImageRecord]) -> None:
+    part = RECORDS.with_suffix(".part")
+    part.write_bytes(pickle.dumps(saved))
+    part.rename(RECORDS)
+
+
+def load(image_id: str) -> ImageRecord:
+    return records()[image_id]
+
+
+def save(record: ImageRecord) -> ImageRecord:
+    saved = replace(record, revision=record.revision + 1)
+    write(records() | {record.image_id: saved})
+    with (FOLDER / "saves.txt").open("a", encoding="utf-8") as log:
+        log.write(f"{time.time():.4f}\n")
+    return saved
+
+
+ACCESS = RecordAccess(load=load, save=save, who="Ada")
+
+
+def current() -> str:
+    return str(st.session_state.setdefault("app.image", IMAGES[0].stem))
+
+
+def act(action: str) -> None:
+    canvas.settle()
+    names = [path.stem for path in IMAGES]
+    if action.startswith("label:"):
+        st.session_state["app.label"] = LABELS.names[int(action[6:]) - 1]
+    elif action in ("next", "previous", "approve"):
+        if action == "approve":
+            save(editing.approve(load(current()), who="Ada"))
+        st.session_state["app.image"] = names[1 - names.index(current())]
+    elif action == "accept":
+        save(editing.accept_all(load(current()), who="Ada"))
+
+
+@st.cache_data
+def background(image_id: str, display_size: Size) -> bytes:
+    path = next(path for path in IMAGES if path.stem == image_id)
+    resized = cv2.resize(read(path), display_size)
+    return cv2.imencode(".jpg", resized)[1].tobytes()
+
+
+@st.fragment
+def editor() -> None:
+    canvas.settle()
+    record = load(current())
+    bar = st.columns([2, 2, 2, 1, 1], vertical_alignment="center")
+    with bar[0]:
+        keys.draw_keys(on_action=act, label_names=LABELS.names)
+    bar[1].segmented_control(
+        "Label",
+        LABELS.names,
+        key="app.label",
+        default=None if "app.label" in st.session_state else "person",
+        required=True,
+        label_visibility="collapsed",
+    )
+    bar[2].text(f"{record.file_name} {record.status} r{record.revision}")
+    bar[3].button("Next", key="app.next", on_click=act, args=("next",))
+    if bar[4].toggle("Note", key="app.note"):
+        st.write("An element above the canvas, which makes the browser build it anew.")
+    left, right = st.columns([3, 2])
+    display_size = canvas.fitted(record.size, Size(720, 540))
+    with left.container():
+        canvas.draw_editor(
+            record,
+            background=background(record.image_id, display_size),
+            display_size=display_size,
+            labels=LABELS,
+            current_label=str(st.session_state["app.label"]),
+            access=ACCESS,
+        )
+    with right:
+        box_table.draw_table(record, labels=LABELS, access=ACCESS, height=400)
+        if problem := canvas.take_problem():
+            st.error(problem)
+    st.session_state["app.runs"] = st.session_state.get("app.runs", 0) + 1
+    st.caption(f"run {st.session_state['app.runs']}")
+
+
+def other() -> None:
+    st.write("Another page.")
+
+
+st.set_page_config(layout="wide")
+st.navigation(
+    [
+        st.Page(editor, title="Edit", url_path="edit", default=True),
+        st.Page(other, title="Other", url_path="other"),
+    ],
+    position="top",
+).run()

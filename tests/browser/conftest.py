@@ -1,0 +1,158 @@
+"""A real Chromium, a served app, and hands to draw with."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Final, NamedTuple, Protocol
+
+import pytest
+from playwright.sync_api import Browser, Locator, Page, ViewportSize, sync_playwright
+
+ROOT = Path(__file__).parents[2]
+SCREEN: Final[ViewportSize] = {"width": 1280, "height": 800}
+START_SECONDS = 60
+QUIET = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-dev-shm-usage",
+    "--no-first-run",
+]
+
+Point = tuple[float, float]
+
+
+class Serve(Protocol):
+    """Start an app and return its address."""
+
+    def __call__(self, app: Path, environ: Mapping[str, str] = ...) -> str: ...
+
+
+class Canvas(NamedTuple):
+    """The drawing surface of the editor; points are its own pixels."""
+
+    page: Page
+    surface: Locator
+
+    def at(self, point: Point) -> Point:
+        """Return where on the screen a point of the canvas is."""
+        box = self.surface.bounding_box()
+        assert box is not None
+        return box["x"] + point[0], box["y"] + point[1]
+
+    def drag(self, start: Point, end: Point, *, steps: int = 6) -> None:
+        """Press the mouse at one point and let it go at another."""
+        mouse = self.page.mouse
+        mouse.move(*self.at(start))
+        mouse.down()
+        mouse.move(*self.at(end), steps=steps)
+        mouse.up()
+
+    def click(self, point: Point) -> None:
+        self.page.mouse.click(*self.at(point))
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """The Chromium of IMAGEBASE_TEST_CHROMIUM, or the one on the path."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    found = [os.environ.get("IMAGEBASE_TEST_CHROMIUM"), *map(shutil.which, names)]
+    executable = next((path for path in found if path), None)
+    if executable is None:
+        pytest.fail(
+            "The browser tests need Chromium: install it, or name it in "
+            "IMAGEBASE_TEST_CHROMIUM."
+        )
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable, args=QUIET)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(chromium: Browser) -> Iterator[Page]:
+    """A fresh visitor's page at 1280 × 800."""
+    context = chromium.new_context(viewport=SCREEN)
+    yield context.new_page()
+    context.close()
+
+
+@pytest.fixture(scope="session")
+def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
+    """Serve Streamlit apps on free loopback ports until the session is over.
+
+    Each has a home of its own, where nobody has been before.
+    """
+    servers: list[subprocess.Popen[bytes]] = []
+
+    def start(app: Path, environ: Mapping[str, str] | None = None) -> str:
+        port = free_port()
+        home = tmp_path_factory.mktemp("home")
+        log_path = home / "server.log"
+        log = log_path.open("wb")
+        options = {
+            "server.address": "127.0.0.1",
+            "server.port": str(port),
+            "server.headless": "true",
+            "server.fileWatcherType": "none",
+            "browser.gatherUsageStats": "false",
+        }
+        server = subprocess.Popen(
+            [sys.executable, "-m", "streamlit", "run", str(app)]
+            + [f"--{name}={value}" for name, value in options.items()],
+            cwd=ROOT,
+            env={**os.environ, "HOME": str(home), "PYTHONPATH": str(ROOT)}
+            | {"IMAGEBASE_HOME": str(home / "imagebase"), **(environ or {})},
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+        log.close()
+        servers.append(server)
+        url = f"http://127.0.0.1:{port}"
+        wait_for_health(url, server, log_path)
+        return url
+
+    yield start
+    for server in servers:
+        server.terminate()
+        server.wait(timeout=20)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+def wait_for_health(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
+    """Return as soon as the server answers; fail with its log where it does not."""
+    for _ in range(START_SECONDS * 10):
+        if server.poll() is not None:
+            break
+        try:
+            with urllib.request.urlopen(f"{url}/_stcore/health", timeout=1):
+                return
+        except OSError:
+            time.sleep(0.1)
+    pytest.fail(f"{url} did not start:\n{log.read_text(errors='replace')[-3000:]}")
+
+
+@pytest.fixture
+def find_canvas() -> Callable[[Page], Canvas]:
+    """Wait for the editor's canvas on a page."""
+
+    def find(page: Page, css_class: str = "st-key-edit-canvas") -> Canvas:
+        surface = page.locator(f".{css_class} canvas.upper-canvas")
+        surface.wait_for(timeout=20_000)
+        page.wait_for_timeout(600)  # the drawing is loaded after the element is there
+        return Canvas(page, surface)
+
+    return find

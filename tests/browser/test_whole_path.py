@@ -1,0 +1,299 @@
+"""From photographs to a checked zip, as a newcomer goes: in a real browser."""
+
+import json
+import re
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from imagebase.annotation import Annotation, Box, ImageRecord, ReviewStatus, Source
+from imagebase.settings import read_settings
+from imagebase.store import Scope, Store, open_store
+from imagebase.ui.visitor import TEAM_OWNER
+from tests.browser.conftest import ROOT, Canvas, Point, Serve
+
+pytestmark = pytest.mark.browser
+
+APP = ROOT / "app.py"
+PHOTOGRAPHS = ("kitchen.jpg", "bear.jpg", "skier.jpg", "street.jpg")
+CANVAS_WIDTH = 670
+IMAGE_WIDTH = 640
+SCALE = CANVAS_WIDTH / IMAGE_WIDTH
+
+
+class Served(NamedTuple):
+    """The app's address, and the store behind it."""
+
+    url: str
+    store: Store
+
+    def scope(self) -> Scope:
+        (dataset,) = self.store.datasets(TEAM_OWNER)
+        return Scope(TEAM_OWNER, dataset.dataset_id, "test")
+
+    def record(self, file_name: str) -> ImageRecord:
+        records = self.store.records(self.scope())
+        return next(one for one in records if one.file_name == file_name)
+
+
+@pytest.fixture
+def served(serve: Serve, tmp_path: Path) -> Iterator[Served]:
+    environ = {"IMAGEBASE_HOME": str(tmp_path / "home")}
+    url = serve(APP, environ)
+    store = open_store(read_settings(environ))
+    yield Served(url, store)
+    store.close()
+
+
+def go_to(page: Page, name: str) -> None:
+    page.get_by_test_id("stTopNavLink").filter(has_text=name).click()
+
+
+def upload(page: Page, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(b"this is no photograph")
+    files = [ROOT / "samples" / name for name in PHOTOGRAPHS]
+    page.locator("input[type=file]").set_input_files([*files, broken])
+    expect(page.get_by_text("4 images added")).to_be_visible(timeout=20_000)
+    expect(page.get_by_text("1 refused")).to_be_visible()
+
+
+def annotate(page: Page) -> None:
+    go_to(page, "Annotate")
+    page.get_by_role("button", name="Run").click()
+    keep = page.get_by_role("button", name="Keep these boxes")
+    expect(keep).to_be_enabled(timeout=30_000)
+    keep.click()
+    expect(page.get_by_text("are in the dataset")).to_be_visible(timeout=20_000)
+
+
+class Editor(NamedTuple):
+    """The editor on one photograph; points are pixels of the image."""
+
+    served: Served
+    canvas: Canvas
+    file_name: str
+
+    def record(self) -> ImageRecord:
+        return self.served.record(self.file_name)
+
+    def wait_for(self, is_there: Callable[[ImageRecord], bool]) -> ImageRecord:
+        for _ in range(100):
+            if is_there(self.record()):
+                self.canvas.page.wait_for_timeout(500)  # the page is drawn again
+                return self.record()
+            self.canvas.page.wait_for_timeout(50)
+        pytest.fail(f"not so within 5 s: {self.record()}")
+
+    def drag(self, start: Point, end: Point) -> None:
+        self.canvas.drag(scaled(start), scaled(end))
+
+    def click(self, point: Point) -> None:
+        self.canvas.click(scaled(point))
+
+    def press(self, key: str) -> None:
+        self.canvas.page.keyboard.press(key)
+        self.canvas.page.wait_for_timeout(300)
+
+
+def scaled(point: Point) -> Point:
+    return point[0] * SCALE, point[1] * SCALE
+
+
+def middle(box: Box) -> Point:
+    return (box.x_min + box.x_max) / 2, (box.y_min + box.y_max) / 2
+
+
+def labelled(record: ImageRecord, label: str) -> Annotation:
+    """The surest box of a label."""
+    found = [one for one in record.annotations if one.label == label]
+    return max(found, key=lambda one: one.confidence or 0)
+
+
+def shifted(box: Box, x: float, y: float) -> Box:
+    return Box(box.x_min + x, box.y_min + y, box.x_max + x, box.y_max + y)
+
+
+def is_near(box: Box, expected: Box, *, tolerance_px: float = 1.0) -> bool:
+    return all(abs(a - b) <= tolerance_px for a, b in zip(box, expected, strict=True))
+
+
+def correct(editor: Editor) -> dict[str, Box]:
+    """Draw, move, relabel, delete and undo; return where which box has to be."""
+    first = editor.record()
+    drawn = Box(380, 60, 470, 120)
+    editor.drag((drawn.x_min, drawn.y_min), (drawn.x_max, drawn.y_max))
+    editor.wait_for(lambda one: len(one.annotations) == len(first.annotations) + 1)
+
+    editor.press("v")
+    oven = labelled(first, "microwave")
+    x, y = middle(oven.box)
+    editor.drag((x, y), (x + 30, y + 20))
+    editor.wait_for(
+        lambda one: one.annotation(oven.annotation_id).source is Source.HUMAN
+    )
+
+    names = editor.served.store.labels(editor.served.scope()).names
+    bottle = labelled(first, "bottle")
+    new_label = next(name for name in names[:9] if name != "bottle")
+    editor.click(middle(bottle.box))
+    editor.press(str(names.index(new_label) + 1))
+    editor.wait_for(lambda one: one.annotation(bottle.annotation_id).label == new_label)
+
+    for label in ("bowl", "refrigerator"):
+        gone = labelled(first, label)
+        editor.click(middle(gone.box))
+        editor.press("Delete")
+        editor.wait_for(lambda one, g=gone: g not in one.annotations)  # type: ignore[misc]
+    editor.press("Control+z")
+    fridge = labelled(first, "refrigerator")
+    back = editor.wait_for(
+        lambda one: any(
+            b.annotation_id == fridge.annotation_id for b in one.annotations
+        )
+    )
+    assert back.annotation(fridge.annotation_id) == fridge
+    return {
+        "drawn": drawn,
+        "microwave": shifted(oven.box, 30, 20),
+        new_label: bottle.box,
+        "refrigerator": fridge.box,
+    }
+
+
+def export_coco(page: Page, folder: Path) -> dict[str, Any]:
+    go_to(page, "Export")
+    button = page.get_by_role("button", name=re.compile("^.*Download .*coco.zip"))
+    expect(button).to_be_visible(timeout=20_000)
+    expect(page.get_by_text("boxes equal")).to_be_visible()
+    with page.expect_download() as started:
+        button.click()
+    path = folder / started.value.suggested_filename
+    started.value.save_as(path)
+    with zipfile.ZipFile(path) as archive:
+        assert archive.testzip() is None
+        assert "images/kitchen.jpg" in archive.namelist()
+        coco: dict[str, Any] = json.loads(archive.read("annotations.json"))
+    return coco
+
+
+def test_photographs_become_a_zip_with_the_boxes_that_were_corrected(
+    served: Served,
+    page: Page,
+    find_canvas: Callable[[Page], Canvas],
+    tmp_path: Path,
+) -> None:
+    page.goto(served.url)
+    upload(page, tmp_path)
+    annotate(page)
+    go_to(page, "Edit")
+    editor = Editor(served, find_canvas(page), "kitchen.jpg")
+    expected = correct(editor)
+
+    page.get_by_role("button", name="Approve and next").click()
+    approved = editor.wait_for(lambda one: one.status is ReviewStatus.APPROVED)
+
+    coco = export_coco(page, tmp_path)
+    names = {one["id"]: one["name"] for one in coco["categories"]}
+    (image,) = coco["images"]
+    assert image["file_name"].endswith("kitchen.jpg")
+    boxes = [
+        (names[one["category_id"]], Box(x, y, x + width, y + height))
+        for one in coco["annotations"]
+        for x, y, width, height in [one["bbox"]]
+    ]
+    assert len(boxes) == len(approved.annotations)
+    assert all("score" not in one for one in coco["annotations"])
+    for label, box in expected.items():
+        assert any(
+            is_near(box, other) and label in (name, "drawn") for name, other in boxes
+        ), (label, box, boxes)
+    assert "bowl" not in [name for name, _ in boxes]
+
+
+def test_demo_visitors_see_nothing_of_each_other(
+    serve: Serve, chromium: Browser, tmp_path: Path
+) -> None:
+    url = serve(APP, {"IMAGEBASE_MODE": "demo", "IMAGEBASE_HOME": str(tmp_path / "h")})
+    mine, theirs = chromium.new_context(), chromium.new_context()
+    first, second = mine.new_page(), theirs.new_page()
+    first.goto(url)
+    expect(first.get_by_text("0 of 16 images approved")).to_be_visible(timeout=30_000)
+    private = tmp_path / "my-secret.jpg"
+    private.write_bytes((ROOT / "samples" / "bear.jpg").read_bytes() + b"\0")
+    first.locator("input[type=file]").set_input_files([private])
+    expect(first.get_by_text("1 image added")).to_be_visible(timeout=20_000)
+    tile = first.get_by_role("button", name="my-secret.jpg", exact=True)
+    expect(tile).to_be_visible(timeout=20_000)
+
+    second.goto(url)
+    expect(second.get_by_text("0 of 16 images approved")).to_be_visible(timeout=30_000)
+    assert "my-secret" not in second.content()
+
+    first.reload()
+    expect(first.get_by_text("0 of 17 images approved")).to_be_visible(timeout=30_000)
+    mine.close()
+    theirs.close()
+
+
+def test_first_visit_after_a_start_goes_through_the_frame_to_its_page(
+    serve: Serve, page: Page, tmp_path: Path
+) -> None:
+    environ = {"IMAGEBASE_HOME": str(tmp_path / "home"), "IMAGEBASE_SAMPLES": "1"}
+    url = serve(APP, environ)
+    page.goto(f"{url}/export")
+    expect(page.get_by_role("heading", name="Export")).to_be_visible(timeout=30_000)
+    expect(page.get_by_text("0 of 16 images approved")).to_be_visible()
+    expect(page.get_by_test_id("stTopNavLink")).to_have_count(5)
+
+
+def test_reload_comes_back_to_the_dataset_and_the_image(
+    serve: Serve, page: Page, tmp_path: Path
+) -> None:
+    environ = {"IMAGEBASE_HOME": str(tmp_path / "home"), "IMAGEBASE_SAMPLES": "1"}
+    page.goto(serve(APP, environ))
+    page.get_by_role("button", name="Manage").click()
+    page.get_by_label("New dataset").fill("Bears")
+    page.get_by_label("New dataset").press("Enter")
+    expect(page.get_by_text("No images yet.")).to_be_visible(timeout=20_000)
+    files = [ROOT / "samples" / name for name in PHOTOGRAPHS]
+    page.keyboard.press("Escape")
+    page.locator("input[type=file]").set_input_files(files)
+    expect(page.get_by_text("4 images added")).to_be_visible(timeout=20_000)
+    go_to(page, "Edit")
+    page.get_by_role("button", name="Next", exact=True).click()
+    expect(page.get_by_text("2 / 4")).to_be_visible(timeout=20_000)
+    page.reload()
+    expect(page.get_by_text("2 / 4")).to_be_visible(timeout=20_000)
+
+
+def zip_of_copies(path: Path, count: int) -> Path:
+    """Return a zip of photographs that differ in a byte each."""
+    photographs = [(ROOT / "samples" / name).read_bytes() for name in PHOTOGRAPHS]
+    with zipfile.ZipFile(path, "w") as archive:
+        for i in range(count):
+            data = photographs[i % len(photographs)] + i.to_bytes(2, "big")
+            archive.writestr(f"day-{i % 3}/{i:04}.jpg", data)
+    return path
+
+
+def test_run_goes_on_while_the_person_looks_elsewhere_and_reloads(
+    served: Served, page: Page, tmp_path: Path
+) -> None:
+    page.goto(served.url)
+    archive = zip_of_copies(tmp_path / "photographs.zip", 240)
+    page.locator("input[type=file]").set_input_files([archive])
+    expect(page.get_by_text("240 images added")).to_be_visible(timeout=60_000)
+    go_to(page, "Annotate")
+    page.get_by_role("button", name="Run").click()
+    expect(page.get_by_role("button", name="Cancel")).to_be_visible(timeout=20_000)
+    go_to(page, "Upload")
+    expect(page.get_by_role("heading", name="Upload")).to_be_visible()
+    page.reload()
+    go_to(page, "Annotate")
+    expect(page.get_by_text("Looked at 240 images")).to_be_visible(timeout=60_000)
+    expect(page.get_by_text("on 240 images of 240")).to_be_visible()

@@ -1,0 +1,181 @@
+"""The Annotate page: the real net on real photographs, in the background."""
+
+from imagebase.annotation import ReviewStatus, Source
+from imagebase.store import JobState
+from tests.app_fixtures import Tab, add_photographs, records, store, the_scope
+
+
+def boxes() -> list[str]:
+    return [box.label for one in records() for box in one.annotations]
+
+
+def found(tab: Tab) -> int:
+    """Return how many boxes the page says there are."""
+    line = next(one.value for one in tab.app.markdown if " of " in one.value)
+    return int(line.split()[0].strip("*").replace(",", ""))
+
+
+def run(tab: Tab) -> None:
+    """Press Run on the Annotate page and wait for what comes of it."""
+    tab.open("annotate")
+    tab.press("annotate.run")
+    assert tab.wait("annotate").state is JobState.DONE
+
+
+def keep(tab: Tab) -> None:
+    tab.press("annotate.keep")
+    assert tab.wait("keep").state is JobState.DONE
+
+
+def test_page_says_what_run_will_do(filled: Tab) -> None:
+    filled.open("annotate")
+    assert filled.app.selectbox(key="annotate.model").value == "yolov4-tiny"
+    assert "Press **Run**" in filled.words()
+
+
+def test_run_shows_boxes_and_changes_nothing_yet(filled: Tab) -> None:
+    run(filled)
+    assert found(filled) > 5
+    assert len(filled.app.get("image")) == 2
+    assert not boxes()
+    assert {one.status for one in records()} == {ReviewStatus.NEW}
+
+
+def test_kept_boxes_are_a_models_and_wait_for_review(filled: Tab) -> None:
+    run(filled)
+    count = found(filled)
+    keep(filled)
+    assert len(boxes()) == count
+    assert {one.status for one in records()} == {ReviewStatus.AUTO}
+    assert {b.source for one in records() for b in one.annotations} == {Source.MODEL}
+    assert f"**{count} boxes** of the model are in the dataset." in filled.words()
+    assert filled.app.button(key="annotate.keep").disabled
+
+
+def test_sliders_change_the_boxes_without_a_run(filled: Tab) -> None:
+    run(filled)
+    at_first = found(filled)
+    filled.app.slider(key="annotate.confidence").set_value(0.8).run()
+    sure = found(filled)
+    filled.app.slider(key="annotate.confidence").set_value(0.1).run()
+    assert sure < at_first < found(filled)
+    filled.app.slider(key="annotate.nms").set_value(0.9).run()
+    assert found(filled) > at_first
+    assert len(store().jobs(the_scope())) == 1
+
+
+def test_label_filter_leaves_one_label(filled: Tab) -> None:
+    run(filled)
+    filled.app.multiselect(key="annotate.labels").select("bear").run()
+    assert found(filled) == 1
+    keep(filled)
+    assert boxes() == ["bear"]
+
+
+def edit_labels(tab: Tab, **edits: object) -> None:
+    """Type into the row of the bear in the table of labels, and use it."""
+    table = next(one for one in tab.app.dataframe if "annotate.label" in str(one.key))
+    row = table.value["model"].tolist().index("bear")
+    tab.app.session_state[str(table.key)] = {
+        "edited_rows": {row: edits},
+        "added_rows": [],
+        "deleted_rows": [],
+    }
+    tab.press("annotate.use_labels")
+
+
+def test_label_is_renamed_on_its_way_into_the_dataset(filled: Tab) -> None:
+    run(filled)
+    edit_labels(filled, name="grizzly")
+    keep(filled)
+    assert "grizzly" in boxes()
+    assert "bear" not in boxes()
+
+
+def test_label_without_a_name_is_left_out(filled: Tab) -> None:
+    run(filled)
+    before = found(filled)
+    edit_labels(filled, name="")
+    assert found(filled) == before - 1
+
+
+def test_label_has_a_threshold_of_its_own(filled: Tab) -> None:
+    run(filled)
+    before = found(filled)
+    edit_labels(filled, confidence=1.0)
+    assert found(filled) == before - 1
+
+
+def test_renamed_label_is_still_in_the_table_after_another_page(filled: Tab) -> None:
+    run(filled)
+    edit_labels(filled, name="grizzly", confidence=0.3)
+    filled.open("review")
+    filled.open("annotate")
+    rows = filled.app.dataframe[0].value.to_dict("records")
+    assert {"model": "bear", "name": "grizzly", "confidence": 0.3} in rows
+
+
+def test_keeping_twice_changes_nothing(filled: Tab) -> None:
+    run(filled)
+    keep(filled)
+    first = records()
+    filled.app.slider(key="annotate.confidence").set_value(0.26).run()
+    filled.app.slider(key="annotate.confidence").set_value(0.25).run()
+    assert filled.app.button(key="annotate.keep").disabled
+    assert records() == first
+
+
+def test_boxes_are_kept_again_after_undo(filled: Tab) -> None:
+    run(filled)
+    keep(filled)
+    filled.press("sidebar.undo")
+    assert not boxes()
+    keep(filled)
+    assert boxes()
+
+
+def test_boxes_of_images_that_came_later_can_be_kept(filled: Tab) -> None:
+    run(filled)
+    keep(filled)
+    add_photographs(the_scope(), "skier.jpg")
+    run(filled)
+    keep(filled)
+    assert all(one.annotations for one in records())
+
+
+def test_approved_images_are_not_offered(filled: Tab) -> None:
+    for _ in records():
+        filled.open("edit")
+        filled.press("edit.approve")
+    filled.open("annotate")
+    assert "Every image is approved" in filled.words()
+    assert filled.app.button(key="annotate.run").disabled
+
+
+def test_chosen_labels_are_forgotten_where_a_dataset_has_none_of_them(
+    filled: Tab,
+) -> None:
+    run(filled)
+    filled.app.multiselect(key="annotate.labels").select("bear").run()
+    filled.app.text_input(key="sidebar.new_dataset").input("Second").run()
+    add_photographs(the_scope(), "skier.jpg")
+    run(filled)
+    assert not filled.app.exception
+    assert found(filled) > 0
+
+
+def test_cancelled_run_keeps_what_was_done_and_can_be_run_again(filled: Tab) -> None:
+    filled.open("annotate")
+    job_id = store().submit_job(the_scope(), "annotate", {"model": "yolov4-tiny"})
+    filled.app.run()
+    filled.press(f"jobs.cancel.{job_id}")
+    assert "Cancelled after 0 of 0" in filled.words()
+    assert not filled.app.button(key="annotate.run").disabled
+
+
+def test_page_shows_results_as_they_come(filled: Tab) -> None:
+    store().submit_job(the_scope(), "annotate", {"model": "x", "statuses": []})
+    store().claim_job("elsewhere:1:x", ["annotate"])  # and it takes its time
+    filled.open("annotate")
+    assert "The first pictures will be here in a moment." in filled.words()
+    assert filled.app.button(key="annotate.run").disabled

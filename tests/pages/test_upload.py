@@ -1,0 +1,124 @@
+"""The Upload page as a person meets it."""
+
+import io
+import zipfile
+
+import pytest
+from PIL import Image
+
+from tests.app_fixtures import Tab, photograph, records
+
+MARKUP = "<b>x</b> **y** [z](http:w) ~a~.jpg"
+
+
+def zipped(**members: bytes) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, data in members.items():
+            archive.writestr(name.replace("__", "."), data)
+    return buffer.getvalue()
+
+
+def small_png() -> bytes:
+    buffer = io.BytesIO()
+    with Image.open(io.BytesIO(photograph("bear.jpg"))) as bear:
+        bear.resize((40, 30)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def test_samples_are_there_at_one_press(tab: Tab) -> None:
+    tab.press("upload.samples")
+    assert "**16 images added**" in tab.words()
+    assert len(records()) == 16
+    assert len(tab.app.get("image")) == 16
+
+
+def test_samples_twice_are_there_once(tab: Tab) -> None:
+    tab.press("upload.samples")
+    tab.press("upload.samples")
+    assert "**0 images added** · 16 already here" in tab.words()
+    assert len(records()) == 16
+
+
+def test_limits_are_stated_before_the_upload(tab: Tab) -> None:
+    assert "Up to 200 MB a file and 50 megapixels an image" in tab.words()
+
+
+def test_good_broken_and_doubled_files_are_each_reported(tab: Tab) -> None:
+    bear = photograph("bear.jpg")
+    tab.uploads(("bear.jpg", bear), ("again.jpg", bear), ("bad.png", b"nope"))
+    assert "**1 image added** · 1 already here · 1 refused" in tab.words()
+    assert "- bad\\.png is not an image" in tab.words()
+
+
+def test_upload_is_taken_in_once(tab: Tab) -> None:
+    tab.uploads(("bear.jpg", photograph("bear.jpg")))
+    tab.app.run()
+    tab.app.run()
+    assert "**1 image added**" in tab.words()
+    assert "already here" not in tab.words()
+    assert len(records()) == 1
+
+
+def test_broken_files_alone_are_a_warning(tab: Tab) -> None:
+    tab.uploads(("bad.png", b"nope"))
+    assert [one.value for one in tab.app.warning] == ["**0 images added** · 1 refused"]
+    assert "Drop images above" in tab.words()
+
+
+def test_zip_is_unpacked_and_other_files_are_left_aside(tab: Tab) -> None:
+    data = zipped(a__jpg=photograph("bear.jpg"), notes__txt=b"x", b__png=b"nope")
+    tab.uploads(("set.zip", data))
+    assert "**1 image added** · 1 refused · 1 other file left aside" in tab.words()
+    assert [one.file_name for one in records()] == ["a.jpg"]
+
+
+def test_zip_that_is_broken_is_refused_by_name(tab: Tab) -> None:
+    tab.uploads(("set.zip", b"PK nope"))
+    assert "- set\\.zip" in tab.words()
+
+
+@pytest.mark.parametrize("data", [photograph("bear.jpg"), b"nope"], ids=["good", "bad"])
+def test_name_with_markup_is_shown_as_text(tab: Tab, data: bytes) -> None:
+    tab.uploads((MARKUP, data))
+    assert not tab.app.exception
+    assert "<b>" not in tab.words()
+    assert "**y**" not in tab.words()
+    assert not [one for one in tab.app.button if "<b>" in one.label + one.help]
+
+
+def test_folder_is_dropped_with_its_paths(tab: Tab) -> None:
+    tab.app.button_group[0].set_value("A folder").run()
+    assert tab.app.file_uploader[0].accept_directory
+    bear = photograph("bear.jpg")
+    tab.uploads(("set/day/bear.jpg", bear), ("set/notes.txt", b"x"))
+    assert "1 other file left aside" in tab.words()
+    assert [one.file_name for one in records()] == ["set/day/bear.jpg"]
+
+
+def test_thumbnail_opens_the_editor_on_its_image(filled: Tab) -> None:
+    bear = records()[1]
+    filled.press(f"upload.grid.{bear.image_id}")
+    assert "bear\\.jpg" in filled.words()
+    assert "**2** / 2" in filled.words()
+
+
+def test_near_duplicates_can_be_shown_alone(tab: Tab) -> None:
+    bear = photograph("bear.jpg")
+    tab.uploads(
+        ("a.jpg", bear),
+        ("b.jpg", bear + b"\0"),
+        ("k.jpg", photograph("kitchen.jpg")),
+    )
+    (show,) = (one for one in tab.app.main.button_group if one.label == "Show")
+    assert "near-duplicates 2" in show.options
+    show.set_value("near-duplicates").run()
+    assert len(tab.app.get("image")) == 2
+
+
+def test_a_warning_is_named_on_its_image_and_explained_by_its_filter(tab: Tab) -> None:
+    tab.uploads(("bear.jpg", photograph("bear.jpg")), ("small.png", small_png()))
+    (show,) = (one for one in tab.app.main.button_group if one.label == "Show")
+    show.set_value("tiny?").run()
+    assert len(tab.app.get("image")) == 1
+    assert "Each of these is tiny: a side has fewer than 100 pixels." in tab.words()

@@ -1,0 +1,83 @@
+"""Model runs and the candidates they found."""
+
+from dataclasses import replace
+
+import pytest
+
+from imagebase.errors import NotFoundError
+from imagebase.store import CandidatesKey, Scope, Store
+from tests.store.fixtures import add_image
+
+KEY = CandidatesKey("ab" * 32, 416, "f32", "single")
+
+
+def test_candidates_come_back_in_upload_order(store: Store, scope: Scope) -> None:
+    ids = [add_image(store, scope, f"{number}.jpg").image_id for number in range(3)]
+    store.put_many(scope, KEY, {one: one.encode() for one in reversed(ids)})
+    assert store.candidates(scope, KEY) == {one: one.encode() for one in ids}
+    assert list(store.candidates(scope, KEY)) == ids
+    assert store.has_candidates(scope, KEY) == set(ids)
+
+
+def test_candidates_of_some_images(store: Store, scope: Scope) -> None:
+    ids = [add_image(store, scope, f"{number}.jpg").image_id for number in range(3)]
+    store.put_many(scope, KEY, dict.fromkeys(ids, b"blob"))
+    assert set(store.candidates(scope, KEY, ids[:2])) == set(ids[:2])
+    assert store.candidates(scope, KEY, []) == {}
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        replace(KEY, model_sha256="cd" * 32),
+        replace(KEY, input_size=608),
+        replace(KEY, precision="bf16"),
+        replace(KEY, passes="accurate"),
+    ],
+    ids=["model", "size", "precision", "passes"],
+)
+def test_each_part_of_the_key_counts(
+    store: Store, scope: Scope, other: CandidatesKey
+) -> None:
+    image_id = add_image(store, scope).image_id
+    store.put_candidates(scope, image_id, KEY, b"blob")
+    assert store.candidates(scope, other) == {}
+
+
+def test_newer_candidates_replace_older_ones(store: Store, scope: Scope) -> None:
+    image_id = add_image(store, scope).image_id
+    store.put_candidates(scope, image_id, KEY, b"old")
+    before = store.candidates_version(scope, KEY)
+    store.put_candidates(scope, image_id, KEY, b"new")
+    assert store.candidates(scope, KEY) == {image_id: b"new"}
+    assert store.candidates_version(scope, KEY) != before
+
+
+def test_image_that_is_gone_is_reported(store: Store, scope: Scope) -> None:
+    image_id = add_image(store, scope).image_id
+    kept = store.put_many(scope, KEY, {image_id: b"blob", "0" * 64: b"blob"})
+    assert kept == {image_id}
+    with pytest.raises(NotFoundError):
+        store.put_candidates(scope, "0" * 64, KEY, b"blob")
+
+
+def test_candidates_go_with_their_image(store: Store, scope: Scope) -> None:
+    image_id = add_image(store, scope).image_id
+    store.put_candidates(scope, image_id, KEY, b"blob")
+    store.remove_images(scope, [image_id])
+    assert store.has_candidates(scope, KEY) == set()
+
+
+def test_run_is_noted_from_start_to_end(store: Store, scope: Scope) -> None:
+    run_id = store.start_run(scope, model_id="tiny", parameters={"size": 416})
+    started = store.runs(scope)[0]
+    assert (started.model_id, started.finished_at) == ("tiny", None)
+    store.finish_run(scope, run_id, result={"images": 3})
+    ended = store.runs(scope)[0]
+    assert (ended.result, ended.who) == ({"images": 3}, "ann")
+    assert ended.finished_at is not None
+
+
+def test_unknown_run_cannot_end(store: Store, scope: Scope) -> None:
+    with pytest.raises(NotFoundError, match="model run"):
+        store.finish_run(scope, "nothing")

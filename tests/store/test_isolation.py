@@ -1,0 +1,137 @@
+"""No owner sees or changes anything of another's, whatever is asked."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Final
+
+import pytest
+
+from imagebase.annotation import ImageRecord
+from imagebase.errors import NotFoundError
+from imagebase.store import CandidatesKey, Scope, Store
+from tests.store.fixtures import SIZE, add_image, box, scope_of
+
+KEY = CandidatesKey("ab" * 32, 416, "f32", "single")
+
+Query = Callable[[Store, Scope, str, str], Any]
+
+# Each is asked by an owner for another's dataset, image (i) and job (j).
+QUERIES: Final[dict[str, Query]] = {
+    "rename_dataset": lambda store, scope, i, j: store.rename_dataset(scope, "Mine"),
+    "delete_dataset": lambda store, scope, i, j: store.delete_dataset(scope),
+    "progress": lambda store, scope, i, j: store.progress(scope),
+    "usage": lambda store, scope, i, j: store.usage(scope),
+    "version": lambda store, scope, i, j: store.version(scope),
+    "labels": lambda store, scope, i, j: store.labels(scope),
+    "add_labels": lambda store, scope, i, j: store.add_labels(scope, ["dog"]),
+    "add_image": lambda store, scope, i, j: store.add_image(
+        scope, b"new", file_name="new.jpg", size=SIZE, quality=None
+    ),
+    "image_bytes": lambda store, scope, i, j: store.image_bytes(scope, i),
+    "thumbnail": lambda store, scope, i, j: store.thumbnail(scope, i, bytes),
+    "remove_images": lambda store, scope, i, j: store.remove_images(scope, [i]),
+    "records": lambda store, scope, i, j: store.records(scope),
+    "record": lambda store, scope, i, j: store.record(scope, i),
+    "image_ids": lambda store, scope, i, j: store.image_ids(scope),
+    "image_summaries": lambda store, scope, i, j: store.image_summaries(scope),
+    "annotation_rows": lambda store, scope, i, j: store.annotation_rows(scope),
+    "count_annotations": lambda store, scope, i, j: store.count_annotations(scope),
+    "label_counts": lambda store, scope, i, j: store.label_counts(scope),
+    "save": lambda store, scope, i, j: store.save(scope, _edited(i)),
+    "save_many": lambda store, scope, i, j: store.save_many(scope, [_edited(i)]),
+    "undo": lambda store, scope, i, j: store.undo(scope),
+    "redo": lambda store, scope, i, j: store.redo(scope),
+    "can_undo": lambda store, scope, i, j: store.can_undo(scope),
+    "can_redo": lambda store, scope, i, j: store.can_redo(scope),
+    "history": lambda store, scope, i, j: store.history(scope, i),
+    "start_run": lambda store, scope, i, j: store.start_run(
+        scope, model_id="tiny", parameters={}
+    ),
+    "finish_run": lambda store, scope, i, j: store.finish_run(scope, "run"),
+    "runs": lambda store, scope, i, j: store.runs(scope),
+    "put_candidates": lambda store, scope, i, j: store.put_candidates(
+        scope, i, KEY, b"new"
+    ),
+    "put_many": lambda store, scope, i, j: store.put_many(scope, KEY, {i: b"new"}),
+    "candidates": lambda store, scope, i, j: store.candidates(scope, KEY),
+    "candidates_version": lambda store, scope, i, j: store.candidates_version(
+        scope, KEY
+    ),
+    "has_candidates": lambda store, scope, i, j: store.has_candidates(scope, KEY),
+    "submit_job": lambda store, scope, i, j: store.submit_job(scope, "train", {}),
+    "jobs": lambda store, scope, i, j: store.jobs(scope),
+    "job": lambda store, scope, i, j: store.job(scope, j),
+    "cancel_job": lambda store, scope, i, j: store.cancel_job(scope, j),
+    "resume_job": lambda store, scope, i, j: store.resume_job(scope, j),
+}
+
+# These name an owner, or serve the workers and the sweeper, who see no dataset's rows.
+WITHOUT_SCOPE: Final = {
+    "ensure_owner",
+    "touch",
+    "expired_owners",
+    "delete_owner",
+    "delete_expired_owners",
+    "datasets",
+    "create_dataset",
+    "claim_job",
+    "has_queued_jobs",
+    "renew_leases",
+    "report_progress",
+    "must_stop",
+    "end_job",
+    "interrupt_expired_jobs",
+    "interrupt_workers",
+    "running_workers",
+    "close",
+    "database_url",
+}
+
+
+def _edited(image_id: str) -> ImageRecord:
+    return ImageRecord(image_id, "cat.jpg", SIZE, annotations=(box(),))
+
+
+def test_every_public_query_is_asked() -> None:
+    public = {name for name in dir(Store) if not name.startswith("_")}
+    assert public == set(QUERIES) | WITHOUT_SCOPE
+
+
+@pytest.mark.parametrize("name", QUERIES)
+def test_another_owners_dataset_is_not_found(store: Store, name: str) -> None:
+    theirs = scope_of(store, "theirs", who="ann")
+    record = add_image(store, theirs)
+    job_id = store.submit_job(theirs, "annotate", {})
+    before = (store.records(theirs), store.jobs(theirs), store.labels(theirs))
+    intruder = replace(theirs, owner_id="mine")
+    store.ensure_owner("mine", expires_at=None)
+    with pytest.raises(NotFoundError, match="dataset is not there"):
+        QUERIES[name](store, intruder, record.image_id, job_id)
+    after = (store.records(theirs), store.jobs(theirs), store.labels(theirs))
+    assert after == before
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "image_bytes",
+        "thumbnail",
+        "record",
+        "put_candidates",
+        "save",
+        "job",
+        "cancel_job",
+        "resume_job",
+    ],
+)
+def test_another_datasets_ids_are_not_found(store: Store, name: str) -> None:
+    theirs, mine = (scope_of(store, owner, who="ann") for owner in ("theirs", "mine"))
+    record = add_image(store, theirs)
+    job_id = store.submit_job(theirs, "annotate", {})
+    with pytest.raises(NotFoundError):
+        QUERIES[name](store, mine, record.image_id, job_id)
+
+
+def test_owner_lists_only_their_own_datasets(store: Store) -> None:
+    scope_of(store, "theirs", who="ann")
+    assert store.datasets("mine") == []

@@ -1,0 +1,155 @@
+"""Job rows: one claim each, leases, and who may end what."""
+
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import update
+
+from imagebase.annotation import utc_now
+from imagebase.errors import JobError, NotFoundError
+from imagebase.store import JobState, Scope, Store
+from imagebase.store.jobs import ClaimedJob
+from imagebase.store.tables import jobs
+from tests.store.fixtures import scope_of
+
+KINDS = ["annotate", "export"]
+
+
+def _set(store: Store, **values: object) -> None:
+    with store._database.write() as connection:
+        connection.execute(update(jobs).values(**values))
+
+
+def _claim(store: Store, scope: Scope, parameters: Mapping[str, Any]) -> ClaimedJob:
+    store.submit_job(scope, "annotate", parameters)
+    claimed = store.claim_job("host:1:a", KINDS)
+    assert claimed is not None
+    return claimed
+
+
+def test_job_is_claimed_with_its_scope_and_parameters(
+    store: Store, scope: Scope
+) -> None:
+    claimed = _claim(store, scope, {"model": "tiny"})
+    assert (claimed.scope, claimed.parameters) == (scope, {"model": "tiny"})
+    assert store.job(scope, claimed.job_id).state is JobState.RUNNING
+    assert store.claim_job("host:1:b", KINDS) is None
+
+
+def test_jobs_are_claimed_oldest_first_by_kind(store: Store, scope: Scope) -> None:
+    first = store.submit_job(scope, "export", {})
+    store.submit_job(scope, "train", {})
+    claimed = store.claim_job("host:1:a", KINDS)
+    assert claimed is not None
+    assert claimed.job_id == first
+    assert not store.has_queued_jobs(KINDS)
+
+
+def test_each_job_is_claimed_once(store: Store) -> None:
+    for number in range(6):
+        scope = scope_of(store, "team", who="ann", name=str(number))
+        store.submit_job(scope, "annotate", {})
+    with ThreadPoolExecutor(8) as pool:
+        claims = list(pool.map(lambda n: store.claim_job(f"h:{n}:x", KINDS), range(12)))
+    ids = [claim.job_id for claim in claims if claim is not None]
+    assert len(ids) == len(set(ids)) == 6
+
+
+def test_second_job_of_a_kind_is_refused(store: Store, scope: Scope) -> None:
+    store.submit_job(scope, "annotate", {})
+    with pytest.raises(JobError, match="annotate"):
+        store.submit_job(scope, "annotate", {})
+    store.submit_job(scope, "export", {})
+    store.submit_job(scope_of(store, "team", who="ann"), "annotate", {})
+
+
+def test_job_that_ended_makes_room(store: Store, scope: Scope) -> None:
+    claimed = _claim(store, scope, {})
+    store.end_job(claimed.claim_id, JobState.DONE, result={"images": 3})
+    assert store.job(scope, claimed.job_id).result == {"images": 3}
+    store.submit_job(scope, "annotate", {})
+
+
+def test_expired_lease_interrupts_a_job(store: Store, scope: Scope) -> None:
+    claimed = _claim(store, scope, {})
+    _set(store, lease_until=utc_now() - timedelta(seconds=1))
+    assert store.job(scope, claimed.job_id).state is JobState.INTERRUPTED
+    store.interrupt_expired_jobs()
+    assert store.must_stop(claimed.claim_id)
+    store.resume_job(scope, claimed.job_id)
+    again = store.claim_job("host:2:b", KINDS)
+    assert again is not None
+    assert again.job_id == claimed.job_id
+
+
+def test_renewed_lease_keeps_a_job(store: Store, scope: Scope) -> None:
+    claimed = _claim(store, scope, {})
+    _set(store, lease_until=utc_now() + timedelta(seconds=1))
+    store.renew_leases([claimed.claim_id])
+    _assert_lease_is_long(store)
+
+
+def _assert_lease_is_long(store: Store) -> None:
+    with store._database.read() as connection:
+        lease = connection.execute(jobs.select()).one().lease_until
+    assert lease > utc_now() + timedelta(seconds=20)
+
+
+def test_worker_that_lost_its_job_cannot_end_it(store: Store, scope: Scope) -> None:
+    late = _claim(store, scope, {})
+    store.interrupt_workers(["host:1:a"])
+    store.resume_job(scope, late.job_id)
+    store.claim_job("host:2:b", KINDS)
+    store.report_progress(late.claim_id, done=5, total=9, message="late")
+    store.end_job(late.claim_id, JobState.DONE)
+    job = store.job(scope, late.job_id)
+    assert (job.state, job.done) == (JobState.RUNNING, 0)
+
+
+def test_waiting_job_is_cancelled_at_once(store: Store, scope: Scope) -> None:
+    job_id = store.submit_job(scope, "annotate", {})
+    store.cancel_job(scope, job_id)
+    assert store.job(scope, job_id).state is JobState.CANCELLED
+    with pytest.raises(JobError, match="has ended"):
+        store.cancel_job(scope, job_id)
+
+
+def test_running_job_is_asked_to_stop(store: Store, scope: Scope) -> None:
+    claimed = _claim(store, scope, {})
+    assert not store.must_stop(claimed.claim_id)
+    store.cancel_job(scope, claimed.job_id)
+    assert store.must_stop(claimed.claim_id)
+
+
+def test_job_that_goes_on_is_not_resumed(store: Store, scope: Scope) -> None:
+    claimed = _claim(store, scope, {})
+    with pytest.raises(JobError, match="no resuming"):
+        store.resume_job(scope, claimed.job_id)
+
+
+def test_job_is_not_resumed_beside_another_one(store: Store, scope: Scope) -> None:
+    job_id = store.submit_job(scope, "annotate", {})
+    store.cancel_job(scope, job_id)
+    store.submit_job(scope, "annotate", {})
+    with pytest.raises(JobError, match="already"):
+        store.resume_job(scope, job_id)
+
+
+def test_unknown_job_is_not_found(store: Store, scope: Scope) -> None:
+    with pytest.raises(NotFoundError, match="job is not there"):
+        store.job(scope, "nothing")
+
+
+def test_time_left_follows_the_rate(store: Store, scope: Scope) -> None:
+    claimed = _claim(store, scope, {})
+    store.report_progress(claimed.claim_id, done=10, total=100, message="")
+    assert store.job(scope, claimed.job_id).seconds_left is None
+    store.report_progress(claimed.claim_id, done=40, total=100, message="")
+    now = utc_now()
+    _set(store, rate_from_at=now - timedelta(seconds=30), progress_at=now)
+    # 30 images in 30 seconds; 60 are left.
+    left = store.job(scope, claimed.job_id).seconds_left
+    assert left == pytest.approx(60, abs=2)

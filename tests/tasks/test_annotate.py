@@ -1,0 +1,123 @@
+import numpy as np
+import pytest
+
+from imagebase.annotation import ImageRecord
+from imagebase.detection.candidates import unpack
+from imagebase.detection.detector import shared_detector
+from imagebase.detection.registry import find_model
+from imagebase.editing import approve
+from imagebase.store import CandidatesKey, JobState, Scope, Store
+from imagebase.tasks import candidates_key
+from tests.tasks.conftest import RunJob, add
+
+
+@pytest.fixture
+def key(pets: str) -> CandidatesKey:
+    return candidates_key(shared_detector(find_model(pets)))
+
+
+def test_candidates_of_every_image_are_kept_and_no_box_changes(
+    store: Store,
+    scope: Scope,
+    images: list[ImageRecord],
+    run_job: RunJob,
+    key: CandidatesKey,
+) -> None:
+    job = run_job("annotate")
+    assert job.state is JobState.DONE
+    assert job.result is not None
+    assert (job.result["images"], job.result["refused"]) == (3, [])
+    assert (job.done, job.total) == (3, 3)
+    kept = store.candidates(scope, key)
+    assert set(kept) == {one.image_id for one in images}
+    for blob in kept.values():
+        np.testing.assert_allclose(unpack(blob).xyxy, [[16, 18, 48, 30]], atol=0.3)
+    assert store.records(scope) == images
+
+
+@pytest.mark.usefixtures("images")
+def test_second_run_looks_at_nothing_but_what_is_new(
+    store: Store, scope: Scope, run_job: RunJob, key: CandidatesKey
+) -> None:
+    run_job("annotate")
+    before = store.candidates_version(scope, key)
+    again = run_job("annotate")
+    assert again.result is not None
+    assert again.result["images"] == 0
+    assert store.candidates_version(scope, key) == before
+    add(store, scope, "d.png")
+    third = run_job("annotate")
+    assert third.result is not None
+    assert third.result["images"] == 1
+
+
+def test_only_images_in_the_chosen_states_are_looked_at(
+    store: Store,
+    scope: Scope,
+    images: list[ImageRecord],
+    run_job: RunJob,
+    key: CandidatesKey,
+) -> None:
+    store.save(scope, approve(images[1], who="ann"))
+    run_job("annotate", statuses=["new"])
+    assert store.has_candidates(scope, key) == {
+        images[0].image_id,
+        images[2].image_id,
+    }
+
+
+@pytest.mark.usefixtures("images")
+def test_image_that_cannot_be_read_is_named_and_stops_nothing(
+    store: Store, scope: Scope, run_job: RunJob, key: CandidatesKey
+) -> None:
+    add(store, scope, "sub/broken.png", data=b"nothing")
+    job = run_job("annotate")
+    assert job.state is JobState.DONE
+    assert job.result is not None
+    (refused,) = job.result["refused"]
+    assert refused["file"] == "sub/broken.png"
+    assert refused["reason"].startswith("sub/broken.png is not an image")
+    assert len(store.has_candidates(scope, key)) == 3
+
+
+@pytest.mark.usefixtures("images")
+def test_cancelled_run_keeps_what_was_done_and_can_go_on(
+    store: Store, scope: Scope, run_job: RunJob, key: CandidatesKey
+) -> None:
+    job = run_job("annotate", cancelled=True)
+    assert job.state is JobState.CANCELLED
+    assert job.result is not None
+    assert job.result["images"] == 1
+    assert len(store.has_candidates(scope, key)) == 1
+    rest = run_job("annotate")
+    assert rest.result is not None
+    assert rest.result["images"] == 2
+    assert len(store.has_candidates(scope, key)) == 3
+
+
+@pytest.mark.usefixtures("images")
+def test_each_run_is_noted_with_its_model_and_what_it_came_to(
+    store: Store, scope: Scope, run_job: RunJob, pets: str
+) -> None:
+    run_job("annotate")
+    (noted,) = store.runs(scope)
+    assert noted.model_id == shared_detector(find_model(pets)).model_id
+    assert noted.parameters["model"] == pets
+    assert noted.who == "ann"
+    assert noted.result is not None
+    assert noted.result["images"] == 3
+    assert noted.finished_at is not None
+
+
+def test_unknown_model_fails_with_its_sentence(run_job: RunJob) -> None:
+    job = run_job("annotate", model="nope")
+    assert job.state is JobState.FAILED
+    assert job.error is not None
+    assert job.error.startswith("There is no model 'nope'")
+
+
+def test_empty_dataset_is_done_at_once(run_job: RunJob) -> None:
+    job = run_job("annotate")
+    assert job.state is JobState.DONE
+    assert job.result is not None
+    assert job.result["images"] == 0

@@ -1,0 +1,238 @@
+import io
+import json
+import os
+import time
+import zipfile
+from pathlib import Path
+
+import pytest
+from PIL import ExifTags, Image
+
+from imagebase.annotation import Annotation, Box, ImageRecord
+from imagebase.editing import approve
+from imagebase.formats.registry import FORMATS
+from imagebase.store import JobInfo, JobState, Scope, Store
+from imagebase.tasks.export import (
+    KEPT_SECONDS,
+    delete_exports,
+    exports_folder,
+    safe_stem,
+)
+from tests.tasks.conftest import SIZE, RunJob, add
+from tests.test_metadata import same_pixels
+
+
+@pytest.fixture
+def reviewed(
+    store: Store, scope: Scope, images: list[ImageRecord]
+) -> list[ImageRecord]:
+    """An approved image with a box, one confirmed empty, and one that is new."""
+    dog = Annotation(Box(16, 18, 48, 30), "dog")
+    store.save(scope, approve(images[0].with_annotations([dog]), who="ann"))
+    store.save(scope, approve(images[1], who="ann"))
+    return store.records(scope)
+
+
+def zips(scope: Scope) -> list[Path]:
+    return sorted(exports_folder(scope).glob("*"))
+
+
+def listed(path: str) -> list[str]:
+    with zipfile.ZipFile(path) as archive:
+        coco = json.loads(archive.read("annotations.json"))
+    return [one["file_name"] for one in coco["images"]]
+
+
+@pytest.mark.usefixtures("reviewed")
+@pytest.mark.parametrize("format_name", FORMATS)
+def test_every_format_builds_a_zip_that_was_read_back(
+    scope: Scope, run_job: RunJob, format_name: str
+) -> None:
+    job = run_job("export", format=format_name)
+    assert job.state is JobState.DONE, job.error
+    result = job.result
+    assert result is not None
+    assert result["boxes"] == result["boxes_equal"] == 1
+    assert (result["images"], result["labels"]) == (3, 1)
+    assert result["file_name"] == f"street-{format_name}.zip"
+    assert zips(scope) == [Path(result["path"])]
+    assert Path(result["path"]).stat().st_size == result["byte_count"]
+    with zipfile.ZipFile(result["path"]) as archive:
+        assert archive.testzip() is None
+        pictures = [one for one in archive.namelist() if one.endswith(".png")]
+    assert len(pictures) >= 3
+
+
+@pytest.mark.usefixtures("reviewed")
+@pytest.mark.parametrize(
+    ("chosen", "with_empty", "names"),
+    [
+        ("all", True, ["a.png", "b.png", "c.png"]),
+        ("all", False, ["a.png", "c.png"]),
+        ("reviewed", True, ["a.png", "b.png"]),
+        ("approved", True, ["a.png", "b.png"]),
+        ("approved", False, ["a.png"]),
+    ],
+)
+def test_choice_of_images_is_what_is_in_it(
+    run_job: RunJob, chosen: str, with_empty: bool, names: list[str]
+) -> None:
+    job = run_job("export", images=chosen, with_empty=with_empty)
+    assert job.result is not None
+    assert listed(job.result["path"]) == names
+
+
+@pytest.mark.usefixtures("reviewed")
+def test_images_that_nobody_reviewed_are_warned_of(run_job: RunJob) -> None:
+    job = run_job("export")
+    assert job.result is not None
+    assert "1 of 3 images have not been reviewed." in job.result["warnings"]
+
+
+@pytest.mark.usefixtures("reviewed")
+def test_label_files_alone_where_images_are_not_wanted(run_job: RunJob) -> None:
+    job = run_job("export", with_images=False)
+    assert job.result is not None
+    with zipfile.ZipFile(job.result["path"]) as archive:
+        assert not [one for one in archive.namelist() if one.endswith(".png")]
+
+
+@pytest.fixture
+def placed(store: Store, scope: Scope) -> bytes:
+    """A photograph that tells where it was taken, beside one that does not."""
+    exif = Image.Exif()
+    exif[ExifTags.IFD.GPSInfo] = {
+        ExifTags.GPS.GPSLatitude: (52.0, 30.0, 0.0),
+        ExifTags.GPS.GPSLongitude: (13.0, 22.0, 0.0),
+    }
+    file = io.BytesIO()
+    Image.new("RGB", SIZE, "grey").save(file, "JPEG", exif=exif)
+    add(store, scope, "home.jpg", data=file.getvalue())
+    add(store, scope, "b.png")
+    return file.getvalue()
+
+
+def files_of(job: JobInfo) -> dict[str, bytes]:
+    assert job.result is not None, job.error
+    with zipfile.ZipFile(job.result["path"]) as archive:
+        return {one: archive.read(one) for one in archive.namelist()}
+
+
+def test_images_that_carry_their_place_are_warned_of_in_result_and_manifest(
+    run_job: RunJob, placed: bytes
+) -> None:
+    job = run_job("export")
+    files = files_of(job)
+    assert files["images/home.jpg"] == placed
+    said = (
+        "1 image carries the place it was taken at; export without metadata to "
+        "remove it."
+    )
+    assert job.result is not None
+    assert job.result["gps"] == 1
+    assert said in job.result["warnings"]
+    assert said in json.loads(files["manifest.json"])["warnings"]
+
+
+def test_export_without_metadata_tells_no_place(run_job: RunJob, placed: bytes) -> None:
+    job = run_job("export", without_metadata=True)
+    files = files_of(job)
+    assert b"Exif" in placed
+    assert b"Exif" not in files["images/home.jpg"]
+    assert same_pixels(files["images/home.jpg"], placed)
+    assert job.result is not None
+    assert job.result["gps"] == 0
+    assert not [one for one in job.result["warnings"] if "place" in one]
+
+
+@pytest.mark.usefixtures("placed")
+@pytest.mark.parametrize("changed", [{"format": "folders"}, {"with_images": False}])
+def test_place_is_counted_once_an_image_and_only_if_it_is_in_the_zip(
+    run_job: RunJob, changed: dict[str, object]
+) -> None:
+    job = run_job("export", **changed)
+    assert job.result is not None
+    assert job.result["gps"] == changed.get("with_images", 1)
+
+
+@pytest.mark.usefixtures("images")
+def test_nothing_to_export_is_a_sentence(scope: Scope, run_job: RunJob) -> None:
+    job = run_job("export", images="approved")
+    assert job.state is JobState.FAILED
+    assert job.error == "No image is left to export; choose more of them."
+    assert zips(scope) == []
+
+
+@pytest.mark.usefixtures("reviewed")
+def test_image_that_cannot_be_read_is_named_and_no_zip_is_left(
+    store: Store, scope: Scope, run_job: RunJob
+) -> None:
+    add(store, scope, "sub/broken.png", data=b"nothing")
+    job = run_job("export")
+    assert job.state is JobState.FAILED
+    assert job.error is not None
+    assert job.error.startswith("sub/broken.png is not an image")
+    assert zips(scope) == []
+
+
+@pytest.mark.usefixtures("reviewed")
+def test_cancelled_export_leaves_nothing(scope: Scope, run_job: RunJob) -> None:
+    job = run_job("export", cancelled=True)
+    assert job.state is JobState.CANCELLED
+    assert job.result is None
+    assert zips(scope) == []
+
+
+@pytest.mark.usefixtures("reviewed")
+def test_old_exports_and_drafts_make_room_for_new_ones(
+    scope: Scope, run_job: RunJob
+) -> None:
+    elsewhere = exports_folder(Scope("other", "dataset", "bob"))
+    draft = elsewhere / ".export-killed"
+    draft.mkdir(parents=True)
+    (draft / "export.zip").write_bytes(b"half")
+    old, fresh = elsewhere / "old.zip", elsewhere / "fresh.zip"
+    for path in (old, fresh):
+        path.write_bytes(b"")
+    long_ago = time.time() - KEPT_SECONDS - 60
+    for path in (old, draft):
+        os.utime(path, (long_ago, long_ago))
+    run_job("export")
+    assert list(elsewhere.iterdir()) == [fresh]
+    assert len(zips(scope)) == 1
+
+
+@pytest.mark.usefixtures("reviewed")
+def test_exports_go_with_their_owner(scope: Scope, run_job: RunJob) -> None:
+    run_job("export")
+    others = exports_folder(Scope("other", "dataset", "bob"))
+    others.mkdir(parents=True)
+    delete_exports(scope.owner_id)
+    assert zips(scope) == []
+    assert others.is_dir()
+    delete_exports(scope.owner_id)
+
+
+@pytest.mark.parametrize("owner_id", ["", ".", "..", "../images", "a/b"])
+def test_owner_id_that_leads_elsewhere_deletes_nothing(
+    home: Path, owner_id: str
+) -> None:
+    (home / "exports" / "team").mkdir(parents=True)
+    with pytest.raises(ValueError, match="cannot be an owner's id"):
+        delete_exports(owner_id)
+    assert (home / "exports" / "team").is_dir()
+
+
+@pytest.mark.parametrize(
+    ("name", "stem"),
+    [
+        ("Street", "street"),
+        ("  My first / set: ", "my-first-set"),
+        ("../../etc", "etc"),
+        ("Straße 日本", "straße-日本"),
+        ("!!!", "dataset"),
+        ("x" * 300, "x" * 60),
+    ],
+)
+def test_name_of_a_dataset_becomes_a_file_name(name: str, stem: str) -> None:
+    assert safe_stem(name) == stem

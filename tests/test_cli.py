@@ -1,0 +1,300 @@
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner, Result
+
+from imagebase.cli import app
+from imagebase.images import encode_png
+from imagebase.settings import PROJECT_ROOT, SAMPLES_FOLDER
+from tests.detection.darknet_models import write_one_box_model
+
+PNG = encode_png(np.zeros((48, 64, 3), np.uint8))
+
+
+@pytest.fixture(scope="module")
+def pets(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A model that finds one dog in the middle of every image."""
+    return str(write_one_box_model(tmp_path_factory.mktemp("models") / "pets"))
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """A folder of two images, one of them below it, and a file that is none."""
+    (tmp_path / "in" / "sub").mkdir(parents=True)
+    (tmp_path / "in" / "a.png").write_bytes(PNG)
+    (tmp_path / "in" / "sub" / "b.png").write_bytes(PNG)
+    (tmp_path / "in" / "notes.txt").write_text("hello")
+    return tmp_path / "in"
+
+
+def invoked(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(app, [str(one) for one in arguments])
+
+
+def run_file(output: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(
+        (output / "run.json").read_text(encoding="utf-8")
+    )
+    return found
+
+
+def coco_file(output: Path) -> dict[str, Any]:
+    path = output / "coco" / "annotations.json"
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return found
+
+
+class Finished(NamedTuple):
+    """How a process ended. peak_bytes: the most memory it had."""
+
+    code: int
+    stdout: str
+    stderr: str
+    peak_bytes: int
+
+
+def run_process(*arguments: str | Path, folder: Path) -> Finished:
+    """Run the command line as a script would, and measure this process alone."""
+    command = [sys.executable, "-m", "imagebase", *map(str, arguments)]
+    outputs = [folder / "stdout.txt", folder / "stderr.txt"]
+    with contextlib.ExitStack() as stack:
+        out, err = (stack.enter_context(path.open("wb")) for path in outputs)
+        process = subprocess.Popen(command, cwd=PROJECT_ROOT, stdout=out, stderr=err)
+        watch = threading.Timer(120, process.kill)
+        watch.start()
+        _, status, usage = os.wait4(process.pid, 0)
+        watch.cancel()
+        process.returncode = os.waitstatus_to_exitcode(status)
+    said, problems = (path.read_text(encoding="utf-8") for path in outputs)
+    return Finished(process.returncode, said, problems, usage.ru_maxrss * 1024)
+
+
+def test_process_ends_with_0_and_lists_what_was_refused(
+    tmp_path: Path, source: Path, pets: str
+) -> None:
+    (source / "broken.png").write_bytes(b"nothing")
+    output = tmp_path / "out"
+    done = run_process(
+        "annotate", source, "--output", output, "--model", pets, folder=tmp_path
+    )
+    assert done.code == 0
+    assert done.stdout.startswith("2 images, 2 boxes, 1 refused in ")
+    assert done.stdout.count("\n") == 1
+    assert done.stderr.startswith("Refused: broken.png is not an image")
+    assert done.stderr.count("\n") == 1
+    assert run_file(output)["images"] == 2
+
+
+def test_process_ends_with_1_where_no_image_can_be_read(
+    tmp_path: Path, pets: str
+) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "broken.png").write_bytes(b"nothing")
+    options = ("--output", tmp_path / "out", "--model", pets)
+    done = run_process("annotate", tmp_path / "in", *options, folder=tmp_path)
+    assert done.code == 1
+    assert done.stdout.startswith("0 images, 0 boxes, 1 refused")
+    assert "could be labelled" in done.stderr
+
+
+def test_process_ends_with_2_at_an_unknown_option(tmp_path: Path) -> None:
+    done = run_process("annotate", "x", "--nope", folder=tmp_path)
+    assert done.code == 2
+    assert done.stdout == ""
+    assert "--nope" in done.stderr
+
+
+def test_all_wild_images_are_labelled_or_refused_by_name(
+    tmp_path: Path, shared_data: Path
+) -> None:
+    wild = shared_data / "wild_images"
+    formats = [
+        one for name in ("coco", "csv", "yolo", "voc") for one in ("--format", name)
+    ]
+    output = tmp_path / "out"
+    done = run_process("annotate", wild, "--output", output, *formats, folder=tmp_path)
+    assert done.code == 0
+    found = run_file(tmp_path / "out")
+    read = {one["file_name"] for one in coco_file(tmp_path / "out")["images"]}
+    refused = {one["file"]: one["reason"] for one in found["refused"]}
+    files = {path.name for path in wild.iterdir()} - {"MANIFEST.json"}
+    assert len(files) == 42
+    assert read | refused.keys() == files
+    assert not read & refused.keys()
+    assert all(reason.startswith(name) for name, reason in refused.items())
+    assert all(reason.endswith(".") for reason in refused.values())
+    assert done.stderr.count("Refused: ") == len(refused) < 15
+    assert found["seconds"] < 2 * len(files)
+    assert done.peak_bytes < 1_000_000_000
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--model", "nope"], "There is no model 'nope'"),
+        (["--format", "nope"], "There is no annotation format 'nope'"),
+        (["--labels", "dog,unicorn"], "has no label 'unicorn'"),
+        (["--quality", "accurate"], "--quality accurate comes in a later version"),
+        (["--engine", "ray"], "Ray comes in a later version"),
+        (["--ray-address", "auto"], "Ray comes in a later version"),
+        (["--quality", "best"], "There is no quality 'best'"),
+        (["--engine", "cluster"], "There is no engine 'cluster'"),
+        (["--input-size", "100"], "no multiple of 32; try 96."),
+        (["--runtime", "opencv", "--precision", "bf16"], "computes in f32 only"),
+    ],
+    ids=lambda one: " ".join(one) if isinstance(one, list) else "",
+)
+def test_wrong_usage_is_2_and_one_sentence(
+    tmp_path: Path, source: Path, pets: str, options: list[str], sentence: str
+) -> None:
+    output = tmp_path / "out"
+    result = invoked("annotate", source, "--output", output, "--model", pets, *options)
+    assert result.exit_code == 2
+    assert sentence in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert result.stdout == ""
+    assert not output.exists()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--confidence", "0"],
+        ["--confidence", "nan"],
+        ["--confidence", "1.5"],
+        ["--nms", "-1"],
+        ["--runtime", "tensorrt"],
+        ["--precision", "int8"],
+        ["--input-size", "0"],
+        ["--input-size", "big"],
+    ],
+    ids=" ".join,
+)
+def test_value_out_of_range_is_2(
+    tmp_path: Path, source: Path, options: list[str]
+) -> None:
+    result = invoked("annotate", source, "--output", tmp_path / "out", *options)
+    assert result.exit_code == 2
+    assert options[0] in result.stderr
+
+
+def test_missing_output_is_2(source: Path) -> None:
+    assert invoked("annotate", source).exit_code == 2
+
+
+def test_no_command_shows_what_there_is() -> None:
+    result = invoked()
+    assert result.exit_code == 2
+    assert "annotate" in result.output
+    assert "serve" in result.output
+
+
+@pytest.mark.parametrize("command", ["annotate", "serve"])
+def test_help_of_each_command_is_0(command: str) -> None:
+    result = invoked(command, "--help")
+    assert result.exit_code == 0
+    assert result.stderr == ""
+
+
+def test_missing_source_is_1_for_nothing_could_be_done(
+    tmp_path: Path, pets: str
+) -> None:
+    options = ("--output", tmp_path / "out", "--model", pets)
+    result = invoked("annotate", tmp_path / "gone", *options)
+    assert result.exit_code == 1
+    assert result.stderr.endswith("gone is not there; check the path.\n")
+    assert result.stdout == ""
+
+
+def test_broken_model_is_1(tmp_path: Path, source: Path, pets: str) -> None:
+    broken = Path(shutil.copytree(pets, tmp_path / "broken"))
+    (broken / "obj.weights").write_bytes(b"")
+    options = ("--output", tmp_path / "out", "--model", broken)
+    assert invoked("annotate", source, *options).exit_code == 1
+
+
+def test_output_that_is_a_file_is_1(tmp_path: Path, source: Path, pets: str) -> None:
+    (tmp_path / "out").write_text("")
+    options = ("--output", tmp_path / "out", "--model", pets)
+    result = invoked("annotate", source, *options)
+    assert result.exit_code == 1
+    assert "cannot be written" in result.stderr
+
+
+def test_quiet_run_prints_its_summary_only(
+    tmp_path: Path, source: Path, pets: str
+) -> None:
+    options = ("--output", tmp_path / "out", "--model", pets, "--quiet")
+    result = invoked("annotate", source, *options)
+    assert result.exit_code == 0
+    assert result.stdout.startswith("2 images, 2 boxes in ")
+    assert result.stderr == ""
+
+
+def test_options_reach_the_run_and_its_settings(tmp_path: Path) -> None:
+    result = invoked(
+        *("annotate", SAMPLES_FOLDER / "street.jpg", "--output", tmp_path),
+        *("--confidence", "0.001", "--nms", "0.6", "--labels", "person, car"),
+        *("--runtime", "opencv", "--precision", "f32", "--input-size", "320"),
+        *("--format", "coco", "--format", "csv", "--no-resume"),
+        *("--quality", "fast", "--engine", "local"),
+    )
+    assert result.exit_code == 0, result.stderr
+    assert run_file(tmp_path)["settings"] == {
+        "confidence": 0.001,
+        "nms": 0.6,
+        "labels": ["person", "car"],
+        "runtime": "opencv",
+        "precision": "f32",
+        "input_size": 320,
+        "quality": "fast",
+        "engine": "local",
+        "formats": ["coco", "csv"],
+        "resume": False,
+    }
+    boxes = coco_file(tmp_path)["annotations"]
+    assert {one["category_id"] for one in boxes} == {1, 3}
+    assert min(one["score"] for one in boxes) < 0.01
+    assert (tmp_path / "csv" / "annotations.csv").is_file()
+
+
+def test_coco_is_the_format_where_none_is_given(
+    tmp_path: Path, source: Path, pets: str
+) -> None:
+    invoked("annotate", source, "--output", tmp_path / "out", "--model", pets)
+    names = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert names == ["coco", "run.json"]
+
+
+def test_zip_and_single_image_are_sources(
+    tmp_path: Path, source: Path, pets: str
+) -> None:
+    archive = shutil.make_archive(str(tmp_path / "set"), "zip", source)
+    for one, expected in ((archive, ["a.png", "sub/b.png"]), ("a.png", ["a.png"])):
+        given = source / one
+        output = tmp_path / f"out-{given.name}"
+        result = invoked("annotate", given, "--output", output, "--model", pets)
+        assert result.exit_code == 0, result.stderr
+        names = [image["file_name"] for image in coco_file(output)["images"]]
+        assert names == expected
+
+
+def test_file_name_cannot_steer_the_terminal(
+    tmp_path: Path, source: Path, pets: str
+) -> None:
+    (source / "\x1b[2J\n[bold]x.png").write_bytes(b"nothing")
+    options = ("--output", tmp_path / "out", "--model", pets)
+    result = invoked("annotate", source, *options)
+    assert result.exit_code == 0
+    assert "\x1b" not in result.stderr
+    assert "[bold]x.png" in result.stderr
+    assert result.stderr.count("\n") == 1

@@ -1,0 +1,245 @@
+"""What a person's edits change, and what they must not."""
+
+from dataclasses import replace
+
+import pytest
+
+from imagebase import editing
+from imagebase.annotation import (
+    Annotation,
+    Box,
+    ImageRecord,
+    ReviewStatus,
+    Size,
+    Source,
+)
+from imagebase.editing import DrawnBox, ShownBox
+from imagebase.errors import EditError
+
+ODD = Box(10.123456789, 20.1, 110.3333333333, 90.7)
+OTHER = Box(200, 100, 300, 220)
+
+
+def model_box(box: Box = ODD, label: str = "person") -> Annotation:
+    return Annotation(
+        box,
+        label,
+        annotation_id="m",
+        source=Source.MODEL,
+        confidence=0.5,
+        model_id="net",
+    )
+
+
+def human_box(box: Box = OTHER, label: str = "car") -> Annotation:
+    return Annotation(box, label, annotation_id="h")
+
+
+def record(*annotations: Annotation) -> ImageRecord:
+    return ImageRecord("id", "a.jpg", Size(640, 480), annotations)
+
+
+BEFORE = record(model_box(), human_box())
+SHOWN = (ShownBox("m", ODD, "person"), ShownBox("h", OTHER, "car"))
+
+
+def merged(
+    *drawn: ShownBox,
+    before: ImageRecord = BEFORE,
+    shown: tuple[ShownBox, ...] = SHOWN,
+    removed: dict[str, Annotation] | None = None,
+) -> ImageRecord:
+    return editing.merge_drawing(
+        before, shown=shown, drawn=drawn, who="Ada", removed=removed
+    )
+
+
+def rounded(shown: ShownBox) -> ShownBox:
+    """The box as a canvas of 1:1 reports it: four decimals."""
+    return shown._replace(box=Box(*(round(edge, 4) for edge in shown.box)))
+
+
+def test_echo_of_what_was_shown_changes_nothing() -> None:
+    assert merged(*map(rounded, SHOWN)) is BEFORE
+
+
+def test_empty_record_and_empty_canvas_change_nothing() -> None:
+    empty = record()
+    assert merged(before=empty, shown=()) is empty
+
+
+def test_moved_edge_changes_alone_and_untouched_box_is_the_same_object() -> None:
+    wider = rounded(SHOWN[0])._replace(box=ODD._replace(x_max=150.0))
+    after = merged(wider, SHOWN[1])
+    moved = after.annotation("m")
+    assert moved.box == ODD._replace(x_max=150.0)
+    assert (moved.source, moved.confidence, moved.changed_by) == (
+        Source.HUMAN,
+        None,
+        "Ada",
+    )
+    assert after.annotation("h") is BEFORE.annotation("h")
+    assert after.status is ReviewStatus.EDITED
+
+
+def test_relabelled_box_keeps_its_place() -> None:
+    after = merged(SHOWN[0]._replace(label="dog"), SHOWN[1])
+    assert (after.annotation("m").label, after.annotation("m").box) == ("dog", ODD)
+
+
+def test_blank_label_is_not_taken() -> None:
+    assert merged(SHOWN[0]._replace(label="  "), SHOWN[1]) is BEFORE
+
+
+def test_new_box_is_a_persons_and_clipped() -> None:
+    new = ShownBox("n", Box(600, 400, 700.123, 500), "dog", is_new=True)
+    added = merged(*SHOWN, new).annotation("n")
+    assert added.box == Box(600, 400, 640, 480)
+    assert (added.source, added.label) == (Source.HUMAN, "dog")
+
+
+def test_new_box_outside_the_image_is_left_out() -> None:
+    new = ShownBox("n", Box(700, 0, 800, 50), "dog", is_new=True)
+    assert merged(*SHOWN, new) is BEFORE
+
+
+def test_box_dragged_out_of_the_image_stays_where_it_was() -> None:
+    assert merged(SHOWN[0]._replace(box=Box(-90, 0, -10, 50)), SHOWN[1]) is BEFORE
+
+
+def test_deleted_model_box_leaves_a_mark_and_a_persons_none() -> None:
+    after = merged()
+    assert after.annotations == ()
+    assert after.deleted == (BEFORE.annotation("m"),)
+
+
+def test_box_that_comes_back_is_what_it_was() -> None:
+    gone = merged(SHOWN[1])
+    back = merged(
+        *SHOWN, before=gone, shown=SHOWN[1:], removed={"m": BEFORE.annotation("m")}
+    )
+    assert set(back.annotations) == set(BEFORE.annotations)
+    assert back.deleted == ()
+
+
+def test_box_the_canvas_never_showed_is_left_alone() -> None:
+    elsewhere = Annotation(Box(1, 2, 3, 4), "dog", annotation_id="e")
+    before = record(*BEFORE.annotations, elsewhere)
+    assert merged(SHOWN[0], before=before).annotations == (
+        before.annotations[0],
+        elsewhere,
+    )
+
+
+def test_box_deleted_meanwhile_does_not_come_back_by_an_echo() -> None:
+    newer = record(human_box())
+    assert merged(*SHOWN, before=newer) is newer
+    assert merged(*map(rounded, SHOWN), before=newer) is newer
+
+
+def test_second_booking_of_the_same_new_box_changes_nothing() -> None:
+    new = ShownBox("n", Box(1, 2, 30, 40), "dog", is_new=True)
+    once = merged(*SHOWN, new)
+    assert merged(*SHOWN, new, before=once) is once
+
+
+NEW_A = ShownBox("a", Box(0, 0, 10, 10), "dog", is_new=True)
+NEW_B = ShownBox("b", Box(50, 50, 80, 80), "dog", is_new=True)
+
+
+def names(
+    drawn: list[Box], known: tuple[ShownBox, ...] = (NEW_A, NEW_B)
+) -> list[str | None]:
+    found = editing.identified(known, [DrawnBox(None, box, "dog") for box in drawn])
+    ids = {one.annotation_id for one in known}
+    return [one.annotation_id if one.annotation_id in ids else None for one in found]
+
+
+@pytest.mark.parametrize(
+    ("drawn", "expected"),
+    [
+        ([NEW_A.box, NEW_B.box], ["a", "b"]),
+        ([NEW_B.box, NEW_A.box], ["b", "a"]),
+        ([NEW_A.box, Box(51, 50, 81, 80)], ["a", "b"]),
+        ([NEW_A.box, NEW_B.box, Box(90, 90, 99, 99)], ["a", "b", None]),
+        ([Box(1, 0, 11, 10), Box(51, 50, 81, 80), Box(9, 9, 9, 9)], ["a", "b", None]),
+        ([NEW_B.box], ["b"]),
+        ([Box(52, 50, 82, 80)], ["b"]),
+        ([], []),
+    ],
+    ids=[
+        "same",
+        "other order",
+        "one moved",
+        "one more",
+        "both moved, one more",
+        "first deleted",
+        "first deleted, second moved",
+        "none",
+    ],
+)
+def test_box_drawn_by_mouse_keeps_its_id(
+    drawn: list[Box], expected: list[str | None]
+) -> None:
+    assert names(drawn) == expected
+
+
+def test_box_with_an_id_is_never_taken_for_a_drawn_one() -> None:
+    (found,) = editing.identified(SHOWN, [DrawnBox(None, ODD, "person")])
+    assert found.annotation_id not in ("m", "h")
+    assert found.is_new
+
+
+def test_accept_all_spares_doubtful_boxes() -> None:
+    assert editing.accept_all(BEFORE, who="Ada", min_confidence=0.6) is BEFORE
+    after = editing.accept_all(BEFORE, who="Ada")
+    assert after.annotation("m").accepted
+    assert after.annotation("m").confidence == 0.5
+    assert after.annotation("h") is BEFORE.annotation("h")
+
+
+def test_approval_accepts_and_clears_the_comment() -> None:
+    after = editing.approve(replace(BEFORE, comment="wheel cut off"), who="Ada")
+    assert (after.status, after.comment) == (ReviewStatus.APPROVED, "")
+    assert after.annotation("m").accepted
+
+
+def test_rejection_takes_no_book() -> None:
+    with pytest.raises(EditError, match="at most 2,000"):
+        editing.reject(record(), comment="x" * 2001)
+
+
+def test_rejection_needs_a_comment() -> None:
+    assert editing.reject(BEFORE, comment=" dark ").comment == "dark"
+    with pytest.raises(EditError, match="what is wrong"):
+        editing.reject(BEFORE, comment=" ")
+
+
+def test_confirmed_empty_image_has_marks_of_what_the_model_saw() -> None:
+    after = editing.confirm_empty(BEFORE)
+    assert after.is_confirmed_empty
+    assert [one.annotation_id for one in after.deleted] == ["m"]
+
+
+def test_copied_boxes_are_a_persons_and_not_doubled() -> None:
+    once = editing.copy_boxes(BEFORE, record(), who="Ada")
+    assert [one.box for one in once.annotations] == [ODD, OTHER]
+    assert {one.source for one in once.annotations} == {Source.HUMAN}
+    assert editing.copy_boxes(BEFORE, once, who="Ada") is once
+
+
+def test_moved_box_is_clipped_or_refused() -> None:
+    after = editing.move(BEFORE, "h", Box(600, 0, 700, 50), who="Ada")
+    assert after.annotation("h").box == Box(600, 0, 640, 50)
+    with pytest.raises(EditError, match="640 × 480"):
+        editing.move(BEFORE, "h", Box(700, 0, 800, 50), who="Ada")
+    with pytest.raises(EditError, match="four numbers"):
+        editing.move(BEFORE, "h", Box(0, 0, float("nan"), 50), who="Ada")
+
+
+def test_relabelling_touches_only_boxes_of_another_label() -> None:
+    after = editing.relabel(BEFORE, {"m", "h"}, "car", who="Ada")
+    assert after.annotation("m").label == "car"
+    assert after.annotation("h") is BEFORE.annotation("h")
+    with pytest.raises(EditError, match="needs a label"):
+        editing.relabel(BEFORE, {"m"}, " ", who="Ada")

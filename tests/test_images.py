@@ -1,0 +1,381 @@
+import io
+import json
+import os
+import struct
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from imagebase.annotation import Size
+from imagebase.errors import ImageReadError, LimitError
+from imagebase.images import (
+    IMAGE_SUFFIXES,
+    LoadedImage,
+    display_jpeg,
+    encode_jpeg,
+    encode_png,
+    export_image,
+    fitted_size,
+    load_image,
+    read_header,
+    resized,
+)
+from imagebase.settings import SAMPLES_FOLDER
+
+MAX_PIXELS = 50_000_000
+HEIC = Path(__file__).parent / "data" / "heic"
+SUFFIX_TO_FORMAT = {".jpg": "JPEG", ".png": "PNG", ".webp": "WEBP", ".bmp": "BMP"} | {
+    ".tif": "TIFF",
+    ".gif": "GIF",
+}
+
+READ_ALL = """
+import json, resource, sys, time
+from pathlib import Path
+from imagebase.errors import ImageBaseError
+from imagebase.images import load_image
+
+outcome = {}
+for path in sorted(Path(sys.argv[1]).iterdir()):
+    if path.name == "MANIFEST.json":
+        continue
+    began = time.monotonic()
+    try:
+        load_image(path.read_bytes(), file_name=path.name, max_pixels=50_000_000)
+        said = ""
+    except ImageBaseError as error:
+        said = str(error)
+    outcome[path.name] = [said, time.monotonic() - began]
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+print(json.dumps({"files": outcome, "peak_bytes": peak}))
+"""
+REFUSED = {
+    "image-png__tests__pngsuite__xcrn0g04.png",
+    "image-png__tests__pngsuite__xs1n0g01.png",
+    "pillow__bmp__b__reallybig.bmp",
+    "pillow__bmp__b__shortfile.bmp",
+    "pillow__broken.png",
+    "pillow__broken_data_stream.png",
+    "pillow__decompression_bomb.gif",
+    "pillow__png_decompression_dos.png",
+    "pillow__truncated_image.png",
+    "pillow__truncated_jpeg.jpg",
+    "pillow__zero_width.gif",
+}
+
+
+def load(data: bytes, *, wanted: Size | None = None) -> LoadedImage:
+    return load_image(data, file_name="a.jpg", max_pixels=MAX_PIXELS, wanted=wanted)
+
+
+def saved(image: Image.Image, file_format: str, **options: object) -> bytes:
+    file = io.BytesIO()
+    image.save(file, file_format, **options)
+    return file.getvalue()
+
+
+def photograph() -> Image.Image:
+    with Image.open(SAMPLES_FOLDER / "skier.jpg") as image:
+        return image.convert("RGB")
+
+
+def exif_of(orientation: object) -> Image.Exif:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return exif
+
+
+def difference(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
+    """Mean distance of the grey values, 0 to 255."""
+    assert a.shape == b.shape
+    return float(np.abs(a.astype(np.int16) - b.astype(np.int16)).mean())
+
+
+@pytest.mark.parametrize("file_format", SUFFIX_TO_FORMAT.values())
+def test_every_format_gives_the_same_picture(file_format: str) -> None:
+    lossy = {"quality": 95} if file_format in {"JPEG", "WEBP"} else {}
+    loaded = load(saved(photograph(), file_format, **lossy))
+    assert loaded.rgb.dtype == np.uint8
+    assert loaded.size == Size(640, 425)
+    assert difference(loaded.rgb, np.asarray(photograph())) < 6  # GIF has 256 colours
+
+
+@pytest.mark.parametrize("name", ["upright.heic", "turned.heic"])
+def test_heic_is_upright_once(name: str) -> None:
+    loaded = load((HEIC / name).read_bytes())
+    expected = np.asarray(photograph().resize((160, 106)))
+    assert loaded.size == Size(160, 106)
+    assert difference(loaded.rgb, expected) < 4
+
+
+def test_heic_cut_off_is_refused() -> None:
+    data = (HEIC / "upright.heic").read_bytes()
+    with pytest.raises(ImageReadError, match="cut off"):
+        load(data[: len(data) * 2 // 3])
+
+
+@pytest.mark.parametrize(
+    ("mode", "expected"),
+    [
+        ("1", 0),
+        ("L", 120),
+        ("LA", 120),
+        ("P", 120),
+        ("RGBA", 120),
+        ("CMYK", 120),
+        ("LAB", 120),
+    ],
+)
+def test_mode_becomes_rgb(mode: str, expected: int) -> None:
+    image = Image.new("RGB", (8, 8), (expected,) * 3)
+    if mode == "LAB":
+        converted = Image.new("LAB", (8, 8), (128, 128, 128))  # L* 50: sRGB 119
+    else:
+        converted = image.quantize() if mode == "P" else image.convert(mode)
+    loaded = load(saved(converted, "TIFF"))
+    assert loaded.rgb.shape == (8, 8, 3)
+    assert np.abs(loaded.rgb.astype(int) - expected).max() <= 3
+
+
+def test_transparent_pixels_are_laid_on_white() -> None:
+    image = Image.new("RGBA", (4, 4), (10, 20, 30, 0))
+    assert (load(saved(image, "PNG")).rgb == 255).all()
+
+
+@pytest.mark.parametrize(("bits", "top"), [(16, 65535), (12, 4095), (8, 255)])
+def test_wide_grey_is_scaled_by_its_depth(bits: int, top: int) -> None:
+    ramp = np.linspace(0, top, 64 * 64).reshape(64, 64).astype(np.uint16)
+    rgb = load(saved(Image.fromarray(ramp), "PNG")).rgb
+    assert rgb.min() == 0
+    assert rgb.max() == 255
+    assert abs(float(rgb.mean()) - 127) < 1.5
+
+
+def test_float_grey_runs_from_its_least_to_its_most() -> None:
+    values = np.array([[-1.0, 0.0], [1.0, 3.0]], dtype=np.float32)
+    rgb = load(saved(Image.fromarray(values), "TIFF")).rgb
+    assert rgb[..., 0].tolist() == [[0, 63], [127, 255]]
+
+
+@pytest.mark.parametrize("wanted", [None, Size(416, 416), Size(200, 150)])
+def test_all_eight_orientations_are_the_same_picture(
+    shared_data: Path, wanted: Size | None
+) -> None:
+    folder = shared_data / "wild_images"
+    first, *others = (
+        load(
+            (folder / f"exif_orientation__Landscape_{n}.jpg").read_bytes(),
+            wanted=wanted,
+        )
+        for n in range(1, 9)
+    )
+    for other in others:
+        assert other.size == first.size == Size(1800, 1200)
+        assert difference(other.rgb, first.rgb) < 4
+
+
+@pytest.mark.parametrize("file_format", ["JPEG", "PNG", "TIFF", "WEBP"])
+def test_orientation_counts_in_every_format_that_has_it(file_format: str) -> None:
+    data = saved(photograph(), file_format, exif=exif_of(6))
+    header = read_header(data, file_name="a", max_pixels=MAX_PIXELS)
+    assert header.size == Size(425, 640)
+    assert header.needs_conversion
+    expected = np.asarray(photograph().transpose(Image.Transpose.ROTATE_270))
+    assert difference(load(data).rgb, expected) < 4
+
+
+def test_png_orientation_behind_the_pixels_counts() -> None:
+    plain = saved(photograph(), "PNG")
+    body = b"eXIf" + exif_of(6).tobytes()[6:]
+    chunk = (
+        struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
+    )
+    loaded = load(plain[:-12] + chunk + plain[-12:])
+    assert loaded.size == Size(425, 640)
+    assert loaded.rgb.shape == (640, 425, 3)
+
+
+@pytest.mark.parametrize("orientation", [0, 9, 65535])
+def test_orientation_without_meaning_is_upright(orientation: int) -> None:
+    data = saved(photograph(), "JPEG", exif=exif_of(orientation))
+    assert load(data).rgb.shape == (425, 640, 3)
+    assert not read_header(data, file_name="a", max_pixels=MAX_PIXELS).needs_conversion
+
+
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
+def test_damaged_exif_does_not_hide_the_picture() -> None:
+    data = saved(photograph(), "JPEG", exif=b"Exif\0\0II*\0\xff\xff\xff\x7f")
+    assert load(data).size == Size(640, 425)
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+@pytest.mark.parametrize("wanted", [Size(416, 416), Size(300, 100), Size(2, 2)])
+def test_reduced_decoding_stays_above_what_is_wanted(
+    orientation: int, wanted: Size
+) -> None:
+    big = photograph().resize((1999, 1333))
+    loaded = load(saved(big, "JPEG", exif=exif_of(orientation)), wanted=wanted)
+    height, width = loaded.rgb.shape[:2]
+    assert width >= wanted.width
+    assert height >= wanted.height
+    assert width < loaded.size.width
+    assert loaded.size == (Size(1999, 1333) if orientation == 1 else Size(1333, 1999))
+
+
+def test_reduced_decoding_never_makes_the_picture_smaller_than_it_is() -> None:
+    loaded = load(saved(photograph(), "JPEG"), wanted=Size(4000, 4000))
+    assert loaded.rgb.shape == (425, 640, 3)
+
+
+@pytest.mark.parametrize("wanted", [None, Size(50, 50)])
+@pytest.mark.parametrize("share", [0.3, 0.9, 0.999])
+@pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP", "BMP", "TIFF"])
+def test_file_cut_off_is_refused(
+    file_format: str, share: float, wanted: Size | None
+) -> None:
+    data = saved(photograph(), file_format)
+    with pytest.raises(ImageReadError, match=r"a\.jpg is"):
+        load(data[: int(len(data) * share)], wanted=wanted)
+
+
+@pytest.mark.parametrize("data", [b"", b"nope", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"])
+def test_what_is_no_image_is_refused_by_name(data: bytes) -> None:
+    with pytest.raises(ImageReadError, match=r"^a\.jpg is .*\.$"):
+        load(data)
+
+
+def test_pixels_are_counted_before_they_are_decoded() -> None:
+    data = saved(Image.new("L", (3000, 2000)), "PNG")
+    with pytest.raises(LimitError, match="3,000 × 2,000 pixels"):
+        load_image(data, file_name="a.png", max_pixels=5_999_999)
+    assert read_header(data, file_name="a.png", max_pixels=6_000_000).size[0] == 3000
+
+
+def tiled_tiff(tile: int) -> bytes:
+    """Return a grey TIFF of 16 × 16 pixels in one deflated tile of this side."""
+    content = zlib.compress(bytes(tile * tile), 9)
+    tags = {256: 16, 257: 16, 258: 8, 259: 8, 262: 1, 277: 1, 322: tile, 323: tile}
+    tags |= {324: 14 + 12 * (len(tags) + 2), 325: len(content)}
+    entries = (struct.pack("<HHLL", tag, 4, 1, value) for tag, value in tags.items())
+    head = struct.pack("<2sHLH", b"II", 42, 8, len(tags))
+    return head + b"".join(entries) + bytes(4) + content
+
+
+def test_tiles_of_a_tiff_are_counted_as_pixels_too() -> None:
+    assert load(tiled_tiff(64)).size == (16, 16)
+    with pytest.raises(LimitError, match="more than the"):
+        load(tiled_tiff(8192))
+
+
+def test_wild_images_are_read_or_refused_quickly_in_little_memory(
+    shared_data: Path,
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", READ_ALL, shared_data / "wild_images"],
+        cwd=Path(__file__).parents[1],
+        env={**os.environ, "PYTHONPATH": "."},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    outcome = json.loads(done.stdout)
+    assert len(outcome["files"]) == 42
+    assert {name for name, (said, _) in outcome["files"].items() if said} == REFUSED
+    assert all(
+        said.startswith(name) for name, (said, _) in outcome["files"].items() if said
+    )
+    assert max(seconds for _, seconds in outcome["files"].values()) < 2
+    assert outcome["peak_bytes"] < 1_000_000_000
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".bmp", ".tif"])
+def test_common_image_is_exported_as_it_came(suffix: str) -> None:
+    data = saved(photograph(), SUFFIX_TO_FORMAT[suffix])
+    exported = export_image(data, file_name="a", max_pixels=MAX_PIXELS)
+    assert exported == (data, suffix, False)
+
+
+def test_turned_jpeg_is_exported_upright_without_its_orientation() -> None:
+    data = saved(photograph(), "JPEG", exif=exif_of(8))
+    exported = export_image(data, file_name="a", max_pixels=MAX_PIXELS)
+    assert exported.is_changed
+    assert exported.suffix == ".jpg"
+    with Image.open(io.BytesIO(exported.data)) as image:
+        assert image.size == (425, 640)
+        assert 0x0112 not in image.getexif()
+
+
+@pytest.mark.parametrize(
+    ("image", "file_format", "suffix"),
+    [
+        (Image.new("CMYK", (9, 9)), "JPEG", ".jpg"),
+        (Image.new("I;16", (9, 9)), "PNG", ".png"),
+        (Image.new("LAB", (9, 9)), "TIFF", ".png"),
+        (Image.new("P", (9, 9)), "GIF", ".png"),
+    ],
+    ids=["CMYK", "16-bit", "LAB", "GIF"],
+)
+def test_what_other_tools_misread_is_exported_converted(
+    image: Image.Image, file_format: str, suffix: str
+) -> None:
+    data = saved(image, file_format)
+    exported = export_image(data, file_name="a", max_pixels=MAX_PIXELS)
+    assert exported.is_changed
+    assert exported.suffix == suffix
+    with Image.open(io.BytesIO(exported.data)) as converted:
+        assert converted.mode == "RGB"
+
+
+def test_sixteen_bit_colour_is_exported_converted(shared_data: Path) -> None:
+    path = shared_data / "wild_images" / "image-png__tests__pngsuite__basn6a16.png"
+    exported = export_image(path.read_bytes(), file_name="a", max_pixels=MAX_PIXELS)
+    assert exported.is_changed
+
+
+def test_heic_is_exported_as_jpeg() -> None:
+    data = (HEIC / "turned.heic").read_bytes()
+    exported = export_image(data, file_name="a.heic", max_pixels=MAX_PIXELS)
+    assert exported.suffix == ".jpg"
+    assert load(exported.data).size == Size(160, 106)
+
+
+def test_display_picture_fits_and_is_upright() -> None:
+    data = saved(photograph(), "JPEG", exif=exif_of(6))
+    shown = display_jpeg(data, file_name="a", max_pixels=MAX_PIXELS, longest_side=300)
+    assert load(shown).size == Size(199, 300)
+
+
+def test_display_picture_is_never_enlarged() -> None:
+    shown = display_jpeg(
+        saved(photograph(), "PNG"),
+        file_name="a",
+        max_pixels=MAX_PIXELS,
+        longest_side=9999,
+    )
+    assert load(shown).size == Size(640, 425)
+
+
+def test_encoded_pictures_come_back() -> None:
+    rgb = np.asarray(photograph())
+    np.testing.assert_array_equal(load(encode_png(rgb)).rgb, rgb)
+    assert difference(load(encode_jpeg(rgb, quality=95)).rgb, rgb) < 2
+
+
+def test_fitted_size_keeps_at_least_a_pixel() -> None:
+    assert fitted_size(Size(10_000, 1), longest_side=100) == Size(100, 1)
+
+
+def test_resized_to_its_own_size_is_the_same_array() -> None:
+    rgb = np.zeros((4, 6, 3), np.uint8)
+    assert resized(rgb, Size(6, 4)) is rgb
+    assert resized(rgb, Size(3, 9)).shape == (9, 3, 3)
+
+
+def test_suffixes_cover_what_is_read() -> None:
+    assert set(SUFFIX_TO_FORMAT) | {".heic", ".jpeg", ".tiff", ".mpo"} <= IMAGE_SUFFIXES

@@ -1,0 +1,127 @@
+import contextlib
+import http.client
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from imagebase.cli import app
+from imagebase.errors import ImageBaseError, SettingsError, StoreError
+from imagebase.serving import check
+from imagebase.settings import PROJECT_ROOT, settings
+
+LOOPBACK = "127.0.0.1"
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A data folder that is not there yet, for settings read anew."""
+    for name in [one for one in os.environ if one.startswith("IMAGEBASE_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("IMAGEBASE_HOME", str(tmp_path / "home"))
+    settings.cache_clear()
+    yield tmp_path / "home"
+    settings.cache_clear()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((LOOPBACK, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def test_everything_in_order_is_said_line_by_line(home: Path) -> None:
+    model, data, mode = check(LOOPBACK, free_port())
+    assert model.startswith("Model: yolov4-tiny on ")
+    assert data == f"Data: {home}"
+    assert mode.startswith("Mode: team, everyone who reaches it")
+    assert (home / "imagebase.db").is_file()
+
+
+def test_address_that_others_reach_is_a_demo_unless_it_is_set() -> None:
+    *_, mode = check("0.0.0.0", free_port())
+    assert mode.startswith("Mode: demo, each browser has a private dataset")
+
+
+def test_port_that_is_taken_is_named() -> None:
+    with socket.socket() as taken:
+        taken.bind((LOOPBACK, 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(SettingsError, match=rf"Port {port} on .* --port"):
+            list(check(LOOPBACK, port))
+
+
+def test_address_of_another_machine_is_named() -> None:
+    with pytest.raises(SettingsError, match=r"192\.0\.2\.1"):
+        list(check("192.0.2.1", free_port()))
+
+
+def test_data_folder_that_cannot_be_made_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("IMAGEBASE_HOME", str(tmp_path / "file" / "home"))
+    with pytest.raises(StoreError, match=r"file/home cannot be made .* IMAGEBASE_HOME"):
+        list(check(LOOPBACK, free_port()))
+
+
+def test_broken_database_is_found_before_the_app_starts(home: Path) -> None:
+    home.mkdir()
+    (home / "imagebase.db").write_bytes(b"no database at all" * 100)
+    with pytest.raises(ImageBaseError):
+        list(check(LOOPBACK, free_port()))
+
+
+def test_mode_that_does_not_exist_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IMAGEBASE_MODE", "open")
+    with pytest.raises(SettingsError, match="IMAGEBASE_MODE is 'open'"):
+        list(check(LOOPBACK, free_port()))
+
+
+def status_of(port: int) -> int | None:
+    with contextlib.closing(http.client.HTTPConnection(LOOPBACK, port)) as connection:
+        try:
+            connection.request("GET", "/_stcore/health")
+            return connection.getresponse().status
+        except OSError:
+            return None
+
+
+def test_serve_starts_an_app_that_answers(tmp_path: Path) -> None:
+    port = free_port()
+    command = [sys.executable, "-m", "imagebase", "serve", "--headless"]
+    with (tmp_path / "said.txt").open("w+") as said:
+        process = subprocess.Popen(
+            [*command, "--port", str(port)], cwd=PROJECT_ROOT, stdout=said, stderr=said
+        )
+        try:
+            give_up = time.monotonic() + 60
+            while status_of(port) != 200 and time.monotonic() < give_up:
+                assert process.poll() is None, (tmp_path / "said.txt").read_text()
+                time.sleep(0.1)
+            assert status_of(port) == 200
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait(30)
+    assert "Mode: team" in (tmp_path / "said.txt").read_text()
+
+
+def test_serve_on_a_taken_port_ends_with_1_and_a_sentence() -> None:
+    with socket.socket() as taken:
+        taken.bind((LOOPBACK, 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        result = CliRunner().invoke(app, ["serve", "--port", port])
+    assert result.exit_code == 1
+    assert result.stdout.startswith("Model: ")
+    assert result.stderr.endswith("give another one with --port.\n")
+    assert result.stderr.count("\n") == 1

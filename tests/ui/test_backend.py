@@ -1,0 +1,58 @@
+"""The process's one store and runner."""
+
+import os
+import threading
+import time
+from pathlib import Path
+
+from imagebase.settings import DEMO_LIMITS, Limits, settings
+from imagebase.tasks.export import KEPT_SECONDS
+from imagebase.ui import backend
+from tests.app_fixtures import Configure
+
+
+def names_of_threads() -> list[str]:
+    return [one.name for one in threading.enumerate() if "imagebase" in one.name]
+
+
+def test_store_and_runner_are_one_each(configure: Configure) -> None:
+    configure()
+    assert backend.store() is backend.store()
+    assert backend.runner().store is backend.store()
+
+
+def test_another_home_has_a_store_of_its_own(
+    configure: Configure, tmp_path: Path
+) -> None:
+    configure()
+    first = backend.store()
+    configure(HOME=str(tmp_path / "second"))
+    assert backend.store() is not first
+    assert settings().home == tmp_path / "second"
+
+
+def test_nothing_runs_on_after_close(configure: Configure) -> None:
+    configure()
+    backend.store()
+    assert "imagebase-sweeper" in names_of_threads()
+    backend.close()
+    assert not names_of_threads()
+
+
+def test_limits_are_the_modes(configure: Configure) -> None:
+    configure(MODE="team")
+    assert backend.limits() == Limits()
+    configure(MODE="demo")
+    assert backend.limits() == DEMO_LIMITS
+
+
+def test_old_exports_go_without_another_one(configure: Configure) -> None:
+    configure()
+    backend.store()
+    left = settings().home / "exports" / "team" / "dataset" / "old.zip"
+    left.parent.mkdir(parents=True)
+    left.write_bytes(b"")
+    long_ago = time.time() - KEPT_SECONDS - 60
+    os.utime(left, (long_ago, long_ago))
+    backend.sweep()
+    assert not left.exists()

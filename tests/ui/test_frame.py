@@ -1,0 +1,203 @@
+"""The frame around every page: datasets, undo, and what happens when things fail."""
+
+from collections.abc import Callable
+
+import pytest
+import streamlit as st
+
+from imagebase.annotation import ReviewStatus
+from imagebase.errors import StoreError
+from imagebase.settings import PROJECT_ROOT
+from imagebase.store import Scope
+from imagebase.tasks.export import exports_folder
+from imagebase.ui import backend, uploads
+from imagebase.ui.visitor import TEAM_OWNER
+from tests.app_fixtures import Configure, Tab, records, store, the_scope
+
+STRANGE = "*a* [b](http://c) <b>:smile:"
+
+
+def names() -> list[str]:
+    return [one.name for one in store().datasets(TEAM_OWNER)]
+
+
+def create(tab: Tab, name: str) -> None:
+    tab.app.text_input(key="sidebar.new_dataset").input(name).run()
+
+
+def test_new_dataset_is_empty_and_chosen(filled: Tab) -> None:
+    create(filled, "Night shots")
+    assert names() == ["My images", "Night shots"]
+    assert filled.app.selectbox[0].value == the_scope().dataset_id
+    assert "No images yet." in filled.words()
+
+
+@pytest.mark.parametrize("name", [" ", "\0"], ids=["space", "nul"])
+def test_dataset_without_a_name_is_not_begun(tab: Tab, name: str) -> None:
+    create(tab, name)
+    assert not tab.app.exception
+    assert names() == ["My images"]
+
+
+def test_dataset_is_renamed(filled: Tab) -> None:
+    filled.app.text_input(key="sidebar.rename").input(STRANGE).run()
+    assert names() == [STRANGE]
+    assert filled.app.selectbox[0].options == [STRANGE]
+
+
+def test_name_that_cannot_be_is_refused_in_a_sentence(tab: Tab) -> None:
+    tab.app.text_input(key="sidebar.rename").input("\0").run()
+    assert tab.toasts() == ["A dataset needs a name; give it one\\."]
+    assert not tab.app.exception
+
+
+def test_dataset_is_deleted_only_by_someone_who_is_sure(filled: Tab) -> None:
+    assert filled.app.button(key="sidebar.delete").disabled
+    filled.app.checkbox(key="sidebar.sure").check().run()
+    filled.press("sidebar.delete")
+    assert names() == ["My images"]
+    assert not records()
+    assert not filled.app.checkbox(key="sidebar.sure").value
+
+
+def test_exports_go_with_their_dataset(filled: Tab) -> None:
+    exported = exports_folder(the_scope()) / "my-images-coco.zip"
+    exported.parent.mkdir(parents=True)
+    exported.write_bytes(b"")
+    filled.app.checkbox(key="sidebar.sure").check().run()
+    filled.press("sidebar.delete")
+    assert not exported.exists()
+
+
+def test_no_more_datasets_than_the_limit_are_begun(
+    configure: Configure, new_tab: Callable[[], Tab]
+) -> None:
+    configure(MAX_DATASETS="2")
+    opened = new_tab()
+    opened.app.run()
+    create(opened, "Second")
+    create(opened, "Third")
+    assert names() == ["My images", "Second"]
+    assert "delete one" in "".join(opened.toasts())
+
+
+def test_chosen_dataset_is_shown_on_every_page(filled: Tab) -> None:
+    first = the_scope()
+    create(filled, "Second")
+    filled.app.selectbox[0].select(first.dataset_id).run()
+    assert "2 images approved" in filled.progress()
+    filled.open("review")
+    assert filled.app.sidebar.selectbox[0].value == first.dataset_id
+
+
+def test_datasets_of_one_name_can_be_told_apart(filled: Tab) -> None:
+    first = the_scope()
+    create(filled, "My images")
+    options = filled.app.selectbox[0].options
+    assert len(set(options)) == 2
+    filled.app.selectbox[0].select(first.dataset_id).run()
+    assert filled.app.selectbox[0].value == first.dataset_id
+
+
+def test_dataset_that_somebody_else_deleted_gives_way_to_another(filled: Tab) -> None:
+    filled.open("edit")
+    store().delete_dataset(the_scope())
+    filled.app.run()
+    assert not filled.app.exception
+    assert "no images yet" in filled.words()
+
+
+@pytest.fixture
+def second(filled: Tab, new_tab: Callable[[], Tab]) -> Tab:
+    """A tab whose dataset, the second one, a colleague has just deleted."""
+    begun = store().create_dataset(TEAM_OWNER, "Second", who="ann")
+    opened = new_tab()
+    opened.app.run()
+    opened.app.selectbox[0].select(begun.dataset_id).run()
+    opened.app.checkbox(key="sidebar.sure").check().run()
+    store().delete_dataset(Scope(TEAM_OWNER, begun.dataset_id, "ann"))
+    return opened
+
+
+def test_deletion_of_what_is_gone_hits_no_other_dataset(second: Tab) -> None:
+    second.press("sidebar.delete")
+    assert names() == ["My images"]
+    assert len(records()) == 2
+    assert "deleted meanwhile" in "".join(second.toasts())
+    assert not second.app.checkbox(key="sidebar.sure").value
+
+
+def test_new_name_for_what_is_gone_hits_no_other_dataset(second: Tab) -> None:
+    second.app.text_input(key="sidebar.rename").input("Bears").run()
+    assert names() == ["My images"]
+
+
+def test_tick_for_one_dataset_is_none_for_another(filled: Tab) -> None:
+    first = the_scope()
+    create(filled, "Second")
+    filled.app.checkbox(key="sidebar.sure").check().run()
+    filled.app.selectbox[0].select(first.dataset_id).run()
+    assert filled.app.button(key="sidebar.delete").disabled
+
+
+def test_strip_says_how_far_the_dataset_is(labelled: Tab) -> None:
+    assert "**0** of 2 images approved" in labelled.progress()
+    assert "2 to review" in labelled.words()
+
+
+def test_undo_takes_back_ones_last_change_and_redo_does_it_again(labelled: Tab) -> None:
+    assert labelled.app.button(key="sidebar.undo").disabled
+    labelled.open("edit")
+    labelled.press("edit.approve")
+    labelled.press("sidebar.undo")
+    assert labelled.toasts()
+    assert records()[0].status is ReviewStatus.AUTO
+    labelled.press("sidebar.redo")
+    assert records()[0].status is ReviewStatus.APPROVED
+
+
+def fail(error: Exception) -> None:
+    raise error
+
+
+def test_error_of_ours_is_one_sentence(
+    tab: Tab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    error = StoreError("The disk is full; make room for *it*.")
+    monkeypatch.setattr(uploads, "drop_zone", lambda: fail(error))
+    tab.app.run()
+    assert [one.value for one in tab.app.error] == [
+        r"The disk is full; make room for \*it\*\."
+    ]
+    assert not tab.app.exception
+
+
+def test_error_of_ours_at_a_press_is_one_sentence_and_the_page_stays(
+    tab: Tab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    error = StoreError("The disk is full.")
+    monkeypatch.setattr(backend.store(), "add_image", lambda *a, **k: fail(error))
+    monkeypatch.setattr(backend.store(), "usage", lambda *a, **k: fail(error))
+    tab.press("upload.samples")
+    assert tab.toasts() == [r"The disk is full\."]
+    assert tab.app.file_uploader
+    assert not tab.app.exception
+
+
+def test_configuration_shows_no_stack_trace() -> None:
+    text = (PROJECT_ROOT / ".streamlit" / "config.toml").read_text(encoding="utf-8")
+    assert 'showErrorDetails = "none"' in text
+
+
+def test_unexpected_error_shows_neither_message_nor_stack_trace(
+    tab: Tab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = ZeroDivisionError("a secret path")
+    monkeypatch.setattr(uploads, "drop_zone", lambda: fail(secret))
+    details = st.get_option("client.showErrorDetails")
+    st.set_option("client.showErrorDetails", "none")
+    tab.app.run()
+    st.set_option("client.showErrorDetails", details)
+    (shown,) = tab.app.exception
+    assert "secret" not in shown.message
+    assert not shown.stack_trace
