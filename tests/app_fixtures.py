@@ -43,6 +43,11 @@ class Tab:
     def press(self, key: str) -> AppTest:
         return self.app.button(key=key).click().run()
 
+    def submit(self, field: str, text: str) -> AppTest:
+        """Type into the field of a form, and press the form's button."""
+        self.app.text_input(key=field).input(text)
+        return self.press(f"{field}.submit")
+
     def select_rows(self, table: str, *rows: int) -> AppTest:
         """Tick rows of the table whose key begins so."""
         key = next(

@@ -2,7 +2,7 @@
 
 import logging
 import runpy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Final
 
@@ -129,8 +129,8 @@ def _choose(key: str) -> None:
 
 
 def _manage(name: str) -> None:
-    st.text_input("New dataset", key=_NEW_DATASET, on_change=_create, max_chars=100)
-    st.text_input("Rename this one", key=_RENAME, placeholder=name, on_change=_rename)
+    _name_form("New dataset", _NEW_DATASET, "Create", on_submit=_create)
+    _name_form("Rename this one", _RENAME, "Rename", on_submit=_rename, shown=name)
     sure = st.checkbox("Delete this dataset with its images and labels", key=_SURE)
     st.button(
         "Delete for good",
@@ -141,12 +141,20 @@ def _manage(name: str) -> None:
     )
 
 
+def _name_form(
+    title: str, key: str, verb: str, *, on_submit: Callable[[], None], shown: str = ""
+) -> None:
+    # A field by itself may send its text twice, at Enter and when it is left.
+    with st.form(f"{key}.form", clear_on_submit=True, border=False):
+        st.text_input(title, key=key, placeholder=shown, max_chars=100)
+        st.form_submit_button(verb, key=f"{key}.submit", on_click=on_submit)
+
+
 @state.told
 def _create() -> None:
     name = st.session_state[_NEW_DATASET].strip()
     if name:
         state.create_dataset(name)
-        st.session_state[_NEW_DATASET] = ""
         _be_unsure()
 
 
@@ -155,7 +163,6 @@ def _rename() -> None:
     name = st.session_state[_RENAME].strip()
     if name:
         state.rename_dataset(name)
-        st.session_state[_RENAME] = ""
 
 
 @state.told

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from pathlib import Path
 from typing import Final, NamedTuple, Protocol
 
@@ -76,11 +76,27 @@ def chromium() -> Iterator[Browser]:
         browser.close()
 
 
+_failed: Final = pytest.StashKey[bool]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if call.when == "call":
+        item.stash[_failed] = report.failed
+    return report
+
+
 @pytest.fixture
-def page(chromium: Browser) -> Iterator[Page]:
-    """A fresh visitor's page at 1280 × 800."""
+def page(chromium: Browser, request: pytest.FixtureRequest) -> Iterator[Page]:
+    """A fresh visitor's page at 1280 × 800; a failed test prints what it showed."""
     context = chromium.new_context(viewport=SCREEN)
-    yield context.new_page()
+    page = context.new_page()
+    yield page
+    if request.node.stash.get(_failed, False):
+        print(f"{page.url} showed:\n{page.locator('body').inner_text()}")
     context.close()
 
 

@@ -50,4 +50,5 @@ def test_pages_of_the_demo_draw_themselves_with_samples_and_without(
             app = visitor.open(page)
             assert not app.exception
             assert not app.error
-        app.text_input(key="sidebar.new_dataset").input("Empty").run()
+        app.text_input(key="sidebar.new_dataset").input("Empty")
+        app.button(key="sidebar.new_dataset.submit").click().run()

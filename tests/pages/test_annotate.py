@@ -157,7 +157,7 @@ def test_chosen_labels_are_forgotten_where_a_dataset_has_none_of_them(
 ) -> None:
     run(filled)
     filled.app.multiselect(key="annotate.labels").select("bear").run()
-    filled.app.text_input(key="sidebar.new_dataset").input("Second").run()
+    filled.submit("sidebar.new_dataset", "Second")
     add_photographs(the_scope(), "skier.jpg")
     run(filled)
     assert not filled.app.exception

@@ -62,7 +62,7 @@ def test_filters_stay_while_one_looks_elsewhere(labelled: Tab) -> None:
 def test_filter_by_a_label_of_another_dataset_is_dropped(labelled: Tab) -> None:
     labelled.open("review")
     labelled.app.multiselect(key="review.labels").select("cup").run()
-    labelled.app.text_input(key="sidebar.new_dataset").input("Second").run()
+    labelled.submit("sidebar.new_dataset", "Second")
     assert not labelled.app.exception
     assert "no images yet" in labelled.words()
 

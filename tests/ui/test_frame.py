@@ -22,7 +22,7 @@ def names() -> list[str]:
 
 
 def create(tab: Tab, name: str) -> None:
-    tab.app.text_input(key="sidebar.new_dataset").input(name).run()
+    tab.submit("sidebar.new_dataset", name)
 
 
 def test_new_dataset_is_empty_and_chosen(filled: Tab) -> None:
@@ -40,13 +40,13 @@ def test_dataset_without_a_name_is_not_begun(tab: Tab, name: str) -> None:
 
 
 def test_dataset_is_renamed(filled: Tab) -> None:
-    filled.app.text_input(key="sidebar.rename").input(STRANGE).run()
+    filled.submit("sidebar.rename", STRANGE)
     assert names() == [STRANGE]
     assert filled.app.selectbox[0].options == [STRANGE]
 
 
 def test_name_that_cannot_be_is_refused_in_a_sentence(tab: Tab) -> None:
-    tab.app.text_input(key="sidebar.rename").input("\0").run()
+    tab.submit("sidebar.rename", "\0")
     assert tab.toasts() == ["A dataset needs a name; give it one\\."]
     assert not tab.app.exception
 
@@ -128,7 +128,7 @@ def test_deletion_of_what_is_gone_hits_no_other_dataset(second: Tab) -> None:
 
 
 def test_new_name_for_what_is_gone_hits_no_other_dataset(second: Tab) -> None:
-    second.app.text_input(key="sidebar.rename").input("Bears").run()
+    second.submit("sidebar.rename", "Bears")
     assert names() == ["My images"]
 
 

@@ -35,7 +35,7 @@ def demo(configure: Configure, two_samples: None) -> None:
 
 
 def add_dataset(tab: Tab, name: str) -> None:
-    tab.app.text_input(key="sidebar.new_dataset").input(name).run()
+    tab.submit("sidebar.new_dataset", name)
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "localhost", "::1"])
