@@ -70,6 +70,8 @@ def append_labels(
             "position": position,
             "name": grown.labels[position].name,
             "colour": colour(position),
+            "place": position,
+            "is_hidden": False,
         }
         for position in range(len(known), len(grown))
     ]

@@ -23,7 +23,7 @@ from sqlalchemy import (
 from imagebase.store.columns import BigKey, CleanJson, CleanText, UtcTime
 
 # The migration that the tables below agree with.
-SCHEMA_REVISION: Final = "0001"
+SCHEMA_REVISION: Final = "0002"
 
 metadata = MetaData(
     naming_convention={
@@ -88,6 +88,8 @@ datasets = Table(
     Column("version", BigInteger, nullable=False),
 )
 
+# position: the class number, for good. place: where a person wants to see it.
+# is_hidden: deleted by a person; the row stays, so that no other number moves.
 labels = Table(
     "labels",
     metadata,
@@ -95,8 +97,44 @@ labels = Table(
     Column("position", Integer, nullable=False),
     _text("name"),
     _text("colour"),
+    Column("place", Integer, nullable=False),
+    Column("is_hidden", Boolean, nullable=False),
     PrimaryKeyConstraint("dataset_id", "position"),
     UniqueConstraint("dataset_id", "name"),
+)
+
+# What a label was called before: an old event that is taken back speaks of that name.
+label_aliases = Table(
+    "label_aliases",
+    metadata,
+    _dataset(),
+    _text("name"),
+    Column("position", Integer, nullable=False),
+    PrimaryKeyConstraint("dataset_id", "name"),
+)
+
+# label: what a model's label is called in this dataset; None leaves its boxes out.
+label_mappings = Table(
+    "label_mappings",
+    metadata,
+    _dataset(),
+    _text("model_id"),
+    _text("model_label"),
+    Column("label", CleanText),
+    PrimaryKeyConstraint("dataset_id", "model_id", "model_label"),
+)
+
+# confidence: the least that a model's boxes of a label need in this dataset.
+label_thresholds = Table(
+    "label_thresholds",
+    metadata,
+    _dataset(),
+    _text("model_id"),
+    _text("label"),
+    Column("confidence", Double, nullable=False),
+    _text("who"),
+    Column("changed_at", UtcTime, nullable=False),
+    PrimaryKeyConstraint("dataset_id", "model_id", "label"),
 )
 
 # head: the change whose result the record shows; undo takes back no other.
@@ -153,6 +191,52 @@ annotations = Table(
     Index("ix_annotations_label", *_ordered_by("label")),
     Index("ix_annotations_confidence", *_ordered_by("confidence")),
     Index("ix_annotations_changed_at", *_ordered_by("changed_at")),
+)
+
+# What a reviewer said of an image; open until somebody resolves it.
+comments = Table(
+    "comments",
+    metadata,
+    Column("comment_id", CleanText, primary_key=True),
+    _dataset(),
+    _image(),
+    _text("text"),
+    _text("who"),
+    Column("created_at", UtcTime, nullable=False),
+    Column("resolved_by", CleanText),
+    Column("resolved_at", UtcTime),
+    Index(None, "dataset_id", "resolved_at", "image_key"),
+    Index(None, "image_key"),
+)
+
+# How much an image needs a look, and why; true of one revision of it.
+doubts = Table(
+    "doubts",
+    metadata,
+    _image(),
+    _dataset(),
+    Column("score", Double, nullable=False),
+    Column("reasons", CleanJson, nullable=False),
+    Column("revision", BigInteger, nullable=False),
+    Column("computed_at", UtcTime, nullable=False),
+    PrimaryKeyConstraint("image_key"),
+    Index(None, "dataset_id", "score", "image_key"),
+)
+
+# What a box looks like, for finding others like it; true of one place on the image.
+looks = Table(
+    "looks",
+    metadata,
+    _image(),
+    _text("annotation_id"),
+    _dataset(),
+    Column("x_min", Double, nullable=False),
+    Column("y_min", Double, nullable=False),
+    Column("x_max", Double, nullable=False),
+    Column("y_max", Double, nullable=False),
+    Column("descriptor", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("image_key", "annotation_id"),
+    Index(None, "dataset_id"),
 )
 
 # kind: edit, undo or redo. state: done, undone, or dropped (neither any more).
