@@ -5,15 +5,17 @@ import sys
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import text
 
+from imagebase.annotation import Label, ReviewStatus
 from imagebase.errors import StoreError
 from imagebase.settings import Settings
-from imagebase.store import open_store
+from imagebase.store import Scope, open_store
 from imagebase.store.database import Database
 from imagebase.store.schema import MIGRATIONS, bring_up_to_date
 from imagebase.store.tables import SCHEMA_REVISION, metadata
@@ -44,6 +46,74 @@ def test_tables_name_the_last_migration() -> None:
     config.set_main_option("path_separator", "os")
     scripts = ScriptDirectory.from_config(config)
     assert scripts.get_current_head() == SCHEMA_REVISION
+
+
+_ROWS_OF_0001 = """
+INSERT INTO owners (owner_id, created_at) VALUES ('team', '2026-01-02 03:04:05');
+INSERT INTO datasets (dataset_id, owner_id, name, created_at, created_by, version)
+VALUES ('d', 'team', 'Street', '2026-01-02 03:04:05', 'ann', 3);
+INSERT INTO labels (dataset_id, position, name, colour)
+VALUES ('d', 0, 'cat', '#E69F00'), ('d', 1, 'dog', '#56B4E9');
+INSERT INTO images (dataset_id, image_id, file_name, width, height, byte_count, status,
+    comment, tags, revision, head, added_at, added_by)
+VALUES ('d', 'one', 'one.jpg', 64, 48, 9, 'rejected', 'the wheel''s cut off', '[]', 1,
+        'c', '2026-01-02 03:04:05', 'ann'),
+       ('d', 'two', 'two.jpg', 64, 48, 9, 'rejected', '', '[]', 0,
+        '', '2026-01-02 03:04:05', 'ann'),
+       ('d', 'three', 'three.jpg', 64, 48, 9, 'approved', 'was dark', '[]', 0,
+        '', '2026-01-02 03:04:05', 'ann')
+"""
+
+
+@pytest.fixture(
+    params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)]
+)
+def settings_of_0001(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
+    """Settings of a database as the first release left it, with rows."""
+    found = sqlite_settings(tmp_path)
+    if request.param == "postgresql":
+        server: PostgresServer = request.getfixturevalue("postgres")
+        server.execute("CREATE DATABASE of_0001")
+        found = Settings(tmp_path, server.url("of_0001"), str(tmp_path / "images"))
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    config.set_main_option("path_separator", "os")
+    database = Database(found.database_url)
+    with database.write() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        for statement in _ROWS_OF_0001.split(";\n"):
+            connection.execute(text(statement))
+    database.close()
+    return found
+
+
+def test_rows_of_the_first_release_come_through(settings_of_0001: Settings) -> None:
+    store = open_store(settings_of_0001)
+    scope = Scope("team", "d", "ann")
+    assert store.labels(scope).labels == (
+        Label("cat", "#E69F00"),
+        Label("dog", "#56B4E9"),
+    )
+    assert [(one.status, one.comment) for one in store.records(scope)] == [
+        (ReviewStatus.REJECTED, "the wheel's cut off"),
+        (ReviewStatus.REJECTED, ""),
+        (ReviewStatus.APPROVED, "was dark"),
+    ]
+    assert store.add_labels(scope, ["bird"]).class_id("bird") == 2
+    store.close()
+    database = Database(settings_of_0001.database_url)
+    with database.read() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, metadata) == []
+        places = text("SELECT position, place, is_hidden FROM labels ORDER BY position")
+        assert connection.execute(places).all() == [(n, n, False) for n in range(3)]
+        said = text(
+            "SELECT images.image_id, comments.text, resolved_at FROM comments "
+            "JOIN images ON images.image_key = comments.image_key"
+        )
+        assert connection.execute(said).all() == [("one", "the wheel's cut off", None)]
+    database.close()
 
 
 def test_database_of_a_newer_imagebase_is_left_alone(tmp_path: Path) -> None:

@@ -105,9 +105,11 @@ def _create_comments() -> None:
 def _keep_rejections_as_comments() -> None:
     """What a reviewer said before comments had a table of their own stays in force."""
     op.execute(
-        "INSERT INTO comments (comment_id, dataset_id, image_key, text, who, created_at) "
-        "SELECT 'rejection-' || CAST(image_key AS TEXT), dataset_id, image_key, comment, "
-        "'', added_at FROM images WHERE status = 'rejected' AND comment <> ''"
+        "INSERT INTO comments "
+        "(comment_id, dataset_id, image_key, text, who, created_at) "
+        "SELECT 'rejection-' || CAST(image_key AS TEXT), dataset_id, image_key, "
+        "comment, '', added_at "
+        "FROM images WHERE status = 'rejected' AND comment <> ''"
     )
 
 
