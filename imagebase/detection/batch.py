@@ -72,6 +72,7 @@ def detect_many(
     floor: float = CANDIDATE_FLOOR,
     load: Loader | None = None,
     workers: int = 2,
+    mirrored: bool = False,
 ) -> Iterator[BatchItem]:
     """Yield an item for each source, in order, holding only a few at a time.
 
@@ -83,8 +84,9 @@ def detect_many(
         floor: the least confidence that is kept.
         load: from a source to pixels, on a worker's thread; `loader_for` by default.
         workers: threads; more than the runtime has streams gain nothing.
+        mirrored: look at the pictures flipped left to right; boxes are upright.
     """
-    look = _Look(detector, load or loader_for(detector), floor)
+    look = _Look(detector, load or loader_for(detector), floor, mirrored)
     pending: deque[Future[BatchItem]] = deque()
     with ThreadPoolExecutor(workers, thread_name_prefix="detect") as pool:
         try:
@@ -106,12 +108,16 @@ class _Look:
     detector: Detector
     load: Loader
     floor: float
+    mirrored: bool
 
     def __call__(self, source: ImageSource) -> BatchItem:
         try:
             loaded = self.load(source)
             found = self.detector.candidates(
-                loaded.rgb, size=loaded.size, floor=self.floor
+                loaded.rgb,
+                size=loaded.size,
+                floor=self.floor,
+                mirrored=self.mirrored,
             )
         except ImageBaseError as error:
             return BatchItem(source.name, None, None, error)

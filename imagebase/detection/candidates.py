@@ -60,6 +60,13 @@ class Detections(_Found):
     """What is left at some thresholds, best first."""
 
 
+def mirrored_left_right(found: Candidates, *, width: float) -> Candidates:
+    """Return what was found on a picture of this width as it lies on its mirror."""
+    x_min, y_min, x_max, y_max = found.xyxy.T
+    xyxy = np.stack([width - x_max, y_min, width - x_min, y_max], axis=1)
+    return Candidates(xyxy.astype(np.float32), found.confidence, found.class_id)
+
+
 def pack(candidates: Candidates) -> bytes:
     """Return the candidates in about 20 bytes each; `unpack` gives them back."""
     columns = (

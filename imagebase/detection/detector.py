@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imagebase.annotation import Size
-from imagebase.detection.candidates import Candidates
+from imagebase.detection.candidates import Candidates, mirrored_left_right
 from imagebase.detection.darknet import darknet_to_onnx
 from imagebase.detection.onnx_models import Recipe, read_onnx, recipe_for
 from imagebase.detection.preprocessing import placed
@@ -45,7 +45,12 @@ class Detector:
         self._runtime = runtime
 
     def candidates(
-        self, rgb: NDArray[np.uint8], *, size: Size, floor: float = CANDIDATE_FLOOR
+        self,
+        rgb: NDArray[np.uint8],
+        *,
+        size: Size,
+        floor: float = CANDIDATE_FLOOR,
+        mirrored: bool = False,
     ) -> Candidates:
         """Return every box and class above the floor, before suppression.
 
@@ -54,17 +59,23 @@ class Detector:
             size: the full upright size; boxes are given in its pixels, as floats,
                 clipped to it.
             floor: the least confidence that is kept.
+            mirrored: look at the picture flipped left to right; the boxes are still in
+                pixels of the upright one.
         """
+        if mirrored:
+            flipped = np.ascontiguousarray(rgb[:, ::-1])
+            found = self.candidates(flipped, size=size, floor=floor)
+            return mirrored_left_right(found, width=size.width)
         recipe = self._recipe
         prepared = recipe.prepare(rgb, recipe.net_size)
-        found = recipe.decode(self._runtime.run(prepared.blob), floor)
-        relative = placed(found.xyxy, net_size=recipe.net_size, inner=prepared.inner)
+        heads = recipe.decode(self._runtime.run(prepared.blob), floor)
+        relative = placed(heads.xyxy, net_size=recipe.net_size, inner=prepared.inner)
         sides = np.array([*size, *size], dtype=np.float32)
         xyxy = clip_xyxy(relative * sides, size)
         # A box that lies outside altogether, or is not a number, is no box.
         real = (xyxy[:, 2:] > xyxy[:, :2]).all(axis=1)
         return Candidates(
-            xyxy[real].astype(np.float32), found.confidence[real], found.class_id[real]
+            xyxy[real].astype(np.float32), heads.confidence[real], heads.class_id[real]
         )
 
 

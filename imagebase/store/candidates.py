@@ -31,7 +31,7 @@ class CandidatesKey:
     """What a net's answer depends on, beside the image.
 
     input_size: pixels of a side of the net. precision: `f32` or `bf16`.
-    passes: `single` or `accurate`, whatever the detector calls them.
+    passes: `single`, `mirrored` or `accurate`, whatever the detector calls them.
     """
 
     model_sha256: str

@@ -1,6 +1,7 @@
 """Run a model over images of a dataset and keep what it said; no box is changed."""
 
 import time
+from collections.abc import Collection
 from functools import partial
 from typing import Any, Final
 
@@ -21,15 +22,16 @@ from imagebase.store import CandidatesKey
 
 COMMIT_EVERY: Final = 50
 ONE_PASS: Final = "single"
+MIRRORED_PASS: Final = "mirrored"
 
 
-def candidates_key(detector: Detector) -> CandidatesKey:
+def candidates_key(detector: Detector, *, passes: str = ONE_PASS) -> CandidatesKey:
     """Return what a detector's answers are kept under: the same net, the same boxes."""
     return CandidatesKey(
         model_sha256=detector.sha256,
         input_size=detector.input_size.width,
         precision=detector.precision,
-        passes=ONE_PASS,
+        passes=passes,
     )
 
 
@@ -40,25 +42,50 @@ def annotate(context: JobContext) -> dict[str, Any]:
     states of the images. The result counts the images that were looked at and names
     those that were refused.
     """
-    started = time.monotonic()
     context.progress(0, 0, "Loading the model …")
     detector = shared_detector(find_model(context.parameters["model"]))
-    key = candidates_key(detector)
+    statuses = [ReviewStatus(one) for one in context.parameters["statuses"]]
+    return look(context, detector, statuses=statuses)
+
+
+def look(
+    context: JobContext,
+    detector: Detector,
+    *,
+    statuses: Collection[ReviewStatus],
+    passes: str = ONE_PASS,
+) -> dict[str, Any]:
+    """Keep what a detector says of the images it has not seen in this kind of pass.
+
+    The run is noted. What was seen is kept as it comes, so that a job that is run again
+    goes on where it stopped.
+
+    Returns:
+        How many images were looked at, in how many seconds, and which were refused.
+    """
+    started = time.monotonic()
+    key = candidates_key(detector, passes=passes)
     store, scope = context.store, context.scope
-    wanted = _unseen(context, key)
+    known = store.has_candidates(scope, key)
+    wanted = [
+        image_id
+        for image_id in store.image_ids(scope, statuses=statuses)
+        if image_id not in known
+    ]
     run_id = store.start_run(
         scope, model_id=detector.model_id, parameters=context.parameters
     )
-    sources = (
-        ImageSource(image_id, partial(store.image_bytes, scope, image_id))
-        for image_id in wanted
+    items = detect_many(
+        detector,
+        (ImageSource(one, partial(store.image_bytes, scope, one)) for one in wanted),
+        load=loader_for(detector, max_pixels=max_image_pixels()),
+        mirrored=passes == MIRRORED_PASS,
     )
-    load = loader_for(detector, max_pixels=max_image_pixels())
     refused: list[dict[str, str]] = []
     pending: dict[str, bytes] = {}
     done = 0
     try:
-        for item in detect_many(detector, sources, load=load):
+        for item in items:
             done += 1
             if item.candidates is None:
                 refused.append(_refusal(context, item))
@@ -79,17 +106,6 @@ def annotate(context: JobContext) -> dict[str, Any]:
     }
     store.finish_run(scope, run_id, result=result)
     return result
-
-
-def _unseen(context: JobContext, key: CandidatesKey) -> list[str]:
-    store, scope = context.store, context.scope
-    statuses = [ReviewStatus(one) for one in context.parameters["statuses"]]
-    known = store.has_candidates(scope, key)
-    return [
-        image_id
-        for image_id in store.image_ids(scope, statuses=statuses)
-        if image_id not in known
-    ]
 
 
 def _refusal(context: JobContext, item: BatchItem) -> dict[str, str]:

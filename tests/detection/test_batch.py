@@ -8,6 +8,7 @@ import pytest
 
 from imagebase.annotation import Size
 from imagebase.detection.batch import ImageSource, detect_many
+from imagebase.detection.candidates import mirrored_left_right
 from imagebase.detection.detector import Detector, load_detector
 from imagebase.detection.registry import find_model
 from imagebase.errors import ImageReadError
@@ -98,3 +99,15 @@ def test_closing_stops_the_workers_promptly(detector: Detector) -> None:
     items.close()  # type: ignore[attr-defined]
     assert time.perf_counter() - started < 0.5
     assert not [one for one in threading.enumerate() if one.name.startswith("detect")]
+
+
+def test_a_mirrored_batch_gives_boxes_of_the_upright_pictures(tmp_path: Path) -> None:
+    folder = write_one_box_model(tmp_path / "left", box=(-2, 0, 0, 0))
+    left = load_detector(find_model(str(folder)))
+    (plain,) = detect_many(left, [source("a.png")], floor=0.5)
+    (turned,) = detect_many(left, [source("a.png")], floor=0.5, mirrored=True)
+    assert plain.candidates is not None
+    assert turned.candidates is not None
+    flipped = mirrored_left_right(plain.candidates, width=64)
+    np.testing.assert_allclose(turned.candidates.xyxy, flipped.xyxy)
+    assert not np.allclose(turned.candidates.xyxy, plain.candidates.xyxy)

@@ -11,13 +11,18 @@ import pytest
 from numpy.typing import NDArray
 
 from imagebase.annotation import Size
-from imagebase.detection.candidates import Candidates, Detections, select
+from imagebase.detection.candidates import (
+    Candidates,
+    Detections,
+    mirrored_left_right,
+    select,
+)
 from imagebase.detection.detector import Detector, load_detector, shared_detector
 from imagebase.detection.registry import find_model
 from imagebase.errors import ModelLoadError
 from imagebase.geometry import FloatArray, as_xyxy, clip_xyxy, pairwise_iou
 from imagebase.images import LoadedImage, load_image
-from imagebase.settings import DEFAULT_MODEL
+from imagebase.settings import DEFAULT_MODEL, SAMPLES_FOLDER
 from tests.conftest import SHARED_DATA
 from tests.detection.darknet_models import write_one_box_model
 
@@ -258,3 +263,46 @@ def test_area_averaging_moves_what_darknet_is_sure_of_by_a_few_pixels(
         for one, row in zip(sure, overlap, strict=True):
             best = row[found.class_id == one["class_id"]].max(initial=0)
             assert best > 0.75, f"{name}: {one}"
+
+
+@pytest.fixture
+def off_centre(tmp_path: Path) -> Detector:
+    """A detector whose one box lies in the left half of any picture it is shown."""
+    folder = write_one_box_model(tmp_path / "left", box=(-2, 0, 0, 0))
+    return load_detector(find_model(str(folder)))
+
+
+def test_mirrored_box_is_given_on_the_upright_picture(off_centre: Detector) -> None:
+    size = Size(64, 48)
+    (plain,) = off_centre.candidates(BLACK, size=size, floor=0.5).xyxy
+    (turned,) = off_centre.candidates(BLACK, size=size, floor=0.5, mirrored=True).xyxy
+    assert plain[2] < 40  # it is not in the middle, or this would tell nothing
+    x_min, y_min, x_max, y_max = plain
+    np.testing.assert_allclose(turned, [64 - x_max, y_min, 64 - x_min, y_max])
+
+
+@pytest.mark.parametrize("name", ["yolov4-tiny", "yolox-nano"])
+def test_mirrored_pass_of_a_flipped_photograph_is_the_flipped_plain_pass(
+    name: str,
+) -> None:
+    detector = shared_detector(find_model(name))
+    picture = loaded(SAMPLES_FOLDER / "kitchen.jpg")
+    flipped = np.ascontiguousarray(picture.rgb[:, ::-1])
+    plain = detector.candidates(picture.rgb, size=picture.size)
+    turned = detector.candidates(flipped, size=picture.size, mirrored=True)
+    back = mirrored_left_right(turned, width=picture.size.width)
+    np.testing.assert_allclose(back.xyxy, plain.xyxy, atol=1e-3)
+    np.testing.assert_array_equal(back.confidence, plain.confidence)
+    np.testing.assert_array_equal(back.class_id, plain.class_id)
+
+
+def test_mirrored_pass_finds_the_same_large_objects_in_the_same_places() -> None:
+    detector = shared_detector(find_model(DEFAULT_MODEL))
+    picture = loaded(SAMPLES_FOLDER / "skier.jpg")
+    plain, turned = (
+        usual(detector.candidates(picture.rgb, size=picture.size, mirrored=is_mirrored))
+        for is_mirrored in (False, True)
+    )
+    assert plain.confidence[0] > 0.5
+    assert turned.class_id[0] == plain.class_id[0]
+    assert pairwise_iou(plain.xyxy[:1], turned.xyxy[:1])[0, 0] > 0.8
