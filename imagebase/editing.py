@@ -24,6 +24,7 @@ from imagebase.errors import EditError
 TOLERANCE_PX: Final = 0.1
 
 MAX_COMMENT_LENGTH: Final = 2_000
+MAX_TAGS: Final = 50
 
 # Boxes are kept to a hundredth of a pixel where a person places them.
 _DECIMALS: Final = 2
@@ -387,6 +388,23 @@ def reject(record: ImageRecord, *, comment: str) -> ImageRecord:
     if len(comment) > MAX_COMMENT_LENGTH:
         raise EditError(f"Say it in at most {MAX_COMMENT_LENGTH:,} characters.")
     return replace(record, status=ReviewStatus.REJECTED, comment=comment.strip())
+
+
+def tagged(record: ImageRecord, tags: Iterable[str]) -> ImageRecord:
+    """Return the record with these tags for the image as a whole, each once.
+
+    Raises:
+        EditError: a tag is blank, or there are too many.
+    """
+    try:
+        wanted = tuple(dict.fromkeys(clean_label(tag.strip()) for tag in tags))
+    except ValueError:
+        raise EditError("A tag needs a name; type one.") from None
+    if len(wanted) > MAX_TAGS:
+        raise EditError(f"An image takes at most {MAX_TAGS} tags; remove one first.")
+    if wanted == record.tags:
+        return record
+    return replace(record, tags=wanted, status=ReviewStatus.EDITED)
 
 
 def record_ids(record: ImageRecord) -> tuple[str, ...]:

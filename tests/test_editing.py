@@ -243,3 +243,17 @@ def test_relabelling_touches_only_boxes_of_another_label() -> None:
     assert after.annotation("h") is BEFORE.annotation("h")
     with pytest.raises(EditError, match="needs a label"):
         editing.relabel(BEFORE, {"m"}, " ", who="Ada")
+
+
+def test_tags_are_kept_once_each_and_make_the_image_edited() -> None:
+    tagged = editing.tagged(BEFORE, [" night ", "rain", "night"])
+    assert tagged.tags == ("night", "rain")
+    assert tagged.status is ReviewStatus.EDITED
+    assert editing.tagged(tagged, ["night", "rain"]) is tagged
+
+
+def test_blank_and_too_many_tags_are_refused() -> None:
+    with pytest.raises(EditError, match="needs a name"):
+        editing.tagged(BEFORE, [" "])
+    with pytest.raises(EditError, match="at most 50"):
+        editing.tagged(BEFORE, map(str, range(51)))

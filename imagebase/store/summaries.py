@@ -1,8 +1,9 @@
 """A dataset at a glance: its images without their boxes, and whether it changed."""
 
+from collections import Counter
 from dataclasses import asdict, dataclass
 
-from sqlalchemy import func, select
+from sqlalchemy import Text, cast, func, select
 
 from imagebase.annotation import Quality, ReviewStatus, Size
 from imagebase.store.candidates import CandidatesKey
@@ -51,6 +52,16 @@ class Summaries(StorePart):
                 )
                 for row in connection.execute(query)
             ]
+
+    def tag_counts(self, scope: Scope) -> dict[str, int]:
+        """Return on how many images each tag is, the most frequent first."""
+        query = select(images.c.tags).where(
+            images.c.dataset_id == scope.dataset_id,
+            cast(images.c.tags, Text) != "[]",
+        )
+        with self._reading(scope) as connection:
+            counts = Counter(tag for tags in connection.scalars(query) for tag in tags)
+        return dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))
 
     def version(self, scope: Scope) -> str:
         """Return a text that differs once images, boxes, reviews or labels do."""

@@ -33,6 +33,7 @@ QUERIES: Final[dict[str, Query]] = {
     "records": lambda store, scope, i, j: store.records(scope),
     "record": lambda store, scope, i, j: store.record(scope, i),
     "image_ids": lambda store, scope, i, j: store.image_ids(scope),
+    "tag_counts": lambda store, scope, i, j: store.tag_counts(scope),
     "image_summaries": lambda store, scope, i, j: store.image_summaries(scope),
     "annotation_rows": lambda store, scope, i, j: store.annotation_rows(scope),
     "count_annotations": lambda store, scope, i, j: store.count_annotations(scope),

@@ -1,0 +1,121 @@
+"""Two people changed one image from the same version of it: what each did, and both."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from imagebase.annotation import Annotation, ImageRecord, ReviewStatus
+from imagebase.editing import delete_annotations
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """An image that could not be saved because somebody else had saved it before.
+
+    base: as both found it. ours: what was to be saved. theirs: what is stored.
+    """
+
+    base: ImageRecord
+    ours: ImageRecord
+    theirs: ImageRecord
+
+    @property
+    def image_id(self) -> str:
+        return self.base.image_id
+
+
+@dataclass(frozen=True, slots=True)
+class Differences:
+    """What became of an image's boxes, by id, and whether more than boxes changed."""
+
+    added: frozenset[str]
+    changed: frozenset[str]
+    deleted: frozenset[str]
+    has_new_review: bool
+
+    def __bool__(self) -> bool:
+        return bool(self.added or self.changed or self.deleted or self.has_new_review)
+
+
+def differences(base: ImageRecord, version: ImageRecord) -> Differences:
+    """Return what differs in a version from the one it was made from."""
+    before, after = _by_id(base), _by_id(version)
+    return Differences(
+        added=frozenset(after.keys() - before.keys()),
+        changed=frozenset(
+            one for one in before.keys() & after.keys() if before[one] != after[one]
+        ),
+        deleted=frozenset(before.keys() - after.keys()),
+        has_new_review=_review(base) != _review(version),
+    )
+
+
+def in_words(found: Differences) -> str:
+    """Return differences as a person would say them: 1 box added, 2 changed."""
+    counts = {
+        "added": len(found.added),
+        "changed": len(found.changed),
+        "deleted": len(found.deleted),
+    }
+    parts = [f"{count} {verb}" for verb, count in counts.items() if count]
+    if parts:
+        first, _, rest = parts[0].partition(" ")
+        parts[0] = f"{first} {'box' if first == '1' else 'boxes'} {rest}"
+    if found.has_new_review:
+        parts.append("state or tags changed")
+    return ", ".join(parts) or "no difference"
+
+
+def ours_over(conflict: Conflict) -> ImageRecord:
+    """Return our version, fit to be saved in place of theirs."""
+    return replace(conflict.ours, revision=conflict.theirs.revision)
+
+
+def merged(conflict: Conflict) -> ImageRecord:
+    """Return their version with what we did added to it, fit to be saved.
+
+    Of a box that both changed, ours is taken; one that we deleted and they changed
+    stays as they have it, and one that they deleted and we changed comes back.
+    """
+    base, ours, theirs = conflict.base, conflict.ours, conflict.theirs
+    mine, others = differences(base, ours), differences(base, theirs)
+    own = _by_id(ours)
+    kept = [
+        own[one.annotation_id] if one.annotation_id in mine.changed else one
+        for one in theirs.annotations
+    ]
+    present = {one.annotation_id for one in kept}
+    kept += [
+        one
+        for one in ours.annotations
+        if one.annotation_id not in present
+        and one.annotation_id in mine.added | mine.changed
+    ]
+    restored = {one.annotation_id for one in kept}
+    both = replace(
+        theirs,
+        annotations=tuple(kept),
+        deleted=tuple(
+            one for one in theirs.deleted if one.annotation_id not in restored
+        ),
+        status=ours.status if mine else theirs.status,
+        comment=ours.comment if ours.comment != base.comment else theirs.comment,
+        tags=_merged_tags(conflict),
+    )
+    return delete_annotations(both, mine.deleted - others.changed)
+
+
+def _merged_tags(conflict: Conflict) -> tuple[str, ...]:
+    base, ours, theirs = conflict.base.tags, conflict.ours.tags, conflict.theirs.tags
+    removed = set(base) - set(ours)
+    kept = [tag for tag in theirs if tag not in removed]
+    return tuple(dict.fromkeys([*kept, *(tag for tag in ours if tag not in base)]))
+
+
+def _by_id(record: ImageRecord) -> Mapping[str, Annotation]:
+    return {one.annotation_id: one for one in record.annotations}
+
+
+def _review(record: ImageRecord) -> tuple[ReviewStatus | None, str, tuple[str, ...]]:
+    """Return what was said of the image as a whole: boxes alone make it edited."""
+    is_decided = record.status in (ReviewStatus.APPROVED, ReviewStatus.REJECTED)
+    return record.status if is_decided else None, record.comment, record.tags
