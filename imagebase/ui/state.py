@@ -5,7 +5,7 @@ What must survive the session is in the store; here is only what is on screen.
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import wraps
 from typing import Final, ParamSpec
 
@@ -20,6 +20,7 @@ from imagebase.store import DatasetInfo, Scope, UndoResult
 from imagebase.tasks.export import delete_exports
 from imagebase.ui import backend
 from imagebase.ui.visitor import keep_owner, visitor
+from imagebase.versions import Conflict
 
 _DATASET: Final = "imagebase.dataset"
 _IMAGE: Final = "imagebase.image"
@@ -29,6 +30,9 @@ _MESSAGE: Final = "imagebase.message"
 _PROBLEM: Final = "imagebase.edit.problem"
 PROBLEM_SECONDS: Final = 12.0
 _SEEN_REVISIONS: Final = "imagebase.edit.revisions"
+_SHOWN: Final = "imagebase.edit.shown"
+_KEPT_SHOWN: Final = 32
+_CONFLICTS: Final = "imagebase.edit.conflicts"
 _FIRST_NAME: Final = "My images"
 _SAMPLES_NAME: Final = "Sample photographs"
 
@@ -171,6 +175,43 @@ def is_news(record: ImageRecord) -> bool:
     return record.revision > seen.get(record.image_id, record.revision)
 
 
+def note_shown(record: ImageRecord) -> None:
+    """Remember how an image is on this session's screen."""
+    shown: dict[str, ImageRecord] = st.session_state.setdefault(_SHOWN, {})
+    shown.pop(record.image_id, None)
+    shown[record.image_id] = record
+    while len(shown) > _KEPT_SHOWN:
+        del shown[next(iter(shown))]
+
+
+def shown(image_id: str) -> ImageRecord | None:
+    """Return an image as this session's screen had it last."""
+    found: ImageRecord | None = st.session_state.get(_SHOWN, {}).get(image_id)
+    return found
+
+
+def forget_shown(image_ids: Iterable[str]) -> None:
+    """Take images as they are in the store from now on."""
+    for image_id in image_ids:
+        st.session_state.get(_SHOWN, {}).pop(image_id, None)
+
+
+def keep_conflict(conflict: Conflict) -> None:
+    """Keep both versions of an image until a person has chosen."""
+    st.session_state.setdefault(_CONFLICTS, {})[conflict.image_id] = conflict
+
+
+def conflict(image_id: str) -> Conflict | None:
+    """Return the versions of an image between which this session has to choose."""
+    found: Conflict | None = st.session_state.get(_CONFLICTS, {}).get(image_id)
+    return found
+
+
+def drop_conflict(image_id: str) -> None:
+    """Forget the versions of an image: one was chosen."""
+    st.session_state.get(_CONFLICTS, {}).pop(image_id, None)
+
+
 def lasting_problem(problem: str, image_id: str) -> str:
     """Return a new problem with an image, or the last one while it is still young.
 
@@ -226,6 +267,7 @@ def redo() -> None:
 
 def _step(step: Callable[[Scope], UndoResult]) -> None:
     result = step(scope())
+    forget_shown(result.image_ids)
     say(result.description)
     if len(result.image_ids) == 1:
         choose_image(result.image_ids[0])
