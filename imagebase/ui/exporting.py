@@ -165,20 +165,22 @@ def offer(choice: ExportChoice) -> None:
             icon=":material/download:",
             on_click="ignore",
         )
-    _checks(result, choice)
+    _checks(result)
     if choice.with_images and result["images"] <= exported.MOST_IMAGES:
         exported.show_pictures(path, choice.format)
 
 
-def _checks(result: Mapping[str, Any], choice: ExportChoice) -> None:
+def _checks(result: Mapping[str, Any]) -> None:
+    compared = (
+        f"**{result['boxes_equal']:,} of {result['boxes']:,} boxes equal**"
+        if result["boxes"]
+        else "**no box in it yet**"
+    )
     st.markdown(
-        f":material/verified: Read back and compared: **{result['boxes_equal']:,} of "
-        f"{result['boxes']:,} boxes equal** · "
+        f":material/verified: Read back and compared: {compared} · "
         f"{widgets.plural(result['images'], 'image')} · "
         f"{widgets.plural(result['labels'], 'label')}"
     )
-    if choice.images == ALL:
-        st.caption("Some of these labels were not reviewed by a person.")
     for warning in result["warnings"]:
         st.warning(widgets.escape(warning), icon=":material/warning:")
     if result["left_out"]:

@@ -41,7 +41,7 @@ def test_nothing_approved_exports_all_and_says_they_are_unreviewed(
     labelled.open("export")
     assert chosen(labelled, "Images") == "all"
     zip_of(labelled).close()
-    assert "were not reviewed by a person" in labelled.words()
+    assert "have not been reviewed" in labelled.words()
 
 
 def test_approved_images_alone_are_the_scope_once_there_are_some(
@@ -55,7 +55,7 @@ def test_approved_images_alone_are_the_scope_once_there_are_some(
         coco = json.loads(archive.read(name))
     assert [Path(one["file_name"]).name for one in coco["images"]] == ["kitchen.jpg"]
     assert len(coco["annotations"]) == 2
-    assert "not reviewed" not in labelled.words()
+    assert "been reviewed" not in labelled.words()
 
 
 def test_zip_is_offered_with_its_proof(labelled: Tab) -> None:
