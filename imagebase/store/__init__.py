@@ -3,6 +3,7 @@
 from imagebase.store.candidates import CandidatesKey, RunInfo
 from imagebase.store.changes import Conflict, SaveReport
 from imagebase.store.datasets import DatasetInfo, Usage
+from imagebase.store.doubts import BoxColumns, DoubtCounts, DoubtRow, ImageColumns
 from imagebase.store.images import AddedImage
 from imagebase.store.jobs import JobInfo, JobState
 from imagebase.store.listing import ORDERS, AnnotationRow
@@ -15,10 +16,14 @@ __all__ = [
     "ORDERS",
     "AddedImage",
     "AnnotationRow",
+    "BoxColumns",
     "CandidatesKey",
     "Conflict",
     "DatasetInfo",
+    "DoubtCounts",
+    "DoubtRow",
     "Event",
+    "ImageColumns",
     "ImageSummary",
     "JobInfo",
     "JobState",

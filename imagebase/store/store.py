@@ -5,6 +5,7 @@ from imagebase.store.candidates import CandidateStore
 from imagebase.store.changes import Editing
 from imagebase.store.database import Database
 from imagebase.store.datasets import Datasets
+from imagebase.store.doubts import Doubts
 from imagebase.store.files import ImageFiles
 from imagebase.store.images import Images
 from imagebase.store.jobs import Jobs
@@ -26,6 +27,7 @@ class Store(
     Undo,
     CandidateStore,
     Summaries,
+    Doubts,
     Jobs,
 ):
     """One per process, for all its threads; every method is a transaction of its own.

@@ -1,0 +1,309 @@
+"""How doubtful each image is: the queue that a review walks down."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Dialect,
+    Insert,
+    and_,
+    func,
+    or_,
+    select,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+
+from imagebase.annotation import Box, ReviewStatus, utc_now
+from imagebase.doubt import Doubt, Found, Kind, Reason
+from imagebase.store.candidates import CandidatesKey
+from imagebase.store.columns import AnyRow, AnySelect, JsonObject
+from imagebase.store.part import StorePart
+from imagebase.store.scope import Scope, chunks
+from imagebase.store.tables import annotations, candidates, doubts, images
+
+_APPROVED: Final = ReviewStatus.APPROVED.value
+
+
+@dataclass(frozen=True, slots=True)
+class DoubtRow:
+    """An image in the queue; revision is the image's own, not that of the reasons."""
+
+    image_id: str
+    file_name: str
+    status: ReviewStatus
+    revision: int
+    score: float
+    reasons: Mapping[Kind, Reason]
+
+
+@dataclass(frozen=True, slots=True)
+class DoubtCounts:
+    """How many images are in the queue, and for how many each reason speaks."""
+
+    images: int
+    by_kind: Mapping[Kind, int]
+
+
+class ImageColumns(NamedTuple):
+    """What judging an image needs of its row."""
+
+    image_key: int
+    image_id: str
+    width: int
+    height: int
+    status: str
+    revision: int
+
+
+class BoxColumns(NamedTuple):
+    """What judging an image needs of a box, or of the mark of a deleted one."""
+
+    image_key: int
+    x_min: float
+    y_min: float
+    x_max: float
+    y_max: float
+    label: str
+    confidence: float | None
+    source: str
+    accepted: bool
+    is_deleted: bool
+
+
+class Doubts(StorePart):
+    """Which images to look at first, and why."""
+
+    def put_doubts(
+        self, scope: Scope, judged: Iterable[Doubt], *, as_of: datetime | None = None
+    ) -> None:
+        """Keep how doubtful images are; it replaces what was known of them.
+
+        Images that are not there any more are left out.
+
+        Args:
+            scope: the dataset.
+            judged: one of each image.
+            as_of: the moment before what they follow from was read; now unless given.
+        """
+        by_id = {one.image_id: one for one in judged}
+        moment = as_of or utc_now()
+        with self._writing(scope) as connection:
+            for chunk in chunks(by_id):
+                rows = [
+                    {
+                        "image_key": row.image_key,
+                        "dataset_id": scope.dataset_id,
+                        "score": by_id[row.image_id].score,
+                        "reasons": _reasons_json(by_id[row.image_id]),
+                        "revision": by_id[row.image_id].revision,
+                        "computed_at": moment,
+                    }
+                    for row in _images_of(connection, scope, chunk)
+                ]
+                if rows:
+                    connection.execute(_upsert(connection.dialect), rows)
+
+    def doubtful_images(
+        self,
+        scope: Scope,
+        *,
+        kind: Kind | None = None,
+        offset: int = 0,
+        limit: int | None = None,
+    ) -> list[DoubtRow]:
+        """Return the images that need a look, the most doubtful first.
+
+        Args:
+            kind: only those that this reason speaks for; None is all.
+            offset: how many to leave out at the beginning.
+            limit: how many to return at most; None is all.
+        """
+        query: AnySelect = select(
+            images.c.image_id,
+            images.c.file_name,
+            images.c.status,
+            images.c.revision,
+            doubts.c.score,
+            doubts.c.reasons,
+        )
+        query = _in_queue(query, scope, kind).order_by(*_order())
+        with self._reading(scope) as connection:
+            rows = connection.execute(query.offset(offset).limit(limit))
+            return [_as_row(row) for row in rows]
+
+    def doubt_counts(self, scope: Scope) -> DoubtCounts:
+        """Return the length of the queue, and of what each reason leaves of it."""
+        counts = [func.count(_part(kind)) for kind in Kind]
+        query = _in_queue(select(func.count(), *counts), scope, None)
+        with self._reading(scope) as connection:
+            total, *each = connection.execute(query).one()
+        return DoubtCounts(total, dict(zip(Kind, each, strict=True)))
+
+    def next_doubtful(self, scope: Scope, after_image_id: str) -> str | None:
+        """Return the image to look at after this one; None where there is no other.
+
+        It is the next in the queue, which begins anew at its end; an image that is not
+        in the queue is followed by the first.
+        """
+        mine = (
+            select(doubts.c.score, doubts.c.image_key)
+            .join(images, images.c.image_key == doubts.c.image_key)
+            .where(
+                images.c.dataset_id == scope.dataset_id,
+                images.c.image_id == after_image_id,
+            )
+        )
+        others: AnySelect = _in_queue(select(images.c.image_id), scope, None)
+        others = others.where(images.c.image_id != after_image_id)
+        others = others.order_by(*_order()).limit(1)
+        with self._reading(scope) as connection:
+            here = connection.execute(mine).one_or_none()
+            if here is not None and here.score > 0:
+                later = or_(
+                    doubts.c.score < here.score,
+                    and_(
+                        doubts.c.score == here.score,
+                        doubts.c.image_key > here.image_key,
+                    ),
+                )
+                found = connection.scalar(others.where(later))
+                if found is not None:
+                    return str(found)
+            first = connection.scalar(others)
+        return None if first is None else str(first)
+
+    def stale_doubts(
+        self, scope: Scope, keys: Sequence[CandidatesKey] = ()
+    ) -> list[str]:
+        """Return the ids of images that were never judged, or changed since.
+
+        Args:
+            scope: the dataset.
+            keys: of models' answers; an image has changed where one came since.
+        """
+        query: AnySelect = (
+            select(images.c.image_id)
+            .outerjoin(doubts, doubts.c.image_key == images.c.image_key)
+            .where(images.c.dataset_id == scope.dataset_id)
+            .order_by(images.c.image_key)
+        )
+        is_changed = [
+            doubts.c.image_key.is_(None),
+            doubts.c.revision != images.c.revision,
+            *(images.c.image_key.in_(_answered_since(scope, key)) for key in keys),
+        ]
+        with self._reading(scope) as connection:
+            return list(connection.scalars(query.where(or_(*is_changed))))
+
+    def doubt_columns(
+        self, scope: Scope, image_ids: Iterable[str]
+    ) -> tuple[list[ImageColumns], list[BoxColumns]]:
+        """Return images, and all their boxes and marks, image after image."""
+        found: list[ImageColumns] = []
+        boxes: list[BoxColumns] = []
+        with self._reading(scope) as connection:
+            for chunk in chunks(image_ids):
+                here = [
+                    ImageColumns(*row) for row in _images_of(connection, scope, chunk)
+                ]
+                keys = [one.image_key for one in here]
+                query = (
+                    select(*(annotations.c[name] for name in BoxColumns._fields))
+                    .where(annotations.c.image_key.in_(keys))
+                    .order_by(annotations.c.image_key, annotations.c.position)
+                )
+                found += here
+                boxes += [BoxColumns(*row) for row in connection.execute(query)]
+        return found, boxes
+
+
+def _images_of(
+    connection: Connection, scope: Scope, image_ids: Sequence[str]
+) -> Sequence[AnyRow]:
+    query = (
+        select(*(images.c[name] for name in ImageColumns._fields))
+        .where(
+            images.c.dataset_id == scope.dataset_id, images.c.image_id.in_(image_ids)
+        )
+        .order_by(images.c.image_key)
+    )
+    return connection.execute(query).all()
+
+
+def _answered_since(scope: Scope, key: CandidatesKey) -> AnySelect:
+    """Select the images that a model answered for after they were judged."""
+    query: AnySelect = select(candidates.c.image_key)
+    return query.join(doubts, doubts.c.image_key == candidates.c.image_key).where(
+        doubts.c.dataset_id == scope.dataset_id,
+        candidates.c.created_at > doubts.c.computed_at,
+        *(candidates.c[name] == value for name, value in asdict(key).items()),
+    )
+
+
+def _in_queue(query: AnySelect, scope: Scope, kind: Kind | None) -> AnySelect:
+    query = (
+        query.select_from(doubts)
+        .join(images, images.c.image_key == doubts.c.image_key)
+        .where(
+            doubts.c.dataset_id == scope.dataset_id,
+            doubts.c.score > 0,
+            images.c.status != _APPROVED,
+        )
+    )
+    return query if kind is None else query.where(_part(kind).is_not(None))
+
+
+def _order() -> tuple[ColumnElement[Any], ...]:
+    return doubts.c.score.desc(), doubts.c.image_key
+
+
+def _part(kind: Kind) -> ColumnElement[float]:
+    """Return what one reason makes of the score; NULL where it is not among them."""
+    part: ColumnElement[float] = doubts.c.reasons[(kind.value, "part")].as_float()
+    return part
+
+
+def _upsert(dialect: Dialect) -> Insert:
+    make: Any = sqlite.insert if dialect.name == "sqlite" else postgresql.insert
+    statement = make(doubts)
+    changed = ("score", "reasons", "revision", "computed_at")
+    upsert: Insert = statement.on_conflict_do_update(
+        index_elements=[doubts.c.image_key],
+        set_={name: statement.excluded[name] for name in changed},
+    )
+    return upsert
+
+
+def _reasons_json(doubt: Doubt) -> JsonObject:
+    return {
+        kind.value: {
+            "part": reason.part,
+            "text": reason.text,
+            "found": [
+                {**one._asdict(), "box": [float(edge) for edge in one.box]}
+                for one in reason.found
+            ],
+        }
+        for kind, reason in doubt.reasons.items()
+    }
+
+
+def _as_row(row: AnyRow) -> DoubtRow:
+    reasons = {Kind(name): _as_reason(kept) for name, kept in row.reasons.items()}
+    return DoubtRow(
+        image_id=row.image_id,
+        file_name=row.file_name,
+        status=ReviewStatus(row.status),
+        revision=row.revision,
+        score=row.score,
+        reasons=dict(sorted(reasons.items(), key=lambda one: -one[1].part)),
+    )
+
+
+def _as_reason(kept: Mapping[str, Any]) -> Reason:
+    found = tuple(Found(**{**one, "box": Box(*one["box"])}) for one in kept["found"])
+    return Reason(kept["part"], kept["text"], found)
