@@ -7,6 +7,7 @@ from typing import Any, Final
 import pytest
 
 from imagebase.annotation import ImageRecord
+from imagebase.doubt import Doubt
 from imagebase.errors import NotFoundError
 from imagebase.store import CandidatesKey, Scope, Store
 from tests.store.fixtures import SIZE, add_image, box, scope_of
@@ -38,6 +39,14 @@ QUERIES: Final[dict[str, Query]] = {
     "annotation_rows": lambda store, scope, i, j: store.annotation_rows(scope),
     "count_annotations": lambda store, scope, i, j: store.count_annotations(scope),
     "label_counts": lambda store, scope, i, j: store.label_counts(scope),
+    "put_doubts": lambda store, scope, i, j: store.put_doubts(
+        scope, [Doubt(i, 1, 0.5, {})]
+    ),
+    "doubtful_images": lambda store, scope, i, j: store.doubtful_images(scope),
+    "doubt_counts": lambda store, scope, i, j: store.doubt_counts(scope),
+    "next_doubtful": lambda store, scope, i, j: store.next_doubtful(scope, i),
+    "stale_doubts": lambda store, scope, i, j: store.stale_doubts(scope),
+    "doubt_columns": lambda store, scope, i, j: store.doubt_columns(scope, [i]),
     "save": lambda store, scope, i, j: store.save(scope, _edited(i)),
     "save_many": lambda store, scope, i, j: store.save_many(scope, [_edited(i)]),
     "undo": lambda store, scope, i, j: store.undo(scope),
