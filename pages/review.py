@@ -1,16 +1,14 @@
 """Review page: every label in a table; approve, reject, relabel, delete."""
 
-import streamlit as st
-
-from imagebase.ui import frame, reviewing, widgets
+from imagebase.ui import frame, review_filters, reviewing, widgets
 
 frame.enter()
 
-st.title("Review")
-widgets.needs_images()
+# One line a view, in the order of the switch.
+VIEWS = {
+    review_filters.LABELS: reviewing.label_table,
+    review_filters.IMAGES: reviewing.image_table,
+}
 
-view = reviewing.choose_view()
-if view == reviewing.LABELS:
-    reviewing.label_table()
-else:
-    reviewing.image_table()
+widgets.needs_images()
+VIEWS[review_filters.choose_view(tuple(VIEWS))]()

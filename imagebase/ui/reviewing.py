@@ -17,8 +17,6 @@ from imagebase.review import (
 from imagebase.store import AnnotationRow
 from imagebase.ui import backend, cache, state, widgets
 
-LABELS: Final = "Labels"
-IMAGES: Final = "Images"
 PAGE_SIZE: Final = 60
 TABLE_PX: Final = 400
 _PICTURE_PX: Final = 400
@@ -28,20 +26,6 @@ _ORDERS: Final = {
     "upload": "as uploaded",
     "newest": "newest change",
 }
-
-
-def choose_view() -> str:
-    """Draw the switch between labels and images."""
-    view: str = st.segmented_control(
-        "View",
-        [LABELS, IMAGES],
-        default=LABELS,
-        required=True,
-        key="review.view",
-        label_visibility="collapsed",
-        persist_state="session",
-    )
-    return view
 
 
 def label_table() -> None:
