@@ -194,6 +194,7 @@ annotations = Table(
 )
 
 # What a reviewer said of an image; open until somebody resolves it.
+# made_in, resolved_in: the change that did so, where one did; taken back with it.
 comments = Table(
     "comments",
     metadata,
@@ -203,8 +204,10 @@ comments = Table(
     _text("text"),
     _text("who"),
     Column("created_at", UtcTime, nullable=False),
+    Column("made_in", CleanText),
     Column("resolved_by", CleanText),
     Column("resolved_at", UtcTime),
+    Column("resolved_in", CleanText),
     Index(None, "dataset_id", "resolved_at", "image_key"),
     Index(None, "image_key"),
 )
