@@ -5,6 +5,7 @@ The net has run once and its candidates are kept; everything here is filtering.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -44,6 +45,20 @@ class SelectionRule:
         """Return the class that each class shares its name with, the first of them."""
         names = [self.mapping.get(name, name) for name in model_labels]
         return {i: names.index(name) for i, name in enumerate(names)}
+
+
+def rule_of(parameters: Mapping[str, Any]) -> SelectionRule:
+    """Return the rule that a job's parameters name; what is missing is as usual."""
+    usual, labels = SelectionRule(), parameters.get("labels")
+    return SelectionRule(
+        confidence_threshold=parameters.get(
+            "confidence_threshold", usual.confidence_threshold
+        ),
+        nms_threshold=parameters.get("nms_threshold", usual.nms_threshold),
+        labels=tuple(labels) if labels else None,
+        mapping=parameters.get("mapping") or {},
+        per_label_confidence=parameters.get("per_label_confidence") or {},
+    )
 
 
 @dataclass(frozen=True, slots=True)

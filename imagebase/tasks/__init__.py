@@ -4,13 +4,16 @@ from collections.abc import Mapping
 from typing import Final
 
 from imagebase.jobs import Handler
-from imagebase.tasks.annotate import annotate, candidates_key
+from imagebase.tasks.annotate import annotate
+from imagebase.tasks.doubt import doubt
 from imagebase.tasks.export import export
 from imagebase.tasks.keep import keep
+from imagebase.tasks.looking import candidates_key
 
 HANDLERS: Final[Mapping[str, Handler]] = {
     "annotate": annotate,
     "keep": keep,
+    "doubt": doubt,
     "export": export,
 }
 

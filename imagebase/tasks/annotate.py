@@ -1,38 +1,13 @@
 """Run a model over images of a dataset and keep what it said; no box is changed."""
 
-import time
-from collections.abc import Collection
-from functools import partial
-from typing import Any, Final
+from typing import Any
 
 from imagebase.annotation import ReviewStatus
-from imagebase.detection.batch import (
-    BatchItem,
-    ImageSource,
-    detect_many,
-    loader_for,
-)
-from imagebase.detection.candidates import pack
-from imagebase.detection.detector import Detector, shared_detector
+from imagebase.detection.detector import shared_detector
 from imagebase.detection.registry import find_model
-from imagebase.errors import NotFoundError
 from imagebase.jobs import JobContext
-from imagebase.settings import Mode, settings
-from imagebase.store import CandidatesKey
-
-COMMIT_EVERY: Final = 50
-ONE_PASS: Final = "single"
-MIRRORED_PASS: Final = "mirrored"
-
-
-def candidates_key(detector: Detector, *, passes: str = ONE_PASS) -> CandidatesKey:
-    """Return what a detector's answers are kept under: the same net, the same boxes."""
-    return CandidatesKey(
-        model_sha256=detector.sha256,
-        input_size=detector.input_size.width,
-        precision=detector.precision,
-        passes=passes,
-    )
+from imagebase.tasks.judging import judge_stale
+from imagebase.tasks.looking import look
 
 
 def annotate(context: JobContext) -> dict[str, Any]:
@@ -45,78 +20,6 @@ def annotate(context: JobContext) -> dict[str, Any]:
     context.progress(0, 0, "Loading the model …")
     detector = shared_detector(find_model(context.parameters["model"]))
     statuses = [ReviewStatus(one) for one in context.parameters["statuses"]]
-    return look(context, detector, statuses=statuses)
-
-
-def look(
-    context: JobContext,
-    detector: Detector,
-    *,
-    statuses: Collection[ReviewStatus],
-    passes: str = ONE_PASS,
-) -> dict[str, Any]:
-    """Keep what a detector says of the images it has not seen in this kind of pass.
-
-    The run is noted. What was seen is kept as it comes, so that a job that is run again
-    goes on where it stopped.
-
-    Returns:
-        How many images were looked at, in how many seconds, and which were refused.
-    """
-    started = time.monotonic()
-    key = candidates_key(detector, passes=passes)
-    store, scope = context.store, context.scope
-    known = store.has_candidates(scope, key)
-    wanted = [
-        image_id
-        for image_id in store.image_ids(scope, statuses=statuses)
-        if image_id not in known
-    ]
-    run_id = store.start_run(
-        scope, model_id=detector.model_id, parameters=context.parameters
-    )
-    items = detect_many(
-        detector,
-        (ImageSource(one, partial(store.image_bytes, scope, one)) for one in wanted),
-        load=loader_for(detector, max_pixels=max_image_pixels()),
-        mirrored=passes == MIRRORED_PASS,
-    )
-    refused: list[dict[str, str]] = []
-    pending: dict[str, bytes] = {}
-    done = 0
-    try:
-        for item in items:
-            done += 1
-            if item.candidates is None:
-                refused.append(_refusal(context, item))
-            else:
-                pending[item.name] = pack(item.candidates)
-            if len(pending) >= COMMIT_EVERY:
-                store.put_many(scope, key, pending)
-                pending = {}
-            context.progress(done, len(wanted))
-            if context.cancelled:
-                break
-    finally:
-        store.put_many(scope, key, pending)
-    result = {
-        "images": done,
-        "refused": refused,
-        "seconds": time.monotonic() - started,
-    }
-    store.finish_run(scope, run_id, result=result)
+    result = look(context, detector, statuses=statuses)
+    judge_stale(context)
     return result
-
-
-def _refusal(context: JobContext, item: BatchItem) -> dict[str, str]:
-    """Name a refused image as the person knows it, not by its hash."""
-    try:
-        name = context.store.record(context.scope, item.name).file_name
-    except NotFoundError:
-        name = item.name
-    return {"file": name, "reason": str(item.error).replace(item.name, name)}
-
-
-def max_image_pixels() -> int:
-    """Return the most pixels of an image; a demo's own limit was applied before."""
-    return settings().limits_for(Mode.TEAM).max_image_pixels

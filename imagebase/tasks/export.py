@@ -19,7 +19,7 @@ from imagebase.metadata import has_gps, without_metadata
 from imagebase.settings import settings
 from imagebase.store import Scope
 from imagebase.store.scope import check_owner_id
-from imagebase.tasks.annotate import max_image_pixels
+from imagebase.tasks.looking import max_image_pixels
 
 KEPT_SECONDS: Final = 3600
 APPROVED: Final = "approved"

@@ -1,6 +1,6 @@
 """Put a model's boxes into the dataset, as its own layer."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from typing import Any, Final
 
 from imagebase.annotation import ImageRecord, ReviewStatus, new_id
@@ -14,9 +14,11 @@ from imagebase.suggestions import (
     SelectionRule,
     as_annotations,
     kept_labels,
+    rule_of,
     select_all,
 )
-from imagebase.tasks.annotate import candidates_key
+from imagebase.tasks.judging import judge_all
+from imagebase.tasks.looking import candidates_key
 
 BATCH: Final = 50
 
@@ -30,7 +32,7 @@ def keep(context: JobContext) -> dict[str, Any]:
     that were looked at, and the images that somebody else changed meanwhile.
     """
     detector = shared_detector(find_model(context.parameters["model"]))
-    rule = _rule(context.parameters)
+    rule = rule_of(context.parameters)
     statuses = [ReviewStatus(one) for one in context.parameters["statuses"]]
     store, scope = context.store, context.scope
     selection = _selection(context, detector, rule, statuses)
@@ -51,18 +53,8 @@ def keep(context: JobContext) -> dict[str, Any]:
         boxes += sum(one.is_untouched for r in report.saved for one in r.annotations)
         conflicts += len(report.conflicts)
         context.progress(min(start + BATCH, len(image_ids)), len(image_ids))
+    judge_all(context)
     return {"images": changed, "boxes": boxes, "conflicts": conflicts}
-
-
-def _rule(parameters: Mapping[str, Any]) -> SelectionRule:
-    labels = parameters.get("labels")
-    return SelectionRule(
-        confidence_threshold=parameters["confidence_threshold"],
-        nms_threshold=parameters["nms_threshold"],
-        labels=tuple(labels) if labels else None,
-        mapping=parameters.get("mapping") or {},
-        per_label_confidence=parameters.get("per_label_confidence") or {},
-    )
 
 
 def _selection(

@@ -9,7 +9,12 @@ from imagebase.store import JobInfo, JobState
 from imagebase.ui import backend, state, widgets
 
 POLL_SECONDS: Final = 0.5
-_NAMES: Final = {"annotate": "Annotate", "keep": "Keep boxes", "export": "Export"}
+_NAMES: Final = {
+    "annotate": "Annotate",
+    "keep": "Keep boxes",
+    "doubt": "Look again",
+    "export": "Export",
+}
 _ACTIVE: Final = (JobState.QUEUED, JobState.RUNNING)
 
 

@@ -93,6 +93,7 @@ def run_job(store: Store, scope: Scope, pets: str) -> Iterator[RunJob]:
             "confidence_threshold": 0.25,
             "nms_threshold": 0.45,
         },
+        "doubt": {"mirrored": False},
         "export": {
             "name": "Street",
             "format": "coco",

@@ -1,0 +1,255 @@
+"""From what the store holds to what `imagebase.doubt` judges, and back."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from imagebase.annotation import ReviewStatus, Size, Source, utc_now
+from imagebase.detection.candidates import unpack
+from imagebase.detection.detector import Detector, shared_detector
+from imagebase.detection.pool import CandidatePool
+from imagebase.detection.registry import find_model
+from imagebase.doubt import SEEN_SHARE, Boxes, Evidence, Looked, judge
+from imagebase.errors import ModelLoadError, UnknownModelError
+from imagebase.geometry import as_xyxy
+from imagebase.jobs import JobContext
+from imagebase.store import (
+    BoxColumns,
+    CandidatesKey,
+    ImageColumns,
+    JobState,
+    Scope,
+    Store,
+)
+from imagebase.store.scope import CHUNK, chunks
+from imagebase.suggestions import SelectionRule, rule_of, select_all
+from imagebase.tasks.looking import MIRRORED_PASS, candidates_key
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInUse:
+    """The model whose boxes the dataset has, and the rule they were chosen by."""
+
+    detector: Detector
+    rule: SelectionRule
+
+    @property
+    def plain_key(self) -> CandidatesKey:
+        return candidates_key(self.detector)
+
+    @property
+    def mirrored_key(self) -> CandidatesKey:
+        return candidates_key(self.detector, passes=MIRRORED_PASS)
+
+
+def model_in_use(store: Store, scope: Scope) -> ModelInUse | None:
+    """Return the model whose boxes were kept last, else the one that ran last.
+
+    None where no model ran, or where it cannot be loaded any more.
+    """
+    jobs = store.jobs(scope)
+    kept = [one for one in jobs if one.kind == "keep" and one.state is JobState.DONE]
+    used = [*kept, *(one for one in jobs if one.kind == "annotate")]
+    return _in_use(used[0].parameters) if used else None
+
+
+def _in_use(parameters: Mapping[str, Any]) -> ModelInUse | None:
+    try:
+        detector = shared_detector(find_model(parameters["model"]))
+    except (ModelLoadError, UnknownModelError):
+        return None
+    return ModelInUse(detector, rule_of(parameters))
+
+
+def stale_images(store: Store, scope: Scope, in_use: ModelInUse | None) -> list[str]:
+    """Return the ids of images that changed since they were judged, or never were."""
+    keys = (in_use.plain_key, in_use.mirrored_key) if in_use else ()
+    return store.stale_doubts(scope, keys)
+
+
+def judge_stale(context: JobContext, *, with_progress: bool = False) -> int:
+    """Judge the images of a job's dataset that changed since; return how many."""
+    in_use = model_in_use(context.store, context.scope)
+    image_ids = stale_images(context.store, context.scope, in_use)
+
+    def went_on(done: int) -> bool:
+        if with_progress:
+            context.progress(done, len(image_ids))
+        return not context.cancelled
+
+    return judge_images(
+        context.store, context.scope, image_ids, in_use, went_on=went_on
+    )
+
+
+def judge_all(context: JobContext) -> int:
+    """Judge every image of a job's dataset by the model and the rule it works with."""
+    return judge_images(
+        context.store,
+        context.scope,
+        context.store.image_ids(context.scope),
+        _in_use(context.parameters),
+        went_on=lambda _: not context.cancelled,
+    )
+
+
+def judge_images(
+    store: Store,
+    scope: Scope,
+    image_ids: Sequence[str],
+    in_use: ModelInUse | None,
+    *,
+    went_on: Callable[[int], bool] = lambda _: True,
+) -> int:
+    """Judge images and keep what came of it; return how many were judged.
+
+    How rare a label is follows from the whole dataset as it is now; images that were
+    judged before keep what was said then.
+
+    Args:
+        store: where images and answers are.
+        scope: the dataset.
+        image_ids: which images.
+        in_use: the model that they are compared with; None judges boxes alone.
+        went_on: told after each step how many are done; says whether to go on.
+    """
+    counts = store.label_counts(scope)
+    done = 0
+    for batch in chunks(image_ids, size=CHUNK):
+        if not went_on(done):
+            return done
+        as_of = utc_now()
+        evidence = _evidence(store, scope, batch, in_use, counts)
+        store.put_doubts(scope, judge(evidence), as_of=as_of)
+        done += len(batch)
+    went_on(done)
+    return done
+
+
+class _Labels:
+    """The labels of a batch by position, with what is known of each.
+
+    of_class: positions of the labels that a model's classes are called by here.
+    """
+
+    def __init__(self, names: Sequence[str], in_use: ModelInUse | None) -> None:
+        model_labels = in_use.detector.labels if in_use else ()
+        mapping = in_use.rule.mapping if in_use else {}
+        mapped = [mapping.get(one, one) for one in model_labels]
+        self.names = list(dict.fromkeys([*names, *mapped]))
+        self._position = {name: place for place, name in enumerate(self.names)}
+        self.of_class = self.positions(mapped)
+        self.thresholds = np.full(len(self.names), np.nan)
+        if in_use is not None:
+            self.thresholds[:] = in_use.rule.confidence_threshold
+            for name, target in zip(model_labels, mapped, strict=True):
+                if name in in_use.rule.per_label_confidence:
+                    own = in_use.rule.per_label_confidence[name]
+                    self.thresholds[self._position[target]] = own
+
+    def positions(self, names: Sequence[str]) -> np.ndarray[Any, np.dtype[np.intp]]:
+        return np.array([self._position[one] for one in names], dtype=np.intp)
+
+
+def _evidence(
+    store: Store,
+    scope: Scope,
+    image_ids: Sequence[str],
+    in_use: ModelInUse | None,
+    counts: Mapping[str, int],
+) -> Evidence:
+    images, rows = store.doubt_columns(scope, image_ids)
+    labels = _Labels([*counts, *(one.label for one in rows)], in_use)
+    plain = _shown(store, scope, images, labels, in_use, mirrored=False)
+    mirrored = _shown(store, scope, images, labels, in_use, mirrored=True)
+    with_boxes = {one.image_key for one in rows if not one.is_deleted}
+    return Evidence(
+        images=[_looked(one, one.image_key in with_boxes) for one in images],
+        boxes=_boxes(images, [one for one in rows if not one.is_deleted], labels),
+        marks=_boxes(images, [one for one in rows if one.is_deleted], labels),
+        plain=plain.boxes,
+        mirrored=mirrored.boxes,
+        has_both=plain.is_seen & mirrored.is_seen,
+        names=labels.names,
+        thresholds=labels.thresholds,
+        label_counts=np.array([counts.get(one, 0) for one in labels.names], np.intp),
+        model_id=in_use.detector.model_id if in_use else "",
+    )
+
+
+def _looked(row: ImageColumns, has_boxes: bool) -> Looked:
+    """Return an image; a new one without boxes waits for its model boxes to be kept."""
+    status = ReviewStatus(row.status)
+    is_decided = has_boxes or status is not ReviewStatus.NEW
+    return Looked(
+        image_id=row.image_id,
+        revision=row.revision,
+        size=Size(row.width, row.height),
+        is_open=is_decided and status is not ReviewStatus.APPROVED,
+    )
+
+
+def _boxes(
+    images: Sequence[ImageColumns], rows: Sequence[BoxColumns], labels: _Labels
+) -> Boxes:
+    place_of = {one.image_key: place for place, one in enumerate(images)}
+    return Boxes(
+        image=np.array([place_of[one.image_key] for one in rows], dtype=np.intp),
+        xyxy=as_xyxy([(o.x_min, o.y_min, o.x_max, o.y_max) for o in rows]),
+        label=labels.positions([one.label for one in rows]),
+        confidence=np.array([one.confidence for one in rows], dtype=np.float64),
+        is_untouched=np.array(
+            [one.source == Source.MODEL and not one.accepted for one in rows],
+            dtype=np.bool_,
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """What a pass shows of M images; is_seen: (M,) whether it was made of each."""
+
+    boxes: Boxes
+    is_seen: np.ndarray[Any, np.dtype[np.bool_]]
+
+
+def _shown(
+    store: Store,
+    scope: Scope,
+    images: Sequence[ImageColumns],
+    labels: _Labels,
+    in_use: ModelInUse | None,
+    *,
+    mirrored: bool,
+) -> _Shown:
+    """Return what a pass shows under the rule in use, its thresholds lowered."""
+    is_seen = np.zeros(len(images), dtype=np.bool_)
+    if in_use is None:
+        return _Shown(Boxes.empty(), is_seen)
+    place_of = {one.image_id: place for place, one in enumerate(images)}
+    key = in_use.mirrored_key if mirrored else in_use.plain_key
+    blobs = store.candidates(scope, key, place_of)
+    blobs = {one: blobs[one] for one in place_of if one in blobs}
+    pool = CandidatePool.of({one: unpack(blob) for one, blob in blobs.items()})
+    rule = in_use.rule
+    lowered = replace(
+        rule,
+        confidence_threshold=rule.confidence_threshold * SEEN_SHARE,
+        per_label_confidence={
+            name: least * SEEN_SHARE
+            for name, least in rule.per_label_confidence.items()
+        },
+    )
+    rows = select_all(pool, lowered, model_labels=in_use.detector.labels).rows
+    places = np.array([place_of[one] for one in pool.image_ids], dtype=np.intp)
+    is_seen[places] = True
+    boxes = Boxes(
+        image=places[pool.image[rows]],
+        xyxy=pool.xyxy[rows].astype(np.float64),
+        label=labels.of_class[pool.class_id[rows]],
+        confidence=pool.confidence[rows].astype(np.float64),
+        is_untouched=np.ones(len(rows), dtype=np.bool_),
+    )
+    return _Shown(boxes, is_seen)
