@@ -4,6 +4,7 @@ All of them are frozen: a change is a new object. Boxes are float pixels of the 
 image, the origin at the top-left corner of the top-left pixel, far edges exclusive.
 """
 
+import colorsys
 import math
 import uuid
 from collections.abc import Iterable, Iterator
@@ -13,7 +14,7 @@ from enum import StrEnum
 from typing import Final, NamedTuple, Self
 
 # Okabe and Ito's palette for the colour-blind (Color Universal Design, 2008), without
-# black, followed by lighter and darker neighbours; further labels begin again.
+# black, followed by lighter and darker neighbours; `colour` goes on from there.
 PALETTE: Final = (
     "#E69F00",
     "#56B4E9",
@@ -28,6 +29,12 @@ PALETTE: Final = (
     "#B2DF8A",
     "#FB9A99",
 )
+
+# Further hues are a golden angle apart, so that none comes back; with them go in turn
+# what kept 80 labels furthest apart in CIELAB (7 at least, 14 for the usual pair).
+_GOLDEN_TURN: Final = 0.381966
+_LIGHTNESSES: Final = (0.38, 0.68, 0.53, 0.80)
+_SATURATIONS: Final = (1.0, 0.55, 0.80)
 
 MAX_LABEL_LENGTH: Final = 200
 
@@ -229,10 +236,16 @@ class ImageRecord:
 
 
 class Label(NamedTuple):
-    """A class name and the colour it has everywhere, as `#RRGGBB`."""
+    """A class name and the colour it has everywhere, as `#RRGGBB`.
+
+    place: where a person sees it among the others, whatever its class id is.
+    is_hidden: deleted by a person; it keeps its class id and is offered no more.
+    """
 
     name: str
     colour: str
+    place: int = 0
+    is_hidden: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,7 +262,7 @@ class LabelSet:
     def of(cls, names: Iterable[str]) -> Self:
         """Return the set of these names with the palette's colours, repeats dropped."""
         unique = dict.fromkeys(names)
-        return cls(tuple(Label(name, colour(i)) for i, name in enumerate(unique)))
+        return cls(tuple(Label(name, colour(i), i) for i, name in enumerate(unique)))
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -262,7 +275,19 @@ class LabelSet:
 
     @property
     def names(self) -> tuple[str, ...]:
+        """Every name by class id, hidden ones too: what an export lists."""
         return tuple(label.name for label in self.labels)
+
+    @property
+    def shown(self) -> tuple[Label, ...]:
+        """The labels that a person can choose, in the order of their places."""
+        visible = [label for label in self.labels if not label.is_hidden]
+        return tuple(sorted(visible, key=lambda label: label.place))
+
+    @property
+    def shown_names(self) -> tuple[str, ...]:
+        """The names that a person can choose, in the order of their places."""
+        return tuple(label.name for label in self.shown)
 
     def class_id(self, name: str) -> int:
         """Return the position of a label; KeyError where it is not in the set."""
@@ -279,10 +304,16 @@ class LabelSet:
         return "#888888"
 
     def with_label(self, name: str) -> "LabelSet":
-        """Return the set with this label at its end, or unchanged if it is there."""
-        if name in self:
-            return self
-        return LabelSet((*self.labels, Label(name, colour(len(self.labels)))))
+        """Return the set with this label shown, at its end where it was not there."""
+        for index, label in enumerate(self.labels):
+            if label.name == name:
+                return self._with_shown(index) if label.is_hidden else self
+        place = max((label.place for label in self.labels), default=-1) + 1
+        return LabelSet((*self.labels, Label(name, colour(len(self.labels)), place)))
+
+    def _with_shown(self, index: int) -> "LabelSet":
+        shown = self.labels[index]._replace(is_hidden=False)
+        return LabelSet((*self.labels[:index], shown, *self.labels[index + 1 :]))
 
     def with_labels(self, names: Iterable[str]) -> "LabelSet":
         """Return the set with each of these labels, new ones at its end in order."""
@@ -293,8 +324,16 @@ class LabelSet:
 
 
 def colour(index: int) -> str:
-    """Return the palette's colour for the label of this class id."""
-    return PALETTE[index % len(PALETTE)]
+    """Return the colour that the label of this class id has until it is given one."""
+    if index < len(PALETTE):
+        return PALETTE[index]
+    step = index - len(PALETTE)
+    rgb = colorsys.hls_to_rgb(
+        step * _GOLDEN_TURN % 1,
+        _LIGHTNESSES[step % len(_LIGHTNESSES)],
+        _SATURATIONS[step % len(_SATURATIONS)],
+    )
+    return "#" + "".join(f"{round(255 * part):02X}" for part in rgb)
 
 
 def clean_label(name: str) -> str:

@@ -1,6 +1,9 @@
 import math
+import re
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from imagebase.annotation import (
     PALETTE,
@@ -13,6 +16,7 @@ from imagebase.annotation import (
     Source,
     clean_label,
     clean_text,
+    colour,
     new_id,
     utc_now,
 )
@@ -132,11 +136,45 @@ def test_label_set_answers_as_a_collection() -> None:
     assert len(LabelSet()) == 0
 
 
-def test_colours_stay_with_their_labels_and_begin_again_after_the_last() -> None:
-    labels = LabelSet.of(str(n) for n in range(len(PALETTE) + 1))
-    assert labels.colour_of("0") == labels.colour_of(str(len(PALETTE))) == PALETTE[0]
-    assert labels.with_label("new").colour_of("0") == PALETTE[0]
+def test_colours_stay_with_their_labels() -> None:
+    labels = LabelSet.of(["cat", "dog"])
+    assert labels.with_label("new").colour_of("cat") == PALETTE[0]
     assert labels.colour_of("unknown") == "#888888"
+
+
+def _lab(tint: str) -> NDArray[np.float64]:
+    """Return a colour in CIELAB (D65), where a distance of 2.3 is just noticeable."""
+    rgb = np.array([int(tint[i : i + 2], 16) for i in (1, 3, 5)]) / 255
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    to_xyz = [
+        [0.4124, 0.3576, 0.1805],
+        [0.2126, 0.7152, 0.0722],
+        [0.0193, 0.1192, 0.9505],
+    ]
+    x, y, z = np.cbrt(np.array(to_xyz) @ linear / [0.95047, 1.0, 1.08883])
+    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+
+def test_colours_of_many_labels_can_be_told_apart_and_seen() -> None:
+    tints = [colour(index) for index in range(80)]
+    assert tints[: len(PALETTE)] == list(PALETTE)
+    assert all(re.fullmatch("#[0-9A-F]{6}", tint) for tint in tints)
+    seen = np.array([_lab(tint) for tint in tints])
+    apart = np.linalg.norm(seen[:, None] - seen[None], axis=2)
+    assert apart[~np.eye(80, dtype=bool)].min() > 3 * 2.3
+    assert seen[:, 0].min() > 20
+    assert seen[:, 0].max() < 98
+
+
+def test_hidden_label_keeps_its_class_id_and_is_offered_no_more() -> None:
+    cat, dog, ant = LabelSet.of(["cat", "dog", "ant"])
+    labels = LabelSet((cat._replace(place=9), dog._replace(is_hidden=True), ant))
+    assert labels.names == ("cat", "dog", "ant")
+    assert labels.class_id("ant") == 2
+    assert labels.shown_names == ("ant", "cat")
+    assert labels.with_label("dog").shown_names == ("dog", "ant", "cat")
+    assert labels.with_label("cow").shown_names == ("ant", "cat", "cow")
+    assert labels.with_label("ant") is labels
 
 
 @pytest.mark.parametrize(
