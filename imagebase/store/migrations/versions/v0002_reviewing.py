@@ -108,9 +108,9 @@ def _keep_rejections_as_comments() -> None:
     """What a reviewer said before comments had a table of their own stays in force."""
     op.execute(
         "INSERT INTO comments "
-        "(comment_id, dataset_id, image_key, text, who, created_at) "
+        "(comment_id, dataset_id, image_key, text, who, created_at, made_in) "
         "SELECT 'rejection-' || CAST(image_key AS TEXT), dataset_id, image_key, "
-        "comment, '', added_at "
+        "comment, '', added_at, head "
         "FROM images WHERE status = 'rejected' AND comment <> ''"
     )
 
