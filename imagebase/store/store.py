@@ -13,6 +13,7 @@ from imagebase.store.listing import Listing
 from imagebase.store.owners import Owners
 from imagebase.store.records import Records
 from imagebase.store.schema import bring_up_to_date
+from imagebase.store.statistics import Statistics
 from imagebase.store.summaries import Summaries
 from imagebase.store.undo import Undo
 
@@ -28,6 +29,7 @@ class Store(
     CandidateStore,
     Summaries,
     Doubts,
+    Statistics,
     Jobs,
 ):
     """One per process, for all its threads; every method is a transaction of its own.

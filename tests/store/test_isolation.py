@@ -47,6 +47,14 @@ QUERIES: Final[dict[str, Query]] = {
     "next_doubtful": lambda store, scope, i, j: store.next_doubtful(scope, i),
     "stale_doubts": lambda store, scope, i, j: store.stale_doubts(scope),
     "doubt_columns": lambda store, scope, i, j: store.doubt_columns(scope, [i]),
+    "health_tables": lambda store, scope, i, j: store.health_tables(scope),
+    "decisions": lambda store, scope, i, j: store.decisions(scope),
+    "approved_boxes": lambda store, scope, i, j: store.approved_boxes(scope),
+    "finished_moments": lambda store, scope, i, j: store.finished_moments(scope),
+    "label_thresholds": lambda store, scope, i, j: store.label_thresholds(scope, "m"),
+    "save_label_thresholds": lambda store, scope, i, j: store.save_label_thresholds(
+        scope, "m", {"dog": 0.4}
+    ),
     "save": lambda store, scope, i, j: store.save(scope, _edited(i)),
     "save_many": lambda store, scope, i, j: store.save_many(scope, [_edited(i)]),
     "undo": lambda store, scope, i, j: store.undo(scope),

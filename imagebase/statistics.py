@@ -1,0 +1,243 @@
+"""How healthy a dataset is: counts and histograms over columns of images and boxes.
+
+Everything is computed from arrays, for 100,000 boxes at once.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from imagebase.annotation import ReviewStatus
+from imagebase.geometry import FloatArray, box_area
+from imagebase.quality import near_duplicates
+
+# A net of 416 pixels sees such a box as a point, or not at all.
+TINY_PX: Final = 8.0
+TINY_SHARE: Final = 0.001
+# A box around everything is more often a slip, or a label for the image as a whole.
+WHOLE_SHARE: Final = 0.9
+
+GRID: Final = (16, 24)
+MANY_BOXES: Final = 20
+# Powers of two of width over height; what is beyond counts with the last bin.
+ASPECT_EDGES: Final = 2.0 ** np.arange(-3.0, 3.01, 0.5)
+# Side of the box as a share of the image's, each bin half as wide again.
+SIDE_EDGES: Final = np.array(
+    [0, 0.01, 0.016, 0.025, 0.04, 0.063, 0.1, 0.16, 0.25, 0.4, 0.63, 1.0]
+)
+
+
+class Finding(StrEnum):
+    """What may be wrong with an image or with a box on it."""
+
+    TINY_BOX = "tiny box"
+    WHOLE_IMAGE_BOX = "whole-image box"
+    NEAR_DUPLICATE = "near-duplicate"
+    BLURRED = "blurred"
+    DARK = "dark"
+    BRIGHT = "bright"
+    FLAT = "flat"
+    TINY_IMAGE = "tiny image"
+
+
+_OF_WARNING: Final = {
+    "blurred": Finding.BLURRED,
+    "dark": Finding.DARK,
+    "bright": Finding.BRIGHT,
+    "flat": Finding.FLAT,
+    "tiny": Finding.TINY_IMAGE,
+}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ImageTable:
+    """M images, a column each.
+
+    size: (M, 2), width and height in pixels. warnings: of the quality check.
+    difference_hash: empty where the image was never measured.
+    """
+
+    image_ids: tuple[str, ...]
+    size: NDArray[np.float64]
+    status: tuple[ReviewStatus, ...]
+    tags: tuple[tuple[str, ...], ...]
+    warnings: tuple[tuple[str, ...], ...]
+    difference_hash: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.image_ids)
+
+    def ids_at(self, places: NDArray[np.intp]) -> tuple[str, ...]:
+        """Return the ids of the images at these places, each once, in their order."""
+        return tuple(self.image_ids[place] for place in np.unique(places))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BoxTable:
+    """N boxes, a column each.
+
+    image: (N,), the place in the table of images. xyxy: (N, 4), float pixels.
+    label: (N,), the place in `labels`.
+    """
+
+    labels: tuple[str, ...]
+    image: NDArray[np.intp]
+    xyxy: FloatArray
+    label: NDArray[np.intp]
+
+    def __len__(self) -> int:
+        return len(self.image)
+
+    def of_label(self, name: str) -> "BoxTable":
+        """Return the boxes of one label; none where the table does not know it."""
+        place = self.labels.index(name) if name in self.labels else -1
+        return self.only(self.label == place)
+
+    def only(self, is_wanted: NDArray[np.bool_]) -> "BoxTable":
+        """Return the boxes that a mask of shape (N,) chooses."""
+        return BoxTable(
+            self.labels,
+            self.image[is_wanted],
+            self.xyxy[is_wanted],
+            self.label[is_wanted],
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Histogram:
+    """B bins: from edges[i], included, to edges[i + 1]. bin_of: (N,) for each value."""
+
+    edges: NDArray[np.float64]
+    counts: NDArray[np.intp]
+    bin_of: NDArray[np.intp]
+
+    @property
+    def highest(self) -> int:
+        """The bin that holds most."""
+        return int(np.argmax(self.counts))
+
+
+def histogram(values: FloatArray, edges: NDArray[np.float64]) -> Histogram:
+    """Count values in bins; what is beyond the edges counts with the nearest bin."""
+    last = len(edges) - 2
+    bin_of = np.clip(np.searchsorted(edges, values, side="right") - 1, 0, last)
+    return Histogram(edges, np.bincount(bin_of, minlength=last + 1), bin_of)
+
+
+def count_by_status(images: ImageTable) -> dict[ReviewStatus, int]:
+    """Return how many images stand where; every status is there."""
+    counted = Counter(images.status)
+    return {status: counted[status] for status in ReviewStatus}
+
+
+def count_by_label(boxes: BoxTable) -> dict[str, int]:
+    """Return how many boxes each label has, the most frequent first, none without."""
+    counts = np.bincount(boxes.label, minlength=len(boxes.labels))
+    found = {name: int(n) for name, n in zip(boxes.labels, counts, strict=True) if n}
+    return dict(sorted(found.items(), key=lambda one: (-one[1], one[0])))
+
+
+def count_tags(images: ImageTable) -> dict[str, int]:
+    """Return how many images bear each tag, the most frequent first."""
+    counted = Counter(tag for tags in images.tags for tag in dict.fromkeys(tags))
+    return dict(sorted(counted.items(), key=lambda one: (-one[1], one[0])))
+
+
+def leading(counts: Mapping[str, int], most: int) -> tuple[dict[str, int], int]:
+    """Return the first of the counts, and the sum of the others."""
+    names = list(counts)
+    rest = sum(counts[name] for name in names[most:])
+    return {name: counts[name] for name in names[:most]}, rest
+
+
+def sides(boxes: BoxTable) -> FloatArray:
+    """Return width and height of each box in pixels, shape (N, 2)."""
+    return np.asarray(boxes.xyxy[:, 2:] - boxes.xyxy[:, :2])
+
+
+def area_shares(boxes: BoxTable, images: ImageTable) -> FloatArray:
+    """Return each box's area as a share of its image's, shape (N,)."""
+    width, height = images.size[boxes.image].T
+    return np.asarray(box_area(boxes.xyxy) / (width * height))
+
+
+def relative_sides(boxes: BoxTable, images: ImageTable) -> FloatArray:
+    """Return the square root of each box's share of its image, shape (N,)."""
+    return np.sqrt(area_shares(boxes, images))
+
+
+def aspect_ratios(boxes: BoxTable) -> FloatArray:
+    """Return width over height, shape (N,)."""
+    width, height = sides(boxes).T
+    return np.asarray(width / np.maximum(height, np.finfo(np.float64).tiny))
+
+
+def centre_cells(
+    boxes: BoxTable, images: ImageTable, *, grid: tuple[int, int] = GRID
+) -> NDArray[np.intp]:
+    """Return the row and the column of the cell that each centre is in, shape (N, 2).
+
+    grid: rows and columns that every image is divided into.
+    """
+    centres = (boxes.xyxy[:, :2] + boxes.xyxy[:, 2:]) / 2
+    relative = centres / images.size[boxes.image]
+    rows, columns = grid
+    cells = np.floor(relative[:, ::-1] * np.array([rows, columns]))
+    last = np.array([rows - 1, columns - 1])
+    return np.asarray(np.clip(cells, 0, last), dtype=np.intp)
+
+
+def centre_counts(
+    cells: NDArray[np.intp], *, grid: tuple[int, int] = GRID
+) -> NDArray[np.intp]:
+    """Return how many centres are in each cell, of the grid's shape."""
+    flat = np.ravel_multi_index((cells[:, 0], cells[:, 1]), grid)
+    return np.bincount(flat, minlength=grid[0] * grid[1]).reshape(grid)
+
+
+def boxes_per_image(boxes: BoxTable, images: ImageTable) -> NDArray[np.intp]:
+    """Return how many boxes each image has, shape (M,)."""
+    return np.bincount(boxes.image, minlength=len(images))
+
+
+def is_tiny(boxes: BoxTable, images: ImageTable) -> NDArray[np.bool_]:
+    """Say of each box whether a side is under 8 px, or the area under 0.1 %."""
+    is_thin = sides(boxes).min(axis=1, initial=np.inf) < TINY_PX
+    return np.asarray(is_thin | (area_shares(boxes, images) < TINY_SHARE))
+
+
+def is_whole_image(boxes: BoxTable, images: ImageTable) -> NDArray[np.bool_]:
+    """Say of each box whether it covers more than 90 % of its image."""
+    return area_shares(boxes, images) > WHOLE_SHARE
+
+
+def duplicate_groups(images: ImageTable) -> list[list[str]]:
+    """Return groups of images that look nearly the same, two members at least."""
+    pairs = zip(images.image_ids, images.difference_hash, strict=True)
+    return near_duplicates({one: digest for one, digest in pairs if digest})
+
+
+def findings(boxes: BoxTable, images: ImageTable) -> dict[Finding, tuple[str, ...]]:
+    """Return the images that each finding is about, in upload order, none without."""
+    found: dict[Finding, Iterable[str]] = {
+        Finding.TINY_BOX: images.ids_at(boxes.image[is_tiny(boxes, images)]),
+        Finding.WHOLE_IMAGE_BOX: images.ids_at(
+            boxes.image[is_whole_image(boxes, images)]
+        ),
+        Finding.NEAR_DUPLICATE: (
+            one for group in duplicate_groups(images) for one in group
+        ),
+    }
+    for warning, finding in _OF_WARNING.items():
+        found[finding] = _warned(images, warning)
+    return {name: ids for name, each in found.items() if (ids := tuple(each))}
+
+
+def _warned(images: ImageTable, warning: str) -> Sequence[str]:
+    pairs = zip(images.image_ids, images.warnings, strict=True)
+    return [image_id for image_id, warnings in pairs if warning in warnings]

@@ -1,0 +1,361 @@
+"""What figures of a dataset are drawn from: whole columns, and learned thresholds."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+import numpy as np
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Subquery,
+    and_,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+)
+
+from imagebase.annotation import Box, ReviewStatus, Source, utc_now
+from imagebase.corrections import Decision, Look, decide
+from imagebase.statistics import BoxTable, ImageTable
+from imagebase.store.columns import AnyRow, AnySelect, JsonObject
+from imagebase.store.part import StorePart
+from imagebase.store.scope import Scope
+from imagebase.store.tables import (
+    annotations,
+    changes,
+    events,
+    images,
+    label_aliases,
+    label_thresholds,
+    labels,
+)
+from imagebase.thresholds import FinalBox
+
+_ON_IMAGE: Final = images.c.image_key == annotations.c.image_key
+_BOX: Final = tuple(annotations.c[name] for name in Box._fields)
+_LOOK: Final = (
+    *_BOX,
+    annotations.c.label,
+    annotations.c.source,
+    annotations.c.confidence,
+    annotations.c.model_id,
+    annotations.c.accepted,
+    annotations.c.is_deleted,
+)
+
+
+class Statistics(StorePart):
+    """Aggregates over all images and boxes of a dataset."""
+
+    def health_tables(self, scope: Scope) -> tuple[ImageTable, BoxTable]:
+        """Return every image in upload order, and every box, as columns."""
+        of_images: AnySelect = select(
+            images.c.image_key,
+            images.c.image_id,
+            images.c.width,
+            images.c.height,
+            images.c.status,
+            images.c.tags,
+            images.c.quality,
+        )
+        of_boxes: AnySelect = select(
+            annotations.c.image_key, annotations.c.label, *_BOX
+        )
+        with self._reading(scope) as connection:
+            image_rows = connection.execute(
+                of_images.where(images.c.dataset_id == scope.dataset_id).order_by(
+                    images.c.image_key
+                )
+            ).all()
+            box_rows = connection.execute(of_boxes.where(_shown(scope))).all()
+        return _image_table(image_rows), _box_table(image_rows, box_rows)
+
+    def decisions(self, scope: Scope) -> list[Decision]:
+        """Return what people decided on a model's boxes, and the boxes they drew.
+
+        Each box is there once, as it stands: what was taken back is not.
+        """
+        with self._reading(scope) as connection:
+            names = _names_now(connection, scope.dataset_id)
+            spans = _spans(scope)
+            told = [
+                *(_accepted(row) for row in connection.execute(_accepted_rows(scope))),
+                *(
+                    _changed(row, names)
+                    for row in connection.execute(_changed_rows(scope, spans))
+                ),
+                *(
+                    _gone(row, names)
+                    for row in connection.execute(_gone_rows(scope, spans))
+                ),
+            ]
+        return [one for one in told if one is not None]
+
+    def approved_boxes(self, scope: Scope) -> dict[str, list[FinalBox]]:
+        """Return the boxes of each approved image, of those without boxes too."""
+        is_approved = images.c.status == ReviewStatus.APPROVED.value
+        mine = images.c.dataset_id == scope.dataset_id
+        of_boxes: AnySelect = select(
+            images.c.image_id,
+            annotations.c.label,
+            annotations.c.source,
+            annotations.c.model_id,
+            *_BOX,
+        )
+        with self._reading(scope) as connection:
+            found: dict[str, list[FinalBox]] = {
+                image_id: []
+                for image_id in connection.scalars(
+                    select(images.c.image_id).where(mine, is_approved)
+                )
+            }
+            query = of_boxes.join(images, _ON_IMAGE).where(_shown(scope), is_approved)
+            for image_id, label, source, model_id, *edges in connection.execute(query):
+                is_drawn = source == Source.HUMAN.value and model_id is None
+                found[image_id].append(FinalBox(label, Box(*edges), is_drawn))
+        return found
+
+    def finished_moments(self, scope: Scope) -> list[datetime]:
+        """Return when `scope.who` changed each image last, bulk actions left out."""
+        single = (
+            select(events.c.change_key)
+            .join(changes, changes.c.change_key == events.c.change_key)
+            .where(
+                events.c.dataset_id == scope.dataset_id,
+                changes.c.who == scope.who,
+                changes.c.kind == "edit",
+                changes.c.state == "done",
+            )
+            .group_by(events.c.change_key)
+            .having(func.min(events.c.image_id) == func.max(events.c.image_id))
+        )
+        query = (
+            select(func.max(events.c.created_at))
+            .where(events.c.change_key.in_(single))
+            .group_by(events.c.image_id)
+        )
+        with self._reading(scope) as connection:
+            return list(connection.scalars(query))
+
+    def label_thresholds(self, scope: Scope, model_id: str) -> dict[str, float]:
+        """Return the least confidence of a model's own labels that have theirs here."""
+        query = (
+            select(label_thresholds.c.label, label_thresholds.c.confidence)
+            .where(_of_model(scope, model_id))
+            .order_by(label_thresholds.c.label)
+        )
+        with self._reading(scope) as connection:
+            return dict(connection.execute(query).all())
+
+    def save_label_thresholds(
+        self, scope: Scope, model_id: str, thresholds: Mapping[str, float]
+    ) -> None:
+        """Keep the thresholds of a model's own labels; they replace all there were."""
+        now = utc_now()
+        rows = [
+            {
+                "dataset_id": scope.dataset_id,
+                "model_id": model_id,
+                "label": label,
+                "confidence": float(confidence),
+                "who": scope.who,
+                "changed_at": now,
+            }
+            for label, confidence in thresholds.items()
+        ]
+        with self._writing(scope) as connection:
+            connection.execute(
+                delete(label_thresholds).where(_of_model(scope, model_id))
+            )
+            if rows:
+                connection.execute(insert(label_thresholds), rows)
+
+
+def _of_model(scope: Scope, model_id: str) -> ColumnElement[bool]:
+    return and_(
+        label_thresholds.c.dataset_id == scope.dataset_id,
+        label_thresholds.c.model_id == model_id,
+    )
+
+
+def _shown(scope: Scope) -> ColumnElement[bool]:
+    in_dataset = annotations.c.dataset_id == scope.dataset_id
+    return in_dataset & annotations.c.is_deleted.is_(False)
+
+
+def _image_table(rows: Sequence[AnyRow]) -> ImageTable:
+    quality: list[Mapping[str, Any]] = [row.quality or {} for row in rows]
+    sizes = [(row.width, row.height) for row in rows]
+    return ImageTable(
+        image_ids=tuple(row.image_id for row in rows),
+        size=np.array(sizes, dtype=np.float64).reshape(-1, 2),
+        status=tuple(ReviewStatus(row.status) for row in rows),
+        tags=tuple(tuple(row.tags) for row in rows),
+        warnings=tuple(tuple(one.get("warnings", ())) for one in quality),
+        difference_hash=tuple(one.get("difference_hash", "") for one in quality),
+    )
+
+
+def _box_table(image_rows: Sequence[AnyRow], box_rows: Sequence[AnyRow]) -> BoxTable:
+    places = {row.image_key: place for place, row in enumerate(image_rows)}
+    names = sorted({row[1] for row in box_rows})
+    numbers = {name: number for number, name in enumerate(names)}
+    return BoxTable(
+        labels=tuple(names),
+        image=np.array([places[row[0]] for row in box_rows], dtype=np.intp),
+        xyxy=np.array([row[2:] for row in box_rows], np.float64).reshape(-1, 4),
+        label=np.array([numbers[row[1]] for row in box_rows], dtype=np.intp),
+    )
+
+
+def _names_now(connection: Connection, dataset_id: str) -> dict[str, str]:
+    """Return what labels are called now by what they were called before."""
+    query = (
+        select(label_aliases.c.name, labels.c.name)
+        .join(
+            labels,
+            and_(
+                labels.c.dataset_id == label_aliases.c.dataset_id,
+                labels.c.position == label_aliases.c.position,
+            ),
+        )
+        .where(label_aliases.c.dataset_id == dataset_id)
+    )
+    return dict(connection.execute(query).all())
+
+
+def _spans(scope: Scope) -> Subquery:
+    """Select the first and the last event of each box that was there before it."""
+    return (
+        select(
+            events.c.image_id,
+            events.c.annotation_id,
+            func.min(events.c.event_id).label("first_id"),
+            func.max(events.c.event_id).label("last_id"),
+        )
+        .where(
+            events.c.dataset_id == scope.dataset_id,
+            events.c.annotation_id.is_not(None),
+            events.c.before.is_not(None),
+        )
+        .group_by(events.c.image_id, events.c.annotation_id)
+        .subquery()
+    )
+
+
+def _accepted_rows(scope: Scope) -> AnySelect:
+    """Select accepted boxes: as they were found, so that no event need be read."""
+    query: AnySelect = select(
+        *_LOOK, images.c.image_id, annotations.c.changed_at.label("decided_at")
+    )
+    return query.join(images, _ON_IMAGE).where(
+        _shown(scope),
+        annotations.c.source == Source.MODEL.value,
+        annotations.c.accepted.is_(True),
+    )
+
+
+def _changed_rows(scope: Scope, spans: Subquery) -> AnySelect:
+    """Select a person's boxes and deleted ones, with how they came to be."""
+    first, last = events.alias("first"), events.alias("last")
+    query: AnySelect = select(
+        *_LOOK,
+        images.c.image_id,
+        first.c.before,
+        func.coalesce(last.c.created_at, annotations.c.changed_at).label("decided_at"),
+    )
+    return (
+        query.join(images, _ON_IMAGE)
+        .outerjoin(
+            spans,
+            and_(
+                spans.c.image_id == images.c.image_id,
+                spans.c.annotation_id == annotations.c.annotation_id,
+            ),
+        )
+        .outerjoin(first, first.c.event_id == spans.c.first_id)
+        .outerjoin(last, last.c.event_id == spans.c.last_id)
+        .where(
+            annotations.c.dataset_id == scope.dataset_id,
+            or_(
+                annotations.c.is_deleted.is_(True),
+                annotations.c.source == Source.HUMAN.value,
+            ),
+        )
+    )
+
+
+def _gone_rows(scope: Scope, spans: Subquery) -> AnySelect:
+    """Select a model's boxes that a person first changed and then deleted.
+
+    Such a box leaves no mark; one that nobody had touched went with its model's layer.
+    """
+    first, last = events.alias("first"), events.alias("last")
+    query: AnySelect = select(
+        images.c.image_id, first.c.before, last.c.created_at.label("decided_at")
+    )
+    return (
+        query.select_from(spans)
+        .join(first, first.c.event_id == spans.c.first_id)
+        .join(last, last.c.event_id == spans.c.last_id)
+        .join(
+            images,
+            and_(
+                images.c.dataset_id == scope.dataset_id,
+                images.c.image_id == spans.c.image_id,
+            ),
+        )
+        .outerjoin(
+            annotations,
+            and_(
+                annotations.c.image_key == images.c.image_key,
+                annotations.c.annotation_id == spans.c.annotation_id,
+            ),
+        )
+        .where(
+            annotations.c.annotation_id.is_(None),
+            last.c.before["source"].as_string() == Source.HUMAN.value,
+        )
+    )
+
+
+def _accepted(row: AnyRow) -> Decision | None:
+    look = _look(row)
+    return decide(row.image_id, look, look, row.decided_at)
+
+
+def _changed(row: AnyRow, names: Mapping[str, str]) -> Decision | None:
+    first = None if row.before is None else _look_of_event(row.before, names)
+    return decide(row.image_id, first, _look(row), row.decided_at)
+
+
+def _gone(row: AnyRow, names: Mapping[str, str]) -> Decision | None:
+    first = _look_of_event(row.before, names)
+    return decide(row.image_id, first, None, row.decided_at)
+
+
+def _look(row: AnyRow) -> Look:
+    return Look(
+        Box(*row[:4]),
+        row[4],
+        Source(row[5]),
+        confidence=row[6],
+        model_id=row[7],
+        accepted=row[8],
+        is_deleted=row[9],
+    )
+
+
+def _look_of_event(kept: JsonObject, names: Mapping[str, str]) -> Look:
+    return Look(
+        Box(*kept["box"]),
+        names.get(kept["label"], kept["label"]),
+        Source(kept["source"]),
+        confidence=kept["confidence"],
+        model_id=kept["model_id"],
+        accepted=kept["accepted"],
+        is_deleted=kept["is_deleted"],
+    )
