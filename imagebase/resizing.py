@@ -1,0 +1,152 @@
+"""Pictures at another size, and their boxes to match.
+
+A size is reached in whole pixels, so the factors along x and y are those between the
+two sizes as they are, and boxes are carried by just these: nothing drifts.
+"""
+
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from imagebase.annotation import Box, Size
+from imagebase.errors import ExportError
+from imagebase.images import RgbArray, resized
+
+# The grey that the YOLO family is trained with around letterboxed pictures.
+BORDER: Final = (114, 114, 114)
+
+MAX_SIDE_PX: Final = 16_384
+
+
+class Placement(NamedTuple):
+    """Where a picture comes to lie.
+
+    source: its size before. inner: its size afterwards. canvas: of the whole result.
+    left, top: whole pixels of border before it.
+    """
+
+    source: Size
+    inner: Size
+    canvas: Size
+    left: int = 0
+    top: int = 0
+
+    def box(self, box: Box) -> Box:
+        """Return a box of the picture in pixels of the result."""
+        across = self.inner.width / self.source.width
+        down = self.inner.height / self.source.height
+        return Box(
+            box.x_min * across + self.left,
+            box.y_min * down + self.top,
+            box.x_max * across + self.left,
+            box.y_max * down + self.top,
+        )
+
+    def source_box(self, box: Box) -> Box:
+        """Return a box of the result in pixels of the picture."""
+        across = self.source.width / self.inner.width
+        down = self.source.height / self.inner.height
+        return Box(
+            (box.x_min - self.left) * across,
+            (box.y_min - self.top) * down,
+            (box.x_max - self.left) * across,
+            (box.y_max - self.top) * down,
+        )
+
+    def pixels(self, rgb: RgbArray) -> RgbArray:
+        """Return the picture, (H, W, 3), in its place on the canvas.
+
+        Each direction is averaged by area where it shrinks, bilinear where it grows.
+
+        Raises:
+            ValueError: the picture has not the size that was placed.
+        """
+        height, width = rgb.shape[:2]
+        if (width, height) != self.source:
+            raise ValueError(f"placed was {self.source}, not {width} × {height}")
+        shrunk = Size(min(width, self.inner.width), min(height, self.inner.height))
+        picture = resized(resized(rgb, shrunk), self.inner)
+        if self.inner == self.canvas:
+            return picture
+        result = np.empty((self.canvas.height, self.canvas.width, 3), dtype=np.uint8)
+        result[:] = BORDER
+        bottom, right = self.top + self.inner.height, self.left + self.inner.width
+        result[self.top : bottom, self.left : right] = picture
+        return result
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Every picture at exactly this size, whatever its shape."""
+
+    size: Size
+
+    def __post_init__(self) -> None:
+        _check(*self.size)
+
+    def placement(self, source: Size) -> Placement:
+        """Return where a picture of this size comes to lie."""
+        return Placement(source, self.size, self.size)
+
+
+@dataclass(frozen=True, slots=True)
+class Letterbox:
+    """Every picture whole and in proportion in the middle of this size, on grey.
+
+    An odd pixel of border is at the right and at the bottom.
+
+    enlarges: whether a smaller picture grows until it touches two sides.
+    """
+
+    size: Size
+    enlarges: bool = False
+
+    def __post_init__(self) -> None:
+        _check(*self.size)
+
+    def placement(self, source: Size) -> Placement:
+        """Return where a picture of this size comes to lie."""
+        inner = _inside(source, self.size, enlarges=self.enlarges)
+        left = (self.size.width - inner.width) // 2
+        top = (self.size.height - inner.height) // 2
+        return Placement(source, inner, self.size, left, top)
+
+
+@dataclass(frozen=True, slots=True)
+class LongestSide:
+    """Every picture in proportion, its longest side at most this many pixels.
+
+    enlarges: whether the longest side of a smaller picture grows to it.
+    """
+
+    pixels: int
+    enlarges: bool = False
+
+    def __post_init__(self) -> None:
+        _check(self.pixels)
+
+    def placement(self, source: Size) -> Placement:
+        """Return where a picture of this size comes to lie."""
+        square = Size(self.pixels, self.pixels)
+        inner = _inside(source, square, enlarges=self.enlarges)
+        return Placement(source, inner, inner)
+
+
+Resizing = Stretch | Letterbox | LongestSide
+
+
+def _inside(source: Size, limit: Size, *, enlarges: bool) -> Size:
+    """Return the largest size of the source's shape that this limit has room for."""
+    scale = min(limit.width / source.width, limit.height / source.height)
+    if scale >= 1 and not enlarges:
+        return source
+    return Size(
+        min(limit.width, max(1, round(source.width * scale))),
+        min(limit.height, max(1, round(source.height * scale))),
+    )
+
+
+def _check(*sides: int) -> None:
+    if not all(1 <= side <= MAX_SIDE_PX for side in sides):
+        raise ExportError(f"Choose a size from 1 to {MAX_SIDE_PX:,} pixels a side.")
