@@ -183,10 +183,12 @@ annotations = Table(
     _text("changed_by"),
     Column("changed_at", UtcTime, nullable=False),
     PrimaryKeyConstraint("image_key", "annotation_id"),
-    # The source is there to be counted without a look at the rows.
+    # All that boxes are filtered by is there: a filter looks at no row.
     Index(
         "ix_annotations_place",
-        *("dataset_id", "is_deleted", "image_key", "position", "source"),
+        *("dataset_id", "is_deleted", "image_key", "position", "source", "label"),
+        *("confidence", "accepted", "changed_by", "changed_at"),
+        *("x_min", "y_min", "x_max", "y_max"),
     ),
     Index("ix_annotations_label", *_ordered_by("label")),
     Index("ix_annotations_confidence", *_ordered_by("confidence")),

@@ -14,6 +14,7 @@ def upgrade() -> None:
     _keep_rejections_as_comments()
     _create_doubts()
     _create_looks()
+    _widen_place_index()
 
 
 def _give_labels_a_place() -> None:
@@ -151,3 +152,16 @@ def _create_looks() -> None:
         sa.PrimaryKeyConstraint("image_key", "annotation_id", name="pk_looks"),
     )
     op.create_index("ix_looks_dataset_id", "looks", ["dataset_id"])
+
+
+def _widen_place_index() -> None:
+    op.drop_index("ix_annotations_place", table_name="annotations")
+    op.create_index(
+        "ix_annotations_place",
+        "annotations",
+        [
+            *("dataset_id", "is_deleted", "image_key", "position", "source", "label"),
+            *("confidence", "accepted", "changed_by", "changed_at"),
+            *("x_min", "y_min", "x_max", "y_max"),
+        ],
+    )
