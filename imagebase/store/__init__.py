@@ -2,11 +2,17 @@
 
 from imagebase.store.candidates import CandidatesKey, RunInfo
 from imagebase.store.changes import Conflict, SaveReport
+from imagebase.store.comments import Comment
 from imagebase.store.datasets import DatasetInfo, Usage
 from imagebase.store.doubts import BoxColumns, DoubtCounts, DoubtRow, ImageColumns
 from imagebase.store.images import AddedImage
 from imagebase.store.jobs import JobInfo, JobState
-from imagebase.store.listing import ORDERS, AnnotationRow
+from imagebase.store.listing import (
+    ORDERS,
+    AcceptCounts,
+    AnnotationFilter,
+    AnnotationRow,
+)
 from imagebase.store.scope import Scope
 from imagebase.store.store import Store, open_store
 from imagebase.store.summaries import ImageSummary
@@ -14,10 +20,13 @@ from imagebase.store.undo import Event, UndoResult
 
 __all__ = [
     "ORDERS",
+    "AcceptCounts",
     "AddedImage",
+    "AnnotationFilter",
     "AnnotationRow",
     "BoxColumns",
     "CandidatesKey",
+    "Comment",
     "Conflict",
     "DatasetInfo",
     "DoubtCounts",

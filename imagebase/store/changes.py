@@ -13,6 +13,7 @@ from imagebase.annotation import (
     utc_now,
 )
 from imagebase.errors import NotFoundError, RevisionConflictError, StoreError
+from imagebase.store.comments import Reviewed, follow_reviews
 from imagebase.store.datasets import append_labels
 from imagebase.store.differences import (
     ANNOTATION,
@@ -142,6 +143,7 @@ class Editing(StorePart):
                 _add_labels(connection, scope, (wanted[id_of(r)] for r in revisions))
                 change_key = _edit_key(connection, scope, change_id)
                 write_revisions(connection, scope, change_key, revisions)
+                follow_reviews(connection, scope, change_id, reviewed(revisions))
                 stored |= stored_images(
                     connection, scope.dataset_id, map(id_of, revisions)
                 )
@@ -160,6 +162,11 @@ class Editing(StorePart):
 def id_of(revision: Revision) -> str:
     """Return the id of the image that a revision is about."""
     return revision.stored.record.image_id
+
+
+def reviewed(revisions: Iterable[Revision]) -> list[Reviewed]:
+    """Return the images of a step, each with what changes on it."""
+    return [(one.stored, one.differences) for one in revisions]
 
 
 def write_revisions(

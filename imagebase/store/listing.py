@@ -1,14 +1,16 @@
 """The table of every annotation of a dataset: filtered, ordered, a page at a time."""
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
-from typing import Any, Final
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import (
     ColumnElement,
     Subquery,
     UnaryExpression,
     and_,
+    distinct,
     func,
     or_,
     select,
@@ -27,18 +29,35 @@ _Order = ColumnElement[Any] | UnaryExpression[Any]
 _UPLOAD: Final = (annotations.c.image_key, annotations.c.position)
 _LATEST: Final = (annotations.c.image_key.desc(), annotations.c.position.desc())
 _BY_CONFIDENCE: Final = annotations.c.confidence
+_width = annotations.c.x_max - annotations.c.x_min
+_height = annotations.c.y_max - annotations.c.y_min
+_area = _width * _height
 
 _IS_ON_IMAGE: Final = images.c.image_key == annotations.c.image_key
 
-# upload: as the images came. doubt: the least confident first, boxes without a
-# confidence last. newest: the last change first.
-ORDERS: Final[Mapping[str, tuple[_Order, ...]]] = {
-    "upload": _UPLOAD,
-    "doubt": (_BY_CONFIDENCE.asc().nulls_last(), *_UPLOAD),
-    "confidence": (_BY_CONFIDENCE.desc().nulls_last(), *_LATEST),
-    "label": (annotations.c.label, *_UPLOAD),
-    "newest": (annotations.c.changed_at.desc(), *_LATEST),
+# Images in these states are a reviewer's to decide; no bulk acceptance changes others.
+_UNDECIDED: Final = (ReviewStatus.AUTO.value, ReviewStatus.EDITED.value)
+
+# The column that comes first, and whether its greatest value does.
+_SORTS: Final[Mapping[str, tuple[ColumnElement[Any], bool]]] = {
+    "upload": (annotations.c.image_key, False),
+    "doubt": (_BY_CONFIDENCE, False),
+    "confidence": (_BY_CONFIDENCE, True),
+    "label": (annotations.c.label, False),
+    "newest": (annotations.c.changed_at, True),
+    "oldest": (annotations.c.changed_at, False),
+    "image": (images.c.file_name, False),
+    "status": (images.c.status, False),
+    "source": (annotations.c.source, False),
+    "who": (annotations.c.changed_by, False),
+    "smallest": (_area, False),
+    "largest": (_area, True),
 }
+_IMAGE_ORDERS: Final = frozenset({"image", "status"})
+
+# upload: as the images came. doubt: the least confident first. newest, oldest: by the
+# last change. smallest, largest: by area. Boxes without a confidence come last by it.
+ORDERS: Final = tuple(_SORTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +72,41 @@ class AnnotationRow:
     annotation: Annotation
 
 
-@dataclass(frozen=True, slots=True)
-class _Filters:
-    labels: Collection[str] | None
-    statuses: Collection[ReviewStatus] | None
-    sources: Collection[Source] | None
-    confidence: tuple[float, float] | None
-    text: str | None
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnnotationFilter:
+    """Which annotations to list: those that pass everything that is not None.
+
+    statuses: of the image they are on. sources: who made them.
+    confidence: least and greatest, both included; boxes without one stay out.
+    text: contained in the file name or in the label, in either case.
+    image: contained in the file name, in either case.
+    who: made the last change. since, until: when that was; `until` itself is out.
+    sides: the shortest side in pixels; at least the first, less than the second.
+    share: of the image's area; at least the first, at most the second.
+    """
+
+    labels: Collection[str] | None = None
+    statuses: Collection[ReviewStatus] | None = None
+    sources: Collection[Source] | None = None
+    confidence: tuple[float, float] | None = None
+    text: str | None = None
+    image: str | None = None
+    who: Collection[str] | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    sides: tuple[float, float] | None = None
+    share: tuple[float, float] | None = None
+
+
+class AcceptCounts(NamedTuple):
+    """How much of a dataset an acceptance is about."""
+
+    boxes: int
+    images: int
+    labels: int
+
+
+EVERYTHING: Final = AnnotationFilter()
 
 
 class Listing(StorePart):
@@ -68,25 +115,17 @@ class Listing(StorePart):
     def annotation_rows(
         self,
         scope: Scope,
+        wanted: AnnotationFilter = EVERYTHING,
         *,
-        labels: Collection[str] | None = None,
-        statuses: Collection[ReviewStatus] | None = None,
-        sources: Collection[Source] | None = None,
-        confidence: tuple[float, float] | None = None,
-        text: str | None = None,
         order: str = "upload",
         offset: int = 0,
         limit: int | None = None,
     ) -> list[AnnotationRow]:
-        """Return the annotations that pass every filter given, in one order.
+        """Return the annotations that pass a filter, in one order.
 
         Args:
             scope: the dataset.
-            labels: only these.
-            statuses: only on images that stand there.
-            sources: only made by these.
-            confidence: least and greatest, both included; boxes without one stay out.
-            text: contained in the file name or in the label, in either case.
+            wanted: the filter.
             order: a name in ORDERS.
             offset: how many to leave out at the beginning.
             limit: how many to return at most; None is all.
@@ -96,48 +135,90 @@ class Listing(StorePart):
         """
         if order not in ORDERS:
             raise ValueError(f"no order {order!r}; there are {', '.join(ORDERS)}")
-        filters = _Filters(labels, statuses, sources, confidence, text)
-        chosen = (
-            _filtered(_places(), scope, filters)
-            .order_by(*ORDERS[order])
-            .offset(offset)
-            .limit(limit)
-            .subquery()
-        )
-        query = _rows_at(chosen, scope).order_by(*ORDERS[order])
+        places: AnySelect = select(annotations.c.image_key, annotations.c.position)
+        found = _filtered(places, scope, wanted, with_images=order in _IMAGE_ORDERS)
+        by = _order(order, is_walked=_is_frequent(wanted))
+        chosen = found.order_by(*by).offset(offset).limit(limit).subquery()
+        query = _rows_at(chosen, scope).order_by(*by)
         with self._reading(scope) as connection:
             return [_as_listed(row) for row in connection.execute(query)]
 
     def count_annotations(
-        self,
-        scope: Scope,
-        *,
-        labels: Collection[str] | None = None,
-        statuses: Collection[ReviewStatus] | None = None,
-        sources: Collection[Source] | None = None,
-        confidence: tuple[float, float] | None = None,
-        text: str | None = None,
+        self, scope: Scope, wanted: AnnotationFilter = EVERYTHING
     ) -> int:
-        """Return how many annotations pass every filter given."""
-        filters = _Filters(labels, statuses, sources, confidence, text)
+        """Return how many annotations pass a filter."""
         counting: AnySelect = select(func.count()).select_from(annotations)
         with self._reading(scope) as connection:
-            return connection.scalar(_filtered(counting, scope, filters)) or 0
+            return connection.scalar(_filtered(counting, scope, wanted)) or 0
 
-    def label_counts(self, scope: Scope) -> dict[str, int]:
+    def label_counts(
+        self, scope: Scope, wanted: AnnotationFilter = EVERYTHING
+    ) -> dict[str, int]:
         """Return how many annotations each label has, the most frequent first."""
+        return self._counts_by(annotations.c.label, scope, wanted)
+
+    def people_counts(self, scope: Scope) -> dict[str, int]:
+        """Return how many annotations each person or model changed last."""
+        return self._counts_by(annotations.c.changed_by, scope, EVERYTHING)
+
+    def _counts_by(
+        self, column: ColumnElement[str], scope: Scope, wanted: AnnotationFilter
+    ) -> dict[str, int]:
+        counting: AnySelect = select(column, func.count()).select_from(annotations)
         query = (
-            select(annotations.c.label, func.count().label("count"))
-            .where(_mine(scope))
-            .group_by(annotations.c.label)
-            .order_by(func.count().desc(), annotations.c.label)
+            _filtered(counting, scope, wanted)
+            .group_by(column)
+            .order_by(func.count().desc(), column)
         )
         with self._reading(scope) as connection:
-            return dict(connection.execute(query).all())
+            return {row[0]: row[1] for row in connection.execute(query)}
+
+    def count_acceptable(
+        self, scope: Scope, *, labels: Collection[str] | None, min_confidence: float
+    ) -> AcceptCounts:
+        """Return how many boxes an acceptance from this confidence on would accept.
+
+        These are a model's untouched boxes on images nobody has decided on.
+
+        Args:
+            scope: the dataset.
+            labels: only of these; None is every label.
+            min_confidence: of the boxes; included.
+        """
+        counting: AnySelect = select(
+            func.count(),
+            func.count(distinct(annotations.c.image_key)),
+            func.count(distinct(annotations.c.label)),
+        ).select_from(annotations)
+        query = _acceptable(counting, scope, labels, min_confidence)
+        with self._reading(scope) as connection:
+            return AcceptCounts(*connection.execute(query).one())
+
+    def acceptable_images(
+        self, scope: Scope, *, labels: Collection[str] | None, min_confidence: float
+    ) -> list[str]:
+        """Return the ids of the images that `count_acceptable` counts, as uploaded."""
+        ids: AnySelect = select(images.c.image_id).select_from(annotations)
+        query = _acceptable(ids, scope, labels, min_confidence)
+        query = query.group_by(images.c.image_key).order_by(images.c.image_key)
+        with self._reading(scope) as connection:
+            return list(connection.scalars(query))
 
 
-def _places() -> AnySelect:
-    return select(annotations.c.image_key, annotations.c.position)
+def _acceptable(
+    query: AnySelect,
+    scope: Scope,
+    labels: Collection[str] | None,
+    min_confidence: float,
+) -> AnySelect:
+    query = query.join(images, _IS_ON_IMAGE).where(
+        _mine(scope),
+        annotations.c.confidence >= min_confidence,
+        annotations.c.source == Source.MODEL.value,
+        annotations.c.accepted.is_(False),
+        images.c.status.in_(_UNDECIDED),
+    )
+    return query if labels is None else query.where(annotations.c.label.in_(labels))
 
 
 def _rows_at(places: Subquery, scope: Scope) -> AnySelect:
@@ -161,40 +242,97 @@ def _rows_at(places: Subquery, scope: Scope) -> AnySelect:
     return query.join(images, _IS_ON_IMAGE).join(places, same).where(_mine(scope))
 
 
+def _is_frequent(wanted: AnnotationFilter) -> bool:
+    """Say whether every other box or so passes, but for its label or confidence."""
+    return replace(wanted, labels=None, confidence=None) == EVERYTHING
+
+
+def _order(name: str, *, is_walked: bool) -> tuple[_Order, ...]:
+    """Return the columns to order by.
+
+    Args:
+        is_walked: an index in this order may be walked until enough boxes are found.
+            Where few pass that goes on for long, with a look at every row; then it is
+            quicker to find them in another index and to sort them.
+    """
+    column, is_descending = _SORTS[name]
+    # No index is in the order of an expression.
+    by = column if is_walked else func.coalesce(column, column)
+    first = by.desc() if is_descending else by.asc()
+    if column is _BY_CONFIDENCE:
+        first = first.nulls_last()
+    return (first, *(_LATEST if is_descending else _UPLOAD))
+
+
 def _mine(scope: Scope) -> ColumnElement[bool]:
     in_dataset = annotations.c.dataset_id == scope.dataset_id
     return in_dataset & annotations.c.is_deleted.is_(False)
 
 
-def _filtered(query: AnySelect, scope: Scope, filters: _Filters) -> AnySelect:
-    query = query.where(_mine(scope))
-    if filters.labels is not None:
-        query = query.where(annotations.c.label.in_(filters.labels))
-    if filters.sources is not None:
-        sources = [one.value for one in filters.sources]
-        query = query.where(annotations.c.source.in_(sources))
-    if filters.confidence is not None:
-        query = query.where(annotations.c.confidence.between(*filters.confidence))
-    if filters.statuses is not None:
-        statuses = [one.value for one in filters.statuses]
-        query = query.join(images, _IS_ON_IMAGE).where(images.c.status.in_(statuses))
-    if filters.text:
-        query = query.where(_contains(scope, filters.text))
+def _filtered(
+    query: AnySelect,
+    scope: Scope,
+    wanted: AnnotationFilter,
+    *,
+    with_images: bool = False,
+) -> AnySelect:
+    query = query.where(_mine(scope), *_conditions(wanted))
+    if wanted.text:
+        query = query.where(_contains(scope, wanted.text))
+    if wanted.image:
+        named = _named(scope, wanted.image)
+        query = query.where(annotations.c.image_key.in_(named))
+    of_image = list(_image_conditions(wanted))
+    if of_image or with_images:
+        query = query.join(images, _IS_ON_IMAGE).where(*of_image)
     return query
+
+
+def _conditions(wanted: AnnotationFilter) -> Iterator[ColumnElement[bool]]:
+    if wanted.labels is not None:
+        yield annotations.c.label.in_(wanted.labels)
+    if wanted.sources is not None:
+        yield annotations.c.source.in_([one.value for one in wanted.sources])
+    if wanted.confidence is not None:
+        yield annotations.c.confidence.between(*wanted.confidence)
+    if wanted.who is not None:
+        yield annotations.c.changed_by.in_(wanted.who)
+    if wanted.since is not None:
+        yield annotations.c.changed_at >= wanted.since
+    if wanted.until is not None:
+        yield annotations.c.changed_at < wanted.until
+    if wanted.sides is not None:
+        least, below = wanted.sides
+        yield and_(_width >= least, _height >= least)
+        yield or_(_width < below, _height < below)
+
+
+def _image_conditions(wanted: AnnotationFilter) -> Iterator[ColumnElement[bool]]:
+    if wanted.statuses is not None:
+        yield images.c.status.in_([one.value for one in wanted.statuses])
+    if wanted.share is not None:
+        least, most = wanted.share
+        whole = images.c.width * images.c.height
+        yield _area.between(least * whole, most * whole)
+
+
+def _named(scope: Scope, text: str) -> AnySelect:
+    found: AnySelect = select(images.c.image_key).where(
+        images.c.dataset_id == scope.dataset_id,
+        images.c.file_name.icontains(text, autoescape=True),
+    )
+    return found
 
 
 def _contains(scope: Scope, text: str) -> ColumnElement[bool]:
     """Find a text in the names of images and labels, which are few beside the boxes."""
-    on_images = select(images.c.image_key).where(
-        images.c.dataset_id == scope.dataset_id,
-        images.c.file_name.icontains(text, autoescape=True),
-    )
     of_labels = select(labels_table.c.name).where(
         labels_table.c.dataset_id == scope.dataset_id,
         labels_table.c.name.icontains(text, autoescape=True),
     )
     return or_(
-        annotations.c.image_key.in_(on_images), annotations.c.label.in_(of_labels)
+        annotations.c.image_key.in_(_named(scope, text)),
+        annotations.c.label.in_(of_labels),
     )
 
 

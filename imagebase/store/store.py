@@ -3,6 +3,7 @@
 from imagebase.settings import Settings
 from imagebase.store.candidates import CandidateStore
 from imagebase.store.changes import Editing
+from imagebase.store.comments import Comments
 from imagebase.store.database import Database
 from imagebase.store.datasets import Datasets
 from imagebase.store.doubts import Doubts
@@ -26,6 +27,7 @@ class Store(
     Listing,
     Editing,
     Undo,
+    Comments,
     CandidateStore,
     Summaries,
     Doubts,

@@ -14,8 +14,14 @@ from sqlalchemy import Connection, select, update
 
 from imagebase.annotation import new_id
 from imagebase.errors import UndoRefusedError
-from imagebase.store.changes import Revision, insert_change, write_revisions
+from imagebase.store.changes import (
+    Revision,
+    insert_change,
+    reviewed,
+    write_revisions,
+)
 from imagebase.store.columns import AnyRow, AnySelect, JsonObject
+from imagebase.store.comments import follow_reviews, take_back_reviews
 from imagebase.store.differences import ANNOTATION, Difference
 from imagebase.store.part import StorePart
 from imagebase.store.records import stored_images
@@ -119,6 +125,11 @@ class Undo(StorePart):
                 kind="undo" if is_undo else "redo",
             )
             write_revisions(connection, scope, action, revisions)
+            step = reviewed(revisions)
+            if is_undo:
+                take_back_reviews(connection, change.change_id, step)
+            else:
+                follow_reviews(connection, scope, change.change_id, step)
             connection.execute(
                 update(changes)
                 .where(changes.c.change_key == change.change_key)

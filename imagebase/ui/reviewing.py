@@ -1,7 +1,7 @@
 """The Review page's parts: filters, the table of labels, the table of images."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 import pandas as pd
 import streamlit as st
@@ -14,7 +14,7 @@ from imagebase.review import (
     reject_images,
     relabel_boxes,
 )
-from imagebase.store import AnnotationRow
+from imagebase.store import AnnotationFilter, AnnotationRow
 from imagebase.ui import backend, cache, state, widgets
 
 PAGE_SIZE: Final = 60
@@ -32,7 +32,7 @@ def label_table() -> None:
     """Draw every label that passes the filters, with what can be done to a choice."""
     scope, store = state.scope(), backend.store()
     filters = _label_filters()
-    total = store.count_annotations(scope, **filters)
+    total = store.count_annotations(scope, filters)
     if not total:
         st.info(
             "No label passes these filters. Widen them, or let a model look for "
@@ -42,7 +42,7 @@ def label_table() -> None:
     offset = _turn_pages(total, "review.labels.page")
     order = st.session_state.get("review.order", "doubt")
     rows = store.annotation_rows(
-        scope, **filters, order=order, offset=offset, limit=PAGE_SIZE
+        scope, filters, order=order, offset=offset, limit=PAGE_SIZE
     )
     table, picture = st.columns([3, 2], gap="medium")
     with table:
@@ -52,7 +52,7 @@ def label_table() -> None:
         _show_chosen(chosen or rows[:1])
 
 
-def _label_filters() -> dict[str, Any]:
+def _label_filters() -> AnnotationFilter:
     names = backend.store().labels(state.scope()).names
     cells = st.columns([2, 2, 2, 2, 2, 2], vertical_alignment="bottom")
     statuses = cells[0].multiselect(
@@ -93,13 +93,13 @@ def _label_filters() -> dict[str, Any]:
         key="review.order",
         persist_state="session",
     )
-    return {
-        "statuses": statuses or None,
-        "labels": labels or None,
-        "sources": sources or None,
-        "confidence": None if confidence == (0.0, 1.0) else confidence,
-        "text": text or None,
-    }
+    return AnnotationFilter(
+        statuses=statuses or None,
+        labels=labels or None,
+        sources=sources or None,
+        confidence=None if confidence == (0.0, 1.0) else confidence,
+        text=text or None,
+    )
 
 
 def _turn_pages(total: int, key: str) -> int:

@@ -39,6 +39,18 @@ QUERIES: Final[dict[str, Query]] = {
     "annotation_rows": lambda store, scope, i, j: store.annotation_rows(scope),
     "count_annotations": lambda store, scope, i, j: store.count_annotations(scope),
     "label_counts": lambda store, scope, i, j: store.label_counts(scope),
+    "people_counts": lambda store, scope, i, j: store.people_counts(scope),
+    "count_acceptable": lambda store, scope, i, j: store.count_acceptable(
+        scope, labels=None, min_confidence=0.0
+    ),
+    "acceptable_images": lambda store, scope, i, j: store.acceptable_images(
+        scope, labels=None, min_confidence=0.0
+    ),
+    "add_comment": lambda store, scope, i, j: store.add_comment(scope, i, "hello"),
+    "resolve_comment": lambda store, scope, i, j: store.resolve_comment(scope, j),
+    "reopen_comment": lambda store, scope, i, j: store.reopen_comment(scope, j),
+    "comments": lambda store, scope, i, j: store.comments(scope, i),
+    "open_comment_counts": lambda store, scope, i, j: store.open_comment_counts(scope),
     "put_doubts": lambda store, scope, i, j: store.put_doubts(
         scope, [Doubt(i, 1, 0.5, {})]
     ),

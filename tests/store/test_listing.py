@@ -1,31 +1,44 @@
 """The table of annotations: filters, orders, pages."""
 
+import math
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from imagebase.annotation import Annotation, ReviewStatus, Source
-from imagebase.store import Scope, Store
+from imagebase.annotation import Annotation, Box, ReviewStatus, Size, Source
+from imagebase.store import AnnotationFilter, Scope, Store
 from tests.store.fixtures import add_image, box
+
+NOW = datetime.now(UTC)
+HOUR = timedelta(hours=1)
+EDITED = ReviewStatus.EDITED
 
 
 def _model(label: str, confidence: float) -> Annotation:
-    return replace(box(label), source=Source.MODEL, confidence=confidence)
+    found = replace(box(label), source=Source.MODEL, changed_by="net")
+    return replace(found, confidence=confidence)
 
 
 @pytest.fixture
 def listed(store: Store, scope: Scope) -> Scope:
-    """Two images: cat 0.9 and a drawn dog on the first, ant 0.4 on the second."""
+    """Two images: cat 0.9 and a drawn dog on the first, ant 0.4 on the second.
+
+    The ant was found two hours ago; it is 60 x 4 pixels of 64 x 4.
+    """
     first = add_image(store, scope, "Street_1.jpg")
-    second = add_image(store, scope, "beach.jpg")
-    boxes = [_model("cat", 0.9), box("dog")]
-    store.save(scope, replace(first, annotations=tuple(boxes)))
+    second = store.add_image(
+        scope, b"b", file_name="beach.jpg", size=Size(64, 4), quality=None
+    ).record
+    boxes = [_model("cat", 0.9), replace(box("dog"), changed_by="ann")]
+    store.save(scope, replace(first, annotations=tuple(boxes), status=EDITED))
+    ant = replace(_model("ant", 0.4), box=Box(0, 0, 60, 4), changed_at=NOW - 2 * HOUR)
     store.save(
         scope,
         replace(
             second,
-            annotations=(_model("ant", 0.4),),
+            annotations=(ant,),
             deleted=(_model("bee", 0.5),),
             status=ReviewStatus.APPROVED,
         ),
@@ -49,17 +62,33 @@ def listed(store: Store, scope: Scope) -> Scope:
         ({"text": "_"}, ["cat", "dog"]),
         ({"text": ""}, ["cat", "dog", "ant"]),
         ({"labels": ["cat"], "text": "beach"}, []),
+        ({"image": "BEACH"}, ["ant"]),
+        ({"image": "ant"}, []),
+        ({"who": ["ann"]}, ["dog"]),
+        ({"who": ["ann", "net"]}, ["cat", "dog", "ant"]),
+        ({"since": NOW - HOUR}, ["cat", "dog"]),
+        ({"until": NOW - HOUR}, ["ant"]),
+        ({"since": NOW - 3 * HOUR, "until": NOW - HOUR}, ["ant"]),
+        ({"sides": (0, 8)}, ["ant"]),
+        ({"sides": (8, math.inf)}, ["cat", "dog"]),
+        ({"share": (0.8, 1.0)}, ["ant"]),
+        ({"share": (0.0, 0.5), "statuses": [ReviewStatus.EDITED]}, ["cat", "dog"]),
     ],
     ids=str,
 )
 def test_filter_lists_and_counts_the_same(
     store: Store, listed: Scope, filters: dict[str, Any], labels: list[str]
 ) -> None:
-    rows = store.annotation_rows(listed, **filters)
+    wanted = AnnotationFilter(**filters)
+    rows = store.annotation_rows(listed, wanted)
     assert [row.annotation.label for row in rows] == labels
-    assert store.count_annotations(listed, **filters) == len(labels)
+    assert store.count_annotations(listed, wanted) == len(labels)
+    assert store.label_counts(listed, wanted) == dict.fromkeys(sorted(labels), 1)
 
 
+@pytest.mark.parametrize(
+    "wanted", [AnnotationFilter(), AnnotationFilter(until=NOW + HOUR)], ids=str
+)
 @pytest.mark.parametrize(
     ("order", "labels"),
     [
@@ -67,24 +96,35 @@ def test_filter_lists_and_counts_the_same(
         ("doubt", ["ant", "cat", "dog"]),
         ("confidence", ["cat", "ant", "dog"]),
         ("label", ["ant", "cat", "dog"]),
-        ("newest", ["ant", "dog", "cat"]),
+        ("oldest", ["ant", "cat", "dog"]),
+        ("newest", ["dog", "cat", "ant"]),
+        ("image", ["cat", "dog", "ant"]),
+        ("status", ["ant", "cat", "dog"]),
+        ("source", ["dog", "cat", "ant"]),
+        ("who", ["dog", "cat", "ant"]),
+        ("smallest", ["cat", "dog", "ant"]),
+        ("largest", ["ant", "dog", "cat"]),
     ],
 )
 def test_order_is_the_one_asked_for(
-    store: Store, listed: Scope, order: str, labels: list[str]
+    store: Store,
+    listed: Scope,
+    order: str,
+    labels: list[str],
+    wanted: AnnotationFilter,
 ) -> None:
-    rows = store.annotation_rows(listed, order=order)
-    assert sorted(labels) == sorted(row.annotation.label for row in rows)
-    if order != "newest":
-        assert [row.annotation.label for row in rows] == labels
-        return
-    times = [row.annotation.changed_at for row in rows]
-    assert times == sorted(times, reverse=True)
+    rows = store.annotation_rows(listed, wanted, order=order)
+    assert [row.annotation.label for row in rows] == labels
+    pages = [
+        store.annotation_rows(listed, wanted, order=order, offset=n, limit=1)
+        for n in range(3)
+    ]
+    assert [row for page in pages for row in page] == rows
 
 
 def test_unknown_order_is_a_mistake(store: Store, listed: Scope) -> None:
     with pytest.raises(ValueError, match="there are upload"):
-        store.annotation_rows(listed, order="size")
+        store.annotation_rows(listed, order="shape")
 
 
 def test_row_tells_of_its_image(store: Store, listed: Scope) -> None:
@@ -101,3 +141,35 @@ def test_row_tells_of_its_image(store: Store, listed: Scope) -> None:
 
 def test_labels_are_counted(store: Store, listed: Scope) -> None:
     assert store.label_counts(listed) == {"ant": 1, "cat": 1, "dog": 1}
+
+
+def test_people_are_counted_by_their_last_changes(store: Store, listed: Scope) -> None:
+    assert store.people_counts(listed) == {"net": 2, "ann": 1}
+
+
+@pytest.mark.parametrize(
+    ("labels", "min_confidence", "counts", "names"),
+    [
+        (None, 0.0, (2, 1, 2), ["Street_1.jpg"]),
+        (None, 0.9, (1, 1, 1), ["Street_1.jpg"]),
+        (None, 0.91, (0, 0, 0), []),
+        (["hen"], 0.0, (1, 1, 1), ["Street_1.jpg"]),
+        ([], 0.0, (0, 0, 0), []),
+    ],
+)
+def test_untouched_boxes_on_undecided_images_are_acceptable(
+    store: Store,
+    listed: Scope,
+    labels: list[str] | None,
+    min_confidence: float,
+    counts: tuple[int, int, int],
+    names: list[str],
+) -> None:
+    street = store.records(listed)[0]
+    accepted = replace(_model("cat", 0.95), accepted=True)
+    more = (*street.annotations, _model("hen", 0.3), accepted)
+    store.save(listed, replace(street, annotations=more))
+    asked: Any = {"labels": labels, "min_confidence": min_confidence}
+    assert store.count_acceptable(listed, **asked) == counts
+    found = store.acceptable_images(listed, **asked)
+    assert [store.record(listed, one).file_name for one in found] == names

@@ -1,0 +1,276 @@
+"""Comments on images, open until somebody resolves them.
+
+A rejection opens a comment and an approval resolves the open ones, in the transaction
+that saves the image. Both are written down with the id of the change: undo then finds
+exactly what that change did, and a comment that somebody made, resolved or opened again
+by hand is never touched by it. `ImageRecord.comment` stays the last rejection's words.
+"""
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from sqlalchemy import Connection, delete, func, insert, select, update
+
+from imagebase.annotation import ReviewStatus, clean_text, new_id, utc_now
+from imagebase.editing import MAX_COMMENT_LENGTH
+from imagebase.errors import EditError, NotFoundError
+from imagebase.store.columns import AnyRow, AnySelect, JsonObject
+from imagebase.store.differences import REVIEW, Difference
+from imagebase.store.part import StorePart
+from imagebase.store.records import GONE
+from imagebase.store.rows import StoredImage
+from imagebase.store.scope import Scope, chunks
+from imagebase.store.tables import comments, images
+
+_REJECTED: Final = ReviewStatus.REJECTED.value
+_APPROVED: Final = ReviewStatus.APPROVED.value
+
+# An image with what changes on it.
+Reviewed = tuple[StoredImage, Collection[Difference]]
+
+
+@dataclass(frozen=True, slots=True)
+class Comment:
+    """What somebody said of an image; resolved_* are None while it is open."""
+
+    comment_id: str
+    image_id: str
+    text: str
+    who: str
+    created_at: datetime
+    resolved_by: str | None = None
+    resolved_at: datetime | None = None
+
+    @property
+    def is_open(self) -> bool:
+        return self.resolved_at is None
+
+
+class Comments(StorePart):
+    """What people say of images to one another."""
+
+    def add_comment(self, scope: Scope, image_id: str, text: str) -> Comment:
+        """Say something of an image; it is open.
+
+        Raises:
+            EditError: it is blank, or longer than 2,000 characters.
+            NotFoundError: the dataset has no such image.
+        """
+        said = checked_comment(text)
+        with self._writing(scope) as connection:
+            image_key = connection.scalar(
+                select(images.c.image_key).where(
+                    images.c.dataset_id == scope.dataset_id,
+                    images.c.image_id == image_id,
+                )
+            )
+            if image_key is None:
+                raise NotFoundError(GONE)
+            comment_id = _insert(connection, scope, image_key, said)
+            return _as_comment(connection.execute(_one(scope, comment_id)).one())
+
+    def resolve_comment(self, scope: Scope, comment_id: str) -> Comment:
+        """Note that what a comment asks for is done; a resolved one stays as it is.
+
+        Raises:
+            NotFoundError: the dataset has no such comment.
+        """
+        with self._writing(scope) as connection:
+            known = _known(connection, scope, comment_id)
+            if known.is_open:
+                _set_resolved(connection, [comment_id], who=scope.who)
+            return _known(connection, scope, comment_id)
+
+    def reopen_comment(self, scope: Scope, comment_id: str) -> Comment:
+        """Note that a comment is not done after all; an open one stays as it is.
+
+        Raises:
+            NotFoundError: the dataset has no such comment.
+        """
+        with self._writing(scope) as connection:
+            _known(connection, scope, comment_id)
+            _set_open(connection, [comment_id])
+            return _known(connection, scope, comment_id)
+
+    def comments(self, scope: Scope, image_id: str) -> list[Comment]:
+        """Return all that was said of an image, the oldest first."""
+        query = _comments_of(scope).where(images.c.image_id == image_id)
+        order = (comments.c.created_at, comments.c.comment_id)
+        with self._reading(scope) as connection:
+            rows = connection.execute(query.order_by(*order))
+            return [_as_comment(row) for row in rows]
+
+    def open_comment_counts(self, scope: Scope) -> dict[str, int]:
+        """Return how many open comments each image has that has any."""
+        query = (
+            select(images.c.image_id, func.count())
+            .join(comments, comments.c.image_key == images.c.image_key)
+            .where(
+                comments.c.dataset_id == scope.dataset_id,
+                comments.c.resolved_at.is_(None),
+            )
+            .group_by(images.c.image_id)
+        )
+        with self._reading(scope) as connection:
+            return {row[0]: row[1] for row in connection.execute(query)}
+
+
+def checked_comment(text: str) -> str:
+    """Return a comment fit to be kept, without blanks around it.
+
+    Raises:
+        EditError: nothing is left of it, or it is longer than 2,000 characters.
+    """
+    said = clean_text(text).strip()
+    if not said:
+        raise EditError("Write a few words first; the comment was empty.")
+    if len(said) > MAX_COMMENT_LENGTH:
+        raise EditError(f"Say it in at most {MAX_COMMENT_LENGTH:,} characters.")
+    return said
+
+
+def follow_reviews(
+    connection: Connection, scope: Scope, change_id: str, reviewed: Iterable[Reviewed]
+) -> None:
+    """Write what the reviews of a change, done or done again, mean for comments."""
+    approved = []
+    for stored, before, after in _reviews(reviewed):
+        if after["status"] == _REJECTED and _says_other(before, after):
+            _say_once(connection, scope, change_id, stored.image_key, after["comment"])
+        elif after["status"] == _APPROVED != before["status"]:
+            approved.append(stored.image_key)
+    for chunk in chunks(approved):
+        still_open = connection.scalars(
+            select(comments.c.comment_id).where(
+                comments.c.image_key.in_(chunk), comments.c.resolved_at.is_(None)
+            )
+        ).all()
+        _set_resolved(connection, still_open, who=scope.who, change_id=change_id)
+
+
+def take_back_reviews(
+    connection: Connection, change_id: str, reviewed: Iterable[Reviewed]
+) -> None:
+    """Take back what a change that is undone meant for comments.
+
+    Args:
+        reviewed: what the undo itself changes: from what the change left behind.
+    """
+    for stored, before, after in _reviews(reviewed):
+        here = comments.c.image_key == stored.image_key
+        if before["status"] == _REJECTED and _says_other(before, after):
+            connection.execute(
+                delete(comments).where(here, comments.c.made_in == change_id)
+            )
+        elif before["status"] == _APPROVED != after["status"]:
+            by_it = select(comments.c.comment_id).where(
+                here, comments.c.resolved_in == change_id
+            )
+            _set_open(connection, connection.scalars(by_it).all())
+
+
+def _reviews(
+    reviewed: Iterable[Reviewed],
+) -> Iterable[tuple[StoredImage, JsonObject, JsonObject]]:
+    for stored, differences in reviewed:
+        for one in differences:
+            if one.kind == REVIEW and one.before is not None and one.after is not None:
+                yield stored, one.before, one.after
+
+
+def _says_other(a: JsonObject, b: JsonObject) -> bool:
+    """Say whether two reviews differ in more than the tags."""
+    return any(a[name] != b[name] for name in ("status", "comment"))
+
+
+def _say_once(
+    connection: Connection, scope: Scope, change_id: str, image_key: int, text: str
+) -> None:
+    """Open a comment, unless the very same words are open on the image already."""
+    said = text.strip()
+    same = select(comments.c.comment_id).where(
+        comments.c.image_key == image_key,
+        comments.c.resolved_at.is_(None),
+        comments.c.text == said,
+    )
+    if said and connection.execute(same).first() is None:
+        _insert(connection, scope, image_key, said, change_id=change_id)
+
+
+def _insert(
+    connection: Connection,
+    scope: Scope,
+    image_key: int,
+    text: str,
+    *,
+    change_id: str | None = None,
+) -> str:
+    comment_id = new_id()
+    connection.execute(
+        insert(comments).values(
+            comment_id=comment_id,
+            dataset_id=scope.dataset_id,
+            image_key=image_key,
+            text=text,
+            who=scope.who,
+            created_at=utc_now(),
+            made_in=change_id,
+        )
+    )
+    return comment_id
+
+
+def _set_resolved(
+    connection: Connection,
+    comment_ids: Iterable[str],
+    *,
+    who: str,
+    change_id: str | None = None,
+) -> None:
+    for chunk in chunks(comment_ids):
+        connection.execute(
+            update(comments)
+            .where(comments.c.comment_id.in_(chunk))
+            .values(resolved_by=who, resolved_at=utc_now(), resolved_in=change_id)
+        )
+
+
+def _set_open(connection: Connection, comment_ids: Iterable[str]) -> None:
+    for chunk in chunks(comment_ids):
+        connection.execute(
+            update(comments)
+            .where(comments.c.comment_id.in_(chunk))
+            .values(resolved_by=None, resolved_at=None, resolved_in=None)
+        )
+
+
+def _comments_of(scope: Scope) -> AnySelect:
+    query: AnySelect = select(
+        comments.c.comment_id,
+        images.c.image_id,
+        comments.c.text,
+        comments.c.who,
+        comments.c.created_at,
+        comments.c.resolved_by,
+        comments.c.resolved_at,
+    )
+    return query.join(images, images.c.image_key == comments.c.image_key).where(
+        images.c.dataset_id == scope.dataset_id
+    )
+
+
+def _one(scope: Scope, comment_id: str) -> AnySelect:
+    return _comments_of(scope).where(comments.c.comment_id == comment_id)
+
+
+def _known(connection: Connection, scope: Scope, comment_id: str) -> Comment:
+    row = connection.execute(_one(scope, comment_id)).one_or_none()
+    if row is None:
+        raise NotFoundError("This comment is not there any more; look at the image.")
+    return _as_comment(row)
+
+
+def _as_comment(row: AnyRow) -> Comment:
+    return Comment(*row)
