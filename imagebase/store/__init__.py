@@ -5,6 +5,7 @@ from imagebase.store.changes import Conflict, SaveReport
 from imagebase.store.comments import Comment
 from imagebase.store.datasets import DatasetInfo, Usage
 from imagebase.store.doubts import BoxColumns, DoubtCounts, DoubtRow, ImageColumns
+from imagebase.store.image_listing import ImageFilter, ImageRow
 from imagebase.store.images import AddedImage
 from imagebase.store.jobs import JobInfo, JobState
 from imagebase.store.listing import (
@@ -33,6 +34,8 @@ __all__ = [
     "DoubtRow",
     "Event",
     "ImageColumns",
+    "ImageFilter",
+    "ImageRow",
     "ImageSummary",
     "JobInfo",
     "JobState",

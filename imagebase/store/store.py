@@ -8,6 +8,7 @@ from imagebase.store.database import Database
 from imagebase.store.datasets import Datasets
 from imagebase.store.doubts import Doubts
 from imagebase.store.files import ImageFiles
+from imagebase.store.image_listing import ImageListing
 from imagebase.store.images import Images
 from imagebase.store.jobs import Jobs
 from imagebase.store.listing import Listing
@@ -25,6 +26,7 @@ class Store(
     Images,
     Records,
     Listing,
+    ImageListing,
     Editing,
     Undo,
     Comments,

@@ -46,6 +46,8 @@ QUERIES: Final[dict[str, Query]] = {
     "acceptable_images": lambda store, scope, i, j: store.acceptable_images(
         scope, labels=None, min_confidence=0.0
     ),
+    "image_rows": lambda store, scope, i, j: store.image_rows(scope),
+    "count_images": lambda store, scope, i, j: store.count_images(scope),
     "add_comment": lambda store, scope, i, j: store.add_comment(scope, i, "hello"),
     "resolve_comment": lambda store, scope, i, j: store.resolve_comment(scope, j),
     "reopen_comment": lambda store, scope, i, j: store.reopen_comment(scope, j),

@@ -1,0 +1,229 @@
+"""The table of a dataset's images: filtered, in upload order, a page at a time."""
+
+import json
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from sqlalchemy import ColumnElement, Connection, Text, and_, cast, func, or_, select
+
+from imagebase.annotation import ReviewStatus, Size, clean_text
+from imagebase.store.columns import AnyRow, AnySelect
+from imagebase.store.differences import ANNOTATION
+from imagebase.store.part import StorePart
+from imagebase.store.scope import Scope, chunks
+from imagebase.store.tables import annotations, changes, comments, events, images
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRow:
+    """An image with what the table shows of it; labels: the frequent ones first."""
+
+    image_id: str
+    file_name: str
+    size: Size
+    status: ReviewStatus
+    revision: int
+    tags: tuple[str, ...]
+    comment: str
+    box_count: int
+    labels: tuple[str, ...]
+    open_comments: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageFilter:
+    """Which images to list: those that pass everything that is set.
+
+    tags: with one of these. text: contained in the file name, in either case.
+    image_ids: only these, as far as they are there.
+    rejected_of: sent back, and this person was the last to edit it or changed a box.
+    has_open_comments: somebody said something of it that nobody has resolved.
+    """
+
+    statuses: Collection[ReviewStatus] | None = None
+    tags: Collection[str] | None = None
+    text: str | None = None
+    image_ids: Collection[str] | None = None
+    rejected_of: str | None = None
+    has_open_comments: bool = False
+
+
+EVERY_IMAGE: Final = ImageFilter()
+
+_ROW: Final = (
+    images.c.image_key,
+    images.c.image_id,
+    images.c.file_name,
+    images.c.width,
+    images.c.height,
+    images.c.status,
+    images.c.revision,
+    images.c.tags,
+    images.c.comment,
+)
+
+
+class ImageListing(StorePart):
+    """Images across a dataset, with what is on them and said of them in numbers."""
+
+    def image_rows(
+        self,
+        scope: Scope,
+        wanted: ImageFilter = EVERY_IMAGE,
+        *,
+        offset: int = 0,
+        limit: int | None = None,
+    ) -> list[ImageRow]:
+        """Return the images that pass a filter, in upload order.
+
+        Args:
+            scope: the dataset.
+            wanted: the filter.
+            offset: how many to leave out at the beginning.
+            limit: how many to return at most; None is all.
+        """
+        query: AnySelect = select(*_ROW)
+        with self._reading(scope) as connection:
+            if wanted.image_ids is None:
+                query = _filtered(query, scope, wanted).order_by(images.c.image_key)
+                rows = connection.execute(query.offset(offset).limit(limit)).all()
+            else:
+                rows = _among(connection, query, scope, wanted, wanted.image_ids)
+                rows = rows[offset : None if limit is None else offset + limit]
+            return _with_numbers(connection, rows)
+
+    def count_images(self, scope: Scope, wanted: ImageFilter = EVERY_IMAGE) -> int:
+        """Return how many images pass a filter."""
+        with self._reading(scope) as connection:
+            if wanted.image_ids is not None:
+                keys: AnySelect = select(images.c.image_key)
+                found = _among(connection, keys, scope, wanted, wanted.image_ids)
+                return len(found)
+            counting: AnySelect = select(func.count()).select_from(images)
+            return connection.scalar(_filtered(counting, scope, wanted)) or 0
+
+
+def _among(
+    connection: Connection,
+    query: AnySelect,
+    scope: Scope,
+    wanted: ImageFilter,
+    image_ids: Collection[str],
+) -> Sequence[AnyRow]:
+    """Return the rows of these images; there may be more than a statement takes."""
+    found: list[AnyRow] = []
+    for chunk in chunks(dict.fromkeys(image_ids)):
+        here = _filtered(query, scope, wanted).where(images.c.image_id.in_(chunk))
+        found += connection.execute(here).all()
+    return sorted(found, key=lambda row: int(row.image_key))
+
+
+def _filtered(query: AnySelect, scope: Scope, wanted: ImageFilter) -> AnySelect:
+    return query.where(
+        images.c.dataset_id == scope.dataset_id, *_conditions(scope, wanted)
+    )
+
+
+def _conditions(scope: Scope, wanted: ImageFilter) -> Iterator[ColumnElement[bool]]:
+    if wanted.statuses is not None:
+        yield images.c.status.in_([one.value for one in wanted.statuses])
+    if wanted.tags is not None:
+        yield or_(*map(_has_tag, wanted.tags))
+    if wanted.text:
+        yield images.c.file_name.icontains(wanted.text, autoescape=True)
+    if wanted.rejected_of is not None:
+        yield images.c.status == ReviewStatus.REJECTED.value
+        yield _is_work_of(scope, wanted.rejected_of)
+    if wanted.has_open_comments:
+        open_ones = select(comments.c.image_key).where(
+            comments.c.dataset_id == scope.dataset_id, comments.c.resolved_at.is_(None)
+        )
+        yield images.c.image_key.in_(open_ones)
+
+
+def _has_tag(tag: str) -> ColumnElement[bool]:
+    # Not LIKE, which takes no notice of case on SQLite.
+    kept, sought = cast(images.c.tags, Text), json.dumps(clean_text(tag))
+    return func.replace(kept, sought, "") != kept
+
+
+def _is_work_of(scope: Scope, who: str) -> ColumnElement[bool]:
+    has_box = (
+        select(annotations.c.image_key)
+        .where(
+            annotations.c.image_key == images.c.image_key,
+            annotations.c.changed_by == who,
+        )
+        .exists()
+    )
+    last_editor = (
+        select(changes.c.who)
+        .join(events, events.c.change_key == changes.c.change_key)
+        .where(
+            events.c.dataset_id == scope.dataset_id,
+            events.c.image_id == images.c.image_id,
+            events.c.kind == ANNOTATION,
+        )
+        .order_by(events.c.event_id.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+    return or_(has_box, last_editor == who)
+
+
+def _with_numbers(connection: Connection, rows: Sequence[AnyRow]) -> list[ImageRow]:
+    found = []
+    for chunk in chunks(rows):
+        keys = [row.image_key for row in chunk]
+        labels = _label_counts(connection, keys)
+        said = _open_comments(connection, keys)
+        for row in chunk:
+            mine = labels.get(row.image_key, {})
+            found.append(
+                ImageRow(
+                    image_id=row.image_id,
+                    file_name=row.file_name,
+                    size=Size(row.width, row.height),
+                    status=ReviewStatus(row.status),
+                    revision=row.revision,
+                    tags=tuple(row.tags),
+                    comment=row.comment,
+                    box_count=sum(mine.values()),
+                    labels=tuple(mine),
+                    open_comments=said.get(row.image_key, 0),
+                )
+            )
+    return found
+
+
+def _label_counts(
+    connection: Connection, image_keys: Collection[int]
+) -> dict[int, dict[str, int]]:
+    number = func.count()
+    query = (
+        select(annotations.c.image_key, annotations.c.label, number)
+        .where(
+            annotations.c.image_key.in_(image_keys), annotations.c.is_deleted.is_(False)
+        )
+        .group_by(annotations.c.image_key, annotations.c.label)
+        .order_by(number.desc(), annotations.c.label)
+    )
+    found: dict[int, dict[str, int]] = {}
+    for key, label, count in connection.execute(query):
+        found.setdefault(key, {})[label] = count
+    return found
+
+
+def _open_comments(
+    connection: Connection, image_keys: Collection[int]
+) -> dict[int, int]:
+    is_open = and_(
+        comments.c.image_key.in_(image_keys), comments.c.resolved_at.is_(None)
+    )
+    query = (
+        select(comments.c.image_key, func.count())
+        .where(is_open)
+        .group_by(comments.c.image_key)
+    )
+    return {row[0]: row[1] for row in connection.execute(query)}
