@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
@@ -14,14 +15,15 @@ from imagebase.annotation import (
 )
 from imagebase.errors import NotFoundError, RevisionConflictError, StoreError
 from imagebase.store.comments import Reviewed, follow_reviews
-from imagebase.store.datasets import append_labels
 from imagebase.store.differences import (
     ANNOTATION,
     REVIEW,
     Difference,
     cleaned,
     differences,
+    with_names,
 )
+from imagebase.store.labels import append_labels, former_names
 from imagebase.store.part import StorePart, grow_version
 from imagebase.store.records import GONE, stored_images
 from imagebase.store.rows import (
@@ -71,7 +73,8 @@ class Editing(StorePart):
         """Write a record's annotations, marks, status, comment and tags.
 
         Only what differs is written, with an event each; labels that the dataset lacks
-        are added. The order of the annotations is the one in which they came to be.
+        are added, and one that bears another name by now is called so. The order of the
+        annotations is the one in which they came to be.
 
         Args:
             scope: the dataset, and whose change it is.
@@ -128,6 +131,8 @@ class Editing(StorePart):
         if len(wanted) < len(given):
             raise ValueError("one image is there twice; it can be saved only once")
         with self._writing(scope) as connection:
+            now = former_names(connection, scope.dataset_id)
+            wanted = {one: with_names(wanted[one], now) for one in wanted}
             stored = stored_images(connection, scope.dataset_id, wanted)
             conflicts, revisions = [], []
             for image_id, ours in wanted.items():
@@ -140,8 +145,11 @@ class Editing(StorePart):
                 elif changed:
                     revisions.append(Revision(stored[image_id], changed, change_id))
             if revisions:
-                _add_labels(connection, scope, (wanted[id_of(r)] for r in revisions))
-                change_key = _edit_key(connection, scope, change_id)
+                names = label_names(wanted[id_of(r)] for r in revisions)
+                append_labels(
+                    connection, scope.dataset_id, names, most=self._max_labels
+                )
+                change_key = edit_key(connection, scope, change_id)
                 write_revisions(connection, scope, change_key, revisions)
                 follow_reviews(connection, scope, change_id, reviewed(revisions))
                 stored |= stored_images(
@@ -276,7 +284,7 @@ def insert_change(
     return key
 
 
-def _edit_key(connection: Connection, scope: Scope, change_id: str) -> int:
+def edit_key(connection: Connection, scope: Scope, change_id: str) -> int:
     """Return the key of a change, begun at the first save that bears its id."""
     query = select(changes).where(
         changes.c.dataset_id == scope.dataset_id, changes.c.change_id == change_id
@@ -306,12 +314,7 @@ def _empty_redo(connection: Connection, scope: Scope) -> None:
     )
 
 
-def _add_labels(
-    connection: Connection, scope: Scope, records: Iterable[ImageRecord]
-) -> None:
-    names = dict.fromkeys(
-        one.label
-        for record in records
-        for one in (*record.annotations, *record.deleted)
-    )
-    append_labels(connection, scope.dataset_id, names)
+def label_names(records: Iterable[ImageRecord]) -> list[str]:
+    """Return the labels on records, boxes and marks, each once."""
+    every = chain.from_iterable((*one.annotations, *one.deleted) for one in records)
+    return list(dict.fromkeys(one.label for one in every))

@@ -1,26 +1,17 @@
-"""Datasets and their labels."""
+"""Datasets by name, and how far their review is."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import delete, func, insert, select, update
 
-from imagebase.annotation import (
-    Label,
-    LabelSet,
-    ReviewStatus,
-    clean_label,
-    clean_text,
-    colour,
-    new_id,
-    utc_now,
-)
+from imagebase.annotation import ReviewStatus, clean_text, new_id, utc_now
 from imagebase.errors import StoreError
 from imagebase.store.owners import insert_owner
-from imagebase.store.part import StorePart, grow_version
+from imagebase.store.part import StorePart
 from imagebase.store.scope import Scope, check_owner_id
-from imagebase.store.tables import datasets, images, labels
+from imagebase.store.tables import datasets, images
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,49 +31,8 @@ class Usage:
     byte_count: int
 
 
-def stored_labels(connection: Connection, dataset_id: str) -> LabelSet:
-    """Return a dataset's labels in order."""
-    rows = connection.execute(
-        select(labels.c.name, labels.c.colour)
-        .where(labels.c.dataset_id == dataset_id)
-        .order_by(labels.c.position)
-    )
-    return LabelSet(tuple(Label(name, tint) for name, tint in rows))
-
-
-def append_labels(
-    connection: Connection, dataset_id: str, names: Iterable[str]
-) -> LabelSet:
-    """Return the dataset's labels with these at their end, stored.
-
-    Raises:
-        StoreError: a label has no name.
-    """
-    try:
-        wanted = list(dict.fromkeys(clean_label(name) for name in names))
-    except ValueError as error:
-        raise StoreError("A label needs a name; give it one.") from error
-    known = stored_labels(connection, dataset_id)
-    grown = known.with_labels(wanted)
-    rows = [
-        {
-            "dataset_id": dataset_id,
-            "position": position,
-            "name": grown.labels[position].name,
-            "colour": colour(position),
-            "place": position,
-            "is_hidden": False,
-        }
-        for position in range(len(known), len(grown))
-    ]
-    if rows:
-        connection.execute(insert(labels), rows)
-        grow_version(connection, dataset_id)
-    return grown
-
-
 class Datasets(StorePart):
-    """Sets of images with their labels."""
+    """Sets of images."""
 
     def datasets(self, owner_id: str) -> list[DatasetInfo]:
         """Return an owner's datasets, the oldest first."""
@@ -138,20 +88,6 @@ class Datasets(StorePart):
                 delete(datasets).where(datasets.c.dataset_id == scope.dataset_id)
             )
         self._delete_unused_files(scope.owner_id, held)
-
-    def labels(self, scope: Scope) -> LabelSet:
-        """Return the dataset's labels; a label's class id is its position."""
-        with self._reading(scope) as connection:
-            return stored_labels(connection, scope.dataset_id)
-
-    def add_labels(self, scope: Scope, names: Iterable[str]) -> LabelSet:
-        """Return the dataset's labels with these at their end, unless they are there.
-
-        Raises:
-            StoreError: a label has no name.
-        """
-        with self._writing(scope) as connection:
-            return append_labels(connection, scope.dataset_id, names)
 
     def progress(self, scope: Scope) -> Mapping[ReviewStatus, int]:
         """Return how many images stand where; every status is there."""

@@ -1,6 +1,6 @@
 """What differs between a stored record and what it shall be."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -17,6 +17,7 @@ from imagebase.store.rows import Placed, StoredImage, placed_json, review_json
 
 ANNOTATION: Final = "annotation"
 REVIEW: Final = "review"
+LABEL: Final = "label"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,24 @@ def _cleaned_annotation(one: Annotation) -> Annotation:
     except ValueError as error:
         raise StoreError("A box needs a label; choose one.") from error
     return one if label == one.label else replace(one, label=label)
+
+
+def with_names(record: ImageRecord, now: Mapping[str, str]) -> ImageRecord:
+    """Return the record with its labels as they are called now.
+
+    Whoever has it on screen since before a label was renamed brings no old name back.
+    """
+    if not now:
+        return record
+
+    def named(one: Annotation) -> Annotation:
+        return replace(one, label=now[one.label]) if one.label in now else one
+
+    return replace(
+        record,
+        annotations=tuple(map(named, record.annotations)),
+        deleted=tuple(map(named, record.deleted)),
+    )
 
 
 def differences(stored: StoredImage, record: ImageRecord) -> Iterator[Difference]:

@@ -8,6 +8,7 @@ from typing import Final
 from sqlalchemy import Connection, Dialect, Insert, Table, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from imagebase.settings import Limits
 from imagebase.store.database import Database
 from imagebase.store.files import ImageFiles
 from imagebase.store.scope import Scope, chunks, require_dataset
@@ -19,9 +20,16 @@ _log: Final = logging.getLogger(__name__)
 class StorePart:
     """The base of the classes that `Store` is put together from."""
 
-    def __init__(self, database: Database, files: ImageFiles) -> None:
+    def __init__(
+        self,
+        database: Database,
+        files: ImageFiles,
+        *,
+        max_labels: int = Limits().max_labels,
+    ) -> None:
         self._database = database
         self._files = files
+        self._max_labels = max_labels
 
     @contextmanager
     def _reading(self, scope: Scope) -> Iterator[Connection]:

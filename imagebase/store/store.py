@@ -1,6 +1,6 @@
 """The store: everything that is kept, put together from its parts."""
 
-from imagebase.settings import Settings
+from imagebase.settings import Limits, Settings
 from imagebase.store.candidates import CandidateStore
 from imagebase.store.changes import Editing
 from imagebase.store.comments import Comments
@@ -11,6 +11,8 @@ from imagebase.store.files import ImageFiles
 from imagebase.store.image_listing import ImageListing
 from imagebase.store.images import Images
 from imagebase.store.jobs import Jobs
+from imagebase.store.label_changes import LabelChanges
+from imagebase.store.labels import Labels
 from imagebase.store.listing import Listing
 from imagebase.store.owners import Owners
 from imagebase.store.records import Records
@@ -23,6 +25,8 @@ from imagebase.store.undo import Undo
 class Store(
     Owners,
     Datasets,
+    Labels,
+    LabelChanges,
     Images,
     Records,
     Listing,
@@ -51,8 +55,12 @@ class Store(
         self._database.close()
 
 
-def open_store(settings: Settings) -> Store:
+def open_store(settings: Settings, *, max_labels: int = Limits().max_labels) -> Store:
     """Return the store these settings name, made or migrated where that is needed.
+
+    Args:
+        settings: where the database and the files are.
+        max_labels: how many labels a dataset may have.
 
     Raises:
         StoreError: the database or the place for files cannot be used.
@@ -64,4 +72,4 @@ def open_store(settings: Settings) -> Store:
     except BaseException:
         database.close()
         raise
-    return Store(database, files)
+    return Store(database, files, max_labels=max_labels)

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Final
 
 from sqlalchemy import Connection, select, update
@@ -23,6 +24,9 @@ from imagebase.store.changes import (
 from imagebase.store.columns import AnyRow, AnySelect, JsonObject
 from imagebase.store.comments import follow_reviews, take_back_reviews
 from imagebase.store.differences import ANNOTATION, Difference
+from imagebase.store.label_changes import NO_IMAGE
+from imagebase.store.label_undo import PastNames, past_names, step_labels, words_of
+from imagebase.store.labels import append_labels
 from imagebase.store.part import StorePart
 from imagebase.store.records import stored_images
 from imagebase.store.rows import StoredImage
@@ -70,7 +74,7 @@ class Undo(StorePart):
         """Take back the last change of `scope.who`, whole, exactly as it was before.
 
         Raises:
-            UndoRefusedError: there is none, or an image has been changed since.
+            UndoRefusedError: there is none, or an image or label was changed since.
         """
         return self._step(scope, is_undo=True)
 
@@ -78,7 +82,7 @@ class Undo(StorePart):
         """Do again the change that `scope.who` took back last.
 
         Raises:
-            UndoRefusedError: there is none, or an image has been changed since.
+            UndoRefusedError: there is none, or an image or label was changed since.
         """
         return self._step(scope, is_undo=False)
 
@@ -117,14 +121,21 @@ class Undo(StorePart):
                 verb = "undo" if is_undo else "redo"
                 raise UndoRefusedError(f"There is nothing of yours to {verb} here.")
             told = _events_by_image(connection, change.change_key)
-            revisions = _revisions(connection, scope, change.change_id, told, is_undo)
+            of_labels = told.pop(NO_IMAGE, [])
             action = insert_change(
                 connection,
                 scope,
                 change_id=new_id(),
                 kind="undo" if is_undo else "redo",
             )
-            write_revisions(connection, scope, action, revisions)
+            # A merge writes boxes, then labels; it is taken back the other way round.
+            labels = partial(step_labels, connection, scope, action, of_labels)
+            relabelled = labels(is_undo=True) if is_undo else []
+            revisions = _revisions(connection, scope, change.change_id, told, is_undo)
+            if revisions:
+                _show_labels(connection, scope, revisions)
+                write_revisions(connection, scope, action, revisions)
+            relabelled += [] if is_undo else labels(is_undo=False)
             step = reviewed(revisions)
             if is_undo:
                 take_back_reviews(connection, change.change_id, step)
@@ -135,7 +146,10 @@ class Undo(StorePart):
                 .where(changes.c.change_key == change.change_key)
                 .values(state=_UNDONE if is_undo else _DONE)
             )
-        return UndoResult(tuple(told), _description(revisions, is_undo=is_undo))
+        words = [*_words_of_boxes(revisions), *words_of(relabelled)]
+        verb = "Undone" if is_undo else "Done again"
+        where = _where(revisions)
+        return UndoResult(tuple(told), f"{verb}{where}: {', '.join(words)}.")
 
 
 def _next_undo(scope: Scope) -> AnySelect:
@@ -179,7 +193,11 @@ def _revisions(
     told: dict[str, list[AnyRow]],
     is_undo: bool,
 ) -> list[Revision]:
+    if not told:
+        return []
     stored = stored_images(connection, scope.dataset_id, told)
+    first = min(rows[0].event_id for rows in told.values())
+    names = past_names(connection, scope, since=first)
     revisions = []
     for image_id, rows in told.items():
         head_before = rows[0].head_before
@@ -189,18 +207,20 @@ def _revisions(
         one = stored.get(image_id)
         if one is None or one.head != expected:
             raise UndoRefusedError(_refusal(connection, scope, one))
-        revisions.append(Revision(one, _net(rows, is_undo=is_undo), head))
+        revisions.append(Revision(one, _net(rows, names, is_undo=is_undo), head))
     return revisions
 
 
-def _net(rows: Iterable[AnyRow], *, is_undo: bool) -> tuple[Difference, ...]:
+def _net(
+    rows: Iterable[AnyRow], names: PastNames, *, is_undo: bool
+) -> tuple[Difference, ...]:
     """Return what a change did to one image in all, forwards or backwards."""
     first: dict[str | None, JsonObject | None] = {}
     last: dict[str | None, JsonObject | None] = {}
     kinds: dict[str | None, str] = {}
     for row in rows:
-        first.setdefault(row.annotation_id, row.before)
-        last[row.annotation_id] = row.after
+        first.setdefault(row.annotation_id, _named_now(row, row.before, names))
+        last[row.annotation_id] = _named_now(row, row.after, names)
         kinds[row.annotation_id] = row.kind
     before, after = (last, first) if is_undo else (first, last)
     return tuple(
@@ -208,6 +228,28 @@ def _net(rows: Iterable[AnyRow], *, is_undo: bool) -> tuple[Difference, ...]:
         for key in kinds
         if before[key] != after[key]
     )
+
+
+def _named_now(
+    row: AnyRow, kept: JsonObject | None, names: PastNames
+) -> JsonObject | None:
+    """Return what an event kept, its label under the name that it has now."""
+    if row.kind != ANNOTATION or kept is None:
+        return kept
+    return {**kept, "label": names.now(kept["label"], row.event_id)}
+
+
+def _show_labels(
+    connection: Connection, scope: Scope, revisions: Iterable[Revision]
+) -> None:
+    """Show a deleted label again whose boxes come back."""
+    come = [
+        one.after["label"]
+        for revision in revisions
+        for one in revision.differences
+        if one.kind == ANNOTATION and one.after is not None and _is_shown(one.after)
+    ]
+    append_labels(connection, scope.dataset_id, dict.fromkeys(come))
 
 
 def _refusal(connection: Connection, scope: Scope, stored: StoredImage | None) -> str:
@@ -230,21 +272,22 @@ def _refusal(connection: Connection, scope: Scope, stored: StoredImage | None) -
     )
 
 
-def _description(revisions: list[Revision], *, is_undo: bool) -> str:
+def _where(revisions: list[Revision]) -> str:
+    if not revisions:
+        return ""
+    if len(revisions) == 1:
+        return f" on {revisions[0].stored.record.file_name}"
+    return f" on {len(revisions)} images"
+
+
+def _words_of_boxes(revisions: list[Revision]) -> list[str]:
     counted = Counter(
         _kind_of(one) for revision in revisions for one in revision.differences
     )
-    parts = [
+    return [
         f"{count} {noun if count == 1 else plural} {verb}"
         for (noun, plural, verb), count in counted.items()
     ]
-    where = (
-        revisions[0].stored.record.file_name
-        if len(revisions) == 1
-        else f"{len(revisions)} images"
-    )
-    verb = "Undone" if is_undo else "Done again"
-    return f"{verb} on {where}: {', '.join(parts)}."
 
 
 def _kind_of(one: Difference) -> tuple[str, str, str]:

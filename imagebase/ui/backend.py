@@ -77,7 +77,8 @@ def _open(current: Settings) -> _Opened:
 
 
 def _opened_now(current: Settings) -> _Opened:
-    opened, closing = open_store(current), threading.Event()
+    opened = open_store(current, max_labels=limits().max_labels)
+    closing = threading.Event()
     sweeper = threading.Thread(
         target=_keep_sweeping,
         args=(opened, closing),

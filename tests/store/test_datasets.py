@@ -1,10 +1,8 @@
-"""Datasets by name, and labels that only grow."""
-
-from concurrent.futures import ThreadPoolExecutor
+"""Datasets by name, and how far their review is."""
 
 import pytest
 
-from imagebase.annotation import PALETTE, ReviewStatus
+from imagebase.annotation import ReviewStatus
 from imagebase.errors import NotFoundError, StoreError
 from imagebase.store import Scope, Store
 from tests.store.fixtures import add_image, scope_of
@@ -46,30 +44,6 @@ def test_file_stays_while_another_dataset_counts_it(store: Store) -> None:
     add_image(store, second)
     store.delete_dataset(first)
     assert store.image_bytes(second, record.image_id) == b"cat.jpg"
-
-
-def test_labels_keep_their_order_and_colour(store: Store, scope: Scope) -> None:
-    store.add_labels(scope, ["dog", "cat"])
-    labels = store.add_labels(scope, ["ant", "dog"])
-    assert labels.names == ("dog", "cat", "ant")
-    assert [one.colour for one in labels] == list(PALETTE[:3])
-    assert store.labels(scope) == labels
-
-
-def test_label_without_a_name_is_refused(store: Store, scope: Scope) -> None:
-    with pytest.raises(StoreError, match="needs a name"):
-        store.add_labels(scope, ["cat", "  "])
-
-
-def test_label_that_no_database_holds_is_cleaned(store: Store, scope: Scope) -> None:
-    assert store.add_labels(scope, ["c\0a\ud800t"]).names == ("cat",)
-
-
-def test_labels_added_at_once_have_each_its_place(store: Store, scope: Scope) -> None:
-    wanted = [f"label {number}" for number in range(24)]
-    with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda name: store.add_labels(scope, [name, "all"]), wanted))
-    assert sorted(store.labels(scope).names) == sorted([*wanted, "all"])
 
 
 def test_progress_counts_every_status(store: Store, scope: Scope) -> None:

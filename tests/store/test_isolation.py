@@ -25,6 +25,19 @@ QUERIES: Final[dict[str, Query]] = {
     "version": lambda store, scope, i, j: store.version(scope),
     "labels": lambda store, scope, i, j: store.labels(scope),
     "add_labels": lambda store, scope, i, j: store.add_labels(scope, ["dog"]),
+    "former_label_names": lambda store, scope, i, j: store.former_label_names(scope),
+    "label_mapping": lambda store, scope, i, j: store.label_mapping(scope, "tiny"),
+    "save_label_mapping": lambda store, scope, i, j: store.save_label_mapping(
+        scope, "tiny", {"dog": None}
+    ),
+    "add_label": lambda store, scope, i, j: store.add_label(scope, "dog"),
+    "rename_label": lambda store, scope, i, j: store.rename_label(scope, 0, "dog"),
+    "recolour_label": lambda store, scope, i, j: store.recolour_label(
+        scope, 0, "#123456"
+    ),
+    "order_labels": lambda store, scope, i, j: store.order_labels(scope, [0]),
+    "merge_label": lambda store, scope, i, j: store.merge_label(scope, 0, into=0),
+    "delete_label": lambda store, scope, i, j: store.delete_label(scope, 0),
     "add_image": lambda store, scope, i, j: store.add_image(
         scope, b"new", file_name="new.jpg", size=SIZE, quality=None
     ),
@@ -60,6 +73,9 @@ QUERIES: Final[dict[str, Query]] = {
     "doubt_counts": lambda store, scope, i, j: store.doubt_counts(scope),
     "next_doubtful": lambda store, scope, i, j: store.next_doubtful(scope, i),
     "stale_doubts": lambda store, scope, i, j: store.stale_doubts(scope),
+    "count_seen_once": lambda store, scope, i, j: store.count_seen_once(
+        scope, KEY, KEY
+    ),
     "doubt_columns": lambda store, scope, i, j: store.doubt_columns(scope, [i]),
     "health_tables": lambda store, scope, i, j: store.health_tables(scope),
     "decisions": lambda store, scope, i, j: store.decisions(scope),

@@ -92,8 +92,8 @@ def test_rows_of_the_first_release_come_through(settings_of_0001: Settings) -> N
     store = open_store(settings_of_0001)
     scope = Scope("team", "d", "ann")
     assert store.labels(scope).labels == (
-        Label("cat", "#E69F00"),
-        Label("dog", "#56B4E9"),
+        Label("cat", "#E69F00", place=0),
+        Label("dog", "#56B4E9", place=1),
     )
     assert [(one.status, one.comment) for one in store.records(scope)] == [
         (ReviewStatus.REJECTED, "the wheel's cut off"),

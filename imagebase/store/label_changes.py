@@ -1,0 +1,469 @@
+"""Labels changed by a person: named, coloured, ordered, merged, deleted; all undoable.
+
+A class number never moves: a label that is deleted stays as a hidden row. What changes
+on a label is an event like any other, of no image, so that undo knows of it.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Final
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    and_,
+    case,
+    delete,
+    func,
+    insert,
+    select,
+    update,
+)
+
+from imagebase.annotation import Label, Source, colour, new_id, utc_now
+from imagebase.errors import NotFoundError, StoreError
+from imagebase.store.changes import Revision, edit_key, write_revisions
+from imagebase.store.differences import ANNOTATION, LABEL, Difference
+from imagebase.store.labels import (
+    LabelRow,
+    check_count,
+    checked_name,
+    label_rows,
+    standing,
+    stored_aliases,
+)
+from imagebase.store.part import StorePart, grow_version
+from imagebase.store.records import stored_images
+from imagebase.store.rows import Placed, StoredImage, placed_json
+from imagebase.store.scope import Scope
+from imagebase.store.tables import (
+    annotations,
+    events,
+    images,
+    label_aliases,
+    label_mappings,
+    labels,
+)
+
+# The image of an event that is about a label.
+NO_IMAGE: Final = ""
+
+_COLOUR: Final = re.compile("#[0-9A-Fa-f]{6}")
+
+
+@dataclass(frozen=True, slots=True)
+class TakenBoxes:
+    """How many boxes a merged or deleted label had, and on how many images."""
+
+    boxes: int
+    images: int
+
+
+class LabelChanges(StorePart):
+    """What a person does to labels; each is one change, undone like any other.
+
+    A label is spoken of by its class id: its name may be another one by now.
+    """
+
+    def add_label(self, scope: Scope, name: str, *, tint: str | None = None) -> Label:
+        """Return a new label of just this name, or a deleted one that is shown again.
+
+        Args:
+            scope: the dataset, and whose change it is.
+            name: what it is called; a label that was called so before is another one.
+            tint: its colour as `#RRGGBB`; None gives it one of its own.
+
+        Raises:
+            LimitError: there would be more labels than may be.
+            StoreError: the name is empty, or a label has it.
+        """
+        wanted = checked_name(name)
+        with self._writing(scope) as connection:
+            rows = label_rows(connection, scope.dataset_id)
+            known = next((one for one in rows.values() if one.name == wanted), None)
+            if known is not None and not known.is_hidden:
+                raise StoreError(f"There is a label {wanted} already.")
+            if known is None:
+                check_count(len(rows) + 1, before=len(rows), most=self._max_labels)
+                place = max((one.place for one in rows.values()), default=-1) + 1
+                known = LabelRow(len(rows), wanted, colour(len(rows)), place, True)
+            shown = replace(known, is_hidden=False, merged_into=None)
+            if tint is not None:
+                shown = replace(shown, colour=_checked_colour(tint))
+            _change(connection, scope, [shown])
+        return Label(shown.name, shown.colour, shown.place)
+
+    def rename_label(self, scope: Scope, class_id: int, name: str) -> None:
+        """Call a label otherwise, on every image; no image's status changes.
+
+        Raises:
+            NotFoundError: there is no such label any more.
+            StoreError: the name is empty, or another label has it.
+        """
+        wanted = checked_name(name)
+        with self._writing(scope) as connection:
+            rows = label_rows(connection, scope.dataset_id)
+            row = _shown(rows, class_id)
+            if is_taken(rows, wanted, besides=class_id):
+                raise StoreError(
+                    f"There is a label {wanted} already; merge {row.name} into it, "
+                    "or choose another name."
+                )
+            _change(connection, scope, [replace(row, name=wanted)])
+
+    def recolour_label(self, scope: Scope, class_id: int, tint: str) -> None:
+        """Give a label another colour, `#RRGGBB`.
+
+        Raises:
+            NotFoundError: there is no such label any more.
+            StoreError: this is no colour.
+        """
+        with self._writing(scope) as connection:
+            row = _shown(label_rows(connection, scope.dataset_id), class_id)
+            _change(connection, scope, [replace(row, colour=_checked_colour(tint))])
+
+    def order_labels(self, scope: Scope, class_ids: Sequence[int]) -> None:
+        """Show labels in this order, those not named after them; no number changes.
+
+        Raises:
+            NotFoundError: there is no such label any more.
+        """
+        with self._writing(scope) as connection:
+            rows = label_rows(connection, scope.dataset_id)
+            named = [_shown(rows, one) for one in dict.fromkeys(class_ids)]
+            others = [one for one in rows.values() if one not in named]
+            ordered = [*named, *sorted(others, key=lambda one: one.place)]
+            placed = [replace(one, place=place) for place, one in enumerate(ordered)]
+            _change(connection, scope, placed)
+
+    def merge_label(self, scope: Scope, class_id: int, *, into: int) -> TakenBoxes:
+        """Give a label's boxes to another one, and delete the label.
+
+        What stands for a box stays: who made it, how sure a model was, the status of
+        its image. A model's label that was called so is called like the other one.
+
+        Raises:
+            NotFoundError: there is no such label any more.
+            StoreError: both are the same label.
+        """
+        with self._writing(scope) as connection:
+            rows = label_rows(connection, scope.dataset_id)
+            row, target = _shown(rows, class_id), _shown(rows, into)
+            if row == target:
+                raise StoreError("A label cannot go into itself; choose another one.")
+            hidden = replace(row, is_hidden=True, merged_into=into)
+            return _change(connection, scope, [hidden], boxes_of=row, to=target.name)
+
+    def delete_label(
+        self, scope: Scope, class_id: int, *, with_boxes: bool = False
+    ) -> TakenBoxes:
+        """Delete a label; its class number stays taken, so that no other one moves.
+
+        Args:
+            scope: the dataset, and whose change it is.
+            class_id: which label.
+            with_boxes: whether its boxes shall go too. No image's status changes.
+
+        Raises:
+            NotFoundError: there is no such label any more.
+            StoreError: it has boxes that shall stay.
+        """
+        with self._writing(scope) as connection:
+            row = _shown(label_rows(connection, scope.dataset_id), class_id)
+            if not with_boxes and has_boxes(connection, scope, row.name):
+                raise StoreError(
+                    f"{row.name} has boxes; say whether they go to another label "
+                    "or are deleted."
+                )
+            hidden = replace(row, is_hidden=True, merged_into=None)
+            return _change(connection, scope, [hidden], boxes_of=row)
+
+
+def _change(
+    connection: Connection,
+    scope: Scope,
+    wanted: Sequence[LabelRow],
+    *,
+    boxes_of: LabelRow | None = None,
+    to: str | None = None,
+) -> TakenBoxes:
+    """Write labels, and what happens to the boxes of one of them, as one change."""
+    rows = label_rows(connection, scope.dataset_id)
+    if all(rows.get(one.position) == one for one in wanted):
+        return TakenBoxes(0, 0)
+    change_id = new_id()
+    key = edit_key(connection, scope, change_id)
+    taken: list[Revision] = []
+    if boxes_of is not None:
+        name = boxes_of.name
+        taken = list(_without(connection, scope, name, to=to, head=change_id))
+    if taken:
+        write_revisions(connection, scope, key, taken)
+    write_labels(connection, scope, key, wanted)
+    counts = [
+        sum(not one.before["is_deleted"] for one in revision.differences if one.before)
+        for revision in taken
+    ]
+    return TakenBoxes(sum(counts), sum(count > 0 for count in counts))
+
+
+def _without(
+    connection: Connection, scope: Scope, name: str, *, to: str | None, head: str
+) -> Iterator[Revision]:
+    """Yield what changes on each image where no box shall have this label."""
+    holding = select(annotations.c.image_key).where(_labelled(scope, [name]))
+    query = select(images.c.image_id).where(
+        images.c.dataset_id == scope.dataset_id, images.c.image_key.in_(holding)
+    )
+    held = list(connection.scalars(query.order_by(images.c.image_key)))
+    for stored in stored_images(connection, scope.dataset_id, held).values():
+        changed = tuple(_taken(stored, name, to))
+        if changed:
+            yield Revision(stored, changed, head)
+
+
+def _taken(stored: StoredImage, name: str, to: str | None) -> Iterator[Difference]:
+    for annotation_id, one in stored.placed.items():
+        if one.annotation.label != name:
+            continue
+        after = _deleted(one) if to is None else _relabelled(one, to)
+        if after != one:
+            yield Difference(
+                ANNOTATION,
+                annotation_id,
+                before=placed_json(one),
+                after=None if after is None else placed_json(after),
+            )
+
+
+def _relabelled(one: Placed, label: str) -> Placed:
+    return replace(one, annotation=replace(one.annotation, label=label))
+
+
+def _deleted(one: Placed) -> Placed | None:
+    """Return the mark that a model's box leaves; a person's leaves none."""
+    is_models = one.annotation.source is Source.MODEL
+    return replace(one, is_deleted=True) if is_models else None
+
+
+def write_labels(
+    connection: Connection,
+    scope: Scope,
+    change_key: int,
+    wanted: Iterable[LabelRow],
+) -> list[tuple[LabelRow | None, LabelRow]]:
+    """Write labels, their names on every box, and the events that tell of it.
+
+    Where a deleted label holds a name that another one shall have, it takes the name
+    that becomes free: class numbers stay, and so does every name in an export.
+
+    Returns:
+        What changed: each label before (None where it is new) and after.
+    """
+    rows = label_rows(connection, scope.dataset_id)
+    targets = _with_names_freed(rows, {one.position: one for one in wanted})
+    changed = [
+        (rows.get(position), row)
+        for position, row in targets.items()
+        if rows.get(position) != row
+    ]
+    if not changed:
+        return []
+    _write_aliases(connection, scope, rows, [after for _, after in changed])
+    _write_rows(connection, scope, changed)
+    _rename_boxes(connection, scope, changed)
+    grow_version(connection, scope.dataset_id)
+    connection.execute(
+        insert(events), [_event(scope, change_key, *pair) for pair in changed]
+    )
+    return changed
+
+
+def _with_names_freed(
+    rows: Mapping[int, LabelRow], wanted: Mapping[int, LabelRow]
+) -> dict[int, LabelRow]:
+    freed = {}
+    for row in wanted.values():
+        for other in rows.values():
+            if other.name == row.name and other.position not in wanted:
+                name = rows[row.position].name
+                freed[other.position] = replace(
+                    other, name=name, merged_into=row.position
+                )
+    return {**wanted, **freed}
+
+
+def is_taken(rows: Mapping[int, LabelRow], name: str, *, besides: int) -> bool:
+    """Say whether a label that can be chosen has this name, another one than this."""
+    return any(
+        one.name == name and not one.is_hidden and one.position != besides
+        for one in rows.values()
+    )
+
+
+def _write_aliases(
+    connection: Connection,
+    scope: Scope,
+    rows: Mapping[int, LabelRow],
+    changed: Iterable[LabelRow],
+) -> None:
+    aliases = stored_aliases(connection, scope.dataset_id)
+    wanted = dict(aliases)
+    for row in sorted(changed, key=lambda one: one.is_hidden):
+        if row.is_hidden:
+            wanted.pop(row.name, None)
+            if row.merged_into is not None:
+                wanted[row.name] = row.merged_into
+            continue
+        before = rows.get(row.position)
+        meant = wanted.pop(row.name, row.position)
+        if before is not None and before.name == row.name:
+            continue
+        if meant != row.position:
+            _part_with(connection, scope, row.name, standing(rows, meant).name)
+        if before is not None:
+            wanted[before.name] = row.position
+    gone = [name for name in aliases if name not in wanted]
+    new = {name: at for name, at in wanted.items() if aliases.get(name) != at}
+    of_dataset = label_aliases.c.dataset_id == scope.dataset_id
+    if gone or new:
+        connection.execute(
+            delete(label_aliases).where(
+                of_dataset, label_aliases.c.name.in_([*gone, *new])
+            )
+        )
+    if new:
+        connection.execute(
+            insert(label_aliases),
+            [
+                {"dataset_id": scope.dataset_id, "name": name, "position": at}
+                for name, at in new.items()
+            ],
+        )
+
+
+def _part_with(connection: Connection, scope: Scope, name: str, now: str) -> None:
+    """Let a former name of one label become the name of another one.
+
+    Whoever has the former label's boxes on screen under that name is told of a newer
+    revision: saved in silence, they would be the other label's.
+    """
+    held = select(annotations.c.image_key).where(_labelled(scope, [now]))
+    connection.execute(
+        update(images)
+        .where(images.c.dataset_id == scope.dataset_id, images.c.image_key.in_(held))
+        .values(revision=images.c.revision + 1)
+    )
+    connection.execute(
+        update(label_mappings)
+        .where(
+            label_mappings.c.dataset_id == scope.dataset_id,
+            label_mappings.c.label == name,
+        )
+        .values(label=now)
+    )
+
+
+def _write_rows(
+    connection: Connection,
+    scope: Scope,
+    changed: Iterable[tuple[LabelRow | None, LabelRow]],
+) -> None:
+    at = labels.c.dataset_id == scope.dataset_id
+    pairs = list(changed)
+    for before, after in pairs:
+        if before is not None and before.name != after.name:
+            # Two labels may exchange their names: each gives its own up first.
+            connection.execute(
+                update(labels)
+                .where(at, labels.c.position == after.position)
+                .values(name=new_id())
+            )
+    for before, after in pairs:
+        values = {
+            "name": after.name,
+            "colour": after.colour,
+            "place": after.place,
+            "is_hidden": after.is_hidden,
+        }
+        if before is None:
+            known = {"dataset_id": scope.dataset_id, "position": after.position}
+            connection.execute(insert(labels).values(**known, **values))
+        else:
+            connection.execute(
+                update(labels)
+                .where(at, labels.c.position == after.position)
+                .values(**values)
+            )
+
+
+def _rename_boxes(
+    connection: Connection,
+    scope: Scope,
+    changed: Iterable[tuple[LabelRow | None, LabelRow]],
+) -> None:
+    names = {
+        before.name: after.name
+        for before, after in changed
+        if before is not None and before.name != after.name
+    }
+    if names:
+        connection.execute(
+            update(annotations)
+            .where(_labelled(scope, names))
+            .values(label=case(names, value=annotations.c.label))
+        )
+
+
+def _labelled(scope: Scope, names: Iterable[str]) -> ColumnElement[bool]:
+    """Select boxes and marks of these labels, by the index that has them in order."""
+    return and_(
+        annotations.c.dataset_id == scope.dataset_id,
+        annotations.c.is_deleted.in_([False, True]),
+        annotations.c.label.in_(list(names)),
+    )
+
+
+def has_boxes(connection: Connection, scope: Scope, name: str) -> bool:
+    """Say whether any box has this label; marks do not count."""
+    query = (
+        select(func.count())
+        .select_from(annotations)
+        .where(
+            annotations.c.dataset_id == scope.dataset_id,
+            annotations.c.is_deleted.is_(False),
+            annotations.c.label == name,
+        )
+    )
+    return bool(connection.scalar(query))
+
+
+def _event(
+    scope: Scope, change_key: int, before: LabelRow | None, after: LabelRow
+) -> dict[str, object]:
+    return {
+        "change_key": change_key,
+        "dataset_id": scope.dataset_id,
+        "image_id": NO_IMAGE,
+        "kind": LABEL,
+        "annotation_id": str(after.position),
+        "before": None if before is None else asdict(before),
+        "after": asdict(after),
+        "head_before": "",
+        "revision": 0,
+        "created_at": utc_now(),
+    }
+
+
+def _shown(rows: Mapping[int, LabelRow], class_id: int) -> LabelRow:
+    row = rows.get(class_id)
+    if row is None or row.is_hidden:
+        raise NotFoundError("This label is not there any more; choose another one.")
+    return row
+
+
+def _checked_colour(tint: str) -> str:
+    if not _COLOUR.fullmatch(tint):
+        raise StoreError(f"{tint} is no colour; write it as #RRGGBB.")
+    return tint.upper()

@@ -1,0 +1,238 @@
+"""A dataset's labels: class numbers for good, names that may change, and mappings."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from sqlalchemy import Connection, delete, insert, select, update
+
+from imagebase.annotation import Label, LabelSet, clean_label
+from imagebase.errors import LimitError, StoreError
+from imagebase.store.part import StorePart, grow_version
+from imagebase.store.scope import Scope
+from imagebase.store.tables import label_aliases, label_mappings, labels
+
+NAMELESS: Final = "A label needs a name; give it one."
+
+
+@dataclass(frozen=True, slots=True)
+class LabelRow:
+    """A label as it is kept, and as events keep it.
+
+    position: its class number, for good. place: where a person sees it.
+    is_hidden: deleted by a person. merged_into: the class number of the label that has
+        taken the boxes of a hidden one.
+    """
+
+    position: int
+    name: str
+    colour: str
+    place: int
+    is_hidden: bool
+    merged_into: int | None = None
+
+
+def stored_labels(connection: Connection, dataset_id: str) -> LabelSet:
+    """Return a dataset's labels by class number."""
+    query = (
+        select(labels.c.name, labels.c.colour, labels.c.place, labels.c.is_hidden)
+        .where(labels.c.dataset_id == dataset_id)
+        .order_by(labels.c.position)
+    )
+    return LabelSet(tuple(Label(*row) for row in connection.execute(query)))
+
+
+def label_rows(connection: Connection, dataset_id: str) -> dict[int, LabelRow]:
+    """Return a dataset's labels with what only the store knows, by class number."""
+    known = stored_labels(connection, dataset_id)
+    aliases = stored_aliases(connection, dataset_id)
+    return {
+        position: LabelRow(
+            position, *one, merged_into=aliases.get(one.name) if one.is_hidden else None
+        )
+        for position, one in enumerate(known)
+    }
+
+
+def stored_aliases(connection: Connection, dataset_id: str) -> dict[str, int]:
+    """Return the names that labels had before, each with its class number."""
+    query = select(label_aliases.c.name, label_aliases.c.position)
+    mine = query.where(label_aliases.c.dataset_id == dataset_id)
+    return dict(connection.execute(mine).all())
+
+
+def standing(rows: Mapping[int, LabelRow], position: int) -> LabelRow:
+    """Return the label that a class number stands for, through what it went into."""
+    row = rows[position]
+    for _ in rows:
+        if not row.is_hidden or row.merged_into is None:
+            break
+        row = rows[row.merged_into]
+    return row
+
+
+def former_names(connection: Connection, dataset_id: str) -> dict[str, str]:
+    """Return what labels were called before, each with what it is called now.
+
+    A name that is a label's again, and can be chosen, speaks for that label.
+    """
+    aliases = stored_aliases(connection, dataset_id)
+    if not aliases:
+        return {}
+    rows = label_rows(connection, dataset_id)
+    shown = {row.name for row in rows.values() if not row.is_hidden}
+    return {
+        name: standing(rows, position).name
+        for name, position in aliases.items()
+        if name not in shown
+    }
+
+
+def append_labels(
+    connection: Connection,
+    dataset_id: str,
+    names: Iterable[str],
+    *,
+    most: int | None = None,
+) -> LabelSet:
+    """Return the dataset's labels with these at their end, stored.
+
+    One that is there under another name by now is not added; a hidden one is shown.
+
+    Args:
+        connection: a transaction that holds the dataset's lock.
+        dataset_id: the dataset.
+        names: the labels that shall be there.
+        most: how many labels there may be; None is any number.
+
+    Raises:
+        LimitError: there would be more of them than may be.
+        StoreError: a label has no name.
+    """
+    wanted = [checked_name(name) for name in names]
+    now = former_names(connection, dataset_id)
+    known = stored_labels(connection, dataset_id)
+    grown = known.with_labels(dict.fromkeys(now.get(name, name) for name in wanted))
+    if grown == known:
+        return known
+    check_count(len(grown), before=len(known), most=most)
+    shown = [
+        one.name
+        for one, before in zip(grown, known, strict=False)
+        if before.is_hidden and not one.is_hidden
+    ]
+    if shown:
+        connection.execute(
+            update(labels)
+            .where(labels.c.dataset_id == dataset_id, labels.c.name.in_(shown))
+            .values(is_hidden=False)
+        )
+    if len(grown) > len(known):
+        new = enumerate(grown.labels[len(known) :], start=len(known))
+        connection.execute(
+            insert(labels),
+            [
+                {"dataset_id": dataset_id, "position": position, **one._asdict()}
+                for position, one in new
+            ],
+        )
+    grow_version(connection, dataset_id)
+    return grown
+
+
+def checked_name(name: str) -> str:
+    """Return a label's name as it can be kept.
+
+    Raises:
+        StoreError: nothing is left of it.
+    """
+    try:
+        return clean_label(name)
+    except ValueError as error:
+        raise StoreError(NAMELESS) from error
+
+
+def check_count(count: int, *, before: int, most: int | None) -> None:
+    """Let pass only as many labels as may be; fewer than there were always pass.
+
+    Raises:
+        LimitError: there would be too many.
+    """
+    if most is not None and before < count and count > most:
+        raise LimitError(
+            f"A dataset has at most {most:,} labels, deleted ones included; "
+            "rename one that is not needed."
+        )
+
+
+class Labels(StorePart):
+    """What labels there are, and what a model's labels are called here."""
+
+    def labels(self, scope: Scope) -> LabelSet:
+        """Return the dataset's labels; a label's class id is its position."""
+        with self._reading(scope) as connection:
+            return stored_labels(connection, scope.dataset_id)
+
+    def add_labels(self, scope: Scope, names: Iterable[str]) -> LabelSet:
+        """Return the dataset's labels with these at their end, unless they are there.
+
+        A name that a label had before stands for that label; `add_label` is for a
+        person who wants a label of just this name.
+
+        Raises:
+            LimitError: there would be more labels than may be.
+            StoreError: a label has no name.
+        """
+        with self._writing(scope) as connection:
+            return append_labels(
+                connection, scope.dataset_id, names, most=self._max_labels
+            )
+
+    def former_label_names(self, scope: Scope) -> dict[str, str]:
+        """Return what labels were called before, with what each is called now."""
+        with self._reading(scope) as connection:
+            return former_names(connection, scope.dataset_id)
+
+    def label_mapping(self, scope: Scope, model_id: str) -> dict[str, str | None]:
+        """Return what a model's labels are called here; None leaves one's boxes out.
+
+        Only those are there that a person gave a name. It follows a label that is
+        renamed, or goes into another one.
+        """
+        query = select(label_mappings.c.model_label, label_mappings.c.label).where(
+            label_mappings.c.dataset_id == scope.dataset_id,
+            label_mappings.c.model_id == model_id,
+        )
+        with self._reading(scope) as connection:
+            now = former_names(connection, scope.dataset_id)
+            return {
+                model_label: None if label is None else now.get(label, label)
+                for model_label, label in connection.execute(query)
+            }
+
+    def save_label_mapping(
+        self, scope: Scope, model_id: str, mapping: Mapping[str, str | None]
+    ) -> None:
+        """Keep what a model's labels are called here, in place of what was kept.
+
+        Raises:
+            StoreError: a name is empty; None leaves a label's boxes out.
+        """
+        rows = [
+            {
+                "dataset_id": scope.dataset_id,
+                "model_id": model_id,
+                "model_label": model_label,
+                "label": None if label is None else checked_name(label),
+            }
+            for model_label, label in mapping.items()
+        ]
+        with self._writing(scope) as connection:
+            connection.execute(
+                delete(label_mappings).where(
+                    label_mappings.c.dataset_id == scope.dataset_id,
+                    label_mappings.c.model_id == model_id,
+                )
+            )
+            if rows:
+                connection.execute(insert(label_mappings), rows)
