@@ -1,6 +1,5 @@
 """COCO JSON: boxes as [x, y, width, height] in pixels from 0, every id from 1."""
 
-import json
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
@@ -12,8 +11,8 @@ from imagebase.formats.collecting import (
     image_name,
     number,
     size_of,
-    text_of,
 )
+from imagebase.formats.json_stream import Item, json_items, json_line, json_list
 from imagebase.formats.label_set_files import (
     ExportFile,
     ExportSet,
@@ -21,10 +20,11 @@ from imagebase.formats.label_set_files import (
     Format,
     ImageReference,
     ReadResult,
+    Streamed,
     WriteOptions,
 )
 from imagebase.formats.relative import class_ids_of
-from imagebase.formats.trees import names_with_suffix
+from imagebase.formats.trees import FILES_TO_TRY, names_with_suffix
 
 FILE: Final = "annotations.json"
 _DECIMALS: Final = 4
@@ -38,34 +38,33 @@ def names(export_set: ExportSet) -> list[str]:
 
 def write(export_set: ExportSet, options: WriteOptions) -> Iterator[ExportFile]:
     """Write annotations.json and the images."""
-    yield ExportFile(FILE, _document(export_set))
+    yield ExportFile(FILE, Streamed(_document(export_set)))
     if options.with_images:
         for image in export_set.images:
             reference = ImageReference(image.record.image_id)
             yield ExportFile(f"images/{image.name}", reference)
 
 
-def _document(export_set: ExportSet) -> bytes:
-    """Return the document, one entry a line so that people can compare two of them."""
+def _document(export_set: ExportSet) -> Iterator[bytes]:
+    """Yield the document, one entry a line so that people can compare two of them."""
     sections = {
         "images": _image_lines(export_set),
         "annotations": _annotation_lines(export_set),
         "categories": _category_lines(export_set),
     }
     info = {"description": export_set.name, "version": "1.0"}
-    head = f'{{"info": {_text(info)},\n"licenses": []'
-    body = (
-        f'"{section}": [\n' + ",\n".join(lines) + "\n]"
-        for section, lines in sections.items()
-    )
-    return (",\n".join([head, *body]) + "}\n").encode()
+    yield f'{{"info": {json_line(info)},\n"licenses": []'.encode()
+    for section, lines in sections.items():
+        yield f',\n"{section}": '.encode()
+        yield from json_list(lines)
+    yield b"}\n"
 
 
 def _image_lines(export_set: ExportSet) -> Iterator[str]:
     for image_id, image in enumerate(export_set.images, start=1):
         width, height = image.record.size
         entry = {"id": image_id, "width": width, "height": height}
-        yield _text({**entry, "file_name": image.name})
+        yield json_line({**entry, "file_name": image.name})
 
 
 def _annotation_lines(export_set: ExportSet) -> Iterator[str]:
@@ -77,7 +76,7 @@ def _annotation_lines(export_set: ExportSet) -> Iterator[str]:
             annotation_id += 1
             ids = {"id": annotation_id, "image_id": image_id}
             ids["category_id"] = class_ids[one.label] + 1
-            yield _text({**ids, **_described(one)})
+            yield json_line({**ids, **_described(one)})
 
 
 def _described(annotation: Annotation) -> dict[str, object]:
@@ -97,11 +96,7 @@ def _described(annotation: Annotation) -> dict[str, object]:
 
 def _category_lines(export_set: ExportSet) -> Iterator[str]:
     for category_id, name in enumerate(export_set.labels.names, start=1):
-        yield _text({"id": category_id, "name": name, "supercategory": ""})
-
-
-def _text(entry: Mapping[str, object]) -> str:
-    return json.dumps(entry, ensure_ascii=False, allow_nan=False)
+        yield json_line({"id": category_id, "name": name, "supercategory": ""})
 
 
 def tolerance(box: Box, size: Size) -> tuple[float, float]:
@@ -111,9 +106,9 @@ def tolerance(box: Box, size: Size) -> tuple[float, float]:
 
 def recognises(tree: FileTree) -> bool:
     """Say whether a JSON file has the lists that COCO has."""
-    for file in names_with_suffix(tree, ".json"):
+    for file in names_with_suffix(tree, ".json")[:FILES_TO_TRY]:
         try:
-            if _coco_of(tree, file) is not None:
+            if _is_coco(tree, file):
                 return True
         except AnnotationFileError:
             continue
@@ -130,13 +125,11 @@ def read(tree: FileTree) -> ReadResult:
     was_read = False
     for file in names_with_suffix(tree, ".json"):
         try:
-            data = _coco_of(tree, file)
+            if _is_coco(tree, file):
+                was_read = True
+                _Document(tree, file, collector).read()
         except AnnotationFileError as error:
             collector.skip(file, "", str(error))
-            continue
-        if data is not None:
-            was_read = True
-            _Document(data, file, collector).read()
     result = collector.result()
     if not was_read:
         raise AnnotationFileError(
@@ -146,22 +139,22 @@ def read(tree: FileTree) -> ReadResult:
     return result
 
 
-def _coco_of(tree: FileTree, file: str) -> Mapping[str, Any] | None:
-    """Return the document, or None where it is JSON but not COCO."""
-    try:
-        data = json.loads(text_of(tree.read(file), file))
-    except (ValueError, RecursionError) as error:
-        raise AnnotationFileError(f"it is not JSON ({error})") from error
-    if not isinstance(data, dict) or not isinstance(data.get("images"), list):
-        return None
-    return data if {"annotations", "categories"} & data.keys() else None
+def _is_coco(tree: FileTree, file: str) -> bool:
+    """Say whether images and one of the other lists are there, reading no further."""
+    found: set[str] = set()
+    for item in json_items(tree, file):
+        if item.position is None and (item.section != "images" or item.value == []):
+            found.add(item.section)
+        if "images" in found and found & {"annotations", "categories"}:
+            return True
+    return False
 
 
 class _Document:
-    """One COCO file on its way in."""
+    """One COCO file on its way in, read in passes: boxes may stand before images."""
 
-    def __init__(self, data: Mapping[str, Any], file: str, to: Collector) -> None:
-        self._data = data
+    def __init__(self, tree: FileTree, file: str, to: Collector) -> None:
+        self._tree = tree
         self._file = file
         self._collector = to
         self._images: dict[object, str] = {}
@@ -169,38 +162,32 @@ class _Document:
 
     def read(self) -> None:
         self._read_categories()
-        for at, entry in self._entries("images"):
-            self._read_image(at, entry)
-        for at, entry in self._entries("annotations"):
-            reason = self._read_annotation(at, entry)
-            if reason:
-                self._collector.skip_box(self._file, at, reason)
+        for item in json_items(self._tree, self._file):
+            if item.section == "images" and (entry := self._entry(item)):
+                self._read_image(item.place, entry)
+        for item in json_items(self._tree, self._file):
+            if item.section == "annotations" and (entry := self._entry(item)):
+                reason = self._read_annotation(item.place, entry)
+                if reason:
+                    self._collector.skip_box(self._file, item.place, reason)
 
-    def _entries(self, section: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-        for index, entry in enumerate(self._listed(section)):
-            at = f"{section}[{index}]"
-            if isinstance(entry, dict):
-                yield at, entry
-            else:
-                self._collector.skip(self._file, at, "it is not an object")
-
-    def _listed(self, section: str) -> list[object]:
-        entries = self._data.get(section)
-        return entries if isinstance(entries, list) else []
-
-    def _values(self, section: str, field: str) -> set[object]:
-        objects = (one for one in self._listed(section) if isinstance(one, dict))
-        return {_key(one.get(field)) for one in objects}
+    def _entry(self, item: Item) -> Mapping[str, Any] | None:
+        if item.position is None:
+            return None
+        if isinstance(item.value, dict):
+            return item.value
+        self._collector.skip(self._file, item.place, "it is not an object")
+        return None
 
     def _read_categories(self) -> None:
         """Take in the labels by category id, the order that training tools give them.
 
         Roboflow puts a category 0 in front that only names the others' family.
         """
+        entries, used = self._categories_and_used_ids()
+        families = {one.get("supercategory") for _, one in entries}
         listed = []
-        families = self._values("categories", "supercategory")
-        used = self._values("annotations", "category_id")
-        for at, entry in self._entries("categories"):
+        for at, entry in entries:
             category_id, name = _key(entry.get("id")), entry.get("name")
             if category_id is None or not isinstance(name, str):
                 self._collector.skip(self._file, at, "it has no id or no name")
@@ -214,6 +201,18 @@ class _Document:
         cleaned = self._collector.add_labels((n for _, n in listed), file=self._file)
         ids = (category_id for category_id, _ in listed)
         self._labels = dict(zip(ids, cleaned, strict=True))
+
+    def _categories_and_used_ids(
+        self,
+    ) -> tuple[list[tuple[str, Mapping[str, Any]]], set[object]]:
+        """Read the whole file, so that a broken one is refused before it brings any."""
+        entries, used = [], set()
+        for item in json_items(self._tree, self._file):
+            if item.section == "categories" and (entry := self._entry(item)):
+                entries.append((item.place, entry))
+            elif item.section == "annotations" and isinstance(item.value, dict):
+                used.add(_key(item.value.get("category_id")))
+        return entries, used
 
     def _read_image(self, at: str, entry: Mapping[str, Any]) -> None:
         image_id, file_name = _key(entry.get("id")), entry.get("file_name")
@@ -280,6 +279,7 @@ FORMAT: Final = Format(
     write=write,
     read=read,
     recognises=recognises,
+    looks_for=".json with the lists images, annotations and categories",
     names=names,
     tolerance=tolerance,
     conventions={

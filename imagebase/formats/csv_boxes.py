@@ -1,7 +1,5 @@
 """CSV as TensorFlow's object detection has it: one row a box, whole pixels."""
 
-import csv
-import io
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
@@ -19,8 +17,8 @@ from imagebase.formats.collecting import (
     image_name,
     number,
     size_of,
-    text_of,
 )
+from imagebase.formats.csv_files import csv_rows, csv_table
 from imagebase.formats.label_set_files import (
     ExportFile,
     ExportSet,
@@ -67,9 +65,9 @@ def names(export_set: ExportSet) -> list[str]:
 
 def write(export_set: ExportSet, options: WriteOptions) -> Iterator[ExportFile]:
     """Write the boxes, the list of images, the labels in their order, the images."""
-    yield ExportFile(FILE, _table([COLUMNS, *_box_rows(export_set)]))
-    images = [(i.name, *i.record.size) for i in export_set.images]
-    yield ExportFile(_IMAGES_FILE, _table([COLUMNS[:3], *images]))
+    yield ExportFile(FILE, csv_table(COLUMNS, _box_rows(export_set)))
+    images = ((i.name, *i.record.size) for i in export_set.images)
+    yield ExportFile(_IMAGES_FILE, csv_table(COLUMNS[:3], images))
     yield ExportFile(_LABELS_FILE, names_file(export_set.labels))
     if options.with_images:
         for image in export_set.images:
@@ -88,12 +86,6 @@ def _box_rows(export_set: ExportSet) -> Iterator[Sequence[object]]:
 
 def _decimal(confidence: float) -> str:
     return f"{confidence:.{_CONFIDENCE_DECIMALS}f}"
-
-
-def _table(rows: Sequence[Sequence[object]]) -> bytes:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue().encode()
 
 
 def recognises(tree: FileTree) -> bool:
@@ -160,17 +152,11 @@ class _Table:
 
     def __init__(self, tree: FileTree, file: str) -> None:
         self.file = file
-        text = text_of(tree.read(file), file)
-        first = text.split("\n", 1)[0]
-        delimiter = max(",;\t", key=first.count)
-        self._reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
-        try:
-            header = next(self._reader, [])
-        except csv.Error as error:
-            raise AnnotationFileError(f"it is not CSV ({error})") from error
-        meanings = [_MEANING.get(re.sub(r"[^a-z0-9]", "", c.lower())) for c in header]
+        self._rows = csv_rows(tree, file)
+        _, header = next(self._rows, (1, []))
         self.columns: dict[str, int] = {}
-        for index, meaning in enumerate(meanings):
+        for index, cell in enumerate(header):
+            meaning = _MEANING.get(re.sub(r"[^a-z0-9]", "", cell.lower()))
             if meaning:
                 self.columns.setdefault(meaning, index)
 
@@ -194,20 +180,14 @@ class _Table:
 
     def rows(self) -> Iterator[tuple[int, Mapping[str, str]]]:
         """Yield line number and values by meaning; a row too short ends in blanks."""
-        try:
-            for row in self._reader:
-                if any(cell.strip() for cell in row):
-                    yield (
-                        self._reader.line_num,
-                        {
-                            name: row[index] if index < len(row) else ""
-                            for name, index in self.columns.items()
-                        },
-                    )
-        except csv.Error as error:
-            raise AnnotationFileError(
-                f"from line {self._reader.line_num} on it is not CSV ({error})"
-            ) from error
+        for line, row in self._rows:
+            yield (
+                line,
+                {
+                    name: row[index] if index < len(row) else ""
+                    for name, index in self.columns.items()
+                },
+            )
 
 
 def _read_row(row: Mapping[str, str], collector: Collector, place: _Place) -> None:
@@ -264,6 +244,7 @@ FORMAT: Final = Format(
     write=write,
     read=read,
     recognises=recognises,
+    looks_for=".csv whose first line names columns of images and labels",
     names=names,
     tolerance=whole_pixel_tolerance,
     conventions={

@@ -1,8 +1,8 @@
 """The values that go into a written label set and come out of a read one."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final, NamedTuple, Protocol
+from typing import IO, Final, NamedTuple, Protocol
 
 from imagebase.annotation import Annotation, Box, ImageRecord, LabelSet, Size
 from imagebase.settings import Limits
@@ -54,11 +54,18 @@ class ImageReference(NamedTuple):
     image_id: str
 
 
+@dataclass(frozen=True, slots=True)
+class Streamed:
+    """A file that grows with the set: its bytes in parts, to be taken once."""
+
+    parts: Iterable[bytes]
+
+
 class ExportFile(NamedTuple):
     """One file of an export; text is UTF-8."""
 
     path: str
-    content: bytes | ImageReference
+    content: bytes | ImageReference | Streamed
 
 
 class LeftOut(NamedTuple):
@@ -79,6 +86,10 @@ class FileTree(Protocol):
 
     def read(self, name: str) -> bytes:
         """Return one file; AnnotationFileError where it cannot be read."""
+        ...
+
+    def open(self, name: str) -> IO[bytes]:
+        """Return one file to be read in parts; AnnotationFileError as in `read`."""
         ...
 
 
@@ -169,6 +180,8 @@ class Format(NamedTuple):
     """One annotation format.
 
     title: what people call it.
+    looks_for: what its files show that no other format's do, as the end of a sentence
+        that begins with "There is no".
     names: image names as this format writes them, in the order of the images.
     tolerance: how far an edge may move in writing a box, in pixels, along x and y.
     conventions: what a reader of the files should know, for the manifest.
@@ -180,6 +193,7 @@ class Format(NamedTuple):
     write: Writer
     read: Reader
     recognises: Callable[[FileTree], bool]
+    looks_for: str
     names: Callable[[ExportSet], list[str]]
     tolerance: Callable[[Box, Size], tuple[float, float]]
     conventions: Mapping[str, str]

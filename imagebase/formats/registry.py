@@ -70,12 +70,12 @@ def recognise(tree: FileTree) -> str:
     """Return the name of the format that these files are in.
 
     Raises:
-        AnnotationFileError: in none that we know.
+        AnnotationFileError: in none that we know, with what each of them shows.
     """
     for name, one in FORMATS.items():
         if one.recognises(tree):
             return name
-    titles = ", ".join(one.title for one in FORMATS.values())
+    missing = "; ".join(f"no {f.looks_for} ({f.title})" for f in FORMATS.values())
     raise AnnotationFileError(
-        f"These files are in none of the formats that can be read ({titles})."
+        f"These files are in none of the formats that can be read. There is {missing}."
     )

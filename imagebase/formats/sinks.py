@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Final, NamedTuple
 
 from imagebase.errors import ExportError
-from imagebase.formats.label_set_files import ExportFile, ImageReference
+from imagebase.formats.label_set_files import ExportFile, ImageReference, Streamed
 
 ImageBytes = Callable[[str], bytes]
 
@@ -35,11 +35,11 @@ def write_folder(
     Raises:
         ExportError: two files have one name, or one would lie outside the folder.
     """
-    for path, data in _resolved(files, images):
+    for path, parts in _resolved(files, images):
         target = folder / path
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(data)
-        yield _written(path, data)
+        with target.open("wb") as file:
+            yield _written(path, parts, file)
 
 
 def write_zip(
@@ -53,38 +53,46 @@ def write_zip(
         ExportError: two files have one name, or one would lie outside the zip's root.
     """
     with zipfile.ZipFile(target, "w") as archive:
-        for path, data in _resolved(files, images):
-            _add(archive, path, data)
-            yield _written(path, data)
+        for path, parts in _resolved(files, images):
+            with archive.open(_entry(path), "w", force_zip64=True) as file:
+                yield _written(path, parts, file)
 
 
 def append_to_zip(path: Path, name: str, data: bytes) -> None:
     """Add one more file to a zip."""
     with zipfile.ZipFile(path, "a") as archive:
-        _add(archive, name, data)
+        archive.writestr(_entry(name), data)
 
 
-def _add(archive: zipfile.ZipFile, path: str, data: bytes) -> None:
+def _entry(path: str) -> zipfile.ZipInfo:
     info = zipfile.ZipInfo(path, _TIMESTAMP)
     info.create_system = _UNIX
     info.external_attr = _READABLE_FILE
     is_compressed = PurePosixPath(path).suffix.lower() in _COMPRESSED_SUFFIXES
     info.compress_type = zipfile.ZIP_STORED if is_compressed else zipfile.ZIP_DEFLATED
-    archive.writestr(info, data)
+    return info
 
 
 def _resolved(
     files: Iterable[ExportFile], images: ImageBytes
-) -> Iterator[tuple[str, bytes]]:
+) -> Iterator[tuple[str, Iterable[bytes]]]:
     seen: set[str] = set()
     for path, content in files:
         if path.casefold() in seen or path.startswith("/") or ".." in path.split("/"):
             raise ExportError(f"{path!r} is there twice, or outside the export.")
         seen.add(path.casefold())
-        if isinstance(content, ImageReference):
-            content = images(content.image_id)
-        yield path, content
+        if isinstance(content, Streamed):
+            yield path, content.parts
+        elif isinstance(content, ImageReference):
+            yield path, (images(content.image_id),)
+        else:
+            yield path, (content,)
 
 
-def _written(path: str, data: bytes) -> WrittenFile:
-    return WrittenFile(path, hashlib.sha256(data).hexdigest(), len(data))
+def _written(path: str, parts: Iterable[bytes], file: IO[bytes]) -> WrittenFile:
+    digest, byte_count = hashlib.sha256(), 0
+    for part in parts:
+        file.write(part)
+        digest.update(part)
+        byte_count += len(part)
+    return WrittenFile(path, digest.hexdigest(), byte_count)

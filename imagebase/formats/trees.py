@@ -1,16 +1,20 @@
 """Label files in a folder, in a zip, in memory, or alone, seen in one way."""
 
+import io
 import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Final
+from typing import IO, Final
 
 from imagebase.errors import AnnotationFileError
 from imagebase.formats.label_set_files import FileTree
 from imagebase.formats.names import split_suffix
 from imagebase.images import IMAGE_SUFFIXES
 from imagebase.settings import Limits
+
+# So many files of one kind are looked into to tell what format they are.
+FILES_TO_TRY: Final = 100
 
 _CLUTTER: Final = ("__MACOSX/", ".git/")
 
@@ -29,6 +33,9 @@ class MemoryTree:
         data = self.files[name]
         _check_size(name, len(data), self.limits)
         return data
+
+    def open(self, name: str) -> IO[bytes]:
+        return io.BytesIO(self.read(name))
 
 
 class FolderTree:
@@ -49,12 +56,19 @@ class FolderTree:
         return self._names
 
     def read(self, name: str) -> bytes:
+        with self.open(name) as file:
+            try:
+                return file.read()
+            except OSError as error:
+                raise _unreadable(name, error) from error
+
+    def open(self, name: str) -> IO[bytes]:
         path = self._root / name
         try:
             _check_size(name, path.stat().st_size, self.limits)
-            return path.read_bytes()
+            return path.open("rb")
         except OSError as error:
-            raise AnnotationFileError(f"{name} cannot be read: {error}.") from error
+            raise _unreadable(name, error) from error
 
 
 class ZipTree:
@@ -101,6 +115,9 @@ class ZipTree:
             raise AnnotationFileError(
                 f"{name} cannot be read out of its zip: {error}."
             ) from error
+
+    def open(self, name: str) -> IO[bytes]:
+        return io.BytesIO(self.read(name))
 
 
 def open_tree(path: Path, limits: Limits | None = None) -> FileTree:
@@ -164,6 +181,10 @@ def _keys(name: str) -> tuple[str, str, str, str]:
     folded = name.casefold()
     last = PurePosixPath(folded).name
     return folded, split_suffix(folded)[0], last, split_suffix(last)[0]
+
+
+def _unreadable(name: str, error: OSError) -> AnnotationFileError:
+    return AnnotationFileError(f"{name} cannot be read: {error}.")
 
 
 def _is_clutter(name: str) -> bool:

@@ -1,19 +1,14 @@
 """Pascal VOC XML: whole pixels counted from 1, both ends included."""
 
 import math
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Final, NamedTuple
-from xml.etree.ElementTree import Element, ParseError
-from xml.sax.saxutils import escape
-
-from defusedxml import DefusedXmlException
-from defusedxml.ElementTree import fromstring
+from xml.etree.ElementTree import Element
 
 from imagebase.annotation import Annotation, Box, Size
-from imagebase.errors import AnnotationFileError, ExportError
+from imagebase.errors import AnnotationFileError
 from imagebase.formats.boxes import whole_pixel_tolerance, whole_pixels, writable
 from imagebase.formats.collecting import (
     Collector,
@@ -33,14 +28,19 @@ from imagebase.formats.label_set_files import (
 )
 from imagebase.formats.names import flat_names, split_suffix
 from imagebase.formats.relative import names_file, read_names_file
-from imagebase.formats.trees import files_named, images_of, names_with_suffix
+from imagebase.formats.trees import (
+    FILES_TO_TRY,
+    files_named,
+    images_of,
+    names_with_suffix,
+)
+from imagebase.formats.xml_files import escaped, root_of, root_tag_of
 
+_TITLE: Final = "Pascal VOC XML"
 _LABELS_FILE: Final = "labels.txt"
 _DATABASE: Final = "ImageBase"
 _ZERO_BASED: Final = "pixels from 0"
 _ONE_BASED: Final = "pixels from 1"
-# https://www.w3.org/TR/xml/#charsets
-_NOT_XML: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 class VocBox(NamedTuple):
@@ -104,7 +104,7 @@ def _document(image: ExportImage, name: str, *, is_zero_based: bool) -> str:
     return (
         "<annotation>\n"
         "\t<folder>JPEGImages</folder>\n"
-        f"\t<filename>{_escaped(name)}</filename>\n"
+        f"\t<filename>{escaped(name, title=_TITLE)}</filename>\n"
         "\t<source>\n"
         f"\t\t<database>{_DATABASE}</database>\n"
         f"\t\t<annotation>{convention}</annotation>\n"
@@ -125,7 +125,7 @@ def _object(annotation: Annotation, *, is_zero_based: bool) -> str:
     edges = "".join(f"\t\t\t<{k}>{v}</{k}>\n" for k, v in box._asdict().items())
     return (
         "\t<object>\n"
-        f"\t\t<name>{_escaped(annotation.label)}</name>\n"
+        f"\t\t<name>{escaped(annotation.label, title=_TITLE)}</name>\n"
         "\t\t<pose>Unspecified</pose>\n"
         "\t\t<truncated>0</truncated>\n"
         "\t\t<difficult>0</difficult>\n"
@@ -134,20 +134,11 @@ def _object(annotation: Annotation, *, is_zero_based: bool) -> str:
     )
 
 
-def _escaped(text: str) -> str:
-    if _NOT_XML.search(text):
-        raise ExportError(
-            f"{text!r} holds a character that XML does not allow; rename it, or choose "
-            "another format than Pascal VOC."
-        )
-    return escape(text)
-
-
 def recognises(tree: FileTree) -> bool:
     """Say whether an XML file has <annotation> as its root."""
-    for file in names_with_suffix(tree, ".xml"):
+    for file in names_with_suffix(tree, ".xml")[:FILES_TO_TRY]:
         try:
-            return _root(tree, file).tag == "annotation"
+            return root_tag_of(tree, file) == "annotation"
         except AnnotationFileError:
             continue
     return False
@@ -201,7 +192,7 @@ class _Reader:
         self._stated: set[bool] = set()
 
     def read_file(self, file: str) -> None:
-        root = _root(self._tree, file)
+        root = root_of(self._tree, file)
         if root.tag != "annotation":
             raise AnnotationFileError(f"its root is <{root.tag}>, not <annotation>")
         if root.findtext("source/database") == _DATABASE:
@@ -270,27 +261,17 @@ def _edges(near: float, far: float, shift: int) -> tuple[float, float]:
     return (near - shift, far) if near <= far else (near, far - shift)
 
 
-def _root(tree: FileTree, file: str) -> Element:
-    try:
-        root: Element = fromstring(tree.read(file), forbid_dtd=False)
-    except DefusedXmlException as error:
-        raise AnnotationFileError("it declares entities, which is not safe") from error
-    # An encoding that Python does not know is a LookupError.
-    except (ParseError, ValueError, LookupError) as error:
-        raise AnnotationFileError(f"it is not XML ({error})") from error
-    return root
-
-
 def tolerance(box: Box, size: Size) -> tuple[float, float]:
     """Return how far rounding to whole pixels moves an edge."""
     return whole_pixel_tolerance(box, size)
 
 
 FORMAT: Final = Format(
-    title="Pascal VOC XML",
+    title=_TITLE,
     write=write,
     read=read,
     recognises=recognises,
+    looks_for=".xml with <annotation> as its root",
     names=names,
     tolerance=tolerance,
     conventions={

@@ -27,11 +27,10 @@ from imagebase.formats.relative import (
     read_names_file,
     relative_tolerance,
 )
-from imagebase.formats.trees import is_image_name, names_with_suffix
+from imagebase.formats.trees import FILES_TO_TRY, is_image_name, names_with_suffix
 
 DATA_FILE: Final = "data.yaml"
 _STRUCTURE: Final = frozenset({"images", "labels", *PARTS, "valid"})
-_FILES_TO_TRY: Final = 100
 _NO_LABELS: Final = frozenset(
     {
         *("readme.txt", "readme.dataset.txt", "readme.roboflow.txt"),
@@ -80,7 +79,7 @@ def recognises(tree: FileTree) -> bool:
     names = {PurePosixPath(name).name.lower() for name in tree.names()}
     if names & {"data.yaml", "data.yml"}:
         return True
-    label_files = _label_files(tree)[:_FILES_TO_TRY]
+    label_files = _label_files(tree)[:FILES_TO_TRY]
     return any(_has_label_lines(tree, file) for file in label_files)
 
 
@@ -190,6 +189,7 @@ FORMAT: Final = Format(
     write=write,
     read=read,
     recognises=recognises,
+    looks_for="data.yaml, nor a .txt with lines as `0 0.5 0.5 0.1 0.1`",
     names=names,
     tolerance=relative_tolerance,
     conventions={"boxes": CONVENTION, "labels": "names in data.yaml, by class id"},

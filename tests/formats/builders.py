@@ -16,6 +16,7 @@ from imagebase.formats.label_set_files import (
     ExportSet,
     ImageReference,
     ReadResult,
+    Streamed,
     WriteOptions,
 )
 from imagebase.formats.names import build_export_set
@@ -71,11 +72,14 @@ def written(
 ) -> dict[str, bytes]:
     """Return the files of an export; images as a few bytes that are not pixels."""
     return {
-        path: image_bytes(content.image_id)
-        if isinstance(content, ImageReference)
-        else content
-        for path, content in write(format_name, one, options)
+        path: _bytes_of(content) for path, content in write(format_name, one, options)
     }
+
+
+def _bytes_of(content: bytes | ImageReference | Streamed) -> bytes:
+    if isinstance(content, ImageReference):
+        return image_bytes(content.image_id)
+    return b"".join(content.parts) if isinstance(content, Streamed) else content
 
 
 def tree_of(files: dict[str, bytes] | dict[str, str]) -> MemoryTree:
