@@ -199,6 +199,19 @@ class Doubts(StorePart):
         with self._reading(scope) as connection:
             return list(connection.scalars(query.where(or_(*is_changed))))
 
+    def count_seen_once(
+        self, scope: Scope, first: CandidatesKey, second: CandidatesKey
+    ) -> int:
+        """Return how many images not approved have one answer and lack another."""
+        query = select(func.count()).where(
+            images.c.dataset_id == scope.dataset_id,
+            images.c.status != _APPROVED,
+            _is_answered(first),
+            ~_is_answered(second),
+        )
+        with self._reading(scope) as connection:
+            return connection.scalar(query) or 0
+
     def doubt_columns(
         self, scope: Scope, image_ids: Iterable[str]
     ) -> tuple[list[ImageColumns], list[BoxColumns]]:
@@ -242,6 +255,14 @@ def _answered_since(scope: Scope, key: CandidatesKey) -> AnySelect:
         candidates.c.created_at > doubts.c.computed_at,
         *(candidates.c[name] == value for name, value in asdict(key).items()),
     )
+
+
+def _is_answered(key: CandidatesKey) -> ColumnElement[bool]:
+    query = select(candidates.c.image_key).where(
+        candidates.c.image_key == images.c.image_key,
+        *(candidates.c[name] == value for name, value in asdict(key).items()),
+    )
+    return query.exists()
 
 
 def _in_queue(query: AnySelect, scope: Scope, kind: Kind | None) -> AnySelect:

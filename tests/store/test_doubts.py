@@ -1,5 +1,6 @@
 """The queue of doubtful images, and what it is made from."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -148,6 +149,17 @@ def test_images_are_stale_where_a_model_answered_since(
     assert store.stale_doubts(scope, [KEY]) == [four[1].image_id]
     store.put_doubts(scope, [doubt(four[1], 0.5)])
     assert store.stale_doubts(scope, [KEY]) == []
+
+
+def test_images_that_lack_a_second_answer_are_counted(
+    store: Store, scope: Scope, four: list[ImageRecord]
+) -> None:
+    plain = replace(KEY, passes="single")
+    assert store.count_seen_once(scope, plain, KEY) == 0
+    store.put_many(scope, plain, {one.image_id: b"blob" for one in four[:3]})
+    store.put_candidates(scope, four[0].image_id, KEY, b"blob")
+    store.save(scope, approve(four[1], who="ann"))
+    assert store.count_seen_once(scope, plain, KEY) == 1
 
 
 def test_columns_hold_boxes_and_marks_of_the_images_asked_for(
