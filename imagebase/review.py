@@ -1,25 +1,40 @@
 """Decisions of a reviewer over many images and labels at once, as one change each."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
-from imagebase.annotation import ImageRecord, new_id
-from imagebase.editing import approve, delete_annotations, reject, relabel
+from imagebase.annotation import Annotation, ImageRecord, ReviewStatus, new_id
+from imagebase.editing import (
+    approve,
+    delete_annotations,
+    reject,
+    relabel,
+    with_edits,
+)
 from imagebase.store import Scope, Store
 
 # Revisions that a reviewer had before them, by image id: an image that somebody saved
 # since is left as it is and counted as a conflict. None takes images as they are.
 Seen = Mapping[str, int] | None
 
+# Is told how many of how many images are done.
+OnProgress = Callable[[int, int], None]
+
+_BATCH: Final = 200
+_UNDECIDED: Final = (ReviewStatus.AUTO, ReviewStatus.EDITED)
+
 
 @dataclass(frozen=True, slots=True)
 class BulkReport:
     """How many images changed, and how many did not for one of these reasons.
 
+    boxes: how many of theirs changed, or are gone.
     conflicts: somebody else changed them meanwhile. missing: somebody removed them.
     """
 
     changed: int
+    boxes: int = 0
     conflicts: int = 0
     missing: int = 0
 
@@ -80,6 +95,67 @@ def delete_boxes(
     )
 
 
+def accept_boxes(
+    store: Store,
+    scope: Scope,
+    boxes: Collection[tuple[str, str]],
+    *,
+    seen: Seen = None,
+) -> BulkReport:
+    """Accept a model's boxes as they are, as pairs of image id and annotation id."""
+    ids = {annotation_id for _, annotation_id in boxes}
+    return _change(
+        store,
+        scope,
+        _images(boxes),
+        lambda one: _accepted(one, lambda box: box.annotation_id in ids, scope.who),
+        seen,
+    )
+
+
+def accept_above(
+    store: Store,
+    scope: Scope,
+    *,
+    labels: Collection[str] | None,
+    min_confidence: float,
+    on_progress: OnProgress | None = None,
+) -> BulkReport:
+    """Accept a model's boxes from this confidence on, on images nobody has decided on.
+
+    Args:
+        store: where they are.
+        scope: the dataset, and who accepts.
+        labels: only of these; None is every label.
+        min_confidence: of the boxes; included.
+        on_progress: is told how far it is, every 200 images.
+    """
+
+    def is_sure(one: Annotation) -> bool:
+        is_meant = labels is None or one.label in labels
+        return is_meant and (one.confidence or 0.0) >= min_confidence
+
+    def accept(record: ImageRecord) -> ImageRecord:
+        if record.status not in _UNDECIDED:
+            return record
+        return _accepted(record, is_sure, scope.who)
+
+    found = store.acceptable_images(scope, labels=labels, min_confidence=min_confidence)
+    return _change(store, scope, found, accept, None, on_progress=on_progress)
+
+
+def _accepted(
+    record: ImageRecord, is_chosen: Callable[[Annotation], bool], who: str
+) -> ImageRecord:
+    return with_edits(
+        record,
+        [
+            one.with_acceptance(who=who) if is_chosen(one) else one
+            for one in record.annotations
+        ],
+    )
+
+
 def _images(boxes: Collection[tuple[str, str]]) -> list[str]:
     return list(dict.fromkeys(image_id for image_id, _ in boxes))
 
@@ -90,16 +166,52 @@ def _change(
     image_ids: Iterable[str],
     change: Callable[[ImageRecord], ImageRecord],
     seen: Seen,
+    *,
+    on_progress: OnProgress | None = None,
 ) -> BulkReport:
-    wanted = list(dict.fromkeys(image_ids))
+    """Change images as one change, a batch in memory at a time."""
+    wanted, shared = list(dict.fromkeys(image_ids)), new_id()
+    total = BulkReport(changed=0)
+    for start in range(0, len(wanted), _BATCH):
+        batch = wanted[start : start + _BATCH]
+        total = _sum(total, _change_batch(store, scope, batch, change, seen, shared))
+        if on_progress is not None:
+            on_progress(start + len(batch), len(wanted))
+    return total
+
+
+def _change_batch(
+    store: Store,
+    scope: Scope,
+    wanted: Sequence[str],
+    change: Callable[[ImageRecord], ImageRecord],
+    seen: Seen,
+    change_id: str,
+) -> BulkReport:
     records = store.records(scope, image_ids=wanted)
-    known = [one for one in records if _is_as_seen(one, seen)]
-    changed = [after for before in known if (after := change(before)) != before]
-    report = store.save_many(scope, changed, change_id=new_id())
+    known = {one.image_id: one for one in records if _is_as_seen(one, seen)}
+    changed = [
+        after for before in known.values() if (after := change(before)) != before
+    ]
+    report = store.save_many(scope, changed, change_id=change_id)
     return BulkReport(
         changed=len(report.saved),
+        boxes=sum(_changed_boxes(known[one.image_id], one) for one in report.saved),
         conflicts=len(report.conflicts) + len(records) - len(known),
         missing=len(wanted) - len(records) + len(report.missing),
+    )
+
+
+def _changed_boxes(before: ImageRecord, after: ImageRecord) -> int:
+    return len(set(before.annotations) - set(after.annotations))
+
+
+def _sum(a: BulkReport, b: BulkReport) -> BulkReport:
+    return BulkReport(
+        changed=a.changed + b.changed,
+        boxes=a.boxes + b.boxes,
+        conflicts=a.conflicts + b.conflicts,
+        missing=a.missing + b.missing,
     )
 
 

@@ -1,4 +1,5 @@
 from collections.abc import Iterable
+from dataclasses import replace
 
 import pytest
 
@@ -6,6 +7,8 @@ from imagebase.annotation import Annotation, Box, ImageRecord, ReviewStatus, Sou
 from imagebase.errors import EditError
 from imagebase.review import (
     BulkReport,
+    accept_above,
+    accept_boxes,
     approve_images,
     delete_boxes,
     reject_images,
@@ -29,7 +32,8 @@ def records(store: Store, scope: Scope) -> list[ImageRecord]:
     for name in ("a.jpg", "b.jpg"):
         record = add_image(store, scope, name)
         boxes = [model_box("cat", at=1), model_box("dog", at=20)]
-        store.save(scope, record.with_annotations(boxes), change_id="boxes")
+        boxed = replace(record, annotations=tuple(boxes), status=ReviewStatus.AUTO)
+        store.save(scope, boxed, change_id="boxes")
     add_image(store, scope, "c.jpg")
     return store.records(scope)
 
@@ -64,7 +68,7 @@ def content(store: Store, scope: Scope) -> list[tuple[object, ...]]:
 def test_approved_images_have_their_boxes_accepted(
     store: Store, scope: Scope, records: list[ImageRecord]
 ) -> None:
-    assert approve_images(store, scope, ids(records)) == BulkReport(changed=3)
+    assert approve_images(store, scope, ids(records)) == BulkReport(3, boxes=4)
     after = store.records(scope)
     assert {one.status for one in after} == {ReviewStatus.APPROVED}
     assert all(box.accepted for one in after for box in one.annotations)
@@ -94,7 +98,7 @@ def test_relabelled_boxes_become_a_persons_and_others_stay(
     store: Store, scope: Scope, records: list[ImageRecord]
 ) -> None:
     report = relabel_boxes(store, scope, cats(records), label="lynx")
-    assert report == BulkReport(changed=2)
+    assert report == BulkReport(changed=2, boxes=2)
     for before, after in zip(records[:2], store.records(scope), strict=False):
         lynx = after.annotation(before.annotations[0].annotation_id)
         assert (lynx.label, lynx.source) == ("lynx", Source.HUMAN)
@@ -105,13 +109,52 @@ def test_relabelled_boxes_become_a_persons_and_others_stay(
 def test_deleted_model_boxes_leave_marks(
     store: Store, scope: Scope, records: list[ImageRecord]
 ) -> None:
-    assert delete_boxes(store, scope, cats(records)) == BulkReport(changed=2)
+    assert delete_boxes(store, scope, cats(records)) == BulkReport(2, boxes=2)
     first, *_ = store.records(scope)
     assert first.labels == ("dog",)
     assert [one.label for one in first.deleted] == ["cat"]
 
 
-@pytest.mark.parametrize("action", ["approve", "reject", "relabel", "delete"])
+def test_accepted_boxes_stay_as_they_are_and_count_as_a_persons(
+    store: Store, scope: Scope, records: list[ImageRecord]
+) -> None:
+    report = accept_boxes(store, scope, cats(records))
+    assert report == BulkReport(changed=2, boxes=2)
+    for record in store.records(scope)[:2]:
+        cat, dog = record.annotations
+        assert (cat.accepted, cat.confidence, dog.accepted) == (True, 0.6, False)
+        assert record.status is ReviewStatus.EDITED
+
+
+def test_sure_boxes_are_accepted_on_images_that_nobody_has_decided_on(
+    store: Store, scope: Scope, records: list[ImageRecord]
+) -> None:
+    first, second, _ = records
+    reject_images(store, scope, [first.image_id], comment="no")
+    weak = replace(model_box("cat", at=30), confidence=0.59)
+    store.save(scope, second.with_annotations([*second.annotations, weak]))
+    told: list[tuple[int, int]] = []
+    counted = store.count_acceptable(scope, labels=["cat"], min_confidence=0.6)
+    report = accept_above(
+        store,
+        scope,
+        labels=["cat"],
+        min_confidence=0.6,
+        on_progress=lambda done, of: told.append((done, of)),
+    )
+    assert report == BulkReport(changed=1, boxes=1)
+    assert (counted.boxes, counted.images, counted.labels) == (1, 1, 1)
+    assert told == [(1, 1)]
+    _, after, _ = store.records(scope)
+    assert [one.accepted for one in after.annotations] == [True, False, False]
+    assert store.record(scope, first.image_id).status is ReviewStatus.REJECTED
+    every = accept_above(store, scope, labels=None, min_confidence=0.0)
+    assert every == BulkReport(changed=1, boxes=2)
+
+
+@pytest.mark.parametrize(
+    "action", ["approve", "reject", "relabel", "delete", "accept", "above"]
+)
 def test_one_undo_takes_a_bulk_action_back(
     store: Store, scope: Scope, records: list[ImageRecord], action: str
 ) -> None:
@@ -122,6 +165,10 @@ def test_one_undo_takes_a_bulk_action_back(
         reject_images(store, scope, ids(records), comment="no")
     elif action == "relabel":
         relabel_boxes(store, scope, cats(records), label="lynx")
+    elif action == "accept":
+        accept_boxes(store, scope, cats(records))
+    elif action == "above":
+        accept_above(store, scope, labels=["dog"], min_confidence=0.6)
     else:
         delete_boxes(store, scope, cats(records))
     assert content(store, scope) != before
@@ -153,7 +200,7 @@ def test_image_named_twice_is_changed_once(
     store: Store, scope: Scope, records: list[ImageRecord]
 ) -> None:
     twice = ids(records[:1]) * 2
-    assert approve_images(store, scope, twice) == BulkReport(changed=1)
+    assert approve_images(store, scope, twice) == BulkReport(changed=1, boxes=2)
 
 
 def test_images_that_were_removed_are_counted_and_stop_nothing(
@@ -161,7 +208,7 @@ def test_images_that_were_removed_are_counted_and_stop_nothing(
 ) -> None:
     store.remove_images(scope, ids(records[:1]))
     report = approve_images(store, scope, ids(records))
-    assert report == BulkReport(changed=2, missing=1)
+    assert report == BulkReport(changed=2, boxes=2, missing=1)
 
 
 def test_image_that_somebody_changed_meanwhile_is_a_conflict_and_stays_theirs(
@@ -186,7 +233,7 @@ def test_image_that_somebody_changed_meanwhile_is_a_conflict_and_stays_theirs(
 
     monkeypatch.setattr(store, "records", and_then_bob_is_quicker)
     report = approve_images(store, scope, ids(records))
-    assert report == BulkReport(changed=2, conflicts=1)
+    assert report == BulkReport(changed=2, boxes=2, conflicts=1)
     first, *others = store.records(scope)
     assert (first.status, first.comment) == (ReviewStatus.REJECTED, "mine")
     assert {one.status for one in others} == {ReviewStatus.APPROVED}
@@ -208,7 +255,7 @@ def test_image_that_moved_on_since_it_was_looked_at_is_left_alone(
     seen = {one.image_id: one.revision for one in records}
     store.save(bob, records[0].with_annotations([model_box("bird", at=5)]))
     report = approve_images(store, scope, ids(records), seen=seen)
-    assert report == BulkReport(changed=2, conflicts=1)
-    assert store.record(scope, records[0].image_id).status is ReviewStatus.NEW
+    assert report == BulkReport(changed=2, boxes=2, conflicts=1)
+    assert store.record(scope, records[0].image_id).status is ReviewStatus.AUTO
     report = delete_boxes(store, scope, cats(records), seen=seen)
     assert report == BulkReport(changed=0, conflicts=2)
