@@ -52,15 +52,37 @@ def model_in_use(store: Store, scope: Scope) -> ModelInUse | None:
     jobs = store.jobs(scope)
     kept = [one for one in jobs if one.kind == "keep" and one.state is JobState.DONE]
     used = [*kept, *(one for one in jobs if one.kind == "annotate")]
-    return _in_use(used[0].parameters) if used else None
+    return _in_use(store, scope, used[0].parameters) if used else None
 
 
-def _in_use(parameters: Mapping[str, Any]) -> ModelInUse | None:
+def _in_use(
+    store: Store, scope: Scope, parameters: Mapping[str, Any]
+) -> ModelInUse | None:
     try:
         detector = shared_detector(find_model(parameters["model"]))
     except (ModelLoadError, UnknownModelError):
         return None
-    return ModelInUse(detector, rule_of(parameters))
+    rule = rule_of(parameters)
+    mapping = _mapping_now(store, scope, detector.labels, rule.mapping)
+    return ModelInUse(detector, replace(rule, mapping=mapping))
+
+
+def _mapping_now(
+    store: Store, scope: Scope, model_labels: Sequence[str], mapping: Mapping[str, str]
+) -> dict[str, str]:
+    """Return what a model's labels are called in the dataset since labels changed.
+
+    Nothing is expected of a label that a person deleted.
+    """
+    former = store.former_label_names(scope)
+    gone = {one.name for one in store.labels(scope) if one.is_hidden}
+    now = {}
+    for label in model_labels:
+        kept_as = mapping.get(label, label)
+        name = former.get(kept_as, kept_as)
+        if name != label or name in gone:
+            now[label] = "" if name in gone else name
+    return now
 
 
 def stale_images(store: Store, scope: Scope, in_use: ModelInUse | None) -> list[str]:
@@ -90,7 +112,7 @@ def judge_all(context: JobContext) -> int:
         context.store,
         context.scope,
         context.store.image_ids(context.scope),
-        _in_use(context.parameters),
+        _in_use(context.store, context.scope, context.parameters),
         went_on=lambda _: not context.cancelled,
     )
 

@@ -204,3 +204,25 @@ def test_mapped_labels_are_compared_under_their_new_names(
     run_job("doubt", mirrored=True)
     assert store.records(scope)[0].labels == ("hound",)
     assert queue(store, scope) == {}
+
+
+def test_renamed_label_is_still_the_models(
+    store: Store, scope: Scope, kept: list[ImageRecord], run_job: RunJob
+) -> None:
+    run_job("doubt", mirrored=True)
+    dog = store.labels(scope).class_id("dog")
+    store.rename_label(scope, dog, "hound")
+    assert store.records(scope)[0].labels == ("hound",)
+    assert judged(store, scope) == {}
+
+
+def test_nothing_of_a_deleted_label_is_missed(
+    store: Store, scope: Scope, kept: list[ImageRecord], mirrored: CandidatesKey
+) -> None:
+    store.add_labels(scope, ["cat"])
+    answer(store, scope, mirrored, kept[1].image_id, ((0, 20, 10, 30), 0.61, CAT))
+    assert Kind.MISSED in judged(store, scope)["b.png"].reasons
+    store.delete_label(scope, store.labels(scope).class_id("cat"))
+    in_use = model_in_use(store, scope)
+    judge_images(store, scope, [kept[1].image_id], in_use)
+    assert Kind.MISSED not in queue(store, scope)["b.png"].reasons
