@@ -123,6 +123,8 @@ def clean_text(text: str) -> str:
 
     NUL and lone surrogates are removed; PostgreSQL takes neither.
     """
+    if text.isascii() and "\0" not in text:
+        return text
     return text.replace("\0", "").encode("utf-8", "ignore").decode("utf-8")
 
 

@@ -8,6 +8,7 @@ from imagebase.store.doubts import BoxColumns, DoubtCounts, DoubtRow, ImageColum
 from imagebase.store.image_listing import ImageFilter, ImageRow
 from imagebase.store.images import AddedImage
 from imagebase.store.jobs import JobInfo, JobState
+from imagebase.store.label_changes import TakenBoxes
 from imagebase.store.listing import (
     ORDERS,
     AcceptCounts,
@@ -43,6 +44,7 @@ __all__ = [
     "SaveReport",
     "Scope",
     "Store",
+    "TakenBoxes",
     "UndoResult",
     "Usage",
     "open_store",
