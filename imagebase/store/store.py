@@ -14,6 +14,7 @@ from imagebase.store.jobs import Jobs
 from imagebase.store.label_changes import LabelChanges
 from imagebase.store.labels import Labels
 from imagebase.store.listing import Listing
+from imagebase.store.looks import Looks
 from imagebase.store.owners import Owners
 from imagebase.store.records import Records
 from imagebase.store.schema import bring_up_to_date
@@ -37,6 +38,7 @@ class Store(
     CandidateStore,
     Summaries,
     Doubts,
+    Looks,
     Statistics,
     Jobs,
 ):

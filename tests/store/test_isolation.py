@@ -6,13 +6,15 @@ from typing import Any, Final
 
 import pytest
 
-from imagebase.annotation import ImageRecord
+from imagebase.annotation import Box, ImageRecord
 from imagebase.doubt import Doubt
 from imagebase.errors import NotFoundError
 from imagebase.store import CandidatesKey, Scope, Store
+from imagebase.store.looks import BoxKey, KeptLook, Shape
 from tests.store.fixtures import SIZE, add_image, box, scope_of
 
 KEY = CandidatesKey("ab" * 32, 416, "f32", "single")
+SHAPE = Shape("cat", Box(0, 0, 0.5, 0.5), size_tolerance=0.25)
 
 Query = Callable[[Store, Scope, str, str], Any]
 
@@ -84,6 +86,16 @@ QUERIES: Final[dict[str, Query]] = {
     "label_thresholds": lambda store, scope, i, j: store.label_thresholds(scope, "m"),
     "save_label_thresholds": lambda store, scope, i, j: store.save_label_thresholds(
         scope, "m", {"dog": 0.4}
+    ),
+    "boxes_like": lambda store, scope, i, j: store.boxes_like(
+        scope, SHAPE, besides=[], limit=1
+    ),
+    "count_images_like": lambda store, scope, i, j: store.count_images_like(
+        scope, [[SHAPE]], besides=[]
+    ),
+    "looks": lambda store, scope, i, j: store.looks(scope, [BoxKey(i, "box")]),
+    "keep_looks": lambda store, scope, i, j: store.keep_looks(
+        scope, {BoxKey(i, "box"): KeptLook(SHAPE.box, b"look")}
     ),
     "save": lambda store, scope, i, j: store.save(scope, _edited(i)),
     "save_many": lambda store, scope, i, j: store.save_many(scope, [_edited(i)]),

@@ -1,0 +1,274 @@
+"""Boxes like another one, by label, size and place; and what boxes look like, kept."""
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Final, NamedTuple
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    and_,
+    case,
+    delete,
+    distinct,
+    func,
+    insert,
+    or_,
+    select,
+    tuple_,
+)
+
+from imagebase.annotation import Annotation, Box, ReviewStatus, Size
+from imagebase.store.columns import AnyRow, AnySelect
+from imagebase.store.part import StorePart
+from imagebase.store.rows import ANNOTATION_COLUMNS, as_annotation
+from imagebase.store.scope import Scope, chunks
+from imagebase.store.tables import annotations, images, looks
+
+_Number = ColumnElement[float | Decimal]
+
+_IS_ON_IMAGE: Final = images.c.image_key == annotations.c.image_key
+_KEY: Final = annotations.c.image_key
+_SAME_EDGES: Final = and_(
+    looks.c.x_min == annotations.c.x_min,
+    looks.c.y_min == annotations.c.y_min,
+    looks.c.x_max == annotations.c.x_max,
+    looks.c.y_max == annotations.c.y_max,
+)
+
+
+class BoxKey(NamedTuple):
+    """Which box: an annotation's id is its own only on its image."""
+
+    image_id: str
+    annotation_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """A label, and where boxes of it are looked for, whatever the images' sizes.
+
+    box: in shares of its image's width and height.
+    size_tolerance: how far another's width and height may be off, as a share of its
+        own.
+    place_tolerance: how far the centre may be, as a share of the image's sides; None
+        is anywhere.
+    """
+
+    label: str
+    box: Box
+    size_tolerance: float
+    place_tolerance: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LikeBox:
+    """A box of the label, size and place asked for, with what its image says of it."""
+
+    key: BoxKey
+    file_name: str
+    size: Size
+    status: ReviewStatus
+    revision: int
+    annotation: Annotation
+
+
+@dataclass(frozen=True, slots=True)
+class KeptLook:
+    """What a box looked like while it was at this place on its image."""
+
+    box: Box
+    descriptor: bytes
+
+
+class Looks(StorePart):
+    """Finding boxes that may be the same thing again."""
+
+    def boxes_like(
+        self, scope: Scope, shape: Shape, *, besides: Collection[str], limit: int
+    ) -> list[LikeBox]:
+        """Return boxes on other images, those nearest to the place first.
+
+        Args:
+            scope: the dataset.
+            shape: label, size and place.
+            besides: ids of images to leave out.
+            limit: how many to return at most.
+        """
+        across, down = _offsets(shape.box)
+        query: AnySelect = select(
+            *ANNOTATION_COLUMNS,
+            images.c.image_id,
+            images.c.file_name,
+            images.c.width,
+            images.c.height,
+            images.c.status,
+            images.c.revision,
+        )
+        query = (
+            query.join(images, _IS_ON_IMAGE)
+            .where(_is_like(scope, shape, besides))
+            .order_by(
+                across * across + down * down,
+                annotations.c.image_key,
+                annotations.c.position,
+            )
+            .limit(limit)
+        )
+        with self._reading(scope) as connection:
+            return [_as_like_box(row) for row in connection.execute(query)]
+
+    def count_images_like(
+        self,
+        scope: Scope,
+        groups: Iterable[Collection[Shape]],
+        *,
+        besides: Collection[str],
+    ) -> list[int]:
+        """Return on how many other images there are boxes of any shape of each group.
+
+        One look at the boxes answers for all groups, so all shapes are of one label.
+        """
+        asked = [tuple(group) for group in groups]
+        (label,) = {shape.label for group in asked for shape in group}
+        counted = [
+            func.count(distinct(case((or_(*map(_fits, group)), _KEY))))
+            for group in asked
+        ]
+        query = (
+            select(*counted)
+            .select_from(annotations)
+            .join(images, _IS_ON_IMAGE)
+            .where(_has_label(scope, label, besides))
+        )
+        with self._reading(scope) as connection:
+            return [int(count) for count in connection.execute(query).one()]
+
+    def looks(self, scope: Scope, keys: Collection[BoxKey]) -> dict[BoxKey, bytes]:
+        """Return the kept looks of boxes that are still where they were then."""
+        wanted = set(keys)
+        found: dict[BoxKey, bytes] = {}
+        with self._reading(scope) as connection:
+            for chunk in chunks(sorted({one.image_id for one in wanted})):
+                for row in connection.execute(_kept_looks(scope, chunk)):
+                    key = BoxKey(row.image_id, row.annotation_id)
+                    if key in wanted:
+                        found[key] = row.descriptor
+        return found
+
+    def keep_looks(self, scope: Scope, kept: Mapping[BoxKey, KeptLook]) -> None:
+        """Keep what boxes look like, in place of what was kept of them before.
+
+        A box on an image that is not there any more is left out.
+        """
+        with self._writing(scope) as connection:
+            for chunk in chunks(kept.items()):
+                keys = _image_keys(
+                    connection, scope, (one.image_id for one, _ in chunk)
+                )
+                rows = [
+                    {
+                        "image_key": keys[key.image_id],
+                        "annotation_id": key.annotation_id,
+                        "dataset_id": scope.dataset_id,
+                        **{edge: float(v) for edge, v in one.box._asdict().items()},
+                        "descriptor": one.descriptor,
+                    }
+                    for key, one in chunk
+                    if key.image_id in keys
+                ]
+                _replace(connection, rows)
+
+
+def _replace(connection: Connection, rows: list[dict[str, object]]) -> None:
+    if not rows:
+        return
+    places = [(row["image_key"], row["annotation_id"]) for row in rows]
+    connection.execute(
+        delete(looks).where(
+            tuple_(looks.c.image_key, looks.c.annotation_id).in_(places)
+        )
+    )
+    connection.execute(insert(looks), rows)
+
+
+def _image_keys(
+    connection: Connection, scope: Scope, image_ids: Iterable[str]
+) -> dict[str, int]:
+    query = select(images.c.image_id, images.c.image_key).where(
+        images.c.dataset_id == scope.dataset_id, images.c.image_id.in_(set(image_ids))
+    )
+    return {row.image_id: row.image_key for row in connection.execute(query)}
+
+
+def _kept_looks(scope: Scope, image_ids: Collection[str]) -> AnySelect:
+    same_box = and_(
+        looks.c.image_key == annotations.c.image_key,
+        looks.c.annotation_id == annotations.c.annotation_id,
+        _SAME_EDGES,
+    )
+    query: AnySelect = select(
+        images.c.image_id, looks.c.annotation_id, looks.c.descriptor
+    )
+    return (
+        query.join(images, images.c.image_key == looks.c.image_key)
+        .join(annotations, same_box)
+        .where(
+            images.c.dataset_id == scope.dataset_id,
+            images.c.image_id.in_(image_ids),
+            annotations.c.is_deleted.is_(False),
+        )
+    )
+
+
+def _has_label(
+    scope: Scope, label: str, besides: Collection[str]
+) -> ColumnElement[bool]:
+    return and_(
+        annotations.c.dataset_id == scope.dataset_id,
+        annotations.c.is_deleted.is_(False),
+        annotations.c.label == label,
+        images.c.image_id.not_in(list(besides)),
+    )
+
+
+def _is_like(
+    scope: Scope, shape: Shape, besides: Collection[str]
+) -> ColumnElement[bool]:
+    return and_(_has_label(scope, shape.label, besides), _fits(shape))
+
+
+def _fits(shape: Shape) -> ColumnElement[bool]:
+    """Say whether a box is of this size and at this place."""
+    width = (annotations.c.x_max - annotations.c.x_min) / images.c.width
+    height = (annotations.c.y_max - annotations.c.y_min) / images.c.height
+    least, most = 1 - shape.size_tolerance, 1 + shape.size_tolerance
+    of_size = and_(
+        width.between(shape.box.width * least, shape.box.width * most),
+        height.between(shape.box.height * least, shape.box.height * most),
+    )
+    if shape.place_tolerance is None:
+        return of_size
+    reach = shape.place_tolerance
+    across, down = _offsets(shape.box)
+    return and_(of_size, across.between(-reach, reach), down.between(-reach, reach))
+
+
+def _offsets(box: Box) -> tuple[_Number, _Number]:
+    """Return how far a box's centre is from this one's, in shares of the sides."""
+    x = (annotations.c.x_min + annotations.c.x_max) / (2 * images.c.width)
+    y = (annotations.c.y_min + annotations.c.y_max) / (2 * images.c.height)
+    return x - (box.x_min + box.x_max) / 2, y - (box.y_min + box.y_max) / 2
+
+
+def _as_like_box(row: AnyRow) -> LikeBox:
+    annotation = as_annotation(row)
+    return LikeBox(
+        key=BoxKey(row.image_id, annotation.annotation_id),
+        file_name=row.file_name,
+        size=Size(row.width, row.height),
+        status=ReviewStatus(row.status),
+        revision=row.revision,
+        annotation=annotation,
+    )
