@@ -1,0 +1,57 @@
+"""Changed copies of training images, with boxes that still fit them.
+
+A recipe is steps with their parameters; each makes a scene out of a scene. What becomes
+of boxes is said in `scene`, how each step moves them in `moves`.
+"""
+
+from imagebase.augmentation.mosaic import Mosaic
+from imagebase.augmentation.moves import RotatedBoxes
+from imagebase.augmentation.recipe import (
+    Recipe,
+    Variant,
+    recipe_from_json,
+    recipe_json,
+    train_variants,
+    variant,
+)
+from imagebase.augmentation.scene import LabelledImage
+from imagebase.augmentation.steps import (
+    STEPS,
+    Blur,
+    BrightnessContrast,
+    Crop,
+    Cutout,
+    FlipHorizontally,
+    FlipVertically,
+    Hsv,
+    Noise,
+    QuarterTurn,
+    Rotate,
+    ScaleShift,
+    Step,
+)
+
+__all__ = [
+    "STEPS",
+    "Blur",
+    "BrightnessContrast",
+    "Crop",
+    "Cutout",
+    "FlipHorizontally",
+    "FlipVertically",
+    "Hsv",
+    "LabelledImage",
+    "Mosaic",
+    "Noise",
+    "QuarterTurn",
+    "Recipe",
+    "Rotate",
+    "RotatedBoxes",
+    "ScaleShift",
+    "Step",
+    "Variant",
+    "recipe_from_json",
+    "recipe_json",
+    "train_variants",
+    "variant",
+]
