@@ -7,7 +7,7 @@ one moved box, and what was taken back never happened.
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from enum import StrEnum
 from itertools import pairwise
 from statistics import fmean, median
@@ -176,15 +176,17 @@ class CorrectionFigures:
         return self.counts[fate] / self.of_model if self.of_model else 0.0
 
 
-def correction_figures(decisions: Sequence[Decision]) -> CorrectionFigures:
-    """Return the figures of these decisions."""
+def correction_figures(
+    decisions: Sequence[Decision], *, zone: tzinfo = UTC
+) -> CorrectionFigures:
+    """Return the figures of these decisions; days and hours are those of a zone."""
     ious = [one.iou for one in decisions if one.iou is not None]
     is_hourly = _is_within_a_day(decisions)
     by_label: dict[str, Counter[Fate]] = defaultdict(Counter)
     by_time: dict[datetime, Counter[Fate]] = defaultdict(Counter)
     for one in decisions:
         by_label[one.label][one.fate] += 1
-        by_time[moment_of(one, is_hourly=is_hourly)][one.fate] += 1
+        by_time[moment_of(one, is_hourly=is_hourly, zone=zone)][one.fate] += 1
     return CorrectionFigures(
         counts=_every_fate(Counter(one.fate for one in decisions)),
         mean_iou=fmean(ious) if ious else None,
@@ -210,9 +212,10 @@ def _is_within_a_day(decisions: Sequence[Decision]) -> bool:
     return not moments or max(moments) - min(moments) < timedelta(days=1)
 
 
-def moment_of(decision: Decision, *, is_hourly: bool) -> datetime:
-    """Return the beginning of the hour or of the day that a decision fell in, UTC."""
-    hour = decision.decided_at.replace(minute=0, second=0, microsecond=0)
+def moment_of(decision: Decision, *, is_hourly: bool, zone: tzinfo = UTC) -> datetime:
+    """Return the beginning of the hour or of the day that a decision fell in."""
+    local = decision.decided_at.astimezone(zone)
+    hour = local.replace(minute=0, second=0, microsecond=0)
     return hour if is_hourly else hour.replace(hour=0)
 
 

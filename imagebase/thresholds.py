@@ -30,8 +30,8 @@ _INTERVAL: Final = (2.5, 97.5)
 _Z: Final = 1.959964
 
 # Thresholds are set in steps of 0.01, as on Annotate; the last lets nothing pass.
-STEPS: Final = 101
-GRID: Final = np.arange(STEPS) / (STEPS - 1)
+FLOOR: Final = 0.05
+GRID: Final = np.arange(5, 101) / 100
 
 _Weights = NDArray[np.int64]
 
@@ -117,12 +117,15 @@ def learn(label: str, evidence: Evidence) -> Learned | TooFew:
 
 
 def _binned(confidences: Sequence[float]) -> _Weights:
-    """Count confidences by the highest threshold that they still pass, (STEPS,)."""
+    """Count confidences by the highest threshold of the grid that they still pass.
+
+    What passes none counts with the lowest: thresholds go no further down.
+    """
     # As the pool compares them, or 0.3 would not pass a threshold of 0.3.
-    passes = np.searchsorted(
-        GRID.astype(np.float32), np.asarray(confidences, np.float32), side="right"
-    )
-    return np.bincount(passes - 1, minlength=STEPS).astype(np.int64)
+    steps = GRID.astype(np.float32)
+    passes = np.searchsorted(steps, np.asarray(confidences, np.float32), side="right")
+    places = np.maximum(passes - 1, 0)
+    return np.bincount(places, minlength=len(GRID)).astype(np.int64)
 
 
 def _best_places(right: _Weights, wrong: _Weights) -> NDArray[np.intp]:
@@ -136,8 +139,9 @@ def _best_places(right: _Weights, wrong: _Weights) -> NDArray[np.intp]:
     cost = DRAWING * missed + DELETING * false
     counted = right + wrong > 0
     first = np.argmax(counted, axis=1)[:, None]
-    last = STEPS - np.argmax(counted[:, ::-1], axis=1)[:, None]
-    places = np.arange(STEPS)[None]
+    steps = len(GRID)
+    last = steps - np.argmax(counted[:, ::-1], axis=1)[:, None]
+    places = np.arange(steps)[None]
     is_known = (places >= first) & (places <= last)
     cost = np.where(is_known, cost, np.iinfo(np.int64).max)
     is_best = cost == cost.min(axis=1, keepdims=True)
@@ -153,7 +157,7 @@ def _interval(right: _Weights, wrong: _Weights) -> tuple[float, float]:
     draws = np.random.default_rng(_SEED).multinomial(
         total, counts / total, size=RESAMPLES
     )
-    places = _best_places(draws[:, :STEPS], draws[:, STEPS:])
+    places = _best_places(draws[:, : len(GRID)], draws[:, len(GRID) :])
     low, high = np.percentile(GRID[places], _INTERVAL)
     return float(low), float(high)
 

@@ -13,7 +13,6 @@ from sqlalchemy import (
     delete,
     func,
     insert,
-    or_,
     select,
 )
 
@@ -35,6 +34,8 @@ from imagebase.store.tables import (
 from imagebase.thresholds import FinalBox
 
 _ON_IMAGE: Final = images.c.image_key == annotations.c.image_key
+# The order of the index that holds all that boxes are filtered by.
+_IN_ORDER: Final = (annotations.c.image_key, annotations.c.position)
 _BOX: Final = tuple(annotations.c[name] for name in Box._fields)
 _LOOK: Final = (
     *_BOX,
@@ -70,7 +71,9 @@ class Statistics(StorePart):
                     images.c.image_key
                 )
             ).all()
-            box_rows = connection.execute(of_boxes.where(_shown(scope))).all()
+            box_rows = connection.execute(
+                of_boxes.where(_shown(scope)).order_by(*_IN_ORDER)
+            ).all()
         return _image_table(image_rows), _box_table(image_rows, box_rows)
 
     def decisions(self, scope: Scope) -> list[Decision]:
@@ -81,17 +84,17 @@ class Statistics(StorePart):
         with self._reading(scope) as connection:
             names = _names_now(connection, scope.dataset_id)
             spans = _spans(scope)
-            told = [
-                *(_accepted(row) for row in connection.execute(_accepted_rows(scope))),
-                *(
-                    _changed(row, names)
-                    for row in connection.execute(_changed_rows(scope, spans))
-                ),
-                *(
-                    _gone(row, names)
-                    for row in connection.execute(_gone_rows(scope, spans))
-                ),
+            accepted = connection.execute(_accepted_rows(scope)).all()
+            changed = [
+                *connection.execute(_changed_rows(scope, spans, is_deleted=False)),
+                *connection.execute(_changed_rows(scope, spans, is_deleted=True)),
             ]
+            gone = connection.execute(_gone_rows(scope, spans)).all()
+        told = [
+            *map(_accepted, accepted),
+            *(_changed(row, names) for row in changed),
+            *(_gone(row, names) for row in gone),
+        ]
         return [one for one in told if one is not None]
 
     def approved_boxes(self, scope: Scope) -> dict[str, list[FinalBox]]:
@@ -251,15 +254,24 @@ def _accepted_rows(scope: Scope) -> AnySelect:
     query: AnySelect = select(
         *_LOOK, images.c.image_id, annotations.c.changed_at.label("decided_at")
     )
-    return query.join(images, _ON_IMAGE).where(
-        _shown(scope),
-        annotations.c.source == Source.MODEL.value,
-        annotations.c.accepted.is_(True),
+    return (
+        query.join(images, _ON_IMAGE)
+        .where(
+            _shown(scope),
+            annotations.c.source == Source.MODEL.value,
+            annotations.c.accepted.is_(True),
+        )
+        .order_by(*_IN_ORDER)
     )
 
 
-def _changed_rows(scope: Scope, spans: Subquery) -> AnySelect:
-    """Select a person's boxes and deleted ones, with how they came to be."""
+def _changed_rows(scope: Scope, spans: Subquery, *, is_deleted: bool) -> AnySelect:
+    """Select a person's boxes, or deleted ones, with how they came to be."""
+    is_decided = (
+        annotations.c.is_deleted.is_(True)
+        if is_deleted
+        else _shown(scope) & (annotations.c.source == Source.HUMAN.value)
+    )
     first, last = events.alias("first"), events.alias("last")
     query: AnySelect = select(
         *_LOOK,
@@ -278,13 +290,8 @@ def _changed_rows(scope: Scope, spans: Subquery) -> AnySelect:
         )
         .outerjoin(first, first.c.event_id == spans.c.first_id)
         .outerjoin(last, last.c.event_id == spans.c.last_id)
-        .where(
-            annotations.c.dataset_id == scope.dataset_id,
-            or_(
-                annotations.c.is_deleted.is_(True),
-                annotations.c.source == Source.HUMAN.value,
-            ),
-        )
+        .where(annotations.c.dataset_id == scope.dataset_id, is_decided)
+        .order_by(*_IN_ORDER)
     )
 
 
