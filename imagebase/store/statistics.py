@@ -1,6 +1,6 @@
 """What figures of a dataset are drawn from: whole columns, and learned thresholds."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -13,6 +13,7 @@ from sqlalchemy import (
     delete,
     func,
     insert,
+    or_,
     select,
 )
 
@@ -20,16 +21,16 @@ from imagebase.annotation import Box, ReviewStatus, Source, utc_now
 from imagebase.corrections import Decision, Look, decide
 from imagebase.statistics import BoxTable, ImageTable
 from imagebase.store.columns import AnyRow, AnySelect, JsonObject
+from imagebase.store.differences import ANNOTATION, LABEL
+from imagebase.store.labels import former_names
 from imagebase.store.part import StorePart
-from imagebase.store.scope import Scope
+from imagebase.store.scope import Scope, chunks
 from imagebase.store.tables import (
     annotations,
     changes,
     events,
     images,
-    label_aliases,
     label_thresholds,
-    labels,
 )
 from imagebase.thresholds import FinalBox
 
@@ -82,19 +83,32 @@ class Statistics(StorePart):
         Each box is there once, as it stands: what was taken back is not.
         """
         with self._reading(scope) as connection:
-            names = _names_now(connection, scope.dataset_id)
             spans = _spans(scope)
-            accepted = connection.execute(_accepted_rows(scope)).all()
-            changed = [
-                *connection.execute(_changed_rows(scope, spans, is_deleted=False)),
-                *connection.execute(_changed_rows(scope, spans, is_deleted=True)),
+            span_of = {
+                (span.image_id, span.annotation_id): span
+                for span in connection.execute(select(spans))
+            }
+            found = connection.execute(_found_rows(scope)).all()
+            drawn = [
+                (row, span_of.get((row.image_id, row.annotation_id)))
+                for row in connection.execute(_drawn_rows(scope))
             ]
+            first_ids = [span.first_id for _, span in drawn if span]
+            before = _befores(connection, first_ids)
             gone = connection.execute(_gone_rows(scope, spans)).all()
-        told = [
-            *map(_accepted, accepted),
-            *(_changed(row, names) for row in changed),
-            *(_gone(row, names) for row in gone),
-        ]
+            names = former_names(connection, scope.dataset_id)
+        told = []
+        for row in found:
+            look, span = _look(row), span_of.get((row.image_id, row.annotation_id))
+            at = span.last_at if span else row.changed_at
+            told.append(decide(row.image_id, look, look, at))
+        for row, span in drawn:
+            first = _look_of_event(before[span.first_id], names) if span else None
+            at = span.last_at if span else row.changed_at
+            told.append(decide(row.image_id, first, _look(row), at))
+        for row in gone:
+            first = _look_of_event(row.before, names)
+            told.append(decide(row.image_id, first, None, row.last_at))
         return [one for one in told if one is not None]
 
     def approved_boxes(self, scope: Scope) -> dict[str, list[FinalBox]]:
@@ -128,6 +142,7 @@ class Statistics(StorePart):
             .join(changes, changes.c.change_key == events.c.change_key)
             .where(
                 events.c.dataset_id == scope.dataset_id,
+                events.c.kind != LABEL,
                 changes.c.who == scope.who,
                 changes.c.kind == "edit",
                 changes.c.state == "done",
@@ -214,34 +229,22 @@ def _box_table(image_rows: Sequence[AnyRow], box_rows: Sequence[AnyRow]) -> BoxT
     )
 
 
-def _names_now(connection: Connection, dataset_id: str) -> dict[str, str]:
-    """Return what labels are called now by what they were called before."""
-    query = (
-        select(label_aliases.c.name, labels.c.name)
-        .join(
-            labels,
-            and_(
-                labels.c.dataset_id == label_aliases.c.dataset_id,
-                labels.c.position == label_aliases.c.position,
-            ),
-        )
-        .where(label_aliases.c.dataset_id == dataset_id)
-    )
-    return dict(connection.execute(query).all())
-
-
 def _spans(scope: Scope) -> Subquery:
-    """Select the first and the last event of each box that was there before it."""
+    """Select the first and last event, and its time, of boxes that were there before.
+
+    That leaves out the events of boxes that came to be, which are most of all.
+    """
     return (
         select(
             events.c.image_id,
             events.c.annotation_id,
             func.min(events.c.event_id).label("first_id"),
             func.max(events.c.event_id).label("last_id"),
+            func.max(events.c.created_at).label("last_at"),
         )
         .where(
             events.c.dataset_id == scope.dataset_id,
-            events.c.annotation_id.is_not(None),
+            events.c.kind == ANNOTATION,
             events.c.before.is_not(None),
         )
         .group_by(events.c.image_id, events.c.annotation_id)
@@ -249,50 +252,43 @@ def _spans(scope: Scope) -> Subquery:
     )
 
 
-def _accepted_rows(scope: Scope) -> AnySelect:
-    """Select accepted boxes: as they were found, so that no event need be read."""
-    query: AnySelect = select(
-        *_LOOK, images.c.image_id, annotations.c.changed_at.label("decided_at")
-    )
-    return (
-        query.join(images, _ON_IMAGE)
-        .where(
-            _shown(scope),
-            annotations.c.source == Source.MODEL.value,
-            annotations.c.accepted.is_(True),
-        )
-        .order_by(*_IN_ORDER)
-    )
-
-
-def _changed_rows(scope: Scope, spans: Subquery, *, is_deleted: bool) -> AnySelect:
-    """Select a person's boxes, or deleted ones, with how they came to be."""
-    is_decided = (
-        annotations.c.is_deleted.is_(True)
-        if is_deleted
-        else _shown(scope) & (annotations.c.source == Source.HUMAN.value)
-    )
-    first, last = events.alias("first"), events.alias("last")
+def _decided_rows() -> AnySelect:
     query: AnySelect = select(
         *_LOOK,
+        annotations.c.annotation_id,
+        annotations.c.changed_at,
         images.c.image_id,
-        first.c.before,
-        func.coalesce(last.c.created_at, annotations.c.changed_at).label("decided_at"),
     )
-    return (
-        query.join(images, _ON_IMAGE)
-        .outerjoin(
-            spans,
-            and_(
-                spans.c.image_id == images.c.image_id,
-                spans.c.annotation_id == annotations.c.annotation_id,
-            ),
+    return query.join(images, _ON_IMAGE).order_by(*_IN_ORDER)
+
+
+def _found_rows(scope: Scope) -> AnySelect:
+    """Select a model's boxes that people accepted or deleted: they are as found."""
+    return _decided_rows().where(
+        annotations.c.dataset_id == scope.dataset_id,
+        # Both values there are: the index is by them.
+        annotations.c.is_deleted.in_([False, True]),
+        annotations.c.source == Source.MODEL.value,
+        or_(annotations.c.accepted.is_(True), annotations.c.is_deleted.is_(True)),
+    )
+
+
+def _drawn_rows(scope: Scope) -> AnySelect:
+    """Select the boxes that people drew or changed."""
+    return _decided_rows().where(
+        _shown(scope), annotations.c.source == Source.HUMAN.value
+    )
+
+
+def _befores(connection: Connection, event_ids: Iterable[int]) -> dict[int, JsonObject]:
+    """Return what was there before each of these events."""
+    found: dict[int, JsonObject] = {}
+    for chunk in chunks(event_ids):
+        query = select(events.c.event_id, events.c.before).where(
+            events.c.event_id.in_(chunk)
         )
-        .outerjoin(first, first.c.event_id == spans.c.first_id)
-        .outerjoin(last, last.c.event_id == spans.c.last_id)
-        .where(annotations.c.dataset_id == scope.dataset_id, is_decided)
-        .order_by(*_IN_ORDER)
-    )
+        found |= dict(connection.execute(query).all())
+    return found
 
 
 def _gone_rows(scope: Scope, spans: Subquery) -> AnySelect:
@@ -301,9 +297,7 @@ def _gone_rows(scope: Scope, spans: Subquery) -> AnySelect:
     Such a box leaves no mark; one that nobody had touched went with its model's layer.
     """
     first, last = events.alias("first"), events.alias("last")
-    query: AnySelect = select(
-        images.c.image_id, first.c.before, last.c.created_at.label("decided_at")
-    )
+    query: AnySelect = select(images.c.image_id, first.c.before, spans.c.last_at)
     return (
         query.select_from(spans)
         .join(first, first.c.event_id == spans.c.first_id)
@@ -327,21 +321,6 @@ def _gone_rows(scope: Scope, spans: Subquery) -> AnySelect:
             last.c.before["source"].as_string() == Source.HUMAN.value,
         )
     )
-
-
-def _accepted(row: AnyRow) -> Decision | None:
-    look = _look(row)
-    return decide(row.image_id, look, look, row.decided_at)
-
-
-def _changed(row: AnyRow, names: Mapping[str, str]) -> Decision | None:
-    first = None if row.before is None else _look_of_event(row.before, names)
-    return decide(row.image_id, first, _look(row), row.decided_at)
-
-
-def _gone(row: AnyRow, names: Mapping[str, str]) -> Decision | None:
-    first = _look_of_event(row.before, names)
-    return decide(row.image_id, first, None, row.decided_at)
 
 
 def _look(row: AnyRow) -> Look:
