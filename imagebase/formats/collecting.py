@@ -39,6 +39,7 @@ class _Image:
     is_relative: bool
     annotations: list[Annotation] = field(default_factory=list)
     crowds: list[Annotation] = field(default_factory=list)
+    tags: dict[str, None] = field(default_factory=dict)
     file: str = ""
     from_earlier_files: int = 0
 
@@ -104,6 +105,16 @@ class Collector:
         known = self._images.setdefault(name, _Image(size, is_relative))
         known.size = known.size or size
 
+    def add_tag(self, image: str, label: str, *, file: str, at: str) -> None:
+        """Take in a label of an image as a whole, or leave it out with a reason."""
+        try:
+            cleaned = clean_label(label)
+        except ValueError as error:
+            self.skip(file, at, str(error))
+            return
+        self._add_label(cleaned, file)
+        self._images[image].tags[cleaned] = None
+
     def add_box(
         self,
         image: str,
@@ -114,8 +125,12 @@ class Collector:
         at: str,
         confidence: float | None = None,
         is_crowd: bool = False,
+        is_by_model: bool = False,
     ) -> None:
-        """Take in a box of an image that was added, or leave it out with a reason."""
+        """Take in a box of an image that was added, or leave it out with a reason.
+
+        Who states a confidence is a model too; its box is one nobody touched yet.
+        """
         self._boxes_found += 1
         entry = self._images[image]
         try:
@@ -127,7 +142,10 @@ class Collector:
             self.skip(file, at, str(error))
             return
         self._add_label(label, file)
-        annotation = self._annotation(kept, label, confidence, file, at)
+        confidence = self._confidence(confidence, file, at)
+        is_by_model = is_by_model or confidence is not None
+        source = Source.MODEL if is_by_model else Source.IMPORT
+        annotation = Annotation(kept, label, source=source, confidence=confidence)
         if is_crowd:
             entry.crowds.append(annotation)
             self.skip(file, at, "a crowd region, not the box of one object")
@@ -159,15 +177,11 @@ class Collector:
         if len(entry.annotations) >= limit:
             raise ValueError(f"the image has {limit:,} boxes already, and no more fit")
 
-    def _annotation(
-        self, box: Box, label: str, confidence: float | None, file: str, at: str
-    ) -> Annotation:
-        if confidence is not None and not 0 <= confidence <= 1:
-            self.change(file, at, f"its confidence {confidence:g} is not in 0 to 1")
-            confidence = None
-        # Who states a confidence is a model; its box is one that nobody touched yet.
-        source = Source.IMPORT if confidence is None else Source.MODEL
-        return Annotation(box, label, source=source, confidence=confidence)
+    def _confidence(self, value: float | None, file: str, at: str) -> float | None:
+        if value is None or 0 <= value <= 1:
+            return value
+        self.change(file, at, f"its confidence {value:g} is not in 0 to 1")
+        return None
 
     def result(self) -> ReadResult:
         """Return what was taken in.
@@ -184,6 +198,7 @@ class Collector:
                 tuple(entry.annotations),
                 entry.is_relative,
                 tuple(entry.crowds),
+                tuple(entry.tags),
             )
             for name, entry in self._images.items()
         )

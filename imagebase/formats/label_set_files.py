@@ -101,6 +101,7 @@ class ReadImage:
     size: None where the format does not say.
     is_relative: boxes are fractions of the image's size; see `in_pixels`.
     crowds: regions that hold many objects of a label and are not boxes of one.
+    tags: labels of the image as a whole.
     """
 
     name: str
@@ -108,6 +109,7 @@ class ReadImage:
     annotations: tuple[Annotation, ...] = ()
     is_relative: bool = False
     crowds: tuple[Annotation, ...] = ()
+    tags: tuple[str, ...] = ()
 
     def in_pixels(self, size: Size) -> "ReadImage":
         """Return the image with boxes in pixels of an image of this size."""
@@ -172,6 +174,10 @@ class ReadResult:
     report: ImportReport
 
 
+def _as_it_is(export_set: ExportSet) -> ExportSet:
+    return export_set
+
+
 Writer = Callable[[ExportSet, WriteOptions], Iterator[ExportFile]]
 Reader = Callable[[FileTree], ReadResult]
 
@@ -187,6 +193,8 @@ class Format(NamedTuple):
     conventions: what a reader of the files should know, for the manifest.
     has_sizes, has_confidence: whether the files tell image sizes, and confidences.
     lists_train_as_val: without a split both lists name all images.
+    has_boxes: whether it says where things are, and not what images as a whole hold.
+    reduced: the set as far as this format can say it; the proof compares with that.
     """
 
     title: str
@@ -200,3 +208,5 @@ class Format(NamedTuple):
     has_sizes: bool = True
     has_confidence: bool = False
     lists_train_as_val: bool = False
+    has_boxes: bool = True
+    reduced: Callable[[ExportSet], ExportSet] = _as_it_is

@@ -113,7 +113,7 @@ def _shortened(text: str) -> str:
 def label_folders(labels: LabelSet) -> dict[str, str]:
     """Return a folder name for each label: safe, unique ignoring case."""
     folders: dict[str, str] = {}
-    used = {"_background", "backup"}
+    used = {"_background", "_unlabelled", "backup"}
     for name in labels.names:
         base = safe_part(name.strip().replace("/", "_"))
         folder, number = base, 2

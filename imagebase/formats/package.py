@@ -147,6 +147,10 @@ def warnings_about(export_set: ExportSet, one: Format) -> tuple[str, ...]:
     if unreviewed:
         total = len(export_set.images)
         warnings.append(f"{unreviewed} of {total} images have not been reviewed.")
+    if not one.has_boxes and any(
+        image.record.annotations for image in export_set.images
+    ):
+        warnings.append("It labels whole images: where the boxes are is not in it.")
     if one.lists_train_as_val and export_set.images and not export_set.has_split:
         warnings.append(
             "There is no split: all images are named for training and for validation."

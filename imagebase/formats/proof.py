@@ -62,6 +62,7 @@ def prove(export_set: ExportSet, tree: FileTree, format_name: str) -> Proof:
     except AnnotationFileError as error:
         comparison.differ(f"The files cannot be read back: {error}")
         return comparison.proof(export_set, left)
+    export_set = one.reduced(export_set)
     for remark in result.report.skipped:
         comparison.differ(f"Reading back left something out: {remark}.")
     comparison.labels(export_set.labels, result.labels)
@@ -108,6 +109,8 @@ class _Comparison:
         size = image.record.size
         if found.size != (size if self._format.has_sizes else None):
             self.differ(f"{name} has the size {found.size}, not {size}.")
+        if not self._format.has_boxes and found.tags != image.record.tags:
+            self.differ(f"{name} has the labels {found.tags}, not {image.record.tags}.")
         wanted = writable(image)
         boxes = found.in_pixels(size).annotations
         if len(wanted) != len(boxes):

@@ -4,7 +4,20 @@ from collections.abc import Iterator
 from typing import Final
 
 from imagebase.errors import AnnotationFileError, UnknownFormatError
-from imagebase.formats import coco, csv_boxes, darknet, folders, voc, yolo
+from imagebase.formats import (
+    classification,
+    coco,
+    createml,
+    csv_boxes,
+    cvat,
+    darknet,
+    folders,
+    labelme,
+    labelstudio,
+    openimages,
+    voc,
+    yolo,
+)
 from imagebase.formats.label_set_files import (
     ExportFile,
     ExportSet,
@@ -22,8 +35,14 @@ FORMATS: Final[dict[str, Format]] = {
     "folders": folders.FORMAT,
     "coco": coco.FORMAT,
     "voc": voc.FORMAT,
+    "cvat": cvat.FORMAT,
+    "labelstudio": labelstudio.FORMAT,
+    "createml": createml.FORMAT,
+    "labelme": labelme.FORMAT,
+    "openimages": openimages.FORMAT,
     "csv": csv_boxes.FORMAT,
     "yolo": yolo.FORMAT,
+    "classification": classification.FORMAT,
 }
 WRITERS: Final[dict[str, Writer]] = {n: f.write for n, f in FORMATS.items()}
 READERS: Final[dict[str, Reader]] = {n: f.read for n, f in FORMATS.items()}

@@ -23,7 +23,11 @@ from imagebase.formats.names import build_export_set
 from imagebase.formats.registry import write
 from imagebase.formats.trees import MemoryTree
 
-FORMAT_NAMES = ("csv", "darknet", "folders", "yolo", "coco", "voc")
+BOX_FORMATS = (
+    *("csv", "darknet", "folders", "yolo", "coco", "voc"),
+    *("createml", "labelme", "cvat", "labelstudio", "openimages"),
+)
+FORMAT_NAMES = (*BOX_FORMATS, "classification")
 HARD_LABELS = (
     *("zebra: big", 'a & "b"', "x, y", " leading", "🐱", "=1+1", "<b>"),
     *("never used", "yes", "a/b"),
@@ -99,6 +103,7 @@ def as_export_set(result: ReadResult, like: ExportSet) -> ExportSet:
             image.record.size,
             pixels.annotations,
             status=image.record.status,
+            tags=read.tags,
         )
         records.append(again)
     return build_export_set(like.name, result.labels, records, suffix_of)

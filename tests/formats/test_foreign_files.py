@@ -10,7 +10,7 @@ from imagebase.formats.proof import prove
 from imagebase.formats.registry import read, recognise
 from imagebase.formats.trees import FolderTree, MemoryTree, NameIndex
 from tests.formats.builders import (
-    FORMAT_NAMES,
+    BOX_FORMATS,
     as_export_set,
     export_set,
     reasons,
@@ -126,7 +126,7 @@ def test_two_formats_of_the_sharks_agree(shared_data: Path) -> None:
             assert max(abs(a - b) for a, b in zip(one.box, two.box, strict=True)) < 1.5
 
 
-@pytest.mark.parametrize("format_name", FORMAT_NAMES)
+@pytest.mark.parametrize("format_name", BOX_FORMATS)
 def test_cell_images_go_through_every_format(
     shared_data: Path, format_name: str
 ) -> None:

@@ -37,7 +37,7 @@ def test_every_name_of_the_command_line_has_a_writer() -> None:
 
 
 def test_unknown_format_is_refused_with_the_names_there_are() -> None:
-    with pytest.raises(UnknownFormatError, match=r"'pdf'.*coco, csv, darknet"):
+    with pytest.raises(UnknownFormatError, match=r"'pdf'.*coco, createml, csv"):
         write("pdf", PETS)
 
 

@@ -1,0 +1,183 @@
+"""Image classification: whole images in a folder for each label, and their list."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import PurePosixPath
+from typing import Final
+
+from imagebase.annotation import Box, LabelSet, Size
+from imagebase.errors import AnnotationFileError
+from imagebase.formats.boxes import writable
+from imagebase.formats.collecting import Collector, image_name
+from imagebase.formats.csv_files import csv_rows, csv_table
+from imagebase.formats.label_set_files import (
+    PARTS,
+    ExportFile,
+    ExportImage,
+    ExportSet,
+    FileTree,
+    Format,
+    ImageReference,
+    ReadResult,
+    WriteOptions,
+)
+from imagebase.formats.names import flat_names, label_folders
+from imagebase.formats.relative import names_file, read_names_file
+from imagebase.formats.trees import files_named, is_image_name, names_with_suffix
+
+FILE: Final = "classification.csv"
+UNLABELLED: Final = "_unlabelled"
+_LABELS_FILE: Final = "labels.txt"
+_COLUMNS: Final = ("filename", "label")
+_PARTS: Final = frozenset({*PARTS, "valid", "validation", "images"})
+# Files of these kinds say something about the images; folders alone then mean nothing.
+_LABEL_SUFFIXES: Final = (".json", ".xml", ".csv", ".names", ".data", ".yaml", ".yml")
+
+
+def names(export_set: ExportSet) -> list[str]:
+    """Return names without folders: the folders are the labels."""
+    return flat_names(image.name for image in export_set.images)
+
+
+def reduced(export_set: ExportSet) -> ExportSet:
+    """Return the set with what images as a whole are labelled, and without boxes.
+
+    These are the images' tags; where no image has one, the labels of its boxes. Tags
+    that are no labels of the set have no order of their own and go by the alphabet, as
+    programs that read folders have them.
+    """
+    has_tags = any(image.record.tags for image in export_set.images)
+    images = tuple(_without_boxes(one, has_tags=has_tags) for one in export_set.images)
+    labels = export_set.labels
+    tags = {tag for one in images for tag in one.record.tags}
+    if not tags <= set(labels.names):
+        labels = LabelSet.of(sorted(tags))
+    return ExportSet(export_set.name, labels, images)
+
+
+def _without_boxes(image: ExportImage, *, has_tags: bool) -> ExportImage:
+    found = dict.fromkeys(one.label for one in writable(image))
+    tags = image.record.tags if has_tags else tuple(found)
+    return replace(image, record=replace(image.record, tags=tags, annotations=()))
+
+
+def write(export_set: ExportSet, options: WriteOptions) -> Iterator[ExportFile]:
+    """Write the list, and each image once into the folder of every label it has.
+
+    With a split these folders lie in one for each part.
+    """
+    labelled = reduced(export_set)
+    image_names = names(labelled)
+    yield ExportFile(_LABELS_FILE, names_file(labelled.labels))
+    yield ExportFile(FILE, csv_table(_COLUMNS, _rows(labelled.images, image_names)))
+    if not options.with_images:
+        return
+    folder_of = label_folders(labelled.labels)
+    for image, name in zip(labelled.images, image_names, strict=True):
+        part = f"{image.part}/" if export_set.has_split else ""
+        reference = ImageReference(image.record.image_id)
+        for folder in [folder_of[tag] for tag in image.record.tags] or [UNLABELLED]:
+            yield ExportFile(f"{part}{folder}/{name}", reference)
+
+
+def _rows(
+    images: Sequence[ExportImage], image_names: Sequence[str]
+) -> Iterator[tuple[str, str]]:
+    """Yield a row for each label of an image; one with an empty label for none."""
+    for image, name in zip(images, image_names, strict=True):
+        for tag in image.record.tags or ("",):
+            yield name, tag
+
+
+def tolerance(box: Box, size: Size) -> tuple[float, float]:
+    """Return nothing, as there are no boxes."""
+    return 0.0, 0.0
+
+
+def recognises(tree: FileTree) -> bool:
+    """Say whether the list is there, or images lie in folders and nothing else does."""
+    if files_named(tree, FILE):
+        return True
+    if names_with_suffix(tree, *_LABEL_SUFFIXES):
+        return False
+    images = [name for name in tree.names() if is_image_name(name)]
+    labels = {_label_by_folder(name) for name in images}
+    return len(labels) > 1 and "" not in labels
+
+
+def read(tree: FileTree) -> ReadResult:
+    """Read the list where there is one, else what folders the images lie in.
+
+    Raises:
+        AnnotationFileError: there is neither.
+    """
+    collector = Collector(tree.limits)
+    for file in files_named(tree, _LABELS_FILE):
+        collector.add_labels(read_names_file(tree, file), file=file)
+    lists = files_named(tree, FILE)
+    for file in lists:
+        try:
+            _read_list(tree, file, collector)
+        except AnnotationFileError as error:
+            collector.skip(file, "", str(error))
+    if not lists:
+        _read_folders(tree, collector)
+    return collector.result()
+
+
+def _read_list(tree: FileTree, file: str, collector: Collector) -> None:
+    rows = csv_rows(tree, file)
+    _, header = next(rows, (1, []))
+    if tuple(header[:2]) != _COLUMNS:
+        raise AnnotationFileError(
+            f"line 1: its columns are not {' and '.join(_COLUMNS)}"
+        )
+    for line, row in rows:
+        name, label = image_name(row[0]), row[1] if len(row) > 1 else ""
+        at = f"line {line}"
+        if not name:
+            collector.skip(file, at, "it names no image")
+            continue
+        collector.add_image(name)
+        if label:
+            collector.add_tag(name, label, file=file, at=at)
+
+
+def _read_folders(tree: FileTree, collector: Collector) -> None:
+    images = [name for name in tree.names() if is_image_name(name)]
+    if not any(_label_by_folder(name) for name in images):
+        raise AnnotationFileError(
+            "There are no labels of whole images here: images lie in a folder for each "
+            f"label, or {FILE} lists them."
+        )
+    for name in images:
+        collector.add_image(name)
+        label = _label_by_folder(name)
+        if label and label != UNLABELLED:
+            collector.add_tag(name, label, file=name, at="")
+
+
+def _label_by_folder(name: str) -> str:
+    """Return the folder that an image lies in; empty where that is none or a part."""
+    folder = PurePosixPath(name).parent.name
+    return "" if folder.lower() in _PARTS else folder
+
+
+FORMAT: Final = Format(
+    title="Image classification",
+    write=write,
+    read=read,
+    recognises=recognises,
+    looks_for=f"{FILE}, nor images in two folders or more and nothing else",
+    names=names,
+    tolerance=tolerance,
+    conventions={
+        "labels": f"of whole images, in {FILE}: their tags, or where no image has one "
+        "the labels of its boxes; folder names are made safe",
+        "order": f"{_LABELS_FILE}, one a line, by class id",
+        "unlabelled": f"images without a label lie in {UNLABELLED}",
+    },
+    has_sizes=False,
+    has_boxes=False,
+    reduced=reduced,
+)

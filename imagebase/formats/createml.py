@@ -1,0 +1,196 @@
+"""CreateML JSON: pixels, x and y the centre of the box; one list for each folder."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from imagebase.annotation import Box, Size
+from imagebase.errors import AnnotationFileError
+from imagebase.formats.boxes import writable
+from imagebase.formats.collecting import Collector, image_name, number
+from imagebase.formats.json_stream import json_items, json_line, json_list
+from imagebase.formats.label_set_files import (
+    PARTS,
+    ExportFile,
+    ExportImage,
+    ExportSet,
+    FileTree,
+    Format,
+    ImageReference,
+    ReadResult,
+    Streamed,
+    WriteOptions,
+)
+from imagebase.formats.names import flat_names
+from imagebase.formats.relative import names_file, read_names_file
+from imagebase.formats.trees import FILES_TO_TRY, files_named, names_with_suffix
+
+FILE: Final = "annotations.json"
+_LABELS_FILE: Final = "labels.txt"
+_DECIMALS: Final = 4
+# Apple's documentation has the singular, its examples the plural.
+_IMAGE_KEYS: Final = ("image", "imagefilename")
+_ANNOTATIONS_KEYS: Final = ("annotations", "annotation")
+
+
+def names(export_set: ExportSet) -> list[str]:
+    """Return names without folders: images lie beside their list."""
+    return flat_names(image.name for image in export_set.images)
+
+
+def write(export_set: ExportSet, options: WriteOptions) -> Iterator[ExportFile]:
+    """Write for each part of a split a folder with its images and their list."""
+    yield ExportFile(_LABELS_FILE, names_file(export_set.labels))
+    image_names = names(export_set)
+    for part in PARTS:
+        if part == "train" or any(image.part == part for image in export_set.images):
+            lines = _lines(export_set, image_names, part)
+            yield ExportFile(f"{part}/{FILE}", Streamed(json_list(lines)))
+    if options.with_images:
+        for image, name in zip(export_set.images, image_names, strict=True):
+            reference = ImageReference(image.record.image_id)
+            yield ExportFile(f"{image.part}/{name}", reference)
+
+
+def _lines(export_set: ExportSet, image_names: list[str], part: str) -> Iterator[str]:
+    for image, name in zip(export_set.images, image_names, strict=True):
+        if image.part == part:
+            yield json_line({"image": name, "annotations": _annotations(image)})
+
+
+def _annotations(image: ExportImage) -> list[dict[str, object]]:
+    return [
+        {"label": one.label, "coordinates": _centred(one.box)}
+        for one in writable(image)
+    ]
+
+
+def _centred(box: Box) -> dict[str, float]:
+    """Return centre and size; half a unit more for the centre keeps the edges exact."""
+    near_x, near_y, far_x, far_y = (round(float(edge), _DECIMALS) for edge in box)
+    return {
+        "x": round((near_x + far_x) / 2, _DECIMALS + 1),
+        "y": round((near_y + far_y) / 2, _DECIMALS + 1),
+        "width": round(far_x - near_x, _DECIMALS),
+        "height": round(far_y - near_y, _DECIMALS),
+    }
+
+
+def tolerance(box: Box, size: Size) -> tuple[float, float]:
+    """Return what rounding edges to four decimals moves."""
+    return 0.6 * 10**-_DECIMALS, 0.6 * 10**-_DECIMALS
+
+
+def recognises(tree: FileTree) -> bool:
+    """Say whether a JSON file is a list of objects with an image and annotations."""
+    for file in names_with_suffix(tree, ".json")[:FILES_TO_TRY]:
+        try:
+            if _is_createml(tree, file, may_be_empty=False):
+                return True
+        except AnnotationFileError:
+            continue
+    return False
+
+
+def _is_createml(tree: FileTree, file: str, *, may_be_empty: bool = True) -> bool:
+    """Say whether the first object of a list shows it, or perhaps an empty list."""
+    for item in json_items(tree, file):
+        if item.section or (item.position is None and item.value != []):
+            return False
+        if item.position is not None:
+            entry = item.value
+            return isinstance(entry, dict) and _has_the_keys(entry)
+    return may_be_empty
+
+
+def _has_the_keys(entry: Mapping[str, Any]) -> bool:
+    is_image = isinstance(_first_of(entry, _IMAGE_KEYS), str)
+    return is_image and isinstance(_first_of(entry, _ANNOTATIONS_KEYS), list)
+
+
+def _first_of(entry: Mapping[str, Any], keys: tuple[str, ...]) -> object:
+    return next((entry[key] for key in keys if key in entry), None)
+
+
+def read(tree: FileTree) -> ReadResult:
+    """Read every CreateML file of the tree. It does not say how large images are.
+
+    Raises:
+        AnnotationFileError: no file of the tree is CreateML, or none can be read.
+    """
+    collector = Collector(tree.limits)
+    for file in files_named(tree, _LABELS_FILE):
+        collector.add_labels(read_names_file(tree, file), file=file)
+    was_read = False
+    for file in names_with_suffix(tree, ".json"):
+        try:
+            if _is_createml(tree, file):
+                was_read = True
+                _read_file(tree, file, collector)
+        except AnnotationFileError as error:
+            collector.skip(file, "", str(error))
+    result = collector.result()
+    if not was_read:
+        raise AnnotationFileError(
+            "There is no CreateML file here: it is a .json with a list of objects that "
+            "have an image and annotations."
+        )
+    return result
+
+
+def _read_file(tree: FileTree, file: str, collector: Collector) -> None:
+    for item in json_items(tree, file):
+        if item.position is None:
+            continue
+        at, entry = f"[{item.position}]", item.value
+        if not isinstance(entry, dict):
+            collector.skip(file, at, "it is not an object")
+            continue
+        stated = _first_of(entry, _IMAGE_KEYS)
+        name = image_name(stated) if isinstance(stated, str) else ""
+        if not name:
+            collector.skip(file, at, "it names no image")
+            continue
+        collector.add_image(name)
+        listed = _first_of(entry, _ANNOTATIONS_KEYS)
+        if not isinstance(listed, list):
+            collector.skip(file, at, "it has no list of annotations")
+            continue
+        for index, one in enumerate(listed):
+            _read_box(one, name, collector, file, f"{at}.annotations[{index}]")
+
+
+def _read_box(
+    entry: object, image: str, collector: Collector, file: str, at: str
+) -> None:
+    if not isinstance(entry, dict) or not isinstance(entry.get("label"), str):
+        collector.skip_box(file, at, "it has no label")
+        return
+    coordinates = entry.get("coordinates")
+    if not isinstance(coordinates, dict):
+        collector.skip_box(file, at, "it has no coordinates")
+        return
+    x, y, width, height = (
+        number(coordinates.get(key)) for key in ("x", "y", "width", "height")
+    )
+    box = Box(x - width / 2, y - height / 2, x + width / 2, y + height / 2)
+    if width < 0 or height < 0:
+        collector.skip_box(file, at, "width or height is negative")
+        return
+    collector.add_box(image, entry["label"], box, file=file, at=at)
+
+
+FORMAT: Final = Format(
+    title="CreateML JSON",
+    write=write,
+    read=read,
+    recognises=recognises,
+    looks_for=".json with a list of objects that have an image and annotations",
+    names=names,
+    tolerance=tolerance,
+    conventions={
+        "boxes": "x, y, width, height in pixels, x and y the centre, edges to "
+        f"{_DECIMALS} decimals",
+        "labels": f"{_LABELS_FILE}, one a line, by class id",
+    },
+    has_sizes=False,
+)

@@ -1,0 +1,263 @@
+"""CVAT XML 1.1 for images: one annotations.xml, corners in pixels as floats."""
+
+from collections.abc import Callable, Iterator
+from typing import Final
+from xml.etree.ElementTree import Element
+
+from imagebase.annotation import Annotation, Box, Size
+from imagebase.errors import AnnotationFileError
+from imagebase.formats.boxes import writable
+from imagebase.formats.collecting import Collector, image_name, number, size_of
+from imagebase.formats.label_set_files import (
+    ExportFile,
+    ExportImage,
+    ExportSet,
+    FileTree,
+    Format,
+    ImageReference,
+    ReadResult,
+    Streamed,
+    WriteOptions,
+)
+from imagebase.formats.outlines import OUTLINE, ROTATED, around, around_rotated
+from imagebase.formats.trees import FILES_TO_TRY, names_with_suffix
+from imagebase.formats.xml_files import children_of, escaped, quoted, root_tag_of
+
+FILE: Final = "annotations.xml"
+_TITLE: Final = "CVAT XML 1.1"
+_DECIMALS: Final = 4
+_BY_MODEL: Final = "auto"
+_SHAPES: Final = frozenset(
+    {"box", "polygon", "polyline", "points", "ellipse", "mask", "cuboid", "skeleton"}
+)
+
+
+def names(export_set: ExportSet) -> list[str]:
+    """Return the names as they are; a name is a path below `images`."""
+    return [image.name for image in export_set.images]
+
+
+def write(export_set: ExportSet, options: WriteOptions) -> Iterator[ExportFile]:
+    """Write annotations.xml and the images, as a CVAT task is backed up."""
+    yield ExportFile(FILE, Streamed(_document(export_set)))
+    if options.with_images:
+        for image in export_set.images:
+            reference = ImageReference(image.record.image_id)
+            yield ExportFile(f"images/{image.name}", reference)
+
+
+def _document(export_set: ExportSet) -> Iterator[bytes]:
+    yield _head(export_set).encode()
+    for number_of_it, image in enumerate(export_set.images):
+        subset = image.part if export_set.has_split else ""
+        yield _image(image, number_of_it, subset).encode()
+    yield b"</annotations>\n"
+
+
+def _head(export_set: ExportSet) -> str:
+    labels = "".join(
+        "        <label>\n"
+        f"          <name>{escaped(label.name, title=_TITLE)}</name>\n"
+        f"          <color>{label.colour}</color>\n"
+        "          <type>any</type>\n"
+        "          <attributes>\n          </attributes>\n"
+        "        </label>\n"
+        for label in export_set.labels
+    )
+    return (
+        '<?xml version="1.0" encoding="utf-8"?>\n'
+        "<annotations>\n"
+        "  <version>1.1</version>\n"
+        "  <meta>\n"
+        "    <task>\n"
+        f"      <name>{escaped(export_set.name, title=_TITLE)}</name>\n"
+        f"      <size>{len(export_set.images)}</size>\n"
+        "      <mode>annotation</mode>\n"
+        f"      <labels>\n{labels}      </labels>\n"
+        "    </task>\n"
+        "  </meta>\n"
+    )
+
+
+def _image(image: ExportImage, image_id: int, subset: str) -> str:
+    width, height = image.record.size
+    name = quoted(image.name, title=_TITLE)
+    part = f' subset="{subset}"' if subset else ""
+    return (
+        f'  <image id="{image_id}" name={name}{part} width="{width}" '
+        f'height="{height}">\n{"".join(map(_box, writable(image)))}  </image>\n'
+    )
+
+
+def _box(annotation: Annotation) -> str:
+    source = _BY_MODEL if annotation.is_untouched else "manual"
+    edges = zip(("xtl", "ytl", "xbr", "ybr"), annotation.box, strict=True)
+    corners = " ".join(f'{key}="{edge:.{_DECIMALS}f}"' for key, edge in edges)
+    label = quoted(annotation.label, title=_TITLE)
+    return (
+        f'    <box label={label} source="{source}" occluded="0" {corners} '
+        'z_order="0">\n    </box>\n'
+    )
+
+
+def tolerance(box: Box, size: Size) -> tuple[float, float]:
+    """Return what rounding to four decimals moves."""
+    return 0.6 * 10**-_DECIMALS, 0.6 * 10**-_DECIMALS
+
+
+def recognises(tree: FileTree) -> bool:
+    """Say whether an XML file has <annotations> as its root."""
+    for file in names_with_suffix(tree, ".xml")[:FILES_TO_TRY]:
+        try:
+            if root_tag_of(tree, file) == "annotations":
+                return True
+        except AnnotationFileError:
+            continue
+    return False
+
+
+def read(tree: FileTree) -> ReadResult:
+    """Read every CVAT file of the tree, image by image.
+
+    Raises:
+        AnnotationFileError: no file is CVAT's, or none can be read.
+    """
+    collector = Collector(tree.limits)
+    was_read = False
+    for file in names_with_suffix(tree, ".xml"):
+        try:
+            if root_tag_of(tree, file) == "annotations":
+                was_read = True
+                _Document(tree, file, collector).read()
+            else:
+                collector.skip(file, "", "its root is not <annotations>")
+        except AnnotationFileError as error:
+            collector.skip(file, "", str(error))
+    result = collector.result()
+    if not was_read:
+        raise AnnotationFileError(
+            "There is no CVAT file here: it is an .xml with <annotations> as its root."
+        )
+    return result
+
+
+class _Document:
+    """One annotations.xml on its way in."""
+
+    def __init__(self, tree: FileTree, file: str, to: Collector) -> None:
+        self._tree = tree
+        self._file = file
+        self._collector = to
+        self._files = frozenset(tree.names())
+
+    def read(self) -> None:
+        images = 0
+        for element in children_of(self._tree, self._file):
+            if element.tag == "meta":
+                found = (one.findtext("name") for one in element.iter("label"))
+                names = [name for name in found if name is not None]
+                self._collector.add_labels(names, file=self._file)
+            elif element.tag == "image":
+                self._read_image(element, f"image {images + 1}")
+                images += 1
+            elif element.tag == "track":
+                raise AnnotationFileError(
+                    "it is CVAT for video; export the task as 'CVAT for images 1.1'"
+                )
+
+    def _read_image(self, element: Element, at: str) -> None:
+        name = self._name(element)
+        if not name:
+            self._collector.skip(self._file, at, "it has no name")
+            return
+        size = size_of(element.get("width"), element.get("height"))
+        self._collector.add_image(name, size)
+        for index, shape in enumerate(element, start=1):
+            place = f"{at}, shape {index}"
+            if shape.tag not in _SHAPES:
+                what = f"a <{shape.tag}> is not a box"
+                self._collector.skip(self._file, place, what)
+            elif reason := self._read_shape(shape, name, place):
+                self._collector.skip_box(self._file, place, reason)
+
+    def _name(self, element: Element) -> str:
+        """Return the image's name; CVAT's projects have one for each subset."""
+        name = image_name(element.get("name", ""))
+        subset = image_name(element.get("subset", ""))
+        if not name or not subset:
+            return name
+        within = f"{subset}/{name}"
+        is_there = {within, f"images/{within}"} & self._files
+        return within if is_there or self._collector.has_image(name) else name
+
+    def _read_shape(self, shape: Element, image: str, at: str) -> str | None:
+        """Take in one shape; return the reason where that cannot be done."""
+        label = shape.get("label")
+        if label is None:
+            return "it has no label"
+        if shape.tag not in _BOXES:
+            return f"a <{shape.tag}> is not a box"
+        box, degrees = _BOXES[shape.tag](shape), number(shape.get("rotation", 0))
+        what = "" if shape.tag == "box" else OUTLINE
+        if degrees % 360 and box.is_finite:
+            middle = ((box.x_min + box.x_max) / 2, (box.y_min + box.y_max) / 2)
+            box, what = around_rotated(box, degrees, middle), ROTATED
+        self._collector.add_box(
+            image,
+            label,
+            box,
+            file=self._file,
+            at=at,
+            is_by_model=shape.get("source") == _BY_MODEL,
+        )
+        if what:
+            self._collector.change(self._file, at, what)
+        return None
+
+
+def _corners(shape: Element) -> Box:
+    x_min, y_min, x_max, y_max = _numbers(shape, "xtl", "ytl", "xbr", "ybr")
+    return Box(x_min, y_min, x_max, y_max)
+
+
+def _polygon(shape: Element) -> Box:
+    pairs = (one.partition(",") for one in shape.get("points", "").split(";"))
+    return around((number(x), number(y)) for x, _, y in pairs)
+
+
+def _ellipse(shape: Element) -> Box:
+    x, y, radius_x, radius_y = _numbers(shape, "cx", "cy", "rx", "ry")
+    return Box(x - radius_x, y - radius_y, x + radius_x, y + radius_y)
+
+
+def _mask(shape: Element) -> Box:
+    left, top, width, height = _numbers(shape, "left", "top", "width", "height")
+    return Box(left, top, left + width, top + height)
+
+
+def _numbers(shape: Element, *keys: str) -> list[float]:
+    return [number(shape.get(key)) for key in keys]
+
+
+_BOXES: Final[dict[str, Callable[[Element], Box]]] = {
+    "box": _corners,
+    "polygon": _polygon,
+    "ellipse": _ellipse,
+    "mask": _mask,
+}
+
+FORMAT: Final = Format(
+    title=_TITLE,
+    write=write,
+    read=read,
+    recognises=recognises,
+    looks_for=".xml with <annotations> as its root",
+    names=names,
+    tolerance=tolerance,
+    conventions={
+        "boxes": "xtl, ytl, xbr, ybr in pixels, the top-left corner at 0, "
+        f"{_DECIMALS} decimals",
+        "labels": "in meta/task/labels, in the order of their class ids",
+        "source": "auto on boxes that only a model has touched, else manual",
+    },
+)

@@ -1,0 +1,248 @@
+"""LabelMe JSON: one file beside each image, rectangles as two points in pixels."""
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import PurePosixPath
+from typing import Any, Final
+
+from imagebase.annotation import Annotation, Box, Size
+from imagebase.errors import AnnotationFileError
+from imagebase.formats.boxes import writable
+from imagebase.formats.collecting import (
+    Collector,
+    image_name,
+    number,
+    size_of,
+    text_of,
+)
+from imagebase.formats.label_set_files import (
+    ExportFile,
+    ExportImage,
+    ExportSet,
+    FileTree,
+    Format,
+    ImageReference,
+    ReadResult,
+    WriteOptions,
+)
+from imagebase.formats.names import flat_names, split_suffix
+from imagebase.formats.outlines import OUTLINE, around
+from imagebase.formats.relative import names_file, read_names_file
+from imagebase.formats.trees import (
+    FILES_TO_TRY,
+    files_named,
+    images_of,
+    names_with_suffix,
+)
+
+_FOLDER: Final = "images"
+_LABELS_FILE: Final = "labels.txt"
+_VERSION: Final = "5.5.0"
+_DECIMALS: Final = 4
+# How many points a shape has at least; a box is drawn around them.
+_OUTLINES: Final = {"polygon": 3, "mask": 2, "rotation": 4, "oriented_rectangle": 3}
+
+
+def names(export_set: ExportSet) -> list[str]:
+    """Return names without folders, as all images lie in one."""
+    return flat_names(image.name for image in export_set.images)
+
+
+def write(export_set: ExportSet, options: WriteOptions) -> Iterator[ExportFile]:
+    """Write the images, a JSON beside each, and the list for `labelme --labels`."""
+    yield ExportFile(_LABELS_FILE, names_file(export_set.labels))
+    for image, name in zip(export_set.images, names(export_set), strict=True):
+        if options.with_images:
+            reference = ImageReference(image.record.image_id)
+            yield ExportFile(f"{_FOLDER}/{name}", reference)
+        path = f"{_FOLDER}/{split_suffix(name)[0]}.json"
+        yield ExportFile(path, _document(image, name))
+
+
+def _document(image: ExportImage, name: str) -> bytes:
+    width, height = image.record.size
+    document: dict[str, object] = {
+        "version": _VERSION,
+        "flags": {},
+        "shapes": [_shape(one) for one in writable(image)],
+        "imagePath": name,
+        "imageData": None,
+        "imageHeight": height,
+        "imageWidth": width,
+    }
+    text = json.dumps(document, ensure_ascii=False, allow_nan=False, indent=2)
+    return (text + "\n").encode()
+
+
+def _shape(annotation: Annotation) -> dict[str, object]:
+    x_min, y_min, x_max, y_max = (round(float(e), _DECIMALS) for e in annotation.box)
+    return {
+        "label": annotation.label,
+        "points": [[x_min, y_min], [x_max, y_max]],
+        "group_id": None,
+        "description": "",
+        "shape_type": "rectangle",
+        "flags": {},
+    }
+
+
+def tolerance(box: Box, size: Size) -> tuple[float, float]:
+    """Return what rounding to four decimals moves."""
+    return 0.6 * 10**-_DECIMALS, 0.6 * 10**-_DECIMALS
+
+
+def recognises(tree: FileTree) -> bool:
+    """Say whether a JSON file has shapes and an imagePath."""
+    for file in names_with_suffix(tree, ".json")[:FILES_TO_TRY]:
+        try:
+            if _labelme_of(tree, file) is not None:
+                return True
+        except AnnotationFileError:
+            continue
+    return False
+
+
+def read(tree: FileTree) -> ReadResult:
+    """Read every LabelMe file of the tree.
+
+    Raises:
+        AnnotationFileError: no file of the tree is LabelMe, or none can be read.
+    """
+    collector = Collector(tree.limits)
+    files = names_with_suffix(tree, ".json")
+    label_lists = files_named(tree, _LABELS_FILE)
+    for file in label_lists:
+        collector.add_labels(read_names_file(tree, file), file=file)
+    reader = _Reader(tree, collector)
+    for file in files:
+        try:
+            reader.read_file(file)
+        except AnnotationFileError as error:
+            collector.skip(file, "", str(error))
+    result = collector.result()
+    if not reader.was_read and not label_lists:
+        raise AnnotationFileError(
+            "There is no LabelMe file here: it has a .json for each image, with shapes "
+            "and an imagePath."
+        )
+    return result
+
+
+def _labelme_of(tree: FileTree, file: str) -> Mapping[str, Any] | None:
+    """Return the document, or None where it is JSON but not LabelMe's."""
+    try:
+        data = json.loads(text_of(tree.read(file), file))
+    except json.JSONDecodeError as error:
+        reason = f"it is not JSON (line {error.lineno}: {error.msg})"
+        raise AnnotationFileError(reason) from error
+    except (ValueError, RecursionError) as error:
+        raise AnnotationFileError(f"it is not JSON ({error})") from error
+    if not isinstance(data, dict) or not isinstance(data.get("shapes"), list):
+        return None
+    return data if "imagePath" in data else None
+
+
+class _Reader:
+    def __init__(self, tree: FileTree, collector: Collector) -> None:
+        self._tree = tree
+        self._collector = collector
+        self._images = images_of(tree)
+        self.was_read = False
+
+    def read_file(self, file: str) -> None:
+        data = _labelme_of(self._tree, file)
+        if data is None:
+            return
+        self.was_read = True
+        name = self._name(data, file)
+        size = size_of(data.get("imageWidth"), data.get("imageHeight"))
+        self._collector.add_image(name, size)
+        for index, shape in enumerate(data["shapes"]):
+            reason = self._read_shape(shape, name, file, f"shapes[{index}]")
+            if reason:
+                self._collector.skip_box(file, f"shapes[{index}]", reason)
+
+    def _name(self, data: Mapping[str, Any], file: str) -> str:
+        """Return the image's name: as found beside the JSON, as stated, or its stem."""
+        path = data["imagePath"]
+        stated = PurePosixPath(image_name(path)).name if isinstance(path, str) else ""
+        stem = PurePosixPath(file).stem
+        found = self._images.find(stated or stem) or self._images.find(stem)
+        name = PurePosixPath(found).name if found else stated or stem
+        if self._collector.has_image(name):
+            return str(PurePosixPath(file).parent / name)
+        return name
+
+    def _read_shape(self, shape: object, image: str, file: str, at: str) -> str | None:
+        """Take in one shape; return the reason where that cannot be done."""
+        if not isinstance(shape, dict):
+            return "it is not an object"
+        label = shape.get("label")
+        if not isinstance(label, str):
+            return "it has no label"
+        points = _points_of(shape.get("points"))
+        if points is None:
+            return "its points are not pairs of numbers"
+        kind = shape.get("shape_type") or "polygon"
+        box = _box_of(kind, points)
+        if isinstance(box, str):
+            return box
+        score = shape.get("score")
+        self._collector.add_box(
+            image,
+            label,
+            box,
+            file=file,
+            at=at,
+            confidence=None if score is None else number(score),
+        )
+        if kind != "rectangle":
+            self._collector.change(file, at, OUTLINE)
+        return None
+
+
+def _points_of(points: object) -> list[tuple[float, float]] | None:
+    if not isinstance(points, list):
+        return None
+    pairs = [one for one in points if isinstance(one, list) and len(one) == 2]
+    if len(pairs) != len(points):
+        return None
+    return [(number(x), number(y)) for x, y in pairs]
+
+
+def _box_of(kind: str, points: list[tuple[float, float]]) -> Box | str:
+    """Return the box of a shape, or the reason why it has none.
+
+    Rectangles have two opposite corners in any order, or all four.
+    """
+    if kind == "rectangle" and len(points) == 2:
+        (x, y), (other_x, other_y) = points
+        return Box(x, y, other_x, other_y).normalised()
+    if kind == "rectangle" and len(points) != 4:
+        return f"a rectangle has 2 or 4 points, not {len(points)}"
+    if kind == "circle" and len(points) == 2:
+        (x, y), (edge_x, edge_y) = points
+        radius = ((edge_x - x) ** 2 + (edge_y - y) ** 2) ** 0.5
+        return Box(x - radius, y - radius, x + radius, y + radius)
+    least = 4 if kind == "rectangle" else _OUTLINES.get(kind)
+    if least is None:
+        return f"a shape of the type {kind!r} is not a box"
+    if len(points) < least:
+        return f"a {kind} of {len(points)} points is not a box"
+    return around(points)
+
+
+FORMAT: Final = Format(
+    title="LabelMe JSON",
+    write=write,
+    read=read,
+    recognises=recognises,
+    looks_for=".json with shapes and an imagePath",
+    names=names,
+    tolerance=tolerance,
+    conventions={
+        "boxes": "rectangles of two points in pixels, the top-left corner at 0, "
+        f"{_DECIMALS} decimals",
+        "labels": f"{_LABELS_FILE}, one a line, by class id",
+    },
+)
