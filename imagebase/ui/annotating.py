@@ -7,7 +7,8 @@ from typing import Any, Final
 import pandas as pd
 import streamlit as st
 
-from imagebase.annotation import ReviewStatus
+from imagebase.annotation import MAX_LABEL_LENGTH, ReviewStatus
+from imagebase.detection.detector import Detector
 from imagebase.detection.pool import CandidatePool, Selection
 from imagebase.settings import DEFAULT_MODEL
 from imagebase.store import JobState
@@ -22,7 +23,7 @@ from imagebase.suggestions import (
     tally,
 )
 from imagebase.tasks import candidates_key
-from imagebase.ui import backend, cache, jobs, state, widgets
+from imagebase.ui import backend, cache, jobs, label_manager, state, widgets
 
 PAGE_SIZE: Final = 12
 COLUMNS: Final = 4
@@ -36,7 +37,7 @@ _OPEN: Final = (
 )
 _SCOPES: Final = {"new": (ReviewStatus.NEW,), "open": _OPEN}
 _MOST_DOUBTFUL: Final = "most doubtful first"
-_MAPPING: Final = "annotate.mapping"
+_CONFIDENCE: Final = "annotate.confidence_by_label"
 _LABEL_TABLE_PX: Final = 460
 _LABEL_TABLE_HEIGHT_PX: Final = 220
 
@@ -122,8 +123,9 @@ def _results(choice: Choice) -> None:
     if not found.image_ids:
         st.caption("The first pictures will be here in a moment.")
         return
-    model_labels = cache.detector(choice.model).labels
-    rule = _rule(found, model_labels)
+    detector = cache.detector(choice.model)
+    model_labels = detector.labels
+    rule = _rule(found, detector)
     now = select_all(found, rule, model_labels=model_labels)
     below = round(max(FLOOR, rule.confidence_threshold - STEP_DOWN), 2)
     then = select_all(
@@ -159,8 +161,9 @@ def _results(choice: Choice) -> None:
         _next_steps()
     with st.container(horizontal=True, vertical_alignment="center"):
         order = _order()
-        with st.popover("Rename labels, thresholds by label", icon=":material/label:"):
-            _label_table(found, model_labels)
+        with st.popover("Model's labels", icon=":material/smart_toy:"):
+            _label_table(found, detector)
+        label_manager.open_button("annotate.labels_of_dataset")
         page = _page(then if with_more else now, order)
     _pictures(choice, page, now, then if with_more else now, rule)
 
@@ -212,7 +215,7 @@ def _is_kept(choice: Choice, rule: SelectionRule) -> bool:
     )
 
 
-def _rule(found: CandidatePool, model_labels: tuple[str, ...]) -> SelectionRule:
+def _rule(found: CandidatePool, detector: Detector) -> SelectionRule:
     first, second, third = st.columns([2, 2, 3])
     confidence = first.slider(
         "Confidence",
@@ -234,7 +237,7 @@ def _rule(found: CandidatePool, model_labels: tuple[str, ...]) -> SelectionRule:
         persist_state="session",
         help="Of two boxes of one label that overlap more than this, the surer stays.",
     )
-    there = found_labels(found, model_labels=model_labels, confidence_threshold=FLOOR)
+    there = _labels_found(found, detector)
     labels = third.multiselect(
         "Labels",
         list(there),
@@ -242,27 +245,46 @@ def _rule(found: CandidatePool, model_labels: tuple[str, ...]) -> SelectionRule:
         placeholder="all labels",
         persist_state="session",
     )
-    edits = st.session_state.get(_MAPPING, {})
     return SelectionRule(
         confidence_threshold=confidence,
         nms_threshold=nms,
         labels=tuple(labels) or None,
-        mapping=edits.get("mapping", {}),
-        per_label_confidence=edits.get("confidence", {}),
+        mapping=_mapping(detector),
+        per_label_confidence=st.session_state.get(_CONFIDENCE, {}),
     )
 
 
-def _label_table(found: CandidatePool, model_labels: Sequence[str]) -> None:
+def _labels_found(found: CandidatePool, detector: Detector) -> list[str]:
+    return list(
+        found_labels(found, model_labels=detector.labels, confidence_threshold=FLOOR)
+    )
+
+
+def _mapping(detector: Detector) -> dict[str, str]:
+    """Return what the model's labels are called here; one that is empty is left out.
+
+    A label of the model's that the dataset has renamed is called so here as well, until
+    somebody gives it another name.
+    """
+    store, scope = backend.store(), state.scope()
+    renamed = store.former_label_names(scope)
+    kept = store.label_mapping(scope, detector.model_id)
+    own = {name: renamed[name] for name in detector.labels if name in renamed}
+    return own | {name: label or "" for name, label in kept.items()}
+
+
+def _label_table(found: CandidatePool, detector: Detector) -> None:
     """Draw the model's labels with one's own names and thresholds beside them."""
-    there = found_labels(found, model_labels=model_labels, confidence_threshold=FLOOR)
-    edits = st.session_state.get(_MAPPING, {})
-    mapping, own = edits.get("mapping", {}), edits.get("confidence", {})
+    mapping, own = _mapping(detector), st.session_state.get(_CONFIDENCE, {})
     rows = [
         {"model": one, "name": mapping.get(one, one), "confidence": own.get(one)}
-        for one in there
+        for one in _labels_found(found, detector)
     ]
     key = f"annotate.label_table.{hash(str(rows))}"
-    st.caption("Clear a name to leave that label out.")
+    st.caption(
+        "What each is called in this dataset, for every run of this model. "
+        "Clear a name to leave that label out."
+    )
     st.data_editor(
         pd.DataFrame(rows, columns=["model", "name", "confidence"]).astype(
             {"confidence": "float64"}
@@ -273,7 +295,9 @@ def _label_table(found: CandidatePool, model_labels: Sequence[str]) -> None:
         disabled=["model"],
         column_config={
             "model": st.column_config.TextColumn("The model's label"),
-            "name": st.column_config.TextColumn("Your label", max_chars=200),
+            "name": st.column_config.TextColumn(
+                "Your label", max_chars=MAX_LABEL_LENGTH
+            ),
             "confidence": st.column_config.NumberColumn(
                 "Confidence from", min_value=FLOOR, max_value=1.0, step=0.01
             ),
@@ -284,25 +308,31 @@ def _label_table(found: CandidatePool, model_labels: Sequence[str]) -> None:
         "Use these",
         key="annotate.use_labels",
         on_click=_keep_label_edits,
-        args=(key, rows),
+        args=(key, rows, detector.model_id),
     )
 
 
-def _keep_label_edits(key: str, rows: Sequence[Mapping[str, Any]]) -> None:
+@state.told
+def _keep_label_edits(
+    key: str, rows: Sequence[Mapping[str, Any]], model_id: str
+) -> None:
     """Keep the table as it is now: a cell and the button may come in one run."""
     edited = st.session_state[key]["edited_rows"]
+    names = {
+        rows[place]["model"]: (cells["name"] or "").strip()
+        for place, cells in edited.items()
+        if "name" in cells
+    }
+    if names:
+        store, scope = backend.store(), state.scope()
+        kept = store.label_mapping(scope, model_id)
+        new = {name: label or None for name, label in names.items()}
+        store.save_label_mapping(scope, model_id, kept | new)
     rows = [{**row, **edited.get(place, {})} for place, row in enumerate(rows)]
-    st.session_state[_MAPPING] = {
-        "mapping": {
-            row["model"]: (row["name"] or "").strip()
-            for row in rows
-            if row["model"] != row["name"]
-        },
-        "confidence": {
-            row["model"]: float(row["confidence"])
-            for row in rows
-            if row["confidence"] is not None
-        },
+    st.session_state[_CONFIDENCE] = {
+        row["model"]: float(row["confidence"])
+        for row in rows
+        if row["confidence"] is not None
     }
 
 
