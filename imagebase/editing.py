@@ -16,12 +16,8 @@ from imagebase.annotation import (
     Size,
     Source,
     clean_label,
-    new_id,
 )
 from imagebase.errors import EditError
-
-# A canvas reports positions to four decimals; less than this is not a movement.
-TOLERANCE_PX: Final = 0.1
 
 MAX_COMMENT_LENGTH: Final = 2_000
 MAX_TAGS: Final = 50
@@ -31,70 +27,11 @@ _DECIMALS: Final = 2
 
 
 class ShownBox(NamedTuple):
-    """A box as a canvas showed it last.
-
-    is_new: drawn by mouse since the canvas was filled, so the canvas has no id for it.
-    """
+    """A box as the editor in the browser shows it."""
 
     annotation_id: str
     box: Box
     label: str
-    is_new: bool = False
-
-
-class DrawnBox(NamedTuple):
-    """A box as a canvas reports it; without an id where it was drawn by mouse."""
-
-    annotation_id: str | None
-    box: Box
-    label: str
-
-
-def identified(
-    shown: Sequence[ShownBox], drawn: Sequence[DrawnBox]
-) -> tuple[ShownBox, ...]:
-    """Return the drawn boxes in their order, each with its id.
-
-    A box drawn by mouse has no id on the canvas until it is filled anew. It is known
-    again by identical geometry, then by order, then by nearness; what is left is new.
-    """
-    known = [box for box in shown if box.is_new]
-    nameless = [i for i, box in enumerate(drawn) if box.annotation_id is None]
-    names = _matched(known, {i: drawn[i].box for i in nameless})
-    return tuple(
-        ShownBox(
-            annotation_id=box.annotation_id or names.get(i) or new_id(),
-            box=box.box,
-            label=box.label,
-            is_new=box.annotation_id is None,
-        )
-        for i, box in enumerate(drawn)
-    )
-
-
-def _matched(known: list[ShownBox], drawn: Mapping[int, Box]) -> dict[int, str]:
-    """Return the id of each drawn position that one of the known boxes is."""
-    names: dict[int, str] = {}
-    left = list(known)
-    for i, box in drawn.items():
-        same = next((one for one in left if one.box == box), None)
-        if same is not None:
-            names[i] = same.annotation_id
-            left.remove(same)
-    open_positions = [i for i in drawn if i not in names]
-    if len(open_positions) >= len(left):
-        # Later boxes are appended, so the first open positions are the known boxes.
-        pairs = zip(open_positions, left, strict=False)
-        return names | {i: one.annotation_id for i, one in pairs}
-    for i in open_positions:
-        nearest = min(left, key=lambda one: _distance(one.box, drawn[i]))
-        names[i] = nearest.annotation_id
-        left.remove(nearest)
-    return names
-
-
-def _distance(a: Box, b: Box) -> float:
-    return sum(abs(p - q) for p, q in zip(a, b, strict=True))
 
 
 def merge_drawing(
@@ -104,21 +41,19 @@ def merge_drawing(
     drawn: Sequence[ShownBox],
     who: str,
     removed: Mapping[str, Annotation] | None = None,
-    tolerance_px: float = TOLERANCE_PX,
 ) -> ImageRecord:
-    """Return the record with what a person did on a canvas since it last spoke.
+    """Return the record with what a person did in the editor since it last spoke.
 
-    Only the difference between `shown` and `drawn` counts: a box that the canvas never
-    showed stays, an edge that did not move keeps its exact value. New boxes are
+    Only the difference between `shown` and `drawn` counts: a box that was never
+    shown stays, an edge that did not move keeps its exact value. New boxes are
     clipped to the image and left out where nothing remains; a change that would leave
     nothing of a known box is not made.
 
     Args:
-        shown: what that canvas held when it last spoke, or when it was filled.
-        drawn: what it holds now, from `identified`.
-        removed: boxes this canvas has deleted before, by id; one that comes back is
-            restored with everything known of it.
-        tolerance_px: image pixels an edge has to move to count as moved.
+        shown: what the editor held when it last spoke, or when it was filled.
+        drawn: what it holds now.
+        removed: boxes that were deleted before, by id; one that comes back is restored
+            with everything known of it.
     """
     before = {box.annotation_id: box for box in shown}
     after = {box.annotation_id: box for box in drawn}
@@ -128,44 +63,29 @@ def merge_drawing(
         now = after.get(one.annotation_id)
         if now is not None:
             last = before.get(one.annotation_id) or _as_shown(one)
-            kept.append(_redrawn(one, last, now, record.size, who, tolerance_px))
+            kept.append(_redrawn(one, last, now, record.size, who))
         elif one.annotation_id in before:
             gone.append(one)
         else:
             kept.append(one)
     present = {one.annotation_id for one in record.annotations}
     for box in drawn:
-        last_seen = before.get(box.annotation_id)
-        if box.annotation_id in present or _is_still(last_seen, box, tolerance_px):
+        if box.annotation_id in present or before.get(box.annotation_id) == box:
             continue  # one that somebody else deleted stays deleted
         base = (removed or {}).get(box.annotation_id)
-        back = _added(box, base, record.size, who, tolerance_px)
+        back = _added(box, base, record.size, who)
         kept.extend([back] if back is not None else [])
     return with_edits(record, kept, gone=gone)
 
 
-def is_faithful(
-    record: ImageRecord, drawn: Iterable[ShownBox], *, tolerance_px: float
-) -> bool:
-    """Say whether a canvas that holds these boxes shows them as the record has them."""
-    known = {one.annotation_id: one for one in record.annotations}
-    return all(
-        (one := known.get(box.annotation_id)) is not None
-        and one.label == box.label
-        and _same_box(one.box, box.box, tolerance_px)
-        for box in drawn
-    )
+def is_faithful(record: ImageRecord, drawn: Iterable[ShownBox]) -> bool:
+    """Say whether these boxes are shown as the record has them."""
+    known = {one.annotation_id: _as_shown(one) for one in record.annotations}
+    return all(known.get(box.annotation_id) == box for box in drawn)
 
 
 def _same_box(a: Box, b: Box, tolerance_px: float) -> bool:
     return all(abs(p - q) <= tolerance_px for p, q in zip(a, b, strict=True))
-
-
-def _is_still(last: ShownBox | None, now: ShownBox, tolerance_px: float) -> bool:
-    """Say whether a box is where it was, but for the canvas's rounding."""
-    if last is None or last.label != now.label:
-        return False
-    return _same_box(last.box, now.box, tolerance_px)
 
 
 def _as_shown(one: Annotation) -> ShownBox:
@@ -178,9 +98,8 @@ def _redrawn(
     now: ShownBox,
     size: Size,
     who: str,
-    tolerance_px: float,
 ) -> Annotation:
-    box = _moved_edges(one.box, last.box, now.box, tolerance_px)
+    box = _moved_edges(one.box, last.box, now.box)
     if box is not one.box:
         box = box.normalised().clipped(size)
     label = one.label if now.label == last.label else _label_or(now.label, one.label)
@@ -191,10 +110,10 @@ def _redrawn(
     return one.touched(who=who, box=box, label=label)
 
 
-def _moved_edges(own: Box, last: Box, now: Box, tolerance_px: float) -> Box:
+def _moved_edges(own: Box, last: Box, now: Box) -> Box:
     """Return `own` with the edges that differ between `last` and `now`."""
     edges = [
-        kept if abs(after - before) <= tolerance_px else round(after, _DECIMALS)
+        kept if after == before else round(after, _DECIMALS)
         for kept, before, after in zip(own, last, now, strict=True)
     ]
     moved = Box(*edges)
@@ -206,11 +125,10 @@ def _added(
     base: Annotation | None,
     size: Size,
     who: str,
-    tolerance_px: float,
 ) -> Annotation | None:
     if base is not None:
         last = _as_shown(base)
-        return _redrawn(base, last, drawn, size, who, tolerance_px)
+        return _redrawn(base, last, drawn, size, who)
     box = Box(*(round(edge, _DECIMALS) for edge in drawn.box))
     box = box.normalised().clipped(size)
     if not box.is_finite or box.area <= 0:

@@ -6,6 +6,7 @@ over part-filled pictures for 3 in 10 damaged files that Pillow refuses.
 """
 
 import io
+import math
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,8 +19,8 @@ import pi_heif
 from numpy.typing import NDArray
 from PIL import Image, ImageCms, TiffImagePlugin, UnidentifiedImageError
 
-from imagebase.annotation import Size
-from imagebase.errors import ImageBaseError, ImageReadError, LimitError
+from imagebase.annotation import Box, Size
+from imagebase.errors import EditError, ImageBaseError, ImageReadError, LimitError
 
 RgbArray = NDArray[np.uint8]
 
@@ -196,6 +197,38 @@ def display_jpeg(
     size = fitted_size(header.size, longest_side=longest_side)
     loaded = load_image(data, file_name=file_name, max_pixels=max_pixels, wanted=size)
     return encode_jpeg(resized(loaded.rgb, size))
+
+
+def detail_jpeg(
+    data: bytes, region: Box, *, file_name: str, max_pixels: int, longest_side: int
+) -> bytes:
+    """Return a part of an image file as an upright JPEG for the screen.
+
+    Args:
+        region: in pixels of the upright image; what reaches over its edges is left out.
+        longest_side: in pixels; a larger part is made smaller, none is enlarged.
+
+    Raises:
+        ImageReadError, LimitError: as for `load_image`.
+        EditError: nothing of the region is in the image.
+    """
+    full = read_header(data, file_name=file_name, max_pixels=max_pixels).size
+    part = region.clipped(full)
+    if part.area < 1:
+        raise EditError("There is nothing of the image in that part of it.")
+    scale = min(1.0, longest_side / max(part.width, part.height))
+    wanted = Size(math.ceil(full.width * scale), math.ceil(full.height * scale))
+    rgb = load_image(
+        data, file_name=file_name, max_pixels=max_pixels, wanted=wanted
+    ).rgb
+    down, across = rgb.shape[0] / full.height, rgb.shape[1] / full.width
+    cut = rgb[
+        math.floor(part.y_min * down) : math.ceil(part.y_max * down),
+        math.floor(part.x_min * across) : math.ceil(part.x_max * across),
+    ]
+    height, width = cut.shape[:2]
+    size = fitted_size(Size(width, height), longest_side=longest_side)
+    return encode_jpeg(resized(cut, size))
 
 
 def fitted_size(size: Size, *, longest_side: int) -> Size:

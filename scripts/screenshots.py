@@ -87,11 +87,10 @@ def take_all(page: Page, home: Path, scheme: str) -> None:
     expect(page.get_by_text("are in the dataset")).to_be_visible(timeout=20_000)
 
     go_to(page, "Edit")
-    surface = page.locator(".st-key-edit-canvas canvas.upper-canvas")
-    surface.wait_for(timeout=20_000)
-    page.wait_for_timeout(1500)
-    canvas = Canvas(page, surface)
-    canvas.drag((322, 72), (438, 290))  # the man's reflection, drawn by hand
+    canvas = Canvas(page, page.locator(".st-key-edit-canvas .editor"))
+    canvas.surface.wait_for(timeout=20_000)
+    canvas.wait_for_picture()
+    canvas.drag((308, 69), (418, 277))  # the man's reflection, drawn by hand
     page.wait_for_timeout(1500)
     take(page, "edit", scheme)
     page.get_by_role("button", name="Approve and next").click()

@@ -13,7 +13,7 @@ from imagebase.annotation import (
     Size,
     Source,
 )
-from imagebase.editing import DrawnBox, ShownBox
+from imagebase.editing import ShownBox
 from imagebase.errors import EditError
 
 ODD = Box(10.123456789, 20.1, 110.3333333333, 90.7)
@@ -54,13 +54,8 @@ def merged(
     )
 
 
-def rounded(shown: ShownBox) -> ShownBox:
-    """The box as a canvas of 1:1 reports it: four decimals."""
-    return shown._replace(box=Box(*(round(edge, 4) for edge in shown.box)))
-
-
 def test_echo_of_what_was_shown_changes_nothing() -> None:
-    assert merged(*map(rounded, SHOWN)) is BEFORE
+    assert merged(*SHOWN) is BEFORE
 
 
 def test_empty_record_and_empty_canvas_change_nothing() -> None:
@@ -69,7 +64,7 @@ def test_empty_record_and_empty_canvas_change_nothing() -> None:
 
 
 def test_moved_edge_changes_alone_and_untouched_box_is_the_same_object() -> None:
-    wider = rounded(SHOWN[0])._replace(box=ODD._replace(x_max=150.0))
+    wider = SHOWN[0]._replace(box=ODD._replace(x_max=150.0))
     after = merged(wider, SHOWN[1])
     moved = after.annotation("m")
     assert moved.box == ODD._replace(x_max=150.0)
@@ -92,14 +87,14 @@ def test_blank_label_is_not_taken() -> None:
 
 
 def test_new_box_is_a_persons_and_clipped() -> None:
-    new = ShownBox("n", Box(600, 400, 700.123, 500), "dog", is_new=True)
+    new = ShownBox("n", Box(600, 400, 700.123, 500), "dog")
     added = merged(*SHOWN, new).annotation("n")
     assert added.box == Box(600, 400, 640, 480)
     assert (added.source, added.label) == (Source.HUMAN, "dog")
 
 
 def test_new_box_outside_the_image_is_left_out() -> None:
-    new = ShownBox("n", Box(700, 0, 800, 50), "dog", is_new=True)
+    new = ShownBox("n", Box(700, 0, 800, 50), "dog")
     assert merged(*SHOWN, new) is BEFORE
 
 
@@ -134,60 +129,12 @@ def test_box_the_canvas_never_showed_is_left_alone() -> None:
 def test_box_deleted_meanwhile_does_not_come_back_by_an_echo() -> None:
     newer = record(human_box())
     assert merged(*SHOWN, before=newer) is newer
-    assert merged(*map(rounded, SHOWN), before=newer) is newer
 
 
 def test_second_booking_of_the_same_new_box_changes_nothing() -> None:
-    new = ShownBox("n", Box(1, 2, 30, 40), "dog", is_new=True)
+    new = ShownBox("n", Box(1, 2, 30, 40), "dog")
     once = merged(*SHOWN, new)
     assert merged(*SHOWN, new, before=once) is once
-
-
-NEW_A = ShownBox("a", Box(0, 0, 10, 10), "dog", is_new=True)
-NEW_B = ShownBox("b", Box(50, 50, 80, 80), "dog", is_new=True)
-
-
-def names(
-    drawn: list[Box], known: tuple[ShownBox, ...] = (NEW_A, NEW_B)
-) -> list[str | None]:
-    found = editing.identified(known, [DrawnBox(None, box, "dog") for box in drawn])
-    ids = {one.annotation_id for one in known}
-    return [one.annotation_id if one.annotation_id in ids else None for one in found]
-
-
-@pytest.mark.parametrize(
-    ("drawn", "expected"),
-    [
-        ([NEW_A.box, NEW_B.box], ["a", "b"]),
-        ([NEW_B.box, NEW_A.box], ["b", "a"]),
-        ([NEW_A.box, Box(51, 50, 81, 80)], ["a", "b"]),
-        ([NEW_A.box, NEW_B.box, Box(90, 90, 99, 99)], ["a", "b", None]),
-        ([Box(1, 0, 11, 10), Box(51, 50, 81, 80), Box(9, 9, 9, 9)], ["a", "b", None]),
-        ([NEW_B.box], ["b"]),
-        ([Box(52, 50, 82, 80)], ["b"]),
-        ([], []),
-    ],
-    ids=[
-        "same",
-        "other order",
-        "one moved",
-        "one more",
-        "both moved, one more",
-        "first deleted",
-        "first deleted, second moved",
-        "none",
-    ],
-)
-def test_box_drawn_by_mouse_keeps_its_id(
-    drawn: list[Box], expected: list[str | None]
-) -> None:
-    assert names(drawn) == expected
-
-
-def test_box_with_an_id_is_never_taken_for_a_drawn_one() -> None:
-    (found,) = editing.identified(SHOWN, [DrawnBox(None, ODD, "person")])
-    assert found.annotation_id not in ("m", "h")
-    assert found.is_new
 
 
 def test_accept_all_spares_doubtful_boxes() -> None:

@@ -13,7 +13,7 @@ import pandas as pd
 import streamlit as st
 
 from imagebase.annotation import Annotation, ImageRecord, LabelSet, new_id
-from imagebase.errors import ImageBaseError
+from imagebase.errors import ImageBaseError, RevisionConflictError
 from imagebase.table_editing import (
     TableEdits,
     TableRow,
@@ -166,7 +166,7 @@ def _apply(access: RecordAccess, key: str, canvas_key: str, version: str) -> Non
             save = partial(_apply_and_save, filling, version, edits, access)
             saved = finish(save)
         except ImageBaseError as error:
-            finish(partial(canvas.report, str(error), key=canvas_key))
+            finish(partial(_tell, error, access, canvas_key))
             table.synced = None
         else:
             filling.applied = edits
@@ -175,6 +175,13 @@ def _apply(access: RecordAccess, key: str, canvas_key: str, version: str) -> Non
             table.synced = _seen(saved) if is_shown else None
     if interruptions:
         raise interruptions[-1]
+
+
+def _tell(error: ImageBaseError, access: RecordAccess, canvas_key: str) -> None:
+    if isinstance(error, RevisionConflictError) and access.on_conflict is not None:
+        access.on_conflict(error)
+    else:
+        canvas.report(str(error), key=canvas_key)
 
 
 def _apply_and_save(

@@ -16,6 +16,7 @@ from imagebase.drawing import draw_annotations
 from imagebase.images import (
     LoadedImage,
     RgbArray,
+    detail_jpeg,
     display_jpeg,
     encode_jpeg,
     load_image,
@@ -56,6 +57,22 @@ def display_picture(
         file_name=image_id,
         max_pixels=backend.limits().max_image_pixels,
         longest_side=longest_side,
+    )
+
+
+@st.cache_data(max_entries=32, show_spinner=False)
+def detail_picture(owner_id: str, dataset_id: str, image_id: str, region: Box) -> bytes:
+    """Return a JPEG of a part of an image, no longer than 1600 px on any side.
+
+    region: pixels of the image, whole ones; may reach over its edges.
+    """
+    scope = Scope(owner_id, dataset_id, "")
+    return detail_jpeg(
+        backend.store().image_bytes(scope, image_id),
+        region,
+        file_name=image_id,
+        max_pixels=backend.limits().max_image_pixels,
+        longest_side=DISPLAY_PX,
     )
 
 

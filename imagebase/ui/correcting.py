@@ -7,29 +7,21 @@ from typing import Final
 
 import streamlit as st
 
-from imagebase.annotation import ImageRecord, LabelSet, ReviewStatus, utc_now
+from imagebase.annotation import Box, ImageRecord, LabelSet, ReviewStatus, utc_now
 from imagebase.editing import accept_all, approve, confirm_empty, copy_boxes, reject
 from imagebase.errors import ImageBaseError, NotFoundError, RevisionConflictError
-from imagebase.ui import address, backend, cache, canvas, keys, room, state, widgets
+from imagebase.ui import address, backend, cache, canvas, keys, state, widgets
 from imagebase.ui.box_table import draw_table
 from imagebase.ui.editor import RecordAccess
 
 _ROW_PX: Final = 33
 _TABLE_PX: Final = 440
+_SHARES: Final = (67, 43)
 _SAVED_AT: Final = "imagebase.edit.saved_at"
 _LABEL: Final = "imagebase.edit.label"
 _HELP: Final = "imagebase.edit.help"
 _SHORT_LIST: Final = 9
 _FIRST_LABEL: Final = "object"
-_ACTION_WORDS: Final = {
-    "next": "Next image",
-    "previous": "Previous image",
-    "approve": "Approve and go on",
-    "accept": "Accept all boxes",
-    "undo": "Undo",
-    "redo": "Redo",
-    "help": "Show or hide this list",
-}
 _UNREVIEWED: Final = (ReviewStatus.NEW, ReviewStatus.AUTO, ReviewStatus.EDITED)
 
 
@@ -44,14 +36,8 @@ def editor() -> None:
     record = _record()
     labels = backend.store().labels(state.scope())
     _header(record)
-    tools, choice = st.columns([2, 5], vertical_alignment="center")
-    with choice:
-        label = _label_choice(labels)
-    with tools:
-        keys.draw_keys(
-            on_action=_act, label_names=labels.names[:_SHORT_LIST], room=room.known()
-        )
-    left, right = st.columns([room.CANVAS_SHARE, room.TABLE_SHARE], gap="small")
+    label = _label_choice(labels)
+    left, right = st.columns(_SHARES, gap="small")
     with left:
         _canvas(record, labels, label)
         _actions(record)
@@ -63,6 +49,7 @@ def _record() -> ImageRecord:
     """Return the image to draw, and remember what of it is on screen."""
     record = _unnoted_record()
     state.note_revision(record)
+    state.note_shown(record)
     address.note(image_id=record.image_id)
     return record
 
@@ -80,17 +67,12 @@ def _access() -> RecordAccess:
     def save(record: ImageRecord) -> ImageRecord:
         saved = store.save(scope, record)
         state.note_revision(saved)
+        state.note_shown(saved)
         st.session_state[_SAVED_AT] = utc_now()
         return saved
 
     def load(image_id: str) -> ImageRecord:
-        record = store.record(scope, image_id)
-        if state.is_news(record):
-            canvas.report(
-                "Somebody else changed this image meanwhile: their boxes are as they "
-                "left them, and your change was added. Look at both."
-            )
-        return record
+        return state.shown(image_id) or store.record(scope, image_id)
 
     return RecordAccess(load, save, scope.who, scope.dataset_id)
 
@@ -194,7 +176,11 @@ def _label_choice(labels: LabelSet) -> str:
 
 def _choose_label(key: str) -> None:
     canvas.settle()
-    name = st.session_state[key]
+    _set_label(st.session_state[key])
+
+
+def _set_label(name: str) -> None:
+    """Give the next box this label, which may be a new one."""
     if not name:
         return
     try:
@@ -207,21 +193,21 @@ def _choose_label(key: str) -> None:
 
 def _canvas(record: ImageRecord, labels: LabelSet, label: str) -> None:
     scope = state.scope()
-    area = room.canvas_area(room.known())
-    size = canvas.fitted(record.size, area)
+    where = (scope.owner_id, scope.dataset_id, record.image_id)
+
+    def detail(region: Box) -> bytes:
+        return cache.detail_picture(*where, region)
+
     canvas.draw_editor(
         record,
-        background=cache.display_picture(
-            scope.owner_id, scope.dataset_id, record.image_id
-        ),
-        display_size=size,
+        picture=cache.display_picture(*where),
         labels=labels.with_label(label),
         current_label=label,
+        key_labels=labels.names[:_SHORT_LIST],
         access=_access(),
+        on_action=_act,
+        detail=detail,
     )
-    missing = room.usual_height(area) - size.height
-    if missing > 0:
-        st.space(missing)
 
 
 def _side(record: ImageRecord, labels: LabelSet) -> None:
@@ -251,8 +237,10 @@ def _side(record: ImageRecord, labels: LabelSet) -> None:
 
 def _help() -> None:
     """List the keys."""
-    rows = [f"**{key}** {name}" for name, key in keys.TOOLS.items()]
-    rows += [f"**{key}** {_ACTION_WORDS[name]}" for name, key in keys.ACTIONS.items()]
+    rows = [
+        f"**{widgets.escape(one.shown)}** {widgets.escape(one.words)}"
+        for one in keys.KEYS
+    ]
     st.markdown("  \n".join(rows))
 
 
@@ -305,10 +293,7 @@ def _go(step: int) -> None:
 def _act(action: str) -> None:
     """Do what a key asks for."""
     if action.startswith("label:"):
-        names = backend.store().labels(state.scope()).names
-        st.session_state[_LABEL] = names[int(action.removeprefix("label:")) - 1]
-    elif action.startswith("room:"):
-        room.keep(action.removeprefix("room:"))
+        _set_label(action.removeprefix("label:"))
     elif action in _KEYS:
         _KEYS[action]()
 
@@ -388,5 +373,7 @@ _KEYS: Final[dict[str, Callable[[], object]]] = {
     "accept": partial(_change, lambda one, who: accept_all(one, who=who)),
     "undo": partial(_step, state.undo),
     "redo": partial(_step, state.redo),
+    "copy": _copy_previous,
+    "empty": partial(_change_and_go, lambda one, who: confirm_empty(one)),
     "help": _show_help,
 }

@@ -1,96 +1,83 @@
-"""The editor's keys and tool buttons: a small component beside the canvas.
+"""The editor's keys: the one table of what is pressed, what it does, and its words."""
 
-The canvas has no keyboard and its tools cannot be switched from Python. This component
-presses the canvas's own buttons, sends a drawing on its way before anything else can
-happen, keeps the pointer on the picture while a box is drawn, and says so when the
-browser has made a new canvas, which shows an old drawing.
-"""
-
-from collections.abc import Callable
-from functools import partial
-from pathlib import Path
-from typing import Final
-
-import streamlit as st
-
-from imagebase.ui import canvas
-from imagebase.ui.editor import undisturbed
-
-KEYS_KEY: Final = "edit.keys"
-
-# What a key asks of the page; `label:3` is the third label.
-ACTIONS: Final = {
-    "next": "N or →",
-    "previous": "P or ←",
-    "approve": "Enter",
-    "accept": "A",
-    "undo": "Ctrl + Z",
-    "redo": "Ctrl + Shift + Z or Ctrl + Y",
-    "help": "?",
-}
-
-# What a key does on the canvas itself.
-TOOLS: Final = {
-    "Draw boxes": "D",
-    "Move, resize and relabel": "V",
-    "Delete the selected box": "Delete or Backspace",
-    "Label the next box, or the selected one": "1 to 9",
-}
-
-_ASSETS: Final = Path(__file__).parent / "assets"
+from typing import Final, NamedTuple
 
 
-def draw_keys(
-    *,
-    on_action: Callable[[str], None],
-    label_names: tuple[str, ...],
-    room: str | None = None,
-    key: str = KEYS_KEY,
-    canvas_key: str = canvas.CANVAS_KEY,
-) -> None:
-    """Draw the tool buttons and listen for keys.
+class Key(NamedTuple):
+    """What some keys do.
 
-    Args:
-        on_action: is called with a name among `ACTIONS` or with `label:` and a number
-            from 1, or with `room:` and what there is of it; what was drawn before is
-            booked by then.
-        label_names: what the keys from 1 on stand for, at most nine.
-        room: width of the page and height of the window as known, such as 1130x800, in
-            CSS pixels; None where nobody wants to hear of another.
+    shown: how the keys are written for people.
+    words: what they do.
+    names: by key as the browser calls it, such as `ctrl+z`: a command of the editor
+        itself, or else an action that it asks of the page.
     """
-    listener = st.components.v2.component(
-        "imagebase_editor_keys",
-        html=(_ASSETS / "keys.html").read_text(encoding="utf-8"),
-        css=(_ASSETS / "keys.css").read_text(encoding="utf-8"),
-        js=(_ASSETS / "keys.js").read_text(encoding="utf-8"),
-    )
-    listener(
-        key=key,
-        data={
-            "canvas": _css_class(canvas_key),
-            "labels": list(label_names[:9]),
-            "room": room,
-            "done": canvas.actions_done(key=canvas_key),
+
+    shown: str
+    words: str
+    names: dict[str, str]
+
+
+_DIGITS: Final = {str(digit): f"label:{digit}" for digit in range(1, 10)}
+
+KEYS: Final = (
+    Key("1 to 9", "Label the selected box, else the next one", _DIGITS),
+    Key("L or double click", "Choose or type a label", {"l": "pick"}),
+    Key("Tab", "Select the next box", {"tab": "following"}),
+    Key("Shift + Tab", "Select the box before", {"shift+tab": "preceding"}),
+    Key(
+        "Arrows",
+        "Move the selected box by 1 pixel; else ← → go to another image",
+        {
+            "arrowleft": "left",
+            "arrowright": "right",
+            "arrowup": "up",
+            "arrowdown": "down",
         },
-        on_action_change=partial(_act, on_action, key, canvas_key),
-        on_remount_change=partial(canvas.refill, key=canvas_key),
-    )
+    ),
+    Key(
+        "Shift + arrows",
+        "Move the selected box by 10 pixels",
+        {
+            "shift+arrowleft": "far-left",
+            "shift+arrowright": "far-right",
+            "shift+arrowup": "far-up",
+            "shift+arrowdown": "far-down",
+        },
+    ),
+    Key("D", "Duplicate the selected box", {"d": "duplicate"}),
+    Key(
+        "Delete or Backspace",
+        "Delete the selected box",
+        {"delete": "delete", "backspace": "delete"},
+    ),
+    Key("Escape", "Stop drawing, or select nothing", {"escape": "cancel"}),
+    Key("Z", "Zoom to the selected box, and back", {"z": "closer"}),
+    Key("F", "Fit the picture", {"f": "whole"}),
+    Key(
+        "Wheel, + and -",
+        "Zoom",
+        {"+": "larger", "=": "larger", "-": "smaller"},
+    ),
+    Key("Space, middle or right button", "Drag the picture", {}),
+    Key("Shift", "Draw inside the selected box", {}),
+    Key("H", "Hide or show labels", {"h": "chips"}),
+    Key("N", "Next image", {"n": "next"}),
+    Key("P", "Previous image", {"p": "previous"}),
+    Key("Q", "Next doubtful image", {"q": "doubtful"}),
+    Key("M", "Copy the boxes of the image before", {"m": "copy"}),
+    Key("A", "Accept all boxes", {"a": "accept"}),
+    Key("Enter", "Approve and go on", {"enter": "approve"}),
+    Key("E", "Nothing here: approve as empty", {"e": "empty"}),
+    Key("Ctrl + Z", "Undo", {"ctrl+z": "undo"}),
+    Key(
+        "Ctrl + Shift + Z or Ctrl + Y",
+        "Redo",
+        {"ctrl+shift+z": "redo", "ctrl+y": "redo"},
+    ),
+    Key("?", "Show or hide this list", {"?": "help"}),
+)
 
 
-def _css_class(key: str) -> str:
-    """Return the class that Streamlit gives to the element of this key."""
-    kept = (c if c.isascii() and (c.isalnum() or c in "_-") else "-" for c in key)
-    return "st-key-" + "".join(kept)
-
-
-def _act(on_action: Callable[[str], None], key: str, canvas_key: str) -> None:
-    interruptions: list[BaseException] = []
-    finish = partial(undisturbed, interruptions=interruptions)
-    finish(partial(canvas.settle, key=canvas_key))
-    state = finish(lambda: st.session_state.get(key)) or {}
-    action = str(state.get("action") or "")
-    if action:
-        finish(partial(canvas.count_action, key=canvas_key))
-        on_action(action)
-    if interruptions:
-        raise interruptions[-1]
+def names() -> dict[str, str]:
+    """Return what each key does, by its name in the browser."""
+    return {key: name for one in KEYS for key, name in one.names.items()}

@@ -7,6 +7,7 @@ import os
 import pickle
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -15,7 +16,8 @@ from cv2.typing import MatLike
 
 from imagebase import editing
 from imagebase.annotation import Annotation, Box, ImageRecord, LabelSet, Size, Source
-from imagebase.ui import box_table, canvas, keys
+from imagebase.images import detail_jpeg, display_jpeg
+from imagebase.ui import box_table, canvas
 from imagebase.ui.editor import RecordAccess
 
 FOLDER = Path(os.environ["CANVAS_APP_FOLDER"])
@@ -96,53 +98,65 @@ def current() -> str:
 
 def act(action: str) -> None:
     canvas.settle()
+    with (FOLDER / "actions.txt").open("a", encoding="utf-8") as log:
+        log.write(f"{action}\n")
     names = [path.stem for path in IMAGES]
     if action.startswith("label:"):
-        st.session_state["app.label"] = LABELS.names[int(action[6:]) - 1]
+        st.session_state["app.label"] = action[6:]
     elif action in ("next", "previous", "approve"):
         if action == "approve":
             save(editing.approve(load(current()), who="Ada"))
-        st.session_state["app.image"] = names[1 - names.index(current())]
+        st.session_state["app.image"] = names[names.index(current()) - 1]
     elif action == "accept":
         save(editing.accept_all(load(current()), who="Ada"))
+    elif action == "undo":
+        save(replace(first_records()[current()], revision=load(current()).revision))
+
+
+def image_bytes(image_id: str) -> bytes:
+    return next(path for path in IMAGES if path.stem == image_id).read_bytes()
 
 
 @st.cache_data
-def background(image_id: str, display_size: Size) -> bytes:
-    path = next(path for path in IMAGES if path.stem == image_id)
-    resized = cv2.resize(read(path), display_size)
-    return cv2.imencode(".jpg", resized)[1].tobytes()
+def picture(image_id: str) -> bytes:
+    return display_jpeg(
+        image_bytes(image_id), file_name="a", max_pixels=10**8, longest_side=1600
+    )
+
+
+@st.cache_data
+def detail(image_id: str, region: Box) -> bytes:
+    return detail_jpeg(
+        image_bytes(image_id),
+        region,
+        file_name="a",
+        max_pixels=10**8,
+        longest_side=1600,
+    )
 
 
 @st.fragment
 def editor() -> None:
     canvas.settle()
     record = load(current())
-    bar = st.columns([2, 2, 2, 1, 1], vertical_alignment="center")
-    with bar[0]:
-        keys.draw_keys(on_action=act, label_names=LABELS.names)
-    bar[1].segmented_control(
-        "Label",
-        LABELS.names,
-        key="app.label",
-        default=None if "app.label" in st.session_state else "person",
-        required=True,
-        label_visibility="collapsed",
-    )
-    bar[2].text(f"{record.file_name} {record.status} r{record.revision}")
-    bar[3].button("Next", key="app.next", on_click=act, args=("next",))
-    if bar[4].toggle("Note", key="app.note"):
+    label = str(st.session_state.setdefault("app.label", "person"))
+    bar = st.columns([4, 2, 2, 2], vertical_alignment="center")
+    bar[0].text(f"{record.file_name} {record.status} r{record.revision} {label}")
+    bar[1].button("Next", key="app.next", on_click=act, args=("next",))
+    if bar[2].toggle("Note", key="app.note"):
         st.write("An element above the canvas, which makes the browser build it anew.")
+    bar[3].text_input("Words", key="app.words", label_visibility="collapsed")
     left, right = st.columns([3, 2])
-    display_size = canvas.fitted(record.size, Size(720, 540))
     with left.container():
         canvas.draw_editor(
             record,
-            background=background(record.image_id, display_size),
-            display_size=display_size,
-            labels=LABELS,
-            current_label=str(st.session_state["app.label"]),
+            picture=picture(record.image_id),
+            labels=LABELS.with_label(label),
+            current_label=label,
+            key_labels=LABELS.names,
             access=ACCESS,
+            on_action=act,
+            detail=partial(detail, record.image_id),
         )
     with right:
         box_table.draw_table(record, labels=LABELS, access=ACCESS, height=400)
@@ -154,6 +168,12 @@ def editor() -> None:
 
 def other() -> None:
     st.write("Another page.")
+    if st.button("Begin again"):
+        RECORDS.unlink(missing_ok=True)
+        (FOLDER / "actions.txt").unlink(missing_ok=True)
+        for name in ("app.image", "app.label", "app.note"):
+            st.session_state.pop(name, None)
+        st.write("Nothing has been done.")
 
 
 st.set_page_config(layout="wide")

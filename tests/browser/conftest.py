@@ -12,7 +12,14 @@ from pathlib import Path
 from typing import Final, NamedTuple, Protocol
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, ViewportSize, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    Locator,
+    Page,
+    ViewportSize,
+    expect,
+    sync_playwright,
+)
 
 ROOT = Path(__file__).parents[2]
 SCREEN: Final[ViewportSize] = {"width": 1280, "height": 800}
@@ -35,17 +42,83 @@ class Serve(Protocol):
     def __call__(self, app: Path, environ: Mapping[str, str] = ...) -> str: ...
 
 
+class Shown(NamedTuple):
+    """A box as the editor draws it, in pixels of the image."""
+
+    box: tuple[float, float, float, float]
+    label: str
+    text: str
+    is_untouched: bool
+
+
 class Canvas(NamedTuple):
-    """The drawing surface of the editor; points are its own pixels."""
+    """The box editor; points are pixels of the image."""
 
     page: Page
     surface: Locator
 
+    def get(self, name: str) -> str:
+        """Return what the editor says of itself."""
+        return self.surface.get_attribute(f"data-{name}") or ""
+
+    def wait_for(self, name: str, value: str) -> None:
+        """Wait until the editor says so of itself."""
+        expect(self.surface).to_have_attribute(f"data-{name}", value, timeout=10_000)
+
+    def wait_for_picture(self) -> None:
+        """Wait until the picture of the image that is edited is seen."""
+        for _ in range(400):
+            if self.get("image") and self.get("picture") == self.get("image"):
+                return
+            self.page.wait_for_timeout(25)
+        pytest.fail("the picture did not come within 10 s")
+
+    @property
+    def scale(self) -> float:
+        """Pixels of the screen per pixel of the image."""
+        return float(self.get("scale"))
+
     def at(self, point: Point) -> Point:
-        """Return where on the screen a point of the canvas is."""
+        """Return where on the screen a point of the image is."""
         box = self.surface.bounding_box()
         assert box is not None
-        return box["x"] + point[0], box["y"] + point[1]
+        left, top, scale = (float(self.get(name)) for name in ("x", "y", "scale"))
+        return box["x"] + left + point[0] * scale, box["y"] + top + point[1] * scale
+
+    def shown(self) -> dict[str, Shown]:
+        """Return what is drawn, by id."""
+        found: list[dict[str, str]] = self.surface.evaluate(
+            """(root) => [...root.querySelectorAll("g.box")].map((group) => ({
+              ...group.dataset,
+              ...Object.fromEntries(["x", "y", "width", "height"].map(
+                (name) => [name, group.querySelector(".line").getAttribute(name)])),
+            }))"""
+        )
+        left, top, scale = (float(self.get(name)) for name in ("x", "y", "scale"))
+        return {
+            one["id"]: Shown(
+                (
+                    x := (float(one["x"] or 0) - left) / scale,
+                    y := (float(one["y"] or 0) - top) / scale,
+                    x + float(one["width"] or 0) / scale,
+                    y + float(one["height"] or 0) / scale,
+                ),
+                one["label"],
+                one["text"],
+                one["untouched"] == "true",
+            )
+            for one in found
+        }
+
+    def wheel(self, point: Point, clicks: float) -> None:
+        """Turn the wheel over a point; upwards, and so closer, where it is negative."""
+        self.page.mouse.move(*self.at(point))
+        self.page.mouse.wheel(0, 100 * clicks)
+        self.page.wait_for_timeout(60)
+
+    def press(self, *keys: str) -> None:
+        for key in keys:
+            self.page.keyboard.press(key)
 
     def drag(self, start: Point, end: Point, *, steps: int = 6) -> None:
         """Press the mouse at one point and let it go at another."""
@@ -166,9 +239,9 @@ def find_canvas() -> Callable[[Page], Canvas]:
     """Wait for the editor's canvas on a page."""
 
     def find(page: Page, css_class: str = "st-key-edit-canvas") -> Canvas:
-        surface = page.locator(f".{css_class} canvas.upper-canvas")
-        surface.wait_for(timeout=20_000)
-        page.wait_for_timeout(600)  # the drawing is loaded after the element is there
-        return Canvas(page, surface)
+        canvas = Canvas(page, page.locator(f".{css_class} .editor"))
+        canvas.surface.wait_for(timeout=20_000)
+        canvas.wait_for_picture()
+        return canvas
 
     return find

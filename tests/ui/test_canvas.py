@@ -1,16 +1,13 @@
-"""The canvas, the table and the keys on a page, as far as it goes without a browser."""
+"""The editor and the table on a page, as far as it goes without a browser."""
 
 from streamlit.testing.v1 import AppTest
-
-from imagebase.annotation import Size
-from imagebase.ui import canvas
 
 
 def editor_page() -> None:
     import streamlit as st
 
     from imagebase.annotation import Annotation, Box, ImageRecord, LabelSet, Size
-    from imagebase.ui import box_table, canvas, keys
+    from imagebase.ui import box_table, canvas
     from imagebase.ui.editor import RecordAccess
 
     def load(image_id: str) -> ImageRecord:
@@ -27,14 +24,15 @@ def editor_page() -> None:
     labels = LabelSet.of(["person", "car"])
     canvas.settle()
     record = load("a")
-    keys.draw_keys(on_action=print, label_names=labels.names)
     canvas.draw_editor(
         record,
-        background=b"\xff\xd8\xff",
-        display_size=Size(640, 480),
+        picture=b"\xff\xd8\xff",
         labels=labels,
         current_label="car",
+        key_labels=labels.names,
         access=access,
+        on_action=print,
+        detail=lambda region: b"",
     )
     box_table.draw_table(record, labels=labels, access=access)
     st.session_state["tags"] = [
@@ -66,12 +64,3 @@ def test_problem_is_told_once() -> None:
 
     app = AppTest.from_function(page, default_timeout=20).run()
     assert [text.value for text in app.text] == ["That did not work.", "nothing"]
-
-
-def test_picture_is_fitted_with_its_proportions_and_not_blown_up_beyond_reason() -> (
-    None
-):
-    assert canvas.fitted(Size(4000, 3000), Size(760, 520)) == (693, 520)
-    assert canvas.fitted(Size(640, 426), Size(760, 520)) == (760, 506)
-    assert canvas.fitted(Size(10, 10), Size(760, 520)) == (40, 40)
-    assert canvas.fitted(Size(5000, 1), Size(760, 520)) == (760, 1)

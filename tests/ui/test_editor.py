@@ -1,26 +1,16 @@
-"""Messages of the canvas, booked: late, doubled, cut short or in conflict."""
+"""Messages of the editor, booked: late, doubled, cut short or in conflict."""
 
-import copy
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
-from imagebase.annotation import (
-    Annotation,
-    Box,
-    ImageRecord,
-    LabelSet,
-    Size,
-    Source,
-)
-from imagebase.errors import NotFoundError, RevisionConflictError
+from imagebase.annotation import Annotation, Box, ImageRecord, Size, Source
+from imagebase.editing import ShownBox
+from imagebase.errors import NotFoundError, RevisionConflictError, StoreError
+from imagebase.ui.box_message import Action, Drawing, Message
 from imagebase.ui.editor import Editor, RecordAccess, undisturbed
-from imagebase.ui.fabric import Viewport
 
-LABELS = LabelSet.of(["person", "car"])
 SIZE = Size(640, 480)
-VIEWPORT = Viewport(Box(0, 0, 640, 480), Size(640, 480))
 MODEL = Annotation(
     Box(40.125, 50.0625, 200.33334, 180.77777),
     "person",
@@ -65,6 +55,10 @@ class Records:
         return RecordAccess(self.load, self.save, "Ada", dataset_id=str(id(self)))
 
 
+NEW = ShownBox("n" * 32, Box(10, 400, 60, 440), "car")
+NEWER = ShownBox("o" * 32, Box(100, 400, 150, 440), "car")
+
+
 @pytest.fixture
 def records() -> Records:
     return Records("a", "b")
@@ -73,85 +67,113 @@ def records() -> Records:
 @pytest.fixture
 def editor(records: Records) -> Editor:
     made = Editor(access=records.access)
-    made.fill(records.load("a"), VIEWPORT, labels=LABELS)
+    made.fill(records.load("a"))
     return made
 
 
-def message(editor: Editor) -> dict[str, Any]:
-    """What the canvas says when nothing was done on it."""
-    return copy.deepcopy(editor.drawing)
+def drawing(editor: Editor, *new: ShownBox, seq: int = 1) -> Drawing:
+    """What the browser says when nothing but these boxes was added."""
+    return Drawing(editor.tag, seq, (*editor.showings[editor.tag].boxes, *new))
 
 
-def with_new_box(said: dict[str, Any], left: float = 10) -> dict[str, Any]:
-    box = {"type": "LabeledRect", "left": left, "top": 400, "width": 50, "height": 40}
-    said["objects"].append(box | {"strokeWidth": 2, "label": "car"})
-    return said
+def changed(said: Drawing, annotation_id: str, **changes: object) -> Drawing:
+    boxes = [
+        one._replace(**changes) if one.annotation_id == annotation_id else one  # type: ignore[arg-type]
+        for one in said.boxes
+    ]
+    return said._replace(boxes=tuple(boxes))
 
 
-def item(said: dict[str, Any], annotation_id: str) -> dict[str, Any]:
-    found: dict[str, Any] = next(
-        one for one in said["objects"] if one.get("lockSkewingX") == annotation_id
-    )
-    return found
+def without(said: Drawing, annotation_id: str) -> Drawing:
+    kept = [one for one in said.boxes if one.annotation_id != annotation_id]
+    return said._replace(boxes=tuple(kept))
 
 
-def book(editor: Editor, said: dict[str, Any]) -> list[BaseException]:
+def book(editor: Editor, *said: Drawing) -> list[BaseException]:
     interruptions: list[BaseException] = []
-    editor.book(said, interruptions)
+    editor.book(Message(said), interruptions)
     return interruptions
 
 
+def conflict(records: Records) -> RevisionConflictError:
+    a = records.load("a")
+    return RevisionConflictError("It moved on.", ours=a, theirs=a)
+
+
 def test_filled_editor_shows_the_record(editor: Editor, records: Records) -> None:
-    assert editor.shows(records.load("a"), VIEWPORT)
-    assert not editor.shows(records.load("b"), VIEWPORT)
-    zoomed = VIEWPORT._replace(display_size=Size(1280, 960))
-    assert not editor.shows(records.load("a"), zoomed)
+    assert editor.shows(records.load("a"))
+    assert not editor.shows(records.load("b"))
 
 
 def test_echo_and_silence_save_nothing(editor: Editor, records: Records) -> None:
-    book(editor, message(editor))
-    book(editor, {})
+    book(editor, drawing(editor))
+    book(editor)
     assert records.saved == 0
 
 
-def test_drawn_box_is_saved_once_and_needs_no_new_drawing(
+def test_drawn_box_is_saved_once_and_needs_no_new_filling(
     editor: Editor, records: Records
 ) -> None:
-    said = with_new_box(message(editor))
+    said = drawing(editor, NEW)
     for _ in range(3):
-        book(editor, copy.deepcopy(said))
+        book(editor, said)
     record = records.load("a")
     assert records.saved == 1
     assert record.annotations[:2] == (MODEL, HUMAN)
-    assert record.annotations[2].box == Box(10, 400, 60, 440)
-    assert editor.shows(record, VIEWPORT)
+    assert record.annotations[2].box == NEW.box
+    assert editor.shows(record)
 
 
-def test_second_box_leaves_the_first_ones_id(editor: Editor, records: Records) -> None:
-    book(editor, with_new_box(message(editor)))
+def test_second_box_leaves_the_first_one_as_it_was(
+    editor: Editor, records: Records
+) -> None:
+    book(editor, drawing(editor, NEW))
     first = records.load("a").annotations[2]
-    book(editor, with_new_box(with_new_box(message(editor)), left=100))
+    book(editor, drawing(editor, NEWER))
     assert records.load("a").annotations[2] is first
     assert len(records.load("a").annotations) == 4
+
+
+def test_moved_and_relabelled_boxes_need_no_new_filling(
+    editor: Editor, records: Records
+) -> None:
+    said = changed(drawing(editor), "m", label="dog")
+    said = changed(said, "h", box=HUMAN.box._replace(x_max=433.25))
+    book(editor, said)
+    record = records.load("a")
+    assert record.annotation("m").label == "dog"
+    assert record.annotation("m").box == MODEL.box
+    assert record.annotation("h").box == HUMAN.box._replace(x_max=433.25)
+    assert editor.shows(record)
 
 
 def test_late_message_is_booked_on_the_image_it_was_drawn_on(
     editor: Editor, records: Records
 ) -> None:
-    late = with_new_box(message(editor))
-    editor.fill(records.load("b"), VIEWPORT, labels=LABELS)
+    late = drawing(editor, NEW)
+    editor.fill(records.load("b"))
     book(editor, late)
     assert len(records.load("a").annotations) == 3
     assert records.load("b").annotations == (MODEL, HUMAN)
-    assert editor.shows(records.load("b"), VIEWPORT)
+    assert editor.shows(records.load("b"))
+
+
+def test_messages_of_two_images_in_one_are_both_booked(
+    editor: Editor, records: Records
+) -> None:
+    first = drawing(editor, NEW)
+    editor.fill(records.load("b"))
+    book(editor, first, drawing(editor, NEWER, seq=2))
+    assert [len(records.load(name).annotations) for name in "ab"] == [3, 3]
+    assert editor.seq == 2
 
 
 def test_late_message_is_booked_in_the_dataset_it_was_drawn_in(
     editor: Editor, records: Records
 ) -> None:
-    late, others = with_new_box(message(editor)), Records("a")
+    late, others = drawing(editor, NEW), Records("a")
     editor.access = others.access
-    editor.fill(others.load("a"), VIEWPORT, labels=LABELS)
+    editor.fill(others.load("a"))
     book(editor, late)
     assert len(records.load("a").annotations) == 3
     assert others.load("a").annotations == (MODEL, HUMAN)
@@ -160,93 +182,122 @@ def test_late_message_is_booked_in_the_dataset_it_was_drawn_in(
 def test_same_image_in_another_dataset_is_filled_anew(editor: Editor) -> None:
     others = Records("a")
     editor.access = others.access
-    assert not editor.shows(others.load("a"), VIEWPORT)
+    assert not editor.shows(others.load("a"))
 
 
 def test_late_message_leaves_newer_changes_alone(
     editor: Editor, records: Records
 ) -> None:
-    late = with_new_box(message(editor))
+    late = drawing(editor, NEW)
     moved = HUMAN.touched(who="Bob", box=Box(1, 2, 30, 40))
     records.save(records.load("a").with_annotations((MODEL, moved)))
     book(editor, late)
     assert records.load("a").annotations[:2] == (MODEL, moved)
     assert len(records.load("a").annotations) == 3
-    assert not editor.shows(records.load("a"), VIEWPORT)
+    assert not editor.shows(records.load("a"))
 
 
-def test_message_of_an_unknown_drawing_is_about_nothing(
+def test_message_of_an_unknown_tag_is_about_nothing(
     editor: Editor, records: Records
 ) -> None:
-    book(editor, with_new_box(message(editor)) | {"lockSkewingX": "x/1/unknown"})
+    book(editor, drawing(editor, NEW)._replace(tag="x/1/unknown"))
     assert records.saved == 0
 
 
-def test_deleted_box_comes_back_whole_when_the_canvas_takes_it_back(
+def test_deleted_box_comes_back_whole_when_the_browser_has_it_again(
     editor: Editor, records: Records
 ) -> None:
-    said = message(editor)
-    said["objects"].remove(item(said, "m"))
-    book(editor, said)
+    whole = drawing(editor)
+    book(editor, without(whole, "m"))
     assert records.load("a").annotations == (HUMAN,)
     assert records.load("a").deleted == (MODEL,)
-    book(editor, message(editor))
+    book(editor, whole)
     assert set(records.load("a").annotations) == {MODEL, HUMAN}
     assert records.load("a").deleted == ()
 
 
-def test_stray_click_asks_for_a_new_drawing_and_saves_nothing(
-    editor: Editor, records: Records
-) -> None:
-    said = with_new_box(message(editor))
-    said["objects"][-1] |= {"width": 2, "height": 2}
-    book(editor, said)
-    assert records.load("a").annotations == (MODEL, HUMAN)
-    assert not editor.shows(records.load("a"), VIEWPORT)
-
-
 @pytest.mark.parametrize(
-    "change",
-    [{"label": "dog"}, {"label": " "}, {"left": -5000}, {"left": -100}],
-    ids=["new label", "blank label", "pulled out", "pulled over the edge"],
+    "changes",
+    [
+        {"label": " "},
+        {"box": Box(-500, 0, -400, 90)},
+        {"box": Box(-50, 50.0625, 200.33334, 180.77777)},
+    ],
+    ids=["blank label", "pulled out", "pulled over the edge"],
 )
-def test_canvas_that_shows_something_else_is_filled_anew(
-    editor: Editor, records: Records, change: dict[str, Any]
+def test_editor_that_shows_something_else_is_filled_anew(
+    editor: Editor, records: Records, changes: dict[str, object]
 ) -> None:
-    said = message(editor)
-    item(said, "m").update(change)
-    book(editor, said)
+    book(editor, changed(drawing(editor), "m", **changes))
     assert len(records.load("a").annotations) == 2
-    assert not editor.shows(records.load("a"), VIEWPORT)
+    assert not editor.shows(records.load("a"))
 
 
-def test_browsers_new_canvas_is_filled_anew_only_after_an_edit(
+def test_editor_is_filled_anew_when_asked(editor: Editor, records: Records) -> None:
+    editor.refill()
+    assert not editor.shows(records.load("a"))
+
+
+def test_filling_tells_up_to_which_message_it_knows(
     editor: Editor, records: Records
 ) -> None:
-    editor.refill()
-    assert editor.shows(records.load("a"), VIEWPORT)
-    book(editor, with_new_box(message(editor)))
-    editor.refill()
-    assert not editor.shows(records.load("a"), VIEWPORT)
+    book(editor, drawing(editor, NEW, seq=7))
+    editor.fill(records.load("a"))
+    assert editor.filling["seq"] == 7
 
 
-def test_conflict_is_settled_by_booking_on_the_newer_record(
+def test_conflict_is_handed_on_once_and_nothing_is_written_over(
     editor: Editor, records: Records
 ) -> None:
-    a = records.load("a")
-    records.before_save = [RevisionConflictError("moved on", ours=a, theirs=a)]
-    book(editor, with_new_box(message(editor)))
-    assert len(records.load("a").annotations) == 3
+    heard: list[RevisionConflictError] = []
+    editor.access = replace(records.access, on_conflict=heard.append)
+    records.before_save = [conflict(records)]
+    said = drawing(editor, NEW)
+    book(editor, said)
+    book(editor, said)
+    assert [str(one) for one in heard] == ["It moved on."]
+    assert records.load("a").annotations == (MODEL, HUMAN)
+    assert editor.problem == ""
+    assert not editor.shows(records.load("a"))
+
+
+def test_conflict_that_nobody_hears_of_is_a_problem(
+    editor: Editor, records: Records
+) -> None:
+    records.before_save = [conflict(records)]
+    book(editor, drawing(editor, NEW))
+    assert editor.problem == "It moved on."
+    assert records.saved == 0
+
+
+def test_change_of_a_removed_image_is_told_once(
+    editor: Editor, records: Records
+) -> None:
+    records.before_save = [NotFoundError("Gone."), NotFoundError("That image is gone.")]
+    book(editor, drawing(editor, NEW))
+    assert editor.problem == "That image is gone."
+    editor.problem = ""
+    book(editor, drawing(editor))
     assert editor.problem == ""
 
 
-def test_change_that_cannot_be_saved_is_told_and_taken_off_the_canvas(
+def test_change_that_could_not_be_written_is_tried_again(
     editor: Editor, records: Records
 ) -> None:
-    records.before_save = [NotFoundError("That image is gone.")]
-    book(editor, with_new_box(message(editor)))
-    assert editor.problem == "That image is gone."
-    assert not editor.shows(records.load("a"), VIEWPORT)
+    records.before_save = [StoreError("The disk is full.")]
+    said = drawing(editor, NEW)
+    book(editor, said)
+    assert editor.problem == "The disk is full."
+    assert not editor.shows(records.load("a"))
+    book(editor, said)
+    assert len(records.load("a").annotations) == 3
+
+
+def test_each_key_is_taken_once(editor: Editor) -> None:
+    first, second = Action(1, "next"), Action(2, "next")
+    assert editor.take_actions(Message(actions=(first,))) == (first,)
+    assert editor.take_actions(Message(actions=(first, second))) == (second,)
+    assert editor.take_actions(Message(actions=(first, second))) == ()
 
 
 @pytest.mark.parametrize("moment", ["before_save", "after_save"])
@@ -254,10 +305,10 @@ def test_rerun_in_the_middle_neither_loses_nor_doubles_a_box(
     editor: Editor, records: Records, moment: str
 ) -> None:
     setattr(records, moment, [Rerun()])
-    interruptions = book(editor, with_new_box(message(editor)))
+    interruptions = book(editor, drawing(editor, NEW))
     assert len(records.load("a").annotations) == 3
     assert [type(one) for one in interruptions] == [Rerun]
-    assert editor.shows(records.load("a"), VIEWPORT)
+    assert editor.shows(records.load("a"))
 
 
 def test_session_that_ends_is_let_go() -> None:

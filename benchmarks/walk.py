@@ -1,0 +1,354 @@
+"""How much work correcting is: photographs brought to their ground truth in the app.
+
+A script does what a person would who sees at once what is wrong: it clicks, drags and
+presses keys in a real browser, first with the boxes of the default model and then
+without, and counts. A box stands as it is from IoU 0.75 with its true label on; the
+result is compared with the ground truth in the store.
+
+    python -m benchmarks.walk [--images 20] [--folder FOLDER]
+
+FOLDER holds `instances.json` and `images/`, as COCO has them. Needs Chromium.
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from playwright.sync_api import Page, expect
+
+from benchmarks.pages import browsing, served, settled
+from imagebase.geometry import pairwise_iou
+from imagebase.settings import PROJECT_ROOT, read_settings
+from imagebase.store import Scope, Store, open_store
+from imagebase.ui.visitor import TEAM_OWNER
+from tests.browser.conftest import Canvas, Shown
+
+DEV_FOLDER: Final = PROJECT_ROOT.parent / "shared" / "data" / "coco_val_dev128"
+STANDS: Final = 0.75
+MEANT: Final = 0.4
+_SMALL_PX: Final = 20.0
+_EDGE_PX: Final = 10.0
+_NO_DOUBLE_CLICK_MS: Final = 400
+# Card, Moran and Newell's keystroke-level model (1980), without thinking: a key by a
+# good typist, pointing, pressing or letting go of the button.
+_KEY_S: Final = 0.2
+_POINT_S: Final = 1.1
+_BUTTON_S: Final = 0.1
+
+Corners = tuple[float, float, float, float]
+
+
+class Truth(NamedTuple):
+    """A box as it should be, in pixels of the image."""
+
+    box: Corners
+    label: str
+
+
+@dataclass(slots=True)
+class Tally:
+    """What a person has done."""
+
+    clicks: int = 0
+    drags: int = 0
+    keys: int = 0
+    seconds: float = 0.0
+    boxes: int = 0
+    wrong: list[str] = field(default_factory=list)
+
+    @property
+    def actions(self) -> int:
+        return self.clicks + self.drags + self.keys
+
+    @property
+    def estimate(self) -> float:
+        """Seconds by the keystroke-level model."""
+        click = _POINT_S + 2 * _BUTTON_S
+        drag = 2 * _POINT_S + 2 * _BUTTON_S
+        return self.clicks * click + self.drags * drag + self.keys * _KEY_S
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--images", type=int, default=20)
+    parser.add_argument("--folder", type=Path, default=DEV_FOLDER)
+    arguments = parser.parse_args()
+    if not arguments.folder.is_dir():
+        sys.exit(f"{arguments.folder} is absent; name another one with --folder.")
+    truth = read_truth(arguments.folder, arguments.images)
+    helped = walk(arguments.folder, truth, with_model=True)
+    alone = walk(arguments.folder, truth, with_model=False)
+    print(as_table(helped, alone))
+
+
+def read_truth(folder: Path, count: int) -> dict[str, list[Truth]]:
+    """Return the true boxes of the first photographs, by file name; no crowds."""
+    coco = json.loads((folder / "instances.json").read_text())
+    names = {one["id"]: one["name"] for one in coco["categories"]}
+    files = {one["id"]: one["file_name"] for one in coco["images"]}
+    chosen = sorted(files.values())[:count]
+    truth: dict[str, list[Truth]] = {name: [] for name in chosen}
+    for one in coco["annotations"]:
+        file_name = files[one["image_id"]]
+        if file_name in truth and not one["iscrowd"]:
+            truth[file_name].append(_as_truth(one, names))
+    return truth
+
+
+def _as_truth(one: dict[str, Any], names: dict[int, str]) -> Truth:
+    left, top, width, height = one["bbox"]
+    return Truth(
+        (left, top, left + width, top + height), names[int(one["category_id"])]
+    )
+
+
+def walk(folder: Path, truth: dict[str, list[Truth]], *, with_model: bool) -> Tally:
+    """Bring all photographs to their truth; return what it took."""
+    tally = Tally(boxes=sum(map(len, truth.values())))
+    with tempfile.TemporaryDirectory() as scratch:
+        home = Path(scratch)
+        labels = list(dict.fromkeys(one.label for t in truth.values() for one in t))
+        with served(home) as url, browsing(url) as page:
+            files = [folder / "images" / name for name in truth]
+            page.locator("input[type=file]").set_input_files(files)
+            expect(page.get_by_text(f"{len(files)} images added")).to_be_visible(
+                timeout=60_000
+            )
+            store = open_store(read_settings({"IMAGEBASE_HOME": str(home)}))
+            scope = _scope(store)
+            if with_model:
+                _annotate(page, tally)
+            else:
+                store.add_labels(scope, labels)
+            go_to(page, "Edit")
+            settled(page)
+            started = time.perf_counter()
+            for name, boxes in truth.items():
+                Hand(page, tally).correct(boxes, file_name=name)
+            tally.seconds = time.perf_counter() - started
+            settled(page)
+            tally.wrong = differences(store, scope, truth)
+            store.close()
+    return tally
+
+
+def _scope(store: Store) -> Scope:
+    (dataset,) = store.datasets(TEAM_OWNER)
+    return Scope(TEAM_OWNER, dataset.dataset_id, "walk")
+
+
+def go_to(page: Page, name: str) -> None:
+    page.get_by_test_id("stTopNavLink").filter(has_text=name).click()
+
+
+def _annotate(page: Page, tally: Tally) -> None:
+    """Let the default model look, and keep its boxes: two clicks."""
+    go_to(page, "Annotate")
+    page.get_by_role("button", name="Run").click()
+    # While the page is drawn anew the old one's button is there beside the new one's.
+    keep = page.get_by_role("button", name="Keep these boxes").first
+    expect(keep).to_be_enabled(timeout=60_000)
+    keep.click()
+    expect(page.get_by_text("are in the dataset")).to_be_visible(timeout=30_000)
+    tally.clicks += 2
+
+
+class Hand:
+    """A person at the editor, on the image that it shows."""
+
+    def __init__(self, page: Page, tally: Tally) -> None:
+        self._page = page
+        self._tally = tally
+        self._canvas = Canvas(page, page.locator(".editor"))
+
+    def correct(self, truth: Sequence[Truth], *, file_name: str) -> None:
+        """Bring the boxes to the truth, approve, and wait for the next image."""
+        expect(self._page.get_by_text(file_name).first).to_be_visible(timeout=20_000)
+        self._canvas.wait_for_picture()
+        image = self._canvas.get("image")
+        shown = self._canvas.shown()
+        meant = matched(shown, truth)
+        for annotation_id in shown.keys() - meant.keys():
+            self._select(annotation_id)
+            self._press("Delete")
+        for annotation_id, number in meant.items():
+            self._mend(annotation_id, shown[annotation_id], truth[number])
+        for number in sorted(set(range(len(truth))) - set(meant.values())):
+            self._draw(truth[number])
+        self._press("Enter")
+        for _ in range(200):
+            if self._canvas.get("image") != image:
+                return
+            if self._page.get_by_text("approved").count() and self._is_last():
+                return
+            self._page.wait_for_timeout(25)
+
+    def _is_last(self) -> bool:
+        text = self._page.locator("[data-testid='stProgress']").first
+        return bool(text.count()) and self._canvas.get("image") == ""
+
+    def _mend(self, annotation_id: str, shown: Shown, truth: Truth) -> None:
+        is_placed = _iou([shown.box], [truth.box])[0, 0] >= STANDS
+        if not is_placed and _least_side(shown.box) * self._canvas.scale < _SMALL_PX:
+            self._select(annotation_id)
+            self._press("Delete")
+            self._draw(truth)
+            return
+        if is_placed and shown.label == truth.label:
+            return
+        self._select(annotation_id)
+        if not is_placed:
+            self._pull(shown.box, truth.box)
+        if shown.label != truth.label:
+            self._label(truth.label)
+
+    def _pull(self, now: Corners, then: Corners) -> None:
+        """Drag the corners whose edges are off: one of them where that is enough."""
+        first = (then[0], then[1], now[2], now[3])
+        last = (now[0], now[1], then[2], then[3])
+        if _iou([last], [then])[0, 0] < STANDS:
+            self._drag((now[0], now[1]), (then[0], then[1]))
+            if _iou([first], [then])[0, 0] >= STANDS:
+                return
+        self._drag((now[2], now[3]), (then[2], then[3]))
+
+    def _draw(self, truth: Truth) -> None:
+        """Draw a box and give it its label, the last one's unless told otherwise."""
+        start, end = (truth.box[0], truth.box[1]), (truth.box[2], truth.box[3])
+        if self._would_move(start):
+            self._press("Escape")
+        self._drag(start, end)
+        self._page.wait_for_timeout(30)
+        if self._canvas.get("label") != truth.label:
+            self._label(truth.label)
+
+    def _would_move(self, point: tuple[float, float]) -> bool:
+        """Say whether a drag from here would move the selected box or resize it."""
+        selected = self._canvas.get("selected")
+        box = self._canvas.shown()[selected].box if selected else None
+        if box is None:
+            return False
+        near = _EDGE_PX / self._canvas.scale
+        across = box[0] - near <= point[0] <= box[2] + near
+        return across and box[1] - near <= point[1] <= box[3] + near
+
+    def _select(self, annotation_id: str) -> None:
+        """Click into the box, again while it is another one that lies on top."""
+        box = self._canvas.shown()[annotation_id].box
+        center = ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2)
+        for _ in range(12):
+            if self._canvas.get("selected") == annotation_id:
+                return
+            self._canvas.click(center)
+            self._tally.clicks += 1
+            self._page.wait_for_timeout(_NO_DOUBLE_CLICK_MS)
+        raise AssertionError(f"{annotation_id} cannot be reached at {center}")
+
+    def _label(self, label: str) -> None:
+        """Press the label's digit, or type as much of it as is needed."""
+        names = [
+            text.split(" ", 1)
+            for text in self._page.locator(
+                "[data-testid='stPills'] button, [data-testid='stButtonGroup'] button"
+            ).all_inner_texts()
+        ]
+        digits = {name: digit for digit, name in (n for n in names if len(n) == 2)}
+        if digits.get(label, "").isdigit():
+            self._press(digits[label])
+            return
+        self._press("l")
+        for letter in label:
+            self._press(letter)
+            first = self._page.locator(".picker li").first
+            if first.get_attribute("data-name") == label:
+                break
+        self._press("Enter")
+
+    def _press(self, key: str) -> None:
+        self._page.keyboard.press(" " if key == " " else key)
+        self._tally.keys += 1
+        self._page.wait_for_timeout(20)
+
+    def _drag(self, start: tuple[float, float], end: tuple[float, float]) -> None:
+        self._canvas.drag(start, end)
+        self._tally.drags += 1
+
+
+def matched(shown: dict[str, Shown], truth: Sequence[Truth]) -> dict[str, int]:
+    """Return which true box each shown one is meant for: the best overlaps first."""
+    if not shown or not truth:
+        return {}
+    ids = list(shown)
+    iou = _iou([shown[one].box for one in ids], [one.box for one in truth])
+    same = np.array([[shown[i].label == t.label for t in truth] for i in ids])
+    pairs: dict[str, int] = {}
+    for flat in np.argsort(-(iou + same), axis=None, kind="stable"):
+        row, column = (int(one) for one in np.unravel_index(flat, iou.shape))
+        is_free = ids[row] not in pairs and column not in pairs.values()
+        if is_free and iou[row, column] >= MEANT:
+            pairs[ids[row]] = column
+    return pairs
+
+
+def _iou(a: Sequence[Corners], b: Sequence[Corners]) -> np.ndarray[Any, Any]:
+    return pairwise_iou(np.array(a, dtype=np.float32), np.array(b, dtype=np.float32))
+
+
+def _least_side(box: Corners) -> float:
+    return min(box[2] - box[0], box[3] - box[1])
+
+
+def differences(store: Store, scope: Scope, truth: dict[str, list[Truth]]) -> list[str]:
+    """Return in words what the store has otherwise than the ground truth."""
+    wrong = []
+    for record in store.records(scope):
+        boxes = {
+            one.annotation_id: Shown((*one.box,), one.label, "", False)
+            for one in record.annotations
+        }
+        expected = truth[record.file_name]
+        pairs = matched(boxes, expected)
+        right = sum(
+            boxes[one].label == expected[number].label
+            and _iou([boxes[one].box], [expected[number].box])[0, 0] >= STANDS - 0.02
+            for one, number in pairs.items()
+        )
+        if right != len(expected) or len(boxes) != len(expected):
+            wrong.append(
+                f"{record.file_name}: {right} right of {len(expected)}, "
+                f"{len(boxes)} boxes, {record.status}"
+            )
+    return wrong
+
+
+def as_table(helped: Tally, alone: Tally) -> str:
+    """Return both walks beside each other, and the share that is saved."""
+    rows = [
+        ("drags", helped.drags, alone.drags),
+        ("clicks", helped.clicks, alone.clicks),
+        ("keys", helped.keys, alone.keys),
+        ("actions in all", helped.actions, alone.actions),
+        ("seconds by the keystroke-level model", helped.estimate, alone.estimate),
+        ("seconds of the script", helped.seconds, alone.seconds),
+    ]
+    lines = [
+        f"{helped.boxes} true boxes",
+        "| | with model boxes | without | saved |",
+        "|---|---|---|---|",
+    ]
+    for name, one, other in rows:
+        saved = 1 - one / other if other else 0.0
+        lines.append(f"| {name} | {one:.0f} | {other:.0f} | {saved:.0%} |")
+    lines += [f"not as it should be: {one}" for one in helped.wrong + alone.wrong]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()

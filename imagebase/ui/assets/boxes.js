@@ -1,0 +1,77 @@
+// Geometry of boxes: [x0, y0, x1, y1] in pixels of the image, or of the screen.
+
+const GRIP_PX = 7; // how far from an edge the pointer still takes hold of it
+
+// To a hundredth of a pixel, as the store keeps what a person places.
+const rounded = (value) => Math.round(value * 100) / 100;
+const limited = (value, low, high) => Math.min(Math.max(value, low), Math.max(low, high));
+const normalised = ([x0, y0, x1, y1]) => [
+  Math.min(x0, x1), Math.min(y0, y1), Math.max(x0, x1), Math.max(y0, y1),
+];
+const areaOf = ([x0, y0, x1, y1]) => (x1 - x0) * (y1 - y0);
+const isInside = ([x, y], [x0, y0, x1, y1], slack = 0) =>
+  x >= x0 - slack && x <= x1 + slack && y >= y0 - slack && y <= y1 + slack;
+const isSame = (a, b) => a.every((edge, i) => edge === b[i]);
+const distance = ([ax, ay], [bx, by]) => Math.hypot(ax - bx, ay - by);
+
+// Move a box as a whole; it stays within the image.
+function moved(box, dx, dy, [width, height]) {
+  const x = limited(dx, -box[0], width - box[2]);
+  const y = limited(dy, -box[1], height - box[3]);
+  return box.map((edge, i) => {
+    const by = i % 2 ? y : x;
+    return by === 0 ? edge : rounded(edge + by);
+  });
+}
+
+// Move some of the edges (0 to 3, null for none); they may cross over.
+function resized(box, edges, dx, dy, [width, height]) {
+  const [across, down] = edges;
+  const now = [...box];
+  if (across !== null) now[across] = rounded(limited(box[across] + dx, 0, width));
+  if (down !== null) now[down] = rounded(limited(box[down] + dy, 0, height));
+  return normalised(now);
+}
+
+// Which edges the pointer holds: [0 | 2 | null, 1 | 3 | null]; null where none.
+// A small box keeps its middle free to be moved by.
+function gripOf([x, y], box) {
+  if (!isInside([x, y], box, GRIP_PX)) return null;
+  const near = (at, low, high) => {
+    const inner = Math.min(GRIP_PX, (high - low) / 4);
+    if (at <= low + inner) return 0;
+    return at >= high - inner ? 2 : null;
+  };
+  const across = near(x, box[0], box[2]);
+  const down = near(y, box[1], box[3]);
+  if (across === null && down === null) return null;
+  return [across, down === null ? null : down + 1];
+}
+
+const CURSORS = { "0,1": "nwse", "2,3": "nwse", "2,1": "nesw", "0,3": "nesw" };
+
+function cursorOf([across, down]) {
+  if (across === null) return "ns-resize";
+  return down === null ? "ew-resize" : `${CURSORS[`${across},${down}`]}-resize`;
+}
+
+// The boxes under a point, the smallest first.
+function under(point, boxes, slack) {
+  return boxes
+    .filter((one) => isInside(point, one.box, slack))
+    .sort((a, b) => areaOf(a.box) - areaOf(b.box));
+}
+
+// 32 hex digits; `crypto.randomUUID` is not there without https.
+function newId() {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  bytes[6] = (bytes[6] & 0x0f) | 0x40;
+  bytes[8] = (bytes[8] & 0x3f) | 0x80;
+  return [...bytes].map((one) => one.toString(16).padStart(2, "0")).join("");
+}
+
+// Whether black is read better than white on a colour, by its relative luminance.
+function isLight(colour) {
+  const [r, g, b] = [1, 3, 5].map((i) => parseInt(colour.slice(i, i + 2), 16) / 255);
+  return 0.2126 * r ** 2.2 + 0.7152 * g ** 2.2 + 0.0722 * b ** 2.2 > 0.25;
+}

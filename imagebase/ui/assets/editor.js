@@ -1,0 +1,1164 @@
+// The box editor: draws, selects, moves and labels boxes on a picture, and says each
+// change to the server at once. `boxes.js` stands before this text in the same module.
+//
+// The server fills it with boxes under a tag. What it says back is what the boxes of a
+// tag are now, whole, and which keys were pressed, numbered: of two messages the server
+// may see only the later one, so each holds what the former did.
+
+const SVG = "http://www.w3.org/2000/svg";
+const DRAG_PX = 3; // less is a click
+const SAME_PLACE_PX = 4;
+const DOUBLE_CLICK_MS = 350;
+const NUDGE_MS = 150; // key repeats within it are sent together
+const SETTLED_MS = 150; // the view stands still for so long before a detail is asked for
+const PATIENCE_MS = 2000; // longest wait for the answer to what was said last
+const LEAST_HEIGHT = 240;
+const LARGEST_FIT = 4;
+const LARGEST_SCALE = 64;
+const PIXELS_FROM = 4; // from this scale on single pixels are to be seen
+const DETAIL_PX = 1600; // as large as the server makes them
+const CHIP_PX = 16;
+const HANDLE_PX = 9;
+const KEPT_ACTIONS = 30;
+const GREY = "#888888";
+const TYPING =
+  "input, textarea, select, [contenteditable='true'], [role='dialog'], " +
+  "[role='combobox'], [role='listbox'], [role='menu'], [role='slider'], " +
+  "[role='radiogroup'], [role='tab'], [data-testid='stDataFrame'], [data-testid='stPopoverBody']";
+const OPEN = "[role='dialog'], [role='menu'], [data-testid='stPopoverBody']";
+// Elements that have a use of their own for Enter, Space and Tab.
+const PRESSABLE = "button, a, summary, [role='tab'], [role='radio'], [role='button']";
+const ONCE = new Set(["approve", "accept", "empty", "copy", "help"]);
+
+const hub = (window[Symbol.for("imagebase.editor")] ??= {
+  parcels: new Map(),
+  listeners: new Set(),
+});
+// A module lives as long as the page, an editor only as long as its element does.
+const memories = new Map();
+const editors = new WeakMap();
+
+export default function (component) {
+  const { parentElement } = component;
+  let editor = editors.get(parentElement);
+  if (!editor) {
+    editor = new Editor(parentElement, component.data.key);
+    editors.set(parentElement, editor);
+  }
+  const turn = editor.update(component);
+  return () => {
+    if (turn !== editor.turn) return;
+    editor.stop();
+    editors.delete(parentElement);
+  };
+}
+
+function memoryOf(key) {
+  if (!memories.has(key)) {
+    memories.set(key, {
+      seq: 0, actions: [], count: 0, drawings: new Map(), shown: null, sentFor: "",
+    });
+  }
+  return memories.get(key);
+}
+
+class Editor {
+  constructor(parent, key) {
+    this.key = key;
+    this.turn = 0;
+    this.root = parent.querySelector(".editor");
+    const find = (selector) => this.root.querySelector(selector);
+    this.canvas = find(".picture");
+    this.svg = find(".drawing");
+    this.layer = find(".boxes");
+    this.handleLayer = find(".handles");
+    this.guides = [...this.root.querySelectorAll(".guides path")];
+    this.measure = find(".measure");
+    this.percent = find(".percent");
+    this.picker = new Picker(this, find(".picker"));
+    this.memory = memoryOf(key);
+    this.ink = document.createElement("canvas").getContext("2d");
+    this.textWidths = new Map();
+    this.boxes = [];
+    this.elements = new Map();
+    this.selected = null;
+    this.view = { scale: 1, x: 0, y: 0 };
+    this.isFit = true;
+    this.size = [1, 1];
+    this.room = [0, 0];
+    this.pointers = new Map();
+    this.bitmaps = { picture: null, detail: null };
+    this.decoding = { picture: null, detail: null };
+    this.wish = null; // the label of the next box, until the server has heard of it
+    this.stopper = new AbortController();
+    this.handles = this.makeHandles();
+    this.listen();
+    this.takeFocus();
+  }
+
+  // Who came here by a link would follow it again with Enter.
+  takeFocus() {
+    const now = document.activeElement;
+    if (now && now !== document.body && !now.matches("a")) return;
+    this.root.focus({ preventScroll: true, focusVisible: false });
+  }
+
+  // ------------------------------------------------------------------ what is told
+
+  update({ data, setStateValue, setTriggerValue }) {
+    this.told = data;
+    this.data = this.wish ? { ...data, label: this.wish.label } : data;
+    Object.assign(this, { setStateValue, setTriggerValue });
+    this.colours = new Map(data.labels);
+    this.take(data.filling);
+    this.resize();
+    this.draw();
+    return ++this.turn;
+  }
+
+  take(filling) {
+    if (filling.tag === this.tag) return;
+    this.held = filling;
+    if (this.gesture) return; // taken in when the pointer is up
+    this.flush();
+    const isStale = filling.image === this.image &&
+      filling.image === this.memory.sentFor && filling.seq < this.memory.seq;
+    clearTimeout(this.heldTimer);
+    if (isStale) this.heldTimer = setTimeout(() => this.fill(), PATIENCE_MS);
+    else this.fill();
+  }
+
+  fill() {
+    const filling = this.held;
+    if (!filling) return;
+    clearTimeout(this.heldTimer);
+    this.held = null;
+    const isSameImage = filling.image === this.image;
+    this.tag = filling.tag;
+    this.image = filling.image;
+    this.size = filling.size;
+    const { shown } = this.memory;
+    const boxes = shown?.tag === filling.tag ? shown.boxes : filling.boxes;
+    this.boxes = boxes.map((one) => ({ ...one, box: [...one.box] }));
+    for (const element of this.elements.values()) element.remove();
+    this.elements.clear();
+    if (!this.find(this.selected)) this.select(null);
+    if (!isSameImage) {
+      this.picker.close();
+      this.lastClick = null;
+      this.fresh = null;
+      this.asked = null;
+      this.isFit = true;
+      this.showPicture(hub.parcels.get(`${this.key}/picture`));
+      this.showDetail(hub.parcels.get(`${this.key}/detail`));
+      this.fit();
+    }
+    this.draw();
+  }
+
+  receive(parcel) {
+    if (parcel.editor !== this.key) return;
+    if (parcel.kind === "picture") this.showPicture(parcel);
+    if (parcel.kind === "detail") this.showDetail(parcel);
+    if (parcel.kind === "answer") {
+      this.root.dataset.savedSeq = parcel.seq;
+      if (this.wish?.count <= parcel.done) this.forgetWish();
+      if (this.held && !this.gesture && parcel.seq >= this.memory.seq) this.fill();
+    }
+  }
+
+  // From here on the server's answers know which label was wished for.
+  forgetWish() {
+    this.wish = null;
+    this.data = this.told;
+  }
+
+  async showPicture(parcel) {
+    if (parcel?.image !== this.image) return this.keepBitmap("picture", null);
+    if (this.bitmaps.picture?.image === this.image) return;
+    await this.decode("picture", parcel, [0, 0, ...this.size]);
+  }
+
+  async showDetail(parcel) {
+    this.askForDetail = parcel?.ask;
+    if (parcel?.image !== this.image || !parcel.box) return this.askSoon();
+    const box = this.bitmaps.detail?.box;
+    if (this.bitmaps.detail?.image === this.image && isSame(box, parcel.box)) return;
+    await this.decode("detail", parcel, parcel.box);
+  }
+
+  async decode(kind, parcel, box) {
+    const { image } = this;
+    this.decoding[kind] = parcel;
+    const decoded = await createImageBitmap(new Blob([parcel.bytes]));
+    if (image !== this.image || this.decoding[kind] !== parcel) return decoded.close();
+    const scale = decoded.width / (box[2] - box[0]);
+    this.keepBitmap(kind, { image, box, scale, bitmap: decoded });
+    this.askSoon();
+  }
+
+  keepBitmap(kind, kept) {
+    this.bitmaps[kind]?.bitmap.close();
+    this.bitmaps[kind] = kept;
+    if (kind === "picture" && !kept) this.keepBitmap("detail", null);
+    this.root.dataset[kind] = kept ? kept.image : "";
+    if (kind === "detail") this.root.dataset.detailBox = kept ? kept.box.join(" ") : "";
+    this.drawSoon();
+  }
+
+  // ------------------------------------------------------------------ what is said
+
+  // Say what the boxes are now.
+  said() {
+    this.note();
+    this.send();
+  }
+
+  note() {
+    clearTimeout(this.nudgeTimer);
+    this.nudgeTimer = null;
+    const { memory } = this;
+    memory.seq += 1;
+    memory.sentFor = this.image;
+    memory.shown = {
+      tag: this.tag, boxes: this.boxes.map((one) => ({ ...one, box: [...one.box] })),
+    };
+    memory.drawings.delete(this.tag);
+    memory.drawings.set(this.tag, {
+      tag: this.tag,
+      seq: memory.seq,
+      boxes: this.boxes.map(({ id, box, label }) => ({ id, box: [...box], label })),
+    });
+    if (memory.drawings.size > 2) memory.drawings.delete(memory.drawings.keys().next().value);
+  }
+
+  // A trigger, for Streamlit drops a state where the person goes to another page at once.
+  send() {
+    this.root.dataset.seq = this.memory.seq;
+    this.setTriggerValue("said", this.everything());
+  }
+
+  everything() {
+    const { drawings, actions } = this.memory;
+    return { drawings: [...drawings.values()], actions };
+  }
+
+  // A trigger is sent a moment later, and a page that is closed has no such moment.
+  part() {
+    if (!this.nudgeTimer) return;
+    this.note();
+    this.setStateValue("parting", this.everything());
+  }
+
+  saidSoon() {
+    clearTimeout(this.nudgeTimer);
+    this.nudgeTimer = setTimeout(() => this.said(), NUDGE_MS);
+  }
+
+  flush() {
+    if (this.nudgeTimer) this.said();
+  }
+
+  act(name) {
+    if (this.nudgeTimer) this.note();
+    const { memory } = this;
+    memory.count += 1;
+    memory.actions = [...memory.actions, [memory.count, name]].slice(-KEPT_ACTIONS);
+    this.send();
+  }
+
+  // ------------------------------------------------------------------ the boxes
+
+  find(id) {
+    return this.boxes.find((one) => one.id === id);
+  }
+
+  get chosen() {
+    return this.find(this.selected);
+  }
+
+  select(id) {
+    if (id !== this.selected) this.fresh = null;
+    this.selected = id ?? null;
+    if (id) this.isTabFree = false;
+    this.drawSoon();
+  }
+
+  change(one, changes) {
+    Object.assign(one, changes, { untouched: false, confidence: null });
+    this.drawBox(one);
+    this.drawHandles();
+  }
+
+  add(box, label) {
+    const one = { id: newId(), box, label, confidence: null, untouched: false };
+    this.boxes.push(one);
+    return one;
+  }
+
+  drop(one) {
+    this.boxes = this.boxes.filter((other) => other !== one);
+    this.elements.get(one.id)?.remove();
+    this.elements.delete(one.id);
+    if (this.selected === one.id) this.select(null);
+  }
+
+  // Label the selected box, or else the next one. Who has just drawn a box and labels it
+  // is likely to draw another of that label.
+  label(name) {
+    const one = this.chosen;
+    const isOther = one && one.label !== name;
+    if (isOther) {
+      this.change(one, { label: name });
+      this.note();
+    }
+    const isForNext = !one || this.fresh === one.id;
+    if (isForNext && this.data.label !== name) this.labelNext(name);
+    else if (isOther) this.send();
+  }
+
+  labelNext(name) {
+    this.data = { ...this.data, label: name };
+    this.wish = { label: name, count: this.memory.count + 1 };
+    this.act(`label:${name}`);
+    this.drawSoon();
+  }
+
+  nudge(dx, dy) {
+    const one = this.chosen;
+    const box = moved(one.box, dx, dy, this.size);
+    if (isSame(box, one.box)) return;
+    this.change(one, { box });
+    this.saidSoon();
+  }
+
+  duplicate() {
+    const one = this.chosen;
+    if (!one) return;
+    const by = Math.max(12 / this.view.scale, 2);
+    const box = [moved(one.box, by, by, this.size), moved(one.box, -by, -by, this.size)]
+      .find((there) => !isSame(there, one.box));
+    this.select(this.add(box ?? [...one.box], one.label).id);
+    this.said();
+  }
+
+  remove() {
+    const one = this.chosen;
+    if (!one) return;
+    this.drop(one);
+    this.said();
+  }
+
+  step(by) {
+    if (!this.boxes.length) return;
+    const at = this.boxes.findIndex((one) => one.id === this.selected);
+    const first = by > 0 ? 0 : this.boxes.length - 1;
+    const next = at < 0 ? first : (at + by + this.boxes.length) % this.boxes.length;
+    this.select(this.boxes[next].id);
+    this.bringIntoView(this.boxes[next].box);
+  }
+
+  colourOf(label) {
+    return this.colours.get(label) ?? GREY;
+  }
+
+  // ------------------------------------------------------------------ keys
+
+  // What the names in the server's table of keys do here; any other is asked of it.
+  commands = {
+    cancel: () => this.cancel(),
+    delete: () => this.remove(),
+    duplicate: () => this.duplicate(),
+    pick: () => this.picker.open(),
+    following: () => this.step(1),
+    preceding: () => this.step(-1),
+    whole: () => this.fit(),
+    native: () => this.zoomTo(1 / devicePixelRatio),
+    closer: () => this.zoomToBox(),
+    larger: () => this.zoomTo(this.view.scale * 1.4),
+    smaller: () => this.zoomTo(this.view.scale / 1.4),
+    chips: () => this.toggleChips(),
+    left: () => (this.chosen ? this.nudge(-1, 0) : this.act("previous")),
+    right: () => (this.chosen ? this.nudge(1, 0) : this.act("next")),
+    up: () => this.chosen && this.nudge(0, -1),
+    down: () => this.chosen && this.nudge(0, 1),
+    "far-left": () => this.chosen && this.nudge(-10, 0),
+    "far-right": () => this.chosen && this.nudge(10, 0),
+    "far-up": () => this.chosen && this.nudge(0, -10),
+    "far-down": () => this.chosen && this.nudge(0, 10),
+  };
+
+  run(name) {
+    const number = /^label:(\d)$/.exec(name)?.[1];
+    if (number) {
+      const label = this.data.keyLabels[number - 1];
+      if (label) this.label(label);
+    } else if (this.commands[name]) this.commands[name]();
+    else this.act(name);
+  }
+
+  onKey(event) {
+    if (event.defaultPrevented || event.isComposing || event.altKey) return;
+    const path = event.composedPath().filter((one) => one instanceof Element);
+    if (path.some((one) => one.matches(TYPING)) || document.querySelector(OPEN)) return;
+    if (event.key === " ") return this.onSpace(event, path);
+    const combination = combinationOf(event);
+    const name = this.data.keys[combination];
+    if (!name || this.isElsewhere(event, path)) return;
+    event.preventDefault();
+    event.stopPropagation();
+    if (event.repeat && ONCE.has(name)) return;
+    // What is pressed during a drag has its turn after it.
+    if (this.gesture?.mode && name !== "cancel") this.gesture.after.push(name);
+    else this.run(name);
+  }
+
+  isElsewhere({ key }, path) {
+    if (key === "Tab" && (this.isTabFree || !this.boxes.length)) return true;
+    if (key !== "Enter" && key !== "Tab") return false;
+    const isAtHome = path.includes(this.root) || document.activeElement === document.body;
+    const isOnButton = path.some((one) => one.matches(PRESSABLE));
+    return isOnButton || (key === "Tab" && !isAtHome);
+  }
+
+  onSpace(event, path) {
+    if (path.some((one) => one.matches(PRESSABLE))) return;
+    event.preventDefault();
+    this.hasSpace = true;
+    this.root.style.cursor = "grab";
+  }
+
+  onKeyUp(event) {
+    if (event.key !== " ") return;
+    this.hasSpace = false;
+    this.hover();
+  }
+
+  cancel() {
+    if (this.gesture) this.abandon();
+    else if (this.selected) this.select(null);
+    else this.isTabFree = true;
+  }
+
+  // ------------------------------------------------------------------ the pointer
+
+  listen() {
+    const on = (target, type, handler, options = {}) => target.addEventListener(
+      type, handler.bind(this), { signal: this.stopper.signal, ...options },
+    );
+    const early = { capture: true };
+    on(window, "keydown", this.onKey, early);
+    on(window, "keyup", this.onKeyUp, early);
+    on(window, "pointerdown", this.onPressAnywhere, early);
+    on(window, "pagehide", this.part, early);
+    on(window, "blur", this.onBlur);
+    on(window, "resize", this.onResize);
+    on(this.root, "pointerdown", this.onDown);
+    on(this.root, "pointermove", this.onMove);
+    on(this.root, "pointerup", this.onUp);
+    on(this.root, "pointercancel", this.onLost);
+    on(this.root, "lostpointercapture", this.onLost);
+    on(this.root, "pointerleave", this.onLeave);
+    on(this.root, "wheel", this.onWheel, { passive: false });
+    on(this.root, "contextmenu", (event) => event.preventDefault());
+    const tools = this.root.querySelector(".tools");
+    on(tools, "click", this.onTool);
+    on(tools, "mousedown", (event) => event.preventDefault()); // the keys stay here
+    this.receiver = (parcel) => this.receive(parcel);
+    hub.listeners.add(this.receiver);
+    this.observer = new ResizeObserver(() => this.onResize());
+    this.observer.observe(this.root.parentElement);
+    const main = document.querySelector("[data-testid='stMainBlockContainer']");
+    if (main) this.observer.observe(main);
+  }
+
+  stop() {
+    this.flush();
+    this.picker.close();
+    this.stopper.abort();
+    this.observer.disconnect();
+    hub.listeners.delete(this.receiver);
+    clearTimeout(this.heldTimer);
+    clearTimeout(this.askTimer);
+    for (const one of Object.values(this.bitmaps)) one?.bitmap.close();
+  }
+
+  onPressAnywhere(event) {
+    if (!event.composedPath().includes(this.root)) this.flush();
+  }
+
+  onBlur() {
+    this.hasSpace = false;
+    this.flush();
+  }
+
+  onTool(event) {
+    const button = event.target.closest("[data-command]");
+    if (button) this.run(button.dataset.command);
+  }
+
+  at(event) {
+    const { left, top } = this.root.getBoundingClientRect();
+    return [event.clientX - left, event.clientY - top];
+  }
+
+  toImage([x, y]) {
+    const { scale, x: left, y: top } = this.view;
+    return [(x - left) / scale, (y - top) / scale];
+  }
+
+  toScreen([x0, y0, x1, y1]) {
+    const { scale, x, y } = this.view;
+    return [x0 * scale + x, y0 * scale + y, x1 * scale + x, y1 * scale + y];
+  }
+
+  onImage(point) {
+    const [x, y] = this.toImage(point);
+    return [limited(x, 0, this.size[0]), limited(y, 0, this.size[1])];
+  }
+
+  onDown(event) {
+    if (event.target.closest(".tools, .picker")) return;
+    event.preventDefault();
+    this.picker.close();
+    this.root.focus({ preventScroll: true, focusVisible: false });
+    const point = this.at(event);
+    this.pointers.set(event.pointerId, point);
+    if (this.pointers.size === 2) return this.beginPinch();
+    if (this.gesture || !this.tag) return;
+    this.root.setPointerCapture(event.pointerId);
+    this.gesture = this.begin(event, point);
+  }
+
+  begin(event, start) {
+    const gesture = { start, button: event.button, mode: null, after: [] };
+    if (event.button !== 0 || this.hasSpace) return { ...gesture, plan: "pan" };
+    const one = this.chosen;
+    const grip = one && !event.shiftKey && gripOf(start, this.toScreen(one.box));
+    if (grip) return { ...gesture, plan: "resize", one, grip, box: [...one.box] };
+    const isOnChosen = one && isInside(start, this.toScreen(one.box));
+    if (isOnChosen && !event.shiftKey) {
+      return { ...gesture, plan: "move", one, box: [...one.box] };
+    }
+    return { ...gesture, plan: "draw" };
+  }
+
+  onMove(event) {
+    const point = this.at(event);
+    if (this.pointers.has(event.pointerId)) this.pointers.set(event.pointerId, point);
+    this.pointer = event.target.closest?.(".tools, .picker") ? null : point;
+    const { gesture } = this;
+    if (gesture?.plan === "pinch") return this.pinch();
+    if (gesture) {
+      if (!gesture.mode && distance(point, gesture.start) < DRAG_PX) return;
+      gesture.mode ??= gesture.plan;
+      this.drag(gesture, point);
+    }
+    this.hover();
+  }
+
+  drag(gesture, point) {
+    const { one, start } = gesture;
+    const dx = (point[0] - start[0]) / this.view.scale;
+    const dy = (point[1] - start[1]) / this.view.scale;
+    if (gesture.mode === "pan") {
+      const last = gesture.last ?? start;
+      gesture.last = point;
+      this.show({
+        ...this.view,
+        x: this.view.x + point[0] - last[0],
+        y: this.view.y + point[1] - last[1],
+      });
+    } else if (gesture.mode === "draw") {
+      const corners = [...this.onImage(start), ...this.onImage(point)].map(rounded);
+      gesture.drawn ??= this.add(corners, this.data.label);
+      gesture.drawn.box = normalised(corners);
+      this.drawBox(gesture.drawn);
+      this.drawMeasure(gesture.drawn.box, point);
+    } else if (gesture.mode === "move") {
+      this.place(one, moved(gesture.box, dx, dy, this.size));
+    } else {
+      this.place(one, resized(gesture.box, gesture.grip, dx, dy, this.size));
+      this.drawMeasure(one.box, point);
+    }
+  }
+
+  place(one, box) {
+    one.box = box;
+    this.drawBox(one);
+    this.drawHandles();
+  }
+
+  onUp(event) {
+    this.pointers.delete(event.pointerId);
+    const { gesture } = this;
+    if (!gesture || (gesture.plan === "pinch" && this.pointers.size)) return;
+    if (!gesture.mode && gesture.plan !== "pan") this.click(gesture.start, event);
+    else this.finish(gesture);
+    this.end();
+  }
+
+  finish({ mode, one, box, drawn }) {
+    if (mode === "draw") return this.keepDrawn(drawn);
+    if (!one || isSame(one.box, box)) return;
+    const [x0, y0, x1, y1] = one.box;
+    const isTooThin = mode === "resize" && (x1 - x0 < 1 || y1 - y0 < 1);
+    if (isTooThin) return this.place(one, box);
+    this.change(one, {});
+    this.said();
+  }
+
+  // A press with a trembling hand is no box.
+  keepDrawn(one) {
+    const [x0, y0, x1, y1] = one.box;
+    const least = Math.max(DRAG_PX / this.view.scale, 1);
+    if (x1 - x0 < least || y1 - y0 < least) return this.drop(one);
+    this.lastClick = null;
+    this.select(one.id);
+    this.fresh = one.id;
+    this.said();
+  }
+
+  end() {
+    const { after } = this.gesture;
+    this.gesture = null;
+    this.measure.hidden = true;
+    this.hover();
+    if (this.held) this.take(this.held);
+    for (const name of after) this.run(name);
+  }
+
+  abandon() {
+    const { mode, one, box, drawn } = this.gesture;
+    if (drawn) this.drop(drawn);
+    else if (one && mode) this.place(one, box);
+    this.gesture.mode = null;
+    this.end();
+  }
+
+  onLost(event) {
+    this.pointers.delete(event.pointerId);
+    if (this.gesture && !this.pointers.size) this.abandon();
+  }
+
+  onLeave() {
+    this.pointer = null;
+    this.hover();
+  }
+
+  // A click takes the smallest box; another one at the same place the next larger.
+  click(point, event) {
+    const found = under(this.toImage(point), this.boxes, DRAG_PX / this.view.scale);
+    const last = this.lastClick;
+    const isAgain = last && distance(point, last.point) <= SAME_PLACE_PX;
+    this.lastClick = { point, at: event.timeStamp };
+    const isDouble = isAgain && event.timeStamp - last.at < DOUBLE_CLICK_MS;
+    const place = found.findIndex((one) => one.id === this.selected);
+    if (isDouble && place >= 0) {
+      this.lastClick = null;
+      return this.picker.open();
+    }
+    const next = isAgain && place >= 0 ? (place + 1) % found.length : 0;
+    this.select(found[next]?.id);
+  }
+
+  beginPinch() {
+    if (this.gesture) this.abandon();
+    this.gesture = { plan: "pinch", mode: "pinch", after: [], spread: this.spread() };
+  }
+
+  spread() {
+    const [a, b] = [...this.pointers.values()];
+    return { middle: [(a[0] + b[0]) / 2, (a[1] + b[1]) / 2], width: distance(a, b) };
+  }
+
+  pinch() {
+    if (this.pointers.size < 2) return;
+    const { gesture } = this;
+    const now = this.spread();
+    const [x, y] = gesture.spread.middle;
+    this.show({
+      ...this.view, x: this.view.x + now.middle[0] - x, y: this.view.y + now.middle[1] - y,
+    });
+    const factor = now.width / Math.max(gesture.spread.width, 1);
+    this.zoomTo(this.view.scale * factor, now.middle);
+    gesture.spread = now;
+  }
+
+  onWheel(event) {
+    if (event.target.closest(".picker")) return;
+    event.preventDefault();
+    const lines = event.deltaMode === 1 ? 30 : 1;
+    const speed = event.ctrlKey ? 0.01 : 0.0018; // a pinch on a touchpad comes with Ctrl
+    const factor = Math.exp(-event.deltaY * lines * speed);
+    this.zoomTo(this.view.scale * factor, this.at(event));
+  }
+
+  hover() {
+    const { gesture, pointer } = this;
+    const one = this.chosen;
+    const grip = pointer && one && gripOf(pointer, this.toScreen(one.box));
+    const isOnChosen = pointer && one && isInside(pointer, this.toScreen(one.box));
+    const isPanning = this.hasSpace || ["pan", "pinch"].includes(gesture?.plan);
+    let cursor = "crosshair";
+    if (isPanning) cursor = gesture ? "grabbing" : "grab";
+    else if (grip) cursor = cursorOf(grip);
+    else if (isOnChosen) cursor = "move";
+    if (!gesture || isPanning) this.root.style.cursor = cursor;
+    const draws = gesture ? gesture.plan === "draw" : cursor === "crosshair";
+    this.drawGuides(draws ? pointer : null);
+  }
+
+  // ------------------------------------------------------------------ the view
+
+  onResize() {
+    if (!this.tag || !this.resize()) return;
+    this.draw();
+  }
+
+  // Take the width of the column, and the height that is left of the window.
+  resize() {
+    const host = this.root.getBoundingClientRect();
+    const main = document.querySelector("[data-testid='stMain']");
+    const top = host.top + (main?.scrollTop ?? 0);
+    const height = Math.max(innerHeight - top - this.data.below, LEAST_HEIGHT);
+    const room = [Math.floor(host.width), Math.floor(height)];
+    if (isSame(room, this.room)) return false;
+    const [dx, dy] = [(room[0] - this.room[0]) / 2, (room[1] - this.room[1]) / 2];
+    this.room = room;
+    this.root.style.height = `${room[1]}px`;
+    const ratio = devicePixelRatio;
+    this.canvas.width = Math.round(room[0] * ratio);
+    this.canvas.height = Math.round(room[1] * ratio);
+    if (this.isFit) this.fit();
+    else this.show({ ...this.view, x: this.view.x + dx, y: this.view.y + dy });
+    return true;
+  }
+
+  get fitScale() {
+    const [width, height] = this.size;
+    return Math.min(this.room[0] / width, this.room[1] / height, LARGEST_FIT);
+  }
+
+  fit() {
+    if (!this.room[0]) return;
+    const scale = this.fitScale;
+    const [width, height] = this.size;
+    this.show({
+      scale,
+      x: (this.room[0] - width * scale) / 2,
+      y: (this.room[1] - height * scale) / 2,
+    });
+    this.isFit = true;
+  }
+
+  show(view) {
+    const [width, height] = this.room;
+    // Some of the picture stays in sight, and its edges come well into the middle.
+    const within = (at, room, length) =>
+      limited(at, Math.min(room * 0.6 - length, (room - length) / 2),
+        Math.max(room * 0.4, (room - length) / 2));
+    this.view = {
+      scale: view.scale,
+      x: within(view.x, width, this.size[0] * view.scale),
+      y: within(view.y, height, this.size[1] * view.scale),
+    };
+    this.isFit = false;
+    this.closeTo = null;
+    this.drawSoon();
+    this.askSoon();
+  }
+
+  zoomTo(scale, about = [this.room[0] / 2, this.room[1] / 2]) {
+    const least = Math.min(this.fitScale, 1 / devicePixelRatio);
+    if (scale <= least && least === this.fitScale) return this.fit();
+    const to = limited(scale, least, LARGEST_SCALE);
+    const factor = to / this.view.scale;
+    this.show({
+      scale: to,
+      x: about[0] - (about[0] - this.view.x) * factor,
+      y: about[1] - (about[1] - this.view.y) * factor,
+    });
+  }
+
+  zoomToBox() {
+    const one = this.chosen;
+    if (this.closeTo && (!one || this.closeTo === one.id)) return this.fit();
+    if (!one) return;
+    const [x0, y0, x1, y1] = one.box;
+    const [width, height] = this.room;
+    const scale = limited(
+      0.5 * Math.min(width / Math.max(x1 - x0, 1), height / Math.max(y1 - y0, 1)),
+      this.fitScale, LARGEST_SCALE,
+    );
+    const middle = [(x0 + x1) / 2, (y0 + y1) / 2];
+    this.show({
+      scale, x: width / 2 - middle[0] * scale, y: height / 2 - middle[1] * scale,
+    });
+    this.closeTo = one.id;
+  }
+
+  bringIntoView(box) {
+    const [x0, y0, x1, y1] = this.toScreen(box);
+    const [width, height] = this.room;
+    if (x1 > 0 && y1 > 0 && x0 < width && y0 < height) return;
+    const { view } = this;
+    this.show({
+      ...view, x: view.x + width / 2 - (x0 + x1) / 2, y: view.y + height / 2 - (y0 + y1) / 2,
+    });
+  }
+
+  // Ask for a sharper picture of what is in sight where the one at hand is too coarse.
+  askSoon() {
+    clearTimeout(this.askTimer);
+    this.askTimer = setTimeout(() => this.ask(), SETTLED_MS);
+  }
+
+  ask() {
+    const { picture, detail } = this.bitmaps;
+    const needed = Math.min(this.view.scale * devicePixelRatio, 1);
+    if (!picture || !this.askForDetail || picture.scale >= needed * 0.95) return;
+    const [width, height] = this.size;
+    const seen = [...this.toImage([0, 0]), ...this.toImage(this.room)];
+    const inSight = [
+      limited(seen[0], 0, width), limited(seen[1], 0, height),
+      limited(seen[2], 0, width), limited(seen[3], 0, height),
+    ];
+    const [w, h] = [inSight[2] - inSight[0], inSight[3] - inSight[1]];
+    const covers = detail && isInside(inSight.slice(0, 2), detail.box, 1) &&
+      isInside(inSight.slice(2), detail.box, 1);
+    if (covers && detail.scale >= needed * 0.95) return;
+    // Some more around it, to be moved over without another wait.
+    const spare = limited((DETAIL_PX / needed - Math.max(w, h)) / 2, 0, Math.max(w, h) / 4);
+    const box = [
+      Math.floor(limited(inSight[0] - spare, 0, width)),
+      Math.floor(limited(inSight[1] - spare, 0, height)),
+      Math.ceil(limited(inSight[2] + spare, 0, width)),
+      Math.ceil(limited(inSight[3] + spare, 0, height)),
+    ];
+    if (areaOf(box) <= 0 || (this.asked && isSame(this.asked, box))) return;
+    this.asked = box;
+    this.askForDetail({ image: this.image, box });
+  }
+
+  // ------------------------------------------------------------------ drawing
+
+  drawSoon() {
+    this.frame ??= requestAnimationFrame(() => this.draw());
+  }
+
+  draw() {
+    cancelAnimationFrame(this.frame);
+    this.frame = null;
+    if (!this.tag || !this.room[0]) return;
+    this.drawPicture();
+    for (const one of this.boxes) this.drawBox(one);
+    this.drawHandles();
+    this.hover();
+    this.percent.value = `${Math.round(this.view.scale * devicePixelRatio * 100)} %`;
+    const closer = this.root.querySelector("[data-command='closer']");
+    closer.disabled = !this.selected && !this.closeTo;
+    this.root.setAttribute("aria-label", `Picture with ${this.boxes.length} boxes`);
+    Object.assign(this.root.dataset, {
+      image: this.image, tag: this.tag, selected: this.selected ?? "",
+      scale: this.view.scale, x: this.view.x, y: this.view.y,
+      size: this.size.join(" "), label: this.data.label,
+    });
+  }
+
+  drawPicture() {
+    const context = this.canvas.getContext("2d");
+    const ratio = devicePixelRatio;
+    context.setTransform(ratio, 0, 0, ratio, 0, 0);
+    context.clearRect(0, 0, ...this.room);
+    context.imageSmoothingQuality = "high";
+    const { picture, detail } = this.bitmaps;
+    if (picture) this.drawPart(context, picture);
+    // A coarser detail of somewhere else is no better than the picture.
+    if (detail && picture && detail.scale > picture.scale) this.drawPart(context, detail);
+  }
+
+  drawPart(context, { bitmap, box, scale }) {
+    const [left, top] = this.toImage([0, 0]);
+    const [right, bottom] = this.toImage(this.room);
+    // Whole pixels of the picture, or their edges would be drawn beside their places.
+    const x0 = limited(Math.floor((left - box[0]) * scale), 0, bitmap.width);
+    const y0 = limited(Math.floor((top - box[1]) * scale), 0, bitmap.height);
+    const x1 = limited(Math.ceil((right - box[0]) * scale), 0, bitmap.width);
+    const y1 = limited(Math.ceil((bottom - box[1]) * scale), 0, bitmap.height);
+    if (x1 <= x0 || y1 <= y0) return;
+    const down = bitmap.height / (box[3] - box[1]);
+    const to = this.toScreen([
+      box[0] + x0 / scale, box[1] + y0 / down, box[0] + x1 / scale, box[1] + y1 / down,
+    ]);
+    context.imageSmoothingEnabled = scale < 0.999 || this.view.scale < PIXELS_FROM;
+    context.drawImage(
+      bitmap, x0, y0, x1 - x0, y1 - y0, to[0], to[1], to[2] - to[0], to[3] - to[1],
+    );
+  }
+
+  elementOf(one) {
+    const known = this.elements.get(one.id);
+    if (known) return known;
+    const group = made("g", { class: "box" });
+    group.append(
+      made("rect", { class: "halo" }), made("rect", { class: "line" }), made("g", {
+        class: "chip",
+      }),
+    );
+    group.lastChild.append(made("rect", { rx: 3, height: CHIP_PX }), made("text", {
+      x: 4, y: CHIP_PX / 2 + 0.5,
+    }));
+    group.dataset.id = one.id;
+    this.layer.append(group);
+    this.elements.set(one.id, group);
+    return group;
+  }
+
+  drawBox(one) {
+    const group = this.elementOf(one);
+    const [x0, y0, x1, y1] = this.toScreen(one.box);
+    const [halo, line, chip] = group.children;
+    const isSeen = x1 > -8 && y1 > -CHIP_PX && x0 < this.room[0] + 8 &&
+      y0 < this.room[1] + CHIP_PX;
+    group.style.display = isSeen ? "" : "none";
+    const isSelected = one.id === this.selected;
+    this.dress(group, one, isSelected);
+    if (!isSeen) return;
+    const place = { x: x0, y: y0, width: Math.max(x1 - x0, 0), height: Math.max(y1 - y0, 0) };
+    put(halo, place);
+    put(line, place);
+    const isTiny = Math.max(place.width, place.height) < CHIP_PX && !isSelected;
+    chip.style.display = isTiny ? "none" : "";
+    if (!isTiny) this.placeChip(chip, one, [x0, y0, x1, y1]);
+  }
+
+  // Colours, dashes and words of a box: only where they changed.
+  dress(group, one, isSelected) {
+    const colour = this.colourOf(one.label);
+    const text = chipText(one);
+    const looks = `${colour} ${text} ${one.untouched} ${isSelected}`;
+    if (group.looks === looks) return;
+    group.looks = looks;
+    const [halo, line, chip] = group.children;
+    group.classList.toggle("selected", isSelected);
+    group.classList.toggle("untouched", Boolean(one.untouched));
+    Object.assign(group.dataset, {
+      label: one.label, untouched: String(Boolean(one.untouched)), text,
+    });
+    halo.setAttribute("stroke", isLight(colour) ? "#000000" : "#ffffff");
+    line.setAttribute("stroke", colour);
+    line.style.fill = one.untouched || isSelected ? `${colour}1f` : "none";
+    const [paper, words] = chip.children;
+    put(paper, { width: this.textWidth(text) + 8, fill: colour });
+    words.textContent = text;
+    words.setAttribute("fill", isLight(colour) ? "#000000" : "#ffffff");
+    if (isSelected) this.layer.append(group);
+  }
+
+  textWidth(text) {
+    if (!this.textWidths.has(text)) {
+      const font = getComputedStyle(this.root).fontFamily;
+      this.ink.font = `600 11px ${font}`;
+      this.textWidths.set(text, Math.ceil(this.ink.measureText(text).width));
+    }
+    return this.textWidths.get(text);
+  }
+
+  // Above the box where there is room, else below it, else within.
+  placeChip(chip, one, [x0, y0, , y1]) {
+    const width = this.textWidth(chipText(one)) + 8;
+    const isRoomAbove = y0 - CHIP_PX - 2 >= 0;
+    const isRoomBelow = y1 + CHIP_PX + 2 <= this.room[1];
+    let y = Math.max(y0, 0) + 2;
+    if (isRoomAbove) y = y0 - CHIP_PX - 2;
+    else if (isRoomBelow) y = y1 + 2;
+    const x = limited(x0 - 1, 0, this.room[0] - width);
+    chip.setAttribute("transform", `translate(${Math.round(x)} ${Math.round(y)})`);
+  }
+
+  makeHandles() {
+    const handles = [];
+    for (const across of [0, 0.5, 1]) {
+      for (const down of [0, 0.5, 1]) {
+        if (across === 0.5 && down === 0.5) continue;
+        const element = made("rect", { width: HANDLE_PX, height: HANDLE_PX, rx: 2 });
+        this.handleLayer.append(element);
+        handles.push({ across, down, element });
+      }
+    }
+    return handles;
+  }
+
+  drawHandles() {
+    const one = this.chosen;
+    this.handleLayer.style.display = one ? "" : "none";
+    if (!one) return;
+    const [x0, y0, x1, y1] = this.toScreen(one.box);
+    const room = 3.5 * HANDLE_PX;
+    for (const { across, down, element } of this.handles) {
+      const isCrowded = (across === 0.5 && x1 - x0 < room) || (down === 0.5 && y1 - y0 < room);
+      element.style.display = isCrowded ? "none" : "";
+      put(element, {
+        x: x0 + (x1 - x0) * across - HANDLE_PX / 2,
+        y: y0 + (y1 - y0) * down - HANDLE_PX / 2,
+        stroke: this.colourOf(one.label),
+      });
+    }
+  }
+
+  drawGuides(point) {
+    const [left, top, right, bottom] = this.toScreen([0, 0, ...this.size]);
+    const isOver = point && isInside(point, [left, top, right, bottom]);
+    const [x, y] = point ?? [0, 0];
+    const path = isOver ? `M${left} ${y}H${right}M${x} ${top}V${bottom}` : "";
+    for (const guide of this.guides) guide.setAttribute("d", path);
+  }
+
+  drawMeasure([x0, y0, x1, y1], [x, y]) {
+    const digits = this.view.scale >= PIXELS_FROM ? 1 : 0;
+    this.measure.hidden = false;
+    this.measure.textContent = `${(x1 - x0).toFixed(digits)} × ${(y1 - y0).toFixed(digits)} px`;
+    const left = limited(x + 14, 0, this.room[0] - 110);
+    const top = limited(y + 16, 0, this.room[1] - 24);
+    this.measure.style.transform = `translate(${left}px, ${top}px)`;
+  }
+
+  toggleChips() {
+    const isHidden = this.root.classList.toggle("hide-chips");
+    const button = this.root.querySelector("[data-command='chips']");
+    button.setAttribute("aria-pressed", String(!isHidden));
+  }
+}
+
+// The list of labels beside a box: type to find one, or a new one.
+class Picker {
+  constructor(editor, root) {
+    this.editor = editor;
+    this.root = root;
+    this.input = root.querySelector("input");
+    this.list = root.querySelector("ul");
+    this.input.addEventListener("input", () => this.refresh());
+    this.input.addEventListener("keydown", (event) => this.onKey(event));
+    this.root.addEventListener("focusout", (event) => {
+      if (!this.root.contains(event.relatedTarget)) this.close();
+    });
+    // The focus stays in the field.
+    this.list.addEventListener("pointerdown", (event) => event.preventDefault());
+    this.list.addEventListener("click", (event) => {
+      const item = event.target.closest("li");
+      if (item) this.choose(item.dataset.name);
+    });
+  }
+
+  open() {
+    const { editor } = this;
+    if (!editor.tag) return;
+    this.root.hidden = false;
+    this.input.value = "";
+    this.refresh();
+    const one = editor.chosen;
+    const [x0, y0, x1] = one ? editor.toScreen(one.box) : [8, 8, 0];
+    const [width, height] = editor.room;
+    const { offsetWidth, offsetHeight } = this.root;
+    const isRoomRight = x1 + 10 + offsetWidth <= width;
+    const left = isRoomRight ? x1 + 10 : x0 - 10 - offsetWidth;
+    this.root.style.left = `${limited(left, 4, width - offsetWidth - 4)}px`;
+    this.root.style.top = `${limited(y0, 4, height - offsetHeight - 4)}px`;
+    this.input.focus({ preventScroll: true });
+  }
+
+  close() {
+    if (this.root.hidden) return;
+    const hadFocus = this.root.getRootNode().activeElement === this.input;
+    this.root.hidden = true;
+    if (hadFocus) this.editor.root.focus({ preventScroll: true });
+  }
+
+  refresh() {
+    const typed = this.input.value.trim();
+    const sought = typed.toLowerCase();
+    const names = [...this.editor.colours.keys()];
+    const current = this.editor.chosen?.label ?? this.editor.data.label;
+    const found = names
+      .filter((name) => name.toLowerCase().includes(sought))
+      .sort((a, b) => this.rank(a, sought) - this.rank(b, sought));
+    const isNew = typed && !names.includes(typed);
+    const items = found.map((name) => this.item(name));
+    if (isNew) items.push(this.item(typed, true));
+    this.list.replaceChildren(...items);
+    const at = typed ? 0 : Math.max(found.indexOf(current), 0);
+    this.mark(at);
+  }
+
+  rank(name, sought) {
+    const lower = name.toLowerCase();
+    if (!sought || lower === sought) return 0;
+    return lower.startsWith(sought) ? 1 : 2;
+  }
+
+  item(name, isNew = false) {
+    const item = document.createElement("li");
+    item.setAttribute("role", "option");
+    item.dataset.name = name;
+    const colour = document.createElement("i");
+    colour.style.background = this.editor.colourOf(name);
+    const words = document.createElement("span");
+    words.textContent = isNew ? `New label “${name}”` : name;
+    item.append(colour, words);
+    const number = this.editor.data.keyLabels.indexOf(name) + 1;
+    if (number) {
+      const key = document.createElement("kbd");
+      key.textContent = number;
+      item.append(key);
+    }
+    return item;
+  }
+
+  mark(at) {
+    const items = [...this.list.children];
+    this.marked = items.length ? (at + items.length) % items.length : 0;
+    items.forEach((item, i) => item.setAttribute("aria-selected", String(i === this.marked)));
+    items[this.marked]?.scrollIntoView({ block: "nearest" });
+  }
+
+  onKey(event) {
+    event.stopPropagation();
+    if (event.isComposing) return;
+    if (event.key === "ArrowDown") this.mark(this.marked + 1);
+    else if (event.key === "ArrowUp") this.mark(this.marked - 1);
+    else if (event.key === "Escape") this.close();
+    else if (event.key === "Enter") this.choose(this.list.children[this.marked]?.dataset.name);
+    else return;
+    event.preventDefault();
+  }
+
+  choose(name) {
+    this.close();
+    if (name) this.editor.label(name);
+  }
+}
+
+// A key with what is held down with it, as the table of keys writes it: ctrl+shift+z.
+// The Shift that a sign needs, as in ?, is no part of it.
+function combinationOf(event) {
+  const key = event.key.toLowerCase();
+  const hasControl = event.ctrlKey || event.metaKey;
+  const hasShift = event.shiftKey && (key.length > 1 || hasControl);
+  return `${hasControl ? "ctrl+" : ""}${hasShift ? "shift+" : ""}${key}`;
+}
+
+function chipText({ label, untouched, confidence }) {
+  if (!untouched || confidence === null || confidence === undefined) return label;
+  return `${label} ${confidence.toFixed(2).replace(/^0/, "")}`;
+}
+
+function made(name, attributes) {
+  const element = document.createElementNS(SVG, name);
+  put(element, attributes);
+  return element;
+}
+
+function put(element, attributes) {
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+}

@@ -1,0 +1,23 @@
+// Hands what the server sends beside the drawing (the picture, a sharper detail, how far
+// it has saved) to the editor of the page. A component of its own, so that Streamlit
+// sends a picture once and not with every change of the drawing.
+//
+// A parcel is a line of JSON, then the bytes.
+
+const LINE_END = 10;
+
+export default function ({ data, setTriggerValue }) {
+  const hub = (window[Symbol.for("imagebase.editor")] ??= {
+    parcels: new Map(),
+    listeners: new Set(),
+  });
+  const end = data.indexOf(LINE_END);
+  const head = JSON.parse(new TextDecoder().decode(data.subarray(0, end)));
+  const parcel = {
+    ...head,
+    bytes: data.subarray(end + 1),
+    ask: (wish) => setTriggerValue("ask", wish),
+  };
+  hub.parcels.set(`${head.editor}/${head.kind}`, parcel);
+  for (const listener of hub.listeners) listener(parcel);
+}
