@@ -1,0 +1,295 @@
+"""Charts that read in light and dark, whose bars and cells filter when clicked."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, Literal
+
+import altair as alt
+import pandas as pd
+import streamlit as st
+
+from imagebase.annotation import ReviewStatus
+from imagebase.corrections import Fate
+from imagebase.ui import state
+
+# Reads on white and on black.
+PLAIN: Final = "#4A90D9"
+# Okabe and Ito's, as the labels' own.
+STATUS_COLOURS: Final[Mapping[ReviewStatus, str]] = {
+    ReviewStatus.NEW: "#999999",
+    ReviewStatus.AUTO: "#56B4E9",
+    ReviewStatus.EDITED: "#E69F00",
+    ReviewStatus.APPROVED: "#009E73",
+    ReviewStatus.REJECTED: "#D55E00",
+}
+FATE_COLOURS: Final[Mapping[Fate, str]] = {
+    Fate.KEPT: "#009E73",
+    Fate.MOVED: "#56B4E9",
+    Fate.RELABELLED: "#E69F00",
+    Fate.DELETED: "#D55E00",
+    Fate.ADDED: "#CC79A7",
+}
+_PICK: Final = "pick"
+_PLACE: Final = "place"
+_ROW_PX: Final = 17
+_LABEL_PX: Final = 110
+_CHART_PX: Final = 170
+
+OnPick = Callable[[int], None]
+
+
+def bars(
+    names: Sequence[str],
+    counts: Sequence[int],
+    *,
+    key: str,
+    title: str,
+    what: str,
+    on_pick: OnPick,
+    colours: Sequence[str] | None = None,
+) -> None:
+    """Draw a horizontal bar a name, below a title.
+
+    Args:
+        names: from top to bottom.
+        counts: of each.
+        key: of the chart.
+        title: a sentence in Markdown.
+        what: is counted, as a noun in the plural.
+        on_pick: is given the place of a bar that is clicked.
+        colours: of each bar.
+    """
+    frame = _frame(names, counts, colours)
+    chart = (
+        _base(frame)
+        .encode(
+            y=alt.Y("name:N", sort=None, title=None, axis=_names_axis()),
+            x=alt.X("count:Q", title=None, axis=_counts_axis()),
+            color=alt.Color("colour:N", scale=None),
+            tooltip=_tooltip(what),
+        )
+        .properties(height=alt.Step(_ROW_PX))
+    )
+    _draw(chart, key=key, title=title, on_pick=on_pick)
+
+
+def columns(
+    names: Sequence[str],
+    counts: Sequence[int],
+    *,
+    key: str,
+    title: str,
+    what: str,
+    on_pick: OnPick,
+    axis: str,
+    height: int = _CHART_PX,
+) -> None:
+    """Draw an upright bar a bin, as `bars` does; axis: what the bins are of."""
+    chart = (
+        _base(_frame(names, counts, None))
+        .encode(
+            x=alt.X(
+                "name:N",
+                sort=None,
+                title=axis,
+                axis=alt.Axis(labelAngle=0, labelOverlap=True),
+                scale=alt.Scale(paddingInner=0.06),
+            ),
+            y=alt.Y("count:Q", title=None, axis=_counts_axis()),
+            color=alt.Color("colour:N", scale=None),
+            tooltip=_tooltip(what),
+        )
+        .properties(height=height)
+    )
+    _draw(chart, key=key, title=title, on_pick=on_pick)
+
+
+def heat_map(
+    counts: Sequence[Sequence[int]],
+    *,
+    key: str,
+    title: str,
+    what: str,
+    on_pick: OnPick,
+) -> None:
+    """Draw a picture divided into cells, as `bars` does; counts: row after row."""
+    cells = [
+        {_PLACE: row * len(line) + column, "row": row, "column": column, "count": n}
+        for row, line in enumerate(counts)
+        for column, n in enumerate(line)
+    ]
+    chart = (
+        alt.Chart(pd.DataFrame(cells))
+        .mark_rect(color=PLAIN, cursor="pointer")
+        .encode(
+            x=alt.X("column:O", axis=None, scale=alt.Scale(padding=0)),
+            y=alt.Y("row:O", axis=None, scale=alt.Scale(padding=0)),
+            # Opacity and not a scale of colours: what is empty is the page's own.
+            opacity=alt.Opacity(
+                "count:Q", legend=None, scale=alt.Scale(type="sqrt", range=[0.04, 1])
+            ),
+            tooltip=[alt.Tooltip("count:Q", title=what, format=",")],
+        )
+        .properties(height=_CHART_PX)
+    )
+    _draw(chart, key=key, title=title, on_pick=on_pick)
+
+
+def fates_by(
+    rows: Sequence[tuple[str, Fate, int]],
+    *,
+    key: str,
+    title: str,
+    on_pick: OnPick,
+    is_share: bool,
+    is_upright: bool = False,
+) -> None:
+    """Draw a stacked bar of what became of boxes for each name.
+
+    Args:
+        rows: name, fate and count, a row a piece of a bar.
+        key: of the chart.
+        title: a sentence in Markdown.
+        on_pick: is given the place of the row that is clicked.
+        is_share: bars of one length, in shares.
+        is_upright: columns, as over time.
+    """
+    order = list(Fate)
+    frame = pd.DataFrame(
+        {
+            _PLACE: range(len(rows)),
+            "name": [name for name, _, _ in rows],
+            "fate": [str(fate) for _, fate, _ in rows],
+            "order": [order.index(fate) for _, fate, _ in rows],
+            "count": [count for _, _, count in rows],
+        }
+    )
+    stack: Literal["normalize", "zero"] = "normalize" if is_share else "zero"
+    amount_axis = (
+        alt.Axis(format="%", tickCount=4, grid=False) if is_share else _counts_axis()
+    )
+    upright_axis = alt.Axis(labelAngle=0, labelOverlap=True)
+    position = (
+        (
+            alt.X("name:N", sort=None, title=None, axis=upright_axis),
+            alt.Y("count:Q", title=None, stack=stack, axis=amount_axis),
+        )
+        if is_upright
+        else (
+            alt.Y("name:N", sort=None, title=None, axis=_names_axis()),
+            alt.X("count:Q", title=None, stack=stack, axis=amount_axis),
+        )
+    )
+    chart = (
+        alt.Chart(frame)
+        .mark_bar(cursor="pointer")
+        .encode(
+            *position,
+            order=alt.Order("order:Q"),
+            color=alt.Color(
+                "fate:N",
+                title=None,
+                scale=alt.Scale(
+                    domain=[str(fate) for fate in order],
+                    range=[FATE_COLOURS[fate] for fate in order],
+                ),
+                legend=alt.Legend(
+                    orient="top", columns=3 if is_upright else 2, symbolSize=60
+                ),
+            ),
+            tooltip=[
+                alt.Tooltip("name:N", title="of"),
+                alt.Tooltip("fate:N", title="boxes"),
+                alt.Tooltip("count:Q", title="count", format=","),
+            ],
+        )
+        .properties(height=1.4 * _CHART_PX if is_upright else alt.Step(_ROW_PX))
+    )
+    _draw(chart, key=key, title=title, on_pick=on_pick)
+
+
+def intervals(frame: pd.DataFrame, *, title: str) -> None:
+    """Draw learned thresholds with their intervals, and those in use as ticks.
+
+    frame: columns label, colour, learned, low, high, now.
+    """
+    y = alt.Y("label:N", sort=None, title=None, axis=_names_axis())
+    base = alt.Chart(frame).encode(y=y, color=alt.Color("colour:N", scale=None))
+    line = base.mark_rule(strokeWidth=3, opacity=0.55).encode(
+        x=alt.X(
+            "low:Q",
+            title="confidence",
+            scale=alt.Scale(domain=[0, 1]),
+            axis=alt.Axis(tickCount=5),
+        ),
+        x2="high:Q",
+    )
+    dot = base.mark_point(filled=True, size=90, opacity=1).encode(x=alt.X("learned:Q"))
+    tick = base.mark_tick(thickness=2, size=16, color="#999999").encode(
+        x=alt.X("now:Q"), color=alt.value("#999999")
+    )
+    st.markdown(f"**{title}**")
+    st.altair_chart(
+        (line + tick + dot).properties(height=alt.Step(1.4 * _ROW_PX)),
+        width="stretch",
+    )
+
+
+def _frame(
+    names: Sequence[str], counts: Sequence[int], colours: Sequence[str] | None
+) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            _PLACE: range(len(names)),
+            "name": names,
+            "count": counts,
+            "colour": colours or [PLAIN] * len(names),
+        }
+    )
+
+
+def _base(frame: pd.DataFrame) -> alt.Chart:
+    chart: alt.Chart = alt.Chart(frame).mark_bar(cursor="pointer")
+    return chart
+
+
+def _names_axis() -> alt.Axis:
+    return alt.Axis(
+        labelLimit=_LABEL_PX,
+        labelOverlap=False,
+        labelFlush=False,
+        ticks=False,
+        domain=False,
+    )
+
+
+def _counts_axis() -> alt.Axis:
+    return alt.Axis(format="~s", tickCount=3, tickMinStep=1)
+
+
+def _tooltip(what: str) -> list[alt.Tooltip]:
+    return [
+        alt.Tooltip("name:N", title="of"),
+        alt.Tooltip("count:Q", title=what, format=","),
+    ]
+
+
+def _draw(chart: alt.Chart, *, key: str, title: str, on_pick: OnPick) -> None:
+    picking = chart.add_params(
+        alt.selection_point(name=_PICK, fields=[_PLACE], on="click", empty=False)
+    )
+
+    @state.told
+    def picked() -> None:
+        chosen = st.session_state[key]["selection"].get(_PICK, [])
+        if chosen:
+            on_pick(int(chosen[0][_PLACE]))
+
+    with st.container(gap="xsmall"):
+        st.markdown(f"**{title}**")
+        st.altair_chart(
+            picking,
+            key=key,
+            width="stretch",
+            on_select=picked,
+            selection_mode=_PICK,
+        )
