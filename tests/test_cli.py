@@ -1,12 +1,8 @@
-import contextlib
 import json
-import os
 import shutil
-import subprocess
 import sys
-import threading
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +12,7 @@ from imagebase.cli import app
 from imagebase.images import encode_png
 from imagebase.settings import PROJECT_ROOT, SAMPLES_FOLDER
 from tests.detection.darknet_models import write_one_box_model
+from tests.peak_memory import Measured, run_measured
 
 PNG = encode_png(np.zeros((48, 64, 3), np.uint8))
 
@@ -53,29 +50,10 @@ def coco_file(output: Path) -> dict[str, Any]:
     return found
 
 
-class Finished(NamedTuple):
-    """How a process ended. peak_bytes: the most memory it had."""
-
-    code: int
-    stdout: str
-    stderr: str
-    peak_bytes: int
-
-
-def run_process(*arguments: str | Path, folder: Path) -> Finished:
+def run_process(*arguments: str | Path, folder: Path) -> Measured:
     """Run the command line as a script would, and measure this process alone."""
     command = [sys.executable, "-m", "imagebase", *map(str, arguments)]
-    outputs = [folder / "stdout.txt", folder / "stderr.txt"]
-    with contextlib.ExitStack() as stack:
-        out, err = (stack.enter_context(path.open("wb")) for path in outputs)
-        process = subprocess.Popen(command, cwd=PROJECT_ROOT, stdout=out, stderr=err)
-        watch = threading.Timer(120, process.kill)
-        watch.start()
-        _, status, usage = os.wait4(process.pid, 0)
-        watch.cancel()
-        process.returncode = os.waitstatus_to_exitcode(status)
-    said, problems = (path.read_text(encoding="utf-8") for path in outputs)
-    return Finished(process.returncode, said, problems, usage.ru_maxrss * 1024)
+    return run_measured(command, notes=folder / "peak", cwd=PROJECT_ROOT)
 
 
 def test_process_ends_with_0_and_lists_what_was_refused(
