@@ -165,11 +165,15 @@ class NameIndex:
         """Return the only image of this name: as it is, else without its suffix, else
         without its folders, else without both; any case. None where several fit.
         """
+        found = self.find_all(name)
+        return found[0] if len(found) == 1 else None
+
+    def find_all(self, name: str) -> Sequence[str]:
+        """Return every image that fits a name as well as any does, as `find` looks."""
         for level, key in zip(self._levels, _keys(name), strict=True):
-            found = level.get(key) or level.get(name.casefold())
-            if found:
-                return found[0] if len(found) == 1 else None
-        return None
+            if found := level.get(key) or level.get(name.casefold()):
+                return tuple(found)
+        return ()
 
 
 def images_of(tree: FileTree) -> NameIndex:
