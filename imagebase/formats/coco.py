@@ -289,4 +289,5 @@ FORMAT: Final = Format(
         "score": "on boxes that only a model has touched",
     },
     has_confidence=True,
+    has_parts=False,
 )

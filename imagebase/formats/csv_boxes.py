@@ -254,4 +254,5 @@ FORMAT: Final = Format(
         "images": f"all of them stand in {_IMAGES_FILE}",
     },
     has_confidence=True,
+    has_parts=False,
 )

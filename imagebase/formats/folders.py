@@ -133,4 +133,5 @@ FORMAT: Final = Format(
         "background": f"images without a box lie in {BACKGROUND}",
     },
     has_sizes=False,
+    has_parts=False,
 )

@@ -16,12 +16,14 @@ class ExportImage:
 
     name: unique within the set ignoring case and suffix, safe, `/` between its parts.
     part: where a split puts it, one of `PARTS`.
+    made: from what it was made for this export, in words; empty where it came as it is.
     """
 
     record: ImageRecord
     name: str
     is_reviewed: bool = True
     part: str = "train"
+    made: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +197,8 @@ class Format(NamedTuple):
     lists_train_as_val: without a split both lists name all images.
     has_boxes: whether it says where things are, and not what images as a whole hold.
     reduced: the set as far as this format can say it; the proof compares with that.
+    has_parts: whether it can say which images train; one that cannot is written once
+        for each part of a split, in a folder of that name.
     """
 
     title: str
@@ -210,3 +214,4 @@ class Format(NamedTuple):
     lists_train_as_val: bool = False
     has_boxes: bool = True
     reduced: Callable[[ExportSet], ExportSet] = _as_it_is
+    has_parts: bool = True

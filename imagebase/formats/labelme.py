@@ -245,4 +245,5 @@ FORMAT: Final = Format(
         f"{_DECIMALS} decimals",
         "labels": f"{_LABELS_FILE}, one a line, by class id",
     },
+    has_parts=False,
 )

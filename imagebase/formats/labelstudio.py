@@ -439,4 +439,5 @@ FORMAT: Final = Format(
         "folder",
     },
     has_confidence=True,
+    has_parts=False,
 )
