@@ -1,14 +1,17 @@
-"""Review page: every label in a table; approve, reject, relabel, delete."""
+"""Review page: the doubtful first, every label, crops, images, figures of it all."""
 
-from imagebase.ui import frame, review_filters, reviewing, widgets
+from imagebase.ui import figures, frame, queue, review_filters, reviewing, widgets
 
 frame.enter()
 
 # One line a view, in the order of the switch.
 VIEWS = {
+    review_filters.QUEUE: queue.queue,
     review_filters.LABELS: reviewing.label_table,
     review_filters.IMAGES: reviewing.image_table,
+    review_filters.FIGURES: figures.figures,
 }
 
 widgets.needs_images()
-VIEWS[review_filters.choose_view(tuple(VIEWS))]()
+FIRST = review_filters.QUEUE if queue.has_doubts() else review_filters.LABELS
+VIEWS[review_filters.choose_view(tuple(VIEWS), first=FIRST)]()
