@@ -589,17 +589,17 @@ def test_box_survives_leaving_right_after_the_mouse_is_up(
 ) -> None:
     places = {"button": ("button", "Next"), "page": ("link", "Other")}
     for _ in range(1 if way == "page" else 2):
-        at = {}
+        at = (0.0, 0.0)
         if way != "key":
             role, name = places[way]
             place = editing.page.get_by_role(role, name=name).bounding_box()  # type: ignore[arg-type]
             assert place is not None
-            at = {"x": place["x"] + 8, "y": place["y"] + 8}
+            at = (place["x"] + 8, place["y"] + 8)
         editing.canvas.drag((100, 300), (250, 400))
         if way == "key":
             editing.press("n")
         else:
-            editing.page.mouse.click(**at, delay=60)
+            editing.page.mouse.click(*at, delay=60)
         editing.page.wait_for_timeout(700)
     counts = [len(editing.record(i).annotations) for i in (0, 1)]
     assert counts == ([3, 2] if way == "page" else [3, 3])
