@@ -17,6 +17,8 @@ PROJECT_ROOT: Final = Path(__file__).resolve().parent.parent
 WEIGHTS_FOLDER: Final = PROJECT_ROOT / "weights"
 SAMPLES_FOLDER: Final = PROJECT_ROOT / "samples"
 DEFAULT_MODEL: Final = "yolov4-tiny"
+# Who owns what is shared by all who reach a team's server.
+TEAM_OWNER: Final = "team"
 
 _MEGABYTE: Final = 1_000_000
 

@@ -37,7 +37,7 @@ class Detector:
         self.name = model.name
         self.labels = model.labels
         self.sha256 = sha256
-        self.model_id = f"{model.name}-{sha256[:_ID_DIGITS]}"
+        self.model_id = f"{model.identity or model.name}-{sha256[:_ID_DIGITS]}"
         self.input_size = recipe.net_size
         self.runtime = runtime.name
         self.precision = runtime.precision

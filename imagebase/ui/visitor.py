@@ -12,10 +12,10 @@ from typing import Final
 import streamlit as st
 
 from imagebase.annotation import clean_text, utc_now
+from imagebase.settings import TEAM_OWNER as TEAM_OWNER
 from imagebase.settings import Mode, is_loopback
 from imagebase.ui import backend, browser
 
-TEAM_OWNER: Final = "team"
 _TOKEN_COOKIE: Final = "imagebase_visitor"
 _NAME_COOKIE: Final = "imagebase_name"
 _TOKEN: Final = "imagebase.visitor.token"

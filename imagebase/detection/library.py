@@ -1,0 +1,248 @@
+"""The models that people added: a folder each, seen by their owner alone.
+
+A team's lie in IMAGEBASE_HOME/models/<name>/, a demo visitor's in a folder of the
+visitor's own that goes when the visitor's datasets do.
+"""
+
+import contextlib
+import shutil
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from imagebase.annotation import clean_text, new_id
+from imagebase.detection.model_card import CARD_FILE, ModelCard, Score
+from imagebase.detection.model_files import BUNDLED, Model, model_in_folder
+from imagebase.errors import ImageBaseError, ModelLoadError, UnknownModelError
+from imagebase.settings import TEAM_OWNER, settings
+
+MAX_NAME_LENGTH: Final = 60
+MAX_TEXT_LENGTH: Final = 20_000
+_DRAFT: Final = ".draft-"
+# Windows reads these as devices, and shells and paths as something else.
+_NOT_IN_NAMES: Final = frozenset('<>:"/\\|?*')
+
+
+@dataclass(frozen=True, slots=True)
+class ModelLibrary:
+    """One owner's models; every change is on the disk when a method returns."""
+
+    folder: Path
+
+    def models(self) -> list[Model]:
+        """Return the models by name; a folder that holds none is passed over."""
+        found = []
+        for name in self.names():
+            with contextlib.suppress(ImageBaseError, OSError):
+                found.append(self._model(name))
+        return found
+
+    def names(self) -> list[str]:
+        """Return the names of the models, in the order of the alphabet."""
+        if not self.folder.is_dir():
+            return []
+        there = [one.name for one in self.folder.iterdir() if self._is_model(one)]
+        return sorted(there, key=str.casefold)
+
+    def find(self, name: str) -> Model | None:
+        """Return a model by its name, or by one that it had before; None for none.
+
+        Raises:
+            ModelLoadError: it is there and a part of it is missing or unreadable.
+        """
+        names = self.names()
+        if name in names:
+            return self._model(name)
+        for one in names:
+            with contextlib.suppress(ImageBaseError, OSError):
+                if name in self.card(one).former_names:
+                    return self._model(one)
+        return None
+
+    def card(self, name: str) -> ModelCard:
+        """Return what is known of a model.
+
+        Raises:
+            UnknownModelError: there is none of that name.
+            ModelLoadError: its card is damaged.
+        """
+        try:
+            text = (self._path(name) / CARD_FILE).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ModelLoadError(
+                f"The card of the model {name} cannot be read; add the model again."
+            ) from error
+        return replace(ModelCard.from_json(text), name=name)
+
+    def add(self, files: Mapping[str, Path], card: ModelCard) -> Model:
+        """Keep a model that was found to work; the files are copied.
+
+        Args:
+            files: by the names they are to have: obj.cfg, obj.weights and obj.names,
+                or model.onnx and obj.names.
+            card: what is known of it; its name has to be a new one.
+
+        Raises:
+            ModelLoadError: the name cannot be used, or the disk refused.
+        """
+        name = self.check_name(card.name)
+        draft = self.folder / f"{_DRAFT}{new_id()}"
+        try:
+            draft.mkdir(parents=True)
+            for file_name, path in files.items():
+                shutil.copyfile(path, draft / file_name)
+            _write_card(draft, replace(card, name=name, identity=name))
+            draft.rename(self.folder / name)
+        except OSError as error:
+            shutil.rmtree(draft, ignore_errors=True)
+            raise ModelLoadError(
+                f"The model {name} could not be kept ({error.strerror}); make room on "
+                "the disk and try again."
+            ) from error
+        return self._model(name)
+
+    def rename(self, name: str, new_name: str) -> Model:
+        """Give a model another name; the one it had still leads to it.
+
+        Raises:
+            UnknownModelError: there is none of that name.
+            ModelLoadError: the new name cannot be used.
+        """
+        card = self.card(name)
+        if clean_text(new_name).strip() == name:
+            return self._model(name)
+        fresh = self.check_name(new_name, except_for=name)
+        former = tuple(one for one in (*card.former_names, name) if one != fresh)
+        folder = self._path(name).rename(self.folder / fresh)
+        _write_card(folder, replace(card, name=fresh, former_names=former))
+        return self._model(fresh)
+
+    def describe(
+        self, name: str, *, description: str, source: str, licence: str
+    ) -> ModelCard:
+        """Say in words what a model is, where it is from and what may be done with it.
+
+        Raises:
+            UnknownModelError: there is none of that name.
+        """
+        card = replace(
+            self.card(name),
+            description=_shortened(description),
+            source=_shortened(source),
+            licence=_shortened(licence),
+        )
+        _write_card(self._path(name), card)
+        return card
+
+    def put_score(self, name: str, score: Score) -> None:
+        """Note how a model fared in an evaluation."""
+        _write_card(self._path(name), replace(self.card(name), score=score))
+
+    def delete(self, name: str, *, in_use: Iterable[str] = ()) -> None:
+        """Delete a model's files; boxes that it made stay where they are.
+
+        Args:
+            name: of the model.
+            in_use: the models, by any of their names, that background work uses now.
+
+        Raises:
+            UnknownModelError: there is none of that name.
+            ModelLoadError: it is in use.
+        """
+        path = self._path(name)
+        if self._all_names(name) & set(in_use):
+            raise ModelLoadError(
+                f"The model {name} is at work now; wait for its run to end, or cancel "
+                "it, and delete it then."
+            )
+        # Out of sight first: a half-deleted model would be a broken one.
+        gone = path.rename(self.folder / f"{_DRAFT}{new_id()}")
+        shutil.rmtree(gone, ignore_errors=True)
+
+    def check_name(self, name: str, *, except_for: str = "") -> str:
+        """Return a name as it is kept, if a model may be called so.
+
+        Args:
+            name: what a person typed.
+            except_for: a name that may differ from it in capitals only.
+
+        Raises:
+            ModelLoadError: it may not; the message says what to do.
+        """
+        clean = clean_text(name).strip()
+        if not 0 < len(clean) <= MAX_NAME_LENGTH:
+            raise ModelLoadError(
+                f"Give the model a name of 1 to {MAX_NAME_LENGTH} letters."
+            )
+        is_hidden = clean.startswith(".") or clean.endswith(".")
+        if is_hidden or not clean.isprintable() or _NOT_IN_NAMES & set(clean):
+            raise ModelLoadError(
+                f"A model cannot be called {clean!r}; use letters, digits, blanks, "
+                "dashes and underscores."
+            )
+        taken = {one.casefold() for one in (*BUNDLED, *self.names())}
+        if clean.casefold() in taken - {except_for.casefold()}:
+            raise ModelLoadError(
+                f"There is a model {clean} already; choose another name."
+            )
+        return clean
+
+    def _all_names(self, name: str) -> set[str]:
+        """Return every name that leads to a model, however damaged its card is."""
+        with contextlib.suppress(ModelLoadError):
+            return {name, *self.card(name).former_names}
+        return {name}
+
+    def _model(self, name: str) -> Model:
+        folder, card = self._path(name), self.card(name)
+        return replace(
+            model_in_folder(folder),
+            name=name,
+            title=f"{name}, {len(card.labels)} label{'s'[: len(card.labels) != 1]}",
+            origin=card.source,
+            identity=card.identity,
+            family=card.family if card.asked else None,
+        )
+
+    def _path(self, name: str) -> Path:
+        if name not in self.names():
+            raise UnknownModelError(
+                f"There is no model {name!r} among those that were added."
+            )
+        return self.folder / name
+
+    @staticmethod
+    def _is_model(path: Path) -> bool:
+        is_visible = not path.name.startswith(".")
+        return is_visible and (path / CARD_FILE).is_file()
+
+
+def library_of(owner_id: str) -> ModelLibrary:
+    """Return an owner's own models.
+
+    Raises:
+        ValueError: this cannot be an owner's id.
+    """
+    if not owner_id.replace("-", "").replace("_", "").isalnum():
+        raise ValueError(f"{owner_id!r} cannot be an owner's id")
+    home = settings().home
+    if owner_id == TEAM_OWNER:
+        return ModelLibrary(home / "models")
+    return ModelLibrary(home / "visitors" / owner_id / "models")
+
+
+def delete_models(owner_id: str) -> None:
+    """Delete every model of a visitor, as when the visitor's data go."""
+    if owner_id != TEAM_OWNER:
+        shutil.rmtree(library_of(owner_id).folder.parent, ignore_errors=True)
+
+
+def _write_card(folder: Path, card: ModelCard) -> None:
+    draft = folder / f"{CARD_FILE}.new"
+    draft.write_text(card.to_json(), encoding="utf-8")
+    draft.replace(folder / CARD_FILE)
+
+
+def _shortened(text: str) -> str:
+    return clean_text(text).strip()[:MAX_TEXT_LENGTH]

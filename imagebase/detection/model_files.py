@@ -1,0 +1,151 @@
+"""The files a model is made of, in a folder or by themselves, and what they say."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from imagebase.annotation import clean_label
+from imagebase.detection.onnx_models import labels_of, read_onnx
+from imagebase.errors import ModelLoadError
+from imagebase.settings import WEIGHTS_FOLDER
+
+CFG: Final = "obj.cfg"
+WEIGHTS: Final = "obj.weights"
+NAMES: Final = "obj.names"
+MAX_NAMES_BYTES: Final = 1_000_000
+
+
+class About(NamedTuple):
+    """title: what a person sees in a list. origin: where the model comes from."""
+
+    title: str
+    origin: str
+
+
+BUNDLED: Final[Mapping[str, About]] = {
+    "yolov4-tiny": About("YOLOv4-tiny, COCO's 80 labels", "AlexeyAB/darknet"),
+    "yolo-fastest-1.1": About(
+        "Yolo-Fastest 1.1, small and quick", "dog-qiuqiu/Yolo-Fastest"
+    ),
+    "yolo-fastest-1.1-xl": About(
+        "Yolo-Fastest 1.1 XL, quick", "dog-qiuqiu/Yolo-Fastest"
+    ),
+    "yolox-nano": About(
+        "YOLOX-Nano, the most accurate of the four", "Megvii-BaseDetection/YOLOX"
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """The files of a model and what is known without loading it.
+
+    graph: a Darknet .cfg, or an .onnx file. weights: the .weights of a .cfg, else None.
+    labels: class names in order of their ids. origin: where it comes from.
+    identity: what its boxes are known by, whatever it is called now; empty is the name.
+    family: how an .onnx file's outputs are read where a person had to say so.
+    """
+
+    name: str
+    graph: Path
+    weights: Path | None
+    labels: tuple[str, ...]
+    title: str
+    origin: str
+    identity: str = ""
+    family: str | None = None
+
+    @property
+    def folder(self) -> Path:
+        return self.graph.parent
+
+    @property
+    def is_darknet(self) -> bool:
+        return self.weights is not None
+
+    @property
+    def is_bundled(self) -> bool:
+        """Say whether it came with the project."""
+        return self.folder.resolve().parent == WEIGHTS_FOLDER.resolve()
+
+
+def read_names(path: Path) -> tuple[str, ...]:
+    """Return the labels of an obj.names file, one a line, blank lines at its end off.
+
+    Raises:
+        ModelLoadError: a label is blank, or the file is not text.
+    """
+    try:
+        content = path.read_bytes()
+        text = content[: MAX_NAMES_BYTES + 1].decode("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ModelLoadError(
+            f"{path.name} cannot be read; save it as UTF-8 text, a label a line."
+        ) from error
+    if len(content) > MAX_NAMES_BYTES:
+        raise ModelLoadError(f"{path.name} is too big for a list of labels.")
+    return names_in(text, file_name=path.name)
+
+
+def names_in(text: str, *, file_name: str) -> tuple[str, ...]:
+    """Return the labels of a text, one a line, blank lines at its end off.
+
+    Raises:
+        ModelLoadError: a label is blank or cannot be one, with its line.
+    """
+    return tuple(_labels(text.rstrip().splitlines(), file_name))
+
+
+def _labels(lines: list[str], file_name: str) -> Iterator[str]:
+    for number, line in enumerate(lines, start=1):
+        try:
+            yield clean_label(line.strip())
+        except ValueError:
+            raise ModelLoadError(
+                f"{file_name} has no label on line {number}; every class needs one."
+            ) from None
+
+
+def model_in_folder(folder: Path) -> Model:
+    """Return the model of a folder: obj.cfg, .weights and .names, or one .onnx file.
+
+    Raises:
+        ModelLoadError: a part of it is missing or unreadable.
+    """
+    name = folder.resolve().name
+    graph, weights = folder / CFG, folder / WEIGHTS
+    if not graph.is_file():
+        found = sorted(folder.glob("*.onnx"))
+        if len(found) == 1:
+            return model_in_file(found[0], name=name)
+    missing = [one for one in (CFG, WEIGHTS, NAMES) if not (folder / one).is_file()]
+    if missing:
+        raise ModelLoadError(
+            f"The model folder {name} has no {', no '.join(missing)}; it needs {CFG}, "
+            f"{WEIGHTS} and {NAMES}, or one .onnx file."
+        )
+    about = _about(folder, name)
+    return Model(name, graph, weights, read_names(folder / NAMES), *about)
+
+
+def model_in_file(path: Path, *, name: str) -> Model:
+    """Return the model of an .onnx file, its labels beside it or in its metadata.
+
+    Raises:
+        ModelLoadError: it cannot be read, or nothing names its labels.
+    """
+    beside = [path.with_suffix(".names"), path.parent / NAMES]
+    names = next((one for one in beside if one.is_file()), None)
+    labels = read_names(names) if names else labels_of(read_onnx(path.read_bytes()))
+    if not labels:
+        raise ModelLoadError(
+            f"{path.name} does not name its labels; put them into {NAMES} beside it, "
+            "one a line."
+        )
+    return Model(name, path, None, labels, *_about(path.parent, name))
+
+
+def _about(folder: Path, name: str) -> About:
+    is_bundled = folder.resolve().parent == WEIGHTS_FOLDER.resolve()
+    return BUNDLED[name] if is_bundled and name in BUNDLED else About(name, "")
