@@ -129,7 +129,11 @@ class Statistics(StorePart):
                     select(images.c.image_id).where(mine, is_approved)
                 )
             }
-            query = of_boxes.join(images, _ON_IMAGE).where(_shown(scope), is_approved)
+            query = (
+                of_boxes.join(images, _ON_IMAGE)
+                .where(_shown(scope), is_approved)
+                .order_by(*_IN_ORDER)
+            )
             for image_id, label, source, model_id, *edges in connection.execute(query):
                 is_drawn = source == Source.HUMAN.value and model_id is None
                 found[image_id].append(FinalBox(label, Box(*edges), is_drawn))
