@@ -1,48 +1,79 @@
 """manifest.json: what an export holds, how it is meant, and that it compared."""
 
 import json
-from collections.abc import Sequence
-from typing import Final
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
 
-from imagebase.formats.label_set_files import ExportSet, Format
+from imagebase.formats.label_set_files import PARTS, ExportSet, Format
 from imagebase.formats.proof import Proof
 from imagebase.formats.sinks import WrittenFile
+from imagebase.formats.subsets import written_names
 
 FILE: Final = "manifest.json"
 
 
-def manifest(
-    export_set: ExportSet,
-    format_name: str,
-    one: Format,
-    *,
-    files: Sequence[WrittenFile],
-    proof: Proof,
-    warnings: Sequence[str],
-) -> bytes:
+@dataclass(frozen=True, slots=True)
+class About:
+    """What only the one who asked for an export knows of it.
+
+    number, of: which zip this is, of how many that together are the whole set.
+    choices: what was asked for, in sentences. settings: the same, for programs.
+    left_out: what of the dataset is not in it, and why, in sentences.
+    """
+
+    number: int = 1
+    of: int = 1
+    choices: tuple[str, ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    left_out: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """A written set with everything that is to be said about it."""
+
+    export_set: ExportSet
+    format_name: str
+    format: Format
+    proof: Proof
+    warnings: tuple[str, ...]
+    about: About
+
+    @property
+    def parts(self) -> dict[str, int]:
+        """How many images each part has; empty where there is no split."""
+        if not self.export_set.has_split:
+            return {}
+        counts = Counter(image.part for image in self.export_set.images)
+        return {part: counts[part] for part in PARTS if counts[part]}
+
+
+def manifest(exported: Exported, files: Sequence[WrittenFile]) -> bytes:
     """Return the manifest; nothing in it depends on when or where it was written."""
+    one, proof, about = exported.format, exported.proof, exported.about
     document = {
-        "name": export_set.name,
-        "format": format_name,
+        "name": exported.export_set.name,
+        "format": exported.format_name,
         "title": one.title,
+        "zip": {"number": about.number, "of": about.of},
         "conventions": dict(one.conventions),
-        "counts": {
-            "images": len(export_set.images),
-            "reviewed": sum(image.is_reviewed for image in export_set.images),
-            "boxes": proof.boxes_written,
-            "labels": len(export_set.labels),
-        },
-        "labels": list(export_set.labels.names),
+        "counts": _counts(exported),
+        "labels": list(exported.export_set.labels.names),
+        "choices": dict(about.settings),
         "proof": {
             "holds": proof.holds,
             "images": proof.images,
             "boxes_written": proof.boxes_written,
             "boxes_equal": proof.boxes_equal,
+            "files_equal": proof.files_equal,
             "differences": list(proof.differences),
         },
-        "warnings": list(warnings),
+        "warnings": list(exported.warnings),
+        "not_in_it": list(about.left_out),
         "left_out": [left._asdict() for left in proof.left_out],
-        "images": _images(export_set, one),
+        "images": _images(exported),
         "files": {
             path: {"sha256": sha256, "bytes": byte_count}
             for path, sha256, byte_count in files
@@ -51,14 +82,29 @@ def manifest(
     return (json.dumps(document, ensure_ascii=False, indent=1) + "\n").encode()
 
 
-def _images(export_set: ExportSet, one: Format) -> list[dict[str, object]]:
+def _counts(exported: Exported) -> dict[str, object]:
+    images = exported.export_set.images
+    counts: dict[str, object] = {
+        "images": len(images),
+        "reviewed": sum(image.is_reviewed for image in images),
+        "made": sum(bool(image.made) for image in images),
+        "boxes": exported.proof.boxes_written,
+        "labels": len(exported.export_set.labels),
+    }
+    return counts | ({"parts": exported.parts} if exported.parts else {})
+
+
+def _images(exported: Exported) -> list[dict[str, object]]:
     """Return each image's name in the export and the one that it came with."""
+    has_split = exported.export_set.has_split
     return [
         {
             "name": name,
             "original_name": image.record.file_name,
             "image_id": image.record.image_id,
             "reviewed": image.is_reviewed,
+            **({"part": image.part} if has_split else {}),
+            **({"made": image.made} if image.made else {}),
         }
-        for image, name in zip(export_set.images, one.names(export_set), strict=True)
+        for image, name in written_names(exported.export_set, exported.format)
     ]

@@ -3,31 +3,36 @@
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from imagebase.annotation import Size
 from imagebase.errors import ExportError
 from imagebase.formats import manifest as manifests
+from imagebase.formats import report as reports
 from imagebase.formats.label_set_files import (
     ExportFile,
     ExportSet,
-    FileTree,
     Format,
     ImageReference,
     LeftOut,
     WriteOptions,
 )
-from imagebase.formats.proof import Proof, prove
+from imagebase.formats.manifest import About, Exported
+from imagebase.formats.proof import Proof, compare_files, prove
 from imagebase.formats.registry import format_named
 from imagebase.formats.sinks import (
     ImageBytes,
+    WrittenFile,
     append_to_zip,
     write_folder,
     write_zip,
+    written_bytes,
 )
+from imagebase.formats.subsets import write_subsets
 from imagebase.formats.trees import FolderTree, ZipTree
 from imagebase.settings import Limits
 
@@ -69,6 +74,9 @@ def export_zip(
     options: WriteOptions | None = None,
     progress: Progress | None = None,
     image_warnings: Warnings = tuple,
+    about: About | None = None,
+    keep: Collection[str] = (),
+    max_pixels: int | None = None,
 ) -> ExportSummary:
     """Write a zip; it appears under its name only once it has been read back.
 
@@ -76,26 +84,36 @@ def export_zip(
         images: the bytes to be written for an image id, upright and 8-bit.
         progress: called with images done and all images.
         image_warnings: called once the images are written; what they came to.
+        about: what the manifest and the report are to say besides.
+        keep: ids of images that the proof is to show as they were read.
+        max_pixels: of a picture, each of which is then opened and its size compared;
+            None compares their bytes alone.
 
     Raises:
         UnknownFormatError: no such format.
         ExportError: it could not be written, or did not compare. No zip is left.
     """
     one = format_named(format_name)
-    files = _files(export_set, one, options or WriteOptions(), progress)
+    files = _Files(export_set, one, options or WriteOptions(), progress)
     with _temporary_folder(path.parent) as folder:
         draft = folder / "export.zip"
         written = list(write_zip(files, draft, images))
         with ZipTree(draft, _OWN_LIMITS) as tree:
-            proof = _proven(export_set, format_name, tree)
+            proof = prove(export_set, tree, format_name, keep=keep)
+            sizes = files.sizes if max_pixels else {}
+            proof = compare_files(
+                proof, tree, written, sizes=sizes, max_pixels=max_pixels or 0
+            )
+        _check_holds(proof, format_name)
         warnings = warnings_about(export_set, one) + image_warnings()
-        text = manifests.manifest(
-            export_set, format_name, one, files=written, proof=proof, warnings=warnings
+        exported = Exported(
+            export_set, format_name, one, proof, warnings, about or About()
         )
-        append_to_zip(draft, manifests.FILE, text)
+        for said in _said(exported, written):
+            append_to_zip(draft, *said)
         byte_count = draft.stat().st_size
         draft.replace(path)
-    return _summary(path, byte_count, export_set, warnings, proof)
+    return _summary(path, byte_count, exported)
 
 
 def export_folder(
@@ -118,22 +136,36 @@ def export_folder(
             folder is as it was.
     """
     one = format_named(format_name)
-    files = _files(export_set, one, options or WriteOptions(), progress)
+    files = _Files(export_set, one, options or WriteOptions(), progress)
     with _temporary_folder(folder.parent) as draft:
         written = list(write_folder(files, draft, images))
-        proof = _proven(export_set, format_name, FolderTree(draft, _OWN_LIMITS))
+        tree = FolderTree(draft, _OWN_LIMITS)
+        proof = prove(export_set, tree, format_name)
+        proof = compare_files(proof, tree, written, sizes={}, max_pixels=0)
+        _check_holds(proof, format_name)
         warnings = warnings_about(export_set, one)
-        text = manifests.manifest(
-            export_set, format_name, one, files=written, proof=proof, warnings=warnings
-        )
-        (draft / manifests.FILE).write_bytes(text)
+        exported = Exported(export_set, format_name, one, proof, warnings, About())
+        paths = [file.path for file in written]
+        for name, data in _said(exported, written):
+            (draft / name).write_bytes(data)
+            paths.append(name)
+        byte_count = sum((draft / path).stat().st_size for path in paths)
         _remove_earlier(folder)
-        for path in [*(file.path for file in written), manifests.FILE]:
+        for path in paths:
             target = folder / path
             target.parent.mkdir(parents=True, exist_ok=True)
             (draft / path).replace(target)
-    byte_count = sum(file.byte_count for file in written) + len(text)
-    return _summary(folder, byte_count, export_set, warnings, proof)
+    return _summary(folder, byte_count, exported)
+
+
+def _said(
+    exported: Exported, written: Sequence[WrittenFile]
+) -> Iterator[tuple[str, bytes]]:
+    """Yield the report, and the manifest, which lists the report too."""
+    text = reports.report(exported, written)
+    yield reports.FILE, text
+    listed = [*written, written_bytes(reports.FILE, text)]
+    yield manifests.FILE, manifests.manifest(exported, listed)
 
 
 def warnings_about(export_set: ExportSet, one: Format) -> tuple[str, ...]:
@@ -158,47 +190,57 @@ def warnings_about(export_set: ExportSet, one: Format) -> tuple[str, ...]:
     return tuple(warnings)
 
 
-def _files(
-    export_set: ExportSet, one: Format, options: WriteOptions, progress: Progress | None
-) -> Iterator[ExportFile]:
-    """Yield the writer's files and tell how far it is, image by image."""
-    total = len(export_set.images)
-    seen: set[str] = set()
-    for file in one.write(export_set, options):
-        yield file
-        if progress and isinstance(file.content, ImageReference):
-            seen.add(file.content.image_id)
-            progress(len(seen), total)
-    if progress:
-        progress(total, total)
+@dataclass
+class _Files:
+    """The writer's files, that tell how far it is, image by image.
+
+    sizes: of the pictures written so far, by their paths.
+    """
+
+    export_set: ExportSet
+    format: Format
+    options: WriteOptions
+    progress: Progress | None
+    sizes: dict[str, Size] = field(default_factory=dict)
+
+    def __iter__(self) -> Iterator[ExportFile]:
+        by_id = {
+            image.record.image_id: image.record.size for image in self.export_set.images
+        }
+        seen: set[str] = set()
+        for file in write_subsets(self.export_set, self.format, self.options):
+            yield file
+            if isinstance(file.content, ImageReference):
+                image_id = file.content.image_id
+                self.sizes[file.path] = by_id[image_id]
+                seen.add(image_id)
+                self._tell(len(seen), len(by_id))
+        self._tell(len(by_id), len(by_id))
+
+    def _tell(self, done: int, total: int) -> None:
+        if self.progress:
+            self.progress(done, total)
 
 
-def _proven(export_set: ExportSet, format_name: str, tree: FileTree) -> Proof:
-    proof = prove(export_set, tree, format_name)
+def _check_holds(proof: Proof, format_name: str) -> None:
     if not proof.holds:
         first = proof.differences[0] if proof.differences else "Boxes are missing."
         raise ExportError(
             f"The {format_name} export was read back and is not what was written, so "
             f"it is not offered: {first}"
         )
-    return proof
 
 
-def _summary(
-    path: Path,
-    byte_count: int,
-    export_set: ExportSet,
-    warnings: tuple[str, ...],
-    proof: Proof,
-) -> ExportSummary:
+def _summary(path: Path, byte_count: int, exported: Exported) -> ExportSummary:
+    proof = exported.proof
     return ExportSummary(
         path,
         byte_count,
-        len(export_set.images),
+        len(exported.export_set.images),
         proof.boxes_written,
-        len(export_set.labels),
+        len(exported.export_set.labels),
         proof.left_out,
-        warnings,
+        exported.warnings,
         proof,
     )
 

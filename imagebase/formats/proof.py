@@ -1,22 +1,25 @@
 """The proof: written files are read back and compared box by box."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+import hashlib
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
 from imagebase.annotation import Annotation, LabelSet, Size
-from imagebase.errors import AnnotationFileError
+from imagebase.errors import AnnotationFileError, ImageBaseError
 from imagebase.formats.boxes import confidence_of, left_out, writable
 from imagebase.formats.label_set_files import (
     ExportImage,
     ExportSet,
     FileTree,
-    Format,
     LeftOut,
     ReadImage,
 )
 from imagebase.formats.names import split_suffix
-from imagebase.formats.registry import format_named
+from imagebase.formats.registry import format_named, read
+from imagebase.formats.sinks import WrittenFile
+from imagebase.formats.subsets import SubTree, subsets
+from imagebase.images import read_header
 
 _MAX_DIFFERENCES: Final = 20
 _CONFIDENCE_TOLERANCE: Final = 1e-6
@@ -27,6 +30,8 @@ class Proof:
     """What reading the written files back has shown.
 
     differences: sentences, the first twenty; empty where everything compares.
+    files, files_equal: those looked at by themselves, see `compare_files`.
+    kept: what was read of the images that were asked for, by image id, in pixels.
     """
 
     images: int
@@ -34,10 +39,18 @@ class Proof:
     boxes_equal: int
     differences: tuple[str, ...]
     left_out: tuple[LeftOut, ...]
+    files: int = 0
+    files_equal: int = 0
+    kept: Mapping[str, ReadImage] = field(default_factory=dict)
 
     @property
     def holds(self) -> bool:
-        return not self.differences and self.boxes_equal == self.boxes_written
+        """Say whether all that was written is there, and is what was written."""
+        is_whole = (self.boxes_equal, self.files_equal) == (
+            self.boxes_written,
+            self.files,
+        )
+        return is_whole and not self.differences
 
 
 class _Counted(NamedTuple):
@@ -45,39 +58,96 @@ class _Counted(NamedTuple):
     equal: int
 
 
-def prove(export_set: ExportSet, tree: FileTree, format_name: str) -> Proof:
+def prove(
+    export_set: ExportSet,
+    tree: FileTree,
+    format_name: str,
+    *,
+    keep: Collection[str] = (),
+) -> Proof:
     """Compare the files of a tree with the set that was written into them.
 
     Labels and their order, images, names, sizes, confidences where the format has them,
     and every box to within what the format's digits can say.
+
+    Args:
+        keep: ids of images that the proof is to show as they were read.
 
     Raises:
         UnknownFormatError: no such format.
     """
     left = tuple(one for image in export_set.images for one in left_out(image))
     one = format_named(format_name)
-    comparison = _Comparison(one)
-    try:
-        result = one.read(tree)
-    except AnnotationFileError as error:
-        comparison.differ(f"The files cannot be read back: {error}")
-        return comparison.proof(export_set, left)
-    export_set = one.reduced(export_set)
-    for remark in result.report.skipped:
-        comparison.differ(f"Reading back left something out: {remark}.")
-    comparison.labels(export_set.labels, result.labels)
-    read = {image.name: image for image in result.images}
-    comparison.images(export_set, read)
+    comparison = _Comparison(format_name, keep)
+    for folder, subset in subsets(export_set, one):
+        comparison.compare(subset, SubTree(tree, folder) if folder else tree)
     return comparison.proof(export_set, left)
+
+
+def compare_files(
+    proof: Proof,
+    tree: FileTree,
+    files: Sequence[WrittenFile],
+    *,
+    sizes: Mapping[str, Size],
+    max_pixels: int,
+) -> Proof:
+    """Return the proof with every file read again: its bytes, and a picture's size.
+
+    Args:
+        files: as they were written.
+        sizes: which size the label files say each picture has, by its path.
+        max_pixels: of a picture.
+    """
+    differences = list(proof.differences)
+    equal = 0
+    for path, sha256, _ in files:
+        with tree.open(path) as file:
+            is_equal = hashlib.file_digest(file, "sha256").hexdigest() == sha256
+        reason = "" if is_equal else "is not what was written"
+        if is_equal and path in sizes:
+            reason = _reason_against(tree.read(path), path, sizes[path], max_pixels)
+        equal += not reason
+        if reason and len(differences) < _MAX_DIFFERENCES:
+            differences.append(f"{path} {reason}.")
+    return replace(
+        proof, differences=tuple(differences), files=len(files), files_equal=equal
+    )
+
+
+def _reason_against(data: bytes, path: str, size: Size, max_pixels: int) -> str:
+    try:
+        found = read_header(data, file_name=path, max_pixels=max_pixels)
+    except ImageBaseError as error:
+        return f"cannot be opened: {error}"
+    if found.size != size:
+        return f"is a picture of {found.size}, not {size}"
+    return ""
 
 
 class _Comparison:
     """Counts what is equal and keeps the first differences."""
 
-    def __init__(self, one: Format) -> None:
-        self._format = one
+    def __init__(self, format_name: str, keep: Collection[str]) -> None:
+        self._name = format_name
+        self._format = format_named(format_name)
+        self._keep = frozenset(keep)
+        self._kept: dict[str, ReadImage] = {}
         self._differences: list[str] = []
         self._boxes = _Counted(0, 0)
+
+    def compare(self, export_set: ExportSet, tree: FileTree) -> None:
+        """Read files, and compare them with the set that is to be in them."""
+        try:
+            result = read(tree, self._name)
+        except AnnotationFileError as error:
+            self.differ(f"The files cannot be read back: {error}")
+            return
+        reduced = self._format.reduced(export_set)
+        for remark in result.report.skipped:
+            self.differ(f"Reading back left something out: {remark}.")
+        self.labels(reduced.labels, result.labels)
+        self.images(reduced, {image.name: image for image in result.images})
 
     def differ(self, sentence: str) -> None:
         if len(self._differences) < _MAX_DIFFERENCES:
@@ -85,7 +155,11 @@ class _Comparison:
 
     def proof(self, export_set: ExportSet, left: tuple[LeftOut, ...]) -> Proof:
         return Proof(
-            len(export_set.images), *self._boxes, tuple(self._differences), left
+            len(export_set.images),
+            *self._boxes,
+            tuple(self._differences),
+            left,
+            kept=self._kept,
         )
 
     def labels(self, written: LabelSet, read: LabelSet) -> None:
@@ -112,7 +186,10 @@ class _Comparison:
         if not self._format.has_boxes and found.tags != image.record.tags:
             self.differ(f"{name} has the labels {found.tags}, not {image.record.tags}.")
         wanted = writable(image)
-        boxes = found.in_pixels(size).annotations
+        in_pixels = found.in_pixels(size)
+        boxes = in_pixels.annotations
+        if image.record.image_id in self._keep:
+            self._kept[image.record.image_id] = in_pixels
         if len(wanted) != len(boxes):
             self.differ(f"{name} has {len(boxes)} boxes, not {len(wanted)}.")
         equal = 0

@@ -89,6 +89,11 @@ def _resolved(
             yield path, (content,)
 
 
+def written_bytes(path: str, data: bytes) -> WrittenFile:
+    """Return how the manifest lists a file of these bytes."""
+    return WrittenFile(path, hashlib.sha256(data).hexdigest(), len(data))
+
+
 def _written(path: str, parts: Iterable[bytes], file: IO[bytes]) -> WrittenFile:
     digest, byte_count = hashlib.sha256(), 0
     for part in parts:

@@ -4,17 +4,22 @@ import hashlib
 import io
 import json
 import zipfile
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from imagebase.errors import AnnotationFileError, ExportError, UnknownFormatError
 from imagebase.formats import coco
-from imagebase.formats.label_set_files import ExportFile, ImageReference
+from imagebase.formats.label_set_files import ExportFile, ExportSet, ImageReference
+from imagebase.formats.manifest import About
 from imagebase.formats.package import export_folder, export_zip
 from imagebase.formats.registry import FORMATS, read
 from imagebase.formats.sinks import write_folder, write_zip
 from imagebase.formats.trees import FolderTree, ZipTree, open_tree
+from imagebase.images import encode_png
 from imagebase.settings import Limits
 from tests.formats.builders import (
     FORMAT_NAMES,
@@ -35,7 +40,8 @@ PETS = export_set(
 def test_zip_is_written_and_proven(format_name: str, tmp_path: Path) -> None:
     path = tmp_path / "pets.zip"
     summary = export_zip(PETS, format_name, images=image_bytes, path=path)
-    assert (summary.images, summary.boxes, summary.labels) == (3, 2, 2)
+    boxes = 2 if FORMATS[format_name].has_boxes else 0
+    assert (summary.images, summary.boxes, summary.labels) == (3, boxes, 2)
     assert summary.byte_count == path.stat().st_size
     assert summary.proof.holds
     assert [one.reason for one in summary.left_out] == ["the box has no area"]
@@ -65,7 +71,7 @@ def test_manifest_accounts_for_every_file(format_name: str, tmp_path: Path) -> N
     assert {n: f["sha256"] for n, f in manifest["files"].items()} == hashes
     assert manifest["labels"] == ["cat", "dog"]
     assert manifest["proof"]["holds"]
-    assert manifest["counts"]["boxes"] == 2
+    assert manifest["counts"]["boxes"] == (2 if FORMATS[format_name].has_boxes else 0)
     originals = [image["original_name"] for image in manifest["images"]]
     assert originals == ["a.jpg", "A.JPG", "sub/ä.bmp"]
     assert manifest["left_out"][0]["reason"] == "the box has no area"
@@ -81,6 +87,101 @@ def test_zip_stores_compressed_images_and_deflates_the_rest(tmp_path: Path) -> N
     assert methods["images/sub/ä.bmp"] == zipfile.ZIP_DEFLATED
     assert methods["annotations.csv"] == zipfile.ZIP_DEFLATED
     assert dates == {(1980, 1, 1, 0, 0, 0)}
+
+
+def split_pets() -> ExportSet:
+    parts = ("train", "val", "train")
+    images = (
+        replace(image, part=part)
+        for image, part in zip(PETS.images, parts, strict=True)
+    )
+    return replace(PETS, images=tuple(images))
+
+
+@pytest.mark.parametrize("format_name", FORMAT_NAMES)
+def test_every_format_says_which_images_train(format_name: str, tmp_path: Path) -> None:
+    path = tmp_path / "pets.zip"
+    summary = export_zip(split_pets(), format_name, images=image_bytes, path=path)
+    assert summary.proof.holds
+    assert summary.proof.files_equal == summary.proof.files > 0
+    manifest = manifest_of(path)
+    assert manifest["counts"]["parts"] == {"train": 2, "val": 1}
+    assert {i["original_name"]: i["part"] for i in manifest["images"]} == {
+        "a.jpg": "train",
+        "A.JPG": "val",
+        "sub/ä.bmp": "train",
+    }
+
+
+@pytest.mark.parametrize("name", ["coco", "csv", "labelme", "labelstudio", "folders"])
+def test_formats_without_parts_have_a_folder_for_each(
+    name: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "pets.zip"
+    export_zip(split_pets(), name, images=image_bytes, path=path)
+    with ZipTree(path) as tree:
+        folders = {one.partition("/")[0] for one in tree.names()}
+    assert folders == {"train", "val", "manifest.json", "EXPORT_REPORT.md"}
+
+
+def manifest_of(path: Path) -> dict[str, Any]:
+    with zipfile.ZipFile(path) as archive:
+        found: dict[str, Any] = json.loads(archive.read("manifest.json"))
+    return found
+
+
+def test_report_says_what_the_zip_holds_in_words(tmp_path: Path) -> None:
+    path = tmp_path / "pets.zip"
+    about = About(2, 3, ("Images: approved.",), {"images": "approved"}, ("7 are new.",))
+    export_zip(split_pets(), "coco", images=image_bytes, path=path, about=about)
+    with zipfile.ZipFile(path) as archive:
+        text = archive.read("EXPORT_REPORT.md").decode()
+        sha256 = hashlib.sha256(archive.read("train/annotations.json")).hexdigest()
+    for said in (
+        "# pets: COCO JSON",
+        "Zip 2 of 3.",
+        "3 images, 2 boxes, 2 labels.",
+        "Images by part: train 2, val 1.",
+        "2 of 2 boxes and 5 of 5 files are equal",
+        "- Images: approved.",
+        "| 0 | cat | 1 | 1 |",
+        "| 1 | dog | 1 | 1 |",
+        "- 7 are new.",
+        "- a.jpg: a box of cat, the box has no area",
+        f"    {sha256}  train/annotations.json",
+    ):
+        assert said in text, said
+    assert manifest_of(path)["zip"] == {"number": 2, "of": 3}
+
+
+def test_picture_of_another_size_than_its_label_is_not_offered(tmp_path: Path) -> None:
+    def picture(image_id: str) -> bytes:
+        return encode_png(np.zeros((48, 64, 3), np.uint8))
+
+    one = export_set(record(box(0, 0, 9, 9), name="a.png", size=(64, 48)))
+    path, most = tmp_path / "a.zip", 50_000_000
+    summary = export_zip(one, "coco", images=picture, path=path, max_pixels=most)
+    assert summary.proof.files_equal == 2
+    other = export_set(record(box(0, 0, 9, 9), name="a.png", size=(48, 64)))
+    with pytest.raises(ExportError, match=r"images/a\.png is a picture of Size"):
+        export_zip(other, "coco", images=picture, path=path, max_pixels=most)
+
+
+def test_file_that_changed_on_its_way_to_disk_is_not_offered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = ZipTree.open
+    monkeypatch.setattr(
+        ZipTree,
+        "open",
+        lambda tree, name: (
+            io.BytesIO(b"!") if name == "images/train/a.jpg" else read(tree, name)
+        ),
+    )
+    with pytest.raises(
+        ExportError, match=r"images/train/a\.jpg is not what was written"
+    ):
+        export_zip(PETS, "yolo", images=image_bytes, path=tmp_path / "pets.zip")
 
 
 def test_missing_split_is_said(tmp_path: Path) -> None:
@@ -142,8 +243,8 @@ def test_folder_replaces_its_own_earlier_files_only(tmp_path: Path) -> None:
     )
     assert summary.proof.holds
     assert sorted(FolderTree(folder).names()) == [
-        *("data.yaml", "images/train/b.jpg", "labels/train/b.txt"),
-        *("manifest.json", "notes.txt"),
+        *("EXPORT_REPORT.md", "data.yaml", "images/train/b.jpg"),
+        *("labels/train/b.txt", "manifest.json", "notes.txt"),
     ]
 
 
