@@ -6,6 +6,7 @@ ImageBaseError                  catch this to show a person one sentence
 ├── ImageReadError              bytes that are not an image we can read
 ├── ArchiveError                a zip that is broken or not safe to unpack
 ├── ModelLoadError              model files that cannot become a detector
+│   └── AmbiguousModelError     they can be read in more than one way; a person knows
 ├── UnknownModelError           no model of that name
 ├── UnknownLabelError           the model has no label of that name
 ├── UnknownFormatError          no annotation format of that name
@@ -49,6 +50,14 @@ class ArchiveError(ImageBaseError):
 
 class ModelLoadError(ImageBaseError):
     """Model files that cannot become a detector."""
+
+
+class AmbiguousModelError(ModelLoadError):
+    """A model's outputs can be read in more than one way; somebody has to say how."""
+
+    def __init__(self, message: str, *, families: tuple[str, ...]) -> None:
+        super().__init__(message)
+        self.families = families
 
 
 class UnknownModelError(ImageBaseError):

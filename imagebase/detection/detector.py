@@ -26,7 +26,8 @@ class Detector:
 
     model_id: name and the first digits of sha256; the same files give the same id.
     sha256: of the .cfg followed by the .weights, or of the .onnx file; the cfg belongs
-    to it because its anchors and scales change the boxes.
+    to it because its anchors and scales change the boxes, and so does how a person
+    said an .onnx file's outputs are read.
     input_size: of the net.
     runtime, precision: what `auto` came to.
     """
@@ -69,11 +70,18 @@ class Detector:
         recipe = self._recipe
         prepared = recipe.prepare(rgb, recipe.net_size)
         heads = recipe.decode(self._runtime.run(prepared.blob), floor)
-        relative = placed(heads.xyxy, net_size=recipe.net_size, inner=prepared.inner)
+        relative = placed(
+            heads.xyxy,
+            net_size=recipe.net_size,
+            inner=prepared.inner,
+            corner=prepared.corner,
+        )
         sides = np.array([*size, *size], dtype=np.float32)
         xyxy = clip_xyxy(relative * sides, size)
-        # A box that lies outside altogether, or is not a number, is no box.
+        # A box that lies outside altogether, or is not a number, is no box; where a net
+        # does its own suppression, only the labels say how many classes there are.
         real = (xyxy[:, 2:] > xyxy[:, :2]).all(axis=1)
+        real &= heads.class_id < len(self.labels)
         return Candidates(
             xyxy[real].astype(np.float32), heads.confidence[real], heads.class_id[real]
         )
@@ -100,6 +108,8 @@ def load_detector(
     try:
         onnx, sha256 = _graph_of(model, input_size)
         recipe = _checked_recipe(model, onnx, input_size)
+        if precision == "auto" and recipe.needs_f32:
+            precision = "f32"
         loaded = load_runtime(
             onnx, outputs=recipe.outputs, runtime=runtime, precision=precision
         )
@@ -160,7 +170,8 @@ def _graph_of(model: Model, input_size: int | None) -> tuple[bytes, str]:
     """Return the ONNX graph of a model and the SHA-256 of the files it came from."""
     graph = model.graph.read_bytes()
     if model.weights is None:
-        return graph, hashlib.sha256(graph).hexdigest()
+        read_as = f"family={model.family}".encode() if model.family else b""
+        return graph, hashlib.sha256(graph + read_as).hexdigest()
     weights = model.weights.read_bytes()
     sha256 = hashlib.sha256(graph)
     sha256.update(weights)
@@ -169,13 +180,13 @@ def _graph_of(model: Model, input_size: int | None) -> tuple[bytes, str]:
 
 
 def _checked_recipe(model: Model, onnx: bytes, input_size: int | None) -> Recipe:
-    recipe = recipe_for(read_onnx(onnx))
+    recipe = recipe_for(read_onnx(onnx), labels=len(model.labels), family=model.family)
     if input_size and recipe.net_size != (input_size, input_size):
         raise ModelLoadError(
             f"its input is fixed at {recipe.net_size.width}×{recipe.net_size.height}; "
             "leave the input size out."
         )
-    if recipe.classes != len(model.labels):
+    if recipe.classes not in {None, len(model.labels)}:
         raise ModelLoadError(
             f"it knows {recipe.classes} classes and {len(model.labels)} labels are "
             "named; give one label a class, in order."

@@ -14,11 +14,25 @@ from imagebase.geometry import FloatArray
 _LETTERBOX_GREY: Final = 114
 
 
+class Corner(NamedTuple):
+    """Where a picture begins in what a net reads, in its pixels."""
+
+    left: int
+    top: int
+
+
+AT_THE_TOP_LEFT: Final = Corner(0, 0)
+
+
 class Prepared(NamedTuple):
-    """blob: (1, 3, height, width) float32. inner: the part the picture takes of it."""
+    """blob: (1, 3, height, width) float32. inner: the part the picture takes of it.
+
+    corner: where that part begins.
+    """
 
     blob: NDArray[np.float32]
     inner: Size
+    corner: Corner = AT_THE_TOP_LEFT
 
 
 def resized(rgb: NDArray[np.uint8], size: Size) -> NDArray[np.uint8]:
@@ -62,6 +76,23 @@ def letterboxed(rgb: NDArray[np.uint8], net_size: Size) -> Prepared:
     return Prepared(_as_blob(cv2.split(field)[::-1], net_size, scale=1.0), inner)
 
 
+def centred(rgb: NDArray[np.uint8], net_size: Size) -> Prepared:
+    """Return RGB in [0, 1], its proportions kept, in the middle of a grey field.
+
+    Ultralytics' LetterBox: the field is 114, sides are rounded, an odd pixel goes below
+    and to the right.
+    """
+    height, width = rgb.shape[:2]
+    ratio = min(net_size.width / width, net_size.height / height)
+    inner = Size(max(round(width * ratio), 1), max(round(height * ratio), 1))
+    left = (net_size.width - inner.width) // 2
+    top = (net_size.height - inner.height) // 2
+    field = np.full((net_size.height, net_size.width, 3), _LETTERBOX_GREY, np.uint8)
+    field[top : top + inner.height, left : left + inner.width] = resized(rgb, inner)
+    blob = _as_blob(cv2.split(field), net_size, scale=1 / 255)
+    return Prepared(blob, inner, Corner(left, top))
+
+
 def _as_blob(
     planes: Sequence[MatLike], net_size: Size, *, scale: float
 ) -> NDArray[np.float32]:
@@ -75,9 +106,14 @@ def _as_blob(
     return blob
 
 
-def placed(relative: FloatArray, *, net_size: Size, inner: Size) -> FloatArray:
+def placed(
+    relative: FloatArray,
+    *,
+    net_size: Size,
+    inner: Size,
+    corner: Corner = AT_THE_TOP_LEFT,
+) -> FloatArray:
     """Return boxes relative to the net as boxes relative to the picture in it."""
-    factors = np.array(
-        [net_size.width / inner.width, net_size.height / inner.height] * 2, np.float32
-    )
-    return np.asarray(relative * factors, dtype=np.float32)
+    pixels = relative * np.array([*net_size, *net_size], np.float32)
+    inside = pixels - np.array([*corner, *corner], np.float32)
+    return np.asarray(inside / np.array([*inner, *inner], np.float32), np.float32)

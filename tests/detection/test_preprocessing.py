@@ -3,7 +3,14 @@ import pytest
 from numpy.typing import NDArray
 
 from imagebase.annotation import Size
-from imagebase.detection.preprocessing import letterboxed, placed, resized, stretched
+from imagebase.detection.preprocessing import (
+    Corner,
+    centred,
+    letterboxed,
+    placed,
+    resized,
+    stretched,
+)
 
 
 def stripes(height: int, width: int) -> NDArray[np.uint8]:
@@ -51,3 +58,22 @@ def test_boxes_are_placed_in_the_part_the_picture_takes() -> None:
     relative = np.array([[0, 0, 1, 0.25]], np.float32)
     actual = placed(relative, net_size=Size(32, 32), inner=Size(32, 8))
     assert actual.tolist() == [[0, 0, 1, 1]]
+
+
+def test_centred_is_rgb_in_the_middle_of_a_grey_field() -> None:
+    rgb = np.full((10, 40, 3), (255, 51, 0), np.uint8)
+    prepared = centred(rgb, Size(32, 33))
+    assert prepared.inner == Size(32, 8)
+    assert prepared.corner == (0, 12)
+    assert prepared.blob[0, :, 12, 0].tolist() == pytest.approx([1, 0.2, 0])
+    assert prepared.blob[0, :, 19, 31].tolist() == pytest.approx([1, 0.2, 0])
+    for row in (11, 20):
+        assert prepared.blob[0, :, row, 0].tolist() == pytest.approx([114 / 255] * 3)
+
+
+def test_box_of_a_centred_picture_is_placed_on_the_picture() -> None:
+    relative = np.array([[0, 12 / 33, 0.5, 16 / 33]], np.float32)
+    found = placed(
+        relative, net_size=Size(32, 33), inner=Size(32, 8), corner=Corner(0, 12)
+    )
+    np.testing.assert_allclose(found, [[0, 0, 0.5, 0.5]], atol=1e-6)

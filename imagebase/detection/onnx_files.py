@@ -1,0 +1,199 @@
+"""What an ONNX file says of itself; nothing of it is run."""
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+from google.protobuf.message import DecodeError
+from onnx import GraphProto, ModelProto, TensorProto, ValueInfoProto
+from onnx import load_model_from_string as parse_onnx
+
+from imagebase.annotation import Size
+from imagebase.detection.darknet import LABELS_KEY
+from imagebase.detection.darknet_plan import MAX_CLASSES, MAX_NET_SIDE
+from imagebase.errors import ModelLoadError
+
+MAX_ONNX_BYTES: Final = 1_000_000_000
+_TASK_KEY: Final = "task"
+
+TensorShape = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OnnxModel:
+    """What the families are told apart by; -1 stands for a side that is not fixed.
+
+    element_types: of the inputs, as numbers of ONNX's TensorProto.DataType.
+    operations: kinds of nodes there are, those in branches left out.
+    """
+
+    metadata: dict[str, str]
+    inputs: dict[str, TensorShape]
+    outputs: dict[str, TensorShape]
+    element_types: dict[str, int] = field(default_factory=dict)
+    operations: frozenset[str] = frozenset()
+    is_for_training: bool = False
+
+
+def read_onnx(content: bytes) -> OnnxModel:
+    """Return the inputs, outputs and metadata of an ONNX file; nothing is run.
+
+    Raises:
+        ModelLoadError: the bytes are no such file, or it points to other files.
+    """
+    if len(content) > MAX_ONNX_BYTES:
+        raise ModelLoadError(
+            f"The ONNX file has {len(content)} bytes; at most {MAX_ONNX_BYTES} are "
+            "taken."
+        )
+    model = _parsed(content)
+    constants = {one.name for one in model.graph.initializer}
+    inputs = [one for one in model.graph.input if one.name not in constants]
+    return OnnxModel(
+        metadata={one.key: one.value for one in model.metadata_props},
+        inputs=_shapes(iter(inputs)),
+        outputs=_shapes(iter(model.graph.output)),
+        element_types={one.name: one.type.tensor_type.elem_type for one in inputs},
+        operations=frozenset(node.op_type for node in model.graph.node),
+        is_for_training=bool(model.training_info) or _trains(model.graph),
+    )
+
+
+def picture_size(model: OnnxModel) -> Size:
+    """Return the size of the one picture a model takes.
+
+    Raises:
+        ModelLoadError: it takes something else; the message says what, and how to
+            export it otherwise.
+    """
+    if len(model.inputs) != 1:
+        names = ", ".join(model.inputs)[:200] or "none"
+        raise ModelLoadError(
+            f"This ONNX model has {len(model.inputs)} inputs ({names}); a detector has "
+            "one, the picture."
+        )
+    ((name, shape),) = model.inputs.items()
+    if model.element_types.get(name, TensorProto.FLOAT) != TensorProto.FLOAT:
+        kind = TensorProto.DataType.Name(model.element_types[name]).lower()
+        raise ModelLoadError(
+            f"This ONNX model reads {kind} numbers; export it with float32 input "
+            "(half=False in Ultralytics)."
+        )
+    if len(shape) != 4 or shape[1] not in {3, -1}:
+        raise ModelLoadError(
+            f"The input {name} of this ONNX model is {shape_in_words(shape)}; a "
+            "detector reads one picture, 1 × 3 × height × width."
+        )
+    if -1 in shape:
+        raise ModelLoadError(
+            f"The input {name} of this ONNX model has no fixed size "
+            f"({shape_in_words(shape)}); export it for one picture of one size "
+            "(dynamic=False, imgsz=640, batch=1 in Ultralytics)."
+        )
+    count, _, height, width = shape
+    if count != 1:
+        raise ModelLoadError(
+            f"This ONNX model reads {count} pictures at a time; export it with batch=1."
+        )
+    if not (0 < height <= MAX_NET_SIDE and 0 < width <= MAX_NET_SIDE):
+        raise ModelLoadError(
+            f"This ONNX model reads pictures of {width} × {height} pixels; at most "
+            f"{MAX_NET_SIDE} a side are taken."
+        )
+    return Size(width, height)
+
+
+def shape_in_words(shape: TensorShape) -> str:
+    """Return a shape for people: 1 × 3 × ? × ?, a question mark for an open side."""
+    return " × ".join("?" if side < 0 else str(side) for side in shape) or "one number"
+
+
+def check_task(model: OnnxModel) -> None:
+    """Let pass only what finds boxes, where the metadata say what a model does.
+
+    Raises:
+        ModelLoadError: it does something else, or is a graph for training.
+    """
+    task = model.metadata.get(_TASK_KEY, "detect").strip().lower()
+    if task != "detect":
+        raise ModelLoadError(
+            f"This ONNX model is for the task {task[:40]!r}; only models that detect "
+            "boxes can be used."
+        )
+    if model.is_for_training:
+        raise ModelLoadError(
+            "This ONNX model is a graph for training; export it for inference."
+        )
+
+
+def labels_of(model: OnnxModel) -> tuple[str, ...]:
+    """Return the class names in a model's metadata in order; empty where none are.
+
+    Both a JSON list and Ultralytics' `{0: 'person', …}` are read.
+    """
+    text = model.metadata.get(LABELS_KEY, "")
+    if not text or len(text) > MAX_CLASSES * 100:
+        return ()
+    try:
+        names = ast.literal_eval(text)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return ()
+    if isinstance(names, dict):
+        names = [names[key] for key in sorted(names, key=_as_number)]
+    return tuple(str(name) for name in names) if isinstance(names, list) else ()
+
+
+def _parsed(content: bytes) -> ModelProto:
+    try:
+        model = parse_onnx(content)
+    except DecodeError as error:
+        raise ModelLoadError("The file is not an ONNX model.") from error
+    if not model.graph.node:
+        raise ModelLoadError("The file is not an ONNX model, or an empty one.")
+    if any(_is_external(tensor) for tensor in _tensors(model.graph)):
+        raise ModelLoadError(
+            "This ONNX model keeps its weights in another file; export it as one file."
+        )
+    return model
+
+
+def _is_external(tensor: TensorProto) -> bool:
+    return tensor.data_location == TensorProto.EXTERNAL or bool(tensor.external_data)
+
+
+def _trains(graph: GraphProto) -> bool:
+    """Say whether a batch norm still learns: it then has more outputs than one."""
+    return any(
+        attribute.name == "training_mode" and attribute.i
+        for node in graph.node
+        if node.op_type == "BatchNormalization"
+        for attribute in node.attribute
+    )
+
+
+def _tensors(graph: GraphProto) -> Iterator[TensorProto]:
+    yield from graph.initializer
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.HasField("t"):
+                yield attribute.t
+            yield from attribute.tensors
+            if attribute.HasField("g"):
+                yield from _tensors(attribute.g)
+            for inner in attribute.graphs:
+                yield from _tensors(inner)
+
+
+def _shapes(values: Iterator[ValueInfoProto]) -> dict[str, TensorShape]:
+    return {
+        value.name: tuple(
+            side.dim_value if side.HasField("dim_value") else -1
+            for side in value.type.tensor_type.shape.dim
+        )
+        for value in values
+    }
+
+
+def _as_number(key: object) -> int:
+    return int(key) if isinstance(key, int | str) and str(key).isdecimal() else -1
