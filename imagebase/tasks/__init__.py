@@ -7,6 +7,7 @@ from imagebase.jobs import Handler
 from imagebase.tasks.annotate import annotate
 from imagebase.tasks.doubt import doubt
 from imagebase.tasks.export import export
+from imagebase.tasks.importing import import_labels
 from imagebase.tasks.keep import keep
 from imagebase.tasks.looking import candidates_key
 
@@ -15,6 +16,7 @@ HANDLERS: Final[Mapping[str, Handler]] = {
     "keep": keep,
     "doubt": doubt,
     "export": export,
+    "import": import_labels,
 }
 
 __all__ = ["HANDLERS", "candidates_key"]

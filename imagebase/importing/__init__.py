@@ -1,0 +1,1 @@
+"""Labels that exist already, into a dataset: looked at first, taken in once agreed."""

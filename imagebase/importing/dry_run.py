@@ -1,0 +1,210 @@
+"""What an import would do, in full, before anything of it is stored."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from imagebase.annotation import ImageRecord, LabelSet
+from imagebase.formats.label_set_files import ReadImage, ReadResult
+from imagebase.importing.matching import DroppedImage, How, Match, match_images
+from imagebase.importing.merging import Effect, ImportChoice, merged
+from imagebase.settings import Limits
+from imagebase.store import Scope, Store
+from imagebase.store.changes import BATCH
+from imagebase.store.scope import chunks
+
+
+@dataclass(frozen=True, slots=True)
+class LabelRow:
+    """A label of the files, and what it would be called here.
+
+    number: its class number in the files. uses: boxes, and images tagged with it.
+    here: None leaves it out. how: why it is called so, for people.
+    """
+
+    number: int
+    name: str
+    uses: int
+    here: str | None
+    how: str
+
+
+class Step(NamedTuple):
+    """Boxes and images that a step touches: befores, afters, and what differs."""
+
+    before: list[ImageRecord]
+    after: list[ImageRecord]
+    effect: Effect
+
+
+@dataclass(frozen=True, slots=True)
+class DryRun:
+    """What an import would do.
+
+    matches: where the labels of each image would go, in the order of the files.
+    new_labels: that the dataset would gain. new_images, new_bytes: that would be added.
+    """
+
+    matches: tuple[Match, ...]
+    effect: Effect
+    new_labels: tuple[str, ...]
+    new_images: int
+    new_bytes: int
+
+    @property
+    def changes_nothing(self) -> bool:
+        has_news = self.effect.images or self.new_images or self.new_labels
+        return not has_news
+
+
+def label_rows(
+    result: ReadResult, here: LabelSet, former: Mapping[str, str]
+) -> list[LabelRow]:
+    """Return the labels of the files with what each would be called in the dataset.
+
+    One of the same name is that label, else one that is the same but for capitals, else
+    it is new. Labels that nothing uses come in only where the dataset has none yet:
+    then its class numbers are those of the files.
+
+    Args:
+        here: the dataset's labels.
+        former: what its labels were called before, with what each is called now.
+    """
+    uses = _uses(result.images)
+    folded = _only_ones(here.shown_names)
+    rows = []
+    for number, name in enumerate(result.labels.names):
+        count = uses[name]
+        called, how = _proposed(name, here, former, folded)
+        if not count and len(here) and how == "new":
+            called, how = None, "not used"
+        rows.append(LabelRow(number, name, count, called, how))
+    return rows
+
+
+def _uses(images: Iterable[ReadImage]) -> Counter[str]:
+    uses: Counter[str] = Counter()
+    for image in images:
+        uses.update(one.label for one in image.annotations)
+        uses.update(image.tags)
+    return uses
+
+
+def _proposed(
+    name: str, here: LabelSet, former: Mapping[str, str], folded: Mapping[str, str]
+) -> tuple[str | None, str]:
+    if name in here.shown_names:
+        return name, "same name"
+    if name in former:
+        return former[name], "renamed here"
+    if _folded(name) in folded:
+        return folded[_folded(name)], "same but for capitals"
+    return name, "deleted here: comes back" if name in here else "new"
+
+
+def _only_ones(names: Iterable[str]) -> dict[str, str]:
+    """Return names by how they read without capitals, where only one reads so."""
+    known: dict[str, list[str]] = {}
+    for name in names:
+        known.setdefault(_folded(name), []).append(name)
+    return {key: ones[0] for key, ones in known.items() if len(ones) == 1}
+
+
+def _folded(name: str) -> str:
+    return " ".join(name.split()).casefold()
+
+
+def wanted_labels(rows: Iterable[LabelRow], choice: ImportChoice) -> list[str]:
+    """Return the labels that the dataset is to have, in the order of the files."""
+    called = (choice.names.get(row.name, row.here) for row in rows)
+    return list(dict.fromkeys(name for name in called if name is not None))
+
+
+def dry_run(
+    store: Store,
+    scope: Scope,
+    result: ReadResult,
+    dropped: Mapping[str, DroppedImage],
+    choice: ImportChoice,
+    *,
+    limits: Limits,
+) -> DryRun:
+    """Return what an import would do; nothing is written.
+
+    Args:
+        result: the labels as they were read.
+        dropped: the image files that lie beside them.
+        choice: how they are to come in.
+    """
+    here = store.image_summaries(scope)
+    matches = match_images(result.images, dropped, here, takes_new=choice.takes_new)
+    effect = Effect()
+    for step in steps(store, scope, result.images, matches, choice, limits=limits):
+        effect += step.effect
+    labels = store.labels(scope)
+    rows = label_rows(result, labels, store.former_label_names(scope))
+    new = _new_images(dropped, {one.image_id for one in here})
+    return DryRun(
+        tuple(matches),
+        effect,
+        tuple(
+            one for one in wanted_labels(rows, choice) if one not in labels.shown_names
+        ),
+        len(new) if choice.takes_new else 0,
+        sum(new.values()) if choice.takes_new else 0,
+    )
+
+
+def steps(
+    store: Store,
+    scope: Scope,
+    images: Iterable[ReadImage],
+    matches: Sequence[Match],
+    choice: ImportChoice,
+    *,
+    limits: Limits,
+) -> Iterator[Step]:
+    """Yield what becomes of the images that labels go to, at most 50 at a time.
+
+    An image that is not in the dataset yet is taken as it will be once added.
+    """
+    pairs = (
+        (image, match)
+        for image, match in zip(images, matches, strict=True)
+        if match.image_id and not match.problem
+    )
+    for batch in chunks(pairs, size=BATCH):
+        ids = [match.image_id for _, match in batch]
+        known = {one.image_id: one for one in store.records(scope, image_ids=ids)}
+        before, after, effect = [], [], Effect()
+        for image, match in batch:
+            record = known.get(match.image_id) or _coming(match)
+            if record is None:
+                continue
+            changed, one = merged(
+                record,
+                image,
+                choice,
+                who=scope.who,
+                max_boxes=limits.max_boxes_per_image,
+            )
+            before.append(record)
+            after.append(changed)
+            effect += one
+        yield Step(before, after, effect)
+
+
+def _coming(match: Match) -> ImageRecord | None:
+    if match.how is not How.NEW or match.size is None:
+        return None
+    return ImageRecord(match.image_id, match.file_name, match.size)
+
+
+def _new_images(dropped: Mapping[str, DroppedImage], here: set[str]) -> dict[str, int]:
+    """Return the bytes of each readable dropped image that is not here, by its id."""
+    return {
+        one.image_id: one.byte_count
+        for one in dropped.values()
+        if not one.problem and one.image_id not in here
+    }

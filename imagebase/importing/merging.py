@@ -1,0 +1,222 @@
+"""Imported boxes into one image's record, beside or in place of those there."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import astuple, dataclass, field, replace
+from enum import StrEnum
+from typing import Final
+
+from imagebase.annotation import (
+    Annotation,
+    Box,
+    ImageRecord,
+    ReviewStatus,
+    Size,
+    utc_now,
+)
+from imagebase.editing import MAX_TAGS
+from imagebase.formats.label_set_files import ReadImage
+
+# Formats of whole pixels move an edge by up to one.
+_SAME_PLACE_PX: Final = 1.0
+
+
+class Replacing(StrEnum):
+    """What happens to the boxes that are on an image already."""
+
+    NOTHING = "nothing"
+    MODEL_BOXES = "model"
+    ALL_BOXES = "all"
+
+
+@dataclass(frozen=True, slots=True)
+class ImportChoice:
+    """How labels are to come in.
+
+    names: what a label of the files is called here; None leaves out its boxes and tags,
+        one that is not named keeps its name.
+    takes_new: whether images that come with the labels are added.
+    takes_approved: whether approved images are changed too.
+    """
+
+    replacing: Replacing = Replacing.NOTHING
+    names: Mapping[str, str | None] = field(default_factory=dict)
+    takes_new: bool = True
+    takes_approved: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """What an import does, counted.
+
+    images: that change. boxes: that come in, of which `model_boxes` nobody touched yet.
+    present: boxes that are there already. unwanted: whose label is left out.
+    outside: that have nothing inside the image.
+    replaced_model, replaced: boxes taken away, those of a model that nobody touched,
+        and a person's. tags: added. approved: images left alone since they are.
+    full: images left alone since they would have more boxes than may be.
+    """
+
+    images: int = 0
+    boxes: int = 0
+    model_boxes: int = 0
+    present: int = 0
+    unwanted: int = 0
+    outside: int = 0
+    replaced_model: int = 0
+    replaced: int = 0
+    tags: int = 0
+    approved: int = 0
+    full: int = 0
+
+    def __add__(self, other: "Effect") -> "Effect":
+        pairs = zip(astuple(self), astuple(other), strict=True)
+        return Effect(*(a + b for a, b in pairs))
+
+
+def merged(
+    record: ImageRecord,
+    image: ReadImage,
+    choice: ImportChoice,
+    *,
+    who: str,
+    max_boxes: int,
+) -> tuple[ImageRecord, Effect]:
+    """Return the record with an image's labels on it, and what that changes.
+
+    A box that is there already, with the same label and to a pixel, is not doubled and
+    stays whose it is; so importing the same labels twice changes nothing.
+
+    Args:
+        image: as the label files describe it, its boxes for its own size.
+        who: the name that the boxes bear.
+        max_boxes: of an image; one that would have more is left as it is.
+    """
+    if record.status is ReviewStatus.APPROVED and not choice.takes_approved:
+        has_news = bool(image.annotations or image.tags)
+        return record, Effect(approved=int(has_news))
+    named, unwanted = _named(image, choice)
+    fitting = [one for one in _placed(named, image, record.size, who) if one.box.area]
+    same, confirmed, fresh = _divided(record.annotations, fitting)
+    replacing = choice.replacing
+    gone = [
+        one
+        for one in record.annotations
+        if one.annotation_id in confirmed
+        or (one.annotation_id not in same and _is_replaced(one, replacing))
+    ]
+    gone_ids = {one.annotation_id for one in gone}
+    stays = [one for one in record.annotations if one.annotation_id not in gone_ids]
+    tags = _all_tags(record, image, choice)
+    if len(stays) + len(fresh) > max_boxes:
+        return record, Effect(full=1)
+    after = _changed(record, (*stays, *fresh), tags)
+    return after, Effect(
+        images=int(after is not record),
+        boxes=len(fresh),
+        model_boxes=sum(one.is_untouched for one in fresh),
+        present=len(same),
+        unwanted=unwanted,
+        outside=len(named) - len(fitting),
+        replaced_model=sum(one.is_untouched for one in gone),
+        replaced=sum(not one.is_untouched for one in gone),
+        tags=max(len(tags) - len(record.tags), 0),
+    )
+
+
+def _named(image: ReadImage, choice: ImportChoice) -> tuple[list[Annotation], int]:
+    """Return the boxes under their names here, and how many are left out."""
+    named = [
+        replace(one, label=name)
+        for one in image.annotations
+        if (name := choice.names.get(one.label, one.label)) is not None
+    ]
+    return named, len(image.annotations) - len(named)
+
+
+def _placed(
+    boxes: Iterable[Annotation], image: ReadImage, size: Size, who: str
+) -> list[Annotation]:
+    """Return the boxes in pixels of the image that is here, as new ones of `who`."""
+    said = Size(1, 1) if image.is_relative else image.size or size
+    across, down = size.width / said.width, size.height / said.height
+    now = utc_now()
+    return [
+        replace(
+            one,
+            box=_scaled(one.box, across, down).clipped(size),
+            changed_by=who,
+            changed_at=now,
+        )
+        for one in boxes
+    ]
+
+
+def _scaled(box: Box, across: float, down: float) -> Box:
+    if across == down == 1:
+        return box
+    return Box(
+        box.x_min * across, box.y_min * down, box.x_max * across, box.y_max * down
+    )
+
+
+def _all_tags(
+    record: ImageRecord, image: ReadImage, choice: ImportChoice
+) -> tuple[str, ...]:
+    coming = (choice.names.get(tag, tag) for tag in image.tags)
+    wanted = (tag for tag in coming if tag is not None)
+    return tuple(dict.fromkeys((*record.tags, *wanted)))[:MAX_TAGS]
+
+
+def _divided(
+    there: Sequence[Annotation], coming: Iterable[Annotation]
+) -> tuple[set[str], set[str], list[Annotation]]:
+    """Return ids of boxes there that come again, of those confirmed, and new boxes.
+
+    Confirmed is a model's box that nobody touched where the labels, which are no
+    model's, have the same: theirs takes its place.
+    """
+    by_label: dict[str, list[Annotation]] = {}
+    for one in there:
+        by_label.setdefault(one.label, []).append(one)
+    same: set[str] = set()
+    confirmed: set[str] = set()
+    fresh = []
+    for one in coming:
+        rest = by_label.get(one.label, [])
+        known = next((other for other in rest if _is_same_place(one, other)), None)
+        if known is None:
+            fresh.append(one)
+            continue
+        # Twice in a file are two boxes: each that is there stands for one.
+        rest.remove(known)
+        if known.is_untouched and not one.is_untouched:
+            confirmed.add(known.annotation_id)
+            fresh.append(one)
+        else:
+            same.add(known.annotation_id)
+    return same, confirmed, fresh
+
+
+def _is_same_place(a: Annotation, b: Annotation) -> bool:
+    moved = (abs(p - q) for p, q in zip(a.box, b.box, strict=True))
+    return max(moved) <= _SAME_PLACE_PX
+
+
+def _is_replaced(one: Annotation, replacing: Replacing) -> bool:
+    if replacing is Replacing.MODEL_BOXES:
+        return one.is_untouched
+    return replacing is Replacing.ALL_BOXES
+
+
+def _changed(
+    record: ImageRecord, annotations: tuple[Annotation, ...], tags: tuple[str, ...]
+) -> ImageRecord:
+    if annotations == record.annotations and tags == record.tags:
+        return record
+    by_models = (
+        tags == record.tags
+        and record.status in (ReviewStatus.NEW, ReviewStatus.AUTO)
+        and all(one.is_untouched for one in annotations)
+    )
+    status = ReviewStatus.AUTO if by_models else ReviewStatus.EDITED
+    return replace(record, annotations=annotations, tags=tags, status=status)

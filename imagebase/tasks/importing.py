@@ -1,0 +1,122 @@
+"""Take a dropped label set into a dataset, in the background, as one change."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+from imagebase.admission import AdmissionReport, admit
+from imagebase.errors import ImageBaseError
+from imagebase.formats.label_set_files import ReadResult
+from imagebase.formats.registry import read
+from imagebase.formats.trees import is_image_name
+from imagebase.importing.dry_run import label_rows, steps, wanted_labels
+from imagebase.importing.files import DroppedFiles
+from imagebase.importing.matching import (
+    DroppedImage,
+    How,
+    Match,
+    look_at_images,
+    match_images,
+)
+from imagebase.importing.merging import Effect, ImportChoice, Replacing
+from imagebase.intake import Incoming, Refused
+from imagebase.jobs import JobContext
+from imagebase.settings import Limits
+from imagebase.store import Scope
+from imagebase.tasks.export import exports_folder
+
+# Of what stays out only so much is kept with the job; the dry run has said it in full.
+_KEPT_REASONS: Final = 200
+_NOT_ADDED: Final = "Its image could not be added."
+
+
+def dropped_folder(scope: Scope, upload_id: str) -> Path:
+    """Return where dropped files lie: beside the exports, and deleted with them."""
+    return exports_folder(scope) / f"import-{upload_id}"
+
+
+def import_labels(context: JobContext) -> dict[str, Any] | None:
+    """Bring in the labels of dropped files as a person agreed; None if cancelled.
+
+    Parameters of the job: `upload`, the id of the files; `format`; the fields of
+    ImportChoice; `limits`, those of the server by name. The boxes of all images are
+    one change, so that one undo takes them back; images and labels stay.
+    """
+    limits = Limits(**context.parameters["limits"])
+    choice = _choice(context.parameters)
+    folder = dropped_folder(context.scope, context.parameters["upload"])
+    tree = DroppedFiles(folder, limits)
+    result = read(tree, context.parameters["format"])
+    store, scope = context.store, context.scope
+    admitted = AdmissionReport()
+    if choice.takes_new:
+        admitted = admit(store, scope, _incoming(context, tree), limits=limits)
+    if _is_unwanted(context):
+        return None
+    rows = label_rows(result, store.labels(scope), store.former_label_names(scope))
+    dropped = look_at_images(tree, max_pixels=limits.max_image_pixels)
+    matches = _matches(context, result, dropped, choice)
+    store.add_labels(scope, wanted_labels(rows, choice))
+    effect, conflicts, done = Effect(), 0, 0
+    for step in steps(store, scope, result.images, matches, choice, limits=limits):
+        if _is_unwanted(context):
+            return None
+        report = store.save_many(scope, step.after, change_id=context.job_id)
+        effect += step.effect
+        conflicts += len(report.conflicts) + len(report.missing)
+        done += len(step.after)
+        context.progress(done, len(matches), "Bringing in the labels")
+    return {
+        "images_added": len(admitted.added),
+        "images": effect.images,
+        "boxes": effect.boxes,
+        "tags": effect.tags,
+        "conflicts": conflicts,
+        "left_out": _reasons(admitted, matches)[:_KEPT_REASONS],
+    }
+
+
+def _is_unwanted(context: JobContext) -> bool:
+    return context.cancelled
+
+
+def _matches(
+    context: JobContext,
+    result: ReadResult,
+    dropped: Mapping[str, DroppedImage],
+    choice: ImportChoice,
+) -> list[Match]:
+    """Return where labels go now that the images that came with them are here."""
+    here = context.store.image_summaries(context.scope)
+    matches = match_images(result.images, dropped, here, takes_new=choice.takes_new)
+    return [
+        replace(one, problem=one.problem or _NOT_ADDED) if one.how is How.NEW else one
+        for one in matches
+    ]
+
+
+def _choice(parameters: Mapping[str, Any]) -> ImportChoice:
+    return ImportChoice(
+        replacing=Replacing(parameters["replacing"]),
+        names=parameters["names"],
+        takes_new=parameters["takes_new"],
+        takes_approved=parameters["takes_approved"],
+    )
+
+
+def _incoming(context: JobContext, tree: DroppedFiles) -> Iterator[Incoming | Refused]:
+    names = [name for name in tree.names() if is_image_name(name)]
+    for number, name in enumerate(names):
+        if context.cancelled:
+            return
+        try:
+            yield Incoming(name, tree.read(name))
+        except ImageBaseError as error:
+            yield Refused(name, str(error))
+        context.progress(number + 1, len(names), "Adding the images")
+
+
+def _reasons(admitted: AdmissionReport, matches: list[Match]) -> list[str]:
+    refused = [f"{one.file_name}: {one.reason}" for one in admitted.refused]
+    return refused + [f"{one.name}: {one.problem}" for one in matches if one.problem]

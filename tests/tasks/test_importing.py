@@ -1,0 +1,177 @@
+"""A dropped label set taken into a dataset, as one change."""
+
+import io
+import json
+from dataclasses import asdict, replace
+from typing import Any
+
+import pytest
+
+from imagebase.annotation import Annotation, Box, ImageRecord, ReviewStatus, Source
+from imagebase.importing.files import keep_files
+from imagebase.settings import Limits
+from imagebase.store import JobState, Scope, Store
+from imagebase.tasks.importing import dropped_folder
+from tests.tasks.conftest import RunJob, png
+
+COCO: dict[str, Any] = {
+    "images": [
+        {"id": 1, "file_name": "a.png", "width": 64, "height": 48},
+        {"id": 2, "file_name": "b.png", "width": 64, "height": 48},
+        {"id": 3, "file_name": "elsewhere.png", "width": 64, "height": 48},
+    ],
+    "categories": [{"id": 7, "name": "dog"}, {"id": 9, "name": "cat"}],
+    "annotations": [
+        {"id": 1, "image_id": 1, "category_id": 7, "bbox": [1, 2, 10, 20]},
+        {"id": 2, "image_id": 2, "category_id": 9, "bbox": [5, 5, 9, 9], "score": 0.5},
+        {"id": 3, "image_id": 3, "category_id": 9, "bbox": [5, 5, 9, 9]},
+    ],
+}
+
+
+def drop(scope: Scope, *files: tuple[str, bytes]) -> None:
+    folder = dropped_folder(scope, "u1")
+    keep_files([(n, io.BytesIO(data)) for n, data in files], folder, Limits())
+
+
+def parameters(**changed: object) -> dict[str, Any]:
+    usual = {
+        "upload": "u1",
+        "format": "coco",
+        "replacing": "nothing",
+        "names": {},
+        "takes_new": True,
+        "takes_approved": False,
+        "limits": asdict(Limits()),
+    }
+    return usual | changed
+
+
+def labels_file(coco: object = COCO) -> tuple[str, bytes]:
+    return ("labels.json", json.dumps(coco).encode())
+
+
+def test_labels_come_onto_images_as_one_change(
+    store: Store, scope: Scope, images: list[ImageRecord], run_job: RunJob
+) -> None:
+    drop(scope, labels_file())
+    job = run_job("import", **parameters())
+    assert job.state is JobState.DONE
+    assert job.result == {
+        "images_added": 0,
+        "images": 2,
+        "boxes": 2,
+        "tags": 0,
+        "conflicts": 0,
+        "left_out": [
+            "elsewhere.png: No image here has this name, and none like it was dropped."
+        ],
+    }
+    a, b, c = store.records(scope)
+    (on_a,), (on_b,) = a.annotations, b.annotations
+    assert (on_a.box, on_a.label, on_a.source) == (
+        Box(1, 2, 11, 22),
+        "dog",
+        Source.IMPORT,
+    )
+    assert on_a.changed_by == "ann"
+    assert (on_b.is_untouched, on_b.confidence) == (True, 0.5)
+    assert [one.status for one in (a, b, c)] == [
+        ReviewStatus.EDITED,
+        ReviewStatus.AUTO,
+        ReviewStatus.NEW,
+    ]
+    assert store.labels(scope).names == ("dog", "cat")
+    undone = store.undo(scope)
+    assert len(undone.image_ids) == 2
+    assert [one.annotations for one in store.records(scope)] == [(), (), ()]
+    assert not store.can_undo(scope)
+
+
+def test_images_that_come_with_the_labels_are_added(
+    store: Store, scope: Scope, run_job: RunJob
+) -> None:
+    drop(
+        scope,
+        labels_file(),
+        ("images/a.png", png(1)),
+        ("images/unlabelled.png", png(2)),
+        ("images/elsewhere.png", b"nope"),
+    )
+    result = run_job("import", **parameters()).result or {}
+    assert result["images_added"] == 2
+    assert result["boxes"] == 1
+    refused, nowhere, not_added = result["left_out"]
+    assert refused.startswith("images/elsewhere.png: images/elsewhere.png is not")
+    assert nowhere.startswith("b.png: No image here")
+    assert not_added.startswith("elsewhere.png: ")
+    assert [one.file_name for one in store.records(scope)] == [
+        "images/a.png",
+        "images/unlabelled.png",
+    ]
+
+
+def test_image_that_cannot_be_added_gives_its_labels_to_no_other(
+    store: Store, scope: Scope, images: list[ImageRecord], run_job: RunJob
+) -> None:
+    # Its header reads well, so that it seemed fine before it was taken in.
+    drop(scope, labels_file(), ("a.png", png(99)[:60]))
+    result = run_job("import", **parameters()).result or {}
+    assert "a.png: Its image could not be added." in result["left_out"]
+    assert [len(one.annotations) for one in store.records(scope)] == [0, 1, 0]
+
+
+def test_import_again_changes_nothing(
+    store: Store, scope: Scope, images: list[ImageRecord], run_job: RunJob
+) -> None:
+    drop(scope, labels_file())
+    run_job("import", **parameters())
+    before = store.records(scope)
+    result = run_job("import", **parameters(replacing="all")).result or {}
+    assert (result["images"], result["boxes"]) == (0, 0)
+    assert store.records(scope) == before
+
+
+def test_persons_boxes_stay_unless_told(
+    store: Store, scope: Scope, images: list[ImageRecord], run_job: RunJob
+) -> None:
+    mine = Annotation(Box(30, 30, 40, 40), "dog", changed_by="ann")
+    saved = store.save(scope, images[0].with_annotations([mine]))
+    drop(scope, labels_file())
+    run_job("import", **parameters(replacing="model"))
+    first = store.record(scope, saved.image_id).annotations
+    assert [one.annotation_id for one in first][:1] == [mine.annotation_id]
+    assert len(first) == 2
+    run_job("import", **parameters(replacing="all"))
+    (left,) = store.record(scope, saved.image_id).annotations
+    assert left.source is Source.IMPORT
+
+
+def test_cancelled_import_brings_nothing_in(
+    store: Store, scope: Scope, images: list[ImageRecord], run_job: RunJob
+) -> None:
+    drop(scope, labels_file())
+    job = run_job("import", cancelled=True, **parameters())
+    assert job.state is JobState.CANCELLED
+    assert store.records(scope) == images
+    assert not len(store.labels(scope))
+
+
+def test_files_that_are_gone_are_said(scope: Scope, run_job: RunJob) -> None:
+    job = run_job("import", **parameters(upload="other"))
+    assert job.error == "The dropped files are not kept any more; drop them again."
+
+
+@pytest.mark.parametrize("approved_too", [False, True])
+def test_approved_images_change_only_if_told(
+    store: Store,
+    scope: Scope,
+    images: list[ImageRecord],
+    run_job: RunJob,
+    approved_too: bool,
+) -> None:
+    store.save(scope, replace(images[0], status=ReviewStatus.APPROVED))
+    drop(scope, labels_file())
+    run_job("import", **parameters(takes_approved=approved_too))
+    record = store.record(scope, images[0].image_id)
+    assert len(record.annotations) == approved_too
