@@ -26,7 +26,9 @@ def writable(image: ExportImage) -> tuple[Annotation, ...]:
     kept = []
     for one in image.record.annotations:
         if _reason_against(one.box, size) is None:
-            kept.append(replace(one, box=one.box.normalised().clipped(size)))
+            # Adding zero turns -0.0, which programs write as such, into 0.0.
+            edges = (edge + 0.0 for edge in one.box.normalised().clipped(size))
+            kept.append(replace(one, box=Box(*edges)))
     return tuple(kept)
 
 

@@ -18,7 +18,6 @@ from imagebase.formats.label_set_files import (
     FileTree,
     Format,
     ImageReference,
-    ReadResult,
     WriteOptions,
 )
 from imagebase.formats.names import flat_names, label_folders
@@ -105,13 +104,12 @@ def recognises(tree: FileTree) -> bool:
     return len(labels) > 1 and "" not in labels
 
 
-def read(tree: FileTree) -> ReadResult:
+def read(tree: FileTree, collector: Collector) -> None:
     """Read the list where there is one, else what folders the images lie in.
 
     Raises:
         AnnotationFileError: there is neither.
     """
-    collector = Collector(tree.limits)
     for file in files_named(tree, _LABELS_FILE):
         collector.add_labels(read_names_file(tree, file), file=file)
     lists = files_named(tree, FILE)
@@ -122,7 +120,7 @@ def read(tree: FileTree) -> ReadResult:
             collector.skip(file, "", str(error))
     if not lists:
         _read_folders(tree, collector)
-    return collector.result()
+    collector.check()
 
 
 def _read_list(tree: FileTree, file: str, collector: Collector) -> None:

@@ -1,6 +1,6 @@
 """COCO JSON: boxes as [x, y, width, height] in pixels from 0, every id from 1."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from imagebase.annotation import Annotation, Box, Size
@@ -19,7 +19,6 @@ from imagebase.formats.label_set_files import (
     FileTree,
     Format,
     ImageReference,
-    ReadResult,
     Streamed,
     WriteOptions,
 )
@@ -115,13 +114,12 @@ def recognises(tree: FileTree) -> bool:
     return False
 
 
-def read(tree: FileTree) -> ReadResult:
+def read(tree: FileTree, collector: Collector) -> None:
     """Read every COCO file of the tree; ids connect entries and mean nothing else.
 
     Raises:
         AnnotationFileError: no file of the tree is COCO, or none can be read.
     """
-    collector = Collector(tree.limits)
     was_read = False
     for file in names_with_suffix(tree, ".json"):
         try:
@@ -130,13 +128,12 @@ def read(tree: FileTree) -> ReadResult:
                 _Document(tree, file, collector).read()
         except AnnotationFileError as error:
             collector.skip(file, "", str(error))
-    result = collector.result()
+    collector.check()
     if not was_read:
         raise AnnotationFileError(
             "There is no COCO file here: it is a .json with the lists images, "
             "annotations and categories."
         )
-    return result
 
 
 def _is_coco(tree: FileTree, file: str) -> bool:
@@ -157,19 +154,25 @@ class _Document:
         self._tree = tree
         self._file = file
         self._collector = to
-        self._images: dict[object, str] = {}
         self._labels: dict[object, str] = {}
+        self._sections: list[str] = []
 
     def read(self) -> None:
         self._read_categories()
+        readers = {"images": self._read_image, "annotations": self._read_annotation}
+        in_order = [one for one in self._sections if one in readers]
+        if in_order == ["images", "annotations"]:
+            self._read_sections(readers)
+        else:
+            for section, read in readers.items():
+                self._read_sections({section: read})
+
+    def _read_sections(
+        self, readers: Mapping[str, Callable[[str, Mapping[str, Any]], None]]
+    ) -> None:
         for item in json_items(self._tree, self._file):
-            if item.section == "images" and (entry := self._entry(item)):
-                self._read_image(item.place, entry)
-        for item in json_items(self._tree, self._file):
-            if item.section == "annotations" and (entry := self._entry(item)):
-                reason = self._read_annotation(item.place, entry)
-                if reason:
-                    self._collector.skip_box(self._file, item.place, reason)
+            if item.section in readers and (entry := self._entry(item)) is not None:
+                readers[item.section](item.place, entry)
 
     def _entry(self, item: Item) -> Mapping[str, Any] | None:
         if item.position is None:
@@ -208,7 +211,9 @@ class _Document:
         """Read the whole file, so that a broken one is refused before it brings any."""
         entries, used = [], set()
         for item in json_items(self._tree, self._file):
-            if item.section == "categories" and (entry := self._entry(item)):
+            if item.position is None:
+                self._sections.append(item.section)
+            elif item.section == "categories" and (entry := self._entry(item)):
                 entries.append((item.place, entry))
             elif item.section == "annotations" and isinstance(item.value, dict):
                 used.add(_key(item.value.get("category_id")))
@@ -220,16 +225,21 @@ class _Document:
         if image_id is None or not name:
             self._collector.skip(self._file, at, "it has no id or no file_name")
             return
-        if image_id in self._images:
+        if self._collector.linked(self._file, image_id) is not None:
             self._collector.skip(self._file, at, f"another image has the id {image_id}")
             return
         size = size_of(entry.get("width"), entry.get("height"))
         self._collector.add_image(name, size)
-        self._images[image_id] = name
+        self._collector.link(self._file, image_id, name)
 
-    def _read_annotation(self, at: str, entry: Mapping[str, Any]) -> str | None:
+    def _read_annotation(self, at: str, entry: Mapping[str, Any]) -> None:
+        reason = self._reason_against(at, entry)
+        if reason:
+            self._collector.skip_box(self._file, at, reason)
+
+    def _reason_against(self, at: str, entry: Mapping[str, Any]) -> str | None:
         """Take in one annotation; return the reason where that cannot be done."""
-        image = self._images.get(_key(entry.get("image_id")))
+        image = self._collector.linked(self._file, _key(entry.get("image_id")))
         if image is None:
             return f"there is no image {entry.get('image_id')!r}"
         label = self._labels.get(_key(entry.get("category_id")))

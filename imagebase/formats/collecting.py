@@ -2,13 +2,11 @@
 
 import math
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
 from pathlib import PurePosixPath
-from typing import Final
+from typing import Final, Self
 
 from imagebase.annotation import (
-    Annotation,
     Box,
     LabelSet,
     Size,
@@ -23,6 +21,7 @@ from imagebase.formats.label_set_files import (
     ReadResult,
     Remark,
 )
+from imagebase.formats.spool import BoxRow, Entry, Spool
 from imagebase.settings import Limits
 
 _ABSOLUTE: Final = re.compile(r"/|[A-Za-z]:/")
@@ -33,40 +32,43 @@ _MAX_FRACTION: Final = 2.0
 _MAX_SIDE_PX: Final = 1_000_000
 
 
-@dataclass(slots=True)
-class _Image:
-    size: Size | None
-    is_relative: bool
-    annotations: list[Annotation] = field(default_factory=list)
-    crowds: list[Annotation] = field(default_factory=list)
-    tags: dict[str, None] = field(default_factory=dict)
-    file: str = ""
-    from_earlier_files: int = 0
-
-
 class Collector:
-    """Takes in labels, images and boxes in the order of the files."""
+    """Takes in labels, images and boxes in the order of the files, and gives them back.
+
+    They lie in a scratch file: a label set of any size takes the same memory.
+    """
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._labels: dict[str, None] = {}
-        self._images: dict[str, _Image] = {}
-        self._boxes_found = 0
-        self._skipped: list[Remark] = []
-        self._changed: list[Remark] = []
+        self._spool = Spool()
+        self._labels: dict[str, int] = {}
+        self._files: dict[str, int] = {}
+        self.boxes_found = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._spool.close()
+
+    def clear(self) -> None:
+        """Forget all that was taken in, to begin again."""
+        self._spool.clear()
+        self._labels.clear()
+        self.boxes_found = 0
 
     def skip(self, file: str, at: str, reason: str) -> None:
         """Say that an item was left out."""
-        self._skipped.append(Remark(file, at, reason))
+        self._spool.add_remark(Remark(file, at, reason), is_skipped=True)
 
     def skip_box(self, file: str, at: str, reason: str) -> None:
         """Say that a box was left out, and count it among those found."""
-        self._boxes_found += 1
+        self.boxes_found += 1
         self.skip(file, at, reason)
 
     def change(self, file: str, at: str, what: str) -> None:
         """Say that an item was kept, but not as it stood in the file."""
-        self._changed.append(Remark(file, at, what))
+        self._spool.add_remark(Remark(file, at, what), is_skipped=False)
 
     def add_labels(self, names: Iterable[str], *, file: str) -> list[str]:
         """Take in names in this order; return them cleaned, position by position."""
@@ -82,28 +84,36 @@ class Collector:
             self._add_label(name, file)
         return cleaned
 
-    def _add_label(self, name: str, file: str) -> None:
-        if name in self._labels:
-            return
-        if len(self._labels) >= self._limits.max_labels:
+    def _add_label(self, name: str, file: str) -> int:
+        if name not in self._labels and len(self._labels) >= self._limits.max_labels:
             raise AnnotationFileError(
                 f"{file} brings more than {self._limits.max_labels:,} labels; "
                 "check that its label column or list is the right one."
             )
-        self._labels[name] = None
+        return self._labels.setdefault(name, len(self._labels))
 
     def has_image(self, name: str) -> bool:
-        return name in self._images
+        return self._spool.find(name) is not None
 
     def size_of(self, name: str) -> Size | None:
-        return self._images[name].size
+        """Return the size of an image that was added, if it is known."""
+        return self._entry(name).size
 
     def add_image(
         self, name: str, size: Size | None = None, *, is_relative: bool = False
     ) -> None:
         """Take in an image; one that is there already stays, and may gain a size."""
-        known = self._images.setdefault(name, _Image(size, is_relative))
-        known.size = known.size or size
+        self._spool.add_image(name, size, is_relative=is_relative)
+
+    def link(self, file: str, key: object, image: str) -> bool:
+        """Let an id of a file stand for an image; False where it does for another."""
+        number_of_it = self._files.setdefault(file, len(self._files))
+        return self._spool.link(number_of_it, repr(key), self._entry(image))
+
+    def linked(self, file: str, key: object) -> str | None:
+        """Return the image that an id of a file stands for."""
+        number_of_it = self._files.setdefault(file, len(self._files))
+        return self._spool.linked(number_of_it, repr(key))
 
     def add_tag(self, image: str, label: str, *, file: str, at: str) -> None:
         """Take in a label of an image as a whole, or leave it out with a reason."""
@@ -112,8 +122,7 @@ class Collector:
         except ValueError as error:
             self.skip(file, at, str(error))
             return
-        self._add_label(cleaned, file)
-        self._images[image].tags[cleaned] = None
+        self._spool.add_tag(self._entry(image), self._add_label(cleaned, file))
 
     def add_box(
         self,
@@ -131,28 +140,31 @@ class Collector:
 
         Who states a confidence is a model too; its box is one nobody touched yet.
         """
-        self._boxes_found += 1
-        entry = self._images[image]
+        self.boxes_found += 1
+        entry = self._entry(image)
         try:
             label = clean_label(label)
             kept = self._fitted(box, entry, file, at)
-            _check_is_new(kept, label, entry, file)
+            self._check_is_new(kept, label, entry, file)
             self._check_room(entry)
         except ValueError as error:
             self.skip(file, at, str(error))
             return
-        self._add_label(label, file)
+        class_id = self._add_label(label, file)
         confidence = self._confidence(confidence, file, at)
         is_by_model = is_by_model or confidence is not None
         source = Source.MODEL if is_by_model else Source.IMPORT
-        annotation = Annotation(kept, label, source=source, confidence=confidence)
+        self._spool.add_box(entry, BoxRow(kept, class_id, source, confidence, is_crowd))
         if is_crowd:
-            entry.crowds.append(annotation)
             self.skip(file, at, "a crowd region, not the box of one object")
-        else:
-            entry.annotations.append(annotation)
 
-    def _fitted(self, box: Box, entry: _Image, file: str, at: str) -> Box:
+    def _entry(self, image: str) -> Entry:
+        entry = self._spool.find(image)
+        if entry is None:
+            raise KeyError(image)
+        return entry
+
+    def _fitted(self, box: Box, entry: Entry, file: str, at: str) -> Box:
         if not box.is_finite:
             raise ValueError("a corner is not a number")
         ordered = box.normalised()
@@ -172,9 +184,22 @@ class Collector:
             self.change(file, at, "it reached over the edge of the image and was cut")
         return fitted
 
-    def _check_room(self, entry: _Image) -> None:
+    def _check_is_new(self, box: Box, label: str, entry: Entry, file: str) -> None:
+        """Refuse a box that another file has: splits often lie beside the whole.
+
+        Within one file the same box twice is two boxes.
+        """
+        if file != entry.file:
+            entry.file, entry.earlier = file, entry.boxes
+        class_id = self._labels.get(label)
+        if not entry.earlier or class_id is None:
+            return
+        if self._spool.has_box(entry, box, class_id):
+            raise ValueError("another file has the same box")
+
+    def _check_room(self, entry: Entry) -> None:
         limit = self._limits.max_boxes_per_image
-        if len(entry.annotations) >= limit:
+        if entry.boxes >= limit:
             raise ValueError(f"the image has {limit:,} boxes already, and no more fit")
 
     def _confidence(self, value: float | None, file: str, at: str) -> float | None:
@@ -183,45 +208,50 @@ class Collector:
         self.change(file, at, f"its confidence {value:g} is not in 0 to 1")
         return None
 
+    def check(self) -> None:
+        """Raise AnnotationFileError where nothing came, and there is a reason."""
+        first = next(self.skipped(), None)
+        if not self._spool.images and not self._labels and first:
+            raise AnnotationFileError(f"{first}.")
+
+    @property
+    def labels(self) -> LabelSet:
+        return LabelSet.of(self._labels)
+
+    @property
+    def image_count(self) -> int:
+        return self._spool.images
+
+    @property
+    def boxes_read(self) -> int:
+        return self._spool.boxes_read
+
+    def images(self) -> Iterator[ReadImage]:
+        """Yield the images in the order in which they came."""
+        return self._spool.read_images(tuple(self._labels))
+
+    def image(self, name: str) -> ReadImage | None:
+        """Return one image by its name."""
+        return self._spool.read_image(name, tuple(self._labels))
+
+    def skipped(self) -> Iterator[Remark]:
+        """Yield what was left out."""
+        return self._spool.remarks(skipped=True)
+
+    def changed(self) -> Iterator[Remark]:
+        """Yield what was kept, but not as it stood in the file."""
+        return self._spool.remarks(skipped=False)
+
     def result(self) -> ReadResult:
-        """Return what was taken in.
-
-        Raises:
-            AnnotationFileError: nothing was, and there is a reason to name.
-        """
-        if not self._images and not self._labels and self._skipped:
-            raise AnnotationFileError(f"{self._skipped[0]}.")
-        images = tuple(
-            ReadImage(
-                name,
-                entry.size,
-                tuple(entry.annotations),
-                entry.is_relative,
-                tuple(entry.crowds),
-                tuple(entry.tags),
-            )
-            for name, entry in self._images.items()
-        )
+        """Return all of it in memory."""
         report = ImportReport(
-            len(images),
-            self._boxes_found,
-            sum(len(image.annotations) for image in images),
-            tuple(self._skipped),
-            tuple(self._changed),
+            self.image_count,
+            self.boxes_found,
+            self.boxes_read,
+            tuple(self.skipped()),
+            tuple(self.changed()),
         )
-        return ReadResult(LabelSet.of(self._labels), images, report)
-
-
-def _check_is_new(box: Box, label: str, entry: _Image, file: str) -> None:
-    """Refuse a box that another file has: splits often lie beside the whole.
-
-    Within one file the same box twice is two boxes.
-    """
-    if file != entry.file:
-        entry.file, entry.from_earlier_files = file, len(entry.annotations)
-    earlier = entry.annotations[: entry.from_earlier_files]
-    if any(one.box == box and one.label == label for one in earlier):
-        raise ValueError("another file has the same box")
+        return ReadResult(self.labels, tuple(self.images()), report)
 
 
 def text_of(data: bytes, file: str) -> str:

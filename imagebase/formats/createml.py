@@ -16,7 +16,6 @@ from imagebase.formats.label_set_files import (
     FileTree,
     Format,
     ImageReference,
-    ReadResult,
     Streamed,
     WriteOptions,
 )
@@ -111,13 +110,12 @@ def _first_of(entry: Mapping[str, Any], keys: tuple[str, ...]) -> object:
     return next((entry[key] for key in keys if key in entry), None)
 
 
-def read(tree: FileTree) -> ReadResult:
+def read(tree: FileTree, collector: Collector) -> None:
     """Read every CreateML file of the tree. It does not say how large images are.
 
     Raises:
         AnnotationFileError: no file of the tree is CreateML, or none can be read.
     """
-    collector = Collector(tree.limits)
     for file in files_named(tree, _LABELS_FILE):
         collector.add_labels(read_names_file(tree, file), file=file)
     was_read = False
@@ -128,13 +126,12 @@ def read(tree: FileTree) -> ReadResult:
                 _read_file(tree, file, collector)
         except AnnotationFileError as error:
             collector.skip(file, "", str(error))
-    result = collector.result()
+    collector.check()
     if not was_read:
         raise AnnotationFileError(
             "There is no CreateML file here: it is a .json with a list of objects that "
             "have an image and annotations."
         )
-    return result
 
 
 def _read_file(tree: FileTree, file: str, collector: Collector) -> None:

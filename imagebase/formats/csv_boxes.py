@@ -25,7 +25,6 @@ from imagebase.formats.label_set_files import (
     FileTree,
     Format,
     ImageReference,
-    ReadResult,
     WriteOptions,
 )
 from imagebase.formats.relative import names_file, read_names_file
@@ -105,7 +104,7 @@ class _Place(NamedTuple):
     at: str
 
 
-def read(tree: FileTree) -> ReadResult:
+def read(tree: FileTree, collector: Collector) -> None:
     """Read every CSV file of the tree that has boxes or lists images.
 
     Columns are found by their names, in any order; commas, semicolons or tabs.
@@ -113,7 +112,6 @@ def read(tree: FileTree) -> ReadResult:
     Raises:
         AnnotationFileError: no file has the columns, or none can be read.
     """
-    collector = Collector(tree.limits)
     for file in files_named(tree, _LABELS_FILE):
         collector.add_labels(read_names_file(tree, file), file=file)
     tables = list(_tables(tree, collector))
@@ -124,13 +122,12 @@ def read(tree: FileTree) -> ReadResult:
                 _read_row(row, collector, _Place(table.file, f"line {line}"))
         except AnnotationFileError as error:
             collector.skip(table.file, "", str(error))
-    result = collector.result()
+    collector.check()
     if not tables:
         raise AnnotationFileError(
             "There is no CSV file with boxes here: its first line names the columns "
             f"{', '.join(COLUMNS[:-1])}, in any order."
         )
-    return result
 
 
 def _tables(tree: FileTree, collector: Collector) -> Iterator["_Table"]:

@@ -15,7 +15,6 @@ from imagebase.formats.label_set_files import (
     FileTree,
     Format,
     ImageReference,
-    ReadResult,
     Streamed,
     WriteOptions,
 )
@@ -116,13 +115,12 @@ def recognises(tree: FileTree) -> bool:
     return False
 
 
-def read(tree: FileTree) -> ReadResult:
+def read(tree: FileTree, collector: Collector) -> None:
     """Read every CVAT file of the tree, image by image.
 
     Raises:
         AnnotationFileError: no file is CVAT's, or none can be read.
     """
-    collector = Collector(tree.limits)
     was_read = False
     for file in names_with_suffix(tree, ".xml"):
         try:
@@ -133,12 +131,11 @@ def read(tree: FileTree) -> ReadResult:
                 collector.skip(file, "", "its root is not <annotations>")
         except AnnotationFileError as error:
             collector.skip(file, "", str(error))
-    result = collector.result()
+    collector.check()
     if not was_read:
         raise AnnotationFileError(
             "There is no CVAT file here: it is an .xml with <annotations> as its root."
         )
-    return result
 
 
 class _Document:

@@ -14,7 +14,6 @@ from imagebase.formats.label_set_files import (
     FileTree,
     Format,
     ImageReference,
-    ReadResult,
     WriteOptions,
 )
 from imagebase.formats.names import flat_names, split_suffix
@@ -126,7 +125,7 @@ def recognises(tree: FileTree) -> bool:
     return any(PurePosixPath(name).name.lower() == "obj.data" for name in tree.names())
 
 
-def read(tree: FileTree) -> ReadResult:
+def read(tree: FileTree, collector: Collector) -> None:
     """Read images and label files, those listed first; lists may name foreign paths.
 
     Boxes are relative: the format does not say how large an image is.
@@ -134,7 +133,6 @@ def read(tree: FileTree) -> ReadResult:
     Raises:
         AnnotationFileError: no image, list or label file is there.
     """
-    collector = Collector(tree.limits)
     listed = _read_labels(tree, collector)
     lines = LabelLines(tree, collector, listed)
     label_files = _label_files(tree)
@@ -153,7 +151,7 @@ def read(tree: FileTree) -> ReadResult:
     for stem, file in unread.items():
         collector.add_image(stem, is_relative=True)
         lines.read(file, stem)
-    return collector.result()
+    collector.check()
 
 
 def _read_labels(tree: FileTree, collector: Collector) -> list[str] | None:

@@ -13,7 +13,6 @@ from imagebase.formats.label_set_files import (
     FileTree,
     Format,
     ImageReference,
-    ReadResult,
     WriteOptions,
 )
 from imagebase.formats.names import flat_names, label_folders, split_suffix
@@ -66,7 +65,7 @@ def recognises(tree: FileTree) -> bool:
     )
 
 
-def read(tree: FileTree) -> ReadResult:
+def read(tree: FileTree, collector: Collector) -> None:
     """Read each image once, however many folders hold it.
 
     Where the label files of one image differ, the first counts and the rest are
@@ -75,7 +74,6 @@ def read(tree: FileTree) -> ReadResult:
     Raises:
         AnnotationFileError: obj.names or the label files are missing.
     """
-    collector = Collector(tree.limits)
     files = names_with_suffix(tree, _NAMES_FILE)
     if not files:
         raise AnnotationFileError(
@@ -94,7 +92,7 @@ def read(tree: FileTree) -> ReadResult:
         for other in others:
             if tree.read(other) != tree.read(first):
                 collector.skip(other, "", f"it differs from {first}, which was read")
-    return collector.result()
+    collector.check()
 
 
 def _label_files(tree: FileTree, list_file: str) -> dict[str, list[str]]:

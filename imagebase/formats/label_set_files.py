@@ -2,10 +2,13 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import IO, Final, NamedTuple, Protocol
+from typing import IO, TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from imagebase.annotation import Annotation, Box, ImageRecord, LabelSet, Size
 from imagebase.settings import Limits
+
+if TYPE_CHECKING:
+    from imagebase.formats.collecting import Collector
 
 PARTS: Final = ("train", "val", "test")
 
@@ -181,13 +184,13 @@ def _as_it_is(export_set: ExportSet) -> ExportSet:
 
 
 Writer = Callable[[ExportSet, WriteOptions], Iterator[ExportFile]]
-Reader = Callable[[FileTree], ReadResult]
 
 
 class Format(NamedTuple):
     """One annotation format.
 
     title: what people call it.
+    read: takes a tree in; AnnotationFileError where nothing can be read.
     looks_for: what its files show that no other format's do, as the end of a sentence
         that begins with "There is no".
     names: image names as this format writes them, in the order of the images.
@@ -203,7 +206,7 @@ class Format(NamedTuple):
 
     title: str
     write: Writer
-    read: Reader
+    read: Callable[[FileTree, "Collector"], None]
     recognises: Callable[[FileTree], bool]
     looks_for: str
     names: Callable[[ExportSet], list[str]]

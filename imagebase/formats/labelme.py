@@ -22,7 +22,6 @@ from imagebase.formats.label_set_files import (
     FileTree,
     Format,
     ImageReference,
-    ReadResult,
     WriteOptions,
 )
 from imagebase.formats.names import flat_names, split_suffix
@@ -102,13 +101,12 @@ def recognises(tree: FileTree) -> bool:
     return False
 
 
-def read(tree: FileTree) -> ReadResult:
+def read(tree: FileTree, collector: Collector) -> None:
     """Read every LabelMe file of the tree.
 
     Raises:
         AnnotationFileError: no file of the tree is LabelMe, or none can be read.
     """
-    collector = Collector(tree.limits)
     files = names_with_suffix(tree, ".json")
     label_lists = files_named(tree, _LABELS_FILE)
     for file in label_lists:
@@ -119,13 +117,12 @@ def read(tree: FileTree) -> ReadResult:
             reader.read_file(file)
         except AnnotationFileError as error:
             collector.skip(file, "", str(error))
-    result = collector.result()
+    collector.check()
     if not reader.was_read and not label_lists:
         raise AnnotationFileError(
             "There is no LabelMe file here: it has a .json for each image, with shapes "
             "and an imagePath."
         )
-    return result
 
 
 def _labelme_of(tree: FileTree, file: str) -> Mapping[str, Any] | None:

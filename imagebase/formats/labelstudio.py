@@ -18,7 +18,6 @@ from imagebase.formats.label_set_files import (
     FileTree,
     Format,
     ImageReference,
-    ReadResult,
     Streamed,
     WriteOptions,
 )
@@ -189,7 +188,7 @@ def _min_regions(task: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
                 yield one
 
 
-def read(tree: FileTree) -> ReadResult:
+def read(tree: FileTree, collector: Collector) -> None:
     """Read every list of tasks of the tree, JSON or JSON-MIN.
 
     Of several annotations of one image the first that stands is taken; predictions
@@ -198,7 +197,6 @@ def read(tree: FileTree) -> ReadResult:
     Raises:
         AnnotationFileError: no file of the tree has tasks, or none can be read.
     """
-    collector = Collector(tree.limits)
     _read_config(tree, collector)
     was_read = False
     for file in names_with_suffix(tree, ".json"):
@@ -208,13 +206,12 @@ def read(tree: FileTree) -> ReadResult:
                 _File(file, collector).read(tree)
         except AnnotationFileError as error:
             collector.skip(file, "", str(error))
-    result = collector.result()
+    collector.check()
     if not was_read:
         raise AnnotationFileError(
             "There is no Label Studio file here: it is a .json with a list of tasks, "
             "which have data and annotations."
         )
-    return result
 
 
 def _read_config(tree: FileTree, collector: Collector) -> None:

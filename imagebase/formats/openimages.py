@@ -17,7 +17,6 @@ from imagebase.formats.label_set_files import (
     FileTree,
     Format,
     ImageReference,
-    ReadResult,
     WriteOptions,
 )
 from imagebase.formats.names import flat_names, split_suffix
@@ -123,7 +122,7 @@ def _has_boxes(header: Sequence[str]) -> bool:
     return {"ImageID", "LabelName", "XMin", "XMax", "YMin", "YMax"} <= set(header)
 
 
-def read(tree: FileTree) -> ReadResult:
+def read(tree: FileTree, collector: Collector) -> None:
     """Read the boxes of every CSV file that has them, in whichever order its columns.
 
     Boxes are relative: the format does not say how large an image is.
@@ -131,7 +130,6 @@ def read(tree: FileTree) -> ReadResult:
     Raises:
         AnnotationFileError: no CSV file has the columns, or none can be read.
     """
-    collector = Collector(tree.limits)
     reader = _Reader(tree, collector)
     headers = {}
     for file in names_with_suffix(tree, ".csv"):
@@ -147,13 +145,12 @@ def read(tree: FileTree) -> ReadResult:
                 read_file(file, header)
             except AnnotationFileError as error:
                 collector.skip(file, "", str(error))
-    result = collector.result()
+    collector.check()
     if not reader.was_read:
         raise AnnotationFileError(
             "There is no Open Images file with boxes here: it is a .csv with the "
             "columns ImageID, LabelName, XMin, XMax, YMin and YMax."
         )
-    return result
 
 
 class _Reader:

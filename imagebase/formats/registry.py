@@ -1,6 +1,8 @@
 """The formats there are."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from typing import Final
 
 from imagebase.errors import AnnotationFileError, UnknownFormatError
@@ -18,12 +20,12 @@ from imagebase.formats import (
     voc,
     yolo,
 )
+from imagebase.formats.collecting import Collector
 from imagebase.formats.label_set_files import (
     ExportFile,
     ExportSet,
     FileTree,
     Format,
-    Reader,
     ReadResult,
     WriteOptions,
     Writer,
@@ -45,7 +47,6 @@ FORMATS: Final[dict[str, Format]] = {
     "classification": classification.FORMAT,
 }
 WRITERS: Final[dict[str, Writer]] = {n: f.write for n, f in FORMATS.items()}
-READERS: Final[dict[str, Reader]] = {n: f.read for n, f in FORMATS.items()}
 
 
 def format_named(name: str) -> Format:
@@ -82,7 +83,22 @@ def read(tree: FileTree, format_name: str | None = None) -> ReadResult:
         UnknownFormatError: no such format.
         AnnotationFileError: nothing can be read.
     """
-    return format_named(format_name or recognise(tree)).read(tree)
+    with taken_in(tree, format_name) as collected:
+        return collected.result()
+
+
+@contextmanager
+def taken_in(tree: FileTree, format_name: str | None = None) -> Iterator[Collector]:
+    """Give the label set that these files hold, on disk; errors as in `read`."""
+    one = format_named(format_name or recognise(tree))
+    with Collector(tree.limits) as collector:
+        one.read(tree, collector)
+        yield collector
+
+
+READERS: Final[dict[str, Callable[[FileTree], ReadResult]]] = {
+    name: partial(read, format_name=name) for name in FORMATS
+}
 
 
 def recognise(tree: FileTree) -> str:

@@ -1,8 +1,7 @@
 """Pascal VOC XML: whole pixels counted from 1, both ends included."""
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 from typing import Final, NamedTuple
 from xml.etree.ElementTree import Element
@@ -23,7 +22,6 @@ from imagebase.formats.label_set_files import (
     FileTree,
     Format,
     ImageReference,
-    ReadResult,
     WriteOptions,
 )
 from imagebase.formats.names import flat_names, split_suffix
@@ -144,65 +142,73 @@ def recognises(tree: FileTree) -> bool:
     return False
 
 
-@dataclass(frozen=True, slots=True)
-class _RawBox:
-    image: str
-    label: str
-    corners: tuple[float, float, float, float]
-    file: str
-    at: str
-
-
-def read(tree: FileTree) -> ReadResult:
+def read(tree: FileTree, collector: Collector) -> None:
     """Read every VOC file of the tree.
 
-    Pixels are taken to count from 1 unless the files say otherwise, or show it: by a
-    near edge below 1, or by fractions, which no 1-based program writes.
+    Pixels are taken to count from 1 unless a file says otherwise, or one that says
+    nothing shows it: by a near edge below 1, or by fractions, which no 1-based program
+    writes. All files that say nothing then count from 0, and reading begins again.
 
     Raises:
         AnnotationFileError: no file is VOC, or none can be read.
     """
-    collector = Collector(tree.limits)
     files = names_with_suffix(tree, ".xml")
     label_lists = files_named(tree, _LABELS_FILE)
     if not files and not label_lists:
         raise AnnotationFileError(
             "There is no Pascal VOC file here: it has one .xml for each image."
         )
-    for file in label_lists:
+    try:
+        _read_files(tree, collector, files, is_zero_based=False)
+    except _CountsFromZero as shown:
+        collector.clear()
+        what = "pixels count from 0 here, and so they were read in all files"
+        collector.change(shown.file, shown.at, what)
+        _read_files(tree, collector, files, is_zero_based=True)
+    collector.check()
+
+
+def _read_files(
+    tree: FileTree, collector: Collector, files: Sequence[str], *, is_zero_based: bool
+) -> None:
+    for file in files_named(tree, _LABELS_FILE):
         collector.add_labels(read_names_file(tree, file), file=file)
-    reader = _Reader(tree, collector)
+    reader = _Reader(tree, collector, is_zero_based=is_zero_based)
     for file in files:
         try:
             reader.read_file(file)
         except AnnotationFileError as error:
             collector.skip(file, "", str(error))
-    reader.add_boxes()
-    return collector.result()
+
+
+class _CountsFromZero(Exception):  # noqa: N818 - it is no error
+    """A box that no file counting from 1 can have."""
+
+    def __init__(self, file: str, at: str) -> None:
+        super().__init__(file, at)
+        self.file = file
+        self.at = at
 
 
 class _Reader:
-    """Holds the boxes back until all files have shown where they count from."""
-
-    def __init__(self, tree: FileTree, collector: Collector) -> None:
+    def __init__(
+        self, tree: FileTree, collector: Collector, *, is_zero_based: bool
+    ) -> None:
         self._tree = tree
         self._collector = collector
         self._images = images_of(tree)
-        self._boxes: list[_RawBox] = []
-        self._stated: set[bool] = set()
+        self._is_zero_based = is_zero_based
 
     def read_file(self, file: str) -> None:
         root = root_of(self._tree, file)
         if root.tag != "annotation":
             raise AnnotationFileError(f"its root is <{root.tag}>, not <annotation>")
-        if root.findtext("source/database") == _DATABASE:
-            convention = root.findtext("source/annotation")
-            self._stated.add(convention == _ZERO_BASED)
         name = self._name(root, file)
         size = size_of(root.findtext("size/width"), root.findtext("size/height"))
         self._collector.add_image(name, size)
-        for index, element in enumerate(root.iter("object")):
-            self._read_object(element, name, file, f"object {index + 1}")
+        boxes = _Boxes(self._collector, name, file, _stated(root), self._is_zero_based)
+        for index, element in enumerate(root.iter("object"), start=1):
+            boxes.read(element, f"object {index}")
 
     def _name(self, root: Element, file: str) -> str:
         """Return the image's name: as found beside the XML, as stated, or its stem."""
@@ -214,46 +220,54 @@ class _Reader:
             return str(PurePosixPath(file).parent / PurePosixPath(name).name)
         return name
 
-    def _read_object(self, element: Element, image: str, file: str, at: str) -> None:
+
+def _stated(root: Element) -> bool | None:
+    """Say whether a file that we wrote counts from 0; None of any other file."""
+    if root.findtext("source/database") != _DATABASE:
+        return None
+    return root.findtext("source/annotation") == _ZERO_BASED
+
+
+class _Boxes(NamedTuple):
+    """The boxes of one file on their way in."""
+
+    collector: Collector
+    image: str
+    file: str
+    stated: bool | None
+    is_zero_based: bool
+
+    def read(self, element: Element, at: str) -> None:
         label, edges = element.findtext("name"), element.find("bndbox")
         if label is None:
-            self._collector.skip_box(file, at, "it has no name")
+            self.collector.skip_box(self.file, at, "it has no name")
         elif edges is None:
-            self._collector.skip_box(file, at, f"{label.strip()!r} has no bndbox")
+            self.collector.skip_box(self.file, at, f"{label.strip()!r} has no bndbox")
         else:
             # Only a name laid out over several lines has blanks that mean nothing.
             label = label.strip() if "\n" in label else label
-            xmin, ymin, xmax, ymax = (number(edges.findtext(k)) for k in VocBox._fields)
-            corners = (xmin, ymin, xmax, ymax)
-            self._boxes.append(_RawBox(image, label, corners, file, at))
+            self._add(label, [number(edges.findtext(k)) for k in VocBox._fields], at)
 
-    def add_boxes(self) -> None:
-        shift = 0 if self._is_zero_based() else 1
-        for one in self._boxes:
-            xmin, ymin, xmax, ymax = one.corners
-            if not self._stated and (xmin == xmax or ymin == ymax):
-                # By definition a box of one pixel; in practice a click that slipped.
-                self._collector.skip_box(
-                    one.file, one.at, "the box is a line or a point"
-                )
-                continue
-            x_min, x_max = _edges(xmin, xmax, shift)
-            y_min, y_max = _edges(ymin, ymax, shift)
-            box = Box(x_min, y_min, x_max, y_max)
-            self._collector.add_box(one.image, one.label, box, file=one.file, at=one.at)
+    def _add(self, label: str, corners: Sequence[float], at: str) -> None:
+        xmin, ymin, xmax, ymax = corners
+        if self.stated is None and (xmin == xmax or ymin == ymax):
+            # By definition a box of one pixel; in practice a click that slipped.
+            self.collector.skip_box(self.file, at, "the box is a line or a point")
+            return
+        is_zero_based = self.is_zero_based if self.stated is None else self.stated
+        if self.stated is None and not is_zero_based and _counts_from_zero(corners):
+            raise _CountsFromZero(self.file, at)
+        shift = 0 if is_zero_based else 1
+        x_min, x_max = _edges(xmin, xmax, shift)
+        y_min, y_max = _edges(ymin, ymax, shift)
+        box = Box(x_min, y_min, x_max, y_max)
+        self.collector.add_box(self.image, label, box, file=self.file, at=at)
 
-    def _is_zero_based(self) -> bool:
-        if len(self._stated) == 1:
-            return True in self._stated
-        for one in self._boxes:
-            if not all(map(math.isfinite, one.corners)):
-                continue
-            near = min(one.corners[:2])
-            if 0 <= near < 1 or any(edge % 1 for edge in one.corners):
-                what = "pixels count from 0 here, and so they were read in all files"
-                self._collector.change(one.file, one.at, what)
-                return True
+
+def _counts_from_zero(corners: Sequence[float]) -> bool:
+    if not all(map(math.isfinite, corners)):
         return False
+    return 0 <= min(corners[:2]) < 1 or any(edge % 1 for edge in corners)
 
 
 def _edges(near: float, far: float, shift: int) -> tuple[float, float]:

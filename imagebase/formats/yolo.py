@@ -15,7 +15,6 @@ from imagebase.formats.label_set_files import (
     FileTree,
     Format,
     ImageReference,
-    ReadResult,
     WriteOptions,
 )
 from imagebase.formats.names import flat_names, split_suffix
@@ -91,7 +90,7 @@ def _has_label_lines(tree: FileTree, file: str) -> bool:
     return len(values) >= 5
 
 
-def read(tree: FileTree) -> ReadResult:
+def read(tree: FileTree, collector: Collector) -> None:
     """Read any layout with images and labels side by side, or label files alone.
 
     Boxes are relative: the format does not say how large an image is.
@@ -99,7 +98,6 @@ def read(tree: FileTree) -> ReadResult:
     Raises:
         AnnotationFileError: data.yaml is broken, or there is nothing to read.
     """
-    collector = Collector(tree.limits)
     listed = _read_labels(tree, collector)
     lines = LabelLines(tree, collector, listed)
     label_files = {_stem_below(name): name for name in _label_files(tree)}
@@ -115,7 +113,7 @@ def read(tree: FileTree) -> ReadResult:
         collector.add_image(image, is_relative=True)
         if stem in label_files:
             lines.read(label_files[stem], image)
-    return collector.result()
+    collector.check()
 
 
 def _label_files(tree: FileTree) -> list[str]:
