@@ -10,6 +10,7 @@ from imagebase.errors import SettingsError, StoreError
 from imagebase.settings import DEFAULT_MODEL, PROJECT_ROOT, Mode, settings
 
 _APP: Final = PROJECT_ROOT / "app.py"
+_EVERYWHERE: Final = frozenset({"", "0.0.0.0", "::"})
 
 
 def check(address: str, port: int) -> Iterator[str]:
@@ -42,6 +43,13 @@ def check(address: str, port: int) -> Iterator[str]:
     if mode is Mode.DEMO:
         who = "each browser has a private dataset, deleted after an hour"
     yield f"Mode: {mode}, {who}"
+    yield f"Open: {_url(address, port)} (Ctrl + C ends it)"
+
+
+def _url(address: str, port: int) -> str:
+    """Return what a browser on this machine is told."""
+    host = "localhost" if address in _EVERYWHERE else address
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def _check_port(address: str, port: int) -> None:

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import time
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -39,16 +40,26 @@ def free_port() -> int:
 
 
 def test_everything_in_order_is_said_line_by_line(home: Path) -> None:
-    model, data, mode = check(LOOPBACK, free_port())
+    port = free_port()
+    model, data, mode, place = check(LOOPBACK, port)
     assert model.startswith("Model: yolov4-tiny on ")
     assert data == f"Data: {home}"
     assert mode.startswith("Mode: team, everyone who reaches it")
+    assert place.startswith(f"Open: http://127.0.0.1:{port} ")
     assert (home / "imagebase.db").is_file()
 
 
 def test_address_that_others_reach_is_a_demo_unless_it_is_set() -> None:
-    *_, mode = check("0.0.0.0", free_port())
+    port = free_port()
+    *_, mode, place = check("0.0.0.0", port)
     assert mode.startswith("Mode: demo, each browser has a private dataset")
+    assert place.startswith(f"Open: http://localhost:{port} ")
+
+
+def test_address_of_ipv6_is_written_as_browsers_take_it() -> None:
+    port = free_port()
+    *_, place = check("::1", port)
+    assert place.startswith(f"Open: http://[::1]:{port} ")
 
 
 def test_port_that_is_taken_is_named() -> None:
@@ -113,6 +124,11 @@ def test_serve_starts_an_app_that_answers(tmp_path: Path) -> None:
             process.send_signal(signal.SIGTERM)
             process.wait(30)
     assert "Mode: team" in (tmp_path / "said.txt").read_text()
+
+
+def test_streamlit_lays_no_notice_of_its_own_over_the_page() -> None:
+    config = (PROJECT_ROOT / ".streamlit" / "config.toml").read_bytes()
+    assert tomllib.loads(config.decode())["logger"]["hideWelcomeMessage"] is True
 
 
 def test_serve_on_a_taken_port_ends_with_1_and_a_sentence() -> None:
