@@ -1,7 +1,8 @@
 """Image classification: whole images in a folder for each label, and their list."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import PurePosixPath
 from typing import Final
 
@@ -18,9 +19,10 @@ from imagebase.formats.label_set_files import (
     FileTree,
     Format,
     ImageReference,
+    Mapped,
     WriteOptions,
 )
-from imagebase.formats.names import flat_names, label_folders
+from imagebase.formats.names import flat_image_names, label_folders
 from imagebase.formats.relative import names_file, read_names_file
 from imagebase.formats.trees import files_named, is_image_name, names_with_suffix
 
@@ -33,9 +35,9 @@ _PARTS: Final = frozenset({*PARTS, "valid", "validation", "images"})
 _LABEL_SUFFIXES: Final = (".json", ".xml", ".csv", ".names", ".data", ".yaml", ".yml")
 
 
-def names(export_set: ExportSet) -> list[str]:
+def names(export_set: ExportSet) -> Iterable[str]:
     """Return names without folders: the folders are the labels."""
-    return flat_names(image.name for image in export_set.images)
+    return flat_image_names(export_set)
 
 
 def reduced(export_set: ExportSet) -> ExportSet:
@@ -46,12 +48,12 @@ def reduced(export_set: ExportSet) -> ExportSet:
     programs that read folders have them.
     """
     has_tags = any(image.record.tags for image in export_set.images)
-    images = tuple(_without_boxes(one, has_tags=has_tags) for one in export_set.images)
+    images = Mapped(export_set.images, partial(_without_boxes, has_tags=has_tags))
     labels = export_set.labels
-    tags = {tag for one in images for tag in one.record.tags}
-    if not tags <= set(labels.names):
-        labels = LabelSet.of(sorted(tags))
-    return ExportSet(export_set.name, labels, images)
+    if has_tags:
+        tags = {tag for one in images for tag in one.record.tags}
+        labels = labels if tags <= set(labels.names) else LabelSet.of(sorted(tags))
+    return replace(export_set, labels=labels, images=images)
 
 
 def _without_boxes(image: ExportImage, *, has_tags: bool) -> ExportImage:
@@ -72,15 +74,16 @@ def write(export_set: ExportSet, options: WriteOptions) -> Iterator[ExportFile]:
     if not options.with_images:
         return
     folder_of = label_folders(labelled.labels)
+    has_split = labelled.has_split
     for image, name in zip(labelled.images, image_names, strict=True):
-        part = f"{image.part}/" if export_set.has_split else ""
+        part = f"{image.part}/" if has_split else ""
         reference = ImageReference(image.record.image_id)
         for folder in [folder_of[tag] for tag in image.record.tags] or [UNLABELLED]:
             yield ExportFile(f"{part}{folder}/{name}", reference)
 
 
 def _rows(
-    images: Sequence[ExportImage], image_names: Sequence[str]
+    images: Sequence[ExportImage], image_names: Iterable[str]
 ) -> Iterator[tuple[str, str]]:
     """Yield a row for each label of an image; one with an empty label for none."""
     for image, name in zip(images, image_names, strict=True):

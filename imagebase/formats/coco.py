@@ -1,6 +1,6 @@
 """COCO JSON: boxes as [x, y, width, height] in pixels from 0, every id from 1."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from imagebase.annotation import Annotation, Box, Size
@@ -18,6 +18,7 @@ from imagebase.formats.label_set_files import (
     ExportSet,
     FileTree,
     Format,
+    ImageNames,
     ImageReference,
     Streamed,
     WriteOptions,
@@ -30,9 +31,9 @@ _DECIMALS: Final = 4
 _CONFIDENCE_DECIMALS: Final = 6
 
 
-def names(export_set: ExportSet) -> list[str]:
+def names(export_set: ExportSet) -> Iterable[str]:
     """Return the names as they are; file_name is a path below `images`."""
-    return [image.name for image in export_set.images]
+    return ImageNames(export_set.images)
 
 
 def write(export_set: ExportSet, options: WriteOptions) -> Iterator[ExportFile]:

@@ -1,6 +1,6 @@
 """CreateML JSON: pixels, x and y the centre of the box; one list for each folder."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from imagebase.annotation import Box, Size
@@ -19,7 +19,7 @@ from imagebase.formats.label_set_files import (
     Streamed,
     WriteOptions,
 )
-from imagebase.formats.names import flat_names
+from imagebase.formats.names import flat_image_names
 from imagebase.formats.relative import names_file, read_names_file
 from imagebase.formats.trees import FILES_TO_TRY, files_named, names_with_suffix
 
@@ -31,26 +31,27 @@ _IMAGE_KEYS: Final = ("image", "imagefilename")
 _ANNOTATIONS_KEYS: Final = ("annotations", "annotation")
 
 
-def names(export_set: ExportSet) -> list[str]:
+def names(export_set: ExportSet) -> Iterable[str]:
     """Return names without folders: images lie beside their list."""
-    return flat_names(image.name for image in export_set.images)
+    return flat_image_names(export_set)
 
 
 def write(export_set: ExportSet, options: WriteOptions) -> Iterator[ExportFile]:
     """Write for each part of a split a folder with its images and their list."""
     yield ExportFile(_LABELS_FILE, names_file(export_set.labels))
     image_names = names(export_set)
-    for part in PARTS:
-        if part == "train" or any(image.part == part for image in export_set.images):
-            lines = _lines(export_set, image_names, part)
-            yield ExportFile(f"{part}/{FILE}", Streamed(json_list(lines)))
+    for part in export_set.parts or PARTS[:1]:
+        lines = _lines(export_set, image_names, part)
+        yield ExportFile(f"{part}/{FILE}", Streamed(json_list(lines)))
     if options.with_images:
         for image, name in zip(export_set.images, image_names, strict=True):
             reference = ImageReference(image.record.image_id)
             yield ExportFile(f"{image.part}/{name}", reference)
 
 
-def _lines(export_set: ExportSet, image_names: list[str], part: str) -> Iterator[str]:
+def _lines(
+    export_set: ExportSet, image_names: Iterable[str], part: str
+) -> Iterator[str]:
     for image, name in zip(export_set.images, image_names, strict=True):
         if image.part == part:
             yield json_line({"image": name, "annotations": _annotations(image)})

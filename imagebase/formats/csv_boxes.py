@@ -1,7 +1,7 @@
 """CSV as TensorFlow's object detection has it: one row a box, whole pixels."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from imagebase.annotation import Box
@@ -24,6 +24,7 @@ from imagebase.formats.label_set_files import (
     ExportSet,
     FileTree,
     Format,
+    ImageNames,
     ImageReference,
     WriteOptions,
 )
@@ -57,9 +58,9 @@ _ALIASES: Final = {
 _MEANING: Final = {a: name for name, all_ in _ALIASES.items() for a in all_.split()}
 
 
-def names(export_set: ExportSet) -> list[str]:
+def names(export_set: ExportSet) -> Iterable[str]:
     """Return the names as they are; filename is a path below `images`."""
-    return [image.name for image in export_set.images]
+    return ImageNames(export_set.images)
 
 
 def write(export_set: ExportSet, options: WriteOptions) -> Iterator[ExportFile]:

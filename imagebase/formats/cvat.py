@@ -1,6 +1,6 @@
 """CVAT XML 1.1 for images: one annotations.xml, corners in pixels as floats."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 from xml.etree.ElementTree import Element
 
@@ -14,6 +14,7 @@ from imagebase.formats.label_set_files import (
     ExportSet,
     FileTree,
     Format,
+    ImageNames,
     ImageReference,
     Streamed,
     WriteOptions,
@@ -31,9 +32,9 @@ _SHAPES: Final = frozenset(
 )
 
 
-def names(export_set: ExportSet) -> list[str]:
+def names(export_set: ExportSet) -> Iterable[str]:
     """Return the names as they are; a name is a path below `images`."""
-    return [image.name for image in export_set.images]
+    return ImageNames(export_set.images)
 
 
 def write(export_set: ExportSet, options: WriteOptions) -> Iterator[ExportFile]:
@@ -47,8 +48,9 @@ def write(export_set: ExportSet, options: WriteOptions) -> Iterator[ExportFile]:
 
 def _document(export_set: ExportSet) -> Iterator[bytes]:
     yield _head(export_set).encode()
+    has_split = export_set.has_split
     for number_of_it, image in enumerate(export_set.images):
-        subset = image.part if export_set.has_split else ""
+        subset = image.part if has_split else ""
         yield _image(image, number_of_it, subset).encode()
     yield b"</annotations>\n"
 

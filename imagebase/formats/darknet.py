@@ -1,7 +1,7 @@
 """Darknet: obj.data, obj.names, obj.cfg, the lists, and a .txt beside each image."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import PurePosixPath
 from typing import Final
@@ -14,9 +14,10 @@ from imagebase.formats.label_set_files import (
     FileTree,
     Format,
     ImageReference,
+    Streamed,
     WriteOptions,
 )
-from imagebase.formats.names import flat_names, split_suffix
+from imagebase.formats.names import flat_image_names, split_suffix
 from imagebase.formats.relative import (
     CONVENTION,
     LabelLines,
@@ -43,9 +44,9 @@ _NOTES: Final = frozenset({"classes.txt", "readme.txt"})
 _BACKUP_NOTE: Final = b"Darknet keeps the weights that it trains in this folder.\n"
 
 
-def names(export_set: ExportSet) -> list[str]:
+def names(export_set: ExportSet) -> Iterable[str]:
     """Return names without folders, as all images lie in data/obj."""
-    return flat_names(image.name for image in export_set.images)
+    return flat_image_names(export_set)
 
 
 def write(export_set: ExportSet, options: WriteOptions) -> Iterator[ExportFile]:
@@ -54,7 +55,8 @@ def write(export_set: ExportSet, options: WriteOptions) -> Iterator[ExportFile]:
     classes = len(export_set.labels)
     yield ExportFile("obj.data", _data_text(classes))
     yield ExportFile("obj.names", names_file(export_set.labels))
-    cfg = training_cfg(_stock_cfg(), classes=classes, images=len(image_names))
+    images = len(export_set.images)
+    cfg = training_cfg(_stock_cfg(), classes=classes, images=images)
     yield ExportFile("obj.cfg", cfg.encode())
     yield from _lists(export_set, image_names)
     # Darknet ends at the first thousand batches where this folder does not exist.
@@ -79,15 +81,19 @@ def _data_text(classes: int) -> bytes:
     ).encode()
 
 
-def _lists(export_set: ExportSet, image_names: Sequence[str]) -> Iterator[ExportFile]:
+def _lists(export_set: ExportSet, image_names: Iterable[str]) -> Iterator[ExportFile]:
     """Write the lists; without a split both name all images."""
-    paths: dict[str, list[str]] = {"train": [], "val": [], "test": []}
-    for image, name in zip(export_set.images, image_names, strict=True):
-        paths[image.part].append(f"{_FOLDER}/{name}\n")
-    yield ExportFile("train.txt", "".join(paths["train"]).encode())
-    yield ExportFile("valid.txt", "".join(paths["val"] or paths["train"]).encode())
-    if paths["test"]:
-        yield ExportFile("test.txt", "".join(paths["test"]).encode())
+
+    def listing(part: str) -> Streamed:
+        pairs = zip(export_set.images, image_names, strict=True)
+        paths = (f"{_FOLDER}/{name}\n" for image, name in pairs if image.part == part)
+        return Streamed(path.encode() for path in paths)
+
+    parts = export_set.parts
+    yield ExportFile("train.txt", listing("train"))
+    yield ExportFile("valid.txt", listing("val" if "val" in parts else "train"))
+    if "test" in parts:
+        yield ExportFile("test.txt", listing("test"))
 
 
 @cache

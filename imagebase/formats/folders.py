@@ -1,6 +1,6 @@
 """A folder per label with the images that hold it, a .txt beside each."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import PurePosixPath
 from typing import Final
 
@@ -13,9 +13,10 @@ from imagebase.formats.label_set_files import (
     FileTree,
     Format,
     ImageReference,
+    Streamed,
     WriteOptions,
 )
-from imagebase.formats.names import flat_names, label_folders, split_suffix
+from imagebase.formats.names import flat_image_names, label_folders, split_suffix
 from imagebase.formats.relative import (
     CONVENTION,
     LabelLines,
@@ -33,17 +34,17 @@ _NAMES_FILE: Final = "obj.names"
 _LIST_FILE: Final = "images.txt"
 
 
-def names(export_set: ExportSet) -> list[str]:
+def names(export_set: ExportSet) -> Iterable[str]:
     """Return names without folders: the folders are the labels."""
-    return flat_names(image.name for image in export_set.images)
+    return flat_image_names(export_set)
 
 
 def write(export_set: ExportSet, options: WriteOptions) -> Iterator[ExportFile]:
     """Write each image once for every label on it, with all of its boxes each time."""
     image_names = names(export_set)
     yield ExportFile(_NAMES_FILE, names_file(export_set.labels))
-    listing = "".join(f"{name}\n" for name in image_names)
-    yield ExportFile(_LIST_FILE, listing.encode())
+    listing = (f"{name}\n".encode() for name in image_names)
+    yield ExportFile(_LIST_FILE, Streamed(listing))
     class_ids = class_ids_of(export_set.labels)
     folder_of = label_folders(export_set.labels)
     for image, name in zip(export_set.images, image_names, strict=True):

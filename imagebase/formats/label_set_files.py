@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import IO, TYPE_CHECKING, Final, NamedTuple, Protocol
+from typing import IO, TYPE_CHECKING, Final, NamedTuple, Protocol, overload
 
 from imagebase.annotation import Annotation, Box, ImageRecord, LabelSet, Size
 from imagebase.settings import Limits
@@ -31,15 +31,65 @@ class ExportImage:
 
 @dataclass(frozen=True, slots=True)
 class ExportSet:
-    """Everything that a writer needs but the pixels."""
+    """Everything that a writer needs but the pixels.
+
+    images: to be gone through as often as a writer likes; they may lie on disk.
+    has_flat_names: no name of theirs has folders.
+    """
 
     name: str
     labels: LabelSet
     images: Sequence[ExportImage]
+    has_flat_names: bool = False
 
     @property
     def has_split(self) -> bool:
         return any(image.part != "train" for image in self.images)
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The parts that images are in, in their order."""
+        found = {image.part for image in self.images}
+        return tuple(part for part in PARTS if part in found)
+
+
+class Mapped(Sequence[ExportImage]):
+    """Images that are made of others when they are asked for."""
+
+    def __init__(
+        self,
+        images: Sequence[ExportImage],
+        function: Callable[[ExportImage], ExportImage],
+    ) -> None:
+        self._images = images
+        self._function = function
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def __iter__(self) -> Iterator[ExportImage]:
+        return map(self._function, self._images)
+
+    @overload
+    def __getitem__(self, index: int) -> ExportImage: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> "Mapped": ...
+
+    def __getitem__(self, index: int | slice) -> "ExportImage | Mapped":
+        if isinstance(index, slice):
+            return Mapped(self._images[index], self._function)
+        return self._function(self._images[index])
+
+
+class ImageNames:
+    """The names of images, to be gone through as often as one likes."""
+
+    def __init__(self, images: Iterable[ExportImage]) -> None:
+        self._images = images
+
+    def __iter__(self) -> Iterator[str]:
+        return (image.name for image in self._images)
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +259,7 @@ class Format(NamedTuple):
     read: Callable[[FileTree, "Collector"], None]
     recognises: Callable[[FileTree], bool]
     looks_for: str
-    names: Callable[[ExportSet], list[str]]
+    names: Callable[[ExportSet], Iterable[str]]
     tolerance: Callable[[Box, Size], tuple[float, float]]
     conventions: Mapping[str, str]
     has_sizes: bool = True

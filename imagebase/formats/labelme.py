@@ -1,7 +1,7 @@
 """LabelMe JSON: one file beside each image, rectangles as two points in pixels."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import Any, Final
 
@@ -24,7 +24,7 @@ from imagebase.formats.label_set_files import (
     ImageReference,
     WriteOptions,
 )
-from imagebase.formats.names import flat_names, split_suffix
+from imagebase.formats.names import flat_image_names, split_suffix
 from imagebase.formats.outlines import OUTLINE, around
 from imagebase.formats.relative import names_file, read_names_file
 from imagebase.formats.trees import (
@@ -42,9 +42,9 @@ _DECIMALS: Final = 4
 _OUTLINES: Final = {"polygon": 3, "mask": 2, "rotation": 4, "oriented_rectangle": 3}
 
 
-def names(export_set: ExportSet) -> list[str]:
+def names(export_set: ExportSet) -> Iterable[str]:
     """Return names without folders, as all images lie in one."""
-    return flat_names(image.name for image in export_set.images)
+    return flat_image_names(export_set)
 
 
 def write(export_set: ExportSet, options: WriteOptions) -> Iterator[ExportFile]:

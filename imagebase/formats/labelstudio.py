@@ -1,7 +1,7 @@
 """Label Studio JSON: a list of tasks, boxes in percent of the original size."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from statistics import fmean
 from typing import Any, Final, NamedTuple
 from urllib.parse import parse_qs, quote, unquote, urlsplit
@@ -17,6 +17,7 @@ from imagebase.formats.label_set_files import (
     ExportSet,
     FileTree,
     Format,
+    ImageNames,
     ImageReference,
     Streamed,
     WriteOptions,
@@ -43,9 +44,9 @@ _RECTANGLES: Final = frozenset({"rectanglelabels", "rectangle", "labels"})
 _ELLIPSES: Final = frozenset({"ellipselabels", "ellipse"})
 
 
-def names(export_set: ExportSet) -> list[str]:
+def names(export_set: ExportSet) -> Iterable[str]:
     """Return the names as they are; each is a path below `images`."""
-    return [image.name for image in export_set.images]
+    return ImageNames(export_set.images)
 
 
 def write(export_set: ExportSet, options: WriteOptions) -> Iterator[ExportFile]:

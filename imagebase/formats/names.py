@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 from typing import Final
 
 from imagebase.annotation import ImageRecord, LabelSet, ReviewStatus, clean_text
-from imagebase.formats.label_set_files import ExportImage, ExportSet
+from imagebase.formats.label_set_files import ExportImage, ExportSet, ImageNames
 from imagebase.images import IMAGE_SUFFIXES
 
 # Windows refuses these characters and names; the rest of the world can do without.
@@ -78,6 +78,13 @@ def export_names(file_names: Sequence[str]) -> list[str]:
 def flat_names(names: Iterable[str]) -> list[str]:
     """Return unique names without folders, for formats whose readers know none."""
     return export_names([name.replace("/", "_") for name in names])
+
+
+def flat_image_names(export_set: ExportSet) -> Iterable[str]:
+    """Return `flat_names` of a set's images; where it has them, none is held here."""
+    if export_set.has_flat_names:
+        return ImageNames(export_set.images)
+    return flat_names(image.name for image in export_set.images)
 
 
 def safe_path(name: str) -> str:

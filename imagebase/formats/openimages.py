@@ -1,7 +1,7 @@
 """Open Images CSV: XMin, XMax, YMin, YMax as fractions, ids for image names."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Final
 
@@ -19,7 +19,7 @@ from imagebase.formats.label_set_files import (
     ImageReference,
     WriteOptions,
 )
-from imagebase.formats.names import flat_names, split_suffix
+from imagebase.formats.names import flat_image_names, split_suffix
 from imagebase.formats.trees import FILES_TO_TRY, is_image_name, names_with_suffix
 
 COLUMNS: Final = (
@@ -39,9 +39,9 @@ _CONFIDENCE_DECIMALS: Final = 6
 _SUBSETS: Final = {"train": "train", "val": "validation", "test": "test"}
 
 
-def names(export_set: ExportSet) -> list[str]:
+def names(export_set: ExportSet) -> Iterable[str]:
     """Return names without folders: an ImageID is a file's name and no path."""
-    return flat_names(image.name for image in export_set.images)
+    return flat_image_names(export_set)
 
 
 def write(export_set: ExportSet, options: WriteOptions) -> Iterator[ExportFile]:
@@ -54,11 +54,10 @@ def write(export_set: ExportSet, options: WriteOptions) -> Iterator[ExportFile]:
         for image, name in zip(export_set.images, image_names, strict=True)
     )
     yield ExportFile(_IMAGES_FILE, csv_table(_IMAGES_COLUMNS, listed))
-    for part in PARTS:
-        if part == "train" or any(image.part == part for image in export_set.images):
-            rows = _rows(export_set, image_names, part)
-            path = f"{_SUBSETS[part]}-annotations-bbox.csv"
-            yield ExportFile(path, csv_table(COLUMNS, rows))
+    for part in export_set.parts or PARTS[:1]:
+        rows = _rows(export_set, image_names, part)
+        path = f"{_SUBSETS[part]}-annotations-bbox.csv"
+        yield ExportFile(path, csv_table(COLUMNS, rows))
     if options.with_images:
         for image, name in zip(export_set.images, image_names, strict=True):
             reference = ImageReference(image.record.image_id)
@@ -66,7 +65,7 @@ def write(export_set: ExportSet, options: WriteOptions) -> Iterator[ExportFile]:
 
 
 def _rows(
-    export_set: ExportSet, image_names: list[str], part: str
+    export_set: ExportSet, image_names: Iterable[str], part: str
 ) -> Iterator[Sequence[object]]:
     for image, name in zip(export_set.images, image_names, strict=True):
         if image.part != part:
@@ -80,10 +79,6 @@ def _rows(
             )
             edges = _relative(one.box, size)
             yield (image_id, source, one.label, shown, *edges, *_UNKNOWN_FLAGS)
-
-
-def _confidence(value: float | None) -> str:
-    return "" if value is None else f"{value:.{_CONFIDENCE_DECIMALS}f}"
 
 
 def _relative(box: Box, size: Size) -> list[str]:

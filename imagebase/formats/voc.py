@@ -1,7 +1,7 @@
 """Pascal VOC XML: whole pixels counted from 1, both ends included."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import PurePosixPath
 from typing import Final, NamedTuple
 from xml.etree.ElementTree import Element
@@ -22,9 +22,10 @@ from imagebase.formats.label_set_files import (
     FileTree,
     Format,
     ImageReference,
+    Streamed,
     WriteOptions,
 )
-from imagebase.formats.names import flat_names, split_suffix
+from imagebase.formats.names import flat_image_names, split_suffix
 from imagebase.formats.relative import names_file, read_names_file
 from imagebase.formats.trees import (
     FILES_TO_TRY,
@@ -60,9 +61,9 @@ def to_voc(box: Box, *, is_zero_based: bool = False) -> VocBox:
     return VocBox(whole.x_min + shift, whole.y_min + shift, whole.x_max, whole.y_max)
 
 
-def names(export_set: ExportSet) -> list[str]:
+def names(export_set: ExportSet) -> Iterable[str]:
     """Return names without folders, as all images lie in JPEGImages."""
-    return flat_names(image.name for image in export_set.images)
+    return flat_image_names(export_set)
 
 
 def write(export_set: ExportSet, options: WriteOptions) -> Iterator[ExportFile]:
@@ -79,20 +80,27 @@ def write(export_set: ExportSet, options: WriteOptions) -> Iterator[ExportFile]:
         yield ExportFile(path, text.encode())
 
 
-def _lists(export_set: ExportSet, image_names: list[str]) -> Iterator[ExportFile]:
+def _lists(export_set: ExportSet, image_names: Iterable[str]) -> Iterator[ExportFile]:
     """Write ImageSets/Main; without a split val names all images too."""
-    stems: dict[str, list[str]] = {"train": [], "val": [], "test": []}
-    for image, name in zip(export_set.images, image_names, strict=True):
-        stems[image.part].append(split_suffix(name)[0] + "\n")
+
+    def listing(*parts: str) -> Streamed:
+        return Streamed(
+            f"{split_suffix(name)[0]}\n".encode()
+            for part in parts
+            for image, name in zip(export_set.images, image_names, strict=True)
+            if image.part == part
+        )
+
+    parts = export_set.parts
     lists = {
-        "train": stems["train"],
-        "val": stems["val"] or stems["train"],
-        "trainval": stems["train"] + stems["val"],
+        "train": listing("train"),
+        "val": listing("val" if "val" in parts else "train"),
+        "trainval": listing("train", "val"),
     }
-    if stems["test"]:
-        lists["test"] = stems["test"]
+    if "test" in parts:
+        lists["test"] = listing("test")
     for part, lines in lists.items():
-        yield ExportFile(f"ImageSets/Main/{part}.txt", "".join(lines).encode())
+        yield ExportFile(f"ImageSets/Main/{part}.txt", lines)
 
 
 def _document(image: ExportImage, name: str, *, is_zero_based: bool) -> str:

@@ -1,6 +1,6 @@
 """Ultralytics YOLO: images/<part>, labels/<part> and data.yaml."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import PurePosixPath
 from typing import Any, Final
 
@@ -17,7 +17,7 @@ from imagebase.formats.label_set_files import (
     ImageReference,
     WriteOptions,
 )
-from imagebase.formats.names import flat_names, split_suffix
+from imagebase.formats.names import flat_image_names, split_suffix
 from imagebase.formats.relative import (
     CONVENTION,
     LabelLines,
@@ -38,9 +38,9 @@ _NO_LABELS: Final = frozenset(
 )
 
 
-def names(export_set: ExportSet) -> list[str]:
+def names(export_set: ExportSet) -> Iterable[str]:
     """Return names without folders: Ultralytics swaps the last `images` of a path."""
-    return flat_names(image.name for image in export_set.images)
+    return flat_image_names(export_set)
 
 
 def write(export_set: ExportSet, options: WriteOptions) -> Iterator[ExportFile]:
@@ -61,7 +61,7 @@ def _data_text(export_set: ExportSet) -> bytes:
     An empty path makes Ultralytics look beside the file itself; `.` would be the folder
     that training was started from.
     """
-    parts = [part for part in PARTS if any(i.part == part for i in export_set.images)]
+    parts = export_set.parts
     data: dict[str, Any] = {"path": "", "train": "images/train"}
     data["val"] = "images/val" if "val" in parts else "images/train"
     if "test" in parts:
