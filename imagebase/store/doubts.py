@@ -135,6 +135,12 @@ class Doubts(StorePart):
             rows = connection.execute(query.offset(offset).limit(limit))
             return [_as_row(row) for row in rows]
 
+    def doubtful_ids(self, scope: Scope) -> list[str]:
+        """Return the ids of the images that need a look, the most doubtful first."""
+        query = _in_queue(select(images.c.image_id), scope, None).order_by(*_order())
+        with self._reading(scope) as connection:
+            return list(connection.scalars(query))
+
     def doubt_counts(self, scope: Scope) -> DoubtCounts:
         """Return the length of the queue, and of what each reason leaves of it."""
         counts = [func.count(_part(kind)) for kind in Kind]

@@ -69,7 +69,7 @@ def draw_table(
     table = _table(key)
     if not _shows(table, record) or f"{key}.{table.version}" not in st.session_state:
         _refill(table, record)
-    names = list(dict.fromkeys([*labels.names, *record.labels]))
+    names = list(dict.fromkeys([*labels.shown_names, *record.labels]))
     st.data_editor(
         _frame(table.fillings[table.version].base),
         key=f"{key}.{table.version}",

@@ -19,7 +19,6 @@ _EDITOR: Final = "imagebase.editor."
 _WISH: Final = ".wish"
 _ASSETS: Final = Path(__file__).parent / "assets"
 _BELOW_PX: Final = 90
-_GREY: Final = "#888888"
 
 
 def draw_editor(
@@ -65,6 +64,7 @@ def draw_editor(
                 "label": current_label,
                 "keyLabels": list(key_labels[:9]),
                 "keys": keys.names(),
+                "help": keys.in_words(),
                 "below": below_px,
             },
             on_said_change=partial(_listen, on_action, key),
@@ -130,11 +130,9 @@ def _listen(on_action: Callable[[str], None], key: str) -> None:
 
 
 def _colours(record: ImageRecord, labels: LabelSet) -> list[tuple[str, str]]:
-    known = {one.name: one.colour for one in labels}
-    return [
-        *known.items(),
-        *((one, _GREY) for one in record.labels if one not in known),
-    ]
+    shown = {one.name: one.colour for one in labels.shown}
+    others = [one for one in record.labels if one not in shown]
+    return [*shown.items(), *((one, labels.colour_of(one)) for one in others)]
 
 
 @st.fragment

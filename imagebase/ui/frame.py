@@ -57,7 +57,7 @@ def run(page: "StreamlitPage") -> None:
         address.restore()
         with st.sidebar:
             _sidebar()
-        _show_message()
+        show_message()
         address.note()
         page.run()
     except ImageBaseError as error:
@@ -67,7 +67,8 @@ def run(page: "StreamlitPage") -> None:
         _is_inside.reset(inside)
 
 
-def _show_message() -> None:
+def show_message() -> None:
+    """Say once what a press came to; the frame does so, and so does a fragment."""
     message = state.take_message()
     if message:
         st.toast(widgets.escape(message))

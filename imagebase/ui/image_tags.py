@@ -1,18 +1,14 @@
 """Tags of an image as a whole: chosen from the dataset's, or typed."""
 
-from collections.abc import Callable
-
 import streamlit as st
 
 from imagebase.annotation import ImageRecord
 from imagebase.editing import tagged
-from imagebase.ui import backend, state
-
-Change = Callable[[ImageRecord, str], ImageRecord]
+from imagebase.ui import backend, changing, state
 
 
-def draw_tags(record: ImageRecord, *, on_change: Callable[[Change], None]) -> None:
-    """Draw the image's tags; what is added or removed goes through `on_change`."""
+def draw_tags(record: ImageRecord) -> None:
+    """Draw the image's tags; what is added or removed is saved at once."""
     known = backend.store().tag_counts(state.scope())
     key = f"edit.tags.{record.image_id[:12]}.{hash(record.tags)}"
     st.multiselect(
@@ -24,10 +20,10 @@ def draw_tags(record: ImageRecord, *, on_change: Callable[[Change], None]) -> No
         placeholder="Tag the whole image …",
         label_visibility="collapsed",
         on_change=_apply,
-        args=(key, on_change),
+        args=(key,),
     )
 
 
-def _apply(key: str, on_change: Callable[[Change], None]) -> None:
+def _apply(key: str) -> None:
     tags = list(st.session_state[key])
-    on_change(lambda record, who: tagged(record, tags))
+    changing.change(lambda record, who: tagged(record, tags))

@@ -78,6 +78,11 @@ KEYS: Final = (
 )
 
 
+def in_words() -> list[list[str]]:
+    """Return how the keys are written and what they do, for people."""
+    return [[one.shown, one.words] for one in KEYS]
+
+
 def names() -> dict[str, str]:
     """Return what each key does, by its name in the browser."""
     return {key: name for one in KEYS for key, name in one.names.items()}

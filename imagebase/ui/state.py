@@ -6,13 +6,14 @@ What must survive the session is in the store; here is only what is on screen.
 import logging
 import time
 from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
 from functools import wraps
 from typing import Final, ParamSpec
 
 import streamlit as st
 
 from imagebase.admission import AdmissionReport, admit
-from imagebase.annotation import ImageRecord
+from imagebase.annotation import ImageRecord, utc_now
 from imagebase.errors import ImageBaseError, LimitError, NotFoundError
 from imagebase.intake import sample_incoming
 from imagebase.settings import Mode, settings
@@ -32,6 +33,7 @@ PROBLEM_SECONDS: Final = 12.0
 _SEEN_REVISIONS: Final = "imagebase.edit.revisions"
 _SHOWN: Final = "imagebase.edit.shown"
 _KEPT_SHOWN: Final = 32
+_SAVED_AT: Final = "imagebase.edit.saved_at"
 _CONFLICTS: Final = "imagebase.edit.conflicts"
 _FIRST_NAME: Final = "My images"
 _SAMPLES_NAME: Final = "Sample photographs"
@@ -175,6 +177,24 @@ def is_news(record: ImageRecord) -> bool:
     return record.revision > seen.get(record.image_id, record.revision)
 
 
+def note_saved() -> None:
+    """Remember that a change was saved just now."""
+    st.session_state[_SAVED_AT] = utc_now()
+
+
+def saved_mark() -> str:
+    """Return when the last change was saved, by the visitor's clock, in words."""
+    saved_at: datetime | None = st.session_state.get(_SAVED_AT)
+    if saved_at is None:
+        return "All is saved"
+    return f"Saved {local(saved_at):%H:%M:%S}"
+
+
+def local(moment: datetime) -> datetime:
+    """Return a moment by the visitor's clock."""
+    return moment - timedelta(minutes=st.context.timezone_offset or 0)
+
+
 def note_shown(record: ImageRecord) -> None:
     """Remember how an image is on this session's screen."""
     shown: dict[str, ImageRecord] = st.session_state.setdefault(_SHOWN, {})
@@ -267,6 +287,7 @@ def redo() -> None:
 
 def _step(step: Callable[[Scope], UndoResult]) -> None:
     result = step(scope())
+    note_saved()
     forget_shown(result.image_ids)
     say(result.description)
     if len(result.image_ids) == 1:

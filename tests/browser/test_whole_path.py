@@ -257,7 +257,7 @@ def test_reload_comes_back_to_the_dataset_and_the_image(
     page.locator("input[type=file]").set_input_files(files)
     expect(page.get_by_text("4 images added")).to_be_visible(timeout=20_000)
     go_to(page, "Edit")
-    page.get_by_role("button", name="Next", exact=True).click()
+    page.locator(".st-key-edit-next button").first.click()
     expect(page.get_by_text("2 / 4")).to_be_visible(timeout=20_000)
     page.reload()
     expect(page.get_by_text("2 / 4")).to_be_visible(timeout=20_000)

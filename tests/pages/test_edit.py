@@ -1,7 +1,12 @@
 """The Edit page around the canvas; the canvas itself is tested in a browser."""
 
+import pytest
+from streamlit.testing.v1.element_tree import Selectbox
+
 from imagebase.annotation import Annotation, Box, ReviewStatus, Source
+from imagebase.editing import reject
 from imagebase.store import Scope
+from imagebase.ui.walking import Among
 from tests.app_fixtures import Tab, model_box, put, records, store, the_scope
 
 KITCHEN = r"kitchen\.jpg"
@@ -47,7 +52,7 @@ def test_rejected_image_shows_why(labelled: Tab) -> None:
     labelled.press("edit.reject")
     assert records()[0].status is ReviewStatus.REJECTED
     labelled.press("edit.previous")
-    assert [one.value for one in labelled.app.warning] == [r"\[cut\]\(off\)"]
+    assert r"\[cut\]\(off\)" in labelled.words()
 
 
 def test_image_is_confirmed_to_be_empty(labelled: Tab) -> None:
@@ -86,8 +91,19 @@ def test_undo_and_redo_go_back_to_the_image_they_are_about(labelled: Tab) -> Non
     assert records()[0].status is ReviewStatus.APPROVED
 
 
+def one_by_key(tab: Tab, start: str) -> Selectbox[str]:
+    """Return the list whose key begins so."""
+    return next(
+        one for one in tab.app.main.selectbox if one.key and one.key.startswith(start)
+    )
+
+
+def go_through(tab: Tab, among: Among) -> None:
+    one_by_key(tab, "edit.among").set_value(among).run()
+
+
 def type_label(tab: Tab, name: str) -> None:
-    (more,) = tab.app.main.selectbox
+    more = one_by_key(tab, "edit.more_labels")
     more.options.append(name)  # AppTest knows no options that are typed
     more.set_value(name).run()
 
@@ -148,3 +164,112 @@ def test_press_after_the_dataset_is_gone_says_what_to_do(labelled: Tab) -> None:
     labelled.press("edit.approve")
     assert not labelled.app.exception
     assert "no images yet" in labelled.words()
+
+
+def test_labels_are_numbered_in_their_own_order_without_deleted_ones(
+    labelled: Tab,
+) -> None:
+    store().order_labels(the_scope(), [2, 0, 1])
+    store().delete_label(the_scope(), 1, with_boxes=True)
+    labelled.open("edit")
+    (pills,) = labelled.app.main.button_group
+    assert pills.options == ["1 bear", "2 bottle"]
+
+
+def test_tags_are_saved_at_once_and_undone(labelled: Tab) -> None:
+    labelled.open("edit")
+    (tags,) = labelled.app.main.multiselect
+    tags.options.append("night *")  # AppTest knows no options that are typed
+    tags.set_value(["night *"]).run()
+    assert records()[0].tags == ("night *",)
+    assert "Saved " in labelled.words()
+    labelled.press("edit.next")
+    (tags,) = labelled.app.main.multiselect
+    assert (tags.options, tags.value) == (["night *"], [])
+    labelled.press("edit.undo")
+    assert records()[0].tags == ()
+
+
+def test_saved_is_said_after_undo_too(labelled: Tab) -> None:
+    labelled.open("edit")
+    assert "All is saved" in labelled.words()
+    labelled.press("edit.accept")
+    assert "Saved " in labelled.words()
+    labelled.press("edit.undo")
+    assert "Saved " in labelled.words()
+    assert any("taken" in one or "Undone" in one for one in labelled.toasts())
+
+
+def comment(tab: Tab, text: str) -> None:
+    tab.app.text_area(key=f"edit.comment.{records()[0].image_id}").input(text)
+    tab.press("edit.comment.add")
+
+
+def test_comment_is_open_until_it_is_resolved_and_can_be_opened_again(
+    labelled: Tab,
+) -> None:
+    labelled.open("edit")
+    comment(labelled, "*wheel* cut off")
+    assert r"\*wheel\* cut off" in labelled.words()
+    (said,) = store().comments(the_scope(), records()[0].image_id)
+    labelled.press(f"edit.resolve.{said.comment_id}")
+    assert "1 comment resolved" in labelled.popovers()
+    assert store().open_comment_counts(the_scope()) == {}
+    labelled.press(f"edit.reopen.{said.comment_id}")
+    assert store().open_comment_counts(the_scope()) == {said.image_id: 1}
+
+
+def test_empty_comment_is_refused_in_a_sentence(labelled: Tab) -> None:
+    labelled.open("edit")
+    comment(labelled, "  ")
+    assert labelled.toasts() == ["Write a few words first; the comment was empty\\."]
+
+
+@pytest.mark.parametrize(
+    "among", [Among.REJECTED, Among.MINE, Among.SAID], ids=lambda one: one.name
+)
+def test_one_goes_through_the_images_that_came_back(
+    labelled: Tab, among: Among
+) -> None:
+    store().save(the_scope(), reject(records()[1], comment="cut off"))
+    labelled.app.text_input(key="visitor.name").input("ann").run()
+    labelled.open("edit")
+    go_through(labelled, among)
+    assert BEAR in labelled.words()
+    assert "**1** / 1" in labelled.words()
+    assert labelled.app.button(key="edit.next").disabled
+    labelled.press("edit.approve")
+    assert "\u2013 / 0" in labelled.words()
+    assert "That was the last one of these" in labelled.toasts()[0]
+
+
+def test_images_to_review_leave_out_those_that_are_approved(labelled: Tab) -> None:
+    labelled.open("edit")
+    labelled.press("edit.approve")
+    labelled.press("edit.previous")
+    go_through(labelled, Among.WAITING)
+    assert BEAR in labelled.words()
+    assert "**1** / 1" in labelled.words()
+
+
+def test_nobody_is_sent_through_images_that_are_not_there(labelled: Tab) -> None:
+    labelled.open("edit")
+    go_through(labelled, Among.REJECTED)
+    assert labelled.toasts() == ["There are no such images\\: rejected\\."]
+    assert "**1** / 2" in labelled.words()
+
+
+def test_most_doubtful_come_first(labelled: Tab) -> None:
+    put(records()[1], model_box("bear", 0.9), model_box("bear", 0.9, at=22))
+    labelled.open("edit")
+    go_through(labelled, Among.DOUBTFUL)
+    ids = store().doubtful_ids(the_scope())
+    assert ids[0] == records()[1].image_id
+    assert BEAR in labelled.words()
+
+
+def test_approving_the_last_one_says_that_all_is_done(labelled: Tab) -> None:
+    labelled.open("edit")
+    labelled.press("edit.approve")
+    labelled.press("edit.approve")
+    assert "every image is reviewed" in labelled.toasts()[0]

@@ -21,6 +21,8 @@ const CHIP_PX = 16;
 const HANDLE_PX = 9;
 const KEPT_ACTIONS = 30;
 const GREY = "#888888";
+const MARGIN = "1.25rem"; // beside the picture and the table, in place of the page's
+const PANELS = ".tools, .picker, .help";
 const TYPING =
   "input, textarea, select, [contenteditable='true'], [role='dialog'], " +
   "[role='combobox'], [role='listbox'], [role='menu'], [role='slider'], " +
@@ -37,6 +39,7 @@ const hub = (window[Symbol.for("imagebase.editor")] ??= {
 // A module lives as long as the page, an editor only as long as its element does.
 const memories = new Map();
 const editors = new WeakMap();
+const living = new Set();
 
 export default function (component) {
   const { parentElement } = component;
@@ -75,6 +78,7 @@ class Editor {
     this.guides = [...this.root.querySelectorAll(".guides path")];
     this.measure = find(".measure");
     this.percent = find(".percent");
+    this.help = find(".help");
     this.picker = new Picker(this, find(".picker"));
     this.memory = memoryOf(key);
     this.ink = document.createElement("canvas").getContext("2d");
@@ -378,6 +382,7 @@ class Editor {
     larger: () => this.zoomTo(this.view.scale * 1.4),
     smaller: () => this.zoomTo(this.view.scale / 1.4),
     chips: () => this.toggleChips(),
+    help: () => this.toggleHelp(),
     left: () => (this.chosen ? this.nudge(-1, 0) : this.act("previous")),
     right: () => (this.chosen ? this.nudge(1, 0) : this.act("next")),
     up: () => this.chosen && this.nudge(0, -1),
@@ -436,6 +441,7 @@ class Editor {
 
   cancel() {
     if (this.gesture) this.abandon();
+    else if (!this.help.hidden) this.toggleHelp();
     else if (this.selected) this.select(null);
     else this.isTabFree = true;
   }
@@ -461,15 +467,18 @@ class Editor {
     on(this.root, "pointerleave", this.onLeave);
     on(this.root, "wheel", this.onWheel, { passive: false });
     on(this.root, "contextmenu", (event) => event.preventDefault());
-    const tools = this.root.querySelector(".tools");
-    on(tools, "click", this.onTool);
-    on(tools, "mousedown", (event) => event.preventDefault()); // the keys stay here
+    for (const panel of this.root.querySelectorAll(".tools, .help")) {
+      on(panel, "click", this.onTool);
+      on(panel, "mousedown", (event) => event.preventDefault()); // the keys stay here
+    }
     this.receiver = (parcel) => this.receive(parcel);
     hub.listeners.add(this.receiver);
     this.observer = new ResizeObserver(() => this.onResize());
     this.observer.observe(this.root.parentElement);
     const main = document.querySelector("[data-testid='stMainBlockContainer']");
     if (main) this.observer.observe(main);
+    living.add(this);
+    widen(main);
   }
 
   stop() {
@@ -481,6 +490,8 @@ class Editor {
     clearTimeout(this.heldTimer);
     clearTimeout(this.askTimer);
     for (const one of Object.values(this.bitmaps)) one?.bitmap.close();
+    living.delete(this);
+    widen(document.querySelector("[data-testid='stMainBlockContainer']"));
   }
 
   onPressAnywhere(event) {
@@ -518,7 +529,7 @@ class Editor {
   }
 
   onDown(event) {
-    if (event.target.closest(".tools, .picker")) return;
+    if (event.target.closest(PANELS)) return;
     event.preventDefault();
     this.picker.close();
     this.root.focus({ preventScroll: true, focusVisible: false });
@@ -546,7 +557,7 @@ class Editor {
   onMove(event) {
     const point = this.at(event);
     if (this.pointers.has(event.pointerId)) this.pointers.set(event.pointerId, point);
-    this.pointer = event.target.closest?.(".tools, .picker") ? null : point;
+    this.pointer = event.target.closest?.(PANELS) ? null : point;
     const { gesture } = this;
     if (gesture?.plan === "pinch") return this.pinch();
     if (gesture) {
@@ -686,7 +697,7 @@ class Editor {
   }
 
   onWheel(event) {
-    if (event.target.closest(".picker")) return;
+    if (event.target.closest(".picker, .help")) return;
     event.preventDefault();
     const lines = event.deltaMode === 1 ? 30 : 1;
     const speed = event.ctrlKey ? 0.01 : 0.0018; // a pinch on a touchpad comes with Ctrl
@@ -1029,6 +1040,21 @@ class Editor {
     const button = this.root.querySelector("[data-command='chips']");
     button.setAttribute("aria-pressed", String(!isHidden));
   }
+
+  toggleHelp() {
+    const isOpen = this.help.toggleAttribute("hidden") === false;
+    this.root.querySelector(".tools [data-command='help']")
+      .setAttribute("aria-expanded", String(isOpen));
+    if (!isOpen) return;
+    const entries = this.data.help.map(([shown, words]) => {
+      const entry = document.createElement("div");
+      for (const [name, text] of [["dt", shown], ["dd", words]]) {
+        entry.append(Object.assign(document.createElement(name), { textContent: text }));
+      }
+      return entry;
+    });
+    this.help.querySelector("dl").replaceChildren(...entries);
+  }
 }
 
 // The list of labels beside a box: type to find one, or a new one.
@@ -1137,6 +1163,11 @@ class Picker {
     this.close();
     if (name) this.editor.label(name);
   }
+}
+
+// The page's margins are room for the picture, as long as there is one.
+function widen(main) {
+  if (main) main.style.paddingInline = living.size ? MARGIN : "";
 }
 
 // A key with what is held down with it, as the table of keys writes it: ctrl+shift+z.

@@ -1,0 +1,80 @@
+"""The labels above the canvas: which one the next box gets, and all of them."""
+
+from typing import Final
+
+import streamlit as st
+
+from imagebase.annotation import LabelSet
+from imagebase.errors import ImageBaseError
+from imagebase.ui import backend, canvas, label_manager, state, widgets
+
+# As many as there are keys for.
+SHORT_LIST: Final = 9
+_LABEL: Final = "imagebase.edit.label"
+_FIRST_LABEL: Final = "object"
+_NAME_LETTERS: Final = 16
+
+
+def choose(labels: LabelSet) -> str:
+    """Draw the labels to choose from; return the one that the next box gets."""
+    names = labels.shown_names or (_FIRST_LABEL,)
+    current = st.session_state.get(_LABEL)
+    if current not in names:
+        current = names[0]
+    with st.container(horizontal=True, vertical_alignment="center", wrap=False):
+        _pills(list(names[:SHORT_LIST]), current)
+        with st.popover("More", icon=":material/add:"):
+            key = f"edit.more_labels.{hash(names)}"
+            st.selectbox(
+                "Choose a label, or type a new one",
+                names,
+                index=None,
+                accept_new_options=True,
+                key=key,
+                on_change=_choose,
+                args=(key,),
+            )
+        st.space("stretch")
+        label_manager.open_button("edit.labels")
+    return current
+
+
+def _pills(short: list[str], current: str) -> None:
+    if current not in short:
+        short.append(current)
+    numbers = {name: place + 1 for place, name in enumerate(short[:SHORT_LIST])}
+
+    def words(name: str) -> str:
+        shown = widgets.escape(widgets.short_name(name, longest=_NAME_LETTERS))
+        return f"{numbers[name]} {shown}" if name in numbers else shown
+
+    key = f"edit.label.{hash((tuple(short), current))}"
+    st.pills(
+        "Label of the next box",
+        short,
+        default=current,
+        required=True,
+        format_func=words,
+        key=key,
+        label_visibility="collapsed",
+        wrap=False,
+        on_change=_choose,
+        args=(key,),
+    )
+
+
+def _choose(key: str) -> None:
+    canvas.settle()
+    give_next(st.session_state[key])
+
+
+def give_next(name: str) -> None:
+    """Give the next box this label, which may be a new one."""
+    if not name:
+        return
+    try:
+        backend.store().add_labels(state.scope(), [name])
+    except ImageBaseError as error:
+        canvas.report(str(error))
+        return
+    st.session_state[_LABEL] = name
