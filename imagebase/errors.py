@@ -16,7 +16,9 @@ ImageBaseError                  catch this to show a person one sentence
 │   ├── NotFoundError           no such dataset, image or job in this scope
 │   ├── RevisionConflictError   somebody saved a newer revision meanwhile
 │   └── UndoRefusedError        the record has moved on since that change
+├── EvaluationError         an evaluation that cannot be made as it was asked for
 ├── EditError                   a change to a box that cannot be made
+├── TrainingError               a training that cannot begin or go on
 └── JobError                    a job that cannot be started, cancelled or resumed
 
 Every message is one sentence for a person: it names the thing and what to do.
@@ -107,5 +109,13 @@ class JobError(ImageBaseError):
     """A job that cannot be started, cancelled or resumed."""
 
 
+class EvaluationError(ImageBaseError):
+    """An evaluation that cannot be made as it was asked for."""
+
+
 class EditError(ImageBaseError):
     """A change to a box or an image that cannot be made."""
+
+
+class TrainingError(ImageBaseError):
+    """A training that cannot begin or go on."""

@@ -1,0 +1,238 @@
+"""A detection pass of its own, at a confidence of 0.001, and what it costs."""
+
+import ctypes
+import ctypes.util
+import gc
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+import numpy as np
+
+from imagebase.detection.batch import ImageSource, detect_many, loader_for
+from imagebase.detection.candidates import Candidates, Detections, select
+from imagebase.detection.detector import Detector, load_detector
+from imagebase.detection.registry import find_model
+from imagebase.evaluation.contenders import Contender
+from imagebase.evaluation.label_mapping import LabelMapping, map_labels
+from imagebase.evaluation.values import (
+    CONFIDENCE_FLOOR,
+    MAX_DETECTIONS,
+    NMS_THRESHOLD,
+    Found,
+    Truth,
+)
+from imagebase.settings import Limits
+
+OnLooked = Callable[[int], bool]
+
+_STATUS: Final = Path("/proc/self/statm")
+_SAMPLE_SECONDS: Final = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a pass took.
+
+    images_per_second: from the first file read to the last box. load_seconds: until the
+    model was ready. memory_bytes: how much the process grew at most while the model was
+    loaded and worked, sampled; None where the system does not tell.
+    """
+
+    images_per_second: float
+    load_seconds: float
+    memory_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """What a contender found on the images of a truth.
+
+    model_id: name and digest; for detections of another program, its name.
+    cost: None where somebody else ran the model. refused: file and reason.
+    """
+
+    spec: str
+    model_id: str
+    found: Found
+    mapping: LabelMapping
+    cost: Cost | None
+    refused: Mapping[str, str]
+
+
+class CancelledError(Exception):
+    """Nobody wants the pass any more."""
+
+
+def run_pass(
+    contender: Contender,
+    truth: Truth,
+    sources: Sequence[ImageSource],
+    *,
+    choices: Mapping[str, str | None] | None = None,
+    on_looked: OnLooked = lambda _: True,
+    max_pixels: int = Limits().max_image_pixels,
+) -> Pass:
+    """Return what a contender finds on the images of a truth, all of them once.
+
+    Args:
+        sources: of the truth's images, in their order.
+        choices: what a person calls the model's labels, beyond name and synonym.
+        on_looked: called with the images looked at; returns whether to go on.
+        max_pixels: of an image.
+
+    Raises:
+        UnknownModelError, ModelLoadError: there is no such model, or not like this.
+        CancelledError: `on_looked` said so.
+    """
+    with _Growth() as growth:
+        began = time.perf_counter()
+        detector = _detector(contender)
+        loaded = time.perf_counter()
+        mapping = map_labels(detector.labels, truth.labels, choices=choices)
+        passed = _Passed(detector, mapping, truth)
+        items = detect_many(
+            detector,
+            sources,
+            floor=CONFIDENCE_FLOOR,
+            load=loader_for(detector, max_pixels=max_pixels),
+        )
+        for place, item in enumerate(items):
+            if item.candidates is None:
+                passed.refused[truth.images[place].name] = str(item.error)
+            else:
+                passed.add(place, item.candidates)
+            if not on_looked(place + 1):
+                raise CancelledError
+        seconds = time.perf_counter() - loaded
+    cost = Cost(
+        len(sources) / seconds if seconds else 0.0, loaded - began, growth.bytes
+    )
+    return Pass(
+        contender.spec,
+        detector.model_id,
+        passed.found(),
+        mapping,
+        cost,
+        passed.refused,
+    )
+
+
+def _detector(contender: Contender) -> Detector:
+    """Return a detector loaded for this pass alone, as its start-up is measured."""
+    return load_detector(
+        find_model(contender.model),
+        precision=contender.precision,
+        input_size=contender.input_size,
+    )
+
+
+class _Passed:
+    """Collects what a pass finds, image after image."""
+
+    def __init__(self, detector: Detector, mapping: LabelMapping, truth: Truth) -> None:
+        labels = {name: place for place, name in enumerate(truth.labels)}
+        names = [mapping.names.get(name) for name in detector.labels]
+        self._targets = np.array(
+            [labels[name] if name is not None else -1 for name in names], dtype=np.intp
+        )
+        # Labels that are one in the truth are suppressed as one.
+        first = {name: names.index(name) for name in names if name is not None}
+        self._kinds = np.array(
+            [place if n is None else first[n] for place, n in enumerate(names)],
+            dtype=np.int32,
+        )
+        self._kept: list[tuple[int, Detections]] = []
+        self.refused: dict[str, str] = {}
+
+    def add(self, image: int, candidates: Candidates) -> None:
+        kinds = self._kinds[candidates.class_id]
+        self._kept.append((image, selected(candidates, kinds.astype(np.int32))))
+
+    def found(self) -> Found:
+        empty = [Detections.empty()]
+        each = [one for _, one in self._kept] or empty
+        images = [image for image, _ in self._kept] or [0]
+        image = np.repeat(images, [len(one) for one in each])
+        label = self._targets[np.concatenate([one.class_id for one in each])]
+        found = Found(
+            image.astype(np.intp),
+            label,
+            np.concatenate([one.xyxy for one in each]).astype(np.float64),
+            np.concatenate([one.confidence for one in each]).astype(np.float64),
+        )
+        return found.rows(label >= 0)
+
+
+def selected(
+    candidates: Candidates, kinds: np.ndarray[tuple[int], np.dtype[np.int32]]
+) -> Detections:
+    """Return what an evaluation keeps of the candidates of one image."""
+    return select(
+        Candidates(candidates.xyxy, candidates.confidence, kinds),
+        confidence_threshold=CONFIDENCE_FLOOR,
+        nms_threshold=NMS_THRESHOLD,
+        max_detections=MAX_DETECTIONS,
+    )
+
+
+class _Growth:
+    """How much this process grows, sampled while the block runs."""
+
+    bytes: int | None = None
+
+    def __init__(self) -> None:
+        self._done = threading.Event()
+        self._thread = threading.Thread(
+            target=self._sample, name="imagebase-memory", daemon=True
+        )
+        self._before = 0
+        self._peak = 0
+
+    def __enter__(self) -> Self:
+        _give_back_memory()
+        self._before = self._peak = _resident_bytes()
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._done.set()
+        self._thread.join()
+        if self._before:
+            self.bytes = max(self._peak - self._before, 0)
+
+    def _sample(self) -> None:
+        while self._before:
+            self._peak = max(self._peak, _resident_bytes())
+            if self._done.wait(_SAMPLE_SECONDS):
+                break
+
+
+def _resident_bytes() -> int:
+    """Return how much memory this process has; 0 where the system does not tell."""
+    try:
+        pages = int(_STATUS.read_text(encoding="ascii").split()[1])
+    except (OSError, LookupError, ValueError):
+        return 0
+    import resource
+
+    return pages * resource.getpagesize()
+
+
+def _give_back_memory() -> None:
+    """Free what the last model left, or it would be lent to the next one unseen."""
+    gc.collect()
+    name = ctypes.util.find_library("c")
+    if name and _STATUS.exists():
+        trim = getattr(ctypes.CDLL(name), "malloc_trim", None)
+        if trim is not None:
+            trim(0)

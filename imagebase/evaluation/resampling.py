@@ -1,0 +1,183 @@
+"""How sure the figures are: the images drawn again and again (Efron's bootstrap, 1979).
+
+Every model is judged on the same draws, so that a difference between two of them has an
+interval of its own: much of what is luck in one is the same luck in the other.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from imagebase.evaluation.curves import Judged
+from imagebase.evaluation.matching import Matching
+from imagebase.evaluation.values import FOUND_IOU, Flags, Floats, Found, Indices, Truth
+
+RESAMPLES: Final = 500
+_SEED: Final = 6
+_INTERVAL: Final = (2.5, 97.5)
+_RECALL_STEPS: Final = 100
+# Below these an interval is wide, and its own width hard to tell.
+FEW_IMAGES: Final = 30
+FEW_BOXES: Final = 100
+FEW_BOXES_OF_LABEL: Final = 10
+
+
+class Interval(NamedTuple):
+    """Where 95 % of the draws lie."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Resampled:
+    """AP and AP50 of one model in each of B draws, shape (B,)."""
+
+    ap: Floats
+    ap50: Floats
+
+
+class Difference(NamedTuple):
+    """How much more one model has than another, and where 95 % of the draws lie."""
+
+    value: float
+    low: float
+    high: float
+
+    @property
+    def is_noise(self) -> bool:
+        """Say whether it could as well be none."""
+        return self.low <= 0 <= self.high
+
+    def in_words(self) -> str:
+        """Return what the difference is worth."""
+        if self.is_noise:
+            return "within the noise"
+        return "better" if self.value > 0 else "worse"
+
+
+def draws(images: int, *, resamples: int = RESAMPLES) -> Floats:
+    """Return how often each image is in each draw, (B, images), always the same."""
+    random = np.random.default_rng(_SEED)
+    shares = np.full(images, 1 / images)
+    return random.multinomial(images, shares, size=resamples).astype(np.float64)
+
+
+def resample(
+    truth: Truth, found: Found, matching: Matching, weights: Floats
+) -> Resampled:
+    """Return AP and AP50, as COCO defines them, in every draw.
+
+    matching: at COCO's ten overlaps. weights: of `draws`.
+    """
+    objects = _objects_in_draws(truth, weights)
+    total = np.zeros((len(matching.iou_thresholds), len(weights)))
+    counted = np.zeros(len(weights))
+    for label in np.flatnonzero(truth.boxes_by_label()):
+        there = objects[:, label] > 0
+        counted += there
+        rows = np.flatnonzero(found.label == label)
+        rows = rows[np.argsort(-found.confidence[rows], kind="stable")]
+        drawn = weights[:, found.image[rows]]
+        for place in range(len(total)):
+            precision = _average_precision(
+                drawn,
+                matching.is_right[place][rows],
+                matching.is_ignored[place][rows],
+                objects[:, label],
+            )
+            total[place] += np.where(there, precision, 0)
+    each = total / np.maximum(counted, 1)
+    return Resampled(each.mean(axis=0), each[matching.at(FOUND_IOU)])
+
+
+def _objects_in_draws(truth: Truth, weights: Floats) -> Floats:
+    """Return how many objects of each label are in each draw, shape (B, L)."""
+    counts = np.zeros((len(truth.images), len(truth.labels)))
+    real = ~truth.is_crowd
+    np.add.at(counts, (truth.image[real], truth.label[real]), 1)
+    return weights @ counts
+
+
+def _average_precision(
+    drawn: Floats, is_right: Flags, is_ignored: Flags, objects: Floats
+) -> Floats:
+    """Return COCO's 101-point AP of one label at one overlap, in each of B draws.
+
+    The precision at a recall is the best one from there on, and only where an object is
+    found does either grow: the columns of right detections are enough.
+
+    Args:
+        drawn: how often each detection, surest first, is in each draw, (B, N).
+        objects: of the label in each draw, (B,).
+    """
+    columns = np.flatnonzero(is_right)
+    if not len(columns):
+        return np.zeros(len(drawn))
+    kept = np.cumsum(np.where(is_ignored, 0.0, drawn), axis=1)[:, columns]
+    right = np.cumsum(drawn[:, columns], axis=1)
+    precision = np.divide(right, kept, out=np.zeros_like(right), where=kept > 0)
+    best = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
+    recall = right / np.maximum(objects, 1)[:, None]
+    reached = np.floor(recall * _RECALL_STEPS + 1e-9) + 1
+    gained = np.diff(reached, axis=1, prepend=0.0)
+    return np.asarray((gained * best).sum(axis=1) / (_RECALL_STEPS + 1))
+
+
+def interval(values: Floats) -> Interval:
+    """Return the percentile interval of 95 %."""
+    low, high = np.percentile(values, _INTERVAL)
+    return Interval(float(low), float(high))
+
+
+def difference(ours: Floats, theirs: Floats, *, value: float) -> Difference:
+    """Return a difference with its interval, from the same draws of both."""
+    return Difference(value, *interval(ours - theirs))
+
+
+def point_intervals(
+    detections: Judged, weights: Floats, *, threshold: float, truth: Truth
+) -> Mapping[str, Interval]:
+    """Return the intervals of precision, recall and F1 at a threshold."""
+    count = weights.shape[1]
+    kept = detections.confidence >= threshold
+    right = _by_image(detections.image[kept & detections.is_right], count)
+    wrong = _by_image(detections.image[kept & ~detections.is_right], count)
+    objects = _by_image(truth.image[~truth.is_crowd], count)
+    hits, false, there = weights @ right, weights @ wrong, weights @ objects
+    return {
+        "precision": interval(hits / np.maximum(hits + false, 1)),
+        "recall": interval(hits / np.maximum(there, 1)),
+        "F1": interval(2 * hits / np.maximum(hits + false + there, 1)),
+    }
+
+
+def _by_image(images: Indices, count: int) -> Floats:
+    return np.bincount(images, minlength=count).astype(np.float64)
+
+
+def warnings_about(truth: Truth) -> list[str]:
+    """Return what to say where there is too little to judge by."""
+    said = []
+    images, boxes = len(truth.images), truth.boxes
+    if images < FEW_IMAGES:
+        said.append(
+            f"Only {images} images: the figures may be far off. "
+            f"Take {FEW_IMAGES} or more."
+        )
+    if boxes < FEW_BOXES:
+        said.append(
+            f"Only {boxes} boxes: the figures may be far off. Take {FEW_BOXES} or more."
+        )
+    counts = truth.boxes_by_label()
+    few = int(np.count_nonzero((counts > 0) & (counts < FEW_BOXES_OF_LABEL)))
+    if few:
+        labels = "1 label has" if few == 1 else f"{few} labels have"
+        their = "its figure is" if few == 1 else "their figures are"
+        said.append(
+            f"{labels} fewer than {FEW_BOXES_OF_LABEL} boxes: {their} little more "
+            "than chance."
+        )
+    return said

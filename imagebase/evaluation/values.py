@@ -1,0 +1,155 @@
+"""What is compared: the truth of a set of images, and what somebody found on them.
+
+Rows of all images lie one after the other in parallel arrays; `image` and `label` are
+positions in the truth's own lists.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Final, NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from imagebase.annotation import Size
+
+Floats = NDArray[np.float64]
+Indices = NDArray[np.intp]
+Flags = NDArray[np.bool_]
+
+# What a detection pass for an evaluation keeps, as the field does.
+CONFIDENCE_FLOOR: Final = 0.001
+NMS_THRESHOLD: Final = 0.45
+MAX_DETECTIONS: Final = 100
+# A box is found from this overlap on, where only one is looked at.
+FOUND_IOU: Final = 0.5
+
+
+class EvaluatedImage(NamedTuple):
+    """An image by its id and the name people know it by."""
+
+    image_id: str
+    name: str
+    size: Size
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Truth:
+    """What is right: N boxes and crowd regions of the images of a set.
+
+    image, label: (N,), positions in `images` and `labels`. xyxy: (N, 4) pixels.
+    area: (N,) square pixels, by which COCO tells small from large; of the outline where
+    the label file knows it, else of the box.
+    is_crowd: (N,), regions that hold many objects: what is found there is not judged.
+    box_ids: N of them, by which an annotation is found again.
+    """
+
+    labels: tuple[str, ...]
+    images: tuple[EvaluatedImage, ...]
+    image: Indices
+    label: Indices
+    xyxy: Floats
+    area: Floats
+    is_crowd: Flags
+    box_ids: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        _check_rows(self, ("image", "label", "area", "is_crowd", "box_ids"))
+
+    def __len__(self) -> int:
+        return len(self.image)
+
+    @property
+    def boxes(self) -> int:
+        """How many objects there are, crowds left aside."""
+        return int(np.count_nonzero(~self.is_crowd))
+
+    def boxes_by_label(self) -> NDArray[np.intp]:
+        """Return how many objects each label has, shape (L,)."""
+        return np.bincount(self.label[~self.is_crowd], minlength=len(self.labels))
+
+    def images_by_label(self) -> NDArray[np.intp]:
+        """Return on how many images each label is, shape (L,)."""
+        rows = ~self.is_crowd
+        pairs = np.unique(np.stack([self.image[rows], self.label[rows]]), axis=1)
+        return np.bincount(pairs[1], minlength=len(self.labels))
+
+    def only(self, images: Sequence[int]) -> "Truth":
+        """Return the truth of some of its images, in this order."""
+        place = _places(images, len(self.images))
+        rows = np.flatnonzero(place[self.image] >= 0)
+        return Truth(
+            self.labels,
+            tuple(self.images[one] for one in images),
+            place[self.image[rows]],
+            self.label[rows],
+            self.xyxy[rows],
+            self.area[rows],
+            self.is_crowd[rows],
+            tuple(self.box_ids[row] for row in rows),
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Found:
+    """N detections on the images of a truth, each image's best first.
+
+    image, label: (N,), positions in the truth's lists. xyxy: (N, 4) pixels.
+    confidence: (N,), 0 to 1.
+    """
+
+    image: Indices
+    label: Indices
+    xyxy: Floats
+    confidence: Floats
+
+    def __post_init__(self) -> None:
+        _check_rows(self, ("image", "label", "confidence"))
+
+    def __len__(self) -> int:
+        return len(self.image)
+
+    @classmethod
+    def of(cls, rows: Sequence[tuple[int, int, Sequence[float], float]]) -> Self:
+        """Return rows of image, label, corners and confidence, in the order to keep."""
+        return cls(
+            np.array([row[0] for row in rows], dtype=np.intp),
+            np.array([row[1] for row in rows], dtype=np.intp),
+            np.array([row[2] for row in rows], dtype=np.float64).reshape(-1, 4),
+            np.array([row[3] for row in rows], dtype=np.float64),
+        )._in_order()
+
+    def _in_order(self) -> Self:
+        return self.rows(np.lexsort((-self.confidence, self.image)))
+
+    def rows(self, which: Indices | Flags) -> Self:
+        """Return some of the detections."""
+        return type(self)(
+            self.image[which],
+            self.label[which],
+            self.xyxy[which],
+            self.confidence[which],
+        )
+
+    def only(self, images: Sequence[int], *, of: int) -> Self:
+        """Return what is on some of the `of` images, in the order given."""
+        place = _places(images, of)
+        kept = self.rows(place[self.image] >= 0)
+        return type(self)(
+            place[kept.image], kept.label, kept.xyxy, kept.confidence
+        )._in_order()
+
+
+def _places(images: Sequence[int], count: int) -> Indices:
+    place = np.full(count, -1, dtype=np.intp)
+    place[np.asarray(images, dtype=np.intp)] = np.arange(len(images))
+    return place
+
+
+def _check_rows(values: "Truth | Found", names: Sequence[str]) -> None:
+    count = len(values.xyxy)
+    lengths: Mapping[str, int] = {name: len(getattr(values, name)) for name in names}
+    wrong = {name: length for name, length in lengths.items() if length != count}
+    if values.xyxy.shape != (count, 4) or wrong:
+        known = ", ".join(one.name for one in fields(values))
+        raise ValueError(f"{known} have {count} rows, but {wrong}")

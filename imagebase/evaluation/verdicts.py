@@ -1,0 +1,208 @@
+"""What became of every detection and every object at a threshold, and why.
+
+Objects are found first, as COCO matches them. What is left is told apart: a mix-up is a
+detection on an object of another label; a loose box overlaps an object of its own label
+by less than is asked for; the rest are false alarms, and misses.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+import numpy as np
+
+from imagebase.evaluation.matching import NOBODY, Matching
+from imagebase.evaluation.values import FOUND_IOU, Flags, Floats, Found, Indices, Truth
+from imagebase.geometry import pairwise_iou
+
+LOOSE_IOU: Final = 0.1
+
+
+class Fate(StrEnum):
+    """What became of a detection, or of an object."""
+
+    RIGHT = "right"
+    MIX_UP = "mix-up"
+    LOOSE = "loose box"
+    FALSE_ALARM = "false alarm"
+    MISSED = "miss"
+
+
+# Those a person would have to put right.
+MISTAKES: Final = (Fate.MISSED, Fate.FALSE_ALARM, Fate.MIX_UP, Fate.LOOSE)
+_CODES: Final = tuple(Fate)
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """One thing to put right on one image.
+
+    image: its place in the truth. found, object: rows of the detection and of the
+    object in question, None where there is none. overlap: their IoU.
+    badness: 0 to 1, the worst first within a kind.
+    """
+
+    fate: Fate
+    image: int
+    found: int | None
+    object: int | None
+    overlap: float
+    badness: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Verdicts:
+    """Verdicts on D detections and N objects at one threshold.
+
+    of_found: (D,), places in `Fate`; -1 where a detection is below the threshold or
+    ignored. of_object: (N,), -1 for crowds. partner: (D,), the row of the object that
+    a detection is right about, mixes up or sits loosely on, else `NOBODY`.
+    overlap: (D,), the IoU with it.
+    """
+
+    truth: Truth
+    found: Found
+    threshold: float
+    of_found: Indices
+    of_object: Indices
+    partner: Indices
+    overlap: Floats
+
+    def is_fate(self, fate: Fate) -> Flags:
+        """Say which detections have this fate, shape (D,)."""
+        return np.asarray(self.of_found == _CODES.index(fate))
+
+    def confusion(self) -> Indices:
+        """Return how often each label (row) was taken for each (column), (L+1, L+1).
+
+        The last row is background taken for an object, the last column objects taken
+        for background. The diagonal is what is right.
+        """
+        labels = len(self.truth.labels)
+        counts = np.zeros((labels + 1, labels + 1), dtype=np.intp)
+        for actual, said, _ in self._cells():
+            counts[actual, said] += 1
+        return counts
+
+    def images_of_cell(self, actual: int, said: int) -> list[int]:
+        """Return the images that a cell of the confusion matrix counts, each once."""
+        return list(
+            dict.fromkeys(
+                image for a, s, image in self._cells() if (a, s) == (actual, said)
+            )
+        )
+
+    def _cells(self) -> Iterator[tuple[int, int, int]]:
+        """Yield actual label, label said and image of everything that is counted."""
+        truth, found, background = self.truth, self.found, len(self.truth.labels)
+        right, mixed, missed = map(_CODES.index, (Fate.RIGHT, Fate.MIX_UP, Fate.MISSED))
+        loose = _CODES.index(Fate.LOOSE)
+        for row in np.flatnonzero(self.of_found >= 0).tolist():
+            is_on_object = self.of_found[row] in (right, mixed)
+            actual = int(truth.label[self.partner[row]]) if is_on_object else background
+            yield actual, int(found.label[row]), int(found.image[row])
+        for row in np.flatnonzero(np.isin(self.of_object, (missed, loose))).tolist():
+            yield int(truth.label[row]), background, int(truth.image[row])
+
+    def mistakes(self, *, image: int | None = None) -> list[Mistake]:
+        """Return everything to put right, the worst first; of one image if given."""
+        made = [*self._of_detections(), *self._misses()]
+        chosen = [one for one in made if image is None or one.image == image]
+        return sorted(chosen, key=lambda one: -one.badness)
+
+    def _of_detections(self) -> Iterator[Mistake]:
+        right = _CODES.index(Fate.RIGHT)
+        for row in np.flatnonzero(self.of_found >= 0).tolist():
+            if self.of_found[row] == right:
+                continue
+            fate = _CODES[self.of_found[row]]
+            partner, overlap = int(self.partner[row]), float(self.overlap[row])
+            confidence = float(self.found.confidence[row])
+            yield Mistake(
+                fate,
+                int(self.found.image[row]),
+                row,
+                None if partner == NOBODY else partner,
+                overlap,
+                confidence * (1 - overlap) if fate is Fate.LOOSE else confidence,
+            )
+
+    def _misses(self) -> Iterator[Mistake]:
+        """Yield the objects that nothing is on; large ones are the worst to miss."""
+        for row in np.flatnonzero(self.of_object == _CODES.index(Fate.MISSED)).tolist():
+            image = int(self.truth.image[row])
+            size = self.truth.images[image].size
+            share = float(self.truth.area[row]) / max(size.width * size.height, 1)
+            badness = float(np.sqrt(min(share, 1.0)))
+            yield Mistake(Fate.MISSED, image, None, row, 0.0, badness)
+
+    def clicks(self) -> Floats:
+        """Return what putting each image right takes, shape (images,).
+
+        A miss is a drawing and counts two; deleting, relabelling and moving count one.
+        """
+        count = len(self.truth.images)
+        wrong = (self.of_found >= 0) & ~self.is_fate(Fate.RIGHT)
+        missed = self.of_object == _CODES.index(Fate.MISSED)
+        return np.asarray(
+            np.bincount(self.found.image[wrong], minlength=count)
+            + 2.0 * np.bincount(self.truth.image[missed], minlength=count)
+        )
+
+    def count(self, fate: Fate) -> int:
+        """Return how many there are of a fate."""
+        of = self.of_object if fate is Fate.MISSED else self.of_found
+        return int(np.count_nonzero(of == _CODES.index(fate)))
+
+
+def verdicts(
+    truth: Truth, found: Found, matching: Matching, *, threshold: float
+) -> Verdicts:
+    """Return what became of everything at this threshold, found at IoU 0.5."""
+    place = matching.at(FOUND_IOU)
+    counted = (found.confidence >= threshold) & ~matching.is_ignored[place]
+    is_right = counted & matching.is_right[place]
+    of_found = np.where(counted, _CODES.index(Fate.FALSE_ALARM), -1).astype(np.intp)
+    of_object = np.where(truth.is_crowd, -1, _CODES.index(Fate.MISSED)).astype(np.intp)
+    partner = np.where(is_right, matching.object[place], NOBODY)
+    overlap = np.zeros(len(found))
+    of_found[is_right] = of_object[partner[is_right]] = _CODES.index(Fate.RIGHT)
+    result = Verdicts(truth, found, threshold, of_found, of_object, partner, overlap)
+    for image in np.unique(found.image[counted]).tolist():
+        _tell_apart(result, image)
+    return result
+
+
+def _tell_apart(result: Verdicts, image: int) -> None:
+    """Find mix-ups and loose boxes among what is left of an image."""
+    truth, found = result.truth, result.found
+    rows = np.flatnonzero((found.image == image) & (result.of_found >= 0))
+    objects = np.flatnonzero((truth.image == image) & ~truth.is_crowd)
+    overlaps = pairwise_iou(found.xyxy[rows], truth.xyxy[objects])
+    same = found.label[rows][:, None] == truth.label[objects][None, :]
+    place_of = {row: place for place, row in enumerate(objects.tolist())}
+    for place, row in enumerate(rows.tolist()):
+        if result.partner[row] != NOBODY:
+            result.overlap[row] = overlaps[place, place_of[int(result.partner[row])]]
+    mixes = np.where(~same & (overlaps >= FOUND_IOU), overlaps, 0)
+    _pair_up(result, Fate.MIX_UP, rows, objects, mixes)
+    near = np.where(same & (overlaps >= LOOSE_IOU), overlaps, 0)
+    _pair_up(result, Fate.LOOSE, rows, objects, near)
+
+
+def _pair_up(
+    result: Verdicts, fate: Fate, rows: Indices, objects: Indices, overlaps: Floats
+) -> None:
+    """Pair what is left with what is left, the largest overlap first."""
+    code = _CODES.index(fate)
+    alarm, missed = _CODES.index(Fate.FALSE_ALARM), _CODES.index(Fate.MISSED)
+    order = np.argsort(-overlaps, axis=None, kind="stable")
+    for place in order[: int(np.count_nonzero(overlaps))].tolist():
+        row, column = divmod(place, len(objects))
+        detection, thing = rows[row], objects[column]
+        if result.of_found[detection] != alarm or result.of_object[thing] != missed:
+            continue
+        result.of_found[detection] = result.of_object[thing] = code
+        result.partner[detection] = thing
+        result.overlap[detection] = overlaps[row, column]
