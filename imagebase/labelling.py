@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
-from typing import Final
 
 from imagebase import __version__
 from imagebase.annotation import ImageRecord, LabelSet, ReviewStatus
@@ -36,9 +35,6 @@ from imagebase.run_summary import Refusal, RunSummary, write_run_file
 from imagebase.settings import Limits, Mode
 from imagebase.settings import settings as process_settings
 from imagebase.suggestions import SelectionRule, as_annotations
-
-# These say where an image is and need not have it beside them.
-LABELS_ONLY: Final = frozenset({"coco", "csv"})
 
 OnProgress = Callable[[int, int], None]
 
@@ -319,7 +315,7 @@ def _write_format(
     def bytes_of(name: str) -> bytes:
         return export_image(reads[name](), file_name=name, max_pixels=max_pixels).data
 
-    if format_name in LABELS_ONLY:
+    if format_named(format_name).is_in_place:
         export_set = _in_place(labelled)
         options = WriteOptions(with_images=False)
     else:

@@ -300,5 +300,6 @@ FORMAT: Final = Format(
         "score": "on boxes that only a model has touched",
     },
     has_confidence=True,
+    is_in_place=True,
     has_parts=False,
 )

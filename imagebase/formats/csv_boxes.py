@@ -252,5 +252,6 @@ FORMAT: Final = Format(
         "images": f"all of them stand in {_IMAGES_FILE}",
     },
     has_confidence=True,
+    is_in_place=True,
     has_parts=False,
 )

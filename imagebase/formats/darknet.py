@@ -217,5 +217,6 @@ FORMAT: Final = Format(
     tolerance=relative_tolerance,
     conventions={"boxes": CONVENTION, "labels": "obj.names, one a line, by class id"},
     has_sizes=False,
+    is_relative=True,
     lists_train_as_val=True,
 )

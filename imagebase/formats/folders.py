@@ -132,5 +132,6 @@ FORMAT: Final = Format(
         "background": f"images without a box lie in {BACKGROUND}",
     },
     has_sizes=False,
+    is_relative=True,
     has_parts=False,
 )

@@ -1,7 +1,8 @@
 """The values that go into a written label set and come out of a read one."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import IO, TYPE_CHECKING, Final, NamedTuple, Protocol, overload
 
 from imagebase.annotation import Annotation, Box, ImageRecord, LabelSet, Size
@@ -33,28 +34,61 @@ class ExportImage:
 class ExportSet:
     """Everything that a writer needs but the pixels.
 
-    images: to be gone through as often as a writer likes; they may lie on disk.
-    has_flat_names: no name of theirs has folders.
+    images: to be gone through as often as a writer likes; see `StoredImages`.
     """
 
     name: str
     labels: LabelSet
     images: Sequence[ExportImage]
-    has_flat_names: bool = False
 
     @property
     def has_split(self) -> bool:
-        return any(image.part != "train" for image in self.images)
+        return any(part != "train" for part in self.parts)
 
     @property
     def parts(self) -> tuple[str, ...]:
         """The parts that images are in, in their order."""
-        found = {image.part for image in self.images}
+        if isinstance(self.images, StoredImages):
+            found = self.images.parts()
+        else:
+            found = {image.part for image in self.images}
         return tuple(part for part in PARTS if part in found)
 
 
-class Mapped(Sequence[ExportImage]):
-    """Images that are made of others when they are asked for."""
+class StoredImages(Sequence[ExportImage]):
+    """Images that are not in memory: each is made when it is its turn.
+
+    has_flat_names: their names have no folders, and stay as they are in all formats.
+    """
+
+    has_flat_names = False
+
+    def names(self) -> Iterator[str]:
+        """Yield what `ExportImage.name` is, without the rest of it."""
+        return (image.name for image in self)
+
+    def parts(self) -> Set[str]:
+        return {image.part for image in self}
+
+    @overload
+    def __getitem__(self, index: int) -> ExportImage: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> tuple[ExportImage, ...]: ...
+
+    def __getitem__(self, index: int | slice) -> ExportImage | tuple[ExportImage, ...]:
+        """Go through the images up to this one: writers take them in their order."""
+        if isinstance(index, slice):
+            return tuple(islice(self, *index.indices(len(self))))
+        place = range(len(self))[index]
+        return next(islice(self, place, None))
+
+    def __iter__(self) -> Iterator[ExportImage]:
+        raise NotImplementedError
+
+
+class Mapped(StoredImages):
+    """Images that are made of others; what they are called and where they go stays."""
 
     def __init__(
         self,
@@ -63,6 +97,8 @@ class Mapped(Sequence[ExportImage]):
     ) -> None:
         self._images = images
         self._function = function
+        if isinstance(images, StoredImages):
+            self.has_flat_names = images.has_flat_names
 
     def __len__(self) -> int:
         return len(self._images)
@@ -70,16 +106,8 @@ class Mapped(Sequence[ExportImage]):
     def __iter__(self) -> Iterator[ExportImage]:
         return map(self._function, self._images)
 
-    @overload
-    def __getitem__(self, index: int) -> ExportImage: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> "Mapped": ...
-
-    def __getitem__(self, index: int | slice) -> "ExportImage | Mapped":
-        if isinstance(index, slice):
-            return Mapped(self._images[index], self._function)
-        return self._function(self._images[index])
+    def names(self) -> Iterator[str]:
+        return iter(ImageNames(self._images))
 
 
 class ImageNames:
@@ -89,6 +117,8 @@ class ImageNames:
         self._images = images
 
     def __iter__(self) -> Iterator[str]:
+        if isinstance(self._images, StoredImages):
+            return self._images.names()
         return (image.name for image in self._images)
 
 
@@ -248,6 +278,8 @@ class Format(NamedTuple):
     conventions: what a reader of the files should know, for the manifest.
     has_sizes, has_confidence: whether the files tell image sizes, and confidences.
     lists_train_as_val: without a split both lists name all images.
+    is_relative: whether boxes are fractions of the size, which then need not be known.
+    is_in_place: says where images are, and need not have copies of them beside it.
     has_boxes: whether it says where things are, and not what images as a whole hold.
     reduced: the set as far as this format can say it; the proof compares with that.
     has_parts: whether it can say which images train; one that cannot is written once
@@ -265,6 +297,8 @@ class Format(NamedTuple):
     has_sizes: bool = True
     has_confidence: bool = False
     lists_train_as_val: bool = False
+    is_relative: bool = False
+    is_in_place: bool = False
     has_boxes: bool = True
     reduced: Callable[[ExportSet], ExportSet] = _as_it_is
     has_parts: bool = True

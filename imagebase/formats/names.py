@@ -7,7 +7,12 @@ from pathlib import PurePosixPath
 from typing import Final
 
 from imagebase.annotation import ImageRecord, LabelSet, ReviewStatus, clean_text
-from imagebase.formats.label_set_files import ExportImage, ExportSet, ImageNames
+from imagebase.formats.label_set_files import (
+    ExportImage,
+    ExportSet,
+    ImageNames,
+    StoredImages,
+)
 from imagebase.images import IMAGE_SUFFIXES
 
 # Windows refuses these characters and names; the rest of the world can do without.
@@ -82,8 +87,9 @@ def flat_names(names: Iterable[str]) -> list[str]:
 
 def flat_image_names(export_set: ExportSet) -> Iterable[str]:
     """Return `flat_names` of a set's images; where it has them, none is held here."""
-    if export_set.has_flat_names:
-        return ImageNames(export_set.images)
+    images = export_set.images
+    if isinstance(images, StoredImages) and images.has_flat_names:
+        return ImageNames(images)
     return flat_names(image.name for image in export_set.images)
 
 

@@ -256,5 +256,6 @@ FORMAT: Final = Format(
         "images": f"all of them stand in {_IMAGES_FILE}",
     },
     has_sizes=False,
+    is_relative=True,
     has_confidence=True,
 )

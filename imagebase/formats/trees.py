@@ -1,8 +1,12 @@
 """Label files in a folder, in a zip, in memory, or alone, seen in one way."""
 
 import io
+import os
+import shutil
+import tempfile
 import zipfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import IO, Final
@@ -16,6 +20,7 @@ from imagebase.settings import Limits
 # So many files of one kind are looked into to tell what format they are.
 FILES_TO_TRY: Final = 100
 
+_AT_ONCE_BYTES: Final = 8_000_000
 _CLUTTER: Final = ("__MACOSX/", ".git/")
 
 
@@ -44,13 +49,8 @@ class FolderTree:
     def __init__(self, path: Path, limits: Limits | None = None) -> None:
         self.limits = limits or Limits()
         self._root = path if path.is_dir() else path.parent
-        found = sorted(path.rglob("*")) if path.is_dir() else [path]
-        self._names = tuple(
-            name
-            for one in found
-            if one.is_file()
-            if not _is_clutter(name := one.relative_to(self._root).as_posix())
-        )
+        found = _files_below(path) if path.is_dir() else iter([path.name])
+        self._names = tuple(name for name in found if not _is_clutter(name))
 
     def names(self) -> Sequence[str]:
         return self._names
@@ -117,7 +117,26 @@ class ZipTree:
             ) from error
 
     def open(self, name: str) -> IO[bytes]:
-        return io.BytesIO(self.read(name))
+        """Return a file to be read in parts; a large one is unpacked to disk for it."""
+        if self._infos[name].file_size <= _AT_ONCE_BYTES:
+            return io.BytesIO(self.read(name))
+        with ExitStack() as stack:
+            unpacked = stack.enter_context(tempfile.TemporaryFile())
+            self._unpack(name, unpacked)
+            unpacked.seek(0)
+            stack.pop_all()
+            return unpacked
+
+    def _unpack(self, name: str, to: IO[bytes]) -> None:
+        info = self._infos[name]
+        _check_size(name, info.file_size, self.limits)
+        try:
+            with self._zip.open(info) as file:
+                shutil.copyfileobj(file, to)
+        except Exception as error:
+            raise AnnotationFileError(
+                f"{name} cannot be read out of its zip: {error}."
+            ) from error
 
 
 def open_tree(path: Path, limits: Limits | None = None) -> FileTree:
@@ -156,24 +175,34 @@ class NameIndex:
     """Finds the image that a label file means, by however little it says."""
 
     def __init__(self, names: Iterable[str]) -> None:
-        self._levels: list[dict[str, list[str]]] = [{}, {}, {}, {}]
-        for name in names:
-            for level, key in zip(self._levels, _keys(name), strict=True):
-                level.setdefault(key, []).append(name)
+        self._names = dict.fromkeys(names)
+        self._levels: list[dict[str, list[str]]] = []
 
     def find(self, name: str) -> str | None:
-        """Return the only image of this name: as it is, else without its suffix, else
-        without its folders, else without both; any case. None where several fit.
+        """Return the only image of this name: as it is, else in any case, else without
+        its suffix, else without its folders, else without both. None where several fit.
         """
         found = self.find_all(name)
         return found[0] if len(found) == 1 else None
 
     def find_all(self, name: str) -> Sequence[str]:
         """Return every image that fits a name as well as any does, as `find` looks."""
-        for level, key in zip(self._levels, _keys(name), strict=True):
+        if name in self._names:
+            return (name,)
+        for number, key in enumerate(_keys(name)):
+            level = self._level(number)
             if found := level.get(key) or level.get(name.casefold()):
                 return tuple(found)
         return ()
+
+    def _level(self, number: int) -> dict[str, list[str]]:
+        """Return the names by one of their keys; made when it is first needed."""
+        while len(self._levels) <= number:
+            level: dict[str, list[str]] = {}
+            for name in self._names:
+                level.setdefault(_keys(name)[len(self._levels)], []).append(name)
+            self._levels.append(level)
+        return self._levels[number]
 
 
 def images_of(tree: FileTree) -> NameIndex:
@@ -185,6 +214,24 @@ def _keys(name: str) -> tuple[str, str, str, str]:
     folded = name.casefold()
     last = PurePosixPath(folded).name
     return folded, split_suffix(folded)[0], last, split_suffix(last)[0]
+
+
+def _files_below(folder: Path, prefix: str = "") -> Iterator[str]:
+    """Yield the files of a folder and of those in it, by name; links to folders not."""
+    try:
+        with os.scandir(folder) as entries:
+            found = sorted(
+                (one.name, one.is_dir(follow_symlinks=False))
+                for one in entries
+                if one.is_dir(follow_symlinks=False) or one.is_file()
+            )
+    except OSError as error:
+        raise _unreadable(str(folder), error) from error
+    for name, is_folder in found:
+        if is_folder:
+            yield from _files_below(folder / name, f"{prefix}{name}/")
+        else:
+            yield prefix + name
 
 
 def _unreadable(name: str, error: OSError) -> AnnotationFileError:

@@ -192,5 +192,6 @@ FORMAT: Final = Format(
     tolerance=relative_tolerance,
     conventions={"boxes": CONVENTION, "labels": "names in data.yaml, by class id"},
     has_sizes=False,
+    is_relative=True,
     lists_train_as_val=True,
 )
