@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from imagebase.ui import frame, state, uploads
+from imagebase.ui import frame, importing, state, uploads
 
 frame.enter()
 
@@ -22,6 +22,7 @@ with right:
     st.caption(uploads.limits_in_words())
 
 uploads.show_report()
+importing.section()
 
 if not state.has_images():
     st.info("Drop images above, or press **Try the sample photographs**.")

@@ -14,6 +14,7 @@ _NAMES: Final = {
     "keep": "Keep boxes",
     "doubt": "Look again",
     "export": "Export",
+    "import": "Import labels",
 }
 _ACTIVE: Final = (JobState.QUEUED, JobState.RUNNING)
 

@@ -119,6 +119,8 @@ def show_report() -> None:
         parts.append(f"{widgets.plural(report.ignored, 'other file')} left aside")
     show = st.success if report.added or not report.refused else st.warning
     show(" · ".join(parts))
+    if report.ignored:
+        st.caption("Are labels among the other files? Import them below.")
     if report.refused:
         with st.expander(f"Refused: {widgets.plural(len(report.refused), 'file')}"):
             _refused(report)

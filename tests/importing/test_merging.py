@@ -172,6 +172,12 @@ def test_labels_take_their_names_here_or_are_left_out() -> None:
     assert told == Effect(images=1, boxes=1, unwanted=1, tags=1)
 
 
+def test_tags_alone_take_no_box_away() -> None:
+    choice = ImportChoice(Replacing.ALL_BOXES)
+    assert merge(record(PERSONS), read(tags=("wet",)), choice)[0].annotations
+    assert not merge(record(PERSONS), read(), choice)[0].annotations
+
+
 def test_tags_join_those_there() -> None:
     tagged = replace(record(), tags=("night",))
     after, told = merge(tagged, read(tags=("wet", "night")))

@@ -1,0 +1,171 @@
+"""Label files on the Upload page: looked at, agreed to, and only then stored."""
+
+import json
+from collections.abc import Sequence
+
+from imagebase.annotation import Source
+from tests.app_fixtures import Tab, photograph, records, store, the_scope
+
+LABELS = ("Dog", "cat")
+MARKUP = "<b>x</b> **y**.jpg"
+
+
+def coco(*boxes: tuple[str, str], labels: Sequence[str] = LABELS) -> bytes:
+    """Return a label file: of each box its image and its label."""
+    names = list(dict.fromkeys(name for name, _ in boxes))
+    return json.dumps(
+        {
+            "images": [{"id": n, "file_name": one} for n, one in enumerate(names)],
+            "categories": [{"id": n, "name": one} for n, one in enumerate(labels)],
+            "annotations": [
+                {
+                    "image_id": names.index(name),
+                    "category_id": labels.index(label),
+                    "bbox": [10 * n, 10, 40, 30],
+                }
+                for n, (name, label) in enumerate(boxes)
+            ],
+        }
+    ).encode()
+
+
+BOTH = coco(("kitchen.jpg", "Dog"), ("bear.jpg", "cat"), ("none.jpg", "cat"))
+
+
+def drop(tab: Tab, *files: tuple[str, bytes]) -> None:
+    (field,) = (
+        one
+        for one in tab.app.file_uploader
+        if one.key and one.key.startswith("import.files")
+    )
+    field.set_value([(name, data, "application/json") for name, data in files])
+    tab.app.run()
+    assert not tab.app.exception
+
+
+def table(tab: Tab, column: str) -> list[object]:
+    """Return a column of the only table that has it."""
+    (found,) = (one.value for one in tab.app.dataframe if column in one.value.columns)
+    return list(found[column])
+
+
+def test_dry_run_says_it_all_and_stores_nothing(filled: Tab) -> None:
+    before = records()
+    drop(filled, ("labels.json", BOTH))
+    assert (
+        "**2 boxes** would come in on **2 images** · "
+        "2 of 3 images found: 2 by their name"
+    ) in filled.words()
+    assert "Not: 1 image not found or not fitting" in filled.words()
+    assert table(filled, "here") == ["Dog", "cat"]
+    assert table(filled, "what differs")[0] == (
+        "No image here has this name, and none like it was dropped."
+    )
+    assert records() == before
+    assert not len(store().labels(the_scope()))
+
+
+def test_agreed_labels_come_in_and_one_undo_takes_them_back(filled: Tab) -> None:
+    drop(filled, ("labels.json", BOTH))
+    assert filled.app.button(key="import.agree").label == "Import 2 boxes"
+    filled.press("import.agree")
+    filled.wait("import")
+    assert "**2 boxes** came in on **2 images**" in filled.words()
+    assert [one.annotations[0].label for one in records()] == ["Dog", "cat"]
+    assert all(one.annotations[0].source is Source.IMPORT for one in records())
+    filled.press("sidebar.undo")
+    assert [one.annotations for one in records()] == [(), ()]
+
+
+def test_a_label_takes_the_name_it_has_here(filled: Tab) -> None:
+    store().add_labels(the_scope(), ["dog", "bird"])
+    drop(filled, ("labels.json", BOTH))
+    assert table(filled, "here") == ["dog", "cat"]
+    assert table(filled, "how") == ["same but for capitals", "new"]
+
+
+def test_names_can_be_changed_and_cleared(filled: Tab) -> None:
+    drop(filled, ("labels.json", BOTH))
+    key = next(
+        k
+        for one in filled.app.dataframe
+        if (k := one.key or "") and "here" in one.value.columns
+    )
+    filled.app.session_state[key] = {
+        "edited_rows": {0: {"here": "hound"}, 1: {"here": None}},
+        "added_rows": [],
+        "deleted_rows": [],
+    }
+    filled.app.run()
+    assert "1 box with a label that is left out" in filled.words()
+    filled.press("import.agree")
+    filled.wait("import")
+    assert store().labels(the_scope()).names == ("hound",)
+    assert [len(one.annotations) for one in records()] == [1, 0]
+
+
+def test_persons_boxes_go_only_when_told_with_a_warning(labelled: Tab) -> None:
+    drop(labelled, ("labels.json", BOTH))
+    assert not labelled.app.warning
+    (mode,) = (
+        one
+        for one in labelled.app.main.button_group
+        if one.label == "Boxes that are here already"
+    )
+    mode.set_value("Replace all").run()
+    (warning,) = labelled.app.warning
+    assert warning.value == "**2 model boxes** and **1 box of people's** would go."
+    labelled.press("import.agree")
+    labelled.wait("import")
+    assert [len(one.annotations) for one in records()] == [1, 1]
+
+
+def test_images_come_with_their_labels_into_an_empty_dataset(tab: Tab) -> None:
+    one = coco(("bear.jpg", "cat"))
+    drop(tab, ("labels.json", one), ("images/bear.jpg", photograph("bear.jpg")))
+    assert "**1 image** would be added" in tab.words()
+    assert "1 of 1 image found: 1 that came with the labels" in tab.words()
+    tab.press("import.agree")
+    tab.wait("import")
+    assert "**1 box** came in on **1 image** · 1 image added" in tab.words()
+    (bear,) = records()
+    assert bear.annotations[0].label == "cat"
+
+
+def test_files_of_no_known_format_are_a_sentence_and_can_be_named(filled: Tab) -> None:
+    drop(filled, ("notes.md", b"hello"))
+    assert "none of the formats that can be read" in filled.app.warning[0].value
+    filled.app.selectbox(key=_format_key(filled)).select("yolo").run()
+    assert not filled.app.exception
+    assert filled.app.warning
+    filled.press("import.forget")
+    assert not filled.app.warning
+    assert "You see what would come in" in filled.words()
+
+
+def _format_key(tab: Tab) -> str:
+    return next(
+        key
+        for one in tab.app.selectbox
+        if (key := one.key or "").startswith("import.format")
+    )
+
+
+def test_dropped_labels_are_for_the_dataset_on_screen_only(filled: Tab) -> None:
+    drop(filled, ("labels.json", BOTH))
+    filled.submit("sidebar.new_dataset", "Other")
+    assert "would come in on" not in filled.words()
+
+
+def test_names_with_markup_are_shown_as_text(filled: Tab) -> None:
+    drop(filled, (MARKUP, b"hello"))
+    assert "<b>" not in filled.words()
+    filled.press("import.forget")
+    drop(filled, ("labels.json", coco((MARKUP, "cat"), labels=("cat", "<b>"))))
+    assert "<b>" not in filled.words()
+
+
+def test_upload_with_other_files_points_to_the_import(tab: Tab) -> None:
+    tab.app.button_group[0].set_value("A folder").run()
+    tab.uploads(("set/bear.jpg", photograph("bear.jpg")), ("set/labels.json", BOTH))
+    assert "Are labels among the other files? Import them below." in tab.words()
