@@ -4,8 +4,9 @@ A size is reached in whole pixels, so the factors along x and y are those betwee
 two sizes as they are, and boxes are carried by just these: nothing drifts.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -31,6 +32,11 @@ class Placement(NamedTuple):
     canvas: Size
     left: int = 0
     top: int = 0
+
+    @property
+    def changes_nothing(self) -> bool:
+        """Say whether the picture lies there as it is."""
+        return self.source == self.inner == self.canvas
 
     def box(self, box: Box) -> Box:
         """Return a box of the picture in pixels of the result."""
@@ -134,6 +140,37 @@ class LongestSide:
 
 
 Resizing = Stretch | Letterbox | LongestSide
+
+_DAMAGED: Final = "This choice of a size cannot be read; choose it again."
+
+
+def resizing_json(resizing: Resizing) -> dict[str, Any]:
+    """Return a choice of size as JSON holds it, for a job or a manifest."""
+    match resizing:
+        case Stretch(size):
+            return {"how": "stretch", "size": list(size)}
+        case Letterbox(size, enlarges):
+            return {"how": "letterbox", "size": list(size), "enlarges": enlarges}
+        case LongestSide(pixels, enlarges):
+            return {"how": "longest_side", "pixels": pixels, "enlarges": enlarges}
+
+
+def resizing_from_json(kept: Mapping[str, Any]) -> Resizing:
+    """Return the choice that `resizing_json` wrote.
+
+    Raises:
+        ExportError: it is not one, or a side is out of bounds.
+    """
+    try:
+        if kept["how"] == "stretch":
+            return Stretch(Size(*kept["size"]))
+        if kept["how"] == "letterbox":
+            return Letterbox(Size(*kept["size"]), enlarges=bool(kept["enlarges"]))
+        if kept["how"] == "longest_side":
+            return LongestSide(kept["pixels"], enlarges=bool(kept["enlarges"]))
+    except (KeyError, TypeError) as error:
+        raise ExportError(_DAMAGED) from error
+    raise ExportError(_DAMAGED)
 
 
 def _inside(source: Size, limit: Size, *, enlarges: bool) -> Size:

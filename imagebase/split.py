@@ -108,6 +108,11 @@ class Split:
         return tuple(one for one, its_part in self.part_of.items() if its_part == part)
 
 
+def part_named(text: str) -> str | None:
+    """Return the part that a word means, as people spell it; None where none."""
+    return _SPELLINGS.get(text.strip().casefold())
+
+
 def split_image(record: ImageRecord) -> SplitImage:
     """Return what a split asks of a record."""
     return SplitImage(
@@ -167,7 +172,7 @@ def split_by_column(
     part_of = {}
     for image_id in image_ids:
         cell = column.get(image_id, "").strip()
-        part = _SPELLINGS.get(cell.casefold()) if cell else otherwise
+        part = part_named(cell) if cell else otherwise
         if part is None and cell:
             raise ExportError(
                 f"The column says {cell!r} of an image; write train, val or test."

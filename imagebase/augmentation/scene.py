@@ -28,10 +28,14 @@ _ROUNDING: Final = 1e-9
 
 @dataclass(frozen=True, slots=True)
 class LabelledImage:
-    """rgb: (H, W, 3), upright. annotations: their boxes in its pixels."""
+    """rgb: (H, W, 3), upright. annotations: their boxes in its pixels.
+
+    dropped: how many boxes are no more on it, since too little was left of them.
+    """
 
     rgb: RgbArray
     annotations: tuple[Annotation, ...] = ()
+    dropped: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +118,7 @@ class Scene:
                 )
                 if is_kept
             ),
+            dropped=len(self.annotations) - int(stays.sum()),
         )
 
 

@@ -3,16 +3,17 @@
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
-from imagebase.annotation import Size
+from imagebase.annotation import Annotation, Box, Size
 from imagebase.errors import ExportError
 from imagebase.formats import manifest as manifests
 from imagebase.formats import report as reports
+from imagebase.formats.boxes import writable
 from imagebase.formats.label_set_files import (
     ExportFile,
     ExportSet,
@@ -42,6 +43,8 @@ Warnings = Callable[[], tuple[str, ...]]
 # A process that is killed while it writes leaves a folder of such a name.
 DRAFT_PREFIX: Final = ".export-"
 
+SMALL_PX: Final = 4
+
 # What we wrote ourselves is read back whatever its size.
 _OWN_LIMITS: Final = Limits(
     max_file_bytes=1 << 62,
@@ -53,7 +56,11 @@ _OWN_LIMITS: Final = Limits(
 
 @dataclass(frozen=True, slots=True)
 class ExportSummary:
-    """What an export came to. warnings: sentences for the person who asked for it."""
+    """What an export came to.
+
+    warnings: sentences for the person who asked for it.
+    picture_paths: where in the export the picture of each image that was kept lies.
+    """
 
     path: Path
     byte_count: int
@@ -63,6 +70,7 @@ class ExportSummary:
     left_out: tuple[LeftOut, ...]
     warnings: tuple[str, ...]
     proof: Proof
+    picture_paths: Mapping[str, str] = field(default_factory=dict)
 
 
 def export_zip(
@@ -113,7 +121,8 @@ def export_zip(
             append_to_zip(draft, *said)
         byte_count = draft.stat().st_size
         draft.replace(path)
-    return _summary(path, byte_count, exported)
+    kept = {one: files.paths[one] for one in keep if one in files.paths}
+    return replace(_summary(path, byte_count, exported), picture_paths=kept)
 
 
 def export_folder(
@@ -179,6 +188,13 @@ def warnings_about(export_set: ExportSet, one: Format) -> tuple[str, ...]:
     if unreviewed:
         total = len(export_set.images)
         warnings.append(f"{unreviewed} of {total} images have not been reviewed.")
+    small = sum(_is_small(one.box) for one in _boxes(export_set))
+    if small and one.has_boxes:
+        verb = "box is" if small == 1 else "boxes are"
+        warnings.append(
+            f"{small:,} {verb} under {SMALL_PX} pixels wide or high; detectors hardly "
+            "learn from these."
+        )
     if not one.has_boxes and any(
         image.record.annotations for image in export_set.images
     ):
@@ -190,11 +206,19 @@ def warnings_about(export_set: ExportSet, one: Format) -> tuple[str, ...]:
     return tuple(warnings)
 
 
+def _boxes(export_set: ExportSet) -> Iterator[Annotation]:
+    return (one for image in export_set.images for one in writable(image))
+
+
+def _is_small(box: Box) -> bool:
+    return min(box.width, box.height) < SMALL_PX
+
+
 @dataclass
 class _Files:
     """The writer's files, that tell how far it is, image by image.
 
-    sizes: of the pictures written so far, by their paths.
+    sizes: of the pictures written so far, by their paths. paths: by image id.
     """
 
     export_set: ExportSet
@@ -202,19 +226,19 @@ class _Files:
     options: WriteOptions
     progress: Progress | None
     sizes: dict[str, Size] = field(default_factory=dict)
+    paths: dict[str, str] = field(default_factory=dict)
 
     def __iter__(self) -> Iterator[ExportFile]:
         by_id = {
             image.record.image_id: image.record.size for image in self.export_set.images
         }
-        seen: set[str] = set()
         for file in write_subsets(self.export_set, self.format, self.options):
             yield file
             if isinstance(file.content, ImageReference):
                 image_id = file.content.image_id
                 self.sizes[file.path] = by_id[image_id]
-                seen.add(image_id)
-                self._tell(len(seen), len(by_id))
+                self.paths.setdefault(image_id, file.path)
+                self._tell(len(self.paths), len(by_id))
         self._tell(len(by_id), len(by_id))
 
     def _tell(self, done: int, total: int) -> None:

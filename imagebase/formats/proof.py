@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final, NamedTuple
+from typing import IO, Final, NamedTuple
 
 from imagebase.annotation import Annotation, LabelSet, Size
 from imagebase.errors import AnnotationFileError, ImageBaseError
@@ -103,7 +103,7 @@ def compare_files(
     equal = 0
     for path, sha256, _ in files:
         with tree.open(path) as file:
-            is_equal = hashlib.file_digest(file, "sha256").hexdigest() == sha256
+            is_equal = _sha256(file) == sha256
         reason = "" if is_equal else "is not what was written"
         if is_equal and path in sizes:
             reason = _reason_against(tree.read(path), path, sizes[path], max_pixels)
@@ -113,6 +113,13 @@ def compare_files(
     return replace(
         proof, differences=tuple(differences), files=len(files), files_equal=equal
     )
+
+
+def _sha256(file: IO[bytes]) -> str:
+    digest = hashlib.sha256()
+    while part := file.read(1 << 20):
+        digest.update(part)
+    return digest.hexdigest()
 
 
 def _reason_against(data: bytes, path: str, size: Size, max_pixels: int) -> str:

@@ -1,35 +1,29 @@
-"""Write a label set as a zip that was read back and compared, in the background."""
+"""Write a label set as zips that were read back and compared, in the background."""
 
 import contextlib
 import re
 import shutil
+import tempfile
 import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
-from imagebase.annotation import ImageRecord, ReviewStatus
+from imagebase.annotation import ImageRecord, LabelSet
 from imagebase.errors import ExportError
-from imagebase.formats.label_set_files import WriteOptions
-from imagebase.formats.names import build_export_set
-from imagebase.formats.package import export_zip
-from imagebase.images import export_image, read_header
+from imagebase.exporting.building import Built, Order, build
+from imagebase.exporting.overlays import write_overlays
+from imagebase.exporting.request import STATUSES, ExportRequest, request_from_json
+from imagebase.formats.package import DRAFT_PREFIX, ExportSummary
 from imagebase.jobs import JobContext
-from imagebase.metadata import has_gps, without_metadata
 from imagebase.settings import settings
 from imagebase.store import Scope
-from imagebase.store.scope import check_owner_id
+from imagebase.store.scope import check_owner_id, chunks
 from imagebase.tasks.looking import max_image_pixels
 
 KEPT_SECONDS: Final = 3600
-APPROVED: Final = "approved"
-REVIEWED: Final = "reviewed"
-ALL: Final = "all"
-STATUSES: Final = {
-    APPROVED: (ReviewStatus.APPROVED,),
-    REVIEWED: (ReviewStatus.APPROVED, ReviewStatus.EDITED),
-    ALL: tuple(ReviewStatus),
-}
+OVERLAYS_FILE: Final = "drawn.json"
+_CHUNK: Final = 500
 
 
 def exports_folder(scope: Scope) -> Path:
@@ -42,95 +36,103 @@ class _CancelledError(Exception):
 
 
 def export(context: JobContext) -> dict[str, Any] | None:
-    """Build the zip of a dataset in one format; None where it was cancelled.
+    """Build the zips of a dataset in one format; None where it was cancelled.
 
-    Parameters of the job: `format`, a name the formats know; `images`, which of
-    `STATUSES`; `with_images`; `with_empty`, whether images confirmed to hold nothing
-    are in; `name`, of the dataset; `without_metadata`, which jobs of earlier versions
-    do not have.
+    Parameters of the job: `name`, of the dataset, and what `request_from_json` knows.
     """
-    parameters, store, scope = context.parameters, context.store, context.scope
-    chosen = [
-        record
-        for record in store.records(scope, statuses=STATUSES[parameters["images"]])
-        if parameters["with_empty"] or not record.is_confirmed_empty
-    ]
-    if not chosen:
-        raise ExportError("No image is left to export; choose more of them.")
+    request = request_from_json(context.parameters)
+    name = context.parameters["name"]
     delete_old_exports()
-    images = _Images(context, chosen)
-    stem = f"{safe_stem(parameters['name'])}-{parameters['format']}"
-    path = exports_folder(scope) / f"{stem}-{context.job_id[:8]}.zip"
-    labels = store.labels(scope)
+    folder = exports_folder(context.scope) / context.job_id
     try:
-        summary = export_zip(
-            build_export_set(parameters["name"], labels, chosen, images.suffix_of),
-            parameters["format"],
-            images=images.bytes_of,
-            path=path,
-            options=WriteOptions(with_images=parameters["with_images"]),
-            progress=context.progress,
-            image_warnings=images.warnings,
-        )
+        # One that was interrupted may have left some.
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        with tempfile.TemporaryDirectory(prefix=DRAFT_PREFIX, dir=folder) as drafts:
+            stem = f"{safe_stem(name)}-{request.format}"
+            order = Order(name, request, stem, folder, Path(drafts), max_image_pixels())
+            built = build(order, _Dataset(context, request), progress=context.progress)
+        write_overlays(folder / OVERLAYS_FILE, built.overlays)
     except _CancelledError:
+        shutil.rmtree(folder, ignore_errors=True)
         return None
+    except OSError as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise ExportError(f"The export could not be written: {error}.") from error
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    return _result(built, folder)
+
+
+def _result(built: Built, folder: Path) -> dict[str, Any]:
+    zips = built.zips
+    several = len(zips) > 1
+    warnings: dict[str, None] = {}
+    for number, one in enumerate(zips, start=1):
+        before = f"Zip {number}: " if several else ""
+        warnings |= dict.fromkeys(before + warning for warning in one.warnings)
     return {
-        "path": str(path),
-        "file_name": f"{stem}.zip",
-        "byte_count": summary.byte_count,
-        "images": summary.images,
-        "boxes": summary.boxes,
-        "labels": summary.labels,
-        "left_out": list(summary.left_out),
-        "warnings": list(summary.warnings),
-        "boxes_equal": summary.proof.boxes_equal,
-        "gps": len(images.with_gps),
+        "zips": [_zip(one) for one in zips],
+        "path": str(zips[0].path),
+        "file_name": zips[0].path.name,
+        "byte_count": sum(one.byte_count for one in zips),
+        "images": sum(one.images for one in zips),
+        "boxes": sum(one.boxes for one in zips),
+        "labels": zips[0].labels,
+        "left_out": [list(left) for one in zips for left in one.left_out],
+        "not_in_it": list(built.left_out),
+        "warnings": list(warnings),
+        "boxes_equal": sum(one.proof.boxes_equal for one in zips),
+        "files_equal": sum(one.proof.files_equal for one in zips),
+        "parts": dict(built.parts),
+        "made": built.made,
+        "gps": built.with_gps,
+        "drawn": str(folder / OVERLAYS_FILE),
     }
 
 
-class _Images:
-    """The image files of an export, fetched one by one for as long as it is wanted.
+def _zip(one: ExportSummary) -> dict[str, Any]:
+    return {
+        "path": str(one.path),
+        "file_name": one.path.name,
+        "byte_count": one.byte_count,
+        "images": one.images,
+        "boxes": one.boxes,
+    }
 
-    with_gps: ids of those fetched that tell where they were taken.
-    """
 
-    def __init__(self, context: JobContext, records: Iterable[ImageRecord]) -> None:
+class _Dataset:
+    """The dataset of a job, fetched piece by piece for as long as it is wanted."""
+
+    def __init__(self, context: JobContext, request: ExportRequest) -> None:
         self._context = context
-        self._names = {one.image_id: one.file_name for one in records}
-        self._max_pixels = max_image_pixels()
-        self._without_metadata = context.parameters.get("without_metadata", False)
-        self.with_gps: set[str] = set()
+        self._store = context.store
+        self._scope = context.scope
+        self._statuses = STATUSES[request.images]
+
+    def image_ids(self) -> list[str]:
+        return self._store.image_ids(self._scope, statuses=self._statuses)
+
+    def records(self, image_ids: Iterable[str]) -> Iterable[ImageRecord]:
+        for chunk in chunks(image_ids, size=_CHUNK):
+            self._check()
+            yield from self._store.records(self._scope, image_ids=chunk)
+
+    def record(self, image_id: str) -> ImageRecord:
+        self._check()
+        return self._store.record(self._scope, image_id)
 
     def bytes_of(self, image_id: str) -> bytes:
-        name, most = self._names[image_id], self._max_pixels
-        came = self._read(image_id)
-        data = export_image(came, file_name=name, max_pixels=most).data
-        if self._without_metadata:
-            data = without_metadata(data, file_name=name, max_pixels=most)
-        if has_gps(data):
-            self.with_gps.add(image_id)
-        return data
+        self._check()
+        return self._store.image_bytes(self._scope, image_id)
 
-    def warnings(self) -> tuple[str, ...]:
-        """Return what a person should know about the images fetched so far."""
-        count = len(self.with_gps)
-        if not count:
-            return ()
-        carry = "1 image carries" if count == 1 else f"{count:,} images carry"
-        them = "it was" if count == 1 else "they were"
-        return (
-            f"{carry} the place {them} taken at; export without metadata to remove it.",
-        )
+    def labels(self) -> LabelSet:
+        return self._store.labels(self._scope)
 
-    def suffix_of(self, record: ImageRecord) -> str:
-        data, name = self._read(record.image_id), record.file_name
-        header = read_header(data, file_name=name, max_pixels=self._max_pixels)
-        return header.export_suffix
-
-    def _read(self, image_id: str) -> bytes:
+    def _check(self) -> None:
         if self._context.cancelled:
             raise _CancelledError
-        return self._context.store.image_bytes(self._context.scope, image_id)
 
 
 def safe_stem(name: str) -> str:

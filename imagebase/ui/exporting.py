@@ -8,8 +8,8 @@ from typing import Any, Final
 import streamlit as st
 
 from imagebase.annotation import ReviewStatus
+from imagebase.exporting.request import ALL, APPROVED, REVIEWED, STATUSES
 from imagebase.store import JobInfo, JobState
-from imagebase.tasks.export import ALL, APPROVED, REVIEWED, STATUSES
 from imagebase.ui import backend, exported, jobs, state, widgets
 
 FORMATS: Final = {

@@ -34,7 +34,7 @@ def reviewed(
 
 
 def zips(scope: Scope) -> list[Path]:
-    return sorted(exports_folder(scope).glob("*"))
+    return sorted(exports_folder(scope).rglob("*.zip"))
 
 
 def listed(path: str) -> list[str]:

@@ -1,0 +1,282 @@
+"""An export from the first image to the last zip; where images come from is not its."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from imagebase.annotation import ImageRecord, LabelSet, ReviewStatus
+from imagebase.errors import ExportError
+from imagebase.exporting.making import Made, Maker
+from imagebase.exporting.overlays import Overlay, draw, to_be_drawn
+from imagebase.exporting.request import ExportRequest, in_words, request_json
+from imagebase.exporting.selection import (
+    Candidate,
+    Selection,
+    candidate,
+    labels_of,
+    split_of,
+)
+from imagebase.exporting.zips import Weighed, dealt_into_zips
+from imagebase.formats.label_set_files import ExportImage, ExportSet, WriteOptions
+from imagebase.formats.manifest import About
+from imagebase.formats.names import export_names, with_suffix
+from imagebase.formats.package import ExportSummary, Progress, export_zip
+
+NOTHING: Final = "No image is left to export; choose more of them."
+
+
+class Images(Protocol):
+    """A dataset, as far as an export asks of it."""
+
+    def image_ids(self) -> Sequence[str]:
+        """Return the images that stand where the request says, in upload order."""
+        ...
+
+    def records(self, image_ids: Iterable[str]) -> Iterable[ImageRecord]:
+        """Yield records in this order, but for those that are gone."""
+        ...
+
+    def record(self, image_id: str) -> ImageRecord: ...
+
+    def bytes_of(self, image_id: str) -> bytes: ...
+
+    def labels(self) -> LabelSet: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is to be built, and where.
+
+    stem: of the zips' names. folder: theirs; it is there. drafts: for what is needed
+    only meanwhile; it is there too.
+    """
+
+    name: str
+    request: ExportRequest
+    stem: str
+    folder: Path
+    drafts: Path
+    max_pixels: int
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """What came of an order.
+
+    left_out: what of the dataset is not in it, in sentences. with_gps: pictures that
+    tell where they were taken. made: pictures that are variants or crops.
+    """
+
+    zips: tuple[ExportSummary, ...]
+    overlays: tuple[Overlay, ...]
+    left_out: tuple[str, ...]
+    parts: Mapping[str, int]
+    with_gps: int
+    made: int
+
+
+def build(order: Order, images: Images, *, progress: Progress) -> Built:
+    """Write the zips of an order, each read back and compared.
+
+    Raises:
+        ExportError: nothing is left to export, it cannot be done, or did not compare.
+        ImageReadError, LimitError: an image cannot be read.
+    """
+    return _Building(order, images, progress).run()
+
+
+class _Building:
+    def __init__(self, order: Order, images: Images, progress: Progress) -> None:
+        self._order = order
+        self._request = order.request
+        self._images = images
+        self._progress = progress
+        self._selection = Selection(order.request)
+        self._maker = Maker(
+            order.request,
+            images.bytes_of,
+            folder=order.drafts,
+            max_pixels=order.max_pixels,
+        )
+        self._part_of: Mapping[str, str] = {}
+        self._done = self._total = 0
+
+    def run(self) -> Built:
+        ids = self._images.image_ids()
+        candidates = [candidate(one) for one in self._selected(ids, self._selection)]
+        if not candidates:
+            raise ExportError(NOTHING)
+        left_out = self._selection.left_out()
+        self._deal(candidates)
+        self._total = len(candidates) + self._variants_to_make()
+        export_set, weights = self._exported(self._made())
+        if not export_set.images:
+            raise ExportError(NOTHING)
+        if self._maker.dropped:
+            left_out += (
+                f"{self._maker.dropped:,} boxes are not in the variants: too little of "
+                "them was left.",
+            )
+        self._total = self._done + len(export_set.images)
+        return self._zipped(export_set, weights, left_out)
+
+    def _selected(
+        self, image_ids: Iterable[str], selection: Selection
+    ) -> Iterator[ImageRecord]:
+        for record in self._images.records(image_ids):
+            kept = selection.taken(record)
+            if kept is not None:
+                yield kept
+
+    def _record(self, image_id: str) -> ImageRecord:
+        """Return a record that was selected, as it is exported."""
+        record = self._images.record(image_id)
+        return Selection(self._request).taken(record) or record
+
+    def _deal(self, candidates: Sequence[Candidate]) -> None:
+        self._part_of = {one.image.image_id: "train" for one in candidates}
+        if self._request.split is not None:
+            self._part_of = split_of(self._request.split, candidates).part_of
+
+    def _variants_to_make(self) -> int:
+        recipe = self._request.recipe
+        train = sum(part == "train" for part in self._part_of.values())
+        return 0 if recipe is None else recipe.variants * train
+
+    def _made(self) -> Iterator[tuple[Made, str]]:
+        """Yield every picture with the part it is in."""
+        train = sorted(one for one, part in self._part_of.items() if part == "train")
+        for record in self._selected(self._part_of, Selection(self._request)):
+            part = self._part_of[record.image_id]
+            if self._request.crops:
+                found: Iterable[Made] = self._maker.crops(record)
+            else:
+                found = self._with_variants(record, train if part == "train" else [])
+            for number, made in enumerate(found):
+                if self._request.varies or not number:
+                    self._step()
+                yield made, part
+
+    def _with_variants(
+        self, record: ImageRecord, train: Sequence[str]
+    ) -> Iterator[Made]:
+        original = self._maker.original(record)
+        yield original
+        if train and self._request.varies:
+            yield from self._maker.variants(
+                record, suffix=original.suffix, record_of=self._record, partners=train
+            )
+
+    def _step(self) -> None:
+        self._done += 1
+        self._progress(self._done, 2 * self._total)
+
+    def _exported(
+        self, made: Iterable[tuple[Made, str]]
+    ) -> tuple[ExportSet, list[Weighed]]:
+        found = list(made)
+        labels = labels_of(self._request, self._images.labels())
+        used = (a.label for one, _ in found for a in one.record.annotations)
+        tags = (t for one, _ in found for t in one.record.tags if self._request.crops)
+        wanted = [with_suffix(one.record.file_name, one.suffix) for one, _ in found]
+        images = tuple(
+            ExportImage(
+                one.record,
+                name,
+                is_reviewed=one.record.status is ReviewStatus.APPROVED,
+                part=part,
+                made=one.words,
+            )
+            for (one, part), name in zip(found, export_names(wanted), strict=True)
+        )
+        labels = labels.with_labels(dict.fromkeys([*used, *tags]))
+        weights = [Weighed(part, one.byte_count) for one, part in found]
+        return ExportSet(self._order.name, labels, images), weights
+
+    def _zipped(
+        self,
+        export_set: ExportSet,
+        weights: Sequence[Weighed],
+        left_out: tuple[str, ...],
+    ) -> Built:
+        drawn = to_be_drawn(export_set.images) if self._request.with_images else []
+        dealt = dealt_into_zips(weights, most_bytes=self._request.zip_bytes)
+        summaries, overlays = [], []
+        for number, places in enumerate(dealt, start=1):
+            held = replace(
+                export_set, images=tuple(export_set.images[place] for place in places)
+            )
+            about = About(
+                number,
+                len(dealt),
+                in_words(self._request),
+                _settings(self._request),
+                left_out,
+            )
+            summary = self._zip(held, about, [one.record.image_id for one in drawn])
+            summaries.append(summary)
+            overlays += draw(
+                summary, drawn, export_set.labels, max_pixels=self._order.max_pixels
+            )
+        parts: dict[str, int] = {}
+        for one in weights if self._request.split else []:
+            parts[one.part] = parts.get(one.part, 0) + 1
+        return Built(
+            tuple(summaries),
+            tuple(overlays),
+            left_out,
+            parts,
+            len(self._maker.with_gps),
+            sum(bool(image.made) for image in export_set.images),
+        )
+
+    def _zip(
+        self, export_set: ExportSet, about: About, keep: Sequence[str]
+    ) -> ExportSummary:
+        order, before = self._order, self._done
+        before_gps = len(self._maker.with_gps)
+
+        def tell(done: int, total: int) -> None:
+            self._progress(before + done, self._total)
+
+        summary = export_zip(
+            export_set,
+            self._request.format,
+            images=self._maker.bytes_of,
+            path=order.folder / zip_name(order.stem, about),
+            options=WriteOptions(with_images=self._request.with_images),
+            progress=tell,
+            image_warnings=lambda: _gps_warning(len(self._maker.with_gps) - before_gps),
+            about=about,
+            keep=keep,
+            max_pixels=order.max_pixels,
+        )
+        self._done += len(export_set.images)
+        return summary
+
+
+def zip_name(stem: str, about: About) -> str:
+    """Return what a zip is called; numbered where there are several."""
+    number = f"-{about.number}-of-{about.of}" if about.of > 1 else ""
+    return f"{stem}{number}.zip"
+
+
+def _settings(request: ExportRequest) -> Mapping[str, Any]:
+    """Return what of a request says something about the files."""
+    kept = request_json(request)
+    return {
+        name: value
+        for name, value in kept.items()
+        if name not in ("format", "zip_bytes", "made_bytes")
+    }
+
+
+def _gps_warning(count: int) -> tuple[str, ...]:
+    if not count:
+        return ()
+    carry = "1 image carries" if count == 1 else f"{count:,} images carry"
+    them = "it was" if count == 1 else "they were"
+    return (
+        f"{carry} the place {them} taken at; export without metadata to remove it.",
+    )

@@ -1,0 +1,283 @@
+"""The pictures of an export: as they came, at another size, cut out, or varied.
+
+What the label files say of a picture is known before it is written: sizes and boxes at
+another size follow from the placement, those of a crop from its box. Variants alone are
+made at once, and lie on disk until they are written.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from imagebase.annotation import Annotation, Box, ImageRecord, Size
+from imagebase.augmentation import LabelledImage, variant
+from imagebase.errors import ExportError
+from imagebase.exporting.request import ExportRequest
+from imagebase.formats.boxes import whole_pixels, writable
+from imagebase.formats.label_set_files import ExportImage
+from imagebase.formats.names import split_suffix
+from imagebase.images import (
+    EXPORT_QUALITY,
+    RgbArray,
+    encode_jpeg,
+    encode_png,
+    export_image,
+    load_image,
+    read_header,
+)
+from imagebase.metadata import has_gps, without_metadata
+from imagebase.resizing import Placement
+
+Read = Callable[[str], bytes]
+
+# About what the label files take for an image and for a box.
+_IMAGE_BYTES: Final = 600
+_BOX_BYTES: Final = 120
+
+
+class Made(NamedTuple):
+    """A picture to be exported and what is said about it.
+
+    suffix: of its file. words: what it was made from; empty where it came as it is.
+    byte_count: about how much it takes in the zip.
+    """
+
+    record: ImageRecord
+    suffix: str
+    byte_count: int
+    words: str = ""
+
+
+class _Crop(NamedTuple):
+    """Whole pixels of an image, and what kind of file they are written as."""
+
+    image_id: str
+    box: Box
+    suffix: str
+
+
+class Maker:
+    """Makes the pictures of one export, one at a time.
+
+    with_gps: ids of pictures handed out that tell where they were taken.
+    dropped: boxes of variants of which too little was left.
+    """
+
+    def __init__(
+        self, request: ExportRequest, read: Read, *, folder: Path, max_pixels: int
+    ) -> None:
+        """Args:
+        read: the bytes of an image as it came, by its id.
+        folder: for variants; it is there.
+        max_pixels: of an image.
+        """
+        self._request = request
+        self._read = read
+        self._folder = folder
+        self._max_pixels = max_pixels
+        self._names: dict[str, str] = {}
+        self._crops: dict[str, _Crop] = {}
+        self._variants: dict[str, Path] = {}
+        self._made_bytes = 0
+        self._loaded: tuple[str, RgbArray] | None = None
+        self.with_gps: set[str] = set()
+        self.dropped = 0
+
+    def original(self, record: ImageRecord) -> Made:
+        """Return an image with what is said about it, at the size asked for.
+
+        Raises:
+            ImageReadError, LimitError: as for `load_image`.
+        """
+        image_id = record.image_id
+        self._names[image_id] = record.file_name
+        header = read_header(
+            self._read(image_id),
+            file_name=record.file_name,
+            max_pixels=self._max_pixels,
+        )
+        placement = self._placement(record.size)
+        boxes = _BOX_BYTES * len(record.annotations)
+        if placement.changes_nothing:
+            weight = record.byte_count + boxes + _IMAGE_BYTES
+            return Made(record, header.export_suffix, weight)
+        share = _pixels(placement.canvas) / _pixels(record.size)
+        weight = round(record.byte_count * share) + boxes + _IMAGE_BYTES
+        return Made(
+            _placed(record, placement), _suffix_of(header.export_suffix), weight
+        )
+
+    def crops(self, record: ImageRecord) -> Iterator[Made]:
+        """Yield what is in each box that can be written, whole pixels of it."""
+        made = self.original(record)
+        stem, _ = split_suffix(record.file_name)
+        annotations = writable(ExportImage(record, record.file_name))
+        for number, one in enumerate(annotations, start=1):
+            crop_id = f"{record.image_id}-box-{number}"
+            box = Box(*whole_pixels(one.box)).clipped(record.size)
+            size = Size(round(box.width), round(box.height))
+            suffix = _suffix_of(made.suffix)
+            self._crops[crop_id] = _Crop(record.image_id, box, suffix)
+            self._names[crop_id] = record.file_name
+            cut = replace(
+                record,
+                image_id=crop_id,
+                file_name=f"{stem}_{number}{suffix}",
+                size=self._placement(size).canvas,
+                annotations=(),
+                tags=(one.label,),
+            )
+            share = _pixels(size) / _pixels(record.size)
+            weight = round(record.byte_count * share) + _IMAGE_BYTES
+            words = f"box {number} of {record.file_name}"
+            yield Made(cut, suffix, weight, words)
+
+    def variants(
+        self,
+        record: ImageRecord,
+        *,
+        suffix: str,
+        record_of: Callable[[str], ImageRecord],
+        partners: Sequence[str],
+    ) -> Iterator[Made]:
+        """Yield the variants of a training image.
+
+        Args:
+            record: as it is in the dataset, not resized.
+            suffix: of the image's own file.
+            record_of: other training images, for a mosaic.
+            partners: their ids, in order.
+
+        Raises:
+            ExportError: they take more disk than they may.
+        """
+        recipe = self._request.recipe
+        if recipe is None:
+            return
+
+        def load(image_id: str) -> LabelledImage:
+            own = image_id == record.image_id
+            one = record if own else record_of(image_id)
+            return LabelledImage(self._pixels_of(one, keeps=own), one.annotations)
+
+        for number in range(recipe.variants):
+            made = variant(
+                recipe, record.image_id, number, load=load, partners=partners
+            )
+            self.dropped += made.dropped
+            yield self._kept(record, number + 1, made, _suffix_of(suffix))
+
+    def bytes_of(self, image_id: str) -> bytes:
+        """Return the picture file that is written for an image, crop or variant."""
+        if image_id in self._variants:
+            return self._variants[image_id].read_bytes()
+        crop = self._crops.get(image_id)
+        if crop is not None:
+            return self._cut(crop)
+        name = self._names[image_id]
+        data = self._read(image_id)
+        header = read_header(data, file_name=name, max_pixels=self._max_pixels)
+        placement = self._placement(header.size)
+        if not placement.changes_nothing:
+            rgb = self._decoded(data, name)
+            return _encoded(placement.pixels(rgb), _suffix_of(header.export_suffix))
+        return self._as_it_came(image_id, data, name)
+
+    def _as_it_came(self, image_id: str, data: bytes, name: str) -> bytes:
+        most = self._max_pixels
+        data = export_image(data, file_name=name, max_pixels=most).data
+        if self._request.without_metadata:
+            data = without_metadata(data, file_name=name, max_pixels=most)
+        if has_gps(data):
+            self.with_gps.add(image_id)
+        return data
+
+    def _cut(self, crop: _Crop) -> bytes:
+        name = self._names[crop.image_id]
+        if self._loaded is None or self._loaded[0] != crop.image_id:
+            data = self._read(crop.image_id)
+            self._loaded = (crop.image_id, self._decoded(data, name))
+        left, top, right, bottom = map(round, crop.box)
+        rgb = self._loaded[1][top:bottom, left:right]
+        placement = self._placement(Size(right - left, bottom - top))
+        return _encoded(placement.pixels(rgb), crop.suffix)
+
+    def _kept(
+        self, record: ImageRecord, number: int, made: LabelledImage, suffix: str
+    ) -> Made:
+        stem, _ = split_suffix(record.file_name)
+        size = Size(made.rgb.shape[1], made.rgb.shape[0])
+        placement = self._placement(size)
+        data = _encoded(placement.pixels(made.rgb), suffix)
+        self._made_bytes += len(data)
+        most = self._request.made_bytes
+        if self._made_bytes > most:
+            raise ExportError(
+                f"The variants take more than {most // 10**6:,} MB; ask for fewer, or "
+                "for smaller pictures."
+            )
+        varied = replace(
+            record,
+            image_id=f"{record.image_id}-variant-{number}",
+            file_name=f"{stem}_v{number}{suffix}",
+            size=size,
+            annotations=made.annotations,
+            quality=None,
+        )
+        path = self._folder / f"{len(self._variants)}{suffix}"
+        path.write_bytes(data)
+        self._variants[varied.image_id] = path
+        weight = len(data) + _BOX_BYTES * len(made.annotations) + _IMAGE_BYTES
+        words = f"variant {number} of {record.file_name}"
+        return Made(_placed(varied, placement), suffix, weight, words)
+
+    def _pixels_of(self, record: ImageRecord, *, keeps: bool) -> RgbArray:
+        """Return an image's pixels; the last that was to be kept is at hand."""
+        image_id = record.image_id
+        if self._loaded is not None and self._loaded[0] == image_id:
+            return self._loaded[1]
+        rgb = self._decoded(self._read(image_id), record.file_name)
+        if keeps:
+            self._loaded = (image_id, rgb)
+        return rgb
+
+    def _decoded(self, data: bytes, name: str) -> RgbArray:
+        return load_image(data, file_name=name, max_pixels=self._max_pixels).rgb
+
+    def _placement(self, size: Size) -> Placement:
+        if self._request.resizing is None:
+            return Placement(size, size, size)
+        return self._request.resizing.placement(size)
+
+
+def _placed(record: ImageRecord, placement: Placement) -> ImageRecord:
+    annotations = tuple(
+        _moved(one, record.size, placement) for one in record.annotations
+    )
+    return replace(record, size=placement.canvas, annotations=annotations)
+
+
+def _moved(one: Annotation, size: Size, placement: Placement) -> Annotation:
+    """Return a box where it lies now; what reached over the image is cut first.
+
+    Otherwise it would come to lie on the grey around it.
+    """
+    if not one.box.is_finite:
+        return one
+    return replace(one, box=placement.box(one.box.normalised().clipped(size)))
+
+
+def _suffix_of(export_suffix: str) -> str:
+    """Return what a picture made from such a file is written as."""
+    return ".jpg" if export_suffix in (".jpg", ".webp") else ".png"
+
+
+def _encoded(rgb: RgbArray, suffix: str) -> bytes:
+    if suffix == ".jpg":
+        return encode_jpeg(rgb, quality=EXPORT_QUALITY)
+    return encode_png(rgb)
+
+
+def _pixels(size: Size) -> int:
+    return size.width * size.height

@@ -1,0 +1,109 @@
+"""Pictures of what an export holds, drawn from its files and nothing else."""
+
+import base64
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from imagebase.annotation import LabelSet, Size
+from imagebase.drawing import draw_annotations
+from imagebase.formats.label_set_files import ExportImage, FileTree, ReadImage
+from imagebase.formats.package import ExportSummary
+from imagebase.formats.trees import ZipTree
+from imagebase.images import load_image, resized
+from imagebase.tiles import inner_size, tile_webp
+
+PICTURES: Final = 6
+TILE: Final = Size(300, 225)
+
+
+class Overlay(NamedTuple):
+    """A picture of the export with its boxes on it, as a data URL.
+
+    line: what it was made from, or which part of a split it is in.
+    """
+
+    name: str
+    line: str
+    url: str
+
+
+def to_be_drawn(images: Sequence[ExportImage]) -> list[ExportImage]:
+    """Return six images from all over the set, those that hold something first."""
+    full = [i for i, image in enumerate(images) if _holds_something(image)]
+    others = [i for i, image in enumerate(images) if not _holds_something(image)]
+    chosen = _spread(full, PICTURES)
+    chosen += _spread(others, PICTURES - len(chosen))
+    return [images[place] for place in sorted(chosen)]
+
+
+def _holds_something(image: ExportImage) -> bool:
+    return bool(image.record.annotations or image.record.tags)
+
+
+def _spread(places: Sequence[int], count: int) -> list[int]:
+    """Return so many of the places, evenly from the first to the last."""
+    if len(places) <= count:
+        return list(places)
+    step = (len(places) - 1) / max(count - 1, 1)
+    return [places[round(number * step)] for number in range(count)]
+
+
+def draw(
+    summary: ExportSummary,
+    images: Sequence[ExportImage],
+    labels: LabelSet,
+    *,
+    max_pixels: int,
+) -> list[Overlay]:
+    """Return these images as the zip has them: its pictures, its boxes.
+
+    Args:
+        summary: of a zip that kept them; one without pictures gives none.
+        images: those that were kept.
+        labels: where the colours come from.
+        max_pixels: of a picture.
+    """
+    drawn = []
+    with ZipTree(summary.path) as tree:
+        for image in images:
+            path = summary.picture_paths.get(image.record.image_id)
+            found = summary.proof.kept.get(image.record.image_id)
+            if path is not None and found is not None:
+                url = _url(tree, path, found, labels, max_pixels)
+                drawn.append(Overlay(image.name, _line(image, found), url))
+    return drawn
+
+
+def _line(image: ExportImage, found: ReadImage) -> str:
+    return " · ".join(filter(None, [", ".join(found.tags), image.made]))
+
+
+def _url(
+    tree: FileTree, path: str, found: ReadImage, labels: LabelSet, max_pixels: int
+) -> str:
+    loaded = load_image(
+        tree.read(path), file_name=path, max_pixels=max_pixels, wanted=TILE
+    )
+    rgb = draw_annotations(
+        resized(loaded.rgb, inner_size(loaded.size, TILE)),
+        found.annotations,
+        labels=labels,
+        from_size=loaded.size,
+    )
+    encoded = base64.b64encode(tile_webp(rgb, TILE)).decode("ascii")
+    return f"data:image/webp;base64,{encoded}"
+
+
+def write_overlays(path: Path, overlays: Sequence[Overlay]) -> None:
+    """Keep overlays in a file."""
+    path.write_text(json.dumps(overlays), encoding="utf-8")
+
+
+def read_overlays(path: Path) -> list[Overlay]:
+    """Return the overlays of a file; none where it is gone."""
+    try:
+        return [Overlay(*one) for one in json.loads(path.read_text(encoding="utf-8"))]
+    except (OSError, ValueError, TypeError):
+        return []

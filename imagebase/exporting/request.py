@@ -1,0 +1,242 @@
+"""What a person asks of an export, as a value, as JSON and in words."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from imagebase.annotation import ReviewStatus
+from imagebase.augmentation import Recipe, recipe_from_json, recipe_json
+from imagebase.errors import ExportError
+from imagebase.resizing import (
+    Letterbox,
+    LongestSide,
+    Resizing,
+    Stretch,
+    resizing_from_json,
+    resizing_json,
+)
+from imagebase.split import Shares
+
+APPROVED: Final = "approved"
+REVIEWED: Final = "reviewed"
+ALL: Final = "all"
+STATUSES: Final = {
+    APPROVED: (ReviewStatus.APPROVED,),
+    REVIEWED: (ReviewStatus.APPROVED, ReviewStatus.EDITED),
+    ALL: tuple(ReviewStatus),
+}
+STATUS_WORDS: Final = {
+    APPROVED: "approved",
+    REVIEWED: "edited and approved",
+    ALL: "all, unreviewed too",
+}
+
+_USUAL_SHARES: Final = Shares()
+
+SHARES: Final = "shares"
+TAGS: Final = "tags"
+FOLDERS: Final = "folders"
+
+# A download lies in the server's memory while it is sent.
+DEFAULT_ZIP_BYTES: Final = 250_000_000
+# Whoever fills a disk with variants fills it for everybody.
+DEFAULT_MADE_BYTES: Final = 50_000_000_000
+
+_DAMAGED: Final = "What this export is to hold cannot be read; choose it again."
+
+
+@dataclass(frozen=True, slots=True)
+class SplitChoice:
+    """How images are dealt out.
+
+    by: `SHARES`; or `TAGS` or `FOLDERS`, where these are called train, val or test.
+    seed, keeps_together: of shares; whether near-duplicates stay on one side.
+    otherwise: the part of images without such a tag or folder.
+    """
+
+    by: str = SHARES
+    shares: Shares = _USUAL_SHARES
+    seed: int = 0
+    keeps_together: bool = True
+    otherwise: str = "train"
+
+
+@dataclass(frozen=True, slots=True)
+class ExportRequest:
+    """What the zip is to hold.
+
+    format: a name the formats know. images: which of `STATUSES`.
+    with_empty: whether images confirmed to hold nothing are in.
+    labels: the only ones whose boxes are in; None is all.
+    renumbers: class ids count these labels alone, and not all of the dataset.
+    crops: what is in each box, a picture each, in place of the images.
+    zip_bytes: from about this size on there are several zips.
+    made_bytes: variants may take so much disk.
+    """
+
+    format: str
+    images: str = APPROVED
+    with_images: bool = True
+    with_empty: bool = True
+    without_metadata: bool = False
+    labels: tuple[str, ...] | None = None
+    renumbers: bool = False
+    crops: bool = False
+    split: SplitChoice | None = None
+    resizing: Resizing | None = None
+    recipe: Recipe | None = None
+    zip_bytes: int = DEFAULT_ZIP_BYTES
+    made_bytes: int = DEFAULT_MADE_BYTES
+
+    @property
+    def varies(self) -> bool:
+        """Say whether there are to be variants."""
+        return self.recipe is not None and self.recipe.variants > 0
+
+    @property
+    def makes_pictures(self) -> bool:
+        """Say whether any picture is made anew, which takes a while."""
+        return self.crops or self.resizing is not None or self.varies
+
+    def check(self) -> None:
+        """Refuse what cannot be done.
+
+        Raises:
+            ExportError: with what to change.
+        """
+        if self.images not in STATUSES:
+            raise ExportError(_DAMAGED)
+        if self.makes_pictures and not self.with_images:
+            raise ExportError(
+                "Resized pictures, variants and crops are pictures: export with the "
+                "images."
+            )
+        if self.crops and self.format != "classification":
+            raise ExportError("Crops are exported as image classification only.")
+        if self.varies and self.crops:
+            raise ExportError("Crops have no variants; take one or the other.")
+        if self.varies and self.split is None:
+            raise ExportError(
+                "Variants are for training alone: split the images first, so that "
+                "there is something to judge by."
+            )
+
+
+def request_json(request: ExportRequest) -> dict[str, Any]:
+    """Return a request as JSON holds it, for a job or a manifest."""
+    split, resizing, recipe = request.split, request.resizing, request.recipe
+    return {
+        "format": request.format,
+        "images": request.images,
+        "with_images": request.with_images,
+        "with_empty": request.with_empty,
+        "without_metadata": request.without_metadata,
+        "labels": None if request.labels is None else list(request.labels),
+        "renumbers": request.renumbers,
+        "crops": request.crops,
+        "split": None if split is None else _split_json(split),
+        "resizing": None if resizing is None else resizing_json(resizing),
+        "recipe": None if recipe is None else recipe_json(recipe),
+        "zip_bytes": request.zip_bytes,
+        "made_bytes": request.made_bytes,
+    }
+
+
+def request_from_json(kept: Mapping[str, Any]) -> ExportRequest:
+    """Return the request that `request_json` wrote, perhaps an earlier version.
+
+    Raises:
+        ExportError: it is not one, or asks for what cannot be done.
+    """
+    plain = ("format", "images", "with_images", "with_empty", "without_metadata")
+    numbers = ("renumbers", "crops", "zip_bytes", "made_bytes")
+    try:
+        labels = kept.get("labels")
+        split, resizing = kept.get("split"), kept.get("resizing")
+        recipe = kept.get("recipe")
+        request = ExportRequest(
+            **{name: kept[name] for name in (*plain, *numbers) if name in kept},
+            labels=None if labels is None else tuple(labels),
+            split=None if split is None else _split_from_json(split),
+            resizing=None if resizing is None else resizing_from_json(resizing),
+            recipe=None if recipe is None else recipe_from_json(recipe),
+        )
+    except (KeyError, TypeError) as error:
+        raise ExportError(_DAMAGED) from error
+    request.check()
+    return request
+
+
+def _split_json(split: SplitChoice) -> dict[str, Any]:
+    if split.by != SHARES:
+        return {"by": split.by, "otherwise": split.otherwise}
+    return {
+        "by": split.by,
+        "shares": list(split.shares),
+        "seed": split.seed,
+        "keeps_together": split.keeps_together,
+    }
+
+
+def _split_from_json(kept: Mapping[str, Any]) -> SplitChoice:
+    rest = {name: value for name, value in kept.items() if name != "shares"}
+    return SplitChoice(**rest, shares=Shares(*kept.get("shares", ())))
+
+
+def in_words(request: ExportRequest) -> tuple[str, ...]:
+    """Return what was asked for, a sentence each."""
+    return tuple(_sentences(request))
+
+
+def _sentences(request: ExportRequest) -> Iterator[str]:
+    empty = "with" if request.with_empty else "without"
+    yield (
+        f"Images: {STATUS_WORDS[request.images]}, {empty} those confirmed to hold "
+        "nothing."
+    )
+    if request.labels is not None:
+        ids = "counted anew from 0" if request.renumbers else "as in the dataset"
+        yield f"Labels: {', '.join(request.labels)}; class ids {ids}."
+    if request.crops:
+        yield "Pictures: what is in each box, whole pixels, a picture each."
+    if request.split is not None:
+        yield _split_in_words(request.split)
+    if request.resizing is not None:
+        yield f"Size: {resizing_in_words(request.resizing)}."
+    if request.recipe is not None and request.varies:
+        yield _recipe_in_words(request.recipe)
+    if request.without_metadata:
+        yield "Metadata of the pictures (place, camera, time) was removed."
+
+
+def _split_in_words(split: SplitChoice) -> str:
+    if split.by == SHARES:
+        shares = " / ".join(f"{share:g}" for share in split.shares)
+        pairs = "on one side" if split.keeps_together else "dealt out one by one"
+        return (
+            f"Split: train / val / test as {shares}, seed {split.seed}, by the rarest "
+            f"label first, near-duplicates {pairs}."
+        )
+    return f"Split: by the images' {split.by}; those without go to {split.otherwise}."
+
+
+def resizing_in_words(resizing: Resizing) -> str:
+    """Return a choice of size in a few words."""
+    match resizing:
+        case Stretch(size):
+            return f"stretched to {size.width} × {size.height}"
+        case Letterbox(size):
+            return f"letterboxed to {size.width} × {size.height}"
+        case LongestSide(pixels):
+            return f"longest side {pixels}"
+
+
+def _recipe_in_words(recipe: Recipe) -> str:
+    kept = recipe_json(recipe)
+    steps = [str(one["step"]).replace("_", " ") for one in kept["steps"]]
+    what = ", ".join([*(["mosaic"] if recipe.mosaic else []), *steps]) or "no change"
+    return (
+        f"Variants: {recipe.variants} of each training image, seed {recipe.seed}: "
+        f"{what}. Boxes of which less than {recipe.least_visible:.0%} is left are "
+        "dropped."
+    )

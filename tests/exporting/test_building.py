@@ -1,0 +1,340 @@
+"""Whole exports of planted rectangles: what is in the zip is where its labels say."""
+
+import json
+import zipfile
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from imagebase.annotation import Annotation, Box, ReviewStatus, Size
+from imagebase.augmentation import (
+    Cutout,
+    FlipHorizontally,
+    Hsv,
+    Mosaic,
+    Noise,
+    QuarterTurn,
+    Recipe,
+    ScaleShift,
+)
+from imagebase.errors import ExportError
+from imagebase.exporting.building import Built
+from imagebase.exporting.request import (
+    FOLDERS,
+    TAGS,
+    ExportRequest,
+    SplitChoice,
+)
+from imagebase.formats.label_set_files import ReadResult
+from imagebase.formats.registry import FORMATS, read
+from imagebase.formats.subsets import SubTree
+from imagebase.formats.trees import FolderTree
+from imagebase.images import RgbArray
+from imagebase.resizing import Letterbox, LongestSide, Resizing, Stretch
+from imagebase.split import Shares
+from tests.exporting.datasets import COLOURS, Dataset, box, built, dataset, picture
+
+YOLO = ExportRequest("yolo")
+HALF = SplitChoice(shares=Shares(0.5, 0.5))
+TWO_BOXES = (box(10, 10, 50, 40), box(60, 20, 110, 70, label="dog"))
+
+
+def pets(count: int = 8) -> Dataset:
+    return dataset(*[TWO_BOXES] * count)
+
+
+def files(found: Built) -> dict[str, bytes]:
+    contents: dict[str, bytes] = {}
+    for one in found.zips:
+        with zipfile.ZipFile(one.path) as archive:
+            contents |= {name: archive.read(name) for name in archive.namelist()}
+    return contents
+
+
+def manifest(found: Built, number: int = 0) -> dict[str, Any]:
+    with zipfile.ZipFile(found.zips[number].path) as archive:
+        kept: dict[str, Any] = json.loads(archive.read("manifest.json"))
+    return kept
+
+
+def read_back(
+    found: Built, format_name: str, folder: Path, part: str = ""
+) -> ReadResult:
+    """Unpack the zips and read what is there."""
+    for one in found.zips:
+        with zipfile.ZipFile(one.path) as archive:
+            archive.extractall(folder)
+    tree = FolderTree(folder)
+    return read(SubTree(tree, part) if part else tree, format_name)
+
+
+def assert_planted(
+    rgb: RgbArray, annotations: tuple[Annotation, ...], *, off: int
+) -> None:
+    """Find each box's rectangle by its colour, no edge further off than so many px."""
+    for one in annotations:
+        wanted = np.array(COLOURS[one.label])
+        mask = np.abs(rgb.astype(int) - wanted).max(axis=2) < 60
+        left, top, right, bottom = (round(edge) for edge in one.box)
+        grown = mask[max(top - 4, 0) : bottom + 4, max(left - 4, 0) : right + 4]
+        rows, columns = np.nonzero(grown)
+        seen = Box(
+            columns.min() + max(left - 4, 0),
+            rows.min() + max(top - 4, 0),
+            columns.max() + 1 + max(left - 4, 0),
+            rows.max() + 1 + max(top - 4, 0),
+        )
+        assert max(abs(a - b) for a, b in zip(seen, one.box, strict=True)) <= off
+
+
+@pytest.mark.parametrize(
+    ("resizing", "size"),
+    [
+        (Stretch(Size(64, 64)), Size(64, 64)),
+        (Letterbox(Size(96, 96)), Size(96, 96)),
+        (LongestSide(60), Size(60, 40)),
+        (Letterbox(Size(300, 200), enlarges=True), Size(300, 200)),
+    ],
+)
+@pytest.mark.parametrize("format_name", ["yolo", "coco", "voc"])
+def test_resized_pictures_have_their_boxes_on_their_objects(
+    resizing: Resizing, size: tuple[int, int], format_name: str, tmp_path: Path
+) -> None:
+    request = ExportRequest(format_name, resizing=resizing)
+    found = built(pets(2), request, tmp_path)
+    contents = files(found)
+    pictures = {n: d for n, d in contents.items() if n.endswith(".png")}
+    assert len(pictures) == 2
+    result = read_back(found, format_name, tmp_path / "read")
+    for image in result.images:
+        (data,) = (d for n, d in pictures.items() if n.endswith(image.name))
+        rgb = picture(data)
+        assert (rgb.shape[1], rgb.shape[0]) == size
+        in_pixels = image.in_pixels(Size(*size))
+        assert len(in_pixels.annotations) == 2
+        assert_planted(rgb, in_pixels.annotations, off=2)
+
+
+def test_pictures_that_fit_already_are_copied_as_they_came(tmp_path: Path) -> None:
+    found = pets(1)
+    contents = files(built(found, replace(YOLO, resizing=LongestSide(500)), tmp_path))
+    assert contents["images/train/0.png"] == found.bytes_of(found.image_ids()[0])
+
+
+@pytest.mark.parametrize("format_name", FORMATS)
+def test_variants_are_of_training_images_only_in_every_format(
+    format_name: str, tmp_path: Path
+) -> None:
+    recipe = Recipe((FlipHorizontally(1), Hsv()), variants=2)
+    request = ExportRequest(format_name, split=HALF, recipe=recipe)
+    found = built(pets(), request, tmp_path)
+    assert found.parts == {"train": 12, "val": 4}
+    assert found.made == 8
+    said = manifest(found)
+    assert said["proof"]["holds"]
+    assert said["counts"]["parts"] == {"train": 12, "val": 4}
+    made = [one for one in said["images"] if "made" in one]
+    assert {one["part"] for one in made} == {"train"}
+    assert Counter(one["made"].split(" of ")[1] for one in made) == Counter(
+        {
+            one["original_name"]: 2
+            for one in said["images"]
+            if one["part"] == "train" and "made" not in one
+        }
+    )
+
+
+def test_variants_have_their_boxes_on_their_objects(tmp_path: Path) -> None:
+    recipe = Recipe(
+        (FlipHorizontally(), QuarterTurn(), ScaleShift(0.8, 1.2)), variants=4, seed=3
+    )
+    request = ExportRequest("coco", split=HALF, recipe=recipe)
+    found = built(pets(), request, tmp_path)
+    contents = files(found)
+    result = read_back(found, "coco", tmp_path / "read", "train/")
+    assert len(result.images) == 20
+    for image in result.images:
+        rgb = picture(contents[f"train/images/{image.name}"])
+        assert image.size == (rgb.shape[1], rgb.shape[0])
+        inside = tuple(
+            one
+            for one in image.annotations
+            if one.box.x_min > 0
+            and one.box.y_min > 0
+            and one.box.x_max < rgb.shape[1]
+            and one.box.y_max < rgb.shape[0]
+        )
+        assert_planted(rgb, inside, off=1)
+
+
+def test_variants_are_resized_like_the_rest(tmp_path: Path) -> None:
+    recipe = Recipe((QuarterTurn(1),), variants=2)
+    request = replace(YOLO, split=HALF, recipe=recipe, resizing=Stretch(Size(64, 64)))
+    contents = files(built(pets(), request, tmp_path))
+    pictures = {n: picture(d) for n, d in contents.items() if n.endswith(".png")}
+    assert len(pictures) == 16
+    assert {one.shape for one in pictures.values()} == {(64, 64, 3)}
+
+
+@pytest.mark.parametrize("format_name", ["yolo", "coco", "darknet"])
+def test_same_data_same_bytes_and_another_seed_others(
+    format_name: str, tmp_path: Path
+) -> None:
+    recipe = Recipe((ScaleShift(1), Noise(probability=1), Cutout()), Mosaic())
+    request = ExportRequest(format_name, split=HALF, recipe=recipe)
+    found = pets()
+    first, second = (
+        built(found, request, tmp_path / name).zips[0].path.read_bytes()
+        for name in ("1", "2")
+    )
+    assert first == second
+    other = replace(request, recipe=replace(recipe, seed=1))
+    assert built(found, other, tmp_path / "3").zips[0].path.read_bytes() != first
+
+
+def test_boxes_lost_in_variants_are_counted(tmp_path: Path) -> None:
+    recipe = Recipe((Cutout(60, 0.9, 1),), variants=1, least_visible=0.9)
+    found = built(pets(), replace(YOLO, split=HALF, recipe=recipe), tmp_path)
+    lost = 8 - sum(
+        len(one.annotations)
+        for one in read_back(found, "yolo", tmp_path / "read").images
+        if "_v" in one.name
+    )
+    assert lost > 0
+    assert found.left_out == (
+        f"{lost} boxes are not in the variants: too little of them was left.",
+    )
+    assert manifest(found)["not_in_it"] == list(found.left_out)
+
+
+def test_crops_of_boxes_are_classified_pictures(tmp_path: Path) -> None:
+    request = ExportRequest("classification", crops=True, split=HALF)
+    found = built(pets(4), request, tmp_path)
+    pictures = {
+        name: picture(data)
+        for name, data in files(found).items()
+        if name.endswith(".png")
+    }
+    assert len(pictures) == 8
+    for name, rgb in pictures.items():
+        part, label, _ = name.split("/")
+        assert part in ("train", "val")
+        assert (rgb == COLOURS[label]).all()
+    assert {one.shape for one in pictures.values()} == {(30, 40, 3), (50, 50, 3)}
+    assert found.zips[0].proof.holds
+
+
+def test_crops_of_an_image_are_on_one_side(tmp_path: Path) -> None:
+    request = ExportRequest("classification", crops=True, split=HALF)
+    images = manifest(built(pets(6), request, tmp_path))["images"]
+    sides: dict[str, set[str]] = {}
+    for one in images:
+        sides.setdefault(one["image_id"].partition("-")[0], set()).add(one["part"])
+    assert len(sides) == 6
+    assert all(len(parts) == 1 for parts in sides.values())
+
+
+def test_labels_chosen_leave_others_out_and_keep_class_ids(tmp_path: Path) -> None:
+    found = dataset(
+        TWO_BOXES,
+        [box(1, 1, 9, 9)],
+        [box(1, 1, 9, 9)],
+        statuses=[ReviewStatus.APPROVED, ReviewStatus.EDITED, ReviewStatus.APPROVED],
+    )
+    request = ExportRequest("yolo", images="all", labels=("dog",))
+    result = built(found, request, tmp_path)
+    contents = files(result)
+    # The edited image is not confirmed to hold no dog; the approved one is.
+    labels = {n: d for n, d in contents.items() if n.startswith("labels/")}
+    assert {n: d[:2] for n, d in labels.items()} == {
+        "labels/train/0.txt": b"1 ",
+        "labels/train/2.txt": b"",
+    }
+    assert result.left_out == (
+        "2 boxes of other labels are not in it.",
+        "1 images, not approved, without a box of these labels are not in it.",
+    )
+    assert "names:\n  0: cat\n  1: dog" in contents["data.yaml"].decode()
+
+
+def test_labels_can_be_counted_anew(tmp_path: Path) -> None:
+    request = replace(YOLO, labels=("dog",), renumbers=True)
+    contents = files(built(pets(1), request, tmp_path))
+    assert contents["labels/train/0.txt"].startswith(b"0 ")
+    assert "names:\n  0: dog" in contents["data.yaml"].decode()
+
+
+def test_split_by_tags_and_folders(tmp_path: Path) -> None:
+    found = dataset(
+        *[TWO_BOXES] * 4,
+        names=["train/a.png", "x/valid/b.png", "c.png", "testing/d.png"],
+        tags=[["val"], ["night"], [], ["Test"]],
+    )
+    expected = {
+        TAGS: {"val": 1, "train": 2, "test": 1},
+        FOLDERS: {"train": 2, "val": 1, "test": 1},
+    }
+    for by, parts in expected.items():
+        request = replace(YOLO, split=SplitChoice(by))
+        assert built(found, request, tmp_path / by).parts == parts
+
+
+def test_image_tagged_for_two_parts_is_named(tmp_path: Path) -> None:
+    found = dataset(TWO_BOXES, tags=[["val", "train"]])
+    with pytest.raises(ExportError, match=r"0\.png has the tags train and val"):
+        built(found, replace(YOLO, split=SplitChoice(TAGS)), tmp_path)
+
+
+def test_large_set_is_in_zips_that_are_each_a_whole(tmp_path: Path) -> None:
+    found = dataset(
+        *[TWO_BOXES] * 20, names=[f"{n % 3}/{n % 2}.png" for n in range(20)]
+    )
+    request = ExportRequest("darknet", split=HALF, zip_bytes=4000)
+    result = built(found, request, tmp_path)
+    count = len(result.zips)
+    assert count > 2
+    names: list[str] = []
+    for number, one in enumerate(result.zips, start=1):
+        assert one.path.name == f"pets-{number}-of-{count}.zip"
+        said = manifest(result, number - 1)
+        assert said["zip"] == {"number": number, "of": count}
+        assert said["proof"]["holds"]
+        assert set(said["counts"]["parts"]) == {"train", "val"}
+        names += [image["name"] for image in said["images"]]
+        with zipfile.ZipFile(one.path) as archive:
+            held = archive.namelist()
+        assert {"obj.data", "obj.cfg", "obj.names", "EXPORT_REPORT.md"} <= set(held)
+    assert len(names) == len({name.casefold() for name in names}) == 20
+
+
+def test_overlays_are_drawn_from_the_zip(tmp_path: Path) -> None:
+    recipe = Recipe((FlipHorizontally(1),), variants=1)
+    request = replace(YOLO, split=HALF, recipe=recipe, zip_bytes=4000)
+    result = built(pets(20), request, tmp_path)
+    assert len(result.zips) > 1
+    assert len(result.overlays) == 6
+    assert any(one.line.startswith("variant 1 of") for one in result.overlays)
+    assert all(one.url.startswith("data:image/webp;base64,") for one in result.overlays)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"with_images": False, "crops": True}, "export with the images"),
+        ({"crops": True}, "image classification only"),
+        ({"recipe": Recipe()}, "split the images first"),
+    ],
+)
+def test_what_cannot_be_done_is_refused(changed: dict[str, Any], message: str) -> None:
+    with pytest.raises(ExportError, match=message):
+        replace(YOLO, **changed).check()
+
+
+def test_variants_that_fill_the_disk_are_stopped(tmp_path: Path) -> None:
+    request = replace(YOLO, split=HALF, recipe=Recipe(variants=3), made_bytes=1000)
+    with pytest.raises(ExportError, match="more than 0 MB; ask for fewer"):
+        built(pets(), request, tmp_path)
