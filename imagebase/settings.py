@@ -44,6 +44,9 @@ class Limits:
     max_archive_ratio: int = 200
     max_boxes_per_image: int = 2_000
     max_labels: int = 2_000
+    max_models: int = 1_000
+    max_model_bytes: int = 400 * _MEGABYTE
+    max_model_memory_bytes: int = 4_000 * _MEGABYTE
     session_seconds: int = 0
 
 
@@ -55,6 +58,9 @@ DEMO_LIMITS: Final = Limits(
     max_archive_files=500,
     max_archive_bytes=200 * _MEGABYTE,
     max_labels=200,
+    max_models=5,
+    max_model_bytes=50 * _MEGABYTE,
+    max_model_memory_bytes=1_000 * _MEGABYTE,
     session_seconds=3600,
 )
 

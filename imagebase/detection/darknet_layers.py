@@ -125,3 +125,12 @@ class Network:
     def weights(self) -> int:
         """How many floats its .weights file holds after the header."""
         return sum(one.weights for one in self.layers if isinstance(one, Convolution))
+
+    @property
+    def memory_bytes(self) -> int:
+        """What running it takes at most: weights three times, each output once.
+
+        They are in the file, in the graph and in the runtime's own order.
+        """
+        outputs = sum(one.shape.floats for one in self.layers)
+        return 4 * (3 * self.weights + outputs)

@@ -88,9 +88,9 @@ def _net_shape(net: Section, input_size: int | None) -> Shape:
 
 def _layer(section: Section, before: _Before) -> Layer:
     kind = "convolutional" if section.kind == "conv" else section.kind
-    plan = _LAYERS.get(kind)
+    plan = LAYERS.get(kind)
     if plan is None:
-        known = ", ".join(_LAYERS)
+        known = ", ".join(LAYERS)
         raise section.error(f"[{section.kind}] is not supported; supported: {known}")
     for name in _UNSUPPORTED.get(kind, ()):
         if section.text(name, "0") not in {"0", "none"}:
@@ -289,7 +289,7 @@ def _check_head(section: Section, head: Head, shape: Shape) -> None:
         raise section.error("[region] is supported with softmax=1 and coords=4 only")
 
 
-_LAYERS: Final[dict[str, Callable[[Section, _Before], Layer]]] = {
+LAYERS: Final[dict[str, Callable[[Section, _Before], Layer]]] = {
     "convolutional": _convolution,
     "route": _route,
     "shortcut": _shortcut,

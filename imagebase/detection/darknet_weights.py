@@ -42,9 +42,7 @@ def read_weights(content: bytes, network: Network) -> list[Kernel]:
 
 
 def _checked_header(content: bytes, network: Network) -> int:
-    major, minor = struct.unpack("<2i", content[:8].ljust(8, b"\0"))
-    has_long_count = major * 10 + minor >= 2
-    header = 20 if has_long_count else 16
+    header = header_bytes(content)
     if len(content) < header:
         raise ModelLoadError(
             f"The weights cannot be used: the file has only {len(content)} bytes."
@@ -58,6 +56,12 @@ def _checked_header(content: bytes, network: Network) -> int:
             f"{abs(actual - network.weights):.10g} are {problem}."
         )
     return header
+
+
+def header_bytes(content: bytes) -> int:
+    """Return how long the header of a .weights file is, by the version in it."""
+    major, minor = struct.unpack("<2i", content[:8].ljust(8, b"\0"))
+    return 20 if major * 10 + minor >= 2 else 16
 
 
 def _fold(layer: Convolution, values: NDArray[np.float32]) -> Kernel:

@@ -1,6 +1,5 @@
 """A model ready to look at pictures, safe to share between threads."""
 
-import hashlib
 import threading
 from typing import Final, NamedTuple
 
@@ -10,9 +9,9 @@ from numpy.typing import NDArray
 from imagebase.annotation import Size
 from imagebase.detection.candidates import Candidates, mirrored_left_right
 from imagebase.detection.darknet import darknet_to_onnx
+from imagebase.detection.model_files import Model, sha256_of
 from imagebase.detection.onnx_models import Recipe, read_onnx, recipe_for
 from imagebase.detection.preprocessing import placed
-from imagebase.detection.registry import Model
 from imagebase.detection.runtime import Runtime, load_runtime
 from imagebase.errors import ModelLoadError
 from imagebase.geometry import clip_xyxy
@@ -170,13 +169,10 @@ def _graph_of(model: Model, input_size: int | None) -> tuple[bytes, str]:
     """Return the ONNX graph of a model and the SHA-256 of the files it came from."""
     graph = model.graph.read_bytes()
     if model.weights is None:
-        read_as = f"family={model.family}".encode() if model.family else b""
-        return graph, hashlib.sha256(graph + read_as).hexdigest()
+        return graph, sha256_of(graph, None, model.family)
     weights = model.weights.read_bytes()
-    sha256 = hashlib.sha256(graph)
-    sha256.update(weights)
     onnx = darknet_to_onnx(graph, weights, labels=model.labels, input_size=input_size)
-    return onnx, sha256.hexdigest()
+    return onnx, sha256_of(graph, weights)
 
 
 def _checked_recipe(model: Model, onnx: bytes, input_size: int | None) -> Recipe:

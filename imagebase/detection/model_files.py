@@ -1,5 +1,6 @@
 """The files a model is made of, in a folder or by themselves, and what they say."""
 
+import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,6 +69,18 @@ class Model:
     def is_bundled(self) -> bool:
         """Say whether it came with the project."""
         return self.folder.resolve().parent == WEIGHTS_FOLDER.resolve()
+
+
+def sha256_of(graph: bytes, weights: bytes | None, family: str | None = None) -> str:
+    """Return what tells a model's answers from another's.
+
+    It is of the .cfg followed by the .weights, or of the .onnx file and of how a person
+    said it is read.
+    """
+    sha256 = hashlib.sha256(graph)
+    sha256.update(weights or b"")
+    sha256.update(f"family={family}".encode() if family else b"")
+    return sha256.hexdigest()
 
 
 def read_names(path: Path) -> tuple[str, ...]:

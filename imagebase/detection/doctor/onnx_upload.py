@@ -1,0 +1,158 @@
+"""An ONNX file and perhaps a names file: what it is, and whether it can be used."""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from imagebase.annotation import Size
+from imagebase.detection.doctor.darknet_upload import check_names, say_twins
+from imagebase.detection.doctor.findings import Finding, bad, good, is_bad, warning
+from imagebase.detection.doctor.sorting import Upload
+from imagebase.detection.onnx_models import (
+    FAMILY_NAMES,
+    OnnxModel,
+    Recipe,
+    labels_of,
+    possible_recipes,
+    read_onnx,
+    recipe_for,
+)
+from imagebase.errors import AmbiguousModelError, ModelLoadError
+from imagebase.settings import Limits
+
+_ONNX_TAG: Final = 0x08
+# The file, the graph and the runtime's own copy of the weights.
+_COPIES: Final = 3
+
+
+@dataclass(slots=True)
+class Checked:
+    """What came of the files.
+
+    families: the ways it may be read, the likeliest first; family: the one it is read
+    by; None while a person has to say which.
+    """
+
+    findings: list[Finding] = field(default_factory=list)
+    labels: tuple[str, ...] = ()
+    input_size: Size | None = None
+    families: tuple[str, ...] = ()
+    family: str | None = None
+    licence: str = ""
+    source: str = ""
+
+
+def check_onnx(
+    onnx: Upload, names: Upload | None, limits: Limits, *, family: str | None
+) -> Checked:
+    """Return what is to be said of an ONNX model; nothing of it is run.
+
+    family: how a person said its outputs are read; None where nobody did.
+    """
+    checked = Checked()
+    needs = _COPIES * len(onnx.data)
+    if needs > limits.max_model_memory_bytes:
+        checked.findings.append(
+            bad(
+                f"{onnx.name} would need {needs / 1e9:.1f} GB of memory; "
+                f"{limits.max_model_memory_bytes / 1e9:.1f} GB are allowed here."
+            )
+        )
+        return checked
+    try:
+        model = read_onnx(onnx.data)
+        checked.licence = model.metadata.get("license", "")
+        checked.source = model.metadata.get("description", "")
+        named = _named(model, names)
+        possible = possible_recipes(model, labels=named)
+        checked.families = tuple(one.family for one in possible)
+        recipe = recipe_for(model, labels=named, family=family)
+    except AmbiguousModelError as error:
+        _ask(onnx, error, checked)
+        return checked
+    except ModelLoadError as error:
+        checked.findings.append(bad(_sentence(onnx, error)))
+        return checked
+    checked.family, checked.input_size = recipe.family, recipe.net_size
+    checked.findings.append(good(_recipe_in_words(onnx.name, recipe)))
+    checked.labels = _labels(onnx, model, names, recipe, checked.findings)
+    return checked
+
+
+def _named(model: OnnxModel, names: Upload | None) -> int | None:
+    """Return how many labels are named, if that is known already."""
+    if names is None:
+        return len(labels_of(model)) or None
+    silent: list[Finding] = []
+    labels = check_names(names, None, silent)
+    return None if is_bad(silent) else len(labels)
+
+
+def _ask(onnx: Upload, error: AmbiguousModelError, checked: Checked) -> None:
+    checked.families = error.families
+    ways = ", or ".join(FAMILY_NAMES[one] for one in error.families)
+    checked.findings.append(
+        bad(
+            f"{onnx.name} can be read in more than one way: as {ways}. Say which it "
+            "is, or add a names file with a label for each class."
+        )
+    )
+
+
+def _sentence(onnx: Upload, error: ModelLoadError) -> str:
+    text = str(error)
+    is_cut = "not an ONNX model" in text and onnx.data[:1] == bytes([_ONNX_TAG])
+    if is_cut:
+        return (
+            f"{onnx.name} begins as an ONNX model and breaks off: a copy or a download "
+            "was cut off. Get it again."
+        )
+    return f"{onnx.name}: {text}"
+
+
+def _recipe_in_words(name: str, recipe: Recipe) -> str:
+    size = recipe.net_size
+    classes = f", {recipe.classes} classes" if recipe.classes else ""
+    return (
+        f"{name}: {FAMILY_NAMES[recipe.family]}, {size.width} × {size.height} pixels"
+        f"{classes}."
+    )
+
+
+def _labels(
+    onnx: Upload,
+    model: OnnxModel,
+    names: Upload | None,
+    recipe: Recipe,
+    findings: list[Finding],
+) -> tuple[str, ...]:
+    inside = labels_of(model)
+    if names is not None:
+        labels = check_names(names, recipe.classes, findings)
+        if inside and labels and inside != labels:
+            findings.append(
+                warning(
+                    f"{names.name} and {onnx.name} name the classes differently; "
+                    f"{names.name} counts."
+                )
+            )
+        return labels
+    if not inside:
+        count = recipe.classes or "its"
+        findings.append(
+            bad(
+                f"{onnx.name} does not name its labels; drop a names file with it: "
+                f"{count} labels, one a line, in the order of its training."
+            )
+        )
+        return ()
+    if recipe.classes not in {None, len(inside)}:
+        findings.append(
+            bad(
+                f"{onnx.name} names {len(inside)} labels and has {recipe.classes} "
+                "classes; drop a names file with it, one label a line."
+            )
+        )
+        return ()
+    findings.append(good(f"{onnx.name} names its {len(inside)} labels itself."))
+    say_twins(inside, findings)
+    return inside

@@ -1,0 +1,277 @@
+"""Which part of a model each dropped file is, by what is in it and not by its name."""
+
+import io
+import zipfile
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import PurePosixPath
+from typing import Final, NamedTuple
+
+from imagebase.archives import archive_members, is_archive_name, is_clutter, safe_name
+from imagebase.detection.doctor.findings import Finding, bad, good, warning
+from imagebase.detection.doctor.texts import decoded_text
+from imagebase.errors import ImageBaseError
+from imagebase.settings import Limits
+
+_ZIP: Final = b"PK\x03\x04"
+_SNIFFED: Final = 4_096
+_LFS: Final = b"version https://git-lfs.github.com/spec/"
+_PAGES: Final = (b"<!doctype html", b"<html", b"<?xml", b"<head", b"<!--")
+_PICKLE: Final = b"\x80"
+# The first field of every ONNX file: the version of its format.
+_ONNX_TAG: Final = 0x08
+_MOST_FILES: Final = 50
+_MOST_HEADER_NUMBER: Final = 1_000
+_BY_SUFFIX: Final = {".cfg": "cfg", ".weights": "weights", ".names": "names"}
+_OTHER_TOOLS: Final = {
+    ".h5": "a Keras file",
+    ".keras": "a Keras file",
+    ".tflite": "a TensorFlow Lite file",
+    ".pb": "a TensorFlow file",
+    ".engine": "a TensorRT engine, which fits one graphics card only",
+    ".trt": "a TensorRT engine, which fits one graphics card only",
+    ".mlmodel": "a Core ML file",
+    ".safetensors": "a file of weights without its net",
+    ".caffemodel": "a Caffe file",
+    ".param": "an ncnn file",
+}
+_CHECKPOINTS: Final = frozenset({".pt", ".pth", ".ckpt", ".pkl", ".torchscript"})
+_PACKED: Final = {
+    b"\x1f\x8b": "gzip",
+    b"7z\xbc\xaf": "7-Zip",
+    b"Rar!": "RAR",
+    b"BZh": "bzip2",
+    b"\xfd7zXZ": "xz",
+}
+_PICTURES: Final = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM")
+_TELLING: Final = frozenset({"license", "licence", "copying", "readme"})
+
+
+class Kind(StrEnum):
+    """What a file may be of a model."""
+
+    CFG = "cfg"
+    WEIGHTS = "weights"
+    NAMES = "names"
+    ONNX = "onnx"
+
+
+class Upload(NamedTuple):
+    """A dropped file: its name and its bytes."""
+
+    name: str
+    data: bytes
+
+
+@dataclass(slots=True)
+class Sorted:
+    """The files by what they are, and what was found on the way.
+
+    licence: the text of a licence that lay beside them.
+    """
+
+    parts: dict[Kind, list[Upload]] = field(default_factory=dict)
+    findings: list[Finding] = field(default_factory=list)
+    licence: str = ""
+
+    def add(self, kind: Kind, upload: Upload) -> None:
+        self.parts.setdefault(kind, []).append(upload)
+
+    def one(self, kind: Kind) -> Upload | None:
+        """Return the file of a kind; None where there is none."""
+        found = self.parts.get(kind)
+        return found[0] if found else None
+
+
+def sort_uploads(uploads: Iterable[tuple[str, bytes]], limits: Limits) -> Sorted:
+    """Return dropped files by what they are; a zip's files are taken out of it."""
+    found = Sorted()
+    for upload in _unpacked(uploads, found, limits):
+        _sort(upload, found)
+    _say_what_is_swapped(found)
+    for kind, files in found.parts.items():
+        if len(files) > 1:
+            names = ", ".join(one.name for one in files)
+            found.findings.append(
+                bad(
+                    f"There are {len(files)} {kind} files ({names}); drop one model at "
+                    "a time."
+                )
+            )
+    return found
+
+
+def _unpacked(
+    uploads: Iterable[tuple[str, bytes]], found: Sorted, limits: Limits
+) -> list[Upload]:
+    files: list[Upload] = []
+    for given, data in uploads:
+        name = safe_name(given)
+        if is_clutter(name):
+            continue
+        if len(data) > limits.max_model_bytes:
+            found.findings.append(
+                bad(
+                    f"{name} has {len(data) / 1e6:.0f} MB; a model may have "
+                    f"{limits.max_model_bytes / 1e6:.0f} MB here."
+                )
+            )
+        elif is_archive_name(name) and data.startswith(_ZIP) and not _is_torch(data):
+            files += _members(name, data, found, limits)
+        else:
+            files.append(Upload(name, data))
+    return files
+
+
+def _members(name: str, data: bytes, found: Sorted, limits: Limits) -> list[Upload]:
+    try:
+        members = archive_members(data, file_name=name, limits=limits)
+        if len(members) > _MOST_FILES:
+            found.findings.append(
+                bad(f"{name} holds {len(members)} files; zip the model's own only.")
+            )
+            return []
+        return [
+            Upload(PurePosixPath(one.name).name, one.read())
+            for one in members
+            if not _is_beside(one.name)
+        ]
+    except ImageBaseError as error:
+        found.findings.append(bad(str(error)))
+        return []
+
+
+def _is_beside(name: str) -> bool:
+    """Say whether a file in a zip is a picture or the like, and no part of a model."""
+    return PurePosixPath(name).suffix.lower() in {".jpg", ".jpeg", ".png", ".md"}
+
+
+def _sort(upload: Upload, found: Sorted) -> None:
+    fault = fault_of(upload)
+    if fault is not None:
+        found.findings.append(bad(fault))
+        return
+    kind = kind_of(upload)
+    if kind is Kind.NAMES and _is_telling(upload.name):
+        text = decoded_text(upload.data)
+        if not upload.name.lower().startswith("readme") and text is not None:
+            found.licence = text.text.strip()
+    elif kind is Kind.NAMES and PurePosixPath(upload.name).suffix.lower() == ".data":
+        found.findings.append(
+            good(f"{upload.name} is for training and is not needed here.")
+        )
+    elif kind is None:
+        found.findings.append(
+            bad(
+                f"{upload.name} is no part of a model that is known: drop a Darknet "
+                "cfg, its weights and its names, or an ONNX file."
+            )
+        )
+    else:
+        found.add(kind, upload)
+
+
+def _is_telling(name: str) -> bool:
+    return PurePosixPath(name).stem.lower() in _TELLING
+
+
+def fault_of(upload: Upload) -> str | None:
+    """Return why a file cannot be a part of a model, whatever its name says."""
+    name, head = upload.name, upload.data[:_SNIFFED]
+    suffix = PurePosixPath(name).suffix.lower()
+    start = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    packed = next((kind for mark, kind in _PACKED.items() if head.startswith(mark)), "")
+    if not upload.data:
+        return f"{name} is empty (0 bytes): a copy or a download was cut off."
+    if head.startswith(_LFS):
+        return (
+            f"{name} is a Git LFS pointer, not the file itself; run `git lfs pull`, or "
+            "download the file by its own button."
+        )
+    if start.startswith(_PAGES):
+        return (
+            f"{name} is a web page that was saved in place of the file; download the "
+            "file itself (on GitHub: Download raw file)."
+        )
+    if _is_checkpoint(suffix, head, upload.data):
+        return (
+            f"{name} is a PyTorch checkpoint: it can hold code, so it is never opened. "
+            "Export it where it was trained: `yolo export model=best.pt format=onnx`, "
+            "and drop the .onnx file."
+        )
+    if head.startswith(_ZIP):
+        return (
+            f"{name} is a zip saved under another name; name it .zip, or unpack it and "
+            "drop what is in it."
+        )
+    if packed:
+        return f"{name} is packed with {packed}; unpack it and drop what is in it."
+    if suffix in _OTHER_TOOLS or head.startswith(b"\x89HDF") or head[4:8] == b"TFL3":
+        what = _OTHER_TOOLS.get(suffix, "a file of another tool")
+        return f"{name} is {what}; export the model to ONNX and drop that."
+    if head.startswith(_PICTURES):
+        return f"{name} is a picture, not a part of a model."
+    return None
+
+
+def _is_checkpoint(suffix: str, head: bytes, data: bytes) -> bool:
+    if suffix in _CHECKPOINTS or _is_torch(data):
+        return True
+    return head.startswith(_PICKLE) and head[1:2] in {b"\x02", b"\x03", b"\x04"}
+
+
+def _is_torch(data: bytes) -> bool:
+    """Say whether a zip is one that PyTorch writes; only its list of names is read."""
+    if not data.startswith(_ZIP):
+        return False
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            return any(one.endswith("data.pkl") for one in archive.namelist())
+    # A broken zip raises struct.error, ValueError and others too.
+    except Exception:
+        return False
+
+
+def kind_of(upload: Upload) -> Kind | None:
+    """Return what a file is by its content; its name decides only between texts."""
+    suffix = PurePosixPath(upload.name).suffix.lower()
+    text = decoded_text(upload.data)
+    if text is not None:
+        lines = [one.strip() for one in text.text.splitlines()]
+        is_cfg = any(one.startswith("[") and "]" in one for one in lines)
+        return Kind.CFG if is_cfg or suffix == ".cfg" else Kind.NAMES
+    if suffix == ".onnx":
+        return Kind.ONNX
+    if _has_weights_header(upload.data) or suffix == ".weights":
+        return Kind.WEIGHTS
+    return Kind.ONNX if upload.data[0] == _ONNX_TAG else None
+
+
+def _has_weights_header(data: bytes) -> bool:
+    """Say whether the file begins with Darknet's version: three small numbers."""
+    numbers = [int.from_bytes(data[i : i + 4], "little") for i in (0, 4, 8)]
+    return len(data) >= 16 and all(one < _MOST_HEADER_NUMBER for one in numbers)
+
+
+def _say_what_is_swapped(found: Sorted) -> None:
+    for kind, files in found.parts.items():
+        for upload in files:
+            meant = _BY_SUFFIX.get(PurePosixPath(upload.name).suffix.lower())
+            if meant not in {None, str(kind)}:
+                found.findings.append(
+                    warning(
+                        f"{upload.name} holds the {kind}: the files are swapped, and "
+                        "each is taken for what is in it."
+                    )
+                )
+
+
+def missing_parts(parts: Sequence[Kind]) -> list[str]:
+    """Return what a Darknet model still needs, in words."""
+    words = {
+        Kind.CFG: "the cfg (its layers)",
+        Kind.WEIGHTS: "the weights",
+        Kind.NAMES: "the names (a label a line)",
+    }
+    return [word for kind, word in words.items() if kind not in parts]
