@@ -1,0 +1,109 @@
+// A sheet of crops that are ticked by a click; Shift ticks all from the last one on, and
+// A ticks or unticks all of them. It says which tiles are ticked, a moment after the last
+// change, so that quick clicks are one answer.
+
+const PAUSE_MS = 120;
+const sheets = new WeakMap();
+
+export default function (component) {
+  const { parentElement } = component;
+  let sheet = sheets.get(parentElement);
+  if (!sheet) {
+    sheet = new Sheet(parentElement.querySelector(".sheet"));
+    sheets.set(parentElement, sheet);
+  }
+  sheet.update(component);
+  return () => sheets.delete(parentElement);
+}
+
+class Sheet {
+  constructor(root) {
+    this.root = root;
+    this.filling = null;
+    this.last = null;
+    root.addEventListener("click", (event) => this.clicked(event));
+    root.addEventListener("keydown", (event) => this.pressed(event));
+  }
+
+  update({ data, setStateValue }) {
+    this.say = (ticked) => setStateValue("ticked", ticked);
+    if (data.filling === this.filling) return;
+    this.filling = data.filling;
+    this.last = null;
+    this.ids = data.tiles.map((tile) => tile.id);
+    this.ticked = new Set(data.ticked);
+    this.root.replaceChildren(...data.tiles.map(drawn));
+    this.mark();
+  }
+
+  clicked(event) {
+    const tile = event.target.closest(".tile");
+    if (!tile) return;
+    const place = this.ids.indexOf(tile.dataset.id);
+    if (event.shiftKey && this.last !== null) {
+      const [from, to] = [this.last, place].sort((a, b) => a - b);
+      for (const id of this.ids.slice(from, to + 1)) this.ticked.add(id);
+    } else {
+      this.toggle(tile.dataset.id);
+    }
+    this.last = place;
+    this.changed();
+  }
+
+  pressed(event) {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.key.toLowerCase() !== "a") return;
+    const isAll = this.ticked.size === this.ids.length;
+    this.ticked = new Set(isAll ? [] : this.ids);
+    event.preventDefault();
+    event.stopPropagation();
+    this.changed();
+  }
+
+  toggle(id) {
+    if (!this.ticked.delete(id)) this.ticked.add(id);
+  }
+
+  changed() {
+    this.mark();
+    clearTimeout(this.timer);
+    const answer = {
+      filling: this.filling,
+      ids: this.ids.filter((id) => this.ticked.has(id)),
+    };
+    this.timer = setTimeout(() => this.say(answer), PAUSE_MS);
+  }
+
+  mark() {
+    for (const tile of this.root.children) {
+      tile.setAttribute("aria-checked", String(this.ticked.has(tile.dataset.id)));
+    }
+  }
+}
+
+function drawn(tile) {
+  const button = element("button", "tile");
+  button.type = "button";
+  button.setAttribute("role", "checkbox");
+  button.setAttribute("aria-label", `${tile.name} ${tile.value}, ${tile.title}`);
+  button.title = tile.title;
+  button.dataset.id = tile.id;
+  const picture = element("span", "picture");
+  const image = element("img", "");
+  image.src = tile.url;
+  image.alt = "";
+  picture.append(image);
+  const words = element("span", "words");
+  const dot = element("span", "dot");
+  dot.style.background = tile.colour;
+  words.append(dot, element("span", "name", tile.name), element("span", "value", tile.value));
+  button.append(picture, element("span", "tick", "✓"), words);
+  return button;
+}
+
+function element(tag, className, text = "") {
+  const made = document.createElement(tag);
+  made.className = className;
+  made.textContent = text;
+  return made;
+}
