@@ -1,6 +1,15 @@
 """Review page: the doubtful first, every label, crops, images, figures of it all."""
 
-from imagebase.ui import figures, frame, queue, review_filters, reviewing, widgets
+from imagebase.ui import (
+    crops,
+    figures,
+    frame,
+    queue,
+    review_filters,
+    review_images,
+    reviewing,
+    widgets,
+)
 
 frame.enter()
 
@@ -8,7 +17,8 @@ frame.enter()
 VIEWS = {
     review_filters.QUEUE: queue.queue,
     review_filters.LABELS: reviewing.label_table,
-    review_filters.IMAGES: reviewing.image_table,
+    review_filters.CROPS: crops.contact_sheet,
+    review_filters.IMAGES: review_images.image_table,
     review_filters.FIGURES: figures.figures,
 }
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from imagebase.ui import state, widgets
 
@@ -84,3 +85,19 @@ def draw_chip(what: str, *, key: str, on_click: Callable[[], None]) -> None:
 
 def _clear_images() -> None:
     st.session_state.pop(_CHOSEN, None)
+
+
+def bar() -> DeltaGenerator:
+    """Return a row for what says how much is shown."""
+    return st.container(horizontal=True, vertical_alignment="center", gap="small")
+
+
+def turn_pages(total: int, noun: str, *, page_size: int, key: str) -> int:
+    """Say how many there are and draw the pages to turn; return what lies before one.
+
+    noun: what is counted, in the singular.
+    """
+    st.caption(f"{widgets.plural(total, noun)} in all", width="content")
+    pages = -(-total // page_size)
+    number = widgets.page_number(pages, key=key) if pages > 1 else 1
+    return (number - 1) * page_size

@@ -70,7 +70,7 @@ def test_filter_by_a_label_of_another_dataset_is_dropped(labelled: Tab) -> None:
 def test_nothing_is_done_without_a_choice(labelled: Tab) -> None:
     labelled.open("review")
     assert "Tick rows to act on them." in labelled.words()
-    assert labelled.app.button(key="review.delete").disabled
+    assert labelled.app.button(key="review.labels.delete").disabled
     assert labelled.app.button(key="review.labels.approve").disabled
 
 
@@ -103,8 +103,8 @@ def test_rejected_images_show_the_comment_as_text(labelled: Tab) -> None:
 def test_ticked_labels_get_another_name(labelled: Tab) -> None:
     labelled.open("review")
     labelled.select_rows(TABLE, 0, 1)
-    labelled.app.selectbox(key="review.relabel.to").select("bear").run()
-    labelled.press("review.relabel")
+    labelled.app.selectbox(key="review.labels.relabel.to").select("bear").run()
+    labelled.press("review.labels.relabel")
     assert all_labels() == ["bear", "bear", "bear"]
     assert {b.source for b in records()[0].annotations} == {Source.HUMAN}
 
@@ -112,7 +112,7 @@ def test_ticked_labels_get_another_name(labelled: Tab) -> None:
 def test_ticked_labels_are_deleted_and_come_back_with_undo(labelled: Tab) -> None:
     labelled.open("review")
     labelled.select_rows(TABLE, 0, 2)
-    labelled.press("review.delete")
+    labelled.press("review.labels.delete")
     assert all_labels() == ["bottle"]
     labelled.press("sidebar.undo")
     assert sorted(all_labels()) == ["bear", "bottle", "cup"]
@@ -121,7 +121,7 @@ def test_ticked_labels_are_deleted_and_come_back_with_undo(labelled: Tab) -> Non
 def test_choice_is_gone_once_the_rows_are_others(labelled: Tab) -> None:
     labelled.open("review")
     labelled.select_rows(TABLE, 0)
-    labelled.press("review.delete")
+    labelled.press("review.labels.delete")
     assert "Tick rows to act on them." in labelled.words()
 
 
@@ -156,7 +156,7 @@ def test_images_are_filtered_by_their_state(labelled: Tab) -> None:
     show_images(labelled)
     states = labelled.app.main.button_group[1]
     states.set_value([ReviewStatus.REJECTED]).run()
-    assert "No image is in this state" in labelled.words()
+    assert "No image passes these filters" in labelled.words()
 
 
 def test_last_page_gives_way_when_a_filter_leaves_fewer(labelled: Tab) -> None:
