@@ -59,7 +59,10 @@ class DryRun:
 
 
 def label_rows(
-    result: ReadResult, here: LabelSet, former: Mapping[str, str]
+    labels: LabelSet,
+    images: Iterable[ReadImage],
+    here: LabelSet,
+    former: Mapping[str, str],
 ) -> list[LabelRow]:
     """Return the labels of the files with what each would be called in the dataset.
 
@@ -68,13 +71,14 @@ def label_rows(
     then its class numbers are those of the files.
 
     Args:
+        labels, images: of the files.
         here: the dataset's labels.
         former: what its labels were called before, with what each is called now.
     """
-    uses = _uses(result.images)
+    uses = _uses(images)
     folded = _only_ones(here.shown_names)
     rows = []
-    for number, name in enumerate(result.labels.names):
+    for number, name in enumerate(labels.names):
         count = uses[name]
         called, how = _proposed(name, here, former, folded)
         if not count and len(here) and how == "new":
@@ -143,7 +147,8 @@ def dry_run(
     for step in steps(store, scope, result.images, matches, choice, limits=limits):
         effect += step.effect
     labels = store.labels(scope)
-    rows = label_rows(result, labels, store.former_label_names(scope))
+    former = store.former_label_names(scope)
+    rows = label_rows(result.labels, result.images, labels, former)
     new = _new_images(dropped, {one.image_id for one in here})
     return DryRun(
         tuple(matches),

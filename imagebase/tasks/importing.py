@@ -7,13 +7,12 @@ from typing import Any, Final
 
 from imagebase.admission import AdmissionReport, admit
 from imagebase.errors import ImageBaseError
-from imagebase.formats.label_set_files import ReadResult
-from imagebase.formats.registry import read
+from imagebase.formats.collecting import Collector
+from imagebase.formats.registry import taken_in
 from imagebase.formats.trees import is_image_name
 from imagebase.importing.dry_run import label_rows, steps, wanted_labels
 from imagebase.importing.files import DroppedFiles
 from imagebase.importing.matching import (
-    DroppedImage,
     How,
     Match,
     look_at_images,
@@ -47,19 +46,36 @@ def import_labels(context: JobContext) -> dict[str, Any] | None:
     choice = _choice(context.parameters)
     folder = dropped_folder(context.scope, context.parameters["upload"])
     tree = DroppedFiles(folder, limits)
-    result = read(tree, context.parameters["format"])
-    store, scope = context.store, context.scope
-    admitted = AdmissionReport()
-    if choice.takes_new:
-        admitted = admit(store, scope, _incoming(context, tree), limits=limits)
-    if _is_unwanted(context):
+    with taken_in(tree, context.parameters["format"]) as labels:
+        labels.check()
+        admitted = AdmissionReport()
+        if choice.takes_new:
+            incoming = _incoming(context, tree)
+            admitted = admit(context.store, context.scope, incoming, limits=limits)
+        if _is_unwanted(context):
+            return None
+        matches = _matches(context, tree, labels, choice)
+        done = _bring_in(context, labels, matches, choice, limits)
+    if done is None:
         return None
-    rows = label_rows(result, store.labels(scope), store.former_label_names(scope))
-    dropped = look_at_images(tree, max_pixels=limits.max_image_pixels)
-    matches = _matches(context, result, dropped, choice)
+    reasons = _reasons(admitted, matches)[:_KEPT_REASONS]
+    return {**done, "images_added": len(admitted.added), "left_out": reasons}
+
+
+def _bring_in(
+    context: JobContext,
+    labels: Collector,
+    matches: list[Match],
+    choice: ImportChoice,
+    limits: Limits,
+) -> dict[str, int] | None:
+    """Save labels and boxes; return what that came to, None where it was cancelled."""
+    store, scope = context.store, context.scope
+    former = store.former_label_names(scope)
+    rows = label_rows(labels.labels, labels.images(), store.labels(scope), former)
     store.add_labels(scope, wanted_labels(rows, choice))
     effect, conflicts, done = Effect(), 0, 0
-    for step in steps(store, scope, result.images, matches, choice, limits=limits):
+    for step in steps(store, scope, labels.images(), matches, choice, limits=limits):
         if _is_unwanted(context):
             return None
         report = store.save_many(scope, step.after, change_id=context.job_id)
@@ -68,12 +84,10 @@ def import_labels(context: JobContext) -> dict[str, Any] | None:
         done += len(step.after)
         context.progress(done, len(matches), "Bringing in the labels")
     return {
-        "images_added": len(admitted.added),
         "images": effect.images,
         "boxes": effect.boxes,
         "tags": effect.tags,
         "conflicts": conflicts,
-        "left_out": _reasons(admitted, matches)[:_KEPT_REASONS],
     }
 
 
@@ -82,14 +96,12 @@ def _is_unwanted(context: JobContext) -> bool:
 
 
 def _matches(
-    context: JobContext,
-    result: ReadResult,
-    dropped: Mapping[str, DroppedImage],
-    choice: ImportChoice,
+    context: JobContext, tree: DroppedFiles, labels: Collector, choice: ImportChoice
 ) -> list[Match]:
     """Return where labels go now that the images that came with them are here."""
+    dropped = look_at_images(tree, max_pixels=tree.limits.max_image_pixels)
     here = context.store.image_summaries(context.scope)
-    matches = match_images(result.images, dropped, here, takes_new=choice.takes_new)
+    matches = match_images(labels.images(), dropped, here, takes_new=choice.takes_new)
     return [
         replace(one, problem=one.problem or _NOT_ADDED) if one.how is How.NEW else one
         for one in matches

@@ -187,7 +187,8 @@ def _read(
 
 def _rows(scope: Scope, result: ReadResult) -> list[LabelRow]:
     store = backend.store()
-    return label_rows(result, store.labels(scope), store.former_label_names(scope))
+    former = store.former_label_names(scope)
+    return label_rows(result.labels, result.images, store.labels(scope), former)
 
 
 def _dry_run(

@@ -98,7 +98,7 @@ def test_labels_find_their_names_here() -> None:
     here = LabelSet((*here.labels[:4], hidden))
     names = ("dog", "fox", "cow", "old", "gone", "new", "unused")
     images = (read("a.jpg", *names[:-2]), read("b.jpg", tags=("new",)))
-    rows = label_rows(result(*images, labels=names), here, {"old": "fox"})
+    rows = label_rows(LabelSet.of(names), images, here, {"old": "fox"})
     assert rows == [
         LabelRow(0, "dog", 1, "Dog", "same but for capitals"),
         LabelRow(1, "fox", 1, "fox", "same name"),
@@ -112,12 +112,13 @@ def test_labels_find_their_names_here() -> None:
 
 def test_first_label_set_keeps_its_class_numbers() -> None:
     labels = ("z", "unused", "a")
-    rows = label_rows(result(read("a.jpg", "a"), labels=labels), LabelSet(), {})
+    rows = label_rows(LabelSet.of(labels), [read("a.jpg", "a")], LabelSet(), {})
     assert wanted_labels(rows, ImportChoice()) == ["z", "unused", "a"]
 
 
 def test_a_persons_names_go_before_the_proposed_ones() -> None:
-    rows = label_rows(result(read("a.jpg", "cat", "dog")), LabelSet(), {})
+    labels = LabelSet.of(["cat", "dog"])
+    rows = label_rows(labels, [read("a.jpg", "cat", "dog")], LabelSet(), {})
     choice = ImportChoice(names={"cat": "Tiger", "dog": None})
     assert wanted_labels(rows, choice) == ["Tiger"]
 
