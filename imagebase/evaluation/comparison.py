@@ -1,0 +1,180 @@
+"""Several models judged on the same images, and how they stand to each other."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
+
+import numpy as np
+
+from imagebase.evaluation.coco import CocoFigures, coco_figures
+from imagebase.evaluation.curves import (
+    BestThreshold,
+    Calibration,
+    Curve,
+    Judged,
+    Point,
+    best_thresholds,
+    calibration,
+    curve,
+    judged,
+    point,
+)
+from imagebase.evaluation.matching import Matching, match
+from imagebase.evaluation.passing import Pass
+from imagebase.evaluation.resampling import (
+    Difference,
+    Interval,
+    Resampled,
+    difference,
+    draws,
+    interval,
+    point_intervals,
+    resample,
+)
+from imagebase.evaluation.values import Floats, Truth
+from imagebase.evaluation.verdicts import Verdicts, verdicts
+
+DEFAULT_THRESHOLD: Final = 0.25
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How one model fared; what is costly is worked out once, when it is asked for.
+
+    threshold: the confidence it is used at.
+    """
+
+    truth: Truth
+    passed: Pass
+    threshold: float
+    weights: Floats
+
+    @property
+    def spec(self) -> str:
+        return self.passed.spec
+
+    @cached_property
+    def figures(self) -> CocoFigures:
+        return coco_figures(self.truth, self.passed.found)
+
+    @cached_property
+    def matching(self) -> Matching:
+        return match(self.truth, self.passed.found)
+
+    @cached_property
+    def detections(self) -> Judged:
+        return judged(self.truth, self.passed.found, self.matching)
+
+    @cached_property
+    def resampled(self) -> Resampled:
+        return resample(self.truth, self.passed.found, self.matching, self.weights)
+
+    @cached_property
+    def verdicts(self) -> Verdicts:
+        return verdicts(
+            self.truth, self.passed.found, self.matching, threshold=self.threshold
+        )
+
+    @cached_property
+    def intervals(self) -> dict[str, Interval]:
+        """Return the intervals of AP, AP50, precision, recall and F1."""
+        at_threshold = point_intervals(
+            self.detections, self.weights, threshold=self.threshold, truth=self.truth
+        )
+        return {
+            "AP": interval(self.resampled.ap, around=self.figures["AP"]),
+            "AP50": interval(self.resampled.ap50, around=self.figures["AP50"]),
+            **at_threshold,
+        }
+
+    @cached_property
+    def calibration(self) -> Calibration:
+        return calibration(self.detections)
+
+    @cached_property
+    def best_thresholds(self) -> list[BestThreshold]:
+        return best_thresholds(
+            self.detections, self.truth.labels, threshold=self.threshold
+        )
+
+    def curve(self, label: str | None = None) -> Curve:
+        """Return the curve of a label, or of all of them in one list."""
+        return curve(self.detections, label=self._place(label))
+
+    def point(self, label: str | None = None) -> Point:
+        """Return what the threshold leaves of a label, or of all."""
+        place = self._place(label)
+        return point(self.detections, threshold=self.threshold, label=place)
+
+    def at(self, threshold: float) -> "Standing":
+        """Return the same model used at another threshold."""
+        again = Standing(self.truth, self.passed, threshold, self.weights)
+        for name in ("figures", "matching", "detections", "resampled", "calibration"):
+            if name in self.__dict__:
+                again.__dict__[name] = self.__dict__[name]
+        return again
+
+    def _place(self, label: str | None) -> int | None:
+        return None if label is None else self.truth.labels.index(label)
+
+
+def stand(
+    truth: Truth, passes: Sequence[Pass], *, threshold: float = DEFAULT_THRESHOLD
+) -> list[Standing]:
+    """Return how each model fared, all of them drawn upon alike."""
+    weights = draws(len(truth.images))
+    return [Standing(truth, one, threshold, weights) for one in passes]
+
+
+def compared(ours: Standing, theirs: Standing) -> Difference:
+    """Return how much more AP one model has than another on the same images."""
+    value = (ours.figures["AP"] or 0.0) - (theirs.figures["AP"] or 0.0)
+    return difference(ours.resampled.ap, theirs.resampled.ap, value=value)
+
+
+def best_of(standings: Sequence[Standing]) -> Standing:
+    """Return the one with the most AP, the first of equals."""
+    return max(standings, key=lambda one: one.figures["AP"] or 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class ImageChange:
+    """An image on which one model takes other clicks to put right than another.
+
+    before, after: clicks. Fewer is better.
+    """
+
+    image_id: str
+    name: str
+    before: float
+    after: float
+
+    @property
+    def gained(self) -> float:
+        return self.before - self.after
+
+
+def image_changes(before: Standing, after: Standing) -> list[ImageChange]:
+    """Return the images both judged on which they differ, the best gain first.
+
+    The two may be of different runs, whose truth may have been corrected between them.
+    """
+    ours, theirs = _clicks(before), _clicks(after)
+    names = {one.image_id: one.name for one in after.truth.images}
+    changes = [
+        ImageChange(image_id, names[image_id], ours[image_id], clicks)
+        for image_id, clicks in theirs.items()
+        if image_id in ours and clicks != ours[image_id]
+    ]
+    return sorted(changes, key=lambda one: (-one.gained, one.name))
+
+
+def _clicks(standing: Standing) -> dict[str, float]:
+    ids = [one.image_id for one in standing.truth.images]
+    return dict(zip(ids, standing.verdicts.clicks().tolist(), strict=True))
+
+
+def clicks_per_image(standing: Standing) -> float:
+    """Return what putting an image right takes on average."""
+    return float(np.mean(standing.verdicts.clicks()))

@@ -1,0 +1,152 @@
+"""Truth and detections out of files in several formats."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from imagebase.annotation import Size
+from imagebase.errors import AnnotationFileError, EvaluationError
+from imagebase.evaluation.detection_files import read_detections
+from imagebase.evaluation.label_files import LabelFiles, read_truth
+
+A = [10, 20, 30, 40]
+
+
+def coco(path: Path, *, image_id: object = 5, category_id: int = 9) -> Path:
+    """Write two images, of which one has a box and a crowd region."""
+    document = {
+        "images": [
+            {"id": image_id, "file_name": "a.jpg", "width": 100, "height": 80},
+            {"id": 6, "file_name": "b.jpg", "width": 100, "height": 80},
+        ],
+        "categories": [{"id": category_id, "name": "cat"}],
+        "annotations": [
+            {
+                "id": n,
+                "image_id": image_id,
+                "category_id": category_id,
+                "bbox": box,
+                "area": area,
+                "iscrowd": n,
+            }
+            for n, (box, area) in enumerate([(A, 600), ([0, 0, 50, 50], 2500)])
+        ],
+    }
+    path.write_text(json.dumps(document))
+    return path
+
+
+def results(path: Path, *rows: dict[str, object]) -> Path:
+    path.write_text(json.dumps(list(rows)))
+    return path
+
+
+def test_coco_with_areas_and_crowds(tmp_path: Path) -> None:
+    labels = read_truth(coco(tmp_path / "labels.json"))
+    truth = labels.truth
+    assert [one.name for one in truth.images] == ["a.jpg", "b.jpg"]
+    assert truth.xyxy.tolist() == [[10, 20, 40, 60], [0, 0, 50, 50]]
+    assert truth.area.tolist() == [600, 2500]
+    assert truth.is_crowd.tolist() == [False, True]
+    assert truth.boxes == 1
+    assert labels.left_out == ()
+
+
+def test_a_box_over_the_edge_is_judged_as_it_was_written(tmp_path: Path) -> None:
+    path = coco(tmp_path / "labels.json")
+    path.write_text(path.read_text().replace("[10, 20, 30, 40]", "[70, 20, 30.2, 40]"))
+    assert read_truth(path).truth.xyxy[0].tolist() == [70, 20, 100.2, 60]
+
+
+def test_only_images_that_are_there_are_judged(tmp_path: Path) -> None:
+    path = coco(tmp_path / "labels.json")
+    labels = read_truth(path, sizes={"photos/A.JPG": Size(100, 80), "c.jpg": None})
+    assert labels.files == ("photos/A.JPG",)
+    assert [one.name for one in labels.truth.images] == ["a.jpg"]
+    assert labels.left_out == (("b.jpg", "there is no image of this name"),)
+
+
+def test_boxes_follow_an_image_that_was_made_smaller(tmp_path: Path) -> None:
+    path = coco(tmp_path / "labels.json")
+    labels = read_truth(path, sizes={"a.jpg": Size(50, 40), "b.jpg": Size(80, 100)})
+    assert labels.truth.xyxy[0].tolist() == [5, 10, 20, 30]
+    assert [one.what for one in labels.left_out] == ["b.jpg"]  # it is turned
+
+
+def test_yolo_needs_the_images(tmp_path: Path) -> None:
+    (tmp_path / "labels").mkdir()
+    (tmp_path / "data.yaml").write_text("names: [cat]\n")
+    (tmp_path / "labels" / "a.txt").write_text("0 0.25 0.5 0.3 0.5\n")
+    with pytest.raises(EvaluationError, match="size is not known"):
+        read_truth(tmp_path)
+    labels = read_truth(tmp_path, sizes={"a.jpg": Size(100, 80)})
+    assert labels.truth.xyxy.tolist() == [pytest.approx([10, 20, 40, 60])]
+
+
+def test_nothing_left_says_why(tmp_path: Path) -> None:
+    with pytest.raises(EvaluationError, match="no image of this name"):
+        read_truth(coco(tmp_path / "labels.json"), sizes={"x.jpg": Size(1, 1)})
+
+
+def test_labels_of_whole_images_cannot_judge(tmp_path: Path) -> None:
+    with pytest.raises(EvaluationError, match="no boxes"):
+        read_truth(coco(tmp_path / "a.json"), format_name="classification")
+
+
+@pytest.fixture
+def labels(tmp_path: Path) -> LabelFiles:
+    return read_truth(coco(tmp_path / "labels.json"))
+
+
+def test_list_of_results_by_the_ids_of_the_truth(
+    labels: LabelFiles, tmp_path: Path
+) -> None:
+    row = {"image_id": 5, "category_id": 9, "bbox": A, "score": 0.8}
+    stray = [{**row, "image_id": 77}, {**row, "category_id": 1}, {**row, "score": 7}]
+    done = read_detections("x", results(tmp_path / "r.json", row, *stray), labels)
+    assert done.found.image.tolist() == [0]
+    assert done.found.xyxy.tolist() == [[10, 20, 40, 60]]
+    assert done.found.confidence.tolist() == [0.8]
+    assert list(done.refused) == ["[1]", "[2]", "[3]"]
+    assert done.cost is None
+
+
+def test_list_of_results_for_labels_that_have_no_ids(tmp_path: Path) -> None:
+    """COCO's own photographs are called by their ids; labels count from 1."""
+    path = tmp_path / "labels.csv"
+    path.write_text(
+        "filename,width,height,class,xmin,ymin,xmax,ymax\n"
+        "000000000139.jpg,100,80,cat,10,20,40,60\n"
+    )
+    truth = read_truth(path)
+    row = {"image_id": 139, "category_id": 1, "bbox": A, "score": 0.8}
+    done = read_detections("x", results(tmp_path / "r.json", row), truth)
+    assert done.found.xyxy.tolist() == [[10, 20, 40, 60]]
+
+
+def test_detections_as_labels_with_confidences(
+    labels: LabelFiles, tmp_path: Path
+) -> None:
+    path = tmp_path / "found.csv"
+    path.write_text(
+        "filename,width,height,class,xmin,ymin,xmax,ymax,confidence\n"
+        "a.jpg,100,80,Cat,10,20,40,60,0.7\n"
+        "a.jpg,100,80,tree,10,20,40,60,0.6\n"
+        "z.jpg,100,80,cat,10,20,40,60,0.6\n"
+    )
+    done = read_detections("x", path, labels)
+    assert done.found.confidence.tolist() == [0.7]
+    assert done.mapping.unmapped == ("tree",)
+    assert list(done.refused) == ["z.jpg"]
+
+
+def test_detections_of_other_images(labels: LabelFiles, tmp_path: Path) -> None:
+    row = {"image_id": 1, "category_id": 9, "bbox": A, "score": 0.8}
+    with pytest.raises(EvaluationError, match="no image has the id 1"):
+        read_detections("x", results(tmp_path / "r.json", row), labels)
+
+
+def test_detections_without_a_box(labels: LabelFiles, tmp_path: Path) -> None:
+    with pytest.raises((AnnotationFileError, EvaluationError)):
+        read_detections("x", results(tmp_path / "r.json"), labels)
