@@ -32,7 +32,11 @@ class Mode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What is taken in at most. Each is set by IMAGEBASE_<NAME>, in capitals."""
+    """What is taken in at most. Each is set by IMAGEBASE_<NAME>, in capitals.
+
+    max_zip_bytes: a larger export is handed over in several zips.
+    max_made_bytes: disk that the variants of an export may take while it is built.
+    """
 
     max_file_bytes: int = 200 * _MEGABYTE
     max_image_pixels: int = 50_000_000
@@ -47,6 +51,8 @@ class Limits:
     max_models: int = 1_000
     max_model_bytes: int = 400 * _MEGABYTE
     max_model_memory_bytes: int = 4_000 * _MEGABYTE
+    max_zip_bytes: int = 250 * _MEGABYTE
+    max_made_bytes: int = 50_000 * _MEGABYTE
     session_seconds: int = 0
 
 
@@ -61,6 +67,8 @@ DEMO_LIMITS: Final = Limits(
     max_models=5,
     max_model_bytes=50 * _MEGABYTE,
     max_model_memory_bytes=1_000 * _MEGABYTE,
+    max_zip_bytes=100 * _MEGABYTE,
+    max_made_bytes=300 * _MEGABYTE,
     session_seconds=3600,
 )
 
