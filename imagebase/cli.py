@@ -8,10 +8,9 @@ import sys
 from collections.abc import Callable, Iterator
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Final, NoReturn
+from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -20,16 +19,13 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from imagebase.errors import (
-    ImageBaseError,
-    UnknownFormatError,
-    UnknownLabelError,
-    UnknownModelError,
-)
+from imagebase.commands import models
+from imagebase.commands.reporting import FAILED
+from imagebase.commands.reporting import errors as _errors
+from imagebase.commands.reporting import refuse as _refuse
+from imagebase.commands.reporting import reported_errors as _reported_errors
+from imagebase.commands.reporting import say as _say
 from imagebase.settings import DEFAULT_MODEL
-
-FAILED: Final = 1
-WRONG_USAGE: Final = 2
 
 app = typer.Typer(
     name="imagebase",
@@ -38,7 +34,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Label images, or run the app.",
 )
-_errors: Final = Console(stderr=True, highlight=False, soft_wrap=True)
+app.add_typer(models.app, name="models")
 
 
 class Runtime(StrEnum):
@@ -176,6 +172,51 @@ def annotate(
         raise typer.Exit(FAILED)
 
 
+@app.command()
+def convert(
+    source: Annotated[
+        Path,
+        typer.Argument(help="A label set: a folder, a zip, or one file.", exists=True),
+    ],
+    to: Annotated[str, typer.Option("--to", help="The format to write.")],
+    output: _Output,
+    source_format: Annotated[
+        str | None,
+        typer.Option("--from", help="The format to read; recognised if not given."),
+    ] = None,
+    images: Annotated[
+        Path | None,
+        typer.Option(
+            "--images",
+            exists=True,
+            help="A folder or zip with the images, where they do not lie in the source.",
+        ),
+    ] = None,
+    quiet: _Quiet = False,
+) -> None:
+    """Write a label set in another format.
+
+    Exit code 0: done, what was left out or changed is listed on standard error; 1:
+    nothing could be done; 2: wrong usage.
+    """
+    from imagebase.conversion import convert as run
+
+    with (
+        _reported_errors(),
+        _progress(quiet=quiet, title="Converting") as on_progress,
+    ):
+        done = run(
+            source,
+            output,
+            to=to,
+            source_format=source_format,
+            images=images,
+            on_progress=on_progress,
+            on_problem=_say,
+        )
+    typer.echo(done.in_words())
+
+
 def _refuse_what_comes_later(
     quality: str, engine: str, ray_address: str | None
 ) -> None:
@@ -223,40 +264,16 @@ def serve(
         start(address, port, samples=samples, headless=headless)
 
 
-def _say(text: str) -> None:
-    """Print a line for people; a file name cannot steer the terminal."""
-    plain = "".join(
-        one if one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in text
-    )
-    _errors.print(plain, markup=False)
-
-
-def _refuse(sentence: str) -> NoReturn:
-    _say(sentence)
-    raise typer.Exit(WRONG_USAGE)
-
-
 @contextlib.contextmanager
-def _reported_errors() -> Iterator[None]:
-    """Turn an expected error into its sentence and its exit code."""
-    try:
-        yield
-    except (UnknownModelError, UnknownFormatError, UnknownLabelError) as error:
-        _say(str(error))
-        raise typer.Exit(WRONG_USAGE) from error
-    except ImageBaseError as error:
-        _say(str(error))
-        raise typer.Exit(FAILED) from error
-
-
-@contextlib.contextmanager
-def _progress(*, quiet: bool) -> Iterator[Callable[[int, int], None]]:
+def _progress(
+    *, quiet: bool, title: str = "Labelling"
+) -> Iterator[Callable[[int, int], None]]:
     """Draw a progress bar on a terminal; elsewhere, or where asked for, none."""
     if quiet or not sys.stderr.isatty():
         yield lambda done, total: None
         return
     bar = Progress(
-        TextColumn("Labelling"),
+        TextColumn(title),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),

@@ -148,15 +148,20 @@ def model_in_file(path: Path, *, name: str) -> Model:
     Raises:
         ModelLoadError: it cannot be read, or nothing names its labels.
     """
-    beside = [path.with_suffix(".names"), path.parent / NAMES]
-    names = next((one for one in beside if one.is_file()), None)
-    labels = read_names(names) if names else labels_of(read_onnx(path.read_bytes()))
+    names = names_beside(path)
+    labels = read_names(names[0]) if names else labels_of(read_onnx(path.read_bytes()))
     if not labels:
         raise ModelLoadError(
             f"{path.name} does not name its labels; put them into {NAMES} beside it, "
             "one a line."
         )
     return Model(name, path, None, labels, *_about(path.parent, name))
+
+
+def names_beside(path: Path) -> list[Path]:
+    """Return the files that may name an .onnx file's labels, the likelier first."""
+    beside = (path.with_suffix(".names"), path.parent / NAMES)
+    return [one for one in beside if one.is_file()]
 
 
 def _about(folder: Path, name: str) -> About:

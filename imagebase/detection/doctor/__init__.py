@@ -21,13 +21,14 @@ from imagebase.detection.doctor.sorting import (
 )
 from imagebase.detection.doctor.trial import Trial, try_out
 from imagebase.detection.library import ModelLibrary
-from imagebase.detection.model_card import ModelCard
+from imagebase.detection.model_card import CARD_FILE, ModelCard
 from imagebase.detection.model_files import (
     CFG,
     NAMES,
     WEIGHTS,
     Model,
     model_in_folder,
+    names_beside,
     sha256_of,
 )
 from imagebase.detection.own_graph import FAMILY as DARKNET
@@ -124,13 +125,17 @@ def examine_paths(
 ) -> Diagnosis:
     """Return what is to be said of files, or of those in a folder.
 
+    The names that lie beside a single .onnx file belong to it.
+
     Raises:
         OSError: one cannot be read.
     """
     files: list[Path] = []
     for path in paths:
         inside = sorted(path.iterdir()) if path.is_dir() else [path]
-        files += [one for one in inside if one.is_file() and one.name != "card.json"]
+        files += [one for one in inside if one.is_file() and one.name != CARD_FILE]
+    if len(paths) == 1 and paths[0].suffix.lower() == ".onnx":
+        files += [one for one in names_beside(paths[0]) if one not in files][:1]
     uploads = ((one.name, one.read_bytes()) for one in files)
     return examine(uploads, limits=limits, family=family)
 

@@ -1,6 +1,7 @@
 """Which part of a model each dropped file is, by what is in it and not by its name."""
 
 import io
+import re
 import zipfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -23,6 +24,8 @@ _PICKLE: Final = b"\x80"
 _ONNX_TAG: Final = 0x08
 _MOST_FILES: Final = 50
 _MOST_HEADER_NUMBER: Final = 1_000
+# A [section] alone on its line; a Markdown link is none.
+_SECTION: Final = re.compile(r"\s*\[\s*\w+\s*\]\s*([#;].*)?$")
 _BY_SUFFIX: Final = {".cfg": "cfg", ".weights": "weights", ".names": "names"}
 _OTHER_TOOLS: Final = {
     ".h5": "a Keras file",
@@ -238,8 +241,7 @@ def kind_of(upload: Upload) -> Kind | None:
     suffix = PurePosixPath(upload.name).suffix.lower()
     text = decoded_text(upload.data)
     if text is not None:
-        lines = [one.strip() for one in text.text.splitlines()]
-        is_cfg = any(one.startswith("[") and "]" in one for one in lines)
+        is_cfg = any(_SECTION.match(one) for one in text.text.splitlines())
         return Kind.CFG if is_cfg or suffix == ".cfg" else Kind.NAMES
     if suffix == ".onnx":
         return Kind.ONNX

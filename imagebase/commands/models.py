@@ -1,0 +1,180 @@
+"""python -m imagebase models: which there are, is this one sound, add it."""
+
+import getpass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from imagebase.commands.reporting import FAILED, plain, refuse, reported_errors, say
+from imagebase.settings import TEAM_OWNER, Mode, settings
+
+if TYPE_CHECKING:
+    from imagebase.detection.doctor import Diagnosis, Trial
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="List the models, check one, or add it.",
+    pretty_exceptions_enable=False,
+)
+
+_MARKS: Final = {"good": "✓", "warning": "⚠", "bad": "✗"}
+
+_Paths = Annotated[
+    list[Path],
+    typer.Argument(help="The model's files, a folder or a zip with them, or an .onnx."),
+]
+_Family = Annotated[
+    str | None,
+    typer.Option("--family", help="How an ONNX model is read, where it is not clear."),
+]
+_Picture = Annotated[
+    Path | None,
+    typer.Option("--picture", help="Try it on this picture and not on a sample."),
+]
+_Drawn = Annotated[
+    Path | None,
+    typer.Option("--drawn", help="Write the picture with its boxes to this JPEG."),
+]
+
+
+@app.command("list")
+def list_models() -> None:
+    """List the models: name, family, net size, labels, MB, where from."""
+    from imagebase.detection.cards import card_of
+    from imagebase.detection.onnx_models import FAMILY_NAMES
+    from imagebase.detection.registry import all_models
+
+    rows = [("name", "family", "size", "labels", "MB", "from")]
+    with reported_errors():
+        for model in all_models():
+            card = card_of(model)
+            width, height = card.input_size
+            rows.append(
+                (
+                    model.name,
+                    FAMILY_NAMES[card.family],
+                    f"{width}×{height}",
+                    str(len(model.labels)),
+                    f"{card.byte_count / 1e6:.1f}",
+                    card.source,
+                )
+            )
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = [plain(cell).ljust(w) for cell, w in zip(row, widths, strict=True)]
+        typer.echo("  ".join(cells).rstrip())
+
+
+@app.command()
+def check(
+    paths: _Paths,
+    family: _Family = None,
+    picture: _Picture = None,
+    drawn: _Drawn = None,
+) -> None:
+    """Say what is wrong with a model's files, then try them on a photograph.
+
+    Exit code 0: it can be used; 1: it cannot; 2: wrong usage.
+    """
+    with reported_errors():
+        _examined(paths, family, picture, drawn)
+
+
+@app.command()
+def add(
+    paths: _Paths,
+    name: Annotated[str, typer.Option("--name", help="What it is to be called.")],
+    family: _Family = None,
+    description: Annotated[str, typer.Option(help="What it is good for.")] = "",
+    source: Annotated[str, typer.Option(help="Where it is from.")] = "",
+    licence: Annotated[str, typer.Option(help="What may be done with it.")] = "",
+    picture: _Picture = None,
+    drawn: _Drawn = None,
+) -> None:
+    """Check a model and keep it in IMAGEBASE_HOME/models, for the app too.
+
+    Exit code 0: it was kept; 1: it cannot be used; 2: wrong usage.
+    """
+    from imagebase.detection.doctor import keep
+    from imagebase.detection.library import library_of
+
+    library = library_of(TEAM_OWNER)
+    with reported_errors():
+        library.check_name(name)
+        diagnosis, tried = _examined(paths, family, picture, drawn)
+        assert diagnosis.draft is not None  # else _examined would have ended
+        model = keep(
+            diagnosis.draft,
+            library,
+            name=name,
+            who=_user(),
+            trial=tried,
+            limits=settings().limits_for(Mode.TEAM),
+            description=description,
+            source=source,
+            licence=licence,
+        )
+    typer.echo(f"Added: annotate … --model {plain(model.name)!r}")
+
+
+def _examined(
+    paths: list[Path], family: str | None, picture: Path | None, drawn: Path | None
+) -> "tuple[Diagnosis, Trial]":
+    """Print what the doctor says and how a dry run went; end where it is in vain."""
+    from imagebase.detection.doctor import examine_paths, try_out
+    from imagebase.detection.doctor.trial import SAMPLE
+
+    _refuse_what_is_not_there(paths, family)
+    limits = settings().limits_for(Mode.TEAM)
+    try:
+        diagnosis = examine_paths(paths, limits=limits, family=family)
+    except OSError as error:
+        refuse(f"{error.filename} cannot be read ({error.strerror}).")
+    for finding in diagnosis.findings:
+        typer.echo(f"{_MARKS[finding.level]} {plain(finding.text)}")
+    if diagnosis.draft is None:
+        if len(diagnosis.families) > 1:
+            say(f"Say --family with one of {', '.join(diagnosis.families)}.")
+        raise typer.Exit(FAILED)
+    chosen = picture or SAMPLE
+    if not chosen.is_file():
+        refuse(f"{chosen} is no file; give a picture.")
+    tried = try_out(diagnosis.draft.model, picture=chosen, limits=limits)
+    boxes = _draw(diagnosis, tried, chosen, drawn)
+    typer.echo(
+        f"✓ {boxes} box{'es' if boxes != 1 else ''} in {plain(chosen.name)}, "
+        f"{tried.milliseconds:.0f} ms a picture ({tried.runtime}, {tried.precision})."
+    )
+    return diagnosis, tried
+
+
+def _refuse_what_is_not_there(paths: list[Path], family: str | None) -> None:
+    from imagebase.detection.onnx_models import FAMILY_NAMES
+
+    for path in paths:
+        if not path.exists():
+            refuse(f"{path} is not there; give the model's files.")
+    if family is not None and family not in FAMILY_NAMES:
+        refuse(f"There is no family {family!r}; give one of {', '.join(FAMILY_NAMES)}.")
+
+
+def _draw(
+    diagnosis: "Diagnosis", tried: "Trial", picture: Path, drawn: Path | None
+) -> int:
+    """Return how many boxes a dry run found; draw them where that is asked."""
+    from imagebase.trial_picture import boxes_of, draw_trial
+
+    assert diagnosis.draft is not None
+    labels = diagnosis.draft.model.labels
+    boxes = boxes_of(tried, labels)
+    if drawn is not None:
+        drawn.write_bytes(draw_trial(boxes, picture, labels=labels))
+    return len(boxes)
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError, ImportError):
+        return ""

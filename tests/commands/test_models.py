@@ -1,0 +1,121 @@
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from imagebase.cli import app
+from imagebase.detection.library import library_of
+from imagebase.images import read_header
+from imagebase.settings import TEAM_OWNER, WEIGHTS_FOLDER, settings
+from tests.detection.darknet_models import write_one_box_model
+from tests.detection.doctor.test_broken_uploads import V8
+from tests.detection.onnx_graphs import speaking_model, yolox_output
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    monkeypatch.setenv("IMAGEBASE_HOME", str(tmp_path / "home"))
+    settings.cache_clear()
+    yield tmp_path / "home"
+    settings.cache_clear()
+
+
+@pytest.fixture
+def pets(tmp_path: Path) -> Path:
+    return write_one_box_model(tmp_path / "pets")
+
+
+def invoked(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(app, ["models", *map(str, arguments)])
+
+
+def test_list_names_the_models_that_came_along() -> None:
+    found = invoked("list")
+    assert found.exit_code == 0
+    assert found.stdout.splitlines()[1].split() == [
+        *("yolov4-tiny", "Darknet", "416×416", "80", "24.3", "AlexeyAB/darknet")
+    ]
+
+
+def test_check_says_what_it_found_and_keeps_nothing(
+    pets: Path, home: Path, tmp_path: Path
+) -> None:
+    found = invoked("check", pets, "--drawn", tmp_path / "drawn.jpg")
+    assert found.exit_code == 0
+    assert "✓ obj.weights: 21,511 numbers, as the cfg needs." in found.stdout
+    assert "✓ 1 box in kitchen.jpg, " in found.stdout
+    drawn = (tmp_path / "drawn.jpg").read_bytes()
+    assert read_header(drawn, file_name="d", max_pixels=10**8).size.width > 0
+    assert not (home / "models").exists()
+
+
+def test_check_of_a_broken_model_ends_with_1(pets: Path) -> None:
+    (pets / "obj.names").write_text("cat\n")
+    found = invoked("check", *sorted(pets.iterdir()))
+    assert found.exit_code == 1
+    assert "✗ obj.names names 1 label and the model knows 2" in found.stdout
+
+
+def test_names_that_lie_beside_an_onnx_file_are_found() -> None:
+    found = invoked("check", WEIGHTS_FOLDER / "yolox-nano" / "model.onnx")
+    assert found.exit_code == 0
+    assert "✓ model.onnx: YOLOX, 416 × 416 pixels, 80 classes." in found.stdout
+
+
+def test_ambiguous_model_asks_and_is_answered_by_family(tmp_path: Path) -> None:
+    path = tmp_path / "m.onnx"
+    path.write_bytes(speaking_model(yolox_output(decoded=True)))
+    asked = invoked("check", path)
+    assert asked.exit_code == 1
+    assert "Say --family with one of yolox, yolox-decoded" in asked.stderr
+    (tmp_path / "m.names").write_text("cat\ndog\n")
+    said = invoked("check", path, "--family", "yolox-decoded")
+    assert said.exit_code == 0
+    assert "YOLOX with decoded boxes" in said.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["check", "no-such-file"], "no-such-file is not there; give the model's"),
+        (["check", "README.md", "--family", "x"], "There is no family 'x'; give one"),
+    ],
+)
+def test_wrong_usage_ends_with_2(arguments: list[str], sentence: str) -> None:
+    found = invoked(*arguments)
+    assert found.exit_code == 2
+    assert sentence in found.stderr
+
+
+def test_text_that_is_no_part_of_a_model_is_told() -> None:
+    found = invoked("check", "README.md")
+    assert found.exit_code == 1
+    assert "A Darknet model needs the cfg" in found.stdout
+
+
+def test_added_model_labels_images_by_its_name(pets: Path, tmp_path: Path) -> None:
+    found = invoked("add", pets, "--name", "Our pets", "--licence", "CC0")
+    assert found.exit_code == 0
+    assert library_of(TEAM_OWNER).card("Our pets").licence == "CC0"
+    assert "Our pets  " in invoked("list").stdout
+    arguments = ["annotate", "samples/bear.jpg", "--output", str(tmp_path / "out")]
+    ran = CliRunner().invoke(app, [*arguments, "--model", "Our pets", "--quiet"])
+    assert ran.exit_code == 0
+    assert "dog" in (tmp_path / "out" / "coco" / "annotations.json").read_text()
+
+
+def test_name_that_is_taken_is_refused_before_anything_is_looked_at(
+    pets: Path,
+) -> None:
+    found = invoked("add", pets, "--name", "yolov4-tiny")
+    assert found.exit_code == 1
+    assert "There is a model yolov4-tiny already" in found.stderr
+    assert not found.stdout
+
+
+def test_broken_model_is_not_added(tmp_path: Path) -> None:
+    (tmp_path / "m.onnx").write_bytes(V8[:-50])
+    found = invoked("add", tmp_path / "m.onnx", "--name", "m")
+    assert found.exit_code == 1
+    assert not library_of(TEAM_OWNER).names()
