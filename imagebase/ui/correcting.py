@@ -200,13 +200,14 @@ def _actions(record: ImageRecord) -> None:
         )
         st.space("stretch")
         with st.popover("Reject", icon=":material/close:"):
-            comment = st.text_area("What is wrong?", key=f"edit.why.{record.image_id}")
+            why = f"edit.why.{record.image_id}"
+            st.text_area("What is wrong?", key=why)
             st.button(
                 "Reject and next",
                 key="edit.reject",
                 type="primary",
                 on_click=changing.change_and_go_on,
-                args=(lambda one, who: reject(one, comment=comment),),
+                args=(partial(_rejected, why),),
             )
         st.button(
             "Approve and next",
@@ -233,6 +234,11 @@ def _accepted(record: ImageRecord, who: str) -> ImageRecord:
 
 def _approved(record: ImageRecord, who: str) -> ImageRecord:
     return approve(record, who=who)
+
+
+def _rejected(why: str, record: ImageRecord, who: str) -> ImageRecord:
+    # What was typed last comes with the press, after the button was drawn.
+    return reject(record, comment=st.session_state[why])
 
 
 def _empty(record: ImageRecord, who: str) -> ImageRecord:

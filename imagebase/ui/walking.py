@@ -40,7 +40,6 @@ def choose() -> None:
         key=key,
         label_visibility="collapsed",
         width=_WIDTH_PX,
-        help="Which images next and previous go through.",
         on_change=_choose,
         args=(key,),
     )

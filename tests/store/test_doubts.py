@@ -39,6 +39,8 @@ def test_most_doubtful_comes_first_and_what_is_sure_stays_out(
     scores = (0.2, 0.9, 0.0, 0.9)
     store.put_doubts(scope, map(doubt, four, scores))
     assert names(store, scope) == "bda"
+    in_order = [four[i].image_id for i in (1, 3, 0)]
+    assert store.doubtful_ids(scope) == in_order
     (middle,) = store.doubtful_images(scope, offset=1, limit=1)
     assert (middle.image_id, middle.score) == (four[3].image_id, 0.9)
 

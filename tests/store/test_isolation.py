@@ -73,6 +73,7 @@ QUERIES: Final[dict[str, Query]] = {
     ),
     "doubtful_images": lambda store, scope, i, j: store.doubtful_images(scope),
     "doubt_counts": lambda store, scope, i, j: store.doubt_counts(scope),
+    "doubtful_ids": lambda store, scope, i, j: store.doubtful_ids(scope),
     "next_doubtful": lambda store, scope, i, j: store.next_doubtful(scope, i),
     "stale_doubts": lambda store, scope, i, j: store.stale_doubts(scope),
     "count_seen_once": lambda store, scope, i, j: store.count_seen_once(

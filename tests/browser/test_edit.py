@@ -1,0 +1,443 @@
+"""The Edit page in a real browser: every key, tags, comments, labels, two at a time."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import NamedTuple
+
+import pytest
+from playwright.sync_api import Browser, Locator, Page, expect
+
+from imagebase.admission import admit
+from imagebase.annotation import Annotation, Box, ImageRecord, ReviewStatus, Source
+from imagebase.intake import Incoming
+from imagebase.settings import SAMPLES_FOLDER, Limits, read_settings
+from imagebase.store import Scope, Store, open_store
+from imagebase.ui.visitor import TEAM_OWNER
+from tests.browser.conftest import ROOT, SCREEN, Canvas, Serve
+
+pytestmark = pytest.mark.browser
+
+PHOTOGRAPHS = ("kitchen.jpg", "bear.jpg", "skier.jpg", "street.jpg")
+KITCHEN, BEAR, SKIER, STREET = range(4)
+LABELS = ("bottle", "cup", "bear", "person", "car", "dog", "bus", "horse", "kite")
+BOTTLE = Box(60, 60, 160, 220)
+BOTTLE_MIDDLE = (110.0, 140.0)
+
+
+class Served(NamedTuple):
+    """The app's address, and the store behind it."""
+
+    url: str
+    store: Store
+
+
+class Visit(NamedTuple):
+    """Somebody on the Edit page of a dataset of four photographs."""
+
+    canvas: Canvas
+    store: Store
+    scope: Scope
+
+    @property
+    def page(self) -> Page:
+        return self.canvas.page
+
+    def record(self, place: int = KITCHEN) -> ImageRecord:
+        return self.store.records(self.scope)[place]
+
+    def image(self, place: int) -> str:
+        return self.store.image_ids(self.scope)[place]
+
+    def wait_for(
+        self, is_there: Callable[[ImageRecord], bool], place: int = KITCHEN
+    ) -> ImageRecord:
+        """Return the stored record as soon as it is as expected."""
+        for _ in range(200):
+            if is_there(self.record(place)):
+                return self.record(place)
+            self.page.wait_for_timeout(25)
+        pytest.fail(f"not so within 5 s: {self.record(place)}")
+
+    def wait_for_image(self, place: int) -> None:
+        self.canvas.wait_for("image", self.image(place))
+
+    def press(self, *keys: str) -> None:
+        self.canvas.press(*keys)
+
+    def settle(self) -> None:
+        """Wait until what was done is booked and the page stands still."""
+        self.page.wait_for_timeout(150)
+        self.page.wait_for_selector(
+            "[data-testid='stApp'][data-test-script-state='notRunning']",
+            state="attached",
+        )
+        self.page.wait_for_timeout(150)
+
+    def select_bottle(self) -> None:
+        self.canvas.click(BOTTLE_MIDDLE)
+        self.canvas.wait_for("selected", "bottle-box")
+
+    def button(self, key: str) -> Locator:
+        # The button; a copy that its tooltip is measured with comes second.
+        return self.page.locator(f".st-key-{key} button").first
+
+
+def model_box(name: str, box: Box, label: str) -> Annotation:
+    return Annotation(
+        box,
+        label,
+        annotation_id=name,
+        source=Source.MODEL,
+        confidence=0.9,
+        model_id="m",
+        changed_by="m",
+    )
+
+
+@pytest.fixture(scope="module")
+def served(serve: Serve, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    environ = {"IMAGEBASE_HOME": str(tmp_path_factory.mktemp("edit") / "home")}
+    url = serve(ROOT / "app.py", environ)
+    store = open_store(read_settings(environ))
+    yield Served(url, store)
+    store.close()
+
+
+@pytest.fixture(scope="module")
+def tab(chromium: Browser) -> Iterator[Page]:
+    """One visitor for all tests: the app's scripts are loaded once."""
+    context = chromium.new_context(viewport=SCREEN)
+    yield context.new_page()
+    context.close()
+
+
+@pytest.fixture
+def scope(served: Served, request: pytest.FixtureRequest) -> Scope:
+    """A dataset of the test's own; the skier is the most doubtful image."""
+    store, name = served.store, request.node.name[:60]
+    created = store.create_dataset(TEAM_OWNER, name, who="test")
+    scope = Scope(TEAM_OWNER, created.dataset_id, "test")
+    photographs = [
+        Incoming(name, (SAMPLES_FOLDER / name).read_bytes()) for name in PHOTOGRAPHS
+    ]
+    admit(store, scope, photographs, limits=Limits())
+    store.add_labels(scope, LABELS)
+    kitchen, bear, skier, _ = store.records(scope)
+    boxes = {
+        kitchen: [
+            model_box("bottle-box", BOTTLE, "bottle"),
+            model_box("cup-box", Box(300, 200, 380, 260), "cup"),
+        ],
+        bear: [Annotation(Box(50, 60, 150, 160), "bear", annotation_id="bear-box")],
+        skier: [
+            model_box("skier-1", Box(200, 100, 300, 300), "person"),
+            model_box("skier-2", Box(204, 104, 304, 304), "person"),
+        ],
+    }
+    for record, annotations in boxes.items():
+        is_models = all(one.is_untouched for one in annotations)
+        status = ReviewStatus.AUTO if is_models else ReviewStatus.EDITED
+        store.save(
+            scope, replace(record, annotations=tuple(annotations), status=status)
+        )
+    return scope
+
+
+def open_editor(served: Served, page: Page, scope: Scope) -> Visit:
+    page.goto(f"{served.url}/edit?dataset={scope.dataset_id[:12]}")
+    canvas = Canvas(page, page.locator(".st-key-edit-canvas .editor"))
+    canvas.surface.wait_for(timeout=30_000)
+    visit = Visit(canvas, served.store, scope)
+    visit.wait_for_image(KITCHEN)
+    canvas.wait_for_picture()
+    visit.settle()
+    return visit
+
+
+@pytest.fixture
+def visit(served: Served, tab: Page, scope: Scope) -> Visit:
+    tab.mouse.move(5, 5)
+    return open_editor(served, tab, scope)
+
+
+# ---------------------------------------------------------------------- keys
+
+
+def test_digits_label_the_selected_box_and_then_the_next_one(visit: Visit) -> None:
+    visit.select_bottle()
+    for digit in (2, 3, 4, 5, 6, 7, 8, 9, 1):
+        visit.press(str(digit))
+        visit.wait_for(
+            lambda one, name=LABELS[digit - 1]: (  # type: ignore[misc]
+                one.annotation("bottle-box").label == name
+            )
+        )
+    visit.press("Escape")
+    for digit in range(9, 0, -1):
+        visit.press(str(digit))
+        visit.canvas.wait_for("label", LABELS[digit - 1])
+    visit.press("7")
+    visit.canvas.drag((420, 60), (500, 120))
+    record = visit.wait_for(lambda one: len(one.annotations) == 3)
+    assert record.annotations[-1].label == "bus"
+    assert record.annotations[-1].source is Source.HUMAN
+
+
+@pytest.mark.parametrize("ways", [("n", "p"), ("ArrowRight", "ArrowLeft")])
+def test_keys_go_to_the_next_image_and_back(
+    visit: Visit, ways: tuple[str, str]
+) -> None:
+    visit.press(ways[0])
+    visit.wait_for_image(BEAR)
+    expect(visit.page.get_by_text("bear.jpg · edited")).to_be_visible()
+    visit.press(ways[0])
+    visit.wait_for_image(SKIER)
+    visit.press(ways[1])
+    visit.wait_for_image(BEAR)
+
+
+def test_key_goes_to_the_next_doubtful_image(visit: Visit) -> None:
+    visit.press("q")
+    visit.wait_for_image(SKIER)
+    visit.press("q")
+    visit.settle()
+    ids = visit.store.doubtful_ids(visit.scope)
+    assert ids[0] == visit.image(SKIER)
+    assert visit.canvas.get("image") == (ids[1] if len(ids) > 1 else ids[0])
+
+
+@pytest.mark.parametrize("key", ["Delete", "Backspace"])
+def test_key_deletes_the_selected_box(visit: Visit, key: str) -> None:
+    visit.select_bottle()
+    visit.press(key)
+    record = visit.wait_for(lambda one: len(one.annotations) == 1)
+    assert [one.annotation_id for one in record.deleted] == ["bottle-box"]
+
+
+def test_key_duplicates_the_selected_box(visit: Visit) -> None:
+    visit.select_bottle()
+    visit.press("d")
+    copy = visit.wait_for(lambda one: len(one.annotations) == 3).annotations[-1]
+    assert (copy.label, copy.source) == ("bottle", Source.HUMAN)
+    assert copy.box.width == pytest.approx(BOTTLE.width, abs=0.02)
+    assert copy.box != BOTTLE
+
+
+NUDGES = {
+    "ArrowLeft": (-1, 0),
+    "ArrowRight": (1, 0),
+    "ArrowUp": (0, -1),
+    "ArrowDown": (0, 1),
+    "Shift+ArrowLeft": (-10, 0),
+    "Shift+ArrowRight": (10, 0),
+    "Shift+ArrowUp": (0, -10),
+    "Shift+ArrowDown": (0, 10),
+}
+
+
+def test_arrows_nudge_the_selected_box(visit: Visit) -> None:
+    visit.select_bottle()
+    box = BOTTLE
+    for key, (x, y) in NUDGES.items():
+        visit.press(key)
+        box = Box(box.x_min + x, box.y_min + y, box.x_max + x, box.y_max + y)
+        visit.wait_for(
+            lambda one, now=box: one.annotation("bottle-box").box == now  # type: ignore[misc]
+        )
+    visit.wait_for_image(KITCHEN)
+
+
+def test_key_copies_the_boxes_of_the_image_before(visit: Visit) -> None:
+    visit.press("m")
+    expect(visit.page.get_by_text("This is the first image")).to_be_visible()
+    visit.press("n")
+    visit.wait_for_image(BEAR)
+    visit.press("m")
+    record = visit.wait_for(lambda one: len(one.annotations) == 3, BEAR)
+    assert [one.label for one in record.annotations] == ["bear", "bottle", "cup"]
+    assert {one.source for one in record.annotations} == {Source.HUMAN}
+
+
+def test_key_accepts_all_boxes(visit: Visit) -> None:
+    visit.press("a")
+    visit.wait_for(lambda one: all(box.accepted for box in one.annotations))
+    visit.settle()
+    assert not any(one.is_untouched for one in visit.canvas.shown().values())
+
+
+def test_enter_approves_and_goes_on(visit: Visit) -> None:
+    visit.press("Enter")
+    visit.wait_for(lambda one: one.status is ReviewStatus.APPROVED)
+    visit.wait_for_image(BEAR)
+
+
+def test_key_says_that_nothing_is_here(visit: Visit) -> None:
+    visit.press("e")
+    visit.wait_for(lambda one: one.is_confirmed_empty)
+    visit.wait_for_image(BEAR)
+
+
+@pytest.mark.parametrize("redo", ["Control+Shift+z", "Control+y"])
+def test_undo_and_redo_go_over_all_images(visit: Visit, redo: str) -> None:
+    visit.press("e")
+    visit.wait_for_image(BEAR)
+    visit.canvas.drag((300, 60), (380, 120))
+    visit.wait_for(lambda one: len(one.annotations) == 2, BEAR)
+    visit.press("Control+z")
+    visit.wait_for(lambda one: len(one.annotations) == 1, BEAR)
+    visit.press("Control+z")
+    visit.wait_for(lambda one: len(one.annotations) == 2, KITCHEN)
+    visit.wait_for_image(KITCHEN)
+    visit.press(redo)
+    visit.wait_for(lambda one: one.is_confirmed_empty, KITCHEN)
+    visit.press(redo)
+    visit.wait_for(lambda one: len(one.annotations) == 2, BEAR)
+    visit.wait_for_image(BEAR)
+
+
+@pytest.mark.parametrize("place", ["tags", "comment", "table", "labels", "dialog"])
+def test_keys_are_left_alone_while_someone_types(visit: Visit, place: str) -> None:
+    page = visit.page
+    visit.select_bottle()
+    if place == "tags":
+        page.get_by_placeholder("Tag the whole image").click()
+    elif place == "comment":
+        page.get_by_role("button", name="Comment", exact=True).click()
+        page.get_by_label("Say something of this image").click()
+    elif place == "table":
+        table = page.get_by_test_id("stDataFrame").bounding_box()
+        assert table is not None
+        page.mouse.click(table["x"] + 110, table["y"] + 52)
+    elif place == "labels":
+        page.get_by_role("button", name="More").first.click()
+        page.get_by_label("Choose a label, or type a new one").click()
+    else:
+        visit.button("edit-labels").click()
+        page.get_by_placeholder("Add a label").click()
+    page.keyboard.type("aenpqmd23?")
+    page.wait_for_timeout(600)
+    assert visit.record().revision == 1
+    assert visit.canvas.get("image") == visit.image(KITCHEN)
+
+
+# ---------------------------------------------------------------------- the page
+
+
+def test_saved_follows_every_change(visit: Visit) -> None:
+    page = visit.page
+    expect(page.get_by_text("All is saved")).to_be_visible()
+    visit.canvas.drag((420, 60), (500, 120))
+    mark = page.get_by_text("Saved ")
+    expect(mark).to_be_visible()
+    for key in ("Control+z", "Control+y", "a", "m"):
+        before = mark.inner_text()
+        page.wait_for_timeout(1000)  # the mark goes to the second
+        visit.press(key)
+        if key != "m":
+            expect(mark).not_to_have_text(before)
+    # The last of them is refused: there is no image before, and nothing was saved.
+    expect(page.get_by_text("This is the first image")).to_be_visible()
+    expect(mark).to_have_text(before)
+
+
+def test_tags_are_typed_and_chosen_from_those_there_are(visit: Visit) -> None:
+    page = visit.page
+    field = page.get_by_placeholder("Tag the whole image")
+    field.fill("night")
+    field.press("Enter")
+    visit.wait_for(lambda one: one.tags == ("night",))
+    visit.settle()
+    page.keyboard.press("Escape")
+    visit.button("edit-next").click()
+    visit.wait_for_image(BEAR)
+    page.get_by_placeholder("Tag the whole image").click()
+    page.get_by_role("option", name="night").click()
+    visit.wait_for(lambda one: one.tags == ("night",), BEAR)
+
+
+def test_renamed_label_is_on_the_boxes_once_the_dialog_is_closed(visit: Visit) -> None:
+    page = visit.page
+    visit.button("edit-labels").click()
+    name = page.get_by_label("Name of bottle")
+    name.fill("flask")
+    name.press("Enter")
+    expect(page.get_by_text("bottle is called flask")).to_be_visible()
+    page.get_by_role("dialog").get_by_role("button", name="Close").click()
+    expect(page.get_by_role("radio", name="1 flask")).to_be_visible()
+    visit.settle()
+    assert visit.canvas.shown()["bottle-box"].label == "flask"
+    visit.select_bottle()
+    visit.press("ArrowRight")
+    visit.wait_for(lambda one: one.annotation("bottle-box").box.x_min == 61)
+    assert visit.record().annotation("bottle-box").label == "flask"
+
+
+def test_what_was_sent_back_is_mended_and_resolved(visit: Visit) -> None:
+    page = visit.page
+    page.get_by_role("button", name="Reject", exact=True).click()
+    page.get_by_label("What is wrong?").fill("cup is cut off")
+    page.get_by_role("button", name="Reject and next").click()
+    visit.wait_for_image(BEAR)
+    page.get_by_label("Images to go through").click()
+    page.get_by_role("option", name="Rejected", exact=True).click()
+    visit.wait_for_image(KITCHEN)
+    expect(page.get_by_text("1 / 1")).to_be_visible()
+    expect(page.get_by_text("cup is cut off")).to_be_visible()
+    page.get_by_role("button", name="Resolve").first.click()
+    expect(page.get_by_role("button", name="1 comment resolved")).to_be_visible()
+    assert visit.store.open_comment_counts(visit.scope) == {}
+
+
+# ---------------------------------------------------------------------- two at a time
+
+
+@pytest.fixture
+def other(served: Served, chromium: Browser, scope: Scope) -> Iterator[Visit]:
+    """A second browser on the same image."""
+    context = chromium.new_context(viewport=SCREEN)
+    yield open_editor(served, context.new_page(), scope)
+    context.close()
+
+
+CHOICES = {
+    "Keep yours": {"bottle", "cup", "car"},
+    "Keep theirs": {"bottle", "cup", "dog"},
+    "Keep both": {"bottle", "cup", "car", "dog"},
+}
+
+
+@pytest.mark.parametrize("choice", list(CHOICES))
+def test_second_to_save_sees_both_versions_and_chooses(
+    visit: Visit, other: Visit, choice: str
+) -> None:
+    visit.press("5")
+    visit.settle()
+    other.press("6")
+    other.canvas.drag((420, 60), (500, 120))
+    other.wait_for(lambda one: len(one.annotations) == 3)
+    theirs = other.record()
+
+    visit.canvas.drag((200, 60), (280, 120))
+    page = visit.page
+    expect(page.get_by_text("saved this image while you changed it")).to_be_visible()
+    expect(page.get_by_text("Yours, not saved")).to_be_visible()
+    expect(page.get_by_role("main").locator("img")).to_have_count(2)
+    assert visit.record() == theirs  # nothing is written over unasked
+
+    page.get_by_role("button", name=choice).first.click()
+    visit.canvas.surface.wait_for()
+    visit.settle()
+    assert {one.label for one in visit.record().annotations} == CHOICES[choice]
+    shown = {one.label for one in visit.canvas.shown().values()}
+    assert shown == CHOICES[choice]
+
+
+def test_approval_of_what_somebody_else_changed_asks_to_look_first(
+    visit: Visit, other: Visit
+) -> None:
+    other.canvas.drag((420, 60), (500, 120))
+    other.wait_for(lambda one: len(one.annotations) == 3)
+    visit.press("Enter")
+    expect(visit.page.get_by_text("Somebody else changed this image")).to_be_visible()
+    assert visit.record().status is not ReviewStatus.APPROVED
+    assert len(visit.canvas.shown()) == 3
