@@ -1,18 +1,18 @@
-"""What another program found: a list of COCO results, or labels with confidences."""
+"""What another program found: COCO or Darknet results, or labels with confidences."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from imagebase.annotation import Box
+from imagebase.annotation import Box, Size
 from imagebase.errors import AnnotationFileError, EvaluationError
 from imagebase.evaluation.coco_numbers import CocoNumbers, box_of, coco_id
 from imagebase.evaluation.label_files import LabelFiles
 from imagebase.evaluation.label_mapping import map_labels
 from imagebase.evaluation.passing import Pass
 from imagebase.evaluation.values import Found, Truth
-from imagebase.formats.collecting import number
+from imagebase.formats.collecting import image_name, number
 from imagebase.formats.json_stream import json_items
 from imagebase.formats.label_set_files import FileTree
 from imagebase.formats.registry import read
@@ -41,7 +41,7 @@ def read_detections(
 
     Args:
         name: what they are called in every table.
-        path: a list of COCO results, or label files in any format.
+        path: a list of COCO or Darknet results, or label files in any format.
         labels: what they are judged by.
         choices: what a person calls the program's labels.
 
@@ -50,13 +50,14 @@ def read_detections(
         EvaluationError: none of them is on an image of the truth.
     """
     tree = open_tree(path)
-    is_list = _is_result_list(tree)
     refused: dict[str, str] = {}
-    rows = list(
-        _from_results(tree, labels, refused)
-        if is_list
-        else _from_labels(tree, labels.truth, refused)
-    )
+    match _kind_of_list(tree):
+        case "darknet":
+            rows = list(_from_darknet(tree, labels.truth, refused))
+        case "coco":
+            rows = list(_from_results(tree, labels, refused))
+        case _:
+            rows = list(_from_labels(tree, labels.truth, refused))
     if not rows:
         why = next(iter(refused.values()), "there are none")
         raise EvaluationError(
@@ -86,13 +87,20 @@ def _as_pass(
     return Pass(name, name, found, replace(mapping, unknown=()), None, refused)
 
 
-def _is_result_list(tree: FileTree) -> bool:
-    """Say whether it is one JSON file with a list whose entries have scores."""
+def _kind_of_list(tree: FileTree) -> str:
+    """Return `coco` or `darknet` for a JSON list of results, empty for label files."""
     names = tree.names()
     if len(names) != 1 or not names[0].lower().endswith(".json"):
-        return False
-    first = next(iter(json_items(tree, names[0])), None)
-    return first is not None and first.section == "" and first.position is None
+        return ""
+    for item in json_items(tree, names[0]):
+        if item.section:
+            return ""
+        if item.position is not None and isinstance(item.value, dict):
+            keys = item.value.keys()
+            if "objects" in keys:
+                return "darknet"
+            return "coco" if "bbox" in keys or "score" in keys else ""
+    return ""
 
 
 def _from_results(
@@ -114,6 +122,50 @@ def _from_results(
             refused[item.place] = "it has no bbox, or no score from 0 to 1"
         else:
             yield _Row(image, label, box, score)
+
+
+def _from_darknet(
+    tree: FileTree, truth: Truth, refused: dict[str, str]
+) -> Iterator[_Row]:
+    """Yield what `darknet detector test … -out result.json` wrote."""
+    index = NameIndex(one.name for one in truth.images)
+    places = {one.name: place for place, one in enumerate(truth.images)}
+    for item in json_items(tree, tree.names()[0]):
+        if item.position is None or not isinstance(item.value, dict):
+            continue
+        file = str(item.value.get("filename", ""))
+        name = index.find(image_name(file))
+        if name is None:
+            refused[item.place] = f"no image that is judged is called {file}"
+            continue
+        size = truth.images[places[name]].size
+        for entry in item.value.get("objects", []):
+            row = _darknet_row(places[name], entry, size)
+            if row is None:
+                refused[item.place] = "an object has no name, place or confidence"
+            else:
+                yield row
+
+
+def _darknet_row(image: int, entry: object, size: Size) -> _Row | None:
+    if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
+        return None
+    place = entry.get("relative_coordinates")
+    if not isinstance(place, dict):
+        return None
+    x, y, width, height = (
+        number(place.get(key)) for key in ("center_x", "center_y", "width", "height")
+    )
+    confidence = number(entry.get("confidence"))
+    box = Box(
+        (x - width / 2) * size.width,
+        (y - height / 2) * size.height,
+        (x + width / 2) * size.width,
+        (y + height / 2) * size.height,
+    )
+    if not box.is_finite or not 0 <= confidence <= 1:
+        return None
+    return _Row(image, entry["name"], box, confidence)
 
 
 class _Finder:

@@ -150,3 +150,20 @@ def test_detections_of_other_images(labels: LabelFiles, tmp_path: Path) -> None:
 def test_detections_without_a_box(labels: LabelFiles, tmp_path: Path) -> None:
     with pytest.raises((AnnotationFileError, EvaluationError)):
         read_detections("x", results(tmp_path / "r.json"), labels)
+
+
+def test_what_darknet_itself_wrote(shared_data: Path, tmp_path: Path) -> None:
+    """The bus of Darknet's own photograph, whose corners its result gives as shares."""
+    photographs = shared_data.parent / "reference"
+    path = tmp_path / "labels.csv"
+    path.write_text(
+        "filename,width,height,class,xmin,ymin,xmax,ymax\nbus.jpg,810,1080,bus,3,176,705,782\n"
+    )
+    truth = read_truth(path)
+    done = read_detections("darknet", photographs / "darknet_thresh0.25.json", truth)
+    (corners,) = done.found.xyxy.tolist()
+    centre, width = 0.437268 * 810, 0.866566 * 810
+    assert corners[0] == pytest.approx(centre - width / 2)
+    assert done.found.confidence.tolist() == [0.732899]
+    assert "person" in done.mapping.unmapped
+    assert any("dog.jpg" in why for why in done.refused.values())

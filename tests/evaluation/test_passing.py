@@ -1,5 +1,7 @@
 """A pass over real pictures: what it keeps, what it refuses, and what it costs."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
@@ -27,10 +29,11 @@ def picture() -> bytes:
 
 
 def sources(things: Truth, *, broken: tuple[int, ...] = ()) -> list[ImageSource]:
+    def content(place: int) -> bytes:
+        return b"no" if place in broken else picture()
+
     return [
-        ImageSource(
-            one.name, lambda place=place: b"no" if place in broken else picture()
-        )
+        ImageSource(one.name, partial(content, place))
         for place, one in enumerate(things.images)
     ]
 

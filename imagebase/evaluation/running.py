@@ -1,0 +1,256 @@
+"""Judge models on files: what `evaluate` does."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+from imagebase import __version__
+from imagebase.annotation import Size, utc_now
+from imagebase.detection.batch import ImageSource
+from imagebase.detection.registry import find_model
+from imagebase.errors import EvaluationError, ImageBaseError
+from imagebase.evaluation.comparison import DEFAULT_THRESHOLD, Standing, stand
+from imagebase.evaluation.contenders import Contender, parse_contender
+from imagebase.evaluation.detection_files import read_detections
+from imagebase.evaluation.label_files import LabelFiles, LeftOut, read_truth
+from imagebase.evaluation.metrics import metrics
+from imagebase.evaluation.passing import run_pass
+from imagebase.evaluation.report import About, PictureOf, report
+from imagebase.formats.registry import format_named
+from imagebase.images import RgbArray, fitted_size, load_image, read_header, resized
+from imagebase.intake import SourceFile, scan_source
+from imagebase.settings import Limits, Mode, settings
+
+METRICS_FILE: Final = "metrics.json"
+REPORT_FILE: Final = "report.html"
+PICTURE_PX: Final = 480
+
+OnProgress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is to be judged, and by what.
+
+    images: a folder, a zip or a URL; None where no model has to look at any.
+    labels: any label file. models: as `parse_contender` reads them. detections: of
+    other programs, by name. choices: what labels of models are called in the truth.
+    threshold: the confidence that models are used at.
+    """
+
+    images: str | None
+    labels: Path
+    models: Sequence[str] = ()
+    detections: Mapping[str, Path] | None = None
+    labels_format: str | None = None
+    choices: Mapping[str, str | None] | None = None
+    threshold: float = DEFAULT_THRESHOLD
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    """What an evaluation came to; left_out: images and boxes that were not judged."""
+
+    standings: tuple[Standing, ...]
+    left_out: tuple[LeftOut, ...]
+
+
+def evaluate(
+    asked: Asked,
+    output: Path,
+    *,
+    on_progress: OnProgress = lambda what, done, total: None,
+) -> Evaluated:
+    """Judge models, write metrics.json and report.html, and return how they fared.
+
+    Args:
+        output: a folder, made if need be.
+        on_progress: called with a model, the images it has looked at, and their number.
+
+    Raises:
+        UnknownModelError, UnknownFormatError, EvaluationError: it cannot be made as it
+            was asked for.
+        ModelLoadError, AnnotationFileError, ImageReadError: it could not be made.
+    """
+    contenders = check(asked)
+    files = _files(asked.images)
+    limits = _limits()
+    sizes = {one.name: _size_of(one, limits) for one in files.values()}
+    labels = read_truth(
+        asked.labels,
+        format_name=asked.labels_format,
+        sizes=sizes if files and contenders else None,
+    )
+    theirs = [
+        read_detections(name, path, labels, choices=asked.choices)
+        for name, path in (asked.detections or {}).items()
+    ]
+    ours = [
+        run_pass(
+            one,
+            labels.truth,
+            [ImageSource(name, files[name].read) for name in labels.files],
+            choices=asked.choices,
+            on_looked=_looked(one.spec, len(labels.files), on_progress),
+            max_pixels=limits.max_image_pixels,
+        )
+        for one in contenders
+    ]
+    standings = stand(labels.truth, [*ours, *theirs], threshold=asked.threshold)
+    _write(asked, labels, standings, output, _picture_of(labels, files, limits))
+    return Evaluated(tuple(standings), labels.left_out)
+
+
+def check(asked: Asked) -> list[Contender]:
+    """Return the models, all of which there are: a wrong name shall cost no work.
+
+    Raises:
+        EvaluationError: what is asked for contradicts itself.
+        UnknownModelError, UnknownFormatError: there is none of that name.
+    """
+    contenders = [parse_contender(spec) for spec in asked.models]
+    names = [one.spec for one in contenders] + list(asked.detections or {})
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise EvaluationError(f"{twice} is named twice; name each model once.")
+    if not names:
+        raise EvaluationError("Nothing is to be judged; name a model or detections.")
+    if contenders and asked.images is None:
+        raise EvaluationError("A model needs images to look at; name their folder.")
+    for one in contenders:
+        find_model(one.model)
+    if asked.labels_format:
+        format_named(asked.labels_format)
+    return contenders
+
+
+def _files(images: str | None) -> dict[str, SourceFile]:
+    if images is None:
+        return {}
+    return {one.name: one for one in scan_source(images, _limits())}
+
+
+def _size_of(file: SourceFile, limits: Limits) -> Size | None:
+    try:
+        header = read_header(
+            file.read(), file_name=file.name, max_pixels=limits.max_image_pixels
+        )
+    except (ImageBaseError, OSError):
+        return None
+    return header.size
+
+
+def _looked(spec: str, total: int, on_progress: OnProgress) -> Callable[[int], bool]:
+    on_progress(spec, 0, total)
+
+    def looked(done: int) -> bool:
+        on_progress(spec, done, total)
+        return True
+
+    return looked
+
+
+def _picture_of(
+    labels: LabelFiles, files: Mapping[str, SourceFile], limits: Limits
+) -> PictureOf:
+    names = labels.files or tuple(one.name for one in labels.truth.images)
+
+    def picture(image: int) -> RgbArray | None:
+        file = files.get(names[image])
+        return None if file is None else small_picture(file.name, file.read, limits)
+
+    return picture
+
+
+def small_picture(
+    name: str, read: Callable[[], bytes], limits: Limits
+) -> RgbArray | None:
+    """Return an image's pixels, no more than a report shows; None where that fails."""
+    try:
+        loaded = load_image(
+            read(),
+            file_name=name,
+            max_pixels=limits.max_image_pixels,
+            wanted=Size(PICTURE_PX, PICTURE_PX),
+        )
+    except (ImageBaseError, OSError):
+        return None
+    return resized(loaded.rgb, fitted_size(loaded.size, longest_side=PICTURE_PX))
+
+
+def _write(
+    asked: Asked,
+    labels: LabelFiles,
+    standings: Sequence[Standing],
+    output: Path,
+    picture_of: PictureOf,
+) -> None:
+    document = json.dumps(metrics(standings), indent=2, ensure_ascii=False) + "\n"
+    about = About(
+        "How good are these models?", made_in_words(utc_now()), _notes(asked, labels)
+    )
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        write_whole(output / METRICS_FILE, document)
+        write_whole(output / REPORT_FILE, report(about, standings, picture_of))
+    except OSError as error:
+        raise EvaluationError(
+            f"{output}: the results cannot be written ({error.strerror}); "
+            "give a folder you may write to."
+        ) from error
+
+
+def made_in_words(moment: datetime) -> str:
+    """Return when and with what a report was made."""
+    return f"Judged on {moment:%Y-%m-%d %H:%M} UTC by ImageBase {__version__}."
+
+
+def _notes(asked: Asked, labels: LabelFiles) -> tuple[str, ...]:
+    judged_by = f"Judged by {asked.labels.name}."
+    if not labels.left_out:
+        return (judged_by,)
+    first = labels.left_out[0]
+    count = len(labels.left_out)
+    what = "1 entry was" if count == 1 else f"{count:,} entries were"
+    return (
+        judged_by,
+        f"{what} left out, the first of them {first.what}: {first.reason}.",
+    )
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file in one step: a reader finds the last one or this one."""
+    draft = path.with_name(f".{path.name}")
+    draft.write_text(text, encoding="utf-8")
+    draft.replace(path)
+
+
+def summary(evaluated: Evaluated) -> str:
+    """Return the figures as a table of text."""
+    heads = ("model", "AP", "AP50", "precision", "recall", "images/s")
+    rows = [heads, *(_summary_row(one) for one in evaluated.standings)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(heads))]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if not column else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in rows
+    )
+
+
+def _summary_row(one: Standing) -> tuple[str, ...]:
+    at, cost = one.point(), one.passed.cost
+    shares = (one.figures["AP"], one.figures["AP50"], at.precision, at.recall)
+    return (
+        one.spec,
+        *("–" if share is None else f"{share:.3f}" for share in shares),
+        f"{cost.images_per_second:.1f}" if cost else "–",
+    )
+
+
+def _limits() -> Limits:
+    return settings().limits_for(Mode.TEAM)
