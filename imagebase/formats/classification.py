@@ -181,4 +181,5 @@ FORMAT: Final = Format(
     has_sizes=False,
     has_boxes=False,
     reduced=reduced,
+    has_flat_names=True,
 )

@@ -226,6 +226,10 @@ class Collector:
     def boxes_read(self) -> int:
         return self._spool.boxes_read
 
+    @property
+    def tag_count(self) -> int:
+        return self._spool.tags
+
     def images(self) -> Iterator[ReadImage]:
         """Yield the images in the order in which they came."""
         return self._spool.read_images(tuple(self._labels))

@@ -191,4 +191,5 @@ FORMAT: Final = Format(
         "labels": f"{_LABELS_FILE}, one a line, by class id",
     },
     has_sizes=False,
+    has_flat_names=True,
 )

@@ -29,7 +29,7 @@ from imagebase.formats.label_set_files import (
     WriteOptions,
 )
 from imagebase.formats.relative import names_file, read_names_file
-from imagebase.formats.trees import files_named, names_with_suffix
+from imagebase.formats.trees import FILES_TO_TRY, files_named, names_with_suffix
 
 FILE: Final = "annotations.csv"
 COLUMNS: Final = (
@@ -89,14 +89,13 @@ def _decimal(confidence: float) -> str:
 
 
 def recognises(tree: FileTree) -> bool:
-    """Say whether a CSV file has a column of file names and one of labels."""
-    for file in names_with_suffix(tree, ".csv"):
+    """Say whether a CSV file has columns of file names, of labels and of corners."""
+    for file in names_with_suffix(tree, ".csv")[:FILES_TO_TRY]:
         try:
-            columns = _Table(tree, file).columns
+            if _Table(tree, file).has_boxes:
+                return True
         except AnnotationFileError:
             continue
-        if {"filename", "class"} <= set(columns):
-            return True
     return False
 
 
@@ -242,7 +241,7 @@ FORMAT: Final = Format(
     write=write,
     read=read,
     recognises=recognises,
-    looks_for=".csv whose first line names columns of images and labels",
+    looks_for=".csv whose first line names columns of images, labels and corners",
     names=names,
     tolerance=whole_pixel_tolerance,
     conventions={

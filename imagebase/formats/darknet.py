@@ -17,7 +17,8 @@ from imagebase.formats.label_set_files import (
     Streamed,
     WriteOptions,
 )
-from imagebase.formats.names import flat_image_names, split_suffix
+from imagebase.formats.names import flat_image_names, image_stem
+from imagebase.formats.pairing import paired, short_names
 from imagebase.formats.relative import (
     CONVENTION,
     LabelLines,
@@ -28,6 +29,7 @@ from imagebase.formats.relative import (
     relative_tolerance,
 )
 from imagebase.formats.trees import (
+    NameIndex,
     files_named,
     folder_of,
     is_image_name,
@@ -66,7 +68,7 @@ def write(export_set: ExportSet, options: WriteOptions) -> Iterator[ExportFile]:
         if options.with_images:
             reference = ImageReference(image.record.image_id)
             yield ExportFile(f"{_FOLDER}/{name}", reference)
-        label_path = f"{_FOLDER}/{split_suffix(name)[0]}.txt"
+        label_path = f"{_FOLDER}/{image_stem(name)}.txt"
         yield ExportFile(label_path, label_text(image, class_ids))
 
 
@@ -142,22 +144,27 @@ def read(tree: FileTree, collector: Collector) -> None:
     listed = _read_labels(tree, collector)
     lines = LabelLines(tree, collector, listed)
     label_files = _label_files(tree)
-    images = dict.fromkeys([*_listed(tree), *_image_files(tree)])
+    images = _images(tree)
     if not images and not label_files and not listed:
         raise AnnotationFileError(
             "There are no label files here: Darknet has a .txt beside each image."
         )
-    unread = dict(label_files)
-    for name in images:
-        stem = split_suffix(name)[0]
-        collector.add_image(name, is_relative=True)
-        if stem in label_files:
-            lines.read(label_files[stem], name)
-            unread.pop(stem, None)
-    for stem, file in unread.items():
-        collector.add_image(stem, is_relative=True)
-        lines.read(file, stem)
+    pairs = paired(images, label_files, _stem)
+    of_no_image = {_stem(file): file for file in pairs.alone}
+    for name, short in short_names([*images, *of_no_image], _last_part).items():
+        collector.add_image(short, is_relative=True)
+        file_or_none = pairs.by_image.get(name) or of_no_image.get(name)
+        if file_or_none is not None:
+            lines.read(file_or_none, short)
     collector.check()
+
+
+def _stem(name: str) -> str:
+    return name.removesuffix(PurePosixPath(name).suffix)
+
+
+def _last_part(name: str) -> str:
+    return PurePosixPath(name).name
 
 
 def _read_labels(tree: FileTree, collector: Collector) -> list[str] | None:
@@ -170,13 +177,13 @@ def _read_labels(tree: FileTree, collector: Collector) -> list[str] | None:
     return None
 
 
-def _label_files(tree: FileTree) -> dict[str, str]:
-    return {
-        PurePosixPath(name).stem: name
+def _label_files(tree: FileTree) -> list[str]:
+    return [
+        name
         for name in names_with_suffix(tree, ".txt")
         if PurePosixPath(name).parent.name != "backup"
         if not _is_about_the_set(tree, name)
-    }
+    ]
 
 
 def _is_about_the_set(tree: FileTree, name: str) -> bool:
@@ -190,21 +197,21 @@ def _is_about_the_set(tree: FileTree, name: str) -> bool:
     return folder_of(name) in beside or bool(_names_in(tree, name))
 
 
-def _listed(tree: FileTree) -> list[str]:
-    """Return the names in the lists without folders: paths differ by machine."""
-    return [
-        name for file in files_named(tree, *_LISTS) for name in _names_in(tree, file)
-    ]
+def _images(tree: FileTree) -> list[str]:
+    """Return the images: as they are listed, then the others that are there.
+
+    Lists may name paths of another machine.
+    """
+    here = [name for name in tree.names() if is_image_name(name)]
+    index = NameIndex(here)
+    lists = (_names_in(tree, file) for file in files_named(tree, *_LISTS))
+    listed = (index.find(name) or name for names in lists for name in names)
+    return list(dict.fromkeys([*listed, *here]))
 
 
 def _names_in(tree: FileTree, file: str) -> list[str]:
     lines = lines_of(text_of(tree.read(file), file))
-    found = (PurePosixPath(image_name(line)).name for line in lines)
-    return [name for name in found if is_image_name(name)]
-
-
-def _image_files(tree: FileTree) -> list[str]:
-    return [PurePosixPath(name).name for name in tree.names() if is_image_name(name)]
+    return [name for line in lines if is_image_name(name := image_name(line))]
 
 
 FORMAT: Final = Format(
@@ -219,4 +226,5 @@ FORMAT: Final = Format(
     has_sizes=False,
     is_relative=True,
     lists_train_as_val=True,
+    has_flat_names=True,
 )

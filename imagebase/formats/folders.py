@@ -16,7 +16,12 @@ from imagebase.formats.label_set_files import (
     Streamed,
     WriteOptions,
 )
-from imagebase.formats.names import flat_image_names, label_folders, split_suffix
+from imagebase.formats.names import (
+    flat_image_names,
+    image_stem,
+    label_folders,
+    split_suffix,
+)
 from imagebase.formats.relative import (
     CONVENTION,
     LabelLines,
@@ -54,7 +59,7 @@ def write(export_set: ExportSet, options: WriteOptions) -> Iterator[ExportFile]:
             if options.with_images:
                 reference = ImageReference(image.record.image_id)
                 yield ExportFile(f"{folder}/{name}", reference)
-            yield ExportFile(f"{folder}/{split_suffix(name)[0]}.txt", text)
+            yield ExportFile(f"{folder}/{image_stem(name)}.txt", text)
 
 
 def recognises(tree: FileTree) -> bool:
@@ -134,4 +139,5 @@ FORMAT: Final = Format(
     has_sizes=False,
     is_relative=True,
     has_parts=False,
+    has_flat_names=True,
 )

@@ -274,6 +274,7 @@ class Format(NamedTuple):
     looks_for: what its files show that no other format's do, as the end of a sentence
         that begins with "There is no".
     names: image names as this format writes them, in the order of the images.
+    has_flat_names: these have no folders.
     tolerance: how far an edge may move in writing a box, in pixels, along x and y.
     conventions: what a reader of the files should know, for the manifest.
     has_sizes, has_confidence: whether the files tell image sizes, and confidences.
@@ -297,6 +298,7 @@ class Format(NamedTuple):
     has_sizes: bool = True
     has_confidence: bool = False
     lists_train_as_val: bool = False
+    has_flat_names: bool = False
     is_relative: bool = False
     is_in_place: bool = False
     has_boxes: bool = True

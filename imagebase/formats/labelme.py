@@ -24,7 +24,7 @@ from imagebase.formats.label_set_files import (
     ImageReference,
     WriteOptions,
 )
-from imagebase.formats.names import flat_image_names, split_suffix
+from imagebase.formats.names import flat_image_names, image_stem
 from imagebase.formats.outlines import OUTLINE, around
 from imagebase.formats.relative import names_file, read_names_file
 from imagebase.formats.trees import (
@@ -54,7 +54,7 @@ def write(export_set: ExportSet, options: WriteOptions) -> Iterator[ExportFile]:
         if options.with_images:
             reference = ImageReference(image.record.image_id)
             yield ExportFile(f"{_FOLDER}/{name}", reference)
-        path = f"{_FOLDER}/{split_suffix(name)[0]}.json"
+        path = f"{_FOLDER}/{image_stem(name)}.json"
         yield ExportFile(path, _document(image, name))
 
 
@@ -243,4 +243,5 @@ FORMAT: Final = Format(
         "labels": f"{_LABELS_FILE}, one a line, by class id",
     },
     has_parts=False,
+    has_flat_names=True,
 )

@@ -4,7 +4,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import PurePosixPath
-from typing import Final
+from typing import Final, Protocol
 
 from imagebase.annotation import ImageRecord, LabelSet, ReviewStatus, clean_text
 from imagebase.formats.label_set_files import (
@@ -65,13 +65,22 @@ def split_suffix(name: str) -> tuple[str, str]:
     return name.removesuffix(suffix) if suffix else name, suffix
 
 
+def image_stem(name: str) -> str:
+    """Return an image's name without its suffix, folders and all.
+
+    Without an image file the name may have none: dots in it then belong to it.
+    """
+    stem, suffix = split_suffix(name)
+    return stem if suffix.lower() in IMAGE_SUFFIXES else name
+
+
 def export_names(file_names: Sequence[str]) -> list[str]:
     """Return a name for each file: unique ignoring case and suffix, safe everywhere.
 
     The first of a name keeps it, later ones are numbered (`a.jpg`, `a_2.png`). Safe
     and unique names come back as they are.
     """
-    taken = _Taken()
+    taken = NameTaker(set(), set(), set())
     safe = [safe_path(name) for name in file_names]
     keeps = [taken.take(name) for name in safe]
     return [
@@ -82,7 +91,12 @@ def export_names(file_names: Sequence[str]) -> list[str]:
 
 def flat_names(names: Iterable[str]) -> list[str]:
     """Return unique names without folders, for formats whose readers know none."""
-    return export_names([name.replace("/", "_") for name in names])
+    return export_names([flat_name(name) for name in names])
+
+
+def flat_name(name: str) -> str:
+    """Return a path as one name."""
+    return name.replace("/", "_")
 
 
 def flat_image_names(export_set: ExportSet) -> Iterable[str]:
@@ -95,14 +109,17 @@ def flat_image_names(export_set: ExportSet) -> Iterable[str]:
 
 def safe_path(name: str) -> str:
     """Return a relative path without anything that a file system or zip refuses."""
-    stem, suffix = split_suffix(name.replace("\\", "/"))
-    parts = [part for part in (stem + suffix).split("/") if part not in ("", ".", "..")]
+    parts = [
+        part
+        for part in name.replace("\\", "/").split("/")
+        if part not in ("", ".", "..")
+    ]
     if not parts:
         return "image"
     *folders, last = parts
-    stem, suffix = split_suffix(last)
-    last = safe_part(stem) + _safe_text(suffix)[:20].rstrip(" .")
-    return "/".join([*map(safe_part, folders), last])
+    stem = image_stem(last)
+    suffix = _safe_text(last.removeprefix(stem)).rstrip(" .")
+    return "/".join([*map(safe_part, folders), safe_part(stem) + suffix])
 
 
 def safe_part(text: str) -> str:
@@ -137,30 +154,39 @@ def label_folders(labels: LabelSet) -> dict[str, str]:
     return folders
 
 
-class _Taken:
+class _Texts(Protocol):
+    def __contains__(self, text: str, /) -> bool: ...
+
+    def add(self, text: str, /) -> object: ...
+
+
+class NameTaker:
     """What names are in use: files by their stem and as they are, and folders."""
 
-    def __init__(self) -> None:
-        self.stems: set[str] = set()
-        self.files: set[str] = set()
-        self.folders: set[str] = set()
+    def __init__(self, stems: _Texts, files: _Texts, folders: _Texts) -> None:
+        self._stems = stems
+        self._files = files
+        self._folders = folders
 
     def take(self, name: str) -> bool:
         """Take a name unless it clashes with one taken before."""
-        stem = split_suffix(name)[0].casefold()
         file = name.casefold()
-        folders = {str(folder) for folder in PurePosixPath(file).parents} - {"."}
-        if stem in self.stems or file in self.folders or folders & self.files:
+        stem = image_stem(file)
+        folders = [str(one) for one in PurePosixPath(file).parents if str(one) != "."]
+        is_taken = stem in self._stems or file in self._folders
+        if is_taken or any(folder in self._files for folder in folders):
             return False
-        self.stems.add(stem)
-        self.files.add(file)
-        self.folders |= folders
+        self._stems.add(stem)
+        self._files.add(file)
+        for folder in folders:
+            self._folders.add(folder)
         return True
 
     def numbered(self, name: str) -> str:
         if self._is_below_a_file(name):
             name = name.replace("/", "_")
-        stem, suffix = split_suffix(name)
+        stem = image_stem(name)
+        suffix = name.removeprefix(stem)
         number = 2
         while not self.take(candidate := f"{stem}_{number}{suffix}"):
             number += 1
@@ -168,4 +194,4 @@ class _Taken:
 
     def _is_below_a_file(self, name: str) -> bool:
         parents = PurePosixPath(name.casefold()).parents
-        return any(str(folder) in self.files for folder in parents)
+        return any(str(folder) in self._files for folder in parents)

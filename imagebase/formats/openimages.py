@@ -19,7 +19,7 @@ from imagebase.formats.label_set_files import (
     ImageReference,
     WriteOptions,
 )
-from imagebase.formats.names import flat_image_names, split_suffix
+from imagebase.formats.names import flat_image_names, image_stem, split_suffix
 from imagebase.formats.trees import FILES_TO_TRY, is_image_name, names_with_suffix
 
 COLUMNS: Final = (
@@ -50,7 +50,7 @@ def write(export_set: ExportSet, options: WriteOptions) -> Iterator[ExportFile]:
     classes = [(name, name) for name in export_set.labels.names]
     yield ExportFile(CLASSES_FILE, csv_table(_CLASSES_COLUMNS, classes))
     listed = (
-        (split_suffix(name)[0], _SUBSETS[image.part])
+        (image_stem(name), _SUBSETS[image.part])
         for image, name in zip(export_set.images, image_names, strict=True)
     )
     yield ExportFile(_IMAGES_FILE, csv_table(_IMAGES_COLUMNS, listed))
@@ -70,7 +70,7 @@ def _rows(
     for image, name in zip(export_set.images, image_names, strict=True):
         if image.part != part:
             continue
-        image_id, size = split_suffix(name)[0], image.record.size
+        image_id, size = image_stem(name), image.record.size
         for one in writable(image):
             confidence = confidence_of(one)
             source = _BY_MODEL if one.is_untouched else _BY_PERSON
@@ -258,4 +258,5 @@ FORMAT: Final = Format(
     has_sizes=False,
     is_relative=True,
     has_confidence=True,
+    has_flat_names=True,
 )

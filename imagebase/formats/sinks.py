@@ -9,7 +9,8 @@ from typing import IO, Final, NamedTuple
 from imagebase.errors import ExportError
 from imagebase.formats.label_set_files import ExportFile, ImageReference, Streamed
 
-ImageBytes = Callable[[str], bytes]
+# None where an image has no file to be written; only what is said of it then is.
+ImageBytes = Callable[[str], bytes | None]
 
 # Deflating these again costs time and saves nothing.
 _COMPRESSED_SUFFIXES: Final = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif"})
@@ -84,7 +85,9 @@ def _resolved(
         if isinstance(content, Streamed):
             yield path, content.parts
         elif isinstance(content, ImageReference):
-            yield path, (images(content.image_id),)
+            data = images(content.image_id)
+            if data is not None:
+                yield path, (data,)
         else:
             yield path, (content,)
 

@@ -74,6 +74,7 @@ class Spool:
         self._boxes: list[tuple[object, ...]] = []
         self.images = 0
         self.boxes_read = 0
+        self.tags = 0
 
     def close(self) -> None:
         self._database.close()
@@ -82,7 +83,7 @@ class Spool:
         """Forget everything."""
         self._entries.clear()
         self._boxes.clear()
-        self.images = self.boxes_read = 0
+        self.images = self.boxes_read = self.tags = 0
         for table in ("image", "box", "tag", "remark", "link"):
             self._database.execute(f"DELETE FROM {table}")
 
@@ -96,7 +97,7 @@ class Spool:
         self._keep_at_hand(Entry(self.images, name, size, is_relative))
         # The rest of the row is written when the entry goes.
         self._database.execute(
-            "INSERT INTO image (id, name) VALUES (?, ?)", (self.images, _bytes(name))
+            "INSERT INTO image (id, name) VALUES (?, ?)", (self.images, to_bytes(name))
         )
 
     def find(self, name: str) -> Entry | None:
@@ -104,14 +105,22 @@ class Spool:
         if name in self._entries:
             return self._entries[name]
         row = self._database.execute(
-            "SELECT * FROM image WHERE name = ?", (_bytes(name),)
+            "SELECT * FROM image WHERE name = ?", (to_bytes(name),)
         ).fetchone()
         if row is None:
             return None
         image_id, _, width, height, is_relative, file, earlier, boxes = row
         size = None if width is None else Size(width, height)
         return self._keep_at_hand(
-            Entry(image_id, name, size, bool(is_relative), _text(file), earlier, boxes)
+            Entry(
+                image_id,
+                name,
+                size,
+                bool(is_relative),
+                from_bytes(file),
+                earlier,
+                boxes,
+            )
         )
 
     def _keep_at_hand(self, entry: Entry) -> Entry:
@@ -140,15 +149,16 @@ class Spool:
         return found.fetchone() is not None
 
     def add_tag(self, entry: Entry, label: int) -> None:
-        self._database.execute(
+        done = self._database.execute(
             "INSERT OR IGNORE INTO tag SELECT ?, ?, count(*) FROM tag WHERE image = ?",
             (entry.image_id, label, entry.image_id),
         )
+        self.tags += done.rowcount
 
     def add_remark(self, remark: Remark, *, is_skipped: bool) -> None:
         self._database.execute(
             "INSERT INTO remark VALUES (?, ?, ?, ?)",
-            (is_skipped, *map(_bytes, remark)),
+            (is_skipped, *map(to_bytes, remark)),
         )
 
     def remarks(self, *, skipped: bool) -> Iterator[Remark]:
@@ -156,13 +166,13 @@ class Spool:
             "SELECT file, at, reason FROM remark WHERE is_skipped = ? ORDER BY rowid",
             (skipped,),
         )
-        return (Remark(*map(_text, row)) for row in rows)
+        return (Remark(*map(from_bytes, row)) for row in rows)
 
     def link(self, file: int, key: str, entry: Entry) -> bool:
         """Let a key of a file stand for an image; False where it stands for another."""
         done = self._database.execute(
             "INSERT OR IGNORE INTO link VALUES (?, ?, ?)",
-            (file, _bytes(key), entry.image_id),
+            (file, to_bytes(key), entry.image_id),
         )
         return done.rowcount > 0
 
@@ -171,9 +181,9 @@ class Spool:
         row = self._database.execute(
             "SELECT name FROM link JOIN image ON id = link.image"
             " WHERE link.file = ? AND key = ?",
-            (file, _bytes(key)),
+            (file, to_bytes(key)),
         ).fetchone()
-        return None if row is None else _text(row[0])
+        return None if row is None else from_bytes(row[0])
 
     def read_images(self, labels: tuple[str, ...]) -> Iterator[ReadImage]:
         """Yield the images in order; labels are given as they are numbered."""
@@ -189,7 +199,7 @@ class Spool:
         """Return one image by its name."""
         self._write()
         row = self._database.execute(
-            "SELECT * FROM image WHERE name = ?", (_bytes(name),)
+            "SELECT * FROM image WHERE name = ?", (to_bytes(name),)
         ).fetchone()
         if row is None:
             return None
@@ -229,14 +239,14 @@ class DiskSet:
 
     def __contains__(self, text: str) -> bool:
         found = self._database.execute(
-            "SELECT 1 FROM text WHERE text = ?", (_bytes(text),)
+            "SELECT 1 FROM text WHERE text = ?", (to_bytes(text),)
         )
         return found.fetchone() is not None
 
     def add(self, text: str) -> bool:
         """Add a text; False where it is there already."""
         done = self._database.execute(
-            "INSERT OR IGNORE INTO text VALUES (?)", (_bytes(text),)
+            "INSERT OR IGNORE INTO text VALUES (?)", (to_bytes(text),)
         )
         return done.rowcount > 0
 
@@ -275,7 +285,7 @@ class _Groups:
 
 def _state(entry: Entry) -> tuple[object, ...]:
     width, height = entry.size or (None, None)
-    boxes = (_bytes(entry.file), entry.earlier, entry.boxes)
+    boxes = (to_bytes(entry.file), entry.earlier, entry.boxes)
     return (width, height, entry.is_relative, *boxes, entry.image_id)
 
 
@@ -296,7 +306,7 @@ def _image(
         )
         found[is_crowd].append(annotation)
     return ReadImage(
-        _text(name),
+        from_bytes(name),
         None if width is None else Size(width, height),
         tuple(found[0]),
         bool(is_relative),
@@ -305,9 +315,10 @@ def _image(
     )
 
 
-def _bytes(text: str) -> bytes:
+def to_bytes(text: str) -> bytes:
+    """Return text as it is kept; names of files may hold lone surrogates."""
     return text.encode("utf-8", "surrogatepass")
 
 
-def _text(data: bytes) -> str:
+def from_bytes(data: bytes) -> str:
     return data.decode("utf-8", "surrogatepass")

@@ -13,7 +13,7 @@ from typing import IO, Final
 
 from imagebase.errors import AnnotationFileError
 from imagebase.formats.label_set_files import FileTree
-from imagebase.formats.names import split_suffix
+from imagebase.formats.names import image_stem
 from imagebase.images import IMAGE_SUFFIXES
 from imagebase.settings import Limits
 
@@ -213,7 +213,7 @@ def images_of(tree: FileTree) -> NameIndex:
 def _keys(name: str) -> tuple[str, str, str, str]:
     folded = name.casefold()
     last = PurePosixPath(folded).name
-    return folded, split_suffix(folded)[0], last, split_suffix(last)[0]
+    return folded, image_stem(folded), last, image_stem(last)
 
 
 def _files_below(folder: Path, prefix: str = "") -> Iterator[str]:

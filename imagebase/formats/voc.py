@@ -25,7 +25,7 @@ from imagebase.formats.label_set_files import (
     Streamed,
     WriteOptions,
 )
-from imagebase.formats.names import flat_image_names, split_suffix
+from imagebase.formats.names import flat_image_names, image_stem
 from imagebase.formats.relative import names_file, read_names_file
 from imagebase.formats.trees import (
     FILES_TO_TRY,
@@ -75,7 +75,7 @@ def write(export_set: ExportSet, options: WriteOptions) -> Iterator[ExportFile]:
         if options.with_images:
             reference = ImageReference(image.record.image_id)
             yield ExportFile(f"JPEGImages/{name}", reference)
-        path = f"Annotations/{split_suffix(name)[0]}.xml"
+        path = f"Annotations/{image_stem(name)}.xml"
         text = _document(image, name, is_zero_based=options.voc_is_zero_based)
         yield ExportFile(path, text.encode())
 
@@ -85,7 +85,7 @@ def _lists(export_set: ExportSet, image_names: Iterable[str]) -> Iterator[Export
 
     def listing(*parts: str) -> Streamed:
         return Streamed(
-            f"{split_suffix(name)[0]}\n".encode()
+            f"{image_stem(name)}\n".encode()
             for part in parts
             for image, name in zip(export_set.images, image_names, strict=True)
             if image.part == part
@@ -302,4 +302,5 @@ FORMAT: Final = Format(
         "labels": f"{_LABELS_FILE}, one a line, by class id",
     },
     lists_train_as_val=True,
+    has_flat_names=True,
 )

@@ -17,7 +17,8 @@ from imagebase.formats.label_set_files import (
     ImageReference,
     WriteOptions,
 )
-from imagebase.formats.names import flat_image_names, split_suffix
+from imagebase.formats.names import flat_image_names, image_stem
+from imagebase.formats.pairing import paired, short_names
 from imagebase.formats.relative import (
     CONVENTION,
     LabelLines,
@@ -51,7 +52,7 @@ def write(export_set: ExportSet, options: WriteOptions) -> Iterator[ExportFile]:
         if options.with_images:
             reference = ImageReference(image.record.image_id)
             yield ExportFile(f"images/{image.part}/{name}", reference)
-        label_path = f"labels/{image.part}/{split_suffix(name)[0]}.txt"
+        label_path = f"labels/{image.part}/{image_stem(name)}.txt"
         yield ExportFile(label_path, label_text(image, class_ids))
 
 
@@ -100,19 +101,22 @@ def read(tree: FileTree, collector: Collector) -> None:
     """
     listed = _read_labels(tree, collector)
     lines = LabelLines(tree, collector, listed)
-    label_files = {_stem_below(name): name for name in _label_files(tree)}
-    images = {name: _stem_below(name) for name in filter(is_image_name, tree.names())}
+    label_files = _label_files(tree)
+    images = [name for name in tree.names() if is_image_name(name)]
     if not images and not label_files and not listed:
         raise AnnotationFileError(
             "There are no label files here: YOLO has a .txt beside each image or "
             "below a folder named labels."
         )
-    without_image = {s: s for s in label_files if s not in set(images.values())}
-    for name, stem in (images | without_image).items():
-        image = _short_name(name, collector)
-        collector.add_image(image, is_relative=True)
-        if stem in label_files:
-            lines.read(label_files[stem], image)
+    pairs = paired(images, label_files, _stem_below)
+    for file in pairs.repeated:
+        collector.skip(file, "", "another label file is that of the same image")
+    of_no_image = {_stem_below(file): file for file in pairs.alone}
+    for name, short in short_names([*images, *of_no_image], _short_name).items():
+        collector.add_image(short, is_relative=True)
+        file_or_none = pairs.by_image.get(name) or of_no_image.get(name)
+        if file_or_none is not None:
+            lines.read(file_or_none, short)
     collector.check()
 
 
@@ -127,20 +131,19 @@ def _label_files(tree: FileTree) -> list[str]:
 
 def _stem_below(name: str) -> str:
     """Return what an image and its label file have in common."""
-    parts = split_suffix(name)[0].split("/")
+    parts = name.removesuffix(PurePosixPath(name).suffix).split("/")
     kept = [part for part in parts[:-1] if part.lower() not in ("images", "labels")]
     return "/".join([*kept, parts[-1]])
 
 
-def _short_name(name: str, collector: Collector) -> str:
-    """Return a name without the folders that the format put there, if that is free."""
+def _short_name(name: str) -> str:
+    """Return a name without the folders that the format put there."""
     parts = name.split("/")
     last = max(
         (i for i, part in enumerate(parts[:-1]) if part.lower() in _STRUCTURE),
         default=-1,
     )
-    short = "/".join(parts[last + 1 :])
-    return name if collector.has_image(short) else short
+    return "/".join(parts[last + 1 :])
 
 
 def _read_labels(tree: FileTree, collector: Collector) -> list[str] | None:
@@ -194,4 +197,5 @@ FORMAT: Final = Format(
     has_sizes=False,
     is_relative=True,
     lists_train_as_val=True,
+    has_flat_names=True,
 )

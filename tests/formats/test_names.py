@@ -1,12 +1,16 @@
 """Names: unique ignoring case and suffix, safe, kept where nothing clashes."""
 
-from pathlib import PurePosixPath
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagebase.formats.names import export_names, flat_names, safe_path, with_suffix
+from imagebase.formats.names import (
+    export_names,
+    flat_names,
+    image_stem,
+    safe_path,
+    with_suffix,
+)
 from tests.formats.builders import box, export_set, record
 
 
@@ -17,6 +21,11 @@ def test_names_that_clash_only_in_case_or_suffix_are_numbered() -> None:
 
 def test_flat_names_keep_their_folders_as_text() -> None:
     assert flat_names(["sub/a.jpg", "sub_a.jpg"]) == ["sub_a.jpg", "sub_a_2.jpg"]
+
+
+def test_dots_of_a_name_without_a_suffix_belong_to_it() -> None:
+    names = ["a_jpg.rf.01", "a_jpg.rf.02", "a_jpg.rf.01.jpg"]
+    assert export_names(names) == [*names[:2], "a_jpg.rf.01_2.jpg"]
 
 
 def test_a_number_does_not_take_the_name_of_another_file() -> None:
@@ -55,7 +64,7 @@ def test_a_file_is_never_below_another() -> None:
 @given(st.lists(st.text(max_size=12) | st.sampled_from(["a.jpg", "A.png", "a/b.jpg"])))
 def test_names_are_unique_and_come_back_as_they_are(names: list[str]) -> None:
     unique = export_names(names)
-    stems = [str(PurePosixPath(name).with_suffix("")).casefold() for name in unique]
+    stems = [image_stem(name).casefold() for name in unique]
     assert len(set(stems)) == len(names)
     assert export_names(unique) == unique
 

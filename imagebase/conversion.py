@@ -1,0 +1,335 @@
+"""Label sets from one format into another, of any size: what `convert` does."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Final
+
+from imagebase.annotation import Size
+from imagebase.errors import AnnotationFileError, ImageBaseError
+from imagebase.formats import manifest
+from imagebase.formats.collecting import Collector
+from imagebase.formats.label_set_files import (
+    ExportSet,
+    FileTree,
+    Format,
+    ReadImage,
+    WriteOptions,
+)
+from imagebase.formats.names import image_stem, with_suffix
+from imagebase.formats.package import export_folder
+from imagebase.formats.registry import FORMATS, format_named, recognise, taken_in
+from imagebase.formats.spool import DiskSet
+from imagebase.formats.stored_set import Placed, StoredSet
+from imagebase.formats.tree_views import JoinedTree, TreeWithout
+from imagebase.formats.trees import (
+    NameIndex,
+    ZipTree,
+    is_image_name,
+    open_tree,
+)
+from imagebase.images import ImageHeader, export_image, read_header
+from imagebase.settings import Limits, Mode
+from imagebase.settings import settings as process_settings
+
+OnProgress = Callable[[int, int], None]
+OnProblem = Callable[[str], None]
+
+# Fractions are written as fractions whatever the image's size, and pixels that nothing
+# bounds within this one.
+_ANY_SIZE: Final = Size(1_000_000, 1_000_000)
+_NO_LIMIT: Final = 1 << 62
+
+
+@dataclass(frozen=True, slots=True)
+class Conversion:
+    """What a conversion came to. problems: how many were told of."""
+
+    source_format: str
+    target_format: str
+    images: int
+    boxes: int
+    labels: int
+    problems: int
+    seconds: float
+
+    def in_words(self) -> str:
+        """Return one line for a person."""
+        problems = f", {self.problems:,} remarks" if self.problems else ""
+        return (
+            f"{self.images:,} images, {self.boxes:,} boxes, {self.labels:,} labels"
+            f"{problems}: {self.source_format} to {self.target_format} in "
+            f"{self.seconds:.1f} s"
+        )
+
+
+def convert(
+    source: Path,
+    output: Path,
+    *,
+    to: str,
+    source_format: str | None = None,
+    images: Path | None = None,
+    on_progress: OnProgress = lambda done, total: None,
+    on_problem: OnProblem = lambda sentence: None,
+) -> Conversion:
+    """Read a label set and write it in another format, into a folder of its name.
+
+    Args:
+        source: a folder, a zip, or one label file.
+        output: a folder; the format writes into a folder of its own in it.
+        to: the format to write. source_format: to read, recognised if not given.
+        images: a folder or zip with the images, where they do not lie in the source.
+        on_progress: called with the images written and their number.
+        on_problem: called with a sentence for all that was left out or changed.
+
+    Raises:
+        UnknownFormatError: there is none of that name; nothing was done.
+        AnnotationFileError, ExportError: nothing could be done.
+    """
+    began = time.perf_counter()
+    target = format_named(to)
+    if source_format is not None:
+        format_named(source_format)
+    tell = _Teller(on_problem)
+    with ExitStack() as stack:
+        tree = stack.enter_context(_opened(source, output))
+        source_format = source_format or recognise(tree)
+        files = _Pictures(tree, tell)
+        if images is not None:
+            files = _Pictures(stack.enter_context(_opened(images, output)), tell)
+            tree = JoinedTree(tree, files.tree, files.names)
+        collector = stack.enter_context(taken_in(tree, source_format))
+        _tell_of_remarks(collector, target, tell)
+        placing = _Placing(target, files, tell, is_given=images is not None)
+        stored = StoredSet(
+            collector,
+            placing,
+            is_flat=target.has_flat_names,
+            keeps_names=target.is_in_place,
+        )
+        stack.enter_context(closing(stored))
+        placing.tell_of_unknown()
+        if not len(stored):
+            raise AnnotationFileError(
+                f"No image of {source} could be written as {target.title}."
+            )
+        summary = export_folder(
+            ExportSet(output.name, collector.labels, stored),
+            to,
+            images=files.bytes_of,
+            folder=output / to,
+            options=WriteOptions(with_images=files.are_used and not target.is_in_place),
+            progress=on_progress,
+        )
+        files.tell_of_unused()
+        for left in summary.left_out:
+            tell(f"Left out: {left.image}, a box of {left.label!r}: {left.reason}")
+        for sentence in summary.warnings:
+            tell(sentence)
+    return Conversion(
+        source_format,
+        to,
+        summary.images,
+        summary.boxes,
+        summary.labels,
+        tell.count,
+        time.perf_counter() - began,
+    )
+
+
+def _tell_of_remarks(collector: Collector, target: Format, tell: OnProblem) -> None:
+    for remark in collector.skipped():
+        tell(f"Left out: {remark}")
+    for remark in collector.changed():
+        tell(f"Changed: {remark}")
+    if target.has_boxes and collector.tag_count:
+        tell(
+            f"Left out: {collector.tag_count:,} labels of whole images, as "
+            f"{target.title} has those of boxes only"
+        )
+
+
+class _Placing:
+    """Finds each image's file, its size and its name.
+
+    is_given: the person said where the images lie, and names are to lead there.
+    unknown, first_unknown: how many images have no known size, and one of them.
+    """
+
+    def __init__(
+        self, target: Format, files: "_Pictures", tell: OnProblem, *, is_given: bool
+    ) -> None:
+        self._target = target
+        self._files = files
+        self._tell = tell
+        self._is_given = is_given
+        self.unknown = 0
+        self.first_unknown = ""
+
+    def __call__(self, image: ReadImage) -> Placed | None:
+        """Return what becomes of an image; None where it cannot be written."""
+        path, header = self._files.find(image.name)
+        size = self._size(image, header)
+        if size is None:
+            self.first_unknown = self.first_unknown or image.name
+            self.unknown += 1
+            return None
+        name = image.name
+        if path is not None and self._target.is_in_place:
+            name = path if self._is_given else _with_suffix_of(path, name)
+        elif header is not None and not self._target.is_in_place:
+            name = with_suffix(name, header.export_suffix)
+        return Placed(path or f"{image.name} without a file", size, name)
+
+    def _size(self, image: ReadImage, header: ImageHeader | None) -> Size | None:
+        if header is None:
+            needs_none = not self._target.has_boxes or (
+                image.is_relative == self._target.is_relative
+                and not self._target.has_sizes
+            )
+            return image.size or (_ANY_SIZE if needs_none else None)
+        if image.size not in (None, header.size):
+            self._tell(
+                f"Changed: {image.name}: its size is {_in_words(header.size)}, not "
+                f"{_in_words(image.size)} as its labels say"
+            )
+        return header.size
+
+    def tell_of_unknown(self) -> None:
+        """Say of how many images nothing told the size."""
+        if self.unknown:
+            others = f" and {self.unknown - 1:,} more" if self.unknown > 1 else ""
+            self._tell(
+                f"Left out: {self.first_unknown}{others}: nothing says how large the "
+                "image is; give the folder of the images with --images"
+            )
+
+
+def _with_suffix_of(path: str, name: str) -> str:
+    """Return a name that label files have without its suffix, as it is on disk."""
+    if image_stem(name) == name:
+        return name + path.removeprefix(image_stem(path))
+    return name
+
+
+def _in_words(size: Size | None) -> str:
+    return "unknown" if size is None else f"{size.width}×{size.height}"
+
+
+class _Pictures:
+    """The image files that belong to the labels.
+
+    are_used: whether labels were found for any of them.
+    """
+
+    def __init__(self, tree: FileTree, tell: OnProblem) -> None:
+        self.tree = tree
+        self._tell = tell
+        self.names = [name for name in tree.names() if is_image_name(name)]
+        self.are_used = False
+        self._index = NameIndex(self.names)
+        self._used = DiskSet()
+        self._max_pixels = tree.limits.max_image_pixels
+
+    def find(self, name: str) -> tuple[str | None, ImageHeader | None]:
+        """Return the path of an image's file and what it says of itself."""
+        path = self._path(name)
+        if path is None or not self._used.add(path):
+            return None, None
+        try:
+            data = self.tree.read(path)
+            header = read_header(data, file_name=path, max_pixels=self._max_pixels)
+        except ImageBaseError as error:
+            self._tell_of(path, error)
+            return None, None
+        self.are_used = True
+        return path, header
+
+    def _path(self, name: str) -> str | None:
+        """Return the only file of this name, or the first where all are copies."""
+        found = self._index.find_all(name)
+        if len(found) > 1:
+            try:
+                contents = {sha256(self.tree.read(one)).digest() for one in found}
+            except AnnotationFileError:
+                return None
+            found = found[: len(contents) == 1]
+        return found[0] if found else None
+
+    def bytes_of(self, path: str) -> bytes | None:
+        """Return an image to be written beside its labels; None where there is none."""
+        if path not in self._used:
+            return None
+        try:
+            data = self.tree.read(path)
+            return export_image(data, file_name=path, max_pixels=self._max_pixels).data
+        except ImageBaseError as error:
+            self._tell_of(path, error)
+            return None
+
+    def _tell_of(self, path: str, error: ImageBaseError) -> None:
+        named = "" if path in str(error) else f"{path}: "
+        self._tell(f"Left out: {named}{error}")
+
+    def tell_of_unused(self) -> None:
+        """Say of how many images the labels say nothing."""
+        count = sum(name not in self._used for name in self.names)
+        if count:
+            self._tell(f"Left out: {count:,} images that the labels say nothing of")
+
+    def close(self) -> None:
+        self._used.close()
+
+
+class _Teller:
+    """Passes sentences on, and counts them."""
+
+    def __init__(self, on_problem: OnProblem) -> None:
+        self._on_problem = on_problem
+        self.count = 0
+
+    def __call__(self, sentence: str) -> None:
+        self.count += 1
+        self._on_problem(sentence)
+
+
+@contextmanager
+def _opened(path: Path, output: Path) -> Iterator[FileTree]:
+    """Give a source without what earlier runs wrote into it; on disk of any size."""
+    tree = open_tree(path, _limits())
+    if isinstance(tree, ZipTree):
+        with tree:
+            yield tree
+    else:
+        without = TreeWithout(tree, _own_folders(path, output))
+        # What was written here by an earlier run may itself be what is to be read.
+        yield without if without.names() else tree
+
+
+def _limits() -> Limits:
+    """Return the limits without those on what is read in parts, or stays in its zip."""
+    limits = process_settings().limits_for(Mode.TEAM)
+    return Limits(
+        max_file_bytes=_NO_LIMIT,
+        max_archive_files=_NO_LIMIT,
+        max_boxes_per_image=_NO_LIMIT,
+        max_labels=limits.max_labels,
+        max_image_pixels=limits.max_image_pixels,
+    )
+
+
+def _own_folders(source: Path, output: Path) -> tuple[str, ...]:
+    """Return the folders, as seen from the source, that earlier runs wrote."""
+    folder = output.resolve()
+    if not folder.is_relative_to(source.resolve()):
+        return ()
+    inside = folder.relative_to(source.resolve())
+    return tuple(
+        f"{(inside / name).as_posix()}/"
+        for name in FORMATS
+        if (folder / name / manifest.FILE).is_file()
+    )

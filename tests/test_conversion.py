@@ -1,0 +1,290 @@
+"""Label sets from one format into another, by the command line and by the library."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner, Result
+
+from imagebase.annotation import Size
+from imagebase.cli import app
+from imagebase.conversion import Conversion, convert
+from imagebase.formats.label_set_files import ReadResult
+from imagebase.formats.package import export_folder
+from imagebase.formats.registry import FORMATS, read
+from imagebase.formats.trees import FolderTree
+from imagebase.images import encode_png
+from tests.formats.builders import box, export_set, record
+
+PNG = encode_png(np.zeros((48, 64, 3), np.uint8))
+LABELS = ("zebra", "never used", "a: b")
+PETS = export_set(
+    record(box(1, 2, 30, 40, label="zebra"), name="a.png"),
+    record(box(0, 0, 64, 48, label="a: b"), box(5, 6, 7, 8), name="sub/b.png"),
+    record(name="empty.png"),
+    labels=LABELS,
+)
+
+
+def png_bytes(image_id: str) -> bytes:
+    return PNG
+
+
+def exported(folder: Path, format_name: str) -> Path:
+    export_folder(PETS, format_name, images=png_bytes, folder=folder)
+    return folder
+
+
+@pytest.fixture
+def yolo(tmp_path: Path) -> Path:
+    """Three label files of images of 64 × 48 pixels, and no image."""
+    folder = tmp_path / "labels"
+    folder.mkdir()
+    (folder / "classes.txt").write_text("dog\ncat\n")
+    (folder / "a.txt").write_text("1 0.5 0.5 0.5 0.5\n")
+    (folder / "b.rf.01.txt").write_text("0 0.5 0.5 1 1\n")
+    (folder / "empty.txt").write_text("")
+    return folder
+
+
+@pytest.fixture
+def photographs(tmp_path: Path) -> Path:
+    folder = tmp_path / "photographs"
+    (folder / "deep").mkdir(parents=True)
+    for name in ("a.png", "deep/b.rf.01.png", "empty.png"):
+        (folder / name).write_bytes(PNG)
+    return folder
+
+
+def told(
+    source: Path, output: Path, to: str, images: Path | None = None
+) -> tuple[Conversion, list[str]]:
+    sentences: list[str] = []
+    done = convert(source, output, to=to, images=images, on_problem=sentences.append)
+    return done, sentences
+
+
+def result_of(output: Path, format_name: str) -> ReadResult:
+    return read(FolderTree(output / format_name), format_name)
+
+
+def coco_names(output: Path) -> list[str]:
+    text = (output / "coco" / "annotations.json").read_text(encoding="utf-8")
+    return [image["file_name"] for image in json.loads(text)["images"]]
+
+
+@pytest.mark.parametrize("source_format", FORMATS)
+def test_every_format_is_written_in_every_other(
+    source_format: str, tmp_path: Path
+) -> None:
+    source = exported(tmp_path / "source", source_format)
+    for target in FORMATS:
+        done = convert(source, tmp_path / "out", to=target)
+        assert (done.source_format, done.images) == (source_format, 3)
+        found = result_of(tmp_path / "out", target)
+        assert found.labels.names == (*LABELS, "cat")
+        if FORMATS[source_format].has_boxes and FORMATS[target].has_boxes:
+            assert done.boxes == 3
+            boxes = [
+                [tuple(map(round, one.box)) for one in image.annotations]
+                for image in (one.in_pixels(Size(64, 48)) for one in found.images)
+            ]
+            # In formats that list no images they come in the order of their names.
+            assert sorted(boxes) == [
+                [],
+                [(0, 0, 64, 48), (5, 6, 7, 8)],
+                [(1, 2, 30, 40)],
+            ]
+
+
+def test_sizes_and_names_come_from_the_images(
+    tmp_path: Path, yolo: Path, photographs: Path
+) -> None:
+    done, sentences = told(yolo, tmp_path / "out", "coco", photographs)
+    assert (done.images, done.boxes, sentences) == (3, 2, [])
+    assert coco_names(tmp_path / "out") == ["a.png", "deep/b.rf.01.png", "empty.png"]
+    found = result_of(tmp_path / "out", "coco")
+    assert found.labels.names == ("dog", "cat")
+    assert found.images[0].size == Size(64, 48)
+    assert tuple(found.images[0].annotations[0].box) == (16, 12, 48, 36)
+
+
+def test_fractions_need_no_size_where_they_stay_fractions(
+    tmp_path: Path, yolo: Path
+) -> None:
+    done, _ = told(yolo, tmp_path / "out", "darknet")
+    assert (done.images, done.boxes) == (3, 2)
+    written = tmp_path / "out" / "darknet" / "data" / "obj"
+    assert (written / "a.txt").read_text() == "1 0.500000 0.500000 0.500000 0.500000\n"
+    assert (written / "b.rf.01.txt").is_file()
+
+
+def test_images_without_a_size_are_named_and_the_others_written(
+    tmp_path: Path, yolo: Path, photographs: Path
+) -> None:
+    (photographs / "a.png").unlink()
+    (photographs / "empty.png").write_bytes(b"no image")
+    done, sentences = told(yolo, tmp_path / "out", "voc", photographs)
+    assert done.images == 1
+    assert sentences[0].startswith("Left out: empty.png is not an image")
+    assert sentences[1] == (
+        "Left out: empty.png and 1 more: nothing says how large the image is; give the "
+        "folder of the images with --images"
+    )
+
+
+def test_images_are_copied_where_readers_look_for_them(tmp_path: Path) -> None:
+    source = exported(tmp_path / "source", "voc")
+    told(source, tmp_path / "out", "yolo")
+    told(source, tmp_path / "out", "csv")
+    images = tmp_path / "out" / "yolo" / "images" / "train"
+    assert sorted(path.name for path in images.iterdir()) == [
+        *("a.png", "empty.png", "sub_b.png"),
+    ]
+    assert (images / "a.png").read_bytes() == PNG
+    assert not list((tmp_path / "out" / "csv").rglob("*.png"))
+
+
+def test_an_image_that_is_missing_is_listed_all_the_same(tmp_path: Path) -> None:
+    source = exported(tmp_path / "source", "coco")
+    (source / "images" / "empty.png").unlink()
+    done, _ = told(source, tmp_path / "out", "labelme")
+    assert done.images == 3
+    names = {path.name for path in (tmp_path / "out/labelme/images").iterdir()}
+    assert {"a.png", "empty.json"} <= names
+    assert "empty.png" not in names
+
+
+def test_an_image_that_exif_turns_is_written_upright(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (64, 48)).save(source / "a.jpg", exif=exif)
+    (source / "a.txt").write_text("0 0.5 0.5 0.5 0.5\n")
+    told(source, tmp_path / "out", "voc")
+    image = result_of(tmp_path / "out", "voc").images[0]
+    assert image.size == Size(48, 64)
+    assert tuple(image.annotations[0].box) == (12, 16, 36, 48)
+    with Image.open(tmp_path / "out" / "voc" / "JPEGImages" / "a.jpg") as copy:
+        assert copy.size == (48, 64)
+
+
+def test_a_size_that_the_labels_have_wrong_is_corrected_and_named(
+    tmp_path: Path,
+) -> None:
+    source = exported(tmp_path / "source", "coco")
+    path = source / "annotations.json"
+    path.write_text(path.read_text().replace('"width": 64', '"width": 65'))
+    _, sentences = told(source, tmp_path / "out", "voc")
+    assert sentences[0] == (
+        "Changed: a.png: its size is 64×48, not 65×48 as its labels say"
+    )
+    assert result_of(tmp_path / "out", "voc").images[0].size == Size(64, 48)
+
+
+def test_what_was_written_before_is_not_read_again(tmp_path: Path) -> None:
+    exported(tmp_path, "voc")
+    told(tmp_path, tmp_path / "out", "coco")
+    done, _ = told(tmp_path, tmp_path / "out", "yolo")
+    assert (done.source_format, done.images) == ("voc", 3)
+
+
+def test_a_set_is_written_beside_itself(tmp_path: Path) -> None:
+    exported(tmp_path / "voc", "voc")
+    done, _ = told(tmp_path, tmp_path, "coco")
+    assert (done.source_format, done.images) == ("voc", 3)
+
+
+def test_a_zip_is_read(tmp_path: Path) -> None:
+    source = exported(tmp_path / "source", "darknet")
+    archive = shutil.make_archive(str(tmp_path / "pets"), "zip", source)
+    done, _ = told(Path(archive), tmp_path / "out", "yolo")
+    assert (done.images, done.boxes) == (3, 3)
+    assert (tmp_path / "out/yolo/images/train/a.png").read_bytes() == PNG
+
+
+def test_images_that_no_label_file_names_are_counted(
+    tmp_path: Path, photographs: Path
+) -> None:
+    source = exported(tmp_path / "source", "coco") / "annotations.json"
+    _, sentences = told(source, tmp_path / "out", "csv", photographs)
+    assert "Left out: 1 images that the labels say nothing of" in sentences
+
+
+def test_labels_of_whole_images_are_missed_where_there_are_only_boxes(
+    tmp_path: Path,
+) -> None:
+    source = exported(tmp_path / "source", "classification")
+    _, sentences = told(source, tmp_path / "out", "coco")
+    assert sentences[0] == (
+        "Left out: 3 labels of whole images, as COCO JSON has those of boxes only"
+    )
+
+
+def invoked(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(app, ["convert", *map(str, arguments)])
+
+
+def test_command_says_what_it_did_and_what_not(
+    tmp_path: Path, yolo: Path, photographs: Path
+) -> None:
+    (yolo / "a.txt").write_text("1 0.5 0.5 0.5 0.5\n7 0.5 0.5 0.5 0.5\n")
+    options = ("--to", "coco", "--output", tmp_path / "out", "--images", photographs)
+    result = invoked(yolo, *options)
+    assert result.exit_code == 0
+    assert result.stdout.startswith(
+        "3 images, 2 boxes, 2 labels, 1 remarks: yolo to coco in "
+    )
+    assert result.stdout.count("\n") == 1
+    assert result.stderr == (
+        "Left out: a.txt, line 2: class id 7 is not among the 2 labels listed, in "
+        "'7 0.5 0.5 0.5 0.5'\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "sentence"),
+    [
+        (["--to", "nope"], 2, "There is no annotation format 'nope'; choose one of"),
+        (["--to", "coco", "--from", "nope"], 2, "There is no annotation format 'nope'"),
+        (["--to", "coco", "--from", "voc"], 1, "There is no Pascal VOC file here"),
+        (["--to", "coco", "--images", "/nowhere"], 1, "/nowhere does not exist"),
+        (["--to", "coco"], 1, "No image of "),
+    ],
+    ids=lambda one: " ".join(one) if isinstance(one, list) else "",
+)
+def test_command_ends_with_its_code_and_a_sentence(
+    tmp_path: Path, yolo: Path, options: list[str], code: int, sentence: str
+) -> None:
+    result = invoked(yolo, "--output", tmp_path / "out", *options)
+    assert result.exit_code == code
+    assert sentence in result.stderr
+    assert result.stdout == ""
+    assert not list((tmp_path / "out").glob("*"))
+
+
+def test_command_needs_a_source_that_is_there(tmp_path: Path) -> None:
+    result = invoked(tmp_path / "nope", "--to", "coco", "--output", tmp_path / "out")
+    assert result.exit_code == 1
+    assert "does not exist; give a folder or a file" in result.stderr
+
+
+@pytest.mark.parametrize("missing", ["--to", "--output"])
+def test_command_needs_to_know_what_and_where(tmp_path: Path, missing: str) -> None:
+    options = {"--to": "coco", "--output": str(tmp_path / "out")}
+    del options[missing]
+    result = invoked(tmp_path, *(text for pair in options.items() for text in pair))
+    assert result.exit_code == 2
+    assert missing in result.stderr
+
+
+def test_command_says_what_was_looked_for_in_vain(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "notes.txt").write_text("hello")
+    result = invoked(tmp_path / "in", "--to", "coco", "--output", tmp_path / "out")
+    assert result.exit_code == 1
+    assert "no .xml with <annotation> as its root (Pascal VOC XML)" in result.stderr
