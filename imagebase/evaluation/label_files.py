@@ -30,8 +30,8 @@ class LeftOut(NamedTuple):
 class LabelFiles:
     """What a label file says of the images that can be judged.
 
-    files: the name of each image's file, in the truth's order; empty where the label
-        file was read by itself.
+    files: the name of each image's file, in the truth's order; empty where there is
+        none.
     numbers: of a COCO file; empty for any other.
     left_out: images and boxes that are not judged.
     """
@@ -47,14 +47,16 @@ def read_truth(
     *,
     format_name: str | None = None,
     sizes: Mapping[str, Size | None] | None = None,
+    needs_files: bool = True,
 ) -> LabelFiles:
     """Return what a label file says of the images that are there.
 
     Args:
         path: a folder, a zip or a file.
         format_name: what the files show if not given.
-        sizes: of the image files by name, None for one that cannot be read; where it
-            is not given, the label file is read by itself.
+        sizes: of the image files by name, None for one that cannot be read.
+        needs_files: whether images without a file are left out, as they must be where
+            a model is to look at them.
 
     Raises:
         AnnotationFileError, UnknownFormatError: it cannot be read.
@@ -71,14 +73,15 @@ def read_truth(
         for one in result.report.skipped
         if "crowd" not in one.reason
     ]
-    index = None if sizes is None else NameIndex(sizes)
+    known = sizes or {}
+    index = NameIndex(known)
     kept: list[tuple[ReadImage, str]] = []
     for image in result.images:
-        file = image.name if index is None else index.find(image.name)
-        if file is None:
+        file = index.find(image.name) or ""
+        if needs_files and not file:
             left_out.append(LeftOut(image.name, "there is no image of this name"))
             continue
-        fitted = _fitted(image, image.size if sizes is None else sizes[file])
+        fitted = _fitted(image, known[file] if file else image.size)
         if isinstance(fitted, str):
             left_out.append(LeftOut(image.name, fitted))
         else:
@@ -93,7 +96,7 @@ def read_truth(
     images = [one for one, _ in kept]
     return LabelFiles(
         _as_truth(result.labels.names, images, numbers),
-        () if sizes is None else tuple(file for _, file in kept),
+        tuple(file for _, file in kept),
         numbers,
         tuple(left_out),
     )

@@ -82,7 +82,8 @@ def evaluate(
     labels = read_truth(
         asked.labels,
         format_name=asked.labels_format,
-        sizes=sizes if files and contenders else None,
+        sizes=sizes,
+        needs_files=bool(contenders),
     )
     theirs = [
         read_detections(name, path, labels, choices=asked.choices)
@@ -156,10 +157,8 @@ def _looked(spec: str, total: int, on_progress: OnProgress) -> Callable[[int], b
 def _picture_of(
     labels: LabelFiles, files: Mapping[str, SourceFile], limits: Limits
 ) -> PictureOf:
-    names = labels.files or tuple(one.name for one in labels.truth.images)
-
     def picture(image: int) -> RgbArray | None:
-        file = files.get(names[image])
+        file = files.get(labels.files[image])
         return None if file is None else small_picture(file.name, file.read, limits)
 
     return picture

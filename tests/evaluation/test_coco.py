@@ -24,7 +24,9 @@ AWAY = (100.0, 100.0, 150.0, 150.0)
 
 
 def golden() -> tuple[LabelFiles, Found]:
-    labels = read_truth(DATA / "coco_sample100" / "sampled_gts_bbox_area.json")
+    labels = read_truth(
+        DATA / "coco_sample100" / "sampled_gts_bbox_area.json", needs_files=False
+    )
     path = DATA / "coco_sample100" / "cocoapi_results.json"
     return labels, read_detections("golden", path, labels).found
 
@@ -93,7 +95,7 @@ def test_small_is_told_by_the_area_of_the_outline(tmp_path: Path) -> None:
     }
     path = tmp_path / "labels.json"
     path.write_text(json.dumps(document))
-    labels = read_truth(path)
+    labels = read_truth(path, needs_files=False)
     figures = coco_figures(labels.truth, found((0, "cat", SQUARE, 1), labels=["cat"]))
     assert figures["AP_small"] == pytest.approx(1)
     assert figures["AP_medium"] is None
@@ -104,7 +106,7 @@ def test_pycocotools_agrees_on_our_own_detections(
     model: str, shared_data: Path
 ) -> None:
     folder = shared_data / "coco_val_dev128"
-    labels = read_truth(folder / "instances.json")
+    labels = read_truth(folder / "instances.json", needs_files=False)
     images = labels.truth.images
     sources = [
         ImageSource(one.name, (folder / "images" / one.name).read_bytes)

@@ -24,7 +24,9 @@ def padilla_judged(iou_threshold: float) -> Judged:
 
 
 def toy_judged() -> Judged:
-    labels = read_truth(DATA / "toyexample" / "toy_example_coco.JSON")
+    labels = read_truth(
+        DATA / "toyexample" / "toy_example_coco.JSON", needs_files=False
+    )
     path = DATA / "toyexample" / "coco_dets.json"
     said = read_detections("toy", path, labels).found
     return judged(labels.truth, said, match(labels.truth, said))

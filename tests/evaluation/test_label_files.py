@@ -43,7 +43,7 @@ def results(path: Path, *rows: dict[str, object]) -> Path:
 
 
 def test_coco_with_areas_and_crowds(tmp_path: Path) -> None:
-    labels = read_truth(coco(tmp_path / "labels.json"))
+    labels = read_truth(coco(tmp_path / "labels.json"), needs_files=False)
     truth = labels.truth
     assert [one.name for one in truth.images] == ["a.jpg", "b.jpg"]
     assert truth.xyxy.tolist() == [[10, 20, 40, 60], [0, 0, 50, 50]]
@@ -56,7 +56,12 @@ def test_coco_with_areas_and_crowds(tmp_path: Path) -> None:
 def test_a_box_over_the_edge_is_judged_as_it_was_written(tmp_path: Path) -> None:
     path = coco(tmp_path / "labels.json")
     path.write_text(path.read_text().replace("[10, 20, 30, 40]", "[70, 20, 30.2, 40]"))
-    assert read_truth(path).truth.xyxy[0].tolist() == [70, 20, 100.2, 60]
+    assert read_truth(path, needs_files=False).truth.xyxy[0].tolist() == [
+        70,
+        20,
+        100.2,
+        60,
+    ]
 
 
 def test_only_images_that_are_there_are_judged(tmp_path: Path) -> None:
@@ -79,7 +84,7 @@ def test_yolo_needs_the_images(tmp_path: Path) -> None:
     (tmp_path / "data.yaml").write_text("names: [cat]\n")
     (tmp_path / "labels" / "a.txt").write_text("0 0.25 0.5 0.3 0.5\n")
     with pytest.raises(EvaluationError, match="size is not known"):
-        read_truth(tmp_path)
+        read_truth(tmp_path, needs_files=False)
     labels = read_truth(tmp_path, sizes={"a.jpg": Size(100, 80)})
     assert labels.truth.xyxy.tolist() == [pytest.approx([10, 20, 40, 60])]
 
@@ -96,7 +101,7 @@ def test_labels_of_whole_images_cannot_judge(tmp_path: Path) -> None:
 
 @pytest.fixture
 def labels(tmp_path: Path) -> LabelFiles:
-    return read_truth(coco(tmp_path / "labels.json"))
+    return read_truth(coco(tmp_path / "labels.json"), needs_files=False)
 
 
 def test_list_of_results_by_the_ids_of_the_truth(
@@ -119,7 +124,7 @@ def test_list_of_results_for_labels_that_have_no_ids(tmp_path: Path) -> None:
         "filename,width,height,class,xmin,ymin,xmax,ymax\n"
         "000000000139.jpg,100,80,cat,10,20,40,60\n"
     )
-    truth = read_truth(path)
+    truth = read_truth(path, needs_files=False)
     row = {"image_id": 139, "category_id": 1, "bbox": A, "score": 0.8}
     done = read_detections("x", results(tmp_path / "r.json", row), truth)
     assert done.found.xyxy.tolist() == [[10, 20, 40, 60]]
@@ -159,7 +164,7 @@ def test_what_darknet_itself_wrote(shared_data: Path, tmp_path: Path) -> None:
     path.write_text(
         "filename,width,height,class,xmin,ymin,xmax,ymax\nbus.jpg,810,1080,bus,3,176,705,782\n"
     )
-    truth = read_truth(path)
+    truth = read_truth(path, needs_files=False)
     done = read_detections("darknet", photographs / "darknet_thresh0.25.json", truth)
     (corners,) = done.found.xyxy.tolist()
     centre, width = 0.437268 * 810, 0.866566 * 810
