@@ -21,7 +21,7 @@ _CLUTTER_FOLDERS: Final = frozenset({"__macosx"})
 _RESOURCE_FORK_PREFIX: Final = "._"
 
 # LZMA and bzip2 members could ask for gigabytes of dictionary before the first byte.
-_COMPRESSIONS: Final = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED})
+COMPRESSIONS: Final = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED})
 _ENCRYPTED_FLAG: Final = 0x1
 # Small text files may well shrink a thousandfold and harm nobody.
 _MIN_BYTES_FOR_RATIO: Final = 1_000_000
@@ -182,7 +182,7 @@ def _check_entry(entry: zipfile.ZipInfo, name: str, limits: Limits) -> None:
         raise ArchiveError(f"{name} is a link, not a file; add the file itself.")
     if entry.flag_bits & _ENCRYPTED_FLAG:
         raise ArchiveError(f"{name} is encrypted; make the zip without a password.")
-    if entry.compress_type not in _COMPRESSIONS:
+    if entry.compress_type not in COMPRESSIONS:
         raise ArchiveError(f"{name} is compressed unusually; make an ordinary zip.")
     if entry.file_size > limits.max_file_bytes:
         raise LimitError(too_large(name, limits))

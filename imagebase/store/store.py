@@ -4,6 +4,7 @@ from imagebase.settings import Limits, Settings
 from imagebase.store.candidates import CandidateStore
 from imagebase.store.changes import Editing
 from imagebase.store.comments import Comments
+from imagebase.store.copies import Copies
 from imagebase.store.database import Database
 from imagebase.store.datasets import Datasets
 from imagebase.store.doubts import Doubts
@@ -41,6 +42,7 @@ class Store(
     Looks,
     Statistics,
     Jobs,
+    Copies,
 ):
     """One per process, for all its threads; every method is a transaction of its own.
 

@@ -5,6 +5,7 @@ from typing import Final
 
 from imagebase.jobs import Handler
 from imagebase.tasks.annotate import annotate
+from imagebase.tasks.backup import back_up, restore_backup
 from imagebase.tasks.doubt import doubt
 from imagebase.tasks.export import export
 from imagebase.tasks.importing import import_labels
@@ -17,6 +18,8 @@ HANDLERS: Final[Mapping[str, Handler]] = {
     "doubt": doubt,
     "export": export,
     "import": import_labels,
+    "backup": back_up,
+    "restore": restore_backup,
 }
 
 __all__ = ["HANDLERS", "candidates_key"]

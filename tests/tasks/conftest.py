@@ -95,6 +95,8 @@ def run_job(store: Store, scope: Scope, pets: str) -> Iterator[RunJob]:
         },
         "doubt": {"mirrored": False},
         "import": {},
+        "backup": {"name": "Street", "version": "1"},
+        "restore": {},
         "export": {
             "name": "Street",
             "format": "coco",

@@ -1,0 +1,1 @@
+"""A whole dataset in one zip, and back again."""

@@ -1,0 +1,251 @@
+"""What the rows of a backup may say: it comes from who knows where."""
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from imagebase.annotation import Box, ReviewStatus, Size, Source, clean_label
+from imagebase.archives import safe_name
+from imagebase.backup.layout import image_path
+from imagebase.detection.candidates import unpack
+from imagebase.doubt import Found, Kind
+from imagebase.editing import MAX_COMMENT_LENGTH, MAX_TAGS
+from imagebase.errors import LimitError, StoreError
+from imagebase.settings import Limits
+from imagebase.store.copies import CopiedTable, row_of
+from imagebase.store.differences import ANNOTATION, LABEL, REVIEW
+from imagebase.store.labels import LabelRow
+from imagebase.store.rows import as_quality, placed_from_json
+
+_COLOUR: Final = re.compile(r"#[0-9A-Fa-f]{6}")
+_SHA256: Final = re.compile(r"[0-9a-f]{64}")
+_MAX_POSITION: Final = 2**31 - 1
+_MAX_PX: Final = 1e6
+_KINDS: Final = frozenset({"edit", "undo", "redo"})
+_STATES: Final = frozenset({"done", "undone", "dropped"})
+
+Row = Mapping[str, Any]
+
+
+class RowChecks:
+    """Checks rows in the order of the tables, and remembers what later ones speak of.
+
+    sizes, file_names, byte_counts: of the images, by id. paths: of their files.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._labels = 0
+        self._seen: set[tuple[object, ...]] = set()
+        self._image_now, self._boxes_now = "", set[str]()
+        self._images_bytes = 0
+        self.sizes: dict[str, Size] = {}
+        self.file_names: dict[str, str] = {}
+        self.byte_counts: dict[str, int] = {}
+        self.paths: dict[str, str] = {}
+        self._checks: dict[str, Callable[[Row], object]] = {
+            "labels": self._label,
+            "label_aliases": self._alias,
+            "label_mappings": self._mapping,
+            "label_thresholds": self._threshold,
+            "images": self._image,
+            "annotations": self._annotation,
+            "comments": self._comment,
+            "doubts": self._doubt,
+            "candidates": self._candidates,
+            "changes": self._change,
+            "events": self._event,
+            "runs": self._run,
+        }
+
+    def check(self, copied: CopiedTable, kept: object) -> None:
+        """Let a row pass that can be.
+
+        Raises:
+            ValueError: it says something that cannot be.
+            LimitError: there is more of it than may be.
+        """
+        row = row_of(copied, kept)
+        if "image_id" in row and copied.name not in ("images", "events"):
+            _must(row["image_id"] in self.sizes, "it is of no image of this backup")
+        try:
+            self._checks[copied.name](row)
+        except (LimitError, ValueError):
+            raise
+        except (KeyError, TypeError, AttributeError, StoreError) as error:
+            raise ValueError(f"it cannot be read ({error})") from error
+
+    def _once(self, *key: object) -> None:
+        _must(key not in self._seen, "it is there twice")
+        self._seen.add(key)
+
+    def _label(self, row: Row) -> None:
+        _must(row["position"] == self._labels, "its class number is out of turn")
+        _must(clean_label(row["name"]) == row["name"], "its name cannot be kept")
+        _must(bool(_COLOUR.fullmatch(row["colour"])), "its colour is none")
+        _must(0 <= row["place"] <= _MAX_POSITION, "its place is none")
+        self._once("label", row["name"])
+        self._labels += 1
+        if self._labels > self._limits.max_labels:
+            raise LimitError(
+                f"A dataset has at most {self._limits.max_labels:,} labels here, and "
+                "this backup has more; restore it where more are allowed."
+            )
+
+    def _alias(self, row: Row) -> None:
+        _must(0 <= row["position"] < self._labels, "it is of no label")
+        self._once("alias", row["name"])
+
+    def _mapping(self, row: Row) -> None:
+        self._once("mapping", row["model_id"], row["model_label"])
+
+    def _threshold(self, row: Row) -> None:
+        _must(0 <= row["confidence"] <= 1, "its confidence is none")
+        self._once("threshold", row["model_id"], row["label"])
+
+    def _image(self, row: Row) -> None:
+        image_id, size = row["image_id"], Size(row["width"], row["height"])
+        _must(bool(_SHA256.fullmatch(image_id)), "its id is none")
+        self._once("image", image_id)
+        _must(min(size) > 0, "its size is none")
+        if size.width * size.height > self._limits.max_image_pixels:
+            raise LimitError(
+                f"{row['file_name']} has more than the "
+                f"{self._limits.max_image_pixels // 1_000_000:,} megapixels allowed."
+            )
+        ReviewStatus(row["status"])
+        _check_tags(row["tags"])
+        _check_quality(row["quality"])
+        _must(row["revision"] >= 0, "its revision is none")
+        self.sizes[image_id] = size
+        self.file_names[image_id] = safe_name(row["file_name"])
+        self.paths[image_id] = image_path(image_id, row["file_name"])
+        self.byte_counts[image_id] = row["byte_count"]
+        self._count_image(row["byte_count"])
+
+    def _count_image(self, byte_count: int) -> None:
+        _must(byte_count >= 0, "its length is none")
+        self._images_bytes += byte_count
+        limits = self._limits
+        if len(self.sizes) > limits.max_dataset_images:
+            raise LimitError(
+                f"A dataset has at most {limits.max_dataset_images:,} images here, and "
+                "this backup has more; restore it where more are allowed."
+            )
+        if self._images_bytes > limits.max_dataset_bytes:
+            raise LimitError(
+                f"A dataset may hold {limits.max_dataset_bytes // 1_000_000:,} MB "
+                "here, and this backup is larger; restore it where more is allowed."
+            )
+
+    def _annotation(self, row: Row) -> None:
+        self._once_on_image(row["image_id"], row["annotation_id"])
+        box = Box(row["x_min"], row["y_min"], row["x_max"], row["y_max"])
+        Source(row["source"])
+        _check_box(box, row["label"], row["confidence"], row["position"])
+        _must(
+            ("label", row["label"]) in self._seen, "its label is none of the backup's"
+        )
+
+    def _once_on_image(self, image_id: str, annotation_id: str) -> None:
+        """Refuse a box twice; an image's boxes come one after another."""
+        if image_id != self._image_now:
+            self._image_now, self._boxes_now = image_id, set()
+        _must(annotation_id not in self._boxes_now, "it is there twice")
+        self._boxes_now.add(annotation_id)
+
+    def _comment(self, row: Row) -> None:
+        _must(0 < len(row["text"]) <= MAX_COMMENT_LENGTH, "its text is none")
+
+    def _doubt(self, row: Row) -> None:
+        self._once("doubt", row["image_id"])
+        for kind, reason in row["reasons"].items():
+            Kind(kind)
+            _must(isinstance(reason["text"], str), "a reason is no text")
+            _must(math.isfinite(reason["part"]), "a reason has no weight")
+            for one in reason["found"]:
+                found = Found(**{**one, "box": Box(*map(float, one["box"]))})
+                _must(isinstance(found.label, str), "what it found has no label")
+
+    def _candidates(self, row: Row) -> None:
+        unpack(row["blob"])
+
+    def _change(self, row: Row) -> None:
+        _must(row["kind"] in _KINDS, "its kind is unknown")
+        _must(row["state"] in _STATES, "its state is unknown")
+        self._once("change", row["change_id"])
+
+    def _event(self, row: Row) -> None:
+        _must(
+            ("change", row["change_id"]) in self._seen,
+            "it is of no change of this backup",
+        )
+        _must(row["kind"] in _EVENTS, "its kind is unknown")
+        _must(row["before"] is not None or row["after"] is not None, "it tells nothing")
+        for kept in (row["before"], row["after"]):
+            if kept is not None:
+                _EVENTS[row["kind"]](kept)
+
+    def _run(self, row: Row) -> None:
+        _must(isinstance(row["parameters"], dict), "its parameters are none")
+
+
+def _must(holds: bool, otherwise: str) -> None:
+    if not holds:
+        raise ValueError(otherwise)
+
+
+def _check_tags(tags: object) -> None:
+    if not isinstance(tags, list) or len(tags) > MAX_TAGS:
+        raise ValueError("its tags are none")
+    _must(all(isinstance(tag, str) for tag in tags), "a tag is no text")
+
+
+def _check_quality(kept: Mapping[str, Any] | None) -> None:
+    quality = as_quality(kept)
+    if quality is None:
+        return
+    measured = (quality.sharpness, quality.brightness, quality.contrast)
+    _must(all(math.isfinite(one) for one in measured), "what was measured is none")
+    int(quality.difference_hash, 16)
+    _must(all(isinstance(one, str) for one in quality.warnings), "a warning is none")
+
+
+def _check_box(box: Box, label: str, confidence: float | None, position: int) -> None:
+    _must(box.is_finite and max(map(abs, box)) <= _MAX_PX, "a corner is none")
+    _must(clean_label(label) == label, "its label cannot be kept")
+    _must(confidence is None or 0 <= confidence <= 1, "its confidence is none")
+    _must(0 <= position <= _MAX_POSITION, "its place is none")
+
+
+def _check_placed(kept: Mapping[str, Any]) -> None:
+    placed = placed_from_json(kept)
+    one = placed.annotation
+    texts = (one.annotation_id, one.label, one.changed_by, one.model_id or "")
+    _must(all(isinstance(text, str) for text in texts), "a name in it is none")
+    flags = (one.accepted, placed.is_deleted)
+    _must(all(isinstance(flag, bool) for flag in flags), "it is neither here nor gone")
+    _must(one.changed_at.tzinfo is not None, "its time has no zone")
+    _check_box(one.box, one.label, one.confidence, placed.position)
+
+
+def _check_review(kept: Mapping[str, Any]) -> None:
+    ReviewStatus(kept["status"])
+    _must(isinstance(kept["comment"], str), "its comment is none")
+    _check_tags(kept["tags"])
+
+
+def _check_label_row(kept: Mapping[str, Any]) -> None:
+    row = LabelRow(**kept)
+    _must(type(row.position) is int and type(row.place) is int, "its places are none")
+    _must(isinstance(row.name, str) and isinstance(row.is_hidden, bool), "it is none")
+    _must(bool(_COLOUR.fullmatch(row.colour)), "its colour is none")
+    _must(row.merged_into is None or type(row.merged_into) is int, "it went nowhere")
+
+
+_EVENTS: Final[Mapping[str, Callable[[Mapping[str, Any]], None]]] = {
+    ANNOTATION: _check_placed,
+    REVIEW: _check_review,
+    LABEL: _check_label_row,
+}

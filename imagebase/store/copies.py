@@ -1,0 +1,378 @@
+"""A whole dataset out of the store, row by row, and into it again as another one.
+
+Rows go by names that mean the same in every store: an image's id in place of its key, a
+change's id in place of its key. Ids that only the database uses are made anew.
+"""
+
+import base64
+import binascii
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Connection,
+    Double,
+    Integer,
+    LargeBinary,
+    Table,
+    insert,
+    select,
+)
+
+from imagebase.annotation import new_id, utc_now
+from imagebase.errors import StoreError
+from imagebase.store.columns import (
+    AnySelect,
+    CleanJson,
+    CleanText,
+    JsonObject,
+    UtcTime,
+)
+from imagebase.store.owners import insert_owner
+from imagebase.store.part import StorePart, files_lock, grow_version
+from imagebase.store.scope import Scope, check_owner_id, chunks
+from imagebase.store.tables import (
+    annotations,
+    candidates,
+    changes,
+    comments,
+    datasets,
+    doubts,
+    events,
+    images,
+    label_aliases,
+    label_mappings,
+    label_thresholds,
+    labels,
+    runs,
+)
+
+_READ_AT_ONCE: Final = 1000
+_MAX_INTEGER: Final = 2**63 - 1
+# What is this store's alone: keys, and ids that nothing else goes by.
+_OWN: Final = frozenset(
+    {"dataset_id", "image_key", "change_key", "event_id", "comment_id", "run_id"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class CopiedTable:
+    """A table whose rows a copy holds, and the order in which it holds them."""
+
+    table: Table
+    order: Sequence[Column[Any]]
+
+    @property
+    def name(self) -> str:
+        return self.table.name
+
+    @property
+    def columns(self) -> list[Column[Any]]:
+        return [column for column in self.table.c if column.name not in _OWN]
+
+    @property
+    def goes_by_image(self) -> bool:
+        return self.table is not images and "image_key" in self.table.c
+
+    @property
+    def fields(self) -> frozenset[str]:
+        """The names that a row has."""
+        names = {column.name for column in self.columns}
+        if self.goes_by_image:
+            names.add("image_id")
+        if self.table is events:
+            names.add("change_id")
+        return frozenset(names)
+
+
+# In the order in which they are put back: what others refer to comes first. Jobs are
+# this server's; what boxes look like is found again when it is asked for.
+COPIED: Final = tuple(
+    CopiedTable(table, order)
+    for table, order in (
+        (labels, [labels.c.position]),
+        (label_aliases, [label_aliases.c.name]),
+        (label_mappings, [label_mappings.c.model_id, label_mappings.c.model_label]),
+        (label_thresholds, [label_thresholds.c.model_id, label_thresholds.c.label]),
+        (images, [images.c.image_key]),
+        (annotations, [images.c.image_key, annotations.c.position]),
+        (comments, [images.c.image_key, comments.c.created_at, comments.c.text]),
+        (doubts, [images.c.image_key]),
+        (
+            candidates,
+            [
+                images.c.image_key,
+                *(
+                    candidates.c[name]
+                    for name in ("model_sha256", "input_size", "precision", "passes")
+                ),
+            ],
+        ),
+        (changes, [changes.c.change_key]),
+        (events, [events.c.event_id]),
+        (runs, [runs.c.started_at, runs.c.model_id]),
+    )
+)
+COPIED_BY_NAME: Final = {one.name: one for one in COPIED}
+
+
+class DatasetCopy:
+    """The rows of a dataset as they are at one moment."""
+
+    def __init__(self, connection: Connection, scope: Scope) -> None:
+        self._connection = connection
+        self._scope = scope
+
+    @property
+    def name(self) -> str:
+        """Return the dataset's name."""
+        query = select(datasets.c.name).where(
+            datasets.c.dataset_id == self._scope.dataset_id
+        )
+        return str(self._connection.scalar(query))
+
+    def rows(self, copied: CopiedTable) -> Iterator[JsonObject]:
+        """Yield a table's rows as JSON has them, a thousand in memory."""
+        found = self._connection.execute(
+            _rows_of(copied, self._scope),
+            execution_options={"yield_per": _READ_AT_ONCE},
+        )
+        for row in found.mappings():
+            yield {name: _as_json(value) for name, value in row.items()}
+
+
+class Copies(StorePart):
+    """Datasets out and in, with everything that is known of them."""
+
+    @contextmanager
+    def copying(self, scope: Scope) -> Iterator[DatasetCopy]:
+        """Give the rows of a dataset, all of the same moment."""
+        with self._reading(scope) as connection:
+            yield DatasetCopy(connection, scope)
+
+    def begin_copy(self, scope: Scope, name: str) -> None:
+        """Begin an empty dataset under an id that was chosen before."""
+        with self._database.write() as connection:
+            insert_owner(connection, check_owner_id(scope.owner_id))
+            connection.execute(
+                insert(datasets).values(
+                    dataset_id=scope.dataset_id,
+                    owner_id=scope.owner_id,
+                    name=name,
+                    created_at=utc_now(),
+                    created_by=scope.who,
+                    version=0,
+                )
+            )
+
+    def put_images(
+        self,
+        scope: Scope,
+        rows: Sequence[Mapping[str, Any]],
+        read: Callable[[str], bytes],
+    ) -> None:
+        """Add images as a copy has them, their files first, as one transaction.
+
+        Args:
+            rows: as `row_of` returns them.
+            read: returns the file of an image id.
+        """
+        contents = {row["image_id"]: read(row["image_id"]) for row in rows}
+        for image_id, data in contents.items():
+            self._keep_file(scope, image_id, data)
+        with self._writing(scope, files_lock(scope.owner_id)) as connection:
+            # Somebody may have deleted the last other image with this content.
+            for image_id, data in contents.items():
+                self._keep_file(scope, image_id, data)
+            _insert(connection, images, scope, rows)
+
+    def put_rows(
+        self, scope: Scope, copied: CopiedTable, rows: Iterable[Mapping[str, Any]]
+    ) -> None:
+        """Add rows as a copy has them, as one transaction; `put_images` adds images.
+
+        Raises:
+            StoreError: a row speaks of an image or a change that is not there.
+        """
+        with self._writing(scope) as connection:
+            ready = _with_keys(connection, scope, copied, list(rows))
+            _insert(connection, copied.table, scope, ready)
+
+    def end_copy(self, scope: Scope, name: str) -> None:
+        """Give the finished dataset its name."""
+        with self._writing(scope) as connection:
+            connection.execute(
+                datasets.update()
+                .where(datasets.c.dataset_id == scope.dataset_id)
+                .values(name=name)
+            )
+            grow_version(connection, scope.dataset_id)
+
+    def _keep_file(self, scope: Scope, image_id: str, data: bytes) -> None:
+        if not self._files.has(scope.owner_id, image_id, byte_count=len(data)):
+            self._files.write(scope.owner_id, image_id, data)
+
+
+def row_of(copied: CopiedTable, kept: object) -> dict[str, Any]:
+    """Return a row as the database takes it from what a copy has of it.
+
+    Raises:
+        ValueError: it has other fields than the table, or values of other kinds.
+    """
+    if not isinstance(kept, dict) or kept.keys() != copied.fields:
+        raise ValueError("its fields are others than a row here has")
+    known = {column.name: column for column in copied.columns}
+    return {
+        name: _from_json(known[name], value) if name in known else _text(name, value)
+        for name, value in kept.items()
+    }
+
+
+def _rows_of(copied: CopiedTable, scope: Scope) -> AnySelect:
+    table = copied.table
+    query: AnySelect = select(*copied.columns)
+    if copied.goes_by_image:
+        query = query.add_columns(images.c.image_id)
+        query = query.join(images, images.c.image_key == table.c.image_key)
+    if table is events:
+        query = query.add_columns(changes.c.change_id)
+        query = query.join(changes, changes.c.change_key == events.c.change_key)
+    owner = table if "dataset_id" in table.c else images
+    mine = owner.c.dataset_id == scope.dataset_id
+    return query.where(mine).order_by(*copied.order)
+
+
+def _with_keys(
+    connection: Connection,
+    scope: Scope,
+    copied: CopiedTable,
+    rows: list[Mapping[str, Any]],
+) -> list[dict[str, Any]]:
+    """Return the rows with this store's keys for what they speak of."""
+    ready = [dict(row) for row in rows]
+    if copied.goes_by_image:
+        _put_key(connection, scope, images, ready, name="image_id", key="image_key")
+    if copied.table is events:
+        _put_key(connection, scope, changes, ready, name="change_id", key="change_key")
+    if copied.table is comments:
+        ready = [{**row, "comment_id": new_id()} for row in ready]
+    if copied.table is runs:
+        ready = [{**row, "run_id": new_id()} for row in ready]
+    return ready
+
+
+def _put_key(
+    connection: Connection,
+    scope: Scope,
+    table: Table,
+    rows: list[dict[str, Any]],
+    *,
+    name: str,
+    key: str,
+) -> None:
+    keys: dict[str, int] = {}
+    for chunk in chunks({row[name] for row in rows}):
+        query = select(table.c[name], table.c[key]).where(
+            table.c.dataset_id == scope.dataset_id, table.c[name].in_(chunk)
+        )
+        keys |= dict(connection.execute(query).all())
+    for row in rows:
+        known = keys.get(row.pop(name))
+        if known is None:
+            raise StoreError(
+                "A row of this copy speaks of something that is not in it."
+            )
+        row[key] = known
+
+
+def _insert(
+    connection: Connection,
+    table: Table,
+    scope: Scope,
+    rows: Iterable[Mapping[str, Any]],
+) -> None:
+    mine = {"dataset_id": scope.dataset_id} if "dataset_id" in table.c else {}
+    ready = [{**row, **mine} for row in rows]
+    if ready:
+        connection.execute(insert(table), ready)
+
+
+def _as_json(value: object) -> Any:  # noqa: ANN401
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode("ascii")
+    return value
+
+
+def _from_json(column: Column[Any], value: object) -> object:
+    if value is None:
+        if not column.nullable:
+            raise ValueError(f"{column.name} is missing")
+        return None
+    for kind, convert in _CONVERTERS.items():
+        if isinstance(column.type, kind):
+            return convert(column.name, value)
+    raise TypeError(f"{column.type!r} has no way out of JSON")
+
+
+def _text(name: str, value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"{name} is no text")
+    return value
+
+
+def _integer(name: str, value: object) -> int:
+    if type(value) is not int or abs(value) > _MAX_INTEGER:
+        raise ValueError(f"{name} is no whole number")
+    return value
+
+
+def _number(name: str, value: object) -> float:
+    if type(value) not in (int, float) or not math.isfinite(value):  # type: ignore[arg-type]
+        raise ValueError(f"{name} is no number")
+    return float(value)  # type: ignore[arg-type]
+
+
+def _flag(name: str, value: object) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError(f"{name} is neither true nor false")
+    return value
+
+
+def _moment(name: str, value: object) -> datetime:
+    moment = datetime.fromisoformat(_text(name, value))
+    if moment.tzinfo is None:
+        raise ValueError(f"{name} has no time zone")
+    return moment
+
+
+def _bytes(name: str, value: object) -> bytes:
+    try:
+        return base64.b64decode(_text(name, value), validate=True)
+    except binascii.Error as error:
+        raise ValueError(f"{name} cannot be decoded") from error
+
+
+def _json(name: str, value: object) -> object:
+    return value
+
+
+# Texts come before the types that they are made of.
+_CONVERTERS: Final[Mapping[type[Any], Callable[[str, object], object]]] = {
+    CleanText: _text,
+    CleanJson: _json,
+    UtcTime: _moment,
+    LargeBinary: _bytes,
+    Boolean: _flag,
+    Double: _number,
+    BigInteger: _integer,
+    Integer: _integer,
+}

@@ -1,0 +1,162 @@
+"""A dataset backed up and restored elsewhere is the same dataset."""
+
+import json
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from imagebase.annotation import new_id
+from imagebase.backup.layout import MANIFEST
+from imagebase.backup.restoring import Backup, restore
+from imagebase.backup.writing import write_backup
+from imagebase.settings import Limits
+from imagebase.store import Scope, Store
+from imagebase.store.copies import COPIED
+from imagebase.store.tables import metadata
+from tests.backup.conftest import KEY, LIMITS, NewStore, full_dataset
+
+KINDS = [
+    ("sqlite", "sqlite"),
+    pytest.param(("sqlite", "postgresql"), marks=pytest.mark.postgres),
+    pytest.param(("postgresql", "sqlite"), marks=pytest.mark.postgres),
+]
+
+
+def restored(
+    store: Store, path: Path, *, who: str = "zoe", limits: Limits = LIMITS
+) -> Scope:
+    target = Scope("elsewhere", new_id(), who)
+    with Backup(path, limits, file_name=path.name) as backup:
+        backup.check()
+        restore(store, target, backup)
+    return target
+
+
+@pytest.mark.parametrize("kinds", KINDS, ids="-to-".join)
+def test_restored_elsewhere_it_is_identical(
+    new_store: NewStore, tmp_path: Path, kinds: tuple[str, str]
+) -> None:
+    store, other = new_store(kinds[0]), new_store(kinds[1])
+    scope = full_dataset(store)
+    rows = write_backup(store, scope, tmp_path / "a.zip")
+    assert all(rows[name] for name in _filled()), rows
+    target = restored(other, tmp_path / "a.zip")
+
+    records = store.records(scope)
+    assert other.records(target) == records
+    assert other.labels(target) == store.labels(scope)
+    assert other.label_mapping(target, "m") == store.label_mapping(scope, "m")
+    assert other.former_label_names(target) == {"cat": "tiger"}
+    assert other.candidates(target, KEY) == store.candidates(scope, KEY)
+    assert other.doubtful_images(target) == store.doubtful_images(scope)
+    for one in records:
+        name = one.image_id
+        assert other.image_bytes(target, name) == store.image_bytes(scope, name)
+        assert [
+            replace(said, comment_id="") for said in other.comments(target, name)
+        ] == [replace(said, comment_id="") for said in store.comments(scope, name)]
+        assert [
+            replace(event, event_id=0) for event in other.history(target, name)
+        ] == [replace(event, event_id=0) for event in store.history(scope, name)]
+    assert [replace(one, run_id="") for one in other.runs(target)] == [
+        replace(one, run_id="") for one in store.runs(scope)
+    ]
+    assert [one.name for one in other.datasets("elsewhere")] == ["Straße 🚲"]
+
+
+def _filled() -> list[str]:
+    return [one.name for one in COPIED if one.name != "label_thresholds"]
+
+
+@pytest.mark.parametrize("kinds", KINDS, ids="-to-".join)
+def test_backup_of_what_was_restored_has_the_same_bytes(
+    new_store: NewStore, tmp_path: Path, kinds: tuple[str, str]
+) -> None:
+    store, other = new_store(kinds[0]), new_store(kinds[1])
+    write_backup(store, full_dataset(store), tmp_path / "a.zip")
+    target = restored(other, tmp_path / "a.zip")
+    write_backup(other, target, tmp_path / "b.zip")
+    assert (tmp_path / "a.zip").read_bytes() == (tmp_path / "b.zip").read_bytes()
+
+
+def test_history_goes_on_where_it_was(store: Store, tmp_path: Path) -> None:
+    scope = full_dataset(store)
+    write_backup(store, scope, tmp_path / "a.zip")
+    target = restored(store, tmp_path / "a.zip", who="ann")
+    while store.can_undo(scope):
+        assert store.undo(target).description == store.undo(scope).description
+    assert not store.can_undo(target)
+    while store.can_redo(scope):
+        store.redo(scope)
+        store.redo(target)
+    before = [replace(one, revision=0) for one in store.records(scope)]
+    assert [replace(one, revision=0) for one in store.records(target)] == before
+
+
+def test_copy_beside_the_original_goes_by_another_name(
+    store: Store, tmp_path: Path
+) -> None:
+    scope = full_dataset(store)
+    write_backup(store, scope, tmp_path / "a.zip")
+    target = Scope("team", new_id(), "ann")
+    with Backup(tmp_path / "a.zip", LIMITS, file_name="a.zip") as backup:
+        backup.check()
+        name = restore(store, target, backup)
+    assert name == "Straße 🚲 (restored)"
+    assert [one.name for one in store.datasets("team")] == ["Straße 🚲", name]
+    store.delete_dataset(scope)
+    for one in store.records(target):
+        assert store.image_bytes(target, one.image_id)
+
+
+def test_attempt_that_was_cut_short_is_begun_again(
+    store: Store, tmp_path: Path
+) -> None:
+    write_backup(store, full_dataset(store), tmp_path / "a.zip")
+    target = Scope("elsewhere", new_id(), "zoe")
+    store.begin_copy(target, "half")
+    with Backup(tmp_path / "a.zip", LIMITS, file_name="a.zip") as backup:
+        backup.check()
+        restore(store, target, backup)
+    assert [one.name for one in store.datasets("elsewhere")] == ["Straße 🚲"]
+
+
+def test_restore_that_is_stopped_leaves_nothing(store: Store, tmp_path: Path) -> None:
+    write_backup(store, full_dataset(store), tmp_path / "a.zip")
+
+    def stop(done: int, total: int) -> None:
+        assert (done, total) == (3, 3)
+        raise KeyboardInterrupt
+
+    with Backup(tmp_path / "a.zip", LIMITS, file_name="a.zip") as backup:
+        backup.check()
+        with pytest.raises(KeyboardInterrupt):
+            restore(store, Scope("x", new_id(), "zoe"), backup, progress=stop)
+    assert store.datasets("x") == []
+    assert not [one for one in tmp_path.rglob("home0/images/x/*/*") if one.is_file()]
+
+
+def test_empty_dataset_can_be_backed_up(store: Store, tmp_path: Path) -> None:
+    created = store.create_dataset("team", "Empty", who="ann")
+    write_backup(store, Scope("team", created.dataset_id, "ann"), tmp_path / "a.zip")
+    target = restored(store, tmp_path / "a.zip")
+    assert store.records(target) == []
+
+
+def test_backup_says_what_it_is(store: Store, tmp_path: Path) -> None:
+    write_backup(store, full_dataset(store), tmp_path / "a.zip")
+    with zipfile.ZipFile(tmp_path / "a.zip") as archive:
+        assert archive.testzip() is None
+        said = json.loads(archive.read(MANIFEST))
+        names = archive.namelist()
+    assert (said["kind"], said["version"]) == ("imagebase-backup", 1)
+    assert said["rows"]["images"] == 3
+    assert set(names) == {*said["files"], MANIFEST}
+    assert sum(name.endswith(".png") for name in names) == 3
+
+
+def test_every_table_of_a_dataset_is_in_it_or_left_out_on_purpose() -> None:
+    left_out = {"owners", "datasets", "jobs", "looks"}
+    assert {one.name for one in COPIED} == set(metadata.tables) - left_out

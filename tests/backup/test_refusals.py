@@ -1,0 +1,227 @@
+"""Backups that are damaged, forged, foreign or too large: a sentence, nothing kept."""
+
+import hashlib
+import json
+import zipfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from imagebase.annotation import new_id
+from imagebase.backup.layout import MANIFEST
+from imagebase.backup.restoring import Backup, restore
+from imagebase.backup.writing import write_backup
+from imagebase.errors import ArchiveError, ImageBaseError, LimitError
+from imagebase.settings import Limits
+from imagebase.store import Scope, Store
+from tests.backup.conftest import LIMITS, full_dataset
+
+Files = dict[str, bytes]
+Change = Callable[[Files], None]
+
+
+@pytest.fixture
+def files(store: Store, tmp_path: Path) -> Files:
+    """The files of a good backup."""
+    write_backup(store, full_dataset(store), tmp_path / "good.zip")
+    with zipfile.ZipFile(tmp_path / "good.zip") as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def zipped(files: Files, path: Path) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return path
+
+
+def attempt(store: Store, path: Path, limits: Limits = LIMITS) -> str:
+    """Return why a backup is refused; nothing of it may be there."""
+    with pytest.raises(ImageBaseError) as refused:
+        tried(store, path, limits)
+    assert isinstance(refused.value, ArchiveError | LimitError)
+    assert store.datasets("other") == []
+    return str(refused.value)
+
+
+def tried(store: Store, path: Path, limits: Limits) -> None:
+    with Backup(path, limits, file_name="b.zip") as backup:
+        backup.check()
+        restore(store, Scope("other", new_id(), "zoe"), backup)
+
+
+def edited(table: str, **values: object) -> Change:
+    """Change fields of a table's first row, as a forger would: with all sums right."""
+
+    def change(files: Files) -> None:
+        path = f"tables/{table}.jsonl"
+        first, *rest = files[path].splitlines(keepends=True)
+        row = json.loads(first) | values
+        files[path] = json.dumps(row).encode() + b"\n" + b"".join(rest)
+
+    return change
+
+
+def manifest(**values: object) -> Change:
+    def change(files: Files) -> None:
+        said = json.loads(files[MANIFEST]) | values
+        files[MANIFEST] = json.dumps(said).encode()
+
+    return change
+
+
+def signed(files: Files) -> None:
+    """Write the right sums into the list."""
+    said = json.loads(files[MANIFEST])
+    said["files"] = {
+        name: hashlib.sha256(data).hexdigest()
+        for name, data in files.items()
+        if name != MANIFEST
+    }
+    files[MANIFEST] = json.dumps(said).encode()
+
+
+FOREIGN = "b.zip is not a backup of ImageBase"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda files: files.pop(MANIFEST), FOREIGN),
+        (manifest(kind="other"), FOREIGN),
+        (lambda files: files.update({MANIFEST: b"nope"}), FOREIGN),
+        (manifest(version=2), "made by a newer ImageBase; update this one"),
+        (manifest(rows={}), "damaged (backup.json says too little)"),
+        (manifest(files=[]), "damaged (backup.json says too little)"),
+        (lambda files: files.update({"more.txt": b"x"}), "more.txt is missing or too"),
+        (lambda files: files.pop("tables/events.jsonl"), "events.jsonl is missing"),
+        (edited("labels", colour="#00ff00"), "labels.jsonl is not what was backed up"),
+    ],
+)
+def test_what_is_not_as_it_was_made_is_refused(
+    store: Store, files: Files, tmp_path: Path, change: Change, message: str
+) -> None:
+    change(files)
+    assert message in attempt(store, zipped(files, tmp_path / "b.zip"))
+
+
+def test_file_that_is_no_zip_is_refused(store: Store, tmp_path: Path) -> None:
+    path = tmp_path / "b.zip"
+    path.write_bytes(b"nope")
+    assert attempt(store, path).startswith("b.zip is not a zip file")
+
+
+@pytest.mark.parametrize("at", [200, -3000])
+def test_backup_with_a_byte_changed_is_refused(
+    store: Store, files: Files, tmp_path: Path, at: int
+) -> None:
+    path = zipped(files, tmp_path / "b.zip")
+    data = bytearray(path.read_bytes())
+    data[at] ^= 0xFF
+    path.write_bytes(data)
+    assert attempt(store, path)
+
+
+def test_backup_that_was_cut_off_is_refused(
+    store: Store, files: Files, tmp_path: Path
+) -> None:
+    path = zipped(files, tmp_path / "b.zip")
+    path.write_bytes(path.read_bytes()[:-100])
+    assert "is not a zip file, or a broken one" in attempt(store, path)
+
+
+BOX: dict[str, Any] = {
+    "annotation_id": "a",
+    "box": [1, 2, 3, 4],
+    "label": "z",
+    "source": "human",
+    "confidence": None,
+    "model_id": None,
+    "accepted": False,
+    "changed_by": "ann",
+    "changed_at": "2026-01-01T00:00:00+00:00",
+    "position": 0,
+    "is_deleted": False,
+}
+
+
+@pytest.mark.parametrize(
+    ("table", "values", "message"),
+    [
+        ("labels", {"position": 3}, "its class number is out of turn"),
+        ("labels", {"name": " "}, "a label needs a name"),
+        ("labels", {"colour": "red;}"}, "its colour is none"),
+        ("labels", {"surplus": 1}, "its fields are others than a row here has"),
+        ("labels", {"is_hidden": 1}, "is_hidden is neither true nor false"),
+        ("label_aliases", {"position": 9}, "it is of no label"),
+        ("images", {"image_id": "../../etc"}, "its id is none"),
+        ("images", {"width": 0}, "its size is none"),
+        ("images", {"width": 65}, "another size than it says"),
+        ("images", {"byte_count": 1}, "is not what was backed up"),
+        ("images", {"status": "gone"}, "'gone' is not a valid ReviewStatus"),
+        ("images", {"tags": "night"}, "its tags are none"),
+        ("images", {"quality": {"sharpness": 1}}, "it cannot be read"),
+        ("images", {"added_at": "2026-01-01T00:00:00"}, "added_at has no time zone"),
+        ("annotations", {"image_id": "0" * 64}, "it is of no image of this backup"),
+        ("annotations", {"x_min": "1"}, "x_min is no number"),
+        ("annotations", {"x_min": 1e300}, "a corner is none"),
+        ("annotations", {"label": "other"}, "its label is none of the backup's"),
+        ("annotations", {"confidence": 2}, "its confidence is none"),
+        ("annotations", {"source": "x"}, "'x' is not a valid Source"),
+        ("comments", {"text": ""}, "its text is none"),
+        ("doubts", {"reasons": {"missed": {}}}, "it cannot be read"),
+        ("candidates", {"blob": "AAAA"}, "not candidates of ImageBase"),
+        ("candidates", {"blob": "?"}, "blob cannot be decoded"),
+        ("changes", {"state": "x"}, "its state is unknown"),
+        ("events", {"change_id": "x"}, "it is of no change of this backup"),
+        ("events", {"kind": "x"}, "its kind is unknown"),
+        ("events", {"after": {"label": "cat"}}, "it cannot be read"),
+        ("events", {"kind": "annotation", "after": BOX | {"box": [1]}}, "cannot be"),
+        ("events", {"kind": "annotation", "after": BOX | {"label": 1}}, "cannot be"),
+        ("events", {"kind": "review", "after": {"status": "new"}}, "cannot be read"),
+        ("runs", {"parameters": []}, "its parameters are none"),
+    ],
+)
+def test_row_that_cannot_be_is_refused_with_its_place(
+    store: Store,
+    files: Files,
+    tmp_path: Path,
+    table: str,
+    values: dict[str, object],
+    message: str,
+) -> None:
+    edited(table, **values)(files)
+    signed(files)
+    told = attempt(store, zipped(files, tmp_path / "b.zip"))
+    assert message in told
+    assert told.startswith("b.zip is damaged (")
+    assert told.count("\n") == 0
+
+
+def test_rows_that_are_there_twice_are_refused(
+    store: Store, files: Files, tmp_path: Path
+) -> None:
+    path = "tables/annotations.jsonl"
+    files[path] = files[path].splitlines(keepends=True)[0] + files[path]
+    signed(files)
+    told = attempt(store, zipped(files, tmp_path / "b.zip"))
+    assert "tables/annotations.jsonl, line 2: it is there twice" in told
+
+
+@pytest.mark.parametrize(
+    ("limits", "message"),
+    [
+        (replace(LIMITS, max_dataset_images=2), "may have here, 2 images of"),
+        (replace(LIMITS, max_dataset_bytes=300), "this backup is larger"),
+        (replace(LIMITS, max_labels=2), "at most 2 labels here"),
+        (replace(LIMITS, max_image_pixels=100), "megapixels allowed"),
+        (replace(LIMITS, max_dataset_bytes=9, max_archive_bytes=9), "of 0 MB in all"),
+    ],
+)
+def test_backup_above_the_limits_is_refused(
+    store: Store, files: Files, tmp_path: Path, limits: Limits, message: str
+) -> None:
+    assert message in attempt(store, zipped(files, tmp_path / "b.zip"), limits)

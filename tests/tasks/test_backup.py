@@ -1,0 +1,100 @@
+"""Backups made and restored by background work."""
+
+import shutil
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from imagebase.annotation import ImageRecord, new_id
+from imagebase.settings import Limits
+from imagebase.store import JobInfo, JobState, Scope, Store
+from imagebase.tasks.backup import uploaded_backup
+from tests.store.fixtures import box
+from tests.tasks.conftest import RunJob
+
+LIMITS = Limits()
+
+
+def backed_up(scope: Scope, run_job: RunJob, upload_id: str = "u1") -> None:
+    """Back the dataset up, and drop the zip to be restored."""
+    result = run_job("backup").result or {}
+    shutil.copy(result["path"], uploaded_backup(scope, upload_id))
+
+
+def restored(run_job: RunJob, *, limits: Limits = LIMITS, **changed: object) -> JobInfo:
+    usual = {"upload": "u1", "file_name": "b.zip", "dataset_id": new_id()}
+    return run_job("restore", limits=asdict(limits), **(usual | changed))
+
+
+def test_backup_lies_beside_the_exports_and_is_restored_as_a_dataset_of_its_own(
+    store: Store, scope: Scope, images: list[ImageRecord], run_job: RunJob
+) -> None:
+    store.save(scope, images[0].with_annotations([box()]))
+    job = run_job("backup")
+    result = job.result or {}
+    path = Path(result["path"])
+    assert result == {
+        "path": str(path),
+        "file_name": "street-backup.zip",
+        "byte_count": path.stat().st_size,
+        "images": 3,
+        "boxes": 1,
+    }
+    assert [one.name for one in path.parent.iterdir()] == [path.name]
+    backed_up(scope, run_job)
+    job = restored(run_job)
+    assert job.state is JobState.DONE, job.error
+    told = job.result or {}
+    assert (told["name"], told["images"]) == ("Street (restored)", 3)
+    target = Scope("team", told["dataset_id"], "ann")
+    assert store.records(target) == store.records(scope)
+    assert not uploaded_backup(scope, "u1").exists()
+
+
+def test_cancelled_backup_leaves_no_zip(
+    scope: Scope, images: list[ImageRecord], run_job: RunJob, home: Path
+) -> None:
+    assert run_job("backup", cancelled=True).state is JobState.CANCELLED
+    assert not list((home / "exports").rglob("*.zip"))
+
+
+def test_cancelled_restore_leaves_no_dataset(
+    store: Store, scope: Scope, images: list[ImageRecord], run_job: RunJob
+) -> None:
+    backed_up(scope, run_job)
+    job = run_job(
+        "restore",
+        cancelled=True,
+        upload="u1",
+        file_name="b.zip",
+        dataset_id=new_id(),
+        limits=asdict(LIMITS),
+    )
+    assert job.state is JobState.CANCELLED
+    assert len(store.datasets("team")) == 1
+
+
+def test_backup_that_is_not_kept_any_more_is_asked_for(
+    scope: Scope, run_job: RunJob
+) -> None:
+    job = restored(run_job)
+    assert job.error == "The dropped backup is not kept any more; drop it again."
+
+
+def test_as_many_datasets_as_may_be_are_there_already(
+    store: Store, scope: Scope, images: list[ImageRecord], run_job: RunJob
+) -> None:
+    backed_up(scope, run_job)
+    job = restored(run_job, limits=replace(LIMITS, max_datasets=1))
+    assert job.error == "There are 1 datasets already; delete one first."
+    assert len(store.datasets("team")) == 1
+
+
+def test_damaged_backup_is_a_sentence(
+    store: Store, scope: Scope, images: list[ImageRecord], run_job: RunJob
+) -> None:
+    backed_up(scope, run_job)
+    path = uploaded_backup(scope, "u1")
+    path.write_bytes(path.read_bytes()[:500])
+    error = restored(run_job).error or ""
+    assert error.startswith("b.zip is not a zip file")
+    assert len(store.datasets("team")) == 1
