@@ -252,7 +252,11 @@ def _places(boxes: BoxTable, images: ImageTable, label: str | None) -> None:
     def pick(place: int) -> None:
         chosen = images.ids_at(boxes.image[flat == place])
         row, column = divmod(place, columns)
-        where = f"{(column + 0.5) / columns:.0%} across, {(row + 0.5) / rows:.0%} down"
+        across, down = (
+            _percent(2 * column + 1, 2 * columns),
+            _percent(2 * row + 1, 2 * rows),
+        )
+        where = f"{across} across, {down} down"
         review_filters.show_images(chosen, why=f"boxes{_of(label)} around {where}")
 
     plots.heat_map(

@@ -9,6 +9,7 @@ import streamlit as st
 from imagebase.annotation import ReviewStatus, Source
 from imagebase.store import AnnotationFilter
 from imagebase.ui import backend, review_filters, state, widgets
+from imagebase.ui.review_filters import LABEL_FILTERS
 
 # The words of every order that the store knows, the usual ones first.
 ORDER_WORDS: Final[Mapping[str, str]] = {
@@ -25,40 +26,26 @@ ORDER_WORDS: Final[Mapping[str, str]] = {
     "smallest": "smallest first",
     "largest": "largest first",
 }
-_TEXT: Final = "review.text"
-_STATUSES: Final = "review.statuses"
-_CONFIDENCE: Final = "review.confidence"
-_SOURCES: Final = "review.sources"
-_WHO: Final = "review.who"
-_IMAGE: Final = "review.image"
-_SINCE: Final = "review.since"
-_UNTIL: Final = "review.until"
-_LEAST: Final = "review.least_px"
-_BELOW: Final = "review.below_px"
-_SHARE: Final = "review.share"
-_EMPTY: Final[Mapping[str, Any]] = {
-    _TEXT: "",
-    _STATUSES: [],
-    review_filters.LABELS_KEY: [],
-    _CONFIDENCE: (0.0, 1.0),
-    _SOURCES: [],
-    _WHO: [],
-    _IMAGE: "",
-    _SINCE: None,
-    _UNTIL: None,
-    _LEAST: None,
-    _BELOW: None,
-    _SHARE: (0, 100),
-}
-_FOLDED: Final = (_SOURCES, _WHO, _IMAGE, _SINCE, _UNTIL, _LEAST, _BELOW, _SHARE)
+_FOLDED: Final = (
+    "review.sources",
+    "review.who",
+    "review.image",
+    "review.since",
+    "review.until",
+    "review.least_px",
+    "review.below_px",
+    "review.share",
+)
 
 
 def draw_filters() -> tuple[AnnotationFilter, str]:
     """Draw the filters; return what passes them, and the name of its order."""
+    # And no defaults: what a click elsewhere has set would be at odds with them.
+    review_filters.begin(LABEL_FILTERS)
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         text = st.text_input(
             "Search",
-            key=_TEXT,
+            key="review.text",
             placeholder="image or label",
             persist_state="session",
             width=128,
@@ -75,18 +62,17 @@ def draw_filters() -> tuple[AnnotationFilter, str]:
             "Status",
             list(ReviewStatus),
             format_func=widgets.STATUS_WORDS.__getitem__,
-            key=_STATUSES,
+            key="review.statuses",
             placeholder="any",
             persist_state="session",
             width=140,
         )
-        confidence = st.slider(
+        confidence: Any = st.slider(
             "Confidence",
             0.0,
             1.0,
-            (0.0, 1.0),
-            0.01,
-            key=_CONFIDENCE,
+            step=0.01,
+            key="review.confidence",
             persist_state="session",
             help="A person's boxes have none; they show while the slider is wide open.",
             width=128,
@@ -129,7 +115,9 @@ def _draw_more() -> dict[str, Any]:
 
 
 def _is_set(key: str) -> bool:
-    return bool(st.session_state.get(key, _EMPTY[key]) not in (_EMPTY[key], None))
+    return bool(
+        st.session_state.get(key, LABEL_FILTERS[key]) not in (LABEL_FILTERS[key], None)
+    )
 
 
 def _draw_makers() -> dict[str, Any]:
@@ -137,20 +125,20 @@ def _draw_makers() -> dict[str, Any]:
     sources = left.multiselect(
         "Source",
         list(Source),
-        key=_SOURCES,
+        key="review.sources",
         placeholder="any",
         persist_state="session",
     )
     who = right.multiselect(
         "Changed last by",
         list(backend.store().people_counts(state.scope())),
-        key=_WHO,
+        key="review.who",
         placeholder="anybody",
         persist_state="session",
     )
     image = st.text_input(
         "Image",
-        key=_IMAGE,
+        key="review.image",
         placeholder="a part of the file's name",
         persist_state="session",
     )
@@ -159,8 +147,10 @@ def _draw_makers() -> dict[str, Any]:
 
 def _draw_times() -> dict[str, Any]:
     left, right = st.columns(2)
-    since = left.date_input("Changed from", None, key=_SINCE, persist_state="session")
-    until = right.date_input("to", None, key=_UNTIL, persist_state="session")
+    since = left.date_input(
+        "Changed from", None, key="review.since", persist_state="session"
+    )
+    until = right.date_input("to", None, key="review.until", persist_state="session")
     return {
         "since": _midnight(since),
         "until": _midnight(until + timedelta(days=1)) if until else None,
@@ -181,7 +171,7 @@ def _draw_sizes() -> dict[str, Any]:
         "Shortest side from, px",
         0,
         value=None,
-        key=_LEAST,
+        key="review.least_px",
         placeholder="any",
         persist_state="session",
     )
@@ -189,16 +179,15 @@ def _draw_sizes() -> dict[str, Any]:
         "to under, px",
         0,
         value=None,
-        key=_BELOW,
+        key="review.below_px",
         placeholder="any",
         persist_state="session",
     )
-    share = st.slider(
+    share: Any = st.slider(
         "Share of the image, %",
         0,
         100,
-        (0, 100),
-        key=_SHARE,
+        key="review.share",
         persist_state="session",
     )
     is_sided = least is not None or below is not None
@@ -211,9 +200,8 @@ def _draw_sizes() -> dict[str, Any]:
 
 
 def clear() -> None:
-    """Let everything pass again."""
-    for key, empty in _EMPTY.items():
-        st.session_state[key] = empty
+    """Let every box pass again."""
+    review_filters.clear(LABEL_FILTERS)
 
 
 def draw_chip(wanted: AnnotationFilter) -> None:

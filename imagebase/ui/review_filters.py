@@ -1,8 +1,8 @@
 """What the Review page shows: its view, and what a plot that was clicked leaves."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
@@ -16,6 +16,28 @@ IMAGES: Final = "Images"
 FIGURES: Final = "Figures"
 
 LABELS_KEY: Final = "review.labels"
+# Every filter of boxes by its widget's key, with the value that lets all pass.
+LABEL_FILTERS: Final[Mapping[str, Any]] = {
+    "review.text": "",
+    "review.statuses": [],
+    LABELS_KEY: [],
+    "review.confidence": (0.0, 1.0),
+    "review.sources": [],
+    "review.who": [],
+    "review.image": "",
+    "review.since": None,
+    "review.until": None,
+    "review.least_px": None,
+    "review.below_px": None,
+    "review.share": (0, 100),
+}
+IMAGE_FILTERS: Final[Mapping[str, Any]] = {
+    "review.image_text": "",
+    "review.image_statuses": [],
+    "review.image_only": [],
+    "review.image_tags": [],
+}
+
 _VIEW: Final = "review.view"
 _CHOSEN: Final = "imagebase.review.chosen"
 
@@ -34,20 +56,34 @@ def choose_view(names: Sequence[str], *, first: str) -> str:
 
     first: the one to begin with.
     """
-    view: str = st.segmented_control(
+    # And no default: a value that a click elsewhere has set would be at odds with it.
+    st.session_state.setdefault(_VIEW, first)
+    view = st.segmented_control(
         "View",
         names,
-        default=st.session_state.get(_VIEW, first),
         required=True,
         key=_VIEW,
         label_visibility="collapsed",
         persist_state="session",
     )
-    return view
+    return view or first
+
+
+def begin(filters: Mapping[str, Any]) -> None:
+    """Let everything pass until somebody sets a filter; call it before the widgets."""
+    for key, empty in filters.items():
+        st.session_state.setdefault(key, empty)
+
+
+def clear(filters: Mapping[str, Any]) -> None:
+    """Let everything pass again; only before the widgets are drawn, in a callback."""
+    for key, empty in filters.items():
+        st.session_state[key] = empty
 
 
 def show_labels(*, labels: Collection[str]) -> None:
     """Go to the table of labels, only those of these names in it."""
+    clear(LABEL_FILTERS)
     st.session_state[LABELS_KEY] = list(labels)
     st.session_state[_VIEW] = LABELS
 
@@ -55,20 +91,29 @@ def show_labels(*, labels: Collection[str]) -> None:
 def show_images(image_ids: Sequence[str], *, why: str) -> None:
     """Go to the table of images, only these in it; why: what they are, in a few words.
 
-    They stay so until somebody clears it or works on another dataset.
+    They stay so until somebody clears it or works on another dataset. Where there are
+    none, one stays where one is.
     """
+    if not image_ids:
+        return
     dataset_id = state.dataset().dataset_id
     st.session_state[_CHOSEN] = ChosenImages(dataset_id, tuple(image_ids), why)
+    clear(IMAGE_FILTERS)
     st.session_state[_VIEW] = IMAGES
 
 
-def chosen_images() -> tuple[str, ...] | None:
-    """Draw what the table of images is limited to, with a way out; None: nothing."""
+def chosen_images() -> ChosenImages | None:
+    """Return what the table of images is limited to; None where it is to nothing."""
     chosen: ChosenImages | None = st.session_state.get(_CHOSEN)
-    if chosen is None or chosen.dataset_id != state.dataset().dataset_id:
-        return None
-    draw_chip(chosen.why, key="review.clear_images", on_click=_clear_images)
-    return chosen.image_ids
+    is_here = chosen is not None and chosen.dataset_id == state.dataset().dataset_id
+    return chosen if is_here else None
+
+
+def draw_images_chip() -> None:
+    """Draw what the table of images is limited to, with a way out."""
+    chosen = chosen_images()
+    if chosen is not None:
+        draw_chip(chosen.why, key="review.clear_images", on_click=_clear_images)
 
 
 def draw_chip(what: str, *, key: str, on_click: Callable[[], None]) -> None:

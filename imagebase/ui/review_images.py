@@ -29,6 +29,7 @@ def image_table() -> None:
     wanted = _filters()
     total = store.count_images(scope, wanted)
     with review_filters.bar():
+        review_filters.draw_images_chip()
         offset = review_filters.turn_pages(
             total, "image", page_size=PAGE_SIZE, key="review.images.page"
         )
@@ -46,6 +47,8 @@ def image_table() -> None:
 
 
 def _filters() -> ImageFilter:
+    review_filters.begin(review_filters.IMAGE_FILTERS)
+    chosen = review_filters.chosen_images()
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         text = st.text_input(
             "Search",
@@ -76,7 +79,7 @@ def _filters() -> ImageFilter:
         text=text or None,
         statuses=statuses or None,
         tags=tags or None,
-        image_ids=review_filters.chosen_images(),
+        image_ids=chosen.image_ids if chosen else None,
         rejected_of=state.scope().who if _MINE in only else None,
         has_open_comments=_OPEN in only,
     )
