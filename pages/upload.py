@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from imagebase.ui import frame, importing, state, uploads
+from imagebase.ui import backups, frame, importing, state, uploads
 
 frame.enter()
 
@@ -23,6 +23,7 @@ with right:
 
 uploads.show_report()
 importing.section()
+backups.section()
 
 if not state.has_images():
     st.info("Drop images above, or press **Try the sample photographs**.")

@@ -233,6 +233,10 @@ def _members(
         members = archive_members(
             file, file_name=file_name, limits=_for_archive(limits)
         )
+    except ArchiveError as error:
+        raise ArchiveError(
+            f"{file_name} is not a zip file, or a broken one; fetch the backup again."
+        ) from error
     except LimitError as error:
         raise LimitError(
             f"{file_name} holds more than a dataset may have here, "

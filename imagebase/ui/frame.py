@@ -132,6 +132,9 @@ def _choose(key: str) -> None:
 def _manage(name: str) -> None:
     _name_form("New dataset", _NEW_DATASET, "Create", on_submit=_create)
     _name_form("Rename this one", _RENAME, "Rename", on_submit=_rename, shown=name)
+    st.page_link(
+        "pages/upload.py", label="Back up or restore", icon=":material/archive:"
+    )
     sure = st.checkbox("Delete this dataset with its images and labels", key=_SURE)
     st.button(
         "Delete for good",

@@ -15,6 +15,8 @@ _NAMES: Final = {
     "doubt": "Look again",
     "export": "Export",
     "import": "Import labels",
+    "backup": "Back up",
+    "restore": "Restore",
 }
 _ACTIVE: Final = (JobState.QUEUED, JobState.RUNNING)
 

@@ -1,0 +1,180 @@
+"""A dataset fetched as one zip, and such a zip made a dataset again."""
+
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+from typing import BinaryIO, Final
+
+import streamlit as st
+
+from imagebase.annotation import new_id
+from imagebase.errors import StoreError
+from imagebase.store import JobInfo, JobState
+from imagebase.tasks.backup import uploaded_backup
+from imagebase.tasks.export import delete_old_exports
+from imagebase.ui import backend, jobs, state, widgets
+
+_BEGUN: Final = "imagebase.backup.begun"
+_GENERATION: Final = "imagebase.backup.generation"
+# What is sent and received is held in the server's memory meanwhile.
+MOST_SENT_BYTES: Final = 1_000_000_000
+_KINDS: Final = ("backup", "restore")
+
+
+def section() -> None:
+    """Draw both ways, the one out and the one in."""
+    with st.expander(
+        "Back up this dataset, or restore a backup",
+        icon=":material/archive:",
+        expanded=any(_concerns(kind) for kind in _KINDS),
+    ):
+        out, back = st.columns(2, gap="large")
+        with out:
+            _back_up()
+        with back:
+            _restore()
+
+
+def _concerns(kind: str) -> bool:
+    """Say whether work of a kind goes on, waits, or was begun by this session here."""
+    job = jobs.latest(kind)
+    if job is None:
+        return False
+    is_waiting = jobs.is_active(job) or job.state is JobState.INTERRUPTED
+    return is_waiting or _begun().get(kind) == state.dataset().dataset_id
+
+
+def _begun() -> dict[str, str]:
+    begun: dict[str, str] = st.session_state.setdefault(_BEGUN, {})
+    return begun
+
+
+def _back_up() -> None:
+    st.caption(
+        "One zip with the images, labels, reviews, comments, tags and the whole "
+        "history; restored elsewhere, it is the same dataset."
+    )
+    job = jobs.latest("backup")
+    is_offered = False
+    if _concerns("backup") and job is not None:
+        if job.state is JobState.DONE:
+            is_offered = _offer(job)
+        else:
+            jobs.show("backup")
+    if not jobs.is_active(job):
+        st.button(
+            "Back up again" if is_offered else "Back up this dataset",
+            key="backup.start",
+            type="tertiary" if is_offered else "secondary",
+            icon=":material/archive:",
+            disabled=not state.has_images(),
+            on_click=_start_backup,
+        )
+
+
+def _start_backup() -> None:
+    scope = state.scope()
+    version = backend.store().version(scope)
+    jobs.start("backup", {"name": state.dataset().name, "version": version})
+    _begun()["backup"] = scope.dataset_id
+
+
+def _offer(job: JobInfo) -> bool:
+    """Draw the finished backup; False where it is old or not kept any more."""
+    result = job.result or {}
+    path = Path(result.get("path", ""))
+    is_current = job.parameters["version"] == backend.store().version(state.scope())
+    if not path.is_file() or not is_current:
+        return False
+    size = widgets.megabytes(result["byte_count"])
+    if result["byte_count"] > MOST_SENT_BYTES:
+        st.info(f"The backup of {size} is too large to be sent; it is on the server:")
+        st.code(str(path), language=None)
+        return True
+    with path.open("rb") as content:
+        st.download_button(
+            f"Download {widgets.escape(result['file_name'])} · {size}",
+            content,
+            file_name=result["file_name"],
+            mime="application/zip",
+            key="backup.download",
+            type="primary",
+            icon=":material/download:",
+            on_click="ignore",
+        )
+    st.caption(
+        f"{widgets.plural(result['images'], 'image')}, "
+        f"{widgets.plural(result['boxes'], 'box')}."
+    )
+    return True
+
+
+def _restore() -> None:
+    st.caption(
+        "A backup becomes a dataset of its own; this one stays as it is. What is "
+        "damaged or no backup is refused, and nothing of it is kept."
+    )
+    job = jobs.latest("restore")
+    if _concerns("restore") and job is not None:
+        if job.state is JobState.DONE:
+            _show_restored(job)
+        else:
+            jobs.show("restore")
+    if not jobs.is_active(job):
+        _drop_zone()
+
+
+def _show_restored(job: JobInfo) -> None:
+    result = job.result or {}
+    st.success(
+        f"**{widgets.escape(result['name'])}** is there, with "
+        f"{widgets.plural(result['images'], 'image')}."
+    )
+    st.button(
+        "Open it",
+        key="restore.open",
+        type="primary",
+        icon=":material/folder_open:",
+        on_click=state.choose_dataset,
+        args=(result["dataset_id"],),
+    )
+
+
+def _drop_zone() -> None:
+    generation = st.session_state.get(_GENERATION, 0)
+    most = min(backend.limits().max_dataset_bytes, MOST_SENT_BYTES)
+    file = st.file_uploader(
+        "Restore a backup",
+        type="zip",
+        max_upload_size=max(most // 1_000_000, 1),
+        key=f"restore.file.{generation}",
+    )
+    if file is not None:
+        st.session_state[_GENERATION] = generation + 1
+        _start_restore(file.name, file)
+        st.rerun()
+
+
+def _start_restore(file_name: str, file: BinaryIO) -> None:
+    """Keep a dropped backup on disk, and begin to look it through."""
+    delete_old_exports()
+    scope, upload_id = state.scope(), new_id()
+    path = uploaded_backup(scope, upload_id)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("wb") as target:
+            shutil.copyfileobj(file, target)
+    except OSError as error:
+        path.unlink(missing_ok=True)
+        reason = (error.strerror or str(error)).lower()
+        raise StoreError(
+            f"The backup could not be kept ({reason}); free some space and try again."
+        ) from error
+    parameters = {
+        "upload": upload_id,
+        "file_name": file_name,
+        "dataset_id": new_id(),
+        "limits": asdict(backend.limits()),
+    }
+    jobs.start("restore", parameters)
+    _begun()["restore"] = scope.dataset_id

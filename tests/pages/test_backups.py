@@ -1,0 +1,70 @@
+"""Back up and restore on the Upload page."""
+
+from pathlib import Path
+
+from imagebase.ui.visitor import TEAM_OWNER
+from tests.app_fixtures import Tab, ended, records, store, the_scope
+
+
+def backup_of(tab: Tab) -> bytes:
+    """Press, wait, and return the zip that is offered."""
+    tab.press("backup.start")
+    job = tab.wait("backup")
+    assert tab.app.get("download_button")
+    return Path((job.result or {})["path"]).read_bytes()
+
+
+def drop(tab: Tab, data: bytes, name: str = "a-backup.zip") -> None:
+    (field,) = (
+        one
+        for one in tab.app.file_uploader
+        if one.key and one.key.startswith("restore.file")
+    )
+    field.set_value([(name, data, "application/zip")])
+    scope = the_scope()
+    tab.app.run()
+    assert not tab.app.exception
+    ended(scope, "restore")
+    tab.app.run()
+
+
+def test_empty_dataset_offers_no_backup(tab: Tab) -> None:
+    assert tab.app.button(key="backup.start").disabled
+
+
+def test_dataset_is_backed_up_restored_and_opened(labelled: Tab) -> None:
+    before = records()
+    data = backup_of(labelled)
+    assert "2 images, 3 boxes." in labelled.words()
+    drop(labelled, data)
+    assert "**My images \\(restored\\)** is there, with 2 images." in labelled.words()
+    labelled.press("restore.open")
+    assert labelled.app.sidebar.selectbox[0].value == the_scope().dataset_id
+    assert [one.name for one in store().datasets(TEAM_OWNER)] == [
+        "My images",
+        "My images (restored)",
+    ]
+    assert records() == before
+
+
+def test_backup_of_what_has_changed_since_is_made_again(labelled: Tab) -> None:
+    backup_of(labelled)
+    assert labelled.app.button(key="backup.start").label == "Back up again"
+    store().add_labels(the_scope(), ["new"])
+    labelled.app.run()
+    assert not labelled.app.get("download_button")
+    assert labelled.app.button(key="backup.start").label == "Back up this dataset"
+
+
+def test_what_is_no_backup_is_refused_in_a_sentence(labelled: Tab) -> None:
+    drop(labelled, b"PK nope", name="<b>.zip")
+    (error,) = labelled.app.error
+    assert "is not a zip file, or a broken one" in error.value
+    assert "<b>" not in error.value.replace("\\<b\\>", "")
+    assert len(store().datasets(TEAM_OWNER)) == 1
+
+
+def test_backup_is_not_offered_on_another_dataset(labelled: Tab) -> None:
+    backup_of(labelled)
+    labelled.submit("sidebar.new_dataset", "Other")
+    assert not labelled.app.get("download_button")
