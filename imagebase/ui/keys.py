@@ -47,7 +47,7 @@ KEYS: Final = (
     Key("D", "Duplicate the selected box", {"d": "duplicate"}),
     Key(
         "Delete or Backspace",
-        "Delete the selected box",
+        "Delete the selected box, else the one under the pointer",
         {"delete": "delete", "backspace": "delete"},
     ),
     Key("Escape", "Stop drawing, or select nothing", {"escape": "cancel"}),

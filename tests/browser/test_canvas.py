@@ -66,6 +66,14 @@ class Editing(NamedTuple):
             self.canvas.wait_for("saved-seq", seq)
         self.page.wait_for_timeout(120)
 
+    def wait_until_shown(self, annotation_id: str, box: tuple[float, ...]) -> None:
+        """Wait until the canvas has a box where the store has it."""
+        for _ in range(200):
+            if near(Box(*self.canvas.shown()[annotation_id].box), box, 0.01):
+                return
+            self.page.wait_for_timeout(25)
+        pytest.fail(f"not there within 5 s: {self.canvas.shown()[annotation_id]}")
+
     def actions(self) -> list[str]:
         path = self.folder / "actions.txt"
         return path.read_text().splitlines() if path.exists() else []
@@ -342,6 +350,27 @@ def test_deleted_model_box_leaves_a_mark(editing: Editing, key: str) -> None:
     assert set(editing.canvas.shown()) == {HUMAN}
 
 
+def test_key_deletes_the_box_under_the_pointer_where_none_is_selected(
+    editing: Editing,
+) -> None:
+    editing.page.mouse.move(*editing.canvas.at(GROUND))
+    editing.press("Delete")
+    editing.page.mouse.move(*editing.canvas.at(HUMAN_MIDDLE))
+    editing.press("Delete")
+    record = editing.wait_for(has_boxes(1))
+    assert record.annotations[0].annotation_id == MODEL
+
+
+def test_tab_goes_on_from_the_place_of_the_deleted_box(editing: Editing) -> None:
+    editing.canvas.drag((450, 320), (500, 400))
+    (drawn,) = new(editing.wait_for(has_boxes(3)))
+    editing.select(HUMAN, HUMAN_MIDDLE)
+    editing.press("Delete", "Tab")
+    editing.canvas.wait_for("selected", drawn.annotation_id)
+    editing.press("Delete", "Tab")
+    editing.canvas.wait_for("selected", MODEL)
+
+
 def test_duplicate_lies_beside_and_is_selected(editing: Editing) -> None:
     editing.select(HUMAN, HUMAN_MIDDLE)
     editing.press("d")
@@ -582,10 +611,9 @@ def test_number_typed_in_the_table_moves_the_box_on_the_canvas(
 ) -> None:
     type_x(editing, "310", row=1)
     editing.wait_for(is_revision(1))
-    editing.settle()
     moved = (310, 100.2, 310 + HUMAN_BOX.width, 300.4)
     assert near(editing.box(HUMAN), moved, 1e-6)
-    assert near(Box(*editing.canvas.shown()[HUMAN].box), moved, 0.01)
+    editing.wait_until_shown(HUMAN, moved)
 
 
 def test_impossible_number_in_the_table_is_refused_in_a_sentence(

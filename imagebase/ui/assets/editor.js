@@ -151,6 +151,7 @@ class Editor {
       this.picker.close();
       this.lastClick = null;
       this.fresh = null;
+      this.gap = null; // of a box that was deleted
       this.asked = null;
       this.isFit = true;
       this.showPicture(hub.parcels.get(`${this.key}/picture`));
@@ -282,7 +283,7 @@ class Editor {
   }
 
   select(id) {
-    if (id !== this.selected) this.fresh = null;
+    if (id !== this.selected) this.fresh = this.gap = null;
     this.selected = id ?? null;
     if (id) this.isTabFree = false;
     this.drawSoon();
@@ -346,18 +347,24 @@ class Editor {
     this.said();
   }
 
+  // The selected box, else the smallest under the pointer. Tab goes on from its place.
   remove() {
-    const one = this.chosen;
+    const slack = DRAG_PX / this.view.scale;
+    const one = this.chosen ??
+      (this.pointer && under(this.toImage(this.pointer), this.boxes, slack)[0]);
     if (!one) return;
+    const place = this.boxes.indexOf(one);
     this.drop(one);
+    this.gap = place;
     this.said();
   }
 
   step(by) {
     if (!this.boxes.length) return;
+    const count = this.boxes.length;
     const at = this.boxes.findIndex((one) => one.id === this.selected);
-    const first = by > 0 ? 0 : this.boxes.length - 1;
-    const next = at < 0 ? first : (at + by + this.boxes.length) % this.boxes.length;
+    const between = by > 0 ? this.gap ?? 0 : (this.gap ?? 0) - 1;
+    const next = ((at < 0 ? between : at + by) + count) % count;
     this.select(this.boxes[next].id);
     this.bringIntoView(this.boxes[next].box);
   }
