@@ -2,14 +2,15 @@
 
 import streamlit as st
 
-from imagebase.ui import exporting, frame, jobs, widgets
+from imagebase.ui import export_choices, export_preview, exporting, frame, jobs, widgets
 
 frame.enter()
 
 st.title("Export")
 widgets.needs_images()
 
-choice = exporting.choose()
+choice = export_choices.choose()
 exporting.build(choice)
 jobs.show("export")
 exporting.offer(choice)
+export_preview.show(choice, with_variants=not exporting.is_built(choice))

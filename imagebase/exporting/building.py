@@ -1,5 +1,6 @@
 """An export from the first image to the last zip; where images come from is not its."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,7 +19,12 @@ from imagebase.exporting.selection import (
     split_of,
 )
 from imagebase.exporting.zips import Weighed, dealt_into_zips
-from imagebase.formats.label_set_files import ExportImage, ExportSet, WriteOptions
+from imagebase.formats.label_set_files import (
+    PARTS,
+    ExportImage,
+    ExportSet,
+    WriteOptions,
+)
 from imagebase.formats.manifest import About
 from imagebase.formats.names import export_names, with_suffix
 from imagebase.formats.package import ExportSummary, Progress, export_zip
@@ -219,14 +225,12 @@ class _Building:
             overlays += draw(
                 summary, drawn, export_set.labels, max_pixels=self._order.max_pixels
             )
-        parts: dict[str, int] = {}
-        for one in weights if self._request.split else []:
-            parts[one.part] = parts.get(one.part, 0) + 1
+        counts = Counter(one.part for one in weights if self._request.split)
         return Built(
             tuple(summaries),
             tuple(overlays),
             left_out,
-            parts,
+            {part: counts[part] for part in PARTS if counts[part]},
             len(self._maker.with_gps),
             sum(bool(image.made) for image in export_set.images),
         )

@@ -26,6 +26,8 @@ def dealt_into_zips(images: Sequence[Weighed], *, most_bytes: int) -> list[list[
         whole[image.part] += image.byte_count + 1
     before: defaultdict[str, int] = defaultdict(int)
     for place, image in enumerate(images):
-        held[before[image.part] * count // whole[image.part]].append(place)
+        # Where its middle lies decides: two of nearly the same size part.
+        middle = before[image.part] + (image.byte_count + 1) / 2
+        held[int(middle * count / whole[image.part])].append(place)
         before[image.part] += image.byte_count + 1
     return [places for places in held if places]

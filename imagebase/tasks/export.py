@@ -5,25 +5,23 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
-from imagebase.annotation import ImageRecord, LabelSet
 from imagebase.errors import ExportError
 from imagebase.exporting.building import Built, Order, build
 from imagebase.exporting.overlays import write_overlays
-from imagebase.exporting.request import STATUSES, ExportRequest, request_from_json
+from imagebase.exporting.request import STATUSES, request_from_json
 from imagebase.formats.package import DRAFT_PREFIX, ExportSummary
 from imagebase.jobs import JobContext
 from imagebase.settings import settings
 from imagebase.store import Scope
-from imagebase.store.scope import check_owner_id, chunks
+from imagebase.store.scope import check_owner_id
+from imagebase.tasks.export_images import StoreImages
 from imagebase.tasks.looking import max_image_pixels
 
 KEPT_SECONDS: Final = 3600
 OVERLAYS_FILE: Final = "drawn.json"
-_CHUNK: Final = 500
 
 
 def exports_folder(scope: Scope) -> Path:
@@ -51,7 +49,13 @@ def export(context: JobContext) -> dict[str, Any] | None:
         with tempfile.TemporaryDirectory(prefix=DRAFT_PREFIX, dir=folder) as drafts:
             stem = f"{safe_stem(name)}-{request.format}"
             order = Order(name, request, stem, folder, Path(drafts), max_image_pixels())
-            built = build(order, _Dataset(context, request), progress=context.progress)
+            images = StoreImages(
+                context.store,
+                context.scope,
+                statuses=STATUSES[request.images],
+                check=lambda: _go_on(context),
+            )
+            built = build(order, images, progress=context.progress)
         write_overlays(folder / OVERLAYS_FILE, built.overlays)
     except _CancelledError:
         shutil.rmtree(folder, ignore_errors=True)
@@ -63,6 +67,11 @@ def export(context: JobContext) -> dict[str, Any] | None:
         shutil.rmtree(folder, ignore_errors=True)
         raise
     return _result(built, folder)
+
+
+def _go_on(context: JobContext) -> None:
+    if context.cancelled:
+        raise _CancelledError
 
 
 def _result(built: Built, folder: Path) -> dict[str, Any]:
@@ -100,39 +109,6 @@ def _zip(one: ExportSummary) -> dict[str, Any]:
         "images": one.images,
         "boxes": one.boxes,
     }
-
-
-class _Dataset:
-    """The dataset of a job, fetched piece by piece for as long as it is wanted."""
-
-    def __init__(self, context: JobContext, request: ExportRequest) -> None:
-        self._context = context
-        self._store = context.store
-        self._scope = context.scope
-        self._statuses = STATUSES[request.images]
-
-    def image_ids(self) -> list[str]:
-        return self._store.image_ids(self._scope, statuses=self._statuses)
-
-    def records(self, image_ids: Iterable[str]) -> Iterable[ImageRecord]:
-        for chunk in chunks(image_ids, size=_CHUNK):
-            self._check()
-            yield from self._store.records(self._scope, image_ids=chunk)
-
-    def record(self, image_id: str) -> ImageRecord:
-        self._check()
-        return self._store.record(self._scope, image_id)
-
-    def bytes_of(self, image_id: str) -> bytes:
-        self._check()
-        return self._store.image_bytes(self._scope, image_id)
-
-    def labels(self) -> LabelSet:
-        return self._store.labels(self._scope)
-
-    def _check(self) -> None:
-        if self._context.cancelled:
-            raise _CancelledError
 
 
 def safe_stem(name: str) -> str:

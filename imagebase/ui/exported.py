@@ -1,78 +1,90 @@
-"""Pictures drawn from a finished zip alone: what its readers will see."""
+"""A finished export: its download, what was compared, pictures drawn from its files."""
 
-import logging
-from itertools import islice
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any
 
 import streamlit as st
 
-from imagebase.annotation import LabelSet
-from imagebase.drawing import draw_annotations
-from imagebase.errors import ImageBaseError
-from imagebase.formats.label_set_files import ReadImage
-from imagebase.formats.registry import read
-from imagebase.formats.trees import NameIndex, ZipTree, images_of
-from imagebase.images import load_image, resized
-from imagebase.tiles import inner_size
-from imagebase.ui import backend, cache, widgets
-
-PICTURES: Final = 6
-# All label files are read to draw six of them; that is to take a second at most.
-MOST_IMAGES: Final = 2000
-
-_log = logging.getLogger(__name__)
+from imagebase.exporting.overlays import PICTURES, read_overlays
+from imagebase.ui import widgets
 
 
-def show_pictures(path: Path, format_name: str) -> None:
-    """Draw the first images of a zip that hold boxes, with these boxes on them."""
-    try:
-        pictures = _pictures(str(path), format_name, backend.limits().max_image_pixels)
-    except ImageBaseError:
-        _log.warning("The pictures of an export cannot be drawn", exc_info=True)
-        return
-    if not pictures:
+def is_there(result: Mapping[str, Any]) -> bool:
+    """Say whether every zip of an export still lies on disk."""
+    zips = result.get("zips", [])
+    return bool(zips) and all(Path(one["path"]).is_file() for one in zips)
+
+
+def show(result: Mapping[str, Any]) -> None:
+    """Draw the download, the checks and the pictures of an export."""
+    _download(result["zips"])
+    _checks(result)
+    _pictures(Path(result["drawn"]))
+
+
+def _download(zips: Sequence[Mapping[str, Any]]) -> None:
+    # Each button holds its zip in memory: there is never more than one.
+    chosen = zips[0] if len(zips) == 1 else _chosen(zips)
+    with Path(chosen["path"]).open("rb") as content:
+        st.download_button(
+            f"Download {widgets.escape(chosen['file_name'])} · "
+            f"{widgets.megabytes(chosen['byte_count'])}",
+            content,
+            file_name=chosen["file_name"],
+            mime="application/zip",
+            key="export.download",
+            type="primary",
+            icon=":material/download:",
+            on_click="ignore",
+        )
+
+
+def _chosen(zips: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    st.caption(
+        f"The set is in {len(zips)} zips, each a complete label set of its own: unpack "
+        "each into a folder of its own."
+    )
+    number = widgets.page_number(len(zips), key=f"export.zip.{zips[0]['path']}")
+    return zips[number - 1]
+
+
+def _checks(result: Mapping[str, Any]) -> None:
+    compared = (
+        f"**{result['boxes_equal']:,} of {result['boxes']:,} boxes equal**"
+        if result["boxes"]
+        else "**no box in it**"
+    )
+    st.markdown(
+        f":material/verified: Read back and compared: {compared} · "
+        f"{widgets.plural(result['images'], 'image')}{_parts(result)} · "
+        f"{widgets.plural(result['labels'], 'label')} · "
+        f"{widgets.plural(result['files_equal'], 'file')} as written"
+    )
+    for warning in result["warnings"]:
+        st.warning(widgets.escape(warning), icon=":material/warning:")
+    _left_out(result)
+
+
+def _parts(result: Mapping[str, Any]) -> str:
+    parts = ", ".join(f"{name} {count:,}" for name, count in result["parts"].items())
+    return f" ({parts})" if parts else ""
+
+
+def _left_out(result: Mapping[str, Any]) -> None:
+    boxes = [f"{image}: {label}, {why}" for image, label, why in result["left_out"]]
+    sentences = [*result["not_in_it"], *boxes]
+    if sentences:
+        with st.expander(f"Left out: {widgets.plural(len(sentences), 'remark')}"):
+            st.dataframe({"what and why": sentences}, hide_index=True)
+
+
+def _pictures(path: Path) -> None:
+    overlays = read_overlays(path)
+    if not overlays:
         return
     st.caption("Drawn from the files in the zip:")
     cells = st.columns(PICTURES, gap="small")
-    for cell, (name, url) in zip(cells, pictures, strict=False):
-        cell.image(url, width="stretch", alt=name)
-        cell.caption(widgets.escape(widgets.short_name(name)))
-
-
-@st.cache_data(max_entries=16, show_spinner="Drawing what the zip holds …")
-def _pictures(path: str, format_name: str, max_pixels: int) -> list[tuple[str, str]]:
-    """Return names and data URLs; a zip's path is never used again for another."""
-    with ZipTree(Path(path)) as tree:
-        result = read(tree, format_name)
-        files = images_of(tree)
-        images = sorted(result.images, key=lambda one: not one.annotations)
-        drawn = (
-            _drawn(one, tree, files, result.labels, max_pixels=max_pixels)
-            for one in images
-        )
-        return list(islice(filter(None, drawn), PICTURES))
-
-
-def _drawn(
-    image: ReadImage,
-    tree: ZipTree,
-    files: NameIndex,
-    labels: LabelSet,
-    *,
-    max_pixels: int,
-) -> tuple[str, str] | None:
-    """Return name and data URL of one image; None where the zip has only labels."""
-    name = files.find(image.name)
-    if name is None:
-        return None
-    loaded = load_image(
-        tree.read(name), file_name=name, max_pixels=max_pixels, wanted=cache.TILE
-    )
-    drawn = draw_annotations(
-        resized(loaded.rgb, inner_size(loaded.size, cache.TILE)),
-        image.in_pixels(loaded.size).annotations,
-        labels=labels,
-        from_size=loaded.size,
-    )
-    return name, cache.tile_url(drawn)
+    for cell, one in zip(cells, overlays, strict=False):
+        cell.image(one.url, width="stretch", alt=one.name)
+        cell.caption(widgets.escape(widgets.short_name(one.name)))

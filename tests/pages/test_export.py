@@ -6,7 +6,7 @@ from pathlib import Path
 
 from imagebase.annotation import ReviewStatus
 from imagebase.store import JobState
-from tests.app_fixtures import Tab, ended, records, store, the_scope
+from tests.app_fixtures import Configure, Tab, ended, records, store, the_scope
 
 
 def choose(tab: Tab, label: str, value: str) -> None:
@@ -164,3 +164,130 @@ def test_only_confirmed_empty_images_left_out_fail_in_a_sentence(filled: Tab) ->
     assert [one.value for one in filled.app.error] == [
         r"No image is left to export; choose more of them\."
     ]
+
+
+def test_six_more_formats_are_behind_a_press(labelled: Tab) -> None:
+    labelled.open("export")
+    zip_of(labelled).close()
+    choose(labelled, "Format", "more")
+    for name in ("createml", "labelme", "cvat", "labelstudio", "openimages"):
+        choose(labelled, "More formats", name)
+        zip_of(labelled).close()
+        assert f"images\\-{name}\\.zip" in downloads(labelled)[0]
+        assert labelled.app.get("image"), name
+
+
+def split_in_two(tab: Tab) -> None:
+    """Split the two images by shares, one each, and wait for the zip of that."""
+    choose(tab, "Train, validate, test", "shares")
+    zip_of(tab).close()
+    tab.app.number_input(key="export.split.val").set_value(80).run()
+    zip_of(tab).close()
+
+
+def test_split_is_a_table_before_anything_is_exported(labelled: Tab) -> None:
+    labelled.open("export")
+    zip_of(labelled).close()
+    assert not labelled.app.dataframe
+    choose(labelled, "Train, validate, test", "shares")
+    (table,) = labelled.app.dataframe
+    rows = table.value.set_index("images of").to_dict("index")
+    assert rows["all images"] == {"train": 1, "val": 1, "boxes": 3}
+    assert rows["bear"]["train"] + rows["bear"]["val"] == 1
+    assert "Not in val" in labelled.words()
+    assert "Split: 80 / 20 / 0" in labelled.popovers()
+    zip_of(labelled).close()
+    assert "2 images (train 1, val 1)" in labelled.words()
+
+
+def test_split_by_tags_that_no_image_has_says_so(labelled: Tab) -> None:
+    labelled.open("export")
+    zip_of(labelled).close()
+    choose(labelled, "Train, validate, test", "tags")
+    assert "No image has one of these tags: all go to train" in labelled.words()
+
+
+def test_variants_need_a_split(labelled: Tab) -> None:
+    labelled.open("export")
+    zip_of(labelled).close()
+    assert "variants are made of training images alone" in labelled.words()
+    assert not [one for one in labelled.app.slider if one.key == "export.variants"]
+
+
+def test_variants_are_seen_before_they_are_built_and_proven_after(
+    labelled: Tab,
+) -> None:
+    labelled.open("export")
+    zip_of(labelled).close()
+    choose(labelled, "Format", "yolo")
+    zip_of(labelled).close()
+    split_in_two(labelled)
+    labelled.app.slider(key="export.variants").set_value(2).run()
+    assert "Augment: × 2" in labelled.popovers()
+    assert "Variants as they will be" in labelled.words()
+    assert len(labelled.app.get("image")) == 2
+    assert not downloads(labelled)
+    labelled.press("export.build")
+    with zip_of(labelled) as archive:
+        pictures = [n for n in archive.namelist() if n.endswith(".jpg")]
+    train = [name for name in pictures if name.startswith("images/train/")]
+    assert (len(pictures), len(train)) == (4, 3)
+    assert "4 images (train 3, val 1)" in labelled.words()
+
+
+def test_pictures_are_resized_at_a_press(labelled: Tab) -> None:
+    labelled.open("export")
+    zip_of(labelled).close()
+    choose(labelled, "Pictures", "letterbox")
+    assert "Size: letterboxed to 640 × 640" in labelled.popovers()
+    labelled.app.number_input(key="export.size.width").set_value(320).run()
+    labelled.press("export.build")
+    with zip_of(labelled) as archive:
+        coco = json.loads(archive.read("annotations.json"))
+    assert {(one["width"], one["height"]) for one in coco["images"]} == {(320, 640)}
+
+
+def test_labels_can_be_chosen(labelled: Tab) -> None:
+    labelled.open("export")
+    zip_of(labelled).close()
+    labelled.app.multiselect(key="export.labels").set_value(["cup"]).run()
+    assert "Labels: 1 of 3" in labelled.popovers()
+    with zip_of(labelled) as archive:
+        coco = json.loads(archive.read("annotations.json"))
+    assert len(coco["annotations"]) == len(coco["images"]) == 1
+    assert [one["name"] for one in coco["categories"]] == ["bottle", "cup", "bear"]
+    labelled.app.checkbox(key="export.renumbers").check().run()
+    with zip_of(labelled) as archive:
+        coco = json.loads(archive.read("annotations.json"))
+    assert [one["name"] for one in coco["categories"]] == ["cup"]
+    assert "Left out: 2 remarks" in [one.label for one in labelled.app.expander]
+
+
+def test_boxes_can_be_cut_out_and_classified(labelled: Tab) -> None:
+    labelled.open("export")
+    zip_of(labelled).close()
+    choose(labelled, "Format", "more")
+    zip_of(labelled).close()
+    choose(labelled, "More formats", "classification")
+    zip_of(labelled).close()
+    (group,) = (
+        one for one in labelled.app.main.button_group if one.key == "export.crops"
+    )
+    group.set_value(True).run()
+    labelled.press("export.build")
+    with zip_of(labelled) as archive:
+        pictures = sorted(n for n in archive.namelist() if n.endswith(".jpg"))
+    assert pictures == ["bear/bear_1.jpg", "bottle/kitchen_1.jpg", "cup/kitchen_2.jpg"]
+
+
+def test_set_above_the_size_of_a_zip_is_in_several(
+    configure: Configure, labelled: Tab
+) -> None:
+    configure(MAX_ZIP_BYTES="100000")
+    labelled.open("export")
+    job = labelled.wait("export")
+    zips = (job.result or {})["zips"]
+    assert len(zips) == 2
+    assert "The set is in 2 zips" in labelled.words()
+    assert len(downloads(labelled)) == 1
+    assert "1\\-of\\-2" in downloads(labelled)[0]

@@ -1,0 +1,41 @@
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imagebase.exporting.zips import Weighed, dealt_into_zips
+
+
+def test_small_set_is_one_zip() -> None:
+    images = [Weighed("train", 10)] * 5
+    assert dealt_into_zips(images, most_bytes=50) == [[0, 1, 2, 3, 4]]
+
+
+def test_two_images_of_nearly_the_same_size_part() -> None:
+    for sizes in ((49, 51), (51, 49)):
+        images = [Weighed("train", size) for size in sizes]
+        assert dealt_into_zips(images, most_bytes=60) == [[0], [1]]
+
+
+def test_every_zip_has_its_share_of_every_part() -> None:
+    parts = ["train"] * 80 + ["val"] * 10 + ["test"] * 10
+    images = [Weighed(part, 10) for part in parts]
+    dealt = dealt_into_zips(images, most_bytes=200)
+    assert [Counter(parts[place] for place in zip_) for zip_ in dealt] == [
+        Counter(train=16, val=2, test=2)
+    ] * 5
+
+
+@pytest.mark.parametrize("most", [1, 7, 100, 10**6])
+@given(
+    sizes=st.lists(
+        st.tuples(st.sampled_from(["train", "val", "test"]), st.integers(0, 50)),
+        min_size=1,
+    )
+)
+def test_every_image_is_in_one_zip(sizes: list[tuple[str, int]], most: int) -> None:
+    images = [Weighed(*one) for one in sizes]
+    dealt = dealt_into_zips(images, most_bytes=most)
+    assert sorted(place for zip_ in dealt for place in zip_) == list(range(len(images)))
+    assert all(zip_ == sorted(zip_) for zip_ in dealt)
