@@ -1,0 +1,63 @@
+"""A training in a process of its own: python -m imagebase.training FOLDER OUTPUT.
+
+It ends at once, with a checkpoint, when asked to (a file named `stop` in the folder, or
+SIGTERM) or when the process that started it is gone.
+"""
+
+import argparse
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import Final
+
+from imagebase.errors import ImageBaseError
+from imagebase.training.session import go_on, work_quietly
+
+STOP_FILE: Final = "stop"
+ERROR_FILE: Final = "error.json"
+STOPPED: Final = 3
+FAILED: Final = 1
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("output", type=Path)
+    parser.add_argument("--parent", type=int, default=0)
+    arguments = parser.parse_args()
+    sys.exit(_train(arguments.folder, arguments.output, parent=arguments.parent))
+
+
+def _train(folder: Path, output: Path, *, parent: int) -> int:
+    """Return the exit code; what went wrong is in a file for whoever asked."""
+    asked = _Asked()
+    signal.signal(signal.SIGTERM, asked.stop)
+    work_quietly()
+
+    def must_stop() -> bool:
+        is_orphan = parent and os.getppid() != parent
+        return bool(asked.is_to_stop or is_orphan or (folder / STOP_FILE).exists())
+
+    try:
+        finished = go_on(folder, output, must_stop=must_stop)
+    except ImageBaseError as error:
+        (folder / ERROR_FILE).write_text(json.dumps({"error": str(error)}))
+        return FAILED
+    return 0 if finished is not None else STOPPED
+
+
+class _Asked:
+    """Remembers a signal."""
+
+    def __init__(self) -> None:
+        self.is_to_stop = False
+
+    def stop(self, number: int, frame: FrameType | None) -> None:
+        self.is_to_stop = True
+
+
+if __name__ == "__main__":
+    main()

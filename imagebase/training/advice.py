@@ -1,0 +1,94 @@
+"""What a person should know before they train on a set. Nothing here ever blocks."""
+
+from collections.abc import Mapping
+from typing import Final
+
+import numpy as np
+
+from imagebase.annotation import Size
+from imagebase.training.training_set import VAL, TrainingSet
+
+FEW_BOXES: Final = 30
+FEW_HELD_OUT: Final = 20
+SMALL_PIXELS: Final = 12.0
+
+UNLABELLED: Final = (
+    "What is on these images without a box counts as background: box every object of "
+    "each label."
+)
+
+
+def warnings_about(training_set: TrainingSet) -> list[str]:
+    """Return what may go wrong with a set, a sentence each."""
+    sides = box_sides(training_set)
+    return [
+        *few_boxes(training_set.box_counts()),
+        *small_boxes(sides, training_set.input_size),
+        *_torn(training_set.torn),
+        *few_held_out(len(training_set.of_part(VAL))),
+        *_left_out(training_set),
+    ]
+
+
+def few_boxes(counts: Mapping[str, int]) -> list[str]:
+    """Warn of labels with too few boxes to be learned well."""
+    few = {name: count for name, count in counts.items() if count < FEW_BOXES}
+    if not few:
+        return []
+    named = ", ".join(f"{name} ({count})" for name, count in few.items())
+    return [f"Few boxes to learn from, {FEW_BOXES} or more are better: {named}."]
+
+
+def small_boxes(sides: np.ndarray, input_size: Size) -> list[str]:
+    """Warn of boxes that are small in the net's pixels; sides: (N,), in those."""
+    if not len(sides) or np.median(sides) >= SMALL_PIXELS:
+        return []
+    return [
+        f"Half of the boxes are under {SMALL_PIXELS:.0f} pixels in an input of "
+        f"{input_size.width}; a larger input finds more of them."
+    ]
+
+
+def few_held_out(images: int) -> list[str]:
+    """Warn of an AP that rests on few images."""
+    if images >= FEW_HELD_OUT:
+        return []
+    if not images:
+        return ["No image is held out, so nobody can say how good the model is."]
+    held_out = "1 image is" if images == 1 else f"{images} images are"
+    return [f"Only {held_out} held out: AP will move by chance."]
+
+
+def box_sides(training_set: TrainingSet) -> np.ndarray:
+    """Return the shorter side of every box in pixels of the net, shape (N,)."""
+    sizes = box_sizes(training_set)
+    return sizes.min(axis=1) if len(sizes) else np.zeros(0)
+
+
+def box_sizes(training_set: TrainingSet) -> np.ndarray:
+    """Return width and height of every box in pixels of the net, shape (N, 2)."""
+    boxes = np.concatenate([one.boxes for one in training_set.images])
+    return np.asarray(boxes[:, 2:].astype(np.float64) * [*training_set.input_size])
+
+
+def _torn(groups: int) -> list[str]:
+    if not groups:
+        return []
+    sets = "1 group" if groups == 1 else f"{groups} groups"
+    return [
+        f"{sets} of near-identical images lie on both sides of the split: the AP will "
+        "flatter."
+    ]
+
+
+def _left_out(training_set: TrainingSet) -> list[str]:
+    left_out, sentences = training_set.left_out, []
+    if left_out.crowds:
+        sentences.append(f"{left_out.crowds:,} crowd regions are left out.")
+    if left_out.zero_size:
+        sentences.append(f"{left_out.zero_size:,} boxes without a size are left out.")
+    if left_out.files:
+        sentences.append(
+            f"{len(left_out.files):,} files could not be read: {left_out.files[0]}"
+        )
+    return sentences

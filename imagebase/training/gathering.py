@@ -1,0 +1,161 @@
+"""Images to learn from: those of label files in any format, or of a dataset."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from imagebase.annotation import Annotation, Box, ImageRecord, Size
+from imagebase.errors import TrainingError
+from imagebase.formats.label_set_files import ReadImage
+from imagebase.formats.registry import format_named, read, recognise
+from imagebase.formats.trees import NameIndex, images_of, is_image_name, open_tree
+from imagebase.training.training_set import Source
+
+_CROWD: Final = "crowd"
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """What there is to learn from.
+
+    labels: those that occur, in the order of the label set. missing: images that a
+    label file names and nobody has. skipped: what the reader left out, in words.
+    """
+
+    sources: tuple[Source, ...]
+    labels: tuple[str, ...]
+    missing: tuple[str, ...] = ()
+    skipped: tuple[str, ...] = ()
+    crowds: int = 0
+
+
+def from_label_files(
+    images: Path, labels: Path, *, format_name: str | None = None
+) -> Gathered:
+    """Return the images of a folder that a label file speaks of.
+
+    Args:
+        images: a folder, looked through with all below it, or a zip.
+        labels: a folder, a zip or a file; in a format named, or in what it shows.
+
+    Raises:
+        AnnotationFileError, UnknownFormatError: the labels cannot be read.
+        TrainingError: none of their images is there, or the format has no boxes.
+    """
+    tree, pictures = open_tree(labels), open_tree(images)
+    name = format_name or recognise(tree)
+    if not format_named(name).has_boxes:
+        raise TrainingError(
+            f"The format {name} says what images hold and not where; give boxes."
+        )
+    result = read(tree, name)
+    index = images_of(pictures)
+    sources: dict[str, Source] = {}
+    missing = []
+    for image in result.images:
+        file = _file_of(image.name, index)
+        if file is None:
+            missing.append(image.name)
+        else:
+            sources[file] = _source_of_file(image, file, pictures.read)
+    if not sources:
+        raise TrainingError(
+            f"None of the {len(result.images):,} images that {labels.name} names is in "
+            f"{images}; give the folder they lie in with --images."
+        )
+    skipped = [str(one) for one in result.report.skipped]
+    return Gathered(
+        tuple(sources.values()),
+        result.labels.names,
+        tuple(missing),
+        tuple(skipped),
+        sum(_CROWD in one for one in skipped),
+    )
+
+
+def fingerprint(labels: Path) -> str:
+    """Return what tells these label files from changed ones."""
+    tree = open_tree(labels)
+    digest = hashlib.sha256()
+    for name in tree.names():
+        if not is_image_name(name):
+            digest.update(name.encode())
+            digest.update(hashlib.sha256(tree.read(name)).digest())
+    return digest.hexdigest()
+
+
+def _file_of(name: str, index: NameIndex) -> str | None:
+    found = index.find(name)
+    if found is None and "/" in name:
+        found = index.find(name.rpartition("/")[2])
+    return found
+
+
+def _source_of_file(
+    image: ReadImage, file: str, read_file: Callable[[str], bytes]
+) -> Source:
+    return Source(
+        file,
+        file,
+        partial(read_file, file),
+        partial(_boxes_in_pixels, image),
+        len(image.crowds),
+    )
+
+
+def _boxes_in_pixels(image: ReadImage, size: Size) -> list[tuple[str, Box]]:
+    """Return boxes in pixels of the file, whatever size the labels were made on."""
+    said = image.in_pixels(size)
+    of = said.size or size
+    across, down = size.width / of.width, size.height / of.height
+    return [
+        (
+            one.label,
+            Box(
+                one.box.x_min * across,
+                one.box.y_min * down,
+                one.box.x_max * across,
+                one.box.y_max * down,
+            ),
+        )
+        for one in said.annotations
+    ]
+
+
+def from_records(
+    records: Iterable[ImageRecord],
+    label_names: Sequence[str],
+    read_image: Callable[[str], bytes],
+) -> Gathered:
+    """Return the images of a dataset; labels without a box are left out.
+
+    Args:
+        records: the images to learn from.
+        label_names: in the order of their class numbers.
+        read_image: gives an image's bytes by its id.
+    """
+    known = list(records)
+    used = box_counts(known)
+    sources = tuple(
+        Source(
+            one.image_id,
+            one.file_name,
+            partial(read_image, one.image_id),
+            partial(_boxes_of, one.annotations),
+        )
+        for one in known
+    )
+    return Gathered(sources, tuple(one for one in label_names if used[one]))
+
+
+def box_counts(records: Iterable[ImageRecord]) -> Counter[str]:
+    """Return how many boxes each label has on some images."""
+    return Counter(one.label for record in records for one in record.annotations)
+
+
+def _boxes_of(annotations: Sequence[Annotation], _: Size) -> list[tuple[str, Box]]:
+    return [(one.label, one.box) for one in annotations]

@@ -1,0 +1,120 @@
+"""How good a net is on the images that were held out, while it learns."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from imagebase.detection.candidates import select
+from imagebase.detection.heads import decode_heads
+from imagebase.evaluation.coco import CocoFigures, coco_figures
+from imagebase.evaluation.values import (
+    CONFIDENCE_FLOOR,
+    MAX_DETECTIONS,
+    NMS_THRESHOLD,
+    EvaluatedImage,
+    Found,
+    Truth,
+)
+from imagebase.geometry import cxcywh_to_xyxy
+from imagebase.training.compute import Compute
+from imagebase.training.network import DarknetModule
+from imagebase.training.training_set import TrainingImage, TrainingSet
+
+_BATCH = 8
+
+FoundRow = tuple[int, int, Sequence[float], float]
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """AP50 in all and of each label; None where there is nothing to judge by."""
+
+    ap: float | None
+    ap50: float | None
+    per_label: dict[str, float | None]
+
+
+def judge(
+    module: DarknetModule,
+    training_set: TrainingSet,
+    places: Sequence[int],
+    compute: Compute,
+) -> Judgement:
+    """Return COCO's figures of a net in evaluation mode on some images of a set."""
+    truth = truth_of([training_set.images[one] for one in places], training_set.labels)
+    rows: list[FoundRow] = []
+    for first in range(0, len(places), _BATCH):
+        chosen = places[first : first + _BATCH]
+        pictures = np.stack([training_set.pictures[one] for one in chosen])
+        outputs = _outputs(module, pictures, compute)
+        for offset, place in enumerate(chosen):
+            heads = [one[offset : offset + 1] for one in outputs]
+            size = training_set.images[place].size
+            rows += _rows(module, heads, first + offset, [*size, *size])
+    figures = coco_figures(truth, Found.of(rows))
+    return as_judgement(figures)
+
+
+def as_judgement(figures: CocoFigures) -> Judgement:
+    """Return what of COCO's figures a training shows."""
+    per_label = {name: one.ap50 for name, one in figures.per_label.items()}
+    return Judgement(figures["AP"], figures["AP50"], per_label)
+
+
+def truth_of(images: Sequence[TrainingImage], labels: Sequence[str]) -> Truth:
+    """Return the boxes of training images as what is right."""
+    counts = [len(one.labels) for one in images]
+    image = np.repeat(np.arange(len(images)), counts)
+    label = np.concatenate([one.labels for one in images] or [np.zeros(0, np.int64)])
+    corners = [
+        cxcywh_to_xyxy(one.boxes.astype(np.float64)) * np.array([*one.size, *one.size])
+        for one in images
+    ]
+    xyxy = np.concatenate(corners or [np.zeros((0, 4))])
+    extent = xyxy[:, 2:] - xyxy[:, :2]
+    return Truth(
+        tuple(labels),
+        tuple(EvaluatedImage(one.image_id, one.name, one.size) for one in images),
+        image.astype(np.intp),
+        label.astype(np.intp),
+        xyxy,
+        extent.prod(axis=1),
+        np.zeros(len(image), np.bool_),
+        tuple(str(row) for row in range(len(image))),
+    )
+
+
+def _outputs(
+    module: DarknetModule, pictures: NDArray[np.uint8], compute: Compute
+) -> list[NDArray[np.float32]]:
+    with torch.inference_mode(), compute.autocast():
+        outputs = module(compute.pictures(pictures))
+    return [one.float().cpu().contiguous().numpy() for one in outputs]
+
+
+def _rows(
+    module: DarknetModule,
+    outputs: Sequence[NDArray[np.float32]],
+    image: int,
+    sides: Sequence[float],
+) -> list[FoundRow]:
+    network = module.network
+    relative = decode_heads(
+        network.heads, outputs, net_size=network.size, floor=CONFIDENCE_FLOOR
+    )
+    chosen = select(
+        relative,
+        confidence_threshold=CONFIDENCE_FLOOR,
+        nms_threshold=NMS_THRESHOLD,
+        max_detections=MAX_DETECTIONS,
+    )
+    corners = np.clip(chosen.xyxy, 0, 1) * np.array(sides)
+    return [
+        (image, int(label), box, float(confidence))
+        for label, box, confidence in zip(
+            chosen.class_id, corners.tolist(), chosen.confidence, strict=True
+        )
+    ]

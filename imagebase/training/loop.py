@@ -1,0 +1,353 @@
+"""The loop: learn from a batch, keep an average of the net, judge it, keep the best."""
+
+import copy
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+
+from imagebase.training.batches import Batch, Batches
+from imagebase.training.checkpoint import (
+    Checkpoint,
+    read_checkpoint,
+    write_checkpoint,
+)
+from imagebase.training.compute import (
+    Compute,
+    device_named,
+    faster_compute,
+    placed,
+)
+from imagebase.training.judging import judge
+from imagebase.training.loss import loss_of
+from imagebase.training.network import DarknetModule
+from imagebase.training.progress import Evaluation, Progress
+from imagebase.training.schedule import Schedule, learning_rate
+from imagebase.training.settings import TrainingSettings, write_bytes
+from imagebase.training.targets import Targets
+from imagebase.training.training_set import VAL, TrainingSet
+from imagebase.training.weights import dump_weights
+
+BEST_FILE: Final = "best.weights"
+
+WEIGHT_DECAY: Final = 5e-4
+AVERAGE_DECAY: Final = 0.99
+MAX_GRADIENT: Final = 10.0
+PATIENCE: Final = 5
+_CHECKPOINT_SECONDS: Final = 30.0
+_TELL_SECONDS: Final = 0.5
+
+OnEntry = Callable[[Progress | Evaluation], None]
+
+
+@dataclass(slots=True)
+class Memory:
+    """What the loop knows beside the nets; all of it plain values.
+
+    step: batches learned from. skipped: batches whose loss was no number.
+    waited: evaluations since the best one.
+    """
+
+    step: int = 0
+    seconds: float = 0.0
+    skipped: int = 0
+    waited: int = 0
+    best_ap50: float | None = None
+    best_step: int = 0
+    evaluations: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a training ended; the best weights lie in the folder as `BEST_FILE`.
+
+    is_finished: whether it came to its end, and was not told to stop.
+    """
+
+    is_finished: bool
+    steps: int
+    epochs: float
+    seconds: float
+    skipped: int
+    best_step: int
+    evaluations: tuple[Evaluation, ...]
+    compute: str
+
+
+class Training:
+    """A training of one net on one set."""
+
+    def __init__(
+        self,
+        folder: Path,
+        training_set: TrainingSet,
+        module: DarknetModule,
+        settings: TrainingSettings,
+        *,
+        on_entry: OnEntry = lambda entry: None,
+        must_stop: Callable[[], bool] = lambda: False,
+        must_finish: Callable[[], bool] = lambda: False,
+        charged: float = 0.0,
+    ) -> None:
+        """Make ready; a checkpoint in the folder is gone on from.
+
+        Args:
+            folder: for the checkpoint and the best weights.
+            training_set: what to learn from, and to be judged by.
+            module: what to begin with.
+            settings: how long, and how.
+            on_entry: told of progress and evaluations.
+            must_stop: whether to leave at once, to go on another day.
+            must_finish: whether to end now with what there is.
+            charged: seconds that were used before, for reading the images.
+
+        Raises:
+            TrainingError: the checkpoint is damaged or belongs to other data.
+        """
+        self._folder, self._set, self._settings = folder, training_set, settings
+        self._on_entry, self._must_stop = on_entry, must_stop
+        self._must_finish = must_finish
+        self._val = training_set.of_part(VAL)
+        self._batches = Batches(training_set, settings)
+        device = device_named(settings.device)
+        began = time.perf_counter()
+        self._module = placed(module, device)
+        self._compute, step_seconds = faster_compute(
+            device, settings.precision, self._module, self._trial_step
+        )
+        self._average = copy.deepcopy(self._module).eval()
+        self._optimizer = optimizer_of(self._module, settings.learning_rate)
+        self._memory = Memory(seconds=charged + time.perf_counter() - began)
+        self._resume()
+        self._schedule = Schedule(
+            settings,
+            self._batches.per_epoch,
+            has_judging=bool(self._val),
+            step_seconds=step_seconds or 1.0,
+            seconds=self._memory.seconds,
+            judged_at_step=self._memory.step,
+            judged_at_seconds=self._memory.seconds,
+        )
+        self._sums = np.zeros(4)
+        self._summed = 0
+        self._told_at = 0.0
+        self._kept_at = time.perf_counter()
+
+    @property
+    def compute(self) -> Compute:
+        return self._compute
+
+    @property
+    def average(self) -> DarknetModule:
+        """The average of the net, in evaluation mode."""
+        return self._average
+
+    def run(self) -> Outcome:
+        """Learn to the end, or until told to stop."""
+        batches = self._batches.from_number(self._memory.step)
+        try:
+            is_finished = self._learn(batches)
+        finally:
+            batches.close()  # type: ignore[attr-defined]
+        memory = self._memory
+        if is_finished:
+            self._tell("closing")
+            if memory.step != self._last_judged() or not memory.evaluations:
+                self._evaluate()
+        self._keep()
+        return Outcome(
+            is_finished,
+            memory.step,
+            memory.step / self._batches.per_epoch,
+            self._schedule.seconds,
+            memory.skipped,
+            memory.best_step,
+            tuple(Evaluation(**one) for one in memory.evaluations),
+            self._compute.in_words,
+        )
+
+    def _learn(self, batches: Iterator[Batch]) -> bool:
+        while not self._schedule.is_over(self._memory.step):
+            if self._must_stop():
+                return False
+            if self._must_finish():
+                return True
+            began = time.perf_counter()
+            self._step(next(batches))
+            self._schedule.charge_step(time.perf_counter() - began)
+            self._memory.seconds = self._schedule.seconds
+            self._tell("learning")
+            if self._schedule.is_judging_due(self._memory.step):
+                self._evaluate()
+                self._keep()
+                if self._memory.waited >= PATIENCE:
+                    return True
+            elif time.perf_counter() - self._kept_at > _CHECKPOINT_SECONDS:
+                self._keep()
+        return True
+
+    def _step(self, batch: Batch) -> None:
+        memory = self._memory
+        steps = self._schedule.steps(memory.step)
+        rate = learning_rate(memory.step, steps, highest=self._settings.learning_rate)
+        for group in self._optimizer.param_groups:
+            group["lr"] = rate
+        parts = learn(self._module, self._compute, self._optimizer, batch)
+        memory.step += 1
+        if parts is None:
+            memory.skipped += 1
+            return
+        update_average(self._average, self._module, memory.step)
+        self._sums += parts
+        self._summed += 1
+
+    def _trial_step(self, module: DarknetModule, compute: Compute) -> None:
+        optimizer = optimizer_of(module, 1e-6)
+        learn(module, compute, optimizer, self._batches.batch(0))
+
+    def _evaluate(self) -> None:
+        began = time.perf_counter()
+        memory = self._memory
+        ap = ap50 = None
+        per_label: dict[str, float | None] = {}
+        if self._val:
+            found = judge(self._average, self._set, self._val, self._compute)
+            ap, ap50, per_label = found.ap, found.ap50, found.per_label
+        is_best = ap50 is None or memory.best_ap50 is None or ap50 >= memory.best_ap50
+        if is_best:
+            has_risen = memory.best_ap50 is None or ap50 != memory.best_ap50
+            memory.waited = 0 if has_risen else memory.waited + 1
+            memory.best_ap50, memory.best_step = ap50, memory.step
+            seen = memory.step * self._settings.batch_size
+            content = dump_weights(self._average, seen=seen)
+            write_bytes(self._folder / BEST_FILE, content)
+        else:
+            memory.waited += 1
+        self._schedule.charge_judging(memory.step, time.perf_counter() - began)
+        memory.seconds = self._schedule.seconds
+        total, box, objectness, classes = self._means()
+        evaluation = Evaluation(
+            step=memory.step,
+            epoch=memory.step / self._batches.per_epoch,
+            seconds=memory.seconds,
+            loss=total,
+            box=box,
+            objectness=objectness,
+            classes=classes,
+            learning_rate=float(self._optimizer.param_groups[0]["lr"]),
+            ap=ap,
+            ap50=ap50,
+            per_label=per_label,
+            is_best=is_best,
+        )
+        memory.evaluations.append(asdict(evaluation))
+        self._sums, self._summed = np.zeros(4), 0
+        self._on_entry(evaluation)
+
+    def _means(self) -> list[float]:
+        if not self._summed:
+            return [math.nan] * 4
+        return [float(one) for one in self._sums / self._summed]
+
+    def _last_judged(self) -> int:
+        evaluations = self._memory.evaluations
+        return int(evaluations[-1]["step"]) if evaluations else -1
+
+    def _tell(self, phase: str) -> None:
+        now = time.perf_counter()
+        if phase == "learning" and now - self._told_at < _TELL_SECONDS:
+            return
+        self._told_at = now
+        done = self._memory.step
+        self._on_entry(
+            Progress(
+                phase,
+                done,
+                self._schedule.steps(done),
+                self._schedule.seconds,
+                self._schedule.seconds_left(done),
+                self._means()[0] if self._summed else None,
+                self._compute.in_words,
+            )
+        )
+
+    def _keep(self) -> None:
+        self._kept_at = time.perf_counter()
+        write_checkpoint(
+            self._folder,
+            Checkpoint(
+                self._set.fingerprint,
+                self._module.state_dict(),
+                self._average.state_dict(),
+                self._optimizer.state_dict(),
+                {"memory": asdict(self._memory), "settings": self._settings.as_json()},
+            ),
+        )
+
+    def _resume(self) -> None:
+        kept = read_checkpoint(self._folder, fingerprint=self._set.fingerprint)
+        if kept is None:
+            return
+        self._module.load_state_dict(kept.module)
+        self._average.load_state_dict(kept.average)
+        self._optimizer.load_state_dict(dict(kept.optimizer))
+        self._memory = Memory(**kept.values["memory"])
+
+
+def optimizer_of(module: DarknetModule, rate: float) -> torch.optim.Optimizer:
+    """Return AdamW for a net; only kernels decay."""
+    kernels = [one for one in module.parameters() if one.ndim > 1]
+    others = [one for one in module.parameters() if one.ndim <= 1]
+    groups = [
+        {"params": kernels, "weight_decay": WEIGHT_DECAY},
+        {"params": others, "weight_decay": 0.0},
+    ]
+    is_fused = next(module.parameters()).device.type in {"cpu", "cuda", "mps"}
+    return torch.optim.AdamW(groups, lr=rate, fused=is_fused)
+
+
+def learn(
+    module: DarknetModule,
+    compute: Compute,
+    optimizer: torch.optim.Optimizer,
+    batch: Batch,
+) -> Sequence[float] | None:
+    """Learn from one batch; None where its loss or gradient is no number.
+
+    Returns the loss in all, of boxes, of objectness and of classes.
+    """
+    module.train()
+    with compute.autocast():
+        outputs = module(compute.pictures(batch.pictures))
+    targets = Targets(
+        torch.from_numpy(batch.image).to(compute.device),
+        torch.from_numpy(batch.label).to(compute.device),
+        torch.from_numpy(batch.boxes).to(compute.device),
+    )
+    loss = loss_of(outputs, targets, module.network.heads, module.network.size)
+    optimizer.zero_grad(set_to_none=True)
+    loss.total.backward()  # type: ignore[no-untyped-call]
+    norm = torch.nn.utils.clip_grad_norm_(module.parameters(), MAX_GRADIENT)
+    parts = torch.stack([*loss, norm]).detach().cpu().tolist()
+    if not all(map(math.isfinite, parts)):
+        return None
+    optimizer.step()
+    return [float(one) for one in parts[:4]]
+
+
+def update_average(average: DarknetModule, module: DarknetModule, step: int) -> None:
+    """Move the average towards the net: much at first, by a hundredth later on."""
+    decay = min(AVERAGE_DECAY, (1 + step) / (10 + step))
+    with torch.no_grad():
+        for old, new in zip(
+            average.state_dict().values(), module.state_dict().values(), strict=True
+        ):
+            if old.dtype.is_floating_point:
+                old.lerp_(new, 1 - decay)
+            else:
+                old.copy_(new)

@@ -1,0 +1,160 @@
+"""How far a net is from the truth: boxes, objectness and classes.
+
+3 × CIoU + binary cross-entropy of objectness + that of the classes, each over the
+number of positives (Zheng and others, "Enhancing Geometric Factors", 2020, for CIoU).
+All of it in float32. A box that does not answer for an object and still overlaps one by
+more than `IGNORE_IOU` is neither right nor wrong.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from imagebase.annotation import Size
+from imagebase.detection.heads import Head
+from imagebase.training.targets import Positives, Targets, assign
+
+BOX_GAIN: Final = 3.0
+IGNORE_IOU: Final = 0.7
+# exp() of more is a box e**10 anchors wide, or of none: nothing to learn from.
+_MAX_EXPONENT: Final = 10.0
+_TINY: Final = 1e-7
+
+
+class Loss(NamedTuple):
+    """total is what is learned by; the parts are before its weights."""
+
+    total: Tensor
+    box: Tensor
+    objectness: Tensor
+    classes: Tensor
+
+
+def loss_of(
+    outputs: Sequence[Tensor], targets: Targets, heads: Sequence[Head], net_size: Size
+) -> Loss:
+    """Return the loss of a batch.
+
+    Args:
+        outputs: raw heads, (B, anchors × (5 + classes), rows, columns), any float type.
+        targets: of the same batch, in its order.
+        heads: what the outputs are.
+        net_size: in whose pixels the anchors are.
+    """
+    raws = [_split(one.float(), head) for one, head in zip(outputs, heads, strict=True)]
+    grids = [Size(raw.shape[3], raw.shape[2]) for raw in raws]
+    assigned = assign(targets, heads, grids, net_size)
+    count = max(sum(len(one.target) for one in assigned), 1)
+    zero = sum((raw.sum() * 0 for raw in raws), torch.zeros((), device=raws[0].device))
+    box, objectness, classes = zero, zero, zero
+    for raw, head, positives in zip(raws, heads, assigned, strict=True):
+        decoded = decode(raw, head, net_size)
+        image = targets.image[positives.target]
+        place = (image, positives.slot, positives.row, positives.column)
+        truth = targets.boxes[positives.target]
+        box = box + (1 - ciou(decoded[place], truth, net_size)).sum()
+        objectness = objectness + _objectness_loss(raw, decoded, place, targets)
+        classes = classes + _class_loss(raw[place][:, 5:], targets, positives)
+    parts = [one / count for one in (box, objectness, classes)]
+    return Loss(BOX_GAIN * parts[0] + parts[1] + parts[2], *parts)
+
+
+def _split(output: Tensor, head: Head) -> Tensor:
+    """Return a raw head as (B, slots, rows, columns, 5 + classes)."""
+    batch, _, rows, columns = output.shape
+    shape = (batch, len(head.mask), 5 + head.classes, rows, columns)
+    return output.reshape(shape).permute(0, 1, 3, 4, 2)
+
+
+def decode(raw: Tensor, head: Head, net_size: Size) -> Tensor:
+    """Return the boxes of a split head, centre and size as shares: (B, S, H, W, 4)."""
+    rows, columns = raw.shape[2:4]
+    offset = raw[..., :2].sigmoid() * head.scale_x_y - (head.scale_x_y - 1) / 2
+    across = torch.arange(columns, device=raw.device, dtype=raw.dtype)
+    down = torch.arange(rows, device=raw.device, dtype=raw.dtype)
+    corner = torch.stack(torch.meshgrid(across, down, indexing="xy"), dim=-1)
+    centre = (corner + offset) / raw.new_tensor([columns, rows])
+    anchors = raw.new_tensor([head.anchors[one] for one in head.mask])
+    shares = anchors / raw.new_tensor([*net_size])
+    factor = raw[..., 2:4].clamp(-_MAX_EXPONENT, _MAX_EXPONENT).exp()
+    return torch.cat([centre, factor * shares[:, None, None]], dim=-1)
+
+
+def ciou(found: Tensor, truth: Tensor, net_size: Size) -> Tensor:
+    """Return the complete IoU of boxes with their own truth, shape (P,).
+
+    Both (P, 4), centre and size as shares; proportions are those of the net's pixels.
+    """
+    sides = found.new_tensor([*net_size, *net_size])
+    (near, far), (true_near, true_far) = (
+        _corners(found * sides),
+        _corners(truth * sides),
+    )
+    extent = (torch.minimum(far, true_far) - torch.maximum(near, true_near)).clamp(
+        min=0
+    )
+    shared = extent.prod(dim=1)
+    size, true_size = far - near, true_far - true_near
+    union = size.prod(dim=1) + true_size.prod(dim=1) - shared
+    iou = shared / (union + _TINY)
+    around = torch.maximum(far, true_far) - torch.minimum(near, true_near)
+    apart = ((near + far) - (true_near + true_far)) / 2
+    distance = apart.square().sum(dim=1) / (around.square().sum(dim=1) + _TINY)
+    turn = torch.atan2(size[:, 0], size[:, 1])
+    true_turn = torch.atan2(true_size[:, 0], true_size[:, 1])
+    shape = (4 / math.pi**2) * (turn - true_turn).square()
+    with torch.no_grad():
+        weight = shape / (1 - iou + shape + _TINY)
+    return iou - distance - weight * shape
+
+
+def _corners(boxes: Tensor) -> tuple[Tensor, Tensor]:
+    centre, half = boxes[..., :2], boxes[..., 2:] / 2
+    return centre - half, centre + half
+
+
+def _objectness_loss(
+    raw: Tensor, decoded: Tensor, place: tuple[Tensor, ...], targets: Targets
+) -> Tensor:
+    wanted = torch.zeros_like(raw[..., 4])
+    wanted[place] = 1
+    counts = (best_iou(decoded.detach(), targets) <= IGNORE_IOU).to(raw.dtype)
+    counts[place] = 1
+    each = functional.binary_cross_entropy_with_logits(
+        raw[..., 4], wanted, reduction="none"
+    )
+    return (each * counts).sum()
+
+
+def best_iou(decoded: Tensor, targets: Targets) -> Tensor:
+    """Return how well each predicted box overlaps any object: (B, S, H, W)."""
+    batch = len(decoded)
+    found = decoded.reshape(batch, -1, 4)
+    best = found.new_zeros(found.shape[:2])
+    with torch.no_grad():
+        for image in range(batch):
+            truth = targets.boxes[targets.image == image]
+            if len(truth):
+                best[image] = _iou(found[image], truth).amax(dim=1)
+    return best.reshape(decoded.shape[:-1])
+
+
+def _iou(found: Tensor, truth: Tensor) -> Tensor:
+    """Return the IoU of N boxes with M, shape (N, M)."""
+    (near, far), (true_near, true_far) = _corners(found), _corners(truth)
+    extent = torch.minimum(far[:, None], true_far) - torch.maximum(
+        near[:, None], true_near
+    )
+    shared = extent.clamp(min=0).prod(dim=2)
+    union = found[:, None, 2:].prod(dim=2) + truth[None, :, 2:].prod(dim=2) - shared
+    return shared / union.clamp(min=1e-12)
+
+
+def _class_loss(logits: Tensor, targets: Targets, positives: Positives) -> Tensor:
+    labels = targets.label[positives.target]
+    wanted = functional.one_hot(labels, logits.shape[1]).to(logits.dtype)
+    return functional.binary_cross_entropy_with_logits(logits, wanted, reduction="sum")

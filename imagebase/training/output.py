@@ -1,0 +1,253 @@
+"""What a training leaves: the model's files, and how good it is, judged on those."""
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import torch
+
+from imagebase.detection.candidates import Detections, select
+from imagebase.detection.darknet import darknet_to_onnx
+from imagebase.detection.detector import Detector, load_detector
+from imagebase.detection.model_files import CFG, NAMES, WEIGHTS, Model, model_in_folder
+from imagebase.evaluation.coco import coco_figures
+from imagebase.evaluation.matching import match
+from imagebase.evaluation.resampling import draws, interval, resample
+from imagebase.evaluation.values import (
+    CONFIDENCE_FLOOR,
+    MAX_DETECTIONS,
+    NMS_THRESHOLD,
+    Found,
+)
+from imagebase.training import advice
+from imagebase.training.judging import FoundRow, truth_of
+from imagebase.training.loop import BEST_FILE, Outcome
+from imagebase.training.progress import Evaluation
+from imagebase.training.report import Example, ExampleBox, report_page
+from imagebase.training.settings import TrainingSettings, write_bytes, write_json
+from imagebase.training.training_set import TRAIN, VAL, TrainingSet
+
+ONNX: Final = "obj.onnx"
+METRICS: Final = "metrics.json"
+HISTORY: Final = "history.csv"
+REPORT: Final = "report.html"
+EXAMPLES: Final = 6
+SHOWN_FROM: Final = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class HeldOut:
+    """How good a model is on held-out images, with where 95 % of the draws lie."""
+
+    ap: float | None
+    ap50: float | None
+    ap50_interval: tuple[float, float] | None
+    per_label: dict[str, dict[str, Any]]
+
+
+class _Files(NamedTuple):
+    cfg: bytes
+    weights: bytes
+    labels: tuple[str, ...]
+
+
+def write_model(
+    folder: Path,
+    output: Path,
+    training_set: TrainingSet,
+    settings: TrainingSettings,
+    outcome: Outcome,
+    *,
+    cfg: str,
+    base: Model,
+) -> dict[str, Any]:
+    """Write the best weights of a training as a model, and return its metrics.
+
+    The figures are those of the written files, read as any other model is.
+
+    Args:
+        folder: of the training. output: made where it is not there.
+        cfg: of the net. base: what it began from.
+    """
+    output.mkdir(parents=True, exist_ok=True)
+    weights = (folder / BEST_FILE).read_bytes()
+    _write_files(output, _Files(cfg.encode(), weights, training_set.labels))
+    detector = load_detector(model_in_folder(output))
+    held_out = judge_files(detector, training_set, training_set.of_part(VAL))
+    examples = _examples(detector, load_detector(base), training_set)
+    metrics = _metrics(training_set, settings, outcome, held_out, base.name)
+    metrics["examples"] = [one.as_json() for one in examples]
+    write_json(output / METRICS, metrics)
+    history = history_csv(outcome.evaluations, training_set.labels)
+    write_bytes(output / HISTORY, history.encode())
+    pictures = {one.image_id: one for one in training_set.images}
+    numbers = {one.image_id: at for at, one in enumerate(training_set.images)}
+    page = report_page(
+        metrics,
+        outcome.evaluations,
+        examples,
+        picture_of=lambda one: training_set.pictures[numbers[one]],
+        size_of=lambda one: pictures[one].size,
+        labels=training_set.labels,
+    )
+    write_bytes(output / REPORT, page.encode())
+    return metrics
+
+
+def _write_files(output: Path, files: _Files) -> None:
+    write_bytes(output / CFG, files.cfg)
+    write_bytes(output / WEIGHTS, files.weights)
+    write_bytes(output / NAMES, ("\n".join(files.labels) + "\n").encode())
+    onnx = darknet_to_onnx(files.cfg, files.weights, labels=files.labels)
+    write_bytes(output / ONNX, onnx)
+
+
+def judge_files(
+    detector: Detector, training_set: TrainingSet, places: Sequence[int]
+) -> HeldOut:
+    """Return how good a model is on some images of a set."""
+    if not places:
+        return HeldOut(None, None, None, {})
+    truth = truth_of([training_set.images[one] for one in places], training_set.labels)
+    rows: list[FoundRow] = []
+    for number, place in enumerate(places):
+        found = _detections(detector, training_set, place, CONFIDENCE_FLOOR)
+        rows += [
+            (number, int(label), box, float(confidence))
+            for label, box, confidence in zip(
+                found.class_id, found.xyxy.tolist(), found.confidence, strict=True
+            )
+        ]
+    all_found = Found.of(rows)
+    figures = coco_figures(truth, all_found)
+    around = None
+    if figures["AP50"] is not None:
+        weights = draws(len(places))
+        drawn = resample(truth, all_found, match(truth, all_found), weights)
+        around = tuple(round(one, 4) for one in interval(drawn.ap50))
+    per_label = {
+        name: {"AP": one.ap, "AP50": one.ap50, "images": one.images, "boxes": one.boxes}
+        for name, one in figures.per_label.items()
+    }
+    low_high = (around[0], around[1]) if around else None
+    return HeldOut(figures["AP"], figures["AP50"], low_high, per_label)
+
+
+def _detections(
+    detector: Detector, training_set: TrainingSet, place: int, least: float
+) -> Detections:
+    picture = np.asarray(training_set.pictures[place])
+    size = training_set.images[place].size
+    candidates = detector.candidates(picture, size=size, floor=min(least, 0.01))
+    return select(
+        candidates,
+        confidence_threshold=least,
+        nms_threshold=NMS_THRESHOLD,
+        max_detections=MAX_DETECTIONS,
+    )
+
+
+def _examples(
+    detector: Detector, base: Detector, training_set: TrainingSet
+) -> list[Example]:
+    """Return held-out images with what the model finds now, and what its base found."""
+    held_out = training_set.of_part(VAL) or training_set.of_part(TRAIN)
+    with_boxes = [one for one in held_out if len(training_set.images[one].labels)]
+    chosen = (with_boxes or held_out)[:EXAMPLES]
+    return [
+        Example(
+            training_set.images[one].image_id,
+            training_set.images[one].name,
+            _shown(base, training_set, one),
+            _shown(detector, training_set, one),
+        )
+        for one in chosen
+    ]
+
+
+def _shown(
+    detector: Detector, training_set: TrainingSet, place: int
+) -> tuple[ExampleBox, ...]:
+    found = _detections(detector, training_set, place, SHOWN_FROM)
+    return tuple(
+        ExampleBox(detector.labels[int(label)], float(confidence), tuple(box))
+        for label, confidence, box in zip(
+            found.class_id, found.confidence, found.xyxy.tolist(), strict=True
+        )
+    )
+
+
+def _metrics(
+    training_set: TrainingSet,
+    settings: TrainingSettings,
+    outcome: Outcome,
+    held_out: HeldOut,
+    base: str,
+) -> dict[str, Any]:
+    train, val = training_set.of_part(TRAIN), training_set.of_part(VAL)
+    left_out = training_set.left_out
+    return {
+        "AP": held_out.ap,
+        "AP50": held_out.ap50,
+        "AP50_interval": held_out.ap50_interval,
+        "measured_on": measured_on(len(val)),
+        "per_label": held_out.per_label,
+        "labels": list(training_set.labels),
+        "images": {"train": len(train), "val": len(val)},
+        "boxes": {
+            "train": training_set.box_counts(TRAIN),
+            "val": training_set.box_counts(VAL),
+        },
+        "left_out": {
+            "crowds": left_out.crowds,
+            "zero_size": left_out.zero_size,
+            "files": list(left_out.files),
+        },
+        "warnings": advice.warnings_about(training_set),
+        "minutes": round(outcome.seconds / 60, 3),
+        "steps": outcome.steps,
+        "epochs": round(outcome.epochs, 3),
+        "best_step": outcome.best_step,
+        "skipped_batches": outcome.skipped,
+        "input_size": [*training_set.input_size],
+        "base": base,
+        "settings": settings.as_json(),
+        "compute": outcome.compute,
+        "torch": str(torch.__version__),
+    }
+
+
+def measured_on(images: int) -> str:
+    """Say what the figures rest on, and that they flatter a little."""
+    if not images:
+        return "nothing: no image was held out"
+    held_out = "1 held-out image" if images == 1 else f"{images:,} held-out images"
+    return f"{held_out}, which also chose the best moment of the training"
+
+
+def history_csv(evaluations: Sequence[Evaluation], labels: Sequence[str]) -> str:
+    """Return the evaluations as a table, a row each."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    plain = (
+        *("step", "epoch", "seconds", "loss", "box", "objectness", "classes"),
+        *("learning_rate", "ap", "ap50", "is_best"),
+    )
+    writer.writerow([*plain, *(f"ap50 {label}" for label in labels)])
+    for one in evaluations:
+        values = [_number(getattr(one, name)) for name in plain]
+        per_label = [_number(one.per_label.get(label)) for label in labels]
+        writer.writerow([*values, *per_label])
+    return text.getvalue()
+
+
+def _number(value: float | bool | None) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool | int):
+        return str(int(value))
+    return f"{value:.6g}"

@@ -1,0 +1,228 @@
+"""The report of a training: one page that needs nothing beside it."""
+
+import base64
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from imagebase.annotation import Annotation, Box, LabelSet, Size, Source
+from imagebase.drawing import draw_annotations
+from imagebase.images import encode_jpeg, fitted_size, resized
+from imagebase.training.progress import Evaluation
+
+_PICTURE_SIDE: Final = 420
+_WIDTH, _HEIGHT, _EDGE = 560, 220, 40
+
+_STYLE: Final = """
+:root { color-scheme: light dark; --ink: #1b2330; --soft: #5c6675; --line: #d5dae1;
+  --paper: #fff; --accent: #1f6feb; }
+@media (prefers-color-scheme: dark) { :root { --ink: #e8ecf1; --soft: #9aa5b4;
+  --line: #39424e; --paper: #14181d; --accent: #6ea8fe; } }
+body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 1160px;
+  padding: 0 1rem; color: var(--ink); background: var(--paper); }
+h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2rem; }
+.big { font-size: 2rem; font-weight: 600; } .soft { color: var(--soft); }
+.row { display: flex; flex-wrap: wrap; gap: 1.5rem; }
+table { border-collapse: collapse; } th, td { padding: .25rem .8rem .25rem 0;
+  border-bottom: 1px solid var(--line); text-align: right; }
+th:first-child, td:first-child { text-align: left; }
+svg { max-width: 100%; } svg text { fill: var(--soft); font-size: 11px; }
+figure { margin: 0; } img { max-width: 100%; border-radius: 6px; }
+li { margin: .2rem 0; }
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class ExampleBox:
+    """A box that a model found; corners in pixels of the image."""
+
+    label: str
+    confidence: float
+    corners: tuple[float, ...]
+
+    def annotation(self) -> Annotation:
+        """Return the box as a person's solid one, to be drawn."""
+        return Annotation(
+            Box(*self.corners),
+            self.label,
+            source=Source.MODEL,
+            confidence=self.confidence,
+            accepted=True,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A held-out image with what was found before and after the training."""
+
+    image_id: str
+    name: str
+    before: tuple[ExampleBox, ...]
+    after: tuple[ExampleBox, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the example as plain values; `of_json` gives it back."""
+        return {
+            "image_id": self.image_id,
+            "name": self.name,
+            "before": [_plain(one) for one in self.before],
+            "after": [_plain(one) for one in self.after],
+        }
+
+    @classmethod
+    def of_json(cls, kept: Mapping[str, Any]) -> "Example":
+        """Return the example that `as_json` gave."""
+        return cls(
+            kept["image_id"],
+            kept["name"],
+            tuple(_box(one) for one in kept["before"]),
+            tuple(_box(one) for one in kept["after"]),
+        )
+
+
+def _plain(box: ExampleBox) -> list[Any]:
+    rounded = [round(one, 2) for one in box.corners]
+    return [box.label, round(box.confidence, 4), *rounded]
+
+
+def _box(kept: Sequence[Any]) -> ExampleBox:
+    return ExampleBox(kept[0], kept[1], tuple(kept[2:]))
+
+
+def report_page(
+    metrics: Mapping[str, Any],
+    evaluations: Sequence[Evaluation],
+    examples: Sequence[Example],
+    *,
+    picture_of: Callable[[str], NDArray[np.uint8]],
+    size_of: Callable[[str], Size],
+    labels: Sequence[str],
+) -> str:
+    """Return the page.
+
+    Args:
+        metrics: as metrics.json has them.
+        evaluations: in their order.
+        examples: held-out images, before and after.
+        picture_of: gives the pixels of an image, at any size, by its id.
+        size_of: gives the size its boxes refer to.
+        labels: in the order of their class numbers.
+    """
+    shown = LabelSet.of(labels)
+    figures = "".join(
+        _figure(one, picture_of(one.image_id), size_of(one.image_id), shown)
+        for one in examples
+    )
+    warnings = "".join(f"<li>{escape(one)}</li>" for one in metrics["warnings"])
+    return (
+        "<!doctype html><html lang=en><meta charset=utf-8>"
+        "<meta name=viewport content='width=device-width'>"
+        f"<title>Training report</title><style>{_STYLE}</style>"
+        f"<h1>Training report</h1>{_head(metrics)}"
+        f"<h2>While it learned</h2><div class=row>{_curves(evaluations)}</div>"
+        f"<h2>Labels</h2>{_labels(metrics)}"
+        + (f"<h2>To know</h2><ul>{warnings}</ul>" if warnings else "")
+        + (f"<h2>Before and after, on held-out images</h2>{figures}" if figures else "")
+        + "</html>"
+    )
+
+
+def _head(metrics: Mapping[str, Any]) -> str:
+    ap50, around = metrics["AP50"], metrics["AP50_interval"]
+    value = "–" if ap50 is None else f"{ap50:.3f}"
+    between = f" ({around[0]:.3f} to {around[1]:.3f})" if around else ""
+    images = metrics["images"]
+    return (
+        f"<p><span class=big>AP50 {value}</span>{between}<br>"
+        f"<span class=soft>on {escape(metrics['measured_on'])}</span></p>"
+        f"<p class=soft>{images['train']:,} images learned from in "
+        f"{metrics['minutes']:.1f} minutes, {metrics['steps']:,} steps, "
+        f"{metrics['epochs']:.1f} epochs; from {escape(metrics['base'])}, "
+        f"{metrics['input_size'][0]} pixels, {escape(metrics['compute'])}, "
+        f"seed {metrics['settings']['seed']}.</p>"
+    )
+
+
+def _labels(metrics: Mapping[str, Any]) -> str:
+    rows = []
+    for label in metrics["labels"]:
+        judged = metrics["per_label"].get(label, {})
+        ap50 = judged.get("AP50")
+        rows.append(
+            f"<tr><td>{escape(label)}<td>{metrics['boxes']['train'].get(label, 0):,}"
+            f"<td>{metrics['boxes']['val'].get(label, 0):,}"
+            f"<td>{'–' if ap50 is None else f'{ap50:.3f}'}"
+        )
+    return (
+        "<table><tr><th>Label<th>Boxes learned from<th>held out<th>AP50"
+        f"{''.join(rows)}</table>"
+    )
+
+
+def _curves(evaluations: Sequence[Evaluation]) -> str:
+    losses = [(one.step, one.loss) for one in evaluations]
+    ap50 = [(one.step, one.ap50) for one in evaluations if one.ap50 is not None]
+    return _curve("Loss", losses) + _curve("AP50 of held-out images", ap50, most=1.0)
+
+
+def _curve(
+    title: str, points: Sequence[tuple[float, float]], *, most: float | None = None
+) -> str:
+    """Return a line as an SVG of its own."""
+    real = [(x, y) for x, y in points if y == y]  # a loss of no steps is no number
+    if not real:
+        return ""
+    right, top = max(x for x, _ in real) or 1, most or max(y for _, y in real) or 1
+    places = [
+        (
+            _EDGE + x / right * (_WIDTH - 2 * _EDGE),
+            _HEIGHT - _EDGE + y / top * (2 * _EDGE - _HEIGHT),
+        )
+        for x, y in real
+    ]
+    line = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
+    dots = "".join(f"<circle cx='{x:.1f}' cy='{y:.1f}' r=3 />" for x, y in places)
+    base = _HEIGHT - _EDGE
+    return (
+        f"<svg viewBox='0 0 {_WIDTH} {_HEIGHT}' width={_WIDTH} role=img>"
+        f"<title>{escape(title)}</title><text x=0 y=14>{escape(title)}</text>"
+        f"<text x=0 y={_EDGE + 4}>{top:.3g}</text><text x=0 y={base + 4}>0</text>"
+        f"<text x={_WIDTH - _EDGE} y={_HEIGHT - 18} text-anchor=end>"
+        f"{right:,.0f} steps</text>"
+        f"<path d='M{_EDGE} {_EDGE}V{base}H{_WIDTH - _EDGE}' fill=none "
+        "stroke='var(--line)'/><g fill='var(--accent)'>"
+        f"<polyline points='{line}' fill=none stroke='var(--accent)' "
+        f"stroke-width=2 />{dots}</g></svg>"
+    )
+
+
+def _figure(
+    example: Example, picture: NDArray[np.uint8], size: Size, labels: LabelSet
+) -> str:
+    cells = []
+    for title, boxes in (("Before", example.before), ("After", example.after)):
+        cells.append(
+            f"<figure><img alt='{title}' src='{_drawn(picture, size, boxes, labels)}'>"
+            f"<figcaption class=soft>{title}: {len(boxes)} found</figcaption></figure>"
+        )
+    return f"<p>{escape(example.name)}</p><div class=row>{''.join(cells)}</div>"
+
+
+def _drawn(
+    picture: NDArray[np.uint8],
+    size: Size,
+    boxes: Sequence[ExampleBox],
+    labels: LabelSet,
+) -> str:
+    """Return the picture with boxes, in its true proportions, as a data address."""
+    small = resized(np.asarray(picture), fitted_size(size, longest_side=_PICTURE_SIDE))
+    names = labels.with_labels(dict.fromkeys(one.label for one in boxes))
+    drawn = draw_annotations(
+        small, [one.annotation() for one in boxes], labels=names, from_size=size
+    )
+    data = base64.b64encode(encode_jpeg(drawn)).decode("ascii")
+    return f"data:image/jpeg;base64,{data}"

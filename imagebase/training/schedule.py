@@ -1,0 +1,108 @@
+"""How long a training goes on, and how fast it learns at each point of it."""
+
+import math
+from collections import deque
+from dataclasses import dataclass, field
+from statistics import median
+from typing import Final
+
+from imagebase.training.settings import TrainingSettings
+
+WARM_UP_STEPS: Final = 30
+_LAST_RATE: Final = 0.02
+# Judging takes at most about this share of the time; and no more judgements than this.
+_JUDGING_SHARE: Final = 1 / 12
+_MOST_JUDGEMENTS: Final = 30
+# Writing the results and the last look at them.
+_CLOSING_SECONDS: Final = 4.0
+# A step that took so many times the usual one was a machine asleep, and is not charged.
+_ASLEEP: Final = 20.0
+_ALWAYS_CHARGED: Final = 5.0
+_REMEMBERED: Final = 60
+
+
+def learning_rate(step: int, steps: int, *, highest: float) -> float:
+    """Return the rate of a step: it rises over the first, then falls as a cosine."""
+    warm_up = min(WARM_UP_STEPS, max(1, steps // 10))
+    if step < warm_up:
+        return highest * (step + 1) / warm_up
+    progress = min(1.0, (step - warm_up) / max(1, steps - warm_up))
+    falling = (1 + math.cos(math.pi * progress)) / 2
+    return highest * (_LAST_RATE + (1 - _LAST_RATE) * falling)
+
+
+@dataclass(slots=True)
+class Schedule:
+    """Counts the time that is charged and says how many steps there will be.
+
+    A length in epochs or steps is exact. A length in minutes is turned into steps by
+    what a step takes here, and set right as it goes on.
+
+    seconds: charged so far. judging_seconds: what one judgement took.
+    """
+
+    settings: TrainingSettings
+    steps_per_epoch: int
+    has_judging: bool
+    step_seconds: float
+    seconds: float = 0.0
+    judging_seconds: float = 0.0
+    judged_at_step: int = 0
+    judged_at_seconds: float = 0.0
+    _recent: deque[float] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))
+
+    def charge_step(self, seconds: float) -> None:
+        """Count the time of one step; what a sleeping machine took is not counted."""
+        usual = self.step_seconds
+        if seconds > max(_ASLEEP * usual, _ALWAYS_CHARGED):
+            seconds = usual
+        self.seconds += seconds
+        self._recent.append(seconds)
+        if len(self._recent) >= 5:
+            self.step_seconds = median(self._recent)
+
+    def charge_judging(self, step: int, seconds: float) -> None:
+        """Count the time of a judgement after this many steps."""
+        self.seconds += seconds
+        self.judging_seconds = seconds
+        self.judged_at_step, self.judged_at_seconds = step, self.seconds
+
+    def steps(self, done: int) -> int:
+        """Return how many steps there will be in all, after so many."""
+        if self.settings.steps is not None:
+            return self.settings.steps
+        if self.settings.epochs is not None:
+            return self.settings.epochs * self.steps_per_epoch
+        share = _JUDGING_SHARE if self.has_judging else 0.0
+        left = max(0.0, self._budget() - self.seconds)
+        return max(1, done + int(left * (1 - share) / self.step_seconds))
+
+    def seconds_left(self, done: int) -> float:
+        """Return how long it will still take."""
+        steps = max(0, self.steps(done) - done)
+        share = 1 / (1 - _JUDGING_SHARE) if self.has_judging else 1.0
+        return steps * self.step_seconds * share + self._closing()
+
+    def is_over(self, done: int) -> bool:
+        """Say whether to stop after so many steps."""
+        if self.settings.minutes is not None and self.seconds >= self._budget():
+            return True
+        return done >= self.steps(done)
+
+    def is_judging_due(self, done: int) -> bool:
+        """Say whether to judge after so many steps: each epoch, but not too often."""
+        if done - self.judged_at_step < self.steps_per_epoch or not self.has_judging:
+            return False
+        since = self.seconds - self.judged_at_seconds
+        whole = self.seconds + self.seconds_left(done)
+        enough = max(self.judging_seconds / _JUDGING_SHARE, whole / _MOST_JUDGEMENTS)
+        # Right before the end the last judgement comes anyway.
+        is_near_end = self.steps(done) - done < self.steps_per_epoch // 3
+        return since >= enough and not is_near_end
+
+    def _budget(self) -> float:
+        """Return the seconds that steps and judgements may take."""
+        return (self.settings.minutes or 0) * 60 - self._closing()
+
+    def _closing(self) -> float:
+        return _CLOSING_SECONDS + (self.judging_seconds if self.has_judging else 0.0)

@@ -1,0 +1,222 @@
+"""A training from the prepared set to the finished model, in one folder.
+
+The folder holds all that an interrupted training needs; `begin` fills it, `go_on` works
+in it until the model is written. Whoever only looks needs no PyTorch.
+"""
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from imagebase.annotation import Size
+from imagebase.detection.model_files import CFG, WEIGHTS, Model, model_in_folder
+from imagebase.errors import TrainingError
+from imagebase.training import advice
+from imagebase.training.anchors import cluster_anchors
+from imagebase.training.cfg_text import Anchors, cfg_for
+from imagebase.training.gathering import Gathered
+from imagebase.training.progress import Evaluation, Progress, write_line
+from imagebase.training.requirement import require_torch
+from imagebase.training.settings import TrainingSettings, write_json
+from imagebase.training.training_set import (
+    PICTURES_FILE,
+    SET_FILE,
+    TrainingSet,
+    load_set,
+    prepare,
+)
+
+if TYPE_CHECKING:
+    from imagebase.training.loop import Outcome
+
+PLAN_FILE: Final = "plan.json"
+RESULT_FOLDER: Final = "model"
+FINISH_FILE: Final = "finish"
+_ANCHORS: Final = 6
+_NICENESS: Final = 10
+
+OnEntry = Callable[[Progress | Evaluation], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What was asked for, and the seconds that reading took of the time given.
+
+    came_from: what tells the labels from changed ones, where `begin` was given it.
+    """
+
+    settings: TrainingSettings
+    input_size: Size
+    charged: float
+    came_from: str
+
+
+def begin(
+    folder: Path,
+    gathered: Gathered,
+    settings: TrainingSettings,
+    *,
+    input_size: Size,
+    part_of: dict[str, str] | None = None,
+    came_from: str = "",
+    on_entry: OnEntry = lambda entry: None,
+    must_stop: Callable[[], bool] = lambda: False,
+) -> TrainingSet | None:
+    """Make everything ready in a folder; None where it was told to stop.
+
+    Raises:
+        TrainingError: there is nothing to learn from, or PyTorch is missing.
+    """
+    require_torch()
+    began = time.perf_counter()
+    total = len(gathered.sources)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+
+    def tell(done: int) -> None:
+        if must_stop():
+            raise _StoppedError
+        on_entry(Progress("reading", done, total))
+
+    try:
+        training_set = prepare(
+            folder,
+            gathered.sources,
+            labels=gathered.labels,
+            input_size=input_size,
+            part_of=part_of,
+            seed=settings.seed,
+            on_image=tell,
+        )
+    except _StoppedError:
+        return None
+    plan = {
+        "settings": settings.as_json(),
+        "input_size": [*input_size],
+        "charged": time.perf_counter() - began,
+        "came_from": came_from,
+    }
+    # Last: a folder with a plan has all the rest.
+    write_json(folder / PLAN_FILE, plan)
+    return training_set
+
+
+class _StoppedError(Exception):
+    """Nobody wants the training any more."""
+
+
+def read_plan(folder: Path) -> Plan | None:
+    """Return what a folder was made ready for; None where it was not."""
+    try:
+        kept: dict[str, Any] = json.loads((folder / PLAN_FILE).read_text())
+        settings = TrainingSettings.of_json(kept["settings"])
+        return Plan(
+            settings, Size(*kept["input_size"]), kept["charged"], kept["came_from"]
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def go_on(
+    folder: Path,
+    output: Path,
+    *,
+    on_entry: OnEntry = lambda entry: None,
+    must_stop: Callable[[], bool] = lambda: False,
+) -> dict[str, Any] | None:
+    """Train in a folder that is ready, and write the model.
+
+    Args:
+        folder: of `begin`; a checkpoint in it is gone on from.
+        output: where the model's files go.
+        on_entry: told of progress and evaluations, which are in the folder's log too.
+        must_stop: whether to leave, to go on another day. A file named `FINISH_FILE`
+            in the folder asks to end now with the best there is.
+
+    Returns:
+        What metrics.json says; None where it was told to stop.
+
+    Raises:
+        TrainingError: it cannot begin or go on.
+        ModelLoadError: the model to begin from cannot be used.
+    """
+    require_torch()
+    from imagebase.training.loop import Training
+    from imagebase.training.output import write_model
+    from imagebase.training.transfer import module_of, transfer
+
+    began = time.perf_counter()
+    plan, training_set = read_plan(folder), load_set(folder)
+    if plan is None:
+        raise TrainingError("This training was never made ready; begin it anew.")
+    base = model_in_folder(Path(plan.settings.base))
+    if base.weights is None:
+        raise TrainingError(
+            f"{base.name} is no Darknet model; train from one with {CFG} and {WEIGHTS}."
+        )
+
+    def tell(entry: Progress | Evaluation) -> None:
+        write_line(folder, entry)
+        on_entry(entry)
+
+    cfg = _cfg(base, training_set, plan)
+    source = module_of(base.graph.read_bytes(), base.weights.read_bytes())
+    module = transfer(source, base.labels, cfg.encode(), training_set.labels)
+    training = Training(
+        folder,
+        training_set,
+        module,
+        plan.settings,
+        on_entry=tell,
+        must_stop=must_stop,
+        must_finish=(folder / FINISH_FILE).exists,
+        charged=plan.charged + time.perf_counter() - began,
+    )
+    outcome: Outcome = training.run()
+    if not outcome.is_finished:
+        return None
+    metrics = write_model(
+        folder, output, training_set, plan.settings, outcome, cfg=cfg, base=base
+    )
+    tell(Progress("done", outcome.steps, outcome.steps, outcome.seconds, 0.0))
+    return metrics
+
+
+def _cfg(base: Model, training_set: TrainingSet, plan: Plan) -> str:
+    anchors: Anchors | None = None
+    if plan.settings.cluster_anchors:
+        # Too few shapes make no anchors of their own; the old ones do then.
+        with suppress(ValueError):
+            sizes = advice.box_sizes(training_set)
+            anchors = cluster_anchors(sizes, count=_ANCHORS, seed=plan.settings.seed)
+    text = base.graph.read_text(encoding="utf-8", errors="replace")
+    return cfg_for(
+        text,
+        classes=len(training_set.labels),
+        input_size=plan.input_size,
+        anchors=anchors,
+    )
+
+
+def ask_to_finish(folder: Path) -> None:
+    """Have a training end now, with the best model so far."""
+    (folder / FINISH_FILE).touch()
+
+
+def clean_up(folder: Path) -> None:
+    """Delete what only an interrupted training needs; the log stays."""
+    for name in (PICTURES_FILE, SET_FILE, "checkpoint.pt", "best.weights", FINISH_FILE):
+        (folder / name).unlink(missing_ok=True)
+
+
+def work_quietly() -> None:
+    """Let this process's work come after everybody else's."""
+    if hasattr(os, "nice"):
+        with suppress(OSError):
+            os.nice(_NICENESS)

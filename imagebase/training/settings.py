@@ -1,0 +1,90 @@
+"""What a training is asked to do."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final, Self
+
+from imagebase.annotation import Size
+from imagebase.errors import TrainingError
+
+DEFAULT_MINUTES: Final = 3.0
+DEFAULT_INPUT_SIZE: Final = 416
+STRIDE: Final = 32
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingSettings:
+    """How long and how; one of `minutes`, `epochs` and `steps` says how long.
+
+    minutes: of wall time, reading and the last evaluation included. A machine that
+        sleeps meanwhile does not use them up.
+    steps: batches; for trials and tests.
+    base: folder of the Darknet model to begin from, and its labels.
+    flip: whether a mirrored object is still the same one; not so for text.
+    colours: whether colours may be changed; not where colour is the label.
+    cluster_anchors: whether anchors are made for these boxes, or stay as they are.
+    precision: `auto` (what is faster here), `f32` or `bf16`.
+    """
+
+    base: str
+    minutes: float | None = None
+    epochs: int | None = None
+    steps: int | None = None
+    seed: int = 0
+    batch_size: int = 4
+    learning_rate: float = 1.2e-3
+    flip: bool = True
+    colours: bool = True
+    cluster_anchors: bool = False
+    precision: str = "auto"
+    device: str = "auto"
+
+    def __post_init__(self) -> None:
+        lengths = [self.minutes, self.epochs, self.steps]
+        given = [one for one in lengths if one is not None]
+        if len(given) != 1 or given[0] <= 0:
+            raise TrainingError(
+                "Say how long to train in one way, by minutes or by epochs above 0."
+            )
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the settings as plain values."""
+        return asdict(self)
+
+    @classmethod
+    def of_json(cls, kept: dict[str, Any]) -> Self:
+        """Return the settings that `as_json` gave."""
+        return cls(**kept)
+
+    def same_but_length(self, other: "TrainingSettings") -> bool:
+        """Say whether a training may go on as this one that began as the other."""
+        ignored = ("minutes", "epochs", "steps", "precision", "device")
+        mine, theirs = self.as_json(), other.as_json()
+        return all(mine[one] == theirs[one] for one in mine if one not in ignored)
+
+
+def check_input_size(side: int) -> Size:
+    """Return the net's input for a side in pixels.
+
+    Raises:
+        TrainingError: its strides do not divide it.
+    """
+    if side % STRIDE or not STRIDE <= side <= 2048:
+        near = min(2048, max(STRIDE, round(side / STRIDE) * STRIDE))
+        raise TrainingError(f"An input of {side} pixels is not possible; try {near}.")
+    return Size(side, side)
+
+
+def write_json(path: Path, document: object) -> None:
+    """Write a JSON file in one step: a reader finds the old one or the new."""
+    draft = path.with_name(f".{path.name}.new")
+    draft.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n")
+    draft.replace(path)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file in one step."""
+    draft = path.with_name(f".{path.name}.new")
+    draft.write_bytes(content)
+    draft.replace(path)

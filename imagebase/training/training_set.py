@@ -1,0 +1,297 @@
+"""Images to learn from, made ready once: stretched to the net's size, on disk.
+
+The pictures are one file of bytes that is mapped, not read: the system keeps in memory
+what fits there. A training that was interrupted finds everything as it was.
+"""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from imagebase.annotation import Box, Size
+from imagebase.detection.preprocessing import resized
+from imagebase.errors import ImageBaseError, TrainingError
+from imagebase.images import load_image
+from imagebase.quality import difference_hash
+from imagebase.split import Shares, Split, SplitImage, split_by_shares, torn_groups
+from imagebase.training.settings import write_json
+
+SET_FILE: Final = "set.json"
+PICTURES_FILE: Final = "pictures.u8"
+TRAIN: Final = "train"
+VAL: Final = "val"
+SHARES: Final = Shares(train=0.8, val=0.2)
+MAX_PIXELS: Final = 50_000_000
+
+# A box has to be seen to be learned: less than this is none (pixels of the image).
+_LEAST_SIDE: Final = 1e-3
+
+
+class Source(NamedTuple):
+    """An image with its boxes, before its pixels are looked at.
+
+    read: gives the file's bytes. in_pixels: gives labels and boxes in pixels of an
+    image of this size. crowds: regions that were left out already.
+    """
+
+    image_id: str
+    name: str
+    read: Callable[[], bytes]
+    in_pixels: Callable[[Size], Sequence[tuple[str, Box]]]
+    crowds: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingImage:
+    """One image of the set.
+
+    labels: class numbers, one a box. boxes: (N, 4), centre and size as shares of the
+    image. part: `train` or `val`.
+    """
+
+    image_id: str
+    name: str
+    size: Size
+    part: str
+    labels: NDArray[np.int64]
+    boxes: NDArray[np.float32]
+    difference_hash: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """What is not learned from, counted.
+
+    files: those that could not be read, and why.
+    """
+
+    crowds: int = 0
+    zero_size: int = 0
+    files: tuple[str, ...] = ()
+
+    @property
+    def boxes(self) -> int:
+        return self.crowds + self.zero_size
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingSet:
+    """labels: names by class number. pictures: (N, height, width, 3), RGB."""
+
+    labels: tuple[str, ...]
+    input_size: Size
+    images: tuple[TrainingImage, ...]
+    left_out: LeftOut
+    torn: int
+    pictures: NDArray[np.uint8]
+
+    def of_part(self, part: str) -> list[int]:
+        """Return the positions of a part's images."""
+        return [at for at, one in enumerate(self.images) if one.part == part]
+
+    def box_counts(self, part: str | None = None) -> dict[str, int]:
+        """Return how many boxes each label has, in a part or in all."""
+        counted: Counter[int] = Counter()
+        for one in self.images:
+            if part in {None, one.part}:
+                counted.update(one.labels.tolist())
+        return {name: counted[at] for at, name in enumerate(self.labels)}
+
+    @property
+    def fingerprint(self) -> str:
+        """What tells this set from others: images, boxes, labels, parts, size."""
+        digest = hashlib.sha256(json.dumps([self.labels, self.input_size]).encode())
+        for one in self.images:
+            digest.update(f"{one.image_id} {one.part}".encode())
+            digest.update(one.labels.tobytes() + one.boxes.tobytes())
+        return digest.hexdigest()
+
+
+class _Reading(NamedTuple):
+    picture: NDArray[np.uint8]
+    size: Size
+    boxes: list[tuple[str, Box]]
+    zero_size: int
+    difference_hash: str
+
+
+def prepare(
+    folder: Path,
+    sources: Iterable[Source],
+    *,
+    labels: Sequence[str],
+    input_size: Size,
+    part_of: Mapping[str, str] | None = None,
+    seed: int = 0,
+    max_pixels: int = MAX_PIXELS,
+    on_image: Callable[[int], None] = lambda done: None,
+) -> TrainingSet:
+    """Write a training set into a folder and return it.
+
+    Args:
+        folder: made where it is not there; an older set in it is replaced.
+        sources: the images, each once.
+        labels: names by class number; boxes of other labels are left out.
+        input_size: of the net.
+        part_of: `train` or `val` by image id; None splits by shares, near-duplicates
+            on one side.
+        seed: of the split.
+        max_pixels: of an image; a larger one is not read.
+        on_image: told how many images are ready.
+
+    Raises:
+        TrainingError: there is nothing to learn from.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    numbers = {name: at for at, name in enumerate(labels)}
+    images: list[TrainingImage] = []
+    refused: list[str] = []
+    crowds = zero_size = 0
+    with (folder / PICTURES_FILE).open("wb") as file:
+        for done, source in enumerate(sources, start=1):
+            on_image(done)
+            try:
+                reading = _read(source, input_size, max_pixels)
+            except ImageBaseError as error:
+                refused.append(f"{source.name}: {error}")
+                continue
+            file.write(reading.picture.tobytes())
+            crowds += source.crowds
+            zero_size += reading.zero_size
+            images.append(_image(source, reading, numbers))
+    _check_something(images, refused)
+    parts = part_of or _split(images, seed)
+    document = {
+        "labels": list(labels),
+        "input_size": [*input_size],
+        "left_out": {"crowds": crowds, "zero_size": zero_size, "files": refused},
+        "torn": _torn(images, parts),
+        "images": [_as_json(one, parts[one.image_id]) for one in images],
+    }
+    write_json(folder / SET_FILE, document)
+    return load_set(folder)
+
+
+def load_set(folder: Path) -> TrainingSet:
+    """Return the set that `prepare` left in a folder.
+
+    Raises:
+        TrainingError: there is none, or it is damaged.
+    """
+    try:
+        kept = json.loads((folder / SET_FILE).read_text())
+        size = Size(*kept["input_size"])
+        images = tuple(_of_json(one) for one in kept["images"])
+        shape = (len(images), size.height, size.width, 3)
+        pictures = np.memmap(folder / PICTURES_FILE, np.uint8, "r", shape=shape)
+    except (OSError, ValueError, KeyError) as error:
+        raise TrainingError(
+            "The prepared images of this training are gone; begin it anew."
+        ) from error
+    left_out = kept["left_out"]
+    return TrainingSet(
+        tuple(kept["labels"]),
+        size,
+        images,
+        LeftOut(left_out["crowds"], left_out["zero_size"], tuple(left_out["files"])),
+        kept["torn"],
+        pictures,
+    )
+
+
+def _read(source: Source, input_size: Size, max_pixels: int) -> _Reading:
+    loaded = load_image(
+        source.read(), file_name=source.name, max_pixels=max_pixels, wanted=input_size
+    )
+    boxes, zero_size = [], 0
+    for label, box in source.in_pixels(loaded.size):
+        inside = box.clipped(loaded.size)
+        if min(inside.width, inside.height) > _LEAST_SIDE:
+            boxes.append((label, inside))
+        else:
+            zero_size += 1
+    picture = resized(loaded.rgb, input_size)
+    grey = np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), np.uint8)
+    return _Reading(picture, loaded.size, boxes, zero_size, difference_hash(grey))
+
+
+def _image(
+    source: Source, reading: _Reading, numbers: Mapping[str, int]
+) -> TrainingImage:
+    kept = [(numbers[label], box) for label, box in reading.boxes if label in numbers]
+    corners = np.array([[*box] for _, box in kept], np.float64).reshape(-1, 4)
+    relative = corners / np.array([*reading.size, *reading.size], np.float64)
+    near, far = relative[:, :2], relative[:, 2:]
+    return TrainingImage(
+        source.image_id,
+        source.name,
+        reading.size,
+        TRAIN,
+        np.array([number for number, _ in kept], np.int64),
+        np.concatenate([(near + far) / 2, far - near], axis=1).astype(np.float32),
+        reading.difference_hash,
+    )
+
+
+def _check_something(images: Sequence[TrainingImage], refused: Sequence[str]) -> None:
+    if not any(len(one.labels) for one in images):
+        why = f" ({refused[0]})" if refused and not images else ""
+        raise TrainingError(
+            f"There is no box to learn from{why}; label some images first."
+        )
+
+
+def _split(images: Sequence[TrainingImage], seed: int) -> Mapping[str, str]:
+    split = split_by_shares(_split_images(images), SHARES, seed=seed)
+    learned = [one for one in images if split.part_of[one.image_id] == TRAIN]
+    if any(len(one.labels) for one in learned):
+        return split.part_of
+    # So few images that the only boxes were held out: learn from all of them.
+    return {one.image_id: TRAIN for one in images}
+
+
+def _split_images(images: Sequence[TrainingImage]) -> list[SplitImage]:
+    return [
+        SplitImage(
+            one.image_id,
+            Counter(str(label) for label in one.labels.tolist()),
+            one.difference_hash,
+        )
+        for one in images
+    ]
+
+
+def _torn(images: Sequence[TrainingImage], parts: Mapping[str, str]) -> int:
+    return len(torn_groups(_split_images(images), Split(parts)))
+
+
+def _as_json(image: TrainingImage, part: str) -> dict[str, Any]:
+    return {
+        "id": image.image_id,
+        "name": image.name,
+        "size": [*image.size],
+        "part": part,
+        "labels": image.labels.tolist(),
+        "boxes": image.boxes.astype(np.float64).tolist(),
+        "hash": image.difference_hash,
+    }
+
+
+def _of_json(kept: Mapping[str, Any]) -> TrainingImage:
+    return TrainingImage(
+        kept["id"],
+        kept["name"],
+        Size(*kept["size"]),
+        kept["part"],
+        np.array(kept["labels"], np.int64),
+        np.array(kept["boxes"], np.float32).reshape(-1, 4),
+        kept["hash"],
+    )

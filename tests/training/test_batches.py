@@ -1,0 +1,77 @@
+"""What is learned from: every image once an epoch, changed, its boxes with it."""
+
+import numpy as np
+import pytest
+
+from imagebase.annotation import Size
+from imagebase.training.batches import Batch, Batches, Move
+from imagebase.training.settings import TrainingSettings
+from imagebase.training.training_set import TRAIN, TrainingSet, prepare
+from tests.training.shapes import LABELS, sources
+
+
+@pytest.fixture(scope="module")
+def small_set(tmp_path_factory: pytest.TempPathFactory) -> TrainingSet:
+    folder = tmp_path_factory.mktemp("set")
+    return prepare(folder, sources(10), labels=LABELS, input_size=Size(96, 96))
+
+
+def settings(**changed: bool | int) -> TrainingSettings:
+    return TrainingSettings(base="", steps=1, colours=False).of_json(
+        {**TrainingSettings(base="", steps=1, colours=False).as_json(), **changed}
+    )
+
+
+def same(a: Batch, b: Batch) -> bool:
+    pairs: list[tuple[Any, Any]] = list(zip(a, b, strict=True))
+    return all(np.array_equal(one, other) for one, other in pairs)
+
+
+def test_a_batch_follows_from_seed_and_number(small_set: TrainingSet) -> None:
+    one, other = Batches(small_set, settings()), Batches(small_set, settings())
+    stream = other.from_number(0)
+    first = [next(stream) for _ in range(4)]
+    stream.close()  # type: ignore[attr-defined]
+    assert same(first[3], one.batch(3))
+    assert not same(one.batch(3), one.batch(2))
+    assert not same(one.batch(3), Batches(small_set, settings(seed=1)).batch(3))
+
+
+def test_boxes_lie_on_what_they_are_boxes_of(small_set: TrainingSet) -> None:
+    batches, seen = Batches(small_set, settings()), 0
+    for number in range(8):
+        batch = batches.batch(number)
+        for image, label, box in zip(
+            batch.image, batch.label, batch.boxes, strict=True
+        ):
+            picture = batch.pictures[image].astype(int)
+            channel, other = (0, 2) if label == 0 else (2, 0)
+            rows, columns = np.nonzero(
+                picture[..., channel] - picture[..., other] > 100
+            )
+            found = np.array(
+                [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
+            )
+            half = box[2:] / 2
+            expected = np.concatenate([box[:2] - half, box[:2] + half]) * 96
+            np.testing.assert_allclose(found, expected, atol=3.0)
+            seen += 1
+    assert seen > 40
+
+
+def test_each_image_is_seen_once_an_epoch(small_set: TrainingSet) -> None:
+    batches = Batches(small_set, settings(batch_size=1))
+    count = len(small_set.of_part(TRAIN))
+    for epoch in range(3):
+        places = [batches._image_at(epoch * count + one) for one in range(count)]
+        assert sorted(places) == small_set.of_part(TRAIN)
+
+
+def test_what_is_cut_off_too_far_is_no_object_any_more() -> None:
+    move = Move((1.0, 1.0), (0.5, 0.0))
+    boxes = np.array(
+        [[0.2, 0.5, 0.2, 0.2], [0.5, 0.5, 0.2, 0.2], [0.58, 0.5, 0.2, 0.2]], np.float32
+    )
+    cut, is_kept = move.boxes(boxes)
+    assert is_kept.tolist() == [True, True, False]
+    np.testing.assert_allclose(cut[1], [0.95, 0.5, 0.1, 0.2], atol=1e-6)

@@ -1,0 +1,69 @@
+"""How long a training goes on, and how fast it learns."""
+
+import math
+
+import pytest
+
+from imagebase.errors import TrainingError
+from imagebase.training.schedule import WARM_UP_STEPS, Schedule, learning_rate
+from imagebase.training.settings import TrainingSettings
+
+
+def schedule(**length: float) -> Schedule:
+    settings = TrainingSettings.of_json({"base": "", **length})
+    return Schedule(settings, 50, has_judging=True, step_seconds=0.5)
+
+
+def run(one: Schedule, *, step: float, judging: float) -> tuple[int, int, float]:
+    """Return steps, judgements and seconds of a training whose steps take so long."""
+    done = judged = 0
+    while not one.is_over(done):
+        done += 1
+        one.charge_step(step)
+        if one.is_judging_due(done):
+            one.charge_judging(done, judging)
+            judged += 1
+    return done, judged, one.seconds
+
+
+def test_the_rate_rises_then_falls_as_a_cosine() -> None:
+    rates = [learning_rate(step, 600, highest=1.0) for step in range(600)]
+    assert rates[0] == pytest.approx(1 / WARM_UP_STEPS)
+    assert max(rates) == rates[WARM_UP_STEPS] == 1
+    assert rates[-1] == pytest.approx(0.02, abs=1e-3)
+    assert rates[315] == pytest.approx((1 + 0.02) / 2, abs=1e-2)
+    assert math.isfinite(learning_rate(0, 1, highest=1.0))
+
+
+@pytest.mark.parametrize("step", [0.05, 0.3, 2.0])
+@pytest.mark.parametrize("judging", [0.5, 6.0])
+def test_the_minutes_given_are_kept(step: float, judging: float) -> None:
+    one = schedule(minutes=3)
+    done, judged, seconds = run(one, step=step, judging=judging)
+    # The last judgement and the closing come on top of these.
+    assert 155 <= seconds + judging + 4 <= 180 + step
+    assert judged * judging <= seconds / 5
+    assert 1 <= judged <= 30
+    assert done == pytest.approx((seconds - judged * judging) / step, abs=1)
+
+
+def test_a_sleeping_machine_is_not_charged() -> None:
+    one = schedule(minutes=1)
+    for _ in range(30):
+        one.charge_step(0.2)
+    one.charge_step(3600.0)
+    assert one.seconds == pytest.approx(31 * 0.2)
+
+
+def test_epochs_and_steps_are_exact() -> None:
+    assert run(schedule(epochs=3), step=9.0, judging=1.0)[0] == 150
+    assert run(schedule(steps=7), step=9.0, judging=1.0)[0] == 7
+
+
+def test_one_length_has_to_be_given() -> None:
+    with pytest.raises(TrainingError, match="one way"):
+        TrainingSettings(base="", minutes=1, epochs=2)
+    with pytest.raises(TrainingError, match="one way"):
+        TrainingSettings(base="")
+    with pytest.raises(TrainingError, match="one way"):
+        TrainingSettings(base="", minutes=0)

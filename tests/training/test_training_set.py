@@ -1,0 +1,149 @@
+"""A set made ready: what is in it, what is left out, who is held out."""
+
+from collections import Counter
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from imagebase.annotation import Annotation, Box, ImageRecord, Size
+from imagebase.errors import TrainingError
+from imagebase.images import encode_png
+from imagebase.training import advice
+from imagebase.training.gathering import (
+    fingerprint,
+    from_label_files,
+    from_records,
+)
+from imagebase.training.training_set import TRAIN, VAL, Source, load_set, prepare
+from tests.training.shapes import LABELS, picture, sources, write_folder
+
+SIZE = Size(96, 96)
+
+
+def source(name: str, boxes: list[tuple[str, Box]], number: int = 0) -> Source:
+    rgb, _ = picture(number)
+    return Source(name, name, partial(encode_png, rgb), lambda size: boxes)
+
+
+def test_a_set_comes_back_as_it_was_prepared(tmp_path: Path) -> None:
+    made = prepare(tmp_path, sources(10), labels=LABELS, input_size=SIZE)
+    again = load_set(tmp_path)
+    assert again.fingerprint == made.fingerprint
+    assert again.pictures.shape == (10, 96, 96, 3)
+    assert (len(made.of_part(TRAIN)), len(made.of_part(VAL))) == (8, 2)
+    assert made.box_counts() == {"square": 10, "disc": 10}
+    _, boxes = picture(3)
+    box = boxes[0][1]
+    expected = [
+        (box.x_min + box.x_max) / 320,
+        (box.y_min + box.y_max) / 240,
+        box.width / 160,
+        box.height / 120,
+    ]
+    np.testing.assert_allclose(made.images[3].boxes[0], expected, atol=1e-6)
+
+
+def test_boxes_without_size_and_files_that_are_none_are_counted(tmp_path: Path) -> None:
+    good, zero = ("disc", Box(10, 10, 30, 30)), ("disc", Box(10, 10, 10, 30))
+    outside = ("disc", Box(500, 10, 540, 30))
+    broken = Source("broken.png", "broken.png", lambda: b"none", lambda size: [])
+    made = prepare(
+        tmp_path,
+        [source("a.png", [good, zero, outside])._replace(crowds=3), broken],
+        labels=LABELS,
+        input_size=SIZE,
+    )
+    assert (made.left_out.zero_size, made.left_out.crowds) == (2, 3)
+    assert len(made.left_out.files) == 1
+    assert made.box_counts() == {"square": 0, "disc": 1}
+    said = " ".join(advice.warnings_about(made))
+    assert "3 crowd regions" in said
+    assert "2 boxes without a size" in said
+    assert "1 files could not be read" in said
+
+
+def test_near_duplicates_are_on_one_side(tmp_path: Path) -> None:
+    boxes = [("square", Box(5, 5, 40, 40))]
+    twins = [source(f"{n}-{m}.png", boxes, n) for n in range(6) for m in range(3)]
+    made = prepare(tmp_path, twins, labels=LABELS, input_size=SIZE)
+    parts = Counter((one.name[0], one.part) for one in made.images)
+    assert set(parts.values()) == {3}
+    assert made.torn == 0
+
+
+def test_duplicates_torn_by_somebody_else_are_said(tmp_path: Path) -> None:
+    boxes = [("square", Box(5, 5, 40, 40))]
+    twins = [source("a.png", boxes), source("b.png", boxes)]
+    made = prepare(
+        tmp_path,
+        twins,
+        labels=LABELS,
+        input_size=SIZE,
+        part_of={"a.png": TRAIN, "b.png": VAL},
+    )
+    assert any("both sides" in one for one in advice.warnings_about(made))
+
+
+def test_one_image_is_enough_to_begin(tmp_path: Path) -> None:
+    made = prepare(tmp_path, sources(1), labels=LABELS, input_size=SIZE)
+    assert len(made.of_part(TRAIN)) == 1
+    said = advice.warnings_about(made)
+    assert any("No image is held out" in one for one in said)
+    assert any("square (1), disc (1)" in one for one in said)
+
+
+def test_nothing_to_learn_from_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="no box to learn from"):
+        prepare(tmp_path, [source("a.png", [])], labels=LABELS, input_size=SIZE)
+
+
+def test_small_boxes_ask_for_a_larger_input() -> None:
+    sides = np.array([5.0, 8.0, 11.0, 30.0])
+    assert advice.small_boxes(sides, SIZE)
+    assert not advice.small_boxes(sides * 2, SIZE)
+
+
+def test_the_first_systems_csv_is_read_beside_its_images(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "set", 4)
+    found = from_label_files(folder, folder / "_annotations.csv", format_name="csv")
+    assert set(found.labels) == set(LABELS)
+    assert [one.name for one in found.sources] == [f"{n:03}.png" for n in range(4)]
+    expected = [(label, box) for label, box in picture(2)[1]]
+    assert list(found.sources[2].in_pixels(Size(160, 120))) == expected
+    # The file may be larger than the one that was labelled.
+    doubled = found.sources[2].in_pixels(Size(320, 240))
+    assert doubled[0][1].x_max == 2 * expected[0][1].x_max
+
+
+def test_labels_without_their_images_are_named(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "set", 3)
+    (folder / "001.png").unlink()
+    found = from_label_files(folder, folder / "_annotations.csv")
+    assert found.missing == ("001.png",)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    with pytest.raises(TrainingError, match="None of the 3 images"):
+        from_label_files(elsewhere, folder / "_annotations.csv")
+
+
+def test_a_changed_label_file_has_another_fingerprint(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "set", 3)
+    path = folder / "_annotations.csv"
+    before = fingerprint(path)
+    assert before == fingerprint(path)
+    path.write_text(path.read_text().replace("disc", "disk"))
+    assert fingerprint(path) != before
+
+
+def test_a_dataset_gives_its_labels_that_occur() -> None:
+    box = Annotation(Box(1, 1, 5, 5), "b")
+    record = ImageRecord("0" * 64, "a.png", Size(9, 9), (box, replace(box, label="d")))
+    found = from_records([record], ["a", "b", "c", "d"], lambda image_id: b"")
+    assert found.labels == ("b", "d")
+    assert list(found.sources[0].in_pixels(Size(9, 9))) == [
+        ("b", box.box),
+        ("d", box.box),
+    ]
