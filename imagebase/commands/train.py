@@ -1,0 +1,298 @@
+"""python -m imagebase train: a model of one's own, out of images and their labels."""
+
+import contextlib
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+from rich.progress import BarColumn, Progress, TextColumn
+
+from imagebase.commands.reporting import (
+    FAILED,
+    errors,
+    refuse,
+    reported_errors,
+    say,
+)
+from imagebase.errors import TrainingError
+from imagebase.settings import DEFAULT_MODEL
+
+if TYPE_CHECKING:
+    from imagebase.training.progress import Evaluation
+    from imagebase.training.progress import Progress as Step
+    from imagebase.training.settings import TrainingSettings
+
+    OnEntry = Callable[[Step | Evaluation], None]
+
+WORK: Final = ".training"
+_WARNINGS_SHOWN: Final = 12
+
+_Images = Annotated[
+    Path, typer.Option("--images", help="The folder the images lie in, or a zip.")
+]
+_Labels = Annotated[
+    Path, typer.Option("--labels", help="Their labels: a folder, a zip or a file.")
+]
+_Output = Annotated[Path, typer.Option("--output", help="The folder for the model.")]
+_Format = Annotated[
+    str | None,
+    typer.Option("--labels-format", help="What the files show, if not given."),
+]
+_Minutes = Annotated[
+    float | None,
+    typer.Option("--minutes", min=0.05, help="Of wall time; 3 if nothing is given."),
+]
+_Epochs = Annotated[
+    int | None,
+    typer.Option("--epochs", min=1, help="How often each image is seen, instead."),
+]
+_InputSize = Annotated[
+    int,
+    typer.Option("--input-size", help="Side of the net's input, a multiple of 32."),
+]
+_Resume = Annotated[
+    bool,
+    typer.Option(
+        "--resume/--no-resume",
+        help="Go on from what an interrupted training of the same labels left.",
+    ),
+]
+_Model = Annotated[
+    str,
+    typer.Option("--model", help="The Darknet model to begin from, by name or folder."),
+]
+_Anchors = Annotated[
+    bool, typer.Option("--own-anchors", help="Make anchors for these boxes.")
+]
+_Flip = Annotated[
+    bool, typer.Option("--flip/--no-flip", help="Not for text, or left and right.")
+]
+_Colours = Annotated[
+    bool, typer.Option("--colours/--no-colours", help="Not where colour is the label.")
+]
+_Steps = Annotated[int | None, typer.Option("--steps", min=1, hidden=True)]
+_Precision = Annotated[str, typer.Option("--precision", hidden=True)]
+
+
+def train(
+    images: _Images,
+    labels: _Labels,
+    output: _Output,
+    labels_format: _Format = None,
+    minutes: _Minutes = None,
+    epochs: _Epochs = None,
+    input_size: _InputSize = 416,
+    resume: _Resume = False,
+    model: _Model = DEFAULT_MODEL,
+    seed: Annotated[int, typer.Option("--seed", min=0)] = 0,
+    own_anchors: _Anchors = False,
+    flip: _Flip = True,
+    colours: _Colours = True,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
+    steps: _Steps = None,
+    precision: _Precision = "auto",
+) -> None:
+    """Train a YOLOv4-tiny of your own, on this machine, in minutes.
+
+    Writes obj.cfg, obj.weights, obj.names, obj.onnx, metrics.json, history.csv and
+    report.html. Ctrl+C keeps what was learned for --resume.
+
+    Exit code 0: done; 1: nothing could be learned, or stopped; 2: wrong usage.
+    """
+    from imagebase.training.requirement import require_torch
+    from imagebase.training.settings import TrainingSettings, check_input_size
+
+    given = [one for one in (minutes, epochs, steps) if one is not None]
+    if len(given) > 1:
+        refuse("Give --minutes or --epochs, not both.")
+    with reported_errors():
+        require_torch()
+        try:
+            size = check_input_size(input_size)
+        except TrainingError as error:
+            refuse(f"--input-size: {error}")
+        settings = TrainingSettings(
+            base=_base(model),
+            minutes=3.0 if not given else minutes,
+            epochs=epochs,
+            steps=steps,
+            seed=seed,
+            flip=flip,
+            colours=colours,
+            cluster_anchors=own_anchors,
+            precision=precision,
+        )
+        request = _Request(images, labels, output, labels_format, size.width, settings)
+        with _shown(quiet=quiet) as on_entry, _stoppable() as must_stop:
+            metrics = request.run(on_entry, must_stop, resume=resume)
+    if metrics is None:
+        say("Stopped; the same command with --resume goes on.")
+        raise typer.Exit(FAILED)
+    for warning in metrics["warnings"]:
+        say(f"To know: {warning}")
+    typer.echo(_in_words(metrics, output))
+
+
+class _Request:
+    """What to learn from, and where it goes."""
+
+    def __init__(
+        self,
+        images: Path,
+        labels: Path,
+        output: Path,
+        labels_format: str | None,
+        side: int,
+        settings: "TrainingSettings",
+    ) -> None:
+        self._images, self._labels, self._output = images, labels, output
+        self._format, self._side, self._settings = labels_format, side, settings
+
+    def run(
+        self, on_entry: "OnEntry", must_stop: Callable[[], bool], *, resume: bool
+    ) -> dict[str, Any] | None:
+        """Return the metrics; None where it was stopped."""
+        from imagebase.training.session import clean_up, go_on, work_quietly
+
+        work_quietly()
+        work = self._output / WORK
+        if not (resume and self._can_go_on(work)) and not self._begin(
+            work, on_entry, must_stop
+        ):
+            return None
+        metrics = go_on(work, self._output, on_entry=on_entry, must_stop=must_stop)
+        if metrics is not None:
+            clean_up(work)
+        return metrics
+
+    def _can_go_on(self, work: Path) -> bool:
+        """Say whether there is a training to go on with.
+
+        Raises:
+            TrainingError: there is, and it is of other labels or settings.
+        """
+        from imagebase.training.gathering import fingerprint
+        from imagebase.training.session import read_plan
+        from imagebase.training.training_set import SET_FILE
+
+        plan = read_plan(work)
+        if plan is None or not (work / SET_FILE).is_file():
+            say("There is no interrupted training in the output; this one is new.")
+            return False
+        if plan.came_from != fingerprint(self._labels):
+            raise TrainingError(
+                "The labels have changed since that training was interrupted; leave "
+                "--resume out to begin anew."
+            )
+        is_same = self._settings.same_but_length(plan.settings)
+        if not is_same or plan.input_size.width != self._side:
+            raise TrainingError(
+                "That training was begun with other settings; give the same, or leave "
+                "--resume out to begin anew."
+            )
+        return True
+
+    def _begin(
+        self, work: Path, on_entry: "OnEntry", must_stop: Callable[[], bool]
+    ) -> bool:
+        from imagebase.annotation import Size
+        from imagebase.training.gathering import fingerprint, from_label_files
+        from imagebase.training.session import begin
+
+        gathered = from_label_files(
+            self._images, self._labels, format_name=self._format
+        )
+        for name in gathered.missing[:_WARNINGS_SHOWN]:
+            say(f"Left out: {name}: there is no image of this name.")
+        for skipped in gathered.skipped[:_WARNINGS_SHOWN]:
+            say(f"Left out: {skipped}")
+        begun = begin(
+            work,
+            gathered,
+            self._settings,
+            input_size=Size(self._side, self._side),
+            came_from=fingerprint(self._labels),
+            on_entry=on_entry,
+            must_stop=must_stop,
+        )
+        return begun is not None
+
+
+def _base(model: str) -> str:
+    from imagebase.detection.registry import find_model
+
+    return str(find_model(model).folder)
+
+
+def _in_words(metrics: dict[str, Any], output: Path) -> str:
+    ap50, around = metrics["AP50"], metrics["AP50_interval"]
+    found = f"AP50 {ap50:.3f}" if ap50 is not None else "nothing held out to judge by"
+    between = f" ({around[0]:.3f} to {around[1]:.3f})" if around else ""
+    return (
+        f"{found}{between} after {metrics['minutes']:.1f} minutes, "
+        f"{metrics['images']['train']:,} images learned from, "
+        f"{metrics['images']['val']:,} held out; model in {output}"
+    )
+
+
+@contextlib.contextmanager
+def _shown(*, quiet: bool) -> Iterator["OnEntry"]:
+    """Show progress: a bar on a terminal, a line an evaluation elsewhere."""
+    from imagebase.training.progress import Evaluation
+
+    if quiet:
+        yield lambda entry: None
+        return
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        console=errors,
+        transient=True,
+        disable=not errors.is_terminal,
+    )
+    with bar:
+        task = bar.add_task("Getting ready", total=None)
+
+        def show(entry: "Step | Evaluation") -> None:
+            if isinstance(entry, Evaluation):
+                say(_evaluation_in_words(entry))
+            else:
+                bar.update(
+                    task,
+                    description=entry.in_words(),
+                    completed=entry.done,
+                    total=entry.total or None,
+                )
+
+        yield show
+
+
+def _evaluation_in_words(entry: "Evaluation") -> str:
+    ap50 = "" if entry.ap50 is None else f", AP50 {entry.ap50:.3f}"
+    best = " (best so far)" if entry.is_best and entry.ap50 is not None else ""
+    return (
+        f"{entry.seconds / 60:.1f} min, epoch {entry.epoch:.1f}: "
+        f"loss {entry.loss:.2f}{ap50}{best}"
+    )
+
+
+@contextlib.contextmanager
+def _stoppable() -> Iterator[Callable[[], bool]]:
+    """Take Ctrl+C and a polite kill as a wish to stop after this step."""
+    asked = False
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        nonlocal asked
+        asked = True
+
+    before = {
+        number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield lambda: asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
