@@ -1,5 +1,7 @@
 """What is learned from: every image once an epoch, changed, its boxes with it."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
