@@ -17,6 +17,7 @@ from imagebase.detection.batch import ImageSource, detect_many, loader_for
 from imagebase.detection.candidates import Candidates, Detections, select
 from imagebase.detection.detector import Detector, load_detector
 from imagebase.detection.registry import find_model
+from imagebase.errors import EvaluationError
 from imagebase.evaluation.contenders import Contender
 from imagebase.evaluation.label_mapping import LabelMapping, map_labels
 from imagebase.evaluation.values import (
@@ -124,6 +125,8 @@ def run_pass(
 
 def _detector(contender: Contender) -> Detector:
     """Return a detector loaded for this pass alone, as its start-up is measured."""
+    if contender.is_accurate:
+        raise EvaluationError(f"{contender.spec}: there is no accurate mode yet.")
     return load_detector(
         find_model(contender.model),
         precision=contender.precision,

@@ -1,10 +1,14 @@
 """Small truths and detections, and those that somebody worked out by hand."""
 
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 from imagebase.annotation import Box, Size
-from imagebase.evaluation.label_files import truth_of
+from imagebase.detection.batch import ImageSource
+from imagebase.evaluation.contenders import parse_contender
+from imagebase.evaluation.label_files import LabelFiles, read_truth, truth_of
+from imagebase.evaluation.passing import Pass, run_pass
 from imagebase.evaluation.values import EvaluatedImage, Found, Truth
 
 DATA = Path(__file__).parents[1] / "data" / "ap_golden"
@@ -60,3 +64,21 @@ def padilla() -> tuple[Truth, Found]:
 def _corners(words: Sequence[str]) -> tuple[float, float, float, float]:
     x, y, width, height = map(float, words)
     return x, y, x + width, y + height
+
+
+@cache
+def dev128_labels(shared_data: Path) -> LabelFiles:
+    """Return the truth of 128 photographs that no bundled model ever saw."""
+    path = shared_data / "coco_val_dev128" / "instances.json"
+    return read_truth(path, needs_files=False)
+
+
+@cache
+def dev128_pass(shared_data: Path, spec: str) -> Pass:
+    """Return what a bundled model finds on them."""
+    truth = dev128_labels(shared_data).truth
+    folder = shared_data / "coco_val_dev128" / "images"
+    sources = [
+        ImageSource(one.name, (folder / one.name).read_bytes) for one in truth.images
+    ]
+    return run_pass(parse_contender(spec), truth, sources)

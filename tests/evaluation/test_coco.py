@@ -10,14 +10,17 @@ import pytest
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from imagebase.detection.batch import ImageSource
 from imagebase.evaluation.coco import NAMES, coco_figures
-from imagebase.evaluation.contenders import parse_contender
 from imagebase.evaluation.detection_files import read_detections
 from imagebase.evaluation.label_files import LabelFiles, read_truth
-from imagebase.evaluation.passing import run_pass
 from imagebase.evaluation.values import Found
-from tests.evaluation.builders import DATA, found, truth
+from tests.evaluation.builders import (
+    DATA,
+    dev128_labels,
+    dev128_pass,
+    found,
+    truth,
+)
 
 SQUARE = (10.0, 10.0, 60.0, 60.0)
 AWAY = (100.0, 100.0, 150.0, 150.0)
@@ -105,17 +108,12 @@ def test_small_is_told_by_the_area_of_the_outline(tmp_path: Path) -> None:
 def test_pycocotools_agrees_on_our_own_detections(
     model: str, shared_data: Path
 ) -> None:
-    folder = shared_data / "coco_val_dev128"
-    labels = read_truth(folder / "instances.json", needs_files=False)
-    images = labels.truth.images
-    sources = [
-        ImageSource(one.name, (folder / "images" / one.name).read_bytes)
-        for one in images
-    ]
-    done = run_pass(parse_contender(f"{model}+f32"), labels.truth, sources)
+    labels = dev128_labels(shared_data)
+    done = dev128_pass(shared_data, f"{model}+f32")
     assert not done.refused
     ours = coco_figures(labels.truth, done.found)
-    theirs = pycocotools_stats(folder / "instances.json", labels, done.found)
+    path = shared_data / "coco_val_dev128" / "instances.json"
+    theirs = pycocotools_stats(path, labels, done.found)
     assert [ours[name] for name in NAMES] == pytest.approx(theirs, abs=1e-4)
 
 

@@ -1,0 +1,315 @@
+"""Where the truth itself may be wrong: what models that look at it make of it.
+
+Four signs, each with how likely it is that a person has to act:
+
+- a sure detection where there is no box;
+- a box that no model says anything of, though it does of nearly all boxes of that size;
+- a sure detection of another label on a box whose own label nobody says;
+- a sure detection of a box's label that lies beside it, and nothing that lies on it.
+
+How telling it is that nothing is said comes from the set itself: of the boxes about as
+large, how many are passed over? By Bayes' rule, how likely is this one an error?
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+import numpy as np
+
+from imagebase.annotation import Box
+from imagebase.evaluation.values import FOUND_IOU, Flags, Floats, Found, Indices, Truth
+from imagebase.evaluation.verdicts import LOOSE_IOU
+from imagebase.geometry import FloatArray, pairwise_containment, pairwise_iou
+
+# A model has something to say of a box where a candidate overlaps it by so much.
+SEEN_IOU: Final = 0.3
+_LEAST_CONFIDENCE: Final = 0.1
+_LEAST_EVIDENCE: Final = 0.05
+# Below this overlap a detection lies beside the box; up to a half it is merely loose.
+_BESIDE_IOU: Final = 0.25
+_LOOSE_UP_TO_IOU: Final = 0.45
+# How often each sign, at full confidence, was an error on sets with planted ones.
+_TRUST_IN_MISSING: Final = 0.6
+_TRUST_IN_PLACE: Final = 0.7
+_PRIOR: Final = 0.1
+_NEIGHBOURS: Final = 40
+_CROWD_SHARE: Final = 0.5
+
+
+class Sign(StrEnum):
+    """Why something may be an error of the labels."""
+
+    MISSING = "no box"
+    UNSEEN = "nothing seen"
+    LABEL = "another label"
+    PLACE = "badly placed"
+
+
+@dataclass(frozen=True, slots=True)
+class Suspect:
+    """One place to look at: the most likely error of its box.
+
+    image: its place in the truth. object: the row of the box in doubt; None where one
+    may be missing. box, label, confidence: what the models say is there; None where
+    they say nothing. score: how likely it is an error, about.
+    """
+
+    sign: Sign
+    image: int
+    score: float
+    reason: str
+    object: int | None = None
+    box: Box | None = None
+    label: str | None = None
+    confidence: float | None = None
+
+
+def label_errors(truth: Truth, opinions: Sequence[Found]) -> list[Suspect]:
+    """Return what may be wrong with the truth, the likeliest first.
+
+    opinions: what each of some models found, at the low confidence of an evaluation;
+        several that agree weigh more than one.
+    """
+    if not opinions:
+        return []
+    evidence = [_look(truth, found) for found in opinions]
+    suspects = [
+        *_missing(truth, opinions, evidence),
+        *_wrong(truth, opinions, evidence),
+    ]
+    return sorted(suspects, key=lambda one: -one.score)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Evidence:
+    """What one model says of each of N boxes: confidences, and rows of detections.
+
+    own: on the box, of its label. other: on it, of another. beside: near it, of its
+    label, weighted by how far beside. other_row, beside_row: whose. is_seen: whether
+    it says anything of the label there. free: detections that are on no box.
+    """
+
+    own: Floats
+    other: Floats
+    other_row: Indices
+    beside: Floats
+    beside_row: Indices
+    is_seen: Flags
+    free: Indices
+
+
+def _look(truth: Truth, found: Found) -> _Evidence:
+    count = len(truth)
+    own, other, beside = np.zeros(count), np.zeros(count), np.zeros(count)
+    other_row = np.zeros(count, dtype=np.intp)
+    beside_row = np.zeros(count, dtype=np.intp)
+    is_seen = np.zeros(count, dtype=np.bool_)
+    free: list[Indices] = []
+    for image in range(len(truth.images)):
+        rows = np.flatnonzero(found.image == image)
+        objects = np.flatnonzero((truth.image == image) & ~truth.is_crowd)
+        crowds = truth.xyxy[(truth.image == image) & truth.is_crowd]
+        if not len(rows):
+            continue
+        overlaps = pairwise_iou(found.xyxy[rows], truth.xyxy[objects])
+        same = found.label[rows][:, None] == truth.label[objects][None, :]
+        sure = found.confidence[rows][:, None]
+        is_on = overlaps >= FOUND_IOU
+        # A detection that is right about one box says nothing of another.
+        is_open = ~(same & is_on).any(axis=1, keepdims=True)
+        if len(objects):
+            own[objects] = np.where(same & is_on, sure, 0).max(axis=0)
+            is_seen[objects] = (same & (overlaps >= SEEN_IOU)).any(axis=0)
+            others = np.where(~same & is_on & is_open, sure, 0)
+            other[objects], other_row[objects] = _best(others, rows)
+            near = same & ~is_on & (overlaps >= LOOSE_IOU) & is_open
+            besides = np.asarray(np.where(near, sure * _how_far(overlaps), 0))
+            beside[objects], beside_row[objects] = _best(besides, rows)
+        touches = is_on | (same & (overlaps >= LOOSE_IOU))
+        free.append(_free(found, rows[~touches.any(axis=1)], rows, crowds))
+    rows_free = np.concatenate(free) if free else np.zeros(0, dtype=np.intp)
+    return _Evidence(own, other, other_row, beside, beside_row, is_seen, rows_free)
+
+
+def _best(values: FloatArray, rows: Indices) -> tuple[FloatArray, Indices]:
+    """Return the largest value of each column, and the detection it is of."""
+    return values.max(axis=0), rows[values.argmax(axis=0)]
+
+
+def _how_far(overlaps: FloatArray) -> FloatArray:
+    """Return 1 for what lies beside a box, less for what is merely loose, 0 for on."""
+    width = _LOOSE_UP_TO_IOU - _BESIDE_IOU
+    return np.asarray(np.clip((_LOOSE_UP_TO_IOU - overlaps) / width, 0, 1))
+
+
+def _free(found: Found, free: Indices, rows: Indices, crowds: Floats) -> Indices:
+    """Return the detections without a box that stand for a thing of their own."""
+    kept = []
+    for row in free[found.confidence[free] >= _LEAST_CONFIDENCE].tolist():
+        box = found.xyxy[row : row + 1]
+        surer = rows[found.confidence[rows] > found.confidence[row]]
+        is_double = (pairwise_iou(box, found.xyxy[surer]) >= FOUND_IOU).any()
+        in_crowd = (pairwise_containment(box, crowds) > _CROWD_SHARE).any()
+        if not is_double and not in_crowd:
+            kept.append(row)
+    return np.array(kept, dtype=np.intp)
+
+
+@dataclass(slots=True)
+class _Thing:
+    """A thing without a box that one model or several see, by the surest of them."""
+
+    model: int
+    row: int
+    confidences: dict[int, float]
+
+
+def _missing(
+    truth: Truth, opinions: Sequence[Found], evidence: Sequence[_Evidence]
+) -> Iterator[Suspect]:
+    """Yield what is seen where there is no box; models that agree see one thing."""
+    seen = sorted(
+        (
+            (float(opinions[model].confidence[row]), model, int(row))
+            for model, one in enumerate(evidence)
+            for row in one.free
+        ),
+        reverse=True,
+    )
+    things: dict[int, list[_Thing]] = {}
+    for confidence, model, row in seen:
+        here = things.setdefault(int(opinions[model].image[row]), [])
+        known = next((t for t in here if _is_same(opinions, t, model, row)), None)
+        if known is None:
+            here.append(_Thing(model, row, {model: confidence}))
+        else:
+            known.confidences.setdefault(model, confidence)
+    for image, here in things.items():
+        for one in here:
+            sure = sum(one.confidences.values()) / len(opinions)
+            label, box, confidence = _said(truth, opinions[one.model], one.row)
+            yield Suspect(
+                Sign.MISSING,
+                image,
+                _TRUST_IN_MISSING * sure,
+                f"{_article(label)} {label} was found ({confidence:.0%}) where there "
+                "is no box".replace("%", " %"),
+                box=box,
+                label=label,
+                confidence=confidence,
+            )
+
+
+def _is_same(opinions: Sequence[Found], thing: _Thing, model: int, row: int) -> bool:
+    one, other = opinions[thing.model], opinions[model]
+    if one.label[thing.row] != other.label[row]:
+        return False
+    overlap = pairwise_iou(
+        one.xyxy[thing.row : thing.row + 1], other.xyxy[row : row + 1]
+    )
+    return bool(overlap[0, 0] >= FOUND_IOU)
+
+
+def _wrong(
+    truth: Truth, opinions: Sequence[Found], evidence: Sequence[_Evidence]
+) -> Iterator[Suspect]:
+    """Yield the boxes in doubt, each by its likeliest sign."""
+    agreed = np.mean([one.own for one in evidence], axis=0)
+    others = np.array([one.other for one in evidence])
+    besides = np.array([one.beside for one in evidence])
+    unseen = ~np.any([one.is_seen for one in evidence], axis=0)
+    passed_over = _share_passed_over(truth, unseen)
+    for row in np.flatnonzero(~truth.is_crowd).tolist():
+        doubt = (1 - agreed[row]) ** 2
+        other, beside = others[:, row].mean(), besides[:, row].mean()
+        found = []
+        if other >= _LEAST_EVIDENCE:
+            model = int(others[:, row].argmax())
+            detection = int(evidence[model].other_row[row])
+            score = float(other * doubt)
+            found.append(
+                _as_suspect(truth, opinions[model], detection, row, Sign.LABEL, score)
+            )
+        if beside >= _LEAST_EVIDENCE:
+            model = int(besides[:, row].argmax())
+            detection = int(evidence[model].beside_row[row])
+            score = float(_TRUST_IN_PLACE * beside * doubt)
+            found.append(
+                _as_suspect(truth, opinions[model], detection, row, Sign.PLACE, score)
+            )
+        if unseen[row]:
+            found.append(_as_unseen(truth, row, float(passed_over[row])))
+        yield from _likeliest(found)
+
+
+def _likeliest(suspects: Iterable[Suspect]) -> list[Suspect]:
+    ordered = sorted(suspects, key=lambda one: -one.score)
+    return ordered[:1]
+
+
+def _as_suspect(
+    truth: Truth, found: Found, detection: int, row: int, sign: Sign, score: float
+) -> Suspect:
+    label, box, confidence = _said(truth, found, detection)
+    own = truth.labels[truth.label[row]]
+    reason = (
+        f"labelled {own}, found to be {_article(label)} {label} ({confidence:.0%})"
+        if sign is Sign.LABEL
+        else f"the {own} was found ({confidence:.0%}) beside this box"
+    )
+    return Suspect(
+        sign,
+        int(truth.image[row]),
+        score,
+        reason.replace("%", " %"),
+        object=row,
+        box=box,
+        label=label,
+        confidence=confidence,
+    )
+
+
+def _as_unseen(truth: Truth, row: int, passed_over: float) -> Suspect:
+    label = truth.labels[truth.label[row]]
+    seen = f"{1 - passed_over:.0%}".replace("%", " %")
+    return Suspect(
+        Sign.UNSEEN,
+        int(truth.image[row]),
+        _PRIOR / (_PRIOR + (1 - _PRIOR) * passed_over),
+        f"nothing like {_article(label)} {label} was seen in this box; of boxes this "
+        f"large {seen} are",
+        object=row,
+    )
+
+
+def _share_passed_over(truth: Truth, unseen: Flags) -> Floats:
+    """Return for each box what share of those about as large nobody says a thing of.
+
+    Large is the share of the picture. The box itself does not count.
+    """
+    areas = np.array([size.width * size.height for _, _, size in truth.images], float)
+    extent = truth.xyxy[:, 2:] - truth.xyxy[:, :2]
+    relative = extent[:, 0] * extent[:, 1] / areas[truth.image]
+    real = np.flatnonzero(~truth.is_crowd)
+    order = real[np.argsort(relative[real], kind="stable")]
+    shares = np.ones(len(truth))
+    for place, row in enumerate(order.tolist()):
+        near = order[max(0, place - _NEIGHBOURS) : place + _NEIGHBOURS + 1]
+        others = int(unseen[near].sum()) - int(unseen[row])
+        # Half a box more: even where all were seen, the next may not be.
+        shares[row] = min((others + 0.5) / len(near), 1.0)
+    return shares
+
+
+def _said(truth: Truth, found: Found, row: int) -> tuple[str, Box, float]:
+    return (
+        truth.labels[found.label[row]],
+        Box(*found.xyxy[row].tolist()),
+        float(found.confidence[row]),
+    )
+
+
+def _article(label: str) -> str:
+    return "an" if label[:1].lower() in set("aeiou") else "a"
