@@ -19,7 +19,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from imagebase.commands import models, train
+from imagebase.commands import evaluate, models, train
 from imagebase.commands.reporting import FAILED
 from imagebase.commands.reporting import errors as _errors
 from imagebase.commands.reporting import refuse as _refuse
@@ -35,6 +35,7 @@ app = typer.Typer(
     help="Label images, or run the app.",
 )
 app.add_typer(models.app, name="models")
+app.command("evaluate")(evaluate.evaluate)
 app.command("train")(train.train)
 
 

@@ -90,7 +90,7 @@ def test_labels_are_called_otherwise(
     pets: str, images: Path, labels: Path, tmp_path: Path
 ) -> None:
     labels.write_text(labels.read_text().replace("dog", "hound"))
-    command = [
+    command: list[str | Path] = [
         *("--images", images, "--labels", labels, "--model", pets),
         *("--output", tmp_path / "out"),
     ]
