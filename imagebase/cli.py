@@ -178,7 +178,7 @@ def annotate(
 def convert(
     source: Annotated[
         Path,
-        typer.Argument(help="A label set: a folder, a zip, or one file.", exists=True),
+        typer.Argument(help="A label set: a folder, a zip, or one file."),
     ],
     to: Annotated[str, typer.Option("--to", help="The format to write.")],
     output: _Output,
@@ -190,8 +190,7 @@ def convert(
         Path | None,
         typer.Option(
             "--images",
-            exists=True,
-            help="A folder or zip with the images, where they do not lie in the source.",
+            help="A folder or zip with the images, if they are not in the source.",
         ),
     ] = None,
     quiet: _Quiet = False,

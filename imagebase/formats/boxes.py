@@ -23,13 +23,27 @@ class PixelBox(NamedTuple):
 def writable(image: ExportImage) -> tuple[Annotation, ...]:
     """Return the annotations that are written, clamped to the image."""
     size = image.record.size
-    kept = []
-    for one in image.record.annotations:
-        if _reason_against(one.box, size) is None:
-            # Adding zero turns -0.0, which programs write as such, into 0.0.
-            edges = (edge + 0.0 for edge in one.box.normalised().clipped(size))
-            kept.append(replace(one, box=Box(*edges)))
-    return tuple(kept)
+    return tuple(
+        one if _is_within(one.box, size) else _clamped(one, size)
+        for one in image.record.annotations
+        if _reason_against(one.box, size) is None
+    )
+
+
+def _clamped(annotation: Annotation, size: Size) -> Annotation:
+    # Adding zero turns -0.0, which programs write as such, into 0.0.
+    edges = (edge + 0.0 for edge in annotation.box.normalised().clipped(size))
+    return replace(annotation, box=Box(*edges))
+
+
+def _is_within(box: Box, size: Size) -> bool:
+    """Say whether a box, as nearly all are, is to be written as it stands."""
+    return (
+        0 < box.x_min <= box.x_max - MIN_SIDE_PX
+        and 0 < box.y_min <= box.y_max - MIN_SIDE_PX
+        and box.x_max <= size.width
+        and box.y_max <= size.height
+    )
 
 
 def left_out(image: ExportImage) -> tuple[LeftOut, ...]:
@@ -73,6 +87,8 @@ def _whole_side(near: float, far: float) -> tuple[int, int]:
 
 
 def _reason_against(box: Box, size: Size) -> str | None:
+    if _is_within(box, size):
+        return None
     if not box.is_finite:
         return "a corner is not a number"
     clipped = box.normalised().clipped(size)

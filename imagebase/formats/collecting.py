@@ -230,9 +230,14 @@ class Collector:
     def tag_count(self) -> int:
         return self._spool.tags
 
-    def images(self) -> Iterator[ReadImage]:
-        """Yield the images in the order in which they came."""
-        return self._spool.read_images(tuple(self._labels))
+    def images(self, *, is_bare: bool = False) -> Iterator[ReadImage]:
+        """Yield the images in the order in which they came.
+
+        Args:
+            is_bare: boxes need no id and no time of their own, as when they are not
+                kept.
+        """
+        return self._spool.read_images(tuple(self._labels), is_bare=is_bare)
 
     def image(self, name: str) -> ReadImage | None:
         """Return one image by its name."""

@@ -2,16 +2,18 @@
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from imagebase.formats.json_stream import json_line, json_list
 from imagebase.formats.label_set_files import PARTS, ExportSet, Format
 from imagebase.formats.proof import Proof
 from imagebase.formats.sinks import WrittenFile
 from imagebase.formats.subsets import written_names
 
 FILE: Final = "manifest.json"
+_END: Final = "\n}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +52,11 @@ class Exported:
         return {part: counts[part] for part in PARTS if counts[part]}
 
 
-def manifest(exported: Exported, files: Sequence[WrittenFile]) -> bytes:
-    """Return the manifest; nothing in it depends on when or where it was written."""
+def manifest(exported: Exported, files: Iterable[WrittenFile]) -> Iterator[bytes]:
+    """Yield the manifest; nothing in it depends on when or where it was written.
+
+    It is made in parts, as it has a line for every image and for every file.
+    """
     one, proof, about = exported.format, exported.proof, exported.about
     document = {
         "name": exported.export_set.name,
@@ -73,32 +78,39 @@ def manifest(exported: Exported, files: Sequence[WrittenFile]) -> bytes:
         "warnings": list(exported.warnings),
         "not_in_it": list(about.left_out),
         "left_out": [left._asdict() for left in proof.left_out],
-        "images": _images(exported),
-        "files": {
-            path: {"sha256": sha256, "bytes": byte_count}
-            for path, sha256, byte_count in files
-        },
     }
-    return (json.dumps(document, ensure_ascii=False, indent=1) + "\n").encode()
+    text = json.dumps(document, ensure_ascii=False, indent=1)
+    yield f'{text.removesuffix(_END)},\n "images": '.encode()
+    yield from json_list(map(json_line, _images(exported)))
+    yield b',\n "files": {'
+    before = "\n"
+    for path, sha256, byte_count in files:
+        entry = json_line({"sha256": sha256, "bytes": byte_count})
+        yield f"{before}{json_line(path)}: {entry}".encode()
+        before = ",\n"
+    yield b"\n}}\n"
 
 
 def _counts(exported: Exported) -> dict[str, object]:
-    images = exported.export_set.images
+    reviewed = made = 0
+    for image in exported.export_set.images:
+        reviewed += image.is_reviewed
+        made += bool(image.made)
     counts: dict[str, object] = {
-        "images": len(images),
-        "reviewed": sum(image.is_reviewed for image in images),
-        "made": sum(bool(image.made) for image in images),
+        "images": len(exported.export_set.images),
+        "reviewed": reviewed,
+        "made": made,
         "boxes": exported.proof.boxes_written,
         "labels": len(exported.export_set.labels),
     }
     return counts | ({"parts": exported.parts} if exported.parts else {})
 
 
-def _images(exported: Exported) -> list[dict[str, object]]:
-    """Return each image's name in the export and the one that it came with."""
+def _images(exported: Exported) -> Iterator[dict[str, object]]:
+    """Yield each image's name in the export and the one that it came with."""
     has_split = exported.export_set.has_split
-    return [
-        {
+    for image, name in written_names(exported.export_set, exported.format):
+        yield {
             "name": name,
             "original_name": image.record.file_name,
             "image_id": image.record.image_id,
@@ -106,5 +118,3 @@ def _images(exported: Exported) -> list[dict[str, object]]:
             **({"part": image.part} if has_split else {}),
             **({"made": image.made} if image.made else {}),
         }
-        for image, name in written_names(exported.export_set, exported.format)
-    ]

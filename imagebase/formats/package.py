@@ -3,13 +3,13 @@
 import json
 import shutil
 import tempfile
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
-from imagebase.annotation import Annotation, Box, Size
+from imagebase.annotation import Box, Size
 from imagebase.errors import ExportError
 from imagebase.formats import manifest as manifests
 from imagebase.formats import report as reports
@@ -27,7 +27,7 @@ from imagebase.formats.proof import Proof, compare_files, prove
 from imagebase.formats.registry import format_named
 from imagebase.formats.sinks import (
     ImageBytes,
-    WrittenFile,
+    WrittenFiles,
     append_to_zip,
     write_folder,
     write_zip,
@@ -103,9 +103,9 @@ def export_zip(
     """
     one = format_named(format_name)
     files = _Files(export_set, one, options or WriteOptions(), progress)
-    with _temporary_folder(path.parent) as folder:
+    with _temporary_folder(path.parent) as folder, closing(WrittenFiles()) as written:
         draft = folder / "export.zip"
-        written = list(write_zip(files, draft, images))
+        written.extend(write_zip(files, draft, images))
         with ZipTree(draft, _OWN_LIMITS) as tree:
             proof = prove(export_set, tree, format_name, keep=keep)
             sizes = files.sizes if max_pixels else {}
@@ -145,22 +145,22 @@ def export_folder(
             folder is as it was.
     """
     one = format_named(format_name)
-    files = _Files(export_set, one, options or WriteOptions(), progress)
-    with _temporary_folder(folder.parent) as draft:
-        written = list(write_folder(files, draft, images))
+    files = _told(export_set, one, options or WriteOptions(), progress)
+    with _temporary_folder(folder.parent) as draft, closing(WrittenFiles()) as written:
+        written.extend(write_folder(files, draft, images))
         tree = FolderTree(draft, _OWN_LIMITS)
         proof = prove(export_set, tree, format_name)
         proof = compare_files(proof, tree, written, sizes={}, max_pixels=0)
         _check_holds(proof, format_name)
         warnings = warnings_about(export_set, one)
         exported = Exported(export_set, format_name, one, proof, warnings, About())
-        paths = [file.path for file in written]
-        for name, data in _said(exported, written):
-            (draft / name).write_bytes(data)
-            paths.append(name)
-        byte_count = sum((draft / path).stat().st_size for path in paths)
+        for name, parts in _said(exported, written):
+            with (draft / name).open("wb") as file:
+                file.writelines(parts)
+        byte_count = sum(file.byte_count for file in written)
+        byte_count += (draft / manifests.FILE).stat().st_size
         _remove_earlier(folder)
-        for path in paths:
+        for path in (*(file.path for file in written), manifests.FILE):
             target = folder / path
             target.parent.mkdir(parents=True, exist_ok=True)
             (draft / path).replace(target)
@@ -168,13 +168,13 @@ def export_folder(
 
 
 def _said(
-    exported: Exported, written: Sequence[WrittenFile]
-) -> Iterator[tuple[str, bytes]]:
+    exported: Exported, written: WrittenFiles
+) -> Iterator[tuple[str, Iterable[bytes]]]:
     """Yield the report, and the manifest, which lists the report too."""
     text = reports.report(exported, written)
-    yield reports.FILE, text
-    listed = [*written, written_bytes(reports.FILE, text)]
-    yield manifests.FILE, manifests.manifest(exported, listed)
+    yield reports.FILE, [text]
+    written.add(written_bytes(reports.FILE, text))
+    yield manifests.FILE, manifests.manifest(exported, written)
 
 
 def warnings_about(export_set: ExportSet, one: Format) -> tuple[str, ...]:
@@ -184,11 +184,13 @@ def warnings_about(export_set: ExportSet, one: Format) -> tuple[str, ...]:
         warnings.append("There are no images in it.")
     if not len(export_set.labels):
         warnings.append("There are no labels in it.")
-    unreviewed = sum(not image.is_reviewed for image in export_set.images)
+    unreviewed = small = 0
+    for image in export_set.images:
+        unreviewed += not image.is_reviewed
+        small += sum(_is_small(one.box) for one in writable(image))
     if unreviewed:
         total = len(export_set.images)
         warnings.append(f"{unreviewed} of {total} images have not been reviewed.")
-    small = sum(_is_small(one.box) for one in _boxes(export_set))
     if small and one.has_boxes:
         verb = "box is" if small == 1 else "boxes are"
         warnings.append(
@@ -206,12 +208,25 @@ def warnings_about(export_set: ExportSet, one: Format) -> tuple[str, ...]:
     return tuple(warnings)
 
 
-def _boxes(export_set: ExportSet) -> Iterator[Annotation]:
-    return (one for image in export_set.images for one in writable(image))
-
-
 def _is_small(box: Box) -> bool:
     return min(box.width, box.height) < SMALL_PX
+
+
+def _told(
+    export_set: ExportSet, one: Format, options: WriteOptions, progress: Progress | None
+) -> Iterator[ExportFile]:
+    """Yield the writer's files, and tell how far it is, image by image."""
+    total = len(export_set.images)
+    done, last = 0, ""
+    for file in write_subsets(export_set, one, options):
+        yield file
+        if progress and isinstance(file.content, ImageReference):
+            # An image that is written more than once is so in one go.
+            done += file.content.image_id != last
+            last = file.content.image_id
+            progress(done, total)
+    if progress:
+        progress(total, total)
 
 
 @dataclass

@@ -1,13 +1,14 @@
 """The proof: written files are read back and compared box by box."""
 
 import hashlib
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import IO, Final, NamedTuple
 
 from imagebase.annotation import Annotation, LabelSet, Size
 from imagebase.errors import AnnotationFileError, ImageBaseError
 from imagebase.formats.boxes import confidence_of, left_out, writable
+from imagebase.formats.collecting import Collector
 from imagebase.formats.label_set_files import (
     ExportImage,
     ExportSet,
@@ -15,8 +16,8 @@ from imagebase.formats.label_set_files import (
     LeftOut,
     ReadImage,
 )
-from imagebase.formats.names import split_suffix
-from imagebase.formats.registry import format_named, read
+from imagebase.formats.names import image_stem
+from imagebase.formats.registry import format_named, taken_in
 from imagebase.formats.sinks import WrittenFile
 from imagebase.formats.subsets import SubTree, subsets
 from imagebase.images import read_header
@@ -87,7 +88,7 @@ def prove(
 def compare_files(
     proof: Proof,
     tree: FileTree,
-    files: Sequence[WrittenFile],
+    files: Collection[WrittenFile],
     *,
     sizes: Mapping[str, Size],
     max_pixels: int,
@@ -146,15 +147,14 @@ class _Comparison:
     def compare(self, export_set: ExportSet, tree: FileTree) -> None:
         """Read files, and compare them with the set that is to be in them."""
         try:
-            result = read(tree, self._name)
+            with taken_in(tree, self._name) as found:
+                reduced = self._format.reduced(export_set)
+                for remark in found.skipped():
+                    self.differ(f"Reading back left something out: {remark}.")
+                self.labels(reduced.labels, found.labels)
+                self.images(reduced, found)
         except AnnotationFileError as error:
             self.differ(f"The files cannot be read back: {error}")
-            return
-        reduced = self._format.reduced(export_set)
-        for remark in result.report.skipped:
-            self.differ(f"Reading back left something out: {remark}.")
-        self.labels(reduced.labels, result.labels)
-        self.images(reduced, {image.name: image for image in result.images})
 
     def differ(self, sentence: str) -> None:
         if len(self._differences) < _MAX_DIFFERENCES:
@@ -173,18 +173,23 @@ class _Comparison:
         if written.names != read.names:
             self.differ(f"The labels are {read.names}, not {written.names}.")
 
-    def images(self, export_set: ExportSet, read: dict[str, ReadImage]) -> None:
-        if len(read) != len(export_set.images):
-            self.differ(f"It has {len(read)} images, not {len(export_set.images)}.")
+    def images(self, export_set: ExportSet, found: Collector) -> None:
+        if found.image_count != len(export_set.images):
+            count = len(export_set.images)
+            self.differ(f"It has {found.image_count} images, not {count}.")
         names = self._format.names(export_set)
+        in_order = found.images(is_bare=True)
         for image, name in zip(export_set.images, names, strict=True):
             # Without image files some formats know a name without its suffix.
-            found = read.get(name) or read.get(split_suffix(name)[0])
-            if found is None:
+            wanted = (name, image_stem(name))
+            read = next(in_order, None)
+            if read is None or read.name not in wanted:
+                read = found.image(wanted[0]) or found.image(wanted[1])
+            if read is None:
                 self.differ(f"{name} is missing.")
                 self._count(len(writable(image)), 0)
             else:
-                self._image(image, name, found)
+                self._image(image, name, read)
 
     def _image(self, image: ExportImage, name: str, found: ReadImage) -> None:
         size = image.record.size

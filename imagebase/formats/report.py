@@ -1,7 +1,7 @@
 """EXPORT_REPORT.md: what the manifest says, for people."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from imagebase.formats.boxes import writable
@@ -16,7 +16,7 @@ FILE: Final = "EXPORT_REPORT.md"
 _MOST_ROWS: Final = 100
 
 
-def report(exported: Exported, files: Sequence[WrittenFile]) -> bytes:
+def report(exported: Exported, files: Iterable[WrittenFile]) -> bytes:
     """Return the report; nothing in it depends on when or where it was written."""
     sections = (
         _title(exported),
@@ -84,14 +84,18 @@ def _left_out(exported: Exported) -> Iterator[str]:
         yield f"- {len(boxes) - _MOST_ROWS:,} more boxes: see {MANIFEST_FILE}"
 
 
-def _checksums(files: Sequence[WrittenFile]) -> Iterator[str]:
+def _checksums(files: Iterable[WrittenFile]) -> Iterator[str]:
     yield f"{MANIFEST_FILE} has the SHA-256 of every file. Those that are no pictures:"
     yield ""
-    others = [one for one in files if not one.path.lower().endswith(_PICTURES)]
-    for path, sha256, _ in others[:_MOST_ROWS]:
-        yield f"    {sha256}  {path}"
-    if len(others) > _MOST_ROWS:
-        yield f"    and {len(others) - _MOST_ROWS:,} more"
+    rest = 0
+    for path, sha256, _ in files:
+        if path.lower().endswith(_PICTURES):
+            continue
+        rest += 1
+        if rest <= _MOST_ROWS:
+            yield f"    {sha256}  {path}"
+    if rest > _MOST_ROWS:
+        yield f"    and {rest - _MOST_ROWS:,} more"
 
 
 _PICTURES: Final = tuple(IMAGE_SUFFIXES)

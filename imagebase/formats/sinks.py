@@ -2,12 +2,14 @@
 
 import hashlib
 import zipfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import closing
 from pathlib import Path, PurePosixPath
 from typing import IO, Final, NamedTuple
 
 from imagebase.errors import ExportError
 from imagebase.formats.label_set_files import ExportFile, ImageReference, Streamed
+from imagebase.formats.spool import DiskSet, scratch_database
 
 # None where an image has no file to be written; only what is said of it then is.
 ImageBytes = Callable[[str], bytes | None]
@@ -26,6 +28,36 @@ class WrittenFile(NamedTuple):
     path: str
     sha256: str
     byte_count: int
+
+
+class WrittenFiles(Collection[WrittenFile]):
+    """What was written, in its order, kept on disk."""
+
+    def __init__(self) -> None:
+        schema = "CREATE TABLE file (path TEXT, sha256 TEXT, byte_count INTEGER)"
+        self._database = scratch_database(schema, cache_kib=2000)
+        self._count = 0
+
+    def extend(self, files: Iterable[WrittenFile]) -> None:
+        for file in files:
+            self.add(file)
+
+    def add(self, file: WrittenFile) -> None:
+        self._database.execute("INSERT INTO file VALUES (?, ?, ?)", file)
+        self._count += 1
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[WrittenFile]:
+        rows = self._database.execute("SELECT * FROM file ORDER BY rowid")
+        return (WrittenFile(*row) for row in rows)
+
+    def __contains__(self, file: object) -> bool:
+        return any(one == file for one in self)
+
+    def close(self) -> None:
+        self._database.close()
 
 
 def write_folder(
@@ -59,10 +91,13 @@ def write_zip(
                 yield _written(path, parts, file)
 
 
-def append_to_zip(path: Path, name: str, data: bytes) -> None:
-    """Add one more file to a zip."""
-    with zipfile.ZipFile(path, "a") as archive:
-        archive.writestr(_entry(name), data)
+def append_to_zip(path: Path, name: str, data: bytes | Iterable[bytes]) -> None:
+    """Add one more file to a zip, given whole or in parts."""
+    with (
+        zipfile.ZipFile(path, "a") as archive,
+        archive.open(_entry(name), "w", force_zip64=True) as file,
+    ):
+        file.writelines([data] if isinstance(data, bytes) else data)
 
 
 def _entry(path: str) -> zipfile.ZipInfo:
@@ -77,11 +112,17 @@ def _entry(path: str) -> zipfile.ZipInfo:
 def _resolved(
     files: Iterable[ExportFile], images: ImageBytes
 ) -> Iterator[tuple[str, Iterable[bytes]]]:
-    seen: set[str] = set()
+    with closing(DiskSet()) as seen:
+        yield from _each_once(files, images, seen)
+
+
+def _each_once(
+    files: Iterable[ExportFile], images: ImageBytes, seen: DiskSet
+) -> Iterator[tuple[str, Iterable[bytes]]]:
     for path, content in files:
-        if path.casefold() in seen or path.startswith("/") or ".." in path.split("/"):
+        is_outside = path.startswith("/") or ".." in path.split("/")
+        if is_outside or not seen.add(path.casefold()):
             raise ExportError(f"{path!r} is there twice, or outside the export.")
-        seen.add(path.casefold())
         if isinstance(content, Streamed):
             yield path, content.parts
         elif isinstance(content, ImageReference):

@@ -6,8 +6,10 @@ is closed. Text is kept as bytes, since names of files need not be UTF-8.
 """
 
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
 from itertools import groupby
 from operator import itemgetter
 from typing import Any, Final, NamedTuple
@@ -36,6 +38,7 @@ CREATE TABLE link (file INTEGER, key BLOB, image INTEGER, PRIMARY KEY (file, key
 WITHOUT ROWID;
 """
 _SOURCES: Final = tuple(Source)
+_BARE: Final[dict[str, Any]] = {"annotation_id": "", "changed_at": datetime.min}
 
 
 @dataclass(slots=True)
@@ -185,15 +188,23 @@ class Spool:
         ).fetchone()
         return None if row is None else from_bytes(row[0])
 
-    def read_images(self, labels: tuple[str, ...]) -> Iterator[ReadImage]:
-        """Yield the images in order; labels are given as they are numbered."""
+    def read_images(
+        self, labels: tuple[str, ...], *, is_bare: bool = False
+    ) -> Iterator[ReadImage]:
+        """Yield the images in order.
+
+        Args:
+            labels: as they are numbered.
+            is_bare: boxes need no id and no time of their own.
+        """
         self._write()
         boxes = _Groups(self._database.execute("SELECT * FROM box"))
         tags = _Groups(
             self._database.execute("SELECT * FROM tag ORDER BY image, number")
         )
         for row in self._database.execute("SELECT * FROM image ORDER BY id"):
-            yield _image(row, boxes.of(row[0]), tags.of(row[0]), labels)
+            found = boxes.of(row[0]), tags.of(row[0])
+            yield _image(row, *found, labels, is_bare=is_bare)
 
     def read_image(self, name: str, labels: tuple[str, ...]) -> ReadImage | None:
         """Return one image by its name."""
@@ -294,11 +305,16 @@ def _image(
     boxes: Iterable[tuple[Any, ...]],
     tags: Iterable[tuple[Any, ...]],
     labels: tuple[str, ...],
+    *,
+    is_bare: bool = False,
 ) -> ReadImage:
     _, name, width, height, is_relative, *_ = row
     found: tuple[list[Annotation], list[Annotation]] = ([], [])
+    make: Callable[..., Annotation] = Annotation
+    if is_bare:
+        make = partial(Annotation, **_BARE)
     for _, _, label, x_min, y_min, x_max, y_max, source, confidence, is_crowd in boxes:
-        annotation = Annotation(
+        annotation = make(
             Box(x_min, y_min, x_max, y_max),
             labels[label],
             source=_SOURCES[source],

@@ -52,7 +52,7 @@ class StoredSet(StoredImages):
         self._database = scratch_database(_SCHEMA)
         self._count = 0
         self.has_flat_names = is_flat
-        for number, image in enumerate(collector.images()):
+        for number, image in enumerate(collector.images(is_bare=True)):
             placed = place(image)
             if placed is not None:
                 self._add(number, placed)
@@ -70,7 +70,7 @@ class StoredSet(StoredImages):
     def __iter__(self) -> Iterator[ExportImage]:
         rows = self._database.execute("SELECT * FROM image ORDER BY number")
         wanted = next(rows, None)
-        for number, image in enumerate(self._collector.images()):
+        for number, image in enumerate(self._collector.images(is_bare=True)):
             if wanted is not None and wanted[0] == number:
                 yield _export_image(image, wanted)
                 wanted = next(rows, None)

@@ -51,13 +51,13 @@ def write_subsets(
             yield file._replace(path=folder + file.path)
 
 
-def written_names(export_set: ExportSet, one: Format) -> list[tuple[ExportImage, str]]:
-    """Return each image with its name in the files, subset by subset."""
-    return [
-        (image, folder + name)
-        for folder, subset in subsets(export_set, one)
-        for image, name in zip(subset.images, one.names(subset), strict=True)
-    ]
+def written_names(
+    export_set: ExportSet, one: Format
+) -> Iterator[tuple[ExportImage, str]]:
+    """Yield each image with its name in the files, subset by subset."""
+    for folder, subset in subsets(export_set, one):
+        for image, name in zip(subset.images, one.names(subset), strict=True):
+            yield image, folder + name
 
 
 def _as_whole(subset: ExportSet) -> ExportSet:
