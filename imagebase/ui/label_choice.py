@@ -1,5 +1,6 @@
 """The labels above the canvas: which one the next box gets, and all of them."""
 
+from collections.abc import Sequence
 from typing import Final
 
 import streamlit as st
@@ -12,7 +13,9 @@ from imagebase.ui import backend, canvas, label_manager, state, widgets
 SHORT_LIST: Final = 9
 _LABEL: Final = "imagebase.edit.label"
 _FIRST_LABEL: Final = "object"
-_NAME_LETTERS: Final = 16
+# What fits in one row at 1280 pixels, and the fewest that still tell a label.
+_LETTERS_IN_A_ROW: Final = 88
+_FEWEST_LETTERS: Final = 4
 
 
 def choose(labels: LabelSet) -> str:
@@ -43,10 +46,11 @@ def _pills(short: list[str], current: str) -> None:
     if current not in short:
         short.append(current)
     numbers = {name: place + 1 for place, name in enumerate(short[:SHORT_LIST])}
+    words = dict(zip(short, fitting(short), strict=True))
 
-    def words(name: str) -> str:
-        shown = widgets.escape(widgets.short_name(name, longest=_NAME_LETTERS))
-        return f"{numbers[name]} {shown}" if name in numbers else shown
+    def shown(name: str) -> str:
+        text = widgets.escape(words[name])
+        return f"{numbers[name]} {text}" if name in numbers else text
 
     key = f"edit.label.{hash((tuple(short), current))}"
     st.pills(
@@ -54,13 +58,27 @@ def _pills(short: list[str], current: str) -> None:
         short,
         default=current,
         required=True,
-        format_func=words,
+        format_func=shown,
         key=key,
         label_visibility="collapsed",
         wrap=False,
         on_change=_choose,
         args=(key,),
     )
+
+
+def fitting(names: Sequence[str]) -> list[str]:
+    """Return names cut where they are longest, so that all fit in a row."""
+    longest = max(map(len, names))
+    while longest > _FEWEST_LETTERS and _letters(names, longest) > _LETTERS_IN_A_ROW:
+        longest -= 1
+    return [
+        name if len(name) <= longest else f"{name[: longest - 1]}…" for name in names
+    ]
+
+
+def _letters(names: Sequence[str], longest: int) -> int:
+    return sum(min(len(name), longest) for name in names)
 
 
 def _choose(key: str) -> None:

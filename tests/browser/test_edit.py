@@ -4,8 +4,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import NamedTuple
 
+import cv2
+import numpy as np
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page, WebSocket, expect
 
 from imagebase.admission import admit
 from imagebase.annotation import Annotation, Box, ImageRecord, ReviewStatus, Source
@@ -386,6 +388,40 @@ def test_what_was_sent_back_is_mended_and_resolved(visit: Visit) -> None:
     page.get_by_role("button", name="Resolve").first.click()
     expect(page.get_by_role("button", name="1 comment resolved")).to_be_visible()
     assert visit.store.open_comment_counts(visit.scope) == {}
+
+
+# ---------------------------------------------------------------------- a large image
+
+
+def test_box_of_four_pixels_is_exact_on_a_photograph_of_48_megapixels(
+    served: Served, tab: Page
+) -> None:
+    created = served.store.create_dataset(TEAM_OWNER, "Large", who="test")
+    scope = Scope(TEAM_OWNER, created.dataset_id, "test")
+    noise = np.random.default_rng(5).integers(0, 255, (750, 1000, 3), np.uint8)
+    large = cv2.resize(noise, (8000, 6000), interpolation=cv2.INTER_NEAREST)
+    jpeg = cv2.imencode(".jpg", large)[1].tobytes()
+    admit(served.store, scope, [Incoming("large.jpg", jpeg)], limits=Limits())
+    received: list[int] = []
+
+    def listen(socket: WebSocket) -> None:
+        socket.on("framereceived", lambda frame: received.append(len(frame)))
+
+    tab.on("websocket", listen)
+    visit = open_editor(served, tab, scope)
+    canvas = visit.canvas
+    for _ in range(7):
+        canvas.wheel((6002, 3002), -5)
+    assert canvas.scale > 20
+    canvas.drag((6000, 3000), (6004, 3004))
+    record = visit.wait_for(lambda one: len(one.annotations) == 1)
+    assert record.annotations[0].box == pytest.approx((6000, 3000, 6004, 3004), abs=0.5)
+    visit.press("f")
+    canvas.drag((100, 100), (-500, -500))
+    record = visit.wait_for(lambda one: len(one.annotations) == 2)
+    assert record.annotations[1].box[:2] == (0, 0)
+    # A picture of the screen's size came, and one of a part: not the photograph.
+    assert 50_000 < max(received) < len(jpeg) / 5
 
 
 # ---------------------------------------------------------------------- two at a time
