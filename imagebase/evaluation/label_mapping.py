@@ -1,6 +1,6 @@
 """Which label of the truth each label of a model is: by choice, by name, by synonym."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -44,6 +44,7 @@ def map_labels(
     labels: Sequence[str],
     *,
     choices: Mapping[str, str | None] | None = None,
+    used: Collection[str] | None = None,
 ) -> LabelMapping:
     """Return which label each label of a model is.
 
@@ -51,6 +52,8 @@ def map_labels(
         model_labels: in order of the model's classes.
         labels: of the truth.
         choices: a person's own; None or an empty name leaves a label out.
+        used: labels of the truth that matter where the model cannot say them; None is
+            all.
     """
     by_name = {_plain(name): name for name in reversed(labels)}
     by_synonym = {
@@ -74,7 +77,11 @@ def map_labels(
     return LabelMapping(
         names,
         tuple(name for name in dict.fromkeys(model_labels) if name not in names),
-        tuple(name for name in labels if name not in said),
+        tuple(
+            name
+            for name in labels
+            if name not in said and (used is None or name in used)
+        ),
     )
 
 

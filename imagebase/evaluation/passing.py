@@ -30,6 +30,7 @@ from imagebase.evaluation.values import (
 from imagebase.settings import Limits
 
 OnLooked = Callable[[int], bool]
+ChoicesFor = Callable[[str], Mapping[str, str | None]]
 
 _STATUS: Final = Path("/proc/self/statm")
 _SAMPLE_SECONDS: Final = 0.05
@@ -74,7 +75,7 @@ def run_pass(
     truth: Truth,
     sources: Sequence[ImageSource],
     *,
-    choices: Mapping[str, str | None] | None = None,
+    choices_for: ChoicesFor = lambda _: {},
     on_looked: OnLooked = lambda _: True,
     max_pixels: int = Limits().max_image_pixels,
 ) -> Pass:
@@ -82,7 +83,8 @@ def run_pass(
 
     Args:
         sources: of the truth's images, in their order.
-        choices: what a person calls the model's labels, beyond name and synonym.
+        choices_for: from a model's id to what a person calls its labels, beyond name
+            and synonym.
         on_looked: called with the images looked at; returns whether to go on.
         max_pixels: of an image.
 
@@ -94,7 +96,12 @@ def run_pass(
         began = time.perf_counter()
         detector = _detector(contender)
         loaded = time.perf_counter()
-        mapping = map_labels(detector.labels, truth.labels, choices=choices)
+        mapping = map_labels(
+            detector.labels,
+            truth.labels,
+            choices=choices_for(detector.model_id),
+            used=truth.used_labels,
+        )
         passed = _Passed(detector, mapping, truth)
         items = detect_many(
             detector,

@@ -94,7 +94,7 @@ def evaluate(
             one,
             labels.truth,
             [ImageSource(name, files[name].read) for name in labels.files],
-            choices=asked.choices,
+            choices_for=lambda _: asked.choices or {},
             on_looked=_looked(one.spec, len(labels.files), on_progress),
             max_pixels=limits.max_image_pixels,
         )

@@ -64,6 +64,12 @@ class Truth:
         """How many objects there are, crowds left aside."""
         return int(np.count_nonzero(~self.is_crowd))
 
+    @property
+    def used_labels(self) -> tuple[str, ...]:
+        """The labels that objects have, in order."""
+        counts = self.boxes_by_label()
+        return tuple(n for n, c in zip(self.labels, counts, strict=True) if c)
+
     def boxes_by_label(self) -> NDArray[np.intp]:
         """Return how many objects each label has, shape (L,)."""
         return np.bincount(self.label[~self.is_crowd], minlength=len(self.labels))

@@ -85,25 +85,29 @@ class Verdicts:
             counts[actual, said] += 1
         return counts
 
-    def images_of_cell(self, actual: int, said: int) -> list[int]:
-        """Return the images that a cell of the confusion matrix counts, each once."""
-        return list(
-            dict.fromkeys(
-                image for a, s, image in self._cells() if (a, s) == (actual, said)
-            )
-        )
+    def of_cell(self, actual: int, said: int) -> list[Mistake]:
+        """Return what a cell of the confusion matrix counts, the worst first.
 
-    def _cells(self) -> Iterator[tuple[int, int, int]]:
-        """Yield actual label, label said and image of everything that is counted."""
-        truth, found, background = self.truth, self.found, len(self.truth.labels)
-        right, mixed, missed = map(_CODES.index, (Fate.RIGHT, Fate.MIX_UP, Fate.MISSED))
-        loose = _CODES.index(Fate.LOOSE)
-        for row in np.flatnonzero(self.of_found >= 0).tolist():
-            is_on_object = self.of_found[row] in (right, mixed)
-            actual = int(truth.label[self.partner[row]]) if is_on_object else background
-            yield actual, int(found.label[row]), int(found.image[row])
-        for row in np.flatnonzero(np.isin(self.of_object, (missed, loose))).tolist():
-            yield int(truth.label[row]), background, int(truth.image[row])
+        On the diagonal they are no mistakes but what is right.
+        """
+        counted = [one for a, s, one in self._cells() if (a, s) == (actual, said)]
+        return sorted(counted, key=lambda one: -one.badness)
+
+    def _cells(self) -> Iterator[tuple[int, int, Mistake]]:
+        """Yield actual label, label said and what it is, of everything counted."""
+        background = len(self.truth.labels)
+        for one in self._of_detections(with_right=True):
+            assert one.found is not None  # it is of a detection
+            is_on_object = one.fate in (Fate.RIGHT, Fate.MIX_UP)
+            actual = (
+                int(self.truth.label[one.object])
+                if is_on_object and one.object is not None
+                else background
+            )
+            yield actual, int(self.found.label[one.found]), one
+        for one in self._misses(with_loose=True):
+            assert one.object is not None  # it is an object that is missed
+            yield int(self.truth.label[one.object]), background, one
 
     def mistakes(self, *, image: int | None = None) -> list[Mistake]:
         """Return everything to put right, the worst first; of one image if given."""
@@ -111,10 +115,10 @@ class Verdicts:
         chosen = [one for one in made if image is None or one.image == image]
         return sorted(chosen, key=lambda one: -one.badness)
 
-    def _of_detections(self) -> Iterator[Mistake]:
+    def _of_detections(self, *, with_right: bool = False) -> Iterator[Mistake]:
         right = _CODES.index(Fate.RIGHT)
         for row in np.flatnonzero(self.of_found >= 0).tolist():
-            if self.of_found[row] == right:
+            if self.of_found[row] == right and not with_right:
                 continue
             fate = _CODES[self.of_found[row]]
             partner, overlap = int(self.partner[row]), float(self.overlap[row])
@@ -128,9 +132,14 @@ class Verdicts:
                 confidence * (1 - overlap) if fate is Fate.LOOSE else confidence,
             )
 
-    def _misses(self) -> Iterator[Mistake]:
-        """Yield the objects that nothing is on; large ones are the worst to miss."""
-        for row in np.flatnonzero(self.of_object == _CODES.index(Fate.MISSED)).tolist():
+    def _misses(self, *, with_loose: bool = False) -> Iterator[Mistake]:
+        """Yield the objects that nothing is on; large ones are the worst to miss.
+
+        with_loose: those too that only a loose box is on.
+        """
+        fates = (Fate.MISSED, Fate.LOOSE) if with_loose else (Fate.MISSED,)
+        codes = [_CODES.index(one) for one in fates]
+        for row in np.flatnonzero(np.isin(self.of_object, codes)).tolist():
             image = int(self.truth.image[row])
             size = self.truth.images[image].size
             share = float(self.truth.area[row]) / max(size.width * size.height, 1)

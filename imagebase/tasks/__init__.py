@@ -7,6 +7,7 @@ from imagebase.jobs import Handler
 from imagebase.tasks.annotate import annotate
 from imagebase.tasks.backup import back_up, restore_backup
 from imagebase.tasks.doubt import doubt
+from imagebase.tasks.evaluate import evaluate
 from imagebase.tasks.export import export
 from imagebase.tasks.importing import import_labels
 from imagebase.tasks.keep import keep
@@ -17,6 +18,7 @@ HANDLERS: Final[Mapping[str, Handler]] = {
     "keep": keep,
     "doubt": doubt,
     "export": export,
+    "evaluate": evaluate,
     "import": import_labels,
     "backup": back_up,
     "restore": restore_backup,

@@ -14,6 +14,7 @@ from imagebase.jobs import JobRunner
 from imagebase.settings import Limits, Mode, Settings, settings
 from imagebase.store import Store, open_store
 from imagebase.tasks import HANDLERS
+from imagebase.tasks.evaluate import delete_evaluations
 from imagebase.tasks.export import delete_exports, delete_old_exports
 
 SWEEP_SECONDS: Final = 60
@@ -103,4 +104,5 @@ def _keep_sweeping(swept: Store, closing: threading.Event) -> None:
 def _sweep(swept: Store) -> None:
     for owner_id in swept.delete_expired_owners():
         delete_exports(owner_id)
+        delete_evaluations(owner_id)
     delete_old_exports()

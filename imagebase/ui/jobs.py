@@ -14,6 +14,7 @@ _NAMES: Final = {
     "keep": "Keep boxes",
     "doubt": "Look again",
     "export": "Export",
+    "evaluate": "Evaluate",
     "import": "Import labels",
     "backup": "Back up",
     "restore": "Restore",

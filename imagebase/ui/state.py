@@ -18,6 +18,7 @@ from imagebase.errors import ImageBaseError, LimitError, NotFoundError
 from imagebase.intake import sample_incoming
 from imagebase.settings import Mode, settings
 from imagebase.store import DatasetInfo, Scope, UndoResult
+from imagebase.tasks.evaluate import delete_evaluations
 from imagebase.tasks.export import delete_exports
 from imagebase.ui import backend
 from imagebase.ui.visitor import keep_owner, visitor
@@ -304,6 +305,7 @@ def delete_dataset() -> None:
     target = scope()
     backend.store().delete_dataset(target)
     delete_exports(target.owner_id, target.dataset_id)
+    delete_evaluations(target.owner_id, target.dataset_id)
     choose_dataset("")
 
 

@@ -62,10 +62,23 @@ def test_cells_lead_to_their_images() -> None:
     things = truth((0, "cat", A), (1, "cat", A), (2, "dog", B), images=3)
     said = found((0, "cat", A, 0.9), (1, "dog", A, 0.8))
     result = told(things, said)
-    assert result.images_of_cell(0, 0) == [0]
-    assert result.images_of_cell(0, 1) == [1]
-    assert result.images_of_cell(1, 2) == [2]
-    assert result.images_of_cell(2, 0) == []
+
+    def cell(actual: int, said: int) -> list[tuple[Fate, int]]:
+        return [(one.fate, one.image) for one in result.of_cell(actual, said)]
+
+    assert cell(0, 0) == [(Fate.RIGHT, 0)]
+    assert cell(0, 1) == [(Fate.MIX_UP, 1)]
+    assert cell(1, 2) == [(Fate.MISSED, 2)]
+    assert cell(2, 0) == []
+
+
+def test_every_cell_leads_to_as_much_as_it_counts() -> None:
+    things, said = padilla()
+    result = told(things, said)
+    counts = result.confusion()
+    for actual in range(len(counts)):
+        for label in range(len(counts)):
+            assert len(result.of_cell(actual, label)) == counts[actual, label]
 
 
 def test_an_object_is_given_once() -> None:

@@ -94,6 +94,7 @@ def run_job(store: Store, scope: Scope, pets: str) -> Iterator[RunJob]:
             "nms_threshold": 0.45,
         },
         "doubt": {"mirrored": False},
+        "evaluate": {"models": [pets], "images": "approved"},
         "import": {},
         "backup": {"name": "Street", "version": "1"},
         "restore": {},

@@ -1,0 +1,190 @@
+"""Evaluations that are kept: two files each, arrays and what is said about them."""
+
+import contextlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from imagebase.annotation import Size
+from imagebase.errors import EvaluationError
+from imagebase.evaluation.label_mapping import LabelMapping
+from imagebase.evaluation.passing import Cost, Pass
+from imagebase.evaluation.values import EvaluatedImage, Found, Truth
+
+KEPT: Final = 30
+_VERSION: Final = 1
+_TRUTH: Final = ("image", "label", "xyxy", "area", "is_crowd")
+_FOUND: Final = ("image", "label", "xyxy", "confidence")
+
+
+@dataclass(frozen=True, slots=True)
+class RunInfo:
+    """A kept run by what was judged and when.
+
+    version: of the dataset's labels as they were; figures: AP by model.
+    """
+
+    run_id: str
+    made_at: datetime
+    who: str
+    specs: tuple[str, ...]
+    images: int
+    boxes: int
+    version: str
+    figures: Mapping[str, float | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What was judged, by what, and what was found.
+
+    notes: what a reader should know of the truth.
+    """
+
+    truth: Truth
+    passes: tuple[Pass, ...]
+    notes: tuple[str, ...] = ()
+
+
+class RunFolder:
+    """The kept runs of one dataset, the newest 30 of them."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def save(self, info: RunInfo, run: Run) -> None:
+        """Keep a run; whoever looks sees it whole or not at all.
+
+        Raises:
+            EvaluationError: it cannot be written.
+        """
+        arrays = {f"truth.{name}": getattr(run.truth, name) for name in _TRUTH}
+        for place, one in enumerate(run.passes):
+            for name in _FOUND:
+                arrays[f"{place}.{name}"] = getattr(one.found, name)
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            with (self._folder / f"{info.run_id}.npz").open("wb") as file:
+                np.savez_compressed(file, **arrays)
+            draft = self._folder / f".{info.run_id}.json"
+            draft.write_text(_document(info, run), encoding="utf-8")
+            draft.replace(self._folder / f"{info.run_id}.json")
+        except OSError as error:
+            raise EvaluationError(
+                f"The evaluation cannot be kept ({error.strerror}); make room for it."
+            ) from error
+        for old in self.runs()[KEPT:]:
+            self.delete(old.run_id)
+
+    def runs(self) -> list[RunInfo]:
+        """Return the kept runs, the newest first; a damaged one is passed over."""
+        found = []
+        for path in self._folder.glob("*.json"):
+            with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+                document = json.loads(path.read_text(encoding="utf-8"))
+                if document["format"] == _VERSION:
+                    found.append(_as_info(path.stem, document))
+        return sorted(found, key=lambda one: one.made_at, reverse=True)
+
+    def load(self, run_id: str) -> Run:
+        """Return a run.
+
+        Raises:
+            EvaluationError: it is not there any more, or damaged.
+        """
+        try:
+            text = self._path(run_id, ".json").read_text(encoding="utf-8")
+            with np.load(self._path(run_id, ".npz"), allow_pickle=False) as arrays:
+                return _as_run(json.loads(text), arrays)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise EvaluationError(
+                "This evaluation cannot be read any more; press Run again."
+            ) from error
+
+    def delete(self, run_id: str) -> None:
+        """Forget a run; nothing happens where it is not there."""
+        for suffix in (".json", ".npz"):
+            self._path(run_id, suffix).unlink(missing_ok=True)
+
+    def _path(self, run_id: str, suffix: str) -> Path:
+        if not run_id.isalnum():
+            raise EvaluationError("There is no such evaluation; choose another one.")
+        return self._folder / f"{run_id}{suffix}"
+
+
+def _document(info: RunInfo, run: Run) -> str:
+    document = {
+        "format": _VERSION,
+        "made_at": info.made_at.isoformat(),
+        "who": info.who,
+        "specs": info.specs,
+        "boxes": info.boxes,
+        "version": info.version,
+        "figures": info.figures,
+        "notes": run.notes,
+        "labels": run.truth.labels,
+        "images": [
+            [one.image_id, one.name, one.size.width, one.size.height]
+            for one in run.truth.images
+        ],
+        "box_ids": run.truth.box_ids,
+        "passes": [_described(one) for one in run.passes],
+    }
+    return json.dumps(document, ensure_ascii=False)
+
+
+def _described(passed: Pass) -> dict[str, Any]:
+    cost, mapping = passed.cost, passed.mapping
+    return {
+        "spec": passed.spec,
+        "model_id": passed.model_id,
+        "names": dict(mapping.names),
+        "unmapped": mapping.unmapped,
+        "unknown": mapping.unknown,
+        "cost": [cost.images_per_second, cost.load_seconds, cost.memory_bytes]
+        if cost
+        else None,
+        "refused": dict(passed.refused),
+    }
+
+
+def _as_info(run_id: str, document: Mapping[str, Any]) -> RunInfo:
+    return RunInfo(
+        run_id,
+        datetime.fromisoformat(document["made_at"]),
+        str(document["who"]),
+        tuple(document["specs"]),
+        len(document["images"]),
+        int(document["boxes"]),
+        str(document["version"]),
+        dict(document["figures"]),
+    )
+
+
+def _as_run(document: Mapping[str, Any], arrays: Mapping[str, Any]) -> Run:
+    truth = Truth(
+        labels=tuple(document["labels"]),
+        images=tuple(
+            EvaluatedImage(image_id, name, Size(width, height))
+            for image_id, name, width, height in document["images"]
+        ),
+        box_ids=tuple(document["box_ids"]),
+        **{name: arrays[f"truth.{name}"] for name in _TRUTH},
+    )
+    passes = tuple(
+        Pass(
+            one["spec"],
+            one["model_id"],
+            Found(**{name: arrays[f"{place}.{name}"] for name in _FOUND}),
+            LabelMapping(one["names"], tuple(one["unmapped"]), tuple(one["unknown"])),
+            Cost(*one["cost"]) if one["cost"] else None,
+            one["refused"],
+        )
+        for place, one in enumerate(document["passes"])
+    )
+    return Run(truth, passes, tuple(document["notes"]))
