@@ -19,6 +19,7 @@ from imagebase.formats.label_set_files import ExportImage
 from imagebase.formats.names import split_suffix
 from imagebase.images import (
     EXPORT_QUALITY,
+    ImageHeader,
     RgbArray,
     encode_jpeg,
     encode_png,
@@ -30,6 +31,9 @@ from imagebase.metadata import has_gps, without_metadata
 from imagebase.resizing import Placement
 
 Read = Callable[[str], bytes]
+
+# Darknet finds the label file of these alone, and only where it is written so.
+_READABLE: Final = {"darknet": frozenset({".jpg", ".jpeg", ".png", ".bmp"})}
 
 # About what the label files take for an image and for a box.
 _IMAGE_BYTES: Final = 600
@@ -98,10 +102,11 @@ class Maker:
             max_pixels=self._max_pixels,
         )
         placement = self._placement(record.size)
+        came = self._suffix(header)
         boxes = _BOX_BYTES * len(record.annotations)
         if placement.changes_nothing:
             weight = record.byte_count + boxes + _IMAGE_BYTES
-            return Made(record, header.export_suffix, weight)
+            return Made(self._named(record, came), came, weight)
         share = _pixels(placement.canvas) / _pixels(record.size)
         weight = round(record.byte_count * share) + boxes + _IMAGE_BYTES
         return Made(
@@ -179,10 +184,25 @@ class Maker:
         data = self._read(image_id)
         header = read_header(data, file_name=name, max_pixels=self._max_pixels)
         placement = self._placement(header.size)
-        if not placement.changes_nothing:
+        suffix = self._suffix(header)
+        if not placement.changes_nothing or suffix != header.export_suffix:
             rgb = self._decoded(data, name)
-            return _encoded(placement.pixels(rgb), _suffix_of(header.export_suffix))
+            return _encoded(placement.pixels(rgb), _suffix_of(suffix))
         return self._as_it_came(image_id, data, name)
+
+    def _suffix(self, header: ImageHeader) -> str:
+        """Return the suffix of a file that the format's program reads."""
+        readable = _READABLE.get(self._request.format)
+        suffix = header.export_suffix
+        return suffix if readable is None or suffix in readable else _suffix_of(suffix)
+
+    def _named(self, record: ImageRecord, suffix: str) -> ImageRecord:
+        """Return the record under a name that the format's program understands."""
+        stem, current = split_suffix(record.file_name)
+        readable = _READABLE.get(self._request.format)
+        if readable is None or current in readable or current.lower() not in readable:
+            return record
+        return replace(record, file_name=stem + suffix)
 
     def _as_it_came(self, image_id: str, data: bytes, name: str) -> bytes:
         most = self._max_pixels

@@ -7,6 +7,7 @@ from pathlib import PurePosixPath
 from typing import Final
 
 from imagebase.errors import AnnotationFileError
+from imagebase.formats import starting
 from imagebase.formats.collecting import Collector, image_name, lines_of, text_of
 from imagebase.formats.label_set_files import (
     ExportFile,
@@ -63,6 +64,7 @@ def write(export_set: ExportSet, options: WriteOptions) -> Iterator[ExportFile]:
     yield from _lists(export_set, image_names)
     # Darknet ends at the first thousand batches where this folder does not exist.
     yield ExportFile("backup/README.txt", _BACKUP_NOTE)
+    yield ExportFile(starting.FILE, starting.darknet_readme(export_set))
     class_ids = class_ids_of(export_set.labels)
     for image, name in zip(export_set.images, image_names, strict=True):
         if options.with_images:

@@ -7,6 +7,7 @@ from typing import Any, Final
 import yaml
 
 from imagebase.errors import AnnotationFileError
+from imagebase.formats import starting
 from imagebase.formats.collecting import Collector, text_of
 from imagebase.formats.label_set_files import (
     PARTS,
@@ -47,6 +48,7 @@ def names(export_set: ExportSet) -> Iterable[str]:
 def write(export_set: ExportSet, options: WriteOptions) -> Iterator[ExportFile]:
     """Write the images, a label file for each, and the list of names."""
     yield ExportFile(DATA_FILE, _data_text(export_set))
+    yield ExportFile(starting.FILE, starting.yolo_readme(export_set))
     class_ids = class_ids_of(export_set.labels)
     for image, name in zip(export_set.images, names(export_set), strict=True):
         if options.with_images:

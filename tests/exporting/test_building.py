@@ -1,5 +1,6 @@
 """Whole exports of planted rectangles: what is in the zip is where its labels say."""
 
+import io
 import json
 import zipfile
 from collections import Counter
@@ -9,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from imagebase.annotation import Annotation, Box, ReviewStatus, Size
 from imagebase.augmentation import (
@@ -36,7 +38,15 @@ from imagebase.formats.trees import FolderTree
 from imagebase.images import RgbArray
 from imagebase.resizing import Letterbox, LongestSide, Resizing, Stretch
 from imagebase.split import Shares
-from tests.exporting.datasets import COLOURS, Dataset, box, built, dataset, picture
+from tests.exporting.datasets import (
+    COLOURS,
+    Dataset,
+    box,
+    built,
+    dataset,
+    picture,
+    planted,
+)
 
 YOLO = ExportRequest("yolo")
 HALF = SplitChoice(shares=Shares(0.5, 0.5))
@@ -338,3 +348,27 @@ def test_variants_that_fill_the_disk_are_stopped(tmp_path: Path) -> None:
     request = replace(YOLO, split=HALF, recipe=Recipe(variants=3), made_bytes=1000)
     with pytest.raises(ExportError, match="more than 0 MB; ask for fewer"):
         built(pets(), request, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "written", "is_changed"),
+    [
+        ("a.webp", "WEBP", "a.jpg", True),
+        ("a.tif", "TIFF", "a.png", True),
+        ("a.Png", "PNG", "a.png", False),
+        ("a.JPG", "JPEG", "a.jpg", False),
+        ("a.bmp", "BMP", "a.bmp", False),
+    ],
+)
+def test_darknet_is_given_files_that_it_reads(
+    name: str, kind: str, written: str, is_changed: bool, tmp_path: Path
+) -> None:
+    file = io.BytesIO()
+    Image.fromarray(picture(planted(0, *TWO_BOXES))).save(file, kind)
+    found = dataset(TWO_BOXES, names=[name])
+    found.files[found.image_ids()[0]] = file.getvalue()
+    result = built(found, ExportRequest("darknet"), tmp_path)
+    contents = files(result)
+    assert contents["train.txt"] == f"data/obj/{written}\n".encode()
+    assert (contents[f"data/obj/{written}"] != file.getvalue()) == is_changed
+    assert result.zips[0].proof.holds

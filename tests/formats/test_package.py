@@ -243,7 +243,7 @@ def test_folder_replaces_its_own_earlier_files_only(tmp_path: Path) -> None:
     )
     assert summary.proof.holds
     assert sorted(FolderTree(folder).names()) == [
-        *("EXPORT_REPORT.md", "data.yaml", "images/train/b.jpg"),
+        *("EXPORT_REPORT.md", "README.md", "data.yaml", "images/train/b.jpg"),
         *("labels/train/b.txt", "manifest.json", "notes.txt"),
     ]
 
