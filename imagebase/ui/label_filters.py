@@ -241,7 +241,8 @@ def _words(wanted: AnnotationFilter) -> list[str]:
     if wanted.sides:
         found.append(_sides(*wanted.sides))
     if wanted.share:
-        found.append("{:.0%} to {:.0%} of the image".format(*wanted.share))
+        least, most = (f"{one * 100:.0f}" for one in wanted.share)
+        found.append(f"{least} to {most} % of the image")
     return found
 
 

@@ -102,14 +102,14 @@ def words(asked: Correction, found: Estimate) -> str:
     """Return a sentence in Markdown about how many there may be."""
     label = widgets.escape(asked.label)
     done = (
-        "deleted"
+        "deleted one"
         if asked.became is None
-        else f"relabelled **{widgets.escape(asked.became)}**"
+        else f"relabelled one **{widgets.escape(asked.became)}**"
     )
     images = widgets.plural(found.here, "other image")
     verb = "has" if found.here == 1 else "have"
     where = "at the very place" if found.is_gathered else "about"
-    return f"**{images}** {verb} a **{label}** {where} where you {done} one."
+    return f"**{images}** {verb} a **{label}** {where} where you {done}."
 
 
 def drop() -> None:

@@ -1,5 +1,10 @@
 """The Review page: filters, and what is done to a choice of rows."""
 
+from dataclasses import replace
+from datetime import date
+
+import pytest
+
 from imagebase.annotation import Annotation, Box, ReviewStatus, Source
 from tests.app_fixtures import Tab, put, records, store, the_scope
 
@@ -179,3 +184,147 @@ def test_label_with_markup_is_only_text(labelled: Tab) -> None:
         labelled.open(page)
         assert not labelled.app.exception
         assert "<b>" not in labelled.words()
+
+
+def test_each_folded_filter_leaves_what_passes(labelled: Tab) -> None:
+    app = labelled.open("review")
+    app.multiselect(key="review.who").select("ann").run()
+    assert labels(labelled) == ["bear"]
+    labelled.press("review.clear_all")
+    app.text_input(key="review.image").input("bear").run()
+    assert labels(labelled) == ["bear"]
+    labelled.press("review.clear_all")
+    app.number_input(key="review.least_px").set_value(61).run()
+    assert labels(labelled) == ["bear"]
+    app.number_input(key="review.below_px").set_value(100).run()
+    assert "No label passes these filters" in labelled.words()
+    labelled.press("review.clear_all")
+    app.date_input(key="review.until").set_value(date(2020, 1, 1)).run()
+    assert "No label passes these filters" in labelled.words()
+    app.date_input(key="review.until").set_value(None).run()
+    app.date_input(key="review.since").set_value(date(2020, 1, 1)).run()
+    assert len(labels(labelled)) == 3
+    app.slider(key="review.share").set_value((0, 2)).run()
+    assert labels(labelled) == ["cup", "bottle"]
+    assert "showing: " in labelled.app.button(key="review.clear_labels").label
+    labelled.press("review.clear_labels")
+    assert len(labels(labelled)) == 3
+
+
+def test_folded_filters_are_counted_on_their_button(labelled: Tab) -> None:
+    app = labelled.open("review")
+    assert "More" in labelled.popovers()
+    app.multiselect(key="review.who").select("ann").run()
+    app.text_input(key="review.image").input("bear").run()
+    assert "More (2)" in labelled.popovers()
+
+
+def test_filter_by_a_label_that_was_merged_is_dropped(labelled: Tab) -> None:
+    app = labelled.open("review")
+    app.multiselect(key="review.labels").select("cup").run()
+    known = store().labels(the_scope())
+    store().merge_label(
+        the_scope(), known.class_id("cup"), into=known.class_id("bottle")
+    )
+    app.run()
+    assert not app.exception
+    assert labels(labelled) == ["bottle", "bottle", "bear"]
+
+
+def reject_kitchen(tab: Tab) -> None:
+    show_images(tab)
+    tab.select_rows(IMAGES, 0)
+    tab.app.text_area(key="review.images.comment").input("Wheel *cut* off").run()
+    tab.press("review.images.reject")
+
+
+def test_rejection_is_a_comment_that_is_resolved_and_opened_again(
+    labelled: Tab,
+) -> None:
+    reject_kitchen(labelled)
+    (said,) = store().comments(the_scope(), records()[0].image_id)
+    assert r"Wheel \*cut\* off" in labelled.words()
+    labelled.press(f"review.comments.{said.comment_id}")
+    (said,) = store().comments(the_scope(), records()[0].image_id)
+    assert not said.is_open
+    labelled.press(f"review.comments.{said.comment_id}")
+    (said,) = store().comments(the_scope(), records()[0].image_id)
+    assert said.is_open
+
+
+def test_somebody_says_something_of_an_image(labelled: Tab) -> None:
+    show_images(labelled)
+    image_id = records()[0].image_id
+    short = image_id[:12]
+    labelled.app.text_area(key=f"review.comments.text.{short}").input("Good one")
+    labelled.press(f"review.comments.add.{short}")
+    (said,) = store().comments(the_scope(), image_id)
+    assert (said.text, said.is_open) == ("Good one", True)
+    assert "Good one" in labelled.words()
+
+
+def test_a_blank_comment_is_refused_in_words(labelled: Tab) -> None:
+    show_images(labelled)
+    short = records()[0].image_id[:12]
+    labelled.press(f"review.comments.add.{short}")
+    assert "the comment was empty" in labelled.toasts()[0]
+
+
+def image_names(tab: Tab) -> list[str]:
+    return list(tab.app.dataframe[0].value["image"])
+
+
+def test_images_with_open_comments_are_found(labelled: Tab) -> None:
+    reject_kitchen(labelled)
+    labelled.app.main.button_group[2].set_value(["open comments"]).run()
+    assert image_names(labelled) == ["kitchen.jpg"]
+    assert list(labelled.app.dataframe[0].value["open"]) == ["1"]
+
+
+def test_an_annotator_finds_what_came_back(labelled: Tab) -> None:
+    reject_kitchen(labelled)
+    only = labelled.app.main.button_group[2]
+    only.set_value(["mine, rejected"]).run()
+    assert "Nothing of yours was sent back" in labelled.words()
+    _, bear = records()
+    who = labelled.app.get("popover")[1].proto.popover.label
+    box = Annotation(Box(50, 60, 150, 160), "bear", changed_by=who)
+    put(bear, box)
+    labelled.app.main.button_group[2].set_value([]).run()
+    labelled.select_rows(IMAGES, 1)
+    labelled.app.text_area(key="review.images.comment").input("Too wide").run()
+    labelled.press("review.images.reject")
+    labelled.app.main.button_group[2].set_value(["mine, rejected"]).run()
+    assert image_names(labelled) == ["bear.jpg"]
+
+
+def test_all_images_that_pass_are_approved_at_once(labelled: Tab) -> None:
+    show_images(labelled)
+    all_of_them = labelled.app.main.checkbox[0]
+    assert all_of_them.label == "All 2 images that pass, on every page"
+    all_of_them.check().run()
+    labelled.press("review.images.approve")
+    assert {one.status for one in records()} == {ReviewStatus.APPROVED}
+    labelled.press("review.images.undo")
+    assert {one.status for one in records()} == {
+        ReviewStatus.AUTO,
+        ReviewStatus.EDITED,
+    }
+
+
+def test_images_are_found_by_name_and_tag(labelled: Tab) -> None:
+    store().save(the_scope(), replace(records()[1], tags=("night",)))
+    show_images(labelled)
+    labelled.app.text_input(key="review.image_text").input("KITCH").run()
+    assert image_names(labelled) == ["kitchen.jpg"]
+    labelled.app.text_input(key="review.image_text").input("").run()
+    labelled.app.multiselect(key="review.image_tags").select("night").run()
+    assert image_names(labelled) == ["bear.jpg"]
+
+
+@pytest.mark.parametrize("view", ["Queue", "Labels", "Crops", "Images", "Figures"])
+def test_every_view_is_drawn(labelled: Tab, view: str) -> None:
+    labelled.open("review")
+    labelled.app.main.button_group[0].set_value(view).run()
+    assert not labelled.app.exception
+    assert not labelled.app.error

@@ -1,0 +1,161 @@
+"""The Review page in a real browser: crops, look-alikes, plots that filter."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from imagebase.settings import read_settings
+from imagebase.store import Scope, Store, open_store
+from imagebase.ui.visitor import TEAM_OWNER
+from tests.browser.conftest import ROOT, Serve
+from tests.planted_logo import LABEL, fill, made_set
+
+pytestmark = pytest.mark.browser
+
+WITH_LOGO, WITHOUT = 6, 3
+ALL = WITH_LOGO + WITHOUT
+
+
+class Reviewed(NamedTuple):
+    """The Review page of a planted dataset, and the store behind it."""
+
+    page: Page
+    store: Store
+    scope: Scope
+
+    def tiles(self) -> Locator:
+        return self.page.locator(".st-key-review-sheet .tile")
+
+    def show(self, view: str) -> None:
+        switch = self.page.locator(".st-key-review-view")
+        switch.get_by_text(view, exact=True).click()
+
+    def press(self, key: str) -> None:
+        """Press the button of a key."""
+        self.page.locator(f".st-key-{key} button").first.click()
+
+    def count(self, label: str = LABEL) -> int:
+        return self.store.label_counts(self.scope).get(label, 0)
+
+    def wait_for(self, is_so: Callable[[], bool]) -> None:
+        for _ in range(100):
+            if is_so():
+                return
+            self.page.wait_for_timeout(100)
+        pytest.fail(f"not so within 10 s: {self.store.label_counts(self.scope)}")
+
+
+@pytest.fixture(scope="module")
+def served(
+    serve: Serve, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[str, Store]]:
+    """One server for this module, and the store behind it."""
+    environ = {"IMAGEBASE_HOME": str(tmp_path_factory.mktemp("review"))}
+    url = serve(Path(ROOT / "app.py"), environ)
+    store = open_store(read_settings(environ))
+    yield url, store
+    store.close()
+
+
+@pytest.fixture
+def reviewed(served: tuple[str, Store], page: Page) -> Reviewed:
+    """The Review page of a dataset of its own."""
+    url, store = served
+    dataset = store.create_dataset(TEAM_OWNER, "Logos", who="ann")
+    scope = Scope(TEAM_OWNER, dataset.dataset_id, "ann")
+    fill(store, scope, made_set(with_logo=WITH_LOGO, without=WITHOUT))
+    page.goto(f"{url}/review?dataset={dataset.dataset_id[:12]}")
+    expect(page.locator(".st-key-review-view")).to_be_visible(timeout=30_000)
+    return Reviewed(page, store, scope)
+
+
+def test_ticked_crops_are_relabelled_and_undone_at_once(reviewed: Reviewed) -> None:
+    reviewed.show("Crops")
+    expect(reviewed.tiles()).to_have_count(ALL, timeout=20_000)
+    reviewed.tiles().nth(0).click()
+    reviewed.tiles().nth(3).click(modifiers=["Shift"])
+    expect(reviewed.page.get_by_text("4 labels on 4 images selected")).to_be_visible()
+    reviewed.page.get_by_role("button", name="Relabel").click()
+    choice = reviewed.page.locator(".st-key-review-crops-relabel-to input")
+    choice.fill("badge")
+    choice.press("Enter")
+    reviewed.press("review-crops-relabel")
+    reviewed.wait_for(lambda: reviewed.count("badge") == 4)
+    expect(reviewed.tiles().get_by_text("badge")).to_have_count(4)
+    expect(reviewed.page.locator(".tile[aria-checked=true]")).to_have_count(0)
+    reviewed.press("review-crops-undo")
+    reviewed.wait_for(lambda: reviewed.count() == ALL)
+
+
+def test_keys_tick_crops_and_they_are_deleted(reviewed: Reviewed) -> None:
+    reviewed.show("Crops")
+    expect(reviewed.tiles()).to_have_count(ALL, timeout=20_000)
+    reviewed.tiles().nth(2).focus()
+    reviewed.page.keyboard.press("a")
+    reviewed.page.keyboard.press("Space")  # the one in focus is no more
+    words = f"{ALL - 1} labels on {ALL - 1} images selected"
+    expect(reviewed.page.get_by_text(words)).to_be_visible()
+    reviewed.press("review-crops-delete")
+    expect(reviewed.tiles()).to_have_count(1)
+    assert reviewed.count() == 1
+
+
+def test_a_planted_logo_is_deleted_everywhere_and_undone_at_once(
+    reviewed: Reviewed,
+) -> None:
+    page = reviewed.page
+    reviewed.show("Crops")
+    first = reviewed.page.locator(".tile[title^='logo-000']")
+    first.click(timeout=20_000)
+    expect(page.get_by_text("1 label on 1 image selected")).to_be_visible()
+    reviewed.press("review-crops-delete")
+    words = f"{ALL - 1} other images have a {LABEL} at the very place"
+    expect(page.get_by_text(words)).to_be_visible(timeout=20_000)
+    reviewed.press("looks-show")
+    dialog = page.get_by_role("dialog")
+    expect(dialog.locator(".tile")).to_have_count(WITH_LOGO - 1, timeout=20_000)
+    dialog.locator(".tile").nth(0).click()
+    apply = dialog.get_by_role("button", name=f"Delete {WITH_LOGO - 2} boxes")
+    expect(apply).to_be_visible()
+    apply.click()
+    reviewed.wait_for(lambda: reviewed.count() == ALL - 1 - (WITH_LOGO - 2))
+    expect(dialog).to_have_count(0)
+    reviewed.press("review-crops-undo")
+    reviewed.wait_for(lambda: reviewed.count() == ALL - 1)
+
+
+def test_sure_boxes_are_counted_then_accepted(reviewed: Reviewed) -> None:
+    page = reviewed.page
+    reviewed.show("Labels")
+    reviewed.press("accept-above")
+    expect(page.get_by_text("No box that nobody has accepted")).to_be_visible()
+    slider = page.locator(".st-key-accept-least input")
+    slider.focus()
+    for _ in range(20):  # from 0.80 to 0.60
+        slider.press("ArrowLeft")
+    apply = page.get_by_role("button", name=f"Accept {ALL} boxes")
+    expect(apply).to_be_visible(timeout=10_000)
+    apply.click()
+    expect(page.get_by_text(f"Accepted {ALL} boxes on {ALL} images")).to_be_visible()
+    assert all(
+        row.annotation.accepted
+        for row in reviewed.store.annotation_rows(reviewed.scope)
+    )
+
+
+def test_a_bar_that_is_clicked_filters_until_it_is_cleared(reviewed: Reviewed) -> None:
+    page = reviewed.page
+    reviewed.show("Figures")
+    chart = page.locator(".st-key-figures-labels [data-testid=stVegaLiteChart] svg")
+    box = chart.first.bounding_box(timeout=20_000)
+    assert box is not None
+    page.wait_for_timeout(500)  # it is laid out once more
+    chart.first.click(position={"x": box["width"] / 2, "y": 10})
+    chip = page.locator(".st-key-review-clear_labels button").first
+    expect(chip).to_contain_text(f"showing: {LABEL}", timeout=10_000)
+    expect(page.get_by_text(f"{ALL} labels in all")).to_be_visible()
+    chip.click()
+    expect(chip).to_have_count(0)
