@@ -13,8 +13,10 @@ from imagebase import __version__
 from imagebase.annotation import ImageRecord, LabelSet, ReviewStatus
 from imagebase.detection.batch import ImageSource, detect_many, loader_for
 from imagebase.detection.candidates import select
-from imagebase.detection.detector import CANDIDATE_FLOOR, Detector, load_detector
+from imagebase.detection.looker import CANDIDATE_FLOOR, ONE_PASS, Looker
+from imagebase.detection.lookers import FAST, load_looker
 from imagebase.detection.registry import Model, find_model
+from imagebase.detection.voting import common_labels
 from imagebase.errors import ExportError, ImageBaseError, UnknownLabelError
 from imagebase.formats import manifest
 from imagebase.formats.label_set_files import ExportImage, ExportSet, WriteOptions
@@ -44,12 +46,14 @@ class RunSettings:
     """How the images are looked at; runtime and precision as `load_detector` has them.
 
     input_size: the net's side in pixels; None leaves it as the model has it.
+    quality: `fast` for one look at each image, `accurate` for several that are fused.
     """
 
     rule: SelectionRule = field(default_factory=SelectionRule)
     runtime: str = "auto"
     precision: str = "auto"
     input_size: int | None = None
+    quality: str = FAST
 
     @property
     def floor(self) -> float:
@@ -88,7 +92,7 @@ def run(
     Args:
         source: a folder, a zip, one image, or an fsspec URL.
         output: a folder; each format writes into a folder of its own in it.
-        model_name: a name, a folder or an .onnx file.
+        model_name: a name, a folder or an .onnx file; several with commas between vote.
         formats: names that `imagebase.formats` knows.
         resume: whether to go on from what an interrupted run left.
         on_progress: called with the images done and their number.
@@ -101,11 +105,12 @@ def run(
     """
     for format_name in formats:
         format_named(format_name)  # an unknown name is an error before any work
-    model = find_model(model_name)
-    _check_labels(settings.rule, model)
+    models = _models(model_name)
+    _check_labels(settings.rule, models)
     began = time.perf_counter()
-    detector = load_detector(
-        model,
+    detector = load_looker(
+        models,
+        quality=settings.quality,
         runtime=settings.runtime,
         precision=settings.precision,
         input_size=settings.input_size,
@@ -141,25 +146,39 @@ def _remove_drafts(output: Path) -> None:
         shutil.rmtree(folder)
 
 
-def _check_labels(rule: SelectionRule, model: Model) -> None:
+def _models(names: str) -> list[Model]:
+    """Return the model of a name or a path, or several with commas between."""
+    parts = [one.strip() for one in names.split(",") if one.strip()]
+    if len(parts) < 2 or Path(names).exists():
+        return [find_model(names)]
+    return [find_model(one) for one in parts]
+
+
+def _check_labels(rule: SelectionRule, models: Sequence[Model]) -> None:
+    labels, _ = common_labels([one.labels for one in models])
     for name in rule.labels or ():
-        if name not in model.labels:
-            near = get_close_matches(name, model.labels) or model.labels[:5]
+        if name not in labels:
+            near = get_close_matches(name, labels) or labels[:5]
             raise UnknownLabelError(
-                f"{model.name} has no label {name!r} among its {len(model.labels)}; "
-                f"is it {' or '.join(map(repr, near))}?"
+                f"{' + '.join(one.name for one in models)} has no label {name!r} among "
+                f"its {len(labels)}; is it {' or '.join(map(repr, near))}?"
             )
 
 
-def _journal_key(detector: Detector, settings: RunSettings) -> JournalKey:
+def _journal_key(detector: Looker, settings: RunSettings) -> JournalKey:
     return JournalKey(
-        model_sha256=detector.sha256,
+        model_sha256=detector.sha256 + _passes_in_key(detector),
         input_size=detector.input_size.width,
         runtime=detector.runtime,
         precision=detector.precision,
         floor=settings.floor,
         program=__version__,
     )
+
+
+def _passes_in_key(detector: Looker) -> str:
+    """Return what tells the answers of several looks from those of one."""
+    return "" if detector.passes == ONE_PASS else f"+{detector.passes}"
 
 
 def _usable(
@@ -203,7 +222,7 @@ def _own_folders(source: str, output: Path) -> tuple[str, ...]:
 
 
 def label_images(
-    detector: Detector,
+    detector: Looker,
     files: Sequence[SourceFile],
     settings: RunSettings,
     *,
@@ -237,7 +256,7 @@ def label_images(
 
 def _fresh_records(
     files: Sequence[SourceFile],
-    detector: Detector,
+    detector: Looker,
     settings: RunSettings,
     journal: Journal | None,
 ) -> Iterator[ImageRecord | Refusal]:
@@ -261,7 +280,7 @@ def _fresh_records(
 
 def _known_records(
     files: Sequence[SourceFile],
-    detector: Detector,
+    detector: Looker,
     rule: SelectionRule,
     journal: Journal | None,
 ) -> dict[str, ImageRecord]:
@@ -285,7 +304,7 @@ def _read(file: SourceFile, prints: dict[str, Fingerprint]) -> bytes:
 
 
 def _as_record(
-    name: str, seen: Seen, detector: Detector, rule: SelectionRule
+    name: str, seen: Seen, detector: Looker, rule: SelectionRule
 ) -> ImageRecord:
     found = select(
         seen.candidates,
@@ -294,7 +313,10 @@ def _as_record(
         class_ids=rule.class_ids(detector.labels),
     )
     boxes = as_annotations(
-        found, model_labels=detector.labels, model_id=detector.model_id
+        found,
+        model_labels=detector.labels,
+        model_id=detector.model_id,
+        voters=detector.voters,
     )
     # Two files may have the same content: here the name is what tells them apart.
     return ImageRecord(
@@ -355,7 +377,7 @@ def _export_suffix(
 
 def _summary(
     labelled: Labelled,
-    detector: Detector,
+    detector: Looker,
     settings: RunSettings,
     seconds: float,
     load_seconds: float,
@@ -377,7 +399,7 @@ def _summary(
             "runtime": detector.runtime,
             "precision": detector.precision,
             "input_size": detector.input_size.width,
-            "quality": "fast",
+            "quality": settings.quality,
             "engine": "local",
         },
         resumed=labelled.resumed,

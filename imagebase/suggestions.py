@@ -129,9 +129,14 @@ def as_annotations(
     model_labels: Sequence[str],
     model_id: str,
     mapping: Mapping[str, str] | None = None,
+    voters: Sequence[str] = (),
 ) -> list[Annotation]:
-    """Return detections as untouched model boxes, best first."""
+    """Return detections as untouched model boxes, best first.
+
+    voters: names of the models where several looked; a box bears those who saw it.
+    """
     names = mapping or {}
+    seen_by = _who_saw(detections, voters)
     return [
         Annotation(
             box=Box(*(float(edge) for edge in xyxy)),
@@ -139,9 +144,23 @@ def as_annotations(
             source=Source.MODEL,
             confidence=float(confidence),
             model_id=model_id,
-            changed_by=model_id,
+            changed_by=who or model_id,
         )
-        for xyxy, confidence, class_id in zip(
-            detections.xyxy, detections.confidence, detections.class_id, strict=True
+        for xyxy, confidence, class_id, who in zip(
+            detections.xyxy,
+            detections.confidence,
+            detections.class_id,
+            seen_by,
+            strict=True,
         )
+    ]
+
+
+def _who_saw(detections: Detections, voters: Sequence[str]) -> list[str]:
+    """Return the names of those who saw each box; empty for one model's boxes."""
+    if detections.seen_by is None or not voters:
+        return [""] * len(detections)
+    return [
+        " + ".join(name for place, name in enumerate(voters) if bits >> place & 1)
+        for bits in detections.seen_by.tolist()
     ]

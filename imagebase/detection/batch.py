@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 from imagebase.annotation import Size
 from imagebase.detection.candidates import Candidates
-from imagebase.detection.detector import CANDIDATE_FLOOR, Detector
+from imagebase.detection.looker import CANDIDATE_FLOOR, Looker
 from imagebase.errors import ImageBaseError, ImageReadError
 from imagebase.images import LoadedImage, load_image
 from imagebase.settings import Limits
@@ -43,7 +43,7 @@ Loader = Callable[[ImageSource], LoadedImage]
 
 
 def loader_for(
-    detector: Detector, *, max_pixels: int = Limits().max_image_pixels
+    detector: Looker, *, max_pixels: int = Limits().max_image_pixels
 ) -> Loader:
     """Return a loader that decodes no more of an image than this detector needs."""
 
@@ -59,14 +59,14 @@ def loader_for(
             content,
             file_name=source.name,
             max_pixels=max_pixels,
-            wanted=detector.input_size,
+            wanted=detector.wanted,
         )
 
     return load
 
 
 def detect_many(
-    detector: Detector,
+    detector: Looker,
     sources: Iterable[ImageSource],
     *,
     floor: float = CANDIDATE_FLOOR,
@@ -105,7 +105,7 @@ def detect_many(
 class _Look:
     """One image from its source to its candidates."""
 
-    detector: Detector
+    detector: Looker
     load: Loader
     floor: float
     mirrored: bool

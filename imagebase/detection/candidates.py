@@ -3,7 +3,7 @@
 import struct
 import zlib
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Self
 
 import numpy as np
@@ -12,11 +12,14 @@ from numpy.typing import NDArray
 from imagebase.errors import StoreError
 from imagebase.geometry import nms_per_class
 
-# magic, version, number of candidates; then zlib over xyxy, confidence, class_id.
+# magic, version, number of candidates; then zlib over xyxy, confidence, class_id and,
+# in version 2, seen_by.
 _HEADER: Final = struct.Struct("<4sBI")
 _MAGIC: Final = b"IBCD"
 _VERSION: Final = 1
+_VERSION_WITH_VOTERS: Final = 2
 _BYTES_EACH: Final = 4 * 4 + 4 + 4
+_BYTES_OF_VOTERS: Final = 4
 _MAX_PACKED: Final = 1_000_000
 
 
@@ -25,15 +28,19 @@ class _Found:
     """Parallel arrays: boxes in float pixels, their confidence, their class.
 
     xyxy: shape (N, 4), float32. confidence: (N,), float32. class_id: (N,), int32.
+    seen_by: (N,), int32, bit i is set where voter i saw the box; None for one model.
     """
 
     xyxy: NDArray[np.float32]
     confidence: NDArray[np.float32]
     class_id: NDArray[np.int32]
+    seen_by: NDArray[np.int32] | None = None
 
     def __post_init__(self) -> None:
         count = len(self.confidence)
         expected = {"xyxy": (count, 4), "confidence": (count,), "class_id": (count,)}
+        if self.seen_by is not None:
+            expected["seen_by"] = (count,)
         for name, shape in expected.items():
             actual = getattr(self, name).shape
             if actual != shape:
@@ -48,6 +55,15 @@ class _Found:
 
     def __len__(self) -> int:
         return len(self.confidence)
+
+    def rows(self, indices: NDArray[np.intp] | NDArray[np.bool_]) -> Self:
+        """Return these rows, in this order."""
+        return type(self)(
+            self.xyxy[indices],
+            self.confidence[indices],
+            self.class_id[indices],
+            None if self.seen_by is None else self.seen_by[indices],
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,18 +80,22 @@ def mirrored_left_right(found: Candidates, *, width: float) -> Candidates:
     """Return what was found on a picture of this width as it lies on its mirror."""
     x_min, y_min, x_max, y_max = found.xyxy.T
     xyxy = np.stack([width - x_max, y_min, width - x_min, y_max], axis=1)
-    return Candidates(xyxy.astype(np.float32), found.confidence, found.class_id)
+    return replace(found, xyxy=xyxy.astype(np.float32))
 
 
 def pack(candidates: Candidates) -> bytes:
     """Return the candidates in about 20 bytes each; `unpack` gives them back."""
-    columns = (
+    columns = [
         np.ascontiguousarray(candidates.xyxy.T, dtype="<f4"),
         np.ascontiguousarray(candidates.confidence, dtype="<f4"),
         np.ascontiguousarray(candidates.class_id, dtype="<i4"),
-    )
+    ]
+    version = _VERSION
+    if candidates.seen_by is not None:
+        version = _VERSION_WITH_VOTERS
+        columns.append(np.ascontiguousarray(candidates.seen_by, dtype="<i4"))
     body = zlib.compress(b"".join(column.tobytes() for column in columns))
-    return _HEADER.pack(_MAGIC, _VERSION, len(candidates)) + body
+    return _HEADER.pack(_MAGIC, version, len(candidates)) + body
 
 
 def unpack(packed: bytes) -> Candidates:
@@ -84,8 +104,9 @@ def unpack(packed: bytes) -> Candidates:
     Raises:
         StoreError: the bytes are not packed candidates, damaged, or of a newer version.
     """
-    count = _packed_count(packed)
-    size = count * _BYTES_EACH
+    version, count = _packed_count(packed)
+    has_voters = version == _VERSION_WITH_VOTERS
+    size = count * (_BYTES_EACH + _BYTES_OF_VOTERS * has_voters)
     inflate = zlib.decompressobj()
     try:
         body = inflate.decompress(packed[_HEADER.size :], size + 1)
@@ -97,19 +118,24 @@ def unpack(packed: bytes) -> Candidates:
     return Candidates(
         np.ascontiguousarray(values[: count * 4].reshape(4, count).T),
         values[count * 4 :],
-        np.frombuffer(body, "<i4", offset=count * 20).astype(np.int32, copy=False),
+        np.frombuffer(body, "<i4", count, count * 20).astype(np.int32, copy=False),
+        np.frombuffer(body, "<i4", count, count * 24).astype(np.int32, copy=False)
+        if has_voters
+        else None,
     )
 
 
-def _packed_count(packed: bytes) -> int:
+def _packed_count(packed: bytes) -> tuple[int, int]:
+    """Return the version and the number of candidates that a header names."""
     if len(packed) < _HEADER.size or packed[:4] != _MAGIC:
         raise _damaged("not candidates of ImageBase")
     _, version, count = _HEADER.unpack_from(packed)
-    if version != _VERSION:
-        raise _damaged(f"written in version {version}, this is version {_VERSION}")
+    if version not in {_VERSION, _VERSION_WITH_VOTERS}:
+        newest = _VERSION_WITH_VOTERS
+        raise _damaged(f"written in version {version}, this is version {newest}")
     if count > _MAX_PACKED:
         raise _damaged(f"{count} candidates for one image")
-    return int(count)
+    return int(version), int(count)
 
 
 def _damaged(reason: str) -> StoreError:
@@ -156,6 +182,7 @@ def select(
         candidates.xyxy[indices],
         candidates.confidence[indices],
         candidates.class_id[indices],
+        None if candidates.seen_by is None else candidates.seen_by[indices],
     )
 
 

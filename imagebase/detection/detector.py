@@ -1,6 +1,7 @@
 """A model ready to look at pictures, safe to share between threads."""
 
 import threading
+from dataclasses import replace
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -9,6 +10,8 @@ from numpy.typing import NDArray
 from imagebase.annotation import Size
 from imagebase.detection.candidates import Candidates, mirrored_left_right
 from imagebase.detection.darknet import darknet_to_onnx
+from imagebase.detection.looker import CANDIDATE_FLOOR as CANDIDATE_FLOOR
+from imagebase.detection.looker import ONE_PASS
 from imagebase.detection.model_files import Model, sha256_of
 from imagebase.detection.onnx_models import Recipe, read_onnx, recipe_for
 from imagebase.detection.preprocessing import placed
@@ -16,7 +19,6 @@ from imagebase.detection.runtime import Runtime, load_runtime
 from imagebase.errors import ModelLoadError
 from imagebase.geometry import clip_xyxy
 
-CANDIDATE_FLOOR: Final = 0.01
 _ID_DIGITS: Final = 12
 
 
@@ -27,7 +29,8 @@ class Detector:
     sha256: of the .cfg followed by the .weights, or of the .onnx file; the cfg belongs
     to it because its anchors and scales change the boxes, and so does how a person
     said an .onnx file's outputs are read.
-    input_size: of the net.
+    input_size: of the net; wanted: the least size of a picture that is of use to it.
+    passes: one; voters: none, as it is one model.
     runtime, precision: what `auto` came to.
     """
 
@@ -38,7 +41,9 @@ class Detector:
         self.labels = model.labels
         self.sha256 = sha256
         self.model_id = f"{model.identity or model.name}-{sha256[:_ID_DIGITS]}"
-        self.input_size = recipe.net_size
+        self.input_size = self.wanted = recipe.net_size
+        self.passes = ONE_PASS
+        self.voters: tuple[str, ...] = ()
         self.runtime = runtime.name
         self.precision = runtime.precision
         self._recipe = recipe
@@ -81,9 +86,7 @@ class Detector:
         # does its own suppression, only the labels say how many classes there are.
         real = (xyxy[:, 2:] > xyxy[:, :2]).all(axis=1)
         real &= heads.class_id < len(self.labels)
-        return Candidates(
-            xyxy[real].astype(np.float32), heads.confidence[real], heads.class_id[real]
-        )
+        return replace(heads, xyxy=xyxy.astype(np.float32)).rows(real)
 
 
 def load_detector(

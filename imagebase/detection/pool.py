@@ -16,6 +16,7 @@ class CandidatePool:
 
     image_ids: M of them. image: (N,), the position in `image_ids`.
     xyxy: (N, 4) float pixels. confidence: (N,). class_id: (N,).
+    seen_by: (N,) who of several models saw each, as bits; None for one model.
     """
 
     image_ids: tuple[str, ...]
@@ -23,6 +24,7 @@ class CandidatePool:
     xyxy: FloatArray
     confidence: FloatArray
     class_id: NDArray[np.int32]
+    seen_by: NDArray[np.int32] | None = None
 
     @classmethod
     def of(cls, candidates: Mapping[str, Candidates]) -> "CandidatePool":
@@ -35,6 +37,7 @@ class CandidatePool:
             np.concatenate([one.xyxy for one in each]),
             np.concatenate([one.confidence for one in each]),
             np.concatenate([one.class_id for one in each]),
+            _seen_by(each),
         )
 
     def only(self, image_ids: Collection[str]) -> "CandidatePool":
@@ -50,6 +53,7 @@ class CandidatePool:
             self.xyxy[rows],
             self.confidence[rows],
             self.class_id[rows],
+            None if self.seen_by is None else self.seen_by[rows],
         )
 
     def select(
@@ -96,6 +100,12 @@ class CandidatePool:
         return int(self.class_id.max()) + 1 if len(self.class_id) else 1
 
 
+def _seen_by(each: Sequence[Candidates]) -> NDArray[np.int32] | None:
+    """Return who saw which candidate; None where no one says so."""
+    said = [one.seen_by for one in each if one.seen_by is not None]
+    return np.concatenate(said) if len(said) == len(each) else None
+
+
 @dataclass(frozen=True, slots=True)
 class Selection:
     """Rows of a pool that some thresholds leave: by image, the best first."""
@@ -135,4 +145,5 @@ class Selection:
             self.pool.xyxy[rows].astype(np.float32),
             self.pool.confidence[rows].astype(np.float32),
             self.pool.class_id[rows],
+            None if self.pool.seen_by is None else self.pool.seen_by[rows],
         )
