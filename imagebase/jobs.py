@@ -20,7 +20,7 @@ from imagebase.store.jobs import LEASE, ClaimedJob
 
 WORKERS: Final = 3
 # Whatever runs long leaves a thread to others' short work.
-LONG_RUNNING: Final = frozenset({"annotate", "doubt", "evaluate"})
+LONG_RUNNING: Final = frozenset({"annotate", "doubt", "evaluate", "train"})
 HEARTBEAT_SECONDS: Final = LEASE.total_seconds() / 3
 # A progress bar needs no more, and each report is a write that waits for the disk.
 REPORT_SECONDS: Final = 0.5

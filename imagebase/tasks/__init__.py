@@ -12,12 +12,16 @@ from imagebase.tasks.export import export
 from imagebase.tasks.importing import import_labels
 from imagebase.tasks.keep import keep
 from imagebase.tasks.looking import candidates_key
+from imagebase.tasks.train import train
+from imagebase.tasks.training_bundle import training_bundle
 
 HANDLERS: Final[Mapping[str, Handler]] = {
     "annotate": annotate,
     "keep": keep,
     "doubt": doubt,
     "export": export,
+    "train": train,
+    "bundle": training_bundle,
     "evaluate": evaluate,
     "import": import_labels,
     "backup": back_up,

@@ -3,8 +3,7 @@
 from typing import Any
 
 from imagebase.annotation import ReviewStatus
-from imagebase.detection.detector import shared_detector
-from imagebase.detection.registry import find_model
+from imagebase.detection.lookers import Setup, shared_looker
 from imagebase.jobs import JobContext
 from imagebase.tasks.judging import judge_stale
 from imagebase.tasks.looking import look
@@ -13,12 +12,13 @@ from imagebase.tasks.looking import look
 def annotate(context: JobContext) -> dict[str, Any]:
     """Run a model on every image in the chosen states that it has not seen yet.
 
-    Parameters of the job: `model`, a name the registry knows; `statuses`, the review
-    states of the images. The result counts the images that were looked at and names
+    Parameters of the job: those of `Setup`, with `model`, a name the registry knows;
+    `statuses`, the review states of the images. The result counts the images that were looked at and names
     those that were refused.
     """
     context.progress(0, 0, "Loading the model …")
-    detector = shared_detector(find_model(context.parameters["model"]))
+    setup = Setup.of(context.parameters)
+    detector = shared_looker(setup, owner_id=context.scope.owner_id)
     statuses = [ReviewStatus(one) for one in context.parameters["statuses"]]
     result = look(context, detector, statuses=statuses)
     judge_stale(context)

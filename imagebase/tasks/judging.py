@@ -8,9 +8,9 @@ import numpy as np
 
 from imagebase.annotation import ReviewStatus, Size, Source, utc_now
 from imagebase.detection.candidates import unpack
-from imagebase.detection.detector import Detector, shared_detector
+from imagebase.detection.looker import Looker
+from imagebase.detection.lookers import Setup, shared_looker
 from imagebase.detection.pool import CandidatePool
-from imagebase.detection.registry import find_model
 from imagebase.doubt import SEEN_SHARE, Boxes, Evidence, Looked, judge
 from imagebase.errors import ModelLoadError, UnknownModelError
 from imagebase.geometry import as_xyxy
@@ -32,7 +32,7 @@ from imagebase.tasks.looking import MIRRORED_PASS, candidates_key
 class ModelInUse:
     """The model whose boxes the dataset has, and the rule they were chosen by."""
 
-    detector: Detector
+    detector: Looker
     rule: SelectionRule
 
     @property
@@ -59,7 +59,7 @@ def _in_use(
     store: Store, scope: Scope, parameters: Mapping[str, Any]
 ) -> ModelInUse | None:
     try:
-        detector = shared_detector(find_model(parameters["model"]))
+        detector = shared_looker(Setup.of(parameters), owner_id=scope.owner_id)
     except (ModelLoadError, UnknownModelError):
         return None
     rule = rule_of(parameters)

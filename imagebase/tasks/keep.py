@@ -5,9 +5,9 @@ from typing import Any, Final
 
 from imagebase.annotation import ImageRecord, ReviewStatus, new_id
 from imagebase.detection.candidates import unpack
-from imagebase.detection.detector import Detector, shared_detector
+from imagebase.detection.looker import Looker
+from imagebase.detection.lookers import Setup, shared_looker
 from imagebase.detection.pool import CandidatePool, Selection
-from imagebase.detection.registry import find_model
 from imagebase.jobs import JobContext
 from imagebase.model_layer import keep_detections
 from imagebase.suggestions import (
@@ -26,12 +26,13 @@ BATCH: Final = 50
 def keep(context: JobContext) -> dict[str, Any]:
     """Turn kept candidates into boxes, under the thresholds a person chose.
 
-    Parameters of the job: `model` and `statuses` as for `annotate`, and the fields of
+    Parameters of the job: `Setup`'s and `statuses` as for `annotate`, and the fields of
     SelectionRule. All changes share one change id, so that one undo takes them back.
     The result counts the images that changed, the untouched model boxes on the images
     that were looked at, and the images that somebody else changed meanwhile.
     """
-    detector = shared_detector(find_model(context.parameters["model"]))
+    setup = Setup.of(context.parameters)
+    detector = shared_looker(setup, owner_id=context.scope.owner_id)
     rule = rule_of(context.parameters)
     statuses = [ReviewStatus(one) for one in context.parameters["statuses"]]
     store, scope = context.store, context.scope
@@ -59,7 +60,7 @@ def keep(context: JobContext) -> dict[str, Any]:
 
 def _selection(
     context: JobContext,
-    detector: Detector,
+    detector: Looker,
     rule: SelectionRule,
     statuses: Collection[ReviewStatus],
 ) -> Selection:
@@ -72,12 +73,13 @@ def _selection(
 
 
 def _with_boxes(
-    record: ImageRecord, detector: Detector, rule: SelectionRule, selection: Selection
+    record: ImageRecord, detector: Looker, rule: SelectionRule, selection: Selection
 ) -> ImageRecord:
     boxes = as_annotations(
         selection.of(record.image_id),
         model_labels=detector.labels,
         model_id=detector.model_id,
         mapping=rule.mapping,
+        voters=detector.voters,
     )
     return keep_detections(record, boxes, model_id=detector.model_id)

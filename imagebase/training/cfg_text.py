@@ -57,26 +57,6 @@ def cfg_for(
     return "\n".join("\n".join(block) for block in blocks) + "\n"
 
 
-def for_darknet(cfg: str, *, classes: int) -> str:
-    """Return the cfg with the training length that Darknet's guide asks for.
-
-    2,000 batches a class, 6,000 at least, rates divided by ten at 80 and 90 % of them
-    (AlexeyAB/darknet, "How to train to detect your custom objects").
-    """
-    batches = max(6000, 2000 * classes)
-    blocks = _blocks(cfg)
-    blocks[0] = _with_options(
-        blocks[0],
-        {
-            "batch": "64",
-            "subdivisions": "16",
-            "max_batches": f"{batches}",
-            "steps": f"{batches * 8 // 10},{batches * 9 // 10}",
-        },
-    )
-    return "\n".join("\n".join(block) for block in blocks) + "\n"
-
-
 def _scaled_steps(net: Sequence[str]) -> dict[str, str]:
     """Return batch sizes that suit looking at one picture, where the cfg sets any."""
     names = {line.partition("=")[0].strip() for line in net}

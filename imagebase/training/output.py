@@ -77,9 +77,12 @@ def write_model(
     weights = (folder / BEST_FILE).read_bytes()
     _write_files(output, _Files(cfg.encode(), weights, training_set.labels))
     detector = load_detector(model_in_folder(output))
-    held_out = judge_files(detector, training_set, training_set.of_part(VAL))
-    examples = _examples(detector, load_detector(base), training_set)
+    val, before = training_set.of_part(VAL), load_detector(base)
+    held_out = judge_files(detector, training_set, val)
+    examples = _examples(detector, before, training_set)
     metrics = _metrics(training_set, settings, outcome, held_out, base.name)
+    if set(training_set.labels) & set(base.labels):
+        metrics["base_AP50"] = judge_files(before, training_set, val).ap50
     metrics["examples"] = [one.as_json() for one in examples]
     write_json(output / METRICS, metrics)
     history = history_csv(outcome.evaluations, training_set.labels)
@@ -109,18 +112,21 @@ def _write_files(output: Path, files: _Files) -> None:
 def judge_files(
     detector: Detector, training_set: TrainingSet, places: Sequence[int]
 ) -> HeldOut:
-    """Return how good a model is on some images of a set."""
+    """Return how good a model is on some images of a set, by the set's labels."""
     if not places:
         return HeldOut(None, None, None, {})
     truth = truth_of([training_set.images[one] for one in places], training_set.labels)
+    numbers = {name: at for at, name in enumerate(training_set.labels)}
+    of_detector = [numbers.get(name) for name in detector.labels]
     rows: list[FoundRow] = []
     for number, place in enumerate(places):
         found = _detections(detector, training_set, place, CONFIDENCE_FLOOR)
         rows += [
-            (number, int(label), box, float(confidence))
-            for label, box, confidence in zip(
+            (number, label, box, float(confidence))
+            for class_id, box, confidence in zip(
                 found.class_id, found.xyxy.tolist(), found.confidence, strict=True
             )
+            if (label := of_detector[int(class_id)]) is not None
         ]
     all_found = Found.of(rows)
     figures = coco_figures(truth, all_found)

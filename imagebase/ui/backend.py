@@ -10,12 +10,14 @@ from typing import Final
 
 import streamlit as st
 
+from imagebase.detection.library import delete_models
 from imagebase.jobs import JobRunner
 from imagebase.settings import Limits, Mode, Settings, settings
 from imagebase.store import Store, open_store
 from imagebase.tasks import HANDLERS
 from imagebase.tasks.evaluate import delete_evaluations
 from imagebase.tasks.export import delete_exports, delete_old_exports
+from imagebase.tasks.train import delete_trainings
 
 SWEEP_SECONDS: Final = 60
 
@@ -104,5 +106,7 @@ def _keep_sweeping(swept: Store, closing: threading.Event) -> None:
 def _sweep(swept: Store) -> None:
     for owner_id in swept.delete_expired_owners():
         delete_exports(owner_id)
+        delete_models(owner_id)
         delete_evaluations(owner_id)
+        delete_trainings(owner_id)
     delete_old_exports()

@@ -9,9 +9,10 @@ import streamlit as st
 
 from imagebase.annotation import Annotation, Box, ImageRecord, LabelSet, Size
 from imagebase.detection.candidates import unpack
-from imagebase.detection.detector import Detector, shared_detector
+from imagebase.detection.looker import Looker
+from imagebase.detection.lookers import Setup, shared_looker
 from imagebase.detection.pool import CandidatePool
-from imagebase.detection.registry import Model, bundled_models, find_model
+from imagebase.detection.registry import Model, all_models
 from imagebase.drawing import draw_annotations
 from imagebase.images import (
     LoadedImage,
@@ -25,6 +26,7 @@ from imagebase.images import (
 from imagebase.store import CandidatesKey, Scope
 from imagebase.tiles import crop_webp, inner_size, tile_webp
 from imagebase.ui import backend
+from imagebase.ui.visitor import visitor
 
 THUMBNAIL_PX: Final = 480
 TILE: Final = Size(300, 225)
@@ -141,14 +143,14 @@ def _opened(jpeg: bytes) -> LoadedImage:
 
 
 def models() -> dict[str, Model]:
-    """Return the models there are, by name, the default first."""
-    return {model.name: model for model in bundled_models()}
+    """Return the models there are, by name, the default first, then one's own."""
+    return {model.name: model for model in all_models(visitor().owner_id)}
 
 
-def detector(name: str) -> Detector:
-    """Return the process's detector of this name; loading takes a moment once."""
+def detector(setup: Setup) -> Looker:
+    """Return what looks as a setup says; loading a model takes a moment once."""
     with st.spinner("Loading the model …"):
-        return shared_detector(find_model(name))
+        return shared_looker(setup, owner_id=visitor().owner_id)
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)

@@ -15,6 +15,8 @@ _NAMES: Final = {
     "doubt": "Look again",
     "export": "Export",
     "evaluate": "Evaluate",
+    "train": "Train",
+    "bundle": "Training bundle",
     "import": "Import labels",
     "backup": "Back up",
     "restore": "Restore",

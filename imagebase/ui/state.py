@@ -20,6 +20,7 @@ from imagebase.settings import Mode, settings
 from imagebase.store import DatasetInfo, Scope, UndoResult
 from imagebase.tasks.evaluate import delete_evaluations
 from imagebase.tasks.export import delete_exports
+from imagebase.tasks.train import delete_trainings
 from imagebase.ui import backend
 from imagebase.ui.visitor import keep_owner, visitor
 from imagebase.versions import Conflict
@@ -306,6 +307,7 @@ def delete_dataset() -> None:
     backend.store().delete_dataset(target)
     delete_exports(target.owner_id, target.dataset_id)
     delete_evaluations(target.owner_id, target.dataset_id)
+    delete_trainings(target.owner_id, target.dataset_id)
     choose_dataset("")
 
 

@@ -3,7 +3,7 @@
 from imagebase.annotation import Size
 from imagebase.detection.darknet_cfg import parse_cfg
 from imagebase.detection.darknet_plan import plan_network
-from imagebase.training.cfg_text import cfg_for, for_darknet
+from imagebase.training.cfg_text import cfg_for
 
 ANCHORS = [
     (8.0, 9.0),
@@ -41,15 +41,3 @@ def test_own_anchors_are_dealt_out_large_ones_to_the_coarse_head(
     heads = plan_network(parse_cfg(text.encode()), input_size=None).heads
     assert [head.mask for head in heads] == [(3, 4, 5), (0, 1, 2)]
     assert heads[0].anchors == tuple(ANCHORS)
-
-
-def test_darknet_learns_for_as_long_as_its_guide_says(
-    base_files: tuple[bytes, bytes],
-) -> None:
-    text = for_darknet(
-        cfg_for(base_files[0].decode(), classes=4, input_size=Size(416, 416)), classes=4
-    )
-    net = parse_cfg(text.encode())[0]
-    assert net.integer("max_batches") == 8000
-    assert net.integers("steps") == (6400, 7200)
-    assert net.integer("batch") == 64

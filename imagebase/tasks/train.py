@@ -1,0 +1,309 @@
+"""Train a model on the approved images of a dataset, in a process of its own."""
+
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Final
+
+from imagebase.annotation import ImageRecord, ReviewStatus, utc_now
+from imagebase.detection.library import ModelLibrary, library_of
+from imagebase.detection.model_card import ModelCard, Score
+from imagebase.detection.model_files import CFG, NAMES, WEIGHTS, sha256_of
+from imagebase.detection.registry import find_model
+from imagebase.errors import ModelLoadError, TrainingError
+from imagebase.jobs import JobContext
+from imagebase.settings import settings
+from imagebase.split import split_image
+from imagebase.store import JobInfo, JobState, Scope
+from imagebase.store.scope import check_owner_id
+from imagebase.training.gathering import from_records
+from imagebase.training.progress import Evaluation, Progress, read_log
+from imagebase.training.requirement import require_torch
+from imagebase.training.rounds import Round, next_parts
+from imagebase.training.session import begin, read_plan
+from imagebase.training.settings import TrainingSettings, check_input_size
+
+KIND: Final = "train"
+_POLL_SECONDS: Final = 0.25
+# A checkpoint is written before it ends; who does not end by then is ended.
+_STOP_SECONDS: Final = 60.0
+_KEPT_SECONDS: Final = 7 * 24 * 3600
+_STOP_FILE: Final = "stop"
+_ERROR_FILE: Final = "error.json"
+_MODEL: Final = "model"
+_STOPPED: Final = 3
+
+# Two at once would take twice as long each.
+_one_at_a_time: Final = threading.Lock()
+
+
+def train(context: JobContext) -> dict[str, Any] | None:
+    """Train on the approved images; None where it was cancelled, to be gone on with.
+
+    Parameters of the job: `name`, of the new model; `base`, the model to begin from;
+    `minutes`, or `steps`; `input_size`, `flip`, `colours`, `own_anchors`, `seed`.
+    """
+    require_torch()
+    with _turn(context) as is_mine:
+        if not is_mine:
+            return None
+        folder = work_folder(context.scope, context.job_id)
+        _delete_old(folder.parent)
+        if read_plan(folder) is None and not _made_ready(context, folder):
+            return None
+        metrics = _trained(context, folder)
+        if metrics is None:
+            return None
+        return _result(context, folder, metrics)
+
+
+def work_folder(scope: Scope, job_id: str) -> Path:
+    """Return where a training of a dataset works; its log is there while it goes on."""
+    return _folder_of(scope.owner_id, scope.dataset_id) / job_id
+
+
+def delete_trainings(owner_id: str, dataset_id: str = "") -> None:
+    """Delete what trainings of an owner or of one dataset left, as when the data go."""
+    shutil.rmtree(_folder_of(check_owner_id(owner_id), dataset_id), ignore_errors=True)
+
+
+def last_round(jobs: Sequence[JobInfo]) -> Round | None:
+    """Return the last training that came to its end, from jobs, the newest first."""
+    rounds = rounds_of(jobs)
+    return rounds[-1] if rounds else None
+
+
+def rounds_of(jobs: Sequence[JobInfo]) -> list[Round]:
+    """Return the trainings that came to their end, the oldest first."""
+    results = [
+        one.result for one in jobs if one.kind == KIND and one.state is JobState.DONE
+    ]
+    return [Round.of_result(one) for one in reversed(results) if one]
+
+
+@contextlib.contextmanager
+def _turn(context: JobContext) -> Iterator[bool]:
+    """Wait for another training of this server to end; False where cancelled."""
+    while not _one_at_a_time.acquire(timeout=_POLL_SECONDS):
+        context.progress(0, 0, "Waits for another training to end …")
+        if context.cancelled:
+            yield False
+            return
+    try:
+        yield True
+    finally:
+        _one_at_a_time.release()
+
+
+def _made_ready(context: JobContext, folder: Path) -> bool:
+    store, scope, asked = context.store, context.scope, context.parameters
+    records = store.records(scope, statuses=[ReviewStatus.APPROVED])
+    if not records:
+        raise TrainingError("No image is approved yet; approve some and train then.")
+    gathered = from_records(
+        records,
+        store.labels(scope).names,
+        lambda image_id: store.image_bytes(scope, image_id),
+    )
+    base = find_model(asked["base"], owner_id=scope.owner_id)
+    wanted = TrainingSettings(
+        base=str(base.folder),
+        minutes=asked.get("minutes"),
+        steps=asked.get("steps"),
+        seed=asked.get("seed", 0),
+        flip=asked.get("flip", True),
+        colours=asked.get("colours", True),
+        cluster_anchors=asked.get("own_anchors", False),
+    )
+
+    def tell(entry: Progress | Evaluation) -> None:
+        if isinstance(entry, Progress):
+            context.progress(entry.done, entry.total, entry.in_words())
+
+    training_set = begin(
+        folder,
+        gathered,
+        wanted,
+        input_size=check_input_size(asked.get("input_size", 416)),
+        part_of=_parts(context, records),
+        on_entry=tell,
+        must_stop=lambda: context.cancelled,
+    )
+    return training_set is not None
+
+
+def _parts(context: JobContext, records: list[ImageRecord]) -> dict[str, str] | None:
+    """Return who is held out, as in the trainings before; None where there is none."""
+    last = last_round(context.store.jobs(context.scope))
+    if last is None:
+        return None
+    seed = context.parameters.get("seed", 0)
+    return next_parts([split_image(one) for one in records], last.parts, seed=seed)
+
+
+def _trained(context: JobContext, folder: Path) -> dict[str, Any] | None:
+    """Return the metrics; None where it was told to stop."""
+    for name in (_STOP_FILE, _ERROR_FILE):
+        (folder / name).unlink(missing_ok=True)
+    errors = (folder / "errors.txt").open("wb")
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "imagebase.training", str(folder)),
+            *(str(folder / _MODEL), "--parent", str(os.getpid())),
+        ],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=errors,
+    )
+    try:
+        code = _watch(context, process, folder)
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+        errors.close()
+    if code == _STOPPED or (code and context.was_stopped):
+        return None
+    if code:
+        raise TrainingError(_why(folder, code))
+    metrics: dict[str, Any] = json.loads(
+        (folder / _MODEL / "metrics.json").read_text(encoding="utf-8")
+    )
+    return metrics
+
+
+def _watch(
+    context: JobContext, process: "subprocess.Popen[bytes]", folder: Path
+) -> int:
+    """Pass on how far the process is until it ends; return its exit code."""
+    asked_at: float | None = None
+    while True:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return process.wait(_POLL_SECONDS)
+        progress = read_log(folder).progress
+        if progress is not None:
+            context.progress(progress.done, progress.total, progress.in_words())
+        if context.cancelled and asked_at is None:
+            (folder / _STOP_FILE).touch()
+            asked_at = time.monotonic()
+        if asked_at is not None and time.monotonic() - asked_at > _STOP_SECONDS:
+            process.kill()
+
+
+def _why(folder: Path, code: int) -> str:
+    try:
+        said: str = json.loads((folder / _ERROR_FILE).read_text())["error"]
+        return said
+    except (OSError, ValueError, KeyError):
+        return (
+            f"The training ended by itself (exit code {code}), perhaps for lack of "
+            "memory; go on with it, or take a smaller input."
+        )
+
+
+def _result(
+    context: JobContext, folder: Path, metrics: dict[str, Any]
+) -> dict[str, Any]:
+    """Put the model into the library and return what the page shows of it."""
+    examples = metrics.pop("examples", [])
+    parts = json.loads((folder / "set.json").read_text(encoding="utf-8"))["images"]
+    library = library_of(context.scope.owner_id)
+    name = _kept(library, folder / _MODEL, context, metrics)
+    log = read_log(folder)
+    result = {
+        "model": name,
+        "metrics": metrics,
+        "evaluations": [asdict(one) for one in log.evaluations],
+        "examples": examples,
+        "parts": {one["id"]: one["part"] for one in parts},
+    }
+    shutil.rmtree(folder, ignore_errors=True)
+    return result
+
+
+def _kept(
+    library: ModelLibrary, model: Path, context: JobContext, metrics: dict[str, Any]
+) -> str:
+    files = {name: model / name for name in (CFG, WEIGHTS, NAMES)}
+    name = free_name(library, context.parameters["name"])
+    width, height = metrics["input_size"]
+    card = ModelCard(
+        name=name,
+        identity=name,
+        family="darknet",
+        input_size=check_input_size(width)._replace(height=height),
+        labels=tuple(metrics["labels"]),
+        sha256=sha256_of(files[CFG].read_bytes(), files[WEIGHTS].read_bytes(), None),
+        byte_count=sum(one.stat().st_size for one in files.values()),
+        added_by=context.scope.who,
+        added_at=utc_now(),
+        description=description(metrics),
+        source=f"Trained here from {metrics['base']}",
+        score=_score(metrics),
+    )
+    return library.add(files, card).name
+
+
+def _score(metrics: dict[str, Any]) -> Score | None:
+    if metrics["AP50"] is None:
+        return None
+    return Score(metrics["AP"], metrics["AP50"], metrics["measured_on"])
+
+
+def description(metrics: dict[str, Any]) -> str:
+    """Return what a model's card says of its training."""
+    around = metrics["AP50_interval"]
+    between = (
+        f" AP50 lies between {around[0]:.3f} and {around[1]:.3f}." if around else ""
+    )
+    asked = metrics["settings"]
+    changes = [
+        *([] if asked["flip"] else ["no flips"]),
+        *([] if asked["colours"] else ["colours as they are"]),
+        *(["anchors of its own"] if asked["cluster_anchors"] else []),
+    ]
+    return (
+        f"Learned from {metrics['images']['train']:,} images in "
+        f"{metrics['minutes']:.1f} minutes ({metrics['steps']:,} steps, "
+        f"{metrics['epochs']:.1f} epochs), seed {asked['seed']}"
+        f"{''.join(f', {one}' for one in changes)}.{between}"
+    )
+
+
+def free_name(library: ModelLibrary, wanted: str) -> str:
+    """Return the name, with a number where there is a model of that name already.
+
+    Raises:
+        ModelLoadError: a model cannot be called so.
+    """
+    taken = {one.casefold() for one in library.names()}
+    for number in range(2, len(taken) + 3):
+        try:
+            return library.check_name(
+                wanted if number == 2 else f"{wanted} {number - 1}"
+            )
+        except ModelLoadError:
+            if wanted.strip().casefold() not in taken:
+                raise
+    raise ModelLoadError(f"There are too many models called {wanted}; choose another.")
+
+
+def _folder_of(owner_id: str, dataset_id: str) -> Path:
+    return settings().home / "training" / owner_id / dataset_id
+
+
+def _delete_old(folder: Path) -> None:
+    """Delete what trainings left that nobody has gone on with for a week."""
+    oldest = time.time() - _KEPT_SECONDS
+    for one in folder.glob("*"):
+        with contextlib.suppress(OSError):
+            if one.stat().st_mtime < oldest:
+                shutil.rmtree(one)

@@ -1,0 +1,80 @@
+"""Training again as a dataset grows: who was held out stays held out.
+
+A model that begins from the last one has seen what that one learned from; an AP on such
+images would flatter.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from imagebase.quality import near_duplicates
+from imagebase.split import SplitImage, split_by_shares
+from imagebase.training.training_set import SHARES, TRAIN
+
+# After so many approved images that the last one does not know it is worth a new one.
+AGAIN_AFTER: Final = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One training of a dataset, as its result tells.
+
+    ap50: on the held-out images of then; interval: where 95 % of the draws lie.
+    parts: of the images it knew, by id.
+    """
+
+    model: str
+    ap50: float | None
+    interval: tuple[float, float] | None
+    images: int
+    minutes: float
+    parts: Mapping[str, str]
+
+    @classmethod
+    def of_result(cls, result: Mapping[str, Any]) -> "Round":
+        """Return the round that a finished training's result tells of."""
+        metrics = result["metrics"]
+        around = metrics["AP50_interval"]
+        return cls(
+            result["model"],
+            metrics["AP50"],
+            (around[0], around[1]) if around else None,
+            metrics["images"]["train"],
+            metrics["minutes"],
+            result["parts"],
+        )
+
+
+def next_parts(
+    images: Sequence[SplitImage], before: Mapping[str, str], *, seed: int = 0
+) -> dict[str, str]:
+    """Return the part of each image: known ones as before, new ones by shares.
+
+    A near-duplicate of a known image goes with it.
+    """
+    known = {
+        one.image_id: before[one.image_id] for one in images if one.image_id in before
+    }
+    parts = dict(known)
+    hashes = {
+        one.image_id: one.difference_hash
+        for one in images
+        if one.difference_hash is not None
+    }
+    for group in near_duplicates(hashes):
+        part = next((known[one] for one in group if one in known), None)
+        if part is not None:
+            parts.update({one: parts.get(one, part) for one in group})
+    fresh = [one for one in images if one.image_id not in parts]
+    if fresh:
+        parts |= split_by_shares(fresh, SHARES, seed=seed).part_of
+    if TRAIN not in parts.values():
+        return dict.fromkeys(parts, TRAIN)
+    return parts
+
+
+def news_since(last: Round | None, approved: Sequence[str]) -> int:
+    """Return how many approved images the last training did not know."""
+    known = last.parts if last is not None else {}
+    return sum(one not in known for one in approved)

@@ -1,0 +1,181 @@
+"""Training as a job: approved images in, a model in the library, a round remembered."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from imagebase.annotation import Annotation, ImageRecord, ReviewStatus, Size
+from imagebase.detection.library import library_of
+from imagebase.detection.registry import all_models, find_model
+from imagebase.images import encode_png
+from imagebase.jobs import JobRunner
+from imagebase.store import JobInfo, JobState, Scope, Store
+from imagebase.tasks import HANDLERS
+from imagebase.tasks.train import delete_trainings, rounds_of, work_folder
+from imagebase.training.progress import read_log
+from imagebase.training.rounds import news_since
+from tests.tasks.conftest import ended
+from tests.training.shapes import HEIGHT, WIDTH, picture
+
+PARAMETERS: dict[str, Any] = {
+    "name": "Shapes",
+    "base": "yolov4-tiny",
+    "steps": 3,
+    "input_size": 96,
+}
+
+
+@pytest.fixture(autouse=True)
+def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture
+def shapes(store: Store, scope: Scope) -> list[ImageRecord]:
+    """Eight approved images of squares and discs."""
+    for number in range(8):
+        add_approved(store, scope, number)
+    return store.records(scope)
+
+
+def add_approved(store: Store, scope: Scope, number: int) -> None:
+    rgb, boxes = picture(number)
+    added = store.add_image(
+        scope,
+        encode_png(rgb),
+        file_name=f"{number}.png",
+        size=Size(WIDTH, HEIGHT),
+        quality=None,
+    )
+    assert added is not None
+    (record,) = [
+        one for one in store.records(scope) if one.file_name == f"{number}.png"
+    ]
+    annotations = tuple(Annotation(box, label) for label, box in boxes)
+    store.save(
+        scope, replace(record, annotations=annotations, status=ReviewStatus.APPROVED)
+    )
+
+
+@pytest.fixture
+def runner(store: Store) -> Iterator[JobRunner]:
+    one = JobRunner(store, HANDLERS)
+    yield one
+    one.close()
+
+
+def run(runner: JobRunner, scope: Scope, **changed: object) -> JobInfo:
+    job_id = runner.submit(scope, "train", PARAMETERS | changed)
+    return waited(runner, scope, job_id)
+
+
+def waited(runner: JobRunner, scope: Scope, job_id: str) -> JobInfo:
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        job = runner.job(scope, job_id)
+        if not job.state.is_active:
+            return job
+        time.sleep(0.05)
+    raise AssertionError(f"the job does not end: {job.message}")
+
+
+def test_a_model_lands_in_the_library_with_its_card(
+    runner: JobRunner, store: Store, scope: Scope, shapes: list[ImageRecord]
+) -> None:
+    job = run(runner, scope)
+    assert job.state is JobState.DONE, job.error
+    result = job.result or {}
+    assert result["model"] == "Shapes"
+    library = library_of(scope.owner_id)
+    card = library.card("Shapes")
+    assert card.labels == ("square", "disc")
+    assert card.input_size == (96, 96)
+    assert card.score is not None
+    assert card.score.ap50 == result["metrics"]["AP50"]
+    assert "held-out" in card.score.measured_on
+    assert "3 steps" in card.description
+    assert find_model("Shapes", owner_id=scope.owner_id).labels == card.labels
+    assert "Shapes" in [one.name for one in all_models(scope.owner_id)]
+    assert result["evaluations"][-1]["step"] == 3
+    assert set(result["parts"]) == {one.image_id for one in shapes}
+    assert not work_folder(scope, job.job_id).exists()
+
+
+def test_the_next_round_begins_from_the_last_and_holds_out_the_same(
+    runner: JobRunner, store: Store, scope: Scope, shapes: list[ImageRecord]
+) -> None:
+    first = run(runner, scope, steps=1)
+    for number in range(8, 12):
+        add_approved(store, scope, number)
+    approved = store.image_ids(scope, statuses=[ReviewStatus.APPROVED])
+    (before,) = rounds_of(store.jobs(scope))
+    assert news_since(before, approved) == 4
+    second = run(runner, scope, base="Shapes", steps=1)
+    assert second.state is JobState.DONE, second.error
+    rounds = rounds_of(store.jobs(scope))
+    assert [one.model for one in rounds] == ["Shapes", "Shapes 2"]
+    assert rounds[0].parts.items() <= rounds[1].parts.items()
+    assert len(rounds[1].parts) == 12
+    metrics = (second.result or {})["metrics"]
+    assert metrics["base"] == "Shapes"
+    assert 0 <= metrics["base_AP50"] <= 1
+    assert (first.result or {})["metrics"].get("base_AP50") is None
+
+
+def test_nothing_approved_is_said(runner: JobRunner, scope: Scope) -> None:
+    job = run(runner, scope)
+    assert job.state is JobState.FAILED
+    assert job.error == "No image is approved yet; approve some and train then."
+
+
+def test_a_cancelled_training_is_gone_on_with(
+    runner: JobRunner, store: Store, scope: Scope, shapes: list[ImageRecord]
+) -> None:
+    job_id = runner.submit(scope, "train", PARAMETERS | {"steps": 40})
+    folder = work_folder(scope, job_id)
+    deadline = time.monotonic() + 60
+    while not read_log(folder).losses:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    runner.cancel(scope, job_id)
+    assert waited(runner, scope, job_id).state is JobState.CANCELLED
+    done = len(read_log(folder).losses)
+    assert (folder / "checkpoint.pt").is_file()
+    runner.resume(scope, job_id)
+    job = waited(runner, scope, job_id)
+    assert job.state is JobState.DONE, job.error
+    assert (job.result or {})["metrics"]["steps"] == 40
+    assert done < 40
+
+
+def test_what_trainings_left_goes_with_the_dataset(scope: Scope) -> None:
+    folder = work_folder(scope, "1")
+    folder.mkdir(parents=True)
+    (folder / "log.jsonl").touch()
+    delete_trainings(scope.owner_id, scope.dataset_id)
+    assert not folder.exists()
+
+
+def test_the_bundle_holds_all_that_darknet_needs(
+    runner: JobRunner, scope: Scope, shapes: list[ImageRecord], tmp_path: Path
+) -> None:
+    import zipfile
+
+    from imagebase.tasks.training_bundle import request
+
+    job_id = runner.submit(scope, "bundle", request() | {"name": "Shapes"})
+    job = ended(runner.store, scope, job_id)
+    assert job.state is JobState.DONE, job.error
+    with zipfile.ZipFile((job.result or {})["path"]) as archive:
+        names = set(archive.namelist())
+        assert {
+            *("obj.data", "obj.names", "obj.cfg", "train.txt", "valid.txt"),
+            *("README.md", "yolov4-tiny.conv.29"),
+        } <= names
+        assert "yolov4-tiny.conv.29 -map" in archive.read("README.md").decode()
+        assert len(archive.read("yolov4-tiny.conv.29")) == 19_789_716
+        assert archive.testzip() is None
