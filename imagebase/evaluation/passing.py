@@ -15,9 +15,9 @@ import numpy as np
 
 from imagebase.detection.batch import ImageSource, detect_many, loader_for
 from imagebase.detection.candidates import Candidates, Detections, select
-from imagebase.detection.detector import Detector, load_detector
+from imagebase.detection.looker import Looker
+from imagebase.detection.lookers import ACCURATE, FAST, load_looker
 from imagebase.detection.registry import find_model
-from imagebase.errors import EvaluationError
 from imagebase.evaluation.contenders import Contender
 from imagebase.evaluation.label_mapping import LabelMapping, map_labels
 from imagebase.evaluation.values import (
@@ -130,12 +130,11 @@ def run_pass(
     )
 
 
-def _detector(contender: Contender) -> Detector:
+def _detector(contender: Contender) -> Looker:
     """Return a detector loaded for this pass alone, as its start-up is measured."""
-    if contender.is_accurate:
-        raise EvaluationError(f"{contender.spec}: there is no accurate mode yet.")
-    return load_detector(
-        find_model(contender.model),
+    return load_looker(
+        [find_model(contender.model)],
+        quality=ACCURATE if contender.is_accurate else FAST,
         precision=contender.precision,
         input_size=contender.input_size,
     )
@@ -144,7 +143,7 @@ def _detector(contender: Contender) -> Detector:
 class _Passed:
     """Collects what a pass finds, image after image."""
 
-    def __init__(self, detector: Detector, mapping: LabelMapping, truth: Truth) -> None:
+    def __init__(self, detector: Looker, mapping: LabelMapping, truth: Truth) -> None:
         labels = {name: place for place, name in enumerate(truth.labels)}
         names = [mapping.names.get(name) for name in detector.labels]
         self._targets = np.array(

@@ -13,8 +13,8 @@ def annotate(context: JobContext) -> dict[str, Any]:
     """Run a model on every image in the chosen states that it has not seen yet.
 
     Parameters of the job: those of `Setup`, with `model`, a name the registry knows;
-    `statuses`, the review states of the images. The result counts the images that were looked at and names
-    those that were refused.
+    `statuses`, the review states of the images. The result counts the images that
+    were looked at and names those that were refused.
     """
     context.progress(0, 0, "Loading the model …")
     setup = Setup.of(context.parameters)

@@ -13,19 +13,28 @@ from imagebase.detection.batch import (
     loader_for,
 )
 from imagebase.detection.candidates import pack
-from imagebase.detection.detector import Detector
+from imagebase.detection.looker import ONE_PASS as ONE_PASS
+from imagebase.detection.looker import Looker
 from imagebase.errors import NotFoundError
 from imagebase.jobs import JobContext
 from imagebase.settings import Mode, settings
 from imagebase.store import CandidatesKey
 
 COMMIT_EVERY: Final = 50
-ONE_PASS: Final = "single"
 MIRRORED_PASS: Final = "mirrored"
 
 
-def candidates_key(detector: Detector, *, passes: str = ONE_PASS) -> CandidatesKey:
-    """Return what a detector's answers are kept under: the same net, the same boxes."""
+def candidates_key(detector: Looker, *, passes: str = ONE_PASS) -> CandidatesKey:
+    """Return what a detector's answers are kept under: the same net, the same boxes.
+
+    passes: `ONE_PASS` for the upright pictures, looked at as the detector does, or
+        `MIRRORED_PASS` for the same on the flipped ones.
+    """
+    own = detector.passes
+    if passes == ONE_PASS:
+        passes = own
+    elif own != ONE_PASS:
+        passes = f"{own}-{passes}"
     return CandidatesKey(
         model_sha256=detector.sha256,
         input_size=detector.input_size.width,
@@ -36,7 +45,7 @@ def candidates_key(detector: Detector, *, passes: str = ONE_PASS) -> CandidatesK
 
 def look(
     context: JobContext,
-    detector: Detector,
+    detector: Looker,
     *,
     statuses: Collection[ReviewStatus],
     passes: str = ONE_PASS,

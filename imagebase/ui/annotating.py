@@ -8,9 +8,10 @@ import pandas as pd
 import streamlit as st
 
 from imagebase.annotation import MAX_LABEL_LENGTH, ReviewStatus
-from imagebase.detection.detector import Detector
+from imagebase.detection.looker import Looker
+from imagebase.detection.lookers import Setup
 from imagebase.detection.pool import CandidatePool, Selection
-from imagebase.settings import DEFAULT_MODEL
+from imagebase.evaluation.label_mapping import map_labels
 from imagebase.store import JobState
 from imagebase.suggestions import (
     SelectionRule,
@@ -23,7 +24,15 @@ from imagebase.suggestions import (
     tally,
 )
 from imagebase.tasks import candidates_key
-from imagebase.ui import backend, cache, jobs, label_manager, state, widgets
+from imagebase.ui import (
+    backend,
+    cache,
+    jobs,
+    label_manager,
+    looking_choice,
+    state,
+    widgets,
+)
 
 PAGE_SIZE: Final = 12
 COLUMNS: Final = 4
@@ -44,26 +53,21 @@ _LABEL_TABLE_HEIGHT_PX: Final = 220
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Which model, on which images."""
+    """Which models, how they look, and on which images."""
 
-    model: str
+    setup: Setup
     statuses: tuple[ReviewStatus, ...]
     image_ids: tuple[str, ...]
 
 
 def toolbar() -> Choice:
     """Draw model, images and Run; return what is chosen."""
-    models = cache.models()
     counts = backend.store().progress(state.scope())
-    left, middle, right = st.columns([3, 2, 1], vertical_alignment="bottom")
-    model = left.selectbox(
-        "Model",
-        list(models),
-        index=list(models).index(DEFAULT_MODEL),
-        format_func=lambda name: models[name].title,
-        key="annotate.model",
-        persist_state="session",
-    )
+    left, options, middle, right = st.columns([6, 2, 4, 2], vertical_alignment="bottom")
+    with left:
+        model = looking_choice.model()
+    with options:
+        setup = looking_choice.options(model)
     totals = {
         name: sum(counts.get(one, 0) for one in statuses)
         for name, statuses in _SCOPES.items()
@@ -87,9 +91,12 @@ def toolbar() -> Choice:
         disabled=not image_ids or jobs.is_active(jobs.latest("annotate")),
         help="Looks for objects in the background; nothing is changed yet.",
         on_click=jobs.start,
-        args=("annotate", {"model": model, "statuses": [str(s) for s in statuses]}),
+        args=(
+            "annotate",
+            {**setup.parameters(), "statuses": [str(s) for s in statuses]},
+        ),
     )
-    return Choice(model, statuses, image_ids)
+    return Choice(setup, statuses, image_ids)
 
 
 def results(choice: Choice) -> None:
@@ -110,7 +117,7 @@ def results(choice: Choice) -> None:
 
 def _found(choice: Choice) -> CandidatePool:
     scope = state.scope()
-    key = candidates_key(cache.detector(choice.model))
+    key = candidates_key(cache.detector(choice.setup))
     version = backend.store().candidates_version(scope, key)
     kept = cache.candidates(scope.owner_id, scope.dataset_id, key, version)
     return kept.only(choice.image_ids)
@@ -123,7 +130,7 @@ def _results(choice: Choice) -> None:
     if not found.image_ids:
         st.caption("The first pictures will be here in a moment.")
         return
-    detector = cache.detector(choice.model)
+    detector = cache.detector(choice.setup)
     model_labels = detector.labels
     rule = _rule(found, detector)
     now = select_all(found, rule, model_labels=model_labels)
@@ -215,7 +222,7 @@ def _is_kept(choice: Choice, rule: SelectionRule) -> bool:
     )
 
 
-def _rule(found: CandidatePool, detector: Detector) -> SelectionRule:
+def _rule(found: CandidatePool, detector: Looker) -> SelectionRule:
     first, second, third = st.columns([2, 2, 3])
     confidence = first.slider(
         "Confidence",
@@ -254,26 +261,31 @@ def _rule(found: CandidatePool, detector: Detector) -> SelectionRule:
     )
 
 
-def _labels_found(found: CandidatePool, detector: Detector) -> list[str]:
+def _labels_found(found: CandidatePool, detector: Looker) -> list[str]:
     return list(
         found_labels(found, model_labels=detector.labels, confidence_threshold=FLOOR)
     )
 
 
-def _mapping(detector: Detector) -> dict[str, str]:
+def _mapping(detector: Looker) -> dict[str, str]:
     """Return what the model's labels are called here; one that is empty is left out.
 
     A label of the model's that the dataset has renamed is called so here as well, until
-    somebody gives it another name.
+    somebody gives it another name; so is one that the dataset has under a synonym
+    (aeroplane, airplane).
     """
     store, scope = backend.store(), state.scope()
     renamed = store.former_label_names(scope)
     kept = store.label_mapping(scope, detector.model_id)
     own = {name: renamed[name] for name in detector.labels if name in renamed}
+    there = store.labels(scope).shown_names
+    unsaid = [name for name in detector.labels if name not in own]
+    known = map_labels(unsaid, there).names
+    own |= {name: label for name, label in known.items() if name != label}
     return own | {name: label or "" for name, label in kept.items()}
 
 
-def _label_table(found: CandidatePool, detector: Detector) -> None:
+def _label_table(found: CandidatePool, detector: Looker) -> None:
     """Draw the model's labels with one's own names and thresholds beside them."""
     mapping, own = _mapping(detector), st.session_state.get(_CONFIDENCE, {})
     rows = [
@@ -363,7 +375,7 @@ def _pictures(
 ) -> None:
     """Draw a page of pictures with what the model found; boxes to come stand out."""
     scope, store = state.scope(), backend.store()
-    detector = cache.detector(choice.model)
+    detector = cache.detector(choice.setup)
     # As they will be once the boxes are kept: a label has one colour everywhere.
     labels = store.labels(scope).with_labels(
         kept_labels(now, rule, model_labels=detector.labels)
@@ -376,6 +388,7 @@ def _pictures(
             model_labels=detector.labels,
             model_id=detector.model_id,
             mapping=rule.mapping,
+            voters=detector.voters,
         )
         below = frozenset(
             box.annotation_id
@@ -393,7 +406,7 @@ def _pictures(
 
 def _keep_parameters(choice: Choice, rule: SelectionRule) -> dict[str, Any]:
     return {
-        "model": choice.model,
+        **choice.setup.parameters(),
         "statuses": [str(status) for status in choice.statuses],
         "confidence_threshold": rule.confidence_threshold,
         "nms_threshold": rule.nms_threshold,

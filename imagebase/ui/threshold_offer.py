@@ -1,5 +1,6 @@
 """Learned thresholds on screen: what they are, what they would change, the offer."""
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -9,7 +10,9 @@ import streamlit as st
 
 from imagebase.annotation import Annotation, ImageRecord, LabelSet, ReviewStatus
 from imagebase.corrections import Decision
-from imagebase.detection.detector import Detector
+from imagebase.detection.looker import Looker
+from imagebase.detection.lookers import Setup
+from imagebase.errors import ModelLoadError, UnknownModelError
 from imagebase.store import JobState, Scope
 from imagebase.suggestions import SelectionRule, rule_of, select_all
 from imagebase.tasks import candidates_key
@@ -47,7 +50,7 @@ class _Model:
     """A model whose boxes are in the dataset, and how they were put there last."""
 
     name: str
-    detector: Detector
+    detector: Looker
     rule: SelectionRule
 
 
@@ -103,14 +106,15 @@ def _model(model_id: str) -> _Model | None:
         for job in backend.store().jobs(state.scope())
         if job.kind == "keep" and job.state is JobState.DONE
     ]
-    # A model that is named by its folder bears that folder's name.
-    named = [one for one in kept if one["model"].rpartition("/")[2] == title]
-    names = [one["model"] for one in named] + [title] * (title in cache.models())
-    for name in dict.fromkeys(names):
-        detector = cache.detector(name)
-        if detector.model_id == model_id:
-            used = [one for one in named if one["model"] == name]
-            return _Model(name, detector, rule_of(used[0] if used else {}))
+    used = {Setup.of(one): one for one in reversed(kept)}
+    if title in cache.models():
+        used.setdefault(Setup((title,)), {})
+    for setup, parameters in used.items():
+        # A model that was deleted has nothing to learn from any more.
+        with contextlib.suppress(ModelLoadError, UnknownModelError):
+            detector = cache.detector(setup)
+            if detector.model_id == model_id:
+                return _Model(setup.models[0], detector, rule_of(parameters))
     return None
 
 

@@ -1,0 +1,107 @@
+"""Which model looks at the images, and how: accurate mode, net size, a vote."""
+
+from typing import Final
+
+import streamlit as st
+
+from imagebase.detection.cards import card_of
+from imagebase.detection.lookers import (
+    ACCURATE,
+    FAST,
+    FIXED,
+    INPUT_SIZES,
+    RESIZABLE,
+    Setup,
+)
+from imagebase.detection.model_files import Model
+from imagebase.settings import DEFAULT_MODEL
+from imagebase.ui import cache, widgets
+
+_POPOVER_PX: Final = 380
+
+
+def model() -> Model:
+    """Draw the models there are; return the chosen one."""
+    models = cache.models()
+    chosen: str = st.selectbox(
+        "Model",
+        list(models),
+        index=list(models).index(DEFAULT_MODEL),
+        format_func=lambda name: models[name].title,
+        key="annotate.model",
+        persist_state="session",
+    )
+    return models.get(chosen) or models[DEFAULT_MODEL]
+
+
+def options(chosen: Model) -> Setup:
+    """Draw how the model looks at pictures, folded away; return what is chosen."""
+    own = card_of(chosen).input_size.width
+    with st.popover(
+        "How it looks", icon=":material/tune:", width="stretch", key="annotate.how"
+    ):
+        is_accurate = st.toggle(
+            "Accurate",
+            key="annotate.accurate",
+            persist_state="session",
+            help="Looks several times, mirrored and larger, and fuses what it sees: "
+            "better boxes, fewer missed, and slower.",
+        )
+        side = _net_size(chosen, own)
+        others = _others(chosen)
+        setup = Setup((chosen.name, *others), ACCURATE if is_accurate else FAST, side)
+        st.caption(_cost_in_words(chosen, own, setup), width=_POPOVER_PX)
+    return setup
+
+
+def _net_size(chosen: Model, own: int) -> int | None:
+    """Draw the sizes a net may have; None leaves it at its own."""
+    if not chosen.is_darknet:
+        st.caption(f"Its net is fixed at {own} × {own} pixels.", width=_POPOVER_PX)
+        return None
+    sizes = sorted({*INPUT_SIZES, own})
+    side: int = st.select_slider(
+        "Net size",
+        sizes,
+        value=own,
+        format_func=lambda one: f"{one} px",
+        key=f"annotate.size.{chosen.name}",
+        persist_state="session",
+        width=_POPOVER_PX,
+        help="Larger finds smaller things; far from the size it was trained at, "
+        "boxes get worse.",
+    )
+    return None if side == own else side
+
+
+def _others(chosen: Model) -> list[str]:
+    models = cache.models()
+    return list(
+        st.multiselect(
+            "Vote with",
+            [name for name in models if name != chosen.name],
+            format_func=lambda name: models[name].title,
+            key=f"annotate.vote.{chosen.name}",
+            placeholder="no other model",
+            persist_state="session",
+            max_selections=3,
+            width=_POPOVER_PX,
+            help="Boxes of all models are fused. What only some of them saw is less "
+            "sure; each box says who saw it. Choose the most accurate model first.",
+        )
+    )
+
+
+def _cost_in_words(chosen: Model, own: int, setup: Setup) -> str:
+    """Return what the choice costs against one look of the model at its own size."""
+    factor = ((setup.input_size or own) / own) ** 2
+    if setup.quality == ACCURATE:
+        looks = RESIZABLE if chosen.is_darknet else FIXED
+        factor *= sum(one.scale**2 for one in looks)
+    words = "One look at each picture, the quickest."
+    if abs(factor - 1) > 0.01:
+        words = f"About {factor:.1f} times the work of one look at {own} px."
+    if len(setup.models) > 1:
+        names = ", ".join(widgets.escape(one) for one in setup.models[1:])
+        words += f" And as much for {names}, by its own speed."
+    return words
