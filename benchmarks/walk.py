@@ -1,11 +1,11 @@
 """How much work correcting is: photographs brought to their ground truth in the app.
 
 A script does what a person would who sees at once what is wrong: it clicks, drags and
-presses keys in a real browser, first with the boxes of the default model and then
-without, and counts. A box stands as it is from IoU 0.75 with its true label on; the
+presses keys in a real browser, first without a model and then with the boxes of one,
+and counts. A box stands as it is from IoU 0.75 with its true label on; the
 result is compared with the ground truth in the store.
 
-    python -m benchmarks.walk [--images 20] [--folder FOLDER]
+    python -m benchmarks.walk [--images 20] [--folder FOLDER] [--models NAME …]
 
 FOLDER holds `instances.json` and `images/`, as COCO has them. Needs Chromium.
 """
@@ -15,6 +15,7 @@ import json
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,6 +34,7 @@ from tests.browser.conftest import Canvas, Shown
 DEV_FOLDER: Final = PROJECT_ROOT.parent / "shared" / "data" / "coco_val_dev128"
 STANDS: Final = 0.75
 MEANT: Final = 0.4
+_DEFAULT_MODEL: Final = "YOLOv4-tiny"
 _SMALL_PX: Final = 20.0
 _EDGE_PX: Final = 10.0
 _NO_DOUBLE_CLICK_MS: Final = 400
@@ -54,13 +56,18 @@ class Truth(NamedTuple):
 
 @dataclass(slots=True)
 class Tally:
-    """What a person has done."""
+    """What a person has done.
+
+    points: the mouse moved for a key to act there. fates: what became of boxes.
+    """
 
     clicks: int = 0
     drags: int = 0
     keys: int = 0
+    points: int = 0
     seconds: float = 0.0
     boxes: int = 0
+    fates: Counter[str] = field(default_factory=Counter)
     wrong: list[str] = field(default_factory=list)
 
     @property
@@ -72,20 +79,23 @@ class Tally:
         """Seconds by the keystroke-level model."""
         click = _POINT_S + 2 * _BUTTON_S
         drag = 2 * _POINT_S + 2 * _BUTTON_S
-        return self.clicks * click + self.drags * drag + self.keys * _KEY_S
+        keys = self.keys * _KEY_S + self.points * _POINT_S
+        return self.clicks * click + self.drags * drag + keys
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=int, default=20)
     parser.add_argument("--folder", type=Path, default=DEV_FOLDER)
+    parser.add_argument("--models", nargs="+", default=[_DEFAULT_MODEL])
     arguments = parser.parse_args()
     if not arguments.folder.is_dir():
         sys.exit(f"{arguments.folder} is absent; name another one with --folder.")
     truth = read_truth(arguments.folder, arguments.images)
-    helped = walk(arguments.folder, truth, with_model=True)
-    alone = walk(arguments.folder, truth, with_model=False)
-    print(as_table(helped, alone))
+    alone = walk(arguments.folder, truth, model=None)
+    for model in arguments.models:
+        helped = walk(arguments.folder, truth, model=model)
+        print(f"\n{model}\n{as_table(helped, alone)}", flush=True)
 
 
 def read_truth(folder: Path, count: int) -> dict[str, list[Truth]]:
@@ -109,24 +119,26 @@ def _as_truth(one: dict[str, Any], names: dict[int, str]) -> Truth:
     )
 
 
-def walk(folder: Path, truth: dict[str, list[Truth]], *, with_model: bool) -> Tally:
-    """Bring all photographs to their truth; return what it took."""
+def walk(folder: Path, truth: dict[str, list[Truth]], *, model: str | None) -> Tally:
+    """Bring all photographs to their truth; return what it took.
+
+    model: how the list of models begins to name it; None draws every box by hand.
+    """
     tally = Tally(boxes=sum(map(len, truth.values())))
     with tempfile.TemporaryDirectory() as scratch:
         home = Path(scratch)
         labels = list(dict.fromkeys(one.label for t in truth.values() for one in t))
         with served(home) as url, browsing(url) as page:
             files = [folder / "images" / name for name in truth]
-            page.locator("input[type=file]").set_input_files(files)
+            page.locator("input[type=file]").first.set_input_files(files)
             expect(page.get_by_text(f"{len(files)} images added")).to_be_visible(
                 timeout=60_000
             )
             store = open_store(read_settings({"IMAGEBASE_HOME": str(home)}))
             scope = _scope(store)
-            if with_model:
-                _annotate(page, tally)
-            else:
-                store.add_labels(scope, labels)
+            store.add_labels(scope, labels)  # a person knows what to look for
+            if model is not None:
+                _annotate(page, tally, model)
             go_to(page, "Edit")
             settled(page)
             started = time.perf_counter()
@@ -148,13 +160,20 @@ def go_to(page: Page, name: str) -> None:
     page.get_by_test_id("stTopNavLink").filter(has_text=name).click()
 
 
-def _annotate(page: Page, tally: Tally) -> None:
-    """Let the default model look, and keep its boxes: two clicks."""
+def _annotate(page: Page, tally: Tally, model: str) -> None:
+    """Let a model look, and keep its boxes: two clicks, and two to choose another."""
     go_to(page, "Annotate")
+    if model != _DEFAULT_MODEL:
+        settled(page)
+        page.get_by_label("Model", exact=True).click()
+        page.get_by_role("option").filter(has_text=model).first.click()
+        settled(page)
+        tally.clicks += 2
     page.get_by_role("button", name="Run").click()
     # While the page is drawn anew the old one's button is there beside the new one's.
     keep = page.get_by_role("button", name="Keep these boxes").first
     expect(keep).to_be_enabled(timeout=60_000)
+    settled(page)
     keep.click()
     expect(page.get_by_text("are in the dataset")).to_be_visible(timeout=30_000)
     tally.clicks += 2
@@ -176,38 +195,50 @@ class Hand:
         shown = self._canvas.shown()
         meant = matched(shown, truth)
         for annotation_id in shown.keys() - meant.keys():
-            self._select(annotation_id)
-            self._press("Delete")
+            self._delete(annotation_id)
+            self._tally.fates["deleted"] += 1
         for annotation_id, number in meant.items():
             self._mend(annotation_id, shown[annotation_id], truth[number])
         for number in sorted(set(range(len(truth))) - set(meant.values())):
             self._draw(truth[number])
+            self._tally.fates["added"] += 1
         self._press("Enter")
-        for _ in range(200):
-            if self._canvas.get("image") != image:
-                return
-            if self._page.get_by_text("approved").count() and self._is_last():
+        end = self._page.get_by_text("That was the last one")
+        for _ in range(400):
+            if self._canvas.get("image") != image or end.count():
                 return
             self._page.wait_for_timeout(25)
-
-    def _is_last(self) -> bool:
-        text = self._page.locator("[data-testid='stProgress']").first
-        return bool(text.count()) and self._canvas.get("image") == ""
+        raise AssertionError(f"{file_name} was not left within 10 s")
 
     def _mend(self, annotation_id: str, shown: Shown, truth: Truth) -> None:
         is_placed = _iou([shown.box], [truth.box])[0, 0] >= STANDS
         if not is_placed and _least_side(shown.box) * self._canvas.scale < _SMALL_PX:
-            self._select(annotation_id)
-            self._press("Delete")
+            self._delete(annotation_id)
             self._draw(truth)
+            self._tally.fates["drawn anew"] += 1
             return
         if is_placed and shown.label == truth.label:
+            self._tally.fates["stood"] += 1
             return
+        self._tally.fates["moved" if not is_placed else "relabelled"] += 1
         self._select(annotation_id)
         if not is_placed:
             self._pull(shown.box, truth.box)
         if shown.label != truth.label:
             self._label(truth.label)
+
+    def _delete(self, annotation_id: str) -> None:
+        """Press Delete over the box, or select it first where another is on top."""
+        if self._canvas.get("selected"):
+            self._press("Escape")
+        shown = self._canvas.shown()
+        point = _middle(shown[annotation_id].box)
+        if _smallest_at(point, shown) != annotation_id:
+            self._select(annotation_id)
+        else:
+            self._page.mouse.move(*self._canvas.at(point))
+            self._tally.points += 1
+        self._press("Delete")
 
     def _pull(self, now: Corners, then: Corners) -> None:
         """Drag the corners whose edges are off: one of them where that is enough."""
@@ -241,8 +272,7 @@ class Hand:
 
     def _select(self, annotation_id: str) -> None:
         """Click into the box, again while it is another one that lies on top."""
-        box = self._canvas.shown()[annotation_id].box
-        center = ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2)
+        center = _middle(self._canvas.shown()[annotation_id].box)
         for _ in range(12):
             if self._canvas.get("selected") == annotation_id:
                 return
@@ -301,6 +331,25 @@ def _iou(a: Sequence[Corners], b: Sequence[Corners]) -> np.ndarray[Any, Any]:
     return pairwise_iou(np.array(a, dtype=np.float32), np.array(b, dtype=np.float32))
 
 
+def _middle(box: Corners) -> tuple[float, float]:
+    return (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
+
+
+def _smallest_at(point: tuple[float, float], shown: dict[str, Shown]) -> str | None:
+    """Return which box a key without a selection acts on here."""
+    x, y = point
+    there = [
+        (_area(one.box), annotation_id)
+        for annotation_id, one in shown.items()
+        if one.box[0] <= x <= one.box[2] and one.box[1] <= y <= one.box[3]
+    ]
+    return min(there)[1] if there else None
+
+
+def _area(box: Corners) -> float:
+    return (box[2] - box[0]) * (box[3] - box[1])
+
+
 def _least_side(box: Corners) -> float:
     return min(box[2] - box[0], box[3] - box[1])
 
@@ -340,6 +389,7 @@ def as_table(helped: Tally, alone: Tally) -> str:
     ]
     lines = [
         f"{helped.boxes} true boxes",
+        ", ".join(f"{count} {fate}" for fate, count in helped.fates.items()),
         "| | with model boxes | without | saved |",
         "|---|---|---|---|",
     ]
