@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from imagebase.annotation import ImageRecord, LabelSet, ReviewStatus
+from imagebase.annotation import ImageRecord, LabelSet
 from imagebase.errors import ExportError
 from imagebase.exporting.making import Made, Maker
-from imagebase.exporting.overlays import Overlay, draw, to_be_drawn
+from imagebase.exporting.overlays import Overlay, draw, places_to_draw
 from imagebase.exporting.request import ExportRequest, in_words, request_json
 from imagebase.exporting.selection import (
     Candidate,
@@ -18,7 +18,8 @@ from imagebase.exporting.selection import (
     labels_of,
     split_of,
 )
-from imagebase.exporting.zips import Weighed, dealt_into_zips
+from imagebase.exporting.stored import Store
+from imagebase.exporting.zips import dealt_into_zips
 from imagebase.formats.label_set_files import (
     PARTS,
     ExportImage,
@@ -26,7 +27,7 @@ from imagebase.formats.label_set_files import (
     WriteOptions,
 )
 from imagebase.formats.manifest import About
-from imagebase.formats.names import export_names, with_suffix
+from imagebase.formats.names import export_names
 from imagebase.formats.package import ExportSummary, Progress, export_zip
 
 NOTHING: Final = "No image is left to export; choose more of them."
@@ -116,16 +117,17 @@ class _Building:
         left_out = self._selection.left_out()
         self._deal(candidates)
         self._total = len(candidates) + self._variants_to_make()
-        export_set, weights = self._exported(self._made())
-        if not export_set.images:
+        stored = Store(self._order.drafts / "images.jsonl").take(self._made())
+        if not len(stored):
             raise ExportError(NOTHING)
+        stored.names = export_names(stored.names)
         if self._maker.dropped:
             left_out += (
                 f"{self._maker.dropped:,} boxes are not in the variants: too little of "
                 "them was left.",
             )
-        self._total = self._done + len(export_set.images)
-        return self._zipped(export_set, weights, left_out)
+        self._total = self._done + len(stored)
+        return self._zipped(stored, left_out)
 
     def _selected(
         self, image_ids: Iterable[str], selection: Selection
@@ -178,41 +180,15 @@ class _Building:
         self._done += 1
         self._progress(self._done, 2 * self._total)
 
-    def _exported(
-        self, made: Iterable[tuple[Made, str]]
-    ) -> tuple[ExportSet, list[Weighed]]:
-        found = list(made)
+    def _zipped(self, stored: Store, left_out: tuple[str, ...]) -> Built:
         labels = labels_of(self._request, self._images.labels())
-        used = (a.label for one, _ in found for a in one.record.annotations)
-        tags = (t for one, _ in found for t in one.record.tags if self._request.crops)
-        wanted = [with_suffix(one.record.file_name, one.suffix) for one, _ in found]
-        images = tuple(
-            ExportImage(
-                one.record,
-                name,
-                is_reviewed=one.record.status is ReviewStatus.APPROVED,
-                part=part,
-                made=one.words,
-            )
-            for (one, part), name in zip(found, export_names(wanted), strict=True)
+        whole = ExportSet(
+            self._order.name, labels.with_labels(stored.labels), stored.images()
         )
-        labels = labels.with_labels(dict.fromkeys([*used, *tags]))
-        weights = [Weighed(part, one.byte_count) for one, part in found]
-        return ExportSet(self._order.name, labels, images), weights
-
-    def _zipped(
-        self,
-        export_set: ExportSet,
-        weights: Sequence[Weighed],
-        left_out: tuple[str, ...],
-    ) -> Built:
-        drawn = to_be_drawn(export_set.images) if self._request.with_images else []
-        dealt = dealt_into_zips(weights, most_bytes=self._request.zip_bytes)
+        drawn = self._to_be_drawn(stored)
+        dealt = dealt_into_zips(stored.weights, most_bytes=self._request.zip_bytes)
         summaries, overlays = [], []
         for number, places in enumerate(dealt, start=1):
-            held = replace(
-                export_set, images=tuple(export_set.images[place] for place in places)
-            )
             about = About(
                 number,
                 len(dealt),
@@ -220,20 +196,26 @@ class _Building:
                 _settings(self._request),
                 left_out,
             )
+            held = replace(whole, images=stored.images(places))
             summary = self._zip(held, about, [one.record.image_id for one in drawn])
             summaries.append(summary)
             overlays += draw(
-                summary, drawn, export_set.labels, max_pixels=self._order.max_pixels
+                summary, drawn, whole.labels, max_pixels=self._order.max_pixels
             )
-        counts = Counter(one.part for one in weights if self._request.split)
+        counts = Counter(one.part for one in stored.weights if self._request.split)
         return Built(
             tuple(summaries),
             tuple(overlays),
             left_out,
             {part: counts[part] for part in PARTS if counts[part]},
             len(self._maker.with_gps),
-            sum(bool(image.made) for image in export_set.images),
+            stored.made,
         )
+
+    def _to_be_drawn(self, stored: Store) -> list[ExportImage]:
+        if not self._request.with_images:
+            return []
+        return list(stored.images(places_to_draw(stored.full, len(stored))))
 
     def _zip(
         self, export_set: ExportSet, about: About, keep: Sequence[str]

@@ -29,17 +29,18 @@ class Overlay(NamedTuple):
     url: str
 
 
-def to_be_drawn(images: Sequence[ExportImage]) -> list[ExportImage]:
-    """Return six images from all over the set, those that hold something first."""
-    full = [i for i, image in enumerate(images) if _holds_something(image)]
-    others = [i for i, image in enumerate(images) if not _holds_something(image)]
+def places_to_draw(full: Sequence[int], count: int) -> list[int]:
+    """Return the places of six images from all over a set.
+
+    full: places of those that hold something; they come first, others where there are
+    too few. count: of all images.
+    """
     chosen = _spread(full, PICTURES)
-    chosen += _spread(others, PICTURES - len(chosen))
-    return [images[place] for place in sorted(chosen)]
-
-
-def _holds_something(image: ExportImage) -> bool:
-    return bool(image.record.annotations or image.record.tags)
+    if len(chosen) < PICTURES:
+        held = set(full)
+        others = [place for place in range(count) if place not in held]
+        chosen += _spread(others, PICTURES - len(chosen))
+    return sorted(chosen)
 
 
 def _spread(places: Sequence[int], count: int) -> list[int]:

@@ -1,8 +1,8 @@
 """A split in formats that know of none: the whole written once for each part."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import IO, NamedTuple, overload
+from typing import IO, NamedTuple, TypeVar
 
 from imagebase.formats.label_set_files import (
     PARTS,
@@ -11,9 +11,14 @@ from imagebase.formats.label_set_files import (
     ExportSet,
     FileTree,
     Format,
+    ImageNames,
+    Mapped,
+    StoredImages,
     WriteOptions,
 )
 from imagebase.settings import Limits
+
+T = TypeVar("T")
 
 
 class Subset(NamedTuple):
@@ -61,30 +66,38 @@ def written_names(
 
 
 def _as_whole(subset: ExportSet) -> ExportSet:
-    images = tuple(replace(image, part="train") for image in subset.images)
-    return replace(subset, images=images)
+    return replace(subset, images=Mapped(subset.images, _in_training))
 
 
-class Some(Sequence[ExportImage]):
-    """Images of a set by their places in it; none is held here."""
+def _in_training(image: ExportImage) -> ExportImage:
+    return replace(image, part="train")
 
-    def __init__(self, images: Sequence[ExportImage], indices: Sequence[int]) -> None:
+
+class Some(StoredImages):
+    """Images of a set by their places in it, in order; none is held here."""
+
+    def __init__(self, images: Sequence[ExportImage], places: Sequence[int]) -> None:
         self._images = images
-        self._indices = indices
+        self._places = places
+        if isinstance(images, StoredImages):
+            self.has_flat_names = images.has_flat_names
 
     def __len__(self) -> int:
-        return len(self._indices)
+        return len(self._places)
 
-    @overload
-    def __getitem__(self, index: int) -> ExportImage: ...
+    def __iter__(self) -> Iterator[ExportImage]:
+        return self._of(self._images)
 
-    @overload
-    def __getitem__(self, index: slice) -> "Some": ...
+    def names(self) -> Iterator[str]:
+        return self._of(ImageNames(self._images))
 
-    def __getitem__(self, index: int | slice) -> "ExportImage | Some":
-        if isinstance(index, slice):
-            return Some(self._images, self._indices[index])
-        return self._images[self._indices[index]]
+    def _of(self, items: Iterable[T]) -> Iterator[T]:
+        wanted = iter(self._places)
+        place = next(wanted, None)
+        for at, item in enumerate(items):
+            if at == place:
+                yield item
+                place = next(wanted, None)
 
 
 class SubTree:

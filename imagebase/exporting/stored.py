@@ -1,0 +1,138 @@
+"""The images of an export on disk: each is read when it is its turn.
+
+Held in memory are a name and a few numbers for each, and none of its boxes.
+"""
+
+import json
+from array import array
+from collections.abc import Iterator, Sequence, Set
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, Self
+
+from imagebase.annotation import (
+    Annotation,
+    Box,
+    ImageRecord,
+    ReviewStatus,
+    Size,
+    Source,
+)
+from imagebase.exporting.making import Made
+from imagebase.exporting.zips import Weighed
+from imagebase.formats.label_set_files import PARTS, ExportImage, StoredImages
+from imagebase.formats.names import with_suffix
+
+_BUFFER_BYTES: Final = 1 << 16
+
+
+@dataclass(slots=True)
+class Store:
+    """Takes pictures in, one after the other.
+
+    names, weights: by place. Names are not unique until others are given.
+    full: places of those with a box, or a label of their own.
+    labels: on their boxes. made: how many did not come as they are.
+    offsets: in the file, by place.
+    """
+
+    path: Path
+    names: list[str] = field(default_factory=list)
+    weights: list[Weighed] = field(default_factory=list)
+    full: list[int] = field(default_factory=list)
+    labels: dict[str, None] = field(default_factory=dict)
+    made: int = 0
+    offsets: "array[int]" = field(default_factory=lambda: array("Q"))
+
+    def take(self, items: Iterator[tuple[Made, str]]) -> Self:
+        """Write pictures, each with the part it is in."""
+        with self.path.open("wb", buffering=_BUFFER_BYTES) as file:
+            for made, part in items:
+                self.offsets.append(file.tell())
+                file.write(_line(made, part))
+                self._note(made, part)
+        return self
+
+    def _note(self, made: Made, part: str) -> None:
+        record = made.record
+        if record.annotations or record.tags:
+            self.full.append(len(self.weights))
+        self.names.append(with_suffix(record.file_name, made.suffix))
+        self.weights.append(Weighed(part, made.byte_count))
+        self.labels |= dict.fromkeys(one.label for one in record.annotations)
+        self.made += bool(made.words)
+
+    def __len__(self) -> int:
+        return len(self.weights)
+
+    def images(self, places: Sequence[int] | None = None) -> "StoredExport":
+        """Return the images at these places, all unless said."""
+        return StoredExport(self, range(len(self)) if places is None else places)
+
+
+class StoredExport(StoredImages):
+    """Some of the images that a store took in, in their order."""
+
+    def __init__(self, store: Store, places: Sequence[int]) -> None:
+        self._store = store
+        self._places = places
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __iter__(self) -> Iterator[ExportImage]:
+        with closing(self._store.path.open("rb", buffering=_BUFFER_BYTES)) as file:
+            for place in self._places:
+                file.seek(self._store.offsets[place])
+                yield _image(json.loads(file.readline()), self._store.names[place])
+
+    def names(self) -> Iterator[str]:
+        return (self._store.names[place] for place in self._places)
+
+    def parts(self) -> Set[str]:
+        parts = {self._store.weights[place].part for place in self._places}
+        return parts & set(PARTS)
+
+
+def _line(made: Made, part: str) -> bytes:
+    record = made.record
+    kept = [
+        *(record.image_id, record.file_name, list(record.size), record.status),
+        *(list(record.tags), part, made.words),
+        [_kept(one) for one in record.annotations],
+    ]
+    return json.dumps(kept).encode() + b"\n"
+
+
+def _kept(one: Annotation) -> list[Any]:
+    box = [float(edge) for edge in one.box]
+    rest = (one.label, one.source, one.confidence, one.model_id, one.accepted)
+    return [box, *rest]
+
+
+def _image(kept: list[Any], name: str) -> ExportImage:
+    image_id, file_name, size, status, tags, part, words, boxes = kept
+    record = ImageRecord(
+        image_id,
+        file_name,
+        Size(*size),
+        tuple(map(_annotation, boxes)),
+        status=ReviewStatus(status),
+        tags=tuple(tags),
+    )
+    is_reviewed = record.status is ReviewStatus.APPROVED
+    return ExportImage(record, name, is_reviewed, part, words)
+
+
+def _annotation(kept: list[Any]) -> Annotation:
+    box, label, source, confidence, model_id, accepted = kept
+    return Annotation(
+        Box(*box),
+        label,
+        annotation_id="",
+        source=Source(source),
+        confidence=confidence,
+        model_id=model_id,
+        accepted=accepted,
+    )
