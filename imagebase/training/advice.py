@@ -1,12 +1,15 @@
 """What a person should know before they train on a set. Nothing here ever blocks."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
-from imagebase.annotation import Size
+from imagebase.annotation import ImageRecord
 from imagebase.training.training_set import VAL, TrainingSet
+
+Floats = NDArray[np.float64]
 
 FEW_BOXES: Final = 30
 FEW_HELD_OUT: Final = 20
@@ -23,7 +26,7 @@ def warnings_about(training_set: TrainingSet) -> list[str]:
     sides = box_sides(training_set)
     return [
         *few_boxes(training_set.box_counts()),
-        *small_boxes(sides, training_set.input_size),
+        *small_boxes(sides, training_set.input_size.width),
         *_torn(training_set.torn),
         *few_held_out(len(training_set.of_part(VAL))),
         *_left_out(training_set),
@@ -39,13 +42,13 @@ def few_boxes(counts: Mapping[str, int]) -> list[str]:
     return [f"Few boxes to learn from, {FEW_BOXES} or more are better: {named}."]
 
 
-def small_boxes(sides: np.ndarray, input_size: Size) -> list[str]:
+def small_boxes(sides: Floats, side: int) -> list[str]:
     """Warn of boxes that are small in the net's pixels; sides: (N,), in those."""
     if not len(sides) or np.median(sides) >= SMALL_PIXELS:
         return []
     return [
         f"Half of the boxes are under {SMALL_PIXELS:.0f} pixels in an input of "
-        f"{input_size.width}; a larger input finds more of them."
+        f"{side}; a larger input finds more of them."
     ]
 
 
@@ -59,13 +62,27 @@ def few_held_out(images: int) -> list[str]:
     return [f"Only {held_out} held out: AP will move by chance."]
 
 
-def box_sides(training_set: TrainingSet) -> np.ndarray:
+def box_sides(training_set: TrainingSet) -> Floats:
     """Return the shorter side of every box in pixels of the net, shape (N,)."""
     sizes = box_sizes(training_set)
     return sizes.min(axis=1) if len(sizes) else np.zeros(0)
 
 
-def box_sizes(training_set: TrainingSet) -> np.ndarray:
+def sides_of(records: Iterable[ImageRecord], side: int) -> Floats:
+    """Return the shorter side of every box in pixels of a square net, shape (N,)."""
+    return np.array(
+        [
+            side
+            * min(
+                one.box.width / record.size.width, one.box.height / record.size.height
+            )
+            for record in records
+            for one in record.annotations
+        ]
+    )
+
+
+def box_sizes(training_set: TrainingSet) -> Floats:
     """Return width and height of every box in pixels of the net, shape (N, 2)."""
     boxes = np.concatenate([one.boxes for one in training_set.images])
     return np.asarray(boxes[:, 2:].astype(np.float64) * [*training_set.input_size])

@@ -102,8 +102,8 @@ def test_nothing_to_learn_from_is_refused(tmp_path: Path) -> None:
 
 def test_small_boxes_ask_for_a_larger_input() -> None:
     sides = np.array([5.0, 8.0, 11.0, 30.0])
-    assert advice.small_boxes(sides, SIZE)
-    assert not advice.small_boxes(sides * 2, SIZE)
+    assert advice.small_boxes(sides, 96)
+    assert not advice.small_boxes(sides * 2, 96)
 
 
 def test_the_first_systems_csv_is_read_beside_its_images(tmp_path: Path) -> None:

@@ -1,0 +1,159 @@
+"""A training while it goes on: how far, how long, curves that grow."""
+
+from collections.abc import Sequence
+from typing import Final
+
+import altair as alt
+import pandas as pd
+import streamlit as st
+
+from imagebase.store import JobInfo, JobState
+from imagebase.tasks.train import work_folder
+from imagebase.training.progress import Evaluation, Log, read_log, time_left
+from imagebase.training.session import ask_to_finish, read_plan
+from imagebase.ui import backend, jobs, state, widgets
+
+POLL_SECONDS: Final = 1.0
+_CURVE_PX: Final = 260
+ALL: Final = "all labels"
+
+
+@st.fragment(run_every=POLL_SECONDS)
+@widgets.guarded
+def running(job_id: str) -> None:
+    """Draw a training that goes on; when it ends the page is drawn again."""
+    state.leave_deleted_dataset()
+    job = backend.store().job(state.scope(), job_id)
+    if not jobs.is_active(job):
+        st.rerun()
+    log = read_log(work_folder(state.scope(), job_id))
+    left, middle, right = st.columns([6, 2, 1], vertical_alignment="center")
+    share, text = _how_far(job, log)
+    left.progress(share, text=text)
+    middle.button(
+        "End now, keep the best",
+        key=f"train.finish.{job_id}",
+        icon=":material/done_all:",
+        width="stretch",
+        disabled=not log.evaluations,
+        on_click=_finish,
+        args=(job_id,),
+    )
+    right.button(
+        "Stop",
+        key=f"train.stop.{job_id}",
+        icon=":material/pause:",
+        width="stretch",
+        on_click=_stop,
+        args=(job_id,),
+        help="What was learned is kept; you can go on later.",
+    )
+    curves(log.losses, log.evaluations)
+    if not log.losses:
+        st.caption("The first figures will be here in a moment.")
+
+
+def _how_far(job: JobInfo, log: Log) -> tuple[float, str]:
+    progress = log.progress
+    if progress is None or progress.phase in {"reading", "done"}:
+        share = job.done / job.total if job.total else 0.0
+        return min(share, 1.0), widgets.escape(job.message or "Starting …")
+    if progress.phase == "closing":
+        return 1.0, progress.in_words()
+    share = min(progress.done / max(progress.total, 1), 1.0)
+    steps = f"{progress.done:,} of about {progress.total:,} steps"
+    return share, f"{steps}{time_left(progress.seconds_left)} · {progress.compute}"
+
+
+@state.told
+def _stop(job_id: str) -> None:
+    backend.store().cancel_job(state.scope(), job_id)
+
+
+def _finish(job_id: str) -> None:
+    ask_to_finish(work_folder(state.scope(), job_id))
+
+
+def stopped(job: JobInfo) -> None:
+    """Say that a training was stopped, and offer to go on."""
+    why = (
+        "The training was stopped"
+        if job.state is JobState.CANCELLED
+        else "The server stopped during the training"
+    )
+    folder = work_folder(state.scope(), job.job_id)
+    if read_plan(folder) is None:
+        st.info(f"{why} before it had learned anything.")
+        return
+    left, right = st.columns([5, 1], vertical_alignment="center")
+    left.info(f"{why} after {job.done:,} steps. What was learned is kept.")
+    right.button(
+        "Go on",
+        key=f"train.resume.{job.job_id}",
+        icon=":material/play_arrow:",
+        width="stretch",
+        on_click=_go_on,
+        args=(job.job_id,),
+    )
+
+
+@state.told
+def _go_on(job_id: str) -> None:
+    backend.runner().resume(state.scope(), job_id)
+
+
+def curves(
+    losses: Sequence[tuple[int, float]], evaluations: Sequence[Evaluation]
+) -> None:
+    """Draw loss and AP50 side by side."""
+    left, right = st.columns(2)
+    points = losses or [(one.step, one.loss) for one in evaluations]
+    if points:
+        left.markdown("**Loss**")
+        left.altair_chart(_loss_chart(points), width="stretch")
+    judged = [one for one in evaluations if one.ap50 is not None]
+    if judged:
+        right.markdown("**AP50 on held-out images**")
+        right.altair_chart(_ap_chart(judged), width="stretch")
+    elif losses:
+        right.caption("AP50 comes after the first pass over all images.")
+
+
+def _loss_chart(points: Sequence[tuple[int, float]]) -> alt.Chart:
+    frame = pd.DataFrame(points, columns=["step", "loss"])
+    chart: alt.Chart = (
+        alt.Chart(frame)
+        .mark_line(color="#4A90D9")
+        .encode(
+            x=alt.X("step:Q", title="steps"),
+            y=alt.Y("loss:Q", title=None, scale=alt.Scale(zero=True)),
+            tooltip=["step:Q", alt.Tooltip("loss:Q", format=".2f")],
+        )
+        .properties(height=_CURVE_PX)
+    )
+    return chart
+
+
+def _ap_chart(evaluations: Sequence[Evaluation]) -> alt.LayerChart:
+    labels = backend.store().labels(state.scope())
+    rows = [
+        {"step": one.step, "what": what, "AP50": value}
+        for one in evaluations
+        for what, value in ((ALL, one.ap50), *one.per_label.items())
+        if value is not None
+    ]
+    names = [ALL, *dict.fromkeys(name for one in evaluations for name in one.per_label)]
+    colours = ["#888888", *(labels.colour_of(one) for one in names[1:])]
+    base = alt.Chart(pd.DataFrame(rows)).encode(
+        x=alt.X("step:Q", title="steps"),
+        y=alt.Y("AP50:Q", title=None, scale=alt.Scale(domain=[0, 1])),
+        color=alt.Color(
+            "what:N",
+            scale=alt.Scale(domain=names, range=colours),
+            legend=alt.Legend(title=None, orient="right", labelLimit=120),
+        ),
+        strokeWidth=alt.condition(alt.datum.what == ALL, alt.value(4), alt.value(1.5)),
+        tooltip=["what:N", "step:Q", alt.Tooltip("AP50:Q", format=".3f")],
+    )
+    dots = base.mark_point(filled=True, size=40)
+    return alt.LayerChart(layer=[base.mark_line(), dots]).properties(height=_CURVE_PX)

@@ -1,0 +1,9 @@
+"""Train page: a model of one's own from approved images; then it labels the rest."""
+
+from imagebase.ui import frame, train_page, widgets
+
+frame.enter()
+
+train_page.header()
+widgets.needs_images()
+train_page.show()
