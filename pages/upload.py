@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from imagebase.ui import backups, frame, importing, state, uploads
+from imagebase.ui import frame, state, upload_tools, uploads
 
 frame.enter()
 
@@ -22,8 +22,7 @@ with right:
     st.caption(uploads.limits_in_words())
 
 uploads.show_report()
-importing.section()
-backups.section()
+upload_tools.section()
 
 if not state.has_images():
     st.info("Drop images above, or press **Try the sample photographs**.")

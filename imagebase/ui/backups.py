@@ -18,21 +18,15 @@ _BEGUN: Final = "imagebase.backup.begun"
 _GENERATION: Final = "imagebase.backup.generation"
 # What is sent and received is held in the server's memory meanwhile.
 MOST_SENT_BYTES: Final = 1_000_000_000
-_KINDS: Final = ("backup", "restore")
 
 
 def section() -> None:
     """Draw both ways, the one out and the one in."""
-    with st.expander(
-        "Back up this dataset, or restore a backup",
-        icon=":material/archive:",
-        expanded=any(_concerns(kind) for kind in _KINDS),
-    ):
-        out, back = st.columns(2, gap="large")
-        with out:
-            _back_up()
-        with back:
-            _restore()
+    out, back = st.columns(2, gap="large")
+    with out:
+        _back_up()
+    with back:
+        _restore()
 
 
 def _concerns(kind: str) -> bool:

@@ -11,7 +11,7 @@ import streamlit as st
 from imagebase.annotation import ReviewStatus
 from imagebase.errors import ImageBaseError
 from imagebase.settings import PROJECT_ROOT, Mode
-from imagebase.ui import address, backend, jobs, state, widgets
+from imagebase.ui import address, backend, jobs, state, upload_tools, widgets
 from imagebase.ui.visitor import has_login, name_input, visitor, welcome
 
 if TYPE_CHECKING:
@@ -132,9 +132,7 @@ def _choose(key: str) -> None:
 def _manage(name: str) -> None:
     _name_form("New dataset", _NEW_DATASET, "Create", on_submit=_create)
     _name_form("Rename this one", _RENAME, "Rename", on_submit=_rename, shown=name)
-    st.page_link(
-        "pages/upload.py", label="Back up or restore", icon=":material/archive:"
-    )
+    upload_tools.backup_button()
     sure = st.checkbox("Delete this dataset with its images and labels", key=_SURE)
     st.button(
         "Delete for good",

@@ -40,21 +40,14 @@ class _Upload:
 def section() -> None:
     """Draw the field for label files, or what importing the dropped ones would do."""
     upload, job = _upload(), jobs.latest("import")
-    is_told = _is_started() or (job is not None and job.state is JobState.INTERRUPTED)
-    is_told = is_told or jobs.is_active(job)
-    with st.expander(
-        "Import labels that exist already",
-        icon=":material/new_label:",
-        expanded=upload is not None or is_told,
-    ):
-        if jobs.is_active(job):
-            jobs.show("import")
-        elif upload is not None:
-            _look(upload)
-        else:
-            if is_told:
-                _show_outcome()
-            _drop_zone()
+    if jobs.is_active(job):
+        jobs.show("import")
+    elif upload is not None:
+        _look(upload)
+    else:
+        if _is_started() or (job is not None and job.state is JobState.INTERRUPTED):
+            _show_outcome()
+        _drop_zone()
 
 
 def _upload() -> _Upload | None:

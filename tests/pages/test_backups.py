@@ -2,6 +2,9 @@
 
 from pathlib import Path
 
+import pytest
+
+from imagebase.ui import upload_tools
 from imagebase.ui.visitor import TEAM_OWNER
 from tests.app_fixtures import Tab, ended, records, store, the_scope
 
@@ -12,6 +15,23 @@ def backup_of(tab: Tab) -> bytes:
     job = tab.wait("backup")
     assert tab.app.get("download_button")
     return Path((job.result or {})["path"]).read_bytes()
+
+
+def opened(tab: Tab) -> Tab:
+    """Open the part of the page that these tests are about."""
+    (tools,) = (one for one in tab.app.main.button_group if one.label == "More")
+    tools.set_value(upload_tools.BACK_UP).run()
+    return tab
+
+
+@pytest.fixture
+def tab(tab: Tab) -> Tab:
+    return opened(tab)
+
+
+@pytest.fixture
+def labelled(labelled: Tab) -> Tab:
+    return opened(labelled)
 
 
 def drop(tab: Tab, data: bytes, name: str = "a-backup.zip") -> None:
@@ -68,3 +88,10 @@ def test_backup_is_not_offered_on_another_dataset(labelled: Tab) -> None:
     backup_of(labelled)
     labelled.submit("sidebar.new_dataset", "Other")
     assert not labelled.app.get("download_button")
+
+
+def test_the_datasets_menu_leads_here(filled: Tab) -> None:
+    filled.open("review")
+    filled.press("sidebar.backup")
+    assert filled.app.title[0].value == "Upload"
+    assert filled.app.button(key="backup.start")

@@ -3,7 +3,10 @@
 import json
 from collections.abc import Sequence
 
+import pytest
+
 from imagebase.annotation import Source
+from imagebase.ui import upload_tools
 from tests.app_fixtures import Tab, photograph, records, store, the_scope
 
 LABELS = ("Dog", "cat")
@@ -30,6 +33,28 @@ def coco(*boxes: tuple[str, str], labels: Sequence[str] = LABELS) -> bytes:
 
 
 BOTH = coco(("kitchen.jpg", "Dog"), ("bear.jpg", "cat"), ("none.jpg", "cat"))
+
+
+def opened(tab: Tab) -> Tab:
+    """Open the part of the page that these tests are about."""
+    (tools,) = (one for one in tab.app.main.button_group if one.label == "More")
+    tools.set_value(upload_tools.IMPORT).run()
+    return tab
+
+
+@pytest.fixture
+def tab(tab: Tab) -> Tab:
+    return opened(tab)
+
+
+@pytest.fixture
+def labelled(labelled: Tab) -> Tab:
+    return opened(labelled)
+
+
+@pytest.fixture
+def filled(filled: Tab) -> Tab:
+    return opened(filled)
 
 
 def drop(tab: Tab, *files: tuple[str, bytes]) -> None:

@@ -1,0 +1,331 @@
+"""Two versions of a label set, compared: in figures, as tables, on the images."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import streamlit as st
+
+from imagebase.annotation import Annotation, ImageRecord, LabelSet, new_id
+from imagebase.errors import ImageBaseError
+from imagebase.formats.registry import read
+from imagebase.formats.trees import NameIndex
+from imagebase.importing.files import DroppedFiles, keep_files
+from imagebase.label_set_diff import (
+    BoxChange,
+    ImageDiff,
+    LabelSetDiff,
+    LabelSetSide,
+    What,
+    compare,
+    side_of_records,
+)
+from imagebase.settings import Limits
+from imagebase.store import Scope
+from imagebase.tasks.export import delete_old_exports
+from imagebase.tasks.importing import dropped_folder
+from imagebase.ui import backend, cache, state, widgets
+
+_SIDES: Final = "imagebase.compare.sides"
+_GENERATION: Final = "imagebase.compare.generation"
+_BEFORE: Final = "Before"
+_AFTER: Final = "After"
+_HERE: Final = "This dataset"
+_FILES: Final = "Label files"
+_RECORDS_AT_ONCE: Final = 500
+_MOST_ROWS: Final = 2_000
+_TABLE_PX: Final = 260
+_PAGE_SIZE: Final = 4
+_ICONS: Final = {
+    What.ADDED: ":material/add:",
+    What.REMOVED: ":material/remove:",
+    What.MOVED: ":material/open_with:",
+    What.RELABELLED: ":material/label:",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Side:
+    """What stands on a side; upload_id: of dropped files, empty for the dataset."""
+
+    dataset_id: str
+    upload_id: str
+    name: str
+
+
+def section() -> None:
+    """Draw the two sides, and what differs once both are there."""
+    left, right = st.columns(2, gap="large")
+    with left:
+        before = _choose(_BEFORE, default=_FILES)
+    with right:
+        after = _choose(_AFTER, default=_HERE)
+    if before is None or after is None:
+        st.caption(
+            "Drop another version of the labels to see which boxes were added, "
+            "removed, moved or relabelled, and which class numbers shifted. "
+            "The dataset stays as it is."
+        )
+    else:
+        _show(before, after)
+
+
+def _kept() -> dict[str, _Side]:
+    """Return the files that were dropped for the dataset that is on screen."""
+    kept: dict[str, _Side] = st.session_state.setdefault(_SIDES, {})
+    here = state.dataset().dataset_id
+    return {name: side for name, side in kept.items() if side.dataset_id == here}
+
+
+def _choose(title: str, *, default: str) -> _Side | None:
+    kind = st.segmented_control(
+        title,
+        [_FILES, _HERE],
+        default=default,
+        required=True,
+        key=f"compare.kind.{title}",
+    )
+    here = state.dataset()
+    if kind == _HERE:
+        return _Side(here.dataset_id, "", here.name)
+    kept = _kept().get(title)
+    if kept is None:
+        _drop_zone(title)
+        return None
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(
+            f":material/description: {widgets.escape(kept.name)}", width="content"
+        )
+        st.button(
+            "Other files",
+            key=f"compare.forget.{title}",
+            type="tertiary",
+            icon=":material/close:",
+            on_click=_forget,
+            args=(title,),
+        )
+    return kept
+
+
+def _forget(title: str) -> None:
+    st.session_state.get(_SIDES, {}).pop(title, None)
+
+
+def _drop_zone(title: str) -> None:
+    generation = st.session_state.get(_GENERATION, 0)
+    files = st.file_uploader(
+        f"{title}: files or a zip",
+        accept_multiple_files=True,
+        max_upload_size=max(backend.limits().max_file_bytes // 1_000_000, 1),
+        key=f"compare.files.{title}.{generation}",
+        label_visibility="collapsed",
+    )
+    if not files:
+        return
+    st.session_state[_GENERATION] = generation + 1
+    delete_old_exports()
+    scope, upload_id = state.scope(), new_id()
+    dropped = [(file.name, file) for file in files]
+    keep_files(dropped, dropped_folder(scope, upload_id), backend.limits())
+    more = f" and {len(files) - 1:,} more" if len(files) > 1 else ""
+    side = _Side(scope.dataset_id, upload_id, files[0].name + more)
+    st.session_state.setdefault(_SIDES, {})[title] = side
+    st.rerun()
+
+
+@st.fragment
+@widgets.guarded
+def _show(before: _Side, after: _Side) -> None:
+    state.leave_deleted_dataset()
+    scope = state.scope()
+    try:
+        diff = _diff(
+            scope.owner_id,
+            scope.dataset_id,
+            before.upload_id,
+            after.upload_id,
+            backend.store().version(scope),
+            backend.limits(),
+        )
+    except ImageBaseError as error:
+        st.warning(widgets.escape(str(error)))
+        return
+    _summarise(diff)
+    changes = sum(diff.counts.values())
+    boxes, images, numbers = st.tabs(
+        [
+            f"Boxes {changes:,}",
+            f"Images {len(diff.images):,}",
+            f"Class numbers {len(diff.labels):,}",
+        ]
+    )
+    with boxes:
+        _draw_boxes(diff)
+    with images:
+        _draw_images(diff)
+    with numbers:
+        _draw_numbers(diff)
+
+
+@st.cache_resource(max_entries=8, show_spinner="Comparing …")
+def _diff(
+    owner_id: str,
+    dataset_id: str,
+    before: str,
+    after: str,
+    version: str,
+    _limits: Limits,
+) -> LabelSetDiff:
+    """version: of the dataset, which may be one of the sides."""
+    scope = Scope(owner_id, dataset_id, "")
+    return compare(_side(scope, before, _limits), _side(scope, after, _limits))
+
+
+def _side(scope: Scope, upload_id: str, limits: Limits) -> LabelSetSide:
+    if not upload_id:
+        labels = backend.store().labels(scope).names
+        return side_of_records(labels, _records(scope))
+    result = read(DroppedFiles(dropped_folder(scope, upload_id), limits))
+    return LabelSetSide(result.labels.names, result.images)
+
+
+def _records(scope: Scope) -> Iterator[ImageRecord]:
+    store = backend.store()
+    ids = store.image_ids(scope)
+    for start in range(0, len(ids), _RECORDS_AT_ONCE):
+        chunk = ids[start : start + _RECORDS_AT_ONCE]
+        yield from store.records(scope, image_ids=chunk)
+
+
+def _summarise(diff: LabelSetDiff) -> None:
+    words = [
+        f"{_ICONS[what]} **{count:,}** {what.value}"
+        for what, count in diff.counts.items()
+        if count
+    ]
+    words.append(f"{widgets.plural(diff.same_boxes, 'box')} the same")
+    compared = widgets.plural(diff.compared_images, "image")
+    st.markdown(f"{' · '.join(words)} · on {compared} that both have")
+    alone = [(diff.only_before, "before"), (diff.only_after, "after")]
+    lonely = [
+        f"{widgets.plural(len(n), 'image')} {when} only" for n, when in alone if n
+    ]
+    if lonely:
+        st.caption(" · ".join(lonely))
+    if diff.shifted:
+        shown = ", ".join(
+            f"{one.label} {one.before} → {one.after}" for one in diff.shifted[:6]
+        )
+        more = len(diff.shifted) - 6
+        st.warning(
+            f"**Class numbers shifted**: {widgets.escape(shown)}"
+            f"{f' and {more:,} more' if more > 0 else ''}. What was trained with one "
+            "version misreads the other.",
+            icon=":material/warning:",
+        )
+
+
+def _draw_boxes(diff: LabelSetDiff) -> None:
+    rows = [(image.name, one) for image in diff.images for one in image.changes]
+    if not rows:
+        st.caption("No box differs.")
+        return
+    shown = rows[:_MOST_ROWS]
+    st.dataframe(
+        {
+            "image": [name for name, _ in shown],
+            "what": [one.what.value for _, one in shown],
+            "before": [_told(one.before) for _, one in shown],
+            "after": [_told(one.after) for _, one in shown],
+            "overlap": [one.iou or None for _, one in shown],
+        },
+        hide_index=True,
+        height="content" if len(shown) <= 6 else _TABLE_PX,
+        column_config={
+            "overlap": st.column_config.NumberColumn(format="%.2f", width="small")
+        },
+    )
+    if len(rows) > len(shown):
+        st.caption(f"and {len(rows) - len(shown):,} more")
+
+
+def _told(one: Annotation | None) -> str:
+    """Return a box in words: its label, then its corner and size."""
+    if one is None:
+        return ""
+    x, y, width, height = one.box.x_min, one.box.y_min, one.box.width, one.box.height
+    return f"{one.label}  {x:.0f}, {y:.0f}  {width:.0f} × {height:.0f}"
+
+
+def _draw_numbers(diff: LabelSetDiff) -> None:
+    if not diff.labels:
+        st.caption("Neither version has a label.")
+        return
+    ordered = sorted(diff.labels, key=lambda one: not one.is_shifted)
+    st.dataframe(
+        {
+            "label": [one.label for one in ordered],
+            "number before": [one.before for one in ordered],
+            "number after": [one.after for one in ordered],
+            "what": [_number_words(one.before, one.after) for one in ordered],
+        },
+        hide_index=True,
+        height="content" if len(ordered) <= 6 else _TABLE_PX,
+    )
+
+
+def _number_words(before: int | None, after: int | None) -> str:
+    if before is None:
+        return "new"
+    if after is None:
+        return "gone"
+    return "the same" if before == after else "shifted"
+
+
+def _draw_images(diff: LabelSetDiff) -> None:
+    """Draw the images that differ and are here: what was, beside what is."""
+    scope, store = state.scope(), backend.store()
+    names = {one.file_name: one.image_id for one in store.image_summaries(scope)}
+    index = NameIndex(names)
+    here = [
+        (one, names[found])
+        for one in diff.images
+        if (found := index.find(one.name)) is not None
+    ]
+    if not here:
+        st.caption("None of the images that differ is in this dataset.")
+        return
+    page = widgets.page_of(here, page_size=_PAGE_SIZE, key=f"compare.page.{len(here)}")
+    records = {
+        one.image_id: one
+        for one in store.records(scope, image_ids=[image_id for _, image_id in page])
+    }
+    for start in range(0, len(page), 2):
+        cells = st.columns(2, gap="medium")
+        for cell, (image, image_id) in zip(
+            cells, page[start : start + 2], strict=False
+        ):
+            if image_id in records:
+                with cell:
+                    _draw_pair(scope, image, records[image_id])
+
+
+def _draw_pair(scope: Scope, image: ImageDiff, record: ImageRecord) -> None:
+    st.caption(f"{widgets.escape(widgets.short_name(image.name, longest=40))}")
+    shown = replace(record, size=image.size or record.size)
+    pairs = (
+        (_BEFORE, [one.before for one in image.changes]),
+        (_AFTER, [one.after for one in image.changes]),
+    )
+    for cell, (title, boxes) in zip(st.columns(2, gap="small"), pairs, strict=True):
+        there = [one for one in boxes if one is not None]
+        url = cache.labelled_tile(scope, shown, _labels(scope, image.changes), there)
+        cell.image(url, width="stretch", alt=f"{title}: {image.name}")
+        verb = "differs" if len(there) == 1 else "differ"
+        cell.caption(f"{title}: {widgets.plural(len(there), 'box')} {verb}")
+
+
+def _labels(scope: Scope, changes: Sequence[BoxChange]) -> LabelSet:
+    both = [one for change in changes for one in (change.before, change.after)]
+    names = dict.fromkeys(one.label for one in both if one is not None)
+    return backend.store().labels(scope).with_labels(names)

@@ -1,0 +1,137 @@
+"""Labels that exist already, and a whole dataset out and in: in a real browser."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from imagebase.annotation import Box, Source
+from imagebase.settings import read_settings
+from imagebase.store import Scope, Store, open_store
+from imagebase.ui.visitor import TEAM_OWNER
+from tests.browser.conftest import ROOT, Canvas, Serve
+
+pytestmark = pytest.mark.browser
+
+APP = ROOT / "app.py"
+PHOTOGRAPHS = ("kitchen.jpg", "bear.jpg")
+BEAR = Box(30, 40, 130, 160)
+
+
+class Served(NamedTuple):
+    """The app's address, and the store behind it."""
+
+    url: str
+    store: Store
+
+    def scopes(self) -> list[Scope]:
+        """Return the scope of each dataset, the oldest first."""
+        known = self.store.datasets(TEAM_OWNER)
+        return [Scope(TEAM_OWNER, one.dataset_id, "test") for one in known]
+
+
+@pytest.fixture
+def served(serve: Serve, tmp_path: Path) -> Iterator[Served]:
+    environ = {"IMAGEBASE_HOME": str(tmp_path / "home")}
+    url = serve(APP, environ)
+    store = open_store(read_settings(environ))
+    yield Served(url, store)
+    store.close()
+
+
+def labels_file(folder: Path) -> Path:
+    """Write a COCO file with a bear, a broken box and an image that is not there."""
+    path = folder / "labels.json"
+    said = {
+        "images": [
+            {"id": 1, "file_name": "photos/bear.jpg"},
+            {"id": 2, "file_name": "elsewhere.jpg"},
+        ],
+        "categories": [{"id": 1, "name": "animal"}, {"id": 2, "name": "Bear"}],
+        "annotations": [
+            {"id": 1, "image_id": 1, "category_id": 2, "bbox": [30, 40, 100, 120]},
+            {"id": 2, "image_id": 1, "category_id": 2, "bbox": [30, 40, 0, 0]},
+            {"id": 3, "image_id": 2, "category_id": 1, "bbox": [1, 1, 9, 9]},
+        ],
+    }
+    path.write_text(json.dumps(said))
+    return path
+
+
+def drop(page: Page, field: str, *files: Path) -> None:
+    """Drop files on the field whose key begins so."""
+    place = page.locator(f"[class*='st-key-{field}'] input[type=file]")
+    place.set_input_files(list(files))
+
+
+def upload(page: Page) -> None:
+    drop(page, "upload-files", *(ROOT / "samples" / name for name in PHOTOGRAPHS))
+    expect(page.get_by_text("2 images added")).to_be_visible(timeout=20_000)
+
+
+def import_labels(page: Page, served: Served, folder: Path) -> None:
+    """Look at the dry run, and agree; nothing is stored before that."""
+    page.get_by_text("Import labels that exist already").click()
+    drop(page, "import-files", labels_file(folder))
+    agree = page.get_by_role("button", name="Import 1 box")
+    expect(agree).to_be_visible(timeout=20_000)
+    expect(page.get_by_text("1 of 2 images found: 1 by their name")).to_be_visible()
+    expect(page.get_by_text("1 item in the files that cannot come in")).to_be_visible()
+    (scope,) = served.scopes()
+    assert not any(one.annotations for one in served.store.records(scope))
+    assert not len(served.store.labels(scope))
+    agree.click()
+    expect(page.get_by_text("1 box came in on 1 image")).to_be_visible(timeout=20_000)
+
+
+def see_on_edit(page: Page, find_canvas: Callable[[Page], Canvas]) -> None:
+    """Open the bear in the editor by its thumbnail; its box is drawn there."""
+    page.get_by_role("button", name="bear.jpg", exact=True).click()
+    canvas = find_canvas(page)
+    (bear,) = canvas.shown().values()
+    assert bear.label == "Bear"
+    assert bear.box == pytest.approx(tuple(BEAR), abs=1.5)
+
+
+def back_up(page: Page, folder: Path) -> Path:
+    """Go there by the dataset's menu, and fetch the zip."""
+    page.get_by_role("button", name="Manage").click()
+    menu = page.get_by_test_id("stPopoverBody")
+    menu.get_by_role("button", name="Back up or restore").click()
+    page.get_by_role("button", name="Back up this dataset").click()
+    button = page.get_by_role("button", name="Download my-images-backup.zip")
+    expect(button).to_be_visible(timeout=20_000)
+    with page.expect_download() as started:
+        button.click()
+    path = folder / started.value.suggested_filename
+    started.value.save_as(path)
+    return path
+
+
+def test_labels_come_in_as_agreed_and_a_backup_is_the_same_dataset(
+    page: Page,
+    served: Served,
+    find_canvas: Callable[[Page], Canvas],
+    tmp_path: Path,
+) -> None:
+    page.goto(served.url)
+    upload(page)
+    import_labels(page, served, tmp_path)
+    (scope,) = served.scopes()
+    records = served.store.records(scope)
+    (bear,) = next(one for one in records if "bear" in one.file_name).annotations
+    assert (bear.box, bear.label, bear.source) == (BEAR, "Bear", Source.IMPORT)
+    assert served.store.labels(scope).names == ("animal", "Bear")
+
+    path = back_up(page, tmp_path)
+    drop(page, "restore-file", path)
+    told = page.get_by_text("My images (restored) is there, with 2 images")
+    expect(told).to_be_visible(timeout=20_000)
+    page.get_by_role("button", name="Open it").click()
+    expect(page.get_by_text("all 2")).to_be_visible(timeout=20_000)
+    _, target = served.scopes()
+    assert served.store.records(target) == records
+    see_on_edit(page, find_canvas)

@@ -1,0 +1,105 @@
+"""Two label sets compared on the Upload page."""
+
+import json
+
+import pytest
+
+from imagebase.annotation import Annotation, Box
+from imagebase.ui import upload_tools
+from tests.app_fixtures import Tab, put, records, store, the_scope
+
+
+@pytest.fixture
+def tab(labelled: Tab) -> Tab:
+    """A tab whose dataset has a bear, a bottle and a cup, on the comparison."""
+    kitchen, _ = records()
+    put(kitchen, Annotation(Box(10, 10, 90, 90), "cup", changed_by="ann"))
+    store().add_labels(the_scope(), ["<b>"])
+    (tools,) = (one for one in labelled.app.main.button_group if one.label == "More")
+    tools.set_value(upload_tools.COMPARE).run()
+    return labelled
+
+
+def coco(**boxes: tuple[str, list[float]]) -> bytes:
+    """Return a label file with a box on each of these images."""
+    labels = ["bear", "bottle", "cup"]
+    return json.dumps(
+        {
+            "images": [
+                {"id": n, "file_name": f"{one}.jpg"} for n, one in enumerate(boxes)
+            ],
+            "categories": [{"id": n, "name": one} for n, one in enumerate(labels)],
+            "annotations": [
+                {"image_id": n, "category_id": labels.index(label), "bbox": bbox}
+                for n, (label, bbox) in enumerate(boxes.values())
+            ],
+        }
+    ).encode()
+
+
+def drop(tab: Tab, side: str, data: bytes) -> None:
+    (field,) = (
+        one
+        for one in tab.app.file_uploader
+        if one.key and one.key.startswith(f"compare.files.{side}")
+    )
+    field.set_value([("labels.json", data, "application/json")])
+    tab.app.run()
+    assert not tab.app.exception
+
+
+EARLIER = coco(
+    kitchen=("bottle", [10, 10, 80, 80]),
+    bear=("bear", [60, 70, 100, 100]),
+    none=("cup", [1, 1, 5, 5]),
+)
+
+
+def test_files_are_compared_with_the_dataset(tab: Tab) -> None:
+    assert "Drop another version of the labels" in tab.words()
+    drop(tab, "Before", EARLIER)
+    assert ":material/open_with: **1** moved" in tab.words()
+    assert ":material/label: **1** relabelled" in tab.words()
+    assert "0 boxes the same · on 2 images that both have" in tab.words()
+    assert "1 image before only" in tab.words()
+    changes = next(one.value for one in tab.app.dataframe if "overlap" in one.value)
+    assert list(changes["before"]) == [
+        "bottle  10, 10  80 × 80",
+        "bear  60, 70  100 × 100",
+    ]
+    assert list(changes["after"]) == ["cup  10, 10  80 × 80", "bear  50, 60  100 × 100"]
+
+
+def test_shifted_class_numbers_are_a_warning(tab: Tab) -> None:
+    drop(tab, "Before", EARLIER)
+    assert store().labels(the_scope()).names == ("bottle", "cup", "bear", "<b>")
+    (warning,) = tab.app.warning
+    assert "bear 0 → 2, bottle 1 → 0, cup 2 → 1" in warning.value
+    numbers = next(
+        one.value for one in tab.app.dataframe if "number after" in one.value
+    )
+    assert list(numbers["what"]) == ["shifted", "shifted", "shifted", "new"]
+
+
+def test_what_was_is_drawn_beside_what_is(tab: Tab) -> None:
+    before = len(tab.app.get("image"))
+    drop(tab, "Before", EARLIER)
+    assert len(tab.app.get("image")) == before + 4
+    assert "After: 1 box differs" in tab.words()
+
+
+def test_two_files_are_compared_and_others_can_be_chosen(tab: Tab) -> None:
+    (after,) = (one for one in tab.app.main.button_group if one.label == "After")
+    after.set_value("Label files").run()
+    drop(tab, "Before", EARLIER)
+    drop(tab, "After", EARLIER)
+    assert "3 boxes the same · on 3 images that both have" in tab.words()
+    assert "No box differs." in tab.words()
+    tab.press("compare.forget.After")
+    assert "Drop another version of the labels" in tab.words()
+
+
+def test_file_that_holds_no_labels_is_a_sentence(tab: Tab) -> None:
+    drop(tab, "Before", b"{}")
+    assert tab.app.warning
+    assert records()
