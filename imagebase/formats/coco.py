@@ -10,7 +10,6 @@ from imagebase.formats.collecting import (
     Collector,
     image_name,
     number,
-    size_of,
 )
 from imagebase.formats.json_stream import Item, json_items, json_line, json_list
 from imagebase.formats.label_set_files import (
@@ -229,7 +228,8 @@ class _Document:
         if self._collector.linked(self._file, image_id) is not None:
             self._collector.skip(self._file, at, f"another image has the id {image_id}")
             return
-        size = size_of(entry.get("width"), entry.get("height"))
+        sides = entry.get("width"), entry.get("height")
+        size = self._collector.size_in(*sides, file=self._file, at=at)
         self._collector.add_image(name, size)
         self._collector.link(self._file, image_id, name)
 

@@ -59,6 +59,8 @@ class Collector:
 
     def skip(self, file: str, at: str, reason: str) -> None:
         """Say that an item was left out."""
+        if reason.startswith(f"{file} is "):
+            reason = f"it{reason.removeprefix(file)}"
         self._spool.add_remark(Remark(file, at, reason), is_skipped=True)
 
     def skip_box(self, file: str, at: str, reason: str) -> None:
@@ -98,6 +100,15 @@ class Collector:
     def size_of(self, name: str) -> Size | None:
         """Return the size of an image that was added, if it is known."""
         return self._entry(name).size
+
+    def size_in(
+        self, width: object, height: object, *, file: str, at: str
+    ) -> Size | None:
+        """Return the size that a file states, or None; said where it is nonsense."""
+        size = size_of(width, height)
+        if size is None and not all(one in (None, "") for one in (width, height)):
+            self.change(file, at, "its width and height are no size in pixels")
+        return size
 
     def add_image(
         self, name: str, size: Size | None = None, *, is_relative: bool = False
@@ -211,8 +222,8 @@ class Collector:
     def check(self) -> None:
         """Raise AnnotationFileError where nothing came, and there is a reason."""
         first = next(self.skipped(), None)
-        if not self._spool.images and not self._labels and first:
-            raise AnnotationFileError(f"{first}.")
+        if not self._spool.images and first:
+            raise AnnotationFileError(f"{str(first).rstrip('.')}.")
 
     @property
     def labels(self) -> LabelSet:

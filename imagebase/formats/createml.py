@@ -1,6 +1,7 @@
 """CreateML JSON: pixels, x and y the centre of the box; one list for each folder."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from typing import Any, Final
 
 from imagebase.annotation import Box, Size
@@ -92,14 +93,18 @@ def recognises(tree: FileTree) -> bool:
 
 
 def _is_createml(tree: FileTree, file: str, *, may_be_empty: bool = True) -> bool:
-    """Say whether the first object of a list shows it, or perhaps an empty list."""
-    for item in json_items(tree, file):
+    """Say whether one of the first objects of a list shows it, or perhaps an empty one.
+
+    Others among them may be broken, and are reported when they are read.
+    """
+    is_empty = True
+    for item in islice(json_items(tree, file), FILES_TO_TRY):
         if item.section or (item.position is None and item.value != []):
             return False
-        if item.position is not None:
-            entry = item.value
-            return isinstance(entry, dict) and _has_the_keys(entry)
-    return may_be_empty
+        if isinstance(item.value, dict) and _has_the_keys(item.value):
+            return True
+        is_empty = is_empty and item.position is None
+    return is_empty and may_be_empty
 
 
 def _has_the_keys(entry: Mapping[str, Any]) -> bool:

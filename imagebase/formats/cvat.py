@@ -7,7 +7,7 @@ from xml.etree.ElementTree import Element
 from imagebase.annotation import Annotation, Box, Size
 from imagebase.errors import AnnotationFileError
 from imagebase.formats.boxes import writable
-from imagebase.formats.collecting import Collector, image_name, number, size_of
+from imagebase.formats.collecting import Collector, image_name, number
 from imagebase.formats.label_set_files import (
     ExportFile,
     ExportImage,
@@ -169,11 +169,15 @@ class _Document:
         if not name:
             self._collector.skip(self._file, at, "it has no name")
             return
-        size = size_of(element.get("width"), element.get("height"))
+        sides = element.get("width"), element.get("height")
+        size = self._collector.size_in(*sides, file=self._file, at=at)
         self._collector.add_image(name, size)
         for index, shape in enumerate(element, start=1):
             place = f"{at}, shape {index}"
-            if shape.tag not in _SHAPES:
+            if shape.tag == "tag":
+                label = shape.get("label", "")
+                self._collector.add_tag(name, label, file=self._file, at=place)
+            elif shape.tag not in _SHAPES:
                 what = f"a <{shape.tag}> is not a box"
                 self._collector.skip(self._file, place, what)
             elif reason := self._read_shape(shape, name, place):

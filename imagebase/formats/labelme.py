@@ -12,7 +12,6 @@ from imagebase.formats.collecting import (
     Collector,
     image_name,
     number,
-    size_of,
     text_of,
 )
 from imagebase.formats.label_set_files import (
@@ -152,7 +151,8 @@ class _Reader:
             return
         self.was_read = True
         name = self._name(data, file)
-        size = size_of(data.get("imageWidth"), data.get("imageHeight"))
+        sides = data.get("imageWidth"), data.get("imageHeight")
+        size = self._collector.size_in(*sides, file=file, at="imageWidth")
         self._collector.add_image(name, size)
         for index, shape in enumerate(data["shapes"]):
             reason = self._read_shape(shape, name, file, f"shapes[{index}]")

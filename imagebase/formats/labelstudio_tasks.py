@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any, Final, NamedTuple
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -37,14 +38,19 @@ def recognises(tree: FileTree) -> bool:
 
 
 def _holds_tasks(tree: FileTree, file: str, *, may_be_empty: bool = True) -> bool:
-    """Say whether the first object of a list is a task, or perhaps the list empty."""
-    for item in json_items(tree, file):
+    """Say whether one of the first objects of a list is a task, or perhaps it is empty.
+
+    Others among them may be broken, and are reported when they are read.
+    """
+    is_empty = True
+    for item in islice(json_items(tree, file), FILES_TO_TRY):
         if item.section or (item.position is None and item.value != []):
             return False
-        if item.position is not None:
-            task = item.value
-            return isinstance(task, dict) and (_is_task(task) or _is_min(task))
-    return may_be_empty
+        task = item.value
+        if isinstance(task, dict) and (_is_task(task) or _is_min(task)):
+            return True
+        is_empty = is_empty and item.position is None
+    return is_empty and may_be_empty
 
 
 def _is_task(task: Mapping[str, Any]) -> bool:

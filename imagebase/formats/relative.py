@@ -96,7 +96,7 @@ class LabelLines:
 
     def _read_line(self, line: str, image: str, file: str, at: str) -> None:
         try:
-            values = [float(value) for value in line.split()]
+            values = [_number(value) for value in line.split()]
             label = self._label(values[0])
             box, confidence = _box_and_confidence(values)
         except ValueError as error:
@@ -127,6 +127,13 @@ class LabelLines:
         new = [f"class_{one}" for one in range(len(self._invented), index + 1)]
         self._invented += self._collector.add_labels(new, file="")
         return self._invented[index]
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"{text[:60]!r} is not a number") from None
 
 
 def _box_and_confidence(values: Sequence[float]) -> tuple[Box, float | None]:

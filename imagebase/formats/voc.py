@@ -13,7 +13,6 @@ from imagebase.formats.collecting import (
     Collector,
     image_name,
     number,
-    size_of,
 )
 from imagebase.formats.label_set_files import (
     ExportFile,
@@ -212,7 +211,8 @@ class _Reader:
         if root.tag != "annotation":
             raise AnnotationFileError(f"its root is <{root.tag}>, not <annotation>")
         name = self._name(root, file)
-        size = size_of(root.findtext("size/width"), root.findtext("size/height"))
+        sides = root.findtext("size/width"), root.findtext("size/height")
+        size = self._collector.size_in(*sides, file=file, at="size")
         self._collector.add_image(name, size)
         boxes = _Boxes(self._collector, name, file, _stated(root), self._is_zero_based)
         for index, element in enumerate(root.iter("object"), start=1):

@@ -216,7 +216,7 @@ def test_yolo_image_without_a_label_file_has_no_boxes() -> None:
         ("7 0.5 0.5 0.5 0.5", "class id 7 is not among the 2 labels listed"),
         ("-1 0.5 0.5 0.5 0.5", "the class id is not a whole number from 0"),
         ("0 0.5 0.5", "3 numbers are not a class id and a box"),
-        ("0 a 0.5 0.5 0.5", "could not convert string to float: 'a'"),
+        ("0 a 0.5 0.5 0.5", "'a' is not a number"),
         ("0 nan 0.5 0.5 0.5", "a corner is not a number"),
         ("0 0.5 0.5 -0.5 0.5", "width or height is negative"),
         ("0 0.5 0.5 0 0.5", "the box has no area"),
