@@ -1,0 +1,135 @@
+"""Split, variants and a training bundle, chosen and downloaded in a real browser."""
+
+import json
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from imagebase.annotation import Annotation, Box, ReviewStatus
+from imagebase.formats.registry import read
+from imagebase.formats.trees import FolderTree
+from imagebase.images import RgbArray
+from imagebase.settings import read_settings
+from imagebase.store import Scope, open_store
+from imagebase.ui.visitor import TEAM_OWNER
+from tests.browser.conftest import ROOT, Serve
+from tests.exporting.datasets import COLOURS, SIZE, picture, planted
+
+pytestmark = pytest.mark.browser
+
+APP = ROOT / "app.py"
+IMAGES = 10
+
+
+@pytest.fixture
+def url(serve: Serve, tmp_path: Path) -> str:
+    """An app whose dataset holds ten approved images, a planted box on each."""
+    environ = {"IMAGEBASE_HOME": str(tmp_path / "home")}
+    address = serve(APP, environ)
+    store = open_store(read_settings(environ))
+    created = store.create_dataset(TEAM_OWNER, "Planted", who="test")
+    scope = Scope(TEAM_OWNER, created.dataset_id, "test")
+    for number in range(IMAGES):
+        one = Annotation(Box(10 + number, 20, 60 + number, 55), "cat")
+        data = planted(number, one)
+        name = f"{number}.png"
+        added = store.add_image(scope, data, file_name=name, size=SIZE, quality=None)
+        boxed = replace(added.record, annotations=(one,), status=ReviewStatus.APPROVED)
+        store.save(scope, boxed)
+    store.close()
+    return address
+
+
+def choose(page: Page, button: str, *words: str) -> None:
+    """Open what a button opens, press words in it, and close it."""
+    page.get_by_test_id("stPopoverButton").filter(has_text=button).click()
+    for word in words:
+        page.get_by_test_id("stPopoverBody").get_by_text(word, exact=True).click()
+    page.keyboard.press("Escape")
+    expect(page.get_by_test_id("stPopoverBody")).to_have_count(0)
+
+
+def vary(page: Page, count: int) -> None:
+    page.get_by_test_id("stPopoverButton").filter(has_text="Augment").click()
+    slider = page.get_by_test_id("stPopoverBody").get_by_role("slider").first
+    slider.focus()
+    for _ in range(count):
+        slider.press("ArrowRight")
+    expect(page.get_by_text(f"Augment: × {count}")).to_be_visible(timeout=20_000)
+    page.keyboard.press("Escape")
+
+
+def download(page: Page, folder: Path) -> Path:
+    button = page.locator(".st-key-export-download button")
+    expect(button).to_be_visible(timeout=60_000)
+    with page.expect_download() as started:
+        button.click()
+    path = folder / started.value.suggested_filename
+    started.value.save_as(path)
+    return path
+
+
+def test_yolo_with_split_and_variants_is_what_the_page_said(
+    url: str, page: Page, tmp_path: Path
+) -> None:
+    page.goto(f"{url}/export")
+    page.get_by_text("Ultralytics YOLO", exact=True).click(timeout=20_000)
+    choose(page, "Split", "by shares")
+    expect(page.get_by_text("Split: 80 / 20 / 0")).to_be_visible(timeout=20_000)
+    vary(page, 2)
+    expect(page.get_by_text("Variants as they will be")).to_be_visible(timeout=30_000)
+    page.get_by_role("button", name="Build the zip of 10 images").click(timeout=60_000)
+    path = download(page, tmp_path)
+    assert path.name == "planted-yolo.zip"
+    expect(page.get_by_text("26 images (train 24, val 2)")).to_be_visible()
+    expect(page.get_by_text("Drawn from the files in the zip")).to_be_visible()
+    assert page.locator('img[alt$=".png"]').count() == 6
+    folder = tmp_path / "unpacked"
+    with zipfile.ZipFile(path) as archive:
+        assert archive.testzip() is None
+        archive.extractall(folder)
+    assert_train_alone_has_variants(folder)
+    assert_boxes_are_on_their_objects(folder)
+    manifest: dict[str, Any] = json.loads((folder / "manifest.json").read_bytes())
+    assert manifest["proof"]["holds"]
+    assert manifest["proof"]["boxes_equal"] == manifest["counts"]["boxes"] > 20
+    report = (folder / "EXPORT_REPORT.md").read_text(encoding="utf-8")
+    assert "Variants: 2 of each training image, seed 0" in report
+
+
+def assert_train_alone_has_variants(folder: Path) -> None:
+    stems = {
+        part: sorted(one.stem for one in (folder / "images" / part).iterdir())
+        for part in ("train", "val")
+    }
+    assert (len(stems["train"]), len(stems["val"])) == (24, 2)
+    assert not [one for one in stems["val"] if "_v" in one]
+    originals = [one for one in stems["train"] if "_v" not in one]
+    varied = [f"{one}_v{number}" for one in originals for number in (1, 2)]
+    assert stems["train"] == sorted([*originals, *varied])
+
+
+def assert_boxes_are_on_their_objects(folder: Path) -> None:
+    """Find each planted rectangle where its label file has it, whatever its shade."""
+    found = 0
+    for image in read(FolderTree(folder), "yolo").images:
+        (path,) = (folder / "images").rglob(image.name)
+        rgb = picture(path.read_bytes())
+        for one in image.in_pixels(SIZE).annotations:
+            assert_is_red(rgb, one.box)
+            found += 1
+    assert found > 20
+
+
+def assert_is_red(rgb: RgbArray, box: Box) -> None:
+    left, top, right, bottom = (round(edge) for edge in box)
+    inside = rgb[top + 2 : bottom - 2, left + 2 : right - 2].astype(int)
+    assert COLOURS["cat"] == (255, 0, 0)
+    assert (inside[..., 0] - inside[..., 2]).min() > 30
+    outside = rgb[: max(top - 2, 0)].astype(int)
+    if outside.size:
+        assert (outside[..., 0] - outside[..., 2]).max() < 30
