@@ -7,7 +7,7 @@ import streamlit as st
 from imagebase.errors import ImageBaseError
 from imagebase.review import accept_above as accept
 from imagebase.store import AcceptCounts, AnnotationFilter
-from imagebase.ui import backend, state, widgets
+from imagebase.ui import backend, review_counts, state, widgets
 from imagebase.ui.bulk_words import boxes_on, report
 
 _USUAL: Final = 0.8
@@ -23,9 +23,7 @@ def accept_above(wanted: AnnotationFilter) -> None:
         least = st.slider(
             "Confidence, at least", 0.0, 1.0, _USUAL, 0.01, key="accept.least"
         )
-        found = backend.store().count_acceptable(
-            state.scope(), labels=labels or None, min_confidence=least
-        )
+        found = review_counts.acceptable(tuple(labels), least)
         st.markdown(_words(found))
         st.caption(
             "The model's boxes on images that nobody has approved or rejected. "
@@ -45,7 +43,9 @@ def _choose_labels(wanted: AnnotationFilter) -> list[str]:
     labels = list(wanted.labels or ())
     return st.multiselect(
         "Labels",
-        list(dict.fromkeys([*labels, *backend.store().labels(state.scope()).names])),
+        list(
+            dict.fromkeys([*labels, *backend.store().labels(state.scope()).shown_names])
+        ),
         default=labels,
         key=f"accept.labels.{hash(tuple(labels))}",
         placeholder="every label",

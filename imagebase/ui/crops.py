@@ -14,6 +14,7 @@ from imagebase.ui import (
     backend,
     label_filters,
     look_offer,
+    review_counts,
     review_filters,
     state,
     widgets,
@@ -46,7 +47,7 @@ def contact_sheet() -> None:
 
 def _frequent_labels(wanted: AnnotationFilter) -> None:
     """Draw the labels that are frequent among what passes the rest, to go to one."""
-    counts = backend.store().label_counts(state.scope(), replace(wanted, labels=None))
+    counts = review_counts.label_counts(replace(wanted, labels=None))
     chosen = list(wanted.labels or ())
     names = list(dict.fromkeys([*chosen[:1], *counts]))[:_MOST_LABELS]
     current = chosen[0] if len(chosen) == 1 else None

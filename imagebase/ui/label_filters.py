@@ -8,7 +8,7 @@ import streamlit as st
 
 from imagebase.annotation import ReviewStatus, Source
 from imagebase.store import AnnotationFilter
-from imagebase.ui import backend, review_filters, state, widgets
+from imagebase.ui import backend, review_counts, review_filters, state, widgets
 from imagebase.ui.review_filters import LABEL_FILTERS
 
 # The words of every order that the store knows, the usual ones first.
@@ -98,10 +98,9 @@ def draw_filters() -> tuple[AnnotationFilter, str]:
 
 def _names() -> list[str]:
     """Return the labels to choose from, and those in use under another name."""
-    store, scope = backend.store(), state.scope()
-    return list(
-        dict.fromkeys([*store.labels(scope).shown_names, *store.label_counts(scope)])
-    )
+    shown = backend.store().labels(state.scope()).shown_names
+    in_use = review_counts.label_counts(AnnotationFilter())
+    return list(dict.fromkeys([*shown, *in_use]))
 
 
 def _draw_more() -> dict[str, Any]:
@@ -131,7 +130,7 @@ def _draw_makers() -> dict[str, Any]:
     )
     who = right.multiselect(
         "Changed last by",
-        list(backend.store().people_counts(state.scope())),
+        review_counts.people(),
         key="review.who",
         placeholder="anybody",
         persist_state="session",

@@ -11,6 +11,7 @@ from tests.app_fixtures import Configure
 def views() -> None:
     import streamlit as st
 
+    from imagebase.store import AnnotationFilter
     from imagebase.ui import label_filters, review_filters
 
     view = review_filters.choose_view(
@@ -35,7 +36,7 @@ def views() -> None:
         text = st.text_input("Search", key="review.text")
         names = st.multiselect("Label", ["cat"], key=review_filters.LABELS_KEY)
         st.text(f"{names} {text!r}")
-        label_filters.draw_chip(label_filters.AnnotationFilter(labels=names))
+        label_filters.draw_chip(AnnotationFilter(labels=names))
     if view == review_filters.IMAGES:
         chosen = review_filters.chosen_images()
         st.text(chosen.image_ids if chosen else "all")
