@@ -107,7 +107,53 @@ def steps(page: Page) -> dict[str, Callable[[], None]]:
         link = page.get_by_test_id("stTopNavLink").filter(has_text=name)
         return lambda: link.click()
 
-    return {f"page {name}": go_to(name) for name in _PAGES}
+    pages = {f"page {name}": go_to(name) for name in _PAGES}
+    # From the last page back to Review, whose views and filters follow.
+    return {**pages, "page Review again": go_to("Review"), **_review_steps(page)}
+
+
+def _review_steps(page: Page) -> dict[str, Callable[[], None]]:
+    """Return what is timed on the Review page, each step from where the last ended."""
+
+    def switch(key: str, name: str) -> Callable[[], None]:
+        choice = page.locator(f".st-key-{key}").get_by_text(name, exact=True)
+        return lambda: choice.click()
+
+    def press(key: str) -> Callable[[], None]:
+        button = page.locator(f".st-key-{key} button").first
+        return lambda: button.click()
+
+    def search(text: str) -> Callable[[], None]:
+        field = page.locator(".st-key-review-text input")
+
+        def type_in() -> None:
+            field.fill(text)
+            field.press("Enter")
+
+        return type_in
+
+    crop = page.locator(".st-key-review-sheet .tile")
+    label = page.locator("[class*='st-key-review-crops-label'] button").first
+    page_two = page.locator("[class*='st-key-review-labels-page'] button").nth(2)
+    return {
+        "view Queue": switch("review-view", "Queue"),
+        "view Labels": switch("review-view", "Labels"),
+        "Labels: a text is searched": search("skier"),
+        "Labels: the search is cleared": press("review-clear_labels"),
+        "Labels: the second page": lambda: page_two.click(),
+        "view Crops": switch("review-view", "Crops"),
+        "Crops: one label": lambda: label.click(),
+        "Crops: one is ticked": lambda: crop.first.click(),
+        "Crops: every label": press("review-clear_labels"),
+        "view Images": switch("review-view", "Images"),
+        "Images: one status": switch("review-image_statuses", "approved"),
+        "Images: every status": switch("review-image_statuses", "approved"),
+        "view Figures, Health": switch("review-view", "Figures"),
+        "Figures: Corrections": switch("figures-view", "Corrections"),
+        "Figures: Thresholds": switch("figures-view", "Thresholds"),
+        "Figures: Health again": switch("figures-view", "Health"),
+        "view Labels again": switch("review-view", "Labels"),
+    }
 
 
 def timed(page: Page, step: Callable[[], None]) -> float:
