@@ -1,0 +1,356 @@
+"""How good a model is after so many minutes of training, judged on a part of its own.
+
+BCCD: learned from its train part (205 images), the moment chosen on its val part (87),
+judged on its test part (72). Few images: 30 of the train part, none held out, then one
+more round with 30 more from the first round's weights. Raccoon: a fifth of its train
+part chooses, judged on its test part. Killed: the same training, killed at random
+moments and gone on with. OpenCV: the trained files in OpenCV 4.14's importer.
+
+    python -m benchmarks.training [PART …] [--minutes 1 3] [--seeds 0 1 2] [--json FILE]
+
+A minute is a minute only on a machine that has nothing else to do.
+"""
+
+import argparse
+import json
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from pathlib import Path
+from statistics import mean
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+
+from benchmarks.throughput import PEER_FOLDER, PEER_PACKAGE
+from imagebase.annotation import Box, Size
+from imagebase.detection.candidates import Candidates, select
+from imagebase.detection.detector import load_detector
+from imagebase.detection.model_files import model_in_folder
+from imagebase.evaluation.coco import coco_figures
+from imagebase.evaluation.values import Found
+from imagebase.geometry import cxcywh_to_xyxy
+from imagebase.settings import PROJECT_ROOT, WEIGHTS_FOLDER
+from imagebase.training.gathering import Gathered
+from imagebase.training.judging import FoundRow, truth_of
+from imagebase.training.output import judge_files
+from imagebase.training.progress import read_log
+from imagebase.training.session import begin, go_on
+from imagebase.training.settings import TrainingSettings
+from imagebase.training.training_set import TRAIN, VAL, Source, TrainingSet, prepare
+
+DATA: Final = PROJECT_ROOT.parent / "shared" / "data"
+SIZE: Final = Size(416, 416)
+FEW: Final = 30
+KILLS: Final = 10
+
+
+class Row(NamedTuple):
+    """One training and what its files score on images that played no part in it."""
+
+    what: str
+    seed: int
+    minutes: float
+    ap50: float
+    steps: int
+    seconds: float
+    cpu_seconds: float
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], default=[])
+    parser.add_argument("--minutes", type=float, nargs="+", default=[1, 3])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    if not (DATA / "bccd").is_dir():
+        sys.exit(f"{DATA} is absent: it holds the images of this benchmark.")
+    rows: list[Row] = []
+    for name in arguments.parts or PARTS:
+        for row in PARTS[name](arguments.minutes, arguments.seeds):
+            rows.append(row)
+            print(f"{row.what}, seed {row.seed}: {row.ap50:.4f}", file=sys.stderr)
+            if arguments.json:
+                kept = [one._asdict() for one in rows]
+                arguments.json.write_text(json.dumps(kept, indent=1) + "\n")
+    print(as_table(rows))
+
+
+def as_table(rows: Sequence[Row]) -> str:
+    """Return the rows as Markdown, seeds of one kind together."""
+    lines = [
+        "| training | seeds | AP50, mean | least to most | steps | wall s | CPU s |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for what in dict.fromkeys(row.what for row in rows):
+        same = [row for row in rows if row.what == what]
+        found = [row.ap50 for row in same]
+        lines.append(
+            f"| {what} | {len(same)} | {mean(found):.3f} | {min(found):.3f} to "
+            f"{max(found):.3f} | {mean(row.steps for row in same):.0f} | "
+            f"{mean(row.seconds for row in same):.0f} | "
+            f"{mean(row.cpu_seconds for row in same):.0f} |"
+        )
+    return "\n".join(lines)
+
+
+def sources(part: str, folder: str = "bccd") -> list[Source]:
+    """Return the images of a part by its COCO file."""
+    document = json.loads((DATA / folder / f"{part}.coco.json").read_text())
+    names = {one["id"]: one["name"] for one in document["categories"]}
+    boxes: dict[int, list[tuple[str, Box]]] = {}
+    for one in document["annotations"]:
+        x, y, width, height = one["bbox"]
+        box = (names[one["category_id"]], Box(x, y, x + width, y + height))
+        boxes.setdefault(one["image_id"], []).append(box)
+    return [
+        Source(
+            one["file_name"],
+            one["file_name"],
+            (DATA / folder / one["file_name"]).read_bytes,
+            partial(_given, boxes.get(one["id"], [])),
+        )
+        for one in document["images"]
+    ]
+
+
+def _given(boxes: list[tuple[str, Box]], _: Size) -> list[tuple[str, Box]]:
+    return boxes
+
+
+def labels_of(some: Iterable[Source]) -> tuple[str, ...]:
+    found = {label: None for one in some for label, _ in one.in_pixels(SIZE)}
+    return tuple(sorted(found))
+
+
+class Trained(NamedTuple):
+    """What a training left in a folder."""
+
+    model: Path
+    metrics: dict[str, Any]
+    seconds: float
+    cpu_seconds: float
+
+
+def settings_for(
+    seed: int,
+    base: Path | None = None,
+    *,
+    minutes: float | None = None,
+    steps: int | None = None,
+) -> TrainingSettings:
+    folder = str(base or WEIGHTS_FOLDER / "yolov4-tiny")
+    return TrainingSettings(base=folder, seed=seed, minutes=minutes, steps=steps)
+
+
+def trained(
+    folder: Path,
+    learn: Sequence[Source],
+    choose: Sequence[Source] | None,
+    settings: TrainingSettings,
+) -> Trained:
+    """Train in a folder, and measure the whole of it; None splits as the app does."""
+    everything = [*learn, *(choose or [])]
+    parts = {one.image_id: TRAIN for one in learn}
+    parts |= {one.image_id: VAL for one in choose or []}
+    gathered = Gathered(tuple(everything), labels_of(everything))
+    began, cpu = time.perf_counter(), time.process_time()
+    begin(
+        folder / "work",
+        gathered,
+        settings,
+        input_size=SIZE,
+        part_of=None if choose is None else parts,
+    )
+    metrics = go_on(folder / "work", folder / "model")
+    assert metrics is not None  # nobody stops it
+    return Trained(
+        folder / "model",
+        metrics,
+        time.perf_counter() - began,
+        time.process_time() - cpu,
+    )
+
+
+def judging_set(folder: Path, part: str, data: str = "bccd") -> TrainingSet:
+    """Return the images that nothing was learned from or chosen by."""
+    given = sources(part, data)
+    return prepare(
+        folder,
+        given,
+        labels=labels_of(given),
+        input_size=SIZE,
+        part_of={one.image_id: VAL for one in given},
+    )
+
+
+def row_of(
+    what: str, seed: int, minutes: float, done: Trained, judge: TrainingSet
+) -> Row:
+    detector = load_detector(model_in_folder(done.model))
+    ap50 = judge_files(detector, judge, judge.of_part(VAL)).ap50
+    assert ap50 is not None  # there are boxes to judge by
+    steps = int(done.metrics["steps"])
+    return Row(what, seed, minutes, ap50, steps, done.seconds, done.cpu_seconds)
+
+
+def bccd(minutes: Sequence[float], seeds: Sequence[int]) -> Iterable[Row]:
+    """Train on all of the train part for each length and seed."""
+    for length in minutes:
+        for seed in seeds:
+            with tempfile.TemporaryDirectory() as name:
+                folder = Path(name)
+                judge = judging_set(folder / "test", "test")
+                settings = settings_for(seed, minutes=length)
+                done = trained(folder, sources("train"), sources("val"), settings)
+                what = f"BCCD, 205 images, {length:g} min"
+                yield row_of(what, seed, length, done, judge)
+
+
+def few(minutes: Sequence[float], seeds: Sequence[int]) -> Iterable[Row]:
+    """Train on 30 images, then on 30 more from there."""
+    length = max(minutes)
+    for seed in seeds:
+        chosen = random.Random(seed).sample(sources("train"), 2 * FEW)
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            judge = judging_set(folder / "test", "test")
+            settings = settings_for(seed, minutes=length)
+            first = trained(folder / "first", chosen[:FEW], [], settings)
+            what = f"BCCD, {FEW} images, {length:g} min"
+            yield row_of(what, seed, length, first, judge)
+            again = settings_for(seed + 100, first.model, minutes=length)
+            second = trained(folder / "second", chosen, [], again)
+            what = f"… and {FEW} more, {length:g} min from there"
+            yield row_of(what, seed, length, second, judge)
+
+
+def raccoon(minutes: Sequence[float], seeds: Sequence[int]) -> Iterable[Row]:
+    """Train on the raccoons, one seed."""
+    for length in minutes:
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            judge = judging_set(folder / "test", "test", "raccoon")
+            settings = settings_for(seeds[0], minutes=length)
+            done = trained(folder, sources("train", "raccoon"), None, settings)
+            what = f"Raccoon, {length:g} min"
+            yield row_of(what, seeds[0], length, done, judge)
+
+
+def killed(minutes: Sequence[float], seeds: Sequence[int]) -> Iterable[Row]:
+    """Train for as many steps unbroken and killed ten times; minutes do not count."""
+    seed, steps = seeds[0], 200
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        judge = judging_set(folder / "test", "test")
+        settings = settings_for(seed, steps=steps)
+        learn, choose = sources("train"), sources("val")
+        whole = trained(folder / "whole", learn, choose, settings)
+        yield row_of(f"BCCD, {steps} steps, unbroken", seed, 0, whole, judge)
+        began = time.perf_counter()
+        _kill_again_and_again(folder / "killed", learn, choose, settings)
+        metrics = json.loads((folder / "killed/model/metrics.json").read_text())
+        seconds = time.perf_counter() - began
+        done = Trained(folder / "killed" / "model", metrics, seconds, 0.0)
+        yield row_of(f"… killed {KILLS} times", seed, 0, done, judge)
+
+
+def _kill_again_and_again(
+    folder: Path,
+    learn: Sequence[Source],
+    choose: Sequence[Source],
+    settings: TrainingSettings,
+) -> None:
+    everything = [*learn, *choose]
+    parts = {one.image_id: TRAIN for one in learn}
+    parts |= {one.image_id: VAL for one in choose}
+    gathered = Gathered(tuple(everything), labels_of(everything))
+    begin(folder / "work", gathered, settings, input_size=SIZE, part_of=parts)
+    command = [
+        *(sys.executable, "-m", "imagebase.training"),
+        *(str(folder / "work"), str(folder / "model")),
+    ]
+    chance = random.Random(settings.seed)
+    for _ in range(KILLS):
+        process = subprocess.Popen(command)
+        before = len(read_log(folder / "work").losses)
+        while len(read_log(folder / "work").losses) <= before:
+            if process.poll() is not None:
+                break
+            time.sleep(0.1)
+        time.sleep(chance.uniform(0, 20))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    subprocess.run(command, check=True)
+
+
+def opencv(minutes: Sequence[float], seeds: Sequence[int]) -> Iterable[Row]:
+    """Compare the trained files here and in OpenCV 4.14, on the same pictures."""
+    python = PEER_FOLDER / "bin" / "python"
+    if not python.exists():
+        subprocess.run([sys.executable, "-m", "venv", str(PEER_FOLDER)], check=True)
+        pip = [str(python), "-m", "pip", "install", "--quiet", PEER_PACKAGE]
+        subprocess.run(pip, check=True)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        judge = judging_set(folder / "test", "test")
+        settings = settings_for(seeds[0], minutes=min(minutes))
+        done = trained(folder, sources("train"), sources("val"), settings)
+        np.save(folder / "pictures.npy", np.asarray(judge.pictures))
+        script = Path(__file__).with_name("opencv4_heads.py")
+        arguments = [folder / "pictures.npy", done.model, folder / "found.npz"]
+        subprocess.run([python, script, *arguments], check=True)
+        rows = np.load(folder / "found.npz")["rows"]
+        ours = row_of("OpenCV check: ImageBase", seeds[0], min(minutes), done, judge)
+        yield ours
+        yield ours._replace(
+            what="OpenCV check: OpenCV 4.14", ap50=_ap50_of_rows(judge, rows)
+        )
+
+
+def _ap50_of_rows(judge: TrainingSet, rows: np.ndarray) -> float:
+    """Judge OpenCV's boxes as ours are judged."""
+    found: list[FoundRow] = []
+    for number, image in enumerate(judge.images):
+        own = rows[rows[:, 0] == number]
+        sides = np.array([*image.size, *image.size])
+        candidates = Candidates(
+            (np.clip(cxcywh_to_xyxy(own[:, 3:]), 0, 1) * sides).astype(np.float32),
+            own[:, 2].astype(np.float32),
+            own[:, 1].astype(np.int32),
+        )
+        kept = select(
+            candidates,
+            confidence_threshold=0.01,
+            nms_threshold=0.45,
+            max_detections=100,
+        )
+        found += [
+            (number, int(label), box, float(confidence))
+            for label, box, confidence in zip(
+                kept.class_id, kept.xyxy.tolist(), kept.confidence, strict=True
+            )
+        ]
+    figures = coco_figures(truth_of(judge.images, judge.labels), Found.of(found))
+    ap50 = figures["AP50"]
+    assert ap50 is not None  # there are boxes to judge by
+    return ap50
+
+
+Part = Callable[[Sequence[float], Sequence[int]], Iterable[Row]]
+PARTS: Final[dict[str, Part]] = {
+    "bccd": bccd,
+    "few": few,
+    "opencv": opencv,
+    "raccoon": raccoon,
+    "killed": killed,
+}
+
+if __name__ == "__main__":
+    main()
