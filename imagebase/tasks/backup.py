@@ -1,6 +1,5 @@
 """Back a dataset up into one zip, and make a backup a dataset, in the background."""
 
-import contextlib
 import tempfile
 from pathlib import Path
 from typing import Any, Final
@@ -12,6 +11,7 @@ from imagebase.formats.package import DRAFT_PREFIX
 from imagebase.jobs import JobContext
 from imagebase.settings import Limits
 from imagebase.store import Scope
+from imagebase.tasks.dropped import dropped, forget_dropped
 from imagebase.tasks.export import delete_old_exports, exports_folder, safe_stem
 
 CHECKING: Final = "Checking the backup"
@@ -20,11 +20,6 @@ RESTORING: Final = "Restoring"
 
 class _CancelledError(Exception):
     """The person does not want it any more."""
-
-
-def uploaded_backup(scope: Scope, upload_id: str) -> Path:
-    """Return where a dropped backup lies: beside the exports, deleted with them."""
-    return exports_folder(scope) / f"restore-{upload_id}.zip"
 
 
 def back_up(context: JobContext) -> dict[str, Any] | None:
@@ -71,7 +66,7 @@ def restore_backup(context: JobContext) -> dict[str, Any] | None:
     was called; `dataset_id`, what the dataset shall go by; `limits`, the server's.
     """
     given, scope = context.parameters, context.scope
-    path = uploaded_backup(scope, given["upload"])
+    path = dropped(scope, given["upload"])
     limits = Limits(**given["limits"])
     target = Scope(scope.owner_id, given["dataset_id"], scope.who)
 
@@ -96,8 +91,7 @@ def restore_backup(context: JobContext) -> dict[str, Any] | None:
         raise ArchiveError(
             "The dropped backup is not kept any more; drop it again."
         ) from error
-    with contextlib.suppress(OSError):
-        path.unlink()
+    forget_dropped(scope, given["upload"])
     return {"dataset_id": target.dataset_id, "name": name, "images": images}
 
 

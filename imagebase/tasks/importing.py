@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, Final
 
 from imagebase.admission import AdmissionReport, admit
@@ -22,17 +21,11 @@ from imagebase.importing.merging import Effect, ImportChoice, Replacing
 from imagebase.intake import Incoming, Refused
 from imagebase.jobs import JobContext
 from imagebase.settings import Limits
-from imagebase.store import Scope
-from imagebase.tasks.export import exports_folder
+from imagebase.tasks.dropped import dropped, forget_dropped
 
 # Of what stays out only so much is kept with the job; the dry run has said it in full.
 _KEPT_REASONS: Final = 200
 _NOT_ADDED: Final = "Its image could not be added."
-
-
-def dropped_folder(scope: Scope, upload_id: str) -> Path:
-    """Return where dropped files lie: beside the exports, and deleted with them."""
-    return exports_folder(scope) / f"import-{upload_id}"
 
 
 def import_labels(context: JobContext) -> dict[str, Any] | None:
@@ -44,8 +37,8 @@ def import_labels(context: JobContext) -> dict[str, Any] | None:
     """
     limits = Limits(**context.parameters["limits"])
     choice = _choice(context.parameters)
-    folder = dropped_folder(context.scope, context.parameters["upload"])
-    tree = DroppedFiles(folder, limits)
+    upload_id = context.parameters["upload"]
+    tree = DroppedFiles(dropped(context.scope, upload_id), limits)
     with taken_in(tree, context.parameters["format"]) as labels:
         labels.check()
         admitted = AdmissionReport()
@@ -58,6 +51,7 @@ def import_labels(context: JobContext) -> dict[str, Any] | None:
         done = _bring_in(context, labels, matches, choice, limits)
     if done is None:
         return None
+    forget_dropped(context.scope, upload_id)
     reasons = _reasons(admitted, matches)[:_KEPT_REASONS]
     return {**done, "images_added": len(admitted.added), "left_out": reasons}
 
@@ -99,9 +93,9 @@ def _matches(
     context: JobContext, tree: DroppedFiles, labels: Collector, choice: ImportChoice
 ) -> list[Match]:
     """Return where labels go now that the images that came with them are here."""
-    dropped = look_at_images(tree, max_pixels=tree.limits.max_image_pixels)
+    beside = look_at_images(tree, max_pixels=tree.limits.max_image_pixels)
     here = context.store.image_summaries(context.scope)
-    matches = match_images(labels.images(), dropped, here, takes_new=choice.takes_new)
+    matches = match_images(labels.images(), beside, here, takes_new=choice.takes_new)
     return [
         replace(one, problem=one.problem or _NOT_ADDED) if one.how is How.NEW else one
         for one in matches

@@ -10,8 +10,7 @@ import streamlit as st
 from imagebase.annotation import new_id
 from imagebase.errors import StoreError
 from imagebase.store import JobInfo, JobState
-from imagebase.tasks.backup import uploaded_backup
-from imagebase.tasks.export import delete_old_exports
+from imagebase.tasks.dropped import dropped, make_room
 from imagebase.ui import backend, jobs, state, widgets
 
 _BEGUN: Final = "imagebase.backup.begun"
@@ -151,9 +150,9 @@ def _drop_zone() -> None:
 
 def _start_restore(file_name: str, file: BinaryIO) -> None:
     """Keep a dropped backup on disk, and begin to look it through."""
-    delete_old_exports()
     scope, upload_id = state.scope(), new_id()
-    path = uploaded_backup(scope, upload_id)
+    make_room(scope, backend.limits())
+    path = dropped(scope, upload_id)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("wb") as target:

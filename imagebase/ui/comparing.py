@@ -22,8 +22,7 @@ from imagebase.label_set_diff import (
 )
 from imagebase.settings import Limits
 from imagebase.store import Scope
-from imagebase.tasks.export import delete_old_exports
-from imagebase.tasks.importing import dropped_folder
+from imagebase.tasks.dropped import dropped, forget_dropped, make_room
 from imagebase.ui import backend, cache, state, widgets
 
 _SIDES: Final = "imagebase.compare.sides"
@@ -108,7 +107,9 @@ def _choose(title: str, *, default: str) -> _Side | None:
 
 
 def _forget(title: str) -> None:
-    st.session_state.get(_SIDES, {}).pop(title, None)
+    side: _Side | None = st.session_state.get(_SIDES, {}).pop(title, None)
+    if side is not None:
+        forget_dropped(state.scope(), side.upload_id)
 
 
 def _drop_zone(title: str) -> None:
@@ -123,10 +124,10 @@ def _drop_zone(title: str) -> None:
     if not files:
         return
     st.session_state[_GENERATION] = generation + 1
-    delete_old_exports()
     scope, upload_id = state.scope(), new_id()
-    dropped = [(file.name, file) for file in files]
-    keep_files(dropped, dropped_folder(scope, upload_id), backend.limits())
+    make_room(scope, backend.limits())
+    named = [(file.name, file) for file in files]
+    keep_files(named, dropped(scope, upload_id), backend.limits())
     more = f" and {len(files) - 1:,} more" if len(files) > 1 else ""
     side = _Side(scope.dataset_id, upload_id, files[0].name + more)
     st.session_state.setdefault(_SIDES, {})[title] = side
@@ -185,7 +186,7 @@ def _side(scope: Scope, upload_id: str, limits: Limits) -> LabelSetSide:
     if not upload_id:
         labels = backend.store().labels(scope).names
         return side_of_records(labels, _records(scope))
-    result = read(DroppedFiles(dropped_folder(scope, upload_id), limits))
+    result = read(DroppedFiles(dropped(scope, upload_id), limits))
     return LabelSetSide(result.labels.names, result.images)
 
 

@@ -16,8 +16,7 @@ from imagebase.importing.matching import DroppedImage, look_at_images
 from imagebase.importing.merging import ImportChoice
 from imagebase.settings import Limits
 from imagebase.store import JobState, Scope
-from imagebase.tasks.export import delete_old_exports
-from imagebase.tasks.importing import dropped_folder
+from imagebase.tasks.dropped import dropped, forget_dropped, make_room
 from imagebase.ui import backend, import_preview, jobs, state, widgets
 
 _UPLOAD: Final = "imagebase.import.upload"
@@ -92,9 +91,9 @@ def _drop_zone() -> None:
 
 def _keep(files: Sequence[tuple[str, Any]]) -> None:
     """Keep the dropped files on disk until they are imported, or an hour."""
-    delete_old_exports()
     scope, upload_id = state.scope(), new_id()
-    folder = dropped_folder(scope, upload_id)
+    make_room(scope, backend.limits())
+    folder = dropped(scope, upload_id)
     keep_files(files, folder, backend.limits())
     try:
         name, problem = recognise(DroppedFiles(folder, backend.limits())), ""
@@ -120,20 +119,20 @@ def _look(upload: _Upload) -> None:
         _buttons(None, {})
         return
     try:
-        result, dropped = _read(*_key(upload), format_name, backend.limits())
+        result, beside = _read(*_key(upload), format_name, backend.limits())
     except AnnotationFileError as error:
         summary.warning(widgets.escape(str(error)))
         _buttons(None, {})
         return
     scope, limits = state.scope(), backend.limits()
-    choice = import_preview.choose(upload.upload_id, dropped)
+    choice = import_preview.choose(upload.upload_id, beside)
     presses, details = st.container(), st.container()
     rows = _rows(scope, result)
     with details:
         labels, images, remarks = st.tabs(import_preview.titles(result))
         with labels:
             choice = import_preview.with_names(choice, rows, upload.upload_id)
-        told = _dry_run(scope, result, dropped, choice, limits, upload, format_name)
+        told = _dry_run(scope, result, beside, choice, limits, upload, format_name)
         with images:
             import_preview.draw_images(told.matches)
         with remarks:
@@ -168,14 +167,14 @@ def _key(upload: _Upload) -> tuple[str, str, str]:
     return scope.owner_id, scope.dataset_id, upload.upload_id
 
 
-@st.cache_resource(max_entries=4, show_spinner="Reading the labels …")
+@st.cache_resource(max_entries=2, show_spinner="Reading the labels …")
 def _read(
     owner_id: str, dataset_id: str, upload_id: str, format_name: str, _limits: Limits
 ) -> tuple[ReadResult, dict[str, DroppedImage]]:
-    folder = dropped_folder(Scope(owner_id, dataset_id, ""), upload_id)
+    folder = dropped(Scope(owner_id, dataset_id, ""), upload_id)
     tree = DroppedFiles(folder, _limits)
-    dropped = look_at_images(tree, max_pixels=_limits.max_image_pixels)
-    return read(tree, format_name), dropped
+    beside = look_at_images(tree, max_pixels=_limits.max_image_pixels)
+    return read(tree, format_name), beside
 
 
 def _rows(scope: Scope, result: ReadResult) -> list[LabelRow]:
@@ -187,7 +186,7 @@ def _rows(scope: Scope, result: ReadResult) -> list[LabelRow]:
 def _dry_run(
     scope: Scope,
     result: ReadResult,
-    dropped: Mapping[str, DroppedImage],
+    beside: Mapping[str, DroppedImage],
     choice: ImportChoice,
     limits: Limits,
     upload: _Upload,
@@ -196,7 +195,7 @@ def _dry_run(
     names = tuple(sorted(choice.names.items(), key=str))
     seen = (upload.upload_id, format_name, backend.store().version(scope), names)
     options = (choice.replacing.value, choice.takes_new, choice.takes_approved)
-    return _dry_run_once(str((*seen, *options)), scope, result, dropped, choice, limits)
+    return _dry_run_once(str((*seen, *options)), scope, result, beside, choice, limits)
 
 
 @st.cache_resource(max_entries=16, show_spinner="Looking at what would come in …")
@@ -204,13 +203,13 @@ def _dry_run_once(
     key: str,
     _scope: Scope,
     _result: ReadResult,
-    _dropped: Mapping[str, DroppedImage],
+    _beside: Mapping[str, DroppedImage],
     _choice: ImportChoice,
     _limits: Limits,
 ) -> DryRun:
     """key: holds everything that the answer depends on."""
     store = backend.store()
-    return dry_run(store, _scope, _result, _dropped, _choice, limits=_limits)
+    return dry_run(store, _scope, _result, _beside, _choice, limits=_limits)
 
 
 def _buttons(told: DryRun | None, parameters: dict[str, Any]) -> None:
@@ -236,7 +235,9 @@ def _start(parameters: dict[str, Any]) -> None:
 
 
 def _forget() -> None:
-    st.session_state.pop(_UPLOAD, None)
+    upload: _Upload | None = st.session_state.pop(_UPLOAD, None)
+    if upload is not None:
+        forget_dropped(state.scope(), upload.upload_id)
 
 
 def _show_outcome() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from imagebase.annotation import ImageRecord, new_id
 from imagebase.settings import Limits
 from imagebase.store import JobInfo, JobState, Scope, Store
-from imagebase.tasks.backup import uploaded_backup
+from imagebase.tasks.dropped import dropped
 from tests.store.fixtures import box
 from tests.tasks.conftest import RunJob
 
@@ -17,7 +17,7 @@ LIMITS = Limits()
 def backed_up(scope: Scope, run_job: RunJob, upload_id: str = "u1") -> None:
     """Back the dataset up, and drop the zip to be restored."""
     result = run_job("backup").result or {}
-    shutil.copy(result["path"], uploaded_backup(scope, upload_id))
+    shutil.copy(result["path"], dropped(scope, upload_id))
 
 
 def restored(run_job: RunJob, *, limits: Limits = LIMITS, **changed: object) -> JobInfo:
@@ -47,7 +47,7 @@ def test_backup_lies_beside_the_exports_and_is_restored_as_a_dataset_of_its_own(
     assert (told["name"], told["images"]) == ("Street (restored)", 3)
     target = Scope("team", told["dataset_id"], "ann")
     assert store.records(target) == store.records(scope)
-    assert not uploaded_backup(scope, "u1").exists()
+    assert not dropped(scope, "u1").exists()
 
 
 def test_cancelled_backup_leaves_no_zip(
@@ -93,7 +93,7 @@ def test_damaged_backup_is_a_sentence(
     store: Store, scope: Scope, images: list[ImageRecord], run_job: RunJob
 ) -> None:
     backed_up(scope, run_job)
-    path = uploaded_backup(scope, "u1")
+    path = dropped(scope, "u1")
     path.write_bytes(path.read_bytes()[:500])
     error = restored(run_job).error or ""
     assert error.startswith("b.zip is not a zip file")

@@ -11,7 +11,7 @@ from imagebase.annotation import Annotation, Box, ImageRecord, ReviewStatus, Sou
 from imagebase.importing.files import keep_files
 from imagebase.settings import Limits
 from imagebase.store import JobState, Scope, Store
-from imagebase.tasks.importing import dropped_folder
+from imagebase.tasks.dropped import dropped
 from tests.tasks.conftest import RunJob, png
 
 COCO: dict[str, Any] = {
@@ -30,7 +30,7 @@ COCO: dict[str, Any] = {
 
 
 def drop(scope: Scope, *files: tuple[str, bytes]) -> None:
-    folder = dropped_folder(scope, "u1")
+    folder = dropped(scope, "u1")
     keep_files([(n, io.BytesIO(data)) for n, data in files], folder, Limits())
 
 
@@ -127,6 +127,7 @@ def test_import_again_changes_nothing(
     drop(scope, labels_file())
     run_job("import", **parameters())
     before = store.records(scope)
+    drop(scope, labels_file())
     result = run_job("import", **parameters(replacing="all")).result or {}
     assert (result["images"], result["boxes"]) == (0, 0)
     assert store.records(scope) == before
@@ -142,6 +143,7 @@ def test_persons_boxes_stay_unless_told(
     first = store.record(scope, saved.image_id).annotations
     assert [one.annotation_id for one in first][:1] == [mine.annotation_id]
     assert len(first) == 2
+    drop(scope, labels_file())
     run_job("import", **parameters(replacing="all"))
     (left,) = store.record(scope, saved.image_id).annotations
     assert left.source is Source.IMPORT
