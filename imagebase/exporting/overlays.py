@@ -21,7 +21,7 @@ TILE: Final = Size(300, 225)
 class Overlay(NamedTuple):
     """A picture of the export with its boxes on it, as a data URL.
 
-    line: what it was made from, or which part of a split it is in.
+    line: what it is labelled as a whole; empty where nothing is.
     """
 
     name: str
@@ -73,12 +73,8 @@ def draw(
             found = summary.proof.kept.get(image.record.image_id)
             if path is not None and found is not None:
                 url = _url(tree, path, found, labels, max_pixels)
-                drawn.append(Overlay(image.name, _line(image, found), url))
+                drawn.append(Overlay(image.name, ", ".join(found.tags), url))
     return drawn
-
-
-def _line(image: ExportImage, found: ReadImage) -> str:
-    return " · ".join(filter(None, [", ".join(found.tags), image.made]))
 
 
 def _url(

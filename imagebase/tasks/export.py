@@ -1,6 +1,7 @@
 """Write a label set as zips that were read back and compared, in the background."""
 
 import contextlib
+import os
 import re
 import shutil
 import tempfile
@@ -13,6 +14,7 @@ from imagebase.exporting.building import Built, Order, build
 from imagebase.exporting.overlays import write_overlays
 from imagebase.exporting.request import STATUSES, request_from_json
 from imagebase.formats.package import DRAFT_PREFIX, ExportSummary
+from imagebase.formats.registry import format_named
 from imagebase.jobs import JobContext
 from imagebase.settings import settings
 from imagebase.store import Scope
@@ -21,6 +23,7 @@ from imagebase.tasks.export_images import StoreImages
 from imagebase.tasks.looking import max_image_pixels
 
 KEPT_SECONDS: Final = 3600
+_TOUCH_SECONDS: Final = 60
 OVERLAYS_FILE: Final = "drawn.json"
 
 
@@ -53,7 +56,7 @@ def export(context: JobContext) -> dict[str, Any] | None:
                 context.store,
                 context.scope,
                 statuses=STATUSES[request.images],
-                check=lambda: _go_on(context),
+                check=_Watch(context, folder),
             )
             built = build(order, images, progress=context.progress)
         write_overlays(folder / OVERLAYS_FILE, built.overlays)
@@ -66,15 +69,30 @@ def export(context: JobContext) -> dict[str, Any] | None:
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
-    return _result(built, folder)
+    return _result(built, request.format, folder)
 
 
-def _go_on(context: JobContext) -> None:
-    if context.cancelled:
-        raise _CancelledError
+class _Watch:
+    """Looks up from the work: is it still wanted? And says that it goes on.
+
+    Another export deletes folders in which nothing has happened for long.
+    """
+
+    def __init__(self, context: JobContext, folder: Path) -> None:
+        self._context = context
+        self._folder = folder
+        self._touched = 0.0
+
+    def __call__(self) -> None:
+        if self._context.cancelled:
+            raise _CancelledError
+        now = time.monotonic()
+        if now - self._touched > _TOUCH_SECONDS:
+            self._touched = now
+            os.utime(self._folder)
 
 
-def _result(built: Built, folder: Path) -> dict[str, Any]:
+def _result(built: Built, format_name: str, folder: Path) -> dict[str, Any]:
     zips = built.zips
     several = len(zips) > 1
     warnings: dict[str, None] = {}
@@ -89,6 +107,7 @@ def _result(built: Built, folder: Path) -> dict[str, Any]:
         "images": sum(one.images for one in zips),
         "boxes": sum(one.boxes for one in zips),
         "labels": zips[0].labels,
+        "has_boxes": format_named(format_name).has_boxes,
         "left_out": [list(left) for one in zips for left in one.left_out],
         "not_in_it": list(built.left_out),
         "warnings": list(warnings),

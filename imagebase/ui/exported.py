@@ -50,13 +50,8 @@ def _chosen(zips: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
 
 
 def _checks(result: Mapping[str, Any]) -> None:
-    compared = (
-        f"**{result['boxes_equal']:,} of {result['boxes']:,} boxes equal**"
-        if result["boxes"]
-        else "**no box in it**"
-    )
     st.markdown(
-        f":material/verified: Read back and compared: {compared} · "
+        f":material/verified: Read back and compared: **{_compared(result)}** · "
         f"{widgets.plural(result['images'], 'image')}{_parts(result)} · "
         f"{widgets.plural(result['labels'], 'label')} · "
         f"{widgets.plural(result['files_equal'], 'file')} as written"
@@ -64,6 +59,14 @@ def _checks(result: Mapping[str, Any]) -> None:
     for warning in result["warnings"]:
         st.warning(widgets.escape(warning), icon=":material/warning:")
     _left_out(result)
+
+
+def _compared(result: Mapping[str, Any]) -> str:
+    if not result["has_boxes"]:
+        return "the labels of all images equal"
+    if not result["boxes"]:
+        return "no box in it yet"
+    return f"{result['boxes_equal']:,} of {result['boxes']:,} boxes equal"
 
 
 def _parts(result: Mapping[str, Any]) -> str:
@@ -87,4 +90,4 @@ def _pictures(path: Path) -> None:
     cells = st.columns(PICTURES, gap="small")
     for cell, one in zip(cells, overlays, strict=False):
         cell.image(one.url, width="stretch", alt=one.name)
-        cell.caption(widgets.escape(widgets.short_name(one.name)))
+        cell.caption(widgets.escape(one.line or widgets.short_name(one.name)))

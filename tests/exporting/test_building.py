@@ -236,6 +236,7 @@ def test_crops_of_boxes_are_classified_pictures(tmp_path: Path) -> None:
         assert (rgb == COLOURS[label]).all()
     assert {one.shape for one in pictures.values()} == {(30, 40, 3), (50, 50, 3)}
     assert found.zips[0].proof.holds
+    assert {one.line for one in found.overlays} == {"cat", "dog"}
 
 
 def test_crops_of_an_image_are_on_one_side(tmp_path: Path) -> None:
@@ -327,7 +328,8 @@ def test_overlays_are_drawn_from_the_zip(tmp_path: Path) -> None:
     result = built(pets(20), request, tmp_path)
     assert len(result.zips) > 1
     assert len(result.overlays) == 6
-    assert any(one.line.startswith("variant 1 of") for one in result.overlays)
+    assert any("_v1" in one.name for one in result.overlays)
+    assert {one.line for one in result.overlays} == {""}
     assert all(one.url.startswith("data:image/webp;base64,") for one in result.overlays)
 
 

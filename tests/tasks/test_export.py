@@ -1,6 +1,7 @@
 import io
 import json
 import os
+import sys
 import time
 import zipfile
 from pathlib import Path
@@ -201,6 +202,26 @@ def test_old_exports_and_drafts_make_room_for_new_ones(
     run_job("export")
     assert list(elsewhere.iterdir()) == [fresh]
     assert len(zips(scope)) == 1
+
+
+@pytest.mark.usefixtures("reviewed")
+def test_export_that_takes_long_is_not_taken_for_an_old_one(
+    store: Store, scope: Scope, run_job: RunJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = store.image_bytes
+
+    def slowly(of: Scope, image_id: str) -> bytes:
+        (folder,) = exports_folder(scope).iterdir()
+        ages.append(time.time() - folder.stat().st_mtime)
+        os.utime(folder, (0, 0))
+        return read(of, image_id)
+
+    ages: list[float] = []
+    monkeypatch.setattr(store, "image_bytes", slowly)
+    monkeypatch.setattr(sys.modules[exports_folder.__module__], "_TOUCH_SECONDS", 0)
+    assert run_job("export").state is JobState.DONE
+    assert len(ages) == 6
+    assert max(ages) < KEPT_SECONDS
 
 
 @pytest.mark.usefixtures("reviewed")
