@@ -1,0 +1,185 @@
+"""How long a box takes from the mouse's release to "Saved": two canvases, and Edit.
+
+Three pages at several numbers of boxes: streamlit-drawable-canvas alone, the editor of
+ImageBase alone, and the Edit page as it is, whose record is in the store by then. The
+time is taken in the browser, from the release to the words on the screen.
+
+    python -m benchmarks.canvases [--boxes 5 50 500] [--rounds 15]
+
+Needs Chromium, and streamlit-drawable-canvas for its column.
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from statistics import median, quantiles
+from typing import Final
+
+from playwright.sync_api import Page, sync_playwright
+
+from benchmarks.pages import served
+from imagebase.admission import admit
+from imagebase.annotation import Annotation, Box
+from imagebase.intake import Incoming
+from imagebase.settings import SAMPLES_FOLDER, Limits, read_settings
+from imagebase.store import Scope, open_store
+from imagebase.ui.visitor import TEAM_OWNER
+from tests.browser.conftest import QUIET, ROOT, SCREEN, free_port, wait_for_health
+
+PHOTOGRAPH: Final = SAMPLES_FOLDER / "kitchen.jpg"
+# The mark on the Edit page goes to the second.
+_PAUSE_MS: Final = 1100
+_COLUMNS: Final = 25
+_WATCH: Final = """() => {
+  window.taken = [];
+  let up = null;
+  const captions = "[data-testid='stCaptionContainer']";
+  const words = () => [...document.querySelectorAll(captions)]
+    .map((one) => one.textContent).find((text) => /^(Saved|All is)/.test(text));
+  let last = words();
+  addEventListener("pointerup", () => {
+    up = performance.now();
+    last = words();
+  }, true);
+  new MutationObserver(() => {
+    if (up === null || words() === last) return;
+    window.taken.push(performance.now() - up);
+    up = null;
+  }).observe(document.body, { subtree: true, childList: true, characterData: true });
+}"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--boxes", type=int, nargs="+", default=[5, 50, 500])
+    parser.add_argument("--rounds", type=int, default=15)
+    arguments = parser.parse_args()
+    print("| boxes | drawable canvas | own editor | Edit page |\n|---|---|---|---|")
+    for count in arguments.boxes:
+        cells = [
+            in_words(alone("drawable", count, arguments.rounds)),
+            in_words(alone("own", count, arguments.rounds)),
+            in_words(on_edit(count, arguments.rounds)),
+        ]
+        print(f"| {count} | {' | '.join(cells)} |", flush=True)
+
+
+def grid(count: int) -> list[Box]:
+    """Return small boxes on the left part of the photograph."""
+    return [
+        Box(
+            x := 5.5 + 15 * (i % _COLUMNS),
+            y := 5.25 + 22 * (i // _COLUMNS),
+            x + 12,
+            y + 18,
+        )
+        for i in range(count)
+    ]
+
+
+def alone(kind: str, count: int, rounds: int) -> list[float]:
+    """Measure a canvas on a page of its own, seconds."""
+    surface = ".editor" if kind == "own" else ".upper-canvas"
+    with served_app(kind, count) as url:
+        return measured(url, surface, rounds)
+
+
+def on_edit(count: int, rounds: int) -> list[float]:
+    """Measure the Edit page on a dataset of one photograph, seconds."""
+    with tempfile.TemporaryDirectory() as scratch:
+        home = Path(scratch)
+        dataset_id = fill(home, count)
+        with served(home) as url:
+            return measured(f"{url}/edit?dataset={dataset_id}", ".editor", rounds)
+
+
+def fill(home: Path, count: int) -> str:
+    """Make a dataset of one photograph with so many boxes; return its id."""
+    store = open_store(read_settings({"IMAGEBASE_HOME": str(home)}))
+    dataset_id = store.create_dataset(TEAM_OWNER, "Boxes", who="walk").dataset_id
+    scope = Scope(TEAM_OWNER, dataset_id, "walk")
+    file = Incoming(PHOTOGRAPH.name, PHOTOGRAPH.read_bytes())
+    admit(store, scope, [file], limits=Limits())
+    (record,) = store.records(scope)
+    boxes = tuple(Annotation(box, "thing") for box in grid(count))
+    store.save(scope, replace(record, annotations=boxes))
+    store.close()
+    return dataset_id
+
+
+@contextmanager
+def served_app(kind: str, count: int) -> Iterator[str]:
+    """Serve the page with one canvas; yield its address."""
+    port = free_port()
+    with tempfile.NamedTemporaryFile() as log:
+        server = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "streamlit", "run"),
+                "benchmarks/canvas_app.py",
+                f"--server.port={port}",
+                "--server.address=127.0.0.1",
+                "--server.headless=true",
+                "--server.fileWatcherType=none",
+            ],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": str(ROOT)}
+            | {"CANVAS_KIND": kind, "CANVAS_BOXES": str(count)},
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            wait_for_health(f"http://127.0.0.1:{port}", server, Path(log.name))
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            server.terminate()
+            server.wait(timeout=20)
+
+
+def measured(url: str, surface: str, rounds: int) -> list[float]:
+    """Open a page in a headless Chromium and draw on it; return the seconds."""
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=QUIET)
+        page = browser.new_context(viewport=SCREEN).new_page()
+        page.goto(url)
+        taken = draw(page, surface, rounds)
+        browser.close()
+    return taken
+
+
+def draw(page: Page, surface: str, rounds: int) -> list[float]:
+    """Draw boxes on the right part of the picture; return the seconds each took."""
+    canvas = page.locator(surface).first
+    canvas.wait_for(timeout=30_000)
+    page.wait_for_timeout(2000)
+    page.evaluate(_WATCH)
+    area = canvas.bounding_box()
+    assert area is not None
+    for i in range(rounds + 1):
+        x = area["x"] + area["width"] * (0.68 + 0.024 * (i % 8))
+        y = area["y"] + area["height"] * (0.2 + 0.07 * (i % 9))
+        page.mouse.move(x, y)
+        page.mouse.down()
+        page.mouse.move(x + 14, y + 16, steps=4)
+        page.mouse.up()
+        page.wait_for_timeout(_PAUSE_MS)
+    taken: list[float] = page.evaluate("window.taken")
+    return [one / 1000 for one in taken[1:]]  # the first one warms up
+
+
+def in_words(seconds: list[float]) -> str:
+    """Return the median, and what nine in ten stay under."""
+    if len(seconds) < 2:
+        return "not measured"
+    return f"{median(seconds):.2f} s (9 in 10: {quantiles(seconds, n=10)[-1]:.2f} s)"
+
+
+if __name__ == "__main__":
+    main()
