@@ -1,7 +1,7 @@
-"""Take the pictures of docs/ from the app as it is: python -m scripts.screenshots
+"""Take the pictures of docs/ from the app as it is: python -m scripts.screenshots [DIR]
 
 Serves the app from a fresh home and walks through it in a headless Chromium, once in
-light and once in dark.
+light and once in dark. Every page at 1280 × 800; Edit and Review at 1920 × 1080 too.
 """
 
 import os
@@ -10,10 +10,17 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    Page,
+    ViewportSize,
+    expect,
+    sync_playwright,
+)
 
+from benchmarks.pages import settled
 from tests.browser.conftest import (
     QUIET,
     ROOT,
@@ -24,6 +31,8 @@ from tests.browser.conftest import (
 )
 
 FOLDER: Final = ROOT / "docs" / "screenshots"
+LARGE: Final[ViewportSize] = {"width": 1920, "height": 1080}
+WALKED: Final = ("Upload", "Annotate", "Edit", "Review", "Export")
 PHOTOGRAPHS: Final = (
     "control-room.jpg",
     "kitchen.jpg",
@@ -36,18 +45,41 @@ PHOTOGRAPHS: Final = (
 )
 
 
+class Camera(NamedTuple):
+    """Where pictures go, and in which colour scheme they are taken."""
+
+    folder: Path
+    scheme: str
+
+    def take(
+        self, page: Page, name: str, *, sizes: tuple[ViewportSize, ...] = (SCREEN,)
+    ) -> None:
+        """Take a picture of the page as it is, at each size of the window."""
+        for size in sizes:
+            page.set_viewport_size(size)
+            page.mouse.move(size["width"] - 5, size["height"] - 5)
+            settled(page)
+            page.wait_for_timeout(2000)  # pictures come in, messages go
+            suffix = "" if size == SCREEN else f"-{size['width']}"
+            path = self.folder / f"{name}-{self.scheme}{suffix}.jpg"
+            page.screenshot(path=path, type="jpeg", quality=88)
+        page.set_viewport_size(SCREEN)
+
+
 def main() -> None:
-    FOLDER.mkdir(parents=True, exist_ok=True)
+    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=QUIET)
         for scheme in ("light", "dark"):
             with tempfile.TemporaryDirectory() as home:
-                walk(browser, Path(home), scheme)
+                walk(browser, Path(home), Camera(folder, scheme))
         browser.close()
 
 
-def walk(browser: Browser, home: Path, scheme: str) -> None:
+def walk(browser: Browser, home: Path, camera: Camera) -> None:
+    """Serve the app on an empty home and take everything in one colour scheme."""
     port = free_port()
     command = [sys.executable, "-m", "imagebase", "serve", "--headless"]
     server = subprocess.Popen(
@@ -59,63 +91,74 @@ def walk(browser: Browser, home: Path, scheme: str) -> None:
         wait_for_health(f"http://127.0.0.1:{port}", server, home / "none.log")
         context = browser.new_context(
             viewport=SCREEN,
-            color_scheme="dark" if scheme == "dark" else "light",
+            color_scheme="dark" if camera.scheme == "dark" else "light",
         )
         page = context.new_page()
         page.goto(f"http://127.0.0.1:{port}")
-        take_all(page, home, scheme)
+        take_all(page, home, camera)
         context.close()
     finally:
         server.terminate()
         server.wait(timeout=20)
 
 
-def take_all(page: Page, home: Path, scheme: str) -> None:
+def take_all(page: Page, home: Path, camera: Camera) -> None:
+    """Go from photographs to a zip, a picture of each page on the way."""
     broken = home / "scan-0042.jpg"
     broken.write_bytes(b"not a photograph")
     files = [ROOT / "samples" / name for name in PHOTOGRAPHS]
-    page.locator("input[type=file]").set_input_files([*files, broken])
+    page.locator("input[type=file]").first.set_input_files([*files, broken])
     expect(page.get_by_text("1 refused")).to_be_visible(timeout=30_000)
-    take(page, "upload", scheme)
+    camera.take(page, "upload")
 
     go_to(page, "Annotate")
     page.get_by_role("button", name="Run").click()
-    keep = page.get_by_role("button", name="Keep these boxes")
+    keep = page.get_by_role("button", name="Keep these boxes").first
     expect(keep).to_be_enabled(timeout=30_000)
-    take(page, "annotate", scheme)
+    camera.take(page, "annotate")
     keep.click()
     expect(page.get_by_text("are in the dataset")).to_be_visible(timeout=20_000)
 
+    edit(page, camera)
+    go_to(page, "Review")
+    camera.take(page, "review", sizes=(SCREEN, LARGE))
+    for view in ("Crops", "Figures"):
+        choice = page.get_by_role("radio", name=view, exact=True)
+        if choice.count():
+            choice.first.click()
+            camera.take(page, f"review-{view.lower()}")
+
+    go_to(page, "Export")
+    expect(page.get_by_text("boxes equal")).to_be_visible(timeout=60_000)
+    camera.take(page, "export")
+    links = page.get_by_test_id("stTopNavLink").all_inner_texts()
+    for title in [link.strip() for link in links if link.strip() not in WALKED]:
+        go_to(page, title)
+        camera.take(page, title.lower())
+
+
+def edit(page: Page, camera: Camera) -> None:
+    """Draw a box that the model has missed, tag the image, and go on."""
     go_to(page, "Edit")
     canvas = Canvas(page, page.locator(".st-key-edit-canvas .editor"))
     canvas.surface.wait_for(timeout=20_000)
     canvas.wait_for_picture()
-    canvas.drag((308, 69), (418, 277))  # the man's reflection, drawn by hand
+    tag = page.get_by_placeholder("Tag the whole image")
+    tag.fill("indoors")
+    tag.press("Enter")
     page.wait_for_timeout(1500)
-    take(page, "edit", scheme)
+    page.keyboard.press("Escape")
+    canvas.drag((262, 193), (318, 252))
+    canvas.press("l", *"chair", "Enter")
+    page.wait_for_timeout(1500)
+    camera.take(page, "edit", sizes=(SCREEN, LARGE))
     page.get_by_role("button", name="Approve and next").click()
     page.wait_for_timeout(2500)
-
-    go_to(page, "Review")
-    page.locator(".stDataFrame").first.wait_for()
-    page.wait_for_timeout(1500)
-    page.mouse.click(331, 340)  # the tick of the first row; the table is one canvas
-    take(page, "review", scheme)
-
-    go_to(page, "Export")
-    expect(page.get_by_text("boxes equal")).to_be_visible(timeout=30_000)
-    take(page, "export", scheme)
 
 
 def go_to(page: Page, name: str) -> None:
     page.get_by_test_id("stTopNavLink").filter(has_text=name).click()
-
-
-def take(page: Page, name: str, scheme: str) -> None:
-    page.mouse.move(SCREEN["width"] - 5, SCREEN["height"] - 5)
-    page.wait_for_timeout(2000)
-    path = FOLDER / f"{name}-{scheme}.jpg"
-    page.screenshot(path=path, type="jpeg", quality=88)
+    settled(page)
 
 
 if __name__ == "__main__":
