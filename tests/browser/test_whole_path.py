@@ -54,7 +54,7 @@ def upload(page: Page, tmp_path: Path) -> None:
     broken = tmp_path / "broken.jpg"
     broken.write_bytes(b"this is no photograph")
     files = [ROOT / "samples" / name for name in PHOTOGRAPHS]
-    page.locator("input[type=file]").set_input_files([*files, broken])
+    page.locator("input[type=file]").first.set_input_files([*files, broken])
     expect(page.get_by_text("4 images added")).to_be_visible(timeout=20_000)
     expect(page.get_by_text("1 refused")).to_be_visible()
 
@@ -217,7 +217,7 @@ def test_demo_visitors_see_nothing_of_each_other(
     expect(first.get_by_text("0 of 16 images approved")).to_be_visible(timeout=30_000)
     private = tmp_path / "my-secret.jpg"
     private.write_bytes((ROOT / "samples" / "bear.jpg").read_bytes() + b"\0")
-    first.locator("input[type=file]").set_input_files([private])
+    first.locator("input[type=file]").first.set_input_files([private])
     expect(first.get_by_text("1 image added")).to_be_visible(timeout=20_000)
     tile = first.get_by_role("button", name="my-secret.jpg", exact=True)
     expect(tile).to_be_visible(timeout=20_000)
@@ -254,7 +254,7 @@ def test_reload_comes_back_to_the_dataset_and_the_image(
     expect(page.get_by_text("No images yet.")).to_be_visible(timeout=20_000)
     files = [ROOT / "samples" / name for name in PHOTOGRAPHS]
     page.keyboard.press("Escape")
-    page.locator("input[type=file]").set_input_files(files)
+    page.locator("input[type=file]").first.set_input_files(files)
     expect(page.get_by_text("4 images added")).to_be_visible(timeout=20_000)
     go_to(page, "Edit")
     page.locator(".st-key-edit-next button").first.click()
@@ -278,7 +278,7 @@ def test_run_goes_on_while_the_person_looks_elsewhere_and_reloads(
 ) -> None:
     page.goto(served.url)
     archive = zip_of_copies(tmp_path / "photographs.zip", 240)
-    page.locator("input[type=file]").set_input_files([archive])
+    page.locator("input[type=file]").first.set_input_files([archive])
     expect(page.get_by_text("240 images added")).to_be_visible(timeout=60_000)
     go_to(page, "Annotate")
     page.get_by_role("button", name="Run").click()
