@@ -18,6 +18,7 @@ from imagebase.detection.candidates import Candidates, Detections, select
 from imagebase.detection.looker import Looker
 from imagebase.detection.lookers import ACCURATE, FAST, load_looker
 from imagebase.detection.registry import find_model
+from imagebase.detection.runtime import has_bf16
 from imagebase.evaluation.contenders import Contender
 from imagebase.evaluation.label_mapping import LabelMapping, map_labels
 from imagebase.evaluation.values import (
@@ -38,7 +39,7 @@ _SAMPLE_SECONDS: Final = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What a pass took.
+    """What a pass took, once the runtime that all models share is there.
 
     images_per_second: from the first file read to the last box. load_seconds: until the
     model was ready. memory_bytes: how much the process grew at most while the model was
@@ -92,6 +93,7 @@ def run_pass(
         UnknownModelError, ModelLoadError: there is no such model, or not like this.
         CancelledError: `on_looked` said so.
     """
+    has_bf16()  # the runtime itself is loaded once, and is no model's cost
     with _Growth() as growth:
         began = time.perf_counter()
         detector = _detector(contender)

@@ -63,6 +63,8 @@ def in_words(verdicts: Verdicts, mistake: Mistake) -> str:
         said = verdicts.truth.labels[verdicts.found.label[mistake.found]]
         sure = f"{verdicts.found.confidence[mistake.found]:.0%}".replace("%", " %")
     match mistake.fate:
+        case Fate.RIGHT:
+            return f"found: {said} {sure}"
         case Fate.MISSED:
             return f"missed: {thing}"
         case Fate.FALSE_ALARM:

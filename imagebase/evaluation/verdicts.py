@@ -146,6 +146,13 @@ class Verdicts:
             badness = float(np.sqrt(min(share, 1.0)))
             yield Mistake(Fate.MISSED, image, None, row, 0.0, badness)
 
+    def labels_of(self, mistake: Mistake) -> set[str]:
+        """Return the labels that a mistake is about."""
+        names = self.truth.labels
+        of_object = [] if mistake.object is None else [self.truth.label[mistake.object]]
+        of_found = [] if mistake.found is None else [self.found.label[mistake.found]]
+        return {names[one] for one in (*of_object, *of_found)}
+
     def clicks(self) -> Floats:
         """Return what putting each image right takes, shape (images,).
 

@@ -1,0 +1,194 @@
+"""Charts of an evaluation: curves over each other, and a matrix whose cells lead on."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+import altair as alt
+import pandas as pd
+import streamlit as st
+
+from imagebase.evaluation.charts import COLOURS
+from imagebase.evaluation.comparison import Standing
+from imagebase.ui import state
+
+_MOST_POINTS: Final = 400
+_HEIGHT_PX: Final = 270
+_CELL_PX: Final = 24
+_AXES_PX: Final = 110
+_LABEL_PX: Final = 100
+_PICK: Final = "pick"
+_LEGEND: Final[Mapping[str, Any]] = {
+    "orient": "bottom",
+    "title": None,
+    "columns": 3,
+    "labelLimit": 200,
+    "symbolType": "stroke",
+    "symbolStrokeWidth": 3,
+}
+# These read on white and on black.
+_RIGHT: Final = "#009E73"
+_WRONG: Final = "#D55E00"
+
+
+def precision_recall(standings: Sequence[Standing], label: str | None) -> None:
+    """Draw precision by recall, a line a model, with the confidence in use as a dot."""
+    lines, dots = [], []
+    for one in standings:
+        curve, at = one.curve(label), one.point(label)
+        step = max(1, len(curve.recall) // _MOST_POINTS)
+        for recall, precision, confidence in zip(
+            curve.recall[::step],
+            curve.precision[::step],
+            curve.confidence[::step],
+            strict=True,
+        ):
+            lines.append((one.spec, recall, precision, confidence))
+        if at.recall is not None and at.precision is not None:
+            dots.append((one.spec, at.recall, at.precision, one.threshold))
+    columns = ["model", "recall", "precision", "confidence"]
+    encoding = _square("recall", "precision", standings, has_legend=True)
+    base = alt.Chart(pd.DataFrame(lines, columns=columns)).encode(*encoding)
+    curves = base.mark_line(interpolate="step-after").encode(
+        order="recall:Q", strokeDash=_dash(standings)
+    )
+    points = (
+        alt.Chart(pd.DataFrame(dots, columns=columns))
+        .mark_point(filled=True, size=110, opacity=1)
+        .encode(*encoding, tooltip=columns)
+    )
+    _show(curves + points)
+
+
+def calibration(standings: Sequence[Standing]) -> None:
+    """Draw how often detections of each confidence are right, a line a model."""
+    rows = [
+        (one.spec, each.mean_confidence, each.share_right, each.count)
+        for one in standings
+        for each in one.calibration.bins
+    ]
+    columns = ["model", "confidence", "right", "detections"]
+    base = alt.Chart(pd.DataFrame(rows, columns=columns)).encode(
+        *_square("confidence", "right", standings, has_legend=False)
+    )
+    lines = base.mark_line().encode(strokeDash=_dash(standings))
+    dots = base.mark_point(filled=True, size=40).encode(tooltip=columns)
+    diagonal = (
+        alt.Chart(pd.DataFrame({"confidence": [0, 1], "right": [0, 1]}))
+        .mark_line(color="#999999", strokeDash=[2, 4], strokeWidth=1)
+        .encode(x="confidence:Q", y="right:Q")
+    )
+    _show(diagonal + lines + dots)
+
+
+def _square(
+    x: str, y: str, standings: Sequence[Standing], *, has_legend: bool
+) -> tuple[alt.X, alt.Y, alt.Color]:
+    specs = [one.spec for one in standings]
+    unit = alt.Scale(domain=[0, 1])
+    return (
+        alt.X(f"{x}:Q", scale=unit, title=x),
+        alt.Y(f"{y}:Q", scale=unit, title=y),
+        alt.Color(
+            "model:N",
+            scale=alt.Scale(domain=specs, range=_colours(len(specs))),
+            legend=alt.Legend(**_LEGEND) if has_legend else None,
+        ),
+    )
+
+
+def _colours(count: int) -> list[str]:
+    return [COLOURS[place % len(COLOURS)] for place in range(count)]
+
+
+def _dash(standings: Sequence[Standing]) -> alt.StrokeDash:
+    return alt.StrokeDash(
+        "model:N", scale=alt.Scale(domain=[one.spec for one in standings]), legend=None
+    )
+
+
+def _show(chart: alt.LayerChart) -> None:
+    st.altair_chart(chart.properties(height=_HEIGHT_PX), width="stretch")
+
+
+def _ink(*, is_dark: bool) -> str:
+    return "white" if is_dark else "black"
+
+
+def matrix(
+    rows: Sequence[Mapping[str, object]],
+    names: Sequence[str],
+    *,
+    key: str,
+    on_pick: Callable[[int], None],
+) -> None:
+    """Draw a confusion matrix whose cells can be pressed.
+
+    Args:
+        rows: of each cell that counts anything: `place`, `actual`, `said`, `count`,
+            `share` of its row, and whether it `is_right`.
+        names: of rows and columns, in order.
+        key: of the chart.
+        on_pick: is given the place of a cell that is pressed.
+    """
+    axis = alt.Axis(labelLimit=_LABEL_PX, labelOverlap=False, ticks=False, domain=False)
+    base = alt.Chart(pd.DataFrame(rows)).encode(
+        x=alt.X(
+            "said:N",
+            sort=list(names),
+            scale=alt.Scale(domain=list(names)),
+            title="was taken for",
+            axis=alt.Axis(
+                labelAngle=-60,
+                labelLimit=_LABEL_PX,
+                labelOverlap=False,
+                ticks=False,
+                domain=False,
+                orient="top",
+            ),
+        ),
+        y=alt.Y(
+            "actual:N",
+            sort=list(names),
+            scale=alt.Scale(domain=list(names)),
+            title="what it is",
+            axis=axis,
+        ),
+        tooltip=["actual:N", "said:N", "count:Q"],
+    )
+    picking = alt.selection_point(name=_PICK, fields=["place"], on="click", empty=False)
+    cells = (
+        base.mark_rect(cursor="pointer")
+        .encode(
+            color=alt.Color(
+                "is_right:N",
+                scale=alt.Scale(domain=[True, False], range=[_RIGHT, _WRONG]),
+                legend=None,
+            ),
+            opacity=alt.Opacity(
+                "share:Q", scale=alt.Scale(domain=[0, 1], range=[0.25, 1]), legend=None
+            ),
+        )
+        .add_params(picking)
+    )
+    is_dark = st.context.theme.type == "dark"
+    counts = base.mark_text(fontSize=11).encode(
+        text="count:Q",
+        # A cell of a small share is nearly the page's own colour.
+        color=alt.condition(
+            "datum.share > 0.6", alt.value("white"), alt.value(_ink(is_dark=is_dark))
+        ),
+    )
+
+    @state.told
+    def picked() -> None:
+        chosen = st.session_state[key]["selection"].get(_PICK, [])
+        if chosen:
+            on_pick(int(chosen[0]["place"]))
+
+    st.altair_chart(
+        (cells + counts).properties(height=_CELL_PX * len(names) + _AXES_PX),
+        key=key,
+        width="stretch",
+        on_select=picked,
+        selection_mode=_PICK,
+    )
