@@ -28,7 +28,13 @@ from imagebase.formats.label_set_files import (
 )
 from imagebase.formats.manifest import About
 from imagebase.formats.names import export_names
-from imagebase.formats.package import ExportSummary, Progress, export_zip
+from imagebase.formats.package import (
+    ExportSummary,
+    Progress,
+    export_zip,
+    warnings_about,
+)
+from imagebase.formats.registry import format_named
 
 NOTHING: Final = "No image is left to export; choose more of them."
 
@@ -71,13 +77,15 @@ class Order:
 class Built:
     """What came of an order.
 
-    left_out: what of the dataset is not in it, in sentences. with_gps: pictures that
+    left_out: what of the dataset is not in it, in sentences. warnings: about all of it;
+    each zip has its own. with_gps: pictures that
     tell where they were taken. made: pictures that are variants or crops.
     """
 
     zips: tuple[ExportSummary, ...]
     overlays: tuple[Overlay, ...]
     left_out: tuple[str, ...]
+    warnings: tuple[str, ...]
     parts: Mapping[str, int]
     with_gps: int
     made: int
@@ -203,10 +211,12 @@ class _Building:
                 summary, drawn, whole.labels, max_pixels=self._order.max_pixels
             )
         counts = Counter(one.part for one in stored.weights if self._request.split)
+        one = format_named(self._request.format)
         return Built(
             tuple(summaries),
             tuple(overlays),
             left_out,
+            warnings_about(whole, one) + _gps_warning(len(self._maker.with_gps)),
             {part: counts[part] for part in PARTS if counts[part]},
             len(self._maker.with_gps),
             stored.made,

@@ -94,11 +94,6 @@ class _Watch:
 
 def _result(built: Built, format_name: str, folder: Path) -> dict[str, Any]:
     zips = built.zips
-    several = len(zips) > 1
-    warnings: dict[str, None] = {}
-    for number, one in enumerate(zips, start=1):
-        before = f"Zip {number}: " if several else ""
-        warnings |= dict.fromkeys(before + warning for warning in one.warnings)
     return {
         "zips": [_zip(one) for one in zips],
         "path": str(zips[0].path),
@@ -110,7 +105,7 @@ def _result(built: Built, format_name: str, folder: Path) -> dict[str, Any]:
         "has_boxes": format_named(format_name).has_boxes,
         "left_out": [list(left) for one in zips for left in one.left_out],
         "not_in_it": list(built.left_out),
-        "warnings": list(warnings),
+        "warnings": list(built.warnings),
         "boxes_equal": sum(one.proof.boxes_equal for one in zips),
         "files_equal": sum(one.proof.files_equal for one in zips),
         "parts": dict(built.parts),

@@ -56,8 +56,10 @@ def _checks(result: Mapping[str, Any]) -> None:
         f"{widgets.plural(result['labels'], 'label')} · "
         f"{widgets.plural(result['files_equal'], 'file')} as written"
     )
-    for warning in result["warnings"]:
-        st.warning(widgets.escape(warning), icon=":material/warning:")
+    if result["warnings"]:
+        # Two blanks at its end break a line.
+        said = "  \n".join(map(widgets.escape, result["warnings"]))
+        st.warning(said, icon=":material/warning:")
     _left_out(result)
 
 

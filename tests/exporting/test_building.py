@@ -302,12 +302,15 @@ def test_image_tagged_for_two_parts_is_named(tmp_path: Path) -> None:
 
 def test_large_set_is_in_zips_that_are_each_a_whole(tmp_path: Path) -> None:
     found = dataset(
-        *[TWO_BOXES] * 20, names=[f"{n % 3}/{n % 2}.png" for n in range(20)]
+        *[TWO_BOXES] * 20,
+        names=[f"{n % 3}/{n % 2}.png" for n in range(20)],
+        statuses=[ReviewStatus.EDITED] * 20,
     )
-    request = ExportRequest("darknet", split=HALF, zip_bytes=4000)
+    request = ExportRequest("darknet", "all", split=HALF, zip_bytes=4000)
     result = built(found, request, tmp_path)
     count = len(result.zips)
     assert count > 2
+    assert result.warnings == ("20 of 20 images have not been reviewed.",)
     names: list[str] = []
     for number, one in enumerate(result.zips, start=1):
         assert one.path.name == f"pets-{number}-of-{count}.zip"
