@@ -2,6 +2,7 @@
 
 import io
 import json
+import zipfile
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -177,3 +178,49 @@ def test_approved_images_change_only_if_told(
     run_job("import", **parameters(takes_approved=approved_too))
     record = store.record(scope, images[0].image_id)
     assert len(record.annotations) == approved_too
+
+
+def zipped(files: dict[str, bytes]) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return file.getvalue()
+
+
+def test_classes_of_whole_images_come_in_as_tags(
+    store: Store, scope: Scope, images: list[ImageRecord], run_job: RunJob
+) -> None:
+    # The first two are here under other names, and are known by their content.
+    data = {"cat/x.png": png(0), "dog/y.png": png(1), "dog/z.png": png(50)}
+    drop(scope, ("set.zip", zipped(data)))
+    result = run_job("import", **parameters(format="classification")).result or {}
+    assert (result["images_added"], result["images"], result["tags"]) == (1, 3, 3)
+    assert [(one.file_name, one.tags) for one in store.records(scope)] == [
+        ("a.png", ("cat",)),
+        ("b.png", ("dog",)),
+        ("c.png", ()),
+        ("dog/z.png", ("dog",)),
+    ]
+    assert store.labels(scope).names == ("cat", "dog")
+    store.undo(scope)
+    assert not any(one.tags for one in store.records(scope))
+
+
+def test_zip_of_images_and_labels_comes_in_as_one(
+    store: Store, scope: Scope, run_job: RunJob
+) -> None:
+    data = {
+        "set/obj.names": b"cat\ndog\n",
+        "set/obj.data": b"classes = 2\ntrain = train.txt\nnames = obj.names\n",
+        "set/train.txt": b"obj/a.png\n",
+        "set/obj/a.png": png(7),
+        "set/obj/a.txt": b"1 0.5 0.5 0.25 0.5\n",
+    }
+    drop(scope, ("set.zip", zipped(data)))
+    result = run_job("import", **parameters(format="darknet")).result or {}
+    assert (result["images_added"], result["boxes"]) == (1, 1)
+    (record,) = store.records(scope)
+    (one,) = record.annotations
+    assert (one.label, one.box) == ("dog", Box(24, 12, 40, 36))
+    assert store.labels(scope).names == ("cat", "dog")

@@ -1,0 +1,95 @@
+"""What the Export page hands over comes in again on the Upload page, in each format."""
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from imagebase.annotation import Annotation, Box, ImageRecord, ReviewStatus
+from imagebase.formats.registry import FORMATS, recognise
+from imagebase.importing.files import DroppedFiles, keep_files
+from imagebase.jobs import JobRunner
+from imagebase.settings import Limits
+from imagebase.store import Scope, Store
+from imagebase.tasks import HANDLERS
+from imagebase.tasks.dropped import dropped
+from tests.store.fixtures import scope_of
+from tests.tasks.conftest import RunJob, ended
+
+LABELS = ["zebra: big", "never used", 'a & "b", c', "cat"]
+
+
+@pytest.fixture
+def labelled(
+    store: Store, scope: Scope, images: list[ImageRecord]
+) -> list[ImageRecord]:
+    """Two images with boxes and a tag, and one that is confirmed to hold nothing."""
+    store.add_labels(scope, LABELS)
+    first, second, third = images
+    boxes = [
+        Annotation(Box(1, 2, 30, 40), LABELS[0]),
+        Annotation(Box(5, 6, 9, 9), "cat"),
+    ]
+    store.save(scope, replace(first, annotations=tuple(boxes), tags=("cat",)))
+    odd = Annotation(Box(0, 0, 64, 48), LABELS[2])
+    store.save(scope, replace(second, annotations=(odd,)))
+    store.save(scope, replace(third, status=ReviewStatus.APPROVED))
+    return store.records(scope)
+
+
+@pytest.fixture
+def runner(store: Store) -> Iterator[JobRunner]:
+    running = JobRunner(store, HANDLERS)
+    yield running
+    running.close()
+
+
+def imported(store: Store, runner: JobRunner, zip_path: Path) -> tuple[Scope, Any]:
+    """Drop a zip on a new dataset, agree, and return what came of it."""
+    target = scope_of(store, "team", who="bob", name="Again")
+    folder = dropped(target, "u1")
+    with zip_path.open("rb") as file:
+        keep_files([(zip_path.name, file)], folder, Limits())
+    parameters = {
+        "upload": "u1",
+        "format": recognise(DroppedFiles(folder, Limits())),
+        "replacing": "nothing",
+        "names": {},
+        "takes_new": True,
+        "takes_approved": False,
+        "limits": asdict(Limits()),
+    }
+    job = ended(store, target, runner.submit(target, "import", parameters))
+    assert job.error is None
+    return target, (parameters["format"], job.result)
+
+
+@pytest.mark.parametrize("format_name", FORMATS)
+def test_export_comes_in_again(
+    store: Store,
+    scope: Scope,
+    labelled: list[ImageRecord],
+    run_job: RunJob,
+    runner: JobRunner,
+    tmp_path: Path,
+    format_name: str,
+) -> None:
+    result = run_job("export", format=format_name).result or {}
+    path = shutil.copy(result["path"], tmp_path / "export.zip")
+    target, (recognised, told) = imported(store, runner, path)
+    assert recognised == format_name
+    assert told["left_out"] == []
+    found = {one.image_id: one for one in store.records(target)}
+    assert found.keys() == {one.image_id for one in labelled}
+    if format_name == "classification":
+        assert [found[one.image_id].tags for one in labelled] == [("cat",), (), ()]
+        return
+    assert store.labels(target).names == store.labels(scope).names
+    for one in labelled:
+        pairs = zip(one.annotations, found[one.image_id].annotations, strict=True)
+        for mine, theirs in pairs:
+            assert mine.label == theirs.label
+            assert theirs.box == pytest.approx(mine.box, abs=1)
