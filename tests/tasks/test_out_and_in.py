@@ -78,7 +78,8 @@ def test_export_comes_in_again(
     format_name: str,
 ) -> None:
     result = run_job("export", format=format_name).result or {}
-    path = shutil.copy(result["path"], tmp_path / "export.zip")
+    path = tmp_path / "export.zip"
+    shutil.copy(result["path"], path)
     target, (recognised, told) = imported(store, runner, path)
     assert recognised == format_name
     assert told["left_out"] == []
