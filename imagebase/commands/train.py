@@ -273,10 +273,8 @@ def _shown(*, quiet: bool) -> Iterator["OnEntry"]:
 def _evaluation_in_words(entry: "Evaluation") -> str:
     ap50 = "" if entry.ap50 is None else f", AP50 {entry.ap50:.3f}"
     best = " (best so far)" if entry.is_best and entry.ap50 is not None else ""
-    return (
-        f"{entry.seconds / 60:.1f} min, epoch {entry.epoch:.1f}: "
-        f"loss {entry.loss:.2f}{ap50}{best}"
-    )
+    loss = "" if entry.loss is None else f": loss {entry.loss:.2f}"
+    return f"{entry.seconds / 60:.1f} min, epoch {entry.epoch:.1f}{loss}{ap50}{best}"
 
 
 @contextlib.contextmanager

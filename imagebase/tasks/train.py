@@ -153,6 +153,8 @@ def _trained(context: JobContext, folder: Path) -> dict[str, Any] | None:
     """Return the metrics; None where it was told to stop."""
     for name in (_STOP_FILE, _ERROR_FILE):
         (folder / name).unlink(missing_ok=True)
+    context.progress(0, 0, "Getting PyTorch ready …")
+    context.flush()
     errors = (folder / "errors.txt").open("wb")
     process = subprocess.Popen(
         [

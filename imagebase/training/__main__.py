@@ -38,8 +38,10 @@ def _train(folder: Path, output: Path, *, parent: int) -> int:
     work_quietly()
 
     def must_stop() -> bool:
-        is_orphan = parent and os.getppid() != parent
-        return bool(asked.is_to_stop or is_orphan or (folder / STOP_FILE).exists())
+        if parent and os.getppid() != parent:
+            # At once, and without a checkpoint: another may go on with the last one.
+            os._exit(STOPPED)
+        return asked.is_to_stop or (folder / STOP_FILE).exists()
 
     try:
         finished = go_on(folder, output, must_stop=must_stop)

@@ -249,9 +249,9 @@ class Training:
         self._sums, self._summed = np.zeros(4), 0
         self._on_entry(evaluation)
 
-    def _means(self) -> list[float]:
+    def _means(self) -> list[float] | list[None]:
         if not self._summed:
-            return [math.nan] * 4
+            return [None] * 4
         return [float(one) for one in self._sums / self._summed]
 
     def _last_judged(self) -> int:
@@ -271,7 +271,7 @@ class Training:
                 self._schedule.steps(done),
                 self._schedule.seconds,
                 self._schedule.seconds_left(done),
-                self._means()[0] if self._summed else None,
+                self._means()[0],
                 self._compute.in_words,
             )
         )

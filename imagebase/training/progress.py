@@ -14,17 +14,18 @@ class Evaluation:
     """How good the net was after so many steps.
 
     seconds: charged since the training began. losses: means since the last evaluation;
-    box, objectness and classes before their weights. ap50: of the held-out images; None
+    box, objectness and classes before their weights; None where there were no steps
+    since. ap50: of the held-out images; None
     where there are none. per_label: AP50 of each label.
     """
 
     step: int
     epoch: float
     seconds: float
-    loss: float
-    box: float
-    objectness: float
-    classes: float
+    loss: float | None
+    box: float | None
+    objectness: float | None
+    classes: float | None
     learning_rate: float
     ap: float | None = None
     ap50: float | None = None

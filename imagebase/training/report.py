@@ -164,7 +164,7 @@ def _labels(metrics: Mapping[str, Any]) -> str:
 
 
 def _curves(evaluations: Sequence[Evaluation]) -> str:
-    losses = [(one.step, one.loss) for one in evaluations]
+    losses = [(one.step, one.loss) for one in evaluations if one.loss is not None]
     ap50 = [(one.step, one.ap50) for one in evaluations if one.ap50 is not None]
     return _curve("Loss", losses) + _curve("AP50 of held-out images", ap50, most=1.0)
 
@@ -173,16 +173,15 @@ def _curve(
     title: str, points: Sequence[tuple[float, float]], *, most: float | None = None
 ) -> str:
     """Return a line as an SVG of its own."""
-    real = [(x, y) for x, y in points if y == y]  # a loss of no steps is no number
-    if not real:
+    if not points:
         return ""
-    right, top = max(x for x, _ in real) or 1, most or max(y for _, y in real) or 1
+    right, top = max(x for x, _ in points) or 1, most or max(y for _, y in points) or 1
     places = [
         (
             _EDGE + x / right * (_WIDTH - 2 * _EDGE),
             _HEIGHT - _EDGE + y / top * (2 * _EDGE - _HEIGHT),
         )
-        for x, y in real
+        for x, y in points
     ]
     line = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
     dots = "".join(f"<circle cx='{x:.1f}' cy='{y:.1f}' r=3 />" for x, y in places)

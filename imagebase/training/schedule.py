@@ -19,6 +19,8 @@ _CLOSING_SECONDS: Final = 4.0
 _ASLEEP: Final = 20.0
 _ALWAYS_CHARGED: Final = 5.0
 _REMEMBERED: Final = 60
+# However slow the machine is just now: nothing at all would be learned in fewer.
+LEAST_STEPS: Final = 20
 
 
 def learning_rate(step: int, steps: int, *, highest: float) -> float:
@@ -75,7 +77,7 @@ class Schedule:
             return self.settings.epochs * self.steps_per_epoch
         share = _JUDGING_SHARE if self.has_judging else 0.0
         left = max(0.0, self._budget() - self.seconds)
-        return max(1, done + int(left * (1 - share) / self.step_seconds))
+        return max(LEAST_STEPS, done + int(left * (1 - share) / self.step_seconds))
 
     def seconds_left(self, done: int) -> float:
         """Return how long it will still take."""
@@ -85,9 +87,10 @@ class Schedule:
 
     def is_over(self, done: int) -> bool:
         """Say whether to stop after so many steps."""
-        if self.settings.minutes is not None and self.seconds >= self._budget():
-            return True
-        return done >= self.steps(done)
+        if self.settings.minutes is None:
+            return done >= self.steps(done)
+        is_used_up = self.seconds >= self._budget() or done >= self.steps(done)
+        return is_used_up and done >= LEAST_STEPS
 
     def is_judging_due(self, done: int) -> bool:
         """Say whether to judge after so many steps: each epoch, but not too often."""

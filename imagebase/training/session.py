@@ -216,7 +216,11 @@ def clean_up(folder: Path) -> None:
 
 
 def work_quietly() -> None:
-    """Let this process's work come after everybody else's."""
+    """Let this process's work come after everybody else's; before PyTorch is loaded.
+
+    Threads of OpenMP that wait for each other sleep then, where they would spin.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if hasattr(os, "nice"):
         with suppress(OSError):
             os.nice(_NICENESS)

@@ -86,7 +86,9 @@ def stopped(job: JobInfo) -> None:
         st.info(f"{why} before it had learned anything.")
         return
     left, right = st.columns([5, 1], vertical_alignment="center")
-    left.info(f"{why} after {job.done:,} steps. What was learned is kept.")
+    progress = read_log(folder).progress
+    steps = progress.done if progress is not None else 0
+    left.info(f"{why} after {steps:,} steps. What was learned is kept.")
     right.button(
         "Go on",
         key=f"train.resume.{job.job_id}",
@@ -107,7 +109,9 @@ def curves(
 ) -> None:
     """Draw loss and AP50 side by side."""
     left, right = st.columns(2)
-    points = losses or [(one.step, one.loss) for one in evaluations]
+    points = list(losses) or [
+        (one.step, one.loss) for one in evaluations if one.loss is not None
+    ]
     if points:
         left.markdown("**Loss**")
         left.altair_chart(_loss_chart(points), width="stretch")

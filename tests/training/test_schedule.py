@@ -5,7 +5,12 @@ import math
 import pytest
 
 from imagebase.errors import TrainingError
-from imagebase.training.schedule import WARM_UP_STEPS, Schedule, learning_rate
+from imagebase.training.schedule import (
+    LEAST_STEPS,
+    WARM_UP_STEPS,
+    Schedule,
+    learning_rate,
+)
 from imagebase.training.settings import TrainingSettings
 
 
@@ -45,6 +50,11 @@ def test_the_minutes_given_are_kept(step: float, judging: float) -> None:
     assert judged * judging <= seconds / 5
     assert 1 <= judged <= 30
     assert done == pytest.approx((seconds - judged * judging) / step, abs=1)
+
+
+def test_a_machine_that_is_slow_just_now_learns_a_little_all_the_same() -> None:
+    one = schedule(minutes=0.1)
+    assert run(one, step=5.0, judging=1.0)[0] == LEAST_STEPS
 
 
 def test_a_sleeping_machine_is_not_charged() -> None:

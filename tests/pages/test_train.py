@@ -1,0 +1,135 @@
+"""The Train page: what there is to learn from, a run, what comes of it."""
+
+import sys
+import time
+from dataclasses import replace
+
+import pytest
+
+from imagebase.annotation import Annotation, Box, ReviewStatus, Size
+from imagebase.images import encode_png
+from imagebase.store import JobInfo, JobState
+from imagebase.ui import backend
+from tests.app_fixtures import NewTab, Tab, records, started, store, the_scope
+from tests.training.shapes import HEIGHT, WIDTH, picture
+
+TEAM = "team"
+
+
+@pytest.fixture(autouse=True)
+def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+
+
+def add_shapes(first: int, count: int, status: ReviewStatus) -> None:
+    """Add pictures of squares and discs; the approved ones have their boxes."""
+    scope = the_scope()
+    for number in range(first, first + count):
+        rgb, boxes = picture(number)
+        store().add_image(
+            scope,
+            encode_png(rgb),
+            file_name=f"{number}.png",
+            size=Size(WIDTH, HEIGHT),
+            quality=None,
+        )
+        (record,) = (one for one in records() if one.file_name == f"{number}.png")
+        if status is ReviewStatus.APPROVED:
+            found = tuple(Annotation(box, label) for label, box in boxes)
+            store().save(scope, replace(record, annotations=found, status=status))
+
+
+@pytest.fixture
+def shapes(new_tab: NewTab) -> Tab:
+    """A tab whose dataset has eight approved images and two new ones."""
+    store().create_dataset(TEAM, "Shapes", who="ann")
+    add_shapes(0, 8, ReviewStatus.APPROVED)
+    add_shapes(8, 2, ReviewStatus.NEW)
+    return started(new_tab)
+
+
+def waited(tab: Tab, kind: str) -> JobInfo:
+    """Wait for the newest job of a kind as long as a busy machine needs."""
+    deadline = time.monotonic() + 200
+    while time.monotonic() < deadline:
+        job = next(one for one in store().jobs(the_scope()) if one.kind == kind)
+        if not job.state.is_active:
+            tab.app.run()
+            return job
+        time.sleep(0.1)
+    raise AssertionError(f"the job is still {job.state}: {job.message}")
+
+
+def test_without_an_approved_image_it_says_what_to_do(labelled: Tab) -> None:
+    labelled.open("train")
+    assert "no approved image has a box yet" in labelled.words()
+    assert "train.start" not in [one.key for one in labelled.app.button]
+
+
+def test_labels_are_counted_and_warnings_never_block(shapes: Tab) -> None:
+    shapes.open("train")
+    (table,) = (one.value for one in shapes.app.dataframe)
+    assert table["label"].tolist() == ["square", "disc"]
+    assert table["boxes"].tolist() == [8, 8]
+    words = shapes.words()
+    assert "Learns from 8 approved images" in words
+    assert "Few boxes to learn from" in words
+    assert "counts as background" in words
+    assert not shapes.app.button(key="train.start").disabled
+
+
+def test_labels_of_strangers_are_shown_as_text(shapes: Tab) -> None:
+    record = records()[0]
+    odd = Annotation(Box(1, 1, 50, 50), "**bold** $x$")
+    store().save(the_scope(), replace(record, annotations=(*record.annotations, odd)))
+    shapes.open("train")
+    assert r"\*\*bold\*\*" in shapes.words()
+
+
+def test_a_finished_training_shows_figures_pictures_and_the_way_on(
+    shapes: Tab,
+) -> None:
+    job_id = backend.runner().submit(
+        the_scope(),
+        "train",
+        {"name": "Shapes", "base": "yolov4-tiny", "steps": 2, "input_size": 96},
+    )
+    shapes.open("train")
+    assert f"train.stop.{job_id}" in [one.key for one in shapes.app.button]
+    job = waited(shapes, "train")
+    assert job.state is JobState.DONE, job.error
+    shapes.open("train")
+    words = shapes.words()
+    assert "Shapes" in words
+    assert "Before and after" in words
+    assert [one.label for one in shapes.app.metric][:1] == ["AP50"]
+    shapes.press("train.label_rest")
+    assert not shapes.app.exception
+    annotated = waited(shapes, "annotate")
+    assert annotated.parameters["model"] == "Shapes"
+    assert annotated.state is JobState.DONE, annotated.error
+    assert (annotated.result or {})["images"] == 2
+    add_shapes(10, 50, ReviewStatus.APPROVED)
+    shapes.open("train")
+    assert "Train again below" in shapes.words()
+
+
+def test_a_stopped_training_can_go_on(shapes: Tab) -> None:
+    parameters = {"name": "S", "base": "yolov4-tiny", "steps": 5000, "input_size": 96}
+    job_id = backend.runner().submit(the_scope(), "train", parameters)
+    shapes.open("train")
+    shapes.press(f"train.stop.{job_id}")
+    assert waited(shapes, "train").state is JobState.CANCELLED
+    shapes.open("train")
+    assert "training was stopped" in shapes.words()
+
+
+def test_without_pytorch_the_page_says_how_to_get_it(
+    shapes: Tab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    shapes.open("train")
+    assert "needs PyTorch" in shapes.words()
+    said = [one.value for one in shapes.app.code]
+    assert said == ["pip install -r requirements-train.txt", "pip install torch"]
+    assert "train.start" not in [one.key for one in shapes.app.button]
