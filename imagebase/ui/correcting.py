@@ -16,6 +16,7 @@ from imagebase.ui import (
     changing,
     frame,
     label_choice,
+    look_offer,
     state,
     versions,
     walking,
@@ -177,6 +178,7 @@ def _side(record: ImageRecord, labels: LabelSet) -> None:
     rows = len(record.annotations) + 2
     height = min(_ROW_PX * rows + 4, _TABLE_PX)
     draw_table(record, labels=labels, access=changing.access(), height=height)
+    look_offer.follow(record)
     draw_tags(record)
     draw_comments(record.image_id)
 

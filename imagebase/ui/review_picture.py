@@ -5,7 +5,8 @@ from typing import Final, Literal
 import streamlit as st
 
 from imagebase.annotation import ImageRecord, Size
-from imagebase.ui import acting, backend, cache, commenting, state, widgets
+from imagebase.ui import acting, backend, cache, state, widgets
+from imagebase.ui.image_comments import draw_comments
 
 _HIGHEST_PX: Final = 320
 
@@ -28,7 +29,7 @@ def show(record: ImageRecord, marked: frozenset[str] = frozenset()) -> None:
         f"{widgets.STATUS_WORDS[record.status]}"
     )
     acting.open_button(record.image_id, key="review.open")
-    commenting.draw_comments(record.image_id, key="review.comments")
+    draw_comments(record.image_id)
 
 
 def _width(size: Size) -> int | Literal["stretch"]:

@@ -10,7 +10,7 @@ from playwright.sync_api import Locator, Page, expect
 from imagebase.settings import read_settings
 from imagebase.store import Scope, Store, open_store
 from imagebase.ui.visitor import TEAM_OWNER
-from tests.browser.conftest import ROOT, Serve
+from tests.browser.conftest import ROOT, Canvas, Serve
 from tests.planted_logo import LABEL, fill, made_set
 
 pytestmark = pytest.mark.browser
@@ -124,6 +124,28 @@ def test_a_planted_logo_is_deleted_everywhere_and_undone_at_once(
     reviewed.wait_for(lambda: reviewed.count() == ALL - 1 - (WITH_LOGO - 2))
     expect(dialog).to_have_count(0)
     reviewed.press("review-crops-undo")
+    reviewed.wait_for(lambda: reviewed.count() == ALL - 1)
+
+
+def test_a_key_on_edit_offers_the_look_alikes_too(
+    reviewed: Reviewed, find_canvas: Callable[[Page], Canvas]
+) -> None:
+    page = reviewed.page
+    page.get_by_test_id("stTopNavLink").filter(has_text="Edit").click()
+    canvas = find_canvas(page)
+    canvas.surface.focus()
+    canvas.press("Tab", "Delete")
+    words = f"{ALL - 1} other images have a {LABEL} at the very place"
+    expect(page.get_by_text(words)).to_be_visible(timeout=20_000)
+    reviewed.press("looks-show")
+    apply = page.get_by_role("button", name=f"Delete {WITH_LOGO - 1} boxes")
+    expect(apply).to_be_visible(timeout=20_000)
+    page.keyboard.press("n")  # the editor behind the dialog does not listen
+    apply.click()
+    reviewed.wait_for(lambda: reviewed.count() == WITHOUT)
+    assert canvas.get("image") == next(iter(reviewed.store.image_ids(reviewed.scope)))
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    reviewed.press("edit-undo")
     reviewed.wait_for(lambda: reviewed.count() == ALL - 1)
 
 

@@ -244,10 +244,10 @@ def test_rejection_is_a_comment_that_is_resolved_and_opened_again(
     reject_kitchen(labelled)
     (said,) = store().comments(the_scope(), records()[0].image_id)
     assert r"Wheel \*cut\* off" in labelled.words()
-    labelled.press(f"review.comments.{said.comment_id}")
+    labelled.press(f"edit.resolve.{said.comment_id}")
     (said,) = store().comments(the_scope(), records()[0].image_id)
     assert not said.is_open
-    labelled.press(f"review.comments.{said.comment_id}")
+    labelled.press(f"edit.reopen.{said.comment_id}")
     (said,) = store().comments(the_scope(), records()[0].image_id)
     assert said.is_open
 
@@ -255,9 +255,8 @@ def test_rejection_is_a_comment_that_is_resolved_and_opened_again(
 def test_somebody_says_something_of_an_image(labelled: Tab) -> None:
     show_images(labelled)
     image_id = records()[0].image_id
-    short = image_id[:12]
-    labelled.app.text_area(key=f"review.comments.text.{short}").input("Good one")
-    labelled.press(f"review.comments.add.{short}")
+    labelled.app.text_area(key=f"edit.comment.{image_id}").input("Good one")
+    labelled.press("edit.comment.add")
     (said,) = store().comments(the_scope(), image_id)
     assert (said.text, said.is_open) == ("Good one", True)
     assert "Good one" in labelled.words()
@@ -265,8 +264,7 @@ def test_somebody_says_something_of_an_image(labelled: Tab) -> None:
 
 def test_a_blank_comment_is_refused_in_words(labelled: Tab) -> None:
     show_images(labelled)
-    short = records()[0].image_id[:12]
-    labelled.press(f"review.comments.add.{short}")
+    labelled.press("edit.comment.add")
     assert "the comment was empty" in labelled.toasts()[0]
 
 
