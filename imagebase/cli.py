@@ -19,7 +19,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from imagebase.commands import evaluate, models, train
+from imagebase.commands import backup, evaluate, models, train
 from imagebase.commands.reporting import FAILED
 from imagebase.commands.reporting import errors as _errors
 from imagebase.commands.reporting import refuse as _refuse
@@ -37,6 +37,8 @@ app = typer.Typer(
 app.add_typer(models.app, name="models")
 app.command("evaluate")(evaluate.evaluate)
 app.command("train")(train.train)
+app.command("backup")(backup.backup)
+app.command("restore")(backup.restore)
 
 
 class Runtime(StrEnum):

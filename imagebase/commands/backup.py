@@ -1,0 +1,72 @@
+"""python -m imagebase backup and restore: whole datasets of a team, of any size."""
+
+import getpass
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from imagebase.commands.reporting import FAILED, plain, refuse, reported_errors, say
+from imagebase.settings import TEAM_OWNER, Mode, settings
+
+_Name = Annotated[str, typer.Argument(help="The dataset's name.")]
+_To = Annotated[Path, typer.Option("--output", help="The zip to be written.")]
+_File = Annotated[Path, typer.Argument(help="A zip that a backup has made.")]
+
+
+def backup(dataset: _Name, output: _To) -> None:
+    """Write a dataset of the team into one zip, with everything known of it."""
+    from imagebase.backup.writing import write_backup
+    from imagebase.store import Scope, open_store
+
+    with reported_errors():
+        store = open_store(settings())
+        try:
+            named = [one for one in store.datasets(TEAM_OWNER) if one.name == dataset]
+            if not named:
+                known = ", ".join(one.name for one in store.datasets(TEAM_OWNER))
+                refuse(f"There is no dataset {dataset}; there are: {known or 'none'}.")
+            if len(named) > 1:
+                refuse(f"There are {len(named)} datasets {dataset}; rename one first.")
+            scope = Scope(TEAM_OWNER, named[0].dataset_id, getpass.getuser())
+            folder = output.absolute().parent
+            with tempfile.TemporaryDirectory(prefix=".backup-", dir=folder) as drafts:
+                draft = Path(drafts) / "backup.zip"
+                rows = write_backup(store, scope, draft)
+                draft.replace(output)
+        except OSError as error:
+            say(f"{output} cannot be written: {error.strerror or error}.")
+            raise typer.Exit(FAILED) from error
+        finally:
+            store.close()
+    boxes = rows["annotations"]
+    counts = f"{_images(rows['images'])}, {boxes:,} box{'' if boxes == 1 else 'es'}"
+    typer.echo(plain(f"{output}: {counts}"))
+
+
+def restore(file: _File) -> None:
+    """Make a backup a dataset of the team; a damaged one is refused as a whole."""
+    from imagebase.annotation import new_id
+    from imagebase.backup.restoring import Backup
+    from imagebase.backup.restoring import restore as make_dataset
+    from imagebase.store import Scope, open_store
+
+    if not file.is_file():
+        refuse(f"{file} is not there; give a zip that a backup has made.")
+    limits = settings().limits_for(Mode.TEAM)
+    with reported_errors():
+        store = open_store(settings())
+        try:
+            with Backup(file, limits, file_name=file.name) as opened:
+                opened.check()
+                target = Scope(TEAM_OWNER, new_id(), getpass.getuser())
+                name = make_dataset(store, target, opened)
+                images = opened.manifest.images
+        finally:
+            store.close()
+    typer.echo(plain(f"{name}: {_images(images)}"))
+
+
+def _images(count: int) -> str:
+    return "1 image" if count == 1 else f"{count:,} images"

@@ -1,0 +1,103 @@
+"""Datasets backed up and restored from the command line."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from imagebase.annotation import ImageRecord
+from imagebase.cli import app
+from imagebase.settings import TEAM_OWNER, settings
+from imagebase.store import Scope, open_store
+from tests.store.fixtures import box, scope_of
+from tests.tasks.conftest import add
+
+
+@pytest.fixture(autouse=True)
+def home(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, migrated_sqlite: Path
+) -> Iterator[Path]:
+    home = tmp_path / "home"
+    home.mkdir()
+    shutil.copy(migrated_sqlite, home / "imagebase.db")
+    monkeypatch.setenv("IMAGEBASE_HOME", str(home))
+    settings.cache_clear()
+    yield home
+    settings.cache_clear()
+
+
+def invoked(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(app, [*map(str, arguments)])
+
+
+def street() -> list[ImageRecord]:
+    """Begin a dataset with two images and a box; return its records."""
+    store = open_store(settings())
+    scope = scope_of(store, TEAM_OWNER, who="ann", name="Street")
+    add(store, scope, "a.png", "b.png")
+    first, _ = store.records(scope)
+    store.save(scope, first.with_annotations([box()]))
+    records = store.records(scope)
+    store.close()
+    return records
+
+
+def datasets() -> dict[str, list[ImageRecord]]:
+    """Return the records of each of the team's datasets, by its name."""
+    store = open_store(settings())
+    found = {
+        one.name: store.records(Scope(TEAM_OWNER, one.dataset_id, "ann"))
+        for one in store.datasets(TEAM_OWNER)
+    }
+    store.close()
+    return found
+
+
+def test_dataset_goes_out_and_comes_in(tmp_path: Path) -> None:
+    records = street()
+    path = tmp_path / "street.zip"
+    done = invoked("backup", "Street", "--output", path)
+    assert (done.exit_code, done.stdout) == (0, f"{path}: 2 images, 1 box\n")
+    done = invoked("restore", path)
+    assert (done.exit_code, done.stdout) == (0, "Street (restored): 2 images\n")
+    assert datasets() == {"Street": records, "Street (restored)": records}
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["home", "street.zip"]
+
+
+def test_name_that_is_none_is_wrong_usage(tmp_path: Path) -> None:
+    street()
+    refused = invoked("backup", "Beach", "--output", tmp_path / "b.zip")
+    assert refused.exit_code == 2
+    assert "There is no dataset Beach; there are: Street." in refused.stderr
+    assert not (tmp_path / "b.zip").exists()
+
+
+def test_name_that_two_have_is_wrong_usage(tmp_path: Path) -> None:
+    street()
+    street()
+    refused = invoked("backup", "Street", "--output", tmp_path / "b.zip")
+    assert refused.exit_code == 2
+    assert "There are 2 datasets Street; rename one first." in refused.stderr
+
+
+def test_folder_that_is_not_there_is_a_sentence(tmp_path: Path) -> None:
+    street()
+    refused = invoked("backup", "Street", "--output", tmp_path / "none" / "b.zip")
+    assert refused.exit_code == 1
+    assert "cannot be written: No such file or directory." in refused.stderr
+
+
+def test_damaged_backup_is_refused(tmp_path: Path) -> None:
+    street()
+    path = tmp_path / "b.zip"
+    path.write_bytes(b"nope")
+    refused = invoked("restore", path)
+    assert refused.exit_code == 1
+    assert "b.zip is not a zip file, or a broken one" in refused.stderr
+    assert list(datasets()) == ["Street"]
+
+
+def test_file_that_is_not_there_is_wrong_usage(tmp_path: Path) -> None:
+    assert invoked("restore", tmp_path / "none.zip").exit_code == 2
