@@ -20,6 +20,8 @@ _log = logging.getLogger(__name__)
 EDIT_PAGE: Final = "pages/edit.py"
 _MOST_PAGE_NUMBERS: Final = 7
 _PAGE_NUMBER_PX: Final = 40
+# Of two or three pages a narrower row leaves numbers out.
+_LEAST_PAGES_PX: Final = 280
 # What fits beside each other at 1280 pixels without a second line.
 _NAME_LETTERS_IN_A_ROW: Final = 96
 
@@ -80,7 +82,8 @@ def page_of(items: Sequence[T], *, page_size: int, key: str) -> Sequence[T]:
 def page_number(pages: int, *, key: str) -> int:
     """Draw the numbers to turn to; return the chosen one, from 1."""
     # Beside other widgets they would shrink to the current number alone.
-    width = _PAGE_NUMBER_PX * (min(pages, _MOST_PAGE_NUMBERS) + 2)
+    wanted = _PAGE_NUMBER_PX * (min(pages, _MOST_PAGE_NUMBERS) + 2)
+    width = max(wanted, _LEAST_PAGES_PX)
     number: int = st.pagination(
         pages, key=key, max_visible_pages=_MOST_PAGE_NUMBERS, width=width
     )
