@@ -16,6 +16,7 @@ _WIDTH_PX: Final = 172
 _UNREVIEWED: Final = (ReviewStatus.NEW, ReviewStatus.AUTO, ReviewStatus.EDITED)
 # So many are judged while one waits for the next doubtful image.
 _JUDGED_AT_ONCE: Final = 500
+_WAIT: Final = "The images are being judged; try again in a moment."
 
 
 class Among(StrEnum):
@@ -56,15 +57,16 @@ def _choose(key: str) -> None:
     canvas.settle()
     chosen = Among(st.session_state[key])
     st.session_state[_AMONG] = chosen
-    if chosen is Among.DOUBTFUL:
-        _judge(backend.store(), state.scope())
+    is_judging = chosen is Among.DOUBTFUL and _judge(backend.store(), state.scope())
     current, ids = state.image_id(), images()
     if current is None or current in ids:
         return
     following = _neighbour(ids, current, 1) or next(iter(ids), None)
     if following is None:
         st.session_state[_AMONG] = Among.ALL
-        state.say(f"There are no such images: {chosen.lower()}.")
+        state.say(
+            _WAIT if is_judging else f"There are no such images: {chosen.lower()}."
+        )
     else:
         state.choose_image(following)
 
@@ -161,7 +163,7 @@ def next_doubtful() -> None:
     if found is not None:
         state.choose_image(found)
     elif is_judging:
-        state.say("The images are being judged; press again in a moment.")
+        state.say(_WAIT)
     else:
         state.say("Nothing else is doubtful.")
 

@@ -1105,7 +1105,7 @@ class Picker {
     if (this.root.hidden) return;
     const hadFocus = this.root.getRootNode().activeElement === this.input;
     this.root.hidden = true;
-    if (hadFocus) this.editor.root.focus({ preventScroll: true });
+    if (hadFocus) this.editor.root.focus({ preventScroll: true, focusVisible: false });
   }
 
   refresh() {
