@@ -146,14 +146,17 @@ def _why_no_variants(*, crops: bool, has_split: bool) -> str:
 
 def _labels() -> tuple[tuple[str, ...] | None, bool]:
     names = backend.store().labels(state.scope()).shown_names
-    chosen: list[str] = _said("export.labels", [])
-    title = f"Labels: {len(chosen):,} of {len(names):,}" if chosen else "Labels: all"
+    # Each dataset has labels of its own.
+    key = f"export.labels.{state.dataset().dataset_id}"
+    said: list[str] = _said(key, [])
+    count = sum(name in said for name in names)
+    title = f"Labels: {count:,} of {len(names):,}" if count else "Labels: all"
     with st.popover(title, icon=":material/label:", key="export.labels.open"):
         only = st.multiselect(
             "Only boxes of these labels",
             names,
             placeholder="all labels",
-            key="export.labels",
+            key=key,
             persist_state="session",
         )
         renumbers = st.checkbox(

@@ -250,7 +250,7 @@ def test_pictures_are_resized_at_a_press(labelled: Tab) -> None:
 def test_labels_can_be_chosen(labelled: Tab) -> None:
     labelled.open("export")
     zip_of(labelled).close()
-    labelled.app.multiselect(key="export.labels").set_value(["cup"]).run()
+    labelled.app.main.multiselect[0].set_value(["cup"]).run()
     assert "Labels: 1 of 3" in labelled.popovers()
     with zip_of(labelled) as archive:
         coco = json.loads(archive.read("annotations.json"))
@@ -261,6 +261,21 @@ def test_labels_can_be_chosen(labelled: Tab) -> None:
         coco = json.loads(archive.read("annotations.json"))
     assert [one["name"] for one in coco["categories"]] == ["cup"]
     assert "Left out: 2 remarks" in [one.label for one in labelled.app.expander]
+
+
+def test_label_that_was_chosen_and_is_deleted_since_is_chosen_no_more(
+    labelled: Tab,
+) -> None:
+    labelled.open("export")
+    zip_of(labelled).close()
+    labelled.app.main.multiselect[0].set_value(["cup"]).run()
+    zip_of(labelled).close()
+    store().delete_label(the_scope(), 1, with_boxes=True)
+    labelled.app.run()
+    assert "Labels: all" in labelled.popovers()
+    with zip_of(labelled) as archive:
+        coco = json.loads(archive.read("annotations.json"))
+    assert len(coco["annotations"]) == 2
 
 
 def test_boxes_can_be_cut_out_and_classified(labelled: Tab) -> None:
