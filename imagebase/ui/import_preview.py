@@ -85,7 +85,7 @@ def with_names(
         column_config={
             "number": st.column_config.NumberColumn("No.", width="small"),
             "name": st.column_config.TextColumn("In the files"),
-            "uses": st.column_config.NumberColumn("Boxes", width="small"),
+            "uses": st.column_config.NumberColumn("Uses", width="small"),
             "here": st.column_config.TextColumn(
                 "Called here", max_chars=MAX_LABEL_LENGTH
             ),
@@ -163,6 +163,11 @@ def summarise(told: DryRun, result: ReadResult) -> None:
         f":material/input: {' and '.join(brings)} would come in on "
         f"**{widgets.plural(effect.images, 'image')}** · {_found(told)}"
     )
+    if effect.model_boxes:
+        st.markdown(
+            f":material/smart_toy: {effect.model_boxes:,} of them by a model: "
+            "they come in as untouched, to be reviewed."
+        )
     if told.new_images:
         st.markdown(
             ":material/add_photo_alternate: "

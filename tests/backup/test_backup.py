@@ -11,6 +11,7 @@ from imagebase.annotation import new_id
 from imagebase.backup.layout import MANIFEST
 from imagebase.backup.restoring import Backup, restore
 from imagebase.backup.writing import write_backup
+from imagebase.errors import NotFoundError, StoreError
 from imagebase.settings import Limits
 from imagebase.store import Scope, Store
 from imagebase.store.copies import COPIED
@@ -160,3 +161,25 @@ def test_backup_says_what_it_is(store: Store, tmp_path: Path) -> None:
 def test_every_table_of_a_dataset_is_in_it_or_left_out_on_purpose() -> None:
     left_out = {"owners", "datasets", "jobs", "looks"}
     assert {one.name for one in COPIED} == set(metadata.tables) - left_out
+
+
+def test_nobody_backs_up_the_dataset_of_another_owner(
+    store: Store, tmp_path: Path
+) -> None:
+    stranger = replace(full_dataset(store), owner_id="stranger")
+    with pytest.raises(NotFoundError):
+        write_backup(store, stranger, tmp_path / "a.zip")
+
+
+def test_nobody_restores_over_the_dataset_of_another_owner(
+    store: Store, tmp_path: Path
+) -> None:
+    scope = full_dataset(store)
+    before = store.records(scope)
+    write_backup(store, scope, tmp_path / "a.zip")
+    with Backup(tmp_path / "a.zip", LIMITS, file_name="a.zip") as backup:
+        backup.check()
+        with pytest.raises(StoreError):
+            restore(store, replace(scope, owner_id="stranger"), backup)
+    assert store.records(scope) == before
+    assert store.datasets("stranger") == []

@@ -2,10 +2,11 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
-from imagebase.annotation import Source
+from imagebase.annotation import ReviewStatus, Source
 from imagebase.ui import upload_tools
 from tests.app_fixtures import Tab, photograph, records, store, the_scope
 
@@ -194,3 +195,23 @@ def test_upload_with_other_files_points_to_the_import(tab: Tab) -> None:
     tab.app.button_group[0].set_value("A folder").run()
     tab.uploads(("set/bear.jpg", photograph("bear.jpg")), ("set/labels.json", BOTH))
     assert "Are labels among the other files? Import them below." in tab.words()
+
+
+def test_boxes_with_a_confidence_are_told_apart(filled: Tab) -> None:
+    said = json.loads(BOTH)
+    said["annotations"][0]["score"] = 0.6
+    drop(filled, ("labels.json", json.dumps(said).encode()))
+    assert "1 of them by a model: they come in as untouched" in filled.words()
+    filled.press("import.agree")
+    filled.wait("import")
+    assert [one.annotations[0].is_untouched for one in records()] == [True, False]
+
+
+def test_approved_images_are_left_alone_unless_told(filled: Tab) -> None:
+    first, _ = records()
+    store().save(the_scope(), replace(first, status=ReviewStatus.APPROVED))
+    drop(filled, ("labels.json", BOTH))
+    assert "1 image approved and left alone" in filled.words()
+    (tick,) = (one for one in filled.app.checkbox if "approved" in one.label)
+    tick.check().run()
+    assert "**2 boxes** would come in on **2 images**" in filled.words()
