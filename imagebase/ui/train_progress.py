@@ -16,6 +16,7 @@ from imagebase.ui import backend, jobs, state, widgets
 POLL_SECONDS: Final = 1.0
 _CURVE_PX: Final = 260
 ALL: Final = "all labels"
+_STEPS: Final = alt.Axis(format=",d", tickMinStep=1)
 
 
 @st.fragment(run_every=POLL_SECONDS)
@@ -129,7 +130,7 @@ def _loss_chart(points: Sequence[tuple[int, float]]) -> alt.Chart:
         alt.Chart(frame)
         .mark_line(color="#4A90D9")
         .encode(
-            x=alt.X("step:Q", title="steps"),
+            x=alt.X("step:Q", title="steps", axis=_STEPS),
             y=alt.Y("loss:Q", title=None, scale=alt.Scale(zero=True)),
             tooltip=["step:Q", alt.Tooltip("loss:Q", format=".2f")],
         )
@@ -149,7 +150,7 @@ def _ap_chart(evaluations: Sequence[Evaluation]) -> alt.LayerChart:
     names = [ALL, *dict.fromkeys(name for one in evaluations for name in one.per_label)]
     colours = ["#888888", *(labels.colour_of(one) for one in names[1:])]
     base = alt.Chart(pd.DataFrame(rows)).encode(
-        x=alt.X("step:Q", title="steps"),
+        x=alt.X("step:Q", title="steps", axis=_STEPS),
         y=alt.Y("AP50:Q", title=None, scale=alt.Scale(domain=[0, 1])),
         color=alt.Color(
             "what:N",

@@ -28,8 +28,8 @@ def show() -> bool:
     if result is None:
         return False
     with st.container(border=True):
-        _figures(result)
         _next_steps(result)
+        _figures(result)
     _again(last_round(all_jobs))
     _before_and_after(result)
     with st.expander("While it learned", icon=":material/show_chart:"):
@@ -40,9 +40,7 @@ def show() -> bool:
 
 def _figures(result: Mapping[str, Any]) -> None:
     metrics = result["metrics"]
-    name, facts = st.columns([2, 5], vertical_alignment="center")
-    name.markdown(f"#### :material/check_circle: {widgets.escape(result['model'])}")
-    cells = facts.columns(4)
+    cells = st.columns(4)
     ap50, around = metrics["AP50"], metrics["AP50_interval"]
     before = metrics.get("base_AP50")
     cells[0].metric(
@@ -52,8 +50,12 @@ def _figures(result: Mapping[str, Any]) -> None:
         help=_about(metrics),
     )
     if around:
-        cells[1].metric("95 % interval", f"{around[0]:.2f} – {around[1]:.2f}")
-    cells[2].metric("Images", f"{metrics['images']['train']:,}")
+        cells[1].metric(
+            "95 % of draws",
+            f"{around[0]:.2f} – {around[1]:.2f}",
+            help="Where AP50 lies when the held-out images are drawn again and again.",
+        )
+    cells[2].metric("Images learned from", f"{metrics['images']['train']:,}")
     cells[3].metric("Minutes", f"{metrics['minutes']:.1f}")
     for warning in metrics["warnings"]:
         st.caption(f":material/warning: {widgets.escape(warning)}")
@@ -69,20 +71,23 @@ def _about(metrics: Mapping[str, Any]) -> str:
 def _next_steps(result: Mapping[str, Any]) -> None:
     counts = backend.store().progress(state.scope())
     rest = sum(counts.get(one, 0) for one in _OPEN)
-    with st.container(horizontal=True, vertical_alignment="center"):
+    left, right = st.columns([3, 1], vertical_alignment="center")
+    left.markdown(f"#### :material/check_circle: {widgets.escape(result['model'])}")
+    with right:
         if st.button(
             "Label the rest with it →",
             key="train.label_rest",
             type="primary",
+            width="stretch",
             disabled=not rest or result["model"] not in cache.models(),
-            help=f"{widgets.plural(rest, 'image')} not approved yet.",
         ):
             _label_the_rest(result["model"], counts)
-        st.caption(
-            f"{widgets.plural(rest, 'image')} to label; it is in the list of models."
-            if rest
-            else "Every image is approved. It is in the list of models."
-        )
+    left.caption(
+        f"{widgets.plural(rest, 'image')} left to label. The model is among the others "
+        "on **Annotate** and **Models**."
+        if rest
+        else "Every image is approved. The model is on **Annotate** and **Models**."
+    )
 
 
 def _label_the_rest(model: str, counts: Mapping[ReviewStatus, int]) -> None:
