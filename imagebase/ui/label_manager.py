@@ -1,22 +1,18 @@
 """The labels of a dataset in a dialog: names, colours, order, merging, deleting."""
 
-import logging
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import streamlit as st
 
-from imagebase.annotation import MAX_LABEL_LENGTH, Label
-from imagebase.errors import ImageBaseError
-from imagebase.store import Scope, Store, UndoResult
+from imagebase.annotation import MAX_LABEL_LENGTH
 from imagebase.ui import backend, state, widgets
+from imagebase.ui import label_actions as acts
 
 if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
 
-_TOLD: Final = "imagebase.labels.told"
 _ADD: Final = "labels.add"
 _SEARCH: Final = "labels.search"
 _SORT: Final = "labels.sort"
@@ -24,45 +20,6 @@ _PAGE_SIZE: Final = 8
 _WIDTH_PX: Final = 780
 _COLUMNS: Final = [0.5, 3.6, 0.7, 1.1, 0.55, 0.55, 1.5]
 _KEYS: Final = 9
-
-_log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class _Told:
-    """What the dialog says of the last press, and how far undo and redo go in it.
-
-    clash: a label that should be called as another one is, and that other one.
-    tries: grows with every problem; a field then shows what is kept again.
-    """
-
-    text: str = ""
-    is_problem: bool = False
-    clash: tuple[int, int] | None = None
-    done: int = 0
-    undone: int = 0
-    tries: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class _Row:
-    """One label in the dialog. place: its number in the order, from 0."""
-
-    class_id: int
-    label: Label
-    place: int
-    boxes: int
-
-
-_SortKey = Callable[[_Row], tuple[str | int, ...]]
-
-_ORDERS: Final[dict[str, _SortKey]] = {
-    "A to Z": lambda row: (row.label.name.casefold(), row.class_id),
-    "Most boxes first": lambda row: (-row.boxes, row.place),
-    "By class number": lambda row: (row.class_id,),
-}
-
-Change = Callable[[Store, Scope], str]
 
 
 def open_button(key: str = "labels.open") -> None:
@@ -73,7 +30,7 @@ def open_button(key: str = "labels.open") -> None:
         icon=":material/label:",
         help="Add, rename, recolour, order, merge and delete labels.",
     ):
-        _keep(_Told())
+        acts.begin()
         st.session_state.pop(_SEARCH, None)
         _dialog()
 
@@ -88,7 +45,7 @@ def _dialog() -> None:
 
 def draw() -> None:
     """Draw every label with what can be done to it."""
-    rows = _rows(backend.store(), state.scope())
+    rows = acts.rows_of(backend.store(), state.scope())
     _say()
     if not rows:
         st.info("This dataset has no labels yet. Add the first one.")
@@ -100,16 +57,8 @@ def draw() -> None:
     _draw_addition()
 
 
-def _rows(store: Store, scope: Scope) -> list[_Row]:
-    labels, counts = store.labels(scope), store.label_counts(scope)
-    return [
-        _Row(labels.class_id(one.name), one, place, counts.get(one.name, 0))
-        for place, one in enumerate(labels.shown)
-    ]
-
-
 def _say() -> None:
-    told = _told()
+    told = acts.told()
     if told.is_problem:
         st.error(widgets.escape(told.text))
     words, back, again = st.columns([6, 1.2, 1.2], vertical_alignment="center")
@@ -128,7 +77,7 @@ def _say() -> None:
         key="labels.undo",
         icon=":material/undo:",
         disabled=not told.done,
-        on_click=_undo,
+        on_click=acts.undo,
         width="stretch",
     )
     again.button(
@@ -136,7 +85,7 @@ def _say() -> None:
         key="labels.redo",
         icon=":material/redo:",
         disabled=not told.undone,
-        on_click=_redo,
+        on_click=acts.redo,
         width="stretch",
     )
 
@@ -148,12 +97,12 @@ def _offer_merge(class_id: int, into: int) -> None:
         f"{widgets.escape(labels[into].name)}",
         key="labels.merge_instead",
         icon=":material/call_merge:",
-        on_click=_act,
-        args=(partial(_merge, class_id, into),),
+        on_click=acts.act,
+        args=(partial(acts.merge, class_id, into),),
     )
 
 
-def _found(rows: Sequence[_Row]) -> Sequence[_Row]:
+def _found(rows: Sequence[acts.Row]) -> Sequence[acts.Row]:
     """Draw the search and the orders where there are several; return what is found."""
     if len(rows) <= 2:
         return rows
@@ -167,26 +116,27 @@ def _found(rows: Sequence[_Row]) -> Sequence[_Row]:
     )
     order.menu_button(
         "Sort",
-        list(_ORDERS),
+        list(acts.ORDERS),
         key=_SORT,
         width="stretch",
         help="Only the order on screen changes.",
-        on_click=_sort_as_chosen,
+        on_click=acts.sort_as_chosen,
+        args=(_SORT,),
     )
     text = (wanted or "").strip().casefold()
     return [row for row in rows if text in row.label.name.casefold()]
 
 
-def _draw_row(row: _Row, rows: Sequence[_Row]) -> None:
+def _draw_row(row: acts.Row, rows: Sequence[acts.Row]) -> None:
     cells = st.columns(_COLUMNS, gap="small", vertical_alignment="center")
     name, colour = row.label.name, row.label.colour
-    at = f"{row.class_id}.{hash((name, colour, _told().tries))}"
+    at = f"{row.class_id}.{hash((name, colour, acts.told().tries))}"
     cells[0].color_picker(
         f"Colour of {name}",
         colour,
         key=f"labels.colour.{at}",
         label_visibility="collapsed",
-        on_change=_recolour,
+        on_change=acts.recolour,
         args=(row.class_id, f"labels.colour.{at}"),
     )
     cells[1].text_input(
@@ -195,7 +145,7 @@ def _draw_row(row: _Row, rows: Sequence[_Row]) -> None:
         key=f"labels.name.{at}",
         max_chars=MAX_LABEL_LENGTH,
         label_visibility="collapsed",
-        on_change=_rename,
+        on_change=acts.rename,
         args=(row.class_id, f"labels.name.{at}"),
     )
     cells[2].caption(f"№ {row.class_id}", help="Its class number in every export.")
@@ -206,7 +156,7 @@ def _draw_row(row: _Row, rows: Sequence[_Row]) -> None:
 
 
 def _draw_moves(
-    row: _Row,
+    row: acts.Row,
     count: int,
     up: "DeltaGenerator",
     down: "DeltaGenerator",
@@ -221,12 +171,12 @@ def _draw_moves(
             type="tertiary",
             disabled=is_at_end or is_searching,
             help=f"Move {word}: only the order on screen changes.",
-            on_click=_act,
-            args=(partial(_move, row.class_id, row.place + step),),
+            on_click=acts.act,
+            args=(partial(acts.move, row.class_id, row.place + step),),
         )
 
 
-def _draw_more(row: _Row, rows: Sequence[_Row]) -> None:
+def _draw_more(row: acts.Row, rows: Sequence[acts.Row]) -> None:
     """Draw what moves a label far, and what makes it go."""
     key, name = str(row.class_id), widgets.escape(row.label.name)
     others = {one.class_id: one.label.name for one in rows if one != row}
@@ -243,8 +193,8 @@ def _draw_more(row: _Row, rows: Sequence[_Row]) -> None:
             "Move there",
             key=f"labels.move.{key}",
             disabled=place == row.place + 1,
-            on_click=_act,
-            args=(partial(_move, row.class_id, place - 1),),
+            on_click=acts.act,
+            args=(partial(acts.move, row.class_id, place - 1),),
         )
         into = st.selectbox(
             f"Merge {name}: {boxes} get the label",
@@ -260,8 +210,8 @@ def _draw_more(row: _Row, rows: Sequence[_Row]) -> None:
                 key=f"labels.merge.{key}",
                 type="primary",
                 icon=":material/call_merge:",
-                on_click=_act,
-                args=(partial(_merge, row.class_id, into),),
+                on_click=acts.act,
+                args=(partial(acts.merge, row.class_id, into),),
             )
     st.caption(
         f"Deleting {name} deletes {boxes} too. To keep them, merge."
@@ -272,8 +222,8 @@ def _draw_more(row: _Row, rows: Sequence[_Row]) -> None:
         f"Delete it and {boxes}" if row.boxes else "Delete it",
         key=f"labels.delete.{key}",
         icon=":material/delete:",
-        on_click=_act,
-        args=(partial(_delete, row.class_id),),
+        on_click=acts.act,
+        args=(partial(acts.delete, row.class_id),),
     )
 
 
@@ -292,136 +242,6 @@ def _draw_addition() -> None:
             key=f"{_ADD}.submit",
             icon=":material/add:",
             width="stretch",
-            on_click=_add,
+            on_click=acts.add,
+            args=(_ADD,),
         )
-
-
-def _told() -> _Told:
-    told: _Told = st.session_state.get(_TOLD, _Told())
-    return told
-
-
-def _keep(told: _Told) -> None:
-    st.session_state[_TOLD] = told
-
-
-def _act(change: Change, *, clash: tuple[int, int] | None = None) -> None:
-    """Make one change; say what it did, or why it was not made.
-
-    clash: the labels that could be merged where the change is refused.
-    """
-    store, scope, last = backend.store(), state.scope(), _told()
-    try:
-        before = store.labels(scope)
-        text = change(store, scope)
-        is_done = store.labels(scope) != before
-    except ImageBaseError as error:
-        _complain(error, clash)
-        return
-    if is_done:
-        _keep(_Told(text, done=last.done + 1, tries=last.tries))
-    else:
-        _keep(replace(last, tries=last.tries + 1))
-
-
-def _complain(error: ImageBaseError, clash: tuple[int, int] | None = None) -> None:
-    _log.warning("A label was not changed", exc_info=True)
-    tries = _told().tries + 1
-    _keep(replace(_told(), text=str(error), is_problem=True, clash=clash, tries=tries))
-
-
-def _undo() -> None:
-    _step(backend.store().undo, -1)
-
-
-def _redo() -> None:
-    _step(backend.store().redo, 1)
-
-
-def _step(step: Callable[[Scope], UndoResult], done: int) -> None:
-    last = _told()
-    try:
-        text = step(state.scope()).description
-    except ImageBaseError as error:
-        _complain(error)
-        return
-    _keep(
-        _Told(text, done=last.done + done, undone=last.undone - done, tries=last.tries)
-    )
-
-
-def _add() -> None:
-    name = (st.session_state[_ADD] or "").strip()
-
-    def add(store: Store, scope: Scope) -> str:
-        store.add_label(scope, name)
-        return f"{name} is there."
-
-    _act(add)
-
-
-def _rename(class_id: int, key: str) -> None:
-    wanted = (st.session_state[key] or "").strip()
-    labels = backend.store().labels(state.scope())
-    other = labels.class_id(wanted) if wanted in labels.shown_names else class_id
-
-    def rename(store: Store, scope: Scope) -> str:
-        before = _name(store, scope, class_id)
-        boxes = store.label_counts(scope).get(before, 0)
-        store.rename_label(scope, class_id, wanted)
-        return f"{before} is called {wanted}, on {widgets.plural(boxes, 'box')}."
-
-    _act(rename, clash=(class_id, other) if other != class_id else None)
-
-
-def _recolour(class_id: int, key: str) -> None:
-    tint = st.session_state[key]
-
-    def recolour(store: Store, scope: Scope) -> str:
-        store.recolour_label(scope, class_id, tint)
-        return f"{_name(store, scope, class_id)} has its new colour."
-
-    _act(recolour)
-
-
-def _move(class_id: int, place: int, store: Store, scope: Scope) -> str:
-    labels = store.labels(scope)
-    order = [labels.class_id(name) for name in labels.shown_names]
-    order.remove(class_id)
-    order.insert(place, class_id)
-    store.order_labels(scope, order)
-    return f"{_name(store, scope, class_id)} is number {place + 1} in the list."
-
-
-def _sort_as_chosen() -> None:
-    _act(partial(_sort, st.session_state[_SORT]))
-
-
-def _sort(order: str, store: Store, scope: Scope) -> str:
-    ordered = sorted(_rows(store, scope), key=_ORDERS[order])
-    store.order_labels(scope, [row.class_id for row in ordered])
-    return f"The labels are sorted: {order[0].lower() + order[1:]}."
-
-
-def _merge(class_id: int, into: int, store: Store, scope: Scope) -> str:
-    name, other = _name(store, scope, class_id), _name(store, scope, into)
-    taken = store.merge_label(scope, class_id, into=into)
-    return (
-        f"{name} went into {other}, with {widgets.plural(taken.boxes, 'box')} on "
-        f"{widgets.plural(taken.images, 'image')}."
-    )
-
-
-def _delete(class_id: int, store: Store, scope: Scope) -> str:
-    name = _name(store, scope, class_id)
-    taken = store.delete_label(scope, class_id, with_boxes=True)
-    if not taken.boxes:
-        return f"{name} is deleted."
-    return (
-        f"{name} is deleted, with {widgets.plural(taken.boxes, 'box')} on "
-        f"{widgets.plural(taken.images, 'image')}."
-    )
-
-
-def _name(store: Store, scope: Scope, class_id: int) -> str:
-    return store.labels(scope).labels[class_id].name
