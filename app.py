@@ -10,6 +10,7 @@ pages = [
     st.Page("pages/edit.py", title="Edit"),
     st.Page("pages/review.py", title="Review"),
     st.Page("pages/export.py", title="Export"),
+    st.Page("pages/models.py", title="Models"),
     st.Page("pages/evaluate.py", title="Evaluate"),
     st.Page("pages/train.py", title="Train"),
 ]

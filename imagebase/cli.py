@@ -99,8 +99,8 @@ _Quality = Annotated[
     Quality,
     typer.Option(
         "--quality",
-        help="fast: one look at each image; accurate: three that are fused, at about "
-        "five times the work.",
+        help="fast: one look at each image; accurate: whole, mirrored and in four "
+        "parts, fused; about six times the work.",
     ),
 ]
 _Engine = Annotated[str, typer.Option("--engine", help="local: on this machine.")]

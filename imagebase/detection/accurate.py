@@ -29,6 +29,11 @@ class Glance(NamedTuple):
     mirrored: bool = False
     tiles: int = 1
 
+    @property
+    def work(self) -> float:
+        """How much it takes against one look of the model as it is."""
+        return (self.scale * self.tiles) ** 2
+
 
 @dataclass(frozen=True, slots=True)
 class Eye:

@@ -145,7 +145,7 @@ def _clusters(rows: _Rows) -> NDArray[np.int64]:
     shares = np.zeros(count)
     clusters = 0
     for row in range(count):
-        box, share = rows.xyxy[row], rows.confidence[row] * rows.edges[row]
+        box, share = rows.xyxy[row], rows.confidence[row]
         overlaps = pairwise_iou(box[None], means[:clusters])[0]
         best = int(overlaps.argmax()) if clusters else -1
         if best < 0 or overlaps[best] <= SAME_BOX_IOU:

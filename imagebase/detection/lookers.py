@@ -19,14 +19,10 @@ QUALITIES: Final = (FAST, ACCURATE)
 INPUT_SIZES: Final = tuple(range(320, 833, 32))
 _STEP: Final = 32
 
-# As it is, larger and larger still: the mirror makes the three looks differ more.
-RESIZABLE: Final = (
-    Glance(1.0),
-    Glance(1.25, mirrored=True),
-    Glance(1.5, mirrored=True),
-)
-# A net that is fixed cannot look closer but at a part.
-FIXED: Final = (Glance(1.0), Glance(1.0, mirrored=True))
+# As it is; mirrored and, where the net can, a quarter larger; in four tiles that
+# overlap, for what is small.
+RESIZABLE: Final = (Glance(1.0), Glance(1.25, mirrored=True), Glance(1.0, tiles=2))
+FIXED: Final = (Glance(1.0), Glance(1.0, mirrored=True), Glance(1.0, tiles=2))
 
 
 @dataclass(frozen=True, slots=True)

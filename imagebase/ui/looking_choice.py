@@ -38,13 +38,13 @@ def options(chosen: Model) -> Setup:
     """Draw how the model looks at pictures, folded away; return what is chosen."""
     own = card_of(chosen).input_size.width
     with st.popover(
-        "How it looks", icon=":material/tune:", width="stretch", key="annotate.how"
+        "Options", icon=":material/tune:", width="stretch", key="annotate.how"
     ):
         is_accurate = st.toggle(
             "Accurate",
             key="annotate.accurate",
             persist_state="session",
-            help="Looks several times, mirrored and larger, and fuses what it sees: "
+            help="Looks several times, mirrored and in parts, and fuses what it sees: "
             "better boxes, fewer missed, and slower.",
         )
         side = _net_size(chosen, own)
@@ -97,7 +97,7 @@ def _cost_in_words(chosen: Model, own: int, setup: Setup) -> str:
     factor = ((setup.input_size or own) / own) ** 2
     if setup.quality == ACCURATE:
         looks = RESIZABLE if chosen.is_darknet else FIXED
-        factor *= sum(one.scale**2 for one in looks)
+        factor *= sum(one.work for one in looks)
     words = "One look at each picture, the quickest."
     if abs(factor - 1) > 0.01:
         words = f"About {factor:.1f} times the work of one look at {own} px."

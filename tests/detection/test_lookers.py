@@ -36,7 +36,7 @@ def test_accurate_mode_is_the_same_model_that_looks_better() -> None:
     fast, accurate = looker("fast", "yolov4-tiny"), looker("accurate", "yolov4-tiny")
     assert accurate.model_id == fast.model_id
     assert (fast.passes, accurate.passes) == ("single", "accurate")
-    assert accurate.wanted == Size(608, 608)
+    assert accurate.wanted == Size(832, 832)
     picture = kitchen()
     found = accurate.candidates(picture.rgb, size=picture.size)
     assert found.seen_by is None

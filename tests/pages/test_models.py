@@ -1,0 +1,150 @@
+"""The Models page: files dropped, the doctor's list, cards looked after."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from imagebase.detection.library import library_of
+from imagebase.settings import TEAM_OWNER
+from imagebase.ui import backend
+from tests.app_fixtures import Configure, NewTab, Tab, store, the_scope
+from tests.detection.doctor.test_broken_uploads import V8, darknet
+from tests.detection.onnx_graphs import speaking_model, yolox_output
+
+
+@pytest.fixture
+def page(filled: Tab) -> Tab:
+    filled.open("models")
+    return filled
+
+
+def drop(tab: Tab, *files: tuple[str, bytes]) -> None:
+    dropped = [(name, data, "application/octet-stream") for name, data in files]
+    tab.app.file_uploader[0].set_value(dropped)
+    tab.app.run()
+
+
+def keep(tab: Tab, name: str) -> None:
+    tab.app.text_input(key="models.new.name").set_value(name)
+    tab.press("models.keep")
+
+
+def names() -> list[str]:
+    return library_of(TEAM_OWNER).names()
+
+
+def test_cards_of_the_models_that_came_along(page: Tab) -> None:
+    words = page.words()
+    for name in ("yolov4\\-tiny", "yolo\\-fastest\\-1\\.1", "yolox\\-nano"):
+        assert f"**{name}**" in words
+    assert "Darknet · 416 × 416 px · 24 MB" in words
+    assert "AP .268 · AP50 .482" in words
+
+
+def test_dropped_model_is_examined_tried_and_kept(page: Tab) -> None:
+    drop(page, *darknet())
+    assert "21,511 numbers, as the cfg needs" in page.words().replace("\\", "")
+    assert "1 box above a confidence of 0.25" in page.words()
+    assert not names()
+    keep(page, "Pets")
+    assert names() == ["Pets"]
+    assert "**Pets** is among your models." in page.words()
+    page.open("annotate")
+    assert "Pets" in page.app.selectbox(key="annotate.model").options[-1]
+
+
+def test_bad_model_is_refused_with_its_sentence(page: Tab) -> None:
+    drop(page, *darknet(names=b"cat\n"))
+    assert "names 1 label and the model knows 2" in page.words()
+    assert "Nothing was kept." in page.words()
+    assert not page.app.text_input(key="models.new.name") if False else True
+    assert not names()
+
+
+def test_name_that_is_taken_is_told(page: Tab) -> None:
+    drop(page, ("pets.onnx", V8))
+    keep(page, "yolox-nano")
+    assert "There is a model yolox-nano already" in page.app.error[0].value.replace(
+        "\\", ""
+    )
+    assert not names()
+
+
+def test_ambiguous_model_is_read_as_a_person_says(page: Tab) -> None:
+    data = speaking_model(yolox_output(decoded=True))
+    drop(page, ("m.onnx", data), ("m.names", b"cat\ndog\n"))
+    page.app.selectbox(key="models.family").select("yolox-decoded").run()
+    keep(page, "decoded")
+    card = library_of(TEAM_OWNER).card("decoded")
+    assert (card.family, card.asked) == ("yolox-decoded", True)
+
+
+def test_model_is_renamed_and_described(page: Tab) -> None:
+    drop(page, *darknet())
+    keep(page, "Pets")
+    page.press("models.change.Pets")
+    page.app.text_input(key="models.own.name").set_value("Beasts")
+    page.app.text_input(key="models.own.source").set_value("our own photographs")
+    page.press("models.save")
+    assert names() == ["Beasts"]
+    assert library_of(TEAM_OWNER).card("Beasts").source == "our own photographs"
+
+
+def test_model_is_deleted_but_not_while_it_is_at_work(page: Tab) -> None:
+    drop(page, *darknet())
+    keep(page, "Pets")
+    job_id = store().submit_job(
+        the_scope(), "annotate", {"model": "Pets", "statuses": []}
+    )
+    page.press("models.delete.Pets")
+    page.press("models.really_delete")
+    assert "is at work now" in page.toasts()[0]
+    assert names() == ["Pets"]
+    store().cancel_job(the_scope(), job_id)
+    page.app.run()
+    page.press("models.delete.Pets")
+    page.press("models.really_delete")
+    assert not names()
+
+
+def test_model_is_tried_on_the_sample(page: Tab) -> None:
+    page.press("models.try.yolov4-tiny")
+    assert "above a confidence of 0.25" in page.words()
+
+
+def test_visitors_of_a_demo_do_not_see_each_others_models(
+    configure: Configure, new_tab: NewTab, cookies: dict[str, str], two_samples: None
+) -> None:
+    configure(MODE="demo")
+    mine = new_tab()
+    mine.app.run()
+    mine.open("models")
+    drop(mine, *darknet())
+    keep(mine, "Mine")
+    assert "**Mine**" in mine.words()
+    cookies.clear()
+    other = new_tab()
+    other.app.run()
+    other.open("models")
+    assert "**yolov4\\-tiny**" in other.words()
+    assert "Mine" not in other.words()
+    assert not names()
+
+
+def test_models_of_a_visitor_go_when_the_visit_is_over(
+    configure: Configure, new_tab: NewTab, two_samples: None, tmp_path: Path
+) -> None:
+    configure(MODE="demo")
+    mine = new_tab()
+    mine.app.run()
+    mine.open("models")
+    drop(mine, *darknet())
+    keep(mine, "Mine")
+    visitors = tmp_path / "home" / "visitors"
+    (owner,) = visitors.iterdir()
+    store().delete_owner(owner.name)
+    long_ago = datetime(2020, 1, 1, tzinfo=UTC)
+    store().ensure_owner(owner.name, expires_at=long_ago)
+    backend.sweep()
+    assert not owner.exists()
