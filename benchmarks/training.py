@@ -8,7 +8,8 @@ moments and gone on with. OpenCV: the trained files in OpenCV 4.14's importer.
 
     python -m benchmarks.training [PART …] [--minutes 1 3] [--seeds 0 1 2] [--json FILE]
 
-A minute is a minute only on a machine that has nothing else to do.
+A minute is a minute only on a machine that has nothing else to do; on another, compare
+by --steps 500 and by the seconds of CPU.
 """
 
 import argparse
@@ -50,12 +51,22 @@ FEW: Final = 30
 KILLS: Final = 10
 
 
+class Length(NamedTuple):
+    """How long to train: minutes, or steps where there are some."""
+
+    minutes: float | None = None
+    steps: int | None = None
+
+    @property
+    def in_words(self) -> str:
+        return f"{self.steps} steps" if self.steps else f"{self.minutes:g} min"
+
+
 class Row(NamedTuple):
     """One training and what its files score on images that played no part in it."""
 
     what: str
     seed: int
-    minutes: float
     ap50: float
     steps: int
     seconds: float
@@ -66,14 +77,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("parts", nargs="*", choices=[*PARTS, []], default=[])
     parser.add_argument("--minutes", type=float, nargs="+", default=[1, 3])
+    parser.add_argument("--steps", type=int, nargs="+")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     if not (DATA / "bccd").is_dir():
         sys.exit(f"{DATA} is absent: it holds the images of this benchmark.")
+    lengths = [Length(minutes=one) for one in arguments.minutes]
+    if arguments.steps:
+        lengths = [Length(steps=one) for one in arguments.steps]
     rows: list[Row] = []
     for name in arguments.parts or PARTS:
-        for row in PARTS[name](arguments.minutes, arguments.seeds):
+        for row in PARTS[name](lengths, arguments.seeds):
             rows.append(row)
             print(f"{row.what}, seed {row.seed}: {row.ap50:.4f}", file=sys.stderr)
             if arguments.json:
@@ -139,14 +154,12 @@ class Trained(NamedTuple):
 
 
 def settings_for(
-    seed: int,
-    base: Path | None = None,
-    *,
-    minutes: float | None = None,
-    steps: int | None = None,
+    seed: int, length: Length, base: Path | None = None
 ) -> TrainingSettings:
     folder = str(base or WEIGHTS_FOLDER / "yolov4-tiny")
-    return TrainingSettings(base=folder, seed=seed, minutes=minutes, steps=steps)
+    return TrainingSettings(
+        base=folder, seed=seed, minutes=length.minutes, steps=length.steps
+    )
 
 
 def trained(
@@ -190,75 +203,73 @@ def judging_set(folder: Path, part: str, data: str = "bccd") -> TrainingSet:
     )
 
 
-def row_of(
-    what: str, seed: int, minutes: float, done: Trained, judge: TrainingSet
-) -> Row:
+def row_of(what: str, seed: int, done: Trained, judge: TrainingSet) -> Row:
     detector = load_detector(model_in_folder(done.model))
     ap50 = judge_files(detector, judge, judge.of_part(VAL)).ap50
     assert ap50 is not None  # there are boxes to judge by
     steps = int(done.metrics["steps"])
-    return Row(what, seed, minutes, ap50, steps, done.seconds, done.cpu_seconds)
+    return Row(what, seed, ap50, steps, done.seconds, done.cpu_seconds)
 
 
-def bccd(minutes: Sequence[float], seeds: Sequence[int]) -> Iterable[Row]:
+def bccd(lengths: Sequence[Length], seeds: Sequence[int]) -> Iterable[Row]:
     """Train on all of the train part for each length and seed."""
-    for length in minutes:
+    for length in lengths:
         for seed in seeds:
             with tempfile.TemporaryDirectory() as name:
                 folder = Path(name)
                 judge = judging_set(folder / "test", "test")
-                settings = settings_for(seed, minutes=length)
+                settings = settings_for(seed, length)
                 done = trained(folder, sources("train"), sources("val"), settings)
-                what = f"BCCD, 205 images, {length:g} min"
-                yield row_of(what, seed, length, done, judge)
+                what = f"BCCD, 205 images, {length.in_words}"
+                yield row_of(what, seed, done, judge)
 
 
-def few(minutes: Sequence[float], seeds: Sequence[int]) -> Iterable[Row]:
+def few(lengths: Sequence[Length], seeds: Sequence[int]) -> Iterable[Row]:
     """Train on 30 images, then on 30 more from there."""
-    length = max(minutes)
+    length = lengths[-1]
     for seed in seeds:
         chosen = random.Random(seed).sample(sources("train"), 2 * FEW)
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             judge = judging_set(folder / "test", "test")
-            settings = settings_for(seed, minutes=length)
+            settings = settings_for(seed, length)
             first = trained(folder / "first", chosen[:FEW], [], settings)
-            what = f"BCCD, {FEW} images, {length:g} min"
-            yield row_of(what, seed, length, first, judge)
-            again = settings_for(seed + 100, first.model, minutes=length)
+            what = f"BCCD, {FEW} images, {length.in_words}"
+            yield row_of(what, seed, first, judge)
+            again = settings_for(seed + 100, length, first.model)
             second = trained(folder / "second", chosen, [], again)
-            what = f"… and {FEW} more, {length:g} min from there"
-            yield row_of(what, seed, length, second, judge)
+            what = f"… and {FEW} more, {length.in_words} from there"
+            yield row_of(what, seed, second, judge)
 
 
-def raccoon(minutes: Sequence[float], seeds: Sequence[int]) -> Iterable[Row]:
+def raccoon(lengths: Sequence[Length], seeds: Sequence[int]) -> Iterable[Row]:
     """Train on the raccoons, one seed."""
-    for length in minutes:
+    for length in lengths:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             judge = judging_set(folder / "test", "test", "raccoon")
-            settings = settings_for(seeds[0], minutes=length)
+            settings = settings_for(seeds[0], length)
             done = trained(folder, sources("train", "raccoon"), None, settings)
-            what = f"Raccoon, {length:g} min"
-            yield row_of(what, seeds[0], length, done, judge)
+            what = f"Raccoon, {length.in_words}"
+            yield row_of(what, seeds[0], done, judge)
 
 
-def killed(minutes: Sequence[float], seeds: Sequence[int]) -> Iterable[Row]:
+def killed(lengths: Sequence[Length], seeds: Sequence[int]) -> Iterable[Row]:
     """Train for as many steps unbroken and killed ten times; minutes do not count."""
     seed, steps = seeds[0], 200
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         judge = judging_set(folder / "test", "test")
-        settings = settings_for(seed, steps=steps)
+        settings = settings_for(seed, Length(steps=steps))
         learn, choose = sources("train"), sources("val")
         whole = trained(folder / "whole", learn, choose, settings)
-        yield row_of(f"BCCD, {steps} steps, unbroken", seed, 0, whole, judge)
+        yield row_of(f"BCCD, {steps} steps, unbroken", seed, whole, judge)
         began = time.perf_counter()
         _kill_again_and_again(folder / "killed", learn, choose, settings)
         metrics = json.loads((folder / "killed/model/metrics.json").read_text())
         seconds = time.perf_counter() - began
         done = Trained(folder / "killed" / "model", metrics, seconds, 0.0)
-        yield row_of(f"… killed {KILLS} times", seed, 0, done, judge)
+        yield row_of(f"… killed {KILLS} times", seed, done, judge)
 
 
 def _kill_again_and_again(
@@ -290,7 +301,7 @@ def _kill_again_and_again(
     subprocess.run(command, check=True)
 
 
-def opencv(minutes: Sequence[float], seeds: Sequence[int]) -> Iterable[Row]:
+def opencv(lengths: Sequence[Length], seeds: Sequence[int]) -> Iterable[Row]:
     """Compare the trained files here and in OpenCV 4.14, on the same pictures."""
     python = PEER_FOLDER / "bin" / "python"
     if not python.exists():
@@ -300,14 +311,14 @@ def opencv(minutes: Sequence[float], seeds: Sequence[int]) -> Iterable[Row]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         judge = judging_set(folder / "test", "test")
-        settings = settings_for(seeds[0], minutes=min(minutes))
+        settings = settings_for(seeds[0], lengths[0])
         done = trained(folder, sources("train"), sources("val"), settings)
         np.save(folder / "pictures.npy", np.asarray(judge.pictures))
         script = Path(__file__).with_name("opencv4_heads.py")
         arguments = [folder / "pictures.npy", done.model, folder / "found.npz"]
         subprocess.run([python, script, *arguments], check=True)
         rows = np.load(folder / "found.npz")["rows"]
-        ours = row_of("OpenCV check: ImageBase", seeds[0], min(minutes), done, judge)
+        ours = row_of("OpenCV check: ImageBase", seeds[0], done, judge)
         yield ours
         yield ours._replace(
             what="OpenCV check: OpenCV 4.14", ap50=_ap50_of_rows(judge, rows)
@@ -343,7 +354,7 @@ def _ap50_of_rows(judge: TrainingSet, rows: np.ndarray) -> float:
     return ap50
 
 
-Part = Callable[[Sequence[float], Sequence[int]], Iterable[Row]]
+Part = Callable[[Sequence[Length], Sequence[int]], Iterable[Row]]
 PARTS: Final[dict[str, Part]] = {
     "bccd": bccd,
     "few": few,
