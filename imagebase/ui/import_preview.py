@@ -15,6 +15,7 @@ from imagebase.importing.merging import ImportChoice, Replacing
 from imagebase.ui import widgets
 
 _MOST_ROWS: Final = 2_000
+_MOST_NAMES: Final = 5
 _TABLE_PX: Final = 260
 _REPLACING: Final = {
     Replacing.NOTHING: "Keep them",
@@ -163,17 +164,21 @@ def summarise(told: DryRun, result: ReadResult) -> None:
         f":material/input: {' and '.join(brings)} would come in on "
         f"**{widgets.plural(effect.images, 'image')}** · {_found(told)}"
     )
+    more = []
     if effect.model_boxes:
-        st.markdown(
-            f":material/smart_toy: {effect.model_boxes:,} of them by a model: "
-            "they come in as untouched, to be reviewed."
+        more.append(
+            f":material/smart_toy: {effect.model_boxes:,} of them by a model, untouched"
         )
     if told.new_images:
-        st.markdown(
+        more.append(
             ":material/add_photo_alternate: "
-            f"**{widgets.plural(told.new_images, 'image')}** would be added · "
+            f"**{widgets.plural(told.new_images, 'new image')}**, "
             f"{widgets.megabytes(told.new_bytes)}"
         )
+    if told.new_labels:
+        more.append(_new_labels(told.new_labels))
+    if more:
+        st.markdown(" · ".join(more))
     stays_out = [
         (
             sum(bool(one.problem) for one in told.matches),
@@ -190,6 +195,13 @@ def summarise(told: DryRun, result: ReadResult) -> None:
     words = [f"{widgets.plural(n, noun)} {why}" for n, noun, why in stays_out if n]
     if words:
         st.markdown(f":material/block: Not: {' · '.join(words)}")
+
+
+def _new_labels(names: Sequence[str]) -> str:
+    shown = ", ".join(map(widgets.escape, names[:_MOST_NAMES]))
+    more = f" and {len(names) - _MOST_NAMES:,} more" if len(names) > _MOST_NAMES else ""
+    count = widgets.plural(len(names), "new label")
+    return f":material/new_label: **{count}**: {shown}{more}"
 
 
 def _found(told: DryRun) -> str:

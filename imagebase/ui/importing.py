@@ -110,7 +110,7 @@ def _look(upload: _Upload) -> None:
     state.leave_deleted_dataset()
     if _upload() is None:
         st.rerun()  # a press in here has ended it
-    left, right = st.columns([4, 1.3], vertical_alignment="bottom")
+    left, right = st.columns([4, 1.3])
     with right:
         format_name = _choose_format(upload)
     summary = left.container()

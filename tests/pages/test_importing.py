@@ -108,6 +108,7 @@ def test_a_label_takes_the_name_it_has_here(filled: Tab) -> None:
     drop(filled, ("labels.json", BOTH))
     assert table(filled, "here") == ["dog", "cat"]
     assert table(filled, "how") == ["same but for capitals", "new"]
+    assert "**1 new label**: cat" in filled.words()
 
 
 def test_names_can_be_changed_and_cleared(filled: Tab) -> None:
@@ -149,7 +150,7 @@ def test_persons_boxes_go_only_when_told_with_a_warning(labelled: Tab) -> None:
 def test_images_come_with_their_labels_into_an_empty_dataset(tab: Tab) -> None:
     one = coco(("bear.jpg", "cat"))
     drop(tab, ("labels.json", one), ("images/bear.jpg", photograph("bear.jpg")))
-    assert "**1 image** would be added" in tab.words()
+    assert "**1 new image**" in tab.words()
     assert "1 of 1 image found: 1 that came with the labels" in tab.words()
     tab.press("import.agree")
     tab.wait("import")
@@ -201,7 +202,7 @@ def test_boxes_with_a_confidence_are_told_apart(filled: Tab) -> None:
     said = json.loads(BOTH)
     said["annotations"][0]["score"] = 0.6
     drop(filled, ("labels.json", json.dumps(said).encode()))
-    assert "1 of them by a model: they come in as untouched" in filled.words()
+    assert "1 of them by a model, untouched" in filled.words()
     filled.press("import.agree")
     filled.wait("import")
     assert [one.annotations[0].is_untouched for one in records()] == [True, False]
