@@ -143,6 +143,7 @@ def chromium() -> Iterator[Browser]:
             "The browser tests need Chromium: install it, or name it in "
             "IMAGEBASE_TEST_CHROMIUM."
         )
+    expect.set_options(timeout=10_000)  # a machine may have other things to do
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=executable, args=QUIET)
         yield browser

@@ -53,11 +53,11 @@ class Editing(NamedTuple):
         self, is_there: Callable[[ImageRecord], bool], index: int = 0
     ) -> ImageRecord:
         """Return the stored record as soon as it is as expected."""
-        for _ in range(250):
+        for _ in range(500):
             if is_there(self.record(index)):
                 return self.record(index)
             self.page.wait_for_timeout(20)
-        pytest.fail(f"not so within 5 s: {self.record(index)}")
+        pytest.fail(f"not so within 10 s: {self.record(index)}")
 
     def settle(self) -> None:
         """Wait until everything said so far is booked and the page is drawn again."""
@@ -369,6 +369,8 @@ def test_tab_goes_on_from_the_place_of_the_deleted_box(editing: Editing) -> None
     editing.canvas.wait_for("selected", drawn.annotation_id)
     editing.press("Delete", "Tab")
     editing.canvas.wait_for("selected", MODEL)
+    editing.wait_for(has_boxes(1))
+    editing.settle()
 
 
 def test_duplicate_lies_beside_and_is_selected(editing: Editing) -> None:

@@ -54,11 +54,11 @@ class Visit(NamedTuple):
         self, is_there: Callable[[ImageRecord], bool], place: int = KITCHEN
     ) -> ImageRecord:
         """Return the stored record as soon as it is as expected."""
-        for _ in range(200):
+        for _ in range(400):
             if is_there(self.record(place)):
                 return self.record(place)
             self.page.wait_for_timeout(25)
-        pytest.fail(f"not so within 5 s: {self.record(place)}")
+        pytest.fail(f"not so within 10 s: {self.record(place)}")
 
     def wait_for_image(self, place: int) -> None:
         self.canvas.wait_for("image", self.image(place))
@@ -309,7 +309,7 @@ def test_keys_are_left_alone_while_someone_types(visit: Visit, place: str) -> No
     elif place == "table":
         table = page.get_by_test_id("stDataFrame").bounding_box()
         assert table is not None
-        page.mouse.click(table["x"] + 110, table["y"] + 52)
+        page.mouse.click(table["x"] + 50, table["y"] + 52)
     elif place == "labels":
         page.get_by_role("button", name="More").first.click()
         page.get_by_label("Choose a label, or type a new one").click()

@@ -79,12 +79,12 @@ class Editor(NamedTuple):
         return self.served.record(self.file_name)
 
     def wait_for(self, is_there: Callable[[ImageRecord], bool]) -> ImageRecord:
-        for _ in range(100):
+        for _ in range(200):
             if is_there(self.record()):
                 self.canvas.page.wait_for_timeout(500)  # the page is drawn again
                 return self.record()
             self.canvas.page.wait_for_timeout(50)
-        pytest.fail(f"not so within 5 s: {self.record()}")
+        pytest.fail(f"not so within 10 s: {self.record()}")
 
     def select(self, annotation: Annotation) -> None:
         """Click on a box until it is the one among those there that is selected."""
