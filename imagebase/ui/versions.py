@@ -96,6 +96,7 @@ def _settle(conflict: Conflict, version: Callable[[Conflict], ImageRecord]) -> N
     try:
         if chosen is not conflict.theirs:
             state.note_shown(backend.store().save(state.scope(), chosen))
+            state.note_saved()
     except RevisionConflictError as error:
         state.keep_conflict(replace(conflict, theirs=error.theirs))
         return
