@@ -23,6 +23,8 @@ from imagebase.store import Scope
 from imagebase.ui import backend, plots, review_filters, state, widgets
 
 MOST_LABELS: Final = 18
+# Of fewer decisions than this a share says little.
+ENOUGH_TO_SAY: Final = 5
 MOST_CONFUSIONS: Final = 18
 _SAVED_HELP: Final = (
     "By hand every final box is a drag and a label: 2 actions. Counted against it: 1 "
@@ -188,7 +190,10 @@ def _most_corrected(figures: CorrectionFigures, names: Sequence[str]) -> str:
         counts = figures.by_label[name]
         return counts.get(Fate.KEPT, 0) / sum(counts.values())
 
-    worst = min(names, key=share_kept)
+    frequent = [
+        name for name in names if sum(figures.by_label[name].values()) >= ENOUGH_TO_SAY
+    ]
+    worst = min(frequent or names, key=share_kept)
     share = f"{1 - share_kept(worst):.0%}".replace("%", " %")
     return f"{share} of {widgets.escape(worst)} needed a hand, the most of all"
 

@@ -249,10 +249,8 @@ def _chart(model: _Model, learned: Sequence[Learned], labels: LabelSet) -> None:
         }
     )
     higher = sum(one.threshold > _now(model, one.label) for one in learned)
-    plots.intervals(
-        frame,
-        title=f"{higher} of {len(learned)} go up from now (grey)",
-    )
+    lower = sum(one.threshold < _now(model, one.label) for one in learned)
+    plots.intervals(frame, title=f"{higher:,} up and {lower:,} down from now (grey)")
 
 
 def _say_what_is_missing(waiting: Sequence[TooFew], *, is_all: bool) -> None:

@@ -1,0 +1,133 @@
+"""The Review page's queue and figures: what they say, and what a press does."""
+
+from dataclasses import replace
+
+import pytest
+
+from imagebase.annotation import Annotation, Box, ReviewStatus
+from imagebase.editing import approve, delete_annotations, move, relabel
+from tests.app_fixtures import (
+    NewTab,
+    Tab,
+    model_box,
+    put,
+    records,
+    started,
+    store,
+    the_scope,
+)
+
+
+def show(tab: Tab, view: str, figures: str = "") -> Tab:
+    tab.open("review")
+    tab.app.main.button_group[0].set_value(view).run()
+    if figures:
+        tab.app.main.button_group[1].set_value(figures).run()
+    assert not tab.app.exception
+    return tab
+
+
+def metrics(tab: Tab) -> dict[str, str]:
+    return {one.label: one.value for one in tab.app.metric}
+
+
+def test_health_counts_images_boxes_and_labels(labelled: Tab) -> None:
+    show(labelled, "Figures", "Health")
+    assert metrics(labelled) == {
+        "Images": "2",
+        "Approved": "0 %",
+        "Boxes": "3",
+        "Labels in use": "3",
+        "Boxes an image": "2",
+        "Worth a look": "0",
+    }
+    assert "**0 of 2 images approved**" in labelled.words()
+    assert "**33 % of the boxes are bear**" in labelled.words()
+
+
+def test_health_of_one_label_shows_its_boxes_alone(labelled: Tab) -> None:
+    show(labelled, "Figures", "Health")
+    labelled.app.selectbox(key="figures.label").select("cup").run()
+    assert "**1 image without a box of cup**" in labelled.words()
+    assert "**0 % of the boxes are taller than wide**" in labelled.words()
+
+
+def test_health_without_boxes_says_where_they_come_from(filled: Tab) -> None:
+    show(filled, "Figures", "Health")
+    assert "There are no boxes yet" in filled.words()
+
+
+def test_corrections_without_decisions_say_how_they_come(filled: Tab) -> None:
+    show(filled, "Figures", "Corrections")
+    assert "Nobody has decided on a box yet" in filled.words()
+    filled.app.main.button_group[1].set_value("Thresholds").run()
+    assert "No model's box has been decided on yet" in filled.words()
+
+
+@pytest.fixture
+def corrected(labelled: Tab) -> Tab:
+    """Four boxes of a model kept, moved, relabelled and deleted, and one drawn."""
+    kitchen, bear = records()
+    put(kitchen, *(model_box(name, 0.5, at=90 * n) for n, name in enumerate("abcd")))
+    put(bear, model_box("e", 0.5))
+    seen = records()[0]
+    kept, moved, other, gone = (one.annotation_id for one in seen.annotations)
+    after = move(seen, moved, Box(90, 90, 170, 140), who="ann")
+    after = relabel(after, {other}, "z", who="ann")
+    after = delete_annotations(after, {gone})
+    drawn = Annotation(Box(1, 1, 9, 9), "new", changed_by="ann")
+    after = replace(after, annotations=(*after.annotations, drawn))
+    store().save(the_scope(), approve(after, who="ann"))
+    assert kept in {one.annotation_id for one in records()[0].annotations}
+    return labelled
+
+
+def test_corrections_tell_what_became_of_boxes(corrected: Tab) -> None:
+    show(corrected, "Figures", "Corrections")
+    shown = metrics(corrected)
+    assert shown["Kept as is"] == "25 %"
+    assert shown["Moved"] == "25 %"
+    assert shown["Relabelled"] == "25 %"
+    assert shown["Deleted"] == "25 %"
+    assert shown["Added"] == "1"
+    assert "IoU 0.83" in corrected.words()
+    assert r"**c became z 1 time**" in corrected.words()
+
+
+def test_thresholds_wait_for_enough_decisions(corrected: Tab) -> None:
+    show(corrected, "Figures", "Thresholds")
+    # Model "m" is none that is here: its thresholds could not be applied.
+    assert "is not here any more" in corrected.words()
+
+
+def test_queue_says_why_an_image_is_in_front(labelled: Tab) -> None:
+    kitchen, _ = records()
+    put(kitchen, model_box("cup", 0.9), model_box("bowl", 0.8, at=21))
+    show(labelled, "Queue")
+    assert "**1 image** to look at" in labelled.words()
+    assert "overlap by" in labelled.words()
+
+
+def test_queue_approves_and_goes_on(labelled: Tab) -> None:
+    kitchen, _ = records()
+    put(kitchen, model_box("cup", 0.9), model_box("bowl", 0.8, at=21))
+    show(labelled, "Queue")
+    labelled.press(f"queue.approve.{kitchen.image_id}")
+    assert records()[0].status is ReviewStatus.APPROVED
+    assert "Nothing is doubtful" in labelled.words()
+
+
+def test_queue_of_untouched_images_sends_to_annotate(filled: Tab) -> None:
+    show(filled, "Queue")
+    assert "No model has looked at these images yet" in filled.words()
+
+
+def test_page_begins_with_the_queue_once_there_is_doubt(
+    labelled: Tab, new_tab: NewTab
+) -> None:
+    kitchen, _ = records()
+    put(kitchen, model_box("cup", 0.9), model_box("bowl", 0.8, at=21))
+    show(labelled, "Queue")  # which judges what changed
+    another = started(new_tab)
+    another.open("review")
+    assert "to look at, the most doubtful first" in another.words()
