@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,8 @@ from typer.testing import CliRunner, Result
 from imagebase.annotation import Size
 from imagebase.cli import app
 from imagebase.conversion import Conversion, convert
-from imagebase.formats.label_set_files import ReadResult
+from imagebase.formats import spool
+from imagebase.formats.label_set_files import ReadResult, WriteOptions
 from imagebase.formats.package import export_folder
 from imagebase.formats.registry import FORMATS, read
 from imagebase.formats.trees import FolderTree
@@ -223,6 +225,38 @@ def test_labels_of_whole_images_are_missed_where_there_are_only_boxes(
     assert sentences[0] == (
         "Left out: 3 labels of whole images, as COCO JSON has those of boxes only"
     )
+
+
+def peak_bytes(folder: Path, images: int, target: str) -> int:
+    """Return the most that Python's objects took in a conversion."""
+    found = (
+        record(*[box(n, 1, n + 9, 20) for n in range(5)], name=f"{number}.jpg")
+        for number in range(images)
+    )
+    export_folder(
+        export_set(*found),
+        "coco",
+        images=png_bytes,
+        folder=folder / "coco",
+        options=WriteOptions(with_images=False),
+    )
+    tracemalloc.start()
+    convert(folder / "coco", folder / "out", to=target)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return peak
+
+
+@pytest.mark.parametrize("target", ["csv", "createml"])
+def test_memory_does_not_grow_with_the_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: str
+) -> None:
+    monkeypatch.setattr(spool, "_ENTRIES_AT_HAND", 50)
+    monkeypatch.setattr(spool, "_BUFFERED_BOXES", 50)
+    small = peak_bytes(tmp_path / "small", 100, target)
+    large = peak_bytes(tmp_path / "large", 700, target)
+    # Held in memory, 600 more images with five boxes each would take 1.6 MB and more.
+    assert large - small < 800_000
 
 
 def invoked(*arguments: str | Path) -> Result:

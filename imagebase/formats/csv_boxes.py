@@ -151,6 +151,8 @@ class _Table:
         self.file = file
         self._rows = csv_rows(tree, file)
         _, header = next(self._rows, (1, []))
+        # Some put a blank after each comma; elsewhere blanks belong to names.
+        self._is_spaced = any(cell.startswith(" ") for cell in header)
         self.columns: dict[str, int] = {}
         for index, cell in enumerate(header):
             meaning = _MEANING.get(re.sub(r"[^a-z0-9]", "", cell.lower()))
@@ -177,7 +179,8 @@ class _Table:
 
     def rows(self) -> Iterator[tuple[int, Mapping[str, str]]]:
         """Yield line number and values by meaning; a row too short ends in blanks."""
-        for line, row in self._rows:
+        for line, cells in self._rows:
+            row = [cell.strip() for cell in cells] if self._is_spaced else cells
             yield (
                 line,
                 {
@@ -188,8 +191,8 @@ class _Table:
 
 
 def _read_row(row: Mapping[str, str], collector: Collector, place: _Place) -> None:
-    name = image_name(row.get("filename", "").strip())
-    if not name:
+    name = image_name(row.get("filename", ""))
+    if not name.strip():
         collector.skip(*place, "it names no image")
         return
     box = _box_of(row)

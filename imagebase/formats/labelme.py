@@ -12,8 +12,8 @@ from imagebase.formats.collecting import (
     Collector,
     image_name,
     number,
-    text_of,
 )
+from imagebase.formats.json_stream import json_items
 from imagebase.formats.label_set_files import (
     ExportFile,
     ExportImage,
@@ -37,6 +37,7 @@ _FOLDER: Final = "images"
 _LABELS_FILE: Final = "labels.txt"
 _VERSION: Final = "5.5.0"
 _DECIMALS: Final = 4
+_KEYS: Final = frozenset({"imagePath", "imageWidth", "imageHeight"})
 # How many points a shape has at least; a box is drawn around them.
 _OUTLINES: Final = {"polygon": 3, "mask": 2, "rotation": 4, "oriented_rectangle": 3}
 
@@ -125,17 +126,22 @@ def read(tree: FileTree, collector: Collector) -> None:
 
 
 def _labelme_of(tree: FileTree, file: str) -> Mapping[str, Any] | None:
-    """Return the document, or None where it is JSON but not LabelMe's."""
-    try:
-        data = json.loads(text_of(tree.read(file), file))
-    except json.JSONDecodeError as error:
-        reason = f"it is not JSON (line {error.lineno}: {error.msg})"
-        raise AnnotationFileError(reason) from error
-    except (ValueError, RecursionError) as error:
-        raise AnnotationFileError(f"it is not JSON ({error})") from error
-    if not isinstance(data, dict) or not isinstance(data.get("shapes"), list):
+    """Return what is read of a document, or None where it is JSON but not LabelMe's.
+
+    Of a large file of another kind, item by item, nothing is kept.
+    """
+    found: dict[str, Any] = {}
+    shapes: list[object] | None = None
+    for section, position, value in json_items(tree, file):
+        if section == "shapes" and position is not None and shapes is not None:
+            shapes.append(value)
+        elif section == "shapes" and value == []:
+            shapes = []
+        elif section in _KEYS and position is None:
+            found[section] = value
+    if shapes is None or "imagePath" not in found:
         return None
-    return data if "imagePath" in data else None
+    return found | {"shapes": shapes}
 
 
 class _Reader:

@@ -220,13 +220,19 @@ class _Reader:
 
     def _name(self, root: Element, file: str) -> str:
         """Return the image's name: as found beside the XML, as stated, or its stem."""
-        stated = image_name((root.findtext("filename") or "").strip())
+        stated = image_name(_text_of(root, "filename") or "")
         stem = PurePosixPath(file).stem
         found = self._images.find(stated or stem) or self._images.find(stem)
         name = PurePosixPath(found).name if found else stated or stem
         if self._collector.has_image(name):
             return str(PurePosixPath(file).parent / PurePosixPath(name).name)
         return name
+
+
+def _text_of(element: Element, tag: str) -> str | None:
+    """Return a child's text; blanks mean nothing where it has lines of its own."""
+    text = element.findtext(tag)
+    return text.strip() if text is not None and "\n" in text else text
 
 
 def _stated(root: Element) -> bool | None:
@@ -246,14 +252,12 @@ class _Boxes(NamedTuple):
     is_zero_based: bool
 
     def read(self, element: Element, at: str) -> None:
-        label, edges = element.findtext("name"), element.find("bndbox")
+        label, edges = _text_of(element, "name"), element.find("bndbox")
         if label is None:
             self.collector.skip_box(self.file, at, "it has no name")
         elif edges is None:
             self.collector.skip_box(self.file, at, f"{label.strip()!r} has no bndbox")
         else:
-            # Only a name laid out over several lines has blanks that mean nothing.
-            label = label.strip() if "\n" in label else label
             self._add(label, [number(edges.findtext(k)) for k in VocBox._fields], at)
 
     def _add(self, label: str, corners: Sequence[float], at: str) -> None:

@@ -321,7 +321,7 @@ LABELME = Table(
         Bad(
             '"imageWidth": 64\n}',
             '"imageWidth": 64\n',
-            "it is not JSON (line 45: Expecting ',' delimiter)",
+            "it is not JSON (line 45: ',' is missing)",
             kept=(1, 1),
         ),
         Bad(

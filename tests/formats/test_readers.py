@@ -51,6 +51,14 @@ def test_csv_with_semicolons_and_windows_line_ends_is_read() -> None:
     assert read_csv("\ufeff" + windows).labels.names == ('x, "y"',)
 
 
+def test_csv_with_blanks_after_commas_is_read() -> None:
+    result = read_csv(
+        "filename, class, xmin, ymin, xmax, ymax\na.jpg, cat, 1, 2, 8, 9\n"
+    )
+    assert boxes(result) == [(1, 2, 8, 9)]
+    assert result.labels.names == ("cat",)
+
+
 def test_csv_with_box_sizes_is_read() -> None:
     result = read_csv("image_name,label_name,x1,y1,w,h\na.jpg,cat,1,2,7,7\n")
     assert boxes(result) == [(1, 2, 8, 9)]
