@@ -12,9 +12,7 @@ from imagebase.exporting.making import Made, Maker
 from imagebase.exporting.overlays import Overlay, draw, places_to_draw
 from imagebase.exporting.request import ExportRequest, in_words, request_json
 from imagebase.exporting.selection import (
-    Candidate,
     Selection,
-    candidate,
     labels_of,
     split_of,
 )
@@ -35,6 +33,7 @@ from imagebase.formats.package import (
     warnings_about,
 )
 from imagebase.formats.registry import format_named
+from imagebase.store.contents import ImageContents
 
 NOTHING: Final = "No image is left to export; choose more of them."
 
@@ -42,8 +41,8 @@ NOTHING: Final = "No image is left to export; choose more of them."
 class Images(Protocol):
     """A dataset, as far as an export asks of it."""
 
-    def image_ids(self) -> Sequence[str]:
-        """Return the images that stand where the request says, in upload order."""
+    def contents(self) -> Iterable[ImageContents]:
+        """Return what is on the images that stand where the request says."""
         ...
 
     def records(self, image_ids: Iterable[str]) -> Iterable[ImageRecord]:
@@ -118,8 +117,8 @@ class _Building:
         self._done = self._total = 0
 
     def run(self) -> Built:
-        ids = self._images.image_ids()
-        candidates = [candidate(one) for one in self._selected(ids, self._selection)]
+        found = map(self._selection.counted, self._images.contents())
+        candidates = [one for one in found if one is not None]
         if not candidates:
             raise ExportError(NOTHING)
         left_out = self._selection.left_out()
@@ -150,8 +149,8 @@ class _Building:
         record = self._images.record(image_id)
         return Selection(self._request).taken(record) or record
 
-    def _deal(self, candidates: Sequence[Candidate]) -> None:
-        self._part_of = {one.image.image_id: "train" for one in candidates}
+    def _deal(self, candidates: Sequence[ImageContents]) -> None:
+        self._part_of = {one.image_id: "train" for one in candidates}
         if self._request.split is not None:
             self._part_of = split_of(self._request.split, candidates).part_of
 

@@ -10,9 +10,9 @@ from imagebase.exporting.building import Images
 from imagebase.exporting.request import SHARES, ExportRequest
 from imagebase.exporting.selection import (
     Selection,
-    candidate,
     has_column,
     labels_of,
+    split_image,
     split_of,
 )
 from imagebase.images import load_image
@@ -51,10 +51,10 @@ def dealt(images: Images, request: ExportRequest) -> Dealt | None:
     """
     if request.split is None:
         return None
-    records = _selected(images, request, images.image_ids())
-    candidates = [candidate(one) for one in records]
+    counted = map(Selection(request).counted, images.contents())
+    candidates = [one for one in counted if one is not None]
     split = split_of(request.split, candidates)
-    found = [one.image for one in candidates]
+    found = [split_image(one) for one in candidates]
     names = labels_of(request, images.labels()).shown_names
     by_shares = request.split.by == SHARES
     return Dealt(

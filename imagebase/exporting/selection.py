@@ -2,9 +2,9 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from dataclasses import replace
 
-from imagebase.annotation import ImageRecord, LabelSet
+from imagebase.annotation import ImageRecord, LabelSet, ReviewStatus
 from imagebase.errors import ExportError
 from imagebase.exporting.request import (
     SHARES,
@@ -19,20 +19,16 @@ from imagebase.split import (
     part_named,
     split_by_column,
     split_by_shares,
-    split_image,
 )
-
-
-class Candidate(NamedTuple):
-    """What dealing an image out asks of it, whichever way it is done."""
-
-    image: SplitImage
-    file_name: str
-    tags: tuple[str, ...]
+from imagebase.store.contents import ImageContents
 
 
 class Selection:
-    """Takes images one by one, and counts what it leaves out."""
+    """Says of images whether they are taken, and counts what is left out.
+
+    Where only some labels are wanted, an approved image without a box of them is one
+    confirmed to hold none, and any other is left out.
+    """
 
     def __init__(self, request: ExportRequest) -> None:
         self._labels = None if request.labels is None else frozenset(request.labels)
@@ -40,29 +36,37 @@ class Selection:
         self._left: Counter[str] = Counter()
 
     def taken(self, record: ImageRecord) -> ImageRecord | None:
-        """Return the record as it is exported; None where it is not.
-
-        Where only some labels are wanted, an approved image without a box of them is
-        one confirmed to hold none, and any other is left out.
-        """
-        kept = self._of_labels(record)
-        if kept.is_confirmed_empty and not self._with_empty:
-            self._left["images confirmed to hold nothing"] += 1
-            return None
-        is_foreign = not kept.annotations and bool(record.annotations)
-        if is_foreign and not kept.is_confirmed_empty:
-            self._left["images, not approved, without a box of these labels"] += 1
-            return None
-        self._left["boxes of other labels"] += len(record.annotations) - len(
-            kept.annotations
+        """Return the record as it is exported; None where it is not."""
+        kept = record
+        if self._labels is not None:
+            wanted = (one for one in record.annotations if one.label in self._labels)
+            kept = record.with_annotations(wanted)
+        is_in = self._takes(
+            record.status, kept=len(kept.annotations), of=len(record.annotations)
         )
-        return kept
+        return kept if is_in else None
 
-    def _of_labels(self, record: ImageRecord) -> ImageRecord:
-        if self._labels is None:
-            return record
-        wanted = (one for one in record.annotations if one.label in self._labels)
-        return record.with_annotations(wanted)
+    def counted(self, contents: ImageContents) -> ImageContents | None:
+        """Return what is on an image as it is exported; None where it is not."""
+        kept = {
+            label: count
+            for label, count in contents.boxes.items()
+            if self._labels is None or label in self._labels
+        }
+        total = sum(contents.boxes.values())
+        is_in = self._takes(contents.status, kept=sum(kept.values()), of=total)
+        return replace(contents, boxes=kept) if is_in else None
+
+    def _takes(self, status: ReviewStatus, *, kept: int, of: int) -> bool:
+        is_confirmed = status is ReviewStatus.APPROVED
+        if not kept and is_confirmed and not self._with_empty:
+            self._left["images confirmed to hold nothing"] += 1
+            return False
+        if not kept and of and not is_confirmed:
+            self._left["images, not approved, without a box of these labels"] += 1
+            return False
+        self._left["boxes of other labels"] += of - kept
+        return True
 
     def left_out(self) -> tuple[str, ...]:
         """Return what was left out so far, in sentences."""
@@ -78,18 +82,18 @@ def labels_of(request: ExportRequest, labels: LabelSet) -> LabelSet:
     return LabelSet(tuple(one for one in labels if one.name in request.labels))
 
 
-def candidate(record: ImageRecord) -> Candidate:
-    """Return what dealing out asks of a record."""
-    return Candidate(split_image(record), record.file_name, record.tags)
+def split_image(contents: ImageContents) -> SplitImage:
+    """Return what a split asks of an image."""
+    return SplitImage(contents.image_id, contents.boxes, contents.difference_hash)
 
 
-def split_of(choice: SplitChoice, candidates: Sequence[Candidate]) -> Split:
+def split_of(choice: SplitChoice, candidates: Sequence[ImageContents]) -> Split:
     """Return which image goes where.
 
     Raises:
         ExportError: the shares are none, or an image is tagged for two parts.
     """
-    images = [one.image for one in candidates]
+    images = [split_image(one) for one in candidates]
     if choice.by == SHARES:
         distance = MAX_HASH_DISTANCE if choice.keeps_together else None
         return split_by_shares(
@@ -101,7 +105,7 @@ def split_of(choice: SplitChoice, candidates: Sequence[Candidate]) -> Split:
     )
 
 
-def has_column(choice_by: str, candidates: Iterable[Candidate]) -> bool:
+def has_column(choice_by: str, candidates: Iterable[ImageContents]) -> bool:
     """Say whether any image has a tag, or lies in a folder, that names a part."""
     words = (
         one.tags if choice_by == TAGS else one.file_name.split("/")[:-1]
@@ -110,7 +114,7 @@ def has_column(choice_by: str, candidates: Iterable[Candidate]) -> bool:
     return any(part_named(word) for found in words for word in found)
 
 
-def _tag_column(candidates: Iterable[Candidate]) -> Mapping[str, str]:
+def _tag_column(candidates: Iterable[ImageContents]) -> Mapping[str, str]:
     column: dict[str, str] = {}
     for one in candidates:
         parts = {part for tag in one.tags if (part := part_named(tag))}
@@ -120,16 +124,16 @@ def _tag_column(candidates: Iterable[Candidate]) -> Mapping[str, str]:
                 "one of them."
             )
         if parts:
-            column[one.image.image_id] = parts.pop()
+            column[one.image_id] = parts.pop()
     return column
 
 
-def _folder_column(candidates: Iterable[Candidate]) -> Mapping[str, str]:
+def _folder_column(candidates: Iterable[ImageContents]) -> Mapping[str, str]:
     """Return the part that the innermost folder of such a name says."""
     column = {}
     for one in candidates:
         folders = one.file_name.split("/")[:-1]
         parts = [part for folder in folders if (part := part_named(folder))]
         if parts:
-            column[one.image.image_id] = parts[-1]
+            column[one.image_id] = parts[-1]
     return column

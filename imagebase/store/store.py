@@ -4,6 +4,7 @@ from imagebase.settings import Limits, Settings
 from imagebase.store.candidates import CandidateStore
 from imagebase.store.changes import Editing
 from imagebase.store.comments import Comments
+from imagebase.store.contents import Contents
 from imagebase.store.copies import Copies
 from imagebase.store.database import Database
 from imagebase.store.datasets import Datasets
@@ -38,6 +39,7 @@ class Store(
     Comments,
     CandidateStore,
     Summaries,
+    Contents,
     Doubts,
     Looks,
     Statistics,

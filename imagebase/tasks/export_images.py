@@ -5,6 +5,7 @@ from typing import Final
 
 from imagebase.annotation import ImageRecord, LabelSet, ReviewStatus
 from imagebase.store import Scope, Store
+from imagebase.store.contents import ImageContents
 from imagebase.store.scope import chunks
 
 _CHUNK: Final = 500
@@ -29,8 +30,8 @@ class StoreImages:
         self._statuses = statuses
         self._check = check
 
-    def image_ids(self) -> list[str]:
-        return self._store.image_ids(self._scope, statuses=self._statuses)
+    def contents(self) -> list[ImageContents]:
+        return self._store.image_contents(self._scope, statuses=self._statuses)
 
     def records(self, image_ids: Iterable[str]) -> Iterable[ImageRecord]:
         for chunk in chunks(image_ids, size=_CHUNK):

@@ -1,6 +1,7 @@
 """Datasets in memory, for exports of them."""
 
 import io
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from imagebase.annotation import (
 from imagebase.exporting.building import Built, Order, build
 from imagebase.exporting.request import ExportRequest
 from imagebase.images import RgbArray, encode_png
+from imagebase.store.contents import ImageContents
 
 SIZE: Final = Size(120, 80)
 # Planted where the box is, far from the grey around it.
@@ -40,6 +42,18 @@ class Dataset:
 
     def image_ids(self) -> list[str]:
         return [one.image_id for one in self.found]
+
+    def contents(self) -> list[ImageContents]:
+        return [
+            ImageContents(
+                one.image_id,
+                one.file_name,
+                one.status,
+                one.tags,
+                boxes=Counter(each.label for each in one.annotations),
+            )
+            for one in self.found
+        ]
 
     def records(self, image_ids: Iterable[str]) -> Iterable[ImageRecord]:
         return (self.record(one) for one in image_ids)
