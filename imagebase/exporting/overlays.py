@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from imagebase.annotation import LabelSet, Size
 from imagebase.drawing import draw_annotations
 from imagebase.formats.label_set_files import ExportImage, FileTree, ReadImage
-from imagebase.formats.package import ExportSummary
+from imagebase.formats.package import OWN_LIMITS, ExportSummary
 from imagebase.formats.trees import ZipTree
 from imagebase.images import load_image, resized
 from imagebase.tiles import inner_size, tile_webp
@@ -67,7 +67,7 @@ def draw(
         max_pixels: of a picture.
     """
     drawn = []
-    with ZipTree(summary.path) as tree:
+    with ZipTree(summary.path, OWN_LIMITS) as tree:
         for image in images:
             path = summary.picture_paths.get(image.record.image_id)
             found = summary.proof.kept.get(image.record.image_id)

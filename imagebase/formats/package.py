@@ -46,7 +46,7 @@ DRAFT_PREFIX: Final = ".export-"
 SMALL_PX: Final = 4
 
 # What we wrote ourselves is read back whatever its size.
-_OWN_LIMITS: Final = Limits(
+OWN_LIMITS: Final = Limits(
     max_file_bytes=1 << 62,
     max_archive_files=1 << 62,
     max_boxes_per_image=1 << 62,
@@ -106,7 +106,7 @@ def export_zip(
     with _temporary_folder(path.parent) as folder, closing(WrittenFiles()) as written:
         draft = folder / "export.zip"
         written.extend(write_zip(files, draft, images))
-        with ZipTree(draft, _OWN_LIMITS) as tree:
+        with ZipTree(draft, OWN_LIMITS) as tree:
             proof = prove(export_set, tree, format_name, keep=keep)
             sizes = files.sizes if max_pixels else {}
             proof = compare_files(
@@ -148,7 +148,7 @@ def export_folder(
     files = _told(export_set, one, options or WriteOptions(), progress)
     with _temporary_folder(folder.parent) as draft, closing(WrittenFiles()) as written:
         written.extend(write_folder(files, draft, images))
-        tree = FolderTree(draft, _OWN_LIMITS)
+        tree = FolderTree(draft, OWN_LIMITS)
         proof = prove(export_set, tree, format_name)
         proof = compare_files(proof, tree, written, sizes={}, max_pixels=0)
         _check_holds(proof, format_name)

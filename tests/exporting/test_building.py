@@ -37,6 +37,7 @@ from imagebase.formats.subsets import SubTree
 from imagebase.formats.trees import FolderTree
 from imagebase.images import RgbArray
 from imagebase.resizing import Letterbox, LongestSide, Resizing, Stretch
+from imagebase.settings import Limits
 from imagebase.split import Shares
 from tests.exporting.datasets import (
     COLOURS,
@@ -334,6 +335,15 @@ def test_overlays_are_drawn_from_the_zip(tmp_path: Path) -> None:
     assert any("_v1" in one.name for one in result.overlays)
     assert {one.line for one in result.overlays} == {""}
     assert all(one.url.startswith("data:image/webp;base64,") for one in result.overlays)
+
+
+def test_own_zip_is_drawn_from_however_many_files_it_holds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few = Limits(max_archive_files=2)
+    monkeypatch.setattr("imagebase.formats.trees.Limits", lambda: few)
+    result = built(pets(4), YOLO, tmp_path)
+    assert len(result.overlays) == 4
 
 
 @pytest.mark.parametrize(
