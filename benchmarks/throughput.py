@@ -91,12 +91,8 @@ def ratios(rates: dict[str, list[float]]) -> dict[str, float]:
 
 
 def peer(images: Path) -> Measure:
-    """Return how to measure OpenCV 4; its environment is made at the first time."""
-    python = PEER_FOLDER / "bin" / "python"
-    if not python.exists():
-        subprocess.run([sys.executable, "-m", "venv", str(PEER_FOLDER)], check=True)
-        pip = [str(python), "-m", "pip", "install", "--quiet", PEER_PACKAGE]
-        subprocess.run(pip, check=True)
+    """Return how to measure OpenCV 4."""
+    python = peer_python()
     script = Path(__file__).with_name("opencv4_loop.py")
 
     def measure() -> float:
@@ -109,6 +105,16 @@ def peer(images: Path) -> Measure:
         return float(json.loads(finished.stdout)["images_per_second"])
 
     return measure
+
+
+def peer_python() -> Path:
+    """Return the Python of OpenCV 4's environment, which is made at the first time."""
+    python = PEER_FOLDER / "bin" / "python"
+    if not python.exists():
+        subprocess.run([sys.executable, "-m", "venv", str(PEER_FOLDER)], check=True)
+        pip = [str(python), "-m", "pip", "install", "--quiet", PEER_PACKAGE]
+        subprocess.run(pip, check=True)
+    return python
 
 
 def ours(images: Path, precision: str) -> Measure:
