@@ -35,13 +35,18 @@ PAIRS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One conversion. peak_mb: the most memory of its process, in 10⁶ bytes."""
+    """One conversion.
+
+    seconds: by the clock. cpu_seconds: of the process, whatever else the machine does.
+    peak_mb: the most memory of its process, in 10⁶ bytes.
+    """
 
     source: str
     target: str
     images: int
     boxes: int
     seconds: float
+    cpu_seconds: float
     peak_mb: float
 
 
@@ -95,14 +100,17 @@ def convert(folder: Path, pair: tuple[str, str], images: int) -> Row:
     seconds = time.perf_counter() - began
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)}: {done.stderr[-2000:]}")
-    peak_mb = int(done.stdout.splitlines()[-1]) / 1e6
-    return Row(source, target, images, images * _BOXES, seconds, peak_mb)
+    used = json.loads(done.stdout.splitlines()[-1])
+    return Row(source, target, images, images * _BOXES, seconds, **used)
 
 
 def measured(command: Sequence[str]) -> int:
-    """Run a command, print the most bytes that it took, and return its code."""
+    """Run a command, print what it took, and return its code."""
     code = subprocess.run(command, check=False).returncode
-    print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024)
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu_seconds = used.ru_utime + used.ru_stime
+    peak_mb = used.ru_maxrss * 1024 / 1e6
+    print(json.dumps({"cpu_seconds": cpu_seconds, "peak_mb": peak_mb}))
     return code
 
 
@@ -121,7 +129,7 @@ def run(images: int, pairs: Sequence[tuple[str, str]]) -> list[Row]:
 def _line(row: Row) -> str:
     return (
         f"| {row.source} → {row.target} | {row.images:,} | {row.boxes:,} "
-        f"| {row.seconds:.1f} | {row.peak_mb:.0f} |"
+        f"| {row.seconds:.1f} | {row.cpu_seconds:.1f} | {row.peak_mb:.0f} |"
     )
 
 
@@ -136,7 +144,8 @@ def main() -> None:
         sys.exit(measured(options.measure))
     chosen = [tuple(one.split(":")) for one in options.pair]
     pairs = [one for one in PAIRS if not chosen or one in chosen]
-    print("| formats | images | boxes | seconds | peak MB |\n|---|---|---|---|---|")
+    print("| formats | images | boxes | seconds | CPU seconds | peak MB |")
+    print("|---|---|---|---|---|---|")
     rows = [
         row
         for count in (options.images // 10, options.images)

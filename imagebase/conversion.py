@@ -58,7 +58,8 @@ class Conversion:
 
     def in_words(self) -> str:
         """Return one line for a person."""
-        problems = f", {self.problems:,} remarks" if self.problems else ""
+        remarks = "remark" if self.problems == 1 else "remarks"
+        problems = f", {self.problems:,} {remarks}" if self.problems else ""
         return (
             f"{self.images:,} images, {self.boxes:,} boxes, {self.labels:,} labels"
             f"{problems}: {self.source_format} to {self.target_format} in "
@@ -98,10 +99,12 @@ def convert(
     with ExitStack() as stack:
         tree = stack.enter_context(_opened(source, output))
         source_format = source_format or recognise(tree)
-        files = _Pictures(tree, tell)
+        pictures = tree
         if images is not None:
-            files = _Pictures(stack.enter_context(_opened(images, output)), tell)
-            tree = JoinedTree(tree, files.tree, files.names)
+            pictures = stack.enter_context(_opened(images, output))
+        files = stack.enter_context(closing(_Pictures(pictures, tell)))
+        if images is not None:
+            tree = JoinedTree(tree, pictures, files.names)
         collector = stack.enter_context(taken_in(tree, source_format))
         _tell_of_remarks(collector, target, tell)
         placing = _Placing(target, files, tell, is_given=images is not None)
@@ -109,7 +112,8 @@ def convert(
             collector,
             placing,
             is_flat=target.has_flat_names,
-            keeps_names=target.is_in_place,
+            keeps_names=target.is_in_place
+            or not (files.names or target.has_flat_names),
         )
         stack.enter_context(closing(stored))
         placing.tell_of_unknown()
@@ -118,7 +122,7 @@ def convert(
                 f"No image of {source} could be written as {target.title}."
             )
         summary = export_folder(
-            ExportSet(output.name, collector.labels, stored),
+            ExportSet(output.resolve().name, collector.labels, stored),
             to,
             images=files.bytes_of,
             folder=output / to,
@@ -279,7 +283,8 @@ class _Pictures:
         """Say of how many images the labels say nothing."""
         count = sum(name not in self._used for name in self.names)
         if count:
-            self._tell(f"Left out: {count:,} images that the labels say nothing of")
+            images = "image" if count == 1 else "images"
+            self._tell(f"Left out: {count:,} {images} that the labels say nothing of")
 
     def close(self) -> None:
         self._used.close()

@@ -209,12 +209,27 @@ def test_a_zip_is_read(tmp_path: Path) -> None:
     assert (tmp_path / "out/yolo/images/train/a.png").read_bytes() == PNG
 
 
+def test_names_stay_as_they_are_where_no_image_is_written(tmp_path: Path) -> None:
+    source = tmp_path / "a.csv"
+    rows = "".join(f"{n},64,48,cat,1,2,8,9\n" for n in ("a.jpg", "A.JPG", "a.png"))
+    source.write_text(f"filename,width,height,class,xmin,ymin,xmax,ymax\n{rows}")
+    for target in ("coco", "cvat", "labelstudio"):
+        told(source, tmp_path / "out", target)
+        found = result_of(tmp_path / "out", target)
+        assert [one.name for one in found.images] == ["a.jpg", "A.JPG", "a.png"]
+    told(source, tmp_path / "out", "yolo")
+    folder = tmp_path / "out" / "yolo" / "labels" / "train"
+    assert sorted(path.name for path in folder.iterdir()) == [
+        *("A_2.txt", "a.txt", "a_3.txt"),
+    ]
+
+
 def test_images_that_no_label_file_names_are_counted(
     tmp_path: Path, photographs: Path
 ) -> None:
     source = exported(tmp_path / "source", "coco") / "annotations.json"
     _, sentences = told(source, tmp_path / "out", "csv", photographs)
-    assert "Left out: 1 images that the labels say nothing of" in sentences
+    assert "Left out: 1 image that the labels say nothing of" in sentences
 
 
 def test_labels_of_whole_images_are_missed_where_there_are_only_boxes(
@@ -271,7 +286,7 @@ def test_command_says_what_it_did_and_what_not(
     result = invoked(yolo, *options)
     assert result.exit_code == 0
     assert result.stdout.startswith(
-        "3 images, 2 boxes, 2 labels, 1 remarks: yolo to coco in "
+        "3 images, 2 boxes, 2 labels, 1 remark: yolo to coco in "
     )
     assert result.stdout.count("\n") == 1
     assert result.stderr == (

@@ -1,5 +1,6 @@
 """The formats there are."""
 
+import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -91,9 +92,15 @@ def read(tree: FileTree, format_name: str | None = None) -> ReadResult:
 def taken_in(tree: FileTree, format_name: str | None = None) -> Iterator[Collector]:
     """Give the label set that these files hold, on disk; errors as in `read`."""
     one = format_named(format_name or recognise(tree))
-    with Collector(tree.limits) as collector:
-        one.read(tree, collector)
-        yield collector
+    try:
+        with Collector(tree.limits) as collector:
+            one.read(tree, collector)
+            yield collector
+    except sqlite3.Error as error:
+        raise AnnotationFileError(
+            f"The labels cannot be laid aside on disk ({error}); make room in the "
+            "folder for temporary files, or name another one in TMPDIR."
+        ) from error
 
 
 READERS: Final[dict[str, Callable[[FileTree], ReadResult]]] = {
