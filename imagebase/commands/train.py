@@ -174,12 +174,12 @@ class _Request:
         Raises:
             TrainingError: there is, and it is of other labels or settings.
         """
+        from imagebase.training import work_files
         from imagebase.training.gathering import fingerprint
         from imagebase.training.session import read_plan
-        from imagebase.training.training_set import SET_FILE
 
         plan = read_plan(work)
-        if plan is None or not (work / SET_FILE).is_file():
+        if plan is None or not (work / work_files.SET).is_file():
             say("There is no interrupted training in the output; this one is new.")
             return False
         if plan.came_from != fingerprint(self._labels):

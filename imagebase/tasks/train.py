@@ -24,6 +24,7 @@ from imagebase.settings import settings
 from imagebase.split import split_image
 from imagebase.store import JobInfo, JobState, Scope
 from imagebase.store.scope import check_owner_id
+from imagebase.training import work_files
 from imagebase.training.gathering import from_records
 from imagebase.training.progress import Evaluation, Progress, read_log
 from imagebase.training.requirement import require_torch
@@ -36,8 +37,6 @@ _POLL_SECONDS: Final = 0.25
 # A checkpoint is written before it ends; who does not end by then is ended.
 _STOP_SECONDS: Final = 60.0
 _KEPT_SECONDS: Final = 7 * 24 * 3600
-_STOP_FILE: Final = "stop"
-_ERROR_FILE: Final = "error.json"
 _MODEL: Final = "model"
 _STOPPED: Final = 3
 
@@ -151,7 +150,7 @@ def _parts(context: JobContext, records: list[ImageRecord]) -> dict[str, str] | 
 
 def _trained(context: JobContext, folder: Path) -> dict[str, Any] | None:
     """Return the metrics; None where it was told to stop."""
-    for name in (_STOP_FILE, _ERROR_FILE):
+    for name in (work_files.STOP, work_files.ERROR):
         (folder / name).unlink(missing_ok=True)
     context.progress(0, 0, "Getting PyTorch ready …")
     context.flush()
@@ -194,7 +193,7 @@ def _watch(
         if progress is not None:
             context.progress(progress.done, progress.total, progress.in_words())
         if context.cancelled and asked_at is None:
-            (folder / _STOP_FILE).touch()
+            (folder / work_files.STOP).touch()
             asked_at = time.monotonic()
         if asked_at is not None and time.monotonic() - asked_at > _STOP_SECONDS:
             process.kill()
@@ -202,7 +201,7 @@ def _watch(
 
 def _why(folder: Path, code: int) -> str:
     try:
-        said: str = json.loads((folder / _ERROR_FILE).read_text())["error"]
+        said: str = json.loads((folder / work_files.ERROR).read_text())["error"]
         return said
     except (OSError, ValueError, KeyError):
         return (
@@ -216,7 +215,7 @@ def _result(
 ) -> dict[str, Any]:
     """Put the model into the library and return what the page shows of it."""
     examples = metrics.pop("examples", [])
-    parts = json.loads((folder / "set.json").read_text(encoding="utf-8"))["images"]
+    parts = json.loads((folder / work_files.SET).read_text(encoding="utf-8"))["images"]
     library = library_of(context.scope.owner_id)
     name = _kept(library, folder / _MODEL, context, metrics)
     log = read_log(folder)

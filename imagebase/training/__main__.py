@@ -14,10 +14,9 @@ from types import FrameType
 from typing import Final
 
 from imagebase.errors import ImageBaseError
+from imagebase.training import work_files
 from imagebase.training.session import go_on, work_quietly
 
-STOP_FILE: Final = "stop"
-ERROR_FILE: Final = "error.json"
 STOPPED: Final = 3
 FAILED: Final = 1
 
@@ -41,12 +40,12 @@ def _train(folder: Path, output: Path, *, parent: int) -> int:
         if parent and os.getppid() != parent:
             # At once, and without a checkpoint: another may go on with the last one.
             os._exit(STOPPED)
-        return asked.is_to_stop or (folder / STOP_FILE).exists()
+        return asked.is_to_stop or (folder / work_files.STOP).exists()
 
     try:
         finished = go_on(folder, output, must_stop=must_stop)
     except ImageBaseError as error:
-        (folder / ERROR_FILE).write_text(json.dumps({"error": str(error)}))
+        (folder / work_files.ERROR).write_text(json.dumps({"error": str(error)}))
         return FAILED
     return 0 if finished is not None else STOPPED
 

@@ -3,13 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import torch
 
 from imagebase.errors import TrainingError
-
-CHECKPOINT_FILE: Final = "checkpoint.pt"
+from imagebase.training import work_files
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +27,7 @@ class Checkpoint:
 
 def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
     """Write it in one step: whoever is killed meanwhile leaves the one before."""
-    draft = folder / f".{CHECKPOINT_FILE}.new"
+    draft = folder / f".{work_files.CHECKPOINT}.new"
     document = {
         "fingerprint": checkpoint.fingerprint,
         "module": checkpoint.module,
@@ -37,7 +36,7 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
         "values": checkpoint.values,
     }
     torch.save(document, draft)
-    draft.replace(folder / CHECKPOINT_FILE)
+    draft.replace(folder / work_files.CHECKPOINT)
 
 
 def read_checkpoint(folder: Path, *, fingerprint: str) -> Checkpoint | None:
@@ -46,7 +45,7 @@ def read_checkpoint(folder: Path, *, fingerprint: str) -> Checkpoint | None:
     Raises:
         TrainingError: it is damaged, or of other images or labels.
     """
-    path = folder / CHECKPOINT_FILE
+    path = folder / work_files.CHECKPOINT
     if not path.is_file():
         return None
     try:

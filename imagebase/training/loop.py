@@ -11,6 +11,7 @@ from typing import Any, Final
 import numpy as np
 import torch
 
+from imagebase.training import work_files
 from imagebase.training.batches import Batch, Batches
 from imagebase.training.checkpoint import (
     Checkpoint,
@@ -32,8 +33,6 @@ from imagebase.training.settings import TrainingSettings, write_bytes
 from imagebase.training.targets import Targets
 from imagebase.training.training_set import VAL, TrainingSet
 from imagebase.training.weights import dump_weights
-
-BEST_FILE: Final = "best.weights"
 
 WEIGHT_DECAY: Final = 5e-4
 AVERAGE_DECAY: Final = 0.99
@@ -64,7 +63,7 @@ class Memory:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a training ended; the best weights lie in the folder as `BEST_FILE`.
+    """How a training ended; the best weights lie in the folder as `best.weights`.
 
     is_finished: whether it came to its end, and was not told to stop.
     """
@@ -225,7 +224,7 @@ class Training:
             memory.best_ap50, memory.best_step = ap50, memory.step
             seen = memory.step * self._settings.batch_size
             content = dump_weights(self._average, seen=seen)
-            write_bytes(self._folder / BEST_FILE, content)
+            write_bytes(self._folder / work_files.BEST, content)
         else:
             memory.waited += 1
         self._schedule.charge_judging(memory.step, time.perf_counter() - began)

@@ -23,9 +23,9 @@ from imagebase.evaluation.values import (
     NMS_THRESHOLD,
     Found,
 )
-from imagebase.training import advice
+from imagebase.training import advice, work_files
 from imagebase.training.judging import FoundRow, truth_of
-from imagebase.training.loop import BEST_FILE, Outcome
+from imagebase.training.loop import Outcome
 from imagebase.training.progress import Evaluation
 from imagebase.training.report import Example, ExampleBox, report_page
 from imagebase.training.settings import TrainingSettings, write_bytes, write_json
@@ -74,7 +74,7 @@ def write_model(
         cfg: of the net. base: what it began from.
     """
     output.mkdir(parents=True, exist_ok=True)
-    weights = (folder / BEST_FILE).read_bytes()
+    weights = (folder / work_files.BEST).read_bytes()
     _write_files(output, _Files(cfg.encode(), weights, training_set.labels))
     detector = load_detector(model_in_folder(output))
     val, before = training_set.of_part(VAL), load_detector(base)

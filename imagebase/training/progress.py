@@ -4,9 +4,9 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
-LOG_FILE: Final = "log.jsonl"
+from imagebase.training import work_files
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ def write_line(folder: Path, entry: Progress | Evaluation) -> None:
     """Add a line to the log of a folder."""
     kind = "evaluation" if isinstance(entry, Evaluation) else "progress"
     line = json.dumps({"kind": kind, **asdict(entry)}, ensure_ascii=False)
-    with (folder / LOG_FILE).open("a", encoding="utf-8") as file:
+    with (folder / work_files.LOG).open("a", encoding="utf-8") as file:
         file.write(line + "\n")
 
 
@@ -92,7 +92,7 @@ def read_log(folder: Path) -> Log:
     before does not count.
     """
     try:
-        lines = (folder / LOG_FILE).read_text(encoding="utf-8").splitlines()
+        lines = (folder / work_files.LOG).read_text(encoding="utf-8").splitlines()
     except OSError:
         return Log()
     progress: Progress | None = None

@@ -17,27 +17,18 @@ from typing import TYPE_CHECKING, Any, Final
 from imagebase.annotation import Size
 from imagebase.detection.model_files import CFG, WEIGHTS, Model, model_in_folder
 from imagebase.errors import TrainingError
-from imagebase.training import advice
+from imagebase.training import advice, work_files
 from imagebase.training.anchors import cluster_anchors
 from imagebase.training.cfg_text import Anchors, cfg_for
 from imagebase.training.gathering import Gathered
 from imagebase.training.progress import Evaluation, Progress, write_line
 from imagebase.training.requirement import require_torch
 from imagebase.training.settings import TrainingSettings, write_json
-from imagebase.training.training_set import (
-    PICTURES_FILE,
-    SET_FILE,
-    TrainingSet,
-    load_set,
-    prepare,
-)
+from imagebase.training.training_set import TrainingSet, load_set, prepare
 
 if TYPE_CHECKING:
     from imagebase.training.loop import Outcome
 
-PLAN_FILE: Final = "plan.json"
-RESULT_FOLDER: Final = "model"
-FINISH_FILE: Final = "finish"
 _ANCHORS: Final = 6
 _NICENESS: Final = 10
 
@@ -103,7 +94,7 @@ def begin(
         "came_from": came_from,
     }
     # Last: a folder with a plan has all the rest.
-    write_json(folder / PLAN_FILE, plan)
+    write_json(folder / work_files.PLAN, plan)
     return training_set
 
 
@@ -114,7 +105,7 @@ class _StoppedError(Exception):
 def read_plan(folder: Path) -> Plan | None:
     """Return what a folder was made ready for; None where it was not."""
     try:
-        kept: dict[str, Any] = json.loads((folder / PLAN_FILE).read_text())
+        kept: dict[str, Any] = json.loads((folder / work_files.PLAN).read_text())
         settings = TrainingSettings.of_json(kept["settings"])
         return Plan(
             settings, Size(*kept["input_size"]), kept["charged"], kept["came_from"]
@@ -136,7 +127,7 @@ def go_on(
         folder: of `begin`; a checkpoint in it is gone on from.
         output: where the model's files go.
         on_entry: told of progress and evaluations, which are in the folder's log too.
-        must_stop: whether to leave, to go on another day. A file named `FINISH_FILE`
+        must_stop: whether to leave, to go on another day. A file named `finish`
             in the folder asks to end now with the best there is.
 
     Returns:
@@ -175,7 +166,7 @@ def go_on(
         plan.settings,
         on_entry=tell,
         must_stop=must_stop,
-        must_finish=(folder / FINISH_FILE).exists,
+        must_finish=(folder / work_files.FINISH).exists,
         charged=plan.charged + time.perf_counter() - began,
     )
     outcome: Outcome = training.run()
@@ -206,12 +197,12 @@ def _cfg(base: Model, training_set: TrainingSet, plan: Plan) -> str:
 
 def ask_to_finish(folder: Path) -> None:
     """Have a training end now, with the best model so far."""
-    (folder / FINISH_FILE).touch()
+    (folder / work_files.FINISH).touch()
 
 
 def clean_up(folder: Path) -> None:
     """Delete what only an interrupted training needs; the log stays."""
-    for name in (PICTURES_FILE, SET_FILE, "checkpoint.pt", "best.weights", FINISH_FILE):
+    for name in work_files.FOR_GOING_ON:
         (folder / name).unlink(missing_ok=True)
 
 

@@ -22,10 +22,9 @@ from imagebase.errors import ImageBaseError, TrainingError
 from imagebase.images import load_image
 from imagebase.quality import difference_hash
 from imagebase.split import Shares, Split, SplitImage, split_by_shares, torn_groups
+from imagebase.training import work_files
 from imagebase.training.settings import write_json
 
-SET_FILE: Final = "set.json"
-PICTURES_FILE: Final = "pictures.u8"
 TRAIN: Final = "train"
 VAL: Final = "val"
 SHARES: Final = Shares(train=0.8, val=0.2)
@@ -155,7 +154,7 @@ def prepare(
     images: list[TrainingImage] = []
     refused: list[str] = []
     crowds = zero_size = 0
-    with (folder / PICTURES_FILE).open("wb") as file:
+    with (folder / work_files.PICTURES).open("wb") as file:
         for done, source in enumerate(sources, start=1):
             on_image(done)
             try:
@@ -176,7 +175,7 @@ def prepare(
         "torn": _torn(images, parts),
         "images": [_as_json(one, parts[one.image_id]) for one in images],
     }
-    write_json(folder / SET_FILE, document)
+    write_json(folder / work_files.SET, document)
     return load_set(folder)
 
 
@@ -187,11 +186,11 @@ def load_set(folder: Path) -> TrainingSet:
         TrainingError: there is none, or it is damaged.
     """
     try:
-        kept = json.loads((folder / SET_FILE).read_text())
+        kept = json.loads((folder / work_files.SET).read_text())
         size = Size(*kept["input_size"])
         images = tuple(_of_json(one) for one in kept["images"])
         shape = (len(images), size.height, size.width, 3)
-        pictures = np.memmap(folder / PICTURES_FILE, np.uint8, "r", shape=shape)
+        pictures = np.memmap(folder / work_files.PICTURES, np.uint8, "r", shape=shape)
     except (OSError, ValueError, KeyError) as error:
         raise TrainingError(
             "The prepared images of this training are gone; begin it anew."

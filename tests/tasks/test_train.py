@@ -74,7 +74,7 @@ def run(runner: JobRunner, scope: Scope, **changed: object) -> JobInfo:
 
 
 def waited(runner: JobRunner, scope: Scope, job_id: str) -> JobInfo:
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 250
     while time.monotonic() < deadline:
         job = runner.job(scope, job_id)
         if not job.state.is_active:

@@ -17,7 +17,7 @@ from imagebase.annotation import Size
 from imagebase.detection.detector import load_detector
 from imagebase.detection.registry import find_model
 from imagebase.errors import TrainingError
-from imagebase.training.checkpoint import CHECKPOINT_FILE
+from imagebase.training import work_files
 from imagebase.training.gathering import Gathered
 from imagebase.training.progress import Evaluation, Progress, read_log
 from imagebase.training.session import (
@@ -28,7 +28,6 @@ from imagebase.training.session import (
     read_plan,
 )
 from imagebase.training.settings import TrainingSettings
-from imagebase.training.training_set import SET_FILE
 from tests.training.conftest import BASE
 from tests.training.shapes import LABELS, picture, sources, write_folder
 
@@ -113,7 +112,7 @@ def test_a_stopped_training_goes_on_to_the_same_net(
     stopped = go_on(work, tmp_path / "model", must_stop=lambda: next(asked) >= 9)
     assert stopped is None
     assert not (tmp_path / "model").exists()
-    assert (work / CHECKPOINT_FILE).is_file()
+    assert (work / work_files.CHECKPOINT).is_file()
     metrics = go_on(work, tmp_path / "model", on_entry=seen.append)
     assert metrics is not None
     steps = [one.done for one in seen if isinstance(one, Progress)]
@@ -181,8 +180,8 @@ def test_changed_labels_do_not_go_on(tmp_path: Path) -> None:
     work = ready(tmp_path / "work")
     asked = iter(range(1000))
     go_on(work, tmp_path / "model", must_stop=lambda: next(asked) >= 1)
-    text = (work / SET_FILE).read_text()
-    (work / SET_FILE).write_text(text.replace('"disc"', '"disk"'))
+    text = (work / work_files.SET).read_text()
+    (work / work_files.SET).write_text(text.replace('"disc"', '"disk"'))
     with pytest.raises(TrainingError, match="have changed"):
         go_on(work, tmp_path / "model")
 

@@ -1,0 +1,17 @@
+"""What lies in the folder that a training works in."""
+
+from typing import Final
+
+PLAN: Final = "plan.json"
+SET: Final = "set.json"
+PICTURES: Final = "pictures.u8"
+LOG: Final = "log.jsonl"
+CHECKPOINT: Final = "checkpoint.pt"
+BEST: Final = "best.weights"
+# How another process asks for something, and what it is told.
+FINISH: Final = "finish"
+STOP: Final = "stop"
+ERROR: Final = "error.json"
+
+# What only a training that is to go on needs.
+FOR_GOING_ON: Final = (PICTURES, SET, CHECKPOINT, BEST, FINISH, STOP)
