@@ -53,6 +53,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--precision", default="auto")
+    parser.add_argument("--quality", choices=(FAST, ACCURATE), help="only this one")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     if not (arguments.data / "instances.json").is_file():
@@ -60,20 +61,24 @@ def main() -> None:
     print("| models | quality | images/s | AP / AP50 at NMS 0.45 | at NMS 0.6 |")
     print("|---|---|---|---|---|")
     rows = []
-    for row in measured(arguments.data, arguments.precision):
+    for row in measured(arguments.data, arguments.precision, only=arguments.quality):
         print(as_line(row), flush=True)
         rows.append(row)
     if arguments.json:
         arguments.json.write_text(json.dumps(rows, indent=2) + "\n")
 
 
-def measured(data: Path, precision: str) -> Iterator[dict[str, Any]]:
-    """Yield the figures of each setting."""
+def measured(
+    data: Path, precision: str, *, only: str | None = None
+) -> Iterator[dict[str, Any]]:
+    """Yield the figures of each setting, or of those of one quality."""
     with contextlib.redirect_stdout(io.StringIO()):
         coco = COCO(str(data / "instances.json"))
     paths = sorted((data / "images").iterdir())
     sources = [ImageSource(path.name, path.read_bytes) for path in paths]
     for setting in SETTINGS:
+        if only not in {None, setting.quality}:
+            continue
         models = [find_model(name) for name in setting.models]
         looker = load_looker(models, quality=setting.quality, precision=precision)
         started = time.perf_counter()

@@ -90,13 +90,16 @@ def toolbar() -> Choice:
         width="stretch",
         disabled=not image_ids or jobs.is_active(jobs.latest("annotate")),
         help="Looks for objects in the background; nothing is changed yet.",
-        on_click=jobs.start,
-        args=(
-            "annotate",
-            {**setup.parameters(), "statuses": [str(s) for s in statuses]},
-        ),
+        on_click=_run,
+        args=(statuses,),
     )
     return Choice(setup, statuses, image_ids)
+
+
+def _run(statuses: Sequence[ReviewStatus]) -> None:
+    """Start a run with what is chosen now: the press may come before the page does."""
+    parameters = looking_choice.now().parameters()
+    jobs.start("annotate", {**parameters, "statuses": [str(s) for s in statuses]})
 
 
 def results(choice: Choice) -> None:

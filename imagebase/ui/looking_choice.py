@@ -54,6 +54,19 @@ def options(chosen: Model) -> Setup:
     return setup
 
 
+def now() -> Setup:
+    """Return what is chosen at this moment, which the page may not have drawn yet."""
+    fields, models = st.session_state, cache.models()
+    name = fields.get("annotate.model", DEFAULT_MODEL)
+    chosen = models.get(name) or models[DEFAULT_MODEL]
+    side = fields.get(f"annotate.size.{chosen.name}")
+    if not chosen.is_darknet or side == card_of(chosen).input_size.width:
+        side = None
+    others = fields.get(f"annotate.vote.{chosen.name}", ())
+    quality = ACCURATE if fields.get("annotate.accurate") else FAST
+    return Setup((chosen.name, *others), quality, side)
+
+
 def _net_size(chosen: Model, own: int) -> int | None:
     """Draw the sizes a net may have; None leaves it at its own."""
     if not chosen.is_darknet:

@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from imagebase.annotation import Annotation
 from imagebase.detection.library import library_of
 from imagebase.settings import TEAM_OWNER
+from imagebase.store import JobState
 from imagebase.ui import backend
-from tests.app_fixtures import Configure, NewTab, Tab, store, the_scope
+from tests.app_fixtures import Configure, NewTab, Tab, records, store, the_scope
 from tests.detection.doctor.test_broken_uploads import V8, darknet
 from tests.detection.onnx_graphs import speaking_model, yolox_output
 
@@ -148,3 +150,61 @@ def test_models_of_a_visitor_go_when_the_visit_is_over(
     store().ensure_owner(owner.name, expires_at=long_ago)
     backend.sweep()
     assert not owner.exists()
+
+
+def annotate_with(tab: Tab, name: str) -> None:
+    """Choose a model on the Annotate page, run it and keep its boxes."""
+    tab.open("annotate")
+    tab.app.selectbox(key="annotate.model").select(name).run()
+    run_and_keep(tab)
+
+
+def run_and_keep(tab: Tab) -> None:
+    tab.press("annotate.run")
+    assert tab.wait("annotate").state is JobState.DONE
+    tab.press("annotate.keep")
+    assert tab.wait("keep").state is JobState.DONE
+
+
+def boxes() -> list[Annotation]:
+    return [box for one in records() for box in one.annotations]
+
+
+def test_added_model_annotates_and_its_boxes_are_kept(page: Tab) -> None:
+    drop(page, *darknet())
+    keep(page, "Pets")
+    annotate_with(page, "Pets")
+    assert [one.label for one in boxes()] == ["dog", "dog"]
+    assert all((one.model_id or "").startswith("Pets-") for one in boxes())
+
+
+def test_label_under_a_synonym_gets_the_name_that_the_dataset_has(page: Tab) -> None:
+    store().add_labels(the_scope(), ["airplane"])
+    drop(page, *darknet(names=b"cat\naeroplane\n"))
+    keep(page, "Planes")
+    annotate_with(page, "Planes")
+    assert [one.label for one in boxes()] == ["airplane", "airplane"]
+
+
+def test_models_vote_accurately_and_each_box_says_who_saw_it(page: Tab) -> None:
+    for name in ("One", "Two"):
+        drop(page, *darknet())
+        keep(page, name)
+    page.open("annotate")
+    page.app.selectbox(key="annotate.model").select("One").run()
+    page.app.multiselect(key="annotate.vote.One").select("Two").run()
+    page.app.toggle(key="annotate.accurate").set_value(True).run()
+    assert "And as much for Two" in page.words()
+    run_and_keep(page)
+    assert boxes()
+    assert {one.changed_by for one in boxes()} == {"One + Two"}
+
+
+def test_run_takes_what_is_chosen_when_it_is_pressed(page: Tab) -> None:
+    drop(page, *darknet())
+    keep(page, "Pets")
+    page.open("annotate")
+    page.app.selectbox(key="annotate.model").select("Pets")
+    page.press("annotate.run")  # in the same run of the page
+    job = page.wait("annotate")
+    assert job.parameters["model"] == "Pets"
