@@ -316,11 +316,13 @@ def learn(
     optimizer: torch.optim.Optimizer,
     batch: Batch,
 ) -> Sequence[float] | None:
-    """Learn from one batch; None where its loss or gradient is no number.
+    """Learn from one batch; None, and nothing learned, where its loss is no number.
 
     Returns the loss in all, of boxes, of objectness and of classes.
     """
     module.train()
+    # Running means take a batch in before anybody knows its loss.
+    before = [one.clone() for one in module.buffers()]
     with compute.autocast():
         outputs = module(compute.pictures(batch.pictures))
     targets = Targets(
@@ -334,6 +336,8 @@ def learn(
     norm = torch.nn.utils.clip_grad_norm_(module.parameters(), MAX_GRADIENT)
     parts = torch.stack([*loss, norm]).detach().cpu().tolist()
     if not all(map(math.isfinite, parts)):
+        for now, kept in zip(module.buffers(), before, strict=True):
+            now.copy_(kept)
         return None
     optimizer.step()
     return [float(one) for one in parts[:4]]
