@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from imagebase.annotation import Annotation, Box, ImageRecord, Quality, Size
@@ -253,7 +253,8 @@ def test_impossible_shares_are_refused(shares: Shares) -> None:
         split_by_shares(street(5), shares)
 
 
-@settings(max_examples=60)
+# Drawing examples is slow on a busy machine, which says nothing of the split.
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.lists(st.frozensets(st.sampled_from("abcde"), max_size=3), max_size=40),
     st.tuples(*[st.integers(0, 10)] * 3).filter(any),
