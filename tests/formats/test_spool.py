@@ -40,7 +40,7 @@ def test_boxes_come_back_with_their_image_in_whichever_order_they_came() -> None
     assert [image.name for image in found] == names
     for image in found:
         assert [one.label for one in image.annotations] == ["cat", "dog", "cat"]
-        assert image.annotations[0].box == (0.1, 0.2, 3, 4)
+        assert image.annotations[0].box == Box(0.1, 0.2, 3, 4)
         assert image.annotations[0].confidence == 1 / 3
         assert image.annotations[0].is_untouched
     assert store.read_image("3.jpg", LABELS) is not None
