@@ -30,6 +30,9 @@ FATE_COLOURS: Final[Mapping[Fate, str]] = {
 }
 _PICK: Final = "pick"
 _PLACE: Final = "place"
+_MOST: Final = "most"
+# Vega leaves out what is not seen at all, and its clicks with it.
+_UNSEEN: Final = 0.001
 _ROW_PX: Final = 17
 _LABEL_PX: Final = 110
 _CHART_PX: Final = 170
@@ -58,18 +61,17 @@ def bars(
         on_pick: is given the place of a bar that is clicked.
         colours: of each bar.
     """
-    frame = _frame(names, counts, colours)
-    chart = (
-        _base(frame)
-        .encode(
-            y=alt.Y("name:N", sort=None, title=None, axis=_names_axis()),
-            x=alt.X("count:Q", title=None, axis=_counts_axis()),
-            color=alt.Color("colour:N", scale=None),
-            tooltip=_tooltip(what),
-        )
-        .properties(height=alt.Step(_ROW_PX))
+    base = _base(_frame(names, counts, colours), what).encode(
+        y=alt.Y("name:N", sort=None, title=None, axis=_names_axis())
     )
-    _draw(chart, key=key, title=title, on_pick=on_pick)
+    chart = base.encode(x=alt.X("count:Q", title=None, axis=_counts_axis()))
+    _draw(
+        chart.properties(height=alt.Step(_ROW_PX)),
+        key=key,
+        title=title,
+        on_pick=on_pick,
+        reach=_reach(base).encode(x=alt.X(f"{_MOST}:Q")),
+    )
 
 
 def columns(
@@ -84,23 +86,23 @@ def columns(
     height: int = _CHART_PX,
 ) -> None:
     """Draw an upright bar a bin, as `bars` does; axis: what the bins are of."""
-    chart = (
-        _base(_frame(names, counts, None))
-        .encode(
-            x=alt.X(
-                "name:N",
-                sort=None,
-                title=axis,
-                axis=alt.Axis(labelAngle=0, labelOverlap=True),
-                scale=alt.Scale(paddingInner=0.06),
-            ),
-            y=alt.Y("count:Q", title=None, axis=_counts_axis()),
-            color=alt.Color("colour:N", scale=None),
-            tooltip=_tooltip(what),
+    base = _base(_frame(names, counts, None), what).encode(
+        x=alt.X(
+            "name:N",
+            sort=None,
+            title=axis,
+            axis=alt.Axis(labelAngle=0, labelOverlap=True),
+            scale=alt.Scale(paddingInner=0.06),
         )
-        .properties(height=height)
     )
-    _draw(chart, key=key, title=title, on_pick=on_pick)
+    chart = base.encode(y=alt.Y("count:Q", title=None, axis=_counts_axis()))
+    _draw(
+        chart.properties(height=height),
+        key=key,
+        title=title,
+        on_pick=on_pick,
+        reach=_reach(base).encode(y=alt.Y(f"{_MOST}:Q")),
+    )
 
 
 def heat_map(
@@ -242,13 +244,20 @@ def _frame(
             _PLACE: range(len(names)),
             "name": names,
             "count": counts,
+            _MOST: [max(counts, default=0)] * len(names),
             "colour": colours or [PLAIN] * len(names),
         }
     )
 
 
-def _base(frame: pd.DataFrame) -> alt.Chart:
-    chart: alt.Chart = alt.Chart(frame).mark_bar(cursor="pointer")
+def _base(frame: pd.DataFrame, what: str) -> alt.Chart:
+    chart: alt.Chart = alt.Chart(frame).mark_bar()
+    return chart.encode(color=alt.Color("colour:N", scale=None), tooltip=_tooltip(what))
+
+
+def _reach(base: alt.Chart) -> alt.Chart:
+    """Return bars of full length that nobody sees: a short one can be hit as well."""
+    chart: alt.Chart = base.mark_bar(opacity=_UNSEEN, cursor="pointer")
     return chart
 
 
@@ -273,9 +282,20 @@ def _tooltip(what: str) -> list[alt.Tooltip]:
     ]
 
 
-def _draw(chart: alt.Chart, *, key: str, title: str, on_pick: OnPick) -> None:
-    picking = chart.add_params(
-        alt.selection_point(name=_PICK, fields=[_PLACE], on="click", empty=False)
+def _draw(
+    chart: alt.Chart,
+    *,
+    key: str,
+    title: str,
+    on_pick: OnPick,
+    reach: alt.Chart | None = None,
+) -> None:
+    """Draw a chart; reach: what is clicked in its place, drawn above it."""
+    clicked = alt.selection_point(name=_PICK, fields=[_PLACE], on="click", empty=False)
+    picking = (
+        chart.add_params(clicked)
+        if reach is None
+        else alt.layer(chart, reach.add_params(clicked))
     )
 
     @state.told
