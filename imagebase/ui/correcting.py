@@ -76,7 +76,9 @@ def _header(record: ImageRecord) -> None:
             wrap=False,
         )
         st.space("stretch")
-        st.caption(state.saved_mark(), width="content", wrap=False)
+        # For its colons Streamlit would fetch what draws emoji, and blank it meanwhile.
+        mark = widgets.escape(state.saved_mark())
+        st.caption(mark, width="content", wrap=False)
         _undo_buttons()
 
 

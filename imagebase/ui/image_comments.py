@@ -60,7 +60,7 @@ def _draw_resolved(one: Comment) -> None:
 
 
 def _by(one: Comment) -> str:
-    return f"{widgets.escape(one.who)}, {state.local(one.created_at):%d %b, %H:%M}"
+    return widgets.escape(f"{one.who}, {state.local(one.created_at):%d %b, %H:%M}")
 
 
 def _draw_field(image_id: str) -> None:

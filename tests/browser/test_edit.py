@@ -1,5 +1,6 @@
 """The Edit page in a real browser: every key, tags, comments, labels, two at a time."""
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import NamedTuple
@@ -310,15 +311,19 @@ def test_keys_are_left_alone_while_someone_types(visit: Visit, place: str) -> No
         table = page.get_by_test_id("stDataFrame").bounding_box()
         assert table is not None
         page.mouse.click(table["x"] + 50, table["y"] + 52)
+        page.wait_for_function(
+            "document.activeElement.closest('[data-testid=stDataFrame]')"
+        )
     elif place == "labels":
         page.get_by_role("button", name="More").first.click()
         page.get_by_label("Choose a label, or type a new one").click()
     else:
         visit.button("edit-labels").click()
         page.get_by_placeholder("Add a label").click()
+    before = visit.record()
     page.keyboard.type("aenpqmd23?")
     page.wait_for_timeout(600)
-    assert visit.record().revision == 1
+    assert visit.record() == before
     assert visit.canvas.get("image") == visit.image(KITCHEN)
 
 
@@ -329,15 +334,16 @@ def test_saved_follows_every_change(visit: Visit) -> None:
     page = visit.page
     expect(page.get_by_text("All is saved")).to_be_visible()
     visit.canvas.drag((420, 60), (500, 120))
-    mark = page.get_by_text("Saved ")
-    expect(mark).to_be_visible()
-    for key in ("Control+z", "Control+y", "a", "m"):
+    mark = page.get_by_text(re.compile(r"^Saved \d\d:\d\d:\d\d$"))
+    for key in ("Control+z", "Control+y", "a"):
         before = mark.inner_text()
         page.wait_for_timeout(1000)  # the mark goes to the second
         visit.press(key)
-        if key != "m":
-            expect(mark).not_to_have_text(before)
-    # The last of them is refused: there is no image before, and nothing was saved.
+        expect(page.get_by_text(before)).to_have_count(0)
+        expect(mark).to_be_visible()
+    before = mark.inner_text()
+    page.wait_for_timeout(1000)
+    visit.press("m")  # is refused: there is no image before, and nothing is saved
     expect(page.get_by_text("This is the first image")).to_be_visible()
     expect(mark).to_have_text(before)
 
@@ -417,6 +423,8 @@ def test_box_of_four_pixels_is_exact_on_a_photograph_of_48_megapixels(
     record = visit.wait_for(lambda one: len(one.annotations) == 1)
     assert record.annotations[0].box == pytest.approx((6000, 3000, 6004, 3004), abs=0.5)
     visit.press("f")
+    while canvas.scale > 1:
+        tab.wait_for_timeout(25)
     canvas.drag((100, 100), (-500, -500))
     record = visit.wait_for(lambda one: len(one.annotations) == 2)
     assert record.annotations[1].box[:2] == (0, 0)
