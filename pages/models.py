@@ -8,5 +8,8 @@ frame.enter()
 
 st.title("Models")
 
-models_adding.drop_zone()
-models.cards()
+# Each in a place of its own: the cards stay still while files are examined above.
+with st.container():
+    models_adding.drop_zone()
+with st.container():
+    models.cards()
