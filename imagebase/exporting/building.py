@@ -17,7 +17,7 @@ from imagebase.exporting.selection import (
     split_of,
 )
 from imagebase.exporting.stored import Store
-from imagebase.exporting.zips import dealt_into_zips
+from imagebase.exporting.zips import Weighed, dealt_into_zips, zips_without_parts
 from imagebase.formats.label_set_files import (
     PARTS,
     ExportImage,
@@ -215,7 +215,9 @@ class _Building:
             tuple(summaries),
             tuple(overlays),
             left_out,
-            warnings_about(whole, one) + _gps_warning(len(self._maker.with_gps)),
+            warnings_about(whole, one)
+            + _part_warnings(stored.weights, dealt)
+            + _gps_warning(len(self._maker.with_gps)),
             {part: counts[part] for part in PARTS if counts[part]},
             len(self._maker.with_gps),
             stored.made,
@@ -265,6 +267,16 @@ def _settings(request: ExportRequest) -> Mapping[str, Any]:
         for name, value in kept.items()
         if name not in ("format", "zip_bytes", "made_bytes")
     }
+
+
+def _part_warnings(
+    images: Sequence[Weighed], dealt: Sequence[Sequence[int]]
+) -> tuple[str, ...]:
+    return tuple(
+        f"{count:,} of {len(dealt):,} zips have no image for {part}: give it a larger "
+        "share."
+        for part, count in zips_without_parts(images, dealt).items()
+    )
 
 
 def _gps_warning(count: int) -> tuple[str, ...]:

@@ -31,3 +31,13 @@ def dealt_into_zips(images: Sequence[Weighed], *, most_bytes: int) -> list[list[
         held[int(middle * count / whole[image.part])].append(place)
         before[image.part] += image.byte_count + 1
     return [places for places in held if places]
+
+
+def zips_without_parts(
+    images: Sequence[Weighed], dealt: Sequence[Sequence[int]]
+) -> dict[str, int]:
+    """Return of how many zips each part is missing, of those parts that there are."""
+    held = [{images[place].part for place in places} for places in dealt]
+    parts = dict.fromkeys(one.part for one in images)
+    missing = {part: sum(part not in parts for parts in held) for part in parts}
+    return {part: count for part, count in missing.items() if count}

@@ -326,6 +326,15 @@ def test_large_set_is_in_zips_that_are_each_a_whole(tmp_path: Path) -> None:
     assert len(names) == len({name.casefold() for name in names}) == 20
 
 
+def test_zips_without_a_part_are_said(tmp_path: Path) -> None:
+    few = SplitChoice(shares=Shares(0.9, 0.1))
+    result = built(pets(10), replace(YOLO, split=few, zip_bytes=3000), tmp_path)
+    count = len(result.zips)
+    assert result.warnings == (
+        f"{count - 1} of {count} zips have no image for val: give it a larger share.",
+    )
+
+
 def test_overlays_are_drawn_from_the_zip(tmp_path: Path) -> None:
     recipe = Recipe((FlipHorizontally(1),), variants=1)
     request = replace(YOLO, split=HALF, recipe=recipe, zip_bytes=4000)

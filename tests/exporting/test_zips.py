@@ -4,7 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagebase.exporting.zips import Weighed, dealt_into_zips
+from imagebase.exporting.zips import (
+    Weighed,
+    dealt_into_zips,
+    zips_without_parts,
+)
 
 
 def test_small_set_is_one_zip() -> None:
@@ -39,3 +43,11 @@ def test_every_image_is_in_one_zip(sizes: list[tuple[str, int]], most: int) -> N
     dealt = dealt_into_zips(images, most_bytes=most)
     assert sorted(place for zip_ in dealt for place in zip_) == list(range(len(images)))
     assert all(zip_ == sorted(zip_) for zip_ in dealt)
+
+
+def test_zips_that_a_part_is_missing_in_are_counted() -> None:
+    images = [Weighed("train", 10)] * 8 + [Weighed("val", 10)] * 2
+    dealt = dealt_into_zips(images, most_bytes=25)
+    assert len(dealt) == 4
+    assert zips_without_parts(images, dealt) == {"val": 2}
+    assert zips_without_parts(images, [range(10)]) == {}
