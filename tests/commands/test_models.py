@@ -1,3 +1,4 @@
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -119,3 +120,15 @@ def test_broken_model_is_not_added(tmp_path: Path) -> None:
     found = invoked("add", tmp_path / "m.onnx", "--name", "m")
     assert found.exit_code == 1
     assert not library_of(TEAM_OWNER).names()
+
+
+def test_two_models_label_accurately_by_vote(pets: Path, tmp_path: Path) -> None:
+    other = write_one_box_model(tmp_path / "other")
+    arguments = ["annotate", "samples/bear.jpg", "--output", str(tmp_path / "out")]
+    arguments += ["--model", f"{pets},{other}", "--quality", "accurate", "--quiet"]
+    ran = CliRunner().invoke(app, arguments)
+    assert ran.exit_code == 0, ran.stderr
+    summary = json.loads((tmp_path / "out" / "run.json").read_text())
+    assert summary["settings"]["quality"] == "accurate"
+    assert summary["model"]["id"].startswith("pets + other-")
+    assert summary["boxes"] >= 1
