@@ -83,8 +83,8 @@ class Standing:
             self.detections, self.weights, threshold=self.threshold, truth=self.truth
         )
         return {
-            "AP": interval(self.resampled.ap, around=self.figures["AP"]),
-            "AP50": interval(self.resampled.ap50, around=self.figures["AP50"]),
+            "AP": _share(interval(self.resampled.ap, around=self.figures["AP"])),
+            "AP50": _share(interval(self.resampled.ap50, around=self.figures["AP50"])),
             **at_threshold,
         }
 
@@ -117,6 +117,11 @@ class Standing:
 
     def _place(self, label: str | None) -> int | None:
         return None if label is None else self.truth.labels.index(label)
+
+
+def _share(known: Interval) -> Interval:
+    """Return an interval of something that is a share."""
+    return Interval(max(known.low, 0.0), min(known.high, 1.0))
 
 
 def stand(

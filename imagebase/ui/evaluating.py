@@ -30,6 +30,8 @@ from imagebase.ui import (
 )
 
 _WORDS: Final = {APPROVED: "approved", REVIEWED: "approved or edited"}
+_MODELS: Final = "evaluate.models"
+_IMAGES: Final = "evaluate.images"
 _RUN: Final = "evaluate.run_shown"
 _THRESHOLD: Final = "evaluate.confidence"
 _MOST_SPECS_NAMED: Final = 3
@@ -58,7 +60,7 @@ def toolbar() -> None:
         "Models",
         _offered(),
         default=[DEFAULT_MODEL],
-        key="evaluate.models",
+        key=_MODELS,
         accept_new_options=True,
         persist_state="session",
         help=_MODELS_HELP,
@@ -71,7 +73,7 @@ def toolbar() -> None:
         "Judged by",
         list(_WORDS),
         format_func=lambda name: f"{totals[name]:,} images {_WORDS[name]}",
-        key="evaluate.images",
+        key=_IMAGES,
         persist_state="session",
     )
     right.button(
@@ -85,7 +87,6 @@ def toolbar() -> None:
         or jobs.is_active(jobs.latest("evaluate")),
         help="Each model looks at all of them in the background; no label is changed.",
         on_click=_start,
-        args=(tuple(chosen), images),
     )
 
 
@@ -96,7 +97,10 @@ def _offered() -> list[str]:
 
 
 @state.told
-def _start(specs: Sequence[str], images: str) -> None:
+def _start() -> None:
+    # As it is chosen now: the page may not have been drawn again since.
+    specs: list[str] = st.session_state[_MODELS]
+    images: str = st.session_state[_IMAGES]
     known = cache.models()
     for spec in specs:
         # By name only: no path of the server's may be typed here.

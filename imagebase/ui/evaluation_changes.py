@@ -114,8 +114,8 @@ def _in_words(
         ap += f" ({signed(apart.value)}, {apart.in_words()})"
     clicks = f"{clicks_per_image(before):.1f} → {clicks_per_image(after):.1f}"
     return widgets.escape(
-        f"{ap} · clicks an image {clicks} · {len(better)} images better, "
-        f"{len(worse)} worse"
+        f"{ap} · clicks an image {clicks} · "
+        f"{widgets.plural(len(better), 'image')} better, {len(worse):,} worse"
     )
 
 

@@ -68,6 +68,7 @@ def _cells(standing: Standing, labels: Sequence[int]) -> list[dict[str, Any]]:
                         "count": count,
                         "share": count / total,
                         "is_right": actual == said,
+                        "aria": f"{names[actual]} taken for {names[said]}: {count}",
                     }
                 )
     return cells

@@ -54,7 +54,7 @@ def precision_recall(standings: Sequence[Standing], label: str | None) -> None:
     points = (
         alt.Chart(pd.DataFrame(dots, columns=columns))
         .mark_point(filled=True, size=110, opacity=1)
-        .encode(*encoding, tooltip=columns)
+        .encode(*encoding, tooltip=_tooltip(columns))
     )
     _show(curves + points)
 
@@ -71,7 +71,7 @@ def calibration(standings: Sequence[Standing]) -> None:
         *_square("confidence", "right", standings, has_legend=False)
     )
     lines = base.mark_line().encode(strokeDash=_dash(standings))
-    dots = base.mark_point(filled=True, size=40).encode(tooltip=columns)
+    dots = base.mark_point(filled=True, size=40).encode(tooltip=_tooltip(columns))
     diagonal = (
         alt.Chart(pd.DataFrame({"confidence": [0, 1], "right": [0, 1]}))
         .mark_line(color="#999999", strokeDash=[2, 4], strokeWidth=1)
@@ -94,6 +94,15 @@ def _square(
             legend=alt.Legend(**_LEGEND) if has_legend else None,
         ),
     )
+
+
+def _tooltip(columns: Sequence[str]) -> list[alt.Tooltip]:
+    """Return what hovering shows; types are told, as an empty table has none."""
+    name, *numbers = columns
+    return [
+        alt.Tooltip(f"{name}:N"),
+        *(alt.Tooltip(f"{one}:Q", format=".3") for one in numbers),
+    ]
 
 
 def _colours(count: int) -> list[str]:
@@ -125,7 +134,7 @@ def matrix(
 
     Args:
         rows: of each cell that counts anything: `place`, `actual`, `said`, `count`,
-            `share` of its row, and whether it `is_right`.
+            `share` of its row, whether it `is_right`, and all of it in words, `aria`.
         names: of rows and columns, in order.
         key: of the chart.
         on_pick: is given the place of a cell that is pressed.
@@ -153,7 +162,9 @@ def matrix(
             title="what it is",
             axis=axis,
         ),
-        tooltip=["actual:N", "said:N", "count:Q"],
+        # No tooltip: it would stay behind when a press leads to another page.
+        tooltip=alt.value(None),
+        description="aria:N",
     )
     picking = alt.selection_point(name=_PICK, fields=["place"], on="click", empty=False)
     cells = (

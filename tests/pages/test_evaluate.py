@@ -1,0 +1,156 @@
+"""Evaluate: choosing, running, every view, and what may not be typed."""
+
+from dataclasses import replace
+
+import pytest
+
+from imagebase.annotation import Annotation, Box, ReviewStatus
+from imagebase.evaluation.passing import Pass
+from imagebase.evaluation.runs import Run
+from imagebase.store import JobState
+from imagebase.tasks.evaluate import kept_runs
+from tests.app_fixtures import Tab, records, store, the_scope
+
+QUICK = "yolo-fastest-1.1"
+VIEWS = ("Compare", "Confusion", "Mistakes", "Label errors", "Better and worse")
+
+
+def approve_all(*, label: str = "bottle") -> None:
+    """Approve both photographs, one with a box, so that there is something to miss."""
+    first, second = records()
+    box = Annotation(Box(20, 20, 120, 140), label)
+    store().add_labels(the_scope(), [label, "bear"])
+    for record, boxes in ((first, (box,)), (second, ())):
+        store().save(
+            the_scope(),
+            replace(record, annotations=boxes, status=ReviewStatus.APPROVED),
+        )
+
+
+@pytest.fixture
+def approved(filled: Tab) -> Tab:
+    """A tab on Evaluate whose two photographs are approved."""
+    approve_all()
+    filled.open("evaluate")
+    return filled
+
+
+def run(tab: Tab, *specs: str) -> JobState:
+    tab.app.multiselect(key="evaluate.models").set_value(list(specs or (QUICK,))).run()
+    tab.press("evaluate.run")
+    return tab.wait("evaluate").state
+
+
+@pytest.fixture
+def judged(approved: Tab) -> Tab:
+    """The same after a small model was judged."""
+    assert run(approved) is JobState.DONE
+    return approved
+
+
+def show(tab: Tab, view: str) -> None:
+    tab.app.session_state["evaluate.view"] = view
+    tab.app.run()
+    assert not tab.app.exception
+    assert not tab.app.error
+
+
+def test_without_approved_images_it_says_what_to_do(filled: Tab) -> None:
+    filled.open("evaluate")
+    assert "no image is approved yet" in filled.words()
+    assert filled.app.button(key="evaluate.run").disabled
+
+
+def test_with_approved_images_it_asks_to_run(approved: Tab) -> None:
+    assert "press **Run**" in approved.words()
+    assert not approved.app.button(key="evaluate.run").disabled
+
+
+def test_a_run_is_shown_as_it_comes(judged: Tab) -> None:
+    table = judged.app.dataframe[0].value
+    assert table["model"].tolist() == [QUICK]
+    assert "Only 2 images" in judged.words()
+    assert "By hand alone an image takes 1.0 clicks" in judged.words()
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_every_view_draws_itself(judged: Tab, view: str) -> None:
+    show(judged, view)
+
+
+def test_mistakes_lead_to_the_editor(judged: Tab) -> None:
+    show(judged, "Mistakes")
+    assert "missed\\: bottle" in judged.words()
+    (key,) = [
+        one.key
+        for one in judged.app.button
+        if one.key and one.key.startswith("evaluate.mistakes.")
+    ]
+    judged.press(key)
+    assert judged.app.session_state["imagebase.image"] == records()[0].image_id
+
+
+def test_labels_that_changed_since_are_spoken_of(judged: Tab) -> None:
+    assert "changed since" not in judged.words()
+    approve_all(label="cup")
+    judged.app.run()
+    assert "changed since" in judged.words()
+
+
+def test_two_models_and_two_runs_are_compared(judged: Tab) -> None:
+    show(judged, "Better and worse")
+    assert "nothing to compare with yet" in judged.words()
+    assert run(judged, QUICK, "yolox-nano") is JobState.DONE
+    assert len(kept_runs(the_scope()).runs()) == 2
+    show(judged, "Better and worse")
+    assert "clicks an image" in judged.words()
+    show(judged, "Compare")
+    assert judged.app.dataframe[0].value["model"].tolist() == [QUICK, "yolox-nano"]
+
+
+def test_confidence_in_use_moves_what_is_counted(judged: Tab) -> None:
+    before = judged.app.dataframe[0].value["recall"].tolist()
+    judged.app.slider(key="evaluate.confidence").set_value(0.95).run()
+    assert not judged.app.exception
+    assert judged.app.dataframe[0].value["precision"].tolist() == ["–"]
+    assert judged.app.dataframe[0].value["AP"].tolist()
+    assert before == judged.app.dataframe[0].value["recall"].tolist() == [".000"]
+
+
+@pytest.mark.parametrize("spec", ["/etc", "../weights/yolov4-tiny", "nobody"])
+def test_no_path_of_the_server_can_be_typed(approved: Tab, spec: str) -> None:
+    approved.app.multiselect(key="evaluate.models").set_value([spec]).run()
+    approved.press("evaluate.run")
+    assert any("There is no model" in one for one in approved.toasts())
+    assert not [one for one in store().jobs(the_scope()) if one.kind == "evaluate"]
+
+
+def test_a_net_size_that_cannot_be_is_a_sentence(approved: Tab) -> None:
+    approved.app.multiselect(key="evaluate.models").set_value([f"{QUICK}@100"]).run()
+    approved.press("evaluate.run")
+    assert any("try 96" in one for one in approved.toasts())
+
+
+def test_names_are_shown_as_they_are(judged: Tab) -> None:
+    """A model's name, and notes, are a stranger's text."""
+    runs = kept_runs(the_scope())
+    (info,) = runs.runs()
+    kept = runs.load(info.run_id)
+    evil = "a_b*c*[x](http://y)"
+    passes: tuple[Pass, ...] = tuple(replace(one, spec=evil) for one in kept.passes)
+    newer = replace(info, run_id="newer", specs=(evil, evil))
+    runs.save(
+        replace(newer, made_at=info.made_at.replace(year=info.made_at.year + 1)),
+        Run(kept.truth, (*passes, *kept.passes), (evil,)),
+    )
+    judged.app.run()
+    assert evil not in judged.words()
+    assert "a\\_b\\*c\\*\\[x\\]" in judged.words()
+
+
+def test_deleting_the_dataset_deletes_its_evaluations(judged: Tab) -> None:
+    scope = the_scope()
+    assert kept_runs(scope).runs()
+    judged.app.checkbox(key="sidebar.sure").check().run()
+    judged.press("sidebar.delete")
+    assert not kept_runs(scope).runs()
