@@ -682,9 +682,14 @@ def test_quick_edits_in_a_row_are_all_kept_once(editing: Editing) -> None:
 def test_box_drawn_while_the_next_image_is_on_its_way_stays_on_its_own(
     editing: Editing,
 ) -> None:
+    editing.canvas.surface.evaluate(
+        """(root) => root.addEventListener(
+          "pointerdown", () => { root.dataset.pressedOn = root.dataset.image; }
+        )"""
+    )
     editing.press("n")
     editing.canvas.drag((100, 300), (250, 400), steps=1)
-    first = editing.canvas.get("image")
+    first = editing.canvas.get("pressed-on")
     editing.page.wait_for_timeout(800)
     counts = [len(editing.record(i).annotations) for i in (0, 1)]
     assert counts == ([3, 2] if first == "banana-market" else [2, 3])
