@@ -21,6 +21,8 @@ from imagebase.store.jobs import LEASE, ClaimedJob
 WORKERS: Final = 3
 # Whatever runs long leaves a thread to others' short work.
 LONG_RUNNING: Final = frozenset({"annotate", "doubt", "evaluate", "train"})
+# Takes every core by itself; two datasets' own wait for each other.
+ONE_AT_A_TIME: Final = frozenset({"train"})
 HEARTBEAT_SECONDS: Final = LEASE.total_seconds() / 3
 # A progress bar needs no more, and each report is a write that waits for the disk.
 REPORT_SECONDS: Final = 0.5
@@ -211,9 +213,15 @@ class JobRunner:
 
     def _kinds(self) -> list[str]:
         """Return the kinds of jobs that may begin now."""
-        running = sum(kind in LONG_RUNNING for kind in self._claims.values())
+        kinds = list(self._claims.values())
+        running = sum(kind in LONG_RUNNING for kind in kinds)
         may_be_long = running < max(self._slots - 1, 1)
-        return [one for one in self._handlers if may_be_long or one not in LONG_RUNNING]
+        return [
+            one
+            for one in self._handlers
+            if may_be_long or one not in LONG_RUNNING
+            if one not in ONE_AT_A_TIME or one not in kinds
+        ]
 
     def _run(self, job: ClaimedJob) -> None:
         context = JobContext(self.store, job, self._closing)

@@ -6,9 +6,8 @@ import os
 import shutil
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
@@ -40,9 +39,6 @@ _KEPT_SECONDS: Final = 7 * 24 * 3600
 _MODEL: Final = "model"
 _STOPPED: Final = 3
 
-# Two at once would take twice as long each.
-_one_at_a_time: Final = threading.Lock()
-
 
 def train(context: JobContext) -> dict[str, Any] | None:
     """Train on the approved images; None where it was cancelled, to be gone on with.
@@ -51,17 +47,12 @@ def train(context: JobContext) -> dict[str, Any] | None:
     `minutes`, or `steps`; `input_size`, `flip`, `colours`, `own_anchors`, `seed`.
     """
     require_torch()
-    with _turn(context) as is_mine:
-        if not is_mine:
-            return None
-        folder = work_folder(context.scope, context.job_id)
-        _delete_old(folder.parent)
-        if read_plan(folder) is None and not _made_ready(context, folder):
-            return None
-        metrics = _trained(context, folder)
-        if metrics is None:
-            return None
-        return _result(context, folder, metrics)
+    folder = work_folder(context.scope, context.job_id)
+    _delete_old(folder.parent)
+    if read_plan(folder) is None and not _made_ready(context, folder):
+        return None
+    metrics = _trained(context, folder)
+    return None if metrics is None else _result(context, folder, metrics)
 
 
 def work_folder(scope: Scope, job_id: str) -> Path:
@@ -86,20 +77,6 @@ def rounds_of(jobs: Sequence[JobInfo]) -> list[Round]:
         one.result for one in jobs if one.kind == KIND and one.state is JobState.DONE
     ]
     return [Round.of_result(one) for one in reversed(results) if one]
-
-
-@contextlib.contextmanager
-def _turn(context: JobContext) -> Iterator[bool]:
-    """Wait for another training of this server to end; False where cancelled."""
-    while not _one_at_a_time.acquire(timeout=_POLL_SECONDS):
-        context.progress(0, 0, "Waits for another training to end …")
-        if context.cancelled:
-            yield False
-            return
-    try:
-        yield True
-    finally:
-        _one_at_a_time.release()
 
 
 def _made_ready(context: JobContext, folder: Path) -> bool:

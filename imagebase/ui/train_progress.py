@@ -56,6 +56,8 @@ def running(job_id: str) -> None:
 
 def _how_far(job: JobInfo, log: Log) -> tuple[float, str]:
     progress = log.progress
+    if job.state is JobState.QUEUED:
+        return 0.0, "Waits for its turn …"
     if progress is None or progress.phase in {"reading", "done"}:
         share = job.done / job.total if job.total else 0.0
         return min(share, 1.0), widgets.escape(job.message or "Starting …")

@@ -1,5 +1,6 @@
 """Training as a job: approved images in, a model in the library, a round remembered."""
 
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -12,7 +13,7 @@ from imagebase.annotation import Annotation, ImageRecord, ReviewStatus, Size
 from imagebase.detection.library import library_of
 from imagebase.detection.registry import all_models, find_model
 from imagebase.images import encode_png
-from imagebase.jobs import JobRunner
+from imagebase.jobs import Handler, JobRunner
 from imagebase.store import JobInfo, JobState, Scope, Store
 from imagebase.tasks import HANDLERS
 from imagebase.tasks.train import delete_trainings, rounds_of, work_folder
@@ -150,6 +151,28 @@ def test_a_cancelled_training_is_gone_on_with(
     assert job.state is JobState.DONE, job.error
     assert (job.result or {})["metrics"]["steps"] == 40
     assert done < 40
+
+
+def test_a_second_training_waits_and_holds_nobody_up(
+    store: Store, scope: Scope, shapes: list[ImageRecord]
+) -> None:
+    ends = threading.Event()
+    handlers: dict[str, Handler] = {
+        "train": lambda context: {"ended": ends.wait(30)},
+        "annotate": lambda context: {},
+    }
+    other = store.create_dataset(scope.owner_id, "Other", who="ann")
+    runner = JobRunner(store, handlers)
+    elsewhere = replace(scope, dataset_id=other.dataset_id)
+    first = runner.submit(scope, "train", {})
+    second = runner.submit(elsewhere, "train", {})
+    quick = runner.submit(elsewhere, "annotate", {})
+    assert waited(runner, elsewhere, quick).state is JobState.DONE
+    assert runner.job(elsewhere, second).state is JobState.QUEUED
+    ends.set()
+    assert waited(runner, scope, first).state is JobState.DONE
+    assert waited(runner, elsewhere, second).state is JobState.DONE
+    runner.close()
 
 
 def test_what_trainings_left_goes_with_the_dataset(scope: Scope) -> None:
