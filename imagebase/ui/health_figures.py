@@ -200,8 +200,8 @@ def _worth_a_look(found: dict[Finding, tuple[str, ...]]) -> None:
 def _sizes(boxes: BoxTable, images: ImageTable, label: str | None) -> None:
     values = relative_sides(boxes, images)
     found = histogram(values, SIDE_EDGES)
-    shares = [f"{edge:.0%}" if edge > 0.03 else f"{edge:.1%}" for edge in SIDE_EDGES]
-    names = [f"{a}–{b}" for a, b in pairwise(shares)]
+    shares = [f"{edge * 100:g}" for edge in SIDE_EDGES]
+    names = [f"{a} to {b} %" for a, b in pairwise(shares)]
     middle = f"{np.median(values):.0%}" if len(values) else "0%"
     plots.columns(
         [f"{edge * 100:.2g}" for edge in SIDE_EDGES[1:-1]] + ["100"],
