@@ -1,0 +1,126 @@
+"""Models of one's own, as a person adds them: dropped, examined, used, exported."""
+
+import contextlib
+import json
+import re
+import zipfile
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import ROOT, Serve
+from tests.browser.test_whole_path import APP, go_to
+from tests.detection.darknet_models import write_one_box_model
+from tests.detection.doctor.test_broken_uploads import V8
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture(scope="module")
+def url(serve: Serve, tmp_path_factory: pytest.TempPathFactory) -> str:
+    home = tmp_path_factory.mktemp("models-home")
+    return serve(APP, {"IMAGEBASE_HOME": str(home)})
+
+
+@pytest.fixture
+def models_page(page: Page, url: str) -> Page:
+    page.goto(url)
+    go_to(page, "Models")
+    expect(page.get_by_text("yolox-nano").first).to_be_visible(timeout=30_000)
+    return page
+
+
+def drop(page: Page, *files: Path) -> None:
+    page.locator("input[type=file]").set_input_files(files)
+    expect(page.get_by_text("What the doctor says")).to_be_visible(timeout=60_000)
+
+
+def keep(page: Page, name: str) -> None:
+    field = page.get_by_role("textbox", name="Name", exact=True)
+    expect(field).to_be_visible(timeout=60_000)
+    field.fill(name)
+    page.get_by_role("button", name="Keep").click()
+    expect(page.get_by_text(f"{name} is among your models")).to_be_visible(
+        timeout=20_000
+    )
+
+
+def choose_model(page: Page, title: str) -> None:
+    page.locator(".st-key-annotate-model input").click()
+    page.get_by_role("option", name=title).click()
+
+
+def annotate_and_keep(page: Page, title: str) -> None:
+    go_to(page, "Annotate")
+    choose_model(page, title)
+    page.get_by_role("button", name="Run").click()
+    expect(page.get_by_text("Looked at 1 image")).to_be_visible(timeout=60_000)
+    # The page is drawn once more when the run ends; a press in between is lost.
+    app = page.get_by_test_id("stApp")
+    expect(app).to_have_attribute(
+        "data-test-script-state", "notRunning", timeout=60_000
+    )
+    done = page.get_by_text("are in the dataset")
+    for _ in range(5):
+        page.get_by_role("button", name="Keep these boxes").first.click()
+        with contextlib.suppress(AssertionError):
+            expect(done).to_be_visible(timeout=15_000)
+            return
+    expect(done).to_be_visible()
+
+
+def exported_labels(page: Page, folder: Path) -> list[str]:
+    go_to(page, "Export")
+    button = page.get_by_role("button", name=re.compile("Download .*coco.zip"))
+    expect(button).to_be_visible(timeout=60_000)
+    with page.expect_download() as started:
+        button.click()
+    path = folder / "labels.zip"
+    started.value.save_as(path)
+    with zipfile.ZipFile(path) as archive:
+        coco = json.loads(archive.read("annotations.json"))
+    names = {one["id"]: one["name"] for one in coco["categories"]}
+    return [names[one["category_id"]] for one in coco["annotations"]]
+
+
+def test_custom_darknet_model_is_dropped_used_and_its_boxes_exported(
+    models_page: Page, tmp_path: Path
+) -> None:
+    page = models_page
+    folder = write_one_box_model(tmp_path / "pets")
+    drop(page, folder / "obj.cfg", folder / "obj.weights", folder / "obj.names")
+    expect(page.get_by_text("21,511 numbers, as the cfg needs.")).to_be_visible()
+    expect(page.get_by_alt_text("The sample photograph with")).to_be_visible(
+        timeout=60_000
+    )
+    keep(page, "Pets")
+    go_to(page, "Upload")
+    expect(page.get_by_text("Drop images above")).to_be_visible(timeout=20_000)
+    expect(page.get_by_text("What the doctor says")).to_have_count(0)
+    expect(page.locator("input[type=file]")).to_have_count(1)
+    page.locator("input[type=file]").set_input_files(ROOT / "samples" / "bear.jpg")
+    expect(page.get_by_text("1 image added")).to_be_visible(timeout=20_000)
+    annotate_and_keep(page, "Pets, 2 labels")
+    assert exported_labels(page, tmp_path) == ["dog"]
+
+
+def test_onnx_model_is_added(models_page: Page, tmp_path: Path) -> None:
+    path = tmp_path / "v8.onnx"
+    path.write_bytes(V8)
+    drop(models_page, path)
+    expect(models_page.get_by_text("YOLOv8, 11 or 12, 96 × 64 pixels")).to_be_visible()
+    keep(models_page, "Eight")
+    expect(models_page.get_by_text("YOLOv8, 11 or 12 · 96 × 64 px")).to_be_visible()
+
+
+def test_bad_model_is_refused_in_a_sentence(models_page: Page, tmp_path: Path) -> None:
+    folder = write_one_box_model(tmp_path / "pets")
+    weights = (folder / "obj.weights").read_bytes()
+    (folder / "obj.weights").write_bytes(weights[:-4])
+    drop(models_page, *sorted(folder.iterdir()))
+    expect(
+        models_page.get_by_text("obj.weights is too short for this cfg")
+    ).to_be_visible()
+    expect(models_page.get_by_text("Nothing was kept.")).to_be_visible()
+    expect(models_page.get_by_role("button", name="Keep")).to_have_count(0)
