@@ -36,9 +36,9 @@ _Models = Annotated[
     list[str] | None,
     typer.Option(
         "--model",
-        metavar="NAME[@SIZE][+accurate][+f32|+bf16]",
-        help="A model's name, folder or .onnx file, and how it looks at pictures. May "
-        "be given more than once.",
+        metavar="NAME[&NAME…][@SIZE][+accurate][+f32|+bf16]",
+        help="A model's name, folder or .onnx file, and how it looks at pictures; with "
+        "& between them models vote. May be given more than once.",
     ),
 ]
 _Detections = Annotated[

@@ -1,4 +1,4 @@
-"""Who is judged: NAME[@SIZE][+accurate][+f32|+bf16]."""
+"""Who is judged: NAME[&NAME…][@SIZE][+accurate][+f32|+bf16]."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -6,6 +6,7 @@ from typing import Final
 from imagebase.errors import EvaluationError
 
 ACCURATE: Final = "accurate"
+_VOTE: Final = "&"
 PRECISIONS: Final = ("f32", "bf16")
 _LEAST_SIZE: Final = 32
 _MOST_SIZE: Final = 2048
@@ -16,11 +17,12 @@ class Contender:
     """A model and how it looks at pictures.
 
     spec: as it was asked for, which is what it is called in every table.
-    model: a name, a folder or an .onnx file. input_size: None is the model's own.
+    models: names, folders or .onnx files; more than one vote. input_size: None is the
+    model's own.
     """
 
     spec: str
-    model: str
+    models: tuple[str, ...]
     input_size: int | None = None
     is_accurate: bool = False
     precision: str = "auto"
@@ -47,11 +49,12 @@ def parse_contender(spec: str) -> Contender:
     model, at, size = rest.rpartition("@")
     if not at or not size.isdecimal():
         model, size = rest, ""
-    if not model:
+    models = tuple(one.strip() for one in model.split(_VOTE))
+    if not all(models):
         raise EvaluationError(f"{spec!r} names no model; give NAME, or NAME@SIZE.")
     return Contender(
         spec.strip(),
-        model,
+        models,
         _checked_size(spec, int(size)) if size else None,
         is_accurate,
         precision or "auto",

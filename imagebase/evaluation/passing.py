@@ -28,7 +28,7 @@ from imagebase.evaluation.values import (
     Found,
     Truth,
 )
-from imagebase.settings import Limits
+from imagebase.settings import TEAM_OWNER, Limits
 
 OnLooked = Callable[[int], bool]
 ChoicesFor = Callable[[str], Mapping[str, str | None]]
@@ -79,6 +79,7 @@ def run_pass(
     choices_for: ChoicesFor = lambda _: {},
     on_looked: OnLooked = lambda _: True,
     max_pixels: int = Limits().max_image_pixels,
+    owner_id: str = TEAM_OWNER,
 ) -> Pass:
     """Return what a contender finds on the images of a truth, all of them once.
 
@@ -88,6 +89,7 @@ def run_pass(
             and synonym.
         on_looked: called with the images looked at; returns whether to go on.
         max_pixels: of an image.
+        owner_id: whose added models may be named.
 
     Raises:
         UnknownModelError, ModelLoadError: there is no such model, or not like this.
@@ -96,7 +98,7 @@ def run_pass(
     has_bf16()  # the runtime itself is loaded once, and is no model's cost
     with _Growth() as growth:
         began = time.perf_counter()
-        detector = _detector(contender)
+        detector = _detector(contender, owner_id)
         loaded = time.perf_counter()
         mapping = map_labels(
             detector.labels,
@@ -132,10 +134,10 @@ def run_pass(
     )
 
 
-def _detector(contender: Contender) -> Looker:
+def _detector(contender: Contender, owner_id: str) -> Looker:
     """Return a detector loaded for this pass alone, as its start-up is measured."""
     return load_looker(
-        [find_model(contender.model)],
+        [find_model(one, owner_id=owner_id) for one in contender.models],
         quality=ACCURATE if contender.is_accurate else FAST,
         precision=contender.precision,
         input_size=contender.input_size,

@@ -122,7 +122,8 @@ def check(asked: Asked) -> list[Contender]:
     if contenders and asked.images is None:
         raise EvaluationError("A model needs images to look at; name their folder.")
     for one in contenders:
-        find_model(one.model)
+        for name in one.models:
+            find_model(name)
     if asked.labels_format:
         format_named(asked.labels_format)
     return contenders

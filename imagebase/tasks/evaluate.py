@@ -53,6 +53,7 @@ def evaluate(context: JobContext) -> dict[str, Any] | None:
                     choices_for=partial(store.label_mapping, scope),
                     on_looked=partial(_looked, context, before, total),
                     max_pixels=max_image_pixels(),
+                    owner_id=scope.owner_id,
                 )
             )
         except CancelledError:

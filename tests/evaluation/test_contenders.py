@@ -10,17 +10,21 @@ from imagebase.evaluation.label_mapping import map_labels
 @pytest.mark.parametrize(
     ("spec", "expected"),
     [
-        ("a", Contender("a", "a")),
-        ("a@608", Contender("a@608", "a", 608)),
-        ("a+accurate", Contender("a+accurate", "a", is_accurate=True)),
-        ("a+f32", Contender("a+f32", "a", precision="f32")),
+        ("a", Contender("a", ("a",))),
+        ("a@608", Contender("a@608", ("a",), 608)),
+        ("a+accurate", Contender("a+accurate", ("a",), is_accurate=True)),
+        ("a+f32", Contender("a+f32", ("a",), precision="f32")),
         (
             "a@320+accurate+bf16",
-            Contender("a@320+accurate+bf16", "a", 320, True, "bf16"),
+            Contender("a@320+accurate+bf16", ("a",), 320, True, "bf16"),
         ),
-        ("a+bf16+accurate", Contender("a+bf16+accurate", "a", None, True, "bf16")),
-        ("me@home/c++/m.onnx", Contender("me@home/c++/m.onnx", "me@home/c++/m.onnx")),
-        (" a ", Contender("a", "a")),
+        ("a+bf16+accurate", Contender("a+bf16+accurate", ("a",), None, True, "bf16")),
+        (
+            "me@home/c++/m.onnx",
+            Contender("me@home/c++/m.onnx", ("me@home/c++/m.onnx",)),
+        ),
+        (" a ", Contender("a", ("a",))),
+        ("a&b+accurate", Contender("a&b+accurate", ("a", "b"), is_accurate=True)),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -37,6 +41,7 @@ def test_spec(spec: str, expected: Contender) -> None:
         ("a+f32+bf16", "two precisions"),
         ("+accurate", "names no model"),
         ("", "names no model"),
+        ("a&", "names no model"),
     ],
 )
 def test_spec_that_cannot_be(spec: str, says: str) -> None:

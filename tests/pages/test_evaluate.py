@@ -117,7 +117,7 @@ def test_confidence_in_use_moves_what_is_counted(judged: Tab) -> None:
     assert before == judged.app.dataframe[0].value["recall"].tolist() == [".000"]
 
 
-@pytest.mark.parametrize("spec", ["/etc", "../weights/yolov4-tiny", "nobody"])
+@pytest.mark.parametrize("spec", ["/etc", "../weights/a", "nobody", f"{QUICK}&/etc"])
 def test_no_path_of_the_server_can_be_typed(approved: Tab, spec: str) -> None:
     approved.app.multiselect(key="evaluate.models").set_value([spec]).run()
     approved.press("evaluate.run")
