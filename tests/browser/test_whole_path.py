@@ -19,6 +19,8 @@ from tests.browser.conftest import ROOT, Canvas, Point, Serve
 pytestmark = pytest.mark.browser
 
 APP = ROOT / "app.py"
+PAGES = len(list((ROOT / "pages").glob("*.py")))
+IDLE = "[data-testid='stApp'][data-test-script-state='notRunning']"
 PHOTOGRAPHS = ("kitchen.jpg", "bear.jpg", "skier.jpg", "street.jpg")
 
 
@@ -62,8 +64,11 @@ def upload(page: Page, tmp_path: Path) -> None:
 def annotate(page: Page) -> None:
     go_to(page, "Annotate")
     page.get_by_role("button", name="Run").click()
-    keep = page.get_by_role("button", name="Keep these boxes")
+    # While the page is drawn anew the old one's button is there beside the new one's.
+    keep = page.get_by_role("button", name="Keep these boxes").first
     expect(keep).to_be_enabled(timeout=30_000)
+    page.wait_for_timeout(1500)
+    page.wait_for_selector(IDLE, state="attached")
     keep.click()
     expect(page.get_by_text("are in the dataset")).to_be_visible(timeout=20_000)
 
@@ -240,7 +245,7 @@ def test_first_visit_after_a_start_goes_through_the_frame_to_its_page(
     page.goto(f"{url}/export")
     expect(page.get_by_role("heading", name="Export")).to_be_visible(timeout=30_000)
     expect(page.get_by_text("0 of 16 images approved")).to_be_visible()
-    expect(page.get_by_test_id("stTopNavLink")).to_have_count(5)
+    expect(page.get_by_test_id("stTopNavLink")).to_have_count(PAGES)
 
 
 def test_reload_comes_back_to_the_dataset_and_the_image(
