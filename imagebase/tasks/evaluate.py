@@ -1,5 +1,7 @@
 """Judge models by what people approved, in the background, and keep the result."""
 
+import contextlib
+import math
 import shutil
 from functools import partial
 from pathlib import Path
@@ -7,6 +9,10 @@ from typing import Any, Final
 
 from imagebase.annotation import ReviewStatus, utc_now
 from imagebase.detection.batch import ImageSource
+from imagebase.detection.library import library_of
+from imagebase.detection.model_card import Score
+from imagebase.errors import ImageBaseError
+from imagebase.evaluation.coco import CocoFigures
 from imagebase.evaluation.comparison import stand
 from imagebase.evaluation.contenders import parse_contender
 from imagebase.evaluation.passing import CancelledError, Pass, run_pass
@@ -59,6 +65,7 @@ def evaluate(context: JobContext) -> dict[str, Any] | None:
         except CancelledError:
             return None
     run = Run(truth, tuple(passes), notes_about(records))
+    standings = stand(truth, passes)
     info = RunInfo(
         run_id=context.job_id,
         made_at=utc_now(),
@@ -67,10 +74,23 @@ def evaluate(context: JobContext) -> dict[str, Any] | None:
         images=len(truth.images),
         boxes=truth.boxes,
         version=version,
-        figures={one.spec: one.figures["AP"] for one in stand(truth, passes)},
+        figures={one.spec: one.figures["AP"] for one in standings},
     )
     kept_runs(scope).save(info, run)
+    for one in standings:
+        _note_on_card(scope.owner_id, one.spec, one.figures, len(truth.images))
     return {"run_id": info.run_id, "figures": dict(info.figures)}
+
+
+def _note_on_card(owner_id: str, spec: str, figures: CocoFigures, images: int) -> None:
+    """Write on the card of an added model how it fared, looking as it is."""
+    library = library_of(owner_id)
+    ap, ap50 = figures["AP"], figures["AP50"]
+    if spec in library.names() and math.isfinite(ap) and math.isfinite(ap50):
+        measured_on = f"{images} reviewed image{'s'[: images != 1]}"
+        # It may be deleted meanwhile; the run's own figures are kept all the same.
+        with contextlib.suppress(ImageBaseError, OSError):
+            library.put_score(spec, Score(ap, ap50, measured_on))
 
 
 def _sources(context: JobContext, truth: Truth) -> list[ImageSource]:

@@ -7,9 +7,12 @@ import numpy as np
 import pytest
 
 from imagebase.annotation import Annotation, Box, ImageRecord, ReviewStatus, Source
+from imagebase.detection.doctor import examine_paths, keep
+from imagebase.detection.library import library_of
 from imagebase.errors import EvaluationError
 from imagebase.evaluation.comparison import stand
 from imagebase.evaluation.runs import KEPT, RunFolder
+from imagebase.settings import Limits, settings
 from imagebase.store import JobState, Scope, Store
 from imagebase.tasks.evaluate import delete_evaluations, kept_runs
 from tests.tasks.conftest import RunJob
@@ -60,6 +63,31 @@ def test_approved_images_are_judged_and_the_run_is_kept(
     assert (at.right, at.wrong, at.missed) == (1, 1, 0)
     assert info.figures[pets] == pytest.approx(standing.figures["AP"])
     assert run.truth.box_ids == (approved[0].annotations[0].annotation_id,)
+
+
+def test_how_an_added_model_fared_is_on_its_card(
+    approved: list[ImageRecord],
+    run_job: RunJob,
+    scope: Scope,
+    pets: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("IMAGEBASE_HOME", str(tmp_path / "home"))
+    settings.cache_clear()
+    draft = examine_paths([Path(pets)], limits=Limits()).draft
+    assert draft is not None
+    library = library_of(scope.owner_id)
+    keep(draft, library, name="Pets", who="ann", trial=None, limits=Limits())
+    job = run_job("evaluate", models=["Pets"], images="approved")
+    assert job.state is JobState.DONE, job.error
+    score = library.card("Pets").score
+    assert score is not None
+    assert (score.ap, score.measured_on) == (
+        job.result and job.result["figures"]["Pets"],
+        "2 reviewed images",
+    )
+    settings.cache_clear()
 
 
 def test_a_correction_shows_in_the_next_run(
