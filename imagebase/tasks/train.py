@@ -29,7 +29,7 @@ from imagebase.training.progress import Evaluation, Progress, read_log
 from imagebase.training.requirement import require_torch
 from imagebase.training.rounds import Round, next_parts
 from imagebase.training.session import begin, read_plan
-from imagebase.training.settings import TrainingSettings, check_input_size
+from imagebase.training.settings import TrainingSettings, check_input_size, write_json
 
 KIND: Final = "train"
 _POLL_SECONDS: Final = 0.25
@@ -73,10 +73,25 @@ def last_round(jobs: Sequence[JobInfo]) -> Round | None:
 
 def rounds_of(jobs: Sequence[JobInfo]) -> list[Round]:
     """Return the trainings that came to their end, the oldest first."""
-    results = [
-        one.result for one in jobs if one.kind == KIND and one.state is JobState.DONE
+    done = [one for one in jobs if one.kind == KIND and one.state is JobState.DONE]
+    return [
+        Round.of_result(one.job_id, one.result) for one in reversed(done) if one.result
     ]
-    return [Round.of_result(one) for one in reversed(results) if one]
+
+
+def parts_known(scope: Scope, last: Round | None) -> dict[str, str]:
+    """Return the part of each image that a training knew, by id; empty without one.
+
+    They lie in a file: with every job of a large dataset they would be read at every
+    look at its jobs.
+    """
+    if last is None:
+        return {}
+    try:
+        kept: dict[str, str] = json.loads(_parts_file(scope, last.job_id).read_text())
+    except (OSError, ValueError):
+        return {}
+    return kept
 
 
 def _made_ready(context: JobContext, folder: Path) -> bool:
@@ -119,10 +134,11 @@ def _made_ready(context: JobContext, folder: Path) -> bool:
 def _parts(context: JobContext, records: list[ImageRecord]) -> dict[str, str] | None:
     """Return who is held out, as in the trainings before; None where there is none."""
     last = last_round(context.store.jobs(context.scope))
-    if last is None:
+    known = parts_known(context.scope, last)
+    if not known:
         return None
     seed = context.parameters.get("seed", 0)
-    return next_parts([split_image(one) for one in records], last.parts, seed=seed)
+    return next_parts([split_image(one) for one in records], known, seed=seed)
 
 
 def _trained(context: JobContext, folder: Path) -> dict[str, Any] | None:
@@ -193,6 +209,8 @@ def _result(
     """Put the model into the library and return what the page shows of it."""
     examples = metrics.pop("examples", [])
     parts = json.loads((folder / work_files.SET).read_text(encoding="utf-8"))["images"]
+    parts_of = {one["id"]: one["part"] for one in parts}
+    write_json(_parts_file(context.scope, context.job_id), parts_of)
     library = library_of(context.scope.owner_id)
     name = _kept(library, folder / _MODEL, context, metrics)
     log = read_log(folder)
@@ -201,7 +219,6 @@ def _result(
         "metrics": metrics,
         "evaluations": [asdict(one) for one in log.evaluations],
         "examples": examples,
-        "parts": {one["id"]: one["part"] for one in parts},
     }
     shutil.rmtree(folder, ignore_errors=True)
     return result
@@ -274,6 +291,10 @@ def free_name(library: ModelLibrary, wanted: str) -> str:
     raise ModelLoadError(f"There are too many models called {wanted}; choose another.")
 
 
+def _parts_file(scope: Scope, job_id: str) -> Path:
+    return work_folder(scope, job_id).with_suffix(".parts.json")
+
+
 def _folder_of(owner_id: str, dataset_id: str) -> Path:
     return settings().home / "training" / owner_id / dataset_id
 
@@ -281,7 +302,7 @@ def _folder_of(owner_id: str, dataset_id: str) -> Path:
 def _delete_old(folder: Path) -> None:
     """Delete what trainings left that nobody has gone on with for a week."""
     oldest = time.time() - _KEPT_SECONDS
-    for one in folder.glob("*"):
+    for one in filter(Path.is_dir, folder.glob("*")):
         with contextlib.suppress(OSError):
             if one.stat().st_mtime < oldest:
                 shutil.rmtree(one)

@@ -1,12 +1,13 @@
 """What a person should know before they train on a set. Nothing here ever blocks."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from imagebase.annotation import ImageRecord
+from imagebase.annotation import ReviewStatus
+from imagebase.statistics import BoxTable, ImageTable
 from imagebase.training.training_set import VAL, TrainingSet
 
 Floats = NDArray[np.float64]
@@ -68,18 +69,21 @@ def box_sides(training_set: TrainingSet) -> Floats:
     return sizes.min(axis=1) if len(sizes) else np.zeros(0)
 
 
-def sides_of(records: Iterable[ImageRecord], side: int) -> Floats:
-    """Return the shorter side of every box in pixels of a square net, shape (N,)."""
-    return np.array(
-        [
-            side
-            * min(
-                one.box.width / record.size.width, one.box.height / record.size.height
-            )
-            for record in records
-            for one in record.annotations
-        ]
+def approved_tables(
+    images: ImageTable, boxes: BoxTable
+) -> tuple[NDArray[np.bool_], BoxTable]:
+    """Return which images are approved, shape (M,), and the boxes on those."""
+    is_approved = np.array(
+        [one is ReviewStatus.APPROVED for one in images.status], bool
     )
+    return is_approved, boxes.only(is_approved[boxes.image])
+
+
+def sides_of(images: ImageTable, boxes: BoxTable, side: int) -> Floats:
+    """Return the shorter side of every box in pixels of a square net, shape (N,)."""
+    extent = boxes.xyxy[:, 2:] - boxes.xyxy[:, :2]
+    shares = extent / images.size[boxes.image]
+    return np.asarray(side * shares.min(axis=1), np.float64)
 
 
 def box_sizes(training_set: TrainingSet) -> Floats:

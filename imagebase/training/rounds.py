@@ -21,28 +21,27 @@ class Round:
     """One training of a dataset, as its result tells.
 
     ap50: on the held-out images of then; interval: where 95 % of the draws lie.
-    parts: of the images it knew, by id.
     """
 
+    job_id: str
     model: str
     ap50: float | None
     interval: tuple[float, float] | None
     images: int
     minutes: float
-    parts: Mapping[str, str]
 
     @classmethod
-    def of_result(cls, result: Mapping[str, Any]) -> "Round":
+    def of_result(cls, job_id: str, result: Mapping[str, Any]) -> "Round":
         """Return the round that a finished training's result tells of."""
         metrics = result["metrics"]
         around = metrics["AP50_interval"]
         return cls(
+            job_id,
             result["model"],
             metrics["AP50"],
             (around[0], around[1]) if around else None,
             metrics["images"]["train"],
             metrics["minutes"],
-            result["parts"],
         )
 
 
@@ -74,7 +73,6 @@ def next_parts(
     return parts
 
 
-def news_since(last: Round | None, approved: Sequence[str]) -> int:
-    """Return how many approved images the last training did not know."""
-    known = last.parts if last is not None else {}
+def news_since(known: Mapping[str, str], approved: Sequence[str]) -> int:
+    """Return how many approved images are not among those that a training knew."""
     return sum(one not in known for one in approved)

@@ -1,16 +1,17 @@
 """What to learn from and how long: labels with their counts, minutes, Train."""
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
+import numpy as np
 import pandas as pd
 import streamlit as st
 
-from imagebase.annotation import ImageRecord, ReviewStatus
 from imagebase.settings import DEFAULT_MODEL, Mode
+from imagebase.statistics import BoxTable, ImageTable
+from imagebase.store import Scope
 from imagebase.tasks.train import last_round
 from imagebase.training import advice
-from imagebase.training.gathering import box_counts
 from imagebase.training.settings import DEFAULT_INPUT_SIZE
 from imagebase.ui import backend, cache, jobs, state, widgets
 
@@ -21,18 +22,43 @@ _HELD_OUT_SHARE: Final = 5
 _TABLE_PX: Final = 260
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Learnable:
+    """Every image, the boxes on approved ones, and how many of those there are."""
+
+    images: ImageTable
+    boxes: BoxTable
+    approved: int
+
+    @property
+    def counts(self) -> dict[str, int]:
+        found = np.bincount(self.boxes.label, minlength=len(self.boxes.labels))
+        pairs = zip(self.boxes.labels, found.tolist(), strict=True)
+        return {name: count for name, count in pairs if count}
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _tables(owner_id: str, dataset_id: str, version: str) -> _Learnable:
+    """Return what there is to learn from; version: changes when the dataset does."""
+    images, boxes = backend.store().health_tables(Scope(owner_id, dataset_id, ""))
+    is_approved, approved = advice.approved_tables(images, boxes)
+    return _Learnable(images, approved, int(is_approved.sum()))
+
+
 def choose() -> None:
     """Draw labels, warnings, minutes and the button."""
-    records = backend.store().records(state.scope(), statuses=[ReviewStatus.APPROVED])
-    if not any(one.annotations for one in records):
-        _nothing_yet(len(records))
+    scope = state.scope()
+    version = backend.store().version(scope)
+    learnable = _tables(scope.owner_id, scope.dataset_id, version)
+    if not len(learnable.boxes):
+        _nothing_yet(learnable.approved)
         return
     left, right = st.columns([3, 2], gap="large")
     with right:
-        side = _form(len(records))
+        side = _form()
     with left:
-        _labels(records)
-        _warnings(records, side)
+        _labels(learnable)
+        _warnings(learnable, side)
 
 
 def _nothing_yet(approved: int) -> None:
@@ -49,19 +75,19 @@ def _nothing_yet(approved: int) -> None:
         st.page_link("pages/edit.py", label="Edit", icon=":material/edit:")
 
 
-def _labels(records: Sequence[ImageRecord]) -> None:
-    images = widgets.plural(len(records), "approved image")
+def _labels(learnable: _Learnable) -> None:
+    images = widgets.plural(learnable.approved, "approved image")
     st.markdown(f"**Learns from {images}**, of which every fifth is held out to judge.")
-    counts = box_counts(records)
+    counts = learnable.counts
     rows = [
         {
             "label": name,
             "boxes": counts[name],
-            "images": sum(name in record.labels for record in records),
+            "images": len(np.unique(learnable.boxes.of_label(name).image)),
             "to know": "few" if counts[name] < advice.FEW_BOXES else "",
         }
         for name in backend.store().labels(state.scope()).names
-        if counts[name]
+        if counts.get(name)
     ]
     st.dataframe(
         pd.DataFrame(rows),
@@ -81,19 +107,19 @@ def _labels(records: Sequence[ImageRecord]) -> None:
     )
 
 
-def _warnings(records: Sequence[ImageRecord], side: int) -> None:
-    sides = advice.sides_of(records, side)
+def _warnings(learnable: _Learnable, side: int) -> None:
+    sides = advice.sides_of(learnable.images, learnable.boxes, side)
     sentences = [
-        *advice.few_boxes(box_counts(records)),
+        *advice.few_boxes(learnable.counts),
         *advice.small_boxes(sides, side),
-        *advice.few_held_out(len(records) // _HELD_OUT_SHARE),
+        *advice.few_held_out(learnable.approved // _HELD_OUT_SHARE),
     ]
     for sentence in sentences:
         st.caption(f":material/warning: {widgets.escape(sentence)}")
     st.caption(f":material/info: {advice.UNLABELLED}")
 
 
-def _form(approved: int) -> int:
+def _form() -> int:
     """Draw how to train; return the side of the net's input."""
     most = _MOST_MINUTES[backend.mode()]
     name = st.text_input(
@@ -119,7 +145,7 @@ def _form(approved: int) -> int:
         type="primary",
         icon=":material/model_training:",
         width="stretch",
-        disabled=not approved or not name.strip(),
+        disabled=not name.strip(),
         on_click=jobs.start,
         args=("train", {"name": name.strip(), "minutes": minutes, **more}),
     )

@@ -9,7 +9,7 @@ import streamlit as st
 
 from imagebase.annotation import ReviewStatus
 from imagebase.store import JobState
-from imagebase.tasks.train import KIND, last_round, rounds_of
+from imagebase.tasks.train import KIND, last_round, parts_known, rounds_of
 from imagebase.training.progress import Evaluation
 from imagebase.training.report import Example
 from imagebase.training.rounds import AGAIN_AFTER, Round, news_since
@@ -105,7 +105,7 @@ def _again(last: Round | None) -> None:
     approved = backend.store().image_ids(
         state.scope(), statuses=[ReviewStatus.APPROVED]
     )
-    news = news_since(last, approved)
+    news = news_since(parts_known(state.scope(), last), approved)
     if news >= AGAIN_AFTER:
         st.info(
             f"{widgets.plural(news, 'image')} were approved since then. Train again "

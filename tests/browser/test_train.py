@@ -93,7 +93,7 @@ def test_label_train_see_the_curve_and_annotate_with_the_model(
 
     go_to(page, "Train")
     expect(page.get_by_text("Learns from 8 approved images")).to_be_visible(
-        timeout=20_000
+        timeout=MINUTE_MS
     )
     page.get_by_role("slider").first.press("Home")
     press(page, "train.start")
@@ -101,20 +101,25 @@ def test_label_train_see_the_curve_and_annotate_with_the_model(
     charts = page.locator("[data-testid=stVegaLiteChart]")
     expect(charts).to_have_count(2, timeout=10 * MINUTE_MS)
     go_to(page, "Review")
-    expect(page.get_by_role("heading", name="Review")).to_be_visible(timeout=20_000)
+    approve = page.get_by_role("button", name="Approve images")
+    expect(approve).to_be_visible(timeout=MINUTE_MS)
     go_to(page, "Train")
     finish = page.get_by_role("button", name="End now, keep the best")
     rest = page.get_by_role("button", name="Label the rest with it")
-    expect(finish.or_(rest).first).to_be_visible(timeout=20_000)
+    expect(finish.or_(rest).first).to_be_visible(timeout=MINUTE_MS)
     if finish.is_visible():
         finish.click()
     expect(rest).to_be_visible(timeout=10 * MINUTE_MS)
     expect(page.get_by_text("Before and after")).to_be_visible()
     expect(page.get_by_text("AP50", exact=True).first).to_be_visible()
 
+    go_to(page, "Models")
+    expect(page.get_by_text("Shapes model").first).to_be_visible(timeout=MINUTE_MS)
+    go_to(page, "Train")
     rest.click()
-    expect(page.get_by_role("heading", name="Annotate")).to_be_visible(timeout=20_000)
-    expect(page.get_by_text("Shapes model").first).to_be_visible(timeout=20_000)
+    expect(page.get_by_role("heading", name="Annotate")).to_be_visible(
+        timeout=MINUTE_MS
+    )
     expect(page.get_by_role("button", name="Keep these boxes")).to_be_visible(
         timeout=MINUTE_MS
     )

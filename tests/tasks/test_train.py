@@ -16,7 +16,13 @@ from imagebase.images import encode_png
 from imagebase.jobs import Handler, JobRunner
 from imagebase.store import JobInfo, JobState, Scope, Store
 from imagebase.tasks import HANDLERS
-from imagebase.tasks.train import delete_trainings, rounds_of, work_folder
+from imagebase.tasks.train import (
+    delete_trainings,
+    last_round,
+    parts_known,
+    rounds_of,
+    work_folder,
+)
 from imagebase.training.progress import read_log
 from imagebase.training.rounds import news_since
 from tests.tasks.conftest import ended
@@ -102,7 +108,8 @@ def test_a_model_lands_in_the_library_with_its_card(
     assert find_model("Shapes", owner_id=scope.owner_id).labels == card.labels
     assert "Shapes" in [one.name for one in all_models(scope.owner_id)]
     assert result["evaluations"][-1]["step"] == 3
-    assert set(result["parts"]) == {one.image_id for one in shapes}
+    known = parts_known(scope, last_round(store.jobs(scope)))
+    assert set(known) == {one.image_id for one in shapes}
     assert not work_folder(scope, job.job_id).exists()
 
 
@@ -113,14 +120,15 @@ def test_the_next_round_begins_from_the_last_and_holds_out_the_same(
     for number in range(8, 12):
         add_approved(store, scope, number)
     approved = store.image_ids(scope, statuses=[ReviewStatus.APPROVED])
-    (before,) = rounds_of(store.jobs(scope))
+    before = parts_known(scope, last_round(store.jobs(scope)))
     assert news_since(before, approved) == 4
     second = run(runner, scope, base="Shapes", steps=1)
     assert second.state is JobState.DONE, second.error
     rounds = rounds_of(store.jobs(scope))
     assert [one.model for one in rounds] == ["Shapes", "Shapes 2"]
-    assert rounds[0].parts.items() <= rounds[1].parts.items()
-    assert len(rounds[1].parts) == 12
+    after = parts_known(scope, rounds[1])
+    assert before.items() <= after.items()
+    assert len(after) == 12
     metrics = (second.result or {})["metrics"]
     assert metrics["base"] == "Shapes"
     assert 0 <= metrics["base_AP50"] <= 1
