@@ -1,7 +1,6 @@
 """Judge models by what people approved, in the background, and keep the result."""
 
 import contextlib
-import math
 import shutil
 from functools import partial
 from pathlib import Path
@@ -86,7 +85,7 @@ def _note_on_card(owner_id: str, spec: str, figures: CocoFigures, images: int) -
     """Write on the card of an added model how it fared, looking as it is."""
     library = library_of(owner_id)
     ap, ap50 = figures["AP"], figures["AP50"]
-    if spec in library.names() and math.isfinite(ap) and math.isfinite(ap50):
+    if spec in library.names() and ap is not None and ap50 is not None:
         measured_on = f"{images} reviewed image{'s'[: images != 1]}"
         # It may be deleted meanwhile; the run's own figures are kept all the same.
         with contextlib.suppress(ImageBaseError, OSError):
