@@ -156,7 +156,7 @@ def _results(choice: Choice) -> None:
             key="annotate.with_more",
             disabled=not more.boxes,
         )
-    if action.button(
+    action.button(
         "Keep these boxes",
         key="annotate.keep",
         type="primary",
@@ -164,9 +164,9 @@ def _results(choice: Choice) -> None:
         icon=":material/check:",
         disabled=jobs.is_active(jobs.latest("annotate")) or _is_kept(choice, rule),
         help="Puts the boxes into the dataset. A person's boxes stay as they are.",
-    ):
-        jobs.start("keep", _keep_parameters(choice, rule))
-        st.rerun()
+        on_click=_keep,
+        args=(choice, rule),
+    )
     if _is_kept(choice, rule):
         _next_steps()
     with st.container(horizontal=True, vertical_alignment="center"):
@@ -176,6 +176,16 @@ def _results(choice: Choice) -> None:
         label_manager.open_button("annotate.labels_of_dataset")
         page = _page(then if with_more else now, order)
     _pictures(choice, page, now, then if with_more else now, rule)
+
+
+@state.told
+def _keep(choice: Choice, rule: SelectionRule) -> None:
+    """Keep the boxes that were on screen when it was pressed.
+
+    A callback: the end of a run draws the page again, and a press that is only looked
+    for where the button is drawn would then be lost.
+    """
+    jobs.start("keep", _keep_parameters(choice, rule))
 
 
 def _say_how_the_run_went() -> None:
