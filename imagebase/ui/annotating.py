@@ -96,6 +96,7 @@ def toolbar() -> Choice:
     return Choice(setup, statuses, image_ids)
 
 
+@state.told
 def _run(statuses: Sequence[ReviewStatus]) -> None:
     """Start a run with what is chosen now: the press may come before the page does."""
     parameters = looking_choice.now().parameters()
