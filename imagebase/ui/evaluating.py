@@ -35,6 +35,7 @@ _IMAGES: Final = "evaluate.images"
 _RUN: Final = "evaluate.run_shown"
 _THRESHOLD: Final = "evaluate.confidence"
 _MOST_SPECS_NAMED: Final = 3
+_MOST_MODELS: Final = 12
 _MODELS_HELP: Final = (
     "Type to add how a model looks: yolov4-tiny@608 takes a larger net, +f32 or +bf16 "
     "another precision, +accurate several looks; yolov4-tiny&yolox-nano lets both vote."
@@ -62,6 +63,9 @@ def toolbar() -> None:
         default=[DEFAULT_MODEL],
         key=_MODELS,
         accept_new_options=True,
+        max_selections=_MOST_MODELS,
+        # Enter adds the first that fits what was typed, and not all of them.
+        select_all=False,
         persist_state="session",
         help=_MODELS_HELP,
     )

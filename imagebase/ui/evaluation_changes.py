@@ -29,7 +29,9 @@ def draw(run_id: str, threshold: float) -> None:
     with left:
         before = _choose_before(this, kept, threshold)
     with right:
-        after = _choose_after(this, threshold)
+        # The same model of two runs, where there are two; else two models of one.
+        first = 0 if len(kept) > 1 else len(this.specs) - 1
+        after = _choose_after(this, threshold, first=first)
     if before is None:
         st.info(
             "There is nothing to compare with yet. Choose two models, or correct some "
@@ -87,11 +89,11 @@ def _choose_before(
     return _standing(run_id, spec, threshold)
 
 
-def _choose_after(this: RunInfo, threshold: float) -> Standing:
+def _choose_after(this: RunInfo, threshold: float, *, first: int) -> Standing:
     spec = st.selectbox(
         "To, in the evaluation shown",
         list(this.specs),
-        index=len(this.specs) - 1,
+        index=first,
         key=f"evaluate.after.{this.run_id}",
     )
     return _standing(this.run_id, spec, threshold)
