@@ -170,25 +170,24 @@ def _say_what_to_do() -> None:
 
 def _choose_run(kept: Sequence[RunInfo]) -> RunInfo:
     by_id = {one.run_id: one for one in kept}
-    latest = kept[0].run_id
+    latest, moments = kept[0].run_id, evaluation_data.moments(kept)
     # Keyed by the newest: a new run is shown as it comes.
     chosen: str = st.selectbox(
         "Evaluation",
         list(by_id),
-        format_func=lambda run_id: run_in_words(by_id[run_id]),
+        format_func=lambda run_id: run_in_words(by_id[run_id], moments[run_id]),
         key=f"{_RUN}.{latest}",
     )
     return by_id[chosen]
 
 
-def run_in_words(info: RunInfo) -> str:
+def run_in_words(info: RunInfo, moment: str) -> str:
     """Return when and what a run judged, in one line."""
     specs = ", ".join(info.specs[:_MOST_SPECS_NAMED])
     rest = len(info.specs) - _MOST_SPECS_NAMED
     more = f" and {rest} more" if rest > 0 else ""
-    moment = state.local(info.made_at)
     images = widgets.plural(info.images, "image")
-    return f"{moment:%d %b %H:%M} · {specs}{more} · {images}"
+    return f"{moment} · {specs}{more} · {images}"
 
 
 def _say_what_to_know(shown: Shown) -> None:

@@ -15,7 +15,7 @@ from imagebase.evaluation.comparison import (
 from imagebase.evaluation.pictures import boxes_of_mistakes, listed
 from imagebase.evaluation.report import short, signed
 from imagebase.evaluation.runs import RunInfo
-from imagebase.ui import evaluation_data, evaluation_pictures, state, widgets
+from imagebase.ui import evaluation_data, evaluation_pictures, widgets
 
 _BETTER: Final = "better"
 _WORSE: Final = "worse"
@@ -72,12 +72,11 @@ def _choose_before(
     ]
     if not options:
         return None
-    by_id = {one.run_id: one for one in kept}
+    moments = evaluation_data.moments(kept)
     earlier = [place for place, one in enumerate(options) if one[0] != this.run_id]
 
     def words(option: tuple[str, str]) -> str:
-        moment = state.local(by_id[option[0]].made_at)
-        return f"{option[1]} · {moment:%d %b %H:%M}"
+        return f"{option[1]} · {moments[option[0]]}"
 
     run_id, spec = st.selectbox(
         "From",

@@ -1,5 +1,9 @@
 """Kept evaluations of this dataset, and the figures worked out of them, for reruns."""
 
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+
 import streamlit as st
 
 from imagebase.evaluation.comparison import DEFAULT_THRESHOLD, Standing, stand
@@ -9,10 +13,31 @@ from imagebase.store import Scope
 from imagebase.tasks.evaluate import kept_runs
 from imagebase.ui import state
 
+# From the shortest that tells two evaluations apart, as people read it, on.
+_MOMENTS: Final = ("%d %b %H:%M", "%d %b %H:%M:%S", "%d %b %Y %H:%M:%S.%f")
+
 
 def runs() -> list[RunInfo]:
     """Return this dataset's kept evaluations, the newest first."""
     return kept_runs(state.scope()).runs()
+
+
+def moments(kept: Sequence[RunInfo]) -> dict[str, str]:
+    """Return when each evaluation was made, by its id.
+
+    No two read alike: Streamlit finds what was chosen by its words, and of two that
+    read alike it takes the later in the list, the older evaluation.
+    """
+    made = {one.run_id: state.local(one.made_at) for one in kept}
+    return {run_id: _in_words(one, list(made.values())) for run_id, one in made.items()}
+
+
+def _in_words(moment: datetime, all_of_them: Sequence[datetime]) -> str:
+    for pattern in _MOMENTS:
+        words = f"{moment:{pattern}}"
+        if sum(f"{one:{pattern}}" == words for one in all_of_them) == 1:
+            break
+    return words
 
 
 def load(run_id: str) -> Run:

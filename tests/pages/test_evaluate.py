@@ -1,6 +1,7 @@
 """Evaluate: choosing, running, every view, and what may not be typed."""
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -106,6 +107,17 @@ def test_two_models_and_two_runs_are_compared(judged: Tab) -> None:
     assert "clicks an image" in judged.words()
     show(judged, "Compare")
     assert judged.app.dataframe[0].value["model"].tolist() == [QUICK, "yolox-nano"]
+
+
+def test_of_two_runs_of_one_minute_the_newer_stays_on_screen(judged: Tab) -> None:
+    runs = kept_runs(the_scope())
+    (info,) = runs.runs()
+    newer = replace(info, run_id="newer", made_at=info.made_at + timedelta.resolution)
+    runs.save(newer, runs.load(info.run_id))
+    judged.app.run()
+    for view in ("Confusion", "Better and worse"):
+        show(judged, view)
+        assert judged.app.selectbox(key="evaluate.run_shown.newer").value == "newer"
 
 
 def test_confidence_in_use_moves_what_is_counted(judged: Tab) -> None:
