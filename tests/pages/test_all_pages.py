@@ -18,7 +18,8 @@ def test_every_page_file_is_in_the_navigation() -> None:
     assert named == PAGES
 
 
-@pytest.mark.parametrize("page", PAGES)
+# The models that come along are there without an image.
+@pytest.mark.parametrize("page", sorted({*PAGES} - {"models"}))
 def test_page_of_an_empty_dataset_says_what_to_do(tab: Tab, page: str) -> None:
     app = tab.open(page)
     assert not app.exception

@@ -8,8 +8,9 @@ import pytest
 
 from imagebase.annotation import Box, ImageRecord
 from imagebase.doubt import Doubt
-from imagebase.errors import NotFoundError
+from imagebase.errors import NotFoundError, StoreError
 from imagebase.store import CandidatesKey, Scope, Store
+from imagebase.store.copies import COPIED_BY_NAME
 from imagebase.store.looks import BoxKey, KeptLook, Shape
 from tests.store.fixtures import SIZE, add_image, box, scope_of
 
@@ -119,6 +120,15 @@ QUERIES: Final[dict[str, Query]] = {
         scope, KEY
     ),
     "has_candidates": lambda store, scope, i, j: store.has_candidates(scope, KEY),
+    "image_contents": lambda store, scope, i, j: store.image_contents(scope),
+    "copying": lambda store, scope, i, j: store.copying(scope).__enter__(),
+    "put_images": lambda store, scope, i, j: store.put_images(
+        scope, [{"image_id": i}], read=lambda image_id: b"new"
+    ),
+    "put_rows": lambda store, scope, i, j: store.put_rows(
+        scope, COPIED_BY_NAME["annotations"], [{"image_id": i}]
+    ),
+    "end_copy": lambda store, scope, i, j: store.end_copy(scope, "Mine"),
     "submit_job": lambda store, scope, i, j: store.submit_job(scope, "train", {}),
     "jobs": lambda store, scope, i, j: store.jobs(scope),
     "job": lambda store, scope, i, j: store.job(scope, j),
@@ -135,6 +145,7 @@ WITHOUT_SCOPE: Final = {
     "delete_expired_owners",
     "datasets",
     "create_dataset",
+    "begin_copy",
     "claim_job",
     "has_queued_jobs",
     "renew_leases",
@@ -191,6 +202,15 @@ def test_another_datasets_ids_are_not_found(store: Store, name: str) -> None:
     job_id = store.submit_job(theirs, "annotate", {})
     with pytest.raises(NotFoundError):
         QUERIES[name](store, mine, record.image_id, job_id)
+
+
+def test_copy_begins_in_no_dataset_that_is_there(store: Store) -> None:
+    theirs = scope_of(store, "theirs", who="ann")
+    before = store.datasets("theirs")
+    with pytest.raises(StoreError):
+        store.begin_copy(replace(theirs, owner_id="mine"), "Mine")
+    assert store.datasets("theirs") == before
+    assert store.datasets("mine") == []
 
 
 def test_owner_lists_only_their_own_datasets(store: Store) -> None:
