@@ -157,8 +157,8 @@ def test_a_cancelled_training_is_gone_on_with(
     runner.resume(scope, job_id)
     job = waited(runner, scope, job_id)
     assert job.state is JobState.DONE, job.error
-    assert (job.result or {})["metrics"]["steps"] == 40
-    assert done < 40
+    # It ends before the last step where five judgements found nothing better.
+    assert done < (job.result or {})["metrics"]["steps"] <= 40
 
 
 def test_a_second_training_waits_and_holds_nobody_up(
