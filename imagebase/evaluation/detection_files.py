@@ -1,25 +1,36 @@
 """What another program found: COCO or Darknet results, or labels with confidences."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Final
 
 from imagebase.annotation import Box, Size
 from imagebase.errors import AnnotationFileError, EvaluationError
-from imagebase.evaluation.coco_numbers import CocoNumbers, box_of, coco_id
+from imagebase.evaluation.coco_numbers import (
+    CocoNumbers,
+    box_of,
+    coco_id,
+    read_coco_numbers,
+)
 from imagebase.evaluation.label_files import LabelFiles
 from imagebase.evaluation.label_mapping import map_labels
 from imagebase.evaluation.passing import Pass
 from imagebase.evaluation.values import Found, Truth
 from imagebase.formats.collecting import image_name, number
-from imagebase.formats.json_stream import json_items
+from imagebase.formats.json_stream import Item, json_items
 from imagebase.formats.label_set_files import FileTree
 from imagebase.formats.registry import read
-from imagebase.formats.trees import NameIndex, open_tree
+from imagebase.formats.trees import NameIndex, names_with_suffix, open_tree
 
 # Boxes without a confidence are taken as sure.
 _SURE: Final = 1.0
+_MOST_ROWS: Final = 1_000_000
+# A list of results lies alone or beside a label file; more are labels of an image each.
+_MOST_JSON: Final = 4
+_NUMBERS_ADVICE: Final = "; give the COCO label file it was made for with it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,21 +60,58 @@ def read_detections(
         AnnotationFileError: they cannot be read.
         EvaluationError: none of them is on an image of the truth.
     """
-    tree = open_tree(path)
+    return detections_in(
+        open_tree(path), name, labels.truth, numbers=labels.numbers, choices=choices
+    )
+
+
+def detections_in(
+    tree: FileTree,
+    name: str,
+    truth: Truth,
+    *,
+    numbers: CocoNumbers | None = None,
+    choices: Mapping[str, str | None] | None = None,
+) -> Pass:
+    """Return what these files say was found on the images of a truth.
+
+    Args:
+        tree: a list of COCO or Darknet results, or label files in any format. Beside a
+            list of COCO results the label file may lie that its numbers are of.
+        name: as in `read_detections`.
+        truth: what they are judged by.
+        numbers: of the truth, where it has any.
+        choices: as in `read_detections`.
+
+    Raises:
+        AnnotationFileError: they cannot be read.
+        EvaluationError: none of them is on an image of the truth, or they are too many.
+    """
+    file, kind = _list_of_results(tree)
     refused: dict[str, str] = {}
-    match _kind_of_list(tree):
+    advice = ""
+    match kind:
         case "darknet":
-            rows = list(_from_darknet(tree, labels.truth, refused))
+            found = _from_darknet(tree, file, truth, refused)
         case "coco":
-            rows = list(_from_results(tree, labels, refused))
+            if numbers is None or not numbers.images:
+                numbers = _numbers_beside(tree, file, truth)
+            advice = "" if numbers.images else _NUMBERS_ADVICE
+            found = _from_results(tree, file, _Finder(truth, numbers), refused)
         case _:
-            rows = list(_from_labels(tree, labels.truth, refused))
+            found = _from_labels(tree, truth, refused)
+    rows = list(islice(found, _MOST_ROWS + 1))
     if not rows:
         why = next(iter(refused.values()), "there are none")
         raise EvaluationError(
-            f"{path} has no detection on the images that are judged: {why}."
+            f"{name} has no detection on the images that are judged: {why}{advice}."
         )
-    return _as_pass(name, rows, labels.truth, choices or {}, refused)
+    if len(rows) > _MOST_ROWS:
+        raise EvaluationError(
+            f"{name} has more than {_MOST_ROWS:,} detections; leave out those of the "
+            "lowest confidence."
+        )
+    return _as_pass(name, rows, truth, choices or {}, refused)
 
 
 def _as_pass(
@@ -87,12 +135,22 @@ def _as_pass(
     return Pass(name, name, found, replace(mapping, unknown=()), None, refused)
 
 
-def _kind_of_list(tree: FileTree) -> str:
-    """Return `coco` or `darknet` for a JSON list of results, empty for label files."""
-    names = tree.names()
-    if len(names) != 1 or not names[0].lower().endswith(".json"):
-        return ""
-    for item in json_items(tree, names[0]):
+def _list_of_results(tree: FileTree) -> tuple[str, str]:
+    """Return a JSON list of results and whose it is, `coco` or `darknet`.
+
+    Both are empty for label files.
+    """
+    files = names_with_suffix(tree, ".json")
+    if len(files) > _MOST_JSON:
+        return "", ""
+    for file in files:
+        if kind := _kind_of_list(tree, file):
+            return file, kind
+    return "", ""
+
+
+def _kind_of_list(tree: FileTree, file: str) -> str:
+    for item in _items(tree, file):
         if item.section:
             return ""
         if item.position is not None and isinstance(item.value, dict):
@@ -103,11 +161,35 @@ def _kind_of_list(tree: FileTree) -> str:
     return ""
 
 
+def _items(tree: FileTree, file: str) -> Iterator[Item]:
+    try:
+        yield from json_items(tree, file)
+    except AnnotationFileError as error:
+        raise AnnotationFileError(f"{file} cannot be read: {error}.") from error
+
+
+def _numbers_beside(tree: FileTree, results: str, truth: Truth) -> CocoNumbers:
+    """Return the numbers of a label file beside the results, its images as judged."""
+    if names_with_suffix(tree, ".json") == [results]:
+        return CocoNumbers()
+    numbers = read_coco_numbers(tree)
+    judged = {one.name for one in truth.images}
+    index = NameIndex(judged)
+    found = {name: index.find(name) for name in numbers.images.values()}
+    claims = Counter(found.values())
+    # Where several may be one image, only that of its very name is.
+    images = {
+        key: found[name] or name
+        for key, name in numbers.images.items()
+        if name in judged or claims[found[name]] == 1 or found[name] is None
+    }
+    return replace(numbers, images=images)
+
+
 def _from_results(
-    tree: FileTree, labels: LabelFiles, refused: dict[str, str]
+    tree: FileTree, file: str, finder: "_Finder", refused: dict[str, str]
 ) -> Iterator[_Row]:
-    finder = _Finder(labels.truth, labels.numbers)
-    for item in json_items(tree, tree.names()[0]):
+    for item in _items(tree, file):
         if item.position is None or not isinstance(item.value, dict):
             continue
         entry = item.value
@@ -125,18 +207,18 @@ def _from_results(
 
 
 def _from_darknet(
-    tree: FileTree, truth: Truth, refused: dict[str, str]
+    tree: FileTree, file: str, truth: Truth, refused: dict[str, str]
 ) -> Iterator[_Row]:
     """Yield what `darknet detector test … -out result.json` wrote."""
     index = NameIndex(one.name for one in truth.images)
     places = {one.name: place for place, one in enumerate(truth.images)}
-    for item in json_items(tree, tree.names()[0]):
+    for item in _items(tree, file):
         if item.position is None or not isinstance(item.value, dict):
             continue
-        file = str(item.value.get("filename", ""))
-        name = index.find(image_name(file))
+        photograph = str(item.value.get("filename", ""))
+        name = index.find(image_name(photograph))
         if name is None:
-            refused[item.place] = f"no image that is judged is called {file}"
+            refused[item.place] = f"no image that is judged is called {photograph}"
             continue
         size = truth.images[places[name]].size
         for entry in item.value.get("objects", []):

@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from imagebase.annotation import Size
+from imagebase.annotation import Box, Size
 from imagebase.errors import AnnotationFileError, EvaluationError
-from imagebase.evaluation.detection_files import read_detections
-from imagebase.evaluation.label_files import LabelFiles, read_truth
+from imagebase.evaluation.detection_files import detections_in, read_detections
+from imagebase.evaluation.label_files import LabelFiles, read_truth, truth_of
+from imagebase.evaluation.values import EvaluatedImage, Truth
+from imagebase.formats.trees import MemoryTree
 
 A = [10, 20, 30, 40]
 
@@ -128,6 +130,65 @@ def test_list_of_results_for_labels_that_have_no_ids(tmp_path: Path) -> None:
     row = {"image_id": 139, "category_id": 1, "bbox": A, "score": 0.8}
     done = read_detections("x", results(tmp_path / "r.json", row), truth)
     assert done.found.xyxy.tolist() == [[10, 20, 40, 60]]
+
+
+@pytest.fixture
+def judged() -> Truth:
+    """Images of a dataset, which have no numbers."""
+    images = [EvaluatedImage(one, f"{one}.jpg", Size(100, 80)) for one in ("a", "b")]
+    rows = [(0, 1, Box(10, 20, 40, 60), 1200.0, False)]
+    return truth_of(("dog", "cat"), images, rows, box_ids=["1"])
+
+
+def tree(**files: object) -> MemoryTree:
+    return MemoryTree({f"{k}.json": json.dumps(v).encode() for k, v in files.items()})
+
+
+def test_numbers_are_those_of_the_label_file_beside_the_results(judged: Truth) -> None:
+    row = {"image_id": 7, "category_id": 3, "bbox": A, "score": 0.8}
+    label_file = {
+        "images": [{"id": 7, "file_name": "photos/A.jpg"}],
+        "categories": [{"id": 3, "name": "Cat"}],
+        "annotations": [],
+    }
+    done = detections_in(tree(labels=label_file, results=[row]), "x", judged)
+    assert done.found.image.tolist() == [0]
+    assert [judged.labels[one] for one in done.found.label.tolist()] == ["cat"]
+    with pytest.raises(EvaluationError, match="id 7; give the COCO label file"):
+        detections_in(tree(results=[row]), "x", judged)
+
+
+def test_of_two_files_that_may_be_one_image_neither_is(judged: Truth) -> None:
+    label_file = {
+        "images": [
+            {"id": n, "file_name": name}
+            for n, name in enumerate(("x/a.jpg", "y/a.jpg", "x/b.jpg", "b.jpg"))
+        ],
+        "categories": [{"id": 1, "name": "cat"}],
+    }
+    rows = [
+        {"image_id": n, "category_id": 1, "bbox": A, "score": n / 10} for n in range(4)
+    ]
+    done = detections_in(tree(labels=label_file, results=rows), "x", judged)
+    assert done.found.image.tolist() == [1]
+    assert done.found.confidence.tolist() == [0.3]
+    assert list(done.refused) == ["[0]", "[1]", "[2]"]
+
+
+def test_results_that_break_off_are_a_sentence(judged: Truth) -> None:
+    broken = MemoryTree({"r.json": b'[{"image_id": "a.jpg", "bbox": [1'})
+    with pytest.raises(AnnotationFileError, match=r"r\.json cannot be read: .*JSON"):
+        detections_in(broken, "x", judged)
+
+
+def test_more_detections_than_can_be_judged(
+    judged: Truth, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("imagebase.evaluation.detection_files._MOST_ROWS", 2)
+    row = {"image_id": "a.jpg", "category_id": 1, "bbox": A, "score": 0.8}
+    assert len(detections_in(tree(r=[row, row]), "x", judged).found) == 2
+    with pytest.raises(EvaluationError, match="x has more than 2 detections"):
+        detections_in(tree(r=[row, row, row]), "x", judged)
 
 
 def test_detections_as_labels_with_confidences(
