@@ -2,7 +2,9 @@
 
 import contextlib
 import shutil
+from dataclasses import replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,14 +16,17 @@ from imagebase.errors import ImageBaseError
 from imagebase.evaluation.coco import CocoFigures
 from imagebase.evaluation.comparison import stand
 from imagebase.evaluation.contenders import parse_contender
+from imagebase.evaluation.detection_files import detections_in
 from imagebase.evaluation.passing import CancelledError, Pass, run_pass
 from imagebase.evaluation.reviewed import notes_about, truth_of_records
 from imagebase.evaluation.runs import Run, RunFolder, RunInfo
 from imagebase.evaluation.values import Truth
+from imagebase.importing.files import DroppedFiles
 from imagebase.jobs import JobContext
-from imagebase.settings import settings
-from imagebase.store import Scope
+from imagebase.settings import Limits, settings
+from imagebase.store import Scope, Store
 from imagebase.store.scope import check_owner_id
+from imagebase.tasks.dropped import dropped, forget_dropped
 from imagebase.tasks.looking import max_image_pixels
 
 APPROVED: Final = "approved"
@@ -31,12 +36,15 @@ STATUSES: Final = {
     REVIEWED: (ReviewStatus.APPROVED, ReviewStatus.EDITED),
 }
 
+_KEPT_REFUSALS: Final = 200
+
 
 def evaluate(context: JobContext) -> dict[str, Any] | None:
     """Let models look at reviewed images and keep how they fared; None if cancelled.
 
     Parameters of the job: `models`, as `parse_contender` reads them; `images`, which of
-    the `STATUSES`.
+    the `STATUSES`; `detections` of other programs, names by the id of their files, with
+    `limits`, those of the server by name. The files go when they were judged.
     """
     store, scope = context.store, context.scope
     contenders = [parse_contender(spec) for spec in context.parameters["models"]]
@@ -44,6 +52,12 @@ def evaluate(context: JobContext) -> dict[str, Any] | None:
     version = store.version(scope)
     records = store.records(scope, statuses=STATUSES[context.parameters["images"]])
     truth = truth_of_records(records, store.labels(scope))
+    # First, as they are soon read: whatever is wrong with them shall cost no work.
+    detections: dict[str, str] = context.parameters.get("detections", {})
+    theirs = [
+        _theirs(scope, truth, upload_id, name, _limits(context))
+        for upload_id, name in detections.items()
+    ]
     passes: list[Pass] = []
     total = len(contenders) * len(records)
     for place, contender in enumerate(contenders):
@@ -63,6 +77,8 @@ def evaluate(context: JobContext) -> dict[str, Any] | None:
             )
         except CancelledError:
             return None
+    ours = {one.spec for one in passes}
+    passes += theirs
     run = Run(truth, tuple(passes), notes_about(records))
     standings = stand(truth, passes)
     info = RunInfo(
@@ -77,8 +93,49 @@ def evaluate(context: JobContext) -> dict[str, Any] | None:
     )
     kept_runs(scope).save(info, run)
     for one in standings:
-        _note_on_card(scope.owner_id, one.spec, one.figures, len(truth.images))
+        if one.spec in ours:
+            _note_on_card(scope.owner_id, one.spec, one.figures, len(truth.images))
+    for upload_id in detections:
+        forget_dropped(scope, upload_id)
     return {"run_id": info.run_id, "figures": dict(info.figures)}
+
+
+def look_at_detections(
+    store: Store,
+    scope: Scope,
+    upload_id: str,
+    name: str,
+    *,
+    images: str,
+    limits: Limits,
+) -> Pass:
+    """Return what dropped files say of the images that they would be judged on.
+
+    Args:
+        upload_id: of the files.
+        name: what they are called in what is said of them.
+        images: which of the `STATUSES`.
+        limits: on the files.
+
+    Raises:
+        AnnotationFileError, ArchiveError, LimitError: they cannot be read.
+        EvaluationError: there is nothing to judge by, or they say nothing of it.
+    """
+    records = store.records(scope, statuses=STATUSES[images])
+    truth = truth_of_records(records, store.labels(scope))
+    return _theirs(scope, truth, upload_id, name, limits)
+
+
+def _theirs(
+    scope: Scope, truth: Truth, upload_id: str, name: str, limits: Limits
+) -> Pass:
+    found = detections_in(DroppedFiles(dropped(scope, upload_id), limits), name, truth)
+    # Of what cannot be judged a run keeps no more than anybody reads.
+    return replace(found, refused=dict(islice(found.refused.items(), _KEPT_REFUSALS)))
+
+
+def _limits(context: JobContext) -> Limits:
+    return Limits(**context.parameters["limits"])
 
 
 def _note_on_card(owner_id: str, spec: str, figures: CocoFigures, images: int) -> None:

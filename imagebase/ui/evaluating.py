@@ -1,7 +1,7 @@
 """The Evaluate page's parts: models and Run, the run that is shown, its views."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Final
 
 import streamlit as st
@@ -21,6 +21,7 @@ from imagebase.ui import (
     evaluation_confusion,
     evaluation_data,
     evaluation_mistakes,
+    evaluation_others,
     evaluation_report,
     evaluation_suspects,
     evaluation_tables,
@@ -54,7 +55,7 @@ View = Callable[[Shown], None]
 
 
 def toolbar() -> None:
-    """Draw models, images and Run."""
+    """Draw models, images, Run, and what else is to be judged."""
     counts = backend.store().progress(state.scope())
     left, middle, right = st.columns([6, 2, 1], vertical_alignment="bottom")
     chosen: list[str] = left.multiselect(
@@ -86,12 +87,13 @@ def toolbar() -> None:
         type="primary",
         icon=":material/play_arrow:",
         width="stretch",
-        disabled=not chosen
+        disabled=not (chosen or evaluation_others.are_chosen())
         or not totals[images]
         or jobs.is_active(jobs.latest("evaluate")),
         help="Each model looks at all of them in the background; no label is changed.",
         on_click=_start,
     )
+    evaluation_others.choose(images)
 
 
 def _offered() -> list[str]:
@@ -112,7 +114,14 @@ def _start() -> None:
             raise EvaluationError(
                 f"There is no model {spec!r}; give one of {', '.join(known)}."
             )
-    jobs.start("evaluate", {"models": list(dict.fromkeys(specs)), "images": images})
+    parameters = {
+        "models": list(dict.fromkeys(specs)),
+        "images": images,
+        "detections": evaluation_others.chosen(specs),
+        "limits": asdict(backend.limits()),
+    }
+    jobs.start("evaluate", parameters)
+    evaluation_others.hand_over()
     st.session_state.pop(_RUN, None)
 
 

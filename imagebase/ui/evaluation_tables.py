@@ -1,6 +1,7 @@
 """Models side by side: figures with their intervals, curves, label by label."""
 
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Any, Final
 
 import pandas as pd
@@ -18,6 +19,8 @@ from imagebase.ui import evaluation_data, evaluation_plots, widgets
 
 _ALL: Final = "all labels"
 _LABELS_PX: Final = 330
+_MOST_NAMED: Final = 3
+_MOST_LABELS: Final = 8
 
 
 def draw(run_id: str, threshold: float) -> None:
@@ -124,17 +127,34 @@ def _not_judged(fared: Sequence[Standing]) -> None:
     for one in fared:
         mapping = one.passed.mapping
         told = [f"{a} as {b}" for a, b in mapping.names.items() if a != b]
+        refused = one.passed.refused
+        is_theirs = one.passed.cost is None
         parts = [
             f"{words} {widgets.escape(', '.join(names))}"
             for words, names in (
                 ("takes", told),
                 ("cannot say", mapping.unknown),
-                ("could not look at", tuple(one.passed.refused)),
+                (
+                    "says what is no label here:",
+                    _some(mapping.unmapped) if is_theirs else (),
+                ),
+                ("could not look at", () if is_theirs else tuple(refused)),
+                ("was not judged at", _first(refused) if is_theirs else ()),
             )
             if names
         ]
         if parts:
             st.caption(f"**{widgets.escape(one.spec)}** {'; '.join(parts)}.")
+
+
+def _some(labels: Sequence[str]) -> Sequence[str]:
+    rest = len(labels) - _MOST_LABELS
+    return [*labels[:_MOST_LABELS], *([f"{rest:,} more"] if rest > 0 else [])]
+
+
+def _first(refused: Mapping[str, str]) -> Sequence[str]:
+    """Return where the first of another program's entries could not be judged, why."""
+    return [f"{place} ({why})" for place, why in islice(refused.items(), _MOST_NAMED)]
 
 
 def _label_by_label(fared: Sequence[Standing], run_id: str) -> None:

@@ -1,15 +1,18 @@
 """Evaluate: choosing, running, every view, and what may not be typed."""
 
+import json
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from streamlit.testing.v1.element_tree import TextInput
 
 from imagebase.annotation import Annotation, Box, ReviewStatus
 from imagebase.evaluation.passing import Pass
 from imagebase.evaluation.runs import Run
 from imagebase.store import JobState
 from imagebase.tasks.evaluate import kept_runs
+from imagebase.tasks.export import exports_folder
 from tests.app_fixtures import Tab, records, store, the_scope
 
 QUICK = "yolo-fastest-1.1"
@@ -141,6 +144,113 @@ def test_a_net_size_that_cannot_be_is_a_sentence(approved: Tab) -> None:
     approved.app.multiselect(key="evaluate.models").set_value([f"{QUICK}@100"]).run()
     approved.press("evaluate.run")
     assert any("try 96" in one for one in approved.toasts())
+
+
+def coco_results(*rows: tuple[str, int, float]) -> bytes:
+    """Return a list of results: image, number of the label, confidence."""
+    return json.dumps(
+        [
+            {"image_id": i, "category_id": n, "bbox": [20, 20, 100, 120], "score": s}
+            for i, n, s in rows
+        ]
+    ).encode()
+
+
+def drop_detections(tab: Tab, *files: tuple[str, bytes]) -> None:
+    (field,) = (
+        one
+        for one in tab.app.file_uploader
+        if one.key and one.key.startswith("evaluate.others.files")
+    )
+    field.set_value([(name, data, "application/json") for name, data in files])
+    tab.app.run()
+    assert not tab.app.exception
+
+
+def name_field(tab: Tab) -> TextInput:
+    (field,) = (
+        one
+        for one in tab.app.text_input
+        if one.key and one.key.startswith("evaluate.others.name.")
+    )
+    return field
+
+
+FOUND = coco_results(("kitchen.jpg", 1, 0.9), ("none.jpg", 1, 0.8))
+
+
+def dropped_files() -> list[str]:
+    return [one.name for one in exports_folder(the_scope()).glob("dropped-*")]
+
+
+def test_another_programs_detections_are_judged_beside_a_model(approved: Tab) -> None:
+    drop_detections(approved, ("theirs.json", FOUND))
+    assert "1 box on 1 image · bottle · left out, first of them" in approved.words()
+    assert name_field(approved).value == "theirs"
+    assert len(dropped_files()) == 1
+    name_field(approved).input("Other *lab*").run()
+    assert run(approved) is JobState.DONE
+    table = approved.app.dataframe[0].value
+    assert table["model"].tolist() == [QUICK, "Other *lab*"]
+    assert table["images/s"].tolist()[1] == "–"
+    assert table["AP"].tolist()[1].startswith("1.000")
+    assert "**Other \\*lab\\*** was not judged at" in approved.words()
+    # Kept for the run alone.
+    assert not dropped_files()
+    assert "Another program's detections" in approved.popovers()
+    for view in VIEWS:
+        show(approved, view)
+
+
+def test_detections_are_judged_without_a_model(approved: Tab) -> None:
+    approved.app.multiselect(key="evaluate.models").set_value([]).run()
+    assert approved.app.button(key="evaluate.run").disabled
+    drop_detections(approved, ("theirs.json", FOUND))
+    approved.press("evaluate.run")
+    assert approved.wait("evaluate").state is JobState.DONE
+    assert approved.app.dataframe[0].value["model"].tolist() == ["theirs"]
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "words"),
+    [
+        ("broken.json", b"[{", "broken.json cannot be read"),
+        ("others.json", coco_results(("x.jpg", 1, 0.5)), "no image has the id 'x.jpg'"),
+        ("notes.txt", b"hello", "none of the formats"),
+        ("a.zip", b"PK", "a.zip"),
+    ],
+)
+def test_detections_that_cannot_be_judged_are_a_sentence(
+    approved: Tab, name: str, data: bytes, words: str
+) -> None:
+    drop_detections(approved, (name, data))
+    (warning,) = approved.app.warning
+    assert words in warning.value.replace("\\", "")
+    assert not dropped_files()
+    drop_detections(approved, ("theirs.json", FOUND))
+    assert not approved.app.warning
+
+
+def test_a_name_that_a_model_has_is_not_taken(approved: Tab) -> None:
+    drop_detections(approved, (f"{QUICK}.json", FOUND))
+    assert name_field(approved).value == f"{QUICK} 2"
+    for name, words in ((QUICK, "something else is called"), (" ", "a name")):
+        name_field(approved).input(name).run()
+        approved.press("evaluate.run")
+        assert any(words in one for one in approved.toasts())
+    assert not [one for one in store().jobs(the_scope()) if one.kind == "evaluate"]
+
+
+def test_detections_can_be_dropped_again(approved: Tab) -> None:
+    drop_detections(approved, ("theirs.json", FOUND))
+    (key,) = (
+        one.key
+        for one in approved.app.button
+        if one.key and one.key.startswith("evaluate.others.forget.")
+    )
+    approved.press(key)
+    assert not dropped_files()
+    assert "Another program's detections" in approved.popovers()
 
 
 def test_names_are_shown_as_they_are(judged: Tab) -> None:
