@@ -53,10 +53,9 @@ def evaluate(context: JobContext) -> dict[str, Any] | None:
     records = store.records(scope, statuses=STATUSES[context.parameters["images"]])
     truth = truth_of_records(records, store.labels(scope))
     # First, as they are soon read: whatever is wrong with them shall cost no work.
-    detections: dict[str, str] = context.parameters.get("detections", {})
     theirs = [
-        _theirs(scope, truth, upload_id, name, _limits(context))
-        for upload_id, name in detections.items()
+        _theirs(scope, truth, upload_id, name, Limits(**context.parameters["limits"]))
+        for upload_id, name in _dropped(context).items()
     ]
     passes: list[Pass] = []
     total = len(contenders) * len(records)
@@ -95,7 +94,7 @@ def evaluate(context: JobContext) -> dict[str, Any] | None:
     for one in standings:
         if one.spec in ours:
             _note_on_card(scope.owner_id, one.spec, one.figures, len(truth.images))
-    for upload_id in detections:
+    for upload_id in _dropped(context):
         forget_dropped(scope, upload_id)
     return {"run_id": info.run_id, "figures": dict(info.figures)}
 
@@ -134,8 +133,10 @@ def _theirs(
     return replace(found, refused=dict(islice(found.refused.items(), _KEPT_REFUSALS)))
 
 
-def _limits(context: JobContext) -> Limits:
-    return Limits(**context.parameters["limits"])
+def _dropped(context: JobContext) -> dict[str, str]:
+    """Return what other programs' detections are called, by the id of their files."""
+    names: dict[str, str] = context.parameters.get("detections", {})
+    return names
 
 
 def _note_on_card(owner_id: str, spec: str, figures: CocoFigures, images: int) -> None:

@@ -204,7 +204,7 @@ def _in_words(found: Pass) -> str:
         parts.append(f"no label here: {others}")
     if found.refused:
         place, reason = next(iter(found.refused.items()))
-        parts.append(f"left out, first of them {place}: {reason}")
+        parts.append(f"not judged, the first of it {place}: {reason}")
     return " · ".join(parts)
 
 

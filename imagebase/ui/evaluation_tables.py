@@ -139,7 +139,10 @@ def _not_judged(fared: Sequence[Standing]) -> None:
                     _some(mapping.unmapped) if is_theirs else (),
                 ),
                 ("could not look at", () if is_theirs else tuple(refused)),
-                ("was not judged at", _first(refused) if is_theirs else ()),
+                (
+                    "has entries that are not judged, such as",
+                    _first(refused) if is_theirs else (),
+                ),
             )
             if names
         ]

@@ -185,7 +185,7 @@ def dropped_files() -> list[str]:
 
 def test_another_programs_detections_are_judged_beside_a_model(approved: Tab) -> None:
     drop_detections(approved, ("theirs.json", FOUND))
-    assert "1 box on 1 image · bottle · left out, first of them" in approved.words()
+    assert "1 box on 1 image · bottle · not judged, the first of it" in approved.words()
     assert name_field(approved).value == "theirs"
     assert len(dropped_files()) == 1
     name_field(approved).input("Other *lab*").run()
@@ -194,7 +194,7 @@ def test_another_programs_detections_are_judged_beside_a_model(approved: Tab) ->
     assert table["model"].tolist() == [QUICK, "Other *lab*"]
     assert table["images/s"].tolist()[1] == "–"
     assert table["AP"].tolist()[1].startswith("1.000")
-    assert "**Other \\*lab\\*** was not judged at" in approved.words()
+    assert "**Other \\*lab\\*** has entries that are not judged" in approved.words()
     # Kept for the run alone.
     assert not dropped_files()
     assert "Another program's detections" in approved.popovers()
