@@ -165,7 +165,9 @@ def _items(tree: FileTree, file: str) -> Iterator[Item]:
     try:
         yield from json_items(tree, file)
     except AnnotationFileError as error:
-        raise AnnotationFileError(f"{file} cannot be read: {error}; write it anew.") from error
+        raise AnnotationFileError(
+            f"{file} cannot be read: {error}; write it anew."
+        ) from error
 
 
 def _numbers_beside(tree: FileTree, results: str, truth: Truth) -> CocoNumbers:
