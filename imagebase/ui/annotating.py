@@ -47,6 +47,7 @@ _OPEN: Final = (
 _SCOPES: Final = {"new": (ReviewStatus.NEW,), "open": _OPEN}
 _MOST_DOUBTFUL: Final = "most doubtful first"
 _CONFIDENCE: Final = "annotate.confidence_by_label"
+_KEEPING: Final = "imagebase.annotate.keeping"
 _LABEL_TABLE_PX: Final = 460
 _LABEL_TABLE_HEIGHT_PX: Final = 220
 
@@ -129,6 +130,8 @@ def _found(choice: Choice) -> CandidatePool:
 
 @widgets.guarded
 def _results(choice: Choice) -> None:
+    if st.session_state.pop(_KEEPING, False):
+        st.rerun()  # a press in a fragment runs it alone, and the job is shown above
     state.leave_deleted_dataset()
     found = _found(choice)
     if not found.image_ids:
@@ -187,6 +190,7 @@ def _keep(choice: Choice, rule: SelectionRule) -> None:
     for where the button is drawn would then be lost.
     """
     jobs.start("keep", _keep_parameters(choice, rule))
+    st.session_state[_KEEPING] = True
 
 
 def _say_how_the_run_went() -> None:
