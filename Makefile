@@ -1,6 +1,8 @@
 # Two commands on a fresh machine: `make run` and `make test`.
 PYTHON ?= python3
 VENV ?= .venv
+# Processes that run tests; each takes a Chromium, and a PostgreSQL where there is one.
+WORKERS ?= 2
 BIN := $(VENV)/bin
 SOURCES := app.py scripts pages imagebase tests benchmarks
 
@@ -11,7 +13,7 @@ run: $(VENV)/.run
 
 test: $(VENV)/.test
 	$(MAKE) --no-print-directory check
-	$(BIN)/pytest
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile
 
 check: $(VENV)/.test
 	$(BIN)/ruff format --check $(SOURCES)
@@ -37,7 +39,7 @@ $(VENV)/.run: requirements.txt scripts/system_packages.sh | $(VENV)/bin/python
 	scripts/system_packages.sh run "$(BIN)/python"
 	touch $@
 
-$(VENV)/.test: requirements.txt requirements-dev.txt scripts/system_packages.sh | $(VENV)/bin/python
+$(VENV)/.test: requirements.txt requirements-dev.txt requirements-train.txt scripts/system_packages.sh | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet -r requirements-dev.txt
 	scripts/system_packages.sh test "$(BIN)/python"
 	touch $@

@@ -11,8 +11,8 @@ import streamlit as st
 
 from benchmarks.canvases import PHOTOGRAPH, grid
 from imagebase.annotation import Annotation, Box, ImageRecord, LabelSet, Size
-from imagebase.ui import canvas
-from imagebase.ui.editor import RecordAccess
+from imagebase.ui.edit import canvas
+from imagebase.ui.edit.editor import RecordAccess
 
 SIZE: Final = Size(640, 480)
 _RECORD: Final = "record"

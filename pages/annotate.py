@@ -2,7 +2,8 @@
 
 import streamlit as st
 
-from imagebase.ui import annotating, frame, jobs, widgets
+from imagebase.ui import frame, jobs, widgets
+from imagebase.ui.annotate import annotating
 
 frame.enter()
 

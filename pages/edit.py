@@ -1,6 +1,7 @@
 """Edit page: one image, its boxes on the canvas and in the table."""
 
-from imagebase.ui import correcting, frame, widgets
+from imagebase.ui import frame, widgets
+from imagebase.ui.edit import correcting
 
 frame.enter()
 

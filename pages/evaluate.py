@@ -2,7 +2,8 @@
 
 import streamlit as st
 
-from imagebase.ui import evaluating, frame, jobs, widgets
+from imagebase.ui import frame, jobs, widgets
+from imagebase.ui.evaluate import evaluating
 
 frame.enter()
 

@@ -2,7 +2,8 @@
 
 import streamlit as st
 
-from imagebase.ui import export_choices, export_preview, exporting, frame, jobs, widgets
+from imagebase.ui import frame, jobs, widgets
+from imagebase.ui.export import export_choices, export_preview, exporting
 
 frame.enter()
 

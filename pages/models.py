@@ -2,7 +2,8 @@
 
 import streamlit as st
 
-from imagebase.ui import frame, models, models_adding
+from imagebase.ui import frame
+from imagebase.ui.models import models, models_adding
 
 frame.enter()
 

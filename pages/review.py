@@ -1,14 +1,13 @@
 """Review page: the doubtful first, every label, crops, images, figures of it all."""
 
-from imagebase.ui import (
+from imagebase.ui import frame, widgets
+from imagebase.ui.review import (
     crops,
     figures,
-    frame,
     queue,
     review_filters,
     review_images,
     reviewing,
-    widgets,
 )
 
 frame.enter()

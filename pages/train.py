@@ -1,6 +1,7 @@
 """Train page: a model of one's own from approved images; then it labels the rest."""
 
-from imagebase.ui import frame, train_page, widgets
+from imagebase.ui import frame, widgets
+from imagebase.ui.train import train_page
 
 frame.enter()
 

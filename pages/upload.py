@@ -2,7 +2,8 @@
 
 import streamlit as st
 
-from imagebase.ui import frame, state, upload_tools, uploads
+from imagebase.ui import frame, state
+from imagebase.ui.upload import upload_tools, uploads
 
 frame.enter()
 

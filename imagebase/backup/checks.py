@@ -9,9 +9,9 @@ from imagebase.annotation import Box, ReviewStatus, Size, Source, clean_label
 from imagebase.archives import safe_name
 from imagebase.backup.layout import image_path
 from imagebase.detection.candidates import unpack
-from imagebase.doubt import Found, Kind
 from imagebase.editing import MAX_COMMENT_LENGTH, MAX_TAGS
 from imagebase.errors import LimitError, StoreError
+from imagebase.reviewing.doubt import Found, Kind
 from imagebase.settings import Limits
 from imagebase.store.copies import CopiedTable, row_of
 from imagebase.store.differences import ANNOTATION, LABEL, REVIEW

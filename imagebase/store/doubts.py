@@ -18,7 +18,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 
 from imagebase.annotation import Box, ReviewStatus, utc_now
-from imagebase.doubt import Doubt, Found, Kind, Reason
+from imagebase.reviewing.doubt import Doubt, Found, Kind, Reason
 from imagebase.store.candidates import CandidatesKey
 from imagebase.store.columns import AnyRow, AnySelect, JsonObject
 from imagebase.store.part import StorePart

@@ -18,7 +18,8 @@ from sqlalchemy import (
 )
 
 from imagebase.annotation import Box, ReviewStatus, Source, utc_now
-from imagebase.corrections import Decision, Look, decide
+from imagebase.reviewing.corrections import Decision, Look, decide
+from imagebase.reviewing.thresholds import FinalBox
 from imagebase.statistics import BoxTable, ImageTable
 from imagebase.store.columns import AnyRow, AnySelect, JsonObject
 from imagebase.store.differences import ANNOTATION, LABEL
@@ -32,7 +33,6 @@ from imagebase.store.tables import (
     images,
     label_thresholds,
 )
-from imagebase.thresholds import FinalBox
 
 _ON_IMAGE: Final = images.c.image_key == annotations.c.image_key
 # The order of the index that holds all that boxes are filtered by.

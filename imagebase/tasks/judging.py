@@ -1,4 +1,4 @@
-"""From what the store holds to what `imagebase.doubt` judges, and back."""
+"""From what the store holds to what `imagebase.reviewing.doubt` judges, and back."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,10 +11,10 @@ from imagebase.detection.candidates import unpack
 from imagebase.detection.looker import Looker
 from imagebase.detection.lookers import Setup, shared_looker
 from imagebase.detection.pool import CandidatePool
-from imagebase.doubt import SEEN_SHARE, Boxes, Evidence, Looked, judge
 from imagebase.errors import ModelLoadError, UnknownModelError
 from imagebase.geometry import as_xyxy
 from imagebase.jobs import JobContext
+from imagebase.reviewing.doubt import SEEN_SHARE, Boxes, Evidence, Looked, judge
 from imagebase.store import (
     BoxColumns,
     CandidatesKey,

@@ -11,7 +11,8 @@ import streamlit as st
 from imagebase.annotation import ReviewStatus
 from imagebase.errors import ImageBaseError
 from imagebase.settings import PROJECT_ROOT, Mode
-from imagebase.ui import address, backend, jobs, state, upload_tools, widgets
+from imagebase.ui import address, backend, jobs, state, widgets
+from imagebase.ui.upload import upload_tools
 from imagebase.ui.visitor import has_login, name_input, visitor, welcome
 
 if TYPE_CHECKING:

@@ -5,7 +5,8 @@ from typing import Final
 import streamlit as st
 
 from imagebase.store import Comment
-from imagebase.ui import backend, canvas, state, widgets
+from imagebase.ui import backend, state, widgets
+from imagebase.ui.edit import canvas
 
 _FIELD: Final = "edit.comment"
 

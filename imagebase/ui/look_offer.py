@@ -8,7 +8,7 @@ from typing import Final
 import streamlit as st
 
 from imagebase.annotation import ImageRecord
-from imagebase.look_search import (
+from imagebase.reviewing.look_search import (
     Correction,
     Estimate,
     correction,
@@ -19,8 +19,8 @@ from imagebase.look_search import (
 from imagebase.store import AnnotationRow, Scope
 from imagebase.ui import backend, look_preview, state, widgets
 
-_OFFER: Final = "imagebase.look_alikes.offer"
-_LAST: Final = "imagebase.look_alikes.last"
+_OFFER: Final = "imagebase.reviewing.look_alikes.offer"
+_LAST: Final = "imagebase.reviewing.look_alikes.last"
 
 
 @dataclass(frozen=True, slots=True)

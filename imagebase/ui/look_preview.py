@@ -7,16 +7,20 @@ from typing import Final
 import streamlit as st
 
 from imagebase.errors import ImageBaseError
-from imagebase.look_alikes import LEAST_SIMILARITY, MOST_SIMILARITY, SIMILARITY
-from imagebase.look_search import Correction, Found, Search, search
-from imagebase.review import BulkReport, delete_boxes, relabel_boxes
+from imagebase.reviewing.look_alikes import (
+    LEAST_SIMILARITY,
+    MOST_SIMILARITY,
+    SIMILARITY,
+)
+from imagebase.reviewing.look_search import Correction, Found, Search, search
+from imagebase.reviewing.review import BulkReport, delete_boxes, relabel_boxes
 from imagebase.ui import backend, state, widgets
-from imagebase.ui.bulk_words import boxes_on, report
-from imagebase.ui.crop_pictures import Place, crop_urls
-from imagebase.ui.sheet import Tile, draw_sheet
+from imagebase.ui.review.bulk_words import boxes_on, report
+from imagebase.ui.review.crop_pictures import Place, crop_urls
+from imagebase.ui.review.sheet import Tile, draw_sheet
 
 PAGE_SIZE: Final = 35
-_PREVIEW: Final = "imagebase.look_alikes.preview"
+_PREVIEW: Final = "imagebase.reviewing.look_alikes.preview"
 
 
 @dataclass(slots=True)

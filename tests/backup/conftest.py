@@ -18,8 +18,8 @@ from imagebase.annotation import (
     Source,
 )
 from imagebase.detection.candidates import Candidates, pack
-from imagebase.doubt import Doubt, Found, Kind, Reason
 from imagebase.images import encode_png
+from imagebase.reviewing.doubt import Doubt, Found, Kind, Reason
 from imagebase.settings import Limits, Settings
 from imagebase.store import CandidatesKey, Scope, Store, open_store
 from tests.store.fixtures import PostgresServer, scope_of, sqlite_settings

@@ -17,8 +17,8 @@ from cv2.typing import MatLike
 from imagebase import editing
 from imagebase.annotation import Annotation, Box, ImageRecord, LabelSet, Size, Source
 from imagebase.images import detail_jpeg, display_jpeg
-from imagebase.ui import box_table, canvas
-from imagebase.ui.editor import RecordAccess
+from imagebase.ui.edit import box_table, canvas
+from imagebase.ui.edit.editor import RecordAccess
 
 FOLDER = Path(os.environ["CANVAS_APP_FOLDER"])
 IMAGES = sorted((FOLDER / "images").iterdir())

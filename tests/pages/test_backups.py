@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from imagebase.ui import upload_tools
+from imagebase.ui.upload import upload_tools
 from imagebase.ui.visitor import TEAM_OWNER
 from tests.app_fixtures import Tab, ended, records, store, the_scope
 

@@ -6,7 +6,7 @@ from streamlit.testing.v1.element_tree import Selectbox
 from imagebase.annotation import Annotation, Box, ReviewStatus, Source
 from imagebase.editing import reject
 from imagebase.store import Scope
-from imagebase.ui.walking import Among
+from imagebase.ui.edit.walking import Among
 from tests.app_fixtures import Tab, model_box, put, records, store, the_scope
 
 KITCHEN = r"kitchen\.jpg"

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from imagebase.annotation import ReviewStatus, Source
-from imagebase.ui import upload_tools
+from imagebase.ui.upload import upload_tools
 from tests.app_fixtures import Tab, photograph, records, store, the_scope
 
 LABELS = ("Dog", "cat")

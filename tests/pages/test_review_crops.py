@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pytest
 
 from imagebase.annotation import Annotation, Box, ReviewStatus, Source
-from imagebase.ui.sheet import Tile
+from imagebase.ui.review.sheet import Tile
 from tests.app_fixtures import Tab, put, records, store, the_scope
 from tests.planted_logo import LABEL, fill, made_set
 
@@ -23,7 +23,7 @@ def ticked(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     def draw(tiles: Sequence[Tile], **_: object) -> frozenset[str]:
         return frozenset(tiles[place].id for place in places if place < len(tiles))
 
-    monkeypatch.setattr("imagebase.ui.crops.draw_sheet", draw)
+    monkeypatch.setattr("imagebase.ui.review.crops.draw_sheet", draw)
     return places
 
 

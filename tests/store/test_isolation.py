@@ -7,8 +7,8 @@ from typing import Any, Final
 import pytest
 
 from imagebase.annotation import Box, ImageRecord
-from imagebase.doubt import Doubt
 from imagebase.errors import NotFoundError, StoreError
+from imagebase.reviewing.doubt import Doubt
 from imagebase.store import CandidatesKey, Scope, Store
 from imagebase.store.copies import COPIED_BY_NAME
 from imagebase.store.looks import BoxKey, KeptLook, Shape

@@ -12,7 +12,6 @@ from imagebase.annotation import (
     ReviewStatus,
     Source,
 )
-from imagebase.corrections import Decision, Fate
 from imagebase.editing import (
     accept_all,
     approve,
@@ -22,9 +21,10 @@ from imagebase.editing import (
     tagged,
 )
 from imagebase.model_layer import keep_detections
+from imagebase.reviewing.corrections import Decision, Fate
+from imagebase.reviewing.thresholds import FinalBox
 from imagebase.store import Scope, Store
 from imagebase.store.label_changes import TakenBoxes
-from imagebase.thresholds import FinalBox
 from tests.store.fixtures import SIZE, add_image, box, scope_of
 
 PLACE = Box(1, 2, 11, 12)

@@ -10,7 +10,8 @@ from imagebase.errors import StoreError
 from imagebase.settings import PROJECT_ROOT
 from imagebase.store import Scope
 from imagebase.tasks.export import exports_folder
-from imagebase.ui import backend, uploads
+from imagebase.ui import backend
+from imagebase.ui.upload import uploads
 from imagebase.ui.visitor import TEAM_OWNER
 from tests.app_fixtures import Configure, Tab, records, store, the_scope
 

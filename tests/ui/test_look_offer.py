@@ -3,7 +3,7 @@
 import pytest
 
 from imagebase.annotation import Box, Size
-from imagebase.look_search import Correction, Estimate, Example
+from imagebase.reviewing.look_search import Correction, Estimate, Example
 from imagebase.store.looks import BoxKey
 from imagebase.ui.look_offer import words
 

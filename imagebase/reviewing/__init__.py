@@ -1,0 +1,1 @@
+"""What a reviewer is shown, and what they do to many images at once."""

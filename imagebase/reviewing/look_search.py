@@ -1,0 +1,355 @@
+"""Boxes that look like one which a person deleted or relabelled, across the dataset.
+
+What boxes look like is kept in the store as it is found out, fifty images at a time, so
+that a search that is broken off goes on where it stopped, and the next one is quick.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from imagebase.annotation import (
+    Annotation,
+    Box,
+    ImageRecord,
+    ReviewStatus,
+    Size,
+    Source,
+)
+from imagebase.errors import ImageReadError, LimitError, NotFoundError, StoreError
+from imagebase.images import LoadedImage, load_image
+from imagebase.reviewing.look_alikes import (
+    PLACE_BONUS,
+    PLACE_TOLERANCE,
+    SIZE_TOLERANCE,
+    FloatArray,
+    decoded_size,
+    likeness,
+    look_around,
+    look_at,
+    pack,
+    place_distance,
+    unpack,
+)
+from imagebase.store import Scope, Store
+from imagebase.store.looks import BoxKey, KeptLook, LikeBox, Shape
+from imagebase.store.scope import chunks
+
+# Boxes that one search looks at, those nearest to the place first.
+MOST_LOOKED_AT: Final = 2_000
+# Boxes of one change that are taken as patterns.
+MOST_EXAMPLES: Final = 4
+
+_IMAGES_IN_A_STEP: Final = 50
+_THREADS: Final = 2
+# A thing that is pasted into every image sits closer to its place than chance has it.
+_CLOSE_SIZE, _CLOSE_PLACE = 0.15, 0.04
+_LEAST_GATHERED: Final = 3
+_GATHERED_SHARE: Final = 0.2
+
+_UNREADABLE: Final = (ImageReadError, LimitError, NotFoundError, StoreError)
+
+Progress = Callable[[int, int], None]
+
+
+class Example(NamedTuple):
+    """A box before a person deleted or relabelled it, and its image's size."""
+
+    key: BoxKey
+    box: Box
+    size: Size
+
+
+@dataclass(frozen=True, slots=True)
+class Correction:
+    """What a person did to boxes of one label.
+
+    became: the label they have now; None where they were deleted.
+    examples: at most four of them.
+    """
+
+    label: str
+    became: str | None
+    examples: tuple[Example, ...]
+
+    @property
+    def image_ids(self) -> frozenset[str]:
+        return frozenset(one.key.image_id for one in self.examples)
+
+
+class Estimate(NamedTuple):
+    """On how many other images boxes of the same label and size are.
+
+    here: at the same place. anywhere: wherever on the image.
+    is_gathered: they lie so close to one place that a thing must be there again.
+    """
+
+    here: int
+    anywhere: int
+    is_gathered: bool
+
+
+class Found(NamedTuple):
+    """A box, and how much it is like an example: 1 is the same look and place."""
+
+    like: LikeBox
+    score: float
+
+    @property
+    def is_unreviewed(self) -> bool:
+        """Say whether nobody has drawn, accepted or approved the box."""
+        one = self.like.annotation
+        is_persons = one.source is Source.HUMAN or one.accepted
+        return not is_persons and self.like.status is not ReviewStatus.APPROVED
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """found: the most alike first. unread: boxes on images that cannot be read.
+
+    is_complete: False where there are more boxes than one search looks at.
+    """
+
+    found: tuple[Found, ...]
+    unread: int
+    is_complete: bool
+
+    def alike(self, least: float) -> tuple[Found, ...]:
+        """Return the boxes that score at least this."""
+        return tuple(one for one in self.found if one.score >= least)
+
+
+def correction(before: ImageRecord, after: ImageRecord) -> Correction | None:
+    """Return what a change did to the boxes of an image; None where it left them.
+
+    Of several corrections in one change it is the one of most boxes.
+    """
+    now = {one.annotation_id: one.label for one in after.annotations}
+    done = [
+        (one, now.get(one.annotation_id))
+        for one in before.annotations
+        if now.get(one.annotation_id) != one.label
+    ]
+    return correction_of([(before, one, became) for one, became in done])
+
+
+def correction_of(
+    done: Sequence[tuple[ImageRecord, Annotation, str | None]],
+) -> Correction | None:
+    """Return the correction of most boxes among these; None where there is none.
+
+    Args:
+        done: boxes as they were, with their images and the labels they have now.
+    """
+    if not done:
+        return None
+    kinds = Counter((one.label, became) for _, one, became in done)
+    label, became = kinds.most_common(1)[0][0]
+    examples = [
+        Example(BoxKey(record.image_id, one.annotation_id), one.box, record.size)
+        for record, one, new_label in done
+        if (one.label, new_label) == (label, became) and one.box.area > 0
+    ]
+    return (
+        Correction(label, became, tuple(examples[:MOST_EXAMPLES])) if examples else None
+    )
+
+
+def is_still_made(asked: Correction, record: ImageRecord) -> bool:
+    """Say whether what was done to the boxes of this image has not been taken back."""
+    labels = {one.annotation_id: one.label for one in record.annotations}
+    return not any(
+        labels.get(one.key.annotation_id) == asked.label
+        for one in asked.examples
+        if one.key.image_id == record.image_id
+    )
+
+
+def estimate(store: Store, scope: Scope, asked: Correction) -> Estimate:
+    """Return how many images have such boxes, without a look at any of them."""
+    here, close, anywhere = store.count_images_like(
+        scope,
+        [
+            [_shape(asked, one, place=PLACE_TOLERANCE) for one in asked.examples],
+            [
+                _shape(asked, one, size=_CLOSE_SIZE, place=_CLOSE_PLACE)
+                for one in asked.examples
+            ],
+            [_shape(asked, one, place=None) for one in asked.examples],
+        ],
+        besides=asked.image_ids,
+    )
+    is_gathered = here >= _LEAST_GATHERED and close >= _GATHERED_SHARE * here
+    return Estimate(here, anywhere, is_gathered)
+
+
+def search(
+    store: Store,
+    scope: Scope,
+    asked: Correction,
+    *,
+    anywhere: bool,
+    max_pixels: int,
+    on_progress: Progress | None = None,
+) -> Search:
+    """Look at the boxes of the same label and size on other images.
+
+    Args:
+        store, scope: the dataset.
+        asked: what was done, to which boxes.
+        anywhere: also those at another place on their images.
+        max_pixels: of an image that may be decoded.
+        on_progress: is told how many boxes of how many are looked at.
+
+    Raises:
+        ImageReadError, LimitError, NotFoundError, StoreError: an example's own image
+            cannot be read.
+    """
+    tell = on_progress or (lambda done, total: None)
+    likes = _candidates(store, scope, asked, anywhere=anywhere)
+    looks = _all_looks(store, scope, likes, max_pixels, tell)
+    seen = [one for one in likes if one.key in looks]
+    if not seen:
+        return Search((), len(likes), is_complete=True)
+    around = np.concatenate(
+        [_around(store, scope, one, max_pixels) for one in asked.examples]
+    )
+    alike = likeness(around, np.stack([looks[one.key] for one in seen]))
+    found = [
+        Found(one, _score(asked, one, float(value)))
+        for one, value in zip(seen, alike, strict=True)
+    ]
+    return Search(
+        found=tuple(sorted(found, key=lambda one: -one.score)),
+        unread=len(likes) - len(seen),
+        is_complete=len(likes) < MOST_LOOKED_AT,
+    )
+
+
+def _shape(
+    asked: Correction,
+    example: Example,
+    *,
+    size: float = SIZE_TOLERANCE,
+    place: float | None,
+) -> Shape:
+    width, height = example.size
+    left, top, right, bottom = example.box
+    relative = Box(left / width, top / height, right / width, bottom / height)
+    return Shape(asked.label, relative, size, place)
+
+
+def _candidates(
+    store: Store, scope: Scope, asked: Correction, *, anywhere: bool
+) -> list[LikeBox]:
+    place = None if anywhere else PLACE_TOLERANCE
+    found: dict[BoxKey, LikeBox] = {}
+    for one in asked.examples:
+        likes = store.boxes_like(
+            scope,
+            _shape(asked, one, place=place),
+            besides=asked.image_ids,
+            limit=MOST_LOOKED_AT,
+        )
+        found |= {like.key: like for like in likes}
+    nearest = sorted(found.values(), key=lambda like: _distance(asked, like))
+    return nearest[:MOST_LOOKED_AT]
+
+
+def _distance(asked: Correction, like: LikeBox) -> float:
+    return min(
+        place_distance(one.box, one.size, like.annotation.box, like.size)
+        for one in asked.examples
+    )
+
+
+def _score(asked: Correction, like: LikeBox, alike: float) -> float:
+    nearness = max(1 - _distance(asked, like) / PLACE_TOLERANCE, 0.0)
+    return min(alike + PLACE_BONUS * nearness, 1.0)
+
+
+def _around(
+    store: Store, scope: Scope, example: Example, max_pixels: int
+) -> FloatArray:
+    image_id = example.key.image_id
+    loaded = _loaded(store, scope, image_id, example.size, [example.box], max_pixels)
+    return look_around(loaded, example.box)
+
+
+def _all_looks(
+    store: Store,
+    scope: Scope,
+    likes: Sequence[LikeBox],
+    max_pixels: int,
+    tell: Progress,
+) -> dict[BoxKey, FloatArray]:
+    """Return the look of each box that can be read, kept or found out now."""
+    packed = store.looks(scope, [one.key for one in likes])
+    kept = {
+        key: look for key, one in packed.items() if (look := unpack(one)) is not None
+    }
+    missing = [one for one in likes if one.key not in kept]
+    done = len(kept)
+    tell(done, len(likes))
+
+    def look_on(on_image: Sequence[LikeBox]) -> dict[BoxKey, FloatArray]:
+        return _looks_on(store, scope, on_image, max_pixels)
+
+    with ThreadPoolExecutor(_THREADS, thread_name_prefix="look-alikes") as pool:
+        for step in chunks(_by_image(missing), size=_IMAGES_IN_A_STEP):
+            fresh = {
+                key: one
+                for found in pool.map(look_on, step)
+                for key, one in found.items()
+            }
+            boxes = {one.key: one.annotation.box for on in step for one in on}
+            store.keep_looks(
+                scope,
+                {key: KeptLook(boxes[key], pack(one)) for key, one in fresh.items()},
+            )
+            kept |= fresh
+            done += len(boxes)
+            tell(done, len(likes))
+    return kept
+
+
+def _by_image(likes: Iterable[LikeBox]) -> Iterator[list[LikeBox]]:
+    by_image: dict[str, list[LikeBox]] = {}
+    for one in likes:
+        by_image.setdefault(one.key.image_id, []).append(one)
+    yield from by_image.values()
+
+
+def _looks_on(
+    store: Store, scope: Scope, on_image: Sequence[LikeBox], max_pixels: int
+) -> dict[BoxKey, FloatArray]:
+    """Return the looks of boxes on one image; none where it cannot be read."""
+    image_id, size = on_image[0].key.image_id, on_image[0].size
+    boxes = [one.annotation.box for one in on_image]
+    try:
+        loaded = _loaded(store, scope, image_id, size, boxes, max_pixels)
+    except _UNREADABLE:
+        return {}
+    looks = look_at(loaded, boxes)
+    return {one.key: look for one, look in zip(on_image, looks, strict=True)}
+
+
+def _loaded(
+    store: Store,
+    scope: Scope,
+    image_id: str,
+    size: Size,
+    boxes: Collection[Box],
+    max_pixels: int,
+) -> LoadedImage:
+    wanted = max(decoded_size(size, one) for one in boxes)
+    return load_image(
+        store.image_bytes(scope, image_id),
+        file_name=image_id,
+        max_pixels=max_pixels,
+        wanted=wanted,
+    )

@@ -1,0 +1,427 @@
+"""The Annotate page's parts: model and Run, thresholds, pictures, keeping boxes."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import pandas as pd
+import streamlit as st
+
+from imagebase.annotation import MAX_LABEL_LENGTH, ReviewStatus
+from imagebase.detection.looker import Looker
+from imagebase.detection.lookers import Setup
+from imagebase.detection.pool import CandidatePool, Selection
+from imagebase.evaluation.label_mapping import map_labels
+from imagebase.store import JobState
+from imagebase.suggestions import (
+    SelectionRule,
+    as_annotations,
+    by_doubt,
+    found_labels,
+    gained,
+    kept_labels,
+    select_all,
+    tally,
+)
+from imagebase.tasks import candidates_key
+from imagebase.ui import backend, cache, jobs, label_manager, state, widgets
+from imagebase.ui.annotate import looking_choice
+
+PAGE_SIZE: Final = 12
+COLUMNS: Final = 4
+FLOOR: Final = 0.05
+STEP_DOWN: Final = 0.1
+_OPEN: Final = (
+    ReviewStatus.NEW,
+    ReviewStatus.AUTO,
+    ReviewStatus.EDITED,
+    ReviewStatus.REJECTED,
+)
+_SCOPES: Final = {"new": (ReviewStatus.NEW,), "open": _OPEN}
+_MOST_DOUBTFUL: Final = "most doubtful first"
+_CONFIDENCE: Final = "annotate.confidence_by_label"
+_KEEPING: Final = "imagebase.annotate.keeping"
+_LABEL_TABLE_PX: Final = 460
+_LABEL_TABLE_HEIGHT_PX: Final = 220
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which models, how they look, and on which images."""
+
+    setup: Setup
+    statuses: tuple[ReviewStatus, ...]
+    image_ids: tuple[str, ...]
+
+
+def toolbar() -> Choice:
+    """Draw model, images and Run; return what is chosen."""
+    counts = backend.store().progress(state.scope())
+    left, options, middle, right = st.columns([6, 2, 4, 2], vertical_alignment="bottom")
+    with left:
+        model = looking_choice.model()
+    with options:
+        setup = looking_choice.options(model)
+    totals = {
+        name: sum(counts.get(one, 0) for one in statuses)
+        for name, statuses in _SCOPES.items()
+    }
+    words = {"new": "new", "open": "not approved"}
+    scope = middle.selectbox(
+        "Images",
+        list(_SCOPES),
+        index=0 if totals["new"] else 1,
+        format_func=lambda name: f"{totals[name]:,} {words[name]}",
+        key=f"annotate.images.{totals['new'] > 0}",
+    )
+    statuses = _SCOPES[scope]
+    image_ids = tuple(backend.store().image_ids(state.scope(), statuses=statuses))
+    right.button(
+        "Run",
+        key="annotate.run",
+        type="primary",
+        icon=":material/play_arrow:",
+        width="stretch",
+        disabled=not image_ids or jobs.is_active(jobs.latest("annotate")),
+        help="Looks for objects in the background; nothing is changed yet.",
+        on_click=_run,
+        args=(statuses,),
+    )
+    return Choice(setup, statuses, image_ids)
+
+
+@state.told
+def _run(statuses: Sequence[ReviewStatus]) -> None:
+    """Start a run with what is chosen now: the press may come before the page does."""
+    parameters = looking_choice.now().parameters()
+    jobs.start("annotate", {**parameters, "statuses": [str(s) for s in statuses]})
+
+
+def results(choice: Choice) -> None:
+    """Draw what the model found so far, or what to do to see it."""
+    found = _found(choice)
+    running = jobs.is_active(jobs.latest("annotate"))
+    if found.image_ids or running:
+        every = 2.0 if running else None
+        st.fragment(_results, run_every=every)(choice)
+    elif not choice.image_ids:
+        st.success("Every image is approved. Nothing is left to annotate.")
+        st.page_link("pages/export.py", label="**Export**", icon=":material/download:")
+    else:
+        st.info(
+            "Press **Run**: the model looks at the images and shows its boxes here."
+        )
+
+
+def _found(choice: Choice) -> CandidatePool:
+    scope = state.scope()
+    key = candidates_key(cache.detector(choice.setup))
+    version = backend.store().candidates_version(scope, key)
+    kept = cache.candidates(scope.owner_id, scope.dataset_id, key, version)
+    return kept.only(choice.image_ids)
+
+
+@widgets.guarded
+def _results(choice: Choice) -> None:
+    if st.session_state.pop(_KEEPING, False):
+        st.rerun()  # a press in a fragment runs it alone, and the job is shown above
+    state.leave_deleted_dataset()
+    found = _found(choice)
+    if not found.image_ids:
+        st.caption("The first pictures will be here in a moment.")
+        return
+    detector = cache.detector(choice.setup)
+    model_labels = detector.labels
+    rule = _rule(found, detector)
+    now = select_all(found, rule, model_labels=model_labels)
+    below = round(max(FLOOR, rule.confidence_threshold - STEP_DOWN), 2)
+    then = select_all(
+        found, replace(rule, confidence_threshold=below), model_labels=model_labels
+    )
+    count, more = tally(now), gained(now, then)
+    _say_how_the_run_went()
+    summary, action = st.columns([4, 1], vertical_alignment="center")
+    with summary, st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(
+            f"**{widgets.plural(count.boxes, 'box')}** on "
+            f"{widgets.plural(count.images, 'image')} of {len(found.image_ids):,}",
+            width="content",
+        )
+        with_more = st.toggle(
+            f"show what {below:.2f} would add: {more.boxes:+,} on "
+            f"{widgets.plural(more.images, 'image')}",
+            key="annotate.with_more",
+            disabled=not more.boxes,
+        )
+    action.button(
+        "Keep these boxes",
+        key="annotate.keep",
+        type="primary",
+        width="stretch",
+        icon=":material/check:",
+        disabled=jobs.is_active(jobs.latest("annotate")) or _is_kept(choice, rule),
+        help="Puts the boxes into the dataset. A person's boxes stay as they are.",
+        on_click=_keep,
+        args=(choice, rule),
+    )
+    if _is_kept(choice, rule):
+        _next_steps()
+    with st.container(horizontal=True, vertical_alignment="center"):
+        order = _order()
+        with st.popover("Model's labels", icon=":material/smart_toy:"):
+            _label_table(found, detector)
+        label_manager.open_button("annotate.labels_of_dataset")
+        page = _page(then if with_more else now, order)
+    _pictures(choice, page, now, then if with_more else now, rule)
+
+
+@state.told
+def _keep(choice: Choice, rule: SelectionRule) -> None:
+    """Keep the boxes that were on screen when it was pressed.
+
+    A callback: the end of a run draws the page again, and a press that is only looked
+    for where the button is drawn would then be lost.
+    """
+    jobs.start("keep", _keep_parameters(choice, rule))
+    st.session_state[_KEEPING] = True
+
+
+def _say_how_the_run_went() -> None:
+    """Say how long the last run took, and name what it could not look at."""
+    job = jobs.latest("annotate")
+    result = (job.result if job else None) or {}
+    refused = result.get("refused") or []
+    if result.get("images"):
+        rate = result["images"] / max(result["seconds"], 0.001)
+        st.caption(
+            f"Looked at {widgets.plural(result['images'], 'image')} in "
+            f"{result['seconds']:.1f} s, {rate:.0f} images/s."
+        )
+    if refused:
+        with st.expander(f"Not looked at: {widgets.plural(len(refused), 'image')}"):
+            st.dataframe(refused, hide_index=True)
+
+
+def _next_steps() -> None:
+    """Say that the boxes are in the dataset, and where to go from here."""
+    job = jobs.latest("keep")
+    result = (job.result if job else None) or {}
+    with st.container(horizontal=True, vertical_alignment="center", border=True):
+        st.markdown(
+            f":material/check_circle: **{widgets.plural(result.get('boxes', 0), 'box')}"
+            "** of the model are in the dataset.",
+            width="content",
+        )
+        st.page_link("pages/edit.py", label="**Correct them**", icon=":material/edit:")
+        st.page_link("pages/review.py", label="Review", icon=":material/fact_check:")
+        st.page_link("pages/export.py", label="Export", icon=":material/download:")
+
+
+def _is_kept(choice: Choice, rule: SelectionRule) -> bool:
+    """Say whether just these boxes were put into the dataset last, and still are."""
+    job, run = jobs.latest("keep"), jobs.latest("annotate")
+    if job is None or job.state is not JobState.DONE:
+        return False
+    is_older = run is not None and run.created_at > job.created_at
+    if is_older or backend.store().can_redo(state.scope()):
+        return False
+    wanted = _keep_parameters(choice, rule)
+    return all(
+        job.parameters.get(name) == value
+        for name, value in wanted.items()
+        if name != "statuses"
+    )
+
+
+def _rule(found: CandidatePool, detector: Looker) -> SelectionRule:
+    first, second, third = st.columns([2, 2, 3])
+    confidence = first.slider(
+        "Confidence",
+        FLOOR,
+        0.95,
+        0.25,
+        0.01,
+        key="annotate.confidence",
+        persist_state="session",
+        help="Boxes the model is less sure of are left out.",
+    )
+    nms = second.slider(
+        "Overlap allowed (NMS)",
+        0.1,
+        0.9,
+        0.45,
+        0.01,
+        key="annotate.nms",
+        persist_state="session",
+        help="Of two boxes of one label that overlap more than this, the surer stays.",
+    )
+    there = _labels_found(found, detector)
+    labels = third.multiselect(
+        "Labels",
+        list(there),
+        key="annotate.labels",
+        placeholder="all labels",
+        persist_state="session",
+    )
+    return SelectionRule(
+        confidence_threshold=confidence,
+        nms_threshold=nms,
+        labels=tuple(labels) or None,
+        mapping=_mapping(detector),
+        per_label_confidence=st.session_state.get(_CONFIDENCE, {}),
+    )
+
+
+def _labels_found(found: CandidatePool, detector: Looker) -> list[str]:
+    return list(
+        found_labels(found, model_labels=detector.labels, confidence_threshold=FLOOR)
+    )
+
+
+def _mapping(detector: Looker) -> dict[str, str]:
+    """Return what the model's labels are called here; one that is empty is left out.
+
+    A label of the model's that the dataset has renamed is called so here as well, until
+    somebody gives it another name; so is one that the dataset has under a synonym
+    (aeroplane, airplane).
+    """
+    store, scope = backend.store(), state.scope()
+    renamed = store.former_label_names(scope)
+    kept = store.label_mapping(scope, detector.model_id)
+    own = {name: renamed[name] for name in detector.labels if name in renamed}
+    there = store.labels(scope).shown_names
+    unsaid = [name for name in detector.labels if name not in own]
+    known = map_labels(unsaid, there).names
+    own |= {name: label for name, label in known.items() if name != label}
+    return own | {name: label or "" for name, label in kept.items()}
+
+
+def _label_table(found: CandidatePool, detector: Looker) -> None:
+    """Draw the model's labels with one's own names and thresholds beside them."""
+    mapping, own = _mapping(detector), st.session_state.get(_CONFIDENCE, {})
+    rows = [
+        {"model": one, "name": mapping.get(one, one), "confidence": own.get(one)}
+        for one in _labels_found(found, detector)
+    ]
+    key = f"annotate.label_table.{hash(str(rows))}"
+    st.caption(
+        "What each is called in this dataset, for every run of this model. "
+        "Clear a name to leave that label out."
+    )
+    st.data_editor(
+        pd.DataFrame(rows, columns=["model", "name", "confidence"]).astype(
+            {"confidence": "float64"}
+        ),
+        hide_index=True,
+        width=_LABEL_TABLE_PX,
+        height=_LABEL_TABLE_HEIGHT_PX,
+        disabled=["model"],
+        column_config={
+            "model": st.column_config.TextColumn("The model's label"),
+            "name": st.column_config.TextColumn(
+                "Your label", max_chars=MAX_LABEL_LENGTH
+            ),
+            "confidence": st.column_config.NumberColumn(
+                "Confidence from", min_value=FLOOR, max_value=1.0, step=0.01
+            ),
+        },
+        key=key,
+    )
+    st.button(
+        "Use these",
+        key="annotate.use_labels",
+        on_click=_keep_label_edits,
+        args=(key, rows, detector.model_id),
+    )
+
+
+@state.told
+def _keep_label_edits(
+    key: str, rows: Sequence[Mapping[str, Any]], model_id: str
+) -> None:
+    """Keep the table as it is now: a cell and the button may come in one run."""
+    edited = st.session_state[key]["edited_rows"]
+    names = {
+        rows[place]["model"]: (cells["name"] or "").strip()
+        for place, cells in edited.items()
+        if "name" in cells
+    }
+    if names:
+        store, scope = backend.store(), state.scope()
+        kept = store.label_mapping(scope, model_id)
+        new = {name: label or None for name, label in names.items()}
+        store.save_label_mapping(scope, model_id, kept | new)
+    rows = [{**row, **edited.get(place, {})} for place, row in enumerate(rows)]
+    st.session_state[_CONFIDENCE] = {
+        row["model"]: float(row["confidence"])
+        for row in rows
+        if row["confidence"] is not None
+    }
+
+
+def _order() -> str:
+    order: str = st.segmented_control(
+        "Order",
+        [_MOST_DOUBTFUL, "as uploaded"],
+        default=_MOST_DOUBTFUL,
+        required=True,
+        key="annotate.order",
+        label_visibility="collapsed",
+        persist_state="session",
+    )
+    return order
+
+
+def _page(shown: Selection, order: str) -> Sequence[str]:
+    image_ids = by_doubt(shown) if order == _MOST_DOUBTFUL else shown.pool.image_ids
+    return widgets.page_of(image_ids, page_size=PAGE_SIZE, key="annotate.page")
+
+
+def _pictures(
+    choice: Choice,
+    page: Sequence[str],
+    now: Selection,
+    shown: Selection,
+    rule: SelectionRule,
+) -> None:
+    """Draw a page of pictures with what the model found; boxes to come stand out."""
+    scope, store = state.scope(), backend.store()
+    detector = cache.detector(choice.setup)
+    # As they will be once the boxes are kept: a label has one colour everywhere.
+    labels = store.labels(scope).with_labels(
+        kept_labels(now, rule, model_labels=detector.labels)
+        + kept_labels(shown, rule, model_labels=detector.labels)
+    )
+    pictures = []
+    for record in store.records(scope, image_ids=page):
+        boxes = as_annotations(
+            shown.of(record.image_id),
+            model_labels=detector.labels,
+            model_id=detector.model_id,
+            mapping=rule.mapping,
+            voters=detector.voters,
+        )
+        below = frozenset(
+            box.annotation_id
+            for box in boxes
+            if (box.confidence or 0) < rule.confidence_threshold
+        )
+        picture = cache.labelled_tile(scope, record, labels, boxes, highlighted=below)
+        line = widgets.plural(len(now.of(record.image_id)), "box")
+        pictures.append(
+            widgets.Picture(record.image_id, picture, record.file_name, line=line)
+        )
+    pictures.sort(key=lambda one: page.index(one.image_id))
+    widgets.picture_grid(pictures, columns=COLUMNS, key="annotate.grid")
+
+
+def _keep_parameters(choice: Choice, rule: SelectionRule) -> dict[str, Any]:
+    return {
+        **choice.setup.parameters(),
+        "statuses": [str(status) for status in choice.statuses],
+        "confidence_threshold": rule.confidence_threshold,
+        "nms_threshold": rule.nms_threshold,
+        "labels": list(rule.labels) if rule.labels else None,
+        "mapping": dict(rule.mapping),
+        "per_label_confidence": dict(rule.per_label_confidence),
+    }

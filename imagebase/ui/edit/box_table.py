@@ -1,0 +1,210 @@
+"""The table of an image's boxes: the editor's second view, where numbers are typed.
+
+It is filled from a frozen list of boxes and gets a new key, and so a new content, only
+when the record says something else than the table does.
+"""
+
+import uuid
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Final
+
+import pandas as pd
+import streamlit as st
+
+from imagebase.annotation import Annotation, ImageRecord, LabelSet, new_id
+from imagebase.errors import ImageBaseError, RevisionConflictError
+from imagebase.table_editing import (
+    TableEdits,
+    TableRow,
+    apply_table_edits,
+    table_row,
+)
+from imagebase.ui.edit import canvas
+from imagebase.ui.edit.editor import RecordAccess, undisturbed
+
+_TABLE: Final = "imagebase.table."
+_MODEL: Final = "○"
+_ACCEPTED: Final = "✓"
+_PERSON: Final = "✎"
+_NOT_EDITED: Final = TableEdits()
+_KEPT_FILLINGS: Final = 8
+_NAMESPACE: Final = uuid.UUID("6f1f0a6e-4a39-4a76-9c8e-0d9c33c1a1f4")
+
+
+Seen = tuple[str, str, TableRow]
+
+
+@dataclass(slots=True)
+class Filling:
+    """What one version of the table was filled with, and what of it is saved."""
+
+    image_id: str
+    base: tuple[Annotation, ...]
+    applied: TableEdits = _NOT_EDITED
+
+
+@dataclass(slots=True)
+class Table:
+    """One session's table; owned by this module, kept in session state.
+
+    synced: what the table is known to show of the record; None asks for a new filling.
+    """
+
+    version: str = ""
+    fillings: dict[str, Filling] = field(default_factory=dict)
+    synced: tuple[Seen, ...] | None = None
+
+
+def draw_table(
+    record: ImageRecord,
+    *,
+    labels: LabelSet,
+    access: RecordAccess,
+    height: int | None = None,
+    key: str = "edit.table",
+    canvas_key: str = canvas.CANVAS_KEY,
+) -> None:
+    """Draw the boxes as a table; all but origin and confidence can be changed."""
+    table = _table(key)
+    if not _shows(table, record) or f"{key}.{table.version}" not in st.session_state:
+        _refill(table, record)
+    names = list(dict.fromkeys([*labels.shown_names, *record.labels]))
+    st.data_editor(
+        _frame(table.fillings[table.version].base),
+        key=f"{key}.{table.version}",
+        num_rows="dynamic",
+        hide_index=True,
+        width="stretch",
+        placeholder="–",
+        height="content" if height is None else height,
+        column_config=_columns(names),
+        on_change=partial(_apply, access, key, canvas_key, table.version),
+    )
+
+
+def _table(key: str) -> Table:
+    table: Table = st.session_state.setdefault(_TABLE + key, Table())
+    return table
+
+
+def _shows(table: Table, record: ImageRecord) -> bool:
+    filling = table.fillings.get(table.version)
+    is_same_image = filling is not None and filling.image_id == record.image_id
+    return is_same_image and table.synced == _seen(record)
+
+
+def _seen(record: ImageRecord) -> tuple[Seen, ...]:
+    return tuple(
+        (one.annotation_id, _origin(one), table_row(one)) for one in record.annotations
+    )
+
+
+def _refill(table: Table, record: ImageRecord) -> None:
+    table.version = new_id()[:8]
+    table.fillings[table.version] = Filling(record.image_id, record.annotations)
+    table.synced = _seen(record)
+    while len(table.fillings) > _KEPT_FILLINGS:
+        del table.fillings[next(iter(table.fillings))]
+
+
+def _frame(annotations: tuple[Annotation, ...]) -> pd.DataFrame:
+    rows = [
+        (_origin(one), one.label, one.confidence, *table_row(one)[1:])
+        for one in annotations
+    ]
+    frame = pd.DataFrame(
+        rows, columns=["origin", "label", "confidence", "x", "y", "width", "height"]
+    )
+    numbers = ["confidence", "x", "y", "width", "height"]
+    return frame.astype(dict.fromkeys(numbers, "float64"))
+
+
+def _origin(one: Annotation) -> str:
+    if one.is_untouched:
+        return _MODEL
+    return _ACCEPTED if one.accepted else _PERSON
+
+
+def _columns(names: list[str]) -> dict[str, Any]:
+    column = st.column_config
+    numbers = {
+        name: column.NumberColumn(
+            heading, format="%.0f", min_value=0.0, required=True, width=50
+        )
+        for name, heading in (("x", "x"), ("y", "y"), ("width", "w"), ("height", "h"))
+    }
+    return {
+        "origin": column.TextColumn(
+            "by",
+            disabled=True,
+            width=32,
+            help=f"{_MODEL} the model, {_ACCEPTED} accepted by a person, "
+            f"{_PERSON} a person",
+        ),
+        "label": column.SelectboxColumn(
+            "label", options=names, required=True, width=104
+        ),
+        "confidence": column.NumberColumn(
+            "conf.", format="%.2f", disabled=True, width=48, help="The model's own."
+        ),
+        **numbers,
+    }
+
+
+def _apply(access: RecordAccess, key: str, canvas_key: str, version: str) -> None:
+    """Save what was done in the table, after what was drawn before it."""
+    interruptions: list[BaseException] = []
+    finish = partial(undisturbed, interruptions=interruptions)
+    finish(partial(canvas.settle, key=canvas_key))
+    table = finish(partial(_table, key))
+    filling = table.fillings.get(version)
+    if filling is not None:
+        state = finish(lambda: st.session_state.get(f"{key}.{version}")) or {}
+        try:
+            edits = _edits(state)
+            save = partial(_apply_and_save, filling, version, edits, access)
+            saved = finish(save)
+        except ImageBaseError as error:
+            finish(partial(_tell, error, access, canvas_key))
+            table.synced = None
+        else:
+            filling.applied = edits
+            has_same_rows = not edits.added and not edits.deleted
+            is_shown = has_same_rows and table.version == version
+            table.synced = _seen(saved) if is_shown else None
+    if interruptions:
+        raise interruptions[-1]
+
+
+def _tell(error: ImageBaseError, access: RecordAccess, canvas_key: str) -> None:
+    if isinstance(error, RevisionConflictError) and access.on_conflict is not None:
+        access.on_conflict(error)
+    else:
+        canvas.report(str(error), key=canvas_key)
+
+
+def _apply_and_save(
+    filling: Filling, version: str, edits: TableEdits, access: RecordAccess
+) -> ImageRecord:
+    record = access.load(filling.image_id)
+    edited = apply_table_edits(
+        record,
+        base=filling.base,
+        edits=edits,
+        applied=filling.applied,
+        added_ids=[
+            uuid.uuid5(_NAMESPACE, f"{version}/{i}").hex
+            for i in range(len(edits.added))
+        ],
+        who=access.who,
+    )
+    return record if edited is record else access.save(edited)
+
+
+def _edits(state: dict[str, Any]) -> TableEdits:
+    return TableEdits(
+        edited={int(row): cells for row, cells in state.get("edited_rows", {}).items()},
+        added=tuple(state.get("added_rows", ())),
+        deleted=frozenset(int(row) for row in state.get("deleted_rows", ())),
+    )

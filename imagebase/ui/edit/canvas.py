@@ -1,0 +1,195 @@
+"""The editor's adapter: the one place that knows the component in the browser."""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import streamlit as st
+
+from imagebase.annotation import Box, ImageRecord, LabelSet
+from imagebase.errors import ImageBaseError
+from imagebase.ui.edit import keys
+from imagebase.ui.edit.box_message import Message, parcel, parse_message
+from imagebase.ui.edit.editor import Editor, RecordAccess, undisturbed
+
+CANVAS_KEY: Final = "edit.canvas"
+
+_EDITOR: Final = "imagebase.editor."
+_WISH: Final = ".wish"
+_ASSETS: Final = Path(__file__).parent.parent / "assets"
+_BELOW_PX: Final = 90
+
+
+def draw_editor(
+    record: ImageRecord,
+    *,
+    picture: bytes,
+    labels: LabelSet,
+    current_label: str,
+    key_labels: Sequence[str],
+    access: RecordAccess,
+    on_action: Callable[[str], None],
+    detail: Callable[[Box], bytes],
+    below_px: int = _BELOW_PX,
+    key: str = CANVAS_KEY,
+) -> None:
+    """Draw the editor with the record's boxes; what a person does is saved at once.
+
+    Call `settle` before, and pass the record as it is then.
+
+    Args:
+        picture: of the whole image as JPEG, PNG or WebP bytes; it may be smaller.
+        current_label: what a box drawn next gets.
+        key_labels: what the keys from 1 on stand for, at most nine.
+        on_action: is called with the name of an action in `keys.KEYS`, or with `label:`
+            and the name of a label; what was drawn before is booked by then.
+        detail: returns a picture of a part of the image, as sharp as may be.
+        below_px: CSS pixels of the window to leave free below the editor.
+    """
+    editor = _editor(key)
+    editor.access = access
+    was_left = key not in st.session_state  # and the browser knows nothing any more
+    if was_left or not editor.shows(record):
+        editor.fill(record)
+    # Between them, or else gaps would be seen where there is nothing to see.
+    with st.container(gap=None):
+        _relay(key, "picture", {"image": record.image_id}, picture)
+        _component()(
+            key=key,
+            data={
+                "key": key,
+                "filling": editor.filling,
+                "labels": _colours(record, labels),
+                "label": current_label,
+                "keyLabels": list(key_labels[:9]),
+                "keys": keys.names(),
+                "help": keys.in_words(),
+                "below": below_px,
+            },
+            on_said_change=partial(_listen, on_action, key),
+            on_parting_change=partial(settle, key=key),
+        )
+        _details(record.image_id, detail, key)
+        _relay(key, "answer", {"seq": editor.seq, "done": editor.actions_done})
+
+
+def settle(*, key: str = CANVAS_KEY) -> None:
+    """Book what the editor has said and nobody has taken in yet.
+
+    Call it first in the fragment, and first in every callback that changes a record or
+    goes to another image: the browser sends the drawing before the button, but their
+    callbacks may come in one run, in any order. Doing so twice does no harm.
+    """
+    interruptions: list[BaseException] = []
+    _settle(key, interruptions)
+    if interruptions:
+        raise interruptions[-1]
+
+
+def refill(*, key: str = CANVAS_KEY) -> None:
+    """Fill the editor anew at the next run."""
+    _editor(key).refill()
+
+
+def report(problem: str, *, key: str = CANVAS_KEY) -> None:
+    """Keep a sentence for `take_problem`."""
+    _editor(key).problem = problem
+
+
+def take_problem(*, key: str = CANVAS_KEY) -> str:
+    """Return once why a change was not saved; empty when all is well."""
+    editor = _editor(key)
+    problem, editor.problem = editor.problem, ""
+    return problem
+
+
+def _editor(key: str) -> Editor:
+    editor: Editor = st.session_state.setdefault(_EDITOR + key, Editor())
+    return editor
+
+
+def _settle(key: str, interruptions: list[BaseException]) -> Message:
+    editor = undisturbed(lambda: _editor(key), interruptions)
+    state = undisturbed(lambda: st.session_state.get(key), interruptions)
+    message = parse_message((state or {}).get("said"))
+    for one in (parse_message((state or {}).get("parting")), message):
+        editor.book(one, interruptions)
+    return message
+
+
+def _listen(on_action: Callable[[str], None], key: str) -> None:
+    """Book what was drawn, then do what the keys ask for, in their order."""
+    interruptions: list[BaseException] = []
+    message = _settle(key, interruptions)
+    editor = undisturbed(lambda: _editor(key), interruptions)
+    for action in editor.take_actions(message):
+        on_action(action.name)
+    if interruptions:
+        raise interruptions[-1]
+
+
+def _colours(record: ImageRecord, labels: LabelSet) -> list[tuple[str, str]]:
+    shown = {one.name: one.colour for one in labels.shown}
+    others = [one for one in record.labels if one not in shown]
+    return [*shown.items(), *((one, labels.colour_of(one)) for one in others)]
+
+
+@st.fragment
+def _details(image_id: str, detail: Callable[[Box], bytes], key: str) -> None:
+    """Send a sharper picture of what the person looks at; nothing else is drawn."""
+    region = _region(st.session_state.get(_EDITOR + key + _WISH), image_id)
+    content = b""
+    if region is not None:
+        try:
+            content = detail(region)
+        except ImageBaseError:
+            region = None  # the coarser picture stays
+    head = {"image": image_id, "box": None if region is None else list(region)}
+    _relay(key, "detail", head, content, on_ask_change=partial(_keep_wish, key))
+
+
+def _keep_wish(key: str) -> None:
+    wish = (st.session_state.get(f"{key}.detail") or {}).get("ask")
+    if wish:
+        st.session_state[_EDITOR + key + _WISH] = wish
+
+
+def _region(wish: object, image_id: str) -> Box | None:
+    """Return the part that is asked for; None where it is not of this image."""
+    match wish:
+        case {"image": str(image), "box": [x0, y0, x1, y1]} if image == image_id:
+            edges = (x0, y0, x1, y1)
+            if all(isinstance(one, int | float) for one in edges):
+                box = Box(*map(float, edges))
+                return box if box.is_finite and box.area > 0 else None
+    return None
+
+
+def _relay(
+    key: str,
+    kind: str,
+    head: Mapping[str, object],
+    content: bytes = b"",
+    on_ask_change: Callable[[], None] | None = None,
+) -> None:
+    """Send something to the editor; Streamlit sends what is large once only."""
+    relay = st.components.v2.component("imagebase_relay", js=_text("relay.js"))
+    relay(
+        key=f"{key}.{kind}",
+        data=parcel({"editor": key, "kind": kind, **head}, content),
+        on_ask_change=on_ask_change,
+    )
+
+
+def _component() -> Callable[..., Any]:
+    return st.components.v2.component(
+        "imagebase_editor",
+        html=_text("editor.html"),
+        css=_text("editor.css"),
+        js=_text("boxes.js") + _text("editor.js"),
+    )
+
+
+def _text(file_name: str) -> str:
+    return (_ASSETS / file_name).read_text(encoding="utf-8")

@@ -1,0 +1,250 @@
+"""The Edit page's editor: where one is, the canvas, the table, what to do with both."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Final
+
+import streamlit as st
+
+from imagebase.annotation import Box, ImageRecord, LabelSet
+from imagebase.editing import accept_all, approve, confirm_empty, reject
+from imagebase.ui import address, backend, cache, frame, look_offer, state, widgets
+from imagebase.ui.edit import canvas, changing, label_choice, versions, walking
+from imagebase.ui.edit.box_table import draw_table
+from imagebase.ui.edit.image_tags import draw_tags
+from imagebase.ui.image_comments import draw_comments
+
+_ROW_PX: Final = 33
+_TABLE_PX: Final = 334
+_SHARES: Final = (68, 42)
+_NAME_LETTERS: Final = 28
+
+
+@st.fragment
+@widgets.guarded
+def editor() -> None:
+    """Draw the editor; what a person does in it reruns nothing but itself."""
+    canvas.settle()
+    state.leave_deleted_dataset()
+    if state.image_id() is None:
+        st.rerun()  # the page says what to do
+    record = changing.record()
+    _header(record)
+    conflict = state.conflict(record.image_id)
+    pending = versions.newest(conflict) if conflict else None
+    if pending:
+        versions.choose(pending)
+    else:
+        _edit(record)
+    frame.show_message()
+
+
+def _edit(record: ImageRecord) -> None:
+    state.note_revision(record)
+    state.note_shown(record)
+    labels = backend.store().labels(state.scope())
+    label = label_choice.choose(labels)
+    left, right = st.columns(_SHARES, gap="small")
+    with left:
+        _canvas(record, labels, label)
+        _actions(record)
+    with right:
+        _side(record, labels)
+
+
+def _header(record: ImageRecord) -> None:
+    address.note(image_id=record.image_id)
+    with st.container(horizontal=True, vertical_alignment="center", wrap=False):
+        _place(record)
+        name = widgets.short_name(record.file_name, longest=_NAME_LETTERS)
+        st.markdown(
+            f"{widgets.STATUS_ICONS[record.status]} **{widgets.escape(name)}** · "
+            f"{widgets.STATUS_WORDS[record.status]}",
+            width="content",
+            wrap=False,
+        )
+        st.space("stretch")
+        # For its colons Streamlit would fetch what draws emoji, and blank it meanwhile.
+        mark = widgets.escape(state.saved_mark())
+        st.caption(mark, width="content", wrap=False)
+        _undo_buttons()
+
+
+def _place(record: ImageRecord) -> None:
+    ids = walking.images()
+    before, after = walking.neighbours(ids, record.image_id)
+    st.button(
+        "",
+        key="edit.previous",
+        icon=":material/chevron_left:",
+        help="Previous image (P)",
+        disabled=before is None,
+        on_click=walking.go,
+        args=(-1,),
+    )
+    is_among = record.image_id in ids
+    place = f"**{ids.index(record.image_id) + 1:,}**" if is_among else "–"
+    st.markdown(f"{place} / {len(ids):,}", width="content", wrap=False)
+    st.button(
+        "",
+        key="edit.next",
+        icon=":material/chevron_right:",
+        help="Next image (N)",
+        disabled=after is None,
+        on_click=walking.go,
+        args=(1,),
+    )
+    walking.choose()
+
+
+def _undo_buttons() -> None:
+    scope, store = state.scope(), backend.store()
+    st.button(
+        "",
+        key="edit.undo",
+        icon=":material/undo:",
+        help="Undo (Ctrl + Z)",
+        on_click=_step,
+        args=(state.undo,),
+        disabled=not store.can_undo(scope),
+    )
+    st.button(
+        "",
+        key="edit.redo",
+        icon=":material/redo:",
+        help="Redo (Ctrl + Y)",
+        on_click=_step,
+        args=(state.redo,),
+        disabled=not store.can_redo(scope),
+    )
+
+
+def _step(step: Callable[[], None]) -> None:
+    canvas.settle()
+    step()
+
+
+def _canvas(record: ImageRecord, labels: LabelSet, label: str) -> None:
+    scope = state.scope()
+    where = (scope.owner_id, scope.dataset_id, record.image_id)
+
+    def detail(region: Box) -> bytes:
+        return cache.detail_picture(*where, region)
+
+    canvas.draw_editor(
+        record,
+        picture=cache.display_picture(*where),
+        labels=labels.with_label(label),
+        current_label=label,
+        key_labels=labels.shown_names[: label_choice.SHORT_LIST],
+        access=changing.access(),
+        on_action=_act,
+        detail=detail,
+    )
+
+
+def _side(record: ImageRecord, labels: LabelSet) -> None:
+    problem = state.lasting_problem(canvas.take_problem(), record.image_id)
+    if problem:
+        st.error(widgets.escape(problem))
+    untouched = sum(one.is_untouched for one in record.annotations)
+    with st.container(
+        horizontal=True,
+        vertical_alignment="center",
+        horizontal_alignment="distribute",
+    ):
+        st.markdown(
+            f"**{widgets.plural(len(record.annotations), 'box')}**", width="content"
+        )
+        st.button(
+            f"Accept {untouched}" if untouched else "All accepted",
+            key="edit.accept",
+            icon=":material/done_all:",
+            disabled=not untouched,
+            on_click=changing.change,
+            args=(_accepted,),
+            help="Counts the model's boxes as yours: no model changes them again. (A)",
+        )
+    rows = len(record.annotations) + 2
+    height = min(_ROW_PX * rows + 4, _TABLE_PX)
+    draw_table(record, labels=labels, access=changing.access(), height=height)
+    look_offer.follow(record)
+    draw_tags(record)
+    draw_comments(record.image_id)
+
+
+def _actions(record: ImageRecord) -> None:
+    with st.container(horizontal=True, vertical_alignment="bottom", wrap=False):
+        st.button(
+            "Copy previous",
+            key="edit.copy",
+            icon=":material/content_copy:",
+            on_click=changing.copy_previous,
+            help="Adds the boxes of the image before this one. (M)",
+        )
+        st.button(
+            "Nothing here",
+            key="edit.empty",
+            icon=":material/block:",
+            on_click=changing.change_and_go_on,
+            args=(_empty,),
+            help="Deletes the boxes and approves the image as empty. (E)",
+        )
+        st.space("stretch")
+        with st.popover("Reject", icon=":material/close:"):
+            why = f"edit.why.{record.image_id}"
+            st.text_area("What is wrong?", key=why)
+            st.button(
+                "Reject and next",
+                key="edit.reject",
+                type="primary",
+                on_click=changing.change_and_go_on,
+                args=(partial(_rejected, why),),
+            )
+        st.button(
+            "Approve and next",
+            key="edit.approve",
+            type="primary",
+            icon=":material/check:",
+            on_click=changing.change_and_go_on,
+            args=(_approved,),
+            help="Its boxes are right as they stand. (Enter)",
+        )
+
+
+def _act(action: str) -> None:
+    """Do what a key asks for."""
+    if action.startswith("label:"):
+        label_choice.give_next(action.removeprefix("label:"))
+    elif action in _KEYS:
+        _KEYS[action]()
+
+
+def _accepted(record: ImageRecord, who: str) -> ImageRecord:
+    return accept_all(record, who=who)
+
+
+def _approved(record: ImageRecord, who: str) -> ImageRecord:
+    return approve(record, who=who)
+
+
+def _rejected(why: str, record: ImageRecord, who: str) -> ImageRecord:
+    # What was typed last comes with the press, after the button was drawn.
+    return reject(record, comment=st.session_state[why])
+
+
+def _empty(record: ImageRecord, who: str) -> ImageRecord:
+    return confirm_empty(record)
+
+
+_KEYS: Final[dict[str, Callable[[], object]]] = {
+    "next": partial(walking.go, 1),
+    "previous": partial(walking.go, -1),
+    "doubtful": walking.next_doubtful,
+    "approve": partial(changing.change_and_go_on, _approved),
+    "accept": partial(changing.change, _accepted),
+    "undo": partial(_step, state.undo),
+    "redo": partial(_step, state.redo),
+    "copy": changing.copy_previous,
+    "empty": partial(changing.change_and_go_on, _empty),
+}

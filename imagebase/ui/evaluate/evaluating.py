@@ -1,0 +1,220 @@
+"""The Evaluate page's parts: models and Run, the run that is shown, its views."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Final
+
+import streamlit as st
+
+from imagebase.annotation import ReviewStatus
+from imagebase.errors import EvaluationError
+from imagebase.evaluation.comparison import DEFAULT_THRESHOLD
+from imagebase.evaluation.contenders import parse_contender
+from imagebase.evaluation.resampling import warnings_about
+from imagebase.evaluation.runs import RunInfo
+from imagebase.settings import DEFAULT_MODEL
+from imagebase.tasks.evaluate import APPROVED, REVIEWED, STATUSES
+from imagebase.ui import backend, cache, jobs, state, widgets
+from imagebase.ui.evaluate import (
+    evaluation_changes,
+    evaluation_confusion,
+    evaluation_data,
+    evaluation_mistakes,
+    evaluation_others,
+    evaluation_report,
+    evaluation_suspects,
+    evaluation_tables,
+)
+
+_WORDS: Final = {APPROVED: "approved", REVIEWED: "approved or edited"}
+_MODELS: Final = "evaluate.models"
+_IMAGES: Final = "evaluate.images"
+_RUN: Final = "evaluate.run_shown"
+_THRESHOLD: Final = "evaluate.confidence"
+_MOST_SPECS_NAMED: Final = 3
+_MOST_MODELS: Final = 12
+_MODELS_HELP: Final = (
+    "Type to add how a model looks: yolov4-tiny@608 takes a larger net, +f32 or +bf16 "
+    "another precision, +accurate several looks; yolov4-tiny&yolox-nano lets both vote."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """The run that is on screen, and the confidence its models are used at."""
+
+    info: RunInfo
+    threshold: float
+
+
+View = Callable[[Shown], None]
+
+
+def toolbar() -> None:
+    """Draw models, images, Run, and what else is to be judged."""
+    counts = backend.store().progress(state.scope())
+    left, middle, right = st.columns([6, 2, 1], vertical_alignment="bottom")
+    chosen: list[str] = left.multiselect(
+        "Models",
+        _offered(),
+        default=[DEFAULT_MODEL],
+        key=_MODELS,
+        accept_new_options=True,
+        max_selections=_MOST_MODELS,
+        # Enter adds the first that fits what was typed, and not all of them.
+        select_all=False,
+        persist_state="session",
+        help=_MODELS_HELP,
+    )
+    totals = {
+        name: sum(counts.get(one, 0) for one in statuses)
+        for name, statuses in STATUSES.items()
+    }
+    images = middle.selectbox(
+        "Judged by",
+        list(_WORDS),
+        format_func=lambda name: f"{totals[name]:,} images {_WORDS[name]}",
+        key=_IMAGES,
+        persist_state="session",
+    )
+    right.button(
+        "Run",
+        key="evaluate.run",
+        type="primary",
+        icon=":material/play_arrow:",
+        width="stretch",
+        disabled=not (chosen or evaluation_others.are_chosen())
+        or not totals[images]
+        or jobs.is_active(jobs.latest("evaluate")),
+        help="Each model looks at all of them in the background; no label is changed.",
+        on_click=_start,
+    )
+    evaluation_others.choose(images)
+
+
+def _offered() -> list[str]:
+    """Return what can be chosen without typing: every model, and a way to look."""
+    names = list(cache.models())
+    return [*names, *(f"{name}+accurate" for name in names)]
+
+
+@state.told
+def _start() -> None:
+    # As it is chosen now: the page may not have been drawn again since.
+    specs: list[str] = st.session_state[_MODELS]
+    images: str = st.session_state[_IMAGES]
+    known = cache.models()
+    for spec in specs:
+        # By name only: no path of the server's may be typed here.
+        if not set(parse_contender(spec).models) <= set(known):
+            raise EvaluationError(
+                f"There is no model {spec!r}; give one of {', '.join(known)}."
+            )
+    parameters = {
+        "models": list(dict.fromkeys(specs)),
+        "images": images,
+        "detections": evaluation_others.chosen(specs),
+        "limits": asdict(backend.limits()),
+    }
+    jobs.start("evaluate", parameters)
+    evaluation_others.hand_over()
+    st.session_state.pop(_RUN, None)
+
+
+def results() -> None:
+    """Draw the chosen run, or what to do to have one."""
+    kept = evaluation_data.runs()
+    if not kept:
+        _say_what_to_do()
+        return
+    left, middle, right = st.columns([5, 3, 2], vertical_alignment="bottom")
+    with left:
+        info = _choose_run(kept)
+    threshold = middle.slider(
+        "Confidence in use",
+        0.05,
+        0.95,
+        DEFAULT_THRESHOLD,
+        0.05,
+        key=_THRESHOLD,
+        persist_state="session",
+        help="For precision, recall, mistakes and clicks. AP does not depend on it.",
+    )
+    shown = Shown(info, threshold)
+    with right:
+        evaluation_report.offer(info, threshold)
+    _say_what_to_know(shown)
+    view: str = st.segmented_control(
+        "View",
+        list(VIEWS),
+        default=next(iter(VIEWS)),
+        required=True,
+        key="evaluate.view",
+        label_visibility="collapsed",
+        persist_state="session",
+    )
+    VIEWS[view](shown)
+
+
+def _say_what_to_do() -> None:
+    counts = backend.store().progress(state.scope())
+    if jobs.is_active(jobs.latest("evaluate")):
+        return
+    if counts[ReviewStatus.APPROVED]:
+        st.info(
+            "Choose models and press **Run**: they are judged by the "
+            f"{widgets.plural(counts[ReviewStatus.APPROVED], 'image')} you approved."
+        )
+        return
+    st.info(
+        "Models are judged by what people approved, and no image is approved yet. "
+        "Correct some and approve them; thirty give a first idea."
+    )
+    st.page_link("pages/edit.py", label="**Edit**", icon=":material/edit:")
+
+
+def _choose_run(kept: Sequence[RunInfo]) -> RunInfo:
+    by_id = {one.run_id: one for one in kept}
+    latest, moments = kept[0].run_id, evaluation_data.moments(kept)
+    # Keyed by the newest: a new run is shown as it comes.
+    chosen: str = st.selectbox(
+        "Evaluation",
+        list(by_id),
+        format_func=lambda run_id: run_in_words(by_id[run_id], moments[run_id]),
+        key=f"{_RUN}.{latest}",
+    )
+    return by_id[chosen]
+
+
+def run_in_words(info: RunInfo, moment: str) -> str:
+    """Return when and what a run judged, in one line."""
+    specs = ", ".join(info.specs[:_MOST_SPECS_NAMED])
+    rest = len(info.specs) - _MOST_SPECS_NAMED
+    more = f" and {rest} more" if rest > 0 else ""
+    images = widgets.plural(info.images, "image")
+    return f"{moment} · {specs}{more} · {images}"
+
+
+def _say_what_to_know(shown: Shown) -> None:
+    """Say what limits the figures, and whether they are still of today's labels."""
+    run = evaluation_data.load(shown.info.run_id)
+    said = [*warnings_about(run.truth), *run.notes]
+    if shown.info.version != backend.store().version(state.scope()):
+        said.insert(0, "Labels or images changed since; press Run to judge anew.")
+    if said:
+        st.caption(":material/info: " + " ".join(map(widgets.escape, said)))
+
+
+VIEWS: Final[Mapping[str, View]] = {
+    "Compare": lambda shown: evaluation_tables.draw(shown.info.run_id, shown.threshold),
+    "Confusion": lambda shown: evaluation_confusion.draw(
+        shown.info.run_id, shown.threshold
+    ),
+    "Mistakes": lambda shown: evaluation_mistakes.draw(
+        shown.info.run_id, shown.threshold
+    ),
+    "Label errors": lambda shown: evaluation_suspects.draw(shown.info.run_id),
+    "Better and worse": lambda shown: evaluation_changes.draw(
+        shown.info.run_id, shown.threshold
+    ),
+}

@@ -1,0 +1,334 @@
+"""What an export is to hold: scope, labels, split, size, variants."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from imagebase.annotation import ReviewStatus, Size
+from imagebase.exporting.request import (
+    ALL,
+    APPROVED,
+    FOLDERS,
+    SHARES,
+    STATUS_WORDS,
+    STATUSES,
+    TAGS,
+    ExportRequest,
+    SplitChoice,
+    request_json,
+    resizing_in_words,
+)
+from imagebase.formats.label_set_files import PARTS
+from imagebase.resizing import (
+    MAX_SIDE_PX,
+    Letterbox,
+    LongestSide,
+    Resizing,
+    Stretch,
+)
+from imagebase.split import Shares
+from imagebase.ui import backend, state
+from imagebase.ui.export import export_formats, export_recipe
+
+T = TypeVar("T")
+
+_NONE: Final = "none"
+_SPLITS: Final = {
+    _NONE: "no split",
+    SHARES: "by shares",
+    TAGS: "by tags",
+    FOLDERS: "by folders",
+}
+_SIZES: Final = {
+    _NONE: "as they are",
+    "stretch": "stretch",
+    "letterbox": "letterbox",
+    "longest_side": "longest side",
+}
+_SIZES_MEAN: Final = {
+    _NONE: "Images are copied as they came.",
+    "stretch": "Exactly this size; proportions change.",
+    "letterbox": "In proportion in the middle of this size, grey around it.",
+    "longest_side": "In proportion, the longest side at most this many pixels.",
+}
+_USUAL_PX: Final = 640
+_USUAL_PERCENT: Final = {"train": 80, "val": 20, "test": 0}
+
+
+@dataclass(frozen=True, slots=True)
+class ExportChoice:
+    """What the zip is to hold, and of which dataset.
+
+    version: of the dataset it would be built from. total: images that stand where the
+    request says.
+    """
+
+    request: ExportRequest
+    name: str
+    version: str
+    total: int
+
+    def parameters(self) -> dict[str, Any]:
+        """Return the parameters of the job that builds it."""
+        return {
+            **request_json(self.request),
+            "name": self.name,
+            "version": self.version,
+        }
+
+
+def choose() -> ExportChoice:
+    """Draw all choices; return what is chosen."""
+    format_name, crops = export_formats.choose()
+    counts = backend.store().progress(state.scope())
+    totals = {
+        name: sum(counts.get(status, 0) for status in statuses)
+        for name, statuses in STATUSES.items()
+    }
+    images = _images(counts, totals)
+    with st.container(horizontal=True):
+        labels, renumbers = _labels()
+        split = _split()
+        resizing = _resizing()
+        recipe = export_recipe.choose(
+            why_not=_why_no_variants(crops=crops, has_split=split is not None)
+        )
+        with_images, without_metadata, with_empty = _more(
+            makes=bool(crops or resizing or recipe)
+        )
+    limits = backend.limits()
+    request = ExportRequest(
+        format_name,
+        images=images,
+        with_images=with_images,
+        with_empty=with_empty,
+        without_metadata=without_metadata,
+        labels=labels,
+        renumbers=renumbers,
+        crops=crops,
+        split=split,
+        resizing=resizing,
+        recipe=recipe,
+        zip_bytes=limits.max_zip_bytes,
+        made_bytes=limits.max_made_bytes,
+    )
+    return ExportChoice(
+        request,
+        state.dataset().name,
+        backend.store().version(state.scope()),
+        totals[images],
+    )
+
+
+def _images(counts: Mapping[ReviewStatus, int], totals: Mapping[str, int]) -> str:
+    has_approved = bool(counts.get(ReviewStatus.APPROVED))
+    chosen: str = st.segmented_control(
+        "Images",
+        list(STATUS_WORDS),
+        default=APPROVED if has_approved else ALL,
+        required=True,
+        format_func=lambda name: f"{STATUS_WORDS[name]} {totals[name]:,}",
+        key=f"export.images.{has_approved}",
+        persist_state="session",
+    )
+    return chosen
+
+
+def _why_no_variants(*, crops: bool, has_split: bool) -> str:
+    if crops:
+        return "Boxes that are cut out have no variants."
+    if not has_split:
+        return "Split the images first: variants are made of training images alone."
+    return ""
+
+
+def _labels() -> tuple[tuple[str, ...] | None, bool]:
+    names = backend.store().labels(state.scope()).shown_names
+    # Each dataset has labels of its own.
+    key = f"export.labels.{state.dataset().dataset_id}"
+    said: list[str] = _said(key, [])
+    count = sum(name in said for name in names)
+    title = f"Labels: {count:,} of {len(names):,}" if count else "Labels: all"
+    with st.popover(title, icon=":material/label:", key="export.labels.open"):
+        only = st.multiselect(
+            "Only boxes of these labels",
+            names,
+            placeholder="all labels",
+            key=key,
+            persist_state="session",
+        )
+        renumbers = st.checkbox(
+            "Count class ids anew, these labels alone",
+            disabled=not only,
+            help="Otherwise a label keeps the class id that it has in every export.",
+            key="export.renumbers",
+            persist_state="session",
+        )
+    # In the order of the dataset, not of the clicks.
+    kept = tuple(name for name in names if name in only)
+    return (kept or None), renumbers and bool(kept)
+
+
+def _split() -> SplitChoice | None:
+    by = _said("export.split", _NONE)
+    title = f"Split: {_SPLITS[by].removeprefix('no ')}"
+    if by == _NONE:
+        title = "Split: none"
+    elif by == SHARES:
+        percents = (
+            _said(f"export.split.{part}", _USUAL_PERCENT[part]) for part in PARTS
+        )
+        title = "Split: " + " / ".join(f"{one}" for one in percents)
+    with st.popover(title, icon=":material/call_split:", key="export.split.open"):
+        by = st.segmented_control(
+            "Train, validate, test",
+            list(_SPLITS),
+            default=_NONE,
+            required=True,
+            format_func=_SPLITS.__getitem__,
+            key="export.split",
+            persist_state="session",
+        )
+        if by == _NONE:
+            st.caption("All images are for training.")
+            return None
+        return _by_shares() if by == SHARES else _by_column(by)
+
+
+def _by_shares() -> SplitChoice:
+    cells = st.columns(len(PARTS))
+    percents = [
+        cell.number_input(
+            f"{part} %",
+            0,
+            100,
+            value=_USUAL_PERCENT[part],
+            key=f"export.split.{part}",
+            persist_state="session",
+        )
+        for part, cell in zip(PARTS, cells, strict=True)
+    ]
+    together = st.checkbox(
+        "Near-duplicates on one side",
+        value=True,
+        key="export.split.together",
+        persist_state="session",
+    )
+    seed = st.number_input(
+        "Seed",
+        0,
+        10**6,
+        help="The same seed deals the same images out in the same way.",
+        key="export.split.seed",
+        persist_state="session",
+    )
+    st.caption("The rarest label is dealt out first, so that every part gets some.")
+    shares = Shares(*(float(one) for one in percents))
+    return SplitChoice(shares=shares, seed=seed, keeps_together=together)
+
+
+def _by_column(by: str) -> SplitChoice:
+    what = "a tag" if by == TAGS else "a folder in their name"
+    st.caption(f"Images with {what} train, val or test go there.")
+    otherwise = st.segmented_control(
+        "The others",
+        PARTS,
+        default="train",
+        required=True,
+        key="export.split.otherwise",
+        persist_state="session",
+    )
+    return SplitChoice(by, otherwise=otherwise)
+
+
+def _resizing() -> Resizing | None:
+    how = _said("export.size", _NONE)
+    width = _said("export.size.width", _USUAL_PX)
+    height = _said("export.size.height", _USUAL_PX)
+    chosen = _resizing_of(how, width, height, enlarges=False)
+    title = resizing_in_words(chosen) if chosen else "as it is"
+    with st.popover(
+        f"Size: {title}",
+        icon=":material/photo_size_select_large:",
+        key="export.size.open",
+    ):
+        how = st.segmented_control(
+            "Pictures",
+            list(_SIZES),
+            default=_NONE,
+            required=True,
+            format_func=_SIZES.__getitem__,
+            key="export.size",
+            persist_state="session",
+        )
+        st.caption(_SIZES_MEAN[how])
+        if how == _NONE:
+            return None
+        left, right = st.columns(2)
+        is_side = how == "longest_side"
+        width = _side(left, "Longest side" if is_side else "Width", "width")
+        height = width if is_side else _side(right, "Height", "height")
+        enlarges = how != "stretch" and st.checkbox(
+            "Enlarge smaller ones", key="export.size.enlarges", persist_state="session"
+        )
+        st.caption("Boxes are moved to match.")
+        return _resizing_of(how, width, height, enlarges=enlarges)
+
+
+def _side(cell: DeltaGenerator, title: str, name: str) -> int:
+    side: int = cell.number_input(
+        f"{title}, pixels",
+        1,
+        MAX_SIDE_PX,
+        value=_USUAL_PX,
+        step=32,
+        key=f"export.size.{name}",
+        persist_state="session",
+    )
+    return side
+
+
+def _resizing_of(
+    how: str, width: int, height: int, *, enlarges: bool
+) -> Resizing | None:
+    if how == "stretch":
+        return Stretch(Size(width, height))
+    if how == "letterbox":
+        return Letterbox(Size(width, height), enlarges=enlarges)
+    if how == "longest_side":
+        return LongestSide(width, enlarges=enlarges)
+    return None
+
+
+def _more(*, makes: bool) -> tuple[bool, bool, bool]:
+    with st.popover("More", icon=":material/tune:", key="export.more.open"):
+        with_images = st.checkbox(
+            "With the images",
+            value=True,
+            disabled=makes,
+            help="Pictures that are resized, varied or cut out are always in it.",
+            key="export.with_images",
+            persist_state="session",
+        )
+        without_metadata = st.checkbox(
+            "Without metadata (place, camera, time)",
+            disabled=not (with_images or makes),
+            key="export.without_metadata",
+            persist_state="session",
+        )
+        with_empty = st.checkbox(
+            "With images confirmed to be empty",
+            value=True,
+            key="export.with_empty",
+            persist_state="session",
+        )
+    return with_images or makes, without_metadata, with_empty
+
+
+def _said(key: str, otherwise: T) -> T:
+    """Return what a choice below says: the button that opens it shows it."""
+    chosen: T | None = st.session_state.get(key)
+    return otherwise if chosen is None else chosen

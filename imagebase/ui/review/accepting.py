@@ -1,0 +1,83 @@
+"""Accepting a model's boxes above a confidence, counted before it happens."""
+
+from typing import Final
+
+import streamlit as st
+
+from imagebase.errors import ImageBaseError
+from imagebase.reviewing.review import accept_above as accept
+from imagebase.store import AcceptCounts, AnnotationFilter
+from imagebase.ui import backend, state, widgets
+from imagebase.ui.review import review_counts
+from imagebase.ui.review.bulk_words import boxes_on, report
+
+_USUAL: Final = 0.8
+
+
+def accept_above(wanted: AnnotationFilter) -> None:
+    """Draw the offer to accept all boxes above a confidence, with how many those are.
+
+    wanted: the filters on the page; its labels are the ones to begin with.
+    """
+    with st.popover("Accept above …", icon=":material/done_all:", key="accept.above"):
+        labels = _choose_labels(wanted)
+        least = st.slider(
+            "Confidence, at least", 0.0, 1.0, _USUAL, 0.01, key="accept.least"
+        )
+        found = review_counts.acceptable(tuple(labels), least)
+        st.markdown(_words(found))
+        st.caption(
+            "The model's boxes on images that nobody has approved or rejected. "
+            "One undo takes it all back."
+        )
+        if st.button(
+            f"Accept {widgets.plural(found.boxes, 'box')}",
+            key="accept.apply",
+            type="primary",
+            disabled=not found.boxes,
+        ):
+            _apply(labels, least)
+            st.rerun()
+
+
+def _choose_labels(wanted: AnnotationFilter) -> list[str]:
+    labels = list(wanted.labels or ())
+    return st.multiselect(
+        "Labels",
+        list(
+            dict.fromkeys([*labels, *backend.store().labels(state.scope()).shown_names])
+        ),
+        default=labels,
+        key=f"accept.labels.{hash(tuple(labels))}",
+        placeholder="every label",
+    )
+
+
+def _words(found: AcceptCounts) -> str:
+    if not found.boxes:
+        return "No box that nobody has accepted yet is so sure."
+    boxes = widgets.plural(found.boxes, "box")
+    images = widgets.plural(found.images, "image")
+    labels = f" of {found.labels} labels" if found.labels > 1 else ""
+    return f"**{boxes}**{labels} on {images} would be accepted."
+
+
+def _apply(labels: list[str], least: float) -> None:
+    """Accept them, saying how far it is: a second for a thousand images."""
+    bar = st.progress(0.0, text="Accepting …")
+
+    def tell(done: int, total: int) -> None:
+        bar.progress(done / total, text=f"{done:,} of {widgets.plural(total, 'image')}")
+
+    try:
+        told = accept(
+            backend.store(),
+            state.scope(),
+            labels=labels or None,
+            min_confidence=least,
+            on_progress=tell,
+        )
+    except ImageBaseError as error:
+        state.say(str(error))
+        return
+    report(f"Accepted {boxes_on(told)}", told)

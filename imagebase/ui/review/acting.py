@@ -1,0 +1,171 @@
+"""What a reviewer does to the boxes and images of a choice, each with one undo."""
+
+from collections.abc import Mapping, Sequence
+
+import streamlit as st
+
+from imagebase.reviewing.review import (
+    accept_boxes,
+    approve_images,
+    delete_boxes,
+    reject_images,
+    relabel_boxes,
+)
+from imagebase.store import AnnotationRow
+from imagebase.ui import backend, look_offer, state, widgets
+from imagebase.ui.review.bulk_words import boxes_on, report
+
+# Images with the revisions that the reviewer has before them.
+Seen = Mapping[str, int]
+
+
+def act_on_boxes(chosen: Sequence[AnnotationRow], *, key: str) -> None:
+    """Draw what can be done to these boxes, and to the images they are on."""
+    images = {row.image_id: row.revision for row in chosen}
+    untouched = [row for row in chosen if row.annotation.is_untouched]
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        _relabelling(chosen, key)
+        st.button(
+            "Delete",
+            key=f"{key}.delete",
+            icon=":material/delete:",
+            disabled=not chosen,
+            on_click=_delete,
+            args=(chosen,),
+            help="Deletes the ticked boxes. Undo brings them back, all at once.",
+        )
+        st.button(
+            "Accept",
+            key=f"{key}.accept",
+            icon=":material/done_all:",
+            disabled=not untouched,
+            on_click=_accept,
+            args=(untouched,),
+            help="Counts the model's ticked boxes as yours: no model changes them.",
+        )
+        act_on_images(images, key=key)
+        draw_undo(key=key)
+
+
+def act_on_images(images: Seen, *, key: str) -> None:
+    """Draw the approval and the rejection of images."""
+    st.button(
+        "Approve images",
+        key=f"{key}.approve",
+        icon=":material/check:",
+        type="primary",
+        disabled=not images,
+        on_click=_approve,
+        args=(images,),
+        help="Their boxes are right as they stand. Open comments are resolved.",
+    )
+    with st.popover("Reject", icon=":material/close:", disabled=not images):
+        comment = st.text_area(
+            "What is wrong?", key=f"{key}.comment", placeholder="The wheel is cut off."
+        )
+        st.button(
+            f"Reject {widgets.plural(len(images), 'image')}",
+            key=f"{key}.reject",
+            type="primary",
+            on_click=_reject,
+            args=(images, comment),
+        )
+
+
+def draw_undo(*, key: str) -> None:
+    """Draw the button that takes the last change back, whole."""
+    st.button(
+        "Undo",
+        key=f"{key}.undo",
+        icon=":material/undo:",
+        disabled=not backend.store().can_undo(state.scope()),
+        on_click=state.undo,
+        help="Takes back your last change, on every image that it was made on.",
+    )
+
+
+def open_button(image_id: str, *, key: str) -> None:
+    """Draw the way to the editor with this image."""
+    if st.button("Open in the editor", key=key, icon=":material/edit:"):
+        state.choose_image(image_id)
+        st.switch_page(widgets.EDIT_PAGE)
+
+
+def say_selected(chosen: Sequence[AnnotationRow], *, hint: str) -> None:
+    """Say how much is ticked, or how to tick something."""
+    images = {row.image_id for row in chosen}
+    st.caption(
+        f"{widgets.plural(len(chosen), 'label')} on "
+        f"{widgets.plural(len(images), 'image')} selected"
+        if chosen
+        else hint,
+        width="content",
+    )
+
+
+def _relabelling(chosen: Sequence[AnnotationRow], key: str) -> None:
+    with st.popover("Relabel", icon=":material/label:", disabled=not chosen):
+        label = st.selectbox(
+            "New label",
+            backend.store().labels(state.scope()).shown_names,
+            accept_new_options=True,
+            key=f"{key}.relabel.to",
+        )
+        st.button(
+            f"Relabel {widgets.plural(len(chosen), 'box')}",
+            key=f"{key}.relabel",
+            disabled=not label,
+            on_click=_relabel,
+            args=(chosen, label),
+            type="primary",
+        )
+
+
+def _ids(chosen: Sequence[AnnotationRow]) -> list[tuple[str, str]]:
+    return [(row.image_id, row.annotation.annotation_id) for row in chosen]
+
+
+def _seen(chosen: Sequence[AnnotationRow]) -> Seen:
+    return {row.image_id: row.revision for row in chosen}
+
+
+@state.told
+def _approve(seen: Seen) -> None:
+    told = approve_images(backend.store(), state.scope(), seen, seen=seen)
+    report(f"Approved {widgets.plural(told.changed, 'image')}", told)
+
+
+@state.told
+def _reject(seen: Seen, comment: str) -> None:
+    told = reject_images(
+        backend.store(), state.scope(), seen, comment=comment, seen=seen
+    )
+    report(f"Rejected {widgets.plural(told.changed, 'image')}", told)
+
+
+@state.told
+def _relabel(chosen: Sequence[AnnotationRow], label: str) -> None:
+    told = relabel_boxes(
+        backend.store(), state.scope(), _ids(chosen), label=label, seen=_seen(chosen)
+    )
+    report(f"Relabelled {boxes_on(told)}", told)
+    if told.changed:
+        look_offer.note_rows(chosen, became=label)
+
+
+@state.told
+def _delete(chosen: Sequence[AnnotationRow]) -> None:
+    told = delete_boxes(
+        backend.store(), state.scope(), _ids(chosen), seen=_seen(chosen)
+    )
+    report(f"Deleted {boxes_on(told)}", told)
+    if told.changed:
+        look_offer.note_rows(chosen, became=None)
+
+
+@state.told
+def _accept(chosen: Sequence[AnnotationRow]) -> None:
+    told = accept_boxes(
+        backend.store(), state.scope(), _ids(chosen), seen=_seen(chosen)
+    )
+    report(f"Accepted {boxes_on(told)}", told)

@@ -1,0 +1,135 @@
+"""The Review page's contact sheet: crops in a grid, ticked and corrected in bulk."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
+
+import streamlit as st
+
+from imagebase.annotation import ReviewStatus
+from imagebase.store import AnnotationFilter, AnnotationRow
+from imagebase.ui import backend, look_offer, state, widgets
+from imagebase.ui.review import (
+    accepting,
+    acting,
+    label_filters,
+    review_counts,
+    review_filters,
+)
+from imagebase.ui.review.crop_pictures import Place, crop_urls
+from imagebase.ui.review.sheet import Tile, draw_sheet
+
+PAGE_SIZE: Final = 48
+_MOST_LABELS: Final = 8
+_HINT: Final = "Click crops to tick them; Shift ticks a row of them, A all."
+
+
+def contact_sheet() -> None:
+    """Draw what is in the boxes that pass the filters, the most doubtful first."""
+    wanted, order = label_filters.draw_filters()
+    _frequent_labels(wanted)
+    total = backend.store().count_annotations(state.scope(), wanted)
+    with review_filters.bar():
+        label_filters.draw_chip(wanted)
+        offset = review_filters.turn_pages(
+            total, "label", page_size=PAGE_SIZE, key="review.crops.page"
+        )
+        accepting.accept_above(wanted)
+    if not total:
+        look_offer.draw_offer()
+        label_filters.say_nothing_passes()
+        return
+    _sheet(wanted, order, offset, backend.store().version(state.scope()))
+
+
+def _frequent_labels(wanted: AnnotationFilter) -> None:
+    """Draw the labels that are frequent among what passes the rest, to go to one."""
+    counts = review_counts.label_counts(replace(wanted, labels=None))
+    chosen = list(wanted.labels or ())
+    names = list(dict.fromkeys([*chosen[:1], *counts]))[:_MOST_LABELS]
+    current = chosen[0] if len(chosen) == 1 else None
+    shown = tuple((name, counts.get(name, 0)) for name in names)
+    key = f"review.crops.label.{hash((shown, current))}"
+    st.pills(
+        "Label",
+        names,
+        default=current if current in names else None,
+        format_func=lambda name: f"{widgets.escape(name)} {counts.get(name, 0):,}",
+        key=key,
+        label_visibility="collapsed",
+        on_change=_choose_label,
+        args=(key,),
+    )
+
+
+def _choose_label(key: str) -> None:
+    name = st.session_state[key]
+    st.session_state[review_filters.LABELS_KEY] = [name] if name else []
+
+
+@st.fragment
+@widgets.guarded
+def _sheet(wanted: AnnotationFilter, order: str, offset: int, version: str) -> None:
+    """Draw a page of crops and what can be done to the ticked ones.
+
+    version: of the dataset as the rest of the page shows it.
+    """
+    state.leave_deleted_dataset()
+    scope, store = state.scope(), backend.store()
+    if store.version(scope) != version:
+        st.rerun()  # the counts around the sheet have to follow
+    look_offer.draw_offer()
+    rows = store.annotation_rows(
+        scope, wanted, order=order, offset=offset, limit=PAGE_SIZE
+    )
+    head = st.container()
+    ticked = draw_sheet(_tiles(rows), key="review.sheet", version=version)
+    chosen = [row for row in rows if _key(row) in ticked]
+    with head:
+        acting.act_on_boxes(chosen, key="review.crops")
+        _say_ticked(chosen)
+
+
+def _say_ticked(chosen: Sequence[AnnotationRow]) -> None:
+    with st.container(horizontal=True, vertical_alignment="center"):
+        acting.say_selected(chosen, hint=_HINT)
+        if len({row.image_id for row in chosen}) == 1:
+            acting.open_button(chosen[0].image_id, key="review.crops.open")
+
+
+def _key(row: AnnotationRow) -> str:
+    return f"{row.image_id}/{row.annotation.annotation_id}"
+
+
+def _tiles(rows: Sequence[AnnotationRow]) -> list[Tile]:
+    scope = state.scope()
+    labels = backend.store().labels(scope)
+    places = [Place(row.image_id, row.size, row.annotation.box) for row in rows]
+    return [
+        Tile(
+            _key(row),
+            url,
+            name=row.annotation.label,
+            colour=labels.colour_of(row.annotation.label),
+            value=_value(row),
+            title=_title(row),
+        )
+        for row, url in zip(rows, crop_urls(scope, places), strict=True)
+    ]
+
+
+def _value(row: AnnotationRow) -> str:
+    """Return the confidence of a model's box, or that a person has seen to it."""
+    one = row.annotation
+    if not one.is_untouched or row.status is ReviewStatus.APPROVED:
+        return "✓"
+    return "" if one.confidence is None else f"{one.confidence:.2f}"[1:]
+
+
+def _title(row: AnnotationRow) -> str:
+    one = row.annotation
+    sure = "" if one.confidence is None else f" · confidence {one.confidence:.2f}"
+    return (
+        f"{row.file_name} · {one.box.width:.0f} × {one.box.height:.0f} px{sure} · "
+        f"{widgets.STATUS_WORDS[row.status]}"
+    )

@@ -1,0 +1,307 @@
+"""The Review page's queue: the most doubtful images first, and why they are."""
+
+from collections.abc import Sequence
+from typing import Final
+
+import streamlit as st
+
+from imagebase.annotation import (
+    Annotation,
+    ImageRecord,
+    Label,
+    LabelSet,
+    ReviewStatus,
+    Source,
+)
+from imagebase.errors import StoreError
+from imagebase.reviewing.doubt import Found, Kind, add_found
+from imagebase.reviewing.review import approve_images
+from imagebase.store import DoubtCounts, DoubtRow, JobState
+from imagebase.tasks.judging import (
+    ModelInUse,
+    judge_images,
+    model_in_use,
+    stale_images,
+)
+from imagebase.ui import backend, cache, jobs, state, widgets
+
+QUEUE: Final = "Queue"
+PAGE_SIZE: Final = 12
+COLUMNS: Final = 3
+# So many are judged in a blink; more are a job with progress.
+JUDGED_AT_ONCE: Final = 500
+KIND_WORDS: Final = {
+    Kind.MISSED: "perhaps missed",
+    Kind.ONE_WAY: "not seen again",
+    Kind.OVERLAP: "overlaps",
+    Kind.NEAR: "near the threshold",
+    Kind.RARE: "rare label",
+}
+_ICONS: Final = {
+    Kind.MISSED: ":material/search:",
+    Kind.ONE_WAY: ":material/flip:",
+    Kind.OVERLAP: ":material/join:",
+    Kind.NEAR: ":material/tune:",
+    Kind.RARE: ":material/diamond:",
+}
+# No label of the palette has it, and few photographs do.
+_MISSED_COLOUR: Final = "#FF00E6"
+_MOST_OFFERED: Final = 3
+_NAME_LETTERS: Final = 24
+
+
+def queue() -> None:
+    """Draw the images that need a look, most doubtful first, with what can be done."""
+    scope, store = state.scope(), backend.store()
+    in_use = model_in_use(store, scope)
+    _judge_what_changed(in_use)
+    counts = store.doubt_counts(scope)
+    left, right = st.columns([3, 1], vertical_alignment="top")
+    with left:
+        kind = _choose_kind(counts) if counts.images else None
+    with right:
+        _look_again(in_use)
+    jobs.show("doubt")
+    if not counts.images:
+        _say_why_it_is_empty(in_use)
+        return
+    total = counts.images if kind is None else counts.by_kind[kind]
+    if not total:
+        st.info("No image is left with this reason. Press it again to see the others.")
+        return
+    pages = -(-total // PAGE_SIZE)
+    number = widgets.page_number(pages, key="queue.page") if pages > 1 else 1
+    rows = store.doubtful_images(
+        scope, kind=kind, offset=(number - 1) * PAGE_SIZE, limit=PAGE_SIZE
+    )
+    _cards(rows)
+
+
+def has_doubts() -> bool:
+    """Say whether the queue holds any image, as far as they have been judged."""
+    return bool(backend.store().doubtful_images(state.scope(), limit=1))
+
+
+def _judge_what_changed(in_use: ModelInUse | None) -> None:
+    scope, store = state.scope(), backend.store()
+    stale = stale_images(store, scope, in_use)
+    if not stale:
+        return
+    job = jobs.latest("doubt")
+    if len(stale) <= JUDGED_AT_ONCE:
+        judge_images(store, scope, stale, in_use)
+    elif job is None or job.state is JobState.DONE:
+        jobs.start("doubt", {"mirrored": False})
+    elif not jobs.is_active(job):
+        st.button(
+            f"Judge {len(stale):,} images that changed",
+            key="queue.judge",
+            icon=":material/sort:",
+            on_click=jobs.start,
+            args=("doubt", {"mirrored": False}),
+        )
+
+
+def _choose_kind(counts: DoubtCounts) -> Kind | None:
+    st.markdown(
+        f"**{widgets.plural(counts.images, 'image')}** to look at, the most doubtful "
+        "first. Press a reason to see its images alone."
+    )
+    kind: Kind | None = st.pills(
+        "Reason",
+        list(Kind),
+        format_func=lambda one: f"{KIND_WORDS[one]} {counts.by_kind[one]:,}",
+        key="queue.kind",
+        label_visibility="collapsed",
+        persist_state="session",
+    )
+    return kind
+
+
+def _look_again(in_use: ModelInUse | None) -> None:
+    """Draw the button of the mirrored pass, with what it does and how long it takes."""
+    if in_use is None:
+        return
+    count = backend.store().count_seen_once(
+        state.scope(), in_use.plain_key, in_use.mirrored_key
+    )
+    st.button(
+        "Look again, mirrored",
+        key="queue.look_again",
+        icon=":material/flip:",
+        width="stretch",
+        disabled=not count or jobs.is_active(jobs.latest("doubt")),
+        help="The model looks at each picture flipped left to right. What only one of "
+        "the two shows is doubtful; an object without a box may have been missed.",
+        on_click=jobs.start,
+        args=("doubt", {"mirrored": True}),
+    )
+    st.caption(
+        f"Finds missed objects on {widgets.plural(count, 'image')}{_how_long(count)}."
+        if count
+        else "Every image that the model knows was looked at both ways."
+    )
+
+
+def _how_long(count: int) -> str:
+    """Return how long a pass over so many images takes at the last run's pace."""
+    for job in backend.store().jobs(state.scope()):
+        result = job.result or {}
+        if job.kind in ("annotate", "doubt") and result.get("images"):
+            seconds = count * result["seconds"] / result["images"]
+            if seconds < 1:
+                return ", in about a second"
+            minutes, rest = divmod(round(seconds), 60)
+            return (
+                f", in about {minutes}:{rest:02d} min"
+                if minutes
+                else (f", in about {rest} s")
+            )
+    return ""
+
+
+def _say_why_it_is_empty(in_use: ModelInUse | None) -> None:
+    if jobs.is_active(jobs.latest("doubt")):
+        return
+    by_status = backend.store().progress(state.scope())
+    total, approved = sum(by_status.values()), by_status.get(ReviewStatus.APPROVED, 0)
+    if approved == total:
+        st.success("Every image is approved. Nothing is left to review.")
+        st.page_link("pages/export.py", label="**Export**", icon=":material/download:")
+    elif in_use is None and by_status.get(ReviewStatus.NEW, 0):
+        _send_to_annotate(
+            "No model has looked at these images yet. Run one on **Annotate**: the "
+            "images it is least sure of come first here."
+        )
+    elif by_status.get(ReviewStatus.NEW, 0) == total - approved:
+        _send_to_annotate(
+            "The model's boxes are not in the dataset yet. Press **Keep these boxes** "
+            "on **Annotate**: the doubtful ones come first here."
+        )
+    else:
+        st.success(
+            "Nothing is doubtful: no box is near the threshold, no label is rare, "
+            "nothing overlaps, and nothing seems to be missed."
+        )
+
+
+def _send_to_annotate(words: str) -> None:
+    st.info(words)
+    st.page_link(
+        "pages/annotate.py", label="**Annotate**", icon=":material/auto_awesome:"
+    )
+
+
+def _cards(rows: Sequence[DoubtRow]) -> None:
+    scope, store = state.scope(), backend.store()
+    labels = store.labels(scope)
+    records = {
+        one.image_id: one
+        for one in store.records(scope, image_ids=[row.image_id for row in rows])
+    }
+    for start in range(0, len(rows), COLUMNS):
+        cells = st.columns(COLUMNS, gap="small")
+        for cell, row in zip(cells, rows[start : start + COLUMNS], strict=False):
+            if row.image_id in records:
+                with cell.container(border=True, gap="xsmall"):
+                    _card(row, records[row.image_id], labels)
+
+
+def _card(row: DoubtRow, record: ImageRecord, labels: LabelSet) -> None:
+    missed = row.reasons[Kind.MISSED].found if Kind.MISSED in row.reasons else ()
+    st.image(_picture(record, labels, missed), width="stretch", alt=row.file_name)
+    _name_and_approval(row)
+    st.progress(row.score, text=f"doubt {row.score:.0%}")
+    st.caption(
+        "  \n".join(
+            f"{_ICONS[kind]} {widgets.escape(reason.text)}"
+            for kind, reason in row.reasons.items()
+        )
+    )
+    if missed:
+        _offers(row, missed)
+
+
+def _name_and_approval(row: DoubtRow) -> None:
+    with st.container(
+        horizontal=True,
+        horizontal_alignment="distribute",
+        vertical_alignment="center",
+    ):
+        if st.button(
+            widgets.escape(widgets.short_name(row.file_name, longest=_NAME_LETTERS)),
+            key=f"queue.open.{row.image_id}",
+            type="tertiary",
+            icon=widgets.STATUS_ICONS[row.status],
+            help=f"{widgets.escape(row.file_name)}: open in the editor",
+        ):
+            state.choose_image(row.image_id)
+            st.switch_page(widgets.EDIT_PAGE)
+        st.button(
+            "Approve",
+            key=f"queue.approve.{row.image_id}",
+            icon=":material/check:",
+            help="Its boxes are right as they stand.",
+            on_click=_approve,
+            args=(row.image_id, row.revision),
+        )
+
+
+def _offers(row: DoubtRow, missed: Sequence[Found]) -> None:
+    """Draw a button for each of the surest missed objects that makes it a box."""
+    with st.container(horizontal=True, gap="xsmall"):
+        for place, found in enumerate(missed[:_MOST_OFFERED]):
+            st.button(
+                f"Add {widgets.escape(widgets.short_name(found.label))} "
+                f"{found.confidence:.0%}",
+                key=f"queue.add.{row.image_id}.{place}",
+                icon=":material/add:",
+                help="Makes the dashed object a box of this image. Undo takes it back.",
+                on_click=_add,
+                args=(row.image_id, row.revision, found),
+            )
+
+
+def _picture(record: ImageRecord, labels: LabelSet, missed: Sequence[Found]) -> str:
+    """Return the image with its boxes, and what it may lack dashed, coloured apart."""
+    asked = [
+        Annotation(
+            box=one.box,
+            label=f"{one.label}?",
+            source=Source.MODEL,
+            confidence=one.confidence,
+        )
+        for one in missed
+    ]
+    with_asked = LabelSet(
+        (*labels, *(Label(one.label, _MISSED_COLOUR) for one in asked))
+    )
+    return cache.labelled_tile(
+        state.scope(),
+        record,
+        with_asked,
+        [*record.annotations, *asked],
+        highlighted=frozenset(one.annotation_id for one in asked),
+    )
+
+
+@state.told
+def _approve(image_id: str, revision: int) -> None:
+    seen = {image_id: revision}
+    report = approve_images(backend.store(), state.scope(), seen, seen=seen)
+    if not report.changed:
+        raise StoreError(_CHANGED)
+    state.say("Approved 1 image.")
+
+
+@state.told
+def _add(image_id: str, revision: int, found: Found) -> None:
+    scope = state.scope()
+    record = backend.store().record(scope, image_id)
+    if record.revision != revision:
+        raise StoreError(_CHANGED)
+    state.save(add_found(record, found, who=scope.who))
+    state.say(f"Added 1 box to {record.file_name}.")
+
+
+_CHANGED: Final = "This image was changed meanwhile; look at it again."

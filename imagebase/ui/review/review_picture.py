@@ -1,0 +1,40 @@
+"""The picture beside the Review page's tables: an image, its boxes, what was said."""
+
+from typing import Final, Literal
+
+import streamlit as st
+
+from imagebase.annotation import ImageRecord, Size
+from imagebase.ui import backend, cache, state, widgets
+from imagebase.ui.image_comments import draw_comments
+from imagebase.ui.review import acting
+
+_HIGHEST_PX: Final = 320
+
+
+def show(record: ImageRecord, marked: frozenset[str] = frozenset()) -> None:
+    """Draw an image with its boxes and comments, and the way to the editor.
+
+    marked: ids of the boxes that stand out.
+    """
+    scope = state.scope()
+    labels = backend.store().labels(scope)
+    st.image(
+        cache.labelled_picture(scope, record, labels, highlighted=marked),
+        width=_width(record.size),
+        alt=record.file_name,
+    )
+    st.caption(
+        f"{widgets.escape(record.file_name)} · {record.size.width} × "
+        f"{record.size.height} · {widgets.plural(len(record.annotations), 'box')} · "
+        f"{widgets.STATUS_WORDS[record.status]}"
+    )
+    acting.open_button(record.image_id, key="review.open")
+    draw_comments(record.image_id)
+
+
+def _width(size: Size) -> int | Literal["stretch"]:
+    """Return how wide to show a picture so that it is not much higher than a table."""
+    if size.height <= size.width:
+        return "stretch"
+    return max(round(_HIGHEST_PX * size.width / size.height), 1)

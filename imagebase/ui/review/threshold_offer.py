@@ -1,0 +1,462 @@
+"""Learned thresholds on screen: what they are, what they would change, the offer."""
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import pandas as pd
+import streamlit as st
+
+from imagebase.annotation import Annotation, ImageRecord, LabelSet, ReviewStatus
+from imagebase.detection.looker import Looker
+from imagebase.detection.lookers import Setup
+from imagebase.errors import ModelLoadError, UnknownModelError
+from imagebase.reviewing.corrections import Decision
+from imagebase.reviewing.thresholds import (
+    ENOUGH_DECISIONS,
+    FLOOR,
+    ImageChange,
+    Learned,
+    TooFew,
+    by_model_label,
+    changes_under,
+    decided_evidence,
+    learn,
+    with_missed,
+)
+from imagebase.store import JobState, Scope
+from imagebase.suggestions import SelectionRule, rule_of, select_all
+from imagebase.tasks import candidates_key
+from imagebase.ui import backend, cache, jobs, plots, state, widgets
+from imagebase.ui.review.correction_figures import decisions
+
+PICTURES: Final = 3
+MOST_DRAWN: Final = 12
+_OPEN: Final = tuple(one for one in ReviewStatus if one is not ReviewStatus.APPROVED)
+_HELP: Final = (
+    "A label's threshold is the one at which its decided boxes would have cost least: "
+    "deleting a false box is 1, drawing a missed one 2. Kept and moved boxes were "
+    "right, deleted ones wrong; relabelled ones are left out. Boxes that people drew "
+    "on approved images where the model had one below its threshold (IoU 0.5) count "
+    "as missed, its other quiet boxes there as rightly left out. The range holds 95 % "
+    "of 500 resamples; “right at it” is the share of right boxes to expect at the "
+    "threshold, with its interval of 95 % (Wilson)."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Model:
+    """A model whose boxes are in the dataset, and how they were put there last."""
+
+    name: str
+    detector: Looker
+    rule: SelectionRule
+
+
+def threshold_offer() -> None:
+    """Draw what follows from the corrections for each label, and offer to apply it."""
+    scope = state.scope()
+    model_id = _choose_model(decisions(scope))
+    if model_id is None:
+        st.info(
+            "No model's box has been decided on yet. Keep boxes on **Annotate**, then "
+            "accept, move or delete them on **Edit**: after "
+            f"{ENOUGH_DECISIONS} decisions a label gets a threshold of its own."
+        )
+        return
+    jobs.show("keep")
+    model = _model(model_id)
+    if model is None:
+        st.warning(
+            f"The model {widgets.escape(model_id)} is not here any more, so its "
+            "thresholds cannot be applied. Run another one on **Annotate**."
+        )
+        return
+    told = _learned(scope, model)
+    learned = [one for one in told if isinstance(one, Learned)]
+    waiting = [one for one in told if isinstance(one, TooFew)]
+    if learned:
+        _offer(scope, model, learned)
+    _say_what_is_missing(waiting, is_all=not learned)
+    _stored(scope, model)
+
+
+def _choose_model(decided: Sequence[Decision]) -> str | None:
+    known = list(
+        dict.fromkeys(
+            one.model_id
+            for one in reversed(decided)
+            if one.model_id and one.confidence is not None
+        )
+    )
+    if len(known) < 2:
+        return known[0] if known else None
+    chosen: str = st.selectbox(
+        "Model", known, key="figures.model", persist_state="session", width=320
+    )
+    return chosen
+
+
+def _model(model_id: str) -> _Model | None:
+    """Return the model of this id, with the rule its boxes were kept under last."""
+    title = model_id.rpartition("-")[0]
+    kept = [
+        job.parameters
+        for job in backend.store().jobs(state.scope())
+        if job.kind == "keep" and job.state is JobState.DONE
+    ]
+    used = {Setup.of(one): one for one in reversed(kept)}
+    if title in cache.models():
+        used.setdefault(Setup((title,)), {})
+    for setup, parameters in used.items():
+        # A model that was deleted has nothing to learn from any more.
+        with contextlib.suppress(ModelLoadError, UnknownModelError):
+            detector = cache.detector(setup)
+            if detector.model_id == model_id:
+                return _Model(setup.models[0], detector, rule_of(parameters))
+    return None
+
+
+def _learned(scope: Scope, model: _Model) -> tuple[Learned | TooFew, ...]:
+    key = candidates_key(model.detector)
+    return _learned_once(
+        scope.owner_id,
+        scope.dataset_id,
+        backend.store().version(scope),
+        backend.store().candidates_version(scope, key),
+        repr(model.rule),
+        model.detector.model_id,
+        _model=model,
+    )
+
+
+@st.cache_resource(max_entries=4, show_spinner="Learning from the corrections …")
+def _learned_once(
+    owner_id: str,
+    dataset_id: str,
+    version: str,
+    candidates_version: str,
+    rule: str,
+    model_id: str,
+    *,
+    _model: _Model,
+) -> tuple[Learned | TooFew, ...]:
+    scope = Scope(owner_id, dataset_id, "")
+    detector = _model.detector
+    known = decided_evidence(decisions(scope), model_id=model_id)
+    approved = backend.store().approved_boxes(scope)
+    pool = cache.candidates(
+        owner_id, dataset_id, candidates_key(detector), candidates_version
+    )
+    quiet = select_all(
+        pool.only(approved),
+        replace(_model.rule, confidence_threshold=FLOOR, per_label_confidence={}),
+        model_labels=detector.labels,
+    )
+    evidence = with_missed(
+        known, approved, quiet, rule=_model.rule, model_labels=detector.labels
+    )
+    # What was never decided on has nothing to say, however much was left out.
+    told = [learn(name, one) for name, one in evidence.items() if one.decisions]
+    return tuple(sorted(told, key=lambda one: (-one.decisions, one.label)))
+
+
+def _offer(scope: Scope, model: _Model, learned: Sequence[Learned]) -> None:
+    labels = backend.store().labels(scope)
+    left, right = st.columns([9, 4], gap="medium")
+    with left:
+        st.markdown(
+            f"**{widgets.plural(len(learned), 'label')} with enough decisions for a "
+            "threshold of its own**"
+            if len(learned) == 1
+            else f"**{widgets.plural(len(learned), 'label')} with enough decisions for "
+            "thresholds of their own**",
+            help=_HELP,
+        )
+        wanted = _table(model, learned)
+    with right:
+        _chart(model, learned, labels)
+    _apply(scope, model, wanted, labels)
+
+
+def _now(model: _Model, label: str) -> float:
+    """Return the threshold a dataset's label has: the least of the model's labels."""
+    names = [
+        name
+        for name in model.detector.labels
+        if model.rule.mapping.get(name, name) == label
+    ]
+    own, usual = model.rule.per_label_confidence, model.rule.confidence_threshold
+    return min((own.get(name, usual) for name in names), default=usual)
+
+
+def _table(model: _Model, learned: Sequence[Learned]) -> dict[str, float]:
+    """Draw the labels with their figures; return the thresholds that are ticked."""
+    frame = pd.DataFrame(
+        {
+            "use": [True] * len(learned),
+            "label": [one.label for one in learned],
+            "now": [_now(model, one.label) for one in learned],
+            "learned": [one.threshold for one in learned],
+            "range": [f"{one.low:.2f} – {one.high:.2f}" for one in learned],
+            "decisions": [
+                f"{one.right:,} / {one.wrong:,} / {one.missed:,}" for one in learned
+            ],
+            "precision": [
+                f"{one.precision:.0%} ({one.precision_low * 100:.0f} – "
+                f"{one.precision_high * 100:.0f})".replace("%", " %")
+                for one in learned
+            ],
+        }
+    )
+    edited = st.data_editor(
+        frame,
+        hide_index=True,
+        disabled=[name for name in frame.columns if name != "use"],
+        key=f"figures.thresholds.{hash(tuple(learned))}",
+        column_config={
+            "use": st.column_config.CheckboxColumn("use", width=62),
+            "label": st.column_config.TextColumn("label", width=95),
+            "now": st.column_config.NumberColumn("now", format="%.2f", width=45),
+            "learned": st.column_config.NumberColumn(
+                "learned", format="%.2f", width=60
+            ),
+            "range": st.column_config.TextColumn("range", width=90),
+            "decisions": st.column_config.TextColumn(
+                "right / wrong / missed", width=135
+            ),
+            "precision": st.column_config.TextColumn("right at it"),
+        },
+    )
+    return {
+        one.label: one.threshold
+        for one, is_used in zip(learned, edited["use"], strict=True)
+        if is_used
+    }
+
+
+def _chart(model: _Model, learned: Sequence[Learned], labels: LabelSet) -> None:
+    drawn = learned[:MOST_DRAWN]
+    frame = pd.DataFrame(
+        {
+            "label": [one.label for one in drawn],
+            "colour": [labels.colour_of(one.label) for one in drawn],
+            "learned": [one.threshold for one in drawn],
+            "low": [one.low for one in drawn],
+            "high": [one.high for one in drawn],
+            "now": [_now(model, one.label) for one in drawn],
+        }
+    )
+    higher = sum(one.threshold > _now(model, one.label) for one in learned)
+    lower = sum(one.threshold < _now(model, one.label) for one in learned)
+    plots.intervals(frame, title=f"{higher:,} up and {lower:,} down from now (grey)")
+
+
+def _say_what_is_missing(waiting: Sequence[TooFew], *, is_all: bool) -> None:
+    if not waiting:
+        return
+    st.markdown(
+        f"**No label has {ENOUGH_DECISIONS} decisions yet; go on correcting**"
+        if is_all
+        else f"**{widgets.plural(len(waiting), 'label')} still to learn**"
+    )
+    st.dataframe(
+        pd.DataFrame(
+            {
+                "label": [one.label for one in waiting],
+                "decisions": [one.decisions for one in waiting],
+                "what is missing": [
+                    f"{one.needed} more decision{'s' * (one.needed > 1)} needed"
+                    for one in waiting
+                ],
+            }
+        ),
+        hide_index=True,
+        width=460,
+        height=min(38 + 35 * len(waiting), 250),
+        key="figures.waiting",
+    )
+
+
+def _apply(
+    scope: Scope, model: _Model, wanted: Mapping[str, float], labels: LabelSet
+) -> None:
+    rule = _with_thresholds(model, wanted)
+    is_same = rule.per_label_confidence == model.rule.per_label_confidence
+    if not wanted or is_same:
+        st.success(
+            "These thresholds are in use."
+            if wanted
+            else "Tick a label to see what its threshold would change."
+        )
+        return
+    others = _others(scope, model)
+    if not others:
+        st.success(
+            "Every image the model has looked at is approved: nothing is left to "
+            "apply them to."
+        )
+        return
+    if not st.toggle(
+        f"Show what would change on the other {widgets.plural(len(others), 'image')}",
+        key="figures.show_change",
+    ):
+        return
+    changed = _changes(scope, model, rule, others)
+    _say_what_changes(changed, others)
+    _before_and_after(scope, changed, labels)
+    st.button(
+        f"Apply to the other {widgets.plural(len(others), 'image')}",
+        key="figures.apply",
+        type="primary",
+        icon=":material/check:",
+        disabled=jobs.is_active(jobs.latest("keep")),
+        on_click=_start,
+        args=(model, rule),
+    )
+    st.caption(
+        "A person's boxes and approved images stay as they are. Undo takes the boxes "
+        "back, all at once; the thresholds stay for **Annotate** until you forget them."
+    )
+
+
+def _with_thresholds(model: _Model, wanted: Mapping[str, float]) -> SelectionRule:
+    own = by_model_label(
+        wanted, mapping=model.rule.mapping, model_labels=model.detector.labels
+    )
+    merged = {**model.rule.per_label_confidence, **own}
+    return replace(model.rule, per_label_confidence=merged)
+
+
+def _others(scope: Scope, model: _Model) -> tuple[str, ...]:
+    """Return the images that are not approved and that the model has looked at."""
+    seen = backend.store().has_candidates(scope, candidates_key(model.detector))
+    known = backend.store().image_ids(scope, statuses=_OPEN)
+    return tuple(one for one in known if one in seen)
+
+
+def _changes(
+    scope: Scope, model: _Model, rule: SelectionRule, others: Sequence[str]
+) -> list[ImageChange]:
+    return _changes_once(
+        scope.owner_id,
+        scope.dataset_id,
+        backend.store().version(scope),
+        model.detector.model_id,
+        repr(rule),
+        _model=model,
+        _rule=rule,
+        _others=others,
+    )
+
+
+@st.cache_resource(max_entries=2, show_spinner="Working out what would change …")
+def _changes_once(
+    owner_id: str,
+    dataset_id: str,
+    version: str,
+    model_id: str,
+    rule: str,
+    *,
+    _model: _Model,
+    _rule: SelectionRule,
+    _others: Sequence[str],
+) -> list[ImageChange]:
+    scope, store = Scope(owner_id, dataset_id, ""), backend.store()
+    key = candidates_key(_model.detector)
+    pool = cache.candidates(
+        owner_id, dataset_id, key, store.candidates_version(scope, key)
+    )
+    labels = _model.detector.labels
+    return changes_under(
+        _rule,
+        store.records(scope, statuses=_OPEN),
+        select_all(pool.only(_others), _rule, model_labels=labels),
+        model_labels=labels,
+        model_id=model_id,
+    )
+
+
+def _say_what_changes(changed: Sequence[ImageChange], others: Sequence[str]) -> None:
+    gone, come = sum(one.gone for one in changed), sum(one.come for one in changed)
+    if not changed:
+        st.markdown("**No box would go or come**")
+        return
+    st.markdown(
+        f"**{widgets.plural(gone, 'box')} would go, {come:,} come, on "
+        f"{widgets.plural(len(changed), 'image')}** of {len(others):,}"
+    )
+
+
+def _before_and_after(
+    scope: Scope, changed: Sequence[ImageChange], labels: LabelSet
+) -> None:
+    """Draw the images that change most, before and after; what differs stands out."""
+    most = sorted(changed, key=lambda one: -(one.gone + one.come))[:PICTURES]
+    for cell, one in zip(st.columns(PICTURES, gap="medium"), most, strict=False):
+        left, right = cell.columns(2, gap="small")
+        was = {box.annotation_id for box in one.before.annotations}
+        will_be = {box.annotation_id for box in one.after.annotations}
+        with left:
+            boxes = one.before.annotations
+            _picture(scope, one.before, boxes, labels, was - will_be)
+            st.caption("before")
+        with right:
+            boxes = one.after.annotations
+            _picture(scope, one.before, boxes, labels, will_be - was)
+            st.caption(f"after: −{one.gone} +{one.come}")
+
+
+def _picture(
+    scope: Scope,
+    record: ImageRecord,
+    boxes: Sequence[Annotation],
+    labels: LabelSet,
+    highlighted: set[str],
+) -> None:
+    picture = cache.labelled_tile(
+        scope, record, labels, boxes, highlighted=frozenset(highlighted)
+    )
+    st.image(picture, width="stretch", alt=record.file_name)
+
+
+@state.told
+def _start(model: _Model, rule: SelectionRule) -> None:
+    scope, store = state.scope(), backend.store()
+    parameters: dict[str, Any] = {
+        "model": model.name,
+        "statuses": [str(status) for status in _OPEN],
+        "confidence_threshold": rule.confidence_threshold,
+        "nms_threshold": rule.nms_threshold,
+        "labels": list(rule.labels) if rule.labels else None,
+        "mapping": dict(rule.mapping),
+        "per_label_confidence": dict(rule.per_label_confidence),
+    }
+    backend.runner().submit(scope, "keep", parameters)
+    thresholds = rule.per_label_confidence
+    store.save_label_thresholds(scope, model.detector.model_id, thresholds)
+
+
+def _stored(scope: Scope, model: _Model) -> None:
+    """Say which thresholds Annotate begins with, and how to be rid of them."""
+    model_id = model.detector.model_id
+    kept = backend.store().label_thresholds(scope, model_id)
+    if not kept:
+        return
+    each = ", ".join(f"{widgets.escape(name)} {at:.2f}" for name, at in kept.items())
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.caption(f"**Annotate** begins with {each}.", width="content")
+        st.button(
+            "Forget these",
+            key="figures.forget",
+            type="tertiary",
+            on_click=_forget,
+            args=(model_id,),
+        )
+
+
+@state.told
+def _forget(model_id: str) -> None:
+    backend.store().save_label_thresholds(state.scope(), model_id, {})
+    state.say("Annotate begins with one threshold for all labels again.")

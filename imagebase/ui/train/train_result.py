@@ -1,0 +1,184 @@
+"""What the last training came to: figures, before and after, label the rest with it."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import altair as alt
+import pandas as pd
+import streamlit as st
+
+from imagebase.annotation import ReviewStatus
+from imagebase.store import JobState
+from imagebase.tasks.train import KIND, last_round, parts_known, rounds_of
+from imagebase.training.progress import Evaluation
+from imagebase.training.report import Example
+from imagebase.training.rounds import AGAIN_AFTER, Round, news_since
+from imagebase.ui import backend, cache, jobs, state, widgets
+from imagebase.ui.train import train_progress
+
+_SHOWN: Final = 4
+_ROUNDS_PX: Final = 180
+_OPEN: Final = (ReviewStatus.NEW, ReviewStatus.AUTO, ReviewStatus.EDITED)
+
+
+def show() -> bool:
+    """Draw the last training that came to its end; say whether there is one."""
+    all_jobs = backend.store().jobs(state.scope())
+    done = [one for one in all_jobs if one.kind == KIND and one.result]
+    result = next((one.result for one in done if one.state is JobState.DONE), None)
+    if result is None:
+        return False
+    with st.container(border=True):
+        _next_steps(result)
+        _figures(result)
+    _again(last_round(all_jobs))
+    _before_and_after(result)
+    with st.expander("While it learned", icon=":material/show_chart:"):
+        train_progress.curves([], [Evaluation(**one) for one in result["evaluations"]])
+    _rounds(rounds_of(all_jobs))
+    return True
+
+
+def _figures(result: Mapping[str, Any]) -> None:
+    metrics = result["metrics"]
+    cells = st.columns(4)
+    ap50, around = metrics["AP50"], metrics["AP50_interval"]
+    before = metrics.get("base_AP50")
+    cells[0].metric(
+        "AP50",
+        "–" if ap50 is None else f"{ap50:.3f}",
+        delta=None if None in (ap50, before) else f"{ap50 - before:+.3f}",
+        help=_about(metrics),
+    )
+    if around:
+        cells[1].metric(
+            "95 % of draws",
+            f"{around[0]:.2f} – {around[1]:.2f}",
+            help="Where AP50 lies when the held-out images are drawn again and again.",
+        )
+    cells[2].metric("Images learned from", f"{metrics['images']['train']:,}")
+    cells[3].metric("Minutes", f"{metrics['minutes']:.1f}")
+    for warning in metrics["warnings"]:
+        st.caption(f":material/warning: {widgets.escape(warning)}")
+
+
+def _about(metrics: Mapping[str, Any]) -> str:
+    about = f"On {metrics['measured_on']}."
+    if metrics.get("base_AP50") is None:
+        return about
+    return f"{about} The change is against {widgets.escape(metrics['base'])}."
+
+
+def _next_steps(result: Mapping[str, Any]) -> None:
+    counts = backend.store().progress(state.scope())
+    rest = sum(counts.get(one, 0) for one in _OPEN)
+    left, right = st.columns([3, 1], vertical_alignment="center")
+    left.markdown(f"#### :material/check_circle: {widgets.escape(result['model'])}")
+    with right:
+        if st.button(
+            "Label the rest with it →",
+            key="train.label_rest",
+            type="primary",
+            width="stretch",
+            disabled=not rest or result["model"] not in cache.models(),
+        ):
+            _label_the_rest(result["model"], counts)
+    left.caption(
+        f"{widgets.plural(rest, 'image')} left to label. The model is among the others "
+        "on **Annotate** and **Models**."
+        if rest
+        else "Every image is approved. The model is on **Annotate** and **Models**."
+    )
+
+
+def _label_the_rest(model: str, counts: Mapping[ReviewStatus, int]) -> None:
+    """Run the model on what nobody has labelled and show it, most doubtful first."""
+    statuses = [ReviewStatus.NEW] if counts.get(ReviewStatus.NEW) else list(_OPEN)
+    st.session_state["annotate.model"] = model
+    if not jobs.is_active(jobs.latest("annotate")):
+        jobs.start(
+            "annotate", {"model": model, "statuses": [str(one) for one in statuses]}
+        )
+    st.switch_page("pages/annotate.py")
+
+
+def _again(last: Round | None) -> None:
+    approved = backend.store().image_ids(
+        state.scope(), statuses=[ReviewStatus.APPROVED]
+    )
+    news = news_since(parts_known(state.scope(), last), approved)
+    if news >= AGAIN_AFTER:
+        st.info(
+            f"{widgets.plural(news, 'image')} were approved since then. Train again "
+            "below: it goes on from this model.",
+            icon=":material/refresh:",
+        )
+    elif news:
+        st.caption(
+            f":material/refresh: {widgets.plural(news, 'image')} approved since then; "
+            f"training again is worth it from about {AGAIN_AFTER}."
+        )
+
+
+def _before_and_after(result: Mapping[str, Any]) -> None:
+    examples = [Example.of_json(one) for one in result["examples"]][:_SHOWN]
+    records = {
+        one.image_id: one
+        for one in backend.store().records(
+            state.scope(), image_ids=[one.image_id for one in examples]
+        )
+    }
+    shown = [one for one in examples if one.image_id in records]
+    if not shown:
+        return
+    base = widgets.escape(result["metrics"]["base"])
+    st.markdown(
+        f"**Before and after**, on held-out images: what {base} finds, and what "
+        f"{widgets.escape(result['model'])} finds"
+    )
+    labels = backend.store().labels(state.scope())
+    cells = st.columns(2 * min(2, len(shown)))
+    for place, example in enumerate(shown):
+        record = records[example.image_id]
+        for offset, boxes in enumerate((example.before, example.after)):
+            found = [one.annotation() for one in boxes]
+            names = labels.with_labels(dict.fromkeys(one.label for one in boxes))
+            cell = cells[(2 * place + offset) % len(cells)]
+            cell.image(
+                cache.labelled_tile(state.scope(), record, names, found),
+                caption=f"{'after' if offset else 'before'}: "
+                f"{widgets.plural(len(found), 'box')}",
+                width="stretch",
+            )
+
+
+def _rounds(rounds: Sequence[Round]) -> None:
+    judged = [one for one in rounds if one.ap50 is not None]
+    if len(judged) < 2:
+        return
+    st.markdown("**AP50 over the rounds**")
+    rows = [
+        {
+            "round": f"{number}: {one.images:,} images",
+            "AP50": one.ap50,
+            "low": one.interval[0] if one.interval else one.ap50,
+            "high": one.interval[1] if one.interval else one.ap50,
+            "model": one.model,
+        }
+        for number, one in enumerate(judged, start=1)
+    ]
+    base = alt.Chart(pd.DataFrame(rows)).encode(
+        x=alt.X("round:N", sort=None, title=None, axis=alt.Axis(labelAngle=0)),
+        tooltip=["model:N", alt.Tooltip("AP50:Q", format=".3f")],
+    )
+    scale = alt.Scale(domain=[0, 1])
+    chart = alt.layer(
+        base.mark_rule(color="#888888", strokeWidth=2).encode(
+            y=alt.Y("low:Q", scale=scale, title=None), y2="high:Q"
+        ),
+        base.mark_line(color="#4A90D9", point={"size": 70, "filled": True}).encode(
+            y=alt.Y("AP50:Q", scale=scale, title=None)
+        ),
+    )
+    st.altair_chart(chart.properties(height=_ROUNDS_PX), width="stretch")
+    st.caption("Lines show where 95 % of resampled sets of held-out images lie.")

@@ -1,0 +1,266 @@
+"""Labels that exist already: dropped, looked at, agreed to, and only then stored."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+import streamlit as st
+
+from imagebase.annotation import new_id
+from imagebase.errors import AnnotationFileError
+from imagebase.formats.label_set_files import ReadResult
+from imagebase.formats.registry import FORMATS, read, recognise
+from imagebase.importing.dry_run import DryRun, LabelRow, dry_run, label_rows
+from imagebase.importing.files import DroppedFiles, keep_files
+from imagebase.importing.matching import DroppedImage, look_at_images
+from imagebase.importing.merging import ImportChoice
+from imagebase.settings import Limits
+from imagebase.store import JobState, Scope
+from imagebase.tasks.dropped import dropped, forget_dropped, make_room
+from imagebase.ui import backend, jobs, state, widgets
+from imagebase.ui.upload import import_preview
+
+_UPLOAD: Final = "imagebase.import.upload"
+_STARTED: Final = "imagebase.import.started"
+_GENERATION: Final = "imagebase.import.generation"
+_FILES: Final = "Files or a zip"
+_FOLDER: Final = "A folder"
+
+
+@dataclass(frozen=True, slots=True)
+class _Upload:
+    """Files that were dropped for a dataset; format: as recognised, or empty."""
+
+    upload_id: str
+    dataset_id: str
+    format: str
+    problem: str = ""
+
+
+def section() -> None:
+    """Draw the field for label files, or what importing the dropped ones would do."""
+    upload, job = _upload(), jobs.latest("import")
+    if jobs.is_active(job):
+        jobs.show("import")
+    elif upload is not None:
+        _look(upload)
+    else:
+        if _is_started() or (job is not None and job.state is JobState.INTERRUPTED):
+            _show_outcome()
+        _drop_zone()
+
+
+def _upload() -> _Upload | None:
+    """Return what was dropped for the dataset that is on screen."""
+    upload: _Upload | None = st.session_state.get(_UPLOAD)
+    here = state.dataset().dataset_id
+    return upload if upload is not None and upload.dataset_id == here else None
+
+
+def _is_started() -> bool:
+    """Say whether this session began the last import of this dataset."""
+    return bool(st.session_state.get(_STARTED) == state.dataset().dataset_id)
+
+
+def _drop_zone() -> None:
+    kind = st.segmented_control(
+        "What to drop",
+        [_FILES, _FOLDER],
+        default=_FILES,
+        required=True,
+        key="import.kind",
+        label_visibility="collapsed",
+    )
+    generation = st.session_state.get(_GENERATION, 0)
+    files = st.file_uploader(
+        "Label files, with or without their images",
+        accept_multiple_files="directory" if kind == _FOLDER else True,
+        max_upload_size=max(backend.limits().max_file_bytes // 1_000_000, 1),
+        key=f"import.files.{kind == _FOLDER}.{generation}",
+        label_visibility="collapsed",
+    )
+    titles = ", ".join(one.title for one in FORMATS.values())
+    st.caption(
+        f"{widgets.escape(titles)}; with or without the images. "
+        "You see what would come in before anything is stored."
+    )
+    if files:
+        st.session_state[_GENERATION] = generation + 1
+        _keep([(file.name, file) for file in files])
+        st.rerun()
+
+
+def _keep(files: Sequence[tuple[str, Any]]) -> None:
+    """Keep the dropped files on disk until they are imported, or an hour."""
+    scope, upload_id = state.scope(), new_id()
+    make_room(scope, backend.limits())
+    folder = dropped(scope, upload_id)
+    keep_files(files, folder, backend.limits())
+    try:
+        name, problem = recognise(DroppedFiles(folder, backend.limits())), ""
+    except AnnotationFileError as error:
+        name, problem = "", str(error)
+    st.session_state[_UPLOAD] = _Upload(upload_id, scope.dataset_id, name, problem)
+    st.session_state.pop(_STARTED, None)
+
+
+@st.fragment
+@widgets.guarded
+def _look(upload: _Upload) -> None:
+    """Draw what an import would do, how it may be done, and the two ways out."""
+    state.leave_deleted_dataset()
+    if _upload() is None:
+        st.rerun()  # a press in here has ended it
+    left, right = st.columns([4, 1.3])
+    with right:
+        format_name = _choose_format(upload)
+    summary = left.container()
+    if not format_name:
+        summary.warning(widgets.escape(upload.problem))
+        _buttons(None, {})
+        return
+    try:
+        result, beside = _read(*_key(upload), format_name, backend.limits())
+    except AnnotationFileError as error:
+        summary.warning(widgets.escape(str(error)))
+        _buttons(None, {})
+        return
+    scope, limits = state.scope(), backend.limits()
+    choice = import_preview.choose(upload.upload_id, beside)
+    presses, details = st.container(), st.container()
+    rows = _rows(scope, result)
+    with details:
+        labels, images, remarks = st.tabs(import_preview.titles(result))
+        with labels:
+            choice = import_preview.with_names(choice, rows, upload.upload_id)
+        told = _dry_run(scope, result, beside, choice, limits, upload, format_name)
+        with images:
+            import_preview.draw_images(told.matches)
+        with remarks:
+            import_preview.draw_remarks(result)
+    with summary:
+        import_preview.summarise(told, result)
+        import_preview.warn(told)
+    parameters = asdict(choice) | {
+        "upload": upload.upload_id,
+        "format": format_name,
+        "limits": asdict(limits),
+    }
+    with presses:
+        _buttons(told, parameters)
+
+
+def _choose_format(upload: _Upload) -> str:
+    names = list(FORMATS)
+    chosen: str | None = st.selectbox(
+        "Format",
+        names,
+        index=names.index(upload.format) if upload.format else None,
+        format_func=lambda name: FORMATS[name].title,
+        placeholder="Choose the format",
+        key=f"import.format.{upload.upload_id}",
+    )
+    return chosen or ""
+
+
+def _key(upload: _Upload) -> tuple[str, str, str]:
+    scope = state.scope()
+    return scope.owner_id, scope.dataset_id, upload.upload_id
+
+
+@st.cache_resource(max_entries=2, show_spinner="Reading the labels …")
+def _read(
+    owner_id: str, dataset_id: str, upload_id: str, format_name: str, _limits: Limits
+) -> tuple[ReadResult, dict[str, DroppedImage]]:
+    folder = dropped(Scope(owner_id, dataset_id, ""), upload_id)
+    tree = DroppedFiles(folder, _limits)
+    beside = look_at_images(tree, max_pixels=_limits.max_image_pixels)
+    return read(tree, format_name), beside
+
+
+def _rows(scope: Scope, result: ReadResult) -> list[LabelRow]:
+    store = backend.store()
+    former = store.former_label_names(scope)
+    return label_rows(result.labels, result.images, store.labels(scope), former)
+
+
+def _dry_run(
+    scope: Scope,
+    result: ReadResult,
+    beside: Mapping[str, DroppedImage],
+    choice: ImportChoice,
+    limits: Limits,
+    upload: _Upload,
+    format_name: str,
+) -> DryRun:
+    names = tuple(sorted(choice.names.items(), key=str))
+    seen = (upload.upload_id, format_name, backend.store().version(scope), names)
+    options = (choice.replacing.value, choice.takes_new, choice.takes_approved)
+    return _dry_run_once(str((*seen, *options)), scope, result, beside, choice, limits)
+
+
+@st.cache_resource(max_entries=16, show_spinner="Looking at what would come in …")
+def _dry_run_once(
+    key: str,
+    _scope: Scope,
+    _result: ReadResult,
+    _beside: Mapping[str, DroppedImage],
+    _choice: ImportChoice,
+    _limits: Limits,
+) -> DryRun:
+    """key: holds everything that the answer depends on."""
+    store = backend.store()
+    return dry_run(store, _scope, _result, _beside, _choice, limits=_limits)
+
+
+def _buttons(told: DryRun | None, parameters: dict[str, Any]) -> None:
+    with st.container(horizontal=True):
+        if told is not None:
+            st.button(
+                import_preview.verb(told),
+                key="import.agree",
+                type="primary",
+                icon=":material/check:",
+                disabled=told.changes_nothing,
+                on_click=_start,
+                args=(parameters,),
+            )
+        st.button("Do not import", key="import.forget", on_click=_forget)
+
+
+def _start(parameters: dict[str, Any]) -> None:
+    """Begin what a person agreed to."""
+    jobs.start("import", parameters)
+    st.session_state[_STARTED] = state.dataset().dataset_id
+    st.session_state.pop(_UPLOAD, None)
+
+
+def _forget() -> None:
+    upload: _Upload | None = st.session_state.pop(_UPLOAD, None)
+    if upload is not None:
+        forget_dropped(state.scope(), upload.upload_id)
+
+
+def _show_outcome() -> None:
+    """Say what the last import came to."""
+    job = jobs.latest("import")
+    if job is None or job.state is not JobState.DONE:
+        jobs.show("import")
+        return
+    result = job.result or {}
+    parts = [f"**{widgets.plural(result['boxes'], 'box')}** came in"]
+    if result["tags"]:
+        parts.append(widgets.plural(result["tags"], "tag"))
+    parts[-1] += f" on **{widgets.plural(result['images'], 'image')}**"
+    if result["images_added"]:
+        parts.append(f"{widgets.plural(result['images_added'], 'image')} added")
+    if result["conflicts"]:
+        parts.append(f"{result['conflicts']:,} changed by someone else meanwhile")
+    st.success(f"{' · '.join(parts)}. Undo in the sidebar takes the labels back.")
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if result["left_out"]:
+            with st.popover(f"Left out {len(result['left_out']):,}"):
+                st.dataframe({"why": result["left_out"]}, hide_index=True)
+        st.page_link(
+            "pages/review.py", label="**Review them**", icon=":material/arrow_forward:"
+        )

@@ -1,0 +1,261 @@
+from collections.abc import Iterable
+from dataclasses import replace
+
+import pytest
+
+from imagebase.annotation import Annotation, Box, ImageRecord, ReviewStatus, Source
+from imagebase.errors import EditError
+from imagebase.reviewing.review import (
+    BulkReport,
+    accept_above,
+    accept_boxes,
+    approve_images,
+    delete_boxes,
+    reject_images,
+    relabel_boxes,
+)
+from imagebase.store import Scope, Store
+from tests.store.fixtures import add_image
+
+# What differs between databases is the store's.
+pytestmark = pytest.mark.parametrize("store_settings", ["sqlite"], indirect=True)
+
+
+def model_box(label: str, *, at: float) -> Annotation:
+    box = Box(at, at, at + 10, at + 8)
+    return Annotation(box, label, source=Source.MODEL, confidence=0.6, model_id="m")
+
+
+@pytest.fixture
+def records(store: Store, scope: Scope) -> list[ImageRecord]:
+    """Two images with a cat and a dog of a model's each, and one without a box."""
+    for name in ("a.jpg", "b.jpg"):
+        record = add_image(store, scope, name)
+        boxes = [model_box("cat", at=1), model_box("dog", at=20)]
+        boxed = replace(record, annotations=tuple(boxes), status=ReviewStatus.AUTO)
+        store.save(scope, boxed, change_id="boxes")
+    add_image(store, scope, "c.jpg")
+    return store.records(scope)
+
+
+@pytest.fixture
+def bob(scope: Scope) -> Scope:
+    """Somebody else in the same dataset."""
+    return Scope(scope.owner_id, scope.dataset_id, "bob")
+
+
+def ids(records: Iterable[ImageRecord]) -> list[str]:
+    return [one.image_id for one in records]
+
+
+def cats(records: Iterable[ImageRecord]) -> list[tuple[str, str]]:
+    return [
+        (record.image_id, one.annotation_id)
+        for record in records
+        for one in record.annotations
+        if one.label == "cat"
+    ]
+
+
+def content(store: Store, scope: Scope) -> list[tuple[object, ...]]:
+    """Return everything of the records but what an undo has to change: the revision."""
+    return [
+        (one.annotations, one.deleted, one.status, one.comment)
+        for one in store.records(scope)
+    ]
+
+
+def test_approved_images_have_their_boxes_accepted(
+    store: Store, scope: Scope, records: list[ImageRecord]
+) -> None:
+    assert approve_images(store, scope, ids(records)) == BulkReport(3, boxes=4)
+    after = store.records(scope)
+    assert {one.status for one in after} == {ReviewStatus.APPROVED}
+    assert all(box.accepted for one in after for box in one.annotations)
+    assert [one.is_confirmed_empty for one in after] == [False, False, True]
+
+
+def test_rejected_images_say_why(
+    store: Store, scope: Scope, records: list[ImageRecord]
+) -> None:
+    report = reject_images(store, scope, ids(records[:2]), comment="a tail is missing")
+    assert report == BulkReport(changed=2)
+    first, second, third = store.records(scope)
+    assert first.status is second.status is ReviewStatus.REJECTED
+    assert first.comment == "a tail is missing"
+    assert third == records[2]
+
+
+def test_rejecting_without_a_reason_changes_nothing(
+    store: Store, scope: Scope, records: list[ImageRecord]
+) -> None:
+    with pytest.raises(EditError):
+        reject_images(store, scope, ids(records), comment="  ")
+    assert store.records(scope) == records
+
+
+def test_relabelled_boxes_become_a_persons_and_others_stay(
+    store: Store, scope: Scope, records: list[ImageRecord]
+) -> None:
+    report = relabel_boxes(store, scope, cats(records), label="lynx")
+    assert report == BulkReport(changed=2, boxes=2)
+    for before, after in zip(records[:2], store.records(scope), strict=False):
+        lynx = after.annotation(before.annotations[0].annotation_id)
+        assert (lynx.label, lynx.source) == ("lynx", Source.HUMAN)
+        assert before.annotations[1] in after.annotations
+    assert "lynx" in store.labels(scope).names
+
+
+def test_deleted_model_boxes_leave_marks(
+    store: Store, scope: Scope, records: list[ImageRecord]
+) -> None:
+    assert delete_boxes(store, scope, cats(records)) == BulkReport(2, boxes=2)
+    first, *_ = store.records(scope)
+    assert first.labels == ("dog",)
+    assert [one.label for one in first.deleted] == ["cat"]
+
+
+def test_accepted_boxes_stay_as_they_are_and_count_as_a_persons(
+    store: Store, scope: Scope, records: list[ImageRecord]
+) -> None:
+    report = accept_boxes(store, scope, cats(records))
+    assert report == BulkReport(changed=2, boxes=2)
+    for record in store.records(scope)[:2]:
+        cat, dog = record.annotations
+        assert (cat.accepted, cat.confidence, dog.accepted) == (True, 0.6, False)
+        assert record.status is ReviewStatus.EDITED
+
+
+def test_sure_boxes_are_accepted_on_images_that_nobody_has_decided_on(
+    store: Store, scope: Scope, records: list[ImageRecord]
+) -> None:
+    first, second, _ = records
+    reject_images(store, scope, [first.image_id], comment="no")
+    weak = replace(model_box("cat", at=30), confidence=0.59)
+    store.save(scope, second.with_annotations([*second.annotations, weak]))
+    told: list[tuple[int, int]] = []
+    counted = store.count_acceptable(scope, labels=["cat"], min_confidence=0.6)
+    report = accept_above(
+        store,
+        scope,
+        labels=["cat"],
+        min_confidence=0.6,
+        on_progress=lambda done, of: told.append((done, of)),
+    )
+    assert report == BulkReport(changed=1, boxes=1)
+    assert (counted.boxes, counted.images, counted.labels) == (1, 1, 1)
+    assert told == [(1, 1)]
+    _, after, _ = store.records(scope)
+    assert [one.accepted for one in after.annotations] == [True, False, False]
+    assert store.record(scope, first.image_id).status is ReviewStatus.REJECTED
+    every = accept_above(store, scope, labels=None, min_confidence=0.0)
+    assert every == BulkReport(changed=1, boxes=2)
+
+
+@pytest.mark.parametrize(
+    "action", ["approve", "reject", "relabel", "delete", "accept", "above"]
+)
+def test_one_undo_takes_a_bulk_action_back(
+    store: Store, scope: Scope, records: list[ImageRecord], action: str
+) -> None:
+    before = content(store, scope)
+    if action == "approve":
+        approve_images(store, scope, ids(records))
+    elif action == "reject":
+        reject_images(store, scope, ids(records), comment="no")
+    elif action == "relabel":
+        relabel_boxes(store, scope, cats(records), label="lynx")
+    elif action == "accept":
+        accept_boxes(store, scope, cats(records))
+    elif action == "above":
+        accept_above(store, scope, labels=["dog"], min_confidence=0.6)
+    else:
+        delete_boxes(store, scope, cats(records))
+    assert content(store, scope) != before
+    store.undo(scope)
+    assert content(store, scope) == before
+
+
+def test_action_over_more_images_than_a_transaction_takes_is_one_change(
+    store: Store, scope: Scope
+) -> None:
+    added = [add_image(store, scope, f"{number}.jpg") for number in range(120)]
+    assert approve_images(store, scope, ids(added)).changed == 120
+    store.undo(scope)
+    assert {one.status for one in store.records(scope)} == {ReviewStatus.NEW}
+
+
+def test_action_that_changes_nothing_counts_nothing_and_costs_no_undo(
+    store: Store, scope: Scope, records: list[ImageRecord]
+) -> None:
+    approve_images(store, scope, ids(records))
+    after = store.records(scope)
+    assert approve_images(store, scope, ids(records)) == BulkReport(changed=0)
+    nothing: list[tuple[str, str]] = []
+    assert delete_boxes(store, scope, nothing) == BulkReport(changed=0)
+    assert store.records(scope) == after
+
+
+def test_image_named_twice_is_changed_once(
+    store: Store, scope: Scope, records: list[ImageRecord]
+) -> None:
+    twice = ids(records[:1]) * 2
+    assert approve_images(store, scope, twice) == BulkReport(changed=1, boxes=2)
+
+
+def test_images_that_were_removed_are_counted_and_stop_nothing(
+    store: Store, scope: Scope, records: list[ImageRecord]
+) -> None:
+    store.remove_images(scope, ids(records[:1]))
+    report = approve_images(store, scope, ids(records))
+    assert report == BulkReport(changed=2, boxes=2, missing=1)
+
+
+def test_image_that_somebody_changed_meanwhile_is_a_conflict_and_stays_theirs(
+    store: Store,
+    scope: Scope,
+    bob: Scope,
+    records: list[ImageRecord],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    read = store.records
+
+    def and_then_bob_is_quicker(
+        scope: Scope, *, image_ids: Iterable[str]
+    ) -> list[ImageRecord]:
+        found = read(scope, image_ids=image_ids)
+        reject_images_of_bob(found)
+        return found
+
+    def reject_images_of_bob(found: list[ImageRecord]) -> None:
+        monkeypatch.undo()
+        reject_images(store, bob, ids(found[:1]), comment="mine")
+
+    monkeypatch.setattr(store, "records", and_then_bob_is_quicker)
+    report = approve_images(store, scope, ids(records))
+    assert report == BulkReport(changed=2, boxes=2, conflicts=1)
+    first, *others = store.records(scope)
+    assert (first.status, first.comment) == (ReviewStatus.REJECTED, "mine")
+    assert {one.status for one in others} == {ReviewStatus.APPROVED}
+
+
+def test_nobody_reaches_images_of_another_dataset(
+    store: Store, scope: Scope, records: list[ImageRecord]
+) -> None:
+    created = store.create_dataset("stranger", "Theirs", who="eve")
+    eve = Scope("stranger", created.dataset_id, "eve")
+    report = approve_images(store, eve, ids(records))
+    assert report == BulkReport(changed=0, missing=3)
+    assert store.records(scope) == records
+
+
+def test_image_that_moved_on_since_it_was_looked_at_is_left_alone(
+    store: Store, scope: Scope, records: list[ImageRecord], bob: Scope
+) -> None:
+    seen = {one.image_id: one.revision for one in records}
+    store.save(bob, records[0].with_annotations([model_box("bird", at=5)]))
+    report = approve_images(store, scope, ids(records), seen=seen)
+    assert report == BulkReport(changed=2, boxes=2, conflicts=1)
+    assert store.record(scope, records[0].image_id).status is ReviewStatus.AUTO
+    report = delete_boxes(store, scope, cats(records), seen=seen)
+    assert report == BulkReport(changed=0, conflicts=2)

@@ -1,0 +1,90 @@
+"""Boxes to the browser and back: exact, and nothing senseless is taken in."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imagebase.annotation import Annotation, Box, ImageRecord, Size, Source
+from imagebase.ui.edit import box_message
+from imagebase.ui.edit.box_message import Action, Message, parse_message
+
+BOX = {"id": "a1", "box": [1, 2.5, 3, 4], "label": "car"}
+
+
+def said(**changes: object) -> dict[str, object]:
+    return {"drawings": [{"tag": "t", "seq": 3, "boxes": [BOX | changes]}]}
+
+
+@given(st.tuples(*[st.floats(0, 1e5)] * 4))
+def test_edges_come_back_to_the_last_bit(edges: tuple[float, ...]) -> None:
+    one = Annotation(Box(*edges), "car", "h")
+    record = ImageRecord("i", "a.jpg", Size(10, 10), (one,))
+    filling = json.loads(json.dumps(box_message.filling(record, tag="t", seq=1)))
+    message = parse_message({"drawings": [filling]})
+    (drawing,) = message.drawings
+    assert drawing.boxes[0].box == one.box
+
+
+def test_filling_says_what_of_a_box_can_be_seen() -> None:
+    one = Annotation(Box(1, 2, 3, 4), "car", "m", Source.MODEL, confidence=0.9)
+    record = ImageRecord("i", "a.jpg", Size(10, 20), (one,))
+    filling = box_message.filling(record, tag="t", seq=4)
+    assert filling["size"] == [10, 20]
+    assert filling["boxes"] == [
+        {
+            "id": "m",
+            "box": [1, 2, 3, 4],
+            "label": "car",
+            "confidence": 0.9,
+            "untouched": True,
+        }
+    ]
+
+
+def test_message_is_read() -> None:
+    message = parse_message(said() | {"actions": [[1, "next"], [2, "label:car"]]})
+    (drawing,) = message.drawings
+    assert (drawing.tag, drawing.seq) == ("t", 3)
+    assert drawing.boxes == (("a1", Box(1, 2.5, 3, 4), "car"),)
+    assert message.actions == (Action(1, "next"), Action(2, "label:car"))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"box": [1, 2, 3]},
+        {"box": [1, 2, 3, "4"]},
+        {"box": [1, 2, 3, float("nan")]},
+        {"id": None},
+        {"id": "../x y"},
+        {"id": "x" * 65},
+        {"label": 3},
+    ],
+    ids=str,
+)
+def test_drawing_with_a_senseless_box_is_left_out(changes: dict[str, object]) -> None:
+    assert parse_message(said(**changes)).drawings == ()
+
+
+@pytest.mark.parametrize(
+    "nonsense",
+    [
+        None,
+        [],
+        "x",
+        {},
+        {"drawings": None, "actions": 3},
+        {"drawings": [3, {"tag": "t", "seq": 1}], "actions": [["1", "next"], [2]]},
+    ],
+    ids=str,
+)
+def test_nonsense_is_no_message(nonsense: object) -> None:
+    assert parse_message(nonsense) == Message()
+
+
+def test_parcel_is_a_line_and_the_bytes() -> None:
+    assert (
+        box_message.parcel({"kind": "é"}, b"\n\x00") == b'{"kind": "\\u00e9"}\n\n\x00'
+    )

@@ -1,0 +1,66 @@
+"""The editor and the table on a page, as far as it goes without a browser."""
+
+from streamlit.testing.v1 import AppTest
+
+
+def editor_page() -> None:
+    import streamlit as st
+
+    from imagebase.annotation import Annotation, Box, ImageRecord, LabelSet, Size
+    from imagebase.ui.edit import box_table, canvas
+    from imagebase.ui.edit.editor import RecordAccess
+
+    def load(image_id: str) -> ImageRecord:
+        box = Annotation(Box(1, 2, 30, 40), "person", "h")
+        first = ImageRecord(image_id, "a.jpg", Size(64, 48), (box,))
+        found: ImageRecord = st.session_state.get("record", first)
+        return found
+
+    def save(record: ImageRecord) -> ImageRecord:
+        st.session_state["record"] = record
+        return record
+
+    access = RecordAccess(load, save, who="Ada")
+    labels = LabelSet.of(["person", "car"])
+    canvas.settle()
+    record = load("a")
+    canvas.draw_editor(
+        record,
+        picture=b"\xff\xd8\xff",
+        labels=labels,
+        current_label="car",
+        key_labels=labels.names,
+        access=access,
+        on_action=print,
+        detail=lambda region: b"",
+    )
+    box_table.draw_table(record, labels=labels, access=access)
+    st.session_state["tags"] = [
+        *st.session_state.get("tags", []),
+        st.session_state["imagebase.editor.edit.canvas"].tag,
+    ]
+
+
+def test_canvas_that_has_not_spoken_changes_nothing() -> None:
+    app = AppTest.from_function(editor_page, default_timeout=20).run().run()
+    assert not app.exception
+    assert "record" not in app.session_state
+
+
+def test_rerun_does_not_fill_the_canvas_anew() -> None:
+    app = AppTest.from_function(editor_page, default_timeout=20).run().run().run()
+    assert len(set(app.session_state["tags"])) == 1
+
+
+def test_problem_is_told_once() -> None:
+    def page() -> None:
+        import streamlit as st
+
+        from imagebase.ui.edit import canvas
+
+        canvas.report("That did not work.")
+        st.text(canvas.take_problem())
+        st.text(canvas.take_problem() or "nothing")
+
+    app = AppTest.from_function(page, default_timeout=20).run()
+    assert [text.value for text in app.text] == ["That did not work.", "nothing"]

@@ -1,0 +1,319 @@
+"""Messages of the editor, booked: late, doubled, cut short or in conflict."""
+
+from dataclasses import replace
+
+import pytest
+
+from imagebase.annotation import Annotation, Box, ImageRecord, Size, Source
+from imagebase.editing import ShownBox
+from imagebase.errors import NotFoundError, RevisionConflictError, StoreError
+from imagebase.ui.edit.box_message import Action, Drawing, Message
+from imagebase.ui.edit.editor import Editor, RecordAccess, undisturbed
+
+SIZE = Size(640, 480)
+MODEL = Annotation(
+    Box(40.125, 50.0625, 200.33334, 180.77777),
+    "person",
+    "m",
+    Source.MODEL,
+    confidence=0.93,
+    model_id="net",
+)
+HUMAN = Annotation(Box(300.1, 100.2, 420.3, 300.4), "car", "h")
+
+
+class Rerun(BaseException):
+    """As Streamlit raises one: no Exception."""
+
+
+class Records:
+    """A store of records that counts what is saved."""
+
+    def __init__(self, *names: str) -> None:
+        self.saved = 0
+        self.before_save: list[BaseException] = []
+        self.after_save: list[BaseException] = []
+        self.records = {
+            name: ImageRecord(name, f"{name}.jpg", SIZE, (MODEL, HUMAN))
+            for name in names
+        }
+
+    def save(self, record: ImageRecord) -> ImageRecord:
+        if self.before_save:
+            raise self.before_save.pop()
+        self.saved += 1
+        self.records[record.image_id] = replace(record, revision=record.revision + 1)
+        if self.after_save:
+            raise self.after_save.pop()
+        return self.records[record.image_id]
+
+    def load(self, image_id: str) -> ImageRecord:
+        return self.records[image_id]
+
+    @property
+    def access(self) -> RecordAccess:
+        return RecordAccess(self.load, self.save, "Ada", dataset_id=str(id(self)))
+
+
+NEW = ShownBox("n" * 32, Box(10, 400, 60, 440), "car")
+NEWER = ShownBox("o" * 32, Box(100, 400, 150, 440), "car")
+
+
+@pytest.fixture
+def records() -> Records:
+    return Records("a", "b")
+
+
+@pytest.fixture
+def editor(records: Records) -> Editor:
+    made = Editor(access=records.access)
+    made.fill(records.load("a"))
+    return made
+
+
+def drawing(editor: Editor, *new: ShownBox, seq: int = 1) -> Drawing:
+    """What the browser says when nothing but these boxes was added."""
+    return Drawing(editor.tag, seq, (*editor.showings[editor.tag].boxes, *new))
+
+
+def changed(said: Drawing, annotation_id: str, **changes: object) -> Drawing:
+    boxes = [
+        one._replace(**changes) if one.annotation_id == annotation_id else one  # type: ignore[arg-type]
+        for one in said.boxes
+    ]
+    return said._replace(boxes=tuple(boxes))
+
+
+def without(said: Drawing, annotation_id: str) -> Drawing:
+    kept = [one for one in said.boxes if one.annotation_id != annotation_id]
+    return said._replace(boxes=tuple(kept))
+
+
+def book(editor: Editor, *said: Drawing) -> list[BaseException]:
+    interruptions: list[BaseException] = []
+    editor.book(Message(said), interruptions)
+    return interruptions
+
+
+def conflict(records: Records) -> RevisionConflictError:
+    a = records.load("a")
+    return RevisionConflictError("It moved on.", ours=a, theirs=a)
+
+
+def test_filled_editor_shows_the_record(editor: Editor, records: Records) -> None:
+    assert editor.shows(records.load("a"))
+    assert not editor.shows(records.load("b"))
+
+
+def test_echo_and_silence_save_nothing(editor: Editor, records: Records) -> None:
+    book(editor, drawing(editor))
+    book(editor)
+    assert records.saved == 0
+
+
+def test_drawn_box_is_saved_once_and_needs_no_new_filling(
+    editor: Editor, records: Records
+) -> None:
+    said = drawing(editor, NEW)
+    for _ in range(3):
+        book(editor, said)
+    record = records.load("a")
+    assert records.saved == 1
+    assert record.annotations[:2] == (MODEL, HUMAN)
+    assert record.annotations[2].box == NEW.box
+    assert editor.shows(record)
+
+
+def test_second_box_leaves_the_first_one_as_it_was(
+    editor: Editor, records: Records
+) -> None:
+    book(editor, drawing(editor, NEW))
+    first = records.load("a").annotations[2]
+    book(editor, drawing(editor, NEWER))
+    assert records.load("a").annotations[2] is first
+    assert len(records.load("a").annotations) == 4
+
+
+def test_moved_and_relabelled_boxes_need_no_new_filling(
+    editor: Editor, records: Records
+) -> None:
+    said = changed(drawing(editor), "m", label="dog")
+    said = changed(said, "h", box=HUMAN.box._replace(x_max=433.25))
+    book(editor, said)
+    record = records.load("a")
+    assert record.annotation("m").label == "dog"
+    assert record.annotation("m").box == MODEL.box
+    assert record.annotation("h").box == HUMAN.box._replace(x_max=433.25)
+    assert editor.shows(record)
+
+
+def test_late_message_is_booked_on_the_image_it_was_drawn_on(
+    editor: Editor, records: Records
+) -> None:
+    late = drawing(editor, NEW)
+    editor.fill(records.load("b"))
+    book(editor, late)
+    assert len(records.load("a").annotations) == 3
+    assert records.load("b").annotations == (MODEL, HUMAN)
+    assert editor.shows(records.load("b"))
+
+
+def test_messages_of_two_images_in_one_are_both_booked(
+    editor: Editor, records: Records
+) -> None:
+    first = drawing(editor, NEW)
+    editor.fill(records.load("b"))
+    book(editor, first, drawing(editor, NEWER, seq=2))
+    assert [len(records.load(name).annotations) for name in "ab"] == [3, 3]
+    assert editor.seq == 2
+
+
+def test_late_message_is_booked_in_the_dataset_it_was_drawn_in(
+    editor: Editor, records: Records
+) -> None:
+    late, others = drawing(editor, NEW), Records("a")
+    editor.access = others.access
+    editor.fill(others.load("a"))
+    book(editor, late)
+    assert len(records.load("a").annotations) == 3
+    assert others.load("a").annotations == (MODEL, HUMAN)
+
+
+def test_same_image_in_another_dataset_is_filled_anew(editor: Editor) -> None:
+    others = Records("a")
+    editor.access = others.access
+    assert not editor.shows(others.load("a"))
+
+
+def test_late_message_leaves_newer_changes_alone(
+    editor: Editor, records: Records
+) -> None:
+    late = drawing(editor, NEW)
+    moved = HUMAN.touched(who="Bob", box=Box(1, 2, 30, 40))
+    records.save(records.load("a").with_annotations((MODEL, moved)))
+    book(editor, late)
+    assert records.load("a").annotations[:2] == (MODEL, moved)
+    assert len(records.load("a").annotations) == 3
+    assert not editor.shows(records.load("a"))
+
+
+def test_message_of_an_unknown_tag_is_about_nothing(
+    editor: Editor, records: Records
+) -> None:
+    book(editor, drawing(editor, NEW)._replace(tag="x/1/unknown"))
+    assert records.saved == 0
+
+
+def test_deleted_box_comes_back_whole_when_the_browser_has_it_again(
+    editor: Editor, records: Records
+) -> None:
+    whole = drawing(editor)
+    book(editor, without(whole, "m"))
+    assert records.load("a").annotations == (HUMAN,)
+    assert records.load("a").deleted == (MODEL,)
+    book(editor, whole)
+    assert set(records.load("a").annotations) == {MODEL, HUMAN}
+    assert records.load("a").deleted == ()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"label": " "},
+        {"box": Box(-500, 0, -400, 90)},
+        {"box": Box(-50, 50.0625, 200.33334, 180.77777)},
+    ],
+    ids=["blank label", "pulled out", "pulled over the edge"],
+)
+def test_editor_that_shows_something_else_is_filled_anew(
+    editor: Editor, records: Records, changes: dict[str, object]
+) -> None:
+    book(editor, changed(drawing(editor), "m", **changes))
+    assert len(records.load("a").annotations) == 2
+    assert not editor.shows(records.load("a"))
+
+
+def test_editor_is_filled_anew_when_asked(editor: Editor, records: Records) -> None:
+    editor.refill()
+    assert not editor.shows(records.load("a"))
+
+
+def test_filling_tells_up_to_which_message_it_knows(
+    editor: Editor, records: Records
+) -> None:
+    book(editor, drawing(editor, NEW, seq=7))
+    editor.fill(records.load("a"))
+    assert editor.filling["seq"] == 7
+
+
+def test_conflict_is_handed_on_once_and_nothing_is_written_over(
+    editor: Editor, records: Records
+) -> None:
+    heard: list[RevisionConflictError] = []
+    editor.access = replace(records.access, on_conflict=heard.append)
+    records.before_save = [conflict(records)]
+    said = drawing(editor, NEW)
+    book(editor, said)
+    book(editor, said)
+    assert [str(one) for one in heard] == ["It moved on."]
+    assert records.load("a").annotations == (MODEL, HUMAN)
+    assert editor.problem == ""
+    assert not editor.shows(records.load("a"))
+
+
+def test_conflict_that_nobody_hears_of_is_a_problem(
+    editor: Editor, records: Records
+) -> None:
+    records.before_save = [conflict(records)]
+    book(editor, drawing(editor, NEW))
+    assert editor.problem == "It moved on."
+    assert records.saved == 0
+
+
+def test_change_of_a_removed_image_is_told_once(
+    editor: Editor, records: Records
+) -> None:
+    records.before_save = [NotFoundError("Gone."), NotFoundError("That image is gone.")]
+    book(editor, drawing(editor, NEW))
+    assert editor.problem == "That image is gone."
+    editor.problem = ""
+    book(editor, drawing(editor))
+    assert editor.problem == ""
+
+
+def test_change_that_could_not_be_written_is_tried_again(
+    editor: Editor, records: Records
+) -> None:
+    records.before_save = [StoreError("The disk is full.")]
+    said = drawing(editor, NEW)
+    book(editor, said)
+    assert editor.problem == "The disk is full."
+    assert not editor.shows(records.load("a"))
+    book(editor, said)
+    assert len(records.load("a").annotations) == 3
+
+
+def test_each_key_is_taken_once(editor: Editor) -> None:
+    first, second = Action(1, "next"), Action(2, "next")
+    assert editor.take_actions(Message(actions=(first,))) == (first,)
+    assert editor.take_actions(Message(actions=(first, second))) == (second,)
+    assert editor.take_actions(Message(actions=(first, second))) == ()
+
+
+@pytest.mark.parametrize("moment", ["before_save", "after_save"])
+def test_rerun_in_the_middle_neither_loses_nor_doubles_a_box(
+    editor: Editor, records: Records, moment: str
+) -> None:
+    setattr(records, moment, [Rerun()])
+    interruptions = book(editor, drawing(editor, NEW))
+    assert len(records.load("a").annotations) == 3
+    assert [type(one) for one in interruptions] == [Rerun]
+    assert editor.shows(records.load("a"))
+
+
+def test_session_that_ends_is_let_go() -> None:
+    def end() -> None:
+        raise Rerun
+
+    with pytest.raises(Rerun):
+        undisturbed(end, [])

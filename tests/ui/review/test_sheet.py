@@ -1,0 +1,53 @@
+"""The contact sheet: what the browser says counts for what it shows alone."""
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from imagebase.ui.review.sheet import Tile, parse_ticked
+
+TILES = [Tile(one, "", "cat", "#000000", ".5", "a.jpg") for one in ("a", "b", "c")]
+
+
+def test_ticked_tiles_are_those_the_browser_names() -> None:
+    said = {"filling": "1", "ids": ["a", "c"]}
+    assert parse_ticked(said, "1", TILES, otherwise=()) == {"a", "c"}
+
+
+def test_nothing_ticked_is_an_answer() -> None:
+    said: object = {"filling": "1", "ids": []}
+    assert parse_ticked(said, "1", TILES, otherwise=["a"]) == frozenset()
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        None,
+        "a",
+        {"ids": ["b"]},
+        {"filling": "1"},
+        {"filling": "1", "ids": "b"},
+        {"filling": "0", "ids": ["b"]},
+    ],
+    ids=["silence", "text", "no filling", "no ids", "ids as text", "other tiles"],
+)
+def test_anything_else_leaves_what_it_began_with(said: object) -> None:
+    assert parse_ticked(said, "1", TILES, otherwise=["a"]) == {"a"}
+
+
+def test_unknown_ids_are_left_out() -> None:
+    said = {"filling": "1", "ids": ["a", "z", 3, None]}
+    assert parse_ticked(said, "1", TILES, otherwise=()) == {"a"}
+
+
+def test_sheet_that_has_not_spoken_is_as_it_began() -> None:
+    def page() -> None:
+        import streamlit as st
+
+        from imagebase.ui.review.sheet import Tile, draw_sheet
+
+        tiles = [Tile(one, "", "cat", "#000000", "", "a.jpg") for one in "ab"]
+        st.text(sorted(draw_sheet(tiles, key="sheet", ticked=["b"])))
+
+    app = AppTest.from_function(page, default_timeout=20).run()
+    assert not app.exception
+    assert app.text[0].value == "['b']"
