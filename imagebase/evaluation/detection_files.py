@@ -223,7 +223,11 @@ def _from_darknet(
             refused[item.place] = f"no image that is judged is called {photograph}"
             continue
         size = truth.images[places[name]].size
-        for entry in item.value.get("objects", []):
+        objects = item.value.get("objects")
+        if not isinstance(objects, list):
+            refused[item.place] = "its objects are no list"
+            continue
+        for entry in objects:
             row = _darknet_row(places[name], entry, size)
             if row is None:
                 refused[item.place] = "an object has no name, place or confidence"

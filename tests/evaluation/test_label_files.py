@@ -233,3 +233,23 @@ def test_what_darknet_itself_wrote(shared_data: Path, tmp_path: Path) -> None:
     assert done.found.confidence.tolist() == [0.732899]
     assert "person" in done.mapping.unmapped
     assert any("dog.jpg" in why for why in done.refused.values())
+
+
+@pytest.mark.parametrize("objects", [None, 3, {"name": "cat"}])
+def test_darknet_objects_that_are_no_list(
+    objects: object, labels: LabelFiles, tmp_path: Path
+) -> None:
+    place = {"center_x": 0.5, "center_y": 0.5, "width": 0.2, "height": 0.2}
+    cat = {"name": "cat", "relative_coordinates": place, "confidence": 0.7}
+    path = tmp_path / "result.json"
+    frames = [
+        {"filename": "a.jpg", "objects": objects},
+        {"filename": "a.jpg", "objects": [cat]},
+    ]
+    path.write_text(json.dumps(frames))
+    done = read_detections("darknet", path, labels)
+    assert done.found.confidence.tolist() == [0.7]
+    assert list(done.refused.values()) == ["its objects are no list"]
+    path.write_text(json.dumps(frames[:1]))
+    with pytest.raises(EvaluationError, match="its objects are no list"):
+        read_detections("darknet", path, labels)
