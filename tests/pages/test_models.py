@@ -110,6 +110,17 @@ def test_model_is_deleted_but_not_while_it_is_at_work(page: Tab) -> None:
     assert not names()
 
 
+@pytest.mark.parametrize("spec", ["Pets+accurate", "yolov4-tiny&Pets@416"])
+def test_model_is_not_deleted_while_it_is_evaluated(page: Tab, spec: str) -> None:
+    drop(page, *darknet())
+    keep(page, "Pets")
+    store().submit_job(the_scope(), "evaluate", {"models": ["yolox-nano", spec]})
+    page.press("models.delete.Pets")
+    page.press("models.really_delete")
+    assert "is at work now" in page.toasts()[0]
+    assert names() == ["Pets"]
+
+
 def test_model_is_tried_on_the_sample(page: Tab) -> None:
     page.press("models.try.yolov4-tiny")
     assert "above a confidence of 0.25" in page.words()

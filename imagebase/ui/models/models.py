@@ -1,5 +1,6 @@
 """The Models page's cards: what each model is, tried, renamed, described, deleted."""
 
+import contextlib
 from typing import Final
 
 import streamlit as st
@@ -10,7 +11,8 @@ from imagebase.detection.library import MAX_NAME_LENGTH, ModelLibrary, library_o
 from imagebase.detection.model_card import ModelCard
 from imagebase.detection.model_files import Model
 from imagebase.detection.onnx_models import FAMILY_NAMES
-from imagebase.errors import ImageBaseError
+from imagebase.errors import EvaluationError, ImageBaseError
+from imagebase.evaluation.contenders import parse_contender
 from imagebase.store import Scope
 from imagebase.trial_picture import boxes_of, draw_trial
 from imagebase.ui import backend, cache, jobs, state, widgets
@@ -219,8 +221,15 @@ def _names_at_work() -> set[str]:
         scope = Scope(who.owner_id, dataset.dataset_id, who.who)
         for job in filter(jobs.is_active, store.jobs(scope)):
             for value in job.parameters.values():
-                found |= {value} if isinstance(value, str) else set()
-                found |= (
-                    {str(one) for one in value} if isinstance(value, list) else set()
-                )
+                for one in value if isinstance(value, list) else [value]:
+                    found |= _named_in(one)
     return found
+
+
+def _named_in(value: object) -> set[str]:
+    """Return what a parameter may name: itself, and the models of a contender."""
+    if not isinstance(value, str):
+        return set()
+    with contextlib.suppress(EvaluationError):
+        return {value, *parse_contender(value).models}
+    return {value}
