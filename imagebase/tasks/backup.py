@@ -12,7 +12,12 @@ from imagebase.jobs import JobContext
 from imagebase.settings import Limits
 from imagebase.store import Scope
 from imagebase.tasks.dropped import dropped, forget_dropped
-from imagebase.tasks.export import delete_old_exports, exports_folder, safe_stem
+from imagebase.tasks.export import (
+    Touch,
+    delete_old_exports,
+    exports_folder,
+    safe_stem,
+)
 
 CHECKING: Final = "Checking the backup"
 RESTORING: Final = "Restoring"
@@ -33,14 +38,16 @@ def back_up(context: JobContext) -> dict[str, Any] | None:
     file_name = f"{safe_stem(context.parameters['name'])}-backup.zip"
     path = folder / f"{context.job_id}-{file_name}"
 
-    def progress(done: int, total: int) -> None:
-        _stop_if_cancelled(context)
-        context.progress(done, total)
-
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=DRAFT_PREFIX, dir=folder) as drafts:
-            draft = Path(drafts) / "backup.zip"
+            draft, touch = Path(drafts) / "backup.zip", Touch(Path(drafts))
+
+            def progress(done: int, total: int) -> None:
+                _stop_if_cancelled(context)
+                touch()
+                context.progress(done, total)
+
             rows = write_backup(context.store, context.scope, draft, progress=progress)
             draft.replace(path)
     except _CancelledError:

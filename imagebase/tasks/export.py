@@ -1,6 +1,7 @@
 """Write a label set as zips that were read back and compared, in the background."""
 
 import contextlib
+import math
 import os
 import re
 import shutil
@@ -73,23 +74,38 @@ def export(context: JobContext) -> dict[str, Any] | None:
 
 
 class _Watch:
-    """Looks up from the work: is it still wanted? And says that it goes on.
-
-    Another export deletes folders in which nothing has happened for long.
-    """
+    """Looks up from the work: is it still wanted? And says that it goes on."""
 
     def __init__(self, context: JobContext, folder: Path) -> None:
         self._context = context
-        self._folder = folder
-        self._touched = 0.0
+        self._touch = Touch(folder)
 
     def __call__(self) -> None:
         if self._context.cancelled:
             raise _CancelledError
+        self._touch()
+
+
+class Touch:
+    """Says of what lies among the exports that work on it goes on; call it often.
+
+    Whatever nothing has happened to for long is deleted there.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._touched = -math.inf
+
+    def __call__(self) -> None:
+        """Make it new, at most once a minute.
+
+        Raises:
+            FileNotFoundError: it is not there any more.
+        """
         now = time.monotonic()
         if now - self._touched > _TOUCH_SECONDS:
             self._touched = now
-            os.utime(self._folder)
+            os.utime(self._path)
 
 
 def _result(built: Built, format_name: str, folder: Path) -> dict[str, Any]:

@@ -1,13 +1,19 @@
 """Backups made and restored by background work."""
 
+import os
 import shutil
+import sys
+import time
 from dataclasses import asdict, replace
 from pathlib import Path
+
+import pytest
 
 from imagebase.annotation import ImageRecord, new_id
 from imagebase.settings import Limits
 from imagebase.store import JobInfo, JobState, Scope, Store
 from imagebase.tasks.dropped import dropped
+from imagebase.tasks.export import KEPT_SECONDS, delete_old_exports, exports_folder
 from tests.store.fixtures import box
 from tests.tasks.conftest import RunJob
 
@@ -48,6 +54,29 @@ def test_backup_lies_beside_the_exports_and_is_restored_as_a_dataset_of_its_own(
     target = Scope("team", told["dataset_id"], "ann")
     assert store.records(target) == store.records(scope)
     assert not dropped(scope, "u1").exists()
+
+
+def test_backup_that_takes_long_is_not_taken_for_an_old_one(
+    store: Store,
+    scope: Scope,
+    images: list[ImageRecord],
+    run_job: RunJob,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    read = store.image_bytes
+
+    def slowly(of: Scope, image_id: str) -> bytes:
+        delete_old_exports()
+        (drafts,) = exports_folder(scope).iterdir()
+        long_ago = time.time() - KEPT_SECONDS - 60
+        os.utime(drafts, (long_ago, long_ago))
+        return read(of, image_id)
+
+    monkeypatch.setattr(store, "image_bytes", slowly)
+    monkeypatch.setattr(sys.modules[exports_folder.__module__], "_TOUCH_SECONDS", 0)
+    job = run_job("backup")
+    assert job.state is JobState.DONE, job.error
+    assert (job.result or {})["images"] == 3
 
 
 def test_cancelled_backup_leaves_no_zip(
