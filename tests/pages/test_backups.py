@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from imagebase.ui.upload import upload_tools
+from imagebase.ui.upload import backups, upload_tools
 from imagebase.ui.visitor import TEAM_OWNER
 from tests.app_fixtures import Tab, ended, records, store, the_scope
 
@@ -74,6 +74,20 @@ def test_backup_of_what_has_changed_since_is_made_again(labelled: Tab) -> None:
     labelled.app.run()
     assert not labelled.app.get("download_button")
     assert labelled.app.button(key="backup.start").label == "Back up this dataset"
+
+
+def test_backup_too_large_to_be_sent_says_that_it_is_not_kept(
+    labelled: Tab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    labelled.press("backup.start")
+    path = (labelled.wait("backup").result or {})["path"]
+    monkeypatch.setattr(backups, "MOST_SENT_BYTES", 1)
+    labelled.app.run()
+    assert not labelled.app.get("download_button")
+    (warning,) = labelled.app.warning
+    assert "Copy this file away now: it is deleted within an hour" in warning.value
+    assert path in [one.value for one in labelled.app.code]
+    assert "python -m imagebase backup" in labelled.words()
 
 
 def test_what_is_no_backup_is_refused_in_a_sentence(labelled: Tab) -> None:

@@ -81,8 +81,12 @@ def _offer(job: JobInfo) -> bool:
         return False
     size = widgets.megabytes(result["byte_count"])
     if result["byte_count"] > MOST_SENT_BYTES:
-        st.info(f"The backup of {size} is too large to be sent; it is on the server:")
+        st.warning(
+            f"The backup of {size} is too large to be sent. Copy this file away now: "
+            "it is deleted within an hour, and at once when the dataset is deleted."
+        )
         st.code(str(path), language=None)
+        st.caption("`python -m imagebase backup` writes one where you choose.")
         return True
     with path.open("rb") as content:
         st.download_button(
