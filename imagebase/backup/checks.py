@@ -20,6 +20,7 @@ from imagebase.store.rows import as_quality, placed_from_json
 
 _COLOUR: Final = re.compile(r"#[0-9A-Fa-f]{6}")
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
+_HASH: Final = re.compile(r"[0-9a-f]{16}")
 _MAX_POSITION: Final = 2**31 - 1
 _MAX_PX: Final = 1e6
 _KINDS: Final = frozenset({"edit", "undo", "redo"})
@@ -208,7 +209,7 @@ def _check_quality(kept: Mapping[str, Any] | None) -> None:
         return
     measured = (quality.sharpness, quality.brightness, quality.contrast)
     _must(all(math.isfinite(one) for one in measured), "what was measured is none")
-    int(quality.difference_hash, 16)
+    _must(_HASH.fullmatch(quality.difference_hash) is not None, "its likeness is none")
     _must(all(isinstance(one, str) for one in quality.warnings), "a warning is none")
 
 

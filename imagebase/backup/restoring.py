@@ -30,6 +30,8 @@ from imagebase.store.scope import chunks
 Progress = Callable[[int, int], None]
 _OTHER_FILES: Final = len(COPIED) + 1
 _ROWS_AT_ONCE: Final = 500
+# Nothing is deflated further: a blank mask is as small as that, and no bomb.
+_MOST_DEFLATED: Final = 1_100
 _LONGEST_LINE: Final = 16_000_000
 _MOST_MANIFEST_BYTES: Final = 64_000_000
 
@@ -253,6 +255,7 @@ def _for_archive(limits: Limits) -> Limits:
         limits,
         max_archive_files=limits.max_dataset_images + _OTHER_FILES,
         max_archive_bytes=limits.max_dataset_bytes + limits.max_archive_bytes,
+        max_archive_ratio=_MOST_DEFLATED,
     )
 
 

@@ -3,7 +3,7 @@
 import io
 import json
 import shutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from pathlib import Path
 from typing import IO, BinaryIO, Final
 
@@ -39,15 +39,17 @@ def keep_files(
     """
     names: list[str] = []
     room = limits.max_archive_bytes
+    known: set[str] = set()
     try:
         folder.mkdir(parents=True)
         for given_name, file in files:
-            name = _unused(safe_name(given_name), names)
+            name = _unused(safe_name(given_name), known)
             if is_clutter(name):
                 continue
             most = min(limits.max_file_bytes, room)
             room -= _copy(file, folder / str(len(names)), name, most, limits)
             names.append(name)
+            known.add(name)
         (folder / _NAMES).write_text(json.dumps(names), encoding="utf-8")
     except OSError as error:
         shutil.rmtree(folder, ignore_errors=True)
@@ -60,7 +62,7 @@ def keep_files(
         raise
 
 
-def _unused(name: str, names: Sequence[str]) -> str:
+def _unused(name: str, names: Container[str]) -> str:
     number, unused = 1, name
     while unused in names:
         number += 1

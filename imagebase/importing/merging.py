@@ -97,7 +97,9 @@ def merged(
     named, unwanted = _named(image, choice)
     fitting = [one for one in _placed(named, image, record.size, who) if one.box.area]
     same, confirmed, fresh = _divided(record.annotations, fitting)
-    replacing = choice.replacing if _tells_of_boxes(image) else Replacing.NOTHING
+    # Where nothing comes in nothing goes: the files may not know of the image, or say
+    # something of it that could not be read.
+    replacing = choice.replacing if fitting else Replacing.NOTHING
     gone = [
         one
         for one in record.annotations
@@ -121,11 +123,6 @@ def merged(
         replaced=sum(not one.is_untouched for one in gone),
         tags=max(len(tags) - len(record.tags), 0),
     )
-
-
-def _tells_of_boxes(image: ReadImage) -> bool:
-    """Say whether the labels are about boxes, or about the image as a whole alone."""
-    return bool(image.annotations) or not image.tags
 
 
 def _named(image: ReadImage, choice: ImportChoice) -> tuple[list[Annotation], int]:

@@ -35,6 +35,7 @@ from imagebase.store.columns import (
     JsonObject,
     UtcTime,
 )
+from imagebase.store.datasets import checked_name
 from imagebase.store.owners import insert_owner
 from imagebase.store.part import StorePart, files_lock, grow_version
 from imagebase.store.scope import Scope, check_owner_id, chunks
@@ -165,7 +166,7 @@ class Copies(StorePart):
                 insert(datasets).values(
                     dataset_id=scope.dataset_id,
                     owner_id=scope.owner_id,
-                    name=name,
+                    name=checked_name(name),
                     created_at=utc_now(),
                     created_by=scope.who,
                     version=0,
@@ -211,7 +212,7 @@ class Copies(StorePart):
             connection.execute(
                 datasets.update()
                 .where(datasets.c.dataset_id == scope.dataset_id)
-                .values(name=name)
+                .values(name=checked_name(name))
             )
             grow_version(connection, scope.dataset_id)
 

@@ -50,7 +50,7 @@ class Datasets(StorePart):
         Raises:
             StoreError: the name is empty.
         """
-        created = DatasetInfo(new_id(), _checked_name(name), utc_now())
+        created = DatasetInfo(new_id(), checked_name(name), utc_now())
         with self._database.write() as connection:
             insert_owner(connection, check_owner_id(owner_id))
             connection.execute(
@@ -75,7 +75,7 @@ class Datasets(StorePart):
             connection.execute(
                 update(datasets)
                 .where(datasets.c.dataset_id == scope.dataset_id)
-                .values(name=_checked_name(name))
+                .values(name=checked_name(name))
             )
 
     def delete_dataset(self, scope: Scope) -> None:
@@ -111,7 +111,7 @@ class Datasets(StorePart):
         return Usage(images=count, byte_count=int(byte_count))
 
 
-def _checked_name(name: str) -> str:
+def checked_name(name: str) -> str:
     cleaned = " ".join(clean_text(name).split())
     if not cleaned:
         raise StoreError("A dataset needs a name; give it one.")

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from typing import Any, Final
 
-from imagebase.annotation import ImageRecord, ReviewStatus, new_id
+from imagebase.annotation import ImageRecord, ReviewStatus
 from imagebase.detection.candidates import unpack
 from imagebase.detection.looker import Looker
 from imagebase.detection.lookers import Setup, shared_looker
@@ -41,7 +41,7 @@ def keep(context: JobContext) -> dict[str, Any]:
     # In the model's order, whichever image comes first: class ids are for good.
     names = kept_labels(selection, rule, model_labels=detector.labels)
     store.add_labels(scope, names)
-    change_id = new_id()
+    change_id = context.job_id  # one undo, interrupted or not
     changed = boxes = conflicts = 0
     for start in range(0, len(image_ids), BATCH):
         if context.cancelled:

@@ -1,13 +1,15 @@
 """A dataset backed up and restored elsewhere is the same dataset."""
 
+import io
 import json
 import zipfile
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
-from imagebase.annotation import new_id
+from imagebase.annotation import Size, new_id
 from imagebase.backup.layout import MANIFEST
 from imagebase.backup.restoring import Backup, restore
 from imagebase.backup.writing import write_backup
@@ -144,6 +146,21 @@ def test_empty_dataset_can_be_backed_up(store: Store, tmp_path: Path) -> None:
     write_backup(store, Scope("team", created.dataset_id, "ann"), tmp_path / "a.zip")
     target = restored(store, tmp_path / "a.zip")
     assert store.records(target) == []
+
+
+def test_picture_that_is_mostly_blank_can_be_restored(
+    store: Store, tmp_path: Path
+) -> None:
+    created = store.create_dataset("team", "Masks", who="ann")
+    scope = Scope("team", created.dataset_id, "ann")
+    mask = io.BytesIO()
+    Image.new("RGB", (1280, 960)).save(mask, "BMP")
+    size = Size(1280, 960)
+    store.add_image(scope, mask.getvalue(), file_name="a.bmp", size=size, quality=None)
+    write_backup(store, scope, tmp_path / "a.zip")
+    target = restored(store, tmp_path / "a.zip", limits=Limits())
+    [record] = store.records(target)
+    assert store.image_bytes(target, record.image_id) == mask.getvalue()
 
 
 def test_backup_says_what_it_is(store: Store, tmp_path: Path) -> None:

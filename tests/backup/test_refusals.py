@@ -133,6 +133,14 @@ def test_backup_that_was_cut_off_is_refused(
     assert "is not a zip file, or a broken one" in attempt(store, path)
 
 
+# A digit more than a likeness has.
+QUALITY: dict[str, Any] = {
+    "sharpness": 1.0,
+    "brightness": 1.0,
+    "contrast": 1.0,
+    "difference_hash": 17 * "f",
+    "warnings": [],
+}
 BOX: dict[str, Any] = {
     "annotation_id": "a",
     "box": [1, 2, 3, 4],
@@ -164,6 +172,7 @@ BOX: dict[str, Any] = {
         ("images", {"status": "gone"}, "'gone' is not a valid ReviewStatus"),
         ("images", {"tags": "night"}, "its tags are none"),
         ("images", {"quality": {"sharpness": 1}}, "it cannot be read"),
+        ("images", {"quality": QUALITY}, "its likeness is none"),
         ("images", {"added_at": "2026-01-01T00:00:00"}, "added_at has no time zone"),
         ("annotations", {"image_id": "0" * 64}, "it is of no image of this backup"),
         ("annotations", {"x_min": "1"}, "x_min is no number"),

@@ -172,10 +172,21 @@ def test_labels_take_their_names_here_or_are_left_out() -> None:
     assert told == Effect(images=1, boxes=1, unwanted=1, tags=1)
 
 
-def test_tags_alone_take_no_box_away() -> None:
-    choice = ImportChoice(Replacing.ALL_BOXES)
-    assert merge(record(PERSONS), read(tags=("wet",)), choice)[0].annotations
-    assert not merge(record(PERSONS), read(), choice)[0].annotations
+@pytest.mark.parametrize(
+    "image",
+    [
+        read(tags=("wet",)),
+        read(),  # no label file, or one of which nothing could be read
+        read(coming("cat", 300, 300, 310, 310)),  # all of it beside the picture
+        read(coming("cap", 1, 2, 3, 4)),  # a label that is not wanted
+    ],
+    ids=["tags alone", "nothing", "outside", "unwanted"],
+)
+def test_where_no_box_comes_in_none_is_replaced(image: ReadImage) -> None:
+    choice = ImportChoice(Replacing.ALL_BOXES, names={"cap": None})
+    after, told = merge(record(PERSONS, MODELS), image, choice)
+    assert set(after.annotations) == {PERSONS, MODELS}
+    assert (told.replaced, told.replaced_model) == (0, 0)
 
 
 def test_tags_join_those_there() -> None:
