@@ -20,8 +20,9 @@ from imagebase.settings import TEAM_OWNER, settings
 MAX_NAME_LENGTH: Final = 60
 MAX_TEXT_LENGTH: Final = 20_000
 _DRAFT: Final = ".draft-"
-# Windows reads these as devices, and shells and paths as something else.
-_NOT_IN_NAMES: Final = frozenset('<>:"/\\|?*')
+# Windows reads these as devices, and shells and paths as something else; the last
+# three say how a model is evaluated.
+_NOT_IN_NAMES: Final = frozenset('<>:"/\\|?*@&+')
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +180,7 @@ class ModelLibrary:
         if is_hidden or not clean.isprintable() or _NOT_IN_NAMES & set(clean):
             raise ModelLoadError(
                 f"A model cannot be called {clean!r}; use letters, digits, blanks, "
-                "dashes and underscores."
+                "dashes and underscores, and no @, & or +."
             )
         taken = {one.casefold() for one in (*BUNDLED, *self.names())}
         if clean.casefold() in taken - {except_for.casefold()}:
@@ -216,6 +217,15 @@ class ModelLibrary:
     def _is_model(path: Path) -> bool:
         is_visible = not path.name.startswith(".")
         return is_visible and (path / CARD_FILE).is_file()
+
+
+def fitting_name(text: str) -> str:
+    """Return a text as a model may be called, dashes where a name may hold no such."""
+    plain = "".join(
+        one if one.isprintable() and one not in _NOT_IN_NAMES else "-"
+        for one in clean_text(text)
+    )
+    return plain.lstrip(". ")[:MAX_NAME_LENGTH].rstrip(". ")
 
 
 def library_of(owner_id: str) -> ModelLibrary:

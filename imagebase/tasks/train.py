@@ -99,6 +99,8 @@ def _made_ready(context: JobContext, folder: Path) -> bool:
     records = store.records(scope, statuses=[ReviewStatus.APPROVED])
     if not records:
         raise TrainingError("No image is approved yet; approve some and train then.")
+    # Now, and not when all is learned.
+    free_name(library_of(scope.owner_id), asked["name"])
     gathered = from_records(
         records,
         store.labels(scope).names,

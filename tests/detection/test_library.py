@@ -7,7 +7,12 @@ import pytest
 
 from imagebase.annotation import Size
 from imagebase.detection.detector import load_detector
-from imagebase.detection.library import ModelLibrary, delete_models, library_of
+from imagebase.detection.library import (
+    ModelLibrary,
+    delete_models,
+    fitting_name,
+    library_of,
+)
 from imagebase.detection.model_card import CARD_FILE, ModelCard, Score
 from imagebase.detection.registry import all_models, find_model
 from imagebase.errors import ModelLoadError, UnknownModelError
@@ -128,6 +133,9 @@ def test_name_may_change_in_capitals_only(
         ("../pets", "cannot be called"),
         ("a\\b", "cannot be called"),
         (".hidden", "cannot be called"),
+        ("pets@416", "cannot be called"),
+        ("cats & dogs", "no @, & or +"),
+        ("pets+accurate", "no @, & or +"),
         ("YOLOv4-Tiny", "already"),
         ("PETS", "already"),
     ],
@@ -139,6 +147,18 @@ def test_name_that_cannot_be_used(
     with pytest.raises(ModelLoadError, match=message):
         add(library, tmp_path, name)
     assert library.names() == ["pets"]
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("Cats & dogs model", "Cats - dogs model"),
+        (" ..a/b@416+c\x07", "a-b-416-c-"),
+        ("x" * 59 + ". model", "x" * 59),
+    ],
+)
+def test_any_text_is_made_a_name(text: str, name: str, library: ModelLibrary) -> None:
+    assert library.check_name(fitting_name(text)) == name
 
 
 def test_description_source_and_licence_are_written_down(

@@ -141,6 +141,15 @@ def test_nothing_approved_is_said(runner: JobRunner, scope: Scope) -> None:
     assert job.error == "No image is approved yet; approve some and train then."
 
 
+def test_a_name_that_cannot_be_is_said_before_anything_is_learned(
+    runner: JobRunner, scope: Scope, shapes: list[ImageRecord]
+) -> None:
+    job = run(runner, scope, name="cats & dogs")
+    assert job.state is JobState.FAILED
+    assert "cannot be called" in (job.error or "")
+    assert not work_folder(scope, job.job_id).exists()
+
+
 def test_a_cancelled_training_is_gone_on_with(
     runner: JobRunner, store: Store, scope: Scope, shapes: list[ImageRecord]
 ) -> None:

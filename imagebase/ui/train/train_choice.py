@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
+from imagebase.detection.library import MAX_NAME_LENGTH, fitting_name
 from imagebase.settings import DEFAULT_MODEL, Mode
 from imagebase.statistics import BoxTable, ImageTable
 from imagebase.store import Scope
@@ -124,8 +125,8 @@ def _form() -> int:
     most = _MOST_MINUTES[backend.mode()]
     name = st.text_input(
         "Name of the model",
-        f"{state.dataset().name} model"[:60],
-        max_chars=60,
+        fitting_name(f"{state.dataset().name} model"),
+        max_chars=MAX_NAME_LENGTH,
         key=f"train.name.{state.dataset().dataset_id}",
     )
     minutes = st.slider(
