@@ -1,7 +1,9 @@
 """Take a dropped label set into a dataset, in the background, as one change."""
 
+import contextlib
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Final
 
 from imagebase.admission import AdmissionReport, admit
@@ -22,6 +24,7 @@ from imagebase.intake import Incoming, Refused
 from imagebase.jobs import JobContext
 from imagebase.settings import Limits
 from imagebase.tasks.dropped import dropped, forget_dropped
+from imagebase.tasks.export import Touch
 
 # Of what stays out only so much is kept with the job; the dry run has said it in full.
 _KEPT_REASONS: Final = 200
@@ -38,7 +41,7 @@ def import_labels(context: JobContext) -> dict[str, Any] | None:
     limits = Limits(**context.parameters["limits"])
     choice = _choice(context.parameters)
     upload_id = context.parameters["upload"]
-    tree = DroppedFiles(dropped(context.scope, upload_id), limits)
+    tree = _KeptFiles(dropped(context.scope, upload_id), limits)
     with taken_in(tree, context.parameters["format"]) as labels:
         labels.check()
         admitted = AdmissionReport()
@@ -111,7 +114,31 @@ def _choice(parameters: Mapping[str, Any]) -> ImportChoice:
     )
 
 
-def _incoming(context: JobContext, tree: DroppedFiles) -> Iterator[Incoming | Refused]:
+class _KeptFiles(DroppedFiles):
+    """Dropped files that are not taken for old ones while they are being read."""
+
+    def __init__(self, folder: Path, limits: Limits) -> None:
+        self._folder = folder
+        self._touch = Touch(folder)
+        self._keep()
+        super().__init__(folder, limits)
+
+    def read(self, name: str) -> bytes:
+        self._keep()
+        return super().read(name)
+
+    @property
+    def is_gone(self) -> bool:
+        """Say whether somebody has deleted them all the same."""
+        return not self._folder.is_dir()
+
+    def _keep(self) -> None:
+        # What is gone is said where it is read.
+        with contextlib.suppress(OSError):
+            self._touch()
+
+
+def _incoming(context: JobContext, tree: _KeptFiles) -> Iterator[Incoming | Refused]:
     names = [name for name in tree.names() if is_image_name(name)]
     for number, name in enumerate(names):
         if context.cancelled:
@@ -119,6 +146,9 @@ def _incoming(context: JobContext, tree: DroppedFiles) -> Iterator[Incoming | Re
         try:
             yield Incoming(name, tree.read(name))
         except ImageBaseError as error:
+            # Then all that follow would be refused, and their labels lost.
+            if tree.is_gone:
+                raise
             yield Refused(name, str(error))
         context.progress(number + 1, len(names), "Adding the images")
 

@@ -2,9 +2,13 @@
 
 import io
 import json
+import os
+import sys
+import time
 import zipfile
+from collections.abc import Callable
 from dataclasses import asdict, replace
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import pytest
 
@@ -12,8 +16,12 @@ from imagebase.annotation import Annotation, Box, ImageRecord, ReviewStatus, Sou
 from imagebase.importing.files import keep_files
 from imagebase.settings import Limits
 from imagebase.store import JobState, Scope, Store
-from imagebase.tasks.dropped import dropped
+from imagebase.tasks.dropped import dropped, forget_dropped
+from imagebase.tasks.export import KEPT_SECONDS, Touch, delete_old_exports
 from tests.tasks.conftest import RunJob, png
+
+Given = ParamSpec("Given")
+Returned = TypeVar("Returned")
 
 COCO: dict[str, Any] = {
     "images": [
@@ -163,6 +171,50 @@ def test_cancelled_import_brings_nothing_in(
 def test_files_that_are_gone_are_said(scope: Scope, run_job: RunJob) -> None:
     job = run_job("import", **parameters(upload="other"))
     assert job.error == "The dropped files are not kept any more; drop them again."
+
+
+def after(
+    happens: Callable[[], None], call: Callable[Given, Returned]
+) -> Callable[Given, Returned]:
+    """Return the call with something that happens before each."""
+
+    def both(*args: Given.args, **kwargs: Given.kwargs) -> Returned:
+        happens()
+        return call(*args, **kwargs)
+
+    return both
+
+
+def test_files_that_were_dropped_long_ago_stay_while_they_come_in(
+    store: Store, scope: Scope, run_job: RunJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drop(scope, labels_file(), *((f"{one}.png", png(ord(one))) for one in "abc"))
+
+    def an_hour_goes_by() -> None:
+        delete_old_exports()
+        long_ago = time.time() - KEPT_SECONDS - 60
+        os.utime(dropped(scope, "u1"), (long_ago, long_ago))
+
+    an_hour_goes_by()
+    slowly = after(an_hour_goes_by, store.add_image)
+    monkeypatch.setattr(store, "add_image", slowly)
+    monkeypatch.setattr(sys.modules[Touch.__module__], "_TOUCH_SECONDS", 0)
+    job = run_job("import", **parameters())
+    assert job.state is JobState.DONE, job.error
+    result = job.result or {}
+    assert (result["images_added"], result["boxes"]) == (3, 2)
+
+
+def test_files_that_go_while_they_come_in_end_the_import_in_a_sentence(
+    store: Store, scope: Scope, run_job: RunJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drop(scope, labels_file(), *((f"{one}.png", png(ord(one))) for one in "abc"))
+    deleting = after(lambda: forget_dropped(scope, "u1"), store.add_image)
+    monkeypatch.setattr(store, "add_image", deleting)
+    job = run_job("import", **parameters())
+    assert job.state is JobState.FAILED
+    assert job.error == "The dropped files are not kept any more; drop them again."
+    assert [one.annotations for one in store.records(scope)] == [()]
 
 
 @pytest.mark.parametrize("approved_too", [False, True])
