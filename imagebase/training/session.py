@@ -10,12 +10,12 @@ import shutil
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from imagebase.annotation import Size
-from imagebase.detection.model_files import CFG, WEIGHTS, Model, model_in_folder
+from imagebase.detection.model_files import CFG, NAMES, WEIGHTS, Model, model_in_folder
 from imagebase.errors import TrainingError
 from imagebase.training import advice, work_files
 from imagebase.training.anchors import cluster_anchors
@@ -62,13 +62,16 @@ def begin(
     """Make everything ready in a folder; None where it was told to stop.
 
     Raises:
-        TrainingError: there is nothing to learn from, or PyTorch is missing.
+        TrainingError: there is nothing to learn from or to begin from, or PyTorch is
+            missing.
+        ModelLoadError: the model to begin from cannot be used.
     """
     require_torch()
     began = time.perf_counter()
     total = len(gathered.sources)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
+    _keep_base(Path(settings.base), folder / work_files.BASE)
 
     def tell(done: int) -> None:
         if must_stop():
@@ -96,6 +99,32 @@ def begin(
     # Last: a folder with a plan has all the rest.
     write_json(folder / work_files.PLAN, plan)
     return training_set
+
+
+def _keep_base(base: Path, kept: Path) -> None:
+    """Copy the model to begin from, which may go before a training goes on."""
+    _darknet_in(base)
+    kept.mkdir()
+    for name in (CFG, WEIGHTS, NAMES):
+        shutil.copyfile(base / name, kept / name)
+
+
+def _base(folder: Path, settings: TrainingSettings) -> tuple[Model, bytes]:
+    """Return the copy that `begin` made, as the model was called then, and weights."""
+    kept, base = folder / work_files.BASE, Path(settings.base)
+    # Those that began before there were copies have none.
+    model, weights = _darknet_in(kept if kept.is_dir() else base)
+    return replace(model, name=base.resolve().name), weights.read_bytes()
+
+
+def _darknet_in(folder: Path) -> tuple[Model, Path]:
+    model = model_in_folder(folder)
+    if model.weights is None:
+        raise TrainingError(
+            f"{model.name} is no Darknet model; train from one with {CFG} and "
+            f"{WEIGHTS}."
+        )
+    return model, model.weights
 
 
 class _StoppedError(Exception):
@@ -146,18 +175,14 @@ def go_on(
     plan, training_set = read_plan(folder), load_set(folder)
     if plan is None:
         raise TrainingError("This training was never made ready; begin it anew.")
-    base = model_in_folder(Path(plan.settings.base))
-    if base.weights is None:
-        raise TrainingError(
-            f"{base.name} is no Darknet model; train from one with {CFG} and {WEIGHTS}."
-        )
+    base, weights = _base(folder, plan.settings)
 
     def tell(entry: Progress | Evaluation) -> None:
         write_line(folder, entry)
         on_entry(entry)
 
     cfg = _cfg(base, training_set, plan)
-    source = module_of(base.graph.read_bytes(), base.weights.read_bytes())
+    source = module_of(base.graph.read_bytes(), weights)
     module = transfer(source, base.labels, cfg.encode(), training_set.labels)
     training = Training(
         folder,
@@ -204,6 +229,7 @@ def clean_up(folder: Path) -> None:
     """Delete what only an interrupted training needs; the log stays."""
     for name in work_files.FOR_GOING_ON:
         (folder / name).unlink(missing_ok=True)
+    shutil.rmtree(folder / work_files.BASE, ignore_errors=True)
 
 
 def work_quietly() -> None:

@@ -8,6 +8,8 @@ PICTURES: Final = "pictures.u8"
 LOG: Final = "log.jsonl"
 CHECKPOINT: Final = "checkpoint.pt"
 BEST: Final = "best.weights"
+# A folder: the model to begin from, which may be renamed or deleted meanwhile.
+BASE: Final = "base"
 # How another process asks for something, and what it is told.
 FINISH: Final = "finish"
 STOP: Final = "stop"

@@ -176,6 +176,20 @@ def test_asked_to_finish_it_writes_the_model_there_is(tmp_path: Path) -> None:
     assert {one.name for one in work.iterdir()} == {"log.jsonl", "plan.json"}
 
 
+def test_the_model_it_begins_from_may_go_meanwhile(tmp_path: Path) -> None:
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    for name in ("obj.cfg", "obj.weights", "obj.names"):
+        (mine / name).write_bytes((BASE / name).read_bytes())
+    work = ready(tmp_path / "work", images=6, base=str(mine), steps=2)
+    mine.rename(tmp_path / "yours")
+    asked = iter(range(1000))
+    assert go_on(work, tmp_path / "model", must_stop=lambda: next(asked) >= 1) is None
+    metrics = go_on(work, tmp_path / "model")
+    assert metrics is not None
+    assert metrics["base"] == "mine"
+
+
 def test_changed_labels_do_not_go_on(tmp_path: Path) -> None:
     work = ready(tmp_path / "work")
     asked = iter(range(1000))
