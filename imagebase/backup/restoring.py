@@ -1,5 +1,6 @@
 """A backup looked through to its last byte, and only then made a dataset again."""
 
+import contextlib
 import hashlib
 import json
 import zipfile
@@ -19,7 +20,13 @@ from imagebase.backup.layout import (
     read_manifest,
     table_path,
 )
-from imagebase.errors import ArchiveError, ImageBaseError, LimitError, NotFoundError
+from imagebase.errors import (
+    ArchiveError,
+    ImageBaseError,
+    LimitError,
+    NotFoundError,
+    StoreError,
+)
 from imagebase.images import read_header
 from imagebase.settings import Limits
 from imagebase.store import Scope, Store
@@ -29,6 +36,7 @@ from imagebase.store.scope import chunks
 
 Progress = Callable[[int, int], None]
 _OTHER_FILES: Final = len(COPIED) + 1
+_UNTOUCHED: Final = "0"
 _ROWS_AT_ONCE: Final = 500
 # Nothing is deflated further: a blank mask is as small as that, and no bomb.
 _MOST_DEFLATED: Final = 1_100
@@ -178,7 +186,8 @@ def restore(
 ) -> str:
     """Make a checked backup a dataset of its own; return the name it has.
 
-    Until it is whole its name says so. It goes again where that does not come about.
+    Until it is whole its name says so. It goes again where that does not come about,
+    unless somebody has worked in it meanwhile.
 
     Args:
         scope: the dataset that it shall be, which is not there yet or is what an
@@ -186,7 +195,8 @@ def restore(
         progress: called with images done and all images; what it raises ends it.
 
     Raises:
-        StoreError: it could not be written; nothing of it is left.
+        StoreError: it could not be written, or somebody has worked in what an attempt
+            before this has left.
     """
     taken = {one.name for one in store.datasets(scope.owner_id)}
     _delete(store, scope)
@@ -202,7 +212,9 @@ def restore(
         name = f"{name} (restored)" if name in taken else name
         store.end_copy(scope, name)
     except BaseException:
-        _delete(store, scope)
+        # Why it ends is what a person has to know; what stays says so by its name.
+        with contextlib.suppress(StoreError):
+            _delete(store, scope)
         raise
     return name
 
@@ -222,7 +234,17 @@ def _put_images(
 
 
 def _delete(store: Store, scope: Scope) -> None:
+    """Delete what is half restored; only somebody's work grows its version.
+
+    Raises:
+        StoreError: somebody has worked in it.
+    """
     try:
+        if store.version(scope) != _UNTOUCHED:
+            raise StoreError(
+                "Somebody has worked in the half-restored dataset; it stays. Drop the "
+                "backup again for another one."
+            )
         store.delete_dataset(scope)
     except NotFoundError:
         return

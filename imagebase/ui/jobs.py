@@ -21,6 +21,15 @@ _NAMES: Final = {
     "backup": "Back up",
     "restore": "Restore",
 }
+_KEPT: Final = "What was done is kept."
+_KEPT_OF_CANCELLED: Final = {
+    "restore": "Nothing is kept, unless somebody has worked in the half-restored "
+    "dataset meanwhile."
+}
+_KEPT_OF_INTERRUPTED: Final = {
+    "restore": "To go on begins anew; what is half restored goes, unless somebody has "
+    "worked in it meanwhile."
+}
 _ACTIVE: Final = (JobState.QUEUED, JobState.RUNNING)
 
 
@@ -57,12 +66,13 @@ def show(kind: str) -> None:
         st.error(widgets.escape(job.error or ""))
     elif job.state is JobState.CANCELLED:
         st.info(
-            f"Cancelled after {job.done:,} of {job.total:,}. What was done is kept."
+            f"Cancelled after {job.done:,} of {job.total:,}. "
+            f"{_KEPT_OF_CANCELLED.get(kind, _KEPT)}"
         )
     elif job.state is JobState.INTERRUPTED:
         st.warning(
             f"The server stopped at {job.done:,} of {job.total:,}. "
-            "What was done is kept."
+            f"{_KEPT_OF_INTERRUPTED.get(kind, _KEPT)}"
         )
         st.button(
             "Go on",

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from imagebase.annotation import Size, new_id
+from imagebase.annotation import ReviewStatus, Size, new_id
 from imagebase.backup.layout import MANIFEST
 from imagebase.backup.restoring import Backup, restore
 from imagebase.backup.writing import write_backup
@@ -124,6 +124,40 @@ def test_attempt_that_was_cut_short_is_begun_again(
         backup.check()
         restore(store, target, backup)
     assert [one.name for one in store.datasets("elsewhere")] == ["Straße 🚲"]
+
+
+def test_attempt_that_somebody_has_worked_in_is_not_begun_again(
+    store: Store, tmp_path: Path
+) -> None:
+    write_backup(store, full_dataset(store), tmp_path / "a.zip")
+    target = Scope("elsewhere", new_id(), "zoe")
+    store.begin_copy(target, "half")
+    store.add_labels(target, ["mine"])
+    with Backup(tmp_path / "a.zip", LIMITS, file_name="a.zip") as backup:
+        backup.check()
+        with pytest.raises(StoreError, match="Somebody has worked in"):
+            restore(store, target, backup)
+    assert store.labels(target).names == ("mine",)
+
+
+def test_restore_that_is_stopped_keeps_what_somebody_has_done_in_it(
+    store: Store, tmp_path: Path
+) -> None:
+    write_backup(store, full_dataset(store), tmp_path / "a.zip")
+    target = Scope("elsewhere", new_id(), "zoe")
+
+    def stop(done: int, total: int) -> None:
+        first = store.records(target)[0]
+        store.save(target, replace(first, status=ReviewStatus.APPROVED))
+        raise KeyboardInterrupt
+
+    with Backup(tmp_path / "a.zip", LIMITS, file_name="a.zip") as backup:
+        backup.check()
+        with pytest.raises(KeyboardInterrupt):
+            restore(store, target, backup, progress=stop)
+    (left,) = store.datasets("elsewhere")
+    assert left.name == "Straße 🚲 (being restored)"
+    assert store.records(target)[0].status is ReviewStatus.APPROVED
 
 
 def test_restore_that_is_stopped_leaves_nothing(store: Store, tmp_path: Path) -> None:

@@ -98,6 +98,25 @@ def test_what_is_no_backup_is_refused_in_a_sentence(labelled: Tab) -> None:
     assert len(store().datasets(TEAM_OWNER)) == 1
 
 
+def test_restore_that_was_cut_short_does_not_say_that_it_is_kept(tab: Tab) -> None:
+    store().submit_job(the_scope(), "restore", {})
+    assert store().claim_job("elsewhere:1:x", ["restore"])
+    store().interrupt_workers(["elsewhere:1:x"])
+    tab.app.run()
+    assert "what is half restored goes, unless somebody has worked" in tab.words()
+    assert "What was done is kept." not in tab.words()
+
+
+def test_cancelled_restore_does_not_say_that_it_is_kept(tab: Tab) -> None:
+    job_id = store().submit_job(the_scope(), "restore", {})
+    # As if it had been dropped in this tab.
+    tab.app.session_state[backups._BEGUN] = {"restore": the_scope().dataset_id}
+    tab.app.run()
+    tab.press(f"jobs.cancel.{job_id}")
+    assert "Nothing is kept, unless somebody has worked" in tab.words()
+    assert "What was done is kept." not in tab.words()
+
+
 def test_backup_is_not_offered_on_another_dataset(labelled: Tab) -> None:
     backup_of(labelled)
     labelled.submit("sidebar.new_dataset", "Other")
