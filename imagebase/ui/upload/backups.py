@@ -85,7 +85,7 @@ def _offer(job: JobInfo) -> bool:
             f"The backup of {size} is too large to be sent. Copy this file away now: "
             "it is deleted within an hour, and at once when the dataset is deleted."
         )
-        st.code(str(path), language=None)
+        st.code(str(path), language=None, wrap_lines=True)
         st.caption("`python -m imagebase backup` writes one where you choose.")
         return True
     with path.open("rb") as content:
