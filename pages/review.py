@@ -4,6 +4,7 @@ from imagebase.ui import frame, widgets
 from imagebase.ui.review import (
     crops,
     figures,
+    label_errors,
     queue,
     review_filters,
     review_images,
@@ -18,6 +19,7 @@ VIEWS = {
     review_filters.LABELS: reviewing.label_table,
     review_filters.CROPS: crops.contact_sheet,
     review_filters.IMAGES: review_images.image_table,
+    review_filters.LABEL_ERRORS: label_errors.label_errors,
     review_filters.FIGURES: figures.figures,
 }
 

@@ -19,8 +19,8 @@ from imagebase.reviewing.look_search import (
 from imagebase.store import AnnotationRow, Scope
 from imagebase.ui import backend, look_preview, state, widgets
 
-_OFFER: Final = "imagebase.reviewing.look_alikes.offer"
-_LAST: Final = "imagebase.reviewing.look_alikes.last"
+_OFFER: Final = "imagebase.look_alikes.offer"
+_LAST: Final = "imagebase.look_alikes.last"
 
 
 @dataclass(frozen=True, slots=True)

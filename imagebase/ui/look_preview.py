@@ -20,7 +20,7 @@ from imagebase.ui.review.crop_pictures import Place, crop_urls
 from imagebase.ui.review.sheet import Tile, draw_sheet
 
 PAGE_SIZE: Final = 35
-_PREVIEW: Final = "imagebase.reviewing.look_alikes.preview"
+_PREVIEW: Final = "imagebase.look_alikes.preview"
 
 
 @dataclass(slots=True)

@@ -276,3 +276,17 @@ def test_deleting_the_dataset_deletes_its_evaluations(judged: Tab) -> None:
     judged.app.checkbox(key="sidebar.sure").check().run()
     judged.press("sidebar.delete")
     assert not kept_runs(scope).runs()
+
+
+def test_review_queues_what_the_newest_evaluation_doubts(approved: Tab) -> None:
+    approved.open("review")
+    approved.app.session_state["review.view"] = "Label errors"
+    approved.app.run()
+    assert "Judge a model on **Evaluate** first" in approved.words()
+    approved.open("evaluate")
+    assert run(approved) is JobState.DONE
+    approved.open("review")
+    approved.app.session_state["review.view"] = "Label errors"
+    approved.app.run()
+    assert not approved.app.exception
+    assert "The likeliest errors come first" in approved.words()

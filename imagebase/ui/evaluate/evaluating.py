@@ -73,7 +73,9 @@ def toolbar() -> None:
     images = middle.selectbox(
         "Judged by",
         list(_WORDS),
-        format_func=lambda name: f"{totals[name]:,} images {_WORDS[name]}",
+        format_func=lambda name: (
+            f"{widgets.plural(totals[name], 'image')} {_WORDS[name]}"
+        ),
         key=_IMAGES,
         persist_state="session",
     )

@@ -13,6 +13,7 @@ QUEUE: Final = "Queue"
 LABELS: Final = "Labels"
 CROPS: Final = "Crops"
 IMAGES: Final = "Images"
+LABEL_ERRORS: Final = "Label errors"
 FIGURES: Final = "Figures"
 
 LABELS_KEY: Final = "review.labels"
@@ -39,7 +40,7 @@ IMAGE_FILTERS: Final[Mapping[str, Any]] = {
 }
 
 _VIEW: Final = "review.view"
-_CHOSEN: Final = "imagebase.reviewing.review.chosen"
+_CHOSEN: Final = "imagebase.review.chosen"
 
 
 @dataclass(frozen=True, slots=True)
