@@ -27,6 +27,7 @@ from imagebase.ui.visitor import TEAM_OWNER
 from tests.browser.conftest import QUIET, ROOT, SCREEN, free_port, wait_for_health
 
 _IDLE: Final = "[data-testid='stApp'][data-test-script-state='notRunning']"
+_HAS: Final = "(selector) => document.querySelector(selector) !== null"
 _SERVE: Final = (sys.executable, "-m", "imagebase", "serve", "--headless")
 _SETTLED_MS: Final = 150
 _PAGES: Final = ("Upload", "Annotate", "Edit", "Review", "Export")
@@ -167,7 +168,8 @@ def settled(page: Page) -> float:
     """Wait until the script has not run for a moment; return when it ended."""
     page.wait_for_timeout(50)
     while True:
-        page.wait_for_selector(_IDLE, state="attached", timeout=60_000)
+        # By frames: waiting for a selector looks again after half a second only.
+        page.wait_for_function(_HAS, arg=_IDLE, timeout=60_000)
         ended = time.perf_counter()
         page.wait_for_timeout(_SETTLED_MS)
         if page.locator(_IDLE).count():
