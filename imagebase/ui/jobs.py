@@ -23,12 +23,16 @@ _NAMES: Final = {
 }
 _KEPT: Final = "What was done is kept."
 _KEPT_OF_CANCELLED: Final = {
+    "export": "No zip was made; build it again.",
+    "backup": "No zip was made; back up again.",
     "restore": "Nothing is kept, unless somebody has worked in the half-restored "
-    "dataset meanwhile."
+    "dataset meanwhile.",
 }
 _KEPT_OF_INTERRUPTED: Final = {
+    "export": "To go on begins anew.",
+    "backup": "To go on begins anew.",
     "restore": "To go on begins anew; what is half restored goes, unless somebody has "
-    "worked in it meanwhile."
+    "worked in it meanwhile.",
 }
 _ACTIVE: Final = (JobState.QUEUED, JobState.RUNNING)
 
