@@ -23,6 +23,7 @@ from imagebase.images import (
     load_image,
     resized,
 )
+from imagebase.statistics import BoxTable, ImageTable
 from imagebase.store import CandidatesKey, Scope
 from imagebase.tiles import crop_webp, inner_size, tile_webp
 from imagebase.ui import backend
@@ -164,3 +165,14 @@ def candidates(
     scope = Scope(owner_id, dataset_id, "")
     packed = backend.store().candidates(scope, key)
     return CandidatePool.of({one: unpack(blob) for one, blob in packed.items()})
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def health_tables(
+    owner_id: str, dataset_id: str, version: str
+) -> tuple[ImageTable, BoxTable]:
+    """Return every image and every box of a dataset in columns.
+
+    version: changes when the dataset does.
+    """
+    return backend.store().health_tables(Scope(owner_id, dataset_id, ""))

@@ -32,8 +32,7 @@ from imagebase.statistics import (
     leading,
     relative_sides,
 )
-from imagebase.store import Scope
-from imagebase.ui import backend, plots, state, widgets
+from imagebase.ui import backend, cache, plots, state, widgets
 from imagebase.ui.review import review_filters
 
 MOST_LABELS: Final = 30
@@ -50,7 +49,7 @@ def health() -> None:
     """Draw what the images and boxes are like, a click on any of it away from them."""
     scope = state.scope()
     version = backend.store().version(scope)
-    images, boxes = _tables(scope.owner_id, scope.dataset_id, version)
+    images, boxes = cache.health_tables(scope.owner_id, scope.dataset_id, version)
     found = _findings(scope.owner_id, scope.dataset_id, version)
     _numbers(images, boxes, found)
     if not len(boxes):
@@ -81,17 +80,10 @@ def health() -> None:
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
-def _tables(
-    owner_id: str, dataset_id: str, version: str
-) -> tuple[ImageTable, BoxTable]:
-    return backend.store().health_tables(Scope(owner_id, dataset_id, ""))
-
-
-@st.cache_resource(max_entries=4, show_spinner=False)
 def _findings(
     owner_id: str, dataset_id: str, version: str
 ) -> dict[Finding, tuple[str, ...]]:
-    images, boxes = _tables(owner_id, dataset_id, version)
+    images, boxes = cache.health_tables(owner_id, dataset_id, version)
     return findings(boxes, images)
 
 

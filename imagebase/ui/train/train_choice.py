@@ -10,7 +10,6 @@ import streamlit as st
 from imagebase.detection.library import MAX_NAME_LENGTH, fitting_name
 from imagebase.settings import DEFAULT_MODEL, Mode
 from imagebase.statistics import BoxTable, ImageTable
-from imagebase.store import Scope
 from imagebase.tasks.train import last_round
 from imagebase.training import advice
 from imagebase.training.settings import DEFAULT_INPUT_SIZE
@@ -41,7 +40,7 @@ class _Learnable:
 @st.cache_resource(max_entries=4, show_spinner=False)
 def _tables(owner_id: str, dataset_id: str, version: str) -> _Learnable:
     """Return what there is to learn from; version: changes when the dataset does."""
-    images, boxes = backend.store().health_tables(Scope(owner_id, dataset_id, ""))
+    images, boxes = cache.health_tables(owner_id, dataset_id, version)
     is_approved, approved = advice.approved_tables(images, boxes)
     return _Learnable(images, approved, int(is_approved.sum()))
 
