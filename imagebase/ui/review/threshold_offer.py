@@ -49,7 +49,7 @@ _HELP: Final = (
 class _Model:
     """A model whose boxes are in the dataset, and how they were put there last."""
 
-    name: str
+    setup: Setup
     detector: Looker
     rule: SelectionRule
 
@@ -99,14 +99,12 @@ def _choose_model(decided: Sequence[Decision]) -> str | None:
 
 
 def _model(model_id: str) -> _Model | None:
-    """Return the model of this id, with the rule its boxes were kept under last."""
+    """Return the model of this id, looking as when its boxes were kept last."""
     title = model_id.rpartition("-")[0]
-    kept = [
-        job.parameters
-        for job in backend.store().jobs(state.scope())
-        if job.kind == "keep" and job.state is JobState.DONE
-    ]
-    used = {Setup.of(one): one for one in reversed(kept)}
+    used: dict[Setup, Mapping[str, Any]] = {}
+    for job in backend.store().jobs(state.scope()):  # the newest first
+        if job.kind == "keep" and job.state is JobState.DONE:
+            used.setdefault(Setup.of(job.parameters), job.parameters)
     if title in cache.models():
         used.setdefault(Setup((title,)), {})
     for setup, parameters in used.items():
@@ -114,7 +112,7 @@ def _model(model_id: str) -> _Model | None:
         with contextlib.suppress(ModelLoadError, UnknownModelError):
             detector = cache.detector(setup)
             if detector.model_id == model_id:
-                return _Model(setup.models[0], detector, rule_of(parameters))
+                return _Model(setup, detector, rule_of(parameters))
     return None
 
 
@@ -425,7 +423,7 @@ def _picture(
 def _start(model: _Model, rule: SelectionRule) -> None:
     scope, store = state.scope(), backend.store()
     parameters: dict[str, Any] = {
-        "model": model.name,
+        **model.setup.parameters(),
         "statuses": [str(status) for status in _OPEN],
         "confidence_threshold": rule.confidence_threshold,
         "nms_threshold": rule.nms_threshold,

@@ -1,0 +1,83 @@
+"""Learned thresholds on the Review page: whose they are, and what is done with them."""
+
+import pytest
+
+from imagebase.annotation import Annotation, Box, Source
+from imagebase.detection.lookers import Setup, shared_looker
+from imagebase.editing import approve, delete_annotations
+from imagebase.store import JobInfo, JobState
+from imagebase.ui import backend
+from tests.app_fixtures import Tab, ended, put, records, store, the_scope
+from tests.pages.test_review_figures import show
+
+AT_ITS_OWN_SIZE = Setup(("yolov4-tiny",))
+SMALL = Setup(("yolov4-tiny",), input_size=320)
+OPEN = ["new", "auto", "edited", "rejected"]
+LEAST = 0.6
+
+
+def model_id() -> str:
+    return shared_looker(SMALL).model_id
+
+
+def run_job(kind: str, setup: Setup, **rule: float) -> JobInfo:
+    """Let a job with this setup come to its end."""
+    parameters = {**setup.parameters(), "statuses": OPEN, **rule}
+    backend.runner().submit(the_scope(), kind, parameters)
+    job = ended(the_scope(), kind)
+    assert job.state is JobState.DONE, job.error
+    return job
+
+
+def decide() -> None:
+    """Say of 40 boxes on the first image that those the model doubted are false."""
+    boxes = [
+        Annotation(
+            Box(9 * n, 9 * n, 9 * n + 8, 9 * n + 8),
+            "bear",
+            source=Source.MODEL,
+            confidence=0.3 + 0.015 * n,
+            model_id=model_id(),
+            changed_by=model_id(),
+        )
+        for n in range(40)
+    ]
+    put(records()[0], *boxes)
+    first = records()[0]
+    false = {o.annotation_id for o in first.annotations if (o.confidence or 0) < LEAST}
+    store().save(the_scope(), approve(delete_annotations(first, false), who="ann"))
+
+
+@pytest.fixture
+def learned(filled: Tab) -> Tab:
+    """A tab whose model has looked at its own size, then at a smaller one, and learned.
+
+    The boxes of the smaller one were kept last.
+    """
+    for setup, confidence in ((AT_ITS_OWN_SIZE, 0.4), (SMALL, 0.25)):
+        run_job("annotate", setup)
+        run_job("keep", setup, confidence_threshold=confidence)
+    decide()
+    return filled
+
+
+def thresholds(tab: Tab) -> dict[str, float]:
+    """Return the threshold that the bear has now, and the learned one."""
+    key = "figures.thresholds."
+    table = next(one for one in tab.app.dataframe if str(one.key).startswith(key))
+    (row,) = table.value.to_dict("records")
+    return {"now": row["now"], "learned": row["learned"]}
+
+
+def test_thresholds_are_applied_as_the_boxes_were_kept_last(learned: Tab) -> None:
+    show(learned, "Figures", "Thresholds")
+    assert thresholds(learned) == {
+        "now": 0.25,
+        "learned": pytest.approx(LEAST, abs=0.02),
+    }
+    learned.app.toggle(key="figures.show_change").set_value(True).run()
+    learned.press("figures.apply")
+    job = ended(the_scope(), "keep")
+    assert job.state is JobState.DONE
+    assert Setup.of(job.parameters) == SMALL
+    assert job.parameters["confidence_threshold"] == 0.25
