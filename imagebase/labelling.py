@@ -86,8 +86,9 @@ def run(
 ) -> RunSummary:
     """Label a source and write its label files and run.json.
 
-    Until they are written a journal in the output tells what was seen; the next run
-    with the same model and net settings goes on from there.
+    Where no image could be labelled, run.json alone is: label files of an earlier run
+    stay. Until they are written a journal in the output tells what was seen; the next
+    run with the same model and net settings goes on from there.
 
     Args:
         source: a folder, a zip, one image, or an fsspec URL.
@@ -125,7 +126,8 @@ def run(
         labelled = replace(labelled, refused=(*refused, *labelled.refused))
         try:
             _remove_drafts(output)
-            for format_name in dict.fromkeys(formats):
+            # Nothing labelled is no reason to take away what an earlier run wrote.
+            for format_name in dict.fromkeys(formats if labelled.records else ()):
                 _write_format(format_name, labelled, files, output)
             seconds = time.perf_counter() - opened
             summary = _summary(labelled, detector, settings, seconds, opened - began)

@@ -53,6 +53,14 @@ def folder_of(folder: Path, files: dict[str, bytes]) -> Path:
     return folder
 
 
+def contents_of(folder: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
 def labelled(
     source: Path | str,
     output: Path,
@@ -261,10 +269,21 @@ def test_names_that_differ_only_by_suffix_or_case_stay_apart(
     assert len(list((tmp_path / "out" / "yolo").rglob("*.txt"))) >= 4
 
 
-def test_source_without_images_gives_an_empty_result(tmp_path: Path, pets: str) -> None:
-    source = folder_of(tmp_path / "in", {"notes.txt": b"hello"})
-    assert labelled(source, tmp_path / "out", pets).images == 0
-    assert coco_of(tmp_path / "out")["images"] == []
+@pytest.mark.parametrize("left", [{}, {"a.png": b"no"}], ids=["none", "unreadable"])
+def test_run_that_can_label_nothing_leaves_the_earlier_labels(
+    tmp_path: Path, pets: str, left: dict[str, bytes]
+) -> None:
+    source = folder_of(tmp_path / "in", {"a.png": PNG, "notes.txt": b"hello"})
+    labelled(source, tmp_path / "out", pets, formats=["coco", "yolo"])
+    earlier = contents_of(tmp_path / "out")
+    (source / "a.png").unlink()
+    folder_of(source, left)
+    labelled(source, tmp_path / "out", pets, formats=["coco", "yolo"])
+    now = contents_of(tmp_path / "out")
+    said = json.loads(now.pop("run.json"))
+    assert said["images"] == 0
+    assert [one["file"] for one in said["refused"]] == list(left)
+    assert now.items() < earlier.items()
 
 
 @pytest.mark.parametrize(
