@@ -1,6 +1,7 @@
 """The Annotate page: the real net on real photographs, in the background."""
 
 from imagebase.annotation import ReviewStatus, Source
+from imagebase.detection.lookers import Setup, shared_looker
 from imagebase.store import JobState
 from tests.app_fixtures import Tab, add_photographs, records, store, the_scope
 
@@ -104,6 +105,48 @@ def test_label_has_a_threshold_of_its_own(filled: Tab) -> None:
     before = found(filled)
     edit_labels(filled, confidence=1.0)
     assert found(filled) == before - 1
+
+
+def bear_row(tab: Tab) -> dict[str, object]:
+    """Return what the table of labels says of the bear."""
+    rows = tab.app.dataframe[0].value.to_dict("records")
+    return next(row for row in rows if row["model"] == "bear")
+
+
+def model_id() -> str:
+    return shared_looker(Setup(("yolov4-tiny",))).model_id
+
+
+def test_learned_thresholds_are_what_the_page_begins_with(filled: Tab) -> None:
+    run(filled)
+    before = found(filled)
+    store().save_label_thresholds(the_scope(), model_id(), {"bear": 1.0, "zebra": 0.3})
+    filled.app.run()
+    assert found(filled) == before - 1
+    assert bear_row(filled) == {"model": "bear", "name": "bear", "confidence": 1.0}
+
+
+def test_emptied_threshold_is_gone_and_the_others_stay(filled: Tab) -> None:
+    run(filled)
+    before = found(filled)
+    edit_labels(filled, confidence=1.0)
+    kept = store().label_thresholds(the_scope(), model_id())
+    assert kept == {"bear": 1.0}
+    store().save_label_thresholds(the_scope(), model_id(), kept | {"zebra": 0.3})
+    filled.app.run()
+    edit_labels(filled, confidence=None)
+    assert store().label_thresholds(the_scope(), model_id()) == {"zebra": 0.3}
+    assert found(filled) == before
+
+
+def test_threshold_of_one_dataset_is_none_of_another(filled: Tab) -> None:
+    run(filled)
+    edit_labels(filled, confidence=1.0)
+    filled.submit("sidebar.new_dataset", "Second")
+    add_photographs(the_scope(), "bear.jpg")
+    run(filled)
+    keep(filled)
+    assert "bear" in boxes()
 
 
 def test_renamed_label_is_still_in_the_table_after_another_page(filled: Tab) -> None:

@@ -39,7 +39,6 @@ _OPEN: Final = (
 )
 _SCOPES: Final = {"new": (ReviewStatus.NEW,), "open": _OPEN}
 _MOST_DOUBTFUL: Final = "most doubtful first"
-_CONFIDENCE: Final = "annotate.confidence_by_label"
 _KEEPING: Final = "imagebase.annotate.keeping"
 _LABEL_TABLE_PX: Final = 460
 _LABEL_TABLE_HEIGHT_PX: Final = 220
@@ -268,7 +267,7 @@ def _rule(found: CandidatePool, detector: Looker) -> SelectionRule:
         nms_threshold=nms,
         labels=tuple(labels) or None,
         mapping=_mapping(detector),
-        per_label_confidence=st.session_state.get(_CONFIDENCE, {}),
+        per_label_confidence=_thresholds(detector),
     )
 
 
@@ -296,9 +295,14 @@ def _mapping(detector: Looker) -> dict[str, str]:
     return own | {name: label or "" for name, label in kept.items()}
 
 
+def _thresholds(detector: Looker) -> dict[str, float]:
+    """Return the thresholds that labels of the model's have of their own here."""
+    return backend.store().label_thresholds(state.scope(), detector.model_id)
+
+
 def _label_table(found: CandidatePool, detector: Looker) -> None:
-    """Draw the model's labels with one's own names and thresholds beside them."""
-    mapping, own = _mapping(detector), st.session_state.get(_CONFIDENCE, {})
+    """Draw the model's labels with the dataset's names and thresholds beside them."""
+    mapping, own = _mapping(detector), _thresholds(detector)
     rows = [
         {"model": one, "name": mapping.get(one, one), "confidence": own.get(one)}
         for one in _labels_found(found, detector)
@@ -340,23 +344,38 @@ def _keep_label_edits(
     key: str, rows: Sequence[Mapping[str, Any]], model_id: str
 ) -> None:
     """Keep the table as it is now: a cell and the button may come in one run."""
-    edited = st.session_state[key]["edited_rows"]
+    edits = {
+        rows[place]["model"]: cells
+        for place, cells in st.session_state[key]["edited_rows"].items()
+    }
+    _keep_names(edits, model_id)
+    _keep_thresholds(edits, model_id)
+
+
+def _keep_names(edits: Mapping[str, Mapping[str, Any]], model_id: str) -> None:
     names = {
-        rows[place]["model"]: (cells["name"] or "").strip()
-        for place, cells in edited.items()
+        model_label: (cells["name"] or "").strip() or None
+        for model_label, cells in edits.items()
         if "name" in cells
     }
     if names:
         store, scope = backend.store(), state.scope()
         kept = store.label_mapping(scope, model_id)
-        new = {name: label or None for name, label in names.items()}
-        store.save_label_mapping(scope, model_id, kept | new)
-    rows = [{**row, **edited.get(place, {})} for place, row in enumerate(rows)]
-    st.session_state[_CONFIDENCE] = {
-        row["model"]: float(row["confidence"])
-        for row in rows
-        if row["confidence"] is not None
+        store.save_label_mapping(scope, model_id, kept | names)
+
+
+def _keep_thresholds(edits: Mapping[str, Mapping[str, Any]], model_id: str) -> None:
+    """Keep what was typed; a cell that was emptied leaves its label to the slider."""
+    typed = {
+        model_label: cells["confidence"]
+        for model_label, cells in edits.items()
+        if "confidence" in cells
     }
+    if typed:
+        store, scope = backend.store(), state.scope()
+        every = store.label_thresholds(scope, model_id) | typed
+        kept = {label: float(at) for label, at in every.items() if at is not None}
+        store.save_label_thresholds(scope, model_id, kept)
 
 
 def _order() -> str:
