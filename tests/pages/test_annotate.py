@@ -1,5 +1,8 @@
 """The Annotate page: the real net on real photographs, in the background."""
 
+from collections.abc import Hashable
+from typing import Any
+
 from imagebase.annotation import ReviewStatus, Source
 from imagebase.detection.lookers import Setup, shared_looker
 from imagebase.store import JobState
@@ -107,10 +110,9 @@ def test_label_has_a_threshold_of_its_own(filled: Tab) -> None:
     assert found(filled) == before - 1
 
 
-def bear_row(tab: Tab) -> dict[str, object]:
-    """Return what the table of labels says of the bear."""
-    rows = tab.app.dataframe[0].value.to_dict("records")
-    return next(row for row in rows if row["model"] == "bear")
+def label_rows(tab: Tab) -> list[dict[Hashable, Any]]:
+    """Return what the table of the model's labels says."""
+    return tab.app.dataframe[0].value.to_dict("records")
 
 
 def model_id() -> str:
@@ -123,7 +125,8 @@ def test_learned_thresholds_are_what_the_page_begins_with(filled: Tab) -> None:
     store().save_label_thresholds(the_scope(), model_id(), {"bear": 1.0, "zebra": 0.3})
     filled.app.run()
     assert found(filled) == before - 1
-    assert bear_row(filled) == {"model": "bear", "name": "bear", "confidence": 1.0}
+    row = {"model": "bear", "name": "bear", "confidence": 1.0}
+    assert row in label_rows(filled)
 
 
 def test_emptied_threshold_is_gone_and_the_others_stay(filled: Tab) -> None:
@@ -154,8 +157,8 @@ def test_renamed_label_is_still_in_the_table_after_another_page(filled: Tab) -> 
     edit_labels(filled, name="grizzly", confidence=0.3)
     filled.open("review")
     filled.open("annotate")
-    rows = filled.app.dataframe[0].value.to_dict("records")
-    assert {"model": "bear", "name": "grizzly", "confidence": 0.3} in rows
+    row = {"model": "bear", "name": "grizzly", "confidence": 0.3}
+    assert row in label_rows(filled)
 
 
 def test_keeping_twice_changes_nothing(filled: Tab) -> None:

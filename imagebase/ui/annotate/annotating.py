@@ -1,23 +1,20 @@
 """The Annotate page's parts: model and Run, thresholds, pictures, keeping boxes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-import pandas as pd
 import streamlit as st
 
-from imagebase.annotation import MAX_LABEL_LENGTH, ReviewStatus
+from imagebase.annotation import ReviewStatus
 from imagebase.detection.looker import Looker
 from imagebase.detection.lookers import Setup
 from imagebase.detection.pool import CandidatePool, Selection
-from imagebase.evaluation.label_mapping import map_labels
 from imagebase.store import JobState
 from imagebase.suggestions import (
     SelectionRule,
     as_annotations,
     by_doubt,
-    found_labels,
     gained,
     kept_labels,
     select_all,
@@ -25,23 +22,21 @@ from imagebase.suggestions import (
 )
 from imagebase.tasks import candidates_key
 from imagebase.ui import backend, cache, jobs, label_manager, state, widgets
-from imagebase.ui.annotate import looking_choice
+from imagebase.ui.annotate import looking_choice, model_labels
+from imagebase.ui.annotate.model_labels import FLOOR
 
 PAGE_SIZE: Final = 12
 COLUMNS: Final = 4
-FLOOR: Final = 0.05
 STEP_DOWN: Final = 0.1
-_OPEN: Final = (
+OPEN: Final = (
     ReviewStatus.NEW,
     ReviewStatus.AUTO,
     ReviewStatus.EDITED,
     ReviewStatus.REJECTED,
 )
-_SCOPES: Final = {"new": (ReviewStatus.NEW,), "open": _OPEN}
-_MOST_DOUBTFUL: Final = "most doubtful first"
+_SCOPES: Final = {"new": (ReviewStatus.NEW,), "open": OPEN}
+MOST_DOUBTFUL: Final = "most doubtful first"
 _KEEPING: Final = "imagebase.annotate.keeping"
-_LABEL_TABLE_PX: Final = 460
-_LABEL_TABLE_HEIGHT_PX: Final = 220
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +163,7 @@ def _results(choice: Choice) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         order = _order()
         with st.popover("Model's labels", icon=":material/smart_toy:"):
-            _label_table(found, detector)
+            model_labels.table(found, detector)
         label_manager.open_button("annotate.labels_of_dataset")
         page = _page(then if with_more else now, order)
     _pictures(choice, page, now, then if with_more else now, rule)
@@ -254,7 +249,7 @@ def _rule(found: CandidatePool, detector: Looker) -> SelectionRule:
         persist_state="session",
         help="Of two boxes of one label that overlap more than this, the surer stays.",
     )
-    there = _labels_found(found, detector)
+    there = model_labels.found_here(found, detector)
     labels = third.multiselect(
         "Labels",
         list(there),
@@ -266,123 +261,16 @@ def _rule(found: CandidatePool, detector: Looker) -> SelectionRule:
         confidence_threshold=confidence,
         nms_threshold=nms,
         labels=tuple(labels) or None,
-        mapping=_mapping(detector),
-        per_label_confidence=_thresholds(detector),
+        mapping=model_labels.mapping(detector),
+        per_label_confidence=model_labels.thresholds(detector),
     )
-
-
-def _labels_found(found: CandidatePool, detector: Looker) -> list[str]:
-    return list(
-        found_labels(found, model_labels=detector.labels, confidence_threshold=FLOOR)
-    )
-
-
-def _mapping(detector: Looker) -> dict[str, str]:
-    """Return what the model's labels are called here; one that is empty is left out.
-
-    A label of the model's that the dataset has renamed is called so here as well, until
-    somebody gives it another name; so is one that the dataset has under a synonym
-    (aeroplane, airplane).
-    """
-    store, scope = backend.store(), state.scope()
-    renamed = store.former_label_names(scope)
-    kept = store.label_mapping(scope, detector.model_id)
-    own = {name: renamed[name] for name in detector.labels if name in renamed}
-    there = store.labels(scope).shown_names
-    unsaid = [name for name in detector.labels if name not in own]
-    known = map_labels(unsaid, there).names
-    own |= {name: label for name, label in known.items() if name != label}
-    return own | {name: label or "" for name, label in kept.items()}
-
-
-def _thresholds(detector: Looker) -> dict[str, float]:
-    """Return the thresholds that labels of the model's have of their own here."""
-    return backend.store().label_thresholds(state.scope(), detector.model_id)
-
-
-def _label_table(found: CandidatePool, detector: Looker) -> None:
-    """Draw the model's labels with the dataset's names and thresholds beside them."""
-    mapping, own = _mapping(detector), _thresholds(detector)
-    rows = [
-        {"model": one, "name": mapping.get(one, one), "confidence": own.get(one)}
-        for one in _labels_found(found, detector)
-    ]
-    key = f"annotate.label_table.{hash(str(rows))}"
-    st.caption(
-        "What each is called in this dataset, for every run of this model. "
-        "Clear a name to leave that label out."
-    )
-    st.data_editor(
-        pd.DataFrame(rows, columns=["model", "name", "confidence"]).astype(
-            {"confidence": "float64"}
-        ),
-        hide_index=True,
-        width=_LABEL_TABLE_PX,
-        height=_LABEL_TABLE_HEIGHT_PX,
-        disabled=["model"],
-        column_config={
-            "model": st.column_config.TextColumn("The model's label"),
-            "name": st.column_config.TextColumn(
-                "Your label", max_chars=MAX_LABEL_LENGTH
-            ),
-            "confidence": st.column_config.NumberColumn(
-                "Confidence from", min_value=FLOOR, max_value=1.0, step=0.01
-            ),
-        },
-        key=key,
-    )
-    st.button(
-        "Use these",
-        key="annotate.use_labels",
-        on_click=_keep_label_edits,
-        args=(key, rows, detector.model_id),
-    )
-
-
-@state.told
-def _keep_label_edits(
-    key: str, rows: Sequence[Mapping[str, Any]], model_id: str
-) -> None:
-    """Keep the table as it is now: a cell and the button may come in one run."""
-    edits = {
-        rows[place]["model"]: cells
-        for place, cells in st.session_state[key]["edited_rows"].items()
-    }
-    _keep_names(edits, model_id)
-    _keep_thresholds(edits, model_id)
-
-
-def _keep_names(edits: Mapping[str, Mapping[str, Any]], model_id: str) -> None:
-    names = {
-        model_label: (cells["name"] or "").strip() or None
-        for model_label, cells in edits.items()
-        if "name" in cells
-    }
-    if names:
-        store, scope = backend.store(), state.scope()
-        kept = store.label_mapping(scope, model_id)
-        store.save_label_mapping(scope, model_id, kept | names)
-
-
-def _keep_thresholds(edits: Mapping[str, Mapping[str, Any]], model_id: str) -> None:
-    """Keep what was typed; a cell that was emptied leaves its label to the slider."""
-    typed = {
-        model_label: cells["confidence"]
-        for model_label, cells in edits.items()
-        if "confidence" in cells
-    }
-    if typed:
-        store, scope = backend.store(), state.scope()
-        every = store.label_thresholds(scope, model_id) | typed
-        kept = {label: float(at) for label, at in every.items() if at is not None}
-        store.save_label_thresholds(scope, model_id, kept)
 
 
 def _order() -> str:
     order: str = st.segmented_control(
         "Order",
-        [_MOST_DOUBTFUL, "as uploaded"],
-        default=_MOST_DOUBTFUL,
+        [MOST_DOUBTFUL, "as uploaded"],
+        default=MOST_DOUBTFUL,
         required=True,
         key="annotate.order",
         label_visibility="collapsed",
@@ -392,7 +280,7 @@ def _order() -> str:
 
 
 def _page(shown: Selection, order: str) -> Sequence[str]:
-    image_ids = by_doubt(shown) if order == _MOST_DOUBTFUL else shown.pool.image_ids
+    image_ids = by_doubt(shown) if order == MOST_DOUBTFUL else shown.pool.image_ids
     return widgets.page_of(image_ids, page_size=PAGE_SIZE, key="annotate.page")
 
 
