@@ -22,8 +22,8 @@ from imagebase.suggestions import (
 )
 from imagebase.tasks import candidates_key
 from imagebase.ui import backend, cache, jobs, label_manager, state, widgets
-from imagebase.ui.annotate import looking_choice, model_labels
-from imagebase.ui.annotate.model_labels import FLOOR
+from imagebase.ui.annotate import label_table, looking_choice
+from imagebase.ui.annotate.label_table import FLOOR
 
 PAGE_SIZE: Final = 12
 COLUMNS: Final = 4
@@ -163,7 +163,7 @@ def _results(choice: Choice) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         order = _order()
         with st.popover("Model's labels", icon=":material/smart_toy:"):
-            model_labels.table(found, detector)
+            label_table.draw(found, detector)
         label_manager.open_button("annotate.labels_of_dataset")
         page = _page(then if with_more else now, order)
     _pictures(choice, page, now, then if with_more else now, rule)
@@ -249,7 +249,7 @@ def _rule(found: CandidatePool, detector: Looker) -> SelectionRule:
         persist_state="session",
         help="Of two boxes of one label that overlap more than this, the surer stays.",
     )
-    there = model_labels.found_here(found, detector)
+    there = label_table.found_here(found, detector)
     labels = third.multiselect(
         "Labels",
         list(there),
@@ -261,8 +261,8 @@ def _rule(found: CandidatePool, detector: Looker) -> SelectionRule:
         confidence_threshold=confidence,
         nms_threshold=nms,
         labels=tuple(labels) or None,
-        mapping=model_labels.mapping(detector),
-        per_label_confidence=model_labels.thresholds(detector),
+        mapping=label_table.mapping(detector),
+        per_label_confidence=label_table.thresholds(detector),
     )
 
 

@@ -54,10 +54,13 @@ def options(chosen: Model) -> Setup:
     return setup
 
 
-def now() -> Setup:
-    """Return what is chosen at this moment, which the page may not have drawn yet."""
+def now(name: str = "") -> Setup:
+    """Return what is chosen at this moment, which the page may not have drawn yet.
+
+    name: of the model, were it chosen; without one it is the chosen one.
+    """
     fields, models = st.session_state, cache.models()
-    name = fields.get("annotate.model", DEFAULT_MODEL)
+    name = name or fields.get("annotate.model", DEFAULT_MODEL)
     chosen = models.get(name) or models[DEFAULT_MODEL]
     side = fields.get(f"annotate.size.{chosen.name}")
     if not chosen.is_darknet or side == card_of(chosen).input_size.width:

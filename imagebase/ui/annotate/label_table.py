@@ -48,7 +48,7 @@ def thresholds(detector: Looker) -> dict[str, float]:
     return backend.store().label_thresholds(state.scope(), detector.model_id)
 
 
-def table(found: CandidatePool, detector: Looker) -> None:
+def draw(found: CandidatePool, detector: Looker) -> None:
     """Draw the model's labels with the dataset's names and thresholds beside them."""
     names, own = mapping(detector), thresholds(detector)
     rows = [
