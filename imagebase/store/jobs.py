@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, and_, insert, select, update
+from sqlalchemy import ColumnElement, Connection, and_, insert, select, true, update
 
 from imagebase.annotation import new_id, utc_now
 from imagebase.errors import JobError, NotFoundError
@@ -105,12 +105,27 @@ class Jobs(StorePart):
             )
         return job_id
 
-    def jobs(self, scope: Scope) -> list[JobInfo]:
-        """Return the dataset's jobs, the newest first."""
+    def jobs(self, scope: Scope, *, kind: str | None = None) -> list[JobInfo]:
+        """Return the dataset's jobs, or those of a kind, the newest first."""
+        return self._infos(scope, _of_kind(kind))
+
+    def latest_job(self, scope: Scope, kind: str) -> JobInfo | None:
+        """Return the dataset's newest job of a kind."""
+        return next(iter(self._infos(scope, _of_kind(kind), limit=1)), None)
+
+    def active_jobs(self, scope: Scope) -> list[JobInfo]:
+        """Return the dataset's jobs that go on or wait to begin, the newest first."""
+        found = self._infos(scope, _is_active())
+        return [one for one in found if one.state.is_active]
+
+    def _infos(
+        self, scope: Scope, which: ColumnElement[bool], *, limit: int | None = None
+    ) -> list[JobInfo]:
         query = (
             select(jobs)
-            .where(jobs.c.dataset_id == scope.dataset_id)
+            .where(jobs.c.dataset_id == scope.dataset_id, which)
             .order_by(jobs.c.created_at.desc(), jobs.c.job_id)
+            .limit(limit)
         )
         with self._reading(scope) as connection:
             now = utc_now()
@@ -289,6 +304,15 @@ def _claimed(worker: str, claim_id: str) -> dict[str, Any]:
     }
 
 
+def _of_kind(kind: str | None) -> ColumnElement[bool]:
+    return true() if kind is None else jobs.c.kind == kind
+
+
+def _is_active() -> ColumnElement[bool]:
+    """Say of a row whether it may go on; a lease that ran out is not looked at."""
+    return jobs.c.state.in_([state.value for state in _ACTIVE])
+
+
 def _held(claim_ids: Collection[str]) -> ColumnElement[bool]:
     running = jobs.c.state == JobState.RUNNING.value
     return and_(running, jobs.c.claim_id.in_(claim_ids))
@@ -324,7 +348,7 @@ def _refuse_second(connection: Connection, scope: Scope, kind: str) -> None:
     query = select(jobs).where(
         jobs.c.dataset_id == scope.dataset_id,
         jobs.c.kind == kind,
-        jobs.c.state.in_([state.value for state in _ACTIVE]),
+        _is_active(),
     )
     now = utc_now()
     for row in connection.execute(query):

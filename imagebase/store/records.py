@@ -128,6 +128,17 @@ class Records(StorePart):
         with self._reading(scope) as connection:
             return list(connection.scalars(query))
 
+    def image_or_first(self, scope: Scope, image_id: str | None) -> str | None:
+        """Return an image's id where it is there, else the first one's, else None."""
+        ids = select(images.c.image_id).where(images.c.dataset_id == scope.dataset_id)
+        with self._reading(scope) as connection:
+            chosen = ids.where(images.c.image_id == image_id)
+            if image_id is not None and connection.scalar(chosen) is not None:
+                return image_id
+            first = ids.order_by(images.c.image_key).limit(1)
+            found: str | None = connection.scalar(first)
+            return found
+
 
 def _images_of(scope: Scope, statuses: Iterable[ReviewStatus] | None) -> AnySelect:
     query: AnySelect = select(*RECORD_COLUMNS)

@@ -138,6 +138,28 @@ def test_job_is_not_resumed_beside_another_one(store: Store, scope: Scope) -> No
         store.resume_job(scope, job_id)
 
 
+def test_jobs_of_a_kind_are_read_alone(store: Store, scope: Scope) -> None:
+    first = store.submit_job(scope, "export", {})
+    store.cancel_job(scope, first)
+    second = store.submit_job(scope, "export", {})
+    store.submit_job(scope, "train", {})
+    assert [one.job_id for one in store.jobs(scope, kind="export")] == [second, first]
+    latest = store.latest_job(scope, "export")
+    assert latest is not None
+    assert latest.job_id == second
+    assert store.latest_job(scope, "annotate") is None
+
+
+def test_active_jobs_are_those_that_go_on_or_wait(store: Store, scope: Scope) -> None:
+    _claim(store, scope, {})
+    waiting = store.submit_job(scope, "export", {})
+    store.cancel_job(scope, store.submit_job(scope, "train", {}))
+    kinds = [one.kind for one in store.active_jobs(scope)]
+    assert kinds == ["export", "annotate"]
+    _set(store, lease_until=utc_now() - timedelta(seconds=1))
+    assert [one.job_id for one in store.active_jobs(scope)] == [waiting]
+
+
 def test_unknown_job_is_not_found(store: Store, scope: Scope) -> None:
     with pytest.raises(NotFoundError, match="job is not there"):
         store.job(scope, "nothing")

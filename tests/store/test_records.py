@@ -60,6 +60,17 @@ def test_records_are_chosen_by_id(
     assert store.records(scope, image_ids=chosen, offset=1) == [three[2]]
 
 
+def test_image_is_found_where_it_is_there_else_the_first(
+    store: Store, scope: Scope, three: list[ImageRecord]
+) -> None:
+    first, _, last = (one.image_id for one in three)
+    assert store.image_or_first(scope, last) == last
+    assert store.image_or_first(scope, "0" * 64) == first
+    assert store.image_or_first(scope, None) == first
+    store.remove_images(scope, [one.image_id for one in three])
+    assert store.image_or_first(scope, last) is None
+
+
 def test_many_records_take_few_queries(
     store: Store, scope: Scope, three: list[ImageRecord]
 ) -> None:
