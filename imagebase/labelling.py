@@ -19,6 +19,7 @@ from imagebase.detection.registry import Model, find_model
 from imagebase.detection.voting import common_labels
 from imagebase.errors import ExportError, ImageBaseError, UnknownLabelError
 from imagebase.formats import manifest
+from imagebase.formats.earlier import check_unchanged
 from imagebase.formats.label_set_files import ExportImage, ExportSet, WriteOptions
 from imagebase.formats.names import build_export_set
 from imagebase.formats.package import DRAFT_PREFIX, export_folder
@@ -105,7 +106,9 @@ def run(
             could be done.
     """
     for format_name in formats:
-        format_named(format_name)  # an unknown name is an error before any work
+        # An unknown name, and labels mended by hand, are errors before any work.
+        format_named(format_name)
+        check_unchanged(output / format_name)
     models = _models(model_name)
     _check_labels(settings.rule, models)
     began = time.perf_counter()

@@ -191,6 +191,26 @@ def test_missing_source_is_1_for_nothing_could_be_done(
     assert result.stdout == ""
 
 
+@pytest.mark.parametrize("command", ["annotate", "convert"])
+def test_labels_drawn_by_hand_are_not_overwritten(
+    tmp_path: Path, source: Path, pets: str, command: str
+) -> None:
+    drawn = source / "voc" / "Annotations" / "a.xml"
+    drawn.parent.mkdir(parents=True)
+    drawn.write_text("by hand")
+    (source / "a.csv").write_text(
+        "filename,width,height,class,xmin,ymin,xmax,ymax\na.png,64,48,cat,1,1,9,9\n"
+    )
+    options = {
+        "annotate": ("--format", "voc", "--model", pets),
+        "convert": ("--to", "voc", "--from", "csv"),
+    }
+    done = invoked(command, source, "--output", source, *options[command])
+    assert done.exit_code == 1
+    assert "a.xml is in the way, and ImageBase did not write it" in done.stderr
+    assert drawn.read_text() == "by hand"
+
+
 def test_broken_model_is_1(tmp_path: Path, source: Path, pets: str) -> None:
     broken = Path(shutil.copytree(pets, tmp_path / "broken"))
     (broken / "obj.weights").write_bytes(b"")

@@ -225,6 +225,27 @@ def test_nothing_is_left_of_an_earlier_run_that_labelled_more(
     assert [one.name for one in (tmp_path / "out").rglob("*.png")] == ["a.png"]
 
 
+def test_labels_that_were_mended_by_hand_are_an_error_before_the_net_runs(
+    tmp_path: Path, pets: str
+) -> None:
+    source = folder_of(tmp_path / "in", {"a.png": PNG})
+    labelled(source, tmp_path / "out", pets, formats=["yolo"])
+    mended = tmp_path / "out" / "yolo" / "labels" / "train" / "a.txt"
+    mended.write_text("0 0.5 0.5 0.1 0.1")
+    told: list[int] = []
+    with pytest.raises(ExportError, match=r"a\.txt was changed after ImageBase"):
+        run(
+            str(source),
+            tmp_path / "out",
+            model_name=pets,
+            formats=["coco", "yolo"],
+            settings=RunSettings(),
+            on_progress=lambda done, total: told.append(done),
+        )
+    assert mended.read_text() == "0 0.5 0.5 0.1 0.1"
+    assert told == []
+
+
 def test_draft_of_a_run_that_was_killed_is_cleared_away(
     tmp_path: Path, pets: str
 ) -> None:

@@ -1,6 +1,5 @@
 """A whole export: written, read back, compared, and only then put in its place."""
 
-import json
 import shutil
 import tempfile
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -14,6 +13,7 @@ from imagebase.errors import ExportError
 from imagebase.formats import manifest as manifests
 from imagebase.formats import report as reports
 from imagebase.formats.boxes import writable
+from imagebase.formats.earlier import check_free, check_unchanged, remove_earlier
 from imagebase.formats.label_set_files import (
     ExportFile,
     ExportSet,
@@ -141,8 +141,8 @@ def export_folder(
 
     Raises:
         UnknownFormatError: no such format.
-        ExportError: it could not be written, or did not compare, in which case the
-            folder is as it was.
+        ExportError: it could not be written, did not compare, or would take the place
+            of what somebody else wrote or changed; the folder is as it was.
     """
     one = format_named(format_name)
     files = _told(export_set, one, options or WriteOptions(), progress)
@@ -159,8 +159,11 @@ def export_folder(
                 file.writelines(parts)
         byte_count = sum(file.byte_count for file in written)
         byte_count += (draft / manifests.FILE).stat().st_size
-        _remove_earlier(folder)
-        for path in (*(file.path for file in written), manifests.FILE):
+        check_unchanged(folder)
+        check_free(folder, written)
+        remove_earlier(folder)
+        # The manifest goes first: whatever ends this, the next export knows its files.
+        for path in (manifests.FILE, *(file.path for file in written)):
             target = folder / path
             target.parent.mkdir(parents=True, exist_ok=True)
             (draft / path).replace(target)
@@ -298,16 +301,3 @@ def _temporary_folder(parent: Path) -> Iterator[Path]:
         raise ExportError(f"The export could not be written: {error}.") from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _remove_earlier(folder: Path) -> None:
-    """Remove what an earlier export lists in its manifest, if it is in the folder."""
-    try:
-        listed = json.loads((folder / manifests.FILE).read_bytes())["files"]
-    except (OSError, ValueError, LookupError, TypeError):
-        return
-    root = folder.resolve()
-    for name in listed:
-        path = (folder / str(name)).resolve()
-        if path.is_relative_to(root) and path.is_file():
-            path.unlink()

@@ -248,6 +248,58 @@ def test_folder_replaces_its_own_earlier_files_only(tmp_path: Path) -> None:
     ]
 
 
+def exported_to(folder: Path, *names: str) -> None:
+    found = export_set(*(record(box(0, 0, 9, 9), name=name) for name in names))
+    export_folder(found, "yolo", images=image_bytes, folder=folder)
+
+
+def texts_in(folder: Path) -> dict[str, bytes]:
+    tree = FolderTree(folder)
+    return {name: tree.read(name) for name in tree.names()}
+
+
+@pytest.mark.parametrize("name", ["labels/train/a.txt", "manifest.json"])
+def test_folder_with_a_file_of_somebody_else_in_the_way_is_left_as_it_is(
+    name: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "yolo" / name
+    path.parent.mkdir(parents=True)
+    path.write_text("drawn by hand")
+    with pytest.raises(ExportError, match=rf"{name} is in the way"):
+        exported_to(tmp_path / "yolo", "b.jpg", "a.jpg")
+    assert texts_in(tmp_path) == {f"yolo/{name}": b"drawn by hand"}
+
+
+@pytest.mark.parametrize("names", [["a.jpg"], ["b.jpg"]], ids=["same", "other"])
+def test_label_file_that_was_changed_by_hand_is_neither_overwritten_nor_removed(
+    names: list[str], tmp_path: Path
+) -> None:
+    folder = tmp_path / "yolo"
+    exported_to(folder, "a.jpg", "c.jpg")
+    (folder / "labels/train/a.txt").write_text("0 0.5 0.5 0.1 0.1")
+    before = texts_in(folder)
+    with pytest.raises(ExportError, match=r"train/a\.txt was changed after"):
+        exported_to(folder, *names)
+    assert texts_in(folder) == before
+
+
+def test_what_is_there_already_is_not_in_the_way(tmp_path: Path) -> None:
+    folder = tmp_path / "yolo"
+    exported_to(folder, "a.jpg")
+    before = texts_in(folder)
+    (folder / "manifest.json").unlink()
+    exported_to(folder, "a.jpg")
+    assert texts_in(folder) == before
+
+
+def test_export_that_ended_half_way_is_replaced(tmp_path: Path) -> None:
+    folder = tmp_path / "yolo"
+    exported_to(folder, "a.jpg", "c.jpg")
+    (folder / "labels/train/a.txt").unlink()
+    exported_to(folder, "b.jpg")
+    assert list((folder / "labels/train").iterdir()) == [folder / "labels/train/b.txt"]
+
+
 def test_a_manifest_cannot_make_us_delete_elsewhere(tmp_path: Path) -> None:
     outside = tmp_path / "outside.txt"
     outside.write_text("keep")
