@@ -23,7 +23,7 @@ from imagebase.formats.collecting import image_name, number
 from imagebase.formats.json_stream import Item, json_items
 from imagebase.formats.label_set_files import FileTree
 from imagebase.formats.registry import read
-from imagebase.formats.trees import NameIndex, names_with_suffix, open_tree
+from imagebase.formats.trees import NameIndex, names_with_suffix, opened_tree
 
 # Boxes without a confidence are taken as sure.
 _SURE: Final = 1.0
@@ -60,9 +60,10 @@ def read_detections(
         AnnotationFileError: they cannot be read.
         EvaluationError: none of them is on an image of the truth.
     """
-    return detections_in(
-        open_tree(path), name, labels.truth, numbers=labels.numbers, choices=choices
-    )
+    with opened_tree(path) as tree:
+        return detections_in(
+            tree, name, labels.truth, numbers=labels.numbers, choices=choices
+        )
 
 
 def detections_in(

@@ -13,7 +13,7 @@ from imagebase.evaluation.coco_numbers import CocoNumbers, read_coco_numbers
 from imagebase.evaluation.values import EvaluatedImage, Truth
 from imagebase.formats.label_set_files import ReadImage
 from imagebase.formats.registry import format_named, read, recognise
-from imagebase.formats.trees import NameIndex, open_tree
+from imagebase.formats.trees import NameIndex, opened_tree
 from imagebase.importing.matching import is_same_shape
 
 _COCO: Final = "coco"
@@ -62,11 +62,12 @@ def read_truth(
         AnnotationFileError, UnknownFormatError: it cannot be read.
         EvaluationError: no image is left to judge by.
     """
-    tree = open_tree(path)
-    name = format_name or recognise(tree)
-    if not format_named(name).has_boxes:
-        raise EvaluationError(f"The format {name} has no boxes to judge by.")
-    result = read(tree, name)
+    with opened_tree(path) as tree:
+        name = format_name or recognise(tree)
+        if not format_named(name).has_boxes:
+            raise EvaluationError(f"The format {name} has no boxes to judge by.")
+        result = read(tree, name)
+        numbers = read_coco_numbers(tree) if name == _COCO else CocoNumbers()
     # Crowd regions are left out by readers with a word of it; here they are known.
     left_out = [
         LeftOut(f"{one.file}, {one.at}", one.reason)
@@ -89,7 +90,6 @@ def read_truth(
     if not kept:
         why = left_out[0].reason if left_out else "it names none"
         raise EvaluationError(f"No image of {path} can be judged: {why}.")
-    numbers = read_coco_numbers(tree) if name == _COCO else CocoNumbers()
     # Of equally sure detections COCO's judge takes those of the lower image id first.
     turns = numbers.turns()
     kept.sort(key=lambda pair: turns.get(pair[0].name, 0))

@@ -6,7 +6,7 @@ import shutil
 import tempfile
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import IO, Final
@@ -150,6 +150,14 @@ def open_tree(path: Path, limits: Limits | None = None) -> FileTree:
     if path.is_file() and path.suffix.lower() == ".zip":
         return ZipTree(path, limits)
     return FolderTree(path, limits)
+
+
+@contextmanager
+def opened_tree(path: Path, limits: Limits | None = None) -> Iterator[FileTree]:
+    """Give the files of a folder, a zip or one file; a zip is closed afterwards."""
+    tree = open_tree(path, limits)
+    with tree if isinstance(tree, ZipTree) else nullcontext():
+        yield tree
 
 
 def names_with_suffix(tree: FileTree, *suffixes: str) -> list[str]:
