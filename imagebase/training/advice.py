@@ -31,6 +31,7 @@ def warnings_about(training_set: TrainingSet) -> list[str]:
         *_torn(training_set.torn),
         *few_held_out(len(training_set.of_part(VAL))),
         *_left_out(training_set),
+        UNLABELLED,
     ]
 
 
@@ -105,11 +106,17 @@ def _torn(groups: int) -> list[str]:
 def _left_out(training_set: TrainingSet) -> list[str]:
     left_out, sentences = training_set.left_out, []
     if left_out.crowds:
-        sentences.append(f"{left_out.crowds:,} crowd regions are left out.")
+        crowds = _counted(left_out.crowds, "crowd region is", "crowd regions are")
+        sentences.append(f"{crowds} left out.")
     if left_out.zero_size:
-        sentences.append(f"{left_out.zero_size:,} boxes without a size are left out.")
+        boxes = _counted(left_out.zero_size, "box", "boxes")
+        is_or_are = "is" if left_out.zero_size == 1 else "are"
+        sentences.append(f"{boxes} without a size {is_or_are} left out.")
     if left_out.files:
-        sentences.append(
-            f"{len(left_out.files):,} files could not be read: {left_out.files[0]}"
-        )
+        files = _counted(len(left_out.files), "file", "files")
+        sentences.append(f"{files} could not be read: {left_out.files[0]}")
     return sentences
+
+
+def _counted(number: int, one: str, many: str) -> str:
+    return f"{number:,} {one if number == 1 else many}"

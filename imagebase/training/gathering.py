@@ -2,20 +2,25 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Final
 
 from imagebase.annotation import Annotation, Box, ImageRecord, Size
 from imagebase.errors import TrainingError
-from imagebase.formats.label_set_files import ReadImage
+from imagebase.formats.label_set_files import FileTree, ReadImage, ReadResult
 from imagebase.formats.registry import format_named, read, recognise
-from imagebase.formats.trees import NameIndex, images_of, is_image_name, open_tree
+from imagebase.formats.tree_views import TreeWithout
+from imagebase.formats.trees import (
+    NameIndex,
+    images_of,
+    is_image_name,
+    open_tree,
+    opened_tree,
+)
 from imagebase.training.training_set import Source
-
-_CROWD: Final = "crowd"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,68 +29,117 @@ class Gathered:
 
     labels: those that occur, in the order of the label set. missing: images that a
     label file names and nobody has. skipped: what the reader left out, in words.
+    unused: labels without a box on these images.
     """
 
     sources: tuple[Source, ...]
     labels: tuple[str, ...]
     missing: tuple[str, ...] = ()
     skipped: tuple[str, ...] = ()
-    crowds: int = 0
+    unused: tuple[str, ...] = ()
+
+    def left_out(self, most: int) -> list[str]:
+        """Return what is not learned from, a line each; a count after so many."""
+        missing = [f"{one}: there is no image of this name." for one in self.missing]
+        lines = [
+            *_first(missing, most, "without an image"),
+            *_first(self.skipped, most, "in the label files"),
+        ]
+        if self.unused:
+            named = ", ".join(_first(self.unused, most))
+            lines.append(f"Labels without a box here: {named}.")
+        return lines
+
+
+def _first(found: Sequence[str], most: int, of_what: str = "") -> list[str]:
+    """Return the first and, where there are more, how many those are."""
+    more = len(found) - most
+    rest = f"and {more:,} more {of_what}".rstrip()
+    return [*found[:most], *([rest] if more > 0 else [])]
 
 
 def from_label_files(
-    images: Path, labels: Path, *, format_name: str | None = None
+    images: Path,
+    labels: Path,
+    *,
+    format_name: str | None = None,
+    output: Path | None = None,
 ) -> Gathered:
     """Return the images of a folder that a label file speaks of.
 
     Args:
         images: a folder, looked through with all below it, or a zip.
         labels: a folder, a zip or a file; in a format named, or in what it shows.
+        output: what lies in it is a model, and no part of the labels.
 
     Raises:
         AnnotationFileError, UnknownFormatError: the labels cannot be read.
         TrainingError: none of their images is there, or the format has no boxes.
     """
-    tree, pictures = open_tree(labels), open_tree(images)
-    name = format_name or recognise(tree)
-    if not format_named(name).has_boxes:
-        raise TrainingError(
-            f"The format {name} says what images hold and not where; give boxes."
-        )
-    result = read(tree, name)
+    result = _read(labels, format_name, output)
+    # It stays open for as long as a source may be read.
+    pictures = open_tree(images)
     index = images_of(pictures)
-    sources: dict[str, Source] = {}
+    found: dict[str, ReadImage] = {}
     missing = []
     for image in result.images:
         file = _file_of(image.name, index)
         if file is None:
             missing.append(image.name)
         else:
-            sources[file] = _source_of_file(image, file, pictures.read)
-    if not sources:
+            found[file] = image
+    if not found:
         raise TrainingError(
             f"None of the {len(result.images):,} images that {labels.name} names is in "
             f"{images}; give the folder they lie in with --images."
         )
-    skipped = [str(one) for one in result.report.skipped]
+    names = result.labels.names
+    used = {box.label for image in found.values() for box in image.annotations}
     return Gathered(
-        tuple(sources.values()),
-        result.labels.names,
+        tuple(
+            _source_of_file(image, file, pictures.read) for file, image in found.items()
+        ),
+        tuple(one for one in names if one in used),
         tuple(missing),
-        tuple(skipped),
-        sum(_CROWD in one for one in skipped),
+        tuple(str(one) for one in result.report.skipped),
+        tuple(one for one in names if one not in used),
     )
 
 
-def fingerprint(labels: Path) -> str:
-    """Return what tells these label files from changed ones."""
-    tree = open_tree(labels)
+def _read(labels: Path, format_name: str | None, output: Path | None) -> ReadResult:
+    with _opened(labels, output) as tree:
+        name = format_name or recognise(tree)
+        if not format_named(name).has_boxes:
+            raise TrainingError(
+                f"The format {name} says what images hold and not where; give boxes."
+            )
+        return read(tree, name)
+
+
+def fingerprint(labels: Path, *, output: Path | None = None) -> str:
+    """Return what tells these label files from changed ones, the output left aside."""
     digest = hashlib.sha256()
-    for name in tree.names():
-        if not is_image_name(name):
-            digest.update(name.encode())
-            digest.update(hashlib.sha256(tree.read(name)).digest())
+    with _opened(labels, output) as tree:
+        for name in tree.names():
+            if not is_image_name(name):
+                digest.update(name.encode("utf-8", "surrogateescape"))
+                digest.update(hashlib.sha256(tree.read(name)).digest())
     return digest.hexdigest()
+
+
+@contextmanager
+def _opened(labels: Path, output: Path | None) -> Iterator[FileTree]:
+    """Give the label files without what a training writes below them."""
+    with opened_tree(labels) as tree:
+        yield TreeWithout(tree, _own_folder(labels, output))
+
+
+def _own_folder(labels: Path, output: Path | None) -> tuple[str, ...]:
+    """Return the output as seen from the labels, nothing where it lies elsewhere."""
+    if output is None or not output.resolve().is_relative_to(labels.resolve()):
+        return ()
+    inside = output.resolve().relative_to(labels.resolve())
+    return (f"{inside.as_posix()}/",)
 
 
 def _file_of(name: str, index: NameIndex) -> str | None:

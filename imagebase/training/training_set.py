@@ -8,7 +8,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -69,16 +69,18 @@ class TrainingImage:
 class LeftOut:
     """What is not learned from, counted.
 
-    files: those that could not be read, and why.
+    files: those that could not be read, and why. missing: images that the labels name
+    and nobody has. skipped: what the reader of the labels left out, in words.
     """
 
     crowds: int = 0
     zero_size: int = 0
     files: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    skipped: tuple[str, ...] = ()
 
-    @property
-    def boxes(self) -> int:
-        return self.crowds + self.zero_size
+
+NOTHING: Final = LeftOut()
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +133,7 @@ def prepare(
     part_of: Mapping[str, str] | None = None,
     seed: int = 0,
     max_pixels: int = MAX_PIXELS,
+    left_out: LeftOut = NOTHING,
     on_image: Callable[[int], None] = lambda done: None,
 ) -> TrainingSet:
     """Write a training set into a folder and return it.
@@ -144,6 +147,7 @@ def prepare(
             on one side.
         seed: of the split.
         max_pixels: of an image; a larger one is not read.
+        left_out: what is known to be so already; what is found here comes on top.
         on_image: told how many images are ready.
 
     Raises:
@@ -152,8 +156,8 @@ def prepare(
     folder.mkdir(parents=True, exist_ok=True)
     numbers = {name: at for at, name in enumerate(labels)}
     images: list[TrainingImage] = []
-    refused: list[str] = []
-    crowds = zero_size = 0
+    refused = [*left_out.files]
+    crowds, zero_size = left_out.crowds, left_out.zero_size
     with (folder / work_files.PICTURES).open("wb") as file:
         for done, source in enumerate(sources, start=1):
             on_image(done)
@@ -171,7 +175,9 @@ def prepare(
     document = {
         "labels": list(labels),
         "input_size": [*input_size],
-        "left_out": {"crowds": crowds, "zero_size": zero_size, "files": refused},
+        "left_out": asdict(
+            replace(left_out, crowds=crowds, zero_size=zero_size, files=tuple(refused))
+        ),
         "torn": _torn(images, parts),
         "images": [_as_json(one, parts[one.image_id]) for one in images],
     }
@@ -195,14 +201,24 @@ def load_set(folder: Path) -> TrainingSet:
         raise TrainingError(
             "The prepared images of this training are gone; begin it anew."
         ) from error
-    left_out = kept["left_out"]
     return TrainingSet(
         tuple(kept["labels"]),
         size,
         images,
-        LeftOut(left_out["crowds"], left_out["zero_size"], tuple(left_out["files"])),
+        _left_out_of_json(kept["left_out"]),
         kept["torn"],
         pictures,
+    )
+
+
+def _left_out_of_json(kept: Mapping[str, Any]) -> LeftOut:
+    return LeftOut(
+        kept["crowds"],
+        kept["zero_size"],
+        tuple(kept["files"]),
+        # Sets of an older version do not say these.
+        tuple(kept.get("missing", ())),
+        tuple(kept.get("skipped", ())),
     )
 
 

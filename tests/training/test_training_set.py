@@ -1,5 +1,7 @@
 """A set made ready: what is in it, what is left out, who is held out."""
 
+import json
+import shutil
 from collections import Counter
 from dataclasses import replace
 from functools import partial
@@ -11,13 +13,20 @@ import pytest
 from imagebase.annotation import Annotation, Box, ImageRecord, Size
 from imagebase.errors import TrainingError
 from imagebase.images import encode_png
-from imagebase.training import advice
+from imagebase.training import advice, work_files
 from imagebase.training.gathering import (
     fingerprint,
     from_label_files,
     from_records,
 )
-from imagebase.training.training_set import TRAIN, VAL, Source, load_set, prepare
+from imagebase.training.training_set import (
+    TRAIN,
+    VAL,
+    LeftOut,
+    Source,
+    load_set,
+    prepare,
+)
 from tests.training.shapes import LABELS, picture, sources, write_folder
 
 SIZE = Size(96, 96)
@@ -62,7 +71,49 @@ def test_boxes_without_size_and_files_that_are_none_are_counted(tmp_path: Path) 
     said = " ".join(advice.warnings_about(made))
     assert "3 crowd regions" in said
     assert "2 boxes without a size" in said
-    assert "1 files could not be read" in said
+    assert "1 file could not be read" in said
+
+
+def test_what_is_left_out_once_is_said_of_one(tmp_path: Path) -> None:
+    good, zero = ("disc", Box(10, 10, 30, 30)), ("disc", Box(10, 10, 10, 30))
+    made = prepare(
+        tmp_path,
+        [source("a.png", [good, zero])._replace(crowds=1)],
+        labels=LABELS,
+        input_size=SIZE,
+    )
+    said = advice.warnings_about(made)
+    assert "1 crowd region is left out." in said
+    assert "1 box without a size is left out." in said
+
+
+def test_it_is_always_said_that_what_has_no_box_is_background(tmp_path: Path) -> None:
+    made = prepare(tmp_path, sources(10), labels=LABELS, input_size=SIZE)
+    assert advice.UNLABELLED in advice.warnings_about(made)
+
+
+def test_what_was_left_out_before_stays_with_the_set(tmp_path: Path) -> None:
+    before = LeftOut(crowds=1, missing=("gone.png",), skipped=("line 3: no class",))
+    made = prepare(
+        tmp_path,
+        [source("a.png", [("disc", Box(10, 10, 30, 30))])._replace(crowds=2)],
+        labels=LABELS,
+        input_size=SIZE,
+        left_out=before,
+    )
+    assert made.left_out == replace(before, crowds=3)
+    assert load_set(tmp_path).left_out == made.left_out
+
+
+def test_a_set_of_before_there_were_lists_of_what_is_missing_is_read(
+    tmp_path: Path,
+) -> None:
+    prepare(tmp_path, sources(4), labels=LABELS, input_size=SIZE)
+    path = tmp_path / work_files.SET
+    kept = json.loads(path.read_text())
+    kept["left_out"] = {"crowds": 2, "zero_size": 0, "files": ["a.png: broken"]}
+    path.write_text(json.dumps(kept))
+    assert load_set(tmp_path).left_out == LeftOut(crowds=2, files=("a.png: broken",))
 
 
 def test_near_duplicates_are_on_one_side(tmp_path: Path) -> None:
@@ -127,6 +178,55 @@ def test_labels_without_their_images_are_named(tmp_path: Path) -> None:
     elsewhere.mkdir()
     with pytest.raises(TrainingError, match="None of the 3 images"):
         from_label_files(elsewhere, folder / "_annotations.csv")
+
+
+def test_of_many_that_are_left_out_the_rest_is_a_count(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "set", 5)
+    for number in (1, 2, 4):
+        (folder / f"00{number}.png").unlink()
+    found = from_label_files(folder, folder / "_annotations.csv")
+    said = found.left_out(2)
+    assert [one.partition(":")[0] for one in said] == [
+        "001.png",
+        "002.png",
+        "and 1 more without an image",
+    ]
+    assert len(found.left_out(3)) == 3
+
+
+def test_labels_of_a_list_that_have_no_box_here_are_no_classes(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "set", 2)
+    (folder / "_annotations.csv").unlink()
+    (folder / "obj.names").write_text("car\nsquare\nbus\ndisc\nvan\n")
+    (folder / "obj.data").write_text("classes = 5\nnames = obj.names\n")
+    for name in ("000.txt", "001.txt"):
+        (folder / name).write_text("3 0.5 0.5 0.2 0.2\n1 0.2 0.2 0.1 0.1\n")
+    found = from_label_files(folder, folder, format_name="darknet")
+    assert found.labels == ("square", "disc")
+    assert found.left_out(2) == ["Labels without a box here: car, bus, and 1 more."]
+    boxes = found.sources[0].in_pixels(Size(160, 120))
+    assert [label for label, _ in boxes] == ["disc", "square"]
+
+
+def test_a_model_below_the_labels_is_no_part_of_them(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "set", 3)
+    output = folder / "models" / "first"
+    before = fingerprint(folder, output=output)
+    (output / ".training").mkdir(parents=True)
+    (output / ".training" / "log.jsonl").write_text("{}\n")
+    (output / "_annotations.csv").write_text("none of the labels\n")
+    assert fingerprint(folder, output=output) == before
+    assert fingerprint(folder) != before
+    found = from_label_files(folder, folder, format_name="csv", output=output)
+    assert len(found.sources) == 3
+    assert found.skipped == ()
+
+
+def test_labels_and_images_in_one_zip(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "set", 3)
+    packed = shutil.make_archive(str(tmp_path / "set"), "zip", folder)
+    found = from_label_files(Path(packed), Path(packed))
+    assert found.sources[1].read() == (folder / "001.png").read_bytes()
 
 
 def test_a_changed_label_file_has_another_fingerprint(tmp_path: Path) -> None:
