@@ -114,6 +114,20 @@ def test_ticked_labels_get_another_name(labelled: Tab) -> None:
     assert {b.source for b in records()[0].annotations} == {Source.HUMAN}
 
 
+def test_what_comes_with_the_press_counts(labelled: Tab) -> None:
+    labelled.open("review")
+    labelled.select_rows(TABLE, 0, 1)
+    field = labelled.app.selectbox(key="review.labels.relabel.to")
+    assert field.value != "cup"
+    field.select("cup")
+    labelled.press("review.labels.relabel")
+    assert all_labels() == ["cup", "cup", "bear"]
+    labelled.select_rows(TABLE, 0)
+    labelled.app.text_area(key="review.labels.comment").input("Wheel cut off")
+    labelled.press("review.labels.reject")
+    assert "Wheel cut off" in [one.comment for one in records()]
+
+
 def test_ticked_labels_are_deleted_and_come_back_with_undo(labelled: Tab) -> None:
     labelled.open("review")
     labelled.select_rows(TABLE, 0, 2)

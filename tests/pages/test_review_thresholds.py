@@ -69,6 +69,26 @@ def thresholds(tab: Tab) -> dict[str, float]:
     return {"now": row["now"], "learned": row["learned"]}
 
 
+def tick(tab: Tab, *, is_used: bool) -> None:
+    """Tick the bear, or not; the run to come is told of it."""
+    key = "figures.thresholds."
+    table = next(one for one in tab.app.dataframe if str(one.key).startswith(key))
+    edits = {"edited_rows": {0: {"use": is_used}}, "added_rows": [], "deleted_rows": []}
+    tab.app.session_state[str(table.key)] = edits
+
+
+def test_label_without_a_tick_is_not_applied_though_it_went_with_the_press(
+    learned: Tab,
+) -> None:
+    show(learned, "Figures", "Thresholds")
+    learned.app.toggle(key="figures.show_change").set_value(True).run()
+    tick(learned, is_used=False)
+    learned.press("figures.apply")
+    assert not store().label_thresholds(the_scope(), model_id())
+    assert "Tick a label first" in learned.toasts()[0]
+    assert len([one for one in store().jobs(the_scope()) if one.kind == "keep"]) == 2
+
+
 def test_thresholds_are_applied_as_the_boxes_were_kept_last(learned: Tab) -> None:
     show(learned, "Figures", "Thresholds")
     assert thresholds(learned) == {

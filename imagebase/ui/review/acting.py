@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import streamlit as st
 
+from imagebase.errors import EditError
 from imagebase.reviewing.review import (
     accept_boxes,
     approve_images,
@@ -60,7 +61,7 @@ def act_on_images(images: Seen, *, key: str) -> None:
         help="Their boxes are right as they stand. Open comments are resolved.",
     )
     with st.popover("Reject", icon=":material/close:", disabled=not images):
-        comment = st.text_area(
+        st.text_area(
             "What is wrong?", key=f"{key}.comment", placeholder="The wheel is cut off."
         )
         st.button(
@@ -68,7 +69,7 @@ def act_on_images(images: Seen, *, key: str) -> None:
             key=f"{key}.reject",
             type="primary",
             on_click=_reject,
-            args=(images, comment),
+            args=(images, f"{key}.comment"),
         )
 
 
@@ -116,7 +117,7 @@ def _relabelling(chosen: Sequence[AnnotationRow], key: str) -> None:
             key=f"{key}.relabel",
             disabled=not label,
             on_click=_relabel,
-            args=(chosen, label),
+            args=(chosen, f"{key}.relabel.to"),
             type="primary",
         )
 
@@ -136,7 +137,9 @@ def _approve(seen: Seen) -> None:
 
 
 @state.told
-def _reject(seen: Seen, comment: str) -> None:
+def _reject(seen: Seen, key: str) -> None:
+    """Reject with what is in the field now: it may have come with the press."""
+    comment = st.session_state[key]
     told = reject_images(
         backend.store(), state.scope(), seen, comment=comment, seen=seen
     )
@@ -144,7 +147,11 @@ def _reject(seen: Seen, comment: str) -> None:
 
 
 @state.told
-def _relabel(chosen: Sequence[AnnotationRow], label: str) -> None:
+def _relabel(chosen: Sequence[AnnotationRow], key: str) -> None:
+    """Relabel as the field says now: the label may have come with the press."""
+    label = st.session_state[key]
+    if not label:
+        raise EditError("Choose the new label first.")
     told = relabel_boxes(
         backend.store(), state.scope(), _ids(chosen), label=label, seen=_seen(chosen)
     )

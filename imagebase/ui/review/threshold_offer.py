@@ -11,7 +11,7 @@ import streamlit as st
 from imagebase.annotation import Annotation, ImageRecord, LabelSet, ReviewStatus
 from imagebase.detection.looker import Looker
 from imagebase.detection.lookers import Setup
-from imagebase.errors import ModelLoadError, UnknownModelError
+from imagebase.errors import EditError, ModelLoadError, UnknownModelError
 from imagebase.reviewing.corrections import Decision
 from imagebase.reviewing.thresholds import (
     ENOUGH_DECISIONS,
@@ -172,10 +172,10 @@ def _offer(scope: Scope, model: _Model, learned: Sequence[Learned]) -> None:
             "thresholds of their own**",
             help=_HELP,
         )
-        wanted = _table(model, learned)
+        _table(model, learned)
     with right:
         _chart(model, learned, labels)
-    _apply(scope, model, wanted, labels)
+    _apply(scope, model, learned, labels)
 
 
 def _now(model: _Model, label: str) -> float:
@@ -189,8 +189,8 @@ def _now(model: _Model, label: str) -> float:
     return min((own.get(name, usual) for name in names), default=usual)
 
 
-def _table(model: _Model, learned: Sequence[Learned]) -> dict[str, float]:
-    """Draw the labels with their figures; return the thresholds that are ticked."""
+def _table(model: _Model, learned: Sequence[Learned]) -> None:
+    """Draw the labels with their figures, each to be ticked."""
     frame = pd.DataFrame(
         {
             "use": [True] * len(learned),
@@ -208,11 +208,11 @@ def _table(model: _Model, learned: Sequence[Learned]) -> dict[str, float]:
             ],
         }
     )
-    edited = st.data_editor(
+    st.data_editor(
         frame,
         hide_index=True,
         disabled=[name for name in frame.columns if name != "use"],
-        key=f"figures.thresholds.{hash(tuple(learned))}",
+        key=_table_key(learned),
         column_config={
             "use": st.column_config.CheckboxColumn("use", width=62),
             "label": st.column_config.TextColumn("label", width=95),
@@ -227,10 +227,19 @@ def _table(model: _Model, learned: Sequence[Learned]) -> dict[str, float]:
             "precision": st.column_config.TextColumn("right at it"),
         },
     )
+
+
+def _table_key(learned: Sequence[Learned]) -> str:
+    return f"figures.thresholds.{hash(tuple(learned))}"
+
+
+def _ticked(learned: Sequence[Learned]) -> dict[str, float]:
+    """Return the thresholds that are ticked at this moment, by label."""
+    edited = st.session_state[_table_key(learned)]["edited_rows"]
     return {
         one.label: one.threshold
-        for one, is_used in zip(learned, edited["use"], strict=True)
-        if is_used
+        for place, one in enumerate(learned)
+        if edited.get(place, {}).get("use", True)
     }
 
 
@@ -278,8 +287,9 @@ def _say_what_is_missing(waiting: Sequence[TooFew], *, is_all: bool) -> None:
 
 
 def _apply(
-    scope: Scope, model: _Model, wanted: Mapping[str, float], labels: LabelSet
+    scope: Scope, model: _Model, learned: Sequence[Learned], labels: LabelSet
 ) -> None:
+    wanted = _ticked(learned)
     rule = _with_thresholds(model, wanted)
     is_same = rule.per_label_confidence == model.rule.per_label_confidence
     if not wanted or is_same:
@@ -311,7 +321,7 @@ def _apply(
         icon=":material/check:",
         disabled=jobs.is_active(jobs.latest("keep")),
         on_click=_start,
-        args=(model, rule),
+        args=(model, learned),
     )
     st.caption(
         "A person's boxes and approved images stay as they are. Undo takes the boxes "
@@ -420,8 +430,13 @@ def _picture(
 
 
 @state.told
-def _start(model: _Model, rule: SelectionRule) -> None:
+def _start(model: _Model, learned: Sequence[Learned]) -> None:
+    """Apply what is ticked now: a tick and the press may come in one run."""
     scope, store = state.scope(), backend.store()
+    wanted = _ticked(learned)
+    if not wanted:
+        raise EditError("Tick a label first.")
+    rule = _with_thresholds(model, wanted)
     parameters: dict[str, Any] = {
         **model.setup.parameters(),
         "statuses": [str(status) for status in _OPEN],
