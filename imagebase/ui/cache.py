@@ -1,6 +1,7 @@
 """What is kept between reruns, each with a bound: pictures, candidates, boxes."""
 
 import base64
+import contextlib
 from collections.abc import Collection, Sequence
 from functools import lru_cache
 from typing import Final
@@ -9,11 +10,13 @@ import streamlit as st
 
 from imagebase.annotation import Annotation, Box, ImageRecord, LabelSet, Size
 from imagebase.detection.candidates import unpack
+from imagebase.detection.library import library_of
 from imagebase.detection.looker import Looker
 from imagebase.detection.lookers import Setup, shared_looker
 from imagebase.detection.pool import CandidatePool
 from imagebase.detection.registry import Model, all_models
 from imagebase.drawing import draw_annotations
+from imagebase.errors import ImageBaseError
 from imagebase.images import (
     LoadedImage,
     RgbArray,
@@ -146,6 +149,14 @@ def _opened(jpeg: bytes) -> LoadedImage:
 def models() -> dict[str, Model]:
     """Return the models there are, by name, the default first, then one's own."""
     return {model.name: model for model in all_models(visitor().owner_id)}
+
+
+def model_called(name: str) -> Model | None:
+    """Return a model by its name, or by one that it had before; None for none."""
+    known = models().get(name)
+    with contextlib.suppress(ImageBaseError):
+        return known or library_of(visitor().owner_id).find(name)
+    return None
 
 
 def detector(setup: Setup) -> Looker:

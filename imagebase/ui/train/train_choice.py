@@ -1,5 +1,6 @@
 """What to learn from and how long: labels with their counts, minutes, Train."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -154,9 +155,7 @@ def _form() -> int:
 
 def _more() -> dict[str, Any]:
     bases = [one.name for one in cache.models().values() if one.is_darknet]
-    last = last_round(backend.store().jobs(state.scope()))
-    begun = last.model if last is not None and last.model in bases else DEFAULT_MODEL
-    models = cache.models()
+    begun, models = _last_model(bases), cache.models()
     base = st.selectbox(
         "Begin from",
         bases,
@@ -195,3 +194,10 @@ def _more() -> dict[str, Any]:
         "colours": colours,
         "own_anchors": own_anchors,
     }
+
+
+def _last_model(bases: Sequence[str]) -> str:
+    """Return the last training's model as it is called now, or the usual one."""
+    last = last_round(backend.store().jobs(state.scope()))
+    model = cache.model_called(last.model) if last is not None else None
+    return model.name if model is not None and model.name in bases else DEFAULT_MODEL

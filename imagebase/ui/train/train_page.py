@@ -20,6 +20,7 @@ def header() -> None:
 
 def show() -> None:
     """Draw the run where there is one, else what it came to and the next one."""
+    train_result.follow()
     job = jobs.latest("train")
     if job is not None and jobs.is_active(job):
         train_progress.running(job.job_id)

@@ -8,17 +8,20 @@ import pandas as pd
 import streamlit as st
 
 from imagebase.annotation import ReviewStatus
+from imagebase.detection.model_files import Model
+from imagebase.settings import DEFAULT_MODEL
 from imagebase.store import JobState
 from imagebase.tasks.train import KIND, last_round, parts_known, rounds_of
 from imagebase.training.progress import Evaluation
 from imagebase.training.report import Example
 from imagebase.training.rounds import AGAIN_AFTER, Round, news_since
-from imagebase.ui import backend, cache, jobs, state, widgets
+from imagebase.ui import backend, cache, state, widgets
+from imagebase.ui.annotate import rest
 from imagebase.ui.train import train_progress
 
 _SHOWN: Final = 4
 _ROUNDS_PX: Final = 180
-_OPEN: Final = (ReviewStatus.NEW, ReviewStatus.AUTO, ReviewStatus.EDITED)
+_LABEL_REST: Final = "imagebase.train.label_rest"
 
 
 def show() -> bool:
@@ -28,11 +31,13 @@ def show() -> bool:
     result = next((one.result for one in done if one.state is JobState.DONE), None)
     if result is None:
         return False
+    model = cache.model_called(result["model"])
+    name = model.name if model else result["model"]
     with st.container(border=True):
-        _next_steps(result)
+        _next_steps(name, model)
         _figures(result)
-    _again(last_round(all_jobs))
-    _before_and_after(result)
+    _again(last_round(all_jobs), model)
+    _before_and_after(result, name)
     with st.expander("While it learned", icon=":material/show_chart:"):
         train_progress.curves([], [Evaluation(**one) for one in result["evaluations"]])
     _rounds(rounds_of(all_jobs))
@@ -69,40 +74,53 @@ def _about(metrics: Mapping[str, Any]) -> str:
     return f"{about} The change is against {widgets.escape(metrics['base'])}."
 
 
-def _next_steps(result: Mapping[str, Any]) -> None:
-    counts = backend.store().progress(state.scope())
-    rest = sum(counts.get(one, 0) for one in _OPEN)
+def _next_steps(name: str, model: Model | None) -> None:
+    """Draw what the model is called by now, and the way on; None where it is gone."""
+    rest_count = rest.left(backend.store().progress(state.scope()))
     left, right = st.columns([3, 1], vertical_alignment="center")
-    left.markdown(f"#### :material/check_circle: {widgets.escape(result['model'])}")
-    with right:
-        if st.button(
-            "Label the rest with it →",
-            key="train.label_rest",
-            type="primary",
-            width="stretch",
-            disabled=not rest or result["model"] not in cache.models(),
-        ):
-            _label_the_rest(result["model"], counts)
-    left.caption(
-        f"{widgets.plural(rest, 'image')} left to label. The model is among the others "
-        "on **Annotate** and **Models**."
-        if rest
-        else "Every image is approved. The model is on **Annotate** and **Models**."
+    left.markdown(f"#### :material/check_circle: {widgets.escape(name)}")
+    right.button(
+        "Label the rest with it →",
+        key="train.label_rest",
+        type="primary",
+        width="stretch",
+        disabled=not rest_count or model is None,
+        on_click=_label_the_rest,
+        args=(name,),
     )
-
-
-def _label_the_rest(model: str, counts: Mapping[ReviewStatus, int]) -> None:
-    """Run the model on what nobody has labelled and show it, most doubtful first."""
-    statuses = [ReviewStatus.NEW] if counts.get(ReviewStatus.NEW) else list(_OPEN)
-    st.session_state["annotate.model"] = model
-    if not jobs.is_active(jobs.latest("annotate")):
-        jobs.start(
-            "annotate", {"model": model, "statuses": [str(one) for one in statuses]}
+    if model is None:
+        left.caption(
+            "This model was deleted, so that it can label nothing. Training again "
+            f"begins from {widgets.escape(DEFAULT_MODEL)}."
         )
-    st.switch_page("pages/annotate.py")
+    elif rest_count:
+        left.caption(
+            f"{widgets.plural(rest_count, 'image')} left to label. The model is among "
+            "the others on **Annotate** and **Models**."
+        )
+    else:
+        left.caption(
+            "Every image is approved. The model is on **Annotate** and **Models**."
+        )
 
 
-def _again(last: Round | None) -> None:
+@state.told
+def _label_the_rest(model: str) -> None:
+    rest.label_with(model)
+    st.session_state[_LABEL_REST] = True
+
+
+def follow() -> None:
+    """Go to where the model labels the rest, if that was pressed.
+
+    A callback cannot, and a press that is only looked for where the button is drawn may
+    be lost.
+    """
+    if st.session_state.pop(_LABEL_REST, False):
+        st.switch_page("pages/annotate.py")
+
+
+def _again(last: Round | None, model: Model | None) -> None:
     approved = backend.store().image_ids(
         state.scope(), statuses=[ReviewStatus.APPROVED]
     )
@@ -110,7 +128,7 @@ def _again(last: Round | None) -> None:
     if news >= AGAIN_AFTER:
         st.info(
             f"{widgets.plural(news, 'image')} were approved since then. Train again "
-            "below: it goes on from this model.",
+            f"below{': it goes on from this model' if model else ''}.",
             icon=":material/refresh:",
         )
     elif news:
@@ -120,7 +138,7 @@ def _again(last: Round | None) -> None:
         )
 
 
-def _before_and_after(result: Mapping[str, Any]) -> None:
+def _before_and_after(result: Mapping[str, Any], name: str) -> None:
     examples = [Example.of_json(one) for one in result["examples"]][:_SHOWN]
     records = {
         one.image_id: one
@@ -134,7 +152,7 @@ def _before_and_after(result: Mapping[str, Any]) -> None:
     base = widgets.escape(result["metrics"]["base"])
     st.markdown(
         f"**Before and after**, on held-out images: what {base} finds, and what "
-        f"{widgets.escape(result['model'])} finds"
+        f"{widgets.escape(name)} finds"
     )
     labels = backend.store().labels(state.scope())
     cells = st.columns(2 * min(2, len(shown)))

@@ -1,0 +1,136 @@
+"""What a training came to: label the rest with it, whatever it is called by now."""
+
+from dataclasses import replace
+
+import pytest
+
+from imagebase.annotation import Annotation, Box
+from imagebase.detection.candidates import unpack
+from imagebase.detection.library import library_of
+from imagebase.detection.lookers import ACCURATE, Setup, shared_looker
+from imagebase.detection.pool import CandidatePool
+from imagebase.editing import approve, reject
+from imagebase.settings import TEAM_OWNER
+from imagebase.store import JobState
+from imagebase.suggestions import SelectionRule, by_doubt, select_all
+from imagebase.tasks import candidates_key
+from tests.app_fixtures import (
+    NewTab,
+    Tab,
+    add_photographs,
+    records,
+    started,
+    store,
+    the_scope,
+)
+from tests.pages.trained import add_model, add_round
+
+# Not in the order of doubt.
+PICTURES = ("bear.jpg", "kitchen.jpg", "skier.jpg", "street.jpg")
+LABEL_REST = "train.label_rest"
+
+
+@pytest.fixture
+def trained(new_tab: NewTab) -> Tab:
+    """A tab whose dataset has photographs that nobody labelled, and a training."""
+    store().create_dataset(TEAM_OWNER, "Photographs", who="ann")
+    add_photographs(the_scope(), *PICTURES)
+    add_model("Own")
+    add_round("Own")
+    return started(new_tab)
+
+
+def shown(tab: Tab) -> list[str]:
+    """Return the images of the Annotate page, in order."""
+    keys = [str(one.key) for one in tab.app.button]
+    return [one.split(".")[-1] for one in keys if one.startswith("annotate.grid.")]
+
+
+def runs() -> int:
+    return sum(one.kind == "annotate" for one in store().jobs(the_scope()))
+
+
+def most_doubtful_first(setup: Setup) -> list[str]:
+    """Return the images by the least certain box that a model's answers come to."""
+    looker = shared_looker(setup)
+    packed = store().candidates(the_scope(), candidates_key(looker))
+    pool = CandidatePool.of({one: unpack(blob) for one, blob in packed.items()})
+    rule = SelectionRule(confidence_threshold=0.25, nms_threshold=0.45)
+    return by_doubt(select_all(pool, rule, model_labels=looker.labels))
+
+
+def test_the_rest_is_shown_as_it_was_looked_at_most_doubtful_first(
+    trained: Tab,
+) -> None:
+    trained.open("annotate")
+    trained.app.toggle(key="annotate.accurate").set_value(True).run()
+    trained.app.session_state["annotate.order"] = "as uploaded"
+    trained.app.run()
+    trained.open("train")
+    trained.press(LABEL_REST)
+    assert trained.app.title[0].value == "Annotate"
+    assert trained.app.selectbox(key="annotate.model").value == "Own"
+    job = trained.wait("annotate")
+    assert job.state is JobState.DONE, job.error
+    assert (job.parameters["model"], job.parameters["quality"]) == ("Own", ACCURATE)
+    trained.open("annotate")  # where a browser is already
+    assert trained.app.selectbox(key="annotate.model").value == "Own"
+    wanted = most_doubtful_first(Setup.of(job.parameters))
+    assert shown(trained) == wanted
+    assert wanted != [one.image_id for one in records()]
+
+
+def test_pressed_again_it_goes_to_the_run_that_goes_on(trained: Tab) -> None:
+    trained.open("train")
+    parameters = Setup(("Own",)).parameters() | {"statuses": ["new"]}
+    store().submit_job(the_scope(), "annotate", parameters)
+    trained.press(LABEL_REST)
+    assert trained.app.title[0].value == "Annotate"
+    assert runs() == 1
+
+
+def test_a_run_of_another_model_is_waited_for(trained: Tab) -> None:
+    trained.open("train")
+    store().submit_job(
+        the_scope(), "annotate", {"model": "yolov4-tiny", "statuses": []}
+    )
+    trained.press(LABEL_REST)
+    assert "wait for it or cancel it" in trained.toasts()[0]
+    assert trained.app.title[0].value == "Train"
+    assert runs() == 1
+
+
+def test_a_renamed_model_labels_the_rest_under_its_new_name(trained: Tab) -> None:
+    library_of(TEAM_OWNER).rename("Own", "Better")
+    trained.open("train")
+    assert ":material/check_circle: Better" in trained.words()
+    trained.press(LABEL_REST)
+    assert trained.wait("annotate").parameters["model"] == "Better"
+
+
+def test_a_deleted_model_labels_nothing_and_it_is_said(trained: Tab) -> None:
+    library_of(TEAM_OWNER).delete("Own")
+    trained.open("train")
+    assert "This model was deleted" in trained.words()
+    assert trained.app.button(key=LABEL_REST).disabled
+
+
+def test_rejected_images_are_left_to_label(trained: Tab) -> None:
+    first, *others = records()
+    for record in others:
+        store().save(the_scope(), reject(record, comment="blurred"))
+    store().save(the_scope(), approve(first, who="ann"))
+    trained.open("train")
+    assert "3 images left to label" in trained.words()
+    assert not trained.app.button(key=LABEL_REST).disabled
+
+
+def test_training_again_begins_from_the_last_model_under_any_name(
+    trained: Tab,
+) -> None:
+    box = Annotation(Box(10, 10, 90, 90), "bear")
+    first = replace(records()[0], annotations=(box,))
+    store().save(the_scope(), approve(first, who="ann"))
+    library_of(TEAM_OWNER).rename("Own", "Better")
+    trained.open("train")
+    assert trained.app.selectbox(key="train.base.Better").value == "Better"

@@ -1,0 +1,57 @@
+"""A dataset after a training: a model in the library, and a job that tells of it."""
+
+from typing import Any
+
+from imagebase.annotation import Size, utc_now
+from imagebase.detection.library import library_of
+from imagebase.detection.model_card import ModelCard
+from imagebase.detection.model_files import CFG, NAMES, WEIGHTS, read_names, sha256_of
+from imagebase.settings import TEAM_OWNER, WEIGHTS_FOLDER
+from imagebase.store import JobState
+from imagebase.tasks.train import KIND
+from tests.app_fixtures import store, the_scope
+
+
+def add_model(name: str) -> None:
+    """Put a small net among the team's models, as a training would."""
+    folder = WEIGHTS_FOLDER / "yolo-fastest-1.1"
+    files = {one: folder / one for one in (CFG, WEIGHTS, NAMES)}
+    card = ModelCard(
+        name=name,
+        identity=name,
+        family="darknet",
+        input_size=Size(320, 320),
+        labels=read_names(folder / NAMES),
+        sha256=sha256_of(files[CFG].read_bytes(), files[WEIGHTS].read_bytes(), None),
+        byte_count=sum(one.stat().st_size for one in files.values()),
+        added_by="ann",
+        added_at=utc_now(),
+    )
+    library_of(TEAM_OWNER).add(files, card)
+
+
+def add_round(
+    model: str,
+    *,
+    ap50: float = 0.5,
+    base: str = "yolov4-tiny",
+    base_ap50: float | None = None,
+    images: int = 8,
+) -> None:
+    """Add a training that came to its end, with the result that one leaves."""
+    metrics: dict[str, Any] = {
+        "AP": ap50 / 2,
+        "AP50": ap50,
+        "AP50_interval": [ap50 - 0.1, ap50 + 0.1],
+        "base": base,
+        "base_AP50": base_ap50,
+        "measured_on": "2 held-out images",
+        "images": {"train": images, "val": 2},
+        "minutes": 1.0,
+        "warnings": [],
+    }
+    result = {"model": model, "metrics": metrics, "evaluations": [], "examples": []}
+    store().submit_job(the_scope(), KIND, {"name": model})
+    claimed = store().claim_job("a test", [KIND])
+    assert claimed is not None
+    store().end_job(claimed.claim_id, JobState.DONE, result=result)
