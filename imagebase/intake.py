@@ -57,13 +57,18 @@ class PreparedImage:
 class SourceFile:
     """A file that a source holds.
 
-    name: its path inside the source, `/` between the parts.
+    name: its path inside the source, `/` between the parts; one that ends with `/` is a
+        folder that cannot be searched through, and reading it says why.
     read: returns its bytes; raises an ImageBaseError, with a sentence, where it cannot.
         May be called from any thread.
     """
 
     name: str
     read: Callable[[], bytes]
+
+    @property
+    def is_folder(self) -> bool:
+        return self.name.endswith("/")
 
 
 OnIgnored = Callable[[str], None]
@@ -151,7 +156,7 @@ def scan_source(
             continue
         elif is_archive_name(one.name):
             yield SourceFile(one.name, partial(_refuse_nested, one.name))
-        elif _is_image_name(one.name):
+        elif one.is_folder or _is_image_name(one.name):
             yield one
         else:
             on_ignored(one.name)
@@ -224,24 +229,45 @@ def _read_upload(name: str, file: bytes | BinaryIO, limits: Limits) -> bytes:
 
 
 def _scan_path(path: Path, limits: Limits) -> list[SourceFile]:
-    if path.is_dir():
-        return [
-            SourceFile(
-                one.relative_to(path).as_posix(), partial(_read_path, one, limits)
-            )
-            for one in _files_below(path)
-        ]
-    if not path.is_file():
-        raise ImageReadError(f"{path} is not there; check the path.")
-    if is_archive_name(path.name):
-        return _zip_files(path.open("rb"), path.name, limits)
+    try:
+        if path.is_dir():
+            return list(_files_below(path, limits))
+        if not path.is_file():
+            raise ImageReadError(f"{path} is not there; check the path.")
+        if is_archive_name(path.name):
+            return _zip_files(path.open("rb"), path.name, limits)
+    except OSError as error:
+        raise _unopened(path, error) from error
     return [SourceFile(path.name, partial(_read_path, path, limits))]
 
 
-def _files_below(folder: Path) -> Iterator[Path]:
-    for parent, folders, names in os.walk(folder):
+def _files_below(folder: Path, limits: Limits) -> Iterator[SourceFile]:
+    """Yield the files of a folder and of those in it, and the folders that stay shut.
+
+    Raises:
+        OSError: the folder itself does.
+    """
+    shut: list[OSError] = []
+    for parent, folders, names in os.walk(folder, onerror=shut.append):
         folders[:] = [one for one in folders if not one.startswith(".")]
-        yield from (Path(parent, one) for one in names)
+        for one in (Path(parent, name) for name in names):
+            name = one.relative_to(folder).as_posix()
+            yield SourceFile(name, partial(_read_path, one, limits))
+    for error in shut:
+        inside = Path(error.filename).relative_to(folder)
+        if not inside.parts:
+            raise error
+        yield SourceFile(f"{inside.as_posix()}/", partial(_refuse_shut, inside, error))
+
+
+def _refuse_shut(folder: Path, error: OSError) -> bytes:
+    raise _unopened(folder, error) from error
+
+
+def _unopened(path: Path, error: OSError) -> ImageReadError:
+    return ImageReadError(
+        f"{path} cannot be opened ({error.strerror}); check its permissions."
+    )
 
 
 def _read_path(path: Path, limits: Limits) -> bytes:
@@ -250,9 +276,7 @@ def _read_path(path: Path, limits: Limits) -> bytes:
             raise LimitError(too_large(path.name, limits))
         return path.read_bytes()
     except OSError as error:
-        raise ImageReadError(
-            f"{path.name} cannot be opened ({error.strerror}); check its permissions."
-        ) from error
+        raise _unopened(Path(path.name), error) from error
 
 
 def _zip_files(file: BinaryIO, name: str, limits: Limits) -> list[SourceFile]:

@@ -1,4 +1,5 @@
 import io
+import os
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -19,6 +20,7 @@ from imagebase.intake import (
     unpack_uploads,
 )
 from imagebase.settings import SAMPLES_FOLDER, Limits
+from tests.shut_folders import make_shut_folder
 
 LIMITS = Limits()
 PHOTOGRAPH = (SAMPLES_FOLDER / "fruit.jpg").read_bytes()
@@ -221,6 +223,31 @@ def test_broken_zip_is_named(tmp_path: Path) -> None:
     (tmp_path / "set.zip").write_bytes(b"nope")
     with pytest.raises(ArchiveError, match=r"set\.zip"):
         list(scan_source(tmp_path / "set.zip", LIMITS))
+
+
+def test_folder_in_a_folder_that_cannot_be_opened_is_named(folder: Path) -> None:
+    first_part = make_shut_folder(folder)
+    *files, shut = sorted(scan_source(folder, LIMITS), key=lambda one: one.is_folder)
+    assert [one.name for one in files] == [*FOUND, "more.zip"]
+    assert shut.name.startswith(first_part)
+    with pytest.raises(ImageReadError, match=r"aaa cannot be opened \(File name too"):
+        shut.read()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root opens every folder")
+@pytest.mark.parametrize("name", ["", "b.zip"], ids=["folder", "zip"])
+def test_source_that_cannot_be_opened_is_named(tmp_path: Path, name: str) -> None:
+    source = tmp_path / "shut"
+    source.mkdir()
+    (source / "b.zip").write_bytes(zipped({"e.jpg": b""}))
+    (source / name).chmod(0)
+    with pytest.raises(ImageReadError, match="cannot be opened"):
+        list(scan_source(source / name, LIMITS))
+
+
+def test_source_that_no_path_can_lead_to_is_one_error() -> None:
+    with pytest.raises(ImageReadError, match=r"cannot be opened \(File name too long"):
+        list(scan_source("a" * 300, LIMITS))
 
 
 def test_file_that_is_gone_is_named_when_read(folder: Path) -> None:

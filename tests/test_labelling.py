@@ -31,6 +31,7 @@ from imagebase.run_summary import RunSummary
 from imagebase.settings import DEFAULT_MODEL, SAMPLES_FOLDER
 from imagebase.suggestions import SelectionRule
 from tests.detection.darknet_models import write_one_box_model
+from tests.shut_folders import make_shut_folder
 
 PNG = encode_png(np.zeros((48, 64, 3), np.uint8))
 
@@ -265,6 +266,18 @@ def test_name_that_is_not_utf8_is_refused_and_stops_nothing(
     assert summary.refused[0].reason == (
         "b\\udcff.png has a name that is not UTF-8; rename it."
     )
+
+
+def test_folder_that_cannot_be_opened_is_refused_and_stops_nothing(
+    tmp_path: Path, pets: str
+) -> None:
+    source = folder_of(tmp_path / "in", {"a.png": PNG})
+    first_part = make_shut_folder(source)
+    summary = labelled(source, tmp_path / "out", pets)
+    assert summary.images == 1
+    (refused,) = summary.refused
+    assert refused.file.startswith(first_part)
+    assert "cannot be opened (File name too long)" in refused.reason
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")

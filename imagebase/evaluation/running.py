@@ -76,7 +76,7 @@ def evaluate(
         ModelLoadError, AnnotationFileError, ImageReadError: it could not be made.
     """
     contenders = check(asked)
-    files = _files(asked.images)
+    files, shut = _files(asked.images)
     limits = _limits()
     sizes = {one.name: _size_of(one, limits) for one in files.values()}
     labels = read_truth(
@@ -102,7 +102,7 @@ def evaluate(
     ]
     standings = stand(labels.truth, [*ours, *theirs], threshold=asked.threshold)
     _write(asked, labels, standings, output, _picture_of(labels, files, limits))
-    return Evaluated(tuple(standings), labels.left_out)
+    return Evaluated(tuple(standings), (*shut, *labels.left_out))
 
 
 def check(asked: Asked) -> list[Contender]:
@@ -129,10 +129,19 @@ def check(asked: Asked) -> list[Contender]:
     return contenders
 
 
-def _files(images: str | None) -> dict[str, SourceFile]:
-    if images is None:
-        return {}
-    return {one.name: one for one in scan_source(images, _limits())}
+def _files(images: str | None) -> tuple[dict[str, SourceFile], list[LeftOut]]:
+    """Return the files by name, and the folders that cannot be searched through."""
+    found = () if images is None else tuple(scan_source(images, _limits()))
+    shut = [LeftOut(one.name, _reason(one)) for one in found if one.is_folder]
+    return {one.name: one for one in found if not one.is_folder}, shut
+
+
+def _reason(file: SourceFile) -> str:
+    try:
+        file.read()
+    except ImageBaseError as error:
+        return str(error)
+    return ""
 
 
 def _size_of(file: SourceFile, limits: Limits) -> Size | None:

@@ -11,6 +11,7 @@ from imagebase.cli import app
 from imagebase.images import encode_png
 from tests.detection.darknet_models import write_one_box_model
 from tests.evaluation.builders import DATA
+from tests.shut_folders import make_shut_folder
 
 GOLDEN = DATA / "coco_sample100"
 
@@ -70,6 +71,19 @@ def test_a_model_against_labels(
     assert done.stdout.splitlines()[0].split() == [
         *("model", "AP", "AP50", "precision", "recall", "images/s"),
     ]
+
+
+def test_folder_that_cannot_be_opened_is_named(
+    pets: str, images: Path, labels: Path, tmp_path: Path
+) -> None:
+    first_part = make_shut_folder(images)
+    done = run(
+        *("--images", images, "--labels", labels, "--model", pets),
+        *("--output", tmp_path / "out"),
+    )
+    assert done.exit_code == 0, done.output
+    assert f"Not judged: {first_part}" in done.stderr
+    assert "cannot be opened (File name too long)" in done.stderr
 
 
 def test_the_golden_set_by_its_list_of_results(tmp_path: Path) -> None:
