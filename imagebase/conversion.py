@@ -106,6 +106,7 @@ def convert(
         if images is not None:
             tree = JoinedTree(tree, pictures, files.names)
         collector = stack.enter_context(taken_in(tree, source_format))
+        collector.place_by_folders()
         _tell_of_remarks(collector, target, tell)
         placing = _Placing(target, files, tell, is_given=images is not None)
         stored = StoredSet(
@@ -117,6 +118,7 @@ def convert(
         )
         stack.enter_context(closing(stored))
         placing.tell_of_unknown()
+        _tell_of_unplaced(stored, tell)
         if not len(stored):
             raise AnnotationFileError(
                 f"No image of {source} could be written as {target.title}."
@@ -154,6 +156,15 @@ def _tell_of_remarks(collector: Collector, target: Format, tell: OnProblem) -> N
         tell(
             f"Left out: {collector.tag_count:,} labels of whole images, as "
             f"{target.title} has those of boxes only"
+        )
+
+
+def _tell_of_unplaced(stored: StoredSet, tell: OnProblem) -> None:
+    if stored.unplaced:
+        noun, verb = ("image", "is") if stored.unplaced == 1 else ("images", "are")
+        tell(
+            f"Changed: {stored.unplaced:,} {noun} that the split says nothing of "
+            f"{verb} for training"
         )
 
 

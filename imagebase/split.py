@@ -29,21 +29,9 @@ from typing import Final, NamedTuple
 from imagebase.annotation import ImageRecord
 from imagebase.errors import ExportError
 from imagebase.formats.label_set_files import PARTS
+from imagebase.formats.parts import part_named
 from imagebase.quality import MAX_HASH_DISTANCE, near_duplicates
 
-# What others call the parts in columns of their own.
-_SPELLINGS: Final = {
-    "train": "train",
-    "training": "train",
-    "trn": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "dev": "val",
-    "test": "test",
-    "testing": "test",
-    "tst": "test",
-}
 # Shares are rounded to billionths: 0.1 + 0.2 is then what a person means by it.
 _SHARE_STEPS: Final = 10**9
 
@@ -106,11 +94,6 @@ class Split:
     def image_ids(self, part: str) -> tuple[str, ...]:
         """Return the images of a part."""
         return tuple(one for one, its_part in self.part_of.items() if its_part == part)
-
-
-def part_named(text: str) -> str | None:
-    """Return the part that a word means, as people spell it; None where none."""
-    return _SPELLINGS.get(text.strip().casefold())
 
 
 def split_image(record: ImageRecord) -> SplitImage:

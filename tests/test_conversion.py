@@ -1,9 +1,11 @@
 """Label sets from one format into another, by the command line and by the library."""
 
 import json
+import re
 import shutil
 import tracemalloc
-from pathlib import Path
+from dataclasses import replace
+from pathlib import Path, PurePath
 
 import numpy as np
 import pytest
@@ -100,6 +102,109 @@ def test_every_format_is_written_in_every_other(
                 [(0, 0, 64, 48), (5, 6, 7, 8)],
                 [(1, 2, 30, 40)],
             ]
+
+
+SPLIT = {"a": "train", "b": "val", "empty": "test"}
+IN_PARTS = replace(
+    PETS,
+    images=tuple(
+        replace(image, part=part)
+        for image, part in zip(PETS.images, SPLIT.values(), strict=True)
+    ),
+)
+
+
+def parts_in(output: Path, format_name: str) -> dict[str, str]:
+    """Return where the images of a written set are, by the last of their names."""
+    found = result_of(output, format_name).images
+    return {re.split(r"[/_]", PurePath(one.name).stem)[-1]: one.part for one in found}
+
+
+@pytest.mark.parametrize("with_images", [True, False], ids=["images", "labels only"])
+@pytest.mark.parametrize("source_format", FORMATS)
+def test_who_trains_and_who_is_tested_stays(
+    source_format: str, with_images: bool, tmp_path: Path
+) -> None:
+    options = WriteOptions(with_images=with_images)
+    source = tmp_path / "source"
+    export_folder(
+        IN_PARTS, source_format, images=png_bytes, folder=source, options=options
+    )
+    pictures = None
+    if not with_images:
+        pictures = tmp_path / "pictures"
+        export_folder(PETS, "voc", images=png_bytes, folder=pictures)
+    for target in FORMATS:
+        done, sentences = told(source, tmp_path / "out", target, pictures)
+        assert done.images == 3
+        assert parts_in(tmp_path / "out", target) == SPLIT, target
+        assert not [one for one in sentences if "split" in one]
+
+
+@pytest.mark.parametrize("source_format", FORMATS)
+def test_a_set_without_a_split_stays_without(
+    source_format: str, tmp_path: Path
+) -> None:
+    source = exported(tmp_path / "source", source_format)
+    for target in ("yolo", "darknet", "coco"):
+        told(source, tmp_path / "out", target)
+    assert set(parts_in(tmp_path / "out", "yolo").values()) == {"train"}
+    # Both lists have all images, and there is no folder of a part.
+    assert set(parts_in(tmp_path / "out", "darknet").values()) == {""}
+    assert (tmp_path / "out" / "coco" / "annotations.json").is_file()
+
+
+def csv_rows(*names: str) -> str:
+    rows = "".join(f"{name},64,48,cat,1,2,8,9\n" for name in names)
+    return f"filename,width,height,class,xmin,ymin,xmax,ymax\n{rows}"
+
+
+@pytest.mark.parametrize(
+    ("files", "parts"),
+    [
+        (
+            {"a.csv": csv_rows("train/a.jpg", "valid/b.jpg")},
+            {"a": "train", "b": "val"},
+        ),
+        (
+            {"train_labels.csv": csv_rows("a.jpg"), "test_labels.csv": csv_rows("b")},
+            {"a": "train", "b": "test"},
+        ),
+        # One folder of such a name, or one among others, divides nothing.
+        ({"a.csv": csv_rows("test/a.jpg")}, {"a": "train"}),
+        ({"test.csv": csv_rows("a.jpg")}, {"a": "train"}),
+        (
+            {"a.csv": csv_rows("test/a.jpg", "val/b.jpg", "cats/c.jpg")},
+            {"a": "train", "b": "train", "c": "train"},
+        ),
+        # Who is in two parts is in neither.
+        (
+            {"train/a.csv": csv_rows("a.jpg", "b.jpg"), "val/a.csv": csv_rows("b.jpg")},
+            {"a": "train", "b": "train"},
+        ),
+    ],
+    ids=["folders", "files", "a folder", "a file", "some folders", "twice"],
+)
+def test_a_split_is_read_from_names_that_tell_parts_apart(
+    tmp_path: Path, files: dict[str, str], parts: dict[str, str]
+) -> None:
+    source = tmp_path / "source"
+    for name, text in files.items():
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
+        (source / name).write_text(text)
+    told(source, tmp_path / "out", "yolo")
+    assert parts_in(tmp_path / "out", "yolo") == parts
+
+
+def test_images_that_a_split_leaves_out_are_counted(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    export_folder(IN_PARTS, "voc", images=png_bytes, folder=source)
+    (source / "ImageSets" / "Main" / "test.txt").write_text("")
+    _, sentences = told(source, tmp_path / "out", "yolo")
+    assert sentences[0] == (
+        "Changed: 1 image that the split says nothing of is for training"
+    )
+    assert parts_in(tmp_path / "out", "yolo") == SPLIT | {"empty": "train"}
 
 
 def test_sizes_and_names_come_from_the_images(

@@ -12,11 +12,11 @@ from imagebase.exporting.request import (
     ExportRequest,
     SplitChoice,
 )
+from imagebase.formats.parts import part_named
 from imagebase.quality import MAX_HASH_DISTANCE
 from imagebase.split import (
     Split,
     SplitImage,
-    part_named,
     split_by_column,
     split_by_shares,
 )

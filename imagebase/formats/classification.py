@@ -23,6 +23,7 @@ from imagebase.formats.label_set_files import (
     WriteOptions,
 )
 from imagebase.formats.names import flat_image_names, label_folders
+from imagebase.formats.parts import part_in, part_named
 from imagebase.formats.relative import names_file, read_names_file
 from imagebase.formats.trees import files_named, is_image_name, names_with_suffix
 
@@ -30,6 +31,8 @@ FILE: Final = "classification.csv"
 UNLABELLED: Final = "_unlabelled"
 _LABELS_FILE: Final = "labels.txt"
 _COLUMNS: Final = ("filename", "label")
+# With a split only, as without one it would say the same of all.
+_PART_COLUMN: Final = "part"
 _PARTS: Final = frozenset({*PARTS, "valid", "validation", "images"})
 # Files of these kinds say something about the images; folders alone then mean nothing.
 _LABEL_SUFFIXES: Final = (".json", ".xml", ".csv", ".names", ".data", ".yaml", ".yml")
@@ -70,11 +73,13 @@ def write(export_set: ExportSet, options: WriteOptions) -> Iterator[ExportFile]:
     labelled = reduced(export_set)
     image_names = names(labelled)
     yield ExportFile(_LABELS_FILE, names_file(labelled.labels))
-    yield ExportFile(FILE, csv_table(_COLUMNS, _rows(labelled.images, image_names)))
+    has_split = labelled.has_split
+    columns = (*_COLUMNS, _PART_COLUMN) if has_split else _COLUMNS
+    rows = _rows(labelled.images, image_names, with_parts=has_split)
+    yield ExportFile(FILE, csv_table(columns, rows))
     if not options.with_images:
         return
     folder_of = label_folders(labelled.labels)
-    has_split = labelled.has_split
     for image, name in zip(labelled.images, image_names, strict=True):
         part = f"{image.part}/" if has_split else ""
         reference = ImageReference(image.record.image_id)
@@ -83,12 +88,13 @@ def write(export_set: ExportSet, options: WriteOptions) -> Iterator[ExportFile]:
 
 
 def _rows(
-    images: Sequence[ExportImage], image_names: Iterable[str]
-) -> Iterator[tuple[str, str]]:
+    images: Sequence[ExportImage], image_names: Iterable[str], *, with_parts: bool
+) -> Iterator[tuple[str, ...]]:
     """Yield a row for each label of an image; one with an empty label for none."""
     for image, name in zip(images, image_names, strict=True):
+        part = (image.part,) if with_parts else ()
         for tag in image.record.tags or ("",):
-            yield name, tag
+            yield (name, tag, *part)
 
 
 def tolerance(box: Box, size: Size) -> tuple[float, float]:
@@ -134,12 +140,13 @@ def _read_list(tree: FileTree, file: str, collector: Collector) -> None:
             f"line 1: its columns are not {' and '.join(_COLUMNS)}"
         )
     for line, row in rows:
-        name, label = image_name(row[0]), row[1] if len(row) > 1 else ""
+        cells = dict(zip(header, row, strict=False))
+        name, label = image_name(cells["filename"]), cells.get("label", "")
         at = f"line {line}"
         if not name:
             collector.skip(file, at, "it names no image")
             continue
-        collector.add_image(name)
+        collector.add_image(name, part=part_named(cells.get(_PART_COLUMN, "")) or "")
         if label:
             collector.add_tag(name, label, file=file, at=at)
 
@@ -152,7 +159,7 @@ def _read_folders(tree: FileTree, collector: Collector) -> None:
             f"label, or {FILE} lists them."
         )
     for name in images:
-        collector.add_image(name)
+        collector.add_image(name, part=_part_by_folder(name))
         label = _label_by_folder(name)
         if label and label != UNLABELLED:
             collector.add_tag(name, label, file=name, at="")
@@ -162,6 +169,11 @@ def _label_by_folder(name: str) -> str:
     """Return the folder that an image lies in; empty where that is none or a part."""
     folder = PurePosixPath(name).parent.name
     return "" if folder.lower() in _PARTS else folder
+
+
+def _part_by_folder(name: str) -> str:
+    """Return the part that a folder above that of the label says, or nothing."""
+    return part_in(name.rpartition("/")[0])
 
 
 FORMAT: Final = Format(
@@ -175,6 +187,7 @@ FORMAT: Final = Format(
     conventions={
         "labels": f"of whole images, in {FILE}: their tags, or where no image has one "
         "the labels of its boxes; folder names are made safe",
+        "split": f"where there is one, in the column {_PART_COLUMN}",
         "order": f"{_LABELS_FILE}, one a line, by class id",
         "unlabelled": f"images without a label lie in {UNLABELLED}",
     },

@@ -22,6 +22,7 @@ from imagebase.formats.label_set_files import (
     Streamed,
     WriteOptions,
 )
+from imagebase.formats.parts import parts_of_files
 from imagebase.formats.relative import class_ids_of
 from imagebase.formats.trees import FILES_TO_TRY, names_with_suffix
 
@@ -121,11 +122,11 @@ def read(tree: FileTree, collector: Collector) -> None:
         AnnotationFileError: no file of the tree is COCO, or none can be read.
     """
     was_read = False
-    for file in names_with_suffix(tree, ".json"):
+    for file, part in parts_of_files(names_with_suffix(tree, ".json")).items():
         try:
             if _is_coco(tree, file):
                 was_read = True
-                _Document(tree, file, collector).read()
+                _Document(tree, file, collector, part).read()
         except AnnotationFileError as error:
             collector.skip(file, "", str(error))
     collector.check()
@@ -150,10 +151,11 @@ def _is_coco(tree: FileTree, file: str) -> bool:
 class _Document:
     """One COCO file on its way in, read in passes: boxes may stand before images."""
 
-    def __init__(self, tree: FileTree, file: str, to: Collector) -> None:
+    def __init__(self, tree: FileTree, file: str, to: Collector, part: str) -> None:
         self._tree = tree
         self._file = file
         self._collector = to
+        self._part = part
         self._labels: dict[object, str] = {}
         self._sections: list[str] = []
 
@@ -230,7 +232,7 @@ class _Document:
             return
         sides = entry.get("width"), entry.get("height")
         size = self._collector.size_in(*sides, file=self._file, at=at)
-        self._collector.add_image(name, size)
+        self._collector.add_image(name, size, part=self._part)
         self._collector.link(self._file, image_id, name)
 
     def _read_annotation(self, at: str, entry: Mapping[str, Any]) -> None:

@@ -111,10 +111,23 @@ class Collector:
         return size
 
     def add_image(
-        self, name: str, size: Size | None = None, *, is_relative: bool = False
+        self,
+        name: str,
+        size: Size | None = None,
+        *,
+        is_relative: bool = False,
+        part: str = "",
     ) -> None:
-        """Take in an image; one that is there already stays, and may gain a size."""
-        self._spool.add_image(name, size, is_relative=is_relative)
+        """Take in an image; one that is there already stays, and may gain a size.
+
+        part: where a split puts it, as far as this file says; one that two parts name
+        is in neither.
+        """
+        self._spool.add_image(name, size, is_relative=is_relative, part=part)
+
+    def place_by_folders(self) -> None:
+        """Let the folders in names say who trains, if nothing else does and all do."""
+        self._spool.place_by_folders()
 
     def link(self, file: str, key: object, image: str) -> bool:
         """Let an id of a file stand for an image; False where it does for another."""

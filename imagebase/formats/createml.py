@@ -21,6 +21,7 @@ from imagebase.formats.label_set_files import (
     WriteOptions,
 )
 from imagebase.formats.names import flat_image_names
+from imagebase.formats.parts import parts_of_files
 from imagebase.formats.relative import names_file, read_names_file
 from imagebase.formats.trees import FILES_TO_TRY, files_named, names_with_suffix
 
@@ -125,11 +126,11 @@ def read(tree: FileTree, collector: Collector) -> None:
     for file in files_named(tree, _LABELS_FILE):
         collector.add_labels(read_names_file(tree, file), file=file)
     was_read = False
-    for file in names_with_suffix(tree, ".json"):
+    for file, part in parts_of_files(names_with_suffix(tree, ".json")).items():
         try:
             if _is_createml(tree, file):
                 was_read = True
-                _read_file(tree, file, collector)
+                _read_file(tree, file, collector, part)
         except AnnotationFileError as error:
             collector.skip(file, "", str(error))
     collector.check()
@@ -140,7 +141,7 @@ def read(tree: FileTree, collector: Collector) -> None:
         )
 
 
-def _read_file(tree: FileTree, file: str, collector: Collector) -> None:
+def _read_file(tree: FileTree, file: str, collector: Collector, part: str) -> None:
     for item in json_items(tree, file):
         if item.position is None:
             continue
@@ -153,7 +154,7 @@ def _read_file(tree: FileTree, file: str, collector: Collector) -> None:
         if not name:
             collector.skip(file, at, "it names no image")
             continue
-        collector.add_image(name)
+        collector.add_image(name, part=part)
         listed = _first_of(entry, _ANNOTATIONS_KEYS)
         if not isinstance(listed, list):
             collector.skip(file, at, "it has no list of annotations")

@@ -28,6 +28,7 @@ from imagebase.formats.label_set_files import (
     ImageReference,
     WriteOptions,
 )
+from imagebase.formats.parts import parts_of_files
 from imagebase.formats.relative import names_file, read_names_file
 from imagebase.formats.trees import FILES_TO_TRY, files_named, names_with_suffix
 
@@ -115,11 +116,13 @@ def read(tree: FileTree, collector: Collector) -> None:
     for file in files_named(tree, _LABELS_FILE):
         collector.add_labels(read_names_file(tree, file), file=file)
     tables = list(_tables(tree, collector))
+    parts = parts_of_files(table.file for table in tables)
     # The list of images comes first: it has them in their order.
     for table in sorted(tables, key=lambda table: "class" in table.columns):
         try:
             for line, row in table.rows():
-                _read_row(row, collector, _Place(table.file, f"line {line}"))
+                place = _Place(table.file, f"line {line}")
+                _read_row(row, collector, place, parts[table.file])
         except AnnotationFileError as error:
             collector.skip(table.file, "", str(error))
     collector.check()
@@ -190,7 +193,9 @@ class _Table:
             )
 
 
-def _read_row(row: Mapping[str, str], collector: Collector, place: _Place) -> None:
+def _read_row(
+    row: Mapping[str, str], collector: Collector, place: _Place, part: str
+) -> None:
     name = image_name(row.get("filename", ""))
     if not name.strip():
         collector.skip(*place, "it names no image")
@@ -200,7 +205,7 @@ def _read_row(row: Mapping[str, str], collector: Collector, place: _Place) -> No
     known = collector.size_of(name) if collector.has_image(name) else None
     if known and size and known != size:
         collector.change(*place, f"its size differs from {known[0]}×{known[1]}, kept")
-    collector.add_image(name, size)
+    collector.add_image(name, size, part=part)
     if box is None:
         return
     confidence = row.get("confidence", "").strip()

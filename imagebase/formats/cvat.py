@@ -20,6 +20,7 @@ from imagebase.formats.label_set_files import (
     WriteOptions,
 )
 from imagebase.formats.outlines import OUTLINE, ROTATED, around, around_rotated
+from imagebase.formats.parts import part_named
 from imagebase.formats.trees import FILES_TO_TRY, names_with_suffix
 from imagebase.formats.xml_files import children_of, escaped, quoted, root_tag_of
 
@@ -171,7 +172,8 @@ class _Document:
             return
         sides = element.get("width"), element.get("height")
         size = self._collector.size_in(*sides, file=self._file, at=at)
-        self._collector.add_image(name, size)
+        part = part_named(element.get("subset", "")) or ""
+        self._collector.add_image(name, size, part=part)
         for index, shape in enumerate(element, start=1):
             place = f"{at}, shape {index}"
             if shape.tag == "tag":

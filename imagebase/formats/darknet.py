@@ -20,6 +20,7 @@ from imagebase.formats.label_set_files import (
 )
 from imagebase.formats.names import flat_image_names, image_stem
 from imagebase.formats.pairing import paired, short_names
+from imagebase.formats.parts import part_named
 from imagebase.formats.relative import (
     CONVENTION,
     LabelLines,
@@ -154,7 +155,7 @@ def read(tree: FileTree, collector: Collector) -> None:
     pairs = paired(images, label_files, _stem)
     of_no_image = {_stem(file): file for file in pairs.alone}
     for name, short in short_names([*images, *of_no_image], _last_part).items():
-        collector.add_image(short, is_relative=True)
+        collector.add_image(short, is_relative=True, part=images.get(name, ""))
         file_or_none = pairs.by_image.get(name) or of_no_image.get(name)
         if file_or_none is not None:
             lines.read(file_or_none, short)
@@ -199,16 +200,21 @@ def _is_about_the_set(tree: FileTree, name: str) -> bool:
     return folder_of(name) in beside or bool(_names_in(tree, name))
 
 
-def _images(tree: FileTree) -> list[str]:
+def _images(tree: FileTree) -> dict[str, str]:
     """Return the images: as they are listed, then the others that are there.
 
-    Lists may name paths of another machine.
+    Each with its part, or nothing where no list has it, or two. Lists may name paths
+    of another machine.
     """
     here = [name for name in tree.names() if is_image_name(name)]
     index = NameIndex(here)
-    lists = (_names_in(tree, file) for file in files_named(tree, *_LISTS))
-    listed = (index.find(name) or name for names in lists for name in names)
-    return list(dict.fromkeys([*listed, *here]))
+    found: dict[str, str] = {}
+    for file in files_named(tree, *_LISTS):
+        part = part_named(PurePosixPath(file).stem) or ""
+        for listed in _names_in(tree, file):
+            name = index.find(listed) or listed
+            found[name] = part if found.get(name, part) == part else ""
+    return found | {name: "" for name in here if name not in found}
 
 
 def _names_in(tree: FileTree, file: str) -> list[str]:

@@ -1,6 +1,6 @@
 """A folder per label with the images that hold it, a .txt beside each."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import PurePosixPath
 from typing import Final
 
@@ -22,6 +22,7 @@ from imagebase.formats.names import (
     label_folders,
     split_suffix,
 )
+from imagebase.formats.parts import part_in
 from imagebase.formats.relative import (
     CONVENTION,
     LabelLines,
@@ -88,10 +89,10 @@ def read(tree: FileTree, collector: Collector) -> None:
         )
     listed = collector.add_labels(read_names_file(tree, files[0]), file=files[0])
     lines = LabelLines(tree, collector, listed)
-    list_file = files[0].rpartition(_NAMES_FILE)[0] + _LIST_FILE
-    label_files = _label_files(tree, list_file)
-    for name in _image_names(tree, list_file, label_files):
-        collector.add_image(name, is_relative=True)
+    lists = [file.rpartition(_NAMES_FILE)[0] + _LIST_FILE for file in files]
+    label_files = _label_files(tree, lists)
+    for name, part in _images(tree, lists, label_files).items():
+        collector.add_image(name, is_relative=True, part=part)
         first, *others = label_files.get(split_suffix(name)[0]) or [""]
         if first:
             lines.read(first, name)
@@ -101,26 +102,31 @@ def read(tree: FileTree, collector: Collector) -> None:
     collector.check()
 
 
-def _label_files(tree: FileTree, list_file: str) -> dict[str, list[str]]:
+def _label_files(tree: FileTree, lists: Sequence[str]) -> dict[str, list[str]]:
     files: dict[str, list[str]] = {}
     for name in names_with_suffix(tree, ".txt"):
-        if name != list_file:
+        if name not in lists:
             files.setdefault(PurePosixPath(name).stem, []).append(name)
     return files
 
 
-def _image_names(
-    tree: FileTree, list_file: str, label_files: dict[str, list[str]]
-) -> list[str]:
-    """Return the images in the order of the list, then those that it does not name."""
-    found: dict[str, None] = {}
-    if list_file in tree.names():
-        listed = read_names_file(tree, list_file)
-        found |= dict.fromkeys(filter(is_image_name, listed))
-    images = (PurePosixPath(name).name for name in tree.names() if is_image_name(name))
-    found |= dict.fromkeys(images)
+def _images(
+    tree: FileTree, lists: Sequence[str], label_files: dict[str, list[str]]
+) -> dict[str, str]:
+    """Return the images in the order of the lists, then those that none of them names.
+
+    Each with the part whose folder its list lies in, or nothing.
+    """
+    found: dict[str, str] = {}
+    all_names = frozenset(tree.names())
+    for file in lists:
+        if file in all_names:
+            for name in filter(is_image_name, read_names_file(tree, file)):
+                found.setdefault(name, part_in(file))
+    for name in filter(is_image_name, tree.names()):
+        found.setdefault(PurePosixPath(name).name, "")
     stems = {split_suffix(name)[0] for name in found}
-    return [*found, *(stem for stem in label_files if stem not in stems)]
+    return found | {stem: "" for stem in label_files if stem not in stems}
 
 
 FORMAT: Final = Format(

@@ -187,6 +187,7 @@ class ReadImage:
     is_relative: boxes are fractions of the image's size; see `in_pixels`.
     crowds: regions that hold many objects of a label and are not boxes of one.
     tags: labels of the image as a whole.
+    part: where a split puts it; empty where nothing says so, or two parts have it.
     """
 
     name: str
@@ -195,6 +196,7 @@ class ReadImage:
     is_relative: bool = False
     crowds: tuple[Annotation, ...] = ()
     tags: tuple[str, ...] = ()
+    part: str = ""
 
     def in_pixels(self, size: Size) -> "ReadImage":
         """Return the image with boxes in pixels of an image of this size."""

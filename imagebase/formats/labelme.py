@@ -25,6 +25,7 @@ from imagebase.formats.label_set_files import (
 )
 from imagebase.formats.names import flat_image_names, image_stem
 from imagebase.formats.outlines import OUTLINE, around
+from imagebase.formats.parts import part_in
 from imagebase.formats.relative import names_file, read_names_file
 from imagebase.formats.trees import (
     FILES_TO_TRY,
@@ -159,7 +160,7 @@ class _Reader:
         name = self._name(data, file)
         sides = data.get("imageWidth"), data.get("imageHeight")
         size = self._collector.size_in(*sides, file=file, at="imageWidth")
-        self._collector.add_image(name, size)
+        self._collector.add_image(name, size, part=part_in(file))
         for index, shape in enumerate(data["shapes"]):
             reason = self._read_shape(shape, name, file, f"shapes[{index}]")
             if reason:

@@ -12,6 +12,7 @@ from imagebase.formats.collecting import Collector, image_name, number, size_of
 from imagebase.formats.json_stream import json_items
 from imagebase.formats.label_set_files import FileTree
 from imagebase.formats.outlines import OUTLINE, ROTATED, around, around_rotated
+from imagebase.formats.parts import parts_of_files
 from imagebase.formats.trees import FILES_TO_TRY, files_named, names_with_suffix
 from imagebase.formats.xml_files import root_of
 
@@ -82,11 +83,11 @@ def read(tree: FileTree, collector: Collector) -> None:
     """
     _read_config(tree, collector)
     was_read = False
-    for file in names_with_suffix(tree, ".json"):
+    for file, part in parts_of_files(names_with_suffix(tree, ".json")).items():
         try:
             if _holds_tasks(tree, file):
                 was_read = True
-                _File(file, collector).read(tree)
+                _File(file, collector, part).read(tree)
         except AnnotationFileError as error:
             collector.skip(file, "", str(error))
     collector.check()
@@ -123,9 +124,10 @@ class _Region(NamedTuple):
 class _File:
     """One list of tasks on its way in."""
 
-    def __init__(self, file: str, to: Collector) -> None:
+    def __init__(self, file: str, to: Collector, part: str) -> None:
         self._file = file
         self._collector = to
+        self._part = part
 
     def read(self, tree: FileTree) -> None:
         for item in json_items(tree, self._file):
@@ -141,7 +143,8 @@ class _File:
                 continue
             regions = self._regions(task, at)
             sizes = filter(None, (_size_of(one.entry) for one in regions))
-            self._collector.add_image(name, next(sizes, _stated_size(task)))
+            size = next(sizes, _stated_size(task))
+            self._collector.add_image(name, size, part=self._part)
             for region in regions:
                 self._read_region(region, name)
 

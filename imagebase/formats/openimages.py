@@ -20,6 +20,7 @@ from imagebase.formats.label_set_files import (
     WriteOptions,
 )
 from imagebase.formats.names import flat_image_names, image_stem, split_suffix
+from imagebase.formats.parts import part_named, parts_of_files
 from imagebase.formats.trees import FILES_TO_TRY, is_image_name, names_with_suffix
 
 COLUMNS: Final = (
@@ -29,7 +30,8 @@ COLUMNS: Final = (
 CLASSES_FILE: Final = "class-descriptions.csv"
 _CLASSES_COLUMNS: Final = ("LabelName", "DisplayName")
 _IMAGES_FILE: Final = "image_ids.csv"
-_IMAGES_COLUMNS: Final = ("ImageID", "Subset")
+_SUBSET: Final = "Subset"
+_IMAGES_COLUMNS: Final = ("ImageID", _SUBSET)
 _UNKNOWN_FLAGS: Final = ("-1",) * 5
 _BY_MODEL: Final = "machine"
 _BY_PERSON: Final = "human"
@@ -154,6 +156,7 @@ class _Reader:
         self._collector = collector
         files = (PurePosixPath(name).name for name in tree.names())
         self._files = {split_suffix(n)[0]: n for n in files if is_image_name(n)}
+        self._parts = parts_of_files(names_with_suffix(tree, ".csv"))
         self._display_names: dict[str, str] = {}
         self.was_read = False
 
@@ -181,7 +184,8 @@ class _Reader:
             self._collector.change(file, "", what)
             return
         for line, row in _rows_after_header(self._tree, file):
-            if self._image(row[0]) is None:
+            subset = dict(zip(header, row, strict=False)).get(_SUBSET, "")
+            if self._image(row[0], part_named(subset) or "") is None:
                 self._collector.skip(file, f"line {line}", "it names no image")
 
     def read_boxes(self, file: str, header: Sequence[str]) -> None:
@@ -198,7 +202,7 @@ class _Reader:
                 self._read_row(cells, file, at)
 
     def _read_row(self, row: Mapping[str, str], file: str, at: str) -> None:
-        image = self._image(row["ImageID"])
+        image = self._image(row["ImageID"], self._parts[file])
         if image is None:
             self._collector.skip_box(file, at, "it names no image")
             return
@@ -220,7 +224,7 @@ class _Reader:
             is_by_model=is_by_model,
         )
 
-    def _image(self, image_id: str) -> str | None:
+    def _image(self, image_id: str, part: str) -> str | None:
         """Take in an image; its name has the suffix that its file has, if it is here.
 
         None where the row names none.
@@ -229,7 +233,7 @@ class _Reader:
         if not stated:
             return None
         name = self._files.get(stated, stated)
-        self._collector.add_image(name, is_relative=True)
+        self._collector.add_image(name, is_relative=True, part=part)
         return name
 
 

@@ -10,6 +10,7 @@ from imagebase.errors import AnnotationFileError, ImageBaseError
 from imagebase.formats.boxes import confidence_of, left_out, writable
 from imagebase.formats.collecting import Collector
 from imagebase.formats.label_set_files import (
+    PARTS,
     ExportImage,
     ExportSet,
     FileTree,
@@ -197,6 +198,9 @@ class _Comparison:
             self.differ(f"{name} has the size {found.size}, not {size}.")
         if not self._format.has_boxes and found.tags != image.record.tags:
             self.differ(f"{name} has the labels {found.tags}, not {image.record.tags}.")
+        part = found.part or PARTS[0]
+        if self._format.has_parts and part != image.part:
+            self.differ(f"{name} is for {part}, not for {image.part}.")
         wanted = writable(image)
         in_pixels = found.in_pixels(size)
         boxes = in_pixels.annotations

@@ -16,6 +16,7 @@ from typing import Any, Final, NamedTuple
 
 from imagebase.annotation import Annotation, Box, Size, Source
 from imagebase.formats.label_set_files import ReadImage, Remark
+from imagebase.formats.parts import part_in
 
 _CACHE_KIB: Final = 16_000
 _BUFFERED_BOXES: Final = 1000
@@ -23,7 +24,7 @@ _ENTRIES_AT_HAND: Final = 5000
 _SCHEMA: Final = """
 CREATE TABLE image (
     id INTEGER PRIMARY KEY, name BLOB UNIQUE, width INTEGER, height INTEGER,
-    is_relative INTEGER, file BLOB, earlier INTEGER, boxes INTEGER
+    is_relative INTEGER, file BLOB, earlier INTEGER, boxes INTEGER, part TEXT
 );
 CREATE TABLE box (
     image INTEGER, number INTEGER, label INTEGER,
@@ -47,6 +48,7 @@ class Entry:
 
     file, earlier: the file whose boxes come in now, and how many boxes those before
         it had. boxes: how many there are, crowds too.
+    part: None where nothing has named one yet, empty where two were named.
     """
 
     image_id: int
@@ -56,6 +58,7 @@ class Entry:
     file: str = ""
     earlier: int = 0
     boxes: int = 0
+    part: str | None = None
 
 
 class BoxRow(NamedTuple):
@@ -90,14 +93,18 @@ class Spool:
         for table in ("image", "box", "tag", "remark", "link"):
             self._database.execute(f"DELETE FROM {table}")
 
-    def add_image(self, name: str, size: Size | None, *, is_relative: bool) -> None:
+    def add_image(
+        self, name: str, size: Size | None, *, is_relative: bool, part: str = ""
+    ) -> None:
         """Take in an image; one that is there already stays, and may gain a size."""
         known = self.find(name)
         if known is not None:
             known.size = known.size or size
+            known.part = _joined(known.part, part)
             return
         self.images += 1
-        self._keep_at_hand(Entry(self.images, name, size, is_relative))
+        entry = Entry(self.images, name, size, is_relative, part=part or None)
+        self._keep_at_hand(entry)
         # The rest of the row is written when the entry goes.
         self._database.execute(
             "INSERT INTO image (id, name) VALUES (?, ?)", (self.images, to_bytes(name))
@@ -112,7 +119,7 @@ class Spool:
         ).fetchone()
         if row is None:
             return None
-        image_id, _, width, height, is_relative, file, earlier, boxes = row
+        image_id, _, width, height, is_relative, file, earlier, boxes, part = row
         size = None if width is None else Size(width, height)
         return self._keep_at_hand(
             Entry(
@@ -123,6 +130,7 @@ class Spool:
                 from_bytes(file),
                 earlier,
                 boxes,
+                part,
             )
         )
 
@@ -188,6 +196,20 @@ class Spool:
         ).fetchone()
         return None if row is None else from_bytes(row[0])
 
+    def place_by_folders(self) -> None:
+        """Let names say who is where, if nothing else does and each of them says it.
+
+        A single folder of such a name divides nothing.
+        """
+        self._write()
+        self._database.create_function("part_in", 1, _part_in, deterministic=True)
+        images, told, named, parts = self._database.execute(
+            "SELECT count(*), count(part), count(part_in(name)),"
+            " count(DISTINCT part_in(name)) FROM image"
+        ).fetchone()
+        if not told and named == images and parts > 1:
+            self._database.execute("UPDATE image SET part = part_in(name)")
+
     def read_images(
         self, labels: tuple[str, ...], *, is_bare: bool = False
     ) -> Iterator[ReadImage]:
@@ -226,7 +248,7 @@ class Spool:
         self._write_boxes()
         self._database.executemany(
             "UPDATE image SET width = ?, height = ?, is_relative = ?, file = ?,"
-            " earlier = ?, boxes = ? WHERE id = ?",
+            " earlier = ?, boxes = ?, part = ? WHERE id = ?",
             map(_state, self._entries.values()),
         )
         self._entries.clear()
@@ -297,7 +319,22 @@ class _Groups:
 def _state(entry: Entry) -> tuple[object, ...]:
     width, height = entry.size or (None, None)
     boxes = (to_bytes(entry.file), entry.earlier, entry.boxes)
-    return (width, height, entry.is_relative, *boxes, entry.image_id)
+    return (
+        *(width, height, entry.is_relative),
+        *boxes,
+        *(entry.part, entry.image_id),
+    )
+
+
+def _joined(known: str | None, part: str) -> str | None:
+    """Return the part of an image that one more file names it for."""
+    if not part:
+        return known
+    return part if known in (None, part) else ""
+
+
+def _part_in(name: bytes) -> str | None:
+    return part_in(from_bytes(name)) or None
 
 
 def _image(
@@ -308,7 +345,7 @@ def _image(
     *,
     is_bare: bool = False,
 ) -> ReadImage:
-    _, name, width, height, is_relative, *_ = row
+    _, name, width, height, is_relative, *_, part = row
     found: tuple[list[Annotation], list[Annotation]] = ([], [])
     make: Callable[..., Annotation] = Annotation
     if is_bare:
@@ -328,6 +365,7 @@ def _image(
         bool(is_relative),
         tuple(found[1]),
         tuple(labels[label] for _, label, _ in tags),
+        part or "",
     )
 
 

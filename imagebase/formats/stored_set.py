@@ -51,11 +51,15 @@ class StoredSet(StoredImages):
         self._collector = collector
         self._database = scratch_database(_SCHEMA)
         self._count = 0
+        self._parts: set[str] = set()
+        self._without_part = 0
         self.has_flat_names = is_flat
         for number, image in enumerate(collector.images(is_bare=True)):
             placed = place(image)
             if placed is not None:
                 self._add(number, placed)
+                self._parts.add(_part(image))
+                self._without_part += not image.part
         if keeps_names:
             self._database.execute("UPDATE image SET name = wanted")
         else:
@@ -80,7 +84,12 @@ class StoredSet(StoredImages):
         return (from_bytes(name) for (name,) in rows)
 
     def parts(self) -> Set[str]:
-        return {PARTS[0]} if self._count else set()
+        return self._parts
+
+    @property
+    def unplaced(self) -> int:
+        """How many images a split says nothing of, where there is one."""
+        return self._without_part if self._parts > {PARTS[0]} else 0
 
     def _add(self, number: int, placed: Placed) -> None:
         name = flat_name(placed.name) if self.has_flat_names else placed.name
@@ -120,4 +129,9 @@ def _export_image(image: ReadImage, row: tuple[Any, ...]) -> ExportImage:
         status=ReviewStatus.APPROVED,
         tags=image.tags,
     )
-    return ExportImage(record, from_bytes(name))
+    return ExportImage(record, from_bytes(name), part=_part(image))
+
+
+def _part(image: ReadImage) -> str:
+    """Return where an image goes: to training where nothing else is said of it."""
+    return image.part or PARTS[0]

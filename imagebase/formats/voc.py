@@ -25,10 +25,12 @@ from imagebase.formats.label_set_files import (
     WriteOptions,
 )
 from imagebase.formats.names import flat_image_names, image_stem
+from imagebase.formats.parts import part_named
 from imagebase.formats.relative import names_file, read_names_file
 from imagebase.formats.trees import (
     FILES_TO_TRY,
     files_named,
+    folder_of,
     images_of,
     names_with_suffix,
 )
@@ -36,6 +38,8 @@ from imagebase.formats.xml_files import escaped, root_of, root_tag_of
 
 _TITLE: Final = "Pascal VOC XML"
 _LABELS_FILE: Final = "labels.txt"
+_LISTS_FOLDER: Final = "ImageSets/Main"
+_LISTS: Final = frozenset({"train.txt", "val.txt", "test.txt"})
 _DATABASE: Final = "ImageBase"
 _ZERO_BASED: Final = "pixels from 0"
 _ONE_BASED: Final = "pixels from 1"
@@ -99,7 +103,7 @@ def _lists(export_set: ExportSet, image_names: Iterable[str]) -> Iterator[Export
     if "test" in parts:
         lists["test"] = listing("test")
     for part, lines in lists.items():
-        yield ExportFile(f"ImageSets/Main/{part}.txt", lines)
+        yield ExportFile(f"{_LISTS_FOLDER}/{part}.txt", lines)
 
 
 def _document(image: ExportImage, name: str, *, is_zero_based: bool) -> str:
@@ -204,6 +208,7 @@ class _Reader:
         self._tree = tree
         self._collector = collector
         self._images = images_of(tree)
+        self._parts = _listed_parts(tree, collector)
         self._is_zero_based = is_zero_based
 
     def read_file(self, file: str) -> None:
@@ -213,7 +218,8 @@ class _Reader:
         name = self._name(root, file)
         sides = root.findtext("size/width"), root.findtext("size/height")
         size = self._collector.size_in(*sides, file=file, at="size")
-        self._collector.add_image(name, size)
+        part = self._parts.get(PurePosixPath(file).stem, "")
+        self._collector.add_image(name, size, part=part)
         boxes = _Boxes(self._collector, name, file, _stated(root), self._is_zero_based)
         for index, element in enumerate(root.iter("object"), start=1):
             boxes.read(element, f"object {index}")
@@ -227,6 +233,23 @@ class _Reader:
         if self._collector.has_image(name):
             return str(PurePosixPath(file).parent / PurePosixPath(name).name)
         return name
+
+
+def _listed_parts(tree: FileTree, collector: Collector) -> dict[str, str]:
+    """Return the part of each image by its stem; nothing where two lists have it."""
+    found: dict[str, str] = {}
+    for file in files_named(tree, *_LISTS):
+        if not folder_of(file).endswith(_LISTS_FOLDER):
+            continue
+        part = part_named(PurePosixPath(file).stem) or ""
+        try:
+            stems = read_names_file(tree, file)
+        except AnnotationFileError as error:
+            collector.skip(file, "", str(error))
+            continue
+        for stem in map(str.rstrip, stems):
+            found[stem] = part if found.get(stem, part) == part else ""
+    return found
 
 
 def _text_of(element: Element, tag: str) -> str | None:

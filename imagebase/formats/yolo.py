@@ -20,6 +20,7 @@ from imagebase.formats.label_set_files import (
 )
 from imagebase.formats.names import flat_image_names, image_stem
 from imagebase.formats.pairing import paired, short_names
+from imagebase.formats.parts import part_in
 from imagebase.formats.relative import (
     CONVENTION,
     LabelLines,
@@ -115,10 +116,12 @@ def read(tree: FileTree, collector: Collector) -> None:
         collector.skip(file, "", "another label file is that of the same image")
     of_no_image = {_stem_below(file): file for file in pairs.alone}
     for name, short in short_names([*images, *of_no_image], _short_name).items():
-        collector.add_image(short, is_relative=True)
-        file_or_none = pairs.by_image.get(name) or of_no_image.get(name)
-        if file_or_none is not None:
-            lines.read(file_or_none, short)
+        file = pairs.by_image.get(name) or of_no_image.get(name, "")
+        # Images may lie elsewhere, in folders that say nothing.
+        part = _part_of(name) or _part_of(file)
+        collector.add_image(short, is_relative=True, part=part)
+        if file:
+            lines.read(file, short)
     collector.check()
 
 
@@ -140,12 +143,17 @@ def _stem_below(name: str) -> str:
 
 def _short_name(name: str) -> str:
     """Return a name without the folders that the format put there."""
-    parts = name.split("/")
+    folders = name.split("/")
     last = max(
-        (i for i, part in enumerate(parts[:-1]) if part.lower() in _STRUCTURE),
+        (i for i, folder in enumerate(folders[:-1]) if folder.lower() in _STRUCTURE),
         default=-1,
     )
-    return "/".join(parts[last + 1 :])
+    return "/".join(folders[last + 1 :])
+
+
+def _part_of(name: str) -> str:
+    """Return the part that the format's folders say, else any folder of the name."""
+    return part_in(name.removesuffix(_short_name(name))) or part_in(name)
 
 
 def _read_labels(tree: FileTree, collector: Collector) -> list[str] | None:

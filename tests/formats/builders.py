@@ -76,11 +76,11 @@ def written(
 ) -> dict[str, bytes]:
     """Return the files of an export; images as a few bytes that are not pixels."""
     return {
-        path: _bytes_of(content) for path, content in write(format_name, one, options)
+        path: bytes_of(content) for path, content in write(format_name, one, options)
     }
 
 
-def _bytes_of(content: bytes | ImageReference | Streamed) -> bytes:
+def bytes_of(content: bytes | ImageReference | Streamed) -> bytes:
     if isinstance(content, ImageReference):
         return image_bytes(content.image_id)
     return b"".join(content.parts) if isinstance(content, Streamed) else content

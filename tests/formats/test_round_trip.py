@@ -10,7 +10,8 @@ from imagebase.annotation import Annotation, ImageRecord, clean_label
 from imagebase.formats.boxes import writable
 from imagebase.formats.label_set_files import ExportSet, WriteOptions
 from imagebase.formats.proof import Proof, prove
-from imagebase.formats.registry import read
+from imagebase.formats.registry import FORMATS, read
+from imagebase.formats.subsets import write_subsets
 from imagebase.formats.trees import MemoryTree
 from tests.formats.builders import (
     BOX_FORMATS,
@@ -18,6 +19,7 @@ from tests.formats.builders import (
     HARD_LABELS,
     as_export_set,
     box,
+    bytes_of,
     export_set,
     model_box,
     record,
@@ -132,6 +134,26 @@ def test_a_split_is_written(format_name: str) -> None:
     path, content = expected[format_name]
     assert files[path] == content
     assert prove(split, MemoryTree(files), format_name).differences == ()
+
+
+@pytest.mark.parametrize("with_images", [True, False])
+@pytest.mark.parametrize("format_name", FORMAT_NAMES)
+def test_who_is_in_which_part_is_proven(format_name: str, with_images: bool) -> None:
+    parts = ("train", "val", "test", "val", "train", "test", "val")
+    images = zip(EVERYTHING.images, parts, strict=True)
+    split = replace(
+        EVERYTHING, images=tuple(replace(image, part=part) for image, part in images)
+    )
+    files = {
+        file.path: bytes_of(file.content)
+        for file in write_subsets(
+            split, FORMATS[format_name], WriteOptions(with_images=with_images)
+        )
+    }
+    assert prove(split, MemoryTree(files), format_name).differences == ()
+    first, *others = split.images
+    moved = replace(split, images=(replace(first, part="val"), *others))
+    assert not prove(moved, MemoryTree(files), format_name).holds
 
 
 @pytest.mark.parametrize("format_name", FORMAT_NAMES)
