@@ -7,7 +7,15 @@ from imagebase.detection.lookers import Setup, shared_looker
 from imagebase.editing import approve, delete_annotations
 from imagebase.store import JobInfo, JobState
 from imagebase.ui import backend
-from tests.app_fixtures import Tab, ended, put, records, store, the_scope
+from tests.app_fixtures import (
+    Tab,
+    add_photographs,
+    ended,
+    put,
+    records,
+    store,
+    the_scope,
+)
 from tests.pages.test_review_figures import show
 
 AT_ITS_OWN_SIZE = Setup(("yolov4-tiny",))
@@ -101,3 +109,21 @@ def test_thresholds_are_applied_as_the_boxes_were_kept_last(learned: Tab) -> Non
     assert job.state is JobState.DONE
     assert Setup.of(job.parameters) == SMALL
     assert job.parameters["confidence_threshold"] == 0.25
+
+
+def shown_change(tab: Tab) -> str:
+    """Return what the page says that the thresholds would change."""
+    return next(o.value for o in tab.app.markdown if " would go" in o.value)
+
+
+def test_change_that_is_shown_follows_what_the_model_looked_at_since(
+    learned: Tab,
+) -> None:
+    add_photographs(the_scope(), "skier.jpg")
+    show(learned, "Figures", "Thresholds")
+    learned.app.toggle(key="figures.show_change").set_value(True).run()
+    before = shown_change(learned)  # the bear's boxes are sure
+    run_job("annotate", SMALL)
+    learned.app.run()
+    assert before == "**No box would go or come**"
+    assert "on 1 image** of 2" in shown_change(learned)

@@ -123,7 +123,7 @@ def _learned(scope: Scope, model: _Model) -> tuple[Learned | TooFew, ...]:
         scope.dataset_id,
         backend.store().version(scope),
         backend.store().candidates_version(scope, key),
-        repr(model.rule),
+        repr((key, model.rule)),
         model.detector.model_id,
         _model=model,
     )
@@ -135,7 +135,7 @@ def _learned_once(
     dataset_id: str,
     version: str,
     candidates_version: str,
-    rule: str,
+    key_and_rule: str,
     model_id: str,
     *,
     _model: _Model,
@@ -347,12 +347,14 @@ def _others(scope: Scope, model: _Model) -> tuple[str, ...]:
 def _changes(
     scope: Scope, model: _Model, rule: SelectionRule, others: Sequence[str]
 ) -> list[ImageChange]:
+    key = candidates_key(model.detector)
     return _changes_once(
         scope.owner_id,
         scope.dataset_id,
         backend.store().version(scope),
+        backend.store().candidates_version(scope, key),
+        repr((key, rule)),
         model.detector.model_id,
-        repr(rule),
         _model=model,
         _rule=rule,
         _others=others,
@@ -364,17 +366,17 @@ def _changes_once(
     owner_id: str,
     dataset_id: str,
     version: str,
+    candidates_version: str,
+    key_and_rule: str,
     model_id: str,
-    rule: str,
     *,
     _model: _Model,
     _rule: SelectionRule,
     _others: Sequence[str],
 ) -> list[ImageChange]:
     scope, store = Scope(owner_id, dataset_id, ""), backend.store()
-    key = candidates_key(_model.detector)
     pool = cache.candidates(
-        owner_id, dataset_id, key, store.candidates_version(scope, key)
+        owner_id, dataset_id, candidates_key(_model.detector), candidates_version
     )
     labels = _model.detector.labels
     return changes_under(
