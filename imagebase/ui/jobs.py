@@ -37,18 +37,24 @@ _KEPT_OF_INTERRUPTED: Final = {
 _ACTIVE: Final = (JobState.QUEUED, JobState.RUNNING)
 
 
+def begin(kind: str, parameters: dict[str, Any]) -> None:
+    """Start background work on this dataset.
+
+    Raises:
+        JobError: it has a job of this kind that has not ended.
+    """
+    backend.runner().submit(state.scope(), kind, parameters)
+
+
 @state.told
 def start(kind: str, parameters: dict[str, Any]) -> None:
-    """Start background work on this dataset."""
-    backend.runner().submit(state.scope(), kind, parameters)
+    """Start background work, or say why not; for a press that does nothing else."""
+    begin(kind, parameters)
 
 
 def latest(kind: str) -> JobInfo | None:
     """Return this dataset's newest job of a kind."""
-    for job in backend.store().jobs(state.scope()):
-        if job.kind == kind:
-            return job
-    return None
+    return backend.store().latest_job(state.scope(), kind)
 
 
 def is_active(job: JobInfo | None) -> bool:
@@ -108,7 +114,7 @@ def _running(job_id: str) -> None:
 
 def running_strip() -> None:
     """Draw every running job of this dataset, small."""
-    if any(is_active(job) for job in backend.store().jobs(state.scope())):
+    if backend.store().active_jobs(state.scope()):
         _strip()
 
 
@@ -116,7 +122,7 @@ def running_strip() -> None:
 @widgets.guarded
 def _strip() -> None:
     state.leave_deleted_dataset()
-    active = [job for job in backend.store().jobs(state.scope()) if is_active(job)]
+    active = backend.store().active_jobs(state.scope())
     if not active:
         st.rerun()
     for job in active:

@@ -4,9 +4,17 @@ from pathlib import Path
 
 import pytest
 
+from imagebase.tasks.export import exports_folder
 from imagebase.ui.upload import backups, upload_tools
 from imagebase.ui.visitor import TEAM_OWNER
-from tests.app_fixtures import Tab, ended, records, store, the_scope
+from tests.app_fixtures import (
+    Tab,
+    begun_elsewhere,
+    ended,
+    records,
+    store,
+    the_scope,
+)
 
 
 def backup_of(tab: Tab) -> bytes:
@@ -34,13 +42,18 @@ def labelled(labelled: Tab) -> Tab:
     return opened(labelled)
 
 
-def drop(tab: Tab, data: bytes, name: str = "a-backup.zip") -> None:
+def put(tab: Tab, data: bytes, name: str = "a-backup.zip") -> None:
+    """Put a file into the field, without the run that sends it."""
     (field,) = (
         one
         for one in tab.app.file_uploader
         if one.key and one.key.startswith("restore.file")
     )
     field.set_value([(name, data, "application/zip")])
+
+
+def drop(tab: Tab, data: bytes, name: str = "a-backup.zip") -> None:
+    put(tab, data, name)
     scope = the_scope()
     tab.app.run()
     assert not tab.app.exception
@@ -128,3 +141,35 @@ def test_the_datasets_menu_leads_here(filled: Tab) -> None:
     filled.press("sidebar.backup")
     assert filled.app.title[0].value == "Upload"
     assert filled.app.button(key="backup.start")
+
+
+def test_press_for_a_dataset_that_is_gone_is_a_sentence(labelled: Tab) -> None:
+    store().delete_dataset(the_scope())
+    labelled.press("backup.start")
+    assert not labelled.app.exception
+    assert "not there any more" in "".join(labelled.toasts())
+
+
+def test_backup_that_is_refused_is_not_ones_own(labelled: Tab) -> None:
+    begun_elsewhere("backup")
+    labelled.press("backup.start")
+    assert "of this kind" in "".join(labelled.toasts())
+    assert backups._BEGUN not in labelled.app.session_state
+
+
+def test_restore_that_is_refused_leaves_no_file(
+    labelled: Tab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(labelled, b"PK")
+    # Between the look at the jobs and the drop, a colleague was faster.
+    draw = backups._drop_zone
+
+    def draw_late() -> None:
+        begun_elsewhere("restore")
+        draw()
+
+    monkeypatch.setattr(backups, "_drop_zone", draw_late)
+    labelled.app.run()
+    (error,) = labelled.app.error
+    assert "of this kind" in error.value
+    assert not list(exports_folder(the_scope()).glob("dropped-*"))

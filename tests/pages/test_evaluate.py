@@ -13,7 +13,7 @@ from imagebase.evaluation.runs import Run
 from imagebase.store import JobState
 from imagebase.tasks.evaluate import kept_runs
 from imagebase.tasks.export import exports_folder
-from tests.app_fixtures import Tab, records, store, the_scope
+from tests.app_fixtures import Tab, begun_elsewhere, records, store, the_scope
 
 QUICK = "yolo-fastest-1.1"
 VIEWS = ("Compare", "Confusion", "Mistakes", "Label errors", "Better and worse")
@@ -251,6 +251,14 @@ def test_detections_can_be_dropped_again(approved: Tab) -> None:
     approved.press(key)
     assert not dropped_files()
     assert "Another program's detections" in approved.popovers()
+
+
+def test_detections_stay_where_the_evaluation_is_refused(approved: Tab) -> None:
+    drop_detections(approved, ("theirs.json", FOUND))
+    begun_elsewhere("evaluate")
+    approved.press("evaluate.run")
+    assert "of this kind" in "".join(approved.toasts())
+    assert name_field(approved).value == "theirs"
 
 
 def test_names_are_shown_as_they_are(judged: Tab) -> None:

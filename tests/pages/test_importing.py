@@ -8,7 +8,14 @@ import pytest
 
 from imagebase.annotation import ReviewStatus, Source
 from imagebase.ui.upload import upload_tools
-from tests.app_fixtures import Tab, photograph, records, store, the_scope
+from tests.app_fixtures import (
+    Tab,
+    begun_elsewhere,
+    photograph,
+    records,
+    store,
+    the_scope,
+)
 
 LABELS = ("Dog", "cat")
 MARKUP = "<b>x</b> **y**.jpg"
@@ -216,3 +223,21 @@ def test_approved_images_are_left_alone_unless_told(filled: Tab) -> None:
     (tick,) = (one for one in filled.app.checkbox if "approved" in one.label)
     tick.check().run()
     assert "**2 boxes** would come in on **2 images**" in filled.words()
+
+
+def test_dropped_files_stay_where_the_import_is_refused(filled: Tab) -> None:
+    drop(filled, ("labels.json", BOTH))
+    begun_elsewhere("import")
+    filled.press("import.agree")
+    assert "of this kind" in "".join(filled.toasts())
+    store().interrupt_workers(["elsewhere:1:x"])
+    filled.app.run()
+    assert filled.app.button(key="import.agree")
+
+
+@pytest.mark.parametrize("key", ["import.agree", "import.forget"])
+def test_press_for_a_dataset_that_is_gone_is_a_sentence(filled: Tab, key: str) -> None:
+    drop(filled, ("labels.json", BOTH))
+    store().delete_dataset(the_scope())
+    filled.press(key)
+    assert not filled.app.exception

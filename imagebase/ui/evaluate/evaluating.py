@@ -118,7 +118,7 @@ def _start() -> None:
         "detections": evaluation_others.chosen(specs),
         "limits": asdict(backend.limits()),
     }
-    jobs.start("evaluate", parameters)
+    jobs.begin("evaluate", parameters)
     evaluation_others.hand_over()
     st.session_state.pop(_RUN, None)
 

@@ -8,9 +8,9 @@ from typing import BinaryIO, Final
 import streamlit as st
 
 from imagebase.annotation import new_id
-from imagebase.errors import StoreError
+from imagebase.errors import ImageBaseError, StoreError
 from imagebase.store import JobInfo, JobState
-from imagebase.tasks.dropped import dropped, make_room
+from imagebase.tasks.dropped import dropped, forget_dropped, make_room
 from imagebase.ui import backend, jobs, state, widgets
 
 _BEGUN: Final = "imagebase.backup.begun"
@@ -34,7 +34,7 @@ def _concerns(kind: str) -> bool:
     if job is None:
         return False
     is_waiting = jobs.is_active(job) or job.state is JobState.INTERRUPTED
-    return is_waiting or _begun().get(kind) == state.dataset().dataset_id
+    return is_waiting or _begun().get(kind) == state.scope().dataset_id
 
 
 def _begun() -> dict[str, str]:
@@ -65,10 +65,11 @@ def _back_up() -> None:
         )
 
 
+@state.told
 def _start_backup() -> None:
     scope = state.scope()
     version = backend.store().version(scope)
-    jobs.start("backup", {"name": state.dataset().name, "version": version})
+    jobs.begin("backup", {"name": state.dataset().name, "version": version})
     _begun()["backup"] = scope.dataset_id
 
 
@@ -173,5 +174,9 @@ def _start_restore(file_name: str, file: BinaryIO) -> None:
         "dataset_id": new_id(),
         "limits": asdict(backend.limits()),
     }
-    jobs.start("restore", parameters)
+    try:
+        jobs.begin("restore", parameters)
+    except ImageBaseError:
+        forget_dropped(scope, upload_id)
+        raise
     _begun()["restore"] = scope.dataset_id

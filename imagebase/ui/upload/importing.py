@@ -53,13 +53,13 @@ def section() -> None:
 def _upload() -> _Upload | None:
     """Return what was dropped for the dataset that is on screen."""
     upload: _Upload | None = st.session_state.get(_UPLOAD)
-    here = state.dataset().dataset_id
+    here = state.scope().dataset_id
     return upload if upload is not None and upload.dataset_id == here else None
 
 
 def _is_started() -> bool:
     """Say whether this session began the last import of this dataset."""
-    return bool(st.session_state.get(_STARTED) == state.dataset().dataset_id)
+    return bool(st.session_state.get(_STARTED) == state.scope().dataset_id)
 
 
 def _drop_zone() -> None:
@@ -228,13 +228,15 @@ def _buttons(told: DryRun | None, parameters: dict[str, Any]) -> None:
         st.button("Do not import", key="import.forget", on_click=_forget)
 
 
+@state.told
 def _start(parameters: dict[str, Any]) -> None:
-    """Begin what a person agreed to."""
-    jobs.start("import", parameters)
-    st.session_state[_STARTED] = state.dataset().dataset_id
+    """Begin what a person agreed to; what was dropped is kept where that is refused."""
+    jobs.begin("import", parameters)
+    st.session_state[_STARTED] = state.scope().dataset_id
     st.session_state.pop(_UPLOAD, None)
 
 
+@state.told
 def _forget() -> None:
     upload: _Upload | None = st.session_state.pop(_UPLOAD, None)
     if upload is not None:
