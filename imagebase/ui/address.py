@@ -30,7 +30,7 @@ def restore() -> None:
 
 def note(*, image_id: str | None = None) -> None:
     """Write the dataset, and the image where one is shown, into the address."""
-    place = {_DATASET: state.dataset().dataset_id[:_DIGITS]}
+    place = {_DATASET: state.scope().dataset_id[:_DIGITS]}
     if image_id:
         place[_IMAGE] = image_id[:_DIGITS]
     if st.query_params.to_dict() != place:

@@ -94,11 +94,12 @@ def _sidebar() -> None:
 
 
 def _dataset_switch() -> None:
-    if not state.has_dataset():
-        state.choose_dataset("")
+    listed = state.datasets()
+    if not state.has_dataset(listed):
+        state.choose_dataset(listed[0].dataset_id)
         _be_unsure()
-    known = _distinct({one.dataset_id: one.name for one in state.datasets()})
-    current = state.dataset().dataset_id
+    known = _distinct({one.dataset_id: one.name for one in listed})
+    current = state.scope().dataset_id
     st.selectbox(
         "Dataset",
         list(known),

@@ -121,12 +121,12 @@ def _keep(asked: Correction | None) -> None:
     if asked is None:
         drop()
         return
-    st.session_state[_OFFER] = Offer(state.dataset().dataset_id, asked)
+    st.session_state[_OFFER] = Offer(state.scope().dataset_id, asked)
 
 
 def _offer() -> Offer | None:
     offer: Offer | None = st.session_state.get(_OFFER)
-    if offer is None or offer.dataset_id != state.dataset().dataset_id:
+    if offer is None or offer.dataset_id != state.scope().dataset_id:
         return None
     return offer
 

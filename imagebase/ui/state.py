@@ -86,21 +86,26 @@ def has_chosen() -> bool:
     return _DATASET in st.session_state
 
 
-def has_dataset() -> bool:
-    """Say whether the dataset this session works on is still there."""
+def has_dataset(known: Iterable[DatasetInfo]) -> bool:
+    """Say whether the dataset this session works on, if any, is among these."""
     chosen = st.session_state.get(_DATASET)
-    return not chosen or any(one.dataset_id == chosen for one in datasets())
+    return not chosen or any(one.dataset_id == chosen for one in known)
 
 
 def scope() -> Scope:
-    """Return whose and which dataset every query of this session is about."""
+    """Return whose and which dataset every query of this session is about.
+
+    Whether the dataset is still there, and this visitor's, is for the store to check:
+    it does so in every transaction.
+    """
     who = visitor()
-    return Scope(who.owner_id, dataset().dataset_id, who.who)
+    chosen: str = st.session_state.get(_DATASET) or dataset().dataset_id
+    return Scope(who.owner_id, chosen, who.who)
 
 
 def leave_deleted_dataset() -> None:
     """Run the page again from the top, out of a fragment, where its dataset is gone."""
-    if not has_dataset():
+    if not has_dataset(datasets()):
         st.rerun()
 
 
@@ -150,11 +155,8 @@ def uploader_generation() -> int:
 
 def image_id() -> str | None:
     """Return the image the editor shows: the chosen one, else the first in need."""
-    known = backend.store().image_ids(scope())
     chosen: str | None = st.session_state.get(_IMAGE)
-    if chosen in known:
-        return chosen
-    return known[0] if known else None
+    return backend.store().image_or_first(scope(), chosen)
 
 
 def choose_image(chosen: str | None) -> None:

@@ -101,7 +101,7 @@ def _all() -> list[_Other]:
 
 def _kept() -> list[_Other]:
     """Return what was dropped for the dataset that is on screen."""
-    here = state.dataset().dataset_id
+    here = state.scope().dataset_id
     return [one for one in _all() if one.dataset_id == here]
 
 

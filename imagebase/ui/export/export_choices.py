@@ -148,7 +148,7 @@ def _why_no_variants(*, crops: bool, has_split: bool) -> str:
 def _labels() -> tuple[tuple[str, ...] | None, bool]:
     names = backend.store().labels(state.scope()).shown_names
     # Each dataset has labels of its own.
-    key = f"export.labels.{state.dataset().dataset_id}"
+    key = f"export.labels.{state.scope().dataset_id}"
     said: list[str] = _said(key, [])
     count = sum(name in said for name in names)
     title = f"Labels: {count:,} of {len(names):,}" if count else "Labels: all"

@@ -72,7 +72,7 @@ def section() -> None:
 def _kept() -> dict[str, _Side]:
     """Return the files that were dropped for the dataset that is on screen."""
     kept: dict[str, _Side] = st.session_state.setdefault(_SIDES, {})
-    here = state.dataset().dataset_id
+    here = state.scope().dataset_id
     return {name: side for name, side in kept.items() if side.dataset_id == here}
 
 
