@@ -1,26 +1,28 @@
 """The notebook from top to bottom, on a small set, in a kernel of its own."""
 
-import os
+import shutil
+import zipfile
 from pathlib import Path
+from typing import NamedTuple
 
 import nbformat
 import pytest
 from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
 
+from imagebase.conversion import convert
 from imagebase.detection.registry import find_model
 from imagebase.settings import PROJECT_ROOT
 from tests.training.shapes import LABELS, write_folder
 
 NOTEBOOK = PROJECT_ROOT / "notebooks" / "train_custom_model.ipynb"
-PARAMETERS = """
-IMAGES = "images"
-LABELS = "images/_annotations.csv"
-LABELS_FORMAT = "csv"
-OUTPUT = "model"
-LENGTH = {"steps": 2}
-INPUT_SIZE = 96
-FLIP, COLOURS = True, True
-"""
+
+
+class Notebook(NamedTuple):
+    """What its cells printed, and the kinds of what they showed."""
+
+    said: str
+    shown: list[str]
 
 
 def read_notebook() -> nbformat.NotebookNode:
@@ -31,42 +33,69 @@ def read_notebook() -> nbformat.NotebookNode:
     return notebook
 
 
-def text_of(notebook: nbformat.NotebookNode) -> str:
-    """Return all that its cells printed."""
-    return "\n".join(
-        output.get("text", "")
-        for cell in notebook.cells
-        for output in cell.get("outputs", [])
-    )
-
-
-def test_notebook_trains_from_the_csv_and_shows_pictures(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    write_folder(tmp_path / "images", 8)
-    search = os.pathsep.join([str(PROJECT_ROOT), os.environ.get("PYTHONPATH", "")])
-    monkeypatch.setenv("PYTHONPATH", search)
+def run_in(folder: Path, **changed: object) -> Notebook:
+    """Run the notebook in a folder, with other values in its first cell."""
     notebook = read_notebook()
     (parameters,) = (
         one for one in notebook.cells if "parameters" in one.metadata.get("tags", [])
     )
-    parameters.source = PARAMETERS
-    resources = {"metadata": {"path": str(tmp_path)}}
+    short = {"LENGTH": {"steps": 2}, "INPUT_SIZE": 96, **changed}
+    parameters.source += "".join(f"\n{name} = {one!r}" for name, one in short.items())
+    resources = {"metadata": {"path": str(folder)}}
     NotebookClient(notebook, timeout=240, resources=resources).execute()
-    said = text_of(notebook)
-    assert "8 images, labels: square, disc" in said
-    assert "8 square" in said
-    assert "AP50" in said
-    assert "model.zip" in said
-    kinds = [
-        kind
-        for cell in notebook.cells
-        for output in cell.get("outputs", [])
-        for kind in output.get("data", {})
+    outputs = [one for cell in notebook.cells for one in cell.get("outputs", [])]
+    return Notebook(
+        "\n".join(one.get("text", "") for one in outputs),
+        [kind for one in outputs for kind in one.get("data", {})],
+    )
+
+
+def zip_project(path: Path) -> None:
+    """Write the zip that a repository's page offers: all in one folder."""
+    kept = [
+        *(one for one in (PROJECT_ROOT / "imagebase").rglob("*.py")),
+        *(PROJECT_ROOT / "imagebase").rglob("*.cfg"),
+        *(PROJECT_ROOT / "weights" / "yolov4-tiny").iterdir(),
+        PROJECT_ROOT / "requirements.txt",
     ]
-    assert kinds.count("image/jpeg") == 2
-    assert "text/html" in kinds
+    with zipfile.ZipFile(path, "w") as archive:
+        for one in kept:
+            name = one.relative_to(PROJECT_ROOT)
+            archive.write(one, f"imagebase-main/{name.as_posix()}")
+
+
+def test_notebook_trains_from_the_csv_and_shows_pictures(tmp_path: Path) -> None:
+    write_folder(tmp_path / "images", 8)
+    # Called so, the folder alone would be taken for the package.
+    (tmp_path / "imagebase").symlink_to(PROJECT_ROOT)
+    found = run_in(tmp_path)
+    assert "8 images, labels: square, disc" in found.said
+    assert "8 square" in found.said
+    assert "AP50" in found.said
+    assert "model.zip" in found.said
+    assert found.shown.count("image/jpeg") == 2
+    assert "text/html" in found.shown
     assert find_model(str(tmp_path / "model")).labels == LABELS
+
+
+def test_notebook_trains_from_a_darknet_export_with_the_project_in_a_zip(
+    tmp_path: Path,
+) -> None:
+    folder = write_folder(tmp_path / "set", 8)
+    convert(folder / "_annotations.csv", tmp_path, to="darknet", images=folder)
+    here = tmp_path / "here"
+    here.mkdir()
+    zip_project(here / "imagebase.zip")
+    shutil.make_archive(str(here / "export"), "zip", tmp_path / "darknet")
+    found = run_in(here, IMAGES="export.zip", LABELS="export.zip")
+    assert "8 images, labels: square, disc" in found.said
+    assert find_model(str(here / "model")).labels == LABELS
+    assert (here / "project" / "imagebase-main" / "weights").is_dir()
+
+
+def test_notebook_without_the_project_says_where_to_put_it(tmp_path: Path) -> None:
+    with pytest.raises(CellExecutionError, match="beside this notebook"):
+        run_in(tmp_path)
 
 
 def test_notebook_is_kept_without_what_it_printed() -> None:
