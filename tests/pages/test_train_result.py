@@ -18,6 +18,7 @@ from tests.app_fixtures import (
     NewTab,
     Tab,
     add_photographs,
+    ended,
     records,
     started,
     store,
@@ -44,6 +45,12 @@ def shown(tab: Tab) -> list[str]:
     """Return the images of the Annotate page, in order."""
     keys = [str(one.key) for one in tab.app.button]
     return [one.split(".")[-1] for one in keys if one.startswith("annotate.grid.")]
+
+
+def approve_a_box() -> None:
+    box = Annotation(Box(10, 10, 90, 90), "bear")
+    first = replace(records()[0], annotations=(box,))
+    store().save(the_scope(), approve(first, who="ann"))
 
 
 def runs() -> int:
@@ -128,9 +135,39 @@ def test_rejected_images_are_left_to_label(trained: Tab) -> None:
 def test_training_again_begins_from_the_last_model_under_any_name(
     trained: Tab,
 ) -> None:
-    box = Annotation(Box(10, 10, 90, 90), "bear")
-    first = replace(records()[0], annotations=(box,))
-    store().save(the_scope(), approve(first, who="ann"))
+    approve_a_box()
     library_of(TEAM_OWNER).rename("Own", "Better")
     trained.open("train")
     assert trained.app.selectbox(key="train.base.Better").value == "Better"
+
+
+def test_what_was_typed_with_the_press_is_trained(trained: Tab) -> None:
+    approve_a_box()
+    trained.open("train")
+    dataset_id = the_scope().dataset_id
+    # Neither is drawn again before the press comes.
+    trained.app.text_input(key=f"train.name.{dataset_id}").set_value(" Beasts ")
+    trained.app.checkbox(key="train.flip").set_value(False)
+    trained.press("train.start")
+    (job, *_) = store().jobs(the_scope())
+    assert (job.parameters["name"], job.parameters["flip"]) == ("Beasts", False)
+    assert (job.parameters["base"], job.parameters["minutes"]) == ("Own", 3)
+    store().cancel_job(the_scope(), job.job_id)
+    ended(the_scope(), "train")
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [("  ", "Give the model a name"), ("cats & dogs", "cannot be called")],
+)
+def test_a_name_that_cannot_be_is_said_at_the_press(
+    trained: Tab, name: str, sentence: str
+) -> None:
+    approve_a_box()
+    trained.open("train")
+    before = len(store().jobs(the_scope()))
+    dataset_id = the_scope().dataset_id
+    trained.app.text_input(key=f"train.name.{dataset_id}").set_value(name)
+    trained.press("train.start")
+    assert sentence in trained.toasts()[0]
+    assert len(store().jobs(the_scope())) == before

@@ -1,26 +1,31 @@
 """What to learn from and how long: labels with their counts, minutes, Train."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pandas as pd
 import streamlit as st
 
-from imagebase.detection.library import MAX_NAME_LENGTH, fitting_name
+from imagebase.detection.library import MAX_NAME_LENGTH, fitting_name, library_of
 from imagebase.settings import DEFAULT_MODEL, Mode
 from imagebase.statistics import BoxTable, ImageTable
-from imagebase.tasks.train import last_round
+from imagebase.tasks.train import KIND, free_name, last_round
 from imagebase.training import advice
 from imagebase.training.settings import DEFAULT_INPUT_SIZE
-from imagebase.ui import backend, cache, jobs, state, widgets
+from imagebase.ui import backend, cache, state, widgets
 
 MINUTES: Final = 3
 _MOST_MINUTES: Final = {Mode.TEAM: 30, Mode.DEMO: 5}
 _SIZES: Final = (320, 416, 512, 608)
 _HELD_OUT_SHARE: Final = 5
 _TABLE_PX: Final = 260
+_MINUTES: Final = "train.minutes"
+# The keys of the fields, by the job's parameters.
+_MORE: Final = {
+    name: f"train.{name}" for name in ("input_size", "flip", "colours", "own_anchors")
+}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -123,77 +128,92 @@ def _warnings(learnable: _Learnable, side: int) -> None:
 def _form() -> int:
     """Draw how to train; return the side of the net's input."""
     most = _MOST_MINUTES[backend.mode()]
-    name = st.text_input(
+    name = f"train.name.{state.dataset().dataset_id}"
+    st.text_input(
         "Name of the model",
         fitting_name(f"{state.dataset().name} model"),
         max_chars=MAX_NAME_LENGTH,
-        key=f"train.name.{state.dataset().dataset_id}",
+        key=name,
     )
-    minutes = st.slider(
+    st.slider(
         "Minutes",
         1,
         most,
         min(MINUTES, most),
-        key="train.minutes",
+        key=_MINUTES,
         persist_state="session",
         help="Three are a good start. The app stays usable meanwhile.",
     )
     with st.popover("More", icon=":material/tune:"):
-        more = _more()
+        base = _base()
+        size = _more()
     st.button(
         "Train",
         key="train.start",
         type="primary",
         icon=":material/model_training:",
         width="stretch",
-        disabled=not name.strip(),
-        on_click=jobs.start,
-        args=("train", {"name": name.strip(), "minutes": minutes, **more}),
+        on_click=_start,
+        args=({"name": name, "minutes": _MINUTES, "base": base, **_MORE},),
     )
-    return int(more["input_size"])
+    return size
 
 
-def _more() -> dict[str, Any]:
-    bases = [one.name for one in cache.models().values() if one.is_darknet]
-    begun, models = _last_model(bases), cache.models()
-    base = st.selectbox(
+@state.told
+def _start(fields: Mapping[str, str]) -> None:
+    """Train as the fields say now: the press may come before the page is drawn again.
+
+    fields: the keys of their widgets, by the job's parameters.
+    """
+    asked = {field: st.session_state[key] for field, key in fields.items()}
+    name = asked["name"].strip()
+    free_name(library_of(state.scope().owner_id), name)  # or it is said why not
+    backend.runner().submit(state.scope(), KIND, asked | {"name": name})
+
+
+def _base() -> str:
+    """Draw the models to begin from; return the key of the field."""
+    models = cache.models()
+    bases = [one.name for one in models.values() if one.is_darknet]
+    begun = _last_model(bases)
+    key = f"train.base.{begun}"
+    st.selectbox(
         "Begin from",
         bases,
         index=bases.index(begun),
         format_func=lambda one: models[one].title,
-        key=f"train.base.{begun}",
+        key=key,
     )
-    size = st.select_slider(
+    return key
+
+
+def _more() -> int:
+    """Draw what few change; return the side of the net's input."""
+    size: int = st.select_slider(
         "Input of the net, pixels",
         _SIZES,
         DEFAULT_INPUT_SIZE,
-        key="train.input_size",
+        key=_MORE["input_size"],
         help="Larger finds smaller objects and learns more slowly.",
     )
-    flip = st.checkbox(
+    st.checkbox(
         "Mirrored objects are the same",
         value=True,
-        key="train.flip",
+        key=_MORE["flip"],
         help="Switch it off for text, or where left and right are labels.",
     )
-    colours = st.checkbox(
+    st.checkbox(
         "Colours may change",
         value=True,
-        key="train.colours",
+        key=_MORE["colours"],
         help="Switch it off where colour is the label.",
     )
-    own_anchors = st.checkbox(
+    st.checkbox(
         "Anchors for these boxes",
-        key="train.own_anchors",
+        key=_MORE["own_anchors"],
         help="For objects of unusual shapes, such as very wide ones.",
     )
-    return {
-        "base": base,
-        "input_size": size,
-        "flip": flip,
-        "colours": colours,
-        "own_anchors": own_anchors,
-    }
+    return size
 
 
 def _last_model(bases: Sequence[str]) -> str:
