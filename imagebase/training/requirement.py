@@ -5,11 +5,15 @@ from typing import Final
 
 from imagebase.errors import TrainingError
 
-FOR_CPU: Final = "pip install -r requirements-train.txt"
-FOR_GPU: Final = "pip install torch"
+# pip alone brings the CUDA build to Linux, several GB of it, GPU or no GPU.
+_GET_UV: Final = "python -m pip install uv"
+_CPU: Final = "python -m uv pip install torch --torch-backend=cpu"
+_GPU: Final = "python -m uv pip install torch --torch-backend=auto"
+FOR_CPU: Final = f"{_GET_UV}\n{_CPU}"
+FOR_GPU: Final = f"{_GET_UV}\n{_GPU}"
 HOW_TO_GET_IT: Final = (
-    "Training needs PyTorch, which is not installed; install it with "
-    f"`{FOR_CPU}` for the CPU, or with `{FOR_GPU}` for an NVIDIA GPU."
+    f"Training needs PyTorch, which is not installed; run `{_GET_UV}` and then "
+    f"`{_CPU}` for the CPU, or `{_GPU}` for an NVIDIA GPU."
 )
 
 

@@ -131,5 +131,8 @@ def test_without_pytorch_the_page_says_how_to_get_it(
     shapes.open("train")
     assert "needs PyTorch" in shapes.words()
     said = [one.value for one in shapes.app.code]
-    assert said == ["pip install -r requirements-train.txt", "pip install torch"]
+    get, install = "python -m pip install uv", "python -m uv pip install torch"
+    assert said == [
+        f"{get}\n{install} --torch-backend={backend}" for backend in ("cpu", "auto")
+    ]
     assert "train.start" not in [one.key for one in shapes.app.button]
