@@ -43,6 +43,7 @@ class JobContext:
         self._claim_id = job.claim_id
         self._closing = closing
         self._stopped = False
+        self._complete = False
         self._asked_at = 0.0
         self._reported_at = 0.0
         self._unreported: tuple[int, int, str] | None = None
@@ -60,8 +61,12 @@ class JobContext:
 
     @property
     def was_stopped(self) -> bool:
-        """Say whether the handler was told to stop."""
-        return self._stopped
+        """Say whether the handler was told to stop, and not too late."""
+        return self._stopped and not self._complete
+
+    def complete(self) -> None:
+        """Tell that all is done: whoever asked to stop meanwhile came too late."""
+        self._complete = True
 
     def progress(self, done: int, total: int, message: str = "") -> None:
         """Tell how far the job has come; at most two reports a second are kept."""

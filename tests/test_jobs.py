@@ -139,6 +139,33 @@ def test_running_job_is_cancelled_at_its_next_step(
     assert (job.state, job.result) == (JobState.CANCELLED, {"stopped": True})
 
 
+def _complete_when_stopped(context: JobContext) -> dict[str, bool]:
+    result = _until_stopped(context)
+    context.complete()
+    return result
+
+
+def test_stop_that_comes_too_late_leaves_a_job_done(
+    store: Store, scope: Scope, start: Start
+) -> None:
+    jobs = start({"long": _complete_when_stopped})
+    job_id = jobs.submit(scope, "long", {})
+    wait_for(store, scope, job_id, JobState.RUNNING)
+    jobs.cancel(scope, job_id)
+    job = wait_for(store, scope, job_id)
+    assert (job.state, job.result) == (JobState.DONE, {"stopped": True})
+
+
+def test_closed_runner_keeps_a_job_that_came_to_its_end_meanwhile(
+    store: Store, scope: Scope, start: Start
+) -> None:
+    jobs = start({"long": _complete_when_stopped})
+    job_id = jobs.submit(scope, "long", {})
+    wait_for(store, scope, job_id, JobState.RUNNING)
+    jobs.close()
+    assert store.job(scope, job_id).state is JobState.DONE
+
+
 def test_closed_runner_leaves_jobs_to_be_resumed(
     store: Store, scope: Scope, start: Start
 ) -> None:
