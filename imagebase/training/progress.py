@@ -2,11 +2,15 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from imagebase.training import work_files
+
+CLOSING: Final = "closing"
+MOST_POINTS: Final = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +57,7 @@ class Progress:
         """Return the progress as a line for a person."""
         if self.phase == "reading":
             return f"Reading {self.done:,} of {self.total:,} images"
-        if self.phase == "closing":
+        if self.phase == CLOSING:
             return "Judging and writing the model"
         left = time_left(self.seconds_left)
         loss = f", loss {self.loss:.2f}" if self.loss is not None else ""
@@ -91,28 +95,67 @@ def read_log(folder: Path) -> Log:
     A training that went on from a checkpoint repeats steps: what was said of them
     before does not count.
     """
-    try:
-        lines = (folder / work_files.LOG).read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return Log()
     progress: Progress | None = None
     evaluations: list[Evaluation] = []
     losses: list[tuple[int, float]] = []
-    for line in lines:
-        entry = _entry(line)
+    for entry in LogTail(folder).news():
         if isinstance(entry, Evaluation):
-            evaluations = [one for one in evaluations if one.step < entry.step]
+            while evaluations and evaluations[-1].step >= entry.step:
+                evaluations.pop()
             evaluations.append(entry)
-        if not isinstance(entry, Progress):
             continue
         progress = entry
         if entry.phase == "learning" and entry.loss is not None:
-            losses = [one for one in losses if one[0] < entry.done]
+            while losses and losses[-1][0] >= entry.done:
+                losses.pop()
             losses.append((entry.done, entry.loss))
     return Log(progress, tuple(evaluations), tuple(losses))
 
 
-def _entry(line: str) -> Progress | Evaluation | None:
+class LogTail:
+    """Reads on in a log: a look costs what was written since the one before."""
+
+    def __init__(self, folder: Path, *, from_now_on: bool = False) -> None:
+        """Begin at the first line, or after what is there already."""
+        self._path = folder / work_files.LOG
+        self._read = 0
+        if from_now_on:
+            with suppress(OSError):
+                self._read = self._path.stat().st_size
+
+    def news(self) -> list[Progress | Evaluation]:
+        """Return what was told since the last look.
+
+        A line that is still being written waits for the next one.
+        """
+        try:
+            with self._path.open("rb") as file:
+                file.seek(self._read)
+                whole, end, _ = file.read().rpartition(b"\n")
+        except OSError:
+            return []
+        self._read += len(whole) + len(end)
+        entries = map(_entry, whole.splitlines())
+        return [one for one in entries if one is not None]
+
+    def progress(self) -> Progress | None:
+        """Return the last progress told since the last look; None where none was."""
+        told = [one for one in self.news() if isinstance(one, Progress)]
+        return told[-1] if told else None
+
+
+def thinned(
+    points: Sequence[tuple[int, float]], *, most: int = MOST_POINTS
+) -> list[tuple[int, float]]:
+    """Return points of a curve, evenly fewer where there are many; the last one stays.
+
+    A chart shows no more, and all of them go to the browser each time.
+    """
+    every = -(-len(points) // most)
+    return list(points[::-1][:: max(every, 1)][::-1])
+
+
+def _entry(line: bytes) -> Progress | Evaluation | None:
     try:
         kept: dict[str, Any] = json.loads(line)
         if kept.pop("kind") == "evaluation":
