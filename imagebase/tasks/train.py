@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import logging
 import os
 import shutil
 import subprocess
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from imagebase.annotation import ImageRecord, ReviewStatus, utc_now
-from imagebase.detection.library import ModelLibrary, library_of
+from imagebase.detection.library import MAX_NAME_LENGTH, ModelLibrary, library_of
 from imagebase.detection.model_card import ModelCard, Score
 from imagebase.detection.model_files import CFG, NAMES, WEIGHTS, sha256_of
 from imagebase.detection.registry import find_model
@@ -24,8 +25,15 @@ from imagebase.split import split_image
 from imagebase.store import JobInfo, JobState, Scope
 from imagebase.store.scope import check_owner_id
 from imagebase.training import work_files
+from imagebase.training.disk import FULL, named_when_full
 from imagebase.training.gathering import from_records
-from imagebase.training.progress import Evaluation, Progress, read_log
+from imagebase.training.progress import (
+    CLOSING,
+    Evaluation,
+    LogTail,
+    Progress,
+    read_log,
+)
 from imagebase.training.requirement import require_torch
 from imagebase.training.rounds import Round, next_parts
 from imagebase.training.session import begin, read_plan
@@ -35,9 +43,11 @@ KIND: Final = "train"
 _POLL_SECONDS: Final = 0.25
 # A checkpoint is written before it ends; who does not end by then is ended.
 _STOP_SECONDS: Final = 60.0
-_KEPT_SECONDS: Final = 7 * 24 * 3600
+KEPT_SECONDS: Final = 7 * 24 * 3600
 _MODEL: Final = "model"
-_STOPPED: Final = 3
+_LAST_OF_ERRORS: Final = 10_000
+
+_log: Final = logging.getLogger(__name__)
 
 
 def train(context: JobContext) -> dict[str, Any] | None:
@@ -48,11 +58,19 @@ def train(context: JobContext) -> dict[str, Any] | None:
     """
     require_torch()
     folder = work_folder(context.scope, context.job_id)
-    _delete_old(folder.parent)
-    if read_plan(folder) is None and not _made_ready(context, folder):
+    # However old it is: somebody goes on with it.
+    with contextlib.suppress(FileNotFoundError):
+        os.utime(folder)
+    delete_old_trainings()
+    if not _is_ready(context, folder):
         return None
     metrics = _trained(context, folder)
-    return None if metrics is None else _result(context, folder, metrics)
+    if metrics is None:
+        return None
+    with named_when_full():
+        result = _result(context, folder, metrics)
+    context.complete()
+    return result
 
 
 def work_folder(scope: Scope, job_id: str) -> Path:
@@ -94,7 +112,21 @@ def parts_known(scope: Scope, last: Round | None) -> dict[str, str]:
     return kept
 
 
-def _made_ready(context: JobContext, folder: Path) -> bool:
+def _is_ready(context: JobContext, folder: Path) -> bool:
+    """Read the images where they are not ready yet; False where it was cancelled."""
+    if read_plan(folder) is not None:
+        return True
+    try:
+        _make_ready(context, folder)
+    finally:
+        is_ready = read_plan(folder) is not None
+        if not is_ready:
+            # Half-read images are large, and nobody can go on with them.
+            shutil.rmtree(folder, ignore_errors=True)
+    return is_ready
+
+
+def _make_ready(context: JobContext, folder: Path) -> None:
     store, scope, asked = context.store, context.scope, context.parameters
     records = store.records(scope, statuses=[ReviewStatus.APPROVED])
     if not records:
@@ -121,7 +153,7 @@ def _made_ready(context: JobContext, folder: Path) -> bool:
         if isinstance(entry, Progress):
             context.progress(entry.done, entry.total, entry.in_words())
 
-    training_set = begin(
+    begin(
         folder,
         gathered,
         wanted,
@@ -130,13 +162,14 @@ def _made_ready(context: JobContext, folder: Path) -> bool:
         on_entry=tell,
         must_stop=lambda: context.cancelled,
     )
-    return training_set is not None
 
 
 def _parts(context: JobContext, records: list[ImageRecord]) -> dict[str, str] | None:
     """Return who is held out, as in the trainings before; None where there is none."""
-    last = last_round(context.store.jobs(context.scope))
-    known = parts_known(context.scope, last)
+    known: dict[str, str] = {}
+    # The oldest first: an image that one of them passed over is known all the same.
+    for one in rounds_of(context.store.jobs(context.scope)):
+        known |= parts_known(context.scope, one)
     if not known:
         return None
     seed = context.parameters.get("seed", 0)
@@ -149,7 +182,8 @@ def _trained(context: JobContext, folder: Path) -> dict[str, Any] | None:
         (folder / name).unlink(missing_ok=True)
     context.progress(0, 0, "Getting PyTorch ready …")
     context.flush()
-    errors = (folder / "errors.txt").open("wb")
+    tail = LogTail(folder, from_now_on=True)
+    errors = (folder / work_files.ERRORS).open("wb")
     process = subprocess.Popen(
         [
             *(sys.executable, "-m", "imagebase.training", str(folder)),
@@ -160,13 +194,13 @@ def _trained(context: JobContext, folder: Path) -> dict[str, Any] | None:
         stderr=errors,
     )
     try:
-        code = _watch(context, process, folder)
+        code = _watch(context, process, folder, tail)
     finally:
         if process.poll() is None:
             process.kill()
             process.wait()
         errors.close()
-    if code == _STOPPED or (code and context.was_stopped):
+    if code == work_files.STOPPED_CODE or (code and context.was_stopped):
         return None
     if code:
         raise TrainingError(_why(folder, code))
@@ -177,20 +211,28 @@ def _trained(context: JobContext, folder: Path) -> dict[str, Any] | None:
 
 
 def _watch(
-    context: JobContext, process: "subprocess.Popen[bytes]", folder: Path
+    context: JobContext,
+    process: "subprocess.Popen[bytes]",
+    folder: Path,
+    tail: LogTail,
 ) -> int:
     """Pass on how far the process is until it ends; return its exit code."""
     asked_at: float | None = None
+    is_closing = False
     while True:
         with contextlib.suppress(subprocess.TimeoutExpired):
             return process.wait(_POLL_SECONDS)
-        progress = read_log(folder).progress
+        progress = tail.progress()
         if progress is not None:
             context.progress(progress.done, progress.total, progress.in_words())
+            is_closing = progress.phase == CLOSING
         if context.cancelled and asked_at is None:
             (folder / work_files.STOP).touch()
             asked_at = time.monotonic()
-        if asked_at is not None and time.monotonic() - asked_at > _STOP_SECONDS:
+        # The model is being written then: to wait loses less than to stop.
+        if asked_at is None or is_closing:
+            continue
+        if time.monotonic() - asked_at > _STOP_SECONDS:
             process.kill()
 
 
@@ -199,10 +241,25 @@ def _why(folder: Path, code: int) -> str:
         said: str = json.loads((folder / work_files.ERROR).read_text())["error"]
         return said
     except (OSError, ValueError, KeyError):
+        _log.error("A training ended with %d: %s", code, _errors(folder))
+    if code == work_files.FULL_CODE:
+        return FULL
+    if code < 0:
         return (
-            f"The training ended by itself (exit code {code}), perhaps for lack of "
+            f"The system ended the training (signal {-code}), perhaps for lack of "
             "memory; go on with it, or take a smaller input."
         )
+    return (
+        "The training stopped at an unexpected error, which is in the server's log; "
+        "go on with it, or train anew."
+    )
+
+
+def _errors(folder: Path) -> str:
+    with contextlib.suppress(OSError):
+        said = (folder / work_files.ERRORS).read_bytes()[-_LAST_OF_ERRORS:]
+        return said.decode(errors="replace")
+    return ""
 
 
 def _result(
@@ -282,15 +339,20 @@ def free_name(library: ModelLibrary, wanted: str) -> str:
         ModelLoadError: a model cannot be called so.
     """
     taken = {one.casefold() for one in library.names()}
-    for number in range(2, len(taken) + 3):
+    for number in range(1, len(taken) + 2):
         try:
-            return library.check_name(
-                wanted if number == 2 else f"{wanted} {number - 1}"
-            )
+            return library.check_name(_numbered(wanted, number))
         except ModelLoadError:
             if wanted.strip().casefold() not in taken:
                 raise
     raise ModelLoadError(f"There are too many models called {wanted}; choose another.")
+
+
+def _numbered(name: str, number: int) -> str:
+    if number == 1:
+        return name
+    end = f" {number}"
+    return name.strip()[: MAX_NAME_LENGTH - len(end)].rstrip() + end
 
 
 def _parts_file(scope: Scope, job_id: str) -> Path:
@@ -298,13 +360,18 @@ def _parts_file(scope: Scope, job_id: str) -> Path:
 
 
 def _folder_of(owner_id: str, dataset_id: str) -> Path:
-    return settings().home / "training" / owner_id / dataset_id
+    return _all_trainings() / owner_id / dataset_id
 
 
-def _delete_old(folder: Path) -> None:
+def _all_trainings() -> Path:
+    return settings().home / "training"
+
+
+def delete_old_trainings() -> None:
     """Delete what trainings left that nobody has gone on with for a week."""
-    oldest = time.time() - _KEPT_SECONDS
-    for one in filter(Path.is_dir, folder.glob("*")):
+    oldest = time.time() - KEPT_SECONDS
+    for one in filter(Path.is_dir, _all_trainings().glob("*/*/*")):
+        # Another process may be deleting the same.
         with contextlib.suppress(OSError):
             if one.stat().st_mtime < oldest:
                 shutil.rmtree(one)

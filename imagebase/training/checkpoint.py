@@ -3,12 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import torch
 
 from imagebase.errors import TrainingError
 from imagebase.training import work_files
+
+DAMAGED: Final = "The checkpoint of this training cannot be used; begin it anew."
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,9 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
         "optimizer": checkpoint.optimizer,
         "values": checkpoint.values,
     }
-    torch.save(document, draft)
+    # Into an open file: PyTorch itself does not say that a disk is full.
+    with draft.open("wb") as file:
+        torch.save(document, file)
     draft.replace(folder / work_files.CHECKPOINT)
 
 
@@ -53,9 +57,7 @@ def read_checkpoint(folder: Path, *, fingerprint: str) -> Checkpoint | None:
         kept = torch.load(path, map_location="cpu", weights_only=True)
         checkpoint = Checkpoint(**kept)
     except Exception as error:
-        raise TrainingError(
-            "The checkpoint of this training is damaged; begin it anew."
-        ) from error
+        raise TrainingError(DAMAGED) from error
     if checkpoint.fingerprint != fingerprint:
         raise TrainingError(
             "The images, boxes or labels have changed since this training was "

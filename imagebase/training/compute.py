@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from imagebase.errors import TrainingError
 from imagebase.training.network import DarknetModule
 
 
@@ -72,15 +73,26 @@ def faster_compute(
         precision: `auto`, `f32` or `bf16`.
         module: copied; it is not changed.
         step: learns from one batch of the usual size.
+
+    Raises:
+        TrainingError: the device can do neither.
     """
     if precision != "auto":
         return Compute(device, precision == "bf16"), None
     found: dict[Compute, float] = {}
+    refused: list[RuntimeError] = []
     for is_bf16 in (True, False):
         compute = Compute(device, is_bf16)
         # What a device cannot do, such as bfloat16 on older ones, it says so.
-        with contextlib.suppress(RuntimeError):
+        try:
             found[compute] = _step_seconds(compute, module, step)
+        except RuntimeError as error:
+            refused.append(error)
+    if not found:
+        raise TrainingError(
+            f"The net cannot learn on this device ({device.type}), perhaps for lack of "
+            "memory; take a smaller input, or close what else uses it."
+        ) from refused[-1]
     best = min(found, key=lambda one: found[one])
     return best, found[best]
 

@@ -20,11 +20,12 @@ from imagebase.errors import TrainingError
 from imagebase.training import advice, work_files
 from imagebase.training.anchors import cluster_anchors
 from imagebase.training.cfg_text import Anchors, cfg_for
+from imagebase.training.disk import check_room, named_when_full
 from imagebase.training.gathering import Gathered
 from imagebase.training.progress import Evaluation, Progress, write_line
 from imagebase.training.requirement import require_torch
 from imagebase.training.settings import TrainingSettings, write_json
-from imagebase.training.training_set import TrainingSet, load_set, prepare
+from imagebase.training.training_set import LeftOut, TrainingSet, load_set, prepare
 
 if TYPE_CHECKING:
     from imagebase.training.loop import Outcome
@@ -48,6 +49,7 @@ class Plan:
     came_from: str
 
 
+@named_when_full()
 def begin(
     folder: Path,
     gathered: Gathered,
@@ -62,8 +64,8 @@ def begin(
     """Make everything ready in a folder; None where it was told to stop.
 
     Raises:
-        TrainingError: there is nothing to learn from or to begin from, or PyTorch is
-            missing.
+        TrainingError: there is nothing to learn from or to begin from, no room on the
+            disk, or PyTorch is missing.
         ModelLoadError: the model to begin from cannot be used.
     """
     require_torch()
@@ -71,6 +73,7 @@ def begin(
     total = len(gathered.sources)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
+    check_room(folder, total, input_size)
     _keep_base(Path(settings.base), folder / work_files.BASE)
 
     def tell(done: int) -> None:
@@ -86,6 +89,7 @@ def begin(
             input_size=input_size,
             part_of=part_of,
             seed=settings.seed,
+            left_out=LeftOut(missing=gathered.missing, skipped=gathered.skipped),
             on_image=tell,
         )
     except _StoppedError:
@@ -143,6 +147,15 @@ def read_plan(folder: Path) -> Plan | None:
         return None
 
 
+def set_length(folder: Path, wanted: TrainingSettings) -> None:
+    """Have an interrupted training go on for as long as these settings say."""
+    path = folder / work_files.PLAN
+    kept = json.loads(path.read_text())
+    settings = TrainingSettings.of_json(kept["settings"]).with_length_of(wanted)
+    write_json(path, {**kept, "settings": settings.as_json()})
+
+
+@named_when_full()
 def go_on(
     folder: Path,
     output: Path,
@@ -222,7 +235,9 @@ def _cfg(base: Model, training_set: TrainingSet, plan: Plan) -> str:
 
 def ask_to_finish(folder: Path) -> None:
     """Have a training end now, with the best model so far."""
-    (folder / work_files.FINISH).touch()
+    # One that has ended meanwhile has no folder, and does not need to be asked.
+    with suppress(FileNotFoundError):
+        (folder / work_files.FINISH).touch()
 
 
 def clean_up(folder: Path) -> None:

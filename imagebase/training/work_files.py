@@ -14,6 +14,11 @@ BASE: Final = "base"
 FINISH: Final = "finish"
 STOP: Final = "stop"
 ERROR: Final = "error.json"
+# What went wrong that nobody foresaw, for the server's log.
+ERRORS: Final = "errors.txt"
+# Exit codes: told to stop; no room even for the file that says so.
+STOPPED_CODE: Final = 3
+FULL_CODE: Final = 4
 
 # What only a training that is to go on needs.
 FOR_GOING_ON: Final = (PICTURES, SET, CHECKPOINT, BEST, FINISH, STOP)

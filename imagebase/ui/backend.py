@@ -17,7 +17,7 @@ from imagebase.store import Store, open_store
 from imagebase.tasks import HANDLERS
 from imagebase.tasks.evaluate import delete_evaluations
 from imagebase.tasks.export import delete_exports, delete_old_exports
-from imagebase.tasks.train import delete_trainings
+from imagebase.tasks.train import delete_old_trainings, delete_trainings
 
 SWEEP_SECONDS: Final = 60
 
@@ -68,7 +68,7 @@ def close() -> None:
 
 
 def sweep() -> None:
-    """Delete what expired visitors left, rows, images and exports; old exports too."""
+    """Delete what expired visitors left, rows, images and exports; what is old too."""
     _sweep(store())
 
 
@@ -110,3 +110,4 @@ def _sweep(swept: Store) -> None:
         delete_evaluations(owner_id)
         delete_trainings(owner_id)
     delete_old_exports()
+    delete_old_trainings()

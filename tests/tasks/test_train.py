@@ -1,5 +1,8 @@
 """Training as a job: approved images in, a model in the library, a round remembered."""
 
+import json
+import os
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -10,21 +13,28 @@ from typing import Any
 import pytest
 
 from imagebase.annotation import Annotation, ImageRecord, ReviewStatus, Size
-from imagebase.detection.library import library_of
+from imagebase.detection.library import MAX_NAME_LENGTH, library_of
+from imagebase.detection.model_card import CARD_FILE
 from imagebase.detection.registry import all_models, find_model
 from imagebase.images import encode_png
 from imagebase.jobs import Handler, JobRunner
 from imagebase.store import JobInfo, JobState, Scope, Store
 from imagebase.tasks import HANDLERS
 from imagebase.tasks.train import (
+    KEPT_SECONDS,
+    delete_old_trainings,
     delete_trainings,
+    free_name,
     last_round,
     parts_known,
     rounds_of,
     work_folder,
 )
-from imagebase.training.progress import read_log
+from imagebase.training import work_files
+from imagebase.training.disk import FULL
+from imagebase.training.progress import CLOSING, LogTail, Progress, read_log
 from imagebase.training.rounds import news_since
+from imagebase.training.session import read_plan
 from tests.tasks.conftest import ended
 from tests.training.shapes import HEIGHT, WIDTH, picture
 
@@ -150,24 +160,172 @@ def test_a_name_that_cannot_be_is_said_before_anything_is_learned(
     assert not work_folder(scope, job.job_id).exists()
 
 
-def test_a_cancelled_training_is_gone_on_with(
+def until_it_learns(folder: Path) -> None:
+    """Wait for the first step, or for the first one after those there are."""
+    before = len(read_log(folder).losses)
+    deadline = time.monotonic() + 120
+    while len(read_log(folder).losses) <= before:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def broken_off(runner: JobRunner, scope: Scope, shapes: list[ImageRecord]) -> str:
+    """A training that was cancelled after its first steps."""
+    job_id = runner.submit(scope, "train", PARAMETERS | {"steps": 40})
+    until_it_learns(work_folder(scope, job_id))
+    runner.cancel(scope, job_id)
+    assert waited(runner, scope, job_id).state is JobState.CANCELLED
+    return job_id
+
+
+def test_a_cancelled_training_is_gone_on_with_after_weeks(
+    runner: JobRunner, store: Store, scope: Scope, broken_off: str
+) -> None:
+    folder = work_folder(scope, broken_off)
+    done = len(read_log(folder).losses)
+    assert (folder / work_files.CHECKPOINT).is_file()
+    add_approved(store, scope, 8)
+    make_old(folder)
+    runner.resume(scope, broken_off)
+    job = waited(runner, scope, broken_off)
+    assert job.state is JobState.DONE, job.error
+    metrics = (job.result or {})["metrics"]
+    # It ends before the last step where judgements found nothing better for long.
+    assert done < metrics["steps"] <= 40
+    # Those of then: it has not begun anew.
+    assert sum(metrics["images"].values()) == 8
+
+
+def make_old(folder: Path) -> None:
+    long_ago = time.time() - KEPT_SECONDS - 60
+    os.utime(folder, (long_ago, long_ago))
+
+
+def test_what_nobody_goes_on_with_is_swept(scope: Scope) -> None:
+    old, new = (work_folder(scope, one) for one in ("old", "new"))
+    for one in (old, new):
+        one.mkdir(parents=True)
+    parts = old.with_suffix(".parts.json")
+    parts.write_text("{}")
+    make_old(old)
+    make_old(parts)
+    delete_old_trainings()
+    assert not old.exists()
+    assert new.is_dir()
+    assert parts.is_file()
+
+
+def test_a_training_that_crashed_is_logged_and_gone_on_with(
+    runner: JobRunner,
+    scope: Scope,
+    broken_off: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    in_the_way = work_folder(scope, broken_off) / ".best.weights.new"
+    in_the_way.mkdir()
+    runner.resume(scope, broken_off)
+    job = waited(runner, scope, broken_off)
+    assert job.state is JobState.FAILED
+    assert "is in the server's log" in (job.error or "")
+    assert "memory" not in (job.error or "")
+    assert "IsADirectoryError" in caplog.text
+    in_the_way.rmdir()
+    runner.resume(scope, broken_off)
+    job = waited(runner, scope, broken_off)
+    assert job.state is JobState.DONE, job.error
+
+
+def test_a_training_that_the_system_killed_speaks_of_memory(
+    runner: JobRunner, scope: Scope, shapes: list[ImageRecord]
+) -> None:
+    job_id = runner.submit(scope, "train", PARAMETERS | {"steps": 5000})
+    until_it_learns(work_folder(scope, job_id))
+    os.kill(process_of(job_id), signal.SIGKILL)
+    job = waited(runner, scope, job_id)
+    assert job.state is JobState.FAILED
+    assert "signal 9" in (job.error or "")
+    assert "memory" in (job.error or "")
+
+
+def process_of(job_id: str) -> int:
+    (found,) = (
+        int(one.parent.name)
+        for one in Path("/proc").glob("[0-9]*/cmdline")
+        if job_id in one.read_text(errors="replace")
+    )
+    return found
+
+
+def test_a_full_disk_is_named_and_the_training_can_go_on(
+    runner: JobRunner, scope: Scope, broken_off: str
+) -> None:
+    folder = work_folder(scope, broken_off)
+    for name in (".checkpoint.pt.new", ".best.weights.new"):
+        (folder / name).symlink_to("/dev/full")
+    runner.resume(scope, broken_off)
+    job = waited(runner, scope, broken_off)
+    assert job.state is JobState.FAILED
+    assert job.error == FULL
+    assert read_plan(folder) is not None
+
+
+def test_a_stop_that_comes_while_the_model_is_written_keeps_it(
     runner: JobRunner, store: Store, scope: Scope, shapes: list[ImageRecord]
 ) -> None:
-    job_id = runner.submit(scope, "train", PARAMETERS | {"steps": 40})
-    folder = work_folder(scope, job_id)
-    deadline = time.monotonic() + 60
-    while not read_log(folder).losses:
+    job_id = runner.submit(scope, "train", PARAMETERS | {"steps": 2})
+    tail = LogTail(work_folder(scope, job_id))
+    deadline = time.monotonic() + 120
+    while CLOSING not in [
+        one.phase for one in tail.news() if isinstance(one, Progress)
+    ]:
         assert time.monotonic() < deadline
         time.sleep(0.02)
     runner.cancel(scope, job_id)
-    assert waited(runner, scope, job_id).state is JobState.CANCELLED
-    done = len(read_log(folder).losses)
-    assert (folder / "checkpoint.pt").is_file()
-    runner.resume(scope, job_id)
     job = waited(runner, scope, job_id)
+    assert job.state is JobState.DONE
+    assert last_round(store.jobs(scope)) is not None
+    assert library_of(scope.owner_id).names() == ["Shapes"]
+
+
+def test_what_any_round_learned_is_never_held_out(
+    runner: JobRunner, store: Store, scope: Scope, shapes: list[ImageRecord]
+) -> None:
+    ids = [one.image_id for one in shapes]
+    past_round(store, scope, dict.fromkeys(ids, "train"))
+    past_round(store, scope, dict.fromkeys(ids[:2], "train"))
+    add_approved(store, scope, 8)
+    job = run(runner, scope, steps=1)
     assert job.state is JobState.DONE, job.error
-    # It ends before the last step where five judgements found nothing better.
-    assert done < (job.result or {})["metrics"]["steps"] <= 40
+    parts = parts_known(scope, last_round(store.jobs(scope)))
+    assert {parts[one] for one in ids} == {"train"}
+
+
+def past_round(store: Store, scope: Scope, parts: dict[str, str]) -> None:
+    """Keep a round as one that came to its end does, and whom it knew."""
+    job_id = store.submit_job(scope, "train", {})
+    claimed = store.claim_job("elsewhere:1:a", ["train"])
+    assert claimed is not None
+    metrics = {
+        "AP50": 0.5,
+        "AP50_interval": None,
+        "images": {"train": len(parts)},
+        "minutes": 1.0,
+    }
+    result = {"model": "Before", "metrics": metrics}
+    store.end_job(claimed.claim_id, JobState.DONE, result=result)
+    file = work_folder(scope, job_id).with_suffix(".parts.json")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(parts))
+
+
+def test_a_long_name_leaves_room_for_its_number(scope: Scope) -> None:
+    library = library_of(scope.owner_id)
+    longest = "n" * MAX_NAME_LENGTH
+    for name in (longest, "n" * (MAX_NAME_LENGTH - 2) + " 2"):
+        (library.folder / name).mkdir(parents=True)
+        (library.folder / name / CARD_FILE).touch()
+    assert free_name(library, longest) == "n" * (MAX_NAME_LENGTH - 2) + " 3"
 
 
 def test_a_second_training_waits_and_holds_nobody_up(

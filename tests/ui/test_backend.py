@@ -7,6 +7,7 @@ from pathlib import Path
 
 from imagebase.settings import DEMO_LIMITS, Limits, settings
 from imagebase.tasks.export import KEPT_SECONDS
+from imagebase.tasks.train import KEPT_SECONDS as TRAININGS_KEPT_SECONDS
 from imagebase.ui import backend
 from tests.app_fixtures import Configure
 
@@ -53,6 +54,17 @@ def test_old_exports_go_without_another_one(configure: Configure) -> None:
     left.parent.mkdir(parents=True)
     left.write_bytes(b"")
     long_ago = time.time() - KEPT_SECONDS - 60
+    os.utime(left, (long_ago, long_ago))
+    backend.sweep()
+    assert not left.exists()
+
+
+def test_old_trainings_go_without_another_one(configure: Configure) -> None:
+    configure()
+    backend.store()
+    left = settings().home / "training" / "team" / "dataset" / "old"
+    left.mkdir(parents=True)
+    long_ago = time.time() - TRAININGS_KEPT_SECONDS - 60
     os.utime(left, (long_ago, long_ago))
     backend.sweep()
     assert not left.exists()

@@ -1,0 +1,36 @@
+"""What a net is computed in: what is faster, and what to say where nothing works."""
+
+import pytest
+import torch
+
+from imagebase.errors import TrainingError
+from imagebase.training.compute import Compute, faster_compute
+from imagebase.training.network import DarknetModule
+from imagebase.training.transfer import module_of
+
+
+@pytest.fixture
+def module(base_files: tuple[bytes, bytes]) -> DarknetModule:
+    return module_of(*base_files)
+
+
+def test_a_number_type_that_a_device_cannot_do_is_not_chosen(
+    module: DarknetModule,
+) -> None:
+    def step(_: DarknetModule, compute: Compute) -> None:
+        if compute.is_bf16:
+            raise RuntimeError("not implemented for BFloat16")
+
+    compute, seconds = faster_compute(torch.device("cpu"), "auto", module, step)
+    assert not compute.is_bf16
+    assert seconds is not None
+
+
+def test_a_device_that_can_do_neither_is_said_in_a_sentence(
+    module: DarknetModule,
+) -> None:
+    def step(_: DarknetModule, compute: Compute) -> None:
+        raise RuntimeError("cannot allocate")
+
+    with pytest.raises(TrainingError, match=r"on this device \(cpu\)"):
+        faster_compute(torch.device("cpu"), "auto", module, step)

@@ -1,0 +1,69 @@
+"""A disk that is full, or too small: said in a sentence, and before the work."""
+
+import errno
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from imagebase.annotation import Size
+from imagebase.errors import TrainingError
+from imagebase.training import work_files
+from imagebase.training.disk import FULL, check_room, named_when_full
+from imagebase.training.gathering import Gathered
+from imagebase.training.session import begin
+from imagebase.training.settings import TrainingSettings
+from tests.training.conftest import BASE
+from tests.training.shapes import LABELS, sources
+
+SIZE = Size(96, 96)
+
+
+def test_too_many_images_are_refused_before_one_is_read(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match=r"takes [\d,.]+ GB .* make room"):
+        check_room(tmp_path, 100_000_000, Size(608, 608))
+    check_room(tmp_path, 1, SIZE)
+
+
+def test_a_training_looks_for_room_first(tmp_path: Path) -> None:
+    (source,) = sources(1)
+    with pytest.raises(TrainingError, match="make room"):
+        begin(
+            tmp_path / "work",
+            Gathered((source,) * 5_000_000, LABELS),
+            TrainingSettings(base=str(BASE), steps=1),
+            input_size=Size(2048, 2048),
+        )
+
+
+def test_only_a_full_disk_is_called_so() -> None:
+    with pytest.raises(TrainingError, match="disk is full"), named_when_full():
+        raise OSError(errno.ENOSPC, "No space left on device")
+    with pytest.raises(PermissionError), named_when_full():
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+def test_a_disk_without_room_for_a_word_is_told_by_the_exit_code(
+    tmp_path: Path,
+) -> None:
+    work = tmp_path / "work"
+    settings = TrainingSettings(base=str(BASE), steps=1, precision="f32")
+    gathered = Gathered(tuple(sources(6)), LABELS)
+    assert begin(work, gathered, settings, input_size=SIZE) is not None
+    for name in (".checkpoint.pt.new", work_files.ERROR):
+        (work / name).symlink_to("/dev/full")
+    command = [
+        *(sys.executable, "-m", "imagebase.training"),
+        *(str(work), str(tmp_path / "model")),
+    ]
+    finished = subprocess.run(
+        command, check=False, capture_output=True, text=True, timeout=240
+    )
+    assert finished.returncode == work_files.FULL_CODE, finished.stderr
+    assert not (tmp_path / "model").exists()
+    (work / work_files.ERROR).unlink()
+    finished = subprocess.run(command, check=False, capture_output=True, timeout=240)
+    assert finished.returncode == 1
+    assert FULL in (work / work_files.ERROR).read_text()
