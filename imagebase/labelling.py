@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from imagebase import __version__
 from imagebase.annotation import ImageRecord, LabelSet, ReviewStatus
@@ -20,11 +21,9 @@ from imagebase.detection.voting import common_labels
 from imagebase.errors import ExportError, ImageBaseError, UnknownLabelError
 from imagebase.formats import manifest
 from imagebase.formats.earlier import check_unchanged
-from imagebase.formats.label_set_files import ExportImage, ExportSet, WriteOptions
-from imagebase.formats.names import build_export_set
-from imagebase.formats.package import DRAFT_PREFIX, export_folder
+from imagebase.formats.package import DRAFT_PREFIX
 from imagebase.formats.registry import FORMATS, format_named
-from imagebase.images import export_image, read_header
+from imagebase.images import ImageHeader, read_header
 from imagebase.intake import SourceFile, scan_source
 from imagebase.journal import (
     Fingerprint,
@@ -34,6 +33,7 @@ from imagebase.journal import (
     fingerprint,
     open_journal,
 )
+from imagebase.labelling_output import Labelled, write_label_files
 from imagebase.run_summary import Refusal, RunSummary, write_run_file
 from imagebase.settings import Limits, Mode
 from imagebase.settings import settings as process_settings
@@ -62,17 +62,18 @@ class RunSettings:
         return min(CANDIDATE_FLOOR, self.rule.confidence_threshold)
 
 
-@dataclass(frozen=True, slots=True)
-class Labelled:
-    """The records of the images that could be read, and the other files.
+class _Found(NamedTuple):
+    """A labelled image, and what its file said of itself."""
 
-    resumed: how many of the records an interrupted run left.
-    """
+    record: ImageRecord
+    header: ImageHeader
 
-    labels: LabelSet
-    records: tuple[ImageRecord, ...]
-    refused: tuple[Refusal, ...]
-    resumed: int = 0
+
+class _First(NamedTuple):
+    """What is kept of a file that was read for the net."""
+
+    content: Fingerprint
+    header: ImageHeader
 
 
 def run(
@@ -129,9 +130,13 @@ def run(
         labelled = replace(labelled, refused=(*refused, *labelled.refused))
         try:
             _remove_drafts(output)
-            # Nothing labelled is no reason to take away what an earlier run wrote.
-            for format_name in dict.fromkeys(formats if labelled.records else ()):
-                _write_format(format_name, labelled, files, output)
+            labelled = write_label_files(
+                labelled,
+                formats,
+                files,
+                output,
+                max_pixels=_limits().max_image_pixels,
+            )
             seconds = time.perf_counter() - opened
             summary = _summary(labelled, detector, settings, seconds, opened - began)
             summary.settings.update(formats=list(dict.fromkeys(formats)), resume=resume)
@@ -246,17 +251,22 @@ def label_images(
     known = _known_records(files, detector, settings.rule, journal)
     unknown = [one for one in files if one.name not in known]
     fresh = _fresh_records(unknown, detector, settings, journal)
-    records: list[ImageRecord] = []
+    found: list[_Found] = []
     refused: list[Refusal] = []
     for done, file in enumerate(files, start=1):
         one = known[file.name] if file.name in known else next(fresh)
         if isinstance(one, Refusal):
             refused.append(one)
         else:
-            records.append(one)
+            found.append(one)
         on_progress(done, len(files))
-    labels = LabelSet.of(detector.labels)
-    return Labelled(labels, tuple(records), tuple(refused), len(known))
+    return Labelled(
+        LabelSet.of(detector.labels),
+        tuple(one.record for one in found),
+        tuple(refused),
+        {one.record.file_name: one.header for one in found},
+        resumed=len(known),
+    )
 
 
 def _fresh_records(
@@ -264,23 +274,24 @@ def _fresh_records(
     detector: Looker,
     settings: RunSettings,
     journal: Journal | None,
-) -> Iterator[ImageRecord | Refusal]:
-    prints: dict[str, Fingerprint] = {}
+) -> Iterator[_Found | Refusal]:
+    firsts: dict[str, _First] = {}
     items = detect_many(
         detector,
-        (ImageSource(one.name, partial(_read, one, prints)) for one in files),
+        (ImageSource(one.name, partial(_read, one, firsts)) for one in files),
         floor=settings.floor,
         load=loader_for(detector, max_pixels=_limits().max_image_pixels),
     )
     for item in items:
-        content = prints.pop(item.name, None)
-        if item.size is None or item.candidates is None:
+        first = firsts.pop(item.name, None)
+        if item.size is None or item.candidates is None or first is None:
             yield Refusal(item.name, str(item.error))
             continue
         seen = Seen(item.size, item.candidates)
-        if journal is not None and content is not None:
-            journal.add(item.name, content, seen)
-        yield _as_record(item.name, seen, detector, settings.rule)
+        if journal is not None:
+            journal.add(item.name, first.content, seen)
+        record = _as_record(item.name, seen, detector, settings.rule)
+        yield _Found(record, first.header)
 
 
 def _known_records(
@@ -288,23 +299,29 @@ def _known_records(
     detector: Looker,
     rule: SelectionRule,
     journal: Journal | None,
-) -> dict[str, ImageRecord]:
+) -> dict[str, _Found]:
     """Return the records of the files that an interrupted run saw as they are now."""
-    known = {}
+    known: dict[str, _Found] = {}
+    firsts: dict[str, _First] = {}
     for one in files:
         if journal is None or one.name not in journal:
             continue
         # What cannot be read is unknown; it is refused when its turn comes.
         with contextlib.suppress(ImageBaseError, OSError):
-            seen = journal.find(one.name, fingerprint(one.read()))
+            _read(one, firsts)
+            first = firsts.pop(one.name)
+            seen = journal.find(one.name, first.content)
             if seen is not None:
-                known[one.name] = _as_record(one.name, seen, detector, rule)
+                record = _as_record(one.name, seen, detector, rule)
+                known[one.name] = _Found(record, first.header)
     return known
 
 
-def _read(file: SourceFile, prints: dict[str, Fingerprint]) -> bytes:
+def _read(file: SourceFile, firsts: dict[str, _First]) -> bytes:
     data = file.read()
-    prints[file.name] = fingerprint(data)
+    max_pixels = _limits().max_image_pixels
+    header = read_header(data, file_name=file.name, max_pixels=max_pixels)
+    firsts[file.name] = _First(fingerprint(data), header)
     return data
 
 
@@ -331,53 +348,6 @@ def _as_record(
         annotations=tuple(boxes),
         status=ReviewStatus.AUTO,
     )
-
-
-def _write_format(
-    format_name: str, labelled: Labelled, files: Sequence[SourceFile], output: Path
-) -> None:
-    reads = {one.name: one.read for one in files}
-    max_pixels = _limits().max_image_pixels
-
-    def bytes_of(name: str) -> bytes:
-        return export_image(reads[name](), file_name=name, max_pixels=max_pixels).data
-
-    if format_named(format_name).is_in_place:
-        export_set = _in_place(labelled)
-        options = WriteOptions(with_images=False)
-    else:
-        suffix_of = partial(_export_suffix, reads=reads, max_pixels=max_pixels)
-        export_set = build_export_set(
-            output.name, labelled.labels, labelled.records, suffix_of
-        )
-        options = WriteOptions()
-    export_folder(
-        export_set,
-        format_name,
-        images=bytes_of,
-        folder=output / format_name,
-        options=options,
-    )
-
-
-def _in_place(labelled: Labelled) -> ExportSet:
-    """Return the set under the names that the files have where they lie."""
-    return ExportSet(
-        "annotate",
-        labelled.labels,
-        tuple(
-            ExportImage(record, record.file_name, is_reviewed=False)
-            for record in labelled.records
-        ),
-    )
-
-
-def _export_suffix(
-    record: ImageRecord, *, reads: dict[str, Callable[[], bytes]], max_pixels: int
-) -> str:
-    data = reads[record.file_name]()
-    header = read_header(data, file_name=record.file_name, max_pixels=max_pixels)
-    return header.export_suffix
 
 
 def _summary(

@@ -3,7 +3,7 @@ import io
 import json
 import shutil
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from imagebase.geometry import pairwise_iou
 from imagebase.images import encode_png
 from imagebase.intake import SourceFile
 from imagebase.journal import FILE_NAME, JournalKey, open_journal
-from imagebase.labelling import RunSettings, label_images, run
+from imagebase.labelling import OnProgress, RunSettings, label_images, run
 from imagebase.run_summary import RunSummary
 from imagebase.settings import DEFAULT_MODEL, SAMPLES_FOLDER
 from imagebase.suggestions import SelectionRule
@@ -70,6 +70,7 @@ def labelled(
     formats: Sequence[str] = ("coco",),
     settings: RunSettings | None = None,
     resume: bool = True,
+    on_progress: OnProgress = lambda done, total: None,
 ) -> RunSummary:
     return run(
         str(source),
@@ -78,6 +79,7 @@ def labelled(
         formats=formats,
         settings=settings or RunSettings(),
         resume=resume,
+        on_progress=on_progress,
     )
 
 
@@ -235,12 +237,11 @@ def test_labels_that_were_mended_by_hand_are_an_error_before_the_net_runs(
     mended.write_text("0 0.5 0.5 0.1 0.1")
     told: list[int] = []
     with pytest.raises(ExportError, match=r"a\.txt was changed after ImageBase"):
-        run(
-            str(source),
+        labelled(
+            source,
             tmp_path / "out",
-            model_name=pets,
+            pets,
             formats=["coco", "yolo"],
-            settings=RunSettings(),
             on_progress=lambda done, total: told.append(done),
         )
     assert mended.read_text() == "0 0.5 0.5 0.1 0.1"
@@ -278,6 +279,66 @@ def test_folder_that_cannot_be_opened_is_refused_and_stops_nothing(
     (refused,) = summary.refused
     assert refused.file.startswith(first_part)
     assert "cannot be opened (File name too long)" in refused.reason
+
+
+def unlink(path: Path) -> None:
+    path.unlink()
+
+
+def enlarge(path: Path) -> None:
+    path.write_bytes(encode_png(np.zeros((96, 128, 3), np.uint8)))
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (unlink, "b.png cannot be opened"),
+        (enlarge, "b.png was changed while it was labelled; label it again."),
+    ],
+)
+def test_image_that_cannot_be_read_a_second_time_is_refused_and_stops_nothing(
+    tmp_path: Path, pets: str, change: Callable[[Path], None], reason: str
+) -> None:
+    source = folder_of(tmp_path / "in", {f"{name}.png": PNG for name in "abcd"})
+
+    def change_at_the_end(done: int, total: int) -> None:
+        if done == total:
+            change(source / "b.png")
+            (source / "d.png").unlink()
+
+    summary = labelled(
+        source,
+        tmp_path / "out",
+        pets,
+        formats=["coco", "yolo", "voc"],
+        on_progress=change_at_the_end,
+    )
+    assert summary.images == 2
+    assert [one.file for one in summary.refused] == ["b.png", "d.png"]
+    assert summary.refused[0].reason.startswith(reason)
+    assert names_in(tmp_path / "out") == ["a.png", "c.png"]
+    for folder in ("yolo/labels/train", "voc/Annotations"):
+        written = sorted(one.stem for one in (tmp_path / "out" / folder).iterdir())
+        assert written == ["a", "c"]
+
+
+def test_run_whose_images_are_all_gone_at_the_end_leaves_the_earlier_labels(
+    tmp_path: Path, pets: str
+) -> None:
+    source = folder_of(tmp_path / "in", {"a.png": PNG})
+    labelled(source, tmp_path / "out", pets, formats=["coco", "yolo"])
+    earlier = contents_of(tmp_path / "out")
+    summary = labelled(
+        source,
+        tmp_path / "out",
+        pets,
+        formats=["coco", "yolo"],
+        on_progress=lambda done, total: (source / "a.png").unlink(),
+    )
+    assert (summary.images, len(summary.refused)) == (0, 1)
+    now = contents_of(tmp_path / "out")
+    assert json.loads(now.pop("run.json"))["images"] == 0
+    assert now.items() < earlier.items()
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")
