@@ -20,6 +20,17 @@ if TYPE_CHECKING:
 
 _ASSETS: Final = PROJECT_ROOT / "imagebase" / "ui" / "assets"
 SIDEBAR_PX: Final = 240
+# Read out, and not seen: `display: none` would take it from both.
+_STYLE: Final = f"""<style>
+[class*="st-key-{widgets.ICON_ONLY}-"] button [data-testid="stMarkdownContainer"] {{
+  position: absolute;
+  width: 1px;
+  height: 1px;
+  overflow: hidden;
+  clip-path: inset(50%);
+  white-space: nowrap;
+}}
+</style>"""
 _NEW_DATASET: Final = "sidebar.new_dataset"
 _RENAME: Final = "sidebar.rename"
 _SURE: Final = "sidebar.sure"
@@ -29,7 +40,7 @@ _log = logging.getLogger(__name__)
 
 
 def configure(*, folds_sidebar: bool) -> None:
-    """Set title, icon and layout."""
+    """Set title, icon, layout and style."""
     st.set_page_config(
         page_title="ImageBase",
         page_icon=str(_ASSETS / "icon.png"),
@@ -37,6 +48,7 @@ def configure(*, folds_sidebar: bool) -> None:
         initial_sidebar_state="collapsed" if folds_sidebar else SIDEBAR_PX,
     )
     st.logo(str(_ASSETS / "logo.svg"), icon_image=str(_ASSETS / "icon.png"))
+    st.html(_STYLE)
 
 
 def enter() -> None:

@@ -164,16 +164,17 @@ def _draw_moves(
     is_searching = bool(st.session_state.get(_SEARCH))
     moves = ((up, "up", -1, row.place == 0), (down, "down", 1, row.place == count - 1))
     for cell, word, step, is_at_end in moves:
-        cell.button(
-            "",
-            key=f"labels.{word}.{row.class_id}",
-            icon=f":material/arrow_{word}ward:",
-            type="tertiary",
-            disabled=is_at_end or is_searching,
-            help=f"Move {word}: only the order on screen changes.",
-            on_click=acts.act,
-            args=(partial(acts.move, row.class_id, row.place + step),),
-        )
+        with cell:
+            widgets.icon_button(
+                f"Move {row.label.name} {word}",
+                key=f"labels.{word}.{row.class_id}",
+                icon=f":material/arrow_{word}ward:",
+                is_plain=True,
+                disabled=is_at_end or is_searching,
+                hint=f"Move {word}: only the order on screen changes.",
+                on_click=acts.act,
+                args=(partial(acts.move, row.class_id, row.place + step),),
+            )
 
 
 def _draw_more(row: acts.Row, rows: Sequence[acts.Row]) -> None:

@@ -88,12 +88,11 @@ def draw_offer() -> None:
             "Show them", key="looks.show", type="primary", icon=":material/visibility:"
         ):
             look_preview.show(offer.asked, on_done=drop)
-        st.button(
-            "",
+        widgets.icon_button(
+            "Leave the others as they are",
             key="looks.drop",
             icon=":material/close:",
-            type="tertiary",
-            help="Leave the others as they are.",
+            is_plain=True,
             on_click=drop,
         )
 

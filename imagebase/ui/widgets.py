@@ -25,6 +25,8 @@ _LEAST_PAGES_PX: Final = 280
 # What fits beside each other at 1280 pixels without a second line.
 _NAME_LETTERS_IN_A_ROW: Final = 96
 
+ICON_ONLY: Final = "icon-only"
+
 STATUS_ICONS: Final = {
     ReviewStatus.NEW: ":material/radio_button_unchecked:",
     ReviewStatus.AUTO: ":material/smart_toy:",
@@ -68,6 +70,36 @@ def guarded(draw: Callable[P, None]) -> Callable[P, None]:
             st.error(escape(str(error)))
 
     return guard
+
+
+def icon_button(
+    name: str,
+    *,
+    key: str,
+    icon: str,
+    on_click: Callable[..., None],
+    args: tuple[object, ...] = (),
+    hint: str = "",
+    disabled: bool = False,
+    is_plain: bool = False,
+) -> None:
+    """Draw a button that shows its icon alone; its name is read out.
+
+    name: text, as it is. hint: what is shown over it; the name where there is none.
+    is_plain: without a border.
+    """
+    # The frame's style hides the name of what is in such a container.
+    with st.container(key=f"{ICON_ONLY}.{key}", width="content"):
+        st.button(
+            escape(name),
+            key=key,
+            icon=icon,
+            type="tertiary" if is_plain else "secondary",
+            help=hint or escape(name),
+            disabled=disabled,
+            on_click=on_click,
+            args=args,
+        )
 
 
 def page_of(items: Sequence[T], *, page_size: int, key: str) -> Sequence[T]:

@@ -38,6 +38,8 @@ def test_page_of_a_team_draws_labels(labelled: Tab, page: str) -> None:
     app = labelled.open(page)
     assert not app.exception
     assert not app.error
+    # What shows an icon alone has a name too, for those who hear it.
+    assert all(button.label.strip() for button in app.button)
 
 
 def test_pages_of_the_demo_draw_themselves_with_samples_and_without(

@@ -96,6 +96,16 @@ def test_order_on_screen_leaves_class_numbers_alone(manager: Tab) -> None:
     assert store().labels(the_scope()).names == ("bottle", "cup", "bear")
 
 
+def test_each_move_is_called_by_its_label(manager: Tab) -> None:
+    rename(manager, CUP, "cup *")
+    ups = [one for one in manager.app.button if (one.key or "").startswith("labels.up")]
+    assert [one.label for one in ups] == [
+        "Move bottle up",
+        r"Move cup \* up",
+        "Move bear up",
+    ]
+
+
 def test_merged_labels_boxes_go_to_the_other_and_come_back(manager: Tab) -> None:
     choose_target(manager, CUP, BEAR)
     manager.press(f"labels.merge.{CUP}")

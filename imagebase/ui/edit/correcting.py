@@ -73,11 +73,11 @@ def _header(record: ImageRecord) -> None:
 def _place(record: ImageRecord) -> None:
     ids = walking.images()
     before, after = walking.neighbours(ids, record.image_id)
-    st.button(
-        "",
+    widgets.icon_button(
+        "Previous image",
         key="edit.previous",
         icon=":material/chevron_left:",
-        help="Previous image (P)",
+        hint="Previous image (P)",
         disabled=before is None,
         on_click=walking.go,
         args=(-1,),
@@ -85,11 +85,11 @@ def _place(record: ImageRecord) -> None:
     is_among = record.image_id in ids
     place = f"**{ids.index(record.image_id) + 1:,}**" if is_among else "–"
     st.markdown(f"{place} / {len(ids):,}", width="content", wrap=False)
-    st.button(
-        "",
+    widgets.icon_button(
+        "Next image",
         key="edit.next",
         icon=":material/chevron_right:",
-        help="Next image (N)",
+        hint="Next image (N)",
         disabled=after is None,
         on_click=walking.go,
         args=(1,),
@@ -99,20 +99,20 @@ def _place(record: ImageRecord) -> None:
 
 def _undo_buttons() -> None:
     scope, store = state.scope(), backend.store()
-    st.button(
-        "",
+    widgets.icon_button(
+        "Undo",
         key="edit.undo",
         icon=":material/undo:",
-        help="Undo (Ctrl + Z)",
+        hint="Undo (Ctrl + Z)",
         on_click=_step,
         args=(state.undo,),
         disabled=not store.can_undo(scope),
     )
-    st.button(
-        "",
+    widgets.icon_button(
+        "Redo",
         key="edit.redo",
         icon=":material/redo:",
-        help="Redo (Ctrl + Y)",
+        hint="Redo (Ctrl + Y)",
         on_click=_step,
         args=(state.redo,),
         disabled=not store.can_redo(scope),

@@ -122,18 +122,19 @@ def _draw(one: _Other) -> None:
         key=_name_key(one),
         persist_state="session",
     )
-    right.button(
-        "",
-        key=f"evaluate.others.forget.{one.upload_id}",
-        type="tertiary",
-        icon=":material/close:",
-        help="Do not judge it",
-        on_click=_forget,
-        args=(one,),
-    )
+    with right:
+        widgets.icon_button(
+            f"Do not judge {one.name}",
+            key=f"evaluate.others.forget.{one.upload_id}",
+            icon=":material/close:",
+            is_plain=True,
+            on_click=_forget,
+            args=(one,),
+        )
     st.caption(widgets.escape(one.told))
 
 
+@state.told
 def _forget(one: _Other) -> None:
     _keep_only([each for each in _all() if each != one])
     forget_dropped(state.scope(), one.upload_id)
