@@ -21,6 +21,7 @@ class Round:
     """One training of a dataset, as its result tells.
 
     ap50: on the held-out images of then; interval: where 95 % of the draws lie.
+    base: the model it began from; base_ap50: that one's, on the same images.
     """
 
     job_id: str
@@ -29,6 +30,8 @@ class Round:
     interval: tuple[float, float] | None
     images: int
     minutes: float
+    base: str = ""
+    base_ap50: float | None = None
 
     @classmethod
     def of_result(cls, job_id: str, result: Mapping[str, Any]) -> "Round":
@@ -42,6 +45,8 @@ class Round:
             (around[0], around[1]) if around else None,
             metrics["images"]["train"],
             metrics["minutes"],
+            metrics.get("base", ""),
+            metrics.get("base_AP50"),
         )
 
 

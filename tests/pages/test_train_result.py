@@ -1,8 +1,10 @@
 """What a training came to: label the rest with it, whatever it is called by now."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
+from streamlit.dataframe_util import convert_arrow_bytes_to_pandas_df
 
 from imagebase.annotation import Annotation, Box
 from imagebase.detection.candidates import unpack
@@ -51,6 +53,16 @@ def approve_a_box() -> None:
     box = Annotation(Box(10, 10, 90, 90), "bear")
     first = replace(records()[0], annotations=(box,))
     store().save(the_scope(), approve(first, who="ann"))
+
+
+def chart_rows(tab: Tab) -> list[dict[str, Any]]:
+    """Return what the chart of the rounds is drawn from."""
+    (chart,) = tab.app.get("vega_lite_chart")
+    (rows,) = (one.data.data for one in chart.proto.datasets)
+    found: list[dict[str, Any]] = convert_arrow_bytes_to_pandas_df(rows).to_dict(
+        "records"
+    )
+    return found
 
 
 def runs() -> int:
@@ -171,3 +183,25 @@ def test_a_name_that_cannot_be_is_said_at_the_press(
     trained.press("train.start")
     assert sentence in trained.toasts()[0]
     assert len(store().jobs(the_scope())) == before
+
+
+def test_rounds_compare_with_the_model_before_on_the_same_images(trained: Tab) -> None:
+    trained.open("train")
+    assert "AP50 over the rounds" not in trained.words()
+    add_model("Own 2")
+    add_round("Own 2", ap50=0.6, base="Own", base_ap50=0.4, images=20)
+    add_round("Own 3", ap50=0.65, base="Second", base_ap50=0.55, images=40)
+    library_of(TEAM_OWNER).rename("Own 2", "Second")
+    trained.open("train")
+    assert "compare the two marks of one round" in trained.words()
+    marks = [(one["model"], one["AP50"]) for one in chart_rows(trained)]
+    after = [("Own", 0.5), ("Own 2", 0.6), ("Own 3", 0.65)]
+    before = [("Own", 0.4), ("Second", 0.55)]
+    assert marks == [*after[:2], before[0], after[2], before[1]]
+
+
+def test_rounds_that_began_elsewhere_stand_alone(trained: Tab) -> None:
+    add_round("Own 2", ap50=0.6, base="yolov4-tiny", base_ap50=0.1)
+    trained.open("train")
+    assert "not quite that of the next" in trained.words()
+    assert [one["AP50"] for one in chart_rows(trained)] == [0.5, 0.6]

@@ -55,3 +55,6 @@ def test_a_round_is_read_from_a_result() -> None:
     }
     found = Round.of_result("job", {"model": "m", "metrics": metrics})
     assert found == Round("job", "m", 0.5, (0.4, 0.6), 30, 2.9)
+    metrics |= {"base": "b", "base_AP50": 0.3}
+    found = Round.of_result("job", {"model": "m", "metrics": metrics})
+    assert (found.base, found.base_ap50) == ("b", 0.3)

@@ -1,10 +1,8 @@
 """What the last training came to: figures, before and after, label the rest with it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Final
 
-import altair as alt
-import pandas as pd
 import streamlit as st
 
 from imagebase.annotation import ReviewStatus
@@ -17,10 +15,9 @@ from imagebase.training.report import Example
 from imagebase.training.rounds import AGAIN_AFTER, Round, news_since
 from imagebase.ui import backend, cache, state, widgets
 from imagebase.ui.annotate import rest
-from imagebase.ui.train import train_progress
+from imagebase.ui.train import train_progress, train_rounds
 
 _SHOWN: Final = 4
-_ROUNDS_PX: Final = 180
 _LABEL_REST: Final = "imagebase.train.label_rest"
 
 
@@ -40,7 +37,7 @@ def show() -> bool:
     _before_and_after(result, name)
     with st.expander("While it learned", icon=":material/show_chart:"):
         train_progress.curves([], [Evaluation(**one) for one in result["evaluations"]])
-    _rounds(rounds_of(all_jobs))
+    train_rounds.rounds(rounds_of(all_jobs))
     return True
 
 
@@ -168,35 +165,3 @@ def _before_and_after(result: Mapping[str, Any], name: str) -> None:
                 f"{widgets.plural(len(found), 'box')}",
                 width="stretch",
             )
-
-
-def _rounds(rounds: Sequence[Round]) -> None:
-    judged = [one for one in rounds if one.ap50 is not None]
-    if len(judged) < 2:
-        return
-    st.markdown("**AP50 over the rounds**")
-    rows = [
-        {
-            "round": f"{number}: {one.images:,} images",
-            "AP50": one.ap50,
-            "low": one.interval[0] if one.interval else one.ap50,
-            "high": one.interval[1] if one.interval else one.ap50,
-            "model": one.model,
-        }
-        for number, one in enumerate(judged, start=1)
-    ]
-    base = alt.Chart(pd.DataFrame(rows)).encode(
-        x=alt.X("round:N", sort=None, title=None, axis=alt.Axis(labelAngle=0)),
-        tooltip=["model:N", alt.Tooltip("AP50:Q", format=".3f")],
-    )
-    scale = alt.Scale(domain=[0, 1])
-    chart = alt.layer(
-        base.mark_rule(color="#888888", strokeWidth=2).encode(
-            y=alt.Y("low:Q", scale=scale, title=None), y2="high:Q"
-        ),
-        base.mark_line(color="#4A90D9", point={"size": 70, "filled": True}).encode(
-            y=alt.Y("AP50:Q", scale=scale, title=None)
-        ),
-    )
-    st.altair_chart(chart.properties(height=_ROUNDS_PX), width="stretch")
-    st.caption("Lines show where 95 % of resampled sets of held-out images lie.")
