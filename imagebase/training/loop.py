@@ -11,13 +11,17 @@ from typing import Any, Final
 import numpy as np
 import torch
 
+from imagebase.errors import TrainingError
 from imagebase.training import work_files
+from imagebase.training.advice import FEW_HELD_OUT
 from imagebase.training.batches import Batch, Batches
 from imagebase.training.checkpoint import (
+    DAMAGED,
     Checkpoint,
     read_checkpoint,
     write_checkpoint,
 )
+from imagebase.training.choice import Choice
 from imagebase.training.compute import (
     Compute,
     device_named,
@@ -37,7 +41,6 @@ from imagebase.training.weights import dump_weights
 WEIGHT_DECAY: Final = 5e-4
 AVERAGE_DECAY: Final = 0.99
 MAX_GRADIENT: Final = 10.0
-PATIENCE: Final = 5
 _CHECKPOINT_SECONDS: Final = 30.0
 _TELL_SECONDS: Final = 0.5
 
@@ -48,16 +51,14 @@ OnEntry = Callable[[Progress | Evaluation], None]
 class Memory:
     """What the loop knows beside the nets; all of it plain values.
 
-    step: batches learned from. skipped: batches whose loss was no number.
-    waited: evaluations since the best one.
+    step: batches learned from. skipped: batches whose loss was no number. ends_at: as
+    the schedule has it.
     """
 
     step: int = 0
     seconds: float = 0.0
     skipped: int = 0
-    waited: int = 0
-    best_ap50: float | None = None
-    best_step: int = 0
+    ends_at: int | None = None
     evaluations: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -121,7 +122,9 @@ class Training:
         )
         self._average = copy.deepcopy(self._module).eval()
         self._optimizer = optimizer_of(self._module, settings.learning_rate)
-        self._memory = Memory(seconds=charged + time.perf_counter() - began)
+        self._began_at = charged + time.perf_counter() - began
+        self._memory = Memory(seconds=self._began_at)
+        self._choice = Choice()
         self._resume()
         self._schedule = Schedule(
             settings,
@@ -129,8 +132,9 @@ class Training:
             has_judging=bool(self._val),
             step_seconds=step_seconds or 1.0,
             seconds=self._memory.seconds,
-            judged_at_step=self._memory.step,
-            judged_at_seconds=self._memory.seconds,
+            judged_at_step=max(self._last_judged(), 0),
+            judged_at_seconds=self._judged_at_seconds(),
+            ends_at=self._memory.ends_at,
         )
         self._sums = np.zeros(4)
         self._summed = 0
@@ -165,7 +169,7 @@ class Training:
             memory.step / self._batches.per_epoch,
             self._schedule.seconds,
             memory.skipped,
-            memory.best_step,
+            self._choice.best_step,
             tuple(Evaluation(**one) for one in memory.evaluations),
             self._compute.in_words,
         )
@@ -183,9 +187,8 @@ class Training:
             self._tell("learning")
             if self._schedule.is_judging_due(self._memory.step):
                 self._evaluate()
+                self._end_soon_if_no_better()
                 self._keep()
-                if self._memory.waited >= PATIENCE:
-                    return True
             elif time.perf_counter() - self._kept_at > _CHECKPOINT_SECONDS:
                 self._keep()
         return True
@@ -205,6 +208,14 @@ class Training:
         self._sums += parts
         self._summed += 1
 
+    def _end_soon_if_no_better(self) -> None:
+        memory = self._memory
+        if memory.ends_at is not None:
+            return
+        steps = self._schedule.steps(memory.step)
+        if self._choice.has_waited_enough(memory.step, steps):
+            memory.ends_at = self._schedule.wind_down(memory.step)
+
     def _trial_step(self, module: DarknetModule, compute: Compute) -> None:
         optimizer = optimizer_of(module, 1e-6)
         learn(module, compute, optimizer, self._batches.batch(0))
@@ -217,16 +228,13 @@ class Training:
         if self._val:
             found = judge(self._average, self._set, self._val, self._compute)
             ap, ap50, per_label = found.ap, found.ap50, found.per_label
-        is_best = ap50 is None or memory.best_ap50 is None or ap50 >= memory.best_ap50
+        is_best = self._choice.keeps(
+            ap50, step=memory.step, is_trusted=len(self._val) >= FEW_HELD_OUT
+        )
         if is_best:
-            has_risen = memory.best_ap50 is None or ap50 != memory.best_ap50
-            memory.waited = 0 if has_risen else memory.waited + 1
-            memory.best_ap50, memory.best_step = ap50, memory.step
             seen = memory.step * self._settings.batch_size
             content = dump_weights(self._average, seen=seen)
             write_bytes(self._folder / work_files.BEST, content)
-        else:
-            memory.waited += 1
         self._schedule.charge_judging(memory.step, time.perf_counter() - began)
         memory.seconds = self._schedule.seconds
         total, box, objectness, classes = self._means()
@@ -257,6 +265,10 @@ class Training:
         evaluations = self._memory.evaluations
         return int(evaluations[-1]["step"]) if evaluations else -1
 
+    def _judged_at_seconds(self) -> float:
+        evaluations = self._memory.evaluations
+        return float(evaluations[-1]["seconds"] if evaluations else self._began_at)
+
     def _tell(self, phase: str) -> None:
         now = time.perf_counter()
         if phase == "learning" and now - self._told_at < _TELL_SECONDS:
@@ -284,7 +296,7 @@ class Training:
                 self._module.state_dict(),
                 self._average.state_dict(),
                 self._optimizer.state_dict(),
-                {"memory": asdict(self._memory), "settings": self._settings.as_json()},
+                {"memory": asdict(self._memory), "choice": asdict(self._choice)},
             ),
         )
 
@@ -292,10 +304,15 @@ class Training:
         kept = read_checkpoint(self._folder, fingerprint=self._set.fingerprint)
         if kept is None:
             return
-        self._module.load_state_dict(kept.module)
-        self._average.load_state_dict(kept.average)
-        self._optimizer.load_state_dict(dict(kept.optimizer))
-        self._memory = Memory(**kept.values["memory"])
+        try:
+            self._memory = Memory(**kept.values["memory"])
+            self._choice = Choice(**kept.values["choice"])
+            self._module.load_state_dict(kept.module)
+            self._average.load_state_dict(kept.average)
+            self._optimizer.load_state_dict(dict(kept.optimizer))
+        except (TypeError, KeyError, ValueError, RuntimeError) as error:
+            # Of another version, say, that remembered other things.
+            raise TrainingError(DAMAGED) from error
 
 
 def optimizer_of(module: DarknetModule, rate: float) -> torch.optim.Optimizer:

@@ -212,6 +212,8 @@ def _metrics(
             "crowds": left_out.crowds,
             "zero_size": left_out.zero_size,
             "files": list(left_out.files),
+            "missing": list(left_out.missing),
+            "skipped": list(left_out.skipped),
         },
         "warnings": advice.warnings_about(training_set),
         "minutes": round(outcome.seconds / 60, 3),
@@ -228,10 +230,12 @@ def _metrics(
 
 
 def measured_on(images: int) -> str:
-    """Say what the figures rest on, and that they flatter a little."""
+    """Say what the figures rest on, and what is doubtful about that."""
     if not images:
         return "nothing: no image was held out"
     held_out = "1 held-out image" if images == 1 else f"{images:,} held-out images"
+    if images < advice.FEW_HELD_OUT:
+        return f"{held_out}, so few that chance moves the figure"
     return f"{held_out}, which also chose the best moment of the training"
 
 

@@ -21,6 +21,8 @@ _ALWAYS_CHARGED: Final = 5.0
 _REMEMBERED: Final = 60
 # However slow the machine is just now: nothing at all would be learned in fewer.
 LEAST_STEPS: Final = 20
+# Whoever stops early learns on for so large a part of what was done.
+WIND_DOWN_SHARE: Final = 5
 
 
 def learning_rate(step: int, steps: int, *, highest: float) -> float:
@@ -40,7 +42,8 @@ class Schedule:
     A length in epochs or steps is exact. A length in minutes is turned into steps by
     what a step takes here, and set right as it goes on.
 
-    seconds: charged so far. judging_seconds: what one judgement took.
+    seconds: charged so far. judging_seconds: what one judgement took. ends_at: the
+        step it ends at, where that was decided before its length was used up.
     """
 
     settings: TrainingSettings
@@ -51,6 +54,7 @@ class Schedule:
     judging_seconds: float = 0.0
     judged_at_step: int = 0
     judged_at_seconds: float = 0.0
+    ends_at: int | None = None
     _recent: deque[float] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))
 
     def charge_step(self, seconds: float) -> None:
@@ -71,6 +75,20 @@ class Schedule:
 
     def steps(self, done: int) -> int:
         """Return how many steps there will be in all, after so many."""
+        steps = self._steps_of_length(done)
+        return steps if self.ends_at is None else min(steps, self.ends_at)
+
+    def wind_down(self, done: int) -> int:
+        """End soon, but not at once: the rate falls to its end; return the last step.
+
+        A net is better for a few steps at a low rate than right after a high one.
+        """
+        self.ends_at = min(
+            self.steps(done), done + max(LEAST_STEPS, done // WIND_DOWN_SHARE)
+        )
+        return self.ends_at
+
+    def _steps_of_length(self, done: int) -> int:
         if self.settings.steps is not None:
             return self.settings.steps
         if self.settings.epochs is not None:
