@@ -1,10 +1,10 @@
 """How good a model is after so many minutes of training, judged on a part of its own.
 
 BCCD: learned from its train part (205 images), the moment chosen on its val part (87),
-judged on its test part (72). Few images: 30 of the train part, none held out, then one
-more round with 30 more from the first round's weights. Raccoon: a fifth of its train
-part chooses, judged on its test part. Killed: the same training, killed at random
-moments and gone on with. OpenCV: the trained files in OpenCV 4.14's importer.
+judged on its test part (72). Few images: 30 of the train part, split as the app does
+it, then one more round with 30 more from the first round's weights. Raccoon: a fifth
+of its train part chooses, judged on its test part. Killed: the same training, killed at
+random moments and gone on with. OpenCV: the trained files in OpenCV 4.14's importer.
 
     python -m benchmarks.training [PART …] [--minutes 1 3] [--seeds 0 1 2] [--json FILE]
 
@@ -15,7 +15,6 @@ by --steps 500 and by the seconds of CPU.
 import argparse
 import json
 import random
-import signal
 import subprocess
 import sys
 import tempfile
@@ -37,18 +36,29 @@ from imagebase.evaluation.coco import coco_figures
 from imagebase.evaluation.values import Found
 from imagebase.geometry import cxcywh_to_xyxy
 from imagebase.settings import PROJECT_ROOT, WEIGHTS_FOLDER
+from imagebase.split import SplitImage
+from imagebase.training.checkpoint import read_checkpoint
 from imagebase.training.gathering import Gathered
 from imagebase.training.judging import FoundRow, truth_of
 from imagebase.training.output import judge_files
 from imagebase.training.progress import read_log
+from imagebase.training.rounds import next_parts
 from imagebase.training.session import begin, go_on
 from imagebase.training.settings import TrainingSettings
-from imagebase.training.training_set import TRAIN, VAL, Source, TrainingSet, prepare
+from imagebase.training.training_set import (
+    TRAIN,
+    VAL,
+    Source,
+    TrainingSet,
+    load_set,
+    prepare,
+)
 
 DATA: Final = PROJECT_ROOT.parent / "shared" / "data"
 SIZE: Final = Size(416, 416)
 FEW: Final = 30
 KILLS: Final = 10
+LONGEST_LIFE: Final = 40.0
 
 
 class Length(NamedTuple):
@@ -164,22 +174,19 @@ def settings_for(
 
 def trained(
     folder: Path,
-    learn: Sequence[Source],
-    choose: Sequence[Source] | None,
+    some: Sequence[Source],
     settings: TrainingSettings,
+    part_of: dict[str, str] | None = None,
 ) -> Trained:
     """Train in a folder, and measure the whole of it; None splits as the app does."""
-    everything = [*learn, *(choose or [])]
-    parts = {one.image_id: TRAIN for one in learn}
-    parts |= {one.image_id: VAL for one in choose or []}
-    gathered = Gathered(tuple(everything), labels_of(everything))
+    gathered = Gathered(tuple(some), labels_of(some))
     began, cpu = time.perf_counter(), time.process_time()
     begin(
         folder / "work",
         gathered,
         settings,
         input_size=SIZE,
-        part_of=None if choose is None else parts,
+        part_of=part_of,
     )
     metrics = go_on(folder / "work", folder / "model")
     assert metrics is not None  # nobody stops it
@@ -189,6 +196,18 @@ def trained(
         time.perf_counter() - began,
         time.process_time() - cpu,
     )
+
+
+def learned_and_chosen_by() -> tuple[list[Source], dict[str, str]]:
+    """Return the train and the val part of BCCD, and which is which."""
+    learn, choose = sources("train"), sources("val")
+    parts = dict.fromkeys((one.image_id for one in learn), TRAIN)
+    parts |= dict.fromkeys((one.image_id for one in choose), VAL)
+    return [*learn, *choose], parts
+
+
+def parts_of(some: TrainingSet) -> dict[str, str]:
+    return {one.image_id: one.part for one in some.images}
 
 
 def judging_set(folder: Path, part: str, data: str = "bccd") -> TrainingSet:
@@ -219,7 +238,8 @@ def bccd(lengths: Sequence[Length], seeds: Sequence[int]) -> Iterable[Row]:
                 folder = Path(name)
                 judge = judging_set(folder / "test", "test")
                 settings = settings_for(seed, length)
-                done = trained(folder, sources("train"), sources("val"), settings)
+                some, part_of = learned_and_chosen_by()
+                done = trained(folder, some, settings, part_of)
                 what = f"BCCD, 205 images, {length.in_words}"
                 yield row_of(what, seed, done, judge)
 
@@ -233,11 +253,16 @@ def few(lengths: Sequence[Length], seeds: Sequence[int]) -> Iterable[Row]:
             folder = Path(name)
             judge = judging_set(folder / "test", "test")
             settings = settings_for(seed, length)
-            first = trained(folder / "first", chosen[:FEW], [], settings)
+            first = trained(folder / "first", chosen[:FEW], settings)
             what = f"BCCD, {FEW} images, {length.in_words}"
             yield row_of(what, seed, first, judge)
             again = settings_for(seed + 100, length, first.model)
-            second = trained(folder / "second", chosen, [], again)
+            parts = next_parts(
+                [SplitImage(one.image_id) for one in chosen],
+                parts_of(load_set(folder / "first/work")),
+                seed=again.seed,
+            )
+            second = trained(folder / "second", chosen, again, parts)
             what = f"… and {FEW} more, {length.in_words} from there"
             yield row_of(what, seed, second, judge)
 
@@ -249,56 +274,58 @@ def raccoon(lengths: Sequence[Length], seeds: Sequence[int]) -> Iterable[Row]:
             folder = Path(name)
             judge = judging_set(folder / "test", "test", "raccoon")
             settings = settings_for(seeds[0], length)
-            done = trained(folder, sources("train", "raccoon"), None, settings)
+            done = trained(folder, sources("train", "raccoon"), settings)
             what = f"Raccoon, {length.in_words}"
             yield row_of(what, seeds[0], done, judge)
 
 
 def killed(lengths: Sequence[Length], seeds: Sequence[int]) -> Iterable[Row]:
     """Train for as many steps unbroken and killed ten times; minutes do not count."""
-    seed, steps = seeds[0], 200
+    seed, steps = seeds[0], 500
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         judge = judging_set(folder / "test", "test")
         settings = settings_for(seed, Length(steps=steps))
-        learn, choose = sources("train"), sources("val")
-        whole = trained(folder / "whole", learn, choose, settings)
+        some, part_of = learned_and_chosen_by()
+        whole = trained(folder / "whole", some, settings, part_of)
         yield row_of(f"BCCD, {steps} steps, unbroken", seed, whole, judge)
         began = time.perf_counter()
-        _kill_again_and_again(folder / "killed", learn, choose, settings)
+        _kill_again_and_again(folder / "killed", settings)
         metrics = json.loads((folder / "killed/model/metrics.json").read_text())
         seconds = time.perf_counter() - began
         done = Trained(folder / "killed" / "model", metrics, seconds, 0.0)
         yield row_of(f"… killed {KILLS} times", seed, done, judge)
 
 
-def _kill_again_and_again(
-    folder: Path,
-    learn: Sequence[Source],
-    choose: Sequence[Source],
-    settings: TrainingSettings,
-) -> None:
-    everything = [*learn, *choose]
-    parts = {one.image_id: TRAIN for one in learn}
-    parts |= {one.image_id: VAL for one in choose}
-    gathered = Gathered(tuple(everything), labels_of(everything))
-    begin(folder / "work", gathered, settings, input_size=SIZE, part_of=parts)
+def _kill_again_and_again(folder: Path, settings: TrainingSettings) -> None:
+    some, part_of = learned_and_chosen_by()
+    gathered = Gathered(tuple(some), labels_of(some))
+    work = folder / "work"
+    begin(work, gathered, settings, input_size=SIZE, part_of=part_of)
     command = [
-        *(sys.executable, "-m", "imagebase.training"),
-        *(str(folder / "work"), str(folder / "model")),
+        *(sys.executable, "-m", "imagebase.training", str(work)),
+        str(folder / "model"),
     ]
     chance = random.Random(settings.seed)
     for _ in range(KILLS):
         process = subprocess.Popen(command)
-        before = len(read_log(folder / "work").losses)
-        while len(read_log(folder / "work").losses) <= before:
-            if process.poll() is not None:
-                break
+        before = _learned(work)
+        while _learned(work) == before and process.poll() is None:
             time.sleep(0.1)
-        time.sleep(chance.uniform(0, 20))
-        process.send_signal(signal.SIGKILL)
+        time.sleep(chance.uniform(0, LONGEST_LIFE))
+        assert process.poll() is None, "it came to its end before it was killed"
+        process.kill()
         process.wait()
+        kept = read_checkpoint(work, fingerprint=load_set(work).fingerprint)
+        step = kept.values["memory"]["step"] if kept else 0
+        told = f"killed after {_learned(work)} steps, goes on after {step}"
+        print(told, file=sys.stderr)
     subprocess.run(command, check=True)
+
+
+def _learned(work: Path) -> int:
+    losses = read_log(work).losses
+    return losses[-1][0] if losses else 0
 
 
 def opencv(lengths: Sequence[Length], seeds: Sequence[int]) -> Iterable[Row]:
@@ -312,7 +339,8 @@ def opencv(lengths: Sequence[Length], seeds: Sequence[int]) -> Iterable[Row]:
         folder = Path(name)
         judge = judging_set(folder / "test", "test")
         settings = settings_for(seeds[0], lengths[0])
-        done = trained(folder, sources("train"), sources("val"), settings)
+        some, part_of = learned_and_chosen_by()
+        done = trained(folder, some, settings, part_of)
         np.save(folder / "pictures.npy", np.asarray(judge.pictures))
         script = Path(__file__).with_name("opencv4_heads.py")
         arguments = [folder / "pictures.npy", done.model, folder / "found.npz"]
