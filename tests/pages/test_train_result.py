@@ -1,7 +1,6 @@
 """What a training came to: label the rest with it, whatever it is called by now."""
 
 from dataclasses import replace
-from typing import Any
 
 import pytest
 from streamlit.dataframe_util import convert_arrow_bytes_to_pandas_df
@@ -55,14 +54,26 @@ def approve_a_box() -> None:
     store().save(the_scope(), approve(first, who="ann"))
 
 
+def chart_marks(tab: Tab) -> list[tuple[str, float]]:
+    """Return the model and the AP50 of each mark of the chart of the rounds."""
+    (chart,) = tab.app.get("vega_lite_chart")
+    (rows,) = (one.data.data for one in chart.proto.datasets)
+    frame = convert_arrow_bytes_to_pandas_df(rows)
+    return list(zip(frame["model"], frame["AP50"], strict=True))
+
+
+def approve_a_box() -> None:
+    box = Annotation(Box(10, 10, 90, 90), "bear")
+    first = replace(records()[0], annotations=(box,))
+    store().save(the_scope(), approve(first, who="ann"))
+
+
 def chart_rows(tab: Tab) -> list[dict[str, Any]]:
     """Return what the chart of the rounds is drawn from."""
     (chart,) = tab.app.get("vega_lite_chart")
     (rows,) = (one.data.data for one in chart.proto.datasets)
-    found: list[dict[str, Any]] = convert_arrow_bytes_to_pandas_df(rows).to_dict(
-        "records"
-    )
-    return found
+    frame = convert_arrow_bytes_to_pandas_df(rows)
+    return [dict(zip(frame, one, strict=True)) for one in frame.itertuples(index=False)]
 
 
 def runs() -> int:
@@ -194,14 +205,13 @@ def test_rounds_compare_with_the_model_before_on_the_same_images(trained: Tab) -
     library_of(TEAM_OWNER).rename("Own 2", "Second")
     trained.open("train")
     assert "compare the two marks of one round" in trained.words()
-    marks = [(one["model"], one["AP50"]) for one in chart_rows(trained)]
     after = [("Own", 0.5), ("Own 2", 0.6), ("Own 3", 0.65)]
     before = [("Own", 0.4), ("Second", 0.55)]
-    assert marks == [*after[:2], before[0], after[2], before[1]]
+    assert chart_marks(trained) == [*after[:2], before[0], after[2], before[1]]
 
 
 def test_rounds_that_began_elsewhere_stand_alone(trained: Tab) -> None:
     add_round("Own 2", ap50=0.6, base="yolov4-tiny", base_ap50=0.1)
     trained.open("train")
     assert "not quite that of the next" in trained.words()
-    assert [one["AP50"] for one in chart_rows(trained)] == [0.5, 0.6]
+    assert chart_marks(trained) == [("Own", 0.5), ("Own 2", 0.6)]

@@ -94,4 +94,4 @@ def _chart(points: Sequence[dict[str, Any]]) -> alt.LayerChart:
     line = of_round.mark_line(color=_COLOURS[OF_ROUND], strokeWidth=1.5).encode(
         y=alt.Y("AP50:Q", scale=scale, title=None)
     )
-    return alt.layer(around, line, marks).properties(height=_PX)
+    return alt.LayerChart(layer=[around, line, marks]).properties(height=_PX)
