@@ -5,13 +5,13 @@ image's `head` names the change whose result that is.
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from typing import Final
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, distinct, func, select, update
 
 from imagebase.annotation import new_id
 from imagebase.errors import UndoRefusedError
@@ -30,11 +30,15 @@ from imagebase.store.labels import append_labels
 from imagebase.store.part import StorePart
 from imagebase.store.records import stored_images
 from imagebase.store.rows import StoredImage
-from imagebase.store.scope import Scope
+from imagebase.store.scope import Scope, chunks
 from imagebase.store.tables import changes, events
+
+# Is told how many of how many images are done.
+OnProgress = Callable[[int, int], None]
 
 _DONE: Final = "done"
 _UNDONE: Final = "undone"
+_BATCH: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,21 +74,33 @@ class Event:
 class Undo(StorePart):
     """One's own changes in one dataset, taken back newest first."""
 
-    def undo(self, scope: Scope) -> UndoResult:
+    def undo(
+        self, scope: Scope, *, on_progress: OnProgress | None = None
+    ) -> UndoResult:
         """Take back the last change of `scope.who`, whole, exactly as it was before.
 
+        Args:
+            scope: the dataset, and whose change it is.
+            on_progress: is told how far it is, inside the transaction: it must not
+                write, and what it raises takes all of it back.
+
         Raises:
             UndoRefusedError: there is none, or an image or label was changed since.
         """
-        return self._step(scope, is_undo=True)
+        return self._step(scope, is_undo=True, on_progress=on_progress)
 
-    def redo(self, scope: Scope) -> UndoResult:
+    def redo(
+        self, scope: Scope, *, on_progress: OnProgress | None = None
+    ) -> UndoResult:
         """Do again the change that `scope.who` took back last.
 
+        Args:
+            scope, on_progress: as for `undo`.
+
         Raises:
             UndoRefusedError: there is none, or an image or label was changed since.
         """
-        return self._step(scope, is_undo=False)
+        return self._step(scope, is_undo=False, on_progress=on_progress)
 
     def can_undo(self, scope: Scope) -> bool:
         """Say whether `scope.who` has a change to take back."""
@@ -93,6 +109,14 @@ class Undo(StorePart):
     def can_redo(self, scope: Scope) -> bool:
         """Say whether `scope.who` has a change to do again."""
         return self._has(_next_redo(scope), scope)
+
+    def undo_size(self, scope: Scope) -> int:
+        """Return how many images the change is about that `undo` would take back."""
+        return self._size(_next_undo(scope), scope)
+
+    def redo_size(self, scope: Scope) -> int:
+        """Return how many images the change is about that `redo` would do again."""
+        return self._size(_next_redo(scope), scope)
 
     def history(self, scope: Scope, image_id: str) -> list[Event]:
         """Return everything that changed on an image, the oldest first."""
@@ -113,7 +137,19 @@ class Undo(StorePart):
         with self._reading(scope) as connection:
             return connection.execute(query).first() is not None
 
-    def _step(self, scope: Scope, *, is_undo: bool) -> UndoResult:
+    def _size(self, query: AnySelect, scope: Scope) -> int:
+        images = select(func.count(distinct(events.c.image_id)))
+        with self._reading(scope) as connection:
+            change = connection.execute(query).first()
+            if change is None:
+                return 0
+            mine = events.c.change_key == change.change_key
+            counted = images.where(mine, events.c.image_id != NO_IMAGE)
+            return int(connection.scalar(counted) or 0)
+
+    def _step(
+        self, scope: Scope, *, is_undo: bool, on_progress: OnProgress | None
+    ) -> UndoResult:
         query = _next_undo(scope) if is_undo else _next_redo(scope)
         with self._writing(scope) as connection:
             change = connection.execute(query).first()
@@ -132,15 +168,15 @@ class Undo(StorePart):
             labels = partial(step_labels, connection, scope, action, of_labels)
             relabelled = labels(is_undo=True) if is_undo else []
             revisions = _revisions(connection, scope, change.change_id, told, is_undo)
-            if revisions:
-                _show_labels(connection, scope, revisions)
-                write_revisions(connection, scope, action, revisions)
+            _show_labels(connection, scope, revisions)
+            written = 0
+            for batch in chunks(revisions, size=_BATCH):
+                write_revisions(connection, scope, action, batch)
+                _write_reviews(connection, scope, change.change_id, batch, is_undo)
+                written += len(batch)
+                if on_progress is not None:
+                    on_progress(written, len(revisions))
             relabelled += [] if is_undo else labels(is_undo=False)
-            step = reviewed(revisions)
-            if is_undo:
-                take_back_reviews(connection, change.change_id, step)
-            else:
-                follow_reviews(connection, scope, change.change_id, step)
             connection.execute(
                 update(changes)
                 .where(changes.c.change_key == change.change_key)
@@ -209,6 +245,21 @@ def _revisions(
             raise UndoRefusedError(_refusal(connection, scope, one))
         revisions.append(Revision(one, _net(rows, names, is_undo=is_undo), head))
     return revisions
+
+
+def _write_reviews(
+    connection: Connection,
+    scope: Scope,
+    change_id: str,
+    revisions: Sequence[Revision],
+    is_undo: bool,
+) -> None:
+    """Write what the reviews of a step mean for comments."""
+    step = reviewed(revisions)
+    if is_undo:
+        take_back_reviews(connection, change_id, step)
+    else:
+        follow_reviews(connection, scope, change_id, step)
 
 
 def _net(

@@ -127,6 +127,34 @@ def test_bulk_change_is_undone_whole_or_not_at_all(store: Store, scope: Scope) -
     assert store.records(scope) == before
 
 
+def test_large_undo_says_how_far_it_is(store: Store, scope: Scope) -> None:
+    added = [add_image(store, scope, f"{number}.jpg") for number in range(103)]
+    store.save_many(scope, [one.with_annotations([box()]) for one in added])
+    assert (store.undo_size(scope), store.redo_size(scope)) == (103, 0)
+    told: list[tuple[int, int]] = []
+    store.undo(scope, on_progress=lambda done, total: told.append((done, total)))
+    assert told == [(100, 103), (103, 103)]
+    assert not any(one.annotations for one in store.records(scope))
+    assert (store.undo_size(scope), store.redo_size(scope)) == (0, 103)
+    store.redo(scope, on_progress=lambda done, total: told.append((done, total)))
+    assert told[2:] == told[:2]
+    assert all(one.annotations for one in store.records(scope))
+
+
+def test_undo_that_is_interrupted_did_nothing(store: Store, scope: Scope) -> None:
+    added = [add_image(store, scope, f"{number}.jpg") for number in range(3)]
+    store.save_many(scope, [one.with_annotations([box()]) for one in added])
+    before = store.records(scope)
+
+    def interrupt(_done: int, _total: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        store.undo(scope, on_progress=interrupt)
+    assert store.records(scope) == before
+    assert store.undo_size(scope) == 3
+
+
 def test_saves_that_share_a_change_are_undone_together(
     store: Store, scope: Scope, record: ImageRecord
 ) -> None:
