@@ -1,7 +1,8 @@
 """Judge models on files: what `evaluate` does."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -11,13 +12,13 @@ from imagebase import __version__
 from imagebase.annotation import Size, utc_now
 from imagebase.detection.batch import ImageSource
 from imagebase.detection.registry import find_model
-from imagebase.errors import EvaluationError, ImageBaseError
+from imagebase.errors import EvaluationError, ImageBaseError, ModelLoadError
 from imagebase.evaluation.comparison import DEFAULT_THRESHOLD, Standing, stand
 from imagebase.evaluation.contenders import Contender, parse_contender
 from imagebase.evaluation.detection_files import read_detections
 from imagebase.evaluation.label_files import LabelFiles, LeftOut, read_truth
 from imagebase.evaluation.metrics import metrics
-from imagebase.evaluation.passing import run_pass
+from imagebase.evaluation.passing import Pass, run_pass
 from imagebase.evaluation.report import About, PictureOf, report
 from imagebase.formats.registry import format_named
 from imagebase.images import RgbArray, fitted_size, load_image, read_header, resized
@@ -52,7 +53,10 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Evaluated:
-    """What an evaluation came to; left_out: images and boxes that were not judged."""
+    """What an evaluation came to.
+
+    left_out: images, boxes and models that were not judged.
+    """
 
     standings: tuple[Standing, ...]
     left_out: tuple[LeftOut, ...]
@@ -73,7 +77,8 @@ def evaluate(
     Raises:
         UnknownModelError, UnknownFormatError, EvaluationError: it cannot be made as it
             was asked for.
-        ModelLoadError, AnnotationFileError, ImageReadError: it could not be made.
+        ModelLoadError: none of the models can be loaded.
+        AnnotationFileError, ImageReadError: it could not be made.
     """
     contenders = check(asked)
     files, shut = _files(asked.images)
@@ -89,20 +94,41 @@ def evaluate(
         read_detections(name, path, labels, choices=asked.choices)
         for name, path in (asked.detections or {}).items()
     ]
-    ours = [
-        run_pass(
-            one,
-            labels.truth,
-            [ImageSource(name, files[name].read) for name in labels.files],
-            choices_for=lambda _: asked.choices or {},
-            on_looked=_looked(one.spec, len(labels.files), on_progress),
-            max_pixels=limits.max_image_pixels,
-        )
-        for one in contenders
-    ]
+    _check_writable(output)
+    ours, failed = _passes(contenders, asked, labels, files, on_progress)
+    if failed and not (ours or theirs):
+        raise next(iter(failed.values()))
+    models = [LeftOut(spec, str(error)) for spec, error in failed.items()]
     standings = stand(labels.truth, [*ours, *theirs], threshold=asked.threshold)
-    _write(asked, labels, standings, output, _picture_of(labels, files, limits))
-    return Evaluated(tuple(standings), (*shut, *labels.left_out))
+    notes = list(_notes(asked, labels, models))
+    _write(standings, notes, output, _picture_of(labels, files, limits))
+    return Evaluated(tuple(standings), (*models, *shut, *labels.left_out))
+
+
+def _passes(
+    contenders: Sequence[Contender],
+    asked: Asked,
+    labels: LabelFiles,
+    files: Mapping[str, SourceFile],
+    on_progress: OnProgress,
+) -> tuple[list[Pass], dict[str, ModelLoadError]]:
+    """Return what the models found, and why some could not be loaded, by their spec."""
+    passes, failed = [], {}
+    for one in contenders:
+        try:
+            passed = run_pass(
+                one,
+                labels.truth,
+                [ImageSource(name, files[name].read) for name in labels.files],
+                choices_for=lambda _: asked.choices or {},
+                on_looked=_looked(one.spec, len(labels.files), on_progress),
+                max_pixels=_limits().max_image_pixels,
+            )
+        except ModelLoadError as error:
+            failed[one.spec] = error
+        else:
+            passes.append(passed)
+    return passes, failed
 
 
 def check(asked: Asked) -> list[Contender]:
@@ -190,26 +216,40 @@ def small_picture(
     return resized(loaded.rgb, fitted_size(loaded.size, longest_side=PICTURE_PX))
 
 
+def _check_writable(output: Path) -> None:
+    """Make a folder and see that files can be put there.
+
+    Raises:
+        EvaluationError: they cannot.
+    """
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=output):
+            pass
+    except OSError as error:
+        raise _unwritable(output, error) from error
+
+
+def _unwritable(output: Path, error: OSError) -> EvaluationError:
+    return EvaluationError(
+        f"{output}: the results cannot be written ({error.strerror}); "
+        "give a folder you may write to."
+    )
+
+
 def _write(
-    asked: Asked,
-    labels: LabelFiles,
     standings: Sequence[Standing],
+    notes: Sequence[str],
     output: Path,
     picture_of: PictureOf,
 ) -> None:
     document = json.dumps(metrics(standings), indent=2, ensure_ascii=False) + "\n"
-    about = About(
-        "How good are these models?", made_in_words(utc_now()), _notes(asked, labels)
-    )
+    about = About("How good are these models?", made_in_words(utc_now()), tuple(notes))
     try:
-        output.mkdir(parents=True, exist_ok=True)
         write_whole(output / METRICS_FILE, document)
         write_whole(output / REPORT_FILE, report(about, standings, picture_of))
     except OSError as error:
-        raise EvaluationError(
-            f"{output}: the results cannot be written ({error.strerror}); "
-            "give a folder you may write to."
-        ) from error
+        raise _unwritable(output, error) from error
 
 
 def made_in_words(moment: datetime) -> str:
@@ -217,17 +257,17 @@ def made_in_words(moment: datetime) -> str:
     return f"Judged on {moment:%Y-%m-%d %H:%M} UTC by ImageBase {__version__}."
 
 
-def _notes(asked: Asked, labels: LabelFiles) -> tuple[str, ...]:
-    judged_by = f"Judged by {asked.labels.name}."
-    if not labels.left_out:
-        return (judged_by,)
-    first = labels.left_out[0]
-    count = len(labels.left_out)
-    what = "1 entry was" if count == 1 else f"{count:,} entries were"
-    return (
-        judged_by,
-        f"{what} left out, the first of them {first.what}: {first.reason}.",
-    )
+def _notes(
+    asked: Asked, labels: LabelFiles, models: Sequence[LeftOut]
+) -> Iterator[str]:
+    yield f"Judged by {asked.labels.name}."
+    for one in models:
+        yield f"{one.what} could not be judged: {one.reason}"
+    if labels.left_out:
+        first = labels.left_out[0]
+        count = len(labels.left_out)
+        what = "1 entry was" if count == 1 else f"{count:,} entries were"
+        yield f"{what} left out, the first of them {first.what}: {first.reason}."
 
 
 def write_whole(path: Path, text: str) -> None:

@@ -1,6 +1,7 @@
 """python -m imagebase evaluate, as a person types it."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from imagebase.cli import app
+from imagebase.errors import EvaluationError
+from imagebase.evaluation.running import Asked, evaluate
 from imagebase.images import encode_png
 from tests.detection.darknet_models import write_one_box_model
 from tests.evaluation.builders import DATA
@@ -159,3 +162,51 @@ def test_nothing_could_be_done(
     assert done.exit_code == 1, done.output
     assert "nowhere" in done.stderr
     assert "Traceback" not in done.output
+
+
+def test_output_that_cannot_be_written_is_an_error_before_any_model_looks(
+    pets: str, images: Path, labels: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "out").write_text("in the way")
+    looked: list[str] = []
+    asked = Asked(images=str(images), labels=labels, models=[pets])
+    with pytest.raises(EvaluationError, match="give a folder you may write to"):
+        evaluate(
+            asked,
+            tmp_path / "out",
+            on_progress=lambda what, done, total: looked.append(what),
+        )
+    assert looked == []
+
+
+def broken_copy(model: str, folder: Path) -> Path:
+    shutil.copytree(model, folder)
+    (folder / "obj.weights").write_bytes(b"")
+    return folder
+
+
+def test_model_that_cannot_be_loaded_does_not_cost_the_others(
+    pets: str, images: Path, labels: Path, tmp_path: Path
+) -> None:
+    broken = broken_copy(pets, tmp_path / "broken")
+    done = run(
+        *("--images", images, "--labels", labels, "--output", tmp_path / "out"),
+        *("--model", pets, "--model", broken),
+    )
+    assert done.exit_code == 0, done.output
+    assert list(json.loads((tmp_path / "out" / "metrics.json").read_text())) == [pets]
+    assert f"Not judged: {broken}: " in done.stderr
+    report = (tmp_path / "out" / "report.html").read_text()
+    assert "broken could not be judged: " in report
+
+
+def test_only_model_that_cannot_be_loaded_is_1(
+    pets: str, images: Path, labels: Path, tmp_path: Path
+) -> None:
+    broken = broken_copy(pets, tmp_path / "broken")
+    done = run(
+        *("--images", images, "--labels", labels, "--output", tmp_path / "out"),
+        *("--model", broken),
+    )
+    assert done.exit_code == 1
+    assert done.stderr.count("\n") == 1
