@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from imagebase.ui import frame, jobs, widgets
+from imagebase.ui import frame, widgets
 from imagebase.ui.export import export_choices, export_preview, exporting
 
 frame.enter()
@@ -12,6 +12,5 @@ widgets.needs_images()
 
 choice = export_choices.choose()
 exporting.build(choice)
-jobs.show("export")
-exporting.offer(choice)
-export_preview.show(choice, with_variants=not exporting.is_built(choice))
+is_built = exporting.offer(choice)
+export_preview.show(choice, with_variants=not is_built)

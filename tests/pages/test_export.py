@@ -6,7 +6,17 @@ from pathlib import Path
 
 from imagebase.annotation import ReviewStatus
 from imagebase.store import JobState
-from tests.app_fixtures import Configure, Tab, ended, records, store, the_scope
+from tests.app_fixtures import (
+    Configure,
+    NewTab,
+    Tab,
+    begun_elsewhere,
+    ended,
+    records,
+    started,
+    store,
+    the_scope,
+)
 
 
 def choose(tab: Tab, label: str, value: str) -> None:
@@ -135,7 +145,9 @@ def test_zip_that_is_gone_can_be_built_again(labelled: Tab) -> None:
 
 def test_export_that_was_cancelled_can_be_built_again(labelled: Tab) -> None:
     labelled.open("export")
-    zip_of(labelled).close()
+    with zip_of(labelled) as archive:
+        path = Path(str(archive.filename))
+    path.unlink()
     parameters = ended(the_scope(), "export").parameters
     job_id = store().submit_job(the_scope(), "export", parameters)
     store().cancel_job(the_scope(), job_id)
@@ -143,6 +155,31 @@ def test_export_that_was_cancelled_can_be_built_again(labelled: Tab) -> None:
     labelled.press("export.again")
     zip_of(labelled).close()
     assert downloads(labelled)
+
+
+def test_two_people_with_two_choices_build_each_of_them_once(
+    labelled: Tab, new_tab: NewTab
+) -> None:
+    labelled.open("export")
+    zip_of(labelled).close()
+    colleague = started(new_tab)
+    colleague.open("export")
+    assert downloads(colleague) == downloads(labelled)
+    choose(colleague, "Format", "yolo")
+    zip_of(colleague).close()
+    labelled.app.run()
+    assert r"images\-coco\.zip" in downloads(labelled)[0]
+    assert len(store().jobs(the_scope(), kind="export")) == 2
+
+
+def test_failure_of_another_choice_is_not_said_of_this_one(labelled: Tab) -> None:
+    labelled.open("export")
+    zip_of(labelled).close()
+    begun_elsewhere("export")
+    store().interrupt_workers(["elsewhere:1:x"])
+    labelled.app.run()
+    assert downloads(labelled)
+    assert "The server stopped" not in labelled.words()
 
 
 def test_name_of_a_dataset_is_text_and_a_safe_file_name(labelled: Tab) -> None:

@@ -6,7 +6,7 @@ import streamlit as st
 
 from imagebase.errors import ExportError
 from imagebase.store import JobInfo, JobState
-from imagebase.ui import jobs, widgets
+from imagebase.ui import backend, jobs, state, widgets
 from imagebase.ui.export import exported
 from imagebase.ui.export.export_choices import ExportChoice
 
@@ -18,8 +18,7 @@ BUILT_AT_ONCE: Final = 300
 
 def build(choice: ExportChoice) -> None:
     """Build the zip: at once where that is little work, else at a press."""
-    job = jobs.latest("export")
-    if jobs.is_active(job) or _fits(job, choice):
+    if jobs.is_active(jobs.latest("export")) or _job_of(choice) is not None:
         return
     if not choice.total:
         st.info("No image is approved yet. Approve some on **Review**, or export all.")
@@ -46,30 +45,38 @@ def _button(words: str, choice: ExportChoice) -> None:
     )
 
 
-def _fits(job: JobInfo | None, choice: ExportChoice) -> bool:
-    """Say whether a job was about just this choice, whatever came of it."""
-    return job is not None and job.parameters == choice.parameters()
+def _job_of(choice: ExportChoice) -> JobInfo | None:
+    """Return the job about just this choice: one whose zip is there, else the newest.
+
+    Others build other choices of the same dataset meanwhile.
+    """
+    wanted = choice.parameters()
+    kept = backend.store().jobs(state.scope(), kind="export")
+    about = [job for job in kept if job.parameters == wanted]
+    return next(filter(_is_built, about), next(iter(about), None))
 
 
-def is_built(choice: ExportChoice) -> bool:
-    """Say whether the zip of this choice lies there to be downloaded."""
-    job = jobs.latest("export")
-    return (
-        job is not None
-        and job.state in _ENDED
-        and _fits(job, choice)
-        and exported.is_there(job.result or {})
-    )
+def _is_built(job: JobInfo) -> bool:
+    return job.state in _ENDED and exported.is_there(job.result or {})
 
 
-def offer(choice: ExportChoice) -> None:
-    """Draw the download and the checks of this choice's zip, or build it again."""
-    job = jobs.latest("export")
-    if job is None or job.state not in _ENDED or not _fits(job, choice):
-        return
-    if is_built(choice):
+def offer(choice: ExportChoice) -> bool:
+    """Draw how far the zip of this choice is, or hand it over; return whether it is."""
+    newest, job = jobs.latest("export"), _job_of(choice)
+    is_newest = newest is not None and job is not None and newest.job_id == job.job_id
+    if is_newest or jobs.is_active(newest):
+        jobs.show("export")
+    if job is None:
+        return False
+    if _is_built(job):
         exported.show(job.result or {})
-        return
+        return True
+    if not jobs.is_active(newest) and (job.state in _ENDED or not is_newest):
+        _offer_again(choice)
+    return False
+
+
+def _offer_again(choice: ExportChoice) -> None:
     st.button(
         "Build it again",
         key="export.again",
