@@ -62,20 +62,6 @@ def chart_marks(tab: Tab) -> list[tuple[str, float]]:
     return list(zip(frame["model"], frame["AP50"], strict=True))
 
 
-def approve_a_box() -> None:
-    box = Annotation(Box(10, 10, 90, 90), "bear")
-    first = replace(records()[0], annotations=(box,))
-    store().save(the_scope(), approve(first, who="ann"))
-
-
-def chart_rows(tab: Tab) -> list[dict[str, Any]]:
-    """Return what the chart of the rounds is drawn from."""
-    (chart,) = tab.app.get("vega_lite_chart")
-    (rows,) = (one.data.data for one in chart.proto.datasets)
-    frame = convert_arrow_bytes_to_pandas_df(rows)
-    return [dict(zip(frame, one, strict=True)) for one in frame.itertuples(index=False)]
-
-
 def runs() -> int:
     return sum(one.kind == "annotate" for one in store().jobs(the_scope()))
 
