@@ -6,7 +6,16 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, and_, insert, select, true, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    and_,
+    insert,
+    or_,
+    select,
+    true,
+    update,
+)
 
 from imagebase.annotation import new_id, utc_now
 from imagebase.errors import JobError, NotFoundError
@@ -230,18 +239,24 @@ class Jobs(StorePart):
     def report_progress(
         self, claim_id: str, *, done: int, total: int, message: str
     ) -> None:
-        """Keep how far a claimed job has come."""
+        """Keep how far a claimed job has come.
+
+        A total of 0, or less done than before, ends what the rate is taken from: other
+        work with a rate of its own begins.
+        """
         now = utc_now()
         values: dict[str, Any] = {"done": done, "total": total, "message": message}
+        begins = or_(jobs.c.rate_from_at.is_(None), jobs.c.done > done)
+        from_here = (done, now) if total else (None, None)
+        rate = {"rate_from_done": from_here[0], "rate_from_at": from_here[1]}
         with self._database.write() as connection:
             mine = _held([claim_id])
+            # First, as it looks at what was done before.
             connection.execute(
-                update(jobs).where(mine).values(**values, progress_at=now)
+                update(jobs).where(mine, begins if total else true()).values(**rate)
             )
             connection.execute(
-                update(jobs)
-                .where(mine, jobs.c.rate_from_at.is_(None))
-                .values(rate_from_done=done, rate_from_at=now)
+                update(jobs).where(mine).values(**values, progress_at=now)
             )
 
     def must_stop(self, claim_id: str) -> bool:

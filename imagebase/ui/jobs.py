@@ -126,9 +126,14 @@ def _strip() -> None:
     if not active:
         st.rerun()
     for job in active:
-        st.progress(
-            _share(job), text=f"{_NAMES.get(job.kind, job.kind)} · {_rest(job)}"
-        )
+        name = _NAMES.get(job.kind, job.kind)
+        st.progress(_share(job), text=f"{name} · {_in_short(job)}")
+
+
+def _in_short(job: JobInfo) -> str:
+    # A training knows its time better than the rate of its steps does.
+    knows_better = job.kind == "train" and job.state is JobState.RUNNING
+    return (job.message if knows_better else "") or _rest(job)
 
 
 def progress_text(job: JobInfo) -> str:

@@ -165,6 +165,27 @@ def test_unknown_job_is_not_found(store: Store, scope: Scope) -> None:
         store.job(scope, "nothing")
 
 
+def test_other_work_of_a_job_has_a_rate_of_its_own(store: Store, scope: Scope) -> None:
+    claimed = _claim(store, scope, {})
+
+    def report(done: int, total: int) -> float | None:
+        store.report_progress(claimed.claim_id, done=done, total=total, message="")
+        return store.job(scope, claimed.job_id).seconds_left
+
+    report(0, 100)
+    assert report(100, 100) is not None
+    _set(store, rate_from_at=utc_now() - timedelta(hours=1))
+    # Nobody knows how much there is to do; then steps, and no more images.
+    assert report(0, 0) is None
+    assert report(1, 50) is None
+    left = report(2, 50)
+    assert left is not None
+    assert left < 60
+    _set(store, rate_from_at=utc_now() - timedelta(hours=1))
+    # From the beginning again, as when it is gone on with.
+    assert report(1, 50) is None
+
+
 def test_time_left_follows_the_rate(store: Store, scope: Scope) -> None:
     claimed = _claim(store, scope, {})
     store.report_progress(claimed.claim_id, done=10, total=100, message="")
