@@ -1,12 +1,12 @@
 """python -m imagebase backup and restore: whole datasets of a team, of any size."""
 
-import getpass
 import tempfile
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from imagebase.commands.person import user_name
 from imagebase.commands.reporting import FAILED, plain, refuse, reported_errors, say
 from imagebase.settings import TEAM_OWNER, Mode, settings
 
@@ -29,7 +29,7 @@ def backup(dataset: _Name, output: _To) -> None:
                 refuse(f"There is no dataset {dataset}; there are: {known or 'none'}.")
             if len(named) > 1:
                 refuse(f"There are {len(named)} datasets {dataset}; rename one first.")
-            scope = Scope(TEAM_OWNER, named[0].dataset_id, getpass.getuser())
+            scope = Scope(TEAM_OWNER, named[0].dataset_id, user_name())
             folder = output.absolute().parent
             with tempfile.TemporaryDirectory(prefix=".backup-", dir=folder) as drafts:
                 draft = Path(drafts) / "backup.zip"
@@ -54,13 +54,13 @@ def restore(file: _File) -> None:
 
     if not file.is_file():
         refuse(f"{file} is not there; give a zip that a backup has made.")
-    limits = settings().limits_for(Mode.TEAM)
     with reported_errors():
+        limits = settings().limits_for(Mode.TEAM)
         store = open_store(settings())
         try:
             with Backup(file, limits, file_name=file.name) as opened:
                 opened.check()
-                target = Scope(TEAM_OWNER, new_id(), getpass.getuser())
+                target = Scope(TEAM_OWNER, new_id(), user_name())
                 name = make_dataset(store, target, opened)
                 images = opened.manifest.images
         finally:

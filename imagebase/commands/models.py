@@ -1,11 +1,11 @@
 """python -m imagebase models: which there are, is this one sound, add it."""
 
-import getpass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from imagebase.commands.person import user_name
 from imagebase.commands.reporting import FAILED, plain, refuse, reported_errors, say
 from imagebase.settings import TEAM_OWNER, Mode, settings
 
@@ -99,8 +99,8 @@ def add(
     from imagebase.detection.doctor import keep
     from imagebase.detection.library import library_of
 
-    library = library_of(TEAM_OWNER)
     with reported_errors():
+        library = library_of(TEAM_OWNER)
         library.check_name(name)
         diagnosis, tried = _examined(paths, family, picture, drawn)
         assert diagnosis.draft is not None  # else _examined would have ended
@@ -108,7 +108,7 @@ def add(
             diagnosis.draft,
             library,
             name=name,
-            who=_user(),
+            who=user_name(),
             trial=tried,
             limits=settings().limits_for(Mode.TEAM),
             description=description,
@@ -126,6 +126,8 @@ def _examined(
     from imagebase.detection.doctor.trial import SAMPLE
 
     _refuse_what_is_not_there(paths, family)
+    if drawn is not None and not drawn.parent.is_dir():
+        refuse(f"{drawn.parent} is no folder; make it, or draw somewhere else.")
     limits = settings().limits_for(Mode.TEAM)
     try:
         diagnosis = examine_paths(paths, limits=limits, family=family)
@@ -171,10 +173,3 @@ def _draw(
     if drawn is not None:
         drawn.write_bytes(draw_trial(boxes, picture, labels=labels))
     return len(boxes)
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError, ImportError):
-        return ""

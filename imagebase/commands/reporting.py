@@ -1,6 +1,7 @@
 """How commands speak: sentences to standard error, and the exit codes they end with."""
 
 import contextlib
+import os
 from collections.abc import Iterator
 from typing import Final, NoReturn
 
@@ -49,3 +50,16 @@ def reported_errors() -> Iterator[None]:
     except ImageBaseError as error:
         say(str(error))
         raise typer.Exit(FAILED) from error
+    except BrokenPipeError:
+        raise  # whoever read our output has had enough: typer's to end
+    except OSError as error:
+        say(_in_words(error))
+        raise typer.Exit(FAILED) from error
+
+
+def _in_words(error: OSError) -> str:
+    why = error.strerror or str(error)
+    if error.filename is None:
+        return f"The system refused what it was asked for ({why}); try again."
+    name = os.fsdecode(error.filename)
+    return f"{name} cannot be used ({why}); check the path and its permissions."

@@ -101,3 +101,31 @@ def test_damaged_backup_is_refused(tmp_path: Path) -> None:
 
 def test_file_that_is_not_there_is_wrong_usage(tmp_path: Path) -> None:
     assert invoked("restore", tmp_path / "none.zip").exit_code == 2
+
+
+@pytest.fixture
+def nameless(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A user who is a mere number, as in many containers."""
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("os.getuid", lambda: 2**31 - 9)
+
+
+@pytest.mark.usefixtures("nameless")
+def test_user_without_a_name_backs_up_and_restores(tmp_path: Path) -> None:
+    street()
+    path = tmp_path / "street.zip"
+    assert invoked("backup", "Street", "--output", path).exit_code == 0
+    assert invoked("restore", path).exit_code == 0
+
+
+def test_mode_that_there_is_not_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.zip").write_bytes(b"")
+    monkeypatch.setenv("IMAGEBASE_MODE", "x")
+    settings.cache_clear()
+    refused = invoked("restore", tmp_path / "a.zip")
+    assert refused.exit_code == 1
+    assert "IMAGEBASE_MODE" in refused.stderr
+    assert refused.stderr.count("\n") == 1

@@ -132,3 +132,36 @@ def test_two_models_label_accurately_by_vote(pets: Path, tmp_path: Path) -> None
     assert summary["settings"]["quality"] == "accurate"
     assert summary["model"]["id"].startswith("pets + other-")
     assert summary["boxes"] >= 1
+
+
+@pytest.mark.parametrize("command", [["check"], ["add", "--name", "dogs"]])
+def test_drawing_into_a_folder_that_is_not_there_is_refused_before_the_work(
+    pets: Path, tmp_path: Path, command: list[str]
+) -> None:
+    drawn = tmp_path / "nosuch" / "drawn.jpg"
+    found = invoked(*command, pets, "--drawn", drawn)
+    assert found.exit_code == 2
+    assert found.stderr == (
+        f"{drawn.parent} is no folder; make it, or draw somewhere else.\n"
+    )
+    assert found.stdout == ""
+
+
+def test_drawing_over_a_folder_is_one_sentence(pets: Path, tmp_path: Path) -> None:
+    found = invoked("check", pets, "--drawn", tmp_path)
+    assert found.exit_code == 1
+    assert found.stderr == (
+        f"{tmp_path} cannot be used (Is a directory); check the path and its "
+        "permissions.\n"
+    )
+
+
+def test_mode_that_there_is_not_is_one_sentence(
+    pets: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("IMAGEBASE_MODE", "x")
+    settings.cache_clear()
+    found = invoked("add", pets, "--name", "dogs")
+    assert found.exit_code == 1
+    assert "IMAGEBASE_MODE" in found.stderr
+    assert found.stderr.count("\n") == 1
