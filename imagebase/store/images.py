@@ -2,7 +2,7 @@
 
 import contextlib
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, delete, insert, select, update
@@ -103,15 +103,28 @@ class Images(StorePart):
             raise
         return made
 
-    def remove_images(self, scope: Scope, image_ids: Iterable[str]) -> int:
+    def remove_images(
+        self,
+        scope: Scope,
+        image_ids: Iterable[str],
+        *,
+        seen: Mapping[str, int] | None = None,
+    ) -> int:
         """Remove images with all that is on them; return how many there were.
 
         This cannot be undone, nor can the changes that touched one of them.
+
+        Args:
+            scope: the dataset.
+            image_ids: the images; others than its own are passed over.
+            seen: their revisions as the person had them: what somebody saved since
+                stays. None takes images as they are.
         """
         wanted = list(dict.fromkeys(image_ids))
         removed = 0
         with self._writing(scope) as connection:
-            for chunk in chunks(wanted):
+            for listed in chunks(wanted):
+                chunk = _unchanged(connection, scope, listed, seen)
                 _drop_changes(connection, scope, chunk)
                 removed += connection.execute(
                     delete(images).where(
@@ -168,6 +181,21 @@ def _insert(
             added_by=scope.who,
         )
     )
+
+
+def _unchanged(
+    connection: Connection,
+    scope: Scope,
+    image_ids: Sequence[str],
+    seen: Mapping[str, int] | None,
+) -> Sequence[str]:
+    if seen is None:
+        return image_ids
+    query = select(images.c.image_id, images.c.revision).where(
+        images.c.dataset_id == scope.dataset_id, images.c.image_id.in_(image_ids)
+    )
+    rows = connection.execute(query)
+    return [row.image_id for row in rows if row.revision == seen.get(row.image_id)]
 
 
 def _drop_changes(

@@ -1,5 +1,6 @@
 """What people said of an image: open until somebody resolves it."""
 
+from collections.abc import Callable
 from typing import Final
 
 import streamlit as st
@@ -11,8 +12,11 @@ from imagebase.ui.edit import canvas
 _FIELD: Final = "edit.comment"
 
 
-def draw_comments(image_id: str) -> None:
-    """Draw the comments on an image, the open ones in full, and a field for another."""
+def draw_comments(image_id: str, *, beside: Callable[[], None] | None = None) -> None:
+    """Draw the comments on an image, the open ones in full, and a field for another.
+
+    beside: draws what else there is to do, in the same row as the field.
+    """
     said = backend.store().comments(state.scope(), image_id)
     done = [one for one in said if not one.is_open]
     for one in said:
@@ -28,6 +32,8 @@ def draw_comments(image_id: str) -> None:
             ):
                 for one in done:
                     _draw_resolved(one)
+        if beside:
+            beside()
 
 
 def _draw_open(one: Comment) -> None:

@@ -157,6 +157,37 @@ def test_image_that_somebody_removed_gives_way_to_another(labelled: Tab) -> None
     assert BEAR in labelled.words()
 
 
+def be_sure(tab: Tab) -> None:
+    """Tick that the image on screen is to be removed."""
+    (sure,) = [one for one in tab.app.checkbox if one.label.startswith("Remove 1 im")]
+    sure.check().run()
+
+
+def test_image_on_screen_is_removed_once_one_is_sure(labelled: Tab) -> None:
+    labelled.open("edit")
+    assert labelled.app.button(key="edit.remove").disabled
+    be_sure(labelled)
+    labelled.press("edit.remove")
+    assert [one.file_name for one in records()] == ["bear.jpg"]
+    assert BEAR in labelled.words()
+    assert labelled.toasts() == [r"Removed kitchen\.jpg with 2 boxes\."]
+    be_sure(labelled)
+    labelled.press("edit.remove")
+    assert records() == []
+    assert "no images yet" in labelled.words()
+
+
+def test_image_that_somebody_labels_meanwhile_is_not_removed(labelled: Tab) -> None:
+    labelled.open("edit")
+    be_sure(labelled)
+    put(records()[0], Annotation(Box(5, 5, 50, 50), "theirs"))
+    labelled.press("edit.remove")
+    assert [box.label for box in records()[0].annotations] == ["theirs"]
+    assert "Somebody else changed this image" in labelled.words()
+    # Its tick was for the image as it was.
+    assert labelled.app.button(key="edit.remove").disabled
+
+
 def test_press_after_the_dataset_is_gone_says_what_to_do(labelled: Tab) -> None:
     labelled.open("edit")
     scope: Scope = the_scope()

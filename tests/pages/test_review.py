@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import date
 
 import pytest
+from streamlit.testing.v1.element_tree import Checkbox
 
 from imagebase.annotation import Annotation, Box, ReviewStatus, Source
 from tests.app_fixtures import Tab, put, records, store, the_scope
@@ -322,6 +323,50 @@ def test_all_images_that_pass_are_approved_at_once(labelled: Tab) -> None:
         ReviewStatus.AUTO,
         ReviewStatus.EDITED,
     }
+
+
+def box_labelled(tab: Tab, label: str) -> Checkbox:
+    (found,) = [one for one in tab.app.checkbox if one.label == label]
+    return found
+
+
+def test_ticked_images_are_removed_once_one_is_sure(labelled: Tab) -> None:
+    kitchen, bear = records()
+    store().add_comment(the_scope(), kitchen.image_id, "Blurred")
+    show_images(labelled)
+    assert labelled.app.button(key="review.images.remove").disabled
+    labelled.select_rows(IMAGES, 0)
+    assert "Its file goes, with 2 boxes and 1 open comment." in labelled.words()
+    assert labelled.app.button(key="review.images.remove").disabled
+    box_labelled(labelled, "Remove 1 image with 2 boxes and 1 open comment").check()
+    labelled.app.run()
+    labelled.press("review.images.remove")
+    assert labelled.toasts() == [r"Removed 1 image with 2 boxes\."]
+    assert records() == [bear]
+    assert image_names(labelled) == ["bear.jpg"]
+
+
+def test_a_tick_for_one_image_is_none_for_all(labelled: Tab) -> None:
+    show_images(labelled)
+    labelled.select_rows(IMAGES, 1)
+    box_labelled(labelled, "Remove 1 image with 1 box").check().run()
+    box_labelled(labelled, "All 2 images that pass, on every page").check().run()
+    assert labelled.app.button(key="review.images.remove").disabled
+    box_labelled(labelled, "Remove 2 images with 3 boxes").check().run()
+    labelled.press("review.images.remove")
+    assert records() == []
+    assert "no images yet" in labelled.words()
+
+
+def test_image_that_somebody_labels_meanwhile_is_not_removed(labelled: Tab) -> None:
+    show_images(labelled)
+    labelled.select_rows(IMAGES, 1)
+    box_labelled(labelled, "Remove 1 image with 1 box").check().run()
+    theirs = Annotation(Box(5, 5, 50, 50), "theirs")
+    put(records()[1], theirs)
+    labelled.press("review.images.remove")
+    assert [one.label for one in records()[1].annotations] == ["theirs"]
+    assert "changed by somebody else" in labelled.toasts()[0]
 
 
 def test_images_are_found_by_name_and_tag(labelled: Tab) -> None:

@@ -122,6 +122,19 @@ def test_removed_image_is_gone_with_its_file(
     assert _files(store_settings) == [kept.image_id]
 
 
+def test_image_that_was_saved_since_one_saw_it_is_not_removed(
+    store: Store, scope: Scope, store_settings: Settings
+) -> None:
+    same, other = add_image(store, scope), add_image(store, scope, "dog.jpg")
+    seen = {one.image_id: one.revision for one in (same, other)}
+    saved = store.save(scope, other.with_annotations([box()]))
+    assert store.remove_images(scope, seen, seen=seen) == 1
+    assert store.records(scope) == [saved]
+    assert _files(store_settings) == [other.image_id]
+    # What was done on the one that stays can still be undone.
+    assert store.undo(scope).image_ids == (other.image_id,)
+
+
 def test_removed_image_can_come_again(store: Store, scope: Scope) -> None:
     record = add_image(store, scope)
     store.save(scope, record.with_annotations([box()]))

@@ -9,7 +9,14 @@ import streamlit as st
 from imagebase.annotation import Box, ImageRecord, LabelSet
 from imagebase.editing import accept_all, approve, confirm_empty, reject
 from imagebase.ui import address, backend, cache, frame, look_offer, state, widgets
-from imagebase.ui.edit import canvas, changing, label_choice, versions, walking
+from imagebase.ui.edit import (
+    canvas,
+    changing,
+    label_choice,
+    removing,
+    versions,
+    walking,
+)
 from imagebase.ui.edit.box_table import draw_table
 from imagebase.ui.edit.image_tags import draw_tags
 from imagebase.ui.image_comments import draw_comments
@@ -170,7 +177,7 @@ def _side(record: ImageRecord, labels: LabelSet) -> None:
     draw_table(record, labels=labels, access=changing.access(), height=height)
     look_offer.follow(record)
     draw_tags(record)
-    draw_comments(record.image_id)
+    draw_comments(record.image_id, beside=partial(removing.remove, record))
 
 
 def _actions(record: ImageRecord) -> None:

@@ -9,7 +9,7 @@ import streamlit as st
 from imagebase.annotation import ReviewStatus
 from imagebase.store import ImageFilter, ImageRow
 from imagebase.ui import backend, state, widgets
-from imagebase.ui.review import acting, review_filters, review_picture
+from imagebase.ui.review import acting, removing, review_filters, review_picture
 from imagebase.ui.review.reviewing import SHARES, TABLE_PX
 
 PAGE_SIZE: Final = 60
@@ -110,6 +110,7 @@ def _act(chosen: Sequence[ImageRow], wanted: ImageFilter, total: int) -> None:
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         acting.act_on_images(images, key="review.images")
         acting.draw_undo(key="review.images")
+        removing.remove(chosen, key="review.images")
         st.caption(
             f"{widgets.plural(len(images), 'image')} selected"
             if images

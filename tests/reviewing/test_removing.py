@@ -1,0 +1,27 @@
+from dataclasses import replace
+
+import pytest
+
+from imagebase.annotation import Annotation, Box
+from imagebase.reviewing.removing import remove_images
+from imagebase.reviewing.review import BulkReport
+from imagebase.store import Scope, Store
+from tests.store.fixtures import add_image
+
+# What differs between databases is the store's.
+pytestmark = pytest.mark.parametrize("store_settings", ["sqlite"], indirect=True)
+
+BOXES = tuple(Annotation(Box(at, at, at + 5, at + 5), "cat") for at in (1, 9))
+
+
+def test_what_went_and_what_stayed_is_counted(store: Store, scope: Scope) -> None:
+    bob = replace(scope, who="bob")
+    for name in ("a.jpg", "b.jpg", "gone.jpg", "kept.jpg"):
+        store.save(scope, replace(add_image(store, scope, name), annotations=BOXES))
+    first, theirs, gone, kept = store.records(scope)
+    seen = {one.image_id: one.revision for one in (first, theirs, gone)}
+    store.save(bob, theirs.with_annotations(BOXES[:1]))
+    store.remove_images(bob, [gone.image_id])
+    told = remove_images(store, scope, seen)
+    assert told == BulkReport(changed=1, boxes=2, conflicts=1, missing=1)
+    assert store.image_ids(scope) == [theirs.image_id, kept.image_id]
