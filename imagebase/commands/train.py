@@ -19,6 +19,7 @@ from imagebase.commands.reporting import (
 )
 from imagebase.errors import TrainingError
 from imagebase.settings import DEFAULT_MODEL
+from imagebase.training.settings import DEFAULT_INPUT_SIZE, DEFAULT_MINUTES
 
 if TYPE_CHECKING:
     from imagebase.training.progress import Evaluation
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     OnEntry = Callable[[Step | Evaluation], None]
 
 WORK: Final = ".training"
-_WARNINGS_SHOWN: Final = 12
+_LINES_SHOWN: Final = 12
 
 _Images = Annotated[
     Path, typer.Option("--images", help="The folder the images lie in, or a zip.")
@@ -43,7 +44,11 @@ _Format = Annotated[
 ]
 _Minutes = Annotated[
     float | None,
-    typer.Option("--minutes", min=0.05, help="Of wall time; 3 if nothing is given."),
+    typer.Option(
+        "--minutes",
+        min=0.05,
+        help=f"Of wall time; {DEFAULT_MINUTES:g} if nothing is given.",
+    ),
 ]
 _Epochs = Annotated[
     int | None,
@@ -57,7 +62,8 @@ _Resume = Annotated[
     bool,
     typer.Option(
         "--resume/--no-resume",
-        help="Go on from what an interrupted training of the same labels left.",
+        help="Go on from what an interrupted training of the same labels left, for as "
+        "long as is given now, or else as was given then.",
     ),
 ]
 _Model = Annotated[
@@ -84,7 +90,7 @@ def train(
     labels_format: _Format = None,
     minutes: _Minutes = None,
     epochs: _Epochs = None,
-    input_size: _InputSize = 416,
+    input_size: _InputSize = DEFAULT_INPUT_SIZE,
     resume: _Resume = False,
     model: _Model = DEFAULT_MODEL,
     seed: Annotated[int, typer.Option("--seed", min=0)] = 0,
@@ -108,6 +114,11 @@ def train(
     given = [one for one in (minutes, epochs, steps) if one is not None]
     if len(given) > 1:
         refuse("Give --minutes or --epochs, not both.")
+    if labels.is_dir() and output.resolve() == labels.resolve():
+        refuse(
+            "The model would be written among the labels; give another folder with "
+            f"--output, such as {output / 'model'}."
+        )
     with reported_errors():
         require_torch()
         try:
@@ -116,7 +127,7 @@ def train(
             refuse(f"--input-size: {error}")
         settings = TrainingSettings(
             base=_base(model),
-            minutes=3.0 if not given else minutes,
+            minutes=minutes if given else DEFAULT_MINUTES,
             epochs=epochs,
             steps=steps,
             seed=seed,
@@ -125,8 +136,20 @@ def train(
             cluster_anchors=own_anchors,
             precision=precision,
         )
-        request = _Request(images, labels, output, labels_format, size.width, settings)
-        with _shown(quiet=quiet) as on_entry, _stoppable() as must_stop:
+        request = _Request(
+            images,
+            labels,
+            output,
+            labels_format,
+            size.width,
+            settings,
+            has_length=bool(given),
+        )
+        with (
+            _writable(output),
+            _shown(quiet=quiet) as on_entry,
+            _stoppable() as must_stop,
+        ):
             metrics = request.run(on_entry, must_stop, resume=resume)
     if metrics is None:
         say("Stopped; the same command with --resume goes on.")
@@ -147,21 +170,25 @@ class _Request:
         labels_format: str | None,
         side: int,
         settings: "TrainingSettings",
+        *,
+        has_length: bool,
     ) -> None:
         self._images, self._labels, self._output = images, labels, output
         self._format, self._side, self._settings = labels_format, side, settings
+        self._has_length = has_length
 
     def run(
         self, on_entry: "OnEntry", must_stop: Callable[[], bool], *, resume: bool
     ) -> dict[str, Any] | None:
         """Return the metrics; None where it was stopped."""
-        from imagebase.training.session import clean_up, go_on, work_quietly
+        from imagebase.training.session import clean_up, go_on, set_length, work_quietly
 
         work_quietly()
         work = self._output / WORK
-        if not (resume and self._can_go_on(work)) and not self._begin(
-            work, on_entry, must_stop
-        ):
+        if resume and self._can_go_on(work):
+            if self._has_length:
+                set_length(work, self._settings)
+        elif not self._begin(work, on_entry, must_stop, resume=resume):
             return None
         metrics = go_on(work, self._output, on_entry=on_entry, must_stop=must_stop)
         if metrics is not None:
@@ -172,17 +199,21 @@ class _Request:
         """Say whether there is a training to go on with.
 
         Raises:
-            TrainingError: there is, and it is of other labels or settings.
+            TrainingError: it is finished, or of other labels or settings.
         """
-        from imagebase.training import work_files
-        from imagebase.training.gathering import fingerprint
         from imagebase.training.session import read_plan
 
+        if _is_finished(work):
+            raise TrainingError(
+                f"That training is finished, its model is in {self._output}; leave "
+                "--resume out to train anew, and add --model "
+                f"{self._output} to begin from that model."
+            )
         plan = read_plan(work)
-        if plan is None or not (work / work_files.SET).is_file():
+        if plan is None or not _is_interrupted(work):
             say("There is no interrupted training in the output; this one is new.")
             return False
-        if plan.came_from != fingerprint(self._labels):
+        if plan.came_from != self._fingerprint():
             raise TrainingError(
                 "The labels have changed since that training was interrupted; leave "
                 "--resume out to begin anew."
@@ -196,29 +227,68 @@ class _Request:
         return True
 
     def _begin(
-        self, work: Path, on_entry: "OnEntry", must_stop: Callable[[], bool]
+        self,
+        work: Path,
+        on_entry: "OnEntry",
+        must_stop: Callable[[], bool],
+        *,
+        resume: bool,
     ) -> bool:
         from imagebase.annotation import Size
-        from imagebase.training.gathering import fingerprint, from_label_files
+        from imagebase.training.gathering import from_label_files
         from imagebase.training.session import begin
 
         gathered = from_label_files(
-            self._images, self._labels, format_name=self._format
+            self._images, self._labels, format_name=self._format, output=self._output
         )
-        for name in gathered.missing[:_WARNINGS_SHOWN]:
-            say(f"Left out: {name}: there is no image of this name.")
-        for skipped in gathered.skipped[:_WARNINGS_SHOWN]:
-            say(f"Left out: {skipped}")
+        for line in gathered.left_out(_LINES_SHOWN):
+            say(f"Left out: {line}")
+        if not resume and _is_interrupted(work):
+            say(
+                "The interrupted training in the output is thrown away; --resume would "
+                "have gone on with it."
+            )
         begun = begin(
             work,
             gathered,
             self._settings,
             input_size=Size(self._side, self._side),
-            came_from=fingerprint(self._labels),
+            came_from=self._fingerprint(),
             on_entry=on_entry,
             must_stop=must_stop,
         )
         return begun is not None
+
+    def _fingerprint(self) -> str:
+        from imagebase.training.gathering import fingerprint
+
+        return fingerprint(self._labels, output=self._output)
+
+
+def _is_finished(work: Path) -> bool:
+    from imagebase.training.progress import read_log
+
+    progress = read_log(work).progress
+    return progress is not None and progress.phase == "done"
+
+
+def _is_interrupted(work: Path) -> bool:
+    from imagebase.training import work_files
+
+    kept = (work_files.PLAN, work_files.SET)
+    return all((work / one).is_file() for one in kept) and not _is_finished(work)
+
+
+@contextlib.contextmanager
+def _writable(output: Path) -> Iterator[None]:
+    """Turn what the system says of the output into a sentence."""
+    try:
+        yield
+    except OSError as error:
+        raise TrainingError(
+            f"{output}: the model cannot be written ({error.strerror or error}); give "
+            "a folder you may write to with --output."
+        ) from error
 
 
 def _base(model: str) -> str:

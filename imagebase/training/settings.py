@@ -1,7 +1,7 @@
 """What a training is asked to do."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -56,6 +56,12 @@ class TrainingSettings:
     def of_json(cls, kept: dict[str, Any]) -> Self:
         """Return the settings that `as_json` gave."""
         return cls(**kept)
+
+    def with_length_of(self, other: "TrainingSettings") -> Self:
+        """Return the settings, to go on for as long as others say."""
+        return replace(
+            self, minutes=other.minutes, epochs=other.epochs, steps=other.steps
+        )
 
     def same_but_length(self, other: "TrainingSettings") -> bool:
         """Say whether a training may go on as this one that began as the other."""

@@ -1,0 +1,125 @@
+"""python -m imagebase train, as a person types it: gone on with, refused, told."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from imagebase.training.progress import read_log
+from tests.training.shapes import write_folder
+
+ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}
+
+
+def command(labels: Path, output: Path, *options: str) -> list[str]:
+    return [
+        *(sys.executable, "-m", "imagebase", "train", "--images", str(labels)),
+        *("--labels", str(labels), "--labels-format", "csv"),
+        *("--output", str(output), "--input-size", "96", "--precision", "f32"),
+        *options,
+    ]
+
+
+def run(labels: Path, output: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command(labels, output, *options),
+        check=False,
+        capture_output=True,
+        text=True,
+        env=ONE_THREAD,
+    )
+
+
+def interrupt_one(labels: Path, output: Path) -> int:
+    """Begin a training and press Ctrl+C; return how many steps it made."""
+    options = ("--steps", "100000", "--quiet")
+    process = subprocess.Popen(command(labels, output, *options), env=ONE_THREAD)
+    until = time.monotonic() + 120
+    while not read_log(output / ".training").losses and time.monotonic() < until:
+        time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(60) == 1
+    log = read_log(output / ".training")
+    assert log.progress is not None
+    return log.progress.done
+
+
+def metrics_of(output: Path) -> dict[str, object]:
+    found: dict[str, object] = json.loads((output / "metrics.json").read_text())
+    return found
+
+
+def test_an_interrupted_training_below_its_labels_goes_on_for_another_length(
+    tmp_path: Path,
+) -> None:
+    # Of one image nothing is held out, so no AP ends it before its time.
+    folder = write_folder(tmp_path / "set", 1)
+    output = folder / "model"
+    steps = interrupt_one(folder, output)
+    wanted = steps + 100
+    gone_on = run(folder, output, "--resume", "--steps", str(wanted))
+    assert gone_on.returncode == 0, gone_on.stderr
+    assert "this one is new" not in gone_on.stderr
+    assert metrics_of(output)["steps"] == wanted
+    # It is finished: to train anew is asked for in words.
+    weights = (output / "obj.weights").read_bytes()
+    again = run(folder, output, "--resume", "--steps", "2")
+    assert again.returncode == 1
+    assert "is finished" in again.stderr
+    assert f"--model {output}" in " ".join(again.stderr.split())
+    assert (output / "obj.weights").read_bytes() == weights
+    anew = run(folder, output, "--model", str(output), "--steps", "2")
+    assert anew.returncode == 0, anew.stderr
+    assert metrics_of(output)["steps"] == 2
+
+
+def test_who_begins_anew_is_told_what_is_thrown_away_and_left_out(
+    tmp_path: Path,
+) -> None:
+    folder, output = write_folder(tmp_path / "set", 20), tmp_path / "model"
+    gone = [f"{number:03}.png" for number in range(14)]
+    for name in gone:
+        (folder / name).unlink()
+    work = output / ".training"
+    work.mkdir(parents=True)
+    for name in ("plan.json", "set.json", "checkpoint.pt"):
+        (work / name).write_text("{}")
+    done = run(folder, output, "--steps", "2")
+    assert done.returncode == 0, done.stderr
+    said = " ".join(done.stderr.split())
+    assert "interrupted training in the output is thrown away" in said
+    assert "Left out: 000.png: there is no image of this name." in said
+    assert "012.png" not in said
+    assert "Left out: and 2 more without an image" in said
+    assert "counts as background" in said
+    left_out = metrics_of(output)["left_out"]
+    assert left_out == {
+        **{"crowds": 0, "zero_size": 0, "files": []},
+        **{"missing": gone, "skipped": []},
+    }
+
+
+def test_an_output_that_is_a_file_is_one_sentence(tmp_path: Path) -> None:
+    folder, output = write_folder(tmp_path / "set", 2), tmp_path / "model"
+    output.write_text("not a folder")
+    refused = run(folder, output, "--steps", "2")
+    assert refused.returncode == 1
+    assert "the model cannot be written (Not a directory)" in refused.stderr
+    assert "Traceback" not in refused.stderr
+    assert output.read_text() == "not a folder"
+
+
+@pytest.mark.parametrize("detour", ["", "model/.."])
+def test_a_model_is_not_written_among_its_labels(tmp_path: Path, detour: str) -> None:
+    folder = write_folder(tmp_path / "set", 2)
+    (folder / "model").mkdir()
+    before = sorted(folder.iterdir())
+    refused = run(folder, folder / detour, "--steps", "2")
+    assert refused.returncode == 2
+    assert "among the labels" in refused.stderr
+    assert sorted(folder.iterdir()) == before
