@@ -10,6 +10,7 @@ from imagebase.ui.review import (
     review_images,
     reviewing,
 )
+from imagebase.ui.train import train_again
 
 frame.enter()
 
@@ -24,5 +25,6 @@ VIEWS = {
 }
 
 widgets.needs_images()
+train_again.offer()
 FIRST = review_filters.QUEUE if queue.has_doubts() else review_filters.LABELS
 VIEWS[review_filters.choose_view(tuple(VIEWS), first=FIRST)]()

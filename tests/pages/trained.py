@@ -1,5 +1,6 @@
 """A dataset after a training: a model in the library, and a job that tells of it."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from imagebase.annotation import Size, utc_now
@@ -8,7 +9,9 @@ from imagebase.detection.model_card import ModelCard
 from imagebase.detection.model_files import CFG, NAMES, WEIGHTS, read_names, sha256_of
 from imagebase.settings import TEAM_OWNER, WEIGHTS_FOLDER
 from imagebase.store import JobState
-from imagebase.tasks.train import KIND
+from imagebase.tasks.train import KIND, work_folder
+from imagebase.training.settings import write_json
+from imagebase.training.training_set import TRAIN
 from tests.app_fixtures import store, the_scope
 
 
@@ -37,8 +40,12 @@ def add_round(
     base: str = "yolov4-tiny",
     base_ap50: float | None = None,
     images: int = 8,
+    known: Sequence[str] = (),
 ) -> None:
-    """Add a training that came to its end, with the result that one leaves."""
+    """Add a training that came to its end, with what one leaves.
+
+    known: the images that it learned from or was judged by.
+    """
     metrics: dict[str, Any] = {
         "AP": ap50 / 2,
         "AP50": ap50,
@@ -54,4 +61,7 @@ def add_round(
     store().submit_job(the_scope(), KIND, {"name": model})
     claimed = store().claim_job("a test", [KIND])
     assert claimed is not None
+    folder = work_folder(the_scope(), claimed.job_id)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    write_json(folder.with_suffix(".parts.json"), dict.fromkeys(known, TRAIN))
     store().end_job(claimed.claim_id, JobState.DONE, result=result)

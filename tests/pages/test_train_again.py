@@ -1,0 +1,54 @@
+"""Review and Edit say when another training is worth it."""
+
+import sys
+
+import pytest
+
+from imagebase.annotation import ReviewStatus
+from imagebase.settings import TEAM_OWNER
+from imagebase.tasks.train import work_folder
+from imagebase.training.rounds import AGAIN_AFTER
+from tests.app_fixtures import NewTab, Tab, records, started, store, the_scope
+from tests.pages.test_train import add_shapes
+from tests.pages.trained import add_round
+
+SENTENCE = "images approved since the last training"
+
+
+@pytest.fixture
+def grown(new_tab: NewTab) -> Tab:
+    """A tab whose dataset has as many approved images as another training needs."""
+    store().create_dataset(TEAM_OWNER, "Shapes", who="ann")
+    add_shapes(0, AGAIN_AFTER, ReviewStatus.APPROVED)
+    return started(new_tab)
+
+
+@pytest.mark.parametrize("page", ["review", "edit"])
+def test_the_line_is_there_once_enough_was_approved(grown: Tab, page: str) -> None:
+    first, *_ = (one.image_id for one in records())
+    add_round("Own", known=[first])
+    grown.open(page)
+    assert SENTENCE not in grown.words()
+    add_shapes(AGAIN_AFTER, 1, ReviewStatus.APPROVED)
+    grown.open(page)
+    assert f"50 {SENTENCE}" in grown.words()
+    add_round("Own 2", known=[one.image_id for one in records()])
+    grown.open(page)
+    assert SENTENCE not in grown.words()
+
+
+def test_without_a_training_that_ended_nothing_is_said(grown: Tab) -> None:
+    grown.open("review")
+    assert SENTENCE not in grown.words()
+    work_folder(the_scope(), "stopped").mkdir(parents=True)
+    grown.open("review")
+    assert SENTENCE not in grown.words()
+
+
+def test_without_pytorch_nothing_is_said(
+    grown: Tab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_round("Own")
+    monkeypatch.setitem(sys.modules, "torch", None)
+    grown.open("review")
+    assert SENTENCE not in grown.words()
