@@ -11,7 +11,15 @@ import streamlit as st
 from imagebase.annotation import ReviewStatus
 from imagebase.errors import ImageBaseError
 from imagebase.settings import PROJECT_ROOT, Mode
-from imagebase.ui import address, backend, jobs, state, widgets
+from imagebase.ui import (
+    address,
+    backend,
+    jobs,
+    long_work,
+    state,
+    undoing,
+    widgets,
+)
 from imagebase.ui.upload import upload_tools
 from imagebase.ui.visitor import has_login, name_input, visitor, welcome
 
@@ -65,12 +73,14 @@ def enter() -> None:
 def run(page: "StreamlitPage") -> None:
     """Run a page inside the frame; what goes wrong is one sentence on it."""
     inside = _is_inside.set(True)
+    state.note_dialog(is_open=False)
     try:
         welcome()
         address.restore()
         with st.sidebar:
             _sidebar()
         show_message()
+        long_work.do()
         address.note()
         page.run()
     except ImageBaseError as error:
@@ -218,12 +228,12 @@ def _undo_buttons() -> None:
             key="sidebar.undo",
             icon=":material/undo:",
             disabled=not store.can_undo(scope),
-            on_click=state.undo,
+            on_click=undoing.undo,
         )
         st.button(
             "Redo",
             key="sidebar.redo",
             icon=":material/redo:",
             disabled=not store.can_redo(scope),
-            on_click=state.redo,
+            on_click=undoing.redo,
         )

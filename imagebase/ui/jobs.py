@@ -99,7 +99,8 @@ def _running(job_id: str) -> None:
     state.leave_deleted_dataset()
     job = backend.store().job(state.scope(), job_id)
     if not is_active(job):
-        st.rerun()
+        state.run_page_again()
+        return
     left, right = st.columns([5, 1], vertical_alignment="center")
     left.progress(_share(job), text=progress_text(job))
     right.button(
@@ -124,7 +125,7 @@ def _strip() -> None:
     state.leave_deleted_dataset()
     active = backend.store().active_jobs(state.scope())
     if not active:
-        st.rerun()
+        state.run_page_again()
     for job in active:
         name = _NAMES.get(job.kind, job.kind)
         st.progress(_share(job), text=f"{name} · {_in_short(job)}")

@@ -37,7 +37,7 @@ def open_button(key: str = "labels.open") -> None:
 
 # What is behind the dialog shows the new names and colours once it is closed.
 @st.dialog("Labels", width=_WIDTH_PX, icon=":material/label:", on_dismiss="rerun")
-@widgets.guarded
+@widgets.in_dialog
 def _dialog() -> None:
     state.leave_deleted_dataset()
     draw()

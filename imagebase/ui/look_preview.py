@@ -6,7 +6,6 @@ from typing import Final
 
 import streamlit as st
 
-from imagebase.errors import ImageBaseError
 from imagebase.reviewing.look_alikes import (
     LEAST_SIMILARITY,
     MOST_SIMILARITY,
@@ -14,7 +13,8 @@ from imagebase.reviewing.look_alikes import (
 )
 from imagebase.reviewing.look_search import Correction, Found, Search, search
 from imagebase.reviewing.review import BulkReport, delete_boxes, relabel_boxes
-from imagebase.ui import backend, state, widgets
+from imagebase.store import Scope, Store
+from imagebase.ui import backend, long_work, state, widgets
 from imagebase.ui.review.bulk_words import boxes_on, report
 from imagebase.ui.review.crop_pictures import Place, crop_urls
 from imagebase.ui.review.sheet import Tile, draw_sheet
@@ -46,11 +46,13 @@ def show(asked: Correction, *, on_done: Callable[[], None]) -> None:
     st.dialog(
         f"{verb} the look-alikes of this {widgets.escape(asked.label)}",
         width="large",
+        on_dismiss="rerun",
     )(_dialog)()
 
 
-@widgets.guarded
+@widgets.in_dialog
 def _dialog() -> None:
+    long_work.leave_fragment()
     preview: _Preview = st.session_state[_PREVIEW]
     left, right = st.columns([3, 2], vertical_alignment="bottom")
     least = left.slider(
@@ -162,34 +164,43 @@ def _act(preview: _Preview, chosen: Sequence[Found]) -> None:
         else f"Relabel {boxes} as {widgets.escape(became)}"
     )
     with st.container(horizontal=True, vertical_alignment="center"):
-        if st.button(
+        st.button(
             words,
             key="looks.apply",
             type="primary",
             disabled=not chosen,
             icon=":material/delete:" if became is None else ":material/label:",
-        ):
-            _apply(preview, chosen)
-            st.rerun()
+            on_click=_apply,
+            args=(preview, chosen),
+        )
         st.caption("One undo brings them all back.")
 
 
+@state.told
 def _apply(preview: _Preview, chosen: Sequence[Found]) -> None:
-    became = preview.asked.became
-    try:
-        told = _changed(chosen, became)
-    except ImageBaseError as error:
-        state.say(str(error))
-        return
-    done = "Deleted" if became is None else "Relabelled"
-    report(f"{done} {boxes_on(told)}", told)
-    preview.on_done()
+    """Have it done by the page, which closes the dialog."""
+    became, store, scope = preview.asked.became, backend.store(), state.scope()
+
+    def work(tell: long_work.Tell) -> BulkReport:
+        return _changed(store, scope, chosen, became, tell)
+
+    def say(told: BulkReport) -> None:
+        done = "Deleted" if became is None else "Relabelled"
+        report(f"{done} {boxes_on(told)}", told)
+        preview.on_done()
+
+    long_work.ask("Deleting" if became is None else "Relabelling", work, then=say)
 
 
-def _changed(chosen: Sequence[Found], became: str | None) -> BulkReport:
-    scope, store = state.scope(), backend.store()
+def _changed(
+    store: Store,
+    scope: Scope,
+    chosen: Sequence[Found],
+    became: str | None,
+    tell: long_work.Tell,
+) -> BulkReport:
     boxes = [one.like.key for one in chosen]
     seen = {one.like.key.image_id: one.like.revision for one in chosen}
     if became is None:
-        return delete_boxes(store, scope, boxes, seen=seen)
-    return relabel_boxes(store, scope, boxes, label=became, seen=seen)
+        return delete_boxes(store, scope, boxes, seen=seen, on_progress=tell)
+    return relabel_boxes(store, scope, boxes, label=became, seen=seen, on_progress=tell)

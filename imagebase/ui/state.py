@@ -30,6 +30,7 @@ _IMAGE: Final = "imagebase.image"
 _REPORT: Final = "imagebase.upload.report"
 _UPLOADER: Final = "imagebase.upload.generation"
 _MESSAGE: Final = "imagebase.message"
+_DIALOG: Final = "imagebase.dialog"
 _PROBLEM: Final = "imagebase.edit.problem"
 PROBLEM_SECONDS: Final = 12.0
 _SEEN_REVISIONS: Final = "imagebase.edit.revisions"
@@ -106,6 +107,21 @@ def scope() -> Scope:
 def leave_deleted_dataset() -> None:
     """Run the page again from the top, out of a fragment, where its dataset is gone."""
     if not has_dataset(datasets()):
+        st.rerun()
+
+
+def note_dialog(*, is_open: bool) -> None:
+    """Remember whether a dialog is open: each says so, and each run of the page not."""
+    st.session_state[_DIALOG] = is_open
+
+
+def run_page_again() -> None:
+    """Run the page from the top, out of a fragment, where work has come to its end.
+
+    Not while a dialog is open, which would close with what was typed in it; the page is
+    run again when a person closes it.
+    """
+    if not st.session_state.get(_DIALOG):
         st.rerun()
 
 
@@ -280,17 +296,17 @@ def told(callback: Callable[P, None]) -> Callable[P, None]:
 @told
 def undo() -> None:
     """Take back this visitor's last change in this dataset."""
-    _step(backend.store().undo)
+    note_step(backend.store().undo(scope()))
 
 
 @told
 def redo() -> None:
     """Do the change again that was taken back last."""
-    _step(backend.store().redo)
+    note_step(backend.store().redo(scope()))
 
 
-def _step(step: Callable[[Scope], UndoResult]) -> None:
-    result = step(scope())
+def note_step(result: UndoResult) -> None:
+    """Say what was undone or done again, and show it."""
     note_saved()
     forget_shown(result.image_ids)
     say(result.description)

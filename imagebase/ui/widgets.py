@@ -72,6 +72,21 @@ def guarded(draw: Callable[P, None]) -> Callable[P, None]:
     return guard
 
 
+def in_dialog(draw: Callable[P, None]) -> Callable[P, None]:
+    """Return a dialog's body whose errors are a sentence, and that nothing closes.
+
+    The dialog needs `on_dismiss="rerun"`: no end of background work is shown meanwhile.
+    """
+    guard = guarded(draw)
+
+    @wraps(draw)
+    def body(*args: P.args, **kwargs: P.kwargs) -> None:
+        state.note_dialog(is_open=True)
+        guard(*args, **kwargs)
+
+    return body
+
+
 def icon_button(
     name: str,
     *,

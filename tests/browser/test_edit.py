@@ -380,6 +380,34 @@ def test_renamed_label_is_on_the_boxes_once_the_dialog_is_closed(visit: Visit) -
     assert visit.record().annotation("bottle-box").label == "flask"
 
 
+def test_end_of_a_job_closes_no_dialog(visit: Visit) -> None:
+    page = visit.page
+    job_id = visit.store.submit_job(visit.scope, "nobody's", {})
+    page.reload()
+    strip = page.get_by_text("nobody's ·")
+    expect(strip).to_be_visible()
+    visit.button("edit-labels").click()
+    field = page.get_by_placeholder("Add a label")
+    field.fill("zebra")
+    visit.store.cancel_job(visit.scope, job_id)
+    expect(strip).to_have_count(0)
+    page.wait_for_timeout(1500)
+    expect(field).to_have_value("zebra")
+    page.get_by_role("dialog").get_by_role("button", name="Close").click()
+    expect(field).to_have_count(0)
+
+
+def test_what_shows_an_icon_alone_has_a_name(visit: Visit) -> None:
+    header = visit.page.get_by_test_id("stMain")
+    for name in ("Previous image", "Next image", "Undo", "Redo"):
+        button = header.get_by_role("button", name=name).first
+        box = button.bounding_box()
+        assert box is not None
+        assert box["width"] < 50, name  # the name is heard, and not seen
+    visit.button("edit-labels").click()
+    expect(visit.page.get_by_role("button", name="Move bottle up")).to_be_visible()
+
+
 def test_what_was_sent_back_is_mended_and_resolved(visit: Visit) -> None:
     page = visit.page
     page.get_by_role("button", name="Reject", exact=True).click()

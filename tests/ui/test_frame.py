@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 import streamlit as st
+from streamlit.testing.v1 import AppTest
 
 from imagebase.annotation import ReviewStatus
 from imagebase.errors import StoreError
@@ -15,6 +16,7 @@ from imagebase.ui.upload import uploads
 from imagebase.ui.visitor import TEAM_OWNER
 from tests.app_fixtures import Configure, Tab, records, store, the_scope
 
+DIALOG = "imagebase.dialog"
 STRANGE = "*a* [b](http://c) <b>:smile:"
 
 
@@ -155,6 +157,29 @@ def test_undo_takes_back_ones_last_change_and_redo_does_it_again(labelled: Tab) 
     assert records()[0].status is ReviewStatus.AUTO
     labelled.press("sidebar.redo")
     assert records()[0].status is ReviewStatus.APPROVED
+
+
+def test_dialog_is_open_until_the_page_runs_again(labelled: Tab) -> None:
+    labelled.open("edit")
+    labelled.press("edit.labels")
+    assert labelled.app.text_input(key="labels.add")
+    assert labelled.app.session_state[DIALOG]
+    labelled.app.run()
+    assert not labelled.app.session_state[DIALOG]
+
+
+def test_page_does_not_run_again_over_an_open_dialog() -> None:
+    def script() -> None:
+        import streamlit as st
+
+        from imagebase.ui import state
+
+        state.note_dialog(is_open=True)
+        state.run_page_again()
+        st.markdown("what was typed")
+
+    app = AppTest.from_function(script).run()
+    assert app.markdown[0].value == "what was typed"
 
 
 def fail(error: Exception) -> None:

@@ -118,8 +118,8 @@ def _where_from(card: ModelCard) -> str:
 _speeds: Final[dict[str, float]] = {}
 
 
-@st.dialog("Tried on a sample photograph", width="large")
-@widgets.guarded
+@st.dialog("Tried on a sample photograph", width="large", on_dismiss="rerun")
+@widgets.in_dialog
 def _try_dialog(model: Model) -> None:
     with st.spinner("Loading the model …"):
         tried = measure(model, SAMPLE)
@@ -146,8 +146,8 @@ def trial_picture(tried: Trial, model: Model, *, longest_side: int) -> None:
         )
 
 
-@st.dialog("Change the model's card")
-@widgets.guarded
+@st.dialog("Change the model's card", on_dismiss="rerun")
+@widgets.in_dialog
 def _change_dialog(card: ModelCard) -> None:
     with st.form("models.change_form", border=False):
         st.text_input(
@@ -191,8 +191,8 @@ def words_of_a_card(
     )
 
 
-@st.dialog("Delete the model?")
-@widgets.guarded
+@st.dialog("Delete the model?", on_dismiss="rerun")
+@widgets.in_dialog
 def _delete_dialog(name: str) -> None:
     st.markdown(
         f"**{widgets.escape(name)}** and its files will be gone for good. Boxes that "
