@@ -192,8 +192,12 @@ class _Document:
         if not name or not subset:
             return name
         within = f"{subset}/{name}"
-        is_there = {within, f"images/{within}"} & self._files
-        return within if is_there or self._collector.has_image(name) else name
+        if self._collector.has_image(name):
+            return within
+        return within if self._is_there(within) and not self._is_there(name) else name
+
+    def _is_there(self, name: str) -> bool:
+        return not self._files.isdisjoint({name, f"images/{name}"})
 
     def _read_shape(self, shape: Element, image: str, at: str) -> str | None:
         """Take in one shape; return the reason where that cannot be done."""

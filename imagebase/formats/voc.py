@@ -247,7 +247,9 @@ def _listed_parts(tree: FileTree, collector: Collector) -> dict[str, str]:
         except AnnotationFileError as error:
             collector.skip(file, "", str(error))
             continue
-        for stem in map(str.rstrip, stems):
+        for line in stems:
+            # Some fill lines up with blanks; no safe name ends in one.
+            stem = line.rstrip(" \t")
             found[stem] = part if found.get(stem, part) == part else ""
     return found
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from imagebase.annotation import Annotation, ImageRecord, clean_label
 from imagebase.formats.boxes import writable
-from imagebase.formats.label_set_files import ExportSet, WriteOptions
+from imagebase.formats.label_set_files import PARTS, ExportSet, WriteOptions
 from imagebase.formats.proof import Proof, prove
 from imagebase.formats.registry import FORMATS, read
 from imagebase.formats.subsets import write_subsets
@@ -136,6 +136,14 @@ def test_a_split_is_written(format_name: str) -> None:
     assert prove(split, MemoryTree(files), format_name).differences == ()
 
 
+def files_of(
+    one: ExportSet, format_name: str, options: WriteOptions
+) -> dict[str, bytes]:
+    """Return the files of an export, part by part where the format has none."""
+    files = write_subsets(one, FORMATS[format_name], options)
+    return {file.path: bytes_of(file.content) for file in files}
+
+
 @pytest.mark.parametrize("with_images", [True, False])
 @pytest.mark.parametrize("format_name", FORMAT_NAMES)
 def test_who_is_in_which_part_is_proven(format_name: str, with_images: bool) -> None:
@@ -144,16 +152,40 @@ def test_who_is_in_which_part_is_proven(format_name: str, with_images: bool) -> 
     split = replace(
         EVERYTHING, images=tuple(replace(image, part=part) for image, part in images)
     )
-    files = {
-        file.path: bytes_of(file.content)
-        for file in write_subsets(
-            split, FORMATS[format_name], WriteOptions(with_images=with_images)
-        )
-    }
+    files = files_of(split, format_name, WriteOptions(with_images=with_images))
     assert prove(split, MemoryTree(files), format_name).differences == ()
     first, *others = split.images
     moved = replace(split, images=(replace(first, part="val"), *others))
     assert not prove(moved, MemoryTree(files), format_name).holds
+
+
+NAMED_LIKE_PARTS = (
+    *("train.jpg", "train/train.jpg", "test/val/a.jpg", "images/val/y.png", "a .jpg"),
+    *(
+        "x\u00a0.png",
+        " x.png",
+        "ImageSets/Main/val.jpg",
+        "test2017/k.jpg",
+        "val.txt.jpg",
+    ),
+)
+
+
+@pytest.mark.parametrize("with_images", [True, False])
+@pytest.mark.parametrize("format_name", FORMAT_NAMES)
+def test_images_named_like_parts_are_in_the_one_they_were_given(
+    format_name: str, with_images: bool
+) -> None:
+    whole = export_set(*(record(name=name) for name in NAMED_LIKE_PARTS))
+    options = WriteOptions(with_images=with_images)
+    for shift in range(len(PARTS)):
+        images = tuple(
+            replace(image, part=PARTS[(at + shift) % len(PARTS)])
+            for at, image in enumerate(whole.images)
+        )
+        split = replace(whole, images=images)
+        files = files_of(split, format_name, options)
+        assert prove(split, MemoryTree(files), format_name).differences == ()
 
 
 @pytest.mark.parametrize("format_name", FORMAT_NAMES)
