@@ -50,9 +50,9 @@ def follow(record: ImageRecord) -> None:
     What was done is the difference to the record of the last call, so call it with the
     image as it is at every run.
     """
-    last: ImageRecord | None = st.session_state.get(_LAST)
-    st.session_state[_LAST] = record
-    if last is not None and last.image_id == record.image_id:
+    last = _last(record.image_id)
+    st.session_state[_LAST] = (state.scope().dataset_id, record)
+    if last is not None:
         offer = _offer()
         is_undone = offer is not None and not is_still_made(offer.asked, record)
         # What an undo does is no wish of its own.
@@ -60,6 +60,14 @@ def follow(record: ImageRecord) -> None:
         if is_undone or found is not None:
             _keep(found)
     draw_offer()
+
+
+def _last(image_id: str) -> ImageRecord | None:
+    """Return what was last on screen where that is this image, of this dataset."""
+    # One photograph has the same id in every dataset.
+    dataset_id, last = st.session_state.get(_LAST, ("", None))
+    is_here = dataset_id == state.scope().dataset_id
+    return last if is_here and last is not None and last.image_id == image_id else None
 
 
 def draw_offer() -> None:

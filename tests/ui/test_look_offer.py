@@ -4,8 +4,12 @@ import pytest
 
 from imagebase.annotation import Box, Size
 from imagebase.reviewing.look_search import Correction, Estimate, Example
+from imagebase.store import Scope
 from imagebase.store.looks import BoxKey
+from imagebase.ui import look_offer
 from imagebase.ui.look_offer import words
+from imagebase.ui.visitor import TEAM_OWNER
+from tests.app_fixtures import Tab, add_photographs, store
 
 EXAMPLE = Example(BoxKey("i", "a"), Box(1, 2, 3, 4), Size(64, 48))
 
@@ -37,3 +41,13 @@ def test_offer_says_how_many_images_and_where(
     became: str | None, found: Estimate, said: str
 ) -> None:
     assert words(Correction("logo", became, (EXAMPLE,)), found) == said
+
+
+def test_same_photograph_in_another_dataset_is_no_correction(labelled: Tab) -> None:
+    labelled.open("edit")
+    other = store().create_dataset(TEAM_OWNER, "Other", who="ann")
+    add_photographs(Scope(TEAM_OWNER, other.dataset_id, "ann"))
+    labelled.app.run()
+    labelled.app.sidebar.selectbox[0].select(other.dataset_id).run()
+    assert "**0** of 2 images approved" in labelled.progress()
+    assert look_offer._OFFER not in labelled.app.session_state
