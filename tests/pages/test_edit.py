@@ -304,3 +304,11 @@ def test_approving_the_last_one_says_that_all_is_done(labelled: Tab) -> None:
     labelled.press("edit.approve")
     labelled.press("edit.approve")
     assert "every image is reviewed" in labelled.toasts()[0]
+
+
+def test_press_on_copy_where_no_image_is_left_is_a_sentence(labelled: Tab) -> None:
+    labelled.open("edit")
+    store().remove_images(the_scope(), [one.image_id for one in records()])
+    labelled.press("edit.copy")
+    assert not labelled.app.exception
+    assert "not there any more" in "".join(labelled.toasts())

@@ -88,8 +88,9 @@ def change_and_go_on(make: Change) -> None:
 @state.told
 def copy_previous() -> None:
     """Add the boxes of the image before the one on screen."""
+    current = record().image_id
     known = backend.store().image_ids(state.scope())
-    place = known.index(state.image_id() or known[0])
+    place = known.index(current) if current in known else 0
     if place == 0:
         canvas.report("This is the first image: there is none before it.")
         return
