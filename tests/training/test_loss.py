@@ -162,12 +162,20 @@ def test_loss_is_that_of_a_loop_over_every_box(seed: int) -> None:
 
 
 def test_a_box_on_an_object_that_another_answers_for_is_not_called_wrong() -> None:
-    # All predictions of a cell are one large box, and so is the object.
-    outputs = [torch.zeros(1, 24, 2, 3), torch.full((1, 24, 4, 6), -9.0)]
-    target = targets_of([(0, 0, 1.5 / 3, 0.25, 86 / 96, 90 / 64)])
-    found = loss_of(outputs, target, HEADS, NET)
-    expected = brute_force(outputs, target)
-    assert float(found.objectness) == pytest.approx(expected["objectness"], rel=1e-5)
+    # The object's middle lies right of the border of two cells, 32 pixels from the
+    # left; the cell on the left of it says the same box, and is sure of it.
+    target = targets_of([(0, 0, 33 / 96, 0.25, 70 / 96, 70 / 64)])
+    losses = []
+    for confidence in (0.0, 9.0):
+        outputs = [torch.zeros(1, 24, 2, 3), torch.full((1, 24, 4, 6), -9.0)]
+        slot = 8  # of the anchor of 70 x 70
+        outputs[0][0, slot, 0, 0] = 9.0
+        outputs[0][0, slot + 4, 0, 0] = confidence
+        found = loss_of(outputs, target, HEADS, NET)
+        expected = brute_force(outputs, target)["objectness"]
+        assert float(found.objectness) == pytest.approx(expected, rel=1e-5)
+        losses.append(float(found.objectness))
+    assert losses[0] == pytest.approx(losses[1], rel=1e-6)
 
 
 NASTY = {

@@ -70,6 +70,27 @@ def test_epochs_and_steps_are_exact() -> None:
     assert run(schedule(steps=7), step=9.0, judging=1.0)[0] == 7
 
 
+@pytest.mark.parametrize("length", [{"steps": 900}, {"minutes": 10.0}])
+def test_an_early_end_comes_with_a_low_rate(length: dict[str, float]) -> None:
+    one = schedule(**length)
+    for _ in range(300):
+        one.charge_step(0.5)
+    before = learning_rate(300, one.steps(300), highest=1.0)
+    assert one.wind_down(300) == one.steps(300) == 360
+    rates = [learning_rate(step, one.steps(step), highest=1.0) for step in (300, 359)]
+    assert before > 0.7
+    assert rates[0] < 0.1
+    assert rates[1] == pytest.approx(0.02, abs=1e-3)
+    assert not one.is_over(359)
+    assert one.is_over(360)
+    assert one.seconds_left(300) < 60 * 0.5 * 1.2 + 5
+
+
+def test_an_early_end_is_never_later_than_the_end() -> None:
+    one = schedule(steps=310)
+    assert one.wind_down(300) == 310
+
+
 def test_one_length_has_to_be_given() -> None:
     with pytest.raises(TrainingError, match="one way"):
         TrainingSettings(base="", minutes=1, epochs=2)
