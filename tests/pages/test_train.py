@@ -1,19 +1,27 @@
 """The Train page: what there is to learn from, a run, what comes of it."""
 
+import shutil
 import sys
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 
 from imagebase.annotation import Annotation, Box, ReviewStatus, Size
 from imagebase.images import encode_png
 from imagebase.store import JobInfo, JobState
+from imagebase.store.jobs import ClaimedJob
+from imagebase.tasks.train import work_folder
+from imagebase.training import work_files
+from imagebase.training.progress import Progress, read_log, write_line
+from imagebase.training.session import Plan
+from imagebase.training.settings import TrainingSettings, write_json
 from imagebase.ui import backend
 from tests.app_fixtures import NewTab, Tab, records, started, store, the_scope
 from tests.training.shapes import HEIGHT, WIDTH, picture
 
 TEAM = "team"
+LONG = {"base": "yolov4-tiny", "steps": 5000, "input_size": 96}
 
 
 @pytest.fixture(autouse=True)
@@ -114,14 +122,114 @@ def test_a_finished_training_shows_figures_pictures_and_the_way_on(
     assert "Train again below" in shapes.words()
 
 
-def test_a_stopped_training_can_go_on(shapes: Tab) -> None:
-    parameters = {"name": "S", "base": "yolov4-tiny", "steps": 5000, "input_size": 96}
-    job_id = backend.runner().submit(the_scope(), "train", parameters)
+def test_a_stopped_training_goes_on_and_ends_when_asked_to(shapes: Tab) -> None:
+    job_id = backend.runner().submit(the_scope(), "train", {**LONG, "name": "S"})
     shapes.open("train")
+    assert shapes.app.button(key=f"train.finish.{job_id}").disabled
+    until_it_learns(job_id)
     shapes.press(f"train.stop.{job_id}")
     assert waited(shapes, "train").state is JobState.CANCELLED
+    failed = backend.runner().submit(the_scope(), "train", {**LONG, "name": "a & b"})
+    assert waited(shapes, "train").job_id == failed
     shapes.open("train")
-    assert "training was stopped" in shapes.words()
+    words = shapes.words()
+    assert "cannot be called" in words
+    assert "The training was stopped after" in words
+    shapes.press(f"train.resume.{job_id}")
+    until_it_learns(job_id)
+    shapes.press(f"train.finish.{job_id}")
+    deadline = time.monotonic() + 200
+    while (job := store().job(the_scope(), job_id)).state.is_active:
+        assert time.monotonic() < deadline, job.message
+        time.sleep(0.1)
+    assert job.state is JobState.DONE, job.error
+    shapes.open("train")
+    words = shapes.words()
+    assert "Before and after" in words
+    assert "cannot be called" not in words
+    assert "was stopped" not in words
+
+
+def until_it_learns(job_id: str) -> None:
+    """Wait for the first step, or for the first one after those there are."""
+    folder = work_folder(the_scope(), job_id)
+    before = len(read_log(folder).losses)
+    deadline = time.monotonic() + 120
+    while len(read_log(folder).losses) <= before:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def goes_on_elsewhere(*entries: Progress) -> ClaimedJob:
+    """Have a training go on that another process tells of."""
+    store().submit_job(the_scope(), "train", {"name": "S"})
+    claimed = store().claim_job("elsewhere:1:a", ["train"])
+    assert claimed is not None
+    folder = work_folder(the_scope(), claimed.job_id)
+    folder.mkdir(parents=True)
+    for one in entries:
+        write_line(folder, one)
+    return claimed
+
+
+def buttons(shapes: Tab, job_id: str) -> tuple[bool, bool]:
+    """Return whether Stop and End now can be pressed."""
+    stop, finish = (
+        shapes.app.button(key=f"train.{one}.{job_id}") for one in ("stop", "finish")
+    )
+    return not stop.disabled, not finish.disabled
+
+
+def test_while_the_model_is_written_nothing_can_be_asked_for(shapes: Tab) -> None:
+    job_id = goes_on_elsewhere(Progress("learning", 9, 10, loss=1.0)).job_id
+    shapes.open("train")
+    assert buttons(shapes, job_id) == (True, True)
+    write_line(work_folder(the_scope(), job_id), Progress("closing", 10, 10))
+    shapes.app.run()
+    assert buttons(shapes, job_id) == (False, False)
+    assert "Judging and writing the model" in shapes.progress()
+
+
+def test_a_stop_is_said_until_it_happens(shapes: Tab) -> None:
+    job_id = goes_on_elsewhere(Progress("learning", 9, 10, loss=1.0)).job_id
+    shapes.open("train")
+    shapes.press(f"train.stop.{job_id}")
+    assert "Stopping …" in shapes.progress()
+    assert buttons(shapes, job_id) == (False, False)
+
+
+def test_to_end_what_has_ended_meanwhile_is_no_error(shapes: Tab) -> None:
+    job_id = goes_on_elsewhere(Progress("learning", 9, 10, loss=1.0)).job_id
+    shapes.open("train")
+    shutil.rmtree(work_folder(the_scope(), job_id))
+    shapes.press(f"train.finish.{job_id}")
+    assert not shapes.app.exception
+    assert not shapes.app.error
+
+
+def test_a_training_that_broke_off_can_go_on_once_images_are_ready(
+    shapes: Tab,
+) -> None:
+    job = goes_on_elsewhere(Progress("learning", 9, 10, loss=1.0))
+    plan = Plan(TrainingSettings(base="b", steps=10), Size(96, 96), 1.0, "")
+    document = {**asdict(plan), "settings": plan.settings.as_json()}
+    write_json(work_folder(the_scope(), job.job_id) / work_files.PLAN, document)
+    store().end_job(job.claim_id, JobState.FAILED, error="The system ended it.")
+    shapes.open("train")
+    words = shapes.words()
+    assert "The system ended it" in words
+    assert "The training broke off after 9 steps. What was learned is kept." in words
+    assert not shapes.app.button(key=f"train.resume.{job.job_id}").disabled
+
+
+def test_a_training_stopped_while_it_read_left_nothing_to_go_on_with(
+    shapes: Tab,
+) -> None:
+    job = goes_on_elsewhere()
+    store().end_job(job.claim_id, JobState.CANCELLED)
+    shapes.open("train")
+    assert "was stopped before it had learned anything" in shapes.words()
+    assert f"train.resume.{job.job_id}" not in [one.key for one in shapes.app.button]
 
 
 def test_without_pytorch_the_page_says_how_to_get_it(

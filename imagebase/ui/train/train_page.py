@@ -2,12 +2,14 @@
 
 import streamlit as st
 
-from imagebase.store import JobState
 from imagebase.training.requirement import FOR_CPU, FOR_GPU, has_torch
-from imagebase.ui import jobs, widgets
-from imagebase.ui.train import train_bundle, train_choice, train_progress, train_result
-
-_STOPPED = (JobState.CANCELLED, JobState.INTERRUPTED)
+from imagebase.ui.train import (
+    train_bundle,
+    train_choice,
+    train_ended,
+    train_progress,
+    train_result,
+)
 
 
 def header() -> None:
@@ -21,22 +23,17 @@ def header() -> None:
 def show() -> None:
     """Draw the run where there is one, else what it came to and the next one."""
     train_result.follow()
-    job = jobs.latest("train")
-    if job is not None and jobs.is_active(job):
+    if (job := train_progress.active()) is not None:
         train_progress.running(job.job_id)
         return
-    if job is not None and job.state is JobState.FAILED:
-        st.error(widgets.escape(job.error or ""))
-    if job is not None and job.state in _STOPPED:
-        train_progress.stopped(job)
+    train_ended.show()
     has_result = train_result.show()
     if not has_torch():
         _how_to_get_it()
         return
-    title = "Train again" if has_result else "Train a model of your own"
     with st.container(border=has_result):
         if has_result:
-            st.subheader(title)
+            st.subheader("Train again")
         train_choice.choose()
 
 

@@ -8,9 +8,17 @@ import pandas as pd
 import streamlit as st
 
 from imagebase.store import JobInfo, JobState
-from imagebase.tasks.train import work_folder
-from imagebase.training.progress import Evaluation, Log, read_log, time_left
-from imagebase.training.session import ask_to_finish, read_plan
+from imagebase.tasks.train import KIND, work_folder
+from imagebase.training.progress import (
+    CLOSING,
+    Evaluation,
+    Log,
+    Progress,
+    read_log,
+    thinned,
+    time_left,
+)
+from imagebase.training.session import ask_to_finish
 from imagebase.ui import backend, jobs, state, widgets
 
 POLL_SECONDS: Final = 1.0
@@ -30,13 +38,14 @@ def running(job_id: str) -> None:
     log = read_log(work_folder(state.scope(), job_id))
     left, middle, right = st.columns([6, 2, 1], vertical_alignment="center")
     share, text = _how_far(job, log)
+    is_ending = job.cancel_requested or _is_closing(job, log)
     left.progress(share, text=text)
     middle.button(
         "End now, keep the best",
         key=f"train.finish.{job_id}",
         icon=":material/done_all:",
         width="stretch",
-        disabled=not log.evaluations,
+        disabled=is_ending or not log.losses,
         on_click=_finish,
         args=(job_id,),
     )
@@ -45,6 +54,7 @@ def running(job_id: str) -> None:
         key=f"train.stop.{job_id}",
         icon=":material/pause:",
         width="stretch",
+        disabled=is_ending,
         on_click=_stop,
         args=(job_id,),
         help="What was learned is kept; you can go on later.",
@@ -58,14 +68,26 @@ def _how_far(job: JobInfo, log: Log) -> tuple[float, str]:
     progress = log.progress
     if job.state is JobState.QUEUED:
         return 0.0, "Waits for its turn …"
-    if progress is None or progress.phase in {"reading", "done"}:
-        share = job.done / job.total if job.total else 0.0
-        return min(share, 1.0), widgets.escape(job.message or "Starting …")
-    if progress.phase == "closing":
-        return 1.0, progress.in_words()
-    share = min(progress.done / max(progress.total, 1), 1.0)
-    steps = f"{progress.done:,} of about {progress.total:,} steps"
-    return share, f"{steps}{time_left(progress.seconds_left)} · {progress.compute}"
+    if _is_closing(job, log):
+        return 1.0, Progress(CLOSING).in_words()
+    if progress is None:
+        share, text = _share(job.done, job.total), widgets.escape(job.message)
+    else:
+        share = _share(progress.done, progress.total)
+        steps = f"{progress.done:,} of about {progress.total:,} steps"
+        left = time_left(progress.seconds_left)
+        text = f"{steps}{left} · {progress.compute}"
+    return share, "Stopping …" if job.cancel_requested else text or "Starting …"
+
+
+def _share(done: int, total: int) -> float:
+    return min(done / total, 1.0) if total else 0.0
+
+
+def _is_closing(job: JobInfo, log: Log) -> bool:
+    """Say whether all is learned; the model is judged and written, and soon there."""
+    phase = log.progress.phase if log.progress is not None else ""
+    return job.state is JobState.RUNNING and phase in {CLOSING, "done"}
 
 
 @state.told
@@ -73,38 +95,15 @@ def _stop(job_id: str) -> None:
     backend.store().cancel_job(state.scope(), job_id)
 
 
+@state.told
 def _finish(job_id: str) -> None:
     ask_to_finish(work_folder(state.scope(), job_id))
 
 
-def stopped(job: JobInfo) -> None:
-    """Say that a training was stopped, and offer to go on."""
-    why = (
-        "The training was stopped"
-        if job.state is JobState.CANCELLED
-        else "The server stopped during the training"
-    )
-    folder = work_folder(state.scope(), job.job_id)
-    if read_plan(folder) is None:
-        st.info(f"{why} before it had learned anything.")
-        return
-    left, right = st.columns([5, 1], vertical_alignment="center")
-    progress = read_log(folder).progress
-    steps = progress.done if progress is not None else 0
-    left.info(f"{why} after {steps:,} steps. What was learned is kept.")
-    right.button(
-        "Go on",
-        key=f"train.resume.{job.job_id}",
-        icon=":material/play_arrow:",
-        width="stretch",
-        on_click=_go_on,
-        args=(job.job_id,),
-    )
-
-
-@state.told
-def _go_on(job_id: str) -> None:
-    backend.runner().resume(state.scope(), job_id)
+def active() -> JobInfo | None:
+    """Return the training that goes on, or waits to; not always the newest one."""
+    going_on = backend.store().active_jobs(state.scope())
+    return next((one for one in going_on if one.kind == KIND), None)
 
 
 def curves(
@@ -112,7 +111,7 @@ def curves(
 ) -> None:
     """Draw loss and AP50 side by side."""
     left, right = st.columns(2)
-    points = list(losses) or [
+    points = thinned(losses) or [
         (one.step, one.loss) for one in evaluations if one.loss is not None
     ]
     if points:
