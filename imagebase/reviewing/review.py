@@ -18,7 +18,7 @@ from imagebase.store import Scope, Store
 # since is left as it is and counted as a conflict. None takes images as they are.
 Seen = Mapping[str, int] | None
 
-# Is told how many of how many images are done.
+# Is told how many of how many images are done, every 200 images.
 OnProgress = Callable[[int, int], None]
 
 _BATCH: Final = 200
@@ -40,11 +40,21 @@ class BulkReport:
 
 
 def approve_images(
-    store: Store, scope: Scope, image_ids: Iterable[str], *, seen: Seen = None
+    store: Store,
+    scope: Scope,
+    image_ids: Iterable[str],
+    *,
+    seen: Seen = None,
+    on_progress: OnProgress | None = None,
 ) -> BulkReport:
     """Approve images as they stand; one without boxes is then confirmed empty."""
     return _change(
-        store, scope, image_ids, lambda one: approve(one, who=scope.who), seen
+        store,
+        scope,
+        image_ids,
+        lambda one: approve(one, who=scope.who),
+        seen,
+        on_progress=on_progress,
     )
 
 
@@ -55,10 +65,16 @@ def reject_images(
     *,
     comment: str,
     seen: Seen = None,
+    on_progress: OnProgress | None = None,
 ) -> BulkReport:
     """Send images back with a comment."""
     return _change(
-        store, scope, image_ids, lambda one: reject(one, comment=comment), seen
+        store,
+        scope,
+        image_ids,
+        lambda one: reject(one, comment=comment),
+        seen,
+        on_progress=on_progress,
     )
 
 
@@ -69,6 +85,7 @@ def relabel_boxes(
     *,
     label: str,
     seen: Seen = None,
+    on_progress: OnProgress | None = None,
 ) -> BulkReport:
     """Give boxes, as pairs of image id and annotation id, another label."""
     ids = {annotation_id for _, annotation_id in boxes}
@@ -78,6 +95,7 @@ def relabel_boxes(
         _images(boxes),
         lambda one: relabel(one, ids, label, who=scope.who),
         seen,
+        on_progress=on_progress,
     )
 
 
@@ -87,11 +105,17 @@ def delete_boxes(
     boxes: Collection[tuple[str, str]],
     *,
     seen: Seen = None,
+    on_progress: OnProgress | None = None,
 ) -> BulkReport:
     """Delete boxes, as pairs of image id and annotation id."""
     ids = {annotation_id for _, annotation_id in boxes}
     return _change(
-        store, scope, _images(boxes), lambda one: delete_annotations(one, ids), seen
+        store,
+        scope,
+        _images(boxes),
+        lambda one: delete_annotations(one, ids),
+        seen,
+        on_progress=on_progress,
     )
 
 

@@ -172,6 +172,18 @@ def test_look_alikes_alone_are_shown(planted: Tab) -> None:
     assert "Delete 4 boxes" in labels
 
 
+def test_look_alikes_are_deleted_and_come_back_with_one_undo(planted: Tab) -> None:
+    delete_first(planted)
+    left = len(all_labels())
+    planted.press("looks.show")
+    planted.press("looks.apply")
+    assert len(all_labels()) == left - 4
+    assert "Deleted 4 boxes on 4 images" in planted.toasts()[0]
+    assert "other images" not in planted.words()
+    planted.press("sidebar.undo")
+    assert len(all_labels()) == left
+
+
 def test_boxes_that_people_made_begin_without_a_tick(
     planted: Tab, monkeypatch: pytest.MonkeyPatch
 ) -> None:

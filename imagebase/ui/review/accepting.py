@@ -4,10 +4,10 @@ from typing import Final
 
 import streamlit as st
 
-from imagebase.errors import ImageBaseError
+from imagebase.reviewing.review import BulkReport
 from imagebase.reviewing.review import accept_above as accept
 from imagebase.store import AcceptCounts, AnnotationFilter
-from imagebase.ui import backend, state, widgets
+from imagebase.ui import backend, long_work, state, widgets
 from imagebase.ui.review import review_counts
 from imagebase.ui.review.bulk_words import boxes_on, report
 
@@ -30,14 +30,14 @@ def accept_above(wanted: AnnotationFilter) -> None:
             "The model's boxes on images that nobody has approved or rejected. "
             "One undo takes it all back."
         )
-        if st.button(
+        st.button(
             f"Accept {widgets.plural(found.boxes, 'box')}",
             key="accept.apply",
             type="primary",
             disabled=not found.boxes,
-        ):
-            _apply(labels, least)
-            st.rerun()
+            on_click=_apply,
+            args=(labels, least, found.images),
+        )
 
 
 def _choose_labels(wanted: AnnotationFilter) -> list[str]:
@@ -62,22 +62,21 @@ def _words(found: AcceptCounts) -> str:
     return f"**{boxes}**{labels} on {images} would be accepted."
 
 
-def _apply(labels: list[str], least: float) -> None:
-    """Accept them, saying how far it is: a second for a thousand images."""
-    bar = st.progress(0.0, text="Accepting …")
+@state.told
+def _apply(labels: list[str], least: float, images: int) -> None:
+    """Accept what was counted: the button has said how many boxes that is."""
+    store, scope = backend.store(), state.scope()
 
-    def tell(done: int, total: int) -> None:
-        bar.progress(done / total, text=f"{done:,} of {widgets.plural(total, 'image')}")
-
-    try:
-        told = accept(
-            backend.store(),
-            state.scope(),
+    def work(tell: long_work.Tell) -> BulkReport:
+        return accept(
+            store,
+            scope,
             labels=labels or None,
             min_confidence=least,
             on_progress=tell,
         )
-    except ImageBaseError as error:
-        state.say(str(error))
-        return
-    report(f"Accepted {boxes_on(told)}", told)
+
+    def say(told: BulkReport) -> None:
+        report(f"Accepted {boxes_on(told)}", told)
+
+    long_work.begin("Accepting", work, then=say, images=images)

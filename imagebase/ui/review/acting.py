@@ -1,23 +1,40 @@
 """What a reviewer does to the boxes and images of a choice, each with one undo."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from typing import Protocol
 
 import streamlit as st
 
 from imagebase.errors import EditError
 from imagebase.reviewing.review import (
+    BulkReport,
     accept_boxes,
     approve_images,
     delete_boxes,
     reject_images,
     relabel_boxes,
 )
-from imagebase.store import AnnotationRow
-from imagebase.ui import backend, look_offer, state, widgets
+from imagebase.store import AnnotationRow, Scope, Store
+from imagebase.ui import backend, long_work, look_offer, state, undoing, widgets
 from imagebase.ui.review.bulk_words import boxes_on, report
 
 # Images with the revisions that the reviewer has before them.
 Seen = Mapping[str, int]
+
+
+class _Change(Protocol):
+    """What is done to many images."""
+
+    def __call__(
+        self,
+        store: Store,
+        scope: Scope,
+        image_ids: Iterable[str],
+        *,
+        seen: Seen,
+        on_progress: long_work.Tell,
+    ) -> BulkReport: ...
 
 
 def act_on_boxes(chosen: Sequence[AnnotationRow], *, key: str) -> None:
@@ -80,7 +97,7 @@ def draw_undo(*, key: str) -> None:
         key=f"{key}.undo",
         icon=":material/undo:",
         disabled=not backend.store().can_undo(state.scope()),
-        on_click=state.undo,
+        on_click=undoing.undo,
         help="Takes back your last change, on every image that it was made on.",
     )
 
@@ -132,18 +149,27 @@ def _seen(chosen: Sequence[AnnotationRow]) -> Seen:
 
 @state.told
 def _approve(seen: Seen) -> None:
-    told = approve_images(backend.store(), state.scope(), seen, seen=seen)
-    report(f"Approved {widgets.plural(told.changed, 'image')}", told)
+    _change(seen, approve_images, "Approving", "Approved")
 
 
 @state.told
 def _reject(seen: Seen, key: str) -> None:
     """Reject with what is in the field now: it may have come with the press."""
-    comment = st.session_state[key]
-    told = reject_images(
-        backend.store(), state.scope(), seen, comment=comment, seen=seen
-    )
-    report(f"Rejected {widgets.plural(told.changed, 'image')}", told)
+    reject = partial(reject_images, comment=st.session_state[key])
+    _change(seen, reject, "Rejecting", "Rejected")
+
+
+def _change(seen: Seen, change: _Change, doing: str, done: str) -> None:
+    """Change images as they were on screen, with a bar where there are many."""
+    store, scope = backend.store(), state.scope()
+
+    def work(tell: long_work.Tell) -> BulkReport:
+        return change(store, scope, seen, seen=seen, on_progress=tell)
+
+    def say(told: BulkReport) -> None:
+        report(f"{done} {widgets.plural(told.changed, 'image')}", told)
+
+    long_work.begin(doing, work, then=say, images=len(seen))
 
 
 @state.told

@@ -1,0 +1,47 @@
+"""What is done to more images at once than a blink is enough for."""
+
+import pytest
+
+from imagebase.annotation import ReviewStatus
+from imagebase.ui import long_work
+from tests.app_fixtures import Tab, records
+from tests.pages.test_review_figures import show
+
+
+@pytest.fixture(autouse=True)
+def two_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(long_work, "AT_ONCE", 1)
+
+
+def take_all(tab: Tab) -> None:
+    """Take all images on the Images view."""
+    show(tab, "Images")
+    next(one for one in tab.app.checkbox if one.label.startswith("All 2")).check().run()
+
+
+def test_many_images_are_approved_and_taken_back_under_a_bar(
+    labelled: Tab,
+) -> None:
+    before = [one.status for one in records()]
+    take_all(labelled)
+    labelled.press("review.images.approve")
+    assert {one.status for one in records()} == {ReviewStatus.APPROVED}
+    assert "Approved 2 images" in labelled.toasts()[0]
+    assert "**2** of 2 images approved" in labelled.progress()
+    labelled.press("sidebar.undo")
+    assert [one.status for one in records()] == before
+    assert "Undone on 2 images" in labelled.toasts()[0]
+    labelled.press("sidebar.redo")
+    assert {one.status for one in records()} == {ReviewStatus.APPROVED}
+    assert "Done again on 2 images" in labelled.toasts()[0]
+
+
+def test_many_images_are_rejected_with_what_was_typed_last(
+    labelled: Tab,
+) -> None:
+    take_all(labelled)
+    labelled.press("review.images.reject")
+    assert "Say in a few words" in labelled.toasts()[0]
+    labelled.app.text_area(key="review.images.comment").input("dark")
+    labelled.press("review.images.reject")
+    assert [one.comment for one in records()] == ["dark", "dark"]

@@ -1,0 +1,78 @@
+"""Work that a press asks for: done once, to its end, whatever is clicked meanwhile."""
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from tests.app_fixtures import Configure
+
+
+def counting() -> None:
+    import streamlit as st
+    from streamlit.runtime.scriptrunner_utils.script_requests import RerunData
+    from streamlit.runtime.scriptrunner_utils.script_run_context import (
+        get_script_run_ctx,
+    )
+
+    from imagebase.errors import EditError
+    from imagebase.ui import long_work
+
+    done = st.session_state.setdefault("done", [])
+
+    def work(tell: long_work.Tell) -> str:
+        for number in range(1, 4):
+            # As a click does, while the bar is about to be drawn.
+            context = get_script_run_ctx()
+            assert context is not None
+            assert context.script_requests is not None
+            context.script_requests.request_rerun(RerunData())
+            tell(number * 100, 300)
+        done.append("worked")
+        return "300 images"
+
+    def refuse(tell: long_work.Tell) -> str:
+        raise EditError("This cannot be.")
+
+    def say(what: str) -> None:
+        st.session_state["said"] = what
+
+    def begin(images: int) -> None:
+        long_work.begin("Counting", work, then=say, images=images)
+
+    st.button("many", on_click=begin, args=(201,))
+    st.button("few", on_click=begin, args=(200,))
+    st.button(
+        "refused", on_click=long_work.ask, args=("No", refuse), kwargs={"then": say}
+    )
+    long_work.do()
+    st.text(f"{len(done)} {st.session_state.get('said')}")
+
+
+@pytest.fixture
+def app(configure: Configure) -> AppTest:
+    return AppTest.from_function(counting, default_timeout=20).run()
+
+
+def press(app: AppTest, words: str) -> str:
+    """Press what says so; return what is shown then."""
+    next(one for one in app.button if one.label == words).click().run()
+    assert not app.exception
+    return app.text[0].value
+
+
+@pytest.mark.parametrize("words", ["many", "few"])
+def test_work_is_done_once_though_somebody_clicks(app: AppTest, words: str) -> None:
+    assert press(app, words) == "1 300 images"
+    app.run()
+    assert app.text[0].value == "1 300 images"
+
+
+def test_bar_is_gone_afterwards(app: AppTest) -> None:
+    press(app, "many")
+    assert not app.get("progress")
+
+
+def test_refusal_is_said_and_is_no_reason_to_try_again(app: AppTest) -> None:
+    assert press(app, "refused") == "0 None"
+    assert app.session_state["imagebase.message"] == "This cannot be."
+    app.run()
+    assert app.text[0].value == "0 None"
