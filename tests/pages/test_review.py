@@ -346,6 +346,17 @@ def test_ticked_images_are_removed_once_one_is_sure(labelled: Tab) -> None:
     assert image_names(labelled) == ["bear.jpg"]
 
 
+def test_an_image_whose_file_is_lost_can_be_removed(labelled: Tab) -> None:
+    kitchen, bear = records()
+    store()._files.delete(the_scope().owner_id, bear.image_id)
+    show_images(labelled)
+    labelled.select_rows(IMAGES, 1)
+    box_labelled(labelled, "Remove 1 image with 1 box").check().run()
+    labelled.press("review.images.remove")
+    assert records() == [kitchen]
+    assert image_names(labelled) == ["kitchen.jpg"]
+
+
 def test_a_tick_for_one_image_is_none_for_all(labelled: Tab) -> None:
     show_images(labelled)
     labelled.select_rows(IMAGES, 1)
