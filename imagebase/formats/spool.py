@@ -203,11 +203,12 @@ class Spool:
         """
         self._write()
         self._database.create_function("part_in", 1, _part_in, deterministic=True)
-        images, told, named, parts = self._database.execute(
-            "SELECT count(*), count(part), count(part_in(name)),"
-            " count(DISTINCT part_in(name)) FROM image"
-        ).fetchone()
-        if not told and named == images and parts > 1:
+        # Most sets show at their first image that it is not so.
+        other = "SELECT 1 FROM image WHERE part IS NOT NULL OR part_in(name) IS NULL"
+        if self._database.execute(f"{other} LIMIT 1").fetchone():
+            return
+        named = "SELECT DISTINCT part_in(name) FROM image LIMIT 2"
+        if len(self._database.execute(named).fetchall()) > 1:
             self._database.execute("UPDATE image SET part = part_in(name)")
 
     def read_images(

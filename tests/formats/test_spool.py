@@ -121,3 +121,18 @@ def test_a_set_on_disk_is_a_set(texts: list[str]) -> None:
         assert found.add(text) == (text not in known)
         known.add(text)
     found.close()
+
+
+def test_an_image_of_two_parts_is_in_neither_whoever_names_it_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # What is at hand and what was written already are joined alike.
+    monkeypatch.setattr(spool, "_ENTRIES_AT_HAND", 1)
+    with Collector(Limits()) as collector:
+        for part in ("", "train", "", "val", "train"):
+            for name in ("both.jpg", "one.jpg"):
+                named = part if name == "both.jpg" or part == "train" else ""
+                collector.add_image(name, part=named)
+        collector.add_image("none.jpg")
+        found = {one.name: one.part for one in collector.images()}
+    assert found == {"both.jpg": "", "one.jpg": "train", "none.jpg": ""}
