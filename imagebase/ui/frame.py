@@ -81,6 +81,7 @@ def run(page: "StreamlitPage") -> None:
             _sidebar()
         show_message()
         long_work.do()
+        widgets.go_to_editor()
         address.note()
         page.run()
     except ImageBaseError as error:

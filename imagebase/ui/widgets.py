@@ -18,6 +18,7 @@ T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
 EDIT_PAGE: Final = "pages/edit.py"
+_GOING: Final = "imagebase.going_to_editor"
 _MOST_PAGE_NUMBERS: Final = 7
 _PAGE_NUMBER_PX: Final = 40
 # Of two or three pages a narrower row leaves numbers out.
@@ -149,18 +150,39 @@ def picture_grid(pictures: Sequence[Picture], *, columns: int, key: str) -> None
 
 def _tile(picture: Picture, key: str, *, longest: int) -> None:
     st.image(picture.url, width="stretch", alt=picture.file_name)
-    if st.button(
+    st.button(
         escape(short_name(picture.file_name, longest=longest)),
         key=f"{key}.{picture.image_id}",
         type="tertiary",
         icon=picture.icon,
         help=f"{escape(picture.file_name)}"
         f"{' ' + escape(picture.hint) if picture.hint else ''}: open in the editor",
-    ):
-        state.choose_image(picture.image_id)
-        st.switch_page(EDIT_PAGE)
+        on_click=open_in_editor,
+        args=(picture.image_id,),
+    )
     if picture.line:
         st.caption(escape(picture.line))
+
+
+def open_in_editor(image_id: str) -> None:
+    """Go to the editor with this image, once the page or a fragment is drawn again.
+
+    For a callback: where the button was drawn there may be none any more.
+    """
+    state.choose_image(image_id)
+    st.session_state[_GOING] = True
+
+
+def go_to_editor() -> None:
+    """Go to the editor if a press asked for it; a fragment begins with this."""
+    if st.session_state.pop(_GOING, False):
+        st.switch_page(EDIT_PAGE)
+
+
+def open_in_editor(image_id: str) -> None:
+    """Go to an image on the Edit page; for a callback, which no second click undoes."""
+    state.choose_image(image_id)
+    st.switch_page(EDIT_PAGE)
 
 
 def short_name(file_name: str, *, longest: int = 18) -> str:

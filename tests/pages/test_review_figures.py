@@ -6,6 +6,7 @@ import pytest
 
 from imagebase.annotation import Annotation, Box, ReviewStatus
 from imagebase.editing import approve, delete_annotations, move, relabel
+from imagebase.reviewing.doubt import Kind
 from tests.app_fixtures import (
     NewTab,
     Tab,
@@ -115,6 +116,17 @@ def test_queue_approves_and_goes_on(labelled: Tab) -> None:
     labelled.press(f"queue.approve.{kitchen.image_id}")
     assert records()[0].status is ReviewStatus.APPROVED
     assert "Nothing is doubtful" in labelled.words()
+
+
+def test_image_that_moved_away_is_opened_all_the_same(labelled: Tab) -> None:
+    kitchen, _ = records()
+    put(kitchen, model_box("cup", 0.9), model_box("bowl", 0.8, at=21))
+    show(labelled, "Queue")
+    reasons = labelled.app.main.button_group[1]
+    reasons.set_value(Kind.MISSED)  # and then the image is not among them
+    labelled.press(f"queue.open.{kitchen.image_id}")
+    assert labelled.app.button(key="edit.approve")
+    assert "**1** / 2" in labelled.words()
 
 
 def test_queue_of_untouched_images_sends_to_annotate(filled: Tab) -> None:

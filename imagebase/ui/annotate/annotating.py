@@ -117,6 +117,7 @@ def _found(choice: Choice) -> CandidatePool:
 
 @widgets.guarded
 def _results(choice: Choice) -> None:
+    widgets.go_to_editor()
     if st.session_state.pop(_KEEPING, False):
         st.rerun()  # a press in a fragment runs it alone, and the job is shown above
     state.leave_deleted_dataset()

@@ -90,16 +90,16 @@ def _draw(card: Card, labels: LabelSet, *, key: str) -> None:
         )
         return
     st.image(url, width="stretch", alt=image.name)
-    if st.button(
+    st.button(
         widgets.escape(widgets.short_name(image.name, longest=_NAME_LETTERS)),
         key=f"{key}.{image.image_id}",
         type="tertiary",
         icon=":material/edit:",
         help=f"{widgets.escape(image.name)}: open in the editor. The truth may be what "
         "is wrong.",
-    ):
-        state.choose_image(image.image_id)
-        st.switch_page(widgets.EDIT_PAGE)
+        on_click=widgets.open_in_editor,
+        args=(image.image_id,),
+    )
     st.caption(widgets.escape(card.words))
 
 

@@ -104,9 +104,13 @@ def draw_undo(*, key: str) -> None:
 
 def open_button(image_id: str, *, key: str) -> None:
     """Draw the way to the editor with this image."""
-    if st.button("Open in the editor", key=key, icon=":material/edit:"):
-        state.choose_image(image_id)
-        st.switch_page(widgets.EDIT_PAGE)
+    st.button(
+        "Open in the editor",
+        key=key,
+        icon=":material/edit:",
+        on_click=widgets.open_in_editor,
+        args=(image_id,),
+    )
 
 
 def say_selected(chosen: Sequence[AnnotationRow], *, hint: str) -> None:

@@ -74,6 +74,7 @@ def _sheet(wanted: AnnotationFilter, order: str, offset: int, version: str) -> N
 
     version: of the dataset as the rest of the page shows it.
     """
+    widgets.go_to_editor()
     state.leave_deleted_dataset()
     scope, store = state.scope(), backend.store()
     if store.version(scope) != version:

@@ -25,7 +25,6 @@ from imagebase.tasks.judging import (
 )
 from imagebase.ui import backend, cache, jobs, state, widgets
 
-QUEUE: Final = "Queue"
 PAGE_SIZE: Final = 12
 COLUMNS: Final = 3
 # So many are judged in a blink; more are a job with progress.
@@ -211,7 +210,7 @@ def _card(row: DoubtRow, record: ImageRecord, labels: LabelSet) -> None:
     missed = row.reasons[Kind.MISSED].found if Kind.MISSED in row.reasons else ()
     st.image(_picture(record, labels, missed), width="stretch", alt=row.file_name)
     _name_and_approval(row)
-    st.progress(row.score, text=f"doubt {row.score:.0%}")
+    st.progress(row.score, text=f"doubt {row.score * 100:.0f} %")
     st.caption(
         "  \n".join(
             f"{_ICONS[kind]} {widgets.escape(reason.text)}"
@@ -228,15 +227,15 @@ def _name_and_approval(row: DoubtRow) -> None:
         horizontal_alignment="distribute",
         vertical_alignment="center",
     ):
-        if st.button(
+        st.button(
             widgets.escape(widgets.short_name(row.file_name, longest=_NAME_LETTERS)),
             key=f"queue.open.{row.image_id}",
             type="tertiary",
             icon=widgets.STATUS_ICONS[row.status],
             help=f"{widgets.escape(row.file_name)}: open in the editor",
-        ):
-            state.choose_image(row.image_id)
-            st.switch_page(widgets.EDIT_PAGE)
+            on_click=widgets.open_in_editor,
+            args=(row.image_id,),
+        )
         st.button(
             "Approve",
             key=f"queue.approve.{row.image_id}",
@@ -253,7 +252,7 @@ def _offers(row: DoubtRow, missed: Sequence[Found]) -> None:
         for place, found in enumerate(missed[:_MOST_OFFERED]):
             st.button(
                 f"Add {widgets.escape(widgets.short_name(found.label))} "
-                f"{found.confidence:.0%}",
+                f"{found.confidence * 100:.0f} %",
                 key=f"queue.add.{row.image_id}.{place}",
                 icon=":material/add:",
                 help="Makes the dashed object a box of this image. Undo takes it back.",
