@@ -107,7 +107,7 @@ def test_label_train_see_the_curve_and_annotate_with_the_model(
     finish = page.get_by_role("button", name="End now, keep the best")
     rest = page.get_by_role("button", name="Label the rest with it")
     expect(finish.or_(rest).first).to_be_visible(timeout=MINUTE_MS)
-    if finish.is_visible():
+    if finish.is_visible() and finish.is_enabled():
         finish.click()
     expect(rest).to_be_visible(timeout=10 * MINUTE_MS)
     expect(page.get_by_text("Before and after")).to_be_visible()

@@ -13,12 +13,13 @@ from imagebase.store import JobInfo, JobState
 from imagebase.store.jobs import ClaimedJob
 from imagebase.tasks.train import work_folder
 from imagebase.training import work_files
-from imagebase.training.progress import Progress, read_log, write_line
+from imagebase.training.progress import Progress, write_line
 from imagebase.training.session import Plan
 from imagebase.training.settings import TrainingSettings, write_json
 from imagebase.ui import backend
 from tests.app_fixtures import NewTab, Tab, records, started, store, the_scope
 from tests.training.shapes import HEIGHT, WIDTH, picture
+from tests.training.waiting import until_it_learns
 
 TEAM = "team"
 LONG = {"base": "yolov4-tiny", "steps": 5000, "input_size": 96}
@@ -126,7 +127,7 @@ def test_a_stopped_training_goes_on_and_ends_when_asked_to(shapes: Tab) -> None:
     job_id = backend.runner().submit(the_scope(), "train", {**LONG, "name": "S"})
     shapes.open("train")
     assert shapes.app.button(key=f"train.finish.{job_id}").disabled
-    until_it_learns(job_id)
+    until_it_learns(work_folder(the_scope(), job_id))
     shapes.press(f"train.stop.{job_id}")
     assert waited(shapes, "train").state is JobState.CANCELLED
     failed = backend.runner().submit(the_scope(), "train", {**LONG, "name": "a & b"})
@@ -136,7 +137,7 @@ def test_a_stopped_training_goes_on_and_ends_when_asked_to(shapes: Tab) -> None:
     assert "cannot be called" in words
     assert "The training was stopped after" in words
     shapes.press(f"train.resume.{job_id}")
-    until_it_learns(job_id)
+    until_it_learns(work_folder(the_scope(), job_id))
     shapes.press(f"train.finish.{job_id}")
     deadline = time.monotonic() + 200
     while (job := store().job(the_scope(), job_id)).state.is_active:
@@ -148,16 +149,6 @@ def test_a_stopped_training_goes_on_and_ends_when_asked_to(shapes: Tab) -> None:
     assert "Before and after" in words
     assert "cannot be called" not in words
     assert "was stopped" not in words
-
-
-def until_it_learns(job_id: str) -> None:
-    """Wait for the first step, or for the first one after those there are."""
-    folder = work_folder(the_scope(), job_id)
-    before = len(read_log(folder).losses)
-    deadline = time.monotonic() + 120
-    while len(read_log(folder).losses) <= before:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def goes_on_elsewhere(*entries: Progress) -> ClaimedJob:

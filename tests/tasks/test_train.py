@@ -37,7 +37,11 @@ from imagebase.training.rounds import news_since
 from imagebase.training.session import read_plan
 from tests.tasks.conftest import ended
 from tests.training.shapes import HEIGHT, WIDTH, picture
+from tests.training.waiting import until_it_learns
 
+ON_LINUX = pytest.mark.skipif(
+    not Path("/dev/full").exists(), reason="it needs /proc and /dev/full"
+)
 PARAMETERS: dict[str, Any] = {
     "name": "Shapes",
     "base": "yolov4-tiny",
@@ -117,6 +121,8 @@ def test_a_model_lands_in_the_library_with_its_card(
     assert "3 steps" in card.description
     assert find_model("Shapes", owner_id=scope.owner_id).labels == card.labels
     assert "Shapes" in [one.name for one in all_models(scope.owner_id)]
+    told = {one.name for one in (library.folder / "Shapes").iterdir()}
+    assert {"report.html", "metrics.json", "history.csv"} <= told
     assert result["evaluations"][-1]["step"] == 3
     known = parts_known(scope, last_round(store.jobs(scope)))
     assert set(known) == {one.image_id for one in shapes}
@@ -158,15 +164,6 @@ def test_a_name_that_cannot_be_is_said_before_anything_is_learned(
     assert job.state is JobState.FAILED
     assert "cannot be called" in (job.error or "")
     assert not work_folder(scope, job.job_id).exists()
-
-
-def until_it_learns(folder: Path) -> None:
-    """Wait for the first step, or for the first one after those there are."""
-    before = len(read_log(folder).losses)
-    deadline = time.monotonic() + 120
-    while len(read_log(folder).losses) <= before:
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 @pytest.fixture
@@ -236,6 +233,7 @@ def test_a_training_that_crashed_is_logged_and_gone_on_with(
     assert job.state is JobState.DONE, job.error
 
 
+@ON_LINUX
 def test_a_training_that_the_system_killed_speaks_of_memory(
     runner: JobRunner, scope: Scope, shapes: list[ImageRecord]
 ) -> None:
@@ -257,6 +255,7 @@ def process_of(job_id: str) -> int:
     return found
 
 
+@ON_LINUX
 def test_a_full_disk_is_named_and_the_training_can_go_on(
     runner: JobRunner, scope: Scope, broken_off: str
 ) -> None:
