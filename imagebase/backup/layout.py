@@ -6,7 +6,7 @@ backup.json              what this is, of which version, and every file's SHA-25
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any, Final
@@ -50,15 +50,19 @@ def image_path(image_id: str, file_name: str) -> str:
 
 
 def manifest_json(
-    name: str, rows: Mapping[str, int], files: list[WrittenFile]
+    name: str,
+    rows: Mapping[str, int],
+    files: list[WrittenFile],
+    not_in_it: Sequence[str],
 ) -> bytes:
-    """Return the list of a backup as its file has it."""
+    """Return the list of a backup as its file has it, and what it could not hold."""
     said = {
         "kind": KIND,
         "version": VERSION,
         "name": name,
         "rows": dict(rows),
         "files": {one.path: one.sha256 for one in files},
+        "not_in_it": list(not_in_it),
     }
     return json.dumps(said, ensure_ascii=False, indent=1).encode()
 

@@ -16,7 +16,10 @@ _File = Annotated[Path, typer.Argument(help="A zip that a backup has made.")]
 
 
 def backup(dataset: _Name, output: _To) -> None:
-    """Write a dataset of the team into one zip, with everything known of it."""
+    """Write a dataset of the team into one zip, with everything known of it.
+
+    Images whose file is missing or damaged are left out, and listed on standard error.
+    """
     from imagebase.backup.writing import write_backup
     from imagebase.store import Scope, open_store
 
@@ -33,15 +36,19 @@ def backup(dataset: _Name, output: _To) -> None:
             folder = output.absolute().parent
             with tempfile.TemporaryDirectory(prefix=".backup-", dir=folder) as drafts:
                 draft = Path(drafts) / "backup.zip"
-                rows = write_backup(store, scope, draft)
+                done = write_backup(store, scope, draft)
                 draft.replace(output)
         except OSError as error:
             say(f"{output} cannot be written: {error.strerror or error}.")
             raise typer.Exit(FAILED) from error
         finally:
             store.close()
-    boxes = rows["annotations"]
-    counts = f"{_images(rows['images'])}, {boxes:,} box{'' if boxes == 1 else 'es'}"
+    for name in done.not_in_it:
+        say(f"Not in it: {name}: its file is missing or damaged.")
+    boxes = done.rows["annotations"]
+    counts = (
+        f"{_images(done.rows['images'])}, {boxes:,} box{'' if boxes == 1 else 'es'}"
+    )
     typer.echo(plain(f"{output}: {counts}"))
 
 

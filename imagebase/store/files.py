@@ -14,7 +14,7 @@ from typing import Final
 from fsspec import AbstractFileSystem, url_to_fs
 
 from imagebase.annotation import new_id
-from imagebase.errors import StoreError
+from imagebase.errors import ImageFileError, StoreError
 from imagebase.store.scope import check_owner_id
 
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
@@ -53,12 +53,12 @@ class ImageFiles:
         """Return an image as it came.
 
         Raises:
-            StoreError: its file is missing or cannot be read.
+            ImageFileError: its file is missing or cannot be read.
         """
         try:
             data: bytes = self._files.cat_file(self._path(owner_id, image_id))
         except OSError as error:
-            raise StoreError(
+            raise ImageFileError(
                 f"The file of image {image_id[:12]} cannot be read "
                 f"({_reason(error)}); look at IMAGEBASE_STORAGE_URL."
             ) from error

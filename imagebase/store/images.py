@@ -38,7 +38,8 @@ class Images(StorePart):
     ) -> AddedImage:
         """Add an image as it came, unless the dataset has the same content already.
 
-        The file is on disk for good before its row is.
+        The file is on disk for good before its row is. One that is missing for an image
+        of the dataset comes back.
 
         Args:
             scope: the dataset, and who adds to it.
@@ -54,6 +55,7 @@ class Images(StorePart):
         with self._reading(scope) as connection:
             present = stored_images(connection, scope.dataset_id, [image_id])
         if present:
+            self._mend(scope, image_id, data)
             return AddedImage(present[image_id].record, is_new=False)
         try:
             self._write_file(scope, image_id, data)
@@ -76,7 +78,7 @@ class Images(StorePart):
 
         Raises:
             NotFoundError: the dataset has no such image.
-            StoreError: its file cannot be read.
+            ImageFileError: its file cannot be read.
         """
         self._require_image(scope, image_id)
         return self._files.read(scope.owner_id, image_id)
@@ -140,6 +142,12 @@ class Images(StorePart):
         """Delete what was written of an image meanwhile, unless a row counts it."""
         with contextlib.suppress(StoreError):
             self._delete_unused_files(owner_id, [image_id])
+
+    def _mend(self, scope: Scope, image_id: str, data: bytes) -> None:
+        if not self._files.has(scope.owner_id, image_id, byte_count=len(data)):
+            self._files.write(scope.owner_id, image_id, data)
+            # Somebody may have deleted the image meanwhile.
+            self._forget(scope.owner_id, image_id)
 
     def _write_file(self, scope: Scope, image_id: str, data: bytes) -> None:
         if not self._files.has(scope.owner_id, image_id, byte_count=len(data)):

@@ -48,7 +48,7 @@ def back_up(context: JobContext) -> dict[str, Any] | None:
                 touch()
                 context.progress(done, total)
 
-            rows = write_backup(context.store, context.scope, draft, progress=progress)
+            done = write_backup(context.store, context.scope, draft, progress=progress)
             draft.replace(path)
     except _CancelledError:
         return None
@@ -61,8 +61,9 @@ def back_up(context: JobContext) -> dict[str, Any] | None:
         "path": str(path),
         "file_name": file_name,
         "byte_count": path.stat().st_size,
-        "images": rows["images"],
-        "boxes": rows["annotations"],
+        "images": done.rows["images"],
+        "boxes": done.rows["annotations"],
+        "not_in_it": list(done.not_in_it),
     }
 
 

@@ -3,6 +3,7 @@
 import io
 import json
 import zipfile
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from imagebase.annotation import ReviewStatus, Size, new_id
 from imagebase.backup.layout import MANIFEST
 from imagebase.backup.restoring import Backup, restore
 from imagebase.backup.writing import write_backup
-from imagebase.errors import NotFoundError, StoreError
+from imagebase.errors import ImageFileError, NotFoundError, StoreError
 from imagebase.settings import Limits
 from imagebase.store import Scope, Store
 from imagebase.store.copies import COPIED
@@ -43,7 +44,7 @@ def test_restored_elsewhere_it_is_identical(
 ) -> None:
     store, other = new_store(kinds[0]), new_store(kinds[1])
     scope = full_dataset(store)
-    rows = write_backup(store, scope, tmp_path / "a.zip")
+    rows = write_backup(store, scope, tmp_path / "a.zip").rows
     assert all(rows[name] for name in _filled()), rows
     target = restored(other, tmp_path / "a.zip")
 
@@ -82,6 +83,36 @@ def test_backup_of_what_was_restored_has_the_same_bytes(
     target = restored(other, tmp_path / "a.zip")
     write_backup(other, target, tmp_path / "b.zip")
     assert (tmp_path / "a.zip").read_bytes() == (tmp_path / "b.zip").read_bytes()
+
+
+def file_of(folder: Path, image_id: str) -> Path:
+    (path,) = folder.rglob(f"images/team/{image_id[:2]}/{image_id}")
+    return path
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(b"no")])
+def test_image_without_its_file_is_left_out_and_named(
+    store: Store, tmp_path: Path, damage: Callable[[Path], object]
+) -> None:
+    scope = full_dataset(store)
+    lost, *kept = store.records(scope)
+    damage(file_of(tmp_path, lost.image_id))
+    done = write_backup(store, scope, tmp_path / "a.zip")
+    assert done.not_in_it == (lost.file_name,)
+    with zipfile.ZipFile(tmp_path / "a.zip") as archive:
+        assert json.loads(archive.read(MANIFEST))["not_in_it"] == [lost.file_name]
+    target = restored(store, tmp_path / "a.zip", who="ann")
+    assert store.records(target) == kept
+    for one in kept:
+        assert store.image_bytes(target, one.image_id)
+
+
+def test_backup_without_any_image_file_is_refused(store: Store, tmp_path: Path) -> None:
+    scope = full_dataset(store)
+    for record in store.records(scope):
+        file_of(tmp_path, record.image_id).unlink()
+    with pytest.raises(ImageFileError, match="IMAGEBASE_STORAGE_URL"):
+        write_backup(store, scope, tmp_path / "a.zip")
 
 
 def test_history_goes_on_where_it_was(store: Store, tmp_path: Path) -> None:

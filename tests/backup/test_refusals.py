@@ -114,7 +114,7 @@ def test_file_that_is_no_zip_is_refused(store: Store, tmp_path: Path) -> None:
     assert attempt(store, path).startswith("b.zip is not a zip file")
 
 
-@pytest.mark.parametrize("at", [200, -3000])
+@pytest.mark.parametrize("at", [140, -3000], ids=["image", "rows"])
 def test_backup_with_a_byte_changed_is_refused(
     store: Store, files: Files, tmp_path: Path, at: int
 ) -> None:

@@ -66,6 +66,16 @@ def test_dataset_goes_out_and_comes_in(tmp_path: Path) -> None:
     assert sorted(one.name for one in tmp_path.iterdir()) == ["home", "street.zip"]
 
 
+def test_image_without_its_file_is_named(tmp_path: Path, home: Path) -> None:
+    lost = street()[0]
+    (path,) = home.rglob(f"images/team/*/{lost.image_id}")
+    path.unlink()
+    done = invoked("backup", "Street", "--output", tmp_path / "street.zip")
+    assert done.exit_code == 0
+    assert done.stdout == f"{tmp_path / 'street.zip'}: 1 image, 0 boxes\n"
+    assert done.stderr == "Not in it: a.png: its file is missing or damaged.\n"
+
+
 def test_name_that_is_none_is_wrong_usage(tmp_path: Path) -> None:
     street()
     refused = invoked("backup", "Beach", "--output", tmp_path / "b.zip")

@@ -80,6 +80,21 @@ def test_dataset_is_backed_up_restored_and_opened(labelled: Tab) -> None:
     assert records() == before
 
 
+def test_backup_without_an_image_whose_file_is_gone_says_so(
+    labelled: Tab, tmp_path: Path
+) -> None:
+    lost, _ = records()
+    image_id = lost.image_id
+    images = tmp_path / "home" / "images"
+    (images / TEAM_OWNER / image_id[:2] / image_id).unlink()
+    backup_of(labelled)
+    assert (
+        f"Not in it, as their files are missing or damaged: 1 image, {lost.file_name} "
+        "first."
+    ) in labelled.words().replace("\\", "")
+    assert "1 image, " in labelled.words()
+
+
 def test_backup_of_what_has_changed_since_is_made_again(labelled: Tab) -> None:
     backup_of(labelled)
     assert labelled.app.button(key="backup.start").label == "Back up again"

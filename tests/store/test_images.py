@@ -10,7 +10,12 @@ from pathlib import Path
 import pytest
 
 from imagebase.annotation import Quality
-from imagebase.errors import NotFoundError, StoreError, UndoRefusedError
+from imagebase.errors import (
+    ImageFileError,
+    NotFoundError,
+    StoreError,
+    UndoRefusedError,
+)
 from imagebase.settings import Settings
 from imagebase.store import Scope, Store
 from tests.store.fixtures import SIZE, add_image, box, scope_of
@@ -42,6 +47,18 @@ def test_same_content_is_added_once(store: Store, scope: Scope) -> None:
     assert not again.is_new
     assert again.record == first
     assert len(store.image_ids(scope)) == 1
+
+
+def test_missing_file_of_an_image_comes_back_when_it_is_added_again(
+    store: Store, scope: Scope, store_settings: Settings
+) -> None:
+    record = add_image(store, scope, "cat.jpg", data=b"pixels")
+    (path,) = Path(store_settings.storage_url).rglob(record.image_id)
+    path.unlink()
+    with pytest.raises(ImageFileError):
+        store.image_bytes(scope, record.image_id)
+    assert add_image(store, scope, "cat.jpg", data=b"pixels") == record
+    assert store.image_bytes(scope, record.image_id) == b"pixels"
 
 
 def test_file_name_that_no_database_holds_is_cleaned(

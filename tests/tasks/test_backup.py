@@ -44,6 +44,7 @@ def test_backup_lies_beside_the_exports_and_is_restored_as_a_dataset_of_its_own(
         "byte_count": path.stat().st_size,
         "images": 3,
         "boxes": 1,
+        "not_in_it": [],
     }
     assert [one.name for one in path.parent.iterdir()] == [path.name]
     backed_up(scope, run_job)

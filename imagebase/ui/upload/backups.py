@@ -80,6 +80,7 @@ def _offer(job: JobInfo) -> bool:
     is_current = job.parameters["version"] == backend.store().version(state.scope())
     if not path.is_file() or not is_current:
         return False
+    _warn_of_lost(result.get("not_in_it", []))
     size = widgets.megabytes(result["byte_count"])
     if result["byte_count"] > MOST_SENT_BYTES:
         st.warning(
@@ -105,6 +106,17 @@ def _offer(job: JobInfo) -> bool:
         f"{widgets.plural(result['boxes'], 'box')}."
     )
     return True
+
+
+def _warn_of_lost(names: list[str]) -> None:
+    if names:
+        st.warning(
+            f"Not in it, as their files are missing or damaged: "
+            f"{widgets.plural(len(names), 'image')}, {widgets.escape(names[0])} first. "
+            "Add them again, and back up again."
+        )
+        with st.expander("Which"):
+            st.dataframe({"image": names}, hide_index=True)
 
 
 def _restore() -> None:
