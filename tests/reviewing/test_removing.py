@@ -3,6 +3,7 @@ from dataclasses import replace
 import pytest
 
 from imagebase.annotation import Annotation, Box
+from imagebase.reviewing import removing
 from imagebase.reviewing.removing import remove_images
 from imagebase.reviewing.review import BulkReport
 from imagebase.store import Scope, Store
@@ -25,3 +26,19 @@ def test_what_went_and_what_stayed_is_counted(store: Store, scope: Scope) -> Non
     told = remove_images(store, scope, seen)
     assert told == BulkReport(changed=1, boxes=2, conflicts=1, missing=1)
     assert store.image_ids(scope) == [theirs.image_id, kept.image_id]
+
+
+def test_many_images_go_in_batches_that_are_told_of(
+    store: Store, scope: Scope, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(removing, "_BATCH", 2)
+    for name in "abcde":
+        store.save(scope, replace(add_image(store, scope, name), annotations=BOXES))
+    seen = {one.image_id: one.revision for one in store.records(scope)}
+    heard: list[tuple[int, int]] = []
+    told = remove_images(
+        store, scope, seen, on_progress=lambda done, total: heard.append((done, total))
+    )
+    assert told == BulkReport(changed=5, boxes=10)
+    assert heard == [(2, 5), (4, 5), (5, 5)]
+    assert store.image_ids(scope) == []

@@ -6,8 +6,9 @@ from functools import partial
 import streamlit as st
 
 from imagebase.reviewing.removing import remove_images
+from imagebase.reviewing.review import BulkReport
 from imagebase.store import ImageRow
-from imagebase.ui import backend, image_removal, state, widgets
+from imagebase.ui import backend, image_removal, long_work, state, widgets
 from imagebase.ui.image_removal import Going
 from imagebase.ui.review.acting import Seen
 from imagebase.ui.review.bulk_words import report
@@ -31,7 +32,14 @@ def remove(chosen: Sequence[ImageRow], *, key: str) -> None:
 @state.told
 def _remove(seen: Seen) -> None:
     """Remove what the button named: a tick that came with the press changes nothing."""
-    told = remove_images(backend.store(), state.scope(), seen)
-    state.forget_shown(seen)
-    images = widgets.plural(told.changed, "image")
-    report(f"Removed {images} with {widgets.plural(told.boxes, 'box')}", told)
+    store, scope = backend.store(), state.scope()
+
+    def work(tell: long_work.Tell) -> BulkReport:
+        return remove_images(store, scope, seen, on_progress=tell)
+
+    def say(told: BulkReport) -> None:
+        state.forget_shown(seen)
+        images = widgets.plural(told.changed, "image")
+        report(f"Removed {images} with {widgets.plural(told.boxes, 'box')}", told)
+
+    long_work.begin("Removing", work, then=say, images=len(seen))
