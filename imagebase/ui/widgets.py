@@ -179,12 +179,6 @@ def go_to_editor() -> None:
         st.switch_page(EDIT_PAGE)
 
 
-def open_in_editor(image_id: str) -> None:
-    """Go to an image on the Edit page; for a callback, which no second click undoes."""
-    state.choose_image(image_id)
-    st.switch_page(EDIT_PAGE)
-
-
 def short_name(file_name: str, *, longest: int = 18) -> str:
     """Return the last part of a path, its middle left out where it is long."""
     name = file_name.rsplit("/", 1)[-1]

@@ -6,6 +6,7 @@ import zipfile
 import pytest
 from PIL import Image
 
+from imagebase.ui.upload import uploads
 from tests.app_fixtures import Tab, photograph, records
 
 MARKUP = "<b>x</b> **y** [z](http:w) ~a~.jpg"
@@ -94,6 +95,16 @@ def test_folder_is_dropped_with_its_paths(tab: Tab) -> None:
     tab.uploads(("set/day/bear.jpg", bear), ("set/notes.txt", b"x"))
     assert "1 other file left aside" in tab.words()
     assert [one.file_name for one in records()] == ["set/day/bear.jpg"]
+
+
+def test_press_on_a_thumbnail_opens_the_editor_where_the_page_has_changed(
+    filled: Tab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, bear = records()
+    monkeypatch.setattr(uploads, "thumbnails", lambda shown: None)
+    filled.press(f"upload.grid.{bear.image_id}")
+    assert filled.app.button(key="edit.next").disabled
+    assert "**2** / 2" in filled.words()
 
 
 def test_thumbnail_opens_the_editor_on_its_image(filled: Tab) -> None:
