@@ -16,7 +16,7 @@ from typing import Any, Final
 from imagebase.annotation import ImageRecord, ReviewStatus, utc_now
 from imagebase.detection.library import MAX_NAME_LENGTH, ModelLibrary, library_of
 from imagebase.detection.model_card import ModelCard, Score
-from imagebase.detection.model_files import CFG, NAMES, WEIGHTS, sha256_of
+from imagebase.detection.model_files import CFG, NAMES, REPORTS, WEIGHTS, sha256_of
 from imagebase.detection.registry import find_model
 from imagebase.errors import ModelLoadError, TrainingError
 from imagebase.jobs import JobContext
@@ -37,7 +37,12 @@ from imagebase.training.progress import (
 from imagebase.training.requirement import require_torch
 from imagebase.training.rounds import Round, next_parts
 from imagebase.training.session import begin, read_plan
-from imagebase.training.settings import TrainingSettings, check_input_size, write_json
+from imagebase.training.settings import (
+    DEFAULT_INPUT_SIZE,
+    TrainingSettings,
+    check_input_size,
+    write_json,
+)
 
 KIND: Final = "train"
 _POLL_SECONDS: Final = 0.25
@@ -157,7 +162,7 @@ def _make_ready(context: JobContext, folder: Path) -> None:
         folder,
         gathered,
         wanted,
-        input_size=check_input_size(asked.get("input_size", 416)),
+        input_size=check_input_size(asked.get("input_size", DEFAULT_INPUT_SIZE)),
         part_of=_parts(context, records),
         on_entry=tell,
         must_stop=lambda: context.cancelled,
@@ -303,7 +308,9 @@ def _kept(
         source=f"Trained here from {metrics['base']}",
         score=_score(metrics),
     )
-    return library.add(files, card).name
+    # What the training told goes along, in the model's download.
+    told = {one: model / one for one in REPORTS}
+    return library.add(files | told, card).name
 
 
 def _score(metrics: dict[str, Any]) -> Score | None:

@@ -39,7 +39,7 @@ def cfg_for(
     if not heads or any(_kind(blocks[one - 1]) != "convolutional" for one in heads):
         raise ModelLoadError("The cfg has no [yolo] head after a convolution to train.")
     net = {"width": f"{input_size.width}", "height": f"{input_size.height}"}
-    blocks[0] = _with_options(blocks[0], {**net, **_scaled_steps(blocks[0])})
+    blocks[0] = _with_options(blocks[0], {**net, **_one_picture_at_a_time(blocks[0])})
     for number, place in enumerate(heads):
         mask = _mask(blocks[place], number, len(heads), anchors)
         filters = {"filters": f"{len(mask) * (classes + 5)}"}
@@ -57,8 +57,11 @@ def cfg_for(
     return "\n".join("\n".join(block) for block in blocks) + "\n"
 
 
-def _scaled_steps(net: Sequence[str]) -> dict[str, str]:
-    """Return batch sizes that suit looking at one picture, where the cfg sets any."""
+def _one_picture_at_a_time(net: Sequence[str]) -> dict[str, str]:
+    """Return batch and subdivisions of 1 where the cfg sets any.
+
+    Darknet and OpenCV look at one picture then; how it was trained is not said here.
+    """
     names = {line.partition("=")[0].strip() for line in net}
     return {one: "1" for one in ("batch", "subdivisions") if one in names}
 

@@ -13,10 +13,9 @@ from imagebase.settings import DEFAULT_MODEL, Mode
 from imagebase.statistics import BoxTable, ImageTable
 from imagebase.tasks.train import KIND, free_name, last_round
 from imagebase.training import advice
-from imagebase.training.settings import DEFAULT_INPUT_SIZE
+from imagebase.training.settings import DEFAULT_INPUT_SIZE, DEFAULT_MINUTES
 from imagebase.ui import backend, cache, state, widgets
 
-MINUTES: Final = 3
 _MOST_MINUTES: Final = {Mode.TEAM: 30, Mode.DEMO: 5}
 _SIZES: Final = (320, 416, 512, 608)
 _HELD_OUT_SHARE: Final = 5
@@ -139,7 +138,7 @@ def _form() -> int:
         "Minutes",
         1,
         most,
-        min(MINUTES, most),
+        min(int(DEFAULT_MINUTES), most),
         key=_MINUTES,
         persist_state="session",
         help="Three are a good start. The app stays usable meanwhile.",
