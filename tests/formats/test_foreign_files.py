@@ -1,5 +1,6 @@
 """Label files that other programs wrote: copied ones, and large ones beside us."""
 
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from imagebase.annotation import Size
 from imagebase.formats.label_set_files import ReadResult
 from imagebase.formats.proof import prove
 from imagebase.formats.registry import read, recognise
+from imagebase.formats.tree_views import TreeWithout
 from imagebase.formats.trees import FolderTree, MemoryTree, NameIndex
 from tests.formats.builders import (
     BOX_FORMATS,
@@ -155,3 +157,21 @@ def test_images_are_found_by_what_a_label_file_says(
 ) -> None:
     known = ("a.jpg", "sub/a.jpg", "b.JPG", "c.d.jpg", "e.jpg", "e.png")
     assert NameIndex(known).find(name) == expected
+
+
+@pytest.mark.parametrize(
+    ("folder", "suffixes"),
+    [("bccd/BCCD", (".xml", ".txt")), ("bccd", (".coco.json",))],
+    ids=["lists", "a file for each part"],
+)
+def test_who_trains_and_who_is_tested_is_read(
+    shared_data: Path, folder: str, suffixes: tuple[str, ...]
+) -> None:
+    tree = FolderTree(shared_data / folder)
+    others = (name for name in tree.names() if not name.endswith(suffixes))
+    result = read(TreeWithout(tree, tuple(others)))
+    assert Counter(one.part for one in result.images) == {
+        "train": 205,
+        "val": 87,
+        "test": 72,
+    }
