@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 import streamlit as st
+from sqlalchemy import event
 from streamlit.testing.v1 import AppTest
 
 from imagebase.annotation import ReviewStatus
@@ -180,6 +181,20 @@ def test_page_does_not_run_again_over_an_open_dialog() -> None:
 
     app = AppTest.from_function(script).run()
     assert app.markdown[0].value == "what was typed"
+
+
+@pytest.mark.parametrize("page", ["annotate", "review", "evaluate"])
+def test_a_run_asks_once_which_datasets_there_are(labelled: Tab, page: str) -> None:
+    labelled.open(page)
+    asked: list[str] = []
+    event.listen(
+        store()._database.engine,
+        "before_cursor_execute",
+        lambda conn, cursor, statement, *rest: asked.append(statement),
+    )
+    labelled.app.run()
+    listed = [one for one in asked if one.startswith("SELECT datasets.dataset_id, ")]
+    assert len(listed) == 1
 
 
 def fail(error: Exception) -> None:
