@@ -7,7 +7,12 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from imagebase.annotation import ImageRecord, LabelSet
-from imagebase.errors import ExportError
+from imagebase.errors import (
+    ExportError,
+    ImageFileError,
+    ImageReadError,
+    NotFoundError,
+)
 from imagebase.exporting.making import Made, Maker
 from imagebase.exporting.overlays import Overlay, draw, places_to_draw
 from imagebase.exporting.request import ExportRequest, in_words, request_json
@@ -35,6 +40,8 @@ from imagebase.formats.package import (
 from imagebase.formats.registry import format_named
 from imagebase.store.contents import ImageContents
 
+# Of images that are missing; where their place is not there it is all of them.
+_MOST_NAMED: Final = 10
 NOTHING: Final = "No image is left to export; choose more of them."
 
 
@@ -95,7 +102,7 @@ def build(order: Order, images: Images, *, progress: Progress) -> Built:
 
     Raises:
         ExportError: nothing is left to export, it cannot be done, or did not compare.
-        ImageReadError, LimitError: an image cannot be read.
+        LimitError: an image has more pixels than allowed.
     """
     return _Building(order, images, progress).run()
 
@@ -114,6 +121,7 @@ class _Building:
             max_pixels=order.max_pixels,
         )
         self._part_of: Mapping[str, str] = {}
+        self._lost: list[str] = []
         self._done = self._total = 0
 
     def run(self) -> Built:
@@ -126,7 +134,8 @@ class _Building:
         self._total = len(candidates) + self._variants_to_make()
         stored = Store(self._order.drafts / "images.jsonl").take(self._made())
         if not len(stored):
-            raise ExportError(NOTHING)
+            raise ExportError(" ".join(_lost_warning(self._lost)) or NOTHING)
+        left_out += _lost_warning(self._lost)
         stored.names = export_names(stored.names)
         if self._maker.dropped:
             left_out += (
@@ -161,22 +170,42 @@ class _Building:
 
     def _made(self) -> Iterator[tuple[Made, str]]:
         """Yield every picture with the part it is in."""
-        train = sorted(one for one, part in self._part_of.items() if part == "train")
+        train = self._partners()
         for record in self._selected(self._part_of, Selection(self._request)):
+            original = self._original(record)
+            if original is None:
+                self._lost.append(record.file_name)
+                self._step()
+                continue
             part = self._part_of[record.image_id]
             if self._request.crops:
-                found: Iterable[Made] = self._maker.crops(record)
+                found: Iterable[Made] = self._maker.crops(record, original)
             else:
-                found = self._with_variants(record, train if part == "train" else [])
+                partners = train if part == "train" else []
+                found = self._with_variants(record, original, partners)
             for number, made in enumerate(found):
                 if self._request.varies or not number:
                     self._step()
                 yield made, part
 
+    def _partners(self) -> list[str]:
+        """Return the training images that variants are made with."""
+        train = sorted(one for one, part in self._part_of.items() if part == "train")
+        if not self._request.varies:
+            return train
+        records = self._images.records(train)
+        return [one.image_id for one in records if self._original(one) is not None]
+
+    def _original(self, record: ImageRecord) -> Made | None:
+        """Return an image; None where its file is missing or damaged."""
+        try:
+            return self._maker.original(record)
+        except (ImageFileError, NotFoundError, ImageReadError):
+            return None
+
     def _with_variants(
-        self, record: ImageRecord, train: Sequence[str]
+        self, record: ImageRecord, original: Made, train: Sequence[str]
     ) -> Iterator[Made]:
-        original = self._maker.original(record)
         yield original
         if train and self._request.varies:
             yield from self._maker.variants(
@@ -215,7 +244,8 @@ class _Building:
             tuple(summaries),
             tuple(overlays),
             left_out,
-            warnings_about(whole, one)
+            _lost_warning(self._lost)
+            + warnings_about(whole, one)
             + _part_warnings(stored.weights, dealt)
             + _gps_warning(len(self._maker.with_gps)),
             {part: counts[part] for part in PARTS if counts[part]},
@@ -276,6 +306,20 @@ def _part_warnings(
         f"{count:,} of {len(dealt):,} zips have no image for {part}: give it a larger "
         "share."
         for part, count in zips_without_parts(images, dealt).items()
+    )
+
+
+def _lost_warning(names: Sequence[str]) -> tuple[str, ...]:
+    if not names:
+        return ()
+    named = ", ".join(names[:_MOST_NAMED])
+    if len(names) == 1:
+        return (f"{named} is not in it: its file is missing or damaged; add it again.",)
+    more = len(names) - _MOST_NAMED
+    others = f" and {more:,} more" if more > 0 else ""
+    return (
+        f"{named}{others} are not in it: their files are missing or damaged; add them "
+        "again.",
     )
 
 

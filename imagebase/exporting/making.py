@@ -92,6 +92,7 @@ class Maker:
         """Return an image with what is said about it, at the size asked for.
 
         Raises:
+            ImageFileError, NotFoundError: its file is not there.
             ImageReadError, LimitError: as for `load_image`.
         """
         image_id = record.image_id
@@ -113,16 +114,15 @@ class Maker:
             _placed(record, placement), _suffix_of(header.export_suffix), weight
         )
 
-    def crops(self, record: ImageRecord) -> Iterator[Made]:
+    def crops(self, record: ImageRecord, original: Made) -> Iterator[Made]:
         """Yield what is in each box that can be written, whole pixels of it."""
-        made = self.original(record)
         stem, _ = split_suffix(record.file_name)
         annotations = writable(ExportImage(record, record.file_name))
         for number, one in enumerate(annotations, start=1):
             crop_id = f"{record.image_id}-box-{number}"
             box = Box(*whole_pixels(one.box)).clipped(record.size)
             size = Size(round(box.width), round(box.height))
-            suffix = _suffix_of(made.suffix)
+            suffix = _suffix_of(original.suffix)
             self._crops[crop_id] = _Crop(record.image_id, box, suffix)
             self._names[crop_id] = record.file_name
             cut = replace(

@@ -396,3 +396,34 @@ def test_darknet_is_given_files_that_it_reads(
     assert contents["train.txt"] == f"data/obj/{written}\n".encode()
     assert (contents[f"data/obj/{written}"] != file.getvalue()) == is_changed
     assert result.zips[0].proof.holds
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        YOLO,
+        ExportRequest("folders", crops=True),
+        replace(YOLO, recipe=Recipe(mosaic=Mosaic(probability=1), variants=3)),
+    ],
+    ids=["plain", "crops", "mosaics"],
+)
+def test_damaged_image_is_left_out_and_named(
+    asked: ExportRequest, tmp_path: Path
+) -> None:
+    found = pets(4)
+    found.files[found.image_ids()[1]] = b"no picture"
+    result = built(found, asked, tmp_path)
+    said = "1.png is not in it: its file is missing or damaged; add it again."
+    assert said in result.left_out
+    assert said in result.warnings
+    assert said in manifest(result)["not_in_it"]
+    originals = {one["original_name"] for one in manifest(result)["images"]}
+    assert not [name for name in originals if name.startswith("1")]
+    assert len(originals) >= 3
+
+
+def test_export_of_damaged_images_alone_says_so(tmp_path: Path) -> None:
+    found = pets(12)
+    found.files.update(dict.fromkeys(found.image_ids(), b"no picture"))
+    with pytest.raises(ExportError, match=r"8\.png, 9\.png and 2 more are not in it"):
+        built(found, YOLO, tmp_path)

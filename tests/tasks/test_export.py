@@ -165,15 +165,36 @@ def test_nothing_to_export_is_a_sentence(scope: Scope, run_job: RunJob) -> None:
     assert zips(scope) == []
 
 
-@pytest.mark.usefixtures("reviewed")
-def test_image_that_cannot_be_read_is_named_and_no_zip_is_left(
-    store: Store, scope: Scope, run_job: RunJob
+def test_images_that_are_missing_or_damaged_are_left_out_and_named(
+    home: Path,
+    store: Store,
+    scope: Scope,
+    reviewed: list[ImageRecord],
+    run_job: RunJob,
 ) -> None:
     add(store, scope, "sub/broken.png", data=b"nothing")
+    (path,) = home.rglob(f"images/team/??/{reviewed[0].image_id}")
+    path.unlink()
+    job = run_job("export")
+    assert job.result is not None, job.error
+    assert listed(job.result["path"]) == ["b.png", "c.png"]
+    said = (
+        "a.png, sub/broken.png are not in it: their files are missing or damaged; add "
+        "them again."
+    )
+    assert job.result["not_in_it"] == [said]
+    assert said in job.result["warnings"]
+
+
+def test_export_without_any_image_file_fails_and_leaves_no_zip(
+    home: Path, scope: Scope, reviewed: list[ImageRecord], run_job: RunJob
+) -> None:
+    for record in reviewed:
+        (path,) = home.rglob(f"images/team/??/{record.image_id}")
+        path.unlink()
     job = run_job("export")
     assert job.state is JobState.FAILED
-    assert job.error is not None
-    assert job.error.startswith("sub/broken.png is not an image")
+    assert (job.error or "").startswith("a.png, b.png, c.png are not in it")
     assert zips(scope) == []
 
 
