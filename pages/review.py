@@ -26,5 +26,4 @@ VIEWS = {
 
 widgets.needs_images()
 train_again.offer()
-FIRST = review_filters.QUEUE if queue.has_doubts() else review_filters.LABELS
-VIEWS[review_filters.choose_view(tuple(VIEWS), first=FIRST)]()
+VIEWS[review_filters.choose_view(tuple(VIEWS), first=queue.first_view)]()

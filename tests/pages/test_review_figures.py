@@ -143,3 +143,19 @@ def test_page_begins_with_the_queue_once_there_is_doubt(
     another = started(new_tab)
     another.open("review")
     assert "to look at, the most doubtful first" in another.words()
+
+
+def test_view_that_is_chosen_is_not_looked_for_again(
+    labelled: Tab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    show(labelled, "Figures", "Health")
+    kitchen, _ = records()
+    put(kitchen, model_box("cup", 0.9), model_box("bowl", 0.8, at=21))
+    monkeypatch.setattr("imagebase.ui.review.queue.first_view", forbidden)
+    labelled.app.run()
+    assert not labelled.app.exception
+    assert "Images" in metrics(labelled)
+
+
+def forbidden() -> str:
+    raise AssertionError("nobody needs to know")

@@ -24,6 +24,7 @@ from imagebase.tasks.judging import (
     stale_images,
 )
 from imagebase.ui import backend, cache, jobs, state, widgets
+from imagebase.ui.review import review_filters
 
 PAGE_SIZE: Final = 12
 COLUMNS: Final = 3
@@ -76,9 +77,10 @@ def queue() -> None:
     _cards(rows)
 
 
-def has_doubts() -> bool:
-    """Say whether the queue holds any image, as far as they have been judged."""
-    return bool(backend.store().doubtful_images(state.scope(), limit=1))
+def first_view() -> str:
+    """Return the view to begin with: the queue, where judging has found any image."""
+    found = backend.store().doubtful_images(state.scope(), limit=1)
+    return review_filters.QUEUE if found else review_filters.LABELS
 
 
 def _judge_what_changed(in_use: ModelInUse | None) -> None:

@@ -52,13 +52,14 @@ class ChosenImages:
     why: str
 
 
-def choose_view(names: Sequence[str], *, first: str) -> str:
+def choose_view(names: Sequence[str], *, first: Callable[[], str]) -> str:
     """Draw the switch between the views of these names; return the chosen one.
 
-    first: the one to begin with.
+    first: names the one to begin with, where none is chosen yet.
     """
     # And no default: a value that a click elsewhere has set would be at odds with it.
-    st.session_state.setdefault(_VIEW, first)
+    if _VIEW not in st.session_state:
+        st.session_state[_VIEW] = first()
     view = st.segmented_control(
         "View",
         names,
@@ -67,7 +68,7 @@ def choose_view(names: Sequence[str], *, first: str) -> str:
         label_visibility="collapsed",
         persist_state="session",
     )
-    return view or first
+    return view or names[0]
 
 
 def begin(filters: Mapping[str, Any]) -> None:

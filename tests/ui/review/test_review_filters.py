@@ -16,7 +16,7 @@ def views() -> None:
 
     view = review_filters.choose_view(
         [review_filters.LABELS, review_filters.IMAGES, review_filters.FIGURES],
-        first=review_filters.FIGURES,
+        first=lambda: review_filters.FIGURES,
     )
     st.text(view)
     st.button(
