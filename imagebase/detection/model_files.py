@@ -14,6 +14,9 @@ from imagebase.settings import WEIGHTS_FOLDER
 CFG: Final = "obj.cfg"
 WEIGHTS: Final = "obj.weights"
 NAMES: Final = "obj.names"
+# The same as ONNX, and what a training told of the model.
+CONVERTED: Final = "obj.onnx"
+REPORTS: Final = ("report.html", "metrics.json", "history.csv")
 MAX_NAMES_BYTES: Final = 1_000_000
 
 

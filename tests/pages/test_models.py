@@ -21,6 +21,13 @@ def page(filled: Tab) -> Tab:
     return filled
 
 
+def test_every_model_can_be_downloaded(page: Tab) -> None:
+    offered = [one.proto for one in page.app.get("download_button")]
+    assert [one.label for one in offered] == ["Download"] * 4
+    # Made at the press: nothing lies in memory until then.
+    assert all(one.deferred_file_id for one in offered)
+
+
 def drop(tab: Tab, *files: tuple[str, bytes]) -> None:
     dropped = [(name, data, "application/octet-stream") for name, data in files]
     tab.app.file_uploader[0].set_value(dropped)

@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 from imagebase.archives import archive_members, is_archive_name, is_clutter, safe_name
 from imagebase.detection.doctor.findings import Finding, bad, good, warning
 from imagebase.detection.doctor.texts import decoded_text
+from imagebase.detection.model_files import CFG, CONVERTED, REPORTS, WEIGHTS
 from imagebase.errors import ImageBaseError
 from imagebase.settings import Limits
 
@@ -90,7 +91,7 @@ class Sorted:
 def sort_uploads(uploads: Iterable[tuple[str, bytes]], limits: Limits) -> Sorted:
     """Return dropped files by what they are; a zip's files are taken out of it."""
     found = Sorted()
-    for upload in _unpacked(uploads, found, limits):
+    for upload in _own_parts(_unpacked(uploads, found, limits)):
         _sort(upload, found)
     _say_what_is_swapped(found)
     for kind, files in found.parts.items():
@@ -103,6 +104,14 @@ def sort_uploads(uploads: Iterable[tuple[str, bytes]], limits: Limits) -> Sorted
                 )
             )
     return found
+
+
+def _own_parts(uploads: list[Upload]) -> list[Upload]:
+    """Return files without those that a training or a download puts beside a model."""
+    beside = set(REPORTS)
+    if {CFG, WEIGHTS} <= {one.name for one in uploads}:
+        beside.add(CONVERTED)
+    return [one for one in uploads if one.name not in beside]
 
 
 def _unpacked(

@@ -16,6 +16,7 @@ from imagebase.evaluation.contenders import parse_contender
 from imagebase.store import Scope
 from imagebase.trial_picture import boxes_of, draw_trial
 from imagebase.ui import backend, cache, jobs, state, widgets
+from imagebase.ui.models import model_download
 from imagebase.ui.visitor import visitor
 
 COLUMNS: Final = 2
@@ -60,6 +61,7 @@ def _card(model: Model) -> None:
     with st.container(horizontal=True):
         if st.button("Try it", key=f"models.try.{model.name}", icon=":material/image:"):
             _try_dialog(model)
+        model_download.button(model, key=f"models.download.{model.name}")
         if card.licence:
             popover = st.popover("Licence", key=f"models.licence.{model.name}")
             with popover.container(height=_LICENCE_PX):

@@ -15,6 +15,7 @@ from imagebase.training.report import Example
 from imagebase.training.rounds import AGAIN_AFTER, Round, news_since
 from imagebase.ui import backend, cache, state, widgets
 from imagebase.ui.annotate import rest
+from imagebase.ui.models import model_download
 from imagebase.ui.train import train_progress, train_rounds
 
 _SHOWN: Final = 4
@@ -76,15 +77,18 @@ def _next_steps(name: str, model: Model | None) -> None:
     rest_count = rest.left(backend.store().progress(state.scope()))
     left, right = st.columns([3, 1], vertical_alignment="center")
     left.markdown(f"#### :material/check_circle: {widgets.escape(name)}")
-    right.button(
-        "Label the rest with it →",
-        key="train.label_rest",
-        type="primary",
-        width="stretch",
-        disabled=not rest_count or model is None,
-        on_click=_label_the_rest,
-        args=(name,),
-    )
+    with right:
+        st.button(
+            "Label the rest with it →",
+            key="train.label_rest",
+            type="primary",
+            width="stretch",
+            disabled=not rest_count or model is None,
+            on_click=_label_the_rest,
+            args=(name,),
+        )
+        if model is not None:
+            model_download.button(model, key="train.download", width="stretch")
     if model is None:
         left.caption(
             "This model was deleted, so that it can label nothing. Training again "
