@@ -4,14 +4,17 @@ import shutil
 import sys
 import time
 from dataclasses import asdict, replace
+from datetime import timedelta
 
 import pytest
+from sqlalchemy import update
 
-from imagebase.annotation import Annotation, Box, ReviewStatus, Size
+from imagebase.annotation import Annotation, Box, ReviewStatus, Size, utc_now
 from imagebase.images import encode_png
 from imagebase.store import JobInfo, JobState
 from imagebase.store.jobs import ClaimedJob
-from imagebase.tasks.train import work_folder
+from imagebase.store.tables import jobs
+from imagebase.tasks.train import KEPT_SECONDS, work_folder
 from imagebase.training import work_files
 from imagebase.training.progress import Progress, write_line
 from imagebase.training.session import Plan
@@ -211,6 +214,16 @@ def test_a_training_that_broke_off_can_go_on_once_images_are_ready(
     assert "The system ended it" in words
     assert "The training broke off after 9 steps. What was learned is kept." in words
     assert not shapes.app.button(key=f"train.resume.{job.job_id}").disabled
+
+
+def test_what_a_training_had_learned_weeks_ago_is_not_spoken_of(shapes: Tab) -> None:
+    job = goes_on_elsewhere()
+    store().end_job(job.claim_id, JobState.CANCELLED)
+    weeks_ago = utc_now() - timedelta(seconds=KEPT_SECONDS + 60)
+    with store()._database.write() as connection:
+        connection.execute(update(jobs).values(finished_at=weeks_ago))
+    shapes.open("train")
+    assert "was stopped" not in shapes.words()
 
 
 def test_a_training_stopped_while_it_read_left_nothing_to_go_on_with(

@@ -40,7 +40,7 @@ def show() -> None:
 
 
 def _since_the_last_model() -> list[JobInfo]:
-    """Return the trainings that left no model, in the order in which they ended."""
+    """Return the trainings that left no model, the last to end first."""
     now = utc_now()
     by_end = sorted(
         backend.store().jobs(state.scope(), kind=KIND),
