@@ -31,7 +31,7 @@ from imagebase.formats.trees import (
     is_image_name,
     open_tree,
 )
-from imagebase.images import ImageHeader, export_image, read_header
+from imagebase.images import ImageHeader, export_image, read_header, written_suffix
 from imagebase.settings import Limits, Mode
 from imagebase.settings import settings as process_settings
 
@@ -102,7 +102,7 @@ def convert(
         pictures = tree
         if images is not None:
             pictures = stack.enter_context(_opened(images, output))
-        files = stack.enter_context(closing(_Pictures(pictures, tell)))
+        files = stack.enter_context(closing(_Pictures(pictures, target, tell)))
         if images is not None:
             tree = JoinedTree(tree, pictures, files.names)
         collector = stack.enter_context(taken_in(tree, source_format))
@@ -197,7 +197,8 @@ class _Placing:
         if path is not None and self._target.is_in_place:
             name = path if self._is_given else _with_suffix_of(path, name)
         elif header is not None and not self._target.is_in_place:
-            name = with_suffix(name, header.export_suffix)
+            readable = self._target.image_suffixes
+            name = with_suffix(name, written_suffix(header, readable), readable)
         return Placed(path or f"{image.name} without a file", size, name)
 
     def _size(self, image: ReadImage, header: ImageHeader | None) -> Size | None:
@@ -241,8 +242,9 @@ class _Pictures:
     are_used: whether labels were found for any of them.
     """
 
-    def __init__(self, tree: FileTree, tell: OnProblem) -> None:
+    def __init__(self, tree: FileTree, target: Format, tell: OnProblem) -> None:
         self.tree = tree
+        self._readable = target.image_suffixes
         self._tell = tell
         self.names = [name for name in tree.names() if is_image_name(name)]
         self.are_used = False
@@ -281,7 +283,12 @@ class _Pictures:
             return None
         try:
             data = self.tree.read(path)
-            return export_image(data, file_name=path, max_pixels=self._max_pixels).data
+            return export_image(
+                data,
+                file_name=path,
+                max_pixels=self._max_pixels,
+                readable=self._readable,
+            ).data
         except ImageBaseError as error:
             self._tell_of(path, error)
             return None

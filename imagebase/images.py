@@ -8,7 +8,7 @@ over part-filled pictures for 3 in 10 damaged files that Pillow refuses.
 import io
 import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final, NamedTuple
@@ -147,24 +147,46 @@ def load_image(
         return LoadedImage(np.asarray(rgb, dtype=np.uint8), size)
 
 
-def export_image(data: bytes, *, file_name: str, max_pixels: int) -> ExportedImage:
+def export_image(
+    data: bytes,
+    *,
+    file_name: str,
+    max_pixels: int,
+    readable: Container[str] | None = None,
+) -> ExportedImage:
     """Return the file as it came, or rewritten where other tools would misread it.
 
     Rewritten are images that EXIF turns, HEIC, GIF, CMYK, LAB and more than 8 bits: as
     an upright 8-bit JPEG of quality 95 where the original was lossy, else as PNG.
 
+    Args:
+        readable: as for `written_suffix`.
+
     Raises:
         ImageReadError, LimitError: as for `load_image`.
     """
     header = read_header(data, file_name=file_name, max_pixels=max_pixels)
-    if not header.needs_conversion:
-        return ExportedImage(data, header.export_suffix, is_changed=False)
+    suffix = written_suffix(header, readable)
+    if not header.needs_conversion and suffix == header.export_suffix:
+        return ExportedImage(data, suffix, is_changed=False)
     rgb = load_image(data, file_name=file_name, max_pixels=max_pixels).rgb
-    if header.export_suffix == ".jpg":
+    if suffix == ".jpg":
         converted = encode_jpeg(rgb, quality=EXPORT_QUALITY)
     else:
         converted = encode_png(rgb)
-    return ExportedImage(converted, header.export_suffix, is_changed=True)
+    return ExportedImage(converted, suffix, is_changed=True)
+
+
+def written_suffix(header: ImageHeader, readable: Container[str] | None = None) -> str:
+    """Return the suffix of the file that an export writes for an image.
+
+    Args:
+        readable: suffixes that the program it is for reads, JPEG and PNG among them;
+            None where all are.
+    """
+    if readable is None or header.export_suffix in readable:
+        return header.export_suffix
+    return ".jpg" if header.file_format in _LOSSY_FORMATS else ".png"
 
 
 def encode_jpeg(rgb: RgbArray, *, quality: int = DISPLAY_QUALITY) -> bytes:

@@ -5,8 +5,9 @@ all is written without it.
 """
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from imagebase.annotation import ImageRecord, LabelSet
@@ -15,7 +16,7 @@ from imagebase.formats.label_set_files import ExportImage, ExportSet, WriteOptio
 from imagebase.formats.names import build_export_set
 from imagebase.formats.package import export_folder
 from imagebase.formats.registry import format_named
-from imagebase.images import ImageHeader, export_image, read_header
+from imagebase.images import ImageHeader, export_image, read_header, written_suffix
 from imagebase.intake import SourceFile
 from imagebase.run_summary import Refusal
 
@@ -87,15 +88,20 @@ class _Pictures:
         self._max_pixels = max_pixels
         self.refused: dict[str, Refusal] = {}
 
-    def bytes_of(self, name: str) -> bytes:
+    def bytes_of(self, name: str, *, readable: Container[str] | None = None) -> bytes:
         """Return a picture as it is written.
+
+        Args:
+            readable: suffixes of what the program reads that it is for.
 
         Raises:
             ImageReadError: it cannot be read any more, or is another by now.
         """
         try:
             data = self._read_again(name)
-            return export_image(data, file_name=name, max_pixels=self._max_pixels).data
+            return export_image(
+                data, file_name=name, max_pixels=self._max_pixels, readable=readable
+            ).data
         except ImageBaseError as error:
             self.refused[name] = Refusal(name, str(error))
             raise ImageReadError(str(error)) from error
@@ -119,7 +125,8 @@ class _Pictures:
 def _write_format(
     format_name: str, labelled: Labelled, pictures: _Pictures, output: Path
 ) -> None:
-    if format_named(format_name).is_in_place:
+    one = format_named(format_name)
+    if one.is_in_place:
         export_set = _in_place(labelled)
         options = WriteOptions(with_images=False)
     else:
@@ -127,13 +134,16 @@ def _write_format(
             output.name,
             labelled.labels,
             labelled.records,
-            lambda record: labelled.headers[record.file_name].export_suffix,
+            lambda record: written_suffix(
+                labelled.headers[record.file_name], one.image_suffixes
+            ),
+            readable=one.image_suffixes,
         )
         options = WriteOptions()
     export_folder(
         export_set,
         format_name,
-        images=pictures.bytes_of,
+        images=partial(pictures.bytes_of, readable=one.image_suffixes),
         folder=output / format_name,
         options=options,
     )

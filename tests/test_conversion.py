@@ -329,6 +329,26 @@ def test_names_stay_as_they_are_where_no_image_is_written(tmp_path: Path) -> Non
     ]
 
 
+def test_darknet_is_given_pictures_that_it_reads(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    rows = ["filename,width,height,class,xmin,ymin,xmax,ymax"]
+    for name, kind in (("a.webp", "WEBP"), ("b.tif", "TIFF"), ("c.JPG", "JPEG")):
+        Image.new("RGB", (64, 48), "grey").save(source / name, kind)
+        rows.append(f"{name},64,48,cat,1,1,9,9")
+    (source / "labels.csv").write_text("\n".join(rows))
+    convert(source, tmp_path / "out", to="darknet")
+    written = tmp_path / "out" / "darknet"
+    listed = (written / "train.txt").read_text().split()
+    assert listed == [f"data/obj/{name}" for name in ("a.jpg", "b.png", "c.jpg")]
+    kinds = []
+    for path in (written / one for one in listed):
+        with Image.open(path) as image:
+            kinds.append(image.format)
+        assert path.with_suffix(".txt").read_text()
+    assert kinds == ["JPEG", "PNG", "JPEG"]
+
+
 def test_images_that_no_label_file_names_are_counted(
     tmp_path: Path, photographs: Path
 ) -> None:

@@ -466,6 +466,42 @@ def test_changed_thresholds_act_on_what_was_seen(
     assert found.records[0].annotations == ()
 
 
+def encoded(kind: str) -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (64, 48), "grey").save(file, kind)
+    return file.getvalue()
+
+
+def labels_that_darknet_finds(folder: Path) -> list[str]:
+    """Return the pictures whose label files Darknet finds.
+
+    It puts .txt in the place of a suffix that it knows, and reads no other pictures.
+    """
+    found = []
+    for line in (folder / "train.txt").read_text().splitlines():
+        path = folder / line
+        assert path.suffix in {".jpg", ".jpeg", ".png", ".bmp"}
+        assert cv2.imread(str(path), cv2.IMREAD_COLOR) is not None
+        if path.with_suffix(".txt").read_text():
+            found.append(path.name)
+    return found
+
+
+def test_darknet_is_given_pictures_that_it_reads_and_finds_their_labels(
+    tmp_path: Path, pets: str
+) -> None:
+    kinds = {"a.webp": "WEBP", "b.tif": "TIFF", "c.JPG": "JPEG", "d.bmp": "BMP"}
+    source = folder_of(
+        tmp_path / "in", {name: encoded(kind) for name, kind in kinds.items()}
+    )
+    summary = labelled(source, tmp_path / "out", pets, formats=["darknet"])
+    assert summary.images == summary.boxes == 4
+    found = labels_that_darknet_finds(tmp_path / "out" / "darknet")
+    assert found == ["a.jpg", "b.png", "c.jpg", "d.bmp"]
+    kept = (tmp_path / "out" / "darknet" / "data" / "obj" / "c.jpg").read_bytes()
+    assert kept == encoded("JPEG")
+
+
 TURNED = [f"exif_orientation__Landscape_{number}.jpg" for number in range(1, 9)]
 # How upright pixels are stored under each orientation: turned left, then mirrored.
 STORED = {1: (0, 0), 2: (0, 1), 3: (2, 0), 4: (2, 1)}

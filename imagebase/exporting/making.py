@@ -17,23 +17,21 @@ from imagebase.exporting.request import ExportRequest
 from imagebase.formats.boxes import whole_pixels, writable
 from imagebase.formats.label_set_files import ExportImage
 from imagebase.formats.names import split_suffix
+from imagebase.formats.registry import format_named
 from imagebase.images import (
     EXPORT_QUALITY,
-    ImageHeader,
     RgbArray,
     encode_jpeg,
     encode_png,
     export_image,
     load_image,
     read_header,
+    written_suffix,
 )
 from imagebase.metadata import has_gps, without_metadata
 from imagebase.resizing import Placement
 
 Read = Callable[[str], bytes]
-
-# Darknet finds the label file of these alone, and only where it is written so.
-_READABLE: Final = {"darknet": frozenset({".jpg", ".jpeg", ".png", ".bmp"})}
 
 # About what the label files take for an image and for a box.
 _IMAGE_BYTES: Final = 600
@@ -80,6 +78,7 @@ class Maker:
         self._read = read
         self._folder = folder
         self._max_pixels = max_pixels
+        self._readable = format_named(request.format).image_suffixes
         self._names: dict[str, str] = {}
         self._crops: dict[str, _Crop] = {}
         self._variants: dict[str, Path] = {}
@@ -103,7 +102,7 @@ class Maker:
             max_pixels=self._max_pixels,
         )
         placement = self._placement(record.size)
-        came = self._suffix(header)
+        came = written_suffix(header, self._readable)
         boxes = _BOX_BYTES * len(record.annotations)
         if placement.changes_nothing:
             weight = record.byte_count + boxes + _IMAGE_BYTES
@@ -184,22 +183,16 @@ class Maker:
         data = self._read(image_id)
         header = read_header(data, file_name=name, max_pixels=self._max_pixels)
         placement = self._placement(header.size)
-        suffix = self._suffix(header)
+        suffix = written_suffix(header, self._readable)
         if not placement.changes_nothing or suffix != header.export_suffix:
             rgb = self._decoded(data, name)
             return _encoded(placement.pixels(rgb), _suffix_of(suffix))
         return self._as_it_came(image_id, data, name)
 
-    def _suffix(self, header: ImageHeader) -> str:
-        """Return the suffix of a file that the format's program reads."""
-        readable = _READABLE.get(self._request.format)
-        suffix = header.export_suffix
-        return suffix if readable is None or suffix in readable else _suffix_of(suffix)
-
     def _named(self, record: ImageRecord, suffix: str) -> ImageRecord:
         """Return the record under a name that the format's program understands."""
         stem, current = split_suffix(record.file_name)
-        readable = _READABLE.get(self._request.format)
+        readable = self._readable
         if readable is None or current in readable or current.lower() not in readable:
             return record
         return replace(record, file_name=stem + suffix)

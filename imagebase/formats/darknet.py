@@ -235,4 +235,6 @@ FORMAT: Final = Format(
     is_relative=True,
     lists_train_as_val=True,
     has_flat_names=True,
+    # It puts .txt in the place of these, and only where they are written so.
+    image_suffixes=frozenset({".jpg", ".jpeg", ".png", ".bmp"}),
 )

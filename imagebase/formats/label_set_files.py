@@ -285,6 +285,7 @@ class Format(NamedTuple):
     is_in_place: says where images are, and need not have copies of them beside it.
     has_boxes: whether it says where things are, and not what images as a whole hold.
     reduced: the set as far as this format can say it; the proof compares with that.
+    image_suffixes: of image files that its program finds the labels of; None for all.
     has_parts: whether it can say which images train; one that cannot is written once
         for each part of a split, in a folder of that name.
     """
@@ -306,3 +307,4 @@ class Format(NamedTuple):
     has_boxes: bool = True
     reduced: Callable[[ExportSet], ExportSet] = _as_it_is
     has_parts: bool = True
+    image_suffixes: Set[str] | None = None

@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from pathlib import PurePosixPath
 from typing import Final, Protocol
 
@@ -31,6 +31,8 @@ def build_export_set(
     labels: LabelSet,
     records: Sequence[ImageRecord],
     suffix_of: Callable[[ImageRecord], str],
+    *,
+    readable: Container[str] | None = None,
 ) -> ExportSet:
     """Return the set to be written, in the order of the records.
 
@@ -39,9 +41,12 @@ def build_export_set(
     Args:
         suffix_of: the suffix of the image file that will be written, `.jpg` say; it may
             differ from the original's, as with HEIC.
+        readable: as for `with_suffix`.
     """
     used = (one.label for record in records for one in record.annotations)
-    wanted = [with_suffix(record.file_name, suffix_of(record)) for record in records]
+    wanted = [
+        with_suffix(record.file_name, suffix_of(record), readable) for record in records
+    ]
     images = tuple(
         ExportImage(record, unique, record.status is ReviewStatus.APPROVED)
         for record, unique in zip(records, export_names(wanted), strict=True)
@@ -49,10 +54,17 @@ def build_export_set(
     return ExportSet(name, labels.with_labels(dict.fromkeys(used)), images)
 
 
-def with_suffix(file_name: str, suffix: str) -> str:
-    """Return the name with this suffix; spellings of the same suffix stay."""
+def with_suffix(
+    file_name: str, suffix: str, readable: Container[str] | None = None
+) -> str:
+    """Return the name with this suffix; spellings of the same suffix stay.
+
+    Args:
+        readable: the spellings that the program it is for reads; None where all are.
+    """
     stem, current = split_suffix(file_name)
-    if current.lower() in _SAME_SUFFIX.get(suffix, {suffix}):
+    is_same = current.lower() in _SAME_SUFFIX.get(suffix, {suffix})
+    if is_same and (readable is None or current in readable):
         return file_name
     if current.lower() in IMAGE_SUFFIXES:
         return stem + suffix

@@ -82,6 +82,14 @@ def test_suffix_follows_what_is_written(name: str, suffix: str, expected: str) -
     assert with_suffix(name, suffix) == expected
 
 
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("a.jpeg", "a.jpeg"), ("A.JPG", "A.jpg"), ("a.webp", "a.jpg")],
+)
+def test_suffix_is_spelled_as_the_program_reads_it(name: str, expected: str) -> None:
+    assert with_suffix(name, ".jpg", {".jpg", ".jpeg"}) == expected
+
+
 def test_a_label_that_is_only_on_a_box_joins_at_the_end() -> None:
     one = export_set(record(box(0, 0, 9, 9, label="new")), labels=("b", "a"))
     assert one.labels.names == ("b", "a", "new")
