@@ -151,7 +151,12 @@ def _draw(preview: _Preview, alike: Sequence[Found]) -> None:
     began = {_key(one) for one in shown if one.is_unreviewed}
     flipped = preview.flipped & here
     page = "-".join((shown[0].like.key.annotation_id[:8], str(len(shown))))
-    ticked = draw_sheet(tiles, key=f"looks.sheet.{page}", ticked=began ^ flipped)
+    ticked = draw_sheet(
+        tiles,
+        key=f"looks.sheet.{page}",
+        ticked=began ^ flipped,
+        version=str(hash(tuple(one.id for one in tiles))),
+    )
     preview.flipped = (preview.flipped - here) | (began ^ ticked)
 
 

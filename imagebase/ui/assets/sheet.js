@@ -20,6 +20,7 @@ class Sheet {
   constructor(root) {
     this.root = root;
     this.filling = null;
+    this.version = null;
     this.last = null;
     root.addEventListener("click", (event) => this.clicked(event));
     root.addEventListener("keydown", (event) => this.pressed(event));
@@ -31,7 +32,12 @@ class Sheet {
     this.filling = data.filling;
     this.last = null;
     this.ids = data.tiles.map((tile) => tile.id);
-    this.ticked = new Set(data.ticked);
+    // Other tiles under the same version leave what is ticked, said or not yet said.
+    if (data.version !== this.version) {
+      clearTimeout(this.timer);
+      this.version = data.version;
+      this.ticked = new Set(data.ticked);
+    }
     this.root.replaceChildren(...data.tiles.map(drawn));
     this.mark();
   }
@@ -53,7 +59,7 @@ class Sheet {
   pressed(event) {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     if (event.key.toLowerCase() !== "a") return;
-    const isAll = this.ticked.size === this.ids.length;
+    const isAll = this.ids.every((id) => this.ticked.has(id));
     this.ticked = new Set(isAll ? [] : this.ids);
     event.preventDefault();
     event.stopPropagation();
@@ -67,10 +73,9 @@ class Sheet {
   changed() {
     this.mark();
     clearTimeout(this.timer);
-    const answer = {
-      filling: this.filling,
-      ids: this.ids.filter((id) => this.ticked.has(id)),
-    };
+    // A tick on what is not shown would come back unseen.
+    this.ticked = new Set(this.ids.filter((id) => this.ticked.has(id)));
+    const answer = { version: this.version, ids: [...this.ticked] };
     this.timer = setTimeout(() => this.say(answer), PAUSE_MS);
   }
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
-from typing import Protocol
+from typing import Final, Protocol
 
 import streamlit as st
 
@@ -23,6 +23,9 @@ from imagebase.ui.review.bulk_words import boxes_on, report
 Seen = Mapping[str, int]
 
 
+_ACTS: Final = "imagebase.review.acts"
+
+
 class _Change(Protocol):
     """What is done to many images."""
 
@@ -35,6 +38,12 @@ class _Change(Protocol):
         seen: Seen,
         on_progress: long_work.Tell,
     ) -> BulkReport: ...
+
+
+def acts() -> int:
+    """Return how often this session has changed something: then its ticks are over."""
+    count: int = st.session_state.get(_ACTS, 0)
+    return count
 
 
 def act_on_boxes(chosen: Sequence[AnnotationRow], *, key: str) -> None:
@@ -171,7 +180,7 @@ def _change(seen: Seen, change: _Change, doing: str, done: str) -> None:
         return change(store, scope, seen, seen=seen, on_progress=tell)
 
     def say(told: BulkReport) -> None:
-        report(f"{done} {widgets.plural(told.changed, 'image')}", told)
+        _say(f"{done} {widgets.plural(told.changed, 'image')}", told)
 
     long_work.begin(doing, work, then=say, images=len(seen))
 
@@ -185,7 +194,7 @@ def _relabel(chosen: Sequence[AnnotationRow], key: str) -> None:
     told = relabel_boxes(
         backend.store(), state.scope(), _ids(chosen), label=label, seen=_seen(chosen)
     )
-    report(f"Relabelled {boxes_on(told)}", told)
+    _say(f"Relabelled {boxes_on(told)}", told)
     if told.changed:
         look_offer.note_rows(chosen, became=label)
 
@@ -195,7 +204,7 @@ def _delete(chosen: Sequence[AnnotationRow]) -> None:
     told = delete_boxes(
         backend.store(), state.scope(), _ids(chosen), seen=_seen(chosen)
     )
-    report(f"Deleted {boxes_on(told)}", told)
+    _say(f"Deleted {boxes_on(told)}", told)
     if told.changed:
         look_offer.note_rows(chosen, became=None)
 
@@ -205,4 +214,11 @@ def _accept(chosen: Sequence[AnnotationRow]) -> None:
     told = accept_boxes(
         backend.store(), state.scope(), _ids(chosen), seen=_seen(chosen)
     )
-    report(f"Accepted {boxes_on(told)}", told)
+    _say(f"Accepted {boxes_on(told)}", told)
+
+
+def _say(done: str, told: BulkReport) -> None:
+    """Say what came of it; where that is nothing, what was ticked stays so."""
+    if told.changed:
+        st.session_state[_ACTS] = acts() + 1
+    report(done, told)

@@ -84,7 +84,9 @@ def _sheet(wanted: AnnotationFilter, order: str, offset: int, version: str) -> N
         scope, wanted, order=order, offset=offset, limit=PAGE_SIZE
     )
     head = st.container()
-    ticked = draw_sheet(_tiles(rows), key="review.sheet", version=version)
+    # Ticks last while other people save, and end with one's own act or another page.
+    shown = f"{acting.acts()}.{offset}.{scope.dataset_id}"
+    ticked = draw_sheet(_tiles(rows), key="review.sheet", version=shown)
     chosen = [row for row in rows if _key(row) in ticked]
     with head:
         acting.act_on_boxes(chosen, key="review.crops")

@@ -34,10 +34,11 @@ def draw_sheet(
     Args:
         tiles: whose ids differ.
         key: of the component.
-        ticked: to begin with, as often as other tiles are shown.
-        version: another one begins anew though the tiles are the same.
+        ticked: to begin with, as often as the version is another one.
+        version: under one, ticks stay whatever becomes of other tiles.
     """
-    filling = f"{hash((tuple(tiles), version)):x}"
+    said = (st.session_state.get(key) or {}).get("ticked")
+    now = parse_ticked(said, version, tiles, otherwise=ticked)
     component = st.components.v2.component(
         "imagebase_sheet",
         html=_text("sheet.html"),
@@ -47,32 +48,32 @@ def draw_sheet(
     component(
         key=key,
         data={
-            "filling": filling,
+            "filling": f"{hash((tuple(tiles), version)):x}",
+            "version": version,
             "tiles": [asdict(one) for one in tiles],
-            "ticked": list(ticked),
+            "ticked": sorted(now),
         },
         on_ticked_change=_nothing,
     )
-    said = (st.session_state.get(key) or {}).get("ticked")
-    return parse_ticked(said, filling, tiles, otherwise=ticked)
+    return now
 
 
 def parse_ticked(
     said: object,
-    filling: str,
+    version: str,
     tiles: Sequence[Tile],
     *,
     otherwise: Collection[str],
 ) -> frozenset[str]:
     """Return the ticked ids that the browser said; what it began with until it does.
 
-    filling: what is shown now; an answer about other tiles does not count.
+    version: what is shown now; an answer about another one does not count.
     """
-    known = {one.id for one in tiles}
+    known = frozenset(one.id for one in tiles)
     match said:
-        case {"filling": str(about), "ids": list(ids)} if about == filling:
+        case {"version": str(about), "ids": list(ids)} if about == version:
             return frozenset(one for one in ids if one in known)
-    return frozenset(otherwise)
+    return known.intersection(otherwise)
 
 
 def _nothing() -> None:

@@ -9,12 +9,12 @@ TILES = [Tile(one, "", "cat", "#000000", ".5", "a.jpg") for one in ("a", "b", "c
 
 
 def test_ticked_tiles_are_those_the_browser_names() -> None:
-    said = {"filling": "1", "ids": ["a", "c"]}
+    said = {"version": "1", "ids": ["a", "c"]}
     assert parse_ticked(said, "1", TILES, otherwise=()) == {"a", "c"}
 
 
 def test_nothing_ticked_is_an_answer() -> None:
-    said: object = {"filling": "1", "ids": []}
+    said: object = {"version": "1", "ids": []}
     assert parse_ticked(said, "1", TILES, otherwise=["a"]) == frozenset()
 
 
@@ -24,19 +24,25 @@ def test_nothing_ticked_is_an_answer() -> None:
         None,
         "a",
         {"ids": ["b"]},
-        {"filling": "1"},
-        {"filling": "1", "ids": "b"},
-        {"filling": "0", "ids": ["b"]},
+        {"version": "1"},
+        {"version": "1", "ids": "b"},
+        {"version": "0", "ids": ["b"]},
     ],
-    ids=["silence", "text", "no filling", "no ids", "ids as text", "other tiles"],
+    ids=["silence", "text", "no version", "no ids", "ids as text", "another version"],
 )
 def test_anything_else_leaves_what_it_began_with(said: object) -> None:
     assert parse_ticked(said, "1", TILES, otherwise=["a"]) == {"a"}
 
 
 def test_unknown_ids_are_left_out() -> None:
-    said = {"filling": "1", "ids": ["a", "z", 3, None]}
+    said = {"version": "1", "ids": ["a", "z", 3, None]}
     assert parse_ticked(said, "1", TILES, otherwise=()) == {"a"}
+
+
+def test_tick_stays_while_other_tiles_come_and_go() -> None:
+    said = {"version": "1", "ids": ["a", "b"]}
+    assert parse_ticked(said, "1", TILES[1:], otherwise=()) == {"b"}
+    assert parse_ticked(said, "1", TILES, otherwise=()) == {"a", "b"}
 
 
 def test_sheet_that_has_not_spoken_is_as_it_began() -> None:
