@@ -4,6 +4,7 @@ import zipfile
 from pathlib import Path
 from typing import Any, Final
 
+from imagebase.detection.model_files import CFG, WEIGHTS
 from imagebase.exporting.request import (
     APPROVED,
     ExportRequest,
@@ -16,11 +17,17 @@ from imagebase.tasks.export import export
 from imagebase.training.bundle import CONV_29, first_layers
 
 KIND: Final = "bundle"
+# Darknet learns from what is in one folder, so as much as can be sent is one zip.
+ZIP_BYTES: Final = 2_000_000_000
 
 
 def request() -> dict[str, Any]:
     """Return the export that a bundle is made from: approved images, split, Darknet."""
-    return request_json(ExportRequest("darknet", images=APPROVED, split=SplitChoice()))
+    return request_json(
+        ExportRequest(
+            "darknet", images=APPROVED, split=SplitChoice(), zip_bytes=ZIP_BYTES
+        )
+    )
 
 
 def training_bundle(context: JobContext) -> dict[str, Any] | None:
@@ -31,13 +38,19 @@ def training_bundle(context: JobContext) -> dict[str, Any] | None:
     result = export(context)
     if result is None:
         return None
-    model = WEIGHTS_FOLDER / DEFAULT_MODEL
-    cfg, weights = (
-        (model / "obj.cfg").read_bytes(),
-        (model / "obj.weights").read_bytes(),
-    )
-    path = Path(result["path"])
+    zips = [_with_weights(one) for one in result["zips"]]
+    return {
+        **result,
+        "zips": zips,
+        "byte_count": sum(one["byte_count"] for one in zips),
+    }
+
+
+def _with_weights(one: dict[str, Any]) -> dict[str, Any]:
+    """Put the first weights into a zip; return what is to be said of it now."""
+    model, path = WEIGHTS_FOLDER / DEFAULT_MODEL, Path(one["path"])
+    cfg, weights = (model / CFG).read_bytes(), (model / WEIGHTS).read_bytes()
     # Weights do not get smaller by packing.
     with zipfile.ZipFile(path, "a", zipfile.ZIP_STORED) as archive:
         archive.writestr(CONV_29, first_layers(cfg, weights))
-    return {**result, "byte_count": path.stat().st_size}
+    return {**one, "byte_count": path.stat().st_size}

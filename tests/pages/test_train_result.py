@@ -201,3 +201,15 @@ def test_rounds_that_began_elsewhere_stand_alone(trained: Tab) -> None:
     trained.open("train")
     assert "not quite that of the next" in trained.words()
     assert chart_marks(trained) == [("Own", 0.5), ("Own 2", 0.6)]
+
+
+def test_the_bundle_is_offered_when_it_is_built(trained: Tab) -> None:
+    approve_a_box()
+    trained.open("train")
+    trained.press("train.bundle.build")
+    job = trained.wait("bundle")
+    assert job.state is JobState.DONE, job.error
+    trained.open("train")
+    labels = [one.proto.label for one in trained.app.get("download_button")]
+    assert any(one.startswith("Download training bundle · ") for one in labels)
+    assert "train.bundle.build" not in [one.key for one in trained.app.button]

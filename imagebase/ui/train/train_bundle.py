@@ -1,5 +1,7 @@
 """For those who train elsewhere: the Darknet bundle, and the notebook for a GPU."""
 
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -43,20 +45,10 @@ def _bundle() -> None:
     if job is not None and job.state is JobState.FAILED:
         st.error(widgets.escape(job.error or ""))
     wanted = _wanted()
-    result = (job.result or {}) if job is not None else {}
-    path = Path(result.get("path", "missing"))
-    if job is not None and job.parameters == wanted and path.is_file():
-        with path.open("rb") as content:
-            st.download_button(
-                f"Download training bundle · {widgets.megabytes(result['byte_count'])}",
-                content,
-                file_name=result["file_name"],
-                mime="application/zip",
-                key="train.bundle.download",
-                type="primary",
-                icon=":material/download:",
-                on_click="ignore",
-            )
+    zips = (job.result or {}).get("zips", []) if job is not None else []
+    is_there = bool(zips) and all(Path(one["path"]).is_file() for one in zips)
+    if job is not None and job.parameters == wanted and is_there:
+        _download(zips)
         return
     st.button(
         "Build the training bundle",
@@ -64,6 +56,27 @@ def _bundle() -> None:
         icon=":material/inventory_2:",
         on_click=jobs.start,
         args=(KIND, wanted),
+    )
+
+
+def _download(zips: Sequence[Mapping[str, Any]]) -> None:
+    chosen = zips[0]
+    if len(zips) > 1:
+        st.caption(
+            f"The images are in {len(zips)} zips, each with all that Darknet needs to "
+            "learn from its share: unpack each into a folder of its own."
+        )
+        chosen = zips[widgets.page_number(len(zips), key="train.bundle.zip") - 1]
+    st.download_button(
+        f"Download training bundle · {widgets.megabytes(chosen['byte_count'])}",
+        # Not in memory before it is pressed.
+        partial(Path(chosen["path"]).open, "rb"),
+        file_name=chosen["file_name"],
+        mime="application/zip",
+        key="train.bundle.download",
+        type="primary",
+        icon=":material/download:",
+        on_click="ignore",
     )
 
 
