@@ -20,6 +20,7 @@ from imagebase.store import AnnotationRow, Scope
 from imagebase.ui import backend, look_preview, state, widgets
 
 _OFFER: Final = "imagebase.look_alikes.offer"
+_SHOWING: Final = "imagebase.look_alikes.showing"
 _LAST: Final = "imagebase.look_alikes.last"
 
 
@@ -91,11 +92,14 @@ def draw_offer() -> None:
         key="looks.offer",
     ):
         st.markdown(f":material/content_copy: {words(offer.asked, found)}")
-        # The dialog is drawn at the end of a run, so a press and no callback opens it.
-        if st.button(
-            "Show them", key="looks.show", type="primary", icon=":material/visibility:"
-        ):
-            look_preview.show(offer.asked, on_done=drop)
+        st.button(
+            "Show them",
+            key="looks.show",
+            type="primary",
+            icon=":material/visibility:",
+            on_click=_ask_to_show,
+            args=(offer.asked,),
+        )
         widgets.icon_button(
             "Leave the others as they are",
             key="looks.drop",
@@ -103,6 +107,13 @@ def draw_offer() -> None:
             is_plain=True,
             on_click=drop,
         )
+    if st.session_state.pop(_SHOWING, None) == offer.asked:
+        look_preview.show(offer.asked, on_done=drop)
+
+
+def _ask_to_show(asked: Correction) -> None:
+    """Have the dialog opened where the offer is drawn next: a callback cannot."""
+    st.session_state[_SHOWING] = asked
 
 
 def words(asked: Correction, found: Estimate) -> str:
