@@ -1,12 +1,14 @@
 """Images to learn from: those of label files in any format, or of a dataset."""
 
 import hashlib
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import IO, Final
 
 from imagebase.annotation import Annotation, Box, ImageRecord, Size
 from imagebase.errors import TrainingError
@@ -20,7 +22,12 @@ from imagebase.formats.trees import (
     open_tree,
     opened_tree,
 )
+from imagebase.settings import Limits
 from imagebase.training.training_set import Source
+
+# What lies beside the labels may be anything; it is not read into memory.
+_ANY_SIZE: Final = Limits(max_file_bytes=sys.maxsize)
+_AT_ONCE_BYTES: Final = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,18 +126,28 @@ def _read(labels: Path, format_name: str | None, output: Path | None) -> ReadRes
 def fingerprint(labels: Path, *, output: Path | None = None) -> str:
     """Return what tells these label files from changed ones, the output left aside."""
     digest = hashlib.sha256()
-    with _opened(labels, output) as tree:
+    with _opened(labels, output, _ANY_SIZE) as tree:
         for name in tree.names():
             if not is_image_name(name):
                 digest.update(name.encode("utf-8", "surrogateescape"))
-                digest.update(hashlib.sha256(tree.read(name)).digest())
+                with tree.open(name) as file:
+                    digest.update(_digest_of(file))
     return digest.hexdigest()
 
 
+def _digest_of(file: IO[bytes]) -> bytes:
+    digest = hashlib.sha256()
+    for part in iter(partial(file.read, _AT_ONCE_BYTES), b""):
+        digest.update(part)
+    return digest.digest()
+
+
 @contextmanager
-def _opened(labels: Path, output: Path | None) -> Iterator[FileTree]:
+def _opened(
+    labels: Path, output: Path | None, limits: Limits | None = None
+) -> Iterator[FileTree]:
     """Give the label files without what a training writes below them."""
-    with opened_tree(labels) as tree:
+    with opened_tree(labels, limits) as tree:
         yield TreeWithout(tree, _own_folder(labels, output))
 
 

@@ -13,6 +13,7 @@ import pytest
 from imagebase.annotation import Annotation, Box, ImageRecord, Size
 from imagebase.errors import TrainingError
 from imagebase.images import encode_png
+from imagebase.settings import Limits
 from imagebase.training import advice, work_files
 from imagebase.training.gathering import (
     fingerprint,
@@ -220,6 +221,19 @@ def test_a_model_below_the_labels_is_no_part_of_them(tmp_path: Path) -> None:
     found = from_label_files(folder, folder, format_name="csv", output=output)
     assert len(found.sources) == 3
     assert found.skipped == ()
+
+
+def test_a_large_file_beside_the_labels_is_no_reason_not_to_train(
+    tmp_path: Path,
+) -> None:
+    folder = write_folder(tmp_path / "set", 1)
+    with (folder / "everything.zip").open("wb") as file:
+        file.truncate(Limits().max_file_bytes + 1)
+    before = fingerprint(folder)
+    assert from_label_files(folder, folder, format_name="csv").sources
+    with (folder / "everything.zip").open("r+b") as file:
+        file.write(b"PK")
+    assert fingerprint(folder) != before
 
 
 def test_labels_and_images_in_one_zip(tmp_path: Path) -> None:
