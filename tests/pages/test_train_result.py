@@ -80,7 +80,9 @@ def test_the_rest_is_shown_as_it_was_looked_at_most_doubtful_first(
 ) -> None:
     trained.open("annotate")
     trained.app.toggle(key="annotate.accurate").set_value(True).run()
+    trained.app.selectbox(key="annotate.images.True").select("open")
     trained.app.session_state["annotate.order"] = "as uploaded"
+    trained.app.session_state["annotate.labels"] = ["bear"]
     trained.app.run()
     trained.open("train")
     trained.press(LABEL_REST)
@@ -91,6 +93,7 @@ def test_the_rest_is_shown_as_it_was_looked_at_most_doubtful_first(
     assert (job.parameters["model"], job.parameters["quality"]) == ("Own", ACCURATE)
     trained.open("annotate")  # where a browser is already
     assert trained.app.selectbox(key="annotate.model").value == "Own"
+    assert trained.app.selectbox(key="annotate.images.True").value == "new"
     wanted = most_doubtful_first(Setup.of(job.parameters))
     assert shown(trained) == wanted
     assert wanted != [one.image_id for one in records()]

@@ -34,7 +34,7 @@ OPEN: Final = (
     ReviewStatus.EDITED,
     ReviewStatus.REJECTED,
 )
-_SCOPES: Final = {"new": (ReviewStatus.NEW,), "open": OPEN}
+SCOPES: Final = {"new": (ReviewStatus.NEW,), "open": OPEN}
 MOST_DOUBTFUL: Final = "most doubtful first"
 _KEEPING: Final = "imagebase.annotate.keeping"
 
@@ -58,17 +58,17 @@ def toolbar() -> Choice:
         setup = looking_choice.options(model)
     totals = {
         name: sum(counts.get(one, 0) for one in statuses)
-        for name, statuses in _SCOPES.items()
+        for name, statuses in SCOPES.items()
     }
     words = {"new": "new", "open": "not approved"}
     scope = middle.selectbox(
         "Images",
-        list(_SCOPES),
+        list(SCOPES),
         index=0 if totals["new"] else 1,
         format_func=lambda name: f"{totals[name]:,} {words[name]}",
-        key=f"annotate.images.{totals['new'] > 0}",
+        key=images_key(has_new=totals["new"] > 0),
     )
-    statuses = _SCOPES[scope]
+    statuses = SCOPES[scope]
     image_ids = tuple(backend.store().image_ids(state.scope(), statuses=statuses))
     right.button(
         "Run",
@@ -82,6 +82,11 @@ def toolbar() -> Choice:
         args=(statuses,),
     )
     return Choice(setup, statuses, image_ids)
+
+
+def images_key(*, has_new: bool) -> str:
+    """Return the key of the choice of images: another one once none is new."""
+    return f"annotate.images.{has_new}"
 
 
 @state.told

@@ -1,14 +1,18 @@
 """What a training leads to: its model looks at all that nobody has labelled yet."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import streamlit as st
 
 from imagebase.annotation import ReviewStatus
 from imagebase.ui import backend, jobs, state
 from imagebase.ui.annotate import looking_choice
-from imagebase.ui.annotate.annotating import MOST_DOUBTFUL, OPEN
+from imagebase.ui.annotate.annotating import (
+    MOST_DOUBTFUL,
+    OPEN,
+    SCOPES,
+    images_key,
+)
 
 
 def left(counts: Mapping[ReviewStatus, int]) -> int:
@@ -22,17 +26,14 @@ def label_with(model: str) -> None:
     Raises:
         JobError: another run of this dataset has not ended.
     """
-    parameters = _parameters(model)
+    counts = backend.store().progress(state.scope())
+    images = "new" if counts.get(ReviewStatus.NEW) else "open"
+    statuses = [str(one) for one in SCOPES[images]]
+    parameters = looking_choice.now(model).parameters() | {"statuses": statuses}
     job = jobs.latest("annotate")
     if job is None or not jobs.is_active(job) or job.parameters != parameters:
         backend.runner().submit(state.scope(), "annotate", parameters)
     st.session_state["annotate.model"] = model
+    st.session_state[images_key(has_new=images == "new")] = images
     st.session_state["annotate.order"] = MOST_DOUBTFUL
     st.session_state["annotate.labels"] = []
-
-
-def _parameters(model: str) -> dict[str, Any]:
-    counts = backend.store().progress(state.scope())
-    statuses = (ReviewStatus.NEW,) if counts.get(ReviewStatus.NEW) else OPEN
-    setup = looking_choice.now(model)
-    return {**setup.parameters(), "statuses": [str(one) for one in statuses]}
