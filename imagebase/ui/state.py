@@ -293,18 +293,6 @@ def told(callback: Callable[P, None]) -> Callable[P, None]:
     return tell
 
 
-@told
-def undo() -> None:
-    """Take back this visitor's last change in this dataset."""
-    note_step(backend.store().undo(scope()))
-
-
-@told
-def redo() -> None:
-    """Do the change again that was taken back last."""
-    note_step(backend.store().redo(scope()))
-
-
 def note_step(result: UndoResult) -> None:
     """Say what was undone or done again, and show it."""
     note_saved()

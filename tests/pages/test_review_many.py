@@ -55,3 +55,15 @@ def test_many_images_are_removed_under_a_bar(labelled: Tab) -> None:
     assert records() == []
     assert "Removed 2 images with 3 boxes" in labelled.toasts()[0]
     assert "no images yet" in labelled.words()
+
+
+def test_many_images_are_taken_back_from_the_editor_too(labelled: Tab) -> None:
+    before = [one.status for one in records()]
+    take_all(labelled)
+    labelled.press("review.images.approve")
+    labelled.open("edit")
+    labelled.press("edit.undo")
+    assert [one.status for one in records()] == before
+    assert "Undone on 2 images" in labelled.toasts()[0]
+    labelled.press("edit.redo")
+    assert {one.status for one in records()} == {ReviewStatus.APPROVED}

@@ -8,7 +8,17 @@ import streamlit as st
 
 from imagebase.annotation import Box, ImageRecord, LabelSet
 from imagebase.editing import accept_all, approve, confirm_empty, reject
-from imagebase.ui import address, backend, cache, frame, look_offer, state, widgets
+from imagebase.ui import (
+    address,
+    backend,
+    cache,
+    frame,
+    long_work,
+    look_offer,
+    state,
+    undoing,
+    widgets,
+)
 from imagebase.ui.edit import (
     canvas,
     changing,
@@ -33,6 +43,7 @@ def editor() -> None:
     """Draw the editor; what a person does in it reruns nothing but itself."""
     canvas.settle()
     state.leave_deleted_dataset()
+    long_work.leave_fragment()
     if state.image_id() is None:
         st.rerun()  # the page says what to do
     record = changing.record()
@@ -112,7 +123,7 @@ def _undo_buttons() -> None:
         icon=":material/undo:",
         hint="Undo (Ctrl + Z)",
         on_click=_step,
-        args=(state.undo,),
+        args=(undoing.undo,),
         disabled=not store.can_undo(scope),
     )
     widgets.icon_button(
@@ -121,7 +132,7 @@ def _undo_buttons() -> None:
         icon=":material/redo:",
         hint="Redo (Ctrl + Y)",
         on_click=_step,
-        args=(state.redo,),
+        args=(undoing.redo,),
         disabled=not store.can_redo(scope),
     )
 
@@ -250,8 +261,8 @@ _KEYS: Final[dict[str, Callable[[], object]]] = {
     "doubtful": walking.next_doubtful,
     "approve": partial(changing.change_and_go_on, _approved),
     "accept": partial(changing.change, _accepted),
-    "undo": partial(_step, state.undo),
-    "redo": partial(_step, state.redo),
+    "undo": partial(_step, undoing.undo),
+    "redo": partial(_step, undoing.redo),
     "copy": changing.copy_previous,
     "empty": partial(changing.change_and_go_on, _empty),
 }
