@@ -66,7 +66,7 @@ def toolbar() -> Choice:
         list(SCOPES),
         index=0 if totals["new"] else 1,
         format_func=lambda name: f"{totals[name]:,} {words[name]}",
-        key=images_key(has_new=totals["new"] > 0),
+        key=f"annotate.images.{totals['new'] > 0}",
     )
     statuses = SCOPES[scope]
     image_ids = tuple(backend.store().image_ids(state.scope(), statuses=statuses))
@@ -82,11 +82,6 @@ def toolbar() -> Choice:
         args=(statuses,),
     )
     return Choice(setup, statuses, image_ids)
-
-
-def images_key(*, has_new: bool) -> str:
-    """Return the key of the choice of images: another one once none is new."""
-    return f"annotate.images.{has_new}"
 
 
 @state.told

@@ -7,12 +7,7 @@ import streamlit as st
 from imagebase.annotation import ReviewStatus
 from imagebase.ui import backend, jobs, state
 from imagebase.ui.annotate import looking_choice
-from imagebase.ui.annotate.annotating import (
-    MOST_DOUBTFUL,
-    OPEN,
-    SCOPES,
-    images_key,
-)
+from imagebase.ui.annotate.annotating import MOST_DOUBTFUL, OPEN, SCOPES
 
 
 def left(counts: Mapping[ReviewStatus, int]) -> int:
@@ -27,13 +22,12 @@ def label_with(model: str) -> None:
         JobError: another run of this dataset has not ended.
     """
     counts = backend.store().progress(state.scope())
-    images = "new" if counts.get(ReviewStatus.NEW) else "open"
-    statuses = [str(one) for one in SCOPES[images]]
-    parameters = looking_choice.now(model).parameters() | {"statuses": statuses}
+    statuses = SCOPES["new" if counts.get(ReviewStatus.NEW) else "open"]
+    parameters = looking_choice.now(model).parameters()
+    parameters["statuses"] = [str(one) for one in statuses]
     job = jobs.latest("annotate")
     if job is None or not jobs.is_active(job) or job.parameters != parameters:
         backend.runner().submit(state.scope(), "annotate", parameters)
     st.session_state["annotate.model"] = model
-    st.session_state[images_key(has_new=images == "new")] = images
     st.session_state["annotate.order"] = MOST_DOUBTFUL
     st.session_state["annotate.labels"] = []
