@@ -75,15 +75,22 @@ class JobContext:
             self.flush()
 
     def flush(self) -> None:
-        """Keep the last report, if it is not kept yet."""
+        """Keep the last report, if it is not kept yet.
+
+        Where it cannot be kept it is the next one's: no work ends for want of a report.
+        """
         if self._unreported is None:
             return
-        done, total, message = self._unreported
-        self._unreported = None
+        report, self._unreported = self._unreported, None
+        done, total, message = report
+        try:
+            self.store.report_progress(
+                self._claim_id, done=done, total=total, message=message
+            )
+        except StoreError as error:
+            _log.warning("How far job %s is was not kept: %s", self.job_id, error)
+            self._unreported = self._unreported or report
         self._reported_at = time.monotonic()
-        self.store.report_progress(
-            self._claim_id, done=done, total=total, message=message
-        )
 
 
 Handler = Callable[[JobContext], JsonObject | None]

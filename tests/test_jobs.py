@@ -1,19 +1,23 @@
 """The job runner: real threads over a real store."""
 
 import os
+import shutil
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 
 from imagebase.errors import ImageReadError, JobError
 from imagebase.jobs import WORKERS, Handler, JobContext, JobRunner, runner
 from imagebase.settings import Settings
-from imagebase.store import JobInfo, JobState, Scope, Store
-from tests.store.fixtures import scope_of
+from imagebase.store import JobInfo, JobState, Scope, Store, open_store
+from tests.store.fixtures import scope_of, sqlite_settings
 
 Start = Callable[[Mapping[str, Handler]], JobRunner]
 
@@ -58,6 +62,31 @@ def test_job_runs_and_keeps_its_result(
     assert (job.done, job.total, job.message) == (3, 3, "image 3")
     assert job.started_at is not None
     assert job.finished_at is not None
+
+
+def test_report_that_a_busy_database_does_not_take_is_made_later(
+    tmp_path: Path, migrated_sqlite: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("imagebase.store.database.BUSY_SECONDS", 0.1)
+    shutil.copy(migrated_sqlite, tmp_path / "imagebase.db")
+    store = open_store(sqlite_settings(tmp_path))
+    scope = scope_of(store, "team", who="ann")
+
+    def work(context: JobContext) -> dict[str, object]:
+        with closing(sqlite3.connect(tmp_path / "imagebase.db")) as somebody:
+            somebody.execute("BEGIN IMMEDIATE")
+            context.progress(1, 3, "busy")
+            somebody.rollback()
+        return {"done": store.job(scope, context.job_id).done}
+
+    jobs = JobRunner(store, {"work": work})
+    try:
+        job = wait_for(store, scope, jobs.submit(scope, "work", {}))
+    finally:
+        jobs.close()
+        store.close()
+    assert (job.state, job.result) == (JobState.DONE, {"done": 0})
+    assert (job.done, job.total, job.message) == (1, 3, "busy")
 
 
 def test_jobs_of_more_datasets_than_threads_all_run(store: Store, start: Start) -> None:
