@@ -10,8 +10,8 @@ from typing import Final
 
 from imagebase.annotation import Size
 from imagebase.errors import AnnotationFileError, ImageBaseError
-from imagebase.formats import manifest
 from imagebase.formats.collecting import Collector
+from imagebase.formats.earlier import folders_of_earlier
 from imagebase.formats.label_set_files import (
     ExportSet,
     FileTree,
@@ -21,7 +21,7 @@ from imagebase.formats.label_set_files import (
 )
 from imagebase.formats.names import image_stem, with_suffix
 from imagebase.formats.package import export_folder
-from imagebase.formats.registry import FORMATS, format_named, recognise, taken_in
+from imagebase.formats.registry import format_named, recognise, taken_in
 from imagebase.formats.spool import DiskSet
 from imagebase.formats.stored_set import Placed, StoredSet
 from imagebase.formats.tree_views import JoinedTree, TreeWithout
@@ -328,7 +328,7 @@ def _opened(path: Path, output: Path) -> Iterator[FileTree]:
         with tree:
             yield tree
     else:
-        without = TreeWithout(tree, _own_folders(path, output))
+        without = TreeWithout(tree, folders_of_earlier(path, output))
         # What was written here by an earlier run may itself be what is to be read.
         yield without if without.names() else tree
 
@@ -342,17 +342,4 @@ def _limits() -> Limits:
         max_boxes_per_image=_NO_LIMIT,
         max_labels=limits.max_labels,
         max_image_pixels=limits.max_image_pixels,
-    )
-
-
-def _own_folders(source: Path, output: Path) -> tuple[str, ...]:
-    """Return the folders, as seen from the source, that earlier runs wrote."""
-    folder = output.resolve()
-    if not folder.is_relative_to(source.resolve()):
-        return ()
-    inside = folder.relative_to(source.resolve())
-    return tuple(
-        f"{(inside / name).as_posix()}/"
-        for name in FORMATS
-        if (folder / name / manifest.FILE).is_file()
     )

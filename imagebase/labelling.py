@@ -19,10 +19,9 @@ from imagebase.detection.lookers import FAST, load_looker
 from imagebase.detection.registry import Model, find_model
 from imagebase.detection.voting import common_labels
 from imagebase.errors import ExportError, ImageBaseError, UnknownLabelError
-from imagebase.formats import manifest
-from imagebase.formats.earlier import check_unchanged
+from imagebase.formats.earlier import check_unchanged, folders_of_earlier
 from imagebase.formats.package import DRAFT_PREFIX
-from imagebase.formats.registry import FORMATS, format_named
+from imagebase.formats.registry import format_named
 from imagebase.images import ImageHeader, read_header
 from imagebase.intake import SourceFile, scan_source
 from imagebase.journal import (
@@ -198,7 +197,7 @@ def _usable(
 
     What an earlier run wrote below the source is not part of it.
     """
-    own = _own_folders(source, output)
+    own = () if "://" in source else folders_of_earlier(Path(source), output)
     usable: dict[str, SourceFile] = {}
     refused = []
     for one in files:
@@ -216,19 +215,6 @@ def _usable(
         else:
             usable[one.name] = one
     return list(usable.values()), refused
-
-
-def _own_folders(source: str, output: Path) -> tuple[str, ...]:
-    """Return the folders, as seen from the source, that earlier runs wrote."""
-    folder = output.resolve()
-    if "://" in source or not folder.is_relative_to(Path(source).resolve()):
-        return ()
-    inside = folder.relative_to(Path(source).resolve())
-    return tuple(
-        f"{(inside / name).as_posix()}/"
-        for name in FORMATS
-        if (folder / name / manifest.FILE).is_file()
-    )
 
 
 def label_images(
