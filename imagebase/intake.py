@@ -57,18 +57,15 @@ class PreparedImage:
 class SourceFile:
     """A file that a source holds.
 
-    name: its path inside the source, `/` between the parts; one that ends with `/` is a
-        folder that cannot be searched through, and reading it says why.
+    name: its path inside the source, `/` between the parts.
     read: returns its bytes; raises an ImageBaseError, with a sentence, where it cannot.
         May be called from any thread.
+    is_folder: it is one that cannot be searched through, and reading it says why.
     """
 
     name: str
     read: Callable[[], bytes]
-
-    @property
-    def is_folder(self) -> bool:
-        return self.name.endswith("/")
+    is_folder: bool = False
 
 
 OnIgnored = Callable[[str], None]
@@ -257,7 +254,8 @@ def _files_below(folder: Path, limits: Limits) -> Iterator[SourceFile]:
         inside = Path(error.filename).relative_to(folder)
         if not inside.parts:
             raise error
-        yield SourceFile(f"{inside.as_posix()}/", partial(_refuse_shut, inside, error))
+        refuse = partial(_refuse_shut, inside, error)
+        yield SourceFile(f"{inside.as_posix()}/", refuse, is_folder=True)
 
 
 def _refuse_shut(folder: Path, error: OSError) -> bytes:
