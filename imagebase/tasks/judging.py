@@ -63,11 +63,11 @@ def _in_use(
     except (ModelLoadError, UnknownModelError):
         return None
     rule = rule_of(parameters)
-    mapping = _mapping_now(store, scope, detector.labels, rule.mapping)
+    mapping = mapping_now(store, scope, detector.labels, rule.mapping)
     return ModelInUse(detector, replace(rule, mapping=mapping))
 
 
-def _mapping_now(
+def mapping_now(
     store: Store, scope: Scope, model_labels: Sequence[str], mapping: Mapping[str, str]
 ) -> dict[str, str]:
     """Return what a model's labels are called in the dataset since labels changed.

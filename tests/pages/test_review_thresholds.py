@@ -127,3 +127,15 @@ def test_change_that_is_shown_follows_what_the_model_looked_at_since(
     learned.app.run()
     assert before == "**No box would go or come**"
     assert "on 1 image** of 2" in shown_change(learned)
+
+
+def test_label_that_has_another_name_since_keeps_its_threshold(learned: Tab) -> None:
+    bear = store().labels(the_scope()).class_id("bear")
+    store().rename_label(the_scope(), bear, "grizzly")
+    show(learned, "Figures", "Thresholds")
+    assert thresholds(learned)["now"] == 0.25
+    learned.app.toggle(key="figures.show_change").set_value(True).run()
+    learned.press("figures.apply")
+    assert ended(the_scope(), "keep").state is JobState.DONE
+    kept = store().label_thresholds(the_scope(), model_id())
+    assert kept == {"bear": pytest.approx(LEAST, abs=0.02)}

@@ -1,35 +1,30 @@
 """Learned thresholds on screen: what they are, what they would change, the offer."""
 
-import contextlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final
 
 import pandas as pd
 import streamlit as st
 
 from imagebase.annotation import Annotation, ImageRecord, LabelSet, ReviewStatus
-from imagebase.detection.looker import Looker
-from imagebase.detection.lookers import Setup
-from imagebase.errors import EditError, ModelLoadError, UnknownModelError
+from imagebase.errors import EditError
 from imagebase.reviewing.corrections import Decision
 from imagebase.reviewing.thresholds import (
     ENOUGH_DECISIONS,
-    FLOOR,
     ImageChange,
     Learned,
     TooFew,
     by_model_label,
     changes_under,
-    decided_evidence,
-    learn,
-    with_missed,
 )
-from imagebase.store import JobState, Scope
-from imagebase.suggestions import SelectionRule, rule_of, select_all
+from imagebase.store import Scope
+from imagebase.suggestions import SelectionRule, select_all
 from imagebase.tasks import candidates_key
 from imagebase.ui import backend, cache, jobs, plots, state, widgets
+from imagebase.ui.review import threshold_learning
 from imagebase.ui.review.correction_figures import decisions
+from imagebase.ui.review.threshold_learning import KeptModel, kept_model
 
 PICTURES: Final = 3
 MOST_DRAWN: Final = 12
@@ -45,15 +40,6 @@ _HELP: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class _Model:
-    """A model whose boxes are in the dataset, and how they were put there last."""
-
-    setup: Setup
-    detector: Looker
-    rule: SelectionRule
-
-
 def threshold_offer() -> None:
     """Draw what follows from the corrections for each label, and offer to apply it."""
     scope = state.scope()
@@ -66,14 +52,14 @@ def threshold_offer() -> None:
         )
         return
     jobs.show("keep")
-    model = _model(model_id)
+    model = kept_model(model_id)
     if model is None:
         st.warning(
             f"The model {widgets.escape(model_id)} is not here any more, so its "
             "thresholds cannot be applied. Run another one on **Annotate**."
         )
         return
-    told = _learned(scope, model)
+    told = threshold_learning.learned(scope, model)
     learned = [one for one in told if isinstance(one, Learned)]
     waiting = [one for one in told if isinstance(one, TooFew)]
     if learned:
@@ -98,69 +84,7 @@ def _choose_model(decided: Sequence[Decision]) -> str | None:
     return chosen
 
 
-def _model(model_id: str) -> _Model | None:
-    """Return the model of this id, looking as when its boxes were kept last."""
-    title = model_id.rpartition("-")[0]
-    used: dict[Setup, Mapping[str, Any]] = {}
-    for job in backend.store().jobs(state.scope()):  # the newest first
-        if job.kind == "keep" and job.state is JobState.DONE:
-            used.setdefault(Setup.of(job.parameters), job.parameters)
-    if title in cache.models():
-        used.setdefault(Setup((title,)), {})
-    for setup, parameters in used.items():
-        # A model that was deleted has nothing to learn from any more.
-        with contextlib.suppress(ModelLoadError, UnknownModelError):
-            detector = cache.detector(setup)
-            if detector.model_id == model_id:
-                return _Model(setup, detector, rule_of(parameters))
-    return None
-
-
-def _learned(scope: Scope, model: _Model) -> tuple[Learned | TooFew, ...]:
-    key = candidates_key(model.detector)
-    return _learned_once(
-        scope.owner_id,
-        scope.dataset_id,
-        backend.store().version(scope),
-        backend.store().candidates_version(scope, key),
-        repr((key, model.rule)),
-        model.detector.model_id,
-        _model=model,
-    )
-
-
-@st.cache_resource(max_entries=4, show_spinner="Learning from the corrections …")
-def _learned_once(
-    owner_id: str,
-    dataset_id: str,
-    version: str,
-    candidates_version: str,
-    key_and_rule: str,
-    model_id: str,
-    *,
-    _model: _Model,
-) -> tuple[Learned | TooFew, ...]:
-    scope = Scope(owner_id, dataset_id, "")
-    detector = _model.detector
-    known = decided_evidence(decisions(scope), model_id=model_id)
-    approved = backend.store().approved_boxes(scope)
-    pool = cache.candidates(
-        owner_id, dataset_id, candidates_key(detector), candidates_version
-    )
-    quiet = select_all(
-        pool.only(approved),
-        replace(_model.rule, confidence_threshold=FLOOR, per_label_confidence={}),
-        model_labels=detector.labels,
-    )
-    evidence = with_missed(
-        known, approved, quiet, rule=_model.rule, model_labels=detector.labels
-    )
-    # What was never decided on has nothing to say, however much was left out.
-    told = [learn(name, one) for name, one in evidence.items() if one.decisions]
-    return tuple(sorted(told, key=lambda one: (-one.decisions, one.label)))
-
-
-def _offer(scope: Scope, model: _Model, learned: Sequence[Learned]) -> None:
+def _offer(scope: Scope, model: KeptModel, learned: Sequence[Learned]) -> None:
     labels = backend.store().labels(scope)
     left, right = st.columns([9, 4], gap="medium")
     with left:
@@ -178,7 +102,7 @@ def _offer(scope: Scope, model: _Model, learned: Sequence[Learned]) -> None:
     _apply(scope, model, learned, labels)
 
 
-def _now(model: _Model, label: str) -> float:
+def _now(model: KeptModel, label: str) -> float:
     """Return the threshold a dataset's label has: the least of the model's labels."""
     names = [
         name
@@ -189,7 +113,7 @@ def _now(model: _Model, label: str) -> float:
     return min((own.get(name, usual) for name in names), default=usual)
 
 
-def _table(model: _Model, learned: Sequence[Learned]) -> None:
+def _table(model: KeptModel, learned: Sequence[Learned]) -> None:
     """Draw the labels with their figures, each to be ticked."""
     frame = pd.DataFrame(
         {
@@ -243,7 +167,7 @@ def _ticked(learned: Sequence[Learned]) -> dict[str, float]:
     }
 
 
-def _chart(model: _Model, learned: Sequence[Learned], labels: LabelSet) -> None:
+def _chart(model: KeptModel, learned: Sequence[Learned], labels: LabelSet) -> None:
     drawn = learned[:MOST_DRAWN]
     frame = pd.DataFrame(
         {
@@ -287,7 +211,7 @@ def _say_what_is_missing(waiting: Sequence[TooFew], *, is_all: bool) -> None:
 
 
 def _apply(
-    scope: Scope, model: _Model, learned: Sequence[Learned], labels: LabelSet
+    scope: Scope, model: KeptModel, learned: Sequence[Learned], labels: LabelSet
 ) -> None:
     wanted = _ticked(learned)
     rule = _with_thresholds(model, wanted)
@@ -329,7 +253,7 @@ def _apply(
     )
 
 
-def _with_thresholds(model: _Model, wanted: Mapping[str, float]) -> SelectionRule:
+def _with_thresholds(model: KeptModel, wanted: Mapping[str, float]) -> SelectionRule:
     own = by_model_label(
         wanted, mapping=model.rule.mapping, model_labels=model.detector.labels
     )
@@ -337,7 +261,7 @@ def _with_thresholds(model: _Model, wanted: Mapping[str, float]) -> SelectionRul
     return replace(model.rule, per_label_confidence=merged)
 
 
-def _others(scope: Scope, model: _Model) -> tuple[str, ...]:
+def _others(scope: Scope, model: KeptModel) -> tuple[str, ...]:
     """Return the images that are not approved and that the model has looked at."""
     seen = backend.store().has_candidates(scope, candidates_key(model.detector))
     known = backend.store().image_ids(scope, statuses=_OPEN)
@@ -345,7 +269,7 @@ def _others(scope: Scope, model: _Model) -> tuple[str, ...]:
 
 
 def _changes(
-    scope: Scope, model: _Model, rule: SelectionRule, others: Sequence[str]
+    scope: Scope, model: KeptModel, rule: SelectionRule, others: Sequence[str]
 ) -> list[ImageChange]:
     key = candidates_key(model.detector)
     return _changes_once(
@@ -370,7 +294,7 @@ def _changes_once(
     key_and_rule: str,
     model_id: str,
     *,
-    _model: _Model,
+    _model: KeptModel,
     _rule: SelectionRule,
     _others: Sequence[str],
 ) -> list[ImageChange]:
@@ -432,7 +356,7 @@ def _picture(
 
 
 @state.told
-def _start(model: _Model, learned: Sequence[Learned]) -> None:
+def _start(model: KeptModel, learned: Sequence[Learned]) -> None:
     """Apply what is ticked now: a tick and the press may come in one run."""
     scope, store = state.scope(), backend.store()
     wanted = _ticked(learned)
@@ -453,7 +377,7 @@ def _start(model: _Model, learned: Sequence[Learned]) -> None:
     store.save_label_thresholds(scope, model.detector.model_id, thresholds)
 
 
-def _stored(scope: Scope, model: _Model) -> None:
+def _stored(scope: Scope, model: KeptModel) -> None:
     """Say which thresholds Annotate begins with, and how to be rid of them."""
     model_id = model.detector.model_id
     kept = backend.store().label_thresholds(scope, model_id)
