@@ -39,8 +39,9 @@ MOST_LABELS: Final = 30
 MOST_TAGS: Final = 12
 _ALL: Final = "all labels"
 _FINDING_HELP: Final = (
-    f"Tiny boxes have a side under {TINY_PX:.0f} px or less than {TINY_SHARE:.1%} of "
-    f"their image, whole-image boxes more than {WHOLE_SHARE:.0%} of it. The rest is "
+    f"Tiny boxes have a side under {TINY_PX:.0f} px or less than "
+    f"{TINY_SHARE * 100:.1f} % of their image, whole-image boxes more than "
+    f"{WHOLE_SHARE * 100:.0f} % of it. The rest is "
     "what the quality check found at upload."
 )
 
