@@ -34,7 +34,12 @@ from imagebase.detection.candidates import Candidates, select
 from imagebase.detection.detector import load_detector
 from imagebase.detection.model_files import model_in_folder
 from imagebase.evaluation.coco import coco_figures
-from imagebase.evaluation.values import Found
+from imagebase.evaluation.values import (
+    CONFIDENCE_FLOOR,
+    MAX_DETECTIONS,
+    NMS_THRESHOLD,
+    Found,
+)
 from imagebase.geometry import cxcywh_to_xyxy
 from imagebase.settings import PROJECT_ROOT, WEIGHTS_FOLDER
 from imagebase.split import SplitImage
@@ -223,8 +228,15 @@ def judging_set(folder: Path, part: str, data: str = "bccd") -> TrainingSet:
     )
 
 
-def row_of(what: str, seed: int, done: Trained, judge: TrainingSet) -> Row:
-    detector = load_detector(model_in_folder(done.model))
+def row_of(
+    what: str,
+    seed: int,
+    done: Trained,
+    judge: TrainingSet,
+    *,
+    precision: str = "auto",
+) -> Row:
+    detector = load_detector(model_in_folder(done.model), precision=precision)
     ap50 = judge_files(detector, judge, judge.of_part(VAL)).ap50
     assert ap50 is not None  # there are boxes to judge by
     steps = int(done.metrics["steps"])
@@ -366,11 +378,12 @@ def opencv(lengths: Sequence[Length], seeds: Sequence[int]) -> Iterable[Row]:
         arguments = [folder / "pictures.npy", done.model, folder / "found.npz"]
         subprocess.run([python, script, *arguments], check=True)
         rows = np.load(folder / "found.npz")["rows"]
-        ours = row_of("OpenCV check: ImageBase", seeds[0], done, judge)
-        yield ours
-        yield ours._replace(
-            what="OpenCV check: OpenCV 4.14", ap50=_ap50_of_rows(judge, rows)
-        )
+        for precision in ("f32", "bf16"):
+            what = f"OpenCV check: ImageBase, {precision}"
+            ours = row_of(what, seeds[0], done, judge, precision=precision)
+            yield ours
+        theirs = _ap50_of_rows(judge, rows)
+        yield ours._replace(what="OpenCV check: OpenCV 4.14, f32", ap50=theirs)
 
 
 def _ap50_of_rows(judge: TrainingSet, rows: np.ndarray) -> float:
@@ -386,9 +399,9 @@ def _ap50_of_rows(judge: TrainingSet, rows: np.ndarray) -> float:
         )
         kept = select(
             candidates,
-            confidence_threshold=0.01,
-            nms_threshold=0.45,
-            max_detections=100,
+            confidence_threshold=CONFIDENCE_FLOOR,
+            nms_threshold=NMS_THRESHOLD,
+            max_detections=MAX_DETECTIONS,
         )
         found += [
             (number, int(label), box, float(confidence))

@@ -28,7 +28,7 @@ def test_heads_fit_the_labels_and_the_rest_stays(
     assert {line.partition("=")[0].strip() for line in gone} <= {
         *("width", "height", "filters", "classes", "batch"),
     }
-    assert after.count("thresh=0.01") == 2
+    assert after.count("thresh=0.001") == 2
     assert after.count("iou_thresh=0.213") == 2
 
 
