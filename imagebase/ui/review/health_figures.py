@@ -41,8 +41,8 @@ _ALL: Final = "all labels"
 _FINDING_HELP: Final = (
     f"Tiny boxes have a side under {TINY_PX:.0f} px or less than "
     f"{TINY_SHARE * 100:.1f} % of their image, whole-image boxes more than "
-    f"{WHOLE_SHARE * 100:.0f} % of it. The rest is "
-    "what the quality check found at upload."
+    f"{WHOLE_SHARE * 100:.0f} % of it. The rest is what the quality check found at "
+    "upload."
 )
 
 
