@@ -89,9 +89,11 @@ def test_backup_without_an_image_whose_file_is_gone_says_so(
     (images / TEAM_OWNER / image_id[:2] / image_id).unlink()
     backup_of(labelled)
     assert (
-        f"Not in it, as their files are missing or damaged: 1 image, {lost.file_name} "
-        "first."
-    ) in labelled.words().replace("\\", "")
+        "Not in it: 1 image whose file is missing or damaged. Add it again, then back "
+        "up again."
+    ) in labelled.words()
+    (table,) = labelled.app.dataframe
+    assert table.value["image"].to_list() == [lost.file_name]
     assert "1 image, " in labelled.words()
 
 

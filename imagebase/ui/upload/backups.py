@@ -109,14 +109,16 @@ def _offer(job: JobInfo) -> bool:
 
 
 def _warn_of_lost(names: list[str]) -> None:
-    if names:
-        st.warning(
-            f"Not in it, as their files are missing or damaged: "
-            f"{widgets.plural(len(names), 'image')}, {widgets.escape(names[0])} first. "
-            "Add them again, and back up again."
-        )
-        with st.expander("Which"):
-            st.dataframe({"image": names}, hide_index=True)
+    if not names:
+        return
+    whose, them = ("file is", "it") if len(names) == 1 else ("files are", "them")
+    st.warning(
+        f"Not in it: {widgets.plural(len(names), 'image')} whose {whose} missing or "
+        f"damaged. Add {them} again, then back up again.",
+        icon=":material/warning:",
+    )
+    with st.expander("Which"):
+        st.dataframe({"image": names}, hide_index=True)
 
 
 def _restore() -> None:
