@@ -144,10 +144,14 @@ class Images(StorePart):
             self._delete_unused_files(owner_id, [image_id])
 
     def _mend(self, scope: Scope, image_id: str, data: bytes) -> None:
-        if not self._files.has(scope.owner_id, image_id, byte_count=len(data)):
-            self._files.write(scope.owner_id, image_id, data)
-            # Somebody may have deleted the image meanwhile.
-            self._forget(scope.owner_id, image_id)
+        """Write an image's file where it is missing; what was made without it is old."""
+        if self._files.has(scope.owner_id, image_id, byte_count=len(data)):
+            return
+        self._files.write(scope.owner_id, image_id, data)
+        # Somebody may have deleted the image meanwhile.
+        self._forget(scope.owner_id, image_id)
+        with self._writing(scope) as connection:
+            grow_version(connection, scope.dataset_id)
 
     def _write_file(self, scope: Scope, image_id: str, data: bytes) -> None:
         if not self._files.has(scope.owner_id, image_id, byte_count=len(data)):

@@ -57,8 +57,12 @@ def test_missing_file_of_an_image_comes_back_when_it_is_added_again(
     path.unlink()
     with pytest.raises(ImageFileError):
         store.image_bytes(scope, record.image_id)
+    before = store.version(scope)
     assert add_image(store, scope, "cat.jpg", data=b"pixels") == record
     assert store.image_bytes(scope, record.image_id) == b"pixels"
+    mended = store.version(scope)
+    add_image(store, scope, "cat.jpg", data=b"pixels")
+    assert store.version(scope) == mended != before
 
 
 def test_file_name_that_no_database_holds_is_cleaned(
