@@ -135,3 +135,23 @@ def test_labels_come_in_as_agreed_and_a_backup_is_the_same_dataset(
     _, target = served.scopes()
     assert served.store.records(target) == records
     see_on_edit(page, find_canvas)
+
+
+def test_refused_import_says_so_and_can_be_agreed_to_later(
+    page: Page, served: Served, tmp_path: Path
+) -> None:
+    page.goto(served.url)
+    upload(page)
+    page.get_by_text("Import labels that exist already").click()
+    drop(page, "import-files", labels_file(tmp_path))
+    agree = page.get_by_role("button", name="Import 1 box")
+    expect(agree).to_be_visible(timeout=20_000)
+    (scope,) = served.scopes()
+    served.store.submit_job(scope, "import", {})
+    assert served.store.claim_job("elsewhere:1:x", ["import"])
+    agree.click()
+    expect(page.get_by_text("of this kind")).to_be_visible()
+    served.store.interrupt_workers(["elsewhere:1:x"])
+    expect(agree).to_be_visible()
+    agree.click()
+    expect(page.get_by_text("1 box came in on 1 image")).to_be_visible(timeout=20_000)

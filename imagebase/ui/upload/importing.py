@@ -109,8 +109,8 @@ def _keep(files: Sequence[tuple[str, Any]]) -> None:
 def _look(upload: _Upload) -> None:
     """Draw what an import would do, how it may be done, and the two ways out."""
     state.leave_deleted_dataset()
-    if _upload() is None:
-        st.rerun()  # a press in here has ended it
+    if _upload() is None or jobs.is_active(jobs.latest("import")):
+        st.rerun()  # a press in here has ended it, or somebody else imports
     left, right = st.columns([4, 1.3])
     with right:
         format_name = _choose_format(upload)
