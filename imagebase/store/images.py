@@ -144,7 +144,7 @@ class Images(StorePart):
             self._delete_unused_files(owner_id, [image_id])
 
     def _mend(self, scope: Scope, image_id: str, data: bytes) -> None:
-        """Write an image's file where it is missing; what was made without it is old."""
+        """Write an image's file where it is missing; exports without it are old."""
         if self._files.has(scope.owner_id, image_id, byte_count=len(data)):
             return
         self._files.write(scope.owner_id, image_id, data)
