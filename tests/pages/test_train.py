@@ -184,6 +184,20 @@ def test_while_the_model_is_written_nothing_can_be_asked_for(shapes: Tab) -> Non
     assert "Judging and writing the model" in shapes.progress()
 
 
+def test_a_training_that_goes_on_tells_what_it_does_before_the_next_step(
+    shapes: Tab,
+) -> None:
+    job = goes_on_elsewhere(Progress("learning", 9, 10, loss=1.0))
+    ready = "Getting PyTorch ready …"
+    store().report_progress(job.claim_id, done=0, total=0, message=ready)
+    shapes.open("train")
+    assert ready in shapes.progress().splitlines()
+    assert "9 of about 10 steps" not in shapes.progress()
+    store().report_progress(job.claim_id, done=9, total=10, message="Learning")
+    shapes.app.run()
+    assert "9 of about 10 steps" in shapes.progress()
+
+
 def test_a_stop_is_said_until_it_happens(shapes: Tab) -> None:
     job_id = goes_on_elsewhere(Progress("learning", 9, 10, loss=1.0)).job_id
     shapes.open("train")

@@ -70,7 +70,8 @@ def _how_far(job: JobInfo, log: Log) -> tuple[float, str]:
         return 0.0, "Waits for its turn …"
     if _is_closing(job, log):
         return 1.0, Progress(CLOSING).in_words()
-    if progress is None:
+    # One that goes on has a log already while it is not yet known how far it is.
+    if progress is None or not job.total:
         share, text = _share(job.done, job.total), widgets.escape(job.message)
     else:
         share = _share(progress.done, progress.total)
