@@ -90,6 +90,45 @@ def test_ticked_crops_are_relabelled_and_undone_at_once(reviewed: Reviewed) -> N
     reviewed.wait_for(lambda: reviewed.count() == ALL)
 
 
+def test_ticks_stay_while_somebody_else_saves(reviewed: Reviewed) -> None:
+    page, store = reviewed.page, reviewed.store
+    reviewed.show("Crops")
+    expect(reviewed.tiles()).to_have_count(ALL, timeout=20_000)
+    for place in (0, 1):
+        reviewed.tiles().nth(place).click()
+    expect(page.get_by_text("2 labels on 2 images selected")).to_be_visible()
+    last = store.records(reviewed.scope)[-1]
+    bob = Scope(reviewed.scope.owner_id, reviewed.scope.dataset_id, "bob")
+    (box,) = last.annotations
+    store.save(bob, last.with_annotations([box.touched(who="bob", label="badge")]))
+    reviewed.tiles().nth(3).click()
+    expect(reviewed.tiles().get_by_text("badge")).to_have_count(1)
+    expect(page.locator(".tile[aria-checked=true]")).to_have_count(3)
+    expect(page.get_by_text("3 labels on 3 images selected")).to_be_visible()
+    reviewed.press("review-crops-delete")
+    reviewed.wait_for(lambda: reviewed.count() == ALL - 4)
+    expect(page.locator(".tile[aria-checked=true]")).to_have_count(0)
+
+
+def test_a_ticked_crop_is_opened_though_somebody_saved(
+    reviewed: Reviewed, find_canvas: Callable[[Page], Canvas]
+) -> None:
+    page, store = reviewed.page, reviewed.store
+    reviewed.show("Crops")
+    first = page.locator(".tile[title^='logo-003']")
+    first.click(timeout=20_000)
+    expect(page.get_by_text("1 label on 1 image selected")).to_be_visible()
+    last = store.records(reviewed.scope)[-1]
+    store.save(reviewed.scope, last.with_annotations([]))
+    reviewed.press("review-crops-open")
+    wanted = next(
+        one.image_id
+        for one in store.records(reviewed.scope)
+        if one.file_name == "logo-003.jpg"
+    )
+    find_canvas(page).wait_for("image", wanted)
+
+
 def test_keys_tick_crops_and_they_are_deleted(reviewed: Reviewed) -> None:
     reviewed.show("Crops")
     expect(reviewed.tiles()).to_have_count(ALL, timeout=20_000)
