@@ -2,10 +2,8 @@
 
 from imagebase.ui import frame, widgets
 from imagebase.ui.edit import correcting
-from imagebase.ui.train import train_again
 
 frame.enter()
 
 widgets.needs_images()
 correcting.editor()
-train_again.offer()

@@ -305,7 +305,7 @@ def _kept(
         added_by=context.scope.who,
         added_at=utc_now(),
         description=description(metrics),
-        source=f"Trained here from {metrics['base']}",
+        source=f"a training here, begun from {metrics['base']}",
         score=_score(metrics),
     )
     # What the training told goes along, in the model's download.

@@ -30,6 +30,7 @@ from imagebase.ui.edit import (
 from imagebase.ui.edit.box_table import draw_table
 from imagebase.ui.edit.image_tags import draw_tags
 from imagebase.ui.image_comments import draw_comments
+from imagebase.ui.train import train_again
 
 _ROW_PX: Final = 33
 _TABLE_PX: Final = 334
@@ -189,6 +190,7 @@ def _side(record: ImageRecord, labels: LabelSet) -> None:
     look_offer.follow(record)
     draw_tags(record)
     draw_comments(record.image_id, beside=partial(removing.remove, record))
+    train_again.offer()
 
 
 def _actions(record: ImageRecord) -> None:

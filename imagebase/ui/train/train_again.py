@@ -11,8 +11,8 @@ from imagebase.training.requirement import has_torch
 from imagebase.training.rounds import AGAIN_AFTER, news_since
 from imagebase.ui import backend, jobs, state, widgets
 
-# A training writes its folder a moment before its job ends.
-_KEPT_SECONDS: Final = 60
+# It is drawn after every press on Edit, and need not be true to the second.
+_KEPT_SECONDS: Final = 30
 
 
 def offer() -> None:
@@ -21,28 +21,27 @@ def offer() -> None:
     folder = work_folder(scope, "-").parent
     if not folder.is_dir():
         return  # no query where nobody has trained
-    news = _news(
-        scope.owner_id,
-        scope.dataset_id,
-        backend.store().version(scope),
-        folder.stat().st_mtime_ns,
-    )
+    news = _news(scope.owner_id, scope.dataset_id, folder.stat().st_mtime_ns)
     if news < AGAIN_AFTER or not has_torch() or jobs.is_active(jobs.latest(KIND)):
         return
     with st.container(horizontal=True, vertical_alignment="center", key="train.again"):
         st.markdown(
-            f":material/model_training: {widgets.plural(news, 'image')} approved since "
-            "the last training: another one is worth it.",
+            f"{widgets.plural(news, 'image')} approved since the last training.",
             width="content",
         )
-        st.page_link("pages/train.py", label="**Train again**", width="content")
+        st.page_link(
+            "pages/train.py",
+            label="**Train again**",
+            icon=":material/model_training:",
+            width="content",
+        )
 
 
 @st.cache_data(max_entries=64, ttl=_KEPT_SECONDS, show_spinner=False)
-def _news(owner_id: str, dataset_id: str, version: str, trained: int) -> int:
+def _news(owner_id: str, dataset_id: str, trained: int) -> int:
     """Return how many approved images the last training does not know.
 
-    version, trained: change when the dataset does, and when there was a training.
+    trained: changes when there was a training.
     """
     scope, store = Scope(owner_id, dataset_id, ""), backend.store()
     last = last_round(store.jobs(scope))

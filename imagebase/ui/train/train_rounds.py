@@ -27,16 +27,11 @@ def rounds(trainings: Sequence[Round]) -> None:
     st.markdown("**AP50 over the rounds**")
     st.altair_chart(_chart(points), width="stretch")
     compared = (
-        "Each round holds out more images than the one before, so compare the two "
-        "marks of one round. "
+        "Each round holds out more images, so compare the two marks of one round."
         if len(points) > len(judged)
-        else "Each round holds out other images, so its AP50 is not quite that of the "
-        "next. "
+        else "Each round holds out more images, so the figures compare only roughly."
     )
-    st.caption(
-        f"{compared}Grey lines show where 95 % of resampled sets of held-out images "
-        "lie."
-    )
+    st.caption(f"{compared} Grey lines: where AP50 lies in 95 % of draws of them.")
 
 
 def points_of(trainings: Sequence[Round]) -> list[dict[str, Any]]:
@@ -50,11 +45,11 @@ def points_of(trainings: Sequence[Round]) -> list[dict[str, Any]]:
             continue
         place = f"{number}: {one.images:,} images"
         low, high = one.interval or (one.ap50, one.ap50)
-        mark = {"round": place, "what": OF_ROUND, "AP50": one.ap50}
-        rows.append(mark | {"model": one.model, "low": low, "high": high})
         if one.base_ap50 is not None and last and _is_same(one.base, last.model):
             mark = {"round": place, "what": BEFORE, "AP50": one.base_ap50}
             rows.append(mark | {"model": one.base})
+        mark = {"round": place, "what": OF_ROUND, "AP50": one.ap50}
+        rows.append(mark | {"model": one.model, "low": low, "high": high})
     return rows
 
 
@@ -67,14 +62,15 @@ def _is_same(name: str, other: str) -> bool:
 
 
 def _chart(points: Sequence[dict[str, Any]]) -> alt.LayerChart:
-    used = list(dict.fromkeys(str(one["what"]) for one in points))
+    there = {one["what"] for one in points}
+    used = [one for one in _COLOURS if one in there]
     scale = alt.Scale(domain=[0, 1])
     base = alt.Chart(pd.DataFrame(points)).encode(
         x=alt.X("round:N", sort=None, title=None, axis=alt.Axis(labelAngle=0))
     )
     of_round = base.transform_filter(alt.datum.what == OF_ROUND)
     legend = alt.Legend(title=None, orient="top", labelLimit=400, symbolOpacity=1)
-    marks = base.mark_point(filled=True, size=90, opacity=1).encode(
+    marks = base.mark_point(filled=True, opacity=1).encode(
         y=alt.Y("AP50:Q", scale=scale, title=None),
         color=alt.Color(
             "what:N",
@@ -86,6 +82,8 @@ def _chart(points: Sequence[dict[str, Any]]) -> alt.LayerChart:
             scale=alt.Scale(domain=used, range=[_SHAPES[one] for one in used]),
             legend=legend,
         ),
+        # Both are seen where one lies on the other.
+        size=alt.condition(alt.datum.what == BEFORE, alt.value(260), alt.value(70)),
         tooltip=["model:N", "what:N", alt.Tooltip("AP50:Q", format=".3f")],
     )
     around = of_round.mark_rule(color="#888888", strokeWidth=2).encode(
