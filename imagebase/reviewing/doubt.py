@@ -464,8 +464,8 @@ def _article(label: str) -> str:
 
 def _overlap_in_words(one: str, other: str, iou: float) -> str:
     if one == other:
-        return f"two '{one}' boxes overlap by {iou:.0%}"
-    return f"'{one}' and '{other}' overlap by {iou:.0%}"
+        return f"two '{one}' boxes overlap by {iou * 100:.0f} %"
+    return f"'{one}' and '{other}' overlap by {iou * 100:.0f} %"
 
 
 def _rarity_in_words(label: str, count: int) -> str:

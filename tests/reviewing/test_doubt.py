@@ -224,12 +224,12 @@ def test_boxes_that_overlap_are_told_with_how_much() -> None:
     beside = (6.0, 80.0, 46.0, 120.0)
     twice = boxes((0, LEFT, DOG, np.nan), (0, beside, DOG, np.nan), untouched=False)
     reason = only(evidence(boxes=twice)).reasons[Kind.OVERLAP]
-    assert reason.text == "two 'dog' boxes overlap by 74%"
+    assert reason.text == "two 'dog' boxes overlap by 74 %"
     two = boxes((0, LEFT, DOG, np.nan), (0, beside, PERSON, np.nan), untouched=False)
     assert only(evidence(boxes=two)).score == 0
     same = boxes((0, LEFT, DOG, np.nan), (0, LEFT, PERSON, np.nan), untouched=False)
     reason = only(evidence(boxes=same)).reasons[Kind.OVERLAP]
-    assert reason.text == "'dog' and 'person' overlap by 100%"
+    assert reason.text == "'dog' and 'person' overlap by 100 %"
 
 
 def test_rare_labels_are_told_each_once() -> None:
