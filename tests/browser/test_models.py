@@ -46,6 +46,23 @@ def keep(page: Page, name: str) -> None:
     )
 
 
+def test_a_model_is_downloaded_and_dropped_again(
+    models_page: Page, tmp_path: Path
+) -> None:
+    with models_page.expect_download(timeout=60_000) as download:
+        models_page.get_by_role("button", name="Download").first.click()
+    path = tmp_path / download.value.suggested_filename
+    download.value.save_as(path)
+    assert path.name == "yolov4-tiny.zip"
+    with zipfile.ZipFile(path) as archive:
+        three = {"obj.cfg", "obj.weights", "obj.names"}
+        assert three | {"obj.onnx"} <= set(archive.namelist())
+    drop(models_page, path)
+    expect(models_page.get_by_role("textbox", name="Name", exact=True)).to_be_visible(
+        timeout=60_000
+    )
+
+
 def choose_model(page: Page, title: str) -> None:
     page.locator(".st-key-annotate-model input").click()
     page.get_by_role("option", name=title).click()

@@ -216,3 +216,14 @@ def test_the_bundle_is_offered_when_it_is_built(trained: Tab) -> None:
     labels = [one.proto.label for one in trained.app.get("download_button")]
     assert any(one.startswith("Download training bundle · ") for one in labels)
     assert "train.bundle.build" not in [one.key for one in trained.app.button]
+
+
+@pytest.mark.parametrize(
+    ("before", "said"), [(0.4, "+0.100"), (0.5001, "as before"), (None, "")]
+)
+def test_the_change_against_the_base_is_said(
+    trained: Tab, before: float | None, said: str
+) -> None:
+    add_round("Own 2", ap50=0.5, base="Own", base_ap50=before)
+    trained.open("train")
+    assert trained.app.metric[0].delta == said

@@ -47,10 +47,14 @@ def _figures(result: Mapping[str, Any]) -> None:
     cells = st.columns(4)
     ap50, around = metrics["AP50"], metrics["AP50_interval"]
     before = metrics.get("base_AP50")
+    change = None if None in (ap50, before) else f"{ap50 - before:+.3f}"
+    is_none = change in ("+0.000", "-0.000")
     cells[0].metric(
         "AP50",
         "–" if ap50 is None else f"{ap50:.3f}",
-        delta=None if None in (ap50, before) else f"{ap50 - before:+.3f}",
+        delta="as before" if is_none else change,
+        delta_color="off" if is_none else "normal",
+        delta_arrow="off" if is_none else "auto",
         help=_about(metrics),
     )
     if around:
