@@ -34,7 +34,8 @@ def running(job_id: str) -> None:
     state.leave_deleted_dataset()
     job = backend.store().job(state.scope(), job_id)
     if not jobs.is_active(job):
-        st.rerun()
+        state.run_page_again()
+        return
     log = read_log(work_folder(state.scope(), job_id))
     left, middle, right = st.columns([6, 2, 1], vertical_alignment="center")
     share, text = _how_far(job, log)
