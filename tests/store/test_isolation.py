@@ -105,6 +105,8 @@ QUERIES: Final[dict[str, Query]] = {
     "undo": lambda store, scope, i, j: store.undo(scope),
     "redo": lambda store, scope, i, j: store.redo(scope),
     "can_undo": lambda store, scope, i, j: store.can_undo(scope),
+    "undo_size": lambda store, scope, i, j: store.undo_size(scope),
+    "redo_size": lambda store, scope, i, j: store.redo_size(scope),
     "can_redo": lambda store, scope, i, j: store.can_redo(scope),
     "history": lambda store, scope, i, j: store.history(scope, i),
     "start_run": lambda store, scope, i, j: store.start_run(
