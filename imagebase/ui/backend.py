@@ -18,6 +18,7 @@ from imagebase.tasks import HANDLERS
 from imagebase.tasks.evaluate import delete_evaluations
 from imagebase.tasks.export import delete_exports, delete_old_exports
 from imagebase.tasks.train import delete_old_trainings, delete_trainings
+from imagebase.ui.collector import pass_over_modules
 
 SWEEP_SECONDS: Final = 60
 
@@ -100,7 +101,9 @@ def _keep_sweeping(swept: Store, closing: threading.Event) -> None:
         # A file system in the cloud has errors of its own; the next sweep must come.
         except Exception:
             _log.exception("Could not delete what expired visitors left")
-        closing.wait(SWEEP_SECONDS)
+        if not closing.wait(SWEEP_SECONDS):
+            # By now pages have loaded what they need.
+            pass_over_modules()
 
 
 def _sweep(swept: Store) -> None:

@@ -1,0 +1,42 @@
+"""What is loaded for good is passed over once, and garbage is collected as ever."""
+
+import gc
+import weakref
+from collections.abc import Iterator
+
+import pytest
+
+from imagebase.ui import collector
+from imagebase.ui.collector import pass_over_modules
+
+
+@pytest.fixture(autouse=True)
+def as_at_the_start(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(collector, "_seen", 0)
+    gc.unfreeze()
+    yield
+    gc.unfreeze()
+
+
+class Knot:
+    """An object that refers to itself: only the collector frees it."""
+
+    def __init__(self) -> None:
+        self.itself = self
+
+
+def test_modules_are_passed_over_once() -> None:
+    pass_over_modules()
+    assert gc.get_freeze_count() > 10_000
+    gc.unfreeze()
+    pass_over_modules()
+    assert gc.get_freeze_count() < 10_000
+
+
+def test_garbage_from_before_and_after_is_collected() -> None:
+    before = weakref.ref(Knot())
+    pass_over_modules()
+    assert before() is None
+    after = weakref.ref(Knot())
+    gc.collect()
+    assert after() is None
