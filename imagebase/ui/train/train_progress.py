@@ -21,7 +21,8 @@ from imagebase.training.progress import (
 from imagebase.training.session import ask_to_finish
 from imagebase.ui import backend, jobs, state, widgets
 
-POLL_SECONDS: Final = 1.0
+# Curves that are drawn anew take from the cores that learn.
+POLL_SECONDS: Final = 2.0
 _CURVE_PX: Final = 260
 ALL: Final = "all labels"
 _STEPS: Final = alt.Axis(format=",d", tickMinStep=1)
