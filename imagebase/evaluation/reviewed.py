@@ -1,5 +1,6 @@
 """The truth of a dataset: what people approved."""
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 
@@ -10,6 +11,7 @@ from imagebase.evaluation.values import EvaluatedImage, Truth
 
 # From this share on a model's own boxes are worth a word.
 _WORTH_SAYING = 0.2
+_CHECKSUM = re.compile(r"-[0-9a-f]{12}$")
 
 
 def truth_of_records(records: Sequence[ImageRecord], labels: LabelSet) -> Truth:
@@ -50,12 +52,15 @@ def notes_about(records: Sequence[ImageRecord]) -> tuple[str, ...]:
     A box that a person accepted as a model drew it fits that model to the pixel.
     """
     boxes = [one for record in records for one in record.annotations]
-    made = Counter(
-        one.model_id or "a model" for one in boxes if one.source is Source.MODEL
-    )
+    made = Counter(_title(one.model_id) for one in boxes if one.source is Source.MODEL)
     return tuple(
-        f"{count:,} of the {len(boxes):,} boxes are {model_id}'s own, approved as it "
+        f"{count:,} of the {len(boxes):,} boxes are {title}'s own, approved as it "
         "drew them: they favour that model."
-        for model_id, count in made.most_common(2)
+        for title, count in made.most_common(2)
         if count >= _WORTH_SAYING * len(boxes)
     )
+
+
+def _title(model_id: str | None) -> str:
+    """Return what a person calls a model: its id without the checksum at its end."""
+    return _CHECKSUM.sub("", model_id) if model_id else "a model"

@@ -154,11 +154,12 @@ def test_a_models_own_boxes_are_spoken_of(
     scope: Scope,
     pets: str,
 ) -> None:
-    own = Annotation(DOG, "dog", source=Source.MODEL, accepted=True, model_id="m-1")
+    model_id = "tiny-v4-0123456789ab"
+    own = Annotation(DOG, "dog", source=Source.MODEL, accepted=True, model_id=model_id)
     approve(store, scope, images[0], own)
     job = run_job("evaluate", models=[pets], images="approved")
     (note,) = kept_runs(scope).load((job.result or {})["run_id"]).notes
-    assert "m-1's own" in note
+    assert "boxes are tiny-v4's own" in note
 
 
 def test_a_cancelled_run_keeps_nothing(
