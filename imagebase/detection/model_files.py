@@ -16,7 +16,8 @@ WEIGHTS: Final = "obj.weights"
 NAMES: Final = "obj.names"
 # The same as ONNX, and what a training told of the model.
 CONVERTED: Final = "obj.onnx"
-REPORTS: Final = ("report.html", "metrics.json", "history.csv")
+REPORT, METRICS, HISTORY = "report.html", "metrics.json", "history.csv"
+REPORTS: Final = (REPORT, METRICS, HISTORY)
 MAX_NAMES_BYTES: Final = 1_000_000
 
 

@@ -13,7 +13,17 @@ import torch
 from imagebase.detection.candidates import Detections, select
 from imagebase.detection.darknet import darknet_to_onnx
 from imagebase.detection.detector import Detector, load_detector
-from imagebase.detection.model_files import CFG, NAMES, WEIGHTS, Model, model_in_folder
+from imagebase.detection.model_files import (
+    CFG,
+    CONVERTED,
+    HISTORY,
+    METRICS,
+    NAMES,
+    REPORT,
+    WEIGHTS,
+    Model,
+    model_in_folder,
+)
 from imagebase.evaluation.coco import coco_figures
 from imagebase.evaluation.matching import match
 from imagebase.evaluation.resampling import draws, interval, resample
@@ -31,10 +41,6 @@ from imagebase.training.report import Example, ExampleBox, report_page
 from imagebase.training.settings import TrainingSettings, write_bytes, write_json
 from imagebase.training.training_set import TRAIN, VAL, TrainingSet
 
-ONNX: Final = "obj.onnx"
-METRICS: Final = "metrics.json"
-HISTORY: Final = "history.csv"
-REPORT: Final = "report.html"
 EXAMPLES: Final = 6
 SHOWN_FROM: Final = 0.25
 
@@ -106,7 +112,7 @@ def _write_files(output: Path, files: _Files) -> None:
     write_bytes(output / WEIGHTS, files.weights)
     write_bytes(output / NAMES, ("\n".join(files.labels) + "\n").encode())
     onnx = darknet_to_onnx(files.cfg, files.weights, labels=files.labels)
-    write_bytes(output / ONNX, onnx)
+    write_bytes(output / CONVERTED, onnx)
 
 
 def judge_files(
