@@ -99,7 +99,7 @@ def _with_boxes(record: ImageRecord, like: Photograph) -> ImageRecord:
         )
         for one in like.boxes
     )
-    return replace(record, annotations=own, status=ReviewStatus.AUTO)
+    return replace(record, annotations=own, status=ReviewStatus.SUGGESTED)
 
 
 def _correct(

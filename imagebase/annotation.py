@@ -7,7 +7,7 @@ image, the origin at the top-left corner of the top-left pixel, far edges exclus
 import colorsys
 import math
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -37,6 +37,10 @@ _LIGHTNESSES: Final = (0.38, 0.68, 0.53, 0.80)
 _SATURATIONS: Final = (1.0, 0.55, 0.80)
 
 MAX_LABEL_LENGTH: Final = 200
+
+# What is known of a box beyond its label, such as `{"occluded": True}`.
+AttributeValue = bool | int | float | str
+Attributes = Mapping[str, AttributeValue]
 
 
 class Size(NamedTuple):
@@ -99,13 +103,38 @@ class Source(StrEnum):
 
 
 class ReviewStatus(StrEnum):
-    """Where an image stands on its way to the export."""
+    """Where an image stands on its way to the export.
+
+    new: nobody and nothing has labelled it.
+    suggested: a model labelled it; no person changed or confirmed its boxes.
+    imported: label files labelled it; no person changed or confirmed its boxes.
+    edited: a person changed its boxes or tags.
+    approved: a person confirmed it, with or without boxes.
+    rejected: a reviewer sent it back with a comment.
+    """
 
     NEW = "new"
-    AUTO = "auto"
+    SUGGESTED = "suggested"
+    IMPORTED = "imported"
     EDITED = "edited"
     APPROVED = "approved"
     REJECTED = "rejected"
+
+    @classmethod
+    def _missing_(cls, value: object) -> "ReviewStatus | None":
+        """Read the name that `suggested` had in earlier databases and backups."""
+        return cls.SUGGESTED if value == "auto" else None
+
+
+# Images that wait for a reviewer: labelled, and neither approved nor rejected yet.
+TO_REVIEW: Final = (
+    ReviewStatus.SUGGESTED,
+    ReviewStatus.IMPORTED,
+    ReviewStatus.EDITED,
+)
+NOT_APPROVED: Final = tuple(
+    status for status in ReviewStatus if status is not ReviewStatus.APPROVED
+)
 
 
 def new_id() -> str:
@@ -135,6 +164,8 @@ class Annotation:
     A model box that nobody touched has source `model` and is not accepted. A person who
     moves or relabels it makes it `human`, and its confidence goes; one who accepts it
     leaves it as it was. Either way it then counts as a person's.
+
+    attributes: what is known of the object beyond its label; never changed in place.
     """
 
     box: Box
@@ -146,6 +177,7 @@ class Annotation:
     accepted: bool = False
     changed_by: str = ""
     changed_at: datetime = field(default_factory=utc_now)
+    attributes: Attributes = field(default_factory=dict, hash=False)
 
     @property
     def is_untouched(self) -> bool:

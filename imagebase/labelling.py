@@ -332,7 +332,7 @@ def _as_record(
         file_name=name,
         size=seen.size,
         annotations=tuple(boxes),
-        status=ReviewStatus.AUTO,
+        status=ReviewStatus.SUGGESTED,
     )
 
 

@@ -124,4 +124,4 @@ def _in_order(
 def _with_status(record: ImageRecord) -> ImageRecord:
     if record.status is not ReviewStatus.NEW:
         return record
-    return replace(record, status=ReviewStatus.AUTO)
+    return replace(record, status=ReviewStatus.SUGGESTED)

@@ -239,7 +239,7 @@ def model_box(label: str, confidence: float, *, at: float = 20) -> Annotation:
 def put(record: ImageRecord, *boxes: Annotation) -> None:
     """Give an image these boxes, and the state that follows from them."""
     is_models = all(box.is_untouched for box in boxes)
-    status = ReviewStatus.AUTO if is_models else ReviewStatus.EDITED
+    status = ReviewStatus.SUGGESTED if is_models else ReviewStatus.EDITED
     store().save(the_scope(), replace(record, annotations=boxes, status=status))
 
 

@@ -77,7 +77,7 @@ def model_box(box: Box, label: str = LABEL) -> Annotation:
 def with_boxes(
     record: ImageRecord,
     *boxes: Annotation,
-    status: ReviewStatus = ReviewStatus.AUTO,
+    status: ReviewStatus = ReviewStatus.SUGGESTED,
 ) -> ImageRecord:
     """Return the record with these boxes, as a model leaves it."""
     return replace(record, annotations=boxes, status=status)

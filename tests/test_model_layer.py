@@ -39,13 +39,13 @@ def record(*annotations: Annotation, **fields: object) -> ImageRecord:
 
 def test_new_image_with_detections_becomes_auto() -> None:
     kept = keep_detections(record(), [detection()], model_id="net")
-    assert kept.status is ReviewStatus.AUTO
+    assert kept.status is ReviewStatus.SUGGESTED
     assert [one.box for one in kept.annotations] == [HERE]
 
 
 def test_new_image_without_detections_becomes_auto() -> None:
     kept = keep_detections(record(), [], model_id="net")
-    assert (kept.status, kept.annotations) == (ReviewStatus.AUTO, ())
+    assert (kept.status, kept.annotations) == (ReviewStatus.SUGGESTED, ())
 
 
 def test_keeping_the_same_detections_twice_changes_nothing() -> None:

@@ -29,7 +29,7 @@ from imagebase.statistics import (
 IMAGES = ImageTable(
     image_ids=("a", "b", "c"),
     size=np.array([[100, 80], [80, 100], [100, 80]], dtype=np.float64),
-    status=(ReviewStatus.APPROVED, ReviewStatus.AUTO, ReviewStatus.APPROVED),
+    status=(ReviewStatus.APPROVED, ReviewStatus.SUGGESTED, ReviewStatus.APPROVED),
     tags=(("night", "rain"), ("night",), ()),
     warnings=(("dark",), (), ("dark", "tiny")),
     difference_hash=("00000000000000ff", "", "00000000000000fe"),
@@ -54,7 +54,8 @@ NO_BOXES = BOXES.only(np.zeros(4, dtype=bool))
 def test_images_are_counted_by_status_and_every_status_is_there() -> None:
     assert count_by_status(IMAGES) == {
         ReviewStatus.NEW: 0,
-        ReviewStatus.AUTO: 1,
+        ReviewStatus.SUGGESTED: 1,
+        ReviewStatus.IMPORTED: 0,
         ReviewStatus.EDITED: 0,
         ReviewStatus.APPROVED: 2,
         ReviewStatus.REJECTED: 0,

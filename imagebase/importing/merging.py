@@ -217,8 +217,8 @@ def _changed(
         return record
     by_models = (
         tags == record.tags
-        and record.status in (ReviewStatus.NEW, ReviewStatus.AUTO)
+        and record.status in (ReviewStatus.NEW, ReviewStatus.SUGGESTED)
         and all(one.is_untouched for one in annotations)
     )
-    status = ReviewStatus.AUTO if by_models else ReviewStatus.EDITED
+    status = ReviewStatus.SUGGESTED if by_models else ReviewStatus.EDITED
     return replace(record, annotations=annotations, tags=tags, status=status)

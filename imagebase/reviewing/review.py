@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from imagebase.annotation import Annotation, ImageRecord, ReviewStatus, new_id
+from imagebase.annotation import TO_REVIEW, Annotation, ImageRecord, new_id
 from imagebase.editing import (
     approve,
     delete_annotations,
@@ -22,7 +22,6 @@ Seen = Mapping[str, int] | None
 OnProgress = Callable[[int, int], None]
 
 _BATCH: Final = 200
-_UNDECIDED: Final = (ReviewStatus.AUTO, ReviewStatus.EDITED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +159,7 @@ def accept_above(
         return is_meant and (one.confidence or 0.0) >= min_confidence
 
     def accept(record: ImageRecord) -> ImageRecord:
-        if record.status not in _UNDECIDED:
+        if record.status not in TO_REVIEW:
             return record
         return _accepted(record, is_sure, scope.who)
 

@@ -26,7 +26,7 @@ from sqlalchemy import (
     select,
 )
 
-from imagebase.annotation import new_id, utc_now
+from imagebase.annotation import ReviewStatus, new_id, utc_now
 from imagebase.errors import StoreError
 from imagebase.store.columns import (
     AnySelect,
@@ -36,6 +36,7 @@ from imagebase.store.columns import (
     UtcTime,
 )
 from imagebase.store.datasets import checked_name
+from imagebase.store.differences import REVIEW
 from imagebase.store.owners import insert_owner
 from imagebase.store.part import StorePart, files_lock, grow_version
 from imagebase.store.scope import Scope, check_owner_id, chunks
@@ -224,16 +225,38 @@ class Copies(StorePart):
 def row_of(copied: CopiedTable, kept: object) -> dict[str, Any]:
     """Return a row as the database takes it from what a copy has of it.
 
+    A copy that an earlier version made lacks the columns added since; they are empty.
+
     Raises:
         ValueError: it has other fields than the table, or values of other kinds.
     """
-    if not isinstance(kept, dict) or kept.keys() != copied.fields:
-        raise ValueError("its fields are others than a row here has")
     known = {column.name: column for column in copied.columns}
-    return {
+    added = {name for name, column in known.items() if column.nullable}
+    if not isinstance(kept, dict) or not copied.fields - added <= kept.keys():
+        raise ValueError("its fields are others than a row here has")
+    if not kept.keys() <= copied.fields:
+        raise ValueError("its fields are others than a row here has")
+    row = {
         name: _from_json(known[name], value) if name in known else _text(name, value)
-        for name, value in kept.items()
+        for name, value in (dict.fromkeys(added) | kept).items()
     }
+    return _with_present_status(row)
+
+
+def _with_present_status(row: dict[str, Any]) -> dict[str, Any]:
+    """Return an image's or event's row with the status named as it is today."""
+    if isinstance(row.get("status"), str) and "image_id" in row:
+        return {**row, "status": ReviewStatus(row["status"]).value}
+    if row.get("kind") == REVIEW:
+        reviews = {name: row[name] for name in ("before", "after")}
+        return {**row, **{name: _review(kept) for name, kept in reviews.items()}}
+    return row
+
+
+def _review(kept: Any) -> Any:  # noqa: ANN401
+    if isinstance(kept, dict) and isinstance(kept.get("status"), str):
+        return {**kept, "status": ReviewStatus(kept["status"]).value}
+    return kept
 
 
 def _rows_of(copied: CopiedTable, scope: Scope) -> AnySelect:

@@ -16,7 +16,7 @@ from sqlalchemy import (
     select,
 )
 
-from imagebase.annotation import Annotation, ReviewStatus, Size, Source
+from imagebase.annotation import TO_REVIEW, Annotation, ReviewStatus, Size, Source
 from imagebase.store.columns import AnyRow, AnySelect
 from imagebase.store.part import StorePart
 from imagebase.store.rows import ANNOTATION_COLUMNS, as_annotation
@@ -36,7 +36,6 @@ _area = _width * _height
 _IS_ON_IMAGE: Final = images.c.image_key == annotations.c.image_key
 
 # Images in these states are a reviewer's to decide; no bulk acceptance changes others.
-_UNDECIDED: Final = (ReviewStatus.AUTO.value, ReviewStatus.EDITED.value)
 
 # The column that comes first, and whether its greatest value does.
 _SORTS: Final[Mapping[str, tuple[ColumnElement[Any], bool]]] = {
@@ -216,7 +215,7 @@ def _acceptable(
         annotations.c.confidence >= min_confidence,
         annotations.c.source == Source.MODEL.value,
         annotations.c.accepted.is_(False),
-        images.c.status.in_(_UNDECIDED),
+        images.c.status.in_(TO_REVIEW),
     )
     return query if labels is None else query.where(annotations.c.label.in_(labels))
 

@@ -45,6 +45,7 @@ ANNOTATION_COLUMNS: Final = (
     annotations.c.accepted,
     annotations.c.changed_by,
     annotations.c.changed_at,
+    annotations.c.attributes,
 )
 
 
@@ -99,6 +100,7 @@ def as_annotation(row: AnyRow) -> Annotation:
         accepted=row[9],
         changed_by=row[10],
         changed_at=row[11],
+        attributes=row[12] or {},
     )
 
 
@@ -122,6 +124,7 @@ def annotation_row(image_key: int, dataset_id: str, placed: Placed) -> dict[str,
         "accepted": one.accepted,
         "changed_by": one.changed_by,
         "changed_at": one.changed_at,
+        "attributes": dict(one.attributes) or None,
     }
 
 
@@ -138,6 +141,7 @@ def placed_json(placed: Placed) -> JsonObject:
         "accepted": one.accepted,
         "changed_by": one.changed_by,
         "changed_at": one.changed_at.isoformat(),
+        "attributes": dict(one.attributes),
         "position": placed.position,
         "is_deleted": placed.is_deleted,
     }
@@ -156,6 +160,7 @@ def placed_from_json(kept: Mapping[str, Any]) -> Placed:
             accepted=kept["accepted"],
             changed_by=kept["changed_by"],
             changed_at=datetime.fromisoformat(kept["changed_at"]),
+            attributes=kept.get("attributes") or {},
         ),
         position=kept["position"],
         is_deleted=kept["is_deleted"],

@@ -23,7 +23,7 @@ from sqlalchemy import (
 from imagebase.store.columns import BigKey, CleanJson, CleanText, UtcTime
 
 # The migration that the tables below agree with.
-SCHEMA_REVISION: Final = "0002"
+SCHEMA_REVISION: Final = "0003"
 
 metadata = MetaData(
     naming_convention={
@@ -163,6 +163,7 @@ images = Table(
 )
 
 # position: order on the image, kept for good: undo puts a box back in its place.
+# attributes: a JSON object; None where there are none.
 annotations = Table(
     "annotations",
     metadata,
@@ -182,6 +183,7 @@ annotations = Table(
     Column("accepted", Boolean, nullable=False),
     _text("changed_by"),
     Column("changed_at", UtcTime, nullable=False),
+    Column("attributes", CleanJson),
     PrimaryKeyConstraint("image_key", "annotation_id"),
     # All that boxes are filtered by is there: a filter looks at no row.
     Index(
@@ -197,6 +199,7 @@ annotations = Table(
 
 # What a reviewer said of an image; open until somebody resolves it.
 # made_in, resolved_in: the change that did so, where one did; taken back with it.
+# marks: what a reviewer drew on the image; None where nothing was drawn.
 comments = Table(
     "comments",
     metadata,
@@ -210,7 +213,29 @@ comments = Table(
     Column("resolved_by", CleanText),
     Column("resolved_at", UtcTime),
     Column("resolved_in", CleanText),
+    Column("marks", CleanJson),
     Index(None, "dataset_id", "resolved_at", "image_key"),
+    Index(None, "image_key"),
+)
+
+# Parts of images that nobody labels. shape: a JSON object in pixels of the upright
+# image. image_key: of one image; None for all images of this width and height.
+ignore_areas = Table(
+    "ignore_areas",
+    metadata,
+    Column("area_id", CleanText, primary_key=True),
+    _dataset(),
+    Column(
+        "image_key",
+        BigInteger,
+        ForeignKey("images.image_key", ondelete="CASCADE"),
+    ),
+    Column("width", Integer, nullable=False),
+    Column("height", Integer, nullable=False),
+    Column("shape", CleanJson, nullable=False),
+    _text("who"),
+    Column("created_at", UtcTime, nullable=False),
+    Index(None, "dataset_id", "width", "height"),
     Index(None, "image_key"),
 )
 

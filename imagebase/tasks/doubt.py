@@ -1,13 +1,11 @@
 """Look at images mirrored where that is asked, and judge which of them need a look."""
 
-from typing import Any, Final
+from typing import Any
 
-from imagebase.annotation import ReviewStatus
+from imagebase.annotation import NOT_APPROVED
 from imagebase.jobs import JobContext
 from imagebase.tasks.judging import judge_stale, model_in_use
 from imagebase.tasks.looking import MIRRORED_PASS, look
-
-OPEN: Final = tuple(one for one in ReviewStatus if one is not ReviewStatus.APPROVED)
 
 
 def doubt(context: JobContext) -> dict[str, Any]:
@@ -26,7 +24,7 @@ def doubt(context: JobContext) -> dict[str, Any]:
         result = look(
             context,
             in_use.detector,
-            statuses=OPEN,
+            statuses=NOT_APPROVED,
             passes=MIRRORED_PASS,
             among=seen,
         )

@@ -213,7 +213,7 @@ def progress_strip() -> None:
     approved = counts.get(ReviewStatus.APPROVED, 0)
     st.progress(approved / total, text=f"**{approved}** of {total:,} images approved")
     waiting = {
-        "to review": counts.get(ReviewStatus.AUTO, 0)
+        "to review": counts.get(ReviewStatus.SUGGESTED, 0)
         + counts.get(ReviewStatus.EDITED, 0),
         "rejected": counts.get(ReviewStatus.REJECTED, 0),
         "new": counts.get(ReviewStatus.NEW, 0),

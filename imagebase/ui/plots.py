@@ -16,7 +16,8 @@ PLAIN: Final = "#4A90D9"
 # Okabe and Ito's, as the labels' own.
 STATUS_COLOURS: Final[Mapping[ReviewStatus, str]] = {
     ReviewStatus.NEW: "#999999",
-    ReviewStatus.AUTO: "#56B4E9",
+    ReviewStatus.SUGGESTED: "#56B4E9",
+    ReviewStatus.IMPORTED: "#CC79A7",
     ReviewStatus.EDITED: "#E69F00",
     ReviewStatus.APPROVED: "#009E73",
     ReviewStatus.REJECTED: "#D55E00",

@@ -30,14 +30,16 @@ ICON_ONLY: Final = "icon-only"
 
 STATUS_ICONS: Final = {
     ReviewStatus.NEW: ":material/radio_button_unchecked:",
-    ReviewStatus.AUTO: ":material/smart_toy:",
+    ReviewStatus.SUGGESTED: ":material/smart_toy:",
+    ReviewStatus.IMPORTED: ":material/input:",
     ReviewStatus.EDITED: ":material/edit:",
     ReviewStatus.APPROVED: ":material/check_circle:",
     ReviewStatus.REJECTED: ":material/cancel:",
 }
 STATUS_WORDS: Final = {
     ReviewStatus.NEW: "new",
-    ReviewStatus.AUTO: "to review",
+    ReviewStatus.SUGGESTED: "suggested",
+    ReviewStatus.IMPORTED: "imported",
     ReviewStatus.EDITED: "edited",
     ReviewStatus.APPROVED: "approved",
     ReviewStatus.REJECTED: "rejected",

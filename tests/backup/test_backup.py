@@ -17,7 +17,7 @@ from imagebase.backup.writing import write_backup
 from imagebase.errors import ImageFileError, NotFoundError, StoreError
 from imagebase.settings import Limits
 from imagebase.store import Scope, Store
-from imagebase.store.copies import COPIED
+from imagebase.store.copies import COPIED, COPIED_BY_NAME, row_of
 from imagebase.store.tables import metadata
 from tests.backup.conftest import KEY, LIMITS, NewStore, full_dataset
 
@@ -240,8 +240,49 @@ def test_backup_says_what_it_is(store: Store, tmp_path: Path) -> None:
     assert sum(name.endswith(".png") for name in names) == 3
 
 
+def test_rows_of_an_earlier_version_are_taken() -> None:
+    kept = {
+        "image_id": "0" * 64,
+        "annotation_id": "a",
+        "position": 0,
+        "is_deleted": False,
+        "x_min": 1.0,
+        "y_min": 1.0,
+        "x_max": 9.0,
+        "y_max": 9.0,
+        "label": "cat",
+        "source": "model",
+        "confidence": 0.5,
+        "model_id": "m",
+        "accepted": False,
+        "changed_by": "",
+        "changed_at": "2026-01-02T03:04:05+00:00",
+    }
+    row = row_of(COPIED_BY_NAME["annotations"], kept)
+    assert row["attributes"] is None
+    with pytest.raises(ValueError, match="fields"):
+        row_of(COPIED_BY_NAME["annotations"], {**kept, "colour": "red"})
+
+
+def test_the_status_of_an_earlier_version_has_its_present_name() -> None:
+    review = {"status": "auto", "comment": "", "tags": []}
+    event = {
+        "change_id": "c",
+        "image_id": "0" * 64,
+        "kind": "review",
+        "annotation_id": None,
+        "before": None,
+        "after": review,
+        "head_before": "",
+        "revision": 1,
+        "created_at": "2026-01-02T03:04:05+00:00",
+    }
+    row = row_of(COPIED_BY_NAME["events"], event)
+    assert row["after"] == {**review, "status": "suggested"}
+
+
 def test_every_table_of_a_dataset_is_in_it_or_left_out_on_purpose() -> None:
-    left_out = {"owners", "datasets", "jobs", "looks"}
+    left_out = {"owners", "datasets", "jobs", "looks", "ignore_areas"}
     assert {one.name for one in COPIED} == set(metadata.tables) - left_out
 
 

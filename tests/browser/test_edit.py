@@ -139,7 +139,7 @@ def scope(served: Served, request: pytest.FixtureRequest) -> Scope:
     }
     for record, annotations in boxes.items():
         is_models = all(one.is_untouched for one in annotations)
-        status = ReviewStatus.AUTO if is_models else ReviewStatus.EDITED
+        status = ReviewStatus.SUGGESTED if is_models else ReviewStatus.EDITED
         store.save(
             scope, replace(record, annotations=tuple(annotations), status=status)
         )

@@ -68,4 +68,4 @@ def test_a_click_meanwhile_stops_nothing(many: tuple[Store, Scope], page: Page) 
     page.get_by_text("Taking back: ").wait_for(timeout=LONG_MS)
     said = page.get_by_text(f"Undone on {MANY} images")
     expect(said).to_be_visible(timeout=LONG_MS)
-    assert store.progress(scope)[ReviewStatus.AUTO] == MANY
+    assert store.progress(scope)[ReviewStatus.SUGGESTED] == MANY

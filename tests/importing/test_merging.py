@@ -121,8 +121,8 @@ def test_predictions_do_not_confirm_predictions() -> None:
 @pytest.mark.parametrize(
     ("before", "box", "after"),
     [
-        (ReviewStatus.NEW, predicted("a", 1, 1, 9, 9), ReviewStatus.AUTO),
-        (ReviewStatus.AUTO, predicted("a", 1, 1, 9, 9), ReviewStatus.AUTO),
+        (ReviewStatus.NEW, predicted("a", 1, 1, 9, 9), ReviewStatus.SUGGESTED),
+        (ReviewStatus.SUGGESTED, predicted("a", 1, 1, 9, 9), ReviewStatus.SUGGESTED),
         (ReviewStatus.NEW, coming("a", 1, 1, 9, 9), ReviewStatus.EDITED),
         (ReviewStatus.REJECTED, predicted("a", 1, 1, 9, 9), ReviewStatus.EDITED),
         (ReviewStatus.APPROVED, coming("a", 1, 1, 9, 9), ReviewStatus.EDITED),

@@ -50,7 +50,7 @@ def test_kept_boxes_are_a_models_and_wait_for_review(filled: Tab) -> None:
     count = found(filled)
     keep(filled)
     assert len(boxes()) == count
-    assert {one.status for one in records()} == {ReviewStatus.AUTO}
+    assert {one.status for one in records()} == {ReviewStatus.SUGGESTED}
     assert {b.source for one in records() for b in one.annotations} == {Source.MODEL}
     assert f"**{count} boxes** of the model are in the dataset." in filled.words()
     assert filled.app.button(key="annotate.keep").disabled

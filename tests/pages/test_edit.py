@@ -85,7 +85,7 @@ def test_undo_and_redo_go_back_to_the_image_they_are_about(labelled: Tab) -> Non
     labelled.open("edit")
     labelled.press("edit.approve")
     labelled.press("edit.undo")
-    assert records()[0].status is ReviewStatus.AUTO
+    assert records()[0].status is ReviewStatus.SUGGESTED
     assert KITCHEN in labelled.words()
     labelled.press("edit.redo")
     assert records()[0].status is ReviewStatus.APPROVED

@@ -320,7 +320,7 @@ def test_all_images_that_pass_are_approved_at_once(labelled: Tab) -> None:
     assert {one.status for one in records()} == {ReviewStatus.APPROVED}
     labelled.press("review.images.undo")
     assert {one.status for one in records()} == {
-        ReviewStatus.AUTO,
+        ReviewStatus.SUGGESTED,
         ReviewStatus.EDITED,
     }
 

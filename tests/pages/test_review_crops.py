@@ -89,7 +89,7 @@ def test_images_of_ticked_crops_are_approved(labelled: Tab, ticked: list[int]) -
     show_crops(labelled)
     labelled.press("review.crops.approve")
     statuses = [one.status for one in records()]
-    assert statuses == [ReviewStatus.AUTO, ReviewStatus.APPROVED]
+    assert statuses == [ReviewStatus.SUGGESTED, ReviewStatus.APPROVED]
 
 
 def test_acceptance_is_counted_before_it_happens(labelled: Tab) -> None:

@@ -20,7 +20,7 @@ from tests.pages.test_review_figures import show
 
 AT_ITS_OWN_SIZE = Setup(("yolov4-tiny",))
 SMALL = Setup(("yolov4-tiny",), input_size=320)
-OPEN = ["new", "auto", "edited", "rejected"]
+OPEN = ["new", "suggested", "edited", "rejected"]
 LEAST = 0.6
 
 

@@ -298,7 +298,7 @@ def test_places_in_words(box: Box, words: str) -> None:
 
 
 def test_added_object_is_a_model_box_that_a_person_accepted() -> None:
-    record = ImageRecord("0" * 64, "a.jpg", SIZE, status=ReviewStatus.AUTO)
+    record = ImageRecord("0" * 64, "a.jpg", SIZE, status=ReviewStatus.SUGGESTED)
     found = Found(Box(-5, 10, 40, 60), "dog", 0.61, "tiny-abc")
     (added,) = add_found(record, found, who="ann").annotations
     assert added.box == Box(0, 10, 40, 60)

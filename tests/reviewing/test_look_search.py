@@ -274,7 +274,7 @@ def test_correction_that_is_taken_back_is_not_made_any_more(became: str | None) 
 @pytest.mark.parametrize(
     ("annotation", "status", "expected"),
     [
-        (model_box(CORNER), ReviewStatus.AUTO, True),
+        (model_box(CORNER), ReviewStatus.SUGGESTED, True),
         (model_box(CORNER), ReviewStatus.EDITED, True),
         (model_box(CORNER), ReviewStatus.APPROVED, False),
         (model_box(CORNER).with_acceptance(who="ann"), ReviewStatus.EDITED, False),

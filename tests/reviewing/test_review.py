@@ -32,7 +32,7 @@ def records(store: Store, scope: Scope) -> list[ImageRecord]:
     for name in ("a.jpg", "b.jpg"):
         record = add_image(store, scope, name)
         boxes = [model_box("cat", at=1), model_box("dog", at=20)]
-        boxed = replace(record, annotations=tuple(boxes), status=ReviewStatus.AUTO)
+        boxed = replace(record, annotations=tuple(boxes), status=ReviewStatus.SUGGESTED)
         store.save(scope, boxed, change_id="boxes")
     add_image(store, scope, "c.jpg")
     return store.records(scope)
@@ -256,6 +256,6 @@ def test_image_that_moved_on_since_it_was_looked_at_is_left_alone(
     store.save(bob, records[0].with_annotations([model_box("bird", at=5)]))
     report = approve_images(store, scope, ids(records), seen=seen)
     assert report == BulkReport(changed=2, boxes=2, conflicts=1)
-    assert store.record(scope, records[0].image_id).status is ReviewStatus.AUTO
+    assert store.record(scope, records[0].image_id).status is ReviewStatus.SUGGESTED
     report = delete_boxes(store, scope, cats(records), seen=seen)
     assert report == BulkReport(changed=0, conflicts=2)

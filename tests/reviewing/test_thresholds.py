@@ -266,11 +266,11 @@ def test_changes_are_those_that_keeping_would_make() -> None:
         return ImageRecord(image_id, "a.jpg", SIZE, annotations=boxes, status=status)
 
     records = [
-        record("auto", *shown, status=ReviewStatus.AUTO),
+        record("auto", *shown, status=ReviewStatus.SUGGESTED),
         record("approved", *shown, status=ReviewStatus.APPROVED),
         record("person", Annotation(LEFT, "dog"), status=ReviewStatus.EDITED),
-        record("same", shown[1], status=ReviewStatus.AUTO),
-        record("never seen", *shown, status=ReviewStatus.AUTO),
+        record("same", shown[1], status=ReviewStatus.SUGGESTED),
+        record("never seen", *shown, status=ReviewStatus.SUGGESTED),
     ]
     rule = SelectionRule(0.25, per_label_confidence={"dog": 0.5})
     changed = changes_under(

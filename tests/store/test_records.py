@@ -52,6 +52,14 @@ def test_records_are_chosen_by_status(
     assert store.records(scope, statuses=[]) == []
 
 
+def test_attributes_of_a_box_are_kept(store: Store, scope: Scope) -> None:
+    record = add_image(store, scope, "a.jpg")
+    known = replace(box(), attributes={"occluded": True, "group": 3, "note": "é"})
+    saved = store.save(scope, replace(record, annotations=(known, box(at=1))))
+    assert store.record(scope, record.image_id) == saved
+    assert [one.attributes for one in saved.annotations] == [known.attributes, {}]
+
+
 def test_records_are_chosen_by_id(
     store: Store, scope: Scope, three: list[ImageRecord]
 ) -> None:

@@ -33,7 +33,7 @@ def _edits(store: Store, scope: Scope, record: ImageRecord) -> list[ImageRecord]
     steps = [record]
     first, second = MODEL_BOX, box(at=5)
     for change in (
-        {"annotations": (first, second), "status": ReviewStatus.AUTO},
+        {"annotations": (first, second), "status": ReviewStatus.SUGGESTED},
         {"annotations": (first.touched(who="ann", label="cat"), second)},
         {"annotations": (second,), "deleted": (first,), "tags": ("night",)},
         {"status": ReviewStatus.REJECTED, "comment": "dark"},

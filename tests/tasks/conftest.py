@@ -20,7 +20,7 @@ from tests.detection.darknet_models import write_one_box_model
 from tests.store.fixtures import sqlite_settings
 
 SIZE = Size(64, 48)
-ANY_STATUS = ["new", "auto", "edited", "approved", "rejected"]
+ANY_STATUS = ["new", "suggested", "imported", "edited", "approved", "rejected"]
 
 RunJob = Callable[..., JobInfo]
 

@@ -87,7 +87,7 @@ def test_labels_come_onto_images_as_one_change(
     assert (on_b.is_untouched, on_b.confidence) == (True, 0.5)
     assert [one.status for one in (a, b, c)] == [
         ReviewStatus.EDITED,
-        ReviewStatus.AUTO,
+        ReviewStatus.SUGGESTED,
         ReviewStatus.NEW,
     ]
     assert store.labels(scope).names == ("dog", "cat")

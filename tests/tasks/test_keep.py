@@ -46,7 +46,7 @@ def test_boxes_of_the_model_come_as_its_own_layer(
     assert job.result == {"images": 3, "boxes": 3, "conflicts": 0}
     for record in store.records(scope):
         (one,) = record.annotations
-        assert record.status is ReviewStatus.AUTO
+        assert record.status is ReviewStatus.SUGGESTED
         assert (one.label, one.source, one.accepted) == ("dog", Source.MODEL, False)
         assert one.box == pytest.approx(DOG, abs=0.3)
         assert one.model_id is not None

@@ -155,7 +155,7 @@ def test_undo_takes_back_ones_last_change_and_redo_does_it_again(labelled: Tab) 
     labelled.press("edit.approve")
     labelled.press("sidebar.undo")
     assert labelled.toasts()
-    assert records()[0].status is ReviewStatus.AUTO
+    assert records()[0].status is ReviewStatus.SUGGESTED
     labelled.press("sidebar.redo")
     assert records()[0].status is ReviewStatus.APPROVED
 

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import streamlit as st
 
-from imagebase.annotation import ReviewStatus
+from imagebase.annotation import NOT_APPROVED, ReviewStatus
 from imagebase.detection.looker import Looker
 from imagebase.detection.lookers import Setup
 from imagebase.detection.pool import CandidatePool, Selection
@@ -28,13 +28,7 @@ from imagebase.ui.annotate.label_table import FLOOR
 PAGE_SIZE: Final = 12
 COLUMNS: Final = 4
 STEP_DOWN: Final = 0.1
-OPEN: Final = (
-    ReviewStatus.NEW,
-    ReviewStatus.AUTO,
-    ReviewStatus.EDITED,
-    ReviewStatus.REJECTED,
-)
-SCOPES: Final = {"new": (ReviewStatus.NEW,), "open": OPEN}
+SCOPES: Final = {"new": (ReviewStatus.NEW,), "open": NOT_APPROVED}
 MOST_DOUBTFUL: Final = "most doubtful first"
 _KEEPING: Final = "imagebase.annotate.keeping"
 

@@ -6,7 +6,7 @@ from typing import Final
 
 import streamlit as st
 
-from imagebase.annotation import ReviewStatus
+from imagebase.annotation import TO_REVIEW, ReviewStatus
 from imagebase.store import ImageFilter, Scope, Store
 from imagebase.tasks.judging import judge_images, model_in_use, stale_images
 from imagebase.ui import backend, jobs, state
@@ -14,7 +14,7 @@ from imagebase.ui.edit import canvas
 
 _AMONG: Final = "imagebase.edit.among"
 _WIDTH_PX: Final = 172
-_UNREVIEWED: Final = (ReviewStatus.NEW, ReviewStatus.AUTO, ReviewStatus.EDITED)
+_UNREVIEWED: Final = (ReviewStatus.NEW, *TO_REVIEW)
 # So many are judged while one waits for the next doubtful image.
 _JUDGED_AT_ONCE: Final = 500
 _WAIT: Final = "The images are being judged; try again in a moment."

@@ -7,7 +7,7 @@ from typing import Any, Final
 import pandas as pd
 import streamlit as st
 
-from imagebase.annotation import Annotation, ImageRecord, LabelSet, ReviewStatus
+from imagebase.annotation import NOT_APPROVED, Annotation, ImageRecord, LabelSet
 from imagebase.errors import EditError
 from imagebase.reviewing.corrections import Decision
 from imagebase.reviewing.thresholds import (
@@ -28,7 +28,6 @@ from imagebase.ui.review.threshold_learning import KeptModel, kept_model
 
 PICTURES: Final = 3
 MOST_DRAWN: Final = 12
-_OPEN: Final = tuple(one for one in ReviewStatus if one is not ReviewStatus.APPROVED)
 _HELP: Final = (
     "A label's threshold is the one at which its decided boxes would have cost least: "
     "deleting a false box is 1, drawing a missed one 2. Kept and moved boxes were "
@@ -264,7 +263,7 @@ def _with_thresholds(model: KeptModel, wanted: Mapping[str, float]) -> Selection
 def _others(scope: Scope, model: KeptModel) -> tuple[str, ...]:
     """Return the images that are not approved and that the model has looked at."""
     seen = backend.store().has_candidates(scope, candidates_key(model.detector))
-    known = backend.store().image_ids(scope, statuses=_OPEN)
+    known = backend.store().image_ids(scope, statuses=NOT_APPROVED)
     return tuple(one for one in known if one in seen)
 
 
@@ -305,7 +304,7 @@ def _changes_once(
     labels = _model.detector.labels
     return changes_under(
         _rule,
-        store.records(scope, statuses=_OPEN),
+        store.records(scope, statuses=NOT_APPROVED),
         select_all(pool.only(_others), _rule, model_labels=labels),
         model_labels=labels,
         model_id=model_id,
@@ -365,7 +364,7 @@ def _start(model: KeptModel, learned: Sequence[Learned]) -> None:
     rule = _with_thresholds(model, wanted)
     parameters: dict[str, Any] = {
         **model.setup.parameters(),
-        "statuses": [str(status) for status in _OPEN],
+        "statuses": [str(status) for status in NOT_APPROVED],
         "confidence_threshold": rule.confidence_threshold,
         "nms_threshold": rule.nms_threshold,
         "labels": list(rule.labels) if rule.labels else None,

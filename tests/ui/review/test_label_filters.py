@@ -25,7 +25,7 @@ def test_a_filter_that_everything_passes_says_nothing() -> None:
         ({"text": "cat"}, "“cat”"),
         ({"labels": ["cat", "dog"]}, "cat · dog"),
         ({"labels": ["a", "b", "c", "d"]}, "4 labels"),
-        ({"statuses": [ReviewStatus.AUTO]}, "to review"),
+        ({"statuses": [ReviewStatus.SUGGESTED]}, "suggested"),
         ({"confidence": (0.25, 0.5)}, "confidence 0.25 to 0.50"),
         ({"sources": [Source.MODEL]}, "made by model"),
         ({"who": ["ann"]}, "changed by ann"),
