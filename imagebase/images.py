@@ -7,7 +7,6 @@ over part-filled pictures for 3 in 10 damaged files that Pillow refuses.
 
 import io
 import math
-import warnings
 from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,25 +14,21 @@ from typing import Final, NamedTuple
 
 import cv2
 import numpy as np
-import pi_heif
 from numpy.typing import NDArray
-from PIL import Image, ImageCms, TiffImagePlugin, UnidentifiedImageError
+from PIL import Image, ImageCms, UnidentifiedImageError
 
 from imagebase.annotation import Box, Size
 from imagebase.errors import EditError, ImageBaseError, ImageReadError, LimitError
+from imagebase.image_formats import (
+    formats_in_words,
+    open_image,
+    pixels_claimed,
+    with_pnm_at_once,
+)
+from imagebase.jpeg_ends import is_whole_without_end, lacks_end, with_end
 
 RgbArray = NDArray[np.uint8]
 
-IMAGE_SUFFIXES: Final = frozenset(
-    {
-        *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".webp", ".bmp"),
-        *(".tif", ".tiff", ".gif", ".heic", ".heif", ".hif"),
-    }
-)
-
-# HEIC is opened by pi_heif's own class: registering it would change Pillow for every
-# library in the process.
-_PILLOW_FORMATS: Final = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF")
 _SUFFIX_OF_FORMAT: Final = {
     "JPEG": ".jpg",
     "MPO": ".jpg",
@@ -42,9 +37,11 @@ _SUFFIX_OF_FORMAT: Final = {
     "BMP": ".bmp",
     "TIFF": ".tif",
 }
-_LOSSY_FORMATS: Final = frozenset({"JPEG", "MPO", "WEBP", "HEIF"})
-# GIF is missing among the formats that training tools read.
-_FORMATS_TO_CONVERT: Final = frozenset({"HEIF", "GIF"})
+_LOSSY_FORMATS: Final = frozenset({"JPEG", "MPO", "WEBP", "HEIF", "AVIF"})
+# Missing among what training tools read, or what browsers show.
+_FORMATS_TO_CONVERT: Final = frozenset(
+    {"HEIF", "AVIF", "GIF", "JPEG2000", "PPM", "TGA"}
+)
 _EIGHT_BIT_MODES: Final = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX"})
 
 _ORIENTATION_TAG: Final = 0x0112
@@ -60,12 +57,6 @@ _TURNS: Final = {
 _FIRST_SIDEWAYS_ORIENTATION: Final = 5
 # Pillow turns a TIFF as it loads it, and says its size turned from the start.
 _FORMATS_TURNED_BY_DECODER: Final = frozenset({"TIFF"})
-# A TIFF says itself how large the tiles are that its decoder takes memory for.
-_TILE_SIZE_TAGS: Final = (0x0142, 0x0143)
-_PNG_SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
-
-# What Pillow warns of, such as damaged EXIF, it then reads well enough or refuses.
-warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 EXPORT_QUALITY: Final = 95
 DISPLAY_QUALITY: Final = 85
@@ -113,7 +104,7 @@ def read_header(data: bytes, *, file_name: str, max_pixels: int) -> ImageHeader:
         LimitError: more pixels than allowed.
     """
     with opened(data, file_name=file_name, max_pixels=max_pixels) as image:
-        return _header_of(image)
+        return _header_of(image, data)
 
 
 def load_image(
@@ -122,7 +113,7 @@ def load_image(
     """Return the upright pixels of an image file; of several frames, the first.
 
     Grey, palette, CMYK, LAB and 16-bit images become 8-bit RGB; transparent ones are
-    laid on white.
+    laid on white. A JPEG that lacks nothing but its last two bytes is whole.
 
     Args:
         max_pixels: of the full image; checked before memory is taken.
@@ -133,6 +124,17 @@ def load_image(
         ImageReadError: not an image, damaged, or cut off; never part-filled.
         LimitError: more pixels than allowed.
     """
+    try:
+        return _loaded(data, file_name, max_pixels, wanted)
+    except ImageReadError:
+        if not is_whole_without_end(data):
+            raise
+    return _loaded(with_end(data), file_name, max_pixels, wanted)
+
+
+def _loaded(
+    data: bytes, file_name: str, max_pixels: int, wanted: Size | None
+) -> LoadedImage:
     with opened(data, file_name=file_name, max_pixels=max_pixels) as image:
         orientation = _orientation(image)
         size = _upright_size(image, orientation)
@@ -156,8 +158,9 @@ def export_image(
 ) -> ExportedImage:
     """Return the file as it came, or rewritten where other tools would misread it.
 
-    Rewritten are images that EXIF turns, HEIC, GIF, CMYK, LAB and more than 8 bits: as
-    an upright 8-bit JPEG of quality 95 where the original was lossy, else as PNG.
+    Rewritten are images that EXIF turns, HEIC, AVIF, GIF, JPEG 2000, PPM, TGA, CMYK,
+    LAB and more than 8 bits: as an upright 8-bit JPEG of quality 95 where the original
+    was lossy, else as PNG. A JPEG without its last two bytes gets them.
 
     Args:
         readable: as for `written_suffix`.
@@ -170,6 +173,14 @@ def export_image(
     if not header.needs_conversion and suffix == header.export_suffix:
         return ExportedImage(data, suffix, is_changed=False)
     rgb = load_image(data, file_name=file_name, max_pixels=max_pixels).rgb
+    if lacks_end(data):
+        # Its picture is whole, or it would not have been loaded.
+        return export_image(
+            with_end(data),
+            file_name=file_name,
+            max_pixels=max_pixels,
+            readable=readable,
+        )._replace(is_changed=True)
     if suffix == ".jpg":
         converted = encode_jpeg(rgb, quality=EXPORT_QUALITY)
     else:
@@ -273,12 +284,12 @@ def resized(rgb: RgbArray, size: Size) -> RgbArray:
 def opened(data: bytes, *, file_name: str, max_pixels: int) -> Iterator[Image.Image]:
     """Yield an image undecoded; a failure inside is an ImageReadError or LimitError."""
     try:
-        with _open(data) as image:
+        with open_image(data, file_name=file_name) as image:
             if min(image.size) < 1:
                 raise ImageReadError(_damaged(file_name))
             if image.width * image.height > max_pixels:
                 raise LimitError(_too_big(file_name, max_pixels, image.size))
-            if _tile_pixels(image) > max_pixels:
+            if pixels_claimed(image, data) > max_pixels:
                 raise LimitError(_too_big(file_name, max_pixels))
             yield image
     except ImageBaseError:
@@ -293,39 +304,7 @@ def opened(data: bytes, *, file_name: str, max_pixels: int) -> Iterator[Image.Im
         raise ImageReadError(_damaged(file_name)) from error
 
 
-def _tile_pixels(image: Image.Image) -> int:
-    """Return the pixels of one tile of a TIFF; a tiny image may claim huge ones."""
-    if not isinstance(image, TiffImagePlugin.TiffImageFile):
-        return 0
-    across, down = (int(image.tag_v2.get(tag, 0)) for tag in _TILE_SIZE_TAGS)
-    return across * down
-
-
-def _open(data: bytes) -> Image.Image:
-    if data[4:8] == b"ftyp":
-        # One object a call: pi_heif's file objects are not to be shared by threads.
-        heif: Image.Image = pi_heif.HeifImageFile(io.BytesIO(data))
-        return heif
-    image = Image.open(io.BytesIO(data), formats=_PILLOW_FORMATS)
-    if image.format == "PNG" and "exif" not in image.info:
-        exif = _png_exif(data)
-        if exif:
-            image.info["exif"] = b"Exif\0\0" + exif
-    return image
-
-
-def _png_exif(data: bytes) -> bytes:
-    """Return the EXIF chunk wherever it stands: some programs write it at the end."""
-    at = len(_PNG_SIGNATURE)
-    while at + 8 <= len(data):
-        length = int.from_bytes(data[at : at + 4], "big")
-        if data[at + 4 : at + 8] == b"eXIf":
-            return data[at + 8 : at + 8 + length]
-        at += 12 + length
-    return b""
-
-
-def _header_of(image: Image.Image) -> ImageHeader:
+def _header_of(image: Image.Image, data: bytes) -> ImageHeader:
     orientation = _orientation(image)
     file_format = image.format or ""
     needs_conversion = (
@@ -333,6 +312,7 @@ def _header_of(image: Image.Image) -> ImageHeader:
         or file_format in _FORMATS_TO_CONVERT
         or image.mode not in _EIGHT_BIT_MODES
         or _has_sixteen_bits(image)
+        or lacks_end(data)
     )
     suffix = _SUFFIX_OF_FORMAT.get(file_format, ".png")
     if needs_conversion:
@@ -373,6 +353,7 @@ def _ask_for_less(image: Image.Image, wanted: Size, orientation: int) -> None:
 
 def _as_rgb(image: Image.Image) -> Image.Image:
     """Return the image decoded, in mode RGB, not yet turned."""
+    image = with_pnm_at_once(image)
     image.load()
     if image.mode == "RGB" and "transparency" not in image.info:
         return image
@@ -420,10 +401,7 @@ def _on_white(rgba: Image.Image) -> Image.Image:
 
 
 def _unknown(file_name: str) -> str:
-    return (
-        f"{file_name} is not an image ImageBase can read; use JPEG, PNG, WebP, BMP, "
-        "TIFF, GIF or HEIC."
-    )
+    return f"{file_name} is not an image ImageBase can read; use {formats_in_words()}."
 
 
 def _damaged(file_name: str) -> str:

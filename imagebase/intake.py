@@ -18,7 +18,8 @@ from imagebase.archives import (
     too_large,
 )
 from imagebase.errors import ArchiveError, ImageBaseError, ImageReadError, LimitError
-from imagebase.images import IMAGE_SUFFIXES, load_image, read_header
+from imagebase.image_formats import is_image_name
+from imagebase.images import load_image, read_header
 from imagebase.quality import assess, decoding_size
 from imagebase.settings import SAMPLES_FOLDER, Limits
 
@@ -97,7 +98,7 @@ def unpack_uploads(
             continue
         if is_archive_name(name):
             yield from _unpacked(name, file, limits, on_ignored)
-        elif "/" in name and not _is_image_name(name):
+        elif "/" in name and not is_image_name(name):
             on_ignored(name)
         else:
             yield _read_or_refused(name, partial(_read_upload, name, file, limits))
@@ -153,7 +154,7 @@ def scan_source(
             continue
         elif is_archive_name(one.name):
             yield SourceFile(one.name, partial(_refuse_nested, one.name))
-        elif one.is_folder or _is_image_name(one.name):
+        elif one.is_folder or is_image_name(one.name):
             yield one
         else:
             on_ignored(one.name)
@@ -168,10 +169,6 @@ def sample_incoming() -> Iterator[Incoming]:
     """Yield the sample photographs as if a person had dropped them."""
     for name, path in sample_photographs():
         yield Incoming(name, path.read_bytes())
-
-
-def _is_image_name(name: str) -> bool:
-    return PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES
 
 
 def _is_hidden(name: str) -> bool:
@@ -201,7 +198,7 @@ def _unpacked(
     for member in members:
         if is_archive_name(member.name):
             yield Refused(member.name, _nested(member.name))
-        elif _is_image_name(member.name):
+        elif is_image_name(member.name):
             yield _read_or_refused(member.name, member.read)
         else:
             on_ignored(member.name)

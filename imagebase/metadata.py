@@ -4,7 +4,6 @@ Layouts: JPEG, ITU-T T.81 annex B; PNG, W3C PNG 3 section 5; WebP, RFC 9649 sect
 """
 
 import io
-import re
 import sys
 from collections.abc import Iterator
 from typing import Final
@@ -13,12 +12,11 @@ from PIL import ExifTags, Image
 
 from imagebase.errors import ImageBaseError
 from imagebase.images import export_image, opened
+from imagebase.jpeg_ends import JPEG_MARKER
 
 _XMP_POSITION: Final = b"exif:GPSLatitude"
 _POSITION_TAGS: Final = frozenset({ExifTags.GPS.GPSLatitude, ExifTags.GPS.GPSLongitude})
 
-# Stuffed, fill and restart bytes belong to the scan that they are in.
-_JPEG_MARKER: Final = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")
 _END_OF_IMAGE: Final = 0xD9
 _START_OF_SCAN: Final = 0xDA
 _APPLICATION_AND_COMMENT: Final = frozenset({*range(0xE0, 0xF0), 0xFE})
@@ -65,7 +63,7 @@ def without_metadata(data: bytes, *, file_name: str, max_pixels: int) -> bytes:
     """Return an image file with only what its picture and its colours need.
 
     JPEG, PNG and WebP keep their compressed picture byte for byte. TIFF is written
-    anew without loss, its first page alone; GIF and HEIC as `export_image` does. The
+    anew without loss, its first page alone; the other kinds as `export_image` does. The
     orientation goes too: this is for images that are upright without it.
 
     Raises:
@@ -96,7 +94,7 @@ def _jpeg_parts(data: bytes) -> Iterator[bytes | memoryview]:
     view = memoryview(data)
     yield view[:2]
     at, is_scan = 2, False
-    while match := _JPEG_MARKER.search(data, at):
+    while match := JPEG_MARKER.search(data, at):
         start, marker = match.start(), data[match.start() + 1]
         # Between segments decoders skip what is no marker.
         if is_scan:

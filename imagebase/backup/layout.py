@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from imagebase.errors import ArchiveError
 from imagebase.formats.sinks import WrittenFile
-from imagebase.images import IMAGE_SUFFIXES
+from imagebase.image_formats import IMAGE_SUFFIXES
 
 KIND: Final = "imagebase-backup"
 VERSION: Final = 1

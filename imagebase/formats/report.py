@@ -9,7 +9,7 @@ from imagebase.formats.label_set_files import ExportSet, Format
 from imagebase.formats.manifest import FILE as MANIFEST_FILE
 from imagebase.formats.manifest import Exported
 from imagebase.formats.sinks import WrittenFile
-from imagebase.images import IMAGE_SUFFIXES
+from imagebase.image_formats import IMAGE_SUFFIXES
 
 FILE: Final = "EXPORT_REPORT.md"
 # Longer lists are in the manifest, which programs read and people need not.

@@ -14,7 +14,7 @@ from typing import IO, Final
 from imagebase.errors import AnnotationFileError
 from imagebase.formats.label_set_files import FileTree
 from imagebase.formats.names import image_stem
-from imagebase.images import IMAGE_SUFFIXES
+from imagebase.image_formats import is_image_name as is_image_name
 from imagebase.settings import Limits
 
 # So many files of one kind are looked into to tell what format they are.
@@ -173,10 +173,6 @@ def files_named(tree: FileTree, *names: str) -> list[str]:
 def folder_of(name: str) -> str:
     """Return the folder a file lies in, empty for the outermost."""
     return name.rpartition("/")[0]
-
-
-def is_image_name(name: str) -> bool:
-    return PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES
 
 
 class NameIndex:

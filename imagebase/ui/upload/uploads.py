@@ -8,6 +8,7 @@ from typing import BinaryIO, Final
 import streamlit as st
 
 from imagebase.admission import AdmissionReport, admit
+from imagebase.image_formats import formats_in_words
 from imagebase.intake import unpack_uploads
 from imagebase.quality import (
     WARNINGS_IN_WORDS,
@@ -40,7 +41,7 @@ def limits_in_words() -> str:
         f"Up to {limits.max_file_bytes // 1_000_000:,} MB a file and "
         f"{limits.max_image_pixels // 1_000_000:,} megapixels an image, "
         f"{limits.max_dataset_images:,} images a dataset. "
-        "JPEG, PNG, WebP, BMP, TIFF, GIF, HEIC, or a zip of them."
+        f"{formats_in_words('and')}, or a zip of them."
     )
 
 
