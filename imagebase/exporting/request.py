@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from imagebase.annotation import ReviewStatus
 from imagebase.augmentation import Recipe, recipe_from_json, recipe_json
 from imagebase.errors import ExportError
 from imagebase.resizing import (
@@ -16,20 +15,7 @@ from imagebase.resizing import (
     resizing_json,
 )
 from imagebase.split import Shares
-
-APPROVED: Final = "approved"
-REVIEWED: Final = "reviewed"
-ALL: Final = "all"
-STATUSES: Final = {
-    APPROVED: (ReviewStatus.APPROVED,),
-    REVIEWED: (ReviewStatus.APPROVED, ReviewStatus.EDITED),
-    ALL: tuple(ReviewStatus),
-}
-STATUS_WORDS: Final = {
-    APPROVED: "approved",
-    REVIEWED: "edited and approved",
-    ALL: "all, unreviewed too",
-}
+from imagebase.states import APPROVED, SCOPE_WORDS, SCOPES
 
 _USUAL_SHARES: Final = Shares()
 
@@ -65,7 +51,7 @@ class SplitChoice:
 class ExportRequest:
     """What the zip is to hold.
 
-    format: a name the formats know. images: which of `STATUSES`.
+    format: a name the formats know. images: which of `states.SCOPES`.
     with_empty: whether images confirmed to hold nothing are in.
     labels: the only ones whose boxes are in; None is all.
     renumbers: class ids count these labels alone, and not all of the dataset.
@@ -104,7 +90,7 @@ class ExportRequest:
         Raises:
             ExportError: with what to change.
         """
-        if self.images not in STATUSES:
+        if self.images not in SCOPES:
             raise ExportError(_DAMAGED)
         if self.makes_pictures and not self.with_images:
             raise ExportError(
@@ -191,7 +177,7 @@ def in_words(request: ExportRequest) -> tuple[str, ...]:
 def _sentences(request: ExportRequest) -> Iterator[str]:
     empty = "with" if request.with_empty else "without"
     yield (
-        f"Images: {STATUS_WORDS[request.images]}, {empty} those confirmed to hold "
+        f"Images: {SCOPE_WORDS[request.images]}, {empty} those confirmed to hold "
         "nothing."
     )
     if request.labels is not None:

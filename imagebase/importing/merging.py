@@ -19,6 +19,13 @@ from imagebase.formats.label_set_files import ReadImage
 # Formats of whole pixels move an edge by up to one.
 _SAME_PLACE_PX: Final = 1.0
 
+# The states of images on which no person has done anything yet.
+_NO_PERSONS: Final = (
+    ReviewStatus.NEW,
+    ReviewStatus.SUGGESTED,
+    ReviewStatus.IMPORTED,
+)
+
 
 class Replacing(StrEnum):
     """What happens to the boxes that are on an image already."""
@@ -111,7 +118,8 @@ def merged(
     tags = _all_tags(record, image, choice)
     if len(stays) + len(fresh) > max_boxes:
         return record, Effect(full=1)
-    after = _changed(record, (*stays, *fresh), tags)
+    is_anew = replacing is Replacing.ALL_BOXES
+    after = _changed(record, (*stays, *fresh), tags, is_anew=is_anew)
     return after, Effect(
         images=int(after is not record),
         boxes=len(fresh),
@@ -211,14 +219,22 @@ def _is_replaced(one: Annotation, replacing: Replacing) -> bool:
 
 
 def _changed(
-    record: ImageRecord, annotations: tuple[Annotation, ...], tags: tuple[str, ...]
+    record: ImageRecord,
+    annotations: tuple[Annotation, ...],
+    tags: tuple[str, ...],
+    *,
+    is_anew: bool,
 ) -> ImageRecord:
+    """is_anew: nothing of what was there stays, whatever a person did to it."""
     if annotations == record.annotations and tags == record.tags:
         return record
-    by_models = (
+    is_persons = record.status not in _NO_PERSONS and not is_anew
+    is_models = (
         tags == record.tags
-        and record.status in (ReviewStatus.NEW, ReviewStatus.SUGGESTED)
+        and record.status is not ReviewStatus.IMPORTED
         and all(one.is_untouched for one in annotations)
     )
-    status = ReviewStatus.SUGGESTED if by_models else ReviewStatus.EDITED
+    status = ReviewStatus.SUGGESTED if is_models else ReviewStatus.IMPORTED
+    if is_persons:
+        status = ReviewStatus.EDITED
     return replace(record, annotations=annotations, tags=tags, status=status)

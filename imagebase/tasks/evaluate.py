@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
-from imagebase.annotation import ReviewStatus, utc_now
+from imagebase.annotation import utc_now
 from imagebase.detection.batch import ImageSource
 from imagebase.detection.library import library_of
 from imagebase.detection.model_card import Score
@@ -24,17 +24,11 @@ from imagebase.evaluation.values import Truth
 from imagebase.importing.files import DroppedFiles
 from imagebase.jobs import JobContext
 from imagebase.settings import Limits, settings
+from imagebase.states import SCOPES
 from imagebase.store import Scope, Store
 from imagebase.store.scope import check_owner_id
 from imagebase.tasks.dropped import dropped, forget_dropped
 from imagebase.tasks.looking import max_image_pixels
-
-APPROVED: Final = "approved"
-REVIEWED: Final = "reviewed"
-STATUSES: Final = {
-    APPROVED: (ReviewStatus.APPROVED,),
-    REVIEWED: (ReviewStatus.APPROVED, ReviewStatus.EDITED),
-}
 
 _KEPT_REFUSALS: Final = 200
 
@@ -42,15 +36,15 @@ _KEPT_REFUSALS: Final = 200
 def evaluate(context: JobContext) -> dict[str, Any] | None:
     """Let models look at reviewed images and keep how they fared; None if cancelled.
 
-    Parameters of the job: `models`, as `parse_contender` reads them; `images`, which of
-    the `STATUSES`; `detections` of other programs, names by the id of their files, with
-    `limits`, those of the server by name. The files go when they were judged.
+    Parameters of the job: `models`, as `parse_contender` reads them; `images`, which
+    of `states.SCOPES`; `detections` of other programs, names by the id of their files,
+    with `limits`, those of the server by name. The files go when they were judged.
     """
     store, scope = context.store, context.scope
     contenders = [parse_contender(spec) for spec in context.parameters["models"]]
     # Before the records are read: what is changed meanwhile counts as changed since.
     version = store.version(scope)
-    records = store.records(scope, statuses=STATUSES[context.parameters["images"]])
+    records = store.records(scope, statuses=SCOPES[context.parameters["images"]])
     truth = truth_of_records(records, store.labels(scope))
     # First, as they are soon read: whatever is wrong with them shall cost no work.
     theirs = [
@@ -113,14 +107,14 @@ def look_at_detections(
     Args:
         upload_id: of the files.
         name: what they are called in what is said of them.
-        images: which of the `STATUSES`.
+        images: which of `states.SCOPES`.
         limits: on the files.
 
     Raises:
         AnnotationFileError, ArchiveError, LimitError: they cannot be read.
         EvaluationError: there is nothing to judge by, or they say nothing of it.
     """
-    records = store.records(scope, statuses=STATUSES[images])
+    records = store.records(scope, statuses=SCOPES[images])
     truth = truth_of_records(records, store.labels(scope))
     return _theirs(scope, truth, upload_id, name, limits)
 

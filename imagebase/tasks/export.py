@@ -13,11 +13,12 @@ from typing import Any, Final
 from imagebase.errors import ExportError
 from imagebase.exporting.building import Built, Order, build
 from imagebase.exporting.overlays import write_overlays
-from imagebase.exporting.request import STATUSES, request_from_json
+from imagebase.exporting.request import request_from_json
 from imagebase.formats.package import DRAFT_PREFIX, ExportSummary
 from imagebase.formats.registry import format_named
 from imagebase.jobs import JobContext
 from imagebase.settings import settings
+from imagebase.states import SCOPES
 from imagebase.store import Scope
 from imagebase.store.scope import check_owner_id
 from imagebase.tasks.export_images import StoreImages
@@ -56,7 +57,7 @@ def export(context: JobContext) -> dict[str, Any] | None:
             images = StoreImages(
                 context.store,
                 context.scope,
-                statuses=STATUSES[request.images],
+                statuses=SCOPES[request.images],
                 check=_Watch(context, folder),
             )
             built = build(order, images, progress=context.progress)

@@ -6,13 +6,13 @@ from typing import Any, Final
 
 from imagebase.detection.model_files import CFG, WEIGHTS
 from imagebase.exporting.request import (
-    APPROVED,
     ExportRequest,
     SplitChoice,
     request_json,
 )
 from imagebase.jobs import JobContext
 from imagebase.settings import DEFAULT_MODEL, WEIGHTS_FOLDER
+from imagebase.states import APPROVED
 from imagebase.tasks.export import export
 from imagebase.training.bundle import CONV_29, first_layers
 

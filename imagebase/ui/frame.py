@@ -2,15 +2,15 @@
 
 import logging
 import runpy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Final
 
 import streamlit as st
 
-from imagebase.annotation import ReviewStatus
 from imagebase.errors import ImageBaseError
 from imagebase.settings import PROJECT_ROOT, Mode
+from imagebase.states import GROUPS, group_counts
 from imagebase.ui import (
     address,
     backend,
@@ -210,15 +210,19 @@ def progress_strip() -> None:
     if not total:
         st.caption("No images yet.")
         return
-    approved = counts.get(ReviewStatus.APPROVED, 0)
-    st.progress(approved / total, text=f"**{approved}** of {total:,} images approved")
-    waiting = {
-        "to review": counts.get(ReviewStatus.SUGGESTED, 0)
-        + counts.get(ReviewStatus.EDITED, 0),
-        "rejected": counts.get(ReviewStatus.REJECTED, 0),
-        "new": counts.get(ReviewStatus.NEW, 0),
-    }
-    st.caption(" · ".join(f"{n:,} {name}" for name, n in waiting.items() if n))
+    groups = group_counts(counts)
+    approved = groups["approved"]
+    st.progress(approved / total, text=f"**{approved:,}** of {total:,} images approved")
+    st.caption(
+        " · ".join(_counted(groups, ("to review", "rejected", "new"))),
+        help="To review: "
+        + (", ".join(_counted(groups, GROUPS["to review"])) or "none")
+        + ".",
+    )
+
+
+def _counted(groups: Mapping[str, int], names: Iterable[str]) -> list[str]:
+    return [f"{groups[name]:,} {name}" for name in names if groups[name]]
 
 
 def _undo_buttons() -> None:

@@ -12,6 +12,7 @@ from imagebase.annotation import (
     Size,
     Source,
 )
+from imagebase.editing import relabel
 from imagebase.formats.label_set_files import ReadImage
 from imagebase.importing.merging import Effect, ImportChoice, Replacing, merged
 
@@ -123,7 +124,10 @@ def test_predictions_do_not_confirm_predictions() -> None:
     [
         (ReviewStatus.NEW, predicted("a", 1, 1, 9, 9), ReviewStatus.SUGGESTED),
         (ReviewStatus.SUGGESTED, predicted("a", 1, 1, 9, 9), ReviewStatus.SUGGESTED),
-        (ReviewStatus.NEW, coming("a", 1, 1, 9, 9), ReviewStatus.EDITED),
+        (ReviewStatus.NEW, coming("a", 1, 1, 9, 9), ReviewStatus.IMPORTED),
+        (ReviewStatus.SUGGESTED, coming("a", 1, 1, 9, 9), ReviewStatus.IMPORTED),
+        (ReviewStatus.IMPORTED, predicted("a", 1, 1, 9, 9), ReviewStatus.IMPORTED),
+        (ReviewStatus.EDITED, coming("a", 1, 1, 9, 9), ReviewStatus.EDITED),
         (ReviewStatus.REJECTED, predicted("a", 1, 1, 9, 9), ReviewStatus.EDITED),
         (ReviewStatus.APPROVED, coming("a", 1, 1, 9, 9), ReviewStatus.EDITED),
     ],
@@ -134,6 +138,28 @@ def test_status_says_what_is_left_to_review(
     choice = ImportChoice(takes_approved=True)
     merged_record, _ = merge(record(status=before), read(box), choice)
     assert merged_record.status is after
+
+
+@pytest.mark.parametrize("before", [ReviewStatus.EDITED, ReviewStatus.REJECTED])
+def test_image_whose_boxes_are_all_replaced_is_imported(before: ReviewStatus) -> None:
+    choice = ImportChoice(Replacing.ALL_BOXES)
+    after, _ = merge(
+        record(PERSONS, status=before), read(coming("a", 1, 1, 9, 9)), choice
+    )
+    assert after.status is ReviewStatus.IMPORTED
+
+
+def test_tags_of_label_files_are_no_edit() -> None:
+    after, _ = merge(record(status=ReviewStatus.NEW), read(tags=("night",)))
+    assert after.status is ReviewStatus.IMPORTED
+
+
+def test_imported_image_that_a_person_edits_is_edited() -> None:
+    after, _ = merge(record(status=ReviewStatus.NEW), read(coming("a", 1, 1, 9, 9)))
+    (box,) = after.annotations
+    assert relabel(after, {box.annotation_id}, "b", who="ann").status is (
+        ReviewStatus.EDITED
+    )
 
 
 def test_approved_image_is_left_alone_unless_told() -> None:

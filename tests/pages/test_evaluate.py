@@ -61,12 +61,12 @@ def show(tab: Tab, view: str) -> None:
 
 def test_without_approved_images_it_says_what_to_do(filled: Tab) -> None:
     filled.open("evaluate")
-    assert "no image is approved yet" in filled.words()
+    assert "images that people labelled, and there are none" in filled.words()
     assert filled.app.button(key="evaluate.run").disabled
 
 
 def test_with_approved_images_it_asks_to_run(approved: Tab) -> None:
-    assert "press **Run**" in approved.words()
+    assert "click **Run**" in approved.words()
     assert not approved.app.button(key="evaluate.run").disabled
 
 

@@ -86,7 +86,7 @@ def test_labels_come_onto_images_as_one_change(
     assert on_a.changed_by == "ann"
     assert (on_b.is_untouched, on_b.confidence) == (True, 0.5)
     assert [one.status for one in (a, b, c)] == [
-        ReviewStatus.EDITED,
+        ReviewStatus.IMPORTED,
         ReviewStatus.SUGGESTED,
         ReviewStatus.NEW,
     ]

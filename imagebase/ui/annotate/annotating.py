@@ -6,10 +6,11 @@ from typing import Any, Final
 
 import streamlit as st
 
-from imagebase.annotation import NOT_APPROVED, ReviewStatus
+from imagebase.annotation import ReviewStatus
 from imagebase.detection.looker import Looker
 from imagebase.detection.lookers import Setup
 from imagebase.detection.pool import CandidatePool, Selection
+from imagebase.states import GROUPS, count
 from imagebase.store import JobState
 from imagebase.suggestions import (
     SelectionRule,
@@ -28,7 +29,7 @@ from imagebase.ui.annotate.label_table import FLOOR
 PAGE_SIZE: Final = 12
 COLUMNS: Final = 4
 STEP_DOWN: Final = 0.1
-SCOPES: Final = {"new": (ReviewStatus.NEW,), "open": NOT_APPROVED}
+SCOPES: Final = {"new": GROUPS["new"], "open": GROUPS["not approved"]}
 MOST_DOUBTFUL: Final = "most doubtful first"
 _KEEPING: Final = "imagebase.annotate.keeping"
 
@@ -50,10 +51,7 @@ def toolbar() -> Choice:
         model = looking_choice.model()
     with options:
         setup = looking_choice.options(model)
-    totals = {
-        name: sum(counts.get(one, 0) for one in statuses)
-        for name, statuses in SCOPES.items()
-    }
+    totals = {name: count(counts, statuses) for name, statuses in SCOPES.items()}
     words = {"new": "new", "open": "not approved"}
     scope = middle.selectbox(
         "Images",
@@ -127,13 +125,13 @@ def _results(choice: Choice) -> None:
     then = select_all(
         found, replace(rule, confidence_threshold=below), model_labels=model_labels
     )
-    count, more = tally(now), gained(now, then)
+    total, more = tally(now), gained(now, then)
     _say_how_the_run_went()
     summary, action = st.columns([4, 1], vertical_alignment="center")
     with summary, st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(
-            f"**{widgets.plural(count.boxes, 'box')}** on "
-            f"{widgets.plural(count.images, 'image')} of {len(found.image_ids):,}",
+            f"**{widgets.plural(total.boxes, 'box')}** on "
+            f"{widgets.plural(total.images, 'image')} of {len(found.image_ids):,}",
             width="content",
         )
         with_more = st.toggle(

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import streamlit as st
 
 from imagebase.annotation import NOT_APPROVED, ReviewStatus
+from imagebase.states import count
 from imagebase.ui import backend, jobs, state
 from imagebase.ui.annotate import looking_choice
 from imagebase.ui.annotate.annotating import MOST_DOUBTFUL, SCOPES
@@ -12,7 +13,7 @@ from imagebase.ui.annotate.annotating import MOST_DOUBTFUL, SCOPES
 
 def left(counts: Mapping[ReviewStatus, int]) -> int:
     """Return how many images are not approved, of those in each state."""
-    return sum(counts.get(one, 0) for one in NOT_APPROVED)
+    return count(counts, NOT_APPROVED)
 
 
 def label_with(model: str) -> None:

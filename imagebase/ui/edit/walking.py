@@ -1,12 +1,12 @@
 """Which images a person goes through on the Edit page, and going to another one."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Final
 
 import streamlit as st
 
-from imagebase.annotation import TO_REVIEW, ReviewStatus
+from imagebase.states import GROUPS, UNDECIDED, group_counts
 from imagebase.store import ImageFilter, Scope, Store
 from imagebase.tasks.judging import judge_images, model_in_use, stale_images
 from imagebase.ui import backend, jobs, state
@@ -14,7 +14,6 @@ from imagebase.ui.edit import canvas
 
 _AMONG: Final = "imagebase.edit.among"
 _WIDTH_PX: Final = 172
-_UNREVIEWED: Final = (ReviewStatus.NEW, *TO_REVIEW)
 # So many are judged while one waits for the next doubtful image.
 _JUDGED_AT_ONCE: Final = 500
 _WAIT: Final = "The images are being judged; try again in a moment."
@@ -24,6 +23,7 @@ class Among(StrEnum):
     """The images that next and previous go through."""
 
     ALL = "All images"
+    NEW = "New"
     WAITING = "To review"
     DOUBTFUL = "Most doubtful"
     REJECTED = "Rejected"
@@ -35,16 +35,23 @@ def choose() -> None:
     """Draw the choice of the images to go through."""
     current = among()
     key = f"edit.among.{current.name}"
+    counts = group_counts(backend.store().progress(state.scope()))
     st.selectbox(
         "Images to go through",
         list(Among),
         index=list(Among).index(current),
+        format_func=lambda one: _with_count(one, counts),
         key=key,
         label_visibility="collapsed",
         width=_WIDTH_PX,
         on_change=_choose,
         args=(key,),
     )
+
+
+def _with_count(one: Among, counts: Mapping[str, int]) -> str:
+    count = counts.get(one.lower())
+    return one if count is None else f"{one} {count:,}"
 
 
 def among() -> Among:
@@ -78,12 +85,10 @@ def images() -> list[str]:
     match among():
         case Among.ALL:
             return store.image_ids(scope)
-        case Among.WAITING:
-            return store.image_ids(scope, statuses=_UNREVIEWED)
+        case Among.NEW | Among.WAITING | Among.REJECTED as group:
+            return store.image_ids(scope, statuses=GROUPS[group.lower()])
         case Among.DOUBTFUL:
             return store.doubtful_ids(scope)
-        case Among.REJECTED:
-            return store.image_ids(scope, statuses=[ReviewStatus.REJECTED])
         case Among.MINE:
             return _filtered(store, scope, ImageFilter(rejected_of=scope.who))
         case Among.SAID:
@@ -140,8 +145,8 @@ def go_on(to_come: Sequence[str]) -> None:
     to_come: as `following` had it before the present image was done with.
     """
     waiting = set(to_come)
-    if among() in (Among.ALL, Among.DOUBTFUL, Among.WAITING):
-        waiting &= set(backend.store().image_ids(state.scope(), statuses=_UNREVIEWED))
+    if among() in (Among.ALL, Among.NEW, Among.DOUBTFUL, Among.WAITING):
+        waiting &= set(backend.store().image_ids(state.scope(), statuses=UNDECIDED))
     found = next((one for one in to_come if one in waiting), None)
     if found is not None:
         state.choose_image(found)

@@ -13,7 +13,15 @@ from imagebase.evaluation.contenders import parse_contender
 from imagebase.evaluation.resampling import warnings_about
 from imagebase.evaluation.runs import RunInfo
 from imagebase.settings import DEFAULT_MODEL
-from imagebase.tasks.evaluate import APPROVED, REVIEWED, STATUSES
+from imagebase.states import (
+    APPROVED,
+    LABELLED,
+    REVIEWED,
+    SCOPE_WORDS,
+    SCOPES,
+    count,
+    usual_scope,
+)
 from imagebase.ui import backend, cache, jobs, state, widgets
 from imagebase.ui.evaluate import (
     evaluation_changes,
@@ -26,7 +34,8 @@ from imagebase.ui.evaluate import (
     evaluation_tables,
 )
 
-_WORDS: Final = {APPROVED: "approved", REVIEWED: "approved or edited"}
+# What models can be judged by; the first that holds any image is the usual one.
+_SCOPES: Final = (APPROVED, REVIEWED, LABELLED)
 _MODELS: Final = "evaluate.models"
 _IMAGES: Final = "evaluate.images"
 _RUN: Final = "evaluate.run_shown"
@@ -66,16 +75,13 @@ def toolbar() -> None:
         persist_state="session",
         help=_MODELS_HELP,
     )
-    totals = {
-        name: sum(counts.get(one, 0) for one in statuses)
-        for name, statuses in STATUSES.items()
-    }
+    totals = {name: count(counts, SCOPES[name]) for name in _SCOPES}
+    if not totals.get(st.session_state.get(_IMAGES, "")):
+        st.session_state[_IMAGES] = _usual(counts)
     images = middle.selectbox(
         "Judged by",
-        list(_WORDS),
-        format_func=lambda name: (
-            f"{widgets.plural(totals[name], 'image')} {_WORDS[name]}"
-        ),
+        _SCOPES,
+        format_func=lambda name: f"{totals[name]:,} {SCOPE_WORDS[name]}",
         key=_IMAGES,
         persist_state="session",
     )
@@ -92,6 +98,10 @@ def toolbar() -> None:
         on_click=_start,
     )
     evaluation_others.choose(images)
+
+
+def _usual(counts: Mapping[ReviewStatus, int]) -> str:
+    return usual_scope(counts, _SCOPES)
 
 
 def _offered() -> list[str]:
@@ -162,15 +172,15 @@ def _say_what_to_do() -> None:
     counts = backend.store().progress(state.scope())
     if jobs.is_active(jobs.latest("evaluate")):
         return
-    if counts[ReviewStatus.APPROVED]:
+    if total := count(counts, SCOPES[_usual(counts)]):
         st.info(
-            "Choose models and press **Run**: they are judged by the "
-            f"{widgets.plural(counts[ReviewStatus.APPROVED], 'image')} you approved."
+            "Choose models and click **Run**: they are evaluated on "
+            f"{widgets.plural(total, 'image')}, {SCOPE_WORDS[_usual(counts)]}."
         )
         return
     st.info(
-        "Models are judged by what people approved, and no image is approved yet. "
-        "Correct some and approve them; thirty give a first idea."
+        "Models are evaluated on images that people labelled, and there are none yet. "
+        "Correct and approve some; 30 give a first estimate."
     )
     st.page_link("pages/edit.py", label="**Edit**", icon=":material/edit:")
 

@@ -9,12 +9,8 @@ from streamlit.delta_generator import DeltaGenerator
 
 from imagebase.annotation import ReviewStatus, Size
 from imagebase.exporting.request import (
-    ALL,
-    APPROVED,
     FOLDERS,
     SHARES,
-    STATUS_WORDS,
-    STATUSES,
     TAGS,
     ExportRequest,
     SplitChoice,
@@ -30,6 +26,7 @@ from imagebase.resizing import (
     Stretch,
 )
 from imagebase.split import Shares
+from imagebase.states import ALL, APPROVED, LABELLED, SCOPE_WORDS, SCOPES, count
 from imagebase.ui import backend, state
 from imagebase.ui.export import export_formats, export_recipe
 
@@ -84,10 +81,7 @@ def choose() -> ExportChoice:
     """Draw all choices; return what is chosen."""
     format_name, crops = export_formats.choose()
     counts = backend.store().progress(state.scope())
-    totals = {
-        name: sum(counts.get(status, 0) for status in statuses)
-        for name, statuses in STATUSES.items()
-    }
+    totals = {name: count(counts, statuses) for name, statuses in SCOPES.items()}
     images = _images(counts, totals)
     with st.container(horizontal=True):
         labels, renumbers = _labels()
@@ -125,13 +119,14 @@ def choose() -> ExportChoice:
 
 def _images(counts: Mapping[ReviewStatus, int], totals: Mapping[str, int]) -> str:
     has_approved = bool(counts.get(ReviewStatus.APPROVED))
+    has_imported = bool(counts.get(ReviewStatus.IMPORTED))
     chosen: str = st.segmented_control(
         "Images",
-        list(STATUS_WORDS),
+        [name for name in SCOPES if has_imported or name != LABELLED],
         default=APPROVED if has_approved else ALL,
         required=True,
-        format_func=lambda name: f"{STATUS_WORDS[name]} {totals[name]:,}",
-        key=f"export.images.{has_approved}",
+        format_func=lambda name: f"{SCOPE_WORDS[name]} {totals[name]:,}",
+        key=f"export.images.{has_approved}.{has_imported}",
         persist_state="session",
     )
     return chosen

@@ -10,7 +10,6 @@ from imagebase.annotation import Size
 from imagebase.drawing import draw_annotations
 from imagebase.exporting.preview import Dealt, dealt, variants
 from imagebase.exporting.request import (
-    STATUSES,
     ExportRequest,
     request_from_json,
     request_json,
@@ -18,6 +17,7 @@ from imagebase.exporting.request import (
 from imagebase.formats.label_set_files import PARTS
 from imagebase.images import resized
 from imagebase.split import Row
+from imagebase.states import SCOPES
 from imagebase.store import Scope
 from imagebase.tasks.export_images import StoreImages
 from imagebase.tiles import inner_size
@@ -160,4 +160,4 @@ def _tiles(
 
 def _images(owner_id: str, dataset_id: str, request: ExportRequest) -> StoreImages:
     scope = Scope(owner_id, dataset_id, "")
-    return StoreImages(backend.store(), scope, statuses=STATUSES[request.images])
+    return StoreImages(backend.store(), scope, statuses=SCOPES[request.images])

@@ -6,7 +6,8 @@ from typing import Any, Final
 
 import streamlit as st
 
-from imagebase.annotation import ReviewStatus, Source
+from imagebase import states
+from imagebase.annotation import Source
 from imagebase.store import AnnotationFilter
 from imagebase.ui import backend, state, widgets
 from imagebase.ui.review import review_counts, review_filters
@@ -61,8 +62,7 @@ def draw_filters() -> tuple[AnnotationFilter, str]:
         )
         statuses = st.multiselect(
             "Status",
-            list(ReviewStatus),
-            format_func=widgets.STATUS_WORDS.__getitem__,
+            states.FILTERS,
             key="review.statuses",
             placeholder="any",
             persist_state="session",
@@ -90,7 +90,7 @@ def draw_filters() -> tuple[AnnotationFilter, str]:
     wanted = AnnotationFilter(
         text=text or None,
         labels=labels or None,
-        statuses=statuses or None,
+        statuses=states.statuses_of(statuses) or None,
         confidence=None if confidence == (0.0, 1.0) else confidence,
         **more,
     )

@@ -6,7 +6,7 @@ from typing import Any, Final
 import pandas as pd
 import streamlit as st
 
-from imagebase.annotation import ReviewStatus
+from imagebase import states
 from imagebase.store import ImageFilter, ImageRow
 from imagebase.ui import backend, state, widgets
 from imagebase.ui.review import acting, removing, review_filters, review_picture
@@ -43,6 +43,7 @@ def image_table() -> None:
 def _filters() -> ImageFilter:
     review_filters.begin(review_filters.IMAGE_FILTERS)
     chosen = review_filters.chosen_images()
+    counts = states.group_counts(backend.store().progress(state.scope()))
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         text = st.text_input(
             "Search",
@@ -53,10 +54,10 @@ def _filters() -> ImageFilter:
         )
         statuses = st.pills(
             "Status",
-            list(ReviewStatus),
+            states.FILTERS,
             selection_mode="multi",
             key="review.image_statuses",
-            format_func=widgets.STATUS_WORDS.__getitem__,
+            format_func=lambda name: f"{name} {counts[name]:,}",
             persist_state="session",
         )
         only = st.pills(
@@ -71,7 +72,7 @@ def _filters() -> ImageFilter:
         tags = _choose_tags()
     return ImageFilter(
         text=text or None,
-        statuses=statuses or None,
+        statuses=states.statuses_of(statuses) or None,
         tags=tags or None,
         image_ids=chosen.image_ids if chosen else None,
         rejected_of=state.scope().who if _MINE in only else None,
