@@ -17,13 +17,15 @@ _COUNT_EVERY: Final = 10
 class AdmissionReport:
     """added: image ids. present: names of files whose content was here already.
 
-    ignored: how many files are no images by their name.
+    passed_over: what of the files was not taken for an image, in sentences.
+    names_passed_over: of these files.
     """
 
     added: tuple[str, ...] = ()
     present: tuple[str, ...] = ()
     refused: tuple[Refused, ...] = ()
-    ignored: int = 0
+    passed_over: tuple[str, ...] = ()
+    names_passed_over: tuple[str, ...] = ()
 
 
 def admit(

@@ -182,6 +182,8 @@ def annotate(
             resume=resume,
             on_progress=on_progress,
         )
+    for sentence in summary.remarks:
+        _say(sentence)
     for refusal in summary.refused:
         named = refusal.file in refusal.reason
         _say(f"Refused: {'' if named else f'{refusal.file}: '}{refusal.reason}")

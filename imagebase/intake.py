@@ -1,7 +1,7 @@
 """What a person drops or points at, as image files, one at a time."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -20,6 +20,7 @@ from imagebase.archives import (
 from imagebase.errors import ArchiveError, ImageBaseError, ImageReadError, LimitError
 from imagebase.image_formats import is_image_name
 from imagebase.images import load_image, read_header
+from imagebase.passed_over import PassedOver, earlier_exports
 from imagebase.quality import assess, decoding_size
 from imagebase.settings import SAMPLES_FOLDER, Limits
 
@@ -69,39 +70,36 @@ class SourceFile:
     is_folder: bool = False
 
 
-OnIgnored = Callable[[str], None]
-
-
-def _say_nothing(name: str) -> None:
-    """Take the name of an ignored file and leave it."""
-
-
 def unpack_uploads(
     files: Iterable[tuple[str, bytes | BinaryIO]],
     limits: Limits,
     *,
-    on_ignored: OnIgnored = _say_nothing,
+    passed_over: PassedOver | None = None,
 ) -> Iterator[Incoming | Refused]:
     """Yield what was uploaded as image files, zips unpacked, one file in memory.
 
-    Other files inside zips and folders are no images and no errors: they are passed to
-    `on_ignored`. One that was dropped by itself is yielded, for `prepare` to judge.
+    Other files inside zips and folders are no images and no errors, and what an earlier
+    export wrote is there already: they are passed over. A file that was dropped by
+    itself is yielded, for `prepare` to judge.
 
     Args:
         files: name, with its sub-path where a folder was dropped, and content.
         limits: checked before a file is read.
-        on_ignored: called with the name of each file that is not an image.
+        passed_over: is told of them.
     """
-    for given_name, file in files:
-        name = safe_name(given_name)
-        if is_clutter(name):
+    passed_over = PassedOver() if passed_over is None else passed_over
+    given = [(safe_name(name), file) for name, file in files]
+    reads = {name: partial(_read_upload, name, file, limits) for name, file in given}
+    inner = _without_exports(reads, passed_over)
+    for name, file in given:
+        if is_clutter(name) or inner.takes(name):
             continue
         if is_archive_name(name):
-            yield from _unpacked(name, file, limits, on_ignored)
+            yield from _unpacked(name, file, limits, passed_over)
         elif "/" in name and not is_image_name(name):
-            on_ignored(name)
+            passed_over.files.append(name)
         else:
-            yield _read_or_refused(name, partial(_read_upload, name, file, limits))
+            yield _read_or_refused(name, reads[name])
 
 
 def prepare(incoming: Incoming, limits: Limits) -> PreparedImage:
@@ -127,16 +125,17 @@ def scan_source(
     source: str | os.PathLike[str],
     limits: Limits,
     *,
-    on_ignored: OnIgnored = _say_nothing,
+    passed_over: PassedOver | None = None,
 ) -> Iterator[SourceFile]:
     """Yield the image files of a folder, a zip, one image or an fsspec URL, by name.
 
-    Folders are searched through; hidden files and folders are left alone.
+    Folders are searched through; hidden files and folders are left alone, and so is
+    what an earlier export wrote into it, unless it is all there is.
 
     Args:
         source: a path, or a URL such as `s3://bucket/folder`.
         limits: for zips and for each file.
-        on_ignored: called with the name of each file that is not an image.
+        passed_over: is told of earlier exports and of files that are no images.
 
     Raises:
         ImageReadError: the source is not there or cannot be opened.
@@ -147,17 +146,19 @@ def scan_source(
         found = _scan_url(location, limits)
     else:
         found = _scan_path(Path(location), limits)
+    passed_over = PassedOver() if passed_over is None else passed_over
+    inner = _without_exports({one.name: one.read for one in found}, passed_over)
     for one in sorted(found, key=lambda file: file.name):
         if one.name == _last_part(location):
             yield one
-        elif _is_hidden(one.name) or is_clutter(one.name):
+        elif inner.takes(one.name) or _is_hidden(one.name) or is_clutter(one.name):
             continue
         elif is_archive_name(one.name):
             yield SourceFile(one.name, partial(_refuse_nested, one.name))
         elif one.is_folder or is_image_name(one.name):
             yield one
         else:
-            on_ignored(one.name)
+            passed_over.files.append(one.name)
 
 
 def sample_photographs() -> list[tuple[str, Path]]:
@@ -175,6 +176,23 @@ def _is_hidden(name: str) -> bool:
     return any(part.startswith(".") for part in name.split("/"))
 
 
+def _without_exports(
+    reads: Mapping[str, Callable[[], bytes]], passed_over: PassedOver
+) -> PassedOver:
+    """Return what is passed over of these files because an earlier export wrote it.
+
+    Where the images are all in exports, these are what is meant.
+    """
+    found = earlier_exports(reads, lambda name: reads[name]())
+    inner = PassedOver()
+    inner.exports = found
+    images = [name for name in reads if is_image_name(name)]
+    if found and all(map(inner.takes, images)):
+        return PassedOver()
+    passed_over.exports += found
+    return inner
+
+
 def _last_part(location: str) -> str:
     return PurePosixPath(location.replace("\\", "/")).name
 
@@ -187,7 +205,7 @@ def _read_or_refused(name: str, read: Callable[[], bytes]) -> Incoming | Refused
 
 
 def _unpacked(
-    name: str, file: bytes | BinaryIO, limits: Limits, on_ignored: OnIgnored
+    name: str, file: bytes | BinaryIO, limits: Limits, passed_over: PassedOver
 ) -> Iterator[Incoming | Refused]:
     try:
         members = archive_members(file, file_name=name, limits=limits)
@@ -195,13 +213,17 @@ def _unpacked(
         yield Refused(name, str(error))
         return
     is_empty = True
+    reads = {one.name: one.read for one in members}
+    inner = _without_exports(reads, passed_over)
     for member in members:
+        if inner.takes(member.name):
+            continue
         if is_archive_name(member.name):
             yield Refused(member.name, _nested(member.name))
         elif is_image_name(member.name):
             yield _read_or_refused(member.name, member.read)
         else:
-            on_ignored(member.name)
+            passed_over.files.append(member.name)
             continue
         is_empty = False
     if is_empty:

@@ -19,7 +19,7 @@ from imagebase.detection.lookers import FAST, load_looker
 from imagebase.detection.registry import Model, find_model
 from imagebase.detection.voting import common_labels
 from imagebase.errors import ExportError, ImageBaseError, UnknownLabelError
-from imagebase.formats.earlier import check_unchanged, folders_of_earlier
+from imagebase.formats.earlier import check_unchanged
 from imagebase.formats.package import DRAFT_PREFIX
 from imagebase.formats.registry import format_named
 from imagebase.images import ImageHeader, read_header
@@ -33,6 +33,7 @@ from imagebase.journal import (
     open_journal,
 )
 from imagebase.labelling_output import Labelled, write_label_files
+from imagebase.passed_over import PassedOver
 from imagebase.run_summary import Refusal, RunSummary, write_run_file
 from imagebase.settings import Limits, Mode
 from imagebase.settings import settings as process_settings
@@ -120,7 +121,8 @@ def run(
         input_size=settings.input_size,
     )
     opened = time.perf_counter()
-    files, refused = _usable(scan_source(source, _limits()), source, output)
+    passed_over = PassedOver()
+    files, refused = _usable(scan_source(source, _limits(), passed_over=passed_over))
     key = _journal_key(detector, settings)
     with open_journal(output, key, resume=resume) as journal:
         labelled = label_images(
@@ -138,6 +140,11 @@ def run(
             )
             seconds = time.perf_counter() - opened
             summary = _summary(labelled, detector, settings, seconds, opened - began)
+            summary = replace(
+                summary,
+                passed_over=passed_over.kinds,
+                remarks=tuple(passed_over.sentences()),
+            )
             summary.settings.update(formats=list(dict.fromkeys(formats)), resume=resume)
             write_run_file(output, summary)
             journal.finish()
@@ -191,18 +198,12 @@ def _passes_in_key(detector: Looker) -> str:
 
 
 def _usable(
-    files: Iterable[SourceFile], source: str, output: Path
+    files: Iterable[SourceFile],
 ) -> tuple[list[SourceFile], list[Refusal]]:
-    """Return the files that a label file can tell apart, and refuse the others.
-
-    What an earlier run wrote below the source is not part of it.
-    """
-    own = () if "://" in source else folders_of_earlier(Path(source), output)
+    """Return the files that a label file can tell apart, and refuse the others."""
     usable: dict[str, SourceFile] = {}
     refused = []
     for one in files:
-        if one.name.startswith(own):
-            continue
         shown = one.name.encode("utf-8", "backslashreplace").decode("utf-8")
         if shown != one.name:
             refused.append(

@@ -1,9 +1,11 @@
 """What a labelling run came to: run.json, and a line for a person."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
+
+from imagebase.wording import plural
 
 FILE_NAME: Final = "run.json"
 
@@ -18,10 +20,13 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class RunSummary:
-    """What run.json says, and `resumed`: images an interrupted run had seen before.
+    """What run.json says, and what else a person is told.
 
     seconds: wall time from the first file opened to the last output closed.
     load_seconds: the time before that, in which the model was loaded.
+    passed_over: how many files of the source are no images, by suffix.
+    remarks: the same and earlier exports in it, in sentences.
+    resumed: images an interrupted run had seen before.
     """
 
     images: int
@@ -32,6 +37,8 @@ class RunSummary:
     load_seconds: float
     model: dict[str, str]
     settings: dict[str, Any]
+    passed_over: dict[str, int] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
     resumed: int = 0
 
     def in_words(self) -> str:
@@ -39,7 +46,8 @@ class RunSummary:
         refused = f", {len(self.refused):,} refused" if self.refused else ""
         resumed = f", {self.resumed:,} of them seen before" if self.resumed else ""
         return (
-            f"{self.images:,} images{resumed}, {self.boxes:,} boxes{refused} in "
+            f"{plural(self.images, 'image')}{resumed}, {plural(self.boxes, 'box')}"
+            f"{refused} in "
             f"{self.seconds:.1f} s ({self.images_per_second:.1f} images/s) with "
             f"{self.model['id']}"
         )
@@ -47,7 +55,7 @@ class RunSummary:
     def as_json(self) -> str:
         """Return the text of run.json."""
         document = asdict(self)
-        del document["resumed"]
+        del document["resumed"], document["remarks"]
         return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
 

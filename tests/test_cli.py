@@ -67,9 +67,11 @@ def test_process_ends_with_0_and_lists_what_was_refused(
     assert done.code == 0
     assert done.stdout.startswith("2 images, 2 boxes, 1 refused in ")
     assert done.stdout.count("\n") == 1
-    assert done.stderr.startswith("Refused: broken.png is not an image")
-    assert done.stderr.count("\n") == 1
+    over, refused = done.stderr.splitlines()
+    assert over == "Passed over: 1 .txt file, which is no image."
+    assert refused.startswith("Refused: broken.png is not an image")
     assert run_file(output)["images"] == 2
+    assert run_file(output)["passed_over"] == {".txt": 1}
 
 
 def test_process_ends_with_1_where_no_image_can_be_read(
@@ -226,14 +228,14 @@ def test_output_that_is_a_file_is_1(tmp_path: Path, source: Path, pets: str) -> 
     assert "cannot be written" in result.stderr
 
 
-def test_quiet_run_prints_its_summary_only(
+def test_quiet_run_prints_its_summary_and_what_it_passed_over(
     tmp_path: Path, source: Path, pets: str
 ) -> None:
     options = ("--output", tmp_path / "out", "--model", pets, "--quiet")
     result = invoked("annotate", source, *options)
     assert result.exit_code == 0
     assert result.stdout.startswith("2 images, 2 boxes in ")
-    assert result.stderr == ""
+    assert result.stderr == "Passed over: 1 .txt file, which is no image.\n"
 
 
 def test_options_reach_the_run_and_its_settings(tmp_path: Path) -> None:
@@ -293,4 +295,4 @@ def test_file_name_cannot_steer_the_terminal(
     assert result.exit_code == 0
     assert "\x1b" not in result.stderr
     assert "[bold]x.png" in result.stderr
-    assert result.stderr.count("\n") == 1
+    assert result.stderr.count("\n") == 2  # with what was passed over

@@ -19,6 +19,7 @@ from imagebase.intake import (
     scan_source,
     unpack_uploads,
 )
+from imagebase.passed_over import PassedOver
 from imagebase.settings import SAMPLES_FOLDER, Limits
 from tests.shut_folders import make_shut_folder
 
@@ -38,10 +39,10 @@ def unpacked(
     name: str, data: bytes, limits: Limits = LIMITS
 ) -> tuple[list[str], list[Refused], list[str]]:
     """Return names taken, what was refused, and names ignored."""
-    ignored: list[str] = []
-    found = list(unpack_uploads([(name, data)], limits, on_ignored=ignored.append))
+    over = PassedOver()
+    found = list(unpack_uploads([(name, data)], limits, passed_over=over))
     taken = [one.file_name for one in found if isinstance(one, Incoming)]
-    return taken, [one for one in found if isinstance(one, Refused)], ignored
+    return taken, [one for one in found if isinstance(one, Refused)], over.files
 
 
 def test_plain_image_comes_as_it_is() -> None:
@@ -157,12 +158,12 @@ FOUND = ["a/b/c.tif", "a/z.PNG", "b.jpg"]
 
 
 def scanned(source: str | Path) -> tuple[list[str], list[str]]:
-    ignored: list[str] = []
-    files = list(scan_source(source, LIMITS, on_ignored=ignored.append))
+    over = PassedOver()
+    files = list(scan_source(source, LIMITS, passed_over=over))
     for one in files:
         if not one.name.endswith(".zip"):
             assert one.read().decode() == one.name
-    return [one.name for one in files], ignored
+    return [one.name for one in files], over.files
 
 
 def test_folder_is_searched_through_in_order(folder: Path) -> None:

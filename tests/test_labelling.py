@@ -170,6 +170,7 @@ def test_run_file_says_what_the_contract_says(tmp_path: Path, pets: str) -> None
         "load_seconds",
         "model",
         "settings",
+        "passed_over",
     ]
     assert (found["images"], found["boxes"]) == (1, 1)
     (refused,) = found["refused"]

@@ -23,6 +23,7 @@ from imagebase.evaluation.report import About, PictureOf, report
 from imagebase.formats.registry import format_named
 from imagebase.images import RgbArray, fitted_size, load_image, read_header, resized
 from imagebase.intake import SourceFile, scan_source
+from imagebase.passed_over import PassedOver
 from imagebase.settings import Limits, Mode, settings
 
 METRICS_FILE: Final = "metrics.json"
@@ -157,8 +158,11 @@ def check(asked: Asked) -> list[Contender]:
 
 def _files(images: str | None) -> tuple[dict[str, SourceFile], list[LeftOut]]:
     """Return the files by name, and the folders that cannot be searched through."""
-    found = () if images is None else tuple(scan_source(images, _limits()))
+    over = PassedOver()
+    scanned = () if images is None else scan_source(images, _limits(), passed_over=over)
+    found = tuple(scanned)
     shut = [LeftOut(one.name, _reason(one)) for one in found if one.is_folder]
+    shut += [LeftOut(one, "an earlier export of ImageBase") for one in over.exports]
     return {one.name: one for one in found if not one.is_folder}, shut
 
 

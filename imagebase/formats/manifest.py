@@ -16,6 +16,17 @@ FILE: Final = "manifest.json"
 _END: Final = "\n}"
 
 
+# What every manifest begins with, and no manifest of another program.
+_BEGINNING: Final = (b'"format": ', b'"title": ', b'"zip": {', b'"conventions": {')
+_BEGINNING_BYTES: Final = 8_192
+
+
+def is_manifest(data: bytes) -> bool:
+    """Say whether a file, or its first thousands of bytes, is a manifest of ours."""
+    beginning = data[:_BEGINNING_BYTES]
+    return beginning.startswith(b"{") and all(one in beginning for one in _BEGINNING)
+
+
 @dataclass(frozen=True, slots=True)
 class About:
     """What only the one who asked for an export knows of it.

@@ -11,6 +11,7 @@ import streamlit as st
 from imagebase.annotation import ReviewStatus
 from imagebase.errors import ImageBaseError
 from imagebase.ui import state
+from imagebase.wording import plural as plural
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -198,13 +199,6 @@ def megabytes(byte_count: int) -> str:
     """Return a size for people: 14 MB, 0.3 MB."""
     value = byte_count / 1_000_000
     return f"{value:.0f} MB" if value >= 10 else f"{value:.1f} MB"
-
-
-def plural(count: int, noun: str) -> str:
-    """Return a count with its noun: 1 image, 2 images, 3 boxes."""
-    if count == 1:
-        return f"1 {noun}"
-    return f"{count:,} {noun}{'es' if noun.endswith(('x', 's')) else 's'}"
 
 
 def needs_images() -> None:

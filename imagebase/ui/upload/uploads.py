@@ -10,6 +10,7 @@ import streamlit as st
 from imagebase.admission import AdmissionReport, admit
 from imagebase.image_formats import formats_in_words
 from imagebase.intake import unpack_uploads
+from imagebase.passed_over import PassedOver
 from imagebase.quality import (
     WARNINGS_IN_WORDS,
     near_duplicates,
@@ -98,12 +99,16 @@ def _take_in(
         undisturbed(show, interruptions)
 
     limits = backend.limits()
-    ignored: list[str] = []
-    incoming = unpack_uploads(files, limits, on_ignored=ignored.append)
+    passed_over = PassedOver()
+    incoming = unpack_uploads(files, limits, passed_over=passed_over)
     report = admit(
         backend.store(), state.scope(), incoming, limits=limits, on_item=on_item
     )
-    return replace(report, ignored=len(ignored))
+    return replace(
+        report,
+        passed_over=tuple(passed_over.sentences()),
+        names_passed_over=tuple(passed_over.files),
+    )
 
 
 def show_report() -> None:
@@ -116,31 +121,35 @@ def show_report() -> None:
         parts.append(f"{len(report.present):,} already here")
     if report.refused:
         parts.append(f"{len(report.refused):,} refused")
-    if report.ignored:
-        parts.append(f"{widgets.plural(report.ignored, 'other file')} left aside")
     show = st.success if report.added or not report.refused else st.warning
     show(" · ".join(parts))
-    if report.ignored:
-        st.caption("Are labels among the other files? Import them below.")
+    for sentence in report.passed_over:
+        st.caption(widgets.escape(sentence))
+    if report.names_passed_over:
+        st.caption("Are labels among these files? Import them below.")
+        count = len(report.names_passed_over)
+        with st.expander(f"Passed over: {widgets.plural(count, 'file')}"):
+            _bulleted(report.names_passed_over)
     if report.refused:
         with st.expander(f"Refused: {widgets.plural(len(report.refused), 'file')}"):
-            _refused(report)
+            _bulleted(_reasons(report))
 
 
-def _refused(report: AdmissionReport) -> None:
-    """List why files were refused, each reason in full."""
-    reasons = [
-        widgets.escape(
-            one.reason
-            if one.file_name in one.reason
-            else f"{one.file_name}: {one.reason}"
-        )
+def _reasons(report: AdmissionReport) -> list[str]:
+    """Return why files were refused, each reason in full."""
+    return [
+        one.reason if one.file_name in one.reason else f"{one.file_name}: {one.reason}"
         for one in report.refused
     ]
-    with st.container(height="content" if len(reasons) <= _SHORT_LIST else _LIST_PX):
-        st.markdown("\n".join(f"- {one}" for one in reasons[:_LONGEST_LIST]))
-    if len(reasons) > _LONGEST_LIST:
-        st.caption(f"and {len(reasons) - _LONGEST_LIST:,} more")
+
+
+def _bulleted(texts: Sequence[str]) -> None:
+    """Draw texts of strangers as a list, the first of very many."""
+    with st.container(height="content" if len(texts) <= _SHORT_LIST else _LIST_PX):
+        shown = map(widgets.escape, texts[:_LONGEST_LIST])
+        st.markdown("\n".join(f"- {one}" for one in shown))
+    if len(texts) > _LONGEST_LIST:
+        st.caption(f"and {len(texts) - _LONGEST_LIST:,} more")
 
 
 def choose_shown() -> Sequence[ImageSummary]:

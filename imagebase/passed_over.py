@@ -1,0 +1,87 @@
+"""Files of a source that are not taken, so that nobody wonders where they are."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from pathlib import PurePosixPath
+from typing import Final
+
+from imagebase.errors import ImageBaseError
+from imagebase.formats.manifest import FILE, is_manifest
+from imagebase.run_summary import FILE_NAME as RUN_FILE
+from imagebase.wording import listed, plural_noun
+
+NO_SUFFIX: Final = "no suffix"
+
+
+class PassedOver:
+    """What was passed over of a source.
+
+    files: names of files that are no images by their suffix. exports: folders that an
+    earlier export or run of ours wrote, each with `/` at its end.
+    """
+
+    def __init__(self) -> None:
+        self.files: list[str] = []
+        self.exports: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.files or self.exports)
+
+    def takes(self, name: str) -> bool:
+        """Say whether a file is of an earlier export, and so not of the source."""
+        folder, _, last = name.rpartition("/")
+        is_run = last == RUN_FILE and any(
+            one.startswith(f"{folder}/" if folder else "") for one in self.exports
+        )
+        return is_run or name.startswith(self.exports)
+
+    @property
+    def kinds(self) -> dict[str, int]:
+        """How many files there are of each suffix, the most frequent first."""
+        suffixes = (PurePosixPath(one).suffix.lower() for one in self.files)
+        return dict(Counter(one or NO_SUFFIX for one in suffixes).most_common())
+
+    def sentences(self) -> list[str]:
+        """Return what was passed over, for people."""
+        lines = [
+            f"{one} is an earlier export of ImageBase: passed over."
+            for one in self.exports
+        ]
+        if self.files:
+            verb = "is no image" if len(self.files) == 1 else "are no images"
+            counts = [_in_words(kind, count) for kind, count in self.kinds.items()]
+            lines.append(f"Passed over: {listed(counts)}, which {verb}.")
+        return lines
+
+
+def _in_words(kind: str, count: int) -> str:
+    file = plural_noun(count, "file")
+    if kind == NO_SUFFIX:
+        return f"{count:,} {file} without a suffix"
+    return f"{count:,} {kind} {file}"
+
+
+def earlier_exports(
+    names: Iterable[str], read: Callable[[str], bytes]
+) -> tuple[str, ...]:
+    """Return the folders that an export wrote, each with `/` at its end.
+
+    The outermost folder is none of them: whoever names it, means it.
+
+    Args:
+        names: of files, `/` between the parts.
+        read: returns a file's bytes, or its first thousands.
+    """
+    found = []
+    for name in names:
+        folder, _, last = name.rpartition("/")
+        if folder and last == FILE and _is_ours(name, read):
+            found.append(f"{folder}/")
+    return tuple(found)
+
+
+def _is_ours(name: str, read: Callable[[str], bytes]) -> bool:
+    try:
+        return is_manifest(read(name))
+    except (ImageBaseError, OSError):
+        return False

@@ -1,0 +1,22 @@
+"""Counts and lists in sentences."""
+
+from collections.abc import Sequence
+
+
+def plural(count: int, noun: str) -> str:
+    """Return a count with its noun: 1 image, 2 images, 3 boxes."""
+    return f"{count:,} {plural_noun(count, noun)}"
+
+
+def plural_noun(count: int, noun: str) -> str:
+    """Return a noun as it stands behind a count."""
+    if count == 1:
+        return noun
+    return f"{noun}{'es' if noun.endswith(('x', 's')) else 's'}"
+
+
+def listed(parts: Sequence[str]) -> str:
+    """Return parts as a sentence has them: a, b and c."""
+    if len(parts) < 2:
+        return "".join(parts)
+    return f"{', '.join(parts[:-1])} and {parts[-1]}"
