@@ -224,7 +224,7 @@ def test_fractions_need_no_size_where_they_stay_fractions(
 ) -> None:
     done, _ = told(yolo, tmp_path / "out", "darknet")
     assert (done.images, done.boxes) == (3, 2)
-    written = tmp_path / "out" / "darknet" / "data" / "obj"
+    written = tmp_path / "out" / "darknet" / "obj"
     assert (written / "a.txt").read_text() == "1 0.500000 0.500000 0.500000 0.500000\n"
     assert (written / "b.rf.01.txt").is_file()
 
@@ -340,7 +340,7 @@ def test_darknet_is_given_pictures_that_it_reads(tmp_path: Path) -> None:
     convert(source, tmp_path / "out", to="darknet")
     written = tmp_path / "out" / "darknet"
     listed = (written / "train.txt").read_text().split()
-    assert listed == [f"data/obj/{name}" for name in ("a.jpg", "b.png", "c.jpg")]
+    assert listed == [f"obj/{name}" for name in ("a.jpg", "b.png", "c.jpg")]
     kinds = []
     for path in (written / one for one in listed):
         with Image.open(path) as image:

@@ -499,7 +499,7 @@ def test_darknet_is_given_pictures_that_it_reads_and_finds_their_labels(
     assert summary.images == summary.boxes == 4
     found = labels_that_darknet_finds(tmp_path / "out" / "darknet")
     assert found == ["a.jpg", "b.png", "c.jpg", "d.bmp"]
-    kept = (tmp_path / "out" / "darknet" / "data" / "obj" / "c.jpg").read_bytes()
+    kept = (tmp_path / "out" / "darknet" / "obj" / "c.jpg").read_bytes()
     assert kept == encoded("JPEG")
 
 

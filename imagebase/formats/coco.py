@@ -86,12 +86,18 @@ def _described(annotation: Annotation) -> dict[str, object]:
         "bbox": [box.x_min, box.y_min, width, height],
         "area": round(width * height, _DECIMALS),
         "iscrowd": 0,
-        "segmentation": [],
+        "segmentation": [_corners(box)],
     }
     confidence = confidence_of(annotation)
     if confidence is not None:
         entry["score"] = round(float(confidence), _CONFIDENCE_DECIMALS)
     return entry
+
+
+def _corners(box: Box) -> list[float]:
+    """Return the box as a polygon: readers that ask for a mask fail without one."""
+    x_min, y_min, x_max, y_max = box
+    return [x_min, y_min, x_max, y_min, x_max, y_max, x_min, y_max]
 
 
 def _category_lines(export_set: ExportSet) -> Iterator[str]:

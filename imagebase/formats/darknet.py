@@ -40,7 +40,8 @@ from imagebase.formats.trees import (
 from imagebase.settings import WEIGHTS_FOLDER
 
 STOCK_CFG: Final = WEIGHTS_FOLDER / "yolov4-tiny" / "obj.cfg"
-_FOLDER: Final = "data/obj"
+# CVAT drops a leading `data/` from paths; Darknet reads them from where it runs.
+_FOLDER: Final = "obj"
 _MIN_BATCHES: Final = 6000
 _BATCHES_PER_CLASS: Final = 2000
 _LISTS: Final = frozenset({"train.txt", "valid.txt", "val.txt", "test.txt"})
@@ -49,7 +50,7 @@ _BACKUP_NOTE: Final = b"Darknet keeps the weights that it trains in this folder.
 
 
 def names(export_set: ExportSet) -> Iterable[str]:
-    """Return names without folders, as all images lie in data/obj."""
+    """Return names without folders, as all images lie in obj."""
     return flat_image_names(export_set)
 
 

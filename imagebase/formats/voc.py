@@ -6,7 +6,7 @@ from pathlib import PurePosixPath
 from typing import Final, NamedTuple
 from xml.etree.ElementTree import Element
 
-from imagebase.annotation import Annotation, Box, Size
+from imagebase.annotation import Annotation, Box, LabelSet, Size
 from imagebase.errors import AnnotationFileError
 from imagebase.formats.boxes import whole_pixel_tolerance, whole_pixels, writable
 from imagebase.formats.collecting import (
@@ -15,6 +15,7 @@ from imagebase.formats.collecting import (
     number,
 )
 from imagebase.formats.label_set_files import (
+    PARTS,
     ExportFile,
     ExportImage,
     ExportSet,
@@ -38,6 +39,8 @@ from imagebase.formats.xml_files import escaped, root_of, root_tag_of
 
 _TITLE: Final = "Pascal VOC XML"
 _LABELS_FILE: Final = "labels.txt"
+# What CVAT and Datumaro read: `name:colour:parts:actions`, the last three left empty.
+_LABEL_MAP_FILE: Final = "labelmap.txt"
 _LISTS_FOLDER: Final = "ImageSets/Main"
 _LISTS: Final = frozenset({"train.txt", "val.txt", "test.txt"})
 _DATABASE: Final = "ImageBase"
@@ -73,6 +76,7 @@ def write(export_set: ExportSet, options: WriteOptions) -> Iterator[ExportFile]:
     """Write the images, one XML for each, the lists, and the labels in their order."""
     image_names = names(export_set)
     yield ExportFile(_LABELS_FILE, names_file(export_set.labels))
+    yield ExportFile(_LABEL_MAP_FILE, _label_map(export_set.labels))
     yield from _lists(export_set, image_names)
     for image, name in zip(export_set.images, image_names, strict=True):
         if options.with_images:
@@ -83,27 +87,23 @@ def write(export_set: ExportSet, options: WriteOptions) -> Iterator[ExportFile]:
         yield ExportFile(path, text.encode())
 
 
+def _label_map(labels: LabelSet) -> bytes:
+    """Return labelmap.txt; a colon in a name would end it, and becomes a blank."""
+    lines = ["# label:color_rgb:parts:actions"]
+    lines += [f"{name.replace(':', ' ')}:::" for name in labels.names]
+    return "".join(f"{line}\n" for line in lines).encode()
+
+
 def _lists(export_set: ExportSet, image_names: Iterable[str]) -> Iterator[ExportFile]:
-    """Write ImageSets/Main; without a split val names all images too."""
+    """Write ImageSets/Main, each image in one list: CVAT adds up what several hold."""
 
-    def listing(*parts: str) -> Streamed:
-        return Streamed(
-            f"{image_stem(name)}\n".encode()
-            for part in parts
-            for image, name in zip(export_set.images, image_names, strict=True)
-            if image.part == part
-        )
+    def listing(part: str) -> Streamed:
+        pairs = zip(export_set.images, image_names, strict=True)
+        stems = (image_stem(name) for image, name in pairs if image.part == part)
+        return Streamed(f"{stem}\n".encode() for stem in stems)
 
-    parts = export_set.parts
-    lists = {
-        "train": listing("train"),
-        "val": listing("val" if "val" in parts else "train"),
-        "trainval": listing("train", "val"),
-    }
-    if "test" in parts:
-        lists["test"] = listing("test")
-    for part, lines in lists.items():
-        yield ExportFile(f"{_LISTS_FOLDER}/{part}.txt", lines)
+    for part in export_set.parts or PARTS[:1]:
+        yield ExportFile(f"{_LISTS_FOLDER}/{part}.txt", listing(part))
 
 
 def _document(image: ExportImage, name: str, *, is_zero_based: bool) -> str:
@@ -330,6 +330,5 @@ FORMAT: Final = Format(
         "source/annotation in the files says that they count from 0",
         "labels": f"{_LABELS_FILE}, one a line, by class id",
     },
-    lists_train_as_val=True,
     has_flat_names=True,
 )

@@ -393,8 +393,8 @@ def test_darknet_is_given_files_that_it_reads(
     found.files[found.image_ids()[0]] = file.getvalue()
     result = built(found, ExportRequest("darknet"), tmp_path)
     contents = files(result)
-    assert contents["train.txt"] == f"data/obj/{written}\n".encode()
-    assert (contents[f"data/obj/{written}"] != file.getvalue()) == is_changed
+    assert contents["train.txt"] == f"obj/{written}\n".encode()
+    assert (contents[f"obj/{written}"] != file.getvalue()) == is_changed
     assert result.zips[0].proof.holds
 
 

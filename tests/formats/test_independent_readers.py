@@ -187,7 +187,7 @@ def globox_yolo(exports: Path, labels: LabelSet) -> FoundSet:
 
 
 def globox_darknet(exports: Path, labels: LabelSet) -> FoundSet:
-    folder = exports / "darknet" / "data" / "obj"
+    folder = exports / "darknet" / "obj"
     read_set = globox.AnnotationSet.from_yolo_v5(folder, image_folder=folder)
     return _of_globox(read_set, labels)
 

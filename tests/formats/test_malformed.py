@@ -89,7 +89,7 @@ CSV = Table(
 )
 DARKNET = Table(
     "darknet",
-    "data/obj/a.txt",
+    "obj/a.txt",
     (
         Bad("0 0.25", "2 0.25", "line 1: class id 2 is not among the 2 labels listed"),
         Bad("0 0.25", "-1 0.25", "line 1: the class id is not a whole number from 0"),
@@ -147,8 +147,9 @@ COCO = Table(
     "annotations.json",
     (
         Bad(
-            '"bbox": [1.0, 2.0, 30.0, 40.0]',
-            '"bbox": [1.0, 2.0, 30.0]',
+            '"bbox": [1.0, 2.0, 30.0, 40.0], "area": 1200.0, "iscrowd": 0, '
+            '"segmentation"',
+            '"bbox": [1.0, 2.0, 30.0], "outline"',
             "annotations[0]: it has no bbox of four numbers",
         ),
         Bad('"bbox": [1.0', '"bbox": [NaN', at("annotations[0]", NOT_A_NUMBER)),

@@ -30,7 +30,7 @@ IN_ORDER = export_set(
 # Class ids as each format writes them, of the ant and then the zebra.
 IDS = {
     "yolo": ("labels/train/a.txt", r"(?m)^(\d+) ", ["2", "0"]),
-    "darknet": ("data/obj/a.txt", r"(?m)^(\d+) ", ["2", "0"]),
+    "darknet": ("obj/a.txt", r"(?m)^(\d+) ", ["2", "0"]),
     "folders": ("ant/a.txt", r"(?m)^(\d+) ", ["2", "0"]),
     "coco": ("annotations.json", r'"category_id": (\d+)', ["3", "1"]),
 }

@@ -128,7 +128,7 @@ def test_a_split_is_written(format_name: str) -> None:
     files = written(split, format_name)
     expected = {
         "yolo": ("labels/val/b.txt", b""),
-        "darknet": ("valid.txt", b"data/obj/b.jpg\n"),
+        "darknet": ("valid.txt", b"obj/b.jpg\n"),
         "voc": ("ImageSets/Main/val.txt", b"b\n"),
     }
     path, content = expected[format_name]

@@ -94,11 +94,11 @@ def test_darknet_data_file_says_valid() -> None:
 
 
 def test_darknet_lists_name_every_image() -> None:
-    listed = "data/obj/a.jpg\ndata/obj/empty.png\n"
+    listed = "obj/a.jpg\nobj/empty.png\n"
     assert text("darknet", "train.txt") == listed
     assert text("darknet", "valid.txt") == listed
     assert text("darknet", "obj.names") == "cat\ndog\n"
-    assert text("darknet", "data/obj/empty.txt") == ""
+    assert text("darknet", "obj/empty.txt") == ""
 
 
 def test_darknet_cfg_fits_the_classes() -> None:
@@ -148,9 +148,11 @@ def test_coco_counts_every_id_from_one() -> None:
         '{"id": 2, "width": 64, "height": 48, "file_name": "empty.png"}\n],\n'
         '"annotations": [\n'
         '{"id": 1, "image_id": 1, "category_id": 1, "bbox": [0.0, 0.0, 64.0, 48.0], '
-        '"area": 3072.0, "iscrowd": 0, "segmentation": []},\n'
+        '"area": 3072.0, "iscrowd": 0, "segmentation": '
+        "[[0.0, 0.0, 64.0, 0.0, 64.0, 48.0, 0.0, 48.0]]},\n"
         '{"id": 2, "image_id": 1, "category_id": 2, "bbox": [10.4, 20.6, 20.1, 19.4], '
-        '"area": 389.94, "iscrowd": 0, "segmentation": [], "score": 0.5}\n],\n'
+        '"area": 389.94, "iscrowd": 0, "segmentation": '
+        '[[10.4, 20.6, 30.5, 20.6, 30.5, 40.0, 10.4, 40.0]], "score": 0.5}\n],\n'
         '"categories": [\n'
         '{"id": 1, "name": "cat", "supercategory": ""},\n'
         '{"id": 2, "name": "dog", "supercategory": ""}\n]}\n'
@@ -184,9 +186,16 @@ def test_voc_counts_pixels_from_one() -> None:
 
 
 def test_voc_lists_name_stems() -> None:
-    assert text("voc", "ImageSets/Main/train.txt") == "a\nempty\n"
-    assert text("voc", "ImageSets/Main/val.txt") == "a\nempty\n"
-    assert text("voc", "ImageSets/Main/trainval.txt") == "a\nempty\n"
+    files = written(PETS, "voc")
+    lists = [path for path in files if path.startswith("ImageSets/Main/")]
+    assert lists == ["ImageSets/Main/train.txt"]
+    assert files[lists[0]].decode() == "a\nempty\n"
+
+
+def test_voc_label_map_is_what_cvat_reads() -> None:
+    assert text("voc", "labelmap.txt") == (
+        "# label:color_rgb:parts:actions\ncat:::\ndog:::\n"
+    )
 
 
 @pytest.mark.parametrize(
