@@ -11,7 +11,7 @@ SOURCES := app.py scripts pages imagebase tests benchmarks
 run: $(VENV)/.run
 	$(BIN)/python -m imagebase serve --samples
 
-test: $(VENV)/.test
+test: $(VENV)/.test $(VENV)/.datumaro
 	$(MAKE) --no-print-directory check
 	$(BIN)/pytest -n $(WORKERS) --dist loadfile
 
@@ -42,4 +42,9 @@ $(VENV)/.run: requirements.txt scripts/system_packages.sh | $(VENV)/bin/python
 $(VENV)/.test: requirements.txt requirements-dev.txt requirements-train.txt scripts/system_packages.sh | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet -r requirements-dev.txt
 	scripts/system_packages.sh test "$(BIN)/python"
+	touch $@
+
+$(VENV)/.datumaro: requirements-datumaro.txt | $(VENV)/bin/python
+	$(PYTHON) -m venv $(VENV)/datumaro
+	$(VENV)/datumaro/bin/python -m pip install --quiet -r requirements-datumaro.txt
 	touch $@

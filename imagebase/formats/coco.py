@@ -13,6 +13,7 @@ from imagebase.formats.collecting import (
 )
 from imagebase.formats.json_stream import Item, json_items, json_line, json_list
 from imagebase.formats.label_set_files import (
+    PARTS,
     ExportFile,
     ExportSet,
     FileTree,
@@ -24,9 +25,13 @@ from imagebase.formats.label_set_files import (
 )
 from imagebase.formats.parts import parts_of_files
 from imagebase.formats.relative import class_ids_of
+from imagebase.formats.subsets import subsets
 from imagebase.formats.trees import FILES_TO_TRY, names_with_suffix
 
 FILE: Final = "annotations.json"
+_ANNOTATIONS: Final = "annotations/"
+_PREFIX: Final = "instances_"
+_NO_SPLIT: Final = "default"
 _DECIMALS: Final = 4
 _CONFIDENCE_DECIMALS: Final = 6
 
@@ -43,6 +48,21 @@ def write(export_set: ExportSet, options: WriteOptions) -> Iterator[ExportFile]:
         for image in export_set.images:
             reference = ImageReference(image.record.image_id)
             yield ExportFile(f"images/{image.name}", reference)
+
+
+def write_zipped(export_set: ExportSet, options: WriteOptions) -> Iterator[ExportFile]:
+    """Write COCO's own layout, one file a split: CVAT and Datumaro read no other."""
+    found = subsets(export_set, FORMAT)
+    for folder, subset in found:
+        path = f"{_ANNOTATIONS}{_PREFIX}{folder.rstrip('/') or _NO_SPLIT}.json"
+        yield ExportFile(path, Streamed(_document(subset)))
+    if not options.with_images:
+        return
+    for folder, subset in found:
+        for image in subset.images:
+            reference = ImageReference(image.record.image_id)
+            path = f"images/{folder or f'{_NO_SPLIT}/'}{image.name}"
+            yield ExportFile(path, reference)
 
 
 def _document(export_set: ExportSet) -> Iterator[bytes]:
@@ -128,7 +148,7 @@ def read(tree: FileTree, collector: Collector) -> None:
         AnnotationFileError: no file of the tree is COCO, or none can be read.
     """
     was_read = False
-    for file, part in parts_of_files(names_with_suffix(tree, ".json")).items():
+    for file, part in _parts_of(names_with_suffix(tree, ".json")).items():
         try:
             if _is_coco(tree, file):
                 was_read = True
@@ -141,6 +161,19 @@ def read(tree: FileTree, collector: Collector) -> None:
             "There is no COCO file here: it is a .json with the lists images, "
             "annotations and categories."
         )
+
+
+def _parts_of(files: Iterable[str]) -> dict[str, str]:
+    """Return the split of each file; a name as COCO's own says it by itself."""
+    return {
+        file: _own_part(file) or part for file, part in parts_of_files(files).items()
+    }
+
+
+def _own_part(file: str) -> str:
+    _, found, name = f"/{file}".rpartition(f"/{_ANNOTATIONS}{_PREFIX}")
+    part = name.removesuffix(".json")
+    return part if found and part in PARTS else ""
 
 
 def _is_coco(tree: FileTree, file: str) -> bool:
@@ -310,4 +343,5 @@ FORMAT: Final = Format(
     has_confidence=True,
     is_in_place=True,
     has_parts=False,
+    write_zipped=write_zipped,
 )

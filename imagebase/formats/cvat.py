@@ -1,6 +1,6 @@
 """CVAT XML 1.1 for images: one annotations.xml, corners in pixels as floats."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 from xml.etree.ElementTree import Element
 
@@ -66,19 +66,35 @@ def _head(export_set: ExportSet) -> str:
         "        </label>\n"
         for label in export_set.labels
     )
+    # With a split it is a project, whose tasks are in subsets.
+    kind = "project" if export_set.has_split else "task"
+    tasks = _tasks(export_set.parts) if export_set.has_split else ""
     return (
         '<?xml version="1.0" encoding="utf-8"?>\n'
         "<annotations>\n"
         "  <version>1.1</version>\n"
         "  <meta>\n"
-        "    <task>\n"
+        f"    <{kind}>\n"
         f"      <name>{escaped(export_set.name, title=_TITLE)}</name>\n"
         f"      <size>{len(export_set.images)}</size>\n"
         "      <mode>annotation</mode>\n"
         f"      <labels>\n{labels}      </labels>\n"
-        "    </task>\n"
+        f"{tasks}"
+        f"    </{kind}>\n"
         "  </meta>\n"
     )
+
+
+def _tasks(parts: Sequence[str]) -> str:
+    """Return what a CVAT project lists: Datumaro reads images of no other subset."""
+    tasks = (
+        "        <task>\n"
+        f"          <name>{part}</name>\n"
+        f"          <subset>{part}</subset>\n"
+        "        </task>\n"
+        for part in parts
+    )
+    return f"      <tasks>\n{''.join(tasks)}      </tasks>\n"
 
 
 def _image(image: ExportImage, image_id: int, subset: str) -> str:

@@ -288,6 +288,8 @@ class Format(NamedTuple):
     image_suffixes: of image files that its program finds the labels of; None for all.
     has_parts: whether it can say which images train; one that cannot is written once
         for each part of a split, in a folder of that name.
+    write_zipped: writes another layout inside a zip, one that can say which images
+        train.
     """
 
     title: str
@@ -308,3 +310,11 @@ class Format(NamedTuple):
     reduced: Callable[[ExportSet], ExportSet] = _as_it_is
     has_parts: bool = True
     image_suffixes: Set[str] | None = None
+    write_zipped: Writer | None = None
+
+    @property
+    def in_zip(self) -> "Format":
+        """The format as a zip holds it, which has the images with it."""
+        if self.write_zipped is None:
+            return self._replace(is_in_place=False)
+        return self._replace(write=self.write_zipped, has_parts=True, is_in_place=False)

@@ -101,13 +101,13 @@ def export_zip(
         UnknownFormatError: no such format.
         ExportError: it could not be written, or did not compare. No zip is left.
     """
-    one = format_named(format_name)
+    one = format_named(format_name).in_zip
     files = _Files(export_set, one, options or WriteOptions(), progress)
     with _temporary_folder(path.parent) as folder, closing(WrittenFiles()) as written:
         draft = folder / "export.zip"
         written.extend(write_zip(files, draft, images))
         with ZipTree(draft, OWN_LIMITS) as tree:
-            proof = prove(export_set, tree, format_name, keep=keep)
+            proof = prove(export_set, tree, format_name, layout=one, keep=keep)
             sizes = files.sizes if max_pixels else {}
             proof = compare_files(
                 proof, tree, written, sizes=sizes, max_pixels=max_pixels or 0

@@ -14,6 +14,7 @@ from imagebase.formats.label_set_files import (
     ExportImage,
     ExportSet,
     FileTree,
+    Format,
     LeftOut,
     ReadImage,
 )
@@ -65,6 +66,7 @@ def prove(
     tree: FileTree,
     format_name: str,
     *,
+    layout: Format | None = None,
     keep: Collection[str] = (),
 ) -> Proof:
     """Compare the files of a tree with the set that was written into them.
@@ -73,14 +75,15 @@ def prove(
     and every box to within what the format's digits can say.
 
     Args:
+        layout: how the files lie; as in a folder if not given.
         keep: ids of images that the proof is to show as they were read.
 
     Raises:
         UnknownFormatError: no such format.
     """
     left = tuple(one for image in export_set.images for one in left_out(image))
-    one = format_named(format_name)
-    comparison = _Comparison(format_name, keep)
+    one = layout or format_named(format_name)
+    comparison = _Comparison(format_name, one, keep)
     for folder, subset in subsets(export_set, one):
         comparison.compare(subset, SubTree(tree, folder) if folder else tree)
     return comparison.proof(export_set, left)
@@ -137,9 +140,9 @@ def _reason_against(data: bytes, path: str, size: Size, max_pixels: int) -> str:
 class _Comparison:
     """Counts what is equal and keeps the first differences."""
 
-    def __init__(self, format_name: str, keep: Collection[str]) -> None:
+    def __init__(self, format_name: str, layout: Format, keep: Collection[str]) -> None:
         self._name = format_name
-        self._format = format_named(format_name)
+        self._format = layout
         self._keep = frozenset(keep)
         self._kept: dict[str, ReadImage] = {}
         self._differences: list[str] = []

@@ -96,7 +96,7 @@ def exported_labels(page: Page, folder: Path) -> list[str]:
     path = folder / "labels.zip"
     started.value.save_as(path)
     with zipfile.ZipFile(path) as archive:
-        coco = json.loads(archive.read("annotations.json"))
+        coco = json.loads(archive.read("annotations/instances_default.json"))
     names = {one["id"]: one["name"] for one in coco["categories"]}
     return [names[one["category_id"]] for one in coco["annotations"]]
 

@@ -173,8 +173,10 @@ def export_coco(page: Page, folder: Path) -> dict[str, Any]:
     started.value.save_as(path)
     with zipfile.ZipFile(path) as archive:
         assert archive.testzip() is None
-        assert "images/kitchen.jpg" in archive.namelist()
-        coco: dict[str, Any] = json.loads(archive.read("annotations.json"))
+        assert "images/default/kitchen.jpg" in archive.namelist()
+        coco: dict[str, Any] = json.loads(
+            archive.read("annotations/instances_default.json")
+        )
     return coco
 
 

@@ -16,7 +16,6 @@ from imagebase.exporting.request import (
     SplitChoice,
 )
 from imagebase.formats.registry import read
-from imagebase.formats.subsets import SubTree
 from imagebase.formats.trees import FolderTree
 from imagebase.resizing import Letterbox
 from imagebase.split import Shares
@@ -75,11 +74,11 @@ def test_variants_are_those_of_the_export_to_the_pixel(tmp_path: Path) -> None:
     assert len({(one.record.image_id, one.number) for one in shown}) == 6
     with zipfile.ZipFile(built(found, request, tmp_path).zips[0].path) as archive:
         archive.extractall(tmp_path / "read")
-    held = read(SubTree(FolderTree(tmp_path / "read"), "train/"), "coco")
+    held = read(FolderTree(tmp_path / "read"), "coco")
     boxes = {image.name: image.annotations for image in held.images}
     for one in shown:
         name = one.record.file_name.replace(".png", f"_v{one.number}.png")
-        data = (tmp_path / "read" / "train" / "images" / name).read_bytes()
+        data = (tmp_path / "read" / "images" / "train" / name).read_bytes()
         np.testing.assert_array_equal(picture(data), one.image.rgb)
         np.testing.assert_allclose(
             [tuple(each.box) for each in boxes[name]],

@@ -113,7 +113,7 @@ def test_every_format_says_which_images_train(format_name: str, tmp_path: Path) 
     }
 
 
-@pytest.mark.parametrize("name", ["coco", "csv", "labelme", "labelstudio", "folders"])
+@pytest.mark.parametrize("name", ["csv", "labelme", "labelstudio", "folders"])
 def test_formats_without_parts_have_a_folder_for_each(
     name: str, tmp_path: Path
 ) -> None:
@@ -122,6 +122,28 @@ def test_formats_without_parts_have_a_folder_for_each(
     with ZipTree(path) as tree:
         folders = {one.partition("/")[0] for one in tree.names()}
     assert folders == {"train", "val", "manifest.json", "EXPORT_REPORT.md"}
+
+
+def test_coco_in_a_zip_has_a_file_for_each_part(tmp_path: Path) -> None:
+    path = tmp_path / "pets.zip"
+    export_zip(split_pets(), "coco", images=image_bytes, path=path)
+    with ZipTree(path) as tree:
+        assert {one for one in tree.names() if one.startswith("a")} == {
+            "annotations/instances_train.json",
+            "annotations/instances_val.json",
+        }
+        parts = {image.name: image.part for image in read(tree, "coco").images}
+    assert sorted(parts.values()) == ["train", "train", "val"]
+
+
+def test_coco_of_one_part_alone_keeps_it(tmp_path: Path) -> None:
+    alone = [replace(one, part="val") for one in split_pets().images]
+    path = tmp_path / "pets.zip"
+    held = replace(split_pets(), images=tuple(alone))
+    summary = export_zip(held, "coco", images=image_bytes, path=path)
+    assert summary.proof.holds
+    with ZipTree(path) as tree:
+        assert {image.part for image in read(tree, "coco").images} == {"val"}
 
 
 def manifest_of(path: Path) -> dict[str, Any]:
@@ -136,7 +158,9 @@ def test_report_says_what_the_zip_holds_in_words(tmp_path: Path) -> None:
     export_zip(split_pets(), "coco", images=image_bytes, path=path, about=about)
     with zipfile.ZipFile(path) as archive:
         text = archive.read("EXPORT_REPORT.md").decode()
-        sha256 = hashlib.sha256(archive.read("train/annotations.json")).hexdigest()
+        sha256 = hashlib.sha256(
+            archive.read("annotations/instances_train.json")
+        ).hexdigest()
     for said in (
         "# pets: COCO JSON",
         "Zip 2 of 3.",
@@ -148,7 +172,7 @@ def test_report_says_what_the_zip_holds_in_words(tmp_path: Path) -> None:
         "| 1 | dog | 1 | 1 |",
         "- 7 are new.",
         "- a.jpg: a box of cat, the box has no area",
-        f"    {sha256}  train/annotations.json",
+        f"    {sha256}  annotations/instances_train.json",
     ):
         assert said in text, said
     assert manifest_of(path)["zip"] == {"number": 2, "of": 3}
@@ -163,7 +187,9 @@ def test_picture_of_another_size_than_its_label_is_not_offered(tmp_path: Path) -
     summary = export_zip(one, "coco", images=picture, path=path, max_pixels=most)
     assert summary.proof.files_equal == 2
     other = export_set(record(box(0, 0, 9, 9), name="a.png", size=(48, 64)))
-    with pytest.raises(ExportError, match=r"images/a\.png is a picture of Size"):
+    with pytest.raises(
+        ExportError, match=r"images/default/a\.png is a picture of Size"
+    ):
         export_zip(other, "coco", images=picture, path=path, max_pixels=most)
 
 
@@ -340,7 +366,7 @@ def test_trees_see_the_same_files(tmp_path: Path) -> None:
         folder = open_tree(tmp_path / "pets")
         assert sorted(zipped.names()) == sorted(folder.names())
         assert all(zipped.read(name) == folder.read(name) for name in folder.names())
-    alone = open_tree(tmp_path / "pets" / "annotations.json")
+    alone = open_tree(tmp_path / "pets" / "annotations" / "instances_default.json")
     assert len(read(alone).images) == 3
 
 

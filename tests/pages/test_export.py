@@ -61,7 +61,7 @@ def test_approved_images_alone_are_the_scope_once_there_are_some(
     labelled.open("export")
     assert chosen(labelled, "Images") == "approved"
     with zip_of(labelled) as archive:
-        (name,) = (n for n in archive.namelist() if n.endswith("annotations.json"))
+        (name,) = (n for n in archive.namelist() if n.endswith("default.json"))
         coco = json.loads(archive.read(name))
     assert [Path(one["file_name"]).name for one in coco["images"]] == ["kitchen.jpg"]
     assert len(coco["annotations"]) == 2
@@ -280,7 +280,7 @@ def test_pictures_are_resized_at_a_press(labelled: Tab) -> None:
     labelled.app.number_input(key="export.size.width").set_value(320).run()
     labelled.press("export.build")
     with zip_of(labelled) as archive:
-        coco = json.loads(archive.read("annotations.json"))
+        coco = json.loads(archive.read("annotations/instances_default.json"))
     assert {(one["width"], one["height"]) for one in coco["images"]} == {(320, 640)}
 
 
@@ -290,12 +290,12 @@ def test_labels_can_be_chosen(labelled: Tab) -> None:
     labelled.app.main.multiselect[0].set_value(["cup"]).run()
     assert "Labels: 1 of 3" in labelled.popovers()
     with zip_of(labelled) as archive:
-        coco = json.loads(archive.read("annotations.json"))
+        coco = json.loads(archive.read("annotations/instances_default.json"))
     assert len(coco["annotations"]) == len(coco["images"]) == 1
     assert [one["name"] for one in coco["categories"]] == ["bottle", "cup", "bear"]
     labelled.app.checkbox(key="export.renumbers").check().run()
     with zip_of(labelled) as archive:
-        coco = json.loads(archive.read("annotations.json"))
+        coco = json.loads(archive.read("annotations/instances_default.json"))
     assert [one["name"] for one in coco["categories"]] == ["cup"]
     assert "Left out: 2 remarks" in [one.label for one in labelled.app.expander]
 
@@ -311,7 +311,7 @@ def test_label_that_was_chosen_and_is_deleted_since_is_chosen_no_more(
     labelled.app.run()
     assert "Labels: all" in labelled.popovers()
     with zip_of(labelled) as archive:
-        coco = json.loads(archive.read("annotations.json"))
+        coco = json.loads(archive.read("annotations/instances_default.json"))
     assert len(coco["annotations"]) == 2
 
 

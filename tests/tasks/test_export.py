@@ -40,7 +40,7 @@ def zips(scope: Scope) -> list[Path]:
 
 def listed(path: str) -> list[str]:
     with zipfile.ZipFile(path) as archive:
-        coco = json.loads(archive.read("annotations.json"))
+        coco = json.loads(archive.read("annotations/instances_default.json"))
     return [one["file_name"] for one in coco["images"]]
 
 
@@ -125,7 +125,7 @@ def test_images_that_carry_their_place_are_warned_of_in_result_and_manifest(
 ) -> None:
     job = run_job("export")
     files = files_of(job)
-    assert files["images/home.jpg"] == placed
+    assert files["images/default/home.jpg"] == placed
     said = (
         "1 image carries the place it was taken at; export without metadata to "
         "remove it."
@@ -140,8 +140,8 @@ def test_export_without_metadata_tells_no_place(run_job: RunJob, placed: bytes) 
     job = run_job("export", without_metadata=True)
     files = files_of(job)
     assert b"Exif" in placed
-    assert b"Exif" not in files["images/home.jpg"]
-    assert same_pixels(files["images/home.jpg"], placed)
+    assert b"Exif" not in files["images/default/home.jpg"]
+    assert same_pixels(files["images/default/home.jpg"], placed)
     assert job.result is not None
     assert job.result["gps"] == 0
     assert not [one for one in job.result["warnings"] if "place" in one]

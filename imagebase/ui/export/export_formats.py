@@ -21,7 +21,7 @@ MORE: Final = {
     "classification": "Image classification",
 }
 _ABOUT: Final = {
-    "coco": "One annotations.json beside the images, as pycocotools reads it.",
+    "coco": "annotations/instances_*.json and images/, as CVAT reads it.",
     "yolo": "data.yaml, images/ and labels/, as Ultralytics trains from.",
     "darknet": "obj.data, obj.names, obj.cfg and one .txt beside each image.",
     "voc": "One XML file an image, as in the Pascal VOC challenge.",
