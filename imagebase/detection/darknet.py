@@ -287,6 +287,7 @@ def _metadata(network: Network, labels: Sequence[str]) -> dict[str, str]:
         "family": "darknet",
         "size": network.size,
         "heads": [asdict(head) for head in network.heads],
+        **({"letter_box": True} if network.letter_box else {}),
     }
     names = {LABELS_KEY: json.dumps(list(labels))} if labels else {}
     return {METADATA_KEY: json.dumps(described), **names}

@@ -112,10 +112,15 @@ Layer = Convolution | Route | Shortcut | Maxpool | Upsample | Reorg | Dropout | 
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """A net with its layers in order; layer i reads layer i - 1 unless it says else."""
+    """A net with its layers in order; layer i reads layer i - 1 unless it says else.
+
+    letter_box: whether pictures keep their proportions on a grey field, or are
+    stretched.
+    """
 
     size: Size
     layers: tuple[Layer, ...]
+    letter_box: bool = False
 
     @property
     def heads(self) -> tuple[Head, ...]:

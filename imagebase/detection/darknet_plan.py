@@ -69,7 +69,8 @@ def plan_network(sections: Sequence[Section], *, input_size: int | None) -> Netw
         floats += shape.floats
         weights += layer.weights if isinstance(layer, Convolution) else 0
         _check_limits(section, shape, weights=weights, floats=floats)
-    network = Network(size, tuple(layers))
+    letter_box = sections[0].integer("letter_box", 0) != 0
+    network = Network(size, tuple(layers), letter_box)
     if not network.heads:
         raise sections[0].error("this net has no [yolo] or [region] layer to detect by")
     return network

@@ -9,7 +9,7 @@ from imagebase.detection.candidates import Candidates
 from imagebase.detection.darknet import METADATA_KEY
 from imagebase.detection.heads import Head, decode_heads
 from imagebase.detection.onnx_files import OnnxModel
-from imagebase.detection.preprocessing import stretched
+from imagebase.detection.preprocessing import darknet_letterboxed, stretched
 from imagebase.detection.recipe import FloatBlob, Recipe
 from imagebase.errors import ModelLoadError
 
@@ -27,6 +27,7 @@ def recognise(model: OnnxModel, net_size: Size) -> list[Recipe]:
     try:
         described = json.loads(model.metadata[METADATA_KEY])
         heads = tuple(_head(one) for one in described["heads"])
+        letter_box = described.get("letter_box", False) is True
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise ModelLoadError(
             "The metadata of this ONNX model are damaged; convert it from its cfg "
@@ -43,7 +44,7 @@ def recognise(model: OnnxModel, net_size: Size) -> list[Recipe]:
             net_size=net_size,
             classes=heads[0].classes,
             outputs=tuple(head.name for head in heads),
-            prepare=stretched,
+            prepare=darknet_letterboxed if letter_box else stretched,
             decode=decode,
         )
     ]

@@ -41,7 +41,8 @@ def cfg_for(
     if not heads or any(_kind(blocks[one - 1]) != "convolutional" for one in heads):
         raise ModelLoadError("The cfg has no [yolo] head after a convolution to train.")
     net = {"width": f"{input_size.width}", "height": f"{input_size.height}"}
-    blocks[0] = _with_options(blocks[0], {**net, **_one_picture_at_a_time(blocks[0])})
+    net |= _replaced(blocks[0], {"batch": "1", "subdivisions": "1", "letter_box": "0"})
+    blocks[0] = _with_options(blocks[0], net)
     for number, place in enumerate(heads):
         mask = _mask(blocks[place], number, len(heads), anchors)
         filters = {"filters": f"{len(mask) * (classes + 5)}"}
@@ -59,13 +60,14 @@ def cfg_for(
     return "\n".join("\n".join(block) for block in blocks) + "\n"
 
 
-def _one_picture_at_a_time(net: Sequence[str]) -> dict[str, str]:
-    """Return batch and subdivisions of 1 where the cfg sets any.
+def _replaced(net: Sequence[str], options: Mapping[str, str]) -> dict[str, str]:
+    """Return those options that the cfg sets.
 
-    Darknet and OpenCV look at one picture then; how it was trained is not said here.
+    Darknet and OpenCV look at one picture at a time then, stretched, as the training
+    here stretches its pictures; how the cfg's own net was trained is not said.
     """
     names = {line.partition("=")[0].strip() for line in net}
-    return {one: "1" for one in ("batch", "subdivisions") if one in names}
+    return {name: value for name, value in options.items() if name in names}
 
 
 def _mask(

@@ -64,7 +64,7 @@ def test_centred_is_rgb_in_the_middle_of_a_grey_field() -> None:
     rgb = np.full((10, 40, 3), (255, 51, 0), np.uint8)
     prepared = centred(rgb, Size(32, 33))
     assert prepared.inner == Size(32, 8)
-    assert prepared.corner == (0, 12)
+    assert prepared.corner == (0.0, 12.0)
     assert prepared.blob[0, :, 12, 0].tolist() == pytest.approx([1, 0.2, 0])
     assert prepared.blob[0, :, 19, 31].tolist() == pytest.approx([1, 0.2, 0])
     for row in (11, 20):
