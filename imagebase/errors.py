@@ -6,7 +6,9 @@ ImageBaseError                  catch this to show a person one sentence
 ├── ImageReadError              bytes that are not an image we can read
 ├── ArchiveError                a zip that is broken or not safe to unpack
 ├── ModelLoadError              model files that cannot become a detector
-│   └── AmbiguousModelError     they can be read in more than one way; a person knows
+│   ├── AmbiguousModelError     they can be read in more than one way; a person knows
+│   ├── OpenSizeError           they take images of any size; a person knows which
+│   └── MisreadModelError       what they give is not what they were read as
 ├── UnknownModelError           no model of that name
 ├── UnknownLabelError           the model has no label of that name
 ├── UnknownFormatError          no annotation format of that name
@@ -61,6 +63,20 @@ class AmbiguousModelError(ModelLoadError):
     def __init__(self, message: str, *, families: tuple[str, ...]) -> None:
         super().__init__(message)
         self.families = families
+
+
+class OpenSizeError(ModelLoadError):
+    """A model takes images of any size; somebody has to say which it is to be."""
+
+
+class MisreadModelError(ModelLoadError):
+    """A model's numbers are not those of the family it is read as."""
+
+    def __init__(self, what: str, *, family: str) -> None:
+        super().__init__(
+            f"{what}, so it is read the wrong way; say that its family is {family}."
+        )
+        self.what, self.family = what, family
 
 
 class UnknownModelError(ImageBaseError):

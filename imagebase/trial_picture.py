@@ -1,4 +1,4 @@
-"""What a model's dry run found, as boxes and as a picture to look at."""
+"""What a model's dry run found, as boxes, in words and as a picture to look at."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from imagebase.annotation import Annotation, LabelSet, Size
 from imagebase.detection.candidates import select
+from imagebase.detection.doctor.findings import Finding, good, warning
 from imagebase.drawing import draw_annotations
 from imagebase.images import encode_jpeg, load_image, resized
 from imagebase.settings import Limits
@@ -17,12 +18,51 @@ if TYPE_CHECKING:
 
 CONFIDENCE: Final = 0.25
 NMS: Final = 0.45
+# Signs that outputs are read the wrong way: boxes that are the image, dots, or a flood.
+_WHOLE: Final = 0.98
+_DOT_PX: Final = 2
+_FLOOD: Final = 300
 
 
 def boxes_of(tried: "Trial", labels: Sequence[str]) -> list[Annotation]:
     """Return what a dry run found under the usual thresholds, best first."""
     found = select(tried.candidates, confidence_threshold=CONFIDENCE, nms_threshold=NMS)
     return as_annotations(found, model_labels=labels, model_id="trial")
+
+
+def finding_of(tried: "Trial", boxes: Sequence[Annotation], *, image: str) -> Finding:
+    """Return what a dry run's boxes say of a model, good only where they look right.
+
+    Args:
+        tried: the run. boxes: from `boxes_of`.
+        image: what the photograph is called.
+    """
+    count = f"{len(boxes)} box{'es' if len(boxes) != 1 else ''} in {image}"
+    oddity = _oddity(boxes, tried.size)
+    if oddity:
+        return warning(f"{count}: {oddity}")
+    return good(
+        f"{count}, {tried.milliseconds:.0f} ms an image ({tried.runtime}, "
+        f"{tried.precision})."
+    )
+
+
+def _oddity(boxes: Sequence[Annotation], size: Size) -> str:
+    """Return what is wrong with boxes altogether; empty where nothing is."""
+    misread = "its outputs may be read the wrong way. Try another family."
+    sides = [(one.box.width, one.box.height) for one in boxes]
+    if not boxes:
+        return (
+            "nothing that it knows is there, or its outputs are read the wrong way. "
+            "Try it on an image with an object that it was trained for."
+        )
+    if all(w >= _WHOLE * size.width and h >= _WHOLE * size.height for w, h in sides):
+        return f"each is the whole image, so {misread}"
+    if all(min(one) < _DOT_PX for one in sides):
+        return f"each is smaller than {_DOT_PX} pixels, so {misread}"
+    if len(boxes) > _FLOOD:
+        return f"there are so many that {misread}"
+    return ""
 
 
 def draw_trial(

@@ -7,10 +7,11 @@ import typer
 
 from imagebase.commands.person import user_name
 from imagebase.commands.reporting import FAILED, plain, refuse, reported_errors, say
+from imagebase.errors import ModelLoadError
 from imagebase.settings import TEAM_OWNER, Mode, settings
 
 if TYPE_CHECKING:
-    from imagebase.detection.doctor import Diagnosis, Trial
+    from imagebase.detection.doctor import Diagnosis, Finding, Trial
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -27,6 +28,15 @@ _Paths = Annotated[
 _Family = Annotated[
     str | None,
     typer.Option("--family", help="How an ONNX model is read, where it is not clear."),
+]
+_InputSize = Annotated[
+    int | None,
+    typer.Option(
+        "--input-size",
+        help="Side of its images, where an ONNX model leaves it open.",
+        min=32,
+        max=4096,
+    ),
 ]
 _Picture = Annotated[
     Path | None,
@@ -70,6 +80,7 @@ def list_models() -> None:
 def check(
     paths: _Paths,
     family: _Family = None,
+    input_size: _InputSize = None,
     picture: _Picture = None,
     drawn: _Drawn = None,
 ) -> None:
@@ -78,7 +89,7 @@ def check(
     Exit code 0: it can be used; 1: it cannot; 2: wrong usage.
     """
     with reported_errors():
-        _examined(paths, family, picture, drawn)
+        _examined(paths, family, input_size, picture, drawn)
 
 
 @app.command()
@@ -86,6 +97,7 @@ def add(
     paths: _Paths,
     name: Annotated[str, typer.Option("--name", help="What it is to be called.")],
     family: _Family = None,
+    input_size: _InputSize = None,
     description: Annotated[str, typer.Option(help="What it is good for.")] = "",
     source: Annotated[str, typer.Option(help="Where it is from.")] = "",
     licence: Annotated[str, typer.Option(help="What may be done with it.")] = "",
@@ -102,7 +114,7 @@ def add(
     with reported_errors():
         library = library_of(TEAM_OWNER)
         library.check_name(name)
-        diagnosis, tried = _examined(paths, family, picture, drawn)
+        diagnosis, tried = _examined(paths, family, input_size, picture, drawn)
         assert diagnosis.draft is not None  # else _examined would have ended
         model = keep(
             diagnosis.draft,
@@ -119,10 +131,14 @@ def add(
 
 
 def _examined(
-    paths: list[Path], family: str | None, picture: Path | None, drawn: Path | None
+    paths: list[Path],
+    family: str | None,
+    input_size: int | None,
+    picture: Path | None,
+    drawn: Path | None,
 ) -> "tuple[Diagnosis, Trial]":
     """Print what the doctor says and how a dry run went; end where it is in vain."""
-    from imagebase.detection.doctor import examine_paths, try_out
+    from imagebase.detection.doctor import examine_paths
     from imagebase.detection.doctor.trial import SAMPLE
 
     _refuse_what_is_not_there(paths, family)
@@ -130,25 +146,48 @@ def _examined(
         refuse(f"{drawn.parent} is no folder; make it, or draw somewhere else.")
     limits = settings().limits_for(Mode.TEAM)
     try:
-        diagnosis = examine_paths(paths, limits=limits, family=family)
+        diagnosis = examine_paths(
+            paths, limits=limits, family=family, input_size=input_size
+        )
     except OSError as error:
         refuse(f"{error.filename} cannot be read ({error.strerror}).")
     for finding in diagnosis.findings:
-        typer.echo(f"{_MARKS[finding.level]} {plain(finding.text)}")
+        _print(finding)
     if diagnosis.draft is None:
-        if len(diagnosis.families) > 1:
-            say(f"Say --family with one of {', '.join(diagnosis.families)}.")
+        _say_what_is_asked(diagnosis, family, input_size)
         raise typer.Exit(FAILED)
     chosen = picture or SAMPLE
     if not chosen.is_file():
         refuse(f"{chosen} is no file; give a picture.")
-    tried = try_out(diagnosis.draft.model, picture=chosen, limits=limits)
-    boxes = _draw(diagnosis, tried, chosen, drawn)
-    typer.echo(
-        f"✓ {boxes} box{'es' if boxes != 1 else ''} in {plain(chosen.name)}, "
-        f"{tried.milliseconds:.0f} ms a picture ({tried.runtime}, {tried.precision})."
-    )
+    tried = _tried(diagnosis, chosen)
+    _print(_draw(diagnosis, tried, chosen, drawn))
     return diagnosis, tried
+
+
+def _print(finding: "Finding") -> None:
+    typer.echo(f"{_MARKS[finding.level]} {plain(finding.text)}")
+
+
+def _say_what_is_asked(
+    diagnosis: "Diagnosis", family: str | None, input_size: int | None
+) -> None:
+    if diagnosis.asks_size and input_size is None and not diagnosis.families:
+        say("Say --input-size with the side of the images it was trained with.")
+    elif len(diagnosis.families) > 1 and family is None:
+        say(f"Say --family with one of {', '.join(diagnosis.families)}.")
+
+
+def _tried(diagnosis: "Diagnosis", picture: Path) -> "Trial":
+    """Return how a dry run went; end where it failed, and say why."""
+    from imagebase.detection.doctor import Finding, Level, try_out
+
+    assert diagnosis.draft is not None
+    limits = settings().limits_for(Mode.TEAM)
+    try:
+        return try_out(diagnosis.draft.model, picture=picture, limits=limits)
+    except ModelLoadError as error:
+        _print(Finding(Level.BAD, str(error)))
+        raise typer.Exit(FAILED) from error
 
 
 def _refuse_what_is_not_there(paths: list[Path], family: str | None) -> None:
@@ -163,13 +202,13 @@ def _refuse_what_is_not_there(paths: list[Path], family: str | None) -> None:
 
 def _draw(
     diagnosis: "Diagnosis", tried: "Trial", picture: Path, drawn: Path | None
-) -> int:
-    """Return how many boxes a dry run found; draw them where that is asked."""
-    from imagebase.trial_picture import boxes_of, draw_trial
+) -> "Finding":
+    """Return what a dry run's boxes say; draw them where that is asked."""
+    from imagebase.trial_picture import boxes_of, draw_trial, finding_of
 
     assert diagnosis.draft is not None
     labels = diagnosis.draft.model.labels
     boxes = boxes_of(tried, labels)
     if drawn is not None:
         drawn.write_bytes(draw_trial(boxes, picture, labels=labels))
-    return len(boxes)
+    return finding_of(tried, boxes, image=picture.name)

@@ -13,10 +13,11 @@ from imagebase.detection.darknet import darknet_to_onnx
 from imagebase.detection.looker import CANDIDATE_FLOOR as CANDIDATE_FLOOR
 from imagebase.detection.looker import ONE_PASS
 from imagebase.detection.model_files import Model, sha256_of
-from imagebase.detection.onnx_models import Recipe, read_onnx, recipe_for
+from imagebase.detection.onnx_inputs import for_one_picture
+from imagebase.detection.onnx_models import OnnxModel, Recipe, read_onnx, recipe_for
 from imagebase.detection.preprocessing import placed
 from imagebase.detection.runtime import Runtime, load_runtime
-from imagebase.errors import ModelLoadError
+from imagebase.errors import MisreadModelError, ModelLoadError
 from imagebase.geometry import clip_xyxy
 
 _ID_DIGITS: Final = 12
@@ -66,6 +67,10 @@ class Detector:
             floor: the least confidence that is kept.
             mirrored: look at the picture flipped left to right; the boxes are still in
                 pixels of the upright one.
+
+        Raises:
+            MisreadModelError: the numbers show that the outputs are of another family.
+            ModelLoadError: they have another shape than the file says.
         """
         if mirrored:
             flipped = np.ascontiguousarray(rgb[:, ::-1])
@@ -73,7 +78,13 @@ class Detector:
             return mirrored_left_right(found, width=size.width)
         recipe = self._recipe
         prepared = recipe.prepare(rgb, recipe.net_size)
-        heads = recipe.decode(self._runtime.run(prepared.blob), floor)
+        try:
+            heads = recipe.decode(self._runtime.run(prepared.blob), floor)
+        except MisreadModelError as error:
+            what = f"{self.name}: {error.what}"
+            raise MisreadModelError(what, family=error.family) from error
+        except ModelLoadError as error:
+            raise ModelLoadError(f"{self.name}: {error}.") from error
         relative = placed(
             heads.xyxy,
             net_size=recipe.net_size,
@@ -85,7 +96,7 @@ class Detector:
         # A box that lies outside altogether, or is not a number, is no box; where a net
         # does its own suppression, only the labels say how many classes there are.
         real = (xyxy[:, 2:] > xyxy[:, :2]).all(axis=1)
-        real &= heads.class_id < len(self.labels)
+        real &= (heads.class_id >= 0) & (heads.class_id < len(self.labels))
         return replace(heads, xyxy=xyxy.astype(np.float32)).rows(real)
 
 
@@ -102,14 +113,17 @@ def load_detector(
         model: from the registry.
         runtime: `auto`, `openvino` or `opencv`.
         precision: `auto` (bf16 where the CPU has it), `f32` or `bf16`.
-        input_size: side of a square net in place of the model's own (Darknet only).
+        input_size: side of a square net in place of the model's own (Darknet, and an
+            ONNX model that leaves it open).
 
     Raises:
         ModelLoadError: the files, the runtime or these settings cannot be used.
     """
     try:
         onnx, sha256 = _graph_of(model, input_size)
-        recipe = _checked_recipe(model, onnx, input_size)
+        said = read_onnx(onnx)
+        recipe = _checked_recipe(model, said, input_size)
+        onnx = for_one_picture(onnx, said, recipe.net_size)
         if precision == "auto" and recipe.needs_f32:
             precision = "f32"
         loaded = load_runtime(
@@ -178,8 +192,10 @@ def _graph_of(model: Model, input_size: int | None) -> tuple[bytes, str]:
     return onnx, sha256_of(graph, weights)
 
 
-def _checked_recipe(model: Model, onnx: bytes, input_size: int | None) -> Recipe:
-    recipe = recipe_for(read_onnx(onnx), labels=len(model.labels), family=model.family)
+def _checked_recipe(model: Model, said: OnnxModel, input_size: int | None) -> Recipe:
+    recipe = recipe_for(
+        said, labels=len(model.labels), family=model.family, side=input_size
+    )
     if input_size and recipe.net_size != (input_size, input_size):
         raise ModelLoadError(
             f"its input is fixed at {recipe.net_size.width}×{recipe.net_size.height}; "

@@ -9,13 +9,14 @@ from google.protobuf.message import DecodeError
 from onnx import GraphProto, ModelProto, TensorProto, ValueInfoProto
 from onnx import load_model_from_string as parse_onnx
 
-from imagebase.annotation import Size
 from imagebase.detection.darknet import LABELS_KEY
-from imagebase.detection.darknet_plan import MAX_CLASSES, MAX_NET_SIDE
+from imagebase.detection.darknet_plan import MAX_CLASSES
 from imagebase.errors import ModelLoadError
 
 MAX_ONNX_BYTES: Final = 1_000_000_000
 _TASK_KEY: Final = "task"
+# Channels of the prototypes in a segmentation's second output.
+_MASKS: Final = 32
 
 TensorShape = tuple[int, ...]
 
@@ -24,7 +25,7 @@ TensorShape = tuple[int, ...]
 class OnnxModel:
     """What the families are told apart by; -1 stands for a side that is not fixed.
 
-    element_types: of the inputs, as numbers of ONNX's TensorProto.DataType.
+    element_types: of inputs and outputs, as numbers of ONNX's TensorProto.DataType.
     operations: kinds of nodes there are, those in branches left out.
     """
 
@@ -54,54 +55,13 @@ def read_onnx(content: bytes) -> OnnxModel:
         metadata={one.key: one.value for one in model.metadata_props},
         inputs=_shapes(iter(inputs)),
         outputs=_shapes(iter(model.graph.output)),
-        element_types={one.name: one.type.tensor_type.elem_type for one in inputs},
+        element_types={
+            one.name: one.type.tensor_type.elem_type
+            for one in (*inputs, *model.graph.output)
+        },
         operations=frozenset(node.op_type for node in model.graph.node),
         is_for_training=bool(model.training_info) or _trains(model.graph),
     )
-
-
-def picture_size(model: OnnxModel) -> Size:
-    """Return the size of the one picture a model takes.
-
-    Raises:
-        ModelLoadError: it takes something else; the message says what, and how to
-            export it otherwise.
-    """
-    if len(model.inputs) != 1:
-        names = ", ".join(model.inputs)[:200] or "none"
-        raise ModelLoadError(
-            f"This ONNX model has {len(model.inputs)} inputs ({names}); a detector has "
-            "one, the picture."
-        )
-    ((name, shape),) = model.inputs.items()
-    if model.element_types.get(name, TensorProto.FLOAT) != TensorProto.FLOAT:
-        kind = TensorProto.DataType.Name(model.element_types[name]).lower()
-        raise ModelLoadError(
-            f"This ONNX model reads {kind} numbers; export it with float32 input "
-            "(half=False in Ultralytics)."
-        )
-    if len(shape) != 4 or shape[1] not in {3, -1}:
-        raise ModelLoadError(
-            f"The input {name} of this ONNX model is {shape_in_words(shape)}; a "
-            "detector reads one picture, 1 × 3 × height × width."
-        )
-    if -1 in shape:
-        raise ModelLoadError(
-            f"The input {name} of this ONNX model has no fixed size "
-            f"({shape_in_words(shape)}); export it for one picture of one size "
-            "(dynamic=False, imgsz=640, batch=1 in Ultralytics)."
-        )
-    count, _, height, width = shape
-    if count != 1:
-        raise ModelLoadError(
-            f"This ONNX model reads {count} pictures at a time; export it with batch=1."
-        )
-    if not (0 < height <= MAX_NET_SIDE and 0 < width <= MAX_NET_SIDE):
-        raise ModelLoadError(
-            f"This ONNX model reads pictures of {width} × {height} pixels; at most "
-            f"{MAX_NET_SIDE} a side are taken."
-        )
-    return Size(width, height)
 
 
 def shape_in_words(shape: TensorShape) -> str:
@@ -127,6 +87,20 @@ def check_task(model: OnnxModel) -> None:
         )
 
 
+def check_operations(model: OnnxModel) -> None:
+    """Let pass what a CPU can run.
+
+    Raises:
+        ModelLoadError: the graph ends in a plug-in of TensorRT.
+    """
+    plugins = sorted(one for one in model.operations if one.endswith("_TRT"))
+    if plugins:
+        raise ModelLoadError(
+            f"This ONNX model ends in {plugins[0][:40]}, which only TensorRT has; "
+            "export it without, or with the NMS of ONNX itself."
+        )
+
+
 def labels_of(model: OnnxModel) -> tuple[str, ...]:
     """Return the class names in a model's metadata in order; empty where none are.
 
@@ -144,17 +118,46 @@ def labels_of(model: OnnxModel) -> tuple[str, ...]:
     return tuple(str(name) for name in names) if isinstance(names, list) else ()
 
 
+def answer_of(model: OnnxModel) -> tuple[str, TensorShape] | None:
+    """Return name and shape of the output that holds the boxes; None where none does.
+
+    Beside it there may be a training's raw maps (YOLOv5 up to 6.0, YOLOv7) of four or
+    five sides. Of several alike the last counts, which is YOLOv9's main branch.
+    """
+    answers = [(name, shape) for name, shape in model.outputs.items() if shape]
+    tables = [one for one in answers if len(one[1]) <= 3]
+    if len({shape for _, shape in tables}) != 1 or len(answers) < len(model.outputs):
+        return None
+    has_masks = any(_is_masks(shape) for _, shape in answers)
+    return None if has_masks else tables[-1]
+
+
+def _is_masks(shape: TensorShape) -> bool:
+    """Say whether an output is what a segmentation's masks are put together from."""
+    return len(shape) == 4 and shape[1] == _MASKS
+
+
 def _parsed(content: bytes) -> ModelProto:
+    model = parsed_graph(content)
+    if any(_is_external(tensor) for tensor in _tensors(model.graph)):
+        raise ModelLoadError(
+            "This ONNX model keeps its weights in another file; export it as one file."
+        )
+    return model
+
+
+def parsed_graph(content: bytes) -> ModelProto:
+    """Return an ONNX file's content; nothing is run.
+
+    Raises:
+        ModelLoadError: the bytes are no such file.
+    """
     try:
         model = parse_onnx(content)
     except DecodeError as error:
         raise ModelLoadError("The file is not an ONNX model.") from error
     if not model.graph.node:
         raise ModelLoadError("The file is not an ONNX model, or an empty one.")
-    if any(_is_external(tensor) for tensor in _tensors(model.graph)):
-        raise ModelLoadError(
-            "This ONNX model keeps its weights in another file; export it as one file."
-        )
     return model
 
 

@@ -31,6 +31,7 @@ from imagebase.detection.model_files import (
     names_beside,
     sha256_of,
 )
+from imagebase.detection.onnx_inputs import with_size
 from imagebase.detection.own_graph import FAMILY as DARKNET
 from imagebase.errors import LimitError
 from imagebase.settings import Limits
@@ -86,11 +87,13 @@ class Diagnosis:
     """What was found in an upload; draft is None where it cannot be used.
 
     families: the ways an ONNX model's outputs can be read, the likeliest first.
+    asks_size: whether an ONNX model takes images of any size, so that one is chosen.
     """
 
     findings: tuple[Finding, ...]
     families: tuple[str, ...] = ()
     draft: Draft | None = None
+    asks_size: bool = False
 
     @property
     def is_usable(self) -> bool:
@@ -98,7 +101,11 @@ class Diagnosis:
 
 
 def examine(
-    uploads: Iterable[tuple[str, bytes]], *, limits: Limits, family: str | None = None
+    uploads: Iterable[tuple[str, bytes]],
+    *,
+    limits: Limits,
+    family: str | None = None,
+    input_size: int | None = None,
 ) -> Diagnosis:
     """Return what is to be said of dropped files; nothing of them is run or kept.
 
@@ -106,6 +113,8 @@ def examine(
         uploads: name and content of each file; zips are unpacked.
         limits: on bytes and on the memory that a model may need.
         family: how a person said an ONNX model is read; None leaves it to the model.
+        input_size: the side of its images, as a person said, where the model leaves it
+            open; None takes what its metadata say.
     """
     files = sort_uploads(uploads, limits)
     if is_bad(files.findings):
@@ -116,12 +125,16 @@ def examine(
         both = bad("There is an ONNX file and a Darknet model; drop one at a time.")
         return Diagnosis((*files.findings, both))
     if onnx:
-        return _examine_onnx(onnx, files, limits, family)
+        return _examine_onnx(onnx, files, limits, family, input_size)
     return _examine_darknet(files, limits)
 
 
 def examine_paths(
-    paths: Sequence[Path], *, limits: Limits, family: str | None = None
+    paths: Sequence[Path],
+    *,
+    limits: Limits,
+    family: str | None = None,
+    input_size: int | None = None,
 ) -> Diagnosis:
     """Return what is to be said of files, or of those in a folder.
 
@@ -137,7 +150,7 @@ def examine_paths(
     if len(paths) == 1 and paths[0].suffix.lower() == ".onnx":
         files += [one for one in names_beside(paths[0]) if one not in files][:1]
     uploads = ((one.name, one.read_bytes()) for one in files)
-    return examine(uploads, limits=limits, family=family)
+    return examine(uploads, limits=limits, family=family, input_size=input_size)
 
 
 def _examine_darknet(files: Sorted, limits: Limits) -> Diagnosis:
@@ -173,25 +186,34 @@ def _examine_darknet(files: Sorted, limits: Limits) -> Diagnosis:
 
 
 def _examine_onnx(
-    onnx: Upload, files: Sorted, limits: Limits, family: str | None
+    onnx: Upload,
+    files: Sorted,
+    limits: Limits,
+    family: str | None,
+    input_size: int | None,
 ) -> Diagnosis:
     names = files.one(Kind.NAMES)
-    checked = onnx_upload.check_onnx(onnx, names, limits, family=family)
+    checked = onnx_upload.check_onnx(
+        onnx, names, limits, family=family, input_size=input_size
+    )
     findings = (*files.findings, *checked.findings)
     is_unusable = is_bad(list(findings)) or checked.input_size is None
     if is_unusable or checked.family is None or checked.input_size is None:
-        return Diagnosis(findings, checked.families)
+        return Diagnosis(findings, checked.families, asks_size=checked.asks_size)
     named = "".join(f"{label}\n" for label in checked.labels).encode()
+    # What a person said of the size is kept in the file, as Ultralytics does.
+    size = checked.input_size
+    data = onnx.data if checked.has_size else with_size(onnx.data, size)
     draft = _draft(
-        {ONNX: onnx.data, NAMES: named},
+        {ONNX: data, NAMES: named},
         family=checked.family,
         asked=family is not None,
-        input_size=checked.input_size,
+        input_size=size,
         suggested_name=_suggested_name([onnx]),
         licence=files.licence or checked.licence,
         source=checked.source,
     )
-    return Diagnosis(findings, checked.families, draft)
+    return Diagnosis(findings, checked.families, draft, checked.asks_size)
 
 
 def _draft(

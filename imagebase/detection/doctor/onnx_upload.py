@@ -7,10 +7,12 @@ from imagebase.annotation import Size
 from imagebase.detection.doctor.darknet_upload import check_names, say_twins
 from imagebase.detection.doctor.findings import Finding, bad, good, is_bad, warning
 from imagebase.detection.doctor.sorting import Upload
+from imagebase.detection.onnx_inputs import is_open
 from imagebase.detection.onnx_models import (
     FAMILY_NAMES,
     OnnxModel,
     Recipe,
+    families_of,
     labels_of,
     possible_recipes,
     read_onnx,
@@ -29,7 +31,8 @@ class Checked:
     """What came of the files.
 
     families: the ways it may be read, the likeliest first; family: the one it is read
-    by; None while a person has to say which.
+    by; None while a person has to say which. asks_size: whether images of any size go
+    in; has_size: whether the file says which all the same.
     """
 
     findings: list[Finding] = field(default_factory=list)
@@ -37,16 +40,24 @@ class Checked:
     input_size: Size | None = None
     families: tuple[str, ...] = ()
     family: str | None = None
+    asks_size: bool = False
+    has_size: bool = True
     licence: str = ""
     source: str = ""
 
 
 def check_onnx(
-    onnx: Upload, names: Upload | None, limits: Limits, *, family: str | None
+    onnx: Upload,
+    names: Upload | None,
+    limits: Limits,
+    *,
+    family: str | None,
+    input_size: int | None,
 ) -> Checked:
     """Return what is to be said of an ONNX model; nothing of it is run.
 
     family: how a person said its outputs are read; None where nobody did.
+    input_size: the side that a person said its images have; None where nobody did.
     """
     checked = Checked()
     needs = _COPIES * len(onnx.data)
@@ -63,9 +74,11 @@ def check_onnx(
         checked.licence = model.metadata.get("license", "")
         checked.source = model.metadata.get("description", "")
         named = _named(model, names)
-        possible = possible_recipes(model, labels=named)
-        checked.families = tuple(one.family for one in possible)
-        recipe = recipe_for(model, labels=named, family=family)
+        checked.asks_size = is_open(model)
+        possible = possible_recipes(model, labels=named, side=input_size)
+        checked.families = families_of(possible)
+        recipe = recipe_for(model, labels=named, family=family, side=input_size)
+        _check_size(recipe, input_size)
     except AmbiguousModelError as error:
         _ask(onnx, error, checked)
         return checked
@@ -73,9 +86,20 @@ def check_onnx(
         checked.findings.append(bad(_sentence(onnx, error)))
         return checked
     checked.family, checked.input_size = recipe.family, recipe.net_size
+    checked.has_size = not checked.asks_size or input_size is None
     checked.findings.append(good(_recipe_in_words(onnx.name, recipe)))
+    if recipe.doubt:
+        checked.findings.append(warning(f"{onnx.name}: {recipe.doubt}"))
     checked.labels = _labels(onnx, model, names, recipe, checked.findings)
     return checked
+
+
+def _check_size(recipe: Recipe, input_size: int | None) -> None:
+    if input_size and recipe.net_size != (input_size, input_size):
+        width, height = recipe.net_size
+        raise ModelLoadError(
+            f"its input is fixed at {width}×{height}; leave the input size out."
+        )
 
 
 def _named(model: OnnxModel, names: Upload | None) -> int | None:

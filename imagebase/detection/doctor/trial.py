@@ -17,12 +17,14 @@ from typing import Any, Final
 from imagebase.annotation import Size
 from imagebase.detection.candidates import Candidates, pack, unpack
 from imagebase.detection.model_files import Model, model_in_folder
-from imagebase.errors import ImageBaseError, ModelLoadError
+from imagebase.errors import ImageBaseError, MisreadModelError, ModelLoadError
 from imagebase.settings import PROJECT_ROOT, SAMPLES_FOLDER, Limits
 
 SAMPLE: Final = SAMPLES_FOLDER / "kitchen.jpg"
 TIMEOUT_SECONDS: Final = 120
 _RUNS: Final = 5
+# What it is called in sentences; its folder has a name of no meaning.
+_NAME: Final = "The model"
 # Libraries and the threads' stacks ask for address space that they never fill.
 _BESIDE_THE_MODEL: Final = 3_000_000_000
 
@@ -49,6 +51,7 @@ def try_out(
     """Return what a model says of a photograph, run in a process of its own.
 
     Raises:
+        MisreadModelError: its numbers are those of another family.
         ModelLoadError: it cannot be loaded, crashes, or needs more memory or time than
             is allowed.
     """
@@ -69,12 +72,17 @@ def try_out(
             f"The model took more than {TIMEOUT_SECONDS} s for one photograph; it is "
             "too slow to be used here."
         ) from error
-    said = _last_line(finished.stdout)
+    return _trial_of(_last_line(finished.stdout), allowed)
+
+
+def _trial_of(said: dict[str, Any] | None, allowed: int) -> Trial:
     if said is None:
         raise ModelLoadError(
             "The model could not be run: it crashed, or needed more than the "
             f"{allowed / 1e9:.1f} GB of memory allowed here."
         )
+    if "family" in said:
+        raise MisreadModelError(said["error"], family=said["family"])
     if "error" in said:
         raise ModelLoadError(said["error"])
     return Trial(
@@ -143,8 +151,11 @@ def _tried(arguments: argparse.Namespace) -> dict[str, Any]:
     try:
         model = model_in_folder(arguments.folder)
         tried = measure(
-            replace(model, family=arguments.family or None), arguments.picture
+            replace(model, name=_NAME, family=arguments.family or None),
+            arguments.picture,
         )
+    except MisreadModelError as error:
+        return {"error": error.what, "family": error.family}
     except ImageBaseError as error:
         return {"error": str(error)}
     except MemoryError:

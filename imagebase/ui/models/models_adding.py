@@ -1,11 +1,12 @@
 """The Models page's way in: drop files, read what the doctor says, keep the model."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 import streamlit as st
 
+from imagebase.detection.darknet_plan import MAX_NET_SIDE
 from imagebase.detection.doctor import (
     Diagnosis,
     Draft,
@@ -16,9 +17,11 @@ from imagebase.detection.doctor import (
     keep,
     try_out,
 )
+from imagebase.detection.doctor.trial import SAMPLE
 from imagebase.detection.library import MAX_NAME_LENGTH
 from imagebase.detection.onnx_models import FAMILY_NAMES
-from imagebase.errors import ImageBaseError, ModelLoadError
+from imagebase.errors import ImageBaseError, MisreadModelError, ModelLoadError
+from imagebase.trial_picture import boxes_of, finding_of
 from imagebase.ui import backend, widgets
 from imagebase.ui.models import models
 from imagebase.ui.visitor import visitor
@@ -27,6 +30,9 @@ _EXAMINED: Final = "imagebase.models.examined"
 _GENERATION: Final = "imagebase.models.generation"
 _KEPT: Final = "imagebase.models.kept"
 _FAMILY: Final = "models.family"
+_INPUT_SIZE: Final = "models.input_size"
+_USUAL_SIDE: Final = 640
+_STRIDE: Final = 32
 _PICTURE_PX: Final = 360
 _ICONS: Final = {
     Level.GOOD: ":green[:material/check_circle:]",
@@ -86,19 +92,22 @@ def drop_zone() -> None:
 def _examined(files: Sequence[Dropped]) -> Examined:
     """Return what is to be said of dropped files, worked out once."""
     family = st.session_state.get(_FAMILY)
-    of = (*(one.file_id for one in files), family or "")
+    side = st.session_state.get(_INPUT_SIZE)
+    of = (*(one.file_id for one in files), family or "", str(side or ""))
     known: Examined | None = st.session_state.get(_EXAMINED)
     if known is not None and known.of == of:
         return known
     limits = backend.limits()
     with st.spinner("Looking at the files …"):
         uploads = ((one.name, one.getvalue()) for one in files)
-        diagnosis = examine(uploads, limits=limits, family=family)
+        diagnosis = examine(uploads, limits=limits, family=family, input_size=side)
     trial, fault = None, ""
     if diagnosis.draft is not None:
         with st.spinner("Trying the model on a photograph …"):
             try:
                 trial = try_out(diagnosis.draft.model, limits=limits)
+            except MisreadModelError as error:
+                fault, diagnosis = str(error), _offering(diagnosis, error.family)
             except ModelLoadError as error:
                 fault = str(error)
     examined = Examined(of, diagnosis, trial, fault)
@@ -106,17 +115,27 @@ def _examined(files: Sequence[Dropped]) -> Examined:
     return examined
 
 
+def _offering(diagnosis: Diagnosis, family: str) -> Diagnosis:
+    """Return the diagnosis with one more way of reading the model to choose."""
+    families = dict.fromkeys((*diagnosis.families, family))
+    return replace(diagnosis, families=tuple(families))
+
+
 def _show(examined: Examined) -> None:
     diagnosis = examined.diagnosis
     findings = list(diagnosis.findings)
     if examined.fault:
         findings.append(Finding(Level.BAD, examined.fault))
+    if diagnosis.draft is not None and examined.trial is not None:
+        boxes = boxes_of(examined.trial, diagnosis.draft.model.labels)
+        findings.append(finding_of(examined.trial, boxes, image=SAMPLE.name))
     left, right = st.columns([3, 2], gap="medium")
     with left:
         st.markdown("**What the doctor says**")
         with st.container(gap="xxsmall"):
             for finding in findings:
                 st.markdown(f"{_ICONS[finding.level]} {widgets.escape(finding.text)}")
+        _choose_size(diagnosis)
         _choose_family(diagnosis.families)
         if diagnosis.draft is not None and examined.trial is not None:
             _keep_form(diagnosis.draft, examined.trial)
@@ -127,6 +146,24 @@ def _show(examined: Examined) -> None:
             models.trial_picture(
                 examined.trial, diagnosis.draft.model, longest_side=_PICTURE_PX
             )
+
+
+def _choose_size(diagnosis: Diagnosis) -> None:
+    """Ask for the side of the images, where an ONNX model takes any."""
+    if not diagnosis.asks_size:
+        return
+    size = diagnosis.draft.input_size if diagnosis.draft else None
+    st.number_input(
+        "Input size",
+        min_value=_STRIDE,
+        max_value=MAX_NET_SIDE,
+        value=None,
+        step=_STRIDE,
+        placeholder=f"{size.width} × {size.height}" if size else f"{_USUAL_SIDE}?",
+        key=_INPUT_SIZE,
+        help="The model takes images of any size. Give the side in pixels of those it "
+        f"was trained with, {_USUAL_SIDE} as a rule.",
+    )
 
 
 def _choose_family(families: Sequence[str]) -> None:
