@@ -11,7 +11,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Final, NamedTuple, Self
+from typing import TYPE_CHECKING, Final, NamedTuple, Self
+
+if TYPE_CHECKING:
+    from imagebase.shapes import Shape
 
 # Okabe and Ito's palette for the colour-blind (Color Universal Design, 2008), without
 # black, followed by lighter and darker neighbours; `colour` goes on from there.
@@ -233,6 +236,7 @@ class ImageRecord:
     deleted: model boxes a person deleted; each keeps its like from coming back.
     comment: what the reviewer said at the last rejection.
     revision: 0 where never saved; grows by one with every save.
+    ignored: areas that nobody labels, those of all images of its size too.
     """
 
     image_id: str
@@ -246,6 +250,7 @@ class ImageRecord:
     quality: Quality | None = None
     byte_count: int = 0
     revision: int = 0
+    ignored: "tuple[Shape, ...]" = ()
 
     @property
     def is_confirmed_empty(self) -> bool:

@@ -13,8 +13,10 @@ from imagebase.editing import MAX_COMMENT_LENGTH, MAX_TAGS
 from imagebase.errors import LimitError, StoreError
 from imagebase.reviewing.doubt import Found, Kind
 from imagebase.settings import Limits
+from imagebase.shapes import shape_of_json
 from imagebase.store.copies import CopiedTable, row_of
-from imagebase.store.differences import ANNOTATION, LABEL, REVIEW
+from imagebase.store.differences import ANNOTATION, AREA, LABEL, REVIEW
+from imagebase.store.ignore_areas import area_of_json
 from imagebase.store.labels import LabelRow
 from imagebase.store.rows import as_quality, placed_from_json
 
@@ -53,6 +55,7 @@ class RowChecks:
             "images": self._image,
             "annotations": self._annotation,
             "comments": self._comment,
+            "ignore_areas": self._ignore_area,
             "doubts": self._doubt,
             "candidates": self._candidates,
             "changes": self._change,
@@ -68,7 +71,8 @@ class RowChecks:
             LimitError: there is more of it than may be.
         """
         row = row_of(copied, kept)
-        if "image_id" in row and copied.name not in ("images", "events"):
+        is_of_image = copied.needs_image or row.get("image_id") is not None
+        if is_of_image and copied.name not in ("images", "events"):
             _must(row["image_id"] in self.sizes, "it is of no image of this backup")
         try:
             self._checks[copied.name](row)
@@ -159,6 +163,12 @@ class RowChecks:
     def _comment(self, row: Row) -> None:
         _must(0 < len(row["text"]) <= MAX_COMMENT_LENGTH, "its text is none")
 
+    def _ignore_area(self, row: Row) -> None:
+        self._once("ignore area", row["area_id"])
+        size = Size(row["width"], row["height"])
+        _must(min(size) > 0 and max(size) <= _MAX_PX, "its size is none")
+        shape_of_json(row["shape"])
+
     def _doubt(self, row: Row) -> None:
         self._once("doubt", row["image_id"])
         for kind, reason in row["reasons"].items():
@@ -245,8 +255,16 @@ def _check_label_row(kept: Mapping[str, Any]) -> None:
     _must(row.merged_into is None or type(row.merged_into) is int, "it went nowhere")
 
 
+def _check_area(kept: Mapping[str, Any]) -> None:
+    area = area_of_json("", kept)
+    _must(area.image_id is None or isinstance(area.image_id, str), "it is of no image")
+    _must(isinstance(area.who, str), "nobody drew it")
+    _must(area.created_at.tzinfo is not None, "its time has no zone")
+
+
 _EVENTS: Final[Mapping[str, Callable[[Mapping[str, Any]], None]]] = {
     ANNOTATION: _check_placed,
     REVIEW: _check_review,
     LABEL: _check_label_row,
+    AREA: _check_area,
 }

@@ -16,7 +16,8 @@ from imagebase.formats.sinks import WrittenFile
 from imagebase.image_formats import IMAGE_SUFFIXES
 
 KIND: Final = "imagebase-backup"
-VERSION: Final = 1
+# 2: attributes of boxes, marks of comments, and ignore areas.
+VERSION: Final = 2
 MANIFEST: Final = "backup.json"
 _TABLES: Final = "tables/"
 _IMAGES: Final = "images/"
@@ -82,7 +83,8 @@ def read_manifest(data: bytes, *, file_name: str) -> Manifest:
             f"{file_name} was made by a newer ImageBase; update this one to restore it."
         )
     name, rows, files = said.get("name"), said.get("rows"), said.get("files")
-    is_whole = version == VERSION and _is_of(rows, int) and _is_of(files, str)
+    is_known = type(version) is int and version >= 1
+    is_whole = is_known and _is_of(rows, int) and _is_of(files, str)
     if not is_whole or not isinstance(name, str) or "images" not in said["rows"]:
         raise damaged(file_name, f"{MANIFEST} says too little")
     return Manifest(name, said["rows"], said["files"])

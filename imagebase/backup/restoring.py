@@ -35,6 +35,8 @@ from imagebase.store.copies import COPIED, CopiedTable, row_of
 from imagebase.store.scope import chunks
 
 Progress = Callable[[int, int], None]
+# Tables that backups of the first version do not have.
+_ADDED_SINCE: Final = frozenset({"ignore_areas"})
 _OTHER_FILES: Final = len(COPIED) + 1
 _UNTOUCHED: Final = "0"
 _ROWS_AT_ONCE: Final = 500
@@ -102,10 +104,11 @@ class Backup:
         listed = {*self.manifest.files, MANIFEST}
         for name in listed ^ set(self._zip.namelist()):
             raise damaged(self.file_name, f"{name} is missing or too much")
-        for copied in COPIED:
+        tables = [one for one in COPIED if not self._lacks(one)]
+        for copied in tables:
             self._check_table(copied)
         paths = self._checks.paths
-        known = {*paths.values(), *(table_path(one.name) for one in COPIED), MANIFEST}
+        known = {*paths.values(), *(table_path(one.name) for one in tables), MANIFEST}
         if known != listed:
             raise damaged(self.file_name, "its images are others than it lists")
         for number, (image_id, path) in enumerate(paths.items(), start=1):
@@ -114,7 +117,7 @@ class Backup:
 
     def rows(self, copied: CopiedTable) -> Iterator[dict[str, Any]]:
         """Yield a table's rows as the database takes them; `check` must have passed."""
-        for line in self._lines(copied):
+        for line in () if self._lacks(copied) else self._lines(copied):
             row = row_of(copied, json.loads(line))
             if copied.name == "images":
                 row["file_name"] = self._checks.file_names[row["image_id"]]
@@ -123,6 +126,14 @@ class Backup:
     def image_bytes(self, image_id: str) -> bytes:
         """Return an image as it came."""
         return self._members[self._checks.paths[image_id]]()
+
+    def _lacks(self, copied: CopiedTable) -> bool:
+        """Say whether the backup is of a version that did not have this table."""
+        said = (
+            copied.name in self.manifest.rows,
+            table_path(copied.name) in self._members,
+        )
+        return copied.name in _ADDED_SINCE and not any(said)
 
     def _check_table(self, copied: CopiedTable) -> None:
         count, digest = 0, hashlib.sha256()

@@ -1,13 +1,14 @@
 """The candidates of many images in one set of arrays, for thresholds that move."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from imagebase.detection.candidates import Candidates, Detections
 from imagebase.geometry import FloatArray, nms_in_groups
+from imagebase.shapes import ImageShapes, is_inside
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,29 @@ class CandidatePool:
             self.confidence[rows],
             self.class_id[rows],
             None if self.seen_by is None else self.seen_by[rows],
+        )
+
+    def outside(self, ignored: Mapping[str, ImageShapes]) -> "CandidatePool":
+        """Return the pool without candidates that lie in an area nobody labels.
+
+        Args:
+            ignored: what is ignored, by image id; others have nothing.
+        """
+        is_kept = np.ones(len(self.image), dtype=bool)
+        for place, image_id in enumerate(self.image_ids):
+            if image_id in ignored:
+                first, end = np.searchsorted(self.image, [place, place + 1])
+                size, shapes = ignored[image_id]
+                is_kept[first:end] = ~is_inside(self.xyxy[first:end], shapes, size)
+        if is_kept.all():
+            return self
+        return replace(
+            self,
+            image=self.image[is_kept],
+            xyxy=self.xyxy[is_kept],
+            confidence=self.confidence[is_kept],
+            class_id=self.class_id[is_kept],
+            seen_by=None if self.seen_by is None else self.seen_by[is_kept],
         )
 
     def select(

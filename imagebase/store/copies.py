@@ -48,6 +48,7 @@ from imagebase.store.tables import (
     datasets,
     doubts,
     events,
+    ignore_areas,
     images,
     label_aliases,
     label_mappings,
@@ -84,6 +85,11 @@ class CopiedTable:
         return self.table is not images and "image_key" in self.table.c
 
     @property
+    def needs_image(self) -> bool:
+        """Say whether every row is of an image; some are of all images of a size."""
+        return self.goes_by_image and not self.table.c.image_key.nullable
+
+    @property
     def fields(self) -> frozenset[str]:
         """The names that a row has."""
         names = {column.name for column in self.columns}
@@ -106,6 +112,7 @@ COPIED: Final = tuple(
         (images, [images.c.image_key]),
         (annotations, [images.c.image_key, annotations.c.position]),
         (comments, [images.c.image_key, comments.c.created_at, comments.c.text]),
+        (ignore_areas, [ignore_areas.c.created_at, ignore_areas.c.area_id]),
         (doubts, [images.c.image_key]),
         (
             candidates,
@@ -236,10 +243,14 @@ def row_of(copied: CopiedTable, kept: object) -> dict[str, Any]:
         raise ValueError("its fields are others than a row here has")
     if not kept.keys() <= copied.fields:
         raise ValueError("its fields are others than a row here has")
+    said = dict.fromkeys(added) | kept
     row = {
         name: _from_json(known[name], value) if name in known else _text(name, value)
-        for name, value in (dict.fromkeys(added) | kept).items()
+        for name, value in said.items()
+        if name != "image_id" or value is not None or copied.needs_image
     }
+    if copied.goes_by_image and not copied.needs_image:
+        row.setdefault("image_id", None)
     return _with_present_status(row)
 
 
@@ -264,7 +275,11 @@ def _rows_of(copied: CopiedTable, scope: Scope) -> AnySelect:
     query: AnySelect = select(*copied.columns)
     if copied.goes_by_image:
         query = query.add_columns(images.c.image_id)
-        query = query.join(images, images.c.image_key == table.c.image_key)
+        query = query.join(
+            images,
+            images.c.image_key == table.c.image_key,
+            isouter=not copied.needs_image,
+        )
     if table is events:
         query = query.add_columns(changes.c.change_id)
         query = query.join(changes, changes.c.change_key == events.c.change_key)
@@ -282,7 +297,11 @@ def _with_keys(
     """Return the rows with this store's keys for what they speak of."""
     ready = [dict(row) for row in rows]
     if copied.goes_by_image:
-        _put_key(connection, scope, images, ready, name="image_id", key="image_key")
+        of_one = [row for row in ready if row["image_id"] is not None]
+        _put_key(connection, scope, images, of_one, name="image_id", key="image_key")
+        for row in ready:
+            if "image_id" in row:
+                row["image_key"] = row.pop("image_id")
     if copied.table is events:
         _put_key(connection, scope, changes, ready, name="change_id", key="change_key")
     if copied.table is comments:

@@ -18,6 +18,7 @@ from imagebase.store.rows import Placed, StoredImage, placed_json, review_json
 ANNOTATION: Final = "annotation"
 REVIEW: Final = "review"
 LABEL: Final = "label"
+AREA: Final = "area"
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,10 +3,11 @@
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from sqlalchemy import ColumnElement, Connection, and_, select
+from sqlalchemy import ColumnElement, Connection, and_, or_, select
 
 from imagebase.annotation import ImageRecord, ReviewStatus
 from imagebase.errors import NotFoundError
+from imagebase.shapes import Shape, shape_of_json
 from imagebase.store.columns import AnyRow, AnySelect
 from imagebase.store.part import StorePart
 from imagebase.store.rows import (
@@ -18,7 +19,7 @@ from imagebase.store.rows import (
     as_record,
 )
 from imagebase.store.scope import Scope, chunks
-from imagebase.store.tables import annotations, images
+from imagebase.store.tables import annotations, ignore_areas, images
 
 GONE: Final = "This image is not in the dataset any more; choose another one."
 
@@ -35,24 +36,59 @@ def stored_images(
             )
         ).all()
         found |= {
-            one.record.image_id: one for one in _with_annotations(connection, rows)
+            one.record.image_id: one
+            for one in _with_annotations(connection, dataset_id, rows)
         }
     return found
 
 
 def _with_annotations(
-    connection: Connection, rows: Sequence[AnyRow]
+    connection: Connection, dataset_id: str, rows: Sequence[AnyRow]
 ) -> Iterable[StoredImage]:
     for chunk in chunks(rows):
         placed = _placed(connection, [row.image_key for row in chunk])
+        ignored = shapes_by_key(connection, dataset_id, chunk)
         for row in chunk:
             mine = placed.get(row.image_key, [])
+            shapes = ignored.get(row.image_key, ())
             yield StoredImage(
                 image_key=row.image_key,
                 head=row.head,
-                record=as_record(row, mine),
+                record=as_record(row, mine, ignored=shapes),
                 placed={one.annotation.annotation_id: one for one in mine},
             )
+
+
+def shapes_by_key(
+    connection: Connection, dataset_id: str, rows: Sequence[AnyRow]
+) -> dict[int, tuple[Shape, ...]]:
+    """Return what is ignored on images, by their keys, the oldest first.
+
+    rows: of images, with image_key, width and height.
+    """
+    keys = [row.image_key for row in rows]
+    of_all = ignore_areas.c.image_key.is_(None)
+    query = (
+        select(ignore_areas)
+        .where(
+            ignore_areas.c.dataset_id == dataset_id,
+            or_(of_all, ignore_areas.c.image_key.in_(keys)),
+        )
+        .order_by(ignore_areas.c.created_at, ignore_areas.c.area_id)
+    )
+    stored = connection.execute(query).all()
+    found: dict[int, tuple[Shape, ...]] = {}
+    for row in rows if stored else ():
+        mine = tuple(shape_of_json(one.shape) for one in stored if _holds_for(one, row))
+        if mine:
+            found[row.image_key] = mine
+    return found
+
+
+def _holds_for(area: AnyRow, image: AnyRow) -> bool:
+    if area.image_key is not None:
+        return bool(area.image_key == image.image_key)
+    return bool((area.width, area.height) == (image.width, image.height))
 
 
 def _placed(connection: Connection, image_keys: list[int]) -> dict[int, list[Placed]]:
@@ -102,7 +138,8 @@ class Records(StorePart):
             else:
                 rows = _chosen(connection, scope, statuses, image_ids)
                 rows = rows[offset : None if limit is None else offset + limit]
-            return [one.record for one in _with_annotations(connection, rows)]
+            found = _with_annotations(connection, scope.dataset_id, rows)
+            return [one.record for one in found]
 
     def record(self, scope: Scope, image_id: str) -> ImageRecord:
         """Return one record.

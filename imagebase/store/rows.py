@@ -14,6 +14,7 @@ from imagebase.annotation import (
     Size,
     Source,
 )
+from imagebase.shapes import Shape
 from imagebase.store.columns import AnyRow, Json, JsonObject
 from imagebase.store.tables import annotations, images
 
@@ -71,7 +72,9 @@ class StoredImage:
     placed: Mapping[str, Placed]
 
 
-def as_record(row: AnyRow, placed: list[Placed]) -> ImageRecord:
+def as_record(
+    row: AnyRow, placed: list[Placed], *, ignored: tuple[Shape, ...] = ()
+) -> ImageRecord:
     """Return the record of an image row (RECORD_COLUMNS) and its annotations."""
     return ImageRecord(
         image_id=row.image_id,
@@ -85,6 +88,7 @@ def as_record(row: AnyRow, placed: list[Placed]) -> ImageRecord:
         quality=as_quality(row.quality),
         byte_count=row.byte_count,
         revision=row.revision,
+        ignored=ignored,
     )
 
 

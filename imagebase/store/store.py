@@ -10,6 +10,7 @@ from imagebase.store.database import Database
 from imagebase.store.datasets import Datasets
 from imagebase.store.doubts import Doubts
 from imagebase.store.files import ImageFiles
+from imagebase.store.ignore_areas import IgnoreAreas
 from imagebase.store.image_listing import ImageListing
 from imagebase.store.images import Images
 from imagebase.store.jobs import Jobs
@@ -36,6 +37,7 @@ class Store(
     ImageListing,
     Editing,
     Undo,
+    IgnoreAreas,
     Comments,
     CandidateStore,
     Summaries,

@@ -223,7 +223,7 @@ comments = Table(
 ignore_areas = Table(
     "ignore_areas",
     metadata,
-    Column("area_id", CleanText, primary_key=True),
+    _text("area_id"),
     _dataset(),
     Column(
         "image_key",
@@ -235,7 +235,7 @@ ignore_areas = Table(
     Column("shape", CleanJson, nullable=False),
     _text("who"),
     Column("created_at", UtcTime, nullable=False),
-    Index(None, "dataset_id", "width", "height"),
+    PrimaryKeyConstraint("dataset_id", "area_id"),
     Index(None, "image_key"),
 )
 

@@ -23,7 +23,8 @@ from imagebase.store.changes import (
 )
 from imagebase.store.columns import AnyRow, AnySelect, JsonObject
 from imagebase.store.comments import follow_reviews, take_back_reviews
-from imagebase.store.differences import ANNOTATION, Difference
+from imagebase.store.differences import ANNOTATION, AREA, Difference
+from imagebase.store.ignore_areas import step_areas, words_of_areas
 from imagebase.store.label_changes import NO_IMAGE
 from imagebase.store.label_undo import PastNames, past_names, step_labels, words_of
 from imagebase.store.labels import append_labels
@@ -39,6 +40,7 @@ OnProgress = Callable[[int, int], None]
 _DONE: Final = "done"
 _UNDONE: Final = "undone"
 _BATCH: Final = 100
+_NOTHING: Final = "nothing of it was left to change"
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +159,9 @@ class Undo(StorePart):
                 verb = "undo" if is_undo else "redo"
                 raise UndoRefusedError(f"There is nothing of yours to {verb} here.")
             told = _events_by_image(connection, change.change_key)
-            of_labels = told.pop(NO_IMAGE, [])
+            of_none = told.pop(NO_IMAGE, [])
+            of_labels = [row for row in of_none if row.kind != AREA]
+            of_areas = [row for row in of_none if row.kind == AREA]
             action = insert_change(
                 connection,
                 scope,
@@ -177,15 +181,22 @@ class Undo(StorePart):
                 if on_progress is not None:
                     on_progress(written, len(revisions))
             relabelled += [] if is_undo else labels(is_undo=False)
+            areas = step_areas(connection, scope, action, of_areas, is_undo=is_undo)
             connection.execute(
                 update(changes)
                 .where(changes.c.change_key == change.change_key)
                 .values(state=_UNDONE if is_undo else _DONE)
             )
-        words = [*_words_of_boxes(revisions), *words_of(relabelled)]
+        words = [
+            *_words_of_boxes(revisions),
+            *words_of(relabelled),
+            *words_of_areas(areas),
+        ]
         verb = "Undone" if is_undo else "Done again"
         where = _where(revisions)
-        return UndoResult(tuple(told), f"{verb}{where}: {', '.join(words)}.")
+        return UndoResult(
+            tuple(told), f"{verb}{where}: {', '.join(words) or _NOTHING}."
+        )
 
 
 def _next_undo(scope: Scope) -> AnySelect:

@@ -255,6 +255,7 @@ def _shown(
     blobs = store.candidates(scope, key, place_of)
     blobs = {one: blobs[one] for one in place_of if one in blobs}
     pool = CandidatePool.of({one: unpack(blob) for one, blob in blobs.items()})
+    pool = pool.outside(store.ignored_shapes(scope, pool.image_ids))
     rule = in_use.rule
     lowered = replace(
         rule,

@@ -69,6 +69,7 @@ def _selection(
     blobs = store.candidates(scope, candidates_key(detector))
     pool = CandidatePool.of({one: unpack(blob) for one, blob in blobs.items()})
     wanted = pool.only(store.image_ids(scope, statuses=statuses))
+    wanted = wanted.outside(store.ignored_shapes(scope, wanted.image_ids))
     return select_all(wanted, rule, model_labels=detector.labels)
 
 

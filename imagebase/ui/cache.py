@@ -165,17 +165,29 @@ def detector(setup: Setup) -> Looker:
         return shared_looker(setup, owner_id=visitor().owner_id)
 
 
-@st.cache_resource(max_entries=8, show_spinner=False)
 def candidates(
     owner_id: str, dataset_id: str, key: CandidatesKey, version: str
 ) -> CandidatePool:
-    """Return every kept answer of a model for a dataset.
+    """Return every kept answer of a model for a dataset, ignore areas left out.
 
     version: changes when answers are added, so that none is missed.
     """
-    scope = Scope(owner_id, dataset_id, "")
-    packed = backend.store().candidates(scope, key)
-    return CandidatePool.of({one: unpack(blob) for one, blob in packed.items()})
+    areas = backend.store().ignore_areas_mark(Scope(owner_id, dataset_id, ""))
+    return _candidates(owner_id, dataset_id, key, version, areas)
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _candidates(
+    owner_id: str,
+    dataset_id: str,
+    key: CandidatesKey,
+    version: str,
+    areas: str,
+) -> CandidatePool:
+    scope, store = Scope(owner_id, dataset_id, ""), backend.store()
+    packed = store.candidates(scope, key)
+    pool = CandidatePool.of({one: unpack(blob) for one, blob in packed.items()})
+    return pool.outside(store.ignored_shapes(scope, pool.image_ids) if areas else {})
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)

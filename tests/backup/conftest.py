@@ -21,6 +21,7 @@ from imagebase.detection.candidates import Candidates, pack
 from imagebase.images import encode_png
 from imagebase.reviewing.doubt import Doubt, Found, Kind, Reason
 from imagebase.settings import Limits, Settings
+from imagebase.shapes import Point, Shape, ShapeKind, rectangle
 from imagebase.store import CandidatesKey, Scope, Store, open_store
 from tests.store.fixtures import PostgresServer, scope_of, sqlite_settings
 
@@ -93,6 +94,10 @@ def full_dataset(store: Store) -> Scope:
     store.add_comment(other, third.image_id, "look here")
     store.save(scope, replace(third, status=ReviewStatus.APPROVED))
     store.rename_label(scope, 2, "tiger")
+    stroke = Shape(ShapeKind.BRUSH, (Point(1, 2), Point(30.5, 4)), 6)
+    store.add_ignore_areas(scope, first.image_id, [stroke], all_of_size=False)
+    stamp = rectangle(Box(0, 40, 20, 48))
+    store.add_ignore_areas(scope, second.image_id, [stamp], all_of_size=True)
     store.save_label_mapping(scope, "m", {"person": None, "dog": "z"})
     _add_models_words(store, scope, first)
     return scope

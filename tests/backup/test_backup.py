@@ -53,6 +53,7 @@ def test_restored_elsewhere_it_is_identical(
     assert other.labels(target) == store.labels(scope)
     assert other.label_mapping(target, "m") == store.label_mapping(scope, "m")
     assert other.former_label_names(target) == {"cat": "tiger"}
+    assert other.ignore_areas(target) == store.ignore_areas(scope)
     assert other.candidates(target, KEY) == store.candidates(scope, KEY)
     assert other.doubtful_images(target) == store.doubtful_images(scope)
     for one in records:
@@ -234,7 +235,7 @@ def test_backup_says_what_it_is(store: Store, tmp_path: Path) -> None:
         assert archive.testzip() is None
         said = json.loads(archive.read(MANIFEST))
         names = archive.namelist()
-    assert (said["kind"], said["version"]) == ("imagebase-backup", 1)
+    assert (said["kind"], said["version"]) == ("imagebase-backup", 2)
     assert said["rows"]["images"] == 3
     assert set(names) == {*said["files"], MANIFEST}
     assert sum(name.endswith(".png") for name in names) == 3
@@ -282,8 +283,28 @@ def test_the_status_of_an_earlier_version_has_its_present_name() -> None:
 
 
 def test_every_table_of_a_dataset_is_in_it_or_left_out_on_purpose() -> None:
-    left_out = {"owners", "datasets", "jobs", "looks", "ignore_areas"}
+    left_out = {"owners", "datasets", "jobs", "looks"}
     assert {one.name for one in COPIED} == set(metadata.tables) - left_out
+
+
+def test_a_backup_of_the_first_version_has_no_ignore_areas(
+    store: Store, tmp_path: Path
+) -> None:
+    scope = full_dataset(store)
+    store.delete_ignore_areas(scope, [one.area_id for one in store.ignore_areas(scope)])
+    write_backup(store, scope, tmp_path / "new.zip")
+    with (
+        zipfile.ZipFile(tmp_path / "new.zip") as new,
+        zipfile.ZipFile(tmp_path / "old.zip", "w") as old,
+    ):
+        said = json.loads(new.read(MANIFEST))
+        del said["rows"]["ignore_areas"], said["files"]["tables/ignore_areas.jsonl"]
+        for name in said["files"]:
+            old.writestr(name, new.read(name))
+        old.writestr(MANIFEST, json.dumps({**said, "version": 1}))
+    target = restored(store, tmp_path / "old.zip")
+    assert store.records(target) == store.records(scope)
+    assert store.ignore_areas(target) == []
 
 
 def test_nobody_backs_up_the_dataset_of_another_owner(

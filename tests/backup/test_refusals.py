@@ -93,7 +93,7 @@ FOREIGN = "b.zip is not a backup of ImageBase"
         (lambda files: files.pop(MANIFEST), FOREIGN),
         (manifest(kind="other"), FOREIGN),
         (lambda files: files.update({MANIFEST: b"nope"}), FOREIGN),
-        (manifest(version=2), "made by a newer ImageBase; update this one"),
+        (manifest(version=3), "made by a newer ImageBase; update this one"),
         (manifest(rows={}), "damaged (backup.json says too little)"),
         (manifest(files=[]), "damaged (backup.json says too little)"),
         (lambda files: files.update({"more.txt": b"x"}), "more.txt is missing or too"),

@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
+from imagebase.annotation import Box, Size
 from imagebase.detection.candidates import Candidates, select
 from imagebase.detection.pool import CandidatePool
+from imagebase.shapes import ImageShapes, rectangle
 
 LABELS = 5
 
@@ -107,3 +109,18 @@ def test_unknown_image_is_a_key_error(candidates: dict[str, Candidates]) -> None
     )
     with pytest.raises(KeyError):
         selection.of("elsewhere")
+
+
+def test_candidates_in_an_ignore_area_are_left_out(
+    candidates: dict[str, Candidates],
+) -> None:
+    pool = CandidatePool.of(candidates)
+    first = pool.image_ids[0]
+    everything = ImageShapes(Size(640, 480), (rectangle(Box(0, 0, 640, 480)),))
+    left = pool.outside({first: everything})
+    assert left.image_ids == pool.image_ids
+    assert not (left.image == 0).any()
+    np.testing.assert_array_equal(left.xyxy, pool.xyxy[pool.image != 0])
+    assert pool.outside({}) is pool
+    nowhere = ImageShapes(Size(640, 480), (rectangle(Box(639, 0, 640, 1)),))
+    assert pool.outside({first: nowhere}) is pool

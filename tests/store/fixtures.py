@@ -105,12 +105,17 @@ def scope_of(store: Store, owner_id: str, *, who: str, name: str = "Street") -> 
 
 
 def add_image(
-    store: Store, scope: Scope, file_name: str = "cat.jpg", *, data: bytes = b""
+    store: Store,
+    scope: Scope,
+    file_name: str = "cat.jpg",
+    *,
+    data: bytes = b"",
+    size: Size = SIZE,
 ) -> ImageRecord:
     """Return the record of a new image; its content follows its name unless given."""
     content = data or file_name.encode()
     return store.add_image(
-        scope, content, file_name=file_name, size=SIZE, quality=None
+        scope, content, file_name=file_name, size=size, quality=None
     ).record
 
 

@@ -91,7 +91,7 @@ def test_many_records_take_few_queries(
     )
     store.records(scope)
     selects = [one for one in statements if one.startswith("SELECT")]
-    assert len(selects) == 3
+    assert len(selects) == 4
 
 
 def test_unknown_image_is_not_found(store: Store, scope: Scope) -> None:

@@ -17,6 +17,7 @@ from imagebase.editing import (
     relabel,
     with_edits,
 )
+from imagebase.shapes import rectangle
 from imagebase.store import JobState, Scope, Store
 from tests.tasks.conftest import RunJob, add
 
@@ -210,3 +211,21 @@ def test_cancelled_job_keeps_nothing_it_did_not_do(
 ) -> None:
     assert run_job("keep", cancelled=True).state is JobState.CANCELLED
     assert labels(store, scope) == [()] * 3
+
+
+@pytest.mark.usefixtures("annotated")
+def test_a_box_in_an_ignore_area_is_not_kept(
+    store: Store, scope: Scope, run_job: RunJob
+) -> None:
+    first, *_ = store.records(scope)
+    # Just over a half of the box (16, 18, 48, 30) lies in it.
+    mirror = rectangle(Box(0, 0, 32.5, 48))
+    store.add_ignore_areas(scope, first.image_id, [mirror], all_of_size=False)
+    assert run_job("keep").result == {"images": 3, "boxes": 2, "conflicts": 0}
+    assert labels(store, scope) == [(), ("dog",), ("dog",)]
+    store.add_ignore_areas(scope, first.image_id, [mirror], all_of_size=True)
+    assert run_job("keep").result == {"images": 2, "boxes": 0, "conflicts": 0}
+    store.undo(scope)
+    store.undo(scope)
+    run_job("keep")
+    assert labels(store, scope) == [(), ("dog",), ("dog",)]

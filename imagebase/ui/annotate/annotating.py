@@ -324,4 +324,6 @@ def _keep_parameters(choice: Choice, rule: SelectionRule) -> dict[str, Any]:
         "labels": list(rule.labels) if rule.labels else None,
         "mapping": dict(rule.mapping),
         "per_label_confidence": dict(rule.per_label_confidence),
+        # The same rule leaves other boxes once areas come or go.
+        "ignore_areas": backend.store().ignore_areas_mark(state.scope()),
     }

@@ -49,11 +49,6 @@ def _create_ignore_areas() -> None:
             name="fk_ignore_areas_image_key",
             ondelete="CASCADE",
         ),
-        sa.PrimaryKeyConstraint("area_id", name="pk_ignore_areas"),
-    )
-    op.create_index(
-        "ix_ignore_areas_dataset_id_width_height",
-        "ignore_areas",
-        ["dataset_id", "width", "height"],
+        sa.PrimaryKeyConstraint("dataset_id", "area_id", name="pk_ignore_areas"),
     )
     op.create_index("ix_ignore_areas_image_key", "ignore_areas", ["image_key"])

@@ -1,0 +1,341 @@
+"""Areas of images that nobody labels: a time stamp, a bonnet, a mirror.
+
+An area belongs to one image, or to all images of a size. What happens to it is an event
+of no image, as for labels, so that undo and redo know of it.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, Connection, and_, delete, insert, or_, select
+
+from imagebase.annotation import Size, clean_text, new_id, utc_now
+from imagebase.errors import EditError, NotFoundError
+from imagebase.shapes import (
+    ImageShapes,
+    Shape,
+    checked_shape,
+    shape_json,
+    shape_of_json,
+)
+from imagebase.store.changes import edit_key
+from imagebase.store.columns import AnyRow, AnySelect, JsonObject
+from imagebase.store.differences import AREA
+from imagebase.store.label_changes import NO_IMAGE
+from imagebase.store.part import StorePart, grow_version
+from imagebase.store.records import GONE, shapes_by_key
+from imagebase.store.scope import Scope, chunks
+from imagebase.store.tables import doubts, events, ignore_areas, images
+
+MAX_AREAS: Final = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class IgnoreArea:
+    """An area that nobody labels; image_id: None for all images of this size."""
+
+    area_id: str
+    image_id: str | None
+    size: Size
+    shape: Shape
+    who: str
+    created_at: datetime
+
+
+class IgnoreAreas(StorePart):
+    """Areas that models, trainings, evaluations and exports leave aside."""
+
+    def add_ignore_areas(
+        self, scope: Scope, image_id: str, shapes: Sequence[Shape], *, all_of_size: bool
+    ) -> list[IgnoreArea]:
+        """Leave shapes on an image out of everything, as one change.
+
+        Args:
+            scope: the dataset, and whose change it is.
+            image_id: the image that they were drawn on.
+            shapes: in pixels of that image.
+            all_of_size: they hold for all images of its width and height.
+
+        Raises:
+            EditError: a shape cannot be kept, or the dataset has too many areas.
+            NotFoundError: the dataset has no such image.
+        """
+        with self._writing(scope) as connection:
+            size = _size_of(connection, scope, image_id)
+            mine = None if all_of_size else image_id
+            now = utc_now()
+            added = [
+                IgnoreArea(
+                    new_id(), mine, size, checked_shape(one, size), scope.who, now
+                )
+                for one in shapes
+            ]
+            _check_count(connection, scope, len(added))
+            _change(connection, scope, [(None, one) for one in added])
+        return added
+
+    def delete_ignore_areas(self, scope: Scope, area_ids: Iterable[str]) -> int:
+        """Delete areas as one change; return how many were there."""
+        wanted = set(area_ids)
+        with self._writing(scope) as connection:
+            stored = stored_areas(connection, scope)
+            gone = [one for one in stored if one.area_id in wanted]
+            _change(connection, scope, [(one, None) for one in gone])
+        return len(gone)
+
+    def ignore_areas(
+        self, scope: Scope, image_id: str | None = None
+    ) -> list[IgnoreArea]:
+        """Return the dataset's areas, the oldest first.
+
+        Args:
+            scope: the dataset.
+            image_id: only those that hold for this image.
+        """
+        with self._reading(scope) as connection:
+            stored = stored_areas(connection, scope)
+            if image_id is None or not stored:
+                return stored
+            size = _size_of(connection, scope, image_id)
+        return [
+            one
+            for one in stored
+            if one.image_id == image_id or (one.image_id is None and one.size == size)
+        ]
+
+    def ignore_areas_mark(self, scope: Scope) -> str:
+        """Return a text that is another one once areas come or go."""
+        ids = sorted(one.area_id for one in self.ignore_areas(scope))
+        return hashlib.sha256(",".join(ids).encode()).hexdigest()[:16] if ids else ""
+
+    def ignored_shapes(
+        self, scope: Scope, image_ids: Iterable[str]
+    ) -> dict[str, ImageShapes]:
+        """Return what is ignored on each of these images that has anything ignored."""
+        with self._reading(scope) as connection:
+            if not stored_areas(connection, scope):
+                return {}
+            found: dict[str, ImageShapes] = {}
+            for chunk in chunks(dict.fromkeys(image_ids)):
+                rows = connection.execute(
+                    select(
+                        images.c.image_key,
+                        images.c.image_id,
+                        images.c.width,
+                        images.c.height,
+                    ).where(
+                        images.c.dataset_id == scope.dataset_id,
+                        images.c.image_id.in_(chunk),
+                    )
+                ).all()
+                shapes = shapes_by_key(connection, scope.dataset_id, rows)
+                for row in rows:
+                    if row.image_key in shapes:
+                        size = Size(row.width, row.height)
+                        found[row.image_id] = ImageShapes(size, shapes[row.image_key])
+        return found
+
+
+def stored_areas(connection: Connection, scope: Scope) -> list[IgnoreArea]:
+    """Return the areas of a dataset, the oldest first."""
+    query = (
+        select(ignore_areas, images.c.image_id)
+        .outerjoin(images, images.c.image_key == ignore_areas.c.image_key)
+        .where(ignore_areas.c.dataset_id == scope.dataset_id)
+    )
+    rows = connection.execute(_in_order(query))
+    return [
+        IgnoreArea(
+            row.area_id,
+            row.image_id,
+            Size(row.width, row.height),
+            shape_of_json(row.shape),
+            row.who,
+            row.created_at,
+        )
+        for row in rows
+    ]
+
+
+def _in_order(query: AnySelect) -> AnySelect:
+    return query.order_by(ignore_areas.c.created_at, ignore_areas.c.area_id)
+
+
+def _size_of(connection: Connection, scope: Scope, image_id: str) -> Size:
+    row = connection.execute(
+        select(images.c.width, images.c.height).where(
+            images.c.dataset_id == scope.dataset_id, images.c.image_id == image_id
+        )
+    ).one_or_none()
+    if row is None:
+        raise NotFoundError(GONE)
+    return Size(row.width, row.height)
+
+
+def _check_count(connection: Connection, scope: Scope, more: int) -> None:
+    if len(stored_areas(connection, scope)) + more > MAX_AREAS:
+        raise EditError(
+            f"A dataset has at most {MAX_AREAS:,} ignore areas; delete some first."
+        )
+
+
+Step = tuple[IgnoreArea | None, IgnoreArea | None]
+
+
+def _change(connection: Connection, scope: Scope, steps: Sequence[Step]) -> None:
+    if steps:
+        change_key = edit_key(connection, scope, new_id())
+        _write(connection, scope, change_key, steps)
+
+
+def step_areas(
+    connection: Connection,
+    scope: Scope,
+    change_key: int,
+    told: Iterable[AnyRow],
+    *,
+    is_undo: bool,
+) -> list[Step]:
+    """Take back what a change did to areas, or do it again; return what changed.
+
+    An area that is gone already, or whose image is, is left so.
+    """
+    stored = {one.area_id: one for one in stored_areas(connection, scope)}
+    steps: list[Step] = []
+    for row in told:
+        wanted = row.before if is_undo else row.after
+        now = stored.get(row.annotation_id)
+        if wanted is None and now is not None:
+            steps.append((now, None))
+        elif wanted is not None and now is None:
+            area = area_of_json(row.annotation_id, wanted)
+            if area.image_id is None or _has_image(connection, scope, area.image_id):
+                steps.append((None, area))
+    if steps:
+        _write(connection, scope, change_key, steps)
+    return steps
+
+
+def words_of_areas(steps: Sequence[Step]) -> list[str]:
+    """Return what happened to areas, a clause for each kind of it."""
+    back = sum(after is not None for _, after in steps)
+    counted = ((back, "put back"), (len(steps) - back, "deleted"))
+    return [
+        f"{count} ignore {'area' if count == 1 else 'areas'} {verb}"
+        for count, verb in counted
+        if count
+    ]
+
+
+def _has_image(connection: Connection, scope: Scope, image_id: str) -> bool:
+    query = select(images.c.image_key).where(
+        images.c.dataset_id == scope.dataset_id, images.c.image_id == image_id
+    )
+    return connection.scalar(query) is not None
+
+
+def _write(
+    connection: Connection, scope: Scope, change_key: int, steps: Sequence[Step]
+) -> None:
+    gone = [before.area_id for before, _ in steps if before is not None]
+    for chunk in chunks(gone):
+        connection.execute(
+            delete(ignore_areas).where(
+                ignore_areas.c.dataset_id == scope.dataset_id,
+                ignore_areas.c.area_id.in_(chunk),
+            )
+        )
+    come = [after for _, after in steps if after is not None]
+    if come:
+        rows = [_row(connection, scope, one) for one in come]
+        connection.execute(insert(ignore_areas), rows)
+    connection.execute(
+        insert(events), [_event(scope, change_key, *step) for step in steps]
+    )
+    _judge_again(
+        connection, scope, [one for s in steps for one in s if one is not None]
+    )
+    grow_version(connection, scope.dataset_id)
+
+
+def _row(connection: Connection, scope: Scope, area: IgnoreArea) -> dict[str, Any]:
+    mine = and_(
+        images.c.dataset_id == scope.dataset_id, images.c.image_id == area.image_id
+    )
+    key = connection.scalar(select(images.c.image_key).where(mine))
+    return {
+        "area_id": area.area_id,
+        "dataset_id": scope.dataset_id,
+        "image_key": key if area.image_id is not None else None,
+        "width": area.size.width,
+        "height": area.size.height,
+        "shape": shape_json(area.shape),
+        "who": area.who,
+        "created_at": area.created_at,
+    }
+
+
+def _judge_again(
+    connection: Connection, scope: Scope, areas: Iterable[IgnoreArea]
+) -> None:
+    """Forget what doubts there are of the images that areas hold for."""
+    of_them: list[ColumnElement[bool]] = []
+    for one in areas:
+        if one.image_id is not None:
+            of_them.append(images.c.image_id == one.image_id)
+        else:
+            width, height = one.size
+            of_them.append(and_(images.c.width == width, images.c.height == height))
+    for chunk in chunks(of_them):
+        keys = select(images.c.image_key).where(
+            images.c.dataset_id == scope.dataset_id, or_(*chunk)
+        )
+        connection.execute(delete(doubts).where(doubts.c.image_key.in_(keys)))
+
+
+def _event(
+    scope: Scope, change_key: int, before: IgnoreArea | None, after: IgnoreArea | None
+) -> dict[str, object]:
+    area = before or after
+    return {
+        "change_key": change_key,
+        "dataset_id": scope.dataset_id,
+        "image_id": NO_IMAGE,
+        "kind": AREA,
+        "annotation_id": area.area_id if area else None,
+        "before": None if before is None else area_json(before),
+        "after": None if after is None else area_json(after),
+        "head_before": "",
+        "revision": 0,
+        "created_at": utc_now(),
+    }
+
+
+def area_json(area: IgnoreArea) -> JsonObject:
+    """Return an area as an event keeps it."""
+    return {
+        "image_id": area.image_id,
+        "size": [*area.size],
+        "shape": shape_json(area.shape),
+        "who": clean_text(area.who),
+        "created_at": area.created_at.isoformat(),
+    }
+
+
+def area_of_json(area_id: str, kept: Mapping[str, Any]) -> IgnoreArea:
+    """Return the area that an event kept.
+
+    Raises:
+        ValueError, KeyError, TypeError: it is none.
+    """
+    return IgnoreArea(
+        area_id,
+        kept["image_id"],
+        Size(*map(int, kept["size"])),
+        shape_of_json(kept["shape"]),
+        kept["who"],
+        datetime.fromisoformat(kept["created_at"]),
+    )
