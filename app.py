@@ -1,26 +1,39 @@
 """ImageBase: page configuration, navigation, run."""
 
-import streamlit as st
+from typing import TYPE_CHECKING
 
-from imagebase.ui import frame
+import streamlit as st
+from streamlit import runtime
+
+from imagebase.ui import frame, starting
+
+if TYPE_CHECKING:
+    from streamlit.navigation.page import StreamlitPage
 
 
 def _go_to_upload() -> None:
     """Open the first page, whose address is the root, for who asks for it by name."""
-    st.switch_page(pages[0])
+    st.switch_page(_pages()[0])
 
 
-pages = [
-    st.Page("pages/upload.py", title="Upload", url_path="first", default=True),
-    st.Page(_go_to_upload, url_path="upload", visibility="hidden"),
-    st.Page("pages/annotate.py", title="Annotate"),
-    st.Page("pages/edit.py", title="Edit"),
-    st.Page("pages/review.py", title="Review"),
-    st.Page("pages/export.py", title="Export"),
-    st.Page("pages/models.py", title="Models"),
-    st.Page("pages/evaluate.py", title="Evaluate"),
-    st.Page("pages/train.py", title="Train"),
-]
-page = st.navigation(pages, position="top")
-frame.configure(folds_sidebar=page.title == "Edit")
-frame.run(page)
+def _pages() -> "list[StreamlitPage]":
+    return [
+        st.Page("pages/upload.py", title="Upload", url_path="first", default=True),
+        st.Page(_go_to_upload, url_path="upload", visibility="hidden"),
+        st.Page("pages/annotate.py", title="Annotate"),
+        st.Page("pages/edit.py", title="Edit"),
+        st.Page("pages/review.py", title="Review"),
+        st.Page("pages/export.py", title="Export"),
+        st.Page("pages/models.py", title="Models"),
+        st.Page("pages/evaluate.py", title="Evaluate"),
+        st.Page("pages/train.py", title="Train"),
+    ]
+
+
+if runtime.exists():
+    page = st.navigation(_pages(), position="top")
+    frame.configure(folds_sidebar=page.title == "Edit")
+    frame.run(page)
+else:
+    # `streamlit run` finds this and imports the file once, before it serves anybody.
+    app = st.App(__file__, lifespan=starting.warmed)

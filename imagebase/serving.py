@@ -43,10 +43,10 @@ def check(address: str, port: int) -> Iterator[str]:
     if mode is Mode.DEMO:
         who = "each browser has a private dataset, deleted after an hour"
     yield f"Mode: {mode}, {who}"
-    yield f"Open: {_url(address, port)} (Ctrl + C ends it)"
+    yield "Starting …"
 
 
-def _url(address: str, port: int) -> str:
+def url_of(address: str, port: int) -> str:
     """Return what a browser on this machine is told."""
     host = "localhost" if address in _EVERYWHERE else address
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

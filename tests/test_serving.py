@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from imagebase.cli import app
 from imagebase.errors import ImageBaseError, SettingsError, StoreError
-from imagebase.serving import check
+from imagebase.serving import check, url_of
 from imagebase.settings import PROJECT_ROOT, settings
 
 LOOPBACK = "127.0.0.1"
@@ -41,25 +41,30 @@ def free_port() -> int:
 
 def test_everything_in_order_is_said_line_by_line(home: Path) -> None:
     port = free_port()
-    model, data, mode, place = check(LOOPBACK, port)
+    model, data, mode, start = check(LOOPBACK, port)
     assert model.startswith("Model: yolov4-tiny on ")
     assert data == f"Data: {home}"
     assert mode.startswith("Mode: team, everyone who reaches it")
-    assert place.startswith(f"Open: http://127.0.0.1:{port} ")
+    assert start == "Starting …"
     assert (home / "imagebase.db").is_file()
 
 
 def test_address_that_others_reach_is_a_demo_unless_it_is_set() -> None:
     port = free_port()
-    *_, mode, place = check("0.0.0.0", port)
+    *_, mode, _ = check("0.0.0.0", port)
     assert mode.startswith("Mode: demo, each browser has a private dataset")
-    assert place.startswith(f"Open: http://localhost:{port} ")
 
 
-def test_address_of_ipv6_is_written_as_browsers_take_it() -> None:
-    port = free_port()
-    *_, place = check("::1", port)
-    assert place.startswith(f"Open: http://[::1]:{port} ")
+@pytest.mark.parametrize(
+    ("address", "url"),
+    [
+        ("0.0.0.0", "http://localhost:8501"),
+        ("127.0.0.1", "http://127.0.0.1:8501"),
+        ("::1", "http://[::1]:8501"),
+    ],
+)
+def test_address_is_written_as_browsers_take_it(address: str, url: str) -> None:
+    assert url_of(address, 8501) == url
 
 
 def test_port_that_is_taken_is_named() -> None:
@@ -120,6 +125,10 @@ def test_serve_starts_an_app_that_answers(tmp_path: Path) -> None:
                 assert process.poll() is None, (tmp_path / "said.txt").read_text()
                 time.sleep(0.1)
             assert status_of(port) == 200
+            place = f"Open: http://{LOOPBACK}:{port} (Ctrl + C ends it)"
+            while place not in (tmp_path / "said.txt").read_text():
+                assert time.monotonic() < give_up
+                time.sleep(0.1)
         finally:
             process.send_signal(signal.SIGTERM)
             process.wait(30)

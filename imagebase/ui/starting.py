@@ -1,0 +1,71 @@
+"""What the first visitor would wait for, loaded before the server answers anybody."""
+
+import asyncio
+import importlib
+import logging
+import pkgutil
+import socket
+import webbrowser
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Final
+
+import streamlit as st
+
+from imagebase import ui
+from imagebase.detection.lookers import Setup, shared_looker
+from imagebase.errors import ImageBaseError
+from imagebase.serving import url_of
+from imagebase.settings import DEFAULT_MODEL
+from imagebase.ui import backend
+
+_LOOPBACK: Final = "127.0.0.1"
+_TRIES: Final = 200
+_SECONDS_BETWEEN: Final = 0.05
+_log = logging.getLogger(__name__)
+
+
+@asynccontextmanager
+async def warmed(_app: st.App) -> AsyncGenerator[None]:
+    """Load all that pages need, then serve, then say where."""
+    await asyncio.to_thread(warm)
+    announcing = asyncio.create_task(_announce())
+    yield
+    announcing.cancel()
+
+
+def warm() -> None:
+    """Import every page's parts, open the store and load the default model.
+
+    What goes wrong is logged alone: the pages say it in a sentence to who comes.
+    """
+    for module in pkgutil.walk_packages(ui.__path__, f"{ui.__name__}."):
+        importlib.import_module(module.name)
+    try:
+        backend.runner()
+        shared_looker(Setup((DEFAULT_MODEL,)))
+    except ImageBaseError:
+        _log.exception("The app starts without all that it needs")
+
+
+async def _announce() -> None:
+    """Print the address once it answers, and show it unless the server is headless."""
+    address = st.get_option("server.address") or ""
+    port: int = st.get_option("server.port")
+    for _ in range(_TRIES):
+        if await asyncio.to_thread(_answers, address or _LOOPBACK, port):
+            break
+        await asyncio.sleep(_SECONDS_BETWEEN)
+    url = url_of(address, port)
+    print(f"Open: {url} (Ctrl + C ends it)", flush=True)
+    if not st.get_option("server.headless"):
+        await asyncio.to_thread(webbrowser.open, url)
+
+
+def _answers(address: str, port: int) -> bool:
+    host = _LOOPBACK if address == "0.0.0.0" else address
+    try:
+        with socket.create_connection((host, port), timeout=1):
+            return True
+    except OSError:
+        return False
