@@ -108,7 +108,7 @@ def _line(made: Made, part: str) -> bytes:
 def _kept(one: Annotation) -> list[Any]:
     box = [float(edge) for edge in one.box]
     rest = (one.label, one.source, one.confidence, one.model_id, one.accepted)
-    return [box, *rest]
+    return [box, *rest, dict(one.attributes)]
 
 
 def _image(kept: list[Any], name: str) -> ExportImage:
@@ -126,7 +126,7 @@ def _image(kept: list[Any], name: str) -> ExportImage:
 
 
 def _annotation(kept: list[Any]) -> Annotation:
-    box, label, source, confidence, model_id, accepted = kept
+    box, label, source, confidence, model_id, accepted, attributes = kept
     return Annotation(
         Box(*box),
         label,
@@ -135,4 +135,5 @@ def _annotation(kept: list[Any]) -> Annotation:
         confidence=confidence,
         model_id=model_id,
         accepted=accepted,
+        attributes=attributes,
     )

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from imagebase.annotation import Annotation, Box, Size
+from imagebase.attributes import read_value, stated
 from imagebase.errors import AnnotationFileError
 from imagebase.formats.boxes import confidence_of, writable
 from imagebase.formats.collecting import (
@@ -22,6 +23,7 @@ from imagebase.formats.label_set_files import (
     ImageReference,
     Streamed,
     WriteOptions,
+    any_attribute,
 )
 from imagebase.formats.parts import parts_of_files
 from imagebase.formats.relative import class_ids_of
@@ -34,6 +36,13 @@ _PREFIX: Final = "instances_"
 _NO_SPLIT: Final = "default"
 _DECIMALS: Final = 4
 _CONFIDENCE_DECIMALS: Final = 6
+# In an annotation, what is no attribute of it.
+_STRUCTURE: Final = frozenset(
+    {"id", "image_id", "category_id", "bbox", "area", "segmentation", "iscrowd"}
+    | {"score", "attributes", "num_keypoints"}
+)
+# What CVAT and pycocotools write with every box: 0 says nothing of it.
+_ZERO_IS_NOTHING: Final = frozenset({"ignore", "rotation"})
 
 
 def names(export_set: ExportSet) -> Iterable[str]:
@@ -111,6 +120,8 @@ def _described(annotation: Annotation) -> dict[str, object]:
     confidence = confidence_of(annotation)
     if confidence is not None:
         entry["score"] = round(float(confidence), _CONFIDENCE_DECIMALS)
+    if attributes := stated(annotation.attributes):
+        entry["attributes"] = dict(attributes)
     return entry
 
 
@@ -299,8 +310,21 @@ class _Document:
             at=at,
             confidence=None if score is None else number(score),
             is_crowd=bool(entry.get("iscrowd")),
+            attributes=_attributes_of(entry),
         )
         return None
+
+
+def _attributes_of(entry: Mapping[str, Any]) -> dict[str, object]:
+    """Return an annotation's attributes, and what else stands in it."""
+    found = {key: value for key, value in entry.items() if key not in _STRUCTURE}
+    own = entry.get("attributes")
+    found |= own if isinstance(own, dict) else {"attributes": own}
+    return {
+        key: read_value(key, value)
+        for key, value in found.items()
+        if value != 0 or key not in _ZERO_IS_NOTHING
+    }
 
 
 def _key(value: object) -> object:
@@ -339,9 +363,11 @@ FORMAT: Final = Format(
         f"{_DECIMALS} decimals",
         "labels": "category id = class id + 1; all ids from 1",
         "score": "on boxes that only a model has touched",
+        "attributes": "of a box, as CVAT and Datumaro write them",
     },
     has_confidence=True,
     is_in_place=True,
     has_parts=False,
     write_zipped=write_zipped,
+    holds=any_attribute,
 )

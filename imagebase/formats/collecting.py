@@ -2,11 +2,12 @@
 
 import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import Final, Self
 
 from imagebase.annotation import (
+    Attributes,
     Box,
     LabelSet,
     Size,
@@ -14,6 +15,7 @@ from imagebase.annotation import (
     clean_label,
     clean_text,
 )
+from imagebase.attributes import clean_attributes
 from imagebase.errors import AnnotationFileError
 from imagebase.formats.label_set_files import (
     ImportReport,
@@ -30,6 +32,8 @@ _UNSPOKEN_PX: Final = 0.5
 _UNSPOKEN_FRACTION: Final = 1e-3
 _MAX_FRACTION: Final = 2.0
 _MAX_SIDE_PX: Final = 1_000_000
+# Of remarks that are made once for all items that they are true of.
+_MOST_SUMMED: Final = 1_000
 
 
 class Collector:
@@ -43,6 +47,7 @@ class Collector:
         self._spool = Spool()
         self._labels: dict[str, int] = {}
         self._files: dict[str, int] = {}
+        self._summed: dict[str, tuple[Remark, int]] = {}
         self.boxes_found = 0
 
     def __enter__(self) -> Self:
@@ -55,6 +60,7 @@ class Collector:
         """Forget all that was taken in, to begin again."""
         self._spool.clear()
         self._labels.clear()
+        self._summed.clear()
         self.boxes_found = 0
 
     def skip(self, file: str, at: str, reason: str) -> None:
@@ -71,6 +77,14 @@ class Collector:
     def change(self, file: str, at: str, what: str) -> None:
         """Say that an item was kept, but not as it stood in the file."""
         self._spool.add_remark(Remark(file, at, what), is_skipped=False)
+
+    def change_all(self, file: str, at: str, what: str) -> None:
+        """Say as `change` does what is true of many items, once for all of them."""
+        if len(self._summed) >= _MOST_SUMMED and what not in self._summed:
+            self.change(file, at, what)
+            return
+        first, count = self._summed.get(what, (Remark(file, at, what), 0))
+        self._summed[what] = first, count + 1
 
     def add_labels(self, names: Iterable[str], *, file: str) -> list[str]:
         """Take in names in this order; return them cleaned, position by position."""
@@ -159,6 +173,7 @@ class Collector:
         confidence: float | None = None,
         is_crowd: bool = False,
         is_by_model: bool = False,
+        attributes: Mapping[str, object] | None = None,
     ) -> None:
         """Take in a box of an image that was added, or leave it out with a reason.
 
@@ -178,7 +193,9 @@ class Collector:
         confidence = self._confidence(confidence, file, at)
         is_by_model = is_by_model or confidence is not None
         source = Source.MODEL if is_by_model else Source.IMPORT
-        self._spool.add_box(entry, BoxRow(kept, class_id, source, confidence, is_crowd))
+        known = self._attributes(attributes or {}, file, at)
+        row = BoxRow(kept, class_id, source, confidence, is_crowd, known)
+        self._spool.add_box(entry, row)
         if is_crowd:
             self.skip(file, at, "a crowd region, not the box of one object")
 
@@ -232,6 +249,14 @@ class Collector:
         self.change(file, at, f"its confidence {value:g} is not in 0 to 1")
         return None
 
+    def _attributes(
+        self, found: Mapping[str, object], file: str, at: str
+    ) -> Attributes:
+        known, problems = clean_attributes(found)
+        for problem in problems:
+            self.change_all(file, at, problem)
+        return known
+
     def check(self) -> None:
         """Raise AnnotationFileError where nothing came, and there is a reason."""
         first = next(self.skipped(), None)
@@ -273,7 +298,11 @@ class Collector:
 
     def changed(self) -> Iterator[Remark]:
         """Yield what was kept, but not as it stood in the file."""
-        return self._spool.remarks(skipped=False)
+        yield from self._spool.remarks(skipped=False)
+        for first, count in self._summed.values():
+            times = "once" if count == 2 else f"{count - 1:,} times"
+            more = f" (and {times} more)" if count > 1 else ""
+            yield first._replace(reason=f"{first.reason}{more}")
 
     def result(self) -> ReadResult:
         """Return all of it in memory."""

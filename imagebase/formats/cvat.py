@@ -1,13 +1,24 @@
 """CVAT XML 1.1 for images: one annotations.xml, corners in pixels as floats."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 from xml.etree.ElementTree import Element
 
 from imagebase.annotation import Annotation, Box, Size
+from imagebase.attributes import GROUP, OCCLUDED
 from imagebase.errors import AnnotationFileError
 from imagebase.formats.boxes import writable
 from imagebase.formats.collecting import Collector, image_name, number
+from imagebase.formats.cvat_attributes import (
+    Z_ORDER,
+    Declared,
+    attribute_line,
+    declaration,
+    declarations,
+    divided,
+    kinds_in,
+    read_attributes,
+)
 from imagebase.formats.label_set_files import (
     ExportFile,
     ExportImage,
@@ -18,6 +29,7 @@ from imagebase.formats.label_set_files import (
     ImageReference,
     Streamed,
     WriteOptions,
+    any_attribute,
 )
 from imagebase.formats.outlines import OUTLINE, ROTATED, around, around_rotated
 from imagebase.formats.parts import part_named
@@ -48,7 +60,7 @@ def write(export_set: ExportSet, options: WriteOptions) -> Iterator[ExportFile]:
 
 
 def _document(export_set: ExportSet) -> Iterator[bytes]:
-    yield _head(export_set).encode()
+    yield _head(export_set, declarations(export_set)).encode()
     has_split = export_set.has_split
     for number_of_it, image in enumerate(export_set.images):
         subset = image.part if has_split else ""
@@ -56,13 +68,20 @@ def _document(export_set: ExportSet) -> Iterator[bytes]:
     yield b"</annotations>\n"
 
 
-def _head(export_set: ExportSet) -> str:
+def _head(
+    export_set: ExportSet, declarations: Mapping[str, Mapping[str, Declared]]
+) -> str:
+    declared = {
+        label: "".join(declaration(*one) for one in found.items())
+        for label, found in declarations.items()
+    }
     labels = "".join(
         "        <label>\n"
         f"          <name>{escaped(label.name, title=_TITLE)}</name>\n"
         f"          <color>{label.colour}</color>\n"
         "          <type>any</type>\n"
-        "          <attributes>\n          </attributes>\n"
+        f"          <attributes>\n{declared.get(label.name, '')}"
+        "          </attributes>\n"
         "        </label>\n"
         for label in export_set.labels
     )
@@ -112,9 +131,12 @@ def _box(annotation: Annotation) -> str:
     edges = zip(("xtl", "ytl", "xbr", "ybr"), annotation.box, strict=True)
     corners = " ".join(f'{key}="{edge:.{_DECIMALS}f}"' for key, edge in edges)
     label = quoted(annotation.label, title=_TITLE)
+    own, rest = divided(annotation.attributes)
+    group = f' group_id="{own[GROUP]}"' if GROUP in own else ""
     return (
-        f'    <box label={label} source="{source}" occluded="0" {corners} '
-        'z_order="0">\n    </box>\n'
+        f'    <box label={label} source="{source}" occluded="{int(OCCLUDED in own)}" '
+        f'{corners} z_order="{own.get(Z_ORDER, 0)}"{group}>\n'
+        f"{''.join(attribute_line(*one) for one in rest.items())}    </box>\n"
     )
 
 
@@ -165,6 +187,7 @@ class _Document:
         self._file = file
         self._collector = to
         self._files = frozenset(tree.names())
+        self._kinds: dict[tuple[str, str], str] = {}
 
     def read(self) -> None:
         images = 0
@@ -173,6 +196,7 @@ class _Document:
                 found = (one.findtext("name") for one in element.iter("label"))
                 names = [name for name in found if name is not None]
                 self._collector.add_labels(names, file=self._file)
+                self._kinds |= kinds_in(element)
             elif element.tag == "image":
                 self._read_image(element, f"image {images + 1}")
                 images += 1
@@ -195,6 +219,9 @@ class _Document:
             if shape.tag == "tag":
                 label = shape.get("label", "")
                 self._collector.add_tag(name, label, file=self._file, at=place)
+                if len(shape):
+                    what = "attributes of a tag are not kept"
+                    self._collector.change_all(self._file, place, what)
             elif shape.tag not in _SHAPES:
                 what = f"a <{shape.tag}> is not a box"
                 self._collector.skip(self._file, place, what)
@@ -234,6 +261,7 @@ class _Document:
             file=self._file,
             at=at,
             is_by_model=shape.get("source") == _BY_MODEL,
+            attributes=read_attributes(shape, label, self._kinds),
         )
         if what:
             self._collector.change(self._file, at, what)
@@ -279,10 +307,13 @@ FORMAT: Final = Format(
     looks_for=".xml with <annotations> as its root",
     names=names,
     tolerance=tolerance,
+    holds=any_attribute,
     conventions={
         "boxes": "xtl, ytl, xbr, ybr in pixels, the top-left corner at 0, "
         f"{_DECIMALS} decimals",
         "labels": "in meta/task/labels, in the order of their class ids",
+        "attributes": "occluded, z_order and group_id as CVAT has them, the rest "
+        "declared with their labels",
         "source": "auto on boxes that only a model has touched, else manual",
     },
 )

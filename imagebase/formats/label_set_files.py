@@ -5,7 +5,14 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import IO, TYPE_CHECKING, Final, NamedTuple, Protocol, overload
 
-from imagebase.annotation import Annotation, Box, ImageRecord, LabelSet, Size
+from imagebase.annotation import (
+    Annotation,
+    AttributeValue,
+    Box,
+    ImageRecord,
+    LabelSet,
+    Size,
+)
 from imagebase.settings import Limits
 
 if TYPE_CHECKING:
@@ -265,6 +272,16 @@ def _as_it_is(export_set: ExportSet) -> ExportSet:
     return export_set
 
 
+def no_attribute(name: str, value: AttributeValue) -> bool:
+    """Say that a format holds no attribute of a box."""
+    return False
+
+
+def any_attribute(name: str, value: AttributeValue) -> bool:
+    """Say that a format holds every attribute of a box."""
+    return True
+
+
 Writer = Callable[[ExportSet, WriteOptions], Iterator[ExportFile]]
 
 
@@ -286,6 +303,8 @@ class Format(NamedTuple):
     has_boxes: whether it says where things are, and not what images as a whole hold.
     reduced: the set as far as this format can say it; the proof compares with that.
     image_suffixes: of image files that its program finds the labels of; None for all.
+    holds: whether it can hold an attribute of this name and value; the proof compares
+        those that it can, and an export counts the others.
     has_parts: whether it can say which images train; one that cannot is written once
         for each part of a split, in a folder of that name.
     write_zipped: writes another layout inside a zip, one that can say which images
@@ -310,6 +329,7 @@ class Format(NamedTuple):
     reduced: Callable[[ExportSet], ExportSet] = _as_it_is
     has_parts: bool = True
     image_suffixes: Set[str] | None = None
+    holds: Callable[[str, AttributeValue], bool] = no_attribute
     write_zipped: Writer | None = None
 
     @property

@@ -5,7 +5,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import Any, Final
 
-from imagebase.annotation import Annotation, Box, Size
+from imagebase.annotation import Annotation, Attributes, Box, Size
+from imagebase.attributes import GROUP, read_value, stated
 from imagebase.errors import AnnotationFileError
 from imagebase.formats.boxes import writable
 from imagebase.formats.collecting import (
@@ -22,6 +23,7 @@ from imagebase.formats.label_set_files import (
     Format,
     ImageReference,
     WriteOptions,
+    any_attribute,
 )
 from imagebase.formats.names import flat_image_names, image_stem
 from imagebase.formats.outlines import OUTLINE, around
@@ -39,6 +41,12 @@ _LABELS_FILE: Final = "labels.txt"
 _VERSION: Final = "5.5.0"
 _DECIMALS: Final = 4
 _KEYS: Final = frozenset({"imagePath", "imageWidth", "imageHeight"})
+_DESCRIPTION: Final = "description"
+# In a shape, what is no attribute of it.
+_STRUCTURE: Final = frozenset(
+    {"label", "points", "shape_type", "mask", "score", "line_color", "fill_color"}
+    | {"group_id", "flags", "attributes"}
+)
 # How many points a shape has at least; a box is drawn around them.
 _OUTLINES: Final = {"polygon": 3, "mask": 2, "rotation": 4, "oriented_rectangle": 3}
 
@@ -79,10 +87,22 @@ def _shape(annotation: Annotation) -> dict[str, object]:
     return {
         "label": annotation.label,
         "points": [[x_min, y_min], [x_max, y_max]],
-        "group_id": None,
-        "description": "",
+        **_described(annotation.attributes),
+    }
+
+
+def _described(attributes: Attributes) -> dict[str, object]:
+    """Return what is true or false as flags, the rest as X-AnyLabeling has it."""
+    rest = dict(stated(attributes))
+    flags = {name: rest.pop(name) for name in [*rest] if isinstance(rest[name], bool)}
+    group = rest.pop(GROUP) if isinstance(rest.get(GROUP), int) else None
+    is_said = isinstance(rest.get(_DESCRIPTION), str)
+    return {
+        "group_id": group,
+        _DESCRIPTION: rest.pop(_DESCRIPTION) if is_said else "",
         "shape_type": "rectangle",
-        "flags": {},
+        "flags": flags,
+        **({"attributes": rest} if rest else {}),
     }
 
 
@@ -199,10 +219,20 @@ class _Reader:
             file=file,
             at=at,
             confidence=None if score is None else number(score),
+            attributes=_attributes_of(shape),
         )
         if kind != "rectangle":
             self._collector.change(file, at, OUTLINE)
         return None
+
+
+def _attributes_of(shape: Mapping[str, Any]) -> dict[str, object]:
+    found = {key: value for key, value in shape.items() if key not in _STRUCTURE}
+    found[GROUP] = shape.get("group_id")
+    for key in ("flags", "attributes"):
+        own = shape.get(key)
+        found |= own if isinstance(own, dict) else {key: own}
+    return {key: read_value(key, value) for key, value in found.items()}
 
 
 def _points_of(points: object) -> list[tuple[float, float]] | None:
@@ -251,4 +281,5 @@ FORMAT: Final = Format(
     },
     has_parts=False,
     has_flat_names=True,
+    holds=any_attribute,
 )

@@ -5,7 +5,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Final
 
-from imagebase.annotation import Box, Size
+from imagebase.annotation import Attributes, AttributeValue, Box, Size
+from imagebase.attributes import OCCLUDED, TRUNCATED
 from imagebase.errors import AnnotationFileError
 from imagebase.formats.boxes import confidence_of, writable
 from imagebase.formats.collecting import Collector, image_name, number
@@ -32,7 +33,17 @@ _CLASSES_COLUMNS: Final = ("LabelName", "DisplayName")
 _IMAGES_FILE: Final = "image_ids.csv"
 _SUBSET: Final = "Subset"
 _IMAGES_COLUMNS: Final = ("ImageID", _SUBSET)
-_UNKNOWN_FLAGS: Final = ("-1",) * 5
+_GROUP_FLAG: Final = "IsGroupOf"
+# The columns of flags in their order; a group is a crowd and no attribute.
+_FLAGS: Final = {
+    "IsOccluded": OCCLUDED,
+    "IsTruncated": TRUNCATED,
+    _GROUP_FLAG: "",
+    "IsDepiction": "depiction",
+    "IsInside": "inside",
+}
+_FLAG_VALUES: Final = {"1": True, "0": False}
+_UNKNOWN: Final = "-1"
 _BY_MODEL: Final = "machine"
 _BY_PERSON: Final = "human"
 # Thin boxes in large images would vanish in the six that Google writes.
@@ -80,7 +91,18 @@ def _rows(
                 "1" if confidence is None else f"{confidence:.{_CONFIDENCE_DECIMALS}f}"
             )
             edges = _relative(one.box, size)
-            yield (image_id, source, one.label, shown, *edges, *_UNKNOWN_FLAGS)
+            flags = _flags(one.attributes)
+            yield (image_id, source, one.label, shown, *edges, *flags)
+
+
+def _flags(attributes: Attributes) -> list[str]:
+    values = (attributes.get(name) for name in _FLAGS.values())
+    return [str(int(v)) if isinstance(v, bool) else _UNKNOWN for v in values]
+
+
+def holds(name: str, value: AttributeValue) -> bool:
+    """Say whether there is a column for this attribute."""
+    return bool(name) and name in _FLAGS.values() and isinstance(value, bool)
 
 
 def _relative(box: Box, size: Size) -> list[str]:
@@ -220,8 +242,13 @@ class _Reader:
             file=file,
             at=at,
             confidence=None if has_none else number(confidence),
-            is_crowd=row.get("IsGroupOf", "").strip() == "1",
+            is_crowd=row.get(_GROUP_FLAG, "").strip() == "1",
             is_by_model=is_by_model,
+            attributes={
+                name: _FLAG_VALUES.get(row.get(column, "").strip())
+                for column, name in _FLAGS.items()
+                if name
+            },
         )
 
     def _image(self, image_id: str, part: str) -> str | None:
@@ -256,11 +283,13 @@ FORMAT: Final = Format(
         f"{_DECIMALS} decimals",
         "labels": f"{CLASSES_FILE}, by class id; LabelName is the label itself",
         "Confidence": "a model's where Source is machine, else 1",
-        "flags": "-1, which is unknown",
+        "flags": "1 or 0 as the attributes occluded, truncated, depiction and inside "
+        "say, else -1, which is unknown",
         "images": f"all of them stand in {_IMAGES_FILE}",
     },
     has_sizes=False,
     is_relative=True,
     has_confidence=True,
     has_flat_names=True,
+    holds=holds,
 )

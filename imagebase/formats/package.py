@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
-from imagebase.annotation import Box, Size
+from imagebase.annotation import Annotation, Box, Size
+from imagebase.attributes import stated
 from imagebase.errors import ExportError
 from imagebase.formats import manifest as manifests
 from imagebase.formats import report as reports
@@ -44,6 +45,8 @@ Warnings = Callable[[], tuple[str, ...]]
 DRAFT_PREFIX: Final = ".export-"
 
 SMALL_PX: Final = 4
+# Of names in one sentence.
+_MOST_NAMES: Final = 8
 
 # What we wrote ourselves is read back whatever its size.
 OWN_LIMITS: Final = Limits(
@@ -187,10 +190,15 @@ def warnings_about(export_set: ExportSet, one: Format) -> tuple[str, ...]:
         warnings.append("There are no images in it.")
     if not len(export_set.labels):
         warnings.append("There are no labels in it.")
-    unreviewed = small = 0
+    unreviewed = small = described = 0
+    names: dict[str, None] = {}
     for image in export_set.images:
         unreviewed += not image.is_reviewed
-        small += sum(_is_small(one.box) for one in writable(image))
+        for box in writable(image):
+            small += _is_small(box.box)
+            lost = not_held(box, one) if box.attributes else ()
+            described += bool(lost)
+            names |= dict.fromkeys(lost)
     if unreviewed:
         total = len(export_set.images)
         warnings.append(f"{unreviewed} of {total} images have not been reviewed.")
@@ -200,6 +208,8 @@ def warnings_about(export_set: ExportSet, one: Format) -> tuple[str, ...]:
             f"{small:,} {verb} under {SMALL_PX} pixels wide or high; detectors hardly "
             "learn from these."
         )
+    if described and one.has_boxes:
+        warnings.append(_cannot_hold(described, list(names), one))
     if not one.has_boxes and any(
         image.record.annotations for image in export_set.images
     ):
@@ -209,6 +219,21 @@ def warnings_about(export_set: ExportSet, one: Format) -> tuple[str, ...]:
             "There is no split: all images are named for training and for validation."
         )
     return tuple(warnings)
+
+
+def not_held(box: Annotation, one: Format) -> tuple[str, ...]:
+    """Return the names of a box's attributes that this format cannot hold."""
+    said = stated(box.attributes).items()
+    return tuple(name for name, value in said if not one.holds(name, value))
+
+
+def _cannot_hold(boxes: int, names: list[str], one: Format) -> str:
+    most = _MOST_NAMES
+    listed = ", ".join(sorted(names)[:most])
+    if len(names) > most:
+        listed += f" and {len(names) - most:,} more"
+    verb = "box has" if boxes == 1 else "boxes have"
+    return f"{boxes:,} {verb} attributes ({listed}) that {one.title} cannot hold."
 
 
 def _is_small(box: Box) -> bool:

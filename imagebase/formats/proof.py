@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import IO, Final, NamedTuple
 
 from imagebase.annotation import Annotation, LabelSet, Size
+from imagebase.attributes import as_texts, stated
 from imagebase.errors import AnnotationFileError, ImageBaseError
 from imagebase.formats.boxes import confidence_of, left_out, writable
 from imagebase.formats.collecting import Collector
@@ -236,6 +237,15 @@ class _Comparison:
             confidence_of(one), other.confidence
         ):
             yield f"its confidence is {other.confidence}, not {confidence_of(one)}"
+        if one.attributes or other.attributes:
+            yield from self._of_attributes(one, other)
+
+    def _of_attributes(self, one: Annotation, other: Annotation) -> Iterator[str]:
+        said = stated(one.attributes).items()
+        held = as_texts({k: v for k, v in said if self._format.holds(k, v)})
+        read = as_texts(other.attributes)
+        if held != read:
+            yield f"its attributes are {read}, not {held}"
 
 
 def _is_same(written: float | None, read: float | None) -> bool:

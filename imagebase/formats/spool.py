@@ -5,6 +5,7 @@ set is small, goes to the folder of temporary files as it grows, and is deleted 
 is closed. Text is kept as bytes, since names of files need not be UTF-8.
 """
 
+import json
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
-from imagebase.annotation import Annotation, Box, Size, Source
+from imagebase.annotation import Annotation, Attributes, Box, Size, Source
 from imagebase.formats.label_set_files import ReadImage, Remark
 from imagebase.formats.parts import part_in
 
@@ -29,7 +30,8 @@ CREATE TABLE image (
 CREATE TABLE box (
     image INTEGER, number INTEGER, label INTEGER,
     x_min REAL, y_min REAL, x_max REAL, y_max REAL,
-    source INTEGER, confidence REAL, is_crowd INTEGER, PRIMARY KEY (image, number)
+    source INTEGER, confidence REAL, is_crowd INTEGER, attributes TEXT,
+    PRIMARY KEY (image, number)
 ) WITHOUT ROWID;
 CREATE TABLE tag (
     image INTEGER, label INTEGER, number INTEGER, PRIMARY KEY (image, label)
@@ -69,6 +71,7 @@ class BoxRow(NamedTuple):
     source: Source
     confidence: float | None
     is_crowd: bool
+    attributes: Attributes | None = None
 
 
 class Spool:
@@ -142,7 +145,8 @@ class Spool:
 
     def add_box(self, entry: Entry, row: BoxRow) -> None:
         source = _SOURCES.index(row.source)
-        rest = (source, row.confidence, row.is_crowd)
+        attributes = json.dumps(row.attributes) if row.attributes else None
+        rest = (source, row.confidence, row.is_crowd, attributes)
         self._boxes.append((entry.image_id, entry.boxes, row.label, *row.box, *rest))
         entry.boxes += 1
         self.boxes_read += not row.is_crowd
@@ -256,7 +260,7 @@ class Spool:
 
     def _write_boxes(self) -> None:
         if self._boxes:
-            marks = "?, ?, ?, ?, ?, ?, ?, ?, ?, ?"
+            marks = "?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?"
             insert = f"INSERT INTO box VALUES ({marks})"
             self._database.executemany(insert, self._boxes)
             self._boxes.clear()
@@ -351,12 +355,13 @@ def _image(
     make: Callable[..., Annotation] = Annotation
     if is_bare:
         make = partial(Annotation, **_BARE)
-    for _, _, label, x_min, y_min, x_max, y_max, source, confidence, is_crowd in boxes:
+    for _, _, label, *box, source, confidence, is_crowd, attributes in boxes:
         annotation = make(
-            Box(x_min, y_min, x_max, y_max),
+            Box(*box),
             labels[label],
             source=_SOURCES[source],
             confidence=confidence,
+            attributes=json.loads(attributes) if attributes else {},
         )
         found[is_crowd].append(annotation)
     return ReadImage(

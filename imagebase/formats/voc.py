@@ -1,7 +1,7 @@
 """Pascal VOC XML: whole pixels counted from 1, both ends included."""
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Final, NamedTuple
 from xml.etree.ElementTree import Element
@@ -24,6 +24,7 @@ from imagebase.formats.label_set_files import (
     ImageReference,
     Streamed,
     WriteOptions,
+    any_attribute,
 )
 from imagebase.formats.names import flat_image_names, image_stem
 from imagebase.formats.parts import part_named
@@ -35,6 +36,7 @@ from imagebase.formats.trees import (
     images_of,
     names_with_suffix,
 )
+from imagebase.formats.voc_attributes import elements, read_attributes
 from imagebase.formats.xml_files import escaped, root_of, root_tag_of
 
 _TITLE: Final = "Pascal VOC XML"
@@ -132,13 +134,13 @@ def _document(image: ExportImage, name: str, *, is_zero_based: bool) -> str:
 def _object(annotation: Annotation, *, is_zero_based: bool) -> str:
     box = to_voc(annotation.box, is_zero_based=is_zero_based)
     edges = "".join(f"\t\t\t<{k}>{v}</{k}>\n" for k, v in box._asdict().items())
+    described, rest = elements(annotation.attributes)
     return (
         "\t<object>\n"
         f"\t\t<name>{escaped(annotation.label, title=_TITLE)}</name>\n"
-        "\t\t<pose>Unspecified</pose>\n"
-        "\t\t<truncated>0</truncated>\n"
-        "\t\t<difficult>0</difficult>\n"
+        f"{described}"
         f"\t\t<bndbox>\n{edges}\t\t</bndbox>\n"
+        f"{rest}"
         "\t</object>\n"
     )
 
@@ -283,9 +285,16 @@ class _Boxes(NamedTuple):
         elif edges is None:
             self.collector.skip_box(self.file, at, f"{label.strip()!r} has no bndbox")
         else:
-            self._add(label, [number(edges.findtext(k)) for k in VocBox._fields], at)
+            corners = [number(edges.findtext(k)) for k in VocBox._fields]
+            self._add(label, corners, read_attributes(element), at)
 
-    def _add(self, label: str, corners: Sequence[float], at: str) -> None:
+    def _add(
+        self,
+        label: str,
+        corners: Sequence[float],
+        attributes: Mapping[str, object],
+        at: str,
+    ) -> None:
         xmin, ymin, xmax, ymax = corners
         if self.stated is None and (xmin == xmax or ymin == ymax):
             # By definition a box of one pixel; in practice a click that slipped.
@@ -298,7 +307,9 @@ class _Boxes(NamedTuple):
         x_min, x_max = _edges(xmin, xmax, shift)
         y_min, y_max = _edges(ymin, ymax, shift)
         box = Box(x_min, y_min, x_max, y_max)
-        self.collector.add_box(self.image, label, box, file=self.file, at=at)
+        self.collector.add_box(
+            self.image, label, box, file=self.file, at=at, attributes=attributes
+        )
 
 
 def _counts_from_zero(corners: Sequence[float]) -> bool:
@@ -331,4 +342,5 @@ FORMAT: Final = Format(
         "labels": f"{_LABELS_FILE}, one a line, by class id",
     },
     has_flat_names=True,
+    holds=any_attribute,
 )
