@@ -284,6 +284,21 @@ def test_pictures_are_resized_at_a_press(labelled: Tab) -> None:
     assert {(one["width"], one["height"]) for one in coco["images"]} == {(320, 640)}
 
 
+def test_split_is_proposed_where_training_needs_one(labelled: Tab) -> None:
+    labelled.open("export")
+    assert "Split: none" in labelled.popovers()
+    zip_of(labelled).close()
+    choose(labelled, "Format", "yolo")
+    assert "Split: 80 / 20 / 0" in labelled.popovers()
+    with zip_of(labelled) as archive:
+        names = archive.namelist()
+    assert any(name.startswith("images/val/") for name in names)
+    choose(labelled, "Train, validate, test", "none")
+    assert "Split: none" in labelled.popovers()
+    choose(labelled, "Format", "coco")
+    assert "Split: none" in labelled.popovers()
+
+
 def test_labels_can_be_chosen(labelled: Tab) -> None:
     labelled.open("export")
     zip_of(labelled).close()

@@ -18,6 +18,7 @@ from imagebase.exporting.request import (
     resizing_in_words,
 )
 from imagebase.formats.label_set_files import PARTS
+from imagebase.formats.registry import format_named
 from imagebase.resizing import (
     MAX_SIDE_PX,
     Letterbox,
@@ -85,7 +86,7 @@ def choose() -> ExportChoice:
     images = _images(counts, totals)
     with st.container(horizontal=True):
         labels, renumbers = _labels()
-        split = _split()
+        split = _split(needs_val=format_named(format_name).lists_train_as_val)
         resizing = _resizing()
         recipe = export_recipe.choose(
             why_not=_why_no_variants(crops=crops, has_split=split is not None)
@@ -167,8 +168,13 @@ def _labels() -> tuple[tuple[str, ...] | None, bool]:
     return (kept or None), renumbers and bool(kept)
 
 
-def _split() -> SplitChoice | None:
-    by = _said("export.split", _NONE)
+def _split(*, needs_val: bool) -> SplitChoice | None:
+    """Draw the split; one is proposed where a program cannot train without `val`."""
+    key = "export.split.proposed" if needs_val else "export.split"
+    usual = _said("export.split", _NONE)
+    if needs_val and usual == _NONE:
+        usual = SHARES
+    by = _said(key, usual)
     title = f"Split: {_SPLITS[by].removeprefix('no ')}"
     if by == _NONE:
         title = "Split: none"
@@ -181,14 +187,18 @@ def _split() -> SplitChoice | None:
         by = st.segmented_control(
             "Train, validate, test",
             list(_SPLITS),
-            default=_NONE,
+            default=usual,
             required=True,
             format_func=_SPLITS.__getitem__,
-            key="export.split",
+            key=key,
             persist_state="session",
         )
         if by == _NONE:
-            st.caption("All images are for training.")
+            st.caption(
+                "Training would be judged on the images it learns from."
+                if needs_val
+                else "All images are for training."
+            )
             return None
         return _by_shares() if by == SHARES else _by_column(by)
 
