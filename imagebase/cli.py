@@ -200,7 +200,16 @@ def convert(
         typer.Argument(help="A label set: a folder, a zip, or one file."),
     ],
     to: Annotated[str, typer.Option("--to", help="The format to write.")],
-    output: _Output,
+    output: Annotated[
+        Path | None, typer.Option("--output", help="The folder that results go to.")
+    ] = None,
+    zip_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--zip",
+            help="Write the zip that the Export page makes, in place of --output.",
+        ),
+    ] = None,
     source_format: Annotated[
         str | None,
         typer.Option("--from", help="The format to read; recognised if not given."),
@@ -221,14 +230,19 @@ def convert(
     """
     from imagebase.conversion import convert as run
 
+    if (output is None) == (zip_file is None):
+        _refuse("Give --output for a folder, or --zip for one file.")
+    target = output or zip_file
+    assert target is not None
     with (
         _reported_errors(),
         _progress(quiet=quiet, title="Converting") as on_progress,
     ):
         done = run(
             source,
-            output,
+            target,
             to=to,
+            is_zip=zip_file is not None,
             source_format=source_format,
             images=images,
             on_progress=on_progress,

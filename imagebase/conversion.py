@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Final
@@ -11,7 +12,7 @@ from typing import Final
 from imagebase.annotation import Size
 from imagebase.errors import AnnotationFileError, ImageBaseError
 from imagebase.formats.collecting import Collector
-from imagebase.formats.earlier import folders_of_earlier
+from imagebase.formats.earlier import check_zip_is_free, folders_of_earlier
 from imagebase.formats.label_set_files import (
     ExportSet,
     FileTree,
@@ -20,7 +21,7 @@ from imagebase.formats.label_set_files import (
     WriteOptions,
 )
 from imagebase.formats.names import image_stem, with_suffix
-from imagebase.formats.package import export_folder
+from imagebase.formats.package import export_folder, export_zip
 from imagebase.formats.registry import format_named, recognise, taken_in
 from imagebase.formats.spool import DiskSet
 from imagebase.formats.stored_set import Placed, StoredSet
@@ -72,17 +73,19 @@ def convert(
     output: Path,
     *,
     to: str,
+    is_zip: bool = False,
     source_format: str | None = None,
     images: Path | None = None,
     on_progress: OnProgress = lambda done, total: None,
     on_problem: OnProblem = lambda sentence: None,
 ) -> Conversion:
-    """Read a label set and write it in another format, into a folder of its name.
+    """Read a label set and write it in another format, into a folder or a zip.
 
     Args:
         source: a folder, a zip, or one label file.
-        output: a folder; the format writes into a folder of its own in it.
+        output: a folder, where the format writes into a folder of its own; or the zip.
         to: the format to write. source_format: to read, recognised if not given.
+        is_zip: write the zip that the app's Export page makes, images included.
         images: a folder or zip with the images, where they do not lie in the source.
         on_progress: called with the images written and their number.
         on_problem: called with a sentence for all that was left out or changed.
@@ -92,9 +95,11 @@ def convert(
         AnnotationFileError, ExportError: nothing could be done.
     """
     began = time.perf_counter()
-    target = format_named(to)
+    target = format_named(to).in_zip if is_zip else format_named(to)
     if source_format is not None:
         format_named(source_format)
+    if is_zip:
+        check_zip_is_free(output)
     tell = _Teller(on_problem)
     with ExitStack() as stack:
         tree = stack.enter_context(_opened(source, output))
@@ -123,11 +128,13 @@ def convert(
             raise AnnotationFileError(
                 f"No image of {source} could be written as {target.title}."
             )
-        summary = export_folder(
-            ExportSet(output.resolve().name, collector.labels, stored),
+        write = partial(export_folder, folder=output / to)
+        if is_zip:
+            write = partial(export_zip, path=output)
+        summary = write(
+            ExportSet(_set_name(output, is_zip=is_zip), collector.labels, stored),
             to,
             images=files.bytes_of,
-            folder=output / to,
             options=WriteOptions(with_images=files.are_used and not target.is_in_place),
             progress=on_progress,
         )
@@ -145,6 +152,11 @@ def convert(
         tell.count,
         time.perf_counter() - began,
     )
+
+
+def _set_name(output: Path, *, is_zip: bool) -> str:
+    """Return what the set is called: as the zip without its ending, or the folder."""
+    return output.stem if is_zip else output.resolve().name
 
 
 def _tell_of_remarks(collector: Collector, target: Format, tell: OnProblem) -> None:

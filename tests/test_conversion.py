@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import tracemalloc
+import zipfile
 from dataclasses import replace
 from pathlib import Path, PurePath
 
@@ -17,8 +18,10 @@ from imagebase.cli import app
 from imagebase.conversion import Conversion, convert
 from imagebase.formats import spool
 from imagebase.formats.label_set_files import ReadResult, WriteOptions
-from imagebase.formats.package import export_folder
+from imagebase.formats.manifest import FILE as MANIFEST
+from imagebase.formats.package import export_folder, export_zip
 from imagebase.formats.registry import FORMATS, read
+from imagebase.formats.report import FILE as REPORT
 from imagebase.formats.trees import FolderTree
 from imagebase.images import encode_png
 from tests.formats.builders import box, export_set, record
@@ -31,6 +34,56 @@ PETS = export_set(
     record(name="empty.png"),
     labels=LABELS,
 )
+
+
+def convert_cli(*arguments: object) -> Result:
+    return CliRunner().invoke(app, ["convert", *map(str, arguments), "--quiet"])
+
+
+def test_zip_is_the_one_that_the_app_offers(tmp_path: Path) -> None:
+    offered = tmp_path / "pets.zip"
+    export_zip(PETS, "yolo", images=png_bytes, path=offered)
+    source = exported(tmp_path / "coco", "coco")
+    written = tmp_path / "again" / "pets.zip"
+    done = convert_cli(source, "--to", "yolo", "--zip", written)
+    assert done.exit_code == 0, done.output
+    assert contents(written) == contents(offered)
+
+
+def test_coco_zip_has_the_layout_of_the_app(tmp_path: Path) -> None:
+    source = exported(tmp_path / "voc", "voc")
+    written = tmp_path / "pets.zip"
+    assert convert_cli(source, "--to", "coco", "--zip", written).exit_code == 0
+    assert sorted(contents(written)) == [
+        "annotations/instances_default.json",
+        *(f"images/default/{name}.png" for name in ("a", "empty", "sub_b")),
+    ]
+
+
+@pytest.mark.parametrize("options", [[], ["--output", "out", "--zip", "out.zip"]])
+def test_results_go_to_a_folder_or_to_a_zip(tmp_path: Path, options: list[str]) -> None:
+    source = exported(tmp_path / "voc", "voc")
+    done = convert_cli(source, "--to", "coco", *options)
+    assert done.exit_code == 2
+    assert "--output for a folder, or --zip for one file" in done.stderr
+
+
+def test_zip_takes_the_place_of_an_earlier_export_only(tmp_path: Path) -> None:
+    source = exported(tmp_path / "voc", "voc")
+    target = tmp_path / "pets.zip"
+    for _ in range(2):
+        assert convert_cli(source, "--to", "coco", "--zip", target).exit_code == 0
+    target.write_bytes(b"photographs of years")
+    done = convert_cli(source, "--to", "coco", "--zip", target)
+    assert (done.exit_code, target.read_bytes()) == (1, b"photographs of years")
+    assert "is in the way" in done.stderr
+
+
+def contents(path: Path) -> dict[str, bytes]:
+    """Return the files of a zip but for what is said about them."""
+    with zipfile.ZipFile(path) as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+    return {n: d for n, d in files.items() if n not in (MANIFEST, REPORT)}
 
 
 def png_bytes(image_id: str) -> bytes:

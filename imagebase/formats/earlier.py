@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -55,6 +56,21 @@ def check_free(folder: Path, files: Iterable[WrittenFile]) -> None:
         is_ours = path.resolve() in listed
         if not is_ours and not (path.is_file() and _sha256(path) == sha256):
             _check_absent(path)
+
+
+def check_zip_is_free(path: Path) -> None:
+    """See that no file but a zip of an earlier export is in the way.
+
+    Raises:
+        ExportError: another file is, or a folder.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            is_ours = manifest.FILE in archive.namelist()
+    except (OSError, zipfile.BadZipFile):
+        is_ours = False
+    if not is_ours:
+        _check_absent(path)
 
 
 def remove_earlier(folder: Path) -> None:

@@ -4,6 +4,7 @@ import contextlib
 import csv
 import io
 import json
+import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -25,7 +26,7 @@ from pycocotools.coco import COCO
 from imagebase.annotation import ImageRecord, LabelSet, Size
 from imagebase.formats.label_set_files import ExportSet
 from imagebase.formats.names import build_export_set
-from imagebase.formats.package import export_folder
+from imagebase.formats.package import export_folder, export_zip
 from imagebase.formats.registry import FORMATS, read
 from imagebase.formats.trees import FolderTree
 
@@ -70,6 +71,7 @@ def exports(
             images=lambda image_id: (photographs / image_id).read_bytes(),
             folder=folder / format_name,
         )
+    _unpack_coco_zip(real_set, photographs, folder / "zipped" / "coco")
     # The reader of Open Images takes an ImageID for the name of a file.
     without_suffix = folder / "without_suffix"
     without_suffix.mkdir()
@@ -78,8 +80,32 @@ def exports(
     return folder
 
 
+def _unpack_coco_zip(one: ExportSet, photographs: Path, folder: Path) -> None:
+    """Unpack a COCO zip; links show its files where those of a folder are."""
+    folder.mkdir(parents=True)
+    path = folder / "coco.zip"
+    export_zip(one, "coco", images=lambda i: (photographs / i).read_bytes(), path=path)
+    with zipfile.ZipFile(path) as archive:
+        archive.extractall(folder / "unpacked")
+    annotations = folder / "unpacked" / "annotations" / "instances_default.json"
+    (folder / "annotations.json").symlink_to(annotations)
+    (folder / "images").symlink_to(folder / "unpacked" / "images" / "default")
+
+
 def corners(*edges: float) -> Corners:
     return np.array(edges, dtype=np.float64)
+
+
+def of_zip(
+    reader: Callable[[Path, LabelSet], FoundSet],
+) -> Callable[[Path, LabelSet], FoundSet]:
+    """Return a reader of COCO that is shown what was in the zip."""
+
+    def found(exports: Path, labels: LabelSet) -> FoundSet:
+        return reader(exports / "zipped", labels)
+
+    found.__name__ = f"{reader.__name__}_of_zip"
+    return found
 
 
 def by_us(format_name: str) -> Callable[[Path, LabelSet], FoundSet]:
@@ -345,6 +371,8 @@ AS_FLOAT32: Final = 1e-3
 READERS: Final = [
     *(("coco", one, AS_FLOAT32) for one in (pycocotools, supervision_coco)),
     *(("coco", one, FOUR_DECIMALS) for one in (globox_coco, labelformat_coco)),
+    *(("coco", of_zip(one), AS_FLOAT32) for one in (pycocotools, supervision_coco)),
+    *(("coco", of_zip(one), FOUR_DECIMALS) for one in (globox_coco, labelformat_coco)),
     *(("yolo", one, A_HAIR) for one in (supervision_yolo, globox_yolo)),
     ("yolo", labelformat_yolo, A_HAIR),
     ("darknet", globox_darknet, A_HAIR),
@@ -411,6 +439,19 @@ def assert_same_boxes(
         assert distances[nearest] <= tolerance_px, (label, box)
         left.pop(nearest)
     assert not left
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+def test_pycocotools_draws_a_mask_of_each_box(exports: Path) -> None:
+    with contextlib.redirect_stdout(io.StringIO()):
+        document = COCO(str(exports / "coco" / "annotations.json"))
+    found = document.loadAnns(document.getAnnIds())
+    assert len(found) == BOXES
+    for one in found:
+        _, _, width, height = one["bbox"]
+        # A mask has whole pixels: what an edge cuts through counts or does not.
+        around = width + height + 2
+        assert abs(document.annToMask(one).sum() - width * height) <= around
 
 
 def test_supervision_reads_images_as_a_whole(
