@@ -22,7 +22,12 @@ from imagebase.formats.label_set_files import (
 )
 from imagebase.formats.names import image_stem, with_suffix
 from imagebase.formats.package import export_folder, export_zip
-from imagebase.formats.registry import format_named, recognise, taken_in
+from imagebase.formats.registry import (
+    format_named,
+    readable_format,
+    recognise,
+    taken_in,
+)
 from imagebase.formats.spool import DiskSet
 from imagebase.formats.stored_set import Placed, StoredSet
 from imagebase.formats.tree_views import JoinedTree, TreeWithout
@@ -97,7 +102,7 @@ def convert(
     began = time.perf_counter()
     target = format_named(to).in_zip if is_zip else format_named(to)
     if source_format is not None:
-        format_named(source_format)
+        readable_format(source_format)
     if is_zip:
         check_zip_is_free(output)
     tell = _Teller(on_problem)

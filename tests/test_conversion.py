@@ -509,9 +509,9 @@ def test_command_needs_to_know_what_and_where(tmp_path: Path, missing: str) -> N
     assert missing in result.stderr
 
 
-def test_command_says_what_was_looked_for_in_vain(tmp_path: Path) -> None:
+def test_command_says_what_it_found_instead_of_labels(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "notes.txt").write_text("hello")
     result = invoked(tmp_path / "in", "--to", "coco", "--output", tmp_path / "out")
     assert result.exit_code == 1
-    assert "no .xml with <annotation> as its root (Pascal VOC XML)" in result.stderr
+    assert "No labels that can be read were found in notes.txt" in result.stderr

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from imagebase.formats.registry import FORMATS
+from imagebase.formats.registry import FORMATS, INPUT_FORMATS
 from imagebase.settings import PROJECT_ROOT
 
 DOCUMENTS = sorted(
@@ -28,7 +28,7 @@ def test_what_a_document_links_to_is_there(path: Path) -> None:
     assert [link for link in local if not (path.parent / link).exists()] == []
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", [*FORMATS, *INPUT_FORMATS])
 def test_readme_names_every_format(name: str) -> None:
     assert f"| `{name}` |" in README
 

@@ -12,7 +12,7 @@ from imagebase.errors import EvaluationError
 from imagebase.evaluation.coco_numbers import CocoNumbers, read_coco_numbers
 from imagebase.evaluation.values import EvaluatedImage, Truth
 from imagebase.formats.label_set_files import ReadImage
-from imagebase.formats.registry import format_named, read, recognise
+from imagebase.formats.registry import read, readable_format, recognise
 from imagebase.formats.trees import NameIndex, opened_tree
 from imagebase.importing.matching import is_same_shape
 
@@ -64,7 +64,7 @@ def read_truth(
     """
     with opened_tree(path) as tree:
         name = format_name or recognise(tree)
-        if not format_named(name).has_boxes:
+        if not readable_format(name).has_boxes:
             raise EvaluationError(f"The format {name} has no boxes to judge by.")
         result = read(tree, name)
         numbers = read_coco_numbers(tree) if name == _COCO else CocoNumbers()

@@ -20,7 +20,7 @@ from imagebase.evaluation.label_files import LabelFiles, LeftOut, read_truth
 from imagebase.evaluation.metrics import metrics
 from imagebase.evaluation.passing import Pass, run_pass
 from imagebase.evaluation.report import About, PictureOf, report
-from imagebase.formats.registry import format_named
+from imagebase.formats.registry import readable_format
 from imagebase.images import RgbArray, fitted_size, load_image, read_header, resized
 from imagebase.intake import SourceFile, scan_source
 from imagebase.passed_over import PassedOver
@@ -152,7 +152,7 @@ def check(asked: Asked) -> list[Contender]:
         for name in one.models:
             find_model(name)
     if asked.labels_format:
-        format_named(asked.labels_format)
+        readable_format(asked.labels_format)
     return contenders
 
 

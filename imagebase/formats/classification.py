@@ -181,7 +181,6 @@ FORMAT: Final = Format(
     write=write,
     read=read,
     recognises=recognises,
-    looks_for=f"{FILE}, nor images in two folders or more and nothing else",
     names=names,
     tolerance=tolerance,
     conventions={

@@ -355,7 +355,6 @@ FORMAT: Final = Format(
     write=write,
     read=read,
     recognises=recognises,
-    looks_for=".json with the lists images, annotations and categories",
     names=names,
     tolerance=tolerance,
     conventions={

@@ -115,6 +115,10 @@ class Collector:
         """Return the size of an image that was added, if it is known."""
         return self._entry(name).size
 
+    def is_relative(self, name: str) -> bool:
+        """Say whether the boxes of an image that was added are fractions."""
+        return self._entry(name).is_relative
+
     def size_in(
         self, width: object, height: object, *, file: str, at: str
     ) -> Size | None:

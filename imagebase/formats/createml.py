@@ -188,7 +188,6 @@ FORMAT: Final = Format(
     write=write,
     read=read,
     recognises=recognises,
-    looks_for=".json with a list of objects that have an image and annotations",
     names=names,
     tolerance=tolerance,
     conventions={

@@ -1,22 +1,23 @@
 """CSV as TensorFlow's object detection has it: one row a box, whole pixels."""
 
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
-from imagebase.annotation import Box
-from imagebase.errors import AnnotationFileError
+from imagebase.annotation import Box, Size
+from imagebase.errors import AnnotationFileError, ImageBaseError
 from imagebase.formats.boxes import (
     confidence_of,
     whole_pixel_tolerance,
     whole_pixels,
     writable,
 )
-from imagebase.formats.collecting import (
-    Collector,
-    image_name,
-    number,
-    size_of,
+from imagebase.formats.collecting import Collector, image_name, number
+from imagebase.formats.csv_columns import (
+    CsvTable,
+    Reading,
+    Row,
+    box_of,
+    decimal,
 )
 from imagebase.formats.csv_files import csv_rows, csv_table
 from imagebase.formats.label_set_files import (
@@ -30,7 +31,13 @@ from imagebase.formats.label_set_files import (
 )
 from imagebase.formats.parts import parts_of_files
 from imagebase.formats.relative import names_file, read_names_file
-from imagebase.formats.trees import FILES_TO_TRY, files_named, names_with_suffix
+from imagebase.formats.trees import (
+    FILES_TO_TRY,
+    files_named,
+    images_of,
+    names_with_suffix,
+)
+from imagebase.images import read_header
 
 FILE: Final = "annotations.csv"
 COLUMNS: Final = (
@@ -41,22 +48,9 @@ COLUMNS: Final = (
 _IMAGES_FILE: Final = "images.csv"
 _LABELS_FILE: Final = "labels.txt"
 _CONFIDENCE_DECIMALS: Final = 6
+_SUFFIXES: Final = (".csv", ".tsv")
 
-_ALIASES: Final = {
-    "filename": "filename file image imagename imgfname imagepath path img filepath",
-    "width": "width imgw imagewidth imwidth",
-    "height": "height imgh imageheight imheight",
-    "class": "class label labelname classlabel classname name celltype category",
-    "xmin": "xmin x1 bbxxtl xtl left minx",
-    "ymin": "ymin y1 bbxytl ytl top miny",
-    "xmax": "xmax x2 bbxxbr xbr right maxx",
-    "ymax": "ymax y2 bbxybr ybr bottom maxy",
-    "w": "w boxwidth bboxwidth",
-    "h": "h boxheight bboxheight",
-    "bbox": "bbox box",
-    "confidence": "confidence score conf",
-}
-_MEANING: Final = {a: name for name, all_ in _ALIASES.items() for a in all_.split()}
+_IMAGES_TO_OPEN: Final = 100
 
 
 def names(export_set: ExportSet) -> Iterable[str]:
@@ -91,13 +85,24 @@ def _decimal(confidence: float) -> str:
 
 def recognises(tree: FileTree) -> bool:
     """Say whether a CSV file has columns of file names, of labels and of corners."""
-    for file in names_with_suffix(tree, ".csv")[:FILES_TO_TRY]:
+    for file in names_with_suffix(tree, *_SUFFIXES)[:FILES_TO_TRY]:
         try:
-            if _Table(tree, file).has_boxes:
+            if CsvTable(tree, file).has_boxes:
                 return True
         except AnnotationFileError:
             continue
     return False
+
+
+def what_is_missing(tree: FileTree, file: str) -> str:
+    """Return what a table lacks to be one of boxes; nothing where it has little of it.
+
+    Raises:
+        AnnotationFileError: it is no CSV.
+    """
+    table = CsvTable(tree, file)
+    has_some = "filename" in table.columns or table.kinds
+    return table.missing() if has_some and not table.has_boxes else ""
 
 
 class _Place(NamedTuple):
@@ -115,14 +120,22 @@ def read(tree: FileTree, collector: Collector) -> None:
     """
     for file in files_named(tree, _LABELS_FILE):
         collector.add_labels(read_names_file(tree, file), file=file)
-    tables = list(_tables(tree, collector))
+    labels, tables = list[str](), list[CsvTable]()
+    for table in _tables(tree, collector):
+        listed = _listed_labels(tree, table)
+        if listed:
+            labels = collector.add_labels(listed, file=table.file)
+        elif table.has_boxes or table.has_images_only:
+            tables.append(table)
+        else:
+            collector.skip(table.file, "line 1", table.missing())
     parts = parts_of_files(table.file for table in tables)
+    sizes = _ImageSizes(tree)
     # The list of images comes first: it has them in their order.
-    for table in sorted(tables, key=lambda table: "class" in table.columns):
+    for table in sorted(tables, key=lambda table: table.has_boxes):
         try:
-            for line, row in table.rows():
-                place = _Place(table.file, f"line {line}")
-                _read_row(row, collector, place, parts[table.file])
+            reading = table.reading(sizes)
+            _TableReader(table, reading, collector, parts[table.file], labels).read()
         except AnnotationFileError as error:
             collector.skip(table.file, "", str(error))
     collector.check()
@@ -133,115 +146,141 @@ def read(tree: FileTree, collector: Collector) -> None:
         )
 
 
-def _tables(tree: FileTree, collector: Collector) -> Iterator["_Table"]:
-    for file in names_with_suffix(tree, ".csv"):
+def _tables(tree: FileTree, collector: Collector) -> Iterator[CsvTable]:
+    for file in names_with_suffix(tree, *_SUFFIXES):
         try:
-            table = _Table(tree, file)
+            yield CsvTable(tree, file)
         except AnnotationFileError as error:
             collector.skip(file, "", str(error))
-            continue
-        if table.has_boxes or table.has_images_only:
-            yield table
-        else:
-            missing = table.missing()
-            collector.skip(file, "line 1", f"no column is named {missing}")
 
 
-class _Table:
-    """One CSV file: which column means what, and its rows."""
-
-    def __init__(self, tree: FileTree, file: str) -> None:
-        self.file = file
-        self._rows = csv_rows(tree, file)
-        _, header = next(self._rows, (1, []))
-        # Some put a blank after each comma; elsewhere blanks belong to names.
-        self._is_spaced = any(cell.startswith(" ") for cell in header)
-        self.columns: dict[str, int] = {}
-        for index, cell in enumerate(header):
-            meaning = _MEANING.get(re.sub(r"[^a-z0-9]", "", cell.lower()))
-            if meaning:
-                self.columns.setdefault(meaning, index)
-
-    @property
-    def has_boxes(self) -> bool:
-        return {"filename", "class"} <= set(self.columns) and self._has_corners
-
-    @property
-    def has_images_only(self) -> bool:
-        return {"filename", "width", "height"} == set(self.columns)
-
-    @property
-    def _has_corners(self) -> bool:
-        found = set(self.columns)
-        ways = ({"xmax", "ymax"}, {"w", "h"}, {"width", "height"})
-        near = {"xmin", "ymin"} <= found
-        return "bbox" in found or (near and any(way <= found for way in ways))
-
-    def missing(self) -> str:
-        return ", ".join(name for name in COLUMNS[:-1] if name not in self.columns)
-
-    def rows(self) -> Iterator[tuple[int, Mapping[str, str]]]:
-        """Yield line number and values by meaning; a row too short ends in blanks."""
-        for line, cells in self._rows:
-            row = [cell.strip() for cell in cells] if self._is_spaced else cells
-            yield (
-                line,
-                {
-                    name: row[index] if index < len(row) else ""
-                    for name, index in self.columns.items()
-                },
-            )
+def _listed_labels(tree: FileTree, table: CsvTable) -> list[str]:
+    """Return the labels of a table of names and numbers from 0, RetinaNet's list."""
+    if len(table.header) != 2 or not table.header[1].strip().isdecimal():
+        return []
+    by_id: dict[str, str] = {}
+    for _, row in csv_rows(tree, table.file):
+        by_id[row[1].strip() if len(row) > 1 else ""] = row[0]
+    ids = [str(index) for index in range(len(by_id))]
+    return [by_id[one] for one in ids] if by_id.keys() == set(ids) else []
 
 
-def _read_row(
-    row: Mapping[str, str], collector: Collector, place: _Place, part: str
-) -> None:
-    name = image_name(row.get("filename", ""))
-    if not name.strip():
-        collector.skip(*place, "it names no image")
-        return
-    box = _box_of(row)
-    size = None if _has_box_sizes(row) else size_of(row.get("width"), row.get("height"))
-    known = collector.size_of(name) if collector.has_image(name) else None
-    if known and size and known != size:
-        collector.change(*place, f"its size differs from {known[0]}×{known[1]}, kept")
-    collector.add_image(name, size, part=part)
-    if box is None:
-        return
-    confidence = row.get("confidence", "").strip()
-    collector.add_box(
-        name,
-        row.get("class", ""),
-        box,
-        file=place.file,
-        at=place.at,
-        confidence=number(confidence) if confidence else None,
-    )
+class _ImageSizes:
+    """Sizes of images that lie beside the table; of so many as are worth opening."""
+
+    def __init__(self, tree: FileTree) -> None:
+        self._tree = tree
+        self._images = images_of(tree)
+        self._known: dict[str, Size | None] = {}
+
+    def __call__(self, stated: str) -> Size | None:
+        path = self._images.find(image_name(stated))
+        if path is None:
+            return None
+        if path not in self._known and len(self._known) < _IMAGES_TO_OPEN:
+            self._known[path] = self._size_of(path)
+        return self._known.get(path)
+
+    def _size_of(self, path: str) -> Size | None:
+        most = self._tree.limits.max_image_pixels
+        try:
+            data = self._tree.read(path)
+            return read_header(data, file_name=path, max_pixels=most).size
+        except ImageBaseError:
+            return None
 
 
-def _has_box_sizes(row: Mapping[str, str]) -> bool:
-    """Say whether width and height are the box's: there is no other far corner."""
-    return "xmin" in row and "xmax" not in row and "w" not in row
+class _TableReader:
+    """One table on its way in."""
 
+    def __init__(
+        self,
+        table: CsvTable,
+        reading: Reading,
+        to: Collector,
+        part: str,
+        labels: Sequence[str],
+    ) -> None:
+        self._table = table
+        self._reading = reading
+        self._collector = to
+        self._part = part
+        self._labels = labels
 
-def _box_of(row: Mapping[str, str]) -> Box | None:
-    """Return the box; None for an image without one, as its empty cells say.
+    def read(self) -> None:
+        self._tell()
+        for line, row in self._table.rows():
+            self._read_row(row, _Place(self._table.file, f"line {line}"))
 
-    Without far corners and a column w, width and height are the box's own.
-    """
-    if "bbox" in row:
-        numbers = [
-            number(n) for n in re.split(r"[\s,;]+", row["bbox"].strip("[]() \t"))
-        ]
-        return Box(*numbers) if len(numbers) == 4 else Box(*[number("")] * 4)
-    corners = ("xmin", "ymin", "xmax", "ymax", "w", "h", "class")
-    if not any(row.get(key, "").strip() for key in corners):
-        return None
-    x, y = number(row.get("xmin")), number(row.get("ymin"))
-    if "xmax" in row:
-        return Box(x, y, number(row["xmax"]), number(row.get("ymax")))
-    width, height = row.get("w", row.get("width")), row.get("h", row.get("height"))
-    return Box(x, y, x + number(width), y + number(height))
+    def _tell(self) -> None:
+        """Say what the table does not, and was decided."""
+        reading, columns = self._reading, self._table.columns
+        if reading.is_open:
+            what = f"the four numbers of bbox were taken as {reading.kind}"
+            self._collector.change(self._table.file, "", what)
+        elif self._table.kinds[:1] not in ((), (reading.kind,)):
+            what = f"its boxes are {reading.kind}, as the other order cannot be"
+            self._collector.change(self._table.file, "", what)
+        if reading.is_relative:
+            what = "its boxes are fractions of width and height, between 0 and 1"
+            self._collector.change(self._table.file, "", what)
+        if self._table.has_boxes and "class" not in columns and not self._labels:
+            what = "it has numbers for labels, which are called class_0, class_1, …"
+            self._collector.change(self._table.file, "", what)
+
+    def _read_row(self, row: Row, place: _Place) -> None:
+        name = image_name(row.get("filename", ""))
+        if not name.strip():
+            self._collector.skip(*place, "it names no image")
+            return
+        size = self._table.size_in(row)
+        is_new = not self._collector.has_image(name)
+        known = None if is_new else self._collector.size_of(name)
+        if known and size and known != size:
+            what = f"its size differs from {known[0]}×{known[1]}, kept"
+            self._collector.change(*place, what)
+        is_relative = self._reading.is_relative
+        self._collector.add_image(name, size, is_relative=is_relative, part=self._part)
+        numbers = self._table.numbers_of(row) if self._table.has_boxes else None
+        if numbers is None:
+            return
+        box = box_of(self._reading.kind, numbers)
+        if is_relative != self._collector.is_relative(name):
+            scaled = self._scaled(box, name)
+            if scaled is None:
+                what = "another file has pixels of this image, and no size is known"
+                self._collector.skip_box(*place, what)
+                return
+            box = scaled
+        confidence = row.get("confidence", "").strip()
+        self._collector.add_box(
+            name,
+            self._label_of(row),
+            box,
+            file=place.file,
+            at=place.at,
+            confidence=decimal(confidence) if confidence else None,
+        )
+
+    def _scaled(self, box: Box, image: str) -> Box | None:
+        """Return a box as the boxes of its image are said, which it is not."""
+        size = self._collector.size_of(image)
+        if size is None:
+            return None
+        across, down = float(size.width), float(size.height)
+        if self._collector.is_relative(image):
+            across, down = 1 / across, 1 / down
+        x_min, y_min, x_max, y_max = box
+        return Box(x_min * across, y_min * down, x_max * across, y_max * down)
+
+    def _label_of(self, row: Row) -> str:
+        if "class" in row:
+            return row["class"]
+        index = number(row["classid"])
+        if 0 <= index < len(self._labels) and index == int(index):
+            return self._labels[int(index)]
+        stated = f"{index:g}" if index == index else row["classid"].strip()
+        return f"class_{stated}" if stated else ""
 
 
 FORMAT: Final = Format(
@@ -249,7 +288,6 @@ FORMAT: Final = Format(
     write=write,
     read=read,
     recognises=recognises,
-    looks_for=".csv whose first line names columns of images, labels and corners",
     names=names,
     tolerance=whole_pixel_tolerance,
     conventions={

@@ -304,7 +304,6 @@ FORMAT: Final = Format(
     write=write,
     read=read,
     recognises=recognises,
-    looks_for=".xml with <annotations> as its root",
     names=names,
     tolerance=tolerance,
     holds=any_attribute,

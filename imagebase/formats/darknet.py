@@ -228,7 +228,6 @@ FORMAT: Final = Format(
     write=write,
     read=read,
     recognises=recognises,
-    looks_for="file named obj.data",
     names=names,
     tolerance=relative_tolerance,
     conventions={"boxes": CONVENTION, "labels": "obj.names, one a line, by class id"},

@@ -134,7 +134,6 @@ FORMAT: Final = Format(
     write=write,
     read=read,
     recognises=recognises,
-    looks_for="obj.names with an images.txt beside it",
     names=names,
     tolerance=relative_tolerance,
     conventions={

@@ -2,7 +2,7 @@
 
 import codecs
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from typing import IO, Final, NamedTuple
 
 from imagebase.errors import AnnotationFileError
@@ -16,12 +16,13 @@ class Item(NamedTuple):
     """One item of a list that is the document, or the value of one of its keys.
 
     section: the key, empty where the document is a list.
-    position: in the list, from 0; None where the value is no list, and for the list,
-        which comes first and empty.
+    position: in the list, from 0; a key of its own in an object that was gone into;
+        None where the value is neither, and for the list or object itself, which comes
+        first and empty.
     """
 
     section: str
-    position: int | None
+    position: int | str | None
     value: object
 
     @property
@@ -29,8 +30,13 @@ class Item(NamedTuple):
         return f"{self.section}[{self.position}]"
 
 
-def json_items(tree: FileTree, file: str) -> Iterator[Item]:
+def json_items(
+    tree: FileTree, file: str, *, gone_into: Container[str] = ()
+) -> Iterator[Item]:
     """Yield what the outermost list or object of a file holds.
+
+    Args:
+        gone_into: keys whose objects are taken member by member, as lists are.
 
     Raises:
         AnnotationFileError: with the line from which on it is not JSON. What was
@@ -39,11 +45,9 @@ def json_items(tree: FileTree, file: str) -> Iterator[Item]:
     with tree.open(file) as opened:
         text = _Text(opened, file)
         try:
-            yield from _document(text)
+            yield from _document(text, gone_into)
         except (ValueError, RecursionError) as error:
-            raise AnnotationFileError(
-                f"it is not JSON ({text.place_of(error)})"
-            ) from error
+            raise AnnotationFileError(text.fault_of(error)) from error
 
 
 def json_list(lines: Iterable[str]) -> Iterator[bytes]:
@@ -60,28 +64,38 @@ def json_line(entry: object) -> str:
     return json.dumps(entry, ensure_ascii=False, allow_nan=False)
 
 
-def _document(text: "_Text") -> Iterator[Item]:
+def _document(text: "_Text", gone_into: Container[str]) -> Iterator[Item]:
     first = text.peek()
     if first == "[":
         yield from _list(text, "")
     elif first == "{":
-        yield from _object(text)
+        yield from _object(text, gone_into)
     else:
         yield Item("", None, text.value())
     if text.peek():
         raise ValueError("text follows after its end")
 
 
-def _object(text: "_Text") -> Iterator[Item]:
+def _object(text: "_Text", gone_into: Container[str]) -> Iterator[Item]:
+    for key in _keys(text):
+        if text.peek() == "[":
+            yield from _list(text, key)
+        elif text.peek() == "{" and key in gone_into:
+            yield Item(key, None, {})
+            for member in _keys(text):
+                yield Item(key, member, text.value())
+        else:
+            yield Item(key, None, text.value())
+
+
+def _keys(text: "_Text") -> Iterator[str]:
+    """Yield each key of an object, as the text stands before its value."""
     for _ in text.members("{", "}"):
         if text.peek() != '"':
             raise ValueError("a key is missing")
         key = str(text.value())
         text.take(":")
-        if text.peek() == "[":
-            yield from _list(text, key)
-        else:
-            yield Item(key, None, text.value())
+        yield key
 
 
 def _list(text: "_Text", section: str) -> Iterator[Item]:
@@ -149,12 +163,17 @@ class _Text:
             self._at = end
             return found
 
-    def place_of(self, error: Exception) -> str:
-        """Return line and reason of an error."""
+    def fault_of(self, error: Exception) -> str:
+        """Return what an error means, with its line."""
         at = error.pos if isinstance(error, json.JSONDecodeError) else self._at
         reason = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
         line = self._line + self._window.count("\n", 0, at)
-        return f"line {line}: {reason}"
+        if not self._byte_count:
+            return "it is empty"
+        is_open = reason.startswith("Unterminated string")
+        if self._ended and (is_open or not self._window[at:].strip()):
+            return f"it ends in the middle (line {line}); get a whole copy of it"
+        return f"it is not JSON (line {line}: {reason})"
 
     def _more(self) -> bool:
         """Read on, at least as much again as is left: items may be of any size."""

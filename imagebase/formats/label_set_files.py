@@ -285,13 +285,21 @@ def any_attribute(name: str, value: AttributeValue) -> bool:
 Writer = Callable[[ExportSet, WriteOptions], Iterator[ExportFile]]
 
 
+class InputFormat(NamedTuple):
+    """An annotation format that is read and not written; fields as in `Format`."""
+
+    title: str
+    read: Callable[[FileTree, "Collector"], None]
+    recognises: Callable[[FileTree], bool]
+    has_boxes: bool = True
+
+
 class Format(NamedTuple):
     """One annotation format.
 
     title: what people call it.
     read: takes a tree in; AnnotationFileError where nothing can be read.
-    looks_for: what its files show that no other format's do, as the end of a sentence
-        that begins with "There is no".
+    recognises: whether a tree shows what no other format's files do.
     names: image names as this format writes them, in the order of the images.
     has_flat_names: these have no folders.
     tolerance: how far an edge may move in writing a box, in pixels, along x and y.
@@ -315,7 +323,6 @@ class Format(NamedTuple):
     write: Writer
     read: Callable[[FileTree, "Collector"], None]
     recognises: Callable[[FileTree], bool]
-    looks_for: str
     names: Callable[[ExportSet], Iterable[str]]
     tolerance: Callable[[Box, Size], tuple[float, float]]
     conventions: Mapping[str, str]

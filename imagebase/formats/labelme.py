@@ -271,7 +271,6 @@ FORMAT: Final = Format(
     write=write,
     read=read,
     recognises=recognises,
-    looks_for=".json with shapes and an imagePath",
     names=names,
     tolerance=tolerance,
     conventions={

@@ -145,7 +145,6 @@ FORMAT: Final = Format(
     write=write,
     read=read,
     recognises=recognises,
-    looks_for=".json with a list of tasks that have data and annotations",
     names=names,
     tolerance=tolerance,
     conventions={

@@ -275,7 +275,6 @@ FORMAT: Final = Format(
     write=write,
     read=read,
     recognises=recognises,
-    looks_for=".csv with the columns ImageID, LabelName, XMin, XMax, YMin, YMax",
     names=names,
     tolerance=tolerance,
     conventions={

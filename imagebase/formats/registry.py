@@ -14,11 +14,18 @@ from imagebase.formats import (
     csv_boxes,
     cvat,
     darknet,
+    datumaro,
     folders,
+    kitti,
     labelme,
+    labelme_xml,
     labelstudio,
+    mot,
     openimages,
+    via,
     voc,
+    vott,
+    widerface,
     yolo,
 )
 from imagebase.formats.collecting import Collector
@@ -27,10 +34,12 @@ from imagebase.formats.label_set_files import (
     ExportSet,
     FileTree,
     Format,
+    InputFormat,
     ReadResult,
     WriteOptions,
     Writer,
 )
+from imagebase.formats.unrecognised import unrecognised
 
 # Those with files that no other has stand first: a tree is tried in this order.
 FORMATS: Final[dict[str, Format]] = {
@@ -46,6 +55,16 @@ FORMATS: Final[dict[str, Format]] = {
     "csv": csv_boxes.FORMAT,
     "yolo": yolo.FORMAT,
     "classification": classification.FORMAT,
+}
+# Read and not written. Their files show more of themselves than those of the twelve.
+INPUT_FORMATS: Final[dict[str, InputFormat]] = {
+    "via": via.FORMAT,
+    "vott": vott.FORMAT,
+    "datumaro": datumaro.FORMAT,
+    "labelme-xml": labelme_xml.FORMAT,
+    "kitti": kitti.FORMAT,
+    "mot": mot.FORMAT,
+    "widerface": widerface.FORMAT,
 }
 WRITERS: Final[dict[str, Writer]] = {n: f.write for n, f in FORMATS.items()}
 
@@ -63,6 +82,22 @@ def format_named(name: str) -> Format:
         raise UnknownFormatError(
             f"There is no annotation format {name!r}; choose one of {known}."
         ) from None
+
+
+def readable_formats() -> dict[str, Format | InputFormat]:
+    """Return the formats that can be read, in the order in which they are tried."""
+    return {**INPUT_FORMATS, **FORMATS}
+
+
+def readable_format(name: str) -> Format | InputFormat:
+    """Return a format that can be read; errors as in `format_named`."""
+    formats = readable_formats()
+    if name not in formats:
+        known = ", ".join(sorted(formats))
+        raise UnknownFormatError(
+            f"There is no annotation format {name!r} to read; choose one of {known}."
+        )
+    return formats[name]
 
 
 def write(
@@ -91,7 +126,7 @@ def read(tree: FileTree, format_name: str | None = None) -> ReadResult:
 @contextmanager
 def taken_in(tree: FileTree, format_name: str | None = None) -> Iterator[Collector]:
     """Give the label set that these files hold, on disk; errors as in `read`."""
-    one = format_named(format_name or recognise(tree))
+    one = readable_format(format_name or recognise(tree))
     try:
         with Collector(tree.limits) as collector:
             one.read(tree, collector)
@@ -104,7 +139,7 @@ def taken_in(tree: FileTree, format_name: str | None = None) -> Iterator[Collect
 
 
 READERS: Final[dict[str, Callable[[FileTree], ReadResult]]] = {
-    name: partial(read, format_name=name) for name in FORMATS
+    name: partial(read, format_name=name) for name in (*INPUT_FORMATS, *FORMATS)
 }
 
 
@@ -112,12 +147,9 @@ def recognise(tree: FileTree) -> str:
     """Return the name of the format that these files are in.
 
     Raises:
-        AnnotationFileError: in none that we know, with what each of them shows.
+        AnnotationFileError: in none that can be read, with what they look like.
     """
-    for name, one in FORMATS.items():
+    for name, one in readable_formats().items():
         if one.recognises(tree):
             return name
-    missing = "; ".join(f"no {f.looks_for} ({f.title})" for f in FORMATS.values())
-    raise AnnotationFileError(
-        f"These files are in none of the formats that can be read. There is {missing}."
-    )
+    raise AnnotationFileError(unrecognised(tree))

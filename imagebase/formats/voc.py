@@ -333,7 +333,6 @@ FORMAT: Final = Format(
     write=write,
     read=read,
     recognises=recognises,
-    looks_for=".xml with <annotation> as its root",
     names=names,
     tolerance=tolerance,
     conventions={

@@ -200,7 +200,6 @@ FORMAT: Final = Format(
     write=write,
     read=read,
     recognises=recognises,
-    looks_for="data.yaml, nor a .txt with lines as `0 0.5 0.5 0.1 0.1`",
     names=names,
     tolerance=relative_tolerance,
     conventions={"boxes": CONVENTION, "labels": "names in data.yaml, by class id"},

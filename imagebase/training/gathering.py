@@ -13,7 +13,7 @@ from typing import IO, Final
 from imagebase.annotation import Annotation, Box, ImageRecord, Size
 from imagebase.errors import TrainingError
 from imagebase.formats.label_set_files import FileTree, ReadImage, ReadResult
-from imagebase.formats.registry import format_named, read, recognise
+from imagebase.formats.registry import read, readable_format, recognise
 from imagebase.formats.tree_views import TreeWithout
 from imagebase.formats.trees import (
     NameIndex,
@@ -116,7 +116,7 @@ def from_label_files(
 def _read(labels: Path, format_name: str | None, output: Path | None) -> ReadResult:
     with _opened(labels, output) as tree:
         name = format_name or recognise(tree)
-        if not format_named(name).has_boxes:
+        if not readable_format(name).has_boxes:
             raise TrainingError(
                 f"The format {name} says what images hold and not where; give boxes."
             )

@@ -322,7 +322,7 @@ LABELME = Table(
         Bad(
             '"imageWidth": 64\n}',
             '"imageWidth": 64\n',
-            "it is not JSON (line 45: ',' is missing)",
+            "it ends in the middle (line 45); get a whole copy of it",
             kept=(1, 1),
         ),
         Bad(
@@ -416,7 +416,7 @@ LABELSTUDIO = Table(
         Bad(
             '"predictions": []}\n]',
             '"predictions": []}\n',
-            "it is not JSON (line 4: ',' is missing)",
+            "it ends in the middle (line 4); get a whole copy of it",
             kept=(2, 3),
         ),
         Bad(

@@ -9,7 +9,7 @@ import streamlit as st
 from imagebase.annotation import new_id
 from imagebase.errors import AnnotationFileError
 from imagebase.formats.label_set_files import ReadResult
-from imagebase.formats.registry import FORMATS, read, recognise
+from imagebase.formats.registry import read, readable_formats, recognise
 from imagebase.importing.dry_run import DryRun, LabelRow, dry_run, label_rows
 from imagebase.importing.files import DroppedFiles, keep_files
 from imagebase.importing.matching import DroppedImage, look_at_images
@@ -79,7 +79,7 @@ def _drop_zone() -> None:
         key=f"import.files.{kind == _FOLDER}.{generation}",
         label_visibility="collapsed",
     )
-    titles = ", ".join(one.title for one in FORMATS.values())
+    titles = ", ".join(one.title for one in readable_formats().values())
     st.caption(
         f"{widgets.escape(titles)}; with or without the images. "
         "You see what would come in before anything is stored."
@@ -151,12 +151,13 @@ def _look(upload: _Upload) -> None:
 
 
 def _choose_format(upload: _Upload) -> str:
-    names = list(FORMATS)
+    formats = readable_formats()
+    names = list(formats)
     chosen: str | None = st.selectbox(
         "Format",
         names,
         index=names.index(upload.format) if upload.format else None,
-        format_func=lambda name: FORMATS[name].title,
+        format_func=lambda name: formats[name].title,
         placeholder="Choose the format",
         key=f"import.format.{upload.upload_id}",
     )

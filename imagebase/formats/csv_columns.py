@@ -1,0 +1,316 @@
+"""Which column of a CSV file means what, and how its four numbers are a box."""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from enum import StrEnum
+from functools import cached_property
+from typing import Final, NamedTuple
+
+from imagebase.annotation import Box, Size
+from imagebase.formats.collecting import number, size_of
+from imagebase.formats.csv_files import csv_rows
+from imagebase.formats.label_set_files import FileTree
+from imagebase.formats.trees import is_image_name
+
+Row = Mapping[str, str]
+SizeOf = Callable[[str], Size | None]
+
+_ALIASES: Final = {
+    "filename": "filename file image imagename imgfname imagepath path img filepath "
+    "imageid imgid imgname imgpath fname photo picture frame",
+    "width": "width",
+    "height": "height",
+    "imgwidth": "imgw imgwidth imagewidth imwidth imagew",
+    "imgheight": "imgh imgheight imageheight imheight imageh",
+    "class": "class label labelname classlabel classname name celltype category "
+    "categoryname species tag objectclass objectname",
+    "classid": "classid labelid categoryid classindex",
+    "xmin": "xmin x1 xtl left minx x0 startx xstart",
+    "ymin": "ymin y1 ytl top miny y0 starty ystart",
+    "xmax": "xmax x2 xbr right maxx endx xend",
+    "ymax": "ymax y2 ybr bottom maxy endy yend",
+    "x": "x",
+    "y": "y",
+    "cx": "cx xc xcenter xcentre centerx centrex",
+    "cy": "cy yc ycenter ycentre centery centrey",
+    "w": "w boxwidth bboxwidth bw",
+    "h": "h boxheight bboxheight bh",
+    "bbox": "bbox box boundingbox bndbox xywh xyxy",
+    "confidence": "confidence score conf probability",
+}
+_MEANING: Final = {a: name for name, all_ in _ALIASES.items() for a in all_.split()}
+_PREFIX: Final = re.compile(r"^(boundingbox|bndbox|bbox|bbx|box|bb)(?=.)")
+# x0 is the near corner where it is there, and x1 then the far one.
+_FROM_ZERO: Final = {"x1": "xmax", "y1": "ymax", "x0": "xmin", "y0": "ymin"}
+_DECIMAL_COMMA: Final = re.compile(r"\s*-?\d*,\d+\s*")
+_MOST_OF_ONE: Final = 1.01
+_FAR_OUTSIDE_PX: Final = 1.0
+# So many rows tell how boxes are said, if the first ones do not.
+_ROWS_TO_TRY: Final = 100_000
+
+
+class Kind(StrEnum):
+    """How four numbers are a box."""
+
+    CORNERS = "xmin, ymin, xmax, ymax"
+    SIZES = "x, y, width, height"
+    CENTRES = "the centre's x and y, width, height"
+
+
+class Reading(NamedTuple):
+    """How the boxes of a table are said.
+
+    is_open: nothing in the table decided for this kind against another.
+    """
+
+    kind: Kind
+    is_relative: bool = False
+    is_open: bool = False
+
+
+class CsvTable:
+    """One CSV file: which column means what, and its rows."""
+
+    def __init__(self, tree: FileTree, file: str) -> None:
+        self.file = file
+        self._tree = tree
+        _, self.header = next(csv_rows(tree, file), (1, []))
+        # Some put a blank after each comma; elsewhere blanks belong to names.
+        self._is_spaced = any(cell.startswith(" ") for cell in self.header)
+        self.columns = _columns_of(self.header)
+        self.has_header = bool(self.columns)
+        if not self.has_header:
+            self.columns = _columns_of_row(self.header)
+
+    @cached_property
+    def kinds(self) -> tuple[Kind, ...]:
+        """How the boxes may be said, the likeliest first; none where there are none."""
+        by_first = {
+            "xmin": (Kind.CORNERS,) if "xmax" in self._number_keys else (Kind.SIZES,),
+            "cx": (Kind.CENTRES,),
+            "x": (Kind.SIZES, Kind.CENTRES),
+        }
+        if not self._number_keys:
+            return self._kinds_of_bbox() if "bbox" in self.columns else ()
+        # Without a header the order is a guess, RetinaNet's.
+        guessed = () if self.has_header else (Kind.SIZES,)
+        return (*by_first[self._number_keys[0]], *guessed)
+
+    def _kinds_of_bbox(self) -> tuple[Kind, ...]:
+        name = _plain(self.header[self.columns["bbox"]])
+        if "xyxy" in name or "xminymin" in name:
+            return (Kind.CORNERS,)
+        return (Kind.SIZES,) if "xywh" in name else (Kind.SIZES, Kind.CORNERS)
+
+    @property
+    def has_boxes(self) -> bool:
+        is_labelled = bool({"class", "classid"} & self.columns.keys())
+        return "filename" in self.columns and is_labelled and bool(self.kinds)
+
+    @property
+    def has_images_only(self) -> bool:
+        return {"filename", "width", "height"} == self.columns.keys()
+
+    def rows(self) -> Iterator[tuple[int, Row]]:
+        """Yield line number and values by meaning; a row too short ends in blanks."""
+        rows = csv_rows(self._tree, self.file)
+        if self.has_header:
+            next(rows, None)
+        for line, cells in rows:
+            row = [cell.strip() for cell in cells] if self._is_spaced else cells
+            yield (
+                line,
+                {
+                    name: row[index] if index < len(row) else ""
+                    for name, index in self.columns.items()
+                },
+            )
+
+    def numbers_of(self, row: Row) -> list[float] | None:
+        """Return the four numbers of a row's box, NaN for what is none.
+
+        None for an image without a box, as its empty cells say.
+        """
+        keys = self._number_keys
+        if not keys:
+            return None if not row["bbox"].strip() else _four_in(row["bbox"])
+        cells = [row.get(key, "") for key in keys]
+        label = row.get("class", row.get("classid", ""))
+        if not any(cell.strip() for cell in (*cells, label)):
+            return None
+        if not self.has_header and not any(cell.strip() for cell in cells):
+            return None
+        return [decimal(cell) for cell in cells]
+
+    @cached_property
+    def _number_keys(self) -> tuple[str, ...]:
+        """The columns of the four numbers; none where they are in one, or nowhere."""
+        found = self.columns.keys()
+        if {"xmin", "ymin", "xmax", "ymax"} <= found:
+            return ("xmin", "ymin", "xmax", "ymax")
+        sides = ("w", "h") if {"w", "h"} <= found else ("width", "height")
+        near = (("xmin", "ymin"), ("cx", "cy"), ("x", "y"))
+        return next(((*one, *sides) for one in near if {*one, *sides} <= found), ())
+
+    def size_in(self, row: Row) -> Size | None:
+        """Return the image's size; width and height may be the box's own."""
+        if "imgwidth" in row and "imgheight" in row:
+            return size_of(row["imgwidth"], row["imgheight"])
+        if self._number_keys[-1:] == ("height",):
+            return None
+        return size_of(row.get("width"), row.get("height"))
+
+    def reading(self, size_of_image: SizeOf) -> Reading:
+        """Return how boxes are said, by what the rows rule out."""
+        if not self.has_boxes:
+            return Reading(Kind.CORNERS)
+        is_relative = self._is_relative()
+        if len(self.kinds) == 1:
+            return Reading(self.kinds[0], is_relative)
+        against: Counter[Kind] = Counter()
+        for _, row in self._first_rows():
+            numbers = self.numbers_of(row) or []
+            size = Size(1, 1) if is_relative else self.size_in(row)
+            size = size or size_of_image(row.get("filename", ""))
+            for kind in self.kinds if all(n == n for n in numbers) else ():
+                against[kind] += bool(numbers) and _rules_out(kind, numbers, size)
+            if sum(against[kind] == 0 for kind in self.kinds) == 1:
+                break
+        best = min(self.kinds, key=lambda kind: against[kind])
+        is_open = against.total() == 0 and "bbox" in self.columns
+        return Reading(best, is_relative, is_open)
+
+    def _is_relative(self) -> bool:
+        """Say whether all numbers are fractions, and some of them broken ones."""
+        is_broken = False
+        for _, row in self._first_rows():
+            numbers = [n for n in self.numbers_of(row) or [] if n == n]
+            if any(abs(n) > _MOST_OF_ONE for n in numbers):
+                return False
+            is_broken = is_broken or any(n % 1 for n in numbers)
+        return is_broken
+
+    def _first_rows(self) -> Iterator[tuple[int, Row]]:
+        for count, row in enumerate(self.rows()):
+            if count >= _ROWS_TO_TRY:
+                return
+            yield row
+
+    def missing(self) -> str:
+        """Return a question, or the columns that a table of boxes lacks."""
+        found = self.columns.keys()
+        if "filename" in found and self.kinds:
+            named = ", ".join(cell.strip() or "(empty)" for cell in self.header[:20])
+            return (
+                f"which column is the label? Of {named} none is called class, label or "
+                "category; call it so, or add it"
+            )
+        corners = () if self.kinds else ("xmin", "ymin", "xmax", "ymax")
+        wanted = ("filename", "class", *corners)
+        lacking = ", ".join(one for one in wanted if one not in found)
+        return f"no column is named {lacking}"
+
+
+def box_of(kind: Kind, numbers: Sequence[float]) -> Box:
+    """Return the box that four numbers are."""
+    x, y, width, height = numbers
+    if kind is Kind.CORNERS:
+        return Box(x, y, width, height)
+    if kind is Kind.SIZES:
+        return Box(x, y, x + width, y + height)
+    return Box(x - width / 2, y - height / 2, x + width / 2, y + height / 2)
+
+
+def decimal(text: str) -> float:
+    """Return a number, with a point or a comma before its decimals."""
+    if _DECIMAL_COMMA.fullmatch(text):
+        text = text.replace(",", ".")
+    return number(text)
+
+
+def _rules_out(kind: Kind, numbers: Sequence[float], size: Size | None) -> bool:
+    """Say whether a box of this kind cannot be: far outside, or without area."""
+    x_min, y_min, x_max, y_max = box_of(kind, numbers)
+    if x_max <= x_min or y_max <= y_min:
+        return True
+    if size is None:
+        return False
+    room = [_FAR_OUTSIDE_PX + side / 100 if side > 1 else 0.01 for side in size]
+    return (
+        x_min < -room[0]
+        or y_min < -room[1]
+        or x_max > size.width + room[0]
+        or y_max > size.height + room[1]
+    )
+
+
+def _plain(cell: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", cell.lower())
+
+
+def _columns_of(header: Sequence[str]) -> dict[str, int]:
+    plain = [_plain(cell) for cell in header]
+    bare = [_PREFIX.sub("", cell) for cell in plain]
+    from_zero = _FROM_ZERO if {"x0", "x1"} <= set(bare) and "x2" not in bare else {}
+    columns: dict[str, int] = {}
+    for index, (cell, rest) in enumerate(zip(plain, bare, strict=True)):
+        meaning = from_zero.get(rest) or _MEANING.get(cell) or _MEANING.get(rest)
+        if meaning is None and cell.startswith("bbox"):
+            meaning = "bbox"
+        if meaning:
+            columns.setdefault(meaning, index)
+    return columns
+
+
+def _columns_of_row(cells: Sequence[str]) -> dict[str, int]:
+    """Return what the cells of a first row are, where it is no header.
+
+    An image, four numbers and a label in any order, or all but the image blank; as
+    TensorFlow has them also with the image's size before the label.
+    """
+    stripped = [cell.strip() for cell in cells]
+    images = [i for i, cell in enumerate(stripped) if is_image_name(cell)]
+    numbers = [i for i, cell in enumerate(stripped) if decimal(cell) == decimal(cell)]
+    words = [i for i, cell in enumerate(stripped) if i not in {*images, *numbers}]
+    near_and_far = ("xmin", "ymin", "xmax", "ymax")
+    if images != [0] or len(cells) not in (6, 8):
+        return {}
+    if len(cells) == 6 and (words == [1] or numbers == [1, 2, 3, 4, 5]):
+        # A class id that is a number stands behind the box, as most put it.
+        label = 1 if words == [1] else 5
+    elif len(cells) == 6 and (words == [5] or len(words) == 5):
+        label = 5
+    elif len(cells) == 8 and words == [3]:
+        sized = {"width": 1, "height": 2}
+        places = dict(zip(near_and_far, range(4, 8), strict=True))
+        return {"filename": 0, "class": 3, **sized, **places}
+    else:
+        return {}
+    first = 2 if label == 1 else 1
+    places = dict(zip(near_and_far, range(first, first + 4), strict=True))
+    return {"filename": 0, "class": label, **places}
+
+
+def _four_in(text: str) -> list[float]:
+    """Return the four numbers of a cell; NaN where they are not four."""
+    stripped = text.strip().strip("[](){}").strip()
+    if ":" in stripped and "{" in text:
+        return _four_by_name(text)
+    for separators in (r"[\s,;]+", r"[\s;]+"):
+        cells = re.split(separators, stripped)
+        if len(cells) == 4:
+            return [decimal(cell) for cell in cells]
+    return [number("")] * 4
+
+
+def _four_by_name(text: str) -> list[float]:
+    """Return x, y, width, height of a cell that is an object."""
+    try:
+        value = json.loads(text.replace("'", '"'))
+    except (ValueError, RecursionError):
+        value = None
+    if not isinstance(value, dict):
+        return [number("")] * 4
+    return [number(value.get(key)) for key in ("x", "y", "width", "height")]

@@ -1,0 +1,162 @@
+"""Datumaro's own JSON: boxes as x, y, width, height in pixels from 0."""
+
+from collections.abc import Mapping
+from itertools import islice
+from pathlib import PurePosixPath
+from typing import Any, Final
+
+from imagebase.annotation import Box
+from imagebase.errors import AnnotationFileError
+from imagebase.formats.collecting import Collector, image_name, number, size_of
+from imagebase.formats.json_stream import json_items
+from imagebase.formats.label_set_files import FileTree, InputFormat
+from imagebase.formats.outlines import (
+    OUTLINE,
+    ROTATED,
+    around,
+    around_rotated,
+    box_of_run_lengths,
+)
+from imagebase.formats.parts import part_named
+from imagebase.formats.trees import FILES_TO_TRY, names_with_suffix
+
+
+def recognises(tree: FileTree) -> bool:
+    """Say whether a JSON file has items with annotations and categories of labels."""
+    for file in names_with_suffix(tree, ".json")[:FILES_TO_TRY]:
+        try:
+            if _is_datumaro(tree, file):
+                return True
+        except AnnotationFileError:
+            continue
+    return False
+
+
+def _is_datumaro(tree: FileTree, file: str) -> bool:
+    found = set()
+    for item in islice(json_items(tree, file), FILES_TO_TRY):
+        if item.section == "categories" and "label" in _dict_of(item.value):
+            found.add("categories")
+        elif item.section == "items" and item.value == []:
+            found.add("items")
+        if len(found) == 2:
+            return True
+    return False
+
+
+def read(tree: FileTree, collector: Collector) -> None:
+    """Read every file of Datumaro's; each is a part of the split that bears its name.
+
+    Raises:
+        AnnotationFileError: no file is Datumaro's, or none can be read.
+    """
+    was_read = False
+    for file in names_with_suffix(tree, ".json"):
+        try:
+            if _is_datumaro(tree, file):
+                was_read = True
+                _File(tree, file, collector).read()
+        except AnnotationFileError as error:
+            collector.skip(file, "", str(error))
+    collector.check()
+    if not was_read:
+        raise AnnotationFileError(
+            "There is no Datumaro file here: it is a .json with categories and items."
+        )
+
+
+class _File:
+    """One file on its way in; its labels may stand after its items."""
+
+    def __init__(self, tree: FileTree, file: str, to: Collector) -> None:
+        self._tree = tree
+        self._file = file
+        self._collector = to
+        self._subset = PurePosixPath(file).stem
+        self._labels: list[str] = []
+
+    def read(self) -> None:
+        for item in json_items(self._tree, self._file):
+            if item.section == "categories":
+                listed = _dict_of(_dict_of(item.value).get("label")).get("labels")
+                names = [str(_dict_of(one).get("name", "")) for one in _list_of(listed)]
+                self._labels = self._collector.add_labels(names, file=self._file)
+        for item in json_items(self._tree, self._file):
+            if item.section == "items" and item.position is not None:
+                self._read_item(_dict_of(item.value), item.place)
+
+    def _read_item(self, item: Mapping[str, Any], at: str) -> None:
+        media = _dict_of(item.get("image")) or _dict_of(item.get("media"))
+        stated = media.get("path") or item.get("id")
+        name = image_name(stated) if isinstance(stated, str) else ""
+        if not name:
+            self._collector.skip(self._file, at, "it names no image")
+            return
+        # Images lie in a folder for each subset, where names may be there again.
+        if self._collector.has_image(name):
+            name = f"{self._subset}/{name}"
+        sides = _list_of(media.get("size"))
+        size = size_of(sides[1], sides[0]) if len(sides) == 2 else None
+        part = part_named(self._subset) or ""
+        self._collector.add_image(name, size, part=part)
+        for index, one in enumerate(_list_of(item.get("annotations"))):
+            place = f"{at}.annotations[{index}]"
+            self._read_annotation(_dict_of(one), name, place)
+
+    def _read_annotation(self, entry: Mapping[str, Any], image: str, at: str) -> None:
+        kind, label = entry.get("type"), self._label_of(entry)
+        if kind == "label" and label is not None:
+            self._collector.add_tag(image, label, file=self._file, at=at)
+            return
+        box, what = _box_of(entry)
+        if isinstance(box, str):
+            self._collector.skip(self._file, at, box)
+        elif label is None:
+            reason = f"there is no label {entry.get('label_id')!r}"
+            self._collector.skip_box(self._file, at, reason)
+        else:
+            crowd = _dict_of(entry.get("attributes")).get("is_crowd") is True
+            self._collector.add_box(
+                image, label, box, file=self._file, at=at, is_crowd=crowd
+            )
+            if what:
+                self._collector.change(self._file, at, what)
+
+    def _label_of(self, entry: Mapping[str, Any]) -> str | None:
+        index = entry.get("label_id")
+        if isinstance(index, int) and 0 <= index < len(self._labels):
+            return self._labels[index]
+        return None
+
+
+def _box_of(entry: Mapping[str, Any]) -> tuple[Box | str, str]:
+    """Return the box of an annotation, or why it has none, and what was changed."""
+    kind = entry.get("type")
+    numbers = [number(one) for one in _list_of(entry.get("bbox"))]
+    if kind == "bbox" and len(numbers) == 4:
+        x, y, width, height = numbers
+        return Box(x, y, x + width, y + height), ""
+    if kind == "rotated_bbox" and len(numbers) == 5:
+        cx, cy, width, height, degrees = numbers
+        box = Box(cx - width / 2, cy - height / 2, cx + width / 2, cy + height / 2)
+        return around_rotated(box, degrees, (cx, cy)), ROTATED
+    points = [number(one) for one in _list_of(entry.get("points"))]
+    if kind == "ellipse" and len(points) == 4:
+        return Box(*points), OUTLINE
+    if kind == "polygon" and len(points) >= 6:
+        return around(zip(points[::2], points[1::2], strict=False)), OUTLINE
+    if kind == "mask":
+        box_or_none = box_of_run_lengths(entry.get("rle"))
+        return (box_or_none or "its mask cannot be read"), OUTLINE
+    return f"an annotation of the type {kind!r} is not a box", ""
+
+
+def _dict_of(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _list_of(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+FORMAT: Final = InputFormat("Datumaro JSON", read, recognises)

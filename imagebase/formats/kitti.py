@@ -1,0 +1,114 @@
+"""KITTI: a .txt for each image, left, top, right, bottom as the fifth to the eighth."""
+
+import math
+from collections.abc import Sequence
+from pathlib import PurePosixPath
+from typing import Final
+
+from imagebase.annotation import Box
+from imagebase.errors import AnnotationFileError
+from imagebase.formats.collecting import Collector, lines_of, number, text_of
+from imagebase.formats.label_set_files import FileTree, InputFormat
+from imagebase.formats.pairing import paired, short_names
+from imagebase.formats.parts import part_in
+from imagebase.formats.trees import FILES_TO_TRY, is_image_name, names_with_suffix
+
+# type truncated occluded alpha, four edges, three sizes, three places, rotation; what a
+# detector found has a score behind them.
+_COLUMNS: Final = 15
+_EDGES: Final = slice(4, 8)
+_IGNORED: Final = "DontCare"
+_FOLDERS: Final = ("image", "label", "data_object")
+
+
+def recognises(tree: FileTree) -> bool:
+    """Say whether a .txt has lines of a word and 14 or 15 numbers."""
+    return any(
+        _has_lines(tree, file)
+        for file in names_with_suffix(tree, ".txt")[:FILES_TO_TRY]
+    )
+
+
+def _has_lines(tree: FileTree, file: str) -> bool:
+    """Say whether a label file's first line is KITTI's; an empty one may be any."""
+    try:
+        lines = lines_of(text_of(tree.read(file), file))
+    except AnnotationFileError:
+        return False
+    first = next((line.split() for line in lines if line.strip()), [])
+    return _is_entry(first)
+
+
+def _is_entry(cells: Sequence[str]) -> bool:
+    if len(cells) not in (_COLUMNS, _COLUMNS + 1):
+        return False
+    is_word, *are_words = (math.isnan(number(cell)) for cell in cells)
+    return is_word and not any(are_words)
+
+
+def read(tree: FileTree, collector: Collector) -> None:
+    """Read the label file of each image; sizes are not told.
+
+    Raises:
+        AnnotationFileError: there is no label file, or none can be read.
+    """
+    images = [name for name in tree.names() if is_image_name(name)]
+    texts = names_with_suffix(tree, ".txt")
+    kitti = [file for file in texts if _has_lines(tree, file)]
+    folders = {PurePosixPath(file).parent for file in kitti}
+    # An image without objects has an empty file among the others.
+    files = [file for file in texts if PurePosixPath(file).parent in folders]
+    if not kitti:
+        raise AnnotationFileError(
+            "There is no KITTI file here: it has a .txt for each image, with a word "
+            "and 14 numbers a line."
+        )
+    pairs = paired(images, files, _stem)
+    of_no_image = {_stem(file): file for file in pairs.alone}
+    for name, short in short_names([*images, *of_no_image], _last_part).items():
+        file = pairs.by_image.get(name) or of_no_image.get(name, "")
+        collector.add_image(short, part=part_in(name) or part_in(file))
+        if file:
+            _read_file(tree, file, short, collector)
+    collector.check()
+
+
+def _stem(name: str) -> str:
+    """Return what an image and its label file have in common."""
+    parts = name.removesuffix(PurePosixPath(name).suffix).split("/")
+    kept = [one for one in parts[:-1] if not one.lower().startswith(_FOLDERS)]
+    return "/".join([*kept, parts[-1]])
+
+
+def _last_part(name: str) -> str:
+    return PurePosixPath(name).name
+
+
+def _read_file(tree: FileTree, file: str, image: str, collector: Collector) -> None:
+    try:
+        lines = lines_of(text_of(tree.read(file), file))
+    except AnnotationFileError as error:
+        collector.skip(file, "", str(error))
+        return
+    for index, line in enumerate(lines, start=1):
+        cells, at = line.split(), f"line {index}"
+        if cells and not _is_entry(cells):
+            what = f"it is not a word and 14 or 15 numbers, in {line[:60]!r}"
+            collector.skip_box(file, at, what)
+        elif cells and cells[0] == _IGNORED:
+            what = "a region that is to be ignored, not the box of one object"
+            collector.skip_box(file, at, what)
+        elif cells:
+            x_min, y_min, x_max, y_max = map(number, cells[_EDGES])
+            score = number(cells[_COLUMNS]) if len(cells) > _COLUMNS else None
+            collector.add_box(
+                image,
+                cells[0],
+                Box(x_min, y_min, x_max, y_max),
+                file=file,
+                at=at,
+                confidence=score,
+            )
+
+
+FORMAT: Final = InputFormat("KITTI", read, recognises)

@@ -1,0 +1,135 @@
+"""LabelMe XML of the MIT: a file for each image, a polygon for each object."""
+
+from pathlib import PurePosixPath
+from typing import Final
+from xml.etree.ElementTree import Element
+
+from imagebase.annotation import Box
+from imagebase.errors import AnnotationFileError
+from imagebase.formats.collecting import Collector, image_name, number
+from imagebase.formats.label_set_files import FileTree, InputFormat
+from imagebase.formats.outlines import OUTLINE, around
+from imagebase.formats.parts import part_in
+from imagebase.formats.trees import FILES_TO_TRY, images_of, names_with_suffix
+from imagebase.formats.xml_files import root_of, root_tag_of
+
+_ROOT: Final = "annotation"
+_CORNERS: Final = 4
+
+
+def recognises(tree: FileTree) -> bool:
+    """Say whether the first XML file that shows it has polygons or an imagesize.
+
+    Pascal VOC has the same root.
+    """
+    for file in names_with_suffix(tree, ".xml")[:FILES_TO_TRY]:
+        try:
+            if root_tag_of(tree, file) != _ROOT:
+                continue
+            root = root_of(tree, file)
+        except AnnotationFileError:
+            continue
+        if root.find("size") is not None or root.find("object/bndbox") is not None:
+            return False
+        if _is_labelme(root):
+            return True
+    return False
+
+
+def _is_labelme(root: Element) -> bool:
+    shows = ("imagesize", "object/polygon/pt", "object/segm", "source/sourceAnnotation")
+    return any(root.find(path) is not None for path in shows)
+
+
+def read(tree: FileTree, collector: Collector) -> None:
+    """Read every LabelMe XML file of the tree; objects marked as deleted are not there.
+
+    Raises:
+        AnnotationFileError: no file is LabelMe's, or none can be read.
+    """
+    reader = _Reader(tree, collector)
+    for file in names_with_suffix(tree, ".xml"):
+        try:
+            reader.read_file(file)
+        except AnnotationFileError as error:
+            collector.skip(file, "", str(error))
+    collector.check()
+    if not reader.was_read:
+        raise AnnotationFileError(
+            "There is no LabelMe XML file here: it has an .xml for each image, with "
+            "polygons."
+        )
+
+
+class _Reader:
+    def __init__(self, tree: FileTree, collector: Collector) -> None:
+        self._tree = tree
+        self._collector = collector
+        self._images = images_of(tree)
+        self.was_read = False
+
+    def read_file(self, file: str) -> None:
+        root = root_of(self._tree, file)
+        if root.tag != _ROOT:
+            raise AnnotationFileError(f"its root is <{root.tag}>, not <{_ROOT}>")
+        self.was_read = True
+        name = self._name(root, file)
+        sides = root.findtext("imagesize/ncols"), root.findtext("imagesize/nrows")
+        sides_read = [one.strip() if one else one for one in sides]
+        size = self._collector.size_in(*sides_read, file=file, at="imagesize")
+        self._collector.add_image(name, size, part=part_in(file))
+        for index, element in enumerate(root.iter("object"), start=1):
+            if _text_of(element, "deleted") != "1":
+                self._read_object(element, name, file, f"object {index}")
+
+    def _name(self, root: Element, file: str) -> str:
+        """Return the image's name: as found, as stated with its folder, or its stem."""
+        stated = image_name(_text_of(root, "filename"))
+        folder = image_name(_text_of(root, "folder"))
+        name = PurePosixPath(stated).name or PurePosixPath(file).stem
+        within = f"{folder}/{name}" if folder else name
+        found = self._images.find(within) or self._images.find(name) or name
+        return within if self._collector.has_image(found) else found
+
+    def _read_object(self, element: Element, image: str, file: str, at: str) -> None:
+        label, box = _text_of(element, "name"), _box_of(element)
+        if box is None:
+            reason = "it has neither a polygon nor a box"
+            self._collector.skip_box(file, at, reason)
+            return
+        self._collector.add_box(image, label, box, file=file, at=at)
+        if not _is_upright(element):
+            self._collector.change(file, at, OUTLINE)
+
+
+def _text_of(element: Element, path: str) -> str:
+    return (element.findtext(path) or "").strip()
+
+
+def _box_of(element: Element) -> Box | None:
+    points = _points_of(element)
+    if len(points) > 1:
+        return around(points)
+    edges = element.find("segm/box")
+    if edges is None:
+        return None
+    keys = ("xmin", "ymin", "xmax", "ymax")
+    x_min, y_min, x_max, y_max = (number(_text_of(edges, key)) for key in keys)
+    return Box(x_min, y_min, x_max, y_max)
+
+
+def _points_of(element: Element) -> list[tuple[float, float]]:
+    return [
+        (number(_text_of(one, "x")), number(_text_of(one, "y")))
+        for one in element.iterfind("polygon/pt")
+    ]
+
+
+def _is_upright(element: Element) -> bool:
+    """Say whether the four points of a polygon are the corners of its box."""
+    points = _points_of(element)
+    sides = ({x for x, _ in points}, {y for _, y in points})
+    return len(set(points)) == _CORNERS and all(len(one) == 2 for one in sides)
+
+
+FORMAT: Final = InputFormat("LabelMe XML", read, recognises)
