@@ -16,7 +16,7 @@ ImageBaseError                  catch this to show a person one sentence
 ├── ExportError                 an export that could not be made or did not compare
 ├── StoreError                  the store cannot be opened or written
 │   ├── NotFoundError           no such dataset, image or job in this scope
-│   ├── ImageFileError          an image's file is missing or cannot be read
+│   ├── ImageFileError          an image's file is missing or damaged
 │   ├── RevisionConflictError   somebody saved a newer revision meanwhile
 │   └── UndoRefusedError        the record has moved on since that change
 ├── EvaluationError         an evaluation that cannot be made as it was asked for
@@ -108,7 +108,7 @@ class NotFoundError(StoreError):
 
 
 class ImageFileError(StoreError):
-    """An image's file is missing or cannot be read."""
+    """An image's file is missing, damaged, or cannot be read."""
 
 
 class RevisionConflictError(StoreError):

@@ -39,6 +39,7 @@ _NAMES: Final = tuple(_SUFFIXES)
 _PILLOW_FORMATS: Final = (
     *("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "AVIF", "JPEG2000", "PPM"),
 )
+_TGA_HEADER_BYTES: Final = 18
 _TGA_FOOTER: Final = b"TRUEVISION-XFILE.\0"
 _AVIF_BRANDS: Final = frozenset({b"avif", b"avis"})
 _NEUTRAL_BRANDS: Final = frozenset({b"mif1", b"msf1"})
@@ -156,11 +157,21 @@ def _is_avif(data: bytes) -> bool:
 def _is_tga(data: bytes, file_name: str) -> bool:
     if data.endswith(_TGA_FOOTER):
         return True
-    return file_name.lower().endswith(_SUFFIXES["TGA"]) and not _has_signature(data)
+    # Where images are kept they have no suffix.
+    may_be = PurePosixPath(file_name).suffix.lower() in ("", *_SUFFIXES["TGA"])
+    return may_be and _looks_like_tga(data) and not _has_signature(data)
+
+
+def _looks_like_tga(data: bytes) -> bool:
+    """Say whether a header's fields are those of a TGA: colour map, kind, depth."""
+    if len(data) < _TGA_HEADER_BYTES:
+        return False
+    kinds = data[1] in (0, 1) and data[2] in (1, 2, 3, 9, 10, 11)
+    return kinds and data[16] in (8, 15, 16, 24, 32)
 
 
 def _has_signature(data: bytes) -> bool:
-    """Say whether a file that is named as a TGA is of another kind all the same."""
+    """Say whether a file that may be a TGA is of another kind all the same."""
     try:
         with Image.open(io.BytesIO(data), formats=_PILLOW_FORMATS):
             return True

@@ -1,6 +1,5 @@
 """A dataset written into one zip, image by image and row by row."""
 
-import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -100,10 +99,7 @@ class _Draft:
             if len(self.lost) == len(self._names):
                 raise
             return None
-        if hashlib.sha256(data).hexdigest() == image_id:
-            return data
-        self._lose(image_id)
-        return None
+        return data
 
     def _lose(self, image_id: str) -> None:
         self.lost[image_id] = self._names[image_id]

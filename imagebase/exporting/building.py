@@ -104,11 +104,36 @@ def build(order: Order, images: Images, *, progress: Progress) -> Built:
         ExportError: nothing is left to export, it cannot be done, or did not compare.
         LimitError: an image has more pixels than allowed.
     """
-    return _Building(order, images, progress).run()
+    lost: set[str] = set()
+    while True:
+        try:
+            return _Building(order, images, progress, lost).run()
+        except _LostError as error:
+            # It went missing after it was counted: all is planned again without it.
+            lost.add(error.image_id)
+            _empty(order)
+
+
+class _LostError(Exception):
+    """An image's file is missing or damaged by now."""
+
+    def __init__(self, image_id: str) -> None:
+        super().__init__(image_id)
+        self.image_id = image_id
+
+
+def _empty(order: Order) -> None:
+    """Remove what a build that was given up has written."""
+    for path in (*order.folder.glob(f"{order.stem}*.zip"), *order.drafts.iterdir()):
+        path.unlink()
 
 
 class _Building:
-    def __init__(self, order: Order, images: Images, progress: Progress) -> None:
+    """One try. lost: ids of images whose files are known to be missing or damaged."""
+
+    def __init__(
+        self, order: Order, images: Images, progress: Progress, lost: set[str]
+    ) -> None:
         self._order = order
         self._request = order.request
         self._images = images
@@ -116,13 +141,26 @@ class _Building:
         self._selection = Selection(order.request)
         self._maker = Maker(
             order.request,
-            images.bytes_of,
+            self._read,
             folder=order.drafts,
             max_pixels=order.max_pixels,
         )
         self._part_of: Mapping[str, str] = {}
+        self._known_lost = lost
         self._lost: list[str] = []
         self._done = self._total = 0
+
+    def _read(self, image_id: str) -> bytes:
+        try:
+            return self._images.bytes_of(image_id)
+        except (ImageFileError, NotFoundError) as error:
+            raise _LostError(image_id) from error
+
+    def _bytes_of(self, image_id: str) -> bytes:
+        try:
+            return self._maker.bytes_of(image_id)
+        except ImageReadError as error:
+            raise _LostError(self._maker.source_of(image_id)) from error
 
     def run(self) -> Built:
         found = map(self._selection.counted, self._images.contents())
@@ -198,9 +236,11 @@ class _Building:
 
     def _original(self, record: ImageRecord) -> Made | None:
         """Return an image; None where its file is missing or damaged."""
+        if record.image_id in self._known_lost:
+            return None
         try:
             return self._maker.original(record)
-        except (ImageFileError, NotFoundError, ImageReadError):
+        except (_LostError, ImageReadError):
             return None
 
     def _with_variants(
@@ -270,7 +310,7 @@ class _Building:
         summary = export_zip(
             export_set,
             self._request.format,
-            images=self._maker.bytes_of,
+            images=self._bytes_of,
             path=order.folder / zip_name(order.stem, about),
             options=WriteOptions(with_images=self._request.with_images),
             progress=tell,

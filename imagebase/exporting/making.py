@@ -189,6 +189,11 @@ class Maker:
             return _encoded(placement.pixels(rgb), _suffix_of(suffix))
         return self._as_it_came(image_id, data, name)
 
+    def source_of(self, image_id: str) -> str:
+        """Return the id of the image that a picture is of or was cut out of."""
+        crop = self._crops.get(image_id)
+        return image_id if crop is None else crop.image_id
+
     def _named(self, record: ImageRecord, suffix: str) -> ImageRecord:
         """Return the record under a name that the format's program understands."""
         stem, current = split_suffix(record.file_name)

@@ -5,6 +5,7 @@ An image is at `<owner_id>/<aa>/<sha256>`, as it came; a thumbnail at
 """
 
 import contextlib
+import hashlib
 import os
 import re
 import shutil
@@ -34,11 +35,13 @@ class ImageFiles:
         self._root = PurePosixPath(root)
 
     def has(self, owner_id: str, image_id: str, *, byte_count: int) -> bool:
-        """Say whether the whole image is there."""
+        """Say whether the image is there as it came, its length compared first."""
         path = self._path(owner_id, image_id)
         try:
-            return bool(self._files.size(path) == byte_count)
-        except FileNotFoundError:
+            if self._files.size(path) != byte_count:
+                return False
+            return _sha256(self._files.cat_file(path)) == image_id
+        except OSError:
             return False
 
     def write(self, owner_id: str, image_id: str, data: bytes) -> None:
@@ -49,19 +52,32 @@ class ImageFiles:
         """
         self._write(self._path(owner_id, image_id), data)
 
-    def read(self, owner_id: str, image_id: str) -> bytes:
-        """Return an image as it came.
+    def read(self, owner_id: str, image_id: str, *, file_name: str) -> bytes:
+        """Return an image as it came: its bytes are those that its id was made of.
+
+        Args:
+            file_name: for what a person is told.
 
         Raises:
-            ImageFileError: its file is missing or cannot be read.
+            ImageFileError: its file is missing, damaged or cannot be read.
         """
         try:
             data: bytes = self._files.cat_file(self._path(owner_id, image_id))
+        except FileNotFoundError as error:
+            raise ImageFileError(
+                f"The stored file of {file_name} is missing; add the same image again "
+                "on Upload. If all are missing, check IMAGEBASE_STORAGE_URL."
+            ) from error
         except OSError as error:
             raise ImageFileError(
-                f"The file of image {image_id[:12]} cannot be read "
-                f"({_reason(error)}); look at IMAGEBASE_STORAGE_URL."
+                f"The stored file of {file_name} cannot be read ({_reason(error)}); "
+                "check IMAGEBASE_STORAGE_URL."
             ) from error
+        if _sha256(data) != image_id:
+            raise ImageFileError(
+                f"The stored file of {file_name} is damaged; add the same image again "
+                "on Upload."
+            )
         return data
 
     def thumbnail(self, owner_id: str, image_id: str) -> bytes | None:
@@ -113,6 +129,10 @@ class ImageFiles:
                 f"The image could not be written ({_reason(error)}); "
                 "it was not added. Free some space and try again."
             ) from error
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
 
 
 def _is_local(files: AbstractFileSystem) -> bool:

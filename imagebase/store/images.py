@@ -38,8 +38,8 @@ class Images(StorePart):
     ) -> AddedImage:
         """Add an image as it came, unless the dataset has the same content already.
 
-        The file is on disk for good before its row is. One that is missing for an image
-        of the dataset comes back.
+        The file is on disk for good before its row is. One that is missing or damaged
+        for an image of the dataset comes back.
 
         Args:
             scope: the dataset, and who adds to it.
@@ -78,10 +78,10 @@ class Images(StorePart):
 
         Raises:
             NotFoundError: the dataset has no such image.
-            ImageFileError: its file cannot be read.
+            ImageFileError: its file is missing, damaged or cannot be read.
         """
-        self._require_image(scope, image_id)
-        return self._files.read(scope.owner_id, image_id)
+        name = self._require_image(scope, image_id)
+        return self._files.read(scope.owner_id, image_id, file_name=name)
 
     def thumbnail(
         self, scope: Scope, image_id: str, make: Callable[[bytes], bytes]
@@ -90,13 +90,13 @@ class Images(StorePart):
 
         Raises:
             NotFoundError: the dataset has no such image.
-            StoreError: there is none, and the image's file cannot be read.
+            ImageFileError: there is none, and the image's file cannot be read.
         """
-        self._require_image(scope, image_id)
+        name = self._require_image(scope, image_id)
         kept = self._files.thumbnail(scope.owner_id, image_id)
         if kept is not None:
             return kept
-        made = make(self._files.read(scope.owner_id, image_id))
+        made = make(self._files.read(scope.owner_id, image_id, file_name=name))
         self._files.write_thumbnail(scope.owner_id, image_id, made)
         try:
             self._require_image(scope, image_id)
@@ -144,7 +144,10 @@ class Images(StorePart):
             self._delete_unused_files(owner_id, [image_id])
 
     def _mend(self, scope: Scope, image_id: str, data: bytes) -> None:
-        """Write an image's file where it is missing; exports without it are old."""
+        """Write an image's file where it is missing or damaged.
+
+        Exports without it are old then.
+        """
         if self._files.has(scope.owner_id, image_id, byte_count=len(data)):
             return
         self._files.write(scope.owner_id, image_id, data)
@@ -157,13 +160,16 @@ class Images(StorePart):
         if not self._files.has(scope.owner_id, image_id, byte_count=len(data)):
             self._files.write(scope.owner_id, image_id, data)
 
-    def _require_image(self, scope: Scope, image_id: str) -> None:
-        query = select(images.c.image_key).where(
+    def _require_image(self, scope: Scope, image_id: str) -> str:
+        """Return the name of an image that the dataset must have."""
+        query = select(images.c.file_name).where(
             images.c.dataset_id == scope.dataset_id, images.c.image_id == image_id
         )
         with self._reading(scope) as connection:
-            if connection.scalar(query) is None:
-                raise NotFoundError(GONE)
+            name: str | None = connection.scalar(query)
+        if name is None:
+            raise NotFoundError(GONE)
+        return name
 
 
 def _insert(

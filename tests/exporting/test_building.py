@@ -4,7 +4,7 @@ import io
 import json
 import zipfile
 from collections import Counter
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from imagebase.augmentation import (
     Recipe,
     ScaleShift,
 )
-from imagebase.errors import ExportError
+from imagebase.errors import ExportError, ImageFileError
 from imagebase.exporting.building import Built
 from imagebase.exporting.request import (
     FOLDERS,
@@ -417,6 +417,58 @@ def test_damaged_image_is_left_out_and_named(
     originals = {one["original_name"] for one in manifest(result)["images"]}
     assert not [name for name in originals if name.startswith("1")]
     assert len(originals) >= 3
+
+
+@dataclass(frozen=True)
+class Losing(Dataset):
+    """A dataset that loses the file of its second image once it was read so often."""
+
+    reads: int = 1
+
+    def bytes_of(self, image_id: str) -> bytes:
+        if image_id == self.image_ids()[1]:
+            times.append(image_id)
+            if len(times) > self.reads:
+                raise ImageFileError("gone")
+        return super().bytes_of(image_id)
+
+
+times: list[str] = []
+
+
+@pytest.mark.parametrize("reads", [0, 1, 2])
+@pytest.mark.parametrize(
+    "asked",
+    [
+        YOLO,
+        ExportRequest("coco", zip_bytes=4_000),
+        ExportRequest("folders", crops=True),
+        replace(YOLO, recipe=Recipe(mosaic=Mosaic(probability=1), variants=2)),
+        replace(YOLO, resizing=LongestSide(40)),
+    ],
+    ids=["plain", "zips", "crops", "mosaics", "resized"],
+)
+def test_image_whose_file_goes_missing_on_the_way_is_left_out_and_named(
+    asked: ExportRequest, reads: int, tmp_path: Path
+) -> None:
+    times.clear()
+    whole = pets(6)
+    found = Losing(whole.found, whole.label_set, whole.files, reads)
+    result = built(found, asked, tmp_path)
+    originals = {
+        one["original_name"].partition(".")[0].partition("_")[0]
+        for number in range(len(result.zips))
+        for one in manifest(result, number)["images"]
+    }
+    if len(times) <= reads:
+        assert originals == set("012345")  # nothing had to read it again
+        return
+    assert originals == set("02345")
+    said = "1.png is not in it: its file is missing or damaged; add it again."
+    assert said in result.left_out
+    assert sorted(one.path for one in result.zips) == sorted(
+        (tmp_path / "zips").iterdir()
+    )
 
 
 def test_export_of_damaged_images_alone_says_so(tmp_path: Path) -> None:

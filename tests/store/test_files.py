@@ -1,14 +1,15 @@
 """Image files: whole or not there, each owner's apart."""
 
+import hashlib
 import os
 from pathlib import Path
 
 import pytest
 
-from imagebase.errors import StoreError
+from imagebase.errors import ImageFileError, StoreError
 from imagebase.store.files import ImageFiles
 
-ID = "ab" * 32
+ID = hashlib.sha256(b"pixels").hexdigest()
 
 
 @pytest.fixture(params=["local", "memory"])
@@ -19,12 +20,12 @@ def files(request: pytest.FixtureRequest, tmp_path: Path) -> ImageFiles:
 
 def test_image_comes_back_as_it_came(files: ImageFiles) -> None:
     files.write("ann", ID, b"pixels")
-    assert files.read("ann", ID) == b"pixels"
+    assert files.read("ann", ID, file_name="a.png") == b"pixels"
 
 
 def test_image_lies_under_owner_and_hash(tmp_path: Path) -> None:
     ImageFiles(str(tmp_path)).write("ann", ID, b"pixels")
-    assert (tmp_path / "ann" / "ab" / ID).read_bytes() == b"pixels"
+    assert (tmp_path / "ann" / ID[:2] / ID).read_bytes() == b"pixels"
 
 
 def test_no_temporary_file_stays(tmp_path: Path) -> None:
@@ -43,8 +44,16 @@ def test_half_a_file_is_not_there(files: ImageFiles) -> None:
 
 
 def test_missing_file_is_explained(files: ImageFiles) -> None:
-    with pytest.raises(StoreError, match="abababababab cannot be read"):
-        files.read("ann", ID)
+    with pytest.raises(ImageFileError, match=r"file of cat\.png is missing; add"):
+        files.read("ann", ID, file_name="cat.png")
+
+
+@pytest.mark.parametrize("data", [b"pix", b"pixelZ", b""])
+def test_damaged_file_is_explained(files: ImageFiles, data: bytes) -> None:
+    files.write("ann", ID, data)
+    assert not files.has("ann", ID, byte_count=6)
+    with pytest.raises(ImageFileError, match=r"file of cat\.png is damaged; add"):
+        files.read("ann", ID, file_name="cat.png")
 
 
 def test_thumbnail_goes_with_its_image(files: ImageFiles) -> None:

@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -39,6 +39,26 @@ def test_image_is_known_by_its_hash(store: Store, scope: Scope) -> None:
     assert (added.record.size, added.record.byte_count) == (SIZE, 6)
 
 
+def shorten(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-2])
+
+
+def alter(path: Path) -> None:
+    """Change a file at equal length."""
+    path.write_bytes(path.read_bytes()[::-1])
+
+
+def test_damaged_file_comes_back_with_another_dataset(
+    store: Store, scope: Scope, store_settings: Settings
+) -> None:
+    record = add_image(store, scope, "cat.jpg", data=b"pixels")
+    (path,) = Path(store_settings.storage_url).rglob(record.image_id)
+    alter(path)
+    other = scope_of(store, "team", who="ann")
+    add_image(store, other, "cat.jpg", data=b"pixels")
+    assert store.image_bytes(scope, record.image_id) == b"pixels"
+
+
 def test_same_content_is_added_once(store: Store, scope: Scope) -> None:
     first = add_image(store, scope, "cat.jpg", data=b"pixels")
     again = store.add_image(
@@ -49,13 +69,17 @@ def test_same_content_is_added_once(store: Store, scope: Scope) -> None:
     assert len(store.image_ids(scope)) == 1
 
 
-def test_missing_file_of_an_image_comes_back_when_it_is_added_again(
-    store: Store, scope: Scope, store_settings: Settings
+@pytest.mark.parametrize("damage", [Path.unlink, shorten, alter])
+def test_lost_file_of_an_image_comes_back_when_it_is_added_again(
+    store: Store,
+    scope: Scope,
+    store_settings: Settings,
+    damage: Callable[[Path], object],
 ) -> None:
     record = add_image(store, scope, "cat.jpg", data=b"pixels")
     (path,) = Path(store_settings.storage_url).rglob(record.image_id)
-    path.unlink()
-    with pytest.raises(ImageFileError):
+    damage(path)
+    with pytest.raises(ImageFileError, match=r"cat\.jpg is (missing|damaged)"):
         store.image_bytes(scope, record.image_id)
     before = store.version(scope)
     assert add_image(store, scope, "cat.jpg", data=b"pixels") == record

@@ -4,7 +4,9 @@ import os
 import sys
 import time
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import ExifTags, Image
@@ -184,6 +186,49 @@ def test_images_that_are_missing_or_damaged_are_left_out_and_named(
     )
     assert job.result["not_in_it"] == [said]
     assert said in job.result["warnings"]
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-20])
+
+
+def flip(path: Path) -> None:
+    """Change a byte in the middle, where no header tells of it."""
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 0xFF
+    path.write_bytes(bytes(data))
+
+
+CHOICES: list[dict[str, Any]] = [
+    *({"format": name} for name in FORMATS),
+    {"format": "classification", "crops": True},
+    {"resizing": {"how": "longest_side", "pixels": 40, "enlarges": False}},
+    {"without_metadata": True},
+]
+
+
+@pytest.mark.parametrize("choice", CHOICES, ids=str)
+@pytest.mark.parametrize("damage", [truncate, flip])
+def test_damaged_file_is_left_out_whatever_is_exported(
+    home: Path,
+    reviewed: list[ImageRecord],
+    run_job: RunJob,
+    damage: Callable[[Path], None],
+    choice: dict[str, Any],
+) -> None:
+    # The first image is the one with the box, and among the drawn ones.
+    (path,) = home.rglob(f"images/team/??/{reviewed[0].image_id}")
+    damage(path)
+    job = run_job("export", **choice)
+    if choice.get("crops"):
+        assert (job.error or "").startswith("a.png is not in it: its file is missing")
+        return
+    assert job.result is not None, job.error
+    said = "a.png is not in it: its file is missing or damaged; add it again."
+    assert job.result["not_in_it"] == [said]
+    with zipfile.ZipFile(job.result["path"]) as archive:
+        pictures = [one for one in archive.namelist() if one.endswith(".png")]
+        assert {name.rpartition("/")[2] for name in pictures} == {"b.png", "c.png"}
 
 
 def test_export_without_any_image_file_fails_and_leaves_no_zip(
