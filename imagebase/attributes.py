@@ -91,6 +91,18 @@ def _reason_against(name: str, value: object, kept: Attributes) -> str | None:
     return None
 
 
+def check_attributes(kept: object) -> None:
+    """Let attributes pass that can be kept as they are; None stands for none.
+
+    Raises:
+        ValueError: they cannot.
+    """
+    if kept is None:
+        return
+    if not isinstance(kept, dict) or clean_attributes(kept) != (kept, ()):
+        raise ValueError("its attributes are invalid")
+
+
 def stated(attributes: Attributes) -> Attributes:
     """Return the attributes that say something, by name: `occluded: False` does not."""
     return {

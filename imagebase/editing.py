@@ -16,7 +16,9 @@ from imagebase.annotation import (
     Size,
     Source,
     clean_label,
+    utc_now,
 )
+from imagebase.attributes import clean_attributes
 from imagebase.errors import EditError
 
 MAX_COMMENT_LENGTH: Final = 2_000
@@ -223,6 +225,38 @@ def move(record: ImageRecord, annotation_id: str, box: Box, *, who: str) -> Imag
     )
 
 
+def describe(
+    record: ImageRecord,
+    annotation_id: str,
+    attributes: Mapping[str, object],
+    *,
+    who: str,
+) -> ImageRecord:
+    """Return the record with these attributes, and no others, on one box.
+
+    A model's box counts as accepted then, so that no model takes it away.
+
+    Raises:
+        EditError: an attribute cannot be kept. Nothing is changed then.
+        KeyError: there is no such annotation.
+    """
+    known, problems = clean_attributes(attributes)
+    if problems:
+        raise EditError(f"Nothing was changed: {problems[0]}.")
+    one = record.annotation(annotation_id)
+    if known == one.attributes:
+        return record
+    described = replace(
+        one.with_acceptance(who=who),
+        attributes=known,
+        changed_by=who,
+        changed_at=utc_now(),
+    )
+    return with_edits(
+        record, [described if other is one else other for other in record.annotations]
+    )
+
+
 def checked_label(label: str) -> str:
     """Return a label fit to be kept; EditError where it is blank."""
     try:
@@ -279,7 +313,8 @@ def copy_boxes(
             for other in to_record.annotations
         )
         if box.area > 0 and not there:
-            copies.append(Annotation(box=box, label=one.label, changed_by=who))
+            copy = Annotation(box, one.label, changed_by=who, attributes=one.attributes)
+            copies.append(copy)
     return with_edits(to_record, [*to_record.annotations, *copies])
 
 

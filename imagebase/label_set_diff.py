@@ -1,7 +1,7 @@
 """What differs between two versions of a label set: boxes, images, class numbers."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
@@ -9,8 +9,15 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from imagebase.annotation import Annotation, Box, ImageRecord, Size
-from imagebase.formats.label_set_files import ReadImage
+from imagebase.annotation import (
+    Annotation,
+    AttributeValue,
+    Box,
+    ImageRecord,
+    Size,
+)
+from imagebase.attributes import as_texts
+from imagebase.formats.label_set_files import ReadImage, any_attribute
 from imagebase.formats.trees import NameIndex
 from imagebase.geometry import as_xyxy, pairwise_iou
 
@@ -28,14 +35,23 @@ class What(StrEnum):
     REMOVED = "removed"
     MOVED = "moved"
     RELABELLED = "relabelled"
+    DESCRIBED = "with other attributes"
+
+
+# Says of an attribute's name and value whether the files can hold it.
+Holds = Callable[[str, AttributeValue], bool]
 
 
 @dataclass(frozen=True, slots=True)
 class LabelSetSide:
-    """One of the two versions: its labels by class number, and its images."""
+    """One of the two versions: its labels by class number, and its images.
+
+    holds: which attributes its boxes can have; the others are not compared.
+    """
 
     labels: Sequence[str]
     images: Iterable[ReadImage]
+    holds: Holds = any_attribute
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +134,10 @@ def compare(before: LabelSetSide, after: LabelSetSide) -> LabelSetDiff:
     Images are the same by their name: as it is, else without its suffix, else without
     its folders, else without both; any case. A name that may mean several is none.
     """
+
+    def holds(name: str, value: AttributeValue) -> bool:
+        return before.holds(name, value) and after.holds(name, value)
+
     earlier: dict[str, ReadImage] = {}
     only_before: list[str] = []
     for image in before.images:
@@ -134,7 +154,7 @@ def compare(before: LabelSetSide, after: LabelSetSide) -> LabelSetDiff:
         compared += 1
         size = image.size or known.size
         changes, unchanged = compare_boxes(
-            _in_pixels_of(known, size), _in_pixels_of(image, size)
+            _in_pixels_of(known, size), _in_pixels_of(image, size), holds
         )
         same += unchanged
         if changes:
@@ -151,7 +171,9 @@ def compare(before: LabelSetSide, after: LabelSetSide) -> LabelSetDiff:
 
 
 def compare_boxes(
-    before: Sequence[Annotation], after: Sequence[Annotation]
+    before: Sequence[Annotation],
+    after: Sequence[Annotation],
+    holds: Holds = any_attribute,
 ) -> tuple[list[BoxChange], int]:
     """Return how the boxes of an image differ, and how many do not.
 
@@ -173,7 +195,8 @@ def compare_boxes(
     pairs += _pairs(np.where(free & ~same_label, iou, 0.0))
     changes, same = [], 0
     for row, column in sorted(pairs):
-        change = _change(before[row], after[column], float(iou[row, column]))
+        overlap = float(iou[row, column])
+        change = _change(before[row], after[column], overlap, holds)
         same += change is None
         changes += [] if change is None else [change]
     rows, columns = {row for row, _ in pairs}, {column for _, column in pairs}
@@ -205,13 +228,21 @@ def _pairs(iou: NDArray[np.float64]) -> list[tuple[int, int]]:
     return pairs
 
 
-def _change(before: Annotation, after: Annotation, iou: float) -> BoxChange | None:
+def _change(
+    before: Annotation, after: Annotation, iou: float, holds: Holds
+) -> BoxChange | None:
     if before.label != after.label:
         return BoxChange(What.RELABELLED, before, after, iou)
     moved = (abs(a - b) for a, b in zip(before.box, after.box, strict=True))
-    if max(moved) <= SAME_PLACE_PX:
-        return None
-    return BoxChange(What.MOVED, before, after, iou)
+    if max(moved) > SAME_PLACE_PX:
+        return BoxChange(What.MOVED, before, after, iou)
+    if _held(before, holds) != _held(after, holds):
+        return BoxChange(What.DESCRIBED, before, after, iou)
+    return None
+
+
+def _held(one: Annotation, holds: Holds) -> dict[str, str]:
+    return as_texts({k: v for k, v in one.attributes.items() if holds(k, v)})
 
 
 def _boxes(annotations: Sequence[Annotation]) -> NDArray[np.float64]:

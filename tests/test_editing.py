@@ -204,3 +204,33 @@ def test_blank_and_too_many_tags_are_refused() -> None:
         editing.tagged(BEFORE, [" "])
     with pytest.raises(EditError, match="at most 50"):
         editing.tagged(BEFORE, map(str, range(51)))
+
+
+def test_attributes_are_given_to_one_box_and_accept_it() -> None:
+    after = editing.describe(BEFORE, "m", {"occluded": True}, who="Ada")
+    one = after.annotation("m")
+    assert one.attributes == {"occluded": True}
+    assert (one.accepted, one.confidence, one.changed_by) == (True, 0.5, "Ada")
+    assert after.annotation("h") is BEFORE.annotation("h")
+    assert editing.describe(after, "m", {"occluded": True}, who="Bob") is after
+
+
+@pytest.mark.parametrize(
+    "attributes", [{"": 1}, {"a": [1]}, {"a" * 101: 1}, {"a": float("nan")}]
+)
+def test_attributes_that_cannot_be_kept_change_nothing(
+    attributes: dict[str, object],
+) -> None:
+    with pytest.raises(EditError, match="Nothing was changed"):
+        editing.describe(BEFORE, "m", attributes, who="Ada")
+
+
+def test_moved_relabelled_or_copied_box_keeps_its_attributes() -> None:
+    before = editing.describe(BEFORE, "m", {"color": "red"}, who="Ada")
+    wider = SHOWN[0]._replace(box=ODD._replace(x_max=150.0), label="dog")
+    drawn = merged(wider, SHOWN[1], before=before)
+    assert drawn.annotation("m").attributes == {"color": "red"}
+    again = editing.relabel(before, ["m"], "dog", who="Ada")
+    assert again.annotation("m").attributes == {"color": "red"}
+    copied = editing.copy_boxes(before, record(), who="Ada")
+    assert copied.annotations[0].attributes == {"color": "red"}

@@ -1,9 +1,12 @@
 """Two versions of a label set, compared."""
 
+from dataclasses import replace
+
 import pytest
 
 from imagebase.annotation import Annotation, Box, ImageRecord, Size
 from imagebase.formats.label_set_files import ReadImage
+from imagebase.formats.registry import FORMATS
 from imagebase.label_set_diff import (
     BoxChange,
     LabelNumbers,
@@ -52,6 +55,8 @@ CAT = box("cat", 10, 10, 50, 50)
         ([CAT], [box("cat", 60, 60, 90, 79)], [What.REMOVED, What.ADDED]),
         ([CAT], [box("dog", 45, 45, 85, 79)], [What.REMOVED, What.ADDED]),
         ([CAT], [CAT, CAT], [What.ADDED]),
+        ([CAT], [replace(CAT, attributes={"occluded": True})], [What.DESCRIBED]),
+        ([CAT], [replace(CAT, attributes={"occluded": False})], []),
     ],
 )
 def test_boxes_are_told_apart(
@@ -109,6 +114,7 @@ def test_images_are_found_by_name_and_those_of_one_version_are_named() -> None:
         What.REMOVED: 0,
         What.MOVED: 0,
         What.RELABELLED: 0,
+        What.DESCRIBED: 0,
     }
 
 
@@ -150,3 +156,13 @@ def test_dataset_is_one_of_the_versions() -> None:
         LabelSetSide(["cat"], [image("a.jpg")]), side_of_records(["cat"], [record])
     )
     assert told.images[0].changes == (BoxChange(What.ADDED, None, CAT),)
+
+
+def test_attributes_that_one_side_cannot_hold_are_not_compared() -> None:
+    red = replace(CAT, attributes={"color": "red", "occluded": True})
+    before = LabelSetSide(["cat"], [image("a.jpg", CAT)], FORMATS["openimages"].holds)
+    found = compare(before, LabelSetSide(["cat"], [image("a.jpg", red)]))
+    assert found.counts[What.DESCRIBED] == 1
+    none = replace(before, images=[image("a.jpg", CAT)], holds=FORMATS["yolo"].holds)
+    found = compare(none, LabelSetSide(["cat"], [image("a.jpg", red)]))
+    assert found.same_boxes == 1

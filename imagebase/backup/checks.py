@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from imagebase.annotation import Box, ReviewStatus, Size, Source, clean_label
 from imagebase.archives import safe_name
+from imagebase.attributes import check_attributes
 from imagebase.backup.layout import image_path
 from imagebase.detection.candidates import unpack
 from imagebase.editing import MAX_COMMENT_LENGTH, MAX_TAGS
@@ -149,6 +150,7 @@ class RowChecks:
         box = Box(row["x_min"], row["y_min"], row["x_max"], row["y_max"])
         Source(row["source"])
         _check_box(box, row["label"], row["confidence"], row["position"])
+        check_attributes(row["attributes"])
         _must(
             ("label", row["label"]) in self._seen, "its label is none of the backup's"
         )
@@ -239,6 +241,7 @@ def _check_placed(kept: Mapping[str, Any]) -> None:
     _must(all(isinstance(flag, bool) for flag in flags), "it is neither here nor gone")
     _must(one.changed_at.tzinfo is not None, "its time has no zone")
     _check_box(one.box, one.label, one.confidence, placed.position)
+    check_attributes(kept.get("attributes"))
 
 
 def _check_review(kept: Mapping[str, Any]) -> None:

@@ -7,12 +7,14 @@ from typing import Final
 
 from imagebase.annotation import (
     Annotation,
+    Attributes,
     Box,
     ImageRecord,
     ReviewStatus,
     Size,
     utc_now,
 )
+from imagebase.attributes import clean_attributes
 from imagebase.editing import MAX_TAGS
 from imagebase.formats.label_set_files import ReadImage
 
@@ -61,6 +63,7 @@ class Effect:
     replaced_model, replaced: boxes taken away, those of a model that nobody touched,
         and a person's. tags: added. approved: images left alone since they are.
     full: images left alone since they would have more boxes than may be.
+    described: boxes that are there already and get attributes they did not have.
     """
 
     images: int = 0
@@ -74,6 +77,7 @@ class Effect:
     tags: int = 0
     approved: int = 0
     full: int = 0
+    described: int = 0
 
     def __add__(self, other: "Effect") -> "Effect":
         pairs = zip(astuple(self), astuple(other), strict=True)
@@ -91,7 +95,8 @@ def merged(
     """Return the record with an image's labels on it, and what that changes.
 
     A box that is there already, with the same label and to a pixel, is not doubled and
-    stays whose it is; so importing the same labels twice changes nothing.
+    stays whose it is, with the attributes that it did not have; so importing the same
+    labels twice changes nothing.
 
     Args:
         image: as the label files describe it, its boxes for its own size.
@@ -114,7 +119,8 @@ def merged(
         or (one.annotation_id not in same and _is_replaced(one, replacing))
     ]
     gone_ids = {one.annotation_id for one in gone}
-    stays = [one for one in record.annotations if one.annotation_id not in gone_ids]
+    left = [one for one in record.annotations if one.annotation_id not in gone_ids]
+    stays = [_described(one, same.get(one.annotation_id, {}), who) for one in left]
     tags = _all_tags(record, image, choice)
     if len(stays) + len(fresh) > max_boxes:
         return record, Effect(full=1)
@@ -130,7 +136,16 @@ def merged(
         replaced_model=sum(one.is_untouched for one in gone),
         replaced=sum(not one.is_untouched for one in gone),
         tags=max(len(tags) - len(record.tags), 0),
+        described=sum(a is not b for a, b in zip(stays, left, strict=True)),
     )
+
+
+def _described(one: Annotation, known: Attributes, who: str) -> Annotation:
+    """Return the box with those of these attributes that it does not have."""
+    if known.keys() <= one.attributes.keys():
+        return one
+    both = clean_attributes({**one.attributes, **known, **one.attributes}).kept
+    return replace(one, attributes=both, changed_by=who, changed_at=utc_now())
 
 
 def _named(image: ReadImage, choice: ImportChoice) -> tuple[list[Annotation], int]:
@@ -179,8 +194,8 @@ def _all_tags(
 
 def _divided(
     there: Sequence[Annotation], coming: Iterable[Annotation]
-) -> tuple[set[str], set[str], list[Annotation]]:
-    """Return ids of boxes there that come again, of those confirmed, and new boxes.
+) -> tuple[dict[str, Attributes], set[str], list[Annotation]]:
+    """Return attributes of boxes there that come again, confirmed ids, and new boxes.
 
     Confirmed is a model's box that nobody touched where the labels, which are no
     model's, have the same: theirs takes its place.
@@ -188,7 +203,7 @@ def _divided(
     by_label: dict[str, list[Annotation]] = {}
     for one in there:
         by_label.setdefault(one.label, []).append(one)
-    same: set[str] = set()
+    same: dict[str, Attributes] = {}
     confirmed: set[str] = set()
     fresh = []
     for one in coming:
@@ -201,9 +216,9 @@ def _divided(
         rest.remove(known)
         if known.is_untouched and not one.is_untouched:
             confirmed.add(known.annotation_id)
-            fresh.append(one)
+            fresh.append(_described(one, known.attributes, one.changed_by))
         else:
-            same.add(known.annotation_id)
+            same[known.annotation_id] = one.attributes
     return same, confirmed, fresh
 
 

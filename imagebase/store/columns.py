@@ -14,6 +14,9 @@ from sqlalchemy import (
     Select,
     Text,
 )
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator
 
 from imagebase.annotation import clean_text
@@ -72,6 +75,33 @@ class CleanJson(TypeDecorator[Json]):
 
     def process_bind_param(self, value: Json, dialect: Dialect) -> Json:
         return _cleaned(value)
+
+
+class MemberText(FunctionElement[str]):
+    """A member of a JSON object as text, by its name; NULL where it is not there.
+
+    `MemberText(column, name)`; true and false are the words.
+    """
+
+    name = "member_text"
+    type = Text()
+    inherit_cache = True
+
+
+@compiles(MemberText, "postgresql")
+def _on_postgresql(element: MemberText, compiler: SQLCompiler, **options: Any) -> str:  # noqa: ANN401
+    column, name = (compiler.process(one, **options) for one in element.clauses)
+    return f"({column} ->> {name})"
+
+
+@compiles(MemberText, "sqlite")
+def _on_sqlite(element: MemberText, compiler: SQLCompiler, **options: Any) -> str:  # noqa: ANN401
+    column, name = (compiler.process(one, **options) for one in element.clauses)
+    # A path of JSON could not hold every name, and true would come out as 1.
+    return (
+        "(SELECT CASE WHEN type IN ('true', 'false') THEN type"
+        f" ELSE CAST(atom AS TEXT) END FROM json_each({column}) WHERE key = {name})"
+    )
 
 
 def _cleaned(value: Json) -> Json:

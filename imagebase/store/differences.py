@@ -11,6 +11,7 @@ from imagebase.annotation import (
     clean_label,
     clean_text,
 )
+from imagebase.attributes import clean_attributes
 from imagebase.errors import StoreError
 from imagebase.store.columns import JsonObject
 from imagebase.store.rows import Placed, StoredImage, placed_json, review_json
@@ -59,7 +60,10 @@ def _cleaned_annotation(one: Annotation) -> Annotation:
         label = clean_label(one.label)
     except ValueError as error:
         raise StoreError("A box needs a label; choose one.") from error
-    return one if label == one.label else replace(one, label=label)
+    known = clean_attributes(one.attributes).kept if one.attributes else one.attributes
+    if (label, known) == (one.label, one.attributes):
+        return one
+    return replace(one, label=label, attributes=known)
 
 
 def with_names(record: ImageRecord, now: Mapping[str, str]) -> ImageRecord:

@@ -12,12 +12,13 @@ from sqlalchemy import (
     and_,
     distinct,
     func,
+    literal,
     or_,
     select,
 )
 
 from imagebase.annotation import TO_REVIEW, Annotation, ReviewStatus, Size, Source
-from imagebase.store.columns import AnyRow, AnySelect
+from imagebase.store.columns import AnyRow, AnySelect, MemberText
 from imagebase.store.part import StorePart
 from imagebase.store.rows import ANNOTATION_COLUMNS, as_annotation
 from imagebase.store.scope import Scope
@@ -82,6 +83,7 @@ class AnnotationFilter:
     who: made the last change. since, until: when that was; `until` itself is out.
     sides: the shortest side in pixels; at least the first, less than the second.
     share: of the image's area; at least the first, at most the second.
+    attribute: its name and its value, in either case; without a value all but false.
     """
 
     labels: Collection[str] | None = None
@@ -95,6 +97,7 @@ class AnnotationFilter:
     until: datetime | None = None
     sides: tuple[float, float] | None = None
     share: tuple[float, float] | None = None
+    attribute: tuple[str, str | None] | None = None
 
 
 class AcceptCounts(NamedTuple):
@@ -304,6 +307,14 @@ def _conditions(wanted: AnnotationFilter) -> Iterator[ColumnElement[bool]]:
         least, below = wanted.sides
         yield and_(_width >= least, _height >= least)
         yield or_(_width < below, _height < below)
+    if wanted.attribute is not None:
+        yield annotations.c.attributes.is_not(None)
+        yield _has_attribute(*wanted.attribute)
+
+
+def _has_attribute(name: str, value: str | None) -> ColumnElement[bool]:
+    found = MemberText(annotations.c.attributes, literal(name))
+    return found != "false" if value is None else func.lower(found) == value.lower()
 
 
 def _image_conditions(wanted: AnnotationFilter) -> Iterator[ColumnElement[bool]]:

@@ -6,6 +6,7 @@ import pytest
 
 from imagebase.annotation import (
     Annotation,
+    Attributes,
     Box,
     ImageRecord,
     ReviewStatus,
@@ -229,3 +230,24 @@ def test_image_that_would_have_too_many_boxes_is_left_as_it_is() -> None:
     after, told = merge(before, image, max_boxes=2)
     assert after is before
     assert told == Effect(full=1)
+
+
+def test_box_that_is_there_gets_the_attributes_it_did_not_have() -> None:
+    there = replace(PERSONS, attributes={"color": "red"})
+    known: Attributes = {"color": "blue", "occluded": True}
+    image = read(replace(coming("cat", 10, 10, 30, 30), attributes=known))
+    after, told = merge(record(there), image)
+    (box,) = after.annotations
+    assert box.attributes == {"color": "red", "occluded": True}
+    assert (box.box, box.source) == (there.box, there.source)
+    assert told == Effect(images=1, present=1, described=1)
+    again, told = merge(after, image)
+    assert again is after
+    assert told == Effect(present=1)
+
+
+def test_confirmed_box_keeps_what_was_known_of_it() -> None:
+    there = replace(MODELS, attributes={"color": "red"})
+    image = read(replace(coming("dog", 40, 40, 60, 60), attributes={"group": 1}))
+    after, _ = merge(record(there), image)
+    assert after.annotations[0].attributes == {"color": "red", "group": 1}

@@ -31,13 +31,15 @@ def _model(label: str, confidence: float) -> Annotation:
 def listed(store: Store, scope: Scope) -> Scope:
     """Two images: cat 0.9 and a drawn dog on the first, ant 0.4 on the second.
 
-    The ant was found two hours ago; it is 60 x 4 pixels of 64 x 4.
+    Two have attributes. The ant was found two hours ago; it is 60 x 4 pixels of 64 x 4.
     """
     first = add_image(store, scope, "Street_1.jpg")
     second = store.add_image(
         scope, b"b", file_name="beach.jpg", size=Size(64, 4), quality=None
     ).record
-    boxes = [_model("cat", 0.9), replace(box("dog"), changed_by="ann")]
+    cat = replace(_model("cat", 0.9), attributes={"occluded": True, 'a "b"': "Red"})
+    dog = replace(box("dog"), changed_by="ann", attributes={"seen": False, "n": 2})
+    boxes = [cat, dog]
     store.save(scope, replace(first, annotations=tuple(boxes), status=EDITED))
     ant = replace(_model("ant", 0.4), box=Box(0, 0, 60, 4), changed_at=NOW - 2 * HOUR)
     store.save(
@@ -78,6 +80,14 @@ def listed(store: Store, scope: Scope) -> Scope:
         ({"sides": (0, 8)}, ["ant"]),
         ({"sides": (8, math.inf)}, ["cat", "dog"]),
         ({"share": (0.8, 1.0)}, ["ant"]),
+        ({"attribute": ("occluded", None)}, ["cat"]),
+        ({"attribute": ("occluded", "TRUE")}, ["cat"]),
+        ({"attribute": ("seen", None)}, []),
+        ({"attribute": ("seen", "false")}, ["dog"]),
+        ({"attribute": ('a "b"', "red")}, ["cat"]),
+        ({"attribute": ('a "b"', "r")}, []),
+        ({"attribute": ("n", "2")}, ["dog"]),
+        ({"attribute": ("%", None)}, []),
         ({"share": (0.0, 0.5), "statuses": [ReviewStatus.EDITED]}, ["cat", "dog"]),
     ],
     ids=_id,

@@ -29,12 +29,13 @@ def content(record: ImageRecord) -> ImageRecord:
 
 
 def _edits(store: Store, scope: Scope, record: ImageRecord) -> list[ImageRecord]:
-    """Save four different changes; return the record before and after each."""
+    """Save five different changes; return the record before and after each."""
     steps = [record]
     first, second = MODEL_BOX, box(at=5)
     for change in (
         {"annotations": (first, second), "status": ReviewStatus.SUGGESTED},
         {"annotations": (first.touched(who="ann", label="cat"), second)},
+        {"annotations": (replace(first, attributes={"occluded": True}), second)},
         {"annotations": (second,), "deleted": (first,), "tags": ("night",)},
         {"status": ReviewStatus.REJECTED, "comment": "dark"},
     ):

@@ -7,8 +7,9 @@ from typing import Final
 import streamlit as st
 
 from imagebase.annotation import Annotation, ImageRecord, LabelSet, new_id
+from imagebase.attributes import in_words
 from imagebase.errors import ImageBaseError
-from imagebase.formats.registry import read
+from imagebase.formats.registry import format_named, read, recognise
 from imagebase.formats.trees import NameIndex
 from imagebase.importing.files import DroppedFiles, keep_files
 from imagebase.label_set_diff import (
@@ -40,6 +41,7 @@ _ICONS: Final = {
     What.REMOVED: ":material/remove:",
     What.MOVED: ":material/open_with:",
     What.RELABELLED: ":material/label:",
+    What.DESCRIBED: ":material/sell:",
 }
 
 
@@ -62,7 +64,8 @@ def section() -> None:
     if before is None or after is None:
         st.caption(
             "Drop another version of the labels to see which boxes were added, "
-            "removed, moved or relabelled, and which class numbers shifted. "
+            "removed, moved, relabelled or have other attributes, and which class "
+            "numbers shifted. "
             "The dataset stays as it is."
         )
     else:
@@ -186,8 +189,11 @@ def _side(scope: Scope, upload_id: str, limits: Limits) -> LabelSetSide:
     if not upload_id:
         labels = backend.store().labels(scope).names
         return side_of_records(labels, _records(scope))
-    result = read(DroppedFiles(dropped(scope, upload_id), limits))
-    return LabelSetSide(result.labels.names, result.images)
+    tree = DroppedFiles(dropped(scope, upload_id), limits)
+    name = recognise(tree)
+    result = read(tree, name)
+    holds = format_named(name).holds
+    return LabelSetSide(result.labels.names, result.images, holds)
 
 
 def _records(scope: Scope) -> Iterator[ImageRecord]:
@@ -255,7 +261,9 @@ def _told(one: Annotation | None) -> str:
     if one is None:
         return ""
     x, y, width, height = one.box.x_min, one.box.y_min, one.box.width, one.box.height
-    return f"{one.label}  {x:.0f}, {y:.0f}  {width:.0f} × {height:.0f}"
+    known = in_words(one.attributes)
+    more = f"  {known}" if known else ""
+    return f"{one.label}  {x:.0f}, {y:.0f}  {width:.0f} × {height:.0f}{more}"
 
 
 def _draw_numbers(diff: LabelSetDiff) -> None:

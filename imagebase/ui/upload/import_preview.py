@@ -169,6 +169,10 @@ def summarise(told: DryRun, result: ReadResult) -> None:
         more.append(
             f":material/smart_toy: {effect.model_boxes:,} of them by a model, untouched"
         )
+    if effect.described:
+        boxes = widgets.plural(effect.described, "box")
+        verb = "gets" if effect.described == 1 else "get"
+        more.append(f":material/sell: {boxes} here {verb} attributes")
     if told.new_images:
         more.append(
             ":material/add_photo_alternate: "
@@ -237,6 +241,8 @@ def verb(told: DryRun) -> str:
         return f"Import {widgets.plural(effect.boxes, 'box')}"
     if effect.tags:
         return f"Import {widgets.plural(effect.tags, 'tag')}"
+    if effect.described:
+        return f"Import attributes of {widgets.plural(effect.described, 'box')}"
     if told.new_images:
         return f"Add {widgets.plural(told.new_images, 'image')}"
     return "Import these labels"
