@@ -16,9 +16,15 @@ from PIL import Image, ImageColor, ImageDraw, ImageFont
 
 from imagebase.annotation import Annotation, LabelSet, Size
 from imagebase.images import RgbArray
+from imagebase.shapes import Point, Shape, mask_of, outline
 
 Colour = tuple[int, int, int]
 
+# What a reviewer drew; no label has it.
+MARK_COLOUR: Final = "#E6007E"
+
+_HATCH_PX: Final = 12
+_SHADE: Final = 0.35
 _BLACK: Final = (0, 0, 0)
 _WHITE: Final = (255, 255, 255)
 # Luminance (ITU-R BT.601, 0 to 255) from which black reads better upon a colour.
@@ -93,6 +99,42 @@ def draw_annotations(
     for one in sorted(boxes, key=_chip_turn):
         _draw_chip(canvas, one, taken)
     return canvas
+
+
+def draw_ignored(
+    rgb: RgbArray, shapes: Iterable[Shape], *, from_size: Size
+) -> RgbArray:
+    """Return a copy of the picture with the areas that nobody labels hatched dark.
+
+    Args:
+        rgb: the picture as shown, shape (H, W, 3).
+        shapes: in pixels of the full image.
+        from_size: of the full image.
+    """
+    mask = mask_of(_on_picture(rgb, shapes, from_size), _size_of(rgb))
+    height, width = mask.shape
+    rows, columns = np.arange(height)[:, None], np.arange(width)[None, :]
+    is_line = (rows + columns) % _HATCH_PX < _HATCH_PX // 4
+    drawn = np.where(is_line[..., None], 160, rgb * np.float32(_SHADE)).astype(np.uint8)
+    return np.where(mask[..., None], drawn, rgb).astype(np.uint8)
+
+
+def draw_marks(rgb: RgbArray, shapes: Iterable[Shape], *, from_size: Size) -> RgbArray:
+    """Return a copy of the picture with what a reviewer drew on it, as for areas."""
+    width = max(2.0, max(rgb.shape[:2]) / _PIXELS_PER_LINE_WIDTH * 2)
+    lines = [outline(one, width) for one in _on_picture(rgb, shapes, from_size)]
+    mask = mask_of(lines, _size_of(rgb))
+    return np.where(mask[..., None], _rgb_of(MARK_COLOUR), rgb).astype(np.uint8)
+
+
+def _on_picture(rgb: RgbArray, shapes: Iterable[Shape], from_size: Size) -> list[Shape]:
+    height, width = rgb.shape[:2]
+    scale = Point(width / from_size.width, height / from_size.height)
+    return [one.moved(scale, Point(0, 0)) for one in shapes]
+
+
+def _size_of(rgb: RgbArray) -> Size:
+    return Size(rgb.shape[1], rgb.shape[0])
 
 
 def _chip_turn(drawn: _Drawn) -> tuple[bool, float]:

@@ -25,6 +25,7 @@ INSIDE_SHARE: Final = 0.5
 MAX_POINTS: Final = 2_000
 _MAX_PX: Final = 1e6
 _DECIMALS: Final = 2
+_ROUND_POINTS: Final = 64
 
 Mask = NDArray[np.bool_]
 
@@ -91,6 +92,56 @@ class ImageShapes(NamedTuple):
 
     size: Size
     shapes: tuple[Shape, ...]
+
+
+def simplified(points: Sequence[Point], *, tolerance: float) -> tuple[Point, ...]:
+    """Return a line through fewer points, none of those left out further off than that.
+
+    Ramer's and Douglas and Peucker's way (1972, 1973); the ends stay.
+    """
+    line = np.asarray(points, dtype=np.float64)
+    is_kept = np.zeros(len(line), dtype=np.bool_)
+    is_kept[[0, -1]] = True
+    open_parts = [(0, len(line) - 1)]
+    while open_parts:
+        first, last = open_parts.pop()
+        if last - first < 2:
+            continue
+        apart = _apart(line[first + 1 : last], line[first], line[last])
+        furthest = int(np.argmax(apart))
+        if apart[furthest] > tolerance:
+            middle = first + 1 + furthest
+            is_kept[middle] = True
+            open_parts += [(first, middle), (middle, last)]
+    return tuple(Point(x, y) for x, y in line[is_kept].tolist())
+
+
+def _apart(points: FloatArray, start: FloatArray, end: FloatArray) -> FloatArray:
+    """Return how far points are from the straight line between two others."""
+    along = end - start
+    length = float(along @ along)
+    share = np.clip((points - start) @ along / length, 0, 1) if length else 0.0
+    nearest = start + np.multiply.outer(share, along)
+    return np.asarray(np.hypot(*(points - nearest).T))
+
+
+def outline(shape: Shape, width: float) -> Shape:
+    """Return the line around a shape as a stroke of this width; a stroke as it is."""
+    if shape.kind is ShapeKind.BRUSH:
+        return shape
+    box, points = shape.bounds, shape.points
+    if shape.kind is ShapeKind.RECTANGLE:
+        x0, y0, x1, y1 = box
+        points = (Point(x0, y0), Point(x1, y0), Point(x1, y1), Point(x0, y1))
+    elif shape.kind is ShapeKind.ELLIPSE:
+        points = tuple(
+            Point(
+                (box.x_min + box.x_max) / 2 + math.cos(turn) * box.width / 2,
+                (box.y_min + box.y_max) / 2 + math.sin(turn) * box.height / 2,
+            )
+            for turn in np.linspace(0, math.tau, _ROUND_POINTS, endpoint=False)
+        )
+    return Shape(ShapeKind.BRUSH, (*points, points[0]), width)
 
 
 def rectangle(box: Box) -> Shape:

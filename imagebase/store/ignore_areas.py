@@ -10,7 +10,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, insert, or_, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    and_,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+)
 
 from imagebase.annotation import Size, clean_text, new_id, utc_now
 from imagebase.errors import EditError, NotFoundError
@@ -49,7 +58,13 @@ class IgnoreAreas(StorePart):
     """Areas that models, trainings, evaluations and exports leave aside."""
 
     def add_ignore_areas(
-        self, scope: Scope, image_id: str, shapes: Sequence[Shape], *, all_of_size: bool
+        self,
+        scope: Scope,
+        image_id: str,
+        shapes: Sequence[Shape],
+        *,
+        all_of_size: bool,
+        instead_of: Iterable[str] = (),
     ) -> list[IgnoreArea]:
         """Leave shapes on an image out of everything, as one change.
 
@@ -58,6 +73,7 @@ class IgnoreAreas(StorePart):
             image_id: the image that they were drawn on.
             shapes: in pixels of that image.
             all_of_size: they hold for all images of its width and height.
+            instead_of: ids of areas that are deleted with the same change.
 
         Raises:
             EditError: a shape cannot be kept, or the dataset has too many areas.
@@ -73,8 +89,14 @@ class IgnoreAreas(StorePart):
                 )
                 for one in shapes
             ]
-            _check_count(connection, scope, len(added))
-            _change(connection, scope, [(None, one) for one in added])
+            stored = stored_areas(connection, scope)
+            if len(stored) + len(added) > MAX_AREAS:
+                raise EditError(
+                    f"A dataset has at most {MAX_AREAS:,} ignore areas; delete some."
+                )
+            wanted = set(instead_of)
+            gone = [(one, None) for one in stored if one.area_id in wanted]
+            _change(connection, scope, [*gone, *((None, one) for one in added)])
         return added
 
     def delete_ignore_areas(self, scope: Scope, area_ids: Iterable[str]) -> int:
@@ -105,6 +127,16 @@ class IgnoreAreas(StorePart):
             for one in stored
             if one.image_id == image_id or (one.image_id is None and one.size == size)
         ]
+
+    def count_of_size(self, scope: Scope, size: Size) -> int:
+        """Return how many images have this width and height."""
+        query = select(func.count()).where(
+            images.c.dataset_id == scope.dataset_id,
+            images.c.width == size.width,
+            images.c.height == size.height,
+        )
+        with self._reading(scope) as connection:
+            return connection.scalar(query) or 0
 
     def ignore_areas_mark(self, scope: Scope) -> str:
         """Return a text that is another one once areas come or go."""
@@ -173,13 +205,6 @@ def _size_of(connection: Connection, scope: Scope, image_id: str) -> Size:
     if row is None:
         raise NotFoundError(GONE)
     return Size(row.width, row.height)
-
-
-def _check_count(connection: Connection, scope: Scope, more: int) -> None:
-    if len(stored_areas(connection, scope)) + more > MAX_AREAS:
-        raise EditError(
-            f"A dataset has at most {MAX_AREAS:,} ignore areas; delete some first."
-        )
 
 
 Step = tuple[IgnoreArea | None, IgnoreArea | None]

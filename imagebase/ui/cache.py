@@ -15,7 +15,7 @@ from imagebase.detection.looker import Looker
 from imagebase.detection.lookers import Setup, shared_looker
 from imagebase.detection.pool import CandidatePool
 from imagebase.detection.registry import Model, all_models
-from imagebase.drawing import draw_annotations
+from imagebase.drawing import draw_annotations, draw_ignored
 from imagebase.errors import ImageBaseError
 from imagebase.images import (
     LoadedImage,
@@ -26,6 +26,7 @@ from imagebase.images import (
     load_image,
     resized,
 )
+from imagebase.shapes import Shape
 from imagebase.statistics import BoxTable, ImageTable
 from imagebase.store import CandidatesKey, Scope
 from imagebase.tiles import crop_webp, inner_size, tile_webp
@@ -36,6 +37,7 @@ THUMBNAIL_PX: Final = 480
 TILE: Final = Size(300, 225)
 CROP_PX: Final = 64
 DISPLAY_PX: Final = 1600
+CANVAS_PX: Final = 960
 
 
 def thumbnail(scope: Scope, image_id: str) -> bytes:
@@ -80,6 +82,18 @@ def detail_picture(owner_id: str, dataset_id: str, image_id: str, region: Box) -
         max_pixels=backend.limits().max_image_pixels,
         longest_side=DISPLAY_PX,
     )
+
+
+@lru_cache(maxsize=16)
+def ignored_picture(scope: Scope, image_id: str, shapes: tuple[Shape, ...]) -> bytes:
+    """Return an image at 960 px with the areas hatched that nobody labels."""
+    where = (scope.owner_id, scope.dataset_id, image_id)
+    picture = display_picture(*where, CANVAS_PX)
+    if not shapes:
+        return picture
+    rgb = load_image(picture, file_name=image_id, max_pixels=CANVAS_PX**2).rgb
+    size = backend.store().record(scope, image_id).size
+    return encode_jpeg(draw_ignored(rgb, shapes, from_size=size), quality=85)
 
 
 @lru_cache(maxsize=512)

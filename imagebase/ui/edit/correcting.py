@@ -13,6 +13,7 @@ from imagebase.ui import (
     backend,
     cache,
     frame,
+    ignore_areas,
     long_work,
     look_offer,
     state,
@@ -189,8 +190,13 @@ def _side(record: ImageRecord, labels: LabelSet) -> None:
     draw_table(record, labels=labels, access=changing.access(), height=height)
     look_offer.follow(record)
     draw_tags(record)
-    draw_comments(record.image_id, beside=partial(removing.remove, record))
+    draw_comments(record.image_id, beside=partial(_beside_comments, record))
     train_again.offer()
+
+
+def _beside_comments(record: ImageRecord) -> None:
+    ignore_areas.open_button(record, key="edit.areas")
+    removing.remove(record)
 
 
 def _actions(record: ImageRecord) -> None:

@@ -5,7 +5,7 @@ from typing import Final, Literal
 import streamlit as st
 
 from imagebase.annotation import ImageRecord, Size
-from imagebase.ui import backend, cache, state, widgets
+from imagebase.ui import backend, cache, ignore_areas, state, widgets
 from imagebase.ui.image_comments import draw_comments
 from imagebase.ui.review import acting
 
@@ -29,7 +29,9 @@ def show(record: ImageRecord, marked: frozenset[str] = frozenset()) -> None:
         f"{record.size.height} · {widgets.plural(len(record.annotations), 'box')} · "
         f"{widgets.STATUS_WORDS[record.status]}"
     )
-    acting.open_button(record.image_id, key="review.open")
+    with st.container(horizontal=True, vertical_alignment="center"):
+        acting.open_button(record.image_id, key="review.open")
+        ignore_areas.open_button(record, key="review.areas")
     draw_comments(record.image_id)
 
 

@@ -1,0 +1,216 @@
+"""Ignore areas and a reviewer's marks, drawn by mouse on the drawable canvas."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import pytest
+from playwright.sync_api import Browser, Locator, Page
+
+from imagebase.admission import admit
+from imagebase.intake import Incoming
+from imagebase.settings import SAMPLES_FOLDER, Limits, read_settings
+from imagebase.shapes import Shape, ShapeKind, mask_of
+from imagebase.store import Scope, Store, open_store
+from imagebase.ui.visitor import TEAM_OWNER
+from tests.browser.conftest import ROOT, Point, Serve
+
+pytestmark = pytest.mark.browser
+
+PHOTOGRAPHS = ("kitchen.jpg", "bear.jpg", "street.jpg")
+
+
+class Served(NamedTuple):
+    url: str
+    store: Store
+
+
+class RoughCanvas(NamedTuple):
+    """The drawable canvas on a dialog; points are shares of the image."""
+
+    page: Page
+    surface: Locator
+
+    def at(self, point: Point) -> Point:
+        box = self.surface.bounding_box()
+        assert box is not None
+        return box["x"] + point[0] * box["width"], box["y"] + point[1] * box["height"]
+
+    def drag(self, *points: Point) -> None:
+        mouse = self.page.mouse
+        mouse.move(*self.at(points[0]))
+        mouse.down()
+        for point in points[1:]:
+            mouse.move(*self.at(point), steps=5)
+        mouse.up()
+
+    def click(self, *points: Point) -> None:
+        """Click points with time between: two clicks at once are a double click."""
+        for point in points:
+            self.page.mouse.click(*self.at(point))
+            self.page.wait_for_timeout(350)
+
+
+class Visit(NamedTuple):
+    """Somebody on the Edit page of a dataset of three photographs."""
+
+    page: Page
+    store: Store
+    scope: Scope
+
+    def shapes(self, count: int, place: int = 0) -> list[Shape]:
+        """Return the areas of an image as soon as there are so many."""
+        for _ in range(400):
+            found = self.store.records(self.scope)[place].ignored
+            if len(found) == count:
+                return list(found)
+            self.page.wait_for_timeout(25)
+        pytest.fail(f"not {count} areas within 10 s: {found}")
+
+    def open_areas(self) -> RoughCanvas:
+        self.page.get_by_role("button", name="Ignore areas").click()
+        return self.canvas()
+
+    def canvas(self) -> RoughCanvas:
+        dialog = self.page.get_by_role("dialog")
+        surface = dialog.locator("canvas.upper-canvas")
+        surface.wait_for(timeout=20_000)
+        self.settle()
+        return RoughCanvas(self.page, surface)
+
+    def choose(self, tool: str) -> None:
+        self.page.get_by_role("dialog").get_by_role("radio", name=tool).click()
+        self.settle()
+
+    def settle(self) -> None:
+        self.page.wait_for_timeout(300)
+        self.page.wait_for_selector(
+            "[data-testid='stApp'][data-test-script-state='notRunning']",
+            state="attached",
+        )
+        self.page.wait_for_timeout(200)
+
+
+@pytest.fixture(scope="module")
+def served(serve: Serve, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    home = tmp_path_factory.mktemp("areas")
+    store = open_store(read_settings({"IMAGEBASE_HOME": str(home)}))
+    yield Served(serve(ROOT / "app.py", {"IMAGEBASE_HOME": str(home)}), store)
+    store.close()
+
+
+@pytest.fixture
+def visit(page: Page, served: Served) -> Visit:
+    return visit_of(page, served)
+
+
+def visit_of(page: Page, served: Served) -> Visit:
+    created = served.store.create_dataset(TEAM_OWNER, page.url[-1:] or "a", who="ann")
+    scope = Scope(TEAM_OWNER, created.dataset_id, "someone")
+    files = [Incoming(n, (SAMPLES_FOLDER / n).read_bytes()) for n in PHOTOGRAPHS]
+    admit(served.store, scope, files, limits=Limits())
+    image_id = served.store.image_ids(scope)[0]
+    page.goto(f"{served.url}/edit?dataset={created.dataset_id}&image={image_id}")
+    page.locator(".st-key-edit-canvas .editor").wait_for(timeout=60_000)
+    return Visit(page, served.store, scope)
+
+
+def test_polygon_rectangle_and_brush_are_saved_as_drawn(visit: Visit) -> None:
+    canvas = visit.open_areas()
+    size = visit.store.records(visit.scope)[0].size
+    canvas.drag((0.1, 0.8), (0.3, 0.95))
+    (box,) = visit.shapes(1)
+    assert box.kind is ShapeKind.RECTANGLE
+    expected = (
+        0.1 * size.width,
+        0.8 * size.height,
+        0.3 * size.width,
+        0.95 * size.height,
+    )
+    assert box.bounds == pytest.approx(expected, abs=4)
+
+    visit.choose("Polygon")
+    canvas.click((0.6, 0.1), (0.8, 0.15), (0.7, 0.4), (0.6, 0.1))
+    polygon = visit.shapes(2)[1]
+    assert polygon.kind is ShapeKind.POLYGON
+    assert len(polygon.points) == 3
+    assert polygon.points[1] == pytest.approx(
+        (0.8 * size.width, 0.15 * size.height), abs=4
+    )
+
+    visit.choose("Brush")
+    canvas.drag((0.2, 0.2), (0.3, 0.25), (0.4, 0.2))
+    stroke = visit.shapes(3)[2]
+    assert stroke.kind is ShapeKind.BRUSH
+    assert stroke.width == pytest.approx(max(size) // 30, abs=2)
+    mask = mask_of([stroke], size)
+    middle = round(0.25 * size.height), round(0.3 * size.width)
+    assert mask[middle]
+    assert not mask[middle[0] + round(stroke.width), middle[1]]
+    assert visit.store.records(visit.scope)[1].ignored == ()
+
+
+def test_areas_of_a_size_are_drawn_once_deleted_and_undone(visit: Visit) -> None:
+    canvas = visit.open_areas()
+    visit.page.get_by_role("dialog").get_by_role("radio", name="all").click()
+    visit.settle()
+    canvas.drag((0.1, 0.8), (0.3, 0.95))
+    (drawn,) = visit.shapes(1)
+    counts = [len(one.ignored) for one in visit.store.records(visit.scope)]
+    sizes = [one.size for one in visit.store.records(visit.scope)]
+    assert counts == [int(one == sizes[0]) for one in sizes]
+    dialog = visit.page.get_by_role("dialog")
+    dialog.get_by_role("button", name="Delete this area").first.click()
+    visit.shapes(0)
+    visit.settle()
+    # The canvas was filled anew: what is drawn next is all there is on it.
+    visit.canvas().drag((0.5, 0.5), (0.7, 0.7))
+    visit.shapes(1)
+    visit.settle()
+    dialog.get_by_role("button", name="Undo").first.click()
+    visit.shapes(0)
+    visit.settle()
+    dialog.get_by_role("button", name="Undo").first.click()
+    assert visit.shapes(1) == [drawn]
+
+
+def test_the_canvas_own_undo_takes_an_area_away(visit: Visit) -> None:
+    canvas = visit.open_areas()
+    canvas.drag((0.1, 0.1), (0.3, 0.3))
+    canvas.drag((0.5, 0.5), (0.7, 0.7))
+    first, _ = visit.shapes(2)
+    visit.settle()
+    canvas.surface.hover()
+    visit.page.locator(".st-key-areas-canvas").get_by_label("Undo").first.click()
+    assert visit.shapes(1) == [first]
+
+
+def test_what_is_drawn_is_kept_when_the_dialog_is_closed_at_once(visit: Visit) -> None:
+    canvas = visit.open_areas()
+    canvas.drag((0.1, 0.1), (0.3, 0.3))
+    visit.shapes(1)
+    visit.page.keyboard.press("Escape")
+    visit.page.get_by_role("dialog").wait_for(state="detached")
+    visit.settle()
+    again = visit.page.get_by_role("button", name="Ignore areas (1)")
+    again.click()
+    canvas = visit.canvas()
+    canvas.drag((0.6, 0.6), (0.8, 0.8))
+    visit.shapes(2)
+
+
+def test_on_a_phone_the_canvas_is_as_wide_as_the_dialog(
+    chromium: Browser, served: Served
+) -> None:
+    context = chromium.new_context(viewport={"width": 390, "height": 844})
+    try:
+        visit = visit_of(context.new_page(), served)
+        canvas = visit.open_areas()
+        box = canvas.surface.bounding_box()
+        assert box is not None
+        assert 250 < box["width"] <= 390
+        canvas.drag((0.2, 0.2), (0.5, 0.5))
+        (drawn,) = visit.shapes(1)
+        size = visit.store.records(visit.scope)[0].size
+        assert drawn.bounds.x_max == pytest.approx(0.5 * size.width, abs=6)
+    finally:
+        context.close()
