@@ -346,6 +346,8 @@ def reject(record: ImageRecord, *, comment: str) -> ImageRecord:
 def tagged(record: ImageRecord, tags: Iterable[str]) -> ImageRecord:
     """Return the record with these tags for the image as a whole, each once.
 
+    What was decided about its boxes stands: they are as they were.
+
     Raises:
         EditError: a tag is blank, or there are too many.
     """
@@ -357,7 +359,9 @@ def tagged(record: ImageRecord, tags: Iterable[str]) -> ImageRecord:
         raise EditError(f"An image takes at most {MAX_TAGS} tags; remove one first.")
     if wanted == record.tags:
         return record
-    return replace(record, tags=wanted, status=ReviewStatus.EDITED)
+    is_new = record.status is ReviewStatus.NEW
+    status = ReviewStatus.EDITED if is_new else record.status
+    return replace(record, tags=wanted, status=status)
 
 
 def record_ids(record: ImageRecord) -> tuple[str, ...]:
