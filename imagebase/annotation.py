@@ -87,6 +87,15 @@ class Box(NamedTuple):
             max(self.y_min, self.y_max),
         )
 
+    def intersects(self, other: "Box") -> bool:
+        """Say whether both have a part of the image in common."""
+        return (
+            self.x_min < other.x_max
+            and other.x_min < self.x_max
+            and self.y_min < other.y_max
+            and other.y_min < self.y_max
+        )
+
     def clipped(self, size: Size) -> "Box":
         """Return the part of the box inside an image of this size; may be empty."""
         return Box(

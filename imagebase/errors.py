@@ -112,14 +112,23 @@ class ImageFileError(StoreError):
 
 
 class RevisionConflictError(StoreError):
-    """Somebody saved a newer revision meanwhile; both versions are at hand."""
+    """Somebody saved a newer revision meanwhile; both versions are at hand.
+
+    base: what ours was made from, where who raises it knows.
+    """
 
     def __init__(
-        self, message: str, *, ours: "ImageRecord", theirs: "ImageRecord"
+        self,
+        message: str,
+        *,
+        ours: "ImageRecord",
+        theirs: "ImageRecord",
+        base: "ImageRecord | None" = None,
     ) -> None:
         super().__init__(message)
         self.ours = ours
         self.theirs = theirs
+        self.base = base
 
 
 class UndoRefusedError(StoreError):

@@ -1,10 +1,10 @@
 """Two people changed one image from the same version of it: what each did, and both."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from imagebase.annotation import Annotation, ImageRecord, ReviewStatus
-from imagebase.editing import delete_annotations
+from imagebase.editing import ShownBox, delete_annotations
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,9 @@ def merged(conflict: Conflict) -> ImageRecord:
     mine, others = differences(base, ours), differences(base, theirs)
     own = _by_id(ours)
     kept = [
-        own[one.annotation_id] if one.annotation_id in mine.changed else one
+        own[one.annotation_id]
+        if one.annotation_id in mine.added | mine.changed
+        else one
         for one in theirs.annotations
     ]
     present = {one.annotation_id for one in kept}
@@ -102,6 +104,62 @@ def merged(conflict: Conflict) -> ImageRecord:
         tags=_merged_tags(conflict),
     )
     return delete_annotations(both, mine.deleted - others.changed)
+
+
+def as_shown(record: ImageRecord, shown: Iterable[ShownBox]) -> ImageRecord:
+    """Return the record as it was when it had these boxes; the record, where it has.
+
+    What only the record knows of them, such as who made them, is as it is now.
+    """
+    known = _by_id(record)
+    then = tuple(_as_then(known.get(one.annotation_id), one) for one in shown)
+    is_as_now = {one.annotation_id: one for one in then} == known
+    return record if is_as_now else replace(record, annotations=then)
+
+
+def _as_then(now: Annotation | None, then: ShownBox) -> Annotation:
+    if now is None:
+        return Annotation(then.box, then.label, annotation_id=then.annotation_id)
+    if (now.box, now.label) == (then.box, then.label):
+        return now
+    return replace(now, box=then.box, label=then.label)
+
+
+def is_separate(conflict: Conflict) -> bool:
+    """Say whether both versions can be merged without asking.
+
+    Both only drew, changed or deleted boxes; none is a box that both had in hand, and
+    none of ours lies over one of theirs, which might be the same object drawn twice. A
+    box that is new in both under one id is ours, stored before.
+    """
+    base, ours, theirs = conflict.base, conflict.ours, conflict.theirs
+    mine, others = differences(base, ours), differences(base, theirs)
+    in_hand = mine.changed | mine.deleted
+    if _says_more(base, ours) or _says_more(base, theirs):
+        return False
+    if in_hand & (others.changed | others.deleted):
+        return False
+    placed = _placed(ours, mine, besides=others.added)
+    return not any(
+        one.box.intersects(other.box)
+        for one in placed
+        for other in _placed(theirs, others, besides=mine.added)
+    )
+
+
+def _says_more(base: ImageRecord, version: ImageRecord) -> bool:
+    """Say whether a version decided on the image, or tags or comments it otherwise."""
+    is_decided = version.status in (ReviewStatus.APPROVED, ReviewStatus.REJECTED)
+    has_new_status = is_decided and version.status != base.status
+    has_new_words = version.comment not in (base.comment, "")
+    return has_new_status or has_new_words or version.tags != base.tags
+
+
+def _placed(
+    version: ImageRecord, found: Differences, *, besides: frozenset[str]
+) -> list[Annotation]:
+    known = _by_id(version)
+    return [known[one] for one in (found.added | found.changed) - besides]
 
 
 def _merged_tags(conflict: Conflict) -> tuple[str, ...]:

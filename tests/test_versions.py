@@ -2,9 +2,18 @@
 
 from dataclasses import replace
 
+import pytest
+
 from imagebase.annotation import Annotation, Box, ImageRecord, ReviewStatus, Size
 from imagebase.editing import approve, delete_annotations, move, relabel
-from imagebase.versions import Conflict, differences, in_words, merged, ours_over
+from imagebase.versions import (
+    Conflict,
+    differences,
+    in_words,
+    is_separate,
+    merged,
+    ours_over,
+)
 
 
 def box(name: str, at: float) -> Annotation:
@@ -89,3 +98,38 @@ def test_tags_of_both_are_kept_and_the_removed_ones_gone() -> None:
 def test_what_they_approved_is_not_approved_with_our_change_in_it() -> None:
     found = conflict(with_box(BASE, box("c", 300)), approve(BASE, who="Bob"))
     assert merged(found).status is ReviewStatus.EDITED
+
+
+MOVED = move(BASE, "a", PLACE, who="Ann")
+SEPARATE = {
+    "two boxes apart": (with_box(BASE, box("c", 300)), with_box(BASE, box("d", 400))),
+    "one deleted, one drawn": (
+        delete_annotations(BASE, {"a"}),
+        with_box(BASE, box("d", 400)),
+    ),
+    "stored before": (
+        with_box(BASE, replace(box("c", 300), label="dog")),
+        with_box(BASE, box("c", 300)),
+    ),
+}
+JOINED = {
+    "one over the other": (
+        with_box(BASE, box("c", 300)),
+        with_box(BASE, box("d", 349)),
+    ),
+    "moved by both": (MOVED, move(BASE, "a", Box(0, 0, 9, 9), who="Bob")),
+    "moved and deleted": (MOVED, delete_annotations(BASE, {"a"})),
+    "approved by them": (with_box(BASE, box("c", 300)), approve(BASE, who="Bob")),
+    "approved by us": (approve(BASE, who="Ann"), with_box(BASE, box("c", 300))),
+    "tagged": (with_box(BASE, box("c", 300)), replace(BASE, tags=("night",))),
+}
+
+
+@pytest.mark.parametrize("case", SEPARATE)
+def test_different_work_of_two_needs_no_choice(case: str) -> None:
+    assert is_separate(conflict(*SEPARATE[case]))
+
+
+@pytest.mark.parametrize("case", JOINED)
+def test_work_on_the_same_thing_is_chosen_from(case: str) -> None:
+    assert not is_separate(conflict(*JOINED[case]))

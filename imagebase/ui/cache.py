@@ -4,6 +4,7 @@ import base64
 import contextlib
 from collections.abc import Collection, Sequence
 from functools import lru_cache
+from itertools import chain
 from typing import Final
 
 import streamlit as st
@@ -163,6 +164,17 @@ def _opened(jpeg: bytes) -> LoadedImage:
 def models() -> dict[str, Model]:
     """Return the models there are, by name, the default first, then one's own."""
     return {model.name: model for model in all_models(visitor().owner_id)}
+
+
+def model_labels() -> tuple[str, ...]:
+    """Return what the models there are can give, each label once."""
+    return _model_labels(visitor().owner_id)
+
+
+@st.cache_data(max_entries=64, ttl=60, show_spinner=False)
+def _model_labels(owner_id: str) -> tuple[str, ...]:
+    every = (model.labels for model in all_models(owner_id))
+    return tuple(dict.fromkeys(chain.from_iterable(every)))
 
 
 def model_called(name: str) -> Model | None:

@@ -18,6 +18,7 @@ from imagebase import editing
 from imagebase.annotation import Annotation, Box, ImageRecord, LabelSet, Size, Source
 from imagebase.images import detail_jpeg, display_jpeg
 from imagebase.ui.edit import box_table, canvas
+from imagebase.ui.edit.box_message import Action
 from imagebase.ui.edit.editor import RecordAccess
 
 FOLDER = Path(os.environ["CANVAS_APP_FOLDER"])
@@ -96,8 +97,11 @@ def current() -> str:
     return str(st.session_state.setdefault("app.image", IMAGES[0].stem))
 
 
-def act(action: str) -> None:
+def act(asked: Action) -> None:
     canvas.settle()
+    action = asked.name
+    if asked.image_id not in ("", current()) and not action.startswith("label:"):
+        return
     with (FOLDER / "actions.txt").open("a", encoding="utf-8") as log:
         log.write(f"{action}\n")
     names = [path.stem for path in IMAGES]
@@ -142,7 +146,7 @@ def editor() -> None:
     label = str(st.session_state.setdefault("app.label", "person"))
     bar = st.columns([4, 2, 2, 2], vertical_alignment="center")
     bar[0].text(f"{record.file_name} {record.status} r{record.revision} {label}")
-    bar[1].button("Next", key="app.next", on_click=act, args=("next",))
+    bar[1].button("Next", key="app.next", on_click=act, args=(Action(0, "next"),))
     if bar[2].toggle("Note", key="app.note"):
         st.write("An element above the canvas, which makes the browser build it anew.")
     bar[3].text_input("Words", key="app.words", label_visibility="collapsed")
@@ -157,6 +161,7 @@ def editor() -> None:
             access=ACCESS,
             on_action=act,
             detail=partial(detail, record.image_id),
+            offered_labels=("orange", "dog"),
         )
     with right:
         box_table.draw_table(record, labels=LABELS, access=ACCESS, height=400)

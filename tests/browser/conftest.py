@@ -132,16 +132,6 @@ class Canvas(NamedTuple):
         self.page.mouse.click(*self.at(point))
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let a browser test be tried once more: two browsers share a busy machine.
-
-    The summary counts what was tried twice; what fails twice has failed.
-    """
-    for item in items:
-        if item.get_closest_marker("browser"):
-            item.add_marker(pytest.mark.flaky(reruns=1))
-
-
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Browser]:
     """The Chromium of IMAGEBASE_TEST_CHROMIUM, or the one on the path."""

@@ -62,7 +62,9 @@ class Visit(NamedTuple):
         pytest.fail(f"not so within 10 s: {self.record(place)}")
 
     def wait_for_image(self, place: int) -> None:
+        """Wait until an image is seen: before, no key counts."""
         self.canvas.wait_for("image", self.image(place))
+        self.canvas.wait_for_picture()
 
     def press(self, *keys: str) -> None:
         self.canvas.press(*keys)
@@ -316,7 +318,7 @@ def test_keys_are_left_alone_while_someone_types(visit: Visit, place: str) -> No
         )
     elif place == "labels":
         page.get_by_role("button", name="More").first.click()
-        page.get_by_label("Choose a label, or type a new one").click()
+        page.get_by_role("combobox", name="Choose a label").click()
     else:
         visit.button("edit-labels").click()
         page.get_by_placeholder("Add a label").click()
@@ -489,9 +491,11 @@ def test_second_to_save_sees_both_versions_and_chooses(
     other.wait_for(lambda one: len(one.annotations) == 3)
     theirs = other.record()
 
-    visit.canvas.drag((200, 60), (280, 120))
+    visit.canvas.drag((440, 70), (520, 130))
     page = visit.page
     expect(page.get_by_text("saved this image while you changed it")).to_be_visible()
+    expect(page.get_by_text("All is saved")).to_have_count(0)
+    expect(page.get_by_text("Not saved yet")).to_be_visible()
     expect(page.get_by_text("Yours, not saved")).to_be_visible()
     expect(page.get_by_role("main").locator("img")).to_have_count(2)
     assert visit.record() == theirs  # nothing is written over unasked
@@ -502,6 +506,21 @@ def test_second_to_save_sees_both_versions_and_chooses(
     assert {one.label for one in visit.record().annotations} == CHOICES[choice]
     shown = {one.label for one in visit.canvas.shown().values()}
     assert shown == CHOICES[choice]
+
+
+def test_boxes_of_two_that_do_not_overlap_are_both_kept_unasked(
+    visit: Visit, other: Visit
+) -> None:
+    visit.press("5")
+    other.press("6")
+    other.canvas.drag((420, 60), (500, 120))
+    other.wait_for(lambda one: len(one.annotations) == 3)
+    visit.canvas.drag((200, 60), (280, 120))
+    record = visit.wait_for(lambda one: len(one.annotations) == 4)
+    assert [one.label for one in record.annotations] == ["bottle", "cup", "dog", "car"]
+    visit.settle()
+    assert len(visit.canvas.shown()) == 4
+    expect(visit.page.get_by_text("while you changed it")).to_have_count(0)
 
 
 def test_approval_of_what_somebody_else_changed_asks_to_look_first(

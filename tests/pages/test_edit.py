@@ -3,8 +3,11 @@
 import pytest
 from streamlit.testing.v1.element_tree import Selectbox
 
+from imagebase.admission import admit
 from imagebase.annotation import Annotation, Box, ReviewStatus, Source
 from imagebase.editing import reject
+from imagebase.intake import Incoming
+from imagebase.settings import SAMPLES_FOLDER, TEAM_OWNER, Limits
 from imagebase.store import Scope
 from imagebase.ui.edit.walking import Among
 from tests.app_fixtures import Tab, model_box, put, records, store, the_scope
@@ -102,27 +105,46 @@ def go_through(tab: Tab, among: Among) -> None:
     one_by_key(tab, "edit.among").set_value(among).run()
 
 
-def type_label(tab: Tab, name: str) -> None:
-    more = one_by_key(tab, "edit.more_labels")
-    more.options.append(name)  # AppTest knows no options that are typed
-    more.set_value(name).run()
-
-
-def test_label_of_the_next_box_is_chosen_or_new(labelled: Tab) -> None:
+def test_label_of_the_next_box_is_chosen_or_created(labelled: Tab) -> None:
     labelled.open("edit")
     (pills,) = labelled.app.main.button_group
     assert pills.options == ["1 bottle", "2 cup", "3 bear"]
     assert pills.value == "bottle"
-    type_label(labelled, "zebra *")
+    one_by_key(labelled, "edit.more_labels").set_value("cup").run()
+    (pills,) = labelled.app.main.button_group
+    assert pills.value == "cup"
+    labelled.submit("edit.new_label", "zebra *")
     (pills,) = labelled.app.main.button_group
     assert pills.options[-1] == r"4 zebra \*"
     assert pills.value == "zebra *"
-    assert store().labels(the_scope()).names[-1] == "zebra *"
+    # Without a box it is not the dataset's, and so in no export.
+    assert "zebra *" not in store().labels(the_scope())
+
+
+def test_models_labels_are_offered_after_the_datasets(labelled: Tab) -> None:
+    labelled.open("edit")
+    options = one_by_key(labelled, "edit.more_labels").options
+    assert options[:3] == ["bottle", "cup", "bear"]
+    assert "orange (a model's)" in options
+    assert "cup (a model's)" not in options
+
+
+def test_label_chosen_in_one_dataset_is_not_the_next_ones(labelled: Tab) -> None:
+    labelled.open("edit")
+    labelled.submit("edit.new_label", "zebra")
+    other = store().create_dataset(TEAM_OWNER, "Other", who="ann")
+    photograph = Incoming("bear.jpg", (SAMPLES_FOLDER / "bear.jpg").read_bytes())
+    scope = Scope(TEAM_OWNER, other.dataset_id, "ann")
+    admit(store(), scope, [photograph], limits=Limits())
+    labelled.app.session_state["imagebase.dataset"] = other.dataset_id
+    labelled.app.run()
+    (pills,) = labelled.app.main.button_group
+    assert pills.options == ["1 object"]
 
 
 def test_label_that_is_no_name_is_refused_in_a_sentence(labelled: Tab) -> None:
     labelled.open("edit")
-    type_label(labelled, "\0")
+    labelled.submit("edit.new_label", "\0")
     assert "A label needs a name" in labelled.words()
     assert not labelled.app.exception
 

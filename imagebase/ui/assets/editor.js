@@ -1,9 +1,9 @@
-// The box editor: draws, selects, moves and labels boxes on a picture, and says each
-// change to the server at once. `boxes.js` stands before this text in the same module.
+// The box editor: draws, selects, moves and labels boxes on an image, and says each
+// change to the server at once. `boxes.js`, `outbox.js` and `picker.js` stand before this
+// text in the same module.
 //
 // The server fills it with boxes under a tag. What it says back is what the boxes of a
-// tag are now, whole, and which keys were pressed, numbered: of two messages the server
-// may see only the later one, so each holds what the former did.
+// tag are now, whole, and which keys were pressed, each with the image it was meant for.
 
 const SVG = "http://www.w3.org/2000/svg";
 const DRAG_PX = 3; // less is a click
@@ -11,7 +11,7 @@ const SAME_PLACE_PX = 4;
 const DOUBLE_CLICK_MS = 350;
 const NUDGE_MS = 150; // key repeats within it are sent together
 const SETTLED_MS = 150; // the view stands still for so long before a detail is asked for
-const PATIENCE_MS = 2000; // longest wait for the answer to what was said last
+const BLIND_MS = 5000; // longest wait for a picture before the keys work without it
 const LEAST_HEIGHT = 240;
 const LARGEST_FIT = 4;
 const LARGEST_SCALE = 64;
@@ -19,10 +19,10 @@ const PIXELS_FROM = 4; // from this scale on single pixels are to be seen
 const DETAIL_PX = 1600; // as large as the server makes them
 const CHIP_PX = 16;
 const HANDLE_PX = 9;
-const KEPT_ACTIONS = 30;
+const BAR_PX = 42; // the row of buttons, with what is free around it
 const GREY = "#888888";
 const MARGIN = "1.25rem"; // beside the picture and the table, in place of the page's
-const PANELS = ".tools, .picker, .help";
+const PANELS = ".tools, .picker, .help, .unsaved, .remove";
 const TYPING =
   "input, textarea, select, [contenteditable='true'], [role='dialog'], " +
   "[role='combobox'], [role='listbox'], [role='menu'], [role='slider'], " +
@@ -31,6 +31,15 @@ const OPEN = "[role='dialog'], [role='menu'], [data-testid='stPopoverBody']";
 // Elements that have a use of their own for Enter, Space and Tab.
 const PRESSABLE = "button, a, summary, [role='tab'], [role='radio'], [role='button']";
 const ONCE = new Set(["approve", "accept", "empty", "copy", "help"]);
+// What leaves the image: from then on nothing counts until the next one is seen.
+const LEAVING = new Set(["approve", "empty", "next", "previous", "doubtful"]);
+// What changes nothing but the view.
+const LOOKING = new Set([
+  "cancel", "whole", "native", "closer", "larger", "smaller", "chips", "help",
+]);
+// The page's buttons that wait until all is saved, besides those that are keys too.
+const HELD = ["edit-reject", "edit-remove"];
+const MARK = ".st-key-edit-saved { visibility: hidden; }";
 
 const hub = (window[Symbol.for("imagebase.editor")] ??= {
   parcels: new Map(),
@@ -58,12 +67,15 @@ export default function (component) {
 
 function memoryOf(key) {
   if (!memories.has(key)) {
-    memories.set(key, {
-      seq: 0, actions: [], count: 0, drawings: new Map(), shown: null, sentFor: "",
-    });
+    memories.set(key, { outbox: new Outbox(), shown: null });
   }
   return memories.get(key);
 }
+
+window.addEventListener("beforeunload", (event) => {
+  const isUnsaved = [...memories.values()].some(({ outbox }) => outbox.unsaved("").all);
+  if (isUnsaved) event.preventDefault();
+});
 
 class Editor {
   constructor(parent, key) {
@@ -79,8 +91,15 @@ class Editor {
     this.measure = find(".measure");
     this.percent = find(".percent");
     this.help = find(".help");
+    this.notice = find(".unsaved");
+    this.cross = find(".remove");
+    this.tools = find(".tools");
     this.picker = new Picker(this, find(".picker"));
     this.memory = memoryOf(key);
+    this.outbox = this.memory.outbox;
+    this.waiting = null; // for the answer to a key that leaves the image
+    this.path = location.pathname;
+    this.mark = document.head.appendChild(document.createElement("style"));
     this.ink = document.createElement("canvas").getContext("2d");
     this.textWidths = new Map();
     this.boxes = [];
@@ -114,51 +133,69 @@ class Editor {
     this.data = this.wish ? { ...data, label: this.wish.label } : data;
     Object.assign(this, { setStateValue, setTriggerValue });
     this.colours = new Map(data.labels);
+    this.outbox.say = (message) => this.setTriggerValue("said", message);
+    this.outbox.onChange = () => this.onOutbox();
+    this.outbox.open(data.place);
     this.take(data.filling);
     this.resize();
     this.draw();
+    this.outbox.nudge();
     return ++this.turn;
   }
 
   take(filling) {
-    if (filling.tag === this.tag) return;
+    if (filling.tag === this.filling?.tag) return;
     this.held = filling;
     if (this.gesture) return; // taken in when the pointer is up
     this.flush();
-    const isStale = filling.image === this.image &&
-      filling.image === this.memory.sentFor && filling.seq < this.memory.seq;
-    clearTimeout(this.heldTimer);
-    if (isStale) this.heldTimer = setTimeout(() => this.fill(), PATIENCE_MS);
-    else this.fill();
+    this.outbox.settle(this.outbox.keyOf(filling.image), filling.seq);
+    // What is not saved stays in sight until its answer comes.
+    if (filling.image !== this.image || !this.outbox.of(filling.image)) this.fill();
   }
 
   fill() {
     const filling = this.held;
     if (!filling) return;
-    clearTimeout(this.heldTimer);
-    this.held = null;
     const isSameImage = filling.image === this.image;
-    this.tag = filling.tag;
+    const unsaved = this.outbox.of(filling.image);
+    this.held = unsaved ? filling : null;
+    this.filling = filling;
+    this.tag = unsaved?.tag ?? filling.tag;
     this.image = filling.image;
     this.size = filling.size;
+    this.boxes = (unsaved ? dressed(unsaved, filling) : this.filled(filling))
+      .map((one) => ({ ...one, box: [...one.box] }));
+    if (!isSameImage) this.arrive();
+    this.refresh();
+  }
+
+  // The boxes of a filling, or what they have become since.
+  filled(filling) {
     const { shown } = this.memory;
     const boxes = shown?.tag === filling.tag ? shown.boxes : filling.boxes;
-    this.boxes = boxes.map((one) => ({ ...one, box: [...one.box] }));
-    for (const element of this.elements.values()) element.remove();
-    this.elements.clear();
-    if (!this.find(this.selected)) this.select(null);
-    if (!isSameImage) {
-      this.picker.close();
-      this.lastClick = null;
-      this.fresh = null;
-      this.gap = null; // of a box that was deleted
-      this.asked = null;
-      this.isFit = true;
-      this.showPicture(hub.parcels.get(`${this.key}/picture`));
-      this.showDetail(hub.parcels.get(`${this.key}/detail`));
-      this.fit();
-    }
-    this.draw();
+    this.outbox.start(filling.image, filling.tag, boxes);
+    return boxes;
+  }
+
+  arrive() {
+    this.picker.close();
+    this.waiting = null;
+    this.lastClick = null;
+    this.fresh = null;
+    this.gap = null; // of a box that was deleted
+    this.asked = null;
+    this.isFit = true;
+    this.isBlind = true; // until the picture is seen
+    clearTimeout(this.blindTimer);
+    this.blindTimer = setTimeout(() => this.see(), BLIND_MS);
+    this.showPicture(hub.parcels.get(`${this.key}/picture`));
+    this.showDetail(hub.parcels.get(`${this.key}/detail`));
+    this.fit();
+    this.onOutbox();
+  }
+
+  see() {
+    this.isBlind = false;
   }
 
   receive(parcel) {
@@ -166,10 +203,66 @@ class Editor {
     if (parcel.kind === "picture") this.showPicture(parcel);
     if (parcel.kind === "detail") this.showDetail(parcel);
     if (parcel.kind === "answer") {
-      this.root.dataset.savedSeq = parcel.seq;
+      this.outbox.hear(parcel);
       if (this.wish?.count <= parcel.done) this.forgetWish();
-      if (this.held && !this.gesture && parcel.seq >= this.memory.seq) this.fill();
+      if (this.waiting?.count <= parcel.done) this.waiting = null;
+      if (this.held && !this.gesture && !this.outbox.of(this.held.image)) this.fill();
+      this.onOutbox();
     }
+  }
+
+  // Show what is not saved, and what is waited for.
+  onOutbox() {
+    const { outbox } = this;
+    const unsaved = outbox.unsaved(this.image);
+    const isAdopted = outbox.of(this.image) && outbox.of(this.image).tag !== this.tag;
+    if (isAdopted && !this.gesture) {
+      this.held ??= this.filling;
+      this.fill();
+    }
+    this.root.classList.toggle("waiting", Boolean(this.waiting));
+    this.mark.textContent = unsaved.all ? MARK : "";
+    this.notice.hidden = !unsaved.isOverdue;
+    this.notice.querySelector("span").textContent = this.inWords(unsaved);
+    this.notice.querySelector("button").hidden = !unsaved.own;
+    const isDone = !outbox.drawings.size;
+    Object.assign(this.root.dataset, {
+      seq: outbox.seq || "", savedSeq: isDone ? outbox.seq || "" : "", unsaved: unsaved.all,
+      waiting: this.waiting?.name ?? "",
+    });
+  }
+
+  inWords({ all, own, why }) {
+    const changes = `${all} ${all === 1 ? "change" : "changes"} not saved`;
+    const where = own === all ? "" : own ? " here and on other images" : " on other images";
+    const held = this.waiting ? " Then goes on; Escape stops that." : "";
+    return `${changes}${where}. ${why || "The server does not answer."} ` +
+      `${all === 1 ? "It is" : "They are"} sent again.${held}`;
+  }
+
+  // Take what is stored in place of what is not.
+  discard() {
+    const { own } = this.outbox.unsaved(this.image);
+    const what = own === 1 ? "the change" : `the ${own} changes`;
+    if (!own || !confirm(`Discard ${what} of this image that the server does not have?`)) return;
+    const unsaved = this.outbox.of(this.image);
+    if (this.held) {
+      this.outbox.drop(this.outbox.keyOf(this.image));
+      this.fill();
+    } else {
+      this.boxes = unsaved.base.map((one) => ({ ...one, box: [...one.box] }));
+      this.refresh();
+      this.said();
+    }
+    this.onOutbox();
+  }
+
+  // Draw all boxes anew.
+  refresh() {
+    for (const element of this.elements.values()) element.remove();
+    this.elements.clear();
+    if (!this.find(this.selected)) this.select(null);
+    this.draw();
   }
 
   // From here on the server's answers know which label was wished for.
@@ -195,7 +288,8 @@ class Editor {
   async decode(kind, parcel, box) {
     const { image } = this;
     this.decoding[kind] = parcel;
-    const decoded = await createImageBitmap(new Blob([parcel.bytes]));
+    const decoded = await createImageBitmap(new Blob([parcel.bytes])).catch(() => null);
+    if (!decoded) return this.see();
     if (image !== this.image || this.decoding[kind] !== parcel) return decoded.close();
     const scale = decoded.width / (box[2] - box[0]);
     this.keepBitmap(kind, { image, box, scale, bitmap: decoded });
@@ -206,6 +300,7 @@ class Editor {
     this.bitmaps[kind]?.bitmap.close();
     this.bitmaps[kind] = kept;
     if (kind === "picture" && !kept) this.keepBitmap("detail", null);
+    if (kind === "picture" && kept) this.see();
     this.root.dataset[kind] = kept ? kept.image : "";
     if (kind === "detail") this.root.dataset.detailBox = kept ? kept.box.join(" ") : "";
     this.drawSoon();
@@ -222,37 +317,20 @@ class Editor {
   note() {
     clearTimeout(this.nudgeTimer);
     this.nudgeTimer = null;
-    const { memory } = this;
-    memory.seq += 1;
-    memory.sentFor = this.image;
-    memory.shown = {
-      tag: this.tag, boxes: this.boxes.map((one) => ({ ...one, box: [...one.box] })),
-    };
-    memory.drawings.delete(this.tag);
-    memory.drawings.set(this.tag, {
-      tag: this.tag,
-      seq: memory.seq,
-      boxes: this.boxes.map(({ id, box, label }) => ({ id, box: [...box], label })),
-    });
-    if (memory.drawings.size > 2) memory.drawings.delete(memory.drawings.keys().next().value);
+    const boxes = this.boxes.map((one) => ({ ...one, box: [...one.box] }));
+    this.memory.shown = { tag: this.tag, boxes };
+    this.outbox.draw(this.image, this.tag, boxes);
   }
 
-  // A trigger, for Streamlit drops a state where the person goes to another page at once.
   send() {
-    this.root.dataset.seq = this.memory.seq;
-    this.setTriggerValue("said", this.everything());
-  }
-
-  everything() {
-    const { drawings, actions } = this.memory;
-    return { drawings: [...drawings.values()], actions };
+    this.outbox.send();
   }
 
   // A trigger is sent a moment later, and a page that is closed has no such moment.
   part() {
     if (!this.nudgeTimer) return;
     this.note();
-    this.setStateValue("parting", this.everything());
+    this.setStateValue("parting", this.outbox.message());
   }
 
   saidSoon() {
@@ -264,12 +342,17 @@ class Editor {
     if (this.nudgeTimer) this.said();
   }
 
+  // Ask the page for something on this image; once, however often it is pressed.
   act(name) {
+    if (ONCE.has(name) && this.outbox.actions.some((one) => one[1] === name)) return;
     if (this.nudgeTimer) this.note();
-    const { memory } = this;
-    memory.count += 1;
-    memory.actions = [...memory.actions, [memory.count, name]].slice(-KEPT_ACTIONS);
+    const count = this.outbox.act(name, this.image);
+    if (LEAVING.has(name) || name.startsWith("show:")) this.waiting = { name, count };
     this.send();
+  }
+
+  get isBusy() {
+    return Boolean(this.waiting) || this.isBlind;
   }
 
   // ------------------------------------------------------------------ the boxes
@@ -324,7 +407,7 @@ class Editor {
 
   labelNext(name) {
     this.data = { ...this.data, label: name };
-    this.wish = { label: name, count: this.memory.count + 1 };
+    this.wish = { label: name, count: this.outbox.count + 1 };
     this.act(`label:${name}`);
     this.drawSoon();
   }
@@ -390,6 +473,7 @@ class Editor {
     smaller: () => this.zoomTo(this.view.scale / 1.4),
     chips: () => this.toggleChips(),
     help: () => this.toggleHelp(),
+    discard: () => this.discard(),
     left: () => (this.chosen ? this.nudge(-1, 0) : this.act("previous")),
     right: () => (this.chosen ? this.nudge(1, 0) : this.act("next")),
     up: () => this.chosen && this.nudge(0, -1),
@@ -401,6 +485,7 @@ class Editor {
   };
 
   run(name) {
+    if (this.isBusy && !LOOKING.has(name)) return;
     const number = /^label:(\d)$/.exec(name)?.[1];
     if (number) {
       const label = this.data.keyLabels[number - 1];
@@ -448,9 +533,56 @@ class Editor {
 
   cancel() {
     if (this.gesture) this.abandon();
+    else if (this.waiting) this.goNowhere();
     else if (!this.help.hidden) this.toggleHelp();
     else if (this.selected) this.select(null);
     else this.isTabFree = true;
+  }
+
+  goNowhere() {
+    this.outbox.withdraw(this.waiting.count);
+    this.waiting = null;
+    this.onOutbox();
+  }
+
+  // ------------------------------------------------------------------ the page
+
+  // A click on one of the page's buttons counts as the key that does the same.
+  onClickAnywhere(event) {
+    const path = event.composedPath().filter((one) => one instanceof Element);
+    const button = path.find((one) => one.matches("button"));
+    const keys = path.flatMap((one) => [...one.classList])
+      .filter((one) => one.startsWith("st-key-")).map((one) => one.slice(7));
+    if (!button || !keys.length || event.defaultPrevented) return;
+    const name = keys.map((key) => this.data.buttons[key]).find(Boolean);
+    const isPill = keys.some((key) => key.startsWith("edit-label-"));
+    const isHeld = keys.some((key) => HELD.includes(key)) && !this.mayLeave;
+    if (!name && !isPill && !isHeld) return;
+    event.preventDefault();
+    event.stopImmediatePropagation();
+    if (isHeld) this.notice.hidden = !this.outbox.unsaved(this.image).own;
+    else if (name) this.run(name);
+    else if (!this.isBusy) this.onPill(button);
+  }
+
+  get mayLeave() {
+    return !this.isBusy && !this.outbox.unsaved(this.image).own;
+  }
+
+  onPill(button) {
+    const pills = [...button.closest("[class*='st-key-edit-label-']").querySelectorAll("button")];
+    const label = this.data.pills[pills.indexOf(button)];
+    if (label !== undefined) this.label(label);
+  }
+
+  // Back and forward between images are the editor's own; all else is Streamlit's.
+  onHistory(event) {
+    const there = new URLSearchParams(location.search).get("image");
+    if (location.pathname !== this.path || !there) return;
+    event.stopImmediatePropagation();
+    this.waiting = null;
+    this.outbox.actions = this.outbox.actions.filter((one) => !one[1].startsWith("show:"));
+    this.act(`show:${there}`);
   }
 
   // ------------------------------------------------------------------ the pointer
@@ -463,6 +595,9 @@ class Editor {
     on(window, "keydown", this.onKey, early);
     on(window, "keyup", this.onKeyUp, early);
     on(window, "pointerdown", this.onPressAnywhere, early);
+    on(window, "click", this.onClickAnywhere, early);
+    on(window, "popstate", this.onHistory, early);
+    on(window, "online", () => this.outbox.nudge());
     on(window, "pagehide", this.part, early);
     on(window, "blur", this.onBlur);
     on(window, "resize", this.onResize);
@@ -474,7 +609,7 @@ class Editor {
     on(this.root, "pointerleave", this.onLeave);
     on(this.root, "wheel", this.onWheel, { passive: false });
     on(this.root, "contextmenu", (event) => event.preventDefault());
-    for (const panel of this.root.querySelectorAll(".tools, .help")) {
+    for (const panel of this.root.querySelectorAll(".tools, .help, .unsaved, .remove")) {
       on(panel, "click", this.onTool);
       on(panel, "mousedown", (event) => event.preventDefault()); // the keys stay here
     }
@@ -490,11 +625,14 @@ class Editor {
 
   stop() {
     this.flush();
+    this.outbox.say = null;
+    this.outbox.onChange = () => {};
+    this.mark.remove();
     this.picker.close();
     this.stopper.abort();
     this.observer.disconnect();
     hub.listeners.delete(this.receiver);
-    clearTimeout(this.heldTimer);
+    clearTimeout(this.blindTimer);
     clearTimeout(this.askTimer);
     for (const one of Object.values(this.bitmaps)) one?.bitmap.close();
     living.delete(this);
@@ -543,7 +681,7 @@ class Editor {
     const point = this.at(event);
     this.pointers.set(event.pointerId, point);
     if (this.pointers.size === 2) return this.beginPinch();
-    if (this.gesture || !this.tag) return;
+    if (this.gesture || !this.tag || this.isBusy) return;
     this.root.setPointerCapture(event.pointerId);
     this.gesture = this.begin(event, point);
   }
@@ -551,14 +689,38 @@ class Editor {
   begin(event, start) {
     const gesture = { start, button: event.button, mode: null, after: [] };
     if (event.button !== 0 || this.hasSpace) return { ...gesture, plan: "pan" };
+    const held = !event.shiftKey && this.gripAt(start);
+    if (held) return { ...gesture, plan: "resize", ...held, box: [...held.one.box] };
     const one = this.chosen;
-    const grip = one && !event.shiftKey && gripOf(start, this.toScreen(one.box));
-    if (grip) return { ...gesture, plan: "resize", one, grip, box: [...one.box] };
     const isOnChosen = one && isInside(start, this.toScreen(one.box));
     if (isOnChosen && !event.shiftKey) {
       return { ...gesture, plan: "move", one, box: [...one.box] };
     }
     return { ...gesture, plan: "draw" };
+  }
+
+  // The box whose edge or corner a drag from here would move: the selected one, else the
+  // smallest. What lies inside the selected box moves that.
+  gripAt(point) {
+    const one = this.chosen;
+    const grip = one && gripOf(point, this.toScreen(one.box));
+    if (grip) return { one, grip };
+    if (one && isInside(point, this.toScreen(one.box))) return null;
+    const slack = GRIP_PX / this.view.scale;
+    for (const other of under(this.toImage(point), this.boxes, slack)) {
+      const found = gripOf(point, this.toScreen(other.box));
+      if (found) return { one: other, grip: found };
+    }
+    return null;
+  }
+
+  // What a click here would take.
+  clickedAt(point) {
+    const found = under(this.toImage(point), this.boxes, DRAG_PX / this.view.scale);
+    const last = this.lastClick;
+    const isAgain = last && distance(point, last.point) <= SAME_PLACE_PX;
+    const place = found.findIndex((one) => one.id === this.selected);
+    return found[isAgain && place >= 0 ? (place + 1) % found.length : 0];
   }
 
   onMove(event) {
@@ -569,6 +731,7 @@ class Editor {
     if (gesture?.plan === "pinch") return this.pinch();
     if (gesture) {
       if (!gesture.mode && distance(point, gesture.start) < DRAG_PX) return;
+      if (!gesture.mode && gesture.plan === "resize") this.select(gesture.one.id);
       gesture.mode ??= gesture.plan;
       this.drag(gesture, point);
     }
@@ -628,13 +791,28 @@ class Editor {
 
   // A press with a trembling hand is no box.
   keepDrawn(one) {
+    one.box = this.widened(one.box);
     const [x0, y0, x1, y1] = one.box;
-    const least = Math.max(DRAG_PX / this.view.scale, 1);
-    if (x1 - x0 < least || y1 - y0 < least) return this.drop(one);
+    const [across, down] = this.size.map((length) => this.leastOf(length));
+    if (x1 - x0 < across || y1 - y0 < down) return this.drop(one);
     this.lastClick = null;
     this.select(one.id);
     this.fresh = one.id;
     this.said();
+  }
+
+  leastOf(length) {
+    return Math.min(Math.max(DRAG_PX / this.view.scale, 1), length);
+  }
+
+  // Where the image is too thin for a hand, a box takes all of its width or height.
+  widened(box) {
+    const wide = [...box];
+    for (const [i, length] of this.size.entries()) {
+      const isThin = length < 2 || length * this.view.scale < 3 * DRAG_PX;
+      if (isThin) [wide[i], wide[i + 2]] = [0, length];
+    }
+    return wide;
   }
 
   end() {
@@ -666,18 +844,17 @@ class Editor {
 
   // A click takes the smallest box; another one at the same place the next larger.
   click(point, event) {
-    const found = under(this.toImage(point), this.boxes, DRAG_PX / this.view.scale);
+    const found = this.clickedAt(point);
     const last = this.lastClick;
     const isAgain = last && distance(point, last.point) <= SAME_PLACE_PX;
     this.lastClick = { point, at: event.timeStamp };
     const isDouble = isAgain && event.timeStamp - last.at < DOUBLE_CLICK_MS;
-    const place = found.findIndex((one) => one.id === this.selected);
-    if (isDouble && place >= 0) {
+    const one = this.chosen;
+    if (isDouble && one && isInside(this.toImage(point), one.box, DRAG_PX / this.view.scale)) {
       this.lastClick = null;
       return this.picker.open();
     }
-    const next = isAgain && place >= 0 ? (place + 1) % found.length : 0;
-    this.select(found[next]?.id);
+    this.select(found?.id);
   }
 
   beginPinch() {
@@ -715,16 +892,27 @@ class Editor {
   hover() {
     const { gesture, pointer } = this;
     const one = this.chosen;
-    const grip = pointer && one && gripOf(pointer, this.toScreen(one.box));
+    const held = pointer && !this.isBusy && this.gripAt(pointer);
     const isOnChosen = pointer && one && isInside(pointer, this.toScreen(one.box));
     const isPanning = this.hasSpace || ["pan", "pinch"].includes(gesture?.plan);
     let cursor = "crosshair";
     if (isPanning) cursor = gesture ? "grabbing" : "grab";
-    else if (grip) cursor = cursorOf(grip);
+    else if (held) cursor = cursorOf(held.grip);
     else if (isOnChosen) cursor = "move";
     if (!gesture || isPanning) this.root.style.cursor = cursor;
     const draws = gesture ? gesture.plan === "draw" : cursor === "crosshair";
     this.drawGuides(draws ? pointer : null);
+    const isIdle = pointer && !gesture && !isPanning;
+    this.point(isIdle ? held?.one ?? this.clickedAt(pointer) : gesture?.one);
+  }
+
+  // Mark the box that a click or a drag would take.
+  point(one) {
+    const group = one && this.elements.get(one.id);
+    if (group === this.pointed) return;
+    this.pointed?.classList.remove("pointed");
+    group?.classList.add("pointed");
+    this.pointed = group;
   }
 
   // ------------------------------------------------------------------ the view
@@ -753,19 +941,30 @@ class Editor {
     return true;
   }
 
+  // The room for the whole image: above the row of buttons where they would lie on it.
+  get fitRoom() {
+    const [width, height] = this.size;
+    const [across, down] = this.room;
+    const scale = Math.min(across / width, down / height, LARGEST_FIT);
+    const isBelow = (down - height * scale) / 2 >= BAR_PX;
+    const { offsetWidth } = this.tools;
+    const isBeside = (across - width * scale) / 2 >= offsetWidth + 16;
+    return isBelow || isBeside ? this.room : [across, Math.max(down - BAR_PX, down / 2)];
+  }
+
   get fitScale() {
     const [width, height] = this.size;
-    return Math.min(this.room[0] / width, this.room[1] / height, LARGEST_FIT);
+    const [across, down] = this.fitRoom;
+    return Math.min(across / width, down / height, LARGEST_FIT);
   }
 
   fit() {
     if (!this.room[0]) return;
     const scale = this.fitScale;
     const [width, height] = this.size;
+    const [across, down] = this.fitRoom;
     this.show({
-      scale,
-      x: (this.room[0] - width * scale) / 2,
-      y: (this.room[1] - height * scale) / 2,
+      scale, x: (across - width * scale) / 2, y: (down - height * scale) / 2,
     });
     this.isFit = true;
   }
@@ -943,7 +1142,7 @@ class Editor {
     const isSelected = one.id === this.selected;
     this.dress(group, one, isSelected);
     if (!isSeen) return;
-    const place = { x: x0, y: y0, width: Math.max(x1 - x0, 0), height: Math.max(y1 - y0, 0) };
+    const place = { x: x0, y: y0, width: Math.max(x1 - x0, 1), height: Math.max(y1 - y0, 1) };
     put(halo, place);
     put(line, place);
     const isTiny = Math.max(place.width, place.height) < CHIP_PX && !isSelected;
@@ -1011,8 +1210,10 @@ class Editor {
   drawHandles() {
     const one = this.chosen;
     this.handleLayer.style.display = one ? "" : "none";
+    this.cross.hidden = !one || Boolean(this.gesture?.mode);
     if (!one) return;
     const [x0, y0, x1, y1] = this.toScreen(one.box);
+    this.placeCross([x0, y0, x1, y1]);
     const room = 3.5 * HANDLE_PX;
     for (const { across, down, element } of this.handles) {
       const isCrowded = (across === 0.5 && x1 - x0 < room) || (down === 0.5 && y1 - y0 < room);
@@ -1023,6 +1224,17 @@ class Editor {
         stroke: this.colourOf(one.label),
       });
     }
+  }
+
+  // At the upper right corner, outside of the box where there is room.
+  placeCross([, y0, x1, y1]) {
+    const { offsetWidth: width, offsetHeight: height } = this.cross;
+    const [across, down] = this.room;
+    const isSeen = x1 > -width && y0 < down && y1 > 0;
+    this.cross.style.visibility = isSeen ? "" : "hidden";
+    const x = limited(x1 + HANDLE_PX, 2, across - width - 2);
+    const y = limited(y0 - height - HANDLE_PX, 2, down - height - 2);
+    this.cross.style.transform = `translate(${x}px, ${y}px)`;
   }
 
   drawGuides(point) {
@@ -1064,112 +1276,14 @@ class Editor {
   }
 }
 
-// The list of labels beside a box: type to find one, or a new one.
-class Picker {
-  constructor(editor, root) {
-    this.editor = editor;
-    this.root = root;
-    this.input = root.querySelector("input");
-    this.list = root.querySelector("ul");
-    this.input.addEventListener("input", () => this.refresh());
-    this.input.addEventListener("keydown", (event) => this.onKey(event));
-    this.root.addEventListener("focusout", (event) => {
-      if (!this.root.contains(event.relatedTarget)) this.close();
-    });
-    // The focus stays in the field.
-    this.list.addEventListener("pointerdown", (event) => event.preventDefault());
-    this.list.addEventListener("click", (event) => {
-      const item = event.target.closest("li");
-      if (item) this.choose(item.dataset.name);
-    });
-  }
-
-  open() {
-    const { editor } = this;
-    if (!editor.tag) return;
-    this.root.hidden = false;
-    this.input.value = "";
-    this.refresh();
-    const one = editor.chosen;
-    const [x0, y0, x1] = one ? editor.toScreen(one.box) : [8, 8, 0];
-    const [width, height] = editor.room;
-    const { offsetWidth, offsetHeight } = this.root;
-    const isRoomRight = x1 + 10 + offsetWidth <= width;
-    const left = isRoomRight ? x1 + 10 : x0 - 10 - offsetWidth;
-    this.root.style.left = `${limited(left, 4, width - offsetWidth - 4)}px`;
-    this.root.style.top = `${limited(y0, 4, height - offsetHeight - 4)}px`;
-    this.input.focus({ preventScroll: true });
-  }
-
-  close() {
-    if (this.root.hidden) return;
-    const hadFocus = this.root.getRootNode().activeElement === this.input;
-    this.root.hidden = true;
-    if (hadFocus) this.editor.root.focus({ preventScroll: true, focusVisible: false });
-  }
-
-  refresh() {
-    const typed = this.input.value.trim();
-    const sought = typed.toLowerCase();
-    const names = [...this.editor.colours.keys()];
-    const current = this.editor.chosen?.label ?? this.editor.data.label;
-    const found = names
-      .filter((name) => name.toLowerCase().includes(sought))
-      .sort((a, b) => this.rank(a, sought) - this.rank(b, sought));
-    const isNew = typed && !names.includes(typed);
-    const items = found.map((name) => this.item(name));
-    if (isNew) items.push(this.item(typed, true));
-    this.list.replaceChildren(...items);
-    const at = typed ? 0 : Math.max(found.indexOf(current), 0);
-    this.mark(at);
-  }
-
-  rank(name, sought) {
-    const lower = name.toLowerCase();
-    if (!sought || lower === sought) return 0;
-    return lower.startsWith(sought) ? 1 : 2;
-  }
-
-  item(name, isNew = false) {
-    const item = document.createElement("li");
-    item.setAttribute("role", "option");
-    item.dataset.name = name;
-    const colour = document.createElement("i");
-    colour.style.background = this.editor.colourOf(name);
-    const words = document.createElement("span");
-    words.textContent = isNew ? `New label “${name}”` : name;
-    item.append(colour, words);
-    const number = this.editor.data.keyLabels.indexOf(name) + 1;
-    if (number) {
-      const key = document.createElement("kbd");
-      key.textContent = number;
-      item.append(key);
-    }
-    return item;
-  }
-
-  mark(at) {
-    const items = [...this.list.children];
-    this.marked = items.length ? (at + items.length) % items.length : 0;
-    items.forEach((item, i) => item.setAttribute("aria-selected", String(i === this.marked)));
-    items[this.marked]?.scrollIntoView({ block: "nearest" });
-  }
-
-  onKey(event) {
-    event.stopPropagation();
-    if (event.isComposing) return;
-    if (event.key === "ArrowDown") this.mark(this.marked + 1);
-    else if (event.key === "ArrowUp") this.mark(this.marked - 1);
-    else if (event.key === "Escape") this.close();
-    else if (event.key === "Enter") this.choose(this.list.children[this.marked]?.dataset.name);
-    else return;
-    event.preventDefault();
-  }
-
-  choose(name) {
-    this.close();
-    if (name) this.editor.label(name);
-  }
+// What is not saved, with what the filling knows of the boxes that nobody touched.
+function dressed({ base, boxes }, filling) {
+  const then = new Map(base.map((one) => [one.id, one]));
+  const now = new Map(filling.boxes.map((one) => [one.id, one]));
+  return boxes.map((one) => {
+    const isAsItWas = sameBox(one, then.get(one.id)) && sameBox(one, now.get(one.id));
+    return isAsItWas ? now.get(one.id) : { ...one, untouched: false, confidence: null };
+  });
 }
 
 // The page's margins are room for the picture, as long as there is one.

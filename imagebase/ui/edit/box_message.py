@@ -1,8 +1,9 @@
 """What the editor in the browser is told and what it says, as plain JSON.
 
 It is filled with boxes under a tag, in pixels of the image. It answers with what the
-boxes of a tag are now, whole, and with the keys pressed so far, numbered. Edges travel
-exactly: one that nobody moved comes back as the very float it was.
+boxes of a tag are now, whole, and with the keys pressed since the last answer; each
+bears a number and the image it was meant for, and is said again until it is answered.
+Edges travel exactly: one that nobody moved comes back as the very float it was.
 """
 
 import json
@@ -17,23 +18,53 @@ from imagebase.editing import ShownBox
 _ID: Final = re.compile(r"[\w.-]{1,64}", re.ASCII)
 
 
+class Where(NamedTuple):
+    """An image in a dataset, as the browser keeps what is not saved of it.
+
+    place: whose changes these are and in which dataset, see `RecordAccess.place`.
+    """
+
+    place: str = ""
+    image_id: str = ""
+
+
 class Drawing(NamedTuple):
-    """What the boxes of a tag are now; `seq` grows with everything that is said."""
+    """What the boxes of a tag are now; `seq` grows with everything that is said.
+
+    boxes: all of them; None where what was said of them makes no sense.
+    before: as the boxes were that were changed or deleted since the server knew them.
+    added: ids of the boxes that it did not know.
+    """
 
     tag: str
     seq: int
-    boxes: tuple[ShownBox, ...]
+    boxes: tuple[ShownBox, ...] | None
+    where: Where = Where()
+    before: tuple[ShownBox, ...] = ()
+    added: frozenset[str] = frozenset()
+
+    @property
+    def base(self) -> tuple[ShownBox, ...]:
+        """The boxes as they were before anything was done that is not booked yet."""
+        before = {one.annotation_id: one for one in self.before}
+        kept = [
+            before.pop(one.annotation_id, one)
+            for one in self.boxes or ()
+            if one.annotation_id not in self.added
+        ]
+        return (*kept, *before.values())
 
 
 class Action(NamedTuple):
-    """A key that asks something of the page, and how many were pressed by then."""
+    """A key or button that asks something of the page, counted, and on which image."""
 
     number: int
     name: str
+    image_id: str = ""
 
 
 class Message(NamedTuple):
-    """Everything an editor has said lately, the oldest first."""
+    """Everything an editor has said that is not answered, the oldest first."""
 
     drawings: tuple[Drawing, ...] = ()
     actions: tuple[Action, ...] = ()
@@ -71,8 +102,7 @@ def parcel(head: Mapping[str, object], content: bytes = b"") -> bytes:
 def parse_message(said: object) -> Message:
     """Return what an editor said; what makes no sense is left out.
 
-    A drawing with one senseless box is left out as a whole: the box would else count
-    as deleted.
+    A drawing with one senseless box has none: the box would else count as deleted.
     """
     if not isinstance(said, Mapping):
         return Message()
@@ -92,12 +122,25 @@ def _drawing(said: object) -> Drawing | None:
     if not isinstance(said, Mapping):
         return None
     tag, seq = said.get("tag"), said.get("seq")
-    boxes = [_box(one) for one in _list(said.get("boxes"))]
-    known = [one for one in boxes if one is not None]
-    is_whole = len(known) == len(boxes) and isinstance(said.get("boxes"), list)
-    if not is_whole or not isinstance(tag, str) or not isinstance(seq, int):
+    if not isinstance(tag, str) or not isinstance(seq, int):
         return None
-    return Drawing(tag, seq, tuple(known))
+    where = Where(_text(said.get("place")), _text(said.get("image")))
+    before = _boxes(said.get("before", []))
+    added = frozenset(map(_text, _list(said.get("added"))))
+    boxes = None if before is None else _boxes(said.get("boxes"))
+    return Drawing(tag, seq, boxes, where, before or (), added)
+
+
+def _boxes(said: object) -> tuple[ShownBox, ...] | None:
+    """Return boxes; None where one of them makes no sense."""
+    if not isinstance(said, list):
+        return None
+    known = [one for one in map(_box, said) if one is not None]
+    return tuple(known) if len(known) == len(said) else None
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
 
 
 def _box(said: object) -> ShownBox | None:
@@ -118,4 +161,6 @@ def _action(said: object) -> Action | None:
     match said:
         case [int(number), str(name)]:
             return Action(number, name)
+        case [int(number), str(name), str(image_id)]:
+            return Action(number, name, image_id)
     return None

@@ -10,7 +10,7 @@ import streamlit as st
 from imagebase.annotation import Box, ImageRecord, LabelSet
 from imagebase.errors import ImageBaseError
 from imagebase.ui.edit import keys
-from imagebase.ui.edit.box_message import Message, parcel, parse_message
+from imagebase.ui.edit.box_message import Action, Message, parcel, parse_message
 from imagebase.ui.edit.editor import Editor, RecordAccess, undisturbed
 
 CANVAS_KEY: Final = "edit.canvas"
@@ -29,8 +29,10 @@ def draw_editor(
     current_label: str,
     key_labels: Sequence[str],
     access: RecordAccess,
-    on_action: Callable[[str], None],
+    on_action: Callable[[Action], None],
     detail: Callable[[Box], bytes],
+    offered_labels: Sequence[str] = (),
+    pills: Sequence[str] = (),
     below_px: int = _BELOW_PX,
     key: str = CANVAS_KEY,
 ) -> None:
@@ -42,13 +44,17 @@ def draw_editor(
         picture: of the whole image as JPEG, PNG or WebP bytes; it may be smaller.
         current_label: what a box drawn next gets.
         key_labels: what the keys from 1 on stand for, at most nine.
-        on_action: is called with the name of an action in `keys.KEYS`, or with `label:`
-            and the name of a label; what was drawn before is booked by then.
+        on_action: is called with an action: its name is one in `keys.KEYS`, or `label:`
+            and the name of a label, or `show:` and the id of an image. What was drawn
+            before is booked by then.
         detail: returns a picture of a part of the image, as sharp as may be.
+        offered_labels: names to choose from that the dataset has not.
+        pills: the labels that are drawn above the editor, in their order.
         below_px: CSS pixels of the window to leave free below the editor.
     """
     editor = _editor(key)
     editor.access = access
+    editor.note_choices()
     was_left = key not in st.session_state  # and the browser knows nothing any more
     if was_left or not editor.shows(record):
         editor.fill(record)
@@ -66,12 +72,16 @@ def draw_editor(
                 "keys": keys.names(),
                 "help": keys.in_words(),
                 "below": below_px,
+                "place": access.place,
+                "offered": list(offered_labels),
+                "buttons": keys.BUTTONS,
+                "pills": list(pills),
             },
             on_said_change=partial(_listen, on_action, key),
             on_parting_change=partial(settle, key=key),
         )
         _details(record.image_id, detail, key)
-        _relay(key, "answer", {"seq": editor.seq, "done": editor.actions_done})
+        _relay(key, "answer", editor.answer())
 
 
 def settle(*, key: str = CANVAS_KEY) -> None:
@@ -118,13 +128,13 @@ def _settle(key: str, interruptions: list[BaseException]) -> Message:
     return message
 
 
-def _listen(on_action: Callable[[str], None], key: str) -> None:
+def _listen(on_action: Callable[[Action], None], key: str) -> None:
     """Book what was drawn, then do what the keys ask for, in their order."""
     interruptions: list[BaseException] = []
     message = _settle(key, interruptions)
     editor = undisturbed(lambda: _editor(key), interruptions)
     for action in editor.take_actions(message):
-        on_action(action.name)
+        on_action(action)
     if interruptions:
         raise interruptions[-1]
 
@@ -187,7 +197,7 @@ def _component() -> Callable[..., Any]:
         "imagebase_editor",
         html=_text("editor.html"),
         css=_text("editor.css"),
-        js=_text("boxes.js") + _text("editor.js"),
+        js="".join(map(_text, ("boxes.js", "outbox.js", "picker.js", "editor.js"))),
     )
 
 

@@ -1,5 +1,6 @@
 """Changes of the image on the Edit page: saved at once, or refused in words."""
 
+import hashlib
 from collections.abc import Callable
 
 from imagebase.annotation import ImageRecord
@@ -8,6 +9,7 @@ from imagebase.errors import ImageBaseError, NotFoundError, RevisionConflictErro
 from imagebase.ui import backend, state
 from imagebase.ui.edit import canvas, versions, walking
 from imagebase.ui.edit.editor import RecordAccess
+from imagebase.versions import Conflict, is_separate, merged
 
 # From the record and who changes it to the record as it shall be.
 Change = Callable[[ImageRecord, str], ImageRecord]
@@ -30,7 +32,16 @@ def access() -> RecordAccess:
     scope, store = state.scope(), backend.store()
 
     def save(record: ImageRecord) -> ImageRecord:
-        saved = store.save(scope, record)
+        try:
+            saved = store.save(scope, record)
+        except RevisionConflictError as error:
+            base = state.shown(record.image_id)
+            if base is None or base.revision != record.revision:
+                raise
+            both = Conflict(base, record, error.theirs)
+            if not is_separate(both):
+                raise
+            saved = store.save(scope, merged(both))
         state.note_revision(saved)
         state.note_shown(saved)
         state.note_saved()
@@ -40,8 +51,27 @@ def access() -> RecordAccess:
         return state.shown(image_id) or store.record(scope, image_id)
 
     return RecordAccess(
-        load, save, scope.who, scope.dataset_id, on_conflict=versions.on_conflict
+        load,
+        save,
+        scope.who,
+        scope.dataset_id,
+        on_conflict=versions.on_conflict,
+        place=f"{scope.dataset_id}.{_digest(f'{scope.owner_id} {scope.who}')}",
+        is_disputed=lambda image_id: state.conflict(image_id) is not None,
     )
+
+
+def _digest(text: str) -> str:
+    """Return a few letters that tell one text from another, and not what it is."""
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+@state.told
+def on_screen(image_id: str, work: Callable[[], object]) -> None:
+    """Do what was asked for of an image, unless another one is on screen by now."""
+    canvas.settle()
+    if state.image_id() in (image_id, None):  # of none it is said that there is none
+        work()
 
 
 def change(make: Change) -> None:

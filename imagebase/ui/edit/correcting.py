@@ -28,8 +28,10 @@ from imagebase.ui.edit import (
     versions,
     walking,
 )
+from imagebase.ui.edit.box_message import Action
 from imagebase.ui.edit.box_table import draw_table
 from imagebase.ui.edit.image_tags import draw_tags
+from imagebase.ui.edit.label_choice import Choice
 from imagebase.ui.image_comments import draw_comments
 from imagebase.ui.train import train_again
 
@@ -49,9 +51,9 @@ def editor() -> None:
     if state.image_id() is None:
         st.rerun()  # the page says what to do
     record = changing.record()
-    _header(record)
     conflict = state.conflict(record.image_id)
     pending = versions.newest(conflict) if conflict else None
+    _header(record, is_disputed=pending is not None)
     if pending:
         versions.choose(pending)
     else:
@@ -63,16 +65,16 @@ def _edit(record: ImageRecord) -> None:
     state.note_revision(record)
     state.note_shown(record)
     labels = backend.store().labels(state.scope())
-    label = label_choice.choose(labels)
+    choice = label_choice.choose(labels)
     left, right = st.columns(_SHARES, gap="small")
     with left:
-        _canvas(record, labels, label)
+        _canvas(record, labels, choice)
         _actions(record)
     with right:
         _side(record, labels)
 
 
-def _header(record: ImageRecord) -> None:
+def _header(record: ImageRecord, *, is_disputed: bool) -> None:
     address.note(image_id=record.image_id)
     with st.container(horizontal=True, vertical_alignment="center", wrap=False):
         _place(record)
@@ -84,10 +86,16 @@ def _header(record: ImageRecord) -> None:
             wrap=False,
         )
         st.space("stretch")
-        # For its colons Streamlit would fetch what draws emoji, and blank it meanwhile.
-        mark = widgets.escape(state.saved_mark())
-        st.caption(mark, width="content", wrap=False)
+        _saved_mark(is_disputed=is_disputed)
         _undo_buttons()
+
+
+def _saved_mark(*, is_disputed: bool) -> None:
+    """Say when was saved; the editor hides it while something of its is not."""
+    mark = "Not saved yet" if is_disputed else state.saved_mark()
+    with st.container(key="edit.saved", width="content"):
+        # For its colons Streamlit would fetch what draws emoji, and blank it meanwhile.
+        st.caption(widgets.escape(mark), width="content", wrap=False)
 
 
 def _place(record: ImageRecord) -> None:
@@ -99,8 +107,8 @@ def _place(record: ImageRecord) -> None:
         icon=":material/chevron_left:",
         hint="Previous image (P)",
         disabled=before is None,
-        on_click=walking.go,
-        args=(-1,),
+        on_click=changing.on_screen,
+        args=(record.image_id, _KEYS["previous"]),
     )
     is_among = record.image_id in ids
     place = f"**{ids.index(record.image_id) + 1:,}**" if is_among else "–"
@@ -111,8 +119,8 @@ def _place(record: ImageRecord) -> None:
         icon=":material/chevron_right:",
         hint="Next image (N)",
         disabled=after is None,
-        on_click=walking.go,
-        args=(1,),
+        on_click=changing.on_screen,
+        args=(record.image_id, _KEYS["next"]),
     )
     walking.choose()
 
@@ -144,7 +152,7 @@ def _step(step: Callable[[], None]) -> None:
     step()
 
 
-def _canvas(record: ImageRecord, labels: LabelSet, label: str) -> None:
+def _canvas(record: ImageRecord, labels: LabelSet, choice: Choice) -> None:
     scope = state.scope()
     where = (scope.owner_id, scope.dataset_id, record.image_id)
 
@@ -154,12 +162,14 @@ def _canvas(record: ImageRecord, labels: LabelSet, label: str) -> None:
     canvas.draw_editor(
         record,
         picture=cache.display_picture(*where),
-        labels=labels.with_label(label),
-        current_label=label,
+        labels=labels.with_label(choice.label),
+        current_label=choice.label,
         key_labels=labels.shown_names[: label_choice.SHORT_LIST],
         access=changing.access(),
         on_action=_act,
         detail=detail,
+        offered_labels=choice.offered,
+        pills=choice.pills,
     )
 
 
@@ -181,8 +191,8 @@ def _side(record: ImageRecord, labels: LabelSet) -> None:
             key="edit.accept",
             icon=":material/done_all:",
             disabled=not untouched,
-            on_click=changing.change,
-            args=(_accepted,),
+            on_click=changing.on_screen,
+            args=(record.image_id, _KEYS["accept"]),
             help="Counts the model's boxes as yours: no model changes them again. (A)",
         )
     rows = len(record.annotations) + 2
@@ -205,15 +215,16 @@ def _actions(record: ImageRecord) -> None:
             "Copy previous",
             key="edit.copy",
             icon=":material/content_copy:",
-            on_click=changing.copy_previous,
+            on_click=changing.on_screen,
+            args=(record.image_id, _KEYS["copy"]),
             help="Adds the boxes of the image before this one. (M)",
         )
         st.button(
             "Nothing here",
             key="edit.empty",
             icon=":material/block:",
-            on_click=changing.change_and_go_on,
-            args=(_empty,),
+            on_click=changing.on_screen,
+            args=(record.image_id, _KEYS["empty"]),
             help="Deletes the boxes and approves the image as empty. (E)",
         )
         st.space("stretch")
@@ -224,26 +235,33 @@ def _actions(record: ImageRecord) -> None:
                 "Reject and next",
                 key="edit.reject",
                 type="primary",
-                on_click=changing.change_and_go_on,
-                args=(partial(_rejected, why),),
+                on_click=changing.on_screen,
+                args=(record.image_id, partial(_reject, why)),
             )
         st.button(
             "Approve and next",
             key="edit.approve",
             type="primary",
             icon=":material/check:",
-            on_click=changing.change_and_go_on,
-            args=(_approved,),
+            on_click=changing.on_screen,
+            args=(record.image_id, _KEYS["approve"]),
             help="Its boxes are right as they stand. (Enter)",
         )
 
 
-def _act(action: str) -> None:
-    """Do what a key asks for."""
-    if action.startswith("label:"):
-        label_choice.give_next(action.removeprefix("label:"))
-    elif action in _KEYS:
-        _KEYS[action]()
+def _act(action: Action) -> None:
+    """Do what a key or button asks for, on the image that it was meant for."""
+    kind, _, about = action.name.partition(":")
+    if kind == "label":
+        label_choice.give_next(about)
+    elif kind == "show":
+        walking.show(about)
+    elif action.name in _KEYS:
+        changing.on_screen(action.image_id, _KEYS[action.name])
+
+
+def _reject(why: str) -> None:
+    changing.change_and_go_on(partial(_rejected, why))
 
 
 def _accepted(record: ImageRecord, who: str) -> ImageRecord:

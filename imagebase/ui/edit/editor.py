@@ -4,8 +4,13 @@ The record in the store is the only truth. The editor in the browser is a view o
 filled from a frozen list of boxes that bears a tag. A message is compared with what
 that tag showed last, and only the difference is booked, on the image it was drawn on.
 The editor is filled anew only when the record says something else than it shows.
+
+The browser keeps what is not booked, and says it again; each drawing bears a number, so
+that it counts once. One under a tag that this session does not know, drawn before the
+server was started anew say, tells itself what it was made from.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -14,10 +19,16 @@ from typing import Any, Final, NamedTuple, TypeVar
 from imagebase.annotation import Annotation, Box, ImageRecord, new_id
 from imagebase.editing import ShownBox, is_faithful, merge_drawing
 from imagebase.errors import ImageBaseError, NotFoundError, RevisionConflictError
-from imagebase.ui.edit.box_message import Action, Drawing, Message, filling
+from imagebase.ui.edit.box_message import Action, Drawing, Message, Where, filling
+from imagebase.versions import Conflict, as_shown, is_separate, merged
 
-# Messages can be this many fillings late.
+# Messages can be this many fillings late, or about as many images.
 _KEPT_TAGS: Final = 16
+_KEPT_ANSWERS: Final = 64
+
+_UNREADABLE: Final = "The server cannot read this change; discard it."
+_ELSEWHERE: Final = "It belongs to another dataset; open that one."
+_DISPUTED: Final = "Somebody else changed this image too; choose what shall stand."
 
 # Reruns that may come while one edit is booked.
 _PATIENCE: Final = 10
@@ -32,8 +43,10 @@ class RecordAccess:
     load: an image's record as this session saw it last.
     save: stores a record and returns it with its new revision; may raise.
     dataset_id: where; the same image may be in another dataset too.
+    place: the dataset and whose changes these are, as the browser knows it.
     on_conflict: hears of a change that was not saved because somebody else saved a
         newer revision; without it the error's sentence is the problem that is told.
+    is_disputed: says whether a person has still to choose between versions of an image.
     """
 
     load: Callable[[str], ImageRecord]
@@ -41,16 +54,22 @@ class RecordAccess:
     who: str
     dataset_id: str = ""
     on_conflict: Callable[[RevisionConflictError], None] | None = None
+    place: str = ""
+    is_disputed: Callable[[str], bool] = lambda _: False
 
 
 @dataclass(slots=True)
 class Showing:
-    """What the editor showed last under one tag."""
+    """What the editor showed last under one tag.
+
+    is_late: this session did not fill it, and knows of it from the browser alone.
+    """
 
     image_id: str
     boxes: tuple[ShownBox, ...]
     access: RecordAccess | None = None
     removed: dict[str, Annotation] = field(default_factory=dict)
+    is_late: bool = False
 
 
 class Seen(NamedTuple):
@@ -67,8 +86,9 @@ class Editor:
     """One session's editor.
 
     synced: what the editor is known to show of the record; None asks for a filling.
-    seq: of the last message that was booked.
-    problem: why the last change was not saved, in a sentence.
+    booked: by image, the number of the last drawing that is booked.
+    refused: by image, the last one that is not, and why, in a sentence.
+    problem: what else went wrong, in a sentence.
     actions_done: keys that the page has answered.
     """
 
@@ -77,7 +97,8 @@ class Editor:
     filling: dict[str, Any] = field(default_factory=dict)
     showings: dict[str, Showing] = field(default_factory=dict)
     synced: tuple[Seen, ...] | None = None
-    seq: int = 0
+    booked: dict[Where, int] = field(default_factory=dict)
+    refused: dict[Where, tuple[int, str]] = field(default_factory=dict)
     problem: str = ""
     actions_done: int = 0
 
@@ -92,7 +113,9 @@ class Editor:
     def fill(self, record: ImageRecord) -> None:
         """Fill the editor with the record's boxes, under a tag of its own."""
         self.tag = f"{record.image_id[:12]}/{record.revision}/{new_id()[:8]}"
-        self.filling = filling(record, tag=self.tag, seq=self.seq)
+        place = "" if self.access is None else self.access.place
+        seq = self.booked.get(Where(place, record.image_id), 0)
+        self.filling = filling(record, tag=self.tag, seq=seq)
         self.showings[self.tag] = Showing(
             image_id=record.image_id,
             boxes=tuple(
@@ -112,15 +135,40 @@ class Editor:
     def book(self, message: Message, interruptions: list[BaseException]) -> None:
         """Save what a message changes; doing so twice does no harm."""
         for drawing in message.drawings:
-            self._book(drawing, interruptions)
-            self.seq = max(self.seq, drawing.seq)
+            where, seq = drawing.where, drawing.seq
+            if seq <= self.booked.get(where, 0):
+                continue
+            why = self._book(drawing, interruptions)
+            self.refused.pop(where, None)
+            if why:
+                self.refused[where] = (seq, why)
+            else:
+                self.booked.pop(where, None)
+                self.booked[where] = seq
+        for answers in (self.booked, self.refused):
+            while len(answers) > _KEPT_ANSWERS:
+                del answers[next(iter(answers))]
 
-    def _book(self, drawing: Drawing, interruptions: list[BaseException]) -> None:
-        showing = self.showings.get(drawing.tag)
-        if showing is None or showing.access is None or drawing.boxes == showing.boxes:
+    def note_choices(self) -> None:
+        """Take as booked what a person chose from since it was refused."""
+        if self.access is None:
             return
+        for where, (seq, why) in list(self.refused.items()):
+            if why == _DISPUTED and not self.access.is_disputed(where.image_id):
+                del self.refused[where]
+                self.booked[where] = seq
+
+    def _book(self, drawing: Drawing, interruptions: list[BaseException]) -> str:
+        """Save what a drawing changes; return why that cannot be, empty where it is."""
+        if drawing.boxes is None:
+            return _UNREADABLE
+        showing = self.showings.get(drawing.tag) or self._late(drawing)
+        if showing is None or showing.access is None:
+            return _ELSEWHERE
         is_here = _dataset(showing.access) == _dataset(self.access)
         access = self.access if is_here and self.access else showing.access
+        if drawing.boxes == showing.boxes:
+            return _DISPUTED if access.is_disputed(showing.image_id) else ""
         save = partial(_merge_and_save, showing, drawing.boxes, access)
         try:
             saved = undisturbed(save, interruptions)
@@ -128,14 +176,23 @@ class Editor:
             # It is told once: a second try would write over what somebody else did.
             showing.boxes, self.synced = drawing.boxes, None
             undisturbed(partial(self._tell, error, access), interruptions)
-            return
+            return _DISPUTED if access.is_disputed(showing.image_id) else ""
         except ImageBaseError as error:
-            self.problem, self.synced = str(error), None
-            return
-        showing.boxes = drawing.boxes
+            return _reason(error)
+        showing.boxes, showing.is_late = drawing.boxes, False
         if drawing.tag == self.tag:
             is_true = _is_true_view(drawing.boxes, saved)
             self.synced = _seen(saved) if is_true else None
+        return ""
+
+    def _late(self, drawing: Drawing) -> Showing | None:
+        """Return what the browser says that it showed; None where it is not of here."""
+        place, image_id = drawing.where
+        if self.access is None or not image_id or place != self.access.place:
+            return None
+        late = Showing(image_id, drawing.base, self.access, is_late=True)
+        self.showings = {drawing.tag: late, **self.showings}
+        return late
 
     def _tell(self, error: ImageBaseError, access: RecordAccess) -> None:
         if isinstance(error, RevisionConflictError) and access.on_conflict is not None:
@@ -144,11 +201,27 @@ class Editor:
             self.problem = str(error)
 
     def take_actions(self, message: Message) -> tuple[Action, ...]:
-        """Return the keys that were pressed since this was asked last."""
-        new = tuple(one for one in message.actions if one.number > self.actions_done)
-        if new:
-            self.actions_done = new[-1].number
-        return new
+        """Return the keys that were pressed since this was asked last.
+
+        Those wait that are about an image of which a change is not saved.
+        """
+        unsaved = {where.image_id for where in self.refused}
+        taken: list[Action] = []
+        for one in message.actions:
+            if one.number > self.actions_done:
+                if one.image_id in unsaved:
+                    break
+                taken.append(one)
+                self.actions_done = one.number
+        return tuple(taken)
+
+    def answer(self) -> dict[str, Any]:
+        """Return what the browser is told of what it said."""
+        return {
+            "booked": [[*where, seq] for where, seq in self.booked.items()],
+            "refused": [[*where, *why] for where, why in self.refused.items()],
+            "done": self.actions_done,
+        }
 
 
 def undisturbed(work: Callable[[], T], interruptions: list[BaseException]) -> T:
@@ -187,20 +260,44 @@ def _merge_and_save(
 ) -> ImageRecord:
     """Save the difference over the record as this session saw it last."""
     record = access.load(showing.image_id)
-    merged = merge_drawing(
-        record,
+    base = as_shown(record, showing.boxes) if showing.is_late else record
+    edited = merge_drawing(
+        base,
         shown=showing.boxes,
         drawn=drawn,
         who=access.who,
         removed=showing.removed,
     )
-    kept = {one.annotation_id for one in merged.annotations}
+    kept = {one.annotation_id for one in edited.annotations}
     showing.removed |= {
         one.annotation_id: one
         for one in record.annotations
         if one.annotation_id not in kept
     }
-    return record if merged is record else access.save(merged)
+    if edited is not base and base is not record:
+        edited = _brought_up(base, edited, record)
+    return record if edited in (base, record) else access.save(edited)
+
+
+def _brought_up(
+    base: ImageRecord, edited: ImageRecord, record: ImageRecord
+) -> ImageRecord:
+    """Return the record with what was edited on it as the browser knew it.
+
+    Raises:
+        RevisionConflictError: a person has to choose.
+    """
+    both = Conflict(base, edited, record)
+    if is_separate(both):
+        joined = merged(both)
+        # What was stored before its answer was lost leaves what was decided since.
+        return record if _seen(joined) == _seen(record) else joined
+    raise RevisionConflictError(_DISPUTED, ours=edited, theirs=record, base=base)
+
+
+def _reason(error: ImageBaseError) -> str:
+    """Return why, without the advice to try again: that is done already."""
+    return re.split(r"[:;] nothing was saved", str(error))[0].rstrip(".") + "."
 
 
 def _is_true_view(drawn: tuple[ShownBox, ...], saved: ImageRecord) -> bool:

@@ -1,5 +1,7 @@
 """Tags of an image as a whole: chosen from the dataset's, or typed."""
 
+from functools import partial
+
 import streamlit as st
 
 from imagebase.annotation import ImageRecord
@@ -21,10 +23,11 @@ def draw_tags(record: ImageRecord) -> None:
         placeholder="Tag the whole image …",
         label_visibility="collapsed",
         on_change=_apply,
-        args=(key,),
+        args=(key, record.image_id),
     )
 
 
-def _apply(key: str) -> None:
+def _apply(key: str, image_id: str) -> None:
     tags = list(st.session_state[key])
-    changing.change(lambda record, who: tagged(record, tags))
+    change = partial(changing.change, lambda record, who: tagged(record, tags))
+    changing.on_screen(image_id, change)

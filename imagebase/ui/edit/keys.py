@@ -77,6 +77,19 @@ KEYS: Final = (
     Key("?", "Show or hide this list", {"?": "help"}),
 )
 
+# The page's buttons that do what a key does: the editor counts their clicks with the
+# keys, so that each is once, for the image that was on screen, and after its boxes.
+BUTTONS: Final = {
+    "edit-previous": "previous",
+    "edit-next": "next",
+    "edit-undo": "undo",
+    "edit-redo": "redo",
+    "edit-copy": "copy",
+    "edit-accept": "accept",
+    "edit-empty": "empty",
+    "edit-approve": "approve",
+}
+
 
 def in_words() -> list[list[str]]:
     """Return how the keys are written and what they do, for people."""

@@ -1,51 +1,95 @@
 """The labels above the canvas: which one the next box gets, and all of them."""
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 import streamlit as st
 
-from imagebase.annotation import LabelSet
-from imagebase.errors import ImageBaseError
-from imagebase.ui import backend, label_manager, state, widgets
+from imagebase.annotation import MAX_LABEL_LENGTH, LabelSet
+from imagebase.editing import checked_label
+from imagebase.errors import EditError
+from imagebase.ui import backend, cache, label_manager, state, widgets
 from imagebase.ui.edit import canvas
 
 # As many as there are keys for.
 SHORT_LIST: Final = 9
 _LABEL: Final = "imagebase.edit.label"
+_NEW: Final = "edit.new_label"
 _FIRST_LABEL: Final = "object"
 # What fits in one row at 1280 pixels, and the fewest that still tell a label.
 _LETTERS_IN_A_ROW: Final = 88
 _FEWEST_LETTERS: Final = 4
 
 
-def choose(labels: LabelSet) -> str:
-    """Draw the labels to choose from; return the one that the next box gets."""
-    names = labels.shown_names or (_FIRST_LABEL,)
-    current = st.session_state.get(_LABEL)
-    if current not in names:
-        current = names[0]
+class Chosen(NamedTuple):
+    """The label that was chosen last, and in which dataset.
+
+    is_new: no box has it, so that the dataset has it not: the first box brings it in.
+    """
+
+    dataset_id: str
+    name: str
+    is_new: bool
+
+
+class Choice(NamedTuple):
+    """The label that the next box gets, and those to choose from.
+
+    pills: the ones that are drawn above the canvas, in their order.
+    offered: the models' labels that the dataset has not.
+    """
+
+    label: str
+    pills: tuple[str, ...]
+    offered: tuple[str, ...]
+
+
+def choose(labels: LabelSet) -> Choice:
+    """Draw the labels to choose from; return which one the next box gets."""
+    names = labels.shown_names
+    current = _current(names)
+    offered = tuple(one for one in cache.model_labels() if one not in names)
+    pills = tuple(dict.fromkeys([*names[:SHORT_LIST], current]))
     with st.container(horizontal=True, vertical_alignment="center", wrap=False):
-        _pills(list(names[:SHORT_LIST]), current)
+        _pills(pills, current)
         with st.popover("More", icon=":material/add:"):
-            key = f"edit.more_labels.{hash(names)}"
-            st.selectbox(
-                "Choose a label, or type a new one",
-                names,
-                index=None,
-                accept_new_options=True,
-                key=key,
-                on_change=_choose,
-                args=(key,),
-            )
+            _more(names, offered)
         st.space("stretch")
         label_manager.open_button("edit.labels")
-    return current
+    return Choice(current, pills, offered)
 
 
-def _pills(short: list[str], current: str) -> None:
-    if current not in short:
-        short.append(current)
+def _current(names: Sequence[str]) -> str:
+    """Return the label that was chosen here, as long as it is there or yet to come."""
+    chosen: Chosen | None = st.session_state.get(_LABEL)
+    if chosen is None or chosen.dataset_id != state.scope().dataset_id:
+        return next(iter(names), _FIRST_LABEL)
+    if chosen.name in names:
+        # Once it goes again, because the box is undone say, it is nobody's choice.
+        st.session_state[_LABEL] = chosen._replace(is_new=False)
+    elif not chosen.is_new:
+        return next(iter(names), _FIRST_LABEL)
+    return chosen.name
+
+
+def _more(names: Sequence[str], offered: Sequence[str]) -> None:
+    """Draw all labels to choose from, and apart from them a field for a new one."""
+    key = f"edit.more_labels.{hash((names, offered))}"
+    st.selectbox(
+        "Choose a label",
+        [*names, *offered],
+        index=None,
+        key=key,
+        format_func=lambda one: one if one in names else f"{one} (a model's)",
+        on_change=_choose,
+        args=(key,),
+    )
+    with st.form("edit.new_label.form", clear_on_submit=True, border=False):
+        st.text_input("New label", key=_NEW, max_chars=MAX_LABEL_LENGTH)
+        st.form_submit_button("Create label", key=f"{_NEW}.submit", on_click=_create)
+
+
+def _pills(short: Sequence[str], current: str) -> None:
     numbers = {name: place + 1 for place, name in enumerate(short[:SHORT_LIST])}
     words = dict(zip(short, fitting(short), strict=True))
 
@@ -87,13 +131,18 @@ def _choose(key: str) -> None:
     give_next(st.session_state[key])
 
 
+def _create() -> None:
+    canvas.settle()
+    give_next(st.session_state[_NEW])
+
+
 def give_next(name: str) -> None:
-    """Give the next box this label, which may be a new one."""
-    if not name:
-        return
+    """Give the next box this label, which may be a new one: the box brings it in."""
     try:
-        backend.store().add_labels(state.scope(), [name])
-    except ImageBaseError as error:
-        canvas.report(str(error))
+        checked = checked_label(name or "")
+    except EditError:
+        canvas.report("A label needs a name; type one.")
         return
-    st.session_state[_LABEL] = name
+    scope = state.scope()
+    is_new = checked not in backend.store().labels(scope).shown_names
+    st.session_state[_LABEL] = Chosen(scope.dataset_id, checked, is_new)

@@ -17,7 +17,7 @@ _PICTURE_PX: Final = 460
 def on_conflict(error: RevisionConflictError) -> None:
     """Keep both versions of an image that could not be saved, to be chosen from."""
     pending = state.conflict(error.ours.image_id)
-    base = pending.base if pending else state.shown(error.ours.image_id)
+    base = error.base or (pending.base if pending else state.shown(error.ours.image_id))
     state.keep_conflict(Conflict(base or error.theirs, error.ours, error.theirs))
 
 

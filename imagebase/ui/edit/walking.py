@@ -130,6 +130,16 @@ def go(step: int) -> None:
         state.choose_image(found)
 
 
+@state.told
+def show(start: str) -> None:
+    """Go to the image whose id begins so, as the address has it; it need not be."""
+    canvas.settle()
+    known = backend.store().image_ids(state.scope())
+    found = next((one for one in known if start and one.startswith(start)), None)
+    if found is not None:
+        state.choose_image(found)
+
+
 def following() -> list[str]:
     """Return the images to come, those before the present one last."""
     ids, current = images(), state.image_id()

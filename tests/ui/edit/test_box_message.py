@@ -13,8 +13,7 @@ from imagebase.ui.edit.box_message import Action, Message, parse_message
 BOX = {"id": "a1", "box": [1, 2.5, 3, 4], "label": "car"}
 
 
-def said(**changes: object) -> dict[str, object]:
-    return {"drawings": [{"tag": "t", "seq": 3, "boxes": [BOX | changes]}]}
+SAID: dict[str, object] = {"drawings": [{"tag": "t", "seq": 3, "boxes": [BOX]}]}
 
 
 @given(st.tuples(*[st.floats(0, 1e5)] * 4))
@@ -24,6 +23,7 @@ def test_edges_come_back_to_the_last_bit(edges: tuple[float, ...]) -> None:
     filling = json.loads(json.dumps(box_message.filling(record, tag="t", seq=1)))
     message = parse_message({"drawings": [filling]})
     (drawing,) = message.drawings
+    assert drawing.boxes is not None
     assert drawing.boxes[0].box == one.box
 
 
@@ -44,11 +44,12 @@ def test_filling_says_what_of_a_box_can_be_seen() -> None:
 
 
 def test_message_is_read() -> None:
-    message = parse_message(said() | {"actions": [[1, "next"], [2, "label:car"]]})
+    actions = [[1, "next", "i"], [2, "label:car"]]
+    message = parse_message(SAID | {"actions": actions})
     (drawing,) = message.drawings
     assert (drawing.tag, drawing.seq) == ("t", 3)
     assert drawing.boxes == (("a1", Box(1, 2.5, 3, 4), "car"),)
-    assert message.actions == (Action(1, "next"), Action(2, "label:car"))
+    assert message.actions == (Action(1, "next", "i"), Action(2, "label:car"))
 
 
 @pytest.mark.parametrize(
@@ -64,8 +65,28 @@ def test_message_is_read() -> None:
     ],
     ids=str,
 )
-def test_drawing_with_a_senseless_box_is_left_out(changes: dict[str, object]) -> None:
-    assert parse_message(said(**changes)).drawings == ()
+@pytest.mark.parametrize("part", ["boxes", "before"])
+def test_drawing_with_a_senseless_box_is_answered_without_any(
+    changes: dict[str, object], part: str
+) -> None:
+    drawing = {"tag": "t", "seq": 3, "image": "i", "place": "p", "boxes": [BOX]}
+    drawing[part] = [BOX, BOX | changes]
+    (found,) = parse_message({"drawings": [drawing]}).drawings
+    assert (found.where, found.seq, found.boxes) == (("p", "i"), 3, None)
+
+
+def test_drawing_tells_what_it_was_made_from() -> None:
+    kept, moved, gone = (BOX | {"id": name} for name in ("kept", "moved", "gone"))
+    drawing = {
+        "tag": "t",
+        "seq": 3,
+        "boxes": [kept, moved | {"label": "dog"}, BOX | {"id": "new"}],
+        "before": [moved, gone],
+        "added": ["new"],
+    }
+    (found,) = parse_message({"drawings": [drawing]}).drawings
+    base = [(one.annotation_id, one.label) for one in found.base]
+    assert base == [("kept", "car"), ("moved", "car"), ("gone", "car")]
 
 
 @pytest.mark.parametrize(
@@ -76,7 +97,7 @@ def test_drawing_with_a_senseless_box_is_left_out(changes: dict[str, object]) ->
         "x",
         {},
         {"drawings": None, "actions": 3},
-        {"drawings": [3, {"tag": "t", "seq": 1}], "actions": [["1", "next"], [2]]},
+        {"drawings": [3, {"tag": "t"}], "actions": [["1", "next"], [2]]},
     ],
     ids=str,
 )

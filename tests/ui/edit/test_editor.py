@@ -4,10 +4,17 @@ from dataclasses import replace
 
 import pytest
 
-from imagebase.annotation import Annotation, Box, ImageRecord, Size, Source
+from imagebase.annotation import (
+    Annotation,
+    Box,
+    ImageRecord,
+    ReviewStatus,
+    Size,
+    Source,
+)
 from imagebase.editing import ShownBox
 from imagebase.errors import NotFoundError, RevisionConflictError, StoreError
-from imagebase.ui.edit.box_message import Action, Drawing, Message
+from imagebase.ui.edit.box_message import Action, Drawing, Message, Where
 from imagebase.ui.edit.editor import Editor, RecordAccess, undisturbed
 
 SIZE = Size(640, 480)
@@ -52,7 +59,8 @@ class Records:
 
     @property
     def access(self) -> RecordAccess:
-        return RecordAccess(self.load, self.save, "Ada", dataset_id=str(id(self)))
+        here = str(id(self))
+        return RecordAccess(self.load, self.save, "Ada", dataset_id=here, place=here)
 
 
 NEW = ShownBox("n" * 32, Box(10, 400, 60, 440), "car")
@@ -73,19 +81,27 @@ def editor(records: Records) -> Editor:
 
 def drawing(editor: Editor, *new: ShownBox, seq: int = 1) -> Drawing:
     """What the browser says when nothing but these boxes was added."""
-    return Drawing(editor.tag, seq, (*editor.showings[editor.tag].boxes, *new))
+    showing = editor.showings[editor.tag]
+    assert showing.access is not None
+    return Drawing(
+        editor.tag,
+        seq,
+        (*showing.boxes, *new),
+        Where(showing.access.place, showing.image_id),
+        added=frozenset(one.annotation_id for one in new),
+    )
 
 
 def changed(said: Drawing, annotation_id: str, **changes: object) -> Drawing:
     boxes = [
         one._replace(**changes) if one.annotation_id == annotation_id else one  # type: ignore[arg-type]
-        for one in said.boxes
+        for one in said.boxes or ()
     ]
     return said._replace(boxes=tuple(boxes))
 
 
 def without(said: Drawing, annotation_id: str) -> Drawing:
-    kept = [one for one in said.boxes if one.annotation_id != annotation_id]
+    kept = [one for one in said.boxes or () if one.annotation_id != annotation_id]
     return said._replace(boxes=tuple(kept))
 
 
@@ -129,7 +145,7 @@ def test_second_box_leaves_the_first_one_as_it_was(
 ) -> None:
     book(editor, drawing(editor, NEW))
     first = records.load("a").annotations[2]
-    book(editor, drawing(editor, NEWER))
+    book(editor, drawing(editor, NEWER, seq=2))
     assert records.load("a").annotations[2] is first
     assert len(records.load("a").annotations) == 4
 
@@ -165,7 +181,7 @@ def test_messages_of_two_images_in_one_are_both_booked(
     editor.fill(records.load("b"))
     book(editor, first, drawing(editor, NEWER, seq=2))
     assert [len(records.load(name).annotations) for name in "ab"] == [3, 3]
-    assert editor.seq == 2
+    assert sorted(editor.booked.values()) == [1, 2]
 
 
 def test_late_message_is_booked_in_the_dataset_it_was_drawn_in(
@@ -197,11 +213,108 @@ def test_late_message_leaves_newer_changes_alone(
     assert not editor.shows(records.load("a"))
 
 
-def test_message_of_an_unknown_tag_is_about_nothing(
+def test_drawing_of_another_place_is_answered_and_not_booked(
     editor: Editor, records: Records
 ) -> None:
-    book(editor, drawing(editor, NEW)._replace(tag="x/1/unknown"))
+    said = drawing(editor, NEW)._replace(tag="x", where=Where("elsewhere", "a"))
+    book(editor, said)
     assert records.saved == 0
+    assert editor.answer()["refused"] == [
+        ["elsewhere", "a", 1, "It belongs to another dataset; open that one."]
+    ]
+
+
+def test_unreadable_drawing_is_answered(editor: Editor, records: Records) -> None:
+    book(editor, drawing(editor, NEW)._replace(boxes=None))
+    ((_, image_id, seq, why),) = editor.answer()["refused"]
+    assert (image_id, seq, records.saved) == ("a", 1, 0)
+    assert why == "The server cannot read this change; discard it."
+
+
+def anew(records: Records) -> Editor:
+    """An editor of a server that was started anew."""
+    other = Editor(access=records.access)
+    other.fill(records.load("a"))
+    return other
+
+
+def test_drawing_from_before_a_restart_is_placed(
+    editor: Editor, records: Records
+) -> None:
+    said = without(changed(drawing(editor, NEW, seq=9), "h", label="dog"), "m")
+    before = (ShownBox("m", MODEL.box, "person"), ShownBox("h", HUMAN.box, "car"))
+    said = said._replace(before=before)
+    other = anew(records)
+    for _ in range(3):
+        book(other, said)
+    record = records.load("a")
+    assert records.saved == 1
+    labels = {one.annotation_id: one.label for one in record.annotations}
+    assert labels == {"h": "dog", NEW.annotation_id: "car"}
+    assert record.deleted == (MODEL,)
+    assert other.answer()["booked"] == [[*said.where, 9]]
+    assert not other.shows(record)  # it is filled with what was drawn
+
+
+def test_drawing_whose_answer_was_lost_takes_nothing_back(
+    editor: Editor, records: Records
+) -> None:
+    said = drawing(editor, NEW)
+    book(editor, said)
+    approved = replace(records.load("a"), status=ReviewStatus.APPROVED)
+    records.save(approved)
+    other = anew(records)
+    book(other, said)
+    assert records.load("a").status is ReviewStatus.APPROVED
+    assert records.saved == 2
+
+
+def test_drawing_from_before_a_restart_leaves_what_others_did(
+    editor: Editor, records: Records
+) -> None:
+    said = drawing(editor, NEW)
+    moved = HUMAN.touched(who="Bob", box=Box(1, 2, 30, 40))
+    records.save(records.load("a").with_annotations((MODEL, moved)))
+    book(anew(records), said)
+    labels = [one.annotation_id for one in records.load("a").annotations]
+    assert labels == ["m", "h", NEW.annotation_id]
+    assert records.load("a").annotation("h") == moved
+
+
+def test_drawing_from_before_a_restart_that_others_changed_too_is_chosen_from(
+    editor: Editor, records: Records
+) -> None:
+    heard: list[RevisionConflictError] = []
+    said = changed(drawing(editor), "h", label="dog")
+    said = said._replace(before=(ShownBox("h", HUMAN.box, "car"),))
+    moved = HUMAN.touched(who="Bob", box=Box(1, 2, 30, 40))
+    records.save(records.load("a").with_annotations((MODEL, moved)))
+    other = anew(records)
+    other.access = replace(
+        records.access, on_conflict=heard.append, is_disputed=lambda _: bool(heard)
+    )
+    book(other, said)
+    book(other, said)
+    (conflict,) = heard
+    assert conflict.base is not None
+    assert conflict.base.annotation("h").box == HUMAN.box
+    assert conflict.ours.annotation("h").label == "dog"
+    assert conflict.theirs == records.load("a")
+    assert "choose" in other.answer()["refused"][0][-1]
+    heard.clear()  # somebody chose
+    book(other, said)
+    assert other.answer()["refused"] == []
+    assert other.answer()["booked"] == [[*said.where, 1]]
+
+
+def test_drawing_counts_once_however_late_it_comes_again(
+    editor: Editor, records: Records
+) -> None:
+    first, second = drawing(editor, NEW), drawing(editor, seq=2)
+    book(editor, first)
+    book(editor, second)
+    book(editor, first)
+    assert records.load("a").annotations == (MODEL, HUMAN)
 
 
 def test_deleted_box_comes_back_whole_when_the_browser_has_it_again(
@@ -211,7 +324,7 @@ def test_deleted_box_comes_back_whole_when_the_browser_has_it_again(
     book(editor, without(whole, "m"))
     assert records.load("a").annotations == (HUMAN,)
     assert records.load("a").deleted == (MODEL,)
-    book(editor, whole)
+    book(editor, whole._replace(seq=2))
     assert set(records.load("a").annotations) == {MODEL, HUMAN}
     assert records.load("a").deleted == ()
 
@@ -281,16 +394,18 @@ def test_change_of_a_removed_image_is_told_once(
     assert editor.problem == ""
 
 
-def test_change_that_could_not_be_written_is_tried_again(
+def test_change_that_could_not_be_written_is_answered_and_kept_in_sight(
     editor: Editor, records: Records
 ) -> None:
-    records.before_save = [StoreError("The disk is full.")]
+    why = "The database is busy: nothing was saved; try again in a moment."
+    records.before_save = [StoreError(why)]
     said = drawing(editor, NEW)
     book(editor, said)
-    assert editor.problem == "The disk is full."
-    assert not editor.shows(records.load("a"))
+    assert editor.answer()["refused"] == [[*said.where, 1, "The database is busy."]]
+    assert editor.shows(records.load("a"))  # so that nothing is drawn over it
     book(editor, said)
     assert len(records.load("a").annotations) == 3
+    assert editor.answer()["refused"] == []
 
 
 def test_each_key_is_taken_once(editor: Editor) -> None:
@@ -298,6 +413,17 @@ def test_each_key_is_taken_once(editor: Editor) -> None:
     assert editor.take_actions(Message(actions=(first,))) == (first,)
     assert editor.take_actions(Message(actions=(first, second))) == (second,)
     assert editor.take_actions(Message(actions=(first, second))) == ()
+
+
+def test_key_waits_until_the_image_is_saved(editor: Editor, records: Records) -> None:
+    records.before_save = [StoreError("The disk is full.")]
+    said, approve = drawing(editor, NEW), Action(1, "approve", "a")
+    message = Message((said,), (approve,))
+    editor.book(message, [])
+    assert editor.take_actions(message) == ()
+    assert editor.answer()["done"] == 0
+    editor.book(message, [])
+    assert editor.take_actions(message) == (approve,)
 
 
 @pytest.mark.parametrize("moment", ["before_save", "after_save"])
