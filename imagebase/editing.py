@@ -359,8 +359,8 @@ def tagged(record: ImageRecord, tags: Iterable[str]) -> ImageRecord:
         raise EditError(f"An image takes at most {MAX_TAGS} tags; remove one first.")
     if wanted == record.tags:
         return record
-    is_new = record.status is ReviewStatus.NEW
-    status = ReviewStatus.EDITED if is_new else record.status
+    is_decided = record.status in (ReviewStatus.APPROVED, ReviewStatus.REJECTED)
+    status = record.status if is_decided else ReviewStatus.EDITED
     return replace(record, tags=wanted, status=status)
 
 

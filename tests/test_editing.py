@@ -199,9 +199,7 @@ def test_tags_are_kept_once_each_and_make_the_image_edited() -> None:
     assert editing.tagged(tagged, ["night", "rain"]) is tagged
 
 
-@pytest.mark.parametrize(
-    "status", [ReviewStatus.AUTO, ReviewStatus.APPROVED, ReviewStatus.REJECTED]
-)
+@pytest.mark.parametrize("status", [ReviewStatus.APPROVED, ReviewStatus.REJECTED])
 def test_tag_leaves_what_was_decided(status: ReviewStatus) -> None:
     decided = replace(BEFORE, status=status, comment="said")
     tagged = editing.tagged(decided, ["night"])
