@@ -12,6 +12,7 @@ FOLDER holds `instances.json` and `images/`, as COCO has them. Needs Chromium.
 
 import argparse
 import json
+import re
 import sys
 import tempfile
 import time
@@ -170,12 +171,13 @@ def _annotate(page: Page, tally: Tally, model: str) -> None:
         settled(page)
         tally.clicks += 2
     page.get_by_role("button", name="Run").click()
-    # While the page is drawn anew the old one's button is there beside the new one's.
-    keep = page.get_by_role("button", name="Keep these boxes").first
+    keep = page.get_by_role("button", name=re.compile(r"Save [\d,]+ box"))
     expect(keep).to_be_enabled(timeout=60_000)
     settled(page)
     keep.click()
-    expect(page.get_by_text("are in the dataset")).to_be_visible(timeout=30_000)
+    expect(page.get_by_text(re.compile(r"box(es)? saved"))).to_be_visible(
+        timeout=30_000
+    )
     tally.clicks += 2
 
 

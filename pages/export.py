@@ -11,6 +11,10 @@ st.title("Export")
 widgets.needs_images()
 
 choice = export_choices.choose()
-exporting.build(choice)
-is_built = exporting.offer(choice)
-export_preview.show(choice, with_variants=not is_built)
+# Each in a place of its own: what comes or goes above moves nothing below.
+with st.container():
+    exporting.build(choice)
+with st.container():
+    is_built = exporting.offer(choice)
+with st.container():
+    export_preview.show(choice, with_variants=not is_built)

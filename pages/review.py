@@ -1,5 +1,7 @@
 """Review page: the doubtful first, every label, crops, images, figures of it all."""
 
+import streamlit as st
+
 from imagebase.ui import frame, widgets
 from imagebase.ui.review import (
     crops,
@@ -25,5 +27,6 @@ VIEWS = {
 }
 
 widgets.needs_images()
-train_again.offer()
+with st.container():
+    train_again.offer()
 VIEWS[review_filters.choose_view(tuple(VIEWS), first=queue.first_view)]()

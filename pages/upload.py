@@ -22,11 +22,14 @@ with right:
     )
     st.caption(uploads.limits_in_words())
 
-uploads.show_report()
-upload_tools.section()
+# Each in a place of its own: what comes or goes above moves nothing below.
+with st.container():
+    uploads.show_report()
+with st.container():
+    upload_tools.section()
 
 if not state.has_images():
-    st.info("Drop images above, or press **Try the sample photographs**.")
+    st.info("Drop images above, or click **Try the sample photographs**.")
     st.stop()
 
 with st.container(horizontal=True, vertical_alignment="center"):

@@ -7,6 +7,7 @@ Training is shown on ../shared/data.
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -134,11 +135,13 @@ def take_all(page: Page, home: Path, camera: Camera) -> None:
 
     go_to(page, "Annotate")
     page.get_by_role("button", name="Run").click()
-    keep = page.get_by_role("button", name="Keep these boxes").first
+    keep = page.get_by_role("button", name=re.compile(r"Save [\d,]+ box"))
     expect(keep).to_be_enabled(timeout=30_000)
     camera.take(page, "annotate")
     keep.click()
-    expect(page.get_by_text("are in the dataset")).to_be_visible(timeout=20_000)
+    expect(page.get_by_text(re.compile(r"box(es)? saved"))).to_be_visible(
+        timeout=20_000
+    )
 
     edit(page, camera)
     go_to(page, "Review")
@@ -182,7 +185,7 @@ def approve_all(page: Page) -> None:
     go_to(page, "Review")
     page.get_by_role("radio", name="Images", exact=True).first.click()
     settled(page)
-    page.get_by_text("All 8 images that pass").first.click()
+    page.get_by_text("All 8 images that match").first.click()
     page.get_by_role("button", name="Approve images").click()
     sidebar = page.get_by_test_id("stSidebar")
     expect(sidebar).to_contain_text("8 of 8 images approved", timeout=20_000)

@@ -75,12 +75,14 @@ def run(page: "StreamlitPage") -> None:
     inside = _is_inside.set(True)
     state.note_dialog(is_open=False)
     try:
-        welcome()
+        with st.container():
+            welcome()
         address.restore()
         with st.sidebar:
             _sidebar()
         show_message()
-        long_work.do()
+        with st.container():
+            long_work.do()
         widgets.go_to_editor()
         address.note()
         page.run()
@@ -99,10 +101,14 @@ def show_message() -> None:
 
 
 def _sidebar() -> None:
-    _dataset_switch()
-    progress_strip()
-    jobs.running_strip()
-    _undo_buttons()
+    parts = (_dataset_switch, progress_strip, jobs.running_strip, _undo_buttons, _who)
+    for draw in parts:
+        # Each in a place of its own: what comes or goes in one moves no other.
+        with st.container():
+            draw()
+
+
+def _who() -> None:
     if backend.mode() is Mode.DEMO:
         st.caption(
             "Demo: only this browser sees your images. They are deleted an hour after "

@@ -38,11 +38,14 @@ _ACTIVE: Final = (JobState.QUEUED, JobState.RUNNING)
 
 
 def begin(kind: str, parameters: dict[str, Any]) -> None:
-    """Start background work on this dataset.
+    """Start background work on this dataset; a second click on the same does nothing.
 
     Raises:
-        JobError: it has a job of this kind that has not ended.
+        JobError: it has another job of this kind that has not ended.
     """
+    running = latest(kind)
+    if running is not None and is_active(running) and running.parameters == parameters:
+        return
     backend.runner().submit(state.scope(), kind, parameters)
 
 
@@ -65,11 +68,16 @@ def is_active(job: JobInfo | None) -> bool:
 def show(kind: str) -> None:
     """Draw the newest job of a kind: its progress while it runs, or how it failed.
 
-    When it ends the page is run again, so that what follows shows the result.
+    When it ends the page is run again, so that what follows shows the result. Its place
+    on the page is there without a job too: what follows stays where it is.
     """
-    job = latest(kind)
-    if job is None:
-        return
+    with st.container():
+        job = latest(kind)
+        if job is not None:
+            _show(kind, job)
+
+
+def _show(kind: str, job: JobInfo) -> None:
     if is_active(job):
         _running(job.job_id)
     elif job.state is JobState.FAILED:

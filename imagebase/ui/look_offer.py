@@ -73,6 +73,11 @@ def _last(image_id: str) -> ImageRecord | None:
 
 def draw_offer() -> None:
     """Draw what could be done to boxes like those of the last correction."""
+    with st.container():
+        _draw_offer()
+
+
+def _draw_offer() -> None:
     offer, scope = _offer(), state.scope()
     if offer is None:
         return

@@ -56,7 +56,7 @@ def fill(store: Store, scope: Scope) -> None:
 
 def test_a_click_meanwhile_stops_nothing(many: tuple[Store, Scope], page: Page) -> None:
     store, scope = many
-    page.get_by_text(f"All {MANY} images that pass").click(timeout=30_000)
+    page.get_by_text(f"All {MANY} images that match").click(timeout=30_000)
     expect(page.get_by_text(f"{MANY} images selected")).to_be_visible()
     page.locator(".st-key-review-images-approve button").first.click()
     page.get_by_text("Approving: ").wait_for(timeout=LONG_MS)

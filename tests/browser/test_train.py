@@ -1,5 +1,6 @@
 """Label, train, see the curve, find the model, annotate with it: in a real browser."""
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from imagebase.settings import read_settings
 from imagebase.store import Scope, Store, open_store
 from imagebase.ui.visitor import TEAM_OWNER
 from tests.browser.conftest import ROOT, Canvas, Serve
+from tests.browser.frames import frames, shown_twice, watch
 from tests.training.shapes import HEIGHT, WIDTH, picture
 
 pytestmark = pytest.mark.browser
@@ -77,6 +79,7 @@ def test_label_train_see_the_curve_and_annotate_with_the_model(
     store: Store,
     find_canvas: Callable[[Page], Canvas],
 ) -> None:
+    watch(page)
     page.goto(serve(ROOT / "app.py", environ))
 
     go_to(page, "Edit")
@@ -96,6 +99,7 @@ def test_label_train_see_the_curve_and_annotate_with_the_model(
         timeout=MINUTE_MS
     )
     page.get_by_role("slider").first.press("Home")
+    frames(page)
     press(page, "train.start")
     # A curve is drawn while it learns, and the app stays usable meanwhile.
     charts = page.locator("[data-testid=stVegaLiteChart]")
@@ -112,6 +116,7 @@ def test_label_train_see_the_curve_and_annotate_with_the_model(
     expect(rest).to_be_visible(timeout=10 * MINUTE_MS)
     expect(page.get_by_text("Before and after")).to_be_visible()
     expect(page.get_by_text("AP50", exact=True).first).to_be_visible()
+    assert shown_twice(frames(page)) == []
 
     go_to(page, "Models")
     expect(page.get_by_text("Shapes model").first).to_be_visible(timeout=MINUTE_MS)
@@ -120,9 +125,9 @@ def test_label_train_see_the_curve_and_annotate_with_the_model(
     expect(page.get_by_role("heading", name="Annotate")).to_be_visible(
         timeout=MINUTE_MS
     )
-    expect(page.get_by_role("button", name="Keep these boxes")).to_be_visible(
-        timeout=MINUTE_MS
-    )
+    expect(
+        page.get_by_role("button", name=re.compile(r"Save [\d,]+ box"))
+    ).to_be_visible(timeout=MINUTE_MS)
     (run,) = (one for one in store.jobs(scope_of(store)) if one.kind == "annotate")
     assert run.parameters["model"] == "Shapes model"
     assert run.parameters["statuses"] == ["new"]

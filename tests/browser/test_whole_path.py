@@ -20,7 +20,6 @@ pytestmark = pytest.mark.browser
 
 APP = ROOT / "app.py"
 PAGES = len(list((ROOT / "pages").glob("*.py")))
-IDLE = "[data-testid='stApp'][data-test-script-state='notRunning']"
 PHOTOGRAPHS = ("kitchen.jpg", "bear.jpg", "skier.jpg", "street.jpg")
 
 
@@ -64,13 +63,10 @@ def upload(page: Page, tmp_path: Path) -> None:
 def annotate(page: Page) -> None:
     go_to(page, "Annotate")
     page.get_by_role("button", name="Run").click()
-    # While the page is drawn anew the old one's button is there beside the new one's.
-    keep = page.get_by_role("button", name="Keep these boxes").first
-    expect(keep).to_be_enabled(timeout=30_000)
-    page.wait_for_timeout(1500)
-    page.wait_for_selector(IDLE, state="attached")
-    keep.click()
-    expect(page.get_by_text("are in the dataset")).to_be_visible(timeout=20_000)
+    save = page.get_by_role("button", name=re.compile(r"Save [\d,]+ box"))
+    expect(save).to_be_enabled(timeout=30_000)
+    save.click()
+    expect(page.get_by_text(re.compile("boxes saved"))).to_be_visible(timeout=20_000)
 
 
 class Editor(NamedTuple):
@@ -294,5 +290,5 @@ def test_run_goes_on_while_the_person_looks_elsewhere_and_reloads(
     expect(page.get_by_role("heading", name="Upload")).to_be_visible()
     page.reload()
     go_to(page, "Annotate")
-    expect(page.get_by_text("Looked at 240 images")).to_be_visible(timeout=60_000)
+    expect(page.get_by_text("Ran on 240 images")).to_be_visible(timeout=60_000)
     expect(page.get_by_text("on 240 images of 240")).to_be_visible()

@@ -34,7 +34,7 @@ def keep(tab: Tab) -> None:
 def test_page_says_what_run_will_do(filled: Tab) -> None:
     filled.open("annotate")
     assert filled.app.selectbox(key="annotate.model").value == "yolov4-tiny"
-    assert "Press **Run**" in filled.words()
+    assert "Click **Run**" in filled.words()
 
 
 def test_run_shows_boxes_and_changes_nothing_yet(filled: Tab) -> None:
@@ -52,7 +52,7 @@ def test_kept_boxes_are_a_models_and_wait_for_review(filled: Tab) -> None:
     assert len(boxes()) == count
     assert {one.status for one in records()} == {ReviewStatus.SUGGESTED}
     assert {b.source for one in records() for b in one.annotations} == {Source.MODEL}
-    assert f"**{count} boxes** of the model are in the dataset." in filled.words()
+    assert f"**{count} boxes saved.**" in filled.words()
     assert filled.app.button(key="annotate.keep").disabled
 
 
@@ -169,6 +169,16 @@ def test_keeping_twice_changes_nothing(filled: Tab) -> None:
     filled.app.slider(key="annotate.confidence").set_value(0.25).run()
     assert filled.app.button(key="annotate.keep").disabled
     assert records() == first
+
+
+def test_second_click_on_save_does_nothing(filled: Tab) -> None:
+    run(filled)
+    count = found(filled)
+    save = filled.app.button(key="annotate.keep")
+    keep(filled)
+    save.click().run()  # as it was before the page was drawn again
+    assert [one.kind for one in store().jobs(the_scope())] == ["keep", "annotate"]
+    assert f"**{count} boxes saved.**" in filled.words()
 
 
 def test_boxes_are_kept_again_after_undo(filled: Tab) -> None:

@@ -176,7 +176,7 @@ def test_images_are_filtered_by_their_state(labelled: Tab) -> None:
     show_images(labelled)
     states = labelled.app.main.button_group[1]
     states.set_value([ReviewStatus.REJECTED]).run()
-    assert "No image passes these filters" in labelled.words()
+    assert "No images match. Clear a filter." in labelled.words()
 
 
 def test_last_page_gives_way_when_a_filter_leaves_fewer(labelled: Tab) -> None:
@@ -314,7 +314,7 @@ def test_an_annotator_finds_what_came_back(labelled: Tab) -> None:
 def test_all_images_that_pass_are_approved_at_once(labelled: Tab) -> None:
     show_images(labelled)
     all_of_them = labelled.app.main.checkbox[0]
-    assert all_of_them.label == "All 2 images that pass, on every page"
+    assert all_of_them.label == "All 2 images that match, on every page"
     all_of_them.check().run()
     labelled.press("review.images.approve")
     assert {one.status for one in records()} == {ReviewStatus.APPROVED}
@@ -361,7 +361,7 @@ def test_a_tick_for_one_image_is_none_for_all(labelled: Tab) -> None:
     show_images(labelled)
     labelled.select_rows(IMAGES, 1)
     box_labelled(labelled, "Remove 1 image with 1 box").check().run()
-    box_labelled(labelled, "All 2 images that pass, on every page").check().run()
+    box_labelled(labelled, "All 2 images that match, on every page").check().run()
     assert labelled.app.button(key="review.images.remove").disabled
     box_labelled(labelled, "Remove 2 images with 3 boxes").check().run()
     labelled.press("review.images.remove")

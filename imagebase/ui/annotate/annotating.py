@@ -69,7 +69,7 @@ def toolbar() -> Choice:
         icon=":material/play_arrow:",
         width="stretch",
         disabled=not image_ids or jobs.is_active(jobs.latest("annotate")),
-        help="Looks for objects in the background; nothing is changed yet.",
+        help="Runs the model in the background. Nothing is changed yet.",
         on_click=_run,
         args=(statuses,),
     )
@@ -94,9 +94,7 @@ def results(choice: Choice) -> None:
         st.success("Every image is approved. Nothing is left to annotate.")
         st.page_link("pages/export.py", label="**Export**", icon=":material/download:")
     else:
-        st.info(
-            "Press **Run**: the model looks at the images and shows its boxes here."
-        )
+        st.info("Click **Run** to see the model's boxes here. Nothing is saved yet.")
 
 
 def _found(choice: Choice) -> CandidatePool:
@@ -126,7 +124,8 @@ def _results(choice: Choice) -> None:
         found, replace(rule, confidence_threshold=below), model_labels=model_labels
     )
     total, more = tally(now), gained(now, then)
-    _say_how_the_run_went()
+    with st.container():
+        _say_how_the_run_went()
     summary, action = st.columns([4, 1], vertical_alignment="center")
     with summary, st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(
@@ -135,24 +134,26 @@ def _results(choice: Choice) -> None:
             width="content",
         )
         with_more = st.toggle(
-            f"show what {below:.2f} would add: {more.boxes:+,} on "
+            f"Preview lower threshold ({below:.2f}): "
+            f"{widgets.plural(more.boxes, 'more box')} on "
             f"{widgets.plural(more.images, 'image')}",
             key="annotate.with_more",
             disabled=not more.boxes,
         )
     action.button(
-        "Keep these boxes",
+        f"Save {widgets.plural(total.boxes, 'box')}",
         key="annotate.keep",
         type="primary",
         width="stretch",
         icon=":material/check:",
         disabled=jobs.is_active(jobs.latest("annotate")) or _is_kept(choice, rule),
-        help="Puts the boxes into the dataset. A person's boxes stay as they are.",
+        help="Adds the boxes to the dataset. Boxes that a person made are not changed.",
         on_click=_keep,
         args=(choice, rule),
     )
-    if _is_kept(choice, rule):
-        _next_steps()
+    with st.container():
+        if _is_kept(choice, rule):
+            _next_steps()
     with st.container(horizontal=True, vertical_alignment="center"):
         order = _order()
         with st.popover("Model's labels", icon=":material/smart_toy:"):
@@ -169,8 +170,9 @@ def _keep(choice: Choice, rule: SelectionRule) -> None:
     A callback: the end of a run draws the page again, and a press that is only looked
     for where the button is drawn would then be lost.
     """
-    jobs.start("keep", _keep_parameters(choice, rule))
-    st.session_state[_KEEPING] = True
+    if not _is_kept(choice, rule):  # a second click on the same does nothing
+        jobs.begin("keep", _keep_parameters(choice, rule))
+        st.session_state[_KEEPING] = True
 
 
 def _say_how_the_run_went() -> None:
@@ -181,11 +183,11 @@ def _say_how_the_run_went() -> None:
     if result.get("images"):
         rate = result["images"] / max(result["seconds"], 0.001)
         st.caption(
-            f"Looked at {widgets.plural(result['images'], 'image')} in "
+            f"Ran on {widgets.plural(result['images'], 'image')} in "
             f"{result['seconds']:.1f} s, {rate:.0f} images/s."
         )
     if refused:
-        with st.expander(f"Not looked at: {widgets.plural(len(refused), 'image')}"):
+        with st.expander(f"Skipped: {widgets.plural(len(refused), 'image')}"):
             st.dataframe(refused, hide_index=True)
 
 
@@ -196,7 +198,7 @@ def _next_steps() -> None:
     with st.container(horizontal=True, vertical_alignment="center", border=True):
         st.markdown(
             f":material/check_circle: **{widgets.plural(result.get('boxes', 0), 'box')}"
-            "** of the model are in the dataset.",
+            " saved.**",
             width="content",
         )
         st.page_link("pages/edit.py", label="**Correct them**", icon=":material/edit:")
@@ -230,17 +232,18 @@ def _rule(found: CandidatePool, detector: Looker) -> SelectionRule:
         0.01,
         key="annotate.confidence",
         persist_state="session",
-        help="Boxes the model is less sure of are left out.",
+        help="Boxes below this confidence are left out.",
     )
     nms = second.slider(
-        "Overlap allowed (NMS)",
+        "Merge overlapping boxes",
         0.1,
         0.9,
         0.45,
         0.01,
         key="annotate.nms",
         persist_state="session",
-        help="Of two boxes of one label that overlap more than this, the surer stays.",
+        help="Of two boxes of one label that overlap more than this (IoU), only the "
+        "one with the higher confidence is kept.",
     )
     there = label_table.found_here(found, detector)
     labels = third.multiselect(

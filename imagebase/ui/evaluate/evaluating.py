@@ -155,7 +155,8 @@ def results() -> None:
     shown = Shown(info, threshold)
     with right:
         evaluation_report.offer(info, threshold)
-    _say_what_to_know(shown)
+    with st.container():
+        _say_what_to_know(shown)
     view: str = st.segmented_control(
         "View",
         list(VIEWS),

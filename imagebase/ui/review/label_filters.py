@@ -207,8 +207,9 @@ def clear() -> None:
 def draw_chip(wanted: AnnotationFilter) -> None:
     """Draw what passes the filters, in words, with a way to see everything again."""
     words = describe(wanted)
-    if words:
-        review_filters.draw_chip(words, key="review.clear_labels", on_click=clear)
+    with st.container(width="content"):
+        if words:
+            review_filters.draw_chip(words, key="review.clear_labels", on_click=clear)
 
 
 def say_nothing_passes() -> None:

@@ -176,8 +176,8 @@ def _say_why_it_is_empty(in_use: ModelInUse | None) -> None:
         )
     elif by_status.get(ReviewStatus.NEW, 0) == total - approved:
         _send_to_annotate(
-            "The model's boxes are not in the dataset yet. Press **Keep these boxes** "
-            "on **Annotate**: the doubtful ones come first here."
+            "The model's boxes are not in the dataset yet. Save them on **Annotate**: "
+            "the doubtful ones come first here."
         )
     else:
         st.success(

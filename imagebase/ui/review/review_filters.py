@@ -114,8 +114,9 @@ def chosen_images() -> ChosenImages | None:
 def draw_images_chip() -> None:
     """Draw what the table of images is limited to, with a way out."""
     chosen = chosen_images()
-    if chosen is not None:
-        draw_chip(chosen.why, key="review.clear_images", on_click=_clear_images)
+    with st.container(width="content"):
+        if chosen is not None:
+            draw_chip(chosen.why, key="review.clear_images", on_click=_clear_images)
 
 
 def draw_chip(what: str, *, key: str, on_click: Callable[[], None]) -> None:
@@ -146,5 +147,6 @@ def turn_pages(total: int, noun: str, *, page_size: int, key: str) -> int:
     """
     st.caption(f"{widgets.plural(total, noun)} in all", width="content")
     pages = -(-total // page_size)
-    number = widgets.page_number(pages, key=key) if pages > 1 else 1
+    with st.container(width="content"):
+        number = widgets.page_number(pages, key=key) if pages > 1 else 1
     return (number - 1) * page_size

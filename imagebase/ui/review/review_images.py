@@ -97,14 +97,15 @@ def _choose_tags() -> list[str]:
 def _empty(wanted: ImageFilter) -> str:
     if wanted.rejected_of is not None:
         return "Nothing of yours was sent back. Take the filter off to see the others."
-    return "No image passes these filters. Take one of them off."
+    return "No images match. Clear a filter."
 
 
 def _act(chosen: Sequence[ImageRow], wanted: ImageFilter, total: int) -> None:
-    takes_all = total > 1 and st.checkbox(
-        f"All {widgets.plural(total, 'image')} that pass, on every page",
-        key=f"review.images.all.{hash((total, str(wanted)))}",
-    )
+    with st.container():
+        takes_all = total > 1 and st.checkbox(
+            f"All {widgets.plural(total, 'image')} that match, on every page",
+            key=f"review.images.all.{hash((total, str(wanted)))}",
+        )
     if takes_all:
         chosen = backend.store().image_rows(state.scope(), wanted)
     images = {one.image_id: one.revision for one in chosen}

@@ -23,11 +23,16 @@ def header() -> None:
 def show() -> None:
     """Draw the run where there is one, else what it came to and the next one."""
     train_result.follow()
+    # Each in a place of its own: what comes or goes above moves nothing below.
+    run, ended, result = st.container(), st.container(), st.container()
     if (job := train_progress.active()) is not None:
-        train_progress.running(job.job_id)
+        with run:
+            train_progress.running(job.job_id)
         return
-    train_ended.show()
-    has_result = train_result.show()
+    with ended:
+        train_ended.show()
+    with result:
+        has_result = train_result.show()
     if not has_torch():
         _how_to_get_it()
         return

@@ -166,8 +166,9 @@ def choose_shown() -> Sequence[ImageSummary]:
         key=f"upload.shown.{hash(tuple(counts.items()))}",
         label_visibility="collapsed",
     )
-    if chosen in _MEANINGS:
-        st.caption(_MEANINGS[chosen])
+    with st.container(width="content"):
+        if chosen in _MEANINGS:
+            st.caption(_MEANINGS[chosen])
     return [one for one in summaries if one.image_id in groups[chosen]]
 
 
