@@ -41,6 +41,7 @@ from imagebase.evaluation.values import (
     NMS_THRESHOLD,
     Found,
 )
+from imagebase.formats.placing import Frame
 from imagebase.geometry import cxcywh_to_xyxy
 from imagebase.settings import PROJECT_ROOT, WEIGHTS_FOLDER
 from imagebase.split import SplitImage
@@ -157,7 +158,7 @@ def _given(boxes: list[tuple[str, Box]], _: Size) -> list[tuple[str, Box]]:
 
 
 def labels_of(some: Iterable[Source]) -> tuple[str, ...]:
-    found = {label: None for one in some for label, _ in one.in_pixels(SIZE)}
+    found = {label: None for one in some for label, _ in one.in_pixels(Frame(SIZE))}
     return tuple(sorted(found))
 
 

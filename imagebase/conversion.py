@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
-from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
@@ -22,6 +21,7 @@ from imagebase.formats.label_set_files import (
 )
 from imagebase.formats.names import image_stem, with_suffix
 from imagebase.formats.package import export_folder, export_zip
+from imagebase.formats.placing import Frame, fitted, several_meant
 from imagebase.formats.registry import (
     format_named,
     readable_format,
@@ -30,11 +30,10 @@ from imagebase.formats.registry import (
 )
 from imagebase.formats.spool import DiskSet
 from imagebase.formats.stored_set import Placed, StoredSet
-from imagebase.formats.tree_views import JoinedTree, TreeWithout
+from imagebase.formats.tree_views import TreeWithout, with_images
 from imagebase.formats.trees import (
-    NameIndex,
     ZipTree,
-    is_image_name,
+    image_names,
     open_tree,
 )
 from imagebase.images import ImageHeader, export_image, read_header, written_suffix
@@ -109,16 +108,16 @@ def convert(
     with ExitStack() as stack:
         tree = stack.enter_context(_opened(source, output))
         source_format = source_format or recognise(tree)
-        pictures = tree
+        given = None
         if images is not None:
             pictures = stack.enter_context(_opened(images, output))
-        files = stack.enter_context(closing(_Pictures(pictures, target, tell)))
-        if images is not None:
-            tree = JoinedTree(tree, pictures, files.names)
+            given = with_images(tree, source, pictures, images)
+            tree = given.tree
+        files = stack.enter_context(closing(_Pictures(tree, target, tell)))
         collector = stack.enter_context(taken_in(tree, source_format))
         collector.place_by_folders()
         _tell_of_remarks(collector, target, tell)
-        placing = _Placing(target, files, tell, is_given=images is not None)
+        placing = _Placing(target, files, tell, given.folder if given else None)
         stored = StoredSet(
             collector,
             placing,
@@ -186,51 +185,60 @@ def _tell_of_unplaced(stored: StoredSet, tell: OnProblem) -> None:
 
 
 class _Placing:
-    """Finds each image's file, its size and its name.
+    """Puts each image's boxes on its file, and finds its size and its name.
 
-    is_given: the person said where the images lie, and names are to lead there.
+    given: the folder in which a person said that the images lie, to which names are to
+        lead; None where nothing was said.
     unknown, first_unknown: how many images have no known size, and one of them.
     """
 
     def __init__(
-        self, target: Format, files: "_Pictures", tell: OnProblem, *, is_given: bool
+        self, target: Format, files: "_Pictures", tell: OnProblem, given: str | None
     ) -> None:
         self._target = target
         self._files = files
         self._tell = tell
-        self._is_given = is_given
+        self._given = given
         self.unknown = 0
         self.first_unknown = ""
 
     def __call__(self, image: ReadImage) -> Placed | None:
         """Return what becomes of an image; None where it cannot be written."""
-        path, header = self._files.find(image.name)
-        size = self._size(image, header)
+        if len(image.others) > 1:
+            self._tell(f"Left out: {image.name}: {several_meant(image.others)}")
+            return None
+        header = self._files.header_of(image.path) if image.path else None
+        if header is None:
+            return self._without_a_file(image)
+        placed = fitted(image, Frame(header.size, header.orientation))
+        if placed.problem:
+            self._tell(f"Left out: {image.name}: {placed.problem}")
+            return None
+        if placed.note:
+            self._tell(f"Changed: {image.name}: {placed.note}")
+        self._files.use(image.path)
+        name = self._name(image, header)
+        return Placed(image.path, header.size, name, header.orientation)
+
+    def _name(self, image: ReadImage, header: ImageHeader) -> str:
+        if not self._target.is_in_place:
+            readable = self._target.image_suffixes
+            suffix = written_suffix(header, readable)
+            return with_suffix(image.name, suffix, readable)
+        if self._given is not None:
+            return image.path.removeprefix(self._given)
+        return _with_suffix_of(image.path, image.name)
+
+    def _without_a_file(self, image: ReadImage) -> Placed | None:
+        needs_none = not self._target.has_boxes or (
+            image.is_relative == self._target.is_relative and not self._target.has_sizes
+        )
+        size = image.size or (_ANY_SIZE if needs_none else None)
         if size is None:
             self.first_unknown = self.first_unknown or image.name
             self.unknown += 1
             return None
-        name = image.name
-        if path is not None and self._target.is_in_place:
-            name = path if self._is_given else _with_suffix_of(path, name)
-        elif header is not None and not self._target.is_in_place:
-            readable = self._target.image_suffixes
-            name = with_suffix(name, written_suffix(header, readable), readable)
-        return Placed(path or f"{image.name} without a file", size, name)
-
-    def _size(self, image: ReadImage, header: ImageHeader | None) -> Size | None:
-        if header is None:
-            needs_none = not self._target.has_boxes or (
-                image.is_relative == self._target.is_relative
-                and not self._target.has_sizes
-            )
-            return image.size or (_ANY_SIZE if needs_none else None)
-        if image.size not in (None, header.size):
-            self._tell(
-                f"Changed: {image.name}: its size is {_in_words(header.size)}, not "
-                f"{_in_words(image.size)} as its labels say"
-            )
-        return header.size
+        return Placed(f"{image.name} without a file", size, image.name)
 
     def tell_of_unknown(self) -> None:
         """Say of how many images nothing told the size."""
@@ -249,10 +257,6 @@ def _with_suffix_of(path: str, name: str) -> str:
     return name
 
 
-def _in_words(size: Size | None) -> str:
-    return "unknown" if size is None else f"{size.width}×{size.height}"
-
-
 class _Pictures:
     """The image files that belong to the labels.
 
@@ -263,36 +267,25 @@ class _Pictures:
         self.tree = tree
         self._readable = target.image_suffixes
         self._tell = tell
-        self.names = [name for name in tree.names() if is_image_name(name)]
+        self.names = image_names(tree)
         self.are_used = False
-        self._index = NameIndex(self.names)
         self._used = DiskSet()
         self._max_pixels = tree.limits.max_image_pixels
 
-    def find(self, name: str) -> tuple[str | None, ImageHeader | None]:
-        """Return the path of an image's file and what it says of itself."""
-        path = self._path(name)
-        if path is None or not self._used.add(path):
-            return None, None
+    def header_of(self, path: str) -> ImageHeader | None:
+        """Return what an image's file says of itself; None where it is broken."""
         try:
             data = self.tree.read(path)
-            header = read_header(data, file_name=path, max_pixels=self._max_pixels)
+            return read_header(data, file_name=path, max_pixels=self._max_pixels)
         except ImageBaseError as error:
+            self._used.add(path)
             self._tell_of(path, error)
-            return None, None
-        self.are_used = True
-        return path, header
+            return None
 
-    def _path(self, name: str) -> str | None:
-        """Return the only file of this name, or the first where all are copies."""
-        found = self._index.find_all(name)
-        if len(found) > 1:
-            try:
-                contents = {sha256(self.tree.read(one)).digest() for one in found}
-            except AnnotationFileError:
-                return None
-            found = found[: len(contents) == 1]
-        return found[0] if found else None
+    def use(self, path: str) -> None:
+        """Note that an image has labels that are written."""
+        self._used.add(path)
+        self.are_used = True
 
     def bytes_of(self, path: str) -> bytes | None:
         """Return an image to be written beside its labels; None where there is none."""

@@ -68,10 +68,12 @@ class LoadedImage:
 
     rgb: (H, W, 3), upright, read-only.
     size: of the full upright image, the one that boxes refer to.
+    orientation: as in `ImageHeader`.
     """
 
     rgb: RgbArray
     size: Size
+    orientation: int = 1
 
 
 class ImageHeader(NamedTuple):
@@ -80,12 +82,14 @@ class ImageHeader(NamedTuple):
     size: of the upright image.
     needs_conversion: other tools would see it turned, wrongly coloured, or not at all.
     export_suffix: of the file that an export writes for it, converted or not.
+    orientation: EXIF's, 1 to 8: how the stored pixels are turned to be upright.
     """
 
     size: Size
     file_format: str
     needs_conversion: bool
     export_suffix: str
+    orientation: int = 1
 
 
 class ExportedImage(NamedTuple):
@@ -146,7 +150,7 @@ def _loaded(
             raise ImageReadError(_damaged(file_name))
         if orientation in _TURNS and image.format not in _FORMATS_TURNED_BY_DECODER:
             rgb = rgb.transpose(_TURNS[orientation])
-        return LoadedImage(np.asarray(rgb, dtype=np.uint8), size)
+        return LoadedImage(np.asarray(rgb, dtype=np.uint8), size, orientation)
 
 
 def export_image(
@@ -318,7 +322,7 @@ def _header_of(image: Image.Image, data: bytes) -> ImageHeader:
     if needs_conversion:
         suffix = ".jpg" if file_format in _LOSSY_FORMATS else ".png"
     size = _upright_size(image, orientation)
-    return ImageHeader(size, file_format, needs_conversion, suffix)
+    return ImageHeader(size, file_format, needs_conversion, suffix, orientation)
 
 
 def _has_sixteen_bits(image: Image.Image) -> bool:

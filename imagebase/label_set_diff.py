@@ -17,8 +17,8 @@ from imagebase.annotation import (
     Size,
 )
 from imagebase.attributes import as_texts
+from imagebase.formats.image_index import NameIndex
 from imagebase.formats.label_set_files import ReadImage, any_attribute
-from imagebase.formats.trees import NameIndex
 from imagebase.geometry import as_xyxy, pairwise_iou
 
 SAME_OBJECT_IOU: Final = 0.5

@@ -232,7 +232,7 @@ def csv_rows(*names: str) -> str:
         ),
         # Who is in two parts is in neither.
         (
-            {"train/a.csv": csv_rows("a.jpg", "b.jpg"), "val/a.csv": csv_rows("b.jpg")},
+            {"train.csv": csv_rows("a.jpg", "b.jpg"), "val.csv": csv_rows("b.jpg")},
             {"a": "train", "b": "train"},
         ),
     ],
@@ -341,7 +341,8 @@ def test_a_size_that_the_labels_have_wrong_is_corrected_and_named(
     path.write_text(path.read_text().replace('"width": 64', '"width": 65'))
     _, sentences = told(source, tmp_path / "out", "voc")
     assert sentences[0] == (
-        "Changed: a.png: its size is 64×48, not 65×48 as its labels say"
+        "Changed: a.png: the labels are for 65 × 48 pixels, the image has 64 × 48: "
+        "boxes are scaled"
     )
     assert result_of(tmp_path / "out", "voc").images[0].size == Size(64, 48)
 

@@ -20,10 +20,11 @@ from imagebase.evaluation.label_mapping import map_labels
 from imagebase.evaluation.passing import Pass
 from imagebase.evaluation.values import Found, Truth
 from imagebase.formats.collecting import image_name, number
+from imagebase.formats.image_index import NameIndex
 from imagebase.formats.json_stream import Item, json_items
 from imagebase.formats.label_set_files import FileTree
 from imagebase.formats.registry import read
-from imagebase.formats.trees import NameIndex, names_with_suffix, opened_tree
+from imagebase.formats.trees import names_with_suffix, opened_tree
 
 # Boxes without a confidence are taken as sure.
 _SURE: Final = 1.0

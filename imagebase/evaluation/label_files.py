@@ -11,9 +11,10 @@ from imagebase.annotation import Annotation, Box, Size
 from imagebase.errors import EvaluationError
 from imagebase.evaluation.coco_numbers import CocoNumbers, read_coco_numbers
 from imagebase.evaluation.values import EvaluatedImage, Truth
+from imagebase.formats.image_index import NameIndex
 from imagebase.formats.label_set_files import ReadImage
 from imagebase.formats.registry import read, readable_format, recognise
-from imagebase.formats.trees import NameIndex, opened_tree
+from imagebase.formats.trees import opened_tree
 from imagebase.importing.matching import is_same_shape
 
 _COCO: Final = "coco"

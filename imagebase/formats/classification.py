@@ -146,9 +146,12 @@ def _read_list(tree: FileTree, file: str, collector: Collector) -> None:
         if not name:
             collector.skip(file, at, "it names no image")
             continue
-        collector.add_image(name, part=part_named(cells.get(_PART_COLUMN, "")) or "")
+        part = part_named(cells.get(_PART_COLUMN, "")) or ""
+        image = collector.add_image(
+            name, part=part, file=file, stated=cells["filename"]
+        )
         if label:
-            collector.add_tag(name, label, file=file, at=at)
+            collector.add_tag(image, label, file=file, at=at)
 
 
 def _read_folders(tree: FileTree, collector: Collector) -> None:
@@ -159,7 +162,7 @@ def _read_folders(tree: FileTree, collector: Collector) -> None:
             f"label, or {FILE} lists them."
         )
     for name in images:
-        collector.add_image(name, part=_part_by_folder(name))
+        collector.add_image(name, part=_part_by_folder(name), path=name)
         label = _label_by_folder(name)
         if label and label != UNLABELLED:
             collector.add_tag(name, label, file=name, at="")

@@ -274,7 +274,7 @@ class _Document:
     def _read_image(self, at: str, entry: Mapping[str, Any]) -> None:
         image_id, file_name = _key(entry.get("id")), entry.get("file_name")
         name = image_name(file_name) if isinstance(file_name, str) else ""
-        if image_id is None or not name:
+        if image_id is None or not isinstance(file_name, str) or not name:
             self._collector.skip(self._file, at, "it has no id or no file_name")
             return
         if self._collector.linked(self._file, image_id) is not None:
@@ -282,8 +282,10 @@ class _Document:
             return
         sides = entry.get("width"), entry.get("height")
         size = self._collector.size_in(*sides, file=self._file, at=at)
-        self._collector.add_image(name, size, part=self._part)
-        self._collector.link(self._file, image_id, name)
+        image = self._collector.add_image(
+            name, size, part=self._part, file=self._file, stated=file_name
+        )
+        self._collector.link(self._file, image_id, image)
 
     def _read_annotation(self, at: str, entry: Mapping[str, Any]) -> None:
         reason = self._reason_against(at, entry)

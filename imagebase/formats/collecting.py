@@ -1,7 +1,6 @@
 """What all readers share: taking items in, leaving bad ones out, and saying so."""
 
 import math
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import Final, Self
@@ -17,16 +16,23 @@ from imagebase.annotation import (
 )
 from imagebase.attributes import clean_attributes
 from imagebase.errors import AnnotationFileError
+from imagebase.formats.image_index import (
+    Fit,
+    Found,
+    NameIndex,
+    is_absolute,
+    stated_path,
+)
 from imagebase.formats.label_set_files import (
     ImportReport,
     ReadImage,
     ReadResult,
     Remark,
 )
-from imagebase.formats.spool import BoxRow, Entry, Spool
+from imagebase.formats.names import image_stem
+from imagebase.formats.spool import BoxRow, Entry, Spool, Stated
 from imagebase.settings import Limits
 
-_ABSOLUTE: Final = re.compile(r"/|[A-Za-z]:/")
 # Boxes a hair over the edge are cut without a word.
 _UNSPOKEN_PX: Final = 0.5
 _UNSPOKEN_FRACTION: Final = 1e-3
@@ -40,10 +46,15 @@ class Collector:
     """Takes in labels, images and boxes in the order of the files, and gives them back.
 
     They lie in a scratch file: a label set of any size takes the same memory.
+
+    Args:
+        images: the image files that came with the labels.
     """
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, images: NameIndex | None = None) -> None:
         self._limits = limits
+        self._index = images or NameIndex(())
+        self._last_search: tuple[tuple[str, str, str], Found] | None = None
         self._spool = Spool()
         self._labels: dict[str, int] = {}
         self._files: dict[str, int] = {}
@@ -108,12 +119,16 @@ class Collector:
             )
         return self._labels.setdefault(name, len(self._labels))
 
-    def has_image(self, name: str) -> bool:
-        return self._spool.find(name) is not None
+    def find_image(self, stated: str, *, file: str, part: str = "") -> str | None:
+        """Return the file that a label file means; None for none or several."""
+        return self._search(stated, file, part).path
 
-    def size_of(self, name: str) -> Size | None:
+    def has_image(self, image: str) -> bool:
+        return self._spool.find(image) is not None
+
+    def size_of(self, image: str) -> Size | None:
         """Return the size of an image that was added, if it is known."""
-        return self._entry(name).size
+        return self._entry(image).size
 
     def is_relative(self, name: str) -> bool:
         """Say whether the boxes of an image that was added are fractions."""
@@ -135,13 +150,78 @@ class Collector:
         *,
         is_relative: bool = False,
         part: str = "",
-    ) -> None:
+        file: str = "",
+        stated: str = "",
+        path: str | None = None,
+    ) -> str:
         """Take in an image; one that is there already stays, and may gain a size.
 
-        part: where a split puts it, as far as this file says; one that two parts name
-        is in neither.
+        Several label files may speak of one image: it is one where they mean one file,
+        or, where no file is there, where they lie in one folder and call it the same.
+
+        Args:
+            name: what it is to be called.
+            part: where a split puts it, as far as this file says; one that two parts
+                name is in neither.
+            file: the label file that names it: its image is looked for near it first.
+            stated: as the label file has it, where the name is only the end of that.
+            path: of its file, where a reader knows it; empty where it knows of none.
+
+        Returns:
+            What it is known by here: for its boxes and all else.
         """
-        self._spool.add_image(name, size, is_relative=is_relative, part=part)
+        one = self._stated(name, stated or name, file, part, path)
+        self._spool.add_image(one, size, is_relative=is_relative, part=part)
+        return one.key
+
+    def _stated(
+        self, name: str, stated: str, file: str, part: str, path: str | None
+    ) -> Stated:
+        if path:
+            return Stated(path, name, path, (), stated, file or path)
+        if path is None and not file:
+            # Nobody says where: it is looked for once all are here.
+            return Stated(name, name, stated=stated)
+        found = Found() if path == "" else self._search(stated, file, part)
+        own = self._own_key(stated, file)
+        if found.path is None:
+            return Stated(own, name, "", found.paths, stated, file)
+        fit = _strength(found.fit)
+        claim = Stated(found.path, name, found.path, (), stated, file, fit)
+        holder = self._spool.find(found.path)
+        if holder is None or _is_same_image(holder, claim):
+            return claim
+        if fit >= holder.fit:
+            self._spool.rename(holder, self._own_key(holder.stated, holder.stated_in))
+        if fit > holder.fit:
+            return claim
+        return Stated(own, name, "", (found.path,), stated, file)
+
+    def _search(self, stated: str, file: str, part: str) -> Found:
+        """Return the files that may be meant; rows of one image often follow on."""
+        asked = stated, file, part
+        if self._last_search is None or self._last_search[0] != asked:
+            found = self._index.search(stated, near=file, part=part)
+            self._last_search = asked, found
+        return self._last_search[1]
+
+    def _own_key(self, stated: str, file: str) -> str:
+        """Return what an image is known by that has no file."""
+        folder = file.rpartition("/")[0]
+        key = stated_path(stated) or stated
+        return f"{folder}/{key}" if folder else key
+
+    def settle(self) -> None:
+        """Look for files that nobody has looked for yet, and let no two share a name.
+
+        To be called once everything is taken in.
+        """
+        self._spool.settle(self._looked_for)
+
+    def _looked_for(self, entry: Entry) -> Stated:
+        found = self._index.search(entry.stated or entry.name)
+        others = () if found.path else found.paths
+        return Stated(entry.key, entry.name, found.path or "", others)
 
     def place_by_folders(self) -> None:
         """Let the folders in names say who trains, if nothing else does and all do."""
@@ -346,12 +426,60 @@ def lines_of(text: str) -> list[str]:
 def image_name(text: str) -> str:
     """Return an image name from a label file as a relative path with `/`.
 
-    Of an absolute path, which means something on one machine only, the last part.
+    Of an absolute path or a URL, which mean something on one machine only, the last
+    part.
     """
-    name = clean_text(text).replace("\\", "/")
-    if _ABSOLUTE.match(name):
-        return PurePosixPath(name).name
-    return "/".join(part for part in name.split("/") if part not in ("", ".", ".."))
+    name = clean_text(text)
+    path = stated_path(name)
+    if is_absolute(name):
+        return PurePosixPath(path).name
+    return path
+
+
+def _is_same_image(holder: Entry, claim: Stated) -> bool:
+    """Say whether two label files, or one twice, mean the same file by what they say.
+
+    Other names in one label file are other images.
+    """
+    if holder.stated == claim.stated or not holder.fit:
+        return True
+    is_elsewhere = holder.stated_in != claim.stated_in
+    return is_elsewhere and _agrees(holder.fit) and _agrees(claim.fit)
+
+
+def _strength(fit: Fit) -> bytes:
+    """Return how much a name says for a file: as bytes, which compare."""
+    told = (fit.is_there, fit.agrees, fit.shared, fit.has_suffix, fit.is_exact)
+    return bytes(min(value, 255) for value in told)
+
+
+def _agrees(strength: bytes) -> bool:
+    return bool(strength[0] or strength[1])
+
+
+def named_beside(
+    collector: Collector, stated: str, *, file: str, field: str
+) -> tuple[str, str]:
+    """Return the name of a label file's image, and what to look for as its path.
+
+    Where each image has a label file, the image of the same name is meant: what is
+    written inside is out of date where images were renamed, and that is said.
+
+    Args:
+        stated: what the label file says inside. field: where it says so.
+    """
+    name, stem = image_name(stated), PurePosixPath(file).stem
+    own = collector.find_image(stem, file=file)
+    if own is None:
+        path = collector.find_image(stated, file=file) if name else None
+        return PurePosixPath(path or name or stem).name, stated if name else stem
+    if name and image_stem(PurePosixPath(name).name) != image_stem(
+        PurePosixPath(own).name
+    ):
+        called = PurePosixPath(own).name
+        what = f"its {field} says {name}, and it was taken for that of {called}"
+        collector.change(file, "", what)
+    return PurePosixPath(own).name, stem
 
 
 def number(text: object) -> float:

@@ -151,16 +151,16 @@ def _read_file(tree: FileTree, file: str, collector: Collector, part: str) -> No
             continue
         stated = _first_of(entry, _IMAGE_KEYS)
         name = image_name(stated) if isinstance(stated, str) else ""
-        if not name:
+        if not isinstance(stated, str) or not name:
             collector.skip(file, at, "it names no image")
             continue
-        collector.add_image(name, part=part)
+        image = collector.add_image(name, part=part, file=file, stated=stated)
         listed = _first_of(entry, _ANNOTATIONS_KEYS)
         if not isinstance(listed, list):
             collector.skip(file, at, "it has no list of annotations")
             continue
         for index, one in enumerate(listed):
-            _read_box(one, name, collector, file, f"{at}.annotations[{index}]")
+            _read_box(one, image, collector, file, f"{at}.annotations[{index}]")
 
 
 def _read_box(

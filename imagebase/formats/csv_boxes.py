@@ -34,7 +34,6 @@ from imagebase.formats.relative import names_file, read_names_file
 from imagebase.formats.trees import (
     FILES_TO_TRY,
     files_named,
-    images_of,
     names_with_suffix,
 )
 from imagebase.images import read_header
@@ -130,11 +129,10 @@ def read(tree: FileTree, collector: Collector) -> None:
         else:
             collector.skip(table.file, "line 1", table.missing())
     parts = parts_of_files(table.file for table in tables)
-    sizes = _ImageSizes(tree)
     # The list of images comes first: it has them in their order.
     for table in sorted(tables, key=lambda table: table.has_boxes):
         try:
-            reading = table.reading(sizes)
+            reading = table.reading(_ImageSizes(tree, table.file, collector))
             _TableReader(table, reading, collector, parts[table.file], labels).read()
         except AnnotationFileError as error:
             collector.skip(table.file, "", str(error))
@@ -168,13 +166,14 @@ def _listed_labels(tree: FileTree, table: CsvTable) -> list[str]:
 class _ImageSizes:
     """Sizes of images that lie beside the table; of so many as are worth opening."""
 
-    def __init__(self, tree: FileTree) -> None:
+    def __init__(self, tree: FileTree, file: str, collector: Collector) -> None:
         self._tree = tree
-        self._images = images_of(tree)
+        self._file = file
+        self._collector = collector
         self._known: dict[str, Size | None] = {}
 
     def __call__(self, stated: str) -> Size | None:
-        path = self._images.find(image_name(stated))
+        path = self._collector.find_image(stated, file=self._file)
         if path is None:
             return None
         if path not in self._known and len(self._known) < _IMAGES_TO_OPEN:
@@ -234,19 +233,25 @@ class _TableReader:
             self._collector.skip(*place, "it names no image")
             return
         size = self._table.size_in(row)
-        is_new = not self._collector.has_image(name)
-        known = None if is_new else self._collector.size_of(name)
+        is_relative = self._reading.is_relative
+        image = self._collector.add_image(
+            name,
+            size,
+            is_relative=is_relative,
+            part=self._part,
+            file=self._table.file,
+            stated=row["filename"],
+        )
+        known = self._collector.size_of(image)
         if known and size and known != size:
             what = f"its size differs from {known[0]}×{known[1]}, kept"
             self._collector.change(*place, what)
-        is_relative = self._reading.is_relative
-        self._collector.add_image(name, size, is_relative=is_relative, part=self._part)
         numbers = self._table.numbers_of(row) if self._table.has_boxes else None
         if numbers is None:
             return
         box = box_of(self._reading.kind, numbers)
-        if is_relative != self._collector.is_relative(name):
-            scaled = self._scaled(box, name)
+        if is_relative != self._collector.is_relative(image):
+            scaled = self._scaled(box, image)
             if scaled is None:
                 what = "another file has pixels of this image, and no size is known"
                 self._collector.skip_box(*place, what)
@@ -254,7 +259,7 @@ class _TableReader:
             box = scaled
         confidence = row.get("confidence", "").strip()
         self._collector.add_box(
-            name,
+            image,
             self._label_of(row),
             box,
             file=place.file,

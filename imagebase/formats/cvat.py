@@ -206,38 +206,35 @@ class _Document:
                 )
 
     def _read_image(self, element: Element, at: str) -> None:
-        name = self._name(element)
+        name = image_name(element.get("name", ""))
         if not name:
             self._collector.skip(self._file, at, "it has no name")
             return
         sides = element.get("width"), element.get("height")
         size = self._collector.size_in(*sides, file=self._file, at=at)
         part = part_named(element.get("subset", "")) or ""
-        self._collector.add_image(name, size, part=part)
+        image = self._collector.add_image(
+            name, size, part=part, file=self._file, stated=self._stated(element)
+        )
         for index, shape in enumerate(element, start=1):
             place = f"{at}, shape {index}"
             if shape.tag == "tag":
                 label = shape.get("label", "")
-                self._collector.add_tag(name, label, file=self._file, at=place)
+                self._collector.add_tag(image, label, file=self._file, at=place)
                 if len(shape):
                     what = "attributes of a tag are not kept"
                     self._collector.change_all(self._file, place, what)
             elif shape.tag not in _SHAPES:
                 what = f"a <{shape.tag}> is not a box"
                 self._collector.skip(self._file, place, what)
-            elif reason := self._read_shape(shape, name, place):
+            elif reason := self._read_shape(shape, image, place):
                 self._collector.skip_box(self._file, place, reason)
 
-    def _name(self, element: Element) -> str:
-        """Return the image's name; CVAT's projects have one for each subset."""
-        name = image_name(element.get("name", ""))
-        subset = image_name(element.get("subset", ""))
-        if not name or not subset:
-            return name
-        within = f"{subset}/{name}"
-        if self._collector.has_image(name):
-            return within
-        return within if self._is_there(within) and not self._is_there(name) else name
+    def _stated(self, element: Element) -> str:
+        """Return the image's path; CVAT's projects have a folder for each subset."""
+        name, subset = element.get("name", ""), element.get("subset", "")
+        within = f"{image_name(subset)}/{image_name(name)}"
+        return name if not subset or self._is_there(image_name(name)) else within
 
     def _is_there(self, name: str) -> bool:
         return not self._files.isdisjoint({name, f"images/{name}"})

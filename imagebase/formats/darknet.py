@@ -9,6 +9,7 @@ from typing import Final
 from imagebase.errors import AnnotationFileError
 from imagebase.formats import starting
 from imagebase.formats.collecting import Collector, image_name, lines_of, text_of
+from imagebase.formats.image_index import NameIndex
 from imagebase.formats.label_set_files import (
     ExportFile,
     ExportSet,
@@ -31,9 +32,9 @@ from imagebase.formats.relative import (
     relative_tolerance,
 )
 from imagebase.formats.trees import (
-    NameIndex,
     files_named,
     folder_of,
+    image_names,
     is_image_name,
     names_with_suffix,
 )
@@ -155,11 +156,19 @@ def read(tree: FileTree, collector: Collector) -> None:
         )
     pairs = paired(images, label_files, _stem)
     of_no_image = {_stem(file): file for file in pairs.alone}
+    here = frozenset(image_names(tree))
     for name, short in short_names([*images, *of_no_image], _last_part).items():
-        collector.add_image(short, is_relative=True, part=images.get(name, ""))
-        file_or_none = pairs.by_image.get(name) or of_no_image.get(name)
-        if file_or_none is not None:
-            lines.read(file_or_none, short)
+        file = pairs.by_image.get(name) or of_no_image.get(name, "")
+        image = collector.add_image(
+            short,
+            is_relative=True,
+            part=images.get(name, ""),
+            file=file,
+            stated=name,
+            path=name if name in here else "",
+        )
+        if file:
+            lines.read(file, image)
     collector.check()
 
 
@@ -207,7 +216,7 @@ def _images(tree: FileTree) -> dict[str, str]:
     Each with its part, or nothing where no list has it, or two. Lists may name paths
     of another machine.
     """
-    here = [name for name in tree.names() if is_image_name(name)]
+    here = image_names(tree)
     index = NameIndex(here)
     found: dict[str, str] = {}
     for file in files_named(tree, *_LISTS):

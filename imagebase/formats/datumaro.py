@@ -89,19 +89,22 @@ class _File:
         media = _dict_of(item.get("image")) or _dict_of(item.get("media"))
         stated = media.get("path") or item.get("id")
         name = image_name(stated) if isinstance(stated, str) else ""
-        if not name:
+        if not isinstance(stated, str) or not name:
             self._collector.skip(self._file, at, "it names no image")
             return
-        # Images lie in a folder for each subset, where names may be there again.
-        if self._collector.has_image(name):
-            name = f"{self._subset}/{name}"
         sides = _list_of(media.get("size"))
         size = size_of(sides[1], sides[0]) if len(sides) == 2 else None
         part = part_named(self._subset) or ""
-        self._collector.add_image(name, size, part=part)
+        # Images lie in a folder for each subset, where names may be there again.
+        image = self._collector.add_image(
+            *(name, size),
+            part=part,
+            file=self._file,
+            stated=f"{self._subset}/{stated}",
+        )
         for index, one in enumerate(_list_of(item.get("annotations"))):
             place = f"{at}.annotations[{index}]"
-            self._read_annotation(_dict_of(one), name, place)
+            self._read_annotation(_dict_of(one), image, place)
 
     def _read_annotation(self, entry: Mapping[str, Any], image: str, at: str) -> None:
         kind, label = entry.get("type"), self._label_of(entry)

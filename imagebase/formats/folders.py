@@ -92,10 +92,12 @@ def read(tree: FileTree, collector: Collector) -> None:
     lists = [file.rpartition(_NAMES_FILE)[0] + _LIST_FILE for file in files]
     label_files = _label_files(tree, lists)
     for name, part in _images(tree, lists, label_files).items():
-        collector.add_image(name, is_relative=True, part=part)
         first, *others = label_files.get(split_suffix(name)[0]) or [""]
+        image = collector.add_image(
+            name, is_relative=True, part=part, file=first or files[0]
+        )
         if first:
-            lines.read(first, name)
+            lines.read(first, image)
         for other in others:
             if tree.read(other) != tree.read(first):
                 collector.skip(other, "", f"it differs from {first}, which was read")

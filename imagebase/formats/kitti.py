@@ -67,9 +67,14 @@ def read(tree: FileTree, collector: Collector) -> None:
     of_no_image = {_stem(file): file for file in pairs.alone}
     for name, short in short_names([*images, *of_no_image], _last_part).items():
         file = pairs.by_image.get(name) or of_no_image.get(name, "")
-        collector.add_image(short, part=part_in(name) or part_in(file))
+        image = collector.add_image(
+            short,
+            part=part_in(name) or part_in(file),
+            file=file,
+            path=name if is_image_name(name) else "",
+        )
         if file:
-            _read_file(tree, file, short, collector)
+            _read_file(tree, file, image, collector)
     collector.check()
 
 

@@ -189,12 +189,17 @@ class FileTree(Protocol):
 class ReadImage:
     """One image as a label file describes it.
 
-    name: as the label file has it; without its suffix where none is known.
+    name: as the label file has it; without its suffix where none is known; longer where
+        several would have the same one.
     size: None where the format does not say.
     is_relative: boxes are fractions of the image's size; see `in_pixels`.
     crowds: regions that hold many objects of a label and are not boxes of one.
     tags: labels of the image as a whole.
     part: where a split puts it; empty where nothing says so, or two parts have it.
+    path: of its file among those that were read with the labels; empty where there is
+        none. others: files that may be meant where it cannot be told; where there is
+        just one, it is that of another image.
+    file: the label file that names it.
     """
 
     name: str
@@ -204,6 +209,9 @@ class ReadImage:
     crowds: tuple[Annotation, ...] = ()
     tags: tuple[str, ...] = ()
     part: str = ""
+    path: str = ""
+    others: tuple[str, ...] = ()
+    file: str = ""
 
     def in_pixels(self, size: Size) -> "ReadImage":
         """Return the image with boxes in pixels of an image of this size."""

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import PurePosixPath
 from typing import Any, Final
 
 from imagebase.annotation import Annotation, Attributes, Box, Size
@@ -11,7 +10,7 @@ from imagebase.errors import AnnotationFileError
 from imagebase.formats.boxes import writable
 from imagebase.formats.collecting import (
     Collector,
-    image_name,
+    named_beside,
     number,
 )
 from imagebase.formats.json_stream import json_items
@@ -32,7 +31,6 @@ from imagebase.formats.relative import names_file, read_names_file
 from imagebase.formats.trees import (
     FILES_TO_TRY,
     files_named,
-    images_of,
     names_with_suffix,
 )
 
@@ -169,7 +167,6 @@ class _Reader:
     def __init__(self, tree: FileTree, collector: Collector) -> None:
         self._tree = tree
         self._collector = collector
-        self._images = images_of(tree)
         self.was_read = False
 
     def read_file(self, file: str) -> None:
@@ -177,25 +174,22 @@ class _Reader:
         if data is None:
             return
         self.was_read = True
-        name = self._name(data, file)
+        name, stated = self._names(data, file)
         sides = data.get("imageWidth"), data.get("imageHeight")
         size = self._collector.size_in(*sides, file=file, at="imageWidth")
-        self._collector.add_image(name, size, part=part_in(file))
+        part = part_in(file)
+        image = self._collector.add_image(
+            name, size, part=part, file=file, stated=stated
+        )
         for index, shape in enumerate(data["shapes"]):
-            reason = self._read_shape(shape, name, file, f"shapes[{index}]")
+            reason = self._read_shape(shape, image, file, f"shapes[{index}]")
             if reason:
                 self._collector.skip_box(file, f"shapes[{index}]", reason)
 
-    def _name(self, data: Mapping[str, Any], file: str) -> str:
-        """Return the image's name: as found beside the JSON, as stated, or its stem."""
-        path = data["imagePath"]
-        stated = PurePosixPath(image_name(path)).name if isinstance(path, str) else ""
-        stem = PurePosixPath(file).stem
-        found = self._images.find(stated or stem) or self._images.find(stem)
-        name = PurePosixPath(found).name if found else stated or stem
-        if self._collector.has_image(name):
-            return str(PurePosixPath(file).parent / name)
-        return name
+    def _names(self, data: Mapping[str, Any], file: str) -> tuple[str, str]:
+        """Return what the image is called, and what to look for: see `named_beside`."""
+        path = data["imagePath"] if isinstance(data["imagePath"], str) else ""
+        return named_beside(self._collector, path, file=file, field="imagePath")
 
     def _read_shape(self, shape: object, image: str, file: str, at: str) -> str | None:
         """Take in one shape; return the reason where that cannot be done."""

@@ -1,16 +1,15 @@
 """LabelMe XML of the MIT: a file for each image, a polygon for each object."""
 
-from pathlib import PurePosixPath
 from typing import Final
 from xml.etree.ElementTree import Element
 
 from imagebase.annotation import Box
 from imagebase.errors import AnnotationFileError
-from imagebase.formats.collecting import Collector, image_name, number
+from imagebase.formats.collecting import Collector, image_name, named_beside, number
 from imagebase.formats.label_set_files import FileTree, InputFormat
 from imagebase.formats.outlines import OUTLINE, around
 from imagebase.formats.parts import part_in
-from imagebase.formats.trees import FILES_TO_TRY, images_of, names_with_suffix
+from imagebase.formats.trees import FILES_TO_TRY, names_with_suffix
 from imagebase.formats.xml_files import root_of, root_tag_of
 
 _ROOT: Final = "annotation"
@@ -65,7 +64,6 @@ class _Reader:
     def __init__(self, tree: FileTree, collector: Collector) -> None:
         self._tree = tree
         self._collector = collector
-        self._images = images_of(tree)
         self.was_read = False
 
     def read_file(self, file: str) -> None:
@@ -73,23 +71,27 @@ class _Reader:
         if root.tag != _ROOT:
             raise AnnotationFileError(f"its root is <{root.tag}>, not <{_ROOT}>")
         self.was_read = True
-        name = self._name(root, file)
+        name, stated = self._names(root, file)
         sides = root.findtext("imagesize/ncols"), root.findtext("imagesize/nrows")
         sides_read = [one.strip() if one else one for one in sides]
         size = self._collector.size_in(*sides_read, file=file, at="imagesize")
-        self._collector.add_image(name, size, part=part_in(file))
+        image = self._collector.add_image(
+            name, size, part=part_in(file), file=file, stated=stated
+        )
         for index, element in enumerate(root.iter("object"), start=1):
             if _text_of(element, "deleted") != "1":
-                self._read_object(element, name, file, f"object {index}")
+                self._read_object(element, image, file, f"object {index}")
 
-    def _name(self, root: Element, file: str) -> str:
-        """Return the image's name: as found, as stated with its folder, or its stem."""
+    def _names(self, root: Element, file: str) -> tuple[str, str]:
+        """Return what the image is called, and what to look for, with its folder."""
         stated = image_name(_text_of(root, "filename"))
         folder = image_name(_text_of(root, "folder"))
-        name = PurePosixPath(stated).name or PurePosixPath(file).stem
-        within = f"{folder}/{name}" if folder else name
-        found = self._images.find(within) or self._images.find(name) or name
-        return within if self._collector.has_image(found) else found
+        name, path = named_beside(
+            self._collector, stated, file=file, field="<filename>"
+        )
+        within = f"{folder}/{path}"
+        has_folder = folder and self._collector.find_image(within, file=file)
+        return name, within if has_folder else path
 
     def _read_object(self, element: Element, image: str, file: str, at: str) -> None:
         label, box = _text_of(element, "name"), _box_of(element)

@@ -138,27 +138,27 @@ class _File:
                 self._collector.skip(self._file, at, "it is not an object")
                 continue
             name = self._name(task)
-            if not name:
+            if not _name_in(name):
                 self._collector.skip(self._file, at, "it names no image")
                 continue
             regions = self._regions(task, at)
             sizes = filter(None, (_size_of(one.entry) for one in regions))
             size = next(sizes, _stated_size(task))
-            self._collector.add_image(name, size, part=self._part)
+            image = self._collector.add_image(
+                *(_name_in(name), size),
+                part=self._part,
+                file=self._file,
+                stated=_path_in(name),
+            )
             for region in regions:
-                self._read_region(region, name)
+                self._read_region(region, image)
 
     def _name(self, task: Mapping[str, Any]) -> str:
+        """Return what a task says of its image: a path or a URL; empty for nothing."""
         data = task["data"] if isinstance(task.get("data"), dict) else task
         texts = [one for one in data.values() if isinstance(one, str)]
         stated = data.get("image", next(iter(texts), ""))
-        if not isinstance(stated, str):
-            return ""
-        short = _name_in(stated)
-        # Uploads of one name differ by what Label Studio puts in front of it.
-        if self._collector.has_image(short):
-            return image_name(unquote(urlsplit(stated).path)) or short
-        return short
+        return stated if isinstance(stated, str) else ""
 
     def _regions(self, task: Mapping[str, Any], at: str) -> list[_Region]:
         if not _is_task(task):
@@ -244,6 +244,17 @@ def _name_in(url: str) -> str:
         return image_name("/" + unquote(_UPLOAD.sub("", parts.path)))
     upload = _UPLOAD.match(url)
     return image_name(unquote(url[upload.end() :]) if upload else url)
+
+
+def _path_in(url: str) -> str:
+    """Return the path to look for: an upload's with what Label Studio puts before it.
+
+    Uploads of one name differ by that.
+    """
+    parts = urlsplit(url)
+    if parts.path.endswith(LOCAL_FILES):
+        return parse_qs(parts.query).get("d", [""])[0]
+    return url if parts.scheme else unquote(parts.path)
 
 
 def _kind_of(value: object) -> str:

@@ -115,7 +115,7 @@ class _Sequence:
     def read(self) -> None:
         size = _size_of(self._stated)
         for name in self._images.values():
-            self._collector.add_image(name, size, part=self._part)
+            self._collector.add_image(name, size, part=self._part, path=name)
         lines = lines_of(text_of(self._tree.read(self._file), self._file))
         for index, line in enumerate(lines, start=1):
             if not line.strip():
@@ -129,8 +129,10 @@ class _Sequence:
 
     def _read_entry(self, numbers: Sequence[float], at: str, size: Size | None) -> None:
         frame = int(numbers[0])
-        image = self._images.get(frame) or self._image_path(frame)
-        self._collector.add_image(image, size, part=self._part)
+        path = self._images.get(frame, "")
+        image = self._collector.add_image(
+            *(path or self._image_path(frame), size), part=self._part, path=path
+        )
         x, y, width, height = numbers[2:6]
         flag = numbers[6] if len(numbers) > _LEAST_COLUMNS else 1
         is_found = PurePosixPath(self._file).name.lower() == _FOUND

@@ -20,9 +20,9 @@ from imagebase.formats.label_set_files import (
     ImageReference,
     WriteOptions,
 )
-from imagebase.formats.names import flat_image_names, image_stem, split_suffix
+from imagebase.formats.names import flat_image_names, image_stem
 from imagebase.formats.parts import part_named, parts_of_files
-from imagebase.formats.trees import FILES_TO_TRY, is_image_name, names_with_suffix
+from imagebase.formats.trees import FILES_TO_TRY, names_with_suffix
 
 COLUMNS: Final = (
     *("ImageID", "Source", "LabelName", "Confidence", "XMin", "XMax", "YMin", "YMax"),
@@ -176,8 +176,6 @@ class _Reader:
     def __init__(self, tree: FileTree, collector: Collector) -> None:
         self._tree = tree
         self._collector = collector
-        files = (PurePosixPath(name).name for name in tree.names())
-        self._files = {split_suffix(n)[0]: n for n in files if is_image_name(n)}
         self._parts = parts_of_files(names_with_suffix(tree, ".csv"))
         self._display_names: dict[str, str] = {}
         self.was_read = False
@@ -207,7 +205,7 @@ class _Reader:
             return
         for line, row in _rows_after_header(self._tree, file):
             subset = dict(zip(header, row, strict=False)).get(_SUBSET, "")
-            if self._image(row[0], part_named(subset) or "") is None:
+            if self._image(row[0], file, part_named(subset) or "") is None:
                 self._collector.skip(file, f"line {line}", "it names no image")
 
     def read_boxes(self, file: str, header: Sequence[str]) -> None:
@@ -224,7 +222,7 @@ class _Reader:
                 self._read_row(cells, file, at)
 
     def _read_row(self, row: Mapping[str, str], file: str, at: str) -> None:
-        image = self._image(row["ImageID"], self._parts[file])
+        image = self._image(row["ImageID"], file, self._parts[file])
         if image is None:
             self._collector.skip_box(file, at, "it names no image")
             return
@@ -251,7 +249,7 @@ class _Reader:
             },
         )
 
-    def _image(self, image_id: str, part: str) -> str | None:
+    def _image(self, image_id: str, file: str, part: str) -> str | None:
         """Take in an image; its name has the suffix that its file has, if it is here.
 
         None where the row names none.
@@ -259,9 +257,11 @@ class _Reader:
         stated = image_name(image_id)
         if not stated:
             return None
-        name = self._files.get(stated, stated)
-        self._collector.add_image(name, is_relative=True, part=part)
-        return name
+        path = self._collector.find_image(stated, file=file, part=part)
+        name = PurePosixPath(path).name if path else stated
+        return self._collector.add_image(
+            name, is_relative=True, part=part, file=file, stated=stated
+        )
 
 
 def _rows_after_header(tree: FileTree, file: str) -> Iterator[tuple[int, list[str]]]:

@@ -29,6 +29,7 @@ from imagebase.formats import (
     yolo,
 )
 from imagebase.formats.collecting import Collector
+from imagebase.formats.image_index import NameIndex
 from imagebase.formats.label_set_files import (
     ExportFile,
     ExportSet,
@@ -39,6 +40,7 @@ from imagebase.formats.label_set_files import (
     WriteOptions,
     Writer,
 )
+from imagebase.formats.trees import are_copies, image_names
 from imagebase.formats.unrecognised import unrecognised
 
 # Those with files that no other has stand first: a tree is tried in this order.
@@ -127,9 +129,11 @@ def read(tree: FileTree, format_name: str | None = None) -> ReadResult:
 def taken_in(tree: FileTree, format_name: str | None = None) -> Iterator[Collector]:
     """Give the label set that these files hold, on disk; errors as in `read`."""
     one = readable_format(format_name or recognise(tree))
+    images = NameIndex(image_names(tree), partial(are_copies, tree))
     try:
-        with Collector(tree.limits) as collector:
+        with Collector(tree.limits, images) as collector:
             one.read(tree, collector)
+            collector.settle()
             yield collector
     except sqlite3.Error as error:
         raise AnnotationFileError(

@@ -24,7 +24,8 @@ _BUFFERED_BOXES: Final = 1000
 _ENTRIES_AT_HAND: Final = 5000
 _SCHEMA: Final = """
 CREATE TABLE image (
-    id INTEGER PRIMARY KEY, name BLOB UNIQUE, width INTEGER, height INTEGER,
+    id INTEGER PRIMARY KEY, key BLOB UNIQUE, name BLOB, path BLOB, others BLOB,
+    stated BLOB, stated_in BLOB, fit BLOB, width INTEGER, height INTEGER,
     is_relative INTEGER, file BLOB, earlier INTEGER, boxes INTEGER, part TEXT
 );
 CREATE TABLE box (
@@ -48,19 +49,42 @@ _BARE: Final[dict[str, Any]] = {"annotation_id": "", "changed_at": datetime.min}
 class Entry:
     """An image that is being taken in.
 
+    key: that it is known by: the path of its file, or what stands for one that is not
+        there. name: what its label file calls it, short.
+    path, others: its file, empty where none is known; those that may be meant.
+    stated, stated_in: how the first label file has it, and which that is.
+    fit: how well its file fits that, as bytes that compare.
     file, earlier: the file whose boxes come in now, and how many boxes those before
         it had. boxes: how many there are, crowds too.
     part: None where nothing has named one yet, empty where two were named.
     """
 
     image_id: int
+    key: str
     name: str
     size: Size | None
     is_relative: bool
+    path: str = ""
+    others: tuple[str, ...] = ()
+    stated: str = ""
+    stated_in: str = ""
+    fit: bytes = b""
     file: str = ""
     earlier: int = 0
     boxes: int = 0
     part: str | None = None
+
+
+class Stated(NamedTuple):
+    """An image as a label file has it, and the file that it means; as in `Entry`."""
+
+    key: str
+    name: str
+    path: str = ""
+    others: tuple[str, ...] = ()
+    stated: str = ""
+    stated_in: str = ""
+    fit: bytes = b""
 
 
 class BoxRow(NamedTuple):
@@ -97,50 +121,72 @@ class Spool:
             self._database.execute(f"DELETE FROM {table}")
 
     def add_image(
-        self, name: str, size: Size | None, *, is_relative: bool, part: str = ""
+        self, one: Stated, size: Size | None, *, is_relative: bool, part: str = ""
     ) -> None:
         """Take in an image; one that is there already stays, and may gain a size."""
-        known = self.find(name)
+        known = self.find(one.key)
         if known is not None:
             known.size = known.size or size
             known.part = _joined(known.part, part)
             return
         self.images += 1
-        entry = Entry(self.images, name, size, is_relative, part=part or None)
+        entry = Entry(
+            self.images,
+            one.key,
+            one.name,
+            size,
+            is_relative,
+            *one[2:],
+            part=part or None,
+        )
         self._keep_at_hand(entry)
         # The rest of the row is written when the entry goes.
         self._database.execute(
-            "INSERT INTO image (id, name) VALUES (?, ?)", (self.images, to_bytes(name))
+            "INSERT INTO image (id, key) VALUES (?, ?)",
+            (self.images, to_bytes(one.key)),
         )
 
-    def find(self, name: str) -> Entry | None:
-        """Return an image; what is changed on it is kept."""
-        if name in self._entries:
-            return self._entries[name]
+    def find(self, key: str) -> Entry | None:
+        """Return an image; what is changed on it is kept, but for its key."""
+        if key in self._entries:
+            return self._entries[key]
         row = self._database.execute(
-            "SELECT * FROM image WHERE name = ?", (to_bytes(name),)
+            "SELECT * FROM image WHERE key = ?", (to_bytes(key),)
         ).fetchone()
-        if row is None:
-            return None
-        image_id, _, width, height, is_relative, file, earlier, boxes, part = row
-        size = None if width is None else Size(width, height)
-        return self._keep_at_hand(
-            Entry(
-                image_id,
-                name,
-                size,
-                bool(is_relative),
-                from_bytes(file),
-                earlier,
-                boxes,
-                part,
-            )
+        return None if row is None else self._keep_at_hand(_entry(row))
+
+    def rename(self, entry: Entry, key: str) -> None:
+        """Let an image be known by another key, which none has, and have no file."""
+        self._write()
+        others = entry.others or (entry.path,)
+        self._database.execute(
+            "UPDATE image SET key = ?, path = NULL, others = ? WHERE id = ?",
+            (to_bytes(key), _joined_texts(others), entry.image_id),
         )
+
+    def settle(self, find: Callable[[Entry], Stated]) -> None:
+        """Give each image one name, and a file to those that nobody looked for yet.
+
+        Of several of one name each is called by its key.
+        """
+        self._write()
+        rows = "SELECT * FROM image WHERE stated_in IS NULL"
+        update = "UPDATE image SET path = ?, others = ? WHERE id = ?"
+        for entry in map(_entry, self._database.execute(rows).fetchall()):
+            found = find(entry)
+            texts = to_bytes(found.path) or None, _joined_texts(found.others)
+            self._database.execute(update, (*texts, entry.image_id))
+        self._database.execute("CREATE INDEX IF NOT EXISTS by_name ON image (name)")
+        shared = "SELECT name FROM image GROUP BY name HAVING count(*) > 1"
+        rename = "UPDATE image SET name = key WHERE name <> key AND name IN"
+        # A key may be the name of yet another image.
+        while self._database.execute(f"{rename} ({shared})").rowcount:
+            pass
 
     def _keep_at_hand(self, entry: Entry) -> Entry:
         if len(self._entries) >= _ENTRIES_AT_HAND:
             self._write()
-        self._entries[entry.name] = entry
+        self._entries[entry.key] = entry
         return entry
 
     def add_box(self, entry: Entry, row: BoxRow) -> None:
@@ -192,10 +238,10 @@ class Spool:
         return done.rowcount > 0
 
     def linked(self, file: int, key: str) -> str | None:
-        """Return the name of the image that a key of a file stands for."""
+        """Return the image that an id of a file stands for, by what it is known by."""
         row = self._database.execute(
-            "SELECT name FROM link JOIN image ON id = link.image"
-            " WHERE link.file = ? AND key = ?",
+            "SELECT image.key FROM link JOIN image ON id = link.image"
+            " WHERE link.file = ? AND link.key = ?",
             (file, to_bytes(key)),
         ).fetchone()
         return None if row is None else from_bytes(row[0])
@@ -206,14 +252,14 @@ class Spool:
         A single folder of such a name divides nothing.
         """
         self._write()
-        self._database.create_function("part_in", 1, _part_in, deterministic=True)
+        self._database.create_function("part_in", 2, _part_in, deterministic=True)
         # Most sets show at their first image that it is not so.
-        other = "SELECT 1 FROM image WHERE part IS NOT NULL OR part_in(name) IS NULL"
-        if self._database.execute(f"{other} LIMIT 1").fetchone():
+        where = "WHERE part IS NOT NULL OR part_in(key, name) IS NULL"
+        if self._database.execute(f"SELECT 1 FROM image {where} LIMIT 1").fetchone():
             return
-        named = "SELECT DISTINCT part_in(name) FROM image LIMIT 2"
+        named = "SELECT DISTINCT part_in(key, name) FROM image LIMIT 2"
         if len(self._database.execute(named).fetchall()) > 1:
-            self._database.execute("UPDATE image SET part = part_in(name)")
+            self._database.execute("UPDATE image SET part = part_in(key, name)")
 
     def read_images(
         self, labels: tuple[str, ...], *, is_bare: bool = False
@@ -252,8 +298,9 @@ class Spool:
         """Write what is at hand."""
         self._write_boxes()
         self._database.executemany(
-            "UPDATE image SET width = ?, height = ?, is_relative = ?, file = ?,"
-            " earlier = ?, boxes = ?, part = ? WHERE id = ?",
+            "UPDATE image SET name = ?, path = ?, others = ?, stated = ?,"
+            " stated_in = ?, fit = ?, width = ?, height = ?, is_relative = ?,"
+            " file = ?, earlier = ?, boxes = ?, part = ? WHERE id = ?",
             map(_state, self._entries.values()),
         )
         self._entries.clear()
@@ -323,12 +370,43 @@ class _Groups:
 
 def _state(entry: Entry) -> tuple[object, ...]:
     width, height = entry.size or (None, None)
-    boxes = (to_bytes(entry.file), entry.earlier, entry.boxes)
+    texts = (entry.path, entry.stated, entry.stated_in)
+    path, stated, stated_in = (to_bytes(text) or None for text in texts)
     return (
-        *(width, height, entry.is_relative),
-        *boxes,
-        *(entry.part, entry.image_id),
+        *(to_bytes(entry.name), path, _joined_texts(entry.others)),
+        *(stated, stated_in, entry.fit, width, height, entry.is_relative),
+        *(to_bytes(entry.file), entry.earlier, entry.boxes, entry.part),
+        entry.image_id,
     )
+
+
+def _entry(row: tuple[Any, ...]) -> Entry:
+    image_id, key, name, path, others, stated, stated_in, fit, width, height = row[:10]
+    is_relative, file, earlier, boxes, part = row[10:]
+    return Entry(
+        image_id,
+        from_bytes(key),
+        from_bytes(name),
+        None if width is None else Size(width, height),
+        bool(is_relative),
+        from_bytes(path or b""),
+        _split_texts(others),
+        from_bytes(stated or b""),
+        from_bytes(stated_in or b""),
+        fit,
+        from_bytes(file),
+        earlier,
+        boxes,
+        part,
+    )
+
+
+def _joined_texts(texts: Iterable[str]) -> bytes | None:
+    return to_bytes("\0".join(texts)) or None
+
+
+def _split_texts(data: bytes | None) -> tuple[str, ...]:
+    return tuple(from_bytes(data).split("\0")) if data else ()
 
 
 def _joined(known: str | None, part: str) -> str | None:
@@ -338,8 +416,8 @@ def _joined(known: str | None, part: str) -> str | None:
     return part if known in (None, part) else ""
 
 
-def _part_in(name: bytes) -> str | None:
-    return part_in(from_bytes(name)) or None
+def _part_in(key: bytes, name: bytes) -> str | None:
+    return part_in(from_bytes(key)) or part_in(from_bytes(name)) or None
 
 
 def _image(
@@ -350,7 +428,7 @@ def _image(
     *,
     is_bare: bool = False,
 ) -> ReadImage:
-    _, name, width, height, is_relative, *_, part = row
+    entry = _entry(row)
     found: tuple[list[Annotation], list[Annotation]] = ([], [])
     make: Callable[..., Annotation] = Annotation
     if is_bare:
@@ -365,13 +443,16 @@ def _image(
         )
         found[is_crowd].append(annotation)
     return ReadImage(
-        from_bytes(name),
-        None if width is None else Size(width, height),
+        entry.name,
+        entry.size,
         tuple(found[0]),
-        bool(is_relative),
+        entry.is_relative,
         tuple(found[1]),
         tuple(labels[label] for _, label, _ in tags),
-        part or "",
+        entry.part or "",
+        entry.path,
+        entry.others,
+        entry.stated_in,
     )
 
 

@@ -12,12 +12,13 @@ from imagebase.formats.label_set_files import (
     StoredImages,
 )
 from imagebase.formats.names import NameTaker, flat_name, safe_path
+from imagebase.formats.placing import Frame, fitted
 from imagebase.formats.spool import DiskSet, from_bytes, scratch_database, to_bytes
 
 _SCHEMA: Final = """
 CREATE TABLE image (
     number INTEGER PRIMARY KEY, image_id BLOB, width INTEGER, height INTEGER,
-    wanted BLOB, name BLOB
+    orientation INTEGER, wanted BLOB, name BLOB
 )
 """
 
@@ -25,12 +26,14 @@ CREATE TABLE image (
 class Placed(NamedTuple):
     """What becomes of an image that was read.
 
-    image_id: stands for its file. name: as it would be called if it were alone.
+    image_id: stands for its file. size: of its upright file. name: as it would be
+    called if it were alone. orientation: of the file, EXIF's.
     """
 
     image_id: str
     size: Size
     name: str
+    orientation: int = 1
 
 
 class StoredSet(StoredImages):
@@ -95,8 +98,8 @@ class StoredSet(StoredImages):
         name = flat_name(placed.name) if self.has_flat_names else placed.name
         texts = to_bytes(placed.image_id), to_bytes(name)
         self._database.execute(
-            "INSERT INTO image VALUES (?, ?, ?, ?, ?, NULL)",
-            (number, texts[0], *placed.size, texts[1]),
+            "INSERT INTO image VALUES (?, ?, ?, ?, ?, ?, NULL)",
+            (number, texts[0], *placed.size, placed.orientation, texts[1]),
         )
         self._count += 1
 
@@ -119,8 +122,9 @@ class StoredSet(StoredImages):
 
 
 def _export_image(image: ReadImage, row: tuple[Any, ...]) -> ExportImage:
-    _, image_id, width, height, _, name = row
-    placed = image.in_pixels(size := Size(width, height))
+    _, image_id, width, height, orientation, _, name = row
+    size = Size(width, height)
+    placed = fitted(image, Frame(size, orientation)).image
     record = ImageRecord(
         image_id=from_bytes(image_id),
         file_name=image.name,

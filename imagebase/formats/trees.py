@@ -5,15 +5,15 @@ import os
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path, PurePosixPath
 from typing import IO, Final
 
 from imagebase.errors import AnnotationFileError
 from imagebase.formats.label_set_files import FileTree
-from imagebase.formats.names import image_stem
 from imagebase.image_formats import is_image_name as is_image_name
 from imagebase.settings import Limits
 
@@ -175,49 +175,17 @@ def folder_of(name: str) -> str:
     return name.rpartition("/")[0]
 
 
-class NameIndex:
-    """Finds the image that a label file means, by however little it says."""
-
-    def __init__(self, names: Iterable[str]) -> None:
-        self._names = dict.fromkeys(names)
-        self._levels: list[dict[str, list[str]]] = []
-
-    def find(self, name: str) -> str | None:
-        """Return the only image of this name: as it is, else in any case, else without
-        its suffix, else without its folders, else without both. None where several fit.
-        """
-        found = self.find_all(name)
-        return found[0] if len(found) == 1 else None
-
-    def find_all(self, name: str) -> Sequence[str]:
-        """Return every image that fits a name as well as any does, as `find` looks."""
-        if name in self._names:
-            return (name,)
-        for number, key in enumerate(_keys(name)):
-            level = self._level(number)
-            if found := level.get(key) or level.get(name.casefold()):
-                return tuple(found)
-        return ()
-
-    def _level(self, number: int) -> dict[str, list[str]]:
-        """Return the names by one of their keys; made when it is first needed."""
-        while len(self._levels) <= number:
-            level: dict[str, list[str]] = {}
-            for name in self._names:
-                level.setdefault(_keys(name)[len(self._levels)], []).append(name)
-            self._levels.append(level)
-        return self._levels[number]
+def image_names(tree: FileTree) -> list[str]:
+    """Return the image files of a tree, in its order."""
+    return [name for name in tree.names() if is_image_name(name)]
 
 
-def images_of(tree: FileTree) -> NameIndex:
-    """Return the index of a tree's image files."""
-    return NameIndex(filter(is_image_name, tree.names()))
-
-
-def _keys(name: str) -> tuple[str, str, str, str]:
-    folded = name.casefold()
-    last = PurePosixPath(folded).name
-    return folded, image_stem(folded), last, image_stem(last)
+def are_copies(tree: FileTree, names: Sequence[str]) -> bool:
+    """Say whether files have the same content; not where one cannot be read."""
+    try:
+        return len({sha256(tree.read(name)).digest() for name in names}) == 1
+    except AnnotationFileError:
+        return False
 
 
 def _files_below(folder: Path, prefix: str = "") -> Iterator[str]:

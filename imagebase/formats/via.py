@@ -109,9 +109,11 @@ class _File:
         key = self._label_key()
         for region in self._regions():
             if region.image:
-                self._collector.add_image(region.image, part=self._part)
+                image = self._collector.add_image(
+                    region.image, part=self._part, file=self._file
+                )
                 if region.shape:
-                    self._read_region(region, key)
+                    self._read_region(region._replace(image=image), key)
             else:
                 self._collector.skip(self._file, region.at, "it names no image")
 

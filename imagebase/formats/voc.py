@@ -11,7 +11,7 @@ from imagebase.errors import AnnotationFileError
 from imagebase.formats.boxes import whole_pixel_tolerance, whole_pixels, writable
 from imagebase.formats.collecting import (
     Collector,
-    image_name,
+    named_beside,
     number,
 )
 from imagebase.formats.label_set_files import (
@@ -33,7 +33,6 @@ from imagebase.formats.trees import (
     FILES_TO_TRY,
     files_named,
     folder_of,
-    images_of,
     names_with_suffix,
 )
 from imagebase.formats.voc_attributes import elements, read_attributes
@@ -209,7 +208,6 @@ class _Reader:
     ) -> None:
         self._tree = tree
         self._collector = collector
-        self._images = images_of(tree)
         self._parts = _listed_parts(tree, collector)
         self._is_zero_based = is_zero_based
 
@@ -217,24 +215,21 @@ class _Reader:
         root = root_of(self._tree, file)
         if root.tag != "annotation":
             raise AnnotationFileError(f"its root is <{root.tag}>, not <annotation>")
-        name = self._name(root, file)
+        name, stated = self._names(root, file)
         sides = root.findtext("size/width"), root.findtext("size/height")
         size = self._collector.size_in(*sides, file=file, at="size")
         part = self._parts.get(PurePosixPath(file).stem, "")
-        self._collector.add_image(name, size, part=part)
-        boxes = _Boxes(self._collector, name, file, _stated(root), self._is_zero_based)
+        image = self._collector.add_image(
+            name, size, part=part, file=file, stated=stated
+        )
+        boxes = _Boxes(self._collector, image, file, _stated(root), self._is_zero_based)
         for index, element in enumerate(root.iter("object"), start=1):
             boxes.read(element, f"object {index}")
 
-    def _name(self, root: Element, file: str) -> str:
-        """Return the image's name: as found beside the XML, as stated, or its stem."""
-        stated = image_name(_text_of(root, "filename") or "")
-        stem = PurePosixPath(file).stem
-        found = self._images.find(stated or stem) or self._images.find(stem)
-        name = PurePosixPath(found).name if found else stated or stem
-        if self._collector.has_image(name):
-            return str(PurePosixPath(file).parent / PurePosixPath(name).name)
-        return name
+    def _names(self, root: Element, file: str) -> tuple[str, str]:
+        """Return what the image is called, and what to look for: see `named_beside`."""
+        text = _text_of(root, "filename") or ""
+        return named_beside(self._collector, text, file=file, field="<filename>")
 
 
 def _listed_parts(tree: FileTree, collector: Collector) -> dict[str, str]:

@@ -107,10 +107,10 @@ class _File:
             return
         sides = _dict_of(asset.get("size"))
         size = size_of(sides.get("width"), sides.get("height"))
-        self._collector.add_image(name, size, part=self._part)
+        image = self._collector.add_image(name, size, part=self._part, file=self._file)
         for index, region in enumerate(_list_of(entry.get("regions"))):
             place = f"{at}.regions[{index}]"
-            self._add(name, place, _dict_of(region), _box_of(_dict_of(region)))
+            self._add(image, place, _dict_of(region), _box_of(_dict_of(region)))
 
     def _read_frame(self, stated: str, regions: object) -> None:
         """Read what version 1 has, in pixels of a picture that it was scaled to."""
@@ -118,11 +118,17 @@ class _File:
         if not name:
             self._collector.skip(self._file, "frames", "it names no image")
             return
-        self._collector.add_image(name, is_relative=True, part=self._part)
+        image = self._collector.add_image(
+            *(name, None),
+            is_relative=True,
+            part=self._part,
+            file=self._file,
+            stated=stated,
+        )
         for index, one in enumerate(_list_of(regions)):
             region, place = _dict_of(one), f"frames[{stated}][{index}]"
             size = size_of(region.get("width"), region.get("height"))
-            self._add(name, place, region, _fractions_of(region, size))
+            self._add(image, place, region, _fractions_of(region, size))
 
     def _add(
         self, image: str, at: str, region: Mapping[str, Any], box: Box | str

@@ -16,7 +16,6 @@ from imagebase.formats.label_set_files import FileTree, InputFormat
 from imagebase.formats.parts import part_in, parts_of_files
 from imagebase.formats.trees import (
     FILES_TO_TRY,
-    images_of,
     is_image_name,
     names_with_suffix,
 )
@@ -63,14 +62,15 @@ def read(tree: FileTree, collector: Collector) -> None:
             "There is no WIDER FACE file here: it is a .txt with the path of an image, "
             "the number of its boxes, and the boxes."
         )
-    images = images_of(tree)
     for file, part in parts_of_files(files).items():
         text = text_of(tree.read(file), file)
         for entry in _entries(lines_of(text)):
-            found = images.find(entry.name) or ""
-            collector.add_image(entry.name, part=part or part_in(found))
+            found = collector.find_image(entry.name, file=file, part=part) or ""
+            image = collector.add_image(
+                entry.name, part=part or part_in(found), file=file
+            )
             for line, cells in entry.lines:
-                _read_box(cells.split(), entry.name, file, f"line {line}", collector)
+                _read_box(cells.split(), image, file, f"line {line}", collector)
     collector.check()
 
 

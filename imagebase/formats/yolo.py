@@ -115,13 +115,21 @@ def read(tree: FileTree, collector: Collector) -> None:
     for file in pairs.repeated:
         collector.skip(file, "", "another label file is that of the same image")
     of_no_image = {_stem_below(file): file for file in pairs.alone}
+    here = frozenset(images)
     for name, short in short_names([*images, *of_no_image], _short_name).items():
         file = pairs.by_image.get(name) or of_no_image.get(name, "")
         # Images may lie elsewhere, in folders that say nothing.
         part = _part_of(name) or _part_of(file)
-        collector.add_image(short, is_relative=True, part=part)
+        image = collector.add_image(
+            short,
+            is_relative=True,
+            part=part,
+            file=file,
+            stated=short,
+            path=name if name in here else "",
+        )
         if file:
-            lines.read(file, short)
+            lines.read(file, image)
     collector.check()
 
 

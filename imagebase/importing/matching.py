@@ -8,8 +8,9 @@ from typing import Final
 
 from imagebase.annotation import Size
 from imagebase.errors import ImageBaseError
+from imagebase.formats.image_index import NameIndex
 from imagebase.formats.label_set_files import FileTree, ReadImage
-from imagebase.formats.trees import NameIndex, is_image_name
+from imagebase.formats.trees import is_image_name
 from imagebase.images import read_header
 from imagebase.store import ImageSummary
 

@@ -10,18 +10,13 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Final
 
-from imagebase.annotation import Annotation, Box, ImageRecord, Size
+from imagebase.annotation import Annotation, Box, ImageRecord
 from imagebase.errors import TrainingError
 from imagebase.formats.label_set_files import FileTree, ReadImage, ReadResult
+from imagebase.formats.placing import Frame, fitted, several_meant
 from imagebase.formats.registry import read, readable_format, recognise
-from imagebase.formats.tree_views import TreeWithout
-from imagebase.formats.trees import (
-    NameIndex,
-    images_of,
-    is_image_name,
-    open_tree,
-    opened_tree,
-)
+from imagebase.formats.tree_views import TreeWithout, WithImages, with_images
+from imagebase.formats.trees import is_image_name, open_tree, opened_tree
 from imagebase.settings import Limits
 from imagebase.training.training_set import Source
 
@@ -35,8 +30,8 @@ class Gathered:
     """What there is to learn from.
 
     labels: those that occur, in the order of the label set. missing: images that a
-    label file names and nobody has. skipped: what the reader left out, in words.
-    unused: labels without a box on these images.
+    label file names and nobody has. skipped: what was left out when they were read, in
+    words. unused: labels without a box on these images.
     """
 
     sources: tuple[Source, ...]
@@ -83,44 +78,41 @@ def from_label_files(
         AnnotationFileError, UnknownFormatError: the labels cannot be read.
         TrainingError: none of their images is there, or the format has no boxes.
     """
-    result = _read(labels, format_name, output)
-    # It stays open for as long as a source may be read.
-    pictures = open_tree(images)
-    index = images_of(pictures)
-    found: dict[str, ReadImage] = {}
-    missing = []
-    for image in result.images:
-        file = _file_of(image.name, index)
-        if file is None:
-            missing.append(image.name)
-        else:
-            found[file] = image
+    # Both stay open for as long as a source may be read.
+    own = TreeWithout(open_tree(labels), _own_folder(labels, output))
+    given = with_images(own, labels, open_tree(images), images)
+    result = _read(own, given.tree, format_name)
+    found = {image.path: image for image in result.images if image.path}
+    without = [image for image in result.images if not image.path]
+    doubtful = [
+        f"{image.name}: {several_meant(image.others)}"
+        for image in without
+        if len(image.others) > 1
+    ]
     if not found:
+        why = f" ({doubtful[0]})" if doubtful else ""
         raise TrainingError(
             f"None of the {len(result.images):,} images that {labels.name} names is in "
-            f"{images}; give the folder they lie in with --images."
+            f"{images}{why}; give the folder they lie in with --images."
         )
     names = result.labels.names
     used = {box.label for image in found.values() for box in image.annotations}
     return Gathered(
-        tuple(
-            _source_of_file(image, file, pictures.read) for file, image in found.items()
-        ),
+        tuple(_source_of_file(image, given) for image in found.values()),
         tuple(one for one in names if one in used),
-        tuple(missing),
-        tuple(str(one) for one in result.report.skipped),
+        tuple(image.name for image in without if len(image.others) < 2),
+        (*doubtful, *map(str, result.report.skipped)),
         tuple(one for one in names if one not in used),
     )
 
 
-def _read(labels: Path, format_name: str | None, output: Path | None) -> ReadResult:
-    with _opened(labels, output) as tree:
-        name = format_name or recognise(tree)
-        if not readable_format(name).has_boxes:
-            raise TrainingError(
-                f"The format {name} says what images hold and not where; give boxes."
-            )
-        return read(tree, name)
+def _read(own: FileTree, tree: FileTree, format_name: str | None) -> ReadResult:
+    name = format_name or recognise(own)
+    if not readable_format(name).has_boxes:
+        raise TrainingError(
+            f"The format {name} says what images hold and not where; give boxes."
+        )
+    return read(tree, name)
 
 
 def fingerprint(labels: Path, *, output: Path | None = None) -> str:
@@ -159,42 +151,27 @@ def _own_folder(labels: Path, output: Path | None) -> tuple[str, ...]:
     return (f"{inside.as_posix()}/",)
 
 
-def _file_of(name: str, index: NameIndex) -> str | None:
-    found = index.find(name)
-    if found is None and "/" in name:
-        found = index.find(name.rpartition("/")[2])
-    return found
-
-
-def _source_of_file(
-    image: ReadImage, file: str, read_file: Callable[[str], bytes]
-) -> Source:
+def _source_of_file(image: ReadImage, given: WithImages) -> Source:
+    name = image.path.removeprefix(given.folder)
     return Source(
-        file,
-        file,
-        partial(read_file, file),
+        name,
+        name,
+        partial(given.tree.read, image.path),
         partial(_boxes_in_pixels, image),
         len(image.crowds),
     )
 
 
-def _boxes_in_pixels(image: ReadImage, size: Size) -> list[tuple[str, Box]]:
-    """Return boxes in pixels of the file, whatever size the labels were made on."""
-    said = image.in_pixels(size)
-    of = said.size or size
-    across, down = size.width / of.width, size.height / of.height
-    return [
-        (
-            one.label,
-            Box(
-                one.box.x_min * across,
-                one.box.y_min * down,
-                one.box.x_max * across,
-                one.box.y_max * down,
-            ),
-        )
-        for one in said.annotations
-    ]
+def _boxes_in_pixels(image: ReadImage, frame: Frame) -> list[tuple[str, Box]]:
+    """Return boxes in pixels of the file, whatever size the labels were made on.
+
+    Raises:
+        TrainingError: they are those of another image.
+    """
+    placed = fitted(image, frame)
+    if placed.problem:
+        raise TrainingError(f"{placed.problem}.")
+    return [(one.label, one.box) for one in placed.image.annotations]
 
 
 def from_records(
@@ -228,5 +205,5 @@ def box_counts(records: Iterable[ImageRecord]) -> Counter[str]:
     return Counter(one.label for record in records for one in record.annotations)
 
 
-def _boxes_of(annotations: Sequence[Annotation], _: Size) -> list[tuple[str, Box]]:
+def _boxes_of(annotations: Sequence[Annotation], _: Frame) -> list[tuple[str, Box]]:
     return [(one.label, one.box) for one in annotations]

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from imagebase.annotation import Box, Size
 from imagebase.detection.preprocessing import resized
 from imagebase.errors import ImageBaseError, TrainingError
+from imagebase.formats.placing import Frame
 from imagebase.images import load_image
 from imagebase.quality import difference_hash
 from imagebase.split import Shares, Split, SplitImage, split_by_shares, torn_groups
@@ -37,14 +38,15 @@ _LEAST_SIDE: Final = 1e-3
 class Source(NamedTuple):
     """An image with its boxes, before its pixels are looked at.
 
-    read: gives the file's bytes. in_pixels: gives labels and boxes in pixels of an
-    image of this size. crowds: regions that were left out already.
+    read: gives the file's bytes. in_pixels: gives labels and boxes in pixels of
+    the image, which has this frame; TrainingError where they are of another image.
+    crowds: regions that were left out already.
     """
 
     image_id: str
     name: str
     read: Callable[[], bytes]
-    in_pixels: Callable[[Size], Sequence[tuple[str, Box]]]
+    in_pixels: Callable[[Frame], Sequence[tuple[str, Box]]]
     crowds: int = 0
 
 
@@ -227,7 +229,7 @@ def _read(source: Source, input_size: Size, max_pixels: int) -> _Reading:
         source.read(), file_name=source.name, max_pixels=max_pixels, wanted=input_size
     )
     boxes, zero_size = [], 0
-    for label, box in source.in_pixels(loaded.size):
+    for label, box in source.in_pixels(Frame(loaded.size, loaded.orientation)):
         inside = box.clipped(loaded.size)
         if min(inside.width, inside.height) > _LEAST_SIDE:
             boxes.append((label, inside))

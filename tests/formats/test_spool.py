@@ -8,7 +8,7 @@ from imagebase.annotation import Box, Size, Source
 from imagebase.formats import spool
 from imagebase.formats.collecting import Collector
 from imagebase.formats.label_set_files import Remark
-from imagebase.formats.spool import BoxRow, DiskSet, Spool
+from imagebase.formats.spool import BoxRow, DiskSet, Spool, Stated
 from imagebase.settings import Limits
 
 LABELS = ("cat", "dog")
@@ -30,7 +30,7 @@ def test_boxes_come_back_with_their_image_in_whichever_order_they_came() -> None
     store = Spool()
     names = [f"{number}.jpg" for number in range(7)]
     for name in names:
-        store.add_image(name, Size(64, 48), is_relative=False)
+        store.add_image(Stated(name, name), Size(64, 48), is_relative=False)
     for turn in range(3):
         for number in reversed(range(7)):
             entry = store.find(names[number])
@@ -53,9 +53,10 @@ def test_boxes_come_back_with_their_image_in_whichever_order_they_came() -> None
 def test_an_image_gains_a_size_and_never_loses_it() -> None:
     store = Spool()
     for size in (None, Size(3, 4), Size(5, 6)):
-        store.add_image("a.jpg", size, is_relative=True)
+        store.add_image(Stated("a.jpg", "a.jpg"), size, is_relative=True)
         for number in range(3):
-            store.add_image(f"{number}.jpg", None, is_relative=False)
+            name = f"{number}.jpg"
+            store.add_image(Stated(name, name), None, is_relative=False)
     image = store.read_image("a.jpg", LABELS)
     assert image is not None
     assert (image.size, image.is_relative) == (Size(3, 4), True)
@@ -64,7 +65,7 @@ def test_an_image_gains_a_size_and_never_loses_it() -> None:
 
 def test_crowds_and_tags_are_kept_apart_from_boxes() -> None:
     store = Spool()
-    store.add_image("a.jpg", None, is_relative=False)
+    store.add_image(Stated("a.jpg", "a.jpg"), None, is_relative=False)
     entry = store.find("a.jpg")
     assert entry is not None
     store.add_box(entry, row(0, is_crowd=True))
@@ -80,9 +81,9 @@ def test_crowds_and_tags_are_kept_apart_from_boxes() -> None:
 
 def test_names_that_are_not_utf8_come_back_as_they_are() -> None:
     store = Spool()
-    store.add_image("\udcff\0.jpg", None, is_relative=False)
+    store.add_image(Stated("\udcff\1.jpg", "\udcff\1.jpg"), None, is_relative=False)
     store.add_remark(Remark("\udcff", "line 1", "é"), is_skipped=True)
-    assert [image.name for image in store.read_images(LABELS)] == ["\udcff\0.jpg"]
+    assert [image.name for image in store.read_images(LABELS)] == ["\udcff\1.jpg"]
     assert list(store.remarks(skipped=True)) == [("\udcff", "line 1", "é")]
     assert list(store.remarks(skipped=False)) == []
     store.close()

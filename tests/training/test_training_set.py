@@ -12,6 +12,7 @@ import pytest
 
 from imagebase.annotation import Annotation, Box, ImageRecord, Size
 from imagebase.errors import TrainingError
+from imagebase.formats.placing import Frame
 from imagebase.images import encode_png
 from imagebase.settings import Limits
 from imagebase.training import advice, work_files
@@ -164,9 +165,9 @@ def test_the_first_systems_csv_is_read_beside_its_images(tmp_path: Path) -> None
     assert set(found.labels) == set(LABELS)
     assert [one.name for one in found.sources] == [f"{n:03}.png" for n in range(4)]
     expected = [(label, box) for label, box in picture(2)[1]]
-    assert list(found.sources[2].in_pixels(Size(160, 120))) == expected
+    assert list(found.sources[2].in_pixels(Frame(Size(160, 120)))) == expected
     # The file may be larger than the one that was labelled.
-    doubled = found.sources[2].in_pixels(Size(320, 240))
+    doubled = found.sources[2].in_pixels(Frame(Size(320, 240)))
     assert doubled[0][1].x_max == 2 * expected[0][1].x_max
 
 
@@ -205,7 +206,7 @@ def test_labels_of_a_list_that_have_no_box_here_are_no_classes(tmp_path: Path) -
     found = from_label_files(folder, folder, format_name="darknet")
     assert found.labels == ("square", "disc")
     assert found.left_out(2) == ["Labels without a box here: car, bus, and 1 more."]
-    boxes = found.sources[0].in_pixels(Size(160, 120))
+    boxes = found.sources[0].in_pixels(Frame(Size(160, 120)))
     assert [label for label, _ in boxes] == ["disc", "square"]
 
 
@@ -257,7 +258,7 @@ def test_a_dataset_gives_its_labels_that_occur() -> None:
     record = ImageRecord("0" * 64, "a.png", Size(9, 9), (box, replace(box, label="d")))
     found = from_records([record], ["a", "b", "c", "d"], lambda image_id: b"")
     assert found.labels == ("b", "d")
-    assert list(found.sources[0].in_pixels(Size(9, 9))) == [
+    assert list(found.sources[0].in_pixels(Frame(Size(9, 9)))) == [
         ("b", box.box),
         ("d", box.box),
     ]

@@ -9,8 +9,8 @@ import streamlit as st
 from imagebase.annotation import Annotation, ImageRecord, LabelSet, new_id
 from imagebase.attributes import in_words
 from imagebase.errors import ImageBaseError
+from imagebase.formats.image_index import NameIndex
 from imagebase.formats.registry import format_named, read, recognise
-from imagebase.formats.trees import NameIndex
 from imagebase.importing.files import DroppedFiles, keep_files
 from imagebase.label_set_diff import (
     BoxChange,

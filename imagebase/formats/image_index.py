@@ -1,0 +1,238 @@
+"""Which image file a label file means: near it first, then by the longest path."""
+
+import re
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import PurePosixPath
+from typing import Final, NamedTuple
+from urllib.parse import unquote
+
+from imagebase.formats.names import image_stem
+from imagebase.formats.parts import part_in
+
+_URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
+_DRIVE: Final = re.compile(r"[A-Za-z]:(?=/)")
+_ROOT: Final = re.compile(r"[\\/]|[A-Za-z]:[\\/]")
+# Label Studio puts this before the names of uploads.
+_UPLOAD_PREFIX: Final = re.compile(r"[0-9a-f]{8}-(?=.)")
+# Zips of Windows have names in the code page of its country, which readers of zips
+# take for that of the first PCs.
+_ZIP_ENCODING: Final = "cp437"
+_CODE_PAGES: Final = (
+    *("utf-8", "gb18030", "cp932", "big5", "cp949"),
+    *("cp850", "cp1252", "cp866", "cp1251", "cp1250", "cp852", "cp737", "cp857"),
+)
+
+
+class Fit(NamedTuple):
+    """How well a file fits what a label file states, the most telling first.
+
+    is_there: it is the very path as seen from the label file. shared: folders of both
+    that are the same, from the file upwards. has_suffix: it is no other kind of image.
+    is_of_part: it lies in a folder of the part that the label file is about. nearness:
+    folders that it shares with the label file, from the top. is_exact: no letter
+    differs. agrees: no folder of the one contradicts that of the other.
+    """
+
+    is_there: bool = False
+    shared: int = 0
+    has_suffix: bool = False
+    is_of_part: bool = False
+    nearness: int = 0
+    is_exact: bool = False
+    agrees: bool = False
+
+
+class Found(NamedTuple):
+    """The files that fit equally well: one is the image, several are none of them."""
+
+    paths: tuple[str, ...] = ()
+    fit: Fit = Fit()
+
+    @property
+    def path(self) -> str | None:
+        return self.paths[0] if len(self.paths) == 1 else None
+
+
+class NameIndex:
+    """Finds the image that a label file means, by however little it says.
+
+    Args:
+        names: of image files, `/` between the parts.
+        is_same: says whether files of these names are copies of one image.
+    """
+
+    def __init__(
+        self,
+        names: Iterable[str],
+        is_same: Callable[[Sequence[str]], bool] = lambda names: False,
+    ) -> None:
+        self._names = dict.fromkeys(names)
+        self._is_same = is_same
+        self._by_stem: dict[str, list[str]] | None = None
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._names
+
+    def find(self, name: str, *, near: str = "", part: str = "") -> str | None:
+        """Return the only image of this name; None where several fit as well."""
+        return self.search(name, near=near, part=part).path
+
+    def find_all(self, name: str) -> Sequence[str]:
+        """Return every image that fits a name as well as any does."""
+        return self.search(name).paths
+
+    def search(self, name: str, *, near: str = "", part: str = "") -> Found:
+        """Return the files that fit a name best.
+
+        Args:
+            name: as the label file has it: a name with or without suffix, a path of
+                this or another machine, a URL.
+            near: the label file that has it.
+            part: of a split that the label file is about; empty for none.
+        """
+        stated = stated_path(name)
+        folder = near.rpartition("/")[0]
+        for asked in _spellings(stated):
+            there = f"{folder}/{asked}" if folder else asked
+            if there in self._names and not is_absolute(name):
+                return Found((there,), Fit(True, has_suffix=True, is_exact=True))
+            if candidates := self._candidates(asked):
+                return self._best(
+                    candidates, _Asked(asked, there, near, part, is_absolute(name))
+                )
+        return Found()
+
+    def _candidates(self, asked: str) -> Sequence[str]:
+        last = _folded(PurePosixPath(asked).name)
+        stems = self._stems()
+        # Without an image's suffix dots belong to the name; "a.b" may be "a.b.jpg".
+        return stems.get(image_stem(last), ())
+
+    def _stems(self) -> dict[str, list[str]]:
+        """Return the names by the stem of their last part; made when first needed."""
+        if self._by_stem is None:
+            self._by_stem = {}
+            for name in self._names:
+                stem = image_stem(PurePosixPath(_folded(name)).name)
+                self._by_stem.setdefault(stem, []).append(name)
+        return self._by_stem
+
+    def _best(self, candidates: Sequence[str], asked: "_Asked") -> Found:
+        fits = {name: asked.fit_of(name) for name in candidates}
+        best = max(fits.values())
+        names = [name for name, fit in fits.items() if fit == best]
+        if len(names) > 1:
+            names = _outermost(names)
+        if len(names) > 1 and self._is_same(names):
+            names = names[:1]
+        return Found(tuple(names), best)
+
+
+class _Asked:
+    """What a label file states, to be compared with files.
+
+    there: its path as seen from the label file. is_absolute: whether its first folders
+    are those of another machine.
+    """
+
+    def __init__(
+        self, name: str, there: str, near: str, part: str, is_absolute: bool
+    ) -> None:
+        self._there = None if is_absolute else _folded(there)
+        self._is_absolute = is_absolute
+        self._part = part
+        *folders, self._last = name.split("/")
+        self._folders = [_folded(one) for one in reversed(folders)]
+        self._near = _folded(near).split("/")[:-1]
+        self._suffix = PurePosixPath(self._last).suffix.lower()
+        self._has_suffix = image_stem(self._last) != self._last
+
+    def fit_of(self, name: str) -> Fit:
+        folders = _folded(name).split("/")[:-1]
+        last = PurePosixPath(name)
+        shared = _equal(self._folders, reversed(folders))
+        fewer = min(len(self._folders), len(folders))
+        return Fit(
+            is_there=_folded(name) == self._there,
+            shared=shared,
+            has_suffix=not self._has_suffix or last.suffix.lower() == self._suffix,
+            is_of_part=bool(self._part) and part_in(name) == self._part,
+            nearness=_equal(self._near, folders),
+            is_exact=self._last in (last.name, image_stem(last.name)),
+            agrees=self._is_absolute or shared == fewer,
+        )
+
+
+def _folded(text: str) -> str:
+    """Return a name without what file systems change in it: case, composed letters."""
+    if text.isascii():
+        return text.casefold()
+    return unicodedata.normalize("NFC", text).casefold()
+
+
+def _equal(some: Iterable[str], others: Iterable[str]) -> int:
+    """Return how many are equal from the first on."""
+    count = 0
+    for one, other in zip(some, others, strict=False):
+        if one != other:
+            break
+        count += 1
+    return count
+
+
+def _outermost(names: list[str]) -> list[str]:
+    """Return the one whose folder holds those of all others, as that of copies does."""
+    folders = {name: name.rpartition("/")[0] for name in names}
+    first = min(names, key=lambda name: len(folders[name]))
+    inside = f"{folders[first]}/" if folders[first] else ""
+    others = [name for name in names if name != first]
+    is_above = all(
+        name.startswith(inside) and folders[name] != folders[first] for name in others
+    )
+    return [first] if is_above else names
+
+
+def _spellings(stated: str) -> Iterator[str]:
+    """Yield what a name may be called on disk, the likeliest first."""
+    yield stated
+    folder, slash, last = stated.rpartition("/")
+    if "%" in stated:
+        yield unquote(stated)
+    if _UPLOAD_PREFIX.match(last):
+        yield folder + slash + _UPLOAD_PREFIX.sub("", last)
+    if not stated.isascii():
+        yield from _as_zips_have_it(stated)
+
+
+def _as_zips_have_it(stated: str) -> Iterator[str]:
+    for code_page in _CODE_PAGES:
+        try:
+            yield stated.encode(code_page).decode(_ZIP_ENCODING)
+        except UnicodeError:
+            continue
+
+
+def stated_path(text: str) -> str:
+    """Return what a label file states of an image as a path, whatever it starts at.
+
+    `/` between the parts, without a drive, a server, and what follows a URL's `?`.
+    """
+    name = text.strip("\0").replace("\\", "/")
+    if is_url(name):
+        server_and_path = _URL.sub("", name).partition("?")[0].partition("#")[0]
+        name = unquote(server_and_path.partition("/")[2])
+    name = _DRIVE.sub("", name)
+    return "/".join(part for part in name.split("/") if part not in ("", ".", ".."))
+
+
+def is_absolute(text: str) -> bool:
+    """Say whether a path or URL begins at the root of some machine."""
+    return _ROOT.match(text) is not None or is_url(text)
+
+
+def is_url(text: str) -> bool:
+    return _URL.match(text) is not None
