@@ -118,6 +118,14 @@ def labels_of(model: OnnxModel) -> tuple[str, ...]:
     return tuple(str(name) for name in names) if isinstance(names, list) else ()
 
 
+def matches(shape: TensorShape, *wanted: int) -> bool:
+    """Say whether a shape is that wanted; -1 on either side stands for any number."""
+    return len(shape) == len(wanted) and all(
+        -1 in {side, other} or side == other
+        for side, other in zip(shape, wanted, strict=True)
+    )
+
+
 def answer_of(model: OnnxModel) -> tuple[str, TensorShape] | None:
     """Return name and shape of the output that holds the boxes; None where none does.
 
@@ -128,11 +136,11 @@ def answer_of(model: OnnxModel) -> tuple[str, TensorShape] | None:
     tables = [one for one in answers if len(one[1]) <= 3]
     if len({shape for _, shape in tables}) != 1 or len(answers) < len(model.outputs):
         return None
-    has_masks = any(_is_masks(shape) for _, shape in answers)
+    has_masks = any(is_masks(shape) for _, shape in answers)
     return None if has_masks else tables[-1]
 
 
-def _is_masks(shape: TensorShape) -> bool:
+def is_masks(shape: TensorShape) -> bool:
     """Say whether an output is what a segmentation's masks are put together from."""
     return len(shape) == 4 and shape[1] == _MASKS
 

@@ -4,11 +4,21 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from imagebase.annotation import Size
-from imagebase.detection import own_graph, ultralytics, yolox
+from imagebase.detection import (
+    boxes_and_scores,
+    detr,
+    own_graph,
+    paddle,
+    ultralytics,
+    with_nms,
+    yolox,
+)
 from imagebase.detection.onnx_files import (
     OnnxModel,
+    TensorShape,
     check_operations,
     check_task,
+    is_masks,
     labels_of,
     read_onnx,
     shape_in_words,
@@ -38,11 +48,33 @@ FAMILY_NAMES: Final[Mapping[str, str]] = {
     ultralytics.ROWS: "YOLOv8, 11 or 12, a row a box",
     ultralytics.END_TO_END: "YOLO with its NMS inside",
     ultralytics.RTDETR: "RT-DETR of Ultralytics",
+    with_nms.ROWS: "YOLOv7 or v6 with its NMS inside",
+    with_nms.FOUR: "YOLO with its NMS inside, four outputs",
+    with_nms.YOLO_NAS: "YOLO-NAS",
+    with_nms.YOLO_NAS_ROWS: "YOLO-NAS with its NMS inside",
+    detr.RTDETR: "RT-DETR, D-FINE or DEIM",
+    detr.RTDETR_NORMALISED: "DEIMv2, ImageNet's mean",
+    detr.RFDETR: "RF-DETR",
+    detr.SIGMOID: "RT-DETR or D-FINE of Transformers",
+    detr.SOFTMAX: "DETR of Transformers",
+    paddle.PLUS: "PP-YOLOE+ or RT-DETR of Paddle",
+    paddle.NORMALISED: "PP-YOLOE or PicoDet, ImageNet's mean",
+    boxes_and_scores.YOLOV4: "YOLOv4 of PyTorch",
+    boxes_and_scores.LETTERBOXED: "boxes and scores, images letterboxed",
+    boxes_and_scores.STRETCHED: "boxes and scores, images stretched",
 }
 
 _Recognise = Callable[[OnnxModel, Size, int | None], list[Recipe]]
-_RECOGNISE: Final[Sequence[_Recognise]] = (yolox.recognise, ultralytics.recognise)
-_RECOGNISE_BYTES: Final[Sequence[_Recognise]] = ()
+_RECOGNISE: Final[Sequence[_Recognise]] = (
+    yolox.recognise,
+    ultralytics.recognise,
+    with_nms.recognise,
+    detr.recognise,
+    paddle.recognise,
+    boxes_and_scores.recognise,
+)
+# Only YOLO-NAS is known to scale the picture itself.
+_OF_BYTES: Final = frozenset({with_nms.YOLO_NAS, with_nms.YOLO_NAS_ROWS})
 
 
 def possible_recipes(
@@ -64,8 +96,9 @@ def possible_recipes(
     own = own_graph.recognise(model, net_size)
     if own:
         return own
-    known = _RECOGNISE_BYTES if takes_bytes(model) else _RECOGNISE
-    groups = [recognise(model, net_size, labels) for recognise in known]
+    groups = [recognise(model, net_size, labels) for recognise in _RECOGNISE]
+    if takes_bytes(model):
+        groups = [[one for one in g if one.family in _OF_BYTES] for g in groups]
     fitting = [[one for one in group if _fits(one, labels)] for group in groups]
     groups = fitting if any(fitting) else groups
     groups.sort(key=lambda group: -max((one.evidence for one in group), default=0))
@@ -127,16 +160,32 @@ def families_of(recipes: Sequence[Recipe]) -> tuple[str, ...]:
 
 
 def _unknown(model: OnnxModel) -> str:
-    shapes = [
+    """Return why no family fits, as exactly as the outputs' shapes tell."""
+    shapes = list(model.outputs.values())
+    said = ", ".join(
         f"{name} {shape_in_words(shape)}" for name, shape in model.outputs.items()
-    ]
-    if any(len(shape) == 5 for shape in model.outputs.values()):
+    )[:500]
+    if any(len(shape) == 5 for shape in shapes) or _are_maps(shapes):
         return (
-            "This ONNX model gives a training's raw feature maps "
-            f"({', '.join(shapes)[:500]}); export it for inference."
+            f"This ONNX model gives a training's raw feature maps ({said}); export it "
+            "for inference."
         )
-    known = ", ".join(dict.fromkeys(FAMILY_NAMES.values()))
+    if any(is_masks(shape) for shape in shapes):
+        return (
+            f"This ONNX model gives masks beside its boxes ({said}), so it is for "
+            "segmentation; only models that detect boxes can be used."
+        )
+    if len(shapes) == 3 and sorted(map(len, shapes)) == [1, 1, 2]:
+        return (
+            f"This ONNX model gives boxes, labels and scores in lists ({said}), as "
+            "torchvision's detectors do, which are not read; export a YOLO, RT-DETR or "
+            "RF-DETR."
+        )
     return (
-        f"This ONNX model is of no known family ({known}): its outputs are "
-        f"{', '.join(shapes)[:500] or 'none'}."
+        "This ONNX model is of no known family (docs/models.md lists them): its "
+        f"outputs are {said or 'none'}."
     )
+
+
+def _are_maps(shapes: Sequence[TensorShape]) -> bool:
+    return bool(shapes) and all(len(shape) == 4 for shape in shapes)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from imagebase.annotation import Size
 from imagebase.detection.candidates import Candidates
+from imagebase.detection.darknet_plan import MAX_CLASSES
 from imagebase.detection.preprocessing import Prepared
 from imagebase.errors import MisreadModelError, ModelLoadError
 
@@ -132,21 +133,76 @@ def expect_shape(values: FloatBlob, *shape: int) -> None:
         )
 
 
-def check_pixels(xyxy: FloatBlob, confidence: FloatBlob, *, instead: str) -> None:
+def check_pixels(
+    xyxy: FloatBlob, confidence: FloatBlob, *, instead: str | None = None
+) -> None:
     """Check that confident boxes are in pixels and not in parts of the net's size.
 
     Args:
         xyxy: shape (N, 4). confidence: shape (N,).
-        instead: the family that such boxes are of.
+        instead: the family that such boxes are of; None where none is known.
 
     Raises:
         MisreadModelError: all of them lie within the first pixel.
+        ModelLoadError: the same, where no family is known.
     """
     sure = xyxy[confidence >= SURE]
-    if len(sure) and float(np.abs(sure).max()) <= _LEAST_PIXELS:
-        raise MisreadModelError(
-            "its boxes are numbers from 0 to 1 and not pixels", family=instead
+    if not len(sure) or float(np.abs(sure).max()) > _LEAST_PIXELS:
+        return
+    what = "its boxes are numbers from 0 to 1 and not pixels"
+    if instead is None:
+        raise ModelLoadError(f"{what}; export it with boxes in pixels")
+    raise MisreadModelError(what, family=instead)
+
+
+def check_corners(xyxy: FloatBlob, confidence: FloatBlob) -> None:
+    """Check that confident boxes are two corners each, the second right and below.
+
+    Raises:
+        ModelLoadError: one is not; it may be a centre and a size.
+    """
+    sure = xyxy[confidence >= SURE]
+    if (sure[:, 2:] < sure[:, :2]).any():
+        raise ModelLoadError(
+            "its boxes are no two corners each; export it with x_min, y_min, x_max, "
+            "y_max"
         )
+
+
+def every_class(
+    xyxy: FloatBlob, scores: FloatBlob, floor: float, *, net_size: Size
+) -> Candidates:
+    """Return every class above the floor.
+
+    Args:
+        xyxy: corners in pixels of the net, shape (N, 4).
+        scores: probabilities, shape (N, classes).
+        floor: the least that is kept.
+        net_size: the unit of the corners.
+    """
+    index, class_id = np.nonzero(scores >= floor)
+    return relative_to(
+        xyxy[index], scores[index, class_id], class_id, net_size=net_size
+    )
+
+
+def one_class(
+    xyxy: FloatBlob,
+    confidence: FloatBlob,
+    class_id: FloatBlob,
+    floor: float,
+    *,
+    net_size: Size,
+) -> Candidates:
+    """Return the boxes above the floor, a class each; rows that name no class go.
+
+    Args:
+        xyxy: shape (N, 4). confidence, class_id: shape (N,).
+        floor, net_size: as in `every_class`.
+    """
+    found = class_ids(class_id)
+    real = (confidence >= floor) & (found >= 0) & (found < MAX_CLASSES)
+    return relative_to(xyxy[real], confidence[real], found[real], net_size=net_size)
 
 
 def check_parts(xyxy: FloatBlob, confidence: FloatBlob, *, instead: str) -> None:

@@ -24,8 +24,8 @@ from imagebase.detection.recipe import (
     Recipe,
     check_parts,
     check_pixels,
-    class_ids,
     expect_shape,
+    one_class,
     relative_to,
     strides_for,
 )
@@ -197,10 +197,7 @@ def _decode_end_to_end(
     expect_shape(outputs[0], 1, -1, _COLUMNS_AT_THE_END)
     rows = outputs[0][0]
     check_pixels(rows[:, :4], rows[:, 4], instead=RTDETR)
-    rows = rows[rows[:, 4] >= floor]
-    class_id = class_ids(rows[:, 5])
-    real = (class_id >= 0) & (class_id < MAX_CLASSES)
-    return relative_to(rows[real, :4], rows[real, 4], class_id[real], net_size=net_size)
+    return one_class(rows[:, :4], rows[:, 4], rows[:, 5], floor, net_size=net_size)
 
 
 def _decode_rtdetr(outputs: Sequence[FloatBlob], floor: float) -> Candidates:
@@ -215,8 +212,5 @@ def _decode_rtdetr(outputs: Sequence[FloatBlob], floor: float) -> Candidates:
     is_chosen = rows.shape[1] == _COLUMNS_AT_THE_END
     if not (is_chosen and (rows[:, 5] == np.rint(rows[:, 5])).all()):
         return _decode_without_objectness(rows.T, floor, _UNIT)
-    rows = rows[rows[:, 4] >= floor]
-    class_id = class_ids(rows[:, 5])
-    real = (class_id >= 0) & (class_id < MAX_CLASSES)
-    xyxy = cxcywh_to_xyxy(rows[real, :4]).astype(np.float32)
-    return relative_to(xyxy, rows[real, 4], class_id[real], net_size=_UNIT)
+    xyxy = cxcywh_to_xyxy(rows[:, :4]).astype(np.float32)
+    return one_class(xyxy, rows[:, 4], rows[:, 5], floor, net_size=_UNIT)

@@ -151,7 +151,7 @@ def _decode_decoded(
     rows = outputs[0][0]
     _check_objectness(rows)
     sure = rows[rows[:, 4] >= SURE]
-    if (sure[:, 2:4] < 0).any():
+    if len(sure) and (np.abs(sure[:, :4]) < _MOST_RAW).all():
         raise MisreadModelError("its boxes are not decoded yet", family=RAW)
     return decode_rows(rows, floor, net_size=net_size)
 

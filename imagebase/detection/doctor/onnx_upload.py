@@ -87,9 +87,10 @@ def check_onnx(
         return checked
     checked.family, checked.input_size = recipe.family, recipe.net_size
     checked.has_size = not checked.asks_size or input_size is None
-    checked.findings.append(good(_recipe_in_words(onnx.name, recipe)))
-    if recipe.doubt:
-        checked.findings.append(warning(f"{onnx.name}: {recipe.doubt}"))
+    words = _recipe_in_words(onnx.name, recipe)
+    is_sure = not recipe.doubt or family is not None
+    said = good(words) if is_sure else warning(f"{words} But {recipe.doubt}")
+    checked.findings.append(said)
     checked.labels = _labels(onnx, model, names, recipe, checked.findings)
     return checked
 

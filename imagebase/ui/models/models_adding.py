@@ -99,8 +99,10 @@ def _examined(files: Sequence[Dropped]) -> Examined:
         return known
     limits = backend.limits()
     with st.spinner("Looking at the files …"):
-        uploads = ((one.name, one.getvalue()) for one in files)
+        uploads = [(one.name, one.getvalue()) for one in files]
         diagnosis = examine(uploads, limits=limits, family=family, input_size=side)
+        if side and not diagnosis.asks_size:  # it was said of the files before
+            diagnosis = examine(uploads, limits=limits, family=family)
     trial, fault = None, ""
     if diagnosis.draft is not None:
         with st.spinner("Trying the model on a photograph …"):
