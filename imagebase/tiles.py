@@ -1,6 +1,8 @@
 """Pictures for grids and tables: all of one shape, whatever the photographs'."""
 
+import base64
 import io
+from xml.sax.saxutils import escape
 
 import numpy as np
 from PIL import Image
@@ -9,6 +11,9 @@ from imagebase.annotation import Box, Size
 from imagebase.images import LoadedImage, RgbArray
 
 _QUALITY = 82
+_PLACEHOLDER = "data:image/svg+xml;base64,"
+NO_FILE = "The stored file is missing or damaged."
+NO_FILE_ADVICE = "Add the same image again on Upload."
 
 
 def inner_size(size: Size, tile: Size) -> Size:
@@ -29,6 +34,31 @@ def tile_webp(rgb: RgbArray, tile: Size) -> bytes:
     canvas[top : top + height, left : left + width, :3] = rgb
     canvas[top : top + height, left : left + width, 3] = 255
     return _as_webp(canvas)
+
+
+def placeholder(file_name: str, size: Size) -> str:
+    """Return a drawn tile for an image whose file cannot be read, in a data URL."""
+    lines = (file_name, NO_FILE, NO_FILE_ADVICE)
+    middle = size.height // 2
+    texts = "".join(
+        f'<text x="{size.width // 2}" y="{middle + 24 * (place - 1)}" '
+        f'font-weight="{600 if place == 0 else 400}">{escape(line)}</text>'
+        for place, line in enumerate(lines)
+    )
+    svg = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {size.width} '
+        f'{size.height}" width="{size.width}" height="{size.height}">'
+        '<rect width="100%" height="100%" fill="#e5e7eb"/><g fill="#374151" '
+        f'font-family="sans-serif" font-size="14" text-anchor="middle">'
+        f"{texts}</g></svg>"
+    )
+    encoded = base64.b64encode(svg.encode("utf-8")).decode("ascii")
+    return f"{_PLACEHOLDER}{encoded}"
+
+
+def is_placeholder(picture: str | bytes) -> bool:
+    """Say whether a picture is what `placeholder` returned."""
+    return isinstance(picture, str) and picture.startswith(_PLACEHOLDER)
 
 
 def crop(loaded: LoadedImage, box: Box, *, margin: float = 0.0) -> RgbArray:

@@ -5,7 +5,9 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from imagebase.annotation import ImageRecord, Size
-from imagebase.augmentation import LabelledImage, variant
+from imagebase.augmentation import LabelledImage, Recipe, variant
+from imagebase.augmentation.recipe import Load
+from imagebase.errors import ImageFileError, ImageReadError
 from imagebase.exporting.building import Images
 from imagebase.exporting.request import SHARES, ExportRequest
 from imagebase.exporting.selection import (
@@ -75,6 +77,8 @@ def variants(
 ) -> Iterator[Previewed]:
     """Yield variants just as the export makes them: of training images with boxes.
 
+    Images whose files are missing or damaged have none, and are in none.
+
     Args:
         images: of the dataset.
         request: with a recipe.
@@ -89,15 +93,41 @@ def variants(
 
     def load(image_id: str) -> LabelledImage:
         (record,) = _selected(images, request, [image_id])
-        data = images.bytes_of(image_id)
-        rgb = load_image(data, file_name=record.file_name, max_pixels=max_pixels).rgb
+        name = record.file_name
+        try:
+            data = images.bytes_of(image_id)
+            rgb = load_image(data, file_name=name, max_pixels=max_pixels).rgb
+        except (ImageFileError, ImageReadError) as error:
+            raise _LostError(image_id) from error
         return LabelledImage(rgb, record.annotations)
 
     shown = _with_boxes(_selected(images, request, train), count)
     for place in range(min(count, len(shown) * recipe.variants)):
         record, number = shown[place % len(shown)], place // len(shown)
-        made = variant(recipe, record.image_id, number, load=load, partners=partners)
-        yield Previewed(record, number + 1, _resized(made, request))
+        made = _variant(recipe, record.image_id, number, load, partners)
+        if made is not None:
+            yield Previewed(record, number + 1, _resized(made, request))
+
+
+class _LostError(Exception):
+    """An image's file is missing or damaged."""
+
+    def __init__(self, image_id: str) -> None:
+        super().__init__(image_id)
+        self.image_id = image_id
+
+
+def _variant(
+    recipe: Recipe, image_id: str, number: int, load: Load, partners: list[str]
+) -> LabelledImage | None:
+    """Return a variant without lost partners, which go; None of a lost image."""
+    while True:
+        try:
+            return variant(recipe, image_id, number, load=load, partners=partners)
+        except _LostError as error:
+            if error.image_id == image_id:
+                return None
+            partners.remove(error.image_id)
 
 
 def _with_boxes(records: Iterable[ImageRecord], count: int) -> list[ImageRecord]:

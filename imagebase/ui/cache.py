@@ -17,7 +17,12 @@ from imagebase.detection.lookers import Setup, shared_looker
 from imagebase.detection.pool import CandidatePool
 from imagebase.detection.registry import Model, all_models
 from imagebase.drawing import draw_annotations, draw_ignored
-from imagebase.errors import ImageBaseError
+from imagebase.errors import (
+    ImageBaseError,
+    ImageFileError,
+    ImageReadError,
+    LimitError,
+)
 from imagebase.images import (
     LoadedImage,
     RgbArray,
@@ -30,7 +35,7 @@ from imagebase.images import (
 from imagebase.shapes import Shape
 from imagebase.statistics import BoxTable, ImageTable
 from imagebase.store import CandidatesKey, Scope
-from imagebase.tiles import crop_webp, inner_size, tile_webp
+from imagebase.tiles import crop_webp, inner_size, placeholder, tile_webp
 from imagebase.ui import backend
 from imagebase.ui.visitor import visitor
 
@@ -39,6 +44,7 @@ TILE: Final = Size(300, 225)
 CROP_PX: Final = 64
 DISPLAY_PX: Final = 1600
 CANVAS_PX: Final = 960
+_UNREADABLE: Final = (ImageFileError, ImageReadError, LimitError)
 
 
 def thumbnail(scope: Scope, image_id: str) -> bytes:
@@ -97,12 +103,27 @@ def ignored_picture(scope: Scope, image_id: str, shapes: tuple[Shape, ...]) -> b
     return encode_jpeg(draw_ignored(rgb, shapes, from_size=size), quality=85)
 
 
+def plain_tile(scope: Scope, image_id: str, file_name: str) -> str:
+    """Return an image as a tile of a grid, in a data URL.
+
+    Where its file cannot be read this and the other tiles are a placeholder.
+    """
+    try:
+        return _plain_tile(scope, image_id)
+    except _UNREADABLE:
+        return placeholder(file_name, TILE)
+
+
 @lru_cache(maxsize=512)
-def plain_tile(scope: Scope, image_id: str) -> str:
-    """Return an image as a tile of a grid, in a data URL."""
+def _plain_tile(scope: Scope, image_id: str) -> str:
     picture = _opened(thumbnail(scope, image_id))
     inner = resized(picture.rgb, inner_size(picture.size, TILE))
     return tile_url(inner)
+
+
+def no_picture(record: ImageRecord) -> str:
+    """Return what stands for an image whose file cannot be read, in a data URL."""
+    return placeholder(record.file_name, TILE)
 
 
 def labelled_tile(
@@ -114,7 +135,10 @@ def labelled_tile(
     highlighted: frozenset[str] = frozenset(),
 ) -> str:
     """Return an image as a tile of a grid, with these boxes on it, in a data URL."""
-    picture = _opened(thumbnail(scope, record.image_id))
+    try:
+        picture = _opened(thumbnail(scope, record.image_id))
+    except _UNREADABLE:
+        return no_picture(record)
     # Drawn at the size it is shown at, so that text stays legible.
     drawn = draw_annotations(
         resized(picture.rgb, inner_size(picture.size, TILE)),
@@ -133,10 +157,14 @@ def tile_url(rgb: RgbArray) -> str:
 
 def labelled_picture(
     scope: Scope, record: ImageRecord, labels: LabelSet, *, highlighted: Collection[str]
-) -> bytes:
-    """Return an image at 480 px with the boxes of its record on it."""
+) -> bytes | str:
+    """Return an image at 480 px with its record's boxes on it, or a placeholder."""
+    try:
+        picture = _opened(thumbnail(scope, record.image_id))
+    except _UNREADABLE:
+        return no_picture(record)
     drawn = draw_annotations(
-        _opened(thumbnail(scope, record.image_id)).rgb,
+        picture.rgb,
         record.annotations,
         labels=labels,
         from_size=record.size,
@@ -145,9 +173,19 @@ def labelled_picture(
     return encode_jpeg(drawn, quality=90)
 
 
-@lru_cache(maxsize=4096)
 def crop_data_url(scope: Scope, image_id: str, size: Size, box: Box) -> str:
-    """Return what is in a box as a small picture that a table can show."""
+    """Return what is in a box as a small picture that a table can show.
+
+    Empty where the image's file cannot be read.
+    """
+    try:
+        return _crop_data_url(scope, image_id, size, box)
+    except _UNREADABLE:
+        return ""
+
+
+@lru_cache(maxsize=4096)
+def _crop_data_url(scope: Scope, image_id: str, size: Size, box: Box) -> str:
     picture = LoadedImage(_opened(thumbnail(scope, image_id)).rgb, size)
     return _data_url(crop_webp(picture, box, longest_side=CROP_PX))
 

@@ -10,6 +10,7 @@ import streamlit as st
 
 from imagebase.annotation import ReviewStatus
 from imagebase.errors import ImageBaseError
+from imagebase.tiles import NO_FILE, NO_FILE_ADVICE, is_placeholder
 from imagebase.ui import state
 from imagebase.wording import plural as plural
 
@@ -163,6 +164,8 @@ def _tile(picture: Picture, key: str, *, longest: int) -> None:
         on_click=open_in_editor,
         args=(picture.image_id,),
     )
+    if is_placeholder(picture.url):
+        st.caption(f":material/broken_image: {NO_FILE} {NO_FILE_ADVICE}")
     if picture.line:
         st.caption(escape(picture.line))
 

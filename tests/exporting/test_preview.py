@@ -99,3 +99,20 @@ def test_few_images_are_shown_in_turns() -> None:
         (ids[1], 2),
     ]
     assert not list(variants(found, request, [], count=6, max_pixels=10**6))
+
+
+def test_lost_image_has_no_variants_and_is_in_none(tmp_path: Path) -> None:
+    found = dataset(*[[CAT, DOG]] * 4)
+    found.files[found.image_ids()[0]] = b"no picture"
+    recipe = Recipe(mosaic=Mosaic(probability=1), variants=2)
+    asked = replace(PLAIN, split=None, recipe=recipe)
+    made = variants(found, asked, found.image_ids(), count=4, max_pixels=10**7)
+    shown = {f"{one.record.file_name}/{one.number}": one.image for one in made}
+    assert sorted(shown) == ["1.png/1", "2.png/1", "3.png/1"]
+    with zipfile.ZipFile(built(found, asked, tmp_path).zips[0].path) as archive:
+        for name, image in shown.items():
+            stem, _, number = name.partition(".png/")
+            (path,) = (
+                one for one in archive.namelist() if f"{stem}_v{number}.png" in one
+            )
+            np.testing.assert_array_equal(picture(archive.read(path)), image.rgb)

@@ -38,7 +38,7 @@ QUERIES: Final[dict[str, Callable[[str], Any]]] = {
     "load": lambda image_id: changing.access().load(image_id),
     "images": lambda image_id: walking.images(),
     "thumbnail": lambda image_id: cache.thumbnail(state.scope(), image_id),
-    "plain_tile": lambda image_id: cache.plain_tile(state.scope(), image_id),
+    "plain_tile": lambda image_id: cache.plain_tile(state.scope(), image_id, "a.png"),
     "display_picture": lambda image_id: cache.display_picture(*_mine(), image_id),
     "detail_picture": lambda image_id: cache.detail_picture(
         *_mine(), image_id, Box(0, 0, 9, 9)
@@ -62,7 +62,7 @@ def theirs(configure: Configure, two_samples: None) -> Scope:
     first = store().records(scope)[0]
     boxes = (Annotation(Box(1, 2, 30, 40), "secret", changed_by="ann"),)
     store().save(scope, replace(first, annotations=boxes))
-    cache.plain_tile(scope, first.image_id)
+    cache.plain_tile(scope, first.image_id, first.file_name)
     cache.display_picture("theirs", created.dataset_id, first.image_id)
     return scope
 

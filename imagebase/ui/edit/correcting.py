@@ -8,6 +8,7 @@ import streamlit as st
 
 from imagebase.annotation import Box, ImageRecord, LabelSet
 from imagebase.editing import accept_all, approve, confirm_empty, reject
+from imagebase.errors import ImageFileError
 from imagebase.ui import (
     address,
     backend,
@@ -159,9 +160,15 @@ def _canvas(record: ImageRecord, labels: LabelSet, choice: Choice) -> None:
     def detail(region: Box) -> bytes:
         return cache.detail_picture(*where, region)
 
+    try:
+        picture = cache.display_picture(*where)
+    except ImageFileError as error:
+        st.error(widgets.escape(str(error)))
+        st.image(cache.no_picture(record), width="stretch", alt=record.file_name)
+        return
     canvas.draw_editor(
         record,
-        picture=cache.display_picture(*where),
+        picture=picture,
         labels=labels.with_label(choice.label),
         current_label=choice.label,
         key_labels=labels.shown_names[: label_choice.SHORT_LIST],

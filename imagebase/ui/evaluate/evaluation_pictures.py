@@ -8,7 +8,7 @@ import streamlit as st
 
 from imagebase.annotation import Annotation, Box, LabelSet, Size
 from imagebase.drawing import draw_annotations
-from imagebase.errors import ImageBaseError
+from imagebase.errors import ImageBaseError, ImageFileError
 from imagebase.evaluation.pictures import found_box, in_words, object_box
 from imagebase.evaluation.values import EvaluatedImage
 from imagebase.evaluation.verdicts import Mistake, Verdicts
@@ -83,6 +83,9 @@ def _draw(card: Card, labels: LabelSet, *, key: str) -> None:
     image = card.image
     try:
         url = _picture(state.scope(), card, labels)
+    except ImageFileError as error:
+        st.caption(widgets.escape(str(error)))
+        return
     except ImageBaseError:
         st.caption(
             f"{widgets.escape(widgets.short_name(image.name))} is not in the dataset "

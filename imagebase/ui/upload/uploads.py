@@ -202,7 +202,7 @@ def thumbnails(shown: Sequence[ImageSummary]) -> None:
         [
             widgets.Picture(
                 one.image_id,
-                cache.plain_tile(scope, one.image_id),
+                cache.plain_tile(scope, one.image_id, one.file_name),
                 one.file_name,
                 line=", ".join(one.quality.warnings) if one.quality else "",
                 hint=" and ".join(warnings_in_words(one.quality))
