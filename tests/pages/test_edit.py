@@ -1,10 +1,13 @@
 """The Edit page around the canvas; the canvas itself is tested in a browser."""
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
-from streamlit.testing.v1.element_tree import Selectbox
+from streamlit.testing.v1.element_tree import Multiselect, Selectbox
 
 from imagebase.admission import admit
-from imagebase.annotation import Annotation, Box, ReviewStatus, Source
+from imagebase.annotation import Annotation, Attributes, Box, ReviewStatus, Source
 from imagebase.editing import reject
 from imagebase.intake import Incoming
 from imagebase.settings import SAMPLES_FOLDER, TEAM_OWNER, Limits
@@ -229,15 +232,21 @@ def test_labels_are_numbered_in_their_own_order_without_deleted_ones(
     assert pills.options == ["1 bear", "2 bottle"]
 
 
+def tags_of_image(tab: Tab) -> Multiselect[str]:
+    return next(
+        one for one in tab.app.main.multiselect if str(one.key).startswith("edit.tags")
+    )
+
+
 def test_tags_are_saved_at_once_and_undone(labelled: Tab) -> None:
     labelled.open("edit")
-    (tags,) = labelled.app.main.multiselect
+    tags = tags_of_image(labelled)
     tags.options.append("night *")  # AppTest knows no options that are typed
     tags.set_value(["night *"]).run()
     assert records()[0].tags == ("night *",)
     assert "Saved " in labelled.words()
     labelled.press("edit.next")
-    (tags,) = labelled.app.main.multiselect
+    tags = tags_of_image(labelled)
     assert (tags.options, tags.value) == (["night *"], [])
     labelled.press("edit.undo")
     assert records()[0].tags == ()
@@ -334,3 +343,78 @@ def test_press_on_copy_where_no_image_is_left_is_a_sentence(labelled: Tab) -> No
     labelled.press("edit.copy")
     assert not labelled.app.exception
     assert "not there any more" in "".join(labelled.toasts())
+
+
+def widget(tab: Tab, kind: str, box: Annotation, end: str) -> Any:  # noqa: ANN401
+    """Return the widget of one box's attributes whose key ends so."""
+    start = f"edit.attributes.{box.annotation_id}."
+    return next(
+        one
+        for one in tab.app.get(kind)
+        if one.key and one.key.startswith(start) and one.key.endswith(f".{end}")
+    )
+
+
+def known_of(place: int) -> Attributes:
+    return records()[0].annotations[place].attributes
+
+
+def test_flags_of_a_box_are_checked_and_taken_back(labelled: Tab) -> None:
+    labelled.open("edit")
+    assert "Attributes" in labelled.popovers()
+    (first, second) = records()[0].annotations
+    widget(labelled, "checkbox", first, "occluded").check().run()
+    assert known_of(0) == {"occluded": True}
+    assert records()[0].annotations[0].accepted
+    assert "Attributes (1)" in labelled.popovers()
+    labelled.press("edit.undo")
+    assert known_of(0) == {}
+    assert not records()[0].annotations[0].accepted
+    assert widget(labelled, "checkbox", first, "occluded").value is False
+    one_by_key(labelled, "edit.attributes.box").set_value(second.annotation_id).run()
+    widget(labelled, "checkbox", second, "truncated").check().run()
+    assert (known_of(0), known_of(1)) == ({}, {"truncated": True})
+    widget(labelled, "checkbox", second, "truncated").uncheck().run()
+    assert known_of(1) == {}
+
+
+def test_attributes_are_typed_changed_and_deleted(labelled: Tab) -> None:
+    kitchen, _ = records()
+    first, *rest = kitchen.annotations
+    before: Attributes = {"occluded": True, "plate": "007", "night": False}
+    put(kitchen, replace(first, attributes=before), *rest)
+    labelled.open("edit")
+
+    def give(*words: str) -> Attributes:
+        field = widget(labelled, "multiselect", first, "others")
+        field.options.extend(one for one in words if one not in field.options)
+        field.set_value(list(words)).run()
+        return known_of(0)
+
+    shown = widget(labelled, "multiselect", first, "others").value
+    assert shown == ["night = false", "plate = 007"]
+    assert give(*shown, "color = red", "count=3") == {
+        **before,
+        "color": "red",
+        "count": 3,
+    }
+    assert give("plate = 007", "color = blue", "seen") == {
+        "occluded": True,
+        "plate": "007",
+        "color": "blue",
+        "seen": True,
+    }
+    assert give() == {"occluded": True}
+    long = "x" * 101
+    assert give(long) == {"occluded": True}
+    assert "has a name of more than 100 characters" in labelled.words()
+
+
+def test_image_without_boxes_has_no_attributes_to_edit(filled: Tab) -> None:
+    filled.open("edit")
+    (button,) = [
+        one.proto.popover
+        for one in filled.app.get("popover")
+        if one.proto.popover.label == "Attributes"
+    ]
+    assert button.disabled

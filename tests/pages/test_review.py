@@ -396,3 +396,19 @@ def test_every_view_is_drawn(labelled: Tab, view: str) -> None:
     labelled.app.main.button_group[0].set_value(view).run()
     assert not labelled.app.exception
     assert not labelled.app.error
+
+
+def test_labels_are_filtered_by_an_attribute_and_show_it(labelled: Tab) -> None:
+    kitchen, _ = records()
+    first, *rest = kitchen.annotations
+    known = replace(first, attributes={"occluded": True, "color": "red"})
+    put(kitchen, known, *rest)
+    app = labelled.open("review")
+    app.text_input(key="review.attribute").input("Color = Red").run()
+    assert "No label passes these filters" in labelled.words()
+    app.text_input(key="review.attribute").input("color = Red").run()
+    assert list(app.dataframe[0].value["attributes"]) == ["color = red, occluded"]
+    app.text_input(key="review.attribute").input("truncated").run()
+    assert "No label passes these filters" in labelled.words()
+    app.text_input(key="review.attribute").input(" occluded ").run()
+    assert labels(labelled) == [first.label]

@@ -13,6 +13,7 @@ import pandas as pd
 import streamlit as st
 
 from imagebase.annotation import Annotation, ImageRecord, LabelSet, new_id
+from imagebase.attributes import in_words
 from imagebase.errors import ImageBaseError, RevisionConflictError
 from imagebase.table_editing import (
     TableEdits,
@@ -32,7 +33,7 @@ _KEPT_FILLINGS: Final = 8
 _NAMESPACE: Final = uuid.UUID("6f1f0a6e-4a39-4a76-9c8e-0d9c33c1a1f4")
 
 
-Seen = tuple[str, str, TableRow]
+Seen = tuple[str, str, TableRow, str]
 
 
 @dataclass(slots=True)
@@ -96,7 +97,8 @@ def _shows(table: Table, record: ImageRecord) -> bool:
 
 def _seen(record: ImageRecord) -> tuple[Seen, ...]:
     return tuple(
-        (one.annotation_id, _origin(one), table_row(one)) for one in record.annotations
+        (one.annotation_id, _origin(one), table_row(one), in_words(one.attributes))
+        for one in record.annotations
     )
 
 
@@ -116,6 +118,8 @@ def _frame(annotations: tuple[Annotation, ...]) -> pd.DataFrame:
     frame = pd.DataFrame(
         rows, columns=["origin", "label", "confidence", "x", "y", "width", "height"]
     )
+    if any(one.attributes for one in annotations):
+        frame["attributes"] = [in_words(one.attributes) for one in annotations]
     numbers = ["confidence", "x", "y", "width", "height"]
     return frame.astype(dict.fromkeys(numbers, "float64"))
 
@@ -149,6 +153,9 @@ def _columns(names: list[str]) -> dict[str, Any]:
             "conf.", format="%.2f", disabled=True, width=48, help="The model's own."
         ),
         **numbers,
+        "attributes": column.TextColumn(
+            "attributes", disabled=True, help="Changed below, under Attributes."
+        ),
     }
 
 

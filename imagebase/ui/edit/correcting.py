@@ -29,6 +29,7 @@ from imagebase.ui.edit import (
     versions,
     walking,
 )
+from imagebase.ui.edit.box_attributes import draw_attributes
 from imagebase.ui.edit.box_message import Action
 from imagebase.ui.edit.box_table import draw_table
 from imagebase.ui.edit.image_tags import draw_tags
@@ -205,6 +206,7 @@ def _side(record: ImageRecord, labels: LabelSet) -> None:
     rows = len(record.annotations) + 2
     height = min(_ROW_PX * rows + 4, _TABLE_PX)
     draw_table(record, labels=labels, access=changing.access(), height=height)
+    draw_attributes(record)
     look_offer.follow(record)
     draw_tags(record)
     draw_comments(record.image_id, beside=partial(_beside_comments, record))

@@ -8,6 +8,7 @@ import streamlit as st
 
 from imagebase import states
 from imagebase.annotation import Source
+from imagebase.attributes import parsed
 from imagebase.store import AnnotationFilter
 from imagebase.ui import backend, state, widgets
 from imagebase.ui.review import review_counts, review_filters
@@ -32,6 +33,7 @@ _FOLDED: Final = (
     "review.sources",
     "review.who",
     "review.image",
+    "review.attribute",
     "review.since",
     "review.until",
     "review.least_px",
@@ -136,13 +138,28 @@ def _draw_makers() -> dict[str, Any]:
         placeholder="anybody",
         persist_state="session",
     )
-    image = st.text_input(
+    left, right = st.columns(2)
+    image = left.text_input(
         "Image",
         key="review.image",
         placeholder="a part of the file's name",
         persist_state="session",
     )
-    return {"sources": sources or None, "who": who or None, "image": image or None}
+    attribute = right.text_input(
+        "Attribute",
+        key="review.attribute",
+        placeholder="occluded, or color = red",
+        persist_state="session",
+        help="A name finds every box that has the attribute; a name and a value those "
+        "with this value.",
+    )
+    named = parsed(attribute or "")
+    return {
+        "sources": sources or None,
+        "who": who or None,
+        "image": image or None,
+        "attribute": named if named[0] else None,
+    }
 
 
 def _draw_times() -> dict[str, Any]:
@@ -237,6 +254,8 @@ def _words(wanted: AnnotationFilter) -> list[str]:
     found += [f"changed by {one}" for one in wanted.who or ()]
     if wanted.image:
         found.append(f"image “{wanted.image}”")
+    if wanted.attribute:
+        found.append(" = ".join(part for part in wanted.attribute if part is not None))
     if wanted.since or wanted.until:
         found.append("changed in a span")
     if wanted.sides:

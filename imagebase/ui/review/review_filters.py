@@ -26,6 +26,7 @@ LABEL_FILTERS: Final[Mapping[str, Any]] = {
     "review.sources": [],
     "review.who": [],
     "review.image": "",
+    "review.attribute": "",
     "review.since": None,
     "review.until": None,
     "review.least_px": None,

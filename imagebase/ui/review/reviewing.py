@@ -7,6 +7,7 @@ import pandas as pd
 import streamlit as st
 
 from imagebase.annotation import Source
+from imagebase.attributes import in_words
 from imagebase.store import AnnotationRow
 from imagebase.ui import backend, cache, look_offer, state, widgets
 from imagebase.ui.review import (
@@ -80,6 +81,7 @@ def _frame(rows: Sequence[AnnotationRow]) -> pd.DataFrame:
             "who": [one.changed_by for one in boxes],
             "when": [one.changed_at for one in boxes],
             "status": [widgets.STATUS_WORDS[row.status] for row in rows],
+            "attributes": [in_words(one.attributes) for one in boxes],
         }
     ).astype({"confidence": "float64"})
 
@@ -103,6 +105,7 @@ def _columns() -> dict[str, Any]:
             width=88,
         ),
         "status": config.TextColumn("status", width=70),
+        "attributes": config.TextColumn("attributes", width=160),
     }
 
 

@@ -30,6 +30,8 @@ def test_a_filter_that_everything_passes_says_nothing() -> None:
         ({"sources": [Source.MODEL]}, "made by model"),
         ({"who": ["ann"]}, "changed by ann"),
         ({"image": "IMG"}, "image “IMG”"),
+        ({"attribute": ("occluded", None)}, "occluded"),
+        ({"attribute": ("color", "red")}, "color = red"),
         ({"since": datetime(2026, 11, 1, tzinfo=UTC)}, "changed in a span"),
         ({"sides": (0, 8)}, "side from 0 px to under 8 px"),
         ({"sides": (20, math.inf)}, "side from 20 px"),
