@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -369,6 +370,12 @@ class Region:
             self._sums[below, column] * (1 - part_x) + self._sums[below, right] * part_x
         )
         return np.asarray(upper * (1 - part_y) + lower * part_y)
+
+
+@lru_cache(maxsize=64)
+def region_of(shape: Shape, size: Size) -> Region:
+    """Return the region of one shape on an image of this size, kept for a while."""
+    return Region.of([shape], size)
 
 
 def covered_shares(xyxy: FloatArray, shapes: Sequence[Shape], size: Size) -> FloatArray:

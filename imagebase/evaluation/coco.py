@@ -2,7 +2,8 @@
 
 Ids count from 1 whatever the files had: an annotation of id 0 counts as "no match", so
 that two perfect boxes would score an AP of .252. Crowd regions are not judged: what is
-found in one is neither right nor wrong.
+found in one is neither right nor wrong. An area that nobody labels is a crowd region of
+every label that has boxes.
 """
 
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ from faster_coco_eval import COCO, COCOeval_faster
 from numpy.typing import NDArray
 
 from imagebase.evaluation.values import Found, Truth
+from imagebase.geometry import xywh_to_xyxy
 
 # In the order in which COCO summarises.
 NAMES: Final = (
@@ -55,13 +57,37 @@ class CocoFigures:
         return self.values[name]
 
 
+class _Judge(COCOeval_faster):  # type: ignore[misc]
+    """COCO's judge; a crowd region with a shape is measured by it, not by its box."""
+
+    truth: Truth
+
+    def computeIoU(self, imgId: int, catId: int) -> Any:  # noqa: ANN401, N802, N803
+        ious = super().computeIoU(imgId, catId)
+        if not self.truth.regions or not len(ious):
+            return ious
+        rows, found = (
+            one.get_instances([imgId], [catId], True)[0][0]
+            for one in (self.gt_dataset, self.dt_dataset)
+        )
+        found = sorted(found, key=lambda one: -one["score"])[: len(ious)]
+        xywh = np.array([one["bbox"] for one in found], np.float64)
+        for column, one in enumerate(rows):
+            if one["id"] - 1 in self.truth.regions:
+                ious[:, column] = self.truth.shares_in(
+                    one["id"] - 1, xywh_to_xyxy(xywh)
+                )
+        return ious
+
+
 def coco_figures(truth: Truth, found: Found) -> CocoFigures:
     """Return COCO's figures over the labels that the truth has boxes of."""
     if not len(truth):
         return CocoFigures(dict.fromkeys(NAMES), _per_label(truth, None))
     document = COCO(_truth_document(truth))
     results = document.loadRes(_result_rows(found))
-    judge = COCOeval_faster(document, results, "bbox", print_function=_say_nothing)
+    judge = _Judge(document, results, "bbox", print_function=_say_nothing)
+    judge.truth = truth
     judge.evaluate()
     judge.accumulate()
     judge.summarize()

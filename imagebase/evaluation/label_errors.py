@@ -21,7 +21,7 @@ import numpy as np
 from imagebase.annotation import Box
 from imagebase.evaluation.values import FOUND_IOU, Flags, Floats, Found, Indices, Truth
 from imagebase.evaluation.verdicts import LOOSE_IOU
-from imagebase.geometry import FloatArray, pairwise_containment, pairwise_iou
+from imagebase.geometry import FloatArray, pairwise_iou
 
 # A model has something to say of a box where a candidate overlaps it by so much.
 SEEN_IOU: Final = 0.3
@@ -110,7 +110,7 @@ def _look(truth: Truth, found: Found) -> _Evidence:
     for image in range(len(truth.images)):
         rows = np.flatnonzero(found.image == image)
         objects = np.flatnonzero((truth.image == image) & ~truth.is_crowd)
-        crowds = truth.xyxy[(truth.image == image) & truth.is_crowd]
+        crowds = np.flatnonzero((truth.image == image) & truth.is_crowd)
         if not len(rows):
             continue
         overlaps = pairwise_iou(found.xyxy[rows], truth.xyxy[objects])
@@ -128,7 +128,8 @@ def _look(truth: Truth, found: Found) -> _Evidence:
             besides = np.asarray(np.where(near, sure * _how_far(overlaps), 0))
             beside[objects], beside_row[objects] = _best(besides, rows)
         touches = is_on | (same & (overlaps >= LOOSE_IOU))
-        free.append(_free(found, rows[~touches.any(axis=1)], rows, crowds))
+        alone = rows[~touches.any(axis=1)]
+        free.append(_free(truth, found, alone, rows, crowds))
     rows_free = np.concatenate(free) if free else np.zeros(0, dtype=np.intp)
     return _Evidence(own, other, other_row, beside, beside_row, is_seen, rows_free)
 
@@ -144,14 +145,17 @@ def _how_far(overlaps: FloatArray) -> FloatArray:
     return np.asarray(np.clip((_LOOSE_UP_TO_IOU - overlaps) / width, 0, 1))
 
 
-def _free(found: Found, free: Indices, rows: Indices, crowds: Floats) -> Indices:
+def _free(
+    truth: Truth, found: Found, free: Indices, rows: Indices, crowds: Indices
+) -> Indices:
     """Return the detections without a box that stand for a thing of their own."""
     kept = []
     for row in free[found.confidence[free] >= _LEAST_CONFIDENCE].tolist():
         box = found.xyxy[row : row + 1]
         surer = rows[found.confidence[rows] > found.confidence[row]]
         is_double = (pairwise_iou(box, found.xyxy[surer]) >= FOUND_IOU).any()
-        in_crowd = (pairwise_containment(box, crowds) > _CROWD_SHARE).any()
+        shares = (truth.shares_in(one, box)[0] for one in crowds.tolist())
+        in_crowd = any(share >= _CROWD_SHARE for share in shares)
         if not is_double and not in_crowd:
             kept.append(row)
     return np.array(kept, dtype=np.intp)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imagebase.evaluation.values import MAX_DETECTIONS, Flags, Found, Indices, Truth
-from imagebase.geometry import FloatArray, box_area, pairwise_intersection, pairwise_iou
+from imagebase.geometry import FloatArray, pairwise_iou
 
 IOU_THRESHOLDS: Final = tuple(np.linspace(0.5, 0.95, 10).tolist())
 NOBODY: Final = -1
@@ -58,9 +58,7 @@ def match(
         kept = rows[:MAX_DETECTIONS]
         if not len(objects):
             continue
-        overlaps = crowd_iou(
-            found.xyxy[kept], truth.xyxy[objects], truth.is_crowd[objects]
-        ).tolist()
+        overlaps = overlaps_with(truth, objects, found.xyxy[kept]).tolist()
         crowds = truth.is_crowd[objects].tolist()
         for place, least in enumerate(iou_thresholds):
             chosen = _choose(overlaps, crowds, min(least, 1 - _HAIR))
@@ -90,19 +88,14 @@ def _choose(overlaps: list[list[float]], crowds: list[bool], least: float) -> li
     return chosen
 
 
-def crowd_iou(found: FloatArray, objects: FloatArray, is_crowd: Flags) -> FloatArray:
-    """Return the overlap of N detections with M objects, shape (N, M).
+def overlaps_with(truth: Truth, objects: Indices, xyxy: FloatArray) -> FloatArray:
+    """Return the overlap of N detections with M rows of a truth, shape (N, M).
 
     With a crowd region it is the share of the detection that lies in it.
     """
-    overlaps = pairwise_iou(found, objects)
-    if not is_crowd.any():
-        return overlaps
-    shared = pairwise_intersection(found, objects[is_crowd])
-    area = np.broadcast_to(box_area(found)[:, None], shared.shape)
-    overlaps[:, is_crowd] = np.divide(
-        shared, area, out=np.zeros_like(shared), where=area > 0
-    )
+    overlaps = pairwise_iou(xyxy, truth.xyxy[objects])
+    for column in np.flatnonzero(truth.is_crowd[objects]).tolist():
+        overlaps[:, column] = truth.shares_in(int(objects[column]), xyxy)
     return overlaps
 
 

@@ -17,6 +17,8 @@ _CHECKSUM = re.compile(r"-[0-9a-f]{12}$")
 def truth_of_records(records: Sequence[ImageRecord], labels: LabelSet) -> Truth:
     """Return the boxes of reviewed images; one without boxes holds nothing to find.
 
+    What a model finds in an ignore area is neither right nor wrong.
+
     Raises:
         EvaluationError: there is no image to judge by, or no box on any.
     """
@@ -43,7 +45,7 @@ def truth_of_records(records: Sequence[ImageRecord], labels: LabelSet) -> Truth:
             for image, one in boxes
         ],
         box_ids=[one.annotation_id for _, one in boxes],
-    )
+    ).with_areas([one.ignored for one in records])
 
 
 def notes_about(records: Sequence[ImageRecord]) -> tuple[str, ...]:

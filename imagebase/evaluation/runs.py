@@ -15,6 +15,7 @@ from imagebase.errors import EvaluationError
 from imagebase.evaluation.label_mapping import LabelMapping
 from imagebase.evaluation.passing import Cost, Pass
 from imagebase.evaluation.values import EvaluatedImage, Found, Truth
+from imagebase.shapes import shape_json, shape_of_json
 
 KEPT: Final = 30
 _VERSION: Final = 1
@@ -133,6 +134,7 @@ def _document(info: RunInfo, run: Run) -> str:
             for one in run.truth.images
         ],
         "box_ids": run.truth.box_ids,
+        "regions": {row: shape_json(one) for row, one in run.truth.regions.items()},
         "passes": [_described(one) for one in run.passes],
     }
     return json.dumps(document, ensure_ascii=False)
@@ -174,6 +176,11 @@ def _as_run(document: Mapping[str, Any], arrays: Mapping[str, Any]) -> Run:
             for image_id, name, width, height in document["images"]
         ),
         box_ids=tuple(document["box_ids"]),
+        # Runs of an earlier version have none.
+        regions={
+            int(row): shape_of_json(one)
+            for row, one in document.get("regions", {}).items()
+        },
         **{name: arrays[f"truth.{name}"] for name in _TRUTH},
     )
     passes = tuple(

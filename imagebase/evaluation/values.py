@@ -5,13 +5,15 @@ positions in the truth's own lists.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Final, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from imagebase.annotation import Size
+from imagebase.geometry import FloatArray, pairwise_containment
+from imagebase.shapes import Shape, ShapeKind, region_of
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.intp]
@@ -42,6 +44,7 @@ class Truth:
     the label file knows it, else of the box.
     is_crowd: (N,), regions that hold many objects: what is found there is not judged.
     box_ids: N of them, by which an annotation is found again.
+    regions: by row, the shape of a crowd region that is less than its box.
     """
 
     labels: tuple[str, ...]
@@ -52,6 +55,7 @@ class Truth:
     area: Floats
     is_crowd: Flags
     box_ids: tuple[str, ...]
+    regions: Mapping[int, Shape] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _check_rows(self, ("image", "label", "area", "is_crowd", "box_ids"))
@@ -93,7 +97,57 @@ class Truth:
             self.area[rows],
             self.is_crowd[rows],
             tuple(self.box_ids[row] for row in rows),
+            {
+                at: self.regions[row]
+                for at, row in enumerate(rows.tolist())
+                if row in self.regions
+            },
         )
+
+    def with_areas(self, areas: Sequence[Sequence[Shape]]) -> "Truth":
+        """Return the truth with areas of each image that nobody labels.
+
+        Each is a crowd region of every label that has boxes; labels without boxes have
+        no figures.
+        """
+        used = sorted(set(self.label[~self.is_crowd].tolist()))
+        rows = [
+            (image, label, shape)
+            for image, shapes in enumerate(areas)
+            for shape in shapes
+            for label in used
+        ]
+        if not rows:
+            return self
+        boxes = [
+            shape.bounds.normalised().clipped(self.images[image].size)
+            for image, _, shape in rows
+        ]
+        first = len(self)
+        return replace(
+            self,
+            image=np.append(self.image, [row[0] for row in rows]),
+            label=np.append(self.label, [row[1] for row in rows]),
+            xyxy=np.concatenate([self.xyxy, np.array(boxes, np.float64)]),
+            area=np.append(self.area, [one.area for one in boxes]),
+            is_crowd=np.append(self.is_crowd, np.ones(len(rows), np.bool_)),
+            box_ids=(*self.box_ids, *("" for _ in rows)),
+            regions=dict(self.regions)
+            | {
+                first + at: shape
+                for at, (_, _, shape) in enumerate(rows)
+                if shape.kind is not ShapeKind.RECTANGLE
+            },
+        )
+
+    def shares_in(self, row: int, xyxy: FloatArray) -> FloatArray:
+        """Return the share of each of N boxes that lies in a crowd region, (N,)."""
+        if row not in self.regions:
+            return np.asarray(
+                pairwise_containment(xyxy, self.xyxy[row : row + 1])[:, 0]
+            )
+        size = self.images[self.image[row]].size
+        return np.asarray(region_of(self.regions[row], size).shares(xyxy))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -15,6 +15,7 @@ from imagebase.errors import ModelLoadError, UnknownModelError
 from imagebase.geometry import as_xyxy
 from imagebase.jobs import JobContext
 from imagebase.reviewing.doubt import SEEN_SHARE, Boxes, Evidence, Looked, judge
+from imagebase.shapes import is_inside
 from imagebase.store import (
     BoxColumns,
     CandidatesKey,
@@ -182,7 +183,8 @@ def _evidence(
     in_use: ModelInUse | None,
     counts: Mapping[str, int],
 ) -> Evidence:
-    images, rows = store.doubt_columns(scope, image_ids)
+    images, known = store.doubt_columns(scope, image_ids)
+    rows = _outside_areas(store, scope, images, known)
     labels = _Labels([*counts, *(one.label for one in rows)], in_use)
     plain = _shown(store, scope, images, labels, in_use, mirrored=False)
     mirrored = _shown(store, scope, images, labels, in_use, mirrored=True)
@@ -199,6 +201,26 @@ def _evidence(
         label_counts=np.array([counts.get(one, 0) for one in labels.names], np.intp),
         model_id=in_use.detector.model_id if in_use else "",
     )
+
+
+def _outside_areas(
+    store: Store,
+    scope: Scope,
+    images: Sequence[ImageColumns],
+    rows: Sequence[BoxColumns],
+) -> list[BoxColumns]:
+    """Return the boxes that do not lie in areas nobody labels: they raise no doubt."""
+    ignored = store.ignored_shapes(scope, [one.image_id for one in images])
+    if not ignored:
+        return list(rows)
+    id_of = {one.image_key: one.image_id for one in images}
+    kept = []
+    for row in rows:
+        area = ignored.get(id_of[row.image_key])
+        box = np.array([[row.x_min, row.y_min, row.x_max, row.y_max]])
+        if area is None or not is_inside(box, area.shapes, area.size)[0]:
+            kept.append(row)
+    return kept
 
 
 def _looked(row: ImageColumns, has_boxes: bool) -> Looked:

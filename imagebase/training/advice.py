@@ -107,7 +107,7 @@ def _left_out(training_set: TrainingSet) -> list[str]:
     left_out, sentences = training_set.left_out, []
     if left_out.crowds:
         crowds = _counted(left_out.crowds, "crowd region is", "crowd regions are")
-        sentences.append(f"{crowds} left out.")
+        sentences.append(f"{crowds} ignored: nothing is learned there.")
     if left_out.zero_size:
         boxes = _counted(left_out.zero_size, "box", "boxes")
         is_or_are = "is" if left_out.zero_size == 1 else "are"

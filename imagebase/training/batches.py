@@ -4,33 +4,52 @@ A batch follows from the seed and its number alone, so that a training which goe
 after a crash learns from what it would have learned from.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from imagebase.annotation import Size
+from imagebase.shapes import Shape, mask_of
 from imagebase.training.settings import TrainingSettings
-from imagebase.training.training_set import TRAIN, TrainingSet
+from imagebase.training.training_set import TRAIN, TrainingImage, TrainingSet
 
 SCALE: Final = (0.7, 1.3)
 ASPECT: Final = (0.9, 1.1)
 SHIFT: Final = 0.1
 HUE, SATURATION, VALUE = 0.015, 0.5, 0.4
 _GREY: Final = (114, 114, 114)
+# Areas are known in cells of so many pixels of the net's input, whole ones as its
+# sides are multiples of 32.
+_AREA_PX: Final = 4
 # Of an object that was cut off, so much has to be left to be called one.
 _LEAST_LEFT: Final = 0.25
 
 
 class Batch(NamedTuple):
-    """pictures: (B, height, width, 3) bytes. image, label: (N,). boxes: (N, 4)."""
+    """pictures: (B, height, width, 3) bytes. image, label: (N,). boxes: (N, 4).
+
+    ignored: (B, height / 4, width / 4), 1 where nothing is learned; None for nowhere.
+    """
 
     pictures: NDArray[np.uint8]
     image: NDArray[np.int64]
     label: NDArray[np.int64]
     boxes: NDArray[np.float32]
+    ignored: NDArray[np.float32] | None = None
+
+
+class _Example(NamedTuple):
+    """One picture of a batch, changed; ignored: None where all of it is learned."""
+
+    picture: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+    boxes: NDArray[np.float32]
+    ignored: NDArray[np.float32] | None
 
 
 class Batches:
@@ -62,12 +81,13 @@ class Batches:
             self._changed(place, np.random.default_rng([self._settings.seed, place]))
             for place in range(number * size, (number + 1) * size)
         ]
-        counts = [len(labels) for _, labels, _ in parts]
+        counts = [len(one.labels) for one in parts]
         return Batch(
-            np.stack([picture for picture, _, _ in parts]),
+            np.stack([one.picture for one in parts]),
             np.repeat(np.arange(size), counts),
-            np.concatenate([labels for _, labels, _ in parts]),
-            np.concatenate([boxes for _, _, boxes in parts]),
+            np.concatenate([one.labels for one in parts]),
+            np.concatenate([one.boxes for one in parts]),
+            _stacked([one.ignored for one in parts]),
         )
 
     def _image_at(self, place: int) -> int:
@@ -76,9 +96,7 @@ class Batches:
         order = np.random.default_rng([self._settings.seed, epoch, 1])
         return self._train[int(order.permutation(len(self._train))[at])]
 
-    def _changed(
-        self, place: int, generator: np.random.Generator
-    ) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.float32]]:
+    def _changed(self, place: int, generator: np.random.Generator) -> _Example:
         number = self._image_at(place)
         image = self._set.images[number]
         picture: NDArray[np.uint8] = np.asarray(self._set.pictures[number])
@@ -97,7 +115,37 @@ class Batches:
         if self._settings.colours:
             picture = _recoloured(picture, generator)
         boxes, kept = move.boxes(image.boxes)
-        return picture, image.labels[kept], boxes[kept]
+        ignored = _moved_areas(image, move, Size(width, height))
+        return _Example(picture, image.labels[kept], boxes[kept], ignored)
+
+
+def _moved_areas(
+    image: TrainingImage, move: "Move", net_size: Size
+) -> NDArray[np.float32] | None:
+    """Return where nothing is learned of a picture that was moved."""
+    if not image.ignored:
+        return None
+    grid = Size(net_size.width // _AREA_PX, net_size.height // _AREA_PX)
+    mask = _areas(image.ignored, image.size, grid)
+    moved = cv2.warpAffine(mask, move.matrix(*grid), grid, flags=cv2.INTER_LINEAR)
+    return np.asarray(moved, np.float32)
+
+
+@lru_cache(maxsize=256)
+def _areas(shapes: tuple[Shape, ...], size: Size, grid: Size) -> NDArray[np.float32]:
+    """Return how much of each cell of a grid over the image shapes cover."""
+    mask = mask_of(shapes, size).astype(np.float32)
+    return np.asarray(cv2.resize(mask, grid, interpolation=cv2.INTER_AREA), np.float32)
+
+
+def _stacked(
+    areas: Sequence[NDArray[np.float32] | None],
+) -> NDArray[np.float32] | None:
+    known = [one for one in areas if one is not None]
+    if not known:
+        return None
+    nowhere = np.zeros_like(known[0])
+    return np.stack([nowhere if one is None else one for one in areas])
 
 
 class Move(NamedTuple):

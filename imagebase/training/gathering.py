@@ -10,6 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Final
 
+import numpy as np
+
 from imagebase.annotation import Annotation, Box, ImageRecord
 from imagebase.errors import TrainingError
 from imagebase.formats.label_set_files import FileTree, ReadImage, ReadResult
@@ -18,6 +20,7 @@ from imagebase.formats.registry import read, readable_format, recognise
 from imagebase.formats.tree_views import TreeWithout, WithImages, with_images
 from imagebase.formats.trees import is_image_name, open_tree, opened_tree
 from imagebase.settings import Limits
+from imagebase.shapes import Shape, is_inside, rectangle
 from imagebase.training.training_set import Source
 
 # What lies beside the labels may be anything; it is not read into memory.
@@ -159,6 +162,7 @@ def _source_of_file(image: ReadImage, given: WithImages) -> Source:
         partial(given.tree.read, image.path),
         partial(_boxes_in_pixels, image),
         len(image.crowds),
+        partial(_crowds_in_pixels, image),
     )
 
 
@@ -174,6 +178,11 @@ def _boxes_in_pixels(image: ReadImage, frame: Frame) -> list[tuple[str, Box]]:
     return [(one.label, one.box) for one in placed.image.annotations]
 
 
+def _crowds_in_pixels(image: ReadImage, frame: Frame) -> list[Shape]:
+    """Return crowd regions in pixels of the file, as for boxes."""
+    return [rectangle(one.box) for one in fitted(image, frame).image.crowds]
+
+
 def from_records(
     records: Iterable[ImageRecord],
     label_names: Sequence[str],
@@ -181,23 +190,45 @@ def from_records(
 ) -> Gathered:
     """Return the images of a dataset; labels without a box are left out.
 
+    So are boxes of which at least half lies in areas that nobody labels.
+
     Args:
         records: the images to learn from.
         label_names: in the order of their class numbers.
         read_image: gives an image's bytes by its id.
     """
-    known = list(records)
+    given = list(records)
+    known = [_outside_areas(one) for one in given]
     used = box_counts(known)
+    inside = box_counts(given).total() - used.total()
     sources = tuple(
         Source(
             one.image_id,
             one.file_name,
             partial(read_image, one.image_id),
             partial(_boxes_of, one.annotations),
+            ignored=partial(_areas_of, one.ignored),
         )
         for one in known
     )
-    return Gathered(sources, tuple(one for one in label_names if used[one]))
+    return Gathered(
+        sources,
+        tuple(one for one in label_names if used[one]),
+        skipped=(f"Boxes in ignore areas: {inside:,}.",) if inside else (),
+    )
+
+
+def _outside_areas(record: ImageRecord) -> ImageRecord:
+    if not record.ignored or not record.annotations:
+        return record
+    boxes = np.array([one.box for one in record.annotations], np.float64)
+    inside = is_inside(boxes, record.ignored, record.size)
+    pairs = zip(record.annotations, inside.tolist(), strict=True)
+    return record.with_annotations(one for one, is_in in pairs if not is_in)
+
+
+def _areas_of(shapes: tuple[Shape, ...], _: Frame) -> tuple[Shape, ...]:
+    return shapes
 
 
 def box_counts(records: Iterable[ImageRecord]) -> Counter[str]:

@@ -65,7 +65,7 @@ def as_judgement(figures: CocoFigures) -> Judgement:
 
 
 def truth_of(images: Sequence[TrainingImage], labels: Sequence[str]) -> Truth:
-    """Return the boxes of training images as what is right."""
+    """Return the boxes of training images as what is right, but for their areas."""
     counts = [len(one.labels) for one in images]
     image = np.repeat(np.arange(len(images)), counts)
     label = np.concatenate([one.labels for one in images] or [np.zeros(0, np.int64)])
@@ -84,7 +84,7 @@ def truth_of(images: Sequence[TrainingImage], labels: Sequence[str]) -> Truth:
         extent.prod(axis=1),
         np.zeros(len(image), np.bool_),
         tuple(str(row) for row in range(len(image))),
-    )
+    ).with_areas([one.ignored for one in images])
 
 
 def _outputs(

@@ -346,6 +346,9 @@ def learn(
         torch.from_numpy(batch.image).to(compute.device),
         torch.from_numpy(batch.label).to(compute.device),
         torch.from_numpy(batch.boxes).to(compute.device),
+        None
+        if batch.ignored is None
+        else torch.from_numpy(batch.ignored).to(compute.device),
     )
     loss = loss_of(outputs, targets, module.network.heads, module.network.size)
     optimizer.zero_grad(set_to_none=True)

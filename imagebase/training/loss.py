@@ -3,7 +3,8 @@
 3 × CIoU + binary cross-entropy of objectness + that of the classes, each over the
 number of positives (Zheng and others, "Enhancing Geometric Factors", 2020, for CIoU).
 All of it in float32. A box that does not answer for an object and still overlaps one by
-more than `IGNORE_IOU` is neither right nor wrong.
+more than `IGNORE_IOU` is neither right nor wrong. Nor is one of which at least half
+lies in areas that nobody labels, COCO's measure for crowd regions.
 """
 
 import math
@@ -16,6 +17,7 @@ from torch.nn import functional
 
 from imagebase.annotation import Size
 from imagebase.detection.heads import Head
+from imagebase.shapes import INSIDE_SHARE
 from imagebase.training.targets import Positives, Targets, assign
 
 BOX_GAIN: Final = 3.0
@@ -123,6 +125,9 @@ def _objectness_loss(
     wanted = torch.zeros_like(raw[..., 4])
     wanted[place] = 1
     counts = (best_iou(decoded.detach(), targets) <= IGNORE_IOU).to(raw.dtype)
+    if targets.ignored is not None:
+        inside = ignored_share(decoded.detach(), targets.ignored) >= INSIDE_SHARE
+        counts[inside] = 0
     counts[place] = 1
     each = functional.binary_cross_entropy_with_logits(
         raw[..., 4], wanted, reduction="none"
@@ -141,6 +146,36 @@ def best_iou(decoded: Tensor, targets: Targets) -> Tensor:
             if len(truth):
                 best[image] = _iou(found[image], truth).amax(dim=1)
     return best.reshape(decoded.shape[:-1])
+
+
+def ignored_share(decoded: Tensor, ignored: Tensor) -> Tensor:
+    """Return the share of each predicted box that lies in areas: (B, S, H, W).
+
+    What of a box lies outside the picture is not counted.
+
+    Args:
+        decoded: centre and size as shares, (B, S, H, W, 4).
+        ignored: (B, rows, columns), the share of each cell that the areas cover.
+    """
+    with torch.no_grad():
+        batch, rows, columns = ignored.shape
+        near, far = (one.clamp(0, 1) for one in _corners(decoded.reshape(batch, -1, 4)))
+        sums = ignored.cumsum(1).cumsum(2) / (rows * columns)
+        sums = functional.pad(sums, (1, 0, 1, 0))[:, None]
+        corners = [
+            torch.stack([x[..., 0], y[..., 1]], dim=-1)
+            for x, y in ((far, far), (near, far), (far, near), (near, near))
+        ]
+        # Between the corners of cells the sum grows linearly along x and y.
+        far_far, near_far, far_near, near_near = (
+            functional.grid_sample(
+                sums, 2 * one[:, None] - 1, padding_mode="border", align_corners=True
+            )[:, 0, 0]
+            for one in corners
+        )
+        shared = far_far - near_far - far_near + near_near
+        share = shared / (far - near).prod(dim=2).clamp(min=1e-12)
+    return share.reshape(decoded.shape[:-1])
 
 
 def _iou(found: Tensor, truth: Tensor) -> Tensor:

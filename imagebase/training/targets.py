@@ -17,12 +17,15 @@ class Targets(NamedTuple):
     """The objects of a batch: N rows.
 
     image: (N,), which picture of the batch. label: (N,). boxes: (N, 4), centre and
-    size as shares of the picture's width and height.
+    size as shares of the picture's width and height. ignored: (B, rows, columns), the
+    share of each cell of a grid over the picture where nothing is learned; None is
+    nowhere.
     """
 
     image: Tensor
     label: Tensor
     boxes: Tensor
+    ignored: Tensor | None = None
 
 
 class Positives(NamedTuple):

@@ -22,6 +22,7 @@ from imagebase.errors import ImageBaseError, TrainingError
 from imagebase.formats.placing import Frame
 from imagebase.images import load_image
 from imagebase.quality import difference_hash
+from imagebase.shapes import Shape, shape_json, shape_of_json
 from imagebase.split import Shares, Split, SplitImage, split_by_shares, torn_groups
 from imagebase.training import work_files
 from imagebase.training.settings import write_json
@@ -40,7 +41,8 @@ class Source(NamedTuple):
 
     read: gives the file's bytes. in_pixels: gives labels and boxes in pixels of
     the image, which has this frame; TrainingError where they are of another image.
-    crowds: regions that were left out already.
+    crowds: regions that were left out already. ignored: gives the areas where nothing
+    is learned, crowd regions among them, as in_pixels does.
     """
 
     image_id: str
@@ -48,6 +50,7 @@ class Source(NamedTuple):
     read: Callable[[], bytes]
     in_pixels: Callable[[Frame], Sequence[tuple[str, Box]]]
     crowds: int = 0
+    ignored: Callable[[Frame], Sequence[Shape]] = lambda _: ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +58,8 @@ class TrainingImage:
     """One image of the set.
 
     labels: class numbers, one a box. boxes: (N, 4), centre and size as shares of the
-    image. part: `train` or `val`.
+    image. part: `train` or `val`. ignored: where nothing is learned and nothing is
+    judged, in pixels of the image.
     """
 
     image_id: str
@@ -65,6 +69,7 @@ class TrainingImage:
     labels: NDArray[np.int64]
     boxes: NDArray[np.float32]
     difference_hash: str = ""
+    ignored: tuple[Shape, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +120,8 @@ class TrainingSet:
         for one in self.images:
             digest.update(f"{one.image_id} {one.part}".encode())
             digest.update(one.labels.tobytes() + one.boxes.tobytes())
+            if one.ignored:
+                digest.update(json.dumps([*map(shape_json, one.ignored)]).encode())
         return digest.hexdigest()
 
 
@@ -124,6 +131,7 @@ class _Reading(NamedTuple):
     boxes: list[tuple[str, Box]]
     zero_size: int
     difference_hash: str
+    ignored: tuple[Shape, ...]
 
 
 def prepare(
@@ -229,7 +237,8 @@ def _read(source: Source, input_size: Size, max_pixels: int) -> _Reading:
         source.read(), file_name=source.name, max_pixels=max_pixels, wanted=input_size
     )
     boxes, zero_size = [], 0
-    for label, box in source.in_pixels(Frame(loaded.size, loaded.orientation)):
+    frame = Frame(loaded.size, loaded.orientation)
+    for label, box in source.in_pixels(frame):
         inside = box.clipped(loaded.size)
         if min(inside.width, inside.height) > _LEAST_SIDE:
             boxes.append((label, inside))
@@ -237,7 +246,14 @@ def _read(source: Source, input_size: Size, max_pixels: int) -> _Reading:
             zero_size += 1
     picture = resized(loaded.rgb, input_size)
     grey = np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), np.uint8)
-    return _Reading(picture, loaded.size, boxes, zero_size, difference_hash(grey))
+    return _Reading(
+        picture,
+        loaded.size,
+        boxes,
+        zero_size,
+        difference_hash(grey),
+        tuple(source.ignored(frame)),
+    )
 
 
 def _image(
@@ -255,6 +271,7 @@ def _image(
         np.array([number for number, _ in kept], np.int64),
         np.concatenate([(near + far) / 2, far - near], axis=1).astype(np.float32),
         reading.difference_hash,
+        reading.ignored,
     )
 
 
@@ -299,6 +316,7 @@ def _as_json(image: TrainingImage, part: str) -> dict[str, Any]:
         "labels": image.labels.tolist(),
         "boxes": image.boxes.astype(np.float64).tolist(),
         "hash": image.difference_hash,
+        "ignored": [shape_json(one) for one in image.ignored],
     }
 
 
@@ -311,4 +329,6 @@ def _of_json(kept: Mapping[str, Any]) -> TrainingImage:
         np.array(kept["labels"], np.int64),
         np.array(kept["boxes"], np.float32).reshape(-1, 4),
         kept["hash"],
+        # Sets of an older version do not say it.
+        tuple(shape_of_json(one) for one in kept.get("ignored", ())),
     )

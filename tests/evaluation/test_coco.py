@@ -3,19 +3,34 @@
 import contextlib
 import io
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from pycocotools import mask as mask_utils
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from imagebase.evaluation.coco import NAMES, coco_figures
+from imagebase.annotation import Box
+from imagebase.evaluation.coco import NAMES, NOTHING, coco_figures
 from imagebase.evaluation.detection_files import read_detections
 from imagebase.evaluation.label_files import LabelFiles, read_truth
-from imagebase.evaluation.values import Found
+from imagebase.evaluation.matching import NOBODY, match
+from imagebase.evaluation.values import Found, Truth
+from imagebase.shapes import (
+    Mask,
+    Point,
+    Shape,
+    ShapeKind,
+    is_inside,
+    mask_of,
+    rectangle,
+)
 from tests.evaluation.builders import (
     DATA,
+    SIZE,
     dev128_labels,
     dev128_pass,
     found,
@@ -144,3 +159,109 @@ def pycocotools_stats(path: Path, labels: LabelFiles, said: Found) -> list[float
         judge.accumulate()
         judge.summarize()
     return [float(one) for one in judge.stats]
+
+
+STAMP = rectangle(Box(90, 90, 190, 190))
+# Its right half is empty: of what lies there the box around it says nothing.
+WEDGE = Shape(ShapeKind.POLYGON, (Point(0, 0), Point(100, 0), Point(0, 180)))
+STROKE = Shape(ShapeKind.BRUSH, (Point(20, 180), Point(180, 30)), 40)
+
+
+def random_scene(seed: int, areas: Sequence[Shape]) -> tuple[Truth, Found]:
+    """Return whole-pixel boxes of two labels on five images that have these areas."""
+    random = np.random.default_rng(seed)
+
+    def box() -> tuple[float, float, float, float]:
+        x, y = random.integers(0, 150, 2)
+        w, h = random.integers(8, 50, 2)
+        return float(x), float(y), float(x + w), float(y + h)
+
+    things = [(n % 5, ("cat", "dog")[n % 2], box()) for n in range(30)]
+    said = [
+        (n % 5, ("cat", "dog")[n % 3 % 2], box(), round(float(random.random()), 4))
+        for n in range(120)
+    ]
+    right = [(*one, round(float(random.random()), 4)) for one in things[::2]]
+    whole = truth(*things, images=5).with_areas([areas, areas, (), areas, areas])
+    return whole, found(*said, *right)
+
+
+def rle(mask: Mask) -> Any:  # noqa: ANN401
+    return mask_utils.encode(np.asfortranarray(mask.astype(np.uint8)))
+
+
+@pytest.mark.parametrize(
+    "areas",
+    [[STAMP], [STAMP, rectangle(Box(0, 0, 60, 40))], [WEDGE], [STROKE], [WEDGE, STAMP]],
+    ids=["rectangle", "two", "polygon", "brush", "mixed"],
+)
+@pytest.mark.parametrize("seed", [1, 2])
+def test_areas_are_judged_as_pycocotools_judges_crowds(
+    seed: int, areas: list[Shape]
+) -> None:
+    """There each area is an annotation with iscrowd and its pixels as a mask."""
+    whole, said = random_scene(seed, areas)
+    ours = coco_figures(whole, said)
+    document: dict[str, Any] = {
+        "images": [{"id": n, "width": 200, "height": 200} for n in range(1, 6)],
+        "categories": [{"id": 1, "name": "cat"}, {"id": 2, "name": "dog"}],
+        "annotations": [],
+    }
+    for row in range(len(whole)):
+        box = Box(*whole.xyxy[row].tolist())
+        shape = whole.regions.get(row, rectangle(box))
+        document["annotations"].append(
+            {
+                "id": row + 1,
+                "image_id": int(whole.image[row]) + 1,
+                "category_id": int(whole.label[row]) + 1,
+                "segmentation": rle(mask_of([shape], SIZE)),
+                "area": box.area,
+                "iscrowd": int(whole.is_crowd[row]),
+            }
+        )
+    rows = [
+        {
+            "image_id": image + 1,
+            "category_id": label + 1,
+            "segmentation": rle(mask_of([rectangle(Box(*corners))], SIZE)),
+            "score": score,
+        }
+        for image, label, corners, score in zip(
+            said.image.tolist(),
+            said.label.tolist(),
+            said.xyxy.tolist(),
+            said.confidence.tolist(),
+            strict=True,
+        )
+    ]
+    with contextlib.redirect_stdout(io.StringIO()):
+        coco = COCO()
+        coco.dataset = document
+        coco.createIndex()
+        judge = COCOeval(coco, coco.loadRes(rows), "segm")
+        judge.evaluate()
+        judge.accumulate()
+        judge.summarize()
+    theirs = [float(one) for one in judge.stats]
+    values = [NOTHING if ours[n] is None else ours[n] for n in NAMES]
+    assert values == pytest.approx(theirs, abs=1e-4)
+    without = coco_figures(random_scene(seed, ())[0], said)
+    assert ours["AP50"] != without["AP50"]
+
+
+def test_our_own_matching_ignores_the_same_detections() -> None:
+    whole, said = random_scene(1, [WEDGE])
+    matched = match(whole, said)
+    inside = is_inside(said.xyxy, [WEDGE], SIZE) & (said.image != 2)
+    is_alone = matched.object[0] == NOBODY
+    np.testing.assert_array_equal(matched.is_ignored[0], inside & is_alone)
+    assert matched.is_ignored[0].any()
+
+
+def test_a_set_of_some_images_keeps_their_areas() -> None:
+    whole, _ = random_scene(1, [WEDGE])
+    some = whole.only([3, 2])
+    assert set(some.regions.values()) == {WEDGE}
+    assert {int(some.image[row]) for row in some.regions} == {0}
+    assert len(some.regions) == 2

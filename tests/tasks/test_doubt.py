@@ -5,12 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from imagebase.annotation import ImageRecord
+from imagebase.annotation import Box, ImageRecord
 from imagebase.detection.candidates import Candidates, pack, unpack
 from imagebase.detection.detector import shared_detector
 from imagebase.detection.registry import find_model
 from imagebase.editing import approve, delete_annotations, record_ids
 from imagebase.reviewing.doubt import Kind
+from imagebase.shapes import rectangle
 from imagebase.store import CandidatesKey, DoubtRow, JobState, Scope, Store
 from imagebase.tasks.judging import judge_images, model_in_use, stale_images
 from imagebase.tasks.looking import MIRRORED_PASS, candidates_key
@@ -226,3 +227,17 @@ def test_nothing_of_a_deleted_label_is_missed(
     in_use = model_in_use(store, scope)
     judge_images(store, scope, [kept[1].image_id], in_use)
     assert Kind.MISSED not in queue(store, scope)["b.png"].reasons
+
+
+def test_nothing_in_an_ignore_area_is_doubtful(
+    store: Store, scope: Scope, kept: list[ImageRecord], mirrored: CandidatesKey
+) -> None:
+    """Neither the dog that one look does not show, nor a cat that is perhaps missed."""
+    image_id = kept[1].image_id
+    answer(store, scope, mirrored, image_id, ((0, 20, 10, 30), 0.61, CAT))
+    assert set(judged(store, scope)) == {"b.png"}
+    area = rectangle(Box(0, 0, 64, 48))
+    store.add_ignore_areas(scope, image_id, [area], all_of_size=False)
+    # It is judged anew, since less of it is looked at now.
+    assert stale_images(store, scope, model_in_use(store, scope)) == [image_id]
+    assert judged(store, scope) == {}

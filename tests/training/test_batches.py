@@ -1,15 +1,20 @@
 """What is learned from: every image once an epoch, changed, its boxes with it."""
 
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from imagebase.annotation import Size
+from imagebase.formats.placing import Frame
+from imagebase.shapes import Shape, rectangle
 from imagebase.training.batches import Batch, Batches, Move
 from imagebase.training.settings import TrainingSettings
-from imagebase.training.training_set import TRAIN, TrainingSet, prepare
+from imagebase.training.training_set import TRAIN, TrainingSet, load_set, prepare
 from tests.training.shapes import LABELS, sources
+from tests.training.shapes import picture as picture_of
 
 
 @pytest.fixture(scope="module")
@@ -77,3 +82,33 @@ def test_what_is_cut_off_too_far_is_no_object_any_more() -> None:
     cut, is_kept = move.boxes(boxes)
     assert is_kept.tolist() == [True, True, False]
     np.testing.assert_allclose(cut[1], [0.95, 0.5, 0.1, 0.2], atol=1e-6)
+
+
+def test_areas_move_with_the_picture(tmp_path: Path) -> None:
+    """The red square of each image is its area: it covers what is red, moved or not."""
+    marked = [
+        one._replace(ignored=partial(_red_square, at))
+        for at, one in enumerate(sources(10))
+    ]
+    prepared = prepare(tmp_path, marked, labels=LABELS, input_size=Size(96, 96))
+    again = load_set(tmp_path)
+    assert again.fingerprint == prepared.fingerprint
+    assert [one.ignored for one in again.images] == [
+        _red_square(at, Frame(Size(160, 120))) for at in range(10)
+    ]
+    batch = Batches(prepared, settings()).batch(0)
+    assert batch.ignored is not None
+    assert batch.ignored.shape == (len(batch.pictures), 24, 24)
+    for picture, ignored in zip(batch.pictures.astype(int), batch.ignored, strict=True):
+        is_red = (picture[..., 0] - picture[..., 2] > 100).reshape(24, 4, 24, 4)
+        np.testing.assert_allclose(ignored, is_red.mean(axis=(1, 3)), atol=0.6)
+        assert abs(float(ignored.mean()) - is_red.mean()) < 0.02
+
+
+def _red_square(number: int, frame: Frame) -> tuple[Shape, ...]:
+    _, boxes = picture_of(number)
+    return tuple(rectangle(box) for label, box in boxes if label == LABELS[0])
+
+
+def test_without_areas_nothing_is_ignored(small_set: TrainingSet) -> None:
+    assert Batches(small_set, settings()).batch(0).ignored is None

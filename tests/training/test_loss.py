@@ -7,10 +7,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from imagebase.annotation import Box as Imagebox
 from imagebase.annotation import Size
 from imagebase.detection.heads import Head
-from imagebase.training.loss import loss_of
-from imagebase.training.targets import Targets
+from imagebase.shapes import covered_shares, mask_of, rectangle
+from imagebase.training.loss import ignored_share, loss_of
+from imagebase.training.targets import Targets, assign
 
 NET = Size(96, 64)
 CLASSES = 3
@@ -214,3 +216,46 @@ def test_following_the_gradient_finds_the_objects() -> None:
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
     assert loss.item() < 0.12 * first
+
+
+def test_what_lies_in_an_area_is_neither_right_nor_wrong() -> None:
+    """Only predictions outside, and those that answer for objects, are learned from."""
+    outputs, targets = random_outputs(1), random_targets(1)
+    ignored = torch.zeros(3, 16, 24)
+    ignored[0] = 1
+    ignored[1, :, :12] = 1
+    for one in outputs:
+        one.requires_grad_()
+    masked = loss_of(outputs, targets._replace(ignored=ignored), HEADS, NET)
+    plain = loss_of(outputs, targets, HEADS, NET)
+    assert masked.objectness < plain.objectness
+    assert masked.box == plain.box
+    assert masked.classes == plain.classes
+    masked.objectness.backward()  # type: ignore[no-untyped-call]
+    grid, output = GRIDS[1], outputs[1]
+    assert output.grad is not None
+    assigned = assign(targets, HEADS, GRIDS, NET)[1]
+    split = output.grad.reshape(3, 3, 5 + CLASSES, grid.height, grid.width)
+    learned = split[0, :, 4] != 0
+    own = targets.image[assigned.target] == 0
+    expected = torch.zeros_like(learned)
+    expected[assigned.slot[own], assigned.row[own], assigned.column[own]] = True
+    assert torch.equal(learned, expected)
+
+
+def test_the_share_of_a_box_in_areas_is_that_of_its_pixels() -> None:
+    shapes = [rectangle(Imagebox(8, 4, 40, 36)), rectangle(Imagebox(60, 0, 96, 20))]
+    mask = mask_of(shapes, NET)
+    cells = mask.reshape(16, 4, 24, 4).mean(axis=(1, 3))
+    random = np.random.default_rng(3)
+    near = random.uniform(0, [70, 45], (50, 2))
+    corners = np.concatenate([near, near + random.uniform(2, 20, (50, 2))], axis=1)
+    sides = np.array([96, 64, 96, 64])
+    relative = np.concatenate(
+        [(corners[:, :2] + corners[:, 2:]) / 2, corners[:, 2:] - corners[:, :2]], axis=1
+    )
+    found = torch.tensor(relative / sides, dtype=torch.float32).reshape(1, 1, 5, 10, 4)
+    shares = ignored_share(found, torch.tensor(cells, dtype=torch.float32)[None])
+    np.testing.assert_allclose(
+        shares.reshape(-1).numpy(), covered_shares(corners, shapes, NET), atol=1e-3
+    )

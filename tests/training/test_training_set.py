@@ -15,6 +15,7 @@ from imagebase.errors import TrainingError
 from imagebase.formats.placing import Frame
 from imagebase.images import encode_png
 from imagebase.settings import Limits
+from imagebase.shapes import rectangle
 from imagebase.training import advice, work_files
 from imagebase.training.gathering import (
     fingerprint,
@@ -85,7 +86,7 @@ def test_what_is_left_out_once_is_said_of_one(tmp_path: Path) -> None:
         input_size=SIZE,
     )
     said = advice.warnings_about(made)
-    assert "1 crowd region is left out." in said
+    assert "1 crowd region is ignored: nothing is learned there." in said
     assert "1 box without a size is left out." in said
 
 
@@ -262,3 +263,42 @@ def test_a_dataset_gives_its_labels_that_occur() -> None:
         ("b", box.box),
         ("d", box.box),
     ]
+
+
+def test_boxes_in_ignore_areas_of_a_dataset_are_not_learned() -> None:
+    record = ImageRecord(
+        "0" * 64,
+        "a.png",
+        Size(160, 120),
+        (
+            Annotation(Box(10, 10, 50, 50), "disc"),
+            Annotation(Box(90, 9, 99, 50), "disc"),
+        ),
+        ignored=(rectangle(Box(80, 0, 160, 120)),),
+    )
+    gathered = from_records([record], LABELS, lambda _: b"")
+    (one,) = gathered.sources
+    assert list(one.in_pixels(Frame(record.size))) == [("disc", Box(10, 10, 50, 50))]
+    assert one.ignored(Frame(record.size)) == record.ignored
+    assert gathered.left_out(5) == ["Boxes in ignore areas: 1."]
+
+
+def test_crowd_regions_of_label_files_are_ignored_where_they_lie(
+    tmp_path: Path,
+) -> None:
+    rgb, _ = picture(0)
+    (tmp_path / "a.png").write_bytes(encode_png(rgb))
+    annotation = {"image_id": 1, "category_id": 1, "area": 400, "segmentation": []}
+    document = {
+        "images": [{"id": 1, "file_name": "a.png", "width": 320, "height": 240}],
+        "categories": [{"id": 1, "name": "disc"}],
+        "annotations": [
+            {**annotation, "id": 1, "bbox": [20, 20, 40, 40], "iscrowd": 0},
+            {**annotation, "id": 2, "bbox": [100, 100, 60, 20], "iscrowd": 1},
+        ],
+    }
+    (tmp_path / "labels.json").write_text(json.dumps(document))
+    (one,) = from_label_files(tmp_path, tmp_path / "labels.json").sources
+    # The file is half as large as the label file says, and so is the region.
+    assert one.ignored(Frame(Size(160, 120))) == [rectangle(Box(50, 50, 80, 60))]
+    assert one.crowds == 1
