@@ -50,10 +50,16 @@ def model_in_use(store: Store, scope: Scope) -> ModelInUse | None:
 
     None where no model ran, or where it cannot be loaded any more.
     """
+    parameters = parameters_in_use(store, scope)
+    return _in_use(store, scope, parameters) if parameters is not None else None
+
+
+def parameters_in_use(store: Store, scope: Scope) -> Mapping[str, Any] | None:
+    """Return the parameters of the job by which a model is in use; None without one."""
     jobs = store.jobs(scope)
     kept = [one for one in jobs if one.kind == "keep" and one.state is JobState.DONE]
     used = [*kept, *(one for one in jobs if one.kind == "annotate")]
-    return _in_use(store, scope, used[0].parameters) if used else None
+    return used[0].parameters if used else None
 
 
 def _in_use(

@@ -14,6 +14,10 @@ from imagebase.training.training_set import SHARES, TRAIN
 
 # After so many approved images that the last one does not know it is worth a new one.
 AGAIN_AFTER: Final = 50
+# AP50 moves by less from one training to the next without a reason.
+WORSE_BY: Final = 0.01
+# A model below this AP50 finds next to nothing.
+POOR_AP50: Final = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +37,23 @@ class Round:
     base: str = ""
     base_ap50: float | None = None
 
+    @property
+    def change(self) -> float | None:
+        """AP50 minus that of the model it began from, on the same images."""
+        if self.ap50 is None or self.base_ap50 is None:
+            return None
+        return self.ap50 - self.base_ap50
+
+    @property
+    def is_worse(self) -> bool:
+        """Say whether its model is worse than the one that it began from."""
+        return self.change is not None and self.change < -WORSE_BY
+
+    @property
+    def is_poor(self) -> bool:
+        """Say whether its model is worse, or finds next to nothing."""
+        return self.is_worse or (self.ap50 is not None and self.ap50 < POOR_AP50)
+
     @classmethod
     def of_result(cls, job_id: str, result: Mapping[str, Any]) -> "Round":
         """Return the round that a finished training's result tells of."""
@@ -48,6 +69,11 @@ class Round:
             metrics.get("base", ""),
             metrics.get("base_AP50"),
         )
+
+
+def model_to_use(last: Round) -> str:
+    """Return the model to go on with: the last training's, or its base if worse."""
+    return last.base if last.is_worse else last.model
 
 
 def next_parts(

@@ -171,16 +171,6 @@ def test_keeping_twice_changes_nothing(filled: Tab) -> None:
     assert records() == first
 
 
-def test_second_click_on_save_does_nothing(filled: Tab) -> None:
-    run(filled)
-    count = found(filled)
-    save = filled.app.button(key="annotate.keep")
-    keep(filled)
-    save.click().run()  # as it was before the page was drawn again
-    assert [one.kind for one in store().jobs(the_scope())] == ["keep", "annotate"]
-    assert f"**{count} boxes saved.**" in filled.words()
-
-
 def test_boxes_are_kept_again_after_undo(filled: Tab) -> None:
     run(filled)
     keep(filled)

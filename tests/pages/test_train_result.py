@@ -227,3 +227,57 @@ def test_the_change_against_the_base_is_said(
     add_round("Own 2", ap50=0.5, base="Own", base_ap50=before)
     trained.open("train")
     assert trained.app.metric[0].delta == said
+
+
+@pytest.fixture
+def worse(trained: Tab) -> Tab:
+    """A tab on Train after a second training whose model is worse than the first."""
+    approve_a_box()
+    add_model("Own 2")
+    add_round(
+        "Own 2", ap50=0.075, base="Own", base_ap50=0.694, boxes={"cat": 3, "dog": 40}
+    )
+    trained.open("train")
+    return trained
+
+
+def test_a_worse_model_is_said_to_be_worse_by_how_much_and_why(worse: Tab) -> None:
+    said = worse.words()
+    assert ":material/warning: Own 2 is worse than Own" in said
+    assert "from **0.694** to **0.075**" in said
+    assert "cat \\(3\\)" in said
+    assert "dog" not in said.split("is worse than")[1].split("Approve")[0]
+    assert ":material/check_circle" not in said
+
+
+def test_a_worse_model_labels_nothing_unless_one_insists(worse: Tab) -> None:
+    assert worse.app.button(key=LABEL_REST).proto.type == "secondary"
+    assert worse.app.selectbox(key="train.base.Own").value == "Own"
+    worse.open("annotate")
+    assert worse.app.selectbox(key="annotate.model").value == "yolov4-tiny"
+
+
+def test_more_minutes_are_offered_after_a_worse_model(worse: Tab) -> None:
+    assert worse.app.button(key="train.longer").label == "Train for 2 minutes"
+    worse.press("train.longer")
+    (job, *_) = store().jobs(the_scope())
+    assert (job.parameters["base"], job.parameters["minutes"]) == ("Own", 2)
+    store().cancel_job(the_scope(), job.job_id)
+    ended(the_scope(), "train")
+
+
+def test_model_that_finds_almost_nothing_is_no_success(trained: Tab) -> None:
+    add_round("Own 2", ap50=0.02)
+    trained.open("train")
+    assert "Own 2 finds almost nothing" in trained.words()
+    assert trained.app.button(key=LABEL_REST).proto.type == "secondary"
+
+
+def test_annotate_chooses_the_model_whose_boxes_were_saved(trained: Tab) -> None:
+    parameters = Setup(("Own",)).parameters() | {"statuses": []}
+    store().submit_job(the_scope(), "keep", parameters)
+    claimed = store().claim_job("a test", ["keep"])
+    assert claimed is not None
+    store().end_job(claimed.claim_id, JobState.DONE, result={})
+    trained.open("annotate")
+    assert trained.app.selectbox(key="annotate.model").value == "Own"

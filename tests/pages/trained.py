@@ -1,6 +1,6 @@
 """A dataset after a training: a model in the library, and a job that tells of it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from imagebase.annotation import Size, utc_now
@@ -40,6 +40,7 @@ def add_round(
     base: str = "yolov4-tiny",
     base_ap50: float | None = None,
     images: int = 8,
+    boxes: Mapping[str, int] | None = None,
     known: Sequence[str] = (),
 ) -> None:
     """Add a training that came to its end, with what one leaves.
@@ -54,6 +55,7 @@ def add_round(
         "base_AP50": base_ap50,
         "measured_on": "2 held-out images",
         "images": {"train": images, "val": 2},
+        "boxes": {"train": dict(boxes or {}), "val": {}},
         "minutes": 1.0,
         "warnings": [],
     }

@@ -1,5 +1,6 @@
 """Which model looks at the images, and how: accurate mode, net size, a vote."""
 
+from collections.abc import Collection
 from typing import Final
 
 import streamlit as st
@@ -15,23 +16,34 @@ from imagebase.detection.lookers import (
 )
 from imagebase.detection.model_files import Model
 from imagebase.settings import DEFAULT_MODEL
-from imagebase.ui import cache, widgets
+from imagebase.tasks.judging import parameters_in_use
+from imagebase.ui import backend, cache, state, widgets
 
+_MODEL: Final = "annotate.model"
 _POPOVER_PX: Final = 380
 
 
 def model() -> Model:
     """Draw the models there are; return the chosen one."""
     models = cache.models()
+    # The state of the session, and no default: what was trained sets it from elsewhere.
+    if st.session_state.get(_MODEL) not in models:
+        st.session_state[_MODEL] = _usual(models)
     chosen: str = st.selectbox(
         "Model",
         list(models),
-        index=list(models).index(DEFAULT_MODEL),
         format_func=lambda name: models[name].title,
-        key="annotate.model",
+        key=_MODEL,
         persist_state="session",
     )
     return models.get(chosen) or models[DEFAULT_MODEL]
+
+
+def _usual(models: Collection[str]) -> str:
+    """Return the model whose boxes were saved last here, else the project's default."""
+    used = parameters_in_use(backend.store(), state.scope()) or {}
+    name = str(used.get("model"))
+    return name if name in models else DEFAULT_MODEL
 
 
 def options(chosen: Model) -> Setup:
@@ -60,7 +72,7 @@ def now(name: str = "") -> Setup:
     name: of the model, were it chosen; without one it is the chosen one.
     """
     fields, models = st.session_state, cache.models()
-    name = name or fields.get("annotate.model", DEFAULT_MODEL)
+    name = name or fields.get(_MODEL) or _usual(models)
     chosen = models.get(name) or models[DEFAULT_MODEL]
     side = fields.get(f"annotate.size.{chosen.name}")
     if not chosen.is_darknet or side == card_of(chosen).input_size.width:

@@ -13,6 +13,7 @@ from imagebase.settings import DEFAULT_MODEL, Mode
 from imagebase.statistics import BoxTable, ImageTable
 from imagebase.tasks.train import KIND, free_name, last_round
 from imagebase.training import advice
+from imagebase.training.rounds import model_to_use
 from imagebase.training.settings import DEFAULT_INPUT_SIZE, DEFAULT_MINUTES
 from imagebase.ui import backend, cache, state, widgets
 
@@ -21,6 +22,7 @@ _SIZES: Final = (320, 416, 512, 608)
 _HELD_OUT_SHARE: Final = 5
 _TABLE_PX: Final = 260
 _MINUTES: Final = "train.minutes"
+_FIELDS: Final = "imagebase.train.fields"
 # The keys of the fields, by the job's parameters.
 _MORE: Final = {
     name: f"train.{name}" for name in ("input_size", "flip", "colours", "own_anchors")
@@ -52,6 +54,7 @@ def _tables(owner_id: str, dataset_id: str, version: str) -> _Learnable:
 
 def choose() -> None:
     """Draw labels, warnings, minutes and the button."""
+    st.session_state.pop(_FIELDS, None)
     scope = state.scope()
     version = backend.store().version(scope)
     learnable = _tables(scope.owner_id, scope.dataset_id, version)
@@ -146,6 +149,8 @@ def _form() -> int:
     with st.popover("More", icon=":material/tune:"):
         base = _base()
         size = _more()
+    fields = {"name": name, "minutes": _MINUTES, "base": base, **_MORE}
+    st.session_state[_FIELDS] = fields
     st.button(
         "Train",
         key="train.start",
@@ -153,9 +158,22 @@ def _form() -> int:
         icon=":material/model_training:",
         width="stretch",
         on_click=_start,
-        args=({"name": name, "minutes": _MINUTES, "base": base, **_MORE},),
+        args=(fields,),
     )
     return size
+
+
+def longer(minutes: float) -> int | None:
+    """Return twice as many minutes, at most what may be; None where it was as many."""
+    wanted = min(round(2 * minutes) or 1, _MOST_MINUTES[backend.mode()])
+    return wanted if wanted > minutes else None
+
+
+def start_longer(minutes: int) -> None:
+    """Train as the fields of the page say, but for so many minutes; for a callback."""
+    if _FIELDS in st.session_state:
+        st.session_state[_MINUTES] = minutes
+        _start(st.session_state[_FIELDS])
 
 
 @state.told
@@ -216,7 +234,7 @@ def _more() -> int:
 
 
 def _last_model(bases: Sequence[str]) -> str:
-    """Return the last training's model as it is called now, or the usual one."""
+    """Return the model to go on with after the last training, or the usual one."""
     last = last_round(backend.store().jobs(state.scope()))
-    model = cache.model_called(last.model) if last is not None else None
+    model = cache.model_called(model_to_use(last)) if last is not None else None
     return model.name if model is not None and model.name in bases else DEFAULT_MODEL

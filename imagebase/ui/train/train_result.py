@@ -10,13 +10,15 @@ from imagebase.detection.model_files import Model
 from imagebase.settings import DEFAULT_MODEL
 from imagebase.store import JobState
 from imagebase.tasks.train import KIND, last_round, parts_known, rounds_of
+from imagebase.training.advice import few_boxes
 from imagebase.training.progress import Evaluation
 from imagebase.training.report import Example
-from imagebase.training.rounds import AGAIN_AFTER, Round, news_since
+from imagebase.training.rounds import AGAIN_AFTER, Round, model_to_use, news_since
+from imagebase.training.training_set import TRAIN
 from imagebase.ui import backend, cache, state, widgets
 from imagebase.ui.annotate import rest
 from imagebase.ui.models import model_download
-from imagebase.ui.train import train_progress, train_rounds
+from imagebase.ui.train import train_choice, train_progress, train_rounds
 
 _SHOWN: Final = 4
 _LABEL_REST: Final = "imagebase.train.label_rest"
@@ -31,10 +33,14 @@ def show() -> bool:
         return False
     model = cache.model_called(result["model"])
     name = model.name if model else result["model"]
+    last = last_round(all_jobs)
     with st.container(border=True):
-        _next_steps(name, model)
+        if last is not None and last.is_poor:
+            _disappointment(name, model, last, result)
+        else:
+            _next_steps(name, model)
         _figures(result)
-    _again(last_round(all_jobs), model)
+    _again(last)
     _before_and_after(result, name)
     with st.expander("While it learned", icon=":material/show_chart:"):
         train_progress.curves([], [Evaluation(**one) for one in result["evaluations"]])
@@ -59,9 +65,9 @@ def _figures(result: Mapping[str, Any]) -> None:
     )
     if around:
         cells[1].metric(
-            "95 % of draws",
+            "95 % interval",
             f"{around[0]:.2f} – {around[1]:.2f}",
-            help="Where AP50 lies when the held-out images are drawn again and again.",
+            help="95 % bootstrap confidence interval of AP50.",
         )
     cells[2].metric("Images learned from", f"{metrics['images']['train']:,}")
     cells[3].metric("Minutes", f"{metrics['minutes']:.1f}")
@@ -82,15 +88,7 @@ def _next_steps(name: str, model: Model | None) -> None:
     left, right = st.columns([3, 1], vertical_alignment="center")
     left.markdown(f"#### :material/check_circle: {widgets.escape(name)}")
     with right:
-        st.button(
-            "Label the rest with it →",
-            key="train.label_rest",
-            type="primary",
-            width="stretch",
-            disabled=not rest_count or model is None,
-            on_click=_label_the_rest,
-            args=(name,),
-        )
+        _label_rest(name, model, is_main=True)
         if model is not None:
             model_download.button(model, key="train.download", width="stretch")
     if model is None:
@@ -109,6 +107,67 @@ def _next_steps(name: str, model: Model | None) -> None:
         )
 
 
+def _label_rest(name: str, model: Model | None, *, is_main: bool) -> None:
+    rest_count = rest.left(backend.store().progress(state.scope()))
+    st.button(
+        "Label the rest with it →",
+        key="train.label_rest",
+        type="primary" if is_main else "secondary",
+        width="stretch",
+        disabled=not rest_count or model is None,
+        on_click=_label_the_rest,
+        args=(name,),
+    )
+
+
+def _disappointment(
+    name: str, model: Model | None, last: Round, result: Mapping[str, Any]
+) -> None:
+    """Say that a model is worse, by how much and why, and what to do first."""
+    base, left, right = widgets.escape(last.base), *st.columns([3, 1])
+    name_shown = widgets.escape(name)
+    with left:
+        if last.is_worse:
+            st.markdown(f"#### :material/warning: {name_shown} is worse than {base}")
+            st.markdown(
+                f"AP50 fell from **{last.base_ap50:.3f}** to **{last.ap50:.3f}** on "
+                f"the same held-out images. **{base}** stays the model to begin from."
+            )
+        else:
+            st.markdown(f"#### :material/warning: {name_shown} finds almost nothing")
+            st.markdown(f"Its AP50 on held-out images is **{last.ap50:.3f}**.")
+        st.markdown(f"{_why(last, result)} Approve more images or train longer first.")
+    with right:
+        st.page_link(
+            "pages/review.py",
+            label="**Approve more images**",
+            icon=":material/fact_check:",
+            width="stretch",
+        )
+        minutes = train_choice.longer(last.minutes)
+        if minutes is not None:
+            st.button(
+                f"Train for {widgets.plural(minutes, 'minute')}",
+                key="train.longer",
+                type="primary",
+                icon=":material/model_training:",
+                width="stretch",
+                on_click=train_choice.start_longer,
+                args=(minutes,),
+            )
+        _label_rest(name, model, is_main=False)
+
+
+def _why(last: Round, result: Mapping[str, Any]) -> str:
+    """Return what a training had to learn from, in a sentence or two."""
+    counts = result["metrics"].get("boxes", {}).get(TRAIN, {})
+    learned = (
+        f"It learned from {widgets.plural(last.images, 'image')} in "
+        f"{last.minutes:.0f} min."
+    )
+    return widgets.escape(" ".join([learned, *few_boxes(counts)]))
+
+
 @state.told
 def _label_the_rest(model: str) -> None:
     rest.label_with(model)
@@ -125,7 +184,7 @@ def follow() -> None:
         st.switch_page("pages/annotate.py")
 
 
-def _again(last: Round | None, model: Model | None) -> None:
+def _again(last: Round | None) -> None:
     approved = backend.store().image_ids(
         state.scope(), statuses=[ReviewStatus.APPROVED]
     )
@@ -133,7 +192,7 @@ def _again(last: Round | None, model: Model | None) -> None:
     if news >= AGAIN_AFTER:
         st.info(
             f"{widgets.plural(news, 'image')} were approved since then. Train again "
-            f"below{': it goes on from this model' if model else ''}.",
+            f"below{_from(last)}.",
             icon=":material/refresh:",
         )
     elif news:
@@ -141,6 +200,12 @@ def _again(last: Round | None, model: Model | None) -> None:
             f":material/refresh: {widgets.plural(news, 'image')} approved since then; "
             f"training again is worth it from about {AGAIN_AFTER}."
         )
+
+
+def _from(last: Round | None) -> str:
+    """Return which model the next training begins from, as the end of a sentence."""
+    model = cache.model_called(model_to_use(last)) if last is not None else None
+    return f": it begins from {widgets.escape(model.name)}" if model else ""
 
 
 def _before_and_after(result: Mapping[str, Any], name: str) -> None:
