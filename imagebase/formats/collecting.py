@@ -1,6 +1,7 @@
 """What all readers share: taking items in, leaving bad ones out, and saying so."""
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import Final, Self
@@ -98,7 +99,10 @@ class Collector:
         self._summed[what] = first, count + 1
 
     def add_labels(self, names: Iterable[str], *, file: str) -> list[str]:
-        """Take in names in this order; return them cleaned, position by position."""
+        """Take in names in this order; return them cleaned, position by position.
+
+        Of a list that is longer than what is allowed only those come in that are used.
+        """
         cleaned = []
         for index, name in enumerate(names):
             try:
@@ -107,6 +111,14 @@ class Collector:
                 cleaned.append(f"class_{index}")
                 what = f"it has no name and is called class_{index}"
                 self.change(file, f"label {index}", what)
+        for name, count in Counter(cleaned).items():
+            if count > 1:
+                what = f"it lists {name!r} {count} times, which is one label"
+                self.change(file, "", f"{what}, so class ids behind it are others now")
+        if len(self._labels.keys() | set(cleaned)) > self._limits.max_labels:
+            what = f"it lists {len(cleaned):,} labels, of which those in use come in"
+            self.change(file, "", what)
+            return cleaned
         for name in cleaned:
             self._add_label(name, file)
         return cleaned

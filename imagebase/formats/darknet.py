@@ -10,6 +10,7 @@ from imagebase.errors import AnnotationFileError
 from imagebase.formats import starting
 from imagebase.formats.collecting import Collector, image_name, lines_of, text_of
 from imagebase.formats.image_index import NameIndex
+from imagebase.formats.label_lists import LabelLists, is_names_list
 from imagebase.formats.label_set_files import (
     ExportFile,
     ExportSet,
@@ -24,14 +25,13 @@ from imagebase.formats.pairing import paired, short_names
 from imagebase.formats.parts import part_named
 from imagebase.formats.relative import (
     CONVENTION,
-    LabelLines,
     class_ids_of,
     label_text,
     names_file,
-    read_names_file,
     relative_tolerance,
 )
 from imagebase.formats.trees import (
+    FILES_TO_TRY,
     files_named,
     folder_of,
     image_names,
@@ -46,7 +46,7 @@ _FOLDER: Final = "obj"
 _MIN_BATCHES: Final = 6000
 _BATCHES_PER_CLASS: Final = 2000
 _LISTS: Final = frozenset({"train.txt", "valid.txt", "val.txt", "test.txt"})
-_NOTES: Final = frozenset({"classes.txt", "readme.txt"})
+_NOTES: Final = frozenset({"readme.txt"})
 _BACKUP_NOTE: Final = b"Darknet keeps the weights that it trains in this folder.\n"
 
 
@@ -134,8 +134,14 @@ def _with_value(section: str, key: str, value: str) -> str:
 
 
 def recognises(tree: FileTree) -> bool:
-    """Say whether an obj.data, or a list of images with label files, is there."""
-    return any(PurePosixPath(name).name.lower() == "obj.data" for name in tree.names())
+    """Say whether a .data file is there that says where names and lists are."""
+    data_files = names_with_suffix(tree, ".data")[:FILES_TO_TRY]
+    keys = frozenset({"names", "train", "valid"})
+    return any(
+        PurePosixPath(name).name.lower() == "obj.data"
+        or len(keys & _settings_in(tree, name).keys()) > 1
+        for name in data_files
+    )
 
 
 def read(tree: FileTree, collector: Collector) -> None:
@@ -146,14 +152,16 @@ def read(tree: FileTree, collector: Collector) -> None:
     Raises:
         AnnotationFileError: no image, list or label file is there.
     """
-    listed = _read_labels(tree, collector)
-    lines = LabelLines(tree, collector, listed)
-    label_files = _label_files(tree)
+    lists = LabelLists(tree, collector, named=_stated_lists(tree))
+    label_files = [one for one in _label_files(tree) if one not in lists.files]
     images = _images(tree)
-    if not images and not label_files and not listed:
+    if not images and not label_files and not lists:
         raise AnnotationFileError(
             "There are no label files here: Darknet has a .txt beside each image."
         )
+    if not lists:
+        what = "no list of names is there, so labels are called class_0, class_1, …"
+        collector.change("obj.names", "", what)
     pairs = paired(images, label_files, _stem)
     of_no_image = {_stem(file): file for file in pairs.alone}
     here = frozenset(image_names(tree))
@@ -168,7 +176,7 @@ def read(tree: FileTree, collector: Collector) -> None:
             path=name if name in here else "",
         )
         if file:
-            lines.read(file, image)
+            lists.lines_for(file, label_files).read(file, image)
     collector.check()
 
 
@@ -180,14 +188,24 @@ def _last_part(name: str) -> str:
     return PurePosixPath(name).name
 
 
-def _read_labels(tree: FileTree, collector: Collector) -> list[str] | None:
-    found = names_with_suffix(tree, ".names") or files_named(tree, "classes.txt")
-    for file in found[:1]:
-        return collector.add_labels(read_names_file(tree, file), file=file)
-    collector.change(
-        "obj.names", "", "absent, so labels are called class_0, class_1, …"
-    )
-    return None
+def _stated_lists(tree: FileTree) -> list[str]:
+    """Return the files that the .data files name as theirs, wherever they lie."""
+    stated = {
+        PurePosixPath(image_name(value)).name.lower()
+        for file in names_with_suffix(tree, ".data")
+        for key, value in _settings_in(tree, file).items()
+        if key == "names"
+    }
+    return files_named(tree, *stated)
+
+
+def _settings_in(tree: FileTree, file: str) -> dict[str, str]:
+    try:
+        lines = lines_of(text_of(tree.read(file), file))
+    except AnnotationFileError:
+        return {}
+    pairs = (line.partition("=") for line in lines if "=" in line)
+    return {key.strip().lower(): value.strip() for key, _, value in pairs}
 
 
 def _label_files(tree: FileTree) -> list[str]:
@@ -195,7 +213,7 @@ def _label_files(tree: FileTree) -> list[str]:
         name
         for name in names_with_suffix(tree, ".txt")
         if PurePosixPath(name).parent.name != "backup"
-        if not _is_about_the_set(tree, name)
+        if not _is_about_the_set(tree, name) and not is_names_list(tree, name)
     ]
 
 

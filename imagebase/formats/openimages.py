@@ -185,6 +185,7 @@ class _Reader:
         is_named = re.search(r"class-?descriptions", file.lower()) is not None
         if len(header) != 2 or not (is_named or tuple(header) == _CLASSES_COLUMNS):
             return
+        listed: dict[str, str] = {}
         for line, row in csv_rows(self._tree, file):
             if line == 1 and tuple(header) == _CLASSES_COLUMNS:
                 continue
@@ -193,8 +194,9 @@ class _Reader:
                 self._collector.skip(file, f"line {line}", what)
                 continue
             label_id, shown = row
-            (label,) = self._collector.add_labels([shown or label_id], file=file)
-            self._display_names[label_id] = label
+            listed[label_id] = shown or label_id
+        labels = self._collector.add_labels(listed.values(), file=file)
+        self._display_names |= dict(zip(listed, labels, strict=True))
 
     def read_images(self, file: str, header: Sequence[str]) -> None:
         if not header or header[0] != "ImageID" or _has_boxes(header):

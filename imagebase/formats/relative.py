@@ -2,15 +2,19 @@
 
 import math
 from collections.abc import Sequence
-from typing import Final
+from functools import cached_property
+from typing import Final, NamedTuple
 
 from imagebase.annotation import Box, LabelSet, Size
 from imagebase.errors import AnnotationFileError
 from imagebase.formats.boxes import writable
 from imagebase.formats.collecting import Collector, lines_of, text_of
 from imagebase.formats.label_set_files import ExportImage, FileTree
+from imagebase.formats.outlines import OUTLINE, around
 
 _MILLION: Final = 1_000_000
+_POSE: Final = "of a pose, the box is kept, and its key points are not"
+_TRACK: Final = "track_id"
 CONVENTION: Final = (
     "class cx cy w h: centre and size over width and height, six decimals, "
     "class ids from 0"
@@ -72,15 +76,36 @@ def read_names_file(tree: FileTree, file: str) -> list[str]:
     return lines
 
 
+class KeyPoints(NamedTuple):
+    """How many points of a pose follow each box, and of how many numbers each is."""
+
+    points: int
+    numbers: int
+
+
 class LabelLines:
     """Reads label files one by one; labels without a list are called class_<id>."""
 
     def __init__(
-        self, tree: FileTree, collector: Collector, names: Sequence[str] | None
+        self,
+        tree: FileTree,
+        collector: Collector,
+        names: Sequence[str] | None,
+        *,
+        key_points: KeyPoints | None = None,
+        label_files: Sequence[str] = (),
     ) -> None:
+        """Read lines with these names.
+
+        Args:
+            key_points: of the poses that follow the boxes, where the set says so.
+            label_files: of the set, looked into where one line may mean two things.
+        """
         self._tree = tree
         self._collector = collector
         self._names = names
+        self._key_points = key_points
+        self._label_files = label_files
         self._invented: list[str] = []
 
     def read(self, file: str, image: str) -> None:
@@ -98,15 +123,77 @@ class LabelLines:
         try:
             values = [_number(value) for value in line.split()]
             label = self._label(values[0])
-            box, confidence = _box_and_confidence(values)
+            told = self._told(values[1:])
         except ValueError as error:
             self._collector.skip_box(file, at, f"{error}, in {line[:60]!r}")
             return
-        if len(values) > 6:
-            self._collector.change(file, at, "of an outline, the box around it is kept")
+        if told.what == OUTLINE:
+            self._collector.change(file, at, told.what)
+        elif told.what:
+            self._collector.change_all(file, at, told.what)
         self._collector.add_box(
-            image, label, box, file=file, at=at, confidence=confidence
+            image,
+            label,
+            told.box,
+            file=file,
+            at=at,
+            confidence=told.confidence,
+            attributes={} if told.track is None else {_TRACK: told.track},
         )
+
+    def _told(self, numbers: Sequence[float]) -> "_Told":
+        """Return what the numbers behind a class id are.
+
+        `cx cy w h`, and behind it the points of a pose, or those of an outline alone;
+        then perhaps a confidence and the number of a track, as Ultralytics saves them.
+
+        Raises:
+            ValueError: none of these.
+        """
+        points = self._numbers_of_pose(numbers)
+        if points:
+            confidence, track = _behind(numbers[4 + points :])
+            return _Told(_box_in(numbers), confidence, track, _POSE)
+        if len(numbers) in (4, 5) or self._is_track(numbers):
+            confidence, track = _behind(numbers[4:])
+            return _Told(_box_in(numbers), confidence, track)
+        *outline, last = numbers
+        track = int(last) if last > 1 and not last % 1 and len(outline) >= 6 else None
+        outline = outline if track is not None else list(numbers)
+        confidence = outline.pop() if len(outline) % 2 else None
+        if len(outline) < 6:
+            many = len(numbers) + 1
+            raise ValueError(f"{many} numbers are not a class id and a box")
+        box = around(zip(outline[::2], outline[1::2], strict=True))
+        return _Told(box, confidence, track, OUTLINE)
+
+    def _numbers_of_pose(self, numbers: Sequence[float]) -> int:
+        """Return how many numbers of key points stand behind a box; 0 for no pose."""
+        rest = len(numbers) - 4
+        if self._key_points is not None:
+            points, numbers_each = self._key_points
+            told = (points * numbers_each, points * 3)
+            return next((n for n in told if 0 <= rest - n <= 2), 0)
+        return rest if _shows_visibility(numbers) else 0
+
+    def _is_track(self, numbers: Sequence[float]) -> bool:
+        """Say whether six numbers are a box, a confidence and a track, no triangle."""
+        if len(numbers) != 6 or numbers[5] % 1 or numbers[5] < 1:
+            return False
+        return numbers[5] > 1 or self._has_tracks
+
+    @cached_property
+    def _has_tracks(self) -> bool:
+        """Whether a line of the set shows by its last number that there are tracks."""
+        return any(map(self._shows_tracks, self._label_files))
+
+    def _shows_tracks(self, file: str) -> bool:
+        try:
+            lines = lines_of(text_of(self._tree.read(file), file))
+        except AnnotationFileError:
+            return False
+        ends = [line.split()[6] for line in lines if len(line.split()) == 7]
+        return any(end.isdecimal() and len(end) < 19 and int(end) > 1 for end in ends)
 
     def _label(self, class_id: float) -> str:
         if not math.isfinite(class_id) or class_id != int(class_id) or class_id < 0:
@@ -129,6 +216,15 @@ class LabelLines:
         return self._invented[index]
 
 
+class _Told(NamedTuple):
+    """What a line says. what: of more than a box, what is kept."""
+
+    box: Box
+    confidence: float | None
+    track: int | None
+    what: str = ""
+
+
 def _number(text: str) -> float:
     try:
         return float(text)
@@ -136,20 +232,33 @@ def _number(text: str) -> float:
         raise ValueError(f"{text[:60]!r} is not a number") from None
 
 
-def _box_and_confidence(values: Sequence[float]) -> tuple[Box, float | None]:
-    """Return the box of `cx cy w h`, perhaps a confidence, or the points of an outline.
+def _box_in(numbers: Sequence[float]) -> Box:
+    cx, cy, width, height = numbers[:4]
+    if width < 0 or height < 0:
+        raise ValueError("width or height is negative")
+    return Box(cx - width / 2, cy - height / 2, cx + width / 2, cy + height / 2)
 
-    Raises:
-        ValueError: neither 4, nor 5, nor 3 or more pairs of numbers.
+
+def _behind(numbers: Sequence[float]) -> tuple[float | None, int | None]:
+    """Return the confidence and the track that stand behind a box."""
+    if not numbers:
+        return None, None
+    *before, last = numbers
+    is_whole = math.isfinite(last) and not last % 1
+    if before:
+        return before[0], int(last) if is_whole else None
+    return (None, int(last)) if is_whole and last > 1 else (last, None)
+
+
+def _shows_visibility(numbers: Sequence[float]) -> bool:
+    """Say whether a box and triples follow, each of which ends in 0, 1 or 2.
+
+    Ultralytics' points of a pose do; of an outline, whose numbers are fractions, not.
     """
-    numbers = values[1:]
-    if len(numbers) in (4, 5):
-        cx, cy, width, height = numbers[:4]
-        if width < 0 or height < 0:
-            raise ValueError("width or height is negative")
-        box = Box(cx - width / 2, cy - height / 2, cx + width / 2, cy + height / 2)
-        return box, numbers[4] if len(numbers) == 5 else None
-    if len(numbers) >= 6 and len(numbers) % 2 == 0:
-        xs, ys = numbers[::2], numbers[1::2]
-        return Box(min(xs), min(ys), max(xs), max(ys)), None
-    raise ValueError(f"{len(values)} numbers are not a class id and a box")
+    if len(numbers) < 10 or (len(numbers) - 4) % 3 or min(numbers[2:4]) <= 0:
+        return False
+    visible = set(numbers[6::3])
+    cx, cy, width, height = numbers[:4]
+    edges = (cx - width / 2, cy - height / 2, cx + width / 2, cy + height / 2)
+    is_within = all(-0.01 <= edge <= 1.01 for edge in edges)
+    return is_within and visible <= {0, 1, 2} and visible != {0}

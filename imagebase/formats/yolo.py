@@ -8,7 +8,8 @@ import yaml
 
 from imagebase.errors import AnnotationFileError
 from imagebase.formats import starting
-from imagebase.formats.collecting import Collector, text_of
+from imagebase.formats.collecting import Collector
+from imagebase.formats.label_lists import LabelLists, has_named_classes, is_names_list
 from imagebase.formats.label_set_files import (
     PARTS,
     ExportFile,
@@ -23,20 +24,23 @@ from imagebase.formats.pairing import paired, short_names
 from imagebase.formats.parts import part_in
 from imagebase.formats.relative import (
     CONVENTION,
-    LabelLines,
     class_ids_of,
     label_text,
-    read_names_file,
     relative_tolerance,
 )
-from imagebase.formats.trees import FILES_TO_TRY, is_image_name, names_with_suffix
+from imagebase.formats.trees import (
+    FILES_TO_TRY,
+    files_named,
+    is_image_name,
+    names_with_suffix,
+)
 
 DATA_FILE: Final = "data.yaml"
 _STRUCTURE: Final = frozenset({"images", "labels", *PARTS, "valid"})
 _NO_LABELS: Final = frozenset(
     {
         *("readme.txt", "readme.dataset.txt", "readme.roboflow.txt"),
-        *("classes.txt", "train.txt", "val.txt", "valid.txt", "test.txt"),
+        *("train.txt", "val.txt", "valid.txt", "test.txt"),
     }
 )
 
@@ -78,9 +82,8 @@ def _data_text(export_set: ExportSet) -> bytes:
 
 
 def recognises(tree: FileTree) -> bool:
-    """Say whether a data.yaml is there, or a .txt with lines as label files have."""
-    names = {PurePosixPath(name).name.lower() for name in tree.names()}
-    if names & {"data.yaml", "data.yml"}:
+    """Say whether a YAML file has names, or a .txt lines as label files have."""
+    if files_named(tree, "data.yaml", "data.yml") or has_named_classes(tree):
         return True
     label_files = _label_files(tree)[:FILES_TO_TRY]
     return any(_has_label_lines(tree, file) for file in label_files)
@@ -102,15 +105,17 @@ def read(tree: FileTree, collector: Collector) -> None:
     Raises:
         AnnotationFileError: data.yaml is broken, or there is nothing to read.
     """
-    listed = _read_labels(tree, collector)
-    lines = LabelLines(tree, collector, listed)
-    label_files = _label_files(tree)
+    lists = LabelLists(tree, collector)
+    label_files = [one for one in _label_files(tree) if one not in lists.files]
     images = [name for name in tree.names() if is_image_name(name)]
-    if not images and not label_files and not listed:
+    if not images and not label_files and not lists:
         raise AnnotationFileError(
             "There are no label files here: YOLO has a .txt beside each image or "
             "below a folder named labels."
         )
+    if not lists:
+        what = "no list of names is there, so labels are called class_0, class_1, …"
+        collector.change(DATA_FILE, "", what)
     pairs = paired(images, label_files, _stem_below)
     for file in pairs.repeated:
         collector.skip(file, "", "another label file is that of the same image")
@@ -129,7 +134,7 @@ def read(tree: FileTree, collector: Collector) -> None:
             path=name if name in here else "",
         )
         if file:
-            lines.read(file, image)
+            lists.lines_for(file, label_files).read(file, image)
     collector.check()
 
 
@@ -139,6 +144,7 @@ def _label_files(tree: FileTree) -> list[str]:
         for name in names_with_suffix(tree, ".txt")
         if "labels" in PurePosixPath(name).parts[:-1]
         or PurePosixPath(name).name.lower() not in _NO_LABELS
+        if not is_names_list(tree, name)
     ]
 
 
@@ -162,45 +168,6 @@ def _short_name(name: str) -> str:
 def _part_of(name: str) -> str:
     """Return the part that the format's folders say, else any folder of the name."""
     return part_in(name.removesuffix(_short_name(name))) or part_in(name)
-
-
-def _read_labels(tree: FileTree, collector: Collector) -> list[str] | None:
-    for file in names_with_suffix(tree, ".yaml", ".yml"):
-        listed = _names_of(_yaml_of(tree, file), file)
-        if listed is not None:
-            return collector.add_labels(listed, file=file)
-    for file in tree.names():
-        if PurePosixPath(file).name.lower() in ("obj.names", "classes.txt"):
-            return collector.add_labels(read_names_file(tree, file), file=file)
-    collector.change(DATA_FILE, "", "absent, so labels are called class_0, class_1, …")
-    return None
-
-
-def _yaml_of(tree: FileTree, file: str) -> object:
-    try:
-        return yaml.safe_load(text_of(tree.read(file), file))
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        reason = " ".join(str(error).split())
-        raise AnnotationFileError(f"{file} is not YAML: {reason}.") from error
-
-
-def _names_of(data: object, file: str) -> list[str] | None:
-    """Return names by class id, out of a list or a mapping; gaps are class_<id>."""
-    names = data.get("names") if isinstance(data, dict) else None
-    if isinstance(names, list):
-        return [str(name) for name in names]
-    if not isinstance(names, dict):
-        return None
-    try:
-        by_id = {int(key): str(name) for key, name in names.items()}
-    except (TypeError, ValueError):
-        raise AnnotationFileError(
-            f"{file}: names has a key that is no number."
-        ) from None
-    highest = max(by_id, default=-1)
-    if min(by_id, default=0) < 0 or highest > 100 * len(by_id) + 100:
-        raise AnnotationFileError(f"{file}: the class ids of names are far apart.")
-    return [by_id.get(index, f"class_{index}") for index in range(highest + 1)]
 
 
 FORMAT: Final = Format(

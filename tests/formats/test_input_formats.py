@@ -1,19 +1,14 @@
 """What other tools write and we do not: read, through the app's import too."""
 
 import io
-import json
 import shutil
-from collections.abc import Mapping, Sequence
-from hashlib import sha256
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import pytest
-from PIL import Image
 
-from imagebase.annotation import Size
 from imagebase.errors import AnnotationFileError
-from imagebase.formats.label_set_files import ReadResult
 from imagebase.formats.registry import read, recognise
 from imagebase.formats.trees import MemoryTree
 from imagebase.importing.dry_run import dry_run
@@ -23,64 +18,15 @@ from imagebase.importing.merging import ImportChoice
 from imagebase.settings import Limits, Settings
 from imagebase.store import Scope, Store
 from tests.formats.builders import reasons
+from tests.formats.read_cases import (
+    CAT,
+    DOG,
+    VARIANTS,
+    Case,
+    boxes_of,
+    contents,
+)
 from tests.store.fixtures import sqlite_settings
-
-SIZE: Final = Size(200, 100)
-# Most sets have these: x, y, width, height.
-DOG: Final = ("dog", 10.0, 20.0, 30.0, 40.0)
-CAT: Final = ("cat", 90.0, 40.0, 20.0, 20.0)
-
-Boxes = dict[str, list[tuple[str, float, float, float, float]]]
-
-
-def picture(name: str) -> bytes:
-    """Return an image that no other name has."""
-    file = io.BytesIO()
-    colour = tuple(sha256(name.encode()).digest()[:3])
-    Image.new("RGB", SIZE, colour).save(file, "PNG")
-    return file.getvalue()
-
-
-class Case(NamedTuple):
-    """A label set, the format it is to be recognised as, and what is in it.
-
-    said: parts of remarks, each of which one remark has.
-    """
-
-    format_name: str
-    files: Mapping[str, object]
-    boxes: Boxes
-    said: Sequence[str] = ()
-    part: str = ""
-
-
-def contents(files: Mapping[str, object]) -> dict[str, bytes]:
-    """Return files as bytes: text as UTF-8, None as a picture, else JSON."""
-    found = {}
-    for name, one in files.items():
-        if one is None:
-            found[name] = picture(name)
-        elif isinstance(one, bytes):
-            found[name] = one
-        else:
-            text = one if isinstance(one, str) else json.dumps(one)
-            found[name] = text.encode()
-    return found
-
-
-def boxes_of(result: ReadResult) -> Boxes:
-    found: Boxes = {}
-    for image in result.images:
-        placed = image.in_pixels(SIZE)
-        found[image.name] = [
-            (
-                one.label,
-                *(round(float(edge), 4) for edge in one.box[:2]),
-                *(round(float(s), 4) for s in (one.box.width, one.box.height)),
-            )  # type: ignore[misc]
-            for one in placed.annotations
-        ]
-    return found
 
 
 def via_region(*numbers: float, **attributes: object) -> dict[str, object]:
@@ -182,6 +128,7 @@ SEQUENCE: Final = (
 )
 
 CASES: Final = {
+    **VARIANTS,
     "via 1": Case(
         "via",
         {

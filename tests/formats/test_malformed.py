@@ -103,8 +103,8 @@ DARKNET = Table(
         Bad("0.250000", "1.900000", at("line 1", NO_FRACTION)),
         Bad(
             "0.833333",
-            "0.833333 7",
-            "line 1: its confidence 7 is not in 0 to 1",
+            "0.833333 7.5",
+            "line 1: its confidence 7.5 is not in 0 to 1",
             kept=(2, 3),
         ),
     ),
