@@ -11,7 +11,7 @@ from dataclasses import asdict
 from typing import Final
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from onnx import (
     ModelProto,
     NodeProto,
@@ -23,6 +23,7 @@ from onnx import (
 
 from imagebase.detection.darknet_cfg import parse_cfg
 from imagebase.detection.darknet_layers import (
+    Averagepool,
     Convolution,
     Dropout,
     Layer,
@@ -31,6 +32,7 @@ from imagebase.detection.darknet_layers import (
     Output,
     Reorg,
     Route,
+    Scale,
     Shape,
     Shortcut,
     Upsample,
@@ -120,6 +122,10 @@ class _Graph:
                 return self._add_route(layer, name)
             case Shortcut():
                 return self._add_shortcut(layer, name)
+            case Scale():
+                return self._add_scale(layer, name)
+            case Averagepool():
+                return self._node("GlobalAveragePool", [self._previous], name)
             case Maxpool():
                 return self._add_maxpool(layer, name)
             case Upsample():
@@ -171,6 +177,12 @@ class _Graph:
                 return self._node("LeakyRelu", [tensor], name, alpha=_LEAKY_SLOPE)
             case "relu":
                 return self._node("Relu", [tensor], name)
+            case "relu6":
+                return self._between(tensor, 0, 6, name)
+            case "tanh":
+                return self._node("Tanh", [tensor], name)
+            case "hard_mish":
+                return self._add_hard_mish(tensor, name)
             case "logistic":
                 return self._node("Sigmoid", [tensor], name)
             case "swish":
@@ -205,15 +217,76 @@ class _Graph:
             return parts[0]
         return self._node("Concat", parts, name, axis=1)
 
+    def _add_hard_mish(self, tensor: str, name: str) -> str:
+        """Add x above 0, x²/2 + x from -2 to 0, and 0 below (hard_mish_yashas)."""
+        constants = [
+            self._constant(np.float32(value), f"{name}/{what}")
+            for what, value in (("half_of_one", 0.5), ("one", 1))
+        ]
+        half = self._node("Mul", [tensor, constants[0]], f"{name}/half")
+        more = self._node("Add", [half, constants[1]], f"{name}/more")
+        gate = self._between(more, 0, 1, f"{name}/gate")
+        return self._node("Mul", [tensor, gate], name)
+
+    def _between(self, tensor: str, least: float, most: float, name: str) -> str:
+        limits = [
+            self._constant(np.float32(value), f"{name}/{what}")
+            for what, value in (("least", least), ("most", most))
+        ]
+        return self._node("Clip", [tensor, *limits], name)
+
+    def _add_scale(self, layer: Scale, name: str) -> str:
+        """Multiply; one cell counts for all of them, and so does one channel."""
+        by = self._previous
+        if layer.by_cell:
+            # OpenCV 5 fails on a product of one channel and several.
+            times = np.array([1, layer.shape.channels, 1, 1], np.int64)
+            repeats = self._constant(times, f"{name}/times")
+            by = self._node("Tile", [by, repeats], f"{name}/by")
+        inputs = [self._tensors[layer.source], by]
+        return self._activate(
+            self._node("Mul", inputs, f"{name}/scaled"), layer.activation, name
+        )
+
     def _add_shortcut(self, layer: Shortcut, name: str) -> str:
-        total = self._previous
+        shares = next(self._kernels).kernel if layer.weights else None
+        total = self._shared_out(self._previous, shares, 0, f"{name}/share")
         for position, source in enumerate(layer.sources):
-            channels = self._network.layers[source].shape.channels
+            shape, added = self._network.layers[source].shape, self._tensors[source]
             step = f"{name}/sum_{position}"
-            total = self._add_shared(
-                (total, layer.shape.channels), (self._tensors[source], channels), step
-            )
+            if shape[1:] == layer.shape[1:] and shares is None:
+                onto = (total, layer.shape.channels)
+                total = self._add_shared(onto, (added, shape.channels), step)
+                continue
+            if shape != layer.shape:
+                added = self._as_memory(added, shape, layer.shape, step)
+            added = self._shared_out(added, shares, position + 1, f"{step}/share")
+            total = self._node("Add", [total, added], step)
         return self._activate(total, layer.activation, name)
+
+    def _shared_out(
+        self,
+        tensor: str,
+        shares: NDArray[np.float32] | None,
+        position: int,
+        name: str,
+    ) -> str:
+        """Multiply by the share of this layer, one for all channels or one each."""
+        if shares is None:
+            return tensor
+        share = shares[position].reshape(1, -1, 1, 1)
+        return self._node("Mul", [tensor, self._constant(share, f"{name}/by")], name)
+
+    def _as_memory(self, tensor: str, shape: Shape, wanted: Shape, name: str) -> str:
+        """Read a layer's memory as that of another size, cut off or filled with 0."""
+        flat = self._reshape(tensor, [1, shape.floats], f"{name}/flat")
+        if shape.floats > wanted.floats:
+            flat = self._slice(flat, 0, wanted.floats, f"{name}/first")
+        elif shape.floats < wanted.floats:
+            rest = np.zeros((1, wanted.floats - shape.floats), np.float32)
+            inputs = [flat, self._constant(rest, f"{name}/zeros")]
+            flat = self._node("Concat", inputs, f"{name}/filled", axis=1)
+        return self._reshape(flat, [1, *wanted], f"{name}/turned")
 
     def _add_shared(
         self, onto: tuple[str, int], other: tuple[str, int], name: str

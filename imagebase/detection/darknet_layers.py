@@ -58,11 +58,42 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class Shortcut:
-    """Adds the sources to the layer before; of other channels only the shared first."""
+    """Adds the sources to the layer before; of other sizes only the shared first.
+
+    What is shared is counted in memory, channel by channel and row by row, as in
+    AlexeyAB's shortcut_multilayer_cpu.
+
+    weights: how many floats it has in the .weights file, 0 for a plain sum, else one
+    for each of the layers that are added, or one for each of their channels too.
+    normalization: of those weights: `none`, `relu` or `softmax`.
+    """
 
     shape: Shape
     sources: tuple[int, ...]
     activation: str
+    weights: int = 0
+    normalization: str = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Averagepool:
+    """The mean of each channel, which becomes one cell."""
+
+    shape: Shape
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """Multiplies the source by the layer before ([scale_channels] and [sam]).
+
+    by_cell: whether that layer has one value for each cell; else it has one for each
+    channel, or one for each of both.
+    """
+
+    shape: Shape
+    source: int
+    activation: str
+    by_cell: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +138,23 @@ class Output:
     head: Head
 
 
-Layer = Convolution | Route | Shortcut | Maxpool | Upsample | Reorg | Dropout | Output
+Layer = (
+    Convolution
+    | Route
+    | Shortcut
+    | Scale
+    | Maxpool
+    | Averagepool
+    | Upsample
+    | Reorg
+    | Dropout
+    | Output
+)
+
+
+def stored_weights(layer: Layer) -> int:
+    """Return how many floats a layer has in the .weights file."""
+    return layer.weights if isinstance(layer, Convolution | Shortcut) else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +176,7 @@ class Network:
     @property
     def weights(self) -> int:
         """How many floats its .weights file holds after the header."""
-        return sum(one.weights for one in self.layers if isinstance(one, Convolution))
+        return sum(map(stored_weights, self.layers))
 
     @property
     def memory_bytes(self) -> int:

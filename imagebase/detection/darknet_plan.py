@@ -1,11 +1,12 @@
 """Cfg sections into layers with known shapes; what is unsupported is named here."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from imagebase.annotation import Size
 from imagebase.detection.darknet_cfg import Section
 from imagebase.detection.darknet_layers import (
+    Averagepool,
     Convolution,
     Dropout,
     Layer,
@@ -14,11 +15,13 @@ from imagebase.detection.darknet_layers import (
     Output,
     Reorg,
     Route,
+    Scale,
     Shape,
     Shortcut,
     Upsample,
+    stored_weights,
 )
-from imagebase.detection.heads import Head
+from imagebase.detection.heads import Head, HeadKind
 
 MAX_NET_SIDE: Final = 4_096
 MAX_CHANNELS: Final = 16_384
@@ -28,13 +31,24 @@ MAX_WEIGHTS: Final = 200_000_000
 MAX_TENSOR_FLOATS: Final = 150_000_000
 MAX_TOTAL_FLOATS: Final = 3_000_000_000
 
-ACTIVATIONS: Final = ("linear", "leaky", "mish", "relu", "swish", "logistic")
+ACTIVATIONS: Final = (
+    *("linear", "leaky", "mish", "relu", "relu6", "swish", "logistic"),
+    *("hard_mish", "tanh"),
+)
+_SHORTCUT_WEIGHTS: Final = ("none", "per_feature", "per_layer", "per_channel")
+_NORMALIZATIONS: Final = {"avg_relu": "relu"}
+
+_HEAD_KINDS: Final[Mapping[str, HeadKind]] = {
+    "region": "region",
+    "yolo": "yolo",
+    "gaussian_yolo": "gaussian",
+}
 
 # These change what a layer computes; everything else we do not read is for training.
 _UNSUPPORTED: Final = {
     "convolutional": ("binary", "xnor", "share_index", "antialiasing", "flipped"),
     "maxpool": ("maxpool_depth", "antialiasing"),
-    "shortcut": ("weights_type", "weights_normalization"),
+    "gaussian_yolo": ("new_coords",),
     "reorg": ("reverse",),
     "region": ("background", "tree", "map"),
 }
@@ -67,12 +81,14 @@ def plan_network(sections: Sequence[Section], *, input_size: int | None) -> Netw
         layers.append(layer)
         shape = layer.shape
         floats += shape.floats
-        weights += layer.weights if isinstance(layer, Convolution) else 0
+        weights += stored_weights(layer)
         _check_limits(section, shape, weights=weights, floats=floats)
     letter_box = sections[0].integer("letter_box", 0) != 0
     network = Network(size, tuple(layers), letter_box)
     if not network.heads:
-        raise sections[0].error("this net has no [yolo] or [region] layer to detect by")
+        raise sections[0].error(
+            "this net has no [yolo] or [region] layer to detect by, nor [Gaussian_yolo]"
+        )
     return network
 
 
@@ -220,15 +236,64 @@ def _route(section: Section, before: _Before) -> Route:
 
 def _shortcut(section: Section, before: _Before) -> Shortcut:
     sources = _sources(section, "from", before)
-    for source in sources:
-        other = before.layers[source].shape
-        if other[1:] != before.shape[1:]:
-            raise section.error(
-                f"[shortcut] adds {other.width}×{other.height} to "
-                f"{before.shape.width}×{before.shape.height}",
-                "from",
-            )
-    return Shortcut(before.shape, sources, _activation(section, "linear"))
+    normalization = section.text("weights_normalization", "none")
+    normalization = _NORMALIZATIONS.get(normalization, normalization)
+    kinds = section.text("weights_type", "none")
+    if kinds not in _SHORTCUT_WEIGHTS:
+        raise section.error(
+            f"weights_type={kinds[:40]} is not supported", "weights_type"
+        )
+    if normalization not in {"none", "relu", "softmax"}:
+        raise section.error(
+            f"weights_normalization={normalization[:40]} is not supported",
+            "weights_normalization",
+        )
+    each = {"none": 0, "per_channel": before.shape.channels}.get(kinds, 1)
+    return Shortcut(
+        before.shape,
+        sources,
+        _activation(section, "linear"),
+        weights=each * (len(sources) + 1),
+        normalization=normalization,
+    )
+
+
+def _averagepool(section: Section, before: _Before) -> Averagepool:
+    return Averagepool(Shape(before.shape.channels, 1, 1))
+
+
+def _one_source(section: Section, before: _Before) -> int:
+    sources = _sources(section, "from", before)
+    if len(sources) != 1:
+        raise section.error("from= names one layer here", "from")
+    return sources[0]
+
+
+def _scale_channels(section: Section, before: _Before) -> Scale:
+    """One value for each channel, or with scale_wh for each cell."""
+    source = _one_source(section, before)
+    shape, other = before.shape, before.layers[source].shape
+    by_cell = section.integer("scale_wh", 0) != 0
+    wanted = other._replace(channels=1) if by_cell else Shape(other.channels, 1, 1)
+    if shape != wanted:
+        raise section.error(
+            f"[scale_channels] scales {_in_words(other)} by {_in_words(shape)}", "from"
+        )
+    return Scale(other, source, _activation(section, "linear"), by_cell)
+
+
+def _sam(section: Section, before: _Before) -> Scale:
+    source = _one_source(section, before)
+    other = before.layers[source].shape
+    if other != before.shape:
+        raise section.error(
+            f"[sam] multiplies {_in_words(other)} by {_in_words(before.shape)}", "from"
+        )
+    return Scale(other, source, _activation(section, "linear"))
+
+
+def _in_words(shape: Shape) -> str:
+    return f"{shape.width}×{shape.height}×{shape.channels}"
 
 
 def _upsample(section: Section, before: _Before) -> Upsample:
@@ -263,9 +328,12 @@ def _head(section: Section, before: _Before) -> Output:
     if len(flat) < 2 * count or min(flat) <= 0:
         raise section.error(f"anchors= needs {count} pairs above 0", "anchors")
     anchors = tuple(zip(flat[::2], flat[1::2], strict=False))[:count]
+    point = section.text("yolo_point", "center")
+    if point != "center":
+        raise section.error(f"yolo_point={point[:40]} is not supported", "yolo_point")
     head = Head(
         name=f"head_{len(before.layers)}",
-        kind="region" if section.kind == "region" else "yolo",
+        kind=_HEAD_KINDS[section.kind],
         classes=classes,
         anchors=anchors,
         mask=section.integers("mask") or tuple(range(count)),
@@ -295,9 +363,13 @@ LAYERS: Final[dict[str, Callable[[Section, _Before], Layer]]] = {
     "route": _route,
     "shortcut": _shortcut,
     "maxpool": _maxpool,
+    "avgpool": _averagepool,
+    "scale_channels": _scale_channels,
+    "sam": _sam,
     "dropout": _dropout,
     "upsample": _upsample,
     "reorg": _reorg,
     "region": _head,
     "yolo": _head,
+    "gaussian_yolo": _head,
 }

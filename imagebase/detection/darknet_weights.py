@@ -6,12 +6,18 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from imagebase.detection.darknet_layers import Convolution, Network
+from imagebase.detection.darknet_layers import (
+    Convolution,
+    Network,
+    Shortcut,
+    stored_weights,
+)
 from imagebase.errors import ModelLoadError
 
 # AlexeyAB's Darknet adds this to the variance (fuse_conv_batchnorm, normalize_cpu), and
 # the weights were trained with it. OpenCV's importer used 1e-6; AP tells no difference.
 BATCH_NORM_EPSILON: Final = 1e-5
+_SHARES_EPSILON: Final = 0.0001
 
 
 class Kernel(NamedTuple):
@@ -24,6 +30,9 @@ class Kernel(NamedTuple):
 def read_weights(content: bytes, network: Network) -> list[Kernel]:
     """Return the kernels of a net's convolutions in order, batch norm folded in.
 
+    A shortcut with weights stands among them with the share of each layer it adds,
+    shape (layers, channels or 1).
+
     The header is three int32, major, minor and revision, and a count of images seen:
     int64 from version 0.2 on, int32 before (Darknet's load_weights_upto).
 
@@ -35,10 +44,38 @@ def read_weights(content: bytes, network: Network) -> list[Kernel]:
     kernels = []
     start = 0
     for layer in network.layers:
+        count = stored_weights(layer)
+        own = values[start : start + count]
         if isinstance(layer, Convolution):
-            kernels.append(_fold(layer, values[start : start + layer.weights]))
-            start += layer.weights
+            kernels.append(_fold(layer, own))
+        elif isinstance(layer, Shortcut) and count:
+            kernels.append(Kernel(shares_of(layer, own), np.zeros(0, np.float32)))
+        start += count
     return kernels
+
+
+def shares_of(layer: Shortcut, weights: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return how much of each layer a shortcut adds, the one before it first.
+
+    As in Darknet's shortcut_multilayer_cpu, whose sum begins at 0.0001.
+    """
+    each = weights.reshape(len(layer.sources) + 1, -1).astype(np.float64)
+    if layer.normalization == "relu":
+        each = np.maximum(each, 0)
+    elif layer.normalization == "softmax":
+        each = np.exp(each - each.max(axis=0))
+    if layer.normalization != "none":
+        each = each / (each.sum(axis=0) + _SHARES_EPSILON)
+    if not np.isfinite(each).all():
+        raise _not_finite()
+    return each.astype(np.float32)
+
+
+def _not_finite() -> ModelLoadError:
+    return ModelLoadError(
+        "The weights cannot be used: some are not finite numbers; the file is damaged, "
+        "or the training diverged."
+    )
 
 
 def _checked_header(content: bytes, network: Network) -> int:
@@ -80,8 +117,5 @@ def _fold(layer: Convolution, values: NDArray[np.float32]) -> Kernel:
     with np.errstate(all="ignore"):
         folded = Kernel(kernel.astype(np.float32), bias.astype(np.float32))
     if not (np.isfinite(folded.kernel).all() and np.isfinite(folded.bias).all()):
-        raise ModelLoadError(
-            "The weights cannot be used: some are not finite numbers; "
-            "the file is damaged, or the training diverged."
-        )
+        raise _not_finite()
     return folded

@@ -1,4 +1,4 @@
-"""Darknet's [yolo] and [region] heads: what they are, and raw outputs into boxes."""
+"""Darknet's heads, [yolo], [region] and [Gaussian_yolo]: raw outputs into boxes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,10 +11,12 @@ from imagebase.annotation import Size
 from imagebase.detection.candidates import Candidates
 from imagebase.geometry import cxcywh_to_xyxy
 
-HeadKind = Literal["yolo", "region"]
+HeadKind = Literal["yolo", "region", "gaussian"]
 
 # exp() of more is infinite in float32; no box is e**20 anchors wide.
 _MAX_EXPONENT: Final = 20.0
+_BESIDE_CLASSES: Final = 5
+_BESIDE_GAUSSIAN: Final = 9
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +24,8 @@ class Head:
     """One head as its cfg describes it.
 
     name: of the graph's output, which is the raw convolution, shape (1, anchors × (5 +
-    classes), rows, columns).
+    classes), rows, columns); in a gaussian head each side has its uncertainty after it,
+    (9 + classes).
     anchors: width and height of all anchors; pixels of the net for yolo, cells for
     region.
     mask: which of the anchors this head uses, in order.
@@ -37,8 +40,13 @@ class Head:
     new_coords: bool = False
 
     @property
+    def beside_classes(self) -> int:
+        """How many numbers an anchor has beside its classes."""
+        return _BESIDE_GAUSSIAN if self.kind == "gaussian" else _BESIDE_CLASSES
+
+    @property
     def channels(self) -> int:
-        return len(self.mask) * (5 + self.classes)
+        return len(self.mask) * (self.beside_classes + self.classes)
 
 
 def decode_heads(
@@ -69,11 +77,15 @@ def _decode(
     head: Head, output: NDArray[np.float32], net_size: Size, floor: float
 ) -> Candidates:
     rows, columns = output.shape[2:]
-    raw = output.reshape(len(head.mask), 5 + head.classes, rows * columns)
+    beside = head.beside_classes
+    raw = output.reshape(len(head.mask), beside + head.classes, rows * columns)
     # Most cells hold nothing: their objectness alone, still raw, says so.
-    slot, cell = np.nonzero(raw[:, 4] >= _raw_floor(head, floor))
+    slot, cell = np.nonzero(raw[:, beside - 1] >= _raw_floor(head, floor))
     values = raw[slot, :, cell].astype(np.float32)
-    confidence = _confidence(head, values)
+    certainty = np.ones(1, np.float32)
+    if head.kind == "gaussian":
+        certainty, values = _certainty(values), _without_uncertainties(values)
+    confidence = _confidence(head, values) * certainty
     index, class_id = np.nonzero(confidence >= floor)
     cxcywh = _boxes(head, values, slot, cell, Size(columns, rows), net_size)
     return Candidates(
@@ -81,6 +93,20 @@ def _decode(
         confidence[index, class_id],
         class_id.astype(np.int32),
     )
+
+
+def _certainty(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return 1 less the mean uncertainty of a gaussian head's sides, shape (K, 1).
+
+    Darknet's get_gaussian_yolo_detections multiplies every class by it.
+    """
+    uncertainty = logistic(values[:, 1:8:2])
+    return np.asarray(1 - uncertainty.mean(axis=1, keepdims=True), np.float32)
+
+
+def _without_uncertainties(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return a gaussian head's numbers in the order of a plain one's."""
+    return np.concatenate([values[:, :8:2], values[:, 8:]], axis=1)
 
 
 def _raw_floor(head: Head, floor: float) -> float:
@@ -96,7 +122,7 @@ def _confidence(head: Head, values: NDArray[np.float32]) -> NDArray[np.float32]:
     if head.new_coords:
         return values[:, 4:5] * values[:, 5:]
     objectness, classes = logistic(values[:, 4:5]), values[:, 5:]
-    if head.kind == "yolo":
+    if head.kind != "region":
         return objectness * logistic(classes)
     shifted = np.exp(classes - classes.max(axis=1, keepdims=True))
     return np.asarray(objectness * shifted / shifted.sum(axis=1, keepdims=True))

@@ -1,19 +1,20 @@
 """Our own converter's graphs, known by the metadata that it wrote."""
 
 import json
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 from imagebase.annotation import Size
 from imagebase.detection.candidates import Candidates
 from imagebase.detection.darknet import METADATA_KEY
-from imagebase.detection.heads import Head, decode_heads
+from imagebase.detection.heads import Head, HeadKind, decode_heads
 from imagebase.detection.onnx_files import OnnxModel
 from imagebase.detection.preprocessing import darknet_letterboxed, stretched
 from imagebase.detection.recipe import FloatBlob, Recipe
 from imagebase.errors import ModelLoadError
 
 FAMILY = "darknet"
+_KINDS: Final[Mapping[str, HeadKind]] = {"region": "region", "gaussian": "gaussian"}
 
 
 def recognise(model: OnnxModel, net_size: Size) -> list[Recipe]:
@@ -54,7 +55,7 @@ def _head(described: dict[str, Any]) -> Head:
     """Return a head from JSON; whatever is not as written raises or is converted."""
     return Head(
         name=str(described["name"]),
-        kind="region" if described["kind"] == "region" else "yolo",
+        kind=_KINDS.get(str(described["kind"]), "yolo"),
         classes=int(described["classes"]),
         anchors=tuple((float(w), float(h)) for w, h in described["anchors"]),
         mask=tuple(int(one) for one in described["mask"]),

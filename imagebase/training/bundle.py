@@ -3,7 +3,7 @@
 from typing import Final
 
 from imagebase.detection.darknet_cfg import parse_cfg
-from imagebase.detection.darknet_layers import Convolution, Network
+from imagebase.detection.darknet_layers import Network, stored_weights
 from imagebase.detection.darknet_plan import plan_network
 from imagebase.errors import ModelLoadError
 
@@ -32,4 +32,4 @@ def first_layers(cfg: bytes, weights: bytes, *, layers: int = LAYERS) -> bytes:
 
 def _count(network: Network, layers: int) -> int:
     first = network.layers[:layers]
-    return sum(one.weights for one in first if isinstance(one, Convolution))
+    return sum(map(stored_weights, first))

@@ -22,6 +22,7 @@ from imagebase.errors import ModelLoadError
 
 # PyTorch's word for how much a batch counts in the running mean and variance.
 BATCH_NORM_MOMENTUM: Final = 0.03
+ACTIVATIONS: Final = ("linear", "leaky", "mish", "relu", "swish", "logistic")
 _LEAKY_SLOPE: Final = 0.1
 
 
@@ -171,10 +172,17 @@ def _check_kinds(network: Network) -> None:
         if not isinstance(layer, known):
             kind = type(layer).__name__.lower()
             raise ModelLoadError(f"A net with a [{kind}] layer cannot be trained here.")
-        if isinstance(layer, Shortcut) and any(
-            network.layers[one].shape != layer.shape for one in layer.sources
+        if isinstance(layer, Shortcut) and (
+            layer.weights
+            or any(network.layers[one].shape != layer.shape for one in layer.sources)
         ):
-            raise ModelLoadError("A [shortcut] of other channels cannot be trained.")
+            raise ModelLoadError(
+                "A [shortcut] with weights or of other sizes cannot be trained."
+            )
+        if isinstance(layer, Convolution | Shortcut) and (
+            layer.activation not in ACTIVATIONS
+        ):
+            raise ModelLoadError(f"activation={layer.activation} cannot be trained.")
         if isinstance(layer, Output) and (
             layer.head.kind != "yolo" or layer.head.new_coords
         ):

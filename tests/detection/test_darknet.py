@@ -126,6 +126,12 @@ def test_batch_norm_is_folded_into_the_kernel(picture: Array, runtime: str) -> N
         ("logistic", lambda x: 1 / (1 + np.exp(-x))),
         ("swish", lambda x: x / (1 + np.exp(-x))),
         ("mish", lambda x: x * np.tanh(np.log1p(np.exp(x)))),
+        ("relu6", lambda x: np.clip(x, 0, 6)),
+        ("tanh", np.tanh),
+        (
+            "hard_mish",
+            lambda x: np.where(x > 0, x, np.where(x > -2, x * x / 2 + x, 0)),
+        ),
     ],
 )
 def test_activation(
@@ -200,6 +206,127 @@ def test_shortcut_from_more_channels_adds_the_first(
     whole = convolve(picture, wide[1].reshape(12, 3, 1, 1), wide[0])
     actual = run(layers, weights_file(*wide), picture, runtime)
     expect(actual, whole[6:] + whole[:6])
+
+
+# Half as many rows and columns, and again six channels of the six.
+SMALLER = conv_cfg(stride=2)
+SMALLER_PARTS = random_floats(6, seed=21), random_floats(36, seed=22)
+
+
+def smaller(whole: Array) -> Array:
+    bias, kernel = SMALLER_PARTS
+    return convolve(whole, kernel.reshape(6, 6, 1, 1), bias, stride=2)
+
+
+def shortcut_multilayer(
+    before: Array, others: list[Array], weights: Array | None, normalization: str
+) -> Array:
+    """Return AlexeyAB's shortcut_multilayer_cpu, number by number."""
+    layers, flat = len(others) + 1, before.ravel()
+    out = np.zeros(flat.size, np.float64)
+    each = 0 if weights is None else weights.size // layers
+    for at in range(flat.size):
+        shares = [1.0] * layers
+        if weights is not None:
+            step = flat.size // each
+            own = [float(weights[at // step + i * each]) for i in range(layers)]
+            if normalization == "relu":
+                own = [max(one, 0) for one in own]
+            if normalization == "softmax":
+                own = [float(np.exp(one - max(own))) for one in own]
+            total = 1.0 if normalization == "none" else sum(own) + 0.0001
+            shares = [one / total for one in own]
+        out[at] = flat[at] * shares[0]
+        for share, other in zip(shares[1:], others, strict=True):
+            if at < other.size:
+                out[at] += other.ravel()[at] * share
+    return out.reshape(before.shape).astype(np.float32)
+
+
+def test_shortcut_from_a_larger_layer_adds_its_memory(
+    picture: Array, runtime: str
+) -> None:
+    layers = f"{FIRST}{SMALLER}[shortcut]\nfrom=0\nactivation=linear\n"
+    whole = first(picture)
+    weights = weights_file(BIAS, KERNEL, *SMALLER_PARTS)
+    expected = shortcut_multilayer(smaller(whole), [whole], None, "none")
+    expect(run(layers, weights, picture, runtime), expected)
+
+
+def test_shortcut_from_a_smaller_layer_leaves_the_rest(
+    picture: Array, runtime: str
+) -> None:
+    layers = f"{FIRST}{SMALLER}[route]\nlayers=0\n[shortcut]\nfrom=1\n"
+    whole = first(picture)
+    weights = weights_file(BIAS, KERNEL, *SMALLER_PARTS)
+    expected = shortcut_multilayer(whole, [smaller(whole)], None, "none")
+    expect(run(layers, weights, picture, runtime), expected)
+
+
+@pytest.mark.parametrize("normalization", ["none", "relu", "softmax"])
+@pytest.mark.parametrize("kind", ["per_feature", "per_channel"])
+def test_weighted_shortcut_is_darknets(
+    kind: str, normalization: str, picture: Array, runtime: str
+) -> None:
+    layers = f"{FIRST}[maxpool]\nsize=3\nstride=1\n[route]\nlayers=0\n"
+    layers += f"[shortcut]\nfrom=-2,0\nweights_type={kind}\n"
+    layers += f"weights_normalization={normalization}\n"
+    shares = random_floats(3 * (6 if kind == "per_channel" else 1), seed=30)
+    whole = first(picture)
+    pooled = maxpool(whole, size=3, stride=1, padding=2)
+    expected = shortcut_multilayer(whole, [pooled, whole], shares, normalization)
+    weights = weights_file(BIAS, KERNEL, shares)
+    expect(run(layers, weights, picture, runtime), expected)
+
+
+def test_weighted_shortcut_of_another_size_is_darknets(
+    picture: Array, runtime: str
+) -> None:
+    layers = f"{FIRST}{SMALLER}[shortcut]\nfrom=0\nweights_type=per_channel\n"
+    shares = random_floats(12, seed=30)
+    whole = first(picture)
+    expected = shortcut_multilayer(smaller(whole), [whole], shares, "none")
+    weights = weights_file(BIAS, KERNEL, *SMALLER_PARTS, shares)
+    expect(run(layers, weights, picture, runtime), expected)
+
+
+def test_squeeze_and_excitation_scales_each_channel(
+    picture: Array, runtime: str
+) -> None:
+    """EfficientNet's block: the mean of each channel says how much of it is kept."""
+    squeezed = random_floats(6, seed=23), random_floats(36, seed=24)
+    layers = f"{FIRST}[avgpool]\n{conv_cfg(activation='logistic')}"
+    layers += "[scale_channels]\nfrom=-3\nactivation=leaky\n"
+    whole = first(picture)
+    mean = whole.mean(axis=(1, 2), keepdims=True)
+    gate = 1 / (
+        1 + np.exp(-convolve(mean, squeezed[1].reshape(6, 6, 1, 1), squeezed[0]))
+    )
+    scaled = whole * gate
+    expected = np.where(scaled > 0, scaled, 0.1 * scaled)
+    weights = weights_file(BIAS, KERNEL, *squeezed)
+    expect(run(layers, weights, picture, runtime), expected)
+
+
+def test_scale_channels_by_cells(picture: Array, runtime: str) -> None:
+    one = random_floats(1, seed=23), random_floats(6, seed=24)
+    layers = f"{FIRST}{conv_cfg(1)}[scale_channels]\nfrom=0\nscale_wh=1\n"
+    whole = first(picture)
+    expected = whole * convolve(whole, one[1].reshape(1, 6, 1, 1), one[0])
+    weights = weights_file(BIAS, KERNEL, *one)
+    expect(run(layers, weights, picture, runtime), expected)
+
+
+def test_spatial_attention_multiplies_value_by_value(
+    picture: Array, runtime: str
+) -> None:
+    other = random_floats(6, seed=23), random_floats(36, seed=24)
+    layers = f"{FIRST}{conv_cfg(activation='logistic')}[sam]\nfrom=-2\n"
+    whole = first(picture)
+    gate = 1 / (1 + np.exp(-convolve(whole, other[1].reshape(6, 6, 1, 1), other[0])))
+    expected = (whole * gate).astype(np.float32)
+    weights = weights_file(BIAS, KERNEL, *other)
+    expect(run(layers, weights, picture, runtime), expected)
 
 
 def test_upsample_repeats_and_scales(picture: Array, runtime: str) -> None:

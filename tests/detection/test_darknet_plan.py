@@ -48,7 +48,7 @@ MALFORMED = {
     "no net": (CFG.replace("[net]", "[data]"), "does not begin with"),
     "an option first": ("width=3\n" + CFG, "line 1: expected a"),
     "open bracket": (CFG.replace("[yolo]", "[yolo"), "line 12: .* is not a section"),
-    "unknown layer": (with_layer("[sam]\nfrom=-1"), r"line 6: \[sam\] is not supp"),
+    "unknown layer": (with_layer("[crnn]"), r"line 6: \[crnn\] is not supp"),
     "no width": (CFG.replace("width=32\n", ""), r"line 1: \[net\] needs width="),
     "wide": (CFG.replace("width=32", "width=99999"), "line 2: .* above 4096"),
     "grey": (CFG.replace("channels=3", "channels=1"), "line 4: channels=1, only 3"),
@@ -75,16 +75,30 @@ MALFORMED = {
         ),
         "joins layers of different sizes: 8×8, 16×16",
     ),
-    "shortcut": (
-        with_layer(
-            "[maxpool]\nsize=1\nstride=1\n[maxpool]\nsize=2\nstride=2\n"
-            "[shortcut]\nfrom=-2"
-        ),
-        "adds 32×32 to 16×16",
-    ),
     "weighted shortcut": (
-        with_layer("[maxpool]\n[shortcut]\nfrom=-1\nweights_type=per_feature"),
-        "weights_type= in",
+        with_layer("[maxpool]\n[shortcut]\nfrom=-1\nweights_type=per_cell"),
+        "line 9: weights_type=per_cell is not",
+    ),
+    "normalized shortcut": (
+        with_layer("[maxpool]\n[shortcut]\nfrom=-1\nweights_normalization=max"),
+        "line 9: weights_normalization=max is not",
+    ),
+    "attention of another size": (
+        with_layer("[maxpool]\nsize=1\n[maxpool]\nsize=2\nstride=2\n[sam]\nfrom=0"),
+        r"line 12: \[sam\] multiplies 32×32×3 by 16×16×3",
+    ),
+    "scale of no cell": (
+        with_layer("[maxpool]\nsize=1\n[maxpool]\nsize=1\n[scale_channels]\nfrom=0"),
+        r"line 11: \[scale_channels\] scales 32×32×3 by 32×32×3",
+    ),
+    "scale from two": (
+        with_layer("[maxpool]\n[avgpool]\n[scale_channels]\nfrom=0,0"),
+        "line 9: from= names one layer",
+    ),
+    "gaussian": (CFG.replace("[yolo]", "[Gaussian_yolo]"), "need filters=11 .* has 7"),
+    "gaussian corner": (
+        CFG.replace("[yolo]", "[Gaussian_yolo]\nyolo_point=left_top"),
+        "line 13: yolo_point=left_top is not",
     ),
     "maxpool": (with_layer("[maxpool]\nsize=2\npadding=3"), "padding=3 is not poss"),
     "reorg": (with_layer("[reorg]\nstride=2"), "line 7: .* does not fit 32×32×3"),

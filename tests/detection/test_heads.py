@@ -79,6 +79,24 @@ def test_region_takes_a_softmax_and_anchors_in_cells() -> None:
     assert found.xyxy[0, 3] - found.xyxy[0, 1] == pytest.approx(4 / 1)
 
 
+def test_gaussian_head_weighs_every_class_by_how_sure_its_box_is() -> None:
+    """get_gaussian_yolo_box and get_gaussian_yolo_detections, written out."""
+    one = head("gaussian", scale_x_y=1.2)
+    # Each side and how unsure it is, then objectness and two classes.
+    values = [0.5, -2, -0.5, -1, math.log(2), 0, 0.25, 1, 2, 1, -1]
+    output = np.full((1, 11, 1, 2), -20, np.float32)
+    output[0, :, 0, 1] = values
+    found = decode_heads([one], [output], net_size=NET, floor=0.01)
+    unsure = sum(sigmoid(values[at]) for at in (1, 3, 5, 7)) / 4
+    expected = [sigmoid(2) * sigmoid(cls) * (1 - unsure) for cls in (1, -1)]
+    assert found.confidence.tolist() == pytest.approx(expected, abs=1e-6)
+    assert found.class_id.tolist() == [0, 1]
+    x, y = (1 + 1.2 * sigmoid(0.5) - 0.1) / 2, 1.2 * sigmoid(-0.5) - 0.1
+    width, height = 2 * 16 / 64, math.exp(0.25) * 4 / 32
+    box = [x - width / 2, y - height / 2, x + width / 2, y + height / 2]
+    np.testing.assert_allclose(found.xyxy, [box, box], atol=1e-6)
+
+
 def test_a_huge_size_and_a_missing_number_do_no_harm() -> None:
     found = decoded(head(), 0, 0, 1e30, 0, 9, 9, -20)
     assert np.isfinite(found.xyxy).all()

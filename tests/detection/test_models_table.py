@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from onnx import TensorProto
 
+from imagebase.detection.darknet_plan import ACTIVATIONS, LAYERS
 from imagebase.detection.doctor import Level, examine
 from imagebase.detection.onnx_models import FAMILY_NAMES
 from imagebase.settings import Limits
@@ -85,6 +86,12 @@ def test_every_family_stands_in_the_table_once() -> None:
     named = [re.match(r"`([\w-]+)`", row[0]) for row in rows("ONNX")]
     codes = [one[1] for one in named if one is not None]
     assert sorted(codes) == sorted(FAMILY_NAMES)
+
+
+def test_every_darknet_layer_and_activation_stands_in_it() -> None:
+    assert [row[0].strip("`") for row in rows("Darknet")] == list(LAYERS)
+    said = DOCS.read_text("utf-8").split("Activations: ")[1].split(". ")[0]
+    assert re.findall(r"`(\w+)`", said) == list(ACTIVATIONS)
 
 
 def test_every_refusal_of_the_table_is_tried() -> None:

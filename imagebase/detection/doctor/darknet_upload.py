@@ -10,7 +10,13 @@ import numpy as np
 
 from imagebase.annotation import Size
 from imagebase.detection.darknet_cfg import Section, parse_cfg
-from imagebase.detection.darknet_layers import Convolution, Network, Output
+from imagebase.detection.darknet_layers import (
+    Convolution,
+    Network,
+    Output,
+    Shortcut,
+    stored_weights,
+)
 from imagebase.detection.darknet_plan import LAYERS, plan_network
 from imagebase.detection.darknet_weights import header_bytes, read_weights
 from imagebase.detection.doctor.findings import (
@@ -25,7 +31,12 @@ from imagebase.detection.model_files import names_in
 from imagebase.errors import ModelLoadError
 from imagebase.settings import Limits
 
-_HEADS: Final = frozenset({"yolo", "region"})
+_HEADS: Final = frozenset({"yolo", "region", "gaussian_yolo"})
+_KINDS: Final = {
+    "region": "YOLOv2",
+    "yolo": "YOLOv3 or v4",
+    "gaussian": "Gaussian YOLOv3",
+}
 _CLASSIFIERS: Final = frozenset({"softmax", "avgpool", "cost"})
 _MOST_NAMED: Final = 5
 _MOST_CLASSES_TRIED: Final = 1_000
@@ -85,12 +96,29 @@ def _check_cfg(cfg: Upload, checked: Checked) -> Network | None:
                 "pixels; Darknet's own are multiples of 32."
             )
         )
+    if _adds_other_sizes(network):
+        checked.findings.append(
+            warning(
+                f"{cfg.name} has a [shortcut] of layers of different sizes; it is read "
+                "as AlexeyAB's Darknet does since 2020, which older ones did not."
+            )
+        )
     return network
+
+
+def _adds_other_sizes(network: Network) -> bool:
+    """Say whether a shortcut adds rows and columns of another number."""
+    return any(
+        network.layers[source].shape[1:] != layer.shape[1:]
+        for layer in network.layers
+        if isinstance(layer, Shortcut)
+        for source in layer.sources
+    )
 
 
 def _network_in_words(name: str, network: Network) -> str:
     size, heads = network.size, network.heads
-    kind = "YOLOv2" if heads[0].kind == "region" else "YOLOv3 or v4"
+    kind = _KINDS[heads[0].kind]
     return (
         f"{name}: {kind}, {len(network.layers)} layers, {len(heads)} "
         f"head{'s'[: len(heads) != 1]}, {size.width} × {size.height} pixels, "
@@ -129,13 +157,14 @@ def _wrong_filters(sections: Sequence[Section]) -> list[str]:
             continue
         anchors = len(head.integers("mask")) or head.integer("num", 1)
         classes, filters = head.integer("classes", 20), before.integer("filters", 1)
-        wanted = (classes + 5) * anchors
+        beside = 9 if head.kind == "gaussian_yolo" else 5
+        wanted = (classes + beside) * anchors
         if filters != wanted:
             line = before.options["filters"].line if before.has("filters") else 0
             faults.append(
                 f"line {line or before.line}: filters={filters}, but the [{head.kind}] "
-                f"on line {head.line} needs filters=(classes + 5) · anchors = "
-                f"({classes} + 5) · {anchors} = {wanted}."
+                f"on line {head.line} needs filters=(classes + {beside}) · anchors = "
+                f"({classes} + {beside}) · {anchors} = {wanted}."
             )
     return faults
 
@@ -289,7 +318,7 @@ def _classes_that_fit(network: Network, actual: float) -> int:
             per_filter = before.weights // before.shape.channels
             anchors = len(head.head.mask)
             each += anchors * per_filter
-            fixed += before.weights - 5 * anchors * per_filter
+            fixed += before.weights - head.head.beside_classes * anchors * per_filter
     left = actual - (network.weights - fixed)
     if not each or left <= 0 or left % each:
         return 0
@@ -300,8 +329,9 @@ def _layers_that_fit(network: Network, actual: float) -> int:
     """Return after how many convolutions the weights end exactly; 0 for none."""
     total = count = 0
     for layer in network.layers:
+        total += stored_weights(layer)
         if isinstance(layer, Convolution):
-            total, count = total + layer.weights, count + 1
+            count += 1
             if total == actual:
                 return count
     return 0

@@ -280,3 +280,18 @@ def test_draft_leaves_nothing_behind() -> None:
     del found
     gc.collect()
     assert not path.exists()
+
+
+def test_shortcut_of_other_sizes_is_read_and_warned_of() -> None:
+    layers = "[maxpool]\nsize=1\n[maxpool]\nsize=2\nstride=2\n[shortcut]\nfrom=0\n"
+    cfg = ONE_BOX_CFG.replace("[conv", f"{layers}[upsample]\n[conv", 1).encode()
+    found = examine(darknet(cfg=cfg), limits=Limits())
+    assert found.is_usable
+    said = [one.text for one in found.findings if one.level is Level.WARNING]
+    assert any("[shortcut] of layers of different sizes" in one for one in said)
+
+
+def test_filters_of_a_gaussian_head_are_nine_beside_the_classes() -> None:
+    cfg = ONE_BOX_CFG.replace("[yolo]", "[Gaussian_yolo]").encode()
+    (fault,) = sentences(darknet(cfg=cfg), Level.BAD)
+    assert "needs filters=(classes + 9) · anchors = (2 + 9) · 1 = 11" in fault
