@@ -112,6 +112,8 @@ def evaluate(
             evaluated = judge(asked, output, on_progress=on_progress)
     for one in evaluated.left_out:
         say(f"Not judged: {one.what}: {one.reason}")
+    for one in evaluated.changed:
+        say(f"Changed: {one.what}: {one.reason}")
     for standing in evaluated.standings:
         passed = standing.passed
         for file, reason in passed.refused.items():

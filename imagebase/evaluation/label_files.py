@@ -1,21 +1,25 @@
 """The truth, out of a label file in any format that has boxes."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+import io
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import IO, Final, NamedTuple
 
 import numpy as np
 
-from imagebase.annotation import Annotation, Box, Size
-from imagebase.errors import EvaluationError
+from imagebase.annotation import Box, Size
+from imagebase.errors import AnnotationFileError, EvaluationError, ImageBaseError
 from imagebase.evaluation.coco_numbers import CocoNumbers, read_coco_numbers
 from imagebase.evaluation.values import EvaluatedImage, Truth
-from imagebase.formats.image_index import NameIndex
-from imagebase.formats.label_set_files import ReadImage
+from imagebase.formats.collecting import image_name
+from imagebase.formats.label_set_files import FileTree, ReadImage
+from imagebase.formats.placing import Fitted, Frame, fitted, several_meant
 from imagebase.formats.registry import read, readable_format, recognise
+from imagebase.formats.tree_views import with_images
 from imagebase.formats.trees import opened_tree
-from imagebase.importing.matching import is_same_shape
+from imagebase.images import read_header
+from imagebase.settings import Limits
 
 _COCO: Final = "coco"
 
@@ -35,19 +39,33 @@ class LabelFiles:
         none.
     numbers: of a COCO file; empty for any other.
     left_out: images and boxes that are not judged.
+    changed: images whose boxes were scaled or turned, and why.
     """
 
     truth: Truth
     files: tuple[str, ...]
     numbers: CocoNumbers
     left_out: tuple[LeftOut, ...]
+    changed: tuple[LeftOut, ...] = ()
+
+
+class GivenImages(NamedTuple):
+    """The image files to be judged on.
+
+    frames: by name, None for one that cannot be read. at: where they lie, where that is
+    on disk here. read: gives a file by its name.
+    """
+
+    frames: Mapping[str, Frame | None]
+    at: Path | None = None
+    read: Callable[[str], bytes] | None = None
 
 
 def read_truth(
     path: Path,
     *,
     format_name: str | None = None,
-    sizes: Mapping[str, Size | None] | None = None,
+    images: GivenImages | None = None,
     needs_files: bool = True,
 ) -> LabelFiles:
     """Return what a label file says of the images that are there.
@@ -55,7 +73,7 @@ def read_truth(
     Args:
         path: a folder, a zip or a file.
         format_name: what the files show if not given.
-        sizes: of the image files by name, None for one that cannot be read.
+        images: that were given for them; None takes those beside the labels.
         needs_files: whether images without a file are left out, as they must be where
             a model is to look at them.
 
@@ -67,85 +85,138 @@ def read_truth(
         name = format_name or recognise(tree)
         if not readable_format(name).has_boxes:
             raise EvaluationError(f"The format {name} has no boxes to judge by.")
-        result = read(tree, name)
         numbers = read_coco_numbers(tree) if name == _COCO else CocoNumbers()
+        files = _Files(tree, path, images)
+        result = read(files.tree, name)
+        kept, left_out, changed = _on_files(result.images, files, needs_files)
     # Crowd regions are left out by readers with a word of it; here they are known.
-    left_out = [
+    skipped = [
         LeftOut(f"{one.file}, {one.at}", one.reason)
         for one in result.report.skipped
         if "crowd" not in one.reason
     ]
-    known = sizes or {}
-    index = NameIndex(known)
-    kept: list[tuple[ReadImage, str]] = []
-    for image in result.images:
-        file = index.find(image.name) or ""
-        if needs_files and not file:
-            left_out.append(LeftOut(image.name, "there is no image of this name"))
-            continue
-        fitted = _fitted(image, known[file] if file else image.size)
-        if isinstance(fitted, str):
-            left_out.append(LeftOut(image.name, fitted))
-        else:
-            kept.append((fitted, file))
+    left_out = [*skipped, *left_out]
     if not kept:
         why = left_out[0].reason if left_out else "it names none"
         raise EvaluationError(f"No image of {path} can be judged: {why}.")
     # Of equally sure detections COCO's judge takes those of the lower image id first.
     turns = numbers.turns()
-    kept.sort(key=lambda pair: turns.get(pair[0].name, 0))
-    images = [one for one, _ in kept]
+    kept.sort(key=lambda pair: turns.get(_coco_name(pair[0].image), 0))
     return LabelFiles(
-        _as_truth(result.labels.names, images, numbers),
+        _as_truth(result.labels.names, [one for one, _ in kept], numbers),
         tuple(file for _, file in kept),
         numbers,
         tuple(left_out),
+        tuple(changed),
     )
 
 
-def _fitted(image: ReadImage, size: Size | None) -> ReadImage | str:
-    """Return an image's labels in pixels of its file, or why that cannot be done."""
-    if size is None:
-        return "its size is not known" if image.size is None else "it cannot be read"
-    said = image.size
-    if image.is_relative or said is None or said == size:
-        return replace(image.in_pixels(size), size=size)
-    if not is_same_shape(said, size):
-        return (
-            f"the labels are for {said.width} × {said.height} pixels, "
-            f"the image has {size.width} × {size.height}"
-        )
-    across, down = size.width / said.width, size.height / said.height
+class _Files:
+    """The label files and the images, as one tree."""
 
-    def carried(annotation: Annotation) -> Annotation:
-        left, top, right, bottom = annotation.box
-        box = Box(left * across, top * down, right * across, bottom * down)
-        return replace(annotation, box=box)
+    def __init__(
+        self, labels: FileTree, labels_at: Path, images: GivenImages | None
+    ) -> None:
+        self.tree = labels
+        self._images = images
+        self._folder = ""
+        if images is not None:
+            given = with_images(labels, labels_at, _GivenTree(images), images.at)
+            self.tree, self._folder = given.tree, given.folder
 
-    return replace(
-        image,
-        size=size,
-        annotations=tuple(map(carried, image.annotations)),
-        crowds=tuple(map(carried, image.crowds)),
-    )
+    def file_of(self, image: ReadImage) -> str:
+        """Return the name of an image's file as it was given; empty for none."""
+        name = image.path.removeprefix(self._folder)
+        is_given = self._images is None or name in self._images.frames
+        return name if is_given else ""
+
+    def frame_of(self, file: str) -> Frame | None:
+        if self._images is not None:
+            return self._images.frames[file]
+        most = self.tree.limits.max_image_pixels
+        try:
+            header = read_header(self.tree.read(file), file_name=file, max_pixels=most)
+        except ImageBaseError:
+            return None
+        return Frame(header.size, header.orientation)
+
+
+class _GivenTree:
+    """Image files that were given, for what looks for names."""
+
+    def __init__(self, images: GivenImages) -> None:
+        self.limits = Limits()
+        self._images = images
+
+    def names(self) -> Sequence[str]:
+        return tuple(self._images.frames)
+
+    def read(self, name: str) -> bytes:
+        if self._images.read is None:
+            raise AnnotationFileError(f"{name} cannot be read.")
+        try:
+            return self._images.read(name)
+        except (ImageBaseError, OSError) as error:
+            raise AnnotationFileError(f"{name} cannot be read: {error}") from error
+
+    def open(self, name: str) -> IO[bytes]:
+        return io.BytesIO(self.read(name))
+
+
+def _on_files(
+    images: Iterable[ReadImage], files: _Files, needs_files: bool
+) -> tuple[list[tuple[Fitted, str]], list[LeftOut], list[LeftOut]]:
+    """Return images on their files, those that cannot be, and what was changed."""
+    kept, left_out, changed = [], [], []
+    for image in images:
+        file = files.file_of(image)
+        reason, placed = "", Fitted(image)
+        if len(image.others) > 1:
+            reason = several_meant(image.others)
+        elif file:
+            frame = files.frame_of(file)
+            placed = fitted(image, frame) if frame else placed
+            reason = placed.problem if frame else "it cannot be read"
+        elif needs_files:
+            reason = "there is no image of this name"
+        elif image.size is None:
+            reason = "its size is not known"
+        if reason:
+            left_out.append(LeftOut(image.name, reason))
+            continue
+        kept.append((placed, file))
+        if placed.note:
+            changed.append(LeftOut(image.name, placed.note))
+    return kept, left_out, changed
 
 
 def _as_truth(
-    labels: Sequence[str], images: Sequence[ReadImage], numbers: CocoNumbers
+    labels: Sequence[str], images: Sequence[Fitted], numbers: CocoNumbers
 ) -> Truth:
     places = {name: place for place, name in enumerate(labels)}
     rows: list[tuple[int, int, Box, float, bool]] = []
-    for image, one in enumerate(images):
+    for image, (one, note, _) in enumerate(images):
+        name = _coco_name(one)
         for is_crowd, group in ((False, one.annotations), (True, one.crowds)):
             for each in group:
-                box, area = numbers.as_written(one.name, each.label, each.box)
+                box, area = each.box, each.box.area
+                if not note:
+                    box, area = numbers.as_written(name, each.label, box)
                 rows.append((image, places[each.label], box, area, is_crowd))
     return truth_of(
         labels,
-        [EvaluatedImage(one.name, one.name, one.size or Size(1, 1)) for one in images],
+        [
+            EvaluatedImage(one.name, one.name, one.size or Size(1, 1))
+            for one, *_ in images
+        ],
         rows,
         box_ids=[str(place) for place in range(1, len(rows) + 1)],
     )
+
+
+def _coco_name(image: ReadImage) -> str:
+    """Return what an image is called in `CocoNumbers`."""
+    return image_name(image.stated) or image.name
 
 
 def truth_of(

@@ -16,10 +16,16 @@ from imagebase.errors import EvaluationError, ImageBaseError, ModelLoadError
 from imagebase.evaluation.comparison import DEFAULT_THRESHOLD, Standing, stand
 from imagebase.evaluation.contenders import Contender, parse_contender
 from imagebase.evaluation.detection_files import read_detections
-from imagebase.evaluation.label_files import LabelFiles, LeftOut, read_truth
+from imagebase.evaluation.label_files import (
+    GivenImages,
+    LabelFiles,
+    LeftOut,
+    read_truth,
+)
 from imagebase.evaluation.metrics import metrics
 from imagebase.evaluation.passing import Pass, run_pass
 from imagebase.evaluation.report import About, PictureOf, report
+from imagebase.formats.placing import Frame
 from imagebase.formats.registry import readable_format
 from imagebase.images import RgbArray, fitted_size, load_image, read_header, resized
 from imagebase.intake import SourceFile, scan_source
@@ -57,10 +63,12 @@ class Evaluated:
     """What an evaluation came to.
 
     left_out: images, boxes and models that were not judged.
+    changed: images whose boxes were scaled or turned, and why.
     """
 
     standings: tuple[Standing, ...]
     left_out: tuple[LeftOut, ...]
+    changed: tuple[LeftOut, ...] = ()
 
 
 def evaluate(
@@ -84,11 +92,11 @@ def evaluate(
     contenders = check(asked)
     files, shut = _files(asked.images)
     limits = _limits()
-    sizes = {one.name: _size_of(one, limits) for one in files.values()}
+    frames = {one.name: _frame_of(one, limits) for one in files.values()}
     labels = read_truth(
         asked.labels,
         format_name=asked.labels_format,
-        sizes=sizes,
+        images=_given(asked.images, files, frames),
         needs_files=bool(contenders),
     )
     theirs = [
@@ -103,7 +111,9 @@ def evaluate(
     standings = stand(labels.truth, [*ours, *theirs], threshold=asked.threshold)
     notes = list(_notes(asked, labels, models))
     _write(standings, notes, output, _picture_of(labels, files, limits))
-    return Evaluated(tuple(standings), (*models, *shut, *labels.left_out))
+    return Evaluated(
+        tuple(standings), (*models, *shut, *labels.left_out), labels.changed
+    )
 
 
 def _passes(
@@ -174,14 +184,25 @@ def _reason(file: SourceFile) -> str:
     return ""
 
 
-def _size_of(file: SourceFile, limits: Limits) -> Size | None:
+def _given(
+    images: str | None,
+    files: Mapping[str, SourceFile],
+    frames: Mapping[str, Frame | None],
+) -> GivenImages | None:
+    if images is None:
+        return None
+    at = Path(images) if Path(images).is_dir() else None
+    return GivenImages(frames, at, lambda name: files[name].read())
+
+
+def _frame_of(file: SourceFile, limits: Limits) -> Frame | None:
     try:
         header = read_header(
             file.read(), file_name=file.name, max_pixels=limits.max_image_pixels
         )
     except (ImageBaseError, OSError):
         return None
-    return header.size
+    return Frame(header.size, header.orientation)
 
 
 def _looked(spec: str, total: int, on_progress: OnProgress) -> Callable[[int], bool]:

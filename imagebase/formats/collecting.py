@@ -18,7 +18,6 @@ from imagebase.annotation import (
 from imagebase.attributes import clean_attributes
 from imagebase.errors import AnnotationFileError
 from imagebase.formats.image_index import (
-    Fit,
     Found,
     NameIndex,
     is_absolute,
@@ -198,7 +197,7 @@ class Collector:
         own = self._own_key(stated, file)
         if found.path is None:
             return Stated(own, name, "", found.paths, stated, file)
-        fit = _strength(found.fit)
+        fit = found.fit.strength
         claim = Stated(found.path, name, found.path, (), stated, file, fit)
         holder = self._spool.find(found.path)
         if holder is None or _is_same_image(holder, claim):
@@ -457,12 +456,6 @@ def _is_same_image(holder: Entry, claim: Stated) -> bool:
         return True
     is_elsewhere = holder.stated_in != claim.stated_in
     return is_elsewhere and _agrees(holder.fit) and _agrees(claim.fit)
-
-
-def _strength(fit: Fit) -> bytes:
-    """Return how much a name says for a file: as bytes, which compare."""
-    told = (fit.is_there, fit.agrees, fit.shared, fit.has_suffix, fit.is_exact)
-    return bytes(min(value, 255) for value in told)
 
 
 def _agrees(strength: bytes) -> bool:

@@ -42,6 +42,15 @@ class Fit(NamedTuple):
     is_exact: bool = False
     agrees: bool = False
 
+    @property
+    def strength(self) -> bytes:
+        """How much a name says for this file against other names: bytes compare."""
+        told = (
+            *(self.is_there, self.agrees, self.shared),
+            *(self.has_suffix, self.is_exact),
+        )
+        return bytes(min(value, 255) for value in told)
+
 
 class Found(NamedTuple):
     """The files that fit equally well: one is the image, several are none of them."""

@@ -199,7 +199,7 @@ class ReadImage:
     path: of its file among those that were read with the labels; empty where there is
         none. others: files that may be meant where it cannot be told; where there is
         just one, it is that of another image.
-    file: the label file that names it.
+    file: the label file that names it. stated: as that has it, where it is a path.
     """
 
     name: str
@@ -212,6 +212,7 @@ class ReadImage:
     path: str = ""
     others: tuple[str, ...] = ()
     file: str = ""
+    stated: str = ""
 
     def in_pixels(self, size: Size) -> "ReadImage":
         """Return the image with boxes in pixels of an image of this size."""

@@ -453,6 +453,7 @@ def _image(
         entry.path,
         entry.others,
         entry.stated_in,
+        entry.stated,
     )
 
 

@@ -89,7 +89,7 @@ class WithImages(NamedTuple):
 
 
 def with_images(
-    labels: FileTree, labels_at: Path, images: FileTree, images_at: Path
+    labels: FileTree, labels_at: Path, images: FileTree, images_at: Path | None
 ) -> WithImages:
     """Return label files and the images that a person gave for them.
 
@@ -98,7 +98,8 @@ def with_images(
     the labels count where none of their name was given.
 
     Args:
-        labels_at, images_at: where the trees are: folders, zips or files.
+        labels_at, images_at: where the trees are: folders, zips or files; None for what
+            is on no disk here.
     """
     labels_folder, images_folder = _seen_from_the_outer(labels_at, images_at)
     own, given = MountedTree(labels, labels_folder), MountedTree(images, images_folder)
@@ -117,8 +118,10 @@ def _last_stem(name: str) -> str:
     return image_stem(PurePosixPath(name.casefold()).name)
 
 
-def _seen_from_the_outer(labels_at: Path, images_at: Path) -> tuple[str, str]:
+def _seen_from_the_outer(labels_at: Path, images_at: Path | None) -> tuple[str, str]:
     """Return the folders of both, from the one that holds the other."""
+    if images_at is None:
+        return "", ""
     labels, images = (_folder(path.resolve()) for path in (labels_at, images_at))
     if images.is_relative_to(labels):
         return "", _prefix(images.relative_to(labels))

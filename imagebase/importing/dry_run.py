@@ -3,10 +3,13 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 from imagebase.annotation import ImageRecord, LabelSet
+from imagebase.errors import ImageBaseError
 from imagebase.formats.label_set_files import ReadImage, ReadResult
+from imagebase.images import read_header
 from imagebase.importing.matching import DroppedImage, How, Match, match_images
 from imagebase.importing.merging import Effect, ImportChoice, merged
 from imagebase.settings import Limits
@@ -142,7 +145,11 @@ def dry_run(
         choice: how they are to come in.
     """
     here = store.image_summaries(scope)
-    matches = match_images(result.images, dropped, here, takes_new=choice.takes_new)
+    matches = match_images(
+        *(result.images, dropped, here),
+        takes_new=choice.takes_new,
+        orientation_of=partial(orientation_of, store, scope, limits),
+    )
     effect = Effect()
     for step in steps(store, scope, result.images, matches, choice, limits=limits):
         effect += step.effect
@@ -193,11 +200,22 @@ def steps(
                 choice,
                 who=scope.who,
                 max_boxes=limits.max_boxes_per_image,
+                orientation=match.orientation or 1,
             )
             before.append(record)
             after.append(changed)
             effect += one
         yield Step(before, after, effect)
+
+
+def orientation_of(store: Store, scope: Scope, limits: Limits, image_id: str) -> int:
+    """Return EXIF's orientation of an image of the dataset; 1 where it has none."""
+    most = limits.max_image_pixels
+    try:
+        data = store.image_bytes(scope, image_id)
+        return read_header(data, file_name=image_id, max_pixels=most).orientation
+    except (ImageBaseError, OSError):
+        return 1
 
 
 def _coming(match: Match) -> ImageRecord | None:

@@ -8,14 +8,14 @@ from typing import Final
 
 from imagebase.annotation import Size
 from imagebase.errors import ImageBaseError
-from imagebase.formats.image_index import NameIndex
+from imagebase.formats.image_index import Found, NameIndex
 from imagebase.formats.label_set_files import FileTree, ReadImage
+from imagebase.formats.placing import Frame, fitted, several_meant
 from imagebase.formats.trees import is_image_name
 from imagebase.images import read_header
 from imagebase.store import ImageSummary
 
-# How far the sides of a resized copy may be from the same shape.
-_SAME_SHAPE: Final = 0.01
+_FOR_SURE: Final = b"\xff"
 _NAMES_SHOWN: Final = 3
 
 
@@ -33,12 +33,14 @@ class DroppedImage:
     """An image file that lies beside the labels.
 
     image_id: of its content. size: upright; None where `problem` says what is wrong.
+    orientation: EXIF's.
     """
 
     image_id: str
     byte_count: int
     size: Size | None = None
     problem: str = ""
+    orientation: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,8 @@ class Match:
         there is none.
     file_name: the image's in the dataset, or the file's that comes with the labels.
     note: a difference that is no obstacle. problem: why nothing of it comes in.
+    orientation: EXIF's, 0 where nobody had to know it. strength: how much the name says
+        for this image, as bytes that compare.
     """
 
     name: str
@@ -58,6 +62,8 @@ class Match:
     size: Size | None = None
     note: str = ""
     problem: str = ""
+    orientation: int = 0
+    strength: bytes = _FOR_SURE
 
 
 def look_at_images(
@@ -83,10 +89,11 @@ def _look_at(tree: FileTree, name: str, max_pixels: int) -> DroppedImage:
         return DroppedImage("", 0, problem=str(error))
     image_id = hashlib.sha256(data).hexdigest()
     try:
-        size = read_header(data, file_name=name, max_pixels=max_pixels).size
+        header = read_header(data, file_name=name, max_pixels=max_pixels)
     except ImageBaseError as error:
         return DroppedImage(image_id, len(data), problem=str(error))
-    return DroppedImage(image_id, len(data), size)
+    orientation = header.orientation
+    return DroppedImage(image_id, len(data), header.size, orientation=orientation)
 
 
 def match_images(
@@ -95,6 +102,7 @@ def match_images(
     here: Sequence[ImageSummary],
     *,
     takes_new: bool,
+    orientation_of: Callable[[str], int] = lambda image_id: 1,
 ) -> list[Match]:
     """Return where the labels of each image go, in the order of the labels.
 
@@ -104,16 +112,13 @@ def match_images(
         here: the dataset's images.
         takes_new: whether dropped images that are not in the dataset come in; else
             the labels look for one of the same name.
+        orientation_of: EXIF's of an image of the dataset; asked for where the labels
+            are for another size.
     """
     finder = _Finder(dropped, here, takes_new=takes_new)
-    taken: dict[str, str] = {}
-    matches = []
-    for one in images:
-        match = _fitted(finder.find(one), one)
-        if match.image_id and not match.problem:
-            match = _only_once(match, taken)
-        matches.append(match)
-    return matches
+    return _only_once(
+        [_fitted(finder.find(one), one, orientation_of) for one in images]
+    )
 
 
 class _Finder:
@@ -133,32 +138,50 @@ class _Finder:
         for one in here:
             self._by_name.setdefault(one.file_name, []).append(one)
         self._names_here = NameIndex(self._by_name)
-        self._names_dropped = NameIndex(dropped)
 
     def find(self, image: ReadImage) -> Match:
-        file = self._names_dropped.find(image.name)
-        if file is not None:
-            one = self._dropped[file]
+        one = self._dropped.get(image.path)
+        if one is not None:
             if one.image_id in self._by_id:
-                return self._same_content(image.name, self._by_id[one.image_id])
+                known = self._by_id[one.image_id]
+                return self._same_content(image.name, known, one.orientation)
             if self._takes_new:
-                return self._new(image.name, file, one)
+                return self._new(image.name, image.path, one)
+        elif len(image.others) > 1 and self._takes_new:
+            problem = _sentence(several_meant(image.others))
+            return Match(image.name, How.NOWHERE, problem=problem)
         return self._by_its_name(image)
 
-    def _same_content(self, name: str, one: ImageSummary) -> Match:
+    def _same_content(self, name: str, one: ImageSummary, orientation: int) -> Match:
         note = "" if _is_called(name, one) else f"It is called {one.file_name} here."
-        return Match(name, How.CONTENT, one.image_id, one.file_name, one.size, note)
+        return Match(
+            *(name, How.CONTENT, one.image_id, one.file_name, one.size, note),
+            orientation=orientation,
+        )
 
     def _new(self, name: str, file: str, one: DroppedImage) -> Match:
         note = ""
         if self._names_here.find_all(name):
             note = "Another image here has this name; it comes in as a new one."
         problem = one.problem
-        return Match(name, How.NEW, one.image_id, file, one.size, note, problem)
+        return Match(
+            *(name, How.NEW, one.image_id, file, one.size, note, problem),
+            orientation=one.orientation,
+        )
 
     def _by_its_name(self, image: ReadImage) -> Match:
-        names = dict.fromkeys(self._names_here.find_all(image.name))
-        found = [one for name in names for one in self._by_name[name]]
+        match = self._named_so(image)
+        fit = self._search(image).fit
+        return replace(match, strength=fit.strength) if match.image_id else match
+
+    def _search(self, image: ReadImage) -> Found:
+        stated = image.stated or image.name
+        return self._names_here.search(stated, near=image.file, part=image.part)
+
+    def _named_so(self, image: ReadImage) -> Match:
+        found = [
+            one for name in self._search(image).paths for one in self._by_name[name]
+        ]
         if not found:
             problem = "No image here has this name, and none like it was dropped."
             return Match(image.name, How.NOWHERE, problem=problem)
@@ -191,38 +214,54 @@ def _is_called(name: str, one: ImageSummary) -> bool:
     return asked in (last, last.rpartition(".")[0])
 
 
-def _fitted(match: Match, image: ReadImage) -> Match:
+def _fitted(
+    match: Match, image: ReadImage, orientation_of: Callable[[str], int]
+) -> Match:
     """Return the match with what differs between the image's size and the labels'."""
-    here, said = match.size, image.size
-    if match.problem or here is None or said in (None, here) or image.is_relative:
+    here = match.size
+    if match.problem or here is None or image.size in (None, here):
         return match
-    assert said is not None
-    sizes = f"The labels are for {_sides(said)} pixels, the image has {_sides(here)}"
-    if is_same_shape(said, here):
-        note = f"{match.note} {sizes}: boxes are scaled.".strip()
-        return replace(match, note=note)
-    if not image.annotations:
-        return replace(match, note=f"{match.note} {sizes}.".strip())
-    if is_same_shape(Size(said.height, said.width), here):
-        return replace(match, problem=f"{sizes}: one of them is turned.")
-    return replace(match, problem=f"{sizes}: another picture, or a part of it.")
+    if match.how is not How.NEW and not match.orientation:
+        match = replace(match, orientation=orientation_of(match.image_id))
+    found = fitted(image, Frame(here, match.orientation or 1))
+    note = " ".join(filter(None, (match.note, _sentence(found.note))))
+    return replace(match, note=note, problem=_sentence(found.problem))
 
 
-def is_same_shape(a: Size, b: Size) -> bool:
-    """Say whether one size is the other one's, made larger or smaller."""
-    across, down = b.width / a.width, b.height / a.height
-    # A small copy's sides are rounded to whole pixels.
-    rounding = 1 / min(*a, *b)
-    return abs(across - down) <= (_SAME_SHAPE + rounding) * max(across, down)
+def _sentence(text: str) -> str:
+    return f"{text[0].upper()}{text[1:]}." if text else ""
 
 
-def _only_once(match: Match, taken: dict[str, str]) -> Match:
-    first = taken.setdefault(match.image_id, match.name)
-    if first == match.name:
+def _only_once(matches: list[Match]) -> list[Match]:
+    """Let an image have the labels of the one image whose name says most for it."""
+    best: dict[str, Match] = {}
+    tied: dict[str, Match] = {}
+    for one in matches:
+        if not one.image_id or one.problem:
+            continue
+        known = best.setdefault(one.image_id, one)
+        if one.strength > known.strength:
+            best[one.image_id] = one
+            tied.pop(one.image_id, None)
+        elif one is not known and one.strength == known.strength != _FOR_SURE:
+            tied.setdefault(one.image_id, one)
+    return [_unless_another_is(one, best, tied) for one in matches]
+
+
+def _unless_another_is(
+    match: Match, best: Mapping[str, Match], tied: Mapping[str, Match]
+) -> Match:
+    first = best.get(match.image_id)
+    if match.problem or first is None:
         return match
-    return replace(
-        match, problem=f"It is the same image as {first}, whose labels it has."
-    )
+    second = tied.get(match.image_id)
+    if second is not None:
+        problem = f"{first.name} and {second.name} may both be {first.file_name} here."
+        return replace(match, problem=problem)
+    if match is first:
+        return match
+    problem = f"It is the same image as {first.name}, whose labels it has."
+    return replace(match, problem=problem)
 
 
 def _sides(size: Size) -> str:

@@ -8,7 +8,6 @@ from typing import Final
 from imagebase.annotation import (
     Annotation,
     Attributes,
-    Box,
     ImageRecord,
     ReviewStatus,
     Size,
@@ -17,6 +16,7 @@ from imagebase.annotation import (
 from imagebase.attributes import clean_attributes
 from imagebase.editing import MAX_TAGS
 from imagebase.formats.label_set_files import ReadImage
+from imagebase.formats.placing import Frame, fitted
 
 # Formats of whole pixels move an edge by up to one.
 _SAME_PLACE_PX: Final = 1.0
@@ -91,6 +91,7 @@ def merged(
     *,
     who: str,
     max_boxes: int,
+    orientation: int = 1,
 ) -> tuple[ImageRecord, Effect]:
     """Return the record with an image's labels on it, and what that changes.
 
@@ -102,12 +103,14 @@ def merged(
         image: as the label files describe it, its boxes for its own size.
         who: the name that the boxes bear.
         max_boxes: of an image; one that would have more is left as it is.
+        orientation: EXIF's of the image; see `placing.fitted`.
     """
     if record.status is ReviewStatus.APPROVED and not choice.takes_approved:
         has_news = bool(image.annotations or image.tags)
         return record, Effect(approved=int(has_news))
+    image = fitted(image, Frame(record.size, orientation)).image
     named, unwanted = _named(image, choice)
-    fitting = [one for one in _placed(named, image, record.size, who) if one.box.area]
+    fitting = [one for one in _placed(named, record.size, who) if one.box.area]
     same, confirmed, fresh = _divided(record.annotations, fitting)
     # Where nothing comes in nothing goes: the files may not know of the image, or say
     # something of it that could not be read.
@@ -158,30 +161,13 @@ def _named(image: ReadImage, choice: ImportChoice) -> tuple[list[Annotation], in
     return named, len(image.annotations) - len(named)
 
 
-def _placed(
-    boxes: Iterable[Annotation], image: ReadImage, size: Size, who: str
-) -> list[Annotation]:
-    """Return the boxes in pixels of the image that is here, as new ones of `who`."""
-    said = Size(1, 1) if image.is_relative else image.size or size
-    across, down = size.width / said.width, size.height / said.height
+def _placed(boxes: Iterable[Annotation], size: Size, who: str) -> list[Annotation]:
+    """Return the boxes that are inside the image, as new ones of `who`."""
     now = utc_now()
     return [
-        replace(
-            one,
-            box=_scaled(one.box, across, down).clipped(size),
-            changed_by=who,
-            changed_at=now,
-        )
+        replace(one, box=one.box.clipped(size), changed_by=who, changed_at=now)
         for one in boxes
     ]
-
-
-def _scaled(box: Box, across: float, down: float) -> Box:
-    if across == down == 1:
-        return box
-    return Box(
-        box.x_min * across, box.y_min * down, box.x_max * across, box.y_max * down
-    )
 
 
 def _all_tags(

@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,7 +12,12 @@ from imagebase.errors import ImageBaseError
 from imagebase.formats.collecting import Collector
 from imagebase.formats.registry import taken_in
 from imagebase.formats.trees import is_image_name
-from imagebase.importing.dry_run import label_rows, steps, wanted_labels
+from imagebase.importing.dry_run import (
+    label_rows,
+    orientation_of,
+    steps,
+    wanted_labels,
+)
 from imagebase.importing.files import DroppedFiles
 from imagebase.importing.matching import (
     How,
@@ -98,7 +104,13 @@ def _matches(
     """Return where labels go now that the images that came with them are here."""
     beside = look_at_images(tree, max_pixels=tree.limits.max_image_pixels)
     here = context.store.image_summaries(context.scope)
-    matches = match_images(labels.images(), beside, here, takes_new=choice.takes_new)
+    matches = match_images(
+        *(labels.images(), beside, here),
+        takes_new=choice.takes_new,
+        orientation_of=partial(
+            orientation_of, context.store, context.scope, tree.limits
+        ),
+    )
     return [
         replace(one, problem=one.problem or _NOT_ADDED) if one.how is How.NEW else one
         for one in matches

@@ -1,6 +1,6 @@
 """What a person should know before they train on a set. Nothing here ever blocks."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -31,8 +31,17 @@ def warnings_about(training_set: TrainingSet) -> list[str]:
         *_torn(training_set.torn),
         *few_held_out(len(training_set.of_part(VAL))),
         *_left_out(training_set),
+        *_changed(training_set.left_out.changed),
         UNLABELLED,
     ]
+
+
+def _changed(changed: Sequence[str]) -> list[str]:
+    """Say of how many images the boxes had to follow the file, and of one how."""
+    if not changed:
+        return []
+    images = "1 image has" if len(changed) == 1 else f"{len(changed):,} images have"
+    return [f"{images} another size than the labels say; {changed[0]}."]
 
 
 def few_boxes(counts: Mapping[str, int]) -> list[str]:

@@ -163,7 +163,12 @@ def _source_of_file(image: ReadImage, given: WithImages) -> Source:
         partial(_boxes_in_pixels, image),
         len(image.crowds),
         partial(_crowds_in_pixels, image),
+        partial(_note, image),
     )
+
+
+def _note(image: ReadImage, frame: Frame) -> str:
+    return fitted(image, frame).note
 
 
 def _boxes_in_pixels(image: ReadImage, frame: Frame) -> list[tuple[str, Box]]:

@@ -220,6 +220,7 @@ def _metrics(
             "files": list(left_out.files),
             "missing": list(left_out.missing),
             "skipped": list(left_out.skipped),
+            "changed": list(left_out.changed),
         },
         "warnings": advice.warnings_about(training_set),
         "minutes": round(outcome.seconds / 60, 3),

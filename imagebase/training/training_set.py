@@ -36,13 +36,18 @@ MAX_PIXELS: Final = 50_000_000
 _LEAST_SIDE: Final = 1e-3
 
 
+def _unchanged(frame: Frame) -> str:
+    return ""
+
+
 class Source(NamedTuple):
     """An image with its boxes, before its pixels are looked at.
 
     read: gives the file's bytes. in_pixels: gives labels and boxes in pixels of
     the image, which has this frame; TrainingError where they are of another image.
     crowds: regions that were left out already. ignored: gives the areas where nothing
-    is learned, crowd regions among them, as in_pixels does.
+    is learned, crowd regions among them, as in_pixels does. note: says how boxes had to
+    be changed for this frame; empty where they did not.
     """
 
     image_id: str
@@ -51,6 +56,7 @@ class Source(NamedTuple):
     in_pixels: Callable[[Frame], Sequence[tuple[str, Box]]]
     crowds: int = 0
     ignored: Callable[[Frame], Sequence[Shape]] = lambda _: ()
+    note: Callable[[Frame], str] = _unchanged
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +84,7 @@ class LeftOut:
 
     files: those that could not be read, and why. missing: images that the labels name
     and nobody has. skipped: what the reader of the labels left out, in words.
+    changed: images whose boxes were scaled or turned, which are learned from.
     """
 
     crowds: int = 0
@@ -85,6 +92,7 @@ class LeftOut:
     files: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
     skipped: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
 
 
 NOTHING: Final = LeftOut()
@@ -132,6 +140,7 @@ class _Reading(NamedTuple):
     zero_size: int
     difference_hash: str
     ignored: tuple[Shape, ...]
+    note: str
 
 
 def prepare(
@@ -166,7 +175,7 @@ def prepare(
     folder.mkdir(parents=True, exist_ok=True)
     numbers = {name: at for at, name in enumerate(labels)}
     images: list[TrainingImage] = []
-    refused = [*left_out.files]
+    refused, changed = [*left_out.files], [*left_out.changed]
     crowds, zero_size = left_out.crowds, left_out.zero_size
     with (folder / work_files.PICTURES).open("wb") as file:
         for done, source in enumerate(sources, start=1):
@@ -179,6 +188,8 @@ def prepare(
             file.write(reading.picture.tobytes())
             crowds += source.crowds
             zero_size += reading.zero_size
+            if reading.note:
+                changed.append(f"{source.name}: {reading.note}")
             images.append(_image(source, reading, numbers))
     _check_something(images, refused)
     parts = part_of or _split(images, seed)
@@ -186,7 +197,13 @@ def prepare(
         "labels": list(labels),
         "input_size": [*input_size],
         "left_out": asdict(
-            replace(left_out, crowds=crowds, zero_size=zero_size, files=tuple(refused))
+            replace(
+                left_out,
+                crowds=crowds,
+                zero_size=zero_size,
+                files=tuple(refused),
+                changed=tuple(changed),
+            )
         ),
         "torn": _torn(images, parts),
         "images": [_as_json(one, parts[one.image_id]) for one in images],
@@ -229,6 +246,7 @@ def _left_out_of_json(kept: Mapping[str, Any]) -> LeftOut:
         # Sets of an older version do not say these.
         tuple(kept.get("missing", ())),
         tuple(kept.get("skipped", ())),
+        tuple(kept.get("changed", ())),
     )
 
 
@@ -253,6 +271,7 @@ def _read(source: Source, input_size: Size, max_pixels: int) -> _Reading:
         zero_size,
         difference_hash(grey),
         tuple(source.ignored(frame)),
+        source.note(frame),
     )
 
 

@@ -100,7 +100,7 @@ def test_who_begins_anew_is_told_what_is_thrown_away_and_left_out(
     left_out = metrics_of(output)["left_out"]
     assert left_out == {
         **{"crowds": 0, "zero_size": 0, "files": []},
-        **{"missing": gone, "skipped": []},
+        **{"missing": gone, "skipped": [], "changed": []},
     }
 
 

@@ -8,8 +8,14 @@ import pytest
 from imagebase.annotation import Box, Size
 from imagebase.errors import AnnotationFileError, EvaluationError
 from imagebase.evaluation.detection_files import detections_in, read_detections
-from imagebase.evaluation.label_files import LabelFiles, read_truth, truth_of
+from imagebase.evaluation.label_files import (
+    GivenImages,
+    LabelFiles,
+    read_truth,
+    truth_of,
+)
 from imagebase.evaluation.values import EvaluatedImage, Truth
+from imagebase.formats.placing import Frame
 from imagebase.formats.trees import MemoryTree
 
 A = [10, 20, 30, 40]
@@ -37,6 +43,12 @@ def coco(path: Path, *, image_id: object = 5, category_id: int = 9) -> Path:
     }
     path.write_text(json.dumps(document))
     return path
+
+
+def given(sizes: dict[str, Size | None]) -> GivenImages:
+    """Return images of these sizes, which nobody opens."""
+    frames = {name: Frame(size) if size else None for name, size in sizes.items()}
+    return GivenImages(frames)
 
 
 def results(path: Path, *rows: dict[str, object]) -> Path:
@@ -68,7 +80,9 @@ def test_a_box_over_the_edge_is_judged_as_it_was_written(tmp_path: Path) -> None
 
 def test_only_images_that_are_there_are_judged(tmp_path: Path) -> None:
     path = coco(tmp_path / "labels.json")
-    labels = read_truth(path, sizes={"photos/A.JPG": Size(100, 80), "c.jpg": None})
+    labels = read_truth(
+        path, images=given({"photos/A.JPG": Size(100, 80), "c.jpg": None})
+    )
     assert labels.files == ("photos/A.JPG",)
     assert [one.name for one in labels.truth.images] == ["a.jpg"]
     assert labels.left_out == (("b.jpg", "there is no image of this name"),)
@@ -76,9 +90,14 @@ def test_only_images_that_are_there_are_judged(tmp_path: Path) -> None:
 
 def test_boxes_follow_an_image_that_was_made_smaller(tmp_path: Path) -> None:
     path = coco(tmp_path / "labels.json")
-    labels = read_truth(path, sizes={"a.jpg": Size(50, 40), "b.jpg": Size(80, 100)})
+    labels = read_truth(
+        path, images=given({"a.jpg": Size(50, 40), "b.jpg": Size(80, 100)})
+    )
     assert labels.truth.xyxy[0].tolist() == [5, 10, 20, 30]
-    assert [one.what for one in labels.left_out] == ["b.jpg"]  # it is turned
+    assert [one.what for one in labels.changed] == ["a.jpg", "b.jpg"]
+    turned = given({"a.jpg": Size(80, 100), "b.jpg": Size(100, 80)})
+    left_out = read_truth(path, images=turned).left_out
+    assert [one.what for one in left_out] == ["a.jpg"]
 
 
 def test_yolo_needs_the_images(tmp_path: Path) -> None:
@@ -87,13 +106,13 @@ def test_yolo_needs_the_images(tmp_path: Path) -> None:
     (tmp_path / "labels" / "a.txt").write_text("0 0.25 0.5 0.3 0.5\n")
     with pytest.raises(EvaluationError, match="size is not known"):
         read_truth(tmp_path, needs_files=False)
-    labels = read_truth(tmp_path, sizes={"a.jpg": Size(100, 80)})
+    labels = read_truth(tmp_path, images=given({"a.jpg": Size(100, 80)}))
     assert labels.truth.xyxy.tolist() == [pytest.approx([10, 20, 40, 60])]
 
 
 def test_nothing_left_says_why(tmp_path: Path) -> None:
     with pytest.raises(EvaluationError, match="no image of this name"):
-        read_truth(coco(tmp_path / "labels.json"), sizes={"x.jpg": Size(1, 1)})
+        read_truth(coco(tmp_path / "labels.json"), images=given({"x.jpg": Size(1, 1)}))
 
 
 def test_labels_of_whole_images_cannot_judge(tmp_path: Path) -> None:

@@ -28,12 +28,14 @@ def store_settings(tmp_path: Path, migrated_sqlite: Path) -> Settings:
     return sqlite_settings(tmp_path)
 
 
-def read(name: str, *labels: str, tags: tuple[str, ...] = ()) -> ReadImage:
+def read(
+    name: str, *labels: str, tags: tuple[str, ...] = (), path: str = ""
+) -> ReadImage:
     boxes = tuple(
         Annotation(Box(n, n, n + 10, n + 10), label, source=Source.IMPORT)
         for n, label in enumerate(labels)
     )
-    return ReadImage(name, SIZE, boxes, tags=tags)
+    return ReadImage(name, SIZE, boxes, tags=tags, path=path)
 
 
 def result(*images: ReadImage, labels: tuple[str, ...] = ("cat", "dog")) -> ReadResult:
@@ -61,7 +63,11 @@ def test_dry_run_tells_what_would_come_in_and_stores_nothing(
     told = run(
         store,
         scope,
-        result(read("a.jpg", "cat", "cat"), read("new.jpg", "dog"), read("none.jpg")),
+        result(
+            read("a.jpg", "cat", "cat"),
+            read("new.jpg", "dog", path="new.jpg"),
+            read("none.jpg"),
+        ),
     )
     assert [(one.how, one.image_id) for one in told.matches] == [
         (How.NAME, record.image_id),
@@ -76,7 +82,9 @@ def test_dry_run_tells_what_would_come_in_and_stores_nothing(
 
 
 def test_images_that_are_not_wanted_do_not_count(store: Store, scope: Scope) -> None:
-    told = run(store, scope, result(read("new.jpg", "dog")), takes_new=False)
+    told = run(
+        store, scope, result(read("new.jpg", "dog", path="new.jpg")), takes_new=False
+    )
     assert told.effect == Effect()
     assert (told.new_images, told.new_bytes) == (0, 0)
     assert told.new_labels == ("cat", "dog")

@@ -7,13 +7,13 @@ import pytest
 
 from imagebase.annotation import Annotation, Box, ReviewStatus, Size
 from imagebase.formats.label_set_files import ReadImage
+from imagebase.formats.placing import is_same_shape
 from imagebase.formats.trees import MemoryTree
 from imagebase.images import encode_png
 from imagebase.importing.matching import (
     DroppedImage,
     How,
     Match,
-    is_same_shape,
     look_at_images,
     match_images,
 )
@@ -29,9 +29,9 @@ def here(name: str, *, of: str = "", size: Size = SIZE) -> ImageSummary:
 
 
 def read(
-    name: str, size: Size | None = SIZE, *, is_relative: bool = False
+    name: str, size: Size | None = SIZE, *, is_relative: bool = False, path: str = ""
 ) -> ReadImage:
-    return ReadImage(name, size, (BOX,), is_relative)
+    return ReadImage(name, size, (BOX,), is_relative, path=path)
 
 
 def match(
@@ -62,7 +62,10 @@ def test_image_is_found_by_its_name(name: str, file_name: str, note: str) -> Non
 def test_content_goes_before_the_name() -> None:
     dropped = {"images/a.jpg": DroppedImage("id b", 9, SIZE)}
     found = match(
-        read("a.jpg"), here("a.jpg"), here("b.jpg", of="id b"), dropped=dropped
+        read("a.jpg", path="images/a.jpg"),
+        here("a.jpg"),
+        here("b.jpg", of="id b"),
+        dropped=dropped,
     )
     assert (found.how, found.image_id) == (How.CONTENT, "id b")
     assert found.note == "It is called b.jpg here."
@@ -70,10 +73,11 @@ def test_content_goes_before_the_name() -> None:
 
 def test_image_that_comes_with_the_labels_is_new_or_looks_for_its_name() -> None:
     dropped = {"a.jpg": DroppedImage("id new", 9, SIZE)}
-    found = match(read("a.jpg"), here("a.jpg"), dropped=dropped)
+    coming = read("a.jpg", path="a.jpg")
+    found = match(coming, here("a.jpg"), dropped=dropped)
     assert (found.how, found.image_id) == (How.NEW, "id new")
     assert found.note == "Another image here has this name; it comes in as a new one."
-    found = match(read("a.jpg"), here("a.jpg"), dropped=dropped, takes_new=False)
+    found = match(coming, here("a.jpg"), dropped=dropped, takes_new=False)
     assert (found.how, found.image_id) == (How.NAME, "id a.jpg")
 
 
@@ -103,7 +107,7 @@ def test_of_several_candidates_the_one_that_fits_is_meant() -> None:
     [
         (Size(32, 24), "boxes are scaled.", ""),
         (Size(48, 64), "", "one of them is turned."),
-        (Size(64, 64), "", "another picture, or a part of it."),
+        (Size(64, 64), "", "another image, or a part of it."),
         (None, "", ""),
     ],
 )
