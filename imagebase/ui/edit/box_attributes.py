@@ -68,7 +68,7 @@ def _draw_others(one: Annotation) -> None:
     key = _key(one, "others")
     st.session_state[key] = list(words)
     st.multiselect(
-        "Others",
+        "Other attributes",
         list(words),
         accept_new_options=True,
         key=key,

@@ -6,7 +6,7 @@ from typing import Any, Final
 import pandas as pd
 import streamlit as st
 
-from imagebase.annotation import Source
+from imagebase.annotation import Annotation, Source
 from imagebase.attributes import in_words
 from imagebase.store import AnnotationRow
 from imagebase.ui import backend, cache, look_offer, state, widgets
@@ -75,15 +75,21 @@ def _frame(rows: Sequence[AnnotationRow]) -> pd.DataFrame:
             ],
             "image": [row.file_name for row in rows],
             "label": [one.label for one in boxes],
+            **_known(boxes),
             "size": [f"{one.box.width:.0f} × {one.box.height:.0f}" for one in boxes],
             "confidence": [one.confidence for one in boxes],
             "source": [_source(row) for row in rows],
             "who": [one.changed_by for one in boxes],
             "when": [one.changed_at for one in boxes],
             "status": [widgets.STATUS_WORDS[row.status] for row in rows],
-            "attributes": [in_words(one.attributes) for one in boxes],
         }
     ).astype({"confidence": "float64"})
+
+
+def _known(boxes: Sequence[Annotation]) -> dict[str, list[str]]:
+    """Return a column of attributes, where any of these boxes has some."""
+    words = [in_words(one.attributes) for one in boxes]
+    return {"attributes": words} if any(words) else {}
 
 
 def _columns() -> dict[str, Any]:
@@ -105,7 +111,7 @@ def _columns() -> dict[str, Any]:
             width=88,
         ),
         "status": config.TextColumn("status", width=70),
-        "attributes": config.TextColumn("attributes", width=160),
+        "attributes": config.TextColumn("attributes", width=120),
     }
 
 
