@@ -180,8 +180,21 @@ class _Building:
                 f"{self._maker.dropped:,} boxes are not in the variants: too little of "
                 "them was left.",
             )
+        left_out += self._blacked()
         self._total = self._done + len(stored)
         return self._zipped(stored, left_out)
+
+    def _blacked(self) -> tuple[str, ...]:
+        """Return what is not in it since areas that nobody labels are black."""
+        said = []
+        boxes = sum(self._maker.blacked_boxes.values())
+        if boxes:
+            verb = "box is" if boxes == 1 else "boxes are"
+            said.append(f"{boxes:,} {verb} not in it: ignore areas are black there.")
+        if self._maker.black_variants:
+            count = self._maker.black_variants
+            said.append(f"Ignore areas are black in {count:,} of the variants.")
+        return tuple(said)
 
     def _selected(
         self, image_ids: Iterable[str], selection: Selection

@@ -10,10 +10,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final, NamedTuple
 
+import numpy as np
+
 from imagebase.annotation import Annotation, Box, ImageRecord, Size
 from imagebase.augmentation import LabelledImage, variant
 from imagebase.errors import ExportError
-from imagebase.exporting.request import ExportRequest
+from imagebase.exporting.request import (
+    AREAS_BLACK,
+    AREAS_LEFT,
+    AREAS_WRITTEN,
+    ExportRequest,
+)
 from imagebase.formats.boxes import whole_pixels, writable
 from imagebase.formats.label_set_files import ExportImage
 from imagebase.formats.names import split_suffix
@@ -30,6 +37,7 @@ from imagebase.images import (
 )
 from imagebase.metadata import has_gps, without_metadata
 from imagebase.resizing import Placement
+from imagebase.shapes import Point, Shape, is_inside, mask_of
 
 Read = Callable[[str], bytes]
 
@@ -64,6 +72,8 @@ class Maker:
 
     with_gps: ids of pictures handed out that tell where they were taken.
     dropped: boxes of variants of which too little was left.
+    blacked_boxes: boxes in areas that are black, by image id. black_variants: how many
+    have areas of the image that they were made of.
     """
 
     def __init__(
@@ -85,7 +95,10 @@ class Maker:
         self._made_bytes = 0
         self._loaded: tuple[str, RgbArray] | None = None
         self.with_gps: set[str] = set()
+        self._black: dict[str, tuple[Shape, ...]] = {}
         self.dropped = 0
+        self.blacked_boxes: dict[str, int] = {}
+        self.black_variants = 0
 
     def original(self, record: ImageRecord) -> Made:
         """Return an image with what is said about it, at the size asked for.
@@ -96,6 +109,7 @@ class Maker:
         """
         image_id = record.image_id
         self._names[image_id] = record.file_name
+        record = self._with_areas(record)
         header = read_header(
             self._read(image_id),
             file_name=record.file_name,
@@ -104,7 +118,7 @@ class Maker:
         placement = self._placement(record.size)
         came = written_suffix(header, self._readable)
         boxes = _BOX_BYTES * len(record.annotations)
-        if placement.changes_nothing:
+        if placement.changes_nothing and image_id not in self._black:
             weight = record.byte_count + boxes + _IMAGE_BYTES
             return Made(self._named(record, came), came, weight)
         share = _pixels(placement.canvas) / _pixels(record.size)
@@ -113,8 +127,24 @@ class Maker:
             _placed(record, placement), _suffix_of(header.export_suffix), weight
         )
 
+    def _with_areas(self, record: ImageRecord) -> ImageRecord:
+        """Return the record with its areas as asked for: to be written, black, or none.
+
+        What is black shows nothing: boxes in it are left out.
+        """
+        if not record.ignored or self._request.areas == AREAS_WRITTEN:
+            return record
+        kept = replace(record, ignored=())
+        if self._request.areas == AREAS_BLACK:
+            self._black[record.image_id] = record.ignored
+            kept = kept.with_annotations(_outside(record))
+            left = len(record.annotations) - len(kept.annotations)
+            self.blacked_boxes[record.image_id] = left
+        return kept
+
     def crops(self, record: ImageRecord, original: Made) -> Iterator[Made]:
         """Yield what is in each box that can be written, whole pixels of it."""
+        record = replace(self._with_areas(record), ignored=())
         stem, _ = split_suffix(record.file_name)
         annotations = writable(ExportImage(record, record.file_name))
         for number, one in enumerate(annotations, start=1):
@@ -159,17 +189,22 @@ class Maker:
         recipe = self._request.recipe
         if recipe is None:
             return
+        areas = self._request.areas
 
         def load(image_id: str) -> LabelledImage:
             own = image_id == record.image_id
             one = record if own else record_of(image_id)
-            return LabelledImage(self._pixels_of(one, keeps=own), one.annotations)
+            rgb = self._pixels_of(one, keeps=own)
+            if not one.ignored or areas == AREAS_LEFT:
+                return LabelledImage(rgb, one.annotations)
+            return LabelledImage(_blacked(rgb, one.ignored), tuple(_outside(one)))
 
         for number in range(recipe.variants):
             made = variant(
                 recipe, record.image_id, number, load=load, partners=partners
             )
             self.dropped += made.dropped
+            self.black_variants += bool(record.ignored) and areas != AREAS_LEFT
             yield self._kept(record, number + 1, made, _suffix_of(suffix))
 
     def bytes_of(self, image_id: str) -> bytes:
@@ -184,8 +219,10 @@ class Maker:
         header = read_header(data, file_name=name, max_pixels=self._max_pixels)
         placement = self._placement(header.size)
         suffix = written_suffix(header, self._readable)
-        if not placement.changes_nothing or suffix != header.export_suffix:
-            rgb = self._decoded(data, name)
+        black = self._black.get(image_id, ())
+        is_as_it_came = placement.changes_nothing and not black
+        if not is_as_it_came or suffix != header.export_suffix:
+            rgb = _blacked(self._decoded(data, name), black)
             return _encoded(placement.pixels(rgb), _suffix_of(suffix))
         return self._as_it_came(image_id, data, name)
 
@@ -215,7 +252,9 @@ class Maker:
         name = self._names[crop.image_id]
         if self._loaded is None or self._loaded[0] != crop.image_id:
             data = self._read(crop.image_id)
-            self._loaded = (crop.image_id, self._decoded(data, name))
+            black = self._black.get(crop.image_id, ())
+            rgb = _blacked(self._decoded(data, name), black)
+            self._loaded = (crop.image_id, rgb)
         left, top, right, bottom = map(round, crop.box)
         rgb = self._loaded[1][top:bottom, left:right]
         placement = self._placement(Size(right - left, bottom - top))
@@ -242,6 +281,7 @@ class Maker:
             size=size,
             annotations=made.annotations,
             quality=None,
+            ignored=(),
         )
         path = self._folder / f"{len(self._variants)}{suffix}"
         path.write_bytes(data)
@@ -273,7 +313,32 @@ def _placed(record: ImageRecord, placement: Placement) -> ImageRecord:
     annotations = tuple(
         _moved(one, record.size, placement) for one in record.annotations
     )
-    return replace(record, size=placement.canvas, annotations=annotations)
+    across = placement.inner.width / placement.source.width
+    down = placement.inner.height / placement.source.height
+    ignored = tuple(
+        one.moved(Point(across, down), Point(placement.left, placement.top))
+        for one in record.ignored
+    )
+    return replace(
+        record, size=placement.canvas, annotations=annotations, ignored=ignored
+    )
+
+
+def _outside(record: ImageRecord) -> Iterator[Annotation]:
+    """Yield the boxes that do not lie in areas that nobody labels."""
+    boxes = np.array([one.box for one in record.annotations], np.float64)
+    inside = is_inside(boxes, record.ignored, record.size)
+    for one, is_in in zip(record.annotations, inside.tolist(), strict=True):
+        if not is_in:
+            yield one
+
+
+def _blacked(rgb: RgbArray, shapes: tuple[Shape, ...]) -> RgbArray:
+    """Return the picture with shapes in its pixels black; itself without any."""
+    if not shapes:
+        return rgb
+    mask = mask_of(shapes, Size(rgb.shape[1], rgb.shape[0]))
+    return np.where(mask[..., None], np.uint8(0), rgb)
 
 
 def _moved(one: Annotation, size: Size, placement: Placement) -> Annotation:

@@ -17,6 +17,16 @@ from imagebase.resizing import (
 from imagebase.split import Shares
 from imagebase.states import APPROVED, SCOPE_WORDS, SCOPES
 
+# What becomes of areas that nobody labels.
+AREAS_WRITTEN: Final = "written"
+AREAS_BLACK: Final = "black"
+AREAS_LEFT: Final = "left"
+AREAS_WORDS: Final = {
+    AREAS_WRITTEN: "write them as ignore regions",
+    AREAS_BLACK: "black them out in the images",
+    AREAS_LEFT: "leave them out",
+}
+
 _USUAL_SHARES: Final = Shares()
 
 SHARES: Final = "shares"
@@ -56,6 +66,7 @@ class ExportRequest:
     labels: the only ones whose boxes are in; None is all.
     renumbers: class ids count these labels alone, and not all of the dataset.
     crops: what is in each box, a picture each, in place of the images.
+    areas: one of `AREAS_WORDS`; in variants they are always black, unless left out.
     zip_bytes: from about this size on there are several zips.
     made_bytes: variants may take so much disk.
     """
@@ -71,6 +82,7 @@ class ExportRequest:
     split: SplitChoice | None = None
     resizing: Resizing | None = None
     recipe: Recipe | None = None
+    areas: str = AREAS_WRITTEN
     zip_bytes: int = DEFAULT_ZIP_BYTES
     made_bytes: int = DEFAULT_MADE_BYTES
 
@@ -90,12 +102,16 @@ class ExportRequest:
         Raises:
             ExportError: with what to change.
         """
-        if self.images not in SCOPES:
+        if self.images not in SCOPES or self.areas not in AREAS_WORDS:
             raise ExportError(_DAMAGED)
         if self.makes_pictures and not self.with_images:
             raise ExportError(
                 "Resized pictures, variants and crops are pictures: export with the "
                 "images."
+            )
+        if self.areas == AREAS_BLACK and not self.with_images:
+            raise ExportError(
+                "Ignore areas are blacked out in the images: export with the images."
             )
         if self.crops and self.format != "classification":
             raise ExportError("Crops are exported as image classification only.")
@@ -123,6 +139,7 @@ def request_json(request: ExportRequest) -> dict[str, Any]:
         "split": None if split is None else _split_json(split),
         "resizing": None if resizing is None else resizing_json(resizing),
         "recipe": None if recipe is None else recipe_json(recipe),
+        "areas": request.areas,
         "zip_bytes": request.zip_bytes,
         "made_bytes": request.made_bytes,
     }
@@ -135,7 +152,7 @@ def request_from_json(kept: Mapping[str, Any]) -> ExportRequest:
         ExportError: it is not one, or asks for what cannot be done.
     """
     plain = ("format", "images", "with_images", "with_empty", "without_metadata")
-    numbers = ("renumbers", "crops", "zip_bytes", "made_bytes")
+    numbers = ("renumbers", "crops", "areas", "zip_bytes", "made_bytes")
     try:
         labels = kept.get("labels")
         split, resizing = kept.get("split"), kept.get("resizing")
@@ -191,6 +208,10 @@ def _sentences(request: ExportRequest) -> Iterator[str]:
         yield f"Size: {resizing_in_words(request.resizing)}."
     if request.recipe is not None and request.varies:
         yield _recipe_in_words(request.recipe)
+    if request.areas == AREAS_BLACK:
+        yield "Ignore areas are black in the images, and boxes in them left out."
+    if request.areas == AREAS_LEFT:
+        yield "Ignore areas are left out."
     if request.without_metadata:
         yield "Metadata of the pictures (place, camera, time) was removed."
 

@@ -23,6 +23,7 @@ from imagebase.exporting.making import Made
 from imagebase.exporting.zips import Weighed
 from imagebase.formats.label_set_files import PARTS, ExportImage, StoredImages
 from imagebase.formats.names import with_suffix
+from imagebase.shapes import shape_json, shape_of_json
 
 _BUFFER_BYTES: Final = 1 << 16
 
@@ -101,6 +102,7 @@ def _line(made: Made, part: str) -> bytes:
         *(record.image_id, record.file_name, list(record.size), record.status),
         *(list(record.tags), part, made.words),
         [_kept(one) for one in record.annotations],
+        [shape_json(one) for one in record.ignored],
     ]
     return json.dumps(kept).encode() + b"\n"
 
@@ -112,7 +114,7 @@ def _kept(one: Annotation) -> list[Any]:
 
 
 def _image(kept: list[Any], name: str) -> ExportImage:
-    image_id, file_name, size, status, tags, part, words, boxes = kept
+    image_id, file_name, size, status, tags, part, words, boxes, ignored = kept
     record = ImageRecord(
         image_id,
         file_name,
@@ -120,6 +122,7 @@ def _image(kept: list[Any], name: str) -> ExportImage:
         tuple(map(_annotation, boxes)),
         status=ReviewStatus(status),
         tags=tuple(tags),
+        ignored=tuple(map(shape_of_json, ignored)),
     )
     is_reviewed = record.status is ReviewStatus.APPROVED
     return ExportImage(record, name, is_reviewed, part, words)

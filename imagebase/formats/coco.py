@@ -26,6 +26,7 @@ from imagebase.formats.label_set_files import (
     any_attribute,
 )
 from imagebase.formats.parts import parts_of_files
+from imagebase.formats.regions import crowds, has_areas, used_labels
 from imagebase.formats.relative import class_ids_of
 from imagebase.formats.subsets import subsets
 from imagebase.formats.trees import FILES_TO_TRY, names_with_suffix
@@ -98,6 +99,7 @@ def _image_lines(export_set: ExportSet) -> Iterator[str]:
 
 def _annotation_lines(export_set: ExportSet) -> Iterator[str]:
     class_ids = class_ids_of(export_set.labels)
+    ignored_labels = used_labels(export_set) if has_areas(export_set) else []
     annotation_id = 0
     for image_id, image in enumerate(export_set.images, start=1):
         for one in writable(image):
@@ -106,6 +108,10 @@ def _annotation_lines(export_set: ExportSet) -> Iterator[str]:
             ids = {"id": annotation_id, "image_id": image_id}
             ids["category_id"] = class_ids[one.label] + 1
             yield json_line({**ids, **_described(one)})
+        for label, crowd in crowds(image, ignored_labels):
+            annotation_id += 1
+            ids = {"id": annotation_id, "image_id": image_id}
+            yield json_line({**ids, "category_id": class_ids[label] + 1, **crowd})
 
 
 def _described(annotation: Annotation) -> dict[str, object]:
@@ -363,6 +369,9 @@ FORMAT: Final = Format(
         "boxes": "x, y, width, height in pixels, the top-left corner at 0, "
         f"{_DECIMALS} decimals",
         "labels": "category id = class id + 1; all ids from 1",
+        "ignore areas": "annotations with iscrowd 1 and a mask in run lengths, each "
+        "once for every label that boxes of the file have: what is found there is not "
+        "judged",
         "score": "on boxes that only a model has touched",
         "attributes": "of a box, as CVAT and Datumaro write them",
     },
@@ -371,4 +380,5 @@ FORMAT: Final = Format(
     has_parts=False,
     write_zipped=write_zipped,
     holds=any_attribute,
+    has_crowds=True,
 )

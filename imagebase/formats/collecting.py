@@ -24,6 +24,7 @@ from imagebase.formats.image_index import (
     stated_path,
 )
 from imagebase.formats.label_set_files import (
+    IGNORE,
     ImportReport,
     ReadImage,
     ReadResult,
@@ -32,11 +33,14 @@ from imagebase.formats.label_set_files import (
 from imagebase.formats.names import image_stem
 from imagebase.formats.spool import BoxRow, Entry, Spool, Stated
 from imagebase.settings import Limits
+from imagebase.shapes import MAX_POINTS, Shape
 
 # Boxes a hair over the edge are cut without a word.
 _UNSPOKEN_PX: Final = 0.5
 _UNSPOKEN_FRACTION: Final = 1e-3
 _MAX_FRACTION: Final = 2.0
+# What is said of such a region.
+CROWD: Final = "a crowd region"
 _MAX_SIDE_PX: Final = 1_000_000
 # Of remarks that are made once for all items that they are true of.
 _MOST_SUMMED: Final = 1_000
@@ -119,7 +123,8 @@ class Collector:
             self.change(file, "", what)
             return cleaned
         for name in cleaned:
-            self._add_label(name, file)
+            if name != IGNORE:
+                self._add_label(name, file)
         return cleaned
 
     def _add_label(self, name: str, file: str) -> int:
@@ -292,7 +297,19 @@ class Collector:
         row = BoxRow(kept, class_id, source, confidence, is_crowd, known)
         self._spool.add_box(entry, row)
         if is_crowd:
-            self.skip(file, at, "a crowd region, not the box of one object")
+            self.skip(file, at, f"{CROWD}, not the box of one object")
+
+    def add_region(self, image: str, shape: Shape, *, file: str, at: str) -> None:
+        """Take in an area that nobody labels, or leave it out with a reason."""
+        entry = self._entry(image)
+        box = shape.bounds
+        size = entry.size or Size(_MAX_SIDE_PX, _MAX_SIDE_PX)
+        if not box.is_finite or len(shape.points) > MAX_POINTS:
+            self.skip(file, at, "the ignore area has no corners that can be kept")
+        elif not box.normalised().clipped(size).area:
+            self.skip(file, at, "the ignore area lies outside the image")
+        else:
+            self._spool.add_region(entry, shape)
 
     def _entry(self, image: str) -> Entry:
         entry = self._spool.find(image)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 from xml.etree.ElementTree import Element
 
-from imagebase.annotation import Annotation, Box, Size
+from imagebase.annotation import Annotation, Box, Label, Size
 from imagebase.attributes import GROUP, OCCLUDED
 from imagebase.errors import AnnotationFileError
 from imagebase.formats.boxes import writable
@@ -20,6 +20,7 @@ from imagebase.formats.cvat_attributes import (
     read_attributes,
 )
 from imagebase.formats.label_set_files import (
+    IGNORE,
     ExportFile,
     ExportImage,
     ExportSet,
@@ -33,13 +34,22 @@ from imagebase.formats.label_set_files import (
 )
 from imagebase.formats.outlines import OUTLINE, ROTATED, around, around_rotated
 from imagebase.formats.parts import part_named
+from imagebase.formats.regions import (
+    CONVENTION,
+    corners,
+    has_areas,
+    pieces,
+    polygons,
+)
 from imagebase.formats.trees import FILES_TO_TRY, names_with_suffix
 from imagebase.formats.xml_files import children_of, escaped, quoted, root_tag_of
+from imagebase.shapes import Point, Shape, ShapeKind, rectangle
 
 FILE: Final = "annotations.xml"
 _TITLE: Final = "CVAT XML 1.1"
 _DECIMALS: Final = 4
 _BY_MODEL: Final = "auto"
+_IGNORE_COLOUR: Final = "#808080"
 _SHAPES: Final = frozenset(
     {"box", "polygon", "polyline", "points", "ellipse", "mask", "cuboid", "skeleton"}
 )
@@ -83,7 +93,7 @@ def _head(
         f"          <attributes>\n{declared.get(label.name, '')}"
         "          </attributes>\n"
         "        </label>\n"
-        for label in export_set.labels
+        for label in _labels(export_set)
     )
     # With a split it is a project, whose tasks are in subsets.
     kind = "project" if export_set.has_split else "task"
@@ -104,6 +114,12 @@ def _head(
     )
 
 
+def _labels(export_set: ExportSet) -> Iterable[Label]:
+    """Return the labels that shapes have, that of ignore areas among them."""
+    ignore = [Label(IGNORE, _IGNORE_COLOUR)] if has_areas(export_set) else []
+    return (*export_set.labels, *ignore)
+
+
 def _tasks(parts: Sequence[str]) -> str:
     """Return what a CVAT project lists: Datumaro reads images of no other subset."""
     tasks = (
@@ -122,7 +138,8 @@ def _image(image: ExportImage, image_id: int, subset: str) -> str:
     part = f' subset="{subset}"' if subset else ""
     return (
         f'  <image id="{image_id}" name={name}{part} width="{width}" '
-        f'height="{height}">\n{"".join(map(_box, writable(image)))}  </image>\n'
+        f'height="{height}">\n{"".join(map(_box, writable(image)))}'
+        f"{''.join(map(_area, pieces(image, polygons)))}  </image>\n"
     )
 
 
@@ -137,6 +154,14 @@ def _box(annotation: Annotation) -> str:
         f'    <box label={label} source="{source}" occluded="{int(OCCLUDED in own)}" '
         f'{corners} z_order="{own.get(Z_ORDER, 0)}"{group}>\n'
         f"{''.join(attribute_line(*one) for one in rest.items())}    </box>\n"
+    )
+
+
+def _area(shape: Shape) -> str:
+    points = ";".join(f"{x:.{_DECIMALS}f},{y:.{_DECIMALS}f}" for x, y in corners(shape))
+    return (
+        f'    <polygon label="{IGNORE}" source="manual" occluded="0" '
+        f'points="{points}" z_order="0">\n    </polygon>\n'
     )
 
 
@@ -246,6 +271,10 @@ class _Document:
             return "it has no label"
         if shape.tag not in _BOXES:
             return f"a <{shape.tag}> is not a box"
+        if label == IGNORE:
+            region = _region(shape)
+            self._collector.add_region(image, region, file=self._file, at=at)
+            return None
         box, degrees = _BOXES[shape.tag](shape), number(shape.get("rotation", 0))
         what = "" if shape.tag == "box" else OUTLINE
         if degrees % 360 and box.is_finite:
@@ -271,8 +300,20 @@ def _corners(shape: Element) -> Box:
 
 
 def _polygon(shape: Element) -> Box:
+    return around(_points(shape))
+
+
+def _points(shape: Element) -> list[tuple[float, float]]:
     pairs = (one.partition(",") for one in shape.get("points", "").split(";"))
-    return around((number(x), number(y)) for x, _, y in pairs)
+    return [(number(x), number(y)) for x, _, y in pairs]
+
+
+def _region(shape: Element) -> Shape:
+    """Return an ignore area; of what is no polygon the box around it."""
+    points = _points(shape) if shape.tag == "polygon" else []
+    if len(points) >= 3:
+        return Shape(ShapeKind.POLYGON, tuple(Point(*one) for one in points))
+    return rectangle(_BOXES[shape.tag](shape))
 
 
 def _ellipse(shape: Element) -> Box:
@@ -304,9 +345,11 @@ FORMAT: Final = Format(
     names=names,
     tolerance=tolerance,
     holds=any_attribute,
+    region=polygons,
     conventions={
         "boxes": "xtl, ytl, xbr, ybr in pixels, the top-left corner at 0, "
         f"{_DECIMALS} decimals",
+        "ignore areas": CONVENTION,
         "labels": "in meta/task/labels, in the order of their class ids",
         "attributes": "occluded, z_order and group_id as CVAT has them, the rest "
         "declared with their labels",

@@ -14,11 +14,14 @@ from imagebase.annotation import (
     Size,
 )
 from imagebase.settings import Limits
+from imagebase.shapes import Shape
 
 if TYPE_CHECKING:
     from imagebase.formats.collecting import Collector
 
 PARTS: Final = ("train", "val", "test")
+# The label of areas that nobody labels, in LabelMe and in what we write.
+IGNORE: Final = "__ignore__"
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +197,7 @@ class ReadImage:
     size: None where the format does not say.
     is_relative: boxes are fractions of the image's size; see `in_pixels`.
     crowds: regions that hold many objects of a label and are not boxes of one.
+    regions: areas that nobody labels, in pixels.
     tags: labels of the image as a whole.
     part: where a split puts it; empty where nothing says so, or two parts have it.
     path: of its file among those that were read with the labels; empty where there is
@@ -213,6 +217,7 @@ class ReadImage:
     others: tuple[str, ...] = ()
     file: str = ""
     stated: str = ""
+    regions: tuple[Shape, ...] = ()
 
     def in_pixels(self, size: Size) -> "ReadImage":
         """Return the image with boxes in pixels of an image of this size."""
@@ -324,6 +329,8 @@ class Format(NamedTuple):
         those that it can, and an export counts the others.
     has_parts: whether it can say which images train; one that cannot is written once
         for each part of a split, in a folder of that name.
+    region: what is written of an area that nobody labels; None where it cannot be.
+    has_crowds: writes such areas as crowd regions of each label.
     write_zipped: writes another layout inside a zip, one that can say which images
         train.
     """
@@ -346,7 +353,14 @@ class Format(NamedTuple):
     has_parts: bool = True
     image_suffixes: Set[str] | None = None
     holds: Callable[[str, AttributeValue], bool] = no_attribute
+    region: Callable[[Shape, Size], Iterable[Shape]] | None = None
+    has_crowds: bool = False
     write_zipped: Writer | None = None
+
+    @property
+    def holds_areas(self) -> bool:
+        """Say whether it can say of an area that nobody labels it."""
+        return self.has_crowds or self.region is not None
 
     @property
     def in_zip(self) -> "Format":

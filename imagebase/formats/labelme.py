@@ -15,6 +15,7 @@ from imagebase.formats.collecting import (
 )
 from imagebase.formats.json_stream import json_items
 from imagebase.formats.label_set_files import (
+    IGNORE,
     ExportFile,
     ExportImage,
     ExportSet,
@@ -27,12 +28,14 @@ from imagebase.formats.label_set_files import (
 from imagebase.formats.names import flat_image_names, image_stem
 from imagebase.formats.outlines import OUTLINE, around
 from imagebase.formats.parts import part_in
+from imagebase.formats.regions import CONVENTION, pieces, polygons
 from imagebase.formats.relative import names_file, read_names_file
 from imagebase.formats.trees import (
     FILES_TO_TRY,
     files_named,
     names_with_suffix,
 )
+from imagebase.shapes import Point, Shape, ShapeKind, rectangle
 
 _FOLDER: Final = "images"
 _LABELS_FILE: Final = "labels.txt"
@@ -70,7 +73,10 @@ def _document(image: ExportImage, name: str) -> bytes:
     document: dict[str, object] = {
         "version": _VERSION,
         "flags": {},
-        "shapes": [_shape(one) for one in writable(image)],
+        "shapes": [
+            *map(_shape, writable(image)),
+            *map(_area, pieces(image, polygons)),
+        ],
         "imagePath": name,
         "imageData": None,
         "imageHeight": height,
@@ -86,6 +92,16 @@ def _shape(annotation: Annotation) -> dict[str, object]:
         "label": annotation.label,
         "points": [[x_min, y_min], [x_max, y_max]],
         **_described(annotation.attributes),
+    }
+
+
+def _area(shape: Shape) -> dict[str, object]:
+    is_box = shape.kind is ShapeKind.RECTANGLE
+    return {
+        "label": IGNORE,
+        "points": [[x, y] for x, y in shape.points],
+        **_described({}),
+        "shape_type": "rectangle" if is_box else "polygon",
     }
 
 
@@ -205,6 +221,12 @@ class _Reader:
         box = _box_of(kind, points)
         if isinstance(box, str):
             return box
+        if label == IGNORE:
+            corners = tuple(Point(*one) for one in points)
+            outline = Shape(ShapeKind.POLYGON, corners)
+            region = outline if kind == "polygon" else rectangle(box)
+            self._collector.add_region(image, region, file=file, at=at)
+            return None
         score = shape.get("score")
         self._collector.add_box(
             image,
@@ -270,9 +292,11 @@ FORMAT: Final = Format(
     conventions={
         "boxes": "rectangles of two points in pixels, the top-left corner at 0, "
         f"{_DECIMALS} decimals",
+        "ignore areas": CONVENTION,
         "labels": f"{_LABELS_FILE}, one a line, by class id",
     },
     has_parts=False,
     has_flat_names=True,
     holds=any_attribute,
+    region=polygons,
 )

@@ -5,10 +5,11 @@ from statistics import fmean
 from typing import Any, Final
 from urllib.parse import quote
 
-from imagebase.annotation import Annotation, Box, LabelSet, Size
+from imagebase.annotation import Annotation, Box, Size
 from imagebase.formats.boxes import confidence_of, writable
 from imagebase.formats.json_stream import json_line, json_list
 from imagebase.formats.label_set_files import (
+    IGNORE,
     ExportFile,
     ExportImage,
     ExportSet,
@@ -24,11 +25,20 @@ from imagebase.formats.labelstudio_tasks import (
     read,
     recognises,
 )
+from imagebase.formats.regions import (
+    CONVENTION,
+    corners,
+    has_areas,
+    pieces,
+    polygons,
+)
 from imagebase.formats.xml_files import quoted
+from imagebase.shapes import Shape
 
 FILE: Final = "tasks.json"
 _TITLE: Final = "Label Studio JSON"
 _FROM_NAME: Final = "label"
+_AREAS_NAME: Final = "area"
 _TO_NAME: Final = "image"
 # Thin boxes in large images would vanish in fewer.
 _PERCENT_DECIMALS: Final = 8
@@ -42,7 +52,7 @@ def names(export_set: ExportSet) -> Iterable[str]:
 
 def write(export_set: ExportSet, options: WriteOptions) -> Iterator[ExportFile]:
     """Write the tasks, the labelling config that they fit, and the images."""
-    yield ExportFile(CONFIG_FILE, _config(export_set.labels))
+    yield ExportFile(CONFIG_FILE, _config(export_set))
     lines = (json_line(_task(image)) for image in export_set.images)
     yield ExportFile(FILE, Streamed(json_list(lines)))
     if options.with_images:
@@ -51,12 +61,18 @@ def write(export_set: ExportSet, options: WriteOptions) -> Iterator[ExportFile]:
             yield ExportFile(f"images/{image.name}", reference)
 
 
-def _config(labels: LabelSet) -> bytes:
+def _config(export_set: ExportSet) -> bytes:
     """Return the config; without a category its exporter sorts labels by name."""
     lines = (
         f"    <Label value={quoted(label.name, title=_TITLE)} "
         f'background="{label.colour}" category="{class_id}"/>\n'
-        for class_id, label in enumerate(labels)
+        for class_id, label in enumerate(export_set.labels)
+    )
+    areas = (
+        f'  <PolygonLabels name="{_AREAS_NAME}" toName="{_TO_NAME}">\n'
+        f'    <Label value="{IGNORE}" background="#808080" '
+        f'category="{len(export_set.labels)}"/>\n'
+        "  </PolygonLabels>\n"
     )
     return (
         "<View>\n"
@@ -64,6 +80,7 @@ def _config(labels: LabelSet) -> bytes:
         f'  <RectangleLabels name="{_FROM_NAME}" toName="{_TO_NAME}">\n'
         f"{''.join(lines)}"
         "  </RectangleLabels>\n"
+        f"{areas if has_areas(export_set) else ''}"
         "</View>\n"
     ).encode()
 
@@ -76,6 +93,11 @@ def _task(image: ExportImage) -> dict[str, object]:
             by_model.setdefault(one.model_id or "model", []).append(region)
         else:
             human.append(region)
+    size = image.record.size
+    human += [
+        _area(shape, size, f"area{index}")
+        for index, shape in enumerate(pieces(image, polygons), start=1)
+    ]
     is_annotated = bool(human) or (image.is_reviewed and not by_model)
     width, height = image.record.size
     url = f"{LOCAL_FILES}?d=images/{quote(image.name)}"
@@ -109,6 +131,26 @@ def _region(annotation: Annotation, size: Size, region_id: str) -> dict[str, Any
     if confidence is not None:
         region["score"] = round(float(confidence), _CONFIDENCE_DECIMALS)
     return region
+
+
+def _area(shape: Shape, size: Size, region_id: str) -> dict[str, Any]:
+    points = [
+        [
+            round(x / size.width * 100, _PERCENT_DECIMALS),
+            round(y / size.height * 100, _PERCENT_DECIMALS),
+        ]
+        for x, y in corners(shape)
+    ]
+    return {
+        "id": region_id,
+        "type": "polygonlabels",
+        "from_name": _AREAS_NAME,
+        "to_name": _TO_NAME,
+        "original_width": size.width,
+        "original_height": size.height,
+        "image_rotation": 0,
+        "value": {"points": points, "closed": True, "polygonlabels": [IGNORE]},
+    }
 
 
 def _percent(box: Box, size: Size) -> dict[str, float]:
@@ -150,6 +192,7 @@ FORMAT: Final = Format(
     conventions={
         "boxes": "x, y, width, height in percent of original_width and "
         f"original_height, {_PERCENT_DECIMALS} decimals",
+        "ignore areas": CONVENTION,
         "labels": f"{CONFIG_FILE}, the class id as category",
         "predictions": "boxes that only a model has touched; others are annotations",
         "images": "paths below LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT, which is this "
@@ -157,4 +200,5 @@ FORMAT: Final = Format(
     },
     has_confidence=True,
     has_parts=False,
+    region=polygons,
 )

@@ -10,18 +10,19 @@ from imagebase.annotation import Box, Size
 from imagebase.errors import AnnotationFileError
 from imagebase.formats.collecting import Collector, image_name, number, size_of
 from imagebase.formats.json_stream import json_items
-from imagebase.formats.label_set_files import FileTree
+from imagebase.formats.label_set_files import IGNORE, FileTree
 from imagebase.formats.outlines import OUTLINE, ROTATED, around, around_rotated
 from imagebase.formats.parts import parts_of_files
 from imagebase.formats.trees import FILES_TO_TRY, files_named, names_with_suffix
 from imagebase.formats.xml_files import root_of
+from imagebase.shapes import Point, Shape, ShapeKind, rectangle
 
 CONFIG_FILE: Final = "labeling_config.xml"
 LOCAL_FILES: Final = "/data/local-files/"
 _UPLOAD: Final = re.compile(r".*/data/upload/(?:\d+/)?(?:[0-9a-f]{8}-)?")
 # Ids that we write say in which order the boxes were, across annotations and
 # predictions.
-_OWN_ID: Final = re.compile(r"box(\d+)")
+_OWN_ID: Final = re.compile(r"(?:box|area)(\d+)")
 _POINTS: Final = frozenset({"polygonlabels", "polygon"})
 _RECTANGLES: Final = frozenset({"rectanglelabels", "rectangle", "labels"})
 _ELLIPSES: Final = frozenset({"ellipselabels", "ellipse"})
@@ -217,6 +218,9 @@ class _File:
         elif size is None:
             what = "original_width and original_height do not say how large it is"
             self._collector.skip_box(self._file, at, what)
+        elif labels == [IGNORE]:
+            area = _area_of(value, kind, size)
+            self._collector.add_region(image, area, file=self._file, at=at)
         else:
             box, what = _box_of(value, kind, size)
             score = entry.get("score")
@@ -301,6 +305,18 @@ def _box_of(value: Mapping[str, Any], kind: str, size: Size) -> tuple[Box, str]:
     if degrees % 360 and box.is_finite:
         return around_rotated(box, degrees, (box.x_min, box.y_min)), ROTATED
     return box, ""
+
+
+def _area_of(value: Mapping[str, Any], kind: str, size: Size) -> Shape:
+    """Return an ignore area in pixels; of what is no polygon the box around it."""
+    points = value.get("points")
+    if kind not in _POINTS or not isinstance(points, list):
+        return rectangle(_box_of(value, kind, size)[0])
+    across, down = size.width / 100, size.height / 100
+    corners = ((number(p[0]), number(p[1])) for p in points if _is_pair(p))
+    return Shape(
+        ShapeKind.POLYGON, tuple(Point(x * across, y * down) for x, y in corners)
+    )
 
 
 def _is_pair(point: object) -> bool:

@@ -103,10 +103,11 @@ def manifest(exported: Exported, files: Iterable[WrittenFile]) -> Iterator[bytes
 
 
 def _counts(exported: Exported) -> dict[str, object]:
-    reviewed = made = 0
+    reviewed = made = areas = 0
     for image in exported.export_set.images:
         reviewed += image.is_reviewed
         made += bool(image.made)
+        areas += len(image.record.ignored)
     counts: dict[str, object] = {
         "images": len(exported.export_set.images),
         "reviewed": reviewed,
@@ -114,6 +115,8 @@ def _counts(exported: Exported) -> dict[str, object]:
         "boxes": exported.proof.boxes_written,
         "labels": len(exported.export_set.labels),
     }
+    if areas and exported.format.holds_areas:
+        counts["ignore_areas"] = areas
     return counts | ({"parts": exported.parts} if exported.parts else {})
 
 

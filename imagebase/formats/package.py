@@ -210,6 +210,8 @@ def warnings_about(export_set: ExportSet, one: Format) -> tuple[str, ...]:
         )
     if described and one.has_boxes:
         warnings.append(_cannot_hold(described, list(names), one))
+    if not one.holds_areas:
+        warnings += _areas_left(export_set, one)
     if not one.has_boxes and any(
         image.record.annotations for image in export_set.images
     ):
@@ -219,6 +221,18 @@ def warnings_about(export_set: ExportSet, one: Format) -> tuple[str, ...]:
             "There is no split: all images are named for training and for validation."
         )
     return tuple(warnings)
+
+
+def _areas_left(export_set: ExportSet, one: Format) -> Iterator[str]:
+    counts = [len(image.record.ignored) for image in export_set.images]
+    areas, images = sum(counts), sum(map(bool, counts))
+    if areas:
+        verb = "area is" if areas == 1 else "areas are"
+        where = "1 image" if images == 1 else f"{images:,} images"
+        yield (
+            f"{areas:,} ignore {verb} not in it, on {where}: {one.title} cannot hold "
+            "them. Black them out instead, or a model learns that nothing is there."
+        )
 
 
 def not_held(box: Annotation, one: Format) -> tuple[str, ...]:

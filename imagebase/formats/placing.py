@@ -6,6 +6,7 @@ from typing import Final, NamedTuple
 
 from imagebase.annotation import Annotation, Box, Size
 from imagebase.formats.label_set_files import ReadImage
+from imagebase.shapes import Point, Shape
 
 # How far the sides of a resized copy may be from the same shape.
 _SAME_SHAPE: Final = 0.01
@@ -135,8 +136,17 @@ def _moved(image: ReadImage, size: Size, move: _Move) -> ReadImage:
         )
 
     return replace(
-        image, size=size, annotations=each(image.annotations), crowds=each(image.crowds)
+        image,
+        size=size,
+        annotations=each(image.annotations),
+        crowds=each(image.crowds),
+        regions=tuple(_moved_shape(one, move) for one in image.regions),
     )
+
+
+def _moved_shape(shape: Shape, move: _Move) -> Shape:
+    corners = (move(Box(x, y, x, y)) for x, y in shape.points)
+    return replace(shape, points=tuple(Point(one.x_min, one.y_min) for one in corners))
 
 
 def _fits_stored_only(image: ReadImage, frame: Frame) -> bool:

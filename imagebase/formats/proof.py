@@ -9,7 +9,7 @@ from imagebase.annotation import Annotation, LabelSet, Size
 from imagebase.attributes import as_texts, stated
 from imagebase.errors import AnnotationFileError, ImageBaseError
 from imagebase.formats.boxes import confidence_of, left_out, writable
-from imagebase.formats.collecting import Collector
+from imagebase.formats.collecting import CROWD, Collector
 from imagebase.formats.label_set_files import (
     PARTS,
     ExportImage,
@@ -20,6 +20,14 @@ from imagebase.formats.label_set_files import (
     ReadImage,
 )
 from imagebase.formats.names import image_stem
+from imagebase.formats.regions import (
+    as_crowd,
+    crowds,
+    has_areas,
+    is_same,
+    pieces,
+    used_labels,
+)
 from imagebase.formats.registry import format_named, taken_in
 from imagebase.formats.sinks import WrittenFile
 from imagebase.formats.subsets import SubTree, subsets
@@ -148,13 +156,17 @@ class _Comparison:
         self._kept: dict[str, ReadImage] = {}
         self._differences: list[str] = []
         self._boxes = _Counted(0, 0)
+        self._ignored_labels: list[str] = []
 
     def compare(self, export_set: ExportSet, tree: FileTree) -> None:
         """Read files, and compare them with the set that is to be in them."""
         try:
             with taken_in(tree, self._name) as found:
                 reduced = self._format.reduced(export_set)
+                self._ignored_labels = _ignored_labels(reduced, self._format)
                 for remark in found.skipped():
+                    if self._ignored_labels and CROWD in remark.reason:
+                        continue  # those written are compared below
                     self.differ(f"Reading back left something out: {remark}.")
                 self.labels(reduced.labels, found.labels)
                 self.images(reduced, found)
@@ -220,6 +232,24 @@ class _Comparison:
             for reason in reasons:
                 self.differ(f"{name}, box {number}: {reason}.")
         self._count(len(wanted), equal)
+        for reason in self._of_areas(image, in_pixels):
+            self.differ(f"{name}: {reason}.")
+
+    def _of_areas(self, image: ExportImage, found: ReadImage) -> Iterator[str]:
+        """Yield what differs in the areas that nobody labels."""
+        written = pieces(image, self._format.region)
+        if len(written) != len(found.regions):
+            yield f"it has {len(found.regions)} ignore areas, not {len(written)}"
+        for number, pair in enumerate(zip(written, found.regions, strict=False), 1):
+            allowed = self._format.tolerance(pair[0].bounds, image.record.size)
+            if not is_same(*pair, allowed):
+                yield f"ignore area {number} is {pair[1]}, not {pair[0]}"
+        said = crowds(image, self._ignored_labels) if self._format.has_crowds else ()
+        expected = [as_crowd(*one) for one in said]
+        if [(one.label, one.box) for one in expected] != [
+            (one.label, one.box) for one in found.crowds
+        ]:
+            yield f"it has {len(found.crowds)} crowd regions, not {len(expected)}"
 
     def _count(self, written: int, equal: int) -> None:
         before = self._boxes
@@ -246,6 +276,12 @@ class _Comparison:
         read = as_texts(other.attributes)
         if held != read:
             yield f"its attributes are {read}, not {held}"
+
+
+def _ignored_labels(export_set: ExportSet, one: Format) -> list[str]:
+    if not one.has_crowds or not has_areas(export_set):
+        return []
+    return used_labels(export_set)
 
 
 def _is_same(written: float | None, read: float | None) -> bool:

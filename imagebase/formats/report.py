@@ -48,6 +48,9 @@ def _title(exported: Exported) -> Iterator[str]:
     if exported.parts:
         parts = ", ".join(f"{name} {n:,}" for name, n in exported.parts.items())
         yield f"Images by part: {parts}."
+    areas = sum(len(image.record.ignored) for image in exported.export_set.images)
+    if areas and exported.format.holds_areas:
+        yield f"Ignore areas: {areas:,}."
     yield (
         f"Read back and compared: {proof.boxes_equal:,} of {proof.boxes_written:,} "
         f"boxes and {proof.files_equal:,} of {proof.files:,} files are equal."

@@ -8,7 +8,7 @@ is closed. Text is kept as bytes, since names of files need not be UTF-8.
 import json
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from itertools import groupby
@@ -18,6 +18,7 @@ from typing import Any, Final, NamedTuple
 from imagebase.annotation import Annotation, Attributes, Box, Size, Source
 from imagebase.formats.label_set_files import ReadImage, Remark
 from imagebase.formats.parts import part_in
+from imagebase.shapes import Shape, shape_json, shape_of_json
 
 _CACHE_KIB: Final = 16_000
 _BUFFERED_BOXES: Final = 1000
@@ -37,6 +38,8 @@ CREATE TABLE box (
 CREATE TABLE tag (
     image INTEGER, label INTEGER, number INTEGER, PRIMARY KEY (image, label)
 ) WITHOUT ROWID;
+CREATE TABLE region (image INTEGER, shape TEXT);
+CREATE INDEX region_image ON region (image);
 CREATE TABLE remark (is_skipped INTEGER, file BLOB, at BLOB, reason BLOB);
 CREATE TABLE link (file INTEGER, key BLOB, image INTEGER, PRIMARY KEY (file, key))
 WITHOUT ROWID;
@@ -108,6 +111,7 @@ class Spool:
         self.images = 0
         self.boxes_read = 0
         self.tags = 0
+        self.regions = 0
 
     def close(self) -> None:
         self._database.close()
@@ -116,8 +120,8 @@ class Spool:
         """Forget everything."""
         self._entries.clear()
         self._boxes.clear()
-        self.images = self.boxes_read = self.tags = 0
-        for table in ("image", "box", "tag", "remark", "link"):
+        self.images = self.boxes_read = self.tags = self.regions = 0
+        for table in ("image", "box", "tag", "region", "remark", "link"):
             self._database.execute(f"DELETE FROM {table}")
 
     def add_image(
@@ -216,6 +220,22 @@ class Spool:
         )
         self.tags += done.rowcount
 
+    def add_region(self, entry: Entry, shape: Shape) -> None:
+        """Take in an area that nobody labels."""
+        self.regions += 1
+        self._database.execute(
+            "INSERT INTO region VALUES (?, ?)",
+            (entry.image_id, json.dumps(shape_json(shape))),
+        )
+
+    def _regions_of(self, image_id: int) -> tuple[Shape, ...]:
+        if not self.regions:
+            return ()
+        rows = self._database.execute(
+            "SELECT shape FROM region WHERE image = ? ORDER BY rowid", (image_id,)
+        )
+        return tuple(shape_of_json(json.loads(row[0])) for row in rows)
+
     def add_remark(self, remark: Remark, *, is_skipped: bool) -> None:
         self._database.execute(
             "INSERT INTO remark VALUES (?, ?, ?, ?)",
@@ -277,7 +297,9 @@ class Spool:
         )
         for row in self._database.execute("SELECT * FROM image ORDER BY id"):
             found = boxes.of(row[0]), tags.of(row[0])
-            yield _image(row, *found, labels, is_bare=is_bare)
+            image = _image(row, *found, labels, is_bare=is_bare)
+            regions = self._regions_of(row[0])
+            yield replace(image, regions=regions) if regions else image
 
     def read_image(self, name: str, labels: tuple[str, ...]) -> ReadImage | None:
         """Return one image by its name."""
@@ -292,7 +314,8 @@ class Spool:
         tags = self._database.execute(
             "SELECT * FROM tag WHERE image = ? ORDER BY number", which
         )
-        return _image(row, boxes, tags, labels)
+        image = _image(row, boxes, tags, labels)
+        return replace(image, regions=self._regions_of(row[0]))
 
     def _write(self) -> None:
         """Write what is at hand."""

@@ -15,6 +15,7 @@ from imagebase.formats.collecting import (
     number,
 )
 from imagebase.formats.label_set_files import (
+    IGNORE,
     PARTS,
     ExportFile,
     ExportImage,
@@ -28,6 +29,8 @@ from imagebase.formats.label_set_files import (
 )
 from imagebase.formats.names import flat_image_names, image_stem
 from imagebase.formats.parts import part_named
+from imagebase.formats.regions import boxes as boxes_around
+from imagebase.formats.regions import pieces
 from imagebase.formats.relative import names_file, read_names_file
 from imagebase.formats.trees import (
     FILES_TO_TRY,
@@ -37,6 +40,7 @@ from imagebase.formats.trees import (
 )
 from imagebase.formats.voc_attributes import elements, read_attributes
 from imagebase.formats.xml_files import escaped, root_of, root_tag_of
+from imagebase.shapes import Shape, rectangle
 
 _TITLE: Final = "Pascal VOC XML"
 _LABELS_FILE: Final = "labels.txt"
@@ -111,6 +115,10 @@ def _document(image: ExportImage, name: str, *, is_zero_based: bool) -> str:
     width, height = image.record.size
     convention = _ZERO_BASED if is_zero_based else _ONE_BASED
     objects = [_object(one, is_zero_based=is_zero_based) for one in writable(image)]
+    objects += [
+        _object(_ignored(one), is_zero_based=is_zero_based)
+        for one in pieces(image, boxes_around)
+    ]
     return (
         "<annotation>\n"
         "\t<folder>JPEGImages</folder>\n"
@@ -128,6 +136,11 @@ def _document(image: ExportImage, name: str, *, is_zero_based: bool) -> str:
         f"{''.join(objects)}"
         "</annotation>\n"
     )
+
+
+def _ignored(shape: Shape) -> Annotation:
+    """Return an ignore area as the field's scripts leave objects aside: difficult."""
+    return Annotation(shape.bounds, IGNORE, attributes={"difficult": True})
 
 
 def _object(annotation: Annotation, *, is_zero_based: bool) -> str:
@@ -302,6 +315,10 @@ class _Boxes(NamedTuple):
         x_min, x_max = _edges(xmin, xmax, shift)
         y_min, y_max = _edges(ymin, ymax, shift)
         box = Box(x_min, y_min, x_max, y_max)
+        if label == IGNORE:
+            area = rectangle(box)
+            self.collector.add_region(self.image, area, file=self.file, at=at)
+            return
         self.collector.add_box(
             self.image, label, box, file=self.file, at=at, attributes=attributes
         )
@@ -333,8 +350,11 @@ FORMAT: Final = Format(
     conventions={
         "boxes": "whole pixels, both ends included, the top-left pixel (1, 1) unless "
         "source/annotation in the files says that they count from 0",
+        "ignore areas": f"objects of the label {IGNORE}, difficult, each the box "
+        "around an area: the format has no other shape",
         "labels": f"{_LABELS_FILE}, one a line, by class id",
     },
     has_flat_names=True,
     holds=any_attribute,
+    region=boxes_around,
 )

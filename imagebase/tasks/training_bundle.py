@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from imagebase.detection.model_files import CFG, WEIGHTS
 from imagebase.exporting.request import (
+    AREAS_BLACK,
     ExportRequest,
     SplitChoice,
     request_json,
@@ -25,7 +26,11 @@ def request() -> dict[str, Any]:
     """Return the export that a bundle is made from: approved images, split, Darknet."""
     return request_json(
         ExportRequest(
-            "darknet", images=APPROVED, split=SplitChoice(), zip_bytes=ZIP_BYTES
+            "darknet",
+            images=APPROVED,
+            split=SplitChoice(),
+            areas=AREAS_BLACK,
+            zip_bytes=ZIP_BYTES,
         )
     )
 

@@ -9,6 +9,10 @@ from streamlit.delta_generator import DeltaGenerator
 
 from imagebase.annotation import ReviewStatus, Size
 from imagebase.exporting.request import (
+    AREAS_BLACK,
+    AREAS_LEFT,
+    AREAS_WORDS,
+    AREAS_WRITTEN,
     FOLDERS,
     SHARES,
     TAGS,
@@ -91,8 +95,9 @@ def choose() -> ExportChoice:
         recipe = export_recipe.choose(
             why_not=_why_no_variants(crops=crops, has_split=split is not None)
         )
+        areas = _areas(format_name)
         with_images, without_metadata, with_empty = _more(
-            makes=bool(crops or resizing or recipe)
+            makes=bool(crops or resizing or recipe or areas == AREAS_BLACK)
         )
     limits = backend.limits()
     request = ExportRequest(
@@ -107,6 +112,7 @@ def choose() -> ExportChoice:
         split=split,
         resizing=resizing,
         recipe=recipe,
+        areas=areas,
         zip_bytes=limits.max_zip_bytes,
         made_bytes=limits.max_made_bytes,
     )
@@ -306,6 +312,28 @@ def _resizing_of(
     if how == "longest_side":
         return LongestSide(width, enlarges=enlarges)
     return None
+
+
+def _areas(format_name: str) -> str:
+    """Draw what becomes of areas that nobody labels, where there are any."""
+    if not backend.store().ignore_areas_mark(state.scope()):
+        return AREAS_WRITTEN
+    one = format_named(format_name)
+    can_hold = one.holds_areas
+    kinds = [AREAS_WRITTEN, AREAS_BLACK, AREAS_LEFT][not can_hold :]
+    with st.popover(
+        "Ignore areas", icon=":material/hide_image:", key="export.areas.open"
+    ):
+        chosen: str = st.radio(
+            "Ignore areas",
+            kinds,
+            format_func=lambda kind: AREAS_WORDS[kind].capitalize(),
+            key=f"export.areas.{can_hold}",
+            persist_state="session",
+        )
+        if not can_hold:
+            st.caption(f"{one.title} cannot say that an area is to be ignored.")
+    return chosen
 
 
 def _more(*, makes: bool) -> tuple[bool, bool, bool]:
