@@ -1,9 +1,10 @@
 """Which label file is that of which image, where only their names tell."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable
-from pathlib import PurePosixPath
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
+
+from imagebase.formats.image_index import NameIndex
 
 
 class Pairs(NamedTuple):
@@ -20,10 +21,11 @@ class Pairs(NamedTuple):
 def paired(
     images: Iterable[str], label_files: Iterable[str], stem_of: Callable[[str], str]
 ) -> Pairs:
-    """Pair files that have a stem in common; those left over by the last part of it.
+    """Pair files that have a stem in common; those left over by the end of their paths.
 
     Folders tell apart what has the same name. Where the folders of both differ, as with
-    labels and images in places of their own, a name that is there once is enough.
+    labels and images in places of their own, a name that is there once is enough, with
+    or without what Label Studio puts before the names of uploads.
     """
     files: dict[str, str] = {}
     repeated = []
@@ -32,26 +34,29 @@ def paired(
             repeated.append(file)
     stems = {image: stem_of(image) for image in images}
     by_image = {image: files[stem] for image, stem in stems.items() if stem in files}
-    left_files = _by_last_part({f: s for s, f in files.items()}, by_image.values())
-    left_images = _by_last_part(stems, by_image.keys())
-    for last, image in left_images.items():
-        if image is not None and (file_or_none := left_files.get(last)) is not None:
-            by_image[image] = file_or_none
-    used = frozenset(by_image.values())
+    used = set(by_image.values())
+    left = {stem: file for stem, file in files.items() if file not in used}
+    by_image |= _by_ends([one for one in stems if one not in by_image], left)
+    used |= set(by_image.values())
     return Pairs(by_image, [f for f in files.values() if f not in used], repeated)
 
 
-def _by_last_part(
-    stems: dict[str, str], without: Iterable[str]
-) -> dict[str, str | None]:
-    """Return names by the last part of their stem; None where several share one."""
-    found: dict[str, str | None] = {}
-    done = frozenset(without)
-    for name, stem in stems.items():
-        if name not in done:
-            last = PurePosixPath(stem).name
-            found[last] = None if last in found else name
-    return found
+def _by_ends(images: Sequence[str], files: Mapping[str, str]) -> dict[str, str]:
+    """Return the one file of each image whose stem says most for it."""
+    if not images:
+        return {}
+    index = NameIndex(images)
+    wanted: dict[str, list[tuple[bytes, str]]] = {}
+    for stem, file in files.items():
+        found = index.search(stem)
+        if found.path is not None:
+            wanted.setdefault(found.path, []).append((found.fit.strength, file))
+    pairs = {}
+    for image, claims in wanted.items():
+        (most, file), *others = sorted(claims, reverse=True)
+        if not others or others[0][0] < most:
+            pairs[image] = file
+    return pairs
 
 
 def short_names(

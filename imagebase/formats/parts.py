@@ -41,7 +41,7 @@ def parts_of_files(files: Iterable[str]) -> dict[str, str]:
     Names count only where they tell parts apart: `train.csv` beside `test.csv` is one
     of two, `test.csv` alone may be anything.
     """
-    by_name = {file: _part_in_words(PurePosixPath(file).stem) for file in files}
+    by_name = {file: part_in_words(PurePosixPath(file).stem) for file in files}
     tell_apart = len({part for part in by_name.values() if part}) > 1
     return {
         file: part_in(file) or (part if tell_apart else "")
@@ -49,6 +49,7 @@ def parts_of_files(files: Iterable[str]) -> dict[str, str]:
     }
 
 
-def _part_in_words(text: str) -> str:
+def part_in_words(text: str) -> str:
+    """Return the part that a word in a text means; empty where none does."""
     words = _WORD.findall(text.casefold())
     return next(filter(None, map(part_named, words)), "")

@@ -1,6 +1,7 @@
 """Ultralytics YOLO: images/<part>, labels/<part> and data.yaml."""
 
-from collections.abc import Iterable, Iterator
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import PurePosixPath
 from typing import Any, Final
 
@@ -8,7 +9,7 @@ import yaml
 
 from imagebase.errors import AnnotationFileError
 from imagebase.formats import starting
-from imagebase.formats.collecting import Collector
+from imagebase.formats.collecting import Collector, lines_of, number, text_of
 from imagebase.formats.label_lists import LabelLists, has_named_classes, is_names_list
 from imagebase.formats.label_set_files import (
     PARTS,
@@ -31,11 +32,13 @@ from imagebase.formats.relative import (
 from imagebase.formats.trees import (
     FILES_TO_TRY,
     files_named,
-    is_image_name,
+    image_names,
     names_with_suffix,
 )
+from imagebase.formats.yolo_splits import StatedSplit
 
 DATA_FILE: Final = "data.yaml"
+_LINES_TO_TRY: Final = 20
 _STRUCTURE: Final = frozenset({"images", "labels", *PARTS, "valid"})
 _NO_LABELS: Final = frozenset(
     {
@@ -106,8 +109,10 @@ def read(tree: FileTree, collector: Collector) -> None:
         AnnotationFileError: data.yaml is broken, or there is nothing to read.
     """
     lists = LabelLists(tree, collector)
-    label_files = [one for one in _label_files(tree) if one not in lists.files]
-    images = [name for name in tree.names() if is_image_name(name)]
+    images = image_names(tree)
+    split = StatedSplit(tree, images)
+    about = lists.files | split.files
+    label_files = [one for one in _label_files(tree) if one not in about]
     if not images and not label_files and not lists:
         raise AnnotationFileError(
             "There are no label files here: YOLO has a .txt beside each image or "
@@ -119,12 +124,13 @@ def read(tree: FileTree, collector: Collector) -> None:
     pairs = paired(images, label_files, _stem_below)
     for file in pairs.repeated:
         collector.skip(file, "", "another label file is that of the same image")
-    of_no_image = {_stem_below(file): file for file in pairs.alone}
+    alone = [one for one in pairs.alone if _may_be_labels(tree, one)]
+    of_no_image = {_stem_below(file): file for file in alone}
     here = frozenset(images)
     for name, short in short_names([*images, *of_no_image], _short_name).items():
         file = pairs.by_image.get(name) or of_no_image.get(name, "")
         # Images may lie elsewhere, in folders that say nothing.
-        part = _part_of(name) or _part_of(file)
+        part = split.part_of(name) or _part_of(name) or _part_of(file)
         image = collector.add_image(
             short,
             is_relative=True,
@@ -142,10 +148,30 @@ def _label_files(tree: FileTree) -> list[str]:
     return [
         name
         for name in names_with_suffix(tree, ".txt")
-        if "labels" in PurePosixPath(name).parts[:-1]
-        or PurePosixPath(name).name.lower() not in _NO_LABELS
         if not is_names_list(tree, name)
     ]
+
+
+def _may_be_labels(tree: FileTree, file: str) -> bool:
+    """Say whether a text file of no image here is the label file of one elsewhere.
+
+    Lists, licences and notes are none.
+    """
+    try:
+        lines = lines_of(text_of(tree.read(file), file))
+    except AnnotationFileError:
+        return True  # and is said to be broken where it is read
+    filled = [line.split() for line in lines if line.strip()]
+    if not filled:
+        path = PurePosixPath(file)
+        return "labels" in path.parts[:-1] or path.name.lower() not in _NO_LABELS
+    return any(map(_is_like_a_label, filled[:_LINES_TO_TRY]))
+
+
+def _is_like_a_label(cells: Sequence[str]) -> bool:
+    """Say whether a line has numbers where a box has them, or nothing but numbers."""
+    numbers = [math.isfinite(number(cell)) for cell in cells]
+    return all(numbers) or (len(numbers) >= 5 and all(numbers[1:5]))
 
 
 def _stem_below(name: str) -> str:
