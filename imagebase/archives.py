@@ -17,7 +17,10 @@ from imagebase.settings import Limits
 
 # What file managers leave behind; nobody means to upload it.
 _CLUTTER: Final = frozenset({".ds_store", "thumbs.db", "desktop.ini"})
-_CLUTTER_FOLDERS: Final = frozenset({"__macosx"})
+# Those of macOS's zips, of a Synology's thumbnails, and of what was deleted.
+_CLUTTER_FOLDERS: Final = frozenset(
+    {"__macosx", "@eadir", "#recycle", "$recycle.bin", "lost+found"}
+)
 _RESOURCE_FORK_PREFIX: Final = "._"
 
 # LZMA and bzip2 members could ask for gigabytes of dictionary before the first byte.
@@ -59,12 +62,16 @@ def is_archive_name(file_name: str) -> bool:
 
 
 def is_clutter(file_name: str) -> bool:
-    """Say whether a file is a file manager's own and nobody's image or label."""
+    """Say whether a file is a program's own and nobody's image or label.
+
+    So are all files of hidden folders: checkpoints, thumbnails, versions.
+    """
     *folders, name = file_name.lower().replace("\\", "/").split("/")
     return (
         name in _CLUTTER
         or name.startswith(_RESOURCE_FORK_PREFIX)
         or not _CLUTTER_FOLDERS.isdisjoint(folders)
+        or any(folder.startswith(".") and folder.strip(".") for folder in folders)
     )
 
 

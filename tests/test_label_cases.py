@@ -36,13 +36,6 @@ NOT_YET: Final = frozenset(
         "ls_single_task",
         "voc_float",
         "voc_rolabelimg",
-        "clutter",
-        "two_sets",
-        "ultra_lists",
-        "ultra_txt_split",
-        "voc_other_xml_first",
-        "yolo_ls_orig_names",
-        "yolo_part_years",
     }
 )
 # The app has no --images.

@@ -153,7 +153,36 @@ def recognise(tree: FileTree) -> str:
     Raises:
         AnnotationFileError: in none that can be read, with what they look like.
     """
-    for name, one in readable_formats().items():
-        if one.recognises(tree):
-            return name
-    raise AnnotationFileError(unrecognised(tree))
+    named = (name for name, one in readable_formats().items() if one.recognises(tree))
+    first = next(named, None)
+    if first is None:
+        raise AnnotationFileError(unrecognised(tree))
+    others = list(named)
+    # Of two sets side by side one may hold nothing.
+    if not others or _has_a_box(tree, first):
+        return first
+    return next((name for name in others if _has_a_box(tree, name)), first)
+
+
+class _BoxFoundError(Exception):
+    """There is a box: that is all that was asked."""
+
+
+class _UntilABox(Collector):
+    """Takes in what comes before the first box."""
+
+    def add_box(self, *_: object, **__: object) -> None:
+        raise _BoxFoundError
+
+
+def _has_a_box(tree: FileTree, format_name: str) -> bool:
+    """Say whether a set in this format has a box, reading no further than to it."""
+    limits, images = tree.limits, NameIndex(image_names(tree))
+    try:
+        with _UntilABox(limits, images) as collector:
+            readable_formats()[format_name].read(tree, collector)
+    except _BoxFoundError:
+        return True
+    except (AnnotationFileError, sqlite3.Error):
+        return False
+    return False

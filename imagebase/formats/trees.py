@@ -12,6 +12,7 @@ from hashlib import sha256
 from pathlib import Path, PurePosixPath
 from typing import IO, Final
 
+from imagebase.archives import is_clutter
 from imagebase.errors import AnnotationFileError
 from imagebase.formats.label_set_files import FileTree
 from imagebase.image_formats import is_image_name as is_image_name
@@ -21,7 +22,6 @@ from imagebase.settings import Limits
 FILES_TO_TRY: Final = 100
 
 _AT_ONCE_BYTES: Final = 8_000_000
-_CLUTTER: Final = ("__MACOSX/", ".git/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class FolderTree:
         self.limits = limits or Limits()
         self._root = path if path.is_dir() else path.parent
         found = _files_below(path) if path.is_dir() else iter([path.name])
-        self._names = tuple(name for name in found if not _is_clutter(name))
+        self._names = tuple(name for name in found if not is_clutter(name))
 
     def names(self) -> Sequence[str]:
         return self._names
@@ -92,7 +92,7 @@ class ZipTree:
         self._infos = {
             name: info
             for info in found
-            if not _is_clutter(name := info.filename.replace("\\", "/"))
+            if not is_clutter(name := info.filename.replace("\\", "/"))
         }
 
     def __enter__(self) -> "ZipTree":
@@ -208,10 +208,6 @@ def _files_below(folder: Path, prefix: str = "") -> Iterator[str]:
 
 def _unreadable(name: str, error: OSError) -> AnnotationFileError:
     return AnnotationFileError(f"{name} cannot be read: {error}.")
-
-
-def _is_clutter(name: str) -> bool:
-    return name.startswith(_CLUTTER) or PurePosixPath(name).name.startswith("._")
 
 
 def _check_size(name: str, byte_count: int, limits: Limits) -> None:

@@ -161,7 +161,8 @@ def recognises(tree: FileTree) -> bool:
     """Say whether an XML file has <annotation> as its root."""
     for file in names_with_suffix(tree, ".xml")[:FILES_TO_TRY]:
         try:
-            return root_tag_of(tree, file) == "annotation"
+            if root_tag_of(tree, file) == "annotation":
+                return True
         except AnnotationFileError:
             continue
     return False

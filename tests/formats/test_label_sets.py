@@ -1,0 +1,196 @@
+"""Sets whose files lie as people leave them: which image, which part, what is said."""
+
+import json
+from collections.abc import Mapping
+
+import pytest
+
+from imagebase.formats.label_set_files import ReadImage, ReadResult
+from imagebase.formats.registry import read, recognise
+from tests.formats.builders import tree_of
+
+LINE = "0 0.5 0.5 0.5 0.5\n"
+NAMES = "names: [cat]\n"
+XML = (
+    "<annotation><filename>{name}</filename><size><width>9</width><height>9</height>"
+    "</size><object><name>cat</name><bndbox><xmin>1</xmin><ymin>1</ymin><xmax>5</xmax>"
+    "<ymax>5</ymax></bndbox></object></annotation>"
+)
+
+
+def coco(*names: str) -> str:
+    return json.dumps(
+        {
+            "images": [
+                {"id": at, "file_name": name, "width": 9, "height": 9}
+                for at, name in enumerate(names)
+            ],
+            "annotations": [
+                {"id": at, "image_id": at, "category_id": 1, "bbox": [at, 1, 3, 3]}
+                for at, _ in enumerate(names)
+            ],
+            "categories": [{"id": 1, "name": "cat"}],
+        }
+    )
+
+
+def labels_in(files: Mapping[str, str | bytes]) -> ReadResult:
+    as_bytes = {
+        name: data if isinstance(data, bytes) else data.encode()
+        for name, data in files.items()
+    }
+    tree = tree_of(as_bytes)
+    return read(tree, recognise(tree))
+
+
+def by_path(files: Mapping[str, str | bytes]) -> dict[str, ReadImage]:
+    """Return the images by their files; by their names where they have none."""
+    return {one.path or one.name: one for one in labels_in(files).images}
+
+
+@pytest.mark.parametrize(
+    ("yaml", "more"),
+    [
+        ("train: train.txt\nval: lists/v.txt\n", {"lists/v.txt": "../images/b.jpg\n"}),
+        ("train: /data/images/a\nval: [images/b, images/c]\n", {}),
+        ("path: ../x\ntrain: ./images/a/*.jpg\nval: ../images/b\n", {}),
+        ("", {"my_val.txt": "/root/x/images/b.jpg\n"}),
+    ],
+    ids=["lists", "folders", "foreign", "no data file names them"],
+)
+def test_a_split_is_read_from_lists_and_folders(
+    yaml: str, more: dict[str, str]
+) -> None:
+    a, b = "images/a.jpg", "images/b.jpg"
+    if "images/a" in yaml:
+        a, b = "images/a/1.jpg", "images/b/1.jpg"
+    files = {
+        "data.yaml": NAMES + yaml,
+        "train.txt": "./images/a.jpg\n",
+        **more,
+        **dict.fromkeys((a, b), ""),
+        **{one.replace("images", "labels")[:-3] + "txt": LINE for one in (a, b)},
+    }
+    found = by_path(files)
+    assert {path: one.part for path, one in found.items()} == {a: "train", b: "val"}
+    assert all(len(one.annotations) == 1 for one in found.values())
+
+
+def test_text_files_that_are_no_label_files_bring_neither_image_nor_remark() -> None:
+    result = labels_in(
+        {
+            "data.yaml": NAMES,
+            "images/a.jpg": "",
+            "labels/a.txt": LINE,
+            "labels/classes.txt": "cat\n",
+            "labels/LICENSE.txt": "Do as you like with 3 of them.\n",
+            "labels/all.txt": "images/a.jpg\n",
+            "notes/todo.txt": "2 things to do\n",
+        }
+    )
+    assert [one.path for one in result.images] == ["images/a.jpg"]
+    assert result.report.skipped == result.report.changed == ()
+
+
+def test_a_label_file_of_an_image_elsewhere_is_one() -> None:
+    result = labels_in(
+        {"data.yaml": NAMES, "labels/a.txt": "0 0.5\n", "labels/b.txt": LINE}
+    )
+    assert [one.name for one in result.images] == ["a", "b"]
+    assert [one.file for one in result.report.skipped] == ["labels/a.txt"]
+
+
+def test_label_files_pair_by_the_longest_path_they_share() -> None:
+    found = by_path(
+        {
+            "data.yaml": NAMES,
+            "photos/cam1/1.jpg": "",
+            "photos/cam2/1.jpg": "",
+            "ann/cam2/1.txt": LINE,
+            "photos/b.jpg": "",
+            "ann/0a1b2c3d-b.txt": LINE,
+        }
+    )
+    assert {path: len(one.annotations) for path, one in found.items()} == {
+        "photos/cam1/1.jpg": 0,
+        "photos/cam2/1.jpg": 1,
+        "photos/b.jpg": 1,
+    }
+
+
+def test_a_better_name_has_the_image_whichever_comes_first() -> None:
+    found = by_path(
+        {"a.json": coco("cam3/1.jpg", "cam1/1.jpg"), "images/cam1/1.jpg": ""}
+    )
+    assert found["images/cam1/1.jpg"].annotations[0].box.x_min == 1
+    assert found["cam3/1.jpg"].others == ("images/cam1/1.jpg",)
+
+
+def test_two_names_that_say_as_much_for_an_image_have_none() -> None:
+    result = labels_in(
+        {"a.json": coco("cam2/1.jpg", "cam3/1.jpg"), "images/cam1/1.jpg": ""}
+    )
+    assert [one.path for one in result.images] == ["", ""]
+    assert {one.others for one in result.images} == {("images/cam1/1.jpg",)}
+
+
+def test_label_files_that_spell_an_image_differently_mean_one() -> None:
+    found = by_path(
+        {
+            "a.json": coco("C:\\x\\images\\1.jpg"),
+            "b/b.json": coco("images/1.jpg"),
+            "images/1.jpg": "",
+        }
+    )
+    assert list(found) == ["images/1.jpg"]
+    assert len(found["images/1.jpg"].annotations) == 1
+
+
+def test_copies_of_one_image_are_no_reason_for_doubt() -> None:
+    files: dict[str, str | bytes] = {"a.json": coco("1.jpg")}
+    files |= {"x/1.jpg": b"one", "y/1.jpg": b"one"}
+    assert list(by_path(files)) == ["x/1.jpg"]
+    (doubtful,) = labels_in({**files, "y/1.jpg": b"another"}).images
+    assert doubtful.others == ("x/1.jpg", "y/1.jpg")
+
+
+def test_without_images_label_files_of_two_folders_are_about_two() -> None:
+    names = [
+        one.name
+        for one in labels_in(
+            {"train/a.json": coco("1.jpg", "2.jpg"), "valid/a.json": coco("1.jpg")}
+        ).images
+    ]
+    assert names == ["train/1.jpg", "2.jpg", "valid/1.jpg"]
+
+
+@pytest.mark.parametrize("folder", ["", "Annotations/"])
+def test_an_old_name_inside_a_label_file_is_said(folder: str) -> None:
+    result = labels_in(
+        {
+            "a.jpg": "",
+            "b.jpg": "",
+            f"{folder}a.xml": XML.format(name="b.jpg"),
+            f"{folder}b.xml": XML.format(name="a.jpg"),
+            f"{folder}c.xml": XML.format(name="a.jpg"),
+        }
+    )
+    assert [(one.path, len(one.annotations)) for one in result.images] == [
+        ("a.jpg", 1),
+        ("b.jpg", 1),
+    ]
+    assert str(result.report.changed[0]) == (
+        f"{folder}a.xml: its <filename> says b.jpg, and it was taken for that of a.jpg"
+    )
+
+
+def test_of_two_sets_the_one_with_boxes_is_read() -> None:
+    empty = json.dumps({"images": [], "annotations": [], "categories": []})
+    files = {"coco.json": empty, "data.yaml": NAMES, "a.jpg": "", "a.txt": LINE}
+    assert recognise(tree_of(files)) == "yolo"
+    assert recognise(tree_of({**files, "coco.json": coco("a.jpg")})) == "coco"
+
+
+def test_a_file_of_another_program_hides_no_set() -> None:
+    files = {"0.xml": "<office/>", "a.jpg": "", "a.xml": XML.format(name="a.jpg")}
+    assert recognise(tree_of(files)) == "voc"
