@@ -80,6 +80,11 @@ class Detector:
         prepared = recipe.prepare(rgb, recipe.net_size)
         try:
             heads = recipe.decode(self._runtime.run(prepared.blob), floor)
+        except (ValueError, IndexError) as error:
+            raise ModelLoadError(
+                f"{self.name}: its outputs are not those that its file tells of; "
+                "export it for one image of one size."
+            ) from error
         except MisreadModelError as error:
             what = f"{self.name}: {error.what}"
             raise MisreadModelError(what, family=error.family) from error
@@ -123,7 +128,7 @@ def load_detector(
         onnx, sha256 = _graph_of(model, input_size)
         said = read_onnx(onnx)
         recipe = _checked_recipe(model, said, input_size)
-        onnx = for_one_picture(onnx, said, recipe.net_size)
+        onnx = for_one_picture(onnx, said, recipe.net_size, outputs=recipe.outputs)
         if precision == "auto" and recipe.needs_f32:
             precision = "f32"
         loaded = load_runtime(

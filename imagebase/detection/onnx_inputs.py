@@ -5,7 +5,7 @@ put into its graph, so that every graph that is run has one input.
 """
 
 import ast
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Final
 
 import numpy as np
@@ -127,17 +127,21 @@ def with_size(content: bytes, size: Size) -> bytes:
     return bytes(model.SerializeToString())
 
 
-def for_one_picture(content: bytes, model: OnnxModel, size: Size) -> bytes:
+def for_one_picture(
+    content: bytes, model: OnnxModel, size: Size, *, outputs: Collection[str]
+) -> bytes:
     """Return an ONNX file whose one input is a float32 picture of this size.
 
     Args:
         content: the file. model: what `read_onnx` says of it.
         size: from `picture_size`.
+        outputs: the only ones that stay; OpenCV 5 runs all of them or none.
     """
     name = picture_input(model)
     shape = (1, 3, size.height, size.width)
     is_float = model.element_types.get(name, TensorProto.FLOAT) == TensorProto.FLOAT
-    if model.inputs == {name: shape} and is_float:
+    is_fixed = model.inputs == {name: shape} and is_float
+    if is_fixed and set(model.outputs) == set(outputs):
         return content
     parsed = parsed_graph(content)
     graph = parsed.graph
@@ -148,6 +152,8 @@ def for_one_picture(content: bytes, model: OnnxModel, size: Size) -> bytes:
         )
         graph.input.remove(one)
     _take_picture(graph, name, shape, is_float=is_float)
+    for output in [one for one in graph.output if one.name not in outputs]:
+        graph.output.remove(output)
     # They may hold on to sides that were open.
     del graph.value_info[:]
     return bytes(parsed.SerializeToString())

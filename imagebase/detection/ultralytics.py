@@ -91,8 +91,8 @@ def _with_objectness(
         return []
     if rows % _ANCHORS == 0 and strides_for(net_size, rows // _ANCHORS):
         return [(WITH_OBJECTNESS, classes, Evidence.FITS)]
-    is_cells = rows > 0 and strides_for(net_size, rows)
-    if labels == classes and not is_cells:
+    is_few = 0 < rows <= _MOST_AT_THE_END
+    if labels == classes and not is_few and not strides_for(net_size, rows):
         return [(WITH_OBJECTNESS, classes, Evidence.FITS)]
     return []
 

@@ -174,8 +174,9 @@ def _decode_four(
     """Return the boxes above the floor, of as many as the count says."""
     counts, boxes, scores, classes = outputs
     expect_shape(boxes, 1, -1, 4)
-    count = int(counts.ravel()[0]) if counts.size else 0
-    count = min(max(count, 0), boxes.shape[1], scores.size, classes.size)
+    most = min(boxes.shape[1], scores.size, classes.size)
+    said = np.nan_to_num(counts.ravel()[:1], nan=0, posinf=most, neginf=0)
+    count = int(np.clip(said.sum(), 0, most))
     xyxy, confidence = boxes[0, :count], scores.ravel()[:count]
     check_pixels(xyxy, confidence)
     class_id = classes.ravel()[:count]

@@ -48,15 +48,18 @@ def placed_on_the_picture(placing: str) -> list[float]:
     return [min(max(edge, 0), SIZE[at % 2]) for at, edge in enumerate(box)]
 
 
+@pytest.mark.parametrize("runtime", ["openvino", "opencv"])
 @by_name
-def test_box_is_where_the_family_puts_it(layout: Layout, tmp_path: Path) -> None:
+def test_box_is_where_the_family_puts_it(
+    layout: Layout, runtime: str, tmp_path: Path
+) -> None:
     path = tmp_path / "m.onnx"
     path.write_bytes(layout.build())
     path.with_suffix(".names").write_text(layout.names)
     model = model_in_file(path, name="m")
     if layout.asked:
         model = replace(model, family=layout.family)
-    detector = load_detector(model)
+    detector = load_detector(model, runtime=runtime)
     picture = np.zeros((SIZE.height, SIZE.width, 3), np.uint8)
     found = detector.candidates(picture, size=SIZE, floor=0.25)
     expected = [placed_on_the_picture(layout.placing)]

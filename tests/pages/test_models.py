@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from imagebase.annotation import Annotation
@@ -12,7 +13,10 @@ from imagebase.store import JobState
 from imagebase.ui import backend
 from tests.app_fixtures import Configure, NewTab, Tab, records, store, the_scope
 from tests.detection.doctor.test_broken_uploads import V8, darknet
+from tests.detection.doctor.test_questions import open_model
+from tests.detection.onnx_builder import GraphBuilder
 from tests.detection.onnx_graphs import speaking_model, yolox_output
+from tests.detection.onnx_layouts import NAMES, yolov6
 
 
 @pytest.fixture
@@ -87,6 +91,36 @@ def test_ambiguous_model_is_read_as_a_person_says(page: Tab) -> None:
     keep(page, "decoded")
     card = library_of(TEAM_OWNER).card("decoded")
     assert (card.family, card.asked) == ("yolox-decoded", True)
+
+
+def test_open_size_is_asked_for_and_the_model_tried_and_kept(page: Tab) -> None:
+    drop(page, ("m.onnx", open_model()), ("m.names", NAMES.encode()))
+    assert "say the side of the images it was trained with" in page.words()
+    page.app.number_input(key="models.input_size").set_value(320)
+    page.app.run()
+    assert "YOLOv8, 11 or 12, 320 × 320 pixels, 5 classes" in page.words()
+    assert "1 box in kitchen" in page.words()
+    keep(page, "Any size")
+    assert library_of(TEAM_OWNER).card("Any size").input_size == (320, 320)
+
+
+def test_numbers_of_another_family_offer_it(page: Tab) -> None:
+    content = yolov6(8, 16, 32).replace(b"outputs", b"outout_")
+    drop(page, ("m.onnx", content), ("m.names", NAMES.encode()))
+    assert "its fifth column is 1 throughout" in page.words()
+    assert "Nothing was kept." in page.words()
+    page.app.selectbox(key="models.family").set_value("yolov6")
+    page.app.run()
+    assert "YOLOv6, 320 × 256 pixels" in page.words()
+    assert "1 box in kitchen" in page.words()
+
+
+def test_no_tick_stands_before_no_box(page: Tab) -> None:
+    empty = np.zeros((1, 9, 1680), np.float32)
+    content = GraphBuilder((1, 3, 256, 320)).output("output0", empty).model()
+    drop(page, ("m.onnx", content), ("m.names", NAMES.encode()))
+    (line,) = (one for one in page.words().splitlines() if "0 boxes in" in one)
+    assert ":material/warning:" in line
 
 
 def test_model_is_renamed_and_described(page: Tab) -> None:

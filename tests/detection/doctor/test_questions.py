@@ -154,6 +154,66 @@ def test_numbers_that_are_another_familys_name_it(
     assert error.value.family == meant
 
 
+def said_by(*outputs: np.ndarray, declared: tuple[int | str, ...]) -> bytes:
+    """Return four outputs whose boxes are declared to be of another shape."""
+    names = ("num_dets", "det_boxes", "det_scores", "det_classes")
+    shapes = ((1, 1), declared, (1, "n"), (1, "n"))
+    graph = GraphBuilder()
+    for name, values, shape in zip(names, outputs, shapes, strict=True):
+        graph.output(name, values, shape)
+    return graph.model()
+
+
+def floats(*values: float) -> np.ndarray:
+    return np.array([values], np.float32)
+
+
+BOXES = np.array([[BOX, BOX]], np.float32)
+
+
+@pytest.mark.parametrize(
+    ("content", "count"),
+    [
+        pytest.param(
+            said_by(
+                floats(np.nan), BOXES, floats(1, 1), floats(0, 1), declared=(1, "n", 4)
+            ),
+            0,
+            id="a count that is no number",
+        ),
+        pytest.param(
+            said_by(
+                floats(1e30), BOXES, floats(1, 1), floats(0, 1), declared=(1, "n", 4)
+            ),
+            2,
+            id="more than there are",
+        ),
+        pytest.param(
+            said_by(
+                floats(2), BOXES, floats(1, 1), floats(np.inf, -1), declared=(1, "n", 4)
+            ),
+            0,
+            id="classes that are none",
+        ),
+        pytest.param(
+            said_by(
+                floats(2), BOXES[0], floats(1, 1), floats(0, 1), declared=("b", "n", 4)
+            ),
+            "where 1 × any × 4 was expected",
+            id="a side less",
+        ),
+    ],
+)
+def test_numbers_that_are_none_do_no_harm(content: bytes, count: int | str) -> None:
+    found = examined(content)
+    assert found.draft is not None
+    if isinstance(count, str):
+        with pytest.raises(ModelLoadError, match=count):
+            try_out(found.draft.model)
+        return
+    assert len(try_out(found.draft.model).candidates) == count
+
+
 def a_trial(*boxes: tuple[float, float, float, float]) -> Trial:
     xyxy = np.array(boxes, np.float32).reshape(-1, 4)
     found = Candidates(
