@@ -40,7 +40,11 @@ _UNIT: Final = Size(1, 1)
 _SIZES: Final = "orig_target_sizes"
 _RTDETR_OUTPUTS: Final = ("labels", "boxes", "scores")
 _RFDETR_OUTPUTS: Final = ("dets", "labels")
-_TRANSFORMERS_OUTPUTS: Final = ("pred_boxes", "logits")
+# Hugging Face's names, and Meta's own.
+_TRANSFORMERS_OUTPUTS: Final = (
+    ("pred_boxes", "logits"),
+    ("pred_boxes", "pred_logits"),
+)
 # COCO's 80 categories have numbers up to 90, with gaps; nets trained on them as they
 # are have a column for each number.
 _COCO_COLUMNS: Final = 91
@@ -55,7 +59,11 @@ def recognise(model: OnnxModel, net_size: Size, labels: int | None) -> list[Reci
     return [
         *_rtdetr(model, net_size),
         *_rfdetr(model, net_size, labels),
-        *_transformers(model, net_size, labels),
+        *(
+            recipe
+            for outputs in _TRANSFORMERS_OUTPUTS
+            for recipe in _transformers(model, net_size, labels, outputs)
+        ),
     ]
 
 
@@ -120,16 +128,18 @@ def _rfdetr(model: OnnxModel, net_size: Size, labels: int | None) -> list[Recipe
     ]
 
 
-def _transformers(model: OnnxModel, net_size: Size, labels: int | None) -> list[Recipe]:
+def _transformers(
+    model: OnnxModel, net_size: Size, labels: int | None, outputs: tuple[str, str]
+) -> list[Recipe]:
     """DETR has a last column for no object, which its softmax shares; RT-DETR none."""
-    columns = _columns_of(model, _TRANSFORMERS_OUTPUTS)
+    columns = _columns_of(model, outputs)
     if columns is None:
         return []
     sigmoid = Recipe(
         family=SIGMOID,
         net_size=net_size,
         classes=columns if columns > 0 else None,
-        outputs=_TRANSFORMERS_OUTPUTS,
+        outputs=outputs,
         prepare=stretched,
         decode=partial(_decode_sigmoid, labels=labels),
         needs_f32=True,
@@ -139,7 +149,7 @@ def _transformers(model: OnnxModel, net_size: Size, labels: int | None) -> list[
         family=SOFTMAX,
         net_size=net_size,
         classes=_known(columns - 1, labels) if columns > 0 else None,
-        outputs=_TRANSFORMERS_OUTPUTS,
+        outputs=outputs,
         prepare=normalised,
         decode=partial(_decode_softmax, labels=labels),
         needs_f32=True,

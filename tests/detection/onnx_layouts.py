@@ -217,7 +217,7 @@ def rfdetr(columns: int, at: int) -> bytes:
 
 # Hugging Face's post_process_object_detection of RT-DETR (sigmoid) and of DETR
 # (softmax, the last column being no object).
-def transformers(columns: int, *, mask: bool = False) -> bytes:
+def transformers(columns: int, *, mask: bool = False, output: str = "logits") -> bytes:
     graph = GraphBuilder(("batch", 3, HEIGHT, WIDTH), name="pixel_values")
     if mask:
         graph.input("pixel_mask", ("batch", HEIGHT, WIDTH), TensorProto.INT64)
@@ -227,7 +227,7 @@ def transformers(columns: int, *, mask: bool = False) -> bytes:
         found[0, 7] = -60
         found[0, 7, CLASS], found[0, 7, -1] = logit(SCORE), 0
         found[0, :7, -1] = found[0, 8:, -1] = 20
-    graph.output("logits", found, ("batch", 300, columns))
+    graph.output(output, found, ("batch", 300, columns))
     boxes = one_row(300, RTDETR_BOX)
     return graph.output("pred_boxes", boxes, ("batch", 300, 4)).model()
 
@@ -393,6 +393,13 @@ LAYOUTS = (
         lambda: transformers(CLASSES),
         "stretched",
         UNIT,
+    ),
+    Layout(
+        "DETR of Meta",
+        "transformers-detr",
+        lambda: transformers(CLASSES + 1, mask=True, output="pred_logits"),
+        "stretched",
+        IMAGENET,
     ),
     Layout(
         "DETR of Transformers",

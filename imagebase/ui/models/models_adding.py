@@ -142,7 +142,12 @@ def _show(examined: Examined) -> None:
         if diagnosis.draft is not None and examined.trial is not None:
             _keep_form(diagnosis.draft, examined.trial)
         else:
-            st.caption("Nothing was kept. Mend what has a cross and drop it again.")
+            st.caption(
+                "Nothing was kept. Fix what has a cross and drop it again, or choose "
+                "above how it is read."
+                if diagnosis.asks_size or len(diagnosis.families) > 1
+                else "Nothing was kept. Fix what has a cross and drop it again."
+            )
     with right:
         if diagnosis.draft is not None and examined.trial is not None:
             models.trial_picture(
@@ -161,7 +166,9 @@ def _choose_size(diagnosis: Diagnosis) -> None:
         max_value=MAX_NET_SIDE,
         value=None,
         step=_STRIDE,
-        placeholder=f"{size.width} × {size.height}" if size else f"{_USUAL_SIDE}?",
+        placeholder=f"{size.width} × {size.height}"
+        if size
+        else f"{_USUAL_SIDE} as a rule",
         key=_INPUT_SIZE,
         help="The model takes images of any size. Give the side in pixels of those it "
         f"was trained with, {_USUAL_SIDE} as a rule.",

@@ -157,7 +157,7 @@ def test_numbers_that_are_another_familys_name_it(
 def said_by(*outputs: np.ndarray, declared: tuple[int | str, ...]) -> bytes:
     """Return four outputs whose boxes are declared to be of another shape."""
     names = ("num_dets", "det_boxes", "det_scores", "det_classes")
-    shapes = ((1, 1), declared, (1, "n"), (1, "n"))
+    shapes: list[tuple[int | str, ...]] = [(1, 1), declared, (1, "n"), (1, "n")]
     graph = GraphBuilder()
     for name, values, shape in zip(names, outputs, shapes, strict=True):
         graph.output(name, values, shape)
