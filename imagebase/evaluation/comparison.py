@@ -26,6 +26,7 @@ from imagebase.evaluation.resampling import (
     Difference,
     Interval,
     Resampled,
+    can_resample,
     difference,
     draws,
     interval,
@@ -78,7 +79,12 @@ class Standing:
 
     @cached_property
     def intervals(self) -> dict[str, Interval]:
-        """Return the intervals of AP, AP50, precision, recall and F1."""
+        """Return the intervals of AP, AP50, precision, recall and F1.
+
+        One image alone tells nothing of how images differ: there are none then.
+        """
+        if not can_resample(len(self.truth.images)):
+            return {}
         at_threshold = point_intervals(
             self.detections, self.weights, threshold=self.threshold, truth=self.truth
         )
@@ -135,6 +141,8 @@ def stand(
 def compared(ours: Standing, theirs: Standing) -> Difference:
     """Return how much more AP one model has than another on the same images."""
     value = (ours.figures["AP"] or 0.0) - (theirs.figures["AP"] or 0.0)
+    if not can_resample(len(ours.truth.images)):
+        return Difference(value, -1.0, 1.0)  # it may be any
     return difference(ours.resampled.ap, theirs.resampled.ap, value=value)
 
 

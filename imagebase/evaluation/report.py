@@ -26,6 +26,7 @@ from imagebase.evaluation.pictures import boxes_of_mistakes, drawn, listed
 from imagebase.evaluation.report_style import STYLE
 from imagebase.evaluation.resampling import Interval, warnings_about
 from imagebase.images import RgbArray, encode_jpeg
+from imagebase.wording import plural
 
 WORST_IMAGES: Final = 12
 MOST_LABELS: Final = 15
@@ -54,8 +55,9 @@ def report(about: About, standings: Sequence[Standing], picture_of: PictureOf) -
     truth = standings[0].truth
     body = [
         f"<h1>{escape(about.title)}</h1>",
-        f'<p class="soft">{len(truth.images):,} images, {truth.boxes:,} boxes, '
-        f"{int(np.count_nonzero(truth.boxes_by_label())):,} labels. "
+        f'<p class="soft">{plural(len(truth.images), "image")}, '
+        f"{plural(truth.boxes, 'box')}, "
+        f"{plural(int(np.count_nonzero(truth.boxes_by_label())), 'label')}. "
         f"{escape(about.made)}</p>",
         *(f"<p>{escape(note)}</p>" for note in (*warnings_about(truth), *about.notes)),
         "<h2>Which model</h2>",
@@ -127,8 +129,8 @@ def by_hand(standing: Standing) -> float:
 def _coco_cells(one: Standing) -> list[str]:
     figures, known = one.figures, one.intervals
     return [
-        _with_interval(figures["AP"], known["AP"]),
-        _with_interval(figures["AP50"], known["AP50"]),
+        _with_interval(figures["AP"], known.get("AP")),
+        _with_interval(figures["AP50"], known.get("AP50")),
         *(
             short(figures[name])
             for name in ("AP75", "AP_small", "AP_medium", "AP_large")
@@ -141,9 +143,9 @@ def _use_cells(one: Standing) -> list[str]:
     at, cost, known = one.point(), one.passed.cost, one.intervals
     memory = cost.memory_bytes if cost else None
     return [
-        _with_interval(at.precision, known["precision"]),
-        _with_interval(at.recall, known["recall"]),
-        _with_interval(at.f1, known["F1"]),
+        _with_interval(at.precision, known.get("precision")),
+        _with_interval(at.recall, known.get("recall")),
+        _with_interval(at.f1, known.get("F1")),
         f"{clicks_per_image(one):.1f}",
         f"{cost.images_per_second:.1f}" if cost else "–",
         f"{cost.load_seconds:.1f}" if cost else "–",
@@ -166,9 +168,9 @@ def signed(value: float) -> str:
     return ("−" if value < 0 else "+") + short(abs(value))
 
 
-def _with_interval(value: float | None, known: Interval) -> str:
-    if value is None:
-        return "–"
+def _with_interval(value: float | None, known: Interval | None) -> str:
+    if value is None or known is None:
+        return short(value)
     return f"{short(value)}<br><small>{short(known.low)}–{short(known.high)}</small>"
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from imagebase.evaluation.curves import RECALLS, Judged
 from imagebase.evaluation.matching import Matching
 from imagebase.evaluation.values import FOUND_IOU, Flags, Floats, Found, Indices, Truth
+from imagebase.wording import plural
 
 RESAMPLES: Final = 500
 _SEED: Final = 6
@@ -57,6 +58,14 @@ class Difference(NamedTuple):
         if self.is_noise:
             return "within the noise"
         return "better" if self.value > 0 else "worse"
+
+
+def can_resample(images: int) -> bool:
+    """Say whether draws of so many images differ: of one alone they are all the same.
+
+    An interval of no width would claim that the figure is sure.
+    """
+    return images > 1
 
 
 def draws(images: int, *, resamples: int = RESAMPLES) -> Floats:
@@ -182,14 +191,16 @@ def warnings_about(truth: Truth) -> list[str]:
     said = []
     images, boxes = len(truth.images), truth.boxes
     if images < FEW_IMAGES:
+        why = "the figures may be far off"
+        if not can_resample(images):
+            why = f"there is no confidence interval, and {why}"
         said.append(
-            f"Only {images} {'image' if images == 1 else 'images'}: the figures may be "
-            f"far off. Take {FEW_IMAGES} or more."
+            f"Only {plural(images, 'image')}: {why}. Take {FEW_IMAGES} or more."
         )
     if boxes < FEW_BOXES:
         said.append(
-            f"Only {boxes} {'box' if boxes == 1 else 'boxes'}: the figures may be "
-            f"far off. Take {FEW_BOXES} or more."
+            f"Only {plural(boxes, 'box')}: the figures may be far off. Take "
+            f"{FEW_BOXES} or more."
         )
     counts = truth.boxes_by_label()
     few = int(np.count_nonzero((counts > 0) & (counts < FEW_BOXES_OF_LABEL)))

@@ -69,8 +69,12 @@ def few_held_out(images: int) -> list[str]:
         return []
     if not images:
         return ["No image is held out, so nobody can say how good the model is."]
-    held_out = "1 image is" if images == 1 else f"{images} images are"
-    return [f"Only {held_out} held out: AP will move by chance."]
+    if images == 1:
+        return [
+            "Only 1 image is held out: AP will move by chance, and has no confidence "
+            "interval."
+        ]
+    return [f"Only {images} images are held out: AP will move by chance."]
 
 
 def box_sides(training_set: TrainingSet) -> Floats:

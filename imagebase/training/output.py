@@ -26,7 +26,7 @@ from imagebase.detection.model_files import (
 )
 from imagebase.evaluation.coco import coco_figures
 from imagebase.evaluation.matching import match
-from imagebase.evaluation.resampling import draws, interval, resample
+from imagebase.evaluation.resampling import can_resample, draws, interval, resample
 from imagebase.evaluation.values import (
     CONFIDENCE_FLOOR,
     MAX_DETECTIONS,
@@ -137,7 +137,7 @@ def judge_files(
     all_found = Found.of(rows)
     figures = coco_figures(truth, all_found)
     around = None
-    if figures["AP50"] is not None:
+    if figures["AP50"] is not None and can_resample(len(places)):
         weights = draws(len(places))
         drawn = resample(truth, all_found, match(truth, all_found), weights)
         around = tuple(round(one, 4) for one in interval(drawn.ap50))

@@ -76,6 +76,26 @@ def test_a_model_against_labels(
     ]
 
 
+def test_one_image_has_no_interval(
+    pets: str, images: Path, labels: Path, tmp_path: Path
+) -> None:
+    (images / "b.png").unlink()
+    output = tmp_path / "out"
+    done = run(
+        *("--images", images, "--labels", labels, "--output", output, "--quiet"),
+        *("--model", pets, "--model", f"{pets}+f32"),
+    )
+    assert done.exit_code == 0, done.output
+    for figures in json.loads((output / "metrics.json").read_text()).values():
+        assert figures["images"] == 1
+        assert figures["AP50"] is not None
+        assert figures["intervals"] == {}
+    text = (output / "report.html").read_text()
+    assert "Only 1 image: there is no confidence interval" in text
+    assert "1 image, 1 box, 1 label." in text
+    assert "within the noise" in text
+
+
 def test_folder_that_cannot_be_opened_is_named(
     pets: str, images: Path, labels: Path, tmp_path: Path
 ) -> None:

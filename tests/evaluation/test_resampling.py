@@ -109,7 +109,7 @@ def test_interval_is_of_the_middle_95_percent() -> None:
 
 def test_too_little_to_judge_by_is_said() -> None:
     said = " ".join(warnings_about(truth((0, "cat", BOX))))
-    assert "Only 1 image:" in said
+    assert "Only 1 image: there is no confidence interval" in said
     assert "Only 1 box:" in said
     assert "1 label has fewer than 10 boxes" in said
 

@@ -75,8 +75,8 @@ def _row(one: Standing, fared: Sequence[Standing]) -> dict[str, str]:
     memory = cost.memory_bytes if cost else None
     return {
         "model": one.spec,
-        "AP": _with_interval(figures["AP"], known["AP"]),
-        "AP50": _with_interval(figures["AP50"], known["AP50"]),
+        "AP": _with_interval(figures["AP"], known.get("AP")),
+        "AP50": _with_interval(figures["AP50"], known.get("AP50")),
         "small": short(figures["AP_small"]),
         "medium": short(figures["AP_medium"]),
         "large": short(figures["AP_large"]),
@@ -90,9 +90,9 @@ def _row(one: Standing, fared: Sequence[Standing]) -> dict[str, str]:
     }
 
 
-def _with_interval(value: float | None, known: Interval) -> str:
-    if value is None:
-        return "–"
+def _with_interval(value: float | None, known: Interval | None) -> str:
+    if value is None or known is None:
+        return short(value)
     return f"{short(value)}  ({short(known.low)}–{short(known.high)})"
 
 
