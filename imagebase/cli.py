@@ -20,11 +20,12 @@ from rich.progress import (
 )
 
 from imagebase.commands import backup, evaluate, models, train
-from imagebase.commands.reporting import FAILED
+from imagebase.commands.reporting import FAILED, run_to_the_end
 from imagebase.commands.reporting import errors as _errors
 from imagebase.commands.reporting import refuse as _refuse
 from imagebase.commands.reporting import reported_errors as _reported_errors
 from imagebase.commands.reporting import say as _say
+from imagebase.commands.reporting import show as _show
 from imagebase.settings import DEFAULT_MODEL
 
 app = typer.Typer(
@@ -187,7 +188,7 @@ def annotate(
     for refusal in summary.refused:
         named = refusal.file in refusal.reason
         _say(f"Refused: {'' if named else f'{refusal.file}: '}{refusal.reason}")
-    typer.echo(summary.in_words())
+    _show(summary.in_words())
     if not summary.images:
         _say(f"No image of {source} could be labelled.")
         raise typer.Exit(FAILED)
@@ -248,7 +249,7 @@ def convert(
             on_progress=on_progress,
             on_problem=_say,
         )
-    typer.echo(done.in_words())
+    _show(done.in_words())
 
 
 def _refuse_what_comes_later(engine: str, ray_address: str | None) -> None:
@@ -288,7 +289,7 @@ def serve(
 
     with _reported_errors():
         for line in check(address, port):
-            typer.echo(line)
+            _show(line)
         start(address, port, samples=samples, headless=headless)
 
 
@@ -315,4 +316,4 @@ def _progress(
 
 def main() -> None:
     """Run the command line."""
-    app()
+    run_to_the_end(app)

@@ -8,7 +8,7 @@ from imagebase.annotation import Annotation, LabelSet, Size
 from imagebase.detection.candidates import select
 from imagebase.detection.doctor.findings import Finding, good, warning
 from imagebase.drawing import draw_annotations
-from imagebase.images import encode_jpeg, load_image, resized
+from imagebase.images import encode_jpeg, encode_png, load_image, resized
 from imagebase.settings import Limits
 from imagebase.suggestions import as_annotations
 from imagebase.tiles import inner_size
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 CONFIDENCE: Final = 0.25
 NMS: Final = 0.45
+DRAWN_SUFFIXES: Final = (".jpg", ".jpeg", ".png")
 # Signs that outputs are read the wrong way: boxes that are the image, dots, or a flood.
 _WHOLE: Final = 0.98
 _DOT_PX: Final = 2
@@ -71,8 +72,9 @@ def draw_trial(
     *,
     labels: Sequence[str],
     longest_side: int = 1_600,
+    as_png: bool = False,
 ) -> bytes:
-    """Return the picture as a JPEG with these boxes on it.
+    """Return the picture as a JPEG or a PNG with these boxes on it.
 
     longest_side: in pixels; labels are written at the size they are read at.
 
@@ -91,4 +93,4 @@ def draw_trial(
         labels=LabelSet.of(labels),
         from_size=loaded.size,
     )
-    return encode_jpeg(drawn, quality=90)
+    return encode_png(drawn) if as_png else encode_jpeg(drawn, quality=90)

@@ -7,8 +7,16 @@ from typing import Annotated
 import typer
 
 from imagebase.commands.person import user_name
-from imagebase.commands.reporting import FAILED, plain, refuse, reported_errors, say
+from imagebase.commands.reporting import (
+    FAILED,
+    plain,
+    refuse,
+    reported_errors,
+    say,
+    show,
+)
 from imagebase.settings import TEAM_OWNER, Mode, settings
+from imagebase.wording import plural
 
 _Name = Annotated[str, typer.Argument(help="The dataset's name.")]
 _To = Annotated[Path, typer.Option("--output", help="The zip to be written.")]
@@ -49,7 +57,7 @@ def backup(dataset: _Name, output: _To) -> None:
     counts = (
         f"{_images(done.rows['images'])}, {boxes:,} box{'' if boxes == 1 else 'es'}"
     )
-    typer.echo(plain(f"{output}: {counts}"))
+    show(plain(f"{output}: {counts}"))
 
 
 def restore(file: _File) -> None:
@@ -72,8 +80,8 @@ def restore(file: _File) -> None:
                 images = opened.manifest.images
         finally:
             store.close()
-    typer.echo(plain(f"{name}: {_images(images)}"))
+    show(plain(f"{name}: {_images(images)}"))
 
 
 def _images(count: int) -> str:
-    return "1 image" if count == 1 else f"{count:,} images"
+    return plural(count, "image")

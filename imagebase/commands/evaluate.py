@@ -15,7 +15,14 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from imagebase.commands.reporting import errors, plain, refuse, reported_errors, say
+from imagebase.commands.reporting import (
+    errors,
+    plain,
+    refuse,
+    reported_errors,
+    say,
+    show,
+)
 from imagebase.errors import EvaluationError
 
 _Images = Annotated[
@@ -124,7 +131,7 @@ def evaluate(
         if passed.mapping.unknown:
             names = ", ".join(passed.mapping.unknown)
             say(f"{standing.spec}: labels that it cannot say: {names}")
-    typer.echo(plain_lines(summary(evaluated)))
+    show(plain_lines(summary(evaluated)))
 
 
 def plain_lines(text: str) -> str:

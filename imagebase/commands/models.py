@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from imagebase.commands.person import user_name
-from imagebase.commands.reporting import FAILED, plain, refuse, reported_errors, say
+from imagebase.commands.reporting import (
+    FAILED,
+    plain,
+    refuse,
+    reported_errors,
+    say,
+    show,
+)
 from imagebase.errors import ModelLoadError
 from imagebase.settings import TEAM_OWNER, Mode, settings
 
@@ -44,7 +51,9 @@ _Picture = Annotated[
 ]
 _Drawn = Annotated[
     Path | None,
-    typer.Option("--drawn", help="Write the picture with its boxes to this JPEG."),
+    typer.Option(
+        "--drawn", help="Write the image with its boxes to this .jpg or .png file."
+    ),
 ]
 
 
@@ -73,7 +82,7 @@ def list_models() -> None:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         cells = [plain(cell).ljust(w) for cell, w in zip(row, widths, strict=True)]
-        typer.echo("  ".join(cells).rstrip())
+        show("  ".join(cells).rstrip())
 
 
 @app.command()
@@ -127,7 +136,7 @@ def add(
             source=source,
             licence=licence,
         )
-    typer.echo(f"Added: annotate … --model {plain(model.name)!r}")
+    show(f"Added: annotate … --model {plain(model.name)!r}")
 
 
 def _examined(
@@ -140,10 +149,16 @@ def _examined(
     """Print what the doctor says and how a dry run went; end where it is in vain."""
     from imagebase.detection.doctor import examine_paths
     from imagebase.detection.doctor.trial import SAMPLE
+    from imagebase.trial_picture import DRAWN_SUFFIXES
 
     _refuse_what_is_not_there(paths, family)
     if drawn is not None and not drawn.parent.is_dir():
         refuse(f"{drawn.parent} is no folder; make it, or draw somewhere else.")
+    if drawn is not None and drawn.suffix.lower() not in DRAWN_SUFFIXES:
+        refuse(
+            f"{drawn.name}: an image is drawn as {' or '.join(DRAWN_SUFFIXES)}; give "
+            "one of these suffixes."
+        )
     limits = settings().limits_for(Mode.TEAM)
     try:
         diagnosis = examine_paths(
@@ -165,7 +180,7 @@ def _examined(
 
 
 def _print(finding: "Finding") -> None:
-    typer.echo(f"{_MARKS[finding.level]} {plain(finding.text)}")
+    show(f"{_MARKS[finding.level]} {plain(finding.text)}")
 
 
 def _say_what_is_asked(
@@ -210,5 +225,6 @@ def _draw(
     labels = diagnosis.draft.model.labels
     boxes = boxes_of(tried, labels)
     if drawn is not None:
-        drawn.write_bytes(draw_trial(boxes, picture, labels=labels))
+        is_png = drawn.suffix.lower() == ".png"
+        drawn.write_bytes(draw_trial(boxes, picture, labels=labels, as_png=is_png))
     return finding_of(tried, boxes, image=picture.name)

@@ -2,7 +2,8 @@
 
 import contextlib
 import os
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from typing import Final, NoReturn
 
 import typer
@@ -28,9 +29,29 @@ def plain(text: str) -> str:
     )
 
 
+class OutputLostError(Exception):
+    """Standard output takes no more. Not an OSError: no command is to mend it."""
+
+
+def show(text: str) -> None:
+    """Print a result to standard output.
+
+    Raises:
+        BrokenPipeError: nobody reads it any more.
+        OutputLostError: it cannot be written.
+    """
+    try:
+        typer.echo(text)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OutputLostError(_why(error)) from error
+
+
 def say(text: str) -> None:
-    """Print a line for people to standard error."""
-    errors.print(plain(text), markup=False)
+    """Print a line for people to standard error; where that is full, nobody reads."""
+    with contextlib.suppress(OSError):
+        errors.print(plain(text), markup=False)
 
 
 def refuse(sentence: str) -> NoReturn:
@@ -57,8 +78,52 @@ def reported_errors() -> Iterator[None]:
         raise typer.Exit(FAILED) from error
 
 
+def run_to_the_end(run: Callable[[], object]) -> None:
+    """Run a command line, and end in good order where its output cannot be written.
+
+    A pipe that somebody closed ends it without a word, any other output with a
+    sentence; both with exit code 1.
+    """
+    if sys.stdout is None:
+        # Else the next file opened would be standard output. Writing to it fails.
+        sys.stdout = os.fdopen(os.open(os.devnull, os.O_RDONLY), "w")
+    try:
+        try:
+            run()
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        _end_output()
+        sys.exit(FAILED)
+    except OutputLostError as error:
+        _end_with(str(error))
+    except OSError as error:
+        _end_with(_why(error))
+
+
+def _end_with(why: str) -> NoReturn:
+    say(
+        f"Standard output cannot be written to ({why}); send it to a terminal or to a "
+        "disk with space left."
+    )
+    _end_output()
+    sys.exit(FAILED)
+
+
+def _end_output() -> None:
+    """Let what is still to be printed go nowhere, or Python would complain at exit."""
+    with contextlib.suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+
+
+def _why(error: OSError) -> str:
+    return error.strerror or str(error)
+
+
 def _in_words(error: OSError) -> str:
-    why = error.strerror or str(error)
+    why = _why(error)
     if error.filename is None:
         return f"The system refused what it was asked for ({why}); try again."
     name = os.fsdecode(error.filename)

@@ -16,10 +16,12 @@ from imagebase.commands.reporting import (
     refuse,
     reported_errors,
     say,
+    show,
 )
 from imagebase.errors import TrainingError
 from imagebase.settings import DEFAULT_MODEL
 from imagebase.training.settings import DEFAULT_INPUT_SIZE, DEFAULT_MINUTES
+from imagebase.wording import plural
 
 if TYPE_CHECKING:
     from imagebase.training.progress import Evaluation
@@ -156,7 +158,7 @@ def train(
         raise typer.Exit(FAILED)
     for warning in metrics["warnings"]:
         say(f"To know: {warning}")
-    typer.echo(_in_words(metrics, output))
+    show(_in_words(metrics, output))
 
 
 class _Request:
@@ -303,7 +305,7 @@ def _in_words(metrics: dict[str, Any], output: Path) -> str:
     between = f" ({around[0]:.3f} to {around[1]:.3f})" if around else ""
     return (
         f"{found}{between} after {metrics['minutes']:.1f} minutes, "
-        f"{metrics['images']['train']:,} images learned from, "
+        f"{plural(metrics['images']['train'], 'image')} learned from, "
         f"{metrics['images']['val']:,} held out; model in {output}"
     )
 

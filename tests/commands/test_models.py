@@ -147,11 +147,37 @@ def test_drawing_into_a_folder_that_is_not_there_is_refused_before_the_work(
     assert found.stdout == ""
 
 
+@pytest.mark.parametrize(
+    ("name", "file_format"), [("d.png", "PNG"), ("d.JPG", "JPEG"), ("d.jpeg", "JPEG")]
+)
+def test_suffix_says_what_is_drawn(
+    pets: Path, tmp_path: Path, name: str, file_format: str
+) -> None:
+    assert invoked("check", pets, "--drawn", tmp_path / name).exit_code == 0
+    drawn = (tmp_path / name).read_bytes()
+    header = read_header(drawn, file_name="d", max_pixels=10**8)
+    assert header.file_format == file_format
+
+
+@pytest.mark.parametrize("name", ["d.gif", "d"])
+def test_suffix_that_nothing_is_drawn_as_is_refused_before_the_work(
+    pets: Path, tmp_path: Path, name: str
+) -> None:
+    found = invoked("check", pets, "--drawn", tmp_path / name)
+    assert (found.exit_code, found.stdout) == (2, "")
+    assert found.stderr == (
+        f"{name}: an image is drawn as .jpg or .jpeg or .png; give one of these "
+        "suffixes.\n"
+    )
+
+
 def test_drawing_over_a_folder_is_one_sentence(pets: Path, tmp_path: Path) -> None:
-    found = invoked("check", pets, "--drawn", tmp_path)
+    folder = tmp_path / "folder.png"
+    folder.mkdir()
+    found = invoked("check", pets, "--drawn", folder)
     assert found.exit_code == 1
     assert found.stderr == (
-        f"{tmp_path} cannot be used (Is a directory); check the path and its "
+        f"{folder} cannot be used (Is a directory); check the path and its "
         "permissions.\n"
     )
 

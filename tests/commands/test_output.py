@@ -1,0 +1,83 @@
+"""Commands whose standard output cannot be written to."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from imagebase.images import encode_png
+from imagebase.settings import PROJECT_ROOT
+from tests.detection.darknet_models import write_one_box_model
+
+FULL = Path("/dev/full")
+pytestmark = pytest.mark.skipif(not FULL.exists(), reason="there is no /dev/full here")
+
+BOXES = """file,width,height,label,xmin,ymin,xmax,ymax
+a.png,64,48,dog,8,8,40,40
+a.png,64,48,cat,1,1,9,9
+"""
+
+
+@pytest.fixture
+def commands(tmp_path: Path) -> dict[str, list[str]]:
+    """A command line of each kind, that would succeed."""
+    model = str(write_one_box_model(tmp_path / "model"))
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.png").write_bytes(encode_png(np.zeros((48, 64, 3), np.uint8)))
+    (tmp_path / "in" / "a.csv").write_text(BOXES)
+    folder, out = str(tmp_path / "in"), str(tmp_path / "out")
+    judged = ["--labels", f"{folder}/a.csv", "--output", out]
+    return {
+        "annotate": ["annotate", f"{folder}/a.png", "--output", out, "--model", model],
+        "convert": ["convert", folder, "--to", "coco", "--output", out],
+        "evaluate": ["evaluate", "--images", folder, *judged, "--model", model],
+        "models list": ["models", "list"],
+        "models check": ["models", "check", model],
+        "help": ["--help"],
+        "help of a command": ["train", "--help"],
+    }
+
+
+NAMES = [
+    *("annotate", "convert", "evaluate", "models list", "models check", "help"),
+    "help of a command",
+]
+
+
+def run(command: list[str], redirection: str, home: Path) -> tuple[int, list[str]]:
+    """Return the exit code of a command and the lines of its standard error."""
+    shell = ["bash", "-c", f'"$@" {redirection}', "bash"]
+    done = subprocess.run(
+        [*shell, sys.executable, "-m", "imagebase", *command],
+        cwd=PROJECT_ROOT,
+        env=os.environ | {"IMAGEBASE_HOME": str(home)},
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    return done.returncode, done.stderr.splitlines()
+
+
+@pytest.mark.parametrize("redirection", ["> /dev/full", ">&-"])
+@pytest.mark.parametrize("name", NAMES)
+def test_output_that_takes_nothing_is_one_sentence(
+    commands: dict[str, list[str]], name: str, redirection: str, tmp_path: Path
+) -> None:
+    code, said = run(commands[name], redirection, tmp_path / "home")
+    assert code == 1
+    assert len(said) == 1
+    assert said[0].startswith("Standard output cannot be written to (")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_closed_pipe_ends_quietly(
+    commands: dict[str, list[str]], name: str, tmp_path: Path
+) -> None:
+    # The reader is gone before anything is written; the exit code is the command's.
+    redirection = "| (exec <&-; sleep 0); exit ${PIPESTATUS[0]}"
+    code, said = run(commands[name], redirection, tmp_path / "home")
+    assert code == 1
+    assert said == []
