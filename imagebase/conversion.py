@@ -39,6 +39,7 @@ from imagebase.formats.trees import (
 from imagebase.images import ImageHeader, export_image, read_header, written_suffix
 from imagebase.settings import Limits, Mode
 from imagebase.settings import settings as process_settings
+from imagebase.wording import plural
 
 OnProgress = Callable[[int, int], None]
 OnProblem = Callable[[str], None]
@@ -63,12 +64,11 @@ class Conversion:
 
     def in_words(self) -> str:
         """Return one line for a person."""
-        remarks = "remark" if self.problems == 1 else "remarks"
-        problems = f", {self.problems:,} {remarks}" if self.problems else ""
+        problems = f", {plural(self.problems, 'remark')}" if self.problems else ""
         return (
-            f"{self.images:,} images, {self.boxes:,} boxes, {self.labels:,} labels"
-            f"{problems}: {self.source_format} to {self.target_format} in "
-            f"{self.seconds:.1f} s"
+            f"{plural(self.images, 'image')}, {plural(self.boxes, 'box')}, "
+            f"{plural(self.labels, 'label')}{problems}: "
+            f"{self.source_format} to {self.target_format} in {self.seconds:.1f} s"
         )
 
 
@@ -170,7 +170,7 @@ def _tell_of_remarks(collector: Collector, target: Format, tell: OnProblem) -> N
         tell(f"Changed: {remark}")
     if target.has_boxes and collector.tag_count:
         tell(
-            f"Left out: {collector.tag_count:,} labels of whole images, as "
+            f"Left out: {plural(collector.tag_count, 'label')} of whole images, as "
             f"{target.title} has those of boxes only"
         )
 

@@ -228,6 +228,17 @@ def test_output_that_is_a_file_is_1(tmp_path: Path, source: Path, pets: str) -> 
     assert "cannot be written" in result.stderr
 
 
+def test_one_of_each_is_spoken_of_as_one(
+    tmp_path: Path, source: Path, pets: str
+) -> None:
+    (source / "sub" / "b.png").unlink()
+    output = tmp_path / "out"
+    result = invoked("annotate", source, "--output", output, "--model", pets)
+    assert result.stdout.startswith("1 image, 1 box in ")
+    found = invoked("convert", output, "--to", "csv", "--output", tmp_path / "csv")
+    assert found.stdout.startswith("1 image, 1 box, 2 labels"), found.stderr
+
+
 def test_quiet_run_prints_its_summary_and_what_it_passed_over(
     tmp_path: Path, source: Path, pets: str
 ) -> None:

@@ -33,6 +33,7 @@ from imagebase.store import Scope, Store
 from imagebase.store.changes import BATCH
 from imagebase.store.copies import COPIED, CopiedTable, row_of
 from imagebase.store.scope import chunks
+from imagebase.wording import plural
 
 Progress = Callable[[int, int], None]
 # Tables that backups of the first version do not have.
@@ -144,7 +145,9 @@ class Backup:
         if digest.hexdigest() != self.manifest.files[path]:
             raise damaged(self.file_name, f"{path} is not what was backed up")
         if count != self.manifest.rows.get(copied.name):
-            raise damaged(self.file_name, f"{path} has {count:,} rows, not as many")
+            raise damaged(
+                self.file_name, f"{path} has {plural(count, 'row')}, not as many"
+            )
 
     def _check_row(self, copied: CopiedTable, number: int, line: bytes) -> None:
         try:

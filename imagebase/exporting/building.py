@@ -39,6 +39,7 @@ from imagebase.formats.package import (
 )
 from imagebase.formats.registry import format_named
 from imagebase.store.contents import ImageContents
+from imagebase.wording import plural
 
 # Of images that are missing; where their place is not there it is all of them.
 _MOST_NAMED: Final = 10
@@ -176,10 +177,7 @@ class _Building:
         left_out += _lost_warning(self._lost)
         stored.names = export_names(stored.names)
         if self._maker.dropped:
-            left_out += (
-                f"{self._maker.dropped:,} boxes are not in the variants: too little of "
-                "them was left.",
-            )
+            left_out += (_dropped_in_words(self._maker.dropped),)
         left_out += self._blacked()
         self._total = self._done + len(stored)
         return self._zipped(stored, left_out)
@@ -352,11 +350,20 @@ def _settings(request: ExportRequest) -> Mapping[str, Any]:
     }
 
 
+def _dropped_in_words(count: int) -> str:
+    verb, them = ("is", "it") if count == 1 else ("are", "them")
+    return (
+        f"{plural(count, 'box')} {verb} not in the variants: too little of {them} was "
+        "left."
+    )
+
+
 def _part_warnings(
     images: Sequence[Weighed], dealt: Sequence[Sequence[int]]
 ) -> tuple[str, ...]:
     return tuple(
-        f"{count:,} of {len(dealt):,} zips have no image for {part}: give it a larger "
+        f"{count:,} of {plural(len(dealt), 'zip')} "
+        f"{'has' if count == 1 else 'have'} no image for {part}: give it a larger "
         "share."
         for part, count in zips_without_parts(images, dealt).items()
     )

@@ -23,6 +23,7 @@ from imagebase.formats.label_set_files import (
 from imagebase.formats.names import flat_image_names, image_stem
 from imagebase.formats.parts import part_named, parts_of_files
 from imagebase.formats.trees import FILES_TO_TRY, names_with_suffix
+from imagebase.wording import plural
 
 COLUMNS: Final = (
     *("ImageID", "Source", "LabelName", "Confidence", "XMin", "XMax", "YMin", "YMax"),
@@ -217,7 +218,7 @@ class _Reader:
         for line, row in _rows_after_header(self._tree, file):
             at = f"line {line}"
             if len(row) < len(header):
-                what = f"it has {len(row)} columns, not {len(header)}"
+                what = f"it has {plural(len(row), 'column')}, not {len(header)}"
                 self._collector.skip_box(file, at, what)
             else:
                 cells = dict(zip(header, row, strict=False))

@@ -37,6 +37,7 @@ from imagebase.formats.sinks import (
 from imagebase.formats.subsets import write_subsets
 from imagebase.formats.trees import FolderTree, ZipTree
 from imagebase.settings import Limits
+from imagebase.wording import plural
 
 Progress = Callable[[int, int], None]
 Warnings = Callable[[], tuple[str, ...]]
@@ -200,8 +201,10 @@ def warnings_about(export_set: ExportSet, one: Format) -> tuple[str, ...]:
             described += bool(lost)
             names |= dict.fromkeys(lost)
     if unreviewed:
-        total = len(export_set.images)
-        warnings.append(f"{unreviewed} of {total} images have not been reviewed.")
+        total, have = len(export_set.images), "has" if unreviewed == 1 else "have"
+        warnings.append(
+            f"{unreviewed:,} of {plural(total, 'image')} {have} not been reviewed."
+        )
     if small and one.has_boxes:
         verb = "box is" if small == 1 else "boxes are"
         warnings.append(

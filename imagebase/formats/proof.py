@@ -32,6 +32,7 @@ from imagebase.formats.registry import format_named, taken_in
 from imagebase.formats.sinks import WrittenFile
 from imagebase.formats.subsets import SubTree, subsets
 from imagebase.images import read_header
+from imagebase.wording import plural
 
 _MAX_DIFFERENCES: Final = 20
 _CONFIDENCE_TOLERANCE: Final = 1e-6
@@ -193,7 +194,7 @@ class _Comparison:
     def images(self, export_set: ExportSet, found: Collector) -> None:
         if found.image_count != len(export_set.images):
             count = len(export_set.images)
-            self.differ(f"It has {found.image_count} images, not {count}.")
+            self.differ(f"It has {plural(found.image_count, 'image')}, not {count:,}.")
         names = self._format.names(export_set)
         in_order = found.images(is_bare=True)
         for image, name in zip(export_set.images, names, strict=True):
@@ -223,7 +224,7 @@ class _Comparison:
         if image.record.image_id in self._keep:
             self._kept[image.record.image_id] = in_pixels
         if len(wanted) != len(boxes):
-            self.differ(f"{name} has {len(boxes)} boxes, not {len(wanted)}.")
+            self.differ(f"{name} has {plural(len(boxes), 'box')}, not {len(wanted):,}.")
         equal = 0
         pairs = zip(wanted, boxes, strict=False)
         for number, (one, other) in enumerate(pairs, start=1):

@@ -10,6 +10,7 @@ from imagebase.formats.manifest import FILE as MANIFEST_FILE
 from imagebase.formats.manifest import Exported
 from imagebase.formats.sinks import WrittenFile
 from imagebase.image_formats import IMAGE_SUFFIXES
+from imagebase.wording import plural
 
 FILE: Final = "EXPORT_REPORT.md"
 # Longer lists are in the manifest, which programs read and people need not.
@@ -44,7 +45,10 @@ def _title(exported: Exported) -> Iterator[str]:
             "and class ids are the same."
         )
         yield ""
-    yield f"{images:,} images, {proof.boxes_written:,} boxes, {labels:,} labels."
+    yield (
+        f"{plural(images, 'image')}, {plural(proof.boxes_written, 'box')}, "
+        f"{plural(labels, 'label')}."
+    )
     if exported.parts:
         parts = ", ".join(f"{name} {n:,}" for name, n in exported.parts.items())
         yield f"Images by part: {parts}."
@@ -84,7 +88,7 @@ def _left_out(exported: Exported) -> Iterator[str]:
     boxes = [f"{one.image}: a box of {one.label}, {one.reason}" for one in left]
     yield from _bullets([*exported.about.left_out, *boxes[:_MOST_ROWS]])
     if len(boxes) > _MOST_ROWS:
-        yield f"- {len(boxes) - _MOST_ROWS:,} more boxes: see {MANIFEST_FILE}"
+        yield f"- {len(boxes) - _MOST_ROWS:,} more: see {MANIFEST_FILE}"
 
 
 def _checksums(files: Iterable[WrittenFile]) -> Iterator[str]:

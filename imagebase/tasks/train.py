@@ -43,6 +43,7 @@ from imagebase.training.settings import (
     check_input_size,
     write_json,
 )
+from imagebase.wording import plural
 
 KIND: Final = "train"
 _POLL_SECONDS: Final = 0.25
@@ -332,8 +333,8 @@ def description(metrics: dict[str, Any]) -> str:
         *(["anchors of its own"] if asked["cluster_anchors"] else []),
     ]
     return (
-        f"Learned from {metrics['images']['train']:,} images in "
-        f"{metrics['minutes']:.1f} minutes ({metrics['steps']:,} steps, "
+        f"Learned from {plural(metrics['images']['train'], 'image')} in "
+        f"{metrics['minutes']:.1f} minutes ({plural(metrics['steps'], 'step')}, "
         f"{metrics['epochs']:.1f} epochs), seed {asked['seed']}"
         f"{''.join(f', {one}' for one in changes)}.{between}"
     )

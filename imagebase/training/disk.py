@@ -9,6 +9,7 @@ from typing import Final
 
 from imagebase.annotation import Size
 from imagebase.errors import TrainingError
+from imagebase.wording import plural
 
 FULL: Final = "The disk is full; make room on it, then train again or go on."
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
@@ -42,6 +43,7 @@ def check_room(folder: Path, images: int, input_size: Size) -> None:
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise TrainingError(
-            f"Training on {images:,} images takes {needed / _GB:,.1f} GB of the disk, "
+            f"Training on {plural(images, 'image')} takes "
+            f"{needed / _GB:,.1f} GB of the disk, "
             f"and {free / _GB:,.1f} GB are free; make room, or take a smaller input."
         )

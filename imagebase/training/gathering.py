@@ -22,6 +22,7 @@ from imagebase.formats.trees import is_image_name, open_tree, opened_tree
 from imagebase.settings import Limits
 from imagebase.shapes import Shape, is_inside, rectangle
 from imagebase.training.training_set import Source
+from imagebase.wording import plural
 
 # What lies beside the labels may be anything; it is not read into memory.
 _ANY_SIZE: Final = Limits(max_file_bytes=sys.maxsize)
@@ -95,8 +96,9 @@ def from_label_files(
     if not found:
         why = f" ({doubtful[0]})" if doubtful else ""
         raise TrainingError(
-            f"None of the {len(result.images):,} images that {labels.name} names is in "
-            f"{images}{why}; give the folder they lie in with --images."
+            f"None of the {plural(len(result.images), 'image')} that "
+            f"{labels.name} names is in {images}{why}; give the "
+            "folder they lie in with --images."
         )
     names = result.labels.names
     used = {box.label for image in found.values() for box in image.annotations}

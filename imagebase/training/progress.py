@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from imagebase.training import work_files
+from imagebase.wording import plural
 
 CLOSING: Final = "closing"
 MOST_POINTS: Final = 300
@@ -56,7 +57,7 @@ class Progress:
     def in_words(self) -> str:
         """Return the progress as a line for a person."""
         if self.phase == "reading":
-            return f"Reading {self.done:,} of {self.total:,} images"
+            return f"Reading {self.done:,} of {plural(self.total, 'image')}"
         if self.phase == CLOSING:
             return "Judging and writing the model"
         left = time_left(self.seconds_left)

@@ -13,6 +13,7 @@ from imagebase.annotation import Annotation, Box, LabelSet, Size, Source
 from imagebase.drawing import draw_annotations
 from imagebase.images import encode_jpeg, fitted_size, resized
 from imagebase.training.progress import Evaluation
+from imagebase.wording import plural
 
 _PICTURE_SIDE: Final = 420
 _WIDTH, _HEIGHT, _EDGE = 560, 220, 40
@@ -139,8 +140,8 @@ def _head(metrics: Mapping[str, Any]) -> str:
     return (
         f"<p><span class=big>AP50 {value}</span>{between}<br>"
         f"<span class=soft>on {escape(metrics['measured_on'])}</span></p>"
-        f"<p class=soft>{images['train']:,} images learned from in "
-        f"{metrics['minutes']:.1f} minutes, {metrics['steps']:,} steps, "
+        f"<p class=soft>{plural(images['train'], 'image')} learned from in "
+        f"{metrics['minutes']:.1f} minutes, {plural(metrics['steps'], 'step')}, "
         f"{metrics['epochs']:.1f} epochs; from {escape(metrics['base'])}, "
         f"{metrics['input_size'][0]} pixels, {escape(metrics['compute'])}, "
         f"seed {metrics['settings']['seed']}.</p>"
@@ -191,7 +192,7 @@ def _curve(
         f"<title>{escape(title)}</title><text x=0 y=14>{escape(title)}</text>"
         f"<text x=0 y={_EDGE + 4}>{top:.3g}</text><text x=0 y={base + 4}>0</text>"
         f"<text x={_WIDTH - _EDGE} y={_HEIGHT - 18} text-anchor=end>"
-        f"{right:,.0f} steps</text>"
+        f"{plural(round(right), 'step')}</text>"
         f"<path d='M{_EDGE} {_EDGE}V{base}H{_WIDTH - _EDGE}' fill=none "
         "stroke='var(--line)'/><g fill='var(--accent)'>"
         f"<polyline points='{line}' fill=none stroke='var(--accent)' "

@@ -218,7 +218,10 @@ def progress_strip() -> None:
         return
     groups = group_counts(counts)
     approved = groups["approved"]
-    st.progress(approved / total, text=f"**{approved:,}** of {total:,} images approved")
+    st.progress(
+        approved / total,
+        text=f"**{approved:,}** of {widgets.plural(total, 'image')} approved",
+    )
     st.caption(
         " · ".join(_counted(groups, ("to review", "rejected", "new"))),
         help="To review: "

@@ -111,7 +111,7 @@ def _found(rows: Sequence[acts.Row]) -> Sequence[acts.Row]:
         "Search",
         key=_SEARCH,
         type="search",
-        placeholder=f"Search {len(rows):,} labels",
+        placeholder=f"Search {widgets.plural(len(rows), 'label')}",
         label_visibility="collapsed",
     )
     order.menu_button(

@@ -90,7 +90,7 @@ def test_choice_of_images_is_what_is_in_it(
 def test_images_that_nobody_reviewed_are_warned_of(run_job: RunJob) -> None:
     job = run_job("export")
     assert job.result is not None
-    assert "1 of 3 images have not been reviewed." in job.result["warnings"]
+    assert "1 of 3 images has not been reviewed." in job.result["warnings"]
 
 
 @pytest.mark.usefixtures("reviewed")

@@ -20,6 +20,7 @@ from imagebase.detection.onnx_models import (
 )
 from imagebase.errors import AmbiguousModelError, ModelLoadError
 from imagebase.settings import Limits
+from imagebase.wording import plural
 
 _ONNX_TAG: Final = 0x08
 # The file, the graph and the runtime's own copy of the weights.
@@ -162,22 +163,26 @@ def _labels(
             )
         return labels
     if not inside:
-        count = recipe.classes or "its"
+        count = recipe.classes
+        many = plural(count, "label") if count else "its labels"
         findings.append(
             bad(
                 f"{onnx.name} does not name its labels; drop a names file with it: "
-                f"{count} labels, one a line, in the order of its training."
+                f"{many}, one a line, in the order of its training."
             )
         )
         return ()
     if recipe.classes not in {None, len(inside)}:
         findings.append(
             bad(
-                f"{onnx.name} names {len(inside)} labels and has {recipe.classes} "
-                "classes; drop a names file with it, one label a line."
+                f"{onnx.name} names {plural(len(inside), 'label')} and has "
+                f"{recipe.classes} classes; drop a names file with it, one label a "
+                "line."
             )
         )
         return ()
-    findings.append(good(f"{onnx.name} names its {len(inside)} labels itself."))
+    findings.append(
+        good(f"{onnx.name} names its {plural(len(inside), 'label')} itself.")
+    )
     say_twins(inside, findings)
     return inside

@@ -15,6 +15,7 @@ from imagebase.detection.doctor.texts import decoded_text
 from imagebase.detection.model_files import CFG, CONVERTED, REPORTS, WEIGHTS
 from imagebase.errors import ImageBaseError
 from imagebase.settings import Limits
+from imagebase.wording import plural
 
 _ZIP: Final = b"PK\x03\x04"
 _SNIFFED: Final = 4_096
@@ -141,7 +142,10 @@ def _members(name: str, data: bytes, found: Sorted, limits: Limits) -> list[Uplo
         members = archive_members(data, file_name=name, limits=limits)
         if len(members) > _MOST_FILES:
             found.findings.append(
-                bad(f"{name} holds {len(members)} files; zip the model's own only.")
+                bad(
+                    f"{name} holds {plural(len(members), 'file')}; zip the "
+                    "model's own only."
+                )
             )
             return []
         return [

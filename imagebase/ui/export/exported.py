@@ -68,7 +68,9 @@ def _compared(result: Mapping[str, Any]) -> str:
         return "the labels of all images equal"
     if not result["boxes"]:
         return "no box in it yet"
-    return f"{result['boxes_equal']:,} of {result['boxes']:,} boxes equal"
+    return (
+        f"{result['boxes_equal']:,} of {widgets.plural(result['boxes'], 'box')} equal"
+    )
 
 
 def _parts(result: Mapping[str, Any]) -> str:

@@ -145,8 +145,8 @@ def _share(
     cell.metric(
         name,
         f"{figures.share(fate):.0%}".replace("%", " %"),
-        help=f"{figures.counts[fate]:,} of {figures.of_model:,} boxes of the model."
-        f"{more}",
+        help=f"{figures.counts[fate]:,} of {widgets.plural(figures.of_model, 'box')} "
+        f"of the model.{more}",
     )
 
 

@@ -136,7 +136,7 @@ def _by_label(boxes: BoxTable) -> None:
         wanted = [names[place]] if place < len(names) else list(counts)[MOST_LABELS:]
         review_filters.show_labels(labels=wanted)
 
-    more = [f"{len(counts) - MOST_LABELS} others"] if rest else []
+    more = [widgets.plural(len(counts) - MOST_LABELS, "other")] if rest else []
     plots.bars(
         [*names, *more],
         [*shown.values(), *([rest] if rest else [])],

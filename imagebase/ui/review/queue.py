@@ -95,7 +95,7 @@ def _judge_what_changed(in_use: ModelInUse | None) -> None:
         jobs.start("doubt", {"mirrored": False})
     elif not jobs.is_active(job):
         st.button(
-            f"Judge {len(stale):,} images that changed",
+            f"Judge {widgets.plural(len(stale), 'image')} that changed",
             key="queue.judge",
             icon=":material/sort:",
             on_click=jobs.start,

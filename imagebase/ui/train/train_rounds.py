@@ -10,6 +10,7 @@ import streamlit as st
 
 from imagebase.training.rounds import Round
 from imagebase.ui import cache
+from imagebase.wording import plural
 
 _PX: Final = 220
 OF_ROUND: Final = "this round's model"
@@ -43,7 +44,7 @@ def points_of(trainings: Sequence[Round]) -> list[dict[str, Any]]:
     for number, (last, one) in enumerate(pairwise([None, *trainings]), start=1):
         if one is None or one.ap50 is None:
             continue
-        place = f"{number}: {one.images:,} images"
+        place = f"{number}: {plural(one.images, 'image')}"
         low, high = one.interval or (one.ap50, one.ap50)
         if one.base_ap50 is not None and last and _is_same(one.base, last.model):
             mark = {"round": place, "what": BEFORE, "AP50": one.base_ap50}
