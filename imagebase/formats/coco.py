@@ -4,9 +4,17 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from imagebase.annotation import Annotation, Box, Size
-from imagebase.attributes import read_value, stated
+from imagebase.attributes import stated
 from imagebase.errors import AnnotationFileError
 from imagebase.formats.boxes import confidence_of, writable
+from imagebase.formats.coco_entries import (
+    attributes_of,
+    bbox_of,
+    box_around,
+    category_name,
+    file_name_of,
+    id_of,
+)
 from imagebase.formats.collecting import (
     Collector,
     image_name,
@@ -25,6 +33,7 @@ from imagebase.formats.label_set_files import (
     WriteOptions,
     any_attribute,
 )
+from imagebase.formats.outlines import OUTLINE
 from imagebase.formats.parts import parts_of_files
 from imagebase.formats.regions import crowds, has_areas, used_labels
 from imagebase.formats.relative import class_ids_of
@@ -37,13 +46,6 @@ _PREFIX: Final = "instances_"
 _NO_SPLIT: Final = "default"
 _DECIMALS: Final = 4
 _CONFIDENCE_DECIMALS: Final = 6
-# In an annotation, what is no attribute of it.
-_STRUCTURE: Final = frozenset(
-    {"id", "image_id", "category_id", "bbox", "area", "segmentation", "iscrowd"}
-    | {"score", "attributes", "num_keypoints"}
-)
-# What CVAT and pycocotools write with every box: 0 says nothing of it.
-_ZERO_IS_NOTHING: Final = frozenset({"ignore", "rotation"})
 
 
 def names(export_set: ExportSet) -> Iterable[str]:
@@ -249,14 +251,18 @@ class _Document:
         families = {one.get("supercategory") for _, one in entries}
         listed = []
         for at, entry in entries:
-            category_id, name = _key(entry.get("id")), entry.get("name")
-            if category_id is None or not isinstance(name, str):
+            category_id, name = id_of(entry.get("id")), category_name(entry.get("name"))
+            if category_id is None or name is None:
                 self._collector.skip(self._file, at, "it has no id or no name")
             elif category_id == 0 and category_id not in used and name in families:
                 what = f"{name!r} only groups the other labels and was left out"
                 self._collector.change(self._file, at, what)
             else:
                 listed.append((category_id, name))
+        if not entries and used:
+            what = "it has no categories, so labels are called class_<category_id>"
+            self._collector.change(self._file, "", what)
+            listed = [(one, f"class_{one}") for one in sorted(used, key=str)]
         if all(isinstance(category_id, int) for category_id, _ in listed):
             listed.sort(key=lambda pair: number(pair[0]))
         cleaned = self._collector.add_labels((n for _, n in listed), file=self._file)
@@ -274,13 +280,14 @@ class _Document:
             elif item.section == "categories" and (entry := self._entry(item)):
                 entries.append((item.place, entry))
             elif item.section == "annotations" and isinstance(item.value, dict):
-                used.add(_key(item.value.get("category_id")))
-        return entries, used
+                used.add(id_of(item.value.get("category_id")))
+        return entries, used - {None}
 
     def _read_image(self, at: str, entry: Mapping[str, Any]) -> None:
-        image_id, file_name = _key(entry.get("id")), entry.get("file_name")
-        name = image_name(file_name) if isinstance(file_name, str) else ""
-        if image_id is None or not isinstance(file_name, str) or not name:
+        image_id = id_of(entry.get("id"))
+        file_name = file_name_of(entry)
+        name = image_name(file_name)
+        if image_id is None or not name:
             self._collector.skip(self._file, at, "it has no id or no file_name")
             return
         if self._collector.linked(self._file, image_id) is not None:
@@ -300,15 +307,18 @@ class _Document:
 
     def _reason_against(self, at: str, entry: Mapping[str, Any]) -> str | None:
         """Take in one annotation; return the reason where that cannot be done."""
-        image = self._collector.linked(self._file, _key(entry.get("image_id")))
+        image = self._collector.linked(self._file, id_of(entry.get("image_id")))
         if image is None:
             return f"there is no image {entry.get('image_id')!r}"
-        label = self._labels.get(_key(entry.get("category_id")))
+        label = self._labels.get(id_of(entry.get("category_id")))
         if label is None:
             return f"there is no category {entry.get('category_id')!r}"
-        box = _box_of(entry)
+        box = bbox_of(entry)
         if box is None:
-            return "it has no bbox of four numbers"
+            box = box_around(entry.get("segmentation"))
+            if box is None:
+                return "it has no bbox of four numbers"
+            self._collector.change_all(self._file, at, OUTLINE)
         score = entry.get("score")
         self._collector.add_box(
             image,
@@ -318,44 +328,9 @@ class _Document:
             at=at,
             confidence=None if score is None else number(score),
             is_crowd=bool(entry.get("iscrowd")),
-            attributes=_attributes_of(entry),
+            attributes=attributes_of(entry),
         )
         return None
-
-
-def _attributes_of(entry: Mapping[str, Any]) -> dict[str, object]:
-    """Return an annotation's attributes, and what else stands in it."""
-    found = {key: value for key, value in entry.items() if key not in _STRUCTURE}
-    own = entry.get("attributes")
-    found |= own if isinstance(own, dict) else {"attributes": own}
-    return {
-        key: read_value(key, value)
-        for key, value in found.items()
-        if value != 0 or key not in _ZERO_IS_NOTHING
-    }
-
-
-def _key(value: object) -> object:
-    """Return an id that can be looked up; "7" and 7.0 are 7, a list is none."""
-    if isinstance(value, str) and value.isdecimal() and len(value) < 19:
-        return int(value)
-    return value if isinstance(value, (int, float, str)) else None
-
-
-def _box_of(entry: Mapping[str, Any]) -> Box | None:
-    """Return the box, or the one around the outline where there is no bbox."""
-    numbers = entry.get("bbox")
-    if isinstance(numbers, list) and len(numbers) == 4:
-        x, y, width, height = map(number, numbers)
-        return Box(x, y, x + width, y + height)
-    outlines = entry.get("segmentation")
-    if not isinstance(outlines, list):
-        return None
-    points = [number(v) for one in outlines if isinstance(one, list) for v in one]
-    if len(points) < 6 or len(points) % 2:
-        return None
-    xs, ys = points[::2], points[1::2]
-    return Box(min(xs), min(ys), max(xs), max(ys))
 
 
 FORMAT: Final = Format(

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
@@ -46,7 +47,11 @@ def csv_rows(tree: FileTree, file: str) -> Iterator[tuple[int, list[str]]]:
         line = 1
         try:
             first = text.readline()
-            text.seek(0)
+            # A spreadsheet may say in a line of its own what it puts between cells.
+            if re.fullmatch(r"sep=.\s*", first):
+                first = text.readline()
+            else:
+                text.seek(0)
             reader = csv.reader(text, delimiter=max(",;\t", key=first.count))
             for row in reader:
                 line = reader.line_num

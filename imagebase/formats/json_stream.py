@@ -172,7 +172,7 @@ class _Text:
             return "it is empty"
         is_open = reason.startswith("Unterminated string")
         if self._ended and (is_open or not self._window[at:].strip()):
-            return f"it ends in the middle (line {line}); get a whole copy of it"
+            return f"it ends in the middle (line {line})"
         return f"it is not JSON (line {line}: {reason})"
 
     def _more(self) -> bool:

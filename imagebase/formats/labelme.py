@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from imagebase.annotation import Annotation, Attributes, Box, Size
 from imagebase.attributes import GROUP, read_value, stated
@@ -197,49 +197,96 @@ class _Reader:
         image = self._collector.add_image(
             name, size, part=part, file=file, stated=stated
         )
-        for index, shape in enumerate(data["shapes"]):
-            reason = self._read_shape(shape, image, file, f"shapes[{index}]")
-            if reason:
-                self._collector.skip_box(file, f"shapes[{index}]", reason)
+        for shape in self._objects(data["shapes"], file):
+            self._add(shape, image, file)
+
+    def _objects(self, entries: list[object], file: str) -> Iterable["_Shape"]:
+        """Return the shapes that are boxes, the pieces of one object as one."""
+        objects: dict[object, _Shape] = {}
+        for index, entry in enumerate(entries):
+            shape, at = _shape_of(entry), f"shapes[{index}]"
+            if isinstance(shape, str):
+                self._collector.skip_box(file, at, shape)
+                continue
+            key = shape.part_of or index
+            if key in objects:
+                what = f"it is a piece of {objects[key].at}, by its group"
+                self._collector.change(file, at, f"{what}, and in the box around both")
+                objects[key] = objects[key].joined(shape)
+            else:
+                objects[key] = shape._replace(at=at)
+        return objects.values()
 
     def _names(self, data: Mapping[str, Any], file: str) -> tuple[str, str]:
         """Return what the image is called, and what to look for: see `named_beside`."""
         path = data["imagePath"] if isinstance(data["imagePath"], str) else ""
         return named_beside(self._collector, path, file=file, field="imagePath")
 
-    def _read_shape(self, shape: object, image: str, file: str, at: str) -> str | None:
-        """Take in one shape; return the reason where that cannot be done."""
-        if not isinstance(shape, dict):
-            return "it is not an object"
-        label = shape.get("label")
-        if not isinstance(label, str):
-            return "it has no label"
-        points = _points_of(shape.get("points"))
-        if points is None:
-            return "its points are not pairs of numbers"
-        kind = shape.get("shape_type") or "polygon"
-        box = _box_of(kind, points)
-        if isinstance(box, str):
-            return box
-        if label == IGNORE:
-            corners = tuple(Point(*one) for one in points)
-            outline = Shape(ShapeKind.POLYGON, corners)
-            region = outline if kind == "polygon" else rectangle(box)
-            self._collector.add_region(image, region, file=file, at=at)
-            return None
-        score = shape.get("score")
+    def _add(self, shape: "_Shape", image: str, file: str) -> None:
+        if shape.label == IGNORE:
+            region = shape.region
+            self._collector.add_region(image, region, file=file, at=shape.at)
+            return
+        score = shape.entry.get("score")
         self._collector.add_box(
             image,
-            label,
-            box,
+            shape.label,
+            shape.box,
             file=file,
-            at=at,
+            at=shape.at,
             confidence=None if score is None else number(score),
-            attributes=_attributes_of(shape),
+            attributes=_attributes_of(shape.entry),
         )
-        if kind != "rectangle":
-            self._collector.change(file, at, OUTLINE)
-        return None
+        if shape.kind != "rectangle":
+            self._collector.change(file, shape.at, OUTLINE)
+
+
+class _Shape(NamedTuple):
+    """A shape with the box around it; `at` as it is said where it stands."""
+
+    entry: Mapping[str, Any]
+    label: str
+    kind: str
+    box: Box
+    at: str = ""
+
+    @property
+    def part_of(self) -> tuple[str, str] | None:
+        """The object that it may be a piece of: of one label and group are one.
+
+        Rectangles of a group are objects that belong together.
+        """
+        group = self.entry.get("group_id")
+        if group is None or self.kind == "rectangle" or self.label == IGNORE:
+            return None
+        return self.label, repr(group)
+
+    @property
+    def region(self) -> Shape:
+        """The shape itself, where it is one that holds nothing to be found."""
+        if self.kind != "polygon":
+            return rectangle(self.box)
+        points = _points_of(self.entry.get("points")) or []
+        return Shape(ShapeKind.POLYGON, tuple(Point(*one) for one in points))
+
+    def joined(self, other: "_Shape") -> "_Shape":
+        corners = (self.box[:2], self.box[2:], other.box[:2], other.box[2:])
+        return self._replace(box=around((x, y) for x, y in corners))
+
+
+def _shape_of(entry: object) -> _Shape | str:
+    """Return one shape; the reason where it is no box."""
+    if not isinstance(entry, dict):
+        return "it is not an object"
+    label = entry.get("label")
+    if not isinstance(label, str):
+        return "it has no label"
+    points = _points_of(entry.get("points"))
+    if points is None:
+        return "its points are not pairs of numbers"
+    kind = str(entry.get("shape_type") or "polygon")
+    box = _box_of(kind, points)
+    return box if isinstance(box, str) else _Shape(entry, label, kind, box)
 
 
 def _attributes_of(shape: Mapping[str, Any]) -> dict[str, object]:

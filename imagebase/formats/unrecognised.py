@@ -96,7 +96,10 @@ def _all_seen(tree: FileTree) -> Iterator[_Seen]:
                 reason = str(error).removeprefix(f"{name} is ").rstrip(".")
                 is_own = str(error).startswith(name)
                 said = f"it is {reason}" if is_own else reason
-                yield _Seen(2, f"{name} cannot be read: {said}.")
+                advice = (
+                    "; get a whole copy of it" if "ends in the middle" in said else ""
+                )
+                yield _Seen(2, f"{name} cannot be read: {said}{advice}.")
 
 
 def _json_seen(tree: FileTree, file: str) -> Iterator[_Seen]:

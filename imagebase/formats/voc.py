@@ -28,6 +28,7 @@ from imagebase.formats.label_set_files import (
     any_attribute,
 )
 from imagebase.formats.names import flat_image_names, image_stem
+from imagebase.formats.outlines import ROTATED, around_rotated
 from imagebase.formats.parts import part_named
 from imagebase.formats.regions import boxes as boxes_around
 from imagebase.formats.regions import pieces
@@ -49,6 +50,7 @@ _LABEL_MAP_FILE: Final = "labelmap.txt"
 _LISTS_FOLDER: Final = "ImageSets/Main"
 _LISTS: Final = frozenset({"train.txt", "val.txt", "test.txt"})
 _DATABASE: Final = "ImageBase"
+_TURNED: Final = ("cx", "cy", "w", "h", "angle")
 _ZERO_BASED: Final = "pixels from 0"
 _ONE_BASED: Final = "pixels from 1"
 
@@ -172,7 +174,7 @@ def read(tree: FileTree, collector: Collector) -> None:
     """Read every VOC file of the tree.
 
     Pixels are taken to count from 1 unless a file says otherwise, or one that says
-    nothing shows it: by a near edge below 1, or by fractions, which no 1-based program
+    nothing shows it: by a near edge below 1, or by decimals, which no 1-based program
     writes. All files that say nothing then count from 0, and reading begins again.
 
     Raises:
@@ -291,26 +293,44 @@ class _Boxes(NamedTuple):
         label, edges = _text_of(element, "name"), element.find("bndbox")
         if label is None:
             self.collector.skip_box(self.file, at, "it has no name")
-        elif edges is None:
-            self.collector.skip_box(self.file, at, f"{label.strip()!r} has no bndbox")
+        elif edges is not None:
+            self._add(label, edges, read_attributes(element), at)
+        elif (turned := element.find("robndbox")) is not None:
+            self._add_turned(label, turned, read_attributes(element), at)
         else:
-            corners = [number(edges.findtext(k)) for k in VocBox._fields]
-            self._add(label, corners, read_attributes(element), at)
+            self.collector.skip_box(self.file, at, f"{label.strip()!r} has no bndbox")
+
+    def _add_turned(
+        self, label: str, edges: Element, attributes: Mapping[str, object], at: str
+    ) -> None:
+        """Take in roLabelImg's box: centre, sides, and an angle in radians.
+
+        It is clockwise, in pixels from 0.
+        """
+        cx, cy, width, height, angle = (number(edges.findtext(k)) for k in _TURNED)
+        box = Box(cx - width / 2, cy - height / 2, cx + width / 2, cy + height / 2)
+        if angle % math.pi and box.is_finite:
+            box = around_rotated(box, math.degrees(angle), (cx, cy))
+            self.collector.change(self.file, at, ROTATED)
+        self.collector.add_box(
+            self.image, label, box, file=self.file, at=at, attributes=attributes
+        )
 
     def _add(
         self,
         label: str,
-        corners: Sequence[float],
+        edges: Element,
         attributes: Mapping[str, object],
         at: str,
     ) -> None:
-        xmin, ymin, xmax, ymax = corners
+        texts = [(edges.findtext(key) or "").strip() for key in VocBox._fields]
+        xmin, ymin, xmax, ymax = map(number, texts)
         if self.stated is None and (xmin == xmax or ymin == ymax):
             # By definition a box of one pixel; in practice a click that slipped.
             self.collector.skip_box(self.file, at, "the box is a line or a point")
             return
         is_zero_based = self.is_zero_based if self.stated is None else self.stated
-        if self.stated is None and not is_zero_based and _counts_from_zero(corners):
+        if self.stated is None and not is_zero_based and _counts_from_zero(texts):
             raise _CountsFromZero(self.file, at)
         shift = 0 if is_zero_based else 1
         x_min, x_max = _edges(xmin, xmax, shift)
@@ -325,10 +345,15 @@ class _Boxes(NamedTuple):
         )
 
 
-def _counts_from_zero(corners: Sequence[float]) -> bool:
-    if not all(map(math.isfinite, corners)):
+def _counts_from_zero(corners: Sequence[str]) -> bool:
+    """Say whether corners cannot count from 1: as 0, or written with decimals.
+
+    Programs that count from 1 count whole pixels.
+    """
+    edges = [number(text) for text in corners]
+    if not all(map(math.isfinite, edges)):
         return False
-    return 0 <= min(corners[:2]) < 1 or any(edge % 1 for edge in corners)
+    return 0 <= min(edges[:2]) < 1 or any("." in text for text in corners)
 
 
 def _edges(near: float, far: float, shift: int) -> tuple[float, float]:

@@ -181,4 +181,193 @@ YOLO: Final = {
         {"a.png": [DOG]},
     ),
 }
-VARIANTS: Final = {**YOLO}
+
+
+def coco(
+    annotation: Mapping[str, object],
+    *said: str,
+    image: Mapping[str, object] | None = None,
+    categories: object = ({"id": 1, "name": "cat"}, {"id": 2, "name": "dog"}),
+    label: str = "dog",
+) -> Case:
+    """Return a COCO set of one image with one box."""
+    named = {"id": 1, "file_name": "a.png", "width": 200, "height": 100}
+    data = {
+        "images": [image or named],
+        "annotations": [{"id": 1, "image_id": 1, "category_id": 2, **annotation}],
+        "categories": categories,
+    }
+    return Case("coco", {"c.json": data}, {"a.png": [(label, *DOG[1:])]}, said)
+
+
+BBOX: Final = {"bbox": [10, 20, 30, 40]}
+RUNS: Final = [1020, *[40, 60] * 29, 40, 16040]
+COCO: Final = {
+    "coco, ids as floats": coco({**BBOX, "image_id": 1.0, "category_id": 2.0}),
+    "coco, ids as texts": coco({**BBOX, "image_id": "1.0", "category_id": " 2"}),
+    "coco, a long id": coco(
+        {**BBOX, "image_id": "1" * 20},
+        image={"id": int("1" * 20), "file_name": "a.png"},
+    ),
+    "coco, names as numbers": coco(
+        BBOX, categories=[{"id": 1, "name": 0}, {"id": 2, "name": 1}], label="1"
+    ),
+    "coco, path": coco(BBOX, image={"id": 1, "path": "/x/a.png"}),
+    "coco, no categories": coco(
+        BBOX, "it has no categories", categories=[], label="class_2"
+    ),
+    "coco, runs": coco(
+        {"segmentation": {"size": [100, 200], "counts": RUNS}}, "outline"
+    ),
+    "coco, outlines": coco(
+        {"segmentation": [[10, 20, 40, 20, 40, 60], [10, 60, 10, 20, 40, 60]]},
+        "outline",
+    ),
+}
+
+
+def voc(body: str, *said: str) -> Case:
+    xml = (
+        "<annotation><filename>a.png</filename><size><width>200</width><height>100"
+        f"</height></size><object><name>dog</name>{body}</object></annotation>"
+    )
+    return Case("voc", {"a.xml": xml}, {"a.png": [DOG]}, said)
+
+
+def corners(*numbers: object) -> str:
+    keys = ("xmin", "ymin", "xmax", "ymax")
+    pairs = zip(keys, numbers, strict=True)
+    inner = "".join(f"<{key}>{value}</{key}>" for key, value in pairs)
+    return f"<bndbox>{inner}</bndbox>"
+
+
+def turned(width: float, height: float, angle: float) -> str:
+    return (
+        f"<robndbox><cx>25</cx><cy>40</cy><w>{width}</w><h>{height}</h>"
+        f"<angle>{angle}</angle></robndbox>"
+    )
+
+
+def labelme(*shapes: Mapping[str, object]) -> Case:
+    data = {
+        "shapes": [{"label": "dog", "flags": {}, **one} for one in shapes],
+        **{"imagePath": "a.png", "imageWidth": 200, "imageHeight": 100},
+    }
+    return Case("labelme", {"a.json": data}, {"a.png": [DOG]})
+
+
+def piece(x: float, group: object) -> dict[str, object]:
+    points = [[x, 20], [x + 10, 20], [x + 10, 60], [x, 60]]
+    return {"group_id": group, "shape_type": "polygon", "points": points}
+
+
+BESIDE: Final = {
+    "voc, decimals count from 0": voc(
+        corners("10.0", "20.0", "40.0", "60.0"), "pixels count from 0"
+    ),
+    "voc, whole numbers count from 1": voc(corners(11, 21, 40, 60)),
+    "voc, turned by nothing": voc(turned(30, 40, 0)),
+    "voc, turned by a quarter": voc(turned(40, 30, 1.5707963), "of a rotated box"),
+    "voc, another xml first": Case(
+        "voc",
+        {".idea/a.xml": "<project/>", **voc(corners(11, 21, 40, 60)).files},
+        {"a.png": [DOG]},
+        ["its root is <project>"],
+    ),
+    "labelme, pieces of one": labelme(piece(10, 1), piece(30, 1))._replace(
+        said=["it is a piece of shapes[0]", "of an outline"]
+    ),
+    "labelme, pieces of two": labelme(piece(10, 1), piece(90, 2))._replace(
+        boxes={"a.png": [("dog", 10, 20, 10, 40), ("dog", 90, 20, 10, 40)]}
+    ),
+    "labelme, a group of two": labelme(
+        {"group_id": 1, "shape_type": "rectangle", "points": [[10, 20], [40, 60]]},
+        {"group_id": 1, "shape_type": "rectangle", "points": [[90, 40], [110, 60]]},
+    )._replace(boxes={"a.png": [DOG, ("dog", *CAT[1:])]}),
+}
+
+
+def table(text: str, *said: str, name: str = "t.csv", **boxes: object) -> Case:
+    """Return a CSV set of a.png with the dog."""
+    return Case("csv", {name: text, "a.png": None}, {"a.png": [DOG], **boxes}, said)  # type: ignore[dict-item]
+
+
+CSV: Final = {
+    "csv, bbox undecided": table(
+        'image,label,bbox\na.png,dog,"[10.0, 20.0, 30.0, 40.0]"\n',
+        "the four numbers of bbox were taken as x, y, width, height",
+    ),
+    "csv, bbox of sizes": table(
+        'image,label,bbox\na.png,dog,"10 20 30 40"\na.png,cat,90 40 20 20\n'
+    )._replace(boxes={"a.png": [DOG, CAT]}),
+    "csv, bbox of corners": table(
+        "image,label,bbox\na.png,dog,10 20 40 60\na.png,cat,90 40 110 90\n",
+        "its boxes are xmin, ymin, xmax, ymax",
+    )._replace(boxes={"a.png": [DOG, ("cat", 90, 40, 20, 50)]}),
+    "csv, bbox with names": table(
+        "image,label,bbox\n"
+        "a.png,dog,\"{'x': 10, 'y': 20, 'width': 30, 'height': 40}\"\n",
+        "of bbox were taken as",
+    ),
+    "csv, bbox that says so": table(
+        'image,label,bbox_xyxy\na.png,dog,"[10, 20, 40, 60]"\n'
+    ),
+    "csv, x y width height": table(
+        "file_name,category,x,y,width,height\na.png,dog,10,20,30,40\n"
+    ),
+    "csv, x y of the centre": table(
+        "file_name,category,x,y,width,height\na.png,dog,25,40,30,40\n"
+        "a.png,cat,180,50,40,20\n",
+        "its boxes are the centre's x and y, width, height",
+    )._replace(boxes={"a.png": [DOG, ("cat", 160, 40, 40, 20)]}),
+    "csv, the image's sizes and the box's": table(
+        "image,image_width,image_height,label,x_min,y_min,width,height\n"
+        "a.png,200,100,dog,10,20,30,40\n"
+    ),
+    "csv, x0 to y1": table("image,label,x0,y0,x1,y1\na.png,dog,10,20,40,60\n"),
+    "csv, bbox_x1": table(
+        "image,label,bbox_x1,bbox_y1,bbox_x2,bbox_y2\na.png,dog,10,20,40,60\n"
+    ),
+    "csv, no header": table("a.png,10,20,40,60,dog\n"),
+    "csv, no header, label second": table("a.png,dog,10,20,40,60\n"),
+    "csv, no header, blanks and a list": Case(
+        "csv",
+        {"a.csv": "a.png,10,20,40,60,dog\nb.png,,,,,\n", "c.csv": "cat,0\ndog,1\n"},
+        {"a.png": [DOG], "b.png": []},
+    ),
+    "csv, no header, with sizes": table("a.png,200,100,dog,10,20,40,60\n"),
+    "csv, fractions": table(
+        "filename,class,xmin,ymin,xmax,ymax\na.png,dog,0.05,0.2,0.2,0.6\n",
+        "fractions of width and height",
+    ),
+    "csv, decimal commas": table(
+        'filename,class,xmin,ymin,xmax,ymax\na.png,dog,"0,05","0,2","0,2","0,6"\n',
+        "fractions of width and height",
+    ),
+    "csv, semicolons": table(
+        "filename;class;xmin;ymin;xmax;ymax\r\na.png;dog;10,0;20,0;40,0;60,0\r\n"
+    ),
+    "csv, tabs": table(
+        "filename\tclass\txmin\tymin\txmax\tymax\na.png\tdog\t10\t20\t40\t60\n",
+        name="t.tsv",
+    ),
+    "csv, old line ends": table(
+        "filename,class,xmin,ymin,xmax,ymax\ra.png,dog,10,20,40,60\r"
+    ),
+    "csv, sep= of a spreadsheet": table(
+        "sep=;\nfilename;class;xmin;ymin;xmax;ymax\na.png;dog;10;20;40;60\n"
+    ),
+    "csv, labels by number": table(
+        "filename,class_id,xmin,ymin,xmax,ymax\na.png,3,10,20,40,60\n",
+        "it has numbers for labels",
+    )._replace(boxes={"a.png": [("class_3", *DOG[1:])]}),
+    "csv, ids without a suffix": Case(
+        "csv",
+        {
+            "t.csv": "image_id,class_name,x_min,y_min,x_max,y_max\na,dog,10,20,40,60\n",
+            "a.png": None,
+        },
+        {"a": [DOG]},
+    ),
+}
+VARIANTS: Final = {**YOLO, **COCO, **BESIDE, **CSV}

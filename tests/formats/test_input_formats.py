@@ -6,9 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
+import numpy as np
+import pycocotools.mask
 import pytest
 
 from imagebase.errors import AnnotationFileError
+from imagebase.formats.outlines import box_of_run_lengths
 from imagebase.formats.registry import read, recognise
 from imagebase.formats.trees import MemoryTree
 from imagebase.importing.dry_run import dry_run
@@ -352,3 +355,38 @@ def test_what_no_reader_takes_is_named_in_one_sentence(
     assert sentence in text
     assert text.endswith(".")
     assert len(text) < 300
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_box_from_run_lengths_is_that_of_pycocotools(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    height, width = random.integers(1, 30, 2)
+    mask = (random.random((height, width)) < random.choice([0.02, 0.5])).astype(
+        np.uint8
+    )
+    packed = pycocotools.mask.encode(np.asfortranarray(mask))
+    text = {"size": [int(height), int(width)], "counts": packed["counts"].decode()}
+    flat = mask.flatten(order="F")
+    changes = np.flatnonzero(np.diff(np.concatenate([[0], flat, [2]]).astype(int)))
+    plain = {**text, "counts": np.diff([0, *changes]).tolist()}
+    x, y, w, h = pycocotools.mask.toBbox(packed)
+    wanted = (x, y, x + w, y + h) if mask.any() else None
+    for counts in (text, plain):
+        box = box_of_run_lengths(counts)
+        assert (None if box is None else tuple(box)) == wanted
+
+
+@pytest.mark.parametrize(
+    "mask",
+    [
+        {"size": [10, 10], "counts": "~" * 100},
+        {"size": [10, 10], "counts": [-5, 5]},
+        {"size": [0, 10], "counts": [0, 5]},
+        {"size": [10**30, 10**30], "counts": [10**70, 1]},
+        {"size": "10", "counts": [1]},
+        {"counts": "P"},
+        None,
+    ],
+)
+def test_run_lengths_that_are_none_bring_no_box(mask: object) -> None:
+    assert box_of_run_lengths(mask) is None

@@ -186,14 +186,14 @@ COCO = Table(
         ),
         Bad(
             '"file_name": "b.jpg"',
-            '"name": "b.jpg"',
+            '"title": "b.jpg"',
             "images[1]: it has no id or no file_name",
             "annotations[2]: there is no image 2",
             kept=(1, 2),
         ),
         Bad(
             '"name": "dog"',
-            '"name": 7',
+            '"name": [7]',
             "categories[1]: it has no id or no name",
             "annotations[1]: there is no category 2",
         ),
@@ -322,7 +322,7 @@ LABELME = Table(
         Bad(
             '"imageWidth": 64\n}',
             '"imageWidth": 64\n',
-            "it ends in the middle (line 45); get a whole copy of it",
+            "it ends in the middle (line 45)",
             kept=(1, 1),
         ),
         Bad(
@@ -416,7 +416,7 @@ LABELSTUDIO = Table(
         Bad(
             '"predictions": []}\n]',
             '"predictions": []}\n',
-            "it ends in the middle (line 4); get a whole copy of it",
+            "it ends in the middle (line 4)",
             kept=(2, 3),
         ),
         Bad(

@@ -175,7 +175,7 @@ def test_what_cannot_be_read_is_refused_with_a_sentence(
         ("roboflow_dataset/yolo_obb", "is not a number"),
         ("coco_dataset/coco_panoptic", "there is no category None"),
         ("coco_dataset/coco_stuff", "a crowd region"),
-        ("coco_dataset/coco_captions", "there is no category"),
+        ("coco_dataset/coco_captions", "it has no bbox of four numbers"),
     ],
 )
 def test_sets_of_other_shapes_bring_no_box_and_say_why(
