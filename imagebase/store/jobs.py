@@ -25,6 +25,7 @@ from imagebase.store.scope import Scope
 from imagebase.store.tables import datasets, jobs
 
 LEASE: Final = timedelta(seconds=30)
+_SHORTEST_SECONDS: Final = 1e-6  # what a clock tells apart
 _GONE: Final = "This job is not there any more; start it again."
 _CLAIM_LOCK: Final = "claim a job"
 
@@ -53,7 +54,9 @@ class JobInfo:
     """A job as a person sees it.
 
     done, total: steps; total is 0 where it is not known yet.
-    seconds_left: from the rate so far; None where there is none.
+    rate: steps a second since the first one was done, so that neither waiting nor the
+        loading of a model counts; None where there is none.
+    seconds_left: at this rate.
     error: one sentence; None unless the job failed.
     """
 
@@ -67,6 +70,7 @@ class JobInfo:
     result: JsonObject | None
     error: str | None
     cancel_requested: bool
+    rate: float | None
     seconds_left: float | None
     who: str
     created_at: datetime
@@ -384,6 +388,7 @@ def _state(row: AnyRow, now: datetime) -> JobState:
 
 def _as_info(row: AnyRow, now: datetime) -> JobInfo:
     state = _state(row, now)
+    rate = _rate(row) if state is JobState.RUNNING else None
     return JobInfo(
         job_id=row.job_id,
         kind=row.kind,
@@ -395,7 +400,8 @@ def _as_info(row: AnyRow, now: datetime) -> JobInfo:
         result=row.result,
         error=row.error,
         cancel_requested=row.cancel_requested,
-        seconds_left=_seconds_left(row, now) if state is JobState.RUNNING else None,
+        rate=rate,
+        seconds_left=None if rate is None else _seconds_left(row, now, rate),
         who=row.who,
         created_at=row.created_at,
         started_at=row.started_at,
@@ -403,11 +409,15 @@ def _as_info(row: AnyRow, now: datetime) -> JobInfo:
     )
 
 
-def _seconds_left(row: AnyRow, now: datetime) -> float | None:
+def _rate(row: AnyRow) -> float | None:
     if row.rate_from_at is None or row.done <= row.rate_from_done:
         return None
-    elapsed = (row.progress_at - row.rate_from_at).total_seconds()
-    each: float = elapsed / (row.done - row.rate_from_done)
+    elapsed: float = (row.progress_at - row.rate_from_at).total_seconds()
+    steps: int = row.done - row.rate_from_done
+    return steps / max(elapsed, _SHORTEST_SECONDS)
+
+
+def _seconds_left(row: AnyRow, now: datetime, rate: float) -> float:
     since: float = (now - row.progress_at).total_seconds()
-    remaining: float = each * (row.total - row.done) - since
+    remaining: float = (row.total - row.done) / rate - since
     return max(remaining, 0.0)

@@ -4,7 +4,6 @@ from typing import Any, Final
 
 import streamlit as st
 
-from imagebase.annotation import utc_now
 from imagebase.store import JobInfo, JobState
 from imagebase.ui import backend, state, widgets
 
@@ -150,9 +149,8 @@ def progress_text(job: JobInfo) -> str:
     if job.state is JobState.QUEUED or not job.total:
         return job.message or "Starting …"
     parts = [f"{job.done:,} of {job.total:,}"]
-    if job.started_at and job.done:
-        seconds = (utc_now() - job.started_at).total_seconds()
-        parts.append(f"{job.done / max(seconds, 1e-3):.0f} images/s")
+    if job.rate is not None:
+        parts.append(f"{job.rate:.0f} images/s")
     return " · ".join([*parts, _rest(job)])
 
 

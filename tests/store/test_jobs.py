@@ -194,5 +194,21 @@ def test_time_left_follows_the_rate(store: Store, scope: Scope) -> None:
     now = utc_now()
     _set(store, rate_from_at=now - timedelta(seconds=30), progress_at=now)
     # 30 images in 30 seconds; 60 are left.
-    left = store.job(scope, claimed.job_id).seconds_left
-    assert left == pytest.approx(60, abs=2)
+    info = store.job(scope, claimed.job_id)
+    assert info.rate == pytest.approx(1, rel=0.1)
+    assert info.seconds_left == pytest.approx(60, abs=2)
+
+
+def test_loading_a_model_is_no_part_of_the_rate(store: Store, scope: Scope) -> None:
+    claimed = _claim(store, scope, {})
+    _set(store, started_at=utc_now() - timedelta(hours=1))
+    store.report_progress(claimed.claim_id, done=0, total=0, message="Loading …")
+    store.report_progress(claimed.claim_id, done=1, total=3, message="")
+    assert store.job(scope, claimed.job_id).rate is None
+    store.report_progress(claimed.claim_id, done=2, total=3, message="")
+    now = utc_now()
+    _set(store, rate_from_at=now - timedelta(seconds=0.5), progress_at=now)
+    info = store.job(scope, claimed.job_id)
+    assert info.rate == pytest.approx(2)
+    store.end_job(claimed.claim_id, JobState.DONE, result={}, error=None)
+    assert store.job(scope, claimed.job_id).rate is None
