@@ -1,7 +1,7 @@
 """Label sets from one format into another, of any size: what `convert` does."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Set
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -126,7 +126,7 @@ def convert(
             or not (files.names or target.has_flat_names),
         )
         stack.enter_context(closing(stored))
-        placing.tell_of_unknown()
+        placing.tell_of_absent()
         _tell_of_unplaced(stored, tell)
         if not len(stored):
             raise AnnotationFileError(
@@ -142,6 +142,7 @@ def convert(
             options=WriteOptions(with_images=files.are_used and not target.is_in_place),
             progress=on_progress,
         )
+        files.copies = collector.copies
         files.tell_of_unused()
         for left in summary.left_out:
             tell(f"Left out: {left.image}, a box of {left.label!r}: {left.reason}")
@@ -190,6 +191,7 @@ class _Placing:
     given: the folder in which a person said that the images lie, to which names are to
         lead; None where nothing was said.
     unknown, first_unknown: how many images have no known size, and one of them.
+    absent, first_absent: how many have a size and no file, and one of them.
     """
 
     def __init__(
@@ -201,16 +203,20 @@ class _Placing:
         self._given = given
         self.unknown = 0
         self.first_unknown = ""
+        self.absent = 0
+        self.first_absent = ""
 
     def __call__(self, image: ReadImage) -> Placed | None:
         """Return what becomes of an image; None where it cannot be written."""
         if len(image.others) > 1:
+            self._files.mention(image.others)
             self._tell(f"Left out: {image.name}: {several_meant(image.others)}")
             return None
         header = self._files.header_of(image.path) if image.path else None
         if header is None:
             return self._without_a_file(image)
         placed = fitted(image, Frame(header.size, header.orientation))
+        self._files.mention([image.path])
         if placed.problem:
             self._tell(f"Left out: {image.name}: {placed.problem}")
             return None
@@ -238,16 +244,30 @@ class _Placing:
             self.first_unknown = self.first_unknown or image.name
             self.unknown += 1
             return None
+        self.first_absent = self.first_absent or image.name
+        self.absent += 1
         return Placed(f"{image.name} without a file", size, image.name)
 
-    def tell_of_unknown(self) -> None:
-        """Say of how many images nothing told the size."""
+    def tell_of_absent(self) -> None:
+        """Say how many images have no file, and of how many nothing told the size."""
         if self.unknown:
-            others = f" and {self.unknown - 1:,} more" if self.unknown > 1 else ""
-            self._tell(
-                f"Left out: {self.first_unknown}{others}: nothing says how large the "
-                "image is; give the folder of the images with --images"
+            what = (
+                "no image file of this name could be read, and nothing else says how "
+                "large the image is"
+                if self._files.names
+                else "nothing says how large the image is; give the folder of the "
+                "images with --images"
             )
+            first = _and_more(self.first_unknown, self.unknown)
+            self._tell(f"Left out: {first}: {what}")
+        if self.absent and self._files.names:
+            first = _and_more(self.first_absent, self.absent)
+            what = "no image file of this name is here; the labels are written alone"
+            self._tell(f"Changed: {first}: {what}")
+
+
+def _and_more(first: str, count: int) -> str:
+    return f"{first} and {count - 1:,} more" if count > 1 else first
 
 
 def _with_suffix_of(path: str, name: str) -> str:
@@ -261,6 +281,7 @@ class _Pictures:
     """The image files that belong to the labels.
 
     are_used: whether labels were found for any of them.
+    copies: files that have the content of others.
     """
 
     def __init__(self, tree: FileTree, target: Format, tell: OnProblem) -> None:
@@ -269,7 +290,9 @@ class _Pictures:
         self._tell = tell
         self.names = image_names(tree)
         self.are_used = False
+        self.copies: Set[str] = frozenset()
         self._used = DiskSet()
+        self._mentioned = DiskSet()
         self._max_pixels = tree.limits.max_image_pixels
 
     def header_of(self, path: str) -> ImageHeader | None:
@@ -278,9 +301,14 @@ class _Pictures:
             data = self.tree.read(path)
             return read_header(data, file_name=path, max_pixels=self._max_pixels)
         except ImageBaseError as error:
-            self._used.add(path)
+            self._mentioned.add(path)
             self._tell_of(path, error)
             return None
+
+    def mention(self, paths: Iterable[str]) -> None:
+        """Note that labels or sentences speak of images, whatever becomes of them."""
+        for path in paths:
+            self._mentioned.add(path)
 
     def use(self, path: str) -> None:
         """Note that an image has labels that are written."""
@@ -308,14 +336,19 @@ class _Pictures:
         self._tell(f"Left out: {named}{error}")
 
     def tell_of_unused(self) -> None:
-        """Say of how many images the labels say nothing."""
-        count = sum(name not in self._used for name in self.names)
-        if count:
+        """Say of how many images the labels say nothing, and which are there twice."""
+        left = [name for name in self.names if name not in self._mentioned]
+        copies = sum(name in self.copies for name in left)
+        if count := len(left) - copies:
             images = "image" if count == 1 else "images"
             self._tell(f"Left out: {count:,} {images} that the labels say nothing of")
+        if copies:
+            images = "image that is" if copies == 1 else "images that are"
+            self._tell(f"Left out: {copies:,} {images} a copy of another one")
 
     def close(self) -> None:
         self._used.close()
+        self._mentioned.close()
 
 
 class _Teller:

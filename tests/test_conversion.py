@@ -1,10 +1,12 @@
 """Label sets from one format into another, by the command line and by the library."""
 
+import io
 import json
 import re
 import shutil
 import tracemalloc
 import zipfile
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path, PurePath
 
@@ -291,8 +293,8 @@ def test_images_without_a_size_are_named_and_the_others_written(
     assert done.images == 1
     assert sentences[0].startswith("Left out: empty.png is not an image")
     assert sentences[1] == (
-        "Left out: empty.png and 1 more: nothing says how large the image is; give the "
-        "folder of the images with --images"
+        "Left out: empty.png and 1 more: no image file of this name could be read, and "
+        "nothing else says how large the image is"
     )
 
 
@@ -345,6 +347,178 @@ def test_a_size_that_the_labels_have_wrong_is_corrected_and_named(
         "boxes are scaled"
     )
     assert result_of(tmp_path / "out", "voc").images[0].size == Size(64, 48)
+
+
+Files = Mapping[str, str | bytes]
+
+
+def remarks(
+    source: Path, output: Path, to: str, images: Path | None = None
+) -> tuple[Conversion, list[str]]:
+    """Return what a conversion says of what it left out or changed alone."""
+    done, sentences = told(source, output, to, images)
+    return done, [one for one in sentences if one.startswith(("Left", "Changed"))]
+
+
+def coco_of(*names: str, size: tuple[int, int] = (64, 48)) -> str:
+    """Return a COCO file with a box for each image: 10, 20 with 30 × 20 pixels."""
+    width, height = size
+    images = [
+        {"id": at, "file_name": name, "width": width, "height": height}
+        for at, name in enumerate(names)
+    ]
+    boxes = [
+        {"id": at, "image_id": at, "category_id": 1, "bbox": [10, 20, 30, 20]}
+        for at, _ in enumerate(names)
+    ]
+    categories = [{"id": 1, "name": "cat"}]
+    return json.dumps(
+        {"images": images, "annotations": boxes, "categories": categories}
+    )
+
+
+def write_all(folder: Path, files: Files) -> Path:
+    for name, data in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data if isinstance(data, bytes) else data.encode())
+    return folder
+
+
+def png_of(width: int, height: int, *, shade: int = 0) -> bytes:
+    return encode_png(np.full((height, width, 3), shade, np.uint8))
+
+
+def jpeg_turned(orientation: int, width: int = 64, height: int = 48) -> bytes:
+    """Return a JPEG of these stored pixels, which EXIF turns."""
+    file, exif = io.BytesIO(), Image.Exif()
+    exif[0x0112] = orientation
+    Image.new("RGB", (width, height)).save(file, "JPEG", exif=exif)
+    return file.getvalue()
+
+
+def test_images_of_one_name_in_several_folders_stay_several(tmp_path: Path) -> None:
+    source = write_all(
+        tmp_path / "set",
+        {
+            "a.json": coco_of("cam1/1.png", "/home/x/cam2/1.png"),
+            "images/cam1/1.png": png_of(64, 48),
+            "images/cam2/1.png": png_of(64, 48, shade=9),
+        },
+    )
+    done, sentences = remarks(source, tmp_path / "out", "yolo")
+    assert (done.images, done.boxes, sentences) == (2, 2, [])
+    written = sorted((tmp_path / "out/yolo/images/train").iterdir())
+    assert {one.read_bytes() for one in written} == {
+        png_of(64, 48),
+        png_of(64, 48, shade=9),
+    }
+
+
+def test_a_name_that_may_mean_several_images_is_left_out_and_said(
+    tmp_path: Path,
+) -> None:
+    source = write_all(
+        tmp_path / "set",
+        {
+            "a.json": coco_of("1.png", "2.png"),
+            "cam1/1.png": png_of(64, 48),
+            "cam2/1.png": png_of(64, 48, shade=9),
+            "cam2/2.png": png_of(64, 48),
+        },
+    )
+    done, sentences = remarks(source, tmp_path / "out", "coco")
+    assert done.images == 1
+    assert sentences == [
+        "Left out: 1.png: which image is meant cannot be told: cam1/1.png, cam2/1.png"
+    ]
+    (source / "a.json").write_text(coco_of("1.png"))
+    result = invoked(source, "--to", "yolo", "--output", tmp_path / "none")
+    assert result.exit_code == 1
+    assert "cam1/1.png, cam2/1.png" in result.stderr
+    assert not (tmp_path / "none").exists()
+
+
+def test_copies_and_absent_images_are_told_apart(tmp_path: Path) -> None:
+    source = write_all(
+        tmp_path / "set",
+        {
+            "a.json": coco_of("1.png", "gone.png"),
+            "x/1.png": PNG,
+            "y/1.png": PNG,
+            "other.png": PNG,
+        },
+    )
+    _, sentences = remarks(source, tmp_path / "out", "yolo")
+    assert sentences == [
+        "Changed: gone.png: no image file of this name is here; the labels are written "
+        "alone",
+        "Left out: 1 image that the labels say nothing of",
+        "Left out: 1 image that is a copy of another one",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("image", "said", "size", "box", "note"),
+    [
+        (png_of(32, 24), (64, 48), (32, 24), (5, 10, 20, 20), "scaled"),
+        (jpeg_turned(6), (64, 48), (48, 64), (8, 10, 28, 40), "turned with it"),
+        (jpeg_turned(8), (64, 48), (48, 64), (20, 24, 40, 54), "turned with it"),
+        (jpeg_turned(6), (128, 96), (48, 64), (28, 5, 38, 20), "scaled and turned"),
+        (jpeg_turned(6), (48, 64), (48, 64), (10, 20, 40, 40), ""),
+        (jpeg_turned(3), (64, 48), (64, 48), (10, 20, 40, 40), ""),
+    ],
+)
+def test_boxes_follow_the_image_file(
+    tmp_path: Path,
+    image: bytes,
+    said: tuple[int, int],
+    size: tuple[int, int],
+    box: tuple[float, ...],
+    note: str,
+) -> None:
+    files: Files = {"a.json": coco_of("a.jpg", size=said), "a.jpg": image}
+    source = write_all(tmp_path / "set", files)
+    _, sentences = remarks(source, tmp_path / "out", "csv")
+    (found,) = result_of(tmp_path / "out", "csv").images
+    assert (found.size, tuple(found.annotations[0].box)) == (Size(*size), box)
+    assert len(sentences) == bool(note)
+    assert note in "".join(sentences)
+
+
+def test_labels_of_another_image_are_left_out(tmp_path: Path) -> None:
+    files: Files = {
+        "a.json": coco_of("a.png", "b.png"),
+        "a.png": png_of(64, 64),
+        "b.png": PNG,
+    }
+    source = write_all(tmp_path / "set", files)
+    done, sentences = remarks(source, tmp_path / "out", "yolo")
+    assert done.images == 1
+    assert sentences == [
+        "Left out: a.png: the labels are for 64 × 48 pixels, the image has 64 × 64: "
+        "another image, or a part of it"
+    ]
+
+
+def test_images_of_the_set_given_again_are_the_same(tmp_path: Path) -> None:
+    source = exported(tmp_path / "set", "yolo")
+    done, sentences = remarks(source, tmp_path / "out", "coco", source / "images")
+    assert (done.images, done.boxes, sentences) == (3, 3, [])
+    assert coco_names(tmp_path / "out")[0] == "train/a.png"
+    done, sentences = remarks(source / "labels", tmp_path / "out", "csv", source)
+    assert (done.images, done.boxes) == (3, 3)
+    assert [one for one in sentences if "Left out" in one] == []
+
+
+def test_given_images_go_before_those_beside_the_labels(tmp_path: Path) -> None:
+    files: Files = {"a.json": coco_of("a.png"), "a.png": png_of(32, 24)}
+    source = write_all(tmp_path / "set", files)
+    given = write_all(tmp_path / "large", {"deep/a.png": PNG})
+    done, sentences = remarks(source, tmp_path / "out", "yolo", given)
+    assert (done.images, sentences) == (1, [])
+    (written,) = (tmp_path / "out/yolo/images/train").iterdir()
+    assert written.read_bytes() == PNG
 
 
 def test_what_was_written_before_is_not_read_again(tmp_path: Path) -> None:

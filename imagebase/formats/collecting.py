@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from pathlib import PurePosixPath
 from typing import Final, Self
 
@@ -138,6 +138,11 @@ class Collector:
     def find_image(self, stated: str, *, file: str, part: str = "") -> str | None:
         """Return the file that a label file means; None for none or several."""
         return self._search(stated, file, part).path
+
+    @property
+    def copies(self) -> Set[str]:
+        """Image files that were passed over as they have the content of another."""
+        return self._index.copies
 
     def has_image(self, image: str) -> bool:
         return self._spool.find(image) is not None

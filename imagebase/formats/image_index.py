@@ -66,6 +66,8 @@ class Found(NamedTuple):
 class NameIndex:
     """Finds the image that a label file means, by however little it says.
 
+    copies: files that were passed over as they have the content of another.
+
     Args:
         names: of image files, `/` between the parts.
         is_same: says whether files of these names are copies of one image.
@@ -78,6 +80,7 @@ class NameIndex:
     ) -> None:
         self._names = dict.fromkeys(names)
         self._is_same = is_same
+        self.copies: set[str] = set()
         self._by_stem: dict[str, list[str]] | None = None
 
     def __len__(self) -> int:
@@ -137,6 +140,7 @@ class NameIndex:
         if len(names) > 1:
             names = _outermost(names)
         if len(names) > 1 and self._is_same(names):
+            self.copies.update(names[1:])
             names = names[:1]
         return Found(tuple(names), best)
 
