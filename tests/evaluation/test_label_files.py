@@ -1,6 +1,7 @@
 """Truth and detections out of files in several formats."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -45,7 +46,7 @@ def coco(path: Path, *, image_id: object = 5, category_id: int = 9) -> Path:
     return path
 
 
-def given(sizes: dict[str, Size | None]) -> GivenImages:
+def given(sizes: Mapping[str, Size | None]) -> GivenImages:
     """Return images of these sizes, which nobody opens."""
     frames = {name: Frame(size) if size else None for name, size in sizes.items()}
     return GivenImages(frames)
@@ -98,6 +99,37 @@ def test_boxes_follow_an_image_that_was_made_smaller(tmp_path: Path) -> None:
     turned = given({"a.jpg": Size(80, 100), "b.jpg": Size(100, 80)})
     left_out = read_truth(path, images=turned).left_out
     assert [one.what for one in left_out] == ["a.jpg"]
+
+
+def test_boxes_turn_with_an_image_that_exif_turns(tmp_path: Path) -> None:
+    frames = {"a.jpg": Frame(Size(80, 100), 6), "b.jpg": Frame(Size(100, 80))}
+    path = coco(tmp_path / "labels.json")
+    labels = read_truth(path, images=GivenImages(frames))
+    assert labels.truth.xyxy[0].tolist() == [20, 10, 60, 40]
+    assert [one.what for one in labels.changed] == ["a.jpg"]
+
+
+def test_images_of_one_name_are_judged_each_by_its_own_labels(tmp_path: Path) -> None:
+    for part, box in (("train", A), ("valid", [1, 2, 3, 4])):
+        (tmp_path / part).mkdir()
+        path = coco(tmp_path / part / "labels.json")
+        path.write_text(path.read_text().replace(str(A), str(box)))
+    sizes = {
+        f"{part}/{n}.jpg": Size(100, 80) for part in ("train", "valid") for n in "ab"
+    }
+    labels = read_truth(tmp_path, images=given(sizes))
+    assert set(labels.files) == set(sizes)
+    first = {
+        labels.files[image]: box
+        for image, box, crowd in zip(
+            labels.truth.image,
+            labels.truth.xyxy.tolist(),
+            labels.truth.is_crowd,
+            strict=True,
+        )
+        if not crowd
+    }
+    assert first == {"train/a.jpg": [10, 20, 40, 60], "valid/a.jpg": [1, 2, 4, 6]}
 
 
 def test_yolo_needs_the_images(tmp_path: Path) -> None:

@@ -11,14 +11,22 @@ from dataclasses import asdict, replace
 from typing import Any, ParamSpec, TypeVar
 
 import pytest
+from PIL import Image
 
-from imagebase.annotation import Annotation, Box, ImageRecord, ReviewStatus, Source
+from imagebase.annotation import (
+    Annotation,
+    Box,
+    ImageRecord,
+    ReviewStatus,
+    Size,
+    Source,
+)
 from imagebase.importing.files import keep_files
 from imagebase.settings import Limits
 from imagebase.store import JobState, Scope, Store
 from imagebase.tasks.dropped import dropped, forget_dropped
 from imagebase.tasks.export import KEPT_SECONDS, Touch, delete_old_exports
-from tests.tasks.conftest import RunJob, png
+from tests.tasks.conftest import RunJob, add, png
 
 Given = ParamSpec("Given")
 Returned = TypeVar("Returned")
@@ -276,3 +284,78 @@ def test_zip_of_images_and_labels_comes_in_as_one(
     (one,) = record.annotations
     assert (one.label, one.box) == ("dog", Box(24, 12, 40, 36))
     assert store.labels(scope).names == ("cat", "dog")
+
+
+def coco_of(*names: str, box: tuple[int, ...] = (1, 2, 10, 20)) -> bytes:
+    """Return a COCO file with a box on each image of 64 × 48 pixels."""
+    images = [
+        {"id": at, "file_name": name, "width": 64, "height": 48}
+        for at, name in enumerate(names)
+    ]
+    boxes = [
+        {"id": at, "image_id": at, "category_id": 7, "bbox": [*box]}
+        for at, _ in enumerate(names)
+    ]
+    return json.dumps(COCO | {"images": images, "annotations": boxes}).encode()
+
+
+def boxes_here(store: Store, scope: Scope) -> dict[str, list[tuple[float, ...]]]:
+    return {
+        one.file_name: [tuple(box.box) for box in one.annotations]
+        for one in store.records(scope)
+    }
+
+
+def test_boxes_turn_with_an_image_of_the_dataset_that_exif_turns(
+    store: Store, scope: Scope, run_job: RunJob
+) -> None:
+    exif, file = Image.Exif(), io.BytesIO()
+    exif[0x0112] = 6
+    Image.new("RGB", (64, 48)).save(file, "JPEG", exif=exif)
+    data = file.getvalue()
+    store.add_image(scope, data, file_name="phone.jpg", size=Size(48, 64), quality=None)
+    # For the pixels as stored: by the name alone, and by the content of a copy.
+    for number, files in enumerate(
+        [[("l.json", coco_of("phone.jpg"))], [("x.jpg", data)]]
+    ):
+        stored = coco_of("x.jpg", box=(5, 5, 10, 10))
+        drop(scope, *files, *[("m.json", stored)] * number)
+        assert run_job("import", **parameters()).state is JobState.DONE
+        forget_dropped(scope, "u1")
+    assert boxes_here(store, scope) == {
+        "phone.jpg": [(26, 1, 46, 11), (33, 5, 43, 15)],
+    }
+
+
+def test_labels_of_one_name_go_to_the_images_of_their_folders(
+    store: Store, scope: Scope, run_job: RunJob
+) -> None:
+    add(store, scope, "train/1.png", "valid/1.png", "cam1/2.png")
+    drop(
+        scope,
+        ("set/train/l.json", coco_of("1.png")),
+        ("set/valid/l.json", coco_of("1.png", box=(3, 4, 5, 6))),
+        ("cams.json", coco_of("cam9/2.png", "/data/cam1/2.png", box=(7, 8, 9, 9))),
+    )
+    job = run_job("import", **parameters())
+    assert boxes_here(store, scope) == {
+        "train/1.png": [(1, 2, 11, 22)],
+        "valid/1.png": [(3, 4, 8, 10)],
+        "cam1/2.png": [(7, 8, 16, 17)],
+    }
+    assert job.result is not None
+    assert job.result["left_out"] == [
+        "cam9/2.png: It is the same image as 2.png, whose labels it has."
+    ]
+
+
+def test_dropped_images_of_one_name_are_said_where_one_cannot_be_told(
+    store: Store, scope: Scope, run_job: RunJob
+) -> None:
+    drop(scope, ("a.json", coco_of("1.png")), ("x/1.png", png(1)), ("y/1.png", png(2)))
+    job = run_job("import", **parameters())
+    assert job.result is not None
+    assert job.result["left_out"] == [
+        "1.png: Which image is meant cannot be told: x/1.png, y/1.png."
+    ]
+    assert boxes_here(store, scope) == {"x/1.png": [], "y/1.png": []}

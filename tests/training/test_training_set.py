@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from imagebase.annotation import Annotation, Box, ImageRecord, Size
 from imagebase.errors import TrainingError
@@ -302,3 +303,63 @@ def test_crowd_regions_of_label_files_are_ignored_where_they_lie(
     # The file is half as large as the label file says, and so is the region.
     assert one.ignored(Frame(Size(160, 120))) == [rectangle(Box(50, 50, 80, 60))]
     assert one.crowds == 1
+
+
+def coco_of(folder: Path, **boxes: list[int]) -> Path:
+    """Write labels for images of 160 × 120 pixels, each with one disc."""
+    names = [name.replace("__", "/") + ".jpg" for name in boxes]
+    document = {
+        "images": [
+            {"id": at, "file_name": name, "width": 160, "height": 120}
+            for at, name in enumerate(names)
+        ],
+        "categories": [{"id": 1, "name": "disc"}],
+        "annotations": [
+            {"id": at, "image_id": at, "category_id": 1, "bbox": box}
+            for at, box in enumerate(boxes.values())
+        ],
+    }
+    path = folder / "labels.json"
+    path.write_text(json.dumps(document))
+    return path
+
+
+def test_boxes_follow_the_image_file_and_that_is_said(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (160, 120)).save(tmp_path / "turned.jpg", exif=exif)
+    Image.new("RGB", (80, 60)).save(tmp_path / "small.jpg")
+    Image.new("RGB", (99, 99)).save(tmp_path / "other.jpg")
+    labels = coco_of(
+        tmp_path, turned=[10, 20, 30, 40], small=[10, 20, 30, 40], other=[1, 2, 30, 40]
+    )
+    found = from_label_files(tmp_path, labels)
+    made = prepare(
+        tmp_path / "ready", found.sources, labels=["disc"], input_size=Size(160, 160)
+    )
+    assert [one.name for one in made.images] == ["turned.jpg", "small.jpg"]
+    # Centre and size as shares: 60, 10 to 100, 40 of 120 × 160, and as it was.
+    turned, small = (one.boxes[0].tolist() for one in made.images)
+    assert turned == pytest.approx([80 / 120, 25 / 160, 40 / 120, 30 / 160])
+    assert small == pytest.approx([25 / 160, 40 / 120, 30 / 160, 40 / 120])
+    assert [one.partition(":")[0] for one in made.left_out.changed] == [
+        "turned.jpg",
+        "small.jpg",
+    ]
+    assert made.left_out.files[0].startswith("other.jpg: the labels are for 160 × 120")
+    assert any(
+        "2 images have another size" in one for one in advice.warnings_about(made)
+    )
+
+
+def test_images_of_one_name_in_several_folders_are_several(tmp_path: Path) -> None:
+    for folder in ("cam1", "cam2"):
+        (tmp_path / "images" / folder).mkdir(parents=True)
+        Image.new("RGB", (160, 120)).save(tmp_path / "images" / folder / "1.jpg")
+    labels = coco_of(tmp_path, cam1__1=[1, 2, 30, 40], cam2__1=[5, 6, 70, 80])
+    found = from_label_files(tmp_path / "images", labels)
+    frame = Frame(Size(160, 120))
+    assert {one.name: one.in_pixels(frame)[0][1].x_min for one in found.sources} == {
+        "cam1/1.jpg": 1,
+        "cam2/1.jpg": 5,
+    }
