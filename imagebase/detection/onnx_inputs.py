@@ -5,6 +5,7 @@ put into its graph, so that every graph that is run has one input.
 """
 
 import ast
+import math
 from collections.abc import Callable, Collection, Mapping
 from typing import Final
 
@@ -25,15 +26,19 @@ from imagebase.errors import ModelLoadError, OpenSizeError
 SIZE_KEY: Final = "imgsz"
 _MOST_SIZE_TEXT: Final = 100
 
+_MASK: Final = "pixel_mask"
 # What models ask for beside the picture. Told the net's own size, their boxes come in
 # its pixels: RT-DETR and D-FINE ask for width and height, Paddle's for rows first.
 _BESIDE: Final[Mapping[str, Callable[[Size], NDArray[np.float32]]]] = {
     "orig_target_sizes": lambda size: np.array([[size.width, size.height]], np.float32),
     "im_shape": lambda size: np.array([[size.height, size.width]], np.float32),
     "scale_factor": lambda _: np.ones((1, 2), np.float32),
-    "pixel_mask": lambda size: np.ones((1, size.height, size.width), np.float32),
+    _MASK: lambda size: np.ones((1, size.height, size.width), np.float32),
 }
 _READABLE: Final = frozenset({TensorProto.FLOAT, TensorProto.UINT8})
+_NUMBERS: Final = frozenset(
+    {TensorProto.FLOAT, TensorProto.INT32, TensorProto.INT64, TensorProto.BOOL}
+)
 
 
 def picture_size(model: OnnxModel, *, side: int | None = None) -> Size:
@@ -84,7 +89,8 @@ def picture_input(model: OnnxModel) -> str:
     Raises:
         ModelLoadError: there is none, or one more that nobody can answer.
     """
-    pictures = [name for name in model.inputs if name not in _BESIDE]
+    known = asks_for_size(model)
+    pictures = [name for name in model.inputs if name not in known]
     if len(pictures) != 1:
         names = ", ".join(model.inputs)[:200] or "none"
         raise ModelLoadError(
@@ -110,8 +116,13 @@ def takes_bytes(model: OnnxModel) -> bool:
 
 
 def asks_for_size(model: OnnxModel) -> frozenset[str]:
-    """Return which inputs a model has beside the picture."""
-    return frozenset(model.inputs) & frozenset(_BESIDE)
+    """Return which inputs a model has beside the picture that can be answered."""
+    return frozenset(
+        name
+        for name in model.inputs
+        if name in _BESIDE
+        and model.element_types.get(name, TensorProto.FLOAT) in _NUMBERS
+    )
 
 
 def is_open(model: OnnxModel) -> bool:
@@ -147,9 +158,8 @@ def for_one_picture(
     graph = parsed.graph
     for one in [one for one in graph.input if one.name in asks_for_size(model)]:
         kind = helper.tensor_dtype_to_np_dtype(one.type.tensor_type.elem_type)
-        graph.initializer.append(
-            numpy_helper.from_array(_BESIDE[one.name](size).astype(kind), one.name)
-        )
+        value = _answer(one.name, model.inputs[one.name], size).astype(kind)
+        graph.initializer.append(numpy_helper.from_array(value, one.name))
         graph.input.remove(one)
     _take_picture(graph, name, shape, is_float=is_float)
     for output in [one for one in graph.output if one.name not in outputs]:
@@ -157,6 +167,13 @@ def for_one_picture(
     # They may hold on to sides that were open.
     del graph.value_info[:]
     return bytes(parsed.SerializeToString())
+
+
+def _answer(name: str, shape: TensorShape, size: Size) -> NDArray[np.float32]:
+    """Return what an input beside the picture is told; a mask has its own size."""
+    value = _BESIDE[name](size)
+    is_smaller = min(shape, default=0) > 0 and math.prod(shape) <= value.size
+    return np.ones(shape, np.float32) if name == _MASK and is_smaller else value
 
 
 def _take_picture(

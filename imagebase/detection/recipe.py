@@ -27,6 +27,8 @@ _LEAST_PIXELS: Final = 1.5
 # A box in parts of the net is not that many nets wide.
 _MOST_PARTS: Final = 6.0
 SURE: Final = 0.25
+# Above 1 by what half precision rounds to, and no more.
+_MOST_SCORE: Final = 1.01
 
 
 class Evidence(IntEnum):
@@ -155,6 +157,19 @@ def check_pixels(
     raise MisreadModelError(what, family=instead)
 
 
+def check_scores(scores: FloatBlob) -> None:
+    """Check that scores are probabilities, of any shape.
+
+    Raises:
+        ModelLoadError: one is far above 1, so they may be logits.
+    """
+    if scores.size and float(scores.max()) > _MOST_SCORE:
+        raise ModelLoadError(
+            f"its scores go up to {float(scores.max()):.3g} and are no probabilities; "
+            "export it with its sigmoid"
+        )
+
+
 def check_corners(xyxy: FloatBlob, confidence: FloatBlob) -> None:
     """Check that confident boxes are two corners each, the second right and below.
 
@@ -179,7 +194,11 @@ def every_class(
         scores: probabilities, shape (N, classes).
         floor: the least that is kept.
         net_size: the unit of the corners.
+
+    Raises:
+        ModelLoadError: the scores are no probabilities.
     """
+    check_scores(scores)
     index, class_id = np.nonzero(scores >= floor)
     return relative_to(
         xyxy[index], scores[index, class_id], class_id, net_size=net_size
@@ -199,7 +218,17 @@ def one_class(
     Args:
         xyxy: shape (N, 4). confidence, class_id: shape (N,).
         floor, net_size: as in `every_class`.
+
+    Raises:
+        ModelLoadError: as there, or what is taken for classes is no whole numbers.
     """
+    check_scores(confidence)
+    sure = class_id[confidence >= SURE]
+    if (sure != np.rint(sure)).any():
+        raise ModelLoadError(
+            "what should be its classes are no whole numbers; its outputs are of a "
+            "layout that is not known"
+        )
     found = class_ids(class_id)
     real = (confidence >= floor) & (found >= 0) & (found < MAX_CLASSES)
     return relative_to(xyxy[real], confidence[real], found[real], net_size=net_size)

@@ -24,6 +24,7 @@ from imagebase.detection.recipe import (
     Recipe,
     check_parts,
     check_pixels,
+    check_scores,
     expect_shape,
     one_class,
     relative_to,
@@ -46,6 +47,7 @@ _COLUMNS_AT_THE_END: Final = 6
 # have: samples of the picture at places that the net works out.
 _RTDETR_NAMES: Final = ("rtdetr", "rt-detr")
 _RTDETR_OPERATION: Final = "GridSample"
+_MOST_SAID: Final = 1_000
 _UNIT: Final = Size(1, 1)
 
 
@@ -134,10 +136,9 @@ def _at_the_end(
 
 
 def _is_rtdetr(model: OnnxModel) -> bool:
-    said = " ".join(
-        model.metadata.get(key, "") for key in ("head", "description", "model")
-    )
-    is_named = any(name in said.lower()[:1_000] for name in _RTDETR_NAMES)
+    keys = ("head", "description", "model")
+    said = " ".join(model.metadata.get(key, "")[:_MOST_SAID] for key in keys).lower()
+    is_named = any(name in said for name in _RTDETR_NAMES)
     return is_named or _RTDETR_OPERATION in model.operations
 
 
@@ -157,14 +158,19 @@ def _decode_v5(
     outputs: Sequence[FloatBlob], floor: float, *, net_size: Size
 ) -> Candidates:
     expect_shape(outputs[0], 1, -1, -1)
-    return decode_rows(outputs[0][0], floor, net_size=net_size)
+    rows = outputs[0][0]
+    check_scores(rows[:, 4:])
+    check_pixels(rows[:, :4], rows[:, 4])
+    return decode_rows(rows, floor, net_size=net_size)
 
 
 def _decode_columns(
     outputs: Sequence[FloatBlob], floor: float, *, net_size: Size
 ) -> Candidates:
     expect_shape(outputs[0], 1, -1, -1)
-    return _decode_without_objectness(outputs[0][0], floor, net_size)
+    columns = outputs[0][0]
+    check_pixels(columns[:4].T, columns[4:].max(axis=0))
+    return _decode_without_objectness(columns, floor, net_size)
 
 
 def _decode_rows(
@@ -181,6 +187,7 @@ def _decode_without_objectness(
     columns: FloatBlob, floor: float, net_size: Size
 ) -> Candidates:
     """Return every class above the floor; columns has the shape (4 + classes, N)."""
+    check_scores(columns[4:])
     class_id, cell = np.nonzero(columns[4:] >= floor)
     return relative_to(
         cxcywh_to_xyxy(columns[:4, cell].T).astype(np.float32),

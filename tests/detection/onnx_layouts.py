@@ -220,7 +220,8 @@ def rfdetr(columns: int, at: int) -> bytes:
 def transformers(columns: int, *, mask: bool = False, output: str = "logits") -> bytes:
     graph = GraphBuilder(("batch", 3, HEIGHT, WIDTH), name="pixel_values")
     if mask:
-        graph.input("pixel_mask", ("batch", HEIGHT, WIDTH), TensorProto.INT64)
+        side = (64, 64) if output == "logits" else (HEIGHT, WIDTH)
+        graph.input("pixel_mask", (1, *side), TensorProto.INT64)
     found = logits(columns, CLASS)
     if mask:
         # The others' exponentials are as good as 0, so that these two share 1.

@@ -17,6 +17,7 @@ from imagebase.trial_picture import boxes_of, finding_of
 from tests.detection.onnx_builder import GraphBuilder
 from tests.detection.onnx_layouts import (
     BOX,
+    CENTRE,
     HEIGHT,
     NAMES,
     SCORE,
@@ -212,6 +213,52 @@ def test_numbers_that_are_none_do_no_harm(content: bytes, count: int | str) -> N
             try_out(found.draft.model)
         return
     assert len(try_out(found.draft.model).candidates) == count
+
+
+def table(row: list[float], *, rows: int, turned: bool = False) -> bytes:
+    values = one_row(rows, row)
+    values = values.transpose(0, 2, 1) if turned else values
+    return GraphBuilder((1, 3, HEIGHT, WIDTH)).output("output0", values).model()
+
+
+PART = [0.5, 0.5, 0.2, 0.2]
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        pytest.param(
+            table([*PART, 0, 0, 0.9, 0, 0], rows=cells(8, 16, 32), turned=True),
+            "its boxes are numbers from 0 to 1 and not pixels; export",
+            id="YOLOv8 in parts",
+        ),
+        pytest.param(
+            table([*PART, 1, 0, 0, 0.9, 0, 0], rows=3 * cells(8, 16, 32)),
+            "its boxes are numbers from 0 to 1 and not pixels; export",
+            id="YOLOv5 in parts",
+        ),
+        pytest.param(
+            table([*CENTRE, 0, 0, 4, 0, 0], rows=cells(8, 16, 32), turned=True),
+            "its scores go up to 4 and are no probabilities",
+            id="logits",
+        ),
+        pytest.param(
+            table([*BOX, 0.9, 0.5], rows=300),
+            "what should be its classes are no whole numbers",
+            id="no classes at the end",
+        ),
+        pytest.param(
+            table([*BOX, 3, 0.9], rows=300),
+            "its scores go up to 3",
+            id="class before score",
+        ),
+    ],
+)
+def test_numbers_that_no_family_has_are_refused(content: bytes, sentence: str) -> None:
+    found = examined(content)
+    assert found.draft is not None
+    with pytest.raises(ModelLoadError, match=sentence):
+        try_out(found.draft.model)
 
 
 def a_trial(*boxes: tuple[float, float, float, float]) -> Trial:
