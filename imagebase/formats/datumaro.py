@@ -6,10 +6,15 @@ from pathlib import PurePosixPath
 from typing import Any, Final
 
 from imagebase.annotation import Box
+from imagebase.attributes import GROUP, read_value
 from imagebase.errors import AnnotationFileError
 from imagebase.formats.collecting import Collector, image_name, number, size_of
 from imagebase.formats.json_stream import json_items
-from imagebase.formats.label_set_files import FileTree, InputFormat
+from imagebase.formats.label_set_files import (
+    FileTree,
+    InputFormat,
+    any_attribute,
+)
 from imagebase.formats.outlines import (
     OUTLINE,
     ROTATED,
@@ -120,7 +125,13 @@ class _File:
         else:
             crowd = _dict_of(entry.get("attributes")).get("is_crowd") is True
             self._collector.add_box(
-                image, label, box, file=self._file, at=at, is_crowd=crowd
+                image,
+                label,
+                box,
+                file=self._file,
+                at=at,
+                is_crowd=crowd,
+                attributes=_attributes_of(entry),
             )
             if what:
                 self._collector.change(self._file, at, what)
@@ -130,6 +141,15 @@ class _File:
         if isinstance(index, int) and 0 <= index < len(self._labels):
             return self._labels[index]
         return None
+
+
+def _attributes_of(entry: Mapping[str, Any]) -> dict[str, object]:
+    """Return an annotation's attributes; a group or z_order of 0 is none."""
+    found = dict(_dict_of(entry.get("attributes")))
+    found.pop("is_crowd", None)
+    found[GROUP] = entry.get("group") or None
+    found["z_order"] = entry.get("z_order") or None
+    return {key: read_value(key, value) for key, value in found.items()}
 
 
 def _box_of(entry: Mapping[str, Any]) -> tuple[Box | str, str]:
@@ -162,4 +182,4 @@ def _list_of(value: object) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-FORMAT: Final = InputFormat("Datumaro JSON", read, recognises)
+FORMAT: Final = InputFormat("Datumaro JSON", read, recognises, holds=any_attribute)

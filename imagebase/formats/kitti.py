@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from pathlib import PurePosixPath
 from typing import Final
 
-from imagebase.annotation import Box
+from imagebase.annotation import AttributeValue, Box
+from imagebase.attributes import OCCLUDED, TRUNCATED
 from imagebase.errors import AnnotationFileError
 from imagebase.formats.collecting import Collector, lines_of, number, text_of
 from imagebase.formats.label_set_files import FileTree, InputFormat
@@ -113,7 +114,27 @@ def _read_file(tree: FileTree, file: str, image: str, collector: Collector) -> N
                 file=file,
                 at=at,
                 confidence=score,
+                attributes=_attributes_of(cells),
             )
 
 
-FORMAT: Final = InputFormat("KITTI", read, recognises)
+def _attributes_of(cells: Sequence[str]) -> dict[str, object]:
+    """Return how far the object leaves the image, 0 to 1, and how much hides it.
+
+    Occlusion is 0, 1 where it is partly and 2 where it is largely hidden; 3 is unknown.
+    """
+    truncation, occlusion = number(cells[1]), number(cells[2])
+    found: dict[str, object] = {}
+    if truncation > 0:
+        found[TRUNCATED] = True
+        found["truncation"] = truncation if truncation < 1 else None
+    if occlusion in (1, 2):
+        found |= {OCCLUDED: True, "occlusion": int(occlusion)}
+    return found
+
+
+def _holds(name: str, value: AttributeValue) -> bool:
+    return name in (TRUNCATED, OCCLUDED, "truncation", "occlusion")
+
+
+FORMAT: Final = InputFormat("KITTI", read, recognises, holds=_holds)

@@ -306,6 +306,7 @@ class InputFormat(NamedTuple):
     read: Callable[[FileTree, "Collector"], None]
     recognises: Callable[[FileTree], bool]
     has_boxes: bool = True
+    holds: Callable[[str, AttributeValue], bool] = no_attribute
 
 
 class Format(NamedTuple):

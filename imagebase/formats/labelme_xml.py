@@ -4,9 +4,14 @@ from typing import Final
 from xml.etree.ElementTree import Element
 
 from imagebase.annotation import Box
+from imagebase.attributes import OCCLUDED, parsed, read_text
 from imagebase.errors import AnnotationFileError
 from imagebase.formats.collecting import Collector, image_name, named_beside, number
-from imagebase.formats.label_set_files import FileTree, InputFormat
+from imagebase.formats.label_set_files import (
+    FileTree,
+    InputFormat,
+    any_attribute,
+)
 from imagebase.formats.outlines import OUTLINE, around
 from imagebase.formats.parts import part_in
 from imagebase.formats.trees import FILES_TO_TRY, names_with_suffix
@@ -99,13 +104,25 @@ class _Reader:
             reason = "it has neither a polygon nor a box"
             self._collector.skip_box(file, at, reason)
             return
-        self._collector.add_box(image, label, box, file=file, at=at)
+        self._collector.add_box(
+            image, label, box, file=file, at=at, attributes=_attributes_of(element)
+        )
         if not _is_upright(element):
             self._collector.change(file, at, OUTLINE)
 
 
 def _text_of(element: Element, path: str) -> str:
     return (element.findtext(path) or "").strip()
+
+
+def _attributes_of(element: Element) -> dict[str, object]:
+    """Return `occluded`, and the list of words or `name=value` that people typed."""
+    found: dict[str, object] = {}
+    for text in _text_of(element, "attributes").split(","):
+        name, value = parsed(text)
+        found[name] = True if value is None else read_text(name, value)
+    found[OCCLUDED] = read_text(OCCLUDED, _text_of(element, "occluded"))
+    return {name: value for name, value in found.items() if name}
 
 
 def _box_of(element: Element) -> Box | None:
@@ -134,4 +151,4 @@ def _is_upright(element: Element) -> bool:
     return len(set(points)) == _CORNERS and all(len(one) == 2 for one in sides)
 
 
-FORMAT: Final = InputFormat("LabelMe XML", read, recognises)
+FORMAT: Final = InputFormat("LabelMe XML", read, recognises, holds=any_attribute)

@@ -19,6 +19,7 @@ from imagebase.formats.label_set_files import (
     Streamed,
     WriteOptions,
 )
+from imagebase.formats.labelstudio_attributes import controls, holds, results
 from imagebase.formats.labelstudio_tasks import (
     CONFIG_FILE,
     LOCAL_FILES,
@@ -52,7 +53,8 @@ def names(export_set: ExportSet) -> Iterable[str]:
 
 def write(export_set: ExportSet, options: WriteOptions) -> Iterator[ExportFile]:
     """Write the tasks, the labelling config that they fit, and the images."""
-    yield ExportFile(CONFIG_FILE, _config(export_set))
+    aspects = controls(export_set.images, to_name=_TO_NAME)
+    yield ExportFile(CONFIG_FILE, _config(export_set, aspects))
     lines = (json_line(_task(image)) for image in export_set.images)
     yield ExportFile(FILE, Streamed(json_list(lines)))
     if options.with_images:
@@ -61,8 +63,11 @@ def write(export_set: ExportSet, options: WriteOptions) -> Iterator[ExportFile]:
             yield ExportFile(f"images/{image.name}", reference)
 
 
-def _config(export_set: ExportSet) -> bytes:
-    """Return the config; without a category its exporter sorts labels by name."""
+def _config(export_set: ExportSet, aspects: str) -> bytes:
+    """Return the config; without a category its exporter sorts labels by name.
+
+    aspects: controls of what is said of each box besides.
+    """
     lines = (
         f"    <Label value={quoted(label.name, title=_TITLE)} "
         f'background="{label.colour}" category="{class_id}"/>\n'
@@ -81,18 +86,21 @@ def _config(export_set: ExportSet) -> bytes:
         f"{''.join(lines)}"
         "  </RectangleLabels>\n"
         f"{areas if has_areas(export_set) else ''}"
+        f"{aspects}"
         "</View>\n"
     ).encode()
 
 
 def _task(image: ExportImage) -> dict[str, object]:
-    human, by_model = [], dict[str, list[dict[str, Any]]]()
+    human: list[dict[str, Any]] = []
+    by_model: dict[str, list[dict[str, Any]]] = {}
     for index, one in enumerate(writable(image), start=1):
         region = _region(one, image.record.size, f"box{index}")
         if one.is_untouched:
-            by_model.setdefault(one.model_id or "model", []).append(region)
+            found = by_model.setdefault(one.model_id or "model", [])
         else:
-            human.append(region)
+            found = human
+        found += [region, *results(region, one.attributes)]
     size = image.record.size
     human += [
         _area(shape, size, f"area{index}")
@@ -106,8 +114,8 @@ def _task(image: ExportImage) -> dict[str, object]:
         "data": {"image": url, "width": width, "height": height},
         "annotations": [{"result": human}] if is_annotated else [],
         "predictions": [
-            {"model_version": model, "score": _mean_score(found), "result": found}
-            for model, found in by_model.items()
+            {"model_version": model, "score": _mean_score(one), "result": one}
+            for model, one in by_model.items()
         ],
     }
 
@@ -194,6 +202,7 @@ FORMAT: Final = Format(
         f"original_height, {_PERCENT_DECIMALS} decimals",
         "ignore areas": CONVENTION,
         "labels": f"{CONFIG_FILE}, the class id as category",
+        "attributes": "choices and texts of each box, in controls that are per region",
         "predictions": "boxes that only a model has touched; others are annotations",
         "images": "paths below LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT, which is this "
         "folder",
@@ -201,4 +210,5 @@ FORMAT: Final = Format(
     has_confidence=True,
     has_parts=False,
     region=polygons,
+    holds=holds,
 )

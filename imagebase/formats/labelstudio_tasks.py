@@ -11,6 +11,7 @@ from imagebase.errors import AnnotationFileError
 from imagebase.formats.collecting import Collector, image_name, number, size_of
 from imagebase.formats.json_stream import json_items
 from imagebase.formats.label_set_files import IGNORE, FileTree
+from imagebase.formats.labelstudio_attributes import is_said, said_by_region
 from imagebase.formats.outlines import OUTLINE, ROTATED, around, around_rotated
 from imagebase.formats.parts import parts_of_files
 from imagebase.formats.trees import FILES_TO_TRY, files_named, names_with_suffix
@@ -114,12 +115,16 @@ def _read_config(tree: FileTree, collector: Collector) -> None:
 
 
 class _Region(NamedTuple):
-    """One result of a task, and where it stands. order: as we wrote it, else None."""
+    """One result of a task, and where it stands. order: as we wrote it, else None.
+
+    attributes: what other results say of the same region.
+    """
 
     at: str
     entry: Mapping[str, Any]
     order: int | None
     is_predicted: bool = False
+    attributes: Mapping[str, object] = {}
 
 
 class _File:
@@ -196,11 +201,18 @@ class _File:
                 )
 
     def _entries(self, results: Sequence[object], place: str) -> Iterator[_Region]:
+        labelled = frozenset(_labelled_ids(results))
+        said = said_by_region(results)
         for index, entry in enumerate(results):
             at = f"{place}[{index}]"
+            if is_said(entry, labelled):
+                continue
             if isinstance(entry, dict):
                 own = _OWN_ID.fullmatch(str(entry.get("id", "")))
-                yield _Region(at, entry, int(own[1]) if own else None)
+                region = _Region(at, entry, int(own[1]) if own else None)
+                region_id = str(entry.get("id"))
+                known = said.get(region_id, {}) if region_id in labelled else {}
+                yield region._replace(attributes=known)
             else:
                 self._collector.skip(self._file, at, "it is not an object")
 
@@ -233,9 +245,19 @@ class _File:
                     at=at,
                     confidence=None if score is None else number(score),
                     is_by_model=region.is_predicted,
+                    attributes=region.attributes,
                 )
             if what:
                 self._collector.change(self._file, at, what)
+
+
+def _labelled_ids(results: Sequence[object]) -> Iterator[str]:
+    """Yield the ids of regions that have their label, and need none from others."""
+    for one in results:
+        if not isinstance(one, dict) or not isinstance(one.get("id"), str):
+            continue
+        if isinstance(one.get("value"), dict) and _labels_of(one["value"]):
+            yield one["id"]
 
 
 def _name_in(url: str) -> str:

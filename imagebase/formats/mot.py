@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Final
 
-from imagebase.annotation import Box, Size
+from imagebase.annotation import AttributeValue, Box, Size
 from imagebase.errors import AnnotationFileError
 from imagebase.formats.collecting import Collector, lines_of, number, size_of, text_of
 from imagebase.formats.label_set_files import FileTree, InputFormat
@@ -17,6 +17,7 @@ from imagebase.formats.trees import files_named, folder_of, is_image_name
 _TRUTH: Final = ("gt.txt", "gt_train_half.txt", "gt_val_half.txt")
 _FOUND: Final = "det.txt"
 _SEQUENCE_FILE: Final = "seqinfo.ini"
+_VISIBILITY: Final = 8
 _LEAST_COLUMNS: Final = 6
 _LABEL: Final = "pedestrian"
 # The class ids of MOT16 to MOT20, from 1.
@@ -145,6 +146,7 @@ class _Sequence:
             confidence=flag if is_found and 0 <= flag <= 1 else None,
             # The challenge does not count what is flagged so, found or not.
             is_crowd=not is_found and flag == 0,
+            attributes=_attributes_of(numbers),
         )
 
     def _label(self, numbers: Sequence[float]) -> str:
@@ -176,4 +178,17 @@ def _size_of(stated: Mapping[str, str]) -> Size | None:
     return size_of(stated.get("imwidth"), stated.get("imheight"))
 
 
-FORMAT: Final = InputFormat("MOT Challenge", read, recognises)
+def _attributes_of(numbers: Sequence[float]) -> dict[str, object]:
+    """Return which object it is, through all frames, and how much of it can be seen."""
+    seen = numbers[_VISIBILITY] if len(numbers) > _VISIBILITY else -1
+    return {
+        "track_id": int(numbers[1]) if numbers[1] >= 0 else None,
+        "visibility": seen if 0 <= seen <= 1 else None,
+    }
+
+
+def _holds(name: str, value: AttributeValue) -> bool:
+    return name in ("track_id", "visibility")
+
+
+FORMAT: Final = InputFormat("MOT Challenge", read, recognises, holds=_holds)

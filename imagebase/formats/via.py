@@ -8,11 +8,16 @@ from itertools import islice
 from typing import Any, Final, NamedTuple
 
 from imagebase.annotation import Box
+from imagebase.attributes import read_text
 from imagebase.errors import AnnotationFileError
 from imagebase.formats.collecting import Collector, image_name, number
 from imagebase.formats.csv_files import csv_rows
 from imagebase.formats.json_stream import json_items
-from imagebase.formats.label_set_files import FileTree, InputFormat
+from imagebase.formats.label_set_files import (
+    FileTree,
+    InputFormat,
+    any_attribute,
+)
 from imagebase.formats.outlines import OUTLINE, around
 from imagebase.formats.parts import parts_of_files
 from imagebase.formats.trees import FILES_TO_TRY, names_with_suffix
@@ -123,10 +128,6 @@ class _File:
         known = {key.casefold().replace("_", ""): key for key in counts}
         named = next((known[key] for key in _LABEL_KEYS if key in known), "")
         key = named or next((key for key, _ in counts.most_common(1)), "")
-        others = sorted(counts.keys() - {key})
-        if others:
-            what = f"{key!r} is the label; other attributes are not kept: "
-            self._collector.change(self._file, "", what + ", ".join(others[:10]))
         if not key and any(one.shape for one in self._regions()):
             what = f"its regions have no label and are called {UNNAMED!r}"
             self._collector.change(self._file, "", what)
@@ -151,10 +152,24 @@ class _File:
             return
         for label in labels:
             self._collector.add_box(
-                region.image, label, box, file=self._file, at=region.at
+                region.image,
+                label,
+                box,
+                file=self._file,
+                at=region.at,
+                attributes=_attributes_of(region.attributes, key),
             )
         if region.shape.get("name") != "rect":
             self._collector.change(self._file, region.at, OUTLINE)
+
+
+def _attributes_of(attributes: Mapping[str, Any], label: str) -> dict[str, object]:
+    """Return the attributes but the label; of several that are ticked, all of them."""
+    return {
+        key: read_text(key, ", ".join(_labels_of(value)))
+        for key, value in attributes.items()
+        if key != label
+    }
 
 
 def _labels_of(value: object) -> list[str]:
@@ -287,4 +302,6 @@ def _box_of(shape: Mapping[str, Any]) -> Box | str:
     return f"a shape of the type {name!r} is not a box"
 
 
-FORMAT: Final = InputFormat("VGG Image Annotator", read, recognises)
+FORMAT: Final = InputFormat(
+    "VGG Image Annotator", read, recognises, holds=any_attribute
+)

@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
-from imagebase.annotation import Box
+from imagebase.annotation import AttributeValue, Box
+from imagebase.attributes import OCCLUDED
 from imagebase.errors import AnnotationFileError
 from imagebase.formats.collecting import (
     Collector,
@@ -23,6 +24,9 @@ from imagebase.formats.trees import (
 _LABEL: Final = "face"
 # x y w h, blur, expression, illumination, invalid, occlusion, pose.
 _INVALID: Final = 7
+_ASPECTS: Final = (
+    *("blur", "expression", "illumination", "", "occlusion", "atypical_pose"),
+)
 
 
 class _Entry(NamedTuple):
@@ -111,7 +115,21 @@ def _read_box(
             file=file,
             at=at,
             is_crowd=is_invalid,
+            attributes=_attributes_of(numbers),
         )
 
 
-FORMAT: Final = InputFormat("WIDER FACE", read, recognises)
+def _attributes_of(numbers: Sequence[float]) -> dict[str, object]:
+    """Return what is not 0, which is the usual: clear, upright, not hidden."""
+    said = zip(_ASPECTS, numbers[4:], strict=False)
+    found: dict[str, object] = {k: int(v) for k, v in said if k and v > 0}
+    if "occlusion" in found:
+        found[OCCLUDED] = True
+    return found
+
+
+def _holds(name: str, value: AttributeValue) -> bool:
+    return name in (*filter(None, _ASPECTS), OCCLUDED)
+
+
+FORMAT: Final = InputFormat("WIDER FACE", read, recognises, holds=_holds)

@@ -23,7 +23,7 @@ from tests.formats.builders import (
 )
 
 WILD = Path(__file__).parents[3] / "shared" / "data"
-HOLD_ALL = ("coco", "voc", "cvat", "labelme")
+HOLD_ALL = ("coco", "voc", "cvat", "labelme", "labelstudio")
 HOLD_NONE = ("csv", "darknet", "folders", "yolo", "createml")
 FLAGS = {"occluded": True, "truncated": True}
 EVERY_KIND: Attributes = {
@@ -276,6 +276,119 @@ def test_photographs_of_pascal_voc_keep_what_is_truncated() -> None:
     one = export_set(record(cat, size=(375, 500)), labels=("cat",))
     for format_name in HOLD_ALL:
         assert prove(one, MemoryTree(written(one, format_name)), format_name).holds
+
+
+def input_file(format_name: str) -> dict[str, str]:
+    """Return a label file of a format that is read and not written, with one box."""
+    datumaro = {
+        "categories": {"label": {"labels": [{"name": "cat"}]}},
+        "items": [
+            {
+                "id": "a",
+                "annotations": [
+                    {
+                        "type": "bbox",
+                        "label_id": 0,
+                        "bbox": [1, 2, 29, 38],
+                        "group": 4,
+                        "z_order": 0,
+                        "attributes": {"occluded": True, "color": "red"},
+                    }
+                ],
+            }
+        ],
+    }
+    shape = {"name": "rect", "x": 1, "y": 2, "width": 29, "height": 38}
+    said = {"class": "cat", "n": "2", "seen": {"front": True, "back": True}}
+    region = {"shape_attributes": shape, "region_attributes": said}
+    via = {"a.png9": {"filename": "a.png", "size": 9, "regions": [region]}}
+    xml = (
+        "<annotation><filename>a.png</filename><object><name>cat</name>"
+        "<occluded>yes</occluded><attributes>color=red, wet</attributes>"
+        "<segm><box><xmin>1</xmin><ymin>2</ymin><xmax>30</xmax><ymax>40</ymax></box>"
+        "</segm></object></annotation>"
+    )
+    return {
+        "datumaro": {"annotations/default.json": json.dumps(datumaro)},
+        "via": {"v.json": json.dumps(via)},
+        "labelme-xml": {"Annotations/a.xml": xml},
+        "kitti": {"label_2/a.txt": "cat 0.25 2 0 1 2 30 40 0 0 0 0 0 0 0\n"},
+        "mot": {"gt/gt.txt": "1,7,1,2,29,38,1,1,0.5\n"},
+        "widerface": {"w.txt": "a.jpg\n1\n1 2 29 38 2 0 0 0 1 0\n"},
+    }[format_name]
+
+
+@pytest.mark.parametrize(
+    ("format_name", "expected"),
+    [
+        ("datumaro", {"occluded": True, "color": "red", "group": 4}),
+        ("via", {"n": 2, "seen": "front, back"}),
+        ("labelme-xml", {"occluded": True, "color": "red", "wet": True}),
+        (
+            "kitti",
+            {"truncated": True, "truncation": 0.25, "occluded": True, "occlusion": 2},
+        ),
+        ("mot", {"track_id": 7, "visibility": 0.5}),
+        ("widerface", {"blur": 2, "occlusion": 1, "occluded": True}),
+    ],
+)
+def test_formats_that_are_only_read_bring_attributes(
+    format_name: str, expected: Attributes
+) -> None:
+    assert only_box(format_name, input_file(format_name)).attributes == expected
+
+
+def test_what_label_studio_says_of_a_region_is_of_its_box() -> None:
+    place = {"x": 10, "y": 10, "width": 20, "height": 20}
+    size = {"original_width": 64, "original_height": 48}
+
+    def result(kind: str, name: str, **value: object) -> dict[str, object]:
+        said = {"id": "r1", "type": kind, "from_name": name, **size}
+        return {**said, "value": {**place, **value}}
+
+    found = [
+        result("choices", "weather", choices=["rain", "wind"]),
+        result("rectanglelabels", "label", rectanglelabels=["cat"])
+        | {"meta": {"text": ["look again"]}},
+        result("textarea", "plate", text=["AB 007"]),
+        result("rating", "quality", rating=4),
+        result("taxonomy", "kind", taxonomy=[["a", "b"]]),
+    ]
+    task = {"data": {"image": "a.jpg"}, "annotations": [{"result": found}]}
+    tree = tree_of({"p.json": json.dumps([task])})
+    loaded = read(tree, "labelstudio")
+    (one,) = loaded.images[0].annotations
+    assert one.attributes == {
+        "weather": "rain, wind",
+        "plate": "AB 007",
+        "quality": 4,
+        "description": "look again",
+    }
+    assert loaded.report.skipped == ()
+    assert "'kind' holds more than one value" in str(loaded.report.changed[0])
+
+
+def test_broken_ids_in_label_studio_lose_no_box() -> None:
+    place = {"x": 10, "y": 10, "width": 20, "height": 20, "rectanglelabels": ["cat"]}
+    size = {"original_width": 64, "original_height": 48}
+    kinds = [["rectanglelabels"], {"a": 1}, None]
+    found = [
+        {"id": bad, "type": "rectanglelabels", "value": place, "meta": [1], **size}
+        for bad in kinds
+    ] + [{"id": [1], "type": ["choices"], "value": 5}]
+    task = {"data": {"image": "a.jpg"}, "annotations": [{"result": found}]}
+    loaded = read(tree_of({"p.json": json.dumps([task])}), "labelstudio")
+    assert len(loaded.images[0].annotations) == 3
+
+
+def test_label_studio_has_a_control_for_every_attribute() -> None:
+    one = export_set(record(described({"seen": True, "color": "red", "label": "x"})))
+    config = written(one, "labelstudio")["labeling_config.xml"].decode()
+    assert '<Choices name="seen" toName="image" perRegion="true"' in config
+    assert '<TextArea name="color" toName="image" perRegion="true"' in config
+    assert 'name="label" toName="image" perRegion' not in config
+    (told,) = warnings_about(one, FORMATS["labelstudio"])
+    assert told == "1 box has attributes (label) that Label Studio JSON cannot hold."
 
 
 def test_cvat_can_take_the_attributes_in() -> None:

@@ -165,7 +165,7 @@ CASES: Final = {
             }
         },
         {"a.png": [DOG]},
-        ["'type' is the label", "it has no 'type'"],
+        ["it has no 'type'"],
     ),
     "via without labels": Case(
         "via",

@@ -10,7 +10,7 @@ from imagebase.annotation import Annotation, ImageRecord, LabelSet, new_id
 from imagebase.attributes import in_words
 from imagebase.errors import ImageBaseError
 from imagebase.formats.image_index import NameIndex
-from imagebase.formats.registry import format_named, read, recognise
+from imagebase.formats.registry import read, readable_format, recognise
 from imagebase.importing.files import DroppedFiles, keep_files
 from imagebase.label_set_diff import (
     BoxChange,
@@ -192,7 +192,7 @@ def _side(scope: Scope, upload_id: str, limits: Limits) -> LabelSetSide:
     tree = DroppedFiles(dropped(scope, upload_id), limits)
     name = recognise(tree)
     result = read(tree, name)
-    holds = format_named(name).holds
+    holds = readable_format(name).holds
     return LabelSetSide(result.labels.names, result.images, holds)
 
 
