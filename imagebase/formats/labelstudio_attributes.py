@@ -21,7 +21,7 @@ _CONTROLS: Final = {
     "taxonomy": "taxonomy",
 }
 # Names of the controls that every config has.
-_TAKEN: Final = frozenset({"label", "image"})
+_TAKEN: Final = frozenset({"label", "image", "area"})
 
 Result = Mapping[str, Any]
 
