@@ -246,6 +246,8 @@ class ImageRecord:
     comment: what the reviewer said at the last rejection.
     revision: 0 where never saved; grows by one with every save.
     ignored: areas that nobody labels, those of all images of its size too.
+    marks: what a reviewer drew for this rejection, on its way to the store; read back,
+        it is with the comment.
     """
 
     image_id: str
@@ -260,6 +262,7 @@ class ImageRecord:
     byte_count: int = 0
     revision: int = 0
     ignored: "tuple[Shape, ...]" = ()
+    marks: "tuple[Shape, ...]" = ()
 
     @property
     def is_confirmed_empty(self) -> bool:

@@ -20,9 +20,11 @@ from imagebase.annotation import (
 )
 from imagebase.attributes import clean_attributes
 from imagebase.errors import EditError
+from imagebase.shapes import Shape, checked_shape
 
 MAX_COMMENT_LENGTH: Final = 2_000
 MAX_TAGS: Final = 50
+MAX_MARKS: Final = 50
 
 # Boxes are kept to a hundredth of a pixel where a person places them.
 _DECIMALS: Final = 2
@@ -330,17 +332,29 @@ def approve(record: ImageRecord, *, who: str) -> ImageRecord:
     return replace(accepted, status=ReviewStatus.APPROVED, comment="")
 
 
-def reject(record: ImageRecord, *, comment: str) -> ImageRecord:
+def reject(
+    record: ImageRecord, *, comment: str, marks: Sequence[Shape] = ()
+) -> ImageRecord:
     """Return the record sent back with what is wrong with it.
 
+    marks: drawn on the image, in its pixels.
+
     Raises:
-        EditError: the comment is blank, or too long to be kept with every change.
+        EditError: the comment is blank, or too long to be kept with every change, or
+            there are too many marks, or one that cannot be kept.
     """
     if not comment.strip():
         raise EditError("Say in a few words what is wrong with this image.")
     if len(comment) > MAX_COMMENT_LENGTH:
         raise EditError(f"Say it in at most {MAX_COMMENT_LENGTH:,} characters.")
-    return replace(record, status=ReviewStatus.REJECTED, comment=comment.strip())
+    if len(marks) > MAX_MARKS:
+        raise EditError(f"An image has at most {MAX_MARKS} marks; delete some.")
+    return replace(
+        record,
+        status=ReviewStatus.REJECTED,
+        comment=comment.strip(),
+        marks=tuple(checked_shape(one, record.size) for one in marks),
+    )
 
 
 def tagged(record: ImageRecord, tags: Iterable[str]) -> ImageRecord:

@@ -164,6 +164,7 @@ class RowChecks:
 
     def _comment(self, row: Row) -> None:
         _must(0 < len(row["text"]) <= MAX_COMMENT_LENGTH, "its text is none")
+        _check_marks(row["marks"])
 
     def _ignore_area(self, row: Row) -> None:
         self._once("ignore area", row["area_id"])
@@ -244,9 +245,16 @@ def _check_placed(kept: Mapping[str, Any]) -> None:
     check_attributes(kept.get("attributes"))
 
 
+def _check_marks(kept: object) -> None:
+    _must(kept is None or isinstance(kept, list), "its marks are none")
+    for one in kept if isinstance(kept, list) else ():
+        shape_of_json(one)
+
+
 def _check_review(kept: Mapping[str, Any]) -> None:
     ReviewStatus(kept["status"])
     _must(isinstance(kept["comment"], str), "its comment is none")
+    _check_marks(kept.get("marks"))
     _check_tags(kept["tags"])
 
 

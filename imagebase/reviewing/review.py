@@ -12,6 +12,7 @@ from imagebase.editing import (
     relabel,
     with_edits,
 )
+from imagebase.shapes import Shape
 from imagebase.store import Scope, Store
 
 # Revisions that a reviewer had before them, by image id: an image that somebody saved
@@ -63,15 +64,17 @@ def reject_images(
     image_ids: Iterable[str],
     *,
     comment: str,
+    marks: Mapping[str, Sequence[Shape]] | None = None,
     seen: Seen = None,
     on_progress: OnProgress | None = None,
 ) -> BulkReport:
-    """Send images back with a comment."""
+    """Send images back with a comment, and what was drawn on them, by image id."""
+    drawn = marks or {}
     return _change(
         store,
         scope,
         image_ids,
-        lambda one: reject(one, comment=comment),
+        lambda one: reject(one, comment=comment, marks=drawn.get(one.image_id, ())),
         seen,
         on_progress=on_progress,
     )

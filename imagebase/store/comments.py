@@ -7,7 +7,7 @@ by hand is never touched by it. `ImageRecord.comment` stays the last rejection's
 """
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
@@ -16,6 +16,7 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 from imagebase.annotation import ReviewStatus, clean_text, new_id, utc_now
 from imagebase.editing import MAX_COMMENT_LENGTH
 from imagebase.errors import EditError, NotFoundError
+from imagebase.shapes import Shape, shape_of_json
 from imagebase.store.columns import AnyRow, AnySelect, JsonObject
 from imagebase.store.differences import REVIEW, Difference
 from imagebase.store.part import StorePart
@@ -33,7 +34,10 @@ Reviewed = tuple[StoredImage, Collection[Difference]]
 
 @dataclass(frozen=True, slots=True)
 class Comment:
-    """What somebody said of an image; resolved_* are None while it is open."""
+    """What somebody said of an image; resolved_* are None while it is open.
+
+    marks: what they drew on it, in its pixels.
+    """
 
     comment_id: str
     image_id: str
@@ -42,6 +46,7 @@ class Comment:
     created_at: datetime
     resolved_by: str | None = None
     resolved_at: datetime | None = None
+    marks: tuple[Shape, ...] = ()
 
     @property
     def is_open(self) -> bool:
@@ -138,7 +143,7 @@ def follow_reviews(
     approved = []
     for stored, before, after in _reviews(reviewed):
         if after["status"] == _REJECTED and _says_other(before, after):
-            _say_once(connection, scope, change_id, stored.image_key, after["comment"])
+            _say_once(connection, scope, change_id, stored.image_key, after)
         elif after["status"] == _APPROVED != before["status"]:
             approved.append(stored.image_key)
     for chunk in chunks(approved):
@@ -182,21 +187,28 @@ def _reviews(
 
 def _says_other(a: JsonObject, b: JsonObject) -> bool:
     """Say whether two reviews differ in more than the tags."""
-    return any(a[name] != b[name] for name in ("status", "comment"))
+    return any(a.get(name) != b.get(name) for name in ("status", "comment", "marks"))
 
 
 def _say_once(
-    connection: Connection, scope: Scope, change_id: str, image_key: int, text: str
+    connection: Connection,
+    scope: Scope,
+    change_id: str,
+    image_key: int,
+    review: JsonObject,
 ) -> None:
-    """Open a comment, unless the very same words are open on the image already."""
-    said = text.strip()
+    """Open a comment, unless the very same words are open on the image already.
+
+    What was drawn with them is never the same.
+    """
+    said, marks = review["comment"].strip(), review.get("marks")
     same = select(comments.c.comment_id).where(
         comments.c.image_key == image_key,
         comments.c.resolved_at.is_(None),
         comments.c.text == said,
     )
-    if said and connection.execute(same).first() is None:
-        _insert(connection, scope, image_key, said, change_id=change_id)
+    if said and (marks or connection.execute(same).first() is None):
+        _insert(connection, scope, image_key, said, change_id=change_id, marks=marks)
 
 
 def _insert(
@@ -206,6 +218,7 @@ def _insert(
     text: str,
     *,
     change_id: str | None = None,
+    marks: object = None,
 ) -> str:
     comment_id = new_id()
     connection.execute(
@@ -217,6 +230,7 @@ def _insert(
             who=scope.who,
             created_at=utc_now(),
             made_in=change_id,
+            marks=marks,
         )
     )
     return comment_id
@@ -255,6 +269,7 @@ def _comments_of(scope: Scope) -> AnySelect:
         comments.c.created_at,
         comments.c.resolved_by,
         comments.c.resolved_at,
+        comments.c.marks,
     )
     return query.join(images, images.c.image_key == comments.c.image_key).where(
         images.c.dataset_id == scope.dataset_id
@@ -273,4 +288,5 @@ def _known(connection: Connection, scope: Scope, comment_id: str) -> Comment:
 
 
 def _as_comment(row: AnyRow) -> Comment:
-    return Comment(*row)
+    said = Comment(*row[:7])
+    return replace(said, marks=tuple(map(shape_of_json, row[7]))) if row[7] else said

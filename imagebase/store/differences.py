@@ -13,6 +13,7 @@ from imagebase.annotation import (
 )
 from imagebase.attributes import clean_attributes
 from imagebase.errors import StoreError
+from imagebase.shapes import shape_json
 from imagebase.store.columns import JsonObject
 from imagebase.store.rows import Placed, StoredImage, placed_json, review_json
 
@@ -102,6 +103,8 @@ def differences(stored: StoredImage, record: ImageRecord) -> Iterator[Difference
             after=None if new is None else placed_json(new),
         )
     before, after = review_json(stored.record), review_json(record)
+    if record.marks:
+        after = {**after, "marks": [shape_json(one) for one in record.marks]}
     if before != after:
         yield Difference(REVIEW, None, before=before, after=after)
 

@@ -16,7 +16,7 @@ from imagebase.detection.looker import Looker
 from imagebase.detection.lookers import Setup, shared_looker
 from imagebase.detection.pool import CandidatePool
 from imagebase.detection.registry import Model, all_models
-from imagebase.drawing import draw_annotations, draw_ignored
+from imagebase.drawing import draw_annotations, draw_ignored, draw_marks
 from imagebase.errors import (
     ImageBaseError,
     ImageFileError,
@@ -103,6 +103,24 @@ def ignored_picture(scope: Scope, image_id: str, shapes: tuple[Shape, ...]) -> b
     return encode_jpeg(draw_ignored(rgb, shapes, from_size=size), quality=85)
 
 
+@lru_cache(maxsize=16)
+def marked_picture(
+    scope: Scope, image_id: str, revision: int, shapes: tuple[Shape, ...]
+) -> bytes:
+    """Return an image at 960 px with its boxes, and what a reviewer drew on it.
+
+    revision: of the image; its boxes are others with another one.
+    """
+    where = (scope.owner_id, scope.dataset_id, image_id)
+    picture = display_picture(*where, CANVAS_PX)
+    rgb = load_image(picture, file_name=image_id, max_pixels=CANVAS_PX**2).rgb
+    store = backend.store()
+    record = store.record(scope, image_id)
+    labels, size = store.labels(scope), record.size
+    drawn = draw_annotations(rgb, record.annotations, labels=labels, from_size=size)
+    return encode_jpeg(draw_marks(drawn, shapes, from_size=size), quality=85)
+
+
 def plain_tile(scope: Scope, image_id: str, file_name: str) -> str:
     """Return an image as a tile of a grid, in a data URL.
 
@@ -156,20 +174,32 @@ def tile_url(rgb: RgbArray) -> str:
 
 
 def labelled_picture(
-    scope: Scope, record: ImageRecord, labels: LabelSet, *, highlighted: Collection[str]
+    scope: Scope,
+    record: ImageRecord,
+    labels: LabelSet,
+    *,
+    highlighted: Collection[str],
+    marks: Sequence[Shape] = (),
 ) -> bytes | str:
-    """Return an image at 480 px with its record's boxes on it, or a placeholder."""
+    """Return an image at 480 px with its record's boxes on it, or a placeholder.
+
+    Ignore areas are hatched; marks: what a reviewer drew.
+    """
     try:
         picture = _opened(thumbnail(scope, record.image_id))
     except _UNREADABLE:
         return no_picture(record)
     drawn = draw_annotations(
-        picture.rgb,
+        draw_ignored(picture.rgb, record.ignored, from_size=record.size)
+        if record.ignored
+        else picture.rgb,
         record.annotations,
         labels=labels,
         from_size=record.size,
         highlighted=highlighted,
     )
+    if marks:
+        drawn = draw_marks(drawn, marks, from_size=record.size)
     return encode_jpeg(drawn, quality=90)
 
 

@@ -19,6 +19,7 @@ from imagebase.drawing import MARK_COLOUR
 from imagebase.shapes import Point, Shape, ShapeKind, simplified
 
 _FILL: Final = "rgba(230, 0, 126, 0.25)"
+_NO_FILL: Final = "rgba(0, 0, 0, 0)"
 _LINE_PX: Final = 2
 # A click that was meant for something else leaves no shape.
 _LEAST_PX: Final = 4
@@ -142,6 +143,7 @@ def draw_canvas(
     tool: Tool,
     width_px: float,
     book: Book,
+    is_line: bool = False,
 ) -> None:
     """Draw the canvas on an image; what is drawn is booked at once.
 
@@ -152,6 +154,7 @@ def draw_canvas(
         room: CSS pixels there are for it.
         width_px: of the brush, in pixels of the image.
         book: is called with what changes.
+        is_line: what is inside a shape stays as it is seen.
     """
     # It registers a component, which cannot be done outside a run.
     from streamlit_drawable_canvas import st_canvas
@@ -161,8 +164,8 @@ def draw_canvas(
     here.fill(image_id, canvas, factor, there)
     is_brush = tool is Tool.BRUSH
     st_canvas(
-        fill_color=_FILL,
-        stroke_color=_FILL if is_brush else MARK_COLOUR,
+        fill_color=_NO_FILL if is_line else _FILL,
+        stroke_color=_FILL if is_brush and not is_line else MARK_COLOUR,
         stroke_width=max(round(width_px * factor), 1) if is_brush else _LINE_PX,
         background_image=picture(here.there),
         width=canvas.width,

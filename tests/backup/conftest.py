@@ -18,6 +18,7 @@ from imagebase.annotation import (
     Source,
 )
 from imagebase.detection.candidates import Candidates, pack
+from imagebase.editing import reject
 from imagebase.images import encode_png
 from imagebase.reviewing.doubt import Doubt, Found, Kind, Reason
 from imagebase.settings import Limits, Settings
@@ -89,7 +90,8 @@ def full_dataset(store: Store) -> Scope:
     store.save(scope, replace(saved, annotations=(drawn,), deleted=(found,)))
     store.undo(scope)
     other = replace(scope, who="bob")
-    rejected = replace(second, status=ReviewStatus.REJECTED, comment="wheel cut off")
+    circle = Shape(ShapeKind.ELLIPSE, (Point(5, 5), Point(20.25, 12)))
+    rejected = reject(second, comment="wheel cut off", marks=[circle])
     store.save(other, replace(rejected, tags=("night", "wet")))
     store.add_comment(other, third.image_id, "look here")
     store.save(scope, replace(third, status=ReviewStatus.APPROVED))

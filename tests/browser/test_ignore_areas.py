@@ -4,9 +4,10 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from imagebase.admission import admit
+from imagebase.annotation import ReviewStatus
 from imagebase.intake import Incoming
 from imagebase.settings import SAMPLES_FOLDER, Limits, read_settings
 from imagebase.shapes import Shape, ShapeKind, mask_of
@@ -56,6 +57,14 @@ class Visit(NamedTuple):
     page: Page
     store: Store
     scope: Scope
+    url: str
+
+    def open(self, image_id: str) -> None:
+        """Open an image on Edit."""
+        self.page.goto(
+            f"{self.url}/edit?dataset={self.scope.dataset_id}&image={image_id}"
+        )
+        self.page.locator(".st-key-edit-canvas .editor").wait_for(timeout=60_000)
 
     def shapes(self, count: int, place: int = 0) -> list[Shape]:
         """Return the areas of an image as soon as there are so many."""
@@ -108,10 +117,9 @@ def visit_of(page: Page, served: Served) -> Visit:
     scope = Scope(TEAM_OWNER, created.dataset_id, "someone")
     files = [Incoming(n, (SAMPLES_FOLDER / n).read_bytes()) for n in PHOTOGRAPHS]
     admit(served.store, scope, files, limits=Limits())
-    image_id = served.store.image_ids(scope)[0]
-    page.goto(f"{served.url}/edit?dataset={created.dataset_id}&image={image_id}")
-    page.locator(".st-key-edit-canvas .editor").wait_for(timeout=60_000)
-    return Visit(page, served.store, scope)
+    visit = Visit(page, served.store, scope, served.url)
+    visit.open(served.store.image_ids(scope)[0])
+    return visit
 
 
 def test_polygon_rectangle_and_brush_are_saved_as_drawn(visit: Visit) -> None:
@@ -214,3 +222,77 @@ def test_on_a_phone_the_canvas_is_as_wide_as_the_dialog(
         assert drawn.bounds.x_max == pytest.approx(0.5 * size.width, abs=6)
     finally:
         context.close()
+
+
+def test_a_marked_rejection_is_seen_by_the_annotator_until_it_is_resolved(
+    visit: Visit,
+) -> None:
+    page = visit.page
+    page.get_by_role("button", name="Reject", exact=True).click()
+    page.get_by_role("button", name="Mark what is wrong").click()
+    canvas = visit.canvas()
+    canvas.drag((0.3, 0.4), (0.5, 0.4))
+    visit.settle()
+    visit.choose("Scribble")
+    canvas.drag((0.6, 0.6), (0.7, 0.65), (0.8, 0.6))
+    dialog = page.get_by_role("dialog")
+    expect(dialog.get_by_text("2 marks")).to_be_visible()
+    dialog.get_by_label("What is wrong?").fill("the handle is cut off")
+    dialog.get_by_role("button", name="Reject").click()
+    dialog.wait_for(state="detached")
+    record = visit.store.records(visit.scope)[0]
+    assert record.status is ReviewStatus.REJECTED
+    (said,) = visit.store.comments(visit.scope, record.image_id)
+    assert said.text == "the handle is cut off"
+    circle, scribble = said.marks
+    size = record.size
+    assert circle.kind is ShapeKind.ELLIPSE
+    found = (circle.bounds.x_min, circle.bounds.x_max)
+    assert found == pytest.approx((0.3 * size.width, 0.5 * size.width), abs=4)
+    assert scribble.kind is ShapeKind.BRUSH
+
+    # The next image is on screen; the annotator comes back to this one.
+    visit.open(record.image_id)
+    editor = page.locator(".st-key-edit-canvas .editor")
+    expect(editor.locator(".shape.mark")).to_have_count(2)
+    on_screen = editor.locator(".shape.mark").first.bounding_box()
+    whole = editor.bounding_box()
+    assert on_screen is not None
+    assert whole is not None
+    left, scale = (
+        float(editor.get_attribute(f"data-{n}") or 0) for n in ("x", "scale")
+    )
+    assert on_screen["x"] == pytest.approx(
+        whole["x"] + left + circle.bounds.x_min * scale, abs=4
+    )
+    page.get_by_role("button", name="Resolve").click()
+    expect(editor.locator(".shape.mark")).to_have_count(0)
+    assert visit.store.comments(visit.scope, record.image_id)[0].marks == said.marks
+
+
+def test_undo_takes_a_marked_rejection_back(visit: Visit) -> None:
+    page = visit.page
+    page.get_by_role("button", name="Reject", exact=True).click()
+    page.get_by_role("button", name="Mark what is wrong").click()
+    visit.canvas().drag((0.3, 0.4), (0.5, 0.4))
+    dialog = page.get_by_role("dialog")
+    expect(dialog.get_by_text("1 mark", exact=True)).to_be_visible()
+    dialog.get_by_role("button", name="Reject").click()
+    dialog.wait_for(state="detached")
+    record = visit.store.records(visit.scope)[0]
+    (said,) = visit.store.comments(visit.scope, record.image_id)
+    assert said.text == "See the marks on the image."
+    assert len(said.marks) == 1
+    page.locator(".st-key-edit-undo button").first.click()
+    visit.settle()
+    assert visit.store.comments(visit.scope, record.image_id) == []
+
+
+def test_ignore_areas_are_seen_in_the_editor(visit: Visit) -> None:
+    canvas = visit.open_areas()
+    canvas.drag((0.1, 0.8), (0.3, 0.95))
+    visit.shapes(1)
+    visit.page.keyboard.press("Escape")
+    visit.page.get_by_role("dialog").wait_for(state="detached")
+    editor = visit.page.locator(".st-key-edit-canvas .editor")
+    expect(editor.locator(".shape.ignored")).to_have_count(1)

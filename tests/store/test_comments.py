@@ -7,6 +7,7 @@ import pytest
 from imagebase.annotation import ImageRecord
 from imagebase.editing import approve, reject
 from imagebase.errors import EditError, NotFoundError
+from imagebase.shapes import Point, Shape, ShapeKind
 from imagebase.store import Comment, Scope, Store
 from tests.store.fixtures import add_image, box
 
@@ -161,3 +162,63 @@ def test_comments_go_with_their_image(
     store.remove_images(scope, [image.image_id])
     with pytest.raises(NotFoundError):
         store.resolve_comment(scope, made.comment_id)
+
+
+CIRCLE = Shape(ShapeKind.ELLIPSE, (Point(5, 5), Point(20.25, 12)))
+SCRIBBLE = Shape(ShapeKind.BRUSH, (Point(1, 2), Point(30, 40)), 3)
+
+
+def marked(store: Store, scope: Scope, image: ImageRecord) -> ImageRecord:
+    now = store.record(scope, image.image_id)
+    return store.save(scope, reject(now, comment="cut off", marks=[CIRCLE, SCRIBBLE]))
+
+
+def test_marks_are_kept_with_the_rejection(
+    store: Store, scope: Scope, image: ImageRecord
+) -> None:
+    marked(store, scope, image)
+    (one,) = store.comments(scope, image.image_id)
+    assert (one.text, one.marks, one.is_open) == ("cut off", (CIRCLE, SCRIBBLE), True)
+    assert store.record(scope, image.image_id).marks == ()
+
+
+def test_undo_takes_marks_back_and_redo_brings_them_again(
+    store: Store, scope: Scope, image: ImageRecord
+) -> None:
+    marked(store, scope, image)
+    store.undo(scope)
+    assert store.comments(scope, image.image_id) == []
+    store.redo(scope)
+    (one,) = store.comments(scope, image.image_id)
+    assert one.marks == (CIRCLE, SCRIBBLE)
+    store.undo(scope)
+    assert store.comments(scope, image.image_id) == []
+
+
+def test_the_same_words_with_marks_are_said_again(
+    store: Store, scope: Scope, image: ImageRecord
+) -> None:
+    rejected(store, scope, image, "cut off")
+    marked(store, scope, image)
+    found = store.comments(scope, image.image_id)
+    assert [len(one.marks) for one in found] == [0, 2]
+    store.undo(scope)
+    assert [one.marks for one in store.comments(scope, image.image_id)] == [()]
+
+
+def test_marks_are_done_with_when_the_image_is_approved(
+    store: Store, scope: Scope, image: ImageRecord
+) -> None:
+    marked(store, scope, image)
+    approved(store, scope, image)
+    (one,) = store.comments(scope, image.image_id)
+    assert not one.is_open
+    assert one.marks == (CIRCLE, SCRIBBLE)
+
+
+def test_marks_that_cannot_be_kept_are_refused(image: ImageRecord) -> None:
+    with pytest.raises(EditError, match="at most 50"):
+        reject(image, comment="cut off", marks=[CIRCLE] * 51)
+    beside = Shape(ShapeKind.BRUSH, (Point(900, 900),), 3)
+    with pytest.raises(EditError, match="Nothing"):
+        reject(image, comment="cut off", marks=[beside])

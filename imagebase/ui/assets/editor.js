@@ -86,6 +86,7 @@ class Editor {
     this.canvas = find(".picture");
     this.svg = find(".drawing");
     this.layer = find(".boxes");
+    this.shapeLayer = find(".shapes");
     this.handleLayer = find(".handles");
     this.guides = [...this.root.querySelectorAll(".guides path")];
     this.measure = find(".measure");
@@ -1069,6 +1070,7 @@ class Editor {
     this.frame = null;
     if (!this.tag || !this.room[0]) return;
     this.drawPicture();
+    this.drawShapes();
     for (const one of this.boxes) this.drawBox(one);
     this.drawHandles();
     this.hover();
@@ -1112,6 +1114,21 @@ class Editor {
     context.drawImage(
       bitmap, x0, y0, x1 - x0, y1 - y0, to[0], to[1], to[2] - to[0], to[3] - to[1],
     );
+  }
+
+  // Ignore areas, and what a reviewer marked: to be seen, not to be drawn on.
+  drawShapes() {
+    const { shapes } = this.told;
+    const paths = shapes?.image === this.image ? shapes.paths : [];
+    const key = JSON.stringify(paths);
+    if (key !== this.shapesKey) {
+      this.shapesKey = key;
+      this.shapeLayer.replaceChildren(...paths.map(({ kind, d, width }) => made("path", {
+        class: `shape ${kind}${width ? " brush" : ""}`, d, "stroke-width": width || 1,
+      })));
+    }
+    const { x, y, scale } = this.view;
+    this.shapeLayer.setAttribute("transform", `translate(${x} ${y}) scale(${scale})`);
   }
 
   elementOf(one) {

@@ -9,9 +9,11 @@ import streamlit as st
 
 from imagebase.annotation import Box, ImageRecord, LabelSet
 from imagebase.errors import ImageBaseError
+from imagebase.shapes import Shape
 from imagebase.ui.edit import keys
 from imagebase.ui.edit.box_message import Action, Message, parcel, parse_message
 from imagebase.ui.edit.editor import Editor, RecordAccess, undisturbed
+from imagebase.ui.edit.overlay import overlay
 
 CANVAS_KEY: Final = "edit.canvas"
 
@@ -33,6 +35,7 @@ def draw_editor(
     detail: Callable[[Box], bytes],
     offered_labels: Sequence[str] = (),
     pills: Sequence[str] = (),
+    marks: Sequence[Shape] = (),
     below_px: int = _BELOW_PX,
     key: str = CANVAS_KEY,
 ) -> None:
@@ -50,6 +53,7 @@ def draw_editor(
         detail: returns a picture of a part of the image, as sharp as may be.
         offered_labels: names to choose from that the dataset has not.
         pills: the labels that are drawn above the editor, in their order.
+        marks: what reviewers drew on it; shown, as ignore areas are.
         below_px: CSS pixels of the window to leave free below the editor.
     """
     editor = _editor(key)
@@ -76,6 +80,7 @@ def draw_editor(
                 "offered": list(offered_labels),
                 "buttons": keys.BUTTONS,
                 "pills": list(pills),
+                "shapes": overlay(record, marks),
             },
             on_said_change=partial(_listen, on_action, key),
             on_parting_change=partial(settle, key=key),

@@ -9,6 +9,7 @@ import streamlit as st
 from imagebase.annotation import Box, ImageRecord, LabelSet
 from imagebase.editing import accept_all, approve, confirm_empty, reject
 from imagebase.errors import ImageFileError
+from imagebase.shapes import Shape
 from imagebase.ui import (
     address,
     backend,
@@ -17,6 +18,7 @@ from imagebase.ui import (
     ignore_areas,
     long_work,
     look_offer,
+    marking,
     state,
     undoing,
     widgets,
@@ -178,6 +180,7 @@ def _canvas(record: ImageRecord, labels: LabelSet, choice: Choice) -> None:
         detail=detail,
         offered_labels=choice.offered,
         pills=choice.pills,
+        marks=marking.open_marks(record.image_id),
     )
 
 
@@ -247,6 +250,12 @@ def _actions(record: ImageRecord) -> None:
                 on_click=changing.on_screen,
                 args=(record.image_id, partial(_reject, why)),
             )
+            marking.open_button(
+                record,
+                key="edit.mark",
+                why=st.session_state.get(why, ""),
+                on_reject=partial(_reject_marked, record.image_id),
+            )
         st.button(
             "Approve and next",
             key="edit.approve",
@@ -271,6 +280,13 @@ def _act(action: Action) -> None:
 
 def _reject(why: str) -> None:
     changing.change_and_go_on(partial(_rejected, why))
+
+
+def _reject_marked(image_id: str, comment: str, marks: tuple[Shape, ...]) -> None:
+    def rejected(record: ImageRecord, who: str) -> ImageRecord:
+        return reject(record, comment=comment, marks=marks)
+
+    changing.on_screen(image_id, partial(changing.change_and_go_on, rejected))
 
 
 def _accepted(record: ImageRecord, who: str) -> ImageRecord:

@@ -15,6 +15,7 @@ from imagebase.reviewing.review import (
     reject_images,
     relabel_boxes,
 )
+from imagebase.shapes import Shape
 from imagebase.store import AnnotationRow, Scope, Store
 from imagebase.ui import backend, long_work, look_offer, state, undoing, widgets
 from imagebase.ui.review.bulk_words import boxes_on, report
@@ -170,6 +171,16 @@ def _reject(seen: Seen, key: str) -> None:
     """Reject with what is in the field now: it may have come with the press."""
     reject = partial(reject_images, comment=st.session_state[key])
     _change(seen, reject, "Rejecting", "Rejected")
+
+
+@state.told
+def reject_marked(
+    image_id: str, revision: int, comment: str, marks: Sequence[Shape]
+) -> None:
+    """Reject one image, as it was on screen, with what was drawn on it."""
+    drawn = {image_id: marks}
+    reject = partial(reject_images, comment=comment, marks=drawn)
+    _change({image_id: revision}, reject, "Rejecting", "Rejected")
 
 
 def _change(seen: Seen, change: _Change, doing: str, done: str) -> None:

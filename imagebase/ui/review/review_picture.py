@@ -1,11 +1,12 @@
 """The picture beside the Review page's tables: an image, its boxes, what was said."""
 
+from functools import partial
 from typing import Final, Literal
 
 import streamlit as st
 
 from imagebase.annotation import ImageRecord, Size
-from imagebase.ui import backend, cache, ignore_areas, state, widgets
+from imagebase.ui import backend, cache, ignore_areas, marking, state, widgets
 from imagebase.ui.image_comments import draw_comments
 from imagebase.ui.review import acting
 
@@ -20,7 +21,13 @@ def show(record: ImageRecord, marked: frozenset[str] = frozenset()) -> None:
     scope = state.scope()
     labels = backend.store().labels(scope)
     st.image(
-        cache.labelled_picture(scope, record, labels, highlighted=marked),
+        cache.labelled_picture(
+            scope,
+            record,
+            labels,
+            highlighted=marked,
+            marks=marking.open_marks(record.image_id),
+        ),
         width=_width(record.size),
         alt=record.file_name,
     )
@@ -32,6 +39,12 @@ def show(record: ImageRecord, marked: frozenset[str] = frozenset()) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         acting.open_button(record.image_id, key="review.open")
         ignore_areas.open_button(record, key="review.areas")
+        marking.open_button(
+            record,
+            key="review.mark",
+            why="",
+            on_reject=partial(acting.reject_marked, record.image_id, record.revision),
+        )
     draw_comments(record.image_id)
 
 
