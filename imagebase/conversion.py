@@ -28,7 +28,7 @@ from imagebase.formats.registry import (
     recognise,
     taken_in,
 )
-from imagebase.formats.spool import DiskSet
+from imagebase.formats.scratch import DiskSet
 from imagebase.formats.stored_set import Placed, StoredSet
 from imagebase.formats.tree_views import TreeWithout, with_images
 from imagebase.formats.trees import (

@@ -23,19 +23,11 @@ CASES: Final = Path(__file__).parents[2] / "shared" / "data" / "cases"
 # What a file of one format says is not read yet; to be taken off as it is.
 NOT_YET: Final = frozenset(
     {
-        "coco_cat_name_int",
-        "coco_float_ids",
-        "coco_no_categories",
-        "coco_path_only",
-        "coco_rle_only",
-        "labelme_group",
         "ls_csv",
         "ls_min_key",
         "ls_min_two_annotators",
         "ls_rect_choice",
         "ls_single_task",
-        "voc_float",
-        "voc_rolabelimg",
     }
 )
 # The app has no --images.

@@ -3,7 +3,6 @@
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Set
-from pathlib import PurePosixPath
 from typing import Final, Self
 
 from imagebase.annotation import (
@@ -13,16 +12,12 @@ from imagebase.annotation import (
     Size,
     Source,
     clean_label,
-    clean_text,
 )
 from imagebase.attributes import clean_attributes
 from imagebase.errors import AnnotationFileError
-from imagebase.formats.image_index import (
-    Found,
-    NameIndex,
-    is_absolute,
-    stated_path,
-)
+from imagebase.formats.image_claims import ImageClaims
+from imagebase.formats.image_index import NameIndex
+from imagebase.formats.image_index import image_name as image_name
 from imagebase.formats.label_set_files import (
     IGNORE,
     ImportReport,
@@ -30,8 +25,8 @@ from imagebase.formats.label_set_files import (
     ReadResult,
     Remark,
 )
-from imagebase.formats.names import image_stem
-from imagebase.formats.spool import BoxRow, Entry, Spool, Stated
+from imagebase.formats.spool import BoxRow, Spool
+from imagebase.formats.spool_rows import Entry
 from imagebase.settings import Limits
 from imagebase.shapes import MAX_POINTS, Shape
 
@@ -49,7 +44,7 @@ _MOST_SUMMED: Final = 1_000
 class Collector:
     """Takes in labels, images and boxes in the order of the files, and gives them back.
 
-    They lie in a scratch file: a label set of any size takes the same memory.
+    They lie in a scratch file, so that a set of any size takes the same memory.
 
     Args:
         images: the image files that came with the labels.
@@ -57,9 +52,8 @@ class Collector:
 
     def __init__(self, limits: Limits, images: NameIndex | None = None) -> None:
         self._limits = limits
-        self._index = images or NameIndex(())
-        self._last_search: tuple[tuple[str, str, str], Found] | None = None
         self._spool = Spool()
+        self._claims = ImageClaims(images or NameIndex(()), self._spool)
         self._labels: dict[str, int] = {}
         self._files: dict[str, int] = {}
         self._summed: dict[str, tuple[Remark, int]] = {}
@@ -74,6 +68,7 @@ class Collector:
     def clear(self) -> None:
         """Forget all that was taken in, to begin again."""
         self._spool.clear()
+        self._claims.clear()
         self._labels.clear()
         self._summed.clear()
         self.boxes_found = 0
@@ -137,12 +132,12 @@ class Collector:
 
     def find_image(self, stated: str, *, file: str, part: str = "") -> str | None:
         """Return the file that a label file means; None for none or several."""
-        return self._search(stated, file, part).path
+        return self._claims.search(stated, file, part).path
 
     @property
     def copies(self) -> Set[str]:
         """Image files that were passed over as they have the content of another."""
-        return self._index.copies
+        return self._claims.index.copies
 
     def has_image(self, image: str) -> bool:
         return self._spool.find(image) is not None
@@ -182,67 +177,24 @@ class Collector:
 
         Args:
             name: what it is to be called.
-            part: where a split puts it, as far as this file says; one that two parts
-                name is in neither.
-            file: the label file that names it: its image is looked for near it first.
-            stated: as the label file has it, where the name is only the end of that.
+            part: where a split puts it by this file; of two parts it is in neither.
+            file: the label file that names it, near which its image is looked for.
+            stated: as that file has it, where the name is only the end of it.
             path: of its file, where a reader knows it; empty where it knows of none.
 
         Returns:
             What it is known by here: for its boxes and all else.
         """
-        one = self._stated(name, stated or name, file, part, path)
+        one = self._claims.stated(name, stated or name, file, part, path)
         self._spool.add_image(one, size, is_relative=is_relative, part=part)
         return one.key
-
-    def _stated(
-        self, name: str, stated: str, file: str, part: str, path: str | None
-    ) -> Stated:
-        if path:
-            return Stated(path, name, path, (), stated, file or path)
-        if path is None and not file:
-            # Nobody says where: it is looked for once all are here.
-            return Stated(name, name, stated=stated)
-        found = Found() if path == "" else self._search(stated, file, part)
-        own = self._own_key(stated, file)
-        if found.path is None:
-            return Stated(own, name, "", found.paths, stated, file)
-        fit = found.fit.strength
-        claim = Stated(found.path, name, found.path, (), stated, file, fit)
-        holder = self._spool.find(found.path)
-        if holder is None or _is_same_image(holder, claim):
-            return claim
-        if fit >= holder.fit:
-            self._spool.rename(holder, self._own_key(holder.stated, holder.stated_in))
-        if fit > holder.fit:
-            return claim
-        return Stated(own, name, "", (found.path,), stated, file)
-
-    def _search(self, stated: str, file: str, part: str) -> Found:
-        """Return the files that may be meant; rows of one image often follow on."""
-        asked = stated, file, part
-        if self._last_search is None or self._last_search[0] != asked:
-            found = self._index.search(stated, near=file, part=part)
-            self._last_search = asked, found
-        return self._last_search[1]
-
-    def _own_key(self, stated: str, file: str) -> str:
-        """Return what an image is known by that has no file."""
-        folder = file.rpartition("/")[0]
-        key = stated_path(stated) or stated
-        return f"{folder}/{key}" if folder else key
 
     def settle(self) -> None:
         """Look for files that nobody has looked for yet, and let no two share a name.
 
         To be called once everything is taken in.
         """
-        self._spool.settle(self._looked_for)
-
-    def _looked_for(self, entry: Entry) -> Stated:
-        found = self._index.search(entry.stated or entry.name)
-        others = () if found.path else found.paths
-        return Stated(entry.key, entry.name, found.path or "", others)
+        self._spool.settle(self._claims.looked_for)
 
     def place_by_folders(self) -> None:
         """Let the folders in names say who trains, if nothing else does and all do."""
@@ -431,82 +383,6 @@ class Collector:
             tuple(self.changed()),
         )
         return ReadResult(self.labels, tuple(self.images()), report)
-
-
-def text_of(data: bytes, file: str) -> str:
-    """Return a text file's text: UTF-8 with or without a mark, or UTF-16 with one.
-
-    Raises:
-        AnnotationFileError: in another encoding.
-    """
-    is_utf16 = data[:2] in (b"\xff\xfe", b"\xfe\xff")
-    try:
-        return data.decode("utf-16" if is_utf16 else "utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise AnnotationFileError(
-            f"{file} is not UTF-8 text (byte {error.start}); save it as UTF-8."
-        ) from error
-
-
-def lines_of(text: str) -> list[str]:
-    """Return lines without their ends; blanks inside and around stay.
-
-    Not `splitlines`: it also splits at characters that a name may hold.
-    """
-    return [line.removesuffix("\r") for line in text.split("\n")]
-
-
-def image_name(text: str) -> str:
-    """Return an image name from a label file as a relative path with `/`.
-
-    Of an absolute path or a URL, which mean something on one machine only, the last
-    part.
-    """
-    name = clean_text(text)
-    path = stated_path(name)
-    if is_absolute(name):
-        return PurePosixPath(path).name
-    return path
-
-
-def _is_same_image(holder: Entry, claim: Stated) -> bool:
-    """Say whether two label files, or one twice, mean the same file by what they say.
-
-    Other names in one label file are other images.
-    """
-    if holder.stated == claim.stated or not holder.fit:
-        return True
-    is_elsewhere = holder.stated_in != claim.stated_in
-    return is_elsewhere and _agrees(holder.fit) and _agrees(claim.fit)
-
-
-def _agrees(strength: bytes) -> bool:
-    return bool(strength[0] or strength[1])
-
-
-def named_beside(
-    collector: Collector, stated: str, *, file: str, field: str
-) -> tuple[str, str]:
-    """Return the name of a label file's image, and what to look for as its path.
-
-    Where each image has a label file, the image of the same name is meant: what is
-    written inside is out of date where images were renamed, and that is said.
-
-    Args:
-        stated: what the label file says inside. field: where it says so.
-    """
-    name, stem = image_name(stated), PurePosixPath(file).stem
-    own = collector.find_image(stem, file=file)
-    if own is None:
-        path = collector.find_image(stated, file=file) if name else None
-        return PurePosixPath(path or name or stem).name, stated if name else stem
-    if name and image_stem(PurePosixPath(name).name) != image_stem(
-        PurePosixPath(own).name
-    ):
-        called = PurePosixPath(own).name
-        what = f"its {field} says {name}, and it was taken for that of {called}"
-        collector.change(file, "", what)
-    return PurePosixPath(own).name, stem
 
 
 def number(text: object) -> float:

@@ -8,7 +8,10 @@ from typing import Final
 
 from imagebase.errors import AnnotationFileError
 from imagebase.formats import starting
-from imagebase.formats.collecting import Collector, image_name, lines_of, text_of
+from imagebase.formats.collecting import (
+    Collector,
+    image_name,
+)
 from imagebase.formats.image_index import NameIndex
 from imagebase.formats.label_lists import LabelLists, is_names_list
 from imagebase.formats.label_set_files import (
@@ -30,6 +33,7 @@ from imagebase.formats.relative import (
     names_file,
     relative_tolerance,
 )
+from imagebase.formats.texts import lines_of, text_of
 from imagebase.formats.trees import (
     FILES_TO_TRY,
     files_named,

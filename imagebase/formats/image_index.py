@@ -7,6 +7,7 @@ from pathlib import PurePosixPath
 from typing import Final, NamedTuple
 from urllib.parse import unquote
 
+from imagebase.annotation import clean_text
 from imagebase.formats.names import image_stem
 from imagebase.formats.parts import part_in
 
@@ -240,6 +241,19 @@ def stated_path(text: str) -> str:
         name = unquote(server_and_path.partition("/")[2])
     name = _DRIVE.sub("", name)
     return "/".join(part for part in name.split("/") if part not in ("", ".", ".."))
+
+
+def image_name(text: str) -> str:
+    """Return an image name from a label file as a relative path with `/`.
+
+    Of an absolute path or a URL, which mean something on one machine only, the last
+    part.
+    """
+    name = clean_text(text)
+    path = stated_path(name)
+    if is_absolute(name):
+        return PurePosixPath(path).name
+    return path
 
 
 def is_absolute(text: str) -> bool:

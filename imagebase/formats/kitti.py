@@ -8,10 +8,14 @@ from typing import Final
 from imagebase.annotation import AttributeValue, Box
 from imagebase.attributes import OCCLUDED, TRUNCATED
 from imagebase.errors import AnnotationFileError
-from imagebase.formats.collecting import Collector, lines_of, number, text_of
+from imagebase.formats.collecting import (
+    Collector,
+    number,
+)
 from imagebase.formats.label_set_files import FileTree, InputFormat
 from imagebase.formats.pairing import paired, short_names
 from imagebase.formats.parts import part_in
+from imagebase.formats.texts import lines_of, text_of
 from imagebase.formats.trees import FILES_TO_TRY, is_image_name, names_with_suffix
 
 # type truncated occluded alpha, four edges, three sizes, three places, rotation; what a

@@ -7,9 +7,13 @@ from typing import Any, Final, NamedTuple
 import yaml
 
 from imagebase.errors import AnnotationFileError
-from imagebase.formats.collecting import Collector, lines_of, number, text_of
+from imagebase.formats.collecting import (
+    Collector,
+    number,
+)
 from imagebase.formats.label_set_files import FileTree
 from imagebase.formats.relative import KeyPoints, LabelLines, read_names_file
+from imagebase.formats.texts import lines_of, text_of
 from imagebase.formats.trees import (
     FILES_TO_TRY,
     folder_of,

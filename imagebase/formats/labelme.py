@@ -10,9 +10,9 @@ from imagebase.errors import AnnotationFileError
 from imagebase.formats.boxes import writable
 from imagebase.formats.collecting import (
     Collector,
-    named_beside,
     number,
 )
+from imagebase.formats.image_claims import named_beside
 from imagebase.formats.json_stream import json_items
 from imagebase.formats.label_set_files import (
     IGNORE,

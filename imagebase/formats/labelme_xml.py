@@ -6,7 +6,8 @@ from xml.etree.ElementTree import Element
 from imagebase.annotation import Box
 from imagebase.attributes import OCCLUDED, parsed, read_text
 from imagebase.errors import AnnotationFileError
-from imagebase.formats.collecting import Collector, image_name, named_beside, number
+from imagebase.formats.collecting import Collector, image_name, number
+from imagebase.formats.image_claims import named_beside
 from imagebase.formats.label_set_files import (
     FileTree,
     InputFormat,

@@ -8,10 +8,15 @@ from typing import Final
 
 from imagebase.annotation import AttributeValue, Box, Size
 from imagebase.errors import AnnotationFileError
-from imagebase.formats.collecting import Collector, lines_of, number, size_of, text_of
+from imagebase.formats.collecting import (
+    Collector,
+    number,
+    size_of,
+)
 from imagebase.formats.label_set_files import FileTree, InputFormat
 from imagebase.formats.parts import part_in
 from imagebase.formats.relative import read_names_file
+from imagebase.formats.texts import lines_of, text_of
 from imagebase.formats.trees import files_named, folder_of, is_image_name
 
 _TRUTH: Final = ("gt.txt", "gt_train_half.txt", "gt_val_half.txt")

@@ -8,9 +8,12 @@ from typing import Final, NamedTuple
 from imagebase.annotation import Box, LabelSet, Size
 from imagebase.errors import AnnotationFileError
 from imagebase.formats.boxes import writable
-from imagebase.formats.collecting import Collector, lines_of, text_of
+from imagebase.formats.collecting import (
+    Collector,
+)
 from imagebase.formats.label_set_files import ExportImage, FileTree
 from imagebase.formats.outlines import OUTLINE, around
+from imagebase.formats.texts import lines_of, text_of
 
 _MILLION: Final = 1_000_000
 _POSE: Final = "of a pose, the box is kept, and its key points are not"

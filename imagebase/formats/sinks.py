@@ -9,7 +9,7 @@ from typing import IO, Final, NamedTuple
 
 from imagebase.errors import ExportError
 from imagebase.formats.label_set_files import ExportFile, ImageReference, Streamed
-from imagebase.formats.spool import DiskSet, scratch_database
+from imagebase.formats.scratch import DiskSet, scratch_database
 
 # None where an image has no file to be written; only what is said of it then is.
 ImageBytes = Callable[[str], bytes | None]

@@ -6,9 +6,8 @@ is closed. Text is kept as bytes, since names of files need not be UTF-8.
 """
 
 import json
-import sqlite3
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from itertools import groupby
@@ -18,9 +17,16 @@ from typing import Any, Final, NamedTuple
 from imagebase.annotation import Annotation, Attributes, Box, Size, Source
 from imagebase.formats.label_set_files import ReadImage, Remark
 from imagebase.formats.parts import part_in
+from imagebase.formats.scratch import from_bytes, scratch_database, to_bytes
+from imagebase.formats.spool_rows import (
+    Entry,
+    Stated,
+    entry_of,
+    joined_texts,
+    state_of,
+)
 from imagebase.shapes import Shape, shape_json, shape_of_json
 
-_CACHE_KIB: Final = 16_000
 _BUFFERED_BOXES: Final = 1000
 _ENTRIES_AT_HAND: Final = 5000
 _SCHEMA: Final = """
@@ -46,48 +52,6 @@ WITHOUT ROWID;
 """
 _SOURCES: Final = tuple(Source)
 _BARE: Final[dict[str, Any]] = {"annotation_id": "", "changed_at": datetime.min}
-
-
-@dataclass(slots=True)
-class Entry:
-    """An image that is being taken in.
-
-    key: that it is known by: the path of its file, or what stands for one that is not
-        there. name: what its label file calls it, short.
-    path, others: its file, empty where none is known; those that may be meant.
-    stated, stated_in: how the first label file has it, and which that is.
-    fit: how well its file fits that, as bytes that compare.
-    file, earlier: the file whose boxes come in now, and how many boxes those before
-        it had. boxes: how many there are, crowds too.
-    part: None where nothing has named one yet, empty where two were named.
-    """
-
-    image_id: int
-    key: str
-    name: str
-    size: Size | None
-    is_relative: bool
-    path: str = ""
-    others: tuple[str, ...] = ()
-    stated: str = ""
-    stated_in: str = ""
-    fit: bytes = b""
-    file: str = ""
-    earlier: int = 0
-    boxes: int = 0
-    part: str | None = None
-
-
-class Stated(NamedTuple):
-    """An image as a label file has it, and the file that it means; as in `Entry`."""
-
-    key: str
-    name: str
-    path: str = ""
-    others: tuple[str, ...] = ()
-    stated: str = ""
-    stated_in: str = ""
-    fit: bytes = b""
 
 
 class BoxRow(NamedTuple):
@@ -157,7 +121,7 @@ class Spool:
         row = self._database.execute(
             "SELECT * FROM image WHERE key = ?", (to_bytes(key),)
         ).fetchone()
-        return None if row is None else self._keep_at_hand(_entry(row))
+        return None if row is None else self._keep_at_hand(entry_of(row))
 
     def rename(self, entry: Entry, key: str) -> None:
         """Let an image be known by another key, which none has, and have no file."""
@@ -165,7 +129,7 @@ class Spool:
         others = entry.others or (entry.path,)
         self._database.execute(
             "UPDATE image SET key = ?, path = NULL, others = ? WHERE id = ?",
-            (to_bytes(key), _joined_texts(others), entry.image_id),
+            (to_bytes(key), joined_texts(others), entry.image_id),
         )
 
     def settle(self, find: Callable[[Entry], Stated]) -> None:
@@ -176,9 +140,9 @@ class Spool:
         self._write()
         rows = "SELECT * FROM image WHERE stated_in IS NULL"
         update = "UPDATE image SET path = ?, others = ? WHERE id = ?"
-        for entry in map(_entry, self._database.execute(rows).fetchall()):
+        for entry in map(entry_of, self._database.execute(rows).fetchall()):
             found = find(entry)
-            texts = to_bytes(found.path) or None, _joined_texts(found.others)
+            texts = to_bytes(found.path) or None, joined_texts(found.others)
             self._database.execute(update, (*texts, entry.image_id))
         self._database.execute("CREATE INDEX IF NOT EXISTS by_name ON image (name)")
         shared = "SELECT name FROM image GROUP BY name HAVING count(*) > 1"
@@ -324,7 +288,7 @@ class Spool:
             "UPDATE image SET name = ?, path = ?, others = ?, stated = ?,"
             " stated_in = ?, fit = ?, width = ?, height = ?, is_relative = ?,"
             " file = ?, earlier = ?, boxes = ?, part = ? WHERE id = ?",
-            map(_state, self._entries.values()),
+            map(state_of, self._entries.values()),
         )
         self._entries.clear()
 
@@ -334,46 +298,6 @@ class Spool:
             insert = f"INSERT INTO box VALUES ({marks})"
             self._database.executemany(insert, self._boxes)
             self._boxes.clear()
-
-
-class DiskSet:
-    """A set of texts that may outgrow memory."""
-
-    def __init__(self, texts: Iterable[str] = ()) -> None:
-        schema = "CREATE TABLE text (text BLOB PRIMARY KEY) WITHOUT ROWID"
-        self._database = scratch_database(schema, cache_kib=2000)
-        for text in texts:
-            self.add(text)
-
-    def __contains__(self, text: str) -> bool:
-        found = self._database.execute(
-            "SELECT 1 FROM text WHERE text = ?", (to_bytes(text),)
-        )
-        return found.fetchone() is not None
-
-    def add(self, text: str) -> bool:
-        """Add a text; False where it is there already."""
-        done = self._database.execute(
-            "INSERT OR IGNORE INTO text VALUES (?)", (to_bytes(text),)
-        )
-        return done.rowcount > 0
-
-    def close(self) -> None:
-        self._database.close()
-
-
-def scratch_database(schema: str, cache_kib: int = _CACHE_KIB) -> sqlite3.Connection:
-    """Return a new database that is deleted when it is closed.
-
-    There is nothing to roll back to and nobody else to wait for.
-    """
-    database = sqlite3.connect("", isolation_level=None, check_same_thread=False)
-    database.execute("PRAGMA journal_mode = OFF")
-    database.execute("PRAGMA synchronous = OFF")
-    database.execute(f"PRAGMA cache_size = -{cache_kib}")
-    database.executescript(schema)
-    database.execute("BEGIN")
-    return database
 
 
 class _Groups:
@@ -389,47 +313,6 @@ class _Groups:
         rows = list(self._next[1])
         self._next = next(self._groups, None)
         return rows
-
-
-def _state(entry: Entry) -> tuple[object, ...]:
-    width, height = entry.size or (None, None)
-    texts = (entry.path, entry.stated, entry.stated_in)
-    path, stated, stated_in = (to_bytes(text) or None for text in texts)
-    return (
-        *(to_bytes(entry.name), path, _joined_texts(entry.others)),
-        *(stated, stated_in, entry.fit, width, height, entry.is_relative),
-        *(to_bytes(entry.file), entry.earlier, entry.boxes, entry.part),
-        entry.image_id,
-    )
-
-
-def _entry(row: tuple[Any, ...]) -> Entry:
-    image_id, key, name, path, others, stated, stated_in, fit, width, height = row[:10]
-    is_relative, file, earlier, boxes, part = row[10:]
-    return Entry(
-        image_id,
-        from_bytes(key),
-        from_bytes(name),
-        None if width is None else Size(width, height),
-        bool(is_relative),
-        from_bytes(path or b""),
-        _split_texts(others),
-        from_bytes(stated or b""),
-        from_bytes(stated_in or b""),
-        fit,
-        from_bytes(file),
-        earlier,
-        boxes,
-        part,
-    )
-
-
-def _joined_texts(texts: Iterable[str]) -> bytes | None:
-    return to_bytes("\0".join(texts)) or None
-
-
-def _split_texts(data: bytes | None) -> tuple[str, ...]:
-    return tuple(from_bytes(data).split("\0")) if data else ()
 
 
 def _joined(known: str | None, part: str) -> str | None:
@@ -451,7 +334,7 @@ def _image(
     *,
     is_bare: bool = False,
 ) -> ReadImage:
-    entry = _entry(row)
+    entry = entry_of(row)
     found: tuple[list[Annotation], list[Annotation]] = ([], [])
     make: Callable[..., Annotation] = Annotation
     if is_bare:
@@ -478,12 +361,3 @@ def _image(
         entry.stated_in,
         entry.stated,
     )
-
-
-def to_bytes(text: str) -> bytes:
-    """Return text as it is kept; names of files may hold lone surrogates."""
-    return text.encode("utf-8", "surrogatepass")
-
-
-def from_bytes(data: bytes) -> str:
-    return data.decode("utf-8", "surrogatepass")

@@ -13,7 +13,7 @@ from imagebase.formats.label_set_files import (
 )
 from imagebase.formats.names import NameTaker, flat_name, safe_path
 from imagebase.formats.placing import Frame, fitted
-from imagebase.formats.spool import DiskSet, from_bytes, scratch_database, to_bytes
+from imagebase.formats.scratch import DiskSet, from_bytes, scratch_database, to_bytes
 
 _SCHEMA: Final = """
 CREATE TABLE image (

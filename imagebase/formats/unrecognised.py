@@ -7,10 +7,10 @@ from pathlib import PurePosixPath
 from typing import Any, Final, NamedTuple
 
 from imagebase.errors import AnnotationFileError
-from imagebase.formats.collecting import lines_of, text_of
 from imagebase.formats.csv_boxes import what_is_missing
 from imagebase.formats.json_stream import json_items
 from imagebase.formats.label_set_files import FileTree
+from imagebase.formats.texts import lines_of, text_of
 from imagebase.formats.trees import FILES_TO_TRY, is_image_name
 from imagebase.formats.xml_files import root_tag_of
 

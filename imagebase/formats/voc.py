@@ -11,9 +11,9 @@ from imagebase.errors import AnnotationFileError
 from imagebase.formats.boxes import whole_pixel_tolerance, whole_pixels, writable
 from imagebase.formats.collecting import (
     Collector,
-    named_beside,
     number,
 )
+from imagebase.formats.image_claims import named_beside
 from imagebase.formats.label_set_files import (
     IGNORE,
     PARTS,

@@ -9,12 +9,11 @@ from imagebase.errors import AnnotationFileError
 from imagebase.formats.collecting import (
     Collector,
     image_name,
-    lines_of,
     number,
-    text_of,
 )
 from imagebase.formats.label_set_files import FileTree, InputFormat
 from imagebase.formats.parts import part_in, parts_of_files
+from imagebase.formats.texts import lines_of, text_of
 from imagebase.formats.trees import (
     FILES_TO_TRY,
     is_image_name,

@@ -9,7 +9,10 @@ import yaml
 
 from imagebase.errors import AnnotationFileError
 from imagebase.formats import starting
-from imagebase.formats.collecting import Collector, lines_of, number, text_of
+from imagebase.formats.collecting import (
+    Collector,
+    number,
+)
 from imagebase.formats.label_lists import LabelLists, has_named_classes, is_names_list
 from imagebase.formats.label_set_files import (
     PARTS,
@@ -29,6 +32,7 @@ from imagebase.formats.relative import (
     label_text,
     relative_tolerance,
 )
+from imagebase.formats.texts import lines_of, text_of
 from imagebase.formats.trees import (
     FILES_TO_TRY,
     files_named,

@@ -7,10 +7,10 @@ from typing import Final
 import yaml
 
 from imagebase.errors import AnnotationFileError
-from imagebase.formats.collecting import lines_of, text_of
 from imagebase.formats.image_index import NameIndex, stated_path
 from imagebase.formats.label_set_files import FileTree
 from imagebase.formats.parts import part_in_words, part_named
+from imagebase.formats.texts import lines_of, text_of
 from imagebase.formats.trees import folder_of, is_image_name, names_with_suffix
 
 _LIST: Final = ".txt"

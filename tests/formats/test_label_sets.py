@@ -194,3 +194,14 @@ def test_of_two_sets_the_one_with_boxes_is_read() -> None:
 def test_a_file_of_another_program_hides_no_set() -> None:
     files = {"0.xml": "<office/>", "a.jpg": "", "a.xml": XML.format(name="a.jpg")}
     assert recognise(tree_of(files)) == "voc"
+
+
+def test_an_image_that_others_may_mean_as_well_stays_nobodys() -> None:
+    header = "filename,width,height,class,xmin,ymin,xmax,ymax\n"
+    rows = [f"{name}/1.jpg,9,9,cat,1,1,5,5\n" for name in ("cam2", "cam3", "cam2")]
+    result = labels_in({"a.csv": header + "".join(rows), "images/cam1/1.jpg": ""})
+    assert [(one.name, len(one.annotations)) for one in result.images] == [
+        ("cam2/1.jpg", 2),
+        ("cam3/1.jpg", 1),
+    ]
+    assert [one.path for one in result.images] == ["", ""]

@@ -8,7 +8,9 @@ from imagebase.annotation import Box, Size, Source
 from imagebase.formats import spool
 from imagebase.formats.collecting import Collector
 from imagebase.formats.label_set_files import Remark
-from imagebase.formats.spool import BoxRow, DiskSet, Spool, Stated
+from imagebase.formats.scratch import DiskSet
+from imagebase.formats.spool import BoxRow, Spool
+from imagebase.formats.spool_rows import Stated
 from imagebase.settings import Limits
 
 LABELS = ("cat", "dog")
