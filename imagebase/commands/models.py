@@ -1,5 +1,6 @@
 """python -m imagebase models: which there are, is this one sound, add it."""
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -18,6 +19,8 @@ from imagebase.errors import ModelLoadError
 from imagebase.settings import TEAM_OWNER, Mode, settings
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from imagebase.detection.doctor import Diagnosis, Finding, Trial
 
 app = typer.Typer(
@@ -160,10 +163,9 @@ def _examined(
             "one of these suffixes."
         )
     limits = settings().limits_for(Mode.TEAM)
+    examined = partial(examine_paths, paths, limits=limits, input_size=input_size)
     try:
-        diagnosis = examine_paths(
-            paths, limits=limits, family=family, input_size=input_size
-        )
+        diagnosis = examined(family=family)
     except OSError as error:
         refuse(f"{error.filename} cannot be read ({error.strerror}).")
     for finding in diagnosis.findings:
@@ -174,7 +176,8 @@ def _examined(
     chosen = picture or SAMPLE
     if not chosen.is_file():
         refuse(f"{chosen} is no file; give a picture.")
-    tried = _tried(diagnosis, chosen)
+    again = None if family else lambda meant: examined(family=meant)
+    diagnosis, tried = _tried(diagnosis, again, chosen)
     _print(_draw(diagnosis, tried, chosen, drawn))
     return diagnosis, tried
 
@@ -192,17 +195,24 @@ def _say_what_is_asked(
         say(f"Say --family with one of {', '.join(diagnosis.families)}.")
 
 
-def _tried(diagnosis: "Diagnosis", picture: Path) -> "Trial":
-    """Return how a dry run went; end where it failed, and say why."""
-    from imagebase.detection.doctor import Finding, Level, try_out
+def _tried(
+    diagnosis: "Diagnosis",
+    again: "Callable[[str], Diagnosis] | None",
+    picture: Path,
+) -> "tuple[Diagnosis, Trial]":
+    """Return how a dry run went and by which diagnosis; end where it failed."""
+    from imagebase.detection.doctor import Finding, Level, try_reading
 
-    assert diagnosis.draft is not None
     limits = settings().limits_for(Mode.TEAM)
     try:
-        return try_out(diagnosis.draft.model, picture=picture, limits=limits)
+        settled, tried = try_reading(diagnosis, again, picture=picture, limits=limits)
     except ModelLoadError as error:
         _print(Finding(Level.BAD, str(error)))
         raise typer.Exit(FAILED) from error
+    for finding in settled.findings:
+        if finding not in diagnosis.findings:
+            _print(finding)
+    return settled, tried
 
 
 def _refuse_what_is_not_there(paths: list[Path], family: str | None) -> None:

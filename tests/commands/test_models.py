@@ -2,6 +2,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
@@ -11,7 +12,10 @@ from imagebase.images import read_header
 from imagebase.settings import TEAM_OWNER, WEIGHTS_FOLDER, settings
 from tests.detection.darknet_models import write_one_box_model
 from tests.detection.doctor.test_broken_uploads import V8
+from tests.detection.doctor.test_questions import open_model
+from tests.detection.onnx_builder import GraphBuilder
 from tests.detection.onnx_graphs import speaking_model, yolox_output
+from tests.detection.onnx_layouts import NAMES, yolov6
 
 
 @pytest.fixture(autouse=True)
@@ -74,6 +78,45 @@ def test_ambiguous_model_asks_and_is_answered_by_family(tmp_path: Path) -> None:
     said = invoked("check", path, "--family", "yolox-decoded")
     assert said.exit_code == 0
     assert "YOLOX with decoded boxes" in said.stdout
+
+
+def test_numbers_tell_the_family_and_a_person_who_says_another_is_refused(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "m.onnx"
+    path.write_bytes(yolov6(8, 16, 32).replace(b"outputs", b"outout_"))
+    path.with_suffix(".names").write_text(NAMES)
+    told = invoked("check", path)
+    assert told.exit_code == 0
+    assert "⚠ Its numbers are those of YOLOv6" in told.stdout
+    assert "✓ m.onnx: YOLOv6, 320 × 256 pixels, 5 classes." in told.stdout
+    assert "✓ 1 box in kitchen.jpg" in told.stdout
+    refused = invoked("check", path, "--family", "yolox")
+    assert refused.exit_code == 1
+    assert "✗ The model: its fifth column is 1 throughout" in refused.stdout
+
+
+def test_open_size_is_asked_for_and_said(tmp_path: Path) -> None:
+    path = tmp_path / "m.onnx"
+    path.write_bytes(open_model())
+    path.with_suffix(".names").write_text(NAMES)
+    asked = invoked("check", path)
+    assert asked.exit_code == 1
+    assert "Say --input-size with the side of the images" in asked.stderr
+    said = invoked("check", path, "--input-size", "320")
+    assert said.exit_code == 0
+    assert "✓ 1 box in kitchen.jpg" in said.stdout
+
+
+def test_no_tick_stands_before_no_box(tmp_path: Path) -> None:
+    path = tmp_path / "m.onnx"
+    empty = np.zeros((1, 9, 1680), np.float32)
+    graph = GraphBuilder((1, 3, 256, 320)).output("output0", empty)
+    path.write_bytes(graph.model())
+    path.with_suffix(".names").write_text(NAMES)
+    found = invoked("check", path)
+    assert found.exit_code == 0
+    assert "⚠ 0 boxes in kitchen.jpg" in found.stdout
 
 
 @pytest.mark.parametrize(

@@ -104,15 +104,19 @@ def test_open_size_is_asked_for_and_the_model_tried_and_kept(page: Tab) -> None:
     assert library_of(TEAM_OWNER).card("Any size").input_size == (320, 320)
 
 
-def test_numbers_of_another_family_offer_it(page: Tab) -> None:
+def test_numbers_of_another_family_are_read_as_that(page: Tab) -> None:
     content = yolov6(8, 16, 32).replace(b"outputs", b"outout_")
     drop(page, ("m.onnx", content), ("m.names", NAMES.encode()))
+    assert "YOLOv6, 320 × 256 pixels" in page.words()
+    assert "Its numbers are those of YOLOv6, so it is read as that" in page.words()
+    assert "1 box in kitchen" in page.words()
+    page.app.selectbox(key="models.family").set_value("yolox").run()
     assert "its fifth column is 1 throughout" in page.words()
     assert "Nothing was kept." in page.words()
-    page.app.selectbox(key="models.family").set_value("yolov6")
-    page.app.run()
-    assert "YOLOv6, 320 × 256 pixels" in page.words()
+    page.app.selectbox(key="models.family").set_value("yolov6").run()
     assert "1 box in kitchen" in page.words()
+    keep(page, "six")
+    assert library_of(TEAM_OWNER).card("six").family == "yolov6"
 
 
 def test_no_tick_stands_before_no_box(page: Tab) -> None:

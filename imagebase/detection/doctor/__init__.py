@@ -3,7 +3,7 @@
 import re
 import shutil
 import weakref
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from tempfile import mkdtemp
@@ -11,7 +11,7 @@ from typing import Final
 
 from imagebase.annotation import Size, utc_now
 from imagebase.detection.doctor import darknet_upload, onnx_upload
-from imagebase.detection.doctor.findings import Finding, Level, bad, is_bad
+from imagebase.detection.doctor.findings import Finding, Level, bad, is_bad, warning
 from imagebase.detection.doctor.sorting import (
     Kind,
     Sorted,
@@ -19,7 +19,7 @@ from imagebase.detection.doctor.sorting import (
     missing_parts,
     sort_uploads,
 )
-from imagebase.detection.doctor.trial import Trial, try_out
+from imagebase.detection.doctor.trial import SAMPLE, Trial, try_out
 from imagebase.detection.library import ModelLibrary
 from imagebase.detection.model_card import CARD_FILE, ModelCard
 from imagebase.detection.model_files import (
@@ -32,8 +32,9 @@ from imagebase.detection.model_files import (
     sha256_of,
 )
 from imagebase.detection.onnx_inputs import with_size
+from imagebase.detection.onnx_models import FAMILY_NAMES
 from imagebase.detection.own_graph import FAMILY as DARKNET
-from imagebase.errors import LimitError
+from imagebase.errors import LimitError, MisreadModelError
 from imagebase.settings import Limits
 
 __all__ = [
@@ -46,6 +47,7 @@ __all__ = [
     "examine_paths",
     "keep",
     "try_out",
+    "try_reading",
 ]
 
 ONNX: Final = "model.onnx"
@@ -151,6 +153,43 @@ def examine_paths(
         files += [one for one in names_beside(paths[0]) if one not in files][:1]
     uploads = ((one.name, one.read_bytes()) for one in files)
     return examine(uploads, limits=limits, family=family, input_size=input_size)
+
+
+def try_reading(
+    diagnosis: Diagnosis,
+    again: Callable[[str], Diagnosis] | None,
+    *,
+    picture: Path = SAMPLE,
+    limits: Limits | None = None,
+) -> tuple[Diagnosis, Trial]:
+    """Return how a dry run went, and the diagnosis that it was made by.
+
+    Numbers that are another family's tell which, so such a model is examined and tried
+    once more as of that family, and a warning says so.
+
+    Args:
+        diagnosis: with a draft.
+        again: examines the same files as of a family; None where a person said one.
+        picture, limits: as in `try_out`.
+
+    Raises:
+        ModelLoadError: as in `try_out`.
+    """
+    assert diagnosis.draft is not None
+    try:
+        return diagnosis, try_out(diagnosis.draft.model, picture=picture, limits=limits)
+    except MisreadModelError as error:
+        other = again(error.family) if again else diagnosis
+        if again is None or other.draft is None:
+            raise
+        family = error.family
+    tried = try_out(other.draft.model, picture=picture, limits=limits)
+    note = warning(
+        f"Its numbers are those of {FAMILY_NAMES[family]}, so it is read as that."
+    )
+    families = tuple(dict.fromkeys((*diagnosis.families, family)))
+    findings = (*other.findings, note)
+    return replace(other, findings=findings, families=families), tried
 
 
 def _examine_darknet(files: Sorted, limits: Limits) -> Diagnosis:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final, Protocol
 
 import streamlit as st
@@ -15,7 +16,7 @@ from imagebase.detection.doctor import (
     Trial,
     examine,
     keep,
-    try_out,
+    try_reading,
 )
 from imagebase.detection.doctor.trial import SAMPLE
 from imagebase.detection.library import MAX_NAME_LENGTH
@@ -102,12 +103,16 @@ def _examined(files: Sequence[Dropped]) -> Examined:
         uploads = [(one.name, one.getvalue()) for one in files]
         diagnosis = examine(uploads, limits=limits, family=family, input_size=side)
         if side and not diagnosis.asks_size:  # it was said of the files before
+            side = None
             diagnosis = examine(uploads, limits=limits, family=family)
+    again = partial(_examined_as, uploads, side)
     trial, fault = None, ""
     if diagnosis.draft is not None:
         with st.spinner("Trying the model on a photograph …"):
             try:
-                trial = try_out(diagnosis.draft.model, limits=limits)
+                diagnosis, trial = try_reading(
+                    diagnosis, None if family else again, limits=limits
+                )
             except MisreadModelError as error:
                 fault, diagnosis = str(error), _offering(diagnosis, error.family)
             except ModelLoadError as error:
@@ -115,6 +120,12 @@ def _examined(files: Sequence[Dropped]) -> Examined:
     examined = Examined(of, diagnosis, trial, fault)
     st.session_state[_EXAMINED] = examined
     return examined
+
+
+def _examined_as(
+    uploads: Sequence[tuple[str, bytes]], side: int | None, family: str
+) -> Diagnosis:
+    return examine(uploads, limits=backend.limits(), family=family, input_size=side)
 
 
 def _offering(diagnosis: Diagnosis, family: str) -> Diagnosis:
