@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageColor, ImageDraw, ImageFont
 
-from imagebase.annotation import Annotation, LabelSet, Size
+from imagebase.annotation import Annotation, LabelSet, Size, percent
 from imagebase.images import RgbArray
 from imagebase.shapes import Point, Shape, mask_of, outline
 
@@ -267,7 +267,7 @@ def _chip_texts(annotation: Annotation) -> list[str]:
         name = name[: _MAX_CHIP_LETTERS - 1] + "…"
     if annotation.confidence is None:
         return [name]
-    return [f"{name} {annotation.confidence:.0%}", name]
+    return [f"{name} {percent(annotation.confidence)}", name]
 
 
 def _chip_places(box: _Rectangle, chip: RgbArray, canvas: RgbArray) -> list[_Rectangle]:

@@ -18,8 +18,16 @@ from imagebase.annotation import (
     clean_text,
     colour,
     new_id,
+    percent,
     utc_now,
 )
+
+
+@pytest.mark.parametrize(
+    ("share", "words"), [(0.936, "94 %"), (0, "0 %"), (1, "100 %")]
+)
+def test_confidence_is_spelled_in_percent(share: float, words: str) -> None:
+    assert percent(share) == words
 
 
 def model_box() -> Annotation:

@@ -18,7 +18,7 @@ from typing import Final
 
 import numpy as np
 
-from imagebase.annotation import Box
+from imagebase.annotation import Box, percent
 from imagebase.evaluation.values import FOUND_IOU, Flags, Floats, Found, Indices, Truth
 from imagebase.evaluation.verdicts import LOOSE_IOU
 from imagebase.geometry import FloatArray, pairwise_iou
@@ -198,8 +198,8 @@ def _missing(
                 Sign.MISSING,
                 image,
                 _TRUST_IN_MISSING * sure,
-                f"{_article(label)} {label} was found ({confidence:.0%}) where there "
-                "is no box".replace("%", " %"),
+                f"{_article(label)} {label} was found ({percent(confidence)}) where "
+                "there is no box",
                 box=box,
                 label=label,
                 confidence=confidence,
@@ -259,15 +259,15 @@ def _as_suspect(
     label, box, confidence = _said(truth, found, detection)
     own = truth.labels[truth.label[row]]
     reason = (
-        f"labelled {own}, found to be {_article(label)} {label} ({confidence:.0%})"
+        f"labelled {own}, found to be {_article(label)} {label} ({percent(confidence)})"
         if sign is Sign.LABEL
-        else f"the {own} was found ({confidence:.0%}) beside this box"
+        else f"the {own} was found ({percent(confidence)}) beside this box"
     )
     return Suspect(
         sign,
         int(truth.image[row]),
         score,
-        reason.replace("%", " %"),
+        reason,
         object=row,
         box=box,
         label=label,

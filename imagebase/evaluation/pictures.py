@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from imagebase.annotation import Annotation, Box, LabelSet, Size, Source
+from imagebase.annotation import Annotation, Box, LabelSet, Size, Source, percent
 from imagebase.drawing import draw_annotations
 from imagebase.evaluation.verdicts import Fate, Mistake, Verdicts
 from imagebase.images import RgbArray
@@ -61,7 +61,7 @@ def in_words(verdicts: Verdicts, mistake: Mistake) -> str:
     said, sure = "", ""
     if mistake.found is not None:
         said = verdicts.truth.labels[verdicts.found.label[mistake.found]]
-        sure = f"{verdicts.found.confidence[mistake.found]:.0%}".replace("%", " %")
+        sure = percent(float(verdicts.found.confidence[mistake.found]))
     match mistake.fate:
         case Fate.RIGHT:
             return f"found: {said} {sure}"

@@ -60,6 +60,7 @@ class Effect:
     images: that change. boxes: that come in, of which `model_boxes` nobody touched yet.
     present: boxes that are there already. unwanted: whose label is left out.
     outside: that have nothing inside the image.
+    confirmed: untouched boxes of a model that the labels have too: theirs now.
     replaced_model, replaced: boxes taken away, those of a model that nobody touched,
         and a person's. tags: added. approved: images left alone since they are.
     full: images left alone since they would have more boxes than may be.
@@ -72,6 +73,7 @@ class Effect:
     present: int = 0
     unwanted: int = 0
     outside: int = 0
+    confirmed: int = 0
     replaced_model: int = 0
     replaced: int = 0
     tags: int = 0
@@ -122,6 +124,7 @@ def merged(
         or (one.annotation_id not in same and _is_replaced(one, replacing))
     ]
     gone_ids = {one.annotation_id for one in gone}
+    replaced = [one for one in gone if one.annotation_id not in confirmed]
     left = [one for one in record.annotations if one.annotation_id not in gone_ids]
     stays = [_described(one, same.get(one.annotation_id, {}), who) for one in left]
     tags = _all_tags(record, image, choice)
@@ -136,8 +139,9 @@ def merged(
         present=len(same),
         unwanted=unwanted,
         outside=len(named) - len(fitting),
-        replaced_model=sum(one.is_untouched for one in gone),
-        replaced=sum(not one.is_untouched for one in gone),
+        confirmed=len(confirmed),
+        replaced_model=sum(one.is_untouched for one in replaced),
+        replaced=sum(not one.is_untouched for one in replaced),
         tags=max(len(tags) - len(record.tags), 0),
         described=sum(a is not b for a, b in zip(stays, left, strict=True)),
     )

@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from imagebase.annotation import Annotation, Box, ImageRecord, Size, Source
+from imagebase.annotation import Annotation, Box, ImageRecord, Size, Source, percent
 from imagebase.editing import checked_box, with_edits
 from imagebase.geometry import FloatArray, box_area
 from imagebase.model_layer import CONTAINED_SHARE, SAME_OBJECT_IOU
@@ -262,7 +262,7 @@ def _telling_missed(evidence: Evidence, missed: Boxes) -> _Findings:
         size = evidence.images[int(missed.image[rows[0]])].size
         words = [
             f"{_article(one.label)} {one.label} {place_in_words(one.box, size)} "
-            f"{_short(one.confidence)}"
+            f"{percent(one.confidence)}"
             for one in found
         ]
         return f"perhaps missed: {_listed(words)}", found
@@ -443,12 +443,7 @@ def _as_found(evidence: Evidence, boxes: Boxes, row: int) -> Found:
 
 
 def _name(evidence: Evidence, boxes: Boxes, row: int) -> str:
-    return f"{evidence.names[boxes.label[row]]} {_short(boxes.confidence[row])}"
-
-
-def _short(confidence: float) -> str:
-    """Return .27 for 0.27."""
-    return f"{confidence:.2f}".removeprefix("0")
+    return f"{evidence.names[boxes.label[row]]} {percent(float(boxes.confidence[row]))}"
 
 
 def _listed(words: Sequence[str], between: str = ", ") -> str:

@@ -6,6 +6,7 @@ from typing import Final
 
 import streamlit as st
 
+from imagebase.annotation import percent
 from imagebase.reviewing.look_alikes import (
     LEAST_SIMILARITY,
     MOST_SIMILARITY,
@@ -140,7 +141,7 @@ def _draw(preview: _Preview, alike: Sequence[Found]) -> None:
         Tile(
             _key(one),
             url,
-            name=f"{one.score:.0%}".replace("%", " %"),
+            name=percent(one.score),
             colour=colour,
             value="" if one.is_unreviewed else "seen",
             title=one.like.file_name,

@@ -545,7 +545,7 @@ def test_models_boxes_differ_from_a_persons_and_show_their_confidence(
     editing: Editing,
 ) -> None:
     shown = editing.canvas.shown()
-    assert (shown[MODEL].text, shown[MODEL].is_untouched) == ("person .93", True)
+    assert (shown[MODEL].text, shown[MODEL].is_untouched) == ("person 93 %", True)
     assert (shown[HUMAN].text, shown[HUMAN].is_untouched) == ("car", False)
     editing.select(MODEL, MODEL_MIDDLE)
     editing.press("ArrowRight")

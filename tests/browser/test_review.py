@@ -220,3 +220,18 @@ def test_a_bar_that_is_clicked_filters_until_it_is_cleared(reviewed: Reviewed) -
     expect(page.get_by_text(f"{ALL} labels in all")).to_be_visible()
     chip.click()
     expect(chip).to_have_count(0)
+
+
+def test_enter_in_the_label_filter_takes_the_label_that_was_typed(
+    reviewed: Reviewed,
+) -> None:
+    page = reviewed.page
+    reviewed.store.add_labels(reviewed.scope, ["hot dog", "hot dogs", "dog"])
+    page.reload()
+    reviewed.show("Labels")
+    choice = page.locator(".st-key-review-labels input")
+    choice.fill("dog")
+    expect(page.get_by_role("option", name="hot dogs")).to_be_visible()
+    choice.press("Enter")
+    choice.press("Escape")
+    expect(page.get_by_role("button", name="showing: dog")).to_be_visible()

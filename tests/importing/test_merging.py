@@ -111,7 +111,7 @@ def test_untouched_box_is_confirmed_by_labels_that_no_model_made() -> None:
     after, told = merge(record(MODELS), read(coming("dog", 40, 40, 60, 60)))
     (one,) = after.annotations
     assert one.source is Source.IMPORT
-    assert told == Effect(images=1, boxes=1, replaced_model=1)
+    assert told == Effect(images=1, boxes=1, confirmed=1)
 
 
 def test_predictions_do_not_confirm_predictions() -> None:

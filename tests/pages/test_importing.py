@@ -6,12 +6,14 @@ from dataclasses import replace
 
 import pytest
 
-from imagebase.annotation import ReviewStatus, Source
+from imagebase.annotation import Box, ReviewStatus, Source
 from imagebase.ui.upload import upload_tools
 from tests.app_fixtures import (
     Tab,
     begun_elsewhere,
+    model_box,
     photograph,
+    put,
     records,
     store,
     the_scope,
@@ -138,6 +140,16 @@ def test_names_can_be_changed_and_cleared(filled: Tab) -> None:
     assert [len(one.annotations) for one in records()] == [1, 0]
 
 
+def test_labels_that_confirm_model_boxes_delete_none(labelled: Tab) -> None:
+    kitchen = records()[0]
+    put(kitchen, replace(model_box("Dog", 0.9), box=Box(0, 10, 40, 40)))
+    drop(labelled, ("labels.json", coco(("kitchen.jpg", "Dog"))))
+    assert not labelled.app.warning
+    said = labelled.words()
+    assert "Existing boxes are kept" in said
+    assert "1 of them confirm a model's box, which becomes imported" in said
+
+
 def test_persons_boxes_go_only_when_told_with_a_warning(labelled: Tab) -> None:
     drop(labelled, ("labels.json", BOTH))
     assert not labelled.app.warning
@@ -148,7 +160,9 @@ def test_persons_boxes_go_only_when_told_with_a_warning(labelled: Tab) -> None:
     )
     mode.set_value("Replace all").run()
     (warning,) = labelled.app.warning
-    assert warning.value == "**2 model boxes** and **1 box of people's** would go."
+    assert warning.value == (
+        "**2 model boxes** and **1 box of people's** will be deleted."
+    )
     labelled.press("import.agree")
     labelled.wait("import")
     assert [len(one.annotations) for one in records()] == [1, 1]

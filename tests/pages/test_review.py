@@ -1,5 +1,6 @@
 """The Review page: filters, and what is done to a choice of rows."""
 
+import math
 from dataclasses import replace
 from datetime import date
 
@@ -31,6 +32,15 @@ def test_labels_are_sorted_by_doubt_and_as_one_likes(labelled: Tab) -> None:
     assert labels(labelled) == ["cup", "bottle", "bear"]
     labelled.app.selectbox(key="review.order").select("upload").run()
     assert labels(labelled) == ["bottle", "cup", "bear"]
+
+
+def test_confidence_is_in_percent_and_a_persons_box_has_none(labelled: Tab) -> None:
+    labelled.open("review")
+    labelled.app.selectbox(key="review.order").select("upload").run()
+    table = labelled.app.dataframe[0]
+    assert table.value["confidence"].tolist()[:2] == pytest.approx([90, 40])
+    assert math.isnan(table.value["confidence"].tolist()[2])
+    assert table.proto.placeholder == ""
 
 
 def test_each_filter_leaves_what_passes(labelled: Tab) -> None:

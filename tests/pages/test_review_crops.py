@@ -64,6 +64,18 @@ def test_ticked_crops_are_deleted_and_come_back_with_one_undo(
     assert sorted(all_labels()) == ["bear", "bottle", "cup"]
 
 
+def test_main_actions_on_crops_correct_them(labelled: Tab) -> None:
+    show_crops(labelled)
+    (relabel,) = (
+        one.proto.popover
+        for one in labelled.app.get("popover")
+        if one.proto.popover.label == "Relabel"
+    )
+    assert relabel.type == "primary"
+    assert labelled.app.button(key=DELETE).proto.type == "primary"
+    assert labelled.app.button(key="review.crops.approve").proto.type == "secondary"
+
+
 def test_ticked_crops_get_another_label_and_lose_it_with_one_undo(
     labelled: Tab, ticked: list[int]
 ) -> None:

@@ -102,7 +102,7 @@ def test_image_that_nothing_is_known_of_is_no_doubt() -> None:
 def test_boxes_near_the_threshold_are_named_the_nearest_first() -> None:
     doubt = only(seen((0, LEFT, PERSON, 0.36), (0, RIGHT, DOG, 0.27)))
     (reason,) = doubt.reasons.values()
-    assert reason.text == "2 objects near the threshold: dog .27, person .36"
+    assert reason.text == "2 objects near the threshold: dog 27 %, person 36 %"
     assert 0 < doubt.score < 1
     assert doubt.score == pytest.approx(reason.part)
 
@@ -118,7 +118,7 @@ def test_the_nearer_to_the_threshold_the_more_doubtful() -> None:
 def test_candidate_just_below_the_threshold_that_no_box_covers_is_near_it() -> None:
     below = boxes((0, LEFT, DOG, 0.22))
     reason = only(evidence(plain=below)).reasons[Kind.NEAR]
-    assert reason.text == "1 object near the threshold: dog .22 (no box)"
+    assert reason.text == "1 object near the threshold: dog 22 % (no box)"
     covered = boxes((0, LEFT, PERSON, np.nan), untouched=False)
     assert only(evidence(plain=below, boxes=covered)).score == 0
 
@@ -146,7 +146,7 @@ def test_object_that_a_pass_shows_without_a_box_is_perhaps_missed(which: str) ->
     (kind,) = doubt.reasons
     reason = doubt.reasons[kind]
     assert kind is Kind.MISSED
-    assert reason.text == "perhaps missed: an apple at the left edge .61"
+    assert reason.text == "perhaps missed: an apple at the left edge 61 %"
     assert reason.found == (Found(Box(*LEFT), "apple", 0.61, "tiny-abc"),)
 
 
@@ -211,7 +211,7 @@ def test_box_that_only_one_pass_shows_is_doubtful() -> None:
     box = boxes((0, LEFT, DOG, 0.9))
     doubt = only(evidence(boxes=box, plain=box))
     assert doubt.reasons[Kind.ONE_WAY].text == (
-        "not seen again in the mirrored picture: dog .90"
+        "not seen again in the mirrored picture: dog 90 %"
     )
     once = evidence(boxes=box, plain=box, has_both=np.zeros(1, np.bool_))
     assert only(once).score == 0  # nobody looked a second time
@@ -274,7 +274,7 @@ def test_long_lists_say_how_many_more_there_are() -> None:
     rows = [(0, (20.0 * i, 0.0, 20.0 * i + 9, 9.0), DOG, 0.26) for i in range(5)]
     reason = only(seen(*rows)).reasons[Kind.NEAR]
     assert reason.text == (
-        "5 objects near the threshold: dog .26, dog .26, dog .26 and 2 more"
+        "5 objects near the threshold: dog 26 %, dog 26 %, dog 26 % and 2 more"
     )
 
 

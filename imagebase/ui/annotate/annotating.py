@@ -252,6 +252,7 @@ def _rule(found: CandidatePool, detector: Looker) -> SelectionRule:
         key="annotate.labels",
         placeholder="all labels",
         persist_state="session",
+        select_all=False,
     )
     return SelectionRule(
         confidence_threshold=confidence,

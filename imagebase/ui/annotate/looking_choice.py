@@ -116,6 +116,7 @@ def _others(chosen: Model) -> list[str]:
             width=_POPOVER_PX,
             help="Boxes of all models are fused. What only some of them saw is less "
             "sure; each box says who saw it. Choose the most accurate model first.",
+            select_all=False,
         )
     )
 

@@ -1319,7 +1319,7 @@ function combinationOf(event) {
 
 function chipText({ label, untouched, confidence }) {
   if (!untouched || confidence === null || confidence === undefined) return label;
-  return `${label} ${confidence.toFixed(2).replace(/^0/, "")}`;
+  return `${label} ${Math.round(confidence * 100)} %`;
 }
 
 function made(name, attributes) {

@@ -112,7 +112,7 @@ def _refill(table: Table, record: ImageRecord) -> None:
 
 def _frame(annotations: tuple[Annotation, ...]) -> pd.DataFrame:
     rows = [
-        (_origin(one), one.label, one.confidence, *table_row(one)[1:])
+        (_origin(one), one.label, _percent(one), *table_row(one)[1:])
         for one in annotations
     ]
     frame = pd.DataFrame(
@@ -122,6 +122,10 @@ def _frame(annotations: tuple[Annotation, ...]) -> pd.DataFrame:
         frame["attributes"] = [in_words(one.attributes) for one in annotations]
     numbers = ["confidence", "x", "y", "width", "height"]
     return frame.astype(dict.fromkeys(numbers, "float64"))
+
+
+def _percent(one: Annotation) -> float | None:
+    return None if one.confidence is None else one.confidence * 100
 
 
 def _origin(one: Annotation) -> str:
@@ -150,7 +154,7 @@ def _columns(names: list[str]) -> dict[str, Any]:
             "label", options=names, required=True, width=104
         ),
         "confidence": column.NumberColumn(
-            "conf.", format="%.2f", disabled=True, width=48, help="The model's own."
+            "conf.", format="%.0f %%", disabled=True, width=48, help="The model's own."
         ),
         **numbers,
         "attributes": column.TextColumn(

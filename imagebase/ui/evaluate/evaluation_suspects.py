@@ -32,6 +32,7 @@ def draw(run_id: str) -> None:
                 specs,
                 default=specs,
                 key=f"evaluate.opinions.{run_id}",
+                select_all=False,
             )
         )
     found = [

@@ -161,6 +161,7 @@ def _labels() -> tuple[tuple[str, ...] | None, bool]:
             placeholder="all labels",
             key=key,
             persist_state="session",
+            select_all=False,
         )
         renumbers = st.checkbox(
             "Count class ids anew, these labels alone",

@@ -50,6 +50,7 @@ def _choose_labels(wanted: AnnotationFilter) -> list[str]:
         default=labels,
         key=f"accept.labels.{hash(tuple(labels))}",
         placeholder="every label",
+        select_all=False,
     )
 
 

@@ -57,10 +57,11 @@ def act_on_boxes(chosen: Sequence[AnnotationRow], *, key: str) -> None:
             "Delete",
             key=f"{key}.delete",
             icon=":material/delete:",
+            type="primary",
             disabled=not chosen,
             on_click=_delete,
             args=(chosen,),
-            help="Deletes the ticked boxes. Undo brings them back, all at once.",
+            help="Deletes the selected boxes. Undo brings them back, all at once.",
         )
         st.button(
             "Accept",
@@ -69,19 +70,22 @@ def act_on_boxes(chosen: Sequence[AnnotationRow], *, key: str) -> None:
             disabled=not untouched,
             on_click=_accept,
             args=(untouched,),
-            help="Counts the model's ticked boxes as yours: no model changes them.",
+            help="Counts the model's selected boxes as yours: no model changes them.",
         )
-        act_on_images(images, key=key)
+        act_on_images(images, key=key, is_main=False)
         draw_undo(key=key)
 
 
-def act_on_images(images: Seen, *, key: str) -> None:
-    """Draw the approval and the rejection of images."""
+def act_on_images(images: Seen, *, key: str, is_main: bool = True) -> None:
+    """Draw the approval and the rejection of images.
+
+    is_main: whether this is what one comes here for.
+    """
     st.button(
         "Approve images",
         key=f"{key}.approve",
         icon=":material/check:",
-        type="primary",
+        type="primary" if is_main else "secondary",
         disabled=not images,
         on_click=_approve,
         args=(images,),
@@ -136,7 +140,9 @@ def say_selected(chosen: Sequence[AnnotationRow], *, hint: str) -> None:
 
 
 def _relabelling(chosen: Sequence[AnnotationRow], key: str) -> None:
-    with st.popover("Relabel", icon=":material/label:", disabled=not chosen):
+    with st.popover(
+        "Relabel", icon=":material/label:", type="primary", disabled=not chosen
+    ):
         label = st.selectbox(
             "New label",
             backend.store().labels(state.scope()).shown_names,

@@ -6,7 +6,7 @@ from typing import Final
 
 import streamlit as st
 
-from imagebase.annotation import ReviewStatus
+from imagebase.annotation import ReviewStatus, percent
 from imagebase.store import AnnotationFilter, AnnotationRow
 from imagebase.ui import backend, look_offer, state, widgets
 from imagebase.ui.review import (
@@ -126,12 +126,12 @@ def _value(row: AnnotationRow) -> str:
     one = row.annotation
     if not one.is_untouched or row.status is ReviewStatus.APPROVED:
         return "✓"
-    return "" if one.confidence is None else f"{one.confidence:.2f}"[1:]
+    return "" if one.confidence is None else percent(one.confidence)
 
 
 def _title(row: AnnotationRow) -> str:
     one = row.annotation
-    sure = "" if one.confidence is None else f" · confidence {one.confidence:.2f}"
+    sure = "" if one.confidence is None else f" · confidence {percent(one.confidence)}"
     return (
         f"{row.file_name} · {one.box.width:.0f} × {one.box.height:.0f} px{sure} · "
         f"{widgets.STATUS_WORDS[row.status]}"

@@ -7,7 +7,7 @@ from typing import Any, Final
 import streamlit as st
 
 from imagebase import states
-from imagebase.annotation import Source
+from imagebase.annotation import Source, percent
 from imagebase.attributes import parsed
 from imagebase.store import AnnotationFilter
 from imagebase.ui import backend, state, widgets
@@ -61,6 +61,7 @@ def draw_filters() -> tuple[AnnotationFilter, str]:
             placeholder="any",
             persist_state="session",
             width=176,
+            select_all=False,
         )
         statuses = st.multiselect(
             "Status",
@@ -69,6 +70,7 @@ def draw_filters() -> tuple[AnnotationFilter, str]:
             placeholder="any",
             persist_state="session",
             width=140,
+            select_all=False,
         )
         confidence: Any = st.slider(
             "Confidence",
@@ -130,6 +132,7 @@ def _draw_makers() -> dict[str, Any]:
         key="review.sources",
         placeholder="any",
         persist_state="session",
+        select_all=False,
     )
     who = right.multiselect(
         "Changed last by",
@@ -137,6 +140,7 @@ def _draw_makers() -> dict[str, Any]:
         key="review.who",
         placeholder="anybody",
         persist_state="session",
+        select_all=False,
     )
     left, right = st.columns(2)
     image = left.text_input(
@@ -249,7 +253,8 @@ def _words(wanted: AnnotationFilter) -> list[str]:
     found += _listed(list(wanted.labels or ()), "labels")
     found += [widgets.STATUS_WORDS[one] for one in wanted.statuses or ()]
     if wanted.confidence:
-        found.append("confidence {:.2f} to {:.2f}".format(*wanted.confidence))
+        least, most = (percent(one) for one in wanted.confidence)
+        found.append(f"confidence {least} to {most}")
     found += [f"made by {one}" for one in wanted.sources or ()]
     found += [f"changed by {one}" for one in wanted.who or ()]
     if wanted.image:

@@ -12,6 +12,7 @@ from imagebase.annotation import (
     LabelSet,
     ReviewStatus,
     Source,
+    percent,
 )
 from imagebase.errors import StoreError
 from imagebase.reviewing.doubt import Found, Kind, add_found
@@ -212,7 +213,7 @@ def _card(row: DoubtRow, record: ImageRecord, labels: LabelSet) -> None:
     missed = row.reasons[Kind.MISSED].found if Kind.MISSED in row.reasons else ()
     st.image(_picture(record, labels, missed), width="stretch", alt=row.file_name)
     _name_and_approval(row)
-    st.progress(row.score, text=f"doubt {row.score * 100:.0f} %")
+    st.progress(row.score, text=f"doubt {percent(row.score)}")
     st.caption(
         "  \n".join(
             f"{_ICONS[kind]} {widgets.escape(reason.text)}"
@@ -254,7 +255,7 @@ def _offers(row: DoubtRow, missed: Sequence[Found]) -> None:
         for place, found in enumerate(missed[:_MOST_OFFERED]):
             st.button(
                 f"Add {widgets.escape(widgets.short_name(found.label))} "
-                f"{found.confidence * 100:.0f} %",
+                f"{percent(found.confidence)}",
                 key=f"queue.add.{row.image_id}.{place}",
                 icon=":material/add:",
                 help="Makes the dashed object a box of this image. Undo takes it back.",

@@ -91,6 +91,7 @@ def _choose_tags() -> list[str]:
         placeholder="any",
         persist_state="session",
         width=140,
+        select_all=False,
     )
 
 

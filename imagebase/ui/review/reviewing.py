@@ -58,6 +58,7 @@ def _table(rows: Sequence[AnnotationRow], offset: int) -> list[int]:
         height=TABLE_PX,
         on_select="rerun",
         selection_mode="multi-row",
+        placeholder="",
         key=f"review.table.{offset}.{_fingerprint(rows)}",
         column_config=_columns(),
     )
@@ -77,7 +78,7 @@ def _frame(rows: Sequence[AnnotationRow]) -> pd.DataFrame:
             "label": [one.label for one in boxes],
             **_known(boxes),
             "size": [f"{one.box.width:.0f} × {one.box.height:.0f}" for one in boxes],
-            "confidence": [one.confidence for one in boxes],
+            "confidence": [as_percent(one.confidence) for one in boxes],
             "source": [_source(row) for row in rows],
             "who": [one.changed_by for one in boxes],
             "when": [one.changed_at for one in boxes],
@@ -92,6 +93,10 @@ def _known(boxes: Sequence[Annotation]) -> dict[str, list[str]]:
     return {"attributes": words} if any(words) else {}
 
 
+def as_percent(confidence: float | None) -> float | None:
+    return None if confidence is None else confidence * 100
+
+
 def _columns() -> dict[str, Any]:
     config = st.column_config
     return {
@@ -100,7 +105,7 @@ def _columns() -> dict[str, Any]:
         "label": config.TextColumn("label", width=82),
         "size": config.TextColumn("size", width=76),
         "confidence": config.NumberColumn(
-            "conf.", format="%.2f", width=48, help="How sure the model was, 0 to 1."
+            "conf.", format="%.0f %%", width=48, help="The model's confidence."
         ),
         "source": config.TextColumn("source", width=66),
         "who": config.TextColumn("who", width=58),

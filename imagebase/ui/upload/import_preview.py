@@ -23,9 +23,9 @@ _REPLACING: Final = {
     Replacing.ALL_BOXES: "Replace all",
 }
 _MEANINGS: Final = {
-    Replacing.NOTHING: "Every box that is here stays; the labels come beside it.",
-    Replacing.MODEL_BOXES: "On these images, model boxes that nobody touched go.",
-    Replacing.ALL_BOXES: "On these images all boxes go, those of people too.",
+    Replacing.NOTHING: "Existing boxes are kept; imported boxes are added.",
+    Replacing.MODEL_BOXES: "On these images, untouched model boxes are deleted.",
+    Replacing.ALL_BOXES: "On these images, all boxes are deleted, people's too.",
 }
 
 
@@ -173,6 +173,11 @@ def summarise(told: DryRun, result: ReadResult) -> None:
         boxes = widgets.plural(effect.described, "box")
         verb = "gets" if effect.described == 1 else "get"
         more.append(f":material/sell: {boxes} here {verb} attributes")
+    if effect.confirmed:
+        more.append(
+            f":material/done_all: {effect.confirmed:,} of them confirm a model's box, "
+            "which becomes imported"
+        )
     if told.new_images:
         more.append(
             ":material/add_photo_alternate: "
@@ -224,14 +229,14 @@ def _found(told: DryRun) -> str:
 
 
 def warn(told: DryRun) -> None:
-    """Say which boxes would go."""
+    """Say which boxes are deleted."""
     taken = [
         (told.effect.replaced_model, "model box", "model boxes"),
         (told.effect.replaced, "box of people's", "boxes of people's"),
     ]
     away = [f"**{n:,} {one if n == 1 else many}**" for n, one, many in taken if n]
     if away:
-        st.warning(f"{' and '.join(away)} would go.", icon=":material/delete:")
+        st.warning(f"{' and '.join(away)} will be deleted.", icon=":material/delete:")
 
 
 def verb(told: DryRun) -> str:

@@ -26,7 +26,7 @@ def test_a_filter_that_everything_passes_says_nothing() -> None:
         ({"labels": ["cat", "dog"]}, "cat · dog"),
         ({"labels": ["a", "b", "c", "d"]}, "4 labels"),
         ({"statuses": [ReviewStatus.SUGGESTED]}, "suggested"),
-        ({"confidence": (0.25, 0.5)}, "confidence 0.25 to 0.50"),
+        ({"confidence": (0.25, 0.5)}, "confidence 25 % to 50 %"),
         ({"sources": [Source.MODEL]}, "made by model"),
         ({"who": ["ann"]}, "changed by ann"),
         ({"image": "IMG"}, "image “IMG”"),
