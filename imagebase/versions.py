@@ -73,14 +73,16 @@ def ours_over(conflict: Conflict) -> ImageRecord:
 def merged(conflict: Conflict) -> ImageRecord:
     """Return their version with what we did added to it, fit to be saved.
 
-    Of a box that both changed, ours is taken; one that we deleted and they changed
-    stays as they have it, and one that they deleted and we changed comes back.
+    Of a box that both changed, ours is taken, with the attributes that both gave it;
+    where we changed nothing but attributes it is placed as they have it. One that we
+    deleted and they changed stays as they have it, and one that they deleted and we
+    changed comes back.
     """
     base, ours, theirs = conflict.base, conflict.ours, conflict.theirs
     mine, others = differences(base, ours), differences(base, theirs)
-    own = _by_id(ours)
+    own, found = _by_id(ours), _by_id(base)
     kept = [
-        own[one.annotation_id]
+        _joined(own[one.annotation_id], one, found.get(one.annotation_id))
         if one.annotation_id in mine.added | mine.changed
         else one
         for one in theirs.annotations
@@ -104,6 +106,28 @@ def merged(conflict: Conflict) -> ImageRecord:
         tags=_merged_tags(conflict),
     )
     return delete_annotations(both, mine.deleted - others.changed)
+
+
+def _joined(
+    ours: Annotation, theirs: Annotation, base: Annotation | None
+) -> Annotation:
+    """Return one box of two people's; base: as both found it."""
+    if base is None:
+        return ours
+    said = {
+        name: value
+        for name, value in ours.attributes.items()
+        if base.attributes.get(name) != value
+    }
+    kept = {
+        name: value
+        for name, value in theirs.attributes.items()
+        if name in ours.attributes or name not in base.attributes
+    }
+    is_moved = (ours.box, ours.label) != (base.box, base.label)
+    is_theirs = (theirs.box, theirs.label) != (base.box, base.label)
+    placed = theirs if is_theirs and not is_moved else ours
+    return replace(placed, attributes={**kept, **said})
 
 
 def as_shown(record: ImageRecord, shown: Iterable[ShownBox]) -> ImageRecord:

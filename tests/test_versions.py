@@ -5,7 +5,13 @@ from dataclasses import replace
 import pytest
 
 from imagebase.annotation import Annotation, Box, ImageRecord, ReviewStatus, Size
-from imagebase.editing import approve, delete_annotations, move, relabel
+from imagebase.editing import (
+    approve,
+    delete_annotations,
+    describe,
+    move,
+    relabel,
+)
 from imagebase.versions import (
     Conflict,
     differences,
@@ -69,6 +75,16 @@ def test_of_a_box_that_both_changed_ours_is_taken() -> None:
     both = merged(found)
     assert both.annotation("a").label == "dog"
     assert both.annotation("a").box == BASE.annotation("a").box
+
+
+def test_attributes_that_two_gave_a_box_are_both_kept() -> None:
+    before = describe(BASE, "a", {"old": 1, "gone": 1}, who="Eve")
+    ours = describe(before, "a", {"old": 2, "occluded": True}, who="Ann")
+    theirs = move(before, "a", PLACE, who="Bob")
+    theirs = describe(theirs, "a", {"old": 1, "gone": 1, "new": 3}, who="Bob")
+    one = merged(Conflict(before, ours, replace(theirs, revision=4))).annotation("a")
+    assert one.attributes == {"old": 2, "occluded": True, "new": 3}
+    assert one.box == PLACE
 
 
 def test_a_box_that_one_deleted_and_the_other_changed_is_never_lost() -> None:

@@ -5,6 +5,7 @@ from itertools import islice
 from typing import Any, Final
 
 from imagebase.annotation import Box, Size
+from imagebase.attributes import read_value
 from imagebase.errors import AnnotationFileError
 from imagebase.formats.boxes import writable
 from imagebase.formats.collecting import Collector, image_name, number
@@ -31,6 +32,8 @@ _DECIMALS: Final = 4
 # Apple's documentation has the singular, its examples the plural.
 _IMAGE_KEYS: Final = ("image", "imagefilename")
 _ANNOTATIONS_KEYS: Final = ("annotations", "annotation")
+# In an annotation, what is no attribute of it.
+_STRUCTURE: Final = frozenset({"label", "coordinates"})
 
 
 def names(export_set: ExportSet) -> Iterable[str]:
@@ -180,7 +183,10 @@ def _read_box(
     if width < 0 or height < 0:
         collector.skip_box(file, at, "width or height is negative")
         return
-    collector.add_box(image, entry["label"], box, file=file, at=at)
+    attributes = {k: read_value(k, v) for k, v in entry.items() if k not in _STRUCTURE}
+    collector.add_box(
+        image, entry["label"], box, file=file, at=at, attributes=attributes
+    )
 
 
 FORMAT: Final = Format(

@@ -265,6 +265,7 @@ class _TableReader:
             file=place.file,
             at=place.at,
             confidence=decimal(confidence) if confidence else None,
+            attributes=self._table.attributes_in(row),
         )
 
     def _scaled(self, box: Box, image: str) -> Box | None:

@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Final, NamedTuple
 
 from imagebase.annotation import Box, Size
+from imagebase.attributes import DIFFICULT, FLAGS, OCCLUDED, POSE, TRUNCATED, read_text
 from imagebase.formats.collecting import number, size_of
 from imagebase.formats.csv_files import csv_rows
 from imagebase.formats.label_set_files import FileTree
@@ -39,7 +40,12 @@ _ALIASES: Final = {
     "h": "h boxheight bboxheight bh",
     "bbox": "bbox box boundingbox bndbox xywh xyxy",
     "confidence": "confidence score conf probability",
+    OCCLUDED: "occluded isoccluded",
+    TRUNCATED: "truncated istruncated",
+    DIFFICULT: "difficult isdifficult",
+    POSE: "pose",
 }
+_UNSAID: Final = ("-1", "unspecified")
 _MEANING: Final = {a: name for name, all_ in _ALIASES.items() for a in all_.split()}
 _PREFIX: Final = re.compile(r"^(boundingbox|bndbox|bbox|bbx|box|bb)(?=.)")
 # x0 is the near corner where it is there, and x1 then the far one.
@@ -153,6 +159,11 @@ class CsvTable:
         sides = ("w", "h") if {"w", "h"} <= found else ("width", "height")
         near = (("xmin", "ymin"), ("cx", "cy"), ("x", "y"))
         return next(((*one, *sides) for one in near if {*one, *sides} <= found), ())
+
+    def attributes_in(self, row: Row) -> dict[str, object]:
+        """Return what columns of flags and poses say of a box."""
+        found = ((name, row.get(name, "").strip()) for name in (*FLAGS, POSE))
+        return {k: read_text(k, v) for k, v in found if v.lower() not in _UNSAID}
 
     def size_in(self, row: Row) -> Size | None:
         """Return the image's size; width and height may be the box's own."""

@@ -338,6 +338,23 @@ def test_formats_that_are_only_read_bring_attributes(
     assert only_box(format_name, input_file(format_name)).attributes == expected
 
 
+def test_columns_of_a_table_say_more_than_a_box() -> None:
+    text = (
+        "filename,class,xmin,ymin,xmax,ymax,is_occluded,Truncated,difficult,pose\n"
+        "a.jpg,cat,1,2,30,40,1,0,-1,Left\n"
+    )
+    expected = {"occluded": True, "pose": "Left"}
+    assert only_box("csv", {"a.csv": text}).attributes == expected
+
+
+def test_createml_entries_that_others_add_are_kept() -> None:
+    place = {"x": 10, "y": 10, "width": 8, "height": 8}
+    one = {"label": "cat", "coordinates": place, "occluded": 1, "colour": "red"}
+    files = {"a.json": json.dumps([{"image": "a.jpg", "annotations": [one]}])}
+    expected = {"occluded": True, "colour": "red"}
+    assert only_box("createml", files).attributes == expected
+
+
 def test_what_label_studio_says_of_a_region_is_of_its_box() -> None:
     place = {"x": 10, "y": 10, "width": 20, "height": 20}
     size = {"original_width": 64, "original_height": 48}
