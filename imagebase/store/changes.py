@@ -23,7 +23,8 @@ from imagebase.store.differences import (
     differences,
     with_names,
 )
-from imagebase.store.labels import append_labels, former_names
+from imagebase.store.label_creation import append_with_boxes
+from imagebase.store.labels import former_names
 from imagebase.store.part import StorePart, grow_version
 from imagebase.store.records import GONE, stored_images
 from imagebase.store.rows import (
@@ -146,10 +147,14 @@ class Editing(StorePart):
                     revisions.append(Revision(stored[image_id], changed, change_id))
             if revisions:
                 names = label_names(wanted[id_of(r)] for r in revisions)
-                append_labels(
-                    connection, scope.dataset_id, names, most=self._max_labels
-                )
                 change_key = edit_key(connection, scope, change_id)
+                append_with_boxes(
+                    connection,
+                    scope,
+                    names,
+                    change_key=change_key,
+                    most=self._max_labels,
+                )
                 write_revisions(connection, scope, change_key, revisions)
                 follow_reviews(connection, scope, change_id, reviewed(revisions))
                 stored |= stored_images(

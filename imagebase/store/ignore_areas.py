@@ -33,7 +33,7 @@ from imagebase.shapes import (
 from imagebase.store.changes import edit_key
 from imagebase.store.columns import AnyRow, AnySelect, JsonObject
 from imagebase.store.differences import AREA
-from imagebase.store.label_changes import NO_IMAGE
+from imagebase.store.label_creation import NO_IMAGE
 from imagebase.store.part import StorePart, grow_version
 from imagebase.store.records import GONE, shapes_by_key
 from imagebase.store.scope import Scope, chunks

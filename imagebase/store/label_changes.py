@@ -6,7 +6,7 @@ on a label is an event like any other, of no image, so that undo knows of it.
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 from sqlalchemy import (
@@ -21,10 +21,11 @@ from sqlalchemy import (
     update,
 )
 
-from imagebase.annotation import Label, Source, colour, new_id, utc_now
+from imagebase.annotation import Label, Source, colour, new_id
 from imagebase.errors import NotFoundError, StoreError
 from imagebase.store.changes import Revision, edit_key, write_revisions
-from imagebase.store.differences import ANNOTATION, LABEL, Difference
+from imagebase.store.differences import ANNOTATION, Difference
+from imagebase.store.label_creation import label_event
 from imagebase.store.labels import (
     LabelRow,
     check_count,
@@ -45,9 +46,6 @@ from imagebase.store.tables import (
     label_mappings,
     labels,
 )
-
-# The image of an event that is about a label.
-NO_IMAGE: Final = ""
 
 _COLOUR: Final = re.compile("#[0-9A-Fa-f]{6}")
 
@@ -275,7 +273,7 @@ def write_labels(
     _rename_boxes(connection, scope, changed)
     grow_version(connection, scope.dataset_id)
     connection.execute(
-        insert(events), [_event(scope, change_key, *pair) for pair in changed]
+        insert(events), [label_event(scope, change_key, *pair) for pair in changed]
     )
     return changed
 
@@ -437,23 +435,6 @@ def has_boxes(connection: Connection, scope: Scope, name: str) -> bool:
         )
     )
     return bool(connection.scalar(query))
-
-
-def _event(
-    scope: Scope, change_key: int, before: LabelRow | None, after: LabelRow
-) -> dict[str, object]:
-    return {
-        "change_key": change_key,
-        "dataset_id": scope.dataset_id,
-        "image_id": NO_IMAGE,
-        "kind": LABEL,
-        "annotation_id": str(after.position),
-        "before": None if before is None else asdict(before),
-        "after": asdict(after),
-        "head_before": "",
-        "revision": 0,
-        "created_at": utc_now(),
-    }
 
 
 def _shown(rows: Mapping[int, LabelRow], class_id: int) -> LabelRow:

@@ -9,12 +9,8 @@ from sqlalchemy import Connection, select
 from imagebase.errors import UndoRefusedError
 from imagebase.store.columns import AnyRow, JsonObject
 from imagebase.store.differences import LABEL
-from imagebase.store.label_changes import (
-    NO_IMAGE,
-    has_boxes,
-    is_taken,
-    write_labels,
-)
+from imagebase.store.label_changes import has_boxes, is_taken, write_labels
+from imagebase.store.label_creation import NO_IMAGE
 from imagebase.store.labels import LabelRow, label_rows, standing
 from imagebase.store.scope import Scope
 from imagebase.store.tables import changes, events

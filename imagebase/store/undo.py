@@ -25,9 +25,13 @@ from imagebase.store.columns import AnyRow, AnySelect, JsonObject
 from imagebase.store.comments import follow_reviews, take_back_reviews
 from imagebase.store.differences import ANNOTATION, AREA, Difference
 from imagebase.store.ignore_areas import step_areas, words_of_areas
-from imagebase.store.label_changes import NO_IMAGE
+from imagebase.store.label_creation import (
+    NO_IMAGE,
+    append_with_boxes,
+    is_creation,
+    take_back_labels,
+)
 from imagebase.store.label_undo import PastNames, past_names, step_labels, words_of
-from imagebase.store.labels import append_labels
 from imagebase.store.part import StorePart
 from imagebase.store.records import stored_images
 from imagebase.store.rows import StoredImage
@@ -160,7 +164,11 @@ class Undo(StorePart):
                 raise UndoRefusedError(f"There is nothing of yours to {verb} here.")
             told = _events_by_image(connection, change.change_key)
             of_none = told.pop(NO_IMAGE, [])
-            of_labels = [row for row in of_none if row.kind != AREA]
+            # Labels that came with boxes go after them; the others were changed.
+            created = [row for row in of_none if told and is_creation(row)]
+            of_labels = [
+                row for row in of_none if row.kind != AREA and row not in created
+            ]
             of_areas = [row for row in of_none if row.kind == AREA]
             action = insert_change(
                 connection,
@@ -172,7 +180,7 @@ class Undo(StorePart):
             labels = partial(step_labels, connection, scope, action, of_labels)
             relabelled = labels(is_undo=True) if is_undo else []
             revisions = _revisions(connection, scope, change.change_id, told, is_undo)
-            _show_labels(connection, scope, revisions)
+            _show_labels(connection, scope, revisions, change.change_key)
             written = 0
             for batch in chunks(revisions, size=_BATCH):
                 write_revisions(connection, scope, action, batch)
@@ -180,6 +188,7 @@ class Undo(StorePart):
                 written += len(batch)
                 if on_progress is not None:
                     on_progress(written, len(revisions))
+            gone = take_back_labels(connection, scope, created) if is_undo else []
             relabelled += [] if is_undo else labels(is_undo=False)
             areas = step_areas(connection, scope, action, of_areas, is_undo=is_undo)
             connection.execute(
@@ -190,6 +199,7 @@ class Undo(StorePart):
         words = [
             *_words_of_boxes(revisions),
             *words_of(relabelled),
+            *_words_of_removed(gone),
             *words_of_areas(areas),
         ]
         verb = "Undone" if is_undo else "Done again"
@@ -197,6 +207,12 @@ class Undo(StorePart):
         return UndoResult(
             tuple(told), f"{verb}{where}: {', '.join(words) or _NOTHING}."
         )
+
+
+def _words_of_removed(names: Sequence[str]) -> list[str]:
+    if len(names) == 1:
+        return [f"the label {names[0]} is removed"]
+    return [f"{len(names)} labels are removed"] if names else []
 
 
 def _next_undo(scope: Scope) -> AnySelect:
@@ -302,16 +318,20 @@ def _named_now(
 
 
 def _show_labels(
-    connection: Connection, scope: Scope, revisions: Iterable[Revision]
+    connection: Connection,
+    scope: Scope,
+    revisions: Iterable[Revision],
+    change_key: int,
 ) -> None:
-    """Show a deleted label again whose boxes come back."""
+    """Bring a label back whose boxes come back; it goes with their change again."""
     come = [
         one.after["label"]
         for revision in revisions
         for one in revision.differences
         if one.kind == ANNOTATION and one.after is not None and _is_shown(one.after)
     ]
-    append_labels(connection, scope.dataset_id, dict.fromkeys(come))
+    names = dict.fromkeys(come)
+    append_with_boxes(connection, scope, names, change_key=change_key)
 
 
 def _refusal(connection: Connection, scope: Scope, stored: StoredImage | None) -> str:

@@ -1,5 +1,8 @@
 """Where one is, in the page's address: a reload or a bookmark comes back to it."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Final
 
 import streamlit as st
@@ -9,6 +12,11 @@ from imagebase.ui import backend, state
 _DATASET: Final = "dataset"
 _IMAGE: Final = "image"
 _DIGITS: Final = 12
+_LEFT_ALONE: Final = "imagebase.address.left_alone"
+_WRITTEN: Final = "imagebase.address.written"
+_SCRIPT: Final = Path(__file__).parent / "assets" / "address.js"
+# Of the container of what writes the address; it takes no room on a page.
+KEY: Final = "address.place"
 
 
 def restore() -> None:
@@ -28,10 +36,35 @@ def restore() -> None:
         state.choose_image(next((one for one in known if one.startswith(image)), None))
 
 
+@contextmanager
+def leave_alone() -> Iterator[None]:
+    """Run the whole page, whose address may tell another image than it shows.
+
+    Somebody went back to it, and the editor asks for it in a moment; or the browser has
+    not heard yet that the session has gone on.
+    """
+    wanted = st.query_params.get(_IMAGE)
+    st.session_state[_LEFT_ALONE] = wanted
+    try:
+        yield
+    finally:
+        st.session_state[_LEFT_ALONE] = None
+
+
 def note(*, image_id: str | None = None) -> None:
-    """Write the dataset, and the image where one is shown, into the address."""
+    """Write the dataset, and the image where one is shown, into the address.
+
+    Streamlit is told of it too, which opens this address after a broken connection; in
+    a session's first run it would be before `address.js` keeps the history short.
+    """
     place = {_DATASET: state.scope().dataset_id[:_DIGITS]}
     if image_id:
         place[_IMAGE] = image_id[:_DIGITS]
-    if st.query_params.to_dict() != place:
+    if image_id and st.session_state.get(_LEFT_ALONE):
+        place[_IMAGE] = st.session_state[_LEFT_ALONE]
+    with st.container(key=KEY):
+        write = st.components.v2.component("imagebase_address", js=_SCRIPT.read_text())
+        write(key="address", data=place)
+    if st.session_state.get(_WRITTEN) and st.query_params.to_dict() != place:
         st.query_params.from_dict(place)
+    st.session_state[_WRITTEN] = True

@@ -38,6 +38,9 @@ _STYLE: Final = f"""<style>
   clip-path: inset(50%);
   white-space: nowrap;
 }}
+.st-key-{address.KEY.replace(".", "-")} {{
+  position: absolute;
+}}
 </style>"""
 _NEW_DATASET: Final = "sidebar.new_dataset"
 _RENAME: Final = "sidebar.rename"
@@ -84,8 +87,10 @@ def run(page: "StreamlitPage") -> None:
         with st.container():
             long_work.do()
         widgets.go_to_editor()
-        address.note()
-        page.run()
+        if page.title != "Edit":  # which notes the image too
+            address.note()
+        with address.leave_alone():
+            page.run()
     except ImageBaseError as error:
         _log.warning("A page stopped", exc_info=True)
         st.error(widgets.escape(str(error)))

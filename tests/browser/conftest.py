@@ -66,9 +66,10 @@ class Canvas(NamedTuple):
         expect(self.surface).to_have_attribute(f"data-{name}", value, timeout=10_000)
 
     def wait_for_picture(self) -> None:
-        """Wait until the picture of the image that is edited is seen."""
+        """Wait until the picture of the image is seen, and every key counts."""
         for _ in range(400):
-            if self.get("image") and self.get("picture") == self.get("image"):
+            image = self.get("image")
+            if image and self.get("picture") == self.get("ready") == image:
                 return
             self.page.wait_for_timeout(25)
         pytest.fail("the picture did not come within 10 s")
@@ -174,45 +175,67 @@ def page(chromium: Browser, request: pytest.FixtureRequest) -> Iterator[Page]:
     context.close()
 
 
+class Server:
+    """A served app, which can be killed and started again on the same home."""
+
+    def __init__(self, app: Path, home: Path, environ: Mapping[str, str]) -> None:
+        self.app, self.home = app, home
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        here = {"HOME": str(home), "PYTHONPATH": str(ROOT)}
+        here |= {"IMAGEBASE_HOME": str(home / "imagebase")}
+        self._environ = {**os.environ, **here, **environ}
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        log_path = self.home / "server.log"
+        options = {
+            "server.address": "127.0.0.1",
+            "server.port": str(self.port),
+            "server.headless": "true",
+            "server.fileWatcherType": "none",
+            "browser.gatherUsageStats": "false",
+        }
+        with log_path.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "streamlit", "run", str(self.app)]
+                + [f"--{name}={value}" for name, value in options.items()],
+                cwd=ROOT,
+                env=self._environ,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        wait_for_health(self.url, self._process, log_path)
+
+    def stop(self) -> None:
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait(timeout=20)
+
+    def kill(self) -> None:
+        """End it at once, as a power cut would."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait(timeout=20)
+
+
 @pytest.fixture(scope="session")
 def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
     """Serve Streamlit apps on free loopback ports until the session is over.
 
     Each has a home of its own, where nobody has been before.
     """
-    servers: list[subprocess.Popen[bytes]] = []
+    servers: list[Server] = []
 
     def start(app: Path, environ: Mapping[str, str] | None = None) -> str:
-        port = free_port()
-        home = tmp_path_factory.mktemp("home")
-        log_path = home / "server.log"
-        log = log_path.open("wb")
-        options = {
-            "server.address": "127.0.0.1",
-            "server.port": str(port),
-            "server.headless": "true",
-            "server.fileWatcherType": "none",
-            "browser.gatherUsageStats": "false",
-        }
-        server = subprocess.Popen(
-            [sys.executable, "-m", "streamlit", "run", str(app)]
-            + [f"--{name}={value}" for name, value in options.items()],
-            cwd=ROOT,
-            env={**os.environ, "HOME": str(home), "PYTHONPATH": str(ROOT)}
-            | {"IMAGEBASE_HOME": str(home / "imagebase"), **(environ or {})},
-            stdout=log,
-            stderr=subprocess.STDOUT,
-        )
-        log.close()
+        server = Server(app, tmp_path_factory.mktemp("home"), environ or {})
         servers.append(server)
-        url = f"http://127.0.0.1:{port}"
-        wait_for_health(url, server, log_path)
-        return url
+        server.start()
+        return server.url
 
     yield start
     for server in servers:
-        server.terminate()
-        server.wait(timeout=20)
+        server.stop()
 
 
 def free_port() -> int:

@@ -118,8 +118,12 @@ def tab(chromium: Browser) -> Iterator[Page]:
 
 @pytest.fixture
 def scope(served: Served, request: pytest.FixtureRequest) -> Scope:
-    """A dataset of the test's own; the skier is the most doubtful image."""
-    store, name = served.store, request.node.name[:60]
+    """A dataset of the test's own."""
+    return four_photographs(served.store, request.node.name[:60])
+
+
+def four_photographs(store: Store, name: str) -> Scope:
+    """Return a dataset of four photographs; the skier is the most doubtful one."""
     created = store.create_dataset(TEAM_OWNER, name, who="test")
     scope = Scope(TEAM_OWNER, created.dataset_id, "test")
     photographs = [

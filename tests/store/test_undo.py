@@ -78,7 +78,9 @@ def test_undo_says_what_it_did(store: Store, scope: Scope, record: ImageRecord) 
     store.save(scope, record.with_annotations([box(at=1), box(at=2)]))
     result = store.undo(scope)
     assert result.image_ids == (record.image_id,)
-    assert result.description == "Undone on cat.jpg: 2 boxes taken away."
+    assert result.description == (
+        "Undone on cat.jpg: 2 boxes taken away, the label cat is removed."
+    )
     assert store.redo(scope).description == "Done again on cat.jpg: 2 boxes put back."
 
 
@@ -187,3 +189,77 @@ def test_history_tells_of_undo_and_redo_too(
     assert [one.action for one in told] == ["edit", "undo", "redo"]
     assert [one.after is None for one in told] == [False, True, False]
     assert [one.revision for one in told] == [1, 2, 3]
+
+
+# ---------------------------------------------------------------------- labels
+
+
+def with_label(record: ImageRecord, *names: str) -> ImageRecord:
+    boxes = tuple(box(name) for name in names)
+    return record.with_annotations((*record.annotations, *boxes))
+
+
+def test_label_that_came_with_a_box_goes_with_it(
+    store: Store, scope: Scope, record: ImageRecord
+) -> None:
+    store.add_labels(scope, ["car"])
+    store.save(scope, with_label(record, "oran"))
+    assert store.labels(scope).names == ("car", "oran")
+    told = store.undo(scope)
+    assert "the label oran is removed" in told.description
+    assert store.labels(scope).names == ("car",)
+    store.redo(scope)
+    assert store.labels(scope).names == ("car", "oran")
+    store.undo(scope)
+    assert store.labels(scope).names == ("car",)
+    store.save(scope, with_label(store.record(scope, record.image_id), "orange"))
+    assert store.labels(scope).names == ("car", "orange")
+
+
+def test_label_that_came_with_a_box_stays_while_it_is_used(
+    store: Store, scope: Scope, record: ImageRecord
+) -> None:
+    other = add_image(store, scope, "other.jpg")
+    store.save(scope, with_label(record, "zebra"))
+    store.save(replace(scope, who="bob"), with_label(other, "zebra"))
+    store.undo(scope)
+    assert store.labels(scope).shown_names == ("zebra",)
+
+
+def test_label_that_was_there_before_its_box_stays(
+    store: Store, scope: Scope, record: ImageRecord
+) -> None:
+    store.add_labels(scope, ["zebra"])
+    store.add_label(scope, "horse")
+    store.save(scope, with_label(record, "zebra", "horse"))
+    store.undo(scope)
+    assert store.labels(scope).shown_names == ("zebra", "horse")
+
+
+def test_label_in_the_middle_is_hidden_so_that_no_number_moves(
+    store: Store, scope: Scope, record: ImageRecord
+) -> None:
+    saved = store.save(scope, with_label(record, "oran"))
+    store.add_labels(scope, ["car"])
+    store.undo(scope)
+    assert store.labels(scope).names == ("oran", "car")
+    assert store.labels(scope).shown_names == ("car",)
+    store.redo(scope)
+    assert store.labels(scope).shown_names == ("oran", "car")
+    assert store.labels(scope).class_id("oran") == 0
+    now = store.record(scope, saved.image_id)
+    assert [one.label for one in now.annotations] == ["oran"]
+    store.undo(scope)
+    assert store.labels(scope).shown_names == ("car",)
+
+
+def test_hidden_label_that_a_box_brought_back_is_hidden_again(
+    store: Store, scope: Scope, record: ImageRecord
+) -> None:
+    store.add_labels(scope, ["car", "bus"])
+    store.delete_label(scope, 0)
+    store.save(scope, with_label(record, "car"))
+    assert store.labels(scope).shown_names == ("car", "bus")
+    store.undo(scope)
+    assert store.labels(scope).names == ("car", "bus")
+    assert store.labels(scope).shown_names == ("bus",)

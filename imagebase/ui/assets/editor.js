@@ -11,6 +11,7 @@ const SAME_PLACE_PX = 4;
 const DOUBLE_CLICK_MS = 350;
 const NUDGE_MS = 150; // key repeats within it are sent together
 const SETTLED_MS = 150; // the view stands still for so long before a detail is asked for
+const SEEN_MS = 250; // an image has to be in sight for so long before it is decided on
 const BLIND_MS = 5000; // longest wait for a picture before the keys work without it
 const LEAST_HEIGHT = 240;
 const LARGEST_FIT = 4;
@@ -33,13 +34,15 @@ const PRESSABLE = "button, a, summary, [role='tab'], [role='radio'], [role='butt
 const ONCE = new Set(["approve", "accept", "empty", "copy", "help"]);
 // What leaves the image: from then on nothing counts until the next one is seen.
 const LEAVING = new Set(["approve", "empty", "next", "previous", "doubtful"]);
+const DECIDING = new Set(["approve", "empty"]);
 // What changes nothing but the view.
 const LOOKING = new Set([
   "cancel", "whole", "native", "closer", "larger", "smaller", "chips", "help",
 ]);
 // The page's buttons that wait until all is saved, besides those that are keys too.
 const HELD = ["edit-reject", "edit-remove"];
-const MARK = ".st-key-edit-saved { visibility: hidden; }";
+const PAGE_AT_REST = "[data-testid='stApp'][data-test-script-state='notRunning']";
+const MARK = ".st-key-edit-saved, .st-key-edit-saved * { visibility: hidden !important; }";
 
 const hub = (window[Symbol.for("imagebase.editor")] ??= {
   parcels: new Map(),
@@ -187,6 +190,7 @@ class Editor {
     this.asked = null;
     this.isFit = true;
     this.isBlind = true; // until the picture is seen
+    this.root.dataset.ready = "";
     clearTimeout(this.blindTimer);
     this.blindTimer = setTimeout(() => this.see(), BLIND_MS);
     this.showPicture(hub.parcels.get(`${this.key}/picture`));
@@ -196,7 +200,15 @@ class Editor {
   }
 
   see() {
+    clearTimeout(this.blindTimer);
     this.isBlind = false;
+    this.blindTimer = setTimeout(() => {
+      this.root.dataset.ready = this.image;
+    }, SEEN_MS);
+  }
+
+  get isReady() {
+    return this.root.dataset.ready === this.image;
   }
 
   receive(parcel) {
@@ -487,6 +499,7 @@ class Editor {
 
   run(name) {
     if (this.isBusy && !LOOKING.has(name)) return;
+    if (DECIDING.has(name) && !this.isReady) return;
     const number = /^label:(\d)$/.exec(name)?.[1];
     if (number) {
       const label = this.data.keyLabels[number - 1];
@@ -576,14 +589,21 @@ class Editor {
     if (label !== undefined) this.label(label);
   }
 
-  // Back and forward between images are the editor's own; all else is Streamlit's.
+  // Back and forward between images. Streamlit runs the page then, and the server leaves
+  // the address alone (see `address.py`); asked before the end of that run, it would
+  // count on a picture that the browser has just let go.
   onHistory(event) {
     const there = new URLSearchParams(location.search).get("image");
-    if (location.pathname !== this.path || !there) return;
-    event.stopImmediatePropagation();
-    this.waiting = null;
-    this.outbox.actions = this.outbox.actions.filter((one) => !one[1].startsWith("show:"));
-    this.act(`show:${there}`);
+    if (location.pathname !== this.path || !there || event.state?.isRerun) return;
+    this.waiting = { name: "show", count: Infinity };
+    this.onOutbox();
+    clearInterval(this.pageTimer);
+    this.pageTimer = setInterval(() => {
+      if (!document.querySelector(PAGE_AT_REST)) return;
+      clearInterval(this.pageTimer);
+      this.outbox.actions = this.outbox.actions.filter((one) => !one[1].startsWith("show:"));
+      this.act(`show:${there}`);
+    }, 50);
   }
 
   // ------------------------------------------------------------------ the pointer
@@ -634,6 +654,7 @@ class Editor {
     this.observer.disconnect();
     hub.listeners.delete(this.receiver);
     clearTimeout(this.blindTimer);
+    clearInterval(this.pageTimer);
     clearTimeout(this.askTimer);
     for (const one of Object.values(this.bitmaps)) one?.bitmap.close();
     living.delete(this);

@@ -5,6 +5,7 @@ when the record says something else than the table does.
 """
 
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
@@ -62,6 +63,7 @@ def draw_table(
     *,
     labels: LabelSet,
     access: RecordAccess,
+    offered_labels: Sequence[str] = (),
     height: int | None = None,
     key: str = "edit.table",
     canvas_key: str = canvas.CANVAS_KEY,
@@ -70,7 +72,8 @@ def draw_table(
     table = _table(key)
     if not _shows(table, record) or f"{key}.{table.version}" not in st.session_state:
         _refill(table, record)
-    names = list(dict.fromkeys([*labels.shown_names, *record.labels]))
+    known = [*labels.shown_names, *record.labels, *offered_labels]
+    names = list(dict.fromkeys(known))
     st.data_editor(
         _frame(table.fillings[table.version].base),
         key=f"{key}.{table.version}",

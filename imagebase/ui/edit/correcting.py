@@ -75,7 +75,7 @@ def _edit(record: ImageRecord) -> None:
         _canvas(record, labels, choice)
         _actions(record)
     with right:
-        _side(record, labels)
+        _side(record, labels, choice)
 
 
 def _header(record: ImageRecord, *, is_disputed: bool) -> None:
@@ -184,7 +184,7 @@ def _canvas(record: ImageRecord, labels: LabelSet, choice: Choice) -> None:
     )
 
 
-def _side(record: ImageRecord, labels: LabelSet) -> None:
+def _side(record: ImageRecord, labels: LabelSet, choice: Choice) -> None:
     problem = state.lasting_problem(canvas.take_problem(), record.image_id)
     if problem:
         st.error(widgets.escape(problem))
@@ -208,7 +208,13 @@ def _side(record: ImageRecord, labels: LabelSet) -> None:
         )
     rows = len(record.annotations) + 2
     height = min(_ROW_PX * rows + 4, _TABLE_PX)
-    draw_table(record, labels=labels, access=changing.access(), height=height)
+    draw_table(
+        record,
+        labels=labels,
+        access=changing.access(),
+        offered_labels=choice.offered,
+        height=height,
+    )
     draw_attributes(record)
     look_offer.follow(record)
     draw_tags(record)

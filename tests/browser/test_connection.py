@@ -1,0 +1,336 @@
+"""Edit over a slow network, a cut one, a busy database and a restarted server.
+
+Every key counts once, for the image that was on screen; every box that was drawn is
+stored, or shown as not saved.
+"""
+
+import re
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Dialog, Error, Locator, expect
+
+from imagebase.annotation import ImageRecord, ReviewStatus
+from imagebase.settings import read_settings
+from imagebase.store import open_store
+from tests.browser.conftest import ROOT, SCREEN, Server
+from tests.browser.network import Network
+from tests.browser.test_edit import (
+    BEAR,
+    KITCHEN,
+    Served,
+    Visit,
+    four_photographs,
+    open_editor,
+)
+
+pytestmark = pytest.mark.browser
+
+ROUND_TRIPS = {"at once": 0.0, "300 ms": 0.15}
+CUT_SECONDS = 20
+PLACES = [((420, 60), (500, 120)), ((520, 60), (590, 120)), ((420, 150), (500, 210))]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    made = Server(ROOT / "app.py", tmp_path_factory.mktemp("connection"), {})
+    made.start()
+    yield made
+    made.stop()
+
+
+@pytest.fixture(scope="module")
+def network(server: Server) -> Iterator[Network]:
+    made = Network(server.port)
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def served(server: Server, network: Network) -> Iterator[Served]:
+    store = open_store(read_settings({"IMAGEBASE_HOME": str(home(server))}))
+    yield Served(f"http://127.0.0.1:{network.port}", store)
+    store.close()
+
+
+def home(server: Server) -> Path:
+    return server.home / "imagebase"
+
+
+@pytest.fixture
+def context(chromium: Browser) -> Iterator[BrowserContext]:
+    made = chromium.new_context(viewport=SCREEN)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def visit(
+    served: Served,
+    network: Network,
+    context: BrowserContext,
+    request: pytest.FixtureRequest,
+) -> Iterator[Visit]:
+    network.delay = 0.0
+    scope = four_photographs(served.store, request.node.name[:60])
+    yield open_editor(served, context.new_page(), scope)
+    network.delay = 0.0
+    network.mend()
+
+
+@pytest.fixture(params=list(ROUND_TRIPS))
+def slow(visit: Visit, network: Network, request: pytest.FixtureRequest) -> Visit:
+    network.delay = ROUND_TRIPS[request.param]
+    return visit
+
+
+def statuses(visit: Visit) -> list[ReviewStatus]:
+    return [one.status for one in visit.store.records(visit.scope)]
+
+
+def draw(visit: Visit, count: int, *, first: int = 0) -> None:
+    for start, end in PLACES[first : first + count]:
+        visit.canvas.drag(start, end, steps=3)
+
+
+def notice(visit: Visit) -> Locator:
+    return visit.canvas.surface.locator(".unsaved")
+
+
+def wait_until_saved(visit: Visit, count: int) -> ImageRecord:
+    """Wait until the store has so many boxes and the editor knows that it has."""
+    for _ in range(400):
+        if len(visit.record().annotations) == count:
+            break
+        visit.page.wait_for_timeout(100)
+    expect(visit.canvas.surface).to_have_attribute("data-unsaved", "0", timeout=20_000)
+    record = visit.record()
+    assert len(record.annotations) == count
+    ids = [one.annotation_id for one in record.annotations]
+    assert len(set(ids)) == count
+    boxes = {tuple(map(round, one.box)) for one in record.annotations}
+    assert len(boxes) == count  # none is there twice
+    visit.settle()
+    assert set(visit.canvas.shown()) == set(ids)
+    expect(notice(visit)).to_be_hidden()
+    return record
+
+
+# ---------------------------------------------------------------------- keys
+
+
+DECISIONS = ["Enter", "e"]
+
+
+@pytest.mark.parametrize("key", DECISIONS)
+def test_five_quick_keys_decide_on_the_image_on_screen_alone(
+    slow: Visit, key: str
+) -> None:
+    slow.press(key, key, key, key, key)
+    assert slow.canvas.get("waiting")  # it is dim: the key was heard
+    expect(slow.canvas.surface).to_have_class(re.compile("waiting"))
+    decided_is(slow, KITCHEN)
+
+
+@pytest.mark.parametrize("key", DECISIONS)
+def test_second_key_that_comes_before_the_next_image_does_not_count(
+    visit: Visit, network: Network, key: str
+) -> None:
+    network.delay = 0.15
+    visit.press(key)
+    visit.page.wait_for_timeout(450)
+    visit.press(key)
+    decided_is(visit, KITCHEN)
+
+
+def decided_is(visit: Visit, place: int) -> None:
+    """Check that this image is approved, and no other."""
+    visit.wait_for(lambda one: one.status is ReviewStatus.APPROVED, place)
+    visit.wait_for_image(place + 1)
+    visit.page.wait_for_timeout(1000)
+    assert statuses(visit).count(ReviewStatus.APPROVED) == 1
+    assert len(visit.record(BEAR).annotations) == 1
+    visit.wait_for_image(place + 1)
+
+
+def test_button_clicked_twice_counts_once(slow: Visit) -> None:
+    place = slow.button("edit-approve").bounding_box()
+    assert place is not None
+    at = (place["x"] + 20, place["y"] + 10)
+    slow.page.mouse.click(*at)
+    slow.page.mouse.click(*at, delay=30)
+    slow.page.mouse.click(*at, delay=30)
+    decided_is(slow, KITCHEN)
+
+
+def test_next_pressed_five_times_goes_one_image_on(slow: Visit) -> None:
+    slow.press("n", "n", "n", "n", "n")
+    slow.wait_for_image(BEAR)
+    slow.page.wait_for_timeout(1000)
+    slow.wait_for_image(BEAR)
+    slow.press("p", "p", "p")
+    slow.wait_for_image(KITCHEN)
+
+
+def test_keys_after_one_that_leaves_the_image_are_not_the_next_ones(
+    slow: Visit,
+) -> None:
+    slow.press("n", "e", "m", "a", "Enter", "Delete", "q")
+    slow.wait_for_image(BEAR)
+    slow.page.wait_for_timeout(1000)
+    assert len(slow.record(BEAR).annotations) == 1
+    assert len(slow.record(KITCHEN).annotations) == 2
+    assert ReviewStatus.APPROVED not in statuses(slow)
+
+
+def test_box_drawn_right_before_enter_is_approved_with_the_image(slow: Visit) -> None:
+    draw(slow, 1)
+    slow.press("Enter")
+    record = slow.wait_for(lambda one: one.status is ReviewStatus.APPROVED)
+    assert len(record.annotations) == 3
+    slow.wait_for_image(BEAR)
+
+
+# ---------------------------------------------------------------------- cut off
+
+
+def test_boxes_drawn_while_the_connection_is_cut_are_saved_later(
+    slow: Visit, network: Network
+) -> None:
+    network.cut()
+    draw(slow, 2)
+    expect(notice(slow)).to_contain_text("2 changes not saved", timeout=5_000)
+    expect(slow.page.locator(".st-key-edit-saved")).to_be_hidden()
+    draw(slow, 1, first=2)
+    expect(notice(slow)).to_contain_text("3 changes not saved")
+    slow.page.wait_for_timeout(CUT_SECONDS * 1000)
+    assert len(slow.record().annotations) == 2
+    network.mend()
+    wait_until_saved(slow, 5)
+    expect(slow.page.locator(".st-key-edit-saved")).to_be_visible()
+
+
+def test_approval_waits_for_the_boxes(visit: Visit, network: Network) -> None:
+    network.cut()
+    draw(visit, 2)
+    visit.press("Enter", "Enter", "n", "Enter")
+    expect(notice(visit)).to_contain_text("Then goes on")
+    visit.page.wait_for_timeout(4000)
+    assert visit.canvas.get("image") == visit.image(KITCHEN)
+    network.mend()
+    record = visit.wait_for(lambda one: one.status is ReviewStatus.APPROVED)
+    assert len(record.annotations) == 4
+    visit.wait_for_image(BEAR)
+    visit.settle()
+    assert statuses(visit).count(ReviewStatus.APPROVED) == 1
+
+
+def test_escape_takes_back_an_approval_that_waits(
+    visit: Visit, network: Network
+) -> None:
+    network.cut()
+    draw(visit, 1)
+    visit.press("Enter", "Escape")
+    visit.canvas.wait_for("waiting", "")
+    visit.page.wait_for_timeout(1000)
+    network.mend()
+    wait_until_saved(visit, 3)
+    assert ReviewStatus.APPROVED not in statuses(visit)
+    visit.wait_for_image(KITCHEN)
+
+
+def test_discarded_change_is_not_sent(visit: Visit, network: Network) -> None:
+    draw(visit, 1)
+    wait_until_saved(visit, 3)
+    network.cut()
+    draw(visit, 2, first=1)
+    visit.page.once("dialog", lambda dialog: dialog.accept())
+    notice(visit).get_by_role("button", name="Discard").click(timeout=8_000)
+    assert len(visit.canvas.shown()) == 3
+    expect(notice(visit)).to_be_hidden()
+    network.mend()
+    wait_until_saved(visit, 3)
+
+
+@pytest.mark.parametrize("way", ["reload", "close"])
+def test_what_is_not_saved_outlives_the_page(
+    served: Served, visit: Visit, network: Network, context: BrowserContext, way: str
+) -> None:
+    network.cut()
+    draw(visit, 2)
+    expect(notice(visit)).to_be_visible(timeout=5_000)
+    heard: list[str] = []
+
+    def hear(dialog: Dialog) -> None:
+        heard.append(dialog.type)
+        dialog.accept()
+
+    visit.page.on("dialog", hear)
+    if way == "reload":
+        with pytest.raises(Error, match="ERR_"):
+            visit.page.reload()
+        network.mend()
+        again = open_editor(served, visit.page, visit.scope)
+    else:
+        visit.page.close(run_before_unload=True)
+        network.mend()
+        again = open_editor(served, context.new_page(), visit.scope)
+    assert heard == ["beforeunload"]
+    wait_until_saved(again, 4)
+
+
+def test_other_visitor_of_the_browser_gets_nothing(
+    served: Served, visit: Visit, network: Network, context: BrowserContext
+) -> None:
+    network.cut()
+    draw(visit, 1)
+    visit.page.wait_for_function(
+        "Object.keys(localStorage).some((one) => one.startsWith('imagebase.unsaved'))"
+    )
+    visit.page.close()
+    network.mend()
+    other = four_photographs(served.store, "Another dataset")
+    page = open_editor(served, context.new_page(), other)
+    page.page.wait_for_timeout(1500)
+    assert len(page.record().annotations) == 2
+    assert len(page.canvas.shown()) == 2
+
+
+# ---------------------------------------------------------------------- the server
+
+
+def test_box_that_a_busy_database_refuses_is_kept_and_stored_once(
+    visit: Visit, server: Server
+) -> None:
+    with closing(sqlite3.connect(home(server) / "imagebase.db")) as database:
+        database.execute("BEGIN IMMEDIATE")
+        draw(visit, 1)
+        expect(notice(visit)).to_contain_text("1 change not saved", timeout=5_000)
+        expect(visit.page.get_by_text("All is saved")).to_be_hidden()
+        expect(notice(visit)).to_contain_text("database is busy", timeout=20_000)
+        draw(visit, 1, first=1)
+        expect(notice(visit)).to_contain_text("2 changes not saved")
+        assert len(visit.canvas.shown()) == 4
+        database.rollback()
+    wait_until_saved(visit, 4)
+
+
+@pytest.mark.parametrize("way", ["stay", "reload"])
+def test_boxes_drawn_around_a_restart_are_saved(
+    served: Served, visit: Visit, server: Server, way: str
+) -> None:
+    draw(visit, 1)
+    server.kill()
+    draw(visit, 2, first=1)
+    expect(notice(visit)).to_be_visible(timeout=5_000)
+    if way == "reload":
+        visit.page.on("dialog", lambda dialog: dialog.accept())
+        server.start()
+        visit = open_editor(served, visit.page, visit.scope)
+    else:
+        visit.page.wait_for_timeout(3000)
+        server.start()
+    wait_until_saved(visit, 5)
