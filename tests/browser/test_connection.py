@@ -255,9 +255,21 @@ def test_discarded_change_is_not_sent(visit: Visit, network: Network) -> None:
     wait_until_saved(visit, 3)
 
 
-@pytest.mark.parametrize("way", ["reload", "close"])
-def test_what_is_not_saved_outlives_the_page(
-    served: Served, visit: Visit, network: Network, context: BrowserContext, way: str
+def test_what_is_not_saved_outlives_a_reload(
+    served: Served, visit: Visit, network: Network
+) -> None:
+    network.cut()
+    draw(visit, 2)
+    expect(notice(visit)).to_be_visible(timeout=5_000)
+    with pytest.raises(Error, match="ERR_"):
+        visit.page.reload()
+    visit.page.goto("about:blank")
+    network.mend()
+    wait_until_saved(open_editor(served, visit.page, visit.scope), 4)
+
+
+def test_tab_asks_before_it_closes_and_the_next_one_saves(
+    served: Served, visit: Visit, network: Network, context: BrowserContext
 ) -> None:
     network.cut()
     draw(visit, 2)
@@ -269,17 +281,10 @@ def test_what_is_not_saved_outlives_the_page(
         dialog.accept()
 
     visit.page.on("dialog", hear)
-    if way == "reload":
-        with pytest.raises(Error, match="ERR_"):
-            visit.page.reload()
-        network.mend()
-        again = open_editor(served, visit.page, visit.scope)
-    else:
-        visit.page.close(run_before_unload=True)
-        network.mend()
-        again = open_editor(served, context.new_page(), visit.scope)
+    visit.page.close(run_before_unload=True)
+    network.mend()
+    wait_until_saved(open_editor(served, context.new_page(), visit.scope), 4)
     assert heard == ["beforeunload"]
-    wait_until_saved(again, 4)
 
 
 def test_other_visitor_of_the_browser_gets_nothing(
