@@ -11,7 +11,7 @@ from typing import Final
 from imagebase.annotation import Size
 from imagebase.errors import AnnotationFileError, ImageBaseError
 from imagebase.formats.collecting import Collector
-from imagebase.formats.earlier import check_zip_is_free, folders_of_earlier
+from imagebase.formats.earlier import check_zip_is_free
 from imagebase.formats.label_set_files import (
     ExportSet,
     FileTree,
@@ -23,20 +23,23 @@ from imagebase.formats.names import image_stem, with_suffix
 from imagebase.formats.package import export_folder, export_zip
 from imagebase.formats.placing import Frame, fitted, several_meant
 from imagebase.formats.registry import (
+    OwnFiles,
     format_named,
+    own_files,
+    own_images,
     readable_format,
     recognise,
     taken_in,
 )
 from imagebase.formats.scratch import DiskSet
 from imagebase.formats.stored_set import Placed, StoredSet
-from imagebase.formats.tree_views import TreeWithout, with_images
+from imagebase.formats.tree_views import with_images
 from imagebase.formats.trees import (
-    ZipTree,
     image_names,
-    open_tree,
+    opened_tree,
 )
 from imagebase.images import ImageHeader, export_image, read_header, written_suffix
+from imagebase.passed_over import EARLIER
 from imagebase.settings import Limits, Mode
 from imagebase.settings import settings as process_settings
 from imagebase.wording import plural
@@ -106,11 +109,12 @@ def convert(
         check_zip_is_free(output)
     tell = _Teller(on_problem)
     with ExitStack() as stack:
-        tree = stack.enter_context(_opened(source, output))
+        own = partial(own_files, format_name=source_format)
+        tree = stack.enter_context(_opened(source, own, tell))
         source_format = source_format or recognise(tree)
         given = None
         if images is not None:
-            pictures = stack.enter_context(_opened(images, output))
+            pictures = stack.enter_context(_opened(images, own_images, tell))
             given = with_images(tree, source, pictures, images)
             tree = given.tree
         files = stack.enter_context(closing(_Pictures(tree, target, tell)))
@@ -364,16 +368,15 @@ class _Teller:
 
 
 @contextmanager
-def _opened(path: Path, output: Path) -> Iterator[FileTree]:
-    """Give a source without what earlier runs wrote into it; on disk of any size."""
-    tree = open_tree(path, _limits())
-    if isinstance(tree, ZipTree):
-        with tree:
-            yield tree
-    else:
-        without = TreeWithout(tree, folders_of_earlier(path, output))
-        # What was written here by an earlier run may itself be what is to be read.
-        yield without if without.names() else tree
+def _opened(
+    path: Path, own: Callable[[FileTree], OwnFiles], tell: OnProblem
+) -> Iterator[FileTree]:
+    """Give a source without what earlier exports wrote into it; on disk of any size."""
+    with opened_tree(path, _limits()) as tree:
+        found = own(tree)
+        for folder in found.exports:
+            tell(f"Left out: {folder}: {EARLIER}")
+        yield found.tree
 
 
 def _limits() -> Limits:

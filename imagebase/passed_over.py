@@ -6,11 +6,16 @@ from pathlib import PurePosixPath
 from typing import Final
 
 from imagebase.errors import ImageBaseError
-from imagebase.formats.manifest import FILE, is_manifest
 from imagebase.run_summary import FILE_NAME as RUN_FILE
 from imagebase.wording import listed, plural_noun
 
 NO_SUFFIX: Final = "no suffix"
+EARLIER: Final = "an earlier export of ImageBase, passed over"
+
+MANIFEST_FILE: Final = "manifest.json"
+# What every manifest begins with, and no manifest of another program.
+_BEGINNING: Final = (b'"format": ', b'"title": ', b'"zip": {', b'"conventions": {')
+_BEGINNING_BYTES: Final = 8_192
 
 
 class PassedOver:
@@ -75,9 +80,15 @@ def earlier_exports(
     found = []
     for name in names:
         folder, _, last = name.rpartition("/")
-        if folder and last == FILE and _is_ours(name, read):
+        if folder and last == MANIFEST_FILE and _is_ours(name, read):
             found.append(f"{folder}/")
     return tuple(found)
+
+
+def is_manifest(data: bytes) -> bool:
+    """Say whether a file, or its first thousands of bytes, is a manifest of ours."""
+    beginning = data[:_BEGINNING_BYTES]
+    return beginning.startswith(b"{") and all(one in beginning for one in _BEGINNING)
 
 
 def _is_ours(name: str, read: Callable[[str], bytes]) -> bool:

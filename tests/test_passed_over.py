@@ -11,10 +11,14 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from imagebase.cli import app
+from imagebase.formats.registry import read
+from imagebase.formats.trees import image_names
 from imagebase.images import encode_png
+from imagebase.importing.files import DroppedFiles, keep_files
 from imagebase.intake import Incoming, unpack_uploads
 from imagebase.passed_over import NO_SUFFIX, PassedOver
 from imagebase.settings import Limits
+from imagebase.training.gathering import from_label_files
 from tests.detection.darknet_models import write_one_box_model
 
 
@@ -138,3 +142,76 @@ def test_earlier_export_in_a_dropped_folder_or_zip_is_passed_over(
         assert names == ["photos/a.png", "photos/sub/b.png"]
         assert over.exports == ("photos/labelled/yolo/",)
         assert over.kinds == {".txt": 3, ".mp4": 1, NO_SUFFIX: 1}
+
+
+CSV = """filename,width,height,class,xmin,ymin,xmax,ymax
+a.png,64,48,dog,8,8,40,40
+b.png,64,48,dog,8,8,40,40
+"""
+
+
+@pytest.fixture
+def labelled(photos: Path, pets: str) -> Path:
+    """The folder with a label file of its own and an export of it further down."""
+    (photos / "labels.csv").write_text(CSV)
+    done = run("convert", photos, "--to", "yolo", "--output", photos / "out")
+    assert done.stdout.startswith("2 images, 2 boxes, 1 label")
+    return photos
+
+
+def run(*arguments: str | Path) -> Result:
+    result = CliRunner().invoke(app, [str(one) for one in arguments])
+    assert result.exit_code == 0, result.output
+    return result
+
+
+SAID = "out/yolo/: an earlier export of ImageBase, passed over"
+
+
+def test_convert_does_not_read_an_earlier_export_again(labelled: Path) -> None:
+    for output in (labelled / "out", labelled.parent / "elsewhere"):
+        done = run("convert", labelled, "--to", "yolo", "--output", output)
+        assert done.stdout.startswith("2 images, 2 boxes, 1 label")
+        assert f"Left out: {SAID}" in done.stderr.splitlines()
+        assert len(list((output / "yolo").rglob("*.png"))) == 2
+
+
+def test_convert_reads_an_export_that_is_all_there_is(labelled: Path) -> None:
+    output = labelled.parent / "elsewhere"
+    done = run("convert", labelled / "out", "--to", "coco", "--output", output)
+    assert done.stdout.startswith("2 images, 2 boxes, 1 label")
+    assert "passed over" not in done.stderr
+
+
+def test_evaluate_does_not_count_an_earlier_export(labelled: Path, pets: str) -> None:
+    output = labelled.parent / "judged"
+    options = ("--images", labelled, "--labels", labelled, "--output", output)
+    done = run("evaluate", *options, "--model", pets, "--quiet")
+    (figures,) = json.loads((output / "metrics.json").read_bytes()).values()
+    assert (figures["images"], figures["boxes"]) == (2, 2)
+    assert f"Not judged: {SAID}" in done.stderr.splitlines()
+
+
+def test_training_does_not_learn_from_an_earlier_export(labelled: Path) -> None:
+    gathered = from_label_files(labelled, labelled)
+    assert [one.name for one in gathered.sources] == ["a.png", "sub/b.png"]
+    assert SAID in gathered.skipped
+
+
+def test_import_does_not_take_in_an_earlier_export(
+    labelled: Path, tmp_path: Path
+) -> None:
+    files = [
+        (
+            f"photos/{file.relative_to(labelled).as_posix()}",
+            io.BytesIO(file.read_bytes()),
+        )
+        for file in sorted(labelled.rglob("*"))
+        if file.is_file()
+    ]
+    keep_files(files, tmp_path / "dropped", Limits())
+    tree = DroppedFiles(tmp_path / "dropped", Limits())
+    assert tree.exports == ("photos/out/yolo/",)
+    found = read(tree)
+    assert len(found.images) == 2
+    assert sorted(image_names(tree)) == ["photos/a.png", "photos/sub/b.png"]

@@ -15,10 +15,16 @@ from imagebase.evaluation.values import EvaluatedImage, Truth
 from imagebase.formats.collecting import image_name
 from imagebase.formats.label_set_files import FileTree, ReadImage
 from imagebase.formats.placing import Fitted, Frame, fitted, several_meant
-from imagebase.formats.registry import read, readable_format, recognise
+from imagebase.formats.registry import (
+    own_files,
+    read,
+    readable_format,
+    recognise,
+)
 from imagebase.formats.tree_views import with_images
 from imagebase.formats.trees import opened_tree
 from imagebase.images import read_header
+from imagebase.passed_over import EARLIER
 from imagebase.settings import Limits
 
 _COCO: Final = "coco"
@@ -81,7 +87,8 @@ def read_truth(
         AnnotationFileError, UnknownFormatError: it cannot be read.
         EvaluationError: no image is left to judge by.
     """
-    with opened_tree(path) as tree:
+    with opened_tree(path) as everything:
+        tree, exports = own_files(everything, format_name)
         name = format_name or recognise(tree)
         if not readable_format(name).has_boxes:
             raise EvaluationError(f"The format {name} has no boxes to judge by.")
@@ -95,7 +102,8 @@ def read_truth(
         for one in result.report.skipped
         if "crowd" not in one.reason
     ]
-    left_out = [*skipped, *left_out]
+    passed_over = [LeftOut(one, EARLIER) for one in exports]
+    left_out = [*passed_over, *skipped, *left_out]
     if not kept:
         why = left_out[0].reason if left_out else "it names none"
         raise EvaluationError(f"No image of {path} can be judged: {why}.")

@@ -29,7 +29,7 @@ from imagebase.formats.placing import Frame
 from imagebase.formats.registry import readable_format
 from imagebase.images import RgbArray, fitted_size, load_image, read_header, resized
 from imagebase.intake import SourceFile, scan_source
-from imagebase.passed_over import PassedOver
+from imagebase.passed_over import EARLIER, PassedOver
 from imagebase.settings import Limits, Mode, settings
 
 METRICS_FILE: Final = "metrics.json"
@@ -172,7 +172,7 @@ def _files(images: str | None) -> tuple[dict[str, SourceFile], list[LeftOut]]:
     scanned = () if images is None else scan_source(images, _limits(), passed_over=over)
     found = tuple(scanned)
     shut = [LeftOut(one.name, _reason(one)) for one in found if one.is_folder]
-    shut += [LeftOut(one, "an earlier export of ImageBase") for one in over.exports]
+    shut += [LeftOut(one, EARLIER) for one in over.exports]
     return {one.name: one for one in found if not one.is_folder}, shut
 
 

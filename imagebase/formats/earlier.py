@@ -9,21 +9,7 @@ from pathlib import Path
 
 from imagebase.errors import ExportError
 from imagebase.formats import manifest
-from imagebase.formats.registry import FORMATS
 from imagebase.formats.sinks import WrittenFile
-
-
-def folders_of_earlier(source: Path, output: Path) -> tuple[str, ...]:
-    """Return the folders, as seen from the source, that earlier runs wrote."""
-    folder = output.resolve()
-    if not folder.is_relative_to(source.resolve()):
-        return ()
-    inside = folder.relative_to(source.resolve())
-    return tuple(
-        f"{(inside / name).as_posix()}/"
-        for name in FORMATS
-        if (folder / name / manifest.FILE).is_file()
-    )
 
 
 def check_unchanged(folder: Path) -> None:

@@ -11,20 +11,10 @@ from imagebase.formats.label_set_files import PARTS, ExportSet, Format
 from imagebase.formats.proof import Proof
 from imagebase.formats.sinks import WrittenFile
 from imagebase.formats.subsets import written_names
+from imagebase.passed_over import MANIFEST_FILE
 
-FILE: Final = "manifest.json"
+FILE: Final = MANIFEST_FILE
 _END: Final = "\n}"
-
-
-# What every manifest begins with, and no manifest of another program.
-_BEGINNING: Final = (b'"format": ', b'"title": ', b'"zip": {', b'"conventions": {')
-_BEGINNING_BYTES: Final = 8_192
-
-
-def is_manifest(data: bytes) -> bool:
-    """Say whether a file, or its first thousands of bytes, is a manifest of ours."""
-    beginning = data[:_BEGINNING_BYTES]
-    return beginning.startswith(b"{") and all(one in beginning for one in _BEGINNING)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Final
+from typing import Final, NamedTuple
 
 from imagebase.errors import AnnotationFileError, UnknownFormatError
 from imagebase.formats import (
@@ -40,8 +40,12 @@ from imagebase.formats.label_set_files import (
     WriteOptions,
     Writer,
 )
+from imagebase.formats.tree_views import TreeWithout
 from imagebase.formats.trees import are_copies, image_names
 from imagebase.formats.unrecognised import unrecognised
+from imagebase.passed_over import earlier_exports
+
+_BEGINNING_BYTES: Final = 8_192
 
 # Those with files that no other has stand first: a tree is tried in this order.
 FORMATS: Final[dict[str, Format]] = {
@@ -145,6 +149,51 @@ def taken_in(tree: FileTree, format_name: str | None = None) -> Iterator[Collect
 READERS: Final[dict[str, Callable[[FileTree], ReadResult]]] = {
     name: partial(read, format_name=name) for name in (*INPUT_FORMATS, *FORMATS)
 }
+
+
+class OwnFiles(NamedTuple):
+    """A tree without the exports in it, and the folders of these."""
+
+    tree: FileTree
+    exports: tuple[str, ...]
+
+
+def own_files(tree: FileTree, format_name: str | None = None) -> OwnFiles:
+    """Return a tree without what earlier exports wrote into it.
+
+    Where label files are in exports alone these are what is meant, and stay. What an
+    export wrote is a label set of its own: read with the others it would count twice.
+
+    Args:
+        format_name: that the files are to be read in; any with boxes if not given.
+    """
+
+    def is_label_set(without: FileTree) -> bool:
+        return any(
+            one.recognises(without)
+            for name, one in readable_formats().items()
+            if name == format_name or (format_name is None and one.has_boxes)
+        )
+
+    return _without_exports(tree, is_label_set)
+
+
+def own_images(tree: FileTree) -> OwnFiles:
+    """Return a tree of images likewise; where all are in exports they stay."""
+    return _without_exports(tree, lambda without: bool(image_names(without)))
+
+
+def _without_exports(tree: FileTree, is_enough: Callable[[FileTree], bool]) -> OwnFiles:
+    exports = earlier_exports(tree.names(), partial(_beginning, tree))
+    without = TreeWithout(tree, exports)
+    if exports and is_enough(without):
+        return OwnFiles(without, exports)
+    return OwnFiles(tree, ())
+
+
+def _beginning(tree: FileTree, name: str) -> bytes:
+    with tree.open(name) as file:
+        return file.read(_BEGINNING_BYTES)
 
 
 def recognise(tree: FileTree) -> str:

@@ -15,6 +15,7 @@ from imagebase.archives import (
     too_large,
 )
 from imagebase.errors import AnnotationFileError, ImageBaseError, LimitError
+from imagebase.formats.registry import own_files
 from imagebase.settings import Limits
 
 _NAMES: Final = "names.json"
@@ -93,6 +94,9 @@ class DroppedFiles:
     """The files in such a folder, as the readers of label files want them.
 
     Of a zip the files in it are there, below its name where more than it was dropped.
+    What earlier exports wrote is not, unless the labels are there alone.
+
+    exports: the folders of these exports.
     """
 
     def __init__(self, folder: Path, limits: Limits) -> None:
@@ -114,6 +118,8 @@ class DroppedFiles:
                     self._read[name] = path.read_bytes
         except OSError as error:
             raise AnnotationFileError(_GONE) from error
+        own, self.exports = own_files(self)
+        self._read = {name: self._read[name] for name in own.names()}
 
     def _add_zip(self, path: Path, name: str, *, is_alone: bool) -> None:
         file = path.open("rb")

@@ -16,9 +16,16 @@ from imagebase.annotation import Annotation, Box, ImageRecord
 from imagebase.errors import TrainingError
 from imagebase.formats.label_set_files import FileTree, ReadImage, ReadResult
 from imagebase.formats.placing import Frame, fitted, several_meant
-from imagebase.formats.registry import read, readable_format, recognise
+from imagebase.formats.registry import (
+    own_files,
+    own_images,
+    read,
+    readable_format,
+    recognise,
+)
 from imagebase.formats.tree_views import TreeWithout, WithImages, with_images
 from imagebase.formats.trees import is_image_name, open_tree, opened_tree
+from imagebase.passed_over import EARLIER
 from imagebase.settings import Limits
 from imagebase.shapes import Shape, is_inside, rectangle
 from imagebase.training.training_set import Source
@@ -83,9 +90,10 @@ def from_label_files(
         TrainingError: none of their images is there, or the format has no boxes.
     """
     # Both stay open for as long as a source may be read.
-    own = TreeWithout(open_tree(labels), _own_folder(labels, output))
-    given = with_images(own, labels, open_tree(images), images)
-    result = _read(own, given.tree, format_name)
+    labels_tree = TreeWithout(open_tree(labels), _own_folder(labels, output))
+    own = own_files(labels_tree, format_name)
+    given = with_images(own.tree, labels, own_images(open_tree(images)).tree, images)
+    result = _read(own.tree, given.tree, format_name)
     found = {image.path: image for image in result.images if image.path}
     without = [image for image in result.images if not image.path]
     doubtful = [
@@ -106,7 +114,11 @@ def from_label_files(
         tuple(_source_of_file(image, given) for image in found.values()),
         tuple(one for one in names if one in used),
         tuple(image.name for image in without if len(image.others) < 2),
-        (*doubtful, *map(str, result.report.skipped)),
+        (
+            *doubtful,
+            *(f"{one}: {EARLIER}" for one in own.exports),
+            *map(str, result.report.skipped),
+        ),
         tuple(one for one in names if one not in used),
     )
 

@@ -1,19 +1,20 @@
 """Labels that exist already: dropped, looked at, agreed to, and only then stored."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
 import streamlit as st
 
 from imagebase.annotation import new_id
 from imagebase.errors import AnnotationFileError
-from imagebase.formats.label_set_files import ReadResult
+from imagebase.formats.label_set_files import ReadResult, Remark
 from imagebase.formats.registry import read, readable_formats, recognise
 from imagebase.importing.dry_run import DryRun, LabelRow, dry_run, label_rows
 from imagebase.importing.files import DroppedFiles, keep_files
 from imagebase.importing.matching import DroppedImage, look_at_images
 from imagebase.importing.merging import ImportChoice
+from imagebase.passed_over import EARLIER
 from imagebase.settings import Limits
 from imagebase.store import JobState, Scope
 from imagebase.tasks.dropped import dropped, forget_dropped, make_room
@@ -176,7 +177,11 @@ def _read(
     folder = dropped(Scope(owner_id, dataset_id, ""), upload_id)
     tree = DroppedFiles(folder, _limits)
     beside = look_at_images(tree, max_pixels=_limits.max_image_pixels)
-    return read(tree, format_name), beside
+    result = read(tree, format_name)
+    passed_over = [Remark(one, "", EARLIER) for one in tree.exports]
+    skipped = (*passed_over, *result.report.skipped)
+    report = replace(result.report, skipped=skipped)
+    return replace(result, report=report), beside
 
 
 def _rows(scope: Scope, result: ReadResult) -> list[LabelRow]:
