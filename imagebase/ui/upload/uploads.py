@@ -126,7 +126,7 @@ def show_report() -> None:
     for sentence in report.passed_over:
         st.caption(widgets.escape(sentence))
     if report.names_passed_over:
-        st.caption("Are labels among these files? Import them below.")
+        st.caption("Are labels among the other files? Import them below.")
         count = len(report.names_passed_over)
         with st.expander(f"Passed over: {widgets.plural(count, 'file')}"):
             _bulleted(report.names_passed_over)
