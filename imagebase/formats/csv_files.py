@@ -10,6 +10,8 @@ from imagebase.errors import AnnotationFileError
 from imagebase.formats.label_set_files import FileTree, Streamed
 
 _PART_CHARACTERS: Final = 1 << 16
+# A cell may hold all that is said of an image, as JSON.
+csv.field_size_limit(1 << 24)
 
 
 def csv_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> Streamed:

@@ -12,7 +12,7 @@ from imagebase.formats.xml_files import quoted
 _TITLE: Final = "Label Studio JSON"
 _CHOICES, _TEXT_AREA = "choices", "textarea"
 # What a person says of a region in one control, and where its value has that.
-_CONTROLS: Final = {
+CONTROLS: Final = {
     _CHOICES: "choices",
     _TEXT_AREA: "text",
     "rating": "rating",
@@ -74,18 +74,9 @@ def results(
     found = []
     for name, value in _held(attributes).items():
         kind = _CHOICES if isinstance(value, bool) else _TEXT_AREA
-        said = {**place, _CONTROLS[kind]: [text_of(value)]}
+        said = {**place, CONTROLS[kind]: [text_of(value)]}
         found.append({**shared, "type": kind, "from_name": name, "value": said})
     return found
-
-
-def is_said(result: object, labelled: frozenset[str]) -> bool:
-    """Say whether a result says something of a region, by the ids of those."""
-    return (
-        isinstance(result, dict)
-        and str(result.get("type")) in _CONTROLS
-        and str(result.get("id")) in labelled
-    )
 
 
 def said_by_region(found: Sequence[object]) -> dict[str, dict[str, object]]:
@@ -95,7 +86,7 @@ def said_by_region(found: Sequence[object]) -> dict[str, dict[str, object]]:
         if not isinstance(one, dict) or not isinstance(one.get("id"), str):
             continue
         said = by_region.setdefault(one["id"], {})
-        key = _CONTROLS.get(str(one.get("type")))
+        key = CONTROLS.get(str(one.get("type")))
         value = one.get("value")
         if key and isinstance(value, dict):
             name = str(one.get("from_name", ""))

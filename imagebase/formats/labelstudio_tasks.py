@@ -1,22 +1,35 @@
 """Label Studio's tasks on their way in: its own exports, JSON-MIN, and ours."""
 
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from imagebase.annotation import Box, Size
+from imagebase.annotation import Size
 from imagebase.errors import AnnotationFileError
 from imagebase.formats.collecting import Collector, image_name, number, size_of
-from imagebase.formats.json_stream import json_items
+from imagebase.formats.csv_files import csv_rows
+from imagebase.formats.json_stream import Item, json_items
 from imagebase.formats.label_set_files import IGNORE, FileTree
-from imagebase.formats.labelstudio_attributes import is_said, said_by_region
-from imagebase.formats.outlines import OUTLINE, ROTATED, around, around_rotated
+from imagebase.formats.labelstudio_results import (
+    SHAPES,
+    Object,
+    Region,
+    area_of,
+    box_of,
+    objects,
+    stated_size,
+)
 from imagebase.formats.parts import parts_of_files
-from imagebase.formats.trees import FILES_TO_TRY, files_named, names_with_suffix
+from imagebase.formats.trees import (
+    FILES_TO_TRY,
+    files_named,
+    is_image_name,
+    names_with_suffix,
+)
 from imagebase.formats.xml_files import root_of
-from imagebase.shapes import Point, Shape, ShapeKind, rectangle
 
 CONFIG_FILE: Final = "labeling_config.xml"
 LOCAL_FILES: Final = "/data/local-files/"
@@ -24,14 +37,14 @@ _UPLOAD: Final = re.compile(r".*/data/upload/(?:\d+/)?(?:[0-9a-f]{8}-)?")
 # Ids that we write say in which order the boxes were, across annotations and
 # predictions.
 _OWN_ID: Final = re.compile(r"(?:box|area)(\d+)")
-_POINTS: Final = frozenset({"polygonlabels", "polygon"})
-_RECTANGLES: Final = frozenset({"rectanglelabels", "rectangle", "labels"})
-_ELLIPSES: Final = frozenset({"ellipselabels", "ellipse"})
+_SUFFIXES: Final = (".json", ".csv")
+_CSV_COLUMNS: Final = frozenset({"annotation_id", "annotator", "lead_time"})
+_RESULT_LISTS: Final = frozenset({"annotations", "predictions", "completions"})
 
 
 def recognises(tree: FileTree) -> bool:
-    """Say whether a JSON file is a list of tasks."""
-    for file in names_with_suffix(tree, ".json")[:FILES_TO_TRY]:
+    """Say whether a JSON file is a list of tasks, or a CSV file has their columns."""
+    for file in names_with_suffix(tree, *_SUFFIXES)[:FILES_TO_TRY]:
         try:
             if _holds_tasks(tree, file, may_be_empty=False):
                 return True
@@ -45,33 +58,99 @@ def _holds_tasks(tree: FileTree, file: str, *, may_be_empty: bool = True) -> boo
 
     Others among them may be broken, and are reported when they are read.
     """
-    is_empty = True
+    if file.lower().endswith(".csv"):
+        _, header = next(csv_rows(tree, file), (1, []))
+        return "id" in header and not _CSV_COLUMNS.isdisjoint(header)
+    is_empty, is_one = True, set[str]()
     for item in islice(json_items(tree, file), FILES_TO_TRY):
-        if item.section or (item.position is None and item.value != []):
+        is_one |= {item.section} if _is_of_a_task(item) else set()
+        if "data" in is_one and len(is_one) > 1:
+            return True
+        if item.section == "" and item.position is None and item.value != []:
             return False
-        task = item.value
+        task = {} if item.section else item.value
         if isinstance(task, dict) and (_is_task(task) or _is_min(task)):
             return True
-        is_empty = is_empty and item.position is None
+        is_empty = is_empty and item.position is None and not item.section
     return is_empty and may_be_empty
 
 
+def _is_of_a_task(item: Item) -> bool:
+    """Say whether a key of a document is one that a task by itself has."""
+    if item.section == "data":
+        return isinstance(item.value, dict) and bool(_image_of(item.value))
+    return item.section in _RESULT_LISTS and item.value == []
+
+
 def _is_task(task: Mapping[str, Any]) -> bool:
-    return isinstance(task.get("data"), dict) and bool(
-        {"annotations", "predictions", "completions"} & task.keys()
-    )
+    return isinstance(task.get("data"), dict) and bool(_RESULT_LISTS & task.keys())
 
 
 def _is_min(task: Mapping[str, Any]) -> bool:
     """Say whether this is a task of JSON-MIN, which has regions without wrapping."""
-    return isinstance(task.get("image"), str) and bool(list(_min_regions(task)))
+    return bool(_image_of(task)) and bool(list(_min_regions(task)))
 
 
 def _min_regions(task: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    for value in task.values():
+    for name, value in task.items():
         for one in value if isinstance(value, list) else ():
             if isinstance(one, dict) and "original_width" in one:
-                yield one
+                yield {"from_name": name, **one}
+
+
+def _image_of(data: Mapping[str, Any]) -> str:
+    """Return what names the image: `image`, or what the config calls it."""
+    if isinstance(data.get("image"), str):
+        return str(data["image"])
+    texts = [one for one in data.values() if isinstance(one, str)]
+    named = (text for text in texts if _leads_to_an_image(text))
+    return next(named, texts[0] if len(texts) == 1 else "")
+
+
+def _leads_to_an_image(text: str) -> bool:
+    return text.startswith(("/data/", "http://", "https://", "s3://", "gs://")) or (
+        is_image_name(text) and "\n" not in text
+    )
+
+
+def _task_id(task: Mapping[str, Any], name: str) -> tuple[str, str]:
+    return "task", str(task.get("id", name))
+
+
+def _tasks(tree: FileTree, file: str) -> Iterator[tuple[str, object]]:
+    """Yield the tasks of a file, each with its place: of a list, a table, or alone."""
+    if file.lower().endswith(".csv"):
+        yield from _tasks_of_table(tree, file)
+        return
+    alone: dict[str, Any] = {}
+    for item in json_items(tree, file):
+        if not item.section:
+            if item.position is not None:
+                yield f"[{item.position}]", item.value
+        elif item.position is None:
+            alone[item.section] = item.value
+        else:
+            alone[item.section].append(item.value)
+    if alone:
+        yield "task", alone
+
+
+def _tasks_of_table(tree: FileTree, file: str) -> Iterator[tuple[str, object]]:
+    rows = csv_rows(tree, file)
+    _, header = next(rows, (1, []))
+    for line, row in rows:
+        cells = dict(zip(header, row, strict=False))
+        yield f"line {line}", {key: _value_in(cell) for key, cell in cells.items()}
+
+
+def _value_in(cell: str) -> object:
+    """Return what a cell of a table holds: results are JSON there."""
+    if not cell.startswith(("[", "{")):
+        return cell
+    try:
+        return json.loads(cell)
+    except (ValueError, RecursionError):
+        return cell
 
 
 def read(tree: FileTree, collector: Collector) -> None:
@@ -85,7 +164,7 @@ def read(tree: FileTree, collector: Collector) -> None:
     """
     _read_config(tree, collector)
     was_read = False
-    for file, part in parts_of_files(names_with_suffix(tree, ".json")).items():
+    for file, part in parts_of_files(names_with_suffix(tree, *_SUFFIXES)).items():
         try:
             if _holds_tasks(tree, file):
                 was_read = True
@@ -114,19 +193,6 @@ def _read_config(tree: FileTree, collector: Collector) -> None:
         collector.add_labels((one.get("value", "") for one in labels), file=file)
 
 
-class _Region(NamedTuple):
-    """One result of a task, and where it stands. order: as we wrote it, else None.
-
-    attributes: what other results say of the same region.
-    """
-
-    at: str
-    entry: Mapping[str, Any]
-    order: int | None
-    is_predicted: bool = False
-    attributes: Mapping[str, object] = {}
-
-
 class _File:
     """One list of tasks on its way in."""
 
@@ -136,10 +202,7 @@ class _File:
         self._part = part
 
     def read(self, tree: FileTree) -> None:
-        for item in json_items(tree, self._file):
-            if item.position is None:
-                continue
-            at, task = f"[{item.position}]", item.value
+        for at, task in _tasks(tree, self._file):
             if not isinstance(task, dict):
                 self._collector.skip(self._file, at, "it is not an object")
                 continue
@@ -147,29 +210,45 @@ class _File:
             if not _name_in(name):
                 self._collector.skip(self._file, at, "it names no image")
                 continue
+            if self._is_taken(task, name, at):
+                continue
             regions = self._regions(task, at)
-            sizes = filter(None, (_size_of(one.entry) for one in regions))
-            size = next(sizes, _stated_size(task))
+            sizes = filter(None, (stated_size(one.entry) for one in regions))
+            size = next(sizes, _size_in_data(task))
             image = self._collector.add_image(
                 *(_name_in(name), size),
+                is_relative=size is None,
                 part=self._part,
                 file=self._file,
                 stated=_path_in(name),
             )
-            for region in regions:
-                self._read_region(region, image)
+            self._collector.link(self._file, _task_id(task, name), image)
+            for found in objects(regions):
+                self._read_object(found, image)
+
+    def _is_taken(self, task: Mapping[str, Any], name: str, at: str) -> bool:
+        """Say whether an annotation of a task came already: JSON-MIN has a row each."""
+        is_another = "annotation_id" in task and not _is_task(task)
+        if not is_another:
+            return False
+        if self._collector.linked(self._file, _task_id(task, name)) is None:
+            return False
+        what = "another annotation of the same image was taken"
+        self._collector.skip(self._file, at, what)
+        return True
 
     def _name(self, task: Mapping[str, Any]) -> str:
         """Return what a task says of its image: a path or a URL; empty for nothing."""
-        data = task["data"] if isinstance(task.get("data"), dict) else task
-        texts = [one for one in data.values() if isinstance(one, str)]
-        stated = data.get("image", next(iter(texts), ""))
-        return stated if isinstance(stated, str) else ""
+        data = task.get("data")
+        if not isinstance(data, dict):
+            return _image_of(task)
+        texts = (one for one in data.values() if isinstance(one, str))
+        return _image_of(data) or next(texts, "")
 
-    def _regions(self, task: Mapping[str, Any], at: str) -> list[_Region]:
+    def _regions(self, task: Mapping[str, Any], at: str) -> list[Region]:
         if not _is_task(task):
             found = enumerate(_min_regions(task))
-            return [_Region(f"{at}.label[{n}]", one, None) for n, one in found]
+            return [Region(f"{at}.label[{n}]", one) for n, one in found]
         annotated = list(self._results(task, at, "annotations", "completions"))
         predicted = list(self._results(task, at, "predictions"))
         both = [*annotated, *predicted]
@@ -179,7 +258,7 @@ class _File:
 
     def _results(
         self, task: Mapping[str, Any], at: str, *keys: str
-    ) -> Iterator[_Region]:
+    ) -> Iterator[Region]:
         key = next((one for one in keys if isinstance(task.get(one), list)), None)
         standing = 0
         for number_of_it, one in enumerate(task[key] if key else ()):
@@ -200,64 +279,57 @@ class _File:
                     o._replace(is_predicted=key == "predictions") for o in found
                 )
 
-    def _entries(self, results: Sequence[object], place: str) -> Iterator[_Region]:
-        labelled = frozenset(_labelled_ids(results))
-        said = said_by_region(results)
+    def _entries(self, results: Sequence[object], place: str) -> Iterator[Region]:
         for index, entry in enumerate(results):
             at = f"{place}[{index}]"
-            if is_said(entry, labelled):
-                continue
             if isinstance(entry, dict):
                 own = _OWN_ID.fullmatch(str(entry.get("id", "")))
-                region = _Region(at, entry, int(own[1]) if own else None)
-                region_id = str(entry.get("id"))
-                known = said.get(region_id, {}) if region_id in labelled else {}
-                yield region._replace(attributes=known)
+                yield Region(at, entry, int(own[1]) if own else None)
             else:
                 self._collector.skip(self._file, at, "it is not an object")
 
-    def _read_region(self, region: _Region, image: str) -> None:
-        at, entry = region.at, region.entry
-        value = entry.get("value", entry)
-        kind = str(entry.get("type") or _kind_of(value))
-        size = _size_of(entry) or self._collector.size_of(image)
-        labels = _labels_of(value) if isinstance(value, dict) else []
-        if kind not in _POINTS | _RECTANGLES | _ELLIPSES or not isinstance(value, dict):
-            what = f"a result of the type {kind!r} is not a box"
-            self._collector.skip(self._file, at, what)
-        elif not labels:
-            self._collector.skip_box(self._file, at, "it has no label")
-        elif size is None:
-            what = "original_width and original_height do not say how large it is"
-            self._collector.skip_box(self._file, at, what)
-        elif labels == [IGNORE]:
-            area = _area_of(value, kind, size)
-            self._collector.add_region(image, area, file=self._file, at=at)
-        else:
-            box, what = _box_of(value, kind, size)
-            score = entry.get("score")
+    def _read_object(self, found: Object, image: str) -> None:
+        region, labels = found.region, found.labels
+        if region.kind == "choices":
             for label in labels:
-                self._collector.add_box(
-                    image,
-                    label,
-                    box,
-                    file=self._file,
-                    at=at,
-                    confidence=None if score is None else number(score),
-                    is_by_model=region.is_predicted,
-                    attributes=region.attributes,
-                )
-            if what:
-                self._collector.change(self._file, at, what)
+                self._collector.add_tag(image, label, file=self._file, at=region.at)
+        elif region.kind not in SHAPES:
+            what = f"a result of the type {region.kind!r} is not a box"
+            self._collector.skip(self._file, region.at, what)
+        elif not labels:
+            self._collector.skip_box(self._file, region.at, "it has no label")
+        else:
+            self._add(found, image)
 
+    def _add(self, found: Object, image: str) -> None:
+        region, size = found.region, self._size_for(found.region, image)
+        kind, value = region.kind, region.value
+        if found.labels == [IGNORE]:
+            area = area_of(value, kind, size)
+            self._collector.add_region(image, area, file=self._file, at=region.at)
+            return
+        box, what = box_of(value, kind, size)
+        score = region.entry.get("score")
+        for label in found.labels:
+            self._collector.add_box(
+                image,
+                label,
+                box,
+                file=self._file,
+                at=region.at,
+                confidence=None if score is None else number(score),
+                is_by_model=region.is_predicted,
+                attributes=found.attributes,
+            )
+        if what:
+            self._collector.change(self._file, region.at, what)
 
-def _labelled_ids(results: Sequence[object]) -> Iterator[str]:
-    """Yield the ids of regions that have their label, and need none from others."""
-    for one in results:
-        if not isinstance(one, dict) or not isinstance(one.get("id"), str):
-            continue
-        if isinstance(one.get("value"), dict) and _labels_of(one["value"]):
-            yield one["id"]
+    def _size_for(self, region: Region, image: str) -> Size:
+        """Return what percents are of: the size, or one where they become fractions."""
+        if self._collector.is_relative(image):
+            return Size(1, 1)
+        known = stated_size(region.entry) or self._collector.size_of(image)
+        return known or Size(1, 1)
 
 
 def _name_in(url: str) -> str:
@@ -283,72 +355,8 @@ def _path_in(url: str) -> str:
     return url if parts.scheme else unquote(parts.path)
 
 
-def _kind_of(value: object) -> str:
-    """Return a region's type by what labels it has, as JSON-MIN does not say it."""
-    kinds = _POINTS | _RECTANGLES | _ELLIPSES
-    return next((k for k in value if k in kinds), "") if isinstance(value, dict) else ""
-
-
-def _labels_of(value: Mapping[str, Any]) -> list[str]:
-    lists = (value.get(key) for key in ("rectanglelabels", "labels", "polygonlabels"))
-    found = next((one for one in lists if one), value.get("ellipselabels"))
-    return [str(one) for one in found] if isinstance(found, list) else []
-
-
-def _size_of(entry: Mapping[str, Any]) -> Size | None:
-    return size_of(entry.get("original_width"), entry.get("original_height"))
-
-
-def _stated_size(task: Mapping[str, Any]) -> Size | None:
+def _size_in_data(task: Mapping[str, Any]) -> Size | None:
     data = task.get("data")
     if not isinstance(data, dict):
         return None
     return size_of(data.get("width"), data.get("height"))
-
-
-def _box_of(value: Mapping[str, Any], kind: str, size: Size) -> tuple[Box, str]:
-    """Return the box in pixels, and what had to be changed for it.
-
-    A rectangle turns about its top-left corner.
-    """
-    x, y, width, height, radius_x, radius_y, degrees = (
-        number(value.get(key, 0))
-        for key in ("x", "y", "width", "height", "radiusX", "radiusY", "rotation")
-    )
-    if kind in _POINTS:
-        points = value.get("points")
-        pairs = points if isinstance(points, list) else []
-        outline = around((number(p[0]), number(p[1])) for p in pairs if _is_pair(p))
-        return _in_pixels(outline, size), OUTLINE
-    if kind in _ELLIPSES:
-        box = Box(x - radius_x, y - radius_y, x + radius_x, y + radius_y)
-        return _in_pixels(box, size), OUTLINE
-    box = _in_pixels(Box(x, y, x + width, y + height), size)
-    if degrees % 360 and box.is_finite:
-        return around_rotated(box, degrees, (box.x_min, box.y_min)), ROTATED
-    return box, ""
-
-
-def _area_of(value: Mapping[str, Any], kind: str, size: Size) -> Shape:
-    """Return an ignore area in pixels; of what is no polygon the box around it."""
-    points = value.get("points")
-    if kind not in _POINTS or not isinstance(points, list):
-        return rectangle(_box_of(value, kind, size)[0])
-    across, down = size.width / 100, size.height / 100
-    corners = ((number(p[0]), number(p[1])) for p in points if _is_pair(p))
-    return Shape(
-        ShapeKind.POLYGON, tuple(Point(x * across, y * down) for x, y in corners)
-    )
-
-
-def _is_pair(point: object) -> bool:
-    return isinstance(point, list) and len(point) == 2
-
-
-def _in_pixels(box: Box, size: Size) -> Box:
-    return Box(
-        box.x_min / 100 * size.width,
-        box.y_min / 100 * size.height,
-        box.x_max / 100 * size.width,
-        box.y_max / 100 * size.height,
-    )

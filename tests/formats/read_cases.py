@@ -287,87 +287,80 @@ BESIDE: Final = {
 }
 
 
-def table(text: str, *said: str, name: str = "t.csv", **boxes: object) -> Case:
-    """Return a CSV set of a.png with the dog."""
-    return Case("csv", {name: text, "a.png": None}, {"a.png": [DOG], **boxes}, said)  # type: ignore[dict-item]
+UPLOAD: Final = "/data/upload/1/1a2b3c4d-a.png"
+PLACE: Final = {"x": 5, "y": 20, "width": 15, "height": 40, "rotation": 0}
+SIDES: Final = {"original_width": 200, "original_height": 100}
+REGION: Final = {**PLACE, **SIDES, "rectanglelabels": ["dog"]}
+OTHER: Final = {**REGION, "x": 6}
 
 
-CSV: Final = {
-    "csv, bbox undecided": table(
-        'image,label,bbox\na.png,dog,"[10.0, 20.0, 30.0, 40.0]"\n',
-        "the four numbers of bbox were taken as x, y, width, height",
+def result(kind: str, **value: object) -> dict[str, object]:
+    return {
+        **{"id": "r", "type": kind, "from_name": kind, "to_name": "image", **SIDES},
+        "value": {**PLACE, **value},
+    }
+
+
+DRAWN: Final = result("rectanglelabels", rectanglelabels=["dog"])
+
+
+def task(*results: object, **more: object) -> dict[str, object]:
+    annotations = [{"id": 1, "result": list(results)}]
+    return {"id": 1, "data": {"image": UPLOAD}, "annotations": annotations, **more}
+
+
+def studio(data: object, *said: str, name: str = "p.json") -> Case:
+    return Case("labelstudio", {name: data}, {"a.png": [DOG]}, said)
+
+
+LABEL_STUDIO: Final = {
+    "label studio, a label chosen for a region": studio(
+        [task(result("rectangle"), result("choices", choices=["dog"]))]
     ),
-    "csv, bbox of sizes": table(
-        'image,label,bbox\na.png,dog,"10 20 30 40"\na.png,cat,90 40 20 20\n'
-    )._replace(boxes={"a.png": [DOG, CAT]}),
-    "csv, bbox of corners": table(
-        "image,label,bbox\na.png,dog,10 20 40 60\na.png,cat,90 40 110 90\n",
-        "its boxes are xmin, ymin, xmax, ymax",
-    )._replace(boxes={"a.png": [DOG, ("cat", 90, 40, 20, 50)]}),
-    "csv, bbox with names": table(
-        "image,label,bbox\n"
-        "a.png,dog,\"{'x': 10, 'y': 20, 'width': 30, 'height': 40}\"\n",
-        "of bbox were taken as",
+    "label studio, labels beside a rectangle": studio(
+        [task(result("rectangle"), result("labels", labels=["dog"]))]
     ),
-    "csv, bbox that says so": table(
-        'image,label,bbox_xyxy\na.png,dog,"[10, 20, 40, 60]"\n'
+    "label studio, one task": studio(task(DRAWN)),
+    "label studio, min by another name": studio(
+        [{"img": UPLOAD, "id": 1, "label": [REGION], "annotation_id": 1}]
     ),
-    "csv, x y width height": table(
-        "file_name,category,x,y,width,height\na.png,dog,10,20,30,40\n"
+    "label studio, min of two annotators": studio(
+        [
+            {"image": UPLOAD, "id": 1, "label": [REGION], "annotation_id": 1},
+            {"image": UPLOAD, "id": 1, "label": [OTHER], "annotation_id": 2},
+        ],
+        "another annotation of the same image was taken",
     ),
-    "csv, x y of the centre": table(
-        "file_name,category,x,y,width,height\na.png,dog,25,40,30,40\n"
-        "a.png,cat,180,50,40,20\n",
-        "its boxes are the centre's x and y, width, height",
-    )._replace(boxes={"a.png": [DOG, ("cat", 160, 40, 40, 20)]}),
-    "csv, the image's sizes and the box's": table(
-        "image,image_width,image_height,label,x_min,y_min,width,height\n"
-        "a.png,200,100,dog,10,20,30,40\n"
+    "label studio, two annotators": studio(
+        [
+            task(
+                DRAWN,
+                annotations=[
+                    {"id": 1, "result": [DRAWN]},
+                    {
+                        "id": 2,
+                        "result": [result("rectanglelabels", rectanglelabels=["x"])],
+                    },
+                ],
+            )
+        ],
+        "another annotation of the same image was taken",
     ),
-    "csv, x0 to y1": table("image,label,x0,y0,x1,y1\na.png,dog,10,20,40,60\n"),
-    "csv, bbox_x1": table(
-        "image,label,bbox_x1,bbox_y1,bbox_x2,bbox_y2\na.png,dog,10,20,40,60\n"
+    "label studio, csv": studio(
+        "image,id,label,annotator,annotation_id\n"
+        f'{UPLOAD},1,"{json.dumps([REGION]).replace(chr(34), chr(34) * 2)}",1,1\n',
+        name="p.csv",
     ),
-    "csv, no header": table("a.png,10,20,40,60,dog\n"),
-    "csv, no header, label second": table("a.png,dog,10,20,40,60\n"),
-    "csv, no header, blanks and a list": Case(
-        "csv",
-        {"a.csv": "a.png,10,20,40,60,dog\nb.png,,,,,\n", "c.csv": "cat,0\ndog,1\n"},
-        {"a.png": [DOG], "b.png": []},
-    ),
-    "csv, no header, with sizes": table("a.png,200,100,dog,10,20,40,60\n"),
-    "csv, fractions": table(
-        "filename,class,xmin,ymin,xmax,ymax\na.png,dog,0.05,0.2,0.2,0.6\n",
-        "fractions of width and height",
-    ),
-    "csv, decimal commas": table(
-        'filename,class,xmin,ymin,xmax,ymax\na.png,dog,"0,05","0,2","0,2","0,6"\n',
-        "fractions of width and height",
-    ),
-    "csv, semicolons": table(
-        "filename;class;xmin;ymin;xmax;ymax\r\na.png;dog;10,0;20,0;40,0;60,0\r\n"
-    ),
-    "csv, tabs": table(
-        "filename\tclass\txmin\tymin\txmax\tymax\na.png\tdog\t10\t20\t40\t60\n",
-        name="t.tsv",
-    ),
-    "csv, old line ends": table(
-        "filename,class,xmin,ymin,xmax,ymax\ra.png,dog,10,20,40,60\r"
-    ),
-    "csv, sep= of a spreadsheet": table(
-        "sep=;\nfilename;class;xmin;ymin;xmax;ymax\na.png;dog;10;20;40;60\n"
-    ),
-    "csv, labels by number": table(
-        "filename,class_id,xmin,ymin,xmax,ymax\na.png,3,10,20,40,60\n",
-        "it has numbers for labels",
-    )._replace(boxes={"a.png": [("class_3", *DOG[1:])]}),
-    "csv, ids without a suffix": Case(
-        "csv",
-        {
-            "t.csv": "image_id,class_name,x_min,y_min,x_max,y_max\na,dog,10,20,40,60\n",
-            "a.png": None,
-        },
-        {"a": [DOG]},
+    "label studio, no size": studio(
+        [
+            task(
+                {
+                    "id": "r",
+                    "type": "rectanglelabels",
+                    "value": {**PLACE, "rectanglelabels": ["dog"]},
+                }
+            )
+        ]
     ),
 }
-VARIANTS: Final = {**YOLO, **COCO, **BESIDE, **CSV}
+VARIANTS: Final = {**YOLO, **COCO, **BESIDE, **LABEL_STUDIO}

@@ -21,13 +21,17 @@ from imagebase.importing.merging import ImportChoice
 from imagebase.settings import Limits, Settings
 from imagebase.store import Scope, Store
 from tests.formats.builders import reasons
+from tests.formats.csv_cases import CSV
 from tests.formats.read_cases import (
     CAT,
     DOG,
+    DRAWN,
     VARIANTS,
     Case,
     boxes_of,
     contents,
+    result,
+    task,
 )
 from tests.store.fixtures import sqlite_settings
 
@@ -132,6 +136,7 @@ SEQUENCE: Final = (
 
 CASES: Final = {
     **VARIANTS,
+    **CSV,
     "via 1": Case(
         "via",
         {
@@ -279,15 +284,15 @@ def test_what_another_tool_writes_is_read(name: str) -> None:
     case = CASES[name]
     tree = MemoryTree(contents(case.files))
     assert recognise(tree) == case.format_name
-    result = read(tree)
-    assert boxes_of(result) == case.boxes
-    assert {one.name: one.part for one in result.images} == {
-        one.name: case.part for one in result.images
+    found = read(tree)
+    assert boxes_of(found) == case.boxes
+    assert {one.name: one.part for one in found.images} == {
+        one.name: case.part for one in found.images
     }
-    remarks = [*result.report.skipped, *result.report.changed]
+    remarks = [*found.report.skipped, *found.report.changed]
     for part in case.said:
         assert any(part in str(remark) for remark in remarks), part
-    unsaid = [one for one in reasons(result) if not any(p in one for p in case.said)]
+    unsaid = [one for one in reasons(found) if not any(p in one for p in case.said)]
     assert not unsaid
 
 
@@ -312,12 +317,12 @@ def test_the_import_of_the_app_takes_it_in(
     dropped = [(one, io.BytesIO(data)) for one, data in files.items()]
     keep_files(dropped, tmp_path / "dropped", Limits())
     tree = DroppedFiles(tmp_path / "dropped", Limits())
-    result = read(tree, recognise(tree))
+    found = read(tree, recognise(tree))
     beside = look_at_images(tree, max_pixels=Limits().max_image_pixels)
     choice = ImportChoice(takes_new=True)
-    told = dry_run(store, scope, result, beside, choice, limits=Limits())
+    told = dry_run(store, scope, found, beside, choice, limits=Limits())
     assert told.effect.boxes == sum(map(len, case.boxes.values()))
-    assert {one[0] for found in case.boxes.values() for one in found} <= set(
+    assert {one[0] for boxes in case.boxes.values() for one in boxes} <= set(
         told.new_labels
     )
 
@@ -390,3 +395,33 @@ def test_a_box_from_run_lengths_is_that_of_pycocotools(seed: int) -> None:
 )
 def test_run_lengths_that_are_none_bring_no_box(mask: object) -> None:
     assert box_of_run_lengths(mask) is None
+
+
+def test_what_is_chosen_besides_the_label_is_an_attribute() -> None:
+    results = [DRAWN, result("choices", choices=["wet", "old"])]
+    tree = MemoryTree(contents({"p.json": [task(*results)]}))
+    (image,) = read(tree).images
+    assert image.annotations[0].attributes == {"choices": "wet, old"}
+
+
+def test_what_is_chosen_for_the_whole_image_is_a_tag() -> None:
+    chosen = {"id": "c", "type": "choices", "value": {"choices": ["street"]}}
+    tree = MemoryTree(contents({"p.json": [task(DRAWN, chosen)]}))
+    (image,) = read(tree).images
+    assert image.tags == ("street",)
+
+
+def test_a_track_is_an_attribute() -> None:
+    line = b"1 0.125 0.4 0.15 0.4 0.87 12"
+    tree = MemoryTree({"labels/a.txt": line, "data.yaml": b"names: [cat, dog]"})
+    (image,) = read(tree).images
+    assert image.annotations[0].attributes == {"track_id": 12}
+    assert image.annotations[0].confidence == 0.87
+
+
+def test_of_a_list_beyond_the_limit_the_labels_in_use_come_in() -> None:
+    names = "".join(f"name {index}\n" for index in range(50))
+    files = {"labels/a.txt": b"40 0.5 0.5 0.1 0.1", "obj.names": names.encode()}
+    found = read(MemoryTree(files, Limits(max_labels=10)))
+    assert found.labels.names == ("name 40",)
+    assert "it lists 50 labels" in str(found.report.changed)
