@@ -219,7 +219,7 @@ def _as_truth(
         ],
         rows,
         box_ids=[str(place) for place in range(1, len(rows) + 1)],
-    )
+    ).with_areas([one.regions for one, *_ in images])
 
 
 def _coco_name(image: ReadImage) -> str:

@@ -132,6 +132,7 @@ def _export_image(image: ReadImage, row: tuple[Any, ...]) -> ExportImage:
         annotations=placed.annotations,
         status=ReviewStatus.APPROVED,
         tags=image.tags,
+        ignored=placed.regions,
     )
     return ExportImage(record, from_bytes(name), part=_part(image))
 

@@ -65,6 +65,7 @@ class IgnoreAreas(StorePart):
         *,
         all_of_size: bool,
         instead_of: Iterable[str] = (),
+        change_id: str | None = None,
     ) -> list[IgnoreArea]:
         """Leave shapes on an image out of everything, as one change.
 
@@ -74,6 +75,7 @@ class IgnoreAreas(StorePart):
             shapes: in pixels of that image.
             all_of_size: they hold for all images of its width and height.
             instead_of: ids of areas that are deleted with the same change.
+            change_id: joins it with saves that are undone together.
 
         Raises:
             EditError: a shape cannot be kept, or the dataset has too many areas.
@@ -96,7 +98,8 @@ class IgnoreAreas(StorePart):
                 )
             wanted = set(instead_of)
             gone = [(one, None) for one in stored if one.area_id in wanted]
-            _change(connection, scope, [*gone, *((None, one) for one in added)])
+            steps = [*gone, *((None, one) for one in added)]
+            _change(connection, scope, steps, change_id)
         return added
 
     def delete_ignore_areas(self, scope: Scope, area_ids: Iterable[str]) -> int:
@@ -210,9 +213,14 @@ def _size_of(connection: Connection, scope: Scope, image_id: str) -> Size:
 Step = tuple[IgnoreArea | None, IgnoreArea | None]
 
 
-def _change(connection: Connection, scope: Scope, steps: Sequence[Step]) -> None:
+def _change(
+    connection: Connection,
+    scope: Scope,
+    steps: Sequence[Step],
+    change_id: str | None = None,
+) -> None:
     if steps:
-        change_key = edit_key(connection, scope, new_id())
+        change_key = edit_key(connection, scope, change_id or new_id())
         _write(connection, scope, change_key, steps)
 
 

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from imagebase.admission import AdmissionReport, admit
-from imagebase.errors import ImageBaseError
+from imagebase.errors import EditError, ImageBaseError, NotFoundError
 from imagebase.formats.collecting import Collector
+from imagebase.formats.placing import Frame, fitted
 from imagebase.formats.registry import taken_in
 from imagebase.formats.trees import is_image_name
 from imagebase.importing.dry_run import (
@@ -29,6 +30,7 @@ from imagebase.importing.merging import Effect, ImportChoice, Replacing
 from imagebase.intake import Incoming, Refused
 from imagebase.jobs import JobContext
 from imagebase.settings import Limits
+from imagebase.shapes import checked_shape
 from imagebase.tasks.dropped import dropped, forget_dropped
 from imagebase.tasks.export import Touch
 
@@ -86,12 +88,47 @@ def _bring_in(
         conflicts += len(report.conflicts) + len(report.missing)
         done += len(step.after)
         context.progress(done, len(matches), "Bringing in the labels")
+    areas = _bring_in_areas(context, labels, matches)
     return {
+        **{name: count for name, count in areas.items() if count},
         "images": effect.images,
         "boxes": effect.boxes,
         "tags": effect.tags,
         "conflicts": conflicts,
     }
+
+
+def _bring_in_areas(
+    context: JobContext, labels: Collector, matches: list[Match]
+) -> dict[str, int]:
+    """Save areas that nobody labels; count those that came in, and those that did not.
+
+    What an image ignores already comes in no more.
+    """
+    store, scope = context.store, context.scope
+    added = refused = 0
+    for image, match in zip(labels.images(is_bare=True), matches, strict=True):
+        if not image.regions or not match.image_id or match.problem:
+            continue
+        try:
+            record = store.record(scope, match.image_id)
+            frame = Frame(record.size, match.orientation or 1)
+            shapes = [
+                checked_shape(one, record.size)
+                for one in fitted(image, frame).image.regions
+            ]
+            new = [one for one in shapes if one not in record.ignored]
+            store.add_ignore_areas(
+                scope,
+                match.image_id,
+                new,
+                all_of_size=False,
+                change_id=context.job_id,
+            )
+            added += len(new)
+        except (EditError, NotFoundError):
+            refused += len(image.regions)
+    return {"areas": added, "areas_left_out": refused}
 
 
 def _is_unwanted(context: JobContext) -> bool:

@@ -198,8 +198,9 @@ def _boxes_in_pixels(image: ReadImage, frame: Frame) -> list[tuple[str, Box]]:
 
 
 def _crowds_in_pixels(image: ReadImage, frame: Frame) -> list[Shape]:
-    """Return crowd regions in pixels of the file, as for boxes."""
-    return [rectangle(one.box) for one in fitted(image, frame).image.crowds]
+    """Return crowd regions and ignore areas in pixels of the file, as for boxes."""
+    placed = fitted(image, frame).image
+    return [*(rectangle(one.box) for one in placed.crowds), *placed.regions]
 
 
 def from_records(

@@ -104,6 +104,7 @@ def as_export_set(result: ReadResult, like: ExportSet) -> ExportSet:
             pixels.annotations,
             status=image.record.status,
             tags=read.tags,
+            ignored=pixels.regions,
         )
         records.append(again)
     return build_export_set(like.name, result.labels, records, suffix_of)

@@ -11,8 +11,9 @@ import pytest
 from pycocotools.coco import COCO
 
 from imagebase.annotation import Box, Size
+from imagebase.evaluation.label_files import read_truth
 from imagebase.formats import coco
-from imagebase.formats.label_set_files import IGNORE, ExportSet
+from imagebase.formats.label_set_files import IGNORE, ExportSet, WriteOptions
 from imagebase.formats.package import ExportSummary, export_zip
 from imagebase.formats.proof import prove
 from imagebase.formats.regions import boxes, polygons, run_lengths
@@ -20,6 +21,7 @@ from imagebase.formats.registry import FORMATS, format_named, read
 from imagebase.formats.trees import MemoryTree
 from imagebase.shapes import Point, Shape, ShapeKind, mask_of, rectangle
 from tests.formats.builders import (
+    as_export_set,
     box,
     export_set,
     image_bytes,
@@ -180,3 +182,24 @@ def test_an_area_beside_the_image_is_not_written(tmp_path: Path) -> None:
     first = replace(record(box(1, 1, 9, 9)), ignored=(beside,))
     for name in HOLDING:
         assert zipped(export_set(first), name, tmp_path).proof.holds
+
+
+def test_areas_of_label_files_count_in_evaluation_and_training(tmp_path: Path) -> None:
+    for name, content in written(
+        with_areas(), "labelme", WriteOptions(with_images=False)
+    ).items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    truth = read_truth(tmp_path, needs_files=False).truth
+    # Each piece is a crowd region of both labels that have boxes.
+    pieces = sum(len(list(polygons(one, SIZE))) for one in AREAS)
+    assert int(truth.is_crowd.sum()) == 2 * pieces
+
+
+def test_conversion_carries_areas(tmp_path: Path) -> None:
+    first = with_areas()
+    tree = tree_of(written(first, "labelme"))
+    again = as_export_set(read(tree, "labelme"), first)
+    proof = prove(again, tree_of(written(again, "cvat")), "cvat")
+    assert proof.holds, proof.differences

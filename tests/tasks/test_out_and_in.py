@@ -6,6 +6,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from imagebase.annotation import Annotation, Box, ImageRecord, ReviewStatus
@@ -13,6 +14,7 @@ from imagebase.formats.registry import FORMATS, recognise
 from imagebase.importing.files import DroppedFiles, keep_files
 from imagebase.jobs import JobRunner
 from imagebase.settings import Limits
+from imagebase.shapes import mask_of, rectangle
 from imagebase.store import Scope, Store
 from imagebase.tasks import HANDLERS
 from imagebase.tasks.dropped import dropped
@@ -94,3 +96,28 @@ def test_export_comes_in_again(
         for mine, theirs in pairs:
             assert mine.label == theirs.label
             assert theirs.box == pytest.approx(mine.box, abs=1)
+
+
+@pytest.mark.parametrize("format_name", ["cvat", "labelme", "labelstudio", "voc"])
+def test_ignore_areas_come_in_again_and_one_undo_takes_all_back(
+    store: Store,
+    scope: Scope,
+    labelled: list[ImageRecord],
+    run_job: RunJob,
+    runner: JobRunner,
+    tmp_path: Path,
+    format_name: str,
+) -> None:
+    stamp = rectangle(Box(0, 40, 20, 48))
+    store.add_ignore_areas(scope, labelled[0].image_id, [stamp], all_of_size=True)
+    result = run_job("export", format=format_name).result or {}
+    path = tmp_path / "export.zip"
+    shutil.copy(result["path"], path)
+    target, (_, told) = imported(store, runner, path)
+    assert told["areas"] == 3
+    for one in store.records(target):
+        found = mask_of(one.ignored, one.size)
+        np.testing.assert_array_equal(found, mask_of([stamp], one.size))
+    store.undo(target)
+    assert store.ignore_areas(target) == []
+    assert not any(one.annotations for one in store.records(target))

@@ -259,9 +259,14 @@ def _show_outcome() -> None:
     parts = [f"**{widgets.plural(result['boxes'], 'box')}** came in"]
     if result["tags"]:
         parts.append(widgets.plural(result["tags"], "tag"))
+    if result.get("areas"):
+        parts.append(widgets.plural(result["areas"], "ignore area"))
     parts[-1] += f" on **{widgets.plural(result['images'], 'image')}**"
     if result["images_added"]:
         parts.append(f"{widgets.plural(result['images_added'], 'image')} added")
+    if result.get("areas_left_out"):
+        left = widgets.plural(result["areas_left_out"], "ignore area")
+        parts.append(f"{left} could not be kept")
     if result["conflicts"]:
         parts.append(f"{result['conflicts']:,} changed by someone else meanwhile")
     st.success(f"{' · '.join(parts)}. Undo in the sidebar takes the labels back.")
