@@ -74,7 +74,8 @@ class MisreadModelError(ModelLoadError):
 
     def __init__(self, what: str, *, family: str) -> None:
         super().__init__(
-            f"{what}, so it is read the wrong way; say that its family is {family}."
+            f"{what}, so it is read the wrong way: its family is {family}. Add it with "
+            f'--family {family}, or choose that under "Read it as" on the Models page.'
         )
         self.what, self.family = what, family
 
