@@ -17,7 +17,8 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -255,22 +256,29 @@ class Hand:
     def _draw(self, truth: Truth) -> None:
         """Draw a box and give it its label, the last one's unless told otherwise."""
         start, end = (truth.box[0], truth.box[1]), (truth.box[2], truth.box[3])
-        if self._would_move(start):
-            self._press("Escape")
-        self._drag(start, end)
+        # From an edge a drag would move that edge, and in the selected box the box.
+        with self._shift() if self._would_move(start) else nullcontext():
+            self._drag(start, end)
         self._page.wait_for_timeout(30)
         if self._canvas.get("label") != truth.label:
             self._label(truth.label)
 
+    @contextmanager
+    def _shift(self) -> Iterator[None]:
+        self._page.keyboard.down("Shift")
+        self._tally.keys += 1
+        yield
+        self._page.keyboard.up("Shift")
+
     def _would_move(self, point: tuple[float, float]) -> bool:
-        """Say whether a drag from here would move the selected box or resize it."""
+        """Say whether a drag from here would move a box or one of its edges."""
         selected = self._canvas.get("selected")
-        box = self._canvas.shown()[selected].box if selected else None
-        if box is None:
-            return False
         near = _EDGE_PX / self._canvas.scale
-        across = box[0] - near <= point[0] <= box[2] + near
-        return across and box[1] - near <= point[1] <= box[3] + near
+        return any(
+            _is_in(point, one.box, near)
+            and (name == selected or not _is_in(point, one.box, -near))
+            for name, one in self._canvas.shown().items()
+        )
 
     def _select(self, annotation_id: str) -> None:
         """Click into the box, again while it is another one that lies on top."""
@@ -311,6 +319,11 @@ class Hand:
     def _drag(self, start: tuple[float, float], end: tuple[float, float]) -> None:
         self._canvas.drag(start, end)
         self._tally.drags += 1
+
+
+def _is_in(point: tuple[float, float], box: Corners, slack: float) -> bool:
+    across = box[0] - slack <= point[0] <= box[2] + slack
+    return across and box[1] - slack <= point[1] <= box[3] + slack
 
 
 def matched(shown: dict[str, Shown], truth: Sequence[Truth]) -> dict[str, int]:

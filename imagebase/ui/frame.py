@@ -38,7 +38,7 @@ _STYLE: Final = f"""<style>
   clip-path: inset(50%);
   white-space: nowrap;
 }}
-.st-key-{address.KEY.replace(".", "-")} {{
+[data-testid="stLayoutWrapper"]:has(> .st-key-{address.KEY.replace(".", "-")}) {{
   position: absolute;
 }}
 </style>"""

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import threading
 import time
+from collections.abc import Callable
 from typing import Final
 
 _CHUNK: Final = 65536
@@ -33,13 +34,21 @@ class Network:
         self._call(self._mend)
 
     def close(self) -> None:
-        self._call(self._cut)
-        self._call(self._server.close)
+        asyncio.run_coroutine_threadsafe(self._end(), self._loop).result(10)
         self._call(self._loop.stop)
         self._thread.join(10)
+        self._loop.close()
 
-    def _call(self, work: "object") -> None:
-        self._loop.call_soon_threadsafe(work)  # type: ignore[arg-type]
+    def _call(self, work: Callable[[], None]) -> None:
+        self._loop.call_soon_threadsafe(work)
+
+    async def _end(self) -> None:
+        self._cut()
+        self._server.close()
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     def _cut(self) -> None:
         self._is_cut = True

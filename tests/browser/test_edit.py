@@ -192,6 +192,45 @@ def test_digits_label_the_selected_box_and_then_the_next_one(visit: Visit) -> No
     assert record.annotations[-1].source is Source.HUMAN
 
 
+def test_chip_labels_the_selected_box_and_else_the_next_one(visit: Visit) -> None:
+    chip = visit.page.get_by_role("radio", name="5 car")
+    visit.select_bottle()
+    chip.click()
+    visit.wait_for(lambda one: one.annotation("bottle-box").label == "car")
+    visit.settle()
+    assert visit.canvas.get("label") == "bottle"  # of the next box
+    assert visit.canvas.get("selected") == "bottle-box"
+    visit.press("Escape")
+    chip.click()
+    visit.canvas.wait_for("label", "car")
+    visit.canvas.drag((420, 60), (500, 120))
+    record = visit.wait_for(lambda one: len(one.annotations) == 3)
+    assert record.annotations[-1].label == "car"
+
+
+def test_created_label_goes_with_its_box(visit: Visit) -> None:
+    page = visit.page
+    visit.canvas.drag((420, 60), (500, 120))
+    visit.wait_for(lambda one: len(one.annotations) == 3)
+    visit.press("l")
+    page.keyboard.type("oran")
+    options = page.get_by_role("option")
+    expect(options.last).to_have_text("Create label “oran”")
+    expect(options.first).to_contain_text("orange")  # what the models call so
+    options.last.click()
+    visit.wait_for(lambda one: one.annotations[-1].label == "oran")
+    visit.settle()
+    assert visit.store.labels(visit.scope).names[-1] == "oran"
+    expect(page.get_by_role("radio", name="oran")).to_be_visible()
+    visit.press("Control+z")
+    visit.wait_for(lambda one: one.annotations[-1].label == "bottle")
+    visit.settle()
+    assert "oran" not in visit.store.labels(visit.scope)
+    visit.canvas.drag((420, 150), (500, 210))
+    record = visit.wait_for(lambda one: len(one.annotations) == 4)
+    assert record.annotations[-1].label == "bottle"
+
+
 @pytest.mark.parametrize("ways", [("n", "p"), ("ArrowRight", "ArrowLeft")])
 def test_keys_go_to_the_next_image_and_back(
     visit: Visit, ways: tuple[str, str]

@@ -34,6 +34,8 @@ const PRESSABLE = "button, a, summary, [role='tab'], [role='radio'], [role='butt
 const ONCE = new Set(["approve", "accept", "empty", "copy", "help"]);
 // What leaves the image: from then on nothing counts until the next one is seen.
 const LEAVING = new Set(["approve", "empty", "next", "previous", "doubtful"]);
+// A click on these counts before the picture is there: who waits for none goes on.
+const PASSING = new Set(["next", "previous"]);
 const DECIDING = new Set(["approve", "empty"]);
 // What changes nothing but the view.
 const LOOKING = new Set([
@@ -575,6 +577,7 @@ class Editor {
     event.preventDefault();
     event.stopImmediatePropagation();
     if (isHeld) this.notice.hidden = !this.outbox.unsaved(this.image).own;
+    else if (name && this.isBlind && PASSING.has(name) && !this.waiting) this.act(name);
     else if (name) this.run(name);
     else if (!this.isBusy) this.onPill(button);
   }
@@ -587,6 +590,7 @@ class Editor {
     const pills = [...button.closest("[class*='st-key-edit-label-']").querySelectorAll("button")];
     const label = this.data.pills[pills.indexOf(button)];
     if (label !== undefined) this.label(label);
+    this.root.focus({ preventScroll: true, focusVisible: false }); // its keys go on
   }
 
   // Back and forward between images. Streamlit runs the page then, and the server leaves

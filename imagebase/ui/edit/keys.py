@@ -21,7 +21,7 @@ _DIGITS: Final = {str(digit): f"label:{digit}" for digit in range(1, 10)}
 
 KEYS: Final = (
     Key("1 to 9", "Label the selected box, else the next one", _DIGITS),
-    Key("L or double click", "Choose or type a label", {"l": "pick"}),
+    Key("L or double click", "Choose a label, or create one", {"l": "pick"}),
     Key("Tab", "Select the next box", {"tab": "following"}),
     Key("Shift + Tab", "Select the box before", {"shift+tab": "preceding"}),
     Key(
@@ -50,7 +50,9 @@ KEYS: Final = (
         "Delete the selected box, else the one under the pointer",
         {"delete": "delete", "backspace": "delete"},
     ),
-    Key("Escape", "Stop drawing, or select nothing", {"escape": "cancel"}),
+    Key(
+        "Escape", "Stop drawing or what waits, or select nothing", {"escape": "cancel"}
+    ),
     Key("Z", "Zoom to the selected box, and back", {"z": "closer"}),
     Key("F", "Fit the picture", {"f": "whole"}),
     Key(
@@ -59,7 +61,7 @@ KEYS: Final = (
         {"+": "larger", "=": "larger", "-": "smaller"},
     ),
     Key("Space, middle or right button", "Drag the picture", {}),
-    Key("Shift", "Draw inside the selected box", {}),
+    Key("Shift", "Draw from an edge, or inside the selected box", {}),
     Key("H", "Hide or show labels", {"h": "chips"}),
     Key("N", "Next image", {"n": "next"}),
     Key("P", "Previous image", {"p": "previous"}),
