@@ -15,6 +15,7 @@ from typing import Any, Final
 import numpy as np
 import pytest
 
+from imagebase.annotation import Attributes
 from imagebase.formats.label_set_files import ExportSet
 from imagebase.formats.package import export_zip
 from imagebase.images import encode_jpeg
@@ -41,6 +42,19 @@ for argument in sys.argv[1:]:
         ]
         for item in dataset
     }
+print(json.dumps(found))
+"""
+# Prints the attributes of the only box of each folder, as texts.
+_READ_ATTRIBUTES: Final = """
+import json, sys
+import datumaro
+found = {}
+for argument in sys.argv[1:]:
+    name, folder = argument.split("=")
+    (item,) = datumaro.Dataset.import_from(folder, name)
+    (box,) = [one for one in item.annotations if one.type.name == "bbox"]
+    texts = {key: str(value) for key, value in box.attributes.items()}
+    found[name] = texts | ({"group": str(box.group)} if name == "cvat" else {})
 print(json.dumps(found))
 """
 # What Datumaro calls the formats.
@@ -146,3 +160,30 @@ def _subsets(format_name: str, part: str, *, is_split: bool) -> list[str]:
     if (format_name, part) == ("darknet", "test"):
         return []  # obj.data has no key for it
     return [_SUBSETS.get((format_name, part), part)]
+
+
+def test_datumaro_finds_the_attributes_of_a_box(tmp_path: Path) -> None:
+    if not PYTHON.exists():
+        pytest.skip(f"{PYTHON} is absent; `make test` makes it")
+    known: Attributes = {"occluded": True, "truncated": True, "group": 7}
+    described = replace(
+        box(1, 2, 30, 40), attributes={**known, "pose": "Left", "color": "red"}
+    )
+    names = ("coco", "cvat", "voc")
+    for name in names:
+        path = tmp_path / f"{name}.zip"
+        images = export_set(record(described))
+        export_zip(images, name, images=lambda image_id: PIXELS, path=path)
+        with zipfile.ZipFile(path) as archive:
+            archive.extractall(tmp_path / name)
+    done = subprocess.run(
+        [PYTHON, "-c", _READ_ATTRIBUTES, *(f"{one}={tmp_path / one}" for one in names)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    wanted = {"occluded": "True", "truncated": "True", "group": "7"}
+    wanted |= {"pose": "Left", "color": "red"}
+    for found in json.loads(done.stdout.splitlines()[-1]).values():
+        assert {key: found.get(key) for key in wanted} == wanted
