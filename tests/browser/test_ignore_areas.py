@@ -1,13 +1,14 @@
 """Ignore areas and a reviewer's marks, drawn by mouse on the drawable canvas."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import NamedTuple
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from imagebase.admission import admit
-from imagebase.annotation import ReviewStatus
+from imagebase.annotation import Annotation, Box, ReviewStatus
 from imagebase.intake import Incoming
 from imagebase.settings import SAMPLES_FOLDER, Limits, read_settings
 from imagebase.shapes import Shape, ShapeKind, mask_of
@@ -296,3 +297,21 @@ def test_ignore_areas_are_seen_in_the_editor(visit: Visit) -> None:
     visit.page.get_by_role("dialog").wait_for(state="detached")
     editor = visit.page.locator(".st-key-edit-canvas .editor")
     expect(editor.locator(".shape.ignored")).to_have_count(1)
+
+
+def test_a_reviewer_marks_an_image_on_review(visit: Visit) -> None:
+    page, (first, *_) = visit.page, visit.store.records(visit.scope)
+    boxes = (Annotation(Box(50, 60, 150, 160), "cup", changed_by="ann"),)
+    visit.store.save(visit.scope, replace(first, annotations=boxes))
+    page.goto(f"{visit.url}/review?dataset={visit.scope.dataset_id}")
+    page.get_by_role("button", name="Mark what is wrong").click(timeout=60_000)
+    visit.canvas().drag((0.3, 0.4), (0.5, 0.4))
+    dialog = page.get_by_role("dialog")
+    expect(dialog.get_by_text("1 mark", exact=True)).to_be_visible()
+    dialog.get_by_role("button", name="Reject").click()
+    dialog.wait_for(state="detached")
+    visit.settle()
+    (said,) = visit.store.comments(visit.scope, first.image_id)
+    assert [one.kind for one in said.marks] == [ShapeKind.ELLIPSE]
+    record = visit.store.record(visit.scope, first.image_id)
+    assert record.status is ReviewStatus.REJECTED

@@ -3,8 +3,9 @@
 from collections.abc import Hashable
 from typing import Any
 
-from imagebase.annotation import ReviewStatus, Source
+from imagebase.annotation import Box, ReviewStatus, Source
 from imagebase.detection.lookers import Setup, shared_looker
+from imagebase.shapes import rectangle
 from imagebase.store import JobState
 from tests.app_fixtures import Tab, add_photographs, records, store, the_scope
 
@@ -225,3 +226,25 @@ def test_page_shows_results_as_they_come(filled: Tab) -> None:
     filled.open("annotate")
     assert "The first pictures will be here in a moment." in filled.words()
     assert filled.app.button(key="annotate.run").disabled
+
+
+def test_boxes_in_an_ignore_area_are_no_suggestions(filled: Tab) -> None:
+    run(filled)
+    at_first = found(filled)
+    first, *_ = records()
+    whole = rectangle(Box(0, 0, *first.size))
+    store().add_ignore_areas(the_scope(), first.image_id, [whole], all_of_size=False)
+    filled.app.run()
+    left = found(filled)
+    assert left < at_first
+    keep(filled)
+    assert [len(one.annotations) for one in records()] == [0, left]
+    assert filled.app.button(key="annotate.keep").disabled
+    # Without the area there is more to keep.
+    store().undo(the_scope())
+    store().delete_ignore_areas(
+        the_scope(), [one.area_id for one in store().ignore_areas(the_scope())]
+    )
+    filled.app.run()
+    assert found(filled) == at_first
+    assert not filled.app.button(key="annotate.keep").disabled

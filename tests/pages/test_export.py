@@ -4,7 +4,9 @@ import json
 import zipfile
 from pathlib import Path
 
-from imagebase.annotation import ReviewStatus
+from imagebase.annotation import Box, ReviewStatus
+from imagebase.images import load_image
+from imagebase.shapes import rectangle
 from imagebase.store import JobState
 from tests.app_fixtures import (
     Configure,
@@ -358,3 +360,25 @@ def test_set_above_the_size_of_a_zip_is_in_several(
     assert "The set is in 2 zips" in labelled.words()
     assert len(downloads(labelled)) == 1
     assert "1\\-of\\-2" in downloads(labelled)[0]
+
+
+def test_ignore_areas_are_written_or_black_as_chosen(labelled: Tab) -> None:
+    first, *_ = records()
+    stamp = rectangle(Box(0, 0, 40, 20))
+    store().add_ignore_areas(the_scope(), first.image_id, [stamp], all_of_size=False)
+    labelled.open("export")
+    with zip_of(labelled) as archive:
+        manifest = json.loads(archive.read("manifest.json"))
+    assert manifest["counts"]["ignore_areas"] == 1
+    labelled.app.radio(key="export.areas.True").set_value("black").run()
+    with zip_of(labelled) as archive:
+        manifest = json.loads(archive.read("manifest.json"))
+        name = next(n for n in archive.namelist() if n.endswith("kitchen.jpg"))
+        rgb = load_image(archive.read(name), file_name=name, max_pixels=10**7).rgb
+    assert "ignore_areas" not in manifest["counts"]
+    assert rgb[2:16, 2:36].max() < 40
+
+
+def test_without_ignore_areas_nothing_is_to_be_chosen(labelled: Tab) -> None:
+    labelled.open("export")
+    assert not [one for one in labelled.app.radio if one.label == "Ignore areas"]
