@@ -176,7 +176,7 @@ def checked_shape(shape: Shape, size: Size) -> Shape:
         Point(*(round(float(edge), _DECIMALS) for edge in p)) for p in shape.points
     )
     kept = Shape(shape.kind, tuple(points), width)
-    if not mask_of([kept], size).any():
+    if not kept.bounds.normalised().clipped(size).area:
         raise EditError("Nothing of the shape lies on the image; draw it larger.")
     return kept
 
@@ -258,7 +258,7 @@ def _fill_ellipse(shape: Shape, window: _Window) -> Mask:
 def _fill_polygon(shape: Shape, window: _Window) -> Mask:
     """Count the edges left of each centre, downward ones against upward ones."""
     left, top, right, bottom = window
-    turns = np.zeros((bottom - top, right - left + 1), dtype=np.int32)
+    turns = np.zeros((bottom - top, right - left + 1), dtype=np.int16)
     for (x0, y0), (x1, y1) in _edges(shape.points):
         sign = 1 if y1 > y0 else -1
         low, high = sorted((y0, y1))
@@ -270,7 +270,7 @@ def _fill_polygon(shape: Shape, window: _Window) -> Mask:
         crossing = x0 + (rows + 0.5 - y0) * (x1 - x0) / (y1 - y0)
         columns = np.clip(np.ceil(crossing - 0.5).astype(np.int64), left, right) - left
         np.add.at(turns, (rows - top, columns), sign)
-    return np.asarray(np.cumsum(turns[:, :-1], axis=1) != 0)
+    return np.asarray(np.cumsum(turns[:, :-1], axis=1, dtype=np.int16) != 0)
 
 
 def _edges(points: Sequence[Point]) -> Iterator[tuple[Point, Point]]:
@@ -329,14 +329,9 @@ class Region:
         )
         self._origin = np.array([left, top, left, top], dtype=np.float64)
         inner = mask[top:bottom, left:right]
-        self._sums = np.zeros((bottom - top + 1, right - left + 1), dtype=np.int64)
+        self._sums = np.zeros((bottom - top + 1, right - left + 1), dtype=np.int32)
         np.cumsum(inner, axis=0, out=self._sums[1:, 1:])
         np.cumsum(self._sums[1:, 1:], axis=1, out=self._sums[1:, 1:])
-
-    @classmethod
-    def of(cls, shapes: Iterable[Shape], size: Size) -> "Region":
-        """Return the region that some shapes cover on an image of this size."""
-        return cls(mask_of(shapes, size))
 
     def shares(self, xyxy: FloatArray) -> FloatArray:
         """Return the share of each box that lies in the region, shape (N,), 0 to 1.
@@ -372,10 +367,11 @@ class Region:
         return np.asarray(upper * (1 - part_y) + lower * part_y)
 
 
-@lru_cache(maxsize=64)
-def region_of(shape: Shape, size: Size) -> Region:
-    """Return the region of one shape on an image of this size, kept for a while."""
-    return Region.of([shape], size)
+# Areas of all images of a size are the same for one image after the other.
+@lru_cache(maxsize=16)
+def region_of(shapes: tuple[Shape, ...], size: Size) -> Region:
+    """Return the union of shapes on an image of this size, kept for a while."""
+    return Region(mask_of(shapes, size))
 
 
 def covered_shares(xyxy: FloatArray, shapes: Sequence[Shape], size: Size) -> FloatArray:
@@ -391,7 +387,7 @@ def covered_shares(xyxy: FloatArray, shapes: Sequence[Shape], size: Size) -> Flo
     if len(shapes) == 1 and shapes[0].kind is ShapeKind.RECTANGLE:
         outer = np.array([shapes[0].bounds.clipped(size)], dtype=np.float64)
         return pairwise_containment(boxes, outer)[:, 0]
-    return Region.of(shapes, size).shares(boxes)
+    return region_of(tuple(shapes), size).shares(boxes)
 
 
 def is_inside(xyxy: FloatArray, shapes: Sequence[Shape], size: Size) -> Mask:

@@ -147,7 +147,7 @@ class Truth:
                 pairwise_containment(xyxy, self.xyxy[row : row + 1])[:, 0]
             )
         size = self.images[self.image[row]].size
-        return np.asarray(region_of(self.regions[row], size).shares(xyxy))
+        return np.asarray(region_of((self.regions[row],), size).shares(xyxy))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
