@@ -3,6 +3,7 @@
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import lru_cache
 from pathlib import PurePosixPath
 from typing import Final, NamedTuple
 from urllib.parse import unquote
@@ -230,6 +231,8 @@ def _as_zips_have_it(stated: str) -> Iterator[str]:
             continue
 
 
+# Rows of one image often follow on.
+@lru_cache(maxsize=256)
 def stated_path(text: str) -> str:
     """Return what a label file states of an image as a path, whatever it starts at.
 

@@ -53,8 +53,10 @@ def fitted(image: ReadImage, frame: Frame) -> Fitted:
     pixels of the upright image, unless its boxes only fit in the stored one.
     """
     said, size = image.size, frame.size
-    if image.is_relative or said == size:
-        return Fitted(replace(image.in_pixels(size), size=size))
+    if image.is_relative:
+        return Fitted(image.in_pixels(size))
+    if said == size:
+        return Fitted(image)
     if said is None:
         said = frame.stored if _fits_stored_only(image, frame) else size
     if said == size or is_same_shape(said, size):
