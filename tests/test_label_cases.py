@@ -20,16 +20,6 @@ from imagebase.importing.merging import ImportChoice, merged
 from imagebase.settings import Limits
 
 CASES: Final = Path(__file__).parents[2] / "shared" / "data" / "cases"
-# What a file of one format says is not read yet; to be taken off as it is.
-NOT_YET: Final = frozenset(
-    {
-        "ls_csv",
-        "ls_min_key",
-        "ls_min_two_annotators",
-        "ls_rect_choice",
-        "ls_single_task",
-    }
-)
 # The app has no --images.
 OTHER_DROPS: Final = frozenset({"yolo_images_of_the_set"})
 
@@ -41,9 +31,7 @@ def cases() -> Iterator[Any]:
         yield pytest.param({}, marks=skip, id="none")
         return
     for case in json.loads(path.read_text("utf-8")):
-        name = case["case"]
-        marks = [pytest.mark.xfail(strict=False)] if name in NOT_YET else []
-        yield pytest.param(case, marks=marks, id=name)
+        yield pytest.param(case, id=case["case"])
 
 
 class LibraryRun:

@@ -17,6 +17,7 @@ from imagebase.formats.pairing import paired, short_names
 from imagebase.formats.parts import part_in
 from imagebase.formats.texts import lines_of, text_of
 from imagebase.formats.trees import FILES_TO_TRY, is_image_name, names_with_suffix
+from imagebase.shapes import rectangle
 
 # type truncated occluded alpha, four edges, three sizes, three places, rotation; what a
 # detector found has a score behind them.
@@ -106,8 +107,8 @@ def _read_file(tree: FileTree, file: str, image: str, collector: Collector) -> N
             what = f"it is not a word and 14 or 15 numbers, in {line[:60]!r}"
             collector.skip_box(file, at, what)
         elif cells and cells[0] == _IGNORED:
-            what = "a region that is to be ignored, not the box of one object"
-            collector.skip_box(file, at, what)
+            region = rectangle(Box(*map(number, cells[_EDGES])))
+            collector.add_region(image, region, file=file, at=at)
         elif cells:
             x_min, y_min, x_max, y_max = map(number, cells[_EDGES])
             score = number(cells[_COLUMNS]) if len(cells) > _COLUMNS else None

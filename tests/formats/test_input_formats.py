@@ -229,8 +229,7 @@ CASES: Final = {
             "training/label_2/b.txt": "",
         },
         {"a.png": [DOG], "b.png": []},
-        ["a region that is to be ignored"],
-        "train",
+        part="train",
     ),
     "mot": Case(
         "mot",
@@ -425,3 +424,10 @@ def test_of_a_list_beyond_the_limit_the_labels_in_use_come_in() -> None:
     found = read(MemoryTree(files, Limits(max_labels=10)))
     assert found.labels.names == ("name 40",)
     assert "it lists 50 labels" in str(found.report.changed)
+
+
+def test_what_kitti_does_not_care_about_is_an_ignore_area() -> None:
+    line = f"DontCare{KITTI[3:]}\n{KITTI}\n"
+    (image,) = read(MemoryTree({"label_2/a.txt": line.encode()})).images
+    assert [tuple(one.bounds) for one in image.regions] == [(10, 20, 40, 60)]
+    assert [one.label for one in image.annotations] == ["dog"]
