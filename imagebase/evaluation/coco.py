@@ -3,7 +3,7 @@
 Ids count from 1 whatever the files had: an annotation of id 0 counts as "no match", so
 that two perfect boxes would score an AP of .252. Crowd regions are not judged: what is
 found in one is neither right nor wrong. An area that nobody labels is a crowd region of
-every label that has boxes.
+every label.
 """
 
 from collections.abc import Mapping

@@ -107,15 +107,13 @@ class Truth:
     def with_areas(self, areas: Sequence[Sequence[Shape]]) -> "Truth":
         """Return the truth with areas of each image that nobody labels.
 
-        Each is a crowd region of every label that has boxes; labels without boxes have
-        no figures.
+        Each is a crowd region of every label: what is found there is no mistake either.
         """
-        used = sorted(set(self.label[~self.is_crowd].tolist()))
         rows = [
             (image, label, shape)
             for image, shapes in enumerate(areas)
             for shape in shapes
-            for label in used
+            for label in range(len(self.labels))
         ]
         if not rows:
             return self

@@ -6,6 +6,7 @@ import pytest
 
 from imagebase.evaluation.label_errors import Sign, label_errors
 from imagebase.evaluation.values import Found
+from imagebase.shapes import Point, Shape, ShapeKind
 from tests.evaluation.builders import dev128_labels, dev128_pass, found, truth
 from tests.evaluation.planting import (
     is_added_caught,
@@ -74,6 +75,14 @@ def test_it_is_less_of_a_sign_where_half_of_them_are_passed_over() -> None:
 def test_crowds_and_second_boxes_on_a_thing_are_left_alone() -> None:
     things = truth((0, "cat", A), crowds=[(0, "dog", (90, 90, 200, 200))])
     said = found((0, "cat", A, 0.9), (0, "dog", B, 0.8), (0, "cat", A, 0.7))
+    assert label_errors(things, [said]) == []
+
+
+def test_what_is_found_in_an_ignore_area_is_no_missing_box() -> None:
+    wedge = Shape(ShapeKind.POLYGON, (Point(200, 90), Point(200, 200), Point(60, 200)))
+    said = found((0, "cat", A, 0.9), (0, "dog", (150, 150, 190, 190), 0.8))
+    assert label_errors(truth((0, "cat", A)), [said])
+    things = truth((0, "cat", A)).with_areas([[wedge]])
     assert label_errors(things, [said]) == []
 
 

@@ -192,9 +192,9 @@ def test_areas_of_label_files_count_in_evaluation_and_training(tmp_path: Path) -
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
     truth = read_truth(tmp_path, needs_files=False).truth
-    # Each piece is a crowd region of both labels that have boxes.
+    # Each piece is a crowd region of all three labels.
     pieces = sum(len(list(polygons(one, SIZE))) for one in AREAS)
-    assert int(truth.is_crowd.sum()) == 2 * pieces
+    assert int(truth.is_crowd.sum()) == 3 * pieces
 
 
 def test_conversion_carries_areas(tmp_path: Path) -> None:
