@@ -3,6 +3,7 @@
 Running a model again replaces only what it said itself and nobody touched since.
 """
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
@@ -22,6 +23,9 @@ SAME_OBJECT_IOU: Final = 0.5
 
 # What lies this far inside a box of the same label counts as contained in it.
 CONTAINED_SHARE: Final = 0.95
+
+# As many as `new_id` has.
+_ID_DIGITS: Final = 32
 
 
 def keep_detections(
@@ -51,6 +55,48 @@ def keep_detections(
     if _is_unchanged(record, stays, layer):
         return _with_status(record)
     return _with_status(replace(record, annotations=_in_order(record, stays, layer)))
+
+
+def suggested(
+    record: ImageRecord, detections: Sequence[Annotation], *, model_id: str
+) -> tuple[Annotation, ...]:
+    """Return the boxes that keeping these detections would add to the record.
+
+    Each bears an id that is the same whenever the same is suggested. What another
+    model's box shows already is left out.
+    """
+    kept = keep_detections(record, detections, model_id=model_id)
+    before = {one.annotation_id for one in record.annotations}
+    fresh = [
+        _with_lasting_id(record, one)
+        for one in kept.annotations
+        if one.annotation_id not in before
+    ]
+    gone = {one.annotation_id for one in record.deleted}
+    # One that a person moved away bears its id still.
+    fresh = [one for one in fresh if one.annotation_id not in before | gone]
+    if not fresh or not record.annotations:
+        return tuple(fresh)
+    there = pairwise_iou(_boxes(fresh), _boxes(record.annotations)) >= SAME_OBJECT_IOU
+    there &= _same_label(fresh, list(record.annotations))
+    return tuple(fresh[i] for i in np.flatnonzero(~there.any(axis=1)))
+
+
+def add_suggestions(
+    record: ImageRecord, suggestions: Sequence[Annotation]
+) -> ImageRecord:
+    """Return the record with suggestions as untouched boxes of their model."""
+    known = {one.annotation_id for one in (*record.annotations, *record.deleted)}
+    fresh = [one for one in suggestions if one.annotation_id not in known]
+    if not fresh:
+        return record
+    return _with_status(record.with_annotations([*record.annotations, *fresh]))
+
+
+def _with_lasting_id(record: ImageRecord, one: Annotation) -> Annotation:
+    about = (record.image_id, one.model_id, one.label, *one.box)
+    digest = hashlib.sha256(repr(about).encode()).hexdigest()
+    return replace(one, annotation_id=digest[:_ID_DIGITS])
 
 
 def _is_own(one: Annotation, model_id: str) -> bool:

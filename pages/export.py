@@ -13,6 +13,8 @@ widgets.needs_images()
 choice = export_choices.choose()
 # Each in a place of its own: what comes or goes above moves nothing below.
 with st.container():
+    exporting.say_what_is_not_saved()
+with st.container():
     exporting.build(choice)
 with st.container():
     is_built = exporting.offer(choice)

@@ -13,7 +13,7 @@ from imagebase.annotation import (
     Source,
 )
 from imagebase.editing import accept_all, approve, confirm_empty, delete_annotations
-from imagebase.model_layer import keep_detections
+from imagebase.model_layer import add_suggestions, keep_detections, suggested
 
 FAR = Box(300, 200, 340, 240)
 HERE = Box(10, 10, 110, 110)
@@ -118,3 +118,35 @@ def test_detection_is_clipped_and_left_out_where_nothing_remains() -> None:
     over, outside = detection(Box(600, 400, 700, 500)), detection(Box(700, 0, 800, 9))
     after = keep_detections(record(), [over, outside], model_id="net")
     assert [one.box for one in after.annotations] == [Box(600, 400, 640, 480)]
+
+
+def test_suggestions_are_what_keeping_would_add_under_lasting_ids() -> None:
+    there = human(FAR)
+    before = record(there)
+    found = [detection(), detection(FAR)]
+    (first,) = suggested(before, found, model_id="net")
+    (again,) = suggested(before, [detection(), detection(FAR)], model_id="net")
+    assert (first.box, first.is_untouched) == (HERE, True)
+    assert first.annotation_id == again.annotation_id != found[0].annotation_id
+    saved = add_suggestions(before, [first])
+    assert saved.annotations == (there, first)
+    assert suggested(saved, found, model_id="net") == ()
+    assert add_suggestions(saved, [first]) is saved
+
+
+def test_suggestion_that_a_person_moved_away_is_not_made_again() -> None:
+    (one,) = suggested(record(), [detection()], model_id="net")
+    moved = record(one.touched(who="ann", box=FAR))
+    assert suggested(moved, [detection()], model_id="net") == ()
+
+
+def test_what_another_models_box_shows_is_not_suggested() -> None:
+    there = detection(NEARLY_HERE, model="other")
+    assert suggested(record(there), [detection()], model_id="net") == ()
+    (one,) = suggested(record(there), [detection(label="dog")], model_id="net")
+    assert one.label == "dog"
+
+
+def test_nothing_is_suggested_for_an_approved_image() -> None:
+    approved = approve(record(), who="ann")
+    assert suggested(approved, [detection()], model_id="net") == ()

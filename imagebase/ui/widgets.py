@@ -198,6 +198,14 @@ def escape(text: str) -> str:
     return "".join(f"\\{c}" if c in r"\`*_{}[]<>()#+-.!|~:$&" else c for c in text)
 
 
+def with_suggestions(words: str, suggestions: int) -> str:
+    """Return a line about an image, with how many suggestions it has besides."""
+    if not suggestions:
+        return words
+    said = f"{plural(suggestions, 'suggestion')} not saved"
+    return f"{words} · {said}" if words else said
+
+
 def megabytes(byte_count: int) -> str:
     """Return a size for people: 14 MB, 0.3 MB."""
     value = byte_count / 1_000_000

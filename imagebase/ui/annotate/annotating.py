@@ -22,7 +22,15 @@ from imagebase.suggestions import (
     tally,
 )
 from imagebase.tasks import candidates_key
-from imagebase.ui import backend, cache, jobs, label_manager, state, widgets
+from imagebase.ui import (
+    backend,
+    cache,
+    jobs,
+    label_manager,
+    state,
+    suggested_boxes,
+    widgets,
+)
 from imagebase.ui.annotate import label_table, looking_choice
 from imagebase.ui.annotate.label_table import FLOOR
 
@@ -230,7 +238,7 @@ def _rule(found: CandidatePool, detector: Looker) -> SelectionRule:
         0.95,
         0.25,
         0.01,
-        key="annotate.confidence",
+        key=suggested_boxes.CONFIDENCE,
         persist_state="session",
         help="Boxes below this confidence are left out.",
     )
@@ -240,7 +248,7 @@ def _rule(found: CandidatePool, detector: Looker) -> SelectionRule:
         0.9,
         0.45,
         0.01,
-        key="annotate.nms",
+        key=suggested_boxes.NMS,
         persist_state="session",
         help="Of two boxes of one label that overlap more than this (IoU), only the "
         "one with the higher confidence is kept.",
@@ -249,7 +257,7 @@ def _rule(found: CandidatePool, detector: Looker) -> SelectionRule:
     labels = third.multiselect(
         "Labels",
         list(there),
-        key="annotate.labels",
+        key=suggested_boxes.LABELS,
         placeholder="all labels",
         persist_state="session",
         select_all=False,

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import streamlit as st
 
-from imagebase.annotation import Box, ImageRecord, LabelSet
+from imagebase.annotation import Annotation, Box, ImageRecord, LabelSet
 from imagebase.errors import ImageBaseError
 from imagebase.shapes import Shape
 from imagebase.ui.edit import keys
@@ -33,6 +33,7 @@ def draw_editor(
     access: RecordAccess,
     on_action: Callable[[Action], None],
     detail: Callable[[Box], bytes],
+    suggested: Sequence[Annotation] = (),
     offered_labels: Sequence[str] = (),
     pills: Sequence[str] = (),
     marks: Sequence[Shape] = (),
@@ -51,6 +52,7 @@ def draw_editor(
             and the name of a label, or `show:` and the id of an image. What was drawn
             before is booked by then.
         detail: returns a picture of a part of the image, as sharp as may be.
+        suggested: boxes that are not stored; one that a person touches is then.
         offered_labels: names to choose from that the dataset has not.
         pills: the labels that are drawn above the editor, in their order.
         marks: what reviewers drew on it; shown, as ignore areas are.
@@ -60,8 +62,9 @@ def draw_editor(
     editor.access = access
     editor.note_choices()
     was_left = key not in st.session_state  # and the browser knows nothing any more
-    if was_left or not editor.shows(record):
-        editor.fill(record)
+    view = record.with_annotations([*record.annotations, *suggested])
+    if was_left or not editor.shows(view):
+        editor.fill(view, {one.annotation_id: one for one in suggested})
     # Between them, or else gaps would be seen where there is nothing to see.
     with st.container(gap=None):
         _relay(key, "picture", {"image": record.image_id}, picture)
@@ -70,7 +73,7 @@ def draw_editor(
             data={
                 "key": key,
                 "filling": editor.filling,
-                "labels": _colours(record, labels),
+                "labels": _colours(view, labels),
                 "label": current_label,
                 "keyLabels": list(key_labels[:9]),
                 "keys": keys.names(),

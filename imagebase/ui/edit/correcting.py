@@ -1,14 +1,15 @@
 """The Edit page's editor: where one is, the canvas, the table, what to do with both."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final
 
 import streamlit as st
 
-from imagebase.annotation import Box, ImageRecord, LabelSet
+from imagebase.annotation import Annotation, Box, ImageRecord, LabelSet
 from imagebase.editing import accept_all, approve, confirm_empty, reject
 from imagebase.errors import ImageFileError
+from imagebase.model_layer import add_suggestions
 from imagebase.shapes import Shape
 from imagebase.ui import (
     address,
@@ -20,6 +21,7 @@ from imagebase.ui import (
     look_offer,
     marking,
     state,
+    suggested_boxes,
     undoing,
     widgets,
 )
@@ -69,13 +71,15 @@ def _edit(record: ImageRecord) -> None:
     state.note_revision(record)
     state.note_shown(record)
     labels = backend.store().labels(state.scope())
-    choice = label_choice.choose(labels)
+    suggested = suggested_boxes.of_record(record)
+    names = dict.fromkeys(one.label for one in suggested)
+    choice = label_choice.choose(labels, tuple(names))
     left, right = st.columns(_SHARES, gap="small")
     with left:
-        _canvas(record, labels, choice)
+        _canvas(record, labels.with_labels(names), choice, suggested)
         _actions(record)
     with right:
-        _side(record, labels, choice)
+        _side(record, labels, choice, len(suggested))
 
 
 def _header(record: ImageRecord, *, is_disputed: bool) -> None:
@@ -156,7 +160,12 @@ def _step(step: Callable[[], None]) -> None:
     step()
 
 
-def _canvas(record: ImageRecord, labels: LabelSet, choice: Choice) -> None:
+def _canvas(
+    record: ImageRecord,
+    labels: LabelSet,
+    choice: Choice,
+    suggested: Sequence[Annotation],
+) -> None:
     scope = state.scope()
     where = (scope.owner_id, scope.dataset_id, record.image_id)
 
@@ -178,17 +187,20 @@ def _canvas(record: ImageRecord, labels: LabelSet, choice: Choice) -> None:
         access=changing.access(),
         on_action=_act,
         detail=detail,
+        suggested=suggested,
         offered_labels=choice.offered,
         pills=choice.pills,
         marks=marking.open_marks(record.image_id),
     )
 
 
-def _side(record: ImageRecord, labels: LabelSet, choice: Choice) -> None:
+def _side(
+    record: ImageRecord, labels: LabelSet, choice: Choice, suggestions: int
+) -> None:
     problem = state.lasting_problem(canvas.take_problem(), record.image_id)
     if problem:
         st.error(widgets.escape(problem))
-    untouched = sum(one.is_untouched for one in record.annotations)
+    untouched = sum(one.is_untouched for one in record.annotations) + suggestions
     with st.container(
         horizontal=True,
         vertical_alignment="center",
@@ -206,6 +218,9 @@ def _side(record: ImageRecord, labels: LabelSet, choice: Choice) -> None:
             args=(record.image_id, _KEYS["accept"]),
             help="Counts the model's boxes as yours: no model changes them again. (A)",
         )
+    with st.container():
+        if suggestions:
+            _offer_to_save(record, suggestions)
     rows = len(record.annotations) + 2
     height = min(_ROW_PX * rows + 4, _TABLE_PX)
     draw_table(
@@ -220,6 +235,21 @@ def _side(record: ImageRecord, labels: LabelSet, choice: Choice) -> None:
     draw_tags(record)
     draw_comments(record.image_id, beside=partial(_beside_comments, record))
     train_again.offer()
+
+
+def _offer_to_save(record: ImageRecord, suggestions: int) -> None:
+    words = widgets.plural(suggestions, "suggestion")
+    st.button(
+        f"Save {words}",
+        key="edit.save_suggestions",
+        type="primary",
+        icon=":material/check:",
+        width="stretch",
+        on_click=changing.on_screen,
+        args=(record.image_id, partial(changing.change, _with_suggestions)),
+        help=f"The model's {words} on this image, dashed, not saved yet. Moving or "
+        "relabelling one saves that one as yours; approving the image saves them all.",
+    )
 
 
 def _beside_comments(record: ImageRecord) -> None:
@@ -295,12 +325,17 @@ def _reject_marked(image_id: str, comment: str, marks: tuple[Shape, ...]) -> Non
     changing.on_screen(image_id, partial(changing.change_and_go_on, rejected))
 
 
+def _with_suggestions(record: ImageRecord, _who: str) -> ImageRecord:
+    return add_suggestions(record, suggested_boxes.of_record(record))
+
+
 def _accepted(record: ImageRecord, who: str) -> ImageRecord:
-    return accept_all(record, who=who)
+    return accept_all(_with_suggestions(record, who), who=who)
 
 
 def _approved(record: ImageRecord, who: str) -> ImageRecord:
-    return approve(record, who=who)
+    # What is on screen is approved, and the suggestions are.
+    return approve(_with_suggestions(record, who), who=who)
 
 
 def _rejected(why: str, record: ImageRecord, who: str) -> ImageRecord:

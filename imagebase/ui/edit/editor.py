@@ -11,7 +11,7 @@ server was started anew say, tells itself what it was made from.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final, NamedTuple, TypeVar
@@ -63,6 +63,7 @@ class Showing:
     """What the editor showed last under one tag.
 
     is_late: this session did not fill it, and knows of it from the browser alone.
+    suggested: those of the boxes that the record has not, by id; touched, it gets them.
     """
 
     image_id: str
@@ -70,6 +71,15 @@ class Showing:
     access: RecordAccess | None = None
     removed: dict[str, Annotation] = field(default_factory=dict)
     is_late: bool = False
+    suggested: Mapping[str, Annotation] = field(default_factory=dict)
+
+    def view_of(self, record: ImageRecord) -> ImageRecord:
+        """Return the record with the suggestions that it has not."""
+        known = {one.annotation_id for one in (*record.annotations, *record.deleted)}
+        rest = [
+            one for one in self.suggested.values() if one.annotation_id not in known
+        ]
+        return record.with_annotations([*record.annotations, *rest]) if rest else record
 
 
 class Seen(NamedTuple):
@@ -110,8 +120,13 @@ class Editor:
         is_here = _dataset(showing.access) == _dataset(self.access)
         return is_here and self.synced == _seen(record)
 
-    def fill(self, record: ImageRecord) -> None:
-        """Fill the editor with the record's boxes, under a tag of its own."""
+    def fill(
+        self, record: ImageRecord, suggested: Mapping[str, Annotation] | None = None
+    ) -> None:
+        """Fill the editor with the record's boxes, under a tag of its own.
+
+        suggested: those of the boxes that are not stored, by id.
+        """
         self.tag = f"{record.image_id[:12]}/{record.revision}/{new_id()[:8]}"
         place = "" if self.access is None else self.access.place
         seq = self.booked.get(Where(place, record.image_id), 0)
@@ -123,6 +138,7 @@ class Editor:
                 for one in record.annotations
             ),
             access=self.access,
+            suggested=suggested or {},
         )
         while len(self.showings) > _KEPT_TAGS:
             del self.showings[next(iter(self.showings))]
@@ -181,8 +197,9 @@ class Editor:
             return _reason(error)
         showing.boxes, showing.is_late = drawing.boxes, False
         if drawing.tag == self.tag:
-            is_true = _is_true_view(drawing.boxes, saved)
-            self.synced = _seen(saved) if is_true else None
+            view = showing.view_of(saved)
+            is_true = _is_true_view(drawing.boxes, view)
+            self.synced = _seen(view) if is_true else None
         return ""
 
     def _late(self, drawing: Drawing) -> Showing | None:
@@ -260,7 +277,8 @@ def _merge_and_save(
 ) -> ImageRecord:
     """Save the difference over the record as this session saw it last."""
     record = access.load(showing.image_id)
-    base = as_shown(record, showing.boxes) if showing.is_late else record
+    view = showing.view_of(record)
+    base = as_shown(record, showing.boxes) if showing.is_late else view
     edited = merge_drawing(
         base,
         shown=showing.boxes,
@@ -271,12 +289,28 @@ def _merge_and_save(
     kept = {one.annotation_id for one in edited.annotations}
     showing.removed |= {
         one.annotation_id: one
-        for one in record.annotations
+        for one in view.annotations
         if one.annotation_id not in kept
     }
-    if edited is not base and base is not record:
+    if edited is base:
+        return record
+    if showing.is_late:
         edited = _brought_up(base, edited, record)
-    return record if edited in (base, record) else access.save(edited)
+    edited = _without_untouched(edited, showing.suggested, record)
+    return record if edited == record else access.save(edited)
+
+
+def _without_untouched(
+    edited: ImageRecord, suggested: Mapping[str, Annotation], record: ImageRecord
+) -> ImageRecord:
+    """Return what was edited without the suggestions that nobody touched."""
+    stored = {one.annotation_id for one in record.annotations}
+    kept = [
+        one
+        for one in edited.annotations
+        if one.annotation_id in stored or suggested.get(one.annotation_id) is not one
+    ]
+    return edited.with_annotations(kept)
 
 
 def _brought_up(

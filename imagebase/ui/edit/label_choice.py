@@ -44,10 +44,13 @@ class Choice(NamedTuple):
     offered: tuple[str, ...]
 
 
-def choose(labels: LabelSet) -> Choice:
-    """Draw the labels to choose from; return which one the next box gets."""
+def choose(labels: LabelSet, suggested: Sequence[str] = ()) -> Choice:
+    """Draw the labels to choose from; return which one the next box gets.
+
+    suggested: the labels of suggestions, where the dataset has none of its own.
+    """
     names = labels.shown_names
-    current = _current(names)
+    current = _current(names, next(iter(suggested), _FIRST_LABEL))
     offered = tuple(one for one in cache.model_labels() if one not in names)
     pills = tuple(dict.fromkeys([*names[:SHORT_LIST], current]))
     with st.container(horizontal=True, vertical_alignment="center", wrap=False):
@@ -59,16 +62,16 @@ def choose(labels: LabelSet) -> Choice:
     return Choice(current, pills, offered)
 
 
-def _current(names: Sequence[str]) -> str:
+def _current(names: Sequence[str], first: str) -> str:
     """Return the label that was chosen here, as long as it is there or yet to come."""
     chosen: Chosen | None = st.session_state.get(_LABEL)
     if chosen is None or chosen.dataset_id != state.scope().dataset_id:
-        return next(iter(names), _FIRST_LABEL)
+        return next(iter(names), first)
     if chosen.name in names:
         # Once it goes again, because the box is undone say, it is nobody's choice.
         st.session_state[_LABEL] = chosen._replace(is_new=False)
     elif not chosen.is_new:
-        return next(iter(names), _FIRST_LABEL)
+        return next(iter(names), first)
     return chosen.name
 
 

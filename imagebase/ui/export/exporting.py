@@ -6,7 +6,7 @@ import streamlit as st
 
 from imagebase.errors import ExportError
 from imagebase.store import JobInfo, JobState
-from imagebase.ui import backend, jobs, state, widgets
+from imagebase.ui import backend, jobs, state, suggested_boxes, widgets
 from imagebase.ui.export import exported
 from imagebase.ui.export.export_choices import ExportChoice
 
@@ -32,6 +32,18 @@ def build(choice: ExportChoice) -> None:
         jobs.start("export", choice.parameters())
     else:
         _button(f"Build the zip of {widgets.plural(choice.total, 'image')}", choice)
+
+
+def say_what_is_not_saved() -> None:
+    """Say how many boxes are suggested, on images without a box, and in no export."""
+    if count := suggested_boxes.count_on_new():
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.caption(
+                f":material/info: {widgets.with_suggestions('', count)}: not in this "
+                "export.",
+                width="content",
+            )
+            st.page_link("pages/annotate.py", label="Save them on Annotate")
 
 
 def _button(words: str, choice: ExportChoice) -> None:

@@ -24,7 +24,7 @@ from imagebase.tasks.judging import (
     model_in_use,
     stale_images,
 )
-from imagebase.ui import backend, cache, jobs, state, widgets
+from imagebase.ui import backend, cache, jobs, state, suggested_boxes, widgets
 from imagebase.ui.review import review_filters
 
 PAGE_SIZE: Final = 12
@@ -196,23 +196,37 @@ def _send_to_annotate(words: str) -> None:
 
 def _cards(rows: Sequence[DoubtRow]) -> None:
     scope, store = state.scope(), backend.store()
-    labels = store.labels(scope)
     records = {
         one.image_id: one
         for one in store.records(scope, image_ids=[row.image_id for row in rows])
     }
+    suggested = suggested_boxes.of_records(list(records.values()))
+    labels = store.labels(scope).with_labels(
+        one.label for boxes in suggested.values() for one in boxes
+    )
     for start in range(0, len(rows), COLUMNS):
         cells = st.columns(COLUMNS, gap="small")
         for cell, row in zip(cells, rows[start : start + COLUMNS], strict=False):
             if row.image_id in records:
                 with cell.container(border=True, gap="xsmall"):
-                    _card(row, records[row.image_id], labels)
+                    record = records[row.image_id]
+                    _card(row, record, labels, suggested[row.image_id])
 
 
-def _card(row: DoubtRow, record: ImageRecord, labels: LabelSet) -> None:
+def _card(
+    row: DoubtRow,
+    record: ImageRecord,
+    labels: LabelSet,
+    suggested: Sequence[Annotation],
+) -> None:
     missed = row.reasons[Kind.MISSED].found if Kind.MISSED in row.reasons else ()
-    st.image(_picture(record, labels, missed), width="stretch", alt=row.file_name)
+    # What may be missed is suggested too, and has a button of its own.
+    shown = () if missed else suggested
+    view = record.with_annotations([*record.annotations, *shown])
+    st.image(_picture(view, labels, missed), width="stretch", alt=row.file_name)
     _name_and_approval(row)
+    if shown:
+        st.caption(widgets.with_suggestions("", len(shown)))
     st.progress(row.score, text=f"doubt {percent(row.score)}")
     st.caption(
         "  \n".join(

@@ -6,7 +6,15 @@ from typing import Final, Literal
 import streamlit as st
 
 from imagebase.annotation import ImageRecord, Size
-from imagebase.ui import backend, cache, ignore_areas, marking, state, widgets
+from imagebase.ui import (
+    backend,
+    cache,
+    ignore_areas,
+    marking,
+    state,
+    suggested_boxes,
+    widgets,
+)
 from imagebase.ui.image_comments import draw_comments
 from imagebase.ui.review import acting
 
@@ -19,11 +27,12 @@ def show(record: ImageRecord, marked: frozenset[str] = frozenset()) -> None:
     marked: ids of the boxes that stand out.
     """
     scope = state.scope()
-    labels = backend.store().labels(scope)
+    suggested = suggested_boxes.of_record(record)
+    labels = backend.store().labels(scope).with_labels(one.label for one in suggested)
     st.image(
         cache.labelled_picture(
             scope,
-            record,
+            record.with_annotations([*record.annotations, *suggested]),
             labels,
             highlighted=marked,
             marks=marking.open_marks(record.image_id),
@@ -33,7 +42,7 @@ def show(record: ImageRecord, marked: frozenset[str] = frozenset()) -> None:
     )
     st.caption(
         f"{widgets.escape(record.file_name)} · {record.size.width} × "
-        f"{record.size.height} · {widgets.plural(len(record.annotations), 'box')} · "
+        f"{record.size.height} · {_boxes_in_words(record, len(suggested))} · "
         f"{widgets.STATUS_WORDS[record.status]}"
     )
     with st.container(horizontal=True, vertical_alignment="center"):
@@ -46,6 +55,11 @@ def show(record: ImageRecord, marked: frozenset[str] = frozenset()) -> None:
             on_reject=partial(acting.reject_marked, record.image_id, record.revision),
         )
     draw_comments(record.image_id)
+
+
+def _boxes_in_words(record: ImageRecord, suggestions: int) -> str:
+    boxes = widgets.plural(len(record.annotations), "box")
+    return widgets.with_suggestions(boxes, suggestions)
 
 
 def _width(size: Size) -> int | Literal["stretch"]:

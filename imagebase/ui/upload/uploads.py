@@ -8,6 +8,7 @@ from typing import BinaryIO, Final
 import streamlit as st
 
 from imagebase.admission import AdmissionReport, admit
+from imagebase.annotation import Annotation, ImageRecord
 from imagebase.image_formats import formats_in_words
 from imagebase.intake import unpack_uploads
 from imagebase.passed_over import PassedOver
@@ -17,7 +18,7 @@ from imagebase.quality import (
     warnings_in_words,
 )
 from imagebase.store import ImageSummary
-from imagebase.ui import backend, cache, state, widgets
+from imagebase.ui import backend, cache, state, suggested_boxes, widgets
 from imagebase.ui.edit.editor import undisturbed
 
 PAGE_SIZE: Final = 24
@@ -198,13 +199,24 @@ def thumbnails(shown: Sequence[ImageSummary]) -> None:
     """Draw one page of thumbnails; a click opens the editor."""
     page = widgets.page_of(shown, page_size=PAGE_SIZE, key="upload.page")
     scope = state.scope()
+    records = backend.store().records(scope, image_ids=[one.image_id for one in page])
+    suggested = suggested_boxes.of_records(records)
+    suggesting = {
+        one.image_id: _suggesting_tile(one, boxes)
+        for one in records
+        if (boxes := suggested[one.image_id])
+    }
     widgets.picture_grid(
         [
             widgets.Picture(
                 one.image_id,
-                cache.plain_tile(scope, one.image_id, one.file_name),
+                suggesting.get(one.image_id)
+                or cache.plain_tile(scope, one.image_id, one.file_name),
                 one.file_name,
-                line=", ".join(one.quality.warnings) if one.quality else "",
+                line=widgets.with_suggestions(
+                    ", ".join(one.quality.warnings) if one.quality else "",
+                    len(suggested.get(one.image_id, ())),
+                ),
                 hint=" and ".join(warnings_in_words(one.quality))
                 if one.quality
                 else "",
@@ -215,3 +227,10 @@ def thumbnails(shown: Sequence[ImageSummary]) -> None:
         columns=COLUMNS,
         key="upload.grid",
     )
+
+
+def _suggesting_tile(record: ImageRecord, boxes: Sequence[Annotation]) -> str:
+    """Return an image as a tile with what is suggested on it, and what is there."""
+    scope = state.scope()
+    labels = backend.store().labels(scope).with_labels(one.label for one in boxes)
+    return cache.labelled_tile(scope, record, labels, [*record.annotations, *boxes])

@@ -443,3 +443,61 @@ def test_session_that_ends_is_let_go() -> None:
 
     with pytest.raises(Rerun):
         undisturbed(end, [])
+
+
+SUGGESTED = {
+    name: replace(
+        MODEL, annotation_id=name, box=Box(10 * x, 300, 10 * x + 60, 360), label="dog"
+    )
+    for name, x in (("s1", 1), ("s2", 20))
+}
+
+
+@pytest.fixture
+def suggesting(records: Records) -> Editor:
+    """An editor that shows two boxes of the record and two that are suggested."""
+    made = Editor(access=records.access)
+    record = records.load("a")
+    view = record.with_annotations([*record.annotations, *SUGGESTED.values()])
+    made.fill(view, SUGGESTED)
+    return made
+
+
+def test_suggestions_that_nobody_touches_are_not_saved(
+    suggesting: Editor, records: Records
+) -> None:
+    book(suggesting, drawing(suggesting))
+    assert records.saved == 0
+    book(suggesting, drawing(suggesting, NEW, seq=2))
+    ids = [one.annotation_id for one in records.load("a").annotations]
+    assert ids == ["m", "h", NEW.annotation_id]
+
+
+def test_touched_suggestion_is_saved_alone_and_as_the_persons(
+    suggesting: Editor, records: Records
+) -> None:
+    said = changed(drawing(suggesting), "s1", box=Box(12, 300, 70, 360))
+    book(suggesting, said)
+    saved = records.load("a")
+    assert [one.annotation_id for one in saved.annotations] == ["m", "h", "s1"]
+    mine = saved.annotation("s1")
+    assert (mine.box, mine.label) == (Box(12, 300, 70, 360), "dog")
+    assert (mine.source, mine.changed_by) == (Source.HUMAN, "Ada")
+    rest = [*saved.annotations, SUGGESTED["s2"]]
+    assert suggesting.shows(saved.with_annotations(rest))
+
+
+def test_deleted_suggestion_leaves_a_mark_until_that_is_undone(
+    suggesting: Editor, records: Records
+) -> None:
+    full = drawing(suggesting)
+    book(suggesting, without(full, "s1"))
+    saved = records.load("a")
+    assert [one.annotation_id for one in saved.deleted] == ["s1"]
+    assert [one.annotation_id for one in saved.annotations] == ["m", "h"]
+    book(suggesting, full._replace(seq=2))
+    again = records.load("a")
+    assert (again.deleted, len(again.annotations)) == ((), 2)
+    assert suggesting.shows(
+        again.with_annotations([*again.annotations, *SUGGESTED.values()])
+    )

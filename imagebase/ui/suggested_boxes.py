@@ -1,0 +1,123 @@
+"""Boxes that a model suggests and nobody has saved yet, wherever an image is shown."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Final, NamedTuple
+
+import streamlit as st
+
+from imagebase.annotation import Annotation, ImageRecord, ReviewStatus
+from imagebase.detection.looker import Looker
+from imagebase.detection.lookers import Setup, shared_looker
+from imagebase.detection.pool import CandidatePool
+from imagebase.errors import ImageBaseError
+from imagebase.model_layer import suggested
+from imagebase.store import JobInfo, JobState
+from imagebase.suggestions import SelectionRule, as_annotations, rule_of, select_all
+from imagebase.tasks import candidates_key
+from imagebase.tasks.judging import mapping_now
+from imagebase.ui import backend, cache, jobs, state
+from imagebase.ui.annotate import label_table
+
+CONFIDENCE: Final = "annotate.confidence"
+NMS: Final = "annotate.nms"
+LABELS: Final = "annotate.labels"
+
+
+class _Source(NamedTuple):
+    """Which model's answers, and which of them become boxes."""
+
+    detector: Looker
+    rule: SelectionRule
+
+
+def of_record(record: ImageRecord) -> tuple[Annotation, ...]:
+    """Return what is suggested for an image and not on it yet."""
+    return of_records([record])[record.image_id]
+
+
+def of_records(
+    records: Sequence[ImageRecord],
+) -> Mapping[str, tuple[Annotation, ...]]:
+    """Return what is suggested for each image and not on it yet, by image id."""
+    nothing: dict[str, tuple[Annotation, ...]] = {one.image_id: () for one in records}
+    open_ones = [one for one in records if one.status is not ReviewStatus.APPROVED]
+    source = _source() if open_ones else None
+    if source is None:
+        return nothing
+    pool = _pool(source.detector).only([one.image_id for one in open_ones])
+    pool = pool.outside(backend.store().ignored_shapes(state.scope(), pool.image_ids))
+    detector, rule = source
+    selection = select_all(pool, rule, model_labels=detector.labels)
+    there = set(pool.image_ids)
+    return nothing | {
+        one.image_id: suggested(
+            one,
+            as_annotations(
+                selection.of(one.image_id),
+                model_labels=detector.labels,
+                model_id=detector.model_id,
+                mapping=rule.mapping,
+                voters=detector.voters,
+            ),
+            model_id=detector.model_id,
+        )
+        for one in open_ones
+        if one.image_id in there
+    }
+
+
+def count_on_new() -> int:
+    """Return how many boxes are suggested on images that have none at all."""
+    source = _source()
+    if source is None:
+        return 0
+    scope, store = state.scope(), backend.store()
+    new = store.image_ids(scope, statuses=[ReviewStatus.NEW])
+    pool = _pool(source.detector).only(new)
+    pool = pool.outside(store.ignored_shapes(scope, pool.image_ids))
+    return select_all(pool, source.rule, model_labels=source.detector.labels).boxes
+
+
+def _pool(detector: Looker) -> CandidatePool:
+    scope, key = state.scope(), candidates_key(detector)
+    version = backend.store().candidates_version(scope, key)
+    return cache.candidates(scope.owner_id, scope.dataset_id, key, version)
+
+
+def _source() -> _Source | None:
+    """Return the model that ran last here, or whose boxes were saved since."""
+    run, saved = jobs.latest("annotate"), jobs.latest("keep")
+    is_saved = (
+        saved is not None
+        and saved.state is JobState.DONE
+        and (run is None or saved.created_at > run.created_at)
+    )
+    job = saved if is_saved else run
+    if job is None:
+        return None
+    try:
+        # Without a spinner: a callback asks too.
+        detector = shared_looker(
+            Setup.of(job.parameters), owner_id=state.scope().owner_id
+        )
+    except (ImageBaseError, KeyError):
+        return None
+    return _Source(detector, _rule(job, detector, is_saved=is_saved))
+
+
+def _rule(job: JobInfo, detector: Looker, *, is_saved: bool) -> SelectionRule:
+    """Return the thresholds that boxes were saved by, else those of Annotate now."""
+    usual = rule_of(job.parameters if is_saved else {})
+    if is_saved:
+        store, scope = backend.store(), state.scope()
+        mapping = mapping_now(store, scope, detector.labels, usual.mapping)
+        return replace(usual, mapping=mapping)
+    fields = st.session_state
+    return SelectionRule(
+        confidence_threshold=fields.get(CONFIDENCE, usual.confidence_threshold),
+        nms_threshold=fields.get(NMS, usual.nms_threshold),
+        labels=tuple(fields.get(LABELS) or ()) or None,
+        mapping=label_table.mapping(detector),
+        per_label_confidence=label_table.thresholds(detector),
+    )

@@ -1,0 +1,85 @@
+"""Suggestions in the editor: dashed, and touching one saves that one alone."""
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from imagebase.annotation import ImageRecord, Source
+from imagebase.settings import read_settings
+from imagebase.store import Scope, Store, open_store
+from imagebase.ui.visitor import TEAM_OWNER
+from tests.browser.conftest import ROOT, Canvas, Serve
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture
+def environ(tmp_path: Path) -> dict[str, str]:
+    return {"IMAGEBASE_HOME": str(tmp_path / "home")}
+
+
+@pytest.fixture
+def store(environ: dict[str, str]) -> Iterator[Store]:
+    opened = open_store(read_settings(environ))
+    yield opened
+    opened.close()
+
+
+def record(store: Store) -> ImageRecord:
+    (dataset,) = store.datasets(TEAM_OWNER)
+    (found,) = store.records(Scope(TEAM_OWNER, dataset.dataset_id, "test"))
+    return found
+
+
+def test_a_moved_suggestion_is_saved_and_the_others_wait(
+    page: Page,
+    serve: Serve,
+    environ: dict[str, str],
+    store: Store,
+    find_canvas: Callable[[Page], Canvas],
+) -> None:
+    page.goto(serve(ROOT / "app.py", environ))
+    page.locator("input[type=file]").first.set_input_files(
+        [ROOT / "samples" / "kitchen.jpg"]
+    )
+    expect(page.get_by_text("1 image added")).to_be_visible(timeout=20_000)
+    page.get_by_test_id("stTopNavLink").filter(has_text="Annotate").click()
+    page.get_by_role("button", name="Run").click()
+    save = page.get_by_role("button", name=re.compile(r"Save \d+ boxes"))
+    expect(save).to_be_enabled(timeout=60_000)
+    page.get_by_role("button", name="kitchen.jpg", exact=True).click()
+
+    canvas = find_canvas(page)
+    offer = page.get_by_role("button", name=re.compile(r"Save \d+ suggestions"))
+    expect(offer).to_be_visible(timeout=20_000)
+    before = canvas.shown()
+    assert len(before) > 2
+    assert all(one.is_untouched for one in before.values())
+    assert not record(store).annotations
+
+    # The smallest lies on top, and so a click in its middle takes it.
+    moved, box = min(
+        ((key, one.box) for key, one in before.items()),
+        key=lambda pair: (pair[1][2] - pair[1][0]) * (pair[1][3] - pair[1][1]),
+    )
+    x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
+    canvas.click((x, y))
+    canvas.wait_for("selected", moved)
+    canvas.drag((x, y), (x + 12, y + 8))
+    for _ in range(100):
+        if record(store).annotations:
+            break
+        page.wait_for_timeout(100)
+    (saved,) = record(store).annotations
+    assert (saved.annotation_id, saved.source) == (moved, Source.HUMAN)
+
+    expect(offer).to_contain_text(f"Save {len(before) - 1} suggestions")
+    offer.click()
+    expect(offer).to_have_count(0)
+    assert len(record(store).annotations) == len(before)
+    page.get_by_role("button", name="Undo").last.click()
+    expect(offer).to_be_visible()
+    assert len(record(store).annotations) == 1
