@@ -244,14 +244,14 @@ def _images(tree: FileTree) -> dict[str, str]:
     for file in files_named(tree, *_LISTS):
         part = part_named(PurePosixPath(file).stem) or ""
         for listed in _names_in(tree, file):
-            name = index.find(listed) or listed
+            name = index.find(listed, near=file) or image_name(listed)
             found[name] = part if found.get(name, part) == part else ""
     return found | {name: "" for name in here if name not in found}
 
 
 def _names_in(tree: FileTree, file: str) -> list[str]:
     lines = lines_of(text_of(tree.read(file), file))
-    return [name for line in lines if is_image_name(name := image_name(line))]
+    return [line for line in map(str.strip, lines) if is_image_name(line)]
 
 
 FORMAT: Final = Format(

@@ -205,3 +205,20 @@ def test_an_image_that_others_may_mean_as_well_stays_nobodys() -> None:
         ("cam3/1.jpg", 1),
     ]
     assert [one.path for one in result.images] == ["", ""]
+
+
+def test_lists_of_another_machine_tell_images_of_one_name_apart() -> None:
+    found = by_path(
+        {
+            "obj.data": "names=obj.names\ntrain=train.txt\nvalid=valid.txt\n",
+            "obj.names": "cat\n",
+            "train.txt": "/x/data/a/1.jpg\n",
+            "valid.txt": "D:\\x\\data\\b\\1.jpg\n",
+            **{f"data/{one}/1.jpg": one for one in "ab"},
+            **{f"data/{one}/1.txt": LINE for one in "ab"},
+        }
+    )
+    assert {path: one.part for path, one in found.items()} == {
+        "data/a/1.jpg": "train",
+        "data/b/1.jpg": "val",
+    }
