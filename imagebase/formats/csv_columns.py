@@ -25,7 +25,7 @@ _ALIASES: Final = {
     "height": "height",
     "imgwidth": "imgw imgwidth imagewidth imwidth imagew",
     "imgheight": "imgh imgheight imageheight imheight imageh",
-    "class": "class label labelname classlabel classname name celltype category "
+    "class": "class label labels labelname classlabel classname name celltype category "
     "categoryname species tag objectclass objectname",
     "classid": "classid labelid categoryid classindex",
     "xmin": "xmin x1 xtl left minx x0 startx xstart",

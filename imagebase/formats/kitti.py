@@ -41,15 +41,19 @@ def _has_lines(tree: FileTree, file: str) -> bool:
         lines = lines_of(text_of(tree.read(file), file))
     except AnnotationFileError:
         return False
-    first = next((line.split() for line in lines if line.strip()), [])
-    return _is_entry(first)
+    first = next((line for line in lines if line.strip()), "")
+    return bool(_cells_of(first))
 
 
-def _is_entry(cells: Sequence[str]) -> bool:
-    if len(cells) not in (_COLUMNS, _COLUMNS + 1):
-        return False
-    is_word, *are_words = (math.isnan(number(cell)) for cell in cells)
-    return is_word and not any(are_words)
+def _cells_of(line: str) -> list[str]:
+    """Return the label, of one word or more, and the numbers; nothing where not so."""
+    cells = line.split()
+    are_words = [math.isnan(number(cell)) for cell in cells]
+    words = next((i for i, is_word in enumerate(are_words) if not is_word), 0)
+    count = len(cells) - words + 1
+    if not words or any(are_words[words:]) or count not in (_COLUMNS, _COLUMNS + 1):
+        return []
+    return [" ".join(cells[:words]), *cells[words:]]
 
 
 def read(tree: FileTree, collector: Collector) -> None:
@@ -102,8 +106,8 @@ def _read_file(tree: FileTree, file: str, image: str, collector: Collector) -> N
         collector.skip(file, "", str(error))
         return
     for index, line in enumerate(lines, start=1):
-        cells, at = line.split(), f"line {index}"
-        if cells and not _is_entry(cells):
+        cells, at = _cells_of(line), f"line {index}"
+        if line.strip() and not cells:
             what = f"it is not a word and 14 or 15 numbers, in {line[:60]!r}"
             collector.skip_box(file, at, what)
         elif cells and cells[0] == _IGNORED:

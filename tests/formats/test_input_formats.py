@@ -6,14 +6,17 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
+import globox
 import numpy as np
 import pycocotools.mask
 import pytest
+from labelformat.formats import KittiObjectDetectionInput
+from labelformat.model.bounding_box import BoundingBoxFormat
 
 from imagebase.errors import AnnotationFileError
 from imagebase.formats.outlines import box_of_run_lengths
 from imagebase.formats.registry import read, recognise
-from imagebase.formats.trees import MemoryTree
+from imagebase.formats.trees import FolderTree, MemoryTree
 from imagebase.importing.dry_run import dry_run
 from imagebase.importing.files import DroppedFiles, keep_files
 from imagebase.importing.matching import look_at_images
@@ -431,3 +434,33 @@ def test_what_kitti_does_not_care_about_is_an_ignore_area() -> None:
     (image,) = read(MemoryTree({"label_2/a.txt": line.encode()})).images
     assert [tuple(one.bounds) for one in image.regions] == [(10, 20, 40, 60)]
     assert [one.label for one in image.annotations] == ["dog"]
+
+
+def test_kitti_is_read_as_labelformat_reads_it(tmp_path: Path) -> None:
+    lines = f"{KITTI}\nPerson sitting{KITTI[3:]}\n"
+    files = contents({"images/a.png": None, "labels/a.txt": lines})
+    for name, data in files.items():
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_bytes(data)
+    names = "dog,Person sitting"
+    other = KittiObjectDetectionInput(tmp_path / "labels", names)
+    (labels,) = other.get_labels()
+    theirs = [
+        (one.category.name, *one.box.to_format(BoundingBoxFormat.XYWH))
+        for one in labels.objects
+    ]
+    assert boxes_of(read(FolderTree(tmp_path))) == {"a.png": theirs}
+
+
+def test_regions_of_via_are_read_as_globox_reads_them(tmp_path: Path) -> None:
+    regions = [via_region(10, 20, 30, 40, label="dog")]
+    data = {"a.png9": via_image("a.png", regions), "b.png9": via_image("b.png", [])}
+    files = contents({"v.json": data, "a.png": None, "b.png": None})
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+    other = globox.AnnotationSet.from_via_json(tmp_path / "v.json", label_key="label")
+    theirs = {
+        one.image_id: [(b.label, b.xmin, b.ymin, b.width, b.height) for b in one.boxes]
+        for one in other
+    }
+    assert boxes_of(read(FolderTree(tmp_path))) == theirs
