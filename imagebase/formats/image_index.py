@@ -123,8 +123,10 @@ class NameIndex:
     def _candidates(self, asked: str) -> Sequence[str]:
         last = _folded(PurePosixPath(asked).name)
         stems = self._stems()
-        # Without an image's suffix dots belong to the name; "a.b" may be "a.b.jpg".
-        return stems.get(image_stem(last), ())
+        # Without an image's suffix dots belong to the name; "a.b" may be "a.b.jpg", and
+        # so may "a.bmp" be "a.bmp.png".
+        whole = stems.get(last, []) if image_stem(last) != last else []
+        return (*whole, *stems.get(image_stem(last), ()))
 
     def _stems(self) -> dict[str, list[str]]:
         """Return the names by the stem of their last part; made when first needed."""
@@ -169,15 +171,18 @@ class _Asked:
     def fit_of(self, name: str) -> Fit:
         folders = _folded(name).split("/")[:-1]
         last = PurePosixPath(name)
+        is_stem = image_stem(last.name) == self._last
         shared = _equal(self._folders, reversed(folders))
         fewer = min(len(self._folders), len(folders))
         return Fit(
             is_there=_folded(name) == self._there,
             shared=shared,
-            has_suffix=not self._has_suffix or last.suffix.lower() == self._suffix,
+            has_suffix=not self._has_suffix
+            or is_stem
+            or last.suffix.lower() == self._suffix,
             is_of_part=bool(self._part) and part_in(name) == self._part,
             nearness=_equal(self._near, folders),
-            is_exact=self._last in (last.name, image_stem(last.name)),
+            is_exact=self._last == last.name or (is_stem and not self._has_suffix),
             agrees=self._is_absolute or shared == fewer,
         )
 

@@ -38,6 +38,18 @@ def test_an_image_is_found_near_its_label_file_then_by_the_longest_path(
     assert NameIndex(names).find(stated, near=near, part=part) == found
 
 
+@pytest.mark.parametrize(
+    ("names", "found"),
+    [
+        (["a.jpg", "a.bmp.png"], "a.bmp.png"),
+        (["a.jpg", "b/a.bmp", "b/a.bmp.png"], "b/a.bmp"),
+        (["a.jpg", "b.bmp.png"], "a.jpg"),
+    ],
+)
+def test_a_stem_may_end_as_an_image_does(names: list[str], found: str) -> None:
+    assert NameIndex(names).find("a.bmp", near="Annotations/a.bmp.xml") == found
+
+
 def test_of_several_that_fit_all_are_named_unless_they_are_copies() -> None:
     assert NameIndex(CAMS).search("1.jpg").paths == CAMS
     index = NameIndex(CAMS, is_same=lambda names: True)
