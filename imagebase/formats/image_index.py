@@ -32,8 +32,10 @@ class Fit(NamedTuple):
     is_there: it is the very path as seen from the label file. shared: folders of both
     that are the same, from the file upwards. has_suffix: it is no other kind of image.
     is_of_part: it lies in a folder of the part that the label file is about. nearness:
-    folders that it shares with the label file, from the top. is_exact: no letter
-    differs. agrees: no folder of the one contradicts that of the other.
+    folders that it shares with the label file, from the top. mirrored: the same from
+    the bottom, as of `xml/cam1/1.xml`, or of `cam1.csv`, and `images/cam1/1.jpg`.
+    is_exact: no letter differs. agrees: no folder of the one contradicts that of the
+    other.
     """
 
     is_there: bool = False
@@ -41,6 +43,7 @@ class Fit(NamedTuple):
     has_suffix: bool = False
     is_of_part: bool = False
     nearness: int = 0
+    mirrored: int = 0
     is_exact: bool = False
     agrees: bool = False
 
@@ -164,7 +167,8 @@ class _Asked:
         self._part = part
         *folders, self._last = name.split("/")
         self._folders = [_folded(one) for one in reversed(folders)]
-        self._near = _folded(near).split("/")[:-1]
+        *self._near, last_near = _folded(near).split("/")
+        self._near_stem = PurePosixPath(last_near).stem
         self._suffix = PurePosixPath(self._last).suffix.lower()
         self._has_suffix = image_stem(self._last) != self._last
 
@@ -182,8 +186,16 @@ class _Asked:
             or last.suffix.lower() == self._suffix,
             is_of_part=bool(self._part) and part_in(name) == self._part,
             nearness=_equal(self._near, folders),
+            mirrored=self._mirrored(folders[: len(folders) - shared]),
             is_exact=self._last == last.name or (is_stem and not self._has_suffix),
             agrees=self._is_absolute or shared == fewer,
+        )
+
+    def _mirrored(self, folders: Sequence[str]) -> int:
+        near = self._near[::-1]
+        return max(
+            _equal(reversed(folders), near),
+            _equal(reversed(folders), [self._near_stem, *near]),
         )
 
 

@@ -1,7 +1,6 @@
 """Pascal VOC XML: whole pixels counted from 1, both ends included."""
 
-import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import PurePosixPath
 from typing import Final, NamedTuple
 from xml.etree.ElementTree import Element
@@ -11,9 +10,9 @@ from imagebase.errors import AnnotationFileError
 from imagebase.formats.boxes import whole_pixel_tolerance, whole_pixels, writable
 from imagebase.formats.collecting import (
     Collector,
-    number,
 )
 from imagebase.formats.image_claims import named_beside
+from imagebase.formats.image_index import stated_path
 from imagebase.formats.label_set_files import (
     IGNORE,
     PARTS,
@@ -28,7 +27,6 @@ from imagebase.formats.label_set_files import (
     any_attribute,
 )
 from imagebase.formats.names import flat_image_names, image_stem
-from imagebase.formats.outlines import ROTATED, around_rotated
 from imagebase.formats.parts import part_named
 from imagebase.formats.regions import boxes as boxes_around
 from imagebase.formats.regions import pieces
@@ -39,9 +37,10 @@ from imagebase.formats.trees import (
     folder_of,
     names_with_suffix,
 )
-from imagebase.formats.voc_attributes import elements, read_attributes
+from imagebase.formats.voc_attributes import elements
+from imagebase.formats.voc_objects import CountsFromZeroError, ObjectReader, text_of
 from imagebase.formats.xml_files import escaped, root_of, root_tag_of
-from imagebase.shapes import Shape, rectangle
+from imagebase.shapes import Shape
 
 _TITLE: Final = "Pascal VOC XML"
 _LABELS_FILE: Final = "labels.txt"
@@ -50,7 +49,6 @@ _LABEL_MAP_FILE: Final = "labelmap.txt"
 _LISTS_FOLDER: Final = "ImageSets/Main"
 _LISTS: Final = frozenset({"train.txt", "val.txt", "test.txt"})
 _DATABASE: Final = "ImageBase"
-_TURNED: Final = ("cx", "cy", "w", "h", "angle")
 _ZERO_BASED: Final = "pixels from 0"
 _ONE_BASED: Final = "pixels from 1"
 
@@ -188,7 +186,7 @@ def read(tree: FileTree, collector: Collector) -> None:
         )
     try:
         _read_files(tree, collector, files, is_zero_based=False)
-    except _CountsFromZero as shown:
+    except CountsFromZeroError as shown:
         collector.clear()
         what = "pixels count from 0 here, and so they were read in all files"
         collector.change(shown.file, shown.at, what)
@@ -207,15 +205,6 @@ def _read_files(
             reader.read_file(file)
         except AnnotationFileError as error:
             collector.skip(file, "", str(error))
-
-
-class _CountsFromZero(Exception):  # noqa: N818 - it is no error
-    """A box that no file counting from 1 can have."""
-
-    def __init__(self, file: str, at: str) -> None:
-        super().__init__(file, at)
-        self.file = file
-        self.at = at
 
 
 class _Reader:
@@ -238,14 +227,33 @@ class _Reader:
         image = self._collector.add_image(
             name, size, part=part, file=file, stated=stated
         )
-        boxes = _Boxes(self._collector, image, file, _stated(root), self._is_zero_based)
+        boxes = ObjectReader(
+            self._collector, image, file, _stated(root), self._is_zero_based
+        )
         for index, element in enumerate(root.iter("object"), start=1):
             boxes.read(element, f"object {index}")
 
     def _names(self, root: Element, file: str) -> tuple[str, str]:
         """Return what the image is called, and what to look for: see `named_beside`."""
-        text = _text_of(root, "filename") or ""
-        return named_beside(self._collector, text, file=file, field="<filename>")
+        text = text_of(root, "filename") or ""
+        name, stated = named_beside(
+            self._collector, text, file=file, field="<filename>"
+        )
+        if self._collector.find_image(stated, file=file) is None:
+            # Several are called so: <path> and <folder> may tell which is meant.
+            for longer in _longer_names(root, text):
+                if self._collector.find_image(longer, file=file):
+                    return name, longer
+        return name, stated
+
+
+def _longer_names(root: Element, name: str) -> Iterator[str]:
+    """Yield the paths of this image that a file states, the longest first."""
+    path, folder = text_of(root, "path") or "", text_of(root, "folder") or ""
+    if PurePosixPath(stated_path(path)).name == PurePosixPath(stated_path(name)).name:
+        yield path
+    if folder and name:
+        yield f"{folder}/{name}"
 
 
 def _listed_parts(tree: FileTree, collector: Collector) -> dict[str, str]:
@@ -267,98 +275,11 @@ def _listed_parts(tree: FileTree, collector: Collector) -> dict[str, str]:
     return found
 
 
-def _text_of(element: Element, tag: str) -> str | None:
-    """Return a child's text; blanks mean nothing where it has lines of its own."""
-    text = element.findtext(tag)
-    return text.strip() if text is not None and "\n" in text else text
-
-
 def _stated(root: Element) -> bool | None:
     """Say whether a file that we wrote counts from 0; None of any other file."""
     if root.findtext("source/database") != _DATABASE:
         return None
     return root.findtext("source/annotation") == _ZERO_BASED
-
-
-class _Boxes(NamedTuple):
-    """The boxes of one file on their way in."""
-
-    collector: Collector
-    image: str
-    file: str
-    stated: bool | None
-    is_zero_based: bool
-
-    def read(self, element: Element, at: str) -> None:
-        label, edges = _text_of(element, "name"), element.find("bndbox")
-        if label is None:
-            self.collector.skip_box(self.file, at, "it has no name")
-        elif edges is not None:
-            self._add(label, edges, read_attributes(element), at)
-        elif (turned := element.find("robndbox")) is not None:
-            self._add_turned(label, turned, read_attributes(element), at)
-        else:
-            self.collector.skip_box(self.file, at, f"{label.strip()!r} has no bndbox")
-
-    def _add_turned(
-        self, label: str, edges: Element, attributes: Mapping[str, object], at: str
-    ) -> None:
-        """Take in roLabelImg's box: centre, sides, and an angle in radians.
-
-        It is clockwise, in pixels from 0.
-        """
-        cx, cy, width, height, angle = (number(edges.findtext(k)) for k in _TURNED)
-        box = Box(cx - width / 2, cy - height / 2, cx + width / 2, cy + height / 2)
-        if angle % math.pi and box.is_finite:
-            box = around_rotated(box, math.degrees(angle), (cx, cy))
-            self.collector.change(self.file, at, ROTATED)
-        self.collector.add_box(
-            self.image, label, box, file=self.file, at=at, attributes=attributes
-        )
-
-    def _add(
-        self,
-        label: str,
-        edges: Element,
-        attributes: Mapping[str, object],
-        at: str,
-    ) -> None:
-        texts = [(edges.findtext(key) or "").strip() for key in VocBox._fields]
-        xmin, ymin, xmax, ymax = map(number, texts)
-        if self.stated is None and (xmin == xmax or ymin == ymax):
-            # By definition a box of one pixel; in practice a click that slipped.
-            self.collector.skip_box(self.file, at, "the box is a line or a point")
-            return
-        is_zero_based = self.is_zero_based if self.stated is None else self.stated
-        if self.stated is None and not is_zero_based and _counts_from_zero(texts):
-            raise _CountsFromZero(self.file, at)
-        shift = 0 if is_zero_based else 1
-        x_min, x_max = _edges(xmin, xmax, shift)
-        y_min, y_max = _edges(ymin, ymax, shift)
-        box = Box(x_min, y_min, x_max, y_max)
-        if label == IGNORE:
-            area = rectangle(box)
-            self.collector.add_region(self.image, area, file=self.file, at=at)
-            return
-        self.collector.add_box(
-            self.image, label, box, file=self.file, at=at, attributes=attributes
-        )
-
-
-def _counts_from_zero(corners: Sequence[str]) -> bool:
-    """Say whether corners cannot count from 1: as 0, or written with decimals.
-
-    Programs that count from 1 count whole pixels.
-    """
-    edges = [number(text) for text in corners]
-    if not all(map(math.isfinite, edges)):
-        return False
-    return 0 <= min(edges[:2]) < 1 or any("." in text for text in corners)
-
-
-def _edges(near: float, far: float, shift: int) -> tuple[float, float]:
-    """Return edges in pixels from 0; swapped ones stay swapped, to be reported."""
-    return (near - shift, far) if near <= far else (near, far - shift)
 
 
 def tolerance(box: Box, size: Size) -> tuple[float, float]:

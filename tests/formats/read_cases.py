@@ -266,6 +266,11 @@ BESIDE: Final = {
         corners("10.0", "20.0", "40.0", "60.0"), "pixels count from 0"
     ),
     "voc, whole numbers count from 1": voc(corners(11, 21, 40, 60)),
+    "voc, an outline": voc(
+        "<polygon><x1>10</x1><y1>20</y1><x2>40</x2><y2>30</y2><x3>20</x3><y3>60</y3>"
+        "</polygon>",
+        "of an outline",
+    ),
     "voc, turned by nothing": voc(turned(30, 40, 0)),
     "voc, turned by a quarter": voc(turned(40, 30, 1.5707963), "of a rotated box"),
     "voc, another xml first": Case(

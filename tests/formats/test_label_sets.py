@@ -154,6 +154,30 @@ def test_copies_of_one_image_are_no_reason_for_doubt() -> None:
     assert doubtful.others == ("x/1.jpg", "y/1.jpg")
 
 
+@pytest.mark.parametrize(
+    ("file", "more"),
+    [
+        ("xml/{cam}/1.xml", ""),
+        ("xml/{cam}.xml", ""),
+        ("xml/{cam}-1.xml", "<folder>{cam}</folder>"),
+        ("xml/{cam}-1.xml", "<folder>x</folder><path>D:\\{cam}\\1.jpg</path>"),
+    ],
+)
+def test_images_of_one_name_are_told_apart_by_all_that_a_voc_file_says(
+    file: str, more: str
+) -> None:
+    files = {}
+    for cam in ("cam1", "cam2"):
+        files[f"images/{cam}/1.jpg"] = cam
+        xml = XML.format(name="1.jpg").replace("<size>", f"{more}<size>")
+        files[file.format(cam=cam)] = xml.replace("{cam}", cam)
+    found = by_path(files)
+    assert {path: len(one.annotations) for path, one in found.items()} == {
+        "images/cam1/1.jpg": 1,
+        "images/cam2/1.jpg": 1,
+    }
+
+
 def test_without_images_label_files_of_two_folders_are_about_two() -> None:
     names = [
         one.name

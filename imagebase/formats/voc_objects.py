@@ -1,0 +1,142 @@
+"""The objects of a Pascal VOC file: their boxes, and from which pixel they count."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple
+from xml.etree.ElementTree import Element
+
+from imagebase.annotation import Box
+from imagebase.formats.collecting import Collector, number
+from imagebase.formats.label_set_files import IGNORE
+from imagebase.formats.outlines import OUTLINE, ROTATED, around, around_rotated
+from imagebase.formats.voc_attributes import read_attributes
+from imagebase.shapes import rectangle
+
+_CORNERS: Final = ("xmin", "ymin", "xmax", "ymax")
+_TURNED: Final = ("cx", "cy", "w", "h", "angle")
+
+
+class CountsFromZeroError(Exception):
+    """A box that no file counting from 1 can have."""
+
+    def __init__(self, file: str, at: str) -> None:
+        super().__init__(file, at)
+        self.file = file
+        self.at = at
+
+
+class ObjectReader(NamedTuple):
+    """The objects of one file on their way in.
+
+    image: what it is known by in the collector. stated: whether the file itself says
+    that it counts from 0; None where it says nothing, and then is_zero_based counts.
+    """
+
+    collector: Collector
+    image: str
+    file: str
+    stated: bool | None
+    is_zero_based: bool
+
+    def read(self, element: Element, at: str) -> None:
+        """Take in one object, or leave it out with a reason.
+
+        Raises:
+            CountsFromZeroError: its corners cannot count from 1.
+        """
+        label, edges = text_of(element, "name"), element.find("bndbox")
+        if label is None:
+            self.collector.skip_box(self.file, at, "it has no name")
+        elif edges is not None:
+            self._add(label, edges, read_attributes(element), at)
+        elif (turned := element.find("robndbox")) is not None:
+            self._add_turned(label, turned, read_attributes(element), at)
+        elif (outline := element.find("polygon")) is not None:
+            self._add_outline(label, outline, read_attributes(element), at)
+        else:
+            self.collector.skip_box(self.file, at, f"{label.strip()!r} has no bndbox")
+
+    def _add_turned(
+        self, label: str, edges: Element, attributes: Mapping[str, object], at: str
+    ) -> None:
+        """Take in roLabelImg's box: centre, sides, and an angle in radians.
+
+        It is clockwise, in pixels from 0.
+        """
+        cx, cy, width, height, angle = (number(edges.findtext(k)) for k in _TURNED)
+        box = Box(cx - width / 2, cy - height / 2, cx + width / 2, cy + height / 2)
+        if angle % math.pi and box.is_finite:
+            box = around_rotated(box, math.degrees(angle), (cx, cy))
+            self.collector.change(self.file, at, ROTATED)
+        self.collector.add_box(
+            self.image, label, box, file=self.file, at=at, attributes=attributes
+        )
+
+    def _add_outline(
+        self, label: str, outline: Element, attributes: Mapping[str, object], at: str
+    ) -> None:
+        """Take in the box around `<x1>`, `<y1>`, `<x2>`, … or points of x and y.
+
+        They are places, not pixels, so the far ones count as the near ones.
+        """
+        xs = [number(one.text) for one in outline.iter() if _is_axis(one.tag, "x")]
+        ys = [number(one.text) for one in outline.iter() if _is_axis(one.tag, "y")]
+        box = around(zip(xs, ys, strict=False))
+        self.collector.change(self.file, at, OUTLINE)
+        self.collector.add_box(
+            self.image, label, box, file=self.file, at=at, attributes=attributes
+        )
+
+    def _add(
+        self,
+        label: str,
+        edges: Element,
+        attributes: Mapping[str, object],
+        at: str,
+    ) -> None:
+        texts = [(edges.findtext(key) or "").strip() for key in _CORNERS]
+        xmin, ymin, xmax, ymax = map(number, texts)
+        if self.stated is None and (xmin == xmax or ymin == ymax):
+            # By definition a box of one pixel; in practice a click that slipped.
+            self.collector.skip_box(self.file, at, "the box is a line or a point")
+            return
+        is_zero_based = self.is_zero_based if self.stated is None else self.stated
+        if self.stated is None and not is_zero_based and _counts_from_zero(texts):
+            raise CountsFromZeroError(self.file, at)
+        shift = 0 if is_zero_based else 1
+        x_min, x_max = _edges(xmin, xmax, shift)
+        y_min, y_max = _edges(ymin, ymax, shift)
+        box = Box(x_min, y_min, x_max, y_max)
+        if label == IGNORE:
+            area = rectangle(box)
+            self.collector.add_region(self.image, area, file=self.file, at=at)
+            return
+        self.collector.add_box(
+            self.image, label, box, file=self.file, at=at, attributes=attributes
+        )
+
+
+def _counts_from_zero(corners: Sequence[str]) -> bool:
+    """Say whether corners cannot count from 1: as 0, or written with decimals.
+
+    Programs that count from 1 count whole pixels.
+    """
+    edges = [number(text) for text in corners]
+    if not all(map(math.isfinite, edges)):
+        return False
+    return 0 <= min(edges[:2]) < 1 or any("." in text for text in corners)
+
+
+def _edges(near: float, far: float, shift: int) -> tuple[float, float]:
+    """Return edges in pixels from 0; swapped ones stay swapped, to be reported."""
+    return (near - shift, far) if near <= far else (near, far - shift)
+
+
+def _is_axis(tag: str, axis: str) -> bool:
+    return tag.startswith(axis) and (tag == axis or tag[1:].isdecimal())
+
+
+def text_of(element: Element, tag: str) -> str | None:
+    """Return a child's text; blanks mean nothing where it has lines of its own."""
+    text = element.findtext(tag)
+    return text.strip() if text is not None and "\n" in text else text
