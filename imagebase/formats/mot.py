@@ -24,6 +24,8 @@ _FOUND: Final = "det.txt"
 _SEQUENCE_FILE: Final = "seqinfo.ini"
 _VISIBILITY: Final = 8
 _LEAST_COLUMNS: Final = 6
+# No frame, class or object has such a number.
+_TOO_MANY: Final = 1e9
 _LABEL: Final = "pedestrian"
 # The class ids of MOT16 to MOT20, from 1.
 _LABELS: Final = (
@@ -127,7 +129,7 @@ class _Sequence:
             if not line.strip():
                 continue
             numbers, at = _numbers_of(line), f"line {index}"
-            if numbers is None or not 0 <= numbers[0] < 1e9:
+            if numbers is None or not 0 <= numbers[0] < _TOO_MANY:
                 what = f"it is not six numbers or more, in {line[:60]!r}"
                 self._collector.skip_box(self._file, at, what)
             else:
@@ -156,7 +158,7 @@ class _Sequence:
 
     def _label(self, numbers: Sequence[float]) -> str:
         """Return the name of a class id from 1; the first challenge has pedestrians."""
-        has_class = len(numbers) > 7 and numbers[7] >= 1
+        has_class = len(numbers) > 7 and 1 <= numbers[7] < _TOO_MANY
         class_id = int(numbers[7]) if has_class else 1
         names = self._labels or _LABELS
         return names[class_id - 1] if class_id <= len(names) else f"class_{class_id}"
@@ -187,7 +189,7 @@ def _attributes_of(numbers: Sequence[float]) -> dict[str, object]:
     """Return which object it is, through all frames, and how much of it can be seen."""
     seen = numbers[_VISIBILITY] if len(numbers) > _VISIBILITY else -1
     return {
-        "track_id": int(numbers[1]) if numbers[1] >= 0 else None,
+        "track_id": int(numbers[1]) if 0 <= numbers[1] < _TOO_MANY else None,
         "visibility": seen if 0 <= seen <= 1 else None,
     }
 

@@ -464,3 +464,17 @@ def test_regions_of_via_are_read_as_globox_reads_them(tmp_path: Path) -> None:
         for one in other
     }
     assert boxes_of(read(FolderTree(tmp_path))) == theirs
+
+
+@pytest.mark.parametrize(
+    ("format_name", "files"),
+    [
+        ("mot", {"gt/gt.txt": "1,inf,1,2,3,4,1,inf,1\ninf,1,1,2,3,4,1,1,1\n"}),
+        ("widerface", {"w.txt": "a.png\n1\n1 2 3 4 inf 0 0 0 1e999 0\n"}),
+    ],
+)
+def test_numbers_without_end_are_no_numbers_of_anything(
+    format_name: str, files: Mapping[str, object]
+) -> None:
+    found = read(MemoryTree(contents(files)), format_name)
+    assert found.report.boxes_read == 1
