@@ -381,11 +381,13 @@ def test_saved_follows_every_change(visit: Visit) -> None:
     visit.canvas.drag((420, 60), (500, 120))
     mark = page.get_by_text(re.compile(r"^Saved \d\d:\d\d:\d\d$"))
     for key in ("Control+z", "Control+y", "a"):
+        expect(mark).to_be_visible()  # it is not, while something is under way
         before = mark.inner_text()
         page.wait_for_timeout(1000)  # the mark goes to the second
         visit.press(key)
         expect(page.get_by_text(before)).to_have_count(0)
         expect(mark).to_be_visible()
+    expect(mark).to_be_visible()
     before = mark.inner_text()
     page.wait_for_timeout(1000)
     visit.press("m")  # is refused: there is no image before, and nothing is saved
@@ -459,6 +461,7 @@ def test_what_was_sent_back_is_mended_and_resolved(visit: Visit) -> None:
     page.get_by_label("What is wrong?").fill("cup is cut off")
     page.get_by_role("button", name="Reject and next").click()
     visit.wait_for_image(BEAR)
+    visit.settle()
     page.get_by_label("Images to go through").click()
     page.get_by_role("option", name="Rejected", exact=True).click()
     visit.wait_for_image(KITCHEN)
