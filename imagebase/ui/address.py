@@ -54,17 +54,18 @@ def leave_alone() -> Iterator[None]:
 def note(*, image_id: str | None = None) -> None:
     """Write the dataset, and the image where one is shown, into the address.
 
-    Streamlit is told of it too, which opens this address after a broken connection; in
-    a session's first run it would be before `address.js` keeps the history short.
+    By Streamlit, which opens this address again after a broken connection; in a
+    session's first run by `address.js`, which keeps the history short from then on.
     """
     place = {_DATASET: state.scope().dataset_id[:_DIGITS]}
     if image_id:
         place[_IMAGE] = image_id[:_DIGITS]
     if image_id and st.session_state.get(_LEFT_ALONE):
         place[_IMAGE] = st.session_state[_LEFT_ALONE]
+    is_known = st.session_state.get(_WRITTEN, False)
     with st.container(key=KEY):
         write = st.components.v2.component("imagebase_address", js=_SCRIPT.read_text())
-        write(key="address", data=place)
-    if st.session_state.get(_WRITTEN) and st.query_params.to_dict() != place:
+        write(key="address", data={} if is_known else place)
+    if is_known and st.query_params.to_dict() != place:
         st.query_params.from_dict(place)
     st.session_state[_WRITTEN] = True

@@ -12,8 +12,8 @@ export default function ({ data }) {
   if (!hub.push) keepHistoryShort();
   if (!hub.observer) watchConnection();
   const url = new URL(location.href);
-  url.search = new URLSearchParams(data).toString();
-  if (url.search !== location.search) history.pushState({}, "", url);
+  for (const [name, value] of Object.entries(data)) url.searchParams.set(name, value);
+  if (url.search !== location.search) history.replaceState({}, "", url);
 }
 
 function keepHistoryShort() {
