@@ -9,12 +9,15 @@ import pytest
 from imagebase.annotation import Box, ImageRecord
 from imagebase.errors import NotFoundError, StoreError
 from imagebase.reviewing.doubt import Doubt
+from imagebase.shapes import Point, ShapeKind
+from imagebase.shapes import Shape as DrawnShape
 from imagebase.store import CandidatesKey, Scope, Store
 from imagebase.store.copies import COPIED_BY_NAME
 from imagebase.store.looks import BoxKey, KeptLook, Shape
 from tests.store.fixtures import SIZE, add_image, box, scope_of
 
 KEY = CandidatesKey("ab" * 32, 416, "f32", "single")
+AREA = DrawnShape(ShapeKind.RECTANGLE, (Point(0, 0), Point(9, 9)))
 SHAPE = Shape("cat", Box(0, 0, 0.5, 0.5), size_tolerance=0.25)
 
 Query = Callable[[Store, Scope, str, str], Any]
@@ -70,6 +73,16 @@ QUERIES: Final[dict[str, Query]] = {
     "reopen_comment": lambda store, scope, i, j: store.reopen_comment(scope, j),
     "comments": lambda store, scope, i, j: store.comments(scope, i),
     "open_comment_counts": lambda store, scope, i, j: store.open_comment_counts(scope),
+    "add_ignore_areas": lambda store, scope, i, j: store.add_ignore_areas(
+        scope, i, [AREA], all_of_size=False
+    ),
+    "delete_ignore_areas": lambda store, scope, i, j: store.delete_ignore_areas(
+        scope, [j]
+    ),
+    "ignore_areas": lambda store, scope, i, j: store.ignore_areas(scope),
+    "ignore_areas_mark": lambda store, scope, i, j: store.ignore_areas_mark(scope),
+    "ignored_shapes": lambda store, scope, i, j: store.ignored_shapes(scope, [i]),
+    "count_of_size": lambda store, scope, i, j: store.count_of_size(scope, SIZE),
     "put_doubts": lambda store, scope, i, j: store.put_doubts(
         scope, [Doubt(i, 1, 0.5, {})]
     ),
