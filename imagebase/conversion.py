@@ -20,7 +20,7 @@ from imagebase.formats.label_set_files import (
     WriteOptions,
 )
 from imagebase.formats.names import image_stem, with_suffix
-from imagebase.formats.package import export_folder, export_zip
+from imagebase.formats.package import ExportSummary, export_folder, export_zip
 from imagebase.formats.placing import Frame, fitted, several_meant
 from imagebase.formats.registry import (
     OwnFiles,
@@ -136,9 +136,7 @@ def convert(
             raise AnnotationFileError(
                 f"No image of {source} could be written as {target.title}."
             )
-        write = partial(export_folder, folder=output / to)
-        if is_zip:
-            write = partial(export_zip, path=output)
+        write = _writer(output, to, is_zip=is_zip)
         summary = write(
             ExportSet(_set_name(output, is_zip=is_zip), collector.labels, stored),
             to,
@@ -148,10 +146,7 @@ def convert(
         )
         files.copies = collector.copies
         files.tell_of_unused()
-        for left in summary.left_out:
-            tell(f"Left out: {left.image}, a box of {left.label!r}: {left.reason}")
-        for sentence in summary.warnings:
-            tell(sentence)
+        _tell_of_summary(summary, tell)
     return Conversion(
         source_format,
         to,
@@ -161,6 +156,12 @@ def convert(
         tell.count,
         time.perf_counter() - began,
     )
+
+
+def _writer(output: Path, to: str, *, is_zip: bool) -> Callable[..., ExportSummary]:
+    if is_zip:
+        return partial(export_zip, path=output)
+    return partial(export_folder, folder=output / to)
 
 
 def _set_name(output: Path, *, is_zip: bool) -> str:
@@ -178,6 +179,13 @@ def _tell_of_remarks(collector: Collector, target: Format, tell: OnProblem) -> N
             f"Left out: {plural(collector.tag_count, 'label')} of whole images, as "
             f"{target.title} has those of boxes only"
         )
+
+
+def _tell_of_summary(summary: ExportSummary, tell: OnProblem) -> None:
+    for left in summary.left_out:
+        tell(f"Left out: {left.image}, a box of {left.label!r}: {left.reason}")
+    for sentence in summary.warnings:
+        tell(sentence)
 
 
 def _tell_of_unplaced(stored: StoredSet, tell: OnProblem) -> None:
