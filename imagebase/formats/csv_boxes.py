@@ -29,7 +29,7 @@ from imagebase.formats.label_set_files import (
     ImageReference,
     WriteOptions,
 )
-from imagebase.formats.parts import parts_of_files
+from imagebase.formats.parts import part_named, parts_of_files
 from imagebase.formats.relative import names_file, read_names_file
 from imagebase.formats.trees import (
     FILES_TO_TRY,
@@ -112,7 +112,8 @@ class _Place(NamedTuple):
 def read(tree: FileTree, collector: Collector) -> None:
     """Read every CSV file of the tree that has boxes or lists images.
 
-    Columns are found by their names, in any order; commas, semicolons or tabs.
+    Columns are found by their names, in any order; commas, semicolons, tabs or
+    bars between them.
 
     Raises:
         AnnotationFileError: no file has the columns, or none can be read.
@@ -228,7 +229,8 @@ class _TableReader:
             self._collector.change(self._table.file, "", what)
 
     def _read_row(self, row: Row, place: _Place) -> None:
-        name = image_name(row.get("filename", ""))
+        stated = self._table.image_in(row)
+        name = image_name(stated)
         if not name.strip():
             self._collector.skip(*place, "it names no image")
             return
@@ -238,9 +240,9 @@ class _TableReader:
             name,
             size,
             is_relative=is_relative,
-            part=self._part,
+            part=part_named(row.get("part", "")) or self._part,
             file=self._table.file,
-            stated=row["filename"],
+            stated=stated,
         )
         known = self._collector.size_of(image)
         if known and size and known != size:

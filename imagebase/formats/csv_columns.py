@@ -3,15 +3,17 @@
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from enum import StrEnum
 from functools import cached_property
+from pathlib import PurePosixPath
 from typing import Final, NamedTuple
 
 from imagebase.annotation import Box, Size
 from imagebase.attributes import DIFFICULT, FLAGS, OCCLUDED, POSE, TRUNCATED, read_text
 from imagebase.formats.collecting import number, size_of
 from imagebase.formats.csv_files import csv_rows
+from imagebase.formats.image_index import stated_path
 from imagebase.formats.label_set_files import FileTree
 from imagebase.formats.trees import is_image_name
 
@@ -19,14 +21,16 @@ Row = Mapping[str, str]
 SizeOf = Callable[[str], Size | None]
 
 _ALIASES: Final = {
-    "filename": "filename file image imagename imgfname imagepath path img filepath "
-    "imageid imgid imgname imgpath fname photo picture frame",
+    "filename": "filename file image imagename imgfname img imageid imgid imgname "
+    "fname photo picture frame",
+    "path": "path filepath imagepath imgpath",
+    "folder": "folder foldername subfolder directory dir",
     "width": "width",
     "height": "height",
     "imgwidth": "imgw imgwidth imagewidth imwidth imagew",
     "imgheight": "imgh imgheight imageheight imheight imageh",
     "class": "class label labels labelname classlabel classname name celltype category "
-    "categoryname species tag objectclass objectname",
+    "categoryname species tag object objectclass objectname",
     "classid": "classid labelid categoryid classindex",
     "xmin": "xmin x1 xtl left minx x0 startx xstart",
     "ymin": "ymin y1 ytl top miny y0 starty ystart",
@@ -40,6 +44,7 @@ _ALIASES: Final = {
     "h": "h boxheight bboxheight bh",
     "bbox": "bbox box boundingbox bndbox xywh xyxy",
     "confidence": "confidence score conf probability",
+    "part": "split set subset partition usage datasplit",
     OCCLUDED: "occluded isoccluded",
     TRUNCATED: "truncated istruncated",
     DIFFICULT: "difficult isdifficult",
@@ -47,7 +52,7 @@ _ALIASES: Final = {
 }
 _UNSAID: Final = ("-1", "unspecified")
 _MEANING: Final = {a: name for name, all_ in _ALIASES.items() for a in all_.split()}
-_PREFIX: Final = re.compile(r"^(boundingbox|bndbox|bbox|bbx|box|bb)(?=.)")
+_PREFIX: Final = re.compile(r"^(boundingbox|bndbox|bbox|bbx|box|bb|roi)(?=.)")
 # x0 is the near corner where it is there, and x1 then the far one.
 _FROM_ZERO: Final = {"x1": "xmax", "y1": "ymax", "x0": "xmin", "y0": "ymin"}
 _DECIMAL_COMMA: Final = re.compile(r"\s*-?\d*,\d+\s*")
@@ -108,6 +113,9 @@ class CsvTable:
         name = _plain(self.header[self.columns["bbox"]])
         if "xyxy" in name or "xminymin" in name:
             return (Kind.CORNERS,)
+        cells = (row["bbox"].strip() for _, row in self._first_rows())
+        if next(filter(None, cells), "").startswith("{"):
+            return (Kind.SIZES,)
         return (Kind.SIZES,) if "xywh" in name else (Kind.SIZES, Kind.CORNERS)
 
     @property
@@ -117,7 +125,10 @@ class CsvTable:
 
     @property
     def has_images_only(self) -> bool:
-        return {"filename", "width", "height"} == self.columns.keys()
+        found = self.columns.keys() - {"part", "path", "folder"}
+        return found == {"filename", "width", "height"} or (
+            found == {"filename"} and "part" in self.columns
+        )
 
     def rows(self) -> Iterator[tuple[int, Row]]:
         """Yield line number and values by meaning; a row too short ends in blanks."""
@@ -133,6 +144,14 @@ class CsvTable:
                     for name, index in self.columns.items()
                 },
             )
+
+    def image_in(self, row: Row) -> str:
+        """Return what a row says of its image, as a path where there is one."""
+        name, path = row.get("filename", ""), row.get("path", "")
+        if is_image_name(path) and (not is_image_name(name) or _is_end(name, path)):
+            return path
+        folder = row.get("folder", "").strip()
+        return f"{folder}/{name}" if folder and name.strip() else name
 
     def numbers_of(self, row: Row) -> list[float] | None:
         """Return the four numbers of a row's box, NaN for what is none.
@@ -153,12 +172,7 @@ class CsvTable:
     @cached_property
     def _number_keys(self) -> tuple[str, ...]:
         """The columns of the four numbers; none where they are in one, or nowhere."""
-        found = self.columns.keys()
-        if {"xmin", "ymin", "xmax", "ymax"} <= found:
-            return ("xmin", "ymin", "xmax", "ymax")
-        sides = ("w", "h") if {"w", "h"} <= found else ("width", "height")
-        near = (("xmin", "ymin"), ("cx", "cy"), ("x", "y"))
-        return next(((*one, *sides) for one in near if {*one, *sides} <= found), ())
+        return _keys_of_four(self.columns.keys())
 
     def attributes_in(self, row: Row) -> dict[str, object]:
         """Return what columns of flags and poses say of a box."""
@@ -184,7 +198,7 @@ class CsvTable:
         for _, row in self._first_rows():
             numbers = self.numbers_of(row) or []
             size = Size(1, 1) if is_relative else self.size_in(row)
-            size = size or size_of_image(row.get("filename", ""))
+            size = size or size_of_image(self.image_in(row))
             for kind in self.kinds if all(n == n for n in numbers) else ():
                 against[kind] += bool(numbers) and _rules_out(kind, numbers, size)
             if sum(against[kind] == 0 for kind in self.kinds) == 1:
@@ -257,6 +271,12 @@ def _rules_out(kind: Kind, numbers: Sequence[float], size: Size | None) -> bool:
     )
 
 
+def _is_end(name: str, path: str) -> bool:
+    return (
+        PurePosixPath(stated_path(path)).name == PurePosixPath(stated_path(name)).name
+    )
+
+
 def _plain(cell: str) -> str:
     return re.sub(r"[^a-z0-9]", "", cell.lower())
 
@@ -272,6 +292,8 @@ def _columns_of(header: Sequence[str]) -> dict[str, int]:
             meaning = "bbox"
         if meaning:
             columns.setdefault(meaning, index)
+    if "path" in columns and "filename" not in columns:
+        columns["filename"] = columns.pop("path")
     return columns
 
 
@@ -324,4 +346,22 @@ def _four_by_name(text: str) -> list[float]:
         value = None
     if not isinstance(value, dict):
         return [number("")] * 4
-    return [number(value.get(key)) for key in ("x", "y", "width", "height")]
+    keys = list(value)
+    found = {name: number(value[keys[i]]) for name, i in _columns_of(keys).items()}
+    numbers = [found.get(key, number("")) for key in _keys_of_four(found.keys())]
+    if len(numbers) < 4:
+        return [number("")] * 4
+    is_corners = "xmin" in found and "xmax" in found
+    is_centre = "cx" in found
+    kind = Kind.CORNERS if is_corners else Kind.CENTRES if is_centre else Kind.SIZES
+    box = box_of(kind, numbers)
+    return [box.x_min, box.y_min, box.width, box.height]
+
+
+def _keys_of_four(found: Set[str]) -> tuple[str, ...]:
+    """Return what the four numbers of a box are called; nothing where they lack."""
+    if {"xmin", "ymin", "xmax", "ymax"} <= found:
+        return ("xmin", "ymin", "xmax", "ymax")
+    sides = ("w", "h") if {"w", "h"} <= found else ("width", "height")
+    near = (("xmin", "ymin"), ("cx", "cy"), ("x", "y"))
+    return next(((*one, *sides) for one in near if {*one, *sides} <= found), ())

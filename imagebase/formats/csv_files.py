@@ -35,7 +35,7 @@ def _parts(header: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterator[
 def csv_rows(tree: FileTree, file: str) -> Iterator[tuple[int, list[str]]]:
     """Yield line number and cells of each row that is not blank, the header too.
 
-    Commas, semicolons or tabs, whichever the first line has most of.
+    Commas, semicolons, tabs or bars, whichever the first line has most of.
 
     Raises:
         AnnotationFileError: neither UTF-8 nor UTF-16, or from some line on not CSV.
@@ -54,7 +54,7 @@ def csv_rows(tree: FileTree, file: str) -> Iterator[tuple[int, list[str]]]:
                 first = text.readline()
             else:
                 text.seek(0)
-            reader = csv.reader(text, delimiter=max(",;\t", key=first.count))
+            reader = csv.reader(text, delimiter=max(",;\t|", key=first.count))
             for row in reader:
                 line = reader.line_num
                 if any(cell.strip() for cell in row):

@@ -10,7 +10,7 @@ from urllib.parse import unquote
 
 from imagebase.annotation import clean_text
 from imagebase.formats.names import image_stem
-from imagebase.formats.parts import part_in
+from imagebase.formats.parts import part_in, part_in_words
 
 _URL: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _DRIVE: Final = re.compile(r"[A-Za-z]:(?=/)")
@@ -184,12 +184,18 @@ class _Asked:
             has_suffix=not self._has_suffix
             or is_stem
             or last.suffix.lower() == self._suffix,
-            is_of_part=bool(self._part) and part_in(name) == self._part,
+            is_of_part=bool(self._part) and self._is_of_part(folders),
             nearness=_equal(self._near, folders),
             mirrored=self._mirrored(folders[: len(folders) - shared]),
             is_exact=self._last == last.name or (is_stem and not self._has_suffix),
             agrees=self._is_absolute or shared == fewer,
         )
+
+    def _is_of_part(self, folders: Sequence[str]) -> bool:
+        """Say whether a folder is that of the part, also as one word of several."""
+        said = part_in("/".join([*folders, ""]))
+        parts = [said] if said else map(part_in_words, folders)
+        return self._part in parts
 
     def _mirrored(self, folders: Sequence[str]) -> int:
         near = self._near[::-1]
@@ -234,6 +240,8 @@ def _spellings(stated: str) -> Iterator[str]:
     folder, slash, last = stated.rpartition("/")
     if "%" in stated:
         yield unquote(stated)
+    if last != last.strip():
+        yield folder + slash + last.strip()
     if _UPLOAD_PREFIX.match(last):
         yield folder + slash + _UPLOAD_PREFIX.sub("", last)
     if not stated.isascii():

@@ -21,6 +21,8 @@ def text_of(data: bytes, file: str) -> str:
 def lines_of(text: str) -> list[str]:
     """Return lines without their ends; blanks inside and around stay.
 
-    Not `splitlines`: it also splits at characters that a name may hold.
+    Not `splitlines`: it also splits at characters that a name may hold. A text of the
+    first Macs has carriage returns alone.
     """
-    return [line.removesuffix("\r") for line in text.split("\n")]
+    ends = "\n" if "\n" in text else "\r"
+    return [line.removesuffix("\r") for line in text.split(ends)]

@@ -10,6 +10,12 @@ def table(text: str, *said: str, name: str = "t.csv", **boxes: object) -> Case:
     return Case("csv", {name: text, "a.png": None}, {"a.png": [DOG], **boxes}, said)  # type: ignore[dict-item]
 
 
+def rows(*lines: str, part: str = "") -> Case:
+    """Return a CSV set without its image, a.png with the dog."""
+    text = "".join(f"{line}\n" for line in lines)
+    return Case("csv", {"t.csv": text}, {"a.png": [DOG]}, part=part)
+
+
 CSV: Final = {
     "csv, bbox undecided": table(
         'image,label,bbox\na.png,dog,"[10.0, 20.0, 30.0, 40.0]"\n',
@@ -25,7 +31,6 @@ CSV: Final = {
     "csv, bbox with names": table(
         "image,label,bbox\n"
         "a.png,dog,\"{'x': 10, 'y': 20, 'width': 30, 'height': 40}\"\n",
-        "of bbox were taken as",
     ),
     "csv, bbox that says so": table(
         'image,label,bbox_xyxy\na.png,dog,"[10, 20, 40, 60]"\n'
@@ -86,5 +91,40 @@ CSV: Final = {
             "a.png": None,
         },
         {"a": [DOG]},
+    ),
+    "csv, bars": rows("image|object|x1|y1|x2|y2", "a.png|dog|10|20|40|60"),
+    "csv, a column of the split": rows(
+        "split,image,label,x1,y1,x2,y2", "VALIDATION,a.png,dog,10,20,40,60", part="val"
+    ),
+    "csv, a split of no name": rows(
+        "set,image,label,x1,y1,x2,y2", "7,a.png,dog,10,20,40,60"
+    ),
+    "csv, corners in an object": rows(
+        "image,label,bbox", "a.png,dog,\"{'xmin':10,'ymin':20,'xmax':40,'ymax':60}\""
+    ),
+    "csv, sides in an object": rows(
+        "image,label,box",
+        'a.png,dog,"{""left"":10,""top"":20,""width"":30,""height"":40}"',
+    ),
+    "csv, a centre in an object": rows(
+        "image,label,box", 'a.png,dog,"{""cx"":25,""cy"":40,""w"":30,""h"":40}"'
+    ),
+    "csv, regions": rows(
+        "Filename;Roi.X1;Roi.Y1;Roi.X2;Roi.Y2;Label", "a.png;10;20;40;60;dog"
+    ),
+    "csv, a folder beside the name": rows(
+        "folder,filename,label,x1,y1,x2,y2", "cam1,a.png,dog,10,20,40,60"
+    )._replace(boxes={"cam1/a.png": [DOG]}),
+    "csv, a path beside an id": rows(
+        "image_id,path,label,x1,y1,x2,y2", "7,cam1/a.png,dog,10,20,40,60"
+    )._replace(boxes={"cam1/a.png": [DOG]}),
+    "csv, a path of another image": rows(
+        "filename,path,label,x1,y1,x2,y2", "a.png,/old/b.png,dog,10,20,40,60"
+    ),
+    "csv, carriage returns": Case(
+        "csv",
+        {"t.csv": "image,class_id,x1,y1,x2,y2\ra.png,1,10,20,40,60\r"},
+        {"a.png": [("class_1", *DOG[1:])]},
+        ["it has numbers for labels"],
     ),
 }

@@ -149,6 +149,9 @@ YOLO: Final = {
         {"a.png": [DOG]},
         part="train",
     ),
+    "yolo, carriage returns": listed(
+        {"classes.txt": "cat\rdog\r", "labels/a.txt": f"{A}\r"}
+    ),
     "yolo, a list for each folder": Case(
         "yolo",
         {
@@ -368,4 +371,6 @@ LABEL_STUDIO: Final = {
         ]
     ),
 }
+
+
 VARIANTS: Final = {**YOLO, **COCO, **BESIDE, **LABEL_STUDIO}
