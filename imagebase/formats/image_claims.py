@@ -121,10 +121,10 @@ def named_beside(
     if own is None:
         path = collector.find_image(stated, file=file) if name else None
         return PurePosixPath(path or name or stem).name, stated if name else stem
-    if name and image_stem(PurePosixPath(name).name) != image_stem(
-        PurePosixPath(own).name
-    ):
-        called = PurePosixPath(own).name
+    called = PurePosixPath(own).name
+    is_stale = image_stem(PurePosixPath(name).name) != image_stem(called)
+    # Names in a zip may be written in another code page than those inside its files.
+    if name and is_stale and collector.find_image(stated, file=file) != own:
         what = f"its {field} says {name}, and it was taken for that of {called}"
         collector.change(file, "", what)
-    return PurePosixPath(own).name, stem
+    return called, stem

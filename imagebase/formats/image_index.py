@@ -113,15 +113,19 @@ class NameIndex:
         """
         stated = stated_path(name)
         folder = near.rpartition("/")[0]
+        several = Found()
         for asked in _spellings(stated):
             there = f"{folder}/{asked}" if folder else asked
             if there in self._names and not is_absolute(name):
                 return Found((there,), Fit(True, has_suffix=True, is_exact=True))
             if candidates := self._candidates(asked):
-                return self._best(
+                found = self._best(
                     candidates, _Asked(asked, there, near, part, is_absolute(name))
                 )
-        return Found()
+                if found.path:
+                    return found
+                several = several if several.paths else found
+        return several
 
     def _candidates(self, asked: str) -> Sequence[str]:
         last = _folded(PurePosixPath(asked).name)

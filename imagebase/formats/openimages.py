@@ -183,8 +183,12 @@ class _Reader:
 
     def read_classes(self, file: str, header: Sequence[str]) -> None:
         """Take in the labels in their order; until version 5 the list has no header."""
+        if len(header) != 2:
+            return
         is_named = re.search(r"class-?descriptions", file.lower()) is not None
-        if len(header) != 2 or not (is_named or tuple(header) == _CLASSES_COLUMNS):
+        # FiftyOne has them in classes.csv: ids of Google's Knowledge Graph and names.
+        is_named = is_named or re.fullmatch(r"/[mgt]/\w+", header[0]) is not None
+        if not (is_named or tuple(header) == _CLASSES_COLUMNS):
             return
         listed: dict[str, str] = {}
         for line, row in csv_rows(self._tree, file):

@@ -80,6 +80,9 @@ class StatedSplit:
 
     def _images_below(self, text: str) -> Iterator[str]:
         """Yield the images below a folder, as it is stated: of another machine too."""
+        if "*" in text and (matching := self._images_like(text)):
+            yield from matching
+            return
         parts = [one for one in stated_path(text).split("/") if "*" not in one]
         folders = {folder for image in self._images for folder in _folders_of(image)}
         shared = {one: _ending(one.split("/"), parts) for one in folders}
@@ -88,6 +91,16 @@ class StatedSplit:
         if most and len(best) == 1:
             inside = f"{best[0]}/"
             yield from (one for one in self._images if one.startswith(inside))
+
+    def _images_like(self, pattern: str) -> list[str]:
+        """Return the images of a pattern, of as much of its path as matches any."""
+        parts = stated_path(pattern).split("/")
+        for start in range(len(parts) - 1):
+            ending = "/".join(parts[start:])
+            found = [one for one in self._images if PurePosixPath(one).match(ending)]
+            if found:
+                return found
+        return []
 
 
 def is_list_of_images(tree: FileTree, file: str) -> bool:

@@ -34,6 +34,7 @@ PARTS = ("images/train/1.jpg", "images/val/1.jpg")
         (("a b.jpg",), " a b.jpg ", "a.json", "", "a b.jpg"),
         (("a.jpg",), "1a2b3c4d-a.jpg", "a.json", "", "a.jpg"),
         (("e\u0301.jpg",), "\u00e9.jpg", "a.json", "", "e\u0301.jpg"),
+        (("├¿/1.jpg", "╣╖/1.jpg"), "狗/1.jpg", "a.csv", "", "╣╖/1.jpg"),
         (("╒╒╞¼.jpg",), "照片.jpg", "a.json", "", "╒╒╞¼.jpg"),
     ],
 )

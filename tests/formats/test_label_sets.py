@@ -53,10 +53,11 @@ def by_path(files: Mapping[str, str | bytes]) -> dict[str, ReadImage]:
     [
         ("train: train.txt\nval: lists/v.txt\n", {"lists/v.txt": "../images/b.jpg\n"}),
         ("train: /data/images/a\nval: [images/b, images/c]\n", {}),
+        ("train: /x/images/a*/*.jpg\nval: images/b\n", {}),
         ("path: ../x\ntrain: ./images/a/*.jpg\nval: ../images/b\n", {}),
         ("", {"my_val.txt": "/root/x/images/b.jpg\n"}),
     ],
-    ids=["lists", "folders", "foreign", "no data file names them"],
+    ids=["lists", "folders", "pattern", "foreign", "no data file names them"],
 )
 def test_a_split_is_read_from_lists_and_folders(
     yaml: str, more: dict[str, str]
@@ -152,6 +153,12 @@ def test_copies_of_one_image_are_no_reason_for_doubt() -> None:
     assert list(by_path(files)) == ["x/1.jpg"]
     (doubtful,) = labels_in({**files, "y/1.jpg": b"another"}).images
     assert doubtful.others == ("x/1.jpg", "y/1.jpg")
+
+
+def test_a_name_that_a_zip_has_in_another_code_page_is_not_out_of_date() -> None:
+    result = labels_in({"╒╒╞¼.jpg": "", "╒╒╞¼.xml": XML.format(name="照片.jpg")})
+    assert [one.path for one in result.images] == ["╒╒╞¼.jpg"]
+    assert not result.report.changed
 
 
 @pytest.mark.parametrize(
