@@ -1,6 +1,6 @@
 """Decisions of a reviewer over many images and labels at once, as one change each."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,6 +12,7 @@ from imagebase.editing import (
     relabel,
     with_edits,
 )
+from imagebase.model_layer import add_suggestions
 from imagebase.shapes import Shape
 from imagebase.store import Scope, Store
 
@@ -21,6 +22,9 @@ Seen = Mapping[str, int] | None
 
 # Is told how many of how many images are done, every 200 images.
 OnProgress = Callable[[int, int], None]
+
+# Boxes that are shown on images and not saved yet, by image id.
+Suggested = Callable[[Sequence[ImageRecord]], Mapping[str, Sequence[Annotation]]]
 
 _BATCH: Final = 200
 
@@ -44,16 +48,28 @@ def approve_images(
     scope: Scope,
     image_ids: Iterable[str],
     *,
+    suggested: Suggested = lambda records: {},
     seen: Seen = None,
     on_progress: OnProgress | None = None,
 ) -> BulkReport:
-    """Approve images as they stand; one without boxes is then confirmed empty."""
+    """Approve images as they are shown; one without boxes is then confirmed empty.
+
+    Args:
+        store: where they are.
+        scope: the dataset, and who approves.
+        image_ids: the images.
+        suggested: returns the boxes that are shown on images and not saved yet, by
+            image id; they are saved and approved.
+        seen: revisions that the reviewer had before them.
+        on_progress: is told how far it is, every 200 images.
+    """
     return _change(
         store,
         scope,
         image_ids,
         lambda one: approve(one, who=scope.who),
         seen,
+        suggested=suggested,
         on_progress=on_progress,
     )
 
@@ -193,14 +209,21 @@ def _change(
     change: Callable[[ImageRecord], ImageRecord],
     seen: Seen,
     *,
+    suggested: Suggested = lambda records: {},
     on_progress: OnProgress | None = None,
 ) -> BulkReport:
     """Change images as one change, a batch in memory at a time."""
+
+    def completed(records: Sequence[ImageRecord]) -> Iterator[ImageRecord]:
+        boxes = suggested(records)
+        for one in records:
+            yield change(add_suggestions(one, boxes.get(one.image_id, ())))
+
     wanted, shared = list(dict.fromkeys(image_ids)), new_id()
     total = BulkReport(changed=0)
     for start in range(0, len(wanted), _BATCH):
         batch = wanted[start : start + _BATCH]
-        total = _sum(total, _change_batch(store, scope, batch, change, seen, shared))
+        total = _sum(total, _change_batch(store, scope, batch, completed, seen, shared))
         if on_progress is not None:
             on_progress(start + len(batch), len(wanted))
     return total
@@ -210,15 +233,14 @@ def _change_batch(
     store: Store,
     scope: Scope,
     wanted: Sequence[str],
-    change: Callable[[ImageRecord], ImageRecord],
+    change: Callable[[Sequence[ImageRecord]], Iterable[ImageRecord]],
     seen: Seen,
     change_id: str,
 ) -> BulkReport:
     records = store.records(scope, image_ids=wanted)
     known = {one.image_id: one for one in records if _is_as_seen(one, seen)}
-    changed = [
-        after for before in known.values() if (after := change(before)) != before
-    ]
+    pairs = zip(known.values(), change(list(known.values())), strict=True)
+    changed = [after for before, after in pairs if after != before]
     report = store.save_many(scope, changed, change_id=change_id)
     return BulkReport(
         changed=len(report.saved),

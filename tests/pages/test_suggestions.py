@@ -66,6 +66,28 @@ def test_approval_takes_the_suggestions_that_are_on_screen(suggested: Tab) -> No
     assert all(one.accepted for one in first.annotations)
 
 
+def test_bulk_approval_takes_suggestions_too(suggested: Tab) -> None:
+    suggested.open("review")
+    suggested.app.session_state["review.view"] = "Images"
+    suggested.app.run()
+    (every,) = (
+        one
+        for one in suggested.app.main.checkbox
+        if (one.key or "").startswith("review.images.all")
+    )
+    every.check().run()
+    suggested.press("review.images.approve")
+    approved = records()
+    assert {one.status for one in approved} == {ReviewStatus.APPROVED}
+    assert all(one.annotations for one in approved)
+    assert all(box.accepted for one in approved for box in one.annotations)
+    suggested.press("review.images.undo")
+    assert [(one.status, one.annotations) for one in records()] == [
+        (ReviewStatus.NEW, ()),
+        (ReviewStatus.NEW, ()),
+    ]
+
+
 def test_every_page_tells_of_suggestions(suggested: Tab) -> None:
     suggested.open("upload")
     assert suggested.words().count("suggestions not saved") == 2

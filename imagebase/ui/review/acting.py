@@ -17,7 +17,15 @@ from imagebase.reviewing.review import (
 )
 from imagebase.shapes import Shape
 from imagebase.store import AnnotationRow, Scope, Store
-from imagebase.ui import backend, long_work, look_offer, state, undoing, widgets
+from imagebase.ui import (
+    backend,
+    long_work,
+    look_offer,
+    state,
+    suggested_boxes,
+    undoing,
+    widgets,
+)
 from imagebase.ui.review.bulk_words import boxes_on, report
 
 # Images with the revisions that the reviewer has before them.
@@ -89,7 +97,7 @@ def act_on_images(images: Seen, *, key: str, is_main: bool = True) -> None:
         disabled=not images,
         on_click=_approve,
         args=(images,),
-        help="Their boxes are right as they stand. Open comments are resolved.",
+        help="Their boxes are correct. Saves suggestions and resolves open comments.",
     )
     with st.popover("Reject", icon=":material/close:", disabled=not images):
         st.text_area(
@@ -169,7 +177,9 @@ def _seen(chosen: Sequence[AnnotationRow]) -> Seen:
 
 @state.told
 def _approve(seen: Seen) -> None:
-    _change(seen, approve_images, "Approving", "Approved")
+    # What is shown is approved, suggestions that are not saved yet among it.
+    approve = partial(approve_images, suggested=suggested_boxes.of_records)
+    _change(seen, approve, "Approving", "Approved")
 
 
 @state.told

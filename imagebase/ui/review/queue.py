@@ -304,7 +304,13 @@ def _picture(record: ImageRecord, labels: LabelSet, missed: Sequence[Found]) -> 
 @state.told
 def _approve(image_id: str, revision: int) -> None:
     seen = {image_id: revision}
-    report = approve_images(backend.store(), state.scope(), seen, seen=seen)
+    report = approve_images(
+        backend.store(),
+        state.scope(),
+        seen,
+        suggested=suggested_boxes.of_records,
+        seen=seen,
+    )
     if not report.changed:
         raise StoreError(_CHANGED)
     state.say("Approved 1 image.")
