@@ -285,11 +285,12 @@ BESIDE: Final = {
     "open images, FiftyOne's list": Case(
         "openimages",
         {
+            "data/a.png": None,
             "metadata/classes.csv": "/m/01yrx,cat\n/m/0bt9lr,dog\n",
             "labels/detections.csv": "ImageID,Source,LabelName,Confidence,XMin,XMax,"
             "YMin,YMax\na,xclick,/m/0bt9lr,1,0.05,0.2,0.2,0.6\n",
         },
-        {"a": [DOG]},
+        {"a.png": [DOG]},
     ),
     "labelme, pieces of one": labelme(piece(10, 1), piece(30, 1))._replace(
         said=["it is a piece of shapes[0]", "of an outline"]
