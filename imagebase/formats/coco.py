@@ -14,6 +14,7 @@ from imagebase.formats.coco_entries import (
     category_name,
     file_name_of,
     id_of,
+    part_of,
 )
 from imagebase.formats.collecting import (
     Collector,
@@ -295,8 +296,9 @@ class _Document:
             return
         sides = entry.get("width"), entry.get("height")
         size = self._collector.size_in(*sides, file=self._file, at=at)
+        part = part_of(entry) or self._part
         image = self._collector.add_image(
-            name, size, part=self._part, file=self._file, stated=file_name
+            name, size, part=part, file=self._file, stated=file_name
         )
         self._collector.link(self._file, image_id, image)
 

@@ -8,6 +8,7 @@ from imagebase.annotation import Box
 from imagebase.attributes import read_value
 from imagebase.formats.collecting import number
 from imagebase.formats.outlines import around, box_of_run_lengths
+from imagebase.formats.parts import part_named
 
 # Where an image's name stands, file_name being COCO's own.
 _IMAGE_KEYS: Final = ("file_name", "filename", "path", "name", "coco_url", "url")
@@ -25,6 +26,13 @@ def file_name_of(entry: Mapping[str, Any]) -> str:
     """Return what an image is called, by whichever key says it; empty for none."""
     stated = (entry.get(key) for key in _IMAGE_KEYS)
     return next((one for one in stated if isinstance(one, str) and one), "")
+
+
+def part_of(entry: Mapping[str, Any]) -> str:
+    """Return the part of the split that an image's entry says; empty for none."""
+    stated = (entry.get(key) for key in ("split", "subset"))
+    parts = (part_named(one) for one in stated if isinstance(one, str))
+    return next(filter(None, parts), "")
 
 
 def attributes_of(entry: Mapping[str, Any]) -> dict[str, object]:

@@ -101,12 +101,13 @@ class CsvTable:
         by_first = {
             "xmin": (Kind.CORNERS,) if "xmax" in self._number_keys else (Kind.SIZES,),
             "cx": (Kind.CENTRES,),
-            "x": (Kind.SIZES, Kind.CENTRES),
+            "x": (Kind.SIZES, Kind.CENTRES) if self.has_header else (Kind.SIZES,),
         }
         if not self._number_keys:
             return self._kinds_of_bbox() if "bbox" in self.columns else ()
         # Without a header the order is a guess, RetinaNet's.
-        guessed = () if self.has_header else (Kind.SIZES,)
+        is_open = not self.has_header and "xmin" in self.columns
+        guessed = (Kind.SIZES,) if is_open else ()
         return (*by_first[self._number_keys[0]], *guessed)
 
     def _kinds_of_bbox(self) -> tuple[Kind, ...]:
@@ -301,13 +302,18 @@ def _columns_of_row(cells: Sequence[str]) -> dict[str, int]:
     """Return what the cells of a first row are, where it is no header.
 
     An image, four numbers and a label in any order, or all but the image blank; as
-    TensorFlow has them also with the image's size before the label.
+    TensorFlow has them also with the image's size before the label; as makesense.ai
+    has them the label, x, y, width, height, the image and its size.
     """
     stripped = [cell.strip() for cell in cells]
     images = [i for i, cell in enumerate(stripped) if is_image_name(cell)]
     numbers = [i for i, cell in enumerate(stripped) if decimal(cell) == decimal(cell)]
     words = [i for i, cell in enumerate(stripped) if i not in {*images, *numbers}]
     near_and_far = ("xmin", "ymin", "xmax", "ymax")
+    if images == [5] and len(cells) == 8 and words == [0]:
+        # What makesense.ai exports.
+        names = ("class", "x", "y", "w", "h", "filename", "imgwidth", "imgheight")
+        return {name: index for index, name in enumerate(names)}
     if images != [0] or len(cells) not in (6, 8):
         return {}
     if len(cells) == 6 and (words == [1] or numbers == [1, 2, 3, 4, 5]):

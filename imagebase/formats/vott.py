@@ -101,13 +101,16 @@ class _File:
     def _read_asset(self, entry: Mapping[str, Any], at: str) -> None:
         # A project lists its images, with what they hold in files of their own.
         asset = _dict_of(entry.get("asset", entry))
-        name = _name_of(asset)
+        stated = _stated(asset)
+        name = image_name(stated)
         if not name:
             self._collector.skip(self._file, at, "it names no image")
             return
         sides = _dict_of(asset.get("size"))
         size = size_of(sides.get("width"), sides.get("height"))
-        image = self._collector.add_image(name, size, part=self._part, file=self._file)
+        image = self._collector.add_image(
+            name, size, part=self._part, file=self._file, stated=stated
+        )
         for index, region in enumerate(_list_of(entry.get("regions"))):
             place = f"{at}.regions[{index}]"
             self._add(image, place, _dict_of(region), _box_of(_dict_of(region)))
@@ -144,13 +147,17 @@ class _File:
             self._collector.change(self._file, at, OUTLINE)
 
 
-def _name_of(asset: Mapping[str, Any]) -> str:
-    """Return the image's name; paths are URLs, and names were so until 2.1."""
-    for key in ("name", "path"):
-        stated = asset.get(key)
-        if isinstance(stated, str) and stated:
-            return image_name(unquote(stated.removeprefix("file:")))
-    return ""
+def _stated(asset: Mapping[str, Any]) -> str:
+    """Return the image's name, or its path where that ends in the name.
+
+    Paths are URLs, and names were so until 2.1.
+    """
+    texts = (asset.get(key) for key in ("name", "path"))
+    name, path = (
+        unquote(text.removeprefix("file:")) if isinstance(text, str) else ""
+        for text in texts
+    )
+    return path if not name or image_name(path) == image_name(name) else name
 
 
 def _box_of(region: Mapping[str, Any]) -> Box | str:

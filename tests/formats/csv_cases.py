@@ -109,6 +109,7 @@ CSV: Final = {
     "csv, a centre in an object": rows(
         "image,label,box", 'a.png,dog,"{""cx"":25,""cy"":40,""w"":30,""h"":40}"'
     ),
+    "csv, makesense's without a header": rows("dog,10,20,30,40,a.png,200,100"),
     "csv, regions": rows(
         "Filename;Roi.X1;Roi.Y1;Roi.X2;Roi.Y2;Label", "a.png;10;20;40;60;dog"
     ),

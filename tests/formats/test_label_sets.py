@@ -185,6 +185,31 @@ def test_images_of_one_name_are_told_apart_by_all_that_a_voc_file_says(
     }
 
 
+@pytest.mark.parametrize("key", ["split", "subset"])
+def test_a_coco_image_may_say_its_part_itself(key: str) -> None:
+    data = json.loads(coco("a.jpg", "b.jpg", "c.jpg"))
+    for image, part in zip(data["images"], ("train", "validation", 3), strict=True):
+        image[key] = part
+    result = labels_in({"c.json": json.dumps(data)})
+    assert [one.part for one in result.images] == ["train", "val", ""]
+
+
+def test_images_of_one_name_are_told_apart_by_vott_s_path() -> None:
+    assets = {}
+    for cam in ("cam1", "cam2"):
+        asset = {"name": "a b.jpg", "path": f"file:D:/x/{cam}/a%20b.jpg"}
+        box = {"left": 1, "top": 1, "width": 3, "height": 3}
+        regions = [{"type": "RECTANGLE", "tags": [cam], "boundingBox": box}]
+        asset["size"] = {"width": 9, "height": 9}  # type: ignore[assignment]
+        assets[cam] = {"asset": asset, "regions": regions}
+    files = {"x-export.json": json.dumps({"name": "x", "assets": assets, "tags": []})}
+    files |= {f"{cam}/a b.jpg": cam for cam in assets}
+    assert {path: one.annotations[0].label for path, one in by_path(files).items()} == {
+        "cam1/a b.jpg": "cam1",
+        "cam2/a b.jpg": "cam2",
+    }
+
+
 def test_without_images_label_files_of_two_folders_are_about_two() -> None:
     names = [
         one.name
