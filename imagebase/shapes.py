@@ -167,7 +167,7 @@ def checked_shape(shape: Shape, size: Size) -> Shape:
     ):
         raise EditError(f"A {shape.kind} cannot have {count:,} points; draw it again.")
     numbers = [*(edge for point in shape.points for edge in point), shape.width]
-    if not all(math.isfinite(one) and abs(one) <= _MAX_PX for one in numbers):
+    if not all(map(_is_kept, numbers)):
         raise EditError("A point of the shape is no number; draw it again.")
     if shape.kind is ShapeKind.BRUSH and shape.width <= 0:
         raise EditError("A brush needs a width; choose one and draw again.")
@@ -179,6 +179,18 @@ def checked_shape(shape: Shape, size: Size) -> Shape:
     if not kept.bounds.normalised().clipped(size).area:
         raise EditError("Nothing of the shape lies on the image; draw it larger.")
     return kept
+
+
+def can_be_kept(shape: Shape) -> bool:
+    """Say whether `shape_of_json` takes what `shape_json` writes of a shape."""
+    try:
+        return bool(shape_of_json(shape_json(shape)))
+    except (ValueError, OverflowError):
+        return False
+
+
+def _is_kept(number: float) -> bool:
+    return math.isfinite(number) and abs(number) <= _MAX_PX
 
 
 def shape_json(shape: Shape) -> dict[str, Any]:
@@ -196,11 +208,11 @@ def shape_of_json(kept: Mapping[str, Any]) -> Shape:
     try:
         kind, width = ShapeKind(kept["kind"]), float(kept["width"])
         points = tuple(Point(float(x), float(y)) for x, y in kept["points"])
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, OverflowError) as error:
         raise ValueError(f"it is no shape ({error})") from error
     if not _FEWEST_POINTS[kind] <= len(points) <= MAX_POINTS:
         raise ValueError(f"a {kind} cannot have {len(points)} points")
-    if not all(map(math.isfinite, (width, *(edge for one in points for edge in one)))):
+    if not all(map(_is_kept, (width, *(edge for one in points for edge in one)))):
         raise ValueError("a point is no number")
     return Shape(kind, points, width)
 
@@ -278,32 +290,52 @@ def _edges(points: Sequence[Point]) -> Iterator[tuple[Point, Point]]:
 
 
 def _fill_brush(shape: Shape, window: _Window) -> Mask:
-    """Take every centre that is no further from the stroke than half its width."""
+    """Take every centre that is no further from the stroke than half its width.
+
+    Of each straight part those of a row are one after another, so that only the ends
+    of rows are computed, however wide the stroke.
+    """
     left, top, right, bottom = window
-    mask = np.zeros((bottom - top, right - left), dtype=np.bool_)
+    turns = np.zeros((bottom - top, right - left + 1), dtype=np.int16)
     ends = shape.points[1:] or shape.points
     for start, end in zip(shape.points, ends, strict=False):
-        around = Shape(ShapeKind.BRUSH, (start, end), shape.width).bounds
-        x0, y0 = max(math.floor(around.x_min), left), max(math.floor(around.y_min), top)
-        x1, y1 = (
-            min(math.ceil(around.x_max), right),
-            min(math.ceil(around.y_max), bottom),
-        )
-        if x0 < x1 and y0 < y1:
-            near = _near_line(start, end, shape.width / 2, (x0, y0, x1, y1))
-            mask[y0 - top : y1 - top, x0 - left : x1 - left] |= near
-    return mask
+        y = np.arange(top, bottom) + 0.5
+        near, far = _across_stroke(start, end, shape.width / 2, y)
+        first = np.clip(np.ceil(near - 0.5), left, right).astype(np.int64) - left
+        last = np.clip(np.floor(far + 0.5), left, right).astype(np.int64) - left
+        rows = np.flatnonzero(first < last)
+        turns[rows, first[rows]] += 1
+        turns[rows, last[rows]] -= 1
+    return np.asarray(np.cumsum(turns[:, :-1], axis=1, dtype=np.int16) > 0)
 
 
-def _near_line(start: Point, end: Point, distance: float, window: _Window) -> Mask:
-    x, y = _centres(window)
-    dx, dy = end.x - start.x, end.y - start.y
-    length = dx * dx + dy * dy
-    along = np.zeros(np.broadcast_shapes(x.shape, y.shape))
+def _across_stroke(
+    start: Point, end: Point, radius: float, y: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Return where a straight stroke with round ends begins and stops in rows.
+
+    y: of shape (H,). Where there is nothing of it, it begins at infinity.
+    """
+    near, far = np.full(len(y), np.inf), np.full(len(y), -np.inf)
+    for middle in (start, end):
+        half = np.sqrt(np.maximum(radius**2 - (y - middle.y) ** 2, 0))
+        there = np.abs(y - middle.y) <= radius
+        near = np.where(there, np.minimum(near, middle.x - half), near)
+        far = np.where(there, np.maximum(far, middle.x + half), far)
+    length = math.hypot(end.x - start.x, end.y - start.y)
     if length > 0:
-        along = np.clip(((x - start.x) * dx + (y - start.y) * dy) / length, 0, 1)
-    apart = (x - start.x - along * dx) ** 2 + (y - start.y - along * dy) ** 2
-    return np.asarray(apart <= distance**2)
+        side_x = (end.y - start.y) / length * radius
+        side_y = (end.x - start.x) / length * radius
+        for sign in (-1, 1):
+            x0, y0 = start.x + sign * side_x, start.y - sign * side_y
+            x1, y1 = end.x + sign * side_x, end.y - sign * side_y
+            if y0 == y1:
+                continue
+            there = (y >= min(y0, y1)) & (y <= max(y0, y1))
+            x = x0 + (y - y0) * ((x1 - x0) / (y1 - y0))
+            near = np.where(there, np.minimum(near, x), near)
+            far = np.where(there, np.maximum(far, x), far)
+    return near, far
 
 
 _FILLS: Final = {

@@ -1,6 +1,7 @@
 """Which pixels a shape covers, and how much of a box lies in it."""
 
 import math
+import time
 
 import numpy as np
 import pytest
@@ -161,3 +162,30 @@ def test_a_shape_that_cannot_be_kept_is_refused(shape: Shape, sentence: str) -> 
 def test_a_moved_shape_keeps_its_form() -> None:
     moved = brush(4, (1, 2), (3, 4)).moved(Point(2, 2), Point(10, 0))
     assert moved == brush(8, (12, 4), (16, 8))
+
+
+def test_a_stroke_takes_what_is_no_further_off_than_half_its_width() -> None:
+    line = brush(3, (2.2, 3.1), (17.4, 9.6), (5.3, 18.7))
+    y, x = np.mgrid[0:20, 0:20] + 0.5
+    apart = np.full((20, 20), np.inf)
+    for (x0, y0), (x1, y1) in zip(line.points, line.points[1:], strict=False):
+        dx, dy = x1 - x0, y1 - y0
+        along = ((x - x0) * dx + (y - y0) * dy) / (dx * dx + dy * dy)
+        along = np.clip(along, 0, 1)
+        apart = np.minimum(apart, np.hypot(x - x0 - along * dx, y - y0 - along * dy))
+    np.testing.assert_array_equal(mask_of([line], Size(20, 20)), apart <= 1.5)
+
+
+def test_a_wide_stroke_of_many_points_is_no_burden() -> None:
+    """As the whole image for each of its parts it would take minutes."""
+    points = [(float(i % 50 * 60), float(i * 7 % 2_000)) for i in range(MAX_POINTS)]
+    began = time.process_time()
+    assert mask_of([brush(1e6, *points)], Size(3_000, 2_000)).all()
+    assert time.process_time() - began < 10
+
+
+@pytest.mark.parametrize("edge", [1e7, 10**400, math.inf])
+def test_a_number_that_is_no_place_on_an_image_is_refused(edge: float) -> None:
+    kept = {"kind": "brush", "points": [[edge, 1.0]], "width": 2.0}
+    with pytest.raises(ValueError, match=r"no (shape|number)"):
+        shape_of_json(kept)

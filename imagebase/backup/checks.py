@@ -32,6 +32,12 @@ _STATES: Final = frozenset({"done", "undone", "dropped"})
 Row = Mapping[str, Any]
 
 
+# OverflowError: of whole numbers that are too large to be anything.
+_UNREADABLE: Final = (
+    *(KeyError, TypeError, AttributeError, OverflowError, StoreError),
+)
+
+
 class RowChecks:
     """Checks rows in the order of the tables, and remembers what later ones speak of.
 
@@ -79,7 +85,7 @@ class RowChecks:
             self._checks[copied.name](row)
         except (LimitError, ValueError):
             raise
-        except (KeyError, TypeError, AttributeError, StoreError) as error:
+        except _UNREADABLE as error:
             raise ValueError(f"it cannot be read ({error})") from error
 
     def _once(self, *key: object) -> None:

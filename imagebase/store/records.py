@@ -1,6 +1,7 @@
 """Records read: images with their annotations, in upload order, in few queries."""
 
 from collections.abc import Iterable, Sequence
+from operator import itemgetter
 from typing import Final
 
 from sqlalchemy import ColumnElement, Connection, and_, or_, select
@@ -76,19 +77,20 @@ def shapes_by_key(
         )
         .order_by(ignore_areas.c.created_at, ignore_areas.c.area_id)
     )
-    stored = connection.execute(query).all()
+    # Read once, whatever the number of images that an area holds for.
+    shapes: dict[object, list[tuple[int, Shape]]] = {}
+    for place, one in enumerate(connection.execute(query)):
+        of_size = (one.width, one.height)
+        holds_for = of_size if one.image_key is None else one.image_key
+        shapes.setdefault(holds_for, []).append((place, shape_of_json(one.shape)))
     found: dict[int, tuple[Shape, ...]] = {}
-    for row in rows if stored else ():
-        mine = tuple(shape_of_json(one.shape) for one in stored if _holds_for(one, row))
-        if mine:
-            found[row.image_key] = mine
+    for row in rows if shapes else ():
+        own = shapes.get(row.image_key, [])
+        placed = [*own, *shapes.get((row.width, row.height), [])]
+        if placed:
+            in_order = sorted(placed, key=itemgetter(0))
+            found[row.image_key] = tuple(shape for _, shape in in_order)
     return found
-
-
-def _holds_for(area: AnyRow, image: AnyRow) -> bool:
-    if area.image_key is not None:
-        return bool(area.image_key == image.image_key)
-    return bool((area.width, area.height) == (image.width, image.height))
 
 
 def _placed(connection: Connection, image_keys: list[int]) -> dict[int, list[Placed]]:
