@@ -314,7 +314,10 @@ def _conditions(wanted: AnnotationFilter) -> Iterator[ColumnElement[bool]]:
 
 def _has_attribute(name: str, value: str | None) -> ColumnElement[bool]:
     found = MemberText(annotations.c.attributes, literal(name))
-    return found != "false" if value is None else func.lower(found) == value.lower()
+    if value is None:
+        return found != "false"
+    # SQLite lowers no letters but those of ASCII.
+    return or_(found == value, func.lower(found) == value.lower())
 
 
 def _image_conditions(wanted: AnnotationFilter) -> Iterator[ColumnElement[bool]]:

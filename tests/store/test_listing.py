@@ -38,7 +38,8 @@ def listed(store: Store, scope: Scope) -> Scope:
         scope, b"b", file_name="beach.jpg", size=Size(64, 4), quality=None
     ).record
     cat = replace(_model("cat", 0.9), attributes={"occluded": True, 'a "b"': "Red"})
-    dog = replace(box("dog"), changed_by="ann", attributes={"seen": False, "n": 2})
+    known = {"seen": False, "n": 2, "hue": "GRÜN"}
+    dog = replace(box("dog"), changed_by="ann", attributes=known)
     boxes = [cat, dog]
     store.save(scope, replace(first, annotations=tuple(boxes), status=EDITED))
     ant = replace(_model("ant", 0.4), box=Box(0, 0, 60, 4), changed_at=NOW - 2 * HOUR)
@@ -87,6 +88,7 @@ def listed(store: Store, scope: Scope) -> Scope:
         ({"attribute": ('a "b"', "red")}, ["cat"]),
         ({"attribute": ('a "b"', "r")}, []),
         ({"attribute": ("n", "2")}, ["dog"]),
+        ({"attribute": ("hue", "GRÜN")}, ["dog"]),
         ({"attribute": ("%", None)}, []),
         ({"share": (0.0, 0.5), "statuses": [ReviewStatus.EDITED]}, ["cat", "dog"]),
     ],
