@@ -1,13 +1,14 @@
 """Take a dropped label set into a dataset, in the background, as one change."""
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from imagebase.admission import AdmissionReport, admit
+from imagebase.annotation import Size
 from imagebase.errors import EditError, ImageBaseError, NotFoundError
 from imagebase.formats.collecting import Collector
 from imagebase.formats.placing import Frame, fitted
@@ -30,7 +31,7 @@ from imagebase.importing.merging import Effect, ImportChoice, Replacing
 from imagebase.intake import Incoming, Refused
 from imagebase.jobs import JobContext
 from imagebase.settings import Limits
-from imagebase.shapes import checked_shape
+from imagebase.shapes import Shape, checked_shape
 from imagebase.tasks.dropped import dropped, forget_dropped
 from imagebase.tasks.export import Touch
 
@@ -113,10 +114,9 @@ def _bring_in_areas(
         try:
             record = store.record(scope, match.image_id)
             frame = Frame(record.size, match.orientation or 1)
-            shapes = [
-                checked_shape(one, record.size)
-                for one in fitted(image, frame).image.regions
-            ]
+            shapes, unkept = _kept_shapes(
+                fitted(image, frame).image.regions, record.size
+            )
             new = [one for one in shapes if one not in record.ignored]
             store.add_ignore_areas(
                 scope,
@@ -126,9 +126,22 @@ def _bring_in_areas(
                 change_id=context.job_id,
             )
             added += len(new)
+            refused += unkept
         except (EditError, NotFoundError):
             refused += len(image.regions)
     return {"areas": added, "areas_left_out": refused}
+
+
+def _kept_shapes(shapes: Iterable[Shape], size: Size) -> tuple[list[Shape], int]:
+    """Return the shapes that an image of this size can keep, and how many it cannot."""
+    kept: dict[Shape, None] = {}
+    refused = 0
+    for one in shapes:
+        try:
+            kept[checked_shape(one, size)] = None
+        except EditError:
+            refused += 1
+    return list(kept), refused
 
 
 def _is_unwanted(context: JobContext) -> bool:

@@ -1,6 +1,8 @@
 """What the Export page hands over comes in again on the Upload page, in each format."""
 
+import json
 import shutil
+import zipfile
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -121,3 +123,24 @@ def test_ignore_areas_come_in_again_and_one_undo_takes_all_back(
     store.undo(target)
     assert store.ignore_areas(target) == []
     assert not any(one.annotations for one in store.records(target))
+
+
+def test_an_ignore_area_that_cannot_be_kept_takes_no_other_with_it(
+    store: Store,
+    scope: Scope,
+    labelled: list[ImageRecord],
+    runner: JobRunner,
+    tmp_path: Path,
+) -> None:
+    """LabelMe need not say a size, so that only the image shows what lies outside."""
+    shapes = [
+        {"label": "__ignore__", "shape_type": "rectangle", "points": points}
+        for points in ([[0, 0], [9, 9]], [[5_000, 5_000], [6_000, 6_000]])
+    ]
+    path = tmp_path / "set.zip"
+    with zipfile.ZipFile(path, "w") as made:
+        made.writestr("a.json", json.dumps({"imagePath": "a.jpg", "shapes": shapes}))
+        made.writestr("a.jpg", store.image_bytes(scope, labelled[0].image_id))
+    target, (_, told) = imported(store, runner, path)
+    assert (told["areas"], told["areas_left_out"]) == (1, 1)
+    assert len(store.ignore_areas(target)) == 1
