@@ -127,7 +127,7 @@ def value_of(text: str) -> AttributeValue:
         except ValueError:
             continue
         # "007" and "1e3" are texts: as numbers they would come back as others.
-        if str(number) == text and math.isfinite(number):
+        if str(number) == text and (kind is int or math.isfinite(number)):
             return number
     return text
 

@@ -28,7 +28,7 @@ from imagebase.formats.label_set_files import (
 from imagebase.formats.spool import BoxRow, Spool
 from imagebase.formats.spool_rows import Entry
 from imagebase.settings import Limits
-from imagebase.shapes import MAX_POINTS, Shape
+from imagebase.shapes import Shape, can_be_kept
 
 # Boxes a hair over the edge are cut without a word.
 _UNSPOKEN_PX: Final = 0.5
@@ -261,7 +261,7 @@ class Collector:
         entry = self._entry(image)
         box = shape.bounds
         size = entry.size or Size(_MAX_SIDE_PX, _MAX_SIDE_PX)
-        if not box.is_finite or len(shape.points) > MAX_POINTS:
+        if not can_be_kept(shape):
             self.skip(file, at, "the ignore area has no corners that can be kept")
         elif not box.normalised().clipped(size).area:
             self.skip(file, at, "the ignore area lies outside the image")

@@ -36,7 +36,8 @@ LOCAL_FILES: Final = "/data/local-files/"
 _UPLOAD: Final = re.compile(r".*/data/upload/(?:\d+/)?(?:[0-9a-f]{8}-)?")
 # Ids that we write say in which order the boxes were, across annotations and
 # predictions.
-_OWN_ID: Final = re.compile(r"(?:box|area)(\d+)")
+_MOST_DIGITS: Final = 19
+_OWN_ID: Final = re.compile(rf"(?:box|area)(\d{{1,{_MOST_DIGITS}}})")
 _SUFFIXES: Final = (".json", ".csv")
 _CSV_COLUMNS: Final = frozenset({"annotation_id", "annotator", "lead_time"})
 _RESULT_LISTS: Final = frozenset({"annotations", "predictions", "completions"})
@@ -188,7 +189,7 @@ def _read_config(tree: FileTree, collector: Collector) -> None:
             collector.skip(file, "", str(error))
             continue
         categories = [one.get("category", "") for one in labels]
-        if all(category.isdecimal() for category in categories):
+        if all(one.isdecimal() and len(one) < _MOST_DIGITS for one in categories):
             labels.sort(key=lambda one: int(one.get("category", "")))
         collector.add_labels((one.get("value", "") for one in labels), file=file)
 

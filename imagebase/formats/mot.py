@@ -33,7 +33,7 @@ _LABELS: Final = (
     *("non motorized vehicle", "static person", "distractor", "occluder"),
     *("occluder on the ground", "occluder full", "reflection", "crowd"),
 )
-_NUMBER: Final = re.compile(r"(\d+)$")
+_NUMBER: Final = re.compile(r"(\d{1,18})$")
 
 
 def recognises(tree: FileTree) -> bool:

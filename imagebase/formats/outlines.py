@@ -29,8 +29,11 @@ def around(points: Iterable[tuple[float, float]]) -> Box:
 def around_rotated(box: Box, degrees: float, pivot: tuple[float, float]) -> Box:
     """Return the upright box around one that is turned clockwise about a point.
 
-    Axes point right and down, so that clockwise on screen is from x towards y.
+    Axes point right and down, so that clockwise on screen is from x towards y. Its
+    corners are NaN where the angle is not finite.
     """
+    if not math.isfinite(degrees):
+        return around(())
     cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
     corners = [(x, y) for x in (box.x_min, box.x_max) for y in (box.y_min, box.y_max)]
     return around(

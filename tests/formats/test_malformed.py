@@ -538,3 +538,54 @@ def test_files_that_end_too_early_bring_nothing_new(
         labels = {one.label for image in result.images for one in image.annotations}
     assert images <= 4
     assert labels <= {"cat", "dog", "class_0", "class_1", "c", "ca", "d", "do"}
+
+
+_HUGE = b"9" * 4_000
+
+
+@pytest.mark.parametrize(
+    ("name", "files"),
+    [
+        (
+            "labelstudio",
+            {
+                "labeling_config.xml": b'<View><RectangleLabels name="l" toName="i">'
+                b'<Label value="cat" category="' + _HUGE * 2 + b'"/></RectangleLabels>'
+                b"</View>"
+            },
+        ),
+        (
+            "labelstudio",
+            {
+                "tasks.json": b'[{"data": {"image": "a.jpg"}, "annotations": [{'
+                b'"result": [{"id": "box' + _HUGE * 2 + b'", "type": "rectanglelabels",'
+                b' "original_width": 64, "original_height": 48, "value": {"x": 1,'
+                b' "y": 1, "width": 9, "height": 9, "rotation": 1e999,'
+                b' "rectanglelabels": ["cat"]}}]}]}]'
+            },
+        ),
+        (
+            "cvat",
+            {
+                "annotations.xml": b'<annotations><image id="0" name="a.jpg" width="64"'
+                b' height="48"><box label="cat" xtl="1" ytl="1" xbr="9" ybr="9"'
+                b' occluded="0"><attribute name="n">'
+                + _HUGE
+                + b"</attribute></box></image></annotations>"
+            },
+        ),
+        (
+            "mot",
+            {
+                "seq/gt/gt.txt": b"1,1,1,1,9,9,1,1,1\n",
+                f"seq/img1/{_HUGE.decode() * 2}.jpg": b"",
+                "seq/seqinfo.ini": b"[Sequence]\nimDir=img1\nimWidth=64\nimHeight=48\n",
+            },
+        ),
+    ],
+)
+def test_a_number_of_thousands_of_digits_ends_no_reading(
+    name: str, files: dict[str, bytes]
+) -> None:
+    with suppress(AnnotationFileError):
+        assert len(read(MemoryTree(files), name).images) <= len(files)
