@@ -25,6 +25,8 @@ INSIDE_SHARE: Final = 0.5
 
 MAX_POINTS: Final = 2_000
 _MAX_PX: Final = 1e6
+# A shape may be that of an image made larger.
+_MAX_SCALED_PX: Final = 1e9
 _DECIMALS: Final = 2
 _ROUND_POINTS: Final = 64
 
@@ -189,8 +191,8 @@ def can_be_kept(shape: Shape) -> bool:
         return False
 
 
-def _is_kept(number: float) -> bool:
-    return math.isfinite(number) and abs(number) <= _MAX_PX
+def _is_kept(number: float, most: float = _MAX_PX) -> bool:
+    return math.isfinite(number) and abs(number) <= most
 
 
 def shape_json(shape: Shape) -> dict[str, Any]:
@@ -212,7 +214,8 @@ def shape_of_json(kept: Mapping[str, Any]) -> Shape:
         raise ValueError(f"it is no shape ({error})") from error
     if not _FEWEST_POINTS[kind] <= len(points) <= MAX_POINTS:
         raise ValueError(f"a {kind} cannot have {len(points)} points")
-    if not all(map(_is_kept, (width, *(edge for one in points for edge in one)))):
+    numbers = (width, *(edge for one in points for edge in one))
+    if not all(_is_kept(one, _MAX_SCALED_PX) for one in numbers):
         raise ValueError("a point is no number")
     return Shape(kind, points, width)
 
@@ -400,7 +403,8 @@ class Region:
 
 
 # Areas of all images of a size are the same for one image after the other.
-@lru_cache(maxsize=16)
+# One of a large photograph may take 200 MB.
+@lru_cache(maxsize=4)
 def region_of(shapes: tuple[Shape, ...], size: Size) -> Region:
     """Return the union of shapes on an image of this size, kept for a while."""
     return Region(mask_of(shapes, size))

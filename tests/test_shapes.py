@@ -184,7 +184,7 @@ def test_a_wide_stroke_of_many_points_is_no_burden() -> None:
     assert time.process_time() - began < 10
 
 
-@pytest.mark.parametrize("edge", [1e7, 10**400, math.inf])
+@pytest.mark.parametrize("edge", [1e10, 10**400, math.inf])
 def test_a_number_that_is_no_place_on_an_image_is_refused(edge: float) -> None:
     kept = {"kind": "brush", "points": [[edge, 1.0]], "width": 2.0}
     with pytest.raises(ValueError, match=r"no (shape|number)"):

@@ -8,7 +8,14 @@ from typing import Any
 
 import pytest
 
-from imagebase.annotation import Annotation, Box, ReviewStatus, Size, Source
+from imagebase.annotation import (
+    Annotation,
+    AttributeValue,
+    Box,
+    ReviewStatus,
+    Size,
+    Source,
+)
 from imagebase.store import AnnotationFilter, Scope, Store
 from tests.store.fixtures import add_image, box
 
@@ -38,7 +45,7 @@ def listed(store: Store, scope: Scope) -> Scope:
         scope, b"b", file_name="beach.jpg", size=Size(64, 4), quality=None
     ).record
     cat = replace(_model("cat", 0.9), attributes={"occluded": True, 'a "b"': "Red"})
-    known = {"seen": False, "n": 2, "hue": "GRÜN"}
+    known: dict[str, AttributeValue] = {"seen": False, "n": 2, "hue": "GRÜN"}
     dog = replace(box("dog"), changed_by="ann", attributes=known)
     boxes = [cat, dog]
     store.save(scope, replace(first, annotations=tuple(boxes), status=EDITED))
