@@ -263,7 +263,7 @@ def test_what_is_not_saved_outlives_a_reload(
     expect(notice(visit)).to_be_visible(timeout=5_000)
     with pytest.raises(Error, match="ERR_"):
         visit.page.reload()
-    visit.page.goto("about:blank")
+    visit.page.wait_for_url("chrome-error://**")  # it comes after the answer
     network.mend()
     wait_until_saved(open_editor(served, visit.page, visit.scope), 4)
 
