@@ -45,6 +45,7 @@ def merge_drawing(
     drawn: Sequence[ShownBox],
     who: str,
     removed: Mapping[str, Annotation] | None = None,
+    copies: Mapping[str, str] | None = None,
 ) -> ImageRecord:
     """Return the record with what a person did in the editor since it last spoke.
 
@@ -58,6 +59,7 @@ def merge_drawing(
         drawn: what it holds now.
         removed: boxes that were deleted before, by id; one that comes back is restored
             with everything known of it.
+        copies: by the id of a new box, of which box it is a copy, attributes and all.
     """
     before = {box.annotation_id: box for box in shown}
     after = {box.annotation_id: box for box in drawn}
@@ -73,12 +75,22 @@ def merge_drawing(
         else:
             kept.append(one)
     present = {one.annotation_id for one in record.annotations}
+    known = {
+        **(removed or {}),
+        **{one.annotation_id: one for one in record.annotations},
+    }
     for box in drawn:
         if box.annotation_id in present or before.get(box.annotation_id) == box:
             continue  # one that somebody else deleted stays deleted
         base = (removed or {}).get(box.annotation_id)
         back = _added(box, base, record.size, who)
-        kept.extend([back] if back is not None else [])
+        if back is None:
+            continue
+        source = known.get((copies or {}).get(box.annotation_id, ""))
+        if source is not None and base is None:
+            back = replace(back, attributes=source.attributes)
+        known[back.annotation_id] = back
+        kept.append(back)
     return with_edits(record, kept, gone=gone)
 
 

@@ -137,6 +137,18 @@ def test_second_booking_of_the_same_new_box_changes_nothing() -> None:
     assert merged(*SHOWN, new, before=once) is once
 
 
+def test_copy_of_a_box_has_its_attributes() -> None:
+    described = editing.describe(BEFORE, "h", {"occluded": True}, who="Ada")
+    new = ShownBox("n", Box(1, 2, 30, 40), "car")
+    copies = {"n": "h", "h": "m"}
+    after = editing.merge_drawing(
+        described, shown=SHOWN, drawn=(*SHOWN, new), who="Ada", copies=copies
+    )
+    assert after.annotation("n").attributes == {"occluded": True}
+    assert after.annotation("h") is described.annotation("h")
+    assert merged(*SHOWN, new).annotation("n").attributes == {}
+
+
 def test_accept_all_spares_doubtful_boxes() -> None:
     assert editing.accept_all(BEFORE, who="Ada", min_confidence=0.6) is BEFORE
     after = editing.accept_all(BEFORE, who="Ada")

@@ -12,6 +12,7 @@ from playwright.sync_api import Browser, Locator, Page, WebSocket, expect
 
 from imagebase.admission import admit
 from imagebase.annotation import Annotation, Box, ImageRecord, ReviewStatus, Source
+from imagebase.editing import describe
 from imagebase.intake import Incoming
 from imagebase.settings import SAMPLES_FOLDER, Limits, read_settings
 from imagebase.store import Scope, Store, open_store
@@ -263,12 +264,17 @@ def test_key_deletes_the_selected_box(visit: Visit, key: str) -> None:
 
 
 def test_key_duplicates_the_selected_box(visit: Visit) -> None:
+    described = describe(visit.record(), "bottle-box", {"occluded": True}, who="Ada")
+    visit.store.save(visit.scope, described)
+    visit.page.reload()
+    visit.wait_for_image(KITCHEN)
     visit.select_bottle()
     visit.press("d")
     copy = visit.wait_for(lambda one: len(one.annotations) == 3).annotations[-1]
     assert (copy.label, copy.source) == ("bottle", Source.HUMAN)
     assert copy.box.width == pytest.approx(BOTTLE.width, abs=0.02)
     assert copy.box != BOTTLE
+    assert copy.attributes == {"occluded": True}
 
 
 NUDGES = {

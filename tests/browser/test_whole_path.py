@@ -291,4 +291,4 @@ def test_run_goes_on_while_the_person_looks_elsewhere_and_reloads(
     page.reload()
     go_to(page, "Annotate")
     expect(page.get_by_text("Ran on 240 images")).to_be_visible(timeout=60_000)
-    expect(page.get_by_text("on 240 images of 240")).to_be_visible()
+    expect(page.get_by_text("on 240 of 240 images")).to_be_visible()

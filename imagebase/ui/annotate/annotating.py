@@ -138,7 +138,7 @@ def _results(choice: Choice) -> None:
     with summary, st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(
             f"**{widgets.plural(total.boxes, 'box')}** on "
-            f"{widgets.plural(total.images, 'image')} of {len(found.image_ids):,}",
+            f"{total.images:,} of {widgets.plural(len(found.image_ids), 'image')}",
             width="content",
         )
         with_more = st.toggle(

@@ -393,8 +393,10 @@ class Editor {
     this.drawHandles();
   }
 
-  add(box, label) {
+  // like: the id of the box that it is a copy of.
+  add(box, label, like) {
     const one = { id: newId(), box, label, confidence: null, untouched: false };
+    if (like) one.like = like;
     this.boxes.push(one);
     return one;
   }
@@ -441,7 +443,7 @@ class Editor {
     const by = Math.max(12 / this.view.scale, 2);
     const box = [moved(one.box, by, by, this.size), moved(one.box, -by, -by, this.size)]
       .find((there) => !isSame(there, one.box));
-    this.select(this.add(box ?? [...one.box], one.label).id);
+    this.select(this.add(box ?? [...one.box], one.label, one.id).id);
     this.said();
   }
 

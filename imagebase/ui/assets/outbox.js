@@ -110,6 +110,8 @@ class Outbox {
         boxes: one.boxes.map(plain),
         before: one.base.filter((box) => !sameBox(box, now.get(box.id))).map(plain),
         added: one.boxes.filter(({ id }) => !was.has(id)).map(({ id }) => id),
+        copies: one.boxes.filter(({ id, like }) => like && !was.has(id))
+          .map(({ id, like }) => [id, like]),
       };
     });
     return { drawings, actions: this.actions };

@@ -10,6 +10,7 @@ import json
 import math
 import re
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from imagebase.annotation import Box, ImageRecord
@@ -34,6 +35,7 @@ class Drawing(NamedTuple):
     boxes: all of them; None where what was said of them makes no sense.
     before: as the boxes were that were changed or deleted since the server knew them.
     added: ids of the boxes that it did not know.
+    copies: of which box each of them is a copy, where it is one.
     """
 
     tag: str
@@ -42,6 +44,7 @@ class Drawing(NamedTuple):
     where: Where = Where()
     before: tuple[ShownBox, ...] = ()
     added: frozenset[str] = frozenset()
+    copies: Mapping[str, str] = MappingProxyType({})
 
     @property
     def base(self) -> tuple[ShownBox, ...]:
@@ -128,7 +131,15 @@ def _drawing(said: object) -> Drawing | None:
     before = _boxes(said.get("before", []))
     added = frozenset(map(_text, _list(said.get("added"))))
     boxes = None if before is None else _boxes(said.get("boxes"))
-    return Drawing(tag, seq, boxes, where, before or (), added)
+    copies = dict(filter(None, map(_copy, _list(said.get("copies")))))
+    return Drawing(tag, seq, boxes, where, before or (), added, copies)
+
+
+def _copy(said: object) -> tuple[str, str] | None:
+    match said:
+        case [str(copy), str(source)]:
+            return copy, source
+    return None
 
 
 def _boxes(said: object) -> tuple[ShownBox, ...] | None:

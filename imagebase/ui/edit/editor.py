@@ -185,7 +185,7 @@ class Editor:
         access = self.access if is_here and self.access else showing.access
         if drawing.boxes == showing.boxes:
             return _DISPUTED if access.is_disputed(showing.image_id) else ""
-        save = partial(_merge_and_save, showing, drawing.boxes, access)
+        save = partial(_merge_and_save, showing, drawing.boxes, access, drawing.copies)
         try:
             saved = undisturbed(save, interruptions)
         except (RevisionConflictError, NotFoundError) as error:
@@ -273,7 +273,10 @@ def _seen(record: ImageRecord) -> tuple[Seen, ...]:
 
 
 def _merge_and_save(
-    showing: Showing, drawn: tuple[ShownBox, ...], access: RecordAccess
+    showing: Showing,
+    drawn: tuple[ShownBox, ...],
+    access: RecordAccess,
+    copies: Mapping[str, str],
 ) -> ImageRecord:
     """Save the difference over the record as this session saw it last."""
     record = access.load(showing.image_id)
@@ -285,6 +288,7 @@ def _merge_and_save(
         drawn=drawn,
         who=access.who,
         removed=showing.removed,
+        copies=copies,
     )
     kept = {one.annotation_id for one in edited.annotations}
     showing.removed |= {

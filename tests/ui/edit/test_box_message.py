@@ -83,8 +83,10 @@ def test_drawing_tells_what_it_was_made_from() -> None:
         "boxes": [kept, moved | {"label": "dog"}, BOX | {"id": "new"}],
         "before": [moved, gone],
         "added": ["new"],
+        "copies": [["new", "kept"], ["new"], 3],
     }
     (found,) = parse_message({"drawings": [drawing]}).drawings
+    assert found.copies == {"new": "kept"}
     base = [(one.annotation_id, one.label) for one in found.base]
     assert base == [("kept", "car"), ("moved", "car"), ("gone", "car")]
 
