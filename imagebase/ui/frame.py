@@ -38,8 +38,20 @@ _STYLE: Final = f"""<style>
   clip-path: inset(50%);
   white-space: nowrap;
 }}
-[data-testid="stLayoutWrapper"]:has(> .st-key-{address.KEY.replace(".", "-")}) {{
+[data-testid="stLayoutWrapper"]:has(> .st-key-{address.KEY.replace(".", "-")}),
+[data-testid="stLayoutWrapper"]:has(> .st-key-frame-clicks) {{
   position: absolute;
+}}
+@media (max-width: 640px) {{
+  .st-key-edit-header, .st-key-edit-actions {{
+    flex-wrap: wrap;
+  }}
+  .st-key-edit-actions > :has([data-testid="stPopover"]) {{
+    order: -1;
+  }}
+  .st-key-edit-actions > .st-key-edit-approve {{
+    order: -2;
+  }}
 }}
 </style>"""
 _NEW_DATASET: Final = "sidebar.new_dataset"
@@ -83,6 +95,7 @@ def run(page: "StreamlitPage") -> None:
         address.restore()
         with st.sidebar:
             _sidebar()
+        _drop_blind_clicks()
         show_message()
         with st.container():
             long_work.do()
@@ -96,6 +109,13 @@ def run(page: "StreamlitPage") -> None:
         st.error(widgets.escape(str(error)))
     finally:
         _is_inside.reset(inside)
+
+
+def _drop_blind_clicks() -> None:
+    """Let no click count on a button that came under the pointer just now."""
+    script = (_ASSETS / "clicks.js").read_text(encoding="utf-8")
+    with st.container(key="frame.clicks"):
+        st.components.v2.component("imagebase_clicks", js=script)(key="clicks")
 
 
 def show_message() -> None:

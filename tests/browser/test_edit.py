@@ -277,6 +277,23 @@ def test_key_duplicates_the_selected_box(visit: Visit) -> None:
     assert copy.attributes == {"occluded": True}
 
 
+def test_on_a_narrow_screen_every_button_is_in_reach(visit: Visit) -> None:
+    visit.page.set_viewport_size({"width": 390, "height": 844})
+    try:
+        visit.settle()
+        tops = {}
+        for key in ("edit-approve", "edit-copy", "edit-empty", "edit-undo"):
+            button = visit.page.locator(f".st-key-{key} button").locator("visible=true")
+            box = button.first.bounding_box()
+            assert box is not None
+            assert box["x"] >= 0
+            assert box["x"] + box["width"] <= 390, key
+            tops[key] = box["y"]
+        assert tops["edit-approve"] < tops["edit-copy"]
+    finally:
+        visit.page.set_viewport_size(SCREEN)
+
+
 NUDGES = {
     "ArrowLeft": (-1, 0),
     "ArrowRight": (1, 0),

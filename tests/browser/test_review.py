@@ -37,6 +37,12 @@ class Reviewed(NamedTuple):
         """Press the button of a key."""
         self.page.locator(f".st-key-{key} button").first.click()
 
+    def settle(self) -> None:
+        self.page.wait_for_selector(
+            "[data-testid='stApp'][data-test-script-state='notRunning']",
+            state="attached",
+        )
+
     def count(self, label: str = LABEL) -> int:
         return self.store.label_counts(self.scope).get(label, 0)
 
@@ -235,3 +241,40 @@ def test_enter_in_the_label_filter_takes_the_label_that_was_typed(
     choice.press("Enter")
     choice.press("Escape")
     expect(page.get_by_role("button", name="showing: dog")).to_be_visible()
+
+
+_CARDS = """() => {
+  const place = "position: fixed; inset: 300px auto auto 300px; z-index: 9999999;";
+  const cards = ["first", "second", "third"].map((name) => {
+    const card = Object.assign(document.createElement("div"), {
+      className: `st-key-card-${name}`,
+    });
+    const button = Object.assign(document.createElement("button"), {
+      textContent: "Approve", style: `${place} width: 80px; height: 30px;`,
+    });
+    button.onclick = () => {
+      const { dataset } = document.body;
+      dataset.approved = `${dataset.approved ?? ""} ${name}`;
+      card.replaceWith(...cards.splice(0, 1));
+    };
+    card.append(button);
+    return card;
+  });
+  document.body.append(...cards.splice(0, 1));
+}"""
+
+
+def test_second_click_counts_for_no_button_that_has_just_come(
+    reviewed: Reviewed,
+) -> None:
+    page = reviewed.page
+    expect(page.locator(".st-key-frame-clicks")).to_be_attached()
+    reviewed.settle()
+    page.evaluate(_CARDS)
+    for _ in range(3):
+        page.mouse.click(340, 315)
+        page.wait_for_timeout(100)
+    assert page.locator("body").get_attribute("data-approved") == " first"
+    page.mouse.move(345, 320)
+    page.mouse.click(346, 321)
+    assert page.locator("body").get_attribute("data-approved") == " first second"

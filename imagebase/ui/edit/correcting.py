@@ -84,7 +84,9 @@ def _edit(record: ImageRecord) -> None:
 
 def _header(record: ImageRecord, *, is_disputed: bool) -> None:
     address.note(image_id=record.image_id)
-    with st.container(horizontal=True, vertical_alignment="center", wrap=False):
+    with st.container(
+        key="edit.header", horizontal=True, vertical_alignment="center", wrap=False
+    ):
         _place(record)
         name = widgets.short_name(record.file_name, longest=_NAME_LETTERS)
         st.markdown(
@@ -258,7 +260,10 @@ def _beside_comments(record: ImageRecord) -> None:
 
 
 def _actions(record: ImageRecord) -> None:
-    with st.container(horizontal=True, vertical_alignment="bottom", wrap=False):
+    # On a narrow screen the frame's style breaks the row, what is used most first.
+    with st.container(
+        key="edit.actions", horizontal=True, vertical_alignment="bottom", wrap=False
+    ):
         st.button(
             "Copy previous",
             key="edit.copy",
