@@ -19,12 +19,13 @@ from imagebase.formats.label_set_files import (
     ReadImage,
     WriteOptions,
 )
-from imagebase.formats.names import image_stem, with_suffix
+from imagebase.formats.names import with_suffix, with_suffix_of
 from imagebase.formats.package import ExportSummary, export_folder, export_zip
 from imagebase.formats.placing import Frame, fitted, several_meant
 from imagebase.formats.registry import (
     OwnFiles,
     format_named,
+    labelled_elsewhere,
     own_files,
     own_images,
     readable_format,
@@ -38,11 +39,12 @@ from imagebase.formats.trees import (
     image_names,
     opened_tree,
 )
+from imagebase.formats.unrecognised import packed_files
 from imagebase.images import ImageHeader, export_image, read_header, written_suffix
 from imagebase.passed_over import EARLIER
 from imagebase.settings import Limits, Mode
 from imagebase.settings import settings as process_settings
-from imagebase.wording import plural
+from imagebase.wording import and_more, plural
 
 OnProgress = Callable[[int, int], None]
 OnProblem = Callable[[str], None]
@@ -145,7 +147,10 @@ def convert(
             progress=on_progress,
         )
         files.copies = collector.copies
-        files.tell_of_unused()
+        unused = files.tell_of_unused()
+        if unused:
+            for title, name in labelled_elsewhere(tree, source_format, unused):
+                tell(f"Left out: {name} has labels in {title}, which were not read")
         _tell_of_summary(summary, tell)
     return Conversion(
         source_format,
@@ -245,7 +250,7 @@ class _Placing:
             return with_suffix(image.name, suffix, readable)
         if self._given is not None:
             return image.path.removeprefix(self._given)
-        return _with_suffix_of(image.path, image.name)
+        return with_suffix_of(image.path, image.name)
 
     def _without_a_file(self, image: ReadImage) -> Placed | None:
         needs_none = not self._target.has_boxes or (
@@ -270,23 +275,16 @@ class _Placing:
                 else "nothing says how large the image is; give the folder of the "
                 "images with --images"
             )
-            first = _and_more(self.first_unknown, self.unknown)
+            first = and_more(self.first_unknown, self.unknown)
             self._tell(f"Left out: {first}: {what}")
+        packed = packed_files(self._files.tree)
+        if (self.absent or self.unknown) and not self._files.names and packed:
+            what = "is packed: unpack it first if the images are in it"
+            self._tell(f"Left out: {packed[0]} {what}")
         if self.absent and self._files.names:
-            first = _and_more(self.first_absent, self.absent)
+            first = and_more(self.first_absent, self.absent)
             what = "no image file of this name is here; the labels are written alone"
             self._tell(f"Changed: {first}: {what}")
-
-
-def _and_more(first: str, count: int) -> str:
-    return f"{first} and {count - 1:,} more" if count > 1 else first
-
-
-def _with_suffix_of(path: str, name: str) -> str:
-    """Return a name that label files have without its suffix, as it is on disk."""
-    if image_stem(name) == name:
-        return name + path.removeprefix(image_stem(path))
-    return name
 
 
 class _Pictures:
@@ -347,9 +345,9 @@ class _Pictures:
         named = "" if path in str(error) else f"{path}: "
         self._tell(f"Left out: {named}{error}")
 
-    def tell_of_unused(self) -> None:
-        """Say of how many images the labels say nothing, and which are there twice."""
-        left = [name for name in self.names if name not in self._mentioned]
+    def tell_of_unused(self) -> Set[str]:
+        """Say of how many images the labels say nothing, and return them; of copies."""
+        left = {name for name in self.names if name not in self._mentioned}
         copies = sum(name in self.copies for name in left)
         if count := len(left) - copies:
             images = "image" if count == 1 else "images"
@@ -357,6 +355,7 @@ class _Pictures:
         if copies:
             images = "image that is" if copies == 1 else "images that are"
             self._tell(f"Left out: {copies:,} {images} a copy of another one")
+        return left - self.copies
 
     def close(self) -> None:
         self._used.close()

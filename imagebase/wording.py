@@ -20,3 +20,8 @@ def listed(parts: Sequence[str]) -> str:
     if len(parts) < 2:
         return "".join(parts)
     return f"{', '.join(parts[:-1])} and {parts[-1]}"
+
+
+def and_more(first: str, count: int) -> str:
+    """Return the first of so many things, and how many more there are."""
+    return f"{first} and {count - 1:,} more" if count > 1 else first

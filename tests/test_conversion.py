@@ -577,6 +577,34 @@ def test_darknet_is_given_pictures_that_it_reads(tmp_path: Path) -> None:
     assert kinds == ["JPEG", "PNG", "JPEG"]
 
 
+def test_labels_in_another_format_are_named_where_only_they_have_an_image(
+    tmp_path: Path,
+) -> None:
+    files: dict[str, str | bytes] = {
+        "a.json": coco_of("1.png"),
+        "1.png": PNG,
+        "2.png": PNG + b" ",
+        "2.txt": "0 0.5 0.5 0.5 0.5\n",
+        "3.png": PNG + b"  ",
+        "classes.txt": "cat\n",
+    }
+    _, sentences = remarks(write_all(tmp_path / "set", files), tmp_path / "out", "coco")
+    assert sentences == [
+        "Left out: 2 images that the labels say nothing of",
+        "Left out: 2.png has labels in Ultralytics YOLO, which were not read",
+    ]
+
+
+def test_a_zip_beside_labels_without_images_is_named(tmp_path: Path) -> None:
+    source = write_all(
+        tmp_path / "set", {"a.json": coco_of("1.png"), "images.zip": b"PK"}
+    )
+    _, sentences = remarks(source, tmp_path / "out", "coco")
+    assert sentences == [
+        "Left out: images.zip is packed: unpack it first if the images are in it"
+    ]
+
+
 def test_images_that_no_label_file_names_are_counted(
     tmp_path: Path, photographs: Path
 ) -> None:

@@ -71,6 +71,13 @@ def with_suffix(
     return file_name + suffix
 
 
+def with_suffix_of(path: str, name: str) -> str:
+    """Return a name that label files have without its suffix, as it is on disk."""
+    if image_stem(name) == name:
+        return name + path.removeprefix(image_stem(path))
+    return name
+
+
 def split_suffix(name: str) -> tuple[str, str]:
     """Return a name without its suffix, folders and all, and the suffix."""
     suffix = PurePosixPath(name).suffix

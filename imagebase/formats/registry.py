@@ -1,8 +1,8 @@
 """The formats there are."""
 
 import sqlite3
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Container, Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Final, NamedTuple
 
@@ -211,6 +211,25 @@ def recognise(tree: FileTree) -> str:
     if not others or _has_a_box(tree, first):
         return first
     return next((name for name in others if _has_a_box(tree, name)), first)
+
+
+def labelled_elsewhere(
+    tree: FileTree, format_name: str, images: Container[str]
+) -> Iterator[tuple[str, str]]:
+    """Yield the title of each other format that has boxes of these images, and one.
+
+    Most sets are in several formats by what their files look like; only boxes of
+    images that nothing else is known of show that something was passed over.
+    """
+    for name, one in readable_formats().items():
+        if name == format_name or not one.has_boxes or not one.recognises(tree):
+            continue
+        with suppress(AnnotationFileError), taken_in(tree, name) as collected:
+            found = collected.images(is_bare=True)
+            boxed = (image.path for image in found if image.annotations)
+            first = next((path for path in boxed if path in images), None)
+            if first is not None:
+                yield one.title, first
 
 
 class _BoxFoundError(Exception):

@@ -78,6 +78,11 @@ def unrecognised(tree: FileTree) -> str:
     )
 
 
+def packed_files(tree: FileTree) -> list[str]:
+    """Return the files of a tree that are archives, which nobody looks into."""
+    return [name for name in tree.names() if name.lower().endswith(_ARCHIVES)]
+
+
 def _all_seen(tree: FileTree) -> Iterator[_Seen]:
     names = (name for name in tree.names() if not is_image_name(name))
     for name in islice(names, FILES_TO_TRY):
