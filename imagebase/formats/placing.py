@@ -64,7 +64,7 @@ def fitted(image: ReadImage, frame: Frame) -> Fitted:
     if frame.stored != size and is_same_shape(said, frame.stored):
         return _scaled_and_turned(image, said, frame)
     sizes = _both_sizes(said, size)
-    if not (image.annotations or image.crowds):
+    if not (image.annotations or image.crowds or image.regions):
         return Fitted(replace(image, size=size), sizes)
     if is_same_shape(_turned(said), size):
         return Fitted(image, problem=f"{sizes}: one of them is turned")
