@@ -17,6 +17,7 @@ MAX_ONNX_BYTES: Final = 1_000_000_000
 _TASK_KEY: Final = "task"
 # Channels of the prototypes in a segmentation's second output.
 _MASKS: Final = 32
+_MOST_DIGITS: Final = 19
 
 TensorShape = tuple[int, ...]
 
@@ -207,4 +208,6 @@ def _shapes(values: Iterator[ValueInfoProto]) -> dict[str, TensorShape]:
 
 
 def _as_number(key: object) -> int:
-    return int(key) if isinstance(key, int | str) and str(key).isdecimal() else -1
+    if isinstance(key, str):
+        return int(key) if key.isdecimal() and len(key) < _MOST_DIGITS else -1
+    return key if isinstance(key, int) else -1

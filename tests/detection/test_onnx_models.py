@@ -6,6 +6,7 @@ from onnx import TensorProto, helper
 
 from imagebase.annotation import Size
 from imagebase.detection.darknet import darknet_to_onnx
+from imagebase.detection.onnx_files import OnnxModel
 from imagebase.detection.onnx_models import labels_of, read_onnx, recipe_for
 from imagebase.errors import AmbiguousModelError, ModelLoadError
 from tests.detection.darknet_models import ONE_BOX_CFG, one_box_weights
@@ -217,3 +218,8 @@ def test_damaged_metadata_are_refused(described: str) -> None:
     model = read_onnx(onnx_model([1, 2, 3], metadata={"imagebase": described}))
     with pytest.raises(ModelLoadError, match="metadata of this ONNX model"):
         recipe_for(model)
+
+
+def test_a_class_number_of_thousands_of_digits_ends_no_reading() -> None:
+    names = f"{{'{'9' * 5_000}': 'dog', '1': 'cat'}}"
+    assert labels_of(OnnxModel({"names": names}, {}, {})) == ("dog", "cat")
