@@ -169,11 +169,6 @@ def clean_text(text: str) -> str:
     return text.replace("\0", "").encode("utf-8", "ignore").decode("utf-8")
 
 
-def percent(share: float) -> str:
-    """Return a confidence or a share, 0 to 1, as people read it: 94 %."""
-    return f"{share * 100:.0f} %"
-
-
 @dataclass(frozen=True, slots=True)
 class Annotation:
     """One box with its label, and where it comes from.

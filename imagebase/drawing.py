@@ -14,9 +14,11 @@ import cv2
 import numpy as np
 from PIL import Image, ImageColor, ImageDraw, ImageFont
 
-from imagebase.annotation import Annotation, LabelSet, Size, percent
+from imagebase.annotation import Annotation, LabelSet, Size
+from imagebase.covering import mask_of
 from imagebase.images import RgbArray
-from imagebase.shapes import Point, Shape, mask_of, outline
+from imagebase.shapes import Point, Shape, outline
+from imagebase.wording import percent
 
 Colour = tuple[int, int, int]
 

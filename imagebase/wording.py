@@ -25,3 +25,8 @@ def listed(parts: Sequence[str]) -> str:
 def and_more(first: str, count: int) -> str:
     """Return the first of so many things, and how many more there are."""
     return f"{first} and {count - 1:,} more" if count > 1 else first
+
+
+def percent(share: float) -> str:
+    """Return a confidence or a share, 0 to 1, as people read it: 94 %."""
+    return f"{share * 100:.0f} %"

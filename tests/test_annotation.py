@@ -18,9 +18,9 @@ from imagebase.annotation import (
     clean_text,
     colour,
     new_id,
-    percent,
     utc_now,
 )
+from imagebase.wording import percent
 
 
 @pytest.mark.parametrize(

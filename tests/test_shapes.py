@@ -7,18 +7,15 @@ import numpy as np
 import pytest
 
 from imagebase.annotation import Box, Size
+from imagebase.covering import Region, covered_shares, is_inside, mask_of
 from imagebase.errors import EditError
 from imagebase.geometry import as_xyxy
 from imagebase.shapes import (
     MAX_POINTS,
     Point,
-    Region,
     Shape,
     ShapeKind,
     checked_shape,
-    covered_shares,
-    is_inside,
-    mask_of,
     rectangle,
     shape_json,
     shape_of_json,

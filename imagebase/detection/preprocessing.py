@@ -70,12 +70,6 @@ def stretched(rgb: NDArray[np.uint8], net_size: Size) -> Prepared:
     return Prepared(_as_blob(planes, net_size, scale=1 / 255), net_size)
 
 
-def stretched_bytes(rgb: NDArray[np.uint8], net_size: Size) -> Prepared:
-    """Return RGB in [0, 255] stretched to the net's size."""
-    planes = cv2.split(resized(rgb, net_size))
-    return Prepared(_as_blob(planes, net_size, scale=1.0), net_size)
-
-
 def normalised(rgb: NDArray[np.uint8], net_size: Size) -> Prepared:
     """Return RGB stretched to the net's size, ImageNet's mean and deviation taken out.
 

@@ -18,10 +18,11 @@ from typing import Final
 
 import numpy as np
 
-from imagebase.annotation import Box, percent
+from imagebase.annotation import Box
 from imagebase.evaluation.values import FOUND_IOU, Flags, Floats, Found, Indices, Truth
 from imagebase.evaluation.verdicts import LOOSE_IOU
 from imagebase.geometry import FloatArray, pairwise_iou
+from imagebase.wording import percent
 
 # A model has something to say of a box where a candidate overlaps it by so much.
 SEEN_IOU: Final = 0.3

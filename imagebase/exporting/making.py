@@ -14,6 +14,7 @@ import numpy as np
 
 from imagebase.annotation import Annotation, Box, ImageRecord, Size
 from imagebase.augmentation import LabelledImage, variant
+from imagebase.covering import is_inside, mask_of
 from imagebase.errors import ExportError
 from imagebase.exporting.request import (
     AREAS_BLACK,
@@ -37,7 +38,7 @@ from imagebase.images import (
 )
 from imagebase.metadata import has_gps, without_metadata
 from imagebase.resizing import Placement
-from imagebase.shapes import Point, Shape, is_inside, mask_of
+from imagebase.shapes import Point, Shape
 
 Read = Callable[[str], bytes]
 

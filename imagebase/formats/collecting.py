@@ -139,9 +139,6 @@ class Collector:
         """Image files that were passed over as they have the content of another."""
         return self._claims.index.copies
 
-    def has_image(self, image: str) -> bool:
-        return self._spool.find(image) is not None
-
     def size_of(self, image: str) -> Size | None:
         """Return the size of an image that was added, if it is known."""
         return self._entry(image).size

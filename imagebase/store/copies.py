@@ -4,23 +4,14 @@ Rows go by names that mean the same in every store: an image's id in place of it
 change's id in place of its key. Ids that only the database uses are made anew.
 """
 
-import base64
-import binascii
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import (
-    BigInteger,
-    Boolean,
     Column,
     Connection,
-    Double,
-    Integer,
-    LargeBinary,
     Table,
     insert,
     select,
@@ -30,11 +21,9 @@ from imagebase.annotation import ReviewStatus, new_id, utc_now
 from imagebase.errors import StoreError
 from imagebase.store.columns import (
     AnySelect,
-    CleanJson,
-    CleanText,
     JsonObject,
-    UtcTime,
 )
+from imagebase.store.copied_values import text_of_json, value_json, value_of_json
 from imagebase.store.datasets import checked_name
 from imagebase.store.differences import REVIEW
 from imagebase.store.owners import insert_owner
@@ -58,7 +47,6 @@ from imagebase.store.tables import (
 )
 
 _READ_AT_ONCE: Final = 1000
-_MAX_INTEGER: Final = 2**63 - 1
 # What is this store's alone: keys, and ids that nothing else goes by.
 _OWN: Final = frozenset(
     {"dataset_id", "image_key", "change_key", "event_id", "comment_id", "run_id"}
@@ -154,7 +142,7 @@ class DatasetCopy:
             execution_options={"yield_per": _READ_AT_ONCE},
         )
         for row in found.mappings():
-            yield {name: _as_json(value) for name, value in row.items()}
+            yield {name: value_json(value) for name, value in row.items()}
 
 
 class Copies(StorePart):
@@ -245,7 +233,9 @@ def row_of(copied: CopiedTable, kept: object) -> dict[str, Any]:
         raise ValueError("its fields are others than a row here has")
     said = dict.fromkeys(added) | kept
     row = {
-        name: _from_json(known[name], value) if name in known else _text(name, value)
+        name: value_of_json(known[name], value)
+        if name in known
+        else text_of_json(name, value)
         for name, value in said.items()
         if name != "image_id" or value is not None or copied.needs_image
     }
@@ -345,77 +335,3 @@ def _insert(
     ready = [{**row, **mine} for row in rows]
     if ready:
         connection.execute(insert(table), ready)
-
-
-def _as_json(value: object) -> Any:  # noqa: ANN401
-    if isinstance(value, datetime):
-        return value.isoformat()
-    if isinstance(value, bytes):
-        return base64.b64encode(value).decode("ascii")
-    return value
-
-
-def _from_json(column: Column[Any], value: object) -> object:
-    if value is None:
-        if not column.nullable:
-            raise ValueError(f"{column.name} is missing")
-        return None
-    for kind, convert in _CONVERTERS.items():
-        if isinstance(column.type, kind):
-            return convert(column.name, value)
-    raise TypeError(f"{column.type!r} has no way out of JSON")
-
-
-def _text(name: str, value: object) -> str:
-    if not isinstance(value, str):
-        raise ValueError(f"{name} is no text")
-    return value
-
-
-def _integer(name: str, value: object) -> int:
-    if type(value) is not int or abs(value) > _MAX_INTEGER:
-        raise ValueError(f"{name} is no whole number")
-    return value
-
-
-def _number(name: str, value: object) -> float:
-    if type(value) not in (int, float) or not math.isfinite(value):  # type: ignore[arg-type]
-        raise ValueError(f"{name} is no number")
-    return float(value)  # type: ignore[arg-type]
-
-
-def _flag(name: str, value: object) -> bool:
-    if not isinstance(value, bool):
-        raise ValueError(f"{name} is neither true nor false")
-    return value
-
-
-def _moment(name: str, value: object) -> datetime:
-    moment = datetime.fromisoformat(_text(name, value))
-    if moment.tzinfo is None:
-        raise ValueError(f"{name} has no time zone")
-    return moment
-
-
-def _bytes(name: str, value: object) -> bytes:
-    try:
-        return base64.b64decode(_text(name, value), validate=True)
-    except binascii.Error as error:
-        raise ValueError(f"{name} cannot be decoded") from error
-
-
-def _json(name: str, value: object) -> object:
-    return value
-
-
-# Texts come before the types that they are made of.
-_CONVERTERS: Final[Mapping[type[Any], Callable[[str, object], object]]] = {
-    CleanText: _text,
-    CleanJson: _json,
-    UtcTime: _moment,
-    LargeBinary: _bytes,
-    Boolean: _flag,
-    Double: _number,
-    BigInteger: _integer,
-    Integer: _integer,
-}

@@ -4,7 +4,6 @@ A change can be taken back while every image it touched still shows its result: 
 image's `head` names the change whose result that is.
 """
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -37,6 +36,12 @@ from imagebase.store.records import stored_images
 from imagebase.store.rows import StoredImage
 from imagebase.store.scope import Scope, chunks
 from imagebase.store.tables import changes, events
+from imagebase.store.undo_words import (
+    is_shown,
+    where_in_words,
+    words_of_boxes,
+    words_of_removed,
+)
 
 # Is told how many of how many images are done.
 OnProgress = Callable[[int, int], None]
@@ -197,22 +202,16 @@ class Undo(StorePart):
                 .values(state=_UNDONE if is_undo else _DONE)
             )
         words = [
-            *_words_of_boxes(revisions),
+            *words_of_boxes(revisions),
             *words_of(relabelled),
-            *_words_of_removed(gone),
+            *words_of_removed(gone),
             *words_of_areas(areas),
         ]
         verb = "Undone" if is_undo else "Done again"
-        where = _where(revisions)
+        where = where_in_words(revisions)
         return UndoResult(
             tuple(told), f"{verb}{where}: {', '.join(words) or _NOTHING}."
         )
-
-
-def _words_of_removed(names: Sequence[str]) -> list[str]:
-    if len(names) == 1:
-        return [f"the label {names[0]} is removed"]
-    return [f"{len(names)} labels are removed"] if names else []
 
 
 def _next_undo(scope: Scope) -> AnySelect:
@@ -328,7 +327,7 @@ def _show_labels(
         one.after["label"]
         for revision in revisions
         for one in revision.differences
-        if one.kind == ANNOTATION and one.after is not None and _is_shown(one.after)
+        if one.kind == ANNOTATION and one.after is not None and is_shown(one.after)
     ]
     names = dict.fromkeys(come)
     append_with_boxes(connection, scope, names, change_key=change_key)
@@ -352,40 +351,6 @@ def _refusal(connection: Connection, scope: Scope, stored: StoredImage | None) -
         f"{stored.record.file_name} was changed by {who} since; "
         "look at it and change it by hand."
     )
-
-
-def _where(revisions: list[Revision]) -> str:
-    if not revisions:
-        return ""
-    if len(revisions) == 1:
-        return f" on {revisions[0].stored.record.file_name}"
-    return f" on {len(revisions)} images"
-
-
-def _words_of_boxes(revisions: list[Revision]) -> list[str]:
-    counted = Counter(
-        _kind_of(one) for revision in revisions for one in revision.differences
-    )
-    return [
-        f"{count} {noun if count == 1 else plural} {verb}"
-        for (noun, plural, verb), count in counted.items()
-    ]
-
-
-def _kind_of(one: Difference) -> tuple[str, str, str]:
-    if one.kind != ANNOTATION:
-        return ("review", "reviews", "restored")
-    verbs = {
-        (False, True): "put back",
-        (True, False): "taken away",
-        (True, True): "changed",
-        (False, False): "forgotten",
-    }
-    return ("box", "boxes", verbs[_is_shown(one.before), _is_shown(one.after)])
-
-
-def _is_shown(kept: JsonObject | None) -> bool:
-    return kept is not None and not kept["is_deleted"]
 
 
 def _as_event(row: AnyRow) -> Event:

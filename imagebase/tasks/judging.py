@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from imagebase.annotation import ReviewStatus, Size, Source, utc_now
+from imagebase.covering import is_inside
 from imagebase.detection.candidates import unpack
 from imagebase.detection.looker import Looker
 from imagebase.detection.lookers import Setup, shared_looker
@@ -15,7 +16,6 @@ from imagebase.errors import ModelLoadError, UnknownModelError
 from imagebase.geometry import as_xyxy
 from imagebase.jobs import JobContext
 from imagebase.reviewing.doubt import SEEN_SHARE, Boxes, Evidence, Looked, judge
-from imagebase.shapes import is_inside
 from imagebase.store import (
     BoxColumns,
     CandidatesKey,

@@ -13,6 +13,7 @@ from typing import IO, Final
 import numpy as np
 
 from imagebase.annotation import Annotation, Box, ImageRecord
+from imagebase.covering import is_inside
 from imagebase.errors import TrainingError
 from imagebase.formats.label_set_files import FileTree, ReadImage, ReadResult
 from imagebase.formats.placing import Frame, fitted, several_meant
@@ -27,7 +28,7 @@ from imagebase.formats.tree_views import TreeWithout, WithImages, with_images
 from imagebase.formats.trees import is_image_name, open_tree, opened_tree
 from imagebase.passed_over import EARLIER
 from imagebase.settings import Limits
-from imagebase.shapes import Shape, is_inside, rectangle
+from imagebase.shapes import Shape, rectangle
 from imagebase.training.training_set import Source
 from imagebase.wording import plural
 

@@ -16,8 +16,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from imagebase.annotation import Size
+from imagebase.covering import INSIDE_SHARE
 from imagebase.detection.heads import Head
-from imagebase.shapes import INSIDE_SHARE
 from imagebase.training.targets import Positives, Targets, assign
 
 BOX_GAIN: Final = 3.0

@@ -6,7 +6,6 @@ from typing import Final
 
 import streamlit as st
 
-from imagebase.annotation import percent
 from imagebase.reviewing.look_alikes import (
     LEAST_SIMILARITY,
     MOST_SIMILARITY,
@@ -19,6 +18,7 @@ from imagebase.ui import backend, long_work, state, widgets
 from imagebase.ui.review.bulk_words import boxes_on, report
 from imagebase.ui.review.crop_pictures import Place, crop_urls
 from imagebase.ui.review.sheet import Tile, draw_sheet
+from imagebase.wording import percent
 
 PAGE_SIZE: Final = 35
 _PREVIEW: Final = "imagebase.look_alikes.preview"

@@ -141,6 +141,7 @@ QUALITY: dict[str, Any] = {
     "difference_hash": 17 * "f",
     "warnings": [],
 }
+STROKE: dict[str, Any] = {"kind": "brush", "points": [[1, 2], [3, 4]], "width": 2}
 BOX: dict[str, Any] = {
     "annotation_id": "a",
     "box": [1, 2, 3, 4],
@@ -177,6 +178,7 @@ BOX: dict[str, Any] = {
         ("annotations", {"image_id": "0" * 64}, "it is of no image of this backup"),
         ("annotations", {"x_min": "1"}, "x_min is no number"),
         ("annotations", {"x_min": 1e300}, "a corner is none"),
+        ("annotations", {"x_min": 10**400}, "x_min is no number"),
         ("annotations", {"label": "other"}, "its label is none of the backup's"),
         ("annotations", {"confidence": 2}, "its confidence is none"),
         ("annotations", {"source": "x"}, "'x' is not a valid Source"),
@@ -184,6 +186,10 @@ BOX: dict[str, Any] = {
         ("annotations", {"attributes": {"a": {"b": 1}}}, "its attributes are invalid"),
         ("annotations", {"attributes": {"a" * 101: 1}}, "its attributes are invalid"),
         ("comments", {"text": ""}, "its text is none"),
+        ("comments", {"marks": [{"kind": "brush"}]}, "it is no shape"),
+        ("ignore_areas", {"width": 0}, "its size is none"),
+        ("ignore_areas", {"shape": STROKE | {"width": 1e10}}, "a point is no number"),
+        ("ignore_areas", {"shape": STROKE | {"width": 10**400}}, "it is no shape"),
         ("doubts", {"reasons": {"missed": {}}}, "it cannot be read"),
         ("candidates", {"blob": "AAAA"}, "not candidates of ImageBase"),
         ("candidates", {"blob": "?"}, "blob cannot be decoded"),
@@ -193,6 +199,11 @@ BOX: dict[str, Any] = {
         ("events", {"after": {"label": "cat"}}, "it cannot be read"),
         ("events", {"kind": "annotation", "after": BOX | {"box": [1]}}, "cannot be"),
         ("events", {"kind": "annotation", "after": BOX | {"label": 1}}, "cannot be"),
+        (
+            "events",
+            {"kind": "annotation", "after": BOX | {"box": [10**400, 2, 3, 4]}},
+            "cannot be read",
+        ),
         (
             "events",
             {

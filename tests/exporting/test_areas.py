@@ -10,6 +10,7 @@ import pytest
 
 from imagebase.annotation import Box, Size
 from imagebase.augmentation import FlipHorizontally, Recipe
+from imagebase.covering import mask_of
 from imagebase.errors import ExportError
 from imagebase.exporting.building import Built
 from imagebase.exporting.request import (
@@ -24,7 +25,7 @@ from imagebase.formats.registry import FORMATS, read
 from imagebase.formats.trees import FolderTree
 from imagebase.images import RgbArray
 from imagebase.resizing import Letterbox
-from imagebase.shapes import Point, Shape, ShapeKind, mask_of, rectangle
+from imagebase.shapes import Point, Shape, ShapeKind, rectangle
 from imagebase.split import Shares
 from tests.exporting.datasets import SIZE, Dataset, box, built, dataset, picture
 

@@ -6,7 +6,7 @@ from typing import Final
 
 import streamlit as st
 
-from imagebase.annotation import ReviewStatus, percent
+from imagebase.annotation import ReviewStatus
 from imagebase.store import AnnotationFilter, AnnotationRow
 from imagebase.ui import backend, look_offer, state, widgets
 from imagebase.ui.review import (
@@ -18,6 +18,7 @@ from imagebase.ui.review import (
 )
 from imagebase.ui.review.crop_pictures import Place, crop_urls
 from imagebase.ui.review.sheet import Tile, draw_sheet
+from imagebase.wording import percent
 
 PAGE_SIZE: Final = 48
 _MOST_LABELS: Final = 8

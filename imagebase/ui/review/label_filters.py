@@ -7,12 +7,13 @@ from typing import Any, Final
 import streamlit as st
 
 from imagebase import states
-from imagebase.annotation import Source, percent
+from imagebase.annotation import Source
 from imagebase.attributes import parsed
 from imagebase.store import AnnotationFilter
 from imagebase.ui import backend, state, widgets
 from imagebase.ui.review import review_counts, review_filters
 from imagebase.ui.review.review_filters import LABEL_FILTERS
+from imagebase.wording import percent
 
 # The words of every order that the store knows, the usual ones first.
 ORDER_WORDS: Final[Mapping[str, str]] = {

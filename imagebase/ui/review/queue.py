@@ -12,7 +12,6 @@ from imagebase.annotation import (
     LabelSet,
     ReviewStatus,
     Source,
-    percent,
 )
 from imagebase.errors import StoreError
 from imagebase.reviewing.doubt import Found, Kind, add_found
@@ -26,6 +25,7 @@ from imagebase.tasks.judging import (
 )
 from imagebase.ui import backend, cache, jobs, state, suggested_boxes, widgets
 from imagebase.ui.review import review_filters
+from imagebase.wording import percent
 
 PAGE_SIZE: Final = 12
 COLUMNS: Final = 3
