@@ -216,6 +216,7 @@ class _Document:
         self._collector = to
         self._part = part
         self._labels: dict[object, str] = {}
+        self._ids_of_several: set[object] = set()
         self._sections: list[str] = []
 
     def read(self) -> None:
@@ -291,7 +292,8 @@ class _Document:
         if image_id is None or not name:
             self._collector.skip(self._file, at, "it has no id or no file_name")
             return
-        if self._collector.linked(self._file, image_id) is not None:
+        known = self._collector.linked(self._file, image_id)
+        if known is not None and known.endswith(name):
             self._collector.skip(self._file, at, f"another image has the id {image_id}")
             return
         sides = entry.get("width"), entry.get("height")
@@ -300,7 +302,10 @@ class _Document:
         image = self._collector.add_image(
             name, size, part=part, file=self._file, stated=file_name
         )
-        self._collector.link(self._file, image_id, image)
+        if not self._collector.link(self._file, image_id, image):
+            what = f"another image has the id {image_id}, so it has no boxes"
+            self._collector.change(self._file, at, what)
+            self._ids_of_several.add(image_id)
 
     def _read_annotation(self, at: str, entry: Mapping[str, Any]) -> None:
         reason = self._reason_against(at, entry)
@@ -309,7 +314,10 @@ class _Document:
 
     def _reason_against(self, at: str, entry: Mapping[str, Any]) -> str | None:
         """Take in one annotation; return the reason where that cannot be done."""
-        image = self._collector.linked(self._file, id_of(entry.get("image_id")))
+        image_id = id_of(entry.get("image_id"))
+        if image_id in self._ids_of_several:
+            return f"several images have the id {image_id}"
+        image = self._collector.linked(self._file, image_id)
         if image is None:
             return f"there is no image {entry.get('image_id')!r}"
         label = self._labels.get(id_of(entry.get("category_id")))

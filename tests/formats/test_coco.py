@@ -97,7 +97,7 @@ def test_bad_coco_annotation_is_named_and_the_rest_is_kept(
     [
         ({"file_name": "b.jpg"}, "it has no id or no file_name"),
         ({"id": 1}, "it has no id or no file_name"),
-        ({"id": 0, "file_name": "b.jpg"}, "another image has the id 0"),
+        ({"id": 0, "file_name": "a.jpg"}, "another image has the id 0"),
     ],
 )
 def test_bad_coco_image_is_named(bad: dict[str, object], reason: str) -> None:

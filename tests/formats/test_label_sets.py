@@ -194,6 +194,18 @@ def test_a_coco_image_may_say_its_part_itself(key: str) -> None:
     assert [one.part for one in result.images] == ["train", "val", ""]
 
 
+@pytest.mark.parametrize(("second", "boxes"), [("b.jpg", [0, 0]), ("a.jpg", [1])])
+def test_boxes_of_an_id_that_two_images_have_are_nobody_s(
+    second: str, boxes: list[int]
+) -> None:
+    data = json.loads(coco("a.jpg"))
+    data["images"].append({"id": "0", "file_name": second, "width": 9, "height": 9})
+    result = labels_in({"c.json": json.dumps(data)})
+    assert [len(one.annotations) for one in result.images] == boxes
+    reasons = [one.reason for one in result.report.skipped]
+    assert ("several images have the id 0" in reasons) is (sum(boxes) == 0)
+
+
 def test_images_of_one_name_are_told_apart_by_vott_s_path() -> None:
     assets = {}
     for cam in ("cam1", "cam2"):

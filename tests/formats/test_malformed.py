@@ -180,9 +180,11 @@ COCO = Table(
         Bad(
             '"id": 2, "width": 64',
             '"id": 1, "width": 64',
-            "images[1]: another image has the id 1",
+            "annotations[0]: several images have the id 1",
+            "annotations[1]: several images have the id 1",
             "annotations[2]: there is no image 2",
-            kept=(1, 2),
+            "images[1]: another image has the id 1, so it has no boxes",
+            kept=(2, 0),
         ),
         Bad(
             '"file_name": "b.jpg"',
