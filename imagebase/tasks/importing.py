@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from imagebase.admission import AdmissionReport, admit
-from imagebase.annotation import Size
+from imagebase.annotation import ReviewStatus, Size
 from imagebase.errors import EditError, ImageBaseError, NotFoundError
 from imagebase.formats.collecting import Collector
 from imagebase.formats.placing import Frame, fitted
@@ -89,7 +89,7 @@ def _bring_in(
         conflicts += len(report.conflicts) + len(report.missing)
         done += len(step.after)
         context.progress(done, len(matches), "Bringing in the labels")
-    areas = _bring_in_areas(context, labels, matches)
+    areas = _bring_in_areas(context, labels, matches, choice)
     return {
         **{name: count for name, count in areas.items() if count},
         "images": effect.images,
@@ -100,11 +100,12 @@ def _bring_in(
 
 
 def _bring_in_areas(
-    context: JobContext, labels: Collector, matches: list[Match]
+    context: JobContext, labels: Collector, matches: list[Match], choice: ImportChoice
 ) -> dict[str, int]:
     """Save areas that nobody labels; count those that came in, and those that did not.
 
-    What an image ignores already comes in no more.
+    What an image ignores already comes in no more. Approved images are left alone, as
+    for boxes.
     """
     store, scope = context.store, context.scope
     added = refused = 0
@@ -113,6 +114,9 @@ def _bring_in_areas(
             continue
         try:
             record = store.record(scope, match.image_id)
+            if record.status is ReviewStatus.APPROVED and not choice.takes_approved:
+                refused += len(image.regions)
+                continue
             frame = Frame(record.size, match.orientation or 1)
             shapes, unkept = _kept_shapes(
                 fitted(image, frame).image.regions, record.size

@@ -52,9 +52,11 @@ def runner(store: Store) -> Iterator[JobRunner]:
     running.close()
 
 
-def imported(store: Store, runner: JobRunner, zip_path: Path) -> tuple[Scope, Any]:
-    """Drop a zip on a new dataset, agree, and return what came of it."""
-    target = scope_of(store, "team", who="bob", name="Again")
+def imported(
+    store: Store, runner: JobRunner, zip_path: Path, target: Scope | None = None
+) -> tuple[Scope, Any]:
+    """Drop a zip on a new dataset or on this, agree, and return what came of it."""
+    target = target or scope_of(store, "team", who="bob", name="Again")
     folder = dropped(target, "u1")
     with zip_path.open("rb") as file:
         keep_files([(zip_path.name, file)], folder, Limits())
@@ -126,6 +128,18 @@ def test_ignore_areas_come_in_again_and_one_undo_takes_all_back(
     assert not any(one.annotations for one in store.records(target))
 
 
+def area_zip(path: Path, image: bytes, *boxes: list[list[int]]) -> Path:
+    """Return a zip of LabelMe, which states no size, with ignore areas on an image."""
+    shapes = [
+        {"label": "__ignore__", "shape_type": "rectangle", "points": points}
+        for points in boxes
+    ]
+    with zipfile.ZipFile(path, "w") as made:
+        made.writestr("a.json", json.dumps({"imagePath": "a.jpg", "shapes": shapes}))
+        made.writestr("a.jpg", image)
+    return path
+
+
 def test_an_ignore_area_that_cannot_be_kept_takes_no_other_with_it(
     store: Store,
     scope: Scope,
@@ -133,15 +147,24 @@ def test_an_ignore_area_that_cannot_be_kept_takes_no_other_with_it(
     runner: JobRunner,
     tmp_path: Path,
 ) -> None:
-    """LabelMe need not say a size, so that only the image shows what lies outside."""
-    shapes = [
-        {"label": "__ignore__", "shape_type": "rectangle", "points": points}
-        for points in ([[0, 0], [9, 9]], [[5_000, 5_000], [6_000, 6_000]])
-    ]
-    path = tmp_path / "set.zip"
-    with zipfile.ZipFile(path, "w") as made:
-        made.writestr("a.json", json.dumps({"imagePath": "a.jpg", "shapes": shapes}))
-        made.writestr("a.jpg", store.image_bytes(scope, labelled[0].image_id))
+    image = store.image_bytes(scope, labelled[0].image_id)
+    beside = [[5_000, 5_000], [6_000, 6_000]]
+    path = area_zip(tmp_path / "set.zip", image, [[0, 0], [9, 9]], beside)
     target, (_, told) = imported(store, runner, path)
     assert (told["areas"], told["areas_left_out"]) == (1, 1)
     assert len(store.ignore_areas(target)) == 1
+
+
+def test_approved_images_get_no_ignore_area_that_nobody_agreed_to(
+    store: Store,
+    scope: Scope,
+    labelled: list[ImageRecord],
+    runner: JobRunner,
+    tmp_path: Path,
+) -> None:
+    approved = next(one for one in labelled if one.status is ReviewStatus.APPROVED)
+    image = store.image_bytes(scope, approved.image_id)
+    path = area_zip(tmp_path / "set.zip", image, [[0, 0], [9, 9]])
+    _, (_, told) = imported(store, runner, path, scope)
+    assert told["areas_left_out"] == 1
+    assert store.ignore_areas(scope) == []
