@@ -205,12 +205,27 @@ class Region:
         return np.asarray(upper * (1 - part_y) + lower * part_y)
 
 
-# Areas of all images of a size are the same for one image after the other.
-# One of a large photograph may take 200 MB.
-@lru_cache(maxsize=4)
 def region_of(shapes: tuple[Shape, ...], size: Size) -> Region:
-    """Return the union of shapes on an image of this size, kept for a while."""
+    """Return the union of shapes on an image of this size, kept for a while.
+
+    Areas of all images of a size are the same for one image after the other, and those
+    of one image are asked for label by label. Large ones are kept for a few only.
+    """
+    boxes = [one.bounds.normalised().clipped(size) for one in shapes]
+    x_min, y_min, _, _ = map(min, zip(*boxes, strict=True))
+    _, _, x_max, y_max = map(max, zip(*boxes, strict=True))
+    is_small = (x_max - x_min) * (y_max - y_min) <= _SMALL_PX
+    return (_small_region if is_small else _large_region)(shapes, size)
+
+
+def _region(shapes: tuple[Shape, ...], size: Size) -> Region:
     return Region(mask_of(shapes, size))
+
+
+# Four bytes a pixel: of the small ones 256 MB in all, of the largest image's 200 each.
+_SMALL_PX: Final = 1 << 20
+_small_region = lru_cache(maxsize=64)(_region)
+_large_region = lru_cache(maxsize=4)(_region)
 
 
 def covered_shares(xyxy: FloatArray, shapes: Sequence[Shape], size: Size) -> FloatArray:

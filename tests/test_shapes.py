@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from imagebase.annotation import Box, Size
-from imagebase.covering import Region, covered_shares, is_inside, mask_of
+from imagebase.covering import Region, covered_shares, is_inside, mask_of, region_of
 from imagebase.errors import EditError
 from imagebase.geometry import as_xyxy
 from imagebase.shapes import (
@@ -186,3 +186,24 @@ def test_a_number_that_is_no_place_on_an_image_is_refused(edge: float) -> None:
     kept = {"kind": "brush", "points": [[edge, 1.0]], "width": 2.0}
     with pytest.raises(ValueError, match=r"no (shape|number)"):
         shape_of_json(kept)
+
+
+def test_areas_of_an_image_are_drawn_once_for_all_labels() -> None:
+    """A truth asks for each area label by label."""
+    areas = [brush(2, (3.0 * at, 4), (3.0 * at, 20)) for at in range(12)]
+    first = [region_of((one,), SIZE) for one in areas]
+    assert all(
+        region_of((one,), SIZE) is known
+        for one, known in zip(areas, first, strict=True)
+    )
+
+
+def test_few_large_areas_stay_in_memory() -> None:
+    """One of a large photograph takes 200 MB."""
+    size = Size(1_200, 1_000)
+    areas = [rectangle(Box(at, 0, 1_200, 1_000)) for at in range(5)]
+    first = region_of((areas[0],), size)
+    assert region_of((areas[0],), size) is first
+    for one in areas[1:]:
+        region_of((one,), size)
+    assert region_of((areas[0],), size) is not first
