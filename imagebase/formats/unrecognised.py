@@ -47,6 +47,8 @@ _RESULT_KEYS: Final = frozenset({"image_id", "category_id", "score"})
 _BARE_KEYS: Final = frozenset({"image_id", "category_id"})
 # `x1 y1 x2 y2 x3 y3 x4 y4 label difficult`, in pixels.
 _DOTA: Final = re.compile(r"(-?\d+(\.\d+)?\s+){8}\S*[^\d\s.]\S*(\s+[0-2])?")
+# `a.jpg x1,y1,x2,y2,class …`, what Roboflow exports for Keras and for YOLOv4 PyTorch.
+_KERAS: Final = re.compile(r"\S.*\.\w{3,4}(\s+-?\d+(,-?\d+){4})+")
 _MOST_NAMES: Final = 3
 
 
@@ -159,6 +161,12 @@ def _text_seen(tree: FileTree, file: str) -> Iterator[_Seen]:
             3,
             f"{file} looks like DOTA's labels of rotated boxes, which are not read; "
             "export COCO or YOLO instead.",
+        )
+    if any(_KERAS.fullmatch(line.strip()) for line in lines[:_MOST_NAMES]):
+        yield _Seen(
+            3,
+            f"{file} looks like labels for Keras, an image and its boxes on one line, "
+            "which are not read; export COCO or YOLO instead.",
         )
 
 

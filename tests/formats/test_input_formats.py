@@ -342,6 +342,10 @@ def test_the_import_of_the_app_takes_it_in(
         ({"x/labels.zip": b"PK"}, "x/labels.zip is packed: unpack it first"),
         ({"t.csv": "image_id,bbox\na,1\n"}, "t.csv: which column is the label? Of"),
         ({"t.csv": "filename,class\na.jpg,cat\n"}, "no column is named xmin"),
+        (
+            {"_annotations.txt": "a.jpg 24,16,72,48,0 1,2,3,4,1\n"},
+            "_annotations.txt looks like labels for Keras",
+        ),
         ({"a.tfrecord": b"x"}, "it looks like TensorFlow records"),
         ({"a.xml": "<set><a/></set>"}, "a.xml has <set> as its root"),
         ({"a.xml": "set"}, "a.xml cannot be read: it is not XML"),
