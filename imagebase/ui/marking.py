@@ -1,5 +1,6 @@
 """What is wrong with an image, drawn on it by a reviewer who rejects it."""
 
+import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -18,10 +19,12 @@ OnReject = Callable[[str, tuple[Shape, ...]], None]
 _CANVAS: Final = "marking.canvas"
 _MARKS: Final = "imagebase.marking.marks"
 _REJECT: Final = "imagebase.marking.reject"
-_IS_DONE: Final = "imagebase.marking.done"
+_REJECTING: Final = "imagebase.marking.rejecting"
 _PROBLEM: Final = "imagebase.marking.problem"
 _ROOM: Final = Size(780, 460)
 _LINE_PX: Final = 4
+# The canvas says what was drawn 0.2 s later.
+_LAST_STROKE_SECONDS: Final = 0.4
 _TOOLS: Final = {
     Tool.CIRCLE: ":material/circle: Circle",
     Tool.BRUSH: ":material/draw: Scribble",
@@ -44,7 +47,7 @@ def open_button(
     ):
         rough_canvas.refill(_CANVAS)
         st.session_state[_PROBLEM] = ""
-        st.session_state[_REJECT] = on_reject
+        st.session_state[_REJECT], st.session_state[_REJECTING] = on_reject, None
         st.session_state.setdefault(_why(record.image_id), why)
         _dialog(record.image_id)
 
@@ -64,8 +67,6 @@ def _why(image_id: str) -> str:
 )
 @widgets.in_dialog
 def _dialog(image_id: str) -> None:
-    if st.session_state.pop(_IS_DONE, False):
-        st.rerun()  # the page goes on without the dialog
     state.leave_deleted_dataset()
     rough_canvas.settle(_CANVAS, _book)
     record = backend.store().record(state.scope(), image_id)
@@ -107,9 +108,6 @@ def _canvas(record: ImageRecord, tool: Tool) -> None:
 
 
 def _words(record: ImageRecord) -> None:
-    problem = st.session_state.get(_PROBLEM)
-    if problem:
-        st.error(widgets.escape(problem))
     why = _why(record.image_id)
     st.text_area("What is wrong?", key=why)
     marks = len(_drawn(record.image_id))
@@ -129,9 +127,10 @@ def _words(record: ImageRecord) -> None:
         key="marking.reject",
         type="primary",
         icon=":material/close:",
-        on_click=_reject,
-        args=(record.image_id,),
+        on_click=_ask_to_reject,
     )
+    every = _LAST_STROKE_SECONDS if st.session_state.get(_REJECTING) else None
+    st.fragment(_reject_soon, run_every=every)(record.image_id)
 
 
 def _drawn(image_id: str) -> tuple[Shape, ...]:
@@ -156,20 +155,37 @@ def _clear(image_id: str) -> None:
     rough_canvas.refill(_CANVAS)
 
 
-def _reject(image_id: str) -> None:
-    """Reject with what is drawn and typed now: both may have come with the click."""
+def _ask_to_reject() -> None:
+    st.session_state[_REJECTING] = time.monotonic()
+
+
+@widgets.guarded
+def _reject_soon(image_id: str) -> None:
+    """Reject once the browser has said everything that was drawn before the click."""
+    clicked = st.session_state.get(_REJECTING)
+    if clicked and time.monotonic() - clicked >= _LAST_STROKE_SECONDS:
+        st.session_state[_REJECTING] = None
+        if _reject(image_id):
+            st.rerun()  # the page goes on without the dialog
+    problem = st.session_state.get(_PROBLEM)
+    if problem and not st.session_state.get(_REJECTING):
+        st.error(widgets.escape(problem))
+
+
+def _reject(image_id: str) -> bool:
+    """Reject with what is drawn and typed; return whether that was enough."""
     rough_canvas.settle(_CANVAS, _book)
     marks, comment = _drawn(image_id), st.session_state[_why(image_id)].strip()
     try:
         _check(comment, marks)
     except EditError as error:
         st.session_state[_PROBLEM] = str(error)
-        return
+        return False
     on_reject: OnReject = st.session_state[_REJECT]
     on_reject(comment or "See the marks on the image.", marks)
     st.session_state[_MARKS].pop(image_id, None)
     rough_canvas.refill(_CANVAS)
-    st.session_state[_IS_DONE] = True
+    return True
 
 
 def _check(comment: str, marks: Sequence[Shape]) -> None:

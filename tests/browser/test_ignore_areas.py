@@ -272,6 +272,22 @@ def test_a_marked_rejection_is_seen_by_the_annotator_until_it_is_resolved(
     assert visit.store.comments(visit.scope, record.image_id)[0].marks == said.marks
 
 
+def test_reject_at_once_after_the_last_stroke_has_it(visit: Visit) -> None:
+    visit.page.get_by_role("button", name="Reject", exact=True).click()
+    visit.page.get_by_role("button", name="Mark what is wrong").click()
+    canvas = visit.canvas()
+    dialog = visit.page.get_by_role("dialog")
+    button = visit.page.locator(".st-key-marking-reject button").bounding_box()
+    assert button is not None
+    canvas.drag((0.3, 0.4), (0.5, 0.4))
+    visit.page.mouse.click(button["x"] + 20, button["y"] + 10)
+    dialog.wait_for(state="detached")
+    record = visit.store.records(visit.scope)[0]
+    assert record.status is ReviewStatus.REJECTED
+    (said,) = visit.store.comments(visit.scope, record.image_id)
+    assert len(said.marks) == 1
+
+
 def test_undo_takes_a_marked_rejection_back(visit: Visit) -> None:
     page = visit.page
     page.get_by_role("button", name="Reject", exact=True).click()

@@ -312,6 +312,9 @@ def _approve(image_id: str, revision: int) -> None:
         seen=seen,
     )
     if not report.changed:
+        record = backend.store().record(state.scope(), image_id)
+        if record.status is ReviewStatus.APPROVED:
+            return  # a second click
         raise StoreError(_CHANGED)
     state.say("Approved 1 image.")
 
