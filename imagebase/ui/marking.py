@@ -32,11 +32,16 @@ _TOOLS: Final = {
 
 
 def open_button(
-    record: ImageRecord, *, key: str, why: str, on_reject: OnReject
+    record: ImageRecord,
+    *,
+    key: str,
+    why: str,
+    on_reject: OnReject,
+    on_open: Callable[[], None] | None = None,
 ) -> None:
     """Draw the button that opens the dialog for an image.
 
-    why: what was typed already.
+    why: what was typed already. on_open: is called before it opens.
     """
     if st.button(
         "Mark what is wrong",
@@ -44,6 +49,7 @@ def open_button(
         icon=":material/draw:",
         type="tertiary",
         help="Circle or scribble what is wrong; whoever corrects it sees the marks.",
+        on_click=on_open,
     ):
         rough_canvas.refill(_CANVAS)
         st.session_state[_PROBLEM] = ""

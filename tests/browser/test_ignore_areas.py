@@ -276,6 +276,7 @@ def test_reject_at_once_after_the_last_stroke_has_it(visit: Visit) -> None:
     visit.page.get_by_role("button", name="Reject", exact=True).click()
     visit.page.get_by_role("button", name="Mark what is wrong").click()
     canvas = visit.canvas()
+    expect(visit.page.get_by_test_id("stPopoverBody")).to_have_count(0)
     dialog = visit.page.get_by_role("dialog")
     button = visit.page.locator(".st-key-marking-reject button").bounding_box()
     assert button is not None

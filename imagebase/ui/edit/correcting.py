@@ -281,7 +281,11 @@ def _actions(record: ImageRecord) -> None:
             help="Deletes the boxes and approves the image as empty. (E)",
         )
         st.space("stretch")
-        with st.popover("Reject", icon=":material/close:"):
+        # Of this image alone: it is closed on the next one, and below the dialog.
+        popover = f"edit.rejecting.{record.image_id}"
+        with st.popover(
+            "Reject", icon=":material/close:", key=popover, on_change="rerun"
+        ):
             why = f"edit.why.{record.image_id}"
             st.text_area("What is wrong?", key=why)
             st.button(
@@ -296,6 +300,7 @@ def _actions(record: ImageRecord) -> None:
                 key="edit.mark",
                 why=st.session_state.get(why, ""),
                 on_reject=partial(_reject_marked, record.image_id),
+                on_open=partial(st.session_state.update, {popover: False}),
             )
         st.button(
             "Approve and next",
