@@ -25,6 +25,14 @@ _LINE_PX: Final = 2
 _LEAST_PX: Final = 4
 _KEPT_TAGS: Final = 16
 _MOST_OBJECTS: Final = 500
+# More is no stroke of a hand; nothing on a screen is as far off.
+_MOST_STEPS: Final = 20_000
+_MOST_PX: Final = 1e6
+# Of an object as Fabric.js writes it.
+_NUMBERS: Final = (
+    *("left", "top", "width", "height", "scaleX", "scaleY", "angle"),
+    *("strokeWidth", "radius"),
+)
 # Comes back as it was sent, which no key of our own does.
 _TAG: Final = "lockScalingX"
 _PADS: Final = "imagebase.rough_canvas."
@@ -202,6 +210,8 @@ def shapes_of(drawing: object, factor: float) -> list[Shape]:
 
 def _shape(one: Mapping[str, Any]) -> Shape | None:
     kind = one["type"]
+    for name in _NUMBERS:
+        _number(one.get(name, 0))
     if kind == "Path":
         return _stroke(one)
     if kind == "Circle":
@@ -214,7 +224,7 @@ def _shape(one: Mapping[str, Any]) -> Shape | None:
             return _large_enough(Shape(ShapeKind.RECTANGLE, (points[0], points[2])))
         return _large_enough(Shape(ShapeKind.POLYGON, points))
     if kind == "Polygon":
-        points = _placed(one, _centred([(p["x"], p["y"]) for p in one["points"]]))
+        points = _placed(one, _centred([_pair(p["x"], p["y"]) for p in one["points"]]))
         kept = points if len(points) >= 3 else ()
         return _large_enough(Shape(ShapeKind.POLYGON, kept)) if kept else None
     return None
@@ -236,14 +246,26 @@ def _circle(one: Mapping[str, Any]) -> Shape | None:
 
 def _stroke(one: Mapping[str, Any]) -> Shape:
     line: list[tuple[float, float]] = []
-    for command, *numbers in one["path"]:
+    for command, *given in one["path"][:_MOST_STEPS]:
+        numbers = [_number(value) for value in given]
         if command == "Q":
             (x0, y0), (x1, y1, x2, y2) = line[-1], numbers
             line.append(((x0 + 2 * x1 + x2) / 4, (y0 + 2 * y1 + y2) / 4))
-        line.append((float(numbers[-2]), float(numbers[-1])))
+        line.append((numbers[-2], numbers[-1]))
     points = simplified(_placed(one, _centred(line)), tolerance=0.5)
     width = one["strokeWidth"] * (abs(one["scaleX"]) + abs(one["scaleY"])) / 2
     return Shape(ShapeKind.BRUSH, points, float(width))
+
+
+def _number(value: object) -> float:
+    """Return a number; ValueError where it is none, or nothing on a screen."""
+    if type(value) not in (int, float) or not abs(value) <= _MOST_PX:  # type: ignore[arg-type]
+        raise ValueError(f"{value!r:.40} is no number")
+    return float(value)  # type: ignore[arg-type]
+
+
+def _pair(x: object, y: object) -> tuple[float, float]:
+    return _number(x), _number(y)
 
 
 def _centred(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:

@@ -115,8 +115,13 @@ def test_a_turned_rectangle_is_a_polygon() -> None:
         {"objects": [rect(5, 5, 1, 1)]},
         {"objects": [{**POLYGON, "points": POLYGON["points"][:2]}]},
         {"objects": [rect(float("nan"), 5, 10, 10)]},
+        {"objects": [rect(5, 5, 10**400, 10)]},
+        {"objects": [{**POLYGON, "scaleX": [[1]]}]},
+        {"objects": [{**POLYGON, "points": [{"x": 10**12, "y": 1}] * 3}]},
+        {"objects": [{**POLYGON, "points": [{"x": [1], "y": 1}] * 3}]},
+        {"objects": [{**STROKE, "path": [["M", float("inf"), 1], ["L", 5, 5]]}]},
     ],
-    ids=str,
+    ids=lambda one: str(one)[:60],
 )
 def test_what_is_no_shape_is_left_out(drawing: object) -> None:
     assert shapes_of(drawing, 1) == []

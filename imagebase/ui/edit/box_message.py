@@ -7,8 +7,8 @@ Edges travel exactly: one that nobody moved comes back as the very float it was.
 """
 
 import json
-import math
 import re
+import sys
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
@@ -16,6 +16,7 @@ from typing import Any, Final, NamedTuple
 from imagebase.annotation import Box, ImageRecord
 from imagebase.editing import ShownBox
 
+_MAX_EDGE: Final = sys.float_info.max
 _ID: Final = re.compile(r"[\w.-]{1,64}", re.ASCII)
 
 
@@ -143,11 +144,11 @@ def _copy(said: object) -> tuple[str, str] | None:
 
 
 def _boxes(said: object) -> tuple[ShownBox, ...] | None:
-    """Return boxes; None where one of them makes no sense."""
+    """Return boxes; None where one of them makes no sense, or is there twice."""
     if not isinstance(said, list):
         return None
-    known = [one for one in map(_box, said) if one is not None]
-    return tuple(known) if len(known) == len(said) else None
+    known = {one.annotation_id: one for one in map(_box, said) if one is not None}
+    return tuple(known.values()) if len(known) == len(said) else None
 
 
 def _text(value: object) -> str:
@@ -161,7 +162,7 @@ def _box(said: object) -> ShownBox | None:
     edges = [one for one in _list(said.get("box")) if isinstance(one, int | float)]
     if not isinstance(annotation_id, str) or not _ID.fullmatch(annotation_id):
         return None
-    if len(edges) != 4 or not all(map(math.isfinite, edges)):
+    if len(edges) != 4 or not all(abs(one) <= _MAX_EDGE for one in edges):
         return None
     if not isinstance(label, str):
         return None
