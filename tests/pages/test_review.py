@@ -85,7 +85,7 @@ def test_filter_by_a_label_of_another_dataset_is_dropped(labelled: Tab) -> None:
 
 def test_nothing_is_done_without_a_choice(labelled: Tab) -> None:
     labelled.open("review")
-    assert "Tick rows to act on them." in labelled.words()
+    assert "Select rows to act on them." in labelled.words()
     assert labelled.app.button(key="review.labels.delete").disabled
     assert labelled.app.button(key="review.labels.approve").disabled
 
@@ -152,7 +152,7 @@ def test_choice_is_gone_once_the_rows_are_others(labelled: Tab) -> None:
     labelled.open("review")
     labelled.select_rows(TABLE, 0)
     labelled.press("review.labels.delete")
-    assert "Tick rows to act on them." in labelled.words()
+    assert "Select rows to act on them." in labelled.words()
 
 
 def test_picture_opens_in_the_editor(labelled: Tab) -> None:

@@ -40,7 +40,7 @@ def all_labels() -> list[str]:
 def test_crops_are_counted_by_label(labelled: Tab) -> None:
     show_crops(labelled)
     assert "3 labels in all" in labelled.words()
-    assert "Click crops to tick them" in labelled.words()
+    assert "Click crops to select them" in labelled.words()
     assert labelled.app.button(key=DELETE).disabled
 
 

@@ -105,7 +105,7 @@ def test_queue_says_why_an_image_is_in_front(labelled: Tab) -> None:
     kitchen, _ = records()
     put(kitchen, model_box("cup", 0.9), model_box("bowl", 0.8, at=21))
     show(labelled, "Queue")
-    assert "**1 image** to look at" in labelled.words()
+    assert "**1 image** to review" in labelled.words()
     assert "overlap by" in labelled.words()
 
 
@@ -142,7 +142,7 @@ def test_page_begins_with_the_queue_once_there_is_doubt(
     show(labelled, "Queue")  # which judges what changed
     another = started(new_tab)
     another.open("review")
-    assert "to look at, the most doubtful first" in another.words()
+    assert "to review, most doubtful first" in another.words()
 
 
 def test_view_that_is_chosen_is_not_looked_for_again(

@@ -22,7 +22,7 @@ from imagebase.wording import percent
 
 PAGE_SIZE: Final = 48
 _MOST_LABELS: Final = 8
-_HINT: Final = "Click crops to tick them; Shift ticks a row of them, A all."
+_HINT: Final = "Click crops to select them; Shift selects a row of them, A all."
 
 
 def contact_sheet() -> None:

@@ -68,7 +68,7 @@ def queue() -> None:
         return
     total = counts.images if kind is None else counts.by_kind[kind]
     if not total:
-        st.info("No image is left with this reason. Press it again to see the others.")
+        st.info("No images left with this reason. Click it again to see the others.")
         return
     pages = -(-total // PAGE_SIZE)
     number = widgets.page_number(pages, key="queue.page") if pages > 1 else 1
@@ -106,8 +106,8 @@ def _judge_what_changed(in_use: ModelInUse | None) -> None:
 
 def _choose_kind(counts: DoubtCounts) -> Kind | None:
     st.markdown(
-        f"**{widgets.plural(counts.images, 'image')}** to look at, the most doubtful "
-        "first. Press a reason to see its images alone."
+        f"**{widgets.plural(counts.images, 'image')}** to review, most doubtful "
+        "first. Click a reason to filter by it."
     )
     kind: Kind | None = st.pills(
         "Reason",
@@ -133,15 +133,15 @@ def _look_again(in_use: ModelInUse | None) -> None:
         icon=":material/flip:",
         width="stretch",
         disabled=not count or jobs.is_active(jobs.latest("doubt")),
-        help="The model looks at each picture flipped left to right. What only one of "
-        "the two shows is doubtful; an object without a box may have been missed.",
+        help="Runs the model on each image flipped left to right. What only one of the "
+        "two finds is doubtful; an object without a box may have been missed.",
         on_click=jobs.start,
         args=("doubt", {"mirrored": True}),
     )
     st.caption(
         f"Finds missed objects on {widgets.plural(count, 'image')}{_how_long(count)}."
         if count
-        else "Every image that the model knows was looked at both ways."
+        else "All images have had the mirrored check."
     )
 
 

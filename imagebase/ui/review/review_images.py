@@ -117,7 +117,7 @@ def _act(chosen: Sequence[ImageRow], wanted: ImageFilter, total: int) -> None:
         st.caption(
             f"{widgets.plural(len(images), 'image')} selected"
             if images
-            else "Tick rows to act on them.",
+            else "Select rows to act on them.",
             width="content",
         )
 

@@ -45,7 +45,7 @@ def label_table() -> None:
     with table:
         chosen = [rows[i] for i in _table(rows, offset)]
         acting.act_on_boxes(chosen, key="review.labels")
-        acting.say_selected(chosen, hint="Tick rows to act on them.")
+        acting.say_selected(chosen, hint="Select rows to act on them.")
     with picture:
         _show_chosen(chosen or rows[:1])
 
