@@ -7,6 +7,7 @@ JPEG 2000 codestream), W3C PNG 3 section 5, Truevision TGA 2.0.
 import contextlib
 import ctypes
 import io
+import logging
 import re
 import struct
 import warnings
@@ -67,6 +68,9 @@ def _silence_libtiff() -> None:
 
 
 _silence_libtiff()
+# What it logs of a damaged file it raises as well, and without a handler Python would
+# print it among our own lines.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 
 def formats_in_words(last: str = "or") -> str:

@@ -1,5 +1,6 @@
 import io
 import json
+import logging
 import re
 import struct
 import subprocess
@@ -510,3 +511,18 @@ def test_resized_to_its_own_size_is_the_same_array() -> None:
 def test_suffixes_cover_what_is_read() -> None:
     assert set(SUFFIX_TO_FORMAT) | {".heic", ".jpeg", ".tiff", ".mpo"} <= IMAGE_SUFFIXES
     assert formats_in_words().endswith("AVIF, JPEG 2000, PPM or TGA")
+
+
+def test_pillow_prints_nothing_of_a_damaged_tiff(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """As outside pytest, where nobody has set up logging."""
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
+    written = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(written, "TIFF")
+    one_sample, many = (struct.pack("<HHIH", 277, 3, 1, n) for n in (3, 2_048))
+    data = written.getvalue().replace(one_sample, many)
+    assert data != written.getvalue()
+    with pytest.raises(ImageReadError):
+        read_header(data, file_name="a.tif", max_pixels=100)
+    assert capfd.readouterr().err == ""
