@@ -261,6 +261,11 @@ def test_what_is_not_saved_outlives_a_reload(
     network.cut()
     draw(visit, 2)
     expect(notice(visit)).to_be_visible(timeout=5_000)
+    # One that cannot be read hides no other.
+    visit.page.evaluate(
+        "for (let i = 0; i < 30; i++)"
+        " localStorage.setItem(`imagebase.unsaved/${i}/broken`, '{')"
+    )
     with pytest.raises(Error, match="ERR_"):
         visit.page.reload()
     visit.page.wait_for_url("chrome-error://**")  # it comes after the answer

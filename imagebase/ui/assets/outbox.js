@@ -233,18 +233,25 @@ function forget(name) {
   }
 }
 
+function storedNames() {
+  try {
+    return Object.keys(localStorage).filter((name) => name.startsWith(STORED));
+  } catch {
+    return []; // there is no storage
+  }
+}
+
 // What the browser keeps of a place, of this tab and of others.
 function stored(place) {
   const found = [];
-  try {
-    for (const name of Object.keys(localStorage)) {
-      if (!name.startsWith(STORED)) continue;
+  for (const name of storedNames()) {
+    try {
       const drawing = JSON.parse(localStorage.getItem(name));
       const tab = name.slice(STORED.length).split("/")[0];
       if (drawing.place === place) found.push({ name, tab, drawing });
+    } catch {
+      // One that cannot be read hides no other.
     }
-  } catch {
-    // Nothing that can be read.
   }
   return found;
 }
