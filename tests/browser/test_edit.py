@@ -601,3 +601,18 @@ def test_approval_of_what_somebody_else_changed_asks_to_look_first(
     expect(visit.page.get_by_text("Somebody else changed this image")).to_be_visible()
     assert visit.record().status is not ReviewStatus.APPROVED
     assert len(visit.canvas.shown()) == 3
+
+
+def test_what_another_image_waits_for_is_not_said_of_this_one(
+    visit: Visit, other: Visit
+) -> None:
+    other.canvas.drag((420, 60), (500, 120))
+    other.wait_for(lambda one: len(one.annotations) == 3)
+    visit.canvas.drag((440, 70), (520, 130))
+    page = visit.page
+    expect(page.get_by_text("saved this image while you changed it")).to_be_visible()
+    visit.button("edit-next").click()
+    visit.wait_for_image(BEAR)
+    notice = visit.canvas.surface.locator(".unsaved")
+    expect(notice).to_contain_text("on other images. Open the other image to see why.")
+    expect(notice).not_to_contain_text("this image")

@@ -247,11 +247,12 @@ class Editor {
     });
   }
 
-  inWords({ all, own, why }) {
+  inWords({ all, own, why, isRefusedElsewhere }) {
     const changes = `${all} ${all === 1 ? "change" : "changes"} not saved`;
     const where = own === all ? "" : own ? " here and on other images" : " on other images";
     const held = this.waiting ? " Then goes on; Escape stops that." : "";
-    return `${changes}${where}. ${why || "The server does not answer."} ` +
+    const elsewhere = isRefusedElsewhere && "Open the other image to see why.";
+    return `${changes}${where}. ${why || elsewhere || "The server does not answer."} ` +
       `${all === 1 ? "It is" : "They are"} sent again.${held}`;
   }
 

@@ -200,7 +200,8 @@ class Outbox {
       all: count(all),
       own: own?.changes ?? 0,
       isOverdue: late.length > 0,
-      why: own?.why || late[0]?.[1].why || "",
+      why: own?.why || "",
+      isRefusedElsewhere: late.some(([, one]) => one !== own && one.why),
     };
   }
 }
