@@ -100,7 +100,7 @@ def _verdict(fared: Sequence[Standing]) -> str:
     """Return which model is the best, and by how much more than luck."""
     hand = (
         f"By hand alone an image takes {by_hand(fared[0]):.1f} clicks. "
-        "In brackets: 95 % of draws."
+        "In brackets: 95 % bootstrap confidence interval."
     )
     if len(fared) == 1:
         return hand
