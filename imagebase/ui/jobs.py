@@ -11,7 +11,7 @@ POLL_SECONDS: Final = 0.5
 _NAMES: Final = {
     "annotate": "Annotate",
     "keep": "Keep boxes",
-    "doubt": "Look again",
+    "doubt": "Mirrored check",
     "export": "Export",
     "evaluate": "Evaluate",
     "train": "Train",

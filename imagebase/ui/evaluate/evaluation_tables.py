@@ -55,8 +55,8 @@ def draw(run_id: str, threshold: float) -> None:
 
 def _columns() -> Mapping[str, Any]:
     help_of = {
-        "AP": "COCO's average precision, over overlaps of .50 to .95. Beside it where "
-        "it lies in 95 % of draws of the images.",
+        "AP": "COCO's average precision, over overlaps of .50 to .95. In brackets: "
+        "95 % bootstrap confidence interval.",
         "AP50": "At an overlap of one half.",
         "clicks": "To put an image right: deleting, moving or relabelling a box is "
         "one, drawing one two.",

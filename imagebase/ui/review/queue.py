@@ -121,14 +121,14 @@ def _choose_kind(counts: DoubtCounts) -> Kind | None:
 
 
 def _look_again(in_use: ModelInUse | None) -> None:
-    """Draw the button of the mirrored pass, with what it does and how long it takes."""
+    """Draw the button of the mirrored check, and how long it takes."""
     if in_use is None:
         return
     count = backend.store().count_seen_once(
         state.scope(), in_use.plain_key, in_use.mirrored_key
     )
     st.button(
-        "Look again, mirrored",
+        "Check mirrored images",
         key="queue.look_again",
         icon=":material/flip:",
         width="stretch",

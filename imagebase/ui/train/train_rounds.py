@@ -32,7 +32,7 @@ def rounds(trainings: Sequence[Round]) -> None:
         if len(points) > len(judged)
         else "Each round holds out more images, so the figures compare only roughly."
     )
-    st.caption(f"{compared} Grey lines: where AP50 lies in 95 % of draws of them.")
+    st.caption(f"{compared} Grey lines: 95 % bootstrap confidence intervals.")
 
 
 def points_of(trainings: Sequence[Round]) -> list[dict[str, Any]]:
