@@ -268,7 +268,7 @@ def test_second_click_counts_for_no_button_that_has_just_come(
     reviewed: Reviewed,
 ) -> None:
     page = reviewed.page
-    expect(page.locator(".st-key-frame-clicks")).to_be_attached()
+    page.wait_for_function("Symbol.for('imagebase.clicks') in window")
     reviewed.settle()
     page.evaluate(_CARDS)
     for _ in range(3):

@@ -165,7 +165,7 @@ def test_what_only_the_mirrored_picture_shows_is_perhaps_missed(
     assert set(rows) == {"b.png"}
     reasons = rows["b.png"].reasons
     assert list(reasons) == [Kind.MISSED]
-    assert reasons[Kind.MISSED].text == "perhaps missed: a cat at the left edge .61"
+    assert reasons[Kind.MISSED].text == "perhaps missed: a cat at the left edge 61 %"
     (missed,) = reasons[Kind.MISSED].found
     assert (missed.box, missed.label) == (cat, "cat")
 
