@@ -5,7 +5,6 @@ from typing import Any, Final
 
 from imagebase.annotation import Annotation, Box, Size
 from imagebase.attributes import stated
-from imagebase.errors import AnnotationFileError
 from imagebase.formats.boxes import confidence_of, writable
 from imagebase.formats.coco_entries import (
     attributes_of,
@@ -39,7 +38,7 @@ from imagebase.formats.parts import parts_of_files
 from imagebase.formats.regions import crowds, has_areas, used_labels
 from imagebase.formats.relative import class_ids_of
 from imagebase.formats.subsets import subsets
-from imagebase.formats.trees import FILES_TO_TRY, names_with_suffix
+from imagebase.formats.trees import has_file, names_with_suffix, read_each
 
 FILE: Final = "annotations.json"
 _ANNOTATIONS: Final = "annotations/"
@@ -152,13 +151,7 @@ def tolerance(box: Box, size: Size) -> tuple[float, float]:
 
 def recognises(tree: FileTree) -> bool:
     """Say whether a JSON file has the lists that COCO has."""
-    for file in names_with_suffix(tree, ".json")[:FILES_TO_TRY]:
-        try:
-            if _is_coco(tree, file):
-                return True
-        except AnnotationFileError:
-            continue
-    return False
+    return has_file(tree, ".json", is_one=_is_coco)
 
 
 def read(tree: FileTree, collector: Collector) -> None:
@@ -167,20 +160,15 @@ def read(tree: FileTree, collector: Collector) -> None:
     Raises:
         AnnotationFileError: no file of the tree is COCO, or none can be read.
     """
-    was_read = False
-    for file, part in _parts_of(names_with_suffix(tree, ".json")).items():
-        try:
-            if _is_coco(tree, file):
-                was_read = True
-                _Document(tree, file, collector, part).read()
-        except AnnotationFileError as error:
-            collector.skip(file, "", str(error))
-    collector.check()
-    if not was_read:
-        raise AnnotationFileError(
-            "There is no COCO file here: it is a .json with the lists images, "
-            "annotations and categories."
-        )
+    parts = _parts_of(names_with_suffix(tree, ".json"))
+    read_each(
+        parts,
+        collector,
+        is_one=lambda file: _is_coco(tree, file),
+        read_one=lambda file: _Document(tree, file, collector, parts[file]).read(),
+        absent="There is no COCO file here: it is a .json with the lists images, "
+        "annotations and categories.",
+    )
 
 
 def _parts_of(files: Iterable[str]) -> dict[str, str]:

@@ -1,12 +1,12 @@
 """CreateML JSON: pixels, x and y the centre of the box; one list for each folder."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from itertools import islice
 from typing import Any, Final
 
 from imagebase.annotation import Box, Size
 from imagebase.attributes import read_value
-from imagebase.errors import AnnotationFileError
 from imagebase.formats.boxes import writable
 from imagebase.formats.collecting import Collector, image_name, number
 from imagebase.formats.json_stream import json_items, json_line, json_list
@@ -24,7 +24,13 @@ from imagebase.formats.label_set_files import (
 from imagebase.formats.names import flat_image_names
 from imagebase.formats.parts import parts_of_files
 from imagebase.formats.relative import names_file, read_names_file
-from imagebase.formats.trees import FILES_TO_TRY, files_named, names_with_suffix
+from imagebase.formats.trees import (
+    FILES_TO_TRY,
+    files_named,
+    has_file,
+    names_with_suffix,
+    read_each,
+)
 
 FILE: Final = "annotations.json"
 _LABELS_FILE: Final = "labels.txt"
@@ -87,13 +93,7 @@ def tolerance(box: Box, size: Size) -> tuple[float, float]:
 
 def recognises(tree: FileTree) -> bool:
     """Say whether a JSON file is a list of objects with an image and annotations."""
-    for file in names_with_suffix(tree, ".json")[:FILES_TO_TRY]:
-        try:
-            if _is_createml(tree, file, may_be_empty=False):
-                return True
-        except AnnotationFileError:
-            continue
-    return False
+    return has_file(tree, ".json", is_one=partial(_is_createml, may_be_empty=False))
 
 
 def _is_createml(tree: FileTree, file: str, *, may_be_empty: bool = True) -> bool:
@@ -128,20 +128,15 @@ def read(tree: FileTree, collector: Collector) -> None:
     """
     for file in files_named(tree, _LABELS_FILE):
         collector.add_labels(read_names_file(tree, file), file=file)
-    was_read = False
-    for file, part in parts_of_files(names_with_suffix(tree, ".json")).items():
-        try:
-            if _is_createml(tree, file):
-                was_read = True
-                _read_file(tree, file, collector, part)
-        except AnnotationFileError as error:
-            collector.skip(file, "", str(error))
-    collector.check()
-    if not was_read:
-        raise AnnotationFileError(
-            "There is no CreateML file here: it is a .json with a list of objects that "
-            "have an image and annotations."
-        )
+    parts = parts_of_files(names_with_suffix(tree, ".json"))
+    read_each(
+        parts,
+        collector,
+        is_one=lambda file: _is_createml(tree, file),
+        read_one=lambda file: _read_file(tree, file, collector, parts[file]),
+        absent="There is no CreateML file here: it is a .json with a list of objects "
+        "that have an image and annotations.",
+    )
 
 
 def _read_file(tree: FileTree, file: str, collector: Collector, part: str) -> None:

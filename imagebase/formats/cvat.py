@@ -41,7 +41,7 @@ from imagebase.formats.regions import (
     pieces,
     polygons,
 )
-from imagebase.formats.trees import FILES_TO_TRY, names_with_suffix
+from imagebase.formats.trees import has_file, names_with_suffix, read_each
 from imagebase.formats.xml_files import children_of, escaped, quoted, root_tag_of
 from imagebase.shapes import Point, Shape, ShapeKind, rectangle
 
@@ -172,13 +172,7 @@ def tolerance(box: Box, size: Size) -> tuple[float, float]:
 
 def recognises(tree: FileTree) -> bool:
     """Say whether an XML file has <annotations> as its root."""
-    for file in names_with_suffix(tree, ".xml")[:FILES_TO_TRY]:
-        try:
-            if root_tag_of(tree, file) == "annotations":
-                return True
-        except AnnotationFileError:
-            continue
-    return False
+    return has_file(tree, ".xml", is_one=_is_cvat)
 
 
 def read(tree: FileTree, collector: Collector) -> None:
@@ -187,21 +181,25 @@ def read(tree: FileTree, collector: Collector) -> None:
     Raises:
         AnnotationFileError: no file is CVAT's, or none can be read.
     """
-    was_read = False
-    for file in names_with_suffix(tree, ".xml"):
-        try:
-            if root_tag_of(tree, file) == "annotations":
-                was_read = True
-                _Document(tree, file, collector).read()
-            else:
-                collector.skip(file, "", "its root is not <annotations>")
-        except AnnotationFileError as error:
-            collector.skip(file, "", str(error))
-    collector.check()
-    if not was_read:
-        raise AnnotationFileError(
-            "There is no CVAT file here: it is an .xml with <annotations> as its root."
-        )
+
+    def is_one(file: str) -> bool:
+        if _is_cvat(tree, file):
+            return True
+        collector.skip(file, "", "its root is not <annotations>")
+        return False
+
+    read_each(
+        names_with_suffix(tree, ".xml"),
+        collector,
+        is_one=is_one,
+        read_one=lambda file: _Document(tree, file, collector).read(),
+        absent="There is no CVAT file here: it is an .xml with <annotations> as its "
+        "root.",
+    )
+
+
+def _is_cvat(tree: FileTree, file: str) -> bool:
+    return root_tag_of(tree, file) == "annotations"
 
 
 class _Document:

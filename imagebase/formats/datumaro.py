@@ -7,7 +7,6 @@ from typing import Any, Final
 
 from imagebase.annotation import Box
 from imagebase.attributes import GROUP, read_value
-from imagebase.errors import AnnotationFileError
 from imagebase.formats.collecting import Collector, image_name, number, size_of
 from imagebase.formats.json_stream import json_items
 from imagebase.formats.label_set_files import (
@@ -23,18 +22,12 @@ from imagebase.formats.outlines import (
     box_of_run_lengths,
 )
 from imagebase.formats.parts import part_named
-from imagebase.formats.trees import FILES_TO_TRY, names_with_suffix
+from imagebase.formats.trees import FILES_TO_TRY, has_file, names_with_suffix, read_each
 
 
 def recognises(tree: FileTree) -> bool:
     """Say whether a JSON file has items with annotations and categories of labels."""
-    for file in names_with_suffix(tree, ".json")[:FILES_TO_TRY]:
-        try:
-            if _is_datumaro(tree, file):
-                return True
-        except AnnotationFileError:
-            continue
-    return False
+    return has_file(tree, ".json", is_one=_is_datumaro)
 
 
 def _is_datumaro(tree: FileTree, file: str) -> bool:
@@ -55,19 +48,14 @@ def read(tree: FileTree, collector: Collector) -> None:
     Raises:
         AnnotationFileError: no file is Datumaro's, or none can be read.
     """
-    was_read = False
-    for file in names_with_suffix(tree, ".json"):
-        try:
-            if _is_datumaro(tree, file):
-                was_read = True
-                _File(tree, file, collector).read()
-        except AnnotationFileError as error:
-            collector.skip(file, "", str(error))
-    collector.check()
-    if not was_read:
-        raise AnnotationFileError(
-            "There is no Datumaro file here: it is a .json with categories and items."
-        )
+    read_each(
+        names_with_suffix(tree, ".json"),
+        collector,
+        is_one=lambda file: _is_datumaro(tree, file),
+        read_one=lambda file: _File(tree, file, collector).read(),
+        absent="There is no Datumaro file here: it is a .json with categories and "
+        "items.",
+    )
 
 
 class _File:

@@ -31,8 +31,8 @@ from imagebase.formats.parts import part_in
 from imagebase.formats.regions import CONVENTION, pieces, polygons
 from imagebase.formats.relative import names_file, read_names_file
 from imagebase.formats.trees import (
-    FILES_TO_TRY,
     files_named,
+    has_file,
     names_with_suffix,
 )
 from imagebase.shapes import Point, Shape, ShapeKind, rectangle
@@ -127,13 +127,11 @@ def tolerance(box: Box, size: Size) -> tuple[float, float]:
 
 def recognises(tree: FileTree) -> bool:
     """Say whether a JSON file has shapes and an imagePath."""
-    for file in names_with_suffix(tree, ".json")[:FILES_TO_TRY]:
-        try:
-            if _labelme_of(tree, file) is not None:
-                return True
-        except AnnotationFileError:
-            continue
-    return False
+    return has_file(tree, ".json", is_one=_is_labelme)
+
+
+def _is_labelme(tree: FileTree, file: str) -> bool:
+    return _labelme_of(tree, file) is not None
 
 
 def read(tree: FileTree, collector: Collector) -> None:

@@ -5,18 +5,21 @@ import os
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
-from typing import IO, Final
+from typing import IO, TYPE_CHECKING, Final
 
 from imagebase.archives import is_clutter
 from imagebase.errors import AnnotationFileError
 from imagebase.formats.label_set_files import FileTree
 from imagebase.image_formats import is_image_name as is_image_name
 from imagebase.settings import Limits
+
+if TYPE_CHECKING:
+    from imagebase.formats.collecting import Collector
 
 # So many files of one kind are looked into to tell what format they are.
 FILES_TO_TRY: Final = 100
@@ -163,6 +166,57 @@ def opened_tree(path: Path, limits: Limits | None = None) -> Iterator[FileTree]:
 def names_with_suffix(tree: FileTree, *suffixes: str) -> list[str]:
     """Return the names that end so, ignoring case, in the tree's order."""
     return [name for name in tree.names() if name.lower().endswith(suffixes)]
+
+
+def has_file(
+    tree: FileTree, *suffixes: str, is_one: Callable[[FileTree, str], bool]
+) -> bool:
+    """Say whether one of the first hundred files that end so is of a format.
+
+    Args:
+        tree: the files.
+        suffixes: in lower case.
+        is_one: may raise AnnotationFileError for a broken file, which is passed over.
+    """
+    for file in names_with_suffix(tree, *suffixes)[:FILES_TO_TRY]:
+        try:
+            if is_one(tree, file):
+                return True
+        except AnnotationFileError:
+            continue
+    return False
+
+
+def read_each(
+    files: Iterable[str],
+    collector: "Collector",
+    *,
+    is_one: Callable[[str], bool],
+    read_one: Callable[[str], None],
+    absent: str,
+) -> None:
+    """Read the files of a format one by one; a broken one is left out and named.
+
+    Args:
+        files: what may be of the format.
+        collector: is told of broken files.
+        is_one: says whether a file is of the format. read_one: reads one that is.
+        absent: the sentence for a tree without any.
+
+    Raises:
+        AnnotationFileError: no file is of the format, or none can be read.
+    """
+    was_read = False
+    for file in files:
+        try:
+            if is_one(file):
+                was_read = True
+                read_one(file)
+        except AnnotationFileError as error:
+            collector.skip(file, "", str(error))
+    collector.check()
+    if not was_read:
+        raise AnnotationFileError(absent)
 
 
 def files_named(tree: FileTree, *names: str) -> list[str]:

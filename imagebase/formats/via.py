@@ -9,7 +9,6 @@ from typing import Any, Final, NamedTuple
 
 from imagebase.annotation import Box
 from imagebase.attributes import read_text
-from imagebase.errors import AnnotationFileError
 from imagebase.formats.collecting import Collector, image_name, number
 from imagebase.formats.csv_files import csv_rows
 from imagebase.formats.json_stream import json_items
@@ -20,7 +19,7 @@ from imagebase.formats.label_set_files import (
 )
 from imagebase.formats.outlines import OUTLINE, around
 from imagebase.formats.parts import parts_of_files
-from imagebase.formats.trees import FILES_TO_TRY, names_with_suffix
+from imagebase.formats.trees import FILES_TO_TRY, has_file, names_with_suffix, read_each
 
 UNNAMED: Final = "object"
 _IMAGES: Final = "_via_img_metadata"
@@ -46,13 +45,7 @@ class _Region(NamedTuple):
 
 def recognises(tree: FileTree) -> bool:
     """Say whether a JSON or a CSV file has regions as VIA writes them."""
-    for file in names_with_suffix(tree, ".json", ".csv")[:FILES_TO_TRY]:
-        try:
-            if _is_via(tree, file):
-                return True
-        except AnnotationFileError:
-            continue
-    return False
+    return has_file(tree, ".json", ".csv", is_one=_is_via)
 
 
 def _is_via(tree: FileTree, file: str) -> bool:
@@ -84,21 +77,15 @@ def read(tree: FileTree, collector: Collector) -> None:
     Raises:
         AnnotationFileError: no file is VIA's, or none can be read.
     """
-    was_read = False
-    files = parts_of_files(names_with_suffix(tree, ".json", ".csv"))
-    for file, part in files.items():
-        try:
-            if _is_via(tree, file):
-                was_read = True
-                _File(tree, file, collector, part).read()
-        except AnnotationFileError as error:
-            collector.skip(file, "", str(error))
-    collector.check()
-    if not was_read:
-        raise AnnotationFileError(
-            "There is no file of VGG Image Annotator here: it is a .json or .csv with "
-            "shape_attributes and region_attributes."
-        )
+    parts = parts_of_files(names_with_suffix(tree, ".json", ".csv"))
+    read_each(
+        parts,
+        collector,
+        is_one=lambda file: _is_via(tree, file),
+        read_one=lambda file: _File(tree, file, collector, parts[file]).read(),
+        absent="There is no file of VGG Image Annotator here: it is a .json or .csv "
+        "with shape_attributes and region_attributes.",
+    )
 
 
 class _File:

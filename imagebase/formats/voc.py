@@ -32,9 +32,9 @@ from imagebase.formats.regions import boxes as boxes_around
 from imagebase.formats.regions import pieces
 from imagebase.formats.relative import names_file, read_names_file
 from imagebase.formats.trees import (
-    FILES_TO_TRY,
     files_named,
     folder_of,
+    has_file,
     names_with_suffix,
 )
 from imagebase.formats.voc_attributes import elements
@@ -159,13 +159,11 @@ def _object(annotation: Annotation, *, is_zero_based: bool) -> str:
 
 def recognises(tree: FileTree) -> bool:
     """Say whether an XML file has <annotation> as its root."""
-    for file in names_with_suffix(tree, ".xml")[:FILES_TO_TRY]:
-        try:
-            if root_tag_of(tree, file) == "annotation":
-                return True
-        except AnnotationFileError:
-            continue
-    return False
+    return has_file(tree, ".xml", is_one=_is_voc)
+
+
+def _is_voc(tree: FileTree, file: str) -> bool:
+    return root_tag_of(tree, file) == "annotation"
 
 
 def read(tree: FileTree, collector: Collector) -> None:

@@ -6,13 +6,12 @@ from typing import Any, Final
 from urllib.parse import unquote
 
 from imagebase.annotation import Box, Size
-from imagebase.errors import AnnotationFileError
 from imagebase.formats.collecting import Collector, image_name, number, size_of
 from imagebase.formats.json_stream import json_items
 from imagebase.formats.label_set_files import FileTree, InputFormat
 from imagebase.formats.outlines import OUTLINE, around
 from imagebase.formats.parts import parts_of_files
-from imagebase.formats.trees import FILES_TO_TRY, names_with_suffix
+from imagebase.formats.trees import FILES_TO_TRY, has_file, names_with_suffix, read_each
 
 _SUFFIXES: Final = (".json", ".vott")
 _GONE_INTO: Final = frozenset({"assets", "frames"})
@@ -20,13 +19,7 @@ _GONE_INTO: Final = frozenset({"assets", "frames"})
 
 def recognises(tree: FileTree) -> bool:
     """Say whether a file has assets with regions, or frames and the tags for them."""
-    for file in names_with_suffix(tree, *_SUFFIXES)[:FILES_TO_TRY]:
-        try:
-            if _is_vott(tree, file):
-                return True
-        except AnnotationFileError:
-            continue
-    return False
+    return has_file(tree, *_SUFFIXES, is_one=_is_vott)
 
 
 def _is_vott(tree: FileTree, file: str) -> bool:
@@ -47,21 +40,20 @@ def read(tree: FileTree, collector: Collector) -> None:
     Raises:
         AnnotationFileError: no file is VoTT's, or none can be read.
     """
-    was_read = False
-    files = parts_of_files(names_with_suffix(tree, *_SUFFIXES))
-    # The project has the tags in their order.
-    for file in sorted(files, key=lambda file: not file.lower().endswith(".vott")):
-        try:
-            if file.lower().endswith(".vott") or _is_vott(tree, file):
-                was_read = True
-                _File(tree, file, collector, files[file]).read()
-        except AnnotationFileError as error:
-            collector.skip(file, "", str(error))
-    collector.check()
-    if not was_read:
-        raise AnnotationFileError(
-            "There is no VoTT file here: it is a .json with assets and their regions."
-        )
+    parts = parts_of_files(names_with_suffix(tree, *_SUFFIXES))
+    read_each(
+        # The project has the tags in their order.
+        sorted(parts, key=lambda file: not _is_project(file)),
+        collector,
+        is_one=lambda file: _is_project(file) or _is_vott(tree, file),
+        read_one=lambda file: _File(tree, file, collector, parts[file]).read(),
+        absent="There is no VoTT file here: it is a .json with assets and their "
+        "regions.",
+    )
+
+
+def _is_project(file: str) -> bool:
+    return file.lower().endswith(".vott")
 
 
 class _File:
