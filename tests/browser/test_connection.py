@@ -4,7 +4,6 @@ Every key counts once, for the image that was on screen; every box that was draw
 stored, or shown as not saved.
 """
 
-import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -123,15 +122,24 @@ def wait_until_saved(visit: Visit, count: int) -> ImageRecord:
 
 
 DECISIONS = ["Enter", "e"]
+# All five before the page can do anything, however busy the machine is. Returns the
+# classes of the editor as the next frame has them.
+_FIVE_KEYS = """(root, key) => {
+  for (let count = 0; count < 5; count += 1) {
+    const event = { key, bubbles: true, composed: true, cancelable: true };
+    document.activeElement.dispatchEvent(new KeyboardEvent("keydown", event));
+    document.activeElement.dispatchEvent(new KeyboardEvent("keyup", event));
+  }
+  return new Promise((resolve) => requestAnimationFrame(() => resolve(root.className)));
+}"""
 
 
 @pytest.mark.parametrize("key", DECISIONS)
 def test_five_quick_keys_decide_on_the_image_on_screen_alone(
     slow: Visit, key: str
 ) -> None:
-    slow.press(key, key, key, key, key)
-    assert slow.canvas.get("waiting")  # it is dim: the key was heard
-    expect(slow.canvas.surface).to_have_class(re.compile("waiting"))
+    # It is dim at once: the key was heard.
+    assert "waiting" in slow.canvas.surface.evaluate(_FIVE_KEYS, key)
     decided_is(slow, KITCHEN)
 
 
