@@ -50,11 +50,11 @@ def finding_of(tried: "Trial", boxes: Sequence[Annotation], *, image: str) -> Fi
 
 def _oddity(boxes: Sequence[Annotation], size: Size) -> str:
     """Return what is wrong with boxes altogether; empty where nothing is."""
-    misread = "its outputs may be read the wrong way. Try another family."
+    misread = "its outputs may be decoded wrongly. Try another family."
     sides = [(one.box.width, one.box.height) for one in boxes]
     if not boxes:
         return (
-            "nothing that it knows is there, or its outputs are read the wrong way. "
+            "the image has none of its labels, or its outputs are decoded wrongly. "
             "Try it on an image with an object that it was trained for."
         )
     if all(w >= _WHOLE * size.width and h >= _WHOLE * size.height for w, h in sides):

@@ -430,7 +430,7 @@ def test_a_name_that_may_mean_several_images_is_left_out_and_said(
     done, sentences = remarks(source, tmp_path / "out", "coco")
     assert done.images == 1
     assert sentences == [
-        "Left out: 1.png: which image is meant cannot be told: cam1/1.png, cam2/1.png"
+        "Left out: 1.png: several images match its name: cam1/1.png, cam2/1.png"
     ]
     (source / "a.json").write_text(coco_of("1.png"))
     result = invoked(source, "--to", "yolo", "--output", tmp_path / "none")
@@ -717,4 +717,4 @@ def test_command_says_what_it_found_instead_of_labels(tmp_path: Path) -> None:
     (tmp_path / "in" / "notes.txt").write_text("hello")
     result = invoked(tmp_path / "in", "--to", "coco", "--output", tmp_path / "out")
     assert result.exit_code == 1
-    assert "No labels that can be read were found in notes.txt" in result.stderr
+    assert "No readable labels were found in notes.txt" in result.stderr

@@ -190,9 +190,9 @@ def _say_what_is_asked(
     diagnosis: "Diagnosis", family: str | None, input_size: int | None
 ) -> None:
     if diagnosis.asks_size and input_size is None and not diagnosis.families:
-        say("Say --input-size with the side of the images it was trained with.")
+        say("Add --input-size with the image size it was trained at.")
     elif len(diagnosis.families) > 1 and family is None:
-        say(f"Say --family with one of {', '.join(diagnosis.families)}.")
+        say(f"Add --family with one of {', '.join(diagnosis.families)}.")
 
 
 def _tried(

@@ -103,8 +103,8 @@ def run_to_the_end(run: Callable[[], object]) -> None:
 
 def _end_with(why: str) -> NoReturn:
     say(
-        f"Standard output cannot be written to ({why}); send it to a terminal or to a "
-        "disk with space left."
+        f"Cannot write to standard output ({why}); send it to a terminal or a disk "
+        "with free space."
     )
     _end_output()
     sys.exit(FAILED)

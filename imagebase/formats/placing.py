@@ -175,7 +175,7 @@ def several_meant(paths: Sequence[str]) -> str:
     """Return why no image is that of a name, as the end of a sentence."""
     shown = ", ".join(paths[:_SHOWN])
     more = f" and {len(paths) - _SHOWN:,} more" if len(paths) > _SHOWN else ""
-    return f"which image is meant cannot be told: {shown}{more}"
+    return f"several images match its name: {shown}{more}"
 
 
 def sides(size: Size) -> str:

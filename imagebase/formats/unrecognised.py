@@ -75,7 +75,7 @@ def unrecognised(tree: FileTree) -> str:
     rest = len(names) - _MOST_NAMES
     more = f" and {rest:,} more" if rest > 0 else ""
     return (
-        f"No labels that can be read were found in {', '.join(names[:_MOST_NAMES])}"
+        f"No readable labels were found in {', '.join(names[:_MOST_NAMES])}"
         f"{more}; export COCO, YOLO or Pascal VOC from the tool they come from."
     )
 
@@ -127,7 +127,9 @@ def _json_seen(tree: FileTree, file: str) -> Iterator[_Seen]:
             yield _Seen(3, what)
             return
     if "annotations" in keys and "images" not in keys:
-        yield _Seen(3, f"{file} has annotations and no list of images; export it anew.")
+        yield _Seen(
+            3, f"{file} has annotations but no list of images; export it again."
+        )
 
 
 def _about_results(file: str, entry: Mapping[str, Any]) -> str:
@@ -149,8 +151,8 @@ def _xml_seen(tree: FileTree, file: str) -> Iterator[_Seen]:
     tag = root_tag_of(tree, file)
     yield _Seen(
         5,
-        f"{file} has <{tag}> as its root, which no format that is read has; export "
-        "Pascal VOC or COCO from the tool it comes from.",
+        f"{file} has the root <{tag}>, which is no supported format; export Pascal VOC "
+        "or COCO from the tool it comes from.",
     )
 
 

@@ -71,10 +71,10 @@ def few_held_out(images: int) -> list[str]:
         return ["No image is held out, so nobody can say how good the model is."]
     if images == 1:
         return [
-            "Only 1 image is held out: AP will move by chance, and has no confidence "
+            "Only 1 image is held out: AP varies by chance, and has no confidence "
             "interval."
         ]
-    return [f"Only {images} images are held out: AP will move by chance."]
+    return [f"Only {images} images are held out: AP varies by chance."]
 
 
 def box_sides(training_set: TrainingSet) -> Floats:

@@ -225,7 +225,7 @@ def test_approval_waits_for_the_boxes(visit: Visit, network: Network) -> None:
     network.cut()
     draw(visit, 2)
     visit.press("Enter", "Enter", "n", "Enter")
-    expect(notice(visit)).to_contain_text("Then goes on")
+    expect(notice(visit)).to_contain_text("Continues once saved")
     visit.page.wait_for_timeout(4000)
     assert visit.canvas.get("image") == visit.image(KITCHEN)
     network.mend()

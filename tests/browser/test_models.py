@@ -130,5 +130,5 @@ def test_bad_model_is_refused_in_a_sentence(models_page: Page, tmp_path: Path) -
     expect(
         models_page.get_by_text("obj.weights is too short for this cfg")
     ).to_be_visible()
-    expect(models_page.get_by_text("Nothing was kept.")).to_be_visible()
+    expect(models_page.get_by_text("No model was added.")).to_be_visible()
     expect(models_page.get_by_role("button", name="Keep")).to_have_count(0)

@@ -73,7 +73,7 @@ def test_ambiguous_model_asks_and_is_answered_by_family(tmp_path: Path) -> None:
     path.write_bytes(speaking_model(yolox_output(decoded=True)))
     asked = invoked("check", path)
     assert asked.exit_code == 1
-    assert "Say --family with one of yolox, yolox-decoded" in asked.stderr
+    assert "Add --family with one of yolox, yolox-decoded" in asked.stderr
     (tmp_path / "m.names").write_text("cat\ndog\n")
     said = invoked("check", path, "--family", "yolox-decoded")
     assert said.exit_code == 0
@@ -88,7 +88,7 @@ def test_numbers_tell_the_family_and_a_person_who_says_another_is_refused(
     path.with_suffix(".names").write_text(NAMES)
     told = invoked("check", path)
     assert told.exit_code == 0
-    assert "⚠ Its numbers are those of YOLOv6" in told.stdout
+    assert "⚠ Its outputs match YOLOv6" in told.stdout
     assert "✓ m.onnx: YOLOv6, 320 × 256 pixels, 5 classes." in told.stdout
     assert "✓ 1 box in kitchen.jpg" in told.stdout
     refused = invoked("check", path, "--family", "yolox")
@@ -102,7 +102,7 @@ def test_open_size_is_asked_for_and_said(tmp_path: Path) -> None:
     path.with_suffix(".names").write_text(NAMES)
     asked = invoked("check", path)
     assert asked.exit_code == 1
-    assert "Say --input-size with the side of the images" in asked.stderr
+    assert "Add --input-size with the image size" in asked.stderr
     said = invoked("check", path, "--input-size", "320")
     assert said.exit_code == 0
     assert "✓ 1 box in kitchen.jpg" in said.stdout

@@ -69,7 +69,7 @@ def test_output_that_takes_nothing_is_one_sentence(
     code, said = run(commands[name], redirection, tmp_path / "home")
     assert code == 1
     assert len(said) == 1
-    assert said[0].startswith("Standard output cannot be written to (")
+    assert said[0].startswith("Cannot write to standard output (")
 
 
 @pytest.mark.parametrize("name", NAMES)

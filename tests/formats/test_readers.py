@@ -310,7 +310,9 @@ def test_a_file_beyond_the_limit_is_refused() -> None:
 
 
 def test_files_of_no_format_are_refused() -> None:
-    with pytest.raises(AnnotationFileError, match="<a> as its root, which no format"):
+    with pytest.raises(
+        AnnotationFileError, match="the root <a>, which is no supported format"
+    ):
         recognise(tree_of({"a.txt": "hello", "b.json": "[]", "c.xml": "<a/>"}))
 
 

@@ -157,7 +157,7 @@ def test_whole_images_in_folders_are_read(wild: Path) -> None:
     [
         ("tf_detection_api_dataset", "test.tfrecord cannot be read: it looks like"),
         ("roboflow_dataset/tfrecord", "it looks like TensorFlow records"),
-        ("kaggle_dataset/image_txt_det", "No labels that can be read were found in"),
+        ("kaggle_dataset/image_txt_det", "No readable labels were found in"),
         ("cvat_dataset/for_video", "it is CVAT for video; export the task as"),
     ],
 )

@@ -216,7 +216,7 @@ def test_detections_are_judged_without_a_model(approved: Tab) -> None:
     [
         ("broken.json", b"[{", "broken.json cannot be read"),
         ("others.json", coco_results(("x.jpg", 1, 0.5)), "no image has the id 'x.jpg'"),
-        ("notes.txt", b"hello", "No labels that can be read were found in notes.txt"),
+        ("notes.txt", b"hello", "No readable labels were found in notes.txt"),
         ("a.zip", b"PK", "a.zip"),
     ],
 )

@@ -182,7 +182,7 @@ def test_images_come_with_their_labels_into_an_empty_dataset(tab: Tab) -> None:
 
 def test_files_of_no_known_format_are_a_sentence_and_can_be_named(filled: Tab) -> None:
     drop(filled, ("notes.md", b"hello"))
-    assert "No labels that can be read were found in" in filled.app.warning[0].value
+    assert "No readable labels were found in" in filled.app.warning[0].value
     filled.app.selectbox(key=_format_key(filled)).select("yolo").run()
     assert not filled.app.exception
     assert filled.app.warning

@@ -70,7 +70,7 @@ def test_dropped_model_is_examined_tried_and_kept(page: Tab) -> None:
 def test_bad_model_is_refused_with_its_sentence(page: Tab) -> None:
     drop(page, *darknet(names=b"cat\n"))
     assert "names 1 label and the model knows 2" in page.words()
-    assert "Nothing was kept." in page.words()
+    assert "No model was added." in page.words()
     assert not page.app.text_input(key="models.new.name") if False else True
     assert not names()
 
@@ -108,11 +108,11 @@ def test_numbers_of_another_family_are_read_as_that(page: Tab) -> None:
     content = yolov6(8, 16, 32).replace(b"outputs", b"outout_")
     drop(page, ("m.onnx", content), ("m.names", NAMES.encode()))
     assert "YOLOv6, 320 × 256 pixels" in page.words()
-    assert "Its numbers are those of YOLOv6, so it is read as that" in page.words()
+    assert "Its outputs match YOLOv6, so it is read as that" in page.words()
     assert "1 box in kitchen" in page.words()
     page.app.selectbox(key="models.family").set_value("yolox").run()
     assert "its fifth column is 1 throughout" in page.words()
-    assert "Nothing was kept." in page.words()
+    assert "No model was added." in page.words()
     page.app.selectbox(key="models.family").set_value("yolov6").run()
     assert "1 box in kitchen" in page.words()
     keep(page, "six")

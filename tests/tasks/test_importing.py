@@ -356,6 +356,6 @@ def test_dropped_images_of_one_name_are_said_where_one_cannot_be_told(
     job = run_job("import", **parameters())
     assert job.result is not None
     assert job.result["left_out"] == [
-        "1.png: Which image is meant cannot be told: x/1.png, y/1.png."
+        "1.png: Several images match its name: x/1.png, y/1.png."
     ]
     assert boxes_here(store, scope) == {"x/1.png": [], "y/1.png": []}

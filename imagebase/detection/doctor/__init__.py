@@ -184,9 +184,7 @@ def try_reading(
             raise
         family = error.family
     tried = try_out(other.draft.model, picture=picture, limits=limits)
-    note = warning(
-        f"Its numbers are those of {FAMILY_NAMES[family]}, so it is read as that."
-    )
+    note = warning(f"Its outputs match {FAMILY_NAMES[family]}, so it is read as that.")
     families = tuple(dict.fromkeys((*diagnosis.families, family)))
     findings = (*other.findings, note)
     return replace(other, findings=findings, families=families), tried

@@ -250,7 +250,7 @@ class Editor {
   inWords({ all, own, why, isRefusedElsewhere }) {
     const changes = `${all} ${all === 1 ? "change" : "changes"} not saved`;
     const where = own === all ? "" : own ? " here and on other images" : " on other images";
-    const held = this.waiting ? " Then goes on; Escape stops that." : "";
+    const held = this.waiting ? " Continues once saved; press Escape to stay." : "";
     const elsewhere = isRefusedElsewhere && "Open the other image to see why.";
     return `${changes}${where}. ${why || elsewhere || "The server does not answer."} ` +
       `${all === 1 ? "It is" : "They are"} sent again.${held}`;

@@ -131,5 +131,5 @@ def _changed(
     try:
         known = record.annotation(annotation_id).attributes
     except KeyError:
-        raise EditError("That box is not there any more; choose another.") from None
+        raise EditError("That box no longer exists; select another one.") from None
     return describe(record, annotation_id, change(known), who=who)

@@ -28,7 +28,7 @@ _KEPT_ANSWERS: Final = 64
 
 _UNREADABLE: Final = "The server cannot read this change; discard it."
 _ELSEWHERE: Final = "It belongs to another dataset; open that one."
-_DISPUTED: Final = "Somebody else changed this image too; choose what shall stand."
+_DISPUTED: Final = "Someone else also changed this image; choose the version to keep."
 
 # Reruns that may come while one edit is booked.
 _PATIENCE: Final = 10

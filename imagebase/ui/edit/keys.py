@@ -51,7 +51,9 @@ KEYS: Final = (
         {"delete": "delete", "backspace": "delete"},
     ),
     Key(
-        "Escape", "Stop drawing or what waits, or select nothing", {"escape": "cancel"}
+        "Escape",
+        "Cancel the drawing or a waiting action, or deselect",
+        {"escape": "cancel"},
     ),
     Key("Z", "Zoom to the selected box, and back", {"z": "closer"}),
     Key("F", "Fit the picture", {"f": "whole"}),

@@ -35,7 +35,7 @@ def choose(conflict: Conflict) -> None:
     """Draw both versions with what each changed, and the choice between them."""
     st.warning(
         f"**{_who(conflict)} saved this image while you changed it.** Nothing of "
-        "yours is saved yet: choose what shall stand. Undo brings back the rest.",
+        "yours is saved yet: choose the version to keep. Undo brings back the rest.",
         icon=":material/call_split:",
     )
     left, right = st.columns(2, gap="medium")

@@ -333,7 +333,7 @@ def _areas(format_name: str) -> str:
             persist_state="session",
         )
         if not can_hold:
-            st.caption(f"{one.title} cannot say that an area is to be ignored.")
+            st.caption(f"{one.title} cannot hold ignore areas.")
     return chosen
 
 

@@ -154,10 +154,10 @@ def _show(examined: Examined) -> None:
             _keep_form(diagnosis.draft, examined.trial)
         else:
             st.caption(
-                "Nothing was kept. Fix what has a cross and drop it again, or choose "
-                "above how it is read."
+                "No model was added. Fix the errors and drop the files again, or "
+                "choose above how to read it."
                 if diagnosis.asks_size or len(diagnosis.families) > 1
-                else "Nothing was kept. Fix what has a cross and drop it again."
+                else "No model was added. Fix the errors and drop the files again."
             )
     with right:
         if diagnosis.draft is not None and examined.trial is not None:

@@ -25,7 +25,7 @@ _REPLACING: Final = {
 _MEANINGS: Final = {
     Replacing.NOTHING: "Existing boxes are kept; imported boxes are added.",
     Replacing.MODEL_BOXES: "On these images, untouched model boxes are deleted.",
-    Replacing.ALL_BOXES: "On these images, all boxes are deleted, people's too.",
+    Replacing.ALL_BOXES: "All boxes on these images are deleted.",
 }
 
 
