@@ -64,7 +64,7 @@ def _dialog(image_id: str) -> None:
     rough_canvas.settle(_CANVAS, _book)
     record = backend.store().record(state.scope(), image_id)
     st.caption(
-        "No boxes are suggested here. Training and evaluation ignore these areas; "
+        "Models suggest no boxes in these areas. Training and evaluation ignore them; "
         "Export can black them out or write them as ignore regions."
     )
     tool = _tools(record)
