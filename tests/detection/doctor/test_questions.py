@@ -277,7 +277,9 @@ MANY = [(x, y, x + 9, y + 9) for x in range(0, 200, 10) for y in range(0, 200, 1
 @pytest.mark.parametrize(
     ("trial", "sentence"),
     [
-        pytest.param(a_trial(), "0 boxes in k.jpg: the image has none of its labels", id="none"),
+        pytest.param(
+            a_trial(), "0 boxes in k.jpg: the image has none of its labels", id="none"
+        ),
         pytest.param(
             a_trial((0, 0, 320, 256), (1, 0, 320, 256)),
             "2 boxes in k.jpg: each is the whole image",
