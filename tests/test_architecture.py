@@ -1,54 +1,185 @@
-"""app.py → pages → imagebase.ui → imagebase, and never back."""
+"""app.py → pages → imagebase.ui → imagebase, and no package imports a later one."""
 
 import ast
+from collections.abc import Container, Iterator
+from functools import cache
 from pathlib import Path
-
-import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "imagebase"
-CORE_MODULES = sorted(
-    path for path in PACKAGE.rglob("*.py") if "ui" not in path.relative_to(ROOT).parts
-)
+MODULES = sorted(PACKAGE.rglob("*.py"))
 PAGES = sorted((ROOT / "pages").glob("*.py"))
 
+STREAMLIT = {"streamlit", "streamlit_drawable_canvas"}
 INFERENCE_RUNTIMES = {"openvino", "onnx"}
 NOT_FOR_PAGES = {"cv2", "numpy", "PIL", "sqlalchemy", "sqlite3", "zipfile", "openvino"}
 
+# Every package and loose module, lowest first: each imports only those above it.
+# A name stands for all below it that are not listed themselves. The root, which only
+# names what the others have, is outside the order.
+ORDER = [
+    "imagebase.annotation",
+    "imagebase.errors",
+    "imagebase.geometry",
+    "imagebase.shapes",
+    "imagebase.settings",
+    "imagebase.wording",
+    "imagebase.attributes",
+    "imagebase.image_formats",
+    "imagebase.jpeg_ends",
+    "imagebase.images",
+    "imagebase.covering",
+    "imagebase.archives",
+    "imagebase.drawing",
+    "imagebase.quality",
+    "imagebase.metadata",
+    "imagebase.resizing",
+    "imagebase.tiles",
+    "imagebase.run_summary",
+    "imagebase.passed_over",
+    "imagebase.intake",
+    "imagebase.editing",
+    "imagebase.formats",
+    "imagebase.statistics",
+    "imagebase.states",
+    "imagebase.detection",
+    "imagebase.suggestions",
+    "imagebase.model_layer",
+    "imagebase.reviewing",
+    "imagebase.evaluation",
+    "imagebase.trial_picture",
+    "imagebase.split",
+    "imagebase.augmentation",
+    "imagebase.training",
+    "imagebase.journal",
+    "imagebase.labelling_output",
+    "imagebase.labelling",
+    "imagebase.label_set_diff",
+    "imagebase.conversion",
+    "imagebase.store",
+    "imagebase.admission",
+    "imagebase.versions",
+    "imagebase.table_editing",
+    "imagebase.backup",
+    "imagebase.importing",
+    "imagebase.exporting",
+    "imagebase.jobs",
+    "imagebase.tasks",
+    "imagebase.serving",
+    "imagebase.ui",
+    "imagebase.ui.annotate",
+    "imagebase.ui.models",
+    "imagebase.ui.export",
+    "imagebase.ui.evaluate",
+    "imagebase.ui.train",
+    "imagebase.ui.edit",
+    "imagebase.ui.review",
+    "imagebase.ui.upload",
+    "imagebase.commands",
+    "imagebase.cli",
+    "imagebase.__main__",
+]
+# Imports against the order: to be taken out of the code, then from here.
+AGAINST_THE_ORDER = {
+    ("imagebase.detection.voting", "imagebase.evaluation.label_mapping"),
+    ("imagebase.reviewing.look_search", "imagebase.store"),
+    ("imagebase.reviewing.look_search", "imagebase.store.looks"),
+    ("imagebase.reviewing.look_search", "imagebase.store.scope"),
+    ("imagebase.reviewing.removing", "imagebase.store"),
+    ("imagebase.reviewing.removing", "imagebase.store.scope"),
+    ("imagebase.reviewing.review", "imagebase.store"),
+    ("imagebase.ui.frame", "imagebase.ui.upload.upload_tools"),
+    ("imagebase.ui.image_comments", "imagebase.ui.edit.canvas"),
+    ("imagebase.ui.long_work", "imagebase.ui.edit.editor"),
+    ("imagebase.ui.look_preview", "imagebase.ui.review.bulk_words"),
+    ("imagebase.ui.look_preview", "imagebase.ui.review.crop_pictures"),
+    ("imagebase.ui.look_preview", "imagebase.ui.review.sheet"),
+    ("imagebase.ui.suggested_boxes", "imagebase.ui.annotate.label_table"),
+}
 
-def imported_modules(path: Path) -> set[str]:
-    """Return the dotted names of every module a file imports, anywhere in it."""
+
+@cache
+def imported_modules(path: Path, *, at_run_time: bool = False) -> frozenset[str]:
+    """Return the dotted names that a file imports, anywhere in it.
+
+    at_run_time: without those that only the type checker imports.
+    """
     found = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in _nodes(ast.parse(path.read_text(encoding="utf-8")), at_run_time):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             found |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return found
+    return frozenset(found)
+
+
+def _nodes(tree: ast.AST, at_run_time: bool) -> Iterator[ast.AST]:
+    for node in ast.iter_child_nodes(tree):
+        is_for_types = isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(
+            node.test
+        )
+        if not (at_run_time and is_for_types):
+            yield node
+            yield from _nodes(node, at_run_time)
 
 
 def imported_roots(path: Path) -> set[str]:
     return {name.split(".")[0] for name in imported_modules(path)}
 
 
-def name_of(path: Path) -> str:
-    return str(path.relative_to(ROOT))
+def module_name(path: Path) -> str:
+    """Return what a file of the package is imported as."""
+    dotted = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    return dotted.removesuffix(".__init__")
 
 
-@pytest.mark.parametrize("path", CORE_MODULES, ids=name_of)
-def test_core_module_does_not_import_streamlit(path: Path) -> None:
-    assert not imported_roots(path) & {"streamlit", "streamlit_drawable_canvas"}
+NAMES = {module_name(path): path for path in MODULES}
+CORE = {
+    name: path for name, path in NAMES.items() if not name.startswith("imagebase.ui")
+}
 
 
-@pytest.mark.parametrize("path", CORE_MODULES, ids=name_of)
-def test_core_module_does_not_import_the_interface(path: Path) -> None:
-    assert not [m for m in imported_modules(path) if m.startswith("imagebase.ui")]
+def within(name: str, listed: Container[str]) -> str:
+    """Return the longest listed name that a dotted name is or begins with."""
+    while name and name not in listed:
+        name = name.rpartition(".")[0]
+    return name
 
 
-@pytest.mark.parametrize("path", CORE_MODULES, ids=name_of)
-def test_only_detection_imports_inference_runtimes(path: Path) -> None:
-    if path.parent != PACKAGE / "detection":
-        assert not imported_roots(path) & INFERENCE_RUNTIMES
+def imports_between_packages() -> set[tuple[str, str]]:
+    """Return who imports what of the package, as module names."""
+    pairs = {
+        (name, within(imported, NAMES))
+        for name, path in NAMES.items()
+        for imported in imported_modules(path, at_run_time=True)
+    }
+    return {
+        (a, b)
+        for a, b in pairs
+        if {a, b}.isdisjoint({"", "imagebase"}) and within(a, ORDER) != within(b, ORDER)
+    }
+
+
+def test_there_are_modules_and_pages_to_check() -> None:
+    assert len(CORE) > 100
+    assert len(NAMES) > len(CORE)
+    assert len(PAGES) > 5
+
+
+def test_core_imports_neither_streamlit_nor_the_interface() -> None:
+    wrong = [
+        (name, imported)
+        for name, path in CORE.items()
+        for imported in imported_modules(path)
+        if imported.split(".")[0] in STREAMLIT or imported.startswith("imagebase.ui")
+    ]
+    assert wrong == []
+
+
+def test_only_detection_imports_inference_runtimes() -> None:
+    using = {name for name, p in CORE.items() if imported_roots(p) & INFERENCE_RUNTIMES}
+    assert using
+    assert {n for n in using if not n.startswith("imagebase.detection.")} == set()
 
 
 def test_geometry_needs_only_numpy_and_values() -> None:
@@ -56,16 +187,35 @@ def test_geometry_needs_only_numpy_and_values() -> None:
     assert roots == {"collections", "typing", "numpy", "imagebase"}
 
 
-@pytest.mark.parametrize("path", PAGES, ids=name_of)
-def test_page_enters_the_frame_before_anything_else(path: Path) -> None:
-    body = ast.parse(path.read_text(encoding="utf-8")).body
-    first = next(
-        one for one in body[1:] if not isinstance(one, ast.Import | ast.ImportFrom)
-    )
-    assert ast.unparse(first) == "frame.enter()"
+def test_every_module_has_a_place_in_the_order() -> None:
+    modules = [name for name in NAMES if name != "imagebase"]
+    assert [name for name in modules if not within(name, ORDER)] == []
+    assert [name for name in ORDER if name not in NAMES] == []
+    assert len(set(ORDER)) == len(ORDER)
 
 
-@pytest.mark.parametrize("path", PAGES, ids=name_of)
-def test_page_leaves_pixels_files_and_state_to_the_library(path: Path) -> None:
-    assert not imported_roots(path) & NOT_FOR_PAGES
-    assert "session_state" not in path.read_text(encoding="utf-8")
+def test_no_package_imports_a_later_one() -> None:
+    place = {name: at for at, name in enumerate(ORDER)}
+    upwards = {
+        (a, b)
+        for a, b in imports_between_packages()
+        if place[within(a, ORDER)] < place[within(b, ORDER)]
+    }
+    assert sorted(upwards - AGAINST_THE_ORDER) == []
+    assert sorted(AGAINST_THE_ORDER - upwards) == [], "no longer there: take them out"
+
+
+def test_page_enters_the_frame_before_anything_else() -> None:
+    firsts = {}
+    for path in PAGES:
+        body = ast.parse(path.read_text(encoding="utf-8")).body[1:]
+        lines = [n for n in body if not isinstance(n, ast.Import | ast.ImportFrom)]
+        firsts[path.name] = ast.unparse(lines[0])
+    assert firsts == dict.fromkeys(firsts, "frame.enter()")
+
+
+def test_pages_leave_pixels_files_and_state_to_the_library() -> None:
+    wrong = [(p.name, m) for p in PAGES for m in imported_roots(p) & NOT_FOR_PAGES]
+    texts = {path.name: path.read_text(encoding="utf-8") for path in PAGES}
+    assert wrong == []
+    assert [name for name, text in texts.items() if "session_state" in text] == []

@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-from tests.test_architecture import CORE_MODULES, PACKAGE, imported_roots
+from tests.test_architecture import CORE, PACKAGE, imported_roots
 
 FREE_OF_TORCH = [
     *("settings", "training_set", "gathering", "advice", "anchors", "batches"),
@@ -13,7 +13,7 @@ FREE_OF_TORCH = [
 
 
 def test_only_training_imports_pytorch() -> None:
-    importing = {one for one in CORE_MODULES if "torch" in imported_roots(one)}
+    importing = {one for one in CORE.values() if "torch" in imported_roots(one)}
     assert importing
     assert {one.parent for one in importing} == {PACKAGE / "training"}
 
