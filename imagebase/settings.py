@@ -13,7 +13,21 @@ from platformdirs import user_data_path
 
 from imagebase.errors import SettingsError
 
-PROJECT_ROOT: Final = Path(__file__).resolve().parent.parent
+_PACKAGE: Final = Path(__file__).resolve().parent
+
+
+def find_project(package: Path) -> Path:
+    """Return the folder of app.py, pages/, weights/, samples/ and notebooks/.
+
+    They are at the top level of a checkout; a wheel holds them inside the package,
+    where pyproject.toml puts them.
+    """
+    bundled = package / "bundled"
+    return bundled if bundled.is_dir() else package.parent
+
+
+PROJECT_ROOT: Final = find_project(_PACKAGE)
+ASSETS_FOLDER: Final = _PACKAGE / "ui" / "assets"
 WEIGHTS_FOLDER: Final = PROJECT_ROOT / "weights"
 SAMPLES_FOLDER: Final = PROJECT_ROOT / "samples"
 DEFAULT_MODEL: Final = "yolov4-tiny"

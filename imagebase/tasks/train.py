@@ -20,7 +20,7 @@ from imagebase.detection.model_files import CFG, NAMES, REPORTS, WEIGHTS, sha256
 from imagebase.detection.registry import find_model
 from imagebase.errors import ModelLoadError, TrainingError
 from imagebase.jobs import JobContext
-from imagebase.settings import settings
+from imagebase.settings import PROJECT_ROOT, settings
 from imagebase.split import split_image
 from imagebase.store import JobInfo, JobState, Scope
 from imagebase.store.scope import check_owner_id
@@ -195,6 +195,7 @@ def _trained(context: JobContext, folder: Path) -> dict[str, Any] | None:
             *(sys.executable, "-m", "imagebase.training", str(folder)),
             *(str(folder / _MODEL), "--parent", str(os.getpid())),
         ],
+        cwd=PROJECT_ROOT,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=errors,

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Final
 
 import streamlit as st
 
+from imagebase.settings import ASSETS_FOLDER
 from imagebase.ui import backend, state
 
 _DATASET: Final = "dataset"
@@ -14,7 +14,7 @@ _IMAGE: Final = "image"
 _DIGITS: Final = 12
 _LEFT_ALONE: Final = "imagebase.address.left_alone"
 _WRITTEN: Final = "imagebase.address.written"
-_SCRIPT: Final = Path(__file__).parent / "assets" / "address.js"
+_SCRIPT: Final = ASSETS_FOLDER / "address.js"
 # Of the container of what writes the address; it takes no room on a page.
 KEY: Final = "address.place"
 
@@ -64,7 +64,9 @@ def note(*, image_id: str | None = None) -> None:
         place[_IMAGE] = st.session_state[_LEFT_ALONE]
     is_known = st.session_state.get(_WRITTEN, False)
     with st.container(key=KEY):
-        write = st.components.v2.component("imagebase_address", js=_SCRIPT.read_text())
+        write = st.components.v2.component(
+            "imagebase_address", js=_SCRIPT.read_text("utf-8")
+        )
         write(key="address", data={} if is_known else place)
     if is_known and st.query_params.to_dict() != place:
         st.query_params.from_dict(place)

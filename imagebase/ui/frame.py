@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import streamlit as st
 
 from imagebase.errors import ImageBaseError
-from imagebase.settings import PROJECT_ROOT, Mode
+from imagebase.settings import ASSETS_FOLDER, PROJECT_ROOT, Mode
 from imagebase.states import GROUPS, group_counts
 from imagebase.ui import (
     address,
@@ -26,7 +26,6 @@ from imagebase.ui.visitor import has_login, name_input, visitor, welcome
 if TYPE_CHECKING:
     from streamlit.navigation.page import StreamlitPage
 
-_ASSETS: Final = PROJECT_ROOT / "imagebase" / "ui" / "assets"
 SIDEBAR_PX: Final = 240
 # Read out, and not seen: `display: none` would take it from both.
 _STYLE: Final = f"""<style>
@@ -66,11 +65,11 @@ def configure(*, folds_sidebar: bool) -> None:
     """Set title, icon, layout and style."""
     st.set_page_config(
         page_title="ImageBase",
-        page_icon=str(_ASSETS / "icon.png"),
+        page_icon=str(ASSETS_FOLDER / "icon.png"),
         layout="wide",
         initial_sidebar_state="collapsed" if folds_sidebar else SIDEBAR_PX,
     )
-    st.logo(str(_ASSETS / "logo.svg"), icon_image=str(_ASSETS / "icon.png"))
+    st.logo(str(ASSETS_FOLDER / "logo.svg"), icon_image=str(ASSETS_FOLDER / "icon.png"))
     st.html(_STYLE)
 
 
@@ -113,7 +112,7 @@ def run(page: "StreamlitPage") -> None:
 
 def _drop_blind_clicks() -> None:
     """Let no click count on a button that came under the pointer just now."""
-    script = (_ASSETS / "clicks.js").read_text(encoding="utf-8")
+    script = (ASSETS_FOLDER / "clicks.js").read_text(encoding="utf-8")
     with st.container(key="frame.clicks"):
         st.components.v2.component("imagebase_clicks", js=script)(key="clicks")
 

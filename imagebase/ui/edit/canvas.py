@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any, Final
 
 import streamlit as st
 
 from imagebase.annotation import Annotation, Box, ImageRecord, LabelSet
 from imagebase.errors import ImageBaseError
+from imagebase.settings import ASSETS_FOLDER
 from imagebase.shapes import Shape
 from imagebase.ui.edit import keys
 from imagebase.ui.edit.box_message import Action, Message, parcel, parse_message
@@ -19,7 +19,6 @@ CANVAS_KEY: Final = "edit.canvas"
 
 _EDITOR: Final = "imagebase.editor."
 _WISH: Final = ".wish"
-_ASSETS: Final = Path(__file__).parent.parent / "assets"
 _BELOW_PX: Final = 90
 
 
@@ -210,4 +209,4 @@ def _component() -> Callable[..., Any]:
 
 
 def _text(file_name: str) -> str:
-    return (_ASSETS / file_name).read_text(encoding="utf-8")
+    return (ASSETS_FOLDER / file_name).read_text(encoding="utf-8")

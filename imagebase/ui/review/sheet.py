@@ -2,12 +2,10 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Final
 
 import streamlit as st
 
-_ASSETS: Final = Path(__file__).parent.parent / "assets"
+from imagebase.settings import ASSETS_FOLDER
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,4 +79,4 @@ def _nothing() -> None:
 
 
 def _text(file_name: str) -> str:
-    return (_ASSETS / file_name).read_text(encoding="utf-8")
+    return (ASSETS_FOLDER / file_name).read_text(encoding="utf-8")
