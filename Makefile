@@ -13,7 +13,7 @@ run: $(VENV)/.run
 
 test: $(VENV)/.test $(VENV)/.datumaro
 	$(MAKE) --no-print-directory check
-	$(BIN)/pytest -n $(WORKERS) --dist loadfile
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile -m "not long"
 
 check: $(VENV)/.test
 	$(BIN)/ruff format --check $(SOURCES)

@@ -19,6 +19,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from imagebase import __version__
 from imagebase.commands import backup, evaluate, models, train
 from imagebase.commands.reporting import FAILED, run_to_the_end
 from imagebase.commands.reporting import errors as _errors
@@ -127,8 +128,19 @@ _Resume = Annotated[
 _Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bar.")]
 
 
+def _show_version(is_asked: bool) -> None:
+    if is_asked:
+        _show(f"imagebase {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
-def root() -> None:
+def root(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Show the version.", callback=_show_version),
+    ] = False,
+) -> None:
     """Label images, or run the app."""
 
 

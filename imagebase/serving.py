@@ -1,6 +1,7 @@
 """Start the app, after looking at what it needs: weights, folders, the port."""
 
 import os
+import runpy
 import socket
 import sys
 from collections.abc import Iterator
@@ -68,15 +69,20 @@ def _check_port(address: str, port: int) -> None:
 
 def start(address: str, port: int, *, samples: bool, headless: bool) -> None:
     """Become the app's server; returns only where that fails."""
-    os.chdir(PROJECT_ROOT)
     if samples:
         os.environ["IMAGEBASE_SAMPLES"] = "1"
-    command = [
-        sys.executable,
-        *("-m", "streamlit", "run", str(_APP)),
+    # Streamlit reads the .streamlit/config.toml beside the app. With -P no file in the
+    # folder that this was started in is taken for a module.
+    arguments = [
+        *("run", str(_APP)),
         *("--server.address", address),
         *("--server.port", str(port)),
         *("--server.headless", str(headless).lower()),
     ]
     sys.stdout.flush()
+    if sys.platform == "win32":  # where exec gives the prompt back at once
+        settings.cache_clear()
+        sys.argv = ["streamlit", *arguments]
+        runpy.run_module("streamlit", run_name="__main__", alter_sys=True)
+    command = [sys.executable, "-P", "-m", "streamlit", *arguments]
     os.execv(sys.executable, command)
