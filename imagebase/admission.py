@@ -1,5 +1,6 @@
 """Images into a dataset: what was added, what was here, what was refused."""
 
+import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
@@ -8,6 +9,8 @@ from imagebase.errors import ImageBaseError, LimitError
 from imagebase.intake import Incoming, Refused, prepare
 from imagebase.settings import Limits
 from imagebase.store import Scope, Store
+
+_log: Final = logging.getLogger(__name__)
 
 # Other tabs fill the dataset too; to count it for each image would take too long.
 _COUNT_EVERY: Final = 10
@@ -75,6 +78,12 @@ def admit(
             else:
                 present.append(one.file_name)
         on_item(one.file_name)
+    for one in refused:
+        _log.info("File refused: %s: %s", one.file_name, one.reason)
+    _log.info(
+        "Upload: %d images added, %d present already, %d refused",
+        *(len(added), len(present), len(refused)),
+    )
     return AdmissionReport(tuple(added), tuple(present), tuple(refused))
 
 

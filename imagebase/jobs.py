@@ -175,6 +175,8 @@ class JobRunner:
         """Mark what dead processes left behind, and go on with what is queued."""
         self.store.interrupt_expired_jobs()
         dead = [one for one in self.store.running_workers() if _is_dead_here(one)]
+        if dead:
+            _log.warning("Jobs of %d ended processes are interrupted", len(dead))
         self.store.interrupt_workers(dead)
         if self.store.has_queued_jobs(list(self._handlers)):
             self._start_worker()
@@ -238,15 +240,20 @@ class JobRunner:
     def _run(self, job: ClaimedJob) -> None:
         context = JobContext(self.store, job, self._closing)
         state, result, error = JobState.FAILED, None, None
+        started = time.monotonic()
+        about = {"job": job.job_id, "kind": job.kind}
+        _log.info("Job %s (%s) started", job.job_id, job.kind, extra=about)
         try:
             result = self._handlers[job.kind](context)
             state = self._state_after(context)
         except ImageBaseError as reason:
-            _log.info("Job %s (%s) failed: %s", job.job_id, job.kind, reason)
             error = str(reason)
         except Exception:
-            _log.exception("Job %s (%s) failed", job.job_id, job.kind)
+            _log.exception(
+                "Unexpected error in job %s (%s)", job.job_id, job.kind, extra=about
+            )
             error = _UNEXPECTED
+        _log_end(job, state, error, time.monotonic() - started)
         try:
             context.flush()
             self.store.end_job(job.claim_id, state, result=result, error=error)
@@ -273,6 +280,30 @@ class JobRunner:
                     self._start_worker()
             except StoreError:
                 _log.exception("Could not renew the leases of running jobs")
+
+
+def _log_end(
+    job: ClaimedJob, state: JobState, error: str | None, seconds: float
+) -> None:
+    level = logging.WARNING if state is JobState.FAILED else logging.INFO
+    reason = f": {error}" if error else ""
+    _log.log(
+        level,
+        *(
+            "Job %s (%s) %s after %.1f s%s",
+            job.job_id,
+            job.kind,
+            state,
+            seconds,
+            reason,
+        ),
+        extra={
+            "job": job.job_id,
+            "kind": job.kind,
+            "state": state,
+            "seconds": round(seconds, 3),
+        },
+    )
 
 
 def _is_dead_here(worker: str) -> bool:

@@ -1,6 +1,7 @@
 """Label images that lie somewhere, without a store: what `annotate` does."""
 
 import contextlib
+import logging
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -8,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from imagebase import __version__
 from imagebase.annotation import ImageRecord, LabelSet, ReviewStatus
@@ -40,6 +41,8 @@ from imagebase.settings import settings as process_settings
 from imagebase.suggestions import SelectionRule, as_annotations
 
 OnProgress = Callable[[int, int], None]
+
+_log: Final = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +156,7 @@ def run(
                 f"{output}: the results cannot be written ({error.strerror}); "
                 "give a folder you may write to."
             ) from error
+    _log.info("Run ended: %s", summary.in_words())
     return summary
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import json
+import logging
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -45,6 +46,8 @@ _ROWS_AT_ONCE: Final = 500
 _MOST_DEFLATED: Final = 1_100
 _LONGEST_LINE: Final = 16_000_000
 _MOST_MANIFEST_BYTES: Final = 64_000_000
+
+_log: Final = logging.getLogger(__name__)
 
 
 class Backup:
@@ -230,6 +233,7 @@ def restore(
         with contextlib.suppress(StoreError):
             _delete(store, scope)
         raise
+    _log.info("Backup restored: %d images", backup.manifest.images)
     return name
 
 

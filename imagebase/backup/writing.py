@@ -1,6 +1,7 @@
 """A dataset written into one zip, image by image and row by row."""
 
 import json
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,8 @@ from imagebase.store.copies import COPIED, COPIED_BY_NAME, CopiedTable, DatasetC
 
 Progress = Callable[[int, int], None]
 _PART_BYTES: Final = 64_000
+
+_log: Final = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,10 @@ def write_backup(
         lost = tuple(draft.lost.values())
         said = manifest_json(copy.name, draft.rows, files, lost)
     append_to_zip(path, MANIFEST, said)
+    _log.info(
+        "Backup written: %d images, %d left out because their file is lost",
+        *(draft.rows["images"], len(lost)),
+    )
     return BackedUp(draft.rows, lost)
 
 

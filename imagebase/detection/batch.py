@@ -5,6 +5,7 @@ were measured (decoding ahead, asynchronous queues, batches of four, two process
 is the simplest of them.
 """
 
+import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -17,6 +18,8 @@ from imagebase.detection.looker import CANDIDATE_FLOOR, Looker
 from imagebase.errors import ImageBaseError, ImageReadError
 from imagebase.images import LoadedImage, load_image
 from imagebase.settings import Limits
+
+_log: Final = logging.getLogger(__name__)
 
 # Finished images that wait for a slow one before them; they hold no pixels.
 _AHEAD_PER_WORKER: Final = 4
@@ -120,5 +123,6 @@ class _Look:
                 mirrored=self.mirrored,
             )
         except ImageBaseError as error:
+            _log.info("Image skipped: %s", error)
             return BatchItem(source.name, None, None, error)
         return BatchItem(source.name, loaded.size, found, None)

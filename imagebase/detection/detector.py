@@ -1,6 +1,8 @@
 """A model ready to look at pictures, safe to share between threads."""
 
+import logging
 import threading
+import time
 from dataclasses import replace
 from typing import Final, NamedTuple
 
@@ -21,6 +23,8 @@ from imagebase.errors import MisreadModelError, ModelLoadError
 from imagebase.geometry import clip_xyxy
 
 _ID_DIGITS: Final = 12
+
+_log: Final = logging.getLogger(__name__)
 
 
 class Detector:
@@ -124,6 +128,7 @@ def load_detector(
     Raises:
         ModelLoadError: the files, the runtime or these settings cannot be used.
     """
+    started = time.monotonic()
     try:
         onnx, sha256 = _graph_of(model, input_size)
         said = read_onnx(onnx)
@@ -140,7 +145,13 @@ def load_detector(
         ) from error
     except ModelLoadError as error:
         raise ModelLoadError(f"{model.name}: {error}") from error
-    return Detector(model, sha256=sha256, recipe=recipe, runtime=loaded)
+    detector = Detector(model, sha256=sha256, recipe=recipe, runtime=loaded)
+    _log.info(
+        "Model %s loaded in %.2f s: %s, %s, %d×%d",
+        *(model.name, time.monotonic() - started, loaded.name, loaded.precision),
+        *detector.input_size,
+    )
+    return detector
 
 
 class _Key(NamedTuple):

@@ -5,6 +5,7 @@ visitor's own that goes when the visitor's datasets do.
 """
 
 import contextlib
+import logging
 import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -23,6 +24,8 @@ _DRAFT: Final = ".draft-"
 # Windows reads these as devices, and shells and paths as something else; the last
 # three say how a model is evaluated.
 _NOT_IN_NAMES: Final = frozenset('<>:"/\\|?*@&+')
+
+_log: Final = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +104,7 @@ class ModelLibrary:
                 f"The model {name} could not be kept ({error.strerror}); make room on "
                 "the disk and try again."
             ) from error
+        _log.info("Model added: %s (%s)", name, card.family)
         return self._model(name)
 
     def rename(self, name: str, new_name: str) -> Model:
@@ -160,6 +164,7 @@ class ModelLibrary:
         # Out of sight first: a half-deleted model would be a broken one.
         gone = path.rename(self.folder / f"{_DRAFT}{new_id()}")
         shutil.rmtree(gone, ignore_errors=True)
+        _log.info("Model deleted: %s", name)
 
     def check_name(self, name: str, *, except_for: str = "") -> str:
         """Return a name as it is kept, if a model may be called so.

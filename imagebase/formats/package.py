@@ -1,5 +1,6 @@
 """A whole export: written, read back, compared, and only then put in its place."""
 
+import logging
 import shutil
 import tempfile
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -41,6 +42,8 @@ from imagebase.wording import plural
 
 Progress = Callable[[int, int], None]
 Warnings = Callable[[], tuple[str, ...]]
+
+_log: Final = logging.getLogger(__name__)
 
 # A process that is killed while it writes leaves a folder of such a name.
 DRAFT_PREFIX: Final = ".export-"
@@ -307,7 +310,12 @@ class _Files:
 
 
 def _check_holds(proof: Proof, format_name: str) -> None:
-    if not proof.holds:
+    if proof.holds:
+        _log.info(
+            "Export as %s verified: %d boxes and %d files read back equal",
+            *(format_name, proof.boxes_equal, proof.files_equal),
+        )
+    else:
         first = proof.differences[0] if proof.differences else "Boxes are missing."
         raise ExportError(
             f"The {format_name} export was read back and is not what was written, so "

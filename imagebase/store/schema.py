@@ -1,6 +1,9 @@
 """The schema brought up to date when a store is opened, by one process at a time."""
 
+import logging
+import time
 from pathlib import Path
+from typing import Final
 
 from sqlalchemy import Connection, inspect, text
 
@@ -9,6 +12,8 @@ from imagebase.store.database import Database
 from imagebase.store.tables import SCHEMA_REVISION
 
 MIGRATIONS = Path(__file__).parent / "migrations"
+
+_log: Final = logging.getLogger(__name__)
 
 
 def bring_up_to_date(database: Database) -> None:
@@ -24,8 +29,15 @@ def bring_up_to_date(database: Database) -> None:
         if schema_revision(connection) == SCHEMA_REVISION:
             return
     with database.write("schema") as connection:
-        if schema_revision(connection) != SCHEMA_REVISION:
-            _upgrade(connection)
+        before = schema_revision(connection)
+        if before == SCHEMA_REVISION:
+            return
+        started = time.monotonic()
+        _upgrade(connection)
+    _log.info(
+        "Database schema migrated from %s to %s in %.1f s",
+        *(before or "none", SCHEMA_REVISION, time.monotonic() - started),
+    )
 
 
 def schema_revision(connection: Connection) -> str | None:

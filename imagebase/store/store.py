@@ -1,5 +1,8 @@
 """The store: everything that is kept, put together from its parts."""
 
+import logging
+from typing import Final
+
 from imagebase.settings import Limits, Settings
 from imagebase.store.candidates import CandidateStore
 from imagebase.store.changes import Editing
@@ -24,6 +27,8 @@ from imagebase.store.schema import bring_up_to_date
 from imagebase.store.statistics import Statistics
 from imagebase.store.summaries import Summaries
 from imagebase.store.undo import Undo
+
+_log: Final = logging.getLogger(__name__)
 
 
 class Store(
@@ -80,4 +85,8 @@ def open_store(settings: Settings, *, max_labels: int = Limits().max_labels) -> 
     except BaseException:
         database.close()
         raise
-    return Store(database, files, max_labels=max_labels)
+    store = Store(database, files, max_labels=max_labels)
+    _log.info(
+        "Store opened: %s, images in %s", store.database_url, settings.storage_url
+    )
+    return store

@@ -248,7 +248,7 @@ def _why(folder: Path, code: int) -> str:
         said: str = json.loads((folder / work_files.ERROR).read_text())["error"]
         return said
     except (OSError, ValueError, KeyError):
-        _log.error("A training ended with %d: %s", code, _errors(folder))
+        _log.error("The training process ended with %d: %s", code, _errors(folder))
     if code == work_files.FULL_CODE:
         return FULL
     if code < 0:

@@ -108,6 +108,7 @@ def _keep_sweeping(swept: Store, closing: threading.Event) -> None:
 
 def _sweep(swept: Store) -> None:
     for owner_id in swept.delete_expired_owners():
+        _log.info("Expired demo data of %s deleted", owner_id)
         delete_exports(owner_id)
         delete_models(owner_id)
         delete_evaluations(owner_id)

@@ -92,7 +92,7 @@ def do() -> None:
         result = asked.work(_teller(asked.text, bar.progress, interruptions))
         finish = partial(asked.then, result)
     except ImageBaseError as error:
-        _log.warning("A press came to nothing", exc_info=True)
+        _log.warning("A click failed", exc_info=True)
         finish = partial(state.say, str(error))
     undisturbed(finish, interruptions)
     if interruptions:

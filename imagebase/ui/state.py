@@ -287,7 +287,7 @@ def told(callback: Callable[P, None]) -> Callable[P, None]:
         try:
             callback(*args, **kwargs)
         except ImageBaseError as error:
-            _log.warning("A press came to nothing", exc_info=True)
+            _log.warning("A click failed", exc_info=True)
             say(str(error))
 
     return tell
