@@ -21,7 +21,7 @@ from rich.progress import (
 
 from imagebase import __version__
 from imagebase.commands import backup, evaluate, models, train
-from imagebase.commands.reporting import FAILED, run_to_the_end
+from imagebase.commands.reporting import FAILED, Verbose, run_to_the_end, start_log
 from imagebase.commands.reporting import errors as _errors
 from imagebase.commands.reporting import refuse as _refuse
 from imagebase.commands.reporting import reported_errors as _reported_errors
@@ -140,8 +140,10 @@ def root(
         bool,
         typer.Option("--version", help="Show the version.", callback=_show_version),
     ] = False,
+    verbose: Verbose = False,
 ) -> None:
     """Label images, or run the app."""
+    start_log()
 
 
 @app.command()
@@ -161,6 +163,7 @@ def annotate(
     input_size: _InputSize = None,
     resume: _Resume = True,
     quiet: _Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
     """Label images and write the result, without the app.
 
@@ -235,6 +238,7 @@ def convert(
         ),
     ] = None,
     quiet: _Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
     """Write a label set in another format.
 
@@ -295,6 +299,7 @@ def serve(
     headless: Annotated[
         bool, typer.Option("--headless", help="Do not open a browser.")
     ] = False,
+    verbose: Verbose = False,
 ) -> None:
     """Check weights, folders and port, then start the app."""
     from imagebase.serving import check, start

@@ -29,12 +29,20 @@ Every message is one sentence for a person: it names the thing and what to do.
 
 from typing import TYPE_CHECKING
 
+from imagebase.logs import redacted
+
 if TYPE_CHECKING:
     from imagebase.annotation import ImageRecord
 
 
 class ImageBaseError(Exception):
-    """Catch this at the edge: a page, the command line, a job."""
+    """Catch this at the edge: a page, the command line, a job.
+
+    Its text shows no password or key, even where it quotes a URL or a driver's error.
+    """
+
+    def __str__(self) -> str:
+        return redacted(super().__str__())
 
 
 class SettingsError(ImageBaseError):

@@ -12,6 +12,7 @@ from typing import Final
 from platformdirs import user_data_path
 
 from imagebase.errors import SettingsError
+from imagebase.logs import LEVELS
 
 _PACKAGE: Final = Path(__file__).resolve().parent
 
@@ -124,6 +125,18 @@ class Settings:
         return replace(Limits(), **{**self.overrides, "session_seconds": 0})
 
 
+@dataclass(frozen=True, slots=True)
+class LogSettings:
+    """What is logged and in which form; set by IMAGEBASE_LOG, such as `debug,json`.
+
+    level: one of `imagebase.logs.LEVELS`.
+    as_json: one JSON object for each line.
+    """
+
+    level: str
+    as_json: bool = False
+
+
 def is_loopback(address: str | None) -> bool:
     """Say whether only this machine can reach a server at this address."""
     if not address:
@@ -156,6 +169,27 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         samples=environ.get("IMAGEBASE_SAMPLES", "") == "1",
         overrides=_read_limits(environ),
     )
+
+
+def read_log_settings(environ: Mapping[str, str], *, default: str) -> LogSettings:
+    """Return what IMAGEBASE_LOG asks for: a level, `json`, or both with a comma.
+
+    Args:
+        environ: the environment variables.
+        default: the level where none is given.
+
+    Raises:
+        SettingsError: it has a value that cannot be used.
+    """
+    value = environ.get("IMAGEBASE_LOG", "")
+    words = [word.strip().lower() for word in value.split(",") if word.strip()]
+    levels = [word for word in words if word != "json"]
+    if len(levels) > 1 or not set(levels) <= set(LEVELS):
+        raise SettingsError(
+            f"IMAGEBASE_LOG is {value!r}; set it to {', '.join(LEVELS[:-1])} or "
+            f"{LEVELS[-1]}, with ',json' after it for JSON lines."
+        )
+    return LogSettings(levels[0] if levels else default, as_json="json" in words)
 
 
 def _read_mode(value: str) -> Mode | None:

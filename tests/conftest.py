@@ -1,5 +1,7 @@
 """What every test may use."""
 
+import logging
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -7,6 +9,17 @@ import pytest
 pytest_plugins = ["tests.store.fixtures", "tests.app_fixtures"]
 
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
+
+
+@pytest.fixture(autouse=True)
+def log_as_before() -> Iterator[None]:
+    """Undo what a command that runs in this process sets for the whole of it."""
+    root, ours, pillow = map(logging.getLogger, (None, "imagebase", "PIL"))
+    handlers, level, propagate = list(root.handlers), ours.level, pillow.propagate
+    yield
+    root.handlers[:] = handlers
+    ours.setLevel(level)
+    pillow.propagate = propagate
 
 
 @pytest.fixture(scope="session")

@@ -19,6 +19,7 @@ NOT_FOR_PAGES = {"cv2", "numpy", "PIL", "sqlalchemy", "sqlite3", "zipfile", "ope
 # names what the others have, is outside the order.
 ORDER = [
     "imagebase.annotation",
+    "imagebase.logs",
     "imagebase.errors",
     "imagebase.geometry",
     "imagebase.shapes",

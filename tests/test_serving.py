@@ -1,5 +1,6 @@
 import contextlib
 import http.client
+import json
 import os
 import signal
 import socket
@@ -9,6 +10,7 @@ import time
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -117,7 +119,11 @@ def test_serve_starts_an_app_that_answers(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "imagebase", "serve", "--headless"]
     with (tmp_path / "said.txt").open("w+") as said:
         process = subprocess.Popen(
-            [*command, "--port", str(port)], cwd=PROJECT_ROOT, stdout=said, stderr=said
+            [*command, "--port", str(port)],
+            cwd=PROJECT_ROOT,
+            env=os.environ | {"IMAGEBASE_LOG": "json"},
+            stdout=said,
+            stderr=said,
         )
         try:
             give_up = time.monotonic() + 60
@@ -135,11 +141,25 @@ def test_serve_starts_an_app_that_answers(tmp_path: Path) -> None:
     said_in_all = (tmp_path / "said.txt").read_text()
     assert "Mode: team" in said_in_all
     assert "No runtime found" not in said_in_all
+    logged = [json.loads(one) for one in said_in_all.splitlines() if one[0] == "{"]
+    assert "The app started" in [one["message"] for one in logged]
+
+
+def streamlit_config() -> dict[str, Any]:
+    return tomllib.loads(
+        (PROJECT_ROOT / ".streamlit" / "config.toml").read_text(encoding="utf-8")
+    )
 
 
 def test_streamlit_lays_no_notice_of_its_own_over_the_page() -> None:
-    config = (PROJECT_ROOT / ".streamlit" / "config.toml").read_bytes()
-    assert tomllib.loads(config.decode())["logger"]["hideWelcomeMessage"] is True
+    assert streamlit_config()["logger"]["hideWelcomeMessage"] is True
+
+
+def test_unexpected_error_of_a_page_goes_to_the_log_alone() -> None:
+    config = streamlit_config()
+    assert config["logger"]["enableRich"] is False
+    assert config["client"]["showErrorDetails"] == "none"
+    assert config["client"]["showErrorLinks"] is False
 
 
 def test_serve_on_a_taken_port_ends_with_1_and_a_sentence() -> None:

@@ -16,6 +16,7 @@ from rich.progress import (
 )
 
 from imagebase.commands.reporting import (
+    Verbose,
     errors,
     plain,
     refuse,
@@ -90,6 +91,7 @@ def evaluate(
     mapped: _Map = None,
     confidence: _Confidence = 0.25,
     quiet: _Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
     """Judge models against labels: metrics.json and report.html.
 

@@ -4,7 +4,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Callable, Iterator
-from typing import Final, NoReturn
+from typing import Annotated, Final, NoReturn
 
 import typer
 from rich.console import Console
@@ -15,11 +15,39 @@ from imagebase.errors import (
     UnknownLabelError,
     UnknownModelError,
 )
+from imagebase.logs import configure, redacted
+from imagebase.settings import read_log_settings
 
 FAILED: Final = 1
 WRONG_USAGE: Final = 2
 
 errors: Final = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def start_log() -> None:
+    """Log to standard error as IMAGEBASE_LOG says, else warnings alone."""
+    with reported_errors():
+        log = read_log_settings(os.environ, default="warning")
+    configure(log.level, as_json=log.as_json)
+
+
+def _be_verbose(verbose: bool) -> bool:
+    """Log details too; so do the processes that are started from here."""
+    if verbose:
+        given = os.environ.get("IMAGEBASE_LOG", "")
+        os.environ["IMAGEBASE_LOG"] = "debug,json" if "json" in given else "debug"
+        start_log()
+    return verbose
+
+
+Verbose = Annotated[
+    bool,
+    typer.Option(
+        "--verbose",
+        callback=_be_verbose,
+        help="Log each step to standard error, as IMAGEBASE_LOG=debug does.",
+    ),
+]
 
 
 def plain(text: str) -> str:
@@ -51,7 +79,7 @@ def show(text: str) -> None:
 def say(text: str) -> None:
     """Print a line for people to standard error; where that is full, nobody reads."""
     with contextlib.suppress(OSError):
-        errors.print(plain(text), markup=False)
+        errors.print(plain(redacted(text)), markup=False)
 
 
 def refuse(sentence: str) -> NoReturn:

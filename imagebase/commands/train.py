@@ -12,6 +12,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 
 from imagebase.commands.reporting import (
     FAILED,
+    Verbose,
     errors,
     refuse,
     reported_errors,
@@ -100,6 +101,7 @@ def train(
     flip: _Flip = True,
     colours: _Colours = True,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
+    verbose: Verbose = False,
     steps: _Steps = None,
     precision: _Precision = "auto",
 ) -> None:

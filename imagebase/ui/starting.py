@@ -3,6 +3,7 @@
 import asyncio
 import importlib
 import logging
+import os
 import pkgutil
 import socket
 import webbrowser
@@ -14,9 +15,10 @@ import streamlit as st
 
 from imagebase import ui
 from imagebase.detection.lookers import Setup, shared_looker
-from imagebase.errors import ImageBaseError
+from imagebase.errors import ImageBaseError, SettingsError
+from imagebase.logs import adopt, configure
 from imagebase.serving import url_of
-from imagebase.settings import DEFAULT_MODEL
+from imagebase.settings import DEFAULT_MODEL, LogSettings, read_log_settings
 from imagebase.ui import backend
 
 _LOOPBACK: Final = "127.0.0.1"
@@ -28,10 +30,27 @@ _log = logging.getLogger(__name__)
 @asynccontextmanager
 async def warmed(_app: st.App) -> AsyncGenerator[None]:
     """Load all that pages need, then serve, then say where."""
+    _start_log()
     await asyncio.to_thread(warm)
+    # By now Streamlit's modules are loaded and have their loggers.
+    adopt("streamlit", "uvicorn", "websockets")
+    _log.info("The app started")
     announcing = asyncio.create_task(_announce())
     yield
     announcing.cancel()
+    _log.info("The app stopped")
+
+
+def _start_log() -> None:
+    """Log to standard error as IMAGEBASE_LOG says, else from information upwards."""
+    default = LogSettings("info")
+    try:
+        log = read_log_settings(os.environ, default=default.level)
+    except SettingsError as error:
+        configure(default.level)
+        _log.warning("%s", error)
+    else:
+        configure(log.level, as_json=log.as_json)
 
 
 def warm() -> None:
@@ -57,7 +76,7 @@ async def _announce() -> None:
             break
         await asyncio.sleep(_SECONDS_BETWEEN)
     url = url_of(address, port)
-    print(f"Open: {url} (Ctrl + C ends it)", flush=True)
+    print(f"Open: {url} (Ctrl + C ends it)", flush=True)  # noqa: T201 for people
     if not st.get_option("server.headless"):
         await asyncio.to_thread(webbrowser.open, url)
 

@@ -144,7 +144,7 @@ def _main() -> None:
     parser.add_argument("--family", default="")
     arguments = parser.parse_args()
     _limit_memory(arguments.memory + _BESIDE_THE_MODEL)
-    print(json.dumps(_tried(arguments)))
+    print(json.dumps(_tried(arguments)))  # noqa: T201 the parent reads it
 
 
 def _tried(arguments: argparse.Namespace) -> dict[str, Any]:
