@@ -11,7 +11,6 @@ from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from imagebase import __version__
 from imagebase.annotation import ImageRecord, LabelSet, ReviewStatus
 from imagebase.detection.batch import ImageSource, detect_many, loader_for
 from imagebase.detection.candidates import select
@@ -192,7 +191,6 @@ def _journal_key(detector: Looker, settings: RunSettings) -> JournalKey:
         runtime=detector.runtime,
         precision=detector.precision,
         floor=settings.floor,
-        program=__version__,
     )
 
 

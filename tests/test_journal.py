@@ -11,7 +11,10 @@ import pytest
 
 from imagebase.annotation import Size
 from imagebase.detection.candidates import Candidates
+from imagebase.detection.detector import load_detector
+from imagebase.detection.registry import find_model
 from imagebase.errors import ExportError
+from imagebase.images import load_image
 from imagebase.journal import (
     FILE_NAME,
     Journal,
@@ -23,7 +26,7 @@ from imagebase.journal import (
 from imagebase.labelling import RunSettings, run
 from imagebase.settings import DEFAULT_MODEL, PROJECT_ROOT, SAMPLES_FOLDER
 
-KEY = JournalKey("5e" * 32, 416, "openvino", "f32", 0.01, "0.1.0")
+KEY = JournalKey("5e" * 32, 416, "openvino", "f32", 0.01)
 SEEN = Seen(
     Size(640, 480),
     Candidates(
@@ -89,9 +92,8 @@ def test_changed_file_is_not_known(tmp_path: Path) -> None:
         dataclasses.replace(KEY, runtime="opencv"),
         dataclasses.replace(KEY, precision="bf16"),
         dataclasses.replace(KEY, floor=0.001),
-        dataclasses.replace(KEY, program="0.2.0"),
     ],
-    ids=["model", "net size", "runtime", "precision", "floor", "version"],
+    ids=["model", "net size", "runtime", "precision", "floor"],
 )
 def test_journal_with_other_settings_is_begun_anew(
     tmp_path: Path, key: JournalKey
@@ -99,6 +101,19 @@ def test_journal_with_other_settings_is_begun_anew(
     written(tmp_path, "a")
     assert left(tmp_path, key) == []
     assert left(tmp_path) == []
+
+
+def test_same_net_comes_to_the_candidates_of_the_journals_version() -> None:
+    """What does not hold any more is a reason to raise the journal's version."""
+    file_name = "kitchen.jpg"
+    data = (SAMPLES_FOLDER / file_name).read_bytes()
+    image = load_image(data, file_name=file_name, max_pixels=len(data) * 100)
+    detector = load_detector(find_model(DEFAULT_MODEL), precision="f32")
+    found = detector.candidates(image.rgb, size=image.size)
+    first = np.argmax(found.confidence)
+    assert len(found) == pytest.approx(152, abs=3)
+    assert found.confidence[first] == pytest.approx(0.974, abs=0.002)
+    np.testing.assert_allclose(found.xyxy[first], [3.8, 163.2, 100.3, 379.9], atol=0.3)
 
 
 def test_journal_is_begun_anew_where_that_is_asked_for(tmp_path: Path) -> None:

@@ -424,7 +424,7 @@ def sources(names: str) -> list[SourceFile]:
 
 
 def journal_key(detector: Detector) -> JournalKey:
-    return JournalKey(detector.sha256, 32, "openvino", detector.precision, 0.01, "1")
+    return JournalKey(detector.sha256, 32, "openvino", detector.precision, 0.01)
 
 
 def test_resumed_run_shows_only_the_net_what_it_has_not_seen(
