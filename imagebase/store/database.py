@@ -92,7 +92,13 @@ def _checked_url(database_url: str) -> URL:
 
 
 def _server_engine(url: URL) -> Engine:
-    return create_engine(url, pool_size=8, max_overflow=32, pool_pre_ping=True)
+    try:
+        return create_engine(url, pool_size=8, max_overflow=32, pool_pre_ping=True)
+    except ModuleNotFoundError as error:
+        raise StoreError(
+            f"IMAGEBASE_DATABASE_URL needs {error.name}, which is not installed; run "
+            "`pip install 'imagebase[postgres]'`."
+        ) from error
 
 
 def _sqlite_engine(url: URL) -> Engine:

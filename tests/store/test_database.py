@@ -1,6 +1,7 @@
 """Transactions, what SQLite is told, and errors in plain words."""
 
 import sqlite3
+import sys
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,16 @@ def test_sqlite_is_told_to_be_safe(tmp_path: Path, pragma: str, value: object) -
         found = connection.exec_driver_sql(f"PRAGMA {pragma}").scalar()
     database.close()
     assert found == value
+
+
+def test_postgresql_without_its_library_says_how_to_get_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    with pytest.raises(
+        StoreError, match=r"psycopg.*pip install 'imagebase\[postgres\]'"
+    ):
+        Database("postgresql://host/name")
 
 
 def test_writer_has_its_lock_from_the_beginning(tmp_path: Path) -> None:
