@@ -15,6 +15,7 @@ from typer.testing import CliRunner, Result
 
 from imagebase import logs
 from imagebase.cli import app
+from imagebase.commands.reporting import FAILED, run_to_the_end
 from imagebase.errors import ImageReadError, SettingsError, StoreError
 from imagebase.intake import scan_source
 from imagebase.jobs import JobContext, JobRunner
@@ -264,6 +265,22 @@ def test_job_logs_its_start_its_end_and_how_long_it_took(
     assert (ended["level"], ended["state"]) == ("warning", "failed")
     assert ended["seconds"] >= 0
     assert "hunter2" not in written + (job.error or "")
+
+
+def test_unexpected_error_of_a_command_is_logged_masked(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def fail() -> None:
+        raise RuntimeError("no answer from s3://key:hunter2@bucket")
+
+    configure("warning")
+    with pytest.raises(SystemExit) as ended:
+        run_to_the_end(fail)
+    assert ended.value.code == FAILED
+    written = capsys.readouterr()
+    assert "RuntimeError: no answer from s3://key:***@bucket" in written.err
+    assert written.err.endswith("please report it with the lines above.\n")
+    assert written.out == ""
 
 
 def test_library_configures_no_handlers() -> None:

@@ -1,6 +1,7 @@
 """How commands speak: sentences to standard error, and the exit codes they end with."""
 
 import contextlib
+import logging
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -20,6 +21,8 @@ from imagebase.settings import read_log_settings
 
 FAILED: Final = 1
 WRONG_USAGE: Final = 2
+
+_log: Final = logging.getLogger(__name__)
 
 errors: Final = Console(stderr=True, highlight=False, soft_wrap=True)
 
@@ -110,7 +113,7 @@ def run_to_the_end(run: Callable[[], object]) -> None:
     """Run a command line, and end in good order where its output cannot be written.
 
     A pipe that somebody closed ends it without a word, any other output with a
-    sentence; both with exit code 1.
+    sentence, an unexpected error with its traceback in the log; all with exit code 1.
     """
     if sys.stdout is None:
         # Else the next file opened would be standard output. Writing to it fails.
@@ -127,6 +130,11 @@ def run_to_the_end(run: Callable[[], object]) -> None:
         _end_with(str(error))
     except OSError as error:
         _end_with(_why(error))
+    except Exception:
+        # Python's own report would be no line of the log, with nothing masked.
+        _log.exception("Unexpected error")
+        say("This is a fault in ImageBase; please report it with the lines above.")
+        sys.exit(FAILED)
 
 
 def _end_with(why: str) -> NoReturn:

@@ -43,6 +43,7 @@ async def warmed(_app: st.App) -> AsyncGenerator[None]:
 
 def _start_log() -> None:
     """Log to standard error as IMAGEBASE_LOG says, else from information upwards."""
+    logging.captureWarnings(True)
     default = LogSettings("info")
     try:
         log = read_log_settings(os.environ, default=default.level)
