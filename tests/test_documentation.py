@@ -4,7 +4,9 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
+from imagebase import __version__
 from imagebase.formats.registry import FORMATS, INPUT_FORMATS
 from imagebase.settings import PROJECT_ROOT
 
@@ -12,6 +14,7 @@ DOCUMENTS = sorted(
     [
         *PROJECT_ROOT.glob("*.md"),
         *(PROJECT_ROOT / "docs").rglob("*.md"),
+        *(PROJECT_ROOT / ".github").rglob("*.md"),
         PROJECT_ROOT / "samples" / "CREDITS.md",
         PROJECT_ROOT / "weights" / "README.md",
     ]
@@ -48,3 +51,45 @@ def test_readme_begins_with_the_two_commands() -> None:
 def test_every_sample_is_credited(path: Path) -> None:
     credits_text = (PROJECT_ROOT / "samples" / "CREDITS.md").read_text(encoding="utf-8")
     assert path.name in credits_text
+
+
+CONTRIBUTING = (PROJECT_ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+
+
+def test_contributing_names_files_that_are_there() -> None:
+    named = re.findall(r"`((?:imagebase|tests|pages)/[\w./]*)`", CONTRIBUTING)
+    assert "imagebase/formats/" in named
+    assert [path for path in named if not (PROJECT_ROOT / path).exists()] == []
+
+
+def test_contributing_names_targets_of_the_makefile() -> None:
+    makefile = (PROJECT_ROOT / "Makefile").read_text(encoding="utf-8")
+    named = set(re.findall(r"\bmake ([a-z-]+)(?=[` ])", CONTRIBUTING)) - {"a"}
+    assert {"run", "test", "check"} <= named
+    assert [name for name in named if f"\n{name}:" not in makefile] == []
+
+
+def test_citation_is_of_this_version() -> None:
+    citation = yaml.safe_load(
+        (PROJECT_ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    )
+    assert citation["cff-version"] == "1.2.0"
+    assert citation["version"] == __version__
+    assert citation["title"] == "ImageBase"
+    assert citation["message"]
+    assert [author["name"] for author in citation["authors"]]
+
+
+ISSUE_FORMS = sorted((PROJECT_ROOT / ".github" / "ISSUE_TEMPLATE").glob("[!c]*.yml"))
+FIELDS = {"textarea", "input", "dropdown", "checkboxes"}
+
+
+@pytest.mark.parametrize("path", ISSUE_FORMS, ids=lambda path: path.stem)
+def test_issue_form_is_one_the_forge_shows(path: Path) -> None:
+    form = yaml.safe_load(path.read_text(encoding="utf-8"))
+    assert form["name"]
+    assert form["description"]
+    fields = form["body"]
+    assert {field["type"] for field in fields} <= FIELDS | {"markdown"}
+    assert len({field["id"] for field in fields}) == len(fields)
+    assert len({field["attributes"]["label"] for field in fields}) == len(fields)
