@@ -7,6 +7,7 @@ the process's first OpenVINO tensor at once hang, so the first run is done alone
 """
 
 import queue
+import sys
 import threading
 from collections.abc import Sequence
 from functools import cache
@@ -73,6 +74,8 @@ def load_runtime(
 @cache
 def has_openvino() -> bool:
     """Say whether OpenVINO can be imported here."""
+    # With this module missing OpenVINO does not report each import to its makers.
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     try:
         import openvino  # noqa: F401
     except (ImportError, OSError):

@@ -33,6 +33,14 @@ def test_outputs_are_arrays_of_their_own(runtime: str) -> None:
     assert after.ravel().tolist() == [0, 0, 0, 0, 9, -9, 9]
 
 
+def test_openvino_reports_nothing_to_its_makers() -> None:
+    code = (
+        "import sys; from imagebase.detection.runtime import has_openvino;"
+        "assert has_openvino(); assert sys.modules['openvino_telemetry'] is None"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_bf16_with_opencv_is_refused() -> None:
     with pytest.raises(ModelLoadError, match="opencv computes in f32 only"):
         load("opencv", "bf16")
