@@ -283,6 +283,24 @@ def test_unexpected_error_of_a_command_is_logged_masked(
     assert written.out == ""
 
 
+def test_verbose_shows_why_a_command_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = invoked("--verbose", "annotate", "nothing.jpg", "--output", tmp_path)
+    assert result.exit_code == 1
+    assert ": The command failed\n" in result.stderr
+    assert "ImageReadError: nothing.jpg" in result.stderr
+    assert result.stdout == ""
+
+
+def test_modules_log_under_their_own_names() -> None:
+    theirs = {"PIL", "streamlit.runtime.caching.cache_data_api"}
+    for path in set(PACKAGE.rglob("*.py")) - {PACKAGE / "logs.py"}:
+        names = re.findall(r"getLogger\((.*?)\)", path.read_text(encoding="utf-8"))
+        assert {name.strip('"') for name in names} <= {"__name__", *theirs}, path
+
+
 def test_library_configures_no_handlers() -> None:
     allowed = {PACKAGE / "logs.py", PACKAGE / "image_formats.py"}  # a null handler
     for path in set(PACKAGE.rglob("*.py")) - allowed:

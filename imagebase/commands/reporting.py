@@ -100,11 +100,13 @@ def reported_errors() -> Iterator[None]:
         say(str(error))
         raise typer.Exit(WRONG_USAGE) from error
     except ImageBaseError as error:
+        _log.debug("The command failed", exc_info=True)
         say(str(error))
         raise typer.Exit(FAILED) from error
     except BrokenPipeError:
         raise  # whoever read our output has had enough: typer's to end
     except OSError as error:
+        _log.debug("The command failed", exc_info=True)
         say(_in_words(error))
         raise typer.Exit(FAILED) from error
 

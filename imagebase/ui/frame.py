@@ -104,7 +104,7 @@ def run(page: "StreamlitPage") -> None:
         with address.leave_alone():
             page.run()
     except ImageBaseError as error:
-        _log.warning("A page stopped", exc_info=True)
+        _log.warning("Page %s stopped", page.title, exc_info=True)
         st.error(widgets.escape(str(error)))
     finally:
         _is_inside.reset(inside)
