@@ -10,17 +10,24 @@ import time
 import tomllib
 import venv
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from importlib.metadata import packages_distributions, requires
+from itertools import chain
 from pathlib import Path
 from typing import IO, Any
 
 import pytest
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from imagebase import __version__
 from imagebase.settings import PROJECT_ROOT, find_project
+from tests.test_architecture import MODULES, imported_roots
 from tests.test_serving import LOOPBACK, free_port, status_of
+
+# Where libraries of its own are installed, all of them are downloaded.
+pytestmark = pytest.mark.timeout(900)
 
 BUNDLED = ("pages", "samples", "weights", "notebooks")
 # Files of these names in the folder where a command is run must not be imported by it.
@@ -224,6 +231,27 @@ def project() -> dict[str, Any]:
     text = (PROJECT_ROOT / "pyproject.toml").read_text(encoding="utf-8")
     table: dict[str, Any] = tomllib.loads(text)["project"]
     return table
+
+
+def names_of(texts: Iterable[str]) -> set[str]:
+    return {canonicalize_name(Requirement(text).name) for text in texts}
+
+
+def test_every_library_that_is_imported_is_asked_for(project: dict[str, Any]) -> None:
+    """It is a dependency, or comes with one, or an extra brings it."""
+    declared = names_of(project["dependencies"])
+    brought = {n for name in declared for n in names_of(requires(name) or [])}
+    extras = names_of(chain(*project["optional-dependencies"].values()))
+    distributions = packages_distributions()
+    imported = set().union(*map(imported_roots, [PROJECT_ROOT / "app.py", *MODULES]))
+    missing = {
+        root
+        for root in imported - sys.stdlib_module_names - {"imagebase"}
+        if not (declared | brought | extras)
+        & set(map(canonicalize_name, distributions.get(root, [root])))
+    }
+    assert {"numpy", "torch"} <= imported
+    assert missing == set()
 
 
 def test_requirements_are_those_of_the_package_and_postgres(
