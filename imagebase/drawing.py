@@ -15,9 +15,9 @@ import numpy as np
 from PIL import Image, ImageColor, ImageDraw, ImageFont
 
 from imagebase.annotation import Annotation, LabelSet, Size
-from imagebase.covering import mask_of
+from imagebase.annotation.areas import Point, Shape, outline
+from imagebase.annotation.coverage import mask_of
 from imagebase.images import RgbArray
-from imagebase.shapes import Point, Shape, outline
 from imagebase.wording import percent
 
 Colour = tuple[int, int, int]

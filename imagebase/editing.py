@@ -18,9 +18,9 @@ from imagebase.annotation import (
     clean_label,
     utc_now,
 )
-from imagebase.attributes import clean_attributes
+from imagebase.annotation.areas import Shape, checked_shape
+from imagebase.annotation.attributes import clean_attributes
 from imagebase.errors import EditError
-from imagebase.shapes import Shape, checked_shape
 
 MAX_COMMENT_LENGTH: Final = 2_000
 MAX_TAGS: Final = 50

@@ -16,7 +16,7 @@ from imagebase.annotation import (
     ImageRecord,
     Size,
 )
-from imagebase.attributes import as_texts
+from imagebase.annotation.attributes import as_texts
 from imagebase.formats.image_index import NameIndex
 from imagebase.formats.label_set_files import ReadImage, any_attribute
 from imagebase.geometry import as_xyxy, pairwise_iou

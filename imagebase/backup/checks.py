@@ -6,15 +6,15 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from imagebase.annotation import Box, ReviewStatus, Size, Source, clean_label
+from imagebase.annotation.areas import shape_of_json
+from imagebase.annotation.attributes import check_attributes
 from imagebase.archives import safe_name
-from imagebase.attributes import check_attributes
 from imagebase.backup.layout import image_path
 from imagebase.detection.candidates import unpack
 from imagebase.editing import MAX_COMMENT_LENGTH, MAX_TAGS
 from imagebase.errors import LimitError, StoreError
 from imagebase.reviewing.doubt import Found, Kind
 from imagebase.settings import Limits
-from imagebase.shapes import shape_of_json
 from imagebase.store.copies import CopiedTable, row_of
 from imagebase.store.differences import ANNOTATION, AREA, LABEL, REVIEW
 from imagebase.store.ignore_areas import area_of_json

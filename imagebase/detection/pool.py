@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from imagebase.covering import is_inside
+from imagebase.annotation.areas import ImageShapes
+from imagebase.annotation.coverage import is_inside
 from imagebase.detection.candidates import Candidates, Detections
 from imagebase.geometry import FloatArray, nms_in_groups
-from imagebase.shapes import ImageShapes
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,11 +11,11 @@ from typing import Any, Final
 import numpy as np
 
 from imagebase.annotation import Size
+from imagebase.annotation.areas import shape_json, shape_of_json
 from imagebase.errors import EvaluationError
 from imagebase.evaluation.label_mapping import LabelMapping
 from imagebase.evaluation.passing import Cost, Pass
 from imagebase.evaluation.values import EvaluatedImage, Found, Truth
-from imagebase.shapes import shape_json, shape_of_json
 
 KEPT: Final = 30
 _VERSION: Final = 1

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imagebase.annotation import Size
-from imagebase.covering import region_of
+from imagebase.annotation.areas import Shape, ShapeKind
+from imagebase.annotation.coverage import region_of
 from imagebase.geometry import FloatArray, pairwise_containment
-from imagebase.shapes import Shape, ShapeKind
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.intp]

@@ -13,8 +13,9 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from imagebase.annotation import Annotation, Box, ImageRecord, Size
+from imagebase.annotation.areas import Point, Shape
+from imagebase.annotation.coverage import is_inside, mask_of
 from imagebase.augmentation import LabelledImage, variant
-from imagebase.covering import is_inside, mask_of
 from imagebase.errors import ExportError
 from imagebase.exporting.request import (
     AREAS_BLACK,
@@ -38,7 +39,6 @@ from imagebase.images import (
 )
 from imagebase.metadata import has_gps, without_metadata
 from imagebase.resizing import Placement
-from imagebase.shapes import Point, Shape
 
 Read = Callable[[str], bytes]
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from imagebase.annotation.states import APPROVED, SCOPE_WORDS, SCOPES
 from imagebase.augmentation import Recipe, recipe_from_json, recipe_json
 from imagebase.errors import ExportError
 from imagebase.resizing import (
@@ -15,7 +16,6 @@ from imagebase.resizing import (
     resizing_json,
 )
 from imagebase.split import Shares
-from imagebase.states import APPROVED, SCOPE_WORDS, SCOPES
 
 # What becomes of areas that nobody labels.
 AREAS_WRITTEN: Final = "written"

@@ -19,11 +19,11 @@ from imagebase.annotation import (
     Size,
     Source,
 )
+from imagebase.annotation.areas import shape_json, shape_of_json
 from imagebase.exporting.making import Made
 from imagebase.exporting.zips import Weighed
 from imagebase.formats.label_set_files import PARTS, ExportImage, StoredImages
 from imagebase.formats.names import with_suffix
-from imagebase.shapes import shape_json, shape_of_json
 
 _BUFFER_BYTES: Final = 1 << 16
 

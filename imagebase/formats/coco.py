@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from imagebase.annotation import Annotation, Box, Size
-from imagebase.attributes import stated
+from imagebase.annotation.attributes import stated
 from imagebase.formats.boxes import confidence_of, writable
 from imagebase.formats.coco_entries import (
     attributes_of,

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from imagebase.annotation import Box
-from imagebase.attributes import read_value
+from imagebase.annotation.attributes import read_value
 from imagebase.formats.collecting import number
 from imagebase.formats.outlines import around, box_of_run_lengths
 from imagebase.formats.parts import part_named

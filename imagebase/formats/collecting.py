@@ -13,7 +13,8 @@ from imagebase.annotation import (
     Source,
     clean_label,
 )
-from imagebase.attributes import clean_attributes
+from imagebase.annotation.areas import Shape, can_be_kept
+from imagebase.annotation.attributes import clean_attributes
 from imagebase.errors import AnnotationFileError
 from imagebase.formats.image_claims import ImageClaims
 from imagebase.formats.image_index import NameIndex
@@ -28,7 +29,6 @@ from imagebase.formats.label_set_files import (
 from imagebase.formats.spool import BoxRow, Spool
 from imagebase.formats.spool_rows import Entry
 from imagebase.settings import Limits
-from imagebase.shapes import Shape, can_be_kept
 
 # Boxes a hair over the edge are cut without a word.
 _UNSPOKEN_PX: Final = 0.5

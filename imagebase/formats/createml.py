@@ -6,7 +6,7 @@ from itertools import islice
 from typing import Any, Final
 
 from imagebase.annotation import Box, Size
-from imagebase.attributes import read_value
+from imagebase.annotation.attributes import read_value
 from imagebase.formats.boxes import writable
 from imagebase.formats.collecting import Collector, image_name, number
 from imagebase.formats.json_stream import json_items, json_line, json_list

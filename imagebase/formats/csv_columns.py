@@ -10,7 +10,14 @@ from pathlib import PurePosixPath
 from typing import Final, NamedTuple
 
 from imagebase.annotation import Box, Size
-from imagebase.attributes import DIFFICULT, FLAGS, OCCLUDED, POSE, TRUNCATED, read_text
+from imagebase.annotation.attributes import (
+    DIFFICULT,
+    FLAGS,
+    OCCLUDED,
+    POSE,
+    TRUNCATED,
+    read_text,
+)
 from imagebase.formats.collecting import number, size_of
 from imagebase.formats.csv_files import csv_rows
 from imagebase.formats.image_index import stated_path

@@ -5,7 +5,8 @@ from typing import Final
 from xml.etree.ElementTree import Element
 
 from imagebase.annotation import Annotation, Box, Label, Size
-from imagebase.attributes import GROUP, OCCLUDED
+from imagebase.annotation.areas import Point, Shape, ShapeKind, rectangle
+from imagebase.annotation.attributes import GROUP, OCCLUDED
 from imagebase.errors import AnnotationFileError
 from imagebase.formats.boxes import writable
 from imagebase.formats.collecting import Collector, image_name, number
@@ -43,7 +44,6 @@ from imagebase.formats.regions import (
 )
 from imagebase.formats.trees import has_file, names_with_suffix, read_each
 from imagebase.formats.xml_files import children_of, escaped, quoted, root_tag_of
-from imagebase.shapes import Point, Shape, ShapeKind, rectangle
 
 FILE: Final = "annotations.xml"
 _TITLE: Final = "CVAT XML 1.1"

@@ -6,7 +6,7 @@ from typing import Final, NamedTuple, Self
 from xml.etree.ElementTree import Element
 
 from imagebase.annotation import Attributes, AttributeValue
-from imagebase.attributes import (
+from imagebase.annotation.attributes import (
     GROUP,
     OCCLUDED,
     read_text,

@@ -6,7 +6,7 @@ from pathlib import PurePosixPath
 from typing import Any, Final
 
 from imagebase.annotation import Box
-from imagebase.attributes import GROUP, read_value
+from imagebase.annotation.attributes import GROUP, read_value
 from imagebase.formats.collecting import Collector, image_name, number, size_of
 from imagebase.formats.json_stream import json_items
 from imagebase.formats.label_set_files import (

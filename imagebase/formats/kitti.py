@@ -6,7 +6,8 @@ from pathlib import PurePosixPath
 from typing import Final
 
 from imagebase.annotation import AttributeValue, Box
-from imagebase.attributes import OCCLUDED, TRUNCATED
+from imagebase.annotation.areas import rectangle
+from imagebase.annotation.attributes import OCCLUDED, TRUNCATED
 from imagebase.errors import AnnotationFileError
 from imagebase.formats.collecting import (
     Collector,
@@ -17,7 +18,6 @@ from imagebase.formats.pairing import paired, short_names
 from imagebase.formats.parts import part_in
 from imagebase.formats.texts import lines_of, text_of
 from imagebase.formats.trees import FILES_TO_TRY, is_image_name, names_with_suffix
-from imagebase.shapes import rectangle
 
 # type truncated occluded alpha, four edges, three sizes, three places, rotation; what a
 # detector found has a score behind them.

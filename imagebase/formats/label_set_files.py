@@ -13,8 +13,8 @@ from imagebase.annotation import (
     LabelSet,
     Size,
 )
+from imagebase.annotation.areas import Shape
 from imagebase.settings import Limits
-from imagebase.shapes import Shape
 
 if TYPE_CHECKING:
     from imagebase.formats.collecting import Collector

@@ -5,7 +5,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 from imagebase.annotation import Annotation, Attributes, Box, Size
-from imagebase.attributes import GROUP, read_value, stated
+from imagebase.annotation.areas import Point, Shape, ShapeKind, rectangle
+from imagebase.annotation.attributes import GROUP, read_value, stated
 from imagebase.errors import AnnotationFileError
 from imagebase.formats.boxes import writable
 from imagebase.formats.collecting import (
@@ -35,7 +36,6 @@ from imagebase.formats.trees import (
     has_file,
     names_with_suffix,
 )
-from imagebase.shapes import Point, Shape, ShapeKind, rectangle
 
 _FOLDER: Final = "images"
 _LABELS_FILE: Final = "labels.txt"

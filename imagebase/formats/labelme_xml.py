@@ -4,7 +4,7 @@ from typing import Final
 from xml.etree.ElementTree import Element
 
 from imagebase.annotation import Box
-from imagebase.attributes import OCCLUDED, parsed, read_text
+from imagebase.annotation.attributes import OCCLUDED, parsed, read_text
 from imagebase.errors import AnnotationFileError
 from imagebase.formats.collecting import Collector, image_name, number
 from imagebase.formats.image_claims import named_beside

@@ -6,6 +6,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from imagebase.annotation import Annotation, Box, Size
+from imagebase.annotation.areas import Shape
 from imagebase.formats.boxes import confidence_of, writable
 from imagebase.formats.json_stream import json_line, json_list
 from imagebase.formats.label_set_files import (
@@ -34,7 +35,6 @@ from imagebase.formats.regions import (
     polygons,
 )
 from imagebase.formats.xml_files import quoted
-from imagebase.shapes import Shape
 
 FILE: Final = "tasks.json"
 _TITLE: Final = "Label Studio JSON"

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from imagebase.annotation import AttributeValue
-from imagebase.attributes import FLAGS, read_text, stated, text_of
+from imagebase.annotation.attributes import FLAGS, read_text, stated, text_of
 from imagebase.formats.boxes import writable
 from imagebase.formats.label_set_files import ExportImage
 from imagebase.formats.xml_files import quoted

@@ -4,10 +4,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 from imagebase.annotation import Box, Size
+from imagebase.annotation.areas import Point, Shape, ShapeKind, rectangle
 from imagebase.formats.collecting import number, size_of
 from imagebase.formats.labelstudio_attributes import CONTROLS, said_by_region
 from imagebase.formats.outlines import OUTLINE, ROTATED, around, around_rotated
-from imagebase.shapes import Point, Shape, ShapeKind, rectangle
 
 _POINTS: Final = frozenset({"polygonlabels", "polygon"})
 _RECTANGLES: Final = frozenset({"rectanglelabels", "rectangle", "labels"})

@@ -6,7 +6,7 @@ from pathlib import PurePosixPath
 from typing import Final
 
 from imagebase.annotation import Attributes, AttributeValue, Box, Size
-from imagebase.attributes import OCCLUDED, TRUNCATED
+from imagebase.annotation.attributes import OCCLUDED, TRUNCATED
 from imagebase.errors import AnnotationFileError
 from imagebase.formats.boxes import confidence_of, writable
 from imagebase.formats.collecting import Collector, image_name, number

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from imagebase.annotation import Annotation, Box, Size
-from imagebase.attributes import stated
+from imagebase.annotation.attributes import stated
 from imagebase.errors import ExportError
 from imagebase.formats import manifest as manifests
 from imagebase.formats import report as reports

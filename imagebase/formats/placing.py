@@ -5,8 +5,8 @@ from dataclasses import replace
 from typing import Final, NamedTuple
 
 from imagebase.annotation import Annotation, Box, Size
+from imagebase.annotation.areas import Point, Shape
 from imagebase.formats.label_set_files import ReadImage
-from imagebase.shapes import Point, Shape
 
 # How far the sides of a resized copy may be from the same shape.
 _SAME_SHAPE: Final = 0.01

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import IO, Final, NamedTuple
 
 from imagebase.annotation import Annotation, LabelSet, Size
-from imagebase.attributes import as_texts, stated
+from imagebase.annotation.attributes import as_texts, stated
 from imagebase.errors import AnnotationFileError, ImageBaseError
 from imagebase.formats.boxes import confidence_of, left_out, writable
 from imagebase.formats.collecting import CROWD, Collector

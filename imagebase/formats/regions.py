@@ -12,10 +12,17 @@ from typing import Any, Final
 import numpy as np
 
 from imagebase.annotation import Annotation, Box, Size
-from imagebase.covering import Mask, mask_of
+from imagebase.annotation.areas import (
+    Point,
+    Shape,
+    ShapeKind,
+    outline,
+    rectangle,
+    simplified,
+)
+from imagebase.annotation.coverage import Mask, mask_of
 from imagebase.formats.boxes import writable
 from imagebase.formats.label_set_files import IGNORE, ExportImage, ExportSet
-from imagebase.shapes import Point, Shape, ShapeKind, outline, rectangle, simplified
 
 _DECIMALS: Final = 4
 _ROUND_POINTS: Final = 16

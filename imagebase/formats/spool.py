@@ -15,6 +15,7 @@ from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
 from imagebase.annotation import Annotation, Attributes, Box, Size, Source
+from imagebase.annotation.areas import Shape, shape_json, shape_of_json
 from imagebase.formats.label_set_files import ReadImage, Remark
 from imagebase.formats.parts import part_in
 from imagebase.formats.scratch import from_bytes, scratch_database, to_bytes
@@ -25,7 +26,6 @@ from imagebase.formats.spool_rows import (
     joined_texts,
     state_of,
 )
-from imagebase.shapes import Shape, shape_json, shape_of_json
 
 _BUFFERED_BOXES: Final = 1000
 _ENTRIES_AT_HAND: Final = 5000

@@ -8,7 +8,7 @@ from itertools import islice
 from typing import Any, Final, NamedTuple
 
 from imagebase.annotation import Box
-from imagebase.attributes import read_text
+from imagebase.annotation.attributes import read_text
 from imagebase.formats.collecting import Collector, image_name, number
 from imagebase.formats.csv_files import csv_rows
 from imagebase.formats.json_stream import json_items

@@ -6,6 +6,7 @@ from typing import Final, NamedTuple
 from xml.etree.ElementTree import Element
 
 from imagebase.annotation import Annotation, Box, LabelSet, Size
+from imagebase.annotation.areas import Shape
 from imagebase.errors import AnnotationFileError
 from imagebase.formats.boxes import whole_pixel_tolerance, whole_pixels, writable
 from imagebase.formats.collecting import (
@@ -40,7 +41,6 @@ from imagebase.formats.trees import (
 from imagebase.formats.voc_attributes import elements
 from imagebase.formats.voc_objects import CountsFromZeroError, ObjectReader, text_of
 from imagebase.formats.xml_files import escaped, root_of, root_tag_of
-from imagebase.shapes import Shape
 
 _TITLE: Final = "Pascal VOC XML"
 _LABELS_FILE: Final = "labels.txt"

@@ -4,7 +4,7 @@ from typing import Final
 from xml.etree.ElementTree import Element
 
 from imagebase.annotation import Attributes
-from imagebase.attributes import (
+from imagebase.annotation.attributes import (
     DIFFICULT,
     FLAGS,
     OCCLUDED,

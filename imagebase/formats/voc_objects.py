@@ -6,11 +6,11 @@ from typing import Final, NamedTuple
 from xml.etree.ElementTree import Element
 
 from imagebase.annotation import Box
+from imagebase.annotation.areas import rectangle
 from imagebase.formats.collecting import Collector, number
 from imagebase.formats.label_set_files import IGNORE
 from imagebase.formats.outlines import OUTLINE, ROTATED, around, around_rotated
 from imagebase.formats.voc_attributes import read_attributes
-from imagebase.shapes import rectangle
 
 _CORNERS: Final = ("xmin", "ymin", "xmax", "ymax")
 _TURNED: Final = ("cx", "cy", "w", "h", "angle")

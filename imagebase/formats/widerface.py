@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 from imagebase.annotation import AttributeValue, Box
-from imagebase.attributes import OCCLUDED
+from imagebase.annotation.attributes import OCCLUDED
 from imagebase.errors import AnnotationFileError
 from imagebase.formats.collecting import (
     Collector,

@@ -13,7 +13,7 @@ from imagebase.annotation import (
     Size,
     utc_now,
 )
-from imagebase.attributes import clean_attributes
+from imagebase.annotation.attributes import clean_attributes
 from imagebase.editing import MAX_TAGS
 from imagebase.formats.label_set_files import ReadImage
 from imagebase.formats.placing import Frame, fitted

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from imagebase.annotation import TO_REVIEW, Annotation, ImageRecord, new_id
+from imagebase.annotation.areas import Shape
 from imagebase.editing import (
     approve,
     delete_annotations,
@@ -13,7 +14,6 @@ from imagebase.editing import (
     with_edits,
 )
 from imagebase.model_layer import add_suggestions
-from imagebase.shapes import Shape
 from imagebase.store import Scope, Store
 
 # Revisions that a reviewer had before them, by image id: an image that somebody saved

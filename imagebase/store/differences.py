@@ -11,9 +11,9 @@ from imagebase.annotation import (
     clean_label,
     clean_text,
 )
-from imagebase.attributes import clean_attributes
+from imagebase.annotation.areas import shape_json
+from imagebase.annotation.attributes import clean_attributes
 from imagebase.errors import StoreError
-from imagebase.shapes import shape_json
 from imagebase.store.columns import JsonObject
 from imagebase.store.rows import Placed, StoredImage, placed_json, review_json
 

@@ -22,14 +22,14 @@ from sqlalchemy import (
 )
 
 from imagebase.annotation import Size, clean_text, new_id, utc_now
-from imagebase.errors import EditError, NotFoundError
-from imagebase.shapes import (
+from imagebase.annotation.areas import (
     ImageShapes,
     Shape,
     checked_shape,
     shape_json,
     shape_of_json,
 )
+from imagebase.errors import EditError, NotFoundError
 from imagebase.store.changes import edit_key
 from imagebase.store.columns import AnyRow, AnySelect, JsonObject
 from imagebase.store.differences import AREA

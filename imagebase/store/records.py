@@ -7,8 +7,8 @@ from typing import Final
 from sqlalchemy import ColumnElement, Connection, and_, or_, select
 
 from imagebase.annotation import ImageRecord, ReviewStatus
+from imagebase.annotation.areas import Shape, shape_of_json
 from imagebase.errors import NotFoundError
-from imagebase.shapes import Shape, shape_of_json
 from imagebase.store.columns import AnyRow, AnySelect
 from imagebase.store.part import StorePart
 from imagebase.store.rows import (

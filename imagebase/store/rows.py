@@ -14,7 +14,7 @@ from imagebase.annotation import (
     Size,
     Source,
 )
-from imagebase.shapes import Shape
+from imagebase.annotation.areas import Shape
 from imagebase.store.columns import AnyRow, Json, JsonObject
 from imagebase.store.tables import annotations, images
 

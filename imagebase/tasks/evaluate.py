@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from imagebase.annotation import utc_now
+from imagebase.annotation.states import SCOPES
 from imagebase.detection.batch import ImageSource
 from imagebase.detection.library import library_of
 from imagebase.detection.model_card import Score
@@ -24,7 +25,6 @@ from imagebase.evaluation.values import Truth
 from imagebase.importing.files import DroppedFiles
 from imagebase.jobs import JobContext
 from imagebase.settings import Limits, settings
-from imagebase.states import SCOPES
 from imagebase.store import Scope, Store
 from imagebase.store.scope import check_owner_id
 from imagebase.tasks.dropped import dropped, forget_dropped

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
+from imagebase.annotation.states import SCOPES
 from imagebase.errors import ExportError
 from imagebase.exporting.building import Built, Order, build
 from imagebase.exporting.overlays import write_overlays
@@ -18,7 +19,6 @@ from imagebase.formats.package import DRAFT_PREFIX, ExportSummary
 from imagebase.formats.registry import format_named
 from imagebase.jobs import JobContext
 from imagebase.settings import settings
-from imagebase.states import SCOPES
 from imagebase.store import Scope
 from imagebase.store.scope import check_owner_id
 from imagebase.tasks.export_images import StoreImages

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from imagebase.admission import AdmissionReport, admit
 from imagebase.annotation import ReviewStatus, Size
+from imagebase.annotation.areas import Shape, checked_shape
 from imagebase.errors import EditError, ImageBaseError, NotFoundError
 from imagebase.formats.collecting import Collector
 from imagebase.formats.placing import Frame, fitted
@@ -31,7 +32,6 @@ from imagebase.importing.merging import Effect, ImportChoice, Replacing
 from imagebase.intake import Incoming, Refused
 from imagebase.jobs import JobContext
 from imagebase.settings import Limits
-from imagebase.shapes import Shape, checked_shape
 from imagebase.tasks.dropped import dropped, forget_dropped
 from imagebase.tasks.export import Touch
 

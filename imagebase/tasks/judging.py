@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from imagebase.annotation import ReviewStatus, Size, Source, utc_now
-from imagebase.covering import is_inside
+from imagebase.annotation.coverage import is_inside
 from imagebase.detection.candidates import unpack
 from imagebase.detection.looker import Looker
 from imagebase.detection.lookers import Setup, shared_looker

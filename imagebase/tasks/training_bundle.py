@@ -4,6 +4,7 @@ import zipfile
 from pathlib import Path
 from typing import Any, Final
 
+from imagebase.annotation.states import APPROVED
 from imagebase.detection.model_files import CFG, WEIGHTS
 from imagebase.exporting.request import (
     AREAS_BLACK,
@@ -13,7 +14,6 @@ from imagebase.exporting.request import (
 )
 from imagebase.jobs import JobContext
 from imagebase.settings import DEFAULT_MODEL, WEIGHTS_FOLDER
-from imagebase.states import APPROVED
 from imagebase.tasks.export import export
 from imagebase.training.bundle import CONV_29, first_layers
 

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imagebase.annotation import Size
-from imagebase.covering import mask_of
-from imagebase.shapes import Shape
+from imagebase.annotation.areas import Shape
+from imagebase.annotation.coverage import mask_of
 from imagebase.training.settings import TrainingSettings
 from imagebase.training.training_set import TRAIN, TrainingImage, TrainingSet
 

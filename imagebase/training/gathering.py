@@ -13,7 +13,8 @@ from typing import IO, Final
 import numpy as np
 
 from imagebase.annotation import Annotation, Box, ImageRecord
-from imagebase.covering import is_inside
+from imagebase.annotation.areas import Shape, rectangle
+from imagebase.annotation.coverage import is_inside
 from imagebase.errors import TrainingError
 from imagebase.formats.label_set_files import FileTree, ReadImage, ReadResult
 from imagebase.formats.placing import Frame, fitted, several_meant
@@ -28,7 +29,6 @@ from imagebase.formats.tree_views import TreeWithout, WithImages, with_images
 from imagebase.formats.trees import is_image_name, open_tree, opened_tree
 from imagebase.passed_over import EARLIER
 from imagebase.settings import Limits
-from imagebase.shapes import Shape, rectangle
 from imagebase.training.training_set import Source
 from imagebase.wording import plural
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from imagebase.annotation import Size
-from imagebase.covering import INSIDE_SHARE
+from imagebase.annotation.coverage import INSIDE_SHARE
 from imagebase.detection.heads import Head
 from imagebase.training.targets import Positives, Targets, assign
 

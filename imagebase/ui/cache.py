@@ -10,6 +10,7 @@ from typing import Final
 import streamlit as st
 
 from imagebase.annotation import Annotation, Box, ImageRecord, LabelSet, Size
+from imagebase.annotation.areas import Shape
 from imagebase.detection.candidates import unpack
 from imagebase.detection.library import library_of
 from imagebase.detection.looker import Looker
@@ -32,7 +33,6 @@ from imagebase.images import (
     load_image,
     resized,
 )
-from imagebase.shapes import Shape
 from imagebase.statistics import BoxTable, ImageTable
 from imagebase.store import CandidatesKey, Scope
 from imagebase.tiles import crop_webp, inner_size, placeholder, tile_webp

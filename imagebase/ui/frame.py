@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Final
 
 import streamlit as st
 
+from imagebase.annotation.states import GROUPS, group_counts
 from imagebase.errors import ImageBaseError
 from imagebase.settings import ASSETS_FOLDER, PROJECT_ROOT, Mode
-from imagebase.states import GROUPS, group_counts
 from imagebase.ui import (
     address,
     backend,

@@ -6,8 +6,8 @@ from typing import Final
 import streamlit as st
 
 from imagebase.annotation import ImageRecord, Size, new_id
+from imagebase.annotation.areas import Shape, ShapeKind
 from imagebase.errors import ImageBaseError
-from imagebase.shapes import Shape, ShapeKind
 from imagebase.store.ignore_areas import IgnoreArea
 from imagebase.ui import backend, browser, cache, rough_canvas, state, widgets
 from imagebase.ui.rough_canvas import Tool

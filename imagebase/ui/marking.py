@@ -7,9 +7,9 @@ from typing import Final
 import streamlit as st
 
 from imagebase.annotation import ImageRecord, Size, new_id
+from imagebase.annotation.areas import Shape
 from imagebase.editing import MAX_MARKS
 from imagebase.errors import EditError
-from imagebase.shapes import Shape
 from imagebase.ui import backend, browser, cache, rough_canvas, state, widgets
 from imagebase.ui.rough_canvas import Tool
 

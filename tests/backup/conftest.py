@@ -17,12 +17,12 @@ from imagebase.annotation import (
     Size,
     Source,
 )
+from imagebase.annotation.areas import Point, Shape, ShapeKind, rectangle
 from imagebase.detection.candidates import Candidates, pack
 from imagebase.editing import reject
 from imagebase.images import encode_png
 from imagebase.reviewing.doubt import Doubt, Found, Kind, Reason
 from imagebase.settings import Limits, Settings
-from imagebase.shapes import Point, Shape, ShapeKind, rectangle
 from imagebase.store import CandidatesKey, Scope, Store, open_store
 from tests.store.fixtures import PostgresServer, scope_of, sqlite_settings
 

@@ -9,10 +9,10 @@ from playwright.sync_api import Browser, Locator, Page, expect
 
 from imagebase.admission import admit
 from imagebase.annotation import Annotation, Box, ReviewStatus
-from imagebase.covering import mask_of
+from imagebase.annotation.areas import Shape, ShapeKind
+from imagebase.annotation.coverage import mask_of
 from imagebase.intake import Incoming
 from imagebase.settings import SAMPLES_FOLDER, Limits, read_settings
-from imagebase.shapes import Shape, ShapeKind
 from imagebase.store import Scope, Store, open_store
 from imagebase.ui.visitor import TEAM_OWNER
 from tests.browser.conftest import ROOT, Point, Serve

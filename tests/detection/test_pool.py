@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from imagebase.annotation import Box, Size
+from imagebase.annotation.areas import ImageShapes, rectangle
 from imagebase.detection.candidates import Candidates, select
 from imagebase.detection.pool import CandidatePool
-from imagebase.shapes import ImageShapes, rectangle
 
 LABELS = 5
 

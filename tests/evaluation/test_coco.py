@@ -14,13 +14,13 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from imagebase.annotation import Box
-from imagebase.covering import Mask, is_inside, mask_of
+from imagebase.annotation.areas import Point, Shape, ShapeKind, rectangle
+from imagebase.annotation.coverage import Mask, is_inside, mask_of
 from imagebase.evaluation.coco import NAMES, NOTHING, coco_figures
 from imagebase.evaluation.detection_files import read_detections
 from imagebase.evaluation.label_files import LabelFiles, read_truth
 from imagebase.evaluation.matching import NOBODY, match
 from imagebase.evaluation.values import Found, Truth
-from imagebase.shapes import Point, Shape, ShapeKind, rectangle
 from tests.evaluation.builders import (
     DATA,
     SIZE,

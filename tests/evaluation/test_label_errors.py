@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from imagebase.annotation.areas import Point, Shape, ShapeKind
 from imagebase.evaluation.label_errors import Sign, label_errors
 from imagebase.evaluation.values import Found
-from imagebase.shapes import Point, Shape, ShapeKind
 from tests.evaluation.builders import dev128_labels, dev128_pass, found, truth
 from tests.evaluation.planting import (
     is_added_caught,

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from imagebase.annotation import Box, Size
+from imagebase.annotation.areas import Point, Shape, ShapeKind, rectangle
+from imagebase.annotation.coverage import mask_of
 from imagebase.augmentation import FlipHorizontally, Recipe
-from imagebase.covering import mask_of
 from imagebase.errors import ExportError
 from imagebase.exporting.building import Built
 from imagebase.exporting.request import (
@@ -25,7 +26,6 @@ from imagebase.formats.registry import FORMATS, read
 from imagebase.formats.trees import FolderTree
 from imagebase.images import RgbArray
 from imagebase.resizing import Letterbox
-from imagebase.shapes import Point, Shape, ShapeKind, rectangle
 from imagebase.split import Shares
 from tests.exporting.datasets import SIZE, Dataset, box, built, dataset, picture
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from imagebase.annotation import Annotation, Attributes, Box
-from imagebase.attributes import MAX_ATTRIBUTES, MAX_VALUE_LENGTH, as_texts
+from imagebase.annotation.attributes import MAX_ATTRIBUTES, MAX_VALUE_LENGTH, as_texts
 from imagebase.formats.label_set_files import ExportSet
 from imagebase.formats.package import export_folder, warnings_about
 from imagebase.formats.proof import prove

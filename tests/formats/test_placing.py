@@ -1,9 +1,9 @@
 """Boxes and areas of a label set on image files of other sizes."""
 
 from imagebase.annotation import Box, Size
+from imagebase.annotation.areas import rectangle
 from imagebase.formats.label_set_files import ReadImage
 from imagebase.formats.placing import Frame, fitted
-from imagebase.shapes import rectangle
 
 AREA = rectangle(Box(0, 0, 50, 20))
 

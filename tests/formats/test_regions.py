@@ -11,7 +11,8 @@ import pytest
 from pycocotools.coco import COCO
 
 from imagebase.annotation import Box, Size
-from imagebase.covering import mask_of
+from imagebase.annotation.areas import Point, Shape, ShapeKind, rectangle
+from imagebase.annotation.coverage import mask_of
 from imagebase.evaluation.label_files import read_truth
 from imagebase.formats import coco
 from imagebase.formats.label_set_files import IGNORE, ExportSet, WriteOptions
@@ -20,7 +21,6 @@ from imagebase.formats.proof import prove
 from imagebase.formats.regions import boxes, polygons, run_lengths
 from imagebase.formats.registry import FORMATS, format_named, read
 from imagebase.formats.trees import MemoryTree
-from imagebase.shapes import Point, Shape, ShapeKind, rectangle
 from tests.formats.builders import (
     as_export_set,
     box,

@@ -4,8 +4,8 @@ from collections.abc import Hashable
 from typing import Any
 
 from imagebase.annotation import Box, ReviewStatus, Source
+from imagebase.annotation.areas import rectangle
 from imagebase.detection.lookers import Setup, shared_looker
-from imagebase.shapes import rectangle
 from imagebase.store import JobState
 from tests.app_fixtures import Tab, add_photographs, records, store, the_scope
 

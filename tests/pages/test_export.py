@@ -5,8 +5,8 @@ import zipfile
 from pathlib import Path
 
 from imagebase.annotation import Box, ReviewStatus
+from imagebase.annotation.areas import rectangle
 from imagebase.images import load_image
-from imagebase.shapes import rectangle
 from imagebase.store import JobState
 from tests.app_fixtures import (
     Configure,

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from imagebase.annotation import Box, ImageRecord, Size
+from imagebase.annotation.areas import Point, Shape, ShapeKind, rectangle
 from imagebase.errors import EditError, NotFoundError
-from imagebase.shapes import Point, Shape, ShapeKind, rectangle
 from imagebase.store import Scope, Store
 from tests.store.fixtures import add_image
 

@@ -7,10 +7,10 @@ from typing import Any, Final
 import pytest
 
 from imagebase.annotation import Box, ImageRecord
+from imagebase.annotation.areas import Point, ShapeKind
+from imagebase.annotation.areas import Shape as DrawnShape
 from imagebase.errors import NotFoundError, StoreError
 from imagebase.reviewing.doubt import Doubt
-from imagebase.shapes import Point, ShapeKind
-from imagebase.shapes import Shape as DrawnShape
 from imagebase.store import CandidatesKey, Scope, Store
 from imagebase.store.copies import COPIED_BY_NAME
 from imagebase.store.looks import BoxKey, KeptLook, Shape

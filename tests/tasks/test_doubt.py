@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from imagebase.annotation import Box, ImageRecord
+from imagebase.annotation.areas import rectangle
 from imagebase.detection.candidates import Candidates, pack, unpack
 from imagebase.detection.detector import shared_detector
 from imagebase.detection.registry import find_model
 from imagebase.editing import approve, delete_annotations, record_ids
 from imagebase.reviewing.doubt import Kind
-from imagebase.shapes import rectangle
 from imagebase.store import CandidatesKey, DoubtRow, JobState, Scope, Store
 from imagebase.tasks.judging import judge_images, model_in_use, stale_images
 from imagebase.tasks.looking import MIRRORED_PASS, candidates_key

@@ -10,6 +10,7 @@ from imagebase.annotation import (
     ReviewStatus,
     Source,
 )
+from imagebase.annotation.areas import rectangle
 from imagebase.editing import (
     approve,
     confirm_empty,
@@ -17,7 +18,6 @@ from imagebase.editing import (
     relabel,
     with_edits,
 )
-from imagebase.shapes import rectangle
 from imagebase.store import JobState, Scope, Store
 from tests.tasks.conftest import RunJob, add
 

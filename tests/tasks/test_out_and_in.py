@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 
 from imagebase.annotation import Annotation, Box, ImageRecord, ReviewStatus
-from imagebase.covering import mask_of
+from imagebase.annotation.areas import rectangle
+from imagebase.annotation.coverage import mask_of
 from imagebase.formats.registry import FORMATS, recognise
 from imagebase.importing.files import DroppedFiles, keep_files
 from imagebase.jobs import JobRunner
 from imagebase.settings import Limits
-from imagebase.shapes import rectangle
 from imagebase.store import Scope, Store
 from imagebase.tasks import HANDLERS
 from imagebase.tasks.dropped import dropped

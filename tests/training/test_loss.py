@@ -9,9 +9,9 @@ from torch import Tensor
 
 from imagebase.annotation import Box as Imagebox
 from imagebase.annotation import Size
-from imagebase.covering import covered_shares, mask_of
+from imagebase.annotation.areas import rectangle
+from imagebase.annotation.coverage import covered_shares, mask_of
 from imagebase.detection.heads import Head
-from imagebase.shapes import rectangle
 from imagebase.training.loss import ignored_share, loss_of
 from imagebase.training.targets import Targets, assign
 

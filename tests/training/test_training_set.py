@@ -12,11 +12,11 @@ import pytest
 from PIL import Image
 
 from imagebase.annotation import Annotation, Box, ImageRecord, Size
+from imagebase.annotation.areas import rectangle
 from imagebase.errors import TrainingError
 from imagebase.formats.placing import Frame
 from imagebase.images import encode_png
 from imagebase.settings import Limits
-from imagebase.shapes import rectangle
 from imagebase.training import advice, work_files
 from imagebase.training.gathering import (
     fingerprint,

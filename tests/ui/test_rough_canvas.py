@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from imagebase.annotation import Box, Size
-from imagebase.shapes import Point, Shape, ShapeKind, rectangle
+from imagebase.annotation.areas import Point, Shape, ShapeKind, rectangle
 from imagebase.ui.rough_canvas import Pad, fitted, shapes_of
 
 

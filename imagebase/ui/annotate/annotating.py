@@ -7,10 +7,10 @@ from typing import Any, Final
 import streamlit as st
 
 from imagebase.annotation import ReviewStatus
+from imagebase.annotation.states import GROUPS, count
 from imagebase.detection.looker import Looker
 from imagebase.detection.lookers import Setup
 from imagebase.detection.pool import CandidatePool, Selection
-from imagebase.states import GROUPS, count
 from imagebase.store import JobState
 from imagebase.suggestions import (
     SelectionRule,

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import streamlit as st
 
 from imagebase.annotation import NOT_APPROVED, ReviewStatus
-from imagebase.states import count
+from imagebase.annotation.states import count
 from imagebase.ui import backend, jobs, state
 from imagebase.ui.annotate import looking_choice
 from imagebase.ui.annotate.annotating import MOST_DOUBTFUL, SCOPES

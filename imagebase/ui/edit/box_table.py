@@ -14,7 +14,7 @@ import pandas as pd
 import streamlit as st
 
 from imagebase.annotation import Annotation, ImageRecord, LabelSet, new_id
-from imagebase.attributes import in_words
+from imagebase.annotation.attributes import in_words
 from imagebase.errors import ImageBaseError, RevisionConflictError
 from imagebase.table_editing import (
     TableEdits,

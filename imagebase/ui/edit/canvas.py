@@ -7,9 +7,9 @@ from typing import Any, Final
 import streamlit as st
 
 from imagebase.annotation import Annotation, Box, ImageRecord, LabelSet
+from imagebase.annotation.areas import Shape
 from imagebase.errors import ImageBaseError
 from imagebase.settings import ASSETS_FOLDER
-from imagebase.shapes import Shape
 from imagebase.ui.edit import keys
 from imagebase.ui.edit.box_message import Action, Message, parcel, parse_message
 from imagebase.ui.edit.editor import Editor, RecordAccess, undisturbed

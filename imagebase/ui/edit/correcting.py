@@ -7,10 +7,10 @@ from typing import Final
 import streamlit as st
 
 from imagebase.annotation import Annotation, Box, ImageRecord, LabelSet
+from imagebase.annotation.areas import Shape
 from imagebase.editing import accept_all, approve, confirm_empty, reject
 from imagebase.errors import ImageFileError
 from imagebase.model_layer import add_suggestions
-from imagebase.shapes import Shape
 from imagebase.ui import (
     address,
     backend,

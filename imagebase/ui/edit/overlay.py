@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from imagebase.annotation import ImageRecord
+from imagebase.annotation.areas import Shape, ShapeKind
 from imagebase.formats.regions import corners
-from imagebase.shapes import Shape, ShapeKind
 
 
 def overlay(record: ImageRecord, marks: Iterable[Shape]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Final
 
 import streamlit as st
 
-from imagebase.states import GROUPS, UNDECIDED, group_counts
+from imagebase.annotation.states import GROUPS, UNDECIDED, group_counts
 from imagebase.store import ImageFilter, Scope, Store
 from imagebase.tasks.judging import judge_images, model_in_use, stale_images
 from imagebase.ui import backend, jobs, state

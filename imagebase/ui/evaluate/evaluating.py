@@ -7,13 +7,7 @@ from typing import Final
 import streamlit as st
 
 from imagebase.annotation import ReviewStatus
-from imagebase.errors import EvaluationError
-from imagebase.evaluation.comparison import DEFAULT_THRESHOLD
-from imagebase.evaluation.contenders import parse_contender
-from imagebase.evaluation.resampling import warnings_about
-from imagebase.evaluation.runs import RunInfo
-from imagebase.settings import DEFAULT_MODEL
-from imagebase.states import (
+from imagebase.annotation.states import (
     APPROVED,
     LABELLED,
     REVIEWED,
@@ -22,6 +16,12 @@ from imagebase.states import (
     count,
     usual_scope,
 )
+from imagebase.errors import EvaluationError
+from imagebase.evaluation.comparison import DEFAULT_THRESHOLD
+from imagebase.evaluation.contenders import parse_contender
+from imagebase.evaluation.resampling import warnings_about
+from imagebase.evaluation.runs import RunInfo
+from imagebase.settings import DEFAULT_MODEL
 from imagebase.ui import backend, cache, jobs, state, widgets
 from imagebase.ui.evaluate import (
     evaluation_changes,

@@ -8,6 +8,14 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from imagebase.annotation import ReviewStatus, Size
+from imagebase.annotation.states import (
+    ALL,
+    APPROVED,
+    LABELLED,
+    SCOPE_WORDS,
+    SCOPES,
+    count,
+)
 from imagebase.exporting.request import (
     AREAS_BLACK,
     AREAS_LEFT,
@@ -31,7 +39,6 @@ from imagebase.resizing import (
     Stretch,
 )
 from imagebase.split import Shares
-from imagebase.states import ALL, APPROVED, LABELLED, SCOPE_WORDS, SCOPES, count
 from imagebase.ui import backend, state
 from imagebase.ui.export import export_formats, export_recipe
 

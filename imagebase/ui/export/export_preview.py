@@ -7,6 +7,7 @@ import pandas as pd
 import streamlit as st
 
 from imagebase.annotation import Size
+from imagebase.annotation.states import SCOPES
 from imagebase.drawing import draw_annotations
 from imagebase.exporting.preview import Dealt, dealt, variants
 from imagebase.exporting.request import (
@@ -17,7 +18,6 @@ from imagebase.exporting.request import (
 from imagebase.formats.label_set_files import PARTS
 from imagebase.images import resized
 from imagebase.split import Row
-from imagebase.states import SCOPES
 from imagebase.store import Scope
 from imagebase.tasks.export_images import StoreImages
 from imagebase.tiles import inner_size

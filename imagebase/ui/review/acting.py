@@ -6,6 +6,7 @@ from typing import Final, Protocol
 
 import streamlit as st
 
+from imagebase.annotation.areas import Shape
 from imagebase.errors import EditError
 from imagebase.reviewing.review import (
     BulkReport,
@@ -15,7 +16,6 @@ from imagebase.reviewing.review import (
     reject_images,
     relabel_boxes,
 )
-from imagebase.shapes import Shape
 from imagebase.store import AnnotationRow, Scope, Store
 from imagebase.ui import (
     backend,

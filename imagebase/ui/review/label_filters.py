@@ -6,9 +6,8 @@ from typing import Any, Final
 
 import streamlit as st
 
-from imagebase import states
-from imagebase.annotation import Source
-from imagebase.attributes import parsed
+from imagebase.annotation import Source, states
+from imagebase.annotation.attributes import parsed
 from imagebase.store import AnnotationFilter
 from imagebase.ui import backend, state, widgets
 from imagebase.ui.review import review_counts, review_filters

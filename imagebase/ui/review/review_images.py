@@ -6,7 +6,7 @@ from typing import Any, Final
 import pandas as pd
 import streamlit as st
 
-from imagebase import states
+from imagebase.annotation import states
 from imagebase.store import ImageFilter, ImageRow
 from imagebase.ui import backend, state, widgets
 from imagebase.ui.review import acting, removing, review_filters, review_picture

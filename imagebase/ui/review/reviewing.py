@@ -7,7 +7,7 @@ import pandas as pd
 import streamlit as st
 
 from imagebase.annotation import Annotation, Source
-from imagebase.attributes import in_words
+from imagebase.annotation.attributes import in_words
 from imagebase.store import AnnotationRow
 from imagebase.ui import backend, cache, look_offer, state, widgets
 from imagebase.ui.review import (

@@ -7,7 +7,7 @@ from typing import Final
 import streamlit as st
 
 from imagebase.annotation import Annotation, ImageRecord, LabelSet, new_id
-from imagebase.attributes import in_words
+from imagebase.annotation.attributes import in_words
 from imagebase.errors import ImageBaseError
 from imagebase.formats.image_index import NameIndex
 from imagebase.formats.registry import read, readable_format, recognise

@@ -3,7 +3,7 @@
 import pytest
 
 from imagebase.annotation import Box, ImageRecord, Size
-from imagebase.shapes import Point, Shape, ShapeKind, rectangle
+from imagebase.annotation.areas import Point, Shape, ShapeKind, rectangle
 from imagebase.ui.edit.overlay import overlay, svg_path
 
 

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imagebase.annotation import Box, Size
+from imagebase.annotation.areas import Point, Shape, ShapeKind
 from imagebase.geometry import FloatArray, box_area, pairwise_containment
-from imagebase.shapes import Point, Shape, ShapeKind
 
 # A detection belongs to an area when at least this share of it lies inside: COCO's
 # overlap with a crowd region, intersection over the detection's own area, at COCO's

@@ -14,7 +14,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
 if TYPE_CHECKING:
-    from imagebase.shapes import Shape
+    from imagebase.annotation.areas import Shape
 
 # Okabe and Ito's palette for the colour-blind (Color Universal Design, 2008), without
 # black, followed by lighter and darker neighbours; `colour` goes on from there.

@@ -7,10 +7,7 @@ import numpy as np
 import pytest
 
 from imagebase.annotation import Box, Size
-from imagebase.covering import Region, covered_shares, is_inside, mask_of, region_of
-from imagebase.errors import EditError
-from imagebase.geometry import as_xyxy
-from imagebase.shapes import (
+from imagebase.annotation.areas import (
     MAX_POINTS,
     Point,
     Shape,
@@ -20,6 +17,15 @@ from imagebase.shapes import (
     shape_json,
     shape_of_json,
 )
+from imagebase.annotation.coverage import (
+    Region,
+    covered_shares,
+    is_inside,
+    mask_of,
+    region_of,
+)
+from imagebase.errors import EditError
+from imagebase.geometry import as_xyxy
 
 SIZE = Size(40, 30)
 
