@@ -27,7 +27,7 @@ from playwright.sync_api import Page, sync_playwright
 from benchmarks.pages import served
 from imagebase.admission import admit
 from imagebase.annotation import Annotation, Box
-from imagebase.intake import Incoming
+from imagebase.images.scan import Incoming
 from imagebase.settings import SAMPLES_FOLDER, Limits, read_settings
 from imagebase.store import Scope, open_store
 from imagebase.ui.visitor import TEAM_OWNER

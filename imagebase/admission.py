@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from imagebase.errors import ImageBaseError, LimitError
-from imagebase.intake import Incoming, Refused, prepare
+from imagebase.images.scan import Incoming, Refused, prepare
 from imagebase.settings import Limits
 from imagebase.store import Scope, Store
 

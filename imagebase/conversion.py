@@ -40,8 +40,13 @@ from imagebase.formats.trees import (
     opened_tree,
 )
 from imagebase.formats.unrecognised import packed_files
-from imagebase.images import ImageHeader, export_image, read_header, written_suffix
-from imagebase.passed_over import EARLIER
+from imagebase.images.decode import (
+    ImageHeader,
+    export_image,
+    read_header,
+    written_suffix,
+)
+from imagebase.images.skipped_files import EARLIER
 from imagebase.settings import Limits, Mode
 from imagebase.settings import settings as process_settings
 from imagebase.wording import and_more, plural

@@ -22,8 +22,9 @@ from imagebase.errors import ExportError, ImageBaseError, UnknownLabelError
 from imagebase.formats.earlier import check_unchanged
 from imagebase.formats.package import DRAFT_PREFIX
 from imagebase.formats.registry import format_named
-from imagebase.images import ImageHeader, read_header
-from imagebase.intake import SourceFile, scan_source
+from imagebase.images.decode import ImageHeader, read_header
+from imagebase.images.scan import SourceFile, scan_source
+from imagebase.images.skipped_files import PassedOver
 from imagebase.journal import (
     Fingerprint,
     Journal,
@@ -33,7 +34,6 @@ from imagebase.journal import (
     open_journal,
 )
 from imagebase.labelling_output import Labelled, write_label_files
-from imagebase.passed_over import PassedOver
 from imagebase.run_summary import Refusal, RunSummary, write_run_file
 from imagebase.settings import Limits, Mode
 from imagebase.settings import settings as process_settings

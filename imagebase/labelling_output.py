@@ -16,8 +16,13 @@ from imagebase.formats.label_set_files import ExportImage, ExportSet, WriteOptio
 from imagebase.formats.names import build_export_set
 from imagebase.formats.package import export_folder
 from imagebase.formats.registry import format_named
-from imagebase.images import ImageHeader, export_image, read_header, written_suffix
-from imagebase.intake import SourceFile
+from imagebase.images.decode import (
+    ImageHeader,
+    export_image,
+    read_header,
+    written_suffix,
+)
+from imagebase.images.scan import SourceFile
 from imagebase.run_summary import Refusal
 
 

@@ -30,7 +30,7 @@ from imagebase.annotation import ImageRecord
 from imagebase.errors import ExportError
 from imagebase.formats.label_set_files import PARTS
 from imagebase.formats.parts import part_named
-from imagebase.quality import MAX_HASH_DISTANCE, near_duplicates
+from imagebase.images.quality import MAX_HASH_DISTANCE, near_duplicates
 
 # Shares are rounded to billionths: 0.1 + 0.2 is then what a person means by it.
 _SHARE_STEPS: Final = 10**9

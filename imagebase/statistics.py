@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from imagebase.annotation import ReviewStatus
 from imagebase.geometry import FloatArray, box_area
-from imagebase.quality import near_duplicates
+from imagebase.images.quality import near_duplicates
 
 # A net of 416 pixels sees such a box as a point, or not at all.
 TINY_PX: Final = 8.0

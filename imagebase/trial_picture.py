@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Final
 from imagebase.annotation import Annotation, LabelSet, Size
 from imagebase.detection.candidates import select
 from imagebase.detection.doctor.findings import Finding, good, warning
-from imagebase.drawing import draw_annotations
-from imagebase.images import encode_jpeg, encode_png, load_image, resized
+from imagebase.images.decode import encode_jpeg, encode_png, load_image, resized
+from imagebase.images.draw import draw_annotations
+from imagebase.images.thumbnails import inner_size
 from imagebase.settings import Limits
 from imagebase.suggestions import as_annotations
-from imagebase.tiles import inner_size
 
 if TYPE_CHECKING:
     from imagebase.detection.doctor import Trial

@@ -12,10 +12,10 @@ import streamlit as st
 from streamlit.components.v2.component_manager import BidiComponentManager
 from streamlit.testing.v1 import AppTest
 
-from imagebase import intake
 from imagebase.admission import admit
 from imagebase.annotation import Annotation, Box, ImageRecord, ReviewStatus, Source
-from imagebase.intake import Incoming
+from imagebase.images import scan
+from imagebase.images.scan import Incoming
 from imagebase.settings import PROJECT_ROOT, SAMPLES_FOLDER, Limits, settings
 from imagebase.store import JobInfo, Scope, Store
 from imagebase.ui import backend, browser
@@ -186,7 +186,7 @@ def two_samples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder.mkdir()
     for name in PHOTOGRAPHS:
         (folder / name).symlink_to(SAMPLES_FOLDER / name)
-    monkeypatch.setattr(intake, "SAMPLES_FOLDER", folder)
+    monkeypatch.setattr(scan, "SAMPLES_FOLDER", folder)
 
 
 def started(new_tab: NewTab) -> Tab:

@@ -17,7 +17,7 @@ from imagebase.annotation import (
     Source,
     new_id,
 )
-from imagebase.images import load_image
+from imagebase.images.decode import load_image
 from imagebase.settings import SAMPLES_FOLDER
 from imagebase.store import Scope, Store
 

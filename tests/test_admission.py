@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from imagebase.admission import AdmissionReport, admit
-from imagebase.images import encode_png
-from imagebase.intake import Incoming, Refused
+from imagebase.images.decode import encode_png
+from imagebase.images.scan import Incoming, Refused
 from imagebase.settings import SAMPLES_FOLDER, Limits
 from imagebase.store import Scope, Store
 

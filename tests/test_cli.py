@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from imagebase.cli import app
-from imagebase.images import encode_png
+from imagebase.images.decode import encode_png
 from imagebase.settings import PROJECT_ROOT, SAMPLES_FOLDER
 from tests.detection.darknet_models import write_one_box_model
 from tests.peak_memory import Measured, run_measured

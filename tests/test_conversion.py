@@ -25,7 +25,7 @@ from imagebase.formats.package import export_folder, export_zip
 from imagebase.formats.registry import FORMATS, read
 from imagebase.formats.report import FILE as REPORT
 from imagebase.formats.trees import FolderTree
-from imagebase.images import encode_png
+from imagebase.images.decode import encode_png
 from tests.formats.builders import box, export_set, record
 
 PNG = encode_png(np.zeros((48, 64, 3), np.uint8))

@@ -14,7 +14,7 @@ from imagebase.detection.candidates import Candidates
 from imagebase.detection.detector import load_detector
 from imagebase.detection.registry import find_model
 from imagebase.errors import ExportError
-from imagebase.images import load_image
+from imagebase.images.decode import load_image
 from imagebase.journal import (
     FILE_NAME,
     Journal,

@@ -23,8 +23,8 @@ from imagebase.errors import (
     UnknownModelError,
 )
 from imagebase.geometry import pairwise_iou
-from imagebase.images import encode_png
-from imagebase.intake import SourceFile
+from imagebase.images.decode import encode_png
+from imagebase.images.scan import SourceFile
 from imagebase.journal import FILE_NAME, JournalKey, open_journal
 from imagebase.labelling import OnProgress, RunSettings, label_images, run
 from imagebase.run_summary import RunSummary

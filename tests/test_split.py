@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from imagebase.annotation import Annotation, Box, ImageRecord, Quality, Size
 from imagebase.errors import ExportError
 from imagebase.formats.label_set_files import PARTS
-from imagebase.images import LoadedImage, load_image
-from imagebase.intake import sample_photographs
-from imagebase.quality import assess
+from imagebase.images.decode import LoadedImage, load_image
+from imagebase.images.quality import assess
+from imagebase.images.scan import sample_photographs
 from imagebase.split import (
     Count,
     Shares,

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imagebase.annotation import Box
-from imagebase.images import RgbArray
-from imagebase.resizing import BORDER
+from imagebase.images.decode import RgbArray
+from imagebase.images.resize import BORDER
 
 _LEVELS: Final = np.arange(256, dtype=np.float64)
 _MIDDLE_GREY: Final = 127.5

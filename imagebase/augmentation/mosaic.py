@@ -14,7 +14,7 @@ from imagebase.augmentation.steps import (
     whole_below,
 )
 from imagebase.errors import ExportError
-from imagebase.resizing import Placement
+from imagebase.images.resize import Placement
 
 PARTNERS: Final = 3
 

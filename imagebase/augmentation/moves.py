@@ -13,8 +13,8 @@ import numpy as np
 from imagebase.annotation import Size
 from imagebase.augmentation.scene import Scene
 from imagebase.geometry import FloatArray
-from imagebase.images import RgbArray
-from imagebase.resizing import BORDER, Placement
+from imagebase.images.decode import RgbArray
+from imagebase.images.resize import BORDER, Placement
 
 
 class RotatedBoxes(StrEnum):

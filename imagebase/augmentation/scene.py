@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from imagebase.annotation import Annotation, Box, Size
 from imagebase.geometry import FloatArray, box_area
-from imagebase.images import RgbArray
+from imagebase.images.decode import RgbArray
 
 # Sums of shares such as 0.3 are not exact in binary.
 _ROUNDING: Final = 1e-9

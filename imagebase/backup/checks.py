@@ -8,11 +8,11 @@ from typing import Any, Final
 from imagebase.annotation import Box, ReviewStatus, Size, Source, clean_label
 from imagebase.annotation.areas import shape_of_json
 from imagebase.annotation.attributes import check_attributes
-from imagebase.archives import safe_name
 from imagebase.backup.layout import image_path
 from imagebase.detection.candidates import unpack
 from imagebase.editing import MAX_COMMENT_LENGTH, MAX_TAGS
 from imagebase.errors import LimitError, StoreError
+from imagebase.images.archives import safe_name
 from imagebase.reviewing.doubt import Found, Kind
 from imagebase.settings import Limits
 from imagebase.store.copies import CopiedTable, row_of

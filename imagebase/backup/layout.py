@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from imagebase.errors import ArchiveError
 from imagebase.formats.sinks import WrittenFile
-from imagebase.image_formats import IMAGE_SUFFIXES
+from imagebase.images.file_types import IMAGE_SUFFIXES
 
 KIND: Final = "imagebase-backup"
 # 2: attributes of boxes, marks of comments, and ignore areas.

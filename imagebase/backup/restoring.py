@@ -11,7 +11,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, BinaryIO, Final
 
-from imagebase.archives import COMPRESSIONS, archive_members
 from imagebase.backup.checks import RowChecks
 from imagebase.backup.layout import (
     MANIFEST,
@@ -28,7 +27,8 @@ from imagebase.errors import (
     NotFoundError,
     StoreError,
 )
-from imagebase.images import read_header
+from imagebase.images.archives import COMPRESSIONS, archive_members
+from imagebase.images.decode import read_header
 from imagebase.settings import Limits
 from imagebase.store import Scope, Store
 from imagebase.store.changes import BATCH

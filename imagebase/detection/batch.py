@@ -16,7 +16,7 @@ from imagebase.annotation import Size
 from imagebase.detection.candidates import Candidates
 from imagebase.detection.looker import CANDIDATE_FLOOR, Looker
 from imagebase.errors import ImageBaseError, ImageReadError
-from imagebase.images import LoadedImage, load_image
+from imagebase.images.decode import LoadedImage, load_image
 from imagebase.settings import Limits
 
 _log: Final = logging.getLogger(__name__)

@@ -23,8 +23,8 @@ from imagebase.formats.registry import (
 )
 from imagebase.formats.tree_views import with_images
 from imagebase.formats.trees import opened_tree
-from imagebase.images import read_header
-from imagebase.passed_over import EARLIER
+from imagebase.images.decode import read_header
+from imagebase.images.skipped_files import EARLIER
 from imagebase.settings import Limits
 
 _COCO: Final = "coco"

@@ -5,9 +5,9 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from imagebase.annotation import Annotation, Box, LabelSet, Size, Source
-from imagebase.drawing import draw_annotations
 from imagebase.evaluation.verdicts import Fate, Mistake, Verdicts
-from imagebase.images import RgbArray
+from imagebase.images.decode import RgbArray
+from imagebase.images.draw import draw_annotations
 from imagebase.wording import percent
 
 _NAMED: Final = 4

@@ -25,7 +25,7 @@ from imagebase.evaluation.curves import BestThreshold
 from imagebase.evaluation.pictures import boxes_of_mistakes, drawn, listed
 from imagebase.evaluation.report_style import STYLE
 from imagebase.evaluation.resampling import Interval, warnings_about
-from imagebase.images import RgbArray, encode_jpeg
+from imagebase.images.decode import RgbArray, encode_jpeg
 from imagebase.wording import plural
 
 WORST_IMAGES: Final = 12

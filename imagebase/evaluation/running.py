@@ -27,9 +27,15 @@ from imagebase.evaluation.passing import Pass, run_pass
 from imagebase.evaluation.report import About, PictureOf, report
 from imagebase.formats.placing import Frame
 from imagebase.formats.registry import readable_format
-from imagebase.images import RgbArray, fitted_size, load_image, read_header, resized
-from imagebase.intake import SourceFile, scan_source
-from imagebase.passed_over import EARLIER, PassedOver
+from imagebase.images.decode import (
+    RgbArray,
+    fitted_size,
+    load_image,
+    read_header,
+    resized,
+)
+from imagebase.images.scan import SourceFile, scan_source
+from imagebase.images.skipped_files import EARLIER, PassedOver
 from imagebase.settings import Limits, Mode, settings
 
 METRICS_FILE: Final = "metrics.json"

@@ -27,7 +27,7 @@ from imagebase.formats.boxes import whole_pixels, writable
 from imagebase.formats.label_set_files import ExportImage
 from imagebase.formats.names import split_suffix
 from imagebase.formats.registry import format_named
-from imagebase.images import (
+from imagebase.images.decode import (
     EXPORT_QUALITY,
     RgbArray,
     encode_jpeg,
@@ -37,8 +37,8 @@ from imagebase.images import (
     read_header,
     written_suffix,
 )
-from imagebase.metadata import has_gps, without_metadata
-from imagebase.resizing import Placement
+from imagebase.images.metadata import has_gps, without_metadata
+from imagebase.images.resize import Placement
 
 Read = Callable[[str], bytes]
 

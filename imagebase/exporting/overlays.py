@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from imagebase.annotation import LabelSet, Size
-from imagebase.drawing import draw_annotations
 from imagebase.formats.label_set_files import ExportImage, FileTree, ReadImage
 from imagebase.formats.package import OWN_LIMITS, ExportSummary
 from imagebase.formats.trees import ZipTree
-from imagebase.images import load_image, resized
-from imagebase.tiles import inner_size, tile_webp
+from imagebase.images.decode import load_image, resized
+from imagebase.images.draw import draw_annotations
+from imagebase.images.thumbnails import inner_size, tile_webp
 
 PICTURES: Final = 6
 TILE: Final = Size(300, 225)

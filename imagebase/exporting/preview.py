@@ -17,8 +17,8 @@ from imagebase.exporting.selection import (
     split_image,
     split_of,
 )
-from imagebase.images import load_image
-from imagebase.resizing import Placement
+from imagebase.images.decode import load_image
+from imagebase.images.resize import Placement
 from imagebase.split import Split, Table, table, torn_groups
 
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 from imagebase.annotation.states import APPROVED, SCOPE_WORDS, SCOPES
 from imagebase.augmentation import Recipe, recipe_from_json, recipe_json
 from imagebase.errors import ExportError
-from imagebase.resizing import (
+from imagebase.images.resize import (
     Letterbox,
     LongestSide,
     Resizing,

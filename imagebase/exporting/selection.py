@@ -13,7 +13,7 @@ from imagebase.exporting.request import (
     SplitChoice,
 )
 from imagebase.formats.parts import part_named
-from imagebase.quality import MAX_HASH_DISTANCE
+from imagebase.images.quality import MAX_HASH_DISTANCE
 from imagebase.split import (
     Split,
     SplitImage,

@@ -36,7 +36,7 @@ from imagebase.formats.trees import (
     files_named,
     names_with_suffix,
 )
-from imagebase.images import read_header
+from imagebase.images.decode import read_header
 
 FILE: Final = "annotations.csv"
 COLUMNS: Final = (

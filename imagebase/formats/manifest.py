@@ -11,7 +11,7 @@ from imagebase.formats.label_set_files import PARTS, ExportSet, Format
 from imagebase.formats.proof import Proof
 from imagebase.formats.sinks import WrittenFile
 from imagebase.formats.subsets import written_names
-from imagebase.passed_over import MANIFEST_FILE
+from imagebase.images.skipped_files import MANIFEST_FILE
 
 FILE: Final = MANIFEST_FILE
 _END: Final = "\n}"

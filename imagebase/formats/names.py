@@ -13,7 +13,7 @@ from imagebase.formats.label_set_files import (
     ImageNames,
     StoredImages,
 )
-from imagebase.image_formats import IMAGE_SUFFIXES
+from imagebase.images.file_types import IMAGE_SUFFIXES
 
 # Windows refuses these characters and names; the rest of the world can do without.
 _UNSAFE: Final = re.compile(r'[<>:"\\|?*\x00-\x1f\x7f-\x9f\u2028\u2029]')

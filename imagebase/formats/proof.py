@@ -31,7 +31,7 @@ from imagebase.formats.regions import (
 from imagebase.formats.registry import format_named, taken_in
 from imagebase.formats.sinks import WrittenFile
 from imagebase.formats.subsets import SubTree, subsets
-from imagebase.images import read_header
+from imagebase.images.decode import read_header
 from imagebase.wording import plural
 
 _MAX_DIFFERENCES: Final = 20

@@ -43,7 +43,7 @@ from imagebase.formats.label_set_files import (
 from imagebase.formats.tree_views import TreeWithout
 from imagebase.formats.trees import are_copies, image_names
 from imagebase.formats.unrecognised import unrecognised
-from imagebase.passed_over import earlier_exports
+from imagebase.images.skipped_files import earlier_exports
 
 _BEGINNING_BYTES: Final = 8_192
 

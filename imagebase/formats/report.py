@@ -9,7 +9,7 @@ from imagebase.formats.label_set_files import ExportSet, Format
 from imagebase.formats.manifest import FILE as MANIFEST_FILE
 from imagebase.formats.manifest import Exported
 from imagebase.formats.sinks import WrittenFile
-from imagebase.image_formats import IMAGE_SUFFIXES
+from imagebase.images.file_types import IMAGE_SUFFIXES
 from imagebase.wording import plural
 
 FILE: Final = "EXPORT_REPORT.md"

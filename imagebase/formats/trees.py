@@ -12,10 +12,10 @@ from hashlib import sha256
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, Final
 
-from imagebase.archives import is_clutter
 from imagebase.errors import AnnotationFileError
 from imagebase.formats.label_set_files import FileTree
-from imagebase.image_formats import is_image_name as is_image_name
+from imagebase.images.archives import is_clutter
+from imagebase.images.file_types import is_image_name as is_image_name
 from imagebase.settings import Limits
 
 if TYPE_CHECKING:

@@ -7,15 +7,15 @@ from collections.abc import Callable, Container, Iterable, Sequence
 from pathlib import Path
 from typing import IO, BinaryIO, Final
 
-from imagebase.archives import (
+from imagebase.errors import AnnotationFileError, ImageBaseError, LimitError
+from imagebase.formats.registry import own_files
+from imagebase.images.archives import (
     archive_members,
     is_archive_name,
     is_clutter,
     safe_name,
     too_large,
 )
-from imagebase.errors import AnnotationFileError, ImageBaseError, LimitError
-from imagebase.formats.registry import own_files
 from imagebase.settings import Limits
 
 _NAMES: Final = "names.json"

@@ -12,7 +12,7 @@ from imagebase.formats.image_index import Found, NameIndex
 from imagebase.formats.label_set_files import FileTree, ReadImage
 from imagebase.formats.placing import Frame, fitted, several_meant
 from imagebase.formats.trees import is_image_name
-from imagebase.images import read_header
+from imagebase.images.decode import read_header
 from imagebase.store import ImageSummary
 
 _FOR_SURE: Final = b"\xff"

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imagebase.annotation import Box, Size
-from imagebase.images import LoadedImage, RgbArray, resized
-from imagebase.tiles import crop
+from imagebase.images.decode import LoadedImage, RgbArray, resized
+from imagebase.images.thumbnails import crop
 
 FloatArray = NDArray[np.float32]
 

@@ -21,7 +21,7 @@ from imagebase.annotation import (
     Source,
 )
 from imagebase.errors import ImageReadError, LimitError, NotFoundError, StoreError
-from imagebase.images import LoadedImage, load_image
+from imagebase.images.decode import LoadedImage, load_image
 from imagebase.reviewing.look_alikes import (
     PLACE_BONUS,
     PLACE_TOLERANCE,

@@ -15,6 +15,7 @@ from imagebase.formats.collecting import Collector
 from imagebase.formats.placing import Frame, fitted
 from imagebase.formats.registry import taken_in
 from imagebase.formats.trees import is_image_name
+from imagebase.images.scan import Incoming, Refused
 from imagebase.importing.dry_run import (
     label_rows,
     orientation_of,
@@ -29,7 +30,6 @@ from imagebase.importing.matching import (
     match_images,
 )
 from imagebase.importing.merging import Effect, ImportChoice, Replacing
-from imagebase.intake import Incoming, Refused
 from imagebase.jobs import JobContext
 from imagebase.settings import Limits
 from imagebase.tasks.dropped import dropped, forget_dropped

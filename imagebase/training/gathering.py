@@ -27,7 +27,7 @@ from imagebase.formats.registry import (
 )
 from imagebase.formats.tree_views import TreeWithout, WithImages, with_images
 from imagebase.formats.trees import is_image_name, open_tree, opened_tree
-from imagebase.passed_over import EARLIER
+from imagebase.images.skipped_files import EARLIER
 from imagebase.settings import Limits
 from imagebase.training.training_set import Source
 from imagebase.wording import plural

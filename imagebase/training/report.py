@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imagebase.annotation import Annotation, Box, LabelSet, Size, Source
-from imagebase.drawing import draw_annotations
-from imagebase.images import encode_jpeg, fitted_size, resized
+from imagebase.images.decode import encode_jpeg, fitted_size, resized
+from imagebase.images.draw import draw_annotations
 from imagebase.training.progress import Evaluation
 from imagebase.wording import plural
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from imagebase.quality import near_duplicates
+from imagebase.images.quality import near_duplicates
 from imagebase.split import SplitImage, split_by_shares
 from imagebase.training.training_set import SHARES, TRAIN
 

@@ -21,8 +21,8 @@ from imagebase.annotation.areas import Shape, shape_json, shape_of_json
 from imagebase.detection.preprocessing import resized
 from imagebase.errors import ImageBaseError, TrainingError
 from imagebase.formats.placing import Frame
-from imagebase.images import load_image
-from imagebase.quality import difference_hash
+from imagebase.images.decode import load_image
+from imagebase.images.quality import difference_hash
 from imagebase.split import Shares, Split, SplitImage, split_by_shares, torn_groups
 from imagebase.training import work_files
 from imagebase.training.settings import write_json

@@ -17,14 +17,13 @@ from imagebase.detection.looker import Looker
 from imagebase.detection.lookers import Setup, shared_looker
 from imagebase.detection.pool import CandidatePool
 from imagebase.detection.registry import Model, all_models
-from imagebase.drawing import draw_annotations, draw_ignored, draw_marks
 from imagebase.errors import (
     ImageBaseError,
     ImageFileError,
     ImageReadError,
     LimitError,
 )
-from imagebase.images import (
+from imagebase.images.decode import (
     LoadedImage,
     RgbArray,
     detail_jpeg,
@@ -33,9 +32,10 @@ from imagebase.images import (
     load_image,
     resized,
 )
+from imagebase.images.draw import draw_annotations, draw_ignored, draw_marks
+from imagebase.images.thumbnails import crop_webp, inner_size, placeholder, tile_webp
 from imagebase.statistics import BoxTable, ImageTable
 from imagebase.store import CandidatesKey, Scope
-from imagebase.tiles import crop_webp, inner_size, placeholder, tile_webp
 from imagebase.ui import backend
 from imagebase.ui.visitor import visitor
 

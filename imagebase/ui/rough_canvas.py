@@ -16,7 +16,7 @@ import streamlit as st
 
 from imagebase.annotation import Size, new_id
 from imagebase.annotation.areas import Point, Shape, ShapeKind, simplified
-from imagebase.drawing import MARK_COLOUR
+from imagebase.images.draw import MARK_COLOUR
 
 _FILL: Final = "rgba(230, 0, 126, 0.25)"
 _NO_FILL: Final = "rgba(0, 0, 0, 0)"

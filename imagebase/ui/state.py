@@ -15,7 +15,7 @@ import streamlit as st
 from imagebase.admission import AdmissionReport, admit
 from imagebase.annotation import ImageRecord, utc_now
 from imagebase.errors import ImageBaseError, LimitError, NotFoundError
-from imagebase.intake import sample_incoming
+from imagebase.images.scan import sample_incoming
 from imagebase.settings import Mode, settings
 from imagebase.store import DatasetInfo, Scope, UndoResult
 from imagebase.tasks.evaluate import delete_evaluations

@@ -10,7 +10,7 @@ import streamlit as st
 
 from imagebase.annotation import ReviewStatus
 from imagebase.errors import ImageBaseError
-from imagebase.tiles import NO_FILE, NO_FILE_ADVICE, is_placeholder
+from imagebase.images.thumbnails import NO_FILE, NO_FILE_ADVICE, is_placeholder
 from imagebase.ui import state
 from imagebase.wording import plural as plural
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from imagebase.annotation import Annotation, Box, Size
 from imagebase.augmentation.scene import LabelledImage, Scene
-from imagebase.images import RgbArray
+from imagebase.images.decode import RgbArray
 
 SIZE: Final = Size(160, 120)
 COLOURS: Final = {

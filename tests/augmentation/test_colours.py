@@ -3,8 +3,8 @@ import pytest
 
 from imagebase.annotation import Box
 from imagebase.augmentation import colours
-from imagebase.images import RgbArray
-from imagebase.resizing import BORDER
+from imagebase.images.decode import RgbArray
+from imagebase.images.resize import BORDER
 
 RANDOM = np.random.default_rng(0)
 

@@ -10,7 +10,7 @@ from imagebase.annotation import Annotation, Box, Size
 from imagebase.augmentation import moves
 from imagebase.augmentation.moves import RotatedBoxes
 from imagebase.augmentation.scene import LabelledImage, Scene
-from imagebase.resizing import BORDER
+from imagebase.images.resize import BORDER
 from tests.augmentation.planting import (
     SIZE,
     assert_boxes_fit,

@@ -29,8 +29,8 @@ from imagebase.augmentation import (
 )
 from imagebase.augmentation.scene import Scene
 from imagebase.errors import ExportError
-from imagebase.images import load_image
-from imagebase.intake import sample_photographs
+from imagebase.images.decode import load_image
+from imagebase.images.scan import sample_photographs
 from imagebase.split import Split
 from tests.augmentation.planting import COLOURS, boxes_of, found, planted
 

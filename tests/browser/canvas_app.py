@@ -16,7 +16,7 @@ from cv2.typing import MatLike
 
 from imagebase import editing
 from imagebase.annotation import Annotation, Box, ImageRecord, LabelSet, Size, Source
-from imagebase.images import detail_jpeg, display_jpeg
+from imagebase.images.decode import detail_jpeg, display_jpeg
 from imagebase.ui.edit import box_table, canvas
 from imagebase.ui.edit.box_message import Action
 from imagebase.ui.edit.editor import RecordAccess

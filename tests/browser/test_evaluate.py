@@ -12,8 +12,8 @@ from imagebase.annotation import Annotation, Box, ImageRecord, ReviewStatus
 from imagebase.detection.candidates import select
 from imagebase.detection.detector import load_detector
 from imagebase.detection.registry import find_model
-from imagebase.images import load_image
-from imagebase.intake import Incoming
+from imagebase.images.decode import load_image
+from imagebase.images.scan import Incoming
 from imagebase.settings import SAMPLES_FOLDER, Limits, read_settings
 from imagebase.store import Scope, Store, open_store
 from imagebase.ui.visitor import TEAM_OWNER

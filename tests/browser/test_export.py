@@ -12,7 +12,7 @@ from playwright.sync_api import Page, expect
 from imagebase.annotation import Annotation, Box, ReviewStatus
 from imagebase.formats.registry import read
 from imagebase.formats.trees import FolderTree
-from imagebase.images import RgbArray
+from imagebase.images.decode import RgbArray
 from imagebase.settings import read_settings
 from imagebase.store import Scope, open_store
 from imagebase.ui.visitor import TEAM_OWNER

@@ -11,7 +11,7 @@ from imagebase.admission import admit
 from imagebase.annotation import Annotation, Box, ReviewStatus
 from imagebase.annotation.areas import Shape, ShapeKind
 from imagebase.annotation.coverage import mask_of
-from imagebase.intake import Incoming
+from imagebase.images.scan import Incoming
 from imagebase.settings import SAMPLES_FOLDER, Limits, read_settings
 from imagebase.store import Scope, Store, open_store
 from imagebase.ui.visitor import TEAM_OWNER

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from imagebase.annotation import Annotation, ReviewStatus, Size
-from imagebase.images import encode_png
+from imagebase.images.decode import encode_png
 from imagebase.settings import read_settings
 from imagebase.store import Scope, Store, open_store
 from imagebase.ui.visitor import TEAM_OWNER

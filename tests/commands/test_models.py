@@ -8,7 +8,7 @@ from typer.testing import CliRunner, Result
 
 from imagebase.cli import app
 from imagebase.detection.library import library_of
-from imagebase.images import read_header
+from imagebase.images.decode import read_header
 from imagebase.settings import TEAM_OWNER, WEIGHTS_FOLDER, settings
 from tests.detection.darknet_models import write_one_box_model
 from tests.detection.doctor.test_broken_uploads import V8

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from imagebase.images import encode_png
+from imagebase.images.decode import encode_png
 from imagebase.settings import PROJECT_ROOT
 from tests.detection.darknet_models import write_one_box_model
 

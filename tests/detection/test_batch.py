@@ -12,7 +12,7 @@ from imagebase.detection.candidates import mirrored_left_right
 from imagebase.detection.detector import Detector, load_detector
 from imagebase.detection.registry import find_model
 from imagebase.errors import ImageReadError
-from imagebase.images import LoadedImage, encode_png
+from imagebase.images.decode import LoadedImage, encode_png
 from tests.detection.darknet_models import write_one_box_model
 
 PNG = encode_png(np.zeros((48, 64, 3), np.uint8))

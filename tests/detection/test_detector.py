@@ -21,7 +21,7 @@ from imagebase.detection.detector import Detector, load_detector, shared_detecto
 from imagebase.detection.registry import find_model
 from imagebase.errors import ModelLoadError
 from imagebase.geometry import FloatArray, as_xyxy, clip_xyxy, pairwise_iou
-from imagebase.images import LoadedImage, load_image
+from imagebase.images.decode import LoadedImage, load_image
 from imagebase.settings import DEFAULT_MODEL, SAMPLES_FOLDER
 from tests.conftest import SHARED_DATA
 from tests.detection.darknet_models import write_one_box_model

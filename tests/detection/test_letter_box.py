@@ -21,7 +21,7 @@ from imagebase.detection.preprocessing import darknet_letterboxed
 from imagebase.detection.registry import find_model
 from imagebase.detection.runtime import load_runtime
 from imagebase.geometry import pairwise_iou
-from imagebase.images import LoadedImage, load_image
+from imagebase.images.decode import LoadedImage, load_image
 from imagebase.training.cfg_text import cfg_for
 from tests.conftest import SHARED_DATA
 from tests.detection.darknet_models import ONE_BOX_CFG, write_one_box_model

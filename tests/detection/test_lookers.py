@@ -13,7 +13,7 @@ from imagebase.detection.looker import Looker
 from imagebase.detection.lookers import Setup, load_looker, shared_looker
 from imagebase.detection.registry import find_model
 from imagebase.errors import ModelLoadError
-from imagebase.images import LoadedImage, load_image
+from imagebase.images.decode import LoadedImage, load_image
 from imagebase.settings import SAMPLES_FOLDER
 from imagebase.suggestions import as_annotations
 from tests.detection.darknet_models import write_one_box_model

@@ -11,7 +11,7 @@ from imagebase.errors import UnknownModelError
 from imagebase.evaluation.contenders import parse_contender
 from imagebase.evaluation.passing import CancelledError, run_pass, selected
 from imagebase.evaluation.values import Truth
-from imagebase.images import encode_png
+from imagebase.images.decode import encode_png
 from tests.detection.darknet_models import write_one_box_model
 from tests.evaluation.builders import truth
 

@@ -14,7 +14,7 @@ from imagebase.evaluation.metrics import metrics
 from imagebase.evaluation.passing import Cost, Pass
 from imagebase.evaluation.report import About, report, short, signed
 from imagebase.evaluation.values import Found, Truth
-from imagebase.images import RgbArray
+from imagebase.images.decode import RgbArray
 from tests.evaluation.builders import found, truth
 
 A = (10.0, 10.0, 60.0, 60.0)

@@ -20,7 +20,7 @@ from imagebase.annotation import (
 )
 from imagebase.exporting.building import Built, Order, build
 from imagebase.exporting.request import ExportRequest
-from imagebase.images import RgbArray, encode_png
+from imagebase.images.decode import RgbArray, encode_png
 from imagebase.store.contents import ImageContents
 
 SIZE: Final = Size(120, 80)

@@ -24,8 +24,8 @@ from imagebase.exporting.request import (
 )
 from imagebase.formats.registry import FORMATS, read
 from imagebase.formats.trees import FolderTree
-from imagebase.images import RgbArray
-from imagebase.resizing import Letterbox
+from imagebase.images.decode import RgbArray
+from imagebase.images.resize import Letterbox
 from imagebase.split import Shares
 from tests.exporting.datasets import SIZE, Dataset, box, built, dataset, picture
 

@@ -34,8 +34,8 @@ from imagebase.exporting.request import (
 from imagebase.formats.label_set_files import ReadResult
 from imagebase.formats.registry import FORMATS, read
 from imagebase.formats.trees import FolderTree
-from imagebase.images import RgbArray
-from imagebase.resizing import Letterbox, LongestSide, Resizing, Stretch
+from imagebase.images.decode import RgbArray
+from imagebase.images.resize import Letterbox, LongestSide, Resizing, Stretch
 from imagebase.settings import Limits
 from imagebase.split import Shares
 from tests.exporting.datasets import (

@@ -17,7 +17,7 @@ from imagebase.exporting.request import (
 )
 from imagebase.formats.registry import read
 from imagebase.formats.trees import FolderTree
-from imagebase.resizing import Letterbox
+from imagebase.images.resize import Letterbox
 from imagebase.split import Shares
 from tests.exporting.datasets import box, built, dataset, picture
 

@@ -14,7 +14,7 @@ from imagebase.exporting.request import (
     request_from_json,
     request_json,
 )
-from imagebase.resizing import Letterbox, LongestSide, Stretch
+from imagebase.images.resize import Letterbox, LongestSide, Stretch
 from imagebase.split import Shares
 
 EVERYTHING = ExportRequest(

@@ -18,7 +18,7 @@ import pytest
 from imagebase.annotation import Attributes
 from imagebase.formats.label_set_files import ExportSet
 from imagebase.formats.package import export_zip
-from imagebase.images import encode_jpeg
+from imagebase.images.decode import encode_jpeg
 from tests.formats.builders import box, export_set, record
 
 PYTHON: Final = Path(sys.prefix) / "datumaro" / "bin" / "python"

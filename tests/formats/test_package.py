@@ -19,7 +19,7 @@ from imagebase.formats.package import export_folder, export_zip
 from imagebase.formats.registry import FORMATS, read
 from imagebase.formats.sinks import write_folder, write_zip
 from imagebase.formats.trees import FolderTree, ZipTree, open_tree
-from imagebase.images import encode_png
+from imagebase.images.decode import encode_png
 from imagebase.settings import Limits
 from tests.formats.builders import (
     FORMAT_NAMES,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from imagebase.annotation import Box, ReviewStatus
 from imagebase.annotation.areas import rectangle
-from imagebase.images import load_image
+from imagebase.images.decode import load_image
 from imagebase.store import JobState
 from tests.app_fixtures import (
     Configure,

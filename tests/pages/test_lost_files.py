@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from imagebase.images.thumbnails import NO_FILE, is_placeholder
 from imagebase.settings import settings
 from imagebase.store import JobState
-from imagebase.tiles import NO_FILE, is_placeholder
 from imagebase.ui import cache
 from tests.app_fixtures import Tab, photograph, records, the_scope
 

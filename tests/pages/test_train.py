@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import update
 
 from imagebase.annotation import Annotation, Box, ReviewStatus, Size, utc_now
-from imagebase.images import encode_png
+from imagebase.images.decode import encode_png
 from imagebase.store import JobInfo, JobState
 from imagebase.store.jobs import ClaimedJob
 from imagebase.store.tables import jobs

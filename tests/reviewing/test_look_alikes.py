@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from imagebase.annotation import Box, Size
-from imagebase.images import LoadedImage, RgbArray, load_image, resized
+from imagebase.images.decode import LoadedImage, RgbArray, load_image, resized
 from imagebase.reviewing.look_alikes import (
     PLACE_BONUS,
     SIMILARITY,

@@ -18,7 +18,6 @@ from imagebase.annotation import (
     ReviewStatus,
     Source,
 )
-from imagebase.drawing import draw_annotations
 from imagebase.errors import (
     NotFoundError,
     RevisionConflictError,
@@ -26,6 +25,7 @@ from imagebase.errors import (
     UndoRefusedError,
 )
 from imagebase.formats.names import build_export_set
+from imagebase.images.draw import draw_annotations
 from imagebase.store import Scope, Store
 from imagebase.store.label_changes import TakenBoxes
 from tests.formats.builders import written

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from imagebase.annotation import ImageRecord, Size
-from imagebase.images import encode_png
+from imagebase.images.decode import encode_png
 from imagebase.jobs import Handler, JobContext, JobRunner
 from imagebase.settings import Settings, settings
 from imagebase.store import JobInfo, Scope, Store

@@ -21,8 +21,8 @@ from imagebase.tasks.export import (
     exports_folder,
     safe_stem,
 )
+from tests.images.test_metadata import same_pixels
 from tests.tasks.conftest import SIZE, RunJob, add
-from tests.test_metadata import same_pixels
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from imagebase.annotation import Annotation, ImageRecord, ReviewStatus, Size
 from imagebase.detection.library import MAX_NAME_LENGTH, library_of
 from imagebase.detection.model_card import CARD_FILE
 from imagebase.detection.registry import all_models, find_model
-from imagebase.images import encode_png
+from imagebase.images.decode import encode_png
 from imagebase.jobs import Handler, JobRunner
 from imagebase.store import JobInfo, JobState, Scope, Store
 from imagebase.tasks import HANDLERS

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imagebase.annotation import Box, Size
-from imagebase.images import encode_png
+from imagebase.images.decode import encode_png
 from imagebase.training.training_set import Source
 
 LABELS = ("square", "disc")

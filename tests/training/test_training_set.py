@@ -15,7 +15,7 @@ from imagebase.annotation import Annotation, Box, ImageRecord, Size
 from imagebase.annotation.areas import rectangle
 from imagebase.errors import TrainingError
 from imagebase.formats.placing import Frame
-from imagebase.images import encode_png
+from imagebase.images.decode import encode_png
 from imagebase.settings import Limits
 from imagebase.training import advice, work_files
 from imagebase.training.gathering import (

@@ -9,11 +9,16 @@ from enum import StrEnum
 from pathlib import PurePosixPath
 from typing import Final, NamedTuple
 
-from imagebase.archives import archive_members, is_archive_name, is_clutter, safe_name
 from imagebase.detection.doctor.findings import Finding, bad, good, warning
 from imagebase.detection.doctor.texts import decoded_text
 from imagebase.detection.model_files import CFG, CONVERTED, REPORTS, WEIGHTS
 from imagebase.errors import ImageBaseError
+from imagebase.images.archives import (
+    archive_members,
+    is_archive_name,
+    is_clutter,
+    safe_name,
+)
 from imagebase.settings import Limits
 from imagebase.wording import plural
 

@@ -113,7 +113,7 @@ def measure(model: Model, picture: Path) -> Trial:
         ModelLoadError, ImageReadError: the model or the photograph cannot be used.
     """
     from imagebase.detection.detector import load_detector
-    from imagebase.images import load_image
+    from imagebase.images.decode import load_image
 
     detector = load_detector(model)
     loaded = load_image(

@@ -7,14 +7,14 @@ from typing import Final
 import streamlit as st
 
 from imagebase.annotation import Annotation, Box, LabelSet, Size
-from imagebase.drawing import draw_annotations
 from imagebase.errors import ImageBaseError, ImageFileError
 from imagebase.evaluation.pictures import found_box, in_words, object_box
 from imagebase.evaluation.values import EvaluatedImage
 from imagebase.evaluation.verdicts import Mistake, Verdicts
-from imagebase.images import LoadedImage, load_image, resized
+from imagebase.images.decode import LoadedImage, load_image, resized
+from imagebase.images.draw import draw_annotations
+from imagebase.images.thumbnails import crop, inner_size
 from imagebase.store import Scope
-from imagebase.tiles import crop, inner_size
 from imagebase.ui import backend, cache, state, widgets
 
 PAGE_SIZE: Final = 12

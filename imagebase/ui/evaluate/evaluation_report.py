@@ -7,7 +7,7 @@ import streamlit as st
 from imagebase.evaluation.report import About, report
 from imagebase.evaluation.running import made_in_words, small_picture
 from imagebase.evaluation.runs import RunInfo
-from imagebase.images import RgbArray
+from imagebase.images.decode import RgbArray
 from imagebase.store import Scope
 from imagebase.tasks.export import safe_stem
 from imagebase.ui import backend, state

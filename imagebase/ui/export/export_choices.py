@@ -31,7 +31,7 @@ from imagebase.exporting.request import (
 )
 from imagebase.formats.label_set_files import PARTS
 from imagebase.formats.registry import format_named
-from imagebase.resizing import (
+from imagebase.images.resize import (
     MAX_SIDE_PX,
     Letterbox,
     LongestSide,

@@ -8,7 +8,6 @@ import streamlit as st
 
 from imagebase.annotation import Size
 from imagebase.annotation.states import SCOPES
-from imagebase.drawing import draw_annotations
 from imagebase.exporting.preview import Dealt, dealt, variants
 from imagebase.exporting.request import (
     ExportRequest,
@@ -16,11 +15,12 @@ from imagebase.exporting.request import (
     request_json,
 )
 from imagebase.formats.label_set_files import PARTS
-from imagebase.images import resized
+from imagebase.images.decode import resized
+from imagebase.images.draw import draw_annotations
+from imagebase.images.thumbnails import inner_size
 from imagebase.split import Row
 from imagebase.store import Scope
 from imagebase.tasks.export_images import StoreImages
-from imagebase.tiles import inner_size
 from imagebase.ui import backend, cache, state, widgets
 from imagebase.ui.export.export_choices import ExportChoice
 

@@ -8,9 +8,9 @@ from typing import Final, NamedTuple
 
 from imagebase.annotation import Box, Size
 from imagebase.errors import ImageBaseError
-from imagebase.images import LoadedImage, load_image
+from imagebase.images.decode import LoadedImage, load_image
+from imagebase.images.thumbnails import crop_webp
 from imagebase.store import Scope
-from imagebase.tiles import crop_webp
 from imagebase.ui import backend, cache
 
 CROP_PX: Final = 112

@@ -10,11 +10,11 @@ from imagebase.annotation import new_id
 from imagebase.errors import AnnotationFileError
 from imagebase.formats.label_set_files import ReadResult, Remark
 from imagebase.formats.registry import read, readable_formats, recognise
+from imagebase.images.skipped_files import EARLIER
 from imagebase.importing.dry_run import DryRun, LabelRow, dry_run, label_rows
 from imagebase.importing.files import DroppedFiles, keep_files
 from imagebase.importing.matching import DroppedImage, look_at_images
 from imagebase.importing.merging import ImportChoice
-from imagebase.passed_over import EARLIER
 from imagebase.settings import Limits
 from imagebase.store import JobState, Scope
 from imagebase.tasks.dropped import dropped, forget_dropped, make_room

@@ -9,14 +9,14 @@ import streamlit as st
 
 from imagebase.admission import AdmissionReport, admit
 from imagebase.annotation import Annotation, ImageRecord
-from imagebase.image_formats import formats_in_words
-from imagebase.intake import unpack_uploads
-from imagebase.passed_over import PassedOver
-from imagebase.quality import (
+from imagebase.images.file_types import formats_in_words
+from imagebase.images.quality import (
     WARNINGS_IN_WORDS,
     near_duplicates,
     warnings_in_words,
 )
+from imagebase.images.scan import unpack_uploads
+from imagebase.images.skipped_files import PassedOver
 from imagebase.store import ImageSummary
 from imagebase.ui import backend, cache, state, suggested_boxes, widgets
 from imagebase.ui.edit.editor import undisturbed

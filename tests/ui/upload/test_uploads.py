@@ -5,7 +5,7 @@ import pytest
 from streamlit.delta_generator import DeltaGenerator
 from streamlit.runtime.scriptrunner import RerunData, RerunException
 
-from imagebase.images import encode_png
+from imagebase.images.decode import encode_png
 from tests.app_fixtures import Tab, records
 
 

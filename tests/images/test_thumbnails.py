@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from imagebase.annotation import Box, Size
-from imagebase.images import LoadedImage
-from imagebase.tiles import crop, crop_webp, inner_size, tile_webp
+from imagebase.images.decode import LoadedImage
+from imagebase.images.thumbnails import crop, crop_webp, inner_size, tile_webp
 
 TILE = Size(40, 30)
 

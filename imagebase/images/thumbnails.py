@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from imagebase.annotation import Box, Size
-from imagebase.images import LoadedImage, RgbArray
+from imagebase.images.decode import LoadedImage, RgbArray
 
 _QUALITY = 82
 _PLACEHOLDER = "data:image/svg+xml;base64,"

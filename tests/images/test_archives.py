@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from imagebase.archives import Member, archive_members, is_clutter, safe_name
 from imagebase.errors import ArchiveError, ImageBaseError, LimitError
+from imagebase.images.archives import Member, archive_members, is_clutter, safe_name
 from imagebase.settings import Limits
 
 LIMITS = Limits()

@@ -3,7 +3,7 @@ import pytest
 from numpy.typing import NDArray
 
 from imagebase.annotation import Annotation, Box, LabelSet, Size, Source
-from imagebase.drawing import draw_annotations
+from imagebase.images.draw import draw_annotations
 
 LABELS = LabelSet.of(["person", "dog"])
 ORANGE = (0xE6, 0x9F, 0x00)

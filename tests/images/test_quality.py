@@ -6,15 +6,21 @@ import pytest
 from numpy.typing import NDArray
 
 from imagebase.annotation import Quality, Size
-from imagebase.images import LoadedImage, encode_jpeg, fitted_size, load_image, resized
-from imagebase.intake import sample_photographs
-from imagebase.quality import (
+from imagebase.images.decode import (
+    LoadedImage,
+    encode_jpeg,
+    fitted_size,
+    load_image,
+    resized,
+)
+from imagebase.images.quality import (
     WARNINGS_IN_WORDS,
     assess,
     decoding_size,
     near_duplicates,
     warnings_in_words,
 )
+from imagebase.images.scan import sample_photographs
 
 RgbArray = NDArray[np.uint8]
 

@@ -17,7 +17,7 @@ from PIL import Image, ImageColor, ImageDraw, ImageFont
 from imagebase.annotation import Annotation, LabelSet, Size
 from imagebase.annotation.areas import Point, Shape, outline
 from imagebase.annotation.coverage import mask_of
-from imagebase.images import RgbArray
+from imagebase.images.decode import RgbArray
 from imagebase.wording import percent
 
 Colour = tuple[int, int, int]

@@ -10,18 +10,18 @@ from typing import BinaryIO
 import fsspec
 
 from imagebase.annotation import Quality, Size
-from imagebase.archives import (
+from imagebase.errors import ArchiveError, ImageBaseError, ImageReadError, LimitError
+from imagebase.images.archives import (
     archive_members,
     is_archive_name,
     is_clutter,
     safe_name,
     too_large,
 )
-from imagebase.errors import ArchiveError, ImageBaseError, ImageReadError, LimitError
-from imagebase.image_formats import is_image_name
-from imagebase.images import load_image, read_header
-from imagebase.passed_over import PassedOver, earlier_exports
-from imagebase.quality import assess, decoding_size
+from imagebase.images.decode import load_image, read_header
+from imagebase.images.file_types import is_image_name
+from imagebase.images.quality import assess, decoding_size
+from imagebase.images.skipped_files import PassedOver, earlier_exports
 from imagebase.settings import SAMPLES_FOLDER, Limits
 
 

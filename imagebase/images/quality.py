@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imagebase.annotation import Quality, Size
-from imagebase.images import LoadedImage, RgbArray, fitted_size, resized
+from imagebase.images.decode import LoadedImage, RgbArray, fitted_size, resized
 
 # Detectors look at about 416 pixels: sharpness that only shows above this size does
 # not help them, and only at one size do the figures of different cameras compare.

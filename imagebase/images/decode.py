@@ -19,13 +19,13 @@ from PIL import Image, ImageCms, UnidentifiedImageError
 
 from imagebase.annotation import Box, Size
 from imagebase.errors import EditError, ImageBaseError, ImageReadError, LimitError
-from imagebase.image_formats import (
+from imagebase.images.file_types import (
     formats_in_words,
     open_image,
     pixels_claimed,
     with_pnm_at_once,
 )
-from imagebase.jpeg_ends import is_whole_without_end, lacks_end, with_end
+from imagebase.images.jpeg_end import is_whole_without_end, lacks_end, with_end
 
 RgbArray = NDArray[np.uint8]
 

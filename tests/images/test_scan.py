@@ -10,7 +10,7 @@ import fsspec
 import pytest
 
 from imagebase.errors import ArchiveError, ImageBaseError, ImageReadError, LimitError
-from imagebase.intake import (
+from imagebase.images.scan import (
     Incoming,
     Refused,
     prepare,
@@ -19,7 +19,7 @@ from imagebase.intake import (
     scan_source,
     unpack_uploads,
 )
-from imagebase.passed_over import PassedOver
+from imagebase.images.skipped_files import PassedOver
 from imagebase.settings import SAMPLES_FOLDER, Limits
 from tests.shut_folders import make_shut_folder
 

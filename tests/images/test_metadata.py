@@ -12,8 +12,8 @@ import pytest
 from PIL import ExifTags, Image, ImageCms, PngImagePlugin
 
 from imagebase.errors import ImageBaseError, ImageReadError, LimitError
-from imagebase.images import LoadedImage, export_image, load_image, read_header
-from imagebase.metadata import has_gps, without_metadata
+from imagebase.images.decode import LoadedImage, export_image, load_image, read_header
+from imagebase.images.metadata import has_gps, without_metadata
 from imagebase.settings import SAMPLES_FOLDER
 
 MAX_PIXELS = 50_000_000

@@ -12,7 +12,7 @@ import numpy as np
 
 from imagebase.annotation import Box, Size
 from imagebase.errors import ExportError
-from imagebase.images import RgbArray, resized
+from imagebase.images.decode import RgbArray, resized
 
 # The grey that the YOLO family is trained with around letterboxed pictures.
 BORDER: Final = (114, 114, 114)

@@ -16,8 +16,7 @@ from PIL import Image
 
 from imagebase.annotation import Size
 from imagebase.errors import ImageReadError, LimitError
-from imagebase.image_formats import IMAGE_SUFFIXES, formats_in_words
-from imagebase.images import (
+from imagebase.images.decode import (
     LoadedImage,
     display_jpeg,
     encode_jpeg,
@@ -28,6 +27,7 @@ from imagebase.images import (
     read_header,
     resized,
 )
+from imagebase.images.file_types import IMAGE_SUFFIXES, formats_in_words
 from imagebase.settings import PROJECT_ROOT, SAMPLES_FOLDER
 from tests.peak_memory import run_measured
 

@@ -13,10 +13,10 @@ from typer.testing import CliRunner, Result
 from imagebase.cli import app
 from imagebase.formats.registry import read
 from imagebase.formats.trees import image_names
-from imagebase.images import encode_png
+from imagebase.images.decode import encode_png
+from imagebase.images.scan import Incoming, unpack_uploads
+from imagebase.images.skipped_files import NO_SUFFIX, PassedOver
 from imagebase.importing.files import DroppedFiles, keep_files
-from imagebase.intake import Incoming, unpack_uploads
-from imagebase.passed_over import NO_SUFFIX, PassedOver
 from imagebase.settings import Limits
 from imagebase.training.gathering import from_label_files
 from tests.detection.darknet_models import write_one_box_model

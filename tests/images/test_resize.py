@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 
 from imagebase.annotation import Box, Size
 from imagebase.errors import ExportError
-from imagebase.images import RgbArray
-from imagebase.resizing import BORDER, Letterbox, LongestSide, Resizing, Stretch
+from imagebase.images.decode import RgbArray
+from imagebase.images.resize import BORDER, Letterbox, LongestSide, Resizing, Stretch
 
 RED = (220, 20, 20)
 

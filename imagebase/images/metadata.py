@@ -11,8 +11,8 @@ from typing import Final
 from PIL import ExifTags, Image
 
 from imagebase.errors import ImageBaseError
-from imagebase.images import export_image, opened
-from imagebase.jpeg_ends import JPEG_MARKER
+from imagebase.images.decode import export_image, opened
+from imagebase.images.jpeg_end import JPEG_MARKER
 
 _XMP_POSITION: Final = b"exif:GPSLatitude"
 _POSITION_TAGS: Final = frozenset({ExifTags.GPS.GPSLatitude, ExifTags.GPS.GPSLongitude})

@@ -1,0 +1,1 @@
+"""Read image files: formats, orientation, limits, sizes, thumbnails."""
