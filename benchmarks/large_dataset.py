@@ -14,7 +14,7 @@ from imagebase.annotation import Annotation, Box, ImageRecord, ReviewStatus
 from imagebase.detection.candidates import Candidates, pack, select
 from imagebase.detection.detector import Detector, shared_detector
 from imagebase.detection.registry import find_model
-from imagebase.editing import approve, delete_annotations, move, reject, relabel
+from imagebase.editing.records import approve, delete_annotations, move, reject, relabel
 from imagebase.images.decode import load_image
 from imagebase.images.quality import assess
 from imagebase.settings import DEFAULT_MODEL, SAMPLES_FOLDER

@@ -12,7 +12,12 @@ from imagebase.annotation import (
     Size,
     Source,
 )
-from imagebase.editing import accept_all, approve, confirm_empty, delete_annotations
+from imagebase.editing.records import (
+    accept_all,
+    approve,
+    confirm_empty,
+    delete_annotations,
+)
 from imagebase.model_layer import add_suggestions, keep_detections, suggested
 
 FAR = Box(300, 200, 340, 240)

@@ -10,7 +10,7 @@ from imagebase.annotation.areas import shape_of_json
 from imagebase.annotation.attributes import check_attributes
 from imagebase.backup.layout import image_path
 from imagebase.detection.candidates import unpack
-from imagebase.editing import MAX_COMMENT_LENGTH, MAX_TAGS
+from imagebase.editing.records import MAX_COMMENT_LENGTH, MAX_TAGS
 from imagebase.errors import LimitError, StoreError
 from imagebase.images.archives import safe_name
 from imagebase.reviewing.doubt import Found, Kind

@@ -14,7 +14,7 @@ from imagebase.annotation import (
     utc_now,
 )
 from imagebase.annotation.attributes import clean_attributes
-from imagebase.editing import MAX_TAGS
+from imagebase.editing.records import MAX_TAGS
 from imagebase.formats.label_set_files import ReadImage
 from imagebase.formats.placing import Frame, fitted
 

@@ -6,7 +6,7 @@ from typing import Final
 
 from imagebase.annotation import TO_REVIEW, Annotation, ImageRecord, new_id
 from imagebase.annotation.areas import Shape
-from imagebase.editing import (
+from imagebase.editing.records import (
     approve,
     delete_annotations,
     reject,

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 
 from imagebase.annotation import ReviewStatus, clean_text, new_id, utc_now
 from imagebase.annotation.areas import Shape, shape_of_json
-from imagebase.editing import MAX_COMMENT_LENGTH
+from imagebase.editing.records import MAX_COMMENT_LENGTH
 from imagebase.errors import EditError, NotFoundError
 from imagebase.store.columns import AnyRow, AnySelect, JsonObject
 from imagebase.store.differences import REVIEW, Difference

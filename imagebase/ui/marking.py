@@ -8,7 +8,7 @@ import streamlit as st
 
 from imagebase.annotation import ImageRecord, Size, new_id
 from imagebase.annotation.areas import Shape
-from imagebase.editing import MAX_MARKS
+from imagebase.editing.records import MAX_MARKS
 from imagebase.errors import EditError
 from imagebase.ui import backend, browser, cache, rough_canvas, state, widgets
 from imagebase.ui.rough_canvas import Tool

@@ -14,6 +14,7 @@ import streamlit as st
 
 from imagebase.admission import AdmissionReport, admit
 from imagebase.annotation import ImageRecord, utc_now
+from imagebase.editing.conflicts import Conflict
 from imagebase.errors import ImageBaseError, LimitError, NotFoundError
 from imagebase.images.scan import sample_incoming
 from imagebase.settings import Mode, settings
@@ -23,7 +24,6 @@ from imagebase.tasks.export import delete_exports
 from imagebase.tasks.train import delete_trainings
 from imagebase.ui import backend
 from imagebase.ui.visitor import keep_owner, visitor
-from imagebase.versions import Conflict
 
 _DATASET: Final = "imagebase.dataset"
 _IMAGE: Final = "imagebase.image"

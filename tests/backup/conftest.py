@@ -19,7 +19,7 @@ from imagebase.annotation import (
 )
 from imagebase.annotation.areas import Point, Shape, ShapeKind, rectangle
 from imagebase.detection.candidates import Candidates, pack
-from imagebase.editing import reject
+from imagebase.editing.records import reject
 from imagebase.images.decode import encode_png
 from imagebase.reviewing.doubt import Doubt, Found, Kind, Reason
 from imagebase.settings import Limits, Settings

@@ -14,8 +14,8 @@ import cv2
 import streamlit as st
 from cv2.typing import MatLike
 
-from imagebase import editing
 from imagebase.annotation import Annotation, Box, ImageRecord, LabelSet, Size, Source
+from imagebase.editing import records as editing
 from imagebase.images.decode import detail_jpeg, display_jpeg
 from imagebase.ui.edit import box_table, canvas
 from imagebase.ui.edit.box_message import Action

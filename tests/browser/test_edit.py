@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Locator, Page, WebSocket, expect
 
 from imagebase.admission import admit
 from imagebase.annotation import Annotation, Box, ImageRecord, ReviewStatus, Source
-from imagebase.editing import describe
+from imagebase.editing.records import describe
 from imagebase.images.scan import Incoming
 from imagebase.settings import SAMPLES_FOLDER, Limits, read_settings
 from imagebase.store import Scope, Store, open_store

@@ -13,7 +13,7 @@ from imagebase.annotation import (
     Size,
     Source,
 )
-from imagebase.editing import relabel
+from imagebase.editing.records import relabel
 from imagebase.formats.label_set_files import ReadImage
 from imagebase.importing.merging import Effect, ImportChoice, Replacing, merged
 

@@ -8,7 +8,7 @@ from streamlit.testing.v1.element_tree import Multiselect, Selectbox
 
 from imagebase.admission import admit
 from imagebase.annotation import Annotation, Attributes, Box, ReviewStatus, Source
-from imagebase.editing import reject
+from imagebase.editing.records import reject
 from imagebase.images.scan import Incoming
 from imagebase.settings import SAMPLES_FOLDER, TEAM_OWNER, Limits
 from imagebase.store import Scope

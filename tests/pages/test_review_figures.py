@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from imagebase.annotation import Annotation, Box, ReviewStatus
-from imagebase.editing import approve, delete_annotations, move, relabel
+from imagebase.editing.records import approve, delete_annotations, move, relabel
 from imagebase.reviewing.doubt import Kind
 from tests.app_fixtures import (
     NewTab,

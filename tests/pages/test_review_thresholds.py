@@ -4,7 +4,7 @@ import pytest
 
 from imagebase.annotation import Annotation, Box, Source
 from imagebase.detection.lookers import Setup, shared_looker
-from imagebase.editing import approve, delete_annotations
+from imagebase.editing.records import approve, delete_annotations
 from imagebase.store import JobInfo, JobState
 from imagebase.ui import backend
 from tests.app_fixtures import (

@@ -10,7 +10,7 @@ from imagebase.detection.candidates import unpack
 from imagebase.detection.library import library_of
 from imagebase.detection.lookers import ACCURATE, Setup, shared_looker
 from imagebase.detection.pool import CandidatePool
-from imagebase.editing import approve, reject
+from imagebase.editing.records import approve, reject
 from imagebase.settings import TEAM_OWNER
 from imagebase.store import JobState
 from imagebase.suggestions import SelectionRule, by_doubt, select_all

@@ -6,7 +6,7 @@ import pytest
 
 from imagebase.annotation import ImageRecord
 from imagebase.annotation.areas import Point, Shape, ShapeKind
-from imagebase.editing import approve, reject
+from imagebase.editing.records import approve, reject
 from imagebase.errors import EditError, NotFoundError
 from imagebase.store import Comment, Scope, Store
 from tests.store.fixtures import add_image, box

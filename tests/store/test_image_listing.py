@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from imagebase.annotation import ReviewStatus
-from imagebase.editing import delete_annotations, reject
+from imagebase.editing.records import delete_annotations, reject
 from imagebase.store import ImageFilter, Scope, Store
 from tests.store.fixtures import add_image, box
 

@@ -12,7 +12,7 @@ from imagebase.annotation import (
     ReviewStatus,
     Source,
 )
-from imagebase.editing import (
+from imagebase.editing.records import (
     accept_all,
     approve,
     delete_annotations,

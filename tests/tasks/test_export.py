@@ -12,7 +12,7 @@ import pytest
 from PIL import ExifTags, Image
 
 from imagebase.annotation import Annotation, Box, ImageRecord
-from imagebase.editing import approve
+from imagebase.editing.records import approve
 from imagebase.formats.registry import FORMATS
 from imagebase.store import JobInfo, JobState, Scope, Store
 from imagebase.tasks.export import (

@@ -11,7 +11,7 @@ from imagebase.annotation import (
     Source,
 )
 from imagebase.annotation.areas import rectangle
-from imagebase.editing import (
+from imagebase.editing.records import (
     approve,
     confirm_empty,
     delete_annotations,

@@ -8,7 +8,7 @@ import streamlit as st
 
 from imagebase.annotation import Annotation, Attributes, ImageRecord
 from imagebase.annotation.attributes import FLAGS, in_words, parsed, value_of
-from imagebase.editing import describe
+from imagebase.editing.records import describe
 from imagebase.errors import EditError
 from imagebase.ui.edit import changing
 

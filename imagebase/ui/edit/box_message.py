@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from imagebase.annotation import Box, ImageRecord
-from imagebase.editing import ShownBox
+from imagebase.editing.records import ShownBox
 
 _MAX_EDGE: Final = sys.float_info.max
 _ID: Final = re.compile(r"[\w.-]{1,64}", re.ASCII)

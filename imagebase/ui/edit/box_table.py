@@ -15,13 +15,13 @@ import streamlit as st
 
 from imagebase.annotation import Annotation, ImageRecord, LabelSet, new_id
 from imagebase.annotation.attributes import in_words
-from imagebase.errors import ImageBaseError, RevisionConflictError
-from imagebase.table_editing import (
+from imagebase.editing.box_table import (
     TableEdits,
     TableRow,
     apply_table_edits,
     table_row,
 )
+from imagebase.errors import ImageBaseError, RevisionConflictError
 from imagebase.ui.edit import canvas
 from imagebase.ui.edit.editor import RecordAccess, undisturbed
 

@@ -4,12 +4,12 @@ import hashlib
 from collections.abc import Callable
 
 from imagebase.annotation import ImageRecord
-from imagebase.editing import copy_boxes
+from imagebase.editing.conflicts import Conflict, is_separate, merged
+from imagebase.editing.records import copy_boxes
 from imagebase.errors import ImageBaseError, NotFoundError, RevisionConflictError
 from imagebase.ui import backend, state
 from imagebase.ui.edit import canvas, versions, walking
 from imagebase.ui.edit.editor import RecordAccess
-from imagebase.versions import Conflict, is_separate, merged
 
 # From the record and who changes it to the record as it shall be.
 Change = Callable[[ImageRecord, str], ImageRecord]

@@ -17,10 +17,10 @@ from functools import partial
 from typing import Any, Final, NamedTuple, TypeVar
 
 from imagebase.annotation import Annotation, Box, ImageRecord, new_id
-from imagebase.editing import ShownBox, is_faithful, merge_drawing
+from imagebase.editing.conflicts import Conflict, as_shown, is_separate, merged
+from imagebase.editing.records import ShownBox, is_faithful, merge_drawing
 from imagebase.errors import ImageBaseError, NotFoundError, RevisionConflictError
 from imagebase.ui.edit.box_message import Action, Drawing, Message, Where, filling
-from imagebase.versions import Conflict, as_shown, is_separate, merged
 
 # Messages can be this many fillings late, or about as many images.
 _KEPT_TAGS: Final = 16

@@ -5,7 +5,7 @@ from functools import partial
 import streamlit as st
 
 from imagebase.annotation import ImageRecord
-from imagebase.editing import tagged
+from imagebase.editing.records import tagged
 from imagebase.ui import backend, state
 from imagebase.ui.edit import changing
 

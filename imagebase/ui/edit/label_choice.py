@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 import streamlit as st
 
 from imagebase.annotation import MAX_LABEL_LENGTH, LabelSet
-from imagebase.editing import checked_label
+from imagebase.editing.records import checked_label
 from imagebase.errors import EditError
 from imagebase.ui import backend, cache, label_manager, state, widgets
 from imagebase.ui.edit import canvas

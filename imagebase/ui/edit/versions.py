@@ -7,9 +7,15 @@ from typing import Final
 import streamlit as st
 
 from imagebase.annotation import ImageRecord
+from imagebase.editing.conflicts import (
+    Conflict,
+    differences,
+    in_words,
+    merged,
+    ours_over,
+)
 from imagebase.errors import ImageBaseError, RevisionConflictError
 from imagebase.ui import backend, cache, state, widgets
-from imagebase.versions import Conflict, differences, in_words, merged, ours_over
 
 _PICTURE_PX: Final = 460
 

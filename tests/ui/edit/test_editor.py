@@ -12,7 +12,7 @@ from imagebase.annotation import (
     Size,
     Source,
 )
-from imagebase.editing import ShownBox
+from imagebase.editing.records import ShownBox
 from imagebase.errors import NotFoundError, RevisionConflictError, StoreError
 from imagebase.ui.edit.box_message import Action, Drawing, Message, Where
 from imagebase.ui.edit.editor import Editor, RecordAccess, undisturbed

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from imagebase.annotation import Annotation, ImageRecord, ReviewStatus
-from imagebase.editing import ShownBox, delete_annotations
+from imagebase.editing.records import ShownBox, delete_annotations
 
 
 @dataclass(frozen=True, slots=True)

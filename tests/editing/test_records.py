@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import pytest
 
-from imagebase import editing
 from imagebase.annotation import (
     Annotation,
     Box,
@@ -13,7 +12,8 @@ from imagebase.annotation import (
     Size,
     Source,
 )
-from imagebase.editing import ShownBox
+from imagebase.editing import records
+from imagebase.editing.records import ShownBox
 from imagebase.errors import EditError
 
 ODD = Box(10.123456789, 20.1, 110.3333333333, 90.7)
@@ -49,7 +49,7 @@ def merged(
     shown: tuple[ShownBox, ...] = SHOWN,
     removed: dict[str, Annotation] | None = None,
 ) -> ImageRecord:
-    return editing.merge_drawing(
+    return records.merge_drawing(
         before, shown=shown, drawn=drawn, who="Ada", removed=removed
     )
 
@@ -138,10 +138,10 @@ def test_second_booking_of_the_same_new_box_changes_nothing() -> None:
 
 
 def test_copy_of_a_box_has_its_attributes() -> None:
-    described = editing.describe(BEFORE, "h", {"occluded": True}, who="Ada")
+    described = records.describe(BEFORE, "h", {"occluded": True}, who="Ada")
     new = ShownBox("n", Box(1, 2, 30, 40), "car")
     copies = {"n": "h", "h": "m"}
-    after = editing.merge_drawing(
+    after = records.merge_drawing(
         described, shown=SHOWN, drawn=(*SHOWN, new), who="Ada", copies=copies
     )
     assert after.annotation("n").attributes == {"occluded": True}
@@ -150,88 +150,88 @@ def test_copy_of_a_box_has_its_attributes() -> None:
 
 
 def test_accept_all_spares_doubtful_boxes() -> None:
-    assert editing.accept_all(BEFORE, who="Ada", min_confidence=0.6) is BEFORE
-    after = editing.accept_all(BEFORE, who="Ada")
+    assert records.accept_all(BEFORE, who="Ada", min_confidence=0.6) is BEFORE
+    after = records.accept_all(BEFORE, who="Ada")
     assert after.annotation("m").accepted
     assert after.annotation("m").confidence == 0.5
     assert after.annotation("h") is BEFORE.annotation("h")
 
 
 def test_approval_accepts_and_clears_the_comment() -> None:
-    after = editing.approve(replace(BEFORE, comment="wheel cut off"), who="Ada")
+    after = records.approve(replace(BEFORE, comment="wheel cut off"), who="Ada")
     assert (after.status, after.comment) == (ReviewStatus.APPROVED, "")
     assert after.annotation("m").accepted
 
 
 def test_rejection_takes_no_book() -> None:
     with pytest.raises(EditError, match="at most 2,000"):
-        editing.reject(record(), comment="x" * 2001)
+        records.reject(record(), comment="x" * 2001)
 
 
 def test_rejection_needs_a_comment() -> None:
-    assert editing.reject(BEFORE, comment=" dark ").comment == "dark"
+    assert records.reject(BEFORE, comment=" dark ").comment == "dark"
     with pytest.raises(EditError, match="what is wrong"):
-        editing.reject(BEFORE, comment=" ")
+        records.reject(BEFORE, comment=" ")
 
 
 def test_confirmed_empty_image_has_marks_of_what_the_model_saw() -> None:
-    after = editing.confirm_empty(BEFORE)
+    after = records.confirm_empty(BEFORE)
     assert after.is_confirmed_empty
     assert [one.annotation_id for one in after.deleted] == ["m"]
 
 
 def test_copied_boxes_are_a_persons_and_not_doubled() -> None:
-    once = editing.copy_boxes(BEFORE, record(), who="Ada")
+    once = records.copy_boxes(BEFORE, record(), who="Ada")
     assert [one.box for one in once.annotations] == [ODD, OTHER]
     assert {one.source for one in once.annotations} == {Source.HUMAN}
-    assert editing.copy_boxes(BEFORE, once, who="Ada") is once
+    assert records.copy_boxes(BEFORE, once, who="Ada") is once
 
 
 def test_moved_box_is_clipped_or_refused() -> None:
-    after = editing.move(BEFORE, "h", Box(600, 0, 700, 50), who="Ada")
+    after = records.move(BEFORE, "h", Box(600, 0, 700, 50), who="Ada")
     assert after.annotation("h").box == Box(600, 0, 640, 50)
     with pytest.raises(EditError, match="640 × 480"):
-        editing.move(BEFORE, "h", Box(700, 0, 800, 50), who="Ada")
+        records.move(BEFORE, "h", Box(700, 0, 800, 50), who="Ada")
     with pytest.raises(EditError, match="four numbers"):
-        editing.move(BEFORE, "h", Box(0, 0, float("nan"), 50), who="Ada")
+        records.move(BEFORE, "h", Box(0, 0, float("nan"), 50), who="Ada")
 
 
 def test_relabelling_touches_only_boxes_of_another_label() -> None:
-    after = editing.relabel(BEFORE, {"m", "h"}, "car", who="Ada")
+    after = records.relabel(BEFORE, {"m", "h"}, "car", who="Ada")
     assert after.annotation("m").label == "car"
     assert after.annotation("h") is BEFORE.annotation("h")
     with pytest.raises(EditError, match="needs a label"):
-        editing.relabel(BEFORE, {"m"}, " ", who="Ada")
+        records.relabel(BEFORE, {"m"}, " ", who="Ada")
 
 
 def test_tags_are_kept_once_each_and_make_the_image_edited() -> None:
-    tagged = editing.tagged(BEFORE, [" night ", "rain", "night"])
+    tagged = records.tagged(BEFORE, [" night ", "rain", "night"])
     assert tagged.tags == ("night", "rain")
     assert tagged.status is ReviewStatus.EDITED
-    assert editing.tagged(tagged, ["night", "rain"]) is tagged
+    assert records.tagged(tagged, ["night", "rain"]) is tagged
 
 
 @pytest.mark.parametrize("status", [ReviewStatus.APPROVED, ReviewStatus.REJECTED])
 def test_tag_leaves_what_was_decided(status: ReviewStatus) -> None:
     decided = replace(BEFORE, status=status, comment="said")
-    tagged = editing.tagged(decided, ["night"])
+    tagged = records.tagged(decided, ["night"])
     assert (tagged.status, tagged.comment) == (status, "said")
 
 
 def test_blank_and_too_many_tags_are_refused() -> None:
     with pytest.raises(EditError, match="needs a name"):
-        editing.tagged(BEFORE, [" "])
+        records.tagged(BEFORE, [" "])
     with pytest.raises(EditError, match="at most 50"):
-        editing.tagged(BEFORE, map(str, range(51)))
+        records.tagged(BEFORE, map(str, range(51)))
 
 
 def test_attributes_are_given_to_one_box_and_accept_it() -> None:
-    after = editing.describe(BEFORE, "m", {"occluded": True}, who="Ada")
+    after = records.describe(BEFORE, "m", {"occluded": True}, who="Ada")
     one = after.annotation("m")
     assert one.attributes == {"occluded": True}
     assert (one.accepted, one.confidence, one.changed_by) == (True, 0.5, "Ada")
     assert after.annotation("h") is BEFORE.annotation("h")
-    assert editing.describe(after, "m", {"occluded": True}, who="Bob") is after
+    assert records.describe(after, "m", {"occluded": True}, who="Bob") is after
 
 
 @pytest.mark.parametrize(
@@ -241,15 +241,15 @@ def test_attributes_that_cannot_be_kept_change_nothing(
     attributes: dict[str, object],
 ) -> None:
     with pytest.raises(EditError, match="Nothing was changed"):
-        editing.describe(BEFORE, "m", attributes, who="Ada")
+        records.describe(BEFORE, "m", attributes, who="Ada")
 
 
 def test_moved_relabelled_or_copied_box_keeps_its_attributes() -> None:
-    before = editing.describe(BEFORE, "m", {"color": "red"}, who="Ada")
+    before = records.describe(BEFORE, "m", {"color": "red"}, who="Ada")
     wider = SHOWN[0]._replace(box=ODD._replace(x_max=150.0), label="dog")
     drawn = merged(wider, SHOWN[1], before=before)
     assert drawn.annotation("m").attributes == {"color": "red"}
-    again = editing.relabel(before, ["m"], "dog", who="Ada")
+    again = records.relabel(before, ["m"], "dog", who="Ada")
     assert again.annotation("m").attributes == {"color": "red"}
-    copied = editing.copy_boxes(before, record(), who="Ada")
+    copied = records.copy_boxes(before, record(), who="Ada")
     assert copied.annotations[0].attributes == {"color": "red"}

@@ -5,20 +5,20 @@ from dataclasses import replace
 import pytest
 
 from imagebase.annotation import Annotation, Box, ImageRecord, ReviewStatus, Size
-from imagebase.editing import (
-    approve,
-    delete_annotations,
-    describe,
-    move,
-    relabel,
-)
-from imagebase.versions import (
+from imagebase.editing.conflicts import (
     Conflict,
     differences,
     in_words,
     is_separate,
     merged,
     ours_over,
+)
+from imagebase.editing.records import (
+    approve,
+    delete_annotations,
+    describe,
+    move,
+    relabel,
 )
 
 

@@ -3,8 +3,8 @@
 import pytest
 
 from imagebase.annotation import Annotation, Box, ImageRecord, Size, Source
+from imagebase.editing.box_table import TableEdits, apply_table_edits
 from imagebase.errors import EditError
-from imagebase.table_editing import TableEdits, apply_table_edits
 
 ODD = Box(10.123456789, 20.1, 110.3333333333, 90.7)
 FIRST = Annotation(ODD, "person", "m", Source.MODEL, confidence=0.5, model_id="net")

@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 from imagebase.annotation import Annotation, Box, ImageRecord, Size
-from imagebase.editing import checked_box, checked_label, with_edits
+from imagebase.editing.records import checked_box, checked_label, with_edits
 
 
 class TableRow(NamedTuple):

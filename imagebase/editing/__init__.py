@@ -1,0 +1,1 @@
+"""Edit the boxes of one image: pure functions from record to record."""
