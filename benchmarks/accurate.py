@@ -20,10 +20,10 @@ from typing import Any, Final, NamedTuple
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from imagebase.detection.batch import BatchItem, ImageSource, detect_many
 from imagebase.detection.candidates import select
-from imagebase.detection.lookers import ACCURATE, FAST, load_looker
-from imagebase.detection.registry import find_model
+from imagebase.detection.factory import ACCURATE, FAST, load_detector
+from imagebase.detection.model_registry import find_model
+from imagebase.detection.pipeline import BatchItem, ImageSource, detect_many
 from imagebase.settings import PROJECT_ROOT
 
 DATA: Final = PROJECT_ROOT.parent / "shared" / "data" / "coco_val_dev128"
@@ -80,7 +80,7 @@ def measured(
         if only not in {None, setting.quality}:
             continue
         models = [find_model(name) for name in setting.models]
-        looker = load_looker(models, quality=setting.quality, precision=precision)
+        looker = load_detector(models, quality=setting.quality, precision=precision)
         started = time.perf_counter()
         items = list(detect_many(looker, sources, floor=CONFIDENCE))
         seconds = time.perf_counter() - started

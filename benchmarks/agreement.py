@@ -19,12 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.throughput import peer_python
-from imagebase.detection.darknet import darknet_to_onnx
-from imagebase.detection.darknet_cfg import parse_cfg
-from imagebase.detection.darknet_layers import Convolution, Network
-from imagebase.detection.darknet_plan import plan_network
+from imagebase.detection.darknet.cfg import parse_cfg
+from imagebase.detection.darknet.graph import darknet_to_onnx
+from imagebase.detection.darknet.layers import Convolution, Network
+from imagebase.detection.darknet.plan import plan_network
 from imagebase.detection.runtime import load_runtime
-from tests.detection.published_nets import PUBLISHED_NETS
+from tests.detection.onnx.published_nets import PUBLISHED_NETS
 
 ALLOWED: Final = 1e-3
 _HEADER: Final = np.array([0, 2, 5, 0, 0], "<i4").tobytes()

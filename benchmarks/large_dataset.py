@@ -12,15 +12,15 @@ from typing import Final
 
 from imagebase.annotation import Annotation, Box, ImageRecord, ReviewStatus
 from imagebase.detection.candidates import Candidates, pack, select
-from imagebase.detection.detector import Detector, shared_detector
-from imagebase.detection.registry import find_model
+from imagebase.detection.detector import LoadedModel, shared_detector
+from imagebase.detection.model_registry import find_model
+from imagebase.detection.suggestions import as_annotations
 from imagebase.editing.records import approve, delete_annotations, move, reject, relabel
 from imagebase.images.decode import load_image
 from imagebase.images.quality import assess
 from imagebase.settings import DEFAULT_MODEL, SAMPLES_FOLDER
 from imagebase.store import Scope, Store
 from imagebase.store.scope import chunks
-from imagebase.suggestions import as_annotations
 from imagebase.tasks import candidates_key
 
 WHO: Final = "Ada"
@@ -61,7 +61,7 @@ def make_dataset(
     return scope
 
 
-def _photograph(path: Path, detector: Detector, boxes: int) -> Photograph:
+def _photograph(path: Path, detector: LoadedModel, boxes: int) -> Photograph:
     data = path.read_bytes()
     image = load_image(data, file_name=path.name, max_pixels=50_000_000)
     candidates = detector.candidates(image.rgb, size=image.size)

@@ -23,7 +23,7 @@ from typing import Any, Final
 import numpy as np
 import openvino
 
-from imagebase.detection.darknet import darknet_to_onnx
+from imagebase.detection.darknet.graph import darknet_to_onnx
 from imagebase.detection.runtime import has_bf16
 from imagebase.labelling import RunSettings, run
 from imagebase.settings import PROJECT_ROOT, WEIGHTS_FOLDER

@@ -32,7 +32,7 @@ import numpy as np
 from benchmarks.throughput import PEER_FOLDER, PEER_PACKAGE
 from imagebase.annotation import Box, Size
 from imagebase.detection.candidates import Candidates, select
-from imagebase.detection.detector import load_detector
+from imagebase.detection.detector import load_model
 from imagebase.detection.model_files import model_in_folder
 from imagebase.evaluation.coco import coco_figures
 from imagebase.evaluation.values import (
@@ -241,7 +241,7 @@ def row_of(
     *,
     precision: str = "auto",
 ) -> Row:
-    detector = load_detector(model_in_folder(done.model), precision=precision)
+    detector = load_model(model_in_folder(done.model), precision=precision)
     ap50 = judge_files(detector, judge, judge.of_part(VAL)).ap50
     assert ap50 is not None  # there are boxes to judge by
     steps = int(done.metrics["steps"])

@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from imagebase.annotation import ImageRecord, LabelSet, ReviewStatus
-from imagebase.detection.batch import ImageSource, detect_many, loader_for
 from imagebase.detection.candidates import select
-from imagebase.detection.looker import CANDIDATE_FLOOR, ONE_PASS, Looker
-from imagebase.detection.lookers import FAST, load_looker
-from imagebase.detection.registry import Model, find_model
-from imagebase.detection.voting import common_labels
+from imagebase.detection.detector import CANDIDATE_FLOOR, ONE_PASS, Detector
+from imagebase.detection.ensemble import common_labels
+from imagebase.detection.factory import FAST, load_detector
+from imagebase.detection.model_registry import Model, find_model
+from imagebase.detection.pipeline import ImageSource, detect_many, loader_for
+from imagebase.detection.suggestions import SelectionRule, as_annotations
 from imagebase.errors import ExportError, ImageBaseError, UnknownLabelError
 from imagebase.formats.earlier import check_unchanged
 from imagebase.formats.package import DRAFT_PREFIX
@@ -37,7 +38,6 @@ from imagebase.labelling_output import Labelled, write_label_files
 from imagebase.run_summary import Refusal, RunSummary, write_run_file
 from imagebase.settings import Limits, Mode
 from imagebase.settings import settings as process_settings
-from imagebase.suggestions import SelectionRule, as_annotations
 
 OnProgress = Callable[[int, int], None]
 
@@ -115,7 +115,7 @@ def run(
     models = _models(model_name)
     _check_labels(settings.rule, models)
     began = time.perf_counter()
-    detector = load_looker(
+    detector = load_detector(
         models,
         quality=settings.quality,
         runtime=settings.runtime,
@@ -184,7 +184,7 @@ def _check_labels(rule: SelectionRule, models: Sequence[Model]) -> None:
             )
 
 
-def _journal_key(detector: Looker, settings: RunSettings) -> JournalKey:
+def _journal_key(detector: Detector, settings: RunSettings) -> JournalKey:
     return JournalKey(
         model_sha256=detector.sha256 + _passes_in_key(detector),
         input_size=detector.input_size.width,
@@ -194,7 +194,7 @@ def _journal_key(detector: Looker, settings: RunSettings) -> JournalKey:
     )
 
 
-def _passes_in_key(detector: Looker) -> str:
+def _passes_in_key(detector: Detector) -> str:
     """Return what tells the answers of several looks from those of one."""
     return "" if detector.passes == ONE_PASS else f"+{detector.passes}"
 
@@ -221,7 +221,7 @@ def _usable(
 
 
 def label_images(
-    detector: Looker,
+    detector: Detector,
     files: Sequence[SourceFile],
     settings: RunSettings,
     *,
@@ -260,7 +260,7 @@ def label_images(
 
 def _fresh_records(
     files: Sequence[SourceFile],
-    detector: Looker,
+    detector: Detector,
     settings: RunSettings,
     journal: Journal | None,
 ) -> Iterator[_Found | Refusal]:
@@ -285,7 +285,7 @@ def _fresh_records(
 
 def _known_records(
     files: Sequence[SourceFile],
-    detector: Looker,
+    detector: Detector,
     rule: SelectionRule,
     journal: Journal | None,
 ) -> dict[str, _Found]:
@@ -315,7 +315,7 @@ def _read(file: SourceFile, firsts: dict[str, _First]) -> bytes:
 
 
 def _as_record(
-    name: str, seen: Seen, detector: Looker, rule: SelectionRule
+    name: str, seen: Seen, detector: Detector, rule: SelectionRule
 ) -> ImageRecord:
     found = select(
         seen.candidates,
@@ -341,7 +341,7 @@ def _as_record(
 
 def _summary(
     labelled: Labelled,
-    detector: Looker,
+    detector: Detector,
     settings: RunSettings,
     seconds: float,
     load_seconds: float,

@@ -22,11 +22,11 @@ def check(address: str, port: int) -> Iterator[str]:
         ModelLoadError: the default model's weights are missing or broken.
         StoreError: the data folder cannot be written or the database not opened.
     """
-    from imagebase.detection.detector import load_detector
-    from imagebase.detection.registry import find_model
+    from imagebase.detection.detector import load_model
+    from imagebase.detection.model_registry import find_model
     from imagebase.store import open_store
 
-    detector = load_detector(find_model(DEFAULT_MODEL))
+    detector = load_model(find_model(DEFAULT_MODEL))
     yield f"Model: {detector.name} on {detector.runtime}, {detector.precision}"
     current = settings()
     try:

@@ -44,11 +44,11 @@ ORDER = [
     "imagebase.statistics",
     "imagebase.annotation.states",
     "imagebase.detection",
-    "imagebase.suggestions",
-    "imagebase.model_layer",
+    "imagebase.detection.suggestions",
+    "imagebase.detection.merge",
     "imagebase.reviewing",
     "imagebase.evaluation",
-    "imagebase.trial_picture",
+    "imagebase.detection.validation.trial_preview",
     "imagebase.split",
     "imagebase.augmentation",
     "imagebase.training",
@@ -82,7 +82,7 @@ ORDER = [
 ]
 # Imports against the order: to be taken out of the code, then from here.
 AGAINST_THE_ORDER = {
-    ("imagebase.detection.voting", "imagebase.evaluation.label_mapping"),
+    ("imagebase.detection.ensemble", "imagebase.evaluation.label_mapping"),
     ("imagebase.reviewing.look_search", "imagebase.store"),
     ("imagebase.reviewing.look_search", "imagebase.store.looks"),
     ("imagebase.reviewing.look_search", "imagebase.store.scope"),

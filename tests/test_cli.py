@@ -11,7 +11,7 @@ from typer.testing import CliRunner, Result
 from imagebase.cli import app
 from imagebase.images.decode import encode_png
 from imagebase.settings import PROJECT_ROOT, SAMPLES_FOLDER
-from tests.detection.darknet_models import write_one_box_model
+from tests.detection.darknet.darknet_models import write_one_box_model
 from tests.peak_memory import Measured, run_measured
 
 PNG = encode_png(np.zeros((48, 64, 3), np.uint8))

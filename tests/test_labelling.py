@@ -13,8 +13,9 @@ import pytest
 from PIL import Image
 from pycocotools.coco import COCO
 
-from imagebase.detection.detector import Detector, load_detector
-from imagebase.detection.registry import find_model
+from imagebase.detection.detector import LoadedModel, load_model
+from imagebase.detection.model_registry import find_model
+from imagebase.detection.suggestions import SelectionRule
 from imagebase.errors import (
     ExportError,
     ImageReadError,
@@ -29,8 +30,7 @@ from imagebase.journal import FILE_NAME, JournalKey, open_journal
 from imagebase.labelling import OnProgress, RunSettings, label_images, run
 from imagebase.run_summary import RunSummary
 from imagebase.settings import DEFAULT_MODEL, SAMPLES_FOLDER
-from imagebase.suggestions import SelectionRule
-from tests.detection.darknet_models import write_one_box_model
+from tests.detection.darknet.darknet_models import write_one_box_model
 from tests.shut_folders import make_shut_folder
 
 PNG = encode_png(np.zeros((48, 64, 3), np.uint8))
@@ -43,8 +43,8 @@ def pets(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture(scope="module")
-def detector(pets: str) -> Detector:
-    return load_detector(find_model(pets))
+def detector(pets: str) -> LoadedModel:
+    return load_model(find_model(pets))
 
 
 def folder_of(folder: Path, files: dict[str, bytes]) -> Path:
@@ -423,12 +423,12 @@ def sources(names: str) -> list[SourceFile]:
     return [SourceFile(name, lambda: PNG) for name in names]
 
 
-def journal_key(detector: Detector) -> JournalKey:
+def journal_key(detector: LoadedModel) -> JournalKey:
     return JournalKey(detector.sha256, 32, "openvino", detector.precision, 0.01)
 
 
 def test_resumed_run_shows_only_the_net_what_it_has_not_seen(
-    tmp_path: Path, detector: Detector
+    tmp_path: Path, detector: LoadedModel
 ) -> None:
     key = journal_key(detector)
     with open_journal(tmp_path, key, resume=True) as journal:
@@ -443,7 +443,7 @@ def test_resumed_run_shows_only_the_net_what_it_has_not_seen(
     assert [len(record.annotations) for record in found.records] == [1] * 5
 
 
-def test_progress_is_told_after_each_image(detector: Detector) -> None:
+def test_progress_is_told_after_each_image(detector: LoadedModel) -> None:
     told: list[tuple[int, int]] = []
     label_images(
         detector,
@@ -455,7 +455,7 @@ def test_progress_is_told_after_each_image(detector: Detector) -> None:
 
 
 def test_changed_thresholds_act_on_what_was_seen(
-    tmp_path: Path, detector: Detector
+    tmp_path: Path, detector: LoadedModel
 ) -> None:
     key = journal_key(detector)
     with open_journal(tmp_path, key, resume=True) as journal:

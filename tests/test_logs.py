@@ -28,7 +28,7 @@ from imagebase.settings import (
     read_log_settings,
 )
 from imagebase.store import Scope, Store, open_store
-from tests.detection.darknet_models import write_one_box_model
+from tests.detection.darknet.darknet_models import write_one_box_model
 
 PACKAGE = PROJECT_ROOT / "imagebase"
 log = logging.getLogger("imagebase.tests")

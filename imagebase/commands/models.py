@@ -21,7 +21,7 @@ from imagebase.settings import TEAM_OWNER, Mode, settings
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from imagebase.detection.doctor import Diagnosis, Finding, Trial
+    from imagebase.detection.validation import Diagnosis, Finding, Trial
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -63,9 +63,9 @@ _Drawn = Annotated[
 @app.command("list")
 def list_models() -> None:
     """List the models: name, family, net size, labels, MB, where from."""
-    from imagebase.detection.cards import card_of
-    from imagebase.detection.onnx_models import FAMILY_NAMES
-    from imagebase.detection.registry import all_models
+    from imagebase.detection.model_cards import card_of
+    from imagebase.detection.model_registry import all_models
+    from imagebase.detection.onnx.families import FAMILY_NAMES
 
     rows = [("name", "family", "size", "labels", "MB", "from")]
     with reported_errors():
@@ -120,8 +120,8 @@ def add(
 
     Exit code 0: it was kept; 1: it cannot be used; 2: wrong usage.
     """
-    from imagebase.detection.doctor import keep
     from imagebase.detection.library import library_of
+    from imagebase.detection.validation import keep
 
     with reported_errors():
         library = library_of(TEAM_OWNER)
@@ -150,9 +150,9 @@ def _examined(
     drawn: Path | None,
 ) -> "tuple[Diagnosis, Trial]":
     """Print what the doctor says and how a dry run went; end where it is in vain."""
-    from imagebase.detection.doctor import examine_paths
-    from imagebase.detection.doctor.trial import SAMPLE
-    from imagebase.trial_picture import DRAWN_SUFFIXES
+    from imagebase.detection.validation import examine_paths
+    from imagebase.detection.validation.dry_run import SAMPLE
+    from imagebase.detection.validation.trial_preview import DRAWN_SUFFIXES
 
     _refuse_what_is_not_there(paths, family)
     if drawn is not None and not drawn.parent.is_dir():
@@ -201,7 +201,7 @@ def _tried(
     picture: Path,
 ) -> "tuple[Diagnosis, Trial]":
     """Return how a dry run went and by which diagnosis; end where it failed."""
-    from imagebase.detection.doctor import Finding, Level, try_reading
+    from imagebase.detection.validation import Finding, Level, try_reading
 
     limits = settings().limits_for(Mode.TEAM)
     try:
@@ -216,7 +216,7 @@ def _tried(
 
 
 def _refuse_what_is_not_there(paths: list[Path], family: str | None) -> None:
-    from imagebase.detection.onnx_models import FAMILY_NAMES
+    from imagebase.detection.onnx.families import FAMILY_NAMES
 
     for path in paths:
         if not path.exists():
@@ -229,7 +229,11 @@ def _draw(
     diagnosis: "Diagnosis", tried: "Trial", picture: Path, drawn: Path | None
 ) -> "Finding":
     """Return what a dry run's boxes say; draw them where that is asked."""
-    from imagebase.trial_picture import boxes_of, draw_trial, finding_of
+    from imagebase.detection.validation.trial_preview import (
+        boxes_of,
+        draw_trial,
+        finding_of,
+    )
 
     assert diagnosis.draft is not None
     labels = diagnosis.draft.model.labels

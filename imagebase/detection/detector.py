@@ -1,33 +1,79 @@
-"""A model ready to look at pictures, safe to share between threads."""
+"""Detector protocol, and one loaded model that implements it."""
 
 import logging
 import threading
 import time
 from dataclasses import replace
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from imagebase.annotation import Size
 from imagebase.detection.candidates import Candidates, mirrored_left_right
-from imagebase.detection.darknet import darknet_to_onnx
-from imagebase.detection.looker import CANDIDATE_FLOOR as CANDIDATE_FLOOR
-from imagebase.detection.looker import ONE_PASS
+from imagebase.detection.darknet.graph import darknet_to_onnx
 from imagebase.detection.model_files import Model, sha256_of
-from imagebase.detection.onnx_inputs import for_one_picture
-from imagebase.detection.onnx_models import OnnxModel, Recipe, read_onnx, recipe_for
-from imagebase.detection.preprocessing import placed
+from imagebase.detection.onnx.families import Adapter, OnnxModel, read_onnx, recipe_for
+from imagebase.detection.onnx.inputs import for_one_picture
+from imagebase.detection.preprocess import placed
 from imagebase.detection.runtime import Runtime, load_runtime
 from imagebase.errors import MisreadModelError, ModelLoadError
 from imagebase.geometry import clip_xyxy
+
+CANDIDATE_FLOOR: Final = 0.01
+ONE_PASS: Final = "single"
+ACCURATE: Final = "accurate"
+
+
+class Detector(Protocol):
+    """Looks at pictures; every method may be called from any thread.
+
+    model_id: what its boxes are known by; the same files give the same id.
+    sha256: tells its answers from those of other models.
+    input_size: of the net; of several models, that of the first.
+    wanted: the least size of a picture that it can make use of.
+    passes: `ONE_PASS` or `ACCURATE`. voters: its models where there are several.
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def labels(self) -> tuple[str, ...]: ...
+    @property
+    def sha256(self) -> str: ...
+    @property
+    def model_id(self) -> str: ...
+    @property
+    def input_size(self) -> Size: ...
+    @property
+    def wanted(self) -> Size: ...
+    @property
+    def runtime(self) -> str: ...
+    @property
+    def precision(self) -> str: ...
+    @property
+    def passes(self) -> str: ...
+    @property
+    def voters(self) -> tuple[str, ...]: ...
+
+    def candidates(
+        self,
+        rgb: NDArray[np.uint8],
+        *,
+        size: Size,
+        floor: float = CANDIDATE_FLOOR,
+        mirrored: bool = False,
+    ) -> Candidates:
+        """Return every box and class above the floor, in pixels of the full size."""
+        ...
+
 
 _ID_DIGITS: Final = 12
 
 _log: Final = logging.getLogger(__name__)
 
 
-class Detector:
+class LoadedModel:
     """One model in one runtime; every method may be called from any thread.
 
     model_id: name and the first digits of sha256; the same files give the same id.
@@ -40,7 +86,7 @@ class Detector:
     """
 
     def __init__(
-        self, model: Model, *, sha256: str, recipe: Recipe, runtime: Runtime
+        self, model: Model, *, sha256: str, recipe: Adapter, runtime: Runtime
     ) -> None:
         self.name = model.name
         self.labels = model.labels
@@ -109,13 +155,13 @@ class Detector:
         return replace(heads, xyxy=xyxy.astype(np.float32)).rows(real)
 
 
-def load_detector(
+def load_model(
     model: Model,
     *,
     runtime: str = "auto",
     precision: str = "auto",
     input_size: int | None = None,
-) -> Detector:
+) -> LoadedModel:
     """Return a detector of its own; `shared_detector` saves loading a model twice.
 
     Args:
@@ -145,7 +191,7 @@ def load_detector(
         ) from error
     except ModelLoadError as error:
         raise ModelLoadError(f"{model.name}: {error}") from error
-    detector = Detector(model, sha256=sha256, recipe=recipe, runtime=loaded)
+    detector = LoadedModel(model, sha256=sha256, recipe=recipe, runtime=loaded)
     _log.info(
         "Model %s loaded in %.2f s: %s, %s, %d×%d",
         *(model.name, time.monotonic() - started, loaded.name, loaded.precision),
@@ -164,7 +210,7 @@ class _Key(NamedTuple):
 
 # The most recently used come last; a detector holds up to some hundred megabytes.
 _MAX_SHARED: Final = 8
-_shared: Final[dict[_Key, Detector]] = {}
+_shared: Final[dict[_Key, LoadedModel]] = {}
 _shared_lock: Final = threading.Lock()
 
 
@@ -174,7 +220,7 @@ def shared_detector(
     runtime: str = "auto",
     precision: str = "auto",
     input_size: int | None = None,
-) -> Detector:
+) -> LoadedModel:
     """Return this process's one detector for these files and settings.
 
     Arguments and errors are those of `load_detector`. Files that changed are loaded
@@ -189,7 +235,7 @@ def shared_detector(
         ) from error
     key = _Key(model, changed, runtime, precision, input_size)
     with _shared_lock:
-        detector = _shared.pop(key, None) or load_detector(
+        detector = _shared.pop(key, None) or load_model(
             model, runtime=runtime, precision=precision, input_size=input_size
         )
         _shared[key] = detector
@@ -208,7 +254,7 @@ def _graph_of(model: Model, input_size: int | None) -> tuple[bytes, str]:
     return onnx, sha256_of(graph, weights)
 
 
-def _checked_recipe(model: Model, said: OnnxModel, input_size: int | None) -> Recipe:
+def _checked_recipe(model: Model, said: OnnxModel, input_size: int | None) -> Adapter:
     recipe = recipe_for(
         said, labels=len(model.labels), family=model.family, side=input_size
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from imagebase.annotation import clean_label
-from imagebase.detection.onnx_models import labels_of, read_onnx
+from imagebase.detection.onnx.families import labels_of, read_onnx
 from imagebase.errors import ModelLoadError
 from imagebase.settings import WEIGHTS_FOLDER
 

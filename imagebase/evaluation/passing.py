@@ -13,11 +13,11 @@ from typing import Final, Self
 
 import numpy as np
 
-from imagebase.detection.batch import ImageSource, detect_many, loader_for
 from imagebase.detection.candidates import Candidates, Detections, select
-from imagebase.detection.looker import Looker
-from imagebase.detection.lookers import ACCURATE, FAST, load_looker
-from imagebase.detection.registry import find_model
+from imagebase.detection.detector import Detector
+from imagebase.detection.factory import ACCURATE, FAST, load_detector
+from imagebase.detection.model_registry import find_model
+from imagebase.detection.pipeline import ImageSource, detect_many, loader_for
 from imagebase.detection.runtime import has_bf16
 from imagebase.evaluation.contenders import Contender
 from imagebase.evaluation.label_mapping import LabelMapping, map_labels
@@ -134,9 +134,9 @@ def run_pass(
     )
 
 
-def _detector(contender: Contender, owner_id: str) -> Looker:
+def _detector(contender: Contender, owner_id: str) -> Detector:
     """Return a detector loaded for this pass alone, as its start-up is measured."""
-    return load_looker(
+    return load_detector(
         [find_model(one, owner_id=owner_id) for one in contender.models],
         quality=ACCURATE if contender.is_accurate else FAST,
         precision=contender.precision,
@@ -147,7 +147,7 @@ def _detector(contender: Contender, owner_id: str) -> Looker:
 class _Passed:
     """Collects what a pass finds, image after image."""
 
-    def __init__(self, detector: Looker, mapping: LabelMapping, truth: Truth) -> None:
+    def __init__(self, detector: Detector, mapping: LabelMapping, truth: Truth) -> None:
         labels = {name: place for place, name in enumerate(truth.labels)}
         names = [mapping.names.get(name) for name in detector.labels]
         self._targets = np.array(

@@ -10,8 +10,8 @@ from typing import Final
 
 from imagebase import __version__
 from imagebase.annotation import Size, utc_now
-from imagebase.detection.batch import ImageSource
-from imagebase.detection.registry import find_model
+from imagebase.detection.model_registry import find_model
+from imagebase.detection.pipeline import ImageSource
 from imagebase.errors import EvaluationError, ImageBaseError, ModelLoadError
 from imagebase.evaluation.comparison import DEFAULT_THRESHOLD, Standing, stand
 from imagebase.evaluation.contenders import Contender, parse_contender

@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imagebase.annotation import Annotation, Box, ImageRecord, Size, Source
+from imagebase.detection.merge import CONTAINED_SHARE, SAME_OBJECT_IOU
 from imagebase.editing.records import checked_box, with_edits
 from imagebase.geometry import FloatArray, box_area
-from imagebase.model_layer import CONTAINED_SHARE, SAME_OBJECT_IOU
 from imagebase.wording import percent
 
 # Above and below the threshold: where most of the wrong boxes are, and of the missed

@@ -6,6 +6,7 @@ from typing import Final
 
 from imagebase.annotation import TO_REVIEW, Annotation, ImageRecord, new_id
 from imagebase.annotation.areas import Shape
+from imagebase.detection.merge import add_suggestions
 from imagebase.editing.records import (
     approve,
     delete_annotations,
@@ -13,7 +14,6 @@ from imagebase.editing.records import (
     relabel,
     with_edits,
 )
-from imagebase.model_layer import add_suggestions
 from imagebase.store import Scope, Store
 
 # Revisions that a reviewer had before them, by image id: an image that somebody saved

@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imagebase.annotation import Box, ImageRecord
-from imagebase.detection.pool import Selection
+from imagebase.detection.candidate_pool import SelectedBoxes
+from imagebase.detection.merge import SAME_OBJECT_IOU, keep_detections
+from imagebase.detection.suggestions import SelectionRule, as_annotations
 from imagebase.geometry import FloatArray, as_xyxy, pairwise_iou
-from imagebase.model_layer import SAME_OBJECT_IOU, keep_detections
 from imagebase.reviewing.corrections import Decision, Fate
-from imagebase.suggestions import SelectionRule, as_annotations
 
 ENOUGH_DECISIONS: Final = 30
 DELETING: Final = 1
@@ -207,7 +207,7 @@ class FinalBox(NamedTuple):
 def with_missed(
     known: Mapping[str, Evidence],
     approved: Mapping[str, Sequence[FinalBox]],
-    quiet: Selection,
+    quiet: SelectedBoxes,
     *,
     rule: SelectionRule,
     model_labels: Sequence[str],
@@ -252,7 +252,7 @@ def with_missed(
 
 
 def _hidden_rows(
-    quiet: Selection, rule: SelectionRule, model_labels: Sequence[str]
+    quiet: SelectedBoxes, rule: SelectionRule, model_labels: Sequence[str]
 ) -> Iterator[tuple[str, NDArray[np.intp]]]:
     """Yield the rows of the pool that a rule did not show, image by image."""
     pool = quiet.pool
@@ -299,7 +299,7 @@ class ImageChange:
 def changes_under(
     rule: SelectionRule,
     records: Iterable[ImageRecord],
-    selection: Selection,
+    selection: SelectedBoxes,
     *,
     model_labels: Sequence[str],
     model_id: str,

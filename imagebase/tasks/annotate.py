@@ -3,7 +3,7 @@
 from typing import Any
 
 from imagebase.annotation import ReviewStatus
-from imagebase.detection.lookers import Setup, shared_looker
+from imagebase.detection.factory import ModelConfig, shared_looker
 from imagebase.jobs import JobContext
 from imagebase.tasks.judging import judge_stale
 from imagebase.tasks.looking import look
@@ -17,7 +17,7 @@ def annotate(context: JobContext) -> dict[str, Any]:
     were looked at and names those that were refused.
     """
     context.progress(0, 0, "Loading the model …")
-    setup = Setup.of(context.parameters)
+    setup = ModelConfig.of(context.parameters)
     detector = shared_looker(setup, owner_id=context.scope.owner_id)
     statuses = [ReviewStatus(one) for one in context.parameters["statuses"]]
     result = look(context, detector, statuses=statuses)

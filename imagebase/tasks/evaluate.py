@@ -10,9 +10,9 @@ from typing import Any, Final
 
 from imagebase.annotation import utc_now
 from imagebase.annotation.states import SCOPES
-from imagebase.detection.batch import ImageSource
 from imagebase.detection.library import library_of
 from imagebase.detection.model_card import Score
+from imagebase.detection.pipeline import ImageSource
 from imagebase.errors import ImageBaseError
 from imagebase.evaluation.coco import CocoFigures
 from imagebase.evaluation.comparison import stand

@@ -8,10 +8,11 @@ import numpy as np
 
 from imagebase.annotation import ReviewStatus, Size, Source, utc_now
 from imagebase.annotation.coverage import is_inside
+from imagebase.detection.candidate_pool import CandidatePool
 from imagebase.detection.candidates import unpack
-from imagebase.detection.looker import Looker
-from imagebase.detection.lookers import Setup, shared_looker
-from imagebase.detection.pool import CandidatePool
+from imagebase.detection.detector import Detector
+from imagebase.detection.factory import ModelConfig, shared_looker
+from imagebase.detection.suggestions import SelectionRule, rule_of, select_all
 from imagebase.errors import ModelLoadError, UnknownModelError
 from imagebase.geometry import as_xyxy
 from imagebase.jobs import JobContext
@@ -25,7 +26,6 @@ from imagebase.store import (
     Store,
 )
 from imagebase.store.scope import CHUNK, chunks
-from imagebase.suggestions import SelectionRule, rule_of, select_all
 from imagebase.tasks.looking import MIRRORED_PASS, candidates_key
 
 
@@ -33,7 +33,7 @@ from imagebase.tasks.looking import MIRRORED_PASS, candidates_key
 class ModelInUse:
     """The model whose boxes the dataset has, and the rule they were chosen by."""
 
-    detector: Looker
+    detector: Detector
     rule: SelectionRule
 
     @property
@@ -66,7 +66,7 @@ def _in_use(
     store: Store, scope: Scope, parameters: Mapping[str, Any]
 ) -> ModelInUse | None:
     try:
-        detector = shared_looker(Setup.of(parameters), owner_id=scope.owner_id)
+        detector = shared_looker(ModelConfig.of(parameters), owner_id=scope.owner_id)
     except (ModelLoadError, UnknownModelError):
         return None
     rule = rule_of(parameters)

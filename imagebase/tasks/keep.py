@@ -4,19 +4,19 @@ from collections.abc import Collection
 from typing import Any, Final
 
 from imagebase.annotation import ImageRecord, ReviewStatus
+from imagebase.detection.candidate_pool import CandidatePool, SelectedBoxes
 from imagebase.detection.candidates import unpack
-from imagebase.detection.looker import Looker
-from imagebase.detection.lookers import Setup, shared_looker
-from imagebase.detection.pool import CandidatePool, Selection
-from imagebase.jobs import JobContext
-from imagebase.model_layer import keep_detections
-from imagebase.suggestions import (
+from imagebase.detection.detector import Detector
+from imagebase.detection.factory import ModelConfig, shared_looker
+from imagebase.detection.merge import keep_detections
+from imagebase.detection.suggestions import (
     SelectionRule,
     as_annotations,
     kept_labels,
     rule_of,
     select_all,
 )
+from imagebase.jobs import JobContext
 from imagebase.tasks.judging import judge_all
 from imagebase.tasks.looking import candidates_key
 
@@ -31,7 +31,7 @@ def keep(context: JobContext) -> dict[str, Any]:
     The result counts the images that changed, the untouched model boxes on the images
     that were looked at, and the images that somebody else changed meanwhile.
     """
-    setup = Setup.of(context.parameters)
+    setup = ModelConfig.of(context.parameters)
     detector = shared_looker(setup, owner_id=context.scope.owner_id)
     rule = rule_of(context.parameters)
     statuses = [ReviewStatus(one) for one in context.parameters["statuses"]]
@@ -60,10 +60,10 @@ def keep(context: JobContext) -> dict[str, Any]:
 
 def _selection(
     context: JobContext,
-    detector: Looker,
+    detector: Detector,
     rule: SelectionRule,
     statuses: Collection[ReviewStatus],
-) -> Selection:
+) -> SelectedBoxes:
     """Return what the rule leaves of the images in these states that were looked at."""
     store, scope = context.store, context.scope
     blobs = store.candidates(scope, candidates_key(detector))
@@ -74,7 +74,10 @@ def _selection(
 
 
 def _with_boxes(
-    record: ImageRecord, detector: Looker, rule: SelectionRule, selection: Selection
+    record: ImageRecord,
+    detector: Detector,
+    rule: SelectionRule,
+    selection: SelectedBoxes,
 ) -> ImageRecord:
     boxes = as_annotations(
         selection.of(record.image_id),

@@ -6,15 +6,10 @@ from functools import partial
 from typing import Any, Final
 
 from imagebase.annotation import ReviewStatus
-from imagebase.detection.batch import (
-    BatchItem,
-    ImageSource,
-    detect_many,
-    loader_for,
-)
 from imagebase.detection.candidates import pack
-from imagebase.detection.looker import ONE_PASS as ONE_PASS
-from imagebase.detection.looker import Looker
+from imagebase.detection.detector import ONE_PASS as ONE_PASS
+from imagebase.detection.detector import Detector
+from imagebase.detection.pipeline import BatchItem, ImageSource, detect_many, loader_for
 from imagebase.errors import NotFoundError
 from imagebase.jobs import JobContext
 from imagebase.settings import Mode, settings
@@ -24,7 +19,7 @@ COMMIT_EVERY: Final = 50
 MIRRORED_PASS: Final = "mirrored"
 
 
-def candidates_key(detector: Looker, *, passes: str = ONE_PASS) -> CandidatesKey:
+def candidates_key(detector: Detector, *, passes: str = ONE_PASS) -> CandidatesKey:
     """Return what a detector's answers are kept under: the same net, the same boxes.
 
     passes: `ONE_PASS` for the upright pictures, looked at as the detector does, or
@@ -45,7 +40,7 @@ def candidates_key(detector: Looker, *, passes: str = ONE_PASS) -> CandidatesKey
 
 def look(
     context: JobContext,
-    detector: Looker,
+    detector: Detector,
     *,
     statuses: Collection[ReviewStatus],
     passes: str = ONE_PASS,

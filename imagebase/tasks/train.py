@@ -17,7 +17,7 @@ from imagebase.annotation import ImageRecord, ReviewStatus, utc_now
 from imagebase.detection.library import MAX_NAME_LENGTH, ModelLibrary, library_of
 from imagebase.detection.model_card import ModelCard, Score
 from imagebase.detection.model_files import CFG, NAMES, REPORTS, WEIGHTS, sha256_of
-from imagebase.detection.registry import find_model
+from imagebase.detection.model_registry import find_model
 from imagebase.errors import ModelLoadError, TrainingError
 from imagebase.jobs import JobContext
 from imagebase.settings import PROJECT_ROOT, settings

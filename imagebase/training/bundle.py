@@ -2,9 +2,9 @@
 
 from typing import Final
 
-from imagebase.detection.darknet_cfg import parse_cfg
-from imagebase.detection.darknet_layers import Network, stored_weights
-from imagebase.detection.darknet_plan import plan_network
+from imagebase.detection.darknet.cfg import parse_cfg
+from imagebase.detection.darknet.layers import Network, stored_weights
+from imagebase.detection.darknet.plan import plan_network
 from imagebase.errors import ModelLoadError
 
 # `darknet partial cfg weights yolov4-tiny.conv.29 29`: the layers before the first

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from imagebase.detection.darknet_layers import (
+from imagebase.detection.darknet.layers import (
     Convolution,
     Dropout,
     Layer,
@@ -17,7 +17,7 @@ from imagebase.detection.darknet_layers import (
     Shortcut,
     Upsample,
 )
-from imagebase.detection.darknet_weights import BATCH_NORM_EPSILON
+from imagebase.detection.darknet.weights import BATCH_NORM_EPSILON
 from imagebase.errors import ModelLoadError
 
 # PyTorch's word for how much a batch counts in the running mean and variance.

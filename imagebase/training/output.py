@@ -11,8 +11,8 @@ import numpy as np
 import torch
 
 from imagebase.detection.candidates import Detections, select
-from imagebase.detection.darknet import darknet_to_onnx
-from imagebase.detection.detector import Detector, load_detector
+from imagebase.detection.darknet.graph import darknet_to_onnx
+from imagebase.detection.detector import LoadedModel, load_model
 from imagebase.detection.model_files import (
     CFG,
     CONVERTED,
@@ -82,8 +82,8 @@ def write_model(
     output.mkdir(parents=True, exist_ok=True)
     weights = (folder / work_files.BEST).read_bytes()
     _write_files(output, _Files(cfg.encode(), weights, training_set.labels))
-    detector = load_detector(model_in_folder(output))
-    val, before = training_set.of_part(VAL), load_detector(base)
+    detector = load_model(model_in_folder(output))
+    val, before = training_set.of_part(VAL), load_model(base)
     held_out = judge_files(detector, training_set, val)
     examples = _examples(detector, before, training_set)
     metrics = _metrics(training_set, settings, outcome, held_out, base.name)
@@ -116,7 +116,7 @@ def _write_files(output: Path, files: _Files) -> None:
 
 
 def judge_files(
-    detector: Detector, training_set: TrainingSet, places: Sequence[int]
+    detector: LoadedModel, training_set: TrainingSet, places: Sequence[int]
 ) -> HeldOut:
     """Return how good a model is on some images of a set, by the set's labels."""
     if not places:
@@ -150,7 +150,7 @@ def judge_files(
 
 
 def _detections(
-    detector: Detector, training_set: TrainingSet, place: int, least: float
+    detector: LoadedModel, training_set: TrainingSet, place: int, least: float
 ) -> Detections:
     picture = np.asarray(training_set.pictures[place])
     size = training_set.images[place].size
@@ -164,7 +164,7 @@ def _detections(
 
 
 def _examples(
-    detector: Detector, base: Detector, training_set: TrainingSet
+    detector: LoadedModel, base: LoadedModel, training_set: TrainingSet
 ) -> list[Example]:
     """Return held-out images with what the model finds now, and what its base found."""
     held_out = training_set.of_part(VAL) or training_set.of_part(TRAIN)
@@ -182,7 +182,7 @@ def _examples(
 
 
 def _shown(
-    detector: Detector, training_set: TrainingSet, place: int
+    detector: LoadedModel, training_set: TrainingSet, place: int
 ) -> tuple[ExampleBox, ...]:
     found = _detections(detector, training_set, place, SHOWN_FROM)
     return tuple(

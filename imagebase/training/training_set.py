@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from imagebase.annotation import Box, Size
 from imagebase.annotation.areas import Shape, shape_json, shape_of_json
-from imagebase.detection.preprocessing import resized
+from imagebase.detection.preprocess import resized
 from imagebase.errors import ImageBaseError, TrainingError
 from imagebase.formats.placing import Frame
 from imagebase.images.decode import load_image

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 
 import torch
 
-from imagebase.detection.darknet_cfg import parse_cfg
-from imagebase.detection.darknet_plan import plan_network
+from imagebase.detection.darknet.cfg import parse_cfg
+from imagebase.detection.darknet.plan import plan_network
 from imagebase.detection.heads import Head
 from imagebase.errors import ModelLoadError
 from imagebase.training.network import ConvolutionBlock, DarknetModule

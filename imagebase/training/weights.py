@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from imagebase.detection.darknet_layers import Convolution
+from imagebase.detection.darknet.layers import Convolution
 from imagebase.errors import ModelLoadError
 from imagebase.training.network import DarknetModule
 

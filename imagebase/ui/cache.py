@@ -11,12 +11,12 @@ import streamlit as st
 
 from imagebase.annotation import Annotation, Box, ImageRecord, LabelSet, Size
 from imagebase.annotation.areas import Shape
+from imagebase.detection.candidate_pool import CandidatePool
 from imagebase.detection.candidates import unpack
+from imagebase.detection.detector import Detector
+from imagebase.detection.factory import ModelConfig, shared_looker
 from imagebase.detection.library import library_of
-from imagebase.detection.looker import Looker
-from imagebase.detection.lookers import Setup, shared_looker
-from imagebase.detection.pool import CandidatePool
-from imagebase.detection.registry import Model, all_models
+from imagebase.detection.model_registry import Model, all_models
 from imagebase.errors import (
     ImageBaseError,
     ImageFileError,
@@ -253,7 +253,7 @@ def model_called(name: str) -> Model | None:
     return None
 
 
-def detector(setup: Setup) -> Looker:
+def detector(setup: ModelConfig) -> Detector:
     """Return what looks as a setup says; loading a model takes a moment once."""
     with st.spinner("Loading the model …"):
         return shared_looker(setup, owner_id=visitor().owner_id)

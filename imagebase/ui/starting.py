@@ -14,7 +14,7 @@ from typing import Final
 import streamlit as st
 
 from imagebase import ui
-from imagebase.detection.lookers import Setup, shared_looker
+from imagebase.detection.factory import ModelConfig, shared_looker
 from imagebase.errors import ImageBaseError, SettingsError
 from imagebase.logs import adopt, configure
 from imagebase.serving import url_of
@@ -63,7 +63,7 @@ def warm() -> None:
         importlib.import_module(module.name)
     try:
         backend.runner()
-        shared_looker(Setup((DEFAULT_MODEL,)))
+        shared_looker(ModelConfig((DEFAULT_MODEL,)))
     except ImageBaseError:
         _log.exception("The app starts without all that it needs")
 

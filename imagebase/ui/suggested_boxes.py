@@ -7,13 +7,18 @@ from typing import Final, NamedTuple
 import streamlit as st
 
 from imagebase.annotation import Annotation, ImageRecord, ReviewStatus
-from imagebase.detection.looker import Looker
-from imagebase.detection.lookers import Setup, shared_looker
-from imagebase.detection.pool import CandidatePool
+from imagebase.detection.candidate_pool import CandidatePool
+from imagebase.detection.detector import Detector
+from imagebase.detection.factory import ModelConfig, shared_looker
+from imagebase.detection.merge import suggested
+from imagebase.detection.suggestions import (
+    SelectionRule,
+    as_annotations,
+    rule_of,
+    select_all,
+)
 from imagebase.errors import ImageBaseError
-from imagebase.model_layer import suggested
 from imagebase.store import JobInfo, JobState
-from imagebase.suggestions import SelectionRule, as_annotations, rule_of, select_all
 from imagebase.tasks import candidates_key
 from imagebase.tasks.judging import mapping_now
 from imagebase.ui import backend, cache, jobs, state
@@ -27,7 +32,7 @@ LABELS: Final = "annotate.labels"
 class _Source(NamedTuple):
     """Which model's answers, and which of them become boxes."""
 
-    detector: Looker
+    detector: Detector
     rule: SelectionRule
 
 
@@ -79,7 +84,7 @@ def count_on_new() -> int:
     return select_all(pool, source.rule, model_labels=source.detector.labels).boxes
 
 
-def _pool(detector: Looker) -> CandidatePool:
+def _pool(detector: Detector) -> CandidatePool:
     scope, key = state.scope(), candidates_key(detector)
     version = backend.store().candidates_version(scope, key)
     return cache.candidates(scope.owner_id, scope.dataset_id, key, version)
@@ -99,14 +104,14 @@ def _source() -> _Source | None:
     try:
         # Without a spinner: a callback asks too.
         detector = shared_looker(
-            Setup.of(job.parameters), owner_id=state.scope().owner_id
+            ModelConfig.of(job.parameters), owner_id=state.scope().owner_id
         )
     except (ImageBaseError, KeyError):
         return None
     return _Source(detector, _rule(job, detector, is_saved=is_saved))
 
 
-def _rule(job: JobInfo, detector: Looker, *, is_saved: bool) -> SelectionRule:
+def _rule(job: JobInfo, detector: Detector, *, is_saved: bool) -> SelectionRule:
     """Return the thresholds that boxes were saved by, else those of Annotate now."""
     usual = rule_of(job.parameters if is_saved else {})
     if is_saved:

@@ -10,8 +10,8 @@ from playwright.sync_api import Page, expect
 from imagebase.admission import admit
 from imagebase.annotation import Annotation, Box, ImageRecord, ReviewStatus
 from imagebase.detection.candidates import select
-from imagebase.detection.detector import load_detector
-from imagebase.detection.registry import find_model
+from imagebase.detection.detector import load_model
+from imagebase.detection.model_registry import find_model
 from imagebase.images.decode import load_image
 from imagebase.images.scan import Incoming
 from imagebase.settings import SAMPLES_FOLDER, Limits, read_settings
@@ -41,7 +41,7 @@ class Judged(NamedTuple):
 
 def found(name: str) -> list[Annotation]:
     """Return what the default model finds on a photograph, as a person's boxes."""
-    detector = load_detector(find_model("yolov4-tiny"), precision="f32")
+    detector = load_model(find_model("yolov4-tiny"), precision="f32")
     loaded = load_image(
         (SAMPLES_FOLDER / name).read_bytes(), file_name=name, max_pixels=10**8
     )

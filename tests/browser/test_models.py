@@ -10,8 +10,8 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import ROOT, Serve
 from tests.browser.test_whole_path import APP, go_to
-from tests.detection.darknet_models import write_one_box_model
-from tests.detection.doctor.test_broken_uploads import V8
+from tests.detection.darknet.darknet_models import write_one_box_model
+from tests.detection.validation.test_broken_uploads import V8
 
 pytestmark = pytest.mark.browser
 

@@ -12,7 +12,7 @@ from imagebase.cli import app
 from imagebase.errors import EvaluationError
 from imagebase.evaluation.running import Asked, evaluate
 from imagebase.images.decode import encode_png
-from tests.detection.darknet_models import write_one_box_model
+from tests.detection.darknet.darknet_models import write_one_box_model
 from tests.evaluation.builders import DATA
 from tests.shut_folders import make_shut_folder
 

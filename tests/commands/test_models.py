@@ -10,12 +10,12 @@ from imagebase.cli import app
 from imagebase.detection.library import library_of
 from imagebase.images.decode import read_header
 from imagebase.settings import TEAM_OWNER, WEIGHTS_FOLDER, settings
-from tests.detection.darknet_models import write_one_box_model
-from tests.detection.doctor.test_broken_uploads import V8
-from tests.detection.doctor.test_questions import open_model
-from tests.detection.onnx_builder import GraphBuilder
-from tests.detection.onnx_graphs import speaking_model, yolox_output
-from tests.detection.onnx_layouts import NAMES, yolov6
+from tests.detection.darknet.darknet_models import write_one_box_model
+from tests.detection.onnx.onnx_builder import GraphBuilder
+from tests.detection.onnx.onnx_graphs import speaking_model, yolox_output
+from tests.detection.onnx.onnx_layouts import NAMES, yolov6
+from tests.detection.validation.test_broken_uploads import V8
+from tests.detection.validation.test_questions import open_model
 
 
 @pytest.fixture(autouse=True)

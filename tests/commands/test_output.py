@@ -10,7 +10,7 @@ import pytest
 
 from imagebase.images.decode import encode_png
 from imagebase.settings import PROJECT_ROOT
-from tests.detection.darknet_models import write_one_box_model
+from tests.detection.darknet.darknet_models import write_one_box_model
 
 FULL = Path("/dev/full")
 pytestmark = pytest.mark.skipif(not FULL.exists(), reason="there is no /dev/full here")

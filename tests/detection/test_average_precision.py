@@ -11,10 +11,10 @@ import pytest
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from imagebase.detection.batch import BatchItem, ImageSource, detect_many
 from imagebase.detection.candidates import select
-from imagebase.detection.detector import load_detector
-from imagebase.detection.registry import find_model
+from imagebase.detection.detector import load_model
+from imagebase.detection.model_registry import find_model
+from imagebase.detection.pipeline import BatchItem, ImageSource, detect_many
 from imagebase.detection.runtime import has_bf16
 
 CONFIDENCE = 0.001
@@ -56,7 +56,7 @@ def looked_at(
     folder: Path, name: str, precision: str
 ) -> tuple[tuple[str, ...], list[BatchItem]]:
     """Return a model's labels, and its candidates of every photograph."""
-    detector = load_detector(find_model(name), precision=precision)
+    detector = load_model(find_model(name), precision=precision)
     photographs = sorted((folder / "images").iterdir())
     sources = [ImageSource(path.name, path.read_bytes) for path in photographs]
     return detector.labels, list(detect_many(detector, sources, floor=CONFIDENCE))

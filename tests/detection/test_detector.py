@@ -17,14 +17,14 @@ from imagebase.detection.candidates import (
     mirrored_left_right,
     select,
 )
-from imagebase.detection.detector import Detector, load_detector, shared_detector
-from imagebase.detection.registry import find_model
+from imagebase.detection.detector import LoadedModel, load_model, shared_detector
+from imagebase.detection.model_registry import find_model
 from imagebase.errors import ModelLoadError
 from imagebase.geometry import FloatArray, as_xyxy, clip_xyxy, pairwise_iou
 from imagebase.images.decode import LoadedImage, load_image
 from imagebase.settings import DEFAULT_MODEL, SAMPLES_FOLDER
 from tests.conftest import SHARED_DATA
-from tests.detection.darknet_models import write_one_box_model
+from tests.detection.darknet.darknet_models import write_one_box_model
 
 REFERENCE = SHARED_DATA.parent / "reference"
 MODELS = ("yolov4-tiny", "yolo-fastest-1.1", "yolo-fastest-1.1-xl", "yolox-nano")
@@ -32,11 +32,11 @@ BLACK = np.zeros((48, 64, 3), np.uint8)
 
 
 @pytest.fixture
-def one_box(tmp_path: Path) -> Detector:
-    return load_detector(find_model(str(write_one_box_model(tmp_path / "pets"))))
+def one_box(tmp_path: Path) -> LoadedModel:
+    return load_model(find_model(str(write_one_box_model(tmp_path / "pets"))))
 
 
-def test_the_one_box_the_biases_encode_is_found(one_box: Detector) -> None:
+def test_the_one_box_the_biases_encode_is_found(one_box: LoadedModel) -> None:
     found = one_box.candidates(BLACK, size=Size(64, 48), floor=0.5)
     # Centre of the only cell; anchor 16 × 8 of a 32 × 32 input, stretched to 64 × 48.
     np.testing.assert_allclose(found.xyxy, [[16, 18, 48, 30]], atol=1e-3)
@@ -44,21 +44,21 @@ def test_the_one_box_the_biases_encode_is_found(one_box: Detector) -> None:
     assert one_box.labels[1] == "dog"
 
 
-def test_boxes_are_in_pixels_of_the_full_size(one_box: Detector) -> None:
+def test_boxes_are_in_pixels_of_the_full_size(one_box: LoadedModel) -> None:
     found = one_box.candidates(BLACK, size=Size(640, 480), floor=0.5)
     np.testing.assert_allclose(found.xyxy, [[160, 180, 480, 300]], atol=1e-2)
 
 
 def test_boxes_are_clipped_to_the_picture(tmp_path: Path) -> None:
     folder = write_one_box_model(tmp_path / "wide", box=(0, 0, 3, 0))
-    detector = load_detector(find_model(str(folder)))
+    detector = load_model(find_model(str(folder)))
     found = detector.candidates(BLACK, size=Size(64, 48), floor=0.5)
     np.testing.assert_allclose(found.xyxy, [[0, 18, 64, 30]], atol=1e-3)
 
 
 def test_a_box_outside_the_picture_is_left_out(tmp_path: Path) -> None:
     folder = write_one_box_model(tmp_path / "thin", box=(0, 0, -100, 0))
-    detector = load_detector(find_model(str(folder)))
+    detector = load_model(find_model(str(folder)))
     assert len(detector.candidates(BLACK, size=Size(64, 48))) == 0
 
 
@@ -66,11 +66,11 @@ def test_the_same_files_have_the_same_id_and_a_changed_cfg_another(
     tmp_path: Path,
 ) -> None:
     folder = write_one_box_model(tmp_path / "pets")
-    first, again = (load_detector(find_model(str(folder))) for _ in range(2))
+    first, again = (load_model(find_model(str(folder))) for _ in range(2))
     assert first.model_id == again.model_id == f"pets-{first.sha256[:12]}"
     cfg = folder / "obj.cfg"
     cfg.write_text(cfg.read_text().replace("16,8", "16,9"))
-    assert load_detector(find_model(str(folder))).model_id != first.model_id
+    assert load_model(find_model(str(folder))).model_id != first.model_id
 
 
 def test_one_detector_serves_the_process_until_its_files_change(
@@ -90,12 +90,12 @@ def test_too_few_labels_are_refused_with_both_counts(tmp_path: Path) -> None:
     folder = write_one_box_model(tmp_path / "pets")
     (folder / "obj.names").write_text("cat")
     with pytest.raises(ModelLoadError, match=r"pets: it knows 2 classes and 1 labels"):
-        load_detector(find_model(str(folder)))
+        load_model(find_model(str(folder)))
 
 
 def test_the_input_size_of_a_fixed_graph_is_refused() -> None:
     with pytest.raises(ModelLoadError, match="input is fixed at 416×416"):
-        load_detector(find_model("yolox-nano"), input_size=320)
+        load_model(find_model("yolox-nano"), input_size=320)
 
 
 def test_a_file_that_vanished_is_named(tmp_path: Path) -> None:
@@ -127,7 +127,7 @@ needs_reference = pytest.mark.skipif(
 def test_both_runtimes_give_the_same_boxes(name: str) -> None:
     model = find_model(name)
     openvino, opencv = (
-        load_detector(model, runtime=runtime, precision="f32")
+        load_model(model, runtime=runtime, precision="f32")
         for runtime in ("openvino", "opencv")
     )
     for path in photographs():
@@ -140,13 +140,13 @@ def test_both_runtimes_give_the_same_boxes(name: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def yolov4_tiny() -> Detector:
-    return load_detector(find_model(DEFAULT_MODEL), precision="f32")
+def yolov4_tiny() -> LoadedModel:
+    return load_model(find_model(DEFAULT_MODEL), precision="f32")
 
 
 @needs_reference
 def test_threads_that_share_a_detector_do_not_mix_their_pictures(
-    yolov4_tiny: Detector,
+    yolov4_tiny: LoadedModel,
 ) -> None:
     pictures = [loaded(path) for path in photographs()]
 
@@ -216,7 +216,7 @@ def distances(found: Detections, class_id: int, box: FloatArray) -> FloatArray:
 
 @needs_reference
 def test_darknets_boxes_are_found_within_two_pixels_after_its_own_resizing(
-    yolov4_tiny: Detector,
+    yolov4_tiny: LoadedModel,
 ) -> None:
     for frame in darknet_frames():
         name = Path(frame["filename"]).name
@@ -233,7 +233,7 @@ def test_darknets_boxes_are_found_within_two_pixels_after_its_own_resizing(
 
 @needs_reference
 def test_opencv_4s_boxes_are_found_to_a_pixel_after_plain_bilinear_resizing(
-    yolov4_tiny: Detector,
+    yolov4_tiny: LoadedModel,
 ) -> None:
     for name, boxes in opencv_boxes().items():
         picture = loaded(REFERENCE / "photos" / name)
@@ -251,7 +251,7 @@ def test_opencv_4s_boxes_are_found_to_a_pixel_after_plain_bilinear_resizing(
 
 @needs_reference
 def test_area_averaging_moves_what_darknet_is_sure_of_by_a_few_pixels(
-    yolov4_tiny: Detector,
+    yolov4_tiny: LoadedModel,
 ) -> None:
     for frame in darknet_frames():
         name = Path(frame["filename"]).name
@@ -266,13 +266,13 @@ def test_area_averaging_moves_what_darknet_is_sure_of_by_a_few_pixels(
 
 
 @pytest.fixture
-def off_centre(tmp_path: Path) -> Detector:
+def off_centre(tmp_path: Path) -> LoadedModel:
     """A detector whose one box lies in the left half of any picture it is shown."""
     folder = write_one_box_model(tmp_path / "left", box=(-2, 0, 0, 0))
-    return load_detector(find_model(str(folder)))
+    return load_model(find_model(str(folder)))
 
 
-def test_mirrored_box_is_given_on_the_upright_picture(off_centre: Detector) -> None:
+def test_mirrored_box_is_given_on_the_upright_picture(off_centre: LoadedModel) -> None:
     size = Size(64, 48)
     (plain,) = off_centre.candidates(BLACK, size=size, floor=0.5).xyxy
     (turned,) = off_centre.candidates(BLACK, size=size, floor=0.5, mirrored=True).xyxy

@@ -13,18 +13,18 @@ from numpy.typing import NDArray
 
 from imagebase.annotation import Size
 from imagebase.detection.candidates import Candidates, Detections, select
-from imagebase.detection.darknet import darknet_to_onnx
-from imagebase.detection.detector import Detector, load_detector
+from imagebase.detection.darknet.graph import darknet_to_onnx
+from imagebase.detection.detector import LoadedModel, load_model
 from imagebase.detection.model_files import Model
-from imagebase.detection.onnx_models import read_onnx, recipe_for
-from imagebase.detection.preprocessing import darknet_letterboxed
-from imagebase.detection.registry import find_model
+from imagebase.detection.model_registry import find_model
+from imagebase.detection.onnx.families import read_onnx, recipe_for
+from imagebase.detection.preprocess import darknet_letterboxed
 from imagebase.detection.runtime import load_runtime
 from imagebase.geometry import pairwise_iou
 from imagebase.images.decode import LoadedImage, load_image
 from imagebase.training.cfg_text import cfg_for
 from tests.conftest import SHARED_DATA
-from tests.detection.darknet_models import ONE_BOX_CFG, write_one_box_model
+from tests.detection.darknet.darknet_models import ONE_BOX_CFG, write_one_box_model
 
 PHOTOS = SHARED_DATA.parent / "reference" / "photos"
 SIDE = 416
@@ -122,13 +122,13 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
 
 
 @pytest.fixture(scope="module")
-def boxed(model: Model) -> Detector:
-    return load_detector(model, precision="f32")
+def boxed(model: Model) -> LoadedModel:
+    return load_model(model, precision="f32")
 
 
 @pytest.mark.skipif(not PHOTOS.is_dir(), reason=f"{PHOTOS} is absent")
 def test_seven_photographs_agree_with_darknets_formula(
-    model: Model, boxed: Detector
+    model: Model, boxed: LoadedModel
 ) -> None:
     pictures = photographs()
     assert len(pictures) == 7
@@ -144,7 +144,7 @@ def test_seven_photographs_agree_with_darknets_formula(
 
 @pytest.mark.skipif(not PHOTOS.is_dir(), reason=f"{PHOTOS} is absent")
 def test_what_darknet_is_sure_of_is_found_in_the_photographs_themselves(
-    model: Model, boxed: Detector
+    model: Model, boxed: LoadedModel
 ) -> None:
     for picture in photographs():
         theirs = darknets_boxes(picture, model)
@@ -159,7 +159,7 @@ def test_letter_box_is_read_from_the_cfg_and_changes_the_boxes(tmp_path: Path) -
     folder = write_one_box_model(tmp_path / "pets")
     cfg = ONE_BOX_CFG.replace("[net]", "[net]\nletter_box=1")
     (folder / "obj.cfg").write_text(cfg)
-    detector = load_detector(find_model(str(folder)))
+    detector = load_model(find_model(str(folder)))
     # Half as high as wide: rows 8 to 24 of the net of 32 hold the picture, so that the
     # box of 16 × 8 in the net's middle is half as wide and half as high as it.
     found = detector.candidates(np.zeros((32, 64, 3), np.uint8), size=Size(64, 32))

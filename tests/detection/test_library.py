@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from imagebase.annotation import Size
-from imagebase.detection.detector import load_detector
+from imagebase.detection.detector import load_model
 from imagebase.detection.library import (
     ModelLibrary,
     delete_models,
@@ -14,10 +14,10 @@ from imagebase.detection.library import (
     library_of,
 )
 from imagebase.detection.model_card import CARD_FILE, ModelCard, Score
-from imagebase.detection.registry import all_models, find_model
+from imagebase.detection.model_registry import all_models, find_model
 from imagebase.errors import ModelLoadError, UnknownModelError
 from imagebase.settings import TEAM_OWNER, settings
-from tests.detection.darknet_models import write_one_box_model
+from tests.detection.darknet.darknet_models import write_one_box_model
 
 VISITOR, OTHER = "a" * 64, "b" * 64
 
@@ -66,7 +66,7 @@ def test_added_model_is_found_by_its_name_after_those_that_came_along(
     assert (model.labels, model.title) == (("cat", "dog"), "pets, 2 labels")
     assert model.origin == "our own"
     assert [one.name for one in all_models()][-1] == "pets"
-    assert load_detector(model).model_id.startswith("pets-")
+    assert load_model(model).model_id.startswith("pets-")
 
 
 def test_card_is_kept_as_it_was_given(library: ModelLibrary, tmp_path: Path) -> None:
@@ -103,12 +103,12 @@ def test_renamed_model_keeps_its_boxes_and_its_old_name_leads_to_it(
     library: ModelLibrary, tmp_path: Path
 ) -> None:
     add(library, tmp_path)
-    before = load_detector(find_model("pets")).model_id
+    before = load_model(find_model("pets")).model_id
     library.rename("pets", "Cats and dogs")
     assert library.names() == ["Cats and dogs"]
     for name in ("Cats and dogs", "pets"):
         assert find_model(name).name == "Cats and dogs"
-        assert load_detector(find_model(name)).model_id == before
+        assert load_model(find_model(name)).model_id == before
 
 
 def test_model_gets_its_first_name_back(library: ModelLibrary, tmp_path: Path) -> None:

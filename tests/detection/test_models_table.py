@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from onnx import TensorProto
 
-from imagebase.detection.darknet_plan import ACTIVATIONS, LAYERS
-from imagebase.detection.doctor import Level, examine
-from imagebase.detection.onnx_models import FAMILY_NAMES
+from imagebase.detection.darknet.plan import ACTIVATIONS, LAYERS
+from imagebase.detection.onnx.families import FAMILY_NAMES
+from imagebase.detection.validation import Level, examine
 from imagebase.settings import Limits
-from tests.detection.doctor.test_broken_uploads import half_model, learning_model
-from tests.detection.onnx_builder import GraphBuilder
-from tests.detection.onnx_layouts import v8
+from tests.detection.onnx.onnx_builder import GraphBuilder
+from tests.detection.onnx.onnx_layouts import v8
+from tests.detection.validation.test_broken_uploads import half_model, learning_model
 
 DOCS = Path(__file__).parents[2] / "docs" / "models.md"
 MAPS = [np.zeros((1, 3, 8, 10, 10), np.float32), np.zeros((1, 3, 4, 5, 10), np.float32)]

@@ -4,10 +4,10 @@ import sys
 import numpy as np
 import pytest
 
-from imagebase.detection.darknet import darknet_to_onnx
+from imagebase.detection.darknet.graph import darknet_to_onnx
 from imagebase.detection.runtime import Runtime, has_bf16, load_runtime
 from imagebase.errors import ModelLoadError
-from tests.detection.darknet_models import ONE_BOX_CFG, one_box_weights
+from tests.detection.darknet.darknet_models import ONE_BOX_CFG, one_box_weights
 
 GRAPH = darknet_to_onnx(ONE_BOX_CFG.encode(), one_box_weights())
 BLOB = np.zeros((1, 3, 32, 32), np.float32)

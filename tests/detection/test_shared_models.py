@@ -13,12 +13,12 @@ import pytest
 
 from imagebase.annotation import Size
 from imagebase.detection.candidates import select
-from imagebase.detection.detector import load_detector
-from imagebase.detection.doctor import Level, examine_paths, try_out
-from imagebase.detection.onnx_models import read_onnx, recipe_for
-from imagebase.detection.registry import find_model
+from imagebase.detection.detector import load_model
+from imagebase.detection.model_registry import find_model
+from imagebase.detection.onnx.families import read_onnx, recipe_for
+from imagebase.detection.validation import Level, examine_paths, try_out
+from imagebase.detection.validation.trial_preview import boxes_of, finding_of
 from imagebase.settings import Limits
-from imagebase.trial_picture import boxes_of, finding_of
 from tests.conftest import SHARED_DATA
 
 FOLDER = SHARED_DATA / "cases" / "models"
@@ -46,7 +46,7 @@ def copied(name: str, folder: Path) -> Path:
 
 @pytest.mark.parametrize("name", sorted(set(expected()["models"]) - {BROKEN}))
 def test_model_gives_its_one_box(name: str, tmp_path: Path) -> None:
-    detector = load_detector(find_model(str(copied(name, tmp_path))))
+    detector = load_model(find_model(str(copied(name, tmp_path))))
     candidates = detector.candidates(np.zeros((320, 320, 3), np.uint8), size=SIZE)
     found = select(candidates, confidence_threshold=0.25, nms_threshold=0.45)
     box = expected()["box"]

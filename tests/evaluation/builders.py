@@ -5,7 +5,7 @@ from functools import cache
 from pathlib import Path
 
 from imagebase.annotation import Box, Size
-from imagebase.detection.batch import ImageSource
+from imagebase.detection.pipeline import ImageSource
 from imagebase.evaluation.contenders import parse_contender
 from imagebase.evaluation.label_files import LabelFiles, read_truth, truth_of
 from imagebase.evaluation.passing import Pass, run_pass

@@ -5,14 +5,14 @@ from functools import partial
 import numpy as np
 import pytest
 
-from imagebase.detection.batch import ImageSource
 from imagebase.detection.candidates import Candidates
+from imagebase.detection.pipeline import ImageSource
 from imagebase.errors import UnknownModelError
 from imagebase.evaluation.contenders import parse_contender
 from imagebase.evaluation.passing import CancelledError, run_pass, selected
 from imagebase.evaluation.values import Truth
 from imagebase.images.decode import encode_png
-from tests.detection.darknet_models import write_one_box_model
+from tests.detection.darknet.darknet_models import write_one_box_model
 from tests.evaluation.builders import truth
 
 DOG = (16.0, 18.0, 48.0, 30.0)

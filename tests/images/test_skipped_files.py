@@ -19,7 +19,7 @@ from imagebase.images.skipped_files import NO_SUFFIX, PassedOver
 from imagebase.importing.files import DroppedFiles, keep_files
 from imagebase.settings import Limits
 from imagebase.training.gathering import from_label_files
-from tests.detection.darknet_models import write_one_box_model
+from tests.detection.darknet.darknet_models import write_one_box_model
 
 
 def png(shade: int) -> bytes:

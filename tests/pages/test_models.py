@@ -12,11 +12,11 @@ from imagebase.settings import TEAM_OWNER
 from imagebase.store import JobState
 from imagebase.ui import backend
 from tests.app_fixtures import Configure, NewTab, Tab, records, store, the_scope
-from tests.detection.doctor.test_broken_uploads import V8, darknet
-from tests.detection.doctor.test_questions import open_model
-from tests.detection.onnx_builder import GraphBuilder
-from tests.detection.onnx_graphs import speaking_model, yolox_output
-from tests.detection.onnx_layouts import NAMES, yolov6
+from tests.detection.onnx.onnx_builder import GraphBuilder
+from tests.detection.onnx.onnx_graphs import speaking_model, yolox_output
+from tests.detection.onnx.onnx_layouts import NAMES, yolov6
+from tests.detection.validation.test_broken_uploads import V8, darknet
+from tests.detection.validation.test_questions import open_model
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import pytest
 
 from imagebase.annotation import Annotation, Box, Source
-from imagebase.detection.lookers import Setup, shared_looker
+from imagebase.detection.factory import ModelConfig, shared_looker
 from imagebase.editing.records import approve, delete_annotations
 from imagebase.store import JobInfo, JobState
 from imagebase.ui import backend
@@ -18,8 +18,8 @@ from tests.app_fixtures import (
 )
 from tests.pages.test_review_figures import show
 
-AT_ITS_OWN_SIZE = Setup(("yolov4-tiny",))
-SMALL = Setup(("yolov4-tiny",), input_size=320)
+AT_ITS_OWN_SIZE = ModelConfig(("yolov4-tiny",))
+SMALL = ModelConfig(("yolov4-tiny",), input_size=320)
 OPEN = ["new", "suggested", "edited", "rejected"]
 LEAST = 0.6
 
@@ -28,7 +28,7 @@ def model_id() -> str:
     return shared_looker(SMALL).model_id
 
 
-def run_job(kind: str, setup: Setup, **rule: float) -> JobInfo:
+def run_job(kind: str, setup: ModelConfig, **rule: float) -> JobInfo:
     """Let a job with this setup come to its end."""
     parameters = {**setup.parameters(), "statuses": OPEN, **rule}
     backend.runner().submit(the_scope(), kind, parameters)
@@ -107,7 +107,7 @@ def test_thresholds_are_applied_as_the_boxes_were_kept_last(learned: Tab) -> Non
     learned.press("figures.apply")
     job = ended(the_scope(), "keep")
     assert job.state is JobState.DONE
-    assert Setup.of(job.parameters) == SMALL
+    assert ModelConfig.of(job.parameters) == SMALL
     assert job.parameters["confidence_threshold"] == 0.25
 
 

@@ -6,14 +6,14 @@ import pytest
 from streamlit.dataframe_util import convert_arrow_bytes_to_pandas_df
 
 from imagebase.annotation import Annotation, Box
+from imagebase.detection.candidate_pool import CandidatePool
 from imagebase.detection.candidates import unpack
+from imagebase.detection.factory import ACCURATE, ModelConfig, shared_looker
 from imagebase.detection.library import library_of
-from imagebase.detection.lookers import ACCURATE, Setup, shared_looker
-from imagebase.detection.pool import CandidatePool
+from imagebase.detection.suggestions import SelectionRule, by_doubt, select_all
 from imagebase.editing.records import approve, reject
 from imagebase.settings import TEAM_OWNER
 from imagebase.store import JobState
-from imagebase.suggestions import SelectionRule, by_doubt, select_all
 from imagebase.tasks import candidates_key
 from tests.app_fixtures import (
     NewTab,
@@ -66,7 +66,7 @@ def runs() -> int:
     return sum(one.kind == "annotate" for one in store().jobs(the_scope()))
 
 
-def most_doubtful_first(setup: Setup) -> list[str]:
+def most_doubtful_first(setup: ModelConfig) -> list[str]:
     """Return the images by the least certain box that a model's answers come to."""
     looker = shared_looker(setup)
     packed = store().candidates(the_scope(), candidates_key(looker))
@@ -94,14 +94,14 @@ def test_the_rest_is_shown_as_it_was_looked_at_most_doubtful_first(
     trained.open("annotate")  # where a browser is already
     assert trained.app.selectbox(key="annotate.model").value == "Own"
     assert trained.app.selectbox(key="annotate.images.True").value == "new"
-    wanted = most_doubtful_first(Setup.of(job.parameters))
+    wanted = most_doubtful_first(ModelConfig.of(job.parameters))
     assert shown(trained) == wanted
     assert wanted != [one.image_id for one in records()]
 
 
 def test_pressed_again_it_goes_to_the_run_that_goes_on(trained: Tab) -> None:
     trained.open("train")
-    parameters = Setup(("Own",)).parameters() | {"statuses": ["new"]}
+    parameters = ModelConfig(("Own",)).parameters() | {"statuses": ["new"]}
     store().submit_job(the_scope(), "annotate", parameters)
     trained.press(LABEL_REST)
     assert trained.app.title[0].value == "Annotate"
@@ -274,7 +274,7 @@ def test_model_that_finds_almost_nothing_is_no_success(trained: Tab) -> None:
 
 
 def test_annotate_chooses_the_model_whose_boxes_were_saved(trained: Tab) -> None:
-    parameters = Setup(("Own",)).parameters() | {"statuses": []}
+    parameters = ModelConfig(("Own",)).parameters() | {"statuses": []}
     store().submit_job(the_scope(), "keep", parameters)
     claimed = store().claim_job("a test", ["keep"])
     assert claimed is not None

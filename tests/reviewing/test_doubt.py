@@ -11,11 +11,11 @@ import pytest
 from numpy.typing import NDArray
 
 from imagebase.annotation import Box, ImageRecord, ReviewStatus, Size, Source
-from imagebase.detection.batch import ImageSource, detect_many
+from imagebase.detection.candidate_pool import CandidatePool
 from imagebase.detection.candidates import Candidates
 from imagebase.detection.detector import shared_detector
-from imagebase.detection.pool import CandidatePool
-from imagebase.detection.registry import find_model
+from imagebase.detection.model_registry import find_model
+from imagebase.detection.pipeline import ImageSource, detect_many
 from imagebase.errors import EditError
 from imagebase.geometry import (
     FloatArray,

@@ -12,8 +12,9 @@ from imagebase.annotation import (
     Source,
     utc_now,
 )
+from imagebase.detection.candidate_pool import CandidatePool
 from imagebase.detection.candidates import Candidates
-from imagebase.detection.pool import CandidatePool
+from imagebase.detection.suggestions import SelectionRule, select_all
 from imagebase.reviewing.corrections import Decision, Fate
 from imagebase.reviewing.thresholds import (
     FLOOR,
@@ -28,7 +29,6 @@ from imagebase.reviewing.thresholds import (
     wilson_interval,
     with_missed,
 )
-from imagebase.suggestions import SelectionRule, select_all
 
 LABELS = ("dog", "cat")
 SIZE = Size(100, 100)

@@ -12,6 +12,7 @@ from imagebase.annotation import (
     ReviewStatus,
     Source,
 )
+from imagebase.detection.merge import keep_detections
 from imagebase.editing.records import (
     accept_all,
     approve,
@@ -20,7 +21,6 @@ from imagebase.editing.records import (
     relabel,
     tagged,
 )
-from imagebase.model_layer import keep_detections
 from imagebase.reviewing.corrections import Decision, Fate
 from imagebase.reviewing.thresholds import FinalBox
 from imagebase.store import Scope, Store

@@ -16,7 +16,7 @@ from imagebase.jobs import Handler, JobContext, JobRunner
 from imagebase.settings import Settings, settings
 from imagebase.store import JobInfo, Scope, Store
 from imagebase.tasks import HANDLERS
-from tests.detection.darknet_models import write_one_box_model
+from tests.detection.darknet.darknet_models import write_one_box_model
 from tests.store.fixtures import sqlite_settings
 
 SIZE = Size(64, 48)

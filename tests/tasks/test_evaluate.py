@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from imagebase.annotation import Annotation, Box, ImageRecord, ReviewStatus, Source
-from imagebase.detection.doctor import examine_paths, keep
 from imagebase.detection.library import library_of
+from imagebase.detection.validation import examine_paths, keep
 from imagebase.errors import EvaluationError
 from imagebase.evaluation.comparison import stand
 from imagebase.evaluation.runs import KEPT, RunFolder

@@ -15,7 +15,7 @@ import pytest
 from imagebase.annotation import Annotation, ImageRecord, ReviewStatus, Size
 from imagebase.detection.library import MAX_NAME_LENGTH, library_of
 from imagebase.detection.model_card import CARD_FILE
-from imagebase.detection.registry import all_models, find_model
+from imagebase.detection.model_registry import all_models, find_model
 from imagebase.images.decode import encode_png
 from imagebase.jobs import Handler, JobRunner
 from imagebase.store import JobInfo, JobState, Scope, Store

@@ -1,8 +1,8 @@
 """The cfg of a net for other labels."""
 
 from imagebase.annotation import Size
-from imagebase.detection.darknet_cfg import parse_cfg
-from imagebase.detection.darknet_plan import plan_network
+from imagebase.detection.darknet.cfg import parse_cfg
+from imagebase.detection.darknet.plan import plan_network
 from imagebase.training.cfg_text import cfg_for
 
 ANCHORS = [

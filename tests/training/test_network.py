@@ -5,15 +5,15 @@ import numpy as np
 import pytest
 import torch
 
-from imagebase.detection.darknet import darknet_to_onnx
-from imagebase.detection.darknet_cfg import parse_cfg
-from imagebase.detection.darknet_plan import plan_network
+from imagebase.detection.darknet.cfg import parse_cfg
+from imagebase.detection.darknet.graph import darknet_to_onnx
+from imagebase.detection.darknet.plan import plan_network
 from imagebase.detection.runtime import load_runtime
 from imagebase.errors import ModelLoadError
 from imagebase.settings import SAMPLES_FOLDER, WEIGHTS_FOLDER
 from imagebase.training.network import DarknetModule
 from imagebase.training.transfer import module_of
-from tests.detection.darknet_models import net_cfg
+from tests.detection.darknet.darknet_models import net_cfg
 
 MODELS = ("yolov4-tiny", "yolo-fastest-1.1", "yolo-fastest-1.1-xl")
 

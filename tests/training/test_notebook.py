@@ -11,7 +11,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
 from imagebase.conversion import convert
-from imagebase.detection.registry import find_model
+from imagebase.detection.model_registry import find_model
 from imagebase.settings import PROJECT_ROOT
 from tests.training.shapes import LABELS, write_folder
 

@@ -16,8 +16,8 @@ import pytest
 import torch
 
 from imagebase.annotation import Size
-from imagebase.detection.detector import load_detector
-from imagebase.detection.registry import find_model
+from imagebase.detection.detector import load_model
+from imagebase.detection.model_registry import find_model
 from imagebase.errors import TrainingError
 from imagebase.training import work_files
 from imagebase.training.checkpoint import read_checkpoint, write_checkpoint
@@ -69,7 +69,7 @@ def test_a_few_steps_find_the_shapes(trained: Path) -> None:
 
 
 def test_the_files_are_a_model_that_finds_a_new_picture(trained: Path) -> None:
-    detector = load_detector(find_model(str(trained / "model")), precision="f32")
+    detector = load_model(find_model(str(trained / "model")), precision="f32")
     assert detector.labels == LABELS
     rgb, boxes = picture(77)
     found = detector.candidates(rgb, size=Size(160, 120))
@@ -82,7 +82,7 @@ def test_the_onnx_file_says_the_same(trained: Path, tmp_path: Path) -> None:
     alone.write_bytes((trained / "model" / "obj.onnx").read_bytes())
     rgb, _ = picture(5)
     darknet, onnx = (
-        load_detector(find_model(str(one)), precision="f32").candidates(
+        load_model(find_model(str(one)), precision="f32").candidates(
             rgb, size=Size(160, 120)
         )
         for one in (trained / "model", alone)

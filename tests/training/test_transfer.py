@@ -5,7 +5,7 @@ import torch
 
 from imagebase.annotation import Size
 from imagebase.detection.heads import decode_heads
-from imagebase.detection.registry import find_model
+from imagebase.detection.model_registry import find_model
 from imagebase.training.cfg_text import cfg_for
 from imagebase.training.transfer import module_of, transfer
 

@@ -8,11 +8,10 @@ import streamlit as st
 
 from imagebase.annotation import ReviewStatus
 from imagebase.annotation.states import GROUPS, count
-from imagebase.detection.looker import Looker
-from imagebase.detection.lookers import Setup
-from imagebase.detection.pool import CandidatePool, Selection
-from imagebase.store import JobState
-from imagebase.suggestions import (
+from imagebase.detection.candidate_pool import CandidatePool, SelectedBoxes
+from imagebase.detection.detector import Detector
+from imagebase.detection.factory import ModelConfig
+from imagebase.detection.suggestions import (
     SelectionRule,
     as_annotations,
     by_doubt,
@@ -21,6 +20,7 @@ from imagebase.suggestions import (
     select_all,
     tally,
 )
+from imagebase.store import JobState
 from imagebase.tasks import candidates_key
 from imagebase.ui import (
     backend,
@@ -46,7 +46,7 @@ _KEEPING: Final = "imagebase.annotate.keeping"
 class Choice:
     """Which models, how they look, and on which images."""
 
-    setup: Setup
+    setup: ModelConfig
     statuses: tuple[ReviewStatus, ...]
     image_ids: tuple[str, ...]
 
@@ -230,7 +230,7 @@ def _is_kept(choice: Choice, rule: SelectionRule) -> bool:
     )
 
 
-def _rule(found: CandidatePool, detector: Looker) -> SelectionRule:
+def _rule(found: CandidatePool, detector: Detector) -> SelectionRule:
     first, second, third = st.columns([2, 2, 3])
     confidence = first.slider(
         "Confidence",
@@ -284,7 +284,7 @@ def _order() -> str:
     return order
 
 
-def _page(shown: Selection, order: str) -> Sequence[str]:
+def _page(shown: SelectedBoxes, order: str) -> Sequence[str]:
     image_ids = by_doubt(shown) if order == MOST_DOUBTFUL else shown.pool.image_ids
     return widgets.page_of(image_ids, page_size=PAGE_SIZE, key="annotate.page")
 
@@ -292,8 +292,8 @@ def _page(shown: Selection, order: str) -> Sequence[str]:
 def _pictures(
     choice: Choice,
     page: Sequence[str],
-    now: Selection,
-    shown: Selection,
+    now: SelectedBoxes,
+    shown: SelectedBoxes,
     rule: SelectionRule,
 ) -> None:
     """Draw a page of pictures with what the model found; boxes to come stand out."""

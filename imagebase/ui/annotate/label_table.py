@@ -7,10 +7,10 @@ import pandas as pd
 import streamlit as st
 
 from imagebase.annotation import MAX_LABEL_LENGTH
-from imagebase.detection.looker import Looker
-from imagebase.detection.pool import CandidatePool
+from imagebase.detection.candidate_pool import CandidatePool
+from imagebase.detection.detector import Detector
+from imagebase.detection.suggestions import found_labels
 from imagebase.evaluation.label_mapping import map_labels
-from imagebase.suggestions import found_labels
 from imagebase.ui import backend, state
 
 FLOOR: Final = 0.05
@@ -18,14 +18,14 @@ _TABLE_PX: Final = 460
 _TABLE_HEIGHT_PX: Final = 220
 
 
-def found_here(found: CandidatePool, detector: Looker) -> list[str]:
+def found_here(found: CandidatePool, detector: Detector) -> list[str]:
     """Return the model's labels that were found on images, in the model's order."""
     return list(
         found_labels(found, model_labels=detector.labels, confidence_threshold=FLOOR)
     )
 
 
-def mapping(detector: Looker) -> dict[str, str]:
+def mapping(detector: Detector) -> dict[str, str]:
     """Return what the model's labels are called here; one that is empty is left out.
 
     A label of the model's that the dataset has renamed is called so here as well, until
@@ -43,12 +43,12 @@ def mapping(detector: Looker) -> dict[str, str]:
     return own | {name: label or "" for name, label in kept.items()}
 
 
-def thresholds(detector: Looker) -> dict[str, float]:
+def thresholds(detector: Detector) -> dict[str, float]:
     """Return the thresholds that labels of the model's have of their own here."""
     return backend.store().label_thresholds(state.scope(), detector.model_id)
 
 
-def draw(found: CandidatePool, detector: Looker) -> None:
+def draw(found: CandidatePool, detector: Detector) -> None:
     """Draw the model's labels with the dataset's names and thresholds beside them."""
     names, own = mapping(detector), thresholds(detector)
     rows = [

@@ -5,15 +5,15 @@ from typing import Final
 
 import streamlit as st
 
-from imagebase.detection.cards import card_of
-from imagebase.detection.lookers import (
+from imagebase.detection.factory import (
     ACCURATE,
     FAST,
     FIXED,
     INPUT_SIZES,
     RESIZABLE,
-    Setup,
+    ModelConfig,
 )
+from imagebase.detection.model_cards import card_of
 from imagebase.detection.model_files import Model
 from imagebase.settings import DEFAULT_MODEL
 from imagebase.tasks.judging import parameters_in_use
@@ -46,7 +46,7 @@ def _usual(models: Collection[str]) -> str:
     return name if name in models else DEFAULT_MODEL
 
 
-def options(chosen: Model) -> Setup:
+def options(chosen: Model) -> ModelConfig:
     """Draw how the model looks at pictures, folded away; return what is chosen."""
     own = card_of(chosen).input_size.width
     with st.popover(
@@ -61,12 +61,14 @@ def options(chosen: Model) -> Setup:
         )
         side = _net_size(chosen, own)
         others = _others(chosen)
-        setup = Setup((chosen.name, *others), ACCURATE if is_accurate else FAST, side)
+        setup = ModelConfig(
+            (chosen.name, *others), ACCURATE if is_accurate else FAST, side
+        )
         st.caption(_cost_in_words(chosen, own, setup), width=_POPOVER_PX)
     return setup
 
 
-def now(name: str = "") -> Setup:
+def now(name: str = "") -> ModelConfig:
     """Return what is chosen at this moment, which the page may not have drawn yet.
 
     name: of the model, were it chosen; without one it is the chosen one.
@@ -79,7 +81,7 @@ def now(name: str = "") -> Setup:
         side = None
     others = fields.get(f"annotate.vote.{chosen.name}", ())
     quality = ACCURATE if fields.get("annotate.accurate") else FAST
-    return Setup((chosen.name, *others), quality, side)
+    return ModelConfig((chosen.name, *others), quality, side)
 
 
 def _net_size(chosen: Model, own: int) -> int | None:
@@ -121,7 +123,7 @@ def _others(chosen: Model) -> list[str]:
     )
 
 
-def _cost_in_words(chosen: Model, own: int, setup: Setup) -> str:
+def _cost_in_words(chosen: Model, own: int, setup: ModelConfig) -> str:
     """Return what the choice costs against one look of the model at its own size."""
     factor = ((setup.input_size or own) / own) ** 2
     if setup.quality == ACCURATE:

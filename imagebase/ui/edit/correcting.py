@@ -8,9 +8,9 @@ import streamlit as st
 
 from imagebase.annotation import Annotation, Box, ImageRecord, LabelSet
 from imagebase.annotation.areas import Shape
+from imagebase.detection.merge import add_suggestions
 from imagebase.editing.records import accept_all, approve, confirm_empty, reject
 from imagebase.errors import ImageFileError
-from imagebase.model_layer import add_suggestions
 from imagebase.ui import (
     address,
     backend,

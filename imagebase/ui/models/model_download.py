@@ -5,8 +5,8 @@ from typing import Literal
 
 import streamlit as st
 
+from imagebase.detection.model_archive import model_zip
 from imagebase.detection.model_files import Model
-from imagebase.detection.packing import model_zip
 
 
 def button(

@@ -5,16 +5,16 @@ from typing import Final
 
 import streamlit as st
 
-from imagebase.detection.cards import card_of
-from imagebase.detection.doctor.trial import SAMPLE, Trial, measure
 from imagebase.detection.library import MAX_NAME_LENGTH, ModelLibrary, library_of
 from imagebase.detection.model_card import ModelCard
+from imagebase.detection.model_cards import card_of
 from imagebase.detection.model_files import Model
-from imagebase.detection.onnx_models import FAMILY_NAMES
+from imagebase.detection.onnx.families import FAMILY_NAMES
+from imagebase.detection.validation.dry_run import SAMPLE, Trial, measure
+from imagebase.detection.validation.trial_preview import boxes_of, draw_trial
 from imagebase.errors import EvaluationError, ImageBaseError
 from imagebase.evaluation.contenders import parse_contender
 from imagebase.store import Scope
-from imagebase.trial_picture import boxes_of, draw_trial
 from imagebase.ui import backend, cache, jobs, state, widgets
 from imagebase.ui.models import model_download
 from imagebase.ui.visitor import visitor

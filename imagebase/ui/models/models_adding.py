@@ -7,8 +7,10 @@ from typing import Final, Protocol
 
 import streamlit as st
 
-from imagebase.detection.darknet_plan import MAX_NET_SIDE
-from imagebase.detection.doctor import (
+from imagebase.detection.darknet.plan import MAX_NET_SIDE
+from imagebase.detection.library import MAX_NAME_LENGTH
+from imagebase.detection.onnx.families import FAMILY_NAMES
+from imagebase.detection.validation import (
     Diagnosis,
     Draft,
     Finding,
@@ -18,11 +20,9 @@ from imagebase.detection.doctor import (
     keep,
     try_reading,
 )
-from imagebase.detection.doctor.trial import SAMPLE
-from imagebase.detection.library import MAX_NAME_LENGTH
-from imagebase.detection.onnx_models import FAMILY_NAMES
+from imagebase.detection.validation.dry_run import SAMPLE
+from imagebase.detection.validation.trial_preview import boxes_of, finding_of
 from imagebase.errors import ImageBaseError, MisreadModelError, ModelLoadError
-from imagebase.trial_picture import boxes_of, finding_of
 from imagebase.ui import backend, widgets
 from imagebase.ui.models import models
 from imagebase.ui.visitor import visitor

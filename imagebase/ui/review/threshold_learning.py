@@ -7,8 +7,9 @@ from typing import Any
 
 import streamlit as st
 
-from imagebase.detection.looker import Looker
-from imagebase.detection.lookers import Setup
+from imagebase.detection.detector import Detector
+from imagebase.detection.factory import ModelConfig
+from imagebase.detection.suggestions import SelectionRule, rule_of, select_all
 from imagebase.errors import ModelLoadError, UnknownModelError
 from imagebase.reviewing.thresholds import (
     FLOOR,
@@ -19,7 +20,6 @@ from imagebase.reviewing.thresholds import (
     with_missed,
 )
 from imagebase.store import JobState, Scope
-from imagebase.suggestions import SelectionRule, rule_of, select_all
 from imagebase.tasks import candidates_key
 from imagebase.tasks.judging import mapping_now
 from imagebase.ui import backend, cache, state
@@ -30,20 +30,20 @@ from imagebase.ui.review.correction_figures import decisions
 class KeptModel:
     """A model whose boxes are in the dataset, and how they were put there last."""
 
-    setup: Setup
-    detector: Looker
+    setup: ModelConfig
+    detector: Detector
     rule: SelectionRule
 
 
 def kept_model(model_id: str) -> KeptModel | None:
     """Return the model of this id, looking as when its boxes were kept last."""
     title = model_id.rpartition("-")[0]
-    used: dict[Setup, Mapping[str, Any]] = {}
+    used: dict[ModelConfig, Mapping[str, Any]] = {}
     for job in backend.store().jobs(state.scope()):  # the newest first
         if job.kind == "keep" and job.state is JobState.DONE:
-            used.setdefault(Setup.of(job.parameters), job.parameters)
+            used.setdefault(ModelConfig.of(job.parameters), job.parameters)
     if title in cache.models():
-        used.setdefault(Setup((title,)), {})
+        used.setdefault(ModelConfig((title,)), {})
     for setup, parameters in used.items():
         # A model that was deleted has nothing to learn from any more.
         with contextlib.suppress(ModelLoadError, UnknownModelError):
@@ -53,7 +53,7 @@ def kept_model(model_id: str) -> KeptModel | None:
     return None
 
 
-def _rule_now(parameters: Mapping[str, Any], detector: Looker) -> SelectionRule:
+def _rule_now(parameters: Mapping[str, Any], detector: Detector) -> SelectionRule:
     """Return the rule of a job, under the names that labels have since."""
     rule, scope = rule_of(parameters), state.scope()
     names = mapping_now(backend.store(), scope, detector.labels, rule.mapping)

@@ -8,6 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from imagebase.annotation import NOT_APPROVED, Annotation, ImageRecord, LabelSet
+from imagebase.detection.suggestions import SelectionRule, select_all
 from imagebase.errors import EditError
 from imagebase.reviewing.corrections import Decision
 from imagebase.reviewing.thresholds import (
@@ -19,7 +20,6 @@ from imagebase.reviewing.thresholds import (
     changes_under,
 )
 from imagebase.store import Scope
-from imagebase.suggestions import SelectionRule, select_all
 from imagebase.tasks import candidates_key
 from imagebase.ui import backend, cache, jobs, plots, state, widgets
 from imagebase.ui.review import threshold_learning

@@ -1,0 +1,156 @@
+"""Boxes of several looks at one picture, fused into one where they mean the same.
+
+Weighted boxes fusion (Solovyev, Wang, Gabruseva, 2019): where greedy suppression keeps
+the surest box and drops the others, this takes the mean of them all, weighed by how
+sure each is, which places edges better than any single look does.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from imagebase.detection.candidates import Candidates
+from imagebase.geometry import nms_per_class, pairwise_iou
+
+SAME_BOX_IOU: Final = 0.55
+# Within one look: what suppression leaves is one box a thing, and may be crowded.
+OWN_NMS: Final = 0.6
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What one look at a picture found.
+
+    found: the candidates, in pixels of the picture.
+    edges: what its edges count beside those of the others, confidence apart.
+    voter: which of the models it was, from 0; a bit of `seen_by`.
+    """
+
+    found: Candidates
+    edges: float = 1.0
+    voter: int = 0
+
+
+def fuse(looks: Sequence[Source], *, floor: float) -> Candidates:
+    """Return one box for each thing that some of the looks saw.
+
+    A box's edges are the mean over the looks that saw it, weighed by confidence; its
+    confidence is the sum over those looks, each counting its best, divided by the
+    number of all looks: what only some saw is less sure.
+
+    Args:
+        looks: at the same picture, one at least; suppressed within themselves here.
+        floor: the least confidence that is kept.
+    """
+    rows = _rows(looks)
+    parts = [
+        _fuse_class(rows.of_class(class_id), len(looks))
+        for class_id in np.unique(rows.class_id)
+    ]
+    if not parts:
+        return replace(Candidates.empty(), seen_by=np.zeros(0, np.int32))
+    found = Candidates(
+        np.concatenate([one.xyxy for one in parts]).astype(np.float32),
+        np.concatenate([one.confidence for one in parts]).astype(np.float32),
+        np.concatenate([one.class_id for one in parts]),
+        np.concatenate([one.seen_by for one in parts]).astype(np.int32),
+    )
+    kept = np.flatnonzero(found.confidence >= floor)
+    order = kept[np.argsort(-found.confidence[kept], kind="stable")]
+    return found.rows(order)
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """Boxes of all looks, those of a class together, the surest of each first."""
+
+    xyxy: NDArray[np.float64]
+    confidence: NDArray[np.float64]
+    class_id: NDArray[np.int32]
+    edges: NDArray[np.float64]
+    look: NDArray[np.int64]
+    seen_by: NDArray[np.int64]
+
+    def of_class(self, class_id: int) -> "_Rows":
+        rows = np.flatnonzero(self.class_id == class_id)
+        order = rows[np.argsort(-self.confidence[rows], kind="stable")]
+        return _Rows(
+            self.xyxy[order],
+            self.confidence[order],
+            self.class_id[order],
+            self.edges[order],
+            self.look[order],
+            self.seen_by[order],
+        )
+
+
+def _rows(looks: Sequence[Source]) -> _Rows:
+    kept = [_suppressed(look.found) for look in looks]
+    counts = [len(one) for one in kept]
+    return _Rows(
+        np.concatenate([one.xyxy for one in kept]).astype(np.float64),
+        np.concatenate([one.confidence for one in kept]).astype(np.float64),
+        np.concatenate([one.class_id for one in kept]),
+        np.repeat([look.edges for look in looks], counts).astype(np.float64),
+        np.repeat(np.arange(len(looks)), counts).astype(np.int64),
+        np.repeat([1 << look.voter for look in looks], counts).astype(np.int64),
+    )
+
+
+def _suppressed(found: Candidates) -> Candidates:
+    kept = nms_per_class(
+        found.xyxy, found.confidence, found.class_id, nms_threshold=OWN_NMS
+    )
+    return found.rows(kept)
+
+
+def _fuse_class(rows: _Rows, looks: int) -> _Rows:
+    """Return a row for each cluster of the boxes of one class."""
+    cluster_of = _clusters(rows)
+    count = int(cluster_of.max()) + 1
+    share = rows.confidence * rows.edges
+    sums = np.bincount(cluster_of, share, count)
+    xyxy = np.stack(
+        [np.bincount(cluster_of, share * edge, count) / sums for edge in rows.xyxy.T],
+        axis=1,
+    )
+    # A look that saw one thing twice has one vote: its surer one, which came first.
+    pairs = cluster_of * (int(rows.look.max()) + 1) + rows.look
+    _, first = np.unique(pairs, return_index=True)
+    confidence = np.bincount(cluster_of[first], rows.confidence[first], count) / looks
+    seen_by = np.zeros(count, np.int64)
+    np.bitwise_or.at(seen_by, cluster_of, rows.seen_by)
+    return _Rows(
+        xyxy,
+        confidence,
+        np.full(count, rows.class_id[0], np.int32),
+        np.ones(count),
+        np.zeros(count, np.int64),
+        seen_by,
+    )
+
+
+def _clusters(rows: _Rows) -> NDArray[np.int64]:
+    """Return which cluster each box belongs to, shape (N,).
+
+    Each box, the surest first, joins the cluster whose mean it overlaps most, if that
+    is more than SAME_BOX_IOU; else it begins one.
+    """
+    count = len(rows.confidence)
+    cluster_of = np.zeros(count, np.int64)
+    means = np.zeros((count, 4))
+    shares = np.zeros(count)
+    clusters = 0
+    for row in range(count):
+        box, share = rows.xyxy[row], rows.confidence[row]
+        overlaps = pairwise_iou(box[None], means[:clusters])[0]
+        best = int(overlaps.argmax()) if clusters else -1
+        if best < 0 or overlaps[best] <= SAME_BOX_IOU:
+            best, clusters = clusters, clusters + 1
+        cluster_of[row] = best
+        shares[best] += share
+        means[best] += (box - means[best]) * share / shares[best]
+    return cluster_of

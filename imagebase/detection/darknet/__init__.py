@@ -1,0 +1,1 @@
+"""Darknet models: cfg and weights, into an ONNX graph."""

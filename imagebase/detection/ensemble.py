@@ -1,0 +1,94 @@
+"""Models that vote: several look at one picture, and who saw what is kept."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from imagebase.annotation import Size
+from imagebase.detection.box_fusion import Source, fuse
+from imagebase.detection.candidates import Candidates, mirrored_left_right
+from imagebase.detection.detector import CANDIDATE_FLOOR, Detector
+from imagebase.evaluation.label_mapping import map_labels
+
+MAX_VOTERS: Final = 8
+_ID_DIGITS: Final = 12
+# Beside the first model's edges those of the others hardly count; where it saw nothing
+# theirs are taken.
+_EDGES_OF_THE_FIRST: Final = 8.0
+
+
+class VotingDetector:
+    """Two or more models whose boxes are fused; the first places the edges best.
+
+    labels: those of the first, then what the others know beside them; the same thing
+    under another name (aeroplane, airplane) is one label.
+    """
+
+    def __init__(self, voters: Sequence[Detector]) -> None:
+        first = voters[0]
+        self.voters = tuple(one.name for one in voters)
+        self.name = " + ".join(self.voters)
+        ids = "\n".join(f"{one.sha256} {one.input_size}" for one in voters)
+        self.sha256 = hashlib.sha256(f"vote\n{ids}".encode()).hexdigest()
+        self.model_id = f"{self.name}-{self.sha256[:_ID_DIGITS]}"
+        self.input_size = first.input_size
+        self.wanted = Size(
+            max(one.wanted.width for one in voters),
+            max(one.wanted.height for one in voters),
+        )
+        self.runtime = first.runtime
+        kinds = dict.fromkeys(one.precision for one in voters)
+        self.precision = "+".join(kinds)
+        self.passes = first.passes
+        self.labels, self._class_of = common_labels([one.labels for one in voters])
+        self._looking = tuple(voters)
+
+    def candidates(
+        self,
+        rgb: NDArray[np.uint8],
+        *,
+        size: Size,
+        floor: float = CANDIDATE_FLOOR,
+        mirrored: bool = False,
+    ) -> Candidates:
+        """Return one box for each thing that some model saw, with who did.
+
+        Arguments are those of `Detector.candidates`.
+        """
+        if mirrored:
+            flipped = np.ascontiguousarray(rgb[:, ::-1])
+            found = self.candidates(flipped, size=size, floor=floor)
+            return mirrored_left_right(found, width=size.width)
+        looks = []
+        for place, (voter, classes) in enumerate(
+            zip(self._looking, self._class_of, strict=True)
+        ):
+            found = voter.candidates(rgb, size=size, floor=floor)
+            common = replace(found, class_id=classes[found.class_id])
+            edges = 1.0 if place else _EDGES_OF_THE_FIRST
+            looks.append(Source(common, edges=edges, voter=place))
+        return fuse(looks, floor=floor)
+
+
+def common_labels(
+    each: Sequence[tuple[str, ...]],
+) -> tuple[tuple[str, ...], list[NDArray[np.int32]]]:
+    """Return the labels of all, and which of them each model's classes are."""
+    labels = list(dict.fromkeys(each[0]))
+    class_of = []
+    for own in each:
+        known = map_labels(own, labels).names
+        labels += [name for name in dict.fromkeys(own) if name not in known]
+        class_of.append(_places(own, labels, known))
+    return tuple(labels), class_of
+
+
+def _places(
+    own: Sequence[str], labels: Sequence[str], known: Mapping[str, str]
+) -> NDArray[np.int32]:
+    place = {name: index for index, name in enumerate(labels)}
+    return np.array([place[known.get(one, one)] for one in own], np.int32)

@@ -1,0 +1,1 @@
+"""ONNX models by family: their inputs, and their outputs as boxes."""

@@ -1,0 +1,190 @@
+"""Which family an ONNX model is of, how pictures go in and boxes come out."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+from imagebase.annotation import Size
+from imagebase.detection.adapter import Adapter, Evidence
+from imagebase.detection.onnx import (
+    darknet_onnx,
+    detr,
+    paddle,
+    plain_outputs,
+    ultralytics,
+    yolox,
+)
+from imagebase.detection.onnx.file_info import (
+    OnnxModel,
+    TensorShape,
+    check_operations,
+    check_task,
+    is_masks,
+    labels_of,
+    read_onnx,
+    shape_in_words,
+)
+from imagebase.detection.onnx.inputs import picture_size, takes_bytes
+from imagebase.errors import AmbiguousModelError, ModelLoadError
+
+__all__ = [
+    "FAMILY_NAMES",
+    "Adapter",
+    "OnnxModel",
+    "families_of",
+    "labels_of",
+    "possible_recipes",
+    "read_onnx",
+    "recipe_for",
+]
+
+FAMILY_NAMES: Final[Mapping[str, str]] = {
+    darknet_onnx.FAMILY: "Darknet",
+    yolox.RAW: "YOLOX",
+    yolox.DECODED: "YOLOX with decoded boxes",
+    yolox.YOLOV6: "YOLOv6",
+    ultralytics.WITH_OBJECTNESS: "YOLOv5 or v7",
+    ultralytics.COLUMNS: "YOLOv8, 11 or 12",
+    ultralytics.ROWS: "YOLOv8, 11 or 12, a row a box",
+    ultralytics.END_TO_END: "YOLO with its NMS inside",
+    ultralytics.RTDETR: "RT-DETR of Ultralytics",
+    plain_outputs.ROWS: "YOLOv7 or v6 with its NMS inside",
+    plain_outputs.FOUR: "YOLO with its NMS inside, four outputs",
+    plain_outputs.YOLO_NAS: "YOLO-NAS",
+    plain_outputs.YOLO_NAS_ROWS: "YOLO-NAS with its NMS inside",
+    detr.RTDETR: "RT-DETR, D-FINE or DEIM",
+    detr.RTDETR_NORMALISED: "DEIMv2, ImageNet's mean",
+    detr.RFDETR: "RF-DETR",
+    detr.SIGMOID: "RT-DETR or D-FINE of Transformers",
+    detr.SOFTMAX: "DETR of Transformers",
+    paddle.PLUS: "PP-YOLOE+ or RT-DETR of Paddle",
+    paddle.NORMALISED: "PP-YOLOE or PicoDet, ImageNet's mean",
+    plain_outputs.YOLOV4: "YOLOv4 of PyTorch",
+    plain_outputs.LETTERBOXED: "boxes and scores, images letterboxed",
+    plain_outputs.STRETCHED: "boxes and scores, images stretched",
+}
+
+_Recognise = Callable[[OnnxModel, Size, int | None], list[Adapter]]
+_RECOGNISE: Final[Sequence[_Recognise]] = (
+    yolox.recognise,
+    ultralytics.recognise,
+    plain_outputs.recognise_nms,
+    detr.recognise,
+    paddle.recognise,
+    plain_outputs.recognise_boxes_and_scores,
+)
+# Only YOLO-NAS is known to scale the picture itself.
+_OF_BYTES: Final = frozenset({plain_outputs.YOLO_NAS, plain_outputs.YOLO_NAS_ROWS})
+
+
+def possible_recipes(
+    model: OnnxModel, *, labels: int | None = None, side: int | None = None
+) -> list[Adapter]:
+    """Return every way a model may be read, the likeliest first; never none.
+
+    Args:
+        model: from `read_onnx`.
+        labels: how many are named, which tells families apart; None where nobody knows.
+        side: of a square picture, where the model leaves it open.
+
+    Raises:
+        ModelLoadError: no family knows it; the message has the outputs' shapes.
+    """
+    check_task(model)
+    check_operations(model)
+    net_size = picture_size(model, side=side)
+    own = darknet_onnx.recognise(model, net_size)
+    if own:
+        return own
+    groups = [recognise(model, net_size, labels) for recognise in _RECOGNISE]
+    if takes_bytes(model):
+        groups = [[one for one in g if one.family in _OF_BYTES] for g in groups]
+    fitting = [[one for one in group if _fits(one, labels)] for group in groups]
+    groups = fitting if any(fitting) else groups
+    groups.sort(key=lambda group: -max((one.evidence for one in group), default=0))
+    found = [one for group in groups for one in group]
+    if not found:
+        raise ModelLoadError(_unknown(model))
+    return found
+
+
+def _fits(recipe: Adapter, labels: int | None) -> bool:
+    return bool(labels) and recipe.classes in {None, labels}
+
+
+def recipe_for(
+    model: OnnxModel,
+    *,
+    labels: int | None = None,
+    family: str | None = None,
+    side: int | None = None,
+) -> Adapter:
+    """Return how to use a model.
+
+    Args:
+        model: from `read_onnx`.
+        labels: how many are named; None where nobody knows.
+        family: what a person said where it is not clear; None leaves it to the model.
+        side: of a square picture, where the model leaves it open.
+
+    Raises:
+        ModelLoadError: no family knows it; the message has the outputs' shapes.
+        AmbiguousModelError: more than one does, and nobody said which.
+    """
+    found = possible_recipes(model, labels=labels, side=side)
+    if family is not None:
+        known = [*found, *possible_recipes(model, side=side)]
+        chosen = [one for one in known if one.family == family]
+        if not chosen:
+            raise ModelLoadError(
+                f"This ONNX model cannot be read as {family}; its outputs fit "
+                f"{', '.join(one.family for one in found)}."
+            )
+        return chosen[0]
+    most = max(one.evidence for one in found)
+    likely = [one for one in found if one.evidence == most]
+    if len(likely) > 1:
+        families = families_of(found)
+        raise AmbiguousModelError(
+            "This ONNX model can be read in more than one way "
+            f"({', '.join(families)}); name its labels, or say which it is.",
+            families=families,
+        )
+    return likely[0]
+
+
+def families_of(recipes: Sequence[Adapter]) -> tuple[str, ...]:
+    """Return the families that a person is offered, the likeliest first."""
+    offered = [one for one in recipes if one.evidence > Evidence.UNLIKELY]
+    return tuple(one.family for one in offered or recipes)
+
+
+def _unknown(model: OnnxModel) -> str:
+    """Return why no family fits, as exactly as the outputs' shapes tell."""
+    shapes = list(model.outputs.values())
+    said = ", ".join(
+        f"{name} {shape_in_words(shape)}" for name, shape in model.outputs.items()
+    )[:500]
+    if any(len(shape) == 5 for shape in shapes) or _are_maps(shapes):
+        return (
+            f"This ONNX model gives a training's raw feature maps ({said}); export it "
+            "for inference."
+        )
+    if any(is_masks(shape) for shape in shapes):
+        return (
+            f"This ONNX model gives masks beside its boxes ({said}), so it is for "
+            "segmentation; only models that detect boxes can be used."
+        )
+    if len(shapes) == 3 and sorted(map(len, shapes)) == [1, 1, 2]:
+        return (
+            f"This ONNX model gives boxes, labels and scores in lists ({said}), as "
+            "torchvision's detectors do, which are not read; export a YOLO, RT-DETR or "
+            "RF-DETR."
+        )
+    return (
+        "This ONNX model is of no known family (docs/models.md lists them): its "
+        f"outputs are {said or 'none'}."
+    )
+
+
+def _are_maps(shapes: Sequence[TensorShape]) -> bool:
+    return bool(shapes) and all(len(shape) == 4 for shape in shapes)

@@ -1,0 +1,151 @@
+"""The accurate mode: one model looks several times, and what it sees is fused."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from imagebase.annotation import Box, Size
+from imagebase.detection.box_fusion import Source, fuse
+from imagebase.detection.candidates import Candidates, mirrored_left_right
+from imagebase.detection.detector import ACCURATE, CANDIDATE_FLOOR, LoadedModel
+
+_OVERLAP: Final = 0.2
+# A box that ends within this many pixels of a tile's inner edge goes on beyond it.
+_EDGE_PX: Final = 2.0
+
+
+class Glance(NamedTuple):
+    """One look of the accurate mode.
+
+    scale: of the net's side against the model's own. mirrored: flipped left to right.
+    tiles: in each direction; 1 is the whole picture.
+    """
+
+    scale: float
+    mirrored: bool = False
+    tiles: int = 1
+
+    @property
+    def work(self) -> float:
+        """How much it takes against one look of the model as it is."""
+        return (self.scale * self.tiles) ** 2
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A detector at the net size of a glance."""
+
+    detector: LoadedModel
+    glance: Glance
+
+
+class AccurateDetector:
+    """A model that looks several times; otherwise it is known as the model itself is.
+
+    Its candidates are fused, and so without duplicates: NMS finds little left to do.
+    """
+
+    passes = ACCURATE
+
+    def __init__(self, eyes: Sequence[View]) -> None:
+        first = eyes[0].detector
+        self.name = first.name
+        self.labels = first.labels
+        self.sha256 = first.sha256
+        self.model_id = first.model_id
+        self.input_size = first.input_size
+        self.runtime = first.runtime
+        self.precision = first.precision
+        self.voters: tuple[str, ...] = ()
+        sides = [(eye.detector.wanted.width * eye.glance.tiles) for eye in eyes]
+        largest = eyes[int(np.argmax(sides))]
+        wanted, tiles = largest.detector.wanted, largest.glance.tiles
+        self.wanted = Size(wanted.width * tiles, wanted.height * tiles)
+        self._eyes = tuple(eyes)
+
+    def candidates(
+        self,
+        rgb: NDArray[np.uint8],
+        *,
+        size: Size,
+        floor: float = CANDIDATE_FLOOR,
+        mirrored: bool = False,
+    ) -> Candidates:
+        """Return one box for each thing that some of the looks saw.
+
+        Arguments are those of `Detector.candidates`.
+        """
+        if mirrored:
+            flipped = np.ascontiguousarray(rgb[:, ::-1])
+            found = self.candidates(flipped, size=size, floor=floor)
+            return mirrored_left_right(found, width=size.width)
+        looks = [Source(_looked(eye, rgb, size, floor)) for eye in self._eyes]
+        return replace(fuse(looks, floor=floor), seen_by=None)
+
+
+def _looked(eye: View, rgb: NDArray[np.uint8], size: Size, floor: float) -> Candidates:
+    if eye.glance.tiles == 1:
+        return eye.detector.candidates(
+            rgb, size=size, floor=floor, mirrored=eye.glance.mirrored
+        )
+    return _look_at_tiles(eye, rgb, size, floor)
+
+
+def _look_at_tiles(
+    eye: View, rgb: NDArray[np.uint8], size: Size, floor: float
+) -> Candidates:
+    """Return what is seen in overlapping tiles, in pixels of the whole picture."""
+    parts = []
+    for tile in tiles_of(size, eye.glance.tiles):
+        crop = _cut(rgb, tile, size)
+        found = eye.detector.candidates(
+            crop, size=Size(round(tile.width), round(tile.height)), floor=floor
+        )
+        parts.append((tile, found))
+    return joined(parts, size)
+
+
+def tiles_of(size: Size, count: int) -> list[Box]:
+    """Return count × count tiles of a picture, which overlap by a fifth."""
+    across, down = (
+        np.linspace(
+            0,
+            side * (1 - _OVERLAP) * (count - 1) / (count - (count - 1) * _OVERLAP),
+            count,
+        )
+        for side in size
+    )
+    width, height = (side / (count - (count - 1) * _OVERLAP) for side in size)
+    return [Box(x, y, x + width, y + height) for y in down for x in across]
+
+
+def _cut(rgb: NDArray[np.uint8], tile: Box, size: Size) -> NDArray[np.uint8]:
+    """Return a tile of a picture that may have been decoded at a reduced size."""
+    rows, columns = rgb.shape[:2]
+    x, y = columns / size.width, rows / size.height
+    top, bottom = round(tile.y_min * y), max(round(tile.y_max * y), 1)
+    left, right = round(tile.x_min * x), max(round(tile.x_max * x), 1)
+    return np.ascontiguousarray(rgb[top:bottom, left:right])
+
+
+def joined(parts: Sequence[tuple[Box, Candidates]], size: Size) -> Candidates:
+    """Return what was found in tiles as of the whole picture.
+
+    What a tile's inner edge cuts is left to the other looks.
+    """
+    kept = []
+    for tile, found in parts:
+        edges = np.array([0, 0, round(tile.width), round(tile.height)], np.float64)
+        is_inner = np.abs(np.array(tile) - np.array([0, 0, *size])) >= _EDGE_PX
+        is_cut = (np.abs(found.xyxy - edges) < _EDGE_PX)[:, is_inner]
+        offset = np.array([tile.x_min, tile.y_min] * 2, np.float32)
+        moved = replace(found, xyxy=(found.xyxy + offset).astype(np.float32))
+        kept.append(moved.rows(np.flatnonzero(~is_cut.any(axis=1))))
+    return Candidates(
+        np.concatenate([one.xyxy for one in kept]),
+        np.concatenate([one.confidence for one in kept]),
+        np.concatenate([one.class_id for one in kept]),
+    )

@@ -1,0 +1,349 @@
+"""Is this upload a working model? Says in plain words what is wrong with it."""
+
+import re
+import shutil
+import weakref
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+from tempfile import mkdtemp
+from typing import Final
+
+from imagebase.annotation import Size, utc_now
+from imagebase.detection.library import ModelLibrary
+from imagebase.detection.model_card import CARD_FILE, ModelCard
+from imagebase.detection.model_files import (
+    CFG,
+    NAMES,
+    WEIGHTS,
+    Model,
+    model_in_folder,
+    names_beside,
+    sha256_of,
+)
+from imagebase.detection.onnx.darknet_onnx import FAMILY as DARKNET
+from imagebase.detection.onnx.families import FAMILY_NAMES
+from imagebase.detection.onnx.inputs import with_size
+from imagebase.detection.validation import darknet_files, onnx_file
+from imagebase.detection.validation.dry_run import SAMPLE, Trial, try_out
+from imagebase.detection.validation.file_kinds import (
+    Kind,
+    Sorted,
+    Upload,
+    missing_parts,
+    sort_uploads,
+)
+from imagebase.detection.validation.findings import Finding, Level, bad, is_bad, warning
+from imagebase.errors import LimitError, MisreadModelError
+from imagebase.settings import Limits
+
+__all__ = [
+    "Diagnosis",
+    "Draft",
+    "Finding",
+    "Level",
+    "Trial",
+    "examine",
+    "examine_paths",
+    "keep",
+    "try_out",
+    "try_reading",
+]
+
+ONNX: Final = "model.onnx"
+# These say nothing of what a model is for.
+_MEANINGLESS: Final = frozenset({"obj", "model", "best", "last", "weights", "final"})
+
+
+class DraftFolder:
+    """A temporary folder that is deleted when nobody holds it any more."""
+
+    def __init__(self) -> None:
+        self.path = Path(mkdtemp(prefix="imagebase-model-"))
+        self._finalizer = weakref.finalize(
+            self, shutil.rmtree, self.path, ignore_errors=True
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """An upload without faults, in a temporary folder that goes when this goes.
+
+    model: its files there. asked: whether a person said how it is read.
+    """
+
+    folder: DraftFolder
+    model: Model
+    family: str
+    asked: bool
+    input_size: Size
+    sha256: str
+    byte_count: int
+    suggested_name: str
+    licence: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """What was found in an upload; draft is None where it cannot be used.
+
+    families: the ways an ONNX model's outputs can be read, the likeliest first.
+    asks_size: whether an ONNX model takes images of any size, so that one is chosen.
+    """
+
+    findings: tuple[Finding, ...]
+    families: tuple[str, ...] = ()
+    draft: Draft | None = None
+    asks_size: bool = False
+
+    @property
+    def is_usable(self) -> bool:
+        return self.draft is not None
+
+
+def examine(
+    uploads: Iterable[tuple[str, bytes]],
+    *,
+    limits: Limits,
+    family: str | None = None,
+    input_size: int | None = None,
+) -> Diagnosis:
+    """Return what is to be said of dropped files; nothing of them is run or kept.
+
+    Args:
+        uploads: name and content of each file; zips are unpacked.
+        limits: on bytes and on the memory that a model may need.
+        family: how a person said an ONNX model is read; None leaves it to the model.
+        input_size: the side of its images, as a person said, where the model leaves it
+            open; None takes what its metadata say.
+    """
+    files = sort_uploads(uploads, limits)
+    if is_bad(files.findings):
+        return Diagnosis(tuple(files.findings))
+    onnx = files.one(Kind.ONNX)
+    darknet = [kind for kind in files.parts if kind in {Kind.CFG, Kind.WEIGHTS}]
+    if onnx and darknet:
+        both = bad("There is an ONNX file and a Darknet model; drop one at a time.")
+        return Diagnosis((*files.findings, both))
+    if onnx:
+        return _examine_onnx(onnx, files, limits, family, input_size)
+    return _examine_darknet(files, limits)
+
+
+def examine_paths(
+    paths: Sequence[Path],
+    *,
+    limits: Limits,
+    family: str | None = None,
+    input_size: int | None = None,
+) -> Diagnosis:
+    """Return what is to be said of files, or of those in a folder.
+
+    The names that lie beside a single .onnx file belong to it.
+
+    Raises:
+        OSError: one cannot be read.
+    """
+    files: list[Path] = []
+    for path in paths:
+        inside = sorted(path.iterdir()) if path.is_dir() else [path]
+        files += [one for one in inside if one.is_file() and one.name != CARD_FILE]
+    if len(paths) == 1 and paths[0].suffix.lower() == ".onnx":
+        files += [one for one in names_beside(paths[0]) if one not in files][:1]
+    uploads = ((one.name, one.read_bytes()) for one in files)
+    return examine(uploads, limits=limits, family=family, input_size=input_size)
+
+
+def try_reading(
+    diagnosis: Diagnosis,
+    again: Callable[[str], Diagnosis] | None,
+    *,
+    picture: Path = SAMPLE,
+    limits: Limits | None = None,
+) -> tuple[Diagnosis, Trial]:
+    """Return how a dry run went, and the diagnosis that it was made by.
+
+    Numbers that are another family's tell which, so such a model is examined and tried
+    once more as of that family, and a warning says so.
+
+    Args:
+        diagnosis: with a draft.
+        again: examines the same files as of a family; None where a person said one.
+        picture, limits: as in `try_out`.
+
+    Raises:
+        ModelLoadError: as in `try_out`.
+    """
+    assert diagnosis.draft is not None
+    try:
+        return diagnosis, try_out(diagnosis.draft.model, picture=picture, limits=limits)
+    except MisreadModelError as error:
+        other = again(error.family) if again else diagnosis
+        if again is None or other.draft is None:
+            raise
+        family = error.family
+    tried = try_out(other.draft.model, picture=picture, limits=limits)
+    note = warning(f"Its outputs match {FAMILY_NAMES[family]}, so it is read as that.")
+    families = tuple(dict.fromkeys((*diagnosis.families, family)))
+    findings = (*other.findings, note)
+    return replace(other, findings=findings, families=families), tried
+
+
+def _examine_darknet(files: Sorted, limits: Limits) -> Diagnosis:
+    cfg, weights = files.one(Kind.CFG), files.one(Kind.WEIGHTS)
+    names = files.one(Kind.NAMES)
+    findings = list(files.findings)
+    missing = missing_parts(list(files.parts))
+    if missing:
+        findings.append(
+            bad(
+                f"A Darknet model needs {' and '.join(missing)} too; drop all three "
+                "files together. An ONNX model is one file."
+            )
+        )
+    if cfg is None:
+        return Diagnosis(tuple(findings))
+    checked = darknet_files.check_darknet(cfg, weights, names, limits)
+    findings += checked.findings
+    if is_bad(findings) or weights is None or checked.input_size is None:
+        return Diagnosis(tuple(findings))
+    named = "".join(f"{label}\n" for label in checked.labels).encode()
+    content = {CFG: checked.cfg, WEIGHTS: weights.data, NAMES: named}
+    draft = _draft(
+        content,
+        family=DARKNET,
+        asked=False,
+        input_size=checked.input_size,
+        suggested_name=_suggested_name([weights, cfg]),
+        licence=files.licence,
+        source="",
+    )
+    return Diagnosis(tuple(findings), draft=draft)
+
+
+def _examine_onnx(
+    onnx: Upload,
+    files: Sorted,
+    limits: Limits,
+    family: str | None,
+    input_size: int | None,
+) -> Diagnosis:
+    names = files.one(Kind.NAMES)
+    checked = onnx_file.check_onnx(
+        onnx, names, limits, family=family, input_size=input_size
+    )
+    findings = (*files.findings, *checked.findings)
+    is_unusable = is_bad(list(findings)) or checked.input_size is None
+    if is_unusable or checked.family is None or checked.input_size is None:
+        return Diagnosis(findings, checked.families, asks_size=checked.asks_size)
+    named = "".join(f"{label}\n" for label in checked.labels).encode()
+    # What a person said of the size is kept in the file, as Ultralytics does.
+    size = checked.input_size
+    data = onnx.data if checked.has_size else with_size(onnx.data, size)
+    draft = _draft(
+        {ONNX: data, NAMES: named},
+        family=checked.family,
+        asked=family is not None,
+        input_size=size,
+        suggested_name=_suggested_name([onnx]),
+        licence=files.licence or checked.licence,
+        source=checked.source,
+    )
+    return Diagnosis(findings, checked.families, draft, checked.asks_size)
+
+
+def _draft(
+    content: dict[str, bytes],
+    *,
+    family: str,
+    asked: bool,
+    input_size: Size,
+    suggested_name: str,
+    licence: str,
+    source: str,
+) -> Draft:
+    folder = DraftFolder()
+    for file_name, data in content.items():
+        (folder.path / file_name).write_bytes(data)
+    model = model_in_folder(folder.path)
+    graph = content.get(ONNX) or content[CFG]
+    chosen = family if asked else None
+    return Draft(
+        folder=folder,
+        model=_as_read(model, chosen),
+        family=family,
+        asked=asked,
+        input_size=input_size,
+        sha256=sha256_of(graph, content.get(WEIGHTS), chosen),
+        byte_count=sum(map(len, content.values())),
+        suggested_name=suggested_name,
+        licence=licence,
+        source=source,
+    )
+
+
+def _as_read(model: Model, family: str | None) -> Model:
+    return replace(model, name="model", family=family)
+
+
+def _suggested_name(files: Sequence[Upload]) -> str:
+    for one in files:
+        stem = PurePosixPath(one.name).stem
+        stem = re.sub(r"_(final|best|last|\d+)$", "", stem)
+        plain = re.sub(r"[^\w. -]+", "-", stem).strip(". -_")[:60]
+        if plain and plain.lower() not in _MEANINGLESS:
+            return plain
+    return "My model"
+
+
+def keep(
+    draft: Draft,
+    library: ModelLibrary,
+    *,
+    name: str,
+    who: str,
+    trial: Trial | None,
+    limits: Limits,
+    description: str = "",
+    source: str = "",
+    licence: str = "",
+) -> Model:
+    """Put a draft that was tried into a library, and return it as it is there.
+
+    Args:
+        draft: from `examine`.
+        library: of its owner.
+        name: what it is to be called.
+        who: adds it.
+        trial: its dry run; None where there was none.
+        limits: on how many models there may be.
+        description, source, licence: in the words of who adds it.
+
+    Raises:
+        ModelLoadError: the name cannot be used, or the disk refused.
+        LimitError: there are as many models as are allowed.
+    """
+    if len(library.names()) >= limits.max_models:
+        raise LimitError(
+            f"There are {limits.max_models} models of yours, as many as are kept here; "
+            "delete one and add this again."
+        )
+    files = {one.name: one for one in draft.folder.path.iterdir()}
+    card = ModelCard(
+        name=name,
+        identity=name,
+        family=draft.family,
+        input_size=draft.input_size,
+        labels=draft.model.labels,
+        sha256=draft.sha256,
+        byte_count=draft.byte_count,
+        added_by=who,
+        added_at=utc_now(),
+        asked=draft.asked,
+        description=description,
+        source=source or draft.source,
+        licence=licence or draft.licence,
+        milliseconds=trial.milliseconds if trial else None,
+    )
+    return library.add(files, card)

@@ -1,0 +1,185 @@
+"""A dry run of a model on a photograph, in a process of its own with a memory limit.
+
+A stranger's file that makes a runtime crash, or fill the memory, ends that process and
+not the server. Run as a module it is that process.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import median
+from typing import Any, Final
+
+from imagebase.annotation import Size
+from imagebase.detection.candidates import Candidates, pack, unpack
+from imagebase.detection.model_files import Model, model_in_folder
+from imagebase.errors import ImageBaseError, MisreadModelError, ModelLoadError
+from imagebase.settings import PROJECT_ROOT, SAMPLES_FOLDER, Limits
+
+SAMPLE: Final = SAMPLES_FOLDER / "kitchen.jpg"
+TIMEOUT_SECONDS: Final = 120
+_RUNS: Final = 5
+# What it is called in sentences; its folder has a name of no meaning.
+_NAME: Final = "The model"
+# Libraries and the threads' stacks ask for address space that they never fill.
+_BESIDE_THE_MODEL: Final = 3_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What a model said of a photograph, and how long it took.
+
+    milliseconds: the median from pixels to candidates. size: of the photograph.
+    precision, runtime: what `auto` came to.
+    """
+
+    candidates: Candidates
+    size: Size
+    milliseconds: float
+    input_size: Size
+    runtime: str
+    precision: str
+
+
+def try_out(
+    model: Model, *, picture: Path = SAMPLE, limits: Limits | None = None
+) -> Trial:
+    """Return what a model says of a photograph, run in a process of its own.
+
+    Raises:
+        MisreadModelError: its numbers are those of another family.
+        ModelLoadError: it cannot be loaded, crashes, or needs more memory or time than
+            is allowed.
+    """
+    allowed = (limits or Limits()).max_model_memory_bytes
+    command = [sys.executable, "-m", __name__, str(model.folder), str(picture)]
+    command += ["--memory", str(allowed), "--family", model.family or ""]
+    try:
+        finished = subprocess.run(
+            command,
+            cwd=PROJECT_ROOT,
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise ModelLoadError(
+            f"The model took more than {TIMEOUT_SECONDS} s for one photograph; it is "
+            "too slow to be used here."
+        ) from error
+    return _trial_of(_last_line(finished.stdout), allowed)
+
+
+def _trial_of(said: dict[str, Any] | None, allowed: int) -> Trial:
+    if said is None:
+        raise ModelLoadError(
+            "The model could not be run: it crashed, or needed more than the "
+            f"{allowed / 1e9:.1f} GB of memory allowed here."
+        )
+    if "family" in said:
+        raise MisreadModelError(said["error"], family=said["family"])
+    if "error" in said:
+        raise ModelLoadError(said["error"])
+    return Trial(
+        unpack(bytes.fromhex(said["candidates"])),
+        Size(*said["size"]),
+        said["milliseconds"],
+        Size(*said["input_size"]),
+        said["runtime"],
+        said["precision"],
+    )
+
+
+def _last_line(printed: str) -> dict[str, Any] | None:
+    """Return what the process said last; the runtime may have said something before."""
+    for line in reversed(printed.splitlines()):
+        try:
+            said = json.loads(line)
+        except ValueError:
+            continue
+        return said if isinstance(said, dict) else None
+    return None
+
+
+def measure(model: Model, picture: Path) -> Trial:
+    """Return what a model says of a photograph, run in this process.
+
+    Raises:
+        ModelLoadError, ImageReadError: the model or the photograph cannot be used.
+    """
+    from imagebase.detection.detector import load_model
+    from imagebase.images.decode import load_image
+
+    detector = load_model(model)
+    loaded = load_image(
+        picture.read_bytes(),
+        file_name=picture.name,
+        max_pixels=Limits().max_image_pixels,
+    )
+    seconds = []
+    for _ in range(_RUNS):
+        started = time.perf_counter()
+        found = detector.candidates(loaded.rgb, size=loaded.size)
+        seconds.append(time.perf_counter() - started)
+    return Trial(
+        found,
+        loaded.size,
+        1_000 * median(seconds),
+        detector.input_size,
+        detector.runtime,
+        detector.precision,
+    )
+
+
+def _main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("picture", type=Path)
+    parser.add_argument("--memory", type=int, required=True)
+    parser.add_argument("--family", default="")
+    arguments = parser.parse_args()
+    _limit_memory(arguments.memory + _BESIDE_THE_MODEL)
+    print(json.dumps(_tried(arguments)))  # noqa: T201 the parent reads it
+
+
+def _tried(arguments: argparse.Namespace) -> dict[str, Any]:
+    try:
+        model = model_in_folder(arguments.folder)
+        tried = measure(
+            replace(model, name=_NAME, family=arguments.family or None),
+            arguments.picture,
+        )
+    except MisreadModelError as error:
+        return {"error": error.what, "family": error.family}
+    except ImageBaseError as error:
+        return {"error": str(error)}
+    except MemoryError:
+        return {
+            "error": f"The model needs more than the {arguments.memory / 1e9:.1f} GB "
+            "of memory allowed here."
+        }
+    return {
+        "candidates": pack(tried.candidates).hex(),
+        "size": tried.size,
+        "milliseconds": tried.milliseconds,
+        "input_size": tried.input_size,
+        "runtime": tried.runtime,
+        "precision": tried.precision,
+    }
+
+
+def _limit_memory(byte_count: int) -> None:
+    """Limit this process's address space; Windows has no such limit."""
+    if sys.platform != "win32":
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_AS, (byte_count, byte_count))
+
+
+if __name__ == "__main__":
+    _main()

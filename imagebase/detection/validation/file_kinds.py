@@ -1,0 +1,361 @@
+"""Tell which part of a model each dropped file is, by its content."""
+
+import codecs
+import io
+import re
+import zipfile
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import PurePosixPath
+from typing import Final, NamedTuple
+
+from imagebase.detection.model_files import CFG, CONVERTED, REPORTS, WEIGHTS
+from imagebase.detection.validation.findings import Finding, bad, good, warning
+from imagebase.errors import ImageBaseError
+from imagebase.images.archives import (
+    archive_members,
+    is_archive_name,
+    is_clutter,
+    safe_name,
+)
+from imagebase.settings import Limits
+from imagebase.wording import plural
+
+MAX_TEXT_BYTES: Final = 1_000_000
+_SNIFFED: Final = 4_096
+_CONTROL: Final = frozenset(range(32)) - {9, 10, 12, 13, 26}
+_MARKS: Final = {
+    codecs.BOM_UTF8: ("utf-8", "begins with a byte order mark"),
+    codecs.BOM_UTF16_LE: ("utf-16-le", "is UTF-16 text"),
+    codecs.BOM_UTF16_BE: ("utf-16-be", "is UTF-16 text"),
+}
+
+
+class Text(NamedTuple):
+    """A file's text, and what is unusual about how it was saved."""
+
+    text: str
+    oddities: tuple[str, ...] = ()
+
+
+def decoded_text(data: bytes) -> Text | None:
+    """Return a file as text; None where it is no text."""
+    if len(data) > MAX_TEXT_BYTES:
+        return None
+    found = _decoded(data)
+    if found is None:
+        return None
+    text, oddities = found
+    if "\r" in text:
+        oddities = (*oddities, "has Windows line ends")
+    return Text(text.replace("\r\n", "\n").replace("\r", "\n").rstrip("\x1a"), oddities)
+
+
+def _decoded(data: bytes) -> Text | None:
+    for mark, (encoding, what) in _MARKS.items():
+        if data.startswith(mark):
+            return _as(data[len(mark) :], encoding, what)
+    if _is_utf16_without_mark(data):
+        return _as(data, "utf-16-le", "is UTF-16 text")
+    if _CONTROL & set(data[:_SNIFFED]):
+        return None
+    try:
+        return Text(data.decode("utf-8"))
+    except UnicodeDecodeError:
+        what = "is not UTF-8 and was read as Windows text (check ä, é and the like)"
+        return _as(data, "cp1252", what) if _is_mostly_ascii(data) else None
+
+
+def _as(data: bytes, encoding: str, what: str) -> Text | None:
+    try:
+        return Text(data.decode(encoding), (what,))
+    except UnicodeDecodeError:
+        return None
+
+
+def _is_utf16_without_mark(data: bytes) -> bool:
+    """Say whether every second byte is 0, as in UTF-16 of plain English."""
+    head = data[:_SNIFFED]
+    if len(head) < 4 or len(data) % 2:
+        return False
+    return not any(head[1::2]) and all(byte > 8 for byte in head[::2])
+
+
+def _is_mostly_ascii(data: bytes) -> bool:
+    head = data[:_SNIFFED]
+    return sum(byte < 128 for byte in head) > 0.8 * len(head)
+
+
+_ZIP: Final = b"PK\x03\x04"
+_LFS: Final = b"version https://git-lfs.github.com/spec/"
+_PAGES: Final = (b"<!doctype html", b"<html", b"<?xml", b"<head", b"<!--")
+_PICKLE: Final = b"\x80"
+# The first field of every ONNX file: the version of its format.
+_ONNX_TAG: Final = 0x08
+_MOST_FILES: Final = 50
+_MOST_HEADER_NUMBER: Final = 1_000
+# A [section] alone on its line; a Markdown link is none.
+_SECTION: Final = re.compile(r"\s*\[\s*\w+\s*\]\s*([#;].*)?$")
+_BY_SUFFIX: Final = {".cfg": "cfg", ".weights": "weights", ".names": "names"}
+_OTHER_TOOLS: Final = {
+    ".h5": "a Keras file",
+    ".keras": "a Keras file",
+    ".tflite": "a TensorFlow Lite file",
+    ".pb": "a TensorFlow file",
+    ".engine": "a TensorRT engine, which fits one graphics card only",
+    ".trt": "a TensorRT engine, which fits one graphics card only",
+    ".mlmodel": "a Core ML file",
+    ".safetensors": "a file of weights without its net",
+    ".caffemodel": "a Caffe file",
+    ".param": "an ncnn file",
+}
+_CHECKPOINTS: Final = frozenset({".pt", ".pth", ".ckpt", ".pkl", ".torchscript"})
+_PACKED: Final = {
+    b"\x1f\x8b": "gzip",
+    b"7z\xbc\xaf": "7-Zip",
+    b"Rar!": "RAR",
+    b"BZh": "bzip2",
+    b"\xfd7zXZ": "xz",
+}
+_PICTURES: Final = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM")
+_TELLING: Final = frozenset({"license", "licence", "copying", "readme"})
+
+
+class Kind(StrEnum):
+    """What a file may be of a model."""
+
+    CFG = "cfg"
+    WEIGHTS = "weights"
+    NAMES = "names"
+    ONNX = "onnx"
+
+
+class Upload(NamedTuple):
+    """A dropped file: its name and its bytes."""
+
+    name: str
+    data: bytes
+
+
+@dataclass(slots=True)
+class Sorted:
+    """The files by what they are, and what was found on the way.
+
+    licence: the text of a licence that lay beside them.
+    """
+
+    parts: dict[Kind, list[Upload]] = field(default_factory=dict)
+    findings: list[Finding] = field(default_factory=list)
+    licence: str = ""
+
+    def add(self, kind: Kind, upload: Upload) -> None:
+        self.parts.setdefault(kind, []).append(upload)
+
+    def one(self, kind: Kind) -> Upload | None:
+        """Return the file of a kind; None where there is none."""
+        found = self.parts.get(kind)
+        return found[0] if found else None
+
+
+def sort_uploads(uploads: Iterable[tuple[str, bytes]], limits: Limits) -> Sorted:
+    """Return dropped files by what they are; a zip's files are taken out of it."""
+    found = Sorted()
+    for upload in _own_parts(_unpacked(uploads, found, limits)):
+        _sort(upload, found)
+    _say_what_is_swapped(found)
+    for kind, files in found.parts.items():
+        if len(files) > 1:
+            names = ", ".join(one.name for one in files)
+            found.findings.append(
+                bad(
+                    f"There are {len(files)} {kind} files ({names}); drop one model at "
+                    "a time."
+                )
+            )
+    return found
+
+
+def _own_parts(uploads: list[Upload]) -> list[Upload]:
+    """Return files without those that a training or a download puts beside a model."""
+    beside = set(REPORTS)
+    if {CFG, WEIGHTS} <= {one.name for one in uploads}:
+        beside.add(CONVERTED)
+    return [one for one in uploads if one.name not in beside]
+
+
+def _unpacked(
+    uploads: Iterable[tuple[str, bytes]], found: Sorted, limits: Limits
+) -> list[Upload]:
+    files: list[Upload] = []
+    for given, data in uploads:
+        name = safe_name(given)
+        if is_clutter(name):
+            continue
+        if len(data) > limits.max_model_bytes:
+            found.findings.append(
+                bad(
+                    f"{name} has {len(data) / 1e6:.0f} MB; a model may have "
+                    f"{limits.max_model_bytes / 1e6:.0f} MB here."
+                )
+            )
+        elif is_archive_name(name) and data.startswith(_ZIP) and not _is_torch(data):
+            files += _members(name, data, found, limits)
+        else:
+            files.append(Upload(name, data))
+    return files
+
+
+def _members(name: str, data: bytes, found: Sorted, limits: Limits) -> list[Upload]:
+    try:
+        members = archive_members(data, file_name=name, limits=limits)
+        if len(members) > _MOST_FILES:
+            found.findings.append(
+                bad(
+                    f"{name} holds {plural(len(members), 'file')}; zip the "
+                    "model's own only."
+                )
+            )
+            return []
+        return [
+            Upload(PurePosixPath(one.name).name, one.read())
+            for one in members
+            if not _is_beside(one.name)
+        ]
+    except ImageBaseError as error:
+        found.findings.append(bad(str(error)))
+        return []
+
+
+def _is_beside(name: str) -> bool:
+    """Say whether a file in a zip is a picture or the like, and no part of a model."""
+    return PurePosixPath(name).suffix.lower() in {".jpg", ".jpeg", ".png", ".md"}
+
+
+def _sort(upload: Upload, found: Sorted) -> None:
+    fault = fault_of(upload)
+    if fault is not None:
+        found.findings.append(bad(fault))
+        return
+    kind = kind_of(upload)
+    if kind is Kind.NAMES and _is_telling(upload.name):
+        text = decoded_text(upload.data)
+        if not upload.name.lower().startswith("readme") and text is not None:
+            found.licence = text.text.strip()
+    elif kind is Kind.NAMES and PurePosixPath(upload.name).suffix.lower() == ".data":
+        found.findings.append(
+            good(f"{upload.name} is for training and is not needed here.")
+        )
+    elif kind is None:
+        found.findings.append(
+            bad(
+                f"{upload.name} is no part of a model that is known: drop a Darknet "
+                "cfg, its weights and its names, or an ONNX file."
+            )
+        )
+    else:
+        found.add(kind, upload)
+
+
+def _is_telling(name: str) -> bool:
+    return PurePosixPath(name).stem.lower() in _TELLING
+
+
+def fault_of(upload: Upload) -> str | None:
+    """Return why a file cannot be a part of a model, whatever its name says."""
+    name, head = upload.name, upload.data[:_SNIFFED]
+    suffix = PurePosixPath(name).suffix.lower()
+    start = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    packed = next((kind for mark, kind in _PACKED.items() if head.startswith(mark)), "")
+    if not upload.data:
+        return f"{name} is empty (0 bytes): a copy or a download was cut off."
+    if head.startswith(_LFS):
+        return (
+            f"{name} is a Git LFS pointer, not the file itself; run `git lfs pull`, or "
+            "download the file by its own button."
+        )
+    if start.startswith(_PAGES):
+        return (
+            f"{name} is a web page that was saved in place of the file; download the "
+            "file itself (on GitHub: Download raw file)."
+        )
+    if _is_checkpoint(suffix, head, upload.data):
+        return (
+            f"{name} is a PyTorch checkpoint: it can hold code, so it is never opened. "
+            "Export it where it was trained: `yolo export model=best.pt format=onnx`, "
+            "and drop the .onnx file."
+        )
+    if head.startswith(_ZIP):
+        return (
+            f"{name} is a zip saved under another name; name it .zip, or unpack it and "
+            "drop what is in it."
+        )
+    if packed:
+        return f"{name} is packed with {packed}; unpack it and drop what is in it."
+    if suffix in _OTHER_TOOLS or head.startswith(b"\x89HDF") or head[4:8] == b"TFL3":
+        what = _OTHER_TOOLS.get(suffix, "a file of another tool")
+        return f"{name} is {what}; export the model to ONNX and drop that."
+    if head.startswith(_PICTURES):
+        return f"{name} is a picture, not a part of a model."
+    return None
+
+
+def _is_checkpoint(suffix: str, head: bytes, data: bytes) -> bool:
+    if suffix in _CHECKPOINTS or _is_torch(data):
+        return True
+    return head.startswith(_PICKLE) and head[1:2] in {b"\x02", b"\x03", b"\x04"}
+
+
+def _is_torch(data: bytes) -> bool:
+    """Say whether a zip is one that PyTorch writes; only its list of names is read."""
+    if not data.startswith(_ZIP):
+        return False
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            return any(one.endswith("data.pkl") for one in archive.namelist())
+    # A broken zip raises struct.error, ValueError and others too.
+    except Exception:
+        return False
+
+
+def kind_of(upload: Upload) -> Kind | None:
+    """Return what a file is by its content; its name decides only between texts."""
+    suffix = PurePosixPath(upload.name).suffix.lower()
+    text = decoded_text(upload.data)
+    if text is not None:
+        is_cfg = any(_SECTION.match(one) for one in text.text.splitlines())
+        return Kind.CFG if is_cfg or suffix == ".cfg" else Kind.NAMES
+    if suffix == ".onnx":
+        return Kind.ONNX
+    if _has_weights_header(upload.data) or suffix == ".weights":
+        return Kind.WEIGHTS
+    return Kind.ONNX if upload.data[0] == _ONNX_TAG else None
+
+
+def _has_weights_header(data: bytes) -> bool:
+    """Say whether the file begins with Darknet's version: three small numbers."""
+    numbers = [int.from_bytes(data[i : i + 4], "little") for i in (0, 4, 8)]
+    return len(data) >= 16 and all(one < _MOST_HEADER_NUMBER for one in numbers)
+
+
+def _say_what_is_swapped(found: Sorted) -> None:
+    for kind, files in found.parts.items():
+        for upload in files:
+            meant = _BY_SUFFIX.get(PurePosixPath(upload.name).suffix.lower())
+            if meant not in {None, str(kind)}:
+                found.findings.append(
+                    warning(
+                        f"{upload.name} holds the {kind}: the files are swapped, and "
+                        "each is taken for what is in it."
+                    )
+                )
+
+
+def missing_parts(parts: Sequence[Kind]) -> list[str]:
+    """Return what a Darknet model still needs, in words."""
+    words = {
+        Kind.CFG: "the cfg (its layers)",
+        Kind.WEIGHTS: "the weights",
+        Kind.NAMES: "the names (a label a line)",
+    }
+    return [word for kind, word in words.items() if kind not in parts]

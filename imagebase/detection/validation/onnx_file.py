@@ -1,0 +1,188 @@
+"""An ONNX file and perhaps a names file: what it is, and whether it can be used."""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from imagebase.annotation import Size
+from imagebase.detection.onnx.families import (
+    FAMILY_NAMES,
+    Adapter,
+    OnnxModel,
+    families_of,
+    labels_of,
+    possible_recipes,
+    read_onnx,
+    recipe_for,
+)
+from imagebase.detection.onnx.inputs import is_open
+from imagebase.detection.validation.darknet_files import check_names, say_twins
+from imagebase.detection.validation.file_kinds import Upload
+from imagebase.detection.validation.findings import Finding, bad, good, is_bad, warning
+from imagebase.errors import AmbiguousModelError, ModelLoadError
+from imagebase.settings import Limits
+from imagebase.wording import plural
+
+_ONNX_TAG: Final = 0x08
+# The file, the graph and the runtime's own copy of the weights.
+_COPIES: Final = 3
+
+
+@dataclass(slots=True)
+class Checked:
+    """What came of the files.
+
+    families: the ways it may be read, the likeliest first; family: the one it is read
+    by; None while a person has to say which. asks_size: whether images of any size go
+    in; has_size: whether the file says which all the same.
+    """
+
+    findings: list[Finding] = field(default_factory=list)
+    labels: tuple[str, ...] = ()
+    input_size: Size | None = None
+    families: tuple[str, ...] = ()
+    family: str | None = None
+    asks_size: bool = False
+    has_size: bool = True
+    licence: str = ""
+    source: str = ""
+
+
+def check_onnx(
+    onnx: Upload,
+    names: Upload | None,
+    limits: Limits,
+    *,
+    family: str | None,
+    input_size: int | None,
+) -> Checked:
+    """Return what is to be said of an ONNX model; nothing of it is run.
+
+    family: how a person said its outputs are read; None where nobody did.
+    input_size: the side that a person said its images have; None where nobody did.
+    """
+    checked = Checked()
+    needs = _COPIES * len(onnx.data)
+    if needs > limits.max_model_memory_bytes:
+        checked.findings.append(
+            bad(
+                f"{onnx.name} would need {needs / 1e9:.1f} GB of memory; "
+                f"{limits.max_model_memory_bytes / 1e9:.1f} GB are allowed here."
+            )
+        )
+        return checked
+    try:
+        model = read_onnx(onnx.data)
+        checked.licence = model.metadata.get("license", "")
+        checked.source = model.metadata.get("description", "")
+        named = _named(model, names)
+        checked.asks_size = is_open(model)
+        possible = possible_recipes(model, labels=named, side=input_size)
+        checked.families = families_of(possible)
+        recipe = recipe_for(model, labels=named, family=family, side=input_size)
+        _check_size(recipe, input_size)
+    except AmbiguousModelError as error:
+        _ask(onnx, error, checked)
+        return checked
+    except ModelLoadError as error:
+        checked.findings.append(bad(_sentence(onnx, error)))
+        return checked
+    checked.family, checked.input_size = recipe.family, recipe.net_size
+    checked.has_size = not checked.asks_size or input_size is None
+    words = _recipe_in_words(onnx.name, recipe)
+    is_sure = not recipe.doubt or family is not None
+    said = good(words) if is_sure else warning(f"{words} But {recipe.doubt}")
+    checked.findings.append(said)
+    checked.labels = _labels(onnx, model, names, recipe, checked.findings)
+    return checked
+
+
+def _check_size(recipe: Adapter, input_size: int | None) -> None:
+    if input_size and recipe.net_size != (input_size, input_size):
+        width, height = recipe.net_size
+        raise ModelLoadError(
+            f"its input is fixed at {width}×{height}; leave the input size out."
+        )
+
+
+def _named(model: OnnxModel, names: Upload | None) -> int | None:
+    """Return how many labels are named, if that is known already."""
+    if names is None:
+        return len(labels_of(model)) or None
+    silent: list[Finding] = []
+    labels = check_names(names, None, silent)
+    return None if is_bad(silent) else len(labels)
+
+
+def _ask(onnx: Upload, error: AmbiguousModelError, checked: Checked) -> None:
+    checked.families = error.families
+    ways = ", or ".join(FAMILY_NAMES[one] for one in error.families)
+    checked.findings.append(
+        bad(
+            f"{onnx.name} can be read in more than one way: as {ways}. Say which it "
+            "is, or add a names file with a label for each class."
+        )
+    )
+
+
+def _sentence(onnx: Upload, error: ModelLoadError) -> str:
+    text = str(error)
+    is_cut = "not an ONNX model" in text and onnx.data[:1] == bytes([_ONNX_TAG])
+    if is_cut:
+        return (
+            f"{onnx.name} begins as an ONNX model and breaks off: a copy or a download "
+            "was cut off. Get it again."
+        )
+    return f"{onnx.name}: {text}"
+
+
+def _recipe_in_words(name: str, recipe: Adapter) -> str:
+    size = recipe.net_size
+    classes = f", {recipe.classes} classes" if recipe.classes else ""
+    return (
+        f"{name}: {FAMILY_NAMES[recipe.family]}, {size.width} × {size.height} pixels"
+        f"{classes}."
+    )
+
+
+def _labels(
+    onnx: Upload,
+    model: OnnxModel,
+    names: Upload | None,
+    recipe: Adapter,
+    findings: list[Finding],
+) -> tuple[str, ...]:
+    inside = labels_of(model)
+    if names is not None:
+        labels = check_names(names, recipe.classes, findings)
+        if inside and labels and inside != labels:
+            findings.append(
+                warning(
+                    f"{names.name} and {onnx.name} name the classes differently; "
+                    f"{names.name} counts."
+                )
+            )
+        return labels
+    if not inside:
+        count = recipe.classes
+        many = plural(count, "label") if count else "its labels"
+        findings.append(
+            bad(
+                f"{onnx.name} does not name its labels; drop a names file with it: "
+                f"{many}, one a line, in the order of its training."
+            )
+        )
+        return ()
+    if recipe.classes not in {None, len(inside)}:
+        findings.append(
+            bad(
+                f"{onnx.name} names {plural(len(inside), 'label')} and has "
+                f"{recipe.classes} classes; drop a names file with it, one label a "
+                "line."
+            )
+        )
+        return ()
+    findings.append(
+        good(f"{onnx.name} names its {plural(len(inside), 'label')} itself.")
+    )
+    say_twins(inside, findings)
+    return inside
