@@ -41,10 +41,10 @@ from imagebase.evaluation.values import (
     NMS_THRESHOLD,
     Found,
 )
-from imagebase.formats.placing import Frame
+from imagebase.formats.placement import Frame
+from imagebase.formats.split import SplitImage
 from imagebase.geometry import cxcywh_to_xyxy
 from imagebase.settings import PROJECT_ROOT, WEIGHTS_FOLDER
-from imagebase.split import SplitImage
 from imagebase.training.checkpoint import read_checkpoint
 from imagebase.training.gathering import Gathered
 from imagebase.training.judging import FoundRow, truth_of

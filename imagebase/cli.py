@@ -245,7 +245,7 @@ def convert(
     Exit code 0: done, what was left out or changed is listed on standard error; 1:
     nothing could be done; 2: wrong usage.
     """
-    from imagebase.conversion import convert as run
+    from imagebase.formats.convert import convert as run
 
     if (output is None) == (zip_file is None):
         _refuse("Give --output for a folder, or --zip for one file.")

@@ -12,10 +12,10 @@ from pathlib import Path
 
 from imagebase.annotation import ImageRecord, LabelSet
 from imagebase.errors import ImageBaseError, ImageReadError
-from imagebase.formats.label_set_files import ExportImage, ExportSet, WriteOptions
-from imagebase.formats.names import build_export_set
-from imagebase.formats.package import export_folder
+from imagebase.formats.base import ExportImage, ExportSet, WriteOptions
+from imagebase.formats.file_names import build_export_set
 from imagebase.formats.registry import format_named
+from imagebase.formats.verified_export import export_folder
 from imagebase.images.decode import (
     ImageHeader,
     export_image,

@@ -18,7 +18,7 @@ from imagebase.augmentation.moves import RotatedBoxes
 from imagebase.augmentation.scene import LabelledImage, Scene
 from imagebase.augmentation.steps import STEPS, Random, Step, whole_below
 from imagebase.errors import ExportError
-from imagebase.split import Split
+from imagebase.formats.split import Split
 
 MAX_VARIANTS: Final = 20
 

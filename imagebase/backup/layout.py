@@ -12,7 +12,7 @@ from pathlib import PurePosixPath
 from typing import Any, Final
 
 from imagebase.errors import ArchiveError
-from imagebase.formats.sinks import WrittenFile
+from imagebase.formats.writer import WrittenFile
 from imagebase.images.file_types import IMAGE_SUFFIXES
 
 KIND: Final = "imagebase-backup"

@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from imagebase.backup.layout import MANIFEST, image_path, manifest_json, table_path
 from imagebase.errors import ImageFileError, NotFoundError
-from imagebase.formats.label_set_files import ExportFile, ImageReference, Streamed
-from imagebase.formats.sinks import append_to_zip, write_zip
+from imagebase.formats.base import ExportFile, ImageReference, Streamed
+from imagebase.formats.writer import append_to_zip, write_zip
 from imagebase.store import Scope, Store
 from imagebase.store.copies import COPIED, COPIED_BY_NAME, CopiedTable, DatasetCopy
 

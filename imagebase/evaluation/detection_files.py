@@ -19,10 +19,10 @@ from imagebase.evaluation.label_files import LabelFiles
 from imagebase.evaluation.label_mapping import map_labels
 from imagebase.evaluation.passing import Pass
 from imagebase.evaluation.values import Found, Truth
-from imagebase.formats.collecting import image_name, number
+from imagebase.formats.base import FileTree
 from imagebase.formats.image_index import NameIndex
 from imagebase.formats.json_stream import Item, json_items
-from imagebase.formats.label_set_files import FileTree
+from imagebase.formats.reader import image_name, number
 from imagebase.formats.registry import read
 from imagebase.formats.trees import names_with_suffix, opened_tree
 

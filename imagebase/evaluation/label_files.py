@@ -12,17 +12,16 @@ from imagebase.annotation import Box, Size
 from imagebase.errors import AnnotationFileError, EvaluationError, ImageBaseError
 from imagebase.evaluation.coco_numbers import CocoNumbers, read_coco_numbers
 from imagebase.evaluation.values import EvaluatedImage, Truth
-from imagebase.formats.collecting import image_name
-from imagebase.formats.label_set_files import FileTree, ReadImage
-from imagebase.formats.placing import Fitted, Frame, fitted, several_meant
+from imagebase.formats.base import FileTree, ReadImage
+from imagebase.formats.placement import Fitted, Frame, fitted, several_meant
+from imagebase.formats.reader import image_name
 from imagebase.formats.registry import (
     own_files,
     read,
     readable_format,
     recognise,
 )
-from imagebase.formats.tree_views import with_images
-from imagebase.formats.trees import opened_tree
+from imagebase.formats.trees import opened_tree, with_images
 from imagebase.images.decode import read_header
 from imagebase.images.skipped_files import EARLIER
 from imagebase.settings import Limits

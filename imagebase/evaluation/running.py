@@ -25,7 +25,7 @@ from imagebase.evaluation.label_files import (
 from imagebase.evaluation.metrics import metrics
 from imagebase.evaluation.passing import Pass, run_pass
 from imagebase.evaluation.report import About, PictureOf, report
-from imagebase.formats.placing import Frame
+from imagebase.formats.placement import Frame
 from imagebase.formats.registry import readable_format
 from imagebase.images.decode import (
     RgbArray,

@@ -23,21 +23,16 @@ from imagebase.exporting.selection import (
 )
 from imagebase.exporting.stored import Store
 from imagebase.exporting.zips import Weighed, dealt_into_zips, zips_without_parts
-from imagebase.formats.label_set_files import (
-    PARTS,
-    ExportImage,
-    ExportSet,
-    WriteOptions,
-)
+from imagebase.formats.base import PARTS, ExportImage, ExportSet, WriteOptions
+from imagebase.formats.file_names import export_names
 from imagebase.formats.manifest import About
-from imagebase.formats.names import export_names
-from imagebase.formats.package import (
+from imagebase.formats.registry import format_named
+from imagebase.formats.verified_export import (
     ExportSummary,
     Progress,
     export_zip,
     warnings_about,
 )
-from imagebase.formats.registry import format_named
 from imagebase.store.contents import ImageContents
 from imagebase.wording import plural
 

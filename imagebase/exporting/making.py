@@ -23,10 +23,10 @@ from imagebase.exporting.request import (
     AREAS_WRITTEN,
     ExportRequest,
 )
-from imagebase.formats.boxes import whole_pixels, writable
-from imagebase.formats.label_set_files import ExportImage
-from imagebase.formats.names import split_suffix
+from imagebase.formats.base import ExportImage
+from imagebase.formats.file_names import split_suffix
 from imagebase.formats.registry import format_named
+from imagebase.formats.writable_boxes import whole_pixels, writable
 from imagebase.images.decode import (
     EXPORT_QUALITY,
     RgbArray,

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from imagebase.annotation import LabelSet, Size
-from imagebase.formats.label_set_files import ExportImage, FileTree, ReadImage
-from imagebase.formats.package import OWN_LIMITS, ExportSummary
+from imagebase.formats.base import ExportImage, FileTree, ReadImage
 from imagebase.formats.trees import ZipTree
+from imagebase.formats.verified_export import OWN_LIMITS, ExportSummary
 from imagebase.images.decode import load_image, resized
 from imagebase.images.draw import draw_annotations
 from imagebase.images.thumbnails import inner_size, tile_webp

@@ -17,9 +17,9 @@ from imagebase.exporting.selection import (
     split_image,
     split_of,
 )
+from imagebase.formats.split import Split, Table, table, torn_groups
 from imagebase.images.decode import load_image
 from imagebase.images.resize import Placement
-from imagebase.split import Split, Table, table, torn_groups
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from typing import Any, Final
 from imagebase.annotation.states import APPROVED, SCOPE_WORDS, SCOPES
 from imagebase.augmentation import Recipe, recipe_from_json, recipe_json
 from imagebase.errors import ExportError
+from imagebase.formats.split import Shares
 from imagebase.images.resize import (
     Letterbox,
     LongestSide,
@@ -15,7 +16,6 @@ from imagebase.images.resize import (
     resizing_from_json,
     resizing_json,
 )
-from imagebase.split import Shares
 
 # What becomes of areas that nobody labels.
 AREAS_WRITTEN: Final = "written"

@@ -12,14 +12,9 @@ from imagebase.exporting.request import (
     ExportRequest,
     SplitChoice,
 )
-from imagebase.formats.parts import part_named
+from imagebase.formats.split import Split, SplitImage, split_by_column, split_by_shares
+from imagebase.formats.split_names import part_named
 from imagebase.images.quality import MAX_HASH_DISTANCE
-from imagebase.split import (
-    Split,
-    SplitImage,
-    split_by_column,
-    split_by_shares,
-)
 from imagebase.store.contents import ImageContents
 
 

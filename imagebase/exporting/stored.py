@@ -22,8 +22,8 @@ from imagebase.annotation import (
 from imagebase.annotation.areas import shape_json, shape_of_json
 from imagebase.exporting.making import Made
 from imagebase.exporting.zips import Weighed
-from imagebase.formats.label_set_files import PARTS, ExportImage, StoredImages
-from imagebase.formats.names import with_suffix
+from imagebase.formats.base import PARTS, ExportImage, StoredImages
+from imagebase.formats.file_names import with_suffix
 
 _BUFFER_BYTES: Final = 1 << 16
 

@@ -8,10 +8,7 @@ from typing import Final
 
 from imagebase.annotation import Box, LabelSet, Size
 from imagebase.errors import AnnotationFileError
-from imagebase.formats.boxes import writable
-from imagebase.formats.collecting import Collector, image_name
-from imagebase.formats.csv_files import csv_rows, csv_table
-from imagebase.formats.label_set_files import (
+from imagebase.formats.base import (
     PARTS,
     ExportFile,
     ExportImage,
@@ -22,10 +19,13 @@ from imagebase.formats.label_set_files import (
     Mapped,
     WriteOptions,
 )
-from imagebase.formats.names import flat_image_names, label_folders
-from imagebase.formats.parts import part_in, part_named
-from imagebase.formats.relative import names_file, read_names_file
+from imagebase.formats.file_names import flat_image_names, label_folders
+from imagebase.formats.reader import LabelReader, image_name
+from imagebase.formats.split_names import part_in, part_named
+from imagebase.formats.text_files import csv_rows, csv_table
 from imagebase.formats.trees import files_named, is_image_name, names_with_suffix
+from imagebase.formats.writable_boxes import writable
+from imagebase.formats.yolo_lines import names_file, read_names_file
 
 FILE: Final = "classification.csv"
 UNLABELLED: Final = "_unlabelled"
@@ -113,7 +113,7 @@ def recognises(tree: FileTree) -> bool:
     return len(labels) > 1 and "" not in labels
 
 
-def read(tree: FileTree, collector: Collector) -> None:
+def read(tree: FileTree, collector: LabelReader) -> None:
     """Read the list where there is one, else what folders the images lie in.
 
     Raises:
@@ -132,7 +132,7 @@ def read(tree: FileTree, collector: Collector) -> None:
     collector.check()
 
 
-def _read_list(tree: FileTree, file: str, collector: Collector) -> None:
+def _read_list(tree: FileTree, file: str, collector: LabelReader) -> None:
     rows = csv_rows(tree, file)
     _, header = next(rows, (1, []))
     if tuple(header[:2]) != _COLUMNS:
@@ -154,7 +154,7 @@ def _read_list(tree: FileTree, file: str, collector: Collector) -> None:
             collector.add_tag(image, label, file=file, at=at)
 
 
-def _read_folders(tree: FileTree, collector: Collector) -> None:
+def _read_folders(tree: FileTree, collector: LabelReader) -> None:
     images = [name for name in tree.names() if is_image_name(name)]
     if not any(_label_by_folder(name) for name in images):
         raise AnnotationFileError(

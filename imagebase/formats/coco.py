@@ -1,27 +1,12 @@
 """COCO JSON: boxes as [x, y, width, height] in pixels from 0, every id from 1."""
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from imagebase.annotation import Annotation, Box, Size
-from imagebase.annotation.attributes import stated
-from imagebase.formats.boxes import confidence_of, writable
-from imagebase.formats.coco_entries import (
-    attributes_of,
-    bbox_of,
-    box_around,
-    category_name,
-    file_name_of,
-    id_of,
-    part_of,
-)
-from imagebase.formats.collecting import (
-    Collector,
-    image_name,
-    number,
-)
-from imagebase.formats.json_stream import Item, json_items, json_line, json_list
-from imagebase.formats.label_set_files import (
+from imagebase.annotation.attributes import read_value, stated
+from imagebase.formats.base import (
     PARTS,
     ExportFile,
     ExportSet,
@@ -33,12 +18,95 @@ from imagebase.formats.label_set_files import (
     WriteOptions,
     any_attribute,
 )
-from imagebase.formats.outlines import OUTLINE
-from imagebase.formats.parts import parts_of_files
-from imagebase.formats.regions import crowds, has_areas, used_labels
-from imagebase.formats.relative import class_ids_of
-from imagebase.formats.subsets import subsets
+from imagebase.formats.json_stream import Item, json_items, json_line, json_list
+from imagebase.formats.per_split import subsets
+from imagebase.formats.reader import LabelReader, image_name, number
+from imagebase.formats.regions import (
+    OUTLINE,
+    around,
+    box_of_run_lengths,
+    crowds,
+    has_areas,
+    used_labels,
+)
+from imagebase.formats.split_names import part_named, parts_of_files
 from imagebase.formats.trees import has_file, names_with_suffix, read_each
+from imagebase.formats.writable_boxes import confidence_of, writable
+from imagebase.formats.yolo_lines import class_ids_of
+
+# Where an image's name stands, file_name being COCO's own.
+_IMAGE_KEYS: Final = ("file_name", "filename", "path", "name", "coco_url", "url")
+_WHOLE: Final = re.compile(r"(-?\d{1,300})(\.0*)?")
+# In an annotation, what is no attribute of it.
+_STRUCTURE: Final = frozenset(
+    {"id", "image_id", "category_id", "bbox", "area", "segmentation", "iscrowd"}
+    | {"score", "attributes", "num_keypoints"}
+)
+# What CVAT and pycocotools write with every box: 0 says nothing of it.
+_ZERO_IS_NOTHING: Final = frozenset({"ignore", "rotation"})
+
+
+def file_name_of(entry: Mapping[str, Any]) -> str:
+    """Return what an image is called, by whichever key says it; empty for none."""
+    stated = (entry.get(key) for key in _IMAGE_KEYS)
+    return next((one for one in stated if isinstance(one, str) and one), "")
+
+
+def part_of(entry: Mapping[str, Any]) -> str:
+    """Return the part of the split that an image's entry says; empty for none."""
+    stated = (entry.get(key) for key in ("split", "subset"))
+    parts = (part_named(one) for one in stated if isinstance(one, str))
+    return next(filter(None, parts), "")
+
+
+def attributes_of(entry: Mapping[str, Any]) -> dict[str, object]:
+    """Return an annotation's attributes, and what else stands in it."""
+    found = {key: value for key, value in entry.items() if key not in _STRUCTURE}
+    own = entry.get("attributes")
+    found |= own if isinstance(own, dict) else {"attributes": own}
+    return {
+        key: read_value(key, value)
+        for key, value in found.items()
+        if value != 0 or key not in _ZERO_IS_NOTHING
+    }
+
+
+def id_of(value: object) -> object:
+    """Return an id that can be looked up; "7" and 7.0 are 7, a list is none."""
+    if isinstance(value, str):
+        whole = _WHOLE.fullmatch(value.strip())
+        return int(whole[1]) if whole else value
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value if isinstance(value, (int, float)) else None
+
+
+def category_name(value: object) -> str | None:
+    """Return a category's name; some are called by numbers."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return str(value)
+    return value if isinstance(value, str) else None
+
+
+def bbox_of(entry: Mapping[str, Any]) -> Box | None:
+    """Return an annotation's own box, of x, y, width and height."""
+    numbers = entry.get("bbox")
+    if not isinstance(numbers, list) or len(numbers) != 4:
+        return None
+    x, y, width, height = map(number, numbers)
+    return Box(x, y, x + width, y + height)
+
+
+def box_around(segmentation: object) -> Box | None:
+    """Return the box around outlines, or around a mask that stands as run lengths."""
+    if not isinstance(segmentation, list):
+        return box_of_run_lengths(segmentation)
+    outlines = [one for one in segmentation if isinstance(one, list)]
+    points = [number(value) for one in outlines for value in one]
+    if len(points) < 6 or len(points) % 2:
+        return None
+    return around(zip(points[::2], points[1::2], strict=True))
+
 
 FILE: Final = "annotations.json"
 _ANNOTATIONS: Final = "annotations/"
@@ -154,7 +222,7 @@ def recognises(tree: FileTree) -> bool:
     return has_file(tree, ".json", is_one=_is_coco)
 
 
-def read(tree: FileTree, collector: Collector) -> None:
+def read(tree: FileTree, collector: LabelReader) -> None:
     """Read every COCO file of the tree; ids connect entries and mean nothing else.
 
     Raises:
@@ -198,7 +266,7 @@ def _is_coco(tree: FileTree, file: str) -> bool:
 class _Document:
     """One COCO file on its way in, read in passes: boxes may stand before images."""
 
-    def __init__(self, tree: FileTree, file: str, to: Collector, part: str) -> None:
+    def __init__(self, tree: FileTree, file: str, to: LabelReader, part: str) -> None:
         self._tree = tree
         self._file = file
         self._collector = to

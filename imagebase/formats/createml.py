@@ -7,10 +7,7 @@ from typing import Any, Final
 
 from imagebase.annotation import Box, Size
 from imagebase.annotation.attributes import read_value
-from imagebase.formats.boxes import writable
-from imagebase.formats.collecting import Collector, image_name, number
-from imagebase.formats.json_stream import json_items, json_line, json_list
-from imagebase.formats.label_set_files import (
+from imagebase.formats.base import (
     PARTS,
     ExportFile,
     ExportImage,
@@ -21,9 +18,10 @@ from imagebase.formats.label_set_files import (
     Streamed,
     WriteOptions,
 )
-from imagebase.formats.names import flat_image_names
-from imagebase.formats.parts import parts_of_files
-from imagebase.formats.relative import names_file, read_names_file
+from imagebase.formats.file_names import flat_image_names
+from imagebase.formats.json_stream import json_items, json_line, json_list
+from imagebase.formats.reader import LabelReader, image_name, number
+from imagebase.formats.split_names import parts_of_files
 from imagebase.formats.trees import (
     FILES_TO_TRY,
     files_named,
@@ -31,6 +29,8 @@ from imagebase.formats.trees import (
     names_with_suffix,
     read_each,
 )
+from imagebase.formats.writable_boxes import writable
+from imagebase.formats.yolo_lines import names_file, read_names_file
 
 FILE: Final = "annotations.json"
 _LABELS_FILE: Final = "labels.txt"
@@ -120,7 +120,7 @@ def _first_of(entry: Mapping[str, Any], keys: tuple[str, ...]) -> object:
     return next((entry[key] for key in keys if key in entry), None)
 
 
-def read(tree: FileTree, collector: Collector) -> None:
+def read(tree: FileTree, collector: LabelReader) -> None:
     """Read every CreateML file of the tree. It does not say how large images are.
 
     Raises:
@@ -139,7 +139,7 @@ def read(tree: FileTree, collector: Collector) -> None:
     )
 
 
-def _read_file(tree: FileTree, file: str, collector: Collector, part: str) -> None:
+def _read_file(tree: FileTree, file: str, collector: LabelReader, part: str) -> None:
     for item in json_items(tree, file):
         if item.position is None:
             continue
@@ -162,7 +162,7 @@ def _read_file(tree: FileTree, file: str, collector: Collector, part: str) -> No
 
 
 def _read_box(
-    entry: object, image: str, collector: Collector, file: str, at: str
+    entry: object, image: str, collector: LabelReader, file: str, at: str
 ) -> None:
     if not isinstance(entry, dict) or not isinstance(entry.get("label"), str):
         collector.skip_box(file, at, "it has no label")

@@ -5,22 +5,7 @@ from typing import Final, NamedTuple
 
 from imagebase.annotation import Box, Size
 from imagebase.errors import AnnotationFileError, ImageBaseError
-from imagebase.formats.boxes import (
-    confidence_of,
-    whole_pixel_tolerance,
-    whole_pixels,
-    writable,
-)
-from imagebase.formats.collecting import Collector, image_name, number
-from imagebase.formats.csv_columns import (
-    CsvTable,
-    Reading,
-    Row,
-    box_of,
-    decimal,
-)
-from imagebase.formats.csv_files import csv_rows, csv_table
-from imagebase.formats.label_set_files import (
+from imagebase.formats.base import (
     ExportFile,
     ExportSet,
     FileTree,
@@ -29,13 +14,28 @@ from imagebase.formats.label_set_files import (
     ImageReference,
     WriteOptions,
 )
-from imagebase.formats.parts import part_named, parts_of_files
-from imagebase.formats.relative import names_file, read_names_file
+from imagebase.formats.csv_columns import (
+    CsvTable,
+    Reading,
+    Row,
+    box_of,
+    decimal,
+)
+from imagebase.formats.reader import LabelReader, image_name, number
+from imagebase.formats.split_names import part_named, parts_of_files
+from imagebase.formats.text_files import csv_rows, csv_table
 from imagebase.formats.trees import (
     FILES_TO_TRY,
     files_named,
     names_with_suffix,
 )
+from imagebase.formats.writable_boxes import (
+    confidence_of,
+    whole_pixel_tolerance,
+    whole_pixels,
+    writable,
+)
+from imagebase.formats.yolo_lines import names_file, read_names_file
 from imagebase.images.decode import read_header
 
 FILE: Final = "annotations.csv"
@@ -109,7 +109,7 @@ class _Place(NamedTuple):
     at: str
 
 
-def read(tree: FileTree, collector: Collector) -> None:
+def read(tree: FileTree, collector: LabelReader) -> None:
     """Read every CSV file of the tree that has boxes or lists images.
 
     Columns are found by their names, in any order; commas, semicolons, tabs or
@@ -145,7 +145,7 @@ def read(tree: FileTree, collector: Collector) -> None:
         )
 
 
-def _tables(tree: FileTree, collector: Collector) -> Iterator[CsvTable]:
+def _tables(tree: FileTree, collector: LabelReader) -> Iterator[CsvTable]:
     for file in names_with_suffix(tree, *_SUFFIXES):
         try:
             yield CsvTable(tree, file)
@@ -167,7 +167,7 @@ def _listed_labels(tree: FileTree, table: CsvTable) -> list[str]:
 class _ImageSizes:
     """Sizes of images that lie beside the table; of so many as are worth opening."""
 
-    def __init__(self, tree: FileTree, file: str, collector: Collector) -> None:
+    def __init__(self, tree: FileTree, file: str, collector: LabelReader) -> None:
         self._tree = tree
         self._file = file
         self._collector = collector
@@ -197,7 +197,7 @@ class _TableReader:
         self,
         table: CsvTable,
         reading: Reading,
-        to: Collector,
+        to: LabelReader,
         part: str,
         labels: Sequence[str],
     ) -> None:

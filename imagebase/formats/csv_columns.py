@@ -18,10 +18,10 @@ from imagebase.annotation.attributes import (
     TRUNCATED,
     read_text,
 )
-from imagebase.formats.collecting import number, size_of
-from imagebase.formats.csv_files import csv_rows
+from imagebase.formats.base import FileTree
 from imagebase.formats.image_index import stated_path
-from imagebase.formats.label_set_files import FileTree
+from imagebase.formats.reader import number, size_of
+from imagebase.formats.text_files import csv_rows
 from imagebase.formats.trees import is_image_name
 
 Row = Mapping[str, str]

@@ -7,14 +7,8 @@ from pathlib import PurePosixPath
 from typing import Final
 
 from imagebase.errors import AnnotationFileError
-from imagebase.formats import starting
-from imagebase.formats.collecting import (
-    Collector,
-    image_name,
-)
-from imagebase.formats.image_index import NameIndex
-from imagebase.formats.label_lists import LabelLists, is_names_list
-from imagebase.formats.label_set_files import (
+from imagebase.formats import yolo_lines
+from imagebase.formats.base import (
     ExportFile,
     ExportSet,
     FileTree,
@@ -23,17 +17,12 @@ from imagebase.formats.label_set_files import (
     Streamed,
     WriteOptions,
 )
-from imagebase.formats.names import flat_image_names, image_stem
-from imagebase.formats.pairing import paired, short_names
-from imagebase.formats.parts import part_named
-from imagebase.formats.relative import (
-    CONVENTION,
-    class_ids_of,
-    label_text,
-    names_file,
-    relative_tolerance,
-)
-from imagebase.formats.texts import lines_of, text_of
+from imagebase.formats.file_names import flat_image_names, image_stem
+from imagebase.formats.image_index import NameIndex, paired, short_names
+from imagebase.formats.label_lists import LabelLists, is_names_list
+from imagebase.formats.reader import LabelReader, image_name
+from imagebase.formats.split_names import part_named
+from imagebase.formats.text_files import lines_of, text_of
 from imagebase.formats.trees import (
     FILES_TO_TRY,
     files_named,
@@ -41,6 +30,13 @@ from imagebase.formats.trees import (
     image_names,
     is_image_name,
     names_with_suffix,
+)
+from imagebase.formats.yolo_lines import (
+    CONVENTION,
+    class_ids_of,
+    label_text,
+    names_file,
+    relative_tolerance,
 )
 from imagebase.settings import WEIGHTS_FOLDER
 
@@ -71,7 +67,7 @@ def write(export_set: ExportSet, options: WriteOptions) -> Iterator[ExportFile]:
     yield from _lists(export_set, image_names)
     # Darknet ends at the first thousand batches where this folder does not exist.
     yield ExportFile("backup/README.txt", _BACKUP_NOTE)
-    yield ExportFile(starting.FILE, starting.darknet_readme(export_set))
+    yield ExportFile(yolo_lines.FILE, yolo_lines.darknet_readme(export_set))
     class_ids = class_ids_of(export_set.labels)
     for image, name in zip(export_set.images, image_names, strict=True):
         if options.with_images:
@@ -148,7 +144,7 @@ def recognises(tree: FileTree) -> bool:
     )
 
 
-def read(tree: FileTree, collector: Collector) -> None:
+def read(tree: FileTree, collector: LabelReader) -> None:
     """Read images and label files, those listed first; lists may name foreign paths.
 
     Boxes are relative: the format does not say how large an image is.

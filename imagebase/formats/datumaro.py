@@ -7,21 +7,17 @@ from typing import Any, Final
 
 from imagebase.annotation import Box
 from imagebase.annotation.attributes import GROUP, read_value
-from imagebase.formats.collecting import Collector, image_name, number, size_of
+from imagebase.formats.base import FileTree, InputFormat, any_attribute
 from imagebase.formats.json_stream import json_items
-from imagebase.formats.label_set_files import (
-    FileTree,
-    InputFormat,
-    any_attribute,
-)
-from imagebase.formats.outlines import (
+from imagebase.formats.reader import LabelReader, image_name, number, size_of
+from imagebase.formats.regions import (
     OUTLINE,
     ROTATED,
     around,
     around_rotated,
     box_of_run_lengths,
 )
-from imagebase.formats.parts import part_named
+from imagebase.formats.split_names import part_named
 from imagebase.formats.trees import FILES_TO_TRY, has_file, names_with_suffix, read_each
 
 
@@ -42,7 +38,7 @@ def _is_datumaro(tree: FileTree, file: str) -> bool:
     return False
 
 
-def read(tree: FileTree, collector: Collector) -> None:
+def read(tree: FileTree, collector: LabelReader) -> None:
     """Read every file of Datumaro's; each is a part of the split that bears its name.
 
     Raises:
@@ -61,7 +57,7 @@ def read(tree: FileTree, collector: Collector) -> None:
 class _File:
     """One file on its way in; its labels may stand after its items."""
 
-    def __init__(self, tree: FileTree, file: str, to: Collector) -> None:
+    def __init__(self, tree: FileTree, file: str, to: LabelReader) -> None:
         self._tree = tree
         self._file = file
         self._collector = to

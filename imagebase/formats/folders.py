@@ -5,9 +5,7 @@ from pathlib import PurePosixPath
 from typing import Final
 
 from imagebase.errors import AnnotationFileError
-from imagebase.formats.boxes import writable
-from imagebase.formats.collecting import Collector
-from imagebase.formats.label_set_files import (
+from imagebase.formats.base import (
     ExportFile,
     ExportSet,
     FileTree,
@@ -16,14 +14,17 @@ from imagebase.formats.label_set_files import (
     Streamed,
     WriteOptions,
 )
-from imagebase.formats.names import (
+from imagebase.formats.file_names import (
     flat_image_names,
     image_stem,
     label_folders,
     split_suffix,
 )
-from imagebase.formats.parts import part_in
-from imagebase.formats.relative import (
+from imagebase.formats.reader import LabelReader
+from imagebase.formats.split_names import part_in
+from imagebase.formats.trees import is_image_name, names_with_suffix
+from imagebase.formats.writable_boxes import writable
+from imagebase.formats.yolo_lines import (
     CONVENTION,
     LabelLines,
     class_ids_of,
@@ -32,7 +33,6 @@ from imagebase.formats.relative import (
     read_names_file,
     relative_tolerance,
 )
-from imagebase.formats.trees import is_image_name, names_with_suffix
 
 BACKGROUND: Final = "_background"
 _NAMES_FILE: Final = "obj.names"
@@ -72,7 +72,7 @@ def recognises(tree: FileTree) -> bool:
     )
 
 
-def read(tree: FileTree, collector: Collector) -> None:
+def read(tree: FileTree, collector: LabelReader) -> None:
     """Read each image once, however many folders hold it.
 
     Where the label files of one image differ, the first counts and the rest are

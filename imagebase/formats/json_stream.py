@@ -6,7 +6,7 @@ from collections.abc import Container, Iterable, Iterator
 from typing import IO, Final, NamedTuple
 
 from imagebase.errors import AnnotationFileError
-from imagebase.formats.label_set_files import FileTree
+from imagebase.formats.base import FileTree
 
 _PART_BYTES: Final = 1 << 16
 _decode = json.JSONDecoder().raw_decode

@@ -9,14 +9,11 @@ from imagebase.annotation import AttributeValue, Box
 from imagebase.annotation.areas import rectangle
 from imagebase.annotation.attributes import OCCLUDED, TRUNCATED
 from imagebase.errors import AnnotationFileError
-from imagebase.formats.collecting import (
-    Collector,
-    number,
-)
-from imagebase.formats.label_set_files import FileTree, InputFormat
-from imagebase.formats.pairing import paired, short_names
-from imagebase.formats.parts import part_in
-from imagebase.formats.texts import lines_of, text_of
+from imagebase.formats.base import FileTree, InputFormat
+from imagebase.formats.image_index import paired, short_names
+from imagebase.formats.reader import LabelReader, number
+from imagebase.formats.split_names import part_in
+from imagebase.formats.text_files import lines_of, text_of
 from imagebase.formats.trees import FILES_TO_TRY, is_image_name, names_with_suffix
 
 # type truncated occluded alpha, four edges, three sizes, three places, rotation; what a
@@ -56,7 +53,7 @@ def _cells_of(line: str) -> list[str]:
     return [" ".join(cells[:words]), *cells[words:]]
 
 
-def read(tree: FileTree, collector: Collector) -> None:
+def read(tree: FileTree, collector: LabelReader) -> None:
     """Read the label file of each image; sizes are not told.
 
     Raises:
@@ -99,7 +96,7 @@ def _last_part(name: str) -> str:
     return PurePosixPath(name).name
 
 
-def _read_file(tree: FileTree, file: str, image: str, collector: Collector) -> None:
+def _read_file(tree: FileTree, file: str, image: str, collector: LabelReader) -> None:
     try:
         lines = lines_of(text_of(tree.read(file), file))
     except AnnotationFileError as error:

@@ -7,19 +7,16 @@ from typing import Any, Final, NamedTuple
 import yaml
 
 from imagebase.errors import AnnotationFileError
-from imagebase.formats.collecting import (
-    Collector,
-    number,
-)
-from imagebase.formats.label_set_files import FileTree
-from imagebase.formats.relative import KeyPoints, LabelLines, read_names_file
-from imagebase.formats.texts import lines_of, text_of
+from imagebase.formats.base import FileTree
+from imagebase.formats.reader import LabelReader, number
+from imagebase.formats.text_files import lines_of, text_of
 from imagebase.formats.trees import (
     FILES_TO_TRY,
     folder_of,
     is_image_name,
     names_with_suffix,
 )
+from imagebase.formats.yolo_lines import KeyPoints, LabelLines, read_names_file
 
 _YAML: Final = (".yaml", ".yml")
 _DATA_FILES: Final = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
@@ -51,7 +48,7 @@ class LabelLists:
     """Gives each label file the list that it was written with: the nearest above it."""
 
     def __init__(
-        self, tree: FileTree, collector: Collector, *, named: Sequence[str] = ()
+        self, tree: FileTree, collector: LabelReader, *, named: Sequence[str] = ()
     ) -> None:
         """Find the lists and take their labels in.
 
@@ -147,7 +144,7 @@ def _is_of_a_box(line: str) -> bool:
 
 
 def _lists_in(
-    tree: FileTree, collector: Collector, named: Sequence[str]
+    tree: FileTree, collector: LabelReader, named: Sequence[str]
 ) -> list[_Listed]:
     """Return the lists there are, those of YAML files alone where any has names."""
     known = [_Listed(one, _names_in_text(tree, one)) for one in named]
@@ -174,7 +171,7 @@ def _names_in_text(tree: FileTree, file: str) -> list[str]:
     return names
 
 
-def _lists_in_yaml(tree: FileTree, collector: Collector) -> list[_Listed]:
+def _lists_in_yaml(tree: FileTree, collector: LabelReader) -> list[_Listed]:
     """Return the lists of YAML files, the data files first.
 
     A broken file of another name is somebody else's, where a sound one has the names.

@@ -8,14 +8,7 @@ from imagebase.annotation import Annotation, Attributes, Box, Size
 from imagebase.annotation.areas import Point, Shape, ShapeKind, rectangle
 from imagebase.annotation.attributes import GROUP, read_value, stated
 from imagebase.errors import AnnotationFileError
-from imagebase.formats.boxes import writable
-from imagebase.formats.collecting import (
-    Collector,
-    number,
-)
-from imagebase.formats.image_claims import named_beside
-from imagebase.formats.json_stream import json_items
-from imagebase.formats.label_set_files import (
+from imagebase.formats.base import (
     IGNORE,
     ExportFile,
     ExportImage,
@@ -26,16 +19,19 @@ from imagebase.formats.label_set_files import (
     WriteOptions,
     any_attribute,
 )
-from imagebase.formats.names import flat_image_names, image_stem
-from imagebase.formats.outlines import OUTLINE, around
-from imagebase.formats.parts import part_in
-from imagebase.formats.regions import CONVENTION, pieces, polygons
-from imagebase.formats.relative import names_file, read_names_file
+from imagebase.formats.file_names import flat_image_names, image_stem
+from imagebase.formats.image_refs import named_beside
+from imagebase.formats.json_stream import json_items
+from imagebase.formats.reader import LabelReader, number
+from imagebase.formats.regions import CONVENTION, OUTLINE, around, pieces, polygons
+from imagebase.formats.split_names import part_in
 from imagebase.formats.trees import (
     files_named,
     has_file,
     names_with_suffix,
 )
+from imagebase.formats.writable_boxes import writable
+from imagebase.formats.yolo_lines import names_file, read_names_file
 
 _FOLDER: Final = "images"
 _LABELS_FILE: Final = "labels.txt"
@@ -134,7 +130,7 @@ def _is_labelme(tree: FileTree, file: str) -> bool:
     return _labelme_of(tree, file) is not None
 
 
-def read(tree: FileTree, collector: Collector) -> None:
+def read(tree: FileTree, collector: LabelReader) -> None:
     """Read every LabelMe file of the tree.
 
     Raises:
@@ -178,7 +174,7 @@ def _labelme_of(tree: FileTree, file: str) -> Mapping[str, Any] | None:
 
 
 class _Reader:
-    def __init__(self, tree: FileTree, collector: Collector) -> None:
+    def __init__(self, tree: FileTree, collector: LabelReader) -> None:
         self._tree = tree
         self._collector = collector
         self.was_read = False

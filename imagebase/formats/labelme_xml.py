@@ -6,17 +6,13 @@ from xml.etree.ElementTree import Element
 from imagebase.annotation import Box
 from imagebase.annotation.attributes import OCCLUDED, parsed, read_text
 from imagebase.errors import AnnotationFileError
-from imagebase.formats.collecting import Collector, image_name, number
-from imagebase.formats.image_claims import named_beside
-from imagebase.formats.label_set_files import (
-    FileTree,
-    InputFormat,
-    any_attribute,
-)
-from imagebase.formats.outlines import OUTLINE, around
-from imagebase.formats.parts import part_in
+from imagebase.formats.base import FileTree, InputFormat, any_attribute
+from imagebase.formats.image_refs import named_beside
+from imagebase.formats.reader import LabelReader, image_name, number
+from imagebase.formats.regions import OUTLINE, around
+from imagebase.formats.split_names import part_in
+from imagebase.formats.text_files import root_of, root_tag_of
 from imagebase.formats.trees import FILES_TO_TRY, names_with_suffix
-from imagebase.formats.xml_files import root_of, root_tag_of
 
 _ROOT: Final = "annotation"
 _CORNERS: Final = 4
@@ -46,7 +42,7 @@ def _is_labelme(root: Element) -> bool:
     return any(root.find(path) is not None for path in shows)
 
 
-def read(tree: FileTree, collector: Collector) -> None:
+def read(tree: FileTree, collector: LabelReader) -> None:
     """Read every LabelMe XML file of the tree; objects marked as deleted are not there.
 
     Raises:
@@ -67,7 +63,7 @@ def read(tree: FileTree, collector: Collector) -> None:
 
 
 class _Reader:
-    def __init__(self, tree: FileTree, collector: Collector) -> None:
+    def __init__(self, tree: FileTree, collector: LabelReader) -> None:
         self._tree = tree
         self._collector = collector
         self.was_read = False

@@ -7,9 +7,7 @@ from urllib.parse import quote
 
 from imagebase.annotation import Annotation, Box, Size
 from imagebase.annotation.areas import Shape
-from imagebase.formats.boxes import confidence_of, writable
-from imagebase.formats.json_stream import json_line, json_list
-from imagebase.formats.label_set_files import (
+from imagebase.formats.base import (
     IGNORE,
     ExportFile,
     ExportImage,
@@ -20,7 +18,8 @@ from imagebase.formats.label_set_files import (
     Streamed,
     WriteOptions,
 )
-from imagebase.formats.labelstudio_attributes import controls, holds, results
+from imagebase.formats.json_stream import json_line, json_list
+from imagebase.formats.labelstudio_regions import controls, holds, results
 from imagebase.formats.labelstudio_tasks import (
     CONFIG_FILE,
     LOCAL_FILES,
@@ -34,7 +33,8 @@ from imagebase.formats.regions import (
     pieces,
     polygons,
 )
-from imagebase.formats.xml_files import quoted
+from imagebase.formats.text_files import quoted
+from imagebase.formats.writable_boxes import confidence_of, writable
 
 FILE: Final = "tasks.json"
 _TITLE: Final = "Label Studio JSON"

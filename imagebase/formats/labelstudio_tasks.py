@@ -9,11 +9,9 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from imagebase.annotation import Size
 from imagebase.errors import AnnotationFileError
-from imagebase.formats.collecting import Collector, image_name, number, size_of
-from imagebase.formats.csv_files import csv_rows
+from imagebase.formats.base import IGNORE, FileTree
 from imagebase.formats.json_stream import Item, json_items
-from imagebase.formats.label_set_files import IGNORE, FileTree
-from imagebase.formats.labelstudio_results import (
+from imagebase.formats.labelstudio_regions import (
     SHAPES,
     Object,
     Region,
@@ -22,14 +20,15 @@ from imagebase.formats.labelstudio_results import (
     objects,
     stated_size,
 )
-from imagebase.formats.parts import parts_of_files
+from imagebase.formats.reader import LabelReader, image_name, number, size_of
+from imagebase.formats.split_names import parts_of_files
+from imagebase.formats.text_files import csv_rows, root_of
 from imagebase.formats.trees import (
     FILES_TO_TRY,
     files_named,
     is_image_name,
     names_with_suffix,
 )
-from imagebase.formats.xml_files import root_of
 
 CONFIG_FILE: Final = "labeling_config.xml"
 LOCAL_FILES: Final = "/data/local-files/"
@@ -154,7 +153,7 @@ def _value_in(cell: str) -> object:
         return cell
 
 
-def read(tree: FileTree, collector: Collector) -> None:
+def read(tree: FileTree, collector: LabelReader) -> None:
     """Read every list of tasks of the tree, JSON or JSON-MIN.
 
     Of several annotations of one image the first that stands is taken; predictions
@@ -180,7 +179,7 @@ def read(tree: FileTree, collector: Collector) -> None:
         )
 
 
-def _read_config(tree: FileTree, collector: Collector) -> None:
+def _read_config(tree: FileTree, collector: LabelReader) -> None:
     """Take in the labels of a config, by category where each has one."""
     for file in files_named(tree, CONFIG_FILE, "config.xml", "label_config.xml"):
         try:
@@ -197,7 +196,7 @@ def _read_config(tree: FileTree, collector: Collector) -> None:
 class _File:
     """One list of tasks on its way in."""
 
-    def __init__(self, file: str, to: Collector, part: str) -> None:
+    def __init__(self, file: str, to: LabelReader, part: str) -> None:
         self._file = file
         self._collector = to
         self._part = part

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from imagebase.formats.base import PARTS, ExportSet, Format
 from imagebase.formats.json_stream import json_line, json_list
-from imagebase.formats.label_set_files import PARTS, ExportSet, Format
-from imagebase.formats.proof import Proof
-from imagebase.formats.sinks import WrittenFile
-from imagebase.formats.subsets import written_names
+from imagebase.formats.per_split import written_names
+from imagebase.formats.verify import Verification
+from imagebase.formats.writer import WrittenFile
 from imagebase.images.skipped_files import MANIFEST_FILE
 
 FILE: Final = MANIFEST_FILE
@@ -40,7 +40,7 @@ class Exported:
     export_set: ExportSet
     format_name: str
     format: Format
-    proof: Proof
+    proof: Verification
     warnings: tuple[str, ...]
     about: About
 

@@ -8,16 +8,12 @@ from typing import Final
 
 from imagebase.annotation import AttributeValue, Box, Size
 from imagebase.errors import AnnotationFileError
-from imagebase.formats.collecting import (
-    Collector,
-    number,
-    size_of,
-)
-from imagebase.formats.label_set_files import FileTree, InputFormat
-from imagebase.formats.parts import part_in
-from imagebase.formats.relative import read_names_file
-from imagebase.formats.texts import lines_of, text_of
+from imagebase.formats.base import FileTree, InputFormat
+from imagebase.formats.reader import LabelReader, number, size_of
+from imagebase.formats.split_names import part_in
+from imagebase.formats.text_files import lines_of, text_of
 from imagebase.formats.trees import files_named, folder_of, is_image_name
+from imagebase.formats.yolo_lines import read_names_file
 
 _TRUTH: Final = ("gt.txt", "gt_train_half.txt", "gt_val_half.txt")
 _FOUND: Final = "det.txt"
@@ -59,7 +55,7 @@ def _numbers_of(line: str) -> list[float] | None:
     return numbers if is_entry else None
 
 
-def read(tree: FileTree, collector: Collector) -> None:
+def read(tree: FileTree, collector: LabelReader) -> None:
     """Read every sequence of the tree; an image is a frame, found by its number.
 
     Edges are taken as they stand, as the programs of the challenge take them.
@@ -84,7 +80,7 @@ def read(tree: FileTree, collector: Collector) -> None:
 class _Sequence:
     """The frames of one video, in the folder above that of its gt.txt."""
 
-    def __init__(self, tree: FileTree, file: str, to: Collector) -> None:
+    def __init__(self, tree: FileTree, file: str, to: LabelReader) -> None:
         self._tree = tree
         self._file = file
         self._collector = to

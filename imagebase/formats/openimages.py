@@ -8,10 +8,7 @@ from typing import Final
 from imagebase.annotation import Attributes, AttributeValue, Box, Size
 from imagebase.annotation.attributes import OCCLUDED, TRUNCATED
 from imagebase.errors import AnnotationFileError
-from imagebase.formats.boxes import confidence_of, writable
-from imagebase.formats.collecting import Collector, image_name, number
-from imagebase.formats.csv_files import csv_rows, csv_table
-from imagebase.formats.label_set_files import (
+from imagebase.formats.base import (
     PARTS,
     ExportFile,
     ExportSet,
@@ -20,9 +17,12 @@ from imagebase.formats.label_set_files import (
     ImageReference,
     WriteOptions,
 )
-from imagebase.formats.names import flat_image_names, image_stem
-from imagebase.formats.parts import part_named, parts_of_files
+from imagebase.formats.file_names import flat_image_names, image_stem
+from imagebase.formats.reader import LabelReader, image_name, number
+from imagebase.formats.split_names import part_named, parts_of_files
+from imagebase.formats.text_files import csv_rows, csv_table
 from imagebase.formats.trees import FILES_TO_TRY, names_with_suffix
+from imagebase.formats.writable_boxes import confidence_of, writable
 from imagebase.wording import plural
 
 COLUMNS: Final = (
@@ -142,7 +142,7 @@ def _has_boxes(header: Sequence[str]) -> bool:
     return {"ImageID", "LabelName", "XMin", "XMax", "YMin", "YMax"} <= set(header)
 
 
-def read(tree: FileTree, collector: Collector) -> None:
+def read(tree: FileTree, collector: LabelReader) -> None:
     """Read the boxes of every CSV file that has them, in whichever order its columns.
 
     Boxes are relative: the format does not say how large an image is.
@@ -174,7 +174,7 @@ def read(tree: FileTree, collector: Collector) -> None:
 
 
 class _Reader:
-    def __init__(self, tree: FileTree, collector: Collector) -> None:
+    def __init__(self, tree: FileTree, collector: LabelReader) -> None:
         self._tree = tree
         self._collector = collector
         self._parts = parts_of_files(names_with_suffix(tree, ".csv"))

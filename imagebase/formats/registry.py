@@ -28,9 +28,7 @@ from imagebase.formats import (
     widerface,
     yolo,
 )
-from imagebase.formats.collecting import Collector
-from imagebase.formats.image_index import NameIndex
-from imagebase.formats.label_set_files import (
+from imagebase.formats.base import (
     ExportFile,
     ExportSet,
     FileTree,
@@ -40,9 +38,10 @@ from imagebase.formats.label_set_files import (
     WriteOptions,
     Writer,
 )
-from imagebase.formats.tree_views import TreeWithout
-from imagebase.formats.trees import are_copies, image_names
-from imagebase.formats.unrecognised import unrecognised
+from imagebase.formats.image_index import NameIndex
+from imagebase.formats.reader import LabelReader
+from imagebase.formats.trees import TreeWithout, are_copies, image_names
+from imagebase.formats.unknown_files import unrecognised
 from imagebase.images.skipped_files import earlier_exports
 
 _BEGINNING_BYTES: Final = 8_192
@@ -130,12 +129,12 @@ def read(tree: FileTree, format_name: str | None = None) -> ReadResult:
 
 
 @contextmanager
-def taken_in(tree: FileTree, format_name: str | None = None) -> Iterator[Collector]:
+def taken_in(tree: FileTree, format_name: str | None = None) -> Iterator[LabelReader]:
     """Give the label set that these files hold, on disk; errors as in `read`."""
     one = readable_format(format_name or recognise(tree))
     images = NameIndex(image_names(tree), partial(are_copies, tree))
     try:
-        with Collector(tree.limits, images) as collector:
+        with LabelReader(tree.limits, images) as collector:
             one.read(tree, collector)
             collector.settle()
             yield collector
@@ -236,7 +235,7 @@ class _BoxFoundError(Exception):
     """There is a box: that is all that was asked."""
 
 
-class _UntilABox(Collector):
+class _UntilABox(LabelReader):
     """Takes in what comes before the first box."""
 
     def add_box(self, *_: object, **__: object) -> None:

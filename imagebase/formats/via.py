@@ -9,16 +9,12 @@ from typing import Any, Final, NamedTuple
 
 from imagebase.annotation import Box
 from imagebase.annotation.attributes import read_text
-from imagebase.formats.collecting import Collector, image_name, number
-from imagebase.formats.csv_files import csv_rows
+from imagebase.formats.base import FileTree, InputFormat, any_attribute
 from imagebase.formats.json_stream import json_items
-from imagebase.formats.label_set_files import (
-    FileTree,
-    InputFormat,
-    any_attribute,
-)
-from imagebase.formats.outlines import OUTLINE, around
-from imagebase.formats.parts import parts_of_files
+from imagebase.formats.reader import LabelReader, image_name, number
+from imagebase.formats.regions import OUTLINE, around
+from imagebase.formats.split_names import parts_of_files
+from imagebase.formats.text_files import csv_rows
 from imagebase.formats.trees import FILES_TO_TRY, has_file, names_with_suffix, read_each
 
 UNNAMED: Final = "object"
@@ -71,7 +67,7 @@ def _is_image(value: object) -> bool:
     return isinstance(value, dict) and {"filename", "regions"} <= value.keys()
 
 
-def read(tree: FileTree, collector: Collector) -> None:
+def read(tree: FileTree, collector: LabelReader) -> None:
     """Read every VIA file of the tree; boxes are in pixels, sizes are not told.
 
     Raises:
@@ -91,7 +87,7 @@ def read(tree: FileTree, collector: Collector) -> None:
 class _File:
     """One file on its way in, gone through twice: first for what its labels are."""
 
-    def __init__(self, tree: FileTree, file: str, to: Collector, part: str) -> None:
+    def __init__(self, tree: FileTree, file: str, to: LabelReader, part: str) -> None:
         self._tree = tree
         self._file = file
         self._collector = to

@@ -8,13 +8,7 @@ from xml.etree.ElementTree import Element
 from imagebase.annotation import Annotation, Box, LabelSet, Size
 from imagebase.annotation.areas import Shape
 from imagebase.errors import AnnotationFileError
-from imagebase.formats.boxes import whole_pixel_tolerance, whole_pixels, writable
-from imagebase.formats.collecting import (
-    Collector,
-)
-from imagebase.formats.image_claims import named_beside
-from imagebase.formats.image_index import stated_path
-from imagebase.formats.label_set_files import (
+from imagebase.formats.base import (
     IGNORE,
     PARTS,
     ExportFile,
@@ -27,20 +21,32 @@ from imagebase.formats.label_set_files import (
     WriteOptions,
     any_attribute,
 )
-from imagebase.formats.names import flat_image_names, image_stem
-from imagebase.formats.parts import part_named
+from imagebase.formats.file_names import flat_image_names, image_stem
+from imagebase.formats.image_index import stated_path
+from imagebase.formats.image_refs import named_beside
+from imagebase.formats.reader import LabelReader
 from imagebase.formats.regions import boxes as boxes_around
 from imagebase.formats.regions import pieces
-from imagebase.formats.relative import names_file, read_names_file
+from imagebase.formats.split_names import part_named
+from imagebase.formats.text_files import escaped, root_of, root_tag_of
 from imagebase.formats.trees import (
     files_named,
     folder_of,
     has_file,
     names_with_suffix,
 )
-from imagebase.formats.voc_attributes import elements
-from imagebase.formats.voc_objects import CountsFromZeroError, ObjectReader, text_of
-from imagebase.formats.xml_files import escaped, root_of, root_tag_of
+from imagebase.formats.voc_objects import (
+    CountsFromZeroError,
+    ObjectReader,
+    child_text,
+    elements,
+)
+from imagebase.formats.writable_boxes import (
+    whole_pixel_tolerance,
+    whole_pixels,
+    writable,
+)
+from imagebase.formats.yolo_lines import names_file, read_names_file
 
 _TITLE: Final = "Pascal VOC XML"
 _LABELS_FILE: Final = "labels.txt"
@@ -166,7 +172,7 @@ def _is_voc(tree: FileTree, file: str) -> bool:
     return root_tag_of(tree, file) == "annotation"
 
 
-def read(tree: FileTree, collector: Collector) -> None:
+def read(tree: FileTree, collector: LabelReader) -> None:
     """Read every VOC file of the tree.
 
     Pixels are taken to count from 1 unless a file says otherwise, or one that says
@@ -193,7 +199,7 @@ def read(tree: FileTree, collector: Collector) -> None:
 
 
 def _read_files(
-    tree: FileTree, collector: Collector, files: Sequence[str], *, is_zero_based: bool
+    tree: FileTree, collector: LabelReader, files: Sequence[str], *, is_zero_based: bool
 ) -> None:
     for file in files_named(tree, _LABELS_FILE):
         collector.add_labels(read_names_file(tree, file), file=file)
@@ -207,7 +213,7 @@ def _read_files(
 
 class _Reader:
     def __init__(
-        self, tree: FileTree, collector: Collector, *, is_zero_based: bool
+        self, tree: FileTree, collector: LabelReader, *, is_zero_based: bool
     ) -> None:
         self._tree = tree
         self._collector = collector
@@ -233,7 +239,7 @@ class _Reader:
 
     def _names(self, root: Element, file: str) -> tuple[str, str]:
         """Return what the image is called, and what to look for: see `named_beside`."""
-        text = text_of(root, "filename") or ""
+        text = child_text(root, "filename") or ""
         name, stated = named_beside(
             self._collector, text, file=file, field="<filename>"
         )
@@ -247,14 +253,14 @@ class _Reader:
 
 def _longer_names(root: Element, name: str) -> Iterator[str]:
     """Yield the paths of this image that a file states, the longest first."""
-    path, folder = text_of(root, "path") or "", text_of(root, "folder") or ""
+    path, folder = child_text(root, "path") or "", child_text(root, "folder") or ""
     if PurePosixPath(stated_path(path)).name == PurePosixPath(stated_path(name)).name:
         yield path
     if folder and name:
         yield f"{folder}/{name}"
 
 
-def _listed_parts(tree: FileTree, collector: Collector) -> dict[str, str]:
+def _listed_parts(tree: FileTree, collector: LabelReader) -> dict[str, str]:
     """Return the part of each image by its stem; nothing where two lists have it."""
     found: dict[str, str] = {}
     for file in files_named(tree, *_LISTS):

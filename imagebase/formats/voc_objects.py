@@ -1,16 +1,83 @@
-"""The objects of a Pascal VOC file: their boxes, and from which pixel they count."""
+"""Objects of a Pascal VOC file: their boxes, pixel origin and attributes."""
 
 import math
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 from xml.etree.ElementTree import Element
 
-from imagebase.annotation import Box
+from imagebase.annotation import Attributes, Box
 from imagebase.annotation.areas import rectangle
-from imagebase.formats.collecting import Collector, number
-from imagebase.formats.label_set_files import IGNORE
-from imagebase.formats.outlines import OUTLINE, ROTATED, around, around_rotated
-from imagebase.formats.voc_attributes import read_attributes
+from imagebase.annotation.attributes import (
+    DIFFICULT,
+    FLAGS,
+    OCCLUDED,
+    POSE,
+    TRUNCATED,
+    read_text,
+    stated,
+    text_of,
+)
+from imagebase.formats.base import IGNORE
+from imagebase.formats.reader import LabelReader, number
+from imagebase.formats.regions import OUTLINE, ROTATED, around, around_rotated
+from imagebase.formats.text_files import escaped
+
+_TITLE: Final = "Pascal VOC XML"
+_NO_POSE: Final = "Unspecified"
+# In an <object>, what is no attribute of it.
+_STRUCTURE: Final = frozenset({"name", "type", "bndbox", "robndbox", "polygon"})
+
+
+def elements(attributes: Attributes) -> tuple[str, str]:
+    """Return the elements before an object's <bndbox>, and those after it."""
+    rest = dict(stated(attributes))
+    flags = {name: rest.pop(name) for name in FLAGS if rest.get(name) is True}
+    has_pose = isinstance(rest.get(POSE), str) and rest[POSE] != _NO_POSE
+    pose = escaped(str(rest.pop(POSE)), title=_TITLE) if has_pose else _NO_POSE
+    # VOC has had it since 2009; few programs expect it of every object.
+    occluded = "\t\t<occluded>1</occluded>\n" if OCCLUDED in flags else ""
+    described = (
+        f"\t\t<pose>{pose}</pose>\n"
+        f"\t\t<truncated>{int(TRUNCATED in flags)}</truncated>\n"
+        f"{occluded}"
+        f"\t\t<difficult>{int(DIFFICULT in flags)}</difficult>\n"
+    )
+    return described, _attribute_list(rest)
+
+
+def _attribute_list(attributes: Attributes) -> str:
+    """Return what VOC has no element for, as CVAT and Datumaro write it."""
+    if not attributes:
+        return ""
+    lines = (
+        "\t\t\t<attribute>\n"
+        f"\t\t\t\t<name>{escaped(name, title=_TITLE)}</name>\n"
+        f"\t\t\t\t<value>{escaped(text_of(value), title=_TITLE)}</value>\n"
+        "\t\t\t</attribute>\n"
+        for name, value in attributes.items()
+    )
+    return f"\t\t<attributes>\n{''.join(lines)}\t\t</attributes>\n"
+
+
+def read_attributes(element: Element) -> dict[str, object]:
+    """Return what an object says of itself, those without a meaning here too."""
+    found: dict[str, object] = {}
+    for child in element:
+        if child.tag == "attributes":
+            for one in child.iter("attribute"):
+                name = one.findtext("name") or ""
+                found[name] = read_text(name, one.findtext("value"))
+        elif len(child) and child.tag not in _STRUCTURE:
+            found[child.tag] = list(child)
+        elif child.tag not in _STRUCTURE and not _says_no_pose(child):
+            found[child.tag] = read_text(child.tag, child.text)
+    return found
+
+
+def _says_no_pose(element: Element) -> bool:
+    said = (element.text or "").strip().lower()
+    return element.tag == POSE and said == _NO_POSE.lower()
+
 
 _CORNERS: Final = ("xmin", "ymin", "xmax", "ymax")
 _TURNED: Final = ("cx", "cy", "w", "h", "angle")
@@ -32,7 +99,7 @@ class ObjectReader(NamedTuple):
     that it counts from 0; None where it says nothing, and then is_zero_based counts.
     """
 
-    collector: Collector
+    collector: LabelReader
     image: str
     file: str
     stated: bool | None
@@ -44,7 +111,7 @@ class ObjectReader(NamedTuple):
         Raises:
             CountsFromZeroError: its corners cannot count from 1.
         """
-        label, edges = text_of(element, "name"), element.find("bndbox")
+        label, edges = child_text(element, "name"), element.find("bndbox")
         if label is None:
             self.collector.skip_box(self.file, at, "it has no name")
         elif edges is not None:
@@ -136,7 +203,7 @@ def _is_axis(tag: str, axis: str) -> bool:
     return tag.startswith(axis) and (tag == axis or tag[1:].isdecimal())
 
 
-def text_of(element: Element, tag: str) -> str | None:
+def child_text(element: Element, tag: str) -> str | None:
     """Return a child's text; blanks mean nothing where it has lines of its own."""
     text = element.findtext(tag)
     return text.strip() if text is not None and "\n" in text else text

@@ -6,11 +6,11 @@ from typing import Any, Final
 from urllib.parse import unquote
 
 from imagebase.annotation import Box, Size
-from imagebase.formats.collecting import Collector, image_name, number, size_of
+from imagebase.formats.base import FileTree, InputFormat
 from imagebase.formats.json_stream import json_items
-from imagebase.formats.label_set_files import FileTree, InputFormat
-from imagebase.formats.outlines import OUTLINE, around
-from imagebase.formats.parts import parts_of_files
+from imagebase.formats.reader import LabelReader, image_name, number, size_of
+from imagebase.formats.regions import OUTLINE, around
+from imagebase.formats.split_names import parts_of_files
 from imagebase.formats.trees import FILES_TO_TRY, has_file, names_with_suffix, read_each
 
 _SUFFIXES: Final = (".json", ".vott")
@@ -34,7 +34,7 @@ def _is_vott(tree: FileTree, file: str) -> bool:
     return False
 
 
-def read(tree: FileTree, collector: Collector) -> None:
+def read(tree: FileTree, collector: LabelReader) -> None:
     """Read every VoTT file of the tree; a region with several tags is a box for each.
 
     Raises:
@@ -59,7 +59,7 @@ def _is_project(file: str) -> bool:
 class _File:
     """One file on its way in; tags may stand after what has them."""
 
-    def __init__(self, tree: FileTree, file: str, to: Collector, part: str) -> None:
+    def __init__(self, tree: FileTree, file: str, to: LabelReader, part: str) -> None:
         self._tree = tree
         self._file = file
         self._collector = to

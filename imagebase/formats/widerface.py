@@ -6,14 +6,10 @@ from typing import Final, NamedTuple
 from imagebase.annotation import AttributeValue, Box
 from imagebase.annotation.attributes import OCCLUDED
 from imagebase.errors import AnnotationFileError
-from imagebase.formats.collecting import (
-    Collector,
-    image_name,
-    number,
-)
-from imagebase.formats.label_set_files import FileTree, InputFormat
-from imagebase.formats.parts import part_in, parts_of_files
-from imagebase.formats.texts import lines_of, text_of
+from imagebase.formats.base import FileTree, InputFormat
+from imagebase.formats.reader import LabelReader, image_name, number
+from imagebase.formats.split_names import part_in, parts_of_files
+from imagebase.formats.text_files import lines_of, text_of
 from imagebase.formats.trees import (
     FILES_TO_TRY,
     is_image_name,
@@ -53,7 +49,7 @@ def _is_wider(tree: FileTree, file: str) -> bool:
     return lines[1].strip().isdecimal() and boxes == boxes
 
 
-def read(tree: FileTree, collector: Collector) -> None:
+def read(tree: FileTree, collector: LabelReader) -> None:
     """Read every list of the tree; an image with the number 0 has a line of zeros.
 
     Raises:
@@ -93,7 +89,7 @@ def _entries(lines: Sequence[str]) -> Iterator[_Entry]:
 
 
 def _read_box(
-    cells: Sequence[str], image: str, file: str, at: str, collector: Collector
+    cells: Sequence[str], image: str, file: str, at: str, collector: LabelReader
 ) -> None:
     numbers = [number(cell) for cell in cells]
     if len(numbers) < 4:

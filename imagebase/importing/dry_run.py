@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from imagebase.annotation import ImageRecord, LabelSet
 from imagebase.errors import ImageBaseError
-from imagebase.formats.label_set_files import ReadImage, ReadResult
+from imagebase.formats.base import ReadImage, ReadResult
 from imagebase.images.decode import read_header
 from imagebase.importing.matching import DroppedImage, How, Match, match_images
 from imagebase.importing.merging import Effect, ImportChoice, merged

@@ -8,9 +8,9 @@ from typing import Final
 
 from imagebase.annotation import Size
 from imagebase.errors import ImageBaseError
+from imagebase.formats.base import FileTree, ReadImage
 from imagebase.formats.image_index import Found, NameIndex
-from imagebase.formats.label_set_files import FileTree, ReadImage
-from imagebase.formats.placing import Frame, fitted, several_meant
+from imagebase.formats.placement import Frame, fitted, several_meant
 from imagebase.formats.trees import is_image_name
 from imagebase.images.decode import read_header
 from imagebase.store import ImageSummary

@@ -15,8 +15,8 @@ from imagebase.annotation import (
 )
 from imagebase.annotation.attributes import clean_attributes
 from imagebase.editing.records import MAX_TAGS
-from imagebase.formats.label_set_files import ReadImage
-from imagebase.formats.placing import Frame, fitted
+from imagebase.formats.base import ReadImage
+from imagebase.formats.placement import Frame, fitted
 
 # Formats of whole pixels move an edge by up to one.
 _SAME_PLACE_PX: Final = 1.0

@@ -7,7 +7,7 @@ from typing import Any, Final
 from imagebase.backup.restoring import Backup, restore
 from imagebase.backup.writing import write_backup
 from imagebase.errors import ArchiveError, ExportError, LimitError
-from imagebase.formats.package import DRAFT_PREFIX
+from imagebase.formats.verified_export import DRAFT_PREFIX
 from imagebase.jobs import JobContext
 from imagebase.settings import Limits
 from imagebase.store import Scope

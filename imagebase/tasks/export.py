@@ -15,8 +15,8 @@ from imagebase.errors import ExportError
 from imagebase.exporting.building import Built, Order, build
 from imagebase.exporting.overlays import write_overlays
 from imagebase.exporting.request import request_from_json
-from imagebase.formats.package import DRAFT_PREFIX, ExportSummary
 from imagebase.formats.registry import format_named
+from imagebase.formats.verified_export import DRAFT_PREFIX, ExportSummary
 from imagebase.jobs import JobContext
 from imagebase.settings import settings
 from imagebase.store import Scope

@@ -11,8 +11,8 @@ from imagebase.admission import AdmissionReport, admit
 from imagebase.annotation import ReviewStatus, Size
 from imagebase.annotation.areas import Shape, checked_shape
 from imagebase.errors import EditError, ImageBaseError, NotFoundError
-from imagebase.formats.collecting import Collector
-from imagebase.formats.placing import Frame, fitted
+from imagebase.formats.placement import Frame, fitted
+from imagebase.formats.reader import LabelReader
 from imagebase.formats.registry import taken_in
 from imagebase.formats.trees import is_image_name
 from imagebase.images.scan import Incoming, Refused
@@ -70,7 +70,7 @@ def import_labels(context: JobContext) -> dict[str, Any] | None:
 
 def _bring_in(
     context: JobContext,
-    labels: Collector,
+    labels: LabelReader,
     matches: list[Match],
     choice: ImportChoice,
     limits: Limits,
@@ -100,7 +100,7 @@ def _bring_in(
 
 
 def _bring_in_areas(
-    context: JobContext, labels: Collector, matches: list[Match], choice: ImportChoice
+    context: JobContext, labels: LabelReader, matches: list[Match], choice: ImportChoice
 ) -> dict[str, int]:
     """Save areas that nobody labels; count those that came in, and those that did not.
 
@@ -153,7 +153,7 @@ def _is_unwanted(context: JobContext) -> bool:
 
 
 def _matches(
-    context: JobContext, tree: DroppedFiles, labels: Collector, choice: ImportChoice
+    context: JobContext, tree: DroppedFiles, labels: LabelReader, choice: ImportChoice
 ) -> list[Match]:
     """Return where labels go now that the images that came with them are here."""
     beside = look_at_images(tree, max_pixels=tree.limits.max_image_pixels)

@@ -19,9 +19,9 @@ from imagebase.detection.model_card import ModelCard, Score
 from imagebase.detection.model_files import CFG, NAMES, REPORTS, WEIGHTS, sha256_of
 from imagebase.detection.model_registry import find_model
 from imagebase.errors import ModelLoadError, TrainingError
+from imagebase.formats.split import split_image
 from imagebase.jobs import JobContext
 from imagebase.settings import PROJECT_ROOT, settings
-from imagebase.split import split_image
 from imagebase.store import JobInfo, JobState, Scope
 from imagebase.store.scope import check_owner_id
 from imagebase.training import work_files

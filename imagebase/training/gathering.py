@@ -16,8 +16,8 @@ from imagebase.annotation import Annotation, Box, ImageRecord
 from imagebase.annotation.areas import Shape, rectangle
 from imagebase.annotation.coverage import is_inside
 from imagebase.errors import TrainingError
-from imagebase.formats.label_set_files import FileTree, ReadImage, ReadResult
-from imagebase.formats.placing import Frame, fitted, several_meant
+from imagebase.formats.base import FileTree, ReadImage, ReadResult
+from imagebase.formats.placement import Frame, fitted, several_meant
 from imagebase.formats.registry import (
     own_files,
     own_images,
@@ -25,8 +25,14 @@ from imagebase.formats.registry import (
     readable_format,
     recognise,
 )
-from imagebase.formats.tree_views import TreeWithout, WithImages, with_images
-from imagebase.formats.trees import is_image_name, open_tree, opened_tree
+from imagebase.formats.trees import (
+    TreeWithout,
+    WithImages,
+    is_image_name,
+    open_tree,
+    opened_tree,
+    with_images,
+)
 from imagebase.images.skipped_files import EARLIER
 from imagebase.settings import Limits
 from imagebase.training.training_set import Source

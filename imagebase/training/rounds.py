@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from imagebase.formats.split import SplitImage, split_by_shares
 from imagebase.images.quality import near_duplicates
-from imagebase.split import SplitImage, split_by_shares
 from imagebase.training.training_set import SHARES, TRAIN
 
 # After so many approved images that the last one does not know it is worth a new one.

@@ -20,10 +20,16 @@ from imagebase.annotation import Box, Size
 from imagebase.annotation.areas import Shape, shape_json, shape_of_json
 from imagebase.detection.preprocess import resized
 from imagebase.errors import ImageBaseError, TrainingError
-from imagebase.formats.placing import Frame
+from imagebase.formats.placement import Frame
+from imagebase.formats.split import (
+    Shares,
+    Split,
+    SplitImage,
+    split_by_shares,
+    torn_groups,
+)
 from imagebase.images.decode import load_image
 from imagebase.images.quality import difference_hash
-from imagebase.split import Shares, Split, SplitImage, split_by_shares, torn_groups
 from imagebase.training import work_files
 from imagebase.training.settings import write_json
 

@@ -29,9 +29,9 @@ from imagebase.augmentation import (
 )
 from imagebase.augmentation.scene import Scene
 from imagebase.errors import ExportError
+from imagebase.formats.split import Split
 from imagebase.images.decode import load_image
 from imagebase.images.scan import sample_photographs
-from imagebase.split import Split
 from tests.augmentation.planting import COLOURS, boxes_of, found, planted
 
 ALL: Final = Recipe(tuple(make() for make in STEPS.values()), Mosaic(), variants=3)

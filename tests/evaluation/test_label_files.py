@@ -16,7 +16,7 @@ from imagebase.evaluation.label_files import (
     truth_of,
 )
 from imagebase.evaluation.values import EvaluatedImage, Truth
-from imagebase.formats.placing import Frame
+from imagebase.formats.placement import Frame
 from imagebase.formats.trees import MemoryTree
 
 A = [10, 20, 30, 40]

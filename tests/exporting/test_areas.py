@@ -23,10 +23,10 @@ from imagebase.exporting.request import (
     request_json,
 )
 from imagebase.formats.registry import FORMATS, read
+from imagebase.formats.split import Shares
 from imagebase.formats.trees import FolderTree
 from imagebase.images.decode import RgbArray
 from imagebase.images.resize import Letterbox
-from imagebase.split import Shares
 from tests.exporting.datasets import SIZE, Dataset, box, built, dataset, picture
 
 WEDGE = Shape(ShapeKind.POLYGON, (Point(0, 0), Point(60, 0), Point(0, 60)))

@@ -31,13 +31,13 @@ from imagebase.exporting.request import (
     ExportRequest,
     SplitChoice,
 )
-from imagebase.formats.label_set_files import ReadResult
+from imagebase.formats.base import ReadResult
 from imagebase.formats.registry import FORMATS, read
+from imagebase.formats.split import Shares
 from imagebase.formats.trees import FolderTree
 from imagebase.images.decode import RgbArray
 from imagebase.images.resize import Letterbox, LongestSide, Resizing, Stretch
 from imagebase.settings import Limits
-from imagebase.split import Shares
 from tests.exporting.datasets import (
     COLOURS,
     Dataset,

@@ -16,9 +16,9 @@ from imagebase.exporting.request import (
     SplitChoice,
 )
 from imagebase.formats.registry import read
+from imagebase.formats.split import Shares
 from imagebase.formats.trees import FolderTree
 from imagebase.images.resize import Letterbox
-from imagebase.split import Shares
 from tests.exporting.datasets import box, built, dataset, picture
 
 PLAIN = ExportRequest("coco", split=SplitChoice(shares=Shares(0.5, 0.5)))

@@ -14,8 +14,8 @@ from imagebase.exporting.request import (
     request_from_json,
     request_json,
 )
+from imagebase.formats.split import Shares
 from imagebase.images.resize import Letterbox, LongestSide, Stretch
-from imagebase.split import Shares
 
 EVERYTHING = ExportRequest(
     "yolo",

@@ -12,14 +12,14 @@ from imagebase.annotation import (
     Size,
     Source,
 )
-from imagebase.formats.label_set_files import (
+from imagebase.formats.base import (
     ExportSet,
     ImageReference,
     ReadResult,
     Streamed,
     WriteOptions,
 )
-from imagebase.formats.names import build_export_set
+from imagebase.formats.file_names import build_export_set
 from imagebase.formats.registry import write
 from imagebase.formats.trees import MemoryTree
 

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from PIL import Image
 
 from imagebase.annotation import Size
-from imagebase.formats.label_set_files import ReadResult
+from imagebase.formats.base import ReadResult
 
 SIZE: Final = Size(200, 100)
 # Most sets have these: x, y, width, height.

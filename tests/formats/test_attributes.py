@@ -7,11 +7,11 @@ import pytest
 
 from imagebase.annotation import Annotation, Attributes, Box
 from imagebase.annotation.attributes import MAX_ATTRIBUTES, MAX_VALUE_LENGTH, as_texts
-from imagebase.formats.label_set_files import ExportSet
-from imagebase.formats.package import export_folder, warnings_about
-from imagebase.formats.proof import prove
+from imagebase.formats.base import ExportSet
 from imagebase.formats.registry import FORMATS, read
 from imagebase.formats.trees import FolderTree, MemoryTree
+from imagebase.formats.verified_export import export_folder, warnings_about
+from imagebase.formats.verify import prove
 from tests.formats.builders import (
     as_export_set,
     box,

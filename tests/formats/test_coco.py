@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from imagebase.formats.label_set_files import ReadResult
+from imagebase.formats.base import ReadResult
 from imagebase.formats.registry import read
 from tests.formats.builders import boxes, reasons, tree_of
 

@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 
 from imagebase.annotation import Attributes
-from imagebase.formats.label_set_files import ExportSet
-from imagebase.formats.package import export_zip
+from imagebase.formats.base import ExportSet
+from imagebase.formats.verified_export import export_zip
 from imagebase.images.decode import encode_jpeg
 from tests.formats.builders import box, export_set, record
 

@@ -6,12 +6,11 @@ from pathlib import Path
 import pytest
 
 from imagebase.annotation import Size
+from imagebase.formats.base import ReadResult
 from imagebase.formats.image_index import NameIndex
-from imagebase.formats.label_set_files import ReadResult
-from imagebase.formats.proof import prove
 from imagebase.formats.registry import read, recognise
-from imagebase.formats.tree_views import TreeWithout
-from imagebase.formats.trees import FolderTree, MemoryTree
+from imagebase.formats.trees import FolderTree, MemoryTree, TreeWithout
+from imagebase.formats.verify import prove
 from tests.formats.builders import (
     BOX_FORMATS,
     as_export_set,

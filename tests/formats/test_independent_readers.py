@@ -24,11 +24,11 @@ from numpy.typing import NDArray
 from pycocotools.coco import COCO
 
 from imagebase.annotation import ImageRecord, LabelSet, Size
-from imagebase.formats.label_set_files import ExportSet
-from imagebase.formats.names import build_export_set
-from imagebase.formats.package import export_folder, export_zip
+from imagebase.formats.base import ExportSet
+from imagebase.formats.file_names import build_export_set
 from imagebase.formats.registry import FORMATS, read
 from imagebase.formats.trees import FolderTree
+from imagebase.formats.verified_export import export_folder, export_zip
 
 Corners = NDArray[np.float64]
 IMAGES: Final = 128

@@ -14,7 +14,7 @@ from labelformat.formats import KittiObjectDetectionInput
 from labelformat.model.bounding_box import BoundingBoxFormat
 
 from imagebase.errors import AnnotationFileError
-from imagebase.formats.outlines import box_of_run_lengths
+from imagebase.formats.regions import box_of_run_lengths
 from imagebase.formats.registry import read, recognise
 from imagebase.formats.trees import FolderTree, MemoryTree
 from imagebase.importing.dry_run import dry_run

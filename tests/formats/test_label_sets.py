@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from imagebase.formats.label_set_files import ReadImage, ReadResult
+from imagebase.formats.base import ReadImage, ReadResult
 from imagebase.formats.registry import read, recognise
 from tests.formats.builders import tree_of
 

@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imagebase.errors import AnnotationFileError
-from imagebase.formats.label_set_files import WriteOptions
-from imagebase.formats.proof import prove
+from imagebase.formats.base import WriteOptions
 from imagebase.formats.registry import READERS, read
 from imagebase.formats.trees import MemoryTree
+from imagebase.formats.verify import prove
 from tests.formats.builders import (
     FORMAT_NAMES,
     as_export_set,

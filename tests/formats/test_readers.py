@@ -6,7 +6,7 @@ import pytest
 
 from imagebase.annotation import Size, Source
 from imagebase.errors import AnnotationFileError
-from imagebase.formats.label_set_files import ReadResult
+from imagebase.formats.base import ReadResult
 from imagebase.formats.registry import READERS, read, recognise
 from imagebase.formats.trees import MemoryTree
 from imagebase.settings import Limits

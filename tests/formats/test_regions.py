@@ -15,12 +15,12 @@ from imagebase.annotation.areas import Point, Shape, ShapeKind, rectangle
 from imagebase.annotation.coverage import mask_of
 from imagebase.evaluation.label_files import read_truth
 from imagebase.formats import coco
-from imagebase.formats.label_set_files import IGNORE, ExportSet, WriteOptions
-from imagebase.formats.package import ExportSummary, export_zip
-from imagebase.formats.proof import prove
+from imagebase.formats.base import IGNORE, ExportSet, WriteOptions
 from imagebase.formats.regions import boxes, polygons, run_lengths
 from imagebase.formats.registry import FORMATS, format_named, read
 from imagebase.formats.trees import MemoryTree
+from imagebase.formats.verified_export import ExportSummary, export_zip
+from imagebase.formats.verify import prove
 from tests.formats.builders import (
     as_export_set,
     box,

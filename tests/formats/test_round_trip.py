@@ -7,12 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imagebase.annotation import Annotation, ImageRecord, clean_label
-from imagebase.formats.boxes import writable
-from imagebase.formats.label_set_files import PARTS, ExportSet, WriteOptions
-from imagebase.formats.proof import Proof, prove
+from imagebase.formats.base import PARTS, ExportSet, WriteOptions
+from imagebase.formats.per_split import write_subsets
 from imagebase.formats.registry import FORMATS, read
-from imagebase.formats.subsets import write_subsets
 from imagebase.formats.trees import MemoryTree
+from imagebase.formats.verify import Verification, prove
+from imagebase.formats.writable_boxes import writable
 from tests.formats.builders import (
     BOX_FORMATS,
     FORMAT_NAMES,
@@ -41,7 +41,7 @@ NAN, INFINITE = float("nan"), float("inf")
 
 def proof_of(
     one: ExportSet, format_name: str, options: WriteOptions | None = None
-) -> Proof:
+) -> Verification:
     return prove(one, MemoryTree(written(one, format_name, options)), format_name)
 
 

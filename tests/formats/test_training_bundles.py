@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import yaml
 
-from imagebase.formats.label_set_files import ExportSet
+from imagebase.formats.base import ExportSet
 from tests.formats.builders import HARD_LABELS, box, export_set, record, written
 
 PARTS = ("train", "val", "test", "train")

@@ -8,8 +8,13 @@ import pytest
 from imagebase.errors import AnnotationFileError
 from imagebase.formats import trees
 from imagebase.formats.image_index import NameIndex
-from imagebase.formats.tree_views import JoinedTree, TreeWithout
-from imagebase.formats.trees import FolderTree, MemoryTree, ZipTree
+from imagebase.formats.trees import (
+    FolderTree,
+    JoinedTree,
+    MemoryTree,
+    TreeWithout,
+    ZipTree,
+)
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ from defusedxml.ElementTree import fromstring
 
 from imagebase.annotation import Box
 from imagebase.errors import ExportError, UnknownFormatError
+from imagebase.formats.base import WriteOptions
 from imagebase.formats.darknet import STOCK_CFG, training_cfg
-from imagebase.formats.label_set_files import WriteOptions
 from imagebase.formats.registry import WRITERS, write
 from imagebase.formats.voc import to_voc
 from tests.formats.builders import (

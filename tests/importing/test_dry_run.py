@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from imagebase.annotation import Annotation, Box, LabelSet, ReviewStatus, Size, Source
-from imagebase.formats.label_set_files import ImportReport, ReadImage, ReadResult
+from imagebase.formats.base import ImportReport, ReadImage, ReadResult
 from imagebase.importing.dry_run import (
     DryRun,
     LabelRow,

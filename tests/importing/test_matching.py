@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from imagebase.annotation import Annotation, Box, ReviewStatus, Size
-from imagebase.formats.label_set_files import ReadImage
-from imagebase.formats.placing import is_same_shape
+from imagebase.formats.base import ReadImage
+from imagebase.formats.placement import is_same_shape
 from imagebase.formats.trees import MemoryTree
 from imagebase.images.decode import encode_png
 from imagebase.importing.matching import (

@@ -14,7 +14,7 @@ from imagebase.annotation import (
     Source,
 )
 from imagebase.editing.records import relabel
-from imagebase.formats.label_set_files import ReadImage
+from imagebase.formats.base import ReadImage
 from imagebase.importing.merging import Effect, ImportChoice, Replacing, merged
 
 SIZE = Size(100, 80)

@@ -24,7 +24,7 @@ from imagebase.errors import (
     StoreError,
     UndoRefusedError,
 )
-from imagebase.formats.names import build_export_set
+from imagebase.formats.file_names import build_export_set
 from imagebase.images.draw import draw_annotations
 from imagebase.store import Scope, Store
 from imagebase.store.label_changes import TakenBoxes

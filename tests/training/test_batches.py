@@ -9,7 +9,7 @@ import pytest
 
 from imagebase.annotation import Size
 from imagebase.annotation.areas import Shape, rectangle
-from imagebase.formats.placing import Frame
+from imagebase.formats.placement import Frame
 from imagebase.training.batches import Batch, Batches, Move
 from imagebase.training.settings import TrainingSettings
 from imagebase.training.training_set import TRAIN, TrainingSet, load_set, prepare

@@ -1,6 +1,6 @@
 """Training again: who was held out stays held out."""
 
-from imagebase.split import SplitImage
+from imagebase.formats.split import SplitImage
 from imagebase.training.rounds import Round, news_since, next_parts
 from imagebase.training.training_set import TRAIN, VAL
 

@@ -14,7 +14,7 @@ from PIL import Image
 from imagebase.annotation import Annotation, Box, ImageRecord, Size
 from imagebase.annotation.areas import rectangle
 from imagebase.errors import TrainingError
-from imagebase.formats.placing import Frame
+from imagebase.formats.placement import Frame
 from imagebase.images.decode import encode_png
 from imagebase.settings import Limits
 from imagebase.training import advice, work_files

@@ -29,8 +29,9 @@ from imagebase.exporting.request import (
     request_json,
     resizing_in_words,
 )
-from imagebase.formats.label_set_files import PARTS
+from imagebase.formats.base import PARTS
 from imagebase.formats.registry import format_named
+from imagebase.formats.split import Shares
 from imagebase.images.resize import (
     MAX_SIDE_PX,
     Letterbox,
@@ -38,7 +39,6 @@ from imagebase.images.resize import (
     Resizing,
     Stretch,
 )
-from imagebase.split import Shares
 from imagebase.ui import backend, state
 from imagebase.ui.export import export_formats, export_recipe
 

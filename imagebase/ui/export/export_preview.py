@@ -14,11 +14,11 @@ from imagebase.exporting.request import (
     request_from_json,
     request_json,
 )
-from imagebase.formats.label_set_files import PARTS
+from imagebase.formats.base import PARTS
+from imagebase.formats.split import Row
 from imagebase.images.decode import resized
 from imagebase.images.draw import draw_annotations
 from imagebase.images.thumbnails import inner_size
-from imagebase.split import Row
 from imagebase.store import Scope
 from imagebase.tasks.export_images import StoreImages
 from imagebase.ui import backend, cache, state, widgets

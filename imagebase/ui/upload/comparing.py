@@ -9,10 +9,7 @@ import streamlit as st
 from imagebase.annotation import Annotation, ImageRecord, LabelSet, new_id
 from imagebase.annotation.attributes import in_words
 from imagebase.errors import ImageBaseError
-from imagebase.formats.image_index import NameIndex
-from imagebase.formats.registry import read, readable_format, recognise
-from imagebase.importing.files import DroppedFiles, keep_files
-from imagebase.label_set_diff import (
+from imagebase.formats.compare import (
     BoxChange,
     ImageDiff,
     LabelSetDiff,
@@ -21,6 +18,9 @@ from imagebase.label_set_diff import (
     compare,
     side_of_records,
 )
+from imagebase.formats.image_index import NameIndex
+from imagebase.formats.registry import read, readable_format, recognise
+from imagebase.importing.files import DroppedFiles, keep_files
 from imagebase.settings import Limits
 from imagebase.store import Scope
 from imagebase.tasks.dropped import dropped, forget_dropped, make_room

@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from imagebase.annotation import MAX_LABEL_LENGTH, clean_label
-from imagebase.formats.label_set_files import ReadResult
+from imagebase.formats.base import ReadResult
 from imagebase.importing.dry_run import DryRun, LabelRow
 from imagebase.importing.matching import DroppedImage, How, Match
 from imagebase.importing.merging import ImportChoice, Replacing

@@ -8,7 +8,7 @@ import streamlit as st
 
 from imagebase.annotation import new_id
 from imagebase.errors import AnnotationFileError
-from imagebase.formats.label_set_files import ReadResult, Remark
+from imagebase.formats.base import ReadResult, Remark
 from imagebase.formats.registry import read, readable_formats, recognise
 from imagebase.images.skipped_files import EARLIER
 from imagebase.importing.dry_run import DryRun, LabelRow, dry_run, label_rows

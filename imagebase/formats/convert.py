@@ -1,0 +1,397 @@
+"""Label sets from one format into another, of any size: what `convert` does."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Set
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from imagebase.annotation import Size
+from imagebase.errors import AnnotationFileError, ImageBaseError
+from imagebase.formats.base import ExportSet, FileTree, Format, ReadImage, WriteOptions
+from imagebase.formats.file_names import with_suffix, with_suffix_of
+from imagebase.formats.placement import Frame, fitted, several_meant
+from imagebase.formats.previous_export import check_zip_is_free
+from imagebase.formats.reader import LabelReader
+from imagebase.formats.registry import (
+    OwnFiles,
+    format_named,
+    labelled_elsewhere,
+    own_files,
+    own_images,
+    readable_format,
+    recognise,
+    taken_in,
+)
+from imagebase.formats.scratch import DiskSet
+from imagebase.formats.scratch_set import Placed, StoredSet
+from imagebase.formats.trees import (
+    image_names,
+    opened_tree,
+    with_images,
+)
+from imagebase.formats.unknown_files import packed_files
+from imagebase.formats.verified_export import ExportSummary, export_folder, export_zip
+from imagebase.images.decode import (
+    ImageHeader,
+    export_image,
+    read_header,
+    written_suffix,
+)
+from imagebase.images.skipped_files import EARLIER
+from imagebase.settings import Limits, Mode
+from imagebase.settings import settings as process_settings
+from imagebase.wording import and_more, plural
+
+OnProgress = Callable[[int, int], None]
+OnProblem = Callable[[str], None]
+
+# Fractions are written as fractions whatever the image's size, and pixels that nothing
+# bounds within this one.
+_ANY_SIZE: Final = Size(1_000_000, 1_000_000)
+_NO_LIMIT: Final = 1 << 62
+
+
+@dataclass(frozen=True, slots=True)
+class Conversion:
+    """What a conversion came to. problems: how many were told of."""
+
+    source_format: str
+    target_format: str
+    images: int
+    boxes: int
+    labels: int
+    problems: int
+    seconds: float
+
+    def in_words(self) -> str:
+        """Return one line for a person."""
+        problems = f", {plural(self.problems, 'remark')}" if self.problems else ""
+        return (
+            f"{plural(self.images, 'image')}, {plural(self.boxes, 'box')}, "
+            f"{plural(self.labels, 'label')}{problems}: "
+            f"{self.source_format} to {self.target_format} in {self.seconds:.1f} s"
+        )
+
+
+def convert(
+    source: Path,
+    output: Path,
+    *,
+    to: str,
+    is_zip: bool = False,
+    source_format: str | None = None,
+    images: Path | None = None,
+    on_progress: OnProgress = lambda done, total: None,
+    on_problem: OnProblem = lambda sentence: None,
+) -> Conversion:
+    """Read a label set and write it in another format, into a folder or a zip.
+
+    Args:
+        source: a folder, a zip, or one label file.
+        output: a folder, where the format writes into a folder of its own; or the zip.
+        to: the format to write. source_format: to read, recognised if not given.
+        is_zip: write the zip that the app's Export page makes, images included.
+        images: a folder or zip with the images, where they do not lie in the source.
+        on_progress: called with the images written and their number.
+        on_problem: called with a sentence for all that was left out or changed.
+
+    Raises:
+        UnknownFormatError: there is none of that name; nothing was done.
+        AnnotationFileError, ExportError: nothing could be done.
+    """
+    began = time.perf_counter()
+    target = format_named(to).in_zip if is_zip else format_named(to)
+    if source_format is not None:
+        readable_format(source_format)
+    if is_zip:
+        check_zip_is_free(output)
+    tell = _Teller(on_problem)
+    with ExitStack() as stack:
+        own = partial(own_files, format_name=source_format)
+        tree = stack.enter_context(_opened(source, own, tell))
+        source_format = source_format or recognise(tree)
+        given = None
+        if images is not None:
+            pictures = stack.enter_context(_opened(images, own_images, tell))
+            given = with_images(tree, source, pictures, images)
+            tree = given.tree
+        files = stack.enter_context(closing(_Pictures(tree, target, tell)))
+        collector = stack.enter_context(taken_in(tree, source_format))
+        collector.place_by_folders()
+        _tell_of_remarks(collector, target, tell)
+        placing = _Placing(target, files, tell, given.folder if given else None)
+        stored = StoredSet(
+            collector,
+            placing,
+            is_flat=target.has_flat_names,
+            keeps_names=target.is_in_place
+            or not (files.names or target.has_flat_names),
+        )
+        stack.enter_context(closing(stored))
+        placing.tell_of_absent()
+        _tell_of_unplaced(stored, tell)
+        if not len(stored):
+            raise AnnotationFileError(
+                f"No image of {source} could be written as {target.title}."
+            )
+        write = _writer(output, to, is_zip=is_zip)
+        summary = write(
+            ExportSet(_set_name(output, is_zip=is_zip), collector.labels, stored),
+            to,
+            images=files.bytes_of,
+            options=WriteOptions(with_images=files.are_used and not target.is_in_place),
+            progress=on_progress,
+        )
+        files.copies = collector.copies
+        unused = files.tell_of_unused()
+        if unused:
+            for title, name in labelled_elsewhere(tree, source_format, unused):
+                tell(f"Left out: {name} has labels in {title}, which were not read")
+        _tell_of_summary(summary, tell)
+    return Conversion(
+        source_format,
+        to,
+        summary.images,
+        summary.boxes,
+        summary.labels,
+        tell.count,
+        time.perf_counter() - began,
+    )
+
+
+def _writer(output: Path, to: str, *, is_zip: bool) -> Callable[..., ExportSummary]:
+    if is_zip:
+        return partial(export_zip, path=output)
+    return partial(export_folder, folder=output / to)
+
+
+def _set_name(output: Path, *, is_zip: bool) -> str:
+    """Return what the set is called: as the zip without its ending, or the folder."""
+    return output.stem if is_zip else output.resolve().name
+
+
+def _tell_of_remarks(collector: LabelReader, target: Format, tell: OnProblem) -> None:
+    for remark in collector.skipped():
+        tell(f"Left out: {remark}")
+    for remark in collector.changed():
+        tell(f"Changed: {remark}")
+    if target.has_boxes and collector.tag_count:
+        tell(
+            f"Left out: {plural(collector.tag_count, 'label')} of whole images, as "
+            f"{target.title} has those of boxes only"
+        )
+
+
+def _tell_of_summary(summary: ExportSummary, tell: OnProblem) -> None:
+    for left in summary.left_out:
+        tell(f"Left out: {left.image}, a box of {left.label!r}: {left.reason}")
+    for sentence in summary.warnings:
+        tell(sentence)
+
+
+def _tell_of_unplaced(stored: StoredSet, tell: OnProblem) -> None:
+    if stored.unplaced:
+        noun, verb = ("image", "is") if stored.unplaced == 1 else ("images", "are")
+        tell(
+            f"Changed: {stored.unplaced:,} {noun} that the split says nothing of "
+            f"{verb} for training"
+        )
+
+
+class _Placing:
+    """Puts each image's boxes on its file, and finds its size and its name.
+
+    given: the folder in which a person said that the images lie, to which names are to
+        lead; None where nothing was said.
+    unknown, first_unknown: how many images have no known size, and one of them.
+    absent, first_absent: how many have a size and no file, and one of them.
+    """
+
+    def __init__(
+        self, target: Format, files: "_Pictures", tell: OnProblem, given: str | None
+    ) -> None:
+        self._target = target
+        self._files = files
+        self._tell = tell
+        self._given = given
+        self.unknown = 0
+        self.first_unknown = ""
+        self.absent = 0
+        self.first_absent = ""
+
+    def __call__(self, image: ReadImage) -> Placed | None:
+        """Return what becomes of an image; None where it cannot be written."""
+        if len(image.others) > 1:
+            self._files.mention(image.others)
+            self._tell(f"Left out: {image.name}: {several_meant(image.others)}")
+            return None
+        header = self._files.header_of(image.path) if image.path else None
+        if header is None:
+            return self._without_a_file(image)
+        placed = fitted(image, Frame(header.size, header.orientation))
+        self._files.mention([image.path])
+        if placed.problem:
+            self._tell(f"Left out: {image.name}: {placed.problem}")
+            return None
+        if placed.note:
+            self._tell(f"Changed: {image.name}: {placed.note}")
+        self._files.use(image.path)
+        name = self._name(image, header)
+        return Placed(image.path, header.size, name, header.orientation)
+
+    def _name(self, image: ReadImage, header: ImageHeader) -> str:
+        if not self._target.is_in_place:
+            readable = self._target.image_suffixes
+            suffix = written_suffix(header, readable)
+            return with_suffix(image.name, suffix, readable)
+        if self._given is not None:
+            return image.path.removeprefix(self._given)
+        return with_suffix_of(image.path, image.name)
+
+    def _without_a_file(self, image: ReadImage) -> Placed | None:
+        needs_none = not self._target.has_boxes or (
+            image.is_relative == self._target.is_relative and not self._target.has_sizes
+        )
+        size = image.size or (_ANY_SIZE if needs_none else None)
+        if size is None:
+            self.first_unknown = self.first_unknown or image.name
+            self.unknown += 1
+            return None
+        self.first_absent = self.first_absent or image.name
+        self.absent += 1
+        return Placed(f"{image.name} without a file", size, image.name)
+
+    def tell_of_absent(self) -> None:
+        """Say how many images have no file, and of how many nothing told the size."""
+        if self.unknown:
+            what = (
+                "no image file of this name could be read, and nothing else says how "
+                "large the image is"
+                if self._files.names
+                else "nothing says how large the image is; give the folder of the "
+                "images with --images"
+            )
+            first = and_more(self.first_unknown, self.unknown)
+            self._tell(f"Left out: {first}: {what}")
+        packed = packed_files(self._files.tree)
+        if (self.absent or self.unknown) and not self._files.names and packed:
+            what = "is packed: unpack it first if the images are in it"
+            self._tell(f"Left out: {packed[0]} {what}")
+        if self.absent and self._files.names:
+            first = and_more(self.first_absent, self.absent)
+            what = "no image file of this name is here; the labels are written alone"
+            self._tell(f"Changed: {first}: {what}")
+
+
+class _Pictures:
+    """The image files that belong to the labels.
+
+    are_used: whether labels were found for any of them.
+    copies: files that have the content of others.
+    """
+
+    def __init__(self, tree: FileTree, target: Format, tell: OnProblem) -> None:
+        self.tree = tree
+        self._readable = target.image_suffixes
+        self._tell = tell
+        self.names = image_names(tree)
+        self.are_used = False
+        self.copies: Set[str] = frozenset()
+        self._used = DiskSet()
+        self._mentioned = DiskSet()
+        self._max_pixels = tree.limits.max_image_pixels
+
+    def header_of(self, path: str) -> ImageHeader | None:
+        """Return what an image's file says of itself; None where it is broken."""
+        try:
+            data = self.tree.read(path)
+            return read_header(data, file_name=path, max_pixels=self._max_pixels)
+        except ImageBaseError as error:
+            self._mentioned.add(path)
+            self._tell_of(path, error)
+            return None
+
+    def mention(self, paths: Iterable[str]) -> None:
+        """Note that labels or sentences speak of images, whatever becomes of them."""
+        for path in paths:
+            self._mentioned.add(path)
+
+    def use(self, path: str) -> None:
+        """Note that an image has labels that are written."""
+        self._used.add(path)
+        self.are_used = True
+
+    def bytes_of(self, path: str) -> bytes | None:
+        """Return an image to be written beside its labels; None where there is none."""
+        if path not in self._used:
+            return None
+        try:
+            data = self.tree.read(path)
+            return export_image(
+                data,
+                file_name=path,
+                max_pixels=self._max_pixels,
+                readable=self._readable,
+            ).data
+        except ImageBaseError as error:
+            self._tell_of(path, error)
+            return None
+
+    def _tell_of(self, path: str, error: ImageBaseError) -> None:
+        named = "" if path in str(error) else f"{path}: "
+        self._tell(f"Left out: {named}{error}")
+
+    def tell_of_unused(self) -> Set[str]:
+        """Say of how many images the labels say nothing, and return them; of copies."""
+        left = {name for name in self.names if name not in self._mentioned}
+        copies = sum(name in self.copies for name in left)
+        if count := len(left) - copies:
+            images = "image" if count == 1 else "images"
+            self._tell(f"Left out: {count:,} {images} that the labels say nothing of")
+        if copies:
+            images = "image that is" if copies == 1 else "images that are"
+            self._tell(f"Left out: {copies:,} {images} a copy of another one")
+        return left - self.copies
+
+    def close(self) -> None:
+        self._used.close()
+        self._mentioned.close()
+
+
+class _Teller:
+    """Passes sentences on, and counts them."""
+
+    def __init__(self, on_problem: OnProblem) -> None:
+        self._on_problem = on_problem
+        self.count = 0
+
+    def __call__(self, sentence: str) -> None:
+        self.count += 1
+        self._on_problem(sentence)
+
+
+@contextmanager
+def _opened(
+    path: Path, own: Callable[[FileTree], OwnFiles], tell: OnProblem
+) -> Iterator[FileTree]:
+    """Give a source without what earlier exports wrote into it; on disk of any size."""
+    with opened_tree(path, _limits()) as tree:
+        found = own(tree)
+        for folder in found.exports:
+            tell(f"Left out: {folder}: {EARLIER}")
+        yield found.tree
+
+
+def _limits() -> Limits:
+    """Return the limits without those on what is read in parts, or stays in its zip."""
+    limits = process_settings().limits_for(Mode.TEAM)
+    return Limits(
+        max_file_bytes=_NO_LIMIT,
+        max_archive_files=_NO_LIMIT,
+        max_boxes_per_image=_NO_LIMIT,
+        max_labels=limits.max_labels,
+        max_image_pixels=limits.max_image_pixels,
+    )

@@ -1,0 +1,364 @@
+"""Which images train, which validate, which test: by shares, or by a given column.
+
+By shares, the rule is iterative stratification (Sechidis, Tsoumakas and Vlahavas, "On
+the Stratification of Multi-Label Data", 2011) with two changes: near-duplicates are
+dealt out as one, and no part takes more images than its share while another has room.
+
+1. Each part gets a whole number of images: its share, rounded by largest remainder. A
+   part with a share gets one image at least; where there are fewer images than parts,
+   those of larger shares get theirs.
+2. The label that fewest images left over have is dealt out first, so the rarest chooses
+   freely. Images without a box count as having a label of their own.
+3. Of the images that have it, large groups of near-duplicates go first, then the order
+   of a hash of the seed and the image's own hash: the order they come in, the machine
+   and the process make no difference.
+4. Each goes to the part, among those with room for it, that lacks most images of this
+   label; if several do, to the one with most room; then as the hash has it.
+
+A label of a single image therefore goes to the largest part. Counted are images that
+have a label, not its boxes; all sums are of whole numbers.
+"""
+
+import hashlib
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+from imagebase.annotation import ImageRecord
+from imagebase.errors import ExportError
+from imagebase.formats.base import PARTS
+from imagebase.formats.split_names import part_named
+from imagebase.images.quality import MAX_HASH_DISTANCE, near_duplicates
+
+# Shares are rounded to billionths: 0.1 + 0.2 is then what a person means by it.
+_SHARE_STEPS: Final = 10**9
+
+
+class Shares(NamedTuple):
+    """How much of the images each part gets, in proportion: 8, 1, 1 say."""
+
+    train: float = 0.8
+    val: float = 0.2
+    test: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class SplitImage:
+    """What a split asks of an image.
+
+    boxes: how many of each label it has. difference_hash: None where never measured; it
+    is then nobody's near-duplicate.
+    """
+
+    image_id: str
+    boxes: Mapping[str, int] = field(default_factory=dict)
+    difference_hash: str | None = None
+
+
+class Count(NamedTuple):
+    """Images that have a label, and its boxes on them."""
+
+    images: int = 0
+    boxes: int = 0
+
+
+class Row(NamedTuple):
+    """A label with its counts by part, and in all."""
+
+    label: str
+    parts: Mapping[str, Count]
+    total: Count
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A split as a person looks at it before it is used.
+
+    labels: a row each, in the order asked for. empty: images without a box.
+    all_images: every image, and every box.
+    """
+
+    labels: tuple[Row, ...]
+    empty: Row
+    all_images: Row
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """part_of: the part of each image, by its id, in the order they were given."""
+
+    part_of: Mapping[str, str]
+
+    def image_ids(self, part: str) -> tuple[str, ...]:
+        """Return the images of a part."""
+        return tuple(one for one, its_part in self.part_of.items() if its_part == part)
+
+
+def split_image(record: ImageRecord) -> SplitImage:
+    """Return what a split asks of a record."""
+    return SplitImage(
+        record.image_id,
+        Counter(one.label for one in record.annotations),
+        record.quality.difference_hash if record.quality is not None else None,
+    )
+
+
+def split_by_shares(
+    images: Iterable[SplitImage],
+    shares: Shares,
+    *,
+    seed: int = 0,
+    max_hash_distance: int | None = MAX_HASH_DISTANCE,
+) -> Split:
+    """Return the split that the rule above gives; every image is in one part.
+
+    Args:
+        images: each once.
+        shares: none below 0, and some above.
+        seed: another one gives another split, just as good.
+        max_hash_distance: bits in which near-duplicates may differ; None deals every
+            image out by itself.
+
+    Raises:
+        ExportError: the shares are none.
+    """
+    steps = _whole_shares(shares)
+    given = list(images)
+    groups = _groups(given, max_hash_distance)
+    dealt = _Dealing(groups, _part_sizes(len(given), steps), seed).parts()
+    part_of = {
+        image_id: part
+        for group, part in zip(groups, dealt, strict=True)
+        for image_id in group.image_ids
+    }
+    return Split({one.image_id: part_of[one.image_id] for one in given})
+
+
+def split_by_column(
+    image_ids: Iterable[str], column: Mapping[str, str], *, otherwise: str | None = None
+) -> Split:
+    """Return the split that a column of part names gives.
+
+    Case and blanks do not matter, and `valid`, `validation`, `dev`, `training` and
+    `testing` are understood.
+
+    Args:
+        image_ids: the images to be split.
+        column: the part of each image, by its id; others in it are passed over.
+        otherwise: the part of images whose cell is missing or blank.
+
+    Raises:
+        ExportError: a cell names no part, or is missing where `otherwise` is None.
+    """
+    part_of = {}
+    for image_id in image_ids:
+        cell = column.get(image_id, "").strip()
+        part = part_named(cell) if cell else otherwise
+        if part is None and cell:
+            raise ExportError(
+                f"The column says {cell!r} of an image; write train, val or test."
+            )
+        if part is None:
+            raise ExportError(
+                f"The column says nothing of image {image_id[:12]}; fill it in, or "
+                "choose a part for images it leaves out."
+            )
+        part_of[image_id] = part
+    return Split(part_of)
+
+
+def torn_groups(
+    images: Iterable[SplitImage],
+    split: Split,
+    *,
+    max_hash_distance: int = MAX_HASH_DISTANCE,
+) -> list[list[str]]:
+    """Return groups of near-duplicates that a split has put on several sides.
+
+    A split by shares has none; one by column may: its figures will then flatter.
+    """
+    groups = near_duplicates(_hashes(images), max_distance=max_hash_distance)
+    return [group for group in groups if len({split.part_of[one] for one in group}) > 1]
+
+
+def table(images: Iterable[SplitImage], split: Split, labels: Sequence[str]) -> Table:
+    """Return how many images and boxes of each label the parts have.
+
+    Args:
+        images: those that were split.
+        split: where they are.
+        labels: a row each, in this order; other labels that occur come after them.
+    """
+    counts: defaultdict[str, Counter[tuple[str, str]]] = defaultdict(Counter)
+    for label in labels:
+        counts[label].clear()
+    empty: Counter[tuple[str, str]] = Counter()
+    everything: Counter[tuple[str, str]] = Counter()
+    for image in images:
+        part = split.part_of[image.image_id]
+        found = {label: count for label, count in image.boxes.items() if count}
+        for label, count in found.items():
+            counts[label].update({(part, "images"): 1, (part, "boxes"): count})
+        if not found:
+            empty[part, "images"] += 1
+        everything.update({(part, "images"): 1, (part, "boxes"): sum(found.values())})
+    return Table(
+        tuple(_row(label, counted) for label, counted in counts.items()),
+        _row("", empty),
+        _row("", everything),
+    )
+
+
+def _row(label: str, counted: Counter[tuple[str, str]]) -> Row:
+    parts = {
+        part: Count(counted[part, "images"], counted[part, "boxes"]) for part in PARTS
+    }
+    total = Count(*map(sum, zip(*parts.values(), strict=True)))
+    return Row(label, parts, total)
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """Near-duplicates, or one image; images: how many have each label, by label.
+
+    None stands for the label of images without a box.
+    """
+
+    image_ids: tuple[str, ...]
+    images: Mapping[str | None, int]
+
+    @property
+    def size(self) -> int:
+        return len(self.image_ids)
+
+    def rank(self, seed: int, part: str = "") -> bytes:
+        """Return what decides between equals: the same everywhere, and fair."""
+        text = f"{seed} {part} {min(self.image_ids)}"
+        return hashlib.sha256(text.encode()).digest()
+
+
+def _groups(
+    images: Sequence[SplitImage], max_hash_distance: int | None
+) -> list[_Group]:
+    by_id = {one.image_id: one for one in images}
+    together: list[list[str]] = []
+    if max_hash_distance is not None:
+        together = near_duplicates(_hashes(images), max_distance=max_hash_distance)
+    grouped = {image_id for group in together for image_id in group}
+    alone = [[image_id] for image_id in by_id if image_id not in grouped]
+    return [_group([by_id[one] for one in ids]) for ids in (*together, *alone)]
+
+
+def _hashes(images: Iterable[SplitImage]) -> dict[str, str]:
+    return {
+        one.image_id: one.difference_hash
+        for one in images
+        if one.difference_hash is not None
+    }
+
+
+def _group(images: Sequence[SplitImage]) -> _Group:
+    counted: Counter[str | None] = Counter()
+    for image in images:
+        counted.update(_labels(image) or [None])
+    return _Group(tuple(one.image_id for one in images), counted)
+
+
+def _labels(image: SplitImage) -> list[str | None]:
+    return [label for label, count in image.boxes.items() if count]
+
+
+def _whole_shares(shares: Shares) -> dict[str, int]:
+    if not all(math.isfinite(share) and share >= 0 for share in shares):
+        raise ExportError("A share of the images cannot be below 0; change it.")
+    total = sum(shares)
+    if total <= 0:
+        raise ExportError("Give at least one part a share of the images.")
+    return {
+        part: round(share / total * _SHARE_STEPS)
+        for part, share in zip(PARTS, shares, strict=True)
+    }
+
+
+def _part_sizes(count: int, steps: Mapping[str, int]) -> dict[str, int]:
+    """Return how many of this many images each part is to have."""
+    total = sum(steps.values())
+    sizes = {part: count * step // total for part, step in steps.items()}
+    # Among equal remainders and shares: train, then val, then test.
+    by_remainder = sorted(steps, key=lambda part: -(count * steps[part] % total))
+    for part in by_remainder[: count - sum(sizes.values())]:
+        sizes[part] += 1
+    for part in sorted(steps, key=lambda part: -steps[part]):
+        if steps[part] and not sizes[part]:
+            richest = max(PARTS, key=lambda one: sizes[one])
+            if sizes[richest] > 1:
+                sizes[richest] -= 1
+                sizes[part] += 1
+    return sizes
+
+
+class _Dealing:
+    """Deals groups of images out to the parts: what is left, and who lacks what."""
+
+    def __init__(
+        self, groups: Sequence[_Group], sizes: Mapping[str, int], seed: int
+    ) -> None:
+        self._groups = groups
+        self._sizes = sizes
+        self._seed = seed
+        self._room = dict(sizes)
+        self._in_all: Counter[str | None] = Counter()
+        for group in groups:
+            self._in_all.update(group.images)
+        self._left = Counter(self._in_all)
+        self._dealt = {part: Counter[str | None]() for part in PARTS}
+        self._part_of: dict[int, str] = {}
+
+    def parts(self) -> list[str]:
+        """Return the part of each group."""
+        order = sorted(
+            range(len(self._groups)),
+            key=lambda at: (-self._groups[at].size, self._groups[at].rank(self._seed)),
+        )
+        waiting: defaultdict[str | None, list[int]] = defaultdict(list)
+        for at in order:
+            for label in self._groups[at].images:
+                waiting[label].append(at)
+        while waiting:
+            rarest = min(waiting, key=self._rarity)
+            for at in waiting.pop(rarest):
+                if at not in self._part_of:
+                    self._deal(at, rarest)
+        return [self._part_of[at] for at in range(len(self._groups))]
+
+    def _rarity(self, label: str | None) -> tuple[int, bool, str]:
+        return self._left[label], label is None, label or ""
+
+    def _deal(self, at: int, label: str | None) -> None:
+        group = self._groups[at]
+        chosen = min(
+            self._with_room(group.size),
+            key=lambda part: (
+                -self._lack(part, label),
+                -self._room[part],
+                group.rank(self._seed, part),
+            ),
+        )
+        self._part_of[at] = chosen
+        self._room[chosen] -= group.size
+        self._dealt[chosen].update(group.images)
+        self._left.subtract(group.images)
+
+    def _with_room(self, size: int) -> Sequence[str]:
+        fitting = [part for part in PARTS if self._room[part] >= size]
+        if fitting:
+            return fitting
+        most = max(self._room.values())
+        return [part for part in PARTS if self._room[part] == most]
+
+    def _lack(self, part: str, label: str | None) -> int:
+        """Return how many images of a label a part lacks, times the images of all."""
+        wanted = self._sizes[part] * self._in_all[label]
+        return wanted - self._dealt[part][label] * sum(self._sizes.values())

@@ -1,0 +1,291 @@
+"""The proof: written files are read back and compared box by box."""
+
+import hashlib
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import IO, Final, NamedTuple
+
+from imagebase.annotation import Annotation, LabelSet, Size
+from imagebase.annotation.attributes import as_texts, stated
+from imagebase.errors import AnnotationFileError, ImageBaseError
+from imagebase.formats.base import (
+    PARTS,
+    ExportImage,
+    ExportSet,
+    FileTree,
+    Format,
+    LeftOut,
+    ReadImage,
+)
+from imagebase.formats.file_names import image_stem
+from imagebase.formats.per_split import SubTree, subsets
+from imagebase.formats.reader import CROWD, LabelReader
+from imagebase.formats.regions import (
+    as_crowd,
+    crowds,
+    has_areas,
+    is_same,
+    pieces,
+    used_labels,
+)
+from imagebase.formats.registry import format_named, taken_in
+from imagebase.formats.writable_boxes import confidence_of, left_out, writable
+from imagebase.formats.writer import WrittenFile
+from imagebase.images.decode import read_header
+from imagebase.wording import plural
+
+_MAX_DIFFERENCES: Final = 20
+_CONFIDENCE_TOLERANCE: Final = 1e-6
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """What reading the written files back has shown.
+
+    differences: sentences, the first twenty; empty where everything compares.
+    files, files_equal: those looked at by themselves, see `compare_files`.
+    kept: what was read of the images that were asked for, by image id, in pixels.
+    """
+
+    images: int
+    boxes_written: int
+    boxes_equal: int
+    differences: tuple[str, ...]
+    left_out: tuple[LeftOut, ...]
+    files: int = 0
+    files_equal: int = 0
+    kept: Mapping[str, ReadImage] = field(default_factory=dict)
+
+    @property
+    def holds(self) -> bool:
+        """Say whether all that was written is there, and is what was written."""
+        is_whole = (self.boxes_equal, self.files_equal) == (
+            self.boxes_written,
+            self.files,
+        )
+        return is_whole and not self.differences
+
+
+class _Counted(NamedTuple):
+    written: int
+    equal: int
+
+
+def prove(
+    export_set: ExportSet,
+    tree: FileTree,
+    format_name: str,
+    *,
+    layout: Format | None = None,
+    keep: Collection[str] = (),
+) -> Verification:
+    """Compare the files of a tree with the set that was written into them.
+
+    Labels and their order, images, names, sizes, confidences where the format has them,
+    and every box to within what the format's digits can say.
+
+    Args:
+        layout: how the files lie; as in a folder if not given.
+        keep: ids of images that the proof is to show as they were read.
+
+    Raises:
+        UnknownFormatError: no such format.
+    """
+    left = tuple(one for image in export_set.images for one in left_out(image))
+    one = layout or format_named(format_name)
+    comparison = _Comparison(format_name, one, keep)
+    for folder, subset in subsets(export_set, one):
+        comparison.compare(subset, SubTree(tree, folder) if folder else tree)
+    return comparison.proof(export_set, left)
+
+
+def compare_files(
+    proof: Verification,
+    tree: FileTree,
+    files: Collection[WrittenFile],
+    *,
+    sizes: Mapping[str, Size],
+    max_pixels: int,
+) -> Verification:
+    """Return the proof with every file read again: its bytes, and a picture's size.
+
+    Args:
+        files: as they were written.
+        sizes: which size the label files say each picture has, by its path.
+        max_pixels: of a picture.
+    """
+    differences = list(proof.differences)
+    equal = 0
+    for path, sha256, _ in files:
+        with tree.open(path) as file:
+            is_equal = _sha256(file) == sha256
+        reason = "" if is_equal else "is not what was written"
+        if is_equal and path in sizes:
+            reason = _reason_against(tree.read(path), path, sizes[path], max_pixels)
+        equal += not reason
+        if reason and len(differences) < _MAX_DIFFERENCES:
+            differences.append(f"{path} {reason}.")
+    return replace(
+        proof, differences=tuple(differences), files=len(files), files_equal=equal
+    )
+
+
+def _sha256(file: IO[bytes]) -> str:
+    digest = hashlib.sha256()
+    while part := file.read(1 << 20):
+        digest.update(part)
+    return digest.hexdigest()
+
+
+def _reason_against(data: bytes, path: str, size: Size, max_pixels: int) -> str:
+    try:
+        found = read_header(data, file_name=path, max_pixels=max_pixels)
+    except ImageBaseError as error:
+        return f"cannot be opened: {error}"
+    if found.size != size:
+        return f"is a picture of {found.size}, not {size}"
+    return ""
+
+
+class _Comparison:
+    """Counts what is equal and keeps the first differences."""
+
+    def __init__(self, format_name: str, layout: Format, keep: Collection[str]) -> None:
+        self._name = format_name
+        self._format = layout
+        self._keep = frozenset(keep)
+        self._kept: dict[str, ReadImage] = {}
+        self._differences: list[str] = []
+        self._boxes = _Counted(0, 0)
+        self._ignored_labels: list[str] = []
+
+    def compare(self, export_set: ExportSet, tree: FileTree) -> None:
+        """Read files, and compare them with the set that is to be in them."""
+        try:
+            with taken_in(tree, self._name) as found:
+                reduced = self._format.reduced(export_set)
+                self._ignored_labels = _ignored_labels(reduced, self._format)
+                for remark in found.skipped():
+                    if self._ignored_labels and CROWD in remark.reason:
+                        continue  # those written are compared below
+                    self.differ(f"Reading back left something out: {remark}.")
+                self.labels(reduced.labels, found.labels)
+                self.images(reduced, found)
+        except AnnotationFileError as error:
+            self.differ(f"The files cannot be read back: {error}")
+
+    def differ(self, sentence: str) -> None:
+        if len(self._differences) < _MAX_DIFFERENCES:
+            self._differences.append(sentence)
+
+    def proof(self, export_set: ExportSet, left: tuple[LeftOut, ...]) -> Verification:
+        return Verification(
+            len(export_set.images),
+            *self._boxes,
+            tuple(self._differences),
+            left,
+            kept=self._kept,
+        )
+
+    def labels(self, written: LabelSet, read: LabelSet) -> None:
+        if written.names != read.names:
+            self.differ(f"The labels are {read.names}, not {written.names}.")
+
+    def images(self, export_set: ExportSet, found: LabelReader) -> None:
+        if found.image_count != len(export_set.images):
+            count = len(export_set.images)
+            self.differ(f"It has {plural(found.image_count, 'image')}, not {count:,}.")
+        names = self._format.names(export_set)
+        in_order = found.images(is_bare=True)
+        for image, name in zip(export_set.images, names, strict=True):
+            # Without image files some formats know a name without its suffix.
+            wanted = (name, image_stem(name))
+            read = next(in_order, None)
+            if read is None or read.name not in wanted:
+                read = found.image(wanted[0]) or found.image(wanted[1])
+            if read is None:
+                self.differ(f"{name} is missing.")
+                self._count(len(writable(image)), 0)
+            else:
+                self._image(image, name, read)
+
+    def _image(self, image: ExportImage, name: str, found: ReadImage) -> None:
+        size = image.record.size
+        if found.size != (size if self._format.has_sizes else None):
+            self.differ(f"{name} has the size {found.size}, not {size}.")
+        if not self._format.has_boxes and found.tags != image.record.tags:
+            self.differ(f"{name} has the labels {found.tags}, not {image.record.tags}.")
+        part = found.part or PARTS[0]
+        if self._format.has_parts and part != image.part:
+            self.differ(f"{name} is for {part}, not for {image.part}.")
+        wanted = writable(image)
+        in_pixels = found.in_pixels(size)
+        boxes = in_pixels.annotations
+        if image.record.image_id in self._keep:
+            self._kept[image.record.image_id] = in_pixels
+        if len(wanted) != len(boxes):
+            self.differ(f"{name} has {plural(len(boxes), 'box')}, not {len(wanted):,}.")
+        equal = 0
+        pairs = zip(wanted, boxes, strict=False)
+        for number, (one, other) in enumerate(pairs, start=1):
+            reasons = tuple(self._reasons(one, other, size))
+            equal += not reasons
+            for reason in reasons:
+                self.differ(f"{name}, box {number}: {reason}.")
+        self._count(len(wanted), equal)
+        for reason in self._of_areas(image, in_pixels):
+            self.differ(f"{name}: {reason}.")
+
+    def _of_areas(self, image: ExportImage, found: ReadImage) -> Iterator[str]:
+        """Yield what differs in the areas that nobody labels."""
+        written = pieces(image, self._format.region)
+        if len(written) != len(found.regions):
+            yield f"it has {len(found.regions)} ignore areas, not {len(written)}"
+        for number, pair in enumerate(zip(written, found.regions, strict=False), 1):
+            allowed = self._format.tolerance(pair[0].bounds, image.record.size)
+            if not is_same(*pair, allowed):
+                yield f"ignore area {number} is {pair[1]}, not {pair[0]}"
+        said = crowds(image, self._ignored_labels) if self._format.has_crowds else ()
+        expected = [as_crowd(*one) for one in said]
+        if [(one.label, one.box) for one in expected] != [
+            (one.label, one.box) for one in found.crowds
+        ]:
+            yield f"it has {len(found.crowds)} crowd regions, not {len(expected)}"
+
+    def _count(self, written: int, equal: int) -> None:
+        before = self._boxes
+        self._boxes = _Counted(before.written + written, before.equal + equal)
+
+    def _reasons(self, one: Annotation, other: Annotation, size: Size) -> Iterator[str]:
+        if one.label != other.label:
+            yield f"its label is {other.label!r}, not {one.label!r}"
+        moved = [abs(a - b) for a, b in zip(one.box, other.box, strict=True)]
+        allowed_x, allowed_y = self._format.tolerance(one.box, size)
+        # Written so that a NaN differs.
+        if not (max(moved[::2]) <= allowed_x and max(moved[1::2]) <= allowed_y):
+            yield f"it is {tuple(other.box)}, not {tuple(one.box)}"
+        if self._format.has_confidence and not _is_same(
+            confidence_of(one), other.confidence
+        ):
+            yield f"its confidence is {other.confidence}, not {confidence_of(one)}"
+        if one.attributes or other.attributes:
+            yield from self._of_attributes(one, other)
+
+    def _of_attributes(self, one: Annotation, other: Annotation) -> Iterator[str]:
+        said = stated(one.attributes).items()
+        held = as_texts({k: v for k, v in said if self._format.holds(k, v)})
+        read = as_texts(other.attributes)
+        if held != read:
+            yield f"its attributes are {read}, not {held}"
+
+
+def _ignored_labels(export_set: ExportSet, one: Format) -> list[str]:
+    if not one.has_crowds or not has_areas(export_set):
+        return []
+    return used_labels(export_set)
+
+
+def _is_same(written: float | None, read: float | None) -> bool:
+    if written is None or read is None:
+        return written is read
+    return abs(written - read) <= _CONFIDENCE_TOLERANCE
