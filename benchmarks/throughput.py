@@ -23,9 +23,9 @@ from typing import Any, Final
 import numpy as np
 import openvino
 
+from imagebase.batch.run import RunSettings, run
 from imagebase.detection.darknet.graph import darknet_to_onnx
 from imagebase.detection.runtime import has_bf16
-from imagebase.labelling import RunSettings, run
 from imagebase.settings import PROJECT_ROOT, WEIGHTS_FOLDER
 
 DEV_IMAGES: Final = PROJECT_ROOT.parent / "shared" / "data" / "coco_val_dev128/images"

@@ -170,8 +170,8 @@ def annotate(
     Exit code 0: done, files that were refused are listed on standard error; 1: nothing
     could be done; 2: wrong usage.
     """
+    from imagebase.batch.run import RunSettings, run
     from imagebase.detection.suggestions import SelectionRule
-    from imagebase.labelling import RunSettings, run
 
     _refuse_what_comes_later(engine, ray_address)
     _refuse_what_cannot_be(runtime, precision, input_size)

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterable
 from pathlib import PurePosixPath
 from typing import Final
 
+from imagebase.batch.summary import FILE_NAME as RUN_FILE
 from imagebase.errors import ImageBaseError
-from imagebase.run_summary import FILE_NAME as RUN_FILE
 from imagebase.wording import listed, plural_noun
 
 NO_SUFFIX: Final = "no suffix"

@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from imagebase.annotation import ImageRecord, LabelSet
+from imagebase.batch.summary import Refusal
 from imagebase.errors import ImageBaseError, ImageReadError
 from imagebase.formats.base import ExportImage, ExportSet, WriteOptions
 from imagebase.formats.file_names import build_export_set
@@ -23,7 +24,6 @@ from imagebase.images.decode import (
     written_suffix,
 )
 from imagebase.images.scan import SourceFile
-from imagebase.run_summary import Refusal
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,9 @@ import pytest
 from PIL import Image
 from pycocotools.coco import COCO
 
+from imagebase.batch.resume import FILE_NAME, JournalKey, open_journal
+from imagebase.batch.run import OnProgress, RunSettings, label_images, run
+from imagebase.batch.summary import RunSummary
 from imagebase.detection.detector import LoadedModel, load_model
 from imagebase.detection.model_registry import find_model
 from imagebase.detection.suggestions import SelectionRule
@@ -26,9 +29,6 @@ from imagebase.errors import (
 from imagebase.geometry import pairwise_iou
 from imagebase.images.decode import encode_png
 from imagebase.images.scan import SourceFile
-from imagebase.journal import FILE_NAME, JournalKey, open_journal
-from imagebase.labelling import OnProgress, RunSettings, label_images, run
-from imagebase.run_summary import RunSummary
 from imagebase.settings import DEFAULT_MODEL, SAMPLES_FOLDER
 from tests.detection.darknet.darknet_models import write_one_box_model
 from tests.shut_folders import make_shut_folder

@@ -10,12 +10,7 @@ import numpy as np
 import pytest
 
 from imagebase.annotation import Size
-from imagebase.detection.candidates import Candidates
-from imagebase.detection.detector import load_model
-from imagebase.detection.model_registry import find_model
-from imagebase.errors import ExportError
-from imagebase.images.decode import load_image
-from imagebase.journal import (
+from imagebase.batch.resume import (
     FILE_NAME,
     Journal,
     JournalKey,
@@ -23,7 +18,12 @@ from imagebase.journal import (
     fingerprint,
     open_journal,
 )
-from imagebase.labelling import RunSettings, run
+from imagebase.batch.run import RunSettings, run
+from imagebase.detection.candidates import Candidates
+from imagebase.detection.detector import load_model
+from imagebase.detection.model_registry import find_model
+from imagebase.errors import ExportError
+from imagebase.images.decode import load_image
 from imagebase.settings import DEFAULT_MODEL, PROJECT_ROOT, SAMPLES_FOLDER
 
 KEY = JournalKey("5e" * 32, 416, "openvino", "f32", 0.01)

@@ -12,6 +12,16 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from imagebase.annotation import ImageRecord, LabelSet, ReviewStatus
+from imagebase.batch.output import Labelled, write_label_files
+from imagebase.batch.resume import (
+    Fingerprint,
+    Journal,
+    JournalKey,
+    Seen,
+    fingerprint,
+    open_journal,
+)
+from imagebase.batch.summary import Refusal, RunSummary, write_run_file
 from imagebase.detection.candidates import select
 from imagebase.detection.detector import CANDIDATE_FLOOR, ONE_PASS, Detector
 from imagebase.detection.ensemble import common_labels
@@ -26,16 +36,6 @@ from imagebase.formats.verified_export import DRAFT_PREFIX
 from imagebase.images.decode import ImageHeader, read_header
 from imagebase.images.scan import SourceFile, scan_source
 from imagebase.images.skipped_files import PassedOver
-from imagebase.journal import (
-    Fingerprint,
-    Journal,
-    JournalKey,
-    Seen,
-    fingerprint,
-    open_journal,
-)
-from imagebase.labelling_output import Labelled, write_label_files
-from imagebase.run_summary import Refusal, RunSummary, write_run_file
 from imagebase.settings import Limits, Mode
 from imagebase.settings import settings as process_settings
 

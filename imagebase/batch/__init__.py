@@ -1,0 +1,1 @@
+"""Annotate a folder without a database: what the `annotate` command does."""
