@@ -15,7 +15,7 @@ from typing import Final
 from imagebase.annotation import new_id
 from imagebase.errors import ImageBaseError, StoreError
 from imagebase.store import JobInfo, JobState, Scope, Store
-from imagebase.store.columns import JsonObject
+from imagebase.store.column_types import JsonObject
 from imagebase.store.jobs import LEASE, ClaimedJob
 
 WORKERS: Final = 3

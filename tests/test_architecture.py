@@ -84,7 +84,7 @@ ORDER = [
 AGAINST_THE_ORDER = {
     ("imagebase.detection.ensemble", "imagebase.evaluation.label_mapping"),
     ("imagebase.reviewing.look_search", "imagebase.store"),
-    ("imagebase.reviewing.look_search", "imagebase.store.looks"),
+    ("imagebase.reviewing.look_search", "imagebase.store.similarity"),
     ("imagebase.reviewing.look_search", "imagebase.store.scope"),
     ("imagebase.reviewing.removing", "imagebase.store"),
     ("imagebase.reviewing.removing", "imagebase.store.scope"),

@@ -15,11 +15,11 @@ from imagebase.errors import LimitError, StoreError
 from imagebase.images.archives import safe_name
 from imagebase.reviewing.doubt import Found, Kind
 from imagebase.settings import Limits
-from imagebase.store.copies import CopiedTable, row_of
-from imagebase.store.differences import ANNOTATION, AREA, LABEL, REVIEW
+from imagebase.store.backup_rows import CopiedTable, row_of
+from imagebase.store.diff import ANNOTATION, AREA, LABEL, REVIEW
 from imagebase.store.ignore_areas import area_of_json
 from imagebase.store.labels import LabelRow
-from imagebase.store.rows import as_quality, placed_from_json
+from imagebase.store.mapping import as_quality, placed_from_json
 
 _COLOUR: Final = re.compile(r"#[0-9A-Fa-f]{6}")
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")

@@ -31,8 +31,8 @@ from imagebase.images.archives import COMPRESSIONS, archive_members
 from imagebase.images.decode import read_header
 from imagebase.settings import Limits
 from imagebase.store import Scope, Store
-from imagebase.store.changes import BATCH
-from imagebase.store.copies import COPIED, CopiedTable, row_of
+from imagebase.store.backup_rows import COPIED, CopiedTable, row_of
+from imagebase.store.edits import BATCH
 from imagebase.store.scope import chunks
 from imagebase.wording import plural
 

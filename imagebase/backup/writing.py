@@ -12,7 +12,7 @@ from imagebase.errors import ImageFileError, NotFoundError
 from imagebase.formats.base import ExportFile, ImageReference, Streamed
 from imagebase.formats.writer import append_to_zip, write_zip
 from imagebase.store import Scope, Store
-from imagebase.store.copies import COPIED, COPIED_BY_NAME, CopiedTable, DatasetCopy
+from imagebase.store.backup_rows import COPIED, COPIED_BY_NAME, CopiedTable, DatasetCopy
 
 Progress = Callable[[int, int], None]
 _PART_BYTES: Final = 64_000

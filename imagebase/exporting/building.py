@@ -33,7 +33,7 @@ from imagebase.formats.verified_export import (
     export_zip,
     warnings_about,
 )
-from imagebase.store.contents import ImageContents
+from imagebase.store.image_rows import ImageContents
 from imagebase.wording import plural
 
 # Of images that are missing; where their place is not there it is all of them.

@@ -15,7 +15,7 @@ from imagebase.exporting.request import (
 from imagebase.formats.split import Split, SplitImage, split_by_column, split_by_shares
 from imagebase.formats.split_names import part_named
 from imagebase.images.quality import MAX_HASH_DISTANCE
-from imagebase.store.contents import ImageContents
+from imagebase.store.image_rows import ImageContents
 
 
 class Selection:

@@ -14,7 +14,7 @@ from imagebase.importing.matching import DroppedImage, How, Match, match_images
 from imagebase.importing.merging import Effect, ImportChoice, merged
 from imagebase.settings import Limits
 from imagebase.store import Scope, Store
-from imagebase.store.changes import BATCH
+from imagebase.store.edits import BATCH
 from imagebase.store.scope import chunks
 
 

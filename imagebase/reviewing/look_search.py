@@ -36,8 +36,8 @@ from imagebase.reviewing.look_alikes import (
     unpack,
 )
 from imagebase.store import Scope, Store
-from imagebase.store.looks import BoxKey, KeptLook, LikeBox, Shape
 from imagebase.store.scope import chunks
+from imagebase.store.similarity import BoxKey, KeptLook, LikeBox, Shape
 
 # Boxes that one search looks at, those nearest to the place first.
 MOST_LOOKED_AT: Final = 2_000

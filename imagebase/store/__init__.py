@@ -1,23 +1,22 @@
 """Datasets that survive: rows in a database, image files beside it."""
 
-from imagebase.store.candidates import CandidatesKey, RunInfo
-from imagebase.store.changes import Conflict, SaveReport
-from imagebase.store.comments import Comment
-from imagebase.store.datasets import DatasetInfo, Usage
-from imagebase.store.doubts import BoxColumns, DoubtCounts, DoubtRow, ImageColumns
-from imagebase.store.image_listing import ImageFilter, ImageRow
-from imagebase.store.images import AddedImage
-from imagebase.store.jobs import JobInfo, JobState
-from imagebase.store.label_changes import TakenBoxes
-from imagebase.store.listing import (
+from imagebase.store.annotation_rows import (
     ORDERS,
     AcceptCounts,
     AnnotationFilter,
     AnnotationRow,
 )
+from imagebase.store.candidates import CandidatesKey, RunInfo
+from imagebase.store.comments import Comment
+from imagebase.store.datasets import DatasetInfo, Usage
+from imagebase.store.edits import SaveConflict, SaveReport
+from imagebase.store.image_rows import ImageFilter, ImageRow, ImageSummary
+from imagebase.store.images import AddedImage
+from imagebase.store.jobs import JobInfo, JobState
+from imagebase.store.label_changes import TakenBoxes
 from imagebase.store.scope import Scope
 from imagebase.store.store import Store, open_store
-from imagebase.store.summaries import ImageSummary
+from imagebase.store.uncertainty import BoxColumns, DoubtCounts, DoubtRow, ImageColumns
 from imagebase.store.undo import Event, UndoResult
 
 __all__ = [
@@ -29,7 +28,6 @@ __all__ = [
     "BoxColumns",
     "CandidatesKey",
     "Comment",
-    "Conflict",
     "DatasetInfo",
     "DoubtCounts",
     "DoubtRow",
@@ -41,6 +39,7 @@ __all__ = [
     "JobInfo",
     "JobState",
     "RunInfo",
+    "SaveConflict",
     "SaveReport",
     "Scope",
     "Store",

@@ -19,9 +19,9 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from imagebase.annotation import new_id, utc_now
 from imagebase.errors import NotFoundError
-from imagebase.store.columns import JsonObject
-from imagebase.store.part import StorePart
-from imagebase.store.records import GONE
+from imagebase.store.column_types import JsonObject
+from imagebase.store.record_reader import GONE
+from imagebase.store.repository import StorePart
 from imagebase.store.scope import Scope, chunks
 from imagebase.store.tables import candidates, images, runs
 

@@ -17,11 +17,11 @@ from imagebase.annotation import ReviewStatus, clean_text, new_id, utc_now
 from imagebase.annotation.areas import Shape, shape_of_json
 from imagebase.editing.records import MAX_COMMENT_LENGTH
 from imagebase.errors import EditError, NotFoundError
-from imagebase.store.columns import AnyRow, AnySelect, JsonObject
-from imagebase.store.differences import REVIEW, Difference
-from imagebase.store.part import StorePart
-from imagebase.store.records import GONE
-from imagebase.store.rows import StoredImage
+from imagebase.store.column_types import AnyRow, AnySelect, JsonObject
+from imagebase.store.diff import REVIEW, Difference
+from imagebase.store.mapping import StoredImage
+from imagebase.store.record_reader import GONE
+from imagebase.store.repository import StorePart
 from imagebase.store.scope import Scope, chunks
 from imagebase.store.tables import comments, images
 

@@ -30,12 +30,12 @@ from imagebase.annotation.areas import (
     shape_of_json,
 )
 from imagebase.errors import EditError, NotFoundError
-from imagebase.store.changes import edit_key
-from imagebase.store.columns import AnyRow, AnySelect, JsonObject
-from imagebase.store.differences import AREA
-from imagebase.store.label_creation import NO_IMAGE
-from imagebase.store.part import StorePart, grow_version
-from imagebase.store.records import GONE, shapes_by_key
+from imagebase.store.column_types import AnyRow, AnySelect, JsonObject
+from imagebase.store.diff import AREA
+from imagebase.store.edits import edit_key
+from imagebase.store.labels import NO_IMAGE
+from imagebase.store.record_reader import GONE, shapes_by_key
+from imagebase.store.repository import StorePart, grow_version
 from imagebase.store.scope import Scope, chunks
 from imagebase.store.tables import doubts, events, ignore_areas, images
 

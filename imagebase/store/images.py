@@ -9,9 +9,9 @@ from sqlalchemy import Connection, delete, insert, select, update
 
 from imagebase.annotation import ImageRecord, Quality, ReviewStatus, Size, utc_now
 from imagebase.errors import NotFoundError, StoreError
-from imagebase.store.part import StorePart, files_lock, grow_version
-from imagebase.store.records import GONE, stored_images
-from imagebase.store.rows import quality_json
+from imagebase.store.mapping import quality_json
+from imagebase.store.record_reader import GONE, stored_images
+from imagebase.store.repository import StorePart, files_lock, grow_version
 from imagebase.store.scope import Scope, chunks
 from imagebase.store.tables import changes, events, images
 

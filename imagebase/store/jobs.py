@@ -19,8 +19,8 @@ from sqlalchemy import (
 
 from imagebase.annotation import new_id, utc_now
 from imagebase.errors import JobError, NotFoundError
-from imagebase.store.columns import AnyRow, JsonObject
-from imagebase.store.part import StorePart
+from imagebase.store.column_types import AnyRow, JsonObject
+from imagebase.store.repository import StorePart
 from imagebase.store.scope import Scope
 from imagebase.store.tables import datasets, jobs
 

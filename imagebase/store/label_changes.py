@@ -23,20 +23,20 @@ from sqlalchemy import (
 
 from imagebase.annotation import Label, Source, colour, new_id
 from imagebase.errors import NotFoundError, StoreError
-from imagebase.store.changes import Revision, edit_key, write_revisions
-from imagebase.store.differences import ANNOTATION, Difference
-from imagebase.store.label_creation import label_event
+from imagebase.store.diff import ANNOTATION, Difference
+from imagebase.store.edits import Revision, edit_key, write_revisions
 from imagebase.store.labels import (
     LabelRow,
     check_count,
     checked_name,
+    label_event,
     label_rows,
     standing,
     stored_aliases,
 )
-from imagebase.store.part import StorePart, grow_version
-from imagebase.store.records import stored_images
-from imagebase.store.rows import Placed, StoredImage, placed_json
+from imagebase.store.mapping import Placed, StoredImage, placed_json
+from imagebase.store.record_reader import stored_images
+from imagebase.store.repository import StorePart, grow_version
 from imagebase.store.scope import Scope
 from imagebase.store.tables import (
     annotations,

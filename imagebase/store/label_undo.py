@@ -7,11 +7,10 @@ from typing import Any, Final
 from sqlalchemy import Connection, select
 
 from imagebase.errors import UndoRefusedError
-from imagebase.store.columns import AnyRow, JsonObject
-from imagebase.store.differences import LABEL
+from imagebase.store.column_types import AnyRow, JsonObject
+from imagebase.store.diff import LABEL
 from imagebase.store.label_changes import has_boxes, is_taken, write_labels
-from imagebase.store.label_creation import NO_IMAGE
-from imagebase.store.labels import LabelRow, label_rows, standing
+from imagebase.store.labels import NO_IMAGE, LabelRow, label_rows, standing
 from imagebase.store.scope import Scope
 from imagebase.store.tables import changes, events
 

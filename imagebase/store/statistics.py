@@ -21,10 +21,10 @@ from imagebase.annotation import Box, ReviewStatus, Source, utc_now
 from imagebase.reviewing.corrections import Decision, Look, decide
 from imagebase.reviewing.thresholds import FinalBox
 from imagebase.statistics import BoxTable, ImageTable
-from imagebase.store.columns import AnyRow, AnySelect, JsonObject
-from imagebase.store.differences import ANNOTATION, LABEL
+from imagebase.store.column_types import AnyRow, AnySelect, JsonObject
+from imagebase.store.diff import ANNOTATION, LABEL
 from imagebase.store.labels import former_names
-from imagebase.store.part import StorePart
+from imagebase.store.repository import StorePart
 from imagebase.store.scope import Scope, chunks
 from imagebase.store.tables import (
     annotations,

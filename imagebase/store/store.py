@@ -4,28 +4,25 @@ import logging
 from typing import Final
 
 from imagebase.settings import Limits, Settings
+from imagebase.store.annotation_rows import Listing
+from imagebase.store.backup_rows import Copies
 from imagebase.store.candidates import CandidateStore
-from imagebase.store.changes import Editing
 from imagebase.store.comments import Comments
-from imagebase.store.contents import Contents
-from imagebase.store.copies import Copies
 from imagebase.store.database import Database
-from imagebase.store.datasets import Datasets
-from imagebase.store.doubts import Doubts
-from imagebase.store.files import ImageFiles
+from imagebase.store.datasets import Datasets, Owners
+from imagebase.store.edits import Editing
 from imagebase.store.ignore_areas import IgnoreAreas
-from imagebase.store.image_listing import ImageListing
+from imagebase.store.image_files import ImageFiles
+from imagebase.store.image_rows import Contents, ImageListing, Summaries
 from imagebase.store.images import Images
 from imagebase.store.jobs import Jobs
 from imagebase.store.label_changes import LabelChanges
 from imagebase.store.labels import Labels
-from imagebase.store.listing import Listing
-from imagebase.store.looks import Looks
-from imagebase.store.owners import Owners
-from imagebase.store.records import Records
-from imagebase.store.schema import bring_up_to_date
+from imagebase.store.migrate import bring_up_to_date
+from imagebase.store.record_reader import Records
+from imagebase.store.similarity import Looks
 from imagebase.store.statistics import Statistics
-from imagebase.store.summaries import Summaries
+from imagebase.store.uncertainty import Doubts
 from imagebase.store.undo import Undo
 
 _log: Final = logging.getLogger(__name__)

@@ -20,7 +20,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-from imagebase.store.columns import BigKey, CleanJson, CleanText, UtcTime
+from imagebase.store.column_types import BigKey, CleanJson, CleanText, UtcTime
 
 # The migration that the tables below agree with.
 SCHEMA_REVISION: Final = "0003"

@@ -1,9 +1,6 @@
-"""Undo, redo and history, out of the events that every save leaves.
+"""Undo, redo and history from the events that every save leaves."""
 
-A change can be taken back while every image it touched still shows its result: each
-image's `head` names the change whose result that is.
-"""
-
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,34 +11,68 @@ from sqlalchemy import Connection, distinct, func, select, update
 
 from imagebase.annotation import new_id
 from imagebase.errors import UndoRefusedError
-from imagebase.store.changes import (
-    Revision,
-    insert_change,
-    reviewed,
-    write_revisions,
-)
-from imagebase.store.columns import AnyRow, AnySelect, JsonObject
+from imagebase.store.column_types import AnyRow, AnySelect, JsonObject
 from imagebase.store.comments import follow_reviews, take_back_reviews
-from imagebase.store.differences import ANNOTATION, AREA, Difference
+from imagebase.store.diff import ANNOTATION, AREA, Difference
+from imagebase.store.edits import Revision, insert_change, reviewed, write_revisions
 from imagebase.store.ignore_areas import step_areas, words_of_areas
-from imagebase.store.label_creation import (
+from imagebase.store.label_undo import PastNames, past_names, step_labels, words_of
+from imagebase.store.labels import (
     NO_IMAGE,
     append_with_boxes,
     is_creation,
     take_back_labels,
 )
-from imagebase.store.label_undo import PastNames, past_names, step_labels, words_of
-from imagebase.store.part import StorePart
-from imagebase.store.records import stored_images
-from imagebase.store.rows import StoredImage
+from imagebase.store.mapping import StoredImage
+from imagebase.store.record_reader import stored_images
+from imagebase.store.repository import StorePart
 from imagebase.store.scope import Scope, chunks
 from imagebase.store.tables import changes, events
-from imagebase.store.undo_words import (
-    is_shown,
-    where_in_words,
-    words_of_boxes,
-    words_of_removed,
-)
+
+
+def where_in_words(revisions: Sequence[Revision]) -> str:
+    """Return the image of a step, or how many there are; empty for none."""
+    if not revisions:
+        return ""
+    if len(revisions) == 1:
+        return f" on {revisions[0].stored.record.file_name}"
+    return f" on {len(revisions)} images"
+
+
+def words_of_boxes(revisions: Sequence[Revision]) -> list[str]:
+    """Return what happened to boxes and reviews, a clause for each kind of it."""
+    counted = Counter(
+        _kind_of(one) for revision in revisions for one in revision.differences
+    )
+    return [
+        f"{count} {noun if count == 1 else plural} {verb}"
+        for (noun, plural, verb), count in counted.items()
+    ]
+
+
+def words_of_removed(names: Sequence[str]) -> list[str]:
+    """Return which labels are removed, as a clause."""
+    if len(names) == 1:
+        return [f"the label {names[0]} is removed"]
+    return [f"{len(names)} labels are removed"] if names else []
+
+
+def _kind_of(one: Difference) -> tuple[str, str, str]:
+    if one.kind != ANNOTATION:
+        return ("review", "reviews", "restored")
+    verbs = {
+        (False, True): "put back",
+        (True, False): "taken away",
+        (True, True): "changed",
+        (False, False): "forgotten",
+    }
+    return ("box", "boxes", verbs[is_shown(one.before), is_shown(one.after)])
+
+
+def is_shown(kept: JsonObject | None) -> bool:
+    """Say whether an event kept a box that is on its image."""
+    return kept is not None and not kept["is_deleted"]
+
 
 # Is told how many of how many images are done.
 OnProgress = Callable[[int, int], None]

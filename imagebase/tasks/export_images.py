@@ -5,7 +5,7 @@ from typing import Final
 
 from imagebase.annotation import ImageRecord, LabelSet, ReviewStatus
 from imagebase.store import Scope, Store
-from imagebase.store.contents import ImageContents
+from imagebase.store.image_rows import ImageContents
 from imagebase.store.scope import chunks
 
 _CHUNK: Final = 500

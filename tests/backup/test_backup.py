@@ -17,7 +17,7 @@ from imagebase.backup.writing import write_backup
 from imagebase.errors import ImageFileError, NotFoundError, StoreError
 from imagebase.settings import Limits
 from imagebase.store import Scope, Store
-from imagebase.store.copies import COPIED, COPIED_BY_NAME, row_of
+from imagebase.store.backup_rows import COPIED, COPIED_BY_NAME, row_of
 from imagebase.store.tables import metadata
 from tests.backup.conftest import KEY, LIMITS, NewStore, full_dataset
 

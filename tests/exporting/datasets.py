@@ -21,7 +21,7 @@ from imagebase.annotation import (
 from imagebase.exporting.building import Built, Order, build
 from imagebase.exporting.request import ExportRequest
 from imagebase.images.decode import RgbArray, encode_png
-from imagebase.store.contents import ImageContents
+from imagebase.store.image_rows import ImageContents
 
 SIZE: Final = Size(120, 80)
 # Planted where the box is, far from the grey around it.

@@ -20,7 +20,7 @@ from imagebase.reviewing.look_search import (
 )
 from imagebase.reviewing.review import delete_boxes, relabel_boxes
 from imagebase.store import Scope, Store
-from imagebase.store.looks import BoxKey, LikeBox
+from imagebase.store.similarity import BoxKey, LikeBox
 from tests.planted_logo import LABEL, WITH_LOGO, fill, made_set, model_box, with_boxes
 
 MAX_PIXELS = 10**7

@@ -5,7 +5,7 @@ from dataclasses import replace
 from imagebase.annotation import Annotation, Box, Quality, ReviewStatus, Size
 from imagebase.editing.records import approve, delete_annotations
 from imagebase.store import Scope, Store
-from imagebase.store.contents import ImageContents
+from imagebase.store.image_rows import ImageContents
 from tests.store.fixtures import add_image
 
 

@@ -12,8 +12,8 @@ from imagebase.annotation.areas import Shape as DrawnShape
 from imagebase.errors import NotFoundError, StoreError
 from imagebase.reviewing.doubt import Doubt
 from imagebase.store import CandidatesKey, Scope, Store
-from imagebase.store.copies import COPIED_BY_NAME
-from imagebase.store.looks import BoxKey, KeptLook, Shape
+from imagebase.store.backup_rows import COPIED_BY_NAME
+from imagebase.store.similarity import BoxKey, KeptLook, Shape
 from tests.store.fixtures import SIZE, add_image, box, scope_of
 
 KEY = CandidatesKey("ab" * 32, 416, "f32", "single")

@@ -5,7 +5,7 @@ import pytest
 from imagebase.annotation import Box, Size
 from imagebase.reviewing.look_search import Correction, Estimate, Example
 from imagebase.store import Scope
-from imagebase.store.looks import BoxKey
+from imagebase.store.similarity import BoxKey
 from imagebase.ui import look_offer
 from imagebase.ui.look_offer import words
 from imagebase.ui.visitor import TEAM_OWNER

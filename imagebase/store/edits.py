@@ -15,7 +15,7 @@ from imagebase.annotation import (
 )
 from imagebase.errors import NotFoundError, RevisionConflictError, StoreError
 from imagebase.store.comments import Reviewed, follow_reviews
-from imagebase.store.differences import (
+from imagebase.store.diff import (
     ANNOTATION,
     REVIEW,
     Difference,
@@ -23,16 +23,15 @@ from imagebase.store.differences import (
     differences,
     with_names,
 )
-from imagebase.store.label_creation import append_with_boxes
-from imagebase.store.labels import former_names
-from imagebase.store.part import StorePart, grow_version
-from imagebase.store.records import GONE, stored_images
-from imagebase.store.rows import (
+from imagebase.store.labels import append_with_boxes, former_names
+from imagebase.store.mapping import (
     StoredImage,
     annotation_row,
     placed_from_json,
     review_json,
 )
+from imagebase.store.record_reader import GONE, stored_images
+from imagebase.store.repository import StorePart, grow_version
 from imagebase.store.scope import Scope, chunks
 from imagebase.store.tables import annotations, changes, events, images
 
@@ -40,7 +39,7 @@ from imagebase.store.tables import annotations, changes, events, images
 BATCH: Final = 50
 
 
-class Conflict(NamedTuple):
+class SaveConflict(NamedTuple):
     """A record that was not saved, and the newer one that stands in its way."""
 
     ours: ImageRecord
@@ -52,7 +51,7 @@ class SaveReport:
     """saved: as they are stored now. missing: image ids that are not there any more."""
 
     saved: tuple[ImageRecord, ...] = ()
-    conflicts: tuple[Conflict, ...] = ()
+    conflicts: tuple[SaveConflict, ...] = ()
     missing: tuple[str, ...] = ()
 
 
@@ -142,7 +141,7 @@ class Editing(StorePart):
                 changed = tuple(differences(stored[image_id], ours))
                 theirs = stored[image_id].record
                 if changed and ours.revision != theirs.revision:
-                    conflicts.append(Conflict(ours, theirs))
+                    conflicts.append(SaveConflict(ours, theirs))
                 elif changed:
                     revisions.append(Revision(stored[image_id], changed, change_id))
             if revisions:

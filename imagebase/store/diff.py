@@ -14,8 +14,8 @@ from imagebase.annotation import (
 from imagebase.annotation.areas import shape_json
 from imagebase.annotation.attributes import clean_attributes
 from imagebase.errors import StoreError
-from imagebase.store.columns import JsonObject
-from imagebase.store.rows import Placed, StoredImage, placed_json, review_json
+from imagebase.store.column_types import JsonObject
+from imagebase.store.mapping import Placed, StoredImage, placed_json, review_json
 
 ANNOTATION: Final = "annotation"
 REVIEW: Final = "review"

@@ -18,9 +18,9 @@ from sqlalchemy import (
 )
 
 from imagebase.annotation import TO_REVIEW, Annotation, ReviewStatus, Size, Source
-from imagebase.store.columns import AnyRow, AnySelect, MemberText
-from imagebase.store.part import StorePart
-from imagebase.store.rows import ANNOTATION_COLUMNS, as_annotation
+from imagebase.store.column_types import AnyRow, AnySelect, MemberText
+from imagebase.store.mapping import ANNOTATION_COLUMNS, as_annotation
+from imagebase.store.repository import StorePart
 from imagebase.store.scope import Scope
 from imagebase.store.tables import annotations, images
 from imagebase.store.tables import labels as labels_table

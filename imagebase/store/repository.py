@@ -10,7 +10,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from imagebase.settings import Limits
 from imagebase.store.database import Database
-from imagebase.store.files import ImageFiles
+from imagebase.store.image_files import ImageFiles
 from imagebase.store.scope import Scope, chunks, require_dataset
 from imagebase.store.tables import datasets, images
 

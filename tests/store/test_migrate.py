@@ -18,7 +18,7 @@ from imagebase.errors import StoreError
 from imagebase.settings import Settings
 from imagebase.store import Scope, open_store
 from imagebase.store.database import Database
-from imagebase.store.schema import MIGRATIONS, bring_up_to_date
+from imagebase.store.migrate import MIGRATIONS, bring_up_to_date
 from imagebase.store.tables import SCHEMA_REVISION, events, metadata
 from tests.store.fixtures import PostgresServer, sqlite_settings
 

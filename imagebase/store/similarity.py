@@ -20,9 +20,9 @@ from sqlalchemy import (
 )
 
 from imagebase.annotation import Annotation, Box, ReviewStatus, Size
-from imagebase.store.columns import AnyRow, AnySelect
-from imagebase.store.part import StorePart
-from imagebase.store.rows import ANNOTATION_COLUMNS, as_annotation
+from imagebase.store.column_types import AnyRow, AnySelect
+from imagebase.store.mapping import ANNOTATION_COLUMNS, as_annotation
+from imagebase.store.repository import StorePart
 from imagebase.store.scope import Scope, chunks
 from imagebase.store.tables import annotations, images, looks
 

@@ -1,18 +1,170 @@
-"""The table of a dataset's images: filtered, in upload order, a page at a time."""
+"""Rows of a dataset's images: counted, summed up, filtered, a page at a time."""
 
 import json
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Final
 
 from sqlalchemy import ColumnElement, Connection, Text, and_, cast, func, or_, select
 
-from imagebase.annotation import ReviewStatus, Size, clean_text
-from imagebase.store.columns import AnyRow, AnySelect
-from imagebase.store.differences import ANNOTATION
-from imagebase.store.part import StorePart
+from imagebase.annotation import Quality, ReviewStatus, Size, clean_text
+from imagebase.store.candidates import CandidatesKey
+from imagebase.store.column_types import AnyRow, AnySelect
+from imagebase.store.diff import ANNOTATION
+from imagebase.store.mapping import as_quality
+from imagebase.store.repository import StorePart
 from imagebase.store.scope import Scope, chunks
-from imagebase.store.tables import annotations, changes, comments, events, images
+from imagebase.store.tables import (
+    annotations,
+    candidates,
+    changes,
+    comments,
+    datasets,
+    events,
+    images,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ImageContents:
+    """An image without its boxes. boxes: how many of each label it has.
+
+    difference_hash: None where it was never measured.
+    """
+
+    image_id: str
+    file_name: str
+    status: ReviewStatus
+    tags: tuple[str, ...] = ()
+    difference_hash: str | None = None
+    boxes: Mapping[str, int] = field(default_factory=dict)
+
+
+class Contents(StorePart):
+    """Whole datasets, read without their boxes."""
+
+    def image_contents(
+        self, scope: Scope, *, statuses: Iterable[ReviewStatus] | None = None
+    ) -> list[ImageContents]:
+        """Return what is on the images that stand there, in upload order."""
+        stands = images.c.dataset_id == scope.dataset_id
+        if statuses is not None:
+            stands &= images.c.status.in_([one.value for one in statuses])
+        which = (
+            select(
+                images.c.image_key,
+                images.c.image_id,
+                images.c.file_name,
+                images.c.status,
+                images.c.tags,
+                images.c.quality,
+            )
+            .where(stands)
+            .order_by(images.c.image_key)
+        )
+        counts = (
+            select(annotations.c.image_key, annotations.c.label, func.count())
+            .where(
+                annotations.c.dataset_id == scope.dataset_id,
+                annotations.c.is_deleted.is_(False),
+            )
+            .group_by(annotations.c.image_key, annotations.c.label)
+            .order_by(annotations.c.image_key, func.min(annotations.c.position))
+        )
+        with self._reading(scope) as connection:
+            rows = connection.execute(which).all()
+            boxes: dict[int, dict[str, int]] = {}
+            for key, label, count in connection.execute(counts):
+                boxes.setdefault(key, {})[label] = count
+        return [
+            ImageContents(
+                row.image_id,
+                row.file_name,
+                ReviewStatus(row.status),
+                tuple(row.tags),
+                _hash_of(as_quality(row.quality)),
+                boxes.get(row.image_key, {}),
+            )
+            for row in rows
+        ]
+
+
+def _hash_of(quality: Quality | None) -> str | None:
+    return None if quality is None else quality.difference_hash
+
+
+@dataclass(frozen=True, slots=True)
+class ImageSummary:
+    """What a grid of thumbnails shows of an image."""
+
+    image_id: str
+    file_name: str
+    size: Size
+    status: ReviewStatus
+    quality: Quality | None
+
+
+class Summaries(StorePart):
+    """Quick answers about a whole dataset."""
+
+    def image_summaries(self, scope: Scope) -> list[ImageSummary]:
+        """Return every image without its boxes, in upload order."""
+        query = (
+            select(
+                images.c.image_id,
+                images.c.file_name,
+                images.c.width,
+                images.c.height,
+                images.c.status,
+                images.c.quality,
+            )
+            .where(images.c.dataset_id == scope.dataset_id)
+            .order_by(images.c.image_key)
+        )
+        with self._reading(scope) as connection:
+            return [
+                ImageSummary(
+                    row.image_id,
+                    row.file_name,
+                    Size(row.width, row.height),
+                    ReviewStatus(row.status),
+                    as_quality(row.quality),
+                )
+                for row in connection.execute(query)
+            ]
+
+    def tag_counts(self, scope: Scope) -> dict[str, int]:
+        """Return on how many images each tag is, the most frequent first."""
+        query = select(images.c.tags).where(
+            images.c.dataset_id == scope.dataset_id,
+            cast(images.c.tags, Text) != "[]",
+        )
+        with self._reading(scope) as connection:
+            counts = Counter(tag for tags in connection.scalars(query) for tag in tags)
+        return dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))
+
+    def version(self, scope: Scope) -> str:
+        """Return a text that differs once images, boxes, reviews or labels do."""
+        query = select(datasets.c.version).where(
+            datasets.c.dataset_id == scope.dataset_id
+        )
+        with self._reading(scope) as connection:
+            return str(connection.scalar(query))
+
+    def candidates_version(self, scope: Scope, key: CandidatesKey) -> str:
+        """Return a text that is another one after a model's answers were added."""
+        query = (
+            select(func.count(), func.max(candidates.c.created_at))
+            .join(images, images.c.image_key == candidates.c.image_key)
+            .where(
+                images.c.dataset_id == scope.dataset_id,
+                *(candidates.c[name] == value for name, value in asdict(key).items()),
+            )
+        )
+        with self._reading(scope) as connection:
+            count, newest = connection.execute(query).one()
+        return f"{count}-{newest}"
 
 
 @dataclass(frozen=True, slots=True)

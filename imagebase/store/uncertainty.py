@@ -20,8 +20,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 from imagebase.annotation import Box, ReviewStatus, utc_now
 from imagebase.reviewing.doubt import Doubt, Found, Kind, Reason
 from imagebase.store.candidates import CandidatesKey
-from imagebase.store.columns import AnyRow, AnySelect, JsonObject
-from imagebase.store.part import StorePart
+from imagebase.store.column_types import AnyRow, AnySelect, JsonObject
+from imagebase.store.repository import StorePart
 from imagebase.store.scope import Scope, chunks
 from imagebase.store.tables import annotations, candidates, doubts, images
 

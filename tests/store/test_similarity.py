@@ -6,7 +6,7 @@ import pytest
 
 from imagebase.annotation import Annotation, Box, ImageRecord, Size
 from imagebase.store import Scope, Store
-from imagebase.store.looks import BoxKey, KeptLook, Shape
+from imagebase.store.similarity import BoxKey, KeptLook, Shape
 from tests.store.fixtures import SIZE, add_image, scope_of
 
 LOGO = Box(48, 36, 60, 44)

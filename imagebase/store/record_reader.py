@@ -9,9 +9,8 @@ from sqlalchemy import ColumnElement, Connection, and_, or_, select
 from imagebase.annotation import ImageRecord, ReviewStatus
 from imagebase.annotation.areas import Shape, shape_of_json
 from imagebase.errors import NotFoundError
-from imagebase.store.columns import AnyRow, AnySelect
-from imagebase.store.part import StorePart
-from imagebase.store.rows import (
+from imagebase.store.column_types import AnyRow, AnySelect
+from imagebase.store.mapping import (
     ANNOTATION_COLUMNS,
     RECORD_COLUMNS,
     Placed,
@@ -19,6 +18,7 @@ from imagebase.store.rows import (
     as_annotation,
     as_record,
 )
+from imagebase.store.repository import StorePart
 from imagebase.store.scope import Scope, chunks
 from imagebase.store.tables import annotations, ignore_areas, images
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from imagebase.errors import ImageFileError, StoreError
-from imagebase.store.files import ImageFiles
+from imagebase.store.image_files import ImageFiles
 
 ID = hashlib.sha256(b"pixels").hexdigest()
 

@@ -15,7 +15,7 @@ from imagebase.annotation import (
     Source,
 )
 from imagebase.annotation.areas import Shape
-from imagebase.store.columns import AnyRow, Json, JsonObject
+from imagebase.store.column_types import AnyRow, Json, JsonObject
 from imagebase.store.tables import annotations, images
 
 RECORD_COLUMNS: Final = (
