@@ -25,9 +25,9 @@ from typing import Final
 from playwright.sync_api import Page, sync_playwright
 
 from benchmarks.pages import served
-from imagebase.admission import admit
 from imagebase.annotation import Annotation, Box
 from imagebase.images.scan import Incoming
+from imagebase.ingest.add_images import admit
 from imagebase.settings import SAMPLES_FOLDER, Limits, read_settings
 from imagebase.store import Scope, open_store
 from imagebase.ui.visitor import TEAM_OWNER

@@ -12,10 +12,10 @@ import streamlit as st
 from streamlit.components.v2.component_manager import BidiComponentManager
 from streamlit.testing.v1 import AppTest
 
-from imagebase.admission import admit
 from imagebase.annotation import Annotation, Box, ImageRecord, ReviewStatus, Source
 from imagebase.images import scan
 from imagebase.images.scan import Incoming
+from imagebase.ingest.add_images import admit
 from imagebase.settings import PROJECT_ROOT, SAMPLES_FOLDER, Limits, settings
 from imagebase.store import JobInfo, Scope, Store
 from imagebase.ui import backend, browser

@@ -22,7 +22,7 @@ from imagebase.evaluation.passing import CancelledError, Pass, run_pass
 from imagebase.evaluation.reviewed import notes_about, truth_of_records
 from imagebase.evaluation.runs import Run, RunFolder, RunInfo
 from imagebase.evaluation.values import Truth
-from imagebase.importing.files import DroppedFiles
+from imagebase.ingest.label_files import DroppedFiles
 from imagebase.jobs import JobContext
 from imagebase.settings import Limits, settings
 from imagebase.store import Scope, Store

@@ -7,7 +7,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from imagebase.admission import AdmissionReport, admit
 from imagebase.annotation import ReviewStatus, Size
 from imagebase.annotation.areas import Shape, checked_shape
 from imagebase.errors import EditError, ImageBaseError, NotFoundError
@@ -16,20 +15,16 @@ from imagebase.formats.reader import LabelReader
 from imagebase.formats.registry import taken_in
 from imagebase.formats.trees import is_image_name
 from imagebase.images.scan import Incoming, Refused
-from imagebase.importing.dry_run import (
+from imagebase.ingest.add_images import AdmissionReport, admit
+from imagebase.ingest.box_merging import Effect, ImportChoice, Replacing
+from imagebase.ingest.image_matching import How, Match, look_at_images, match_images
+from imagebase.ingest.import_plan import (
     label_rows,
     orientation_of,
     steps,
     wanted_labels,
 )
-from imagebase.importing.files import DroppedFiles
-from imagebase.importing.matching import (
-    How,
-    Match,
-    look_at_images,
-    match_images,
-)
-from imagebase.importing.merging import Effect, ImportChoice, Replacing
+from imagebase.ingest.label_files import DroppedFiles
 from imagebase.jobs import JobContext
 from imagebase.settings import Limits
 from imagebase.tasks.dropped import dropped, forget_dropped

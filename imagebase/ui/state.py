@@ -12,11 +12,11 @@ from typing import Final, ParamSpec
 
 import streamlit as st
 
-from imagebase.admission import AdmissionReport, admit
 from imagebase.annotation import ImageRecord, utc_now
 from imagebase.editing.conflicts import Conflict
 from imagebase.errors import ImageBaseError, LimitError, NotFoundError
 from imagebase.images.scan import sample_incoming
+from imagebase.ingest.add_images import AdmissionReport, admit
 from imagebase.settings import Mode, settings
 from imagebase.store import DatasetInfo, Scope, UndoResult
 from imagebase.tasks.evaluate import delete_evaluations

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, Locator, Page, WebSocket, expect
 
-from imagebase.admission import admit
 from imagebase.annotation import Annotation, Box, ImageRecord, ReviewStatus, Source
 from imagebase.editing.records import describe
 from imagebase.images.scan import Incoming
+from imagebase.ingest.add_images import admit
 from imagebase.settings import SAMPLES_FOLDER, Limits, read_settings
 from imagebase.store import Scope, Store, open_store
 from imagebase.ui.visitor import TEAM_OWNER

@@ -7,13 +7,13 @@ from typing import NamedTuple
 import pytest
 from playwright.sync_api import Page, expect
 
-from imagebase.admission import admit
 from imagebase.annotation import Annotation, Box, ImageRecord, ReviewStatus
 from imagebase.detection.candidates import select
 from imagebase.detection.detector import load_model
 from imagebase.detection.model_registry import find_model
 from imagebase.images.decode import load_image
 from imagebase.images.scan import Incoming
+from imagebase.ingest.add_images import admit
 from imagebase.settings import SAMPLES_FOLDER, Limits, read_settings
 from imagebase.store import Scope, Store, open_store
 from imagebase.ui.visitor import TEAM_OWNER

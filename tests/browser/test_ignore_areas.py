@@ -7,11 +7,11 @@ from typing import NamedTuple
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from imagebase.admission import admit
 from imagebase.annotation import Annotation, Box, ReviewStatus
 from imagebase.annotation.areas import Shape, ShapeKind
 from imagebase.annotation.coverage import mask_of
 from imagebase.images.scan import Incoming
+from imagebase.ingest.add_images import admit
 from imagebase.settings import SAMPLES_FOLDER, Limits, read_settings
 from imagebase.store import Scope, Store, open_store
 from imagebase.ui.visitor import TEAM_OWNER

@@ -17,10 +17,10 @@ from imagebase.errors import AnnotationFileError
 from imagebase.formats.regions import box_of_run_lengths
 from imagebase.formats.registry import read, recognise
 from imagebase.formats.trees import FolderTree, MemoryTree
-from imagebase.importing.dry_run import dry_run
-from imagebase.importing.files import DroppedFiles, keep_files
-from imagebase.importing.matching import look_at_images
-from imagebase.importing.merging import ImportChoice
+from imagebase.ingest.box_merging import ImportChoice
+from imagebase.ingest.image_matching import look_at_images
+from imagebase.ingest.import_plan import dry_run
+from imagebase.ingest.label_files import DroppedFiles, keep_files
 from imagebase.settings import Limits, Settings
 from imagebase.store import Scope, Store
 from tests.formats.builders import reasons

@@ -14,9 +14,9 @@ from imagebase.annotation import ImageRecord
 from imagebase.errors import ImageBaseError
 from imagebase.formats.convert import convert
 from imagebase.formats.registry import read, recognise
-from imagebase.importing.files import DroppedFiles, keep_files
-from imagebase.importing.matching import look_at_images, match_images
-from imagebase.importing.merging import ImportChoice, merged
+from imagebase.ingest.box_merging import ImportChoice, merged
+from imagebase.ingest.image_matching import look_at_images, match_images
+from imagebase.ingest.label_files import DroppedFiles, keep_files
 from imagebase.settings import Limits
 
 CASES: Final = Path(__file__).parents[2] / "shared" / "data" / "cases"

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from streamlit.testing.v1.element_tree import Multiselect, Selectbox
 
-from imagebase.admission import admit
 from imagebase.annotation import Annotation, Attributes, Box, ReviewStatus, Source
 from imagebase.editing.records import reject
 from imagebase.images.scan import Incoming
+from imagebase.ingest.add_images import admit
 from imagebase.settings import SAMPLES_FOLDER, TEAM_OWNER, Limits
 from imagebase.store import Scope
 from imagebase.ui.edit.walking import Among

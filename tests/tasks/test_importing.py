@@ -21,7 +21,7 @@ from imagebase.annotation import (
     Size,
     Source,
 )
-from imagebase.importing.files import keep_files
+from imagebase.ingest.label_files import keep_files
 from imagebase.settings import Limits
 from imagebase.store import JobState, Scope, Store
 from imagebase.tasks.dropped import dropped, forget_dropped

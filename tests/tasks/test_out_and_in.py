@@ -15,7 +15,7 @@ from imagebase.annotation import Annotation, Box, ImageRecord, ReviewStatus
 from imagebase.annotation.areas import rectangle
 from imagebase.annotation.coverage import mask_of
 from imagebase.formats.registry import FORMATS, recognise
-from imagebase.importing.files import DroppedFiles, keep_files
+from imagebase.ingest.label_files import DroppedFiles, keep_files
 from imagebase.jobs import JobRunner
 from imagebase.settings import Limits
 from imagebase.store import Scope, Store

@@ -10,7 +10,7 @@ import streamlit as st
 from imagebase.annotation import clean_text, new_id
 from imagebase.errors import EvaluationError, ImageBaseError
 from imagebase.evaluation.passing import Pass
-from imagebase.importing.files import keep_files
+from imagebase.ingest.label_files import keep_files
 from imagebase.tasks.dropped import dropped, forget_dropped, make_room
 from imagebase.tasks.evaluate import look_at_detections
 from imagebase.ui import backend, cache, state, widgets

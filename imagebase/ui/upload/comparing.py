@@ -20,7 +20,7 @@ from imagebase.formats.compare import (
 )
 from imagebase.formats.image_index import NameIndex
 from imagebase.formats.registry import read, readable_format, recognise
-from imagebase.importing.files import DroppedFiles, keep_files
+from imagebase.ingest.label_files import DroppedFiles, keep_files
 from imagebase.settings import Limits
 from imagebase.store import Scope
 from imagebase.tasks.dropped import dropped, forget_dropped, make_room

@@ -9,9 +9,9 @@ import streamlit as st
 
 from imagebase.annotation import MAX_LABEL_LENGTH, clean_label
 from imagebase.formats.base import ReadResult
-from imagebase.importing.dry_run import DryRun, LabelRow
-from imagebase.importing.matching import DroppedImage, How, Match
-from imagebase.importing.merging import ImportChoice, Replacing
+from imagebase.ingest.box_merging import ImportChoice, Replacing
+from imagebase.ingest.image_matching import DroppedImage, How, Match
+from imagebase.ingest.import_plan import DryRun, LabelRow
 from imagebase.ui import widgets
 
 _MOST_ROWS: Final = 2_000

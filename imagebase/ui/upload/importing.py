@@ -11,10 +11,10 @@ from imagebase.errors import AnnotationFileError
 from imagebase.formats.base import ReadResult, Remark
 from imagebase.formats.registry import read, readable_formats, recognise
 from imagebase.images.skipped_files import EARLIER
-from imagebase.importing.dry_run import DryRun, LabelRow, dry_run, label_rows
-from imagebase.importing.files import DroppedFiles, keep_files
-from imagebase.importing.matching import DroppedImage, look_at_images
-from imagebase.importing.merging import ImportChoice
+from imagebase.ingest.box_merging import ImportChoice
+from imagebase.ingest.image_matching import DroppedImage, look_at_images
+from imagebase.ingest.import_plan import DryRun, LabelRow, dry_run, label_rows
+from imagebase.ingest.label_files import DroppedFiles, keep_files
 from imagebase.settings import Limits
 from imagebase.store import JobState, Scope
 from imagebase.tasks.dropped import dropped, forget_dropped, make_room

@@ -7,7 +7,6 @@ from typing import BinaryIO, Final
 
 import streamlit as st
 
-from imagebase.admission import AdmissionReport, admit
 from imagebase.annotation import Annotation, ImageRecord
 from imagebase.images.file_types import formats_in_words
 from imagebase.images.quality import (
@@ -17,6 +16,7 @@ from imagebase.images.quality import (
 )
 from imagebase.images.scan import unpack_uploads
 from imagebase.images.skipped_files import PassedOver
+from imagebase.ingest.add_images import AdmissionReport, admit
 from imagebase.store import ImageSummary
 from imagebase.ui import backend, cache, state, suggested_boxes, widgets
 from imagebase.ui.edit.editor import undisturbed

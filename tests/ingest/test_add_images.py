@@ -4,9 +4,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from imagebase.admission import AdmissionReport, admit
 from imagebase.images.decode import encode_png
 from imagebase.images.scan import Incoming, Refused
+from imagebase.ingest.add_images import AdmissionReport, admit
 from imagebase.settings import SAMPLES_FOLDER, Limits
 from imagebase.store import Scope, Store
 

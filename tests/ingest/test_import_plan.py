@@ -8,15 +8,15 @@ import pytest
 
 from imagebase.annotation import Annotation, Box, LabelSet, ReviewStatus, Size, Source
 from imagebase.formats.base import ImportReport, ReadImage, ReadResult
-from imagebase.importing.dry_run import (
+from imagebase.ingest.box_merging import Effect, ImportChoice
+from imagebase.ingest.image_matching import DroppedImage, How
+from imagebase.ingest.import_plan import (
     DryRun,
     LabelRow,
     dry_run,
     label_rows,
     wanted_labels,
 )
-from imagebase.importing.matching import DroppedImage, How
-from imagebase.importing.merging import Effect, ImportChoice
 from imagebase.settings import Limits, Settings
 from imagebase.store import Scope, Store
 from tests.store.fixtures import SIZE, add_image, box, sqlite_settings

@@ -10,8 +10,8 @@ from imagebase.annotation import ImageRecord, LabelSet
 from imagebase.errors import ImageBaseError
 from imagebase.formats.base import ReadImage, ReadResult
 from imagebase.images.decode import read_header
-from imagebase.importing.matching import DroppedImage, How, Match, match_images
-from imagebase.importing.merging import Effect, ImportChoice, merged
+from imagebase.ingest.box_merging import Effect, ImportChoice, merged
+from imagebase.ingest.image_matching import DroppedImage, How, Match, match_images
 from imagebase.settings import Limits
 from imagebase.store import Scope, Store
 from imagebase.store.edits import BATCH

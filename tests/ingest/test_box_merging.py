@@ -15,7 +15,7 @@ from imagebase.annotation import (
 )
 from imagebase.editing.records import relabel
 from imagebase.formats.base import ReadImage
-from imagebase.importing.merging import Effect, ImportChoice, Replacing, merged
+from imagebase.ingest.box_merging import Effect, ImportChoice, Replacing, merged
 
 SIZE = Size(100, 80)
 PERSONS = Annotation(Box(10, 10, 30, 30), "cat", changed_by="ann")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from imagebase.errors import AnnotationFileError, ArchiveError, LimitError
-from imagebase.importing.files import DroppedFiles, keep_files
+from imagebase.ingest.label_files import DroppedFiles, keep_files
 from imagebase.settings import Limits
 
 LIMITS = Limits()

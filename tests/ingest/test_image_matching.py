@@ -10,7 +10,7 @@ from imagebase.formats.base import ReadImage
 from imagebase.formats.placement import is_same_shape
 from imagebase.formats.trees import MemoryTree
 from imagebase.images.decode import encode_png
-from imagebase.importing.matching import (
+from imagebase.ingest.image_matching import (
     DroppedImage,
     How,
     Match,
