@@ -63,7 +63,7 @@ ORDER = [
     "imagebase.editing.box_table",
     "imagebase.backup",
     "imagebase.ingest",
-    "imagebase.exporting",
+    "imagebase.export",
     "imagebase.jobs",
     "imagebase.tasks",
     "imagebase.serving",

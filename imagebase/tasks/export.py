@@ -12,9 +12,9 @@ from typing import Any, Final
 
 from imagebase.annotation.states import SCOPES
 from imagebase.errors import ExportError
-from imagebase.exporting.building import Built, Order, build
-from imagebase.exporting.overlays import write_overlays
-from imagebase.exporting.request import request_from_json
+from imagebase.export.build import Built, Order, build
+from imagebase.export.overlays import write_overlays
+from imagebase.export.request import request_from_json
 from imagebase.formats.registry import format_named
 from imagebase.formats.verified_export import DRAFT_PREFIX, ExportSummary
 from imagebase.jobs import JobContext

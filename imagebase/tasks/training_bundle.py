@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from imagebase.annotation.states import APPROVED
 from imagebase.detection.model_files import CFG, WEIGHTS
-from imagebase.exporting.request import (
+from imagebase.export.request import (
     AREAS_BLACK,
     ExportRequest,
     SplitChoice,

@@ -17,7 +17,7 @@ from imagebase.settings import read_settings
 from imagebase.store import Scope, open_store
 from imagebase.ui.visitor import TEAM_OWNER
 from tests.browser.conftest import ROOT, Serve
-from tests.exporting.datasets import COLOURS, SIZE, picture, planted
+from tests.export.datasets import COLOURS, SIZE, picture, planted
 
 pytestmark = pytest.mark.browser
 

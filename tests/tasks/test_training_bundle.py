@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from imagebase.exporting.request import DEFAULT_ZIP_BYTES
+from imagebase.export.request import DEFAULT_ZIP_BYTES
 from imagebase.jobs import JobRunner
 from imagebase.store import JobState, Scope, Store
 from imagebase.tasks import HANDLERS

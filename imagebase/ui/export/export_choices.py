@@ -16,7 +16,7 @@ from imagebase.annotation.states import (
     SCOPES,
     count,
 )
-from imagebase.exporting.request import (
+from imagebase.export.request import (
     AREAS_BLACK,
     AREAS_LEFT,
     AREAS_WORDS,

@@ -8,12 +8,8 @@ import streamlit as st
 
 from imagebase.annotation import Size
 from imagebase.annotation.states import SCOPES
-from imagebase.exporting.preview import Dealt, dealt, variants
-from imagebase.exporting.request import (
-    ExportRequest,
-    request_from_json,
-    request_json,
-)
+from imagebase.export.preview import Dealt, dealt, variants
+from imagebase.export.request import ExportRequest, request_from_json, request_json
 from imagebase.formats.base import PARTS
 from imagebase.formats.split import Row
 from imagebase.images.decode import resized

@@ -6,7 +6,7 @@ from typing import Any
 
 import streamlit as st
 
-from imagebase.exporting.overlays import PICTURES, read_overlays
+from imagebase.export.overlays import PICTURES, read_overlays
 from imagebase.ui import widgets
 
 

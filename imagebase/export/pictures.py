@@ -17,7 +17,7 @@ from imagebase.annotation.areas import Point, Shape
 from imagebase.annotation.coverage import is_inside, mask_of
 from imagebase.augmentation import LabelledImage, variant
 from imagebase.errors import ExportError
-from imagebase.exporting.request import (
+from imagebase.export.request import (
     AREAS_BLACK,
     AREAS_LEFT,
     AREAS_WRITTEN,

@@ -4,11 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagebase.exporting.zips import (
-    Weighed,
-    dealt_into_zips,
-    zips_without_parts,
-)
+from imagebase.export.chunks import Weighed, dealt_into_zips, zips_without_parts
 
 
 def test_small_set_is_one_zip() -> None:

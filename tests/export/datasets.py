@@ -18,8 +18,8 @@ from imagebase.annotation import (
     ReviewStatus,
     Size,
 )
-from imagebase.exporting.building import Built, Order, build
-from imagebase.exporting.request import ExportRequest
+from imagebase.export.build import Built, Order, build
+from imagebase.export.request import ExportRequest
 from imagebase.images.decode import RgbArray, encode_png
 from imagebase.store.image_rows import ImageContents
 

@@ -8,9 +8,9 @@ from imagebase.annotation import ImageRecord, Size
 from imagebase.augmentation import LabelledImage, Recipe, variant
 from imagebase.augmentation.recipe import Load
 from imagebase.errors import ImageFileError, ImageReadError
-from imagebase.exporting.building import Images
-from imagebase.exporting.request import SHARES, ExportRequest
-from imagebase.exporting.selection import (
+from imagebase.export.build import Images
+from imagebase.export.request import SHARES, ExportRequest
+from imagebase.export.selection import (
     Selection,
     has_column,
     labels_of,

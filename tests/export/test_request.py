@@ -6,7 +6,7 @@ import pytest
 from imagebase.annotation import Size
 from imagebase.augmentation import FlipHorizontally, Mosaic, Recipe, Rotate
 from imagebase.errors import ExportError
-from imagebase.exporting.request import (
+from imagebase.export.request import (
     TAGS,
     ExportRequest,
     SplitChoice,

@@ -13,8 +13,8 @@ from imagebase.annotation.areas import Point, Shape, ShapeKind, rectangle
 from imagebase.annotation.coverage import mask_of
 from imagebase.augmentation import FlipHorizontally, Recipe
 from imagebase.errors import ExportError
-from imagebase.exporting.building import Built
-from imagebase.exporting.request import (
+from imagebase.export.build import Built
+from imagebase.export.request import (
     AREAS_BLACK,
     AREAS_LEFT,
     ExportRequest,
@@ -27,7 +27,7 @@ from imagebase.formats.split import Shares
 from imagebase.formats.trees import FolderTree
 from imagebase.images.decode import RgbArray
 from imagebase.images.resize import Letterbox
-from tests.exporting.datasets import SIZE, Dataset, box, built, dataset, picture
+from tests.export.datasets import SIZE, Dataset, box, built, dataset, picture
 
 WEDGE = Shape(ShapeKind.POLYGON, (Point(0, 0), Point(60, 0), Point(0, 60)))
 STAMP = rectangle(Box(90, 60, 120, 80))

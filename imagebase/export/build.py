@@ -13,16 +13,16 @@ from imagebase.errors import (
     ImageReadError,
     NotFoundError,
 )
-from imagebase.exporting.making import Made, Maker
-from imagebase.exporting.overlays import Overlay, draw, places_to_draw
-from imagebase.exporting.request import ExportRequest, in_words, request_json
-from imagebase.exporting.selection import (
-    Selection,
-    labels_of,
-    split_of,
+from imagebase.export.chunks import (
+    ExportImages,
+    Weighed,
+    dealt_into_zips,
+    zips_without_parts,
 )
-from imagebase.exporting.stored import Store
-from imagebase.exporting.zips import Weighed, dealt_into_zips, zips_without_parts
+from imagebase.export.overlays import Overlay, draw, places_to_draw
+from imagebase.export.pictures import Made, Maker
+from imagebase.export.request import ExportRequest, in_words, request_json
+from imagebase.export.selection import Selection, labels_of, split_of
 from imagebase.formats.base import PARTS, ExportImage, ExportSet, WriteOptions
 from imagebase.formats.file_names import export_names
 from imagebase.formats.manifest import About
@@ -166,7 +166,7 @@ class _Building:
         left_out = self._selection.left_out()
         self._deal(candidates)
         self._total = len(candidates) + self._variants_to_make()
-        stored = Store(self._order.drafts / "images.jsonl").take(self._made())
+        stored = ExportImages(self._order.drafts / "images.jsonl").take(self._made())
         if not len(stored):
             raise ExportError(" ".join(_lost_warning(self._lost)) or NOTHING)
         left_out += _lost_warning(self._lost)
@@ -262,7 +262,7 @@ class _Building:
         self._done += 1
         self._progress(self._done, 2 * self._total)
 
-    def _zipped(self, stored: Store, left_out: tuple[str, ...]) -> Built:
+    def _zipped(self, stored: ExportImages, left_out: tuple[str, ...]) -> Built:
         labels = labels_of(self._request, self._images.labels())
         whole = ExportSet(
             self._order.name, labels.with_labels(stored.labels), stored.images()
@@ -299,7 +299,7 @@ class _Building:
             stored.made,
         )
 
-    def _to_be_drawn(self, stored: Store) -> list[ExportImage]:
+    def _to_be_drawn(self, stored: ExportImages) -> list[ExportImage]:
         if not self._request.with_images:
             return []
         return list(stored.images(places_to_draw(stored.full, len(stored))))

@@ -24,13 +24,8 @@ from imagebase.augmentation import (
     ScaleShift,
 )
 from imagebase.errors import ExportError, ImageFileError
-from imagebase.exporting.building import Built
-from imagebase.exporting.request import (
-    FOLDERS,
-    TAGS,
-    ExportRequest,
-    SplitChoice,
-)
+from imagebase.export.build import Built
+from imagebase.export.request import FOLDERS, TAGS, ExportRequest, SplitChoice
 from imagebase.formats.base import ReadResult
 from imagebase.formats.registry import FORMATS, read
 from imagebase.formats.split import Shares
@@ -38,7 +33,7 @@ from imagebase.formats.trees import FolderTree
 from imagebase.images.decode import RgbArray
 from imagebase.images.resize import Letterbox, LongestSide, Resizing, Stretch
 from imagebase.settings import Limits
-from tests.exporting.datasets import (
+from tests.export.datasets import (
     COLOURS,
     Dataset,
     box,

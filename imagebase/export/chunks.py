@@ -1,15 +1,13 @@
-"""The images of an export on disk: each is read when it is its turn.
-
-Held in memory are a name and a few numbers for each, and none of its boxes.
-"""
+"""Images of an export on disk, in one zip or several."""
 
 import json
 from array import array
+from collections import defaultdict
 from collections.abc import Iterator, Sequence, Set
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final, NamedTuple, Self
 
 from imagebase.annotation import (
     Annotation,
@@ -20,16 +18,54 @@ from imagebase.annotation import (
     Source,
 )
 from imagebase.annotation.areas import shape_json, shape_of_json
-from imagebase.exporting.making import Made
-from imagebase.exporting.zips import Weighed
+from imagebase.export.pictures import Made
 from imagebase.formats.base import PARTS, ExportImage, StoredImages
 from imagebase.formats.file_names import with_suffix
+
+
+class Weighed(NamedTuple):
+    """An image, by the part that a split gives it and about how large it is."""
+
+    part: str
+    byte_count: int
+
+
+def dealt_into_zips(images: Sequence[Weighed], *, most_bytes: int) -> list[list[int]]:
+    """Return the places of the images that each zip holds, in their order.
+
+    Each part of a split is dealt out by itself, so that every zip trains, validates and
+    tests on its share. Sizes are estimates: a zip may come out a little larger.
+    """
+    total = sum(one.byte_count for one in images)
+    count = max(1, min(-(-total // most_bytes), len(images)))
+    held: list[list[int]] = [[] for _ in range(count)]
+    whole: defaultdict[str, int] = defaultdict(int)
+    for image in images:
+        whole[image.part] += image.byte_count + 1
+    before: defaultdict[str, int] = defaultdict(int)
+    for place, image in enumerate(images):
+        # Where its middle lies decides: two of nearly the same size part.
+        middle = before[image.part] + (image.byte_count + 1) / 2
+        held[int(middle * count / whole[image.part])].append(place)
+        before[image.part] += image.byte_count + 1
+    return [places for places in held if places]
+
+
+def zips_without_parts(
+    images: Sequence[Weighed], dealt: Sequence[Sequence[int]]
+) -> dict[str, int]:
+    """Return of how many zips each part is missing, of those parts that there are."""
+    held = [{images[place].part for place in places} for places in dealt]
+    parts = dict.fromkeys(one.part for one in images)
+    missing = {part: sum(part not in parts for parts in held) for part in parts}
+    return {part: count for part, count in missing.items() if count}
+
 
 _BUFFER_BYTES: Final = 1 << 16
 
 
 @dataclass(slots=True)
-class Store:
+class ExportImages:
     """Takes pictures in, one after the other.
 
     names, weights: by place. Names are not unique until others are given.
@@ -75,7 +111,7 @@ class Store:
 class StoredExport(StoredImages):
     """Some of the images that a store took in, in their order."""
 
-    def __init__(self, store: Store, places: Sequence[int]) -> None:
+    def __init__(self, store: ExportImages, places: Sequence[int]) -> None:
         self._store = store
         self._places = places
 

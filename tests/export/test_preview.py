@@ -8,18 +8,13 @@ import numpy as np
 
 from imagebase.annotation import Size
 from imagebase.augmentation import Crop, FlipHorizontally, Mosaic, Noise, Recipe
-from imagebase.exporting.preview import dealt, variants
-from imagebase.exporting.request import (
-    FOLDERS,
-    TAGS,
-    ExportRequest,
-    SplitChoice,
-)
+from imagebase.export.preview import dealt, variants
+from imagebase.export.request import FOLDERS, TAGS, ExportRequest, SplitChoice
 from imagebase.formats.registry import read
 from imagebase.formats.split import Shares
 from imagebase.formats.trees import FolderTree
 from imagebase.images.resize import Letterbox
-from tests.exporting.datasets import box, built, dataset, picture
+from tests.export.datasets import box, built, dataset, picture
 
 PLAIN = ExportRequest("coco", split=SplitChoice(shares=Shares(0.5, 0.5)))
 CAT, DOG = box(10, 10, 50, 40), box(60, 20, 110, 70, label="dog")

@@ -1,0 +1,1 @@
+"""From a dataset to a training set: selected, split, resized, varied, zipped."""

@@ -1,1 +1,0 @@
-"""From a labelled dataset to a training set: chosen, split, resized, varied, zipped."""
