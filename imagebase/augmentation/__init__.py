@@ -4,9 +4,8 @@ A recipe is steps with their parameters; each makes a scene out of a scene. What
 of boxes is said in `scene`, how each step moves them in `moves`.
 """
 
-from imagebase.augmentation.mosaic import Mosaic
-from imagebase.augmentation.moves import RotatedBoxes
 from imagebase.augmentation.recipe import (
+    Mosaic,
     Recipe,
     Variant,
     recipe_from_json,
@@ -30,6 +29,7 @@ from imagebase.augmentation.steps import (
     ScaleShift,
     Step,
 )
+from imagebase.augmentation.transforms import RotatedBoxes
 
 __all__ = [
     "STEPS",

@@ -11,9 +11,9 @@ from typing import Any, ClassVar, Final, Protocol
 import numpy as np
 
 from imagebase.annotation import Box, Size
-from imagebase.augmentation import colours, moves
-from imagebase.augmentation.moves import RotatedBoxes
+from imagebase.augmentation import transforms
 from imagebase.augmentation.scene import Scene
+from imagebase.augmentation.transforms import RotatedBoxes
 from imagebase.errors import ExportError
 
 Random = np.random.Generator
@@ -45,7 +45,7 @@ class FlipHorizontally:
         check_probability(self.probability)
 
     def apply(self, scene: Scene, random: Random) -> Scene:
-        return moves.flipped_horizontally(scene)
+        return transforms.flipped_horizontally(scene)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class FlipVertically:
         check_probability(self.probability)
 
     def apply(self, scene: Scene, random: Random) -> Scene:
-        return moves.flipped_vertically(scene)
+        return transforms.flipped_vertically(scene)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ class QuarterTurn:
         check_probability(self.probability)
 
     def apply(self, scene: Scene, random: Random) -> Scene:
-        return moves.turned(scene, 1 + whole_below(random, 3))
+        return transforms.turned(scene, 1 + whole_below(random, 3))
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,7 @@ class Rotate:
 
     def apply(self, scene: Scene, random: Random) -> Scene:
         degrees = between(random, -self.max_degrees, self.max_degrees)
-        return moves.rotated(scene, degrees, self.boxes)
+        return transforms.rotated(scene, degrees, self.boxes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +123,7 @@ class ScaleShift:
             between(random, -self.max_shift, self.max_shift) * side
             for side in scene.size
         )
-        return moves.scaled_and_shifted(
+        return transforms.scaled_and_shifted(
             scene, scale=(scale * aspect, scale / aspect), shift=(across, down)
         )
 
@@ -147,7 +147,7 @@ class Crop:
             max(1, round(side * between(random, self.least_side, 1)))
             for side in scene.size
         )
-        return moves.cropped(
+        return transforms.cropped(
             scene,
             left=whole_below(random, scene.size.width - width + 1),
             top=whole_below(random, scene.size.height - height + 1),
@@ -175,7 +175,7 @@ class Hsv:
         _check("the change of value", self.value, 0, 1)
 
     def apply(self, scene: Scene, random: Random) -> Scene:
-        rgb = colours.tinted(
+        rgb = transforms.tinted(
             scene.rgb,
             hue=between(random, -self.hue, self.hue),
             saturation=1 + between(random, -self.saturation, self.saturation),
@@ -201,7 +201,7 @@ class BrightnessContrast:
         _check("the change of contrast", self.contrast, 0, 1)
 
     def apply(self, scene: Scene, random: Random) -> Scene:
-        rgb = colours.lit(
+        rgb = transforms.lit(
             scene.rgb,
             brightness=between(random, -self.brightness, self.brightness),
             contrast=1 + between(random, -self.contrast, self.contrast),
@@ -222,7 +222,7 @@ class Blur:
 
     def apply(self, scene: Scene, random: Random) -> Scene:
         sigma = between(random, self.max_sigma / 5, self.max_sigma)
-        return scene.with_pixels(colours.blurred(scene.rgb, sigma=sigma))
+        return scene.with_pixels(transforms.blurred(scene.rgb, sigma=sigma))
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,7 +238,7 @@ class Noise:
 
     def apply(self, scene: Scene, random: Random) -> Scene:
         deviation = between(random, self.max_deviation / 5, self.max_deviation)
-        rgb = colours.noisy(scene.rgb, deviation=deviation, random=random)
+        rgb = transforms.noisy(scene.rgb, deviation=deviation, random=random)
         return scene.with_pixels(rgb)
 
 
@@ -261,7 +261,7 @@ class Cutout:
 
     def apply(self, scene: Scene, random: Random) -> Scene:
         patches = [self._patch(scene.size, random) for _ in range(self.count)]
-        return scene.covered(*colours.covered(scene.rgb, patches))
+        return scene.covered(*transforms.covered(scene.rgb, patches))
 
     def _patch(self, size: Size, random: Random) -> Box:
         width, height = (

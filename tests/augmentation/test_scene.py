@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from imagebase.annotation import Annotation, Box, Size
-from imagebase.augmentation import moves
+from imagebase.augmentation import transforms
 from imagebase.augmentation.scene import LabelledImage, Scene
 from tests.augmentation.planting import boxes_of, scene
 
@@ -25,24 +25,26 @@ def is_kept(result: Scene, *, least_visible: float = 0.3, side: float = 2.0) -> 
 )
 def test_box_goes_when_less_than_three_tenths_are_left(shift: int, kept: bool) -> None:
     across = one_box(Box(0, 0, 100, 20))
-    moved = moves.scaled_and_shifted(across, scale=(1, 1), shift=(shift, 0))
+    moved = transforms.scaled_and_shifted(across, scale=(1, 1), shift=(shift, 0))
     assert is_kept(moved) is kept
 
 
 def test_shares_left_multiply_over_the_steps() -> None:
-    half = moves.cropped(one_box(Box(0, 0, 100, 20)), left=0, top=0, size=Size(50, 100))
+    half = transforms.cropped(
+        one_box(Box(0, 0, 100, 20)), left=0, top=0, size=Size(50, 100)
+    )
     assert is_kept(half)
-    quarter = moves.cropped(half, left=0, top=0, size=Size(25, 100))
+    quarter = transforms.cropped(half, left=0, top=0, size=Size(25, 100))
     assert quarter.visible[0] == pytest.approx(0.25)
     assert not is_kept(quarter)
     assert is_kept(quarter, least_visible=0.25)
 
 
 def test_box_does_not_come_back_by_moving_back() -> None:
-    away = moves.scaled_and_shifted(
+    away = transforms.scaled_and_shifted(
         one_box(Box(60, 0, 100, 40)), scale=(1, 1), shift=(30, 0)
     )
-    back = moves.scaled_and_shifted(away, scale=(1, 1), shift=(-30, 0))
+    back = transforms.scaled_and_shifted(away, scale=(1, 1), shift=(-30, 0))
     image = back.finished(least_visible=0.2, least_side_px=2)
     assert boxes_of(image)["red"] == Box(60, 0, 70, 40)
 
@@ -91,7 +93,7 @@ def test_covered_boxes_stay_as_they_are_until_too_little_shows() -> None:
 
 def test_annotation_keeps_all_but_its_box() -> None:
     original = Annotation(Box(0, 0, 40, 20), "red", confidence=0.5, changed_by="ann")
-    moved = moves.flipped_horizontally(Scene.of(LabelledImage(BLACK, (original,))))
+    moved = transforms.flipped_horizontally(Scene.of(LabelledImage(BLACK, (original,))))
     (kept,) = moved.finished(least_visible=0.3, least_side_px=2).annotations
     assert kept.box == Box(60, 0, 100, 20)
     assert (kept.label, kept.confidence, kept.changed_by) == ("red", 0.5, "ann")
@@ -100,8 +102,10 @@ def test_annotation_keeps_all_but_its_box() -> None:
 def test_picture_without_boxes_passes_through_every_move() -> None:
     empty = scene({})
     assert empty.xyxy.shape == (0, 4)
-    result = moves.cropped(
-        moves.rotated(moves.turned(empty, 1), 5, moves.RotatedBoxes.ELLIPSE),
+    result = transforms.cropped(
+        transforms.rotated(
+            transforms.turned(empty, 1), 5, transforms.RotatedBoxes.ELLIPSE
+        ),
         left=0,
         top=0,
         size=Size(9, 9),
