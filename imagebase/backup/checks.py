@@ -13,7 +13,7 @@ from imagebase.detection.candidates import unpack
 from imagebase.editing.records import MAX_COMMENT_LENGTH, MAX_TAGS
 from imagebase.errors import LimitError, StoreError
 from imagebase.images.archives import safe_name
-from imagebase.reviewing.doubt import Found, Kind
+from imagebase.review.uncertainty import Found, Kind
 from imagebase.settings import Limits
 from imagebase.store.backup_rows import CopiedTable, row_of
 from imagebase.store.diff import ANNOTATION, AREA, LABEL, REVIEW

@@ -13,7 +13,7 @@ import numpy as np
 
 from imagebase.evaluation.matching import Matching
 from imagebase.evaluation.values import FOUND_IOU, Flags, Floats, Found, Indices, Truth
-from imagebase.reviewing.thresholds import (
+from imagebase.review.thresholds import (
     DELETING,
     DRAWING,
     Evidence,

@@ -18,9 +18,9 @@ from sqlalchemy import (
 )
 
 from imagebase.annotation import Box, ReviewStatus, Source, utc_now
-from imagebase.reviewing.corrections import Decision, Look, decide
-from imagebase.reviewing.thresholds import FinalBox
-from imagebase.statistics import BoxTable, ImageTable
+from imagebase.review.corrections import Decision, Look, decide
+from imagebase.review.health import BoxTable, ImageTable
+from imagebase.review.thresholds import FinalBox
 from imagebase.store.column_types import AnyRow, AnySelect, JsonObject
 from imagebase.store.diff import ANNOTATION, LABEL
 from imagebase.store.labels import former_names

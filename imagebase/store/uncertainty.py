@@ -18,7 +18,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 
 from imagebase.annotation import Box, ReviewStatus, utc_now
-from imagebase.reviewing.doubt import Doubt, Found, Kind, Reason
+from imagebase.review.uncertainty import Doubt, Found, Kind, Reason
 from imagebase.store.candidates import CandidatesKey
 from imagebase.store.column_types import AnyRow, AnySelect, JsonObject
 from imagebase.store.repository import StorePart

@@ -1,4 +1,4 @@
-"""From what the store holds to what `imagebase.reviewing.doubt` judges, and back."""
+"""From what the store holds to what `imagebase.review.uncertainty` judges, and back."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,7 +16,7 @@ from imagebase.detection.suggestions import SelectionRule, rule_of, select_all
 from imagebase.errors import ModelLoadError, UnknownModelError
 from imagebase.geometry import as_xyxy
 from imagebase.jobs import JobContext
-from imagebase.reviewing.doubt import SEEN_SHARE, Boxes, Evidence, Looked, judge
+from imagebase.review.uncertainty import SEEN_SHARE, Boxes, Evidence, Looked, judge
 from imagebase.store import (
     BoxColumns,
     CandidatesKey,

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imagebase.annotation import ReviewStatus
-from imagebase.statistics import BoxTable, ImageTable
+from imagebase.review.health import BoxTable, ImageTable
 from imagebase.training.training_set import VAL, TrainingSet
 
 Floats = NDArray[np.float64]

@@ -34,7 +34,7 @@ from imagebase.images.decode import (
 )
 from imagebase.images.draw import draw_annotations, draw_ignored, draw_marks
 from imagebase.images.thumbnails import crop_webp, inner_size, placeholder, tile_webp
-from imagebase.statistics import BoxTable, ImageTable
+from imagebase.review.health import BoxTable, ImageTable
 from imagebase.store import CandidatesKey, Scope
 from imagebase.ui import backend
 from imagebase.ui.visitor import visitor

@@ -8,7 +8,7 @@ from typing import Final
 import streamlit as st
 
 from imagebase.annotation import ImageRecord
-from imagebase.reviewing.look_search import (
+from imagebase.review.similar_boxes import (
     Correction,
     Estimate,
     correction,

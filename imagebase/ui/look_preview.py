@@ -6,13 +6,9 @@ from typing import Final
 
 import streamlit as st
 
-from imagebase.reviewing.look_alikes import (
-    LEAST_SIMILARITY,
-    MOST_SIMILARITY,
-    SIMILARITY,
-)
-from imagebase.reviewing.look_search import Correction, Found, Search, search
-from imagebase.reviewing.review import BulkReport, delete_boxes, relabel_boxes
+from imagebase.review.appearance import LEAST_SIMILARITY, MOST_SIMILARITY, SIMILARITY
+from imagebase.review.bulk_edits import BulkReport, delete_boxes, relabel_boxes
+from imagebase.review.similar_boxes import Correction, Found, Search, search
 from imagebase.store import Scope, Store
 from imagebase.ui import backend, long_work, state, widgets
 from imagebase.ui.review.bulk_words import boxes_on, report

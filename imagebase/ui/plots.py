@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from imagebase.annotation import ReviewStatus
-from imagebase.reviewing.corrections import Fate
+from imagebase.review.corrections import Fate
 from imagebase.ui import state
 
 # Reads on white and on black.

@@ -21,7 +21,7 @@ from imagebase.annotation.areas import Point, Shape, ShapeKind, rectangle
 from imagebase.detection.candidates import Candidates, pack
 from imagebase.editing.records import reject
 from imagebase.images.decode import encode_png
-from imagebase.reviewing.doubt import Doubt, Found, Kind, Reason
+from imagebase.review.uncertainty import Doubt, Found, Kind, Reason
 from imagebase.settings import Limits, Settings
 from imagebase.store import CandidatesKey, Scope, Store, open_store
 from tests.store.fixtures import PostgresServer, scope_of, sqlite_settings

@@ -6,7 +6,7 @@ import pytest
 
 from imagebase.annotation import Annotation, Box, ReviewStatus
 from imagebase.editing.records import approve, delete_annotations, move, relabel
-from imagebase.reviewing.doubt import Kind
+from imagebase.review.uncertainty import Kind
 from tests.app_fixtures import (
     NewTab,
     Tab,

@@ -10,7 +10,7 @@ from imagebase.annotation import Box, ImageRecord
 from imagebase.annotation.areas import Point, ShapeKind
 from imagebase.annotation.areas import Shape as DrawnShape
 from imagebase.errors import NotFoundError, StoreError
-from imagebase.reviewing.doubt import Doubt
+from imagebase.review.uncertainty import Doubt
 from imagebase.store import CandidatesKey, Scope, Store
 from imagebase.store.backup_rows import COPIED_BY_NAME
 from imagebase.store.similarity import BoxKey, KeptLook, Shape

@@ -21,8 +21,8 @@ from imagebase.editing.records import (
     relabel,
     tagged,
 )
-from imagebase.reviewing.corrections import Decision, Fate
-from imagebase.reviewing.thresholds import FinalBox
+from imagebase.review.corrections import Decision, Fate
+from imagebase.review.thresholds import FinalBox
 from imagebase.store import Scope, Store
 from imagebase.store.label_changes import TakenBoxes
 from tests.store.fixtures import SIZE, add_image, box, scope_of

@@ -7,7 +7,7 @@ import pytest
 
 from imagebase.annotation import Annotation, Box, ImageRecord, Source, utc_now
 from imagebase.editing.records import approve, delete_annotations
-from imagebase.reviewing.doubt import Doubt, Found, Kind, Reason
+from imagebase.review.uncertainty import Doubt, Found, Kind, Reason
 from imagebase.store import CandidatesKey, Scope, Store
 from tests.store.fixtures import add_image, box, scope_of
 

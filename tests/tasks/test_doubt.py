@@ -11,7 +11,7 @@ from imagebase.detection.candidates import Candidates, pack, unpack
 from imagebase.detection.detector import shared_detector
 from imagebase.detection.model_registry import find_model
 from imagebase.editing.records import approve, delete_annotations, record_ids
-from imagebase.reviewing.doubt import Kind
+from imagebase.review.uncertainty import Kind
 from imagebase.store import CandidatesKey, DoubtRow, JobState, Scope, Store
 from imagebase.tasks.judging import judge_images, model_in_use, stale_images
 from imagebase.tasks.looking import MIRRORED_PASS, candidates_key

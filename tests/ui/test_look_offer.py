@@ -3,7 +3,7 @@
 import pytest
 
 from imagebase.annotation import Box, Size
-from imagebase.reviewing.look_search import Correction, Estimate, Example
+from imagebase.review.similar_boxes import Correction, Estimate, Example
 from imagebase.store import Scope
 from imagebase.store.similarity import BoxKey
 from imagebase.ui import look_offer

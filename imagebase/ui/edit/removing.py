@@ -6,7 +6,7 @@ from typing import Final
 import streamlit as st
 
 from imagebase.annotation import ImageRecord
-from imagebase.reviewing.removing import remove_images
+from imagebase.review.bulk_edits import remove_images
 from imagebase.ui import backend, image_removal, state, widgets
 from imagebase.ui.edit import canvas, changing, walking
 from imagebase.ui.image_removal import Going

@@ -4,8 +4,8 @@ from typing import Final
 
 import streamlit as st
 
-from imagebase.reviewing.review import BulkReport
-from imagebase.reviewing.review import accept_above as accept
+from imagebase.review.bulk_edits import BulkReport
+from imagebase.review.bulk_edits import accept_above as accept
 from imagebase.store import AcceptCounts, AnnotationFilter
 from imagebase.ui import backend, long_work, state, widgets
 from imagebase.ui.review import review_counts

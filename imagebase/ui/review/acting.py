@@ -8,7 +8,7 @@ import streamlit as st
 
 from imagebase.annotation.areas import Shape
 from imagebase.errors import EditError
-from imagebase.reviewing.review import (
+from imagebase.review.bulk_edits import (
     BulkReport,
     accept_boxes,
     approve_images,

@@ -1,6 +1,6 @@
 """What came of a change of many images, in a sentence."""
 
-from imagebase.reviewing.review import BulkReport
+from imagebase.review.bulk_edits import BulkReport
 from imagebase.ui import state, widgets
 
 

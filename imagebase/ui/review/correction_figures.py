@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import streamlit as st
 
 from imagebase.annotation import ReviewStatus
-from imagebase.reviewing.corrections import (
+from imagebase.review.corrections import (
     BREAK_SECONDS,
     MIN_PACES,
     CorrectionFigures,

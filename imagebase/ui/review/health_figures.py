@@ -9,7 +9,7 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from imagebase.annotation import ReviewStatus
-from imagebase.statistics import (
+from imagebase.review.health import (
     ASPECT_EDGES,
     GRID,
     MANY_BOXES,

@@ -14,8 +14,8 @@ from imagebase.annotation import (
     Source,
 )
 from imagebase.errors import StoreError
-from imagebase.reviewing.doubt import Found, Kind, add_found
-from imagebase.reviewing.review import approve_images
+from imagebase.review.bulk_edits import approve_images
+from imagebase.review.uncertainty import Found, Kind, add_found
 from imagebase.store import DoubtCounts, DoubtRow, JobState
 from imagebase.tasks.judging import (
     ModelInUse,

@@ -5,8 +5,7 @@ from functools import partial
 
 import streamlit as st
 
-from imagebase.reviewing.removing import remove_images
-from imagebase.reviewing.review import BulkReport
+from imagebase.review.bulk_edits import BulkReport, remove_images
 from imagebase.store import ImageRow
 from imagebase.ui import backend, image_removal, long_work, state, widgets
 from imagebase.ui.image_removal import Going

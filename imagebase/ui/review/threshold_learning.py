@@ -11,7 +11,7 @@ from imagebase.detection.detector import Detector
 from imagebase.detection.factory import ModelConfig
 from imagebase.detection.suggestions import SelectionRule, rule_of, select_all
 from imagebase.errors import ModelLoadError, UnknownModelError
-from imagebase.reviewing.thresholds import (
+from imagebase.review.thresholds import (
     FLOOR,
     Learned,
     TooFew,

@@ -10,8 +10,8 @@ import streamlit as st
 from imagebase.annotation import NOT_APPROVED, Annotation, ImageRecord, LabelSet
 from imagebase.detection.suggestions import SelectionRule, select_all
 from imagebase.errors import EditError
-from imagebase.reviewing.corrections import Decision
-from imagebase.reviewing.thresholds import (
+from imagebase.review.corrections import Decision
+from imagebase.review.thresholds import (
     ENOUGH_DECISIONS,
     ImageChange,
     Learned,

@@ -9,8 +9,8 @@ import pandas as pd
 import streamlit as st
 
 from imagebase.detection.library import MAX_NAME_LENGTH, fitting_name, library_of
+from imagebase.review.health import BoxTable, ImageTable
 from imagebase.settings import DEFAULT_MODEL, Mode
-from imagebase.statistics import BoxTable, ImageTable
 from imagebase.tasks.train import KIND, free_name, last_round
 from imagebase.training import advice
 from imagebase.training.rounds import model_to_use

@@ -3,9 +3,8 @@ from dataclasses import replace
 import pytest
 
 from imagebase.annotation import Annotation, Box
-from imagebase.reviewing import removing
-from imagebase.reviewing.removing import remove_images
-from imagebase.reviewing.review import BulkReport
+from imagebase.review import bulk_edits
+from imagebase.review.bulk_edits import BulkReport, remove_images
 from imagebase.store import Scope, Store
 from tests.store.fixtures import add_image
 
@@ -31,7 +30,7 @@ def test_what_went_and_what_stayed_is_counted(store: Store, scope: Scope) -> Non
 def test_many_images_go_in_batches_that_are_told_of(
     store: Store, scope: Scope, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(removing, "_BATCH", 2)
+    monkeypatch.setattr(bulk_edits, "_BATCH", 2)
     for name in "abcde":
         store.save(scope, replace(add_image(store, scope, name), annotations=BOXES))
     seen = {one.image_id: one.revision for one in store.records(scope)}

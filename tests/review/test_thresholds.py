@@ -15,8 +15,8 @@ from imagebase.annotation import (
 from imagebase.detection.candidate_pool import CandidatePool
 from imagebase.detection.candidates import Candidates
 from imagebase.detection.suggestions import SelectionRule, select_all
-from imagebase.reviewing.corrections import Decision, Fate
-from imagebase.reviewing.thresholds import (
+from imagebase.review.corrections import Decision, Fate
+from imagebase.review.thresholds import (
     FLOOR,
     Evidence,
     FinalBox,

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from imagebase.annotation import Box, Source
-from imagebase.reviewing.corrections import (
+from imagebase.review.corrections import (
     Confusion,
     Decision,
     Fate,

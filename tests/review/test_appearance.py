@@ -9,7 +9,7 @@ import pytest
 
 from imagebase.annotation import Box, Size
 from imagebase.images.decode import LoadedImage, RgbArray, load_image, resized
-from imagebase.reviewing.look_alikes import (
+from imagebase.review.appearance import (
     PLACE_BONUS,
     SIMILARITY,
     decoded_size,

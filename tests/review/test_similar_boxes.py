@@ -6,8 +6,9 @@ import pytest
 
 from imagebase.annotation import Annotation, Box, ImageRecord, ReviewStatus, Size
 from imagebase.errors import NotFoundError
-from imagebase.reviewing.look_alikes import SIMILARITY
-from imagebase.reviewing.look_search import (
+from imagebase.review.appearance import SIMILARITY
+from imagebase.review.bulk_edits import delete_boxes, relabel_boxes
+from imagebase.review.similar_boxes import (
     MOST_EXAMPLES,
     Correction,
     Found,
@@ -18,7 +19,6 @@ from imagebase.reviewing.look_search import (
     is_still_made,
     search,
 )
-from imagebase.reviewing.review import delete_boxes, relabel_boxes
 from imagebase.store import Scope, Store
 from imagebase.store.similarity import BoxKey, LikeBox
 from tests.planted_logo import LABEL, WITH_LOGO, fill, made_set, model_box, with_boxes

@@ -22,7 +22,7 @@ from imagebase.annotation import (
 )
 from imagebase.errors import ImageReadError, LimitError, NotFoundError, StoreError
 from imagebase.images.decode import LoadedImage, load_image
-from imagebase.reviewing.look_alikes import (
+from imagebase.review.appearance import (
     PLACE_BONUS,
     PLACE_TOLERANCE,
     SIZE_TOLERANCE,

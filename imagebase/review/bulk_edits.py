@@ -1,4 +1,4 @@
-"""Decisions of a reviewer over many images and labels at once, as one change each."""
+"""Bulk edits of a reviewer over images and boxes, each with one undo."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,8 @@ from imagebase.editing.records import (
     relabel,
     with_edits,
 )
-from imagebase.store import Scope, Store
+from imagebase.store import ImageFilter, Scope, Store
+from imagebase.store.scope import chunks
 
 # Revisions that a reviewer had before them, by image id: an image that somebody saved
 # since is left as it is and counted as a conflict. None takes images as they are.
@@ -267,3 +268,34 @@ def _is_as_seen(record: ImageRecord, seen: Seen) -> bool:
     if seen is None:
         return True
     return seen.get(record.image_id, record.revision) == record.revision
+
+
+def remove_images(
+    store: Store,
+    scope: Scope,
+    seen: Mapping[str, int],
+    *,
+    on_progress: OnProgress = lambda done, total: None,
+) -> BulkReport:
+    """Remove images with their files and all that is on them; nothing undoes it.
+
+    Args:
+        store: where they are.
+        scope: the dataset, and who removes.
+        seen: the images, with the revisions that the person had before them. One that
+            somebody saved since stays, and counts as a conflict.
+        on_progress: is called with the images done and their number.
+    """
+    removed = boxes = conflicts = done = 0
+    for batch in chunks(seen, size=_BATCH):
+        wanted = ImageFilter(image_ids=batch)
+        rows = store.image_rows(scope, wanted)
+        boxes += sum(
+            one.box_count for one in rows if one.revision == seen[one.image_id]
+        )
+        removed += store.remove_images(scope, batch, seen=seen)
+        conflicts += store.count_images(scope, wanted)
+        done += len(batch)
+        on_progress(done, len(seen))
+    missing = len(seen) - removed - conflicts
+    return BulkReport(removed, boxes, conflicts=conflicts, missing=missing)

@@ -5,7 +5,7 @@ import pytest
 
 from imagebase.annotation import Annotation, Box, ImageRecord, ReviewStatus, Source
 from imagebase.errors import EditError
-from imagebase.reviewing.review import (
+from imagebase.review.bulk_edits import (
     BulkReport,
     accept_above,
     accept_boxes,

@@ -18,7 +18,7 @@ from imagebase.detection.candidate_pool import SelectedBoxes
 from imagebase.detection.merge import SAME_OBJECT_IOU, keep_detections
 from imagebase.detection.suggestions import SelectionRule, as_annotations
 from imagebase.geometry import FloatArray, as_xyxy, pairwise_iou
-from imagebase.reviewing.corrections import Decision, Fate
+from imagebase.review.corrections import Decision, Fate
 
 ENOUGH_DECISIONS: Final = 30
 DELETING: Final = 1

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from imagebase.annotation import ReviewStatus
-from imagebase.statistics import (
+from imagebase.review.health import (
     BoxTable,
     Finding,
     ImageTable,

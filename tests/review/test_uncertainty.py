@@ -24,7 +24,7 @@ from imagebase.geometry import (
     pairwise_iou,
     xywh_to_xyxy,
 )
-from imagebase.reviewing.doubt import (
+from imagebase.review.uncertainty import (
     SEEN_SHARE,
     WEIGHTS,
     Boxes,

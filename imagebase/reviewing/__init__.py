@@ -1,1 +1,0 @@
-"""What a reviewer is shown, and what they do to many images at once."""
