@@ -34,13 +34,13 @@ from imagebase.annotation import Box, Size
 from imagebase.detection.candidates import Candidates, select
 from imagebase.detection.detector import load_model
 from imagebase.detection.model_files import model_in_folder
-from imagebase.evaluation.coco import coco_figures
-from imagebase.evaluation.values import (
+from imagebase.evaluation.arrays import (
     CONFIDENCE_FLOOR,
     MAX_DETECTIONS,
     NMS_THRESHOLD,
     Found,
 )
+from imagebase.evaluation.average_precision import coco_figures
 from imagebase.formats.placement import Frame
 from imagebase.formats.split import SplitImage
 from imagebase.geometry import cxcywh_to_xyxy

@@ -98,8 +98,8 @@ def evaluate(
     Exit code 0: done, images and labels that could not be judged are listed on standard
     error; 1: nothing could be done; 2: wrong usage.
     """
-    from imagebase.evaluation.running import Asked, check, summary
-    from imagebase.evaluation.running import evaluate as judge
+    from imagebase.evaluation.evaluate_files import Asked, check, summary
+    from imagebase.evaluation.evaluate_files import evaluate as judge
 
     asked = Asked(
         images=images,

@@ -7,7 +7,19 @@ from typing import Final
 
 import numpy as np
 
-from imagebase.evaluation.coco import CocoFigures, coco_figures
+from imagebase.evaluation.arrays import Floats, Truth
+from imagebase.evaluation.average_precision import CocoFigures, coco_figures
+from imagebase.evaluation.bootstrap import (
+    Difference,
+    Interval,
+    Resampled,
+    can_resample,
+    difference,
+    draws,
+    interval,
+    point_intervals,
+    resample,
+)
 from imagebase.evaluation.curves import (
     BestThreshold,
     Calibration,
@@ -20,21 +32,9 @@ from imagebase.evaluation.curves import (
     judged,
     point,
 )
+from imagebase.evaluation.detection_pass import Pass
+from imagebase.evaluation.error_types import Verdicts, verdicts
 from imagebase.evaluation.matching import Matching, match
-from imagebase.evaluation.passing import Pass
-from imagebase.evaluation.resampling import (
-    Difference,
-    Interval,
-    Resampled,
-    can_resample,
-    difference,
-    draws,
-    interval,
-    point_intervals,
-    resample,
-)
-from imagebase.evaluation.values import Floats, Truth
-from imagebase.evaluation.verdicts import Verdicts, verdicts
 
 DEFAULT_THRESHOLD: Final = 0.25
 

@@ -11,8 +11,8 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
+from imagebase.evaluation.arrays import FOUND_IOU, Flags, Floats, Found, Indices, Truth
 from imagebase.evaluation.matching import Matching
-from imagebase.evaluation.values import FOUND_IOU, Flags, Floats, Found, Indices, Truth
 from imagebase.review.thresholds import (
     DELETING,
     DRAWING,

@@ -9,16 +9,16 @@ from typing import Final
 
 from imagebase.annotation import Box, Size
 from imagebase.errors import AnnotationFileError, EvaluationError
-from imagebase.evaluation.coco_numbers import (
+from imagebase.evaluation.arrays import Found, Truth
+from imagebase.evaluation.coco_ids import (
     CocoNumbers,
     box_of,
     coco_id,
     read_coco_numbers,
 )
-from imagebase.evaluation.label_files import LabelFiles
+from imagebase.evaluation.detection_pass import Pass
+from imagebase.evaluation.ground_truth import LabelFiles
 from imagebase.evaluation.label_mapping import map_labels
-from imagebase.evaluation.passing import Pass
-from imagebase.evaluation.values import Found, Truth
 from imagebase.formats.base import FileTree
 from imagebase.formats.image_index import NameIndex
 from imagebase.formats.json_stream import Item, json_items

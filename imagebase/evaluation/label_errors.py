@@ -19,8 +19,8 @@ from typing import Final
 import numpy as np
 
 from imagebase.annotation import Box
-from imagebase.evaluation.values import FOUND_IOU, Flags, Floats, Found, Indices, Truth
-from imagebase.evaluation.verdicts import LOOSE_IOU
+from imagebase.evaluation.arrays import FOUND_IOU, Flags, Floats, Found, Indices, Truth
+from imagebase.evaluation.error_types import LOOSE_IOU
 from imagebase.geometry import FloatArray, pairwise_iou
 from imagebase.wording import percent
 

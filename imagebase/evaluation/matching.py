@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from imagebase.evaluation.values import MAX_DETECTIONS, Flags, Found, Indices, Truth
+from imagebase.evaluation.arrays import MAX_DETECTIONS, Flags, Found, Indices, Truth
 from imagebase.geometry import FloatArray, pairwise_iou
 
 IOU_THRESHOLDS: Final = tuple(np.linspace(0.5, 0.95, 10).tolist())

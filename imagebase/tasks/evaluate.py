@@ -14,14 +14,18 @@ from imagebase.detection.library import library_of
 from imagebase.detection.model_card import Score
 from imagebase.detection.pipeline import ImageSource
 from imagebase.errors import ImageBaseError
-from imagebase.evaluation.coco import CocoFigures
+from imagebase.evaluation.arrays import Truth
+from imagebase.evaluation.average_precision import CocoFigures
 from imagebase.evaluation.comparison import stand
-from imagebase.evaluation.contenders import parse_contender
 from imagebase.evaluation.detection_files import detections_in
-from imagebase.evaluation.passing import CancelledError, Pass, run_pass
-from imagebase.evaluation.reviewed import notes_about, truth_of_records
-from imagebase.evaluation.runs import Run, RunFolder, RunInfo
-from imagebase.evaluation.values import Truth
+from imagebase.evaluation.detection_pass import (
+    CancelledError,
+    Pass,
+    parse_contender,
+    run_pass,
+)
+from imagebase.evaluation.ground_truth import notes_about, truth_of_records
+from imagebase.evaluation.storage import Run, RunFolder, RunInfo
 from imagebase.ingest.label_files import DroppedFiles
 from imagebase.jobs import JobContext
 from imagebase.settings import Limits, settings

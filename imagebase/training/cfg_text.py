@@ -8,7 +8,7 @@ from typing import Final
 
 from imagebase.annotation import Size
 from imagebase.errors import ModelLoadError
-from imagebase.evaluation.values import CONFIDENCE_FLOOR
+from imagebase.evaluation.arrays import CONFIDENCE_FLOOR
 
 Anchors = Sequence[tuple[float, float]]
 

@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 
 from imagebase.detection.candidates import select
 from imagebase.detection.heads import decode_heads
-from imagebase.evaluation.coco import CocoFigures, coco_figures
-from imagebase.evaluation.values import (
+from imagebase.evaluation.arrays import (
     CONFIDENCE_FLOOR,
     MAX_DETECTIONS,
     NMS_THRESHOLD,
@@ -18,6 +17,7 @@ from imagebase.evaluation.values import (
     Found,
     Truth,
 )
+from imagebase.evaluation.average_precision import CocoFigures, coco_figures
 from imagebase.geometry import cxcywh_to_xyxy
 from imagebase.training.compute import Compute
 from imagebase.training.network import DarknetModule

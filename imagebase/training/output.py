@@ -24,15 +24,15 @@ from imagebase.detection.model_files import (
     Model,
     model_in_folder,
 )
-from imagebase.evaluation.coco import coco_figures
-from imagebase.evaluation.matching import match
-from imagebase.evaluation.resampling import can_resample, draws, interval, resample
-from imagebase.evaluation.values import (
+from imagebase.evaluation.arrays import (
     CONFIDENCE_FLOOR,
     MAX_DETECTIONS,
     NMS_THRESHOLD,
     Found,
 )
+from imagebase.evaluation.average_precision import coco_figures
+from imagebase.evaluation.bootstrap import can_resample, draws, interval, resample
+from imagebase.evaluation.matching import match
 from imagebase.training import advice, work_files
 from imagebase.training.judging import FoundRow, truth_of
 from imagebase.training.loop import Outcome

@@ -10,7 +10,7 @@ from typer.testing import CliRunner, Result
 
 from imagebase.cli import app
 from imagebase.errors import EvaluationError
-from imagebase.evaluation.running import Asked, evaluate
+from imagebase.evaluation.evaluate_files import Asked, evaluate
 from imagebase.images.decode import encode_png
 from tests.detection.darknet.darknet_models import write_one_box_model
 from tests.evaluation.builders import DATA

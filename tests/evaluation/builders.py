@@ -6,10 +6,9 @@ from pathlib import Path
 
 from imagebase.annotation import Box, Size
 from imagebase.detection.pipeline import ImageSource
-from imagebase.evaluation.contenders import parse_contender
-from imagebase.evaluation.label_files import LabelFiles, read_truth, truth_of
-from imagebase.evaluation.passing import Pass, run_pass
-from imagebase.evaluation.values import EvaluatedImage, Found, Truth
+from imagebase.evaluation.arrays import EvaluatedImage, Found, Truth
+from imagebase.evaluation.detection_pass import Pass, parse_contender, run_pass
+from imagebase.evaluation.ground_truth import LabelFiles, read_truth, truth_of
 
 DATA = Path(__file__).parents[1] / "data" / "ap_golden"
 SIZE = Size(200, 200)

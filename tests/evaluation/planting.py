@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from imagebase.evaluation.arrays import FOUND_IOU, Found, Truth
 from imagebase.evaluation.label_errors import Sign, Suspect
-from imagebase.evaluation.values import FOUND_IOU, Found, Truth
 from imagebase.geometry import pairwise_iou
 
 EACH = 20

@@ -12,7 +12,7 @@ from imagebase.evaluation.curves import (
     point,
 )
 from imagebase.evaluation.detection_files import read_detections
-from imagebase.evaluation.label_files import read_truth
+from imagebase.evaluation.ground_truth import read_truth
 from imagebase.evaluation.matching import match
 from tests.evaluation.builders import DATA, found, padilla, truth
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from imagebase.annotation.areas import Point, Shape, ShapeKind
+from imagebase.evaluation.arrays import Found
 from imagebase.evaluation.label_errors import Sign, label_errors
-from imagebase.evaluation.values import Found
 from tests.evaluation.builders import dev128_labels, dev128_pass, found, truth
 from tests.evaluation.planting import (
     is_added_caught,

@@ -13,7 +13,7 @@ from pycocotools.coco import COCO
 from imagebase.annotation import Box, Size
 from imagebase.annotation.areas import Point, Shape, ShapeKind, rectangle
 from imagebase.annotation.coverage import mask_of
-from imagebase.evaluation.label_files import read_truth
+from imagebase.evaluation.ground_truth import read_truth
 from imagebase.formats import coco
 from imagebase.formats.base import IGNORE, ExportSet, WriteOptions
 from imagebase.formats.regions import boxes, polygons, run_lengths

@@ -8,8 +8,8 @@ import pytest
 from streamlit.testing.v1.element_tree import TextInput
 
 from imagebase.annotation import Annotation, Box, ReviewStatus
-from imagebase.evaluation.passing import Pass
-from imagebase.evaluation.runs import Run
+from imagebase.evaluation.detection_pass import Pass
+from imagebase.evaluation.storage import Run
 from imagebase.store import JobState
 from imagebase.tasks.evaluate import kept_runs
 from imagebase.tasks.export import exports_folder

@@ -11,7 +11,7 @@ from imagebase.detection.library import library_of
 from imagebase.detection.validation import examine_paths, keep
 from imagebase.errors import EvaluationError
 from imagebase.evaluation.comparison import stand
-from imagebase.evaluation.runs import KEPT, RunFolder
+from imagebase.evaluation.storage import KEPT, RunFolder
 from imagebase.settings import Limits, settings
 from imagebase.store import JobState, Scope, Store
 from imagebase.tasks.evaluate import delete_evaluations, kept_runs

@@ -17,10 +17,10 @@ from imagebase.annotation.states import (
     usual_scope,
 )
 from imagebase.errors import EvaluationError
+from imagebase.evaluation.bootstrap import warnings_about
 from imagebase.evaluation.comparison import DEFAULT_THRESHOLD
-from imagebase.evaluation.contenders import parse_contender
-from imagebase.evaluation.resampling import warnings_about
-from imagebase.evaluation.runs import RunInfo
+from imagebase.evaluation.detection_pass import parse_contender
+from imagebase.evaluation.storage import RunInfo
 from imagebase.settings import DEFAULT_MODEL
 from imagebase.ui import backend, cache, jobs, state, widgets
 from imagebase.ui.evaluate import (

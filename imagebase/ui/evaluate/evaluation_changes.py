@@ -12,9 +12,9 @@ from imagebase.evaluation.comparison import (
     compared,
     image_changes,
 )
-from imagebase.evaluation.pictures import boxes_of_mistakes, listed
+from imagebase.evaluation.image_cards import boxes_of_mistakes, listed
 from imagebase.evaluation.report import short, signed
-from imagebase.evaluation.runs import RunInfo
+from imagebase.evaluation.storage import RunInfo
 from imagebase.ui import widgets
 from imagebase.ui.evaluate import evaluation_data, evaluation_pictures
 

@@ -8,7 +8,7 @@ import streamlit as st
 
 from imagebase.evaluation.comparison import DEFAULT_THRESHOLD, Standing, stand
 from imagebase.evaluation.label_errors import Suspect, label_errors
-from imagebase.evaluation.runs import Run, RunInfo
+from imagebase.evaluation.storage import Run, RunInfo
 from imagebase.store import Scope
 from imagebase.tasks.evaluate import kept_runs
 from imagebase.ui import state

@@ -4,7 +4,7 @@ from typing import Final
 
 import streamlit as st
 
-from imagebase.evaluation.verdicts import MISTAKES, Fate
+from imagebase.evaluation.error_types import MISTAKES, Fate
 from imagebase.ui.evaluate import evaluation_data, evaluation_pictures
 
 _WORDS: Final = {

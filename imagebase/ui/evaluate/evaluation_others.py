@@ -9,7 +9,7 @@ import streamlit as st
 
 from imagebase.annotation import clean_text, new_id
 from imagebase.errors import EvaluationError, ImageBaseError
-from imagebase.evaluation.passing import Pass
+from imagebase.evaluation.detection_pass import Pass
 from imagebase.ingest.label_files import keep_files
 from imagebase.tasks.dropped import dropped, forget_dropped, make_room
 from imagebase.tasks.evaluate import look_at_detections

@@ -8,9 +8,9 @@ import streamlit as st
 
 from imagebase.annotation import Annotation, Box, LabelSet, Size
 from imagebase.errors import ImageBaseError, ImageFileError
-from imagebase.evaluation.pictures import found_box, in_words, object_box
-from imagebase.evaluation.values import EvaluatedImage
-from imagebase.evaluation.verdicts import Mistake, Verdicts
+from imagebase.evaluation.arrays import EvaluatedImage
+from imagebase.evaluation.error_types import Mistake, Verdicts
+from imagebase.evaluation.image_cards import found_box, in_words, object_box
 from imagebase.images.decode import LoadedImage, load_image, resized
 from imagebase.images.draw import draw_annotations
 from imagebase.images.thumbnails import crop, inner_size

@@ -7,8 +7,8 @@ import altair as alt
 import pandas as pd
 import streamlit as st
 
-from imagebase.evaluation.charts import COLOURS
 from imagebase.evaluation.comparison import Standing
+from imagebase.evaluation.svg_charts import COLOURS
 from imagebase.ui import state
 
 _MOST_POINTS: Final = 400

@@ -4,9 +4,9 @@ from functools import partial
 
 import streamlit as st
 
+from imagebase.evaluation.evaluate_files import made_in_words, small_picture
 from imagebase.evaluation.report import About, report
-from imagebase.evaluation.running import made_in_words, small_picture
-from imagebase.evaluation.runs import RunInfo
+from imagebase.evaluation.storage import RunInfo
 from imagebase.images.decode import RgbArray
 from imagebase.store import Scope
 from imagebase.tasks.export import safe_stem

@@ -6,8 +6,8 @@ from typing import Final
 import streamlit as st
 
 from imagebase.annotation import Annotation, Box, Source
+from imagebase.evaluation.arrays import Truth
 from imagebase.evaluation.label_errors import Sign, Suspect
-from imagebase.evaluation.values import Truth
 from imagebase.ui.evaluate import evaluation_data, evaluation_pictures
 
 _WORDS: Final = {

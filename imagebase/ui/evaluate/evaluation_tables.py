@@ -7,6 +7,7 @@ from typing import Any, Final
 import pandas as pd
 import streamlit as st
 
+from imagebase.evaluation.bootstrap import Interval
 from imagebase.evaluation.comparison import (
     Standing,
     best_of,
@@ -14,7 +15,6 @@ from imagebase.evaluation.comparison import (
     compared,
 )
 from imagebase.evaluation.report import by_hand, short, signed
-from imagebase.evaluation.resampling import Interval
 from imagebase.ui import widgets
 from imagebase.ui.evaluate import evaluation_data, evaluation_plots
 

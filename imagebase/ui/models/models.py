@@ -13,7 +13,7 @@ from imagebase.detection.onnx.families import FAMILY_NAMES
 from imagebase.detection.validation.dry_run import SAMPLE, Trial, measure
 from imagebase.detection.validation.trial_preview import boxes_of, draw_trial
 from imagebase.errors import EvaluationError, ImageBaseError
-from imagebase.evaluation.contenders import parse_contender
+from imagebase.evaluation.detection_pass import parse_contender
 from imagebase.store import Scope
 from imagebase.ui import backend, cache, jobs, state, widgets
 from imagebase.ui.models import model_download

@@ -3,10 +3,9 @@
 import numpy as np
 import pytest
 
-from imagebase.evaluation.coco import coco_figures
-from imagebase.evaluation.curves import judged
-from imagebase.evaluation.matching import match
-from imagebase.evaluation.resampling import (
+from imagebase.evaluation.arrays import Found, Truth
+from imagebase.evaluation.average_precision import coco_figures
+from imagebase.evaluation.bootstrap import (
     Difference,
     difference,
     draws,
@@ -15,9 +14,10 @@ from imagebase.evaluation.resampling import (
     resample,
     warnings_about,
 )
-from imagebase.evaluation.values import Found, Truth
+from imagebase.evaluation.curves import judged
+from imagebase.evaluation.matching import match
 from tests.evaluation.builders import found, truth
-from tests.evaluation.test_coco import golden
+from tests.evaluation.test_average_precision import golden
 
 BOX = (10.0, 10.0, 60.0, 60.0)
 

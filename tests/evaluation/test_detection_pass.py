@@ -8,9 +8,13 @@ import pytest
 from imagebase.detection.candidates import Candidates
 from imagebase.detection.pipeline import ImageSource
 from imagebase.errors import UnknownModelError
-from imagebase.evaluation.contenders import parse_contender
-from imagebase.evaluation.passing import CancelledError, run_pass, selected
-from imagebase.evaluation.values import Truth
+from imagebase.evaluation.arrays import Truth
+from imagebase.evaluation.detection_pass import (
+    CancelledError,
+    parse_contender,
+    run_pass,
+    selected,
+)
 from imagebase.images.decode import encode_png
 from tests.detection.darknet.darknet_models import write_one_box_model
 from tests.evaluation.builders import truth

@@ -10,9 +10,9 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
+from imagebase.evaluation.arrays import FOUND_IOU, Flags, Floats, Found, Indices, Truth
 from imagebase.evaluation.curves import RECALLS, Judged
 from imagebase.evaluation.matching import Matching
-from imagebase.evaluation.values import FOUND_IOU, Flags, Floats, Found, Indices, Truth
 from imagebase.wording import plural
 
 RESAMPLES: Final = 500

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
+from imagebase.evaluation.arrays import Found, Truth
 from imagebase.evaluation.curves import judged, point
+from imagebase.evaluation.error_types import Fate, Verdicts, verdicts
 from imagebase.evaluation.matching import match
-from imagebase.evaluation.values import Found, Truth
-from imagebase.evaluation.verdicts import Fate, Verdicts, verdicts
 from tests.evaluation.builders import found, padilla, truth
 
 A = (10.0, 10.0, 60.0, 60.0)

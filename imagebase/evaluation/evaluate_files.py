@@ -14,17 +14,21 @@ from imagebase.detection.model_registry import find_model
 from imagebase.detection.pipeline import ImageSource
 from imagebase.errors import EvaluationError, ImageBaseError, ModelLoadError
 from imagebase.evaluation.comparison import DEFAULT_THRESHOLD, Standing, stand
-from imagebase.evaluation.contenders import Contender, parse_contender
 from imagebase.evaluation.detection_files import read_detections
-from imagebase.evaluation.label_files import (
+from imagebase.evaluation.detection_pass import (
+    Contender,
+    Pass,
+    parse_contender,
+    run_pass,
+)
+from imagebase.evaluation.ground_truth import (
     GivenImages,
     LabelFiles,
     LeftOut,
     read_truth,
 )
-from imagebase.evaluation.metrics import metrics
-from imagebase.evaluation.passing import Pass, run_pass
 from imagebase.evaluation.report import About, PictureOf, report
+from imagebase.evaluation.storage import metrics
 from imagebase.formats.placement import Frame
 from imagebase.formats.registry import readable_format
 from imagebase.images.decode import (

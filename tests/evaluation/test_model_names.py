@@ -3,7 +3,7 @@
 import pytest
 
 from imagebase.errors import EvaluationError
-from imagebase.evaluation.contenders import Contender, parse_contender
+from imagebase.evaluation.detection_pass import Contender, parse_contender
 from imagebase.evaluation.label_mapping import map_labels
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from imagebase.annotation import Annotation, Box, LabelSet, Size, Source
-from imagebase.evaluation.verdicts import Fate, Mistake, Verdicts
+from imagebase.evaluation.error_types import Fate, Mistake, Verdicts
 from imagebase.images.decode import RgbArray
 from imagebase.images.draw import draw_annotations
 from imagebase.wording import percent

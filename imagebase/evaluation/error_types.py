@@ -12,8 +12,8 @@ from typing import Final
 
 import numpy as np
 
+from imagebase.evaluation.arrays import FOUND_IOU, Flags, Floats, Found, Indices, Truth
 from imagebase.evaluation.matching import NOBODY, Matching
-from imagebase.evaluation.values import FOUND_IOU, Flags, Floats, Found, Indices, Truth
 from imagebase.geometry import pairwise_iou
 
 LOOSE_IOU: Final = 0.1

@@ -16,11 +16,11 @@ from pycocotools.cocoeval import COCOeval
 from imagebase.annotation import Box
 from imagebase.annotation.areas import Point, Shape, ShapeKind, rectangle
 from imagebase.annotation.coverage import Mask, is_inside, mask_of
-from imagebase.evaluation.coco import NAMES, NOTHING, coco_figures
+from imagebase.evaluation.arrays import Found, Truth
+from imagebase.evaluation.average_precision import NAMES, NOTHING, coco_figures
 from imagebase.evaluation.detection_files import read_detections
-from imagebase.evaluation.label_files import LabelFiles, read_truth
+from imagebase.evaluation.ground_truth import LabelFiles, read_truth
 from imagebase.evaluation.matching import NOBODY, match
-from imagebase.evaluation.values import Found, Truth
 from tests.evaluation.builders import (
     DATA,
     SIZE,

@@ -8,14 +8,14 @@ import pytest
 
 from imagebase.annotation import Box, Size
 from imagebase.errors import AnnotationFileError, EvaluationError
+from imagebase.evaluation.arrays import EvaluatedImage, Truth
 from imagebase.evaluation.detection_files import detections_in, read_detections
-from imagebase.evaluation.label_files import (
+from imagebase.evaluation.ground_truth import (
     GivenImages,
     LabelFiles,
     read_truth,
     truth_of,
 )
-from imagebase.evaluation.values import EvaluatedImage, Truth
 from imagebase.formats.placement import Frame
 from imagebase.formats.trees import MemoryTree
 

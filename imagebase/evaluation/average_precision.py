@@ -14,7 +14,7 @@ import numpy as np
 from faster_coco_eval import COCO, COCOeval_faster
 from numpy.typing import NDArray
 
-from imagebase.evaluation.values import Found, Truth
+from imagebase.evaluation.arrays import Found, Truth
 from imagebase.geometry import xywh_to_xyxy
 
 # In the order in which COCO summarises.
