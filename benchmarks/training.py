@@ -45,22 +45,14 @@ from imagebase.formats.placement import Frame
 from imagebase.formats.split import SplitImage
 from imagebase.geometry import cxcywh_to_xyxy
 from imagebase.settings import PROJECT_ROOT, WEIGHTS_FOLDER
-from imagebase.training.checkpoint import read_checkpoint
-from imagebase.training.gathering import Gathered
-from imagebase.training.judging import FoundRow, truth_of
-from imagebase.training.output import judge_files
-from imagebase.training.progress import read_log
-from imagebase.training.rounds import next_parts
+from imagebase.training.data import TRAIN, VAL, Source, TrainingSet, load_set, prepare
+from imagebase.training.loop import read_checkpoint
+from imagebase.training.result import judge_files
+from imagebase.training.run_folder import read_log
+from imagebase.training.run_settings import TrainingSettings
 from imagebase.training.session import begin, go_on
-from imagebase.training.settings import TrainingSettings
-from imagebase.training.training_set import (
-    TRAIN,
-    VAL,
-    Source,
-    TrainingSet,
-    load_set,
-    prepare,
-)
+from imagebase.training.sources import Gathered, next_parts
+from imagebase.training.validate import FoundRow, truth_of
 
 DATA: Final = PROJECT_ROOT.parent / "shared" / "data"
 SIZE: Final = Size(416, 416)

@@ -21,13 +21,13 @@ from imagebase.commands.reporting import (
 )
 from imagebase.errors import TrainingError
 from imagebase.settings import DEFAULT_MODEL
-from imagebase.training.settings import DEFAULT_INPUT_SIZE, DEFAULT_MINUTES
+from imagebase.training.run_settings import DEFAULT_INPUT_SIZE, DEFAULT_MINUTES
 from imagebase.wording import plural
 
 if TYPE_CHECKING:
-    from imagebase.training.progress import Evaluation
-    from imagebase.training.progress import Progress as Step
-    from imagebase.training.settings import TrainingSettings
+    from imagebase.training.run_folder import Evaluation
+    from imagebase.training.run_folder import Progress as Step
+    from imagebase.training.run_settings import TrainingSettings
 
     OnEntry = Callable[[Step | Evaluation], None]
 
@@ -112,8 +112,8 @@ def train(
 
     Exit code 0: done; 1: nothing could be learned, or stopped; 2: wrong usage.
     """
-    from imagebase.training.requirement import require_torch
-    from imagebase.training.settings import TrainingSettings, check_input_size
+    from imagebase.training.checks import require_torch
+    from imagebase.training.run_settings import TrainingSettings, check_input_size
 
     given = [one for one in (minutes, epochs, steps) if one is not None]
     if len(given) > 1:
@@ -239,8 +239,8 @@ class _Request:
         resume: bool,
     ) -> bool:
         from imagebase.annotation import Size
-        from imagebase.training.gathering import from_label_files
         from imagebase.training.session import begin
+        from imagebase.training.sources import from_label_files
 
         gathered = from_label_files(
             self._images, self._labels, format_name=self._format, output=self._output
@@ -264,22 +264,22 @@ class _Request:
         return begun is not None
 
     def _fingerprint(self) -> str:
-        from imagebase.training.gathering import fingerprint
+        from imagebase.training.sources import fingerprint
 
         return fingerprint(self._labels, output=self._output)
 
 
 def _is_finished(work: Path) -> bool:
-    from imagebase.training.progress import read_log
+    from imagebase.training.run_folder import read_log
 
     progress = read_log(work).progress
     return progress is not None and progress.phase == "done"
 
 
 def _is_interrupted(work: Path) -> bool:
-    from imagebase.training import work_files
+    from imagebase.training import run_folder
 
-    kept = (work_files.PLAN, work_files.SET)
+    kept = (run_folder.PLAN, run_folder.SET)
     return all((work / one).is_file() for one in kept) and not _is_finished(work)
 
 
@@ -315,7 +315,7 @@ def _in_words(metrics: dict[str, Any], output: Path) -> str:
 @contextlib.contextmanager
 def _shown(*, quiet: bool) -> Iterator["OnEntry"]:
     """Show progress: a bar on a terminal, a line an evaluation elsewhere."""
-    from imagebase.training.progress import Evaluation
+    from imagebase.training.run_folder import Evaluation
 
     if quiet:
         yield lambda entry: None

@@ -24,25 +24,25 @@ from imagebase.jobs import JobContext
 from imagebase.settings import PROJECT_ROOT, settings
 from imagebase.store import JobInfo, JobState, Scope
 from imagebase.store.scope import check_owner_id
-from imagebase.training import work_files
-from imagebase.training.disk import FULL, named_when_full
-from imagebase.training.gathering import from_records
-from imagebase.training.progress import (
+from imagebase.training import run_folder
+from imagebase.training.checks import require_torch
+from imagebase.training.run_folder import (
     CLOSING,
+    FULL,
     Evaluation,
     LogTail,
     Progress,
+    named_when_full,
     read_log,
 )
-from imagebase.training.requirement import require_torch
-from imagebase.training.rounds import Round, next_parts
-from imagebase.training.session import begin, read_plan
-from imagebase.training.settings import (
+from imagebase.training.run_settings import (
     DEFAULT_INPUT_SIZE,
     TrainingSettings,
     check_input_size,
     write_json,
 )
+from imagebase.training.session import begin, read_plan
+from imagebase.training.sources import Round, from_records, next_parts
 from imagebase.wording import plural
 
 KIND: Final = "train"
@@ -184,12 +184,12 @@ def _parts(context: JobContext, records: list[ImageRecord]) -> dict[str, str] | 
 
 def _trained(context: JobContext, folder: Path) -> dict[str, Any] | None:
     """Return the metrics; None where it was told to stop."""
-    for name in (work_files.STOP, work_files.ERROR):
+    for name in (run_folder.STOP, run_folder.ERROR):
         (folder / name).unlink(missing_ok=True)
     context.progress(0, 0, "Getting PyTorch ready …")
     context.flush()
     tail = LogTail(folder, from_now_on=True)
-    errors = (folder / work_files.ERRORS).open("wb")
+    errors = (folder / run_folder.ERRORS).open("wb")
     process = subprocess.Popen(
         [
             *(sys.executable, "-m", "imagebase.training", str(folder)),
@@ -207,7 +207,7 @@ def _trained(context: JobContext, folder: Path) -> dict[str, Any] | None:
             process.kill()
             process.wait()
         errors.close()
-    if code == work_files.STOPPED_CODE or (code and context.was_stopped):
+    if code == run_folder.STOPPED_CODE or (code and context.was_stopped):
         return None
     if code:
         raise TrainingError(_why(folder, code))
@@ -234,7 +234,7 @@ def _watch(
             context.progress(progress.done, progress.total, progress.in_words())
             is_closing = progress.phase == CLOSING
         if context.cancelled and asked_at is None:
-            (folder / work_files.STOP).touch()
+            (folder / run_folder.STOP).touch()
             asked_at = time.monotonic()
         # The model is being written then: to wait loses less than to stop.
         if asked_at is None or is_closing:
@@ -245,11 +245,11 @@ def _watch(
 
 def _why(folder: Path, code: int) -> str:
     try:
-        said: str = json.loads((folder / work_files.ERROR).read_text())["error"]
+        said: str = json.loads((folder / run_folder.ERROR).read_text())["error"]
         return said
     except (OSError, ValueError, KeyError):
         _log.error("The training process ended with %d: %s", code, _errors(folder))
-    if code == work_files.FULL_CODE:
+    if code == run_folder.FULL_CODE:
         return FULL
     if code < 0:
         return (
@@ -264,7 +264,7 @@ def _why(folder: Path, code: int) -> str:
 
 def _errors(folder: Path) -> str:
     with contextlib.suppress(OSError):
-        said = (folder / work_files.ERRORS).read_bytes()[-_LAST_OF_ERRORS:]
+        said = (folder / run_folder.ERRORS).read_bytes()[-_LAST_OF_ERRORS:]
         return said.decode(errors="replace")
     return ""
 
@@ -274,7 +274,7 @@ def _result(
 ) -> dict[str, Any]:
     """Put the model into the library and return what the page shows of it."""
     examples = metrics.pop("examples", [])
-    parts = json.loads((folder / work_files.SET).read_text(encoding="utf-8"))["images"]
+    parts = json.loads((folder / run_folder.SET).read_text(encoding="utf-8"))["images"]
     parts_of = {one["id"]: one["part"] for one in parts}
     write_json(_parts_file(context.scope, context.job_id), parts_of)
     library = library_of(context.scope.owner_id)

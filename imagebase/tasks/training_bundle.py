@@ -15,7 +15,7 @@ from imagebase.export.request import (
 from imagebase.jobs import JobContext
 from imagebase.settings import DEFAULT_MODEL, WEIGHTS_FOLDER
 from imagebase.tasks.export import export
-from imagebase.training.bundle import CONV_29, first_layers
+from imagebase.training.darknet_bundle import CONV_29, first_layers
 
 KIND: Final = "bundle"
 # Darknet learns from what is in one folder, so as much as can be sent is one zip.

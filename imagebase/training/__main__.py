@@ -14,8 +14,8 @@ from types import FrameType
 from typing import Final
 
 from imagebase.errors import ImageBaseError, TrainingError
-from imagebase.training import work_files
-from imagebase.training.disk import named_when_full
+from imagebase.training import run_folder
+from imagebase.training.run_folder import named_when_full
 from imagebase.training.session import go_on, work_quietly
 
 FAILED: Final = 1
@@ -39,22 +39,22 @@ def _train(folder: Path, output: Path, *, parent: int) -> int:
     def must_stop() -> bool:
         if parent and os.getppid() != parent:
             # At once, and without a checkpoint: another may go on with the last one.
-            os._exit(work_files.STOPPED_CODE)
-        return asked.is_to_stop or (folder / work_files.STOP).exists()
+            os._exit(run_folder.STOPPED_CODE)
+        return asked.is_to_stop or (folder / run_folder.STOP).exists()
 
     try:
         finished = go_on(folder, output, must_stop=must_stop)
     except ImageBaseError as error:
         return _told(folder, error)
-    return 0 if finished is not None else work_files.STOPPED_CODE
+    return 0 if finished is not None else run_folder.STOPPED_CODE
 
 
 def _told(folder: Path, error: ImageBaseError) -> int:
     try:
         with named_when_full():
-            (folder / work_files.ERROR).write_text(json.dumps({"error": str(error)}))
+            (folder / run_folder.ERROR).write_text(json.dumps({"error": str(error)}))
     except TrainingError:
-        return work_files.FULL_CODE
+        return run_folder.FULL_CODE
     return FAILED
 
 

@@ -1,9 +1,9 @@
-"""The loop: learn from a batch, keep an average of the net, judge it, keep the best."""
+"""Training loop: learn from a batch, average the weights, validate, keep the best."""
 
 import copy
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -12,31 +12,79 @@ import numpy as np
 import torch
 
 from imagebase.errors import TrainingError
-from imagebase.training import work_files
-from imagebase.training.advice import FEW_HELD_OUT
-from imagebase.training.batches import Batch, Batches
-from imagebase.training.checkpoint import (
-    DAMAGED,
-    Checkpoint,
-    read_checkpoint,
-    write_checkpoint,
-)
-from imagebase.training.choice import Choice
-from imagebase.training.compute import (
+from imagebase.training import run_folder
+from imagebase.training.checks import FEW_HELD_OUT
+from imagebase.training.data import VAL, TrainingSet
+from imagebase.training.data_loader import Batch, Batches
+from imagebase.training.loss import Targets, loss_of
+from imagebase.training.network import (
     Compute,
+    DarknetModule,
     device_named,
+    dump_weights,
     faster_compute,
     placed,
 )
-from imagebase.training.judging import judge
-from imagebase.training.loss import loss_of
-from imagebase.training.network import DarknetModule
-from imagebase.training.progress import Evaluation, Progress
-from imagebase.training.schedule import Schedule, learning_rate
-from imagebase.training.settings import TrainingSettings, write_bytes
-from imagebase.training.targets import Targets
-from imagebase.training.training_set import VAL, TrainingSet
-from imagebase.training.weights import dump_weights
+from imagebase.training.run_folder import Evaluation, Progress
+from imagebase.training.run_settings import TrainingSettings, write_bytes
+from imagebase.training.schedule import Choice, Schedule, learning_rate
+from imagebase.training.validate import judge
+
+DAMAGED: Final = "The checkpoint of this training cannot be used; begin it anew."
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """States of module, average and optimizer, and plain values beside them.
+
+    fingerprint: of the set that is learned from. values: JSON-like, of the loop.
+    """
+
+    fingerprint: str
+    module: Mapping[str, Any]
+    average: Mapping[str, Any]
+    optimizer: Mapping[str, Any]
+    values: Mapping[str, Any]
+
+
+def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
+    """Write it in one step: whoever is killed meanwhile leaves the one before."""
+    draft = folder / f".{run_folder.CHECKPOINT}.new"
+    document = {
+        "fingerprint": checkpoint.fingerprint,
+        "module": checkpoint.module,
+        "average": checkpoint.average,
+        "optimizer": checkpoint.optimizer,
+        "values": checkpoint.values,
+    }
+    # Into an open file: PyTorch itself does not say that a disk is full.
+    with draft.open("wb") as file:
+        torch.save(document, file)
+    draft.replace(folder / run_folder.CHECKPOINT)
+
+
+def read_checkpoint(folder: Path, *, fingerprint: str) -> Checkpoint | None:
+    """Return the checkpoint of a folder; None where there is none.
+
+    Raises:
+        TrainingError: it is damaged, or of other images or labels.
+    """
+    path = folder / run_folder.CHECKPOINT
+    if not path.is_file():
+        return None
+    try:
+        # Tensors and plain values only; nothing in it is ever run.
+        kept = torch.load(path, map_location="cpu", weights_only=True)
+        checkpoint = Checkpoint(**kept)
+    except Exception as error:
+        raise TrainingError(DAMAGED) from error
+    if checkpoint.fingerprint != fingerprint:
+        raise TrainingError(
+            "The images, boxes or labels have changed since this training was "
+            "interrupted; begin it anew."
+        )
+    return checkpoint
+
 
 WEIGHT_DECAY: Final = 5e-4
 AVERAGE_DECAY: Final = 0.99
@@ -234,7 +282,7 @@ class Training:
         if is_best:
             seen = memory.step * self._settings.batch_size
             content = dump_weights(self._average, seen=seen)
-            write_bytes(self._folder / work_files.BEST, content)
+            write_bytes(self._folder / run_folder.BEST, content)
         self._schedule.charge_judging(memory.step, time.perf_counter() - began)
         memory.seconds = self._schedule.seconds
         total, box, objectness, classes = self._means()

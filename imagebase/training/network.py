@@ -1,8 +1,16 @@
-"""A Darknet net as a PyTorch module, layer by layer as its cfg has them."""
+"""Darknet net as a PyTorch module, its weights, and the device it runs on."""
 
-from typing import Final, cast
+import contextlib
+import copy
+import struct
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Final, cast
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -18,7 +26,7 @@ from imagebase.detection.darknet.layers import (
     Upsample,
 )
 from imagebase.detection.darknet.weights import BATCH_NORM_EPSILON
-from imagebase.errors import ModelLoadError
+from imagebase.errors import ModelLoadError, TrainingError
 
 # PyTorch's word for how much a batch counts in the running mean and variance.
 BATCH_NORM_MOMENTUM: Final = 0.03
@@ -187,3 +195,175 @@ def _check_kinds(network: Network) -> None:
             layer.head.kind != "yolo" or layer.head.new_coords
         ):
             raise ModelLoadError("Only nets with plain [yolo] heads can be trained.")
+
+
+_HEADER = struct.Struct("<3iq")
+_VERSION = (0, 2, 5)
+
+
+def load_weights(module: DarknetModule, content: bytes) -> int:
+    """Put weights into a module and return how many images they had seen.
+
+    Raises:
+        ModelLoadError: the file and the net do not belong together.
+    """
+    header, seen = _read_header(content)
+    needed = module.network.weights
+    if len(content) - header != needed * 4:
+        raise ModelLoadError(
+            f"The weights do not belong to this cfg: it needs {needed:,} numbers and "
+            f"the file has {(len(content) - header) / 4:,.10g}."
+        )
+    values = torch.from_numpy(np.frombuffer(content, "<f4", offset=header).copy())
+    start = 0
+    with torch.no_grad():
+        for tensor in _in_file_order(module):
+            part = values[start : start + tensor.numel()]
+            tensor.copy_(part.reshape(tensor.shape))
+            start += tensor.numel()
+    return seen
+
+
+def dump_weights(
+    module: DarknetModule, *, seen: int = 0, layers: int | None = None
+) -> bytes:
+    """Return the .weights file of a module, as Darknet's save_weights writes it.
+
+    Args:
+        module: of any device and memory layout.
+        seen: images it was trained on; Darknet goes on counting from there.
+        layers: only of so many layers of the cfg, as `darknet partial` has it.
+    """
+    parts = [_HEADER.pack(*_VERSION, seen)]
+    for tensor in _in_file_order(module, layers):
+        flat = tensor.detach().to("cpu", torch.float32).contiguous()
+        parts.append(flat.numpy().astype("<f4", copy=False).tobytes())
+    return b"".join(parts)
+
+
+def _read_header(content: bytes) -> tuple[int, int]:
+    """Return the bytes of the header and the images seen (Darknet: load_weights_upto).
+
+    The count has 8 bytes from version 0.2 on, 4 before.
+    """
+    major, minor = struct.unpack("<2i", content[:8].ljust(8, b"\0"))
+    header = 20 if major * 10 + minor >= 2 else 16
+    if len(content) < header:
+        raise ModelLoadError(f"The weights have only {len(content)} bytes.")
+    seen = content[12:header]
+    return header, int.from_bytes(seen, "little", signed=True)
+
+
+def _in_file_order(
+    module: DarknetModule, layers: int | None = None
+) -> Iterator[Tensor]:
+    """Yield bias, scale, mean, variance, kernel of each convolution in turn."""
+    for place, layer in enumerate(module.network.layers[:layers]):
+        if not isinstance(layer, Convolution):
+            continue
+        block = module.block(place)
+        norm, convolution = block.normalization, block.convolution
+        if norm is not None:
+            assert norm.running_mean is not None
+            assert norm.running_var is not None
+            yield from (norm.bias, norm.weight, norm.running_mean, norm.running_var)
+        else:
+            assert convolution.bias is not None
+            yield convolution.bias
+        yield convolution.weight
+
+
+@dataclass(frozen=True, slots=True)
+class Compute:
+    """device: cpu, cuda or mps. is_bf16: whether convolutions run in bfloat16."""
+
+    device: torch.device
+    is_bf16: bool
+
+    @property
+    def in_words(self) -> str:
+        return f"{self.device.type}, {'bf16' if self.is_bf16 else 'f32'}"
+
+    def autocast(self) -> contextlib.AbstractContextManager[Any]:
+        """Return what a forward pass runs in."""
+        if not self.is_bf16:
+            return contextlib.nullcontext()
+        return torch.autocast(self.device.type, dtype=torch.bfloat16)
+
+    def pictures(self, pictures: NDArray[np.uint8]) -> Tensor:
+        """Return bytes (B, height, width, 3) as what the net reads, channels last."""
+        tensor = torch.from_numpy(pictures).to(self.device).permute(0, 3, 1, 2)
+        # NHWC bytes seen as NCHW are channels last already.
+        return tensor.to(torch.float32).mul_(1 / 255)
+
+
+def placed(module: DarknetModule, device: torch.device) -> DarknetModule:
+    """Return the module on its device, kernels laid out channels last."""
+    # The stubs of `to` know no memory format beside a device.
+    moved: DarknetModule = module.to(device)
+    return moved.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+
+
+def device_named(name: str) -> torch.device:
+    """Return a device; `auto` takes CUDA, then Apple's MPS, then the CPU."""
+    if name != "auto":
+        return torch.device(name)
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    if torch.backends.mps.is_available():
+        return torch.device("mps")
+    return torch.device("cpu")
+
+
+def faster_compute(
+    device: torch.device,
+    precision: str,
+    module: DarknetModule,
+    step: Callable[[DarknetModule, Compute], object],
+) -> tuple[Compute, float | None]:
+    """Return the number type in which steps are faster here, and a step's seconds.
+
+    Two steps of each are timed after one to warm up; what a processor is able to do
+    shows by itself. Where a precision is given, nothing is timed.
+
+    Args:
+        precision: `auto`, `f32` or `bf16`.
+        module: copied; it is not changed.
+        step: learns from one batch of the usual size.
+
+    Raises:
+        TrainingError: the device can do neither.
+    """
+    if precision != "auto":
+        return Compute(device, precision == "bf16"), None
+    found: dict[Compute, float] = {}
+    refused: list[RuntimeError] = []
+    for is_bf16 in (True, False):
+        compute = Compute(device, is_bf16)
+        # What a device cannot do, such as bfloat16 on older ones, it says so.
+        try:
+            found[compute] = _step_seconds(compute, module, step)
+        except RuntimeError as error:
+            refused.append(error)
+    if not found:
+        raise TrainingError(
+            f"The net cannot learn on this device ({device.type}), perhaps for lack of "
+            "memory; take a smaller input, or close what else uses it."
+        ) from refused[-1]
+    best = min(found, key=lambda one: found[one])
+    return best, found[best]
+
+
+def _step_seconds(
+    compute: Compute,
+    module: DarknetModule,
+    step: Callable[[DarknetModule, Compute], object],
+) -> float:
+    trial = copy.deepcopy(module)
+    step(trial, compute)
+    began = time.perf_counter()
+    for _ in range(2):
+        step(trial, compute)
+    if compute.device.type == "cuda":
+        torch.cuda.synchronize()
+    return (time.perf_counter() - began) / 2

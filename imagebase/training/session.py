@@ -17,15 +17,19 @@ from typing import TYPE_CHECKING, Any, Final
 from imagebase.annotation import Size
 from imagebase.detection.model_files import CFG, NAMES, WEIGHTS, Model, model_in_folder
 from imagebase.errors import TrainingError
-from imagebase.training import advice, work_files
-from imagebase.training.anchors import cluster_anchors
-from imagebase.training.cfg_text import Anchors, cfg_for
-from imagebase.training.disk import check_room, named_when_full
-from imagebase.training.gathering import Gathered
-from imagebase.training.progress import Evaluation, Progress, write_line
-from imagebase.training.requirement import require_torch
-from imagebase.training.settings import TrainingSettings, write_json
-from imagebase.training.training_set import LeftOut, TrainingSet, load_set, prepare
+from imagebase.training import checks, run_folder
+from imagebase.training.checks import require_torch
+from imagebase.training.data import LeftOut, TrainingSet, load_set, prepare
+from imagebase.training.run_folder import (
+    Evaluation,
+    Progress,
+    check_room,
+    named_when_full,
+    write_line,
+)
+from imagebase.training.run_settings import TrainingSettings, write_json
+from imagebase.training.sources import Gathered
+from imagebase.training.transfer import Anchors, cfg_for, cluster_anchors
 
 if TYPE_CHECKING:
     from imagebase.training.loop import Outcome
@@ -74,7 +78,7 @@ def begin(
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     check_room(folder, total, input_size)
-    _keep_base(Path(settings.base), folder / work_files.BASE)
+    _keep_base(Path(settings.base), folder / run_folder.BASE)
 
     def tell(done: int) -> None:
         if must_stop():
@@ -101,7 +105,7 @@ def begin(
         "came_from": came_from,
     }
     # Last: a folder with a plan has all the rest.
-    write_json(folder / work_files.PLAN, plan)
+    write_json(folder / run_folder.PLAN, plan)
     return training_set
 
 
@@ -115,7 +119,7 @@ def _keep_base(base: Path, kept: Path) -> None:
 
 def _base(folder: Path, settings: TrainingSettings) -> tuple[Model, bytes]:
     """Return the copy that `begin` made, as the model was called then, and weights."""
-    kept, base = folder / work_files.BASE, Path(settings.base)
+    kept, base = folder / run_folder.BASE, Path(settings.base)
     # Those that began before there were copies have none.
     model, weights = _darknet_in(kept if kept.is_dir() else base)
     return replace(model, name=base.resolve().name), weights.read_bytes()
@@ -138,7 +142,7 @@ class _StoppedError(Exception):
 def read_plan(folder: Path) -> Plan | None:
     """Return what a folder was made ready for; None where it was not."""
     try:
-        kept: dict[str, Any] = json.loads((folder / work_files.PLAN).read_text())
+        kept: dict[str, Any] = json.loads((folder / run_folder.PLAN).read_text())
         settings = TrainingSettings.of_json(kept["settings"])
         return Plan(
             settings, Size(*kept["input_size"]), kept["charged"], kept["came_from"]
@@ -149,7 +153,7 @@ def read_plan(folder: Path) -> Plan | None:
 
 def set_length(folder: Path, wanted: TrainingSettings) -> None:
     """Have an interrupted training go on for as long as these settings say."""
-    path = folder / work_files.PLAN
+    path = folder / run_folder.PLAN
     kept = json.loads(path.read_text())
     settings = TrainingSettings.of_json(kept["settings"]).with_length_of(wanted)
     write_json(path, {**kept, "settings": settings.as_json()})
@@ -181,7 +185,7 @@ def go_on(
     """
     require_torch()
     from imagebase.training.loop import Training
-    from imagebase.training.output import write_model
+    from imagebase.training.result import write_model
     from imagebase.training.transfer import module_of, transfer
 
     began = time.perf_counter()
@@ -204,7 +208,7 @@ def go_on(
         plan.settings,
         on_entry=tell,
         must_stop=must_stop,
-        must_finish=(folder / work_files.FINISH).exists,
+        must_finish=(folder / run_folder.FINISH).exists,
         charged=plan.charged + time.perf_counter() - began,
     )
     outcome: Outcome = training.run()
@@ -222,7 +226,7 @@ def _cfg(base: Model, training_set: TrainingSet, plan: Plan) -> str:
     if plan.settings.cluster_anchors:
         # Too few shapes make no anchors of their own; the old ones do then.
         with suppress(ValueError):
-            sizes = advice.box_sizes(training_set)
+            sizes = checks.box_sizes(training_set)
             anchors = cluster_anchors(sizes, count=_ANCHORS, seed=plan.settings.seed)
     text = base.graph.read_text(encoding="utf-8", errors="replace")
     return cfg_for(
@@ -237,14 +241,14 @@ def ask_to_finish(folder: Path) -> None:
     """Have a training end now, with the best model so far."""
     # One that has ended meanwhile has no folder, and does not need to be asked.
     with suppress(FileNotFoundError):
-        (folder / work_files.FINISH).touch()
+        (folder / run_folder.FINISH).touch()
 
 
 def clean_up(folder: Path) -> None:
     """Delete what only an interrupted training needs; the log stays."""
-    for name in work_files.FOR_GOING_ON:
+    for name in run_folder.FOR_GOING_ON:
         (folder / name).unlink(missing_ok=True)
-    shutil.rmtree(folder / work_files.BASE, ignore_errors=True)
+    shutil.rmtree(folder / run_folder.BASE, ignore_errors=True)
 
 
 def work_quietly() -> None:

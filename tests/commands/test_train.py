@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from imagebase.training.progress import read_log
+from imagebase.training.run_folder import read_log
 from tests.training.shapes import write_folder
 
 ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}

@@ -18,7 +18,7 @@ from imagebase.images.scan import Incoming, unpack_uploads
 from imagebase.images.skipped_files import NO_SUFFIX, PassedOver
 from imagebase.ingest.label_files import DroppedFiles, keep_files
 from imagebase.settings import Limits
-from imagebase.training.gathering import from_label_files
+from imagebase.training.sources import from_label_files
 from tests.detection.darknet.darknet_models import write_one_box_model
 
 

@@ -15,10 +15,10 @@ from imagebase.store import JobInfo, JobState
 from imagebase.store.jobs import ClaimedJob
 from imagebase.store.tables import jobs
 from imagebase.tasks.train import KEPT_SECONDS, work_folder
-from imagebase.training import work_files
-from imagebase.training.progress import Progress, write_line
+from imagebase.training import run_folder
+from imagebase.training.run_folder import Progress, write_line
+from imagebase.training.run_settings import TrainingSettings, write_json
 from imagebase.training.session import Plan
-from imagebase.training.settings import TrainingSettings, write_json
 from imagebase.ui import backend
 from tests.app_fixtures import NewTab, Tab, records, started, store, the_scope
 from tests.training.shapes import HEIGHT, WIDTH, picture
@@ -221,7 +221,7 @@ def test_a_training_that_broke_off_can_go_on_once_images_are_ready(
     job = goes_on_elsewhere(Progress("learning", 9, 10, loss=1.0))
     plan = Plan(TrainingSettings(base="b", steps=10), Size(96, 96), 1.0, "")
     document = {**asdict(plan), "settings": plan.settings.as_json()}
-    write_json(work_folder(the_scope(), job.job_id) / work_files.PLAN, document)
+    write_json(work_folder(the_scope(), job.job_id) / run_folder.PLAN, document)
     store().end_job(job.claim_id, JobState.FAILED, error="The system ended it.")
     shapes.open("train")
     words = shapes.words()

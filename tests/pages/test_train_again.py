@@ -7,7 +7,7 @@ import pytest
 from imagebase.annotation import ReviewStatus
 from imagebase.settings import TEAM_OWNER
 from imagebase.tasks.train import work_folder
-from imagebase.training.rounds import AGAIN_AFTER
+from imagebase.training.sources import AGAIN_AFTER
 from tests.app_fixtures import NewTab, Tab, records, started, store, the_scope
 from tests.pages.test_train import add_shapes
 from tests.pages.trained import add_round

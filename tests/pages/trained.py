@@ -10,8 +10,8 @@ from imagebase.detection.model_files import CFG, NAMES, WEIGHTS, read_names, sha
 from imagebase.settings import TEAM_OWNER, WEIGHTS_FOLDER
 from imagebase.store import JobState
 from imagebase.tasks.train import KIND, work_folder
-from imagebase.training.settings import write_json
-from imagebase.training.training_set import TRAIN
+from imagebase.training.data import TRAIN
+from imagebase.training.run_settings import write_json
 from tests.app_fixtures import store, the_scope
 
 

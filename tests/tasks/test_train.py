@@ -30,11 +30,10 @@ from imagebase.tasks.train import (
     rounds_of,
     work_folder,
 )
-from imagebase.training import work_files
-from imagebase.training.disk import FULL
-from imagebase.training.progress import CLOSING, LogTail, Progress, read_log
-from imagebase.training.rounds import news_since
+from imagebase.training import run_folder
+from imagebase.training.run_folder import CLOSING, FULL, LogTail, Progress, read_log
 from imagebase.training.session import read_plan
+from imagebase.training.sources import news_since
 from tests.tasks.conftest import ended
 from tests.training.shapes import HEIGHT, WIDTH, picture
 from tests.training.waiting import until_it_learns
@@ -181,7 +180,7 @@ def test_a_cancelled_training_is_gone_on_with_after_weeks(
 ) -> None:
     folder = work_folder(scope, broken_off)
     done = len(read_log(folder).losses)
-    assert (folder / work_files.CHECKPOINT).is_file()
+    assert (folder / run_folder.CHECKPOINT).is_file()
     add_approved(store, scope, 8)
     make_old(folder)
     runner.resume(scope, broken_off)

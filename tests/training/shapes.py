@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from imagebase.annotation import Box, Size
 from imagebase.images.decode import encode_png
-from imagebase.training.training_set import Source
+from imagebase.training.data import Source
 
 LABELS = ("square", "disc")
 WIDTH, HEIGHT = 160, 120

@@ -4,8 +4,7 @@ import pytest
 import torch
 
 from imagebase.errors import TrainingError
-from imagebase.training.compute import Compute, faster_compute
-from imagebase.training.network import DarknetModule
+from imagebase.training.network import Compute, DarknetModule, faster_compute
 from imagebase.training.transfer import module_of
 
 

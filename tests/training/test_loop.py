@@ -6,14 +6,12 @@ import pytest
 import torch
 
 from imagebase.annotation import Size
-from imagebase.training.batches import Batch, Batches
-from imagebase.training.cfg_text import cfg_for
-from imagebase.training.compute import Compute, faster_compute, placed
+from imagebase.training.data import prepare
+from imagebase.training.data_loader import Batch, Batches
 from imagebase.training.loop import learn, optimizer_of, update_average
-from imagebase.training.network import DarknetModule
-from imagebase.training.settings import TrainingSettings
-from imagebase.training.training_set import prepare
-from imagebase.training.transfer import module_of, transfer
+from imagebase.training.network import Compute, DarknetModule, faster_compute, placed
+from imagebase.training.run_settings import TrainingSettings
+from imagebase.training.transfer import cfg_for, module_of, transfer
 from tests.training.shapes import LABELS, sources
 
 CPU = torch.device("cpu")

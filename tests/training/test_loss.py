@@ -12,8 +12,7 @@ from imagebase.annotation import Size
 from imagebase.annotation.areas import rectangle
 from imagebase.annotation.coverage import covered_shares, mask_of
 from imagebase.detection.heads import Head
-from imagebase.training.loss import ignored_share, loss_of
-from imagebase.training.targets import Targets, assign
+from imagebase.training.loss import Targets, assign, ignored_share, loss_of
 
 NET = Size(96, 64)
 CLASSES = 3

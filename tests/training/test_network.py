@@ -61,7 +61,7 @@ def test_pooling_pads_as_darknet_does(side: int, size: int, stride: int) -> None
     onnx = darknet_to_onnx(
         cfg, b"\0\0\0\0\2\0\0\0\5\0\0\0" + bytes(8) + weights.tobytes()
     )
-    from imagebase.training.weights import load_weights
+    from imagebase.training.network import load_weights
 
     load_weights(module, b"\0\0\0\0\2\0\0\0\5\0\0\0" + bytes(8) + weights.tobytes())
     blob = rng.normal(size=(1, 3, side, side)).astype(np.float32)

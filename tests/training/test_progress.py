@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from imagebase.training import work_files
-from imagebase.training.progress import (
+from imagebase.training import run_folder
+from imagebase.training.run_folder import (
     MOST_POINTS,
     Evaluation,
     LogTail,
@@ -44,7 +44,7 @@ def test_a_tail_reads_each_line_once_and_only_whole_ones(tmp_path: Path) -> None
     assert tail.news() == [learning(1), judged(1)]
     assert tail.news() == []
     write_line(tmp_path, learning(2))
-    log = tmp_path / work_files.LOG
+    log = tmp_path / run_folder.LOG
     whole = log.read_bytes()
     log.write_bytes(whole[:-9])
     assert tail.progress() is None

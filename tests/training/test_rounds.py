@@ -1,8 +1,8 @@
 """Training again: who was held out stays held out."""
 
 from imagebase.formats.split import SplitImage
-from imagebase.training.rounds import Round, news_since, next_parts
-from imagebase.training.training_set import TRAIN, VAL
+from imagebase.training.data import TRAIN, VAL
+from imagebase.training.sources import Round, news_since, next_parts
 
 
 def image(number: int, *, difference_hash: int | None = None) -> SplitImage:

@@ -5,13 +5,13 @@ import math
 import pytest
 
 from imagebase.errors import TrainingError
+from imagebase.training.run_settings import TrainingSettings
 from imagebase.training.schedule import (
     LEAST_STEPS,
     WARM_UP_STEPS,
     Schedule,
     learning_rate,
 )
-from imagebase.training.settings import TrainingSettings
 
 
 def schedule(**length: float) -> Schedule:

@@ -19,11 +19,12 @@ from imagebase.annotation import Size
 from imagebase.detection.detector import load_model
 from imagebase.detection.model_registry import find_model
 from imagebase.errors import TrainingError
-from imagebase.training import work_files
-from imagebase.training.checkpoint import read_checkpoint, write_checkpoint
-from imagebase.training.choice import PATIENCE, Choice
-from imagebase.training.gathering import Gathered
-from imagebase.training.progress import Evaluation, Progress, read_log
+from imagebase.training import run_folder
+from imagebase.training.data import load_set
+from imagebase.training.loop import read_checkpoint, write_checkpoint
+from imagebase.training.run_folder import Evaluation, Progress, read_log
+from imagebase.training.run_settings import TrainingSettings
+from imagebase.training.schedule import PATIENCE, Choice
 from imagebase.training.session import (
     ask_to_finish,
     begin,
@@ -31,8 +32,7 @@ from imagebase.training.session import (
     go_on,
     read_plan,
 )
-from imagebase.training.settings import TrainingSettings
-from imagebase.training.training_set import load_set
+from imagebase.training.sources import Gathered
 from imagebase.training.transfer import module_of
 from tests.training.conftest import BASE
 from tests.training.shapes import LABELS, picture, sources, write_folder
@@ -118,7 +118,7 @@ def test_a_stopped_training_goes_on_to_the_same_net(
     stopped = go_on(work, tmp_path / "model", must_stop=lambda: next(asked) >= 9)
     assert stopped is None
     assert not (tmp_path / "model").exists()
-    assert (work / work_files.CHECKPOINT).is_file()
+    assert (work / run_folder.CHECKPOINT).is_file()
     metrics = go_on(work, tmp_path / "model", on_entry=seen.append)
     assert metrics is not None
     steps = [one.done for one in seen if isinstance(one, Progress)]
@@ -161,7 +161,7 @@ def test_a_training_that_gets_no_better_ends_early_and_slowly(
     values = {**kept.values, "choice": asdict(choice)}
     write_checkpoint(work, replace(kept, values=values))
     best = (trained / "model" / "obj.weights").read_bytes()
-    (work / work_files.BEST).write_bytes(best)
+    (work / run_folder.BEST).write_bytes(best)
     metrics = go_on(work, tmp_path / "model")
     assert metrics is not None
     assert (tmp_path / "model" / "obj.weights").read_bytes() == best
@@ -190,11 +190,11 @@ def test_killed_at_random_moments_it_comes_to_its_end(
     work, output = ready(tmp_path / "work"), tmp_path / "model"
     chance = random.Random(5)
     command = [sys.executable, "-m", "imagebase.training", str(work), str(output)]
-    log = work / work_files.LOG
+    log = work / run_folder.LOG
     for _ in range(int(os.environ.get("IMAGEBASE_TEST_TRAINING_KILLS", "1"))):
         process = subprocess.Popen(command)
         until = time.monotonic() + 60
-        while not (work / work_files.CHECKPOINT).is_file() and process.poll() is None:
+        while not (work / run_folder.CHECKPOINT).is_file() and process.poll() is None:
             assert time.monotonic() < until
             time.sleep(0.02)
         time.sleep(chance.uniform(0, 0.6))
@@ -254,8 +254,8 @@ def test_changed_labels_do_not_go_on(tmp_path: Path) -> None:
     work = ready(tmp_path / "work")
     asked = iter(range(1000))
     go_on(work, tmp_path / "model", must_stop=lambda: next(asked) >= 1)
-    text = (work / work_files.SET).read_text()
-    (work / work_files.SET).write_text(text.replace('"disc"', '"disk"'))
+    text = (work / run_folder.SET).read_text()
+    (work / run_folder.SET).write_text(text.replace('"disc"', '"disk"'))
     with pytest.raises(TrainingError, match="have changed"):
         go_on(work, tmp_path / "model")
 

@@ -6,9 +6,9 @@ import pytest
 
 from imagebase.errors import ModelLoadError
 from imagebase.settings import WEIGHTS_FOLDER
-from imagebase.training.bundle import first_layers
+from imagebase.training.darknet_bundle import first_layers
+from imagebase.training.network import dump_weights, load_weights
 from imagebase.training.transfer import module_of
-from imagebase.training.weights import dump_weights, load_weights
 
 
 @pytest.mark.parametrize(

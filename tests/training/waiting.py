@@ -3,7 +3,7 @@
 import time
 from pathlib import Path
 
-from imagebase.training.progress import read_log
+from imagebase.training.run_folder import read_log
 
 
 def until_it_learns(folder: Path) -> None:

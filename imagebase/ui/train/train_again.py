@@ -7,8 +7,8 @@ import streamlit as st
 from imagebase.annotation import ReviewStatus
 from imagebase.store import Scope
 from imagebase.tasks.train import KIND, last_round, parts_known, work_folder
-from imagebase.training.requirement import has_torch
-from imagebase.training.rounds import AGAIN_AFTER, news_since
+from imagebase.training.checks import has_torch
+from imagebase.training.sources import AGAIN_AFTER, news_since
 from imagebase.ui import backend, jobs, state, widgets
 
 # It is drawn after every press on Edit, and need not be true to the second.

@@ -12,9 +12,9 @@ from imagebase.detection.library import MAX_NAME_LENGTH, fitting_name, library_o
 from imagebase.review.health import BoxTable, ImageTable
 from imagebase.settings import DEFAULT_MODEL, Mode
 from imagebase.tasks.train import KIND, free_name, last_round
-from imagebase.training import advice
-from imagebase.training.rounds import model_to_use
-from imagebase.training.settings import DEFAULT_INPUT_SIZE, DEFAULT_MINUTES
+from imagebase.training import checks
+from imagebase.training.run_settings import DEFAULT_INPUT_SIZE, DEFAULT_MINUTES
+from imagebase.training.sources import model_to_use
 from imagebase.ui import backend, cache, state, widgets
 
 _MOST_MINUTES: Final = {Mode.TEAM: 30, Mode.DEMO: 5}
@@ -48,7 +48,7 @@ class _Learnable:
 def _tables(owner_id: str, dataset_id: str, version: str) -> _Learnable:
     """Return what there is to learn from; version: changes when the dataset does."""
     images, boxes = cache.health_tables(owner_id, dataset_id, version)
-    is_approved, approved = advice.approved_tables(images, boxes)
+    is_approved, approved = checks.approved_tables(images, boxes)
     return _Learnable(images, approved, int(is_approved.sum()))
 
 
@@ -92,7 +92,7 @@ def _labels(learnable: _Learnable) -> None:
             "label": name,
             "boxes": counts[name],
             "images": len(np.unique(learnable.boxes.of_label(name).image)),
-            "to know": "few" if counts[name] < advice.FEW_BOXES else "",
+            "to know": "few" if counts[name] < checks.FEW_BOXES else "",
         }
         for name in backend.store().labels(state.scope()).names
         if counts.get(name)
@@ -116,15 +116,15 @@ def _labels(learnable: _Learnable) -> None:
 
 
 def _warnings(learnable: _Learnable, side: int) -> None:
-    sides = advice.sides_of(learnable.images, learnable.boxes, side)
+    sides = checks.sides_of(learnable.images, learnable.boxes, side)
     sentences = [
-        *advice.few_boxes(learnable.counts),
-        *advice.small_boxes(sides, side),
-        *advice.few_held_out(learnable.approved // _HELD_OUT_SHARE),
+        *checks.few_boxes(learnable.counts),
+        *checks.small_boxes(sides, side),
+        *checks.few_held_out(learnable.approved // _HELD_OUT_SHARE),
     ]
     for sentence in sentences:
         st.caption(f":material/warning: {widgets.escape(sentence)}")
-    st.caption(f":material/info: {advice.UNLABELLED}")
+    st.caption(f":material/info: {checks.UNLABELLED}")
 
 
 def _form() -> int:

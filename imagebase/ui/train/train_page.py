@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from imagebase.training.requirement import FOR_CPU, FOR_GPU, has_torch
+from imagebase.training.checks import FOR_CPU, FOR_GPU, has_torch
 from imagebase.ui.train import (
     train_bundle,
     train_choice,

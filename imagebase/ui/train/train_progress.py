@@ -9,7 +9,7 @@ import streamlit as st
 
 from imagebase.store import JobInfo, JobState
 from imagebase.tasks.train import KIND, work_folder
-from imagebase.training.progress import (
+from imagebase.training.run_folder import (
     CLOSING,
     Evaluation,
     Log,

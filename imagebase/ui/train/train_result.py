@@ -10,11 +10,11 @@ from imagebase.detection.model_files import Model
 from imagebase.settings import DEFAULT_MODEL
 from imagebase.store import JobState
 from imagebase.tasks.train import KIND, last_round, parts_known, rounds_of
-from imagebase.training.advice import few_boxes
-from imagebase.training.progress import Evaluation
-from imagebase.training.report import Example
-from imagebase.training.rounds import AGAIN_AFTER, Round, model_to_use, news_since
-from imagebase.training.training_set import TRAIN
+from imagebase.training.checks import few_boxes
+from imagebase.training.data import TRAIN
+from imagebase.training.run_folder import Evaluation
+from imagebase.training.run_page import Example
+from imagebase.training.sources import AGAIN_AFTER, Round, model_to_use, news_since
 from imagebase.ui import backend, cache, state, widgets
 from imagebase.ui.annotate import rest
 from imagebase.ui.models import model_download

@@ -8,7 +8,7 @@ import altair as alt
 import pandas as pd
 import streamlit as st
 
-from imagebase.training.rounds import Round
+from imagebase.training.sources import Round
 from imagebase.ui import cache
 from imagebase.wording import plural
 

@@ -33,13 +33,13 @@ from imagebase.evaluation.arrays import (
 from imagebase.evaluation.average_precision import coco_figures
 from imagebase.evaluation.bootstrap import can_resample, draws, interval, resample
 from imagebase.evaluation.matching import match
-from imagebase.training import advice, work_files
-from imagebase.training.judging import FoundRow, truth_of
+from imagebase.training import checks, run_folder
+from imagebase.training.data import TRAIN, VAL, TrainingSet
 from imagebase.training.loop import Outcome
-from imagebase.training.progress import Evaluation
-from imagebase.training.report import Example, ExampleBox, report_page
-from imagebase.training.settings import TrainingSettings, write_bytes, write_json
-from imagebase.training.training_set import TRAIN, VAL, TrainingSet
+from imagebase.training.run_folder import Evaluation
+from imagebase.training.run_page import Example, ExampleBox, report_page
+from imagebase.training.run_settings import TrainingSettings, write_bytes, write_json
+from imagebase.training.validate import FoundRow, truth_of
 
 EXAMPLES: Final = 6
 SHOWN_FROM: Final = 0.25
@@ -80,7 +80,7 @@ def write_model(
         cfg: of the net. base: what it began from.
     """
     output.mkdir(parents=True, exist_ok=True)
-    weights = (folder / work_files.BEST).read_bytes()
+    weights = (folder / run_folder.BEST).read_bytes()
     _write_files(output, _Files(cfg.encode(), weights, training_set.labels))
     detector = load_model(model_in_folder(output))
     val, before = training_set.of_part(VAL), load_model(base)
@@ -222,7 +222,7 @@ def _metrics(
             "skipped": list(left_out.skipped),
             "changed": list(left_out.changed),
         },
-        "warnings": advice.warnings_about(training_set),
+        "warnings": checks.warnings_about(training_set),
         "minutes": round(outcome.seconds / 60, 3),
         "steps": outcome.steps,
         "epochs": round(outcome.epochs, 3),
@@ -241,7 +241,7 @@ def measured_on(images: int) -> str:
     if not images:
         return "nothing: no image was held out"
     held_out = "1 held-out image" if images == 1 else f"{images:,} held-out images"
-    if images < advice.FEW_HELD_OUT:
+    if images < checks.FEW_HELD_OUT:
         return f"{held_out}, so few that chance moves the figure"
     return f"{held_out}, which also chose the best moment of the training"
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from imagebase.training.choice import PATIENCE, Choice
+from imagebase.training.schedule import PATIENCE, Choice
 
 
 def kept(

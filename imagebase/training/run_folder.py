@@ -1,14 +1,76 @@
-"""What a training tells while it goes on: lines of JSON that another process reads."""
+"""Folder of a training run: its files, free disk space, and the progress log."""
 
+import errno
 import json
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from imagebase.training import work_files
+from imagebase.annotation import Size
+from imagebase.errors import TrainingError
 from imagebase.wording import plural
+
+PLAN: Final = "plan.json"
+SET: Final = "set.json"
+PICTURES: Final = "pictures.u8"
+LOG: Final = "log.jsonl"
+CHECKPOINT: Final = "checkpoint.pt"
+BEST: Final = "best.weights"
+# A folder: the model to begin from, which may be renamed or deleted meanwhile.
+BASE: Final = "base"
+# How another process asks for something, and what it is told.
+FINISH: Final = "finish"
+STOP: Final = "stop"
+ERROR: Final = "error.json"
+# What went wrong that nobody foresaw, for the server's log.
+ERRORS: Final = "errors.txt"
+# Exit codes: told to stop; no room even for the file that says so.
+STOPPED_CODE: Final = 3
+FULL_CODE: Final = 4
+
+# What only a training that is to go on needs.
+FOR_GOING_ON: Final = (PICTURES, SET, CHECKPOINT, BEST, FINISH, STOP)
+
+FULL: Final = "The disk is full; make room on it, then train again or go on."
+_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+# Checkpoints, the model to begin from and the one that comes of it.
+_BESIDE_PICTURES: Final = 400_000_000
+_GB: Final = 1_000_000_000
+
+
+@contextmanager
+def named_when_full() -> Iterator[None]:
+    """Say in a sentence that the disk is full, where that is why something failed.
+
+    Raises:
+        TrainingError: it is.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        raise TrainingError(FULL) from error
+
+
+def check_room(folder: Path, images: int, input_size: Size) -> None:
+    """Look whether so many images have room where they are made ready.
+
+    Raises:
+        TrainingError: they have not.
+    """
+    needed = images * input_size.width * input_size.height * 3 + _BESIDE_PICTURES
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise TrainingError(
+            f"Training on {plural(images, 'image')} takes "
+            f"{needed / _GB:,.1f} GB of the disk, "
+            f"and {free / _GB:,.1f} GB are free; make room, or take a smaller input."
+        )
+
 
 CLOSING: Final = "closing"
 MOST_POINTS: Final = 300
@@ -86,7 +148,7 @@ def write_line(folder: Path, entry: Progress | Evaluation) -> None:
     """Add a line to the log of a folder."""
     kind = "evaluation" if isinstance(entry, Evaluation) else "progress"
     line = json.dumps({"kind": kind, **asdict(entry)}, ensure_ascii=False)
-    with (folder / work_files.LOG).open("a", encoding="utf-8") as file:
+    with (folder / LOG).open("a", encoding="utf-8") as file:
         file.write(line + "\n")
 
 
@@ -118,7 +180,7 @@ class LogTail:
 
     def __init__(self, folder: Path, *, from_now_on: bool = False) -> None:
         """Begin at the first line, or after what is there already."""
-        self._path = folder / work_files.LOG
+        self._path = folder / LOG
         self._read = 0
         if from_now_on:
             with suppress(OSError):

@@ -30,8 +30,8 @@ from imagebase.formats.split import (
 )
 from imagebase.images.decode import load_image
 from imagebase.images.quality import difference_hash
-from imagebase.training import work_files
-from imagebase.training.settings import write_json
+from imagebase.training import run_folder
+from imagebase.training.run_settings import write_json
 
 TRAIN: Final = "train"
 VAL: Final = "val"
@@ -183,7 +183,7 @@ def prepare(
     images: list[TrainingImage] = []
     refused, changed = [*left_out.files], [*left_out.changed]
     crowds, zero_size = left_out.crowds, left_out.zero_size
-    with (folder / work_files.PICTURES).open("wb") as file:
+    with (folder / run_folder.PICTURES).open("wb") as file:
         for done, source in enumerate(sources, start=1):
             on_image(done)
             try:
@@ -214,7 +214,7 @@ def prepare(
         "torn": _torn(images, parts),
         "images": [_as_json(one, parts[one.image_id]) for one in images],
     }
-    write_json(folder / work_files.SET, document)
+    write_json(folder / run_folder.SET, document)
     return load_set(folder)
 
 
@@ -225,11 +225,11 @@ def load_set(folder: Path) -> TrainingSet:
         TrainingError: there is none, or it is damaged.
     """
     try:
-        kept = json.loads((folder / work_files.SET).read_text())
+        kept = json.loads((folder / run_folder.SET).read_text())
         size = Size(*kept["input_size"])
         images = tuple(_of_json(one) for one in kept["images"])
         shape = (len(images), size.height, size.width, 3)
-        pictures = np.memmap(folder / work_files.PICTURES, np.uint8, "r", shape=shape)
+        pictures = np.memmap(folder / run_folder.PICTURES, np.uint8, "r", shape=shape)
     except (OSError, ValueError, KeyError) as error:
         raise TrainingError(
             "The prepared images of this training are gone; begin it anew."

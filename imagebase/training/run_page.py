@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from imagebase.annotation import Annotation, Box, LabelSet, Size, Source
 from imagebase.images.decode import encode_jpeg, fitted_size, resized
 from imagebase.images.draw import draw_annotations
-from imagebase.training.progress import Evaluation
+from imagebase.training.run_folder import Evaluation
 from imagebase.wording import plural
 
 _PICTURE_SIDE: Final = 420

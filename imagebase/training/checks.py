@@ -1,14 +1,39 @@
-"""What a person should know before they train on a set. Nothing here ever blocks."""
+"""Checks before training: is PyTorch installed, are there enough images and boxes."""
 
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from imagebase.annotation import ReviewStatus
+from imagebase.errors import TrainingError
 from imagebase.review.health import BoxTable, ImageTable
-from imagebase.training.training_set import VAL, TrainingSet
+from imagebase.training.data import VAL, TrainingSet
+
+# pip alone brings the CUDA build to Linux, several GB of it, GPU or no GPU.
+_GET_UV: Final = "python -m pip install uv"
+_CPU: Final = "python -m uv pip install torch --torch-backend=cpu"
+_GPU: Final = "python -m uv pip install torch --torch-backend=auto"
+FOR_CPU: Final = f"{_GET_UV}\n{_CPU}"
+FOR_GPU: Final = f"{_GET_UV}\n{_GPU}"
+HOW_TO_GET_IT: Final = (
+    f"Training needs PyTorch, which is not installed; run `{_GET_UV}` and then "
+    f"`{_CPU}` for the CPU, or `{_GPU}` for an NVIDIA GPU."
+)
+
+
+def has_torch() -> bool:
+    """Say whether PyTorch is installed; it is not loaded."""
+    return find_spec("torch") is not None
+
+
+def require_torch() -> None:
+    """Raise TrainingError, with how to get it, where PyTorch is missing."""
+    if not has_torch():
+        raise TrainingError(HOW_TO_GET_IT)
+
 
 Floats = NDArray[np.float64]
 

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from imagebase.annotation import Size
 from imagebase.annotation.areas import Shape
 from imagebase.annotation.coverage import mask_of
-from imagebase.training.settings import TrainingSettings
-from imagebase.training.training_set import TRAIN, TrainingImage, TrainingSet
+from imagebase.training.data import TRAIN, TrainingImage, TrainingSet
+from imagebase.training.run_settings import TrainingSettings
 
 SCALE: Final = (0.7, 1.3)
 ASPECT: Final = (0.9, 1.1)

@@ -19,9 +19,8 @@ from imagebase.evaluation.arrays import (
 )
 from imagebase.evaluation.average_precision import CocoFigures, coco_figures
 from imagebase.geometry import cxcywh_to_xyxy
-from imagebase.training.compute import Compute
-from imagebase.training.network import DarknetModule
-from imagebase.training.training_set import TrainingImage, TrainingSet
+from imagebase.training.data import TrainingImage, TrainingSet
+from imagebase.training.network import Compute, DarknetModule
 
 _BATCH = 8
 

@@ -17,20 +17,9 @@ from imagebase.errors import TrainingError
 from imagebase.formats.placement import Frame
 from imagebase.images.decode import encode_png
 from imagebase.settings import Limits
-from imagebase.training import advice, work_files
-from imagebase.training.gathering import (
-    fingerprint,
-    from_label_files,
-    from_records,
-)
-from imagebase.training.training_set import (
-    TRAIN,
-    VAL,
-    LeftOut,
-    Source,
-    load_set,
-    prepare,
-)
+from imagebase.training import checks, run_folder
+from imagebase.training.data import TRAIN, VAL, LeftOut, Source, load_set, prepare
+from imagebase.training.sources import fingerprint, from_label_files, from_records
 from tests.training.shapes import LABELS, picture, sources, write_folder
 
 SIZE = Size(96, 96)
@@ -72,7 +61,7 @@ def test_boxes_without_size_and_files_that_are_none_are_counted(tmp_path: Path) 
     assert (made.left_out.zero_size, made.left_out.crowds) == (2, 3)
     assert len(made.left_out.files) == 1
     assert made.box_counts() == {"square": 0, "disc": 1}
-    said = " ".join(advice.warnings_about(made))
+    said = " ".join(checks.warnings_about(made))
     assert "3 crowd regions" in said
     assert "2 boxes without a size" in said
     assert "1 file could not be read" in said
@@ -86,14 +75,14 @@ def test_what_is_left_out_once_is_said_of_one(tmp_path: Path) -> None:
         labels=LABELS,
         input_size=SIZE,
     )
-    said = advice.warnings_about(made)
+    said = checks.warnings_about(made)
     assert "1 crowd region is ignored: nothing is learned there." in said
     assert "1 box without a size is left out." in said
 
 
 def test_it_is_always_said_that_what_has_no_box_is_background(tmp_path: Path) -> None:
     made = prepare(tmp_path, sources(10), labels=LABELS, input_size=SIZE)
-    assert advice.UNLABELLED in advice.warnings_about(made)
+    assert checks.UNLABELLED in checks.warnings_about(made)
 
 
 def test_what_was_left_out_before_stays_with_the_set(tmp_path: Path) -> None:
@@ -113,7 +102,7 @@ def test_a_set_of_before_there_were_lists_of_what_is_missing_is_read(
     tmp_path: Path,
 ) -> None:
     prepare(tmp_path, sources(4), labels=LABELS, input_size=SIZE)
-    path = tmp_path / work_files.SET
+    path = tmp_path / run_folder.SET
     kept = json.loads(path.read_text())
     kept["left_out"] = {"crowds": 2, "zero_size": 0, "files": ["a.png: broken"]}
     path.write_text(json.dumps(kept))
@@ -139,13 +128,13 @@ def test_duplicates_torn_by_somebody_else_are_said(tmp_path: Path) -> None:
         input_size=SIZE,
         part_of={"a.png": TRAIN, "b.png": VAL},
     )
-    assert any("both sides" in one for one in advice.warnings_about(made))
+    assert any("both sides" in one for one in checks.warnings_about(made))
 
 
 def test_one_image_is_enough_to_begin(tmp_path: Path) -> None:
     made = prepare(tmp_path, sources(1), labels=LABELS, input_size=SIZE)
     assert len(made.of_part(TRAIN)) == 1
-    said = advice.warnings_about(made)
+    said = checks.warnings_about(made)
     assert any("No image is held out" in one for one in said)
     assert any("square (1), disc (1)" in one for one in said)
 
@@ -157,8 +146,8 @@ def test_nothing_to_learn_from_is_refused(tmp_path: Path) -> None:
 
 def test_small_boxes_ask_for_a_larger_input() -> None:
     sides = np.array([5.0, 8.0, 11.0, 30.0])
-    assert advice.small_boxes(sides, 96)
-    assert not advice.small_boxes(sides * 2, 96)
+    assert checks.small_boxes(sides, 96)
+    assert not checks.small_boxes(sides * 2, 96)
 
 
 def test_the_first_systems_csv_is_read_beside_its_images(tmp_path: Path) -> None:
@@ -348,7 +337,7 @@ def test_boxes_follow_the_image_file_and_that_is_said(tmp_path: Path) -> None:
     ]
     assert made.left_out.files[0].startswith("other.jpg: the labels are for 160 × 120")
     assert any(
-        "2 images have another size" in one for one in advice.warnings_about(made)
+        "2 images have another size" in one for one in checks.warnings_about(made)
     )
 
 

@@ -9,11 +9,11 @@ import pytest
 
 from imagebase.annotation import Size
 from imagebase.errors import TrainingError
-from imagebase.training import work_files
-from imagebase.training.disk import FULL, check_room, named_when_full
-from imagebase.training.gathering import Gathered
+from imagebase.training import run_folder
+from imagebase.training.run_folder import FULL, check_room, named_when_full
+from imagebase.training.run_settings import TrainingSettings
 from imagebase.training.session import begin
-from imagebase.training.settings import TrainingSettings
+from imagebase.training.sources import Gathered
 from tests.training.conftest import BASE
 from tests.training.shapes import LABELS, sources
 
@@ -52,7 +52,7 @@ def test_a_disk_without_room_for_a_word_is_told_by_the_exit_code(
     settings = TrainingSettings(base=str(BASE), steps=1, precision="f32")
     gathered = Gathered(tuple(sources(6)), LABELS)
     assert begin(work, gathered, settings, input_size=SIZE) is not None
-    for name in (".checkpoint.pt.new", work_files.ERROR):
+    for name in (".checkpoint.pt.new", run_folder.ERROR):
         (work / name).symlink_to("/dev/full")
     command = [
         *(sys.executable, "-m", "imagebase.training"),
@@ -61,8 +61,8 @@ def test_a_disk_without_room_for_a_word_is_told_by_the_exit_code(
     finished = subprocess.run(
         command, check=False, capture_output=True, text=True, timeout=240
     )
-    assert finished.returncode == work_files.FULL_CODE, finished.stderr
+    assert finished.returncode == run_folder.FULL_CODE, finished.stderr
     assert not (tmp_path / "model").exists()
-    (work / work_files.ERROR).unlink()
+    (work / run_folder.ERROR).unlink()
     assert subprocess.run(command, check=False, timeout=240).returncode == 1
-    assert FULL in (work / work_files.ERROR).read_text()
+    assert FULL in (work / run_folder.ERROR).read_text()

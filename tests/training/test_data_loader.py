@@ -10,9 +10,9 @@ import pytest
 from imagebase.annotation import Size
 from imagebase.annotation.areas import Shape, rectangle
 from imagebase.formats.placement import Frame
-from imagebase.training.batches import Batch, Batches, Move
-from imagebase.training.settings import TrainingSettings
-from imagebase.training.training_set import TRAIN, TrainingSet, load_set, prepare
+from imagebase.training.data import TRAIN, TrainingSet, load_set, prepare
+from imagebase.training.data_loader import Batch, Batches, Move
+from imagebase.training.run_settings import TrainingSettings
 from tests.training.shapes import LABELS, sources
 from tests.training.shapes import picture as picture_of
 
