@@ -28,7 +28,7 @@ def backup(dataset: _Name, output: _To) -> None:
 
     Images whose file is missing or damaged are left out, and listed on standard error.
     """
-    from imagebase.backup.writing import write_backup
+    from imagebase.backup.write import write_backup
     from imagebase.store import Scope, open_store
 
     with reported_errors():
@@ -63,8 +63,8 @@ def backup(dataset: _Name, output: _To) -> None:
 def restore(file: _File) -> None:
     """Make a backup a dataset of the team; a damaged one is refused as a whole."""
     from imagebase.annotation import new_id
-    from imagebase.backup.restoring import Backup
-    from imagebase.backup.restoring import restore as make_dataset
+    from imagebase.backup.restore import Backup
+    from imagebase.backup.restore import restore as make_dataset
     from imagebase.store import Scope, open_store
 
     if not file.is_file():

@@ -4,8 +4,8 @@ import tempfile
 from pathlib import Path
 from typing import Any, Final
 
-from imagebase.backup.restoring import Backup, restore
-from imagebase.backup.writing import write_backup
+from imagebase.backup.restore import Backup, restore
+from imagebase.backup.write import write_backup
 from imagebase.errors import ArchiveError, ExportError, LimitError
 from imagebase.formats.verified_export import DRAFT_PREFIX
 from imagebase.jobs import JobContext

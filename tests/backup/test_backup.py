@@ -11,9 +11,8 @@ import pytest
 from PIL import Image
 
 from imagebase.annotation import ReviewStatus, Size, new_id
-from imagebase.backup.layout import MANIFEST
-from imagebase.backup.restoring import Backup, restore
-from imagebase.backup.writing import write_backup
+from imagebase.backup.restore import Backup, restore
+from imagebase.backup.write import MANIFEST, write_backup
 from imagebase.errors import ImageFileError, NotFoundError, StoreError
 from imagebase.settings import Limits
 from imagebase.store import Scope, Store

@@ -11,9 +11,8 @@ from typing import Any
 import pytest
 
 from imagebase.annotation import new_id
-from imagebase.backup.layout import MANIFEST
-from imagebase.backup.restoring import Backup, restore
-from imagebase.backup.writing import write_backup
+from imagebase.backup.restore import Backup, restore
+from imagebase.backup.write import MANIFEST, write_backup
 from imagebase.errors import ArchiveError, ImageBaseError, LimitError
 from imagebase.settings import Limits
 from imagebase.store import Scope, Store

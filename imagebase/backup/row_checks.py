@@ -8,7 +8,7 @@ from typing import Any, Final
 from imagebase.annotation import Box, ReviewStatus, Size, Source, clean_label
 from imagebase.annotation.areas import shape_of_json
 from imagebase.annotation.attributes import check_attributes
-from imagebase.backup.layout import image_path
+from imagebase.backup.write import image_path
 from imagebase.detection.candidates import unpack
 from imagebase.editing.records import MAX_COMMENT_LENGTH, MAX_TAGS
 from imagebase.errors import LimitError, StoreError

@@ -11,8 +11,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, BinaryIO, Final
 
-from imagebase.backup.checks import RowChecks
-from imagebase.backup.layout import (
+from imagebase.backup.row_checks import RowChecks
+from imagebase.backup.write import (
     MANIFEST,
     Manifest,
     damaged,
