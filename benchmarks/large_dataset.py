@@ -18,10 +18,10 @@ from imagebase.detection.suggestions import as_annotations
 from imagebase.editing.records import approve, delete_annotations, move, reject, relabel
 from imagebase.images.decode import load_image
 from imagebase.images.quality import assess
+from imagebase.jobs.inference import candidates_key
 from imagebase.settings import DEFAULT_MODEL, SAMPLES_FOLDER
 from imagebase.store import Scope, Store
 from imagebase.store.scope import chunks
-from imagebase.tasks import candidates_key
 
 WHO: Final = "Ada"
 _BATCH: Final = 50

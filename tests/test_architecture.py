@@ -65,7 +65,7 @@ ORDER = [
     "imagebase.ingest",
     "imagebase.export",
     "imagebase.jobs",
-    "imagebase.tasks",
+    "imagebase.jobs.handlers",
     "imagebase.serving",
     "imagebase.ui",
     "imagebase.ui.annotate",

@@ -18,7 +18,7 @@ from imagebase.cli import app
 from imagebase.commands.reporting import FAILED, run_to_the_end
 from imagebase.errors import ImageReadError, SettingsError, StoreError
 from imagebase.images.scan import scan_source
-from imagebase.jobs import JobContext, JobRunner
+from imagebase.jobs.runner import JobContext, JobRunner
 from imagebase.logs import MASK, adopt, configure, redacted
 from imagebase.settings import (
     PROJECT_ROOT,

@@ -11,13 +11,13 @@ from typing import Final
 import streamlit as st
 
 from imagebase.detection.library import delete_models
-from imagebase.jobs import JobRunner
+from imagebase.jobs.evaluation import delete_evaluations
+from imagebase.jobs.exports import delete_exports, delete_old_exports
+from imagebase.jobs.handlers import HANDLERS
+from imagebase.jobs.runner import JobRunner
+from imagebase.jobs.training import delete_old_trainings, delete_trainings
 from imagebase.settings import Limits, Mode, Settings, settings
 from imagebase.store import Store, open_store
-from imagebase.tasks import HANDLERS
-from imagebase.tasks.evaluate import delete_evaluations
-from imagebase.tasks.export import delete_exports, delete_old_exports
-from imagebase.tasks.train import delete_old_trainings, delete_trainings
 from imagebase.ui.collector import pass_over_modules
 
 SWEEP_SECONDS: Final = 60

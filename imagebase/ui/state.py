@@ -17,11 +17,11 @@ from imagebase.editing.conflicts import Conflict
 from imagebase.errors import ImageBaseError, LimitError, NotFoundError
 from imagebase.images.scan import sample_incoming
 from imagebase.ingest.add_images import AdmissionReport, admit
+from imagebase.jobs.evaluation import delete_evaluations
+from imagebase.jobs.exports import delete_exports
+from imagebase.jobs.training import delete_trainings
 from imagebase.settings import Mode, settings
 from imagebase.store import DatasetInfo, Scope, UndoResult
-from imagebase.tasks.evaluate import delete_evaluations
-from imagebase.tasks.export import delete_exports
-from imagebase.tasks.train import delete_trainings
 from imagebase.ui import backend
 from imagebase.ui.visitor import keep_owner, visitor
 

@@ -18,9 +18,9 @@ from imagebase.detection.suggestions import (
     select_all,
 )
 from imagebase.errors import ImageBaseError
+from imagebase.jobs.inference import candidates_key
+from imagebase.jobs.scoring import mapping_now
 from imagebase.store import JobInfo, JobState
-from imagebase.tasks import candidates_key
-from imagebase.tasks.judging import mapping_now
 from imagebase.ui import backend, cache, jobs, state
 from imagebase.ui.annotate import label_table
 

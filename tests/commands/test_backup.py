@@ -11,8 +11,8 @@ from imagebase.annotation import ImageRecord
 from imagebase.cli import app
 from imagebase.settings import TEAM_OWNER, settings
 from imagebase.store import Scope, open_store
+from tests.jobs.conftest import add
 from tests.store.fixtures import box, scope_of
-from tests.tasks.conftest import add
 
 
 @pytest.fixture(autouse=True)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from imagebase.tasks.export import exports_folder
+from imagebase.jobs.exports import exports_folder
 from imagebase.ui.upload import backups, upload_tools
 from imagebase.ui.visitor import TEAM_OWNER
 from tests.app_fixtures import (

@@ -10,9 +10,9 @@ from streamlit.testing.v1.element_tree import TextInput
 from imagebase.annotation import Annotation, Box, ReviewStatus
 from imagebase.evaluation.detection_pass import Pass
 from imagebase.evaluation.storage import Run
+from imagebase.jobs.evaluation import kept_runs
+from imagebase.jobs.exports import exports_folder
 from imagebase.store import JobState
-from imagebase.tasks.evaluate import kept_runs
-from imagebase.tasks.export import exports_folder
 from tests.app_fixtures import Tab, begun_elsewhere, records, store, the_scope
 
 QUICK = "yolo-fastest-1.1"

@@ -11,10 +11,10 @@ from sqlalchemy import update
 
 from imagebase.annotation import Annotation, Box, ReviewStatus, Size, utc_now
 from imagebase.images.decode import encode_png
+from imagebase.jobs.training import KEPT_SECONDS, work_folder
 from imagebase.store import JobInfo, JobState
 from imagebase.store.jobs import ClaimedJob
 from imagebase.store.tables import jobs
-from imagebase.tasks.train import KEPT_SECONDS, work_folder
 from imagebase.training import run_folder
 from imagebase.training.run_folder import Progress, write_line
 from imagebase.training.run_settings import TrainingSettings, write_json

@@ -5,8 +5,8 @@ import sys
 import pytest
 
 from imagebase.annotation import ReviewStatus
+from imagebase.jobs.training import work_folder
 from imagebase.settings import TEAM_OWNER
-from imagebase.tasks.train import work_folder
 from imagebase.training.sources import AGAIN_AFTER
 from tests.app_fixtures import NewTab, Tab, records, started, store, the_scope
 from tests.pages.test_train import add_shapes

@@ -12,9 +12,9 @@ from imagebase.detection.factory import ACCURATE, ModelConfig, shared_looker
 from imagebase.detection.library import library_of
 from imagebase.detection.suggestions import SelectionRule, by_doubt, select_all
 from imagebase.editing.records import approve, reject
+from imagebase.jobs.inference import candidates_key
 from imagebase.settings import TEAM_OWNER
 from imagebase.store import JobState
-from imagebase.tasks import candidates_key
 from tests.app_fixtures import (
     NewTab,
     Tab,

@@ -7,9 +7,9 @@ from imagebase.annotation import Size, utc_now
 from imagebase.detection.library import library_of
 from imagebase.detection.model_card import ModelCard
 from imagebase.detection.model_files import CFG, NAMES, WEIGHTS, read_names, sha256_of
+from imagebase.jobs.training import KIND, work_folder
 from imagebase.settings import TEAM_OWNER, WEIGHTS_FOLDER
 from imagebase.store import JobState
-from imagebase.tasks.train import KIND, work_folder
 from imagebase.training.data import TRAIN
 from imagebase.training.run_settings import write_json
 from tests.app_fixtures import store, the_scope

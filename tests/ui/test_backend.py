@@ -5,9 +5,9 @@ import threading
 import time
 from pathlib import Path
 
+from imagebase.jobs.exports import KEPT_SECONDS
+from imagebase.jobs.training import KEPT_SECONDS as TRAININGS_KEPT_SECONDS
 from imagebase.settings import DEMO_LIMITS, Limits, settings
-from imagebase.tasks.export import KEPT_SECONDS
-from imagebase.tasks.train import KEPT_SECONDS as TRAININGS_KEPT_SECONDS
 from imagebase.ui import backend
 from tests.app_fixtures import Configure
 

@@ -9,9 +9,9 @@ from streamlit.testing.v1 import AppTest
 
 from imagebase.annotation import ReviewStatus
 from imagebase.errors import StoreError
+from imagebase.jobs.exports import exports_folder
 from imagebase.settings import PROJECT_ROOT
 from imagebase.store import Scope
-from imagebase.tasks.export import exports_folder
 from imagebase.ui import backend
 from imagebase.ui.upload import uploads
 from imagebase.ui.visitor import TEAM_OWNER

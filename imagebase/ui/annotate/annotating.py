@@ -20,8 +20,8 @@ from imagebase.detection.suggestions import (
     select_all,
     tally,
 )
+from imagebase.jobs.inference import candidates_key
 from imagebase.store import JobState
-from imagebase.tasks import candidates_key
 from imagebase.ui import (
     backend,
     cache,

@@ -15,8 +15,8 @@ from imagebase.detection.factory import (
 )
 from imagebase.detection.model_cards import card_of
 from imagebase.detection.model_files import Model
+from imagebase.jobs.scoring import parameters_in_use
 from imagebase.settings import DEFAULT_MODEL
-from imagebase.tasks.judging import parameters_in_use
 from imagebase.ui import backend, cache, state, widgets
 
 _MODEL: Final = "annotate.model"

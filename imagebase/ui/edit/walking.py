@@ -7,8 +7,8 @@ from typing import Final
 import streamlit as st
 
 from imagebase.annotation.states import GROUPS, UNDECIDED, group_counts
+from imagebase.jobs.scoring import judge_images, model_in_use, stale_images
 from imagebase.store import ImageFilter, Scope, Store
-from imagebase.tasks.judging import judge_images, model_in_use, stale_images
 from imagebase.ui import backend, jobs, state
 from imagebase.ui.edit import canvas
 

@@ -9,8 +9,8 @@ import streamlit as st
 from imagebase.evaluation.comparison import DEFAULT_THRESHOLD, Standing, stand
 from imagebase.evaluation.label_errors import Suspect, label_errors
 from imagebase.evaluation.storage import Run, RunInfo
+from imagebase.jobs.evaluation import kept_runs
 from imagebase.store import Scope
-from imagebase.tasks.evaluate import kept_runs
 from imagebase.ui import state
 
 # From the shortest that tells two evaluations apart, as people read it, on.

@@ -11,8 +11,8 @@ from imagebase.annotation import clean_text, new_id
 from imagebase.errors import EvaluationError, ImageBaseError
 from imagebase.evaluation.detection_pass import Pass
 from imagebase.ingest.label_files import keep_files
-from imagebase.tasks.dropped import dropped, forget_dropped, make_room
-from imagebase.tasks.evaluate import look_at_detections
+from imagebase.jobs.dropped_files import dropped, forget_dropped, make_room
+from imagebase.jobs.evaluation import look_at_detections
 from imagebase.ui import backend, cache, state, widgets
 
 _KEPT: Final = "imagebase.evaluate.others"

@@ -8,8 +8,8 @@ from imagebase.evaluation.evaluate_files import made_in_words, small_picture
 from imagebase.evaluation.report import About, report
 from imagebase.evaluation.storage import RunInfo
 from imagebase.images.decode import RgbArray
+from imagebase.jobs.exports import safe_stem
 from imagebase.store import Scope
-from imagebase.tasks.export import safe_stem
 from imagebase.ui import backend, state
 from imagebase.ui.evaluate import evaluation_data
 

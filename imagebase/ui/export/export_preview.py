@@ -15,8 +15,8 @@ from imagebase.formats.split import Row
 from imagebase.images.decode import resized
 from imagebase.images.draw import draw_annotations
 from imagebase.images.thumbnails import inner_size
+from imagebase.jobs.exports import StoreImages
 from imagebase.store import Scope
-from imagebase.tasks.export_images import StoreImages
 from imagebase.ui import backend, cache, state, widgets
 from imagebase.ui.export.export_choices import ExportChoice
 

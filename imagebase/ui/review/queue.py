@@ -14,15 +14,10 @@ from imagebase.annotation import (
     Source,
 )
 from imagebase.errors import StoreError
+from imagebase.jobs.scoring import ModelInUse, judge_images, model_in_use, stale_images
 from imagebase.review.bulk_edits import approve_images
 from imagebase.review.uncertainty import Found, Kind, add_found
 from imagebase.store import DoubtCounts, DoubtRow, JobState
-from imagebase.tasks.judging import (
-    ModelInUse,
-    judge_images,
-    model_in_use,
-    stale_images,
-)
 from imagebase.ui import backend, cache, jobs, state, suggested_boxes, widgets
 from imagebase.ui.review import review_filters
 from imagebase.wording import percent

@@ -11,6 +11,8 @@ from imagebase.detection.detector import Detector
 from imagebase.detection.factory import ModelConfig
 from imagebase.detection.suggestions import SelectionRule, rule_of, select_all
 from imagebase.errors import ModelLoadError, UnknownModelError
+from imagebase.jobs.inference import candidates_key
+from imagebase.jobs.scoring import mapping_now
 from imagebase.review.thresholds import (
     FLOOR,
     Learned,
@@ -20,8 +22,6 @@ from imagebase.review.thresholds import (
     with_missed,
 )
 from imagebase.store import JobState, Scope
-from imagebase.tasks import candidates_key
-from imagebase.tasks.judging import mapping_now
 from imagebase.ui import backend, cache, state
 from imagebase.ui.review.correction_figures import decisions
 

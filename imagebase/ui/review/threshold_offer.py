@@ -10,6 +10,7 @@ import streamlit as st
 from imagebase.annotation import NOT_APPROVED, Annotation, ImageRecord, LabelSet
 from imagebase.detection.suggestions import SelectionRule, select_all
 from imagebase.errors import EditError
+from imagebase.jobs.inference import candidates_key
 from imagebase.review.corrections import Decision
 from imagebase.review.thresholds import (
     ENOUGH_DECISIONS,
@@ -20,7 +21,6 @@ from imagebase.review.thresholds import (
     changes_under,
 )
 from imagebase.store import Scope
-from imagebase.tasks import candidates_key
 from imagebase.ui import backend, cache, jobs, plots, state, widgets
 from imagebase.ui.review import threshold_learning
 from imagebase.ui.review.correction_figures import decisions

@@ -5,8 +5,8 @@ from typing import Final
 import streamlit as st
 
 from imagebase.annotation import ReviewStatus
+from imagebase.jobs.training import KIND, last_round, parts_known, work_folder
 from imagebase.store import Scope
-from imagebase.tasks.train import KIND, last_round, parts_known, work_folder
 from imagebase.training.checks import has_torch
 from imagebase.training.sources import AGAIN_AFTER, news_since
 from imagebase.ui import backend, jobs, state, widgets

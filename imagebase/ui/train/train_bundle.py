@@ -7,9 +7,9 @@ from typing import Any, Final
 
 import streamlit as st
 
+from imagebase.jobs.training_bundle import BUNDLE_KIND, request
 from imagebase.settings import PROJECT_ROOT
 from imagebase.store import JobState
-from imagebase.tasks.training_bundle import KIND, request
 from imagebase.ui import backend, jobs, state, widgets
 
 NOTEBOOK: Final = PROJECT_ROOT / "notebooks" / "train_custom_model.ipynb"
@@ -38,9 +38,9 @@ def offer() -> None:
 
 
 def _bundle() -> None:
-    job = jobs.latest(KIND)
+    job = jobs.latest(BUNDLE_KIND)
     if job is not None and jobs.is_active(job):
-        jobs.show(KIND)
+        jobs.show(BUNDLE_KIND)
         return
     if job is not None and job.state is JobState.FAILED:
         st.error(widgets.escape(job.error or ""))
@@ -55,7 +55,7 @@ def _bundle() -> None:
         key="train.bundle.build",
         icon=":material/inventory_2:",
         on_click=jobs.start,
-        args=(KIND, wanted),
+        args=(BUNDLE_KIND, wanted),
     )
 
 

@@ -9,9 +9,9 @@ import pandas as pd
 import streamlit as st
 
 from imagebase.detection.library import MAX_NAME_LENGTH, fitting_name, library_of
+from imagebase.jobs.training import KIND, free_name, last_round
 from imagebase.review.health import BoxTable, ImageTable
 from imagebase.settings import DEFAULT_MODEL, Mode
-from imagebase.tasks.train import KIND, free_name, last_round
 from imagebase.training import checks
 from imagebase.training.run_settings import DEFAULT_INPUT_SIZE, DEFAULT_MINUTES
 from imagebase.training.sources import model_to_use

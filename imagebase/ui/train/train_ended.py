@@ -7,8 +7,8 @@ from typing import Final
 import streamlit as st
 
 from imagebase.annotation import utc_now
+from imagebase.jobs.training import KEPT_SECONDS, KIND, work_folder
 from imagebase.store import JobInfo, JobState
-from imagebase.tasks.train import KEPT_SECONDS, KIND, work_folder
 from imagebase.training.run_folder import read_log
 from imagebase.training.session import read_plan
 from imagebase.ui import backend, state, widgets

@@ -7,8 +7,8 @@ import altair as alt
 import pandas as pd
 import streamlit as st
 
+from imagebase.jobs.training import KIND, work_folder
 from imagebase.store import JobInfo, JobState
-from imagebase.tasks.train import KIND, work_folder
 from imagebase.training.run_folder import (
     CLOSING,
     Evaluation,

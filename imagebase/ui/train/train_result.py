@@ -7,9 +7,9 @@ import streamlit as st
 
 from imagebase.annotation import ReviewStatus
 from imagebase.detection.model_files import Model
+from imagebase.jobs.training import KIND, last_round, parts_known, rounds_of
 from imagebase.settings import DEFAULT_MODEL
 from imagebase.store import JobState
-from imagebase.tasks.train import KIND, last_round, parts_known, rounds_of
 from imagebase.training.checks import few_boxes
 from imagebase.training.data import TRAIN
 from imagebase.training.run_folder import Evaluation

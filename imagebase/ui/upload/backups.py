@@ -9,8 +9,8 @@ import streamlit as st
 
 from imagebase.annotation import new_id
 from imagebase.errors import ImageBaseError, StoreError
+from imagebase.jobs.dropped_files import dropped, forget_dropped, make_room
 from imagebase.store import JobInfo, JobState
-from imagebase.tasks.dropped import dropped, forget_dropped, make_room
 from imagebase.ui import backend, jobs, state, widgets
 
 _BEGUN: Final = "imagebase.backup.begun"

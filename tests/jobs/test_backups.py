@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from imagebase.annotation import ImageRecord, new_id
+from imagebase.jobs.dropped_files import dropped
+from imagebase.jobs.exports import KEPT_SECONDS, delete_old_exports, exports_folder
 from imagebase.settings import Limits
 from imagebase.store import JobInfo, JobState, Scope, Store
-from imagebase.tasks.dropped import dropped
-from imagebase.tasks.export import KEPT_SECONDS, delete_old_exports, exports_folder
+from tests.jobs.conftest import RunJob
 from tests.store.fixtures import box
-from tests.tasks.conftest import RunJob
 
 LIMITS = Limits()
 

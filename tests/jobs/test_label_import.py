@@ -22,11 +22,11 @@ from imagebase.annotation import (
     Source,
 )
 from imagebase.ingest.label_files import keep_files
+from imagebase.jobs.dropped_files import dropped, forget_dropped
+from imagebase.jobs.exports import KEPT_SECONDS, Touch, delete_old_exports
 from imagebase.settings import Limits
 from imagebase.store import JobState, Scope, Store
-from imagebase.tasks.dropped import dropped, forget_dropped
-from imagebase.tasks.export import KEPT_SECONDS, Touch, delete_old_exports
-from tests.tasks.conftest import RunJob, add, png
+from tests.jobs.conftest import RunJob, add, png
 
 Given = ParamSpec("Given")
 Returned = TypeVar("Returned")

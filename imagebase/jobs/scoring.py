@@ -1,4 +1,4 @@
-"""From what the store holds to what `imagebase.review.uncertainty` judges, and back."""
+"""Score images for review: how uncertain the model is on each."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from imagebase.annotation import ReviewStatus, Size, Source, utc_now
+from imagebase.annotation import NOT_APPROVED, ReviewStatus, Size, Source, utc_now
 from imagebase.annotation.coverage import is_inside
 from imagebase.detection.candidate_pool import CandidatePool
 from imagebase.detection.candidates import unpack
@@ -15,7 +15,8 @@ from imagebase.detection.factory import ModelConfig, shared_looker
 from imagebase.detection.suggestions import SelectionRule, rule_of, select_all
 from imagebase.errors import ModelLoadError, UnknownModelError
 from imagebase.geometry import as_xyxy
-from imagebase.jobs import JobContext
+from imagebase.jobs.inference import MIRRORED_PASS, candidates_key, look
+from imagebase.jobs.runner import JobContext
 from imagebase.review.uncertainty import SEEN_SHARE, Boxes, Evidence, Looked, judge
 from imagebase.store import (
     BoxColumns,
@@ -26,7 +27,6 @@ from imagebase.store import (
     Store,
 )
 from imagebase.store.scope import CHUNK, chunks
-from imagebase.tasks.looking import MIRRORED_PASS, candidates_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,3 +304,26 @@ def _shown(
         is_untouched=np.ones(len(rows), dtype=np.bool_),
     )
     return _Shown(boxes, is_seen)
+
+
+def doubt(context: JobContext) -> dict[str, Any]:
+    """Judge the images that changed since they were judged.
+
+    Parameters of the job: `mirrored`, whether the model in use looks first at the
+    mirrored picture of each image that it has seen and nobody approved. The result is
+    that of the pass, with the number of images judged.
+    """
+    store, scope = context.store, context.scope
+    context.progress(0, 0, "Loading the model …")
+    in_use = model_in_use(store, scope)
+    result: dict[str, Any] = {}
+    if in_use is not None and context.parameters["mirrored"]:
+        seen = store.has_candidates(scope, in_use.plain_key)
+        result = look(
+            context,
+            in_use.detector,
+            statuses=NOT_APPROVED,
+            passes=MIRRORED_PASS,
+            among=seen,
+        )
+    return {**result, "judged": judge_stale(context, with_progress=not result)}

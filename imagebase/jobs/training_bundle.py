@@ -12,12 +12,12 @@ from imagebase.export.request import (
     SplitChoice,
     request_json,
 )
-from imagebase.jobs import JobContext
+from imagebase.jobs.exports import export
+from imagebase.jobs.runner import JobContext
 from imagebase.settings import DEFAULT_MODEL, WEIGHTS_FOLDER
-from imagebase.tasks.export import export
 from imagebase.training.darknet_bundle import CONV_29, first_layers
 
-KIND: Final = "bundle"
+BUNDLE_KIND: Final = "bundle"
 # Darknet learns from what is in one folder, so as much as can be sent is one zip.
 ZIP_BYTES: Final = 2_000_000_000
 

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from imagebase.export.request import DEFAULT_ZIP_BYTES
-from imagebase.jobs import JobRunner
+from imagebase.jobs.handlers import HANDLERS
+from imagebase.jobs.runner import JobRunner
+from imagebase.jobs.training_bundle import request
 from imagebase.store import JobState, Scope, Store
-from imagebase.tasks import HANDLERS
-from imagebase.tasks.training_bundle import request
-from tests.tasks.conftest import ended
-from tests.tasks.test_train import add_approved
+from tests.jobs.conftest import ended
+from tests.jobs.test_training import add_approved
 
 FIRST_WEIGHTS = "yolov4-tiny.conv.29"
 WEIGHTS_BYTES = 19_789_716

@@ -12,10 +12,10 @@ import pytest
 
 from imagebase.annotation import ImageRecord, Size
 from imagebase.images.decode import encode_png
-from imagebase.jobs import Handler, JobContext, JobRunner
+from imagebase.jobs.handlers import HANDLERS
+from imagebase.jobs.runner import Handler, JobContext, JobRunner
 from imagebase.settings import Settings, settings
 from imagebase.store import JobInfo, Scope, Store
-from imagebase.tasks import HANDLERS
 from tests.detection.darknet.darknet_models import write_one_box_model
 from tests.store.fixtures import sqlite_settings
 

@@ -12,10 +12,10 @@ from imagebase.detection.validation import examine_paths, keep
 from imagebase.errors import EvaluationError
 from imagebase.evaluation.comparison import stand
 from imagebase.evaluation.storage import KEPT, RunFolder
+from imagebase.jobs.evaluation import delete_evaluations, kept_runs
 from imagebase.settings import Limits, settings
 from imagebase.store import JobState, Scope, Store
-from imagebase.tasks.evaluate import delete_evaluations, kept_runs
-from tests.tasks.conftest import RunJob
+from tests.jobs.conftest import RunJob
 
 DOG = Box(16, 18, 48, 30)
 

@@ -16,13 +16,13 @@ from imagebase.annotation.areas import rectangle
 from imagebase.annotation.coverage import mask_of
 from imagebase.formats.registry import FORMATS, recognise
 from imagebase.ingest.label_files import DroppedFiles, keep_files
-from imagebase.jobs import JobRunner
+from imagebase.jobs.dropped_files import dropped
+from imagebase.jobs.handlers import HANDLERS
+from imagebase.jobs.runner import JobRunner
 from imagebase.settings import Limits
 from imagebase.store import Scope, Store
-from imagebase.tasks import HANDLERS
-from imagebase.tasks.dropped import dropped
+from tests.jobs.conftest import RunJob, ended
 from tests.store.fixtures import scope_of
-from tests.tasks.conftest import RunJob, ended
 
 LABELS = ["zebra: big", "never used", 'a & "b", c', "cat"]
 

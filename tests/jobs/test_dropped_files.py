@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from imagebase.errors import LimitError
+from imagebase.jobs.dropped_files import dropped, forget_dropped, make_room
+from imagebase.jobs.exports import KEPT_SECONDS, delete_exports
 from imagebase.settings import Limits
 from imagebase.store import Scope
-from imagebase.tasks.dropped import dropped, forget_dropped, make_room
-from imagebase.tasks.export import KEPT_SECONDS, delete_exports
 
 LIMITS = replace(Limits(), max_archive_bytes=5, max_dataset_bytes=5)
 ANNS = Scope("team", "d1", "ann")

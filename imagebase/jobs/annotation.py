@@ -1,4 +1,4 @@
-"""Put a model's boxes into the dataset, as its own layer."""
+"""Annotate images of a dataset with a model, and save its boxes."""
 
 from collections.abc import Collection
 from typing import Any, Final
@@ -16,9 +16,26 @@ from imagebase.detection.suggestions import (
     rule_of,
     select_all,
 )
-from imagebase.jobs import JobContext
-from imagebase.tasks.judging import judge_all
-from imagebase.tasks.looking import candidates_key
+from imagebase.jobs.inference import candidates_key, look
+from imagebase.jobs.runner import JobContext
+from imagebase.jobs.scoring import judge_all, judge_stale
+
+
+def annotate(context: JobContext) -> dict[str, Any]:
+    """Run a model on every image in the chosen states that it has not seen yet.
+
+    Parameters of the job: those of `Setup`, with `model`, a name the registry knows;
+    `statuses`, the review states of the images. The result counts the images that
+    were looked at and names those that were refused.
+    """
+    context.progress(0, 0, "Loading the model …")
+    setup = ModelConfig.of(context.parameters)
+    detector = shared_looker(setup, owner_id=context.scope.owner_id)
+    statuses = [ReviewStatus(one) for one in context.parameters["statuses"]]
+    result = look(context, detector, statuses=statuses)
+    judge_stale(context)
+    return result
+
 
 BATCH: Final = 50
 

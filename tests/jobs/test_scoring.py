@@ -11,11 +11,11 @@ from imagebase.detection.candidates import Candidates, pack, unpack
 from imagebase.detection.detector import shared_detector
 from imagebase.detection.model_registry import find_model
 from imagebase.editing.records import approve, delete_annotations, record_ids
+from imagebase.jobs.inference import MIRRORED_PASS, candidates_key
+from imagebase.jobs.scoring import judge_images, model_in_use, stale_images
 from imagebase.review.uncertainty import Kind
 from imagebase.store import CandidatesKey, DoubtRow, JobState, Scope, Store
-from imagebase.tasks.judging import judge_images, model_in_use, stale_images
-from imagebase.tasks.looking import MIRRORED_PASS, candidates_key
-from tests.tasks.conftest import RunJob, add
+from tests.jobs.conftest import RunJob, add
 
 DOG, CAT = 1, 0
 

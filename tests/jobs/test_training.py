@@ -17,10 +17,9 @@ from imagebase.detection.library import MAX_NAME_LENGTH, library_of
 from imagebase.detection.model_card import CARD_FILE
 from imagebase.detection.model_registry import all_models, find_model
 from imagebase.images.decode import encode_png
-from imagebase.jobs import Handler, JobRunner
-from imagebase.store import JobInfo, JobState, Scope, Store
-from imagebase.tasks import HANDLERS
-from imagebase.tasks.train import (
+from imagebase.jobs.handlers import HANDLERS
+from imagebase.jobs.runner import Handler, JobRunner
+from imagebase.jobs.training import (
     KEPT_SECONDS,
     delete_old_trainings,
     delete_trainings,
@@ -30,11 +29,12 @@ from imagebase.tasks.train import (
     rounds_of,
     work_folder,
 )
+from imagebase.store import JobInfo, JobState, Scope, Store
 from imagebase.training import run_folder
 from imagebase.training.run_folder import CLOSING, FULL, LogTail, Progress, read_log
 from imagebase.training.session import read_plan
 from imagebase.training.sources import news_since
-from tests.tasks.conftest import ended
+from tests.jobs.conftest import ended
 from tests.training.shapes import HEIGHT, WIDTH, picture
 from tests.training.waiting import until_it_learns
 
@@ -361,7 +361,7 @@ def test_the_bundle_holds_all_that_darknet_needs(
 ) -> None:
     import zipfile
 
-    from imagebase.tasks.training_bundle import request
+    from imagebase.jobs.training_bundle import request
 
     job_id = runner.submit(scope, "bundle", request() | {"name": "Shapes"})
     job = ended(runner.store, scope, job_id)

@@ -19,7 +19,7 @@ from imagebase.editing.records import (
     with_edits,
 )
 from imagebase.store import JobState, Scope, Store
-from tests.tasks.conftest import RunJob, add
+from tests.jobs.conftest import RunJob, add
 
 DOG = Box(16, 18, 48, 30)
 

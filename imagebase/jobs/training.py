@@ -20,7 +20,7 @@ from imagebase.detection.model_files import CFG, NAMES, REPORTS, WEIGHTS, sha256
 from imagebase.detection.model_registry import find_model
 from imagebase.errors import ModelLoadError, TrainingError
 from imagebase.formats.split import split_image
-from imagebase.jobs import JobContext
+from imagebase.jobs.runner import JobContext
 from imagebase.settings import PROJECT_ROOT, settings
 from imagebase.store import JobInfo, JobState, Scope
 from imagebase.store.scope import check_owner_id

@@ -11,7 +11,7 @@ from imagebase.detection.detector import ONE_PASS as ONE_PASS
 from imagebase.detection.detector import Detector
 from imagebase.detection.pipeline import BatchItem, ImageSource, detect_many, loader_for
 from imagebase.errors import NotFoundError
-from imagebase.jobs import JobContext
+from imagebase.jobs.runner import JobContext
 from imagebase.settings import Mode, settings
 from imagebase.store import CandidatesKey
 

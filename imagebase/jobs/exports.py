@@ -1,4 +1,4 @@
-"""Write a label set as zips that were read back and compared, in the background."""
+"""Export a dataset as verified zips, in the background."""
 
 import contextlib
 import math
@@ -7,9 +7,11 @@ import re
 import shutil
 import tempfile
 import time
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Any, Final
 
+from imagebase.annotation import ImageRecord, LabelSet, ReviewStatus
 from imagebase.annotation.states import SCOPES
 from imagebase.errors import ExportError
 from imagebase.export.build import Built, Order, build
@@ -17,12 +19,54 @@ from imagebase.export.overlays import write_overlays
 from imagebase.export.request import request_from_json
 from imagebase.formats.registry import format_named
 from imagebase.formats.verified_export import DRAFT_PREFIX, ExportSummary
-from imagebase.jobs import JobContext
+from imagebase.jobs.inference import max_image_pixels
+from imagebase.jobs.runner import JobContext
 from imagebase.settings import settings
-from imagebase.store import Scope
-from imagebase.store.scope import check_owner_id
-from imagebase.tasks.export_images import StoreImages
-from imagebase.tasks.looking import max_image_pixels
+from imagebase.store import Scope, Store
+from imagebase.store.image_rows import ImageContents
+from imagebase.store.scope import check_owner_id, chunks
+
+_CHUNK: Final = 500
+
+
+class StoreImages:
+    """Images of a dataset, fetched piece by piece.
+
+    check: called before each piece; it may raise to stop.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        scope: Scope,
+        *,
+        statuses: Collection[ReviewStatus],
+        check: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._store = store
+        self._scope = scope
+        self._statuses = statuses
+        self._check = check
+
+    def contents(self) -> list[ImageContents]:
+        return self._store.image_contents(self._scope, statuses=self._statuses)
+
+    def records(self, image_ids: Iterable[str]) -> Iterable[ImageRecord]:
+        for chunk in chunks(image_ids, size=_CHUNK):
+            self._check()
+            yield from self._store.records(self._scope, image_ids=chunk)
+
+    def record(self, image_id: str) -> ImageRecord:
+        self._check()
+        return self._store.record(self._scope, image_id)
+
+    def bytes_of(self, image_id: str) -> bytes:
+        self._check()
+        return self._store.image_bytes(self._scope, image_id)
+
+    def labels(self) -> LabelSet:
+        return self._store.labels(self._scope)
+
 
 KEPT_SECONDS: Final = 3600
 _TOUCH_SECONDS: Final = 60

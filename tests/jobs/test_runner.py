@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from imagebase.errors import ImageReadError, JobError
-from imagebase.jobs import WORKERS, Handler, JobContext, JobRunner, runner
+from imagebase.jobs.runner import WORKERS, Handler, JobContext, JobRunner, runner
 from imagebase.settings import Settings
 from imagebase.store import JobInfo, JobState, Scope, Store, open_store
 from tests.store.fixtures import scope_of, sqlite_settings
@@ -263,7 +263,7 @@ def test_job_of_a_dead_process_is_interrupted_and_resumed(
 def test_heartbeat_renews_a_lease_during_a_long_step(
     store: Store, scope: Scope, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("imagebase.jobs.HEARTBEAT_SECONDS", 0.02)
+    monkeypatch.setattr("imagebase.jobs.runner.HEARTBEAT_SECONDS", 0.02)
     renewed = threading.Event()
     renew = store.renew_leases
 

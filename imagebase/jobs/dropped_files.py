@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Final
 
 from imagebase.errors import LimitError
+from imagebase.jobs.exports import delete_old_exports, exports_folder
 from imagebase.settings import Limits
 from imagebase.store import Scope
-from imagebase.tasks.export import delete_old_exports, exports_folder
 
 _PREFIX: Final = "dropped-"
 _DROPS_AT_ONCE: Final = 3

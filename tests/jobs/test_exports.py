@@ -14,15 +14,15 @@ from PIL import ExifTags, Image
 from imagebase.annotation import Annotation, Box, ImageRecord
 from imagebase.editing.records import approve
 from imagebase.formats.registry import FORMATS
-from imagebase.store import JobInfo, JobState, Scope, Store
-from imagebase.tasks.export import (
+from imagebase.jobs.exports import (
     KEPT_SECONDS,
     delete_exports,
     exports_folder,
     safe_stem,
 )
+from imagebase.store import JobInfo, JobState, Scope, Store
 from tests.images.test_metadata import same_pixels
-from tests.tasks.conftest import SIZE, RunJob, add
+from tests.jobs.conftest import SIZE, RunJob, add
 
 
 @pytest.fixture

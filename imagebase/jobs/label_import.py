@@ -25,10 +25,10 @@ from imagebase.ingest.import_plan import (
     wanted_labels,
 )
 from imagebase.ingest.label_files import DroppedFiles
-from imagebase.jobs import JobContext
+from imagebase.jobs.dropped_files import dropped, forget_dropped
+from imagebase.jobs.exports import Touch
+from imagebase.jobs.runner import JobContext
 from imagebase.settings import Limits
-from imagebase.tasks.dropped import dropped, forget_dropped
-from imagebase.tasks.export import Touch
 
 # Of what stays out only so much is kept with the job; the dry run has said it in full.
 _KEPT_REASONS: Final = 200

@@ -6,9 +6,9 @@ from imagebase.detection.candidates import unpack
 from imagebase.detection.detector import shared_detector
 from imagebase.detection.model_registry import find_model
 from imagebase.editing.records import approve
+from imagebase.jobs.inference import candidates_key
 from imagebase.store import CandidatesKey, JobState, Scope, Store
-from imagebase.tasks import candidates_key
-from tests.tasks.conftest import RunJob, add
+from tests.jobs.conftest import RunJob, add
 
 
 @pytest.fixture

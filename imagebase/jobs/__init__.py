@@ -1,0 +1,1 @@
+"""Background jobs: one runner, and one module per kind of job."""

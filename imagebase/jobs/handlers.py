@@ -1,0 +1,30 @@
+"""Kinds of background job, and the function that runs each."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from imagebase.jobs.annotation import annotate, keep
+from imagebase.jobs.backups import back_up, restore_backup
+from imagebase.jobs.evaluation import evaluate
+from imagebase.jobs.exports import export
+from imagebase.jobs.inference import candidates_key
+from imagebase.jobs.label_import import import_labels
+from imagebase.jobs.runner import Handler
+from imagebase.jobs.scoring import doubt
+from imagebase.jobs.training import train
+from imagebase.jobs.training_bundle import training_bundle
+
+HANDLERS: Final[Mapping[str, Handler]] = {
+    "annotate": annotate,
+    "keep": keep,
+    "doubt": doubt,
+    "export": export,
+    "train": train,
+    "bundle": training_bundle,
+    "evaluate": evaluate,
+    "import": import_labels,
+    "backup": back_up,
+    "restore": restore_backup,
+}
+
+__all__ = ["HANDLERS", "candidates_key"]
