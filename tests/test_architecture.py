@@ -66,7 +66,7 @@ ORDER = [
     "imagebase.export",
     "imagebase.jobs",
     "imagebase.jobs.handlers",
-    "imagebase.serving",
+    "imagebase.cli.serve",
     "imagebase.ui",
     "imagebase.ui.annotate",
     "imagebase.ui.models",

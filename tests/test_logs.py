@@ -15,7 +15,7 @@ from typer.testing import CliRunner, Result
 
 from imagebase import logs
 from imagebase.cli import app
-from imagebase.commands.reporting import FAILED, run_to_the_end
+from imagebase.cli.console import FAILED, run_to_the_end
 from imagebase.errors import ImageReadError, SettingsError, StoreError
 from imagebase.images.scan import scan_source
 from imagebase.jobs.runner import JobContext, JobRunner

@@ -14,10 +14,10 @@ from typing import Final
 import streamlit as st
 
 from imagebase import ui
+from imagebase.cli.serve import url_of
 from imagebase.detection.factory import ModelConfig, shared_looker
 from imagebase.errors import ImageBaseError, SettingsError
 from imagebase.logs import adopt, configure
-from imagebase.serving import url_of
 from imagebase.settings import DEFAULT_MODEL, LogSettings, read_log_settings
 from imagebase.ui import backend
 

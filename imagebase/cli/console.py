@@ -1,6 +1,7 @@
-"""How commands speak: sentences to standard error, and the exit codes they end with."""
+"""Console output of the commands: messages, exit codes, and who runs them."""
 
 import contextlib
+import getpass
 import logging
 import os
 import sys
@@ -18,6 +19,16 @@ from imagebase.errors import (
 )
 from imagebase.logs import configure, redacted
 from imagebase.settings import read_log_settings
+
+
+def user_name() -> str:
+    """Return the name of the system's user; empty where the system has none for it."""
+    try:
+        return getpass.getuser()
+    # In a container a user may well be a mere number.
+    except (OSError, KeyError, ImportError):
+        return ""
+
 
 FAILED: Final = 1
 WRONG_USAGE: Final = 2

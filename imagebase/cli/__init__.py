@@ -20,13 +20,13 @@ from rich.progress import (
 )
 
 from imagebase import __version__
-from imagebase.commands import backup, evaluate, models, train
-from imagebase.commands.reporting import FAILED, Verbose, run_to_the_end, start_log
-from imagebase.commands.reporting import errors as _errors
-from imagebase.commands.reporting import refuse as _refuse
-from imagebase.commands.reporting import reported_errors as _reported_errors
-from imagebase.commands.reporting import say as _say
-from imagebase.commands.reporting import show as _show
+from imagebase.cli import backup, evaluate, models, train
+from imagebase.cli.console import FAILED, Verbose, run_to_the_end, start_log
+from imagebase.cli.console import errors as _errors
+from imagebase.cli.console import refuse as _refuse
+from imagebase.cli.console import reported_errors as _reported_errors
+from imagebase.cli.console import say as _say
+from imagebase.cli.console import show as _show
 from imagebase.settings import DEFAULT_MODEL
 
 app = typer.Typer(
@@ -302,7 +302,7 @@ def serve(
     verbose: Verbose = False,
 ) -> None:
     """Check weights, folders and port, then start the app."""
-    from imagebase.serving import check, start
+    from imagebase.cli.serve import check, start
 
     with _reported_errors():
         for line in check(address, port):

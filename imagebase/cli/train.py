@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 from rich.progress import BarColumn, Progress, TextColumn
 
-from imagebase.commands.reporting import (
+from imagebase.cli.console import (
     FAILED,
     Verbose,
     errors,

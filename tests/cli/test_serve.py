@@ -16,8 +16,8 @@ import pytest
 from typer.testing import CliRunner
 
 from imagebase.cli import app
+from imagebase.cli.serve import check, url_of
 from imagebase.errors import ImageBaseError, SettingsError, StoreError
-from imagebase.serving import check, url_of
 from imagebase.settings import PROJECT_ROOT, settings
 
 LOOPBACK = "127.0.0.1"

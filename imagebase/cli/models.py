@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from imagebase.commands.person import user_name
-from imagebase.commands.reporting import (
+from imagebase.cli.console import (
     FAILED,
     plain,
     refuse,
     reported_errors,
     say,
     show,
+    user_name,
 )
 from imagebase.errors import ModelLoadError
 from imagebase.settings import TEAM_OWNER, Mode, settings

@@ -15,7 +15,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from imagebase.commands.reporting import (
+from imagebase.cli.console import (
     Verbose,
     errors,
     plain,
