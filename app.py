@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 from streamlit import runtime
 
-from imagebase.ui import frame, starting
+from imagebase.ui import frame, warm_up
 
 if TYPE_CHECKING:
     from streamlit.navigation.page import StreamlitPage
@@ -36,4 +36,4 @@ if runtime.exists():
     frame.run(page)
 else:
     # `streamlit run` finds this and imports the file once, before it serves anybody.
-    app = st.App(__file__, lifespan=starting.warmed)
+    app = st.App(__file__, lifespan=warm_up.warmed)

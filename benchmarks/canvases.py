@@ -30,7 +30,7 @@ from imagebase.images.scan import Incoming
 from imagebase.ingest.add_images import admit
 from imagebase.settings import SAMPLES_FOLDER, Limits, read_settings
 from imagebase.store import Scope, open_store
-from imagebase.ui.visitor import TEAM_OWNER
+from imagebase.ui.identity import TEAM_OWNER
 from tests.browser.conftest import QUIET, ROOT, SCREEN, free_port, wait_for_health
 
 PHOTOGRAPH: Final = SAMPLES_FOLDER / "kitchen.jpg"

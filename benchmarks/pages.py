@@ -23,7 +23,7 @@ from playwright.sync_api import Page, sync_playwright
 from benchmarks.large_dataset import make_dataset
 from imagebase.settings import read_settings
 from imagebase.store import open_store
-from imagebase.ui.visitor import TEAM_OWNER
+from imagebase.ui.identity import TEAM_OWNER
 from tests.browser.conftest import QUIET, ROOT, SCREEN, free_port, wait_for_health
 
 _IDLE: Final = "[data-testid='stApp'][data-test-script-state='notRunning']"

@@ -30,7 +30,7 @@ from benchmarks.pages import browsing, served, settled
 from imagebase.geometry import pairwise_iou
 from imagebase.settings import PROJECT_ROOT, read_settings
 from imagebase.store import Scope, Store, open_store
-from imagebase.ui.visitor import TEAM_OWNER
+from imagebase.ui.identity import TEAM_OWNER
 from tests.browser.conftest import Canvas, Shown
 
 DEV_FOLDER: Final = PROJECT_ROOT.parent / "shared" / "data" / "coco_val_dev128"

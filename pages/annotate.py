@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from imagebase.ui import frame, jobs, widgets
+from imagebase.ui import frame, job_progress, widgets
 from imagebase.ui.annotate import annotating
 
 frame.enter()
@@ -11,6 +11,6 @@ st.title("Annotate")
 widgets.needs_images()
 
 choice = annotating.toolbar()
-jobs.show("annotate")
-jobs.show("keep")
+job_progress.show("annotate")
+job_progress.show("keep")
 annotating.results(choice)

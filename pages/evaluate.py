@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from imagebase.ui import frame, jobs, widgets
+from imagebase.ui import frame, job_progress, widgets
 from imagebase.ui.evaluate import evaluating
 
 frame.enter()
@@ -11,5 +11,5 @@ st.title("Evaluate")
 widgets.needs_images()
 
 evaluating.toolbar()
-jobs.show("evaluate")
+job_progress.show("evaluate")
 evaluating.results()

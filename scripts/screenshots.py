@@ -29,7 +29,7 @@ from benchmarks.pages import settled
 from imagebase.annotation import Annotation, Box, ReviewStatus, Size
 from imagebase.settings import read_settings
 from imagebase.store import Scope, open_store
-from imagebase.ui.visitor import TEAM_OWNER
+from imagebase.ui.identity import TEAM_OWNER
 from tests.browser.conftest import (
     QUIET,
     ROOT,

@@ -18,8 +18,8 @@ from imagebase.images.scan import Incoming
 from imagebase.ingest.add_images import admit
 from imagebase.settings import PROJECT_ROOT, SAMPLES_FOLDER, Limits, settings
 from imagebase.store import JobInfo, Scope, Store
-from imagebase.ui import backend, browser
-from imagebase.ui.visitor import TEAM_OWNER
+from imagebase.ui import identity, services
+from imagebase.ui.identity import TEAM_OWNER
 
 APP: Final = PROJECT_ROOT / "app.py"
 LOOPBACK: Final = "127.0.0.1"
@@ -96,14 +96,14 @@ def cookies(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     What the app writes is still drawn, by the component that does so in a browser.
     """
     jar: dict[str, str] = {}
-    draw = browser.set_cookie
+    draw = identity.set_cookie
 
     def set_cookie(name: str, value: str, *, keep: bool = False) -> None:
         draw(name, value, keep=keep)
         jar[name] = value
 
-    monkeypatch.setattr(browser, "cookie", lambda name: jar.get(name, ""))
-    monkeypatch.setattr(browser, "set_cookie", set_cookie)
+    monkeypatch.setattr(identity, "cookie", lambda name: jar.get(name, ""))
+    monkeypatch.setattr(identity, "set_cookie", set_cookie)
     return jar
 
 
@@ -121,7 +121,7 @@ def configure(
     before = st.get_option("server.address")
 
     def set_up(*, address: str | None = LOOPBACK, **environ: str) -> None:
-        backend.close()
+        services.close()
         for name, value in ({"HOME": str(home)} | environ).items():
             monkeypatch.setenv(f"IMAGEBASE_{name}", value)
         settings.cache_clear()
@@ -131,7 +131,7 @@ def configure(
         monkeypatch.delenv(f"IMAGEBASE_{name}", raising=False)
     set_up()
     yield set_up
-    backend.close()
+    services.close()
     settings.cache_clear()
     st.config.set_option("server.address", before)
 
@@ -202,7 +202,7 @@ def _begin_dataset() -> None:
 
 
 def store() -> Store:
-    return backend.store()
+    return services.store()
 
 
 def the_scope(owner_id: str = TEAM_OWNER) -> Scope:

@@ -91,11 +91,11 @@ AGAINST_THE_ORDER = {
     ("imagebase.review.bulk_edits", "imagebase.store"),
     ("imagebase.ui.frame", "imagebase.ui.upload.upload_tools"),
     ("imagebase.ui.image_comments", "imagebase.ui.edit.canvas"),
-    ("imagebase.ui.long_work", "imagebase.ui.edit.editor"),
-    ("imagebase.ui.look_preview", "imagebase.ui.review.bulk_words"),
-    ("imagebase.ui.look_preview", "imagebase.ui.review.crop_pictures"),
-    ("imagebase.ui.look_preview", "imagebase.ui.review.sheet"),
-    ("imagebase.ui.suggested_boxes", "imagebase.ui.annotate.label_table"),
+    ("imagebase.ui.bulk_progress", "imagebase.ui.edit.editor"),
+    ("imagebase.ui.similar_offer", "imagebase.ui.bulk_progress"),
+    ("imagebase.ui.similar_offer", "imagebase.ui.contact_sheet"),
+    ("imagebase.ui.similar_offer", "imagebase.ui.contact_sheet"),
+    ("imagebase.ui.suggested_boxes", "imagebase.ui.model_labels"),
 }
 
 

@@ -7,7 +7,7 @@ from typing import Final
 import streamlit as st
 
 from imagebase.settings import ASSETS_FOLDER
-from imagebase.ui import backend, state
+from imagebase.ui import services, state
 
 _DATASET: Final = "dataset"
 _IMAGE: Final = "image"
@@ -32,7 +32,7 @@ def restore() -> None:
         if wanted and one.dataset_id.startswith(wanted):
             state.choose_dataset(one.dataset_id)
     if image:
-        known = backend.store().image_ids(state.scope())
+        known = services.store().image_ids(state.scope())
         state.choose_image(next((one for one in known if one.startswith(image)), None))
 
 

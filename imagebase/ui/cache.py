@@ -36,8 +36,8 @@ from imagebase.images.draw import draw_annotations, draw_ignored, draw_marks
 from imagebase.images.thumbnails import crop_webp, inner_size, placeholder, tile_webp
 from imagebase.review.health import BoxTable, ImageTable
 from imagebase.store import CandidatesKey, Scope
-from imagebase.ui import backend
-from imagebase.ui.visitor import visitor
+from imagebase.ui import services
+from imagebase.ui.identity import visitor
 
 THUMBNAIL_PX: Final = 480
 TILE: Final = Size(300, 225)
@@ -54,11 +54,11 @@ def thumbnail(scope: Scope, image_id: str) -> bytes:
         return display_jpeg(
             data,
             file_name=image_id,
-            max_pixels=backend.limits().max_image_pixels,
+            max_pixels=services.limits().max_image_pixels,
             longest_side=THUMBNAIL_PX,
         )
 
-    return backend.store().thumbnail(scope, image_id, make)
+    return services.store().thumbnail(scope, image_id, make)
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
@@ -68,9 +68,9 @@ def display_picture(
     """Return a JPEG of an image for the editor, no longer than this on any side."""
     scope = Scope(owner_id, dataset_id, "")
     return display_jpeg(
-        backend.store().image_bytes(scope, image_id),
+        services.store().image_bytes(scope, image_id),
         file_name=image_id,
-        max_pixels=backend.limits().max_image_pixels,
+        max_pixels=services.limits().max_image_pixels,
         longest_side=longest_side,
     )
 
@@ -83,10 +83,10 @@ def detail_picture(owner_id: str, dataset_id: str, image_id: str, region: Box) -
     """
     scope = Scope(owner_id, dataset_id, "")
     return detail_jpeg(
-        backend.store().image_bytes(scope, image_id),
+        services.store().image_bytes(scope, image_id),
         region,
         file_name=image_id,
-        max_pixels=backend.limits().max_image_pixels,
+        max_pixels=services.limits().max_image_pixels,
         longest_side=DISPLAY_PX,
     )
 
@@ -99,7 +99,7 @@ def ignored_picture(scope: Scope, image_id: str, shapes: tuple[Shape, ...]) -> b
     if not shapes:
         return picture
     rgb = load_image(picture, file_name=image_id, max_pixels=CANVAS_PX**2).rgb
-    size = backend.store().record(scope, image_id).size
+    size = services.store().record(scope, image_id).size
     return encode_jpeg(draw_ignored(rgb, shapes, from_size=size), quality=85)
 
 
@@ -114,7 +114,7 @@ def marked_picture(
     where = (scope.owner_id, scope.dataset_id, image_id)
     picture = display_picture(*where, CANVAS_PX)
     rgb = load_image(picture, file_name=image_id, max_pixels=CANVAS_PX**2).rgb
-    store = backend.store()
+    store = services.store()
     record = store.record(scope, image_id)
     labels, size = store.labels(scope), record.size
     drawn = draw_annotations(rgb, record.annotations, labels=labels, from_size=size)
@@ -266,7 +266,7 @@ def candidates(
 
     version: changes when answers are added, so that none is missed.
     """
-    areas = backend.store().ignore_areas_mark(Scope(owner_id, dataset_id, ""))
+    areas = services.store().ignore_areas_mark(Scope(owner_id, dataset_id, ""))
     return _candidates(owner_id, dataset_id, key, version, areas)
 
 
@@ -278,7 +278,7 @@ def _candidates(
     version: str,
     areas: str,
 ) -> CandidatePool:
-    scope, store = Scope(owner_id, dataset_id, ""), backend.store()
+    scope, store = Scope(owner_id, dataset_id, ""), services.store()
     packed = store.candidates(scope, key)
     pool = CandidatePool.of({one: unpack(blob) for one, blob in packed.items()})
     return pool.outside(store.ignored_shapes(scope, pool.image_ids) if areas else {})
@@ -292,4 +292,4 @@ def health_tables(
 
     version: changes when the dataset does.
     """
-    return backend.store().health_tables(Scope(owner_id, dataset_id, ""))
+    return services.store().health_tables(Scope(owner_id, dataset_id, ""))

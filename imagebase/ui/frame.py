@@ -11,17 +11,9 @@ import streamlit as st
 from imagebase.annotation.states import GROUPS, group_counts
 from imagebase.errors import ImageBaseError
 from imagebase.settings import ASSETS_FOLDER, PROJECT_ROOT, Mode
-from imagebase.ui import (
-    address,
-    backend,
-    jobs,
-    long_work,
-    state,
-    undoing,
-    widgets,
-)
+from imagebase.ui import address, bulk_progress, job_progress, services, state, widgets
+from imagebase.ui.identity import has_login, name_input, visitor, welcome
 from imagebase.ui.upload import upload_tools
-from imagebase.ui.visitor import has_login, name_input, visitor, welcome
 
 if TYPE_CHECKING:
     from streamlit.navigation.page import StreamlitPage
@@ -97,7 +89,7 @@ def run(page: "StreamlitPage") -> None:
         _drop_blind_clicks()
         show_message()
         with st.container():
-            long_work.do()
+            bulk_progress.do()
         widgets.go_to_editor()
         if page.title != "Edit":  # which notes the image too
             address.note()
@@ -125,7 +117,13 @@ def show_message() -> None:
 
 
 def _sidebar() -> None:
-    parts = (_dataset_switch, progress_strip, jobs.running_strip, _undo_buttons, _who)
+    parts = (
+        _dataset_switch,
+        progress_strip,
+        job_progress.running_strip,
+        _undo_buttons,
+        _who,
+    )
     for draw in parts:
         # Each in a place of its own: what comes or goes in one moves no other.
         with st.container():
@@ -133,7 +131,7 @@ def _sidebar() -> None:
 
 
 def _who() -> None:
-    if backend.mode() is Mode.DEMO:
+    if services.mode() is Mode.DEMO:
         st.caption(
             "Demo: only this browser sees your images. They are deleted an hour after "
             "your last click; **Export** keeps your work."
@@ -235,7 +233,7 @@ def _be_unsure() -> None:
 
 def progress_strip() -> None:
     """Say how far the dataset is: a bar and the number of images in each state."""
-    counts = backend.store().progress(state.scope())
+    counts = services.store().progress(state.scope())
     total = sum(counts.values())
     if not total:
         st.caption("No images yet.")
@@ -259,19 +257,19 @@ def _counted(groups: Mapping[str, int], names: Iterable[str]) -> list[str]:
 
 
 def _undo_buttons() -> None:
-    scope, store = state.scope(), backend.store()
+    scope, store = state.scope(), services.store()
     with st.container(horizontal=True):
         st.button(
             "Undo",
             key="sidebar.undo",
             icon=":material/undo:",
             disabled=not store.can_undo(scope),
-            on_click=undoing.undo,
+            on_click=bulk_progress.undo,
         )
         st.button(
             "Redo",
             key="sidebar.redo",
             icon=":material/redo:",
             disabled=not store.can_redo(scope),
-            on_click=undoing.redo,
+            on_click=bulk_progress.redo,
         )

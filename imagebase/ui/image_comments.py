@@ -6,7 +6,7 @@ from typing import Final
 import streamlit as st
 
 from imagebase.store import Comment
-from imagebase.ui import backend, state, widgets
+from imagebase.ui import services, state, widgets
 from imagebase.ui.edit import canvas
 
 _FIELD: Final = "edit.comment"
@@ -17,7 +17,7 @@ def draw_comments(image_id: str, *, beside: Callable[[], None] | None = None) ->
 
     beside: draws what else there is to do, in the same row as the field.
     """
-    said = backend.store().comments(state.scope(), image_id)
+    said = services.store().comments(state.scope(), image_id)
     done = [one for one in said if not one.is_open]
     for one in said:
         if one.is_open:
@@ -82,19 +82,19 @@ def _draw_field(image_id: str) -> None:
 @state.told
 def _add(image_id: str, key: str) -> None:
     canvas.settle()
-    backend.store().add_comment(state.scope(), image_id, st.session_state[key])
+    services.store().add_comment(state.scope(), image_id, st.session_state[key])
     state.note_saved()
 
 
 @state.told
 def _resolve(comment_id: str) -> None:
     canvas.settle()
-    backend.store().resolve_comment(state.scope(), comment_id)
+    services.store().resolve_comment(state.scope(), comment_id)
     state.note_saved()
 
 
 @state.told
 def _reopen(comment_id: str) -> None:
     canvas.settle()
-    backend.store().reopen_comment(state.scope(), comment_id)
+    services.store().reopen_comment(state.scope(), comment_id)
     state.note_saved()

@@ -1,17 +1,224 @@
-"""The labels of a dataset in a dialog: names, colours, order, merging, deleting."""
+"""Label manager: names, colours, order, merging and deleting, in a dialog."""
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import streamlit as st
 
-from imagebase.annotation import MAX_LABEL_LENGTH
-from imagebase.ui import backend, state, widgets
-from imagebase.ui import label_actions as acts
+from imagebase.annotation import MAX_LABEL_LENGTH, Label
+from imagebase.errors import ImageBaseError
+from imagebase.store import Scope, Store, UndoResult
+from imagebase.ui import services, state, widgets
 
 if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
+
+
+_TOLD: Final = "imagebase.labels.told"
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What the dialog says of the last press, and how far undo and redo go in it.
+
+    clash: a label that should be called as another one is, and that other one.
+    tries: grows with every problem; a field then shows what is kept again.
+    """
+
+    text: str = ""
+    is_problem: bool = False
+    clash: tuple[int, int] | None = None
+    done: int = 0
+    undone: int = 0
+    tries: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One label in the dialog. place: its number in the order, from 0."""
+
+    class_id: int
+    label: Label
+    place: int
+    boxes: int
+
+
+SortKey = Callable[[Row], tuple[str | int, ...]]
+
+ORDERS: Final[dict[str, SortKey]] = {
+    "A to Z": lambda row: (row.label.name.casefold(), row.class_id),
+    "Most boxes first": lambda row: (-row.boxes, row.place),
+    "By class number": lambda row: (row.class_id,),
+}
+
+Change = Callable[[Store, Scope], str]
+
+
+def rows_of(store: Store, scope: Scope) -> list[Row]:
+    """Return the labels that a person can choose, in their order."""
+    labels, counts = store.labels(scope), store.label_counts(scope)
+    return [
+        Row(labels.class_id(one.name), one, place, counts.get(one.name, 0))
+        for place, one in enumerate(labels.shown)
+    ]
+
+
+def begin() -> None:
+    """Say nothing of what was done when the dialog was open before."""
+    _keep(Told())
+
+
+def last_outcome() -> Told:
+    """Return what there is to say of the last press."""
+    found: Told = st.session_state.get(_TOLD, Told())
+    return found
+
+
+def _keep(now: Told) -> None:
+    st.session_state[_TOLD] = now
+
+
+def act(change: Change, *, clash: tuple[int, int] | None = None) -> None:
+    """Make one change; say what it did, or why it was not made.
+
+    clash: the labels that could be merged where the change is refused.
+    """
+    store, scope, last = services.store(), state.scope(), last_outcome()
+    try:
+        before = store.labels(scope)
+        text = change(store, scope)
+        is_done = store.labels(scope) != before
+    except ImageBaseError as error:
+        _complain(error, clash)
+        return
+    if is_done:
+        state.note_saved()
+        _keep(Told(text, done=last.done + 1, tries=last.tries))
+    else:
+        _keep(replace(last, tries=last.tries + 1))
+
+
+def _complain(error: ImageBaseError, clash: tuple[int, int] | None = None) -> None:
+    _log.warning("A label was not changed", exc_info=True)
+    tries = last_outcome().tries + 1
+    _keep(
+        replace(
+            last_outcome(), text=str(error), is_problem=True, clash=clash, tries=tries
+        )
+    )
+
+
+def undo() -> None:
+    """Take back the last change that was made in the dialog."""
+    _step(services.store().undo, -1)
+
+
+def redo() -> None:
+    """Do the change again that was taken back last."""
+    _step(services.store().redo, 1)
+
+
+def _step(step: Callable[[Scope], UndoResult], done: int) -> None:
+    last = last_outcome()
+    try:
+        text = step(state.scope()).description
+    except ImageBaseError as error:
+        _complain(error)
+        return
+    state.note_saved()
+    _keep(
+        Told(text, done=last.done + done, undone=last.undone - done, tries=last.tries)
+    )
+
+
+def add(key: str) -> None:
+    """Add the label that was typed into the field of this key."""
+    name = (st.session_state[key] or "").strip()
+
+    def put(store: Store, scope: Scope) -> str:
+        store.add_label(scope, name)
+        return f"{name} is there."
+
+    act(put)
+
+
+def rename(class_id: int, key: str) -> None:
+    """Call a label what was typed into the field of this key."""
+    wanted = (st.session_state[key] or "").strip()
+    labels = services.store().labels(state.scope())
+    other = labels.class_id(wanted) if wanted in labels.shown_names else class_id
+
+    def call(store: Store, scope: Scope) -> str:
+        before = _name(store, scope, class_id)
+        boxes = store.label_counts(scope).get(before, 0)
+        store.rename_label(scope, class_id, wanted)
+        return f"{before} is called {wanted}, on {widgets.plural(boxes, 'box')}."
+
+    act(call, clash=(class_id, other) if other != class_id else None)
+
+
+def recolour(class_id: int, key: str) -> None:
+    """Give a label the colour that was picked in the field of this key."""
+    tint = st.session_state[key]
+
+    def paint(store: Store, scope: Scope) -> str:
+        store.recolour_label(scope, class_id, tint)
+        return f"{_name(store, scope, class_id)} has its new colour."
+
+    act(paint)
+
+
+def move(class_id: int, place: int, store: Store, scope: Scope) -> str:
+    """Put a label at a place in the order, from 0; class numbers stay."""
+    labels = store.labels(scope)
+    order = [labels.class_id(name) for name in labels.shown_names]
+    order.remove(class_id)
+    order.insert(place, class_id)
+    store.order_labels(scope, order)
+    return f"{_name(store, scope, class_id)} is number {place + 1} in the list."
+
+
+def sort_as_chosen(key: str) -> None:
+    """Sort the labels by the order that was chosen in the menu of this key."""
+    act(partial(_sort, st.session_state[key]))
+
+
+def _sort(order: str, store: Store, scope: Scope) -> str:
+    ordered = sorted(rows_of(store, scope), key=ORDERS[order])
+    store.order_labels(scope, [row.class_id for row in ordered])
+    return f"The labels are sorted: {order[0].lower() + order[1:]}."
+
+
+def merge(class_id: int, into: int, store: Store, scope: Scope) -> str:
+    """Give a label's boxes to another one."""
+    name, other = _name(store, scope, class_id), _name(store, scope, into)
+    taken = store.merge_label(scope, class_id, into=into)
+    return (
+        f"{name} went into {other}, with {widgets.plural(taken.boxes, 'box')} on "
+        f"{widgets.plural(taken.images, 'image')}."
+    )
+
+
+def delete(class_id: int, store: Store, scope: Scope) -> str:
+    """Delete a label with its boxes."""
+    name = _name(store, scope, class_id)
+    taken = store.delete_label(scope, class_id, with_boxes=True)
+    if not taken.boxes:
+        return f"{name} is deleted."
+    return (
+        f"{name} is deleted, with {widgets.plural(taken.boxes, 'box')} on "
+        f"{widgets.plural(taken.images, 'image')}."
+    )
+
+
+def _name(store: Store, scope: Scope, class_id: int) -> str:
+    return store.labels(scope).labels[class_id].name
+
 
 _ADD: Final = "labels.add"
 _SEARCH: Final = "labels.search"
@@ -30,7 +237,7 @@ def open_button(key: str = "labels.open") -> None:
         icon=":material/label:",
         help="Add, rename, recolour, order, merge and delete labels.",
     ):
-        acts.begin()
+        begin()
         st.session_state.pop(_SEARCH, None)
         _dialog()
 
@@ -45,7 +252,7 @@ def _dialog() -> None:
 
 def draw() -> None:
     """Draw every label with what can be done to it."""
-    rows = acts.rows_of(backend.store(), state.scope())
+    rows = rows_of(services.store(), state.scope())
     _say()
     if not rows:
         st.info("This dataset has no labels yet. Add the first one.")
@@ -58,7 +265,7 @@ def draw() -> None:
 
 
 def _say() -> None:
-    told = acts.told()
+    told = last_outcome()
     if told.is_problem:
         st.error(widgets.escape(told.text))
     words, back, again = st.columns([6, 1.2, 1.2], vertical_alignment="center")
@@ -77,7 +284,7 @@ def _say() -> None:
         key="labels.undo",
         icon=":material/undo:",
         disabled=not told.done,
-        on_click=acts.undo,
+        on_click=undo,
         width="stretch",
     )
     again.button(
@@ -85,24 +292,24 @@ def _say() -> None:
         key="labels.redo",
         icon=":material/redo:",
         disabled=not told.undone,
-        on_click=acts.redo,
+        on_click=redo,
         width="stretch",
     )
 
 
 def _offer_merge(class_id: int, into: int) -> None:
-    labels = backend.store().labels(state.scope()).labels
+    labels = services.store().labels(state.scope()).labels
     st.button(
         f"Merge {widgets.escape(labels[class_id].name)} into "
         f"{widgets.escape(labels[into].name)}",
         key="labels.merge_instead",
         icon=":material/call_merge:",
-        on_click=acts.act,
-        args=(partial(acts.merge, class_id, into),),
+        on_click=act,
+        args=(partial(merge, class_id, into),),
     )
 
 
-def _found(rows: Sequence[acts.Row]) -> Sequence[acts.Row]:
+def _found(rows: Sequence[Row]) -> Sequence[Row]:
     """Draw the search and the orders where there are several; return what is found."""
     if len(rows) <= 2:
         return rows
@@ -116,27 +323,27 @@ def _found(rows: Sequence[acts.Row]) -> Sequence[acts.Row]:
     )
     order.menu_button(
         "Sort",
-        list(acts.ORDERS),
+        list(ORDERS),
         key=_SORT,
         width="stretch",
         help="Only the order on screen changes.",
-        on_click=acts.sort_as_chosen,
+        on_click=sort_as_chosen,
         args=(_SORT,),
     )
     text = (wanted or "").strip().casefold()
     return [row for row in rows if text in row.label.name.casefold()]
 
 
-def _draw_row(row: acts.Row, rows: Sequence[acts.Row]) -> None:
+def _draw_row(row: Row, rows: Sequence[Row]) -> None:
     cells = st.columns(_COLUMNS, gap="small", vertical_alignment="center")
     name, colour = row.label.name, row.label.colour
-    at = f"{row.class_id}.{hash((name, colour, acts.told().tries))}"
+    at = f"{row.class_id}.{hash((name, colour, last_outcome().tries))}"
     cells[0].color_picker(
         f"Colour of {name}",
         colour,
         key=f"labels.colour.{at}",
         label_visibility="collapsed",
-        on_change=acts.recolour,
+        on_change=recolour,
         args=(row.class_id, f"labels.colour.{at}"),
     )
     cells[1].text_input(
@@ -145,7 +352,7 @@ def _draw_row(row: acts.Row, rows: Sequence[acts.Row]) -> None:
         key=f"labels.name.{at}",
         max_chars=MAX_LABEL_LENGTH,
         label_visibility="collapsed",
-        on_change=acts.rename,
+        on_change=rename,
         args=(row.class_id, f"labels.name.{at}"),
     )
     cells[2].caption(f"№ {row.class_id}", help="Its class number in every export.")
@@ -156,7 +363,7 @@ def _draw_row(row: acts.Row, rows: Sequence[acts.Row]) -> None:
 
 
 def _draw_moves(
-    row: acts.Row,
+    row: Row,
     count: int,
     up: "DeltaGenerator",
     down: "DeltaGenerator",
@@ -172,12 +379,12 @@ def _draw_moves(
                 is_plain=True,
                 disabled=is_at_end or is_searching,
                 hint=f"Move {word}: only the order on screen changes.",
-                on_click=acts.act,
-                args=(partial(acts.move, row.class_id, row.place + step),),
+                on_click=act,
+                args=(partial(move, row.class_id, row.place + step),),
             )
 
 
-def _draw_more(row: acts.Row, rows: Sequence[acts.Row]) -> None:
+def _draw_more(row: Row, rows: Sequence[Row]) -> None:
     """Draw what moves a label far, and what makes it go."""
     key, name = str(row.class_id), widgets.escape(row.label.name)
     others = {one.class_id: one.label.name for one in rows if one != row}
@@ -194,8 +401,8 @@ def _draw_more(row: acts.Row, rows: Sequence[acts.Row]) -> None:
             "Move there",
             key=f"labels.move.{key}",
             disabled=place == row.place + 1,
-            on_click=acts.act,
-            args=(partial(acts.move, row.class_id, place - 1),),
+            on_click=act,
+            args=(partial(move, row.class_id, place - 1),),
         )
         into = st.selectbox(
             f"Merge {name}: {boxes} get the label",
@@ -211,8 +418,8 @@ def _draw_more(row: acts.Row, rows: Sequence[acts.Row]) -> None:
                 key=f"labels.merge.{key}",
                 type="primary",
                 icon=":material/call_merge:",
-                on_click=acts.act,
-                args=(partial(acts.merge, row.class_id, into),),
+                on_click=act,
+                args=(partial(merge, row.class_id, into),),
             )
     st.caption(
         f"Deleting {name} deletes {boxes} too. To keep them, merge."
@@ -223,8 +430,8 @@ def _draw_more(row: acts.Row, rows: Sequence[acts.Row]) -> None:
         f"Delete it and {boxes}" if row.boxes else "Delete it",
         key=f"labels.delete.{key}",
         icon=":material/delete:",
-        on_click=acts.act,
-        args=(partial(acts.delete, row.class_id),),
+        on_click=act,
+        args=(partial(delete, row.class_id),),
     )
 
 
@@ -243,6 +450,6 @@ def _draw_addition() -> None:
             key=f"{_ADD}.submit",
             icon=":material/add:",
             width="stretch",
-            on_click=acts.add,
+            on_click=add,
             args=(_ADD,),
         )

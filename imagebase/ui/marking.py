@@ -10,7 +10,7 @@ from imagebase.annotation import ImageRecord, Size, new_id
 from imagebase.annotation.areas import Shape
 from imagebase.editing.records import MAX_MARKS
 from imagebase.errors import EditError
-from imagebase.ui import backend, browser, cache, rough_canvas, state, widgets
+from imagebase.ui import cache, identity, rough_canvas, services, state, widgets
 from imagebase.ui.rough_canvas import Tool
 
 # Is called with the comment and the marks.
@@ -60,7 +60,7 @@ def open_button(
 
 def open_marks(image_id: str) -> tuple[Shape, ...]:
     """Return what was drawn on an image with comments that nobody has resolved."""
-    said = backend.store().comments(state.scope(), image_id)
+    said = services.store().comments(state.scope(), image_id)
     return tuple(mark for one in said if one.is_open for mark in one.marks)
 
 
@@ -75,7 +75,7 @@ def _why(image_id: str) -> str:
 def _dialog(image_id: str) -> None:
     state.leave_deleted_dataset()
     rough_canvas.settle(_CANVAS, _book)
-    record = backend.store().record(state.scope(), image_id)
+    record = services.store().record(state.scope(), image_id)
     tool: Tool = st.segmented_control(
         "Tool",
         list(_TOOLS),
@@ -94,7 +94,7 @@ def _dialog(image_id: str) -> None:
 
 def _canvas(record: ImageRecord, tool: Tool) -> None:
     scope = state.scope()
-    width = browser.room_width("marking.room") or _ROOM.width
+    width = identity.room_width("marking.room") or _ROOM.width
     room = Size(min(width, _ROOM.width), _ROOM.height)
     _, factor = rough_canvas.fitted(record.size, room)
     rough_canvas.draw_canvas(

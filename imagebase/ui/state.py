@@ -22,8 +22,8 @@ from imagebase.jobs.exports import delete_exports
 from imagebase.jobs.training import delete_trainings
 from imagebase.settings import Mode, settings
 from imagebase.store import DatasetInfo, Scope, UndoResult
-from imagebase.ui import backend
-from imagebase.ui.visitor import keep_owner, visitor
+from imagebase.ui import services
+from imagebase.ui.identity import keep_owner, visitor
 
 _DATASET: Final = "imagebase.dataset"
 _IMAGE: Final = "imagebase.image"
@@ -49,16 +49,16 @@ _log = logging.getLogger(__name__)
 def datasets() -> list[DatasetInfo]:
     """Return this visitor's datasets; there is always one."""
     who = visitor()
-    known = backend.store().datasets(who.owner_id)
+    known = services.store().datasets(who.owner_id)
     return known or [_first_dataset()]
 
 
 def _first_dataset() -> DatasetInfo:
     who = visitor()
-    with_samples = settings().samples or backend.mode() is Mode.DEMO
+    with_samples = settings().samples or services.mode() is Mode.DEMO
     name = _SAMPLES_NAME if with_samples else _FIRST_NAME
     keep_owner(who.owner_id)  # it may have expired while a tab was open
-    created = backend.store().create_dataset(who.owner_id, name, who=who.who)
+    created = services.store().create_dataset(who.owner_id, name, who=who.who)
     if with_samples:
         add_samples(Scope(who.owner_id, created.dataset_id, who.who))
     return created
@@ -139,16 +139,16 @@ def create_dataset(name: str) -> None:
     Raises:
         LimitError: there are as many as may be.
     """
-    who, most = visitor(), backend.limits().max_datasets
+    who, most = visitor(), services.limits().max_datasets
     if len(datasets()) >= most:
         raise LimitError(f"There are {most:,} datasets already; delete one first.")
-    created = backend.store().create_dataset(who.owner_id, name, who=who.who)
+    created = services.store().create_dataset(who.owner_id, name, who=who.who)
     choose_dataset(created.dataset_id)
 
 
 def add_samples(target: Scope) -> AdmissionReport:
     """Add the sample photographs to a dataset."""
-    return admit(backend.store(), target, sample_incoming(), limits=backend.limits())
+    return admit(services.store(), target, sample_incoming(), limits=services.limits())
 
 
 def upload_report() -> AdmissionReport | None:
@@ -172,7 +172,7 @@ def uploader_generation() -> int:
 def image_id() -> str | None:
     """Return the image the editor shows: the chosen one, else the first in need."""
     chosen: str | None = st.session_state.get(_IMAGE)
-    return backend.store().image_or_first(scope(), chosen)
+    return services.store().image_or_first(scope(), chosen)
 
 
 def choose_image(chosen: str | None) -> None:
@@ -182,7 +182,7 @@ def choose_image(chosen: str | None) -> None:
 
 def save(record: ImageRecord) -> ImageRecord:
     """Write a record through to the store."""
-    return backend.store().save(scope(), record)
+    return services.store().save(scope(), record)
 
 
 def note_revision(record: ImageRecord) -> None:
@@ -304,13 +304,13 @@ def note_step(result: UndoResult) -> None:
 
 def rename_dataset(name: str) -> None:
     """Give this dataset another name."""
-    backend.store().rename_dataset(scope(), name)
+    services.store().rename_dataset(scope(), name)
 
 
 def delete_dataset() -> None:
     """Delete this dataset with its images, labels and exports, for good."""
     target = scope()
-    backend.store().delete_dataset(target)
+    services.store().delete_dataset(target)
     delete_exports(target.owner_id, target.dataset_id)
     delete_evaluations(target.owner_id, target.dataset_id)
     delete_trainings(target.owner_id, target.dataset_id)
@@ -319,4 +319,4 @@ def delete_dataset() -> None:
 
 def has_images() -> bool:
     """Say whether this dataset holds any image."""
-    return any(backend.store().progress(scope()).values())
+    return any(services.store().progress(scope()).values())

@@ -21,8 +21,7 @@ from imagebase.errors import ImageBaseError
 from imagebase.jobs.inference import candidates_key
 from imagebase.jobs.scoring import mapping_now
 from imagebase.store import JobInfo, JobState
-from imagebase.ui import backend, cache, jobs, state
-from imagebase.ui.annotate import label_table
+from imagebase.ui import cache, job_progress, model_labels, services, state
 
 CONFIDENCE: Final = "annotate.confidence"
 NMS: Final = "annotate.nms"
@@ -51,7 +50,7 @@ def of_records(
     if source is None:
         return nothing
     pool = _pool(source.detector).only([one.image_id for one in open_ones])
-    pool = pool.outside(backend.store().ignored_shapes(state.scope(), pool.image_ids))
+    pool = pool.outside(services.store().ignored_shapes(state.scope(), pool.image_ids))
     detector, rule = source
     selection = select_all(pool, rule, model_labels=detector.labels)
     there = set(pool.image_ids)
@@ -77,7 +76,7 @@ def count_on_new() -> int:
     source = _source()
     if source is None:
         return 0
-    scope, store = state.scope(), backend.store()
+    scope, store = state.scope(), services.store()
     new = store.image_ids(scope, statuses=[ReviewStatus.NEW])
     pool = _pool(source.detector).only(new)
     pool = pool.outside(store.ignored_shapes(scope, pool.image_ids))
@@ -86,13 +85,13 @@ def count_on_new() -> int:
 
 def _pool(detector: Detector) -> CandidatePool:
     scope, key = state.scope(), candidates_key(detector)
-    version = backend.store().candidates_version(scope, key)
+    version = services.store().candidates_version(scope, key)
     return cache.candidates(scope.owner_id, scope.dataset_id, key, version)
 
 
 def _source() -> _Source | None:
     """Return the model that ran last here, or whose boxes were saved since."""
-    run, saved = jobs.latest("annotate"), jobs.latest("keep")
+    run, saved = job_progress.latest("annotate"), job_progress.latest("keep")
     is_saved = (
         saved is not None
         and saved.state is JobState.DONE
@@ -115,7 +114,7 @@ def _rule(job: JobInfo, detector: Detector, *, is_saved: bool) -> SelectionRule:
     """Return the thresholds that boxes were saved by, else those of Annotate now."""
     usual = rule_of(job.parameters if is_saved else {})
     if is_saved:
-        store, scope = backend.store(), state.scope()
+        store, scope = services.store(), state.scope()
         mapping = mapping_now(store, scope, detector.labels, usual.mapping)
         return replace(usual, mapping=mapping)
     fields = st.session_state
@@ -123,6 +122,6 @@ def _rule(job: JobInfo, detector: Detector, *, is_saved: bool) -> SelectionRule:
         confidence_threshold=fields.get(CONFIDENCE, usual.confidence_threshold),
         nms_threshold=fields.get(NMS, usual.nms_threshold),
         labels=tuple(fields.get(LABELS) or ()) or None,
-        mapping=label_table.mapping(detector),
-        per_label_confidence=label_table.thresholds(detector),
+        mapping=model_labels.mapping(detector),
+        per_label_confidence=model_labels.thresholds(detector),
     )

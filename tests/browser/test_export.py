@@ -15,7 +15,7 @@ from imagebase.formats.trees import FolderTree
 from imagebase.images.decode import RgbArray
 from imagebase.settings import read_settings
 from imagebase.store import Scope, open_store
-from imagebase.ui.visitor import TEAM_OWNER
+from imagebase.ui.identity import TEAM_OWNER
 from tests.browser.conftest import ROOT, Serve
 from tests.export.datasets import COLOURS, SIZE, picture, planted
 

@@ -10,7 +10,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from imagebase.settings import read_settings
 from imagebase.store import JobState, Scope, Store, open_store
-from imagebase.ui.visitor import TEAM_OWNER
+from imagebase.ui.identity import TEAM_OWNER
 from tests.browser.conftest import ROOT, Serve
 from tests.browser.frames import Frame, frames, shown_twice, watch
 

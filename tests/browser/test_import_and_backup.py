@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect
 from imagebase.annotation import Box, Source
 from imagebase.settings import read_settings
 from imagebase.store import Scope, Store, open_store
-from imagebase.ui.visitor import TEAM_OWNER
+from imagebase.ui.identity import TEAM_OWNER
 from tests.browser.conftest import ROOT, Canvas, Serve
 
 pytestmark = pytest.mark.browser

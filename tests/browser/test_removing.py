@@ -9,7 +9,7 @@ from playwright.sync_api import Page, expect
 
 from imagebase.settings import read_settings
 from imagebase.store import Scope, Store, open_store
-from imagebase.ui.visitor import TEAM_OWNER
+from imagebase.ui.identity import TEAM_OWNER
 from tests.browser.conftest import ROOT, Canvas, Serve
 from tests.planted_logo import fill, made_set
 

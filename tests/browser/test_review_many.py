@@ -9,7 +9,7 @@ from playwright.sync_api import Page, expect
 from imagebase.annotation import Box, ReviewStatus
 from imagebase.settings import SAMPLES_FOLDER, read_settings
 from imagebase.store import Scope, Store, open_store
-from imagebase.ui.visitor import TEAM_OWNER
+from imagebase.ui.identity import TEAM_OWNER
 from tests.browser.conftest import ROOT, Serve
 from tests.planted_logo import SIZE, model_box, with_boxes
 from tests.store.fixtures import scope_of

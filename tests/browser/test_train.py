@@ -12,7 +12,7 @@ from imagebase.annotation import Annotation, ReviewStatus, Size
 from imagebase.images.decode import encode_png
 from imagebase.settings import read_settings
 from imagebase.store import Scope, Store, open_store
-from imagebase.ui.visitor import TEAM_OWNER
+from imagebase.ui.identity import TEAM_OWNER
 from tests.browser.conftest import ROOT, Canvas, Serve
 from tests.browser.frames import frames, shown_twice, watch
 from tests.training.shapes import HEIGHT, WIDTH, picture

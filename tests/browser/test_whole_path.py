@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Page, expect
 from imagebase.annotation import Annotation, Box, ImageRecord, ReviewStatus, Source
 from imagebase.settings import read_settings
 from imagebase.store import Scope, Store, open_store
-from imagebase.ui.visitor import TEAM_OWNER
+from imagebase.ui.identity import TEAM_OWNER
 from tests.browser.conftest import ROOT, Canvas, Point, Serve
 
 pytestmark = pytest.mark.browser

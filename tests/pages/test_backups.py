@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from imagebase.jobs.exports import exports_folder
+from imagebase.ui.identity import TEAM_OWNER
 from imagebase.ui.upload import backups, upload_tools
-from imagebase.ui.visitor import TEAM_OWNER
 from tests.app_fixtures import (
     Tab,
     begun_elsewhere,

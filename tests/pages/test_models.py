@@ -10,7 +10,7 @@ from imagebase.annotation import Annotation
 from imagebase.detection.library import library_of
 from imagebase.settings import TEAM_OWNER
 from imagebase.store import JobState
-from imagebase.ui import backend
+from imagebase.ui import services
 from tests.app_fixtures import Configure, NewTab, Tab, records, store, the_scope
 from tests.detection.onnx.onnx_builder import GraphBuilder
 from tests.detection.onnx.onnx_graphs import speaking_model, yolox_output
@@ -204,7 +204,7 @@ def test_models_of_a_visitor_go_when_the_visit_is_over(
     store().delete_owner(owner.name)
     long_ago = datetime(2020, 1, 1, tzinfo=UTC)
     store().ensure_owner(owner.name, expires_at=long_ago)
-    backend.sweep()
+    services.sweep()
     assert not owner.exists()
 
 

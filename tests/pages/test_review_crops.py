@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pytest
 
 from imagebase.annotation import Annotation, Box, ReviewStatus, Source
-from imagebase.ui.review.sheet import Tile
+from imagebase.ui.contact_sheet import Tile
 from tests.app_fixtures import Tab, put, records, store, the_scope
 from tests.planted_logo import LABEL, fill, made_set
 
@@ -207,7 +207,7 @@ def test_boxes_that_people_made_begin_without_a_tick(
         seen.append(ticked)
         return ticked
 
-    monkeypatch.setattr("imagebase.ui.look_preview.draw_sheet", draw)
+    monkeypatch.setattr("imagebase.ui.similar_offer.draw_sheet", draw)
     second = next(one for one in records() if one.file_name == "logo-001.jpg")
     (logo,) = second.annotations
     put(second, logo.with_acceptance(who="ann"))

@@ -3,14 +3,14 @@
 import pytest
 
 from imagebase.annotation import ReviewStatus
-from imagebase.ui import long_work
+from imagebase.ui import bulk_progress
 from tests.app_fixtures import Tab, records
 from tests.pages.test_review_figures import show
 
 
 @pytest.fixture(autouse=True)
 def two_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(long_work, "AT_ONCE", 1)
+    monkeypatch.setattr(bulk_progress, "AT_ONCE", 1)
 
 
 def take_all(tab: Tab) -> None:

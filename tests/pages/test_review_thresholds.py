@@ -6,7 +6,7 @@ from imagebase.annotation import Annotation, Box, Source
 from imagebase.detection.factory import ModelConfig, shared_looker
 from imagebase.editing.records import approve, delete_annotations
 from imagebase.store import JobInfo, JobState
-from imagebase.ui import backend
+from imagebase.ui import services
 from tests.app_fixtures import (
     Tab,
     add_photographs,
@@ -31,7 +31,7 @@ def model_id() -> str:
 def run_job(kind: str, setup: ModelConfig, **rule: float) -> JobInfo:
     """Let a job with this setup come to its end."""
     parameters = {**setup.parameters(), "statuses": OPEN, **rule}
-    backend.runner().submit(the_scope(), kind, parameters)
+    services.runner().submit(the_scope(), kind, parameters)
     job = ended(the_scope(), kind)
     assert job.state is JobState.DONE, job.error
     return job

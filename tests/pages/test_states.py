@@ -7,7 +7,7 @@ from streamlit.testing.v1.element_tree import ButtonGroup, Selectbox
 
 from imagebase.annotation import TO_REVIEW, Annotation, Box, ReviewStatus
 from imagebase.ui.edit.walking import Among
-from imagebase.ui.visitor import TEAM_OWNER
+from imagebase.ui.identity import TEAM_OWNER
 from tests.app_fixtures import (
     NewTab,
     Tab,

@@ -19,7 +19,7 @@ from imagebase.training import run_folder
 from imagebase.training.run_folder import Progress, write_line
 from imagebase.training.run_settings import TrainingSettings, write_json
 from imagebase.training.session import Plan
-from imagebase.ui import backend
+from imagebase.ui import services
 from tests.app_fixtures import NewTab, Tab, records, started, store, the_scope
 from tests.training.shapes import HEIGHT, WIDTH, picture
 from tests.training.waiting import until_it_learns
@@ -101,7 +101,7 @@ def test_labels_of_strangers_are_shown_as_text(shapes: Tab) -> None:
 def test_a_finished_training_shows_figures_pictures_and_the_way_on(
     shapes: Tab,
 ) -> None:
-    job_id = backend.runner().submit(
+    job_id = services.runner().submit(
         the_scope(),
         "train",
         {"name": "Shapes", "base": "yolov4-tiny", "steps": 2, "input_size": 96},
@@ -127,13 +127,13 @@ def test_a_finished_training_shows_figures_pictures_and_the_way_on(
 
 
 def test_a_stopped_training_goes_on_and_ends_when_asked_to(shapes: Tab) -> None:
-    job_id = backend.runner().submit(the_scope(), "train", {**LONG, "name": "S"})
+    job_id = services.runner().submit(the_scope(), "train", {**LONG, "name": "S"})
     shapes.open("train")
     assert shapes.app.button(key=f"train.finish.{job_id}").disabled
     until_it_learns(work_folder(the_scope(), job_id))
     shapes.press(f"train.stop.{job_id}")
     assert waited(shapes, "train").state is JobState.CANCELLED
-    failed = backend.runner().submit(the_scope(), "train", {**LONG, "name": "a & b"})
+    failed = services.runner().submit(the_scope(), "train", {**LONG, "name": "a & b"})
     assert waited(shapes, "train").job_id == failed
     shapes.open("train")
     words = shapes.words()
@@ -259,6 +259,6 @@ def test_without_pytorch_the_page_says_how_to_get_it(
     said = [one.value for one in shapes.app.code]
     get, install = "python -m pip install uv", "python -m uv pip install torch"
     assert said == [
-        f"{get}\n{install} --torch-backend={backend}" for backend in ("cpu", "auto")
+        f"{get}\n{install} --torch-backend={services}" for services in ("cpu", "auto")
     ]
     assert "train.start" not in [one.key for one in shapes.app.button]

@@ -12,9 +12,9 @@ from imagebase.errors import StoreError
 from imagebase.jobs.exports import exports_folder
 from imagebase.settings import PROJECT_ROOT
 from imagebase.store import Scope
-from imagebase.ui import backend
+from imagebase.ui import services
+from imagebase.ui.identity import TEAM_OWNER
 from imagebase.ui.upload import uploads
-from imagebase.ui.visitor import TEAM_OWNER
 from tests.app_fixtures import Configure, Tab, records, store, the_scope
 
 DIALOG = "imagebase.dialog"
@@ -217,8 +217,8 @@ def test_error_of_ours_at_a_press_is_one_sentence_and_the_page_stays(
     tab: Tab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     error = StoreError("The disk is full.")
-    monkeypatch.setattr(backend.store(), "add_image", lambda *a, **k: fail(error))
-    monkeypatch.setattr(backend.store(), "usage", lambda *a, **k: fail(error))
+    monkeypatch.setattr(services.store(), "add_image", lambda *a, **k: fail(error))
+    monkeypatch.setattr(services.store(), "usage", lambda *a, **k: fail(error))
     tab.press("upload.samples")
     assert tab.toasts() == [r"The disk is full\."]
     assert tab.app.file_uploader

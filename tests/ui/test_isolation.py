@@ -13,7 +13,7 @@ import streamlit as st
 from imagebase.annotation import Annotation, Box
 from imagebase.errors import NotFoundError
 from imagebase.store import Scope
-from imagebase.ui import backend, cache, jobs, state
+from imagebase.ui import cache, job_progress, services, state
 from imagebase.ui.edit import changing, walking
 from imagebase.ui.upload import upload_tools
 from tests.app_fixtures import (
@@ -33,7 +33,7 @@ QUERIES: Final[dict[str, Callable[[str], Any]]] = {
     "rename_dataset": lambda image_id: state.rename_dataset("Mine"),
     "delete_dataset": lambda image_id: state.delete_dataset(),
     "add_samples": lambda image_id: state.add_samples(state.scope()),
-    "latest": lambda image_id: jobs.latest("annotate"),
+    "latest": lambda image_id: job_progress.latest("annotate"),
     "record": lambda image_id: changing.record(),
     "load": lambda image_id: changing.access().load(image_id),
     "images": lambda image_id: walking.images(),
@@ -68,7 +68,7 @@ def theirs(configure: Configure, two_samples: None) -> Scope:
 
 
 def _all_of(scope: Scope) -> tuple[object, ...]:
-    kept = backend.store()
+    kept = services.store()
     return kept.datasets("theirs"), kept.records(scope), kept.jobs(scope)
 
 

@@ -23,16 +23,17 @@ from imagebase.detection.suggestions import (
 from imagebase.jobs.inference import candidates_key
 from imagebase.store import JobState
 from imagebase.ui import (
-    backend,
     cache,
-    jobs,
+    job_progress,
     label_manager,
+    services,
     state,
     suggested_boxes,
     widgets,
 )
-from imagebase.ui.annotate import label_table, looking_choice
-from imagebase.ui.annotate.label_table import FLOOR
+from imagebase.ui import model_labels as label_table
+from imagebase.ui.annotate import looking_choice
+from imagebase.ui.model_labels import FLOOR
 
 PAGE_SIZE: Final = 12
 COLUMNS: Final = 4
@@ -53,7 +54,7 @@ class Choice:
 
 def toolbar() -> Choice:
     """Draw model, images and Run; return what is chosen."""
-    counts = backend.store().progress(state.scope())
+    counts = services.store().progress(state.scope())
     left, options, middle, right = st.columns([6, 2, 4, 2], vertical_alignment="bottom")
     with left:
         model = looking_choice.model()
@@ -69,14 +70,15 @@ def toolbar() -> Choice:
         key=f"annotate.images.{totals['new'] > 0}",
     )
     statuses = SCOPES[scope]
-    image_ids = tuple(backend.store().image_ids(state.scope(), statuses=statuses))
+    image_ids = tuple(services.store().image_ids(state.scope(), statuses=statuses))
     right.button(
         "Run",
         key="annotate.run",
         type="primary",
         icon=":material/play_arrow:",
         width="stretch",
-        disabled=not image_ids or jobs.is_active(jobs.latest("annotate")),
+        disabled=not image_ids
+        or job_progress.is_active(job_progress.latest("annotate")),
         help="Runs the model in the background. Nothing is changed yet.",
         on_click=_run,
         args=(statuses,),
@@ -88,13 +90,15 @@ def toolbar() -> Choice:
 def _run(statuses: Sequence[ReviewStatus]) -> None:
     """Start a run with what is chosen now: the press may come before the page does."""
     parameters = looking_choice.now().parameters()
-    jobs.start("annotate", {**parameters, "statuses": [str(s) for s in statuses]})
+    job_progress.start(
+        "annotate", {**parameters, "statuses": [str(s) for s in statuses]}
+    )
 
 
 def results(choice: Choice) -> None:
     """Draw what the model found so far, or what to do to see it."""
     found = _found(choice)
-    running = jobs.is_active(jobs.latest("annotate"))
+    running = job_progress.is_active(job_progress.latest("annotate"))
     if found.image_ids or running:
         every = 2.0 if running else None
         st.fragment(_results, run_every=every)(choice)
@@ -108,7 +112,7 @@ def results(choice: Choice) -> None:
 def _found(choice: Choice) -> CandidatePool:
     scope = state.scope()
     key = candidates_key(cache.detector(choice.setup))
-    version = backend.store().candidates_version(scope, key)
+    version = services.store().candidates_version(scope, key)
     kept = cache.candidates(scope.owner_id, scope.dataset_id, key, version)
     return kept.only(choice.image_ids)
 
@@ -154,7 +158,8 @@ def _results(choice: Choice) -> None:
         type="primary",
         width="stretch",
         icon=":material/check:",
-        disabled=jobs.is_active(jobs.latest("annotate")) or _is_kept(choice, rule),
+        disabled=job_progress.is_active(job_progress.latest("annotate"))
+        or _is_kept(choice, rule),
         help="Adds the boxes to the dataset. Boxes that a person made are not changed.",
         on_click=_keep,
         args=(choice, rule),
@@ -179,13 +184,13 @@ def _keep(choice: Choice, rule: SelectionRule) -> None:
     for where the button is drawn would then be lost.
     """
     if not _is_kept(choice, rule):  # a second click on the same does nothing
-        jobs.begin("keep", _keep_parameters(choice, rule))
+        job_progress.begin("keep", _keep_parameters(choice, rule))
         st.session_state[_KEEPING] = True
 
 
 def _say_how_the_run_went() -> None:
     """Say how long the last run took, and name what it could not look at."""
-    job = jobs.latest("annotate")
+    job = job_progress.latest("annotate")
     result = (job.result if job else None) or {}
     refused = result.get("refused") or []
     if result.get("images"):
@@ -201,7 +206,7 @@ def _say_how_the_run_went() -> None:
 
 def _next_steps() -> None:
     """Say that the boxes are in the dataset, and where to go from here."""
-    job = jobs.latest("keep")
+    job = job_progress.latest("keep")
     result = (job.result if job else None) or {}
     with st.container(horizontal=True, vertical_alignment="center", border=True):
         st.markdown(
@@ -216,11 +221,11 @@ def _next_steps() -> None:
 
 def _is_kept(choice: Choice, rule: SelectionRule) -> bool:
     """Say whether just these boxes were put into the dataset last, and still are."""
-    job, run = jobs.latest("keep"), jobs.latest("annotate")
+    job, run = job_progress.latest("keep"), job_progress.latest("annotate")
     if job is None or job.state is not JobState.DONE:
         return False
     is_older = run is not None and run.created_at > job.created_at
-    if is_older or backend.store().can_redo(state.scope()):
+    if is_older or services.store().can_redo(state.scope()):
         return False
     wanted = _keep_parameters(choice, rule)
     return all(
@@ -297,7 +302,7 @@ def _pictures(
     rule: SelectionRule,
 ) -> None:
     """Draw a page of pictures with what the model found; boxes to come stand out."""
-    scope, store = state.scope(), backend.store()
+    scope, store = state.scope(), services.store()
     detector = cache.detector(choice.setup)
     # As they will be once the boxes are kept: a label has one colour everywhere.
     labels = store.labels(scope).with_labels(
@@ -337,5 +342,5 @@ def _keep_parameters(choice: Choice, rule: SelectionRule) -> dict[str, Any]:
         "mapping": dict(rule.mapping),
         "per_label_confidence": dict(rule.per_label_confidence),
         # The same rule leaves other boxes once areas come or go.
-        "ignore_areas": backend.store().ignore_areas_mark(state.scope()),
+        "ignore_areas": services.store().ignore_areas_mark(state.scope()),
     }

@@ -17,7 +17,7 @@ from imagebase.detection.model_cards import card_of
 from imagebase.detection.model_files import Model
 from imagebase.jobs.scoring import parameters_in_use
 from imagebase.settings import DEFAULT_MODEL
-from imagebase.ui import backend, cache, state, widgets
+from imagebase.ui import cache, services, state, widgets
 
 _MODEL: Final = "annotate.model"
 _POPOVER_PX: Final = 380
@@ -41,7 +41,7 @@ def model() -> Model:
 
 def _usual(models: Collection[str]) -> str:
     """Return the model whose boxes were saved last here, else the project's default."""
-    used = parameters_in_use(backend.store(), state.scope()) or {}
+    used = parameters_in_use(services.store(), state.scope()) or {}
     name = str(used.get("model"))
     return name if name in models else DEFAULT_MODEL
 

@@ -6,7 +6,7 @@ import streamlit as st
 
 from imagebase.annotation import NOT_APPROVED, ReviewStatus
 from imagebase.annotation.states import count
-from imagebase.ui import backend, jobs, state
+from imagebase.ui import job_progress, services, state
 from imagebase.ui.annotate import looking_choice
 from imagebase.ui.annotate.annotating import MOST_DOUBTFUL, SCOPES
 
@@ -22,13 +22,13 @@ def label_with(model: str) -> None:
     Raises:
         JobError: another run of this dataset has not ended.
     """
-    counts = backend.store().progress(state.scope())
+    counts = services.store().progress(state.scope())
     statuses = SCOPES["new" if counts.get(ReviewStatus.NEW) else "open"]
     parameters = looking_choice.now(model).parameters()
     parameters["statuses"] = [str(one) for one in statuses]
-    job = jobs.latest("annotate")
-    if job is None or not jobs.is_active(job) or job.parameters != parameters:
-        backend.runner().submit(state.scope(), "annotate", parameters)
+    job = job_progress.latest("annotate")
+    if job is None or not job_progress.is_active(job) or job.parameters != parameters:
+        services.runner().submit(state.scope(), "annotate", parameters)
     st.session_state["annotate.model"] = model
     st.session_state["annotate.order"] = MOST_DOUBTFUL
     st.session_state["annotate.labels"] = []

@@ -7,7 +7,7 @@ from imagebase.annotation import ImageRecord
 from imagebase.editing.conflicts import Conflict, is_separate, merged
 from imagebase.editing.records import copy_boxes
 from imagebase.errors import ImageBaseError, NotFoundError, RevisionConflictError
-from imagebase.ui import backend, state
+from imagebase.ui import services, state
 from imagebase.ui.edit import canvas, versions, walking
 from imagebase.ui.edit.editor import RecordAccess
 
@@ -24,12 +24,12 @@ def record() -> ImageRecord:
     image_id = state.image_id()
     if image_id is None:
         raise NotFoundError("This image is not there any more; choose another dataset.")
-    return backend.store().record(state.scope(), image_id)
+    return services.store().record(state.scope(), image_id)
 
 
 def access() -> RecordAccess:
     """Return how the canvas and the table read and write records."""
-    scope, store = state.scope(), backend.store()
+    scope, store = state.scope(), services.store()
 
     def save(record: ImageRecord) -> ImageRecord:
         try:
@@ -119,10 +119,10 @@ def change_and_go_on(make: Change) -> None:
 def copy_previous() -> None:
     """Add the boxes of the image before the one on screen."""
     current = record().image_id
-    known = backend.store().image_ids(state.scope())
+    known = services.store().image_ids(state.scope())
     place = known.index(current) if current in known else 0
     if place == 0:
         canvas.report("This is the first image: there is none before it.")
         return
-    previous = backend.store().record(state.scope(), known[place - 1])
+    previous = services.store().record(state.scope(), known[place - 1])
     change(lambda one, who: copy_boxes(previous, one, who=who))

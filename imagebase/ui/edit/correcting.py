@@ -13,16 +13,15 @@ from imagebase.editing.records import accept_all, approve, confirm_empty, reject
 from imagebase.errors import ImageFileError
 from imagebase.ui import (
     address,
-    backend,
+    bulk_progress,
     cache,
     frame,
-    ignore_areas,
-    long_work,
-    look_offer,
+    ignore_areas_dialog,
     marking,
+    services,
+    similar_offer,
     state,
     suggested_boxes,
-    undoing,
     widgets,
 )
 from imagebase.ui.edit import (
@@ -53,7 +52,7 @@ def editor() -> None:
     """Draw the editor; what a person does in it reruns nothing but itself."""
     canvas.settle()
     state.leave_deleted_dataset()
-    long_work.leave_fragment()
+    bulk_progress.leave_fragment()
     if state.image_id() is None:
         st.rerun()  # the page says what to do
     record = changing.record()
@@ -70,7 +69,7 @@ def editor() -> None:
 def _edit(record: ImageRecord) -> None:
     state.note_revision(record)
     state.note_shown(record)
-    labels = backend.store().labels(state.scope())
+    labels = services.store().labels(state.scope())
     suggested = suggested_boxes.of_record(record)
     names = dict.fromkeys(one.label for one in suggested)
     choice = label_choice.choose(labels, tuple(names))
@@ -136,14 +135,14 @@ def _place(record: ImageRecord) -> None:
 
 
 def _undo_buttons() -> None:
-    scope, store = state.scope(), backend.store()
+    scope, store = state.scope(), services.store()
     widgets.icon_button(
         "Undo",
         key="edit.undo",
         icon=":material/undo:",
         hint="Undo (Ctrl + Z)",
         on_click=_step,
-        args=(undoing.undo,),
+        args=(bulk_progress.undo,),
         disabled=not store.can_undo(scope),
     )
     widgets.icon_button(
@@ -152,7 +151,7 @@ def _undo_buttons() -> None:
         icon=":material/redo:",
         hint="Redo (Ctrl + Y)",
         on_click=_step,
-        args=(undoing.redo,),
+        args=(bulk_progress.redo,),
         disabled=not store.can_redo(scope),
     )
 
@@ -233,7 +232,7 @@ def _side(
         height=height,
     )
     draw_attributes(record)
-    look_offer.follow(record)
+    similar_offer.follow(record)
     draw_tags(record)
     draw_comments(record.image_id, beside=partial(_beside_comments, record))
     train_again.offer()
@@ -255,7 +254,7 @@ def _offer_to_save(record: ImageRecord, suggestions: int) -> None:
 
 
 def _beside_comments(record: ImageRecord) -> None:
-    ignore_areas.open_button(record, key="edit.areas")
+    ignore_areas_dialog.open_button(record, key="edit.areas")
     removing.remove(record)
 
 
@@ -363,8 +362,8 @@ _KEYS: Final[dict[str, Callable[[], object]]] = {
     "doubtful": walking.next_doubtful,
     "approve": partial(changing.change_and_go_on, _approved),
     "accept": partial(changing.change, _accepted),
-    "undo": partial(_step, undoing.undo),
-    "redo": partial(_step, undoing.redo),
+    "undo": partial(_step, bulk_progress.undo),
+    "redo": partial(_step, bulk_progress.redo),
     "copy": changing.copy_previous,
     "empty": partial(changing.change_and_go_on, _empty),
 }

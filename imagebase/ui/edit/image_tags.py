@@ -6,13 +6,13 @@ import streamlit as st
 
 from imagebase.annotation import ImageRecord
 from imagebase.editing.records import tagged
-from imagebase.ui import backend, state
+from imagebase.ui import services, state
 from imagebase.ui.edit import changing
 
 
 def draw_tags(record: ImageRecord) -> None:
     """Draw the image's tags; what is added or removed is saved at once."""
-    known = backend.store().tag_counts(state.scope())
+    known = services.store().tag_counts(state.scope())
     key = f"edit.tags.{record.image_id[:12]}.{hash(record.tags)}"
     st.multiselect(
         "Tags of the image",

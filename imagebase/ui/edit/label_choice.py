@@ -8,7 +8,7 @@ import streamlit as st
 from imagebase.annotation import MAX_LABEL_LENGTH, LabelSet
 from imagebase.editing.records import checked_label
 from imagebase.errors import EditError
-from imagebase.ui import backend, cache, label_manager, state, widgets
+from imagebase.ui import cache, label_manager, services, state, widgets
 from imagebase.ui.edit import canvas
 
 # As many as there are keys for.
@@ -147,5 +147,5 @@ def give_next(name: str) -> None:
         canvas.report("A label needs a name; type one.")
         return
     scope = state.scope()
-    is_new = checked not in backend.store().labels(scope).shown_names
+    is_new = checked not in services.store().labels(scope).shown_names
     st.session_state[_LABEL] = Chosen(scope.dataset_id, checked, is_new)

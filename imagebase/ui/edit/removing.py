@@ -7,7 +7,7 @@ import streamlit as st
 
 from imagebase.annotation import ImageRecord
 from imagebase.review.bulk_edits import remove_images
-from imagebase.ui import backend, image_removal, state, widgets
+from imagebase.ui import image_removal, services, state, widgets
 from imagebase.ui.edit import canvas, changing, walking
 from imagebase.ui.image_removal import Going
 
@@ -16,7 +16,7 @@ _KEY: Final = "edit"
 
 def remove(record: ImageRecord) -> None:
     """Draw the removal of this image; it asks first, and says what goes with it."""
-    said = backend.store().comments(state.scope(), record.image_id)
+    said = services.store().comments(state.scope(), record.image_id)
     going = Going(1, len(record.annotations), sum(one.is_open for one in said))
     with st.popover("Remove", icon=":material/delete:", type="tertiary"):
         image_removal.confirm(
@@ -41,7 +41,7 @@ def _remove(image_id: str) -> None:
 
 def _is_removed(known: ImageRecord) -> bool:
     seen = {known.image_id: known.revision}
-    told = remove_images(backend.store(), state.scope(), seen)
+    told = remove_images(services.store(), state.scope(), seen)
     if told.changed:
         name = widgets.short_name(known.file_name)
         state.say(f"Removed {name} with {widgets.plural(told.boxes, 'box')}.")

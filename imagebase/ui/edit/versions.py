@@ -15,7 +15,7 @@ from imagebase.editing.conflicts import (
     ours_over,
 )
 from imagebase.errors import ImageBaseError, RevisionConflictError
-from imagebase.ui import backend, cache, state, widgets
+from imagebase.ui import cache, services, state, widgets
 
 _PICTURE_PX: Final = 460
 
@@ -29,7 +29,7 @@ def on_conflict(error: RevisionConflictError) -> None:
 
 def newest(conflict: Conflict) -> Conflict | None:
     """Return the conflict with what is stored by now; None once both say the same."""
-    theirs = backend.store().record(state.scope(), conflict.image_id)
+    theirs = services.store().record(state.scope(), conflict.image_id)
     current = replace(conflict, theirs=theirs)
     if not differences(theirs, current.ours):
         state.drop_conflict(conflict.image_id)
@@ -55,7 +55,7 @@ def choose(conflict: Conflict) -> None:
 
 
 def _who(conflict: Conflict) -> str:
-    events = backend.store().history(state.scope(), conflict.image_id)
+    events = services.store().history(state.scope(), conflict.image_id)
     return widgets.escape(events[-1].who) if events else "Somebody else"
 
 
@@ -66,7 +66,7 @@ def _version(title: str, conflict: Conflict, record: ImageRecord) -> None:
     picture = cache.labelled_picture(
         scope,
         record,
-        backend.store().labels(scope),
+        services.store().labels(scope),
         highlighted=found.added | found.changed,
     )
     st.image(picture, width=_picture_width(record), alt=title)
@@ -101,7 +101,7 @@ def _settle(conflict: Conflict, version: Callable[[Conflict], ImageRecord]) -> N
     chosen = version(conflict)
     try:
         if chosen is not conflict.theirs:
-            state.note_shown(backend.store().save(state.scope(), chosen))
+            state.note_shown(services.store().save(state.scope(), chosen))
             state.note_saved()
     except RevisionConflictError as error:
         state.keep_conflict(replace(conflict, theirs=error.theirs))

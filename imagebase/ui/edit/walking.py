@@ -9,7 +9,7 @@ import streamlit as st
 from imagebase.annotation.states import GROUPS, UNDECIDED, group_counts
 from imagebase.jobs.scoring import judge_images, model_in_use, stale_images
 from imagebase.store import ImageFilter, Scope, Store
-from imagebase.ui import backend, jobs, state
+from imagebase.ui import job_progress, services, state
 from imagebase.ui.edit import canvas
 
 _AMONG: Final = "imagebase.edit.among"
@@ -35,7 +35,7 @@ def choose() -> None:
     """Draw the choice of the images to go through."""
     current = among()
     key = f"edit.among.{current.name}"
-    counts = group_counts(backend.store().progress(state.scope()))
+    counts = group_counts(services.store().progress(state.scope()))
     st.selectbox(
         "Images to go through",
         list(Among),
@@ -65,7 +65,7 @@ def _choose(key: str) -> None:
     canvas.settle()
     chosen = Among(st.session_state[key])
     st.session_state[_AMONG] = chosen
-    is_judging = chosen is Among.DOUBTFUL and _judge(backend.store(), state.scope())
+    is_judging = chosen is Among.DOUBTFUL and _judge(services.store(), state.scope())
     current, ids = state.image_id(), images()
     if current is None or current in ids:
         return
@@ -81,7 +81,7 @@ def _choose(key: str) -> None:
 
 def images() -> list[str]:
     """Return the ids of the images to go through, in their order."""
-    scope, store = state.scope(), backend.store()
+    scope, store = state.scope(), services.store()
     match among():
         case Among.ALL:
             return store.image_ids(scope)
@@ -111,7 +111,7 @@ def _neighbour(ids: Sequence[str], current: str, step: int) -> str | None:
     if among() is Among.DOUBTFUL:
         return next(iter(ids), None) if step > 0 else None
     # The one that stands next to it when all images are in a row.
-    known = backend.store().image_ids(state.scope())
+    known = services.store().image_ids(state.scope())
     here = known.index(current) if current in known else 0
     wanted = set(ids)
     ahead = known[here + 1 :] if step > 0 else reversed(known[:here])
@@ -134,7 +134,7 @@ def go(step: int) -> None:
 def show(start: str) -> None:
     """Go to the image whose id begins so, as the address has it; it need not be."""
     canvas.settle()
-    known = backend.store().image_ids(state.scope())
+    known = services.store().image_ids(state.scope())
     found = next((one for one in known if start and one.startswith(start)), None)
     if found is not None:
         state.choose_image(found)
@@ -156,7 +156,7 @@ def go_on(to_come: Sequence[str]) -> None:
     """
     waiting = set(to_come)
     if among() in (Among.ALL, Among.NEW, Among.DOUBTFUL, Among.WAITING):
-        waiting &= set(backend.store().image_ids(state.scope(), statuses=UNDECIDED))
+        waiting &= set(services.store().image_ids(state.scope(), statuses=UNDECIDED))
     found = next((one for one in to_come if one in waiting), None)
     if found is not None:
         state.choose_image(found)
@@ -173,7 +173,7 @@ def next_doubtful() -> None:
     current = state.image_id()
     if current is None:
         return
-    scope, store = state.scope(), backend.store()
+    scope, store = state.scope(), services.store()
     is_judging = _judge(store, scope)
     found = store.next_doubtful(scope, current)
     if found is not None:
@@ -191,6 +191,6 @@ def _judge(store: Store, scope: Scope) -> bool:
     if len(stale) <= _JUDGED_AT_ONCE:
         judge_images(store, scope, stale, in_use)
         return False
-    if not jobs.is_active(jobs.latest("doubt")):
-        jobs.start("doubt", {"mirrored": False})
+    if not job_progress.is_active(job_progress.latest("doubt")):
+        job_progress.start("doubt", {"mirrored": False})
     return True

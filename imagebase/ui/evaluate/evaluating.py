@@ -22,7 +22,7 @@ from imagebase.evaluation.comparison import DEFAULT_THRESHOLD
 from imagebase.evaluation.detection_pass import parse_contender
 from imagebase.evaluation.storage import RunInfo
 from imagebase.settings import DEFAULT_MODEL
-from imagebase.ui import backend, cache, jobs, state, widgets
+from imagebase.ui import cache, job_progress, services, state, widgets
 from imagebase.ui.evaluate import (
     evaluation_changes,
     evaluation_confusion,
@@ -61,7 +61,7 @@ View = Callable[[Shown], None]
 
 def toolbar() -> None:
     """Draw models, images, Run, and what else is to be judged."""
-    counts = backend.store().progress(state.scope())
+    counts = services.store().progress(state.scope())
     left, middle, right = st.columns([6, 2, 1], vertical_alignment="bottom")
     chosen: list[str] = left.multiselect(
         "Models",
@@ -93,7 +93,7 @@ def toolbar() -> None:
         width="stretch",
         disabled=not (chosen or evaluation_others.are_chosen())
         or not totals[images]
-        or jobs.is_active(jobs.latest("evaluate")),
+        or job_progress.is_active(job_progress.latest("evaluate")),
         help="Each model looks at all of them in the background; no label is changed.",
         on_click=_start,
     )
@@ -126,9 +126,9 @@ def _start() -> None:
         "models": list(dict.fromkeys(specs)),
         "images": images,
         "detections": evaluation_others.chosen(specs),
-        "limits": asdict(backend.limits()),
+        "limits": asdict(services.limits()),
     }
-    jobs.begin("evaluate", parameters)
+    job_progress.begin("evaluate", parameters)
     evaluation_others.hand_over()
     st.session_state.pop(_RUN, None)
 
@@ -170,8 +170,8 @@ def results() -> None:
 
 
 def _say_what_to_do() -> None:
-    counts = backend.store().progress(state.scope())
-    if jobs.is_active(jobs.latest("evaluate")):
+    counts = services.store().progress(state.scope())
+    if job_progress.is_active(job_progress.latest("evaluate")):
         return
     if total := count(counts, SCOPES[_usual(counts)]):
         st.info(
@@ -212,7 +212,7 @@ def _say_what_to_know(shown: Shown) -> None:
     """Say what limits the figures, and whether they are still of today's labels."""
     run = evaluation_data.load(shown.info.run_id)
     said = [*warnings_about(run.truth), *run.notes]
-    if shown.info.version != backend.store().version(state.scope()):
+    if shown.info.version != services.store().version(state.scope()):
         said.insert(0, "Labels or images changed since; press Run to judge anew.")
     if said:
         st.caption(":material/info: " + " ".join(map(widgets.escape, said)))

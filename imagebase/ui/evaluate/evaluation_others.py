@@ -13,7 +13,7 @@ from imagebase.evaluation.detection_pass import Pass
 from imagebase.ingest.label_files import keep_files
 from imagebase.jobs.dropped_files import dropped, forget_dropped, make_room
 from imagebase.jobs.evaluation import look_at_detections
-from imagebase.ui import backend, cache, state, widgets
+from imagebase.ui import cache, services, state, widgets
 
 _KEPT: Final = "imagebase.evaluate.others"
 _PROBLEM: Final = "imagebase.evaluate.others_problem"
@@ -145,7 +145,7 @@ def _drop_zone(images: str) -> None:
     files = st.file_uploader(
         "Files or a zip",
         accept_multiple_files=True,
-        max_upload_size=max(backend.limits().max_file_bytes // 1_000_000, 1),
+        max_upload_size=max(services.limits().max_file_bytes // 1_000_000, 1),
         key=f"evaluate.others.files.{generation}",
         label_visibility="collapsed",
     )
@@ -163,13 +163,13 @@ def _drop_zone(images: str) -> None:
 
 def _keep(files: Sequence[tuple[str, Any]], images: str) -> None:
     """Keep dropped files until they are judged, or an hour; nothing that is refused."""
-    scope, limits = state.scope(), backend.limits()
+    scope, limits = state.scope(), services.limits()
     other = _Other(new_id(), scope.dataset_id, _unused_name(files[0][0]), "")
     make_room(scope, limits)
     keep_files(files, dropped(scope, other.upload_id), limits)
     try:
         found = look_at_detections(
-            backend.store(),
+            services.store(),
             scope,
             other.upload_id,
             other.name,

@@ -15,7 +15,7 @@ from imagebase.images.decode import LoadedImage, load_image, resized
 from imagebase.images.draw import draw_annotations
 from imagebase.images.thumbnails import crop, inner_size
 from imagebase.store import Scope
-from imagebase.ui import backend, cache, state, widgets
+from imagebase.ui import cache, services, state, widgets
 
 PAGE_SIZE: Final = 12
 COLUMNS: Final = 4
@@ -69,7 +69,7 @@ def around(boxes: Iterable[Box]) -> Box | None:
 def grid(cards: Sequence[Card], *, key: str, columns: int = COLUMNS) -> None:
     """Draw a page of cards; a press on a name opens the image in the editor."""
     shown = widgets.page_of(cards, page_size=PAGE_SIZE, key=f"{key}.page")
-    labels = backend.store().labels(state.scope())
+    labels = services.store().labels(state.scope())
     for start in range(0, len(shown), columns):
         cells = st.columns(columns, gap="small")
         for place, (cell, card) in enumerate(

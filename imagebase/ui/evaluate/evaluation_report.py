@@ -10,7 +10,7 @@ from imagebase.evaluation.storage import RunInfo
 from imagebase.images.decode import RgbArray
 from imagebase.jobs.exports import safe_stem
 from imagebase.store import Scope
-from imagebase.ui import backend, state
+from imagebase.ui import services, state
 from imagebase.ui.evaluate import evaluation_data
 
 
@@ -34,11 +34,11 @@ def offer(info: RunInfo, threshold: float) -> None:
 def _make(scope: Scope, name: str, info: RunInfo, threshold: float) -> bytes:
     run = evaluation_data.load_of(scope, info.run_id)
     fared = evaluation_data.standings_of(scope, info.run_id, threshold)
-    limits = backend.limits()
+    limits = services.limits()
 
     def picture_of(image: int) -> RgbArray | None:
         one = run.truth.images[image]
-        read = partial(backend.store().image_bytes, scope, one.image_id)
+        read = partial(services.store().image_bytes, scope, one.image_id)
         return small_picture(one.name, read, limits)
 
     about = About(

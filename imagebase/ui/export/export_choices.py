@@ -39,7 +39,7 @@ from imagebase.images.resize import (
     Resizing,
     Stretch,
 )
-from imagebase.ui import backend, state
+from imagebase.ui import services, state
 from imagebase.ui.export import export_formats, export_recipe
 
 T = TypeVar("T")
@@ -92,7 +92,7 @@ class ExportChoice:
 def choose() -> ExportChoice:
     """Draw all choices; return what is chosen."""
     format_name, crops = export_formats.choose()
-    counts = backend.store().progress(state.scope())
+    counts = services.store().progress(state.scope())
     totals = {name: count(counts, statuses) for name, statuses in SCOPES.items()}
     images = _images(counts, totals)
     with st.container(horizontal=True):
@@ -106,7 +106,7 @@ def choose() -> ExportChoice:
         with_images, without_metadata, with_empty = _more(
             makes=bool(crops or resizing or recipe or areas == AREAS_BLACK)
         )
-    limits = backend.limits()
+    limits = services.limits()
     request = ExportRequest(
         format_name,
         images=images,
@@ -126,7 +126,7 @@ def choose() -> ExportChoice:
     return ExportChoice(
         request,
         state.dataset().name,
-        backend.store().version(state.scope()),
+        services.store().version(state.scope()),
         totals[images],
     )
 
@@ -155,7 +155,7 @@ def _why_no_variants(*, crops: bool, has_split: bool) -> str:
 
 
 def _labels() -> tuple[tuple[str, ...] | None, bool]:
-    names = backend.store().labels(state.scope()).shown_names
+    names = services.store().labels(state.scope()).shown_names
     # Each dataset has labels of its own.
     key = f"export.labels.{state.scope().dataset_id}"
     said: list[str] = _said(key, [])
@@ -324,7 +324,7 @@ def _resizing_of(
 
 def _areas(format_name: str) -> str:
     """Draw what becomes of areas that nobody labels, where there are any."""
-    if not backend.store().ignore_areas_mark(state.scope()):
+    if not services.store().ignore_areas_mark(state.scope()):
         return AREAS_WRITTEN
     one = format_named(format_name)
     can_hold = one.holds_areas

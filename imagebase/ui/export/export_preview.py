@@ -17,7 +17,7 @@ from imagebase.images.draw import draw_annotations
 from imagebase.images.thumbnails import inner_size
 from imagebase.jobs.exports import StoreImages
 from imagebase.store import Scope
-from imagebase.ui import backend, cache, state, widgets
+from imagebase.ui import cache, services, state, widgets
 from imagebase.ui.export.export_choices import ExportChoice
 
 VARIANTS: Final = 6
@@ -101,7 +101,7 @@ def _variants(choice: ExportChoice, found: Dealt) -> None:
         scope.dataset_id,
         choice.version,
         _key(choice.request),
-        backend.limits().max_image_pixels,
+        services.limits().max_image_pixels,
     )
     if not tiles:
         st.caption("No image is for training yet.")
@@ -156,4 +156,4 @@ def _tiles(
 
 def _images(owner_id: str, dataset_id: str, request: ExportRequest) -> StoreImages:
     scope = Scope(owner_id, dataset_id, "")
-    return StoreImages(backend.store(), scope, statuses=SCOPES[request.images])
+    return StoreImages(services.store(), scope, statuses=SCOPES[request.images])

@@ -6,7 +6,7 @@ import streamlit as st
 
 from imagebase.errors import ExportError
 from imagebase.store import JobInfo, JobState
-from imagebase.ui import backend, jobs, state, suggested_boxes, widgets
+from imagebase.ui import job_progress, services, state, suggested_boxes, widgets
 from imagebase.ui.export import exported
 from imagebase.ui.export.export_choices import ExportChoice
 
@@ -18,7 +18,10 @@ BUILT_AT_ONCE: Final = 300
 
 def build(choice: ExportChoice) -> None:
     """Build the zip: at once where that is little work, else at a press."""
-    if jobs.is_active(jobs.latest("export")) or _job_of(choice) is not None:
+    if (
+        job_progress.is_active(job_progress.latest("export"))
+        or _job_of(choice) is not None
+    ):
         return
     if not choice.total:
         st.info("No image is approved yet. Approve some on **Review**, or export all.")
@@ -29,7 +32,7 @@ def build(choice: ExportChoice) -> None:
         st.warning(widgets.escape(str(error)))
         return
     if choice.total <= BUILT_AT_ONCE and not choice.request.makes_pictures:
-        jobs.start("export", choice.parameters())
+        job_progress.start("export", choice.parameters())
     else:
         _button(f"Build the zip of {widgets.plural(choice.total, 'image')}", choice)
 
@@ -52,7 +55,7 @@ def _button(words: str, choice: ExportChoice) -> None:
         key="export.build",
         type="primary",
         icon=":material/inventory_2:",
-        on_click=jobs.start,
+        on_click=job_progress.start,
         args=("export", choice.parameters()),
     )
 
@@ -63,7 +66,7 @@ def _job_of(choice: ExportChoice) -> JobInfo | None:
     Others build other choices of the same dataset meanwhile.
     """
     wanted = choice.parameters()
-    kept = backend.store().jobs(state.scope(), kind="export")
+    kept = services.store().jobs(state.scope(), kind="export")
     about = [job for job in kept if job.parameters == wanted]
     return next(filter(_is_built, about), next(iter(about), None))
 
@@ -74,16 +77,16 @@ def _is_built(job: JobInfo) -> bool:
 
 def offer(choice: ExportChoice) -> bool:
     """Draw how far the zip of this choice is, or hand it over; return whether it is."""
-    newest, job = jobs.latest("export"), _job_of(choice)
+    newest, job = job_progress.latest("export"), _job_of(choice)
     is_newest = newest is not None and job is not None and newest.job_id == job.job_id
-    if is_newest or jobs.is_active(newest):
-        jobs.show("export")
+    if is_newest or job_progress.is_active(newest):
+        job_progress.show("export")
     if job is None:
         return False
     if _is_built(job):
         exported.show(job.result or {})
         return True
-    if not jobs.is_active(newest) and (job.state in _ENDED or not is_newest):
+    if not job_progress.is_active(newest) and (job.state in _ENDED or not is_newest):
         _offer_again(choice)
     return False
 
@@ -92,6 +95,6 @@ def _offer_again(choice: ExportChoice) -> None:
     st.button(
         "Build it again",
         key="export.again",
-        on_click=jobs.start,
+        on_click=job_progress.start,
         args=("export", choice.parameters()),
     )

@@ -15,9 +15,9 @@ from imagebase.detection.validation.trial_preview import boxes_of, draw_trial
 from imagebase.errors import EvaluationError, ImageBaseError
 from imagebase.evaluation.detection_pass import parse_contender
 from imagebase.store import Scope
-from imagebase.ui import backend, cache, jobs, state, widgets
+from imagebase.ui import cache, job_progress, services, state, widgets
+from imagebase.ui.identity import visitor
 from imagebase.ui.models import model_download
-from imagebase.ui.visitor import visitor
 
 COLUMNS: Final = 2
 _MOST_LABELS_SHOWN: Final = 6
@@ -217,11 +217,11 @@ def _delete(name: str) -> None:
 
 def _names_at_work() -> set[str]:
     """Return every name that the parameters of this owner's running jobs hold."""
-    store, who = backend.store(), visitor()
+    store, who = services.store(), visitor()
     found: set[str] = set()
     for dataset in state.datasets():
         scope = Scope(who.owner_id, dataset.dataset_id, who.who)
-        for job in filter(jobs.is_active, store.jobs(scope)):
+        for job in filter(job_progress.is_active, store.jobs(scope)):
             for value in job.parameters.values():
                 for one in value if isinstance(value, list) else [value]:
                     found |= _named_in(one)

@@ -23,9 +23,9 @@ from imagebase.detection.validation import (
 from imagebase.detection.validation.dry_run import SAMPLE
 from imagebase.detection.validation.trial_preview import boxes_of, finding_of
 from imagebase.errors import ImageBaseError, MisreadModelError, ModelLoadError
-from imagebase.ui import backend, widgets
+from imagebase.ui import services, widgets
+from imagebase.ui.identity import visitor
 from imagebase.ui.models import models
-from imagebase.ui.visitor import visitor
 
 _EXAMINED: Final = "imagebase.models.examined"
 _GENERATION: Final = "imagebase.models.generation"
@@ -63,7 +63,7 @@ class Examined:
 
 def drop_zone() -> None:
     """Draw the field for a model's files, and what is to be said of those in it."""
-    limit = max(backend.limits().max_model_bytes // 1_000_000, 1)
+    limit = max(services.limits().max_model_bytes // 1_000_000, 1)
     files = st.file_uploader(
         "Add a model: drop **obj.cfg**, **obj.weights** and **obj.names** together, a "
         "zip of them, or one **.onnx** file. Any file names will do.",
@@ -98,7 +98,7 @@ def _examined(files: Sequence[Dropped]) -> Examined:
     known: Examined | None = st.session_state.get(_EXAMINED)
     if known is not None and known.of == of:
         return known
-    limits = backend.limits()
+    limits = services.limits()
     with st.spinner("Looking at the files …"):
         uploads = [(one.name, one.getvalue()) for one in files]
         diagnosis = examine(uploads, limits=limits, family=family, input_size=side)
@@ -125,7 +125,7 @@ def _examined(files: Sequence[Dropped]) -> Examined:
 def _examined_as(
     uploads: Sequence[tuple[str, bytes]], side: int | None, family: str
 ) -> Diagnosis:
-    return examine(uploads, limits=backend.limits(), family=family, input_size=side)
+    return examine(uploads, limits=services.limits(), family=family, input_size=side)
 
 
 def _offering(diagnosis: Diagnosis, family: str) -> Diagnosis:
@@ -220,7 +220,7 @@ def _keep_form(draft: Draft, trial: Trial) -> None:
                 name=name,
                 who=visitor().who,
                 trial=trial,
-                limits=backend.limits(),
+                limits=services.limits(),
                 description=words[0],
                 source=words[1],
                 licence=words[2],

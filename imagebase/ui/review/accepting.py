@@ -7,9 +7,9 @@ import streamlit as st
 from imagebase.review.bulk_edits import BulkReport
 from imagebase.review.bulk_edits import accept_above as accept
 from imagebase.store import AcceptCounts, AnnotationFilter
-from imagebase.ui import backend, long_work, state, widgets
+from imagebase.ui import bulk_progress, services, state, widgets
+from imagebase.ui.bulk_progress import boxes_on, report
 from imagebase.ui.review import review_counts
-from imagebase.ui.review.bulk_words import boxes_on, report
 
 _USUAL: Final = 0.8
 
@@ -45,7 +45,9 @@ def _choose_labels(wanted: AnnotationFilter) -> list[str]:
     return st.multiselect(
         "Labels",
         list(
-            dict.fromkeys([*labels, *backend.store().labels(state.scope()).shown_names])
+            dict.fromkeys(
+                [*labels, *services.store().labels(state.scope()).shown_names]
+            )
         ),
         default=labels,
         key=f"accept.labels.{hash(tuple(labels))}",
@@ -66,9 +68,9 @@ def _words(found: AcceptCounts) -> str:
 @state.told
 def _apply(labels: list[str], least: float, images: int) -> None:
     """Accept what was counted: the button has said how many boxes that is."""
-    store, scope = backend.store(), state.scope()
+    store, scope = services.store(), state.scope()
 
-    def work(tell: long_work.Tell) -> BulkReport:
+    def work(tell: bulk_progress.Tell) -> BulkReport:
         return accept(
             store,
             scope,
@@ -80,4 +82,4 @@ def _apply(labels: list[str], least: float, images: int) -> None:
     def say(told: BulkReport) -> None:
         report(f"Accepted {boxes_on(told)}", told)
 
-    long_work.begin("Accepting", work, then=say, images=images)
+    bulk_progress.begin("Accepting", work, then=say, images=images)

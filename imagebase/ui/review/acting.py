@@ -18,15 +18,14 @@ from imagebase.review.bulk_edits import (
 )
 from imagebase.store import AnnotationRow, Scope, Store
 from imagebase.ui import (
-    backend,
-    long_work,
-    look_offer,
+    bulk_progress,
+    services,
+    similar_offer,
     state,
     suggested_boxes,
-    undoing,
     widgets,
 )
-from imagebase.ui.review.bulk_words import boxes_on, report
+from imagebase.ui.bulk_progress import boxes_on, report
 
 # Images with the revisions that the reviewer has before them.
 Seen = Mapping[str, int]
@@ -45,7 +44,7 @@ class _Change(Protocol):
         image_ids: Iterable[str],
         *,
         seen: Seen,
-        on_progress: long_work.Tell,
+        on_progress: bulk_progress.Tell,
     ) -> BulkReport: ...
 
 
@@ -118,8 +117,8 @@ def draw_undo(*, key: str) -> None:
         "Undo",
         key=f"{key}.undo",
         icon=":material/undo:",
-        disabled=not backend.store().can_undo(state.scope()),
-        on_click=undoing.undo,
+        disabled=not services.store().can_undo(state.scope()),
+        on_click=bulk_progress.undo,
         help="Takes back your last change, on every image that it was made on.",
     )
 
@@ -153,7 +152,7 @@ def _relabelling(chosen: Sequence[AnnotationRow], key: str) -> None:
     ):
         label = st.selectbox(
             "New label",
-            backend.store().labels(state.scope()).shown_names,
+            services.store().labels(state.scope()).shown_names,
             accept_new_options=True,
             key=f"{key}.relabel.to",
         )
@@ -201,15 +200,15 @@ def reject_marked(
 
 def _change(seen: Seen, change: _Change, doing: str, done: str) -> None:
     """Change images as they were on screen, with a bar where there are many."""
-    store, scope = backend.store(), state.scope()
+    store, scope = services.store(), state.scope()
 
-    def work(tell: long_work.Tell) -> BulkReport:
+    def work(tell: bulk_progress.Tell) -> BulkReport:
         return change(store, scope, seen, seen=seen, on_progress=tell)
 
     def say(told: BulkReport) -> None:
         _say(f"{done} {widgets.plural(told.changed, 'image')}", told)
 
-    long_work.begin(doing, work, then=say, images=len(seen))
+    bulk_progress.begin(doing, work, then=say, images=len(seen))
 
 
 @state.told
@@ -219,27 +218,27 @@ def _relabel(chosen: Sequence[AnnotationRow], key: str) -> None:
     if not label:
         raise EditError("Choose the new label first.")
     told = relabel_boxes(
-        backend.store(), state.scope(), _ids(chosen), label=label, seen=_seen(chosen)
+        services.store(), state.scope(), _ids(chosen), label=label, seen=_seen(chosen)
     )
     _say(f"Relabelled {boxes_on(told)}", told)
     if told.changed:
-        look_offer.note_rows(chosen, became=label)
+        similar_offer.note_rows(chosen, became=label)
 
 
 @state.told
 def _delete(chosen: Sequence[AnnotationRow]) -> None:
     told = delete_boxes(
-        backend.store(), state.scope(), _ids(chosen), seen=_seen(chosen)
+        services.store(), state.scope(), _ids(chosen), seen=_seen(chosen)
     )
     _say(f"Deleted {boxes_on(told)}", told)
     if told.changed:
-        look_offer.note_rows(chosen, became=None)
+        similar_offer.note_rows(chosen, became=None)
 
 
 @state.told
 def _accept(chosen: Sequence[AnnotationRow]) -> None:
     told = accept_boxes(
-        backend.store(), state.scope(), _ids(chosen), seen=_seen(chosen)
+        services.store(), state.scope(), _ids(chosen), seen=_seen(chosen)
     )
     _say(f"Accepted {boxes_on(told)}", told)
 

@@ -20,7 +20,7 @@ from imagebase.review.corrections import (
     seconds_per_image,
 )
 from imagebase.store import Scope
-from imagebase.ui import backend, plots, state, widgets
+from imagebase.ui import charts, services, state, widgets
 from imagebase.ui.review import review_filters
 
 MOST_LABELS: Final = 18
@@ -56,7 +56,7 @@ def corrections() -> None:
     figures = _figures(
         scope.owner_id,
         scope.dataset_id,
-        backend.store().version(scope),
+        services.store().version(scope),
         str(zone),
         _zone=zone,
     )
@@ -72,13 +72,13 @@ def corrections() -> None:
 
 def decisions(scope: Scope) -> list[Decision]:
     """Return what people decided in a dataset, read once for each of its versions."""
-    version = backend.store().version(scope)
+    version = services.store().version(scope)
     return _decisions(scope.owner_id, scope.dataset_id, version)
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
 def _decisions(owner_id: str, dataset_id: str, version: str) -> list[Decision]:
-    return backend.store().decisions(Scope(owner_id, dataset_id, ""))
+    return services.store().decisions(Scope(owner_id, dataset_id, ""))
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
@@ -151,7 +151,7 @@ def _share(
 
 
 def _time_left() -> str:
-    store, scope = backend.store(), state.scope()
+    store, scope = services.store(), state.scope()
     seconds = seconds_per_image(store.finished_moments(scope))
     counts = store.progress(scope)
     left = sum(counts.values()) - counts[ReviewStatus.APPROVED]
@@ -173,7 +173,7 @@ def _by_label(figures: CorrectionFigures, decided: Sequence[Decision]) -> None:
         for fate, count in figures.by_label[name].items()
     ]
     worst = _most_corrected(figures, names)
-    plots.fates_by(
+    charts.fates_by(
         rows,
         key="figures.fates",
         title=worst,
@@ -215,7 +215,7 @@ def _over_time(
     totals = {words(at): sum(each.values()) for at, each in figures.by_time.items()}
     busiest = max(totals, key=lambda name: totals[name])
     span = "hour" if figures.is_hourly else "day"
-    plots.fates_by(
+    charts.fates_by(
         rows,
         key="figures.time",
         title=f"{totals[busiest]:,} decisions in the busiest {span}, {busiest}",
@@ -252,7 +252,7 @@ def _confusions(figures: CorrectionFigures, decided: Sequence[Decision]) -> None
         return
     shown = figures.confusions[:MOST_CONFUSIONS]
     first = shown[0]
-    labels = backend.store().labels(state.scope())
+    labels = services.store().labels(state.scope())
 
     def pick(place: int) -> None:
         pair = (shown[place].label, shown[place].new_label)
@@ -261,7 +261,7 @@ def _confusions(figures: CorrectionFigures, decided: Sequence[Decision]) -> None
         )
         review_filters.show_images(list(chosen), why=f"{pair[0]} relabelled {pair[1]}")
 
-    plots.bars(
+    charts.bars(
         [f"{one.label} → {one.new_label}" for one in shown],
         [one.count for one in shown],
         colours=[labels.colour_of(one.new_label) for one in shown],

@@ -8,7 +8,8 @@ import streamlit as st
 
 from imagebase.annotation import ReviewStatus
 from imagebase.store import AnnotationFilter, AnnotationRow
-from imagebase.ui import backend, look_offer, state, widgets
+from imagebase.ui import services, similar_offer, state, widgets
+from imagebase.ui.contact_sheet import Place, Tile, crop_urls, draw_sheet
 from imagebase.ui.review import (
     accepting,
     acting,
@@ -16,8 +17,6 @@ from imagebase.ui.review import (
     review_counts,
     review_filters,
 )
-from imagebase.ui.review.crop_pictures import Place, crop_urls
-from imagebase.ui.review.sheet import Tile, draw_sheet
 from imagebase.wording import percent
 
 PAGE_SIZE: Final = 48
@@ -29,7 +28,7 @@ def contact_sheet() -> None:
     """Draw what is in the boxes that pass the filters, the most doubtful first."""
     wanted, order = label_filters.draw_filters()
     _frequent_labels(wanted)
-    total = backend.store().count_annotations(state.scope(), wanted)
+    total = services.store().count_annotations(state.scope(), wanted)
     with review_filters.bar():
         label_filters.draw_chip(wanted)
         offset = review_filters.turn_pages(
@@ -37,10 +36,10 @@ def contact_sheet() -> None:
         )
         accepting.accept_above(wanted)
     if not total:
-        look_offer.draw_offer()
+        similar_offer.draw_offer()
         label_filters.say_nothing_passes()
         return
-    _sheet(wanted, order, offset, backend.store().version(state.scope()))
+    _sheet(wanted, order, offset, services.store().version(state.scope()))
 
 
 def _frequent_labels(wanted: AnnotationFilter) -> None:
@@ -77,10 +76,10 @@ def _sheet(wanted: AnnotationFilter, order: str, offset: int, version: str) -> N
     """
     widgets.go_to_editor()
     state.leave_deleted_dataset()
-    scope, store = state.scope(), backend.store()
+    scope, store = state.scope(), services.store()
     if store.version(scope) != version:
         st.rerun()  # the counts around the sheet have to follow
-    look_offer.draw_offer()
+    similar_offer.draw_offer()
     rows = store.annotation_rows(
         scope, wanted, order=order, offset=offset, limit=PAGE_SIZE
     )
@@ -107,7 +106,7 @@ def _key(row: AnnotationRow) -> str:
 
 def _tiles(rows: Sequence[AnnotationRow]) -> list[Tile]:
     scope = state.scope()
-    labels = backend.store().labels(scope)
+    labels = services.store().labels(scope)
     places = [Place(row.image_id, row.size, row.annotation.box) for row in rows]
     return [
         Tile(

@@ -32,7 +32,7 @@ from imagebase.review.health import (
     leading,
     relative_sides,
 )
-from imagebase.ui import backend, cache, plots, state, widgets
+from imagebase.ui import cache, charts, services, state, widgets
 from imagebase.ui.review import review_filters
 
 MOST_LABELS: Final = 30
@@ -49,7 +49,7 @@ _FINDING_HELP: Final = (
 def health() -> None:
     """Draw what the images and boxes are like, a click on any of it away from them."""
     scope = state.scope()
-    version = backend.store().version(scope)
+    version = services.store().version(scope)
     images, boxes = cache.health_tables(scope.owner_id, scope.dataset_id, version)
     found = _findings(scope.owner_id, scope.dataset_id, version)
     _numbers(images, boxes, found)
@@ -126,7 +126,7 @@ def _choose_label(boxes: BoxTable) -> str | None:
 def _by_label(boxes: BoxTable) -> None:
     counts = count_by_label(boxes)
     shown, rest = leading(counts, MOST_LABELS)
-    labels = backend.store().labels(state.scope())
+    labels = services.store().labels(state.scope())
     names = list(shown)
     colours = [labels.colour_of(name) for name in names]
     first = widgets.escape(names[0])
@@ -137,7 +137,7 @@ def _by_label(boxes: BoxTable) -> None:
         review_filters.show_labels(labels=wanted)
 
     more = [widgets.plural(len(counts) - MOST_LABELS, "other")] if rest else []
-    plots.bars(
+    charts.bars(
         [*names, *more],
         [*shown.values(), *([rest] if rest else [])],
         colours=[*colours, *(["#999999"] if rest else [])],
@@ -162,10 +162,10 @@ def _by_status(images: ImageTable) -> None:
         ]
         review_filters.show_images(chosen, why=f"{word} images")
 
-    plots.bars(
+    charts.bars(
         [widgets.STATUS_WORDS[one] for one in statuses],
         list(counts.values()),
-        colours=[plots.STATUS_COLOURS[one] for one in statuses],
+        colours=[charts.STATUS_COLOURS[one] for one in statuses],
         key="figures.statuses",
         title=f"{approved:,} of {widgets.plural(len(images), 'image')} approved",
         what="images",
@@ -179,7 +179,7 @@ def _worth_a_look(found: dict[Finding, tuple[str, ...]]) -> None:
         return
     names = sorted(found, key=lambda one: -len(found[one]))
     most = names[0]
-    plots.bars(
+    charts.bars(
         [str(one) for one in names],
         [len(found[one]) for one in names],
         key="figures.findings",
@@ -197,7 +197,7 @@ def _sizes(boxes: BoxTable, images: ImageTable, label: str | None) -> None:
     shares = [f"{edge * 100:g}" for edge in SIDE_EDGES]
     names = [f"{a} to {b} %" for a, b in pairwise(shares)]
     middle = f"{np.median(values):.0%}" if len(values) else "0%"
-    plots.columns(
+    charts.columns(
         [f"{edge * 100:.2g}" for edge in SIDE_EDGES[1:-1]] + ["100"],
         found.counts.tolist(),
         key="figures.sizes",
@@ -224,7 +224,7 @@ def _crowds(boxes: BoxTable, images: ImageTable, label: str | None) -> None:
             chosen, why=f"images with {names[place]} {noun}{_of(label)}"
         )
 
-    plots.columns(
+    charts.columns(
         names,
         bins.tolist(),
         key="figures.crowds",
@@ -253,7 +253,7 @@ def _places(boxes: BoxTable, images: ImageTable, label: str | None) -> None:
         where = f"{across} across, {down} down"
         review_filters.show_images(chosen, why=f"boxes{_of(label)} around {where}")
 
-    plots.heat_map(
+    charts.heat_map(
         counts.tolist(),
         key="figures.places",
         title=f"{share} of the boxes are in the middle quarter",
@@ -267,7 +267,7 @@ def _shapes(boxes: BoxTable, images: ImageTable, label: str | None) -> None:
     found = histogram(ratios, ASPECT_EDGES)
     tall = _percent(int(np.count_nonzero(ratios < 1)), len(boxes))
     names = [_ratio(edge) for edge in ASPECT_EDGES]
-    plots.columns(
+    charts.columns(
         names[:-1],
         found.counts.tolist(),
         key="figures.shapes",
@@ -320,7 +320,7 @@ def _tags(images: ImageTable) -> None:
 
     left, _ = st.columns([1, 2], gap="medium")
     with left:
-        plots.bars(
+        charts.bars(
             names,
             list(shown.values()),
             key="figures.tags",

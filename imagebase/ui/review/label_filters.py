@@ -9,7 +9,7 @@ import streamlit as st
 from imagebase.annotation import Source, states
 from imagebase.annotation.attributes import parsed
 from imagebase.store import AnnotationFilter
-from imagebase.ui import backend, state, widgets
+from imagebase.ui import services, state, widgets
 from imagebase.ui.review import review_counts, review_filters
 from imagebase.ui.review.review_filters import LABEL_FILTERS
 from imagebase.wording import percent
@@ -103,7 +103,7 @@ def draw_filters() -> tuple[AnnotationFilter, str]:
 
 def _names() -> list[str]:
     """Return the labels to choose from, and those in use under another name."""
-    shown = backend.store().labels(state.scope()).shown_names
+    shown = services.store().labels(state.scope()).shown_names
     in_use = review_counts.label_counts(AnnotationFilter())
     return list(dict.fromkeys([*shown, *in_use]))
 

@@ -18,7 +18,7 @@ from imagebase.jobs.scoring import ModelInUse, judge_images, model_in_use, stale
 from imagebase.review.bulk_edits import approve_images
 from imagebase.review.uncertainty import Found, Kind, add_found
 from imagebase.store import DoubtCounts, DoubtRow, JobState
-from imagebase.ui import backend, cache, jobs, state, suggested_boxes, widgets
+from imagebase.ui import cache, job_progress, services, state, suggested_boxes, widgets
 from imagebase.ui.review import review_filters
 from imagebase.wording import percent
 
@@ -48,7 +48,7 @@ _NAME_LETTERS: Final = 24
 
 def queue() -> None:
     """Draw the images that need a look, most doubtful first, with what can be done."""
-    scope, store = state.scope(), backend.store()
+    scope, store = state.scope(), services.store()
     in_use = model_in_use(store, scope)
     _judge_what_changed(in_use)
     counts = store.doubt_counts(scope)
@@ -57,7 +57,7 @@ def queue() -> None:
         kind = _choose_kind(counts) if counts.images else None
     with right:
         _look_again(in_use)
-    jobs.show("doubt")
+    job_progress.show("doubt")
     if not counts.images:
         _say_why_it_is_empty(in_use)
         return
@@ -75,26 +75,26 @@ def queue() -> None:
 
 def first_view() -> str:
     """Return the view to begin with: the queue, where judging has found any image."""
-    found = backend.store().doubtful_images(state.scope(), limit=1)
+    found = services.store().doubtful_images(state.scope(), limit=1)
     return review_filters.QUEUE if found else review_filters.LABELS
 
 
 def _judge_what_changed(in_use: ModelInUse | None) -> None:
-    scope, store = state.scope(), backend.store()
+    scope, store = state.scope(), services.store()
     stale = stale_images(store, scope, in_use)
     if not stale:
         return
-    job = jobs.latest("doubt")
+    job = job_progress.latest("doubt")
     if len(stale) <= JUDGED_AT_ONCE:
         judge_images(store, scope, stale, in_use)
     elif job is None or job.state is JobState.DONE:
-        jobs.start("doubt", {"mirrored": False})
-    elif not jobs.is_active(job):
+        job_progress.start("doubt", {"mirrored": False})
+    elif not job_progress.is_active(job):
         st.button(
             f"Judge {widgets.plural(len(stale), 'image')} that changed",
             key="queue.judge",
             icon=":material/sort:",
-            on_click=jobs.start,
+            on_click=job_progress.start,
             args=("doubt", {"mirrored": False}),
         )
 
@@ -119,7 +119,7 @@ def _look_again(in_use: ModelInUse | None) -> None:
     """Draw the button of the mirrored check, and how long it takes."""
     if in_use is None:
         return
-    count = backend.store().count_seen_once(
+    count = services.store().count_seen_once(
         state.scope(), in_use.plain_key, in_use.mirrored_key
     )
     st.button(
@@ -127,10 +127,10 @@ def _look_again(in_use: ModelInUse | None) -> None:
         key="queue.look_again",
         icon=":material/flip:",
         width="stretch",
-        disabled=not count or jobs.is_active(jobs.latest("doubt")),
+        disabled=not count or job_progress.is_active(job_progress.latest("doubt")),
         help="Runs the model on each image flipped left to right. What only one of the "
         "two finds is doubtful; an object without a box may have been missed.",
-        on_click=jobs.start,
+        on_click=job_progress.start,
         args=("doubt", {"mirrored": True}),
     )
     st.caption(
@@ -142,7 +142,7 @@ def _look_again(in_use: ModelInUse | None) -> None:
 
 def _how_long(count: int) -> str:
     """Return how long a pass over so many images takes at the last run's pace."""
-    for job in backend.store().jobs(state.scope()):
+    for job in services.store().jobs(state.scope()):
         result = job.result or {}
         if job.kind in ("annotate", "doubt") and result.get("images"):
             seconds = count * result["seconds"] / result["images"]
@@ -158,9 +158,9 @@ def _how_long(count: int) -> str:
 
 
 def _say_why_it_is_empty(in_use: ModelInUse | None) -> None:
-    if jobs.is_active(jobs.latest("doubt")):
+    if job_progress.is_active(job_progress.latest("doubt")):
         return
-    by_status = backend.store().progress(state.scope())
+    by_status = services.store().progress(state.scope())
     total, approved = sum(by_status.values()), by_status.get(ReviewStatus.APPROVED, 0)
     if approved == total:
         st.success("Every image is approved. Nothing is left to review.")
@@ -190,7 +190,7 @@ def _send_to_annotate(words: str) -> None:
 
 
 def _cards(rows: Sequence[DoubtRow]) -> None:
-    scope, store = state.scope(), backend.store()
+    scope, store = state.scope(), services.store()
     records = {
         one.image_id: one
         for one in store.records(scope, image_ids=[row.image_id for row in rows])
@@ -300,14 +300,14 @@ def _picture(record: ImageRecord, labels: LabelSet, missed: Sequence[Found]) -> 
 def _approve(image_id: str, revision: int) -> None:
     seen = {image_id: revision}
     report = approve_images(
-        backend.store(),
+        services.store(),
         state.scope(),
         seen,
         suggested=suggested_boxes.of_records,
         seen=seen,
     )
     if not report.changed:
-        record = backend.store().record(state.scope(), image_id)
+        record = services.store().record(state.scope(), image_id)
         if record.status is ReviewStatus.APPROVED:
             return  # a second click
         raise StoreError(_CHANGED)
@@ -317,7 +317,7 @@ def _approve(image_id: str, revision: int) -> None:
 @state.told
 def _add(image_id: str, revision: int, found: Found) -> None:
     scope = state.scope()
-    record = backend.store().record(scope, image_id)
+    record = services.store().record(scope, image_id)
     if record.revision != revision:
         raise StoreError(_CHANGED)
     state.save(add_found(record, found, who=scope.who))

@@ -7,10 +7,10 @@ import streamlit as st
 
 from imagebase.review.bulk_edits import BulkReport, remove_images
 from imagebase.store import ImageRow
-from imagebase.ui import backend, image_removal, long_work, state, widgets
+from imagebase.ui import bulk_progress, image_removal, services, state, widgets
+from imagebase.ui.bulk_progress import report
 from imagebase.ui.image_removal import Going
 from imagebase.ui.review.acting import Seen
-from imagebase.ui.review.bulk_words import report
 
 
 def remove(chosen: Sequence[ImageRow], *, key: str) -> None:
@@ -31,9 +31,9 @@ def remove(chosen: Sequence[ImageRow], *, key: str) -> None:
 @state.told
 def _remove(seen: Seen) -> None:
     """Remove what the button named: a tick that came with the press changes nothing."""
-    store, scope = backend.store(), state.scope()
+    store, scope = services.store(), state.scope()
 
-    def work(tell: long_work.Tell) -> BulkReport:
+    def work(tell: bulk_progress.Tell) -> BulkReport:
         return remove_images(store, scope, seen, on_progress=tell)
 
     def say(told: BulkReport) -> None:
@@ -41,4 +41,4 @@ def _remove(seen: Seen) -> None:
         images = widgets.plural(told.changed, "image")
         report(f"Removed {images} with {widgets.plural(told.boxes, 'box')}", told)
 
-    long_work.begin("Removing", work, then=say, images=len(seen))
+    bulk_progress.begin("Removing", work, then=say, images=len(seen))

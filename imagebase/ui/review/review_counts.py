@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 
 from imagebase.store import AcceptCounts, AnnotationFilter, Scope
-from imagebase.ui import backend, state
+from imagebase.ui import services, state
 
 # Owner, dataset and its version: what was counted holds until the last one changes.
 _Key = tuple[str, str, str]
@@ -42,7 +42,7 @@ class _Asked:
 
 def _key() -> _Key:
     scope = state.scope()
-    return scope.owner_id, scope.dataset_id, backend.store().version(scope)
+    return scope.owner_id, scope.dataset_id, services.store().version(scope)
 
 
 def _scope(key: _Key) -> Scope:
@@ -52,16 +52,16 @@ def _scope(key: _Key) -> Scope:
 
 @lru_cache(maxsize=64)
 def _label_counts(key: _Key, asked: _Asked) -> Mapping[str, int]:
-    return backend.store().label_counts(_scope(key), asked.wanted)
+    return services.store().label_counts(_scope(key), asked.wanted)
 
 
 @lru_cache(maxsize=16)
 def _people(key: _Key) -> tuple[str, ...]:
-    return tuple(backend.store().people_counts(_scope(key)))
+    return tuple(services.store().people_counts(_scope(key)))
 
 
 @lru_cache(maxsize=64)
 def _acceptable(key: _Key, labels: tuple[str, ...], least: float) -> AcceptCounts:
-    return backend.store().count_acceptable(
+    return services.store().count_acceptable(
         _scope(key), labels=labels or None, min_confidence=least
     )

@@ -8,7 +8,7 @@ import streamlit as st
 
 from imagebase.annotation import states
 from imagebase.store import ImageFilter, ImageRow
-from imagebase.ui import backend, state, widgets
+from imagebase.ui import services, state, widgets
 from imagebase.ui.review import acting, removing, review_filters, review_picture
 from imagebase.ui.review.reviewing import SHARES, TABLE_PX
 
@@ -19,7 +19,7 @@ _OPEN: Final = "open comments"
 
 def image_table() -> None:
     """Draw the images that pass the filters, with what can be done to a choice."""
-    scope, store = state.scope(), backend.store()
+    scope, store = state.scope(), services.store()
     wanted = _filters()
     total = store.count_images(scope, wanted)
     with review_filters.bar():
@@ -43,7 +43,7 @@ def image_table() -> None:
 def _filters() -> ImageFilter:
     review_filters.begin(review_filters.IMAGE_FILTERS)
     chosen = review_filters.chosen_images()
-    counts = states.group_counts(backend.store().progress(state.scope()))
+    counts = states.group_counts(services.store().progress(state.scope()))
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         text = st.text_input(
             "Search",
@@ -81,7 +81,7 @@ def _filters() -> ImageFilter:
 
 
 def _choose_tags() -> list[str]:
-    known = list(backend.store().tag_counts(state.scope()))
+    known = list(services.store().tag_counts(state.scope()))
     if not known:
         return []
     return st.multiselect(
@@ -108,7 +108,7 @@ def _act(chosen: Sequence[ImageRow], wanted: ImageFilter, total: int) -> None:
             key=f"review.images.all.{hash((total, str(wanted)))}",
         )
     if takes_all:
-        chosen = backend.store().image_rows(state.scope(), wanted)
+        chosen = services.store().image_rows(state.scope(), wanted)
     images = {one.image_id: one.revision for one in chosen}
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         acting.act_on_images(images, key="review.images")

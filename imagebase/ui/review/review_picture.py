@@ -7,10 +7,10 @@ import streamlit as st
 
 from imagebase.annotation import ImageRecord, Size
 from imagebase.ui import (
-    backend,
     cache,
-    ignore_areas,
+    ignore_areas_dialog,
     marking,
+    services,
     state,
     suggested_boxes,
     widgets,
@@ -28,7 +28,7 @@ def show(record: ImageRecord, marked: frozenset[str] = frozenset()) -> None:
     """
     scope = state.scope()
     suggested = suggested_boxes.of_record(record)
-    labels = backend.store().labels(scope).with_labels(one.label for one in suggested)
+    labels = services.store().labels(scope).with_labels(one.label for one in suggested)
     st.image(
         cache.labelled_picture(
             scope,
@@ -47,7 +47,7 @@ def show(record: ImageRecord, marked: frozenset[str] = frozenset()) -> None:
     )
     with st.container(horizontal=True, vertical_alignment="center"):
         acting.open_button(record.image_id, key="review.open")
-        ignore_areas.open_button(record, key="review.areas")
+        ignore_areas_dialog.open_button(record, key="review.areas")
         marking.open_button(
             record,
             key="review.mark",

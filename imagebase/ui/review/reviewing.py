@@ -9,7 +9,7 @@ import streamlit as st
 from imagebase.annotation import Annotation, Source
 from imagebase.annotation.attributes import in_words
 from imagebase.store import AnnotationRow
-from imagebase.ui import backend, cache, look_offer, state, widgets
+from imagebase.ui import cache, services, similar_offer, state, widgets
 from imagebase.ui.review import (
     accepting,
     acting,
@@ -25,7 +25,7 @@ SHARES: Final = (10, 3)
 
 def label_table() -> None:
     """Draw every label that passes the filters, with what can be done to a choice."""
-    scope, store = state.scope(), backend.store()
+    scope, store = state.scope(), services.store()
     wanted, order = label_filters.draw_filters()
     total = store.count_annotations(scope, wanted)
     with review_filters.bar():
@@ -34,7 +34,7 @@ def label_table() -> None:
             total, "label", page_size=PAGE_SIZE, key="review.labels.page"
         )
         accepting.accept_above(wanted)
-    look_offer.draw_offer()
+    similar_offer.draw_offer()
     if not total:
         label_filters.say_nothing_passes()
         return
@@ -132,6 +132,6 @@ def _fingerprint(rows: Sequence[AnnotationRow]) -> int:
 
 def _show_chosen(chosen: Sequence[AnnotationRow]) -> None:
     """Draw the image of the last chosen row, the chosen boxes on it standing out."""
-    record = backend.store().record(state.scope(), chosen[-1].image_id)
+    record = services.store().record(state.scope(), chosen[-1].image_id)
     marked = frozenset(row.annotation.annotation_id for row in chosen)
     review_picture.show(record, marked)

@@ -22,7 +22,7 @@ from imagebase.review.thresholds import (
     with_missed,
 )
 from imagebase.store import JobState, Scope
-from imagebase.ui import backend, cache, state
+from imagebase.ui import cache, services, state
 from imagebase.ui.review.correction_figures import decisions
 
 
@@ -39,7 +39,7 @@ def kept_model(model_id: str) -> KeptModel | None:
     """Return the model of this id, looking as when its boxes were kept last."""
     title = model_id.rpartition("-")[0]
     used: dict[ModelConfig, Mapping[str, Any]] = {}
-    for job in backend.store().jobs(state.scope()):  # the newest first
+    for job in services.store().jobs(state.scope()):  # the newest first
         if job.kind == "keep" and job.state is JobState.DONE:
             used.setdefault(ModelConfig.of(job.parameters), job.parameters)
     if title in cache.models():
@@ -56,7 +56,7 @@ def kept_model(model_id: str) -> KeptModel | None:
 def _rule_now(parameters: Mapping[str, Any], detector: Detector) -> SelectionRule:
     """Return the rule of a job, under the names that labels have since."""
     rule, scope = rule_of(parameters), state.scope()
-    names = mapping_now(backend.store(), scope, detector.labels, rule.mapping)
+    names = mapping_now(services.store(), scope, detector.labels, rule.mapping)
     return replace(rule, mapping=names)
 
 
@@ -66,8 +66,8 @@ def learned(scope: Scope, model: KeptModel) -> tuple[Learned | TooFew, ...]:
     return _learned_once(
         scope.owner_id,
         scope.dataset_id,
-        backend.store().version(scope),
-        backend.store().candidates_version(scope, key),
+        services.store().version(scope),
+        services.store().candidates_version(scope, key),
         repr((key, model.rule)),
         model.detector.model_id,
         _model=model,
@@ -88,7 +88,7 @@ def _learned_once(
     scope = Scope(owner_id, dataset_id, "")
     detector = _model.detector
     known = decided_evidence(decisions(scope), model_id=model_id)
-    approved = backend.store().approved_boxes(scope)
+    approved = services.store().approved_boxes(scope)
     pool = cache.candidates(
         owner_id, dataset_id, candidates_key(detector), candidates_version
     )

@@ -21,7 +21,7 @@ from imagebase.review.thresholds import (
     changes_under,
 )
 from imagebase.store import Scope
-from imagebase.ui import backend, cache, jobs, plots, state, widgets
+from imagebase.ui import cache, charts, job_progress, services, state, widgets
 from imagebase.ui.review import threshold_learning
 from imagebase.ui.review.correction_figures import decisions
 from imagebase.ui.review.threshold_learning import KeptModel, kept_model
@@ -50,7 +50,7 @@ def threshold_offer() -> None:
             f"{ENOUGH_DECISIONS} decisions a label gets a threshold of its own."
         )
         return
-    jobs.show("keep")
+    job_progress.show("keep")
     model = kept_model(model_id)
     if model is None:
         st.warning(
@@ -84,7 +84,7 @@ def _choose_model(decided: Sequence[Decision]) -> str | None:
 
 
 def _offer(scope: Scope, model: KeptModel, learned: Sequence[Learned]) -> None:
-    labels = backend.store().labels(scope)
+    labels = services.store().labels(scope)
     left, right = st.columns([9, 4], gap="medium")
     with left:
         st.markdown(
@@ -180,7 +180,7 @@ def _chart(model: KeptModel, learned: Sequence[Learned], labels: LabelSet) -> No
     )
     higher = sum(one.threshold > _now(model, one.label) for one in learned)
     lower = sum(one.threshold < _now(model, one.label) for one in learned)
-    plots.intervals(frame, title=f"{higher:,} up and {lower:,} down from now (grey)")
+    charts.intervals(frame, title=f"{higher:,} up and {lower:,} down from now (grey)")
 
 
 def _say_what_is_missing(waiting: Sequence[TooFew], *, is_all: bool) -> None:
@@ -242,7 +242,7 @@ def _apply(
         key="figures.apply",
         type="primary",
         icon=":material/check:",
-        disabled=jobs.is_active(jobs.latest("keep")),
+        disabled=job_progress.is_active(job_progress.latest("keep")),
         on_click=_start,
         args=(model, learned),
     )
@@ -262,8 +262,8 @@ def _with_thresholds(model: KeptModel, wanted: Mapping[str, float]) -> Selection
 
 def _others(scope: Scope, model: KeptModel) -> tuple[str, ...]:
     """Return the images that are not approved and that the model has looked at."""
-    seen = backend.store().has_candidates(scope, candidates_key(model.detector))
-    known = backend.store().image_ids(scope, statuses=NOT_APPROVED)
+    seen = services.store().has_candidates(scope, candidates_key(model.detector))
+    known = services.store().image_ids(scope, statuses=NOT_APPROVED)
     return tuple(one for one in known if one in seen)
 
 
@@ -274,8 +274,8 @@ def _changes(
     return _changes_once(
         scope.owner_id,
         scope.dataset_id,
-        backend.store().version(scope),
-        backend.store().candidates_version(scope, key),
+        services.store().version(scope),
+        services.store().candidates_version(scope, key),
         repr((key, rule)),
         model.detector.model_id,
         _model=model,
@@ -297,7 +297,7 @@ def _changes_once(
     _rule: SelectionRule,
     _others: Sequence[str],
 ) -> list[ImageChange]:
-    scope, store = Scope(owner_id, dataset_id, ""), backend.store()
+    scope, store = Scope(owner_id, dataset_id, ""), services.store()
     pool = cache.candidates(
         owner_id, dataset_id, candidates_key(_model.detector), candidates_version
     )
@@ -357,7 +357,7 @@ def _picture(
 @state.told
 def _start(model: KeptModel, learned: Sequence[Learned]) -> None:
     """Apply what is ticked now: a tick and the press may come in one run."""
-    scope, store = state.scope(), backend.store()
+    scope, store = state.scope(), services.store()
     wanted = _ticked(learned)
     if not wanted:
         raise EditError("Tick a label first.")
@@ -371,7 +371,7 @@ def _start(model: KeptModel, learned: Sequence[Learned]) -> None:
         "mapping": dict(rule.mapping),
         "per_label_confidence": dict(rule.per_label_confidence),
     }
-    backend.runner().submit(scope, "keep", parameters)
+    services.runner().submit(scope, "keep", parameters)
     thresholds = rule.per_label_confidence
     store.save_label_thresholds(scope, model.detector.model_id, thresholds)
 
@@ -379,7 +379,7 @@ def _start(model: KeptModel, learned: Sequence[Learned]) -> None:
 def _stored(scope: Scope, model: KeptModel) -> None:
     """Say which thresholds Annotate begins with, and how to be rid of them."""
     model_id = model.detector.model_id
-    kept = backend.store().label_thresholds(scope, model_id)
+    kept = services.store().label_thresholds(scope, model_id)
     if not kept:
         return
     each = ", ".join(f"{widgets.escape(name)} {at:.2f}" for name, at in kept.items())
@@ -396,5 +396,5 @@ def _stored(scope: Scope, model: KeptModel) -> None:
 
 @state.told
 def _forget(model_id: str) -> None:
-    backend.store().save_label_thresholds(state.scope(), model_id, {})
+    services.store().save_label_thresholds(state.scope(), model_id, {})
     state.say("Annotate begins with one threshold for all labels again.")

@@ -9,7 +9,7 @@ from imagebase.jobs.training import KIND, last_round, parts_known, work_folder
 from imagebase.store import Scope
 from imagebase.training.checks import has_torch
 from imagebase.training.sources import AGAIN_AFTER, news_since
-from imagebase.ui import backend, jobs, state, widgets
+from imagebase.ui import job_progress, services, state, widgets
 
 # It is drawn after every press on Edit, and need not be true to the second.
 _KEPT_SECONDS: Final = 30
@@ -22,7 +22,11 @@ def offer() -> None:
     if not folder.is_dir():
         return  # no query where nobody has trained
     news = _news(scope.owner_id, scope.dataset_id, folder.stat().st_mtime_ns)
-    if news < AGAIN_AFTER or not has_torch() or jobs.is_active(jobs.latest(KIND)):
+    if (
+        news < AGAIN_AFTER
+        or not has_torch()
+        or job_progress.is_active(job_progress.latest(KIND))
+    ):
         return
     with st.container(horizontal=True, vertical_alignment="center", key="train.again"):
         st.markdown(
@@ -43,7 +47,7 @@ def _news(owner_id: str, dataset_id: str, trained: int) -> int:
 
     trained: changes when there was a training.
     """
-    scope, store = Scope(owner_id, dataset_id, ""), backend.store()
+    scope, store = Scope(owner_id, dataset_id, ""), services.store()
     last = last_round(store.jobs(scope))
     if last is None:
         return 0

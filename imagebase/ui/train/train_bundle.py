@@ -10,7 +10,7 @@ import streamlit as st
 from imagebase.jobs.training_bundle import BUNDLE_KIND, request
 from imagebase.settings import PROJECT_ROOT
 from imagebase.store import JobState
-from imagebase.ui import backend, jobs, state, widgets
+from imagebase.ui import job_progress, services, state, widgets
 
 NOTEBOOK: Final = PROJECT_ROOT / "notebooks" / "train_custom_model.ipynb"
 
@@ -38,9 +38,9 @@ def offer() -> None:
 
 
 def _bundle() -> None:
-    job = jobs.latest(BUNDLE_KIND)
-    if job is not None and jobs.is_active(job):
-        jobs.show(BUNDLE_KIND)
+    job = job_progress.latest(BUNDLE_KIND)
+    if job is not None and job_progress.is_active(job):
+        job_progress.show(BUNDLE_KIND)
         return
     if job is not None and job.state is JobState.FAILED:
         st.error(widgets.escape(job.error or ""))
@@ -54,7 +54,7 @@ def _bundle() -> None:
         "Build the training bundle",
         key="train.bundle.build",
         icon=":material/inventory_2:",
-        on_click=jobs.start,
+        on_click=job_progress.start,
         args=(BUNDLE_KIND, wanted),
     )
 
@@ -82,5 +82,5 @@ def _download(zips: Sequence[Mapping[str, Any]]) -> None:
 
 def _wanted() -> dict[str, Any]:
     """Return the job for the dataset as it is; a changed one needs another zip."""
-    version = backend.store().version(state.scope())
+    version = services.store().version(state.scope())
     return request() | {"name": state.dataset().name, "version": version}

@@ -15,7 +15,7 @@ from imagebase.settings import DEFAULT_MODEL, Mode
 from imagebase.training import checks
 from imagebase.training.run_settings import DEFAULT_INPUT_SIZE, DEFAULT_MINUTES
 from imagebase.training.sources import model_to_use
-from imagebase.ui import backend, cache, state, widgets
+from imagebase.ui import cache, services, state, widgets
 
 _MOST_MINUTES: Final = {Mode.TEAM: 30, Mode.DEMO: 5}
 _SIZES: Final = (320, 416, 512, 608)
@@ -56,7 +56,7 @@ def choose() -> None:
     """Draw labels, warnings, minutes and the button."""
     st.session_state.pop(_FIELDS, None)
     scope = state.scope()
-    version = backend.store().version(scope)
+    version = services.store().version(scope)
     learnable = _tables(scope.owner_id, scope.dataset_id, version)
     if not len(learnable.boxes):
         _nothing_yet(learnable.approved)
@@ -94,7 +94,7 @@ def _labels(learnable: _Learnable) -> None:
             "images": len(np.unique(learnable.boxes.of_label(name).image)),
             "to know": "few" if counts[name] < checks.FEW_BOXES else "",
         }
-        for name in backend.store().labels(state.scope()).names
+        for name in services.store().labels(state.scope()).names
         if counts.get(name)
     ]
     st.dataframe(
@@ -129,7 +129,7 @@ def _warnings(learnable: _Learnable, side: int) -> None:
 
 def _form() -> int:
     """Draw how to train; return the side of the net's input."""
-    most = _MOST_MINUTES[backend.mode()]
+    most = _MOST_MINUTES[services.mode()]
     name = f"train.name.{state.dataset().dataset_id}"
     st.text_input(
         "Name of the model",
@@ -165,7 +165,7 @@ def _form() -> int:
 
 def longer(minutes: float) -> int | None:
     """Return twice as many minutes, at most what may be; None where it was as many."""
-    wanted = min(round(2 * minutes) or 1, _MOST_MINUTES[backend.mode()])
+    wanted = min(round(2 * minutes) or 1, _MOST_MINUTES[services.mode()])
     return wanted if wanted > minutes else None
 
 
@@ -185,7 +185,7 @@ def _start(fields: Mapping[str, str]) -> None:
     asked = {field: st.session_state[key] for field, key in fields.items()}
     name = asked["name"].strip()
     free_name(library_of(state.scope().owner_id), name)  # or it is said why not
-    backend.runner().submit(state.scope(), KIND, asked | {"name": name})
+    services.runner().submit(state.scope(), KIND, asked | {"name": name})
 
 
 def _base() -> str:
@@ -235,6 +235,6 @@ def _more() -> int:
 
 def _last_model(bases: Sequence[str]) -> str:
     """Return the model to go on with after the last training, or the usual one."""
-    last = last_round(backend.store().jobs(state.scope()))
+    last = last_round(services.store().jobs(state.scope()))
     model = cache.model_called(model_to_use(last)) if last is not None else None
     return model.name if model is not None and model.name in bases else DEFAULT_MODEL

@@ -11,7 +11,7 @@ from imagebase.jobs.training import KEPT_SECONDS, KIND, work_folder
 from imagebase.store import JobInfo, JobState
 from imagebase.training.run_folder import read_log
 from imagebase.training.session import read_plan
-from imagebase.ui import backend, state, widgets
+from imagebase.ui import services, state, widgets
 
 _WHY: Final = {
     JobState.CANCELLED: "The training was stopped",
@@ -43,7 +43,7 @@ def _since_the_last_model() -> list[JobInfo]:
     """Return the trainings that left no model, the last to end first."""
     now = utc_now()
     by_end = sorted(
-        backend.store().jobs(state.scope(), kind=KIND),
+        services.store().jobs(state.scope(), kind=KIND),
         key=lambda one: one.finished_at or now,
         reverse=True,
     )
@@ -81,4 +81,4 @@ def _offer_to_go_on(job: JobInfo) -> None:
 
 @state.told
 def _go_on(job_id: str) -> None:
-    backend.runner().resume(state.scope(), job_id)
+    services.runner().resume(state.scope(), job_id)

@@ -19,7 +19,7 @@ from imagebase.training.run_folder import (
     time_left,
 )
 from imagebase.training.session import ask_to_finish
-from imagebase.ui import backend, jobs, state, widgets
+from imagebase.ui import job_progress, services, state, widgets
 
 # Curves that are drawn anew take from the cores that learn.
 POLL_SECONDS: Final = 2.0
@@ -33,8 +33,8 @@ _STEPS: Final = alt.Axis(format=",d", tickMinStep=1)
 def running(job_id: str) -> None:
     """Draw a training that goes on; when it ends the page is drawn again."""
     state.leave_deleted_dataset()
-    job = backend.store().job(state.scope(), job_id)
-    if not jobs.is_active(job):
+    job = services.store().job(state.scope(), job_id)
+    if not job_progress.is_active(job):
         state.run_page_again()
         return
     log = read_log(work_folder(state.scope(), job_id))
@@ -95,7 +95,7 @@ def _is_closing(job: JobInfo, log: Log) -> bool:
 
 @state.told
 def _stop(job_id: str) -> None:
-    backend.store().cancel_job(state.scope(), job_id)
+    services.store().cancel_job(state.scope(), job_id)
 
 
 @state.told
@@ -105,7 +105,7 @@ def _finish(job_id: str) -> None:
 
 def active() -> JobInfo | None:
     """Return the training that goes on, or waits to; not always the newest one."""
-    going_on = backend.store().active_jobs(state.scope())
+    going_on = services.store().active_jobs(state.scope())
     return next((one for one in going_on if one.kind == KIND), None)
 
 
@@ -144,7 +144,7 @@ def _loss_chart(points: Sequence[tuple[int, float]]) -> alt.Chart:
 
 
 def _ap_chart(evaluations: Sequence[Evaluation]) -> alt.LayerChart:
-    labels = backend.store().labels(state.scope())
+    labels = services.store().labels(state.scope())
     rows = [
         {"step": one.step, "what": what, "AP50": value}
         for one in evaluations

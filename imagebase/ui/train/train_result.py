@@ -15,7 +15,7 @@ from imagebase.training.data import TRAIN
 from imagebase.training.run_folder import Evaluation
 from imagebase.training.run_page import Example
 from imagebase.training.sources import AGAIN_AFTER, Round, model_to_use, news_since
-from imagebase.ui import backend, cache, state, widgets
+from imagebase.ui import cache, services, state, widgets
 from imagebase.ui.annotate import rest
 from imagebase.ui.models import model_download
 from imagebase.ui.train import train_choice, train_progress, train_rounds
@@ -26,7 +26,7 @@ _LABEL_REST: Final = "imagebase.train.label_rest"
 
 def show() -> bool:
     """Draw the last training that came to its end; say whether there is one."""
-    all_jobs = backend.store().jobs(state.scope())
+    all_jobs = services.store().jobs(state.scope())
     done = [one for one in all_jobs if one.kind == KIND and one.result]
     result = next((one.result for one in done if one.state is JobState.DONE), None)
     if result is None:
@@ -84,7 +84,7 @@ def _about(metrics: Mapping[str, Any]) -> str:
 
 def _next_steps(name: str, model: Model | None) -> None:
     """Draw what the model is called by now, and the way on; None where it is gone."""
-    rest_count = rest.left(backend.store().progress(state.scope()))
+    rest_count = rest.left(services.store().progress(state.scope()))
     left, right = st.columns([3, 1], vertical_alignment="center")
     left.markdown(f"#### :material/check_circle: {widgets.escape(name)}")
     with right:
@@ -108,7 +108,7 @@ def _next_steps(name: str, model: Model | None) -> None:
 
 
 def _label_rest(name: str, model: Model | None, *, is_main: bool) -> None:
-    rest_count = rest.left(backend.store().progress(state.scope()))
+    rest_count = rest.left(services.store().progress(state.scope()))
     st.button(
         "Label the rest with it →",
         key="train.label_rest",
@@ -185,7 +185,7 @@ def follow() -> None:
 
 
 def _again(last: Round | None) -> None:
-    approved = backend.store().image_ids(
+    approved = services.store().image_ids(
         state.scope(), statuses=[ReviewStatus.APPROVED]
     )
     news = news_since(parts_known(state.scope(), last), approved)
@@ -212,7 +212,7 @@ def _before_and_after(result: Mapping[str, Any], name: str) -> None:
     examples = [Example.of_json(one) for one in result["examples"]][:_SHOWN]
     records = {
         one.image_id: one
-        for one in backend.store().records(
+        for one in services.store().records(
             state.scope(), image_ids=[one.image_id for one in examples]
         )
     }
@@ -224,7 +224,7 @@ def _before_and_after(result: Mapping[str, Any], name: str) -> None:
         f"**Before and after**, on held-out images: what {base} finds, and what "
         f"{widgets.escape(name)} finds"
     )
-    labels = backend.store().labels(state.scope())
+    labels = services.store().labels(state.scope())
     cells = st.columns(2 * min(2, len(shown)))
     for place, example in enumerate(shown):
         record = records[example.image_id]

@@ -11,7 +11,7 @@ from imagebase.annotation import new_id
 from imagebase.errors import ImageBaseError, StoreError
 from imagebase.jobs.dropped_files import dropped, forget_dropped, make_room
 from imagebase.store import JobInfo, JobState
-from imagebase.ui import backend, jobs, state, widgets
+from imagebase.ui import job_progress, services, state, widgets
 
 _BEGUN: Final = "imagebase.backup.begun"
 _GENERATION: Final = "imagebase.backup.generation"
@@ -30,10 +30,10 @@ def section() -> None:
 
 def _concerns(kind: str) -> bool:
     """Say whether work of a kind goes on, waits, or was begun by this session here."""
-    job = jobs.latest(kind)
+    job = job_progress.latest(kind)
     if job is None:
         return False
-    is_waiting = jobs.is_active(job) or job.state is JobState.INTERRUPTED
+    is_waiting = job_progress.is_active(job) or job.state is JobState.INTERRUPTED
     return is_waiting or _begun().get(kind) == state.scope().dataset_id
 
 
@@ -47,14 +47,14 @@ def _back_up() -> None:
         "One zip with the images, labels, reviews, comments, tags and the whole "
         "history; restored elsewhere, it is the same dataset."
     )
-    job = jobs.latest("backup")
+    job = job_progress.latest("backup")
     is_offered = False
     if _concerns("backup") and job is not None:
         if job.state is JobState.DONE:
             is_offered = _offer(job)
         else:
-            jobs.show("backup")
-    if not jobs.is_active(job):
+            job_progress.show("backup")
+    if not job_progress.is_active(job):
         st.button(
             "Back up again" if is_offered else "Back up this dataset",
             key="backup.start",
@@ -68,8 +68,8 @@ def _back_up() -> None:
 @state.told
 def _start_backup() -> None:
     scope = state.scope()
-    version = backend.store().version(scope)
-    jobs.begin("backup", {"name": state.dataset().name, "version": version})
+    version = services.store().version(scope)
+    job_progress.begin("backup", {"name": state.dataset().name, "version": version})
     _begun()["backup"] = scope.dataset_id
 
 
@@ -77,7 +77,7 @@ def _offer(job: JobInfo) -> bool:
     """Draw the finished backup; False where it is old or not kept any more."""
     result = job.result or {}
     path = Path(result.get("path", ""))
-    is_current = job.parameters["version"] == backend.store().version(state.scope())
+    is_current = job.parameters["version"] == services.store().version(state.scope())
     if not path.is_file() or not is_current:
         return False
     _warn_of_lost(result.get("not_in_it", []))
@@ -126,13 +126,13 @@ def _restore() -> None:
         "A backup becomes a dataset of its own; this one stays as it is. What is "
         "damaged or no backup is refused, and nothing of it is kept."
     )
-    job = jobs.latest("restore")
+    job = job_progress.latest("restore")
     if _concerns("restore") and job is not None:
         if job.state is JobState.DONE:
             _show_restored(job)
         else:
-            jobs.show("restore")
-    if not jobs.is_active(job):
+            job_progress.show("restore")
+    if not job_progress.is_active(job):
         _drop_zone()
 
 
@@ -154,7 +154,7 @@ def _show_restored(job: JobInfo) -> None:
 
 def _drop_zone() -> None:
     generation = st.session_state.get(_GENERATION, 0)
-    most = min(backend.limits().max_dataset_bytes, MOST_SENT_BYTES)
+    most = min(services.limits().max_dataset_bytes, MOST_SENT_BYTES)
     file = st.file_uploader(
         "Restore a backup",
         type="zip",
@@ -170,7 +170,7 @@ def _drop_zone() -> None:
 def _start_restore(file_name: str, file: BinaryIO) -> None:
     """Keep a dropped backup on disk, and begin to look it through."""
     scope, upload_id = state.scope(), new_id()
-    make_room(scope, backend.limits())
+    make_room(scope, services.limits())
     path = dropped(scope, upload_id)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -186,10 +186,10 @@ def _start_restore(file_name: str, file: BinaryIO) -> None:
         "upload": upload_id,
         "file_name": file_name,
         "dataset_id": new_id(),
-        "limits": asdict(backend.limits()),
+        "limits": asdict(services.limits()),
     }
     try:
-        jobs.begin("restore", parameters)
+        job_progress.begin("restore", parameters)
     except ImageBaseError:
         forget_dropped(scope, upload_id)
         raise

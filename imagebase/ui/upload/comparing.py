@@ -24,7 +24,7 @@ from imagebase.ingest.label_files import DroppedFiles, keep_files
 from imagebase.jobs.dropped_files import dropped, forget_dropped, make_room
 from imagebase.settings import Limits
 from imagebase.store import Scope
-from imagebase.ui import backend, cache, state, widgets
+from imagebase.ui import cache, services, state, widgets
 
 _SIDES: Final = "imagebase.compare.sides"
 _GENERATION: Final = "imagebase.compare.generation"
@@ -120,7 +120,7 @@ def _drop_zone(title: str) -> None:
     files = st.file_uploader(
         f"{title}: files or a zip",
         accept_multiple_files=True,
-        max_upload_size=max(backend.limits().max_file_bytes // 1_000_000, 1),
+        max_upload_size=max(services.limits().max_file_bytes // 1_000_000, 1),
         key=f"compare.files.{title}.{generation}",
         label_visibility="collapsed",
     )
@@ -128,9 +128,9 @@ def _drop_zone(title: str) -> None:
         return
     st.session_state[_GENERATION] = generation + 1
     scope, upload_id = state.scope(), new_id()
-    make_room(scope, backend.limits())
+    make_room(scope, services.limits())
     named = [(file.name, file) for file in files]
-    keep_files(named, dropped(scope, upload_id), backend.limits())
+    keep_files(named, dropped(scope, upload_id), services.limits())
     more = f" and {len(files) - 1:,} more" if len(files) > 1 else ""
     side = _Side(scope.dataset_id, upload_id, files[0].name + more)
     st.session_state.setdefault(_SIDES, {})[title] = side
@@ -148,8 +148,8 @@ def _show(before: _Side, after: _Side) -> None:
             scope.dataset_id,
             before.upload_id,
             after.upload_id,
-            backend.store().version(scope),
-            backend.limits(),
+            services.store().version(scope),
+            services.limits(),
         )
     except ImageBaseError as error:
         st.warning(widgets.escape(str(error)))
@@ -187,7 +187,7 @@ def _diff(
 
 def _side(scope: Scope, upload_id: str, limits: Limits) -> LabelSetSide:
     if not upload_id:
-        labels = backend.store().labels(scope).names
+        labels = services.store().labels(scope).names
         return side_of_records(labels, _records(scope))
     tree = DroppedFiles(dropped(scope, upload_id), limits)
     name = recognise(tree)
@@ -197,7 +197,7 @@ def _side(scope: Scope, upload_id: str, limits: Limits) -> LabelSetSide:
 
 
 def _records(scope: Scope) -> Iterator[ImageRecord]:
-    store = backend.store()
+    store = services.store()
     ids = store.image_ids(scope)
     for start in range(0, len(ids), _RECORDS_AT_ONCE):
         chunk = ids[start : start + _RECORDS_AT_ONCE]
@@ -293,7 +293,7 @@ def _number_words(before: int | None, after: int | None) -> str:
 
 def _draw_images(diff: LabelSetDiff) -> None:
     """Draw the images that differ and are here: what was, beside what is."""
-    scope, store = state.scope(), backend.store()
+    scope, store = state.scope(), services.store()
     names = {one.file_name: one.image_id for one in store.image_summaries(scope)}
     index = NameIndex(names)
     here = [
@@ -337,4 +337,4 @@ def _draw_pair(scope: Scope, image: ImageDiff, record: ImageRecord) -> None:
 def _labels(scope: Scope, changes: Sequence[BoxChange]) -> LabelSet:
     both = [one for change in changes for one in (change.before, change.after)]
     names = dict.fromkeys(one.label for one in both if one is not None)
-    return backend.store().labels(scope).with_labels(names)
+    return services.store().labels(scope).with_labels(names)

@@ -18,7 +18,7 @@ from imagebase.ingest.label_files import DroppedFiles, keep_files
 from imagebase.jobs.dropped_files import dropped, forget_dropped, make_room
 from imagebase.settings import Limits
 from imagebase.store import JobState, Scope
-from imagebase.ui import backend, jobs, state, widgets
+from imagebase.ui import job_progress, services, state, widgets
 from imagebase.ui.upload import import_preview
 
 _UPLOAD: Final = "imagebase.import.upload"
@@ -40,9 +40,9 @@ class _Upload:
 
 def section() -> None:
     """Draw the field for label files, or what importing the dropped ones would do."""
-    upload, job = _upload(), jobs.latest("import")
-    if jobs.is_active(job):
-        jobs.show("import")
+    upload, job = _upload(), job_progress.latest("import")
+    if job_progress.is_active(job):
+        job_progress.show("import")
     elif upload is not None:
         _look(upload)
     else:
@@ -76,7 +76,7 @@ def _drop_zone() -> None:
     files = st.file_uploader(
         "Label files, with or without their images",
         accept_multiple_files="directory" if kind == _FOLDER else True,
-        max_upload_size=max(backend.limits().max_file_bytes // 1_000_000, 1),
+        max_upload_size=max(services.limits().max_file_bytes // 1_000_000, 1),
         key=f"import.files.{kind == _FOLDER}.{generation}",
         label_visibility="collapsed",
     )
@@ -94,11 +94,11 @@ def _drop_zone() -> None:
 def _keep(files: Sequence[tuple[str, Any]]) -> None:
     """Keep the dropped files on disk until they are imported, or an hour."""
     scope, upload_id = state.scope(), new_id()
-    make_room(scope, backend.limits())
+    make_room(scope, services.limits())
     folder = dropped(scope, upload_id)
-    keep_files(files, folder, backend.limits())
+    keep_files(files, folder, services.limits())
     try:
-        name, problem = recognise(DroppedFiles(folder, backend.limits())), ""
+        name, problem = recognise(DroppedFiles(folder, services.limits())), ""
     except AnnotationFileError as error:
         name, problem = "", str(error)
     st.session_state[_UPLOAD] = _Upload(upload_id, scope.dataset_id, name, problem)
@@ -110,7 +110,7 @@ def _keep(files: Sequence[tuple[str, Any]]) -> None:
 def _look(upload: _Upload) -> None:
     """Draw what an import would do, how it may be done, and the two ways out."""
     state.leave_deleted_dataset()
-    if _upload() is None or jobs.is_active(jobs.latest("import")):
+    if _upload() is None or job_progress.is_active(job_progress.latest("import")):
         st.rerun()  # a press in here has ended it, or somebody else imports
     left, right = st.columns([4, 1.3])
     with right:
@@ -121,12 +121,12 @@ def _look(upload: _Upload) -> None:
         _buttons(None, {})
         return
     try:
-        result, beside = _read(*_key(upload), format_name, backend.limits())
+        result, beside = _read(*_key(upload), format_name, services.limits())
     except AnnotationFileError as error:
         summary.warning(widgets.escape(str(error)))
         _buttons(None, {})
         return
-    scope, limits = state.scope(), backend.limits()
+    scope, limits = state.scope(), services.limits()
     choice = import_preview.choose(upload.upload_id, beside)
     presses, details = st.container(), st.container()
     rows = _rows(scope, result)
@@ -185,7 +185,7 @@ def _read(
 
 
 def _rows(scope: Scope, result: ReadResult) -> list[LabelRow]:
-    store = backend.store()
+    store = services.store()
     former = store.former_label_names(scope)
     return label_rows(result.labels, result.images, store.labels(scope), former)
 
@@ -200,7 +200,7 @@ def _dry_run(
     format_name: str,
 ) -> DryRun:
     names = tuple(sorted(choice.names.items(), key=str))
-    seen = (upload.upload_id, format_name, backend.store().version(scope), names)
+    seen = (upload.upload_id, format_name, services.store().version(scope), names)
     options = (choice.replacing.value, choice.takes_new, choice.takes_approved)
     return _dry_run_once(str((*seen, *options)), scope, result, beside, choice, limits)
 
@@ -215,7 +215,7 @@ def _dry_run_once(
     _limits: Limits,
 ) -> DryRun:
     """key: holds everything that the answer depends on."""
-    store = backend.store()
+    store = services.store()
     return dry_run(store, _scope, _result, _beside, _choice, limits=_limits)
 
 
@@ -237,7 +237,7 @@ def _buttons(told: DryRun | None, parameters: dict[str, Any]) -> None:
 @state.told
 def _start(parameters: dict[str, Any]) -> None:
     """Begin what a person agreed to; what was dropped is kept where that is refused."""
-    jobs.begin("import", parameters)
+    job_progress.begin("import", parameters)
     st.session_state[_STARTED] = state.scope().dataset_id
     st.session_state.pop(_UPLOAD, None)
 
@@ -251,9 +251,9 @@ def _forget() -> None:
 
 def _show_outcome() -> None:
     """Say what the last import came to."""
-    job = jobs.latest("import")
+    job = job_progress.latest("import")
     if job is None or job.state is not JobState.DONE:
-        jobs.show("import")
+        job_progress.show("import")
         return
     result = job.result or {}
     parts = [f"**{widgets.plural(result['boxes'], 'box')}** came in"]

@@ -18,7 +18,7 @@ from imagebase.images.scan import unpack_uploads
 from imagebase.images.skipped_files import PassedOver
 from imagebase.ingest.add_images import AdmissionReport, admit
 from imagebase.store import ImageSummary
-from imagebase.ui import backend, cache, state, suggested_boxes, widgets
+from imagebase.ui import cache, services, state, suggested_boxes, widgets
 from imagebase.ui.edit.editor import undisturbed
 
 PAGE_SIZE: Final = 24
@@ -38,7 +38,7 @@ _MEANINGS: Final = {
 
 def limits_in_words() -> str:
     """Return what may be uploaded, for people who have not done so yet."""
-    limits = backend.limits()
+    limits = services.limits()
     return (
         f"Up to {limits.max_file_bytes // 1_000_000:,} MB a file and "
         f"{limits.max_image_pixels // 1_000_000:,} megapixels an image, "
@@ -61,7 +61,7 @@ def drop_zone() -> None:
     files = st.file_uploader(
         "Drop images, a folder or a zip",
         accept_multiple_files="directory" if is_folder else True,
-        max_upload_size=max(backend.limits().max_file_bytes // 1_000_000, 1),
+        max_upload_size=max(services.limits().max_file_bytes // 1_000_000, 1),
         key=f"upload.files.{is_folder}.{state.uploader_generation()}",
         label_visibility="collapsed",
     )
@@ -99,11 +99,11 @@ def _take_in(
             show = partial(bar.progress, min(seen / len(files), 1.0), text=text)
         undisturbed(show, interruptions)
 
-    limits = backend.limits()
+    limits = services.limits()
     passed_over = PassedOver()
     incoming = unpack_uploads(files, limits, passed_over=passed_over)
     report = admit(
-        backend.store(), state.scope(), incoming, limits=limits, on_item=on_item
+        services.store(), state.scope(), incoming, limits=limits, on_item=on_item
     )
     return replace(
         report,
@@ -155,7 +155,7 @@ def _bulleted(texts: Sequence[str]) -> None:
 
 def choose_shown() -> Sequence[ImageSummary]:
     """Draw a filter with what the quality check found; return the images that pass."""
-    summaries = backend.store().image_summaries(state.scope())
+    summaries = services.store().image_summaries(state.scope())
     groups = _groups(summaries)
     counts = {name: len(ids) for name, ids in groups.items()}
     chosen = st.pills(
@@ -199,7 +199,7 @@ def thumbnails(shown: Sequence[ImageSummary]) -> None:
     """Draw one page of thumbnails; a click opens the editor."""
     page = widgets.page_of(shown, page_size=PAGE_SIZE, key="upload.page")
     scope = state.scope()
-    records = backend.store().records(scope, image_ids=[one.image_id for one in page])
+    records = services.store().records(scope, image_ids=[one.image_id for one in page])
     suggested = suggested_boxes.of_records(records)
     suggesting = {
         one.image_id: _suggesting_tile(one, boxes)
@@ -232,5 +232,5 @@ def thumbnails(shown: Sequence[ImageSummary]) -> None:
 def _suggesting_tile(record: ImageRecord, boxes: Sequence[Annotation]) -> str:
     """Return an image as a tile with what is suggested on it, and what is there."""
     scope = state.scope()
-    labels = backend.store().labels(scope).with_labels(one.label for one in boxes)
+    labels = services.store().labels(scope).with_labels(one.label for one in boxes)
     return cache.labelled_tile(scope, record, labels, [*record.annotations, *boxes])

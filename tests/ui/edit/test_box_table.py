@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from imagebase.annotation import new_id
 from imagebase.store import Scope
-from imagebase.ui.visitor import TEAM_OWNER
+from imagebase.ui.identity import TEAM_OWNER
 from tests.app_fixtures import Tab, add_photographs, records, store, the_scope
 
 

@@ -3,8 +3,8 @@
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from imagebase.ui import backend
-from imagebase.ui.visitor import TEAM_OWNER
+from imagebase.ui import services
+from imagebase.ui.identity import TEAM_OWNER
 from tests.app_fixtures import Configure
 
 
@@ -78,7 +78,7 @@ def test_a_click_on_nothing_leads_nowhere(app: AppTest) -> None:
 
 def test_images_of_another_dataset_are_no_choice(app: AppTest) -> None:
     press(app, "images")
-    second = backend.store().create_dataset(TEAM_OWNER, "Second", who="ann")
+    second = services.store().create_dataset(TEAM_OWNER, "Second", who="ann")
     app.session_state["imagebase.dataset"] = second.dataset_id
     app.run()
     assert [one.value for one in app.text] == ["Images", "all"]

@@ -1,19 +1,30 @@
-"""The boxes that look like a corrected one: shown, ticked, corrected with one undo."""
+"""After a correction: offer the same for boxes that look like it."""
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final
 
 import streamlit as st
 
+from imagebase.annotation import ImageRecord
 from imagebase.review.appearance import LEAST_SIMILARITY, MOST_SIMILARITY, SIMILARITY
 from imagebase.review.bulk_edits import BulkReport, delete_boxes, relabel_boxes
-from imagebase.review.similar_boxes import Correction, Found, Search, search
-from imagebase.store import Scope, Store
-from imagebase.ui import backend, long_work, state, widgets
-from imagebase.ui.review.bulk_words import boxes_on, report
-from imagebase.ui.review.crop_pictures import Place, crop_urls
-from imagebase.ui.review.sheet import Tile, draw_sheet
+from imagebase.review.similar_boxes import (
+    Correction,
+    Estimate,
+    Found,
+    Search,
+    correction,
+    correction_of,
+    estimate,
+    is_still_made,
+    search,
+)
+from imagebase.store import AnnotationRow, Scope, Store
+from imagebase.ui import bulk_progress, services, state, widgets
+from imagebase.ui.bulk_progress import boxes_on, report
+from imagebase.ui.contact_sheet import Place, Tile, crop_urls, draw_sheet
 from imagebase.wording import percent
 
 PAGE_SIZE: Final = 35
@@ -49,7 +60,7 @@ def show(asked: Correction, *, on_done: Callable[[], None]) -> None:
 
 @widgets.in_dialog
 def _dialog() -> None:
-    long_work.leave_fragment()
+    bulk_progress.leave_fragment()
     preview: _Preview = st.session_state[_PREVIEW]
     left, right = st.columns([3, 2], vertical_alignment="bottom")
     least = left.slider(
@@ -89,11 +100,11 @@ def _searched(preview: _Preview, *, anywhere: bool) -> Search:
             bar.progress(done / total if total else 1.0, text=f"Looked at {of}")
 
         preview.found[anywhere] = search(
-            backend.store(),
+            services.store(),
             state.scope(),
             preview.asked,
             anywhere=anywhere,
-            max_pixels=backend.limits().max_image_pixels,
+            max_pixels=services.limits().max_image_pixels,
             on_progress=tell,
         )
         bar.empty()
@@ -132,7 +143,7 @@ def _draw(preview: _Preview, alike: Sequence[Found]) -> None:
         Place(one.like.key.image_id, one.like.size, one.like.annotation.box)
         for one in shown
     ]
-    colour = backend.store().labels(scope).colour_of(preview.asked.label)
+    colour = services.store().labels(scope).colour_of(preview.asked.label)
     tiles = [
         Tile(
             _key(one),
@@ -181,9 +192,9 @@ def _act(preview: _Preview, chosen: Sequence[Found]) -> None:
 @state.told
 def _apply(preview: _Preview, chosen: Sequence[Found]) -> None:
     """Have it done by the page, which closes the dialog."""
-    became, store, scope = preview.asked.became, backend.store(), state.scope()
+    became, store, scope = preview.asked.became, services.store(), state.scope()
 
-    def work(tell: long_work.Tell) -> BulkReport:
+    def work(tell: bulk_progress.Tell) -> BulkReport:
         return _changed(store, scope, chosen, became, tell)
 
     def say(told: BulkReport) -> None:
@@ -191,7 +202,7 @@ def _apply(preview: _Preview, chosen: Sequence[Found]) -> None:
         report(f"{done} {boxes_on(told)}", told)
         preview.on_done()
 
-    long_work.ask("Deleting" if became is None else "Relabelling", work, then=say)
+    bulk_progress.ask("Deleting" if became is None else "Relabelling", work, then=say)
 
 
 def _changed(
@@ -199,10 +210,157 @@ def _changed(
     scope: Scope,
     chosen: Sequence[Found],
     became: str | None,
-    tell: long_work.Tell,
+    tell: bulk_progress.Tell,
 ) -> BulkReport:
     boxes = [one.like.key for one in chosen]
     seen = {one.like.key.image_id: one.like.revision for one in chosen}
     if became is None:
         return delete_boxes(store, scope, boxes, seen=seen, on_progress=tell)
     return relabel_boxes(store, scope, boxes, label=became, seen=seen, on_progress=tell)
+
+
+_OFFER: Final = "imagebase.look_alikes.offer"
+_SHOWING: Final = "imagebase.look_alikes.showing"
+_LAST: Final = "imagebase.look_alikes.last"
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A correction that may be wanted elsewhere in the same dataset."""
+
+    dataset_id: str
+    asked: Correction
+
+
+def note_rows(rows: Sequence[AnnotationRow], *, became: str | None) -> None:
+    """Remember what was done to boxes of the table, as they were before it.
+
+    became: the label they have now; None where they were deleted.
+    """
+    done = [
+        (ImageRecord(row.image_id, row.file_name, row.size), row.annotation, became)
+        for row in rows
+        if row.annotation.label != became
+    ]
+    _keep(correction_of(done))
+
+
+def follow(record: ImageRecord) -> None:
+    """Draw the offer that follows from what was done to the image on screen.
+
+    What was done is the difference to the record of the last call, so call it with the
+    image as it is at every run.
+    """
+    last = _last(record.image_id)
+    st.session_state[_LAST] = (state.scope().dataset_id, record)
+    if last is not None:
+        offer = _offer()
+        is_undone = offer is not None and not is_still_made(offer.asked, record)
+        # What an undo does is no wish of its own.
+        found = None if is_undone else correction(last, record)
+        if is_undone or found is not None:
+            _keep(found)
+    draw_offer()
+
+
+def _last(image_id: str) -> ImageRecord | None:
+    """Return what was last on screen where that is this image, of this dataset."""
+    # One photograph has the same id in every dataset.
+    dataset_id, last = st.session_state.get(_LAST, ("", None))
+    is_here = dataset_id == state.scope().dataset_id
+    return last if is_here and last is not None and last.image_id == image_id else None
+
+
+def draw_offer() -> None:
+    """Draw what could be done to boxes like those of the last correction."""
+    with st.container():
+        _draw_offer()
+
+
+def _draw_offer() -> None:
+    offer, scope = _offer(), state.scope()
+    if offer is None:
+        return
+    found = _estimate(
+        scope.owner_id,
+        scope.dataset_id,
+        services.store().version(scope),
+        offer.asked,
+    )
+    if found is None or not found.here:
+        return
+    with st.container(
+        horizontal=True,
+        vertical_alignment="center",
+        gap="small",
+        border=True,
+        key="looks.offer",
+    ):
+        st.markdown(f":material/content_copy: {words(offer.asked, found)}")
+        st.button(
+            "Show them",
+            key="looks.show",
+            type="primary",
+            icon=":material/visibility:",
+            on_click=_ask_to_show,
+            args=(offer.asked,),
+        )
+        widgets.icon_button(
+            "Leave the others as they are",
+            key="looks.drop",
+            icon=":material/close:",
+            is_plain=True,
+            on_click=drop,
+        )
+    if st.session_state.pop(_SHOWING, None) == offer.asked:
+        show(offer.asked, on_done=drop)
+
+
+def _ask_to_show(asked: Correction) -> None:
+    """Have the dialog opened where the offer is drawn next: a callback cannot."""
+    st.session_state[_SHOWING] = asked
+
+
+def words(asked: Correction, found: Estimate) -> str:
+    """Return a sentence in Markdown about how many there may be."""
+    label = widgets.escape(asked.label)
+    done = (
+        "deleted one"
+        if asked.became is None
+        else f"relabelled one **{widgets.escape(asked.became)}**"
+    )
+    images = widgets.plural(found.here, "other image")
+    verb = "has" if found.here == 1 else "have"
+    where = "at the very place" if found.is_gathered else "about"
+    return f"**{images}** {verb} a **{label}** {where} where you {done}."
+
+
+def drop() -> None:
+    """Offer nothing more for the last correction."""
+    st.session_state.pop(_OFFER, None)
+
+
+def _keep(asked: Correction | None) -> None:
+    if asked is None:
+        drop()
+        return
+    st.session_state[_OFFER] = Offer(state.scope().dataset_id, asked)
+
+
+def _offer() -> Offer | None:
+    offer: Offer | None = st.session_state.get(_OFFER)
+    if offer is None or offer.dataset_id != state.scope().dataset_id:
+        return None
+    return offer
+
+
+@lru_cache(maxsize=16)
+def _estimate(
+    owner_id: str, dataset_id: str, version: str, asked: Correction
+) -> Estimate | None:
+    """Return how many there are; None where the correction was taken back."""
+    scope, store = Scope(owner_id, dataset_id, ""), services.store()
+    changed = store.records(scope, image_ids=asked.image_ids)
+    if not all(is_still_made(asked, record) for record in changed):
+        return None
+    return estimate(store, scope, asked)

@@ -14,11 +14,11 @@ def counting() -> None:
     )
 
     from imagebase.errors import EditError
-    from imagebase.ui import long_work
+    from imagebase.ui import bulk_progress
 
     done = st.session_state.setdefault("done", [])
 
-    def work(tell: long_work.Tell) -> str:
+    def work(tell: bulk_progress.Tell) -> str:
         for number in range(1, 4):
             # As a click does, while the bar is about to be drawn.
             context = get_script_run_ctx()
@@ -29,21 +29,21 @@ def counting() -> None:
         done.append("worked")
         return "300 images"
 
-    def refuse(tell: long_work.Tell) -> str:
+    def refuse(tell: bulk_progress.Tell) -> str:
         raise EditError("This cannot be.")
 
     def say(what: str) -> None:
         st.session_state["said"] = what
 
     def begin(images: int) -> None:
-        long_work.begin("Counting", work, then=say, images=images)
+        bulk_progress.begin("Counting", work, then=say, images=images)
 
     st.button("many", on_click=begin, args=(201,))
     st.button("few", on_click=begin, args=(200,))
     st.button(
-        "refused", on_click=long_work.ask, args=("No", refuse), kwargs={"then": say}
+        "refused", on_click=bulk_progress.ask, args=("No", refuse), kwargs={"then": say}
     )
-    long_work.do()
+    bulk_progress.do()
     st.text(f"{len(done)} {st.session_state.get('said')}")
 
 

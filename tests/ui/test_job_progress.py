@@ -7,7 +7,7 @@ import pytest
 from imagebase.annotation import utc_now
 from imagebase.store import JobInfo, JobState
 from imagebase.store.jobs import ClaimedJob
-from imagebase.ui.jobs import progress_text
+from imagebase.ui.job_progress import progress_text
 from tests.app_fixtures import Tab, store, the_scope
 
 

@@ -8,8 +8,8 @@ import pytest
 
 from imagebase.annotation import utc_now
 from imagebase.settings import settings
-from imagebase.ui import backend
-from imagebase.ui.visitor import TEAM_OWNER
+from imagebase.ui import services
+from imagebase.ui.identity import TEAM_OWNER
 from tests.app_fixtures import (
     Configure,
     NewTab,
@@ -43,7 +43,7 @@ def test_server_that_only_this_machine_reaches_is_a_teams(
     configure: Configure, address: str
 ) -> None:
     configure(address=address)
-    assert backend.mode() == "team"
+    assert services.mode() == "team"
 
 
 @pytest.mark.parametrize("address", [None, "0.0.0.0", "192.168.1.5", "example.org"])
@@ -51,12 +51,12 @@ def test_server_that_others_reach_is_a_demo(
     configure: Configure, address: str | None
 ) -> None:
     configure(address=address)
-    assert backend.mode() == "demo"
+    assert services.mode() == "demo"
 
 
 def test_mode_that_is_set_counts_whatever_the_address(configure: Configure) -> None:
     configure(address="0.0.0.0", MODE="team")
-    assert backend.mode() == "team"
+    assert services.mode() == "team"
 
 
 @pytest.mark.usefixtures("demo")
@@ -115,7 +115,7 @@ def test_expired_visitor_vanishes_with_images_and_exports(new_tab: NewTab) -> No
     assert [*home.glob(f"exports/{owner}/**/*.zip")]
     assert [*home.glob(f"images/**/{owner}")]
     expire(owner)
-    backend.sweep()
+    services.sweep()
     assert not owners()
     assert not [one for one in home.rglob(owner) if any(one.rglob("*.*"))]
 
@@ -131,7 +131,7 @@ def test_tab_of_an_expired_visitor_begins_anew(new_tab: NewTab, page: str) -> No
     visitor.open(page)
     (owner,) = owners()
     expire(owner)
-    backend.sweep()
+    services.sweep()
     visitor.app.run()
     assert not visitor.app.exception
     assert not visitor.app.error
@@ -146,7 +146,7 @@ def test_press_in_a_tab_of_an_expired_visitor_leaves_data_that_expire(
     visitor = started(new_tab)
     (owner,) = owners()
     expire(owner)
-    backend.sweep()
+    services.sweep()
     visitor.press("upload.samples")
     assert not visitor.app.error
     assert owners() == [owner]

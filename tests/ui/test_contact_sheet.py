@@ -3,7 +3,7 @@
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from imagebase.ui.review.sheet import Tile, parse_ticked
+from imagebase.ui.contact_sheet import Tile, parse_ticked
 
 TILES = [Tile(one, "", "cat", "#000000", ".5", "a.jpg") for one in ("a", "b", "c")]
 
@@ -49,7 +49,7 @@ def test_sheet_that_has_not_spoken_is_as_it_began() -> None:
     def page() -> None:
         import streamlit as st
 
-        from imagebase.ui.review.sheet import Tile, draw_sheet
+        from imagebase.ui.contact_sheet import Tile, draw_sheet
 
         tiles = [Tile(one, "", "cat", "#000000", "", "a.jpg") for one in "ab"]
         st.text(sorted(draw_sheet(tiles, key="sheet", ticked=["b"])))

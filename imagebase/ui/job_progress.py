@@ -5,7 +5,7 @@ from typing import Any, Final
 import streamlit as st
 
 from imagebase.store import JobInfo, JobState
-from imagebase.ui import backend, state, widgets
+from imagebase.ui import services, state, widgets
 
 POLL_SECONDS: Final = 0.5
 _NAMES: Final = {
@@ -45,7 +45,7 @@ def begin(kind: str, parameters: dict[str, Any]) -> None:
     running = latest(kind)
     if running is not None and is_active(running) and running.parameters == parameters:
         return
-    backend.runner().submit(state.scope(), kind, parameters)
+    services.runner().submit(state.scope(), kind, parameters)
 
 
 @state.told
@@ -56,7 +56,7 @@ def start(kind: str, parameters: dict[str, Any]) -> None:
 
 def latest(kind: str) -> JobInfo | None:
     """Return this dataset's newest job of a kind."""
-    return backend.store().latest_job(state.scope(), kind)
+    return services.store().latest_job(state.scope(), kind)
 
 
 def is_active(job: JobInfo | None) -> bool:
@@ -104,7 +104,7 @@ def _show(kind: str, job: JobInfo) -> None:
 @widgets.guarded
 def _running(job_id: str) -> None:
     state.leave_deleted_dataset()
-    job = backend.store().job(state.scope(), job_id)
+    job = services.store().job(state.scope(), job_id)
     if not is_active(job):
         state.run_page_again()
         return
@@ -122,7 +122,7 @@ def _running(job_id: str) -> None:
 
 def running_strip() -> None:
     """Draw every running job of this dataset, small."""
-    if backend.store().active_jobs(state.scope()):
+    if services.store().active_jobs(state.scope()):
         _strip()
 
 
@@ -130,7 +130,7 @@ def running_strip() -> None:
 @widgets.guarded
 def _strip() -> None:
     state.leave_deleted_dataset()
-    active = backend.store().active_jobs(state.scope())
+    active = services.store().active_jobs(state.scope())
     if not active:
         state.run_page_again()
     for job in active:
@@ -167,9 +167,9 @@ def _share(job: JobInfo) -> float:
 
 @state.told
 def _cancel(job_id: str) -> None:
-    backend.store().cancel_job(state.scope(), job_id)
+    services.store().cancel_job(state.scope(), job_id)
 
 
 @state.told
 def _resume(job_id: str) -> None:
-    backend.runner().resume(state.scope(), job_id)
+    services.runner().resume(state.scope(), job_id)

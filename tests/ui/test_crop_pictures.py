@@ -9,9 +9,9 @@ from PIL import Image
 
 from imagebase.annotation import Box, Size
 from imagebase.store import Scope
-from imagebase.ui import backend
-from imagebase.ui.review.crop_pictures import CROP_PX, Place, crop_urls
-from imagebase.ui.visitor import TEAM_OWNER
+from imagebase.ui import services
+from imagebase.ui.contact_sheet import CROP_PX, Place, crop_urls
+from imagebase.ui.identity import TEAM_OWNER
 from tests.app_fixtures import Configure
 
 PREFIX = "data:image/webp;base64,"
@@ -19,7 +19,7 @@ PREFIX = "data:image/webp;base64,"
 
 @pytest.fixture
 def scope(configure: Configure) -> Scope:
-    dataset = backend.store().create_dataset(TEAM_OWNER, "Crops", who="ann")
+    dataset = services.store().create_dataset(TEAM_OWNER, "Crops", who="ann")
     return Scope(TEAM_OWNER, dataset.dataset_id, "ann")
 
 
@@ -29,7 +29,7 @@ def add(scope: Scope, size: Size) -> str:
     pixels[:, : size.width // 2] = (200, 0, 0)
     stream = io.BytesIO()
     Image.fromarray(pixels).save(stream, "JPEG", quality=95)
-    added = backend.store().add_image(
+    added = services.store().add_image(
         scope, stream.getvalue(), file_name="a.jpg", size=size, quality=None
     )
     return added.record.image_id

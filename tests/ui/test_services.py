@@ -8,7 +8,7 @@ from pathlib import Path
 from imagebase.jobs.exports import KEPT_SECONDS
 from imagebase.jobs.training import KEPT_SECONDS as TRAININGS_KEPT_SECONDS
 from imagebase.settings import DEMO_LIMITS, Limits, settings
-from imagebase.ui import backend
+from imagebase.ui import services
 from tests.app_fixtures import Configure
 
 
@@ -18,53 +18,53 @@ def names_of_threads() -> list[str]:
 
 def test_store_and_runner_are_one_each(configure: Configure) -> None:
     configure()
-    assert backend.store() is backend.store()
-    assert backend.runner().store is backend.store()
+    assert services.store() is services.store()
+    assert services.runner().store is services.store()
 
 
 def test_another_home_has_a_store_of_its_own(
     configure: Configure, tmp_path: Path
 ) -> None:
     configure()
-    first = backend.store()
+    first = services.store()
     configure(HOME=str(tmp_path / "second"))
-    assert backend.store() is not first
+    assert services.store() is not first
     assert settings().home == tmp_path / "second"
 
 
 def test_nothing_runs_on_after_close(configure: Configure) -> None:
     configure()
-    backend.store()
+    services.store()
     assert "imagebase-sweeper" in names_of_threads()
-    backend.close()
+    services.close()
     assert not names_of_threads()
 
 
 def test_limits_are_the_modes(configure: Configure) -> None:
     configure(MODE="team")
-    assert backend.limits() == Limits()
+    assert services.limits() == Limits()
     configure(MODE="demo")
-    assert backend.limits() == DEMO_LIMITS
+    assert services.limits() == DEMO_LIMITS
 
 
 def test_old_exports_go_without_another_one(configure: Configure) -> None:
     configure()
-    backend.store()
+    services.store()
     left = settings().home / "exports" / "team" / "dataset" / "old.zip"
     left.parent.mkdir(parents=True)
     left.write_bytes(b"")
     long_ago = time.time() - KEPT_SECONDS - 60
     os.utime(left, (long_ago, long_ago))
-    backend.sweep()
+    services.sweep()
     assert not left.exists()
 
 
 def test_old_trainings_go_without_another_one(configure: Configure) -> None:
     configure()
-    backend.store()
+    services.store()
     left = settings().home / "training" / "team" / "dataset" / "old"
     left.mkdir(parents=True)
     long_ago = time.time() - TRAININGS_KEPT_SECONDS - 60
     os.utime(left, (long_ago, long_ago))
-    backend.sweep()
+    services.sweep()
     assert not left.exists()

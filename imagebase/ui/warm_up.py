@@ -19,7 +19,7 @@ from imagebase.detection.factory import ModelConfig, shared_looker
 from imagebase.errors import ImageBaseError, SettingsError
 from imagebase.logs import adopt, configure
 from imagebase.settings import DEFAULT_MODEL, LogSettings, read_log_settings
-from imagebase.ui import backend
+from imagebase.ui import services
 
 _LOOPBACK: Final = "127.0.0.1"
 _TRIES: Final = 200
@@ -62,7 +62,7 @@ def warm() -> None:
     for module in pkgutil.walk_packages(ui.__path__, f"{ui.__name__}."):
         importlib.import_module(module.name)
     try:
-        backend.runner()
+        services.runner()
         shared_looker(ModelConfig((DEFAULT_MODEL,)))
     except ImageBaseError:
         _log.exception("The app starts without all that it needs")

@@ -9,7 +9,7 @@ from imagebase.annotation import ImageRecord, Size, new_id
 from imagebase.annotation.areas import Shape, ShapeKind
 from imagebase.errors import ImageBaseError
 from imagebase.store.ignore_areas import IgnoreArea
-from imagebase.ui import backend, browser, cache, rough_canvas, state, widgets
+from imagebase.ui import cache, identity, rough_canvas, services, state, widgets
 from imagebase.ui.rough_canvas import Tool
 
 _CANVAS: Final = "areas.canvas"
@@ -62,7 +62,7 @@ def open_button(record: ImageRecord, *, key: str) -> None:
 def _dialog(image_id: str) -> None:
     state.leave_deleted_dataset()
     rough_canvas.settle(_CANVAS, _book)
-    record = backend.store().record(state.scope(), image_id)
+    record = services.store().record(state.scope(), image_id)
     st.caption(
         "Models suggest no boxes in these areas. Training and evaluation ignore them; "
         "Export can black them out or write them as ignore regions."
@@ -96,7 +96,7 @@ def _tools(record: ImageRecord) -> Tool:
             disabled=tool is not Tool.BRUSH,
             width=180,
         )
-        count = backend.store().count_of_size(state.scope(), record.size)
+        count = services.store().count_of_size(state.scope(), record.size)
         st.segmented_control(
             "Area applies to",
             [_THIS, "all"],
@@ -116,7 +116,7 @@ def _all(count: int, size: Size) -> str:
 
 def _canvas(record: ImageRecord, tool: Tool) -> None:
     scope = state.scope()
-    width = browser.room_width("areas.room") or _ROOM.width
+    width = identity.room_width("areas.room") or _ROOM.width
     longest = max(record.size)
     rough_canvas.draw_canvas(
         _CANVAS,
@@ -135,7 +135,7 @@ def _list(record: ImageRecord) -> None:
     problem = st.session_state.get(_PROBLEM)
     if problem:
         st.error(widgets.escape(problem))
-    areas = backend.store().ignore_areas(state.scope(), record.image_id)
+    areas = services.store().ignore_areas(state.scope(), record.image_id)
     with st.container(
         horizontal=True,
         vertical_alignment="center",
@@ -180,7 +180,7 @@ def _draw_area(area: IgnoreArea) -> None:
 
 def _book(image_id: str, new: Sequence[Shape], gone: Sequence[str]) -> Sequence[str]:
     """Save what was drawn and delete what was taken away, as one change."""
-    scope, store = state.scope(), backend.store()
+    scope, store = state.scope(), services.store()
     applies_to_all = st.session_state.get(_SCOPE, _THIS) != _THIS
     try:
         added = store.add_ignore_areas(
@@ -201,7 +201,7 @@ def _note_done(step: int) -> None:
 
 def _delete(area_id: str) -> None:
     rough_canvas.settle(_CANVAS, _book)
-    if backend.store().delete_ignore_areas(state.scope(), [area_id]):
+    if services.store().delete_ignore_areas(state.scope(), [area_id]):
         _note_done(1)
     rough_canvas.refill(_CANVAS)
 
@@ -209,7 +209,7 @@ def _delete(area_id: str) -> None:
 def _undo() -> None:
     rough_canvas.settle(_CANVAS, _book)
     try:
-        backend.store().undo(state.scope())
+        services.store().undo(state.scope())
     except ImageBaseError as error:
         st.session_state[_PROBLEM] = str(error)
     _note_done(-1)

@@ -1,4 +1,4 @@
-"""Who is at the other end: whose datasets these are, and whose name changes bear."""
+"""Identity of a visitor: their cookie, their datasets, their display name."""
 
 import getpass
 import hashlib
@@ -8,13 +8,77 @@ import time
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
+from urllib.parse import quote, unquote
 
 import streamlit as st
 
 from imagebase.annotation import clean_text, utc_now
 from imagebase.settings import TEAM_OWNER as TEAM_OWNER
 from imagebase.settings import Mode, is_loopback
-from imagebase.ui import backend, browser
+from imagebase.ui import services
+
+_SCRIPT: Final = """
+export default function({ data }) {
+  const secure = location.protocol === "https:" ? "; Secure" : "";
+  document.cookie =
+    `${data.name}=${data.value}; path=/; SameSite=Strict${secure}${data.age}`;
+}
+"""
+
+_MEASURE: Final = """
+export default function({ data, parentElement, setStateValue }) {
+  const width = Math.floor(parentElement.getBoundingClientRect().width);
+  if (width > 0 && width !== data.width) setStateValue("width", width);
+}
+"""
+
+_YEAR_SECONDS: Final = 365 * 24 * 3600
+
+
+def cookie(name: str) -> str:
+    """Return a cookie's value as the session began; empty where there is none."""
+    return st.context.cookies.get(name, "")
+
+
+def set_cookie(name: str, value: str, *, keep: bool = False) -> None:
+    """Write a cookie; it ends with the browser session unless it is to be kept.
+
+    The value has to be plain ASCII without separators: see `encode`. The next session
+    of this browser reads it with `cookie`; this one does not.
+    """
+    age = f"; max-age={_YEAR_SECONDS}" if keep else ""
+    writer = st.components.v2.component("imagebase_cookie", js=_SCRIPT)
+    writer(key=f"cookie.{name}", data={"name": name, "value": value, "age": age})
+
+
+def room_width(key: str) -> int | None:
+    """Return how wide the container is that this is called in, in CSS pixels.
+
+    None until the browser has said so, which takes one more run.
+    """
+    known = (st.session_state.get(key) or {}).get("width")
+    ruler = st.components.v2.component(
+        "imagebase_ruler", js=_MEASURE, isolate_styles=False
+    )
+    ruler(
+        key=key,
+        data={"width": known},
+        on_width_change=lambda: None,
+        width="stretch",
+        height=1,
+    )
+    return known if isinstance(known, int) and known > 0 else None
+
+
+def encode(text: str) -> str:
+    """Return any text as a cookie may hold it."""
+    return quote(text, safe="")
+
+
+def decode(value: str) -> str:
+    """Return the text of an encoded cookie."""
+    return unquote(value)
+
 
 _TOKEN_COOKIE: Final = "imagebase_visitor"
 _NAME_COOKIE: Final = "imagebase_name"
@@ -46,7 +110,7 @@ def visitor() -> Visitor:
 
 
 def _visitor() -> Visitor:
-    if backend.mode() is Mode.DEMO:
+    if services.mode() is Mode.DEMO:
         # Only the token's hash is stored: who has not the token cannot name the owner.
         digest = hashlib.sha256(_token().encode()).hexdigest()
         return Visitor(digest, who="visitor", is_verified=False)
@@ -62,17 +126,17 @@ def welcome() -> None:
 
     Stops the page where they have to log in or to say their name first.
     """
-    if backend.mode() is Mode.DEMO:
-        if browser.cookie(_TOKEN_COOKIE) != _token():
-            browser.set_cookie(_TOKEN_COOKIE, _token())
+    if services.mode() is Mode.DEMO:
+        if cookie(_TOKEN_COOKIE) != _token():
+            set_cookie(_TOKEN_COOKIE, _token())
     elif has_login():
         if not st.user.is_logged_in:
             _ask_to_log_in()
     elif not _name():
         _ask_for_name()
     elif st.session_state.get(_NAME):
-        value = browser.encode(st.session_state[_NAME])
-        browser.set_cookie(_NAME_COOKIE, value, keep=True)
+        value = encode(st.session_state[_NAME])
+        set_cookie(_NAME_COOKIE, value, keep=True)
 
 
 def has_login() -> bool:
@@ -97,7 +161,7 @@ def name_input() -> None:
 
 def _token() -> str:
     """Return the secret of 256 bits that only this browser has."""
-    token = st.session_state.get(_TOKEN) or browser.cookie(_TOKEN_COOKIE)
+    token = st.session_state.get(_TOKEN) or cookie(_TOKEN_COOKIE)
     if not re.fullmatch(r"[0-9a-f]{64}", token):
         token = secrets.token_hex(32)
     st.session_state[_TOKEN] = token
@@ -106,7 +170,7 @@ def _token() -> str:
 
 def _mark_as_seen(owner_id: str) -> None:
     """Put off the day a demo visitor's data are deleted, at most twice a minute."""
-    now, seconds = time.monotonic(), backend.limits().session_seconds
+    now, seconds = time.monotonic(), services.limits().session_seconds
     pause = min(_SEEN_EVERY_SECONDS, seconds / 4) if seconds else _SEEN_EVERY_SECONDS
     if now - st.session_state.get(_SEEN, -pause) >= pause:
         keep_owner(owner_id)
@@ -114,15 +178,15 @@ def _mark_as_seen(owner_id: str) -> None:
 
 def keep_owner(owner_id: str) -> None:
     """Make an owner where there is none; a demo visitor's expires in an hour."""
-    seconds = backend.limits().session_seconds
+    seconds = services.limits().session_seconds
     expires_at = utc_now() + timedelta(seconds=seconds) if seconds else None
-    backend.store().ensure_owner(owner_id, expires_at=expires_at)
+    services.store().ensure_owner(owner_id, expires_at=expires_at)
     st.session_state[_SEEN] = time.monotonic()
 
 
 def _name() -> str:
     """Return the name this browser was told; on one's own machine, the user's."""
-    kept = st.session_state.get(_NAME) or browser.decode(browser.cookie(_NAME_COOKIE))
+    kept = st.session_state.get(_NAME) or decode(cookie(_NAME_COOKIE))
     if kept or not is_loopback(st.get_option("server.address")):
         return clean_text(str(kept))[:_MAX_NAME_LENGTH]
     try:

@@ -6,9 +6,9 @@ from imagebase.annotation import Box, Size
 from imagebase.review.similar_boxes import Correction, Estimate, Example
 from imagebase.store import Scope
 from imagebase.store.similarity import BoxKey
-from imagebase.ui import look_offer
-from imagebase.ui.look_offer import words
-from imagebase.ui.visitor import TEAM_OWNER
+from imagebase.ui import similar_offer
+from imagebase.ui.identity import TEAM_OWNER
+from imagebase.ui.similar_offer import words
 from tests.app_fixtures import Tab, add_photographs, store
 
 EXAMPLE = Example(BoxKey("i", "a"), Box(1, 2, 3, 4), Size(64, 48))
@@ -50,4 +50,4 @@ def test_same_photograph_in_another_dataset_is_no_correction(labelled: Tab) -> N
     labelled.app.run()
     labelled.app.sidebar.selectbox[0].select(other.dataset_id).run()
     assert "**0** of 2 images approved" in labelled.progress()
-    assert look_offer._OFFER not in labelled.app.session_state
+    assert similar_offer._OFFER not in labelled.app.session_state

@@ -1,8 +1,4 @@
-"""Work of some seconds that a press asks for, done at the top of the next run.
-
-In a callback nobody would see how far it is; where the button is drawn, any click would
-cut it short.
-"""
+"""Changes of many images: done with a progress bar, undone, and reported."""
 
 import logging
 import time
@@ -14,7 +10,10 @@ from typing import Any, Final, TypeVar
 import streamlit as st
 
 from imagebase.errors import ImageBaseError
-from imagebase.ui import state, widgets
+from imagebase.review.bulk_edits import BulkReport
+from imagebase.store import UndoResult
+from imagebase.store.undo import OnProgress
+from imagebase.ui import services, state, widgets
 from imagebase.ui.edit.editor import undisturbed
 
 # A change of so many images is over before anybody could read a bar.
@@ -116,3 +115,49 @@ def _teller(
         undisturbed(partial(draw, done / max(total, 1), text=words), interruptions)
 
     return tell
+
+
+@state.told
+def undo() -> None:
+    """Take back this visitor's last change in this dataset."""
+    scope, store = state.scope(), services.store()
+
+    def work(tell: OnProgress) -> UndoResult:
+        return store.undo(scope, on_progress=tell)
+
+    images = store.undo_size(scope)
+    begin("Taking back", work, then=state.note_step, images=images)
+
+
+@state.told
+def redo() -> None:
+    """Do the change again that was taken back last."""
+    scope, store = state.scope(), services.store()
+
+    def work(tell: OnProgress) -> UndoResult:
+        return store.redo(scope, on_progress=tell)
+
+    images = store.redo_size(scope)
+    begin("Doing again", work, then=state.note_step, images=images)
+
+
+def report(done: str, told: BulkReport) -> None:
+    """Say what came of a change, and what it left alone because others had been there.
+
+    done: begins the sentence, such as `Approved 3 images`.
+    """
+    message = f"{done}."
+    if told.conflicts:
+        message += (
+            f" {widgets.plural(told.conflicts, 'image')} had been changed by "
+            "somebody else meanwhile and stay as they are."
+        )
+    if told.missing:
+        message += f" {widgets.plural(told.missing, 'image')} had been removed."
+    state.say(message)
+
+
+def boxes_on(told: BulkReport) -> str:
+    """Return how many boxes on how many images a change was about."""
+    boxes = widgets.plural(told.boxes, "box")
+    return f"{boxes} on {widgets.plural(told.changed, 'image')}"

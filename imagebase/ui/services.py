@@ -1,9 +1,8 @@
-"""The process's own store, job runner and limits: one each, whatever a page does.
+"""Services of the process: one store, one job runner, one set of limits."""
 
-They live in this module and not in a Streamlit cache, which a key press can clear.
-"""
-
+import gc
 import logging
+import sys
 import threading
 from dataclasses import dataclass
 from typing import Final
@@ -18,7 +17,22 @@ from imagebase.jobs.runner import JobRunner
 from imagebase.jobs.training import delete_old_trainings, delete_trainings
 from imagebase.settings import Limits, Mode, Settings, settings
 from imagebase.store import Store, open_store
-from imagebase.ui.collector import pass_over_modules
+
+_seen = 0
+
+
+def pass_over_modules() -> None:
+    """Have all that is there now passed over, where modules came since the last call.
+
+    What is in use by then is freed as ever when nobody refers to it.
+    """
+    global _seen
+    if len(sys.modules) == _seen:
+        return
+    _seen = len(sys.modules)
+    gc.collect()
+    gc.freeze()
+
 
 SWEEP_SECONDS: Final = 60
 

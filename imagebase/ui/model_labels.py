@@ -11,7 +11,7 @@ from imagebase.detection.candidate_pool import CandidatePool
 from imagebase.detection.detector import Detector
 from imagebase.detection.suggestions import found_labels
 from imagebase.evaluation.label_mapping import map_labels
-from imagebase.ui import backend, state
+from imagebase.ui import services, state
 
 FLOOR: Final = 0.05
 _TABLE_PX: Final = 460
@@ -32,7 +32,7 @@ def mapping(detector: Detector) -> dict[str, str]:
     somebody gives it another name; so is one that the dataset has under a synonym
     (aeroplane, airplane).
     """
-    store, scope = backend.store(), state.scope()
+    store, scope = services.store(), state.scope()
     renamed = store.former_label_names(scope)
     kept = store.label_mapping(scope, detector.model_id)
     own = {name: renamed[name] for name in detector.labels if name in renamed}
@@ -45,7 +45,7 @@ def mapping(detector: Detector) -> dict[str, str]:
 
 def thresholds(detector: Detector) -> dict[str, float]:
     """Return the thresholds that labels of the model's have of their own here."""
-    return backend.store().label_thresholds(state.scope(), detector.model_id)
+    return services.store().label_thresholds(state.scope(), detector.model_id)
 
 
 def draw(found: CandidatePool, detector: Detector) -> None:
@@ -105,7 +105,7 @@ def _keep_names(edits: Mapping[str, Mapping[str, Any]], model_id: str) -> None:
         if "name" in cells
     }
     if names:
-        store, scope = backend.store(), state.scope()
+        store, scope = services.store(), state.scope()
         kept = store.label_mapping(scope, model_id)
         store.save_label_mapping(scope, model_id, kept | names)
 
@@ -118,7 +118,7 @@ def _keep_thresholds(edits: Mapping[str, Mapping[str, Any]], model_id: str) -> N
         if "confidence" in cells
     }
     if typed:
-        store, scope = backend.store(), state.scope()
+        store, scope = services.store(), state.scope()
         every = store.label_thresholds(scope, model_id) | typed
         kept = {label: float(at) for label, at in every.items() if at is not None}
         store.save_label_thresholds(scope, model_id, kept)

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from imagebase.ui import collector
-from imagebase.ui.collector import pass_over_modules
+from imagebase.ui import services
+from imagebase.ui.services import pass_over_modules
 
 
 @pytest.fixture(autouse=True)
 def as_at_the_start(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(collector, "_seen", 0)
+    monkeypatch.setattr(services, "_seen", 0)
     gc.unfreeze()
     yield
     gc.unfreeze()

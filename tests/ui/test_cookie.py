@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagebase.ui.browser import decode, encode
+from imagebase.ui.identity import decode, encode
 
 
 @given(st.text())

@@ -1,0 +1,152 @@
+"""Contact sheet: crops of boxes in a grid, selected by a click."""
+
+import base64
+from collections.abc import Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from typing import Final, NamedTuple
+
+import streamlit as st
+
+from imagebase.annotation import Box, Size
+from imagebase.errors import ImageBaseError
+from imagebase.images.decode import LoadedImage, load_image
+from imagebase.images.thumbnails import crop_webp
+from imagebase.settings import ASSETS_FOLDER
+from imagebase.store import Scope
+from imagebase.ui import cache, services
+
+CROP_PX: Final = 112
+# A photograph is decoded no larger for it: a page of crops must come at once.
+_MOST_DECODED_PX: Final = 1600
+_THREADS: Final = 2
+_NOTHING: Final = ""
+
+
+class Place(NamedTuple):
+    """A box on an image of this size."""
+
+    image_id: str
+    size: Size
+    box: Box
+
+
+def crop_urls(scope: Scope, places: Sequence[Place]) -> list[str]:
+    """Return each box's content as a WebP in a data URL; empty where it cannot be read.
+
+    Sharp to 112 px where the photograph has as many pixels there.
+    """
+    with ThreadPoolExecutor(_THREADS, thread_name_prefix="crops") as pool:
+        return list(pool.map(lambda one: _crop_url(scope, one), places))
+
+
+def _crop_url(scope: Scope, place: Place) -> str:
+    try:
+        return _kept_url(scope.owner_id, scope.dataset_id, place)
+    except ImageBaseError:
+        return _NOTHING
+
+
+@lru_cache(maxsize=4096)
+def _kept_url(owner_id: str, dataset_id: str, place: Place) -> str:
+    scope = Scope(owner_id, dataset_id, "")
+    webp = crop_webp(_loaded(scope, place), place.box, longest_side=CROP_PX)
+    return "data:image/webp;base64," + base64.b64encode(webp).decode("ascii")
+
+
+def _loaded(scope: Scope, place: Place) -> LoadedImage:
+    """Return the thumbnail where it is sharp enough for this box, else the photograph.
+
+    Decoded as small as is sharp enough.
+    """
+    size, longest = place.size, max(place.size)
+    side = max(place.box.width, place.box.height, 1.0)
+    scale = min(CROP_PX / side, _MOST_DECODED_PX / longest, 1.0)
+    if scale * longest <= cache.THUMBNAIL_PX:
+        thumbnail = cache.thumbnail(scope, place.image_id)
+        rgb = load_image(
+            thumbnail, file_name="thumbnail", max_pixels=cache.THUMBNAIL_PX**2
+        ).rgb
+        return LoadedImage(rgb, size)
+    wanted = Size(max(round(size.width * scale), 1), max(round(size.height * scale), 1))
+    return load_image(
+        services.store().image_bytes(scope, place.image_id),
+        file_name=place.image_id,
+        max_pixels=services.limits().max_image_pixels,
+        wanted=wanted,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """A crop: its picture as a URL, a name with its colour, a value, a longer line."""
+
+    id: str
+    url: str
+    name: str
+    colour: str
+    value: str
+    title: str
+
+
+def draw_sheet(
+    tiles: Sequence[Tile],
+    *,
+    key: str,
+    ticked: Collection[str] = (),
+    version: str = "",
+) -> frozenset[str]:
+    """Draw tiles in a grid; return the ids of those that are ticked.
+
+    Args:
+        tiles: whose ids differ.
+        key: of the component.
+        ticked: to begin with, as often as the version is another one.
+        version: under one, ticks stay whatever becomes of other tiles.
+    """
+    said = (st.session_state.get(key) or {}).get("ticked")
+    now = parse_ticked(said, version, tiles, otherwise=ticked)
+    component = st.components.v2.component(
+        "imagebase_sheet",
+        html=_text("sheet.html"),
+        css=_text("sheet.css"),
+        js=_text("sheet.js"),
+    )
+    component(
+        key=key,
+        data={
+            "filling": f"{hash((tuple(tiles), version)):x}",
+            "version": version,
+            "tiles": [asdict(one) for one in tiles],
+            "ticked": sorted(now),
+        },
+        on_ticked_change=_nothing,
+    )
+    return now
+
+
+def parse_ticked(
+    said: object,
+    version: str,
+    tiles: Sequence[Tile],
+    *,
+    otherwise: Collection[str],
+) -> frozenset[str]:
+    """Return the ticked ids that the browser said; what it began with until it does.
+
+    version: what is shown now; an answer about another one does not count.
+    """
+    known = frozenset(one.id for one in tiles)
+    match said:
+        case {"version": str(about), "ids": list(ids)} if about == version:
+            return frozenset(one for one in ids if one in known)
+    return known.intersection(otherwise)
+
+
+def _nothing() -> None:
+    """Be there: without a callback the browser's answer would not be kept."""
+
+
+def _text(file_name: str) -> str:
+    return (ASSETS_FOLDER / file_name).read_text(encoding="utf-8")
