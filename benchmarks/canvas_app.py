@@ -12,7 +12,7 @@ import streamlit as st
 from benchmarks.canvases import PHOTOGRAPH, grid
 from imagebase.annotation import Annotation, Box, ImageRecord, LabelSet, Size
 from imagebase.ui.edit import canvas
-from imagebase.ui.edit.editor import RecordAccess
+from imagebase.ui.edit.canvas_state import RecordAccess
 
 SIZE: Final = Size(640, 480)
 _RECORD: Final = "record"

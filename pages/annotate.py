@@ -3,14 +3,14 @@
 import streamlit as st
 
 from imagebase.ui import frame, job_progress, widgets
-from imagebase.ui.annotate import annotating
+from imagebase.ui.annotate import page
 
 frame.enter()
 
 st.title("Annotate")
 widgets.needs_images()
 
-choice = annotating.toolbar()
+choice = page.toolbar()
 job_progress.show("annotate")
 job_progress.show("keep")
-annotating.results(choice)
+page.results(choice)

@@ -3,13 +3,13 @@
 import streamlit as st
 
 from imagebase.ui import frame, job_progress, widgets
-from imagebase.ui.evaluate import evaluating
+from imagebase.ui.evaluate import page
 
 frame.enter()
 
 st.title("Evaluate")
 widgets.needs_images()
 
-evaluating.toolbar()
+page.toolbar()
 job_progress.show("evaluate")
-evaluating.results()
+page.results()

@@ -3,20 +3,20 @@
 import streamlit as st
 
 from imagebase.ui import frame, widgets
-from imagebase.ui.export import export_choices, export_preview, exporting
+from imagebase.ui.export import contents_preview, options, page
 
 frame.enter()
 
 st.title("Export")
 widgets.needs_images()
 
-choice = export_choices.choose()
+choice = options.choose()
 # Each in a place of its own: what comes or goes above moves nothing below.
 with st.container():
-    exporting.say_what_is_not_saved()
+    page.say_what_is_not_saved()
 with st.container():
-    exporting.build(choice)
+    page.build(choice)
 with st.container():
-    is_built = exporting.offer(choice)
+    is_built = page.offer(choice)
 with st.container():
-    export_preview.show(choice, with_variants=not is_built)
+    contents_preview.show(choice, with_variants=not is_built)

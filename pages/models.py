@@ -3,7 +3,7 @@
 import streamlit as st
 
 from imagebase.ui import frame
-from imagebase.ui.models import models, models_adding
+from imagebase.ui.models import add_model, page
 
 frame.enter()
 
@@ -11,6 +11,6 @@ st.title("Models")
 
 # Each in a place of its own: the cards stay still while files are examined above.
 with st.container():
-    models_adding.drop_zone()
+    add_model.drop_zone()
 with st.container():
-    models.cards()
+    page.cards()

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from imagebase.ui import frame, state
-from imagebase.ui.upload import upload_tools, uploads
+from imagebase.ui.upload import page, tools
 
 frame.enter()
 
@@ -11,32 +11,32 @@ st.title("Upload")
 
 left, right = st.columns([5, 2], gap="medium", vertical_alignment="bottom")
 with left:
-    uploads.drop_zone()
+    page.drop_zone()
 with right:
     st.button(
         "Try the sample photographs",
         key="upload.samples",
         icon=":material/photo_library:",
-        on_click=uploads.add_samples,
+        on_click=page.add_samples,
         width="stretch",
     )
-    st.caption(uploads.limits_in_words())
+    st.caption(page.limits_in_words())
 
 # Each in a place of its own: what comes or goes above moves nothing below.
 with st.container():
-    uploads.show_report()
+    page.show_report()
 with st.container():
-    upload_tools.section()
+    tools.section()
 
 if not state.has_images():
     st.info("Drop images above, or click **Try the sample photographs**.")
     st.stop()
 
 with st.container(horizontal=True, vertical_alignment="center"):
-    shown = uploads.choose_shown()
+    shown = page.choose_shown()
     st.page_link(
         "pages/annotate.py",
         label="**Annotate them**",
         icon=":material/arrow_forward:",
     )
-uploads.thumbnails(shown)
+page.thumbnails(shown)

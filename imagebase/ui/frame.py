@@ -13,7 +13,7 @@ from imagebase.errors import ImageBaseError
 from imagebase.settings import ASSETS_FOLDER, PROJECT_ROOT, Mode
 from imagebase.ui import address, bulk_progress, job_progress, services, state, widgets
 from imagebase.ui.identity import has_login, name_input, visitor, welcome
-from imagebase.ui.upload import upload_tools
+from imagebase.ui.upload import tools
 
 if TYPE_CHECKING:
     from streamlit.navigation.page import StreamlitPage
@@ -185,7 +185,7 @@ def _choose(key: str) -> None:
 def _manage(name: str) -> None:
     _name_form("New dataset", _NEW_DATASET, "Create", on_submit=_create)
     _name_form("Rename this one", _RENAME, "Rename", on_submit=_rename, shown=name)
-    upload_tools.backup_button()
+    tools.backup_button()
     sure = st.checkbox("Delete this dataset with its images and labels", key=_SURE)
     st.button(
         "Delete for good",

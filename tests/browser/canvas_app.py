@@ -17,9 +17,9 @@ from cv2.typing import MatLike
 from imagebase.annotation import Annotation, Box, ImageRecord, LabelSet, Size, Source
 from imagebase.editing import records as editing
 from imagebase.images.decode import detail_jpeg, display_jpeg
-from imagebase.ui.edit import box_table, canvas
-from imagebase.ui.edit.box_message import Action
-from imagebase.ui.edit.editor import RecordAccess
+from imagebase.ui.edit import canvas, table
+from imagebase.ui.edit.canvas_messages import Action
+from imagebase.ui.edit.canvas_state import RecordAccess
 
 FOLDER = Path(os.environ["CANVAS_APP_FOLDER"])
 IMAGES = sorted((FOLDER / "images").iterdir())
@@ -164,7 +164,7 @@ def editor() -> None:
             offered_labels=("orange", "dog"),
         )
     with right:
-        box_table.draw_table(record, labels=LABELS, access=ACCESS, height=400)
+        table.draw_table(record, labels=LABELS, access=ACCESS, height=400)
         if problem := canvas.take_problem():
             st.error(problem)
     st.session_state["app.runs"] = st.session_state.get("app.runs", 0) + 1

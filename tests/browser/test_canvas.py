@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, Page, TimeoutError, expect
 
 from imagebase.annotation import Annotation, Box, ImageRecord, Source
 from imagebase.settings import SAMPLES_FOLDER
-from imagebase.ui.edit import keys
+from imagebase.ui.edit import canvas as keys
 from tests.browser.conftest import SCREEN, Canvas, Point, Serve
 
 pytestmark = pytest.mark.browser

@@ -6,7 +6,8 @@ import pytest
 
 from imagebase.jobs.exports import exports_folder
 from imagebase.ui.identity import TEAM_OWNER
-from imagebase.ui.upload import backups, upload_tools
+from imagebase.ui.upload import backup_panel
+from imagebase.ui.upload import tools as upload_tools
 from tests.app_fixtures import (
     Tab,
     begun_elsewhere,
@@ -111,7 +112,7 @@ def test_backup_too_large_to_be_sent_says_that_it_is_not_kept(
 ) -> None:
     labelled.press("backup.start")
     path = (labelled.wait("backup").result or {})["path"]
-    monkeypatch.setattr(backups, "MOST_SENT_BYTES", 1)
+    monkeypatch.setattr(backup_panel, "MOST_SENT_BYTES", 1)
     labelled.app.run()
     assert not labelled.app.get("download_button")
     (warning,) = labelled.app.warning
@@ -140,7 +141,7 @@ def test_restore_that_was_cut_short_does_not_say_that_it_is_kept(tab: Tab) -> No
 def test_cancelled_restore_does_not_say_that_it_is_kept(tab: Tab) -> None:
     job_id = store().submit_job(the_scope(), "restore", {})
     # As if it had been dropped in this tab.
-    tab.app.session_state[backups._BEGUN] = {"restore": the_scope().dataset_id}
+    tab.app.session_state[backup_panel._BEGUN] = {"restore": the_scope().dataset_id}
     tab.app.run()
     tab.press(f"jobs.cancel.{job_id}")
     assert "Nothing is kept, unless somebody has worked" in tab.words()
@@ -171,7 +172,7 @@ def test_backup_that_is_refused_is_not_ones_own(labelled: Tab) -> None:
     begun_elsewhere("backup")
     labelled.press("backup.start")
     assert "of this kind" in "".join(labelled.toasts())
-    assert backups._BEGUN not in labelled.app.session_state
+    assert backup_panel._BEGUN not in labelled.app.session_state
 
 
 def test_restore_that_is_refused_leaves_no_file(
@@ -179,13 +180,13 @@ def test_restore_that_is_refused_leaves_no_file(
 ) -> None:
     put(labelled, b"PK")
     # Between the look at the jobs and the drop, a colleague was faster.
-    draw = backups._drop_zone
+    draw = backup_panel._drop_zone
 
     def draw_late() -> None:
         begun_elsewhere("restore")
         draw()
 
-    monkeypatch.setattr(backups, "_drop_zone", draw_late)
+    monkeypatch.setattr(backup_panel, "_drop_zone", draw_late)
     labelled.app.run()
     (error,) = labelled.app.error
     assert "of this kind" in error.value

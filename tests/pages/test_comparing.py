@@ -5,7 +5,7 @@ import json
 import pytest
 
 from imagebase.annotation import Annotation, Box
-from imagebase.ui.upload import upload_tools
+from imagebase.ui.upload import tools as upload_tools
 from tests.app_fixtures import Tab, put, records, store, the_scope
 
 

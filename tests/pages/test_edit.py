@@ -12,7 +12,7 @@ from imagebase.images.scan import Incoming
 from imagebase.ingest.add_images import admit
 from imagebase.settings import SAMPLES_FOLDER, TEAM_OWNER, Limits
 from imagebase.store import Scope
-from imagebase.ui.edit.walking import Among
+from imagebase.ui.edit.navigation import Among
 from tests.app_fixtures import Tab, model_box, put, records, store, the_scope
 
 KITCHEN = r"kitchen\.jpg"

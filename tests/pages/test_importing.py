@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from imagebase.annotation import Box, ReviewStatus, Source
-from imagebase.ui.upload import upload_tools
+from imagebase.ui.upload import tools as upload_tools
 from tests.app_fixtures import (
     Tab,
     begun_elsewhere,

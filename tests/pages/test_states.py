@@ -6,7 +6,7 @@ import pytest
 from streamlit.testing.v1.element_tree import ButtonGroup, Selectbox
 
 from imagebase.annotation import TO_REVIEW, Annotation, Box, ReviewStatus
-from imagebase.ui.edit.walking import Among
+from imagebase.ui.edit.navigation import Among
 from imagebase.ui.identity import TEAM_OWNER
 from tests.app_fixtures import (
     NewTab,

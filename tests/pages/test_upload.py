@@ -6,7 +6,7 @@ import zipfile
 import pytest
 from PIL import Image
 
-from imagebase.ui.upload import uploads
+from imagebase.ui.upload import page as upload_page
 from tests.app_fixtures import Tab, photograph, records
 
 MARKUP = "<b>x</b> **y** [z](http:w) ~a~.jpg"
@@ -104,7 +104,7 @@ def test_press_on_a_thumbnail_opens_the_editor_where_the_page_has_changed(
     filled: Tab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, bear = records()
-    monkeypatch.setattr(uploads, "thumbnails", lambda shown: None)
+    monkeypatch.setattr(upload_page, "thumbnails", lambda shown: None)
     filled.press(f"upload.grid.{bear.image_id}")
     assert filled.app.button(key="edit.next").disabled
     assert "**2** / 2" in filled.words()

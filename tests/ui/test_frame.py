@@ -14,7 +14,7 @@ from imagebase.settings import PROJECT_ROOT
 from imagebase.store import Scope
 from imagebase.ui import services
 from imagebase.ui.identity import TEAM_OWNER
-from imagebase.ui.upload import uploads
+from imagebase.ui.upload import page as upload_page
 from tests.app_fixtures import Configure, Tab, records, store, the_scope
 
 DIALOG = "imagebase.dialog"
@@ -205,7 +205,7 @@ def test_error_of_ours_is_one_sentence(
     tab: Tab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     error = StoreError("The disk is full; make room for *it*.")
-    monkeypatch.setattr(uploads, "drop_zone", lambda: fail(error))
+    monkeypatch.setattr(upload_page, "drop_zone", lambda: fail(error))
     tab.app.run()
     assert [one.value for one in tab.app.error] == [
         r"The disk is full; make room for \*it\*\."
@@ -234,7 +234,7 @@ def test_unexpected_error_shows_neither_message_nor_stack_trace(
     tab: Tab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     secret = ZeroDivisionError("a secret path")
-    monkeypatch.setattr(uploads, "drop_zone", lambda: fail(secret))
+    monkeypatch.setattr(upload_page, "drop_zone", lambda: fail(secret))
     details = st.get_option("client.showErrorDetails")
     st.set_option("client.showErrorDetails", "none")
     tab.app.run()

@@ -14,8 +14,8 @@ from imagebase.annotation import Annotation, Box
 from imagebase.errors import NotFoundError
 from imagebase.store import Scope
 from imagebase.ui import cache, job_progress, services, state
-from imagebase.ui.edit import changing, walking
-from imagebase.ui.upload import upload_tools
+from imagebase.ui.edit import changes, navigation
+from imagebase.ui.upload import tools
 from tests.app_fixtures import (
     Configure,
     NewTab,
@@ -34,9 +34,9 @@ QUERIES: Final[dict[str, Callable[[str], Any]]] = {
     "delete_dataset": lambda image_id: state.delete_dataset(),
     "add_samples": lambda image_id: state.add_samples(state.scope()),
     "latest": lambda image_id: job_progress.latest("annotate"),
-    "record": lambda image_id: changing.record(),
-    "load": lambda image_id: changing.access().load(image_id),
-    "images": lambda image_id: walking.images(),
+    "record": lambda image_id: changes.record(),
+    "load": lambda image_id: changes.access().load(image_id),
+    "images": lambda image_id: navigation.images(),
     "thumbnail": lambda image_id: cache.thumbnail(state.scope(), image_id),
     "plain_tile": lambda image_id: cache.plain_tile(state.scope(), image_id, "a.png"),
     "display_picture": lambda image_id: cache.display_picture(*_mine(), image_id),
@@ -119,7 +119,7 @@ def test_no_press_changes_anothers_dataset(
 ) -> None:
     before = _all_of(theirs)
     tab = started(new_tab)
-    tab.app.session_state["upload.tool"] = upload_tools.BACK_UP
+    tab.app.session_state["upload.tool"] = tools.BACK_UP
     tab.open(page)
     tab.app.session_state[CHOSEN] = theirs.dataset_id
     tab.press(key)

@@ -1,19 +1,155 @@
-"""The editor's adapter: the one place that knows the component in the browser."""
+"""Canvas of the Edit page: its keys, its overlay, and the adapter to the browser."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import streamlit as st
 
 from imagebase.annotation import Annotation, Box, ImageRecord, LabelSet
-from imagebase.annotation.areas import Shape
+from imagebase.annotation.areas import Shape, ShapeKind
 from imagebase.errors import ImageBaseError
+from imagebase.formats.regions import corners
 from imagebase.settings import ASSETS_FOLDER
-from imagebase.ui.edit import keys
-from imagebase.ui.edit.box_message import Action, Message, parcel, parse_message
-from imagebase.ui.edit.editor import Editor, RecordAccess, undisturbed
-from imagebase.ui.edit.overlay import overlay
+from imagebase.ui.edit.canvas_messages import Action, Message, parcel, parse_message
+from imagebase.ui.edit.canvas_state import Editor, RecordAccess, undisturbed
+
+
+def overlay(record: ImageRecord, marks: Iterable[Shape]) -> dict[str, Any]:
+    """Return ignore areas and a reviewer's marks as the editor takes them.
+
+    Paths are in pixels of the image; a brush has the width of its stroke.
+    """
+    kinds = (("ignored", record.ignored), ("mark", marks))
+    return {
+        "image": record.image_id,
+        "paths": [
+            {"kind": kind, "d": svg_path(one), "width": one.width}
+            for kind, shapes in kinds
+            for one in shapes
+        ],
+    }
+
+
+def svg_path(shape: Shape) -> str:
+    """Return a shape as the commands of an SVG path."""
+    if shape.kind is ShapeKind.ELLIPSE:
+        box = shape.bounds.normalised()
+        middle = (box.y_min + box.y_max) / 2
+        turn = f"A{box.width / 2:g} {box.height / 2:g} 0 0 1"
+        return (
+            f"M{box.x_min:g} {middle:g} {turn} {box.x_max:g} {middle:g} "
+            f"{turn} {box.x_min:g} {middle:g}Z"
+        )
+    is_brush = shape.kind is ShapeKind.BRUSH
+    points = list(shape.points) if is_brush else corners(shape)
+    # A single point is a line to itself, which a round end makes a dot.
+    line = [*points, *points] if len(points) == 1 else points
+    path = " ".join(f"{x:g} {y:g}" for x, y in line)
+    return f"M{path}" if is_brush else f"M{path}Z"
+
+
+class Key(NamedTuple):
+    """What some keys do.
+
+    shown: how the keys are written for people.
+    words: what they do.
+    names: by key as the browser calls it, such as `ctrl+z`: a command of the editor
+        itself, or else an action that it asks of the page.
+    """
+
+    shown: str
+    words: str
+    names: dict[str, str]
+
+
+_DIGITS: Final = {str(digit): f"label:{digit}" for digit in range(1, 10)}
+
+KEYS: Final = (
+    Key("1 to 9", "Label the selected box, else the next one", _DIGITS),
+    Key("L or double click", "Choose a label, or create one", {"l": "pick"}),
+    Key("Tab", "Select the next box", {"tab": "following"}),
+    Key("Shift + Tab", "Select the box before", {"shift+tab": "preceding"}),
+    Key(
+        "Arrows",
+        "Move the selected box by 1 pixel; else ← → go to another image",
+        {
+            "arrowleft": "left",
+            "arrowright": "right",
+            "arrowup": "up",
+            "arrowdown": "down",
+        },
+    ),
+    Key(
+        "Shift + arrows",
+        "Move the selected box by 10 pixels",
+        {
+            "shift+arrowleft": "far-left",
+            "shift+arrowright": "far-right",
+            "shift+arrowup": "far-up",
+            "shift+arrowdown": "far-down",
+        },
+    ),
+    Key("D", "Duplicate the selected box", {"d": "duplicate"}),
+    Key(
+        "Delete or Backspace",
+        "Delete the selected box, else the one under the pointer",
+        {"delete": "delete", "backspace": "delete"},
+    ),
+    Key(
+        "Escape",
+        "Cancel the drawing or a waiting action, or deselect",
+        {"escape": "cancel"},
+    ),
+    Key("Z", "Zoom to the selected box, and back", {"z": "closer"}),
+    Key("F", "Fit the picture", {"f": "whole"}),
+    Key(
+        "Wheel, + and -",
+        "Zoom",
+        {"+": "larger", "=": "larger", "-": "smaller"},
+    ),
+    Key("Space, middle or right button", "Drag the picture", {}),
+    Key("Shift", "Draw from an edge, or inside the selected box", {}),
+    Key("H", "Hide or show labels", {"h": "chips"}),
+    Key("N", "Next image", {"n": "next"}),
+    Key("P", "Previous image", {"p": "previous"}),
+    Key("Q", "Next doubtful image", {"q": "doubtful"}),
+    Key("M", "Copy the boxes of the image before", {"m": "copy"}),
+    Key("A", "Accept all boxes", {"a": "accept"}),
+    Key("Enter", "Approve and go on", {"enter": "approve"}),
+    Key("E", "Nothing here: approve as empty", {"e": "empty"}),
+    Key("Ctrl + Z", "Undo", {"ctrl+z": "undo"}),
+    Key(
+        "Ctrl + Shift + Z or Ctrl + Y",
+        "Redo",
+        {"ctrl+shift+z": "redo", "ctrl+y": "redo"},
+    ),
+    Key("?", "Show or hide this list", {"?": "help"}),
+)
+
+# The page's buttons that do what a key does: the editor counts their clicks with the
+# keys, so that each is once, for the image that was on screen, and after its boxes.
+BUTTONS: Final = {
+    "edit-previous": "previous",
+    "edit-next": "next",
+    "edit-undo": "undo",
+    "edit-redo": "redo",
+    "edit-copy": "copy",
+    "edit-accept": "accept",
+    "edit-empty": "empty",
+    "edit-approve": "approve",
+}
+
+
+def in_words() -> list[list[str]]:
+    """Return how the keys are written and what they do, for people."""
+    return [[one.shown, one.words] for one in KEYS]
+
+
+def names() -> dict[str, str]:
+    """Return what each key does, by its name in the browser."""
+    return {key: name for one in KEYS for key, name in one.names.items()}
+
 
 CANVAS_KEY: Final = "edit.canvas"
 
@@ -75,12 +211,12 @@ def draw_editor(
                 "labels": _colours(view, labels),
                 "label": current_label,
                 "keyLabels": list(key_labels[:9]),
-                "keys": keys.names(),
-                "help": keys.in_words(),
+                "keys": names(),
+                "help": in_words(),
                 "below": below_px,
                 "place": access.place,
                 "offered": list(offered_labels),
-                "buttons": keys.BUTTONS,
+                "buttons": BUTTONS,
                 "pills": list(pills),
                 "shapes": overlay(record, marks),
             },

@@ -10,13 +10,7 @@ from imagebase.annotation import ReviewStatus
 from imagebase.store import AnnotationFilter, AnnotationRow
 from imagebase.ui import services, similar_offer, state, widgets
 from imagebase.ui.contact_sheet import Place, Tile, crop_urls, draw_sheet
-from imagebase.ui.review import (
-    accepting,
-    acting,
-    label_filters,
-    review_counts,
-    review_filters,
-)
+from imagebase.ui.review import accept, actions, filters, label_filters
 from imagebase.wording import percent
 
 PAGE_SIZE: Final = 48
@@ -29,12 +23,12 @@ def contact_sheet() -> None:
     wanted, order = label_filters.draw_filters()
     _frequent_labels(wanted)
     total = services.store().count_annotations(state.scope(), wanted)
-    with review_filters.bar():
+    with filters.bar():
         label_filters.draw_chip(wanted)
-        offset = review_filters.turn_pages(
+        offset = filters.turn_pages(
             total, "label", page_size=PAGE_SIZE, key="review.crops.page"
         )
-        accepting.accept_above(wanted)
+        accept.accept_above(wanted)
     if not total:
         similar_offer.draw_offer()
         label_filters.say_nothing_passes()
@@ -44,7 +38,7 @@ def contact_sheet() -> None:
 
 def _frequent_labels(wanted: AnnotationFilter) -> None:
     """Draw the labels that are frequent among what passes the rest, to go to one."""
-    counts = review_counts.label_counts(replace(wanted, labels=None))
+    counts = accept.label_counts(replace(wanted, labels=None))
     chosen = list(wanted.labels or ())
     names = list(dict.fromkeys([*chosen[:1], *counts]))[:_MOST_LABELS]
     current = chosen[0] if len(chosen) == 1 else None
@@ -64,7 +58,7 @@ def _frequent_labels(wanted: AnnotationFilter) -> None:
 
 def _choose_label(key: str) -> None:
     name = st.session_state[key]
-    st.session_state[review_filters.LABELS_KEY] = [name] if name else []
+    st.session_state[filters.LABELS_KEY] = [name] if name else []
 
 
 @st.fragment
@@ -85,19 +79,19 @@ def _sheet(wanted: AnnotationFilter, order: str, offset: int, version: str) -> N
     )
     head = st.container()
     # Ticks last while other people save, and end with one's own act or another page.
-    shown = f"{acting.acts()}.{offset}.{scope.dataset_id}"
+    shown = f"{actions.acts()}.{offset}.{scope.dataset_id}"
     ticked = draw_sheet(_tiles(rows), key="review.sheet", version=shown)
     chosen = [row for row in rows if _key(row) in ticked]
     with head:
-        acting.act_on_boxes(chosen, key="review.crops")
+        actions.act_on_boxes(chosen, key="review.crops")
         _say_ticked(chosen)
 
 
 def _say_ticked(chosen: Sequence[AnnotationRow]) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
-        acting.say_selected(chosen, hint=_HINT)
+        actions.say_selected(chosen, hint=_HINT)
         if len({row.image_id for row in chosen}) == 1:
-            acting.open_button(chosen[0].image_id, key="review.crops.open")
+            actions.open_button(chosen[0].image_id, key="review.crops.open")
 
 
 def _key(row: AnnotationRow) -> str:

@@ -1,12 +1,350 @@
-"""The Review page's figures: health, corrections, thresholds learned from them."""
+"""Figures of the Review page: dataset health, corrections, learned thresholds."""
 
+from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Final
 
+import numpy as np
 import streamlit as st
+from numpy.typing import NDArray
 
+from imagebase.annotation import ReviewStatus
+from imagebase.review.health import (
+    ASPECT_EDGES,
+    GRID,
+    MANY_BOXES,
+    SIDE_EDGES,
+    TINY_PX,
+    TINY_SHARE,
+    WHOLE_SHARE,
+    BoxTable,
+    Finding,
+    ImageTable,
+    aspect_ratios,
+    boxes_per_image,
+    centre_cells,
+    centre_counts,
+    count_by_label,
+    count_by_status,
+    count_tags,
+    findings,
+    histogram,
+    leading,
+    relative_sides,
+)
+from imagebase.ui import cache, charts, services, state, widgets
+from imagebase.ui.review import filters
 from imagebase.ui.review.correction_figures import corrections
-from imagebase.ui.review.health_figures import health
 from imagebase.ui.review.threshold_offer import threshold_offer
+
+MOST_LABELS: Final = 30
+MOST_TAGS: Final = 12
+_ALL: Final = "all labels"
+_FINDING_HELP: Final = (
+    f"Tiny boxes have a side under {TINY_PX:.0f} px or less than "
+    f"{TINY_SHARE * 100:.1f} % of their image, whole-image boxes more than "
+    f"{WHOLE_SHARE * 100:.0f} % of it. The rest is what the quality check found at "
+    "upload."
+)
+
+
+def health() -> None:
+    """Draw what the images and boxes are like, a click on any of it away from them."""
+    scope = state.scope()
+    version = services.store().version(scope)
+    images, boxes = cache.health_tables(scope.owner_id, scope.dataset_id, version)
+    found = _findings(scope.owner_id, scope.dataset_id, version)
+    _numbers(images, boxes, found)
+    if not len(boxes):
+        left, right = st.columns(2, gap="medium")
+        with left:
+            _by_status(images)
+        with right:
+            _worth_a_look(found)
+        st.info(
+            "There are no boxes yet. Let a model look for objects on **Annotate**, or "
+            "draw some on **Edit**: then labels, sizes and places are shown here."
+        )
+        return
+    chosen = _choose_label(boxes)
+    mine = boxes if chosen is None else boxes.of_label(chosen)
+    first, second, third = st.columns(3, gap="medium")
+    with first:
+        _by_label(boxes)
+    with second:
+        _by_status(images)
+        _sizes(mine, images, chosen)
+        _crowds(mine, images, chosen)
+    with third:
+        _worth_a_look(found)
+        _places(mine, images, chosen)
+        _shapes(mine, images, chosen)
+    _tags(images)
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _findings(
+    owner_id: str, dataset_id: str, version: str
+) -> dict[Finding, tuple[str, ...]]:
+    images, boxes = cache.health_tables(owner_id, dataset_id, version)
+    return findings(boxes, images)
+
+
+def _numbers(
+    images: ImageTable, boxes: BoxTable, found: dict[Finding, tuple[str, ...]]
+) -> None:
+    approved = count_by_status(images)[ReviewStatus.APPROVED]
+    counts = boxes_per_image(boxes, images)
+    suspects = {image_id for ids in found.values() for image_id in ids}
+    cells = st.columns(6)
+    cells[0].metric("Images", f"{len(images):,}")
+    cells[1].metric("Approved", _percent(approved, len(images)))
+    cells[2].metric("Boxes", f"{len(boxes):,}")
+    cells[3].metric("Labels in use", f"{len(count_by_label(boxes)):,}")
+    cells[4].metric(
+        "Boxes an image",
+        f"{np.median(counts):.0f}",
+        help="The median: half of the images have more, half have fewer.",
+    )
+    cells[5].metric("Worth a look", f"{len(suspects):,}", help=_FINDING_HELP)
+
+
+def _choose_label(boxes: BoxTable) -> str | None:
+    """Draw the search over all labels, for the plots that show the boxes of one."""
+    counts = count_by_label(boxes)
+    chosen: str = st.selectbox(
+        "Sizes, places and shapes of",
+        [_ALL, *counts],
+        format_func=lambda name: (
+            f"{name} ({counts[name]:,})" if name in counts else name
+        ),
+        key="figures.label",
+        persist_state="session",
+        width=320,
+    )
+    return None if chosen == _ALL else chosen
+
+
+def _by_label(boxes: BoxTable) -> None:
+    counts = count_by_label(boxes)
+    shown, rest = leading(counts, MOST_LABELS)
+    labels = services.store().labels(state.scope())
+    names = list(shown)
+    colours = [labels.colour_of(name) for name in names]
+    first = widgets.escape(names[0])
+    share = _percent(shown[names[0]], len(boxes))
+
+    def pick(place: int) -> None:
+        wanted = [names[place]] if place < len(names) else list(counts)[MOST_LABELS:]
+        filters.show_labels(labels=wanted)
+
+    more = [widgets.plural(len(counts) - MOST_LABELS, "other")] if rest else []
+    charts.bars(
+        [*names, *more],
+        [*shown.values(), *([rest] if rest else [])],
+        colours=[*colours, *(["#999999"] if rest else [])],
+        key="figures.labels",
+        title=f"{share} of the boxes are {first}",
+        what="boxes",
+        on_pick=pick,
+    )
+
+
+def _by_status(images: ImageTable) -> None:
+    counts = {one: n for one, n in count_by_status(images).items() if n}
+    statuses = list(counts)
+    approved = counts.get(ReviewStatus.APPROVED, 0)
+
+    def pick(place: int) -> None:
+        word = widgets.STATUS_WORDS[statuses[place]]
+        chosen = [
+            image_id
+            for image_id, status in zip(images.image_ids, images.status, strict=True)
+            if status is statuses[place]
+        ]
+        filters.show_images(chosen, why=f"{word} images")
+
+    charts.bars(
+        [widgets.STATUS_WORDS[one] for one in statuses],
+        list(counts.values()),
+        colours=[charts.STATUS_COLOURS[one] for one in statuses],
+        key="figures.statuses",
+        title=f"{approved:,} of {widgets.plural(len(images), 'image')} approved",
+        what="images",
+        on_pick=pick,
+    )
+
+
+def _worth_a_look(found: dict[Finding, tuple[str, ...]]) -> None:
+    if not found:
+        st.markdown("**Nothing odd was found on the images**", help=_FINDING_HELP)
+        return
+    names = sorted(found, key=lambda one: -len(found[one]))
+    most = names[0]
+    charts.bars(
+        [str(one) for one in names],
+        [len(found[one]) for one in names],
+        key="figures.findings",
+        title=f"{widgets.plural(len(found[most]), 'image')}: {most}",
+        what="images",
+        on_pick=lambda place: filters.show_images(
+            found[names[place]], why=f"images: {names[place]}"
+        ),
+    )
+
+
+def _sizes(boxes: BoxTable, images: ImageTable, label: str | None) -> None:
+    values = relative_sides(boxes, images)
+    found = histogram(values, SIDE_EDGES)
+    shares = [f"{edge * 100:g}" for edge in SIDE_EDGES]
+    names = [f"{a} to {b} %" for a, b in pairwise(shares)]
+    middle = f"{np.median(values):.0%}" if len(values) else "0%"
+    charts.columns(
+        [f"{edge * 100:.2g}" for edge in SIDE_EDGES[1:-1]] + ["100"],
+        found.counts.tolist(),
+        key="figures.sizes",
+        title=f"Half of the boxes span under {_spaced(middle)}",
+        what="boxes",
+        axis="side of the box, up to % of the image's",
+        on_pick=_images_of_bins(
+            boxes, images, found.bin_of, names, "boxes of {} of the image's side", label
+        ),
+    )
+
+
+def _crowds(boxes: BoxTable, images: ImageTable, label: str | None) -> None:
+    counts = boxes_per_image(boxes, images)
+    capped = np.minimum(counts, MANY_BOXES)
+    bins = np.bincount(capped, minlength=min(int(capped.max()), MANY_BOXES) + 1)
+    names = [str(n) if n < MANY_BOXES else f"{n}+" for n in range(len(bins))]
+    empty = widgets.plural(int(bins[0]), "image")
+
+    def pick(place: int) -> None:
+        chosen = images.ids_at(np.flatnonzero(capped == place))
+        noun = "box" if names[place] == "1" else "boxes"
+        filters.show_images(
+            chosen, why=f"images with {names[place]} {noun}{_of(label)}"
+        )
+
+    charts.columns(
+        names,
+        bins.tolist(),
+        key="figures.crowds",
+        title=f"{empty} without a box{widgets.escape(_of(label))}",
+        what="images",
+        axis="boxes on an image",
+        on_pick=pick,
+    )
+
+
+def _places(boxes: BoxTable, images: ImageTable, label: str | None) -> None:
+    cells = centre_cells(boxes, images)
+    counts = centre_counts(cells)
+    rows, columns = GRID
+    middle = counts[rows // 4 : -(rows // 4), columns // 4 : -(columns // 4)].sum()
+    share = _percent(int(middle), len(boxes))
+    flat = np.ravel_multi_index((cells[:, 0], cells[:, 1]), GRID)
+
+    def pick(place: int) -> None:
+        chosen = images.ids_at(boxes.image[flat == place])
+        row, column = divmod(place, columns)
+        across, down = (
+            _percent(2 * column + 1, 2 * columns),
+            _percent(2 * row + 1, 2 * rows),
+        )
+        where = f"{across} across, {down} down"
+        filters.show_images(chosen, why=f"boxes{_of(label)} around {where}")
+
+    charts.heat_map(
+        counts.tolist(),
+        key="figures.places",
+        title=f"{share} of the boxes are in the middle quarter",
+        what="box centres",
+        on_pick=pick,
+    )
+
+
+def _shapes(boxes: BoxTable, images: ImageTable, label: str | None) -> None:
+    ratios = aspect_ratios(boxes)
+    found = histogram(ratios, ASPECT_EDGES)
+    tall = _percent(int(np.count_nonzero(ratios < 1)), len(boxes))
+    names = [_ratio(edge) for edge in ASPECT_EDGES]
+    charts.columns(
+        names[:-1],
+        found.counts.tolist(),
+        key="figures.shapes",
+        title=f"{tall} of the boxes are taller than wide",
+        what="boxes",
+        axis="width ÷ height, from",
+        on_pick=_images_of_bins(
+            boxes, images, found.bin_of, names, "boxes from {} wide to high", label
+        ),
+    )
+
+
+def _ratio(edge: float) -> str:
+    """Return a ratio as people say it: 1:2, 3:1."""
+    wide = f"{edge:.1f}".removesuffix(".0")
+    tall = f"{1 / edge:.1f}".removesuffix(".0")
+    return f"{wide}:1" if edge >= 1 else f"1:{tall}"
+
+
+def _images_of_bins(
+    boxes: BoxTable,
+    images: ImageTable,
+    bin_of: NDArray[np.intp],
+    names: Sequence[str],
+    words: str,
+    label: str | None,
+) -> Callable[[int], None]:
+    def pick(place: int) -> None:
+        chosen = images.ids_at(boxes.image[bin_of == place])
+        why = words.format(names[place])
+        filters.show_images(chosen, why=f"{why}{_of(label)}")
+
+    return pick
+
+
+def _tags(images: ImageTable) -> None:
+    counts = count_tags(images)
+    if not counts:
+        return
+    shown, _ = leading(counts, MOST_TAGS)
+    names = list(shown)
+
+    def pick(place: int) -> None:
+        chosen = [
+            image_id
+            for image_id, tags in zip(images.image_ids, images.tags, strict=True)
+            if names[place] in tags
+        ]
+        filters.show_images(chosen, why=f"images tagged {names[place]}")
+
+    left, _ = st.columns([1, 2], gap="medium")
+    with left:
+        charts.bars(
+            names,
+            list(shown.values()),
+            key="figures.tags",
+            title=f"{widgets.plural(shown[names[0]], 'image')} tagged "
+            f"{widgets.escape(names[0])}, the commonest of "
+            f"{widgets.plural(len(counts), 'tag')}",
+            what="images",
+            on_pick=pick,
+        )
+
+
+def _of(label: str | None) -> str:
+    return "" if label is None else f" of {label}"
+
+
+def _percent(part: int, whole: int) -> str:
+    return _spaced(f"{part / whole if whole else 0:.0%}")
+
+
+def _spaced(percent: str) -> str:
+    return percent.replace("%", " %")
+
 
 _VIEWS: Final = {
     "Health": health,

@@ -10,8 +10,8 @@ from imagebase.annotation import Source, states
 from imagebase.annotation.attributes import parsed
 from imagebase.store import AnnotationFilter
 from imagebase.ui import services, state, widgets
-from imagebase.ui.review import review_counts, review_filters
-from imagebase.ui.review.review_filters import LABEL_FILTERS
+from imagebase.ui.review import accept, filters
+from imagebase.ui.review.filters import LABEL_FILTERS
 from imagebase.wording import percent
 
 # The words of every order that the store knows, the usual ones first.
@@ -45,7 +45,7 @@ _FOLDED: Final = (
 def draw_filters() -> tuple[AnnotationFilter, str]:
     """Draw the filters; return what passes them, and the name of its order."""
     # And no defaults: what a click elsewhere has set would be at odds with them.
-    review_filters.begin(LABEL_FILTERS)
+    filters.begin(LABEL_FILTERS)
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         text = st.text_input(
             "Search",
@@ -57,7 +57,7 @@ def draw_filters() -> tuple[AnnotationFilter, str]:
         labels = st.multiselect(
             "Label",
             _names(),
-            key=review_filters.LABELS_KEY,
+            key=filters.LABELS_KEY,
             placeholder="any",
             persist_state="session",
             width=176,
@@ -104,7 +104,7 @@ def draw_filters() -> tuple[AnnotationFilter, str]:
 def _names() -> list[str]:
     """Return the labels to choose from, and those in use under another name."""
     shown = services.store().labels(state.scope()).shown_names
-    in_use = review_counts.label_counts(AnnotationFilter())
+    in_use = accept.label_counts(AnnotationFilter())
     return list(dict.fromkeys([*shown, *in_use]))
 
 
@@ -136,7 +136,7 @@ def _draw_makers() -> dict[str, Any]:
     )
     who = right.multiselect(
         "Changed last by",
-        review_counts.people(),
+        accept.people(),
         key="review.who",
         placeholder="anybody",
         persist_state="session",
@@ -222,7 +222,7 @@ def _draw_sizes() -> dict[str, Any]:
 
 def clear() -> None:
     """Let every box pass again."""
-    review_filters.clear(LABEL_FILTERS)
+    filters.clear(LABEL_FILTERS)
 
 
 def draw_chip(wanted: AnnotationFilter) -> None:
@@ -230,7 +230,7 @@ def draw_chip(wanted: AnnotationFilter) -> None:
     words = describe(wanted)
     with st.container(width="content"):
         if words:
-            review_filters.draw_chip(words, key="review.clear_labels", on_click=clear)
+            filters.draw_chip(words, key="review.clear_labels", on_click=clear)
 
 
 def say_nothing_passes() -> None:

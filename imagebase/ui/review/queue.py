@@ -1,4 +1,4 @@
-"""The Review page's queue: the most doubtful images first, and why they are."""
+"""Review queue: the most uncertain images first, and why."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -19,8 +19,25 @@ from imagebase.review.bulk_edits import approve_images
 from imagebase.review.uncertainty import Found, Kind, add_found
 from imagebase.store import DoubtCounts, DoubtRow, JobState
 from imagebase.ui import cache, job_progress, services, state, suggested_boxes, widgets
-from imagebase.ui.review import review_filters
+from imagebase.ui.evaluate import gallery, run_data
+from imagebase.ui.review import filters
 from imagebase.wording import percent
+
+
+def label_errors() -> None:
+    """Draw what the newest evaluation finds doubtful in the labels themselves."""
+    kept = run_data.runs()
+    if not kept:
+        st.info(
+            "Judge a model on **Evaluate** first: where it is sure and your labels say "
+            "something else comes here, the likeliest errors in front."
+        )
+        st.page_link(
+            "pages/evaluate.py", label="**Evaluate**", icon=":material/analytics:"
+        )
+        return
+    gallery.draw_label_errors(kept[0].run_id)
+
 
 PAGE_SIZE: Final = 12
 COLUMNS: Final = 3
@@ -76,7 +93,7 @@ def queue() -> None:
 def first_view() -> str:
     """Return the view to begin with: the queue, where judging has found any image."""
     found = services.store().doubtful_images(state.scope(), limit=1)
-    return review_filters.QUEUE if found else review_filters.LABELS
+    return filters.QUEUE if found else filters.LABELS
 
 
 def _judge_what_changed(in_use: ModelInUse | None) -> None:

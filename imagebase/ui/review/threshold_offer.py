@@ -22,9 +22,8 @@ from imagebase.review.thresholds import (
 )
 from imagebase.store import Scope
 from imagebase.ui import cache, charts, job_progress, services, state, widgets
-from imagebase.ui.review import threshold_learning
-from imagebase.ui.review.correction_figures import decisions
-from imagebase.ui.review.threshold_learning import KeptModel, kept_model
+from imagebase.ui.review import correction_figures
+from imagebase.ui.review.correction_figures import KeptModel, decisions, kept_model
 
 PICTURES: Final = 3
 MOST_DRAWN: Final = 12
@@ -58,7 +57,7 @@ def threshold_offer() -> None:
             "thresholds cannot be applied. Run another one on **Annotate**."
         )
         return
-    told = threshold_learning.learned(scope, model)
+    told = correction_figures.learned(scope, model)
     learned = [one for one in told if isinstance(one, Learned)]
     waiting = [one for one in told if isinstance(one, TooFew)]
     if learned:

@@ -7,8 +7,8 @@ def editor_page() -> None:
     import streamlit as st
 
     from imagebase.annotation import Annotation, Box, ImageRecord, LabelSet, Size
-    from imagebase.ui.edit import box_table, canvas
-    from imagebase.ui.edit.editor import RecordAccess
+    from imagebase.ui.edit import canvas, table
+    from imagebase.ui.edit.canvas_state import RecordAccess
 
     def load(image_id: str) -> ImageRecord:
         box = Annotation(Box(1, 2, 30, 40), "person", "h")
@@ -34,7 +34,7 @@ def editor_page() -> None:
         on_action=print,
         detail=lambda region: b"",
     )
-    box_table.draw_table(record, labels=labels, access=access)
+    table.draw_table(record, labels=labels, access=access)
     st.session_state["tags"] = [
         *st.session_state.get("tags", []),
         st.session_state["imagebase.editor.edit.canvas"].tag,

@@ -4,7 +4,7 @@ import pytest
 
 from imagebase.annotation import Box, ImageRecord, Size
 from imagebase.annotation.areas import Point, Shape, ShapeKind, rectangle
-from imagebase.ui.edit.overlay import overlay, svg_path
+from imagebase.ui.edit.canvas import overlay, svg_path
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,299 @@
+"""Changes on the Edit page: saved at once, or a conflict to resolve."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import Final
+
+import streamlit as st
+
+from imagebase.annotation import ImageRecord
+from imagebase.editing.conflicts import (
+    Conflict,
+    differences,
+    in_words,
+    is_separate,
+    merged,
+    ours_over,
+)
+from imagebase.editing.records import copy_boxes, tagged
+from imagebase.errors import ImageBaseError, NotFoundError, RevisionConflictError
+from imagebase.review.bulk_edits import remove_images
+from imagebase.ui import cache, image_removal, services, state, widgets
+from imagebase.ui.edit import canvas, navigation
+from imagebase.ui.edit.canvas_state import RecordAccess
+from imagebase.ui.image_removal import Going
+
+_PICTURE_PX: Final = 460
+
+
+def on_conflict(error: RevisionConflictError) -> None:
+    """Keep both versions of an image that could not be saved, to be chosen from."""
+    pending = state.conflict(error.ours.image_id)
+    base = error.base or (pending.base if pending else state.shown(error.ours.image_id))
+    state.keep_conflict(Conflict(base or error.theirs, error.ours, error.theirs))
+
+
+def newest(conflict: Conflict) -> Conflict | None:
+    """Return the conflict with what is stored by now; None once both say the same."""
+    theirs = services.store().record(state.scope(), conflict.image_id)
+    current = replace(conflict, theirs=theirs)
+    if not differences(theirs, current.ours):
+        state.drop_conflict(conflict.image_id)
+        return None
+    return current
+
+
+def choose(conflict: Conflict) -> None:
+    """Draw both versions with what each changed, and the choice between them."""
+    st.warning(
+        f"**{_who(conflict)} saved this image while you changed it.** Nothing of "
+        "yours is saved yet: choose the version to keep. Undo brings back the rest.",
+        icon=":material/call_split:",
+    )
+    left, right = st.columns(2, gap="medium")
+    with left:
+        _version("Yours, not saved", conflict, conflict.ours)
+        _button("Keep yours", "mine", conflict, ours_over)
+    with right:
+        _version(f"Saved by {_who(conflict)}", conflict, conflict.theirs)
+        _button("Keep theirs", "theirs", conflict, lambda one: one.theirs)
+    _button("Keep both: add yours to theirs", "both", conflict, merged, is_primary=True)
+
+
+def _who(conflict: Conflict) -> str:
+    events = services.store().history(state.scope(), conflict.image_id)
+    return widgets.escape(events[-1].who) if events else "Somebody else"
+
+
+def _version(title: str, conflict: Conflict, record: ImageRecord) -> None:
+    found = differences(conflict.base, record)
+    st.markdown(f"**{title}** · {in_words(found)}")
+    scope = state.scope()
+    picture = cache.labelled_picture(
+        scope,
+        record,
+        services.store().labels(scope),
+        highlighted=found.added | found.changed,
+    )
+    st.image(picture, width=_picture_width(record), alt=title)
+
+
+def _picture_width(record: ImageRecord) -> int:
+    """Return how wide to show a picture so that the buttons below stay in sight."""
+    width, height = record.size
+    return max(round(min(_PICTURE_PX, 0.75 * _PICTURE_PX * width / height)), 1)
+
+
+def _button(
+    words: str,
+    name: str,
+    conflict: Conflict,
+    version: Callable[[Conflict], ImageRecord],
+    *,
+    is_primary: bool = False,
+) -> None:
+    st.button(
+        words,
+        key=f"versions.{name}",
+        type="primary" if is_primary else "secondary",
+        on_click=_settle,
+        args=(conflict, version),
+    )
+
+
+@state.told
+def _settle(conflict: Conflict, version: Callable[[Conflict], ImageRecord]) -> None:
+    """Save what was chosen; where a third version came meanwhile, ask again."""
+    chosen = version(conflict)
+    try:
+        if chosen is not conflict.theirs:
+            state.note_shown(services.store().save(state.scope(), chosen))
+            state.note_saved()
+    except RevisionConflictError as error:
+        state.keep_conflict(replace(conflict, theirs=error.theirs))
+        return
+    except ImageBaseError as error:
+        state.say(str(error))
+        return
+    state.forget_shown([conflict.image_id])
+    state.drop_conflict(conflict.image_id)
+
+
+# From the record and who changes it to the record as it shall be.
+Change = Callable[[ImageRecord, str], ImageRecord]
+
+
+def record() -> ImageRecord:
+    """Return the image to edit as it is stored.
+
+    Raises:
+        NotFoundError: there is none.
+    """
+    image_id = state.image_id()
+    if image_id is None:
+        raise NotFoundError("This image is not there any more; choose another dataset.")
+    return services.store().record(state.scope(), image_id)
+
+
+def access() -> RecordAccess:
+    """Return how the canvas and the table read and write records."""
+    scope, store = state.scope(), services.store()
+
+    def save(record: ImageRecord) -> ImageRecord:
+        try:
+            saved = store.save(scope, record)
+        except RevisionConflictError as error:
+            base = state.shown(record.image_id)
+            if base is None or base.revision != record.revision:
+                raise
+            both = Conflict(base, record, error.theirs)
+            if not is_separate(both):
+                raise
+            saved = store.save(scope, merged(both))
+        state.note_revision(saved)
+        state.note_shown(saved)
+        state.note_saved()
+        return saved
+
+    def load(image_id: str) -> ImageRecord:
+        return state.shown(image_id) or store.record(scope, image_id)
+
+    return RecordAccess(
+        load,
+        save,
+        scope.who,
+        scope.dataset_id,
+        on_conflict=on_conflict,
+        place=f"{scope.dataset_id}.{_digest(f'{scope.owner_id} {scope.who}')}",
+        is_disputed=lambda image_id: state.conflict(image_id) is not None,
+    )
+
+
+def _digest(text: str) -> str:
+    """Return a few letters that tell one text from another, and not what it is."""
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+@state.told
+def on_screen(image_id: str, work: Callable[[], object]) -> None:
+    """Do what was asked for of an image, unless another one is on screen by now."""
+    canvas.settle()
+    if state.image_id() in (image_id, None):  # of none it is said that there is none
+        work()
+
+
+def change(make: Change) -> None:
+    """Save a change of the image on screen, or say why it is not made."""
+    is_saved(make)
+
+
+def is_saved(make: Change) -> bool:
+    """Save a change of the image on screen; return whether that went well."""
+    canvas.settle()
+    try:
+        return _save(make)
+    except RevisionConflictError:
+        canvas.report(
+            "Somebody saved this image a moment ago; look at it and try again."
+        )
+    except ImageBaseError as error:
+        canvas.report(str(error))
+    return False
+
+
+def _save(make: Change) -> bool:
+    known, how = record(), access()
+    if state.conflict(known.image_id):
+        return False  # the versions are chosen from first
+    if state.is_news(known):
+        # What nobody has looked at is neither approved nor deleted by a press.
+        canvas.report("Somebody else changed this image; look at it, then press again.")
+        return False
+    changed = make(known, how.who)
+    if changed is not known:
+        how.save(changed)
+    return True
+
+
+@state.told
+def change_and_go_on(make: Change) -> None:
+    """Save a change, then show the next image that needs a person."""
+    to_come = navigation.following()
+    if is_saved(make):
+        navigation.go_on(to_come)
+
+
+@state.told
+def copy_previous() -> None:
+    """Add the boxes of the image before the one on screen."""
+    current = record().image_id
+    known = services.store().image_ids(state.scope())
+    place = known.index(current) if current in known else 0
+    if place == 0:
+        canvas.report("This is the first image: there is none before it.")
+        return
+    previous = services.store().record(state.scope(), known[place - 1])
+    change(lambda one, who: copy_boxes(previous, one, who=who))
+
+
+_KEY: Final = "edit"
+
+
+def remove(record: ImageRecord) -> None:
+    """Draw the removal of this image; it asks first, and says what goes with it."""
+    said = services.store().comments(state.scope(), record.image_id)
+    going = Going(1, len(record.annotations), sum(one.is_open for one in said))
+    with st.popover("Remove", icon=":material/delete:", type="tertiary"):
+        image_removal.confirm(
+            going,
+            about=f"{record.image_id}.{record.revision}",
+            key=_KEY,
+            on_sure=partial(_remove, record.image_id),
+        )
+
+
+@state.told
+def _remove(image_id: str) -> None:
+    """Remove the image if it is as it was on screen, and go to the one after it."""
+    canvas.settle()
+    known, to_come = record(), navigation.following()
+    is_other = known.image_id != image_id or state.is_news(known)
+    if is_other or state.conflict(image_id) or not _is_removed(known):
+        canvas.report("Somebody else changed this image; look at it, then press again.")
+        return
+    state.choose_image(next((one for one in to_come if one != image_id), None))
+
+
+def _is_removed(known: ImageRecord) -> bool:
+    seen = {known.image_id: known.revision}
+    told = remove_images(services.store(), state.scope(), seen)
+    if told.changed:
+        name = widgets.short_name(known.file_name)
+        state.say(f"Removed {name} with {widgets.plural(told.boxes, 'box')}.")
+        state.forget_shown(seen)
+    return bool(told.changed)
+
+
+def draw_tags(record: ImageRecord) -> None:
+    """Draw the image's tags; what is added or removed is saved at once."""
+    known = services.store().tag_counts(state.scope())
+    key = f"edit.tags.{record.image_id[:12]}.{hash(record.tags)}"
+    st.multiselect(
+        "Tags of the image",
+        list(dict.fromkeys([*record.tags, *known])),
+        default=list(record.tags),
+        accept_new_options=True,
+        key=key,
+        placeholder="Tag the whole image …",
+        label_visibility="collapsed",
+        on_change=_apply,
+        args=(key, record.image_id),
+    )
+
+
+def _apply(key: str, image_id: str) -> None:
+    tags = list(st.session_state[key])
+    tagging = partial(change, lambda record, who: tagged(record, tags))
+    on_screen(image_id, tagging)

@@ -1,0 +1,361 @@
+"""The Edit page's editor: where one is, the canvas, the table, what to do with both."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Final
+
+import streamlit as st
+
+from imagebase.annotation import Annotation, Box, ImageRecord, LabelSet
+from imagebase.annotation.areas import Shape
+from imagebase.detection.merge import add_suggestions
+from imagebase.editing.records import accept_all, approve, confirm_empty, reject
+from imagebase.errors import ImageFileError
+from imagebase.ui import (
+    address,
+    bulk_progress,
+    cache,
+    frame,
+    ignore_areas_dialog,
+    marking,
+    services,
+    similar_offer,
+    state,
+    suggested_boxes,
+    widgets,
+)
+from imagebase.ui.edit import canvas, changes, label_picker, navigation
+from imagebase.ui.edit.canvas_messages import Action
+from imagebase.ui.edit.changes import draw_tags
+from imagebase.ui.edit.label_picker import Choice
+from imagebase.ui.edit.table import draw_attributes, draw_table
+from imagebase.ui.image_comments import draw_comments
+from imagebase.ui.train import setup
+
+_ROW_PX: Final = 33
+_TABLE_PX: Final = 334
+_SHARES: Final = (68, 42)
+_NAME_LETTERS: Final = 28
+
+
+@st.fragment
+@widgets.guarded
+def editor() -> None:
+    """Draw the editor; what a person does in it reruns nothing but itself."""
+    canvas.settle()
+    state.leave_deleted_dataset()
+    bulk_progress.leave_fragment()
+    if state.image_id() is None:
+        st.rerun()  # the page says what to do
+    record = changes.record()
+    conflict = state.conflict(record.image_id)
+    pending = changes.newest(conflict) if conflict else None
+    _header(record, is_disputed=pending is not None)
+    if pending:
+        changes.choose(pending)
+    else:
+        _edit(record)
+    frame.show_message()
+
+
+def _edit(record: ImageRecord) -> None:
+    state.note_revision(record)
+    state.note_shown(record)
+    labels = services.store().labels(state.scope())
+    suggested = suggested_boxes.of_record(record)
+    names = dict.fromkeys(one.label for one in suggested)
+    choice = label_picker.choose(labels, tuple(names))
+    left, right = st.columns(_SHARES, gap="small")
+    with left:
+        _canvas(record, labels.with_labels(names), choice, suggested)
+        _actions(record)
+    with right:
+        _side(record, labels, choice, len(suggested))
+
+
+def _header(record: ImageRecord, *, is_disputed: bool) -> None:
+    address.note(image_id=record.image_id)
+    with st.container(
+        key="edit.header", horizontal=True, vertical_alignment="center", wrap=False
+    ):
+        _place(record)
+        name = widgets.short_name(record.file_name, longest=_NAME_LETTERS)
+        st.markdown(
+            f"{widgets.STATUS_ICONS[record.status]} **{widgets.escape(name)}** · "
+            f"{widgets.STATUS_WORDS[record.status]}",
+            width="content",
+            wrap=False,
+        )
+        st.space("stretch")
+        _saved_mark(is_disputed=is_disputed)
+        _undo_buttons()
+
+
+def _saved_mark(*, is_disputed: bool) -> None:
+    """Say when was saved; the editor hides it while something of its is not."""
+    mark = "Not saved yet" if is_disputed else state.saved_mark()
+    with st.container(key="edit.saved", width="content"):
+        # For its colons Streamlit would fetch what draws emoji, and blank it meanwhile.
+        st.caption(widgets.escape(mark), width="content", wrap=False)
+
+
+def _place(record: ImageRecord) -> None:
+    ids = navigation.images()
+    before, after = navigation.neighbours(ids, record.image_id)
+    widgets.icon_button(
+        "Previous image",
+        key="edit.previous",
+        icon=":material/chevron_left:",
+        hint="Previous image (P)",
+        disabled=before is None,
+        on_click=changes.on_screen,
+        args=(record.image_id, _KEYS["previous"]),
+    )
+    is_among = record.image_id in ids
+    place = f"**{ids.index(record.image_id) + 1:,}**" if is_among else "–"
+    st.markdown(f"{place} / {len(ids):,}", width="content", wrap=False)
+    widgets.icon_button(
+        "Next image",
+        key="edit.next",
+        icon=":material/chevron_right:",
+        hint="Next image (N)",
+        disabled=after is None,
+        on_click=changes.on_screen,
+        args=(record.image_id, _KEYS["next"]),
+    )
+    navigation.choose()
+
+
+def _undo_buttons() -> None:
+    scope, store = state.scope(), services.store()
+    widgets.icon_button(
+        "Undo",
+        key="edit.undo",
+        icon=":material/undo:",
+        hint="Undo (Ctrl + Z)",
+        on_click=_step,
+        args=(bulk_progress.undo,),
+        disabled=not store.can_undo(scope),
+    )
+    widgets.icon_button(
+        "Redo",
+        key="edit.redo",
+        icon=":material/redo:",
+        hint="Redo (Ctrl + Y)",
+        on_click=_step,
+        args=(bulk_progress.redo,),
+        disabled=not store.can_redo(scope),
+    )
+
+
+def _step(step: Callable[[], None]) -> None:
+    canvas.settle()
+    step()
+
+
+def _canvas(
+    record: ImageRecord,
+    labels: LabelSet,
+    choice: Choice,
+    suggested: Sequence[Annotation],
+) -> None:
+    scope = state.scope()
+    where = (scope.owner_id, scope.dataset_id, record.image_id)
+
+    def detail(region: Box) -> bytes:
+        return cache.detail_picture(*where, region)
+
+    try:
+        picture = cache.display_picture(*where)
+    except ImageFileError as error:
+        st.error(widgets.escape(str(error)))
+        st.image(cache.no_picture(record), width="stretch", alt=record.file_name)
+        return
+    canvas.draw_editor(
+        record,
+        picture=picture,
+        labels=labels.with_label(choice.label),
+        current_label=choice.label,
+        key_labels=labels.shown_names[: label_picker.SHORT_LIST],
+        access=changes.access(),
+        on_action=_act,
+        detail=detail,
+        suggested=suggested,
+        offered_labels=choice.offered,
+        pills=choice.pills,
+        marks=marking.open_marks(record.image_id),
+    )
+
+
+def _side(
+    record: ImageRecord, labels: LabelSet, choice: Choice, suggestions: int
+) -> None:
+    problem = state.lasting_problem(canvas.take_problem(), record.image_id)
+    if problem:
+        st.error(widgets.escape(problem))
+    untouched = sum(one.is_untouched for one in record.annotations) + suggestions
+    with st.container(
+        horizontal=True,
+        vertical_alignment="center",
+        horizontal_alignment="distribute",
+    ):
+        st.markdown(
+            f"**{widgets.plural(len(record.annotations), 'box')}**", width="content"
+        )
+        st.button(
+            f"Accept {untouched}" if untouched else "All accepted",
+            key="edit.accept",
+            icon=":material/done_all:",
+            disabled=not untouched,
+            on_click=changes.on_screen,
+            args=(record.image_id, _KEYS["accept"]),
+            help="Counts the model's boxes as yours: no model changes them again. (A)",
+        )
+    with st.container():
+        if suggestions:
+            _offer_to_save(record, suggestions)
+    rows = len(record.annotations) + 2
+    height = min(_ROW_PX * rows + 4, _TABLE_PX)
+    draw_table(
+        record,
+        labels=labels,
+        access=changes.access(),
+        offered_labels=choice.offered,
+        height=height,
+    )
+    draw_attributes(record)
+    similar_offer.follow(record)
+    draw_tags(record)
+    draw_comments(record.image_id, beside=partial(_beside_comments, record))
+    setup.offer()
+
+
+def _offer_to_save(record: ImageRecord, suggestions: int) -> None:
+    words = widgets.plural(suggestions, "suggestion")
+    st.button(
+        f"Save {words}",
+        key="edit.save_suggestions",
+        type="primary",
+        icon=":material/check:",
+        width="stretch",
+        on_click=changes.on_screen,
+        args=(record.image_id, partial(changes.change, _with_suggestions)),
+        help=f"The model's {words} on this image, dashed, not saved yet. Moving or "
+        "relabelling one saves that one as yours; approving the image saves them all.",
+    )
+
+
+def _beside_comments(record: ImageRecord) -> None:
+    ignore_areas_dialog.open_button(record, key="edit.areas")
+    changes.remove(record)
+
+
+def _actions(record: ImageRecord) -> None:
+    # On a narrow screen the frame's style breaks the row, what is used most first.
+    with st.container(
+        key="edit.actions", horizontal=True, vertical_alignment="bottom", wrap=False
+    ):
+        st.button(
+            "Copy previous",
+            key="edit.copy",
+            icon=":material/content_copy:",
+            on_click=changes.on_screen,
+            args=(record.image_id, _KEYS["copy"]),
+            help="Adds the boxes of the image before this one. (M)",
+        )
+        st.button(
+            "Nothing here",
+            key="edit.empty",
+            icon=":material/block:",
+            on_click=changes.on_screen,
+            args=(record.image_id, _KEYS["empty"]),
+            help="Deletes the boxes and approves the image as empty. (E)",
+        )
+        st.space("stretch")
+        # Of this image alone: it is closed on the next one, and below the dialog.
+        popover = f"edit.rejecting.{record.image_id}"
+        with st.popover(
+            "Reject", icon=":material/close:", key=popover, on_change="rerun"
+        ):
+            why = f"edit.why.{record.image_id}"
+            st.text_area("What is wrong?", key=why)
+            st.button(
+                "Reject and next",
+                key="edit.reject",
+                type="primary",
+                on_click=changes.on_screen,
+                args=(record.image_id, partial(_reject, why)),
+            )
+            marking.open_button(
+                record,
+                key="edit.mark",
+                why=st.session_state.get(why, ""),
+                on_reject=partial(_reject_marked, record.image_id),
+                on_open=partial(st.session_state.update, {popover: False}),
+            )
+        st.button(
+            "Approve and next",
+            key="edit.approve",
+            type="primary",
+            icon=":material/check:",
+            on_click=changes.on_screen,
+            args=(record.image_id, _KEYS["approve"]),
+            help="Its boxes are right as they stand. (Enter)",
+        )
+
+
+def _act(action: Action) -> None:
+    """Do what a key or button asks for, on the image that it was meant for."""
+    kind, _, about = action.name.partition(":")
+    if kind == "label":
+        label_picker.give_next(about)
+    elif kind == "show":
+        navigation.show(about)
+    elif action.name in _KEYS:
+        changes.on_screen(action.image_id, _KEYS[action.name])
+
+
+def _reject(why: str) -> None:
+    changes.change_and_go_on(partial(_rejected, why))
+
+
+def _reject_marked(image_id: str, comment: str, marks: tuple[Shape, ...]) -> None:
+    def rejected(record: ImageRecord, who: str) -> ImageRecord:
+        return reject(record, comment=comment, marks=marks)
+
+    changes.on_screen(image_id, partial(changes.change_and_go_on, rejected))
+
+
+def _with_suggestions(record: ImageRecord, _who: str) -> ImageRecord:
+    return add_suggestions(record, suggested_boxes.of_record(record))
+
+
+def _accepted(record: ImageRecord, who: str) -> ImageRecord:
+    return accept_all(_with_suggestions(record, who), who=who)
+
+
+def _approved(record: ImageRecord, who: str) -> ImageRecord:
+    # What is on screen is approved, and the suggestions are.
+    return approve(_with_suggestions(record, who), who=who)
+
+
+def _rejected(why: str, record: ImageRecord, who: str) -> ImageRecord:
+    # What was typed last comes with the press, after the button was drawn.
+    return reject(record, comment=st.session_state[why])
+
+
+def _empty(record: ImageRecord, who: str) -> ImageRecord:
+    return confirm_empty(record)
+
+
+_KEYS: Final[dict[str, Callable[[], object]]] = {
+    "next": partial(navigation.go, 1),
+    "previous": partial(navigation.go, -1),
+    "doubtful": navigation.next_doubtful,
+    "approve": partial(changes.change_and_go_on, _approved),
+    "accept": partial(changes.change, _accepted),
+    "undo": partial(_step, bulk_progress.undo),
+    "redo": partial(_step, bulk_progress.redo),
+    "copy": changes.copy_previous,
+    "empty": partial(changes.change_and_go_on, _empty),
+}

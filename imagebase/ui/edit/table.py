@@ -1,0 +1,344 @@
+"""Table of an image's boxes, and their attributes."""
+
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Final
+
+import pandas as pd
+import streamlit as st
+
+from imagebase.annotation import Annotation, Attributes, ImageRecord, LabelSet, new_id
+from imagebase.annotation.attributes import FLAGS, in_words, parsed, value_of
+from imagebase.editing.box_table import (
+    TableEdits,
+    TableRow,
+    apply_table_edits,
+    table_row,
+)
+from imagebase.editing.records import describe
+from imagebase.errors import EditError, ImageBaseError, RevisionConflictError
+from imagebase.ui.edit import canvas, changes
+from imagebase.ui.edit.canvas_state import RecordAccess, undisturbed
+
+_TABLE: Final = "imagebase.table."
+_MODEL: Final = "○"
+_ACCEPTED: Final = "✓"
+_PERSON: Final = "✎"
+_NOT_EDITED: Final = TableEdits()
+_KEPT_FILLINGS: Final = 8
+_NAMESPACE: Final = uuid.UUID("6f1f0a6e-4a39-4a76-9c8e-0d9c33c1a1f4")
+
+
+Seen = tuple[str, str, TableRow, str]
+
+
+@dataclass(slots=True)
+class Filling:
+    """What one version of the table was filled with, and what of it is saved."""
+
+    image_id: str
+    base: tuple[Annotation, ...]
+    applied: TableEdits = _NOT_EDITED
+
+
+@dataclass(slots=True)
+class Table:
+    """One session's table; owned by this module, kept in session state.
+
+    synced: what the table is known to show of the record; None asks for a new filling.
+    """
+
+    version: str = ""
+    fillings: dict[str, Filling] = field(default_factory=dict)
+    synced: tuple[Seen, ...] | None = None
+
+
+def draw_table(
+    record: ImageRecord,
+    *,
+    labels: LabelSet,
+    access: RecordAccess,
+    offered_labels: Sequence[str] = (),
+    height: int | None = None,
+    key: str = "edit.table",
+    canvas_key: str = canvas.CANVAS_KEY,
+) -> None:
+    """Draw the boxes as a table; all but origin and confidence can be changed."""
+    table = _table(key)
+    if not _shows(table, record) or f"{key}.{table.version}" not in st.session_state:
+        _refill(table, record)
+    known = [*labels.shown_names, *record.labels, *offered_labels]
+    names = list(dict.fromkeys(known))
+    st.data_editor(
+        _frame(table.fillings[table.version].base),
+        key=f"{key}.{table.version}",
+        num_rows="dynamic",
+        hide_index=True,
+        width="stretch",
+        placeholder="–",
+        height="content" if height is None else height,
+        column_config=_columns(names),
+        on_change=partial(_apply, access, key, canvas_key, table.version),
+    )
+
+
+def _table(key: str) -> Table:
+    table: Table = st.session_state.setdefault(_TABLE + key, Table())
+    return table
+
+
+def _shows(table: Table, record: ImageRecord) -> bool:
+    filling = table.fillings.get(table.version)
+    is_same_image = filling is not None and filling.image_id == record.image_id
+    return is_same_image and table.synced == _seen(record)
+
+
+def _seen(record: ImageRecord) -> tuple[Seen, ...]:
+    return tuple(
+        (one.annotation_id, _origin(one), table_row(one), in_words(one.attributes))
+        for one in record.annotations
+    )
+
+
+def _refill(table: Table, record: ImageRecord) -> None:
+    table.version = new_id()[:8]
+    table.fillings[table.version] = Filling(record.image_id, record.annotations)
+    table.synced = _seen(record)
+    while len(table.fillings) > _KEPT_FILLINGS:
+        del table.fillings[next(iter(table.fillings))]
+
+
+def _frame(annotations: tuple[Annotation, ...]) -> pd.DataFrame:
+    rows = [
+        (_origin(one), one.label, _percent(one), *table_row(one)[1:])
+        for one in annotations
+    ]
+    frame = pd.DataFrame(
+        rows, columns=["origin", "label", "confidence", "x", "y", "width", "height"]
+    )
+    if any(one.attributes for one in annotations):
+        frame["attributes"] = [in_words(one.attributes) for one in annotations]
+    numbers = ["confidence", "x", "y", "width", "height"]
+    return frame.astype(dict.fromkeys(numbers, "float64"))
+
+
+def _percent(one: Annotation) -> float | None:
+    return None if one.confidence is None else one.confidence * 100
+
+
+def _origin(one: Annotation) -> str:
+    if one.is_untouched:
+        return _MODEL
+    return _ACCEPTED if one.accepted else _PERSON
+
+
+def _columns(names: list[str]) -> dict[str, Any]:
+    column = st.column_config
+    numbers = {
+        name: column.NumberColumn(
+            heading, format="%.0f", min_value=0.0, required=True, width=50
+        )
+        for name, heading in (("x", "x"), ("y", "y"), ("width", "w"), ("height", "h"))
+    }
+    return {
+        "origin": column.TextColumn(
+            "by",
+            disabled=True,
+            width=32,
+            help=f"{_MODEL} the model, {_ACCEPTED} accepted by a person, "
+            f"{_PERSON} a person",
+        ),
+        "label": column.SelectboxColumn(
+            "label", options=names, required=True, width=104
+        ),
+        "confidence": column.NumberColumn(
+            "conf.", format="%.0f %%", disabled=True, width=48, help="The model's own."
+        ),
+        **numbers,
+        "attributes": column.TextColumn(
+            "attributes", disabled=True, help="Changed below, under Attributes."
+        ),
+    }
+
+
+def _apply(access: RecordAccess, key: str, canvas_key: str, version: str) -> None:
+    """Save what was done in the table, after what was drawn before it."""
+    interruptions: list[BaseException] = []
+    finish = partial(undisturbed, interruptions=interruptions)
+    finish(partial(canvas.settle, key=canvas_key))
+    table = finish(partial(_table, key))
+    filling = table.fillings.get(version)
+    if filling is not None:
+        state = finish(lambda: st.session_state.get(f"{key}.{version}")) or {}
+        try:
+            edits = _edits(state)
+            save = partial(_apply_and_save, filling, version, edits, access)
+            saved = finish(save)
+        except ImageBaseError as error:
+            finish(partial(_tell, error, access, canvas_key))
+            table.synced = None
+        else:
+            filling.applied = edits
+            has_same_rows = not edits.added and not edits.deleted
+            is_shown = has_same_rows and table.version == version
+            table.synced = _seen(saved) if is_shown else None
+    if interruptions:
+        raise interruptions[-1]
+
+
+def _tell(error: ImageBaseError, access: RecordAccess, canvas_key: str) -> None:
+    if isinstance(error, RevisionConflictError) and access.on_conflict is not None:
+        access.on_conflict(error)
+    else:
+        canvas.report(str(error), key=canvas_key)
+
+
+def _apply_and_save(
+    filling: Filling, version: str, edits: TableEdits, access: RecordAccess
+) -> ImageRecord:
+    record = access.load(filling.image_id)
+    edited = apply_table_edits(
+        record,
+        base=filling.base,
+        edits=edits,
+        applied=filling.applied,
+        added_ids=[
+            uuid.uuid5(_NAMESPACE, f"{version}/{i}").hex
+            for i in range(len(edits.added))
+        ],
+        who=access.who,
+    )
+    return record if edited is record else access.save(edited)
+
+
+def _edits(state: dict[str, Any]) -> TableEdits:
+    return TableEdits(
+        edited={int(row): cells for row, cells in state.get("edited_rows", {}).items()},
+        added=tuple(state.get("added_rows", ())),
+        deleted=frozenset(int(row) for row in state.get("deleted_rows", ())),
+    )
+
+
+_CHOSEN: Final = "edit.attributes.box"
+_EXAMPLE: Final = "color = red"
+
+_Change = Callable[[Attributes], Mapping[str, object]]
+
+
+def draw_attributes(record: ImageRecord) -> None:
+    """Draw a button that opens the attributes of the image's boxes, one at a time."""
+    described = sum(bool(in_words(one.attributes)) for one in record.annotations)
+    with st.popover(
+        f"Attributes ({described})" if described else "Attributes",
+        icon=":material/sell:",
+        key="edit.attributes",
+        disabled=not record.annotations,
+        help="Occluded, truncated, difficult, and whatever else is known of a box.",
+    ):
+        if record.annotations:
+            one = _choose(record)
+            _draw_flags(one)
+            _draw_others(one)
+
+
+def _choose(record: ImageRecord) -> Annotation:
+    """Draw the choice of a box, named as the table has it; return it."""
+    boxes = {one.annotation_id: one for one in record.annotations}
+    ids = list(boxes)
+    if st.session_state.get(_CHOSEN) not in boxes:
+        st.session_state[_CHOSEN] = ids[0]
+    chosen = st.selectbox(
+        "Box",
+        ids,
+        format_func=lambda one: f"{ids.index(one) + 1} {boxes[one].label}",
+        key=_CHOSEN,
+    )
+    return boxes[chosen]
+
+
+def _draw_flags(one: Annotation) -> None:
+    with st.container(horizontal=True):
+        for flag in FLAGS:
+            key = _key(one, flag)
+            # Undo changes them too: what the record says is what is shown.
+            st.session_state[key] = one.attributes.get(flag) is True
+            st.checkbox(
+                flag.capitalize(),
+                key=key,
+                on_change=_set_flag,
+                args=(one.annotation_id, flag, key),
+            )
+
+
+def _draw_others(one: Annotation) -> None:
+    words = _other_words(one.attributes)
+    key = _key(one, "others")
+    st.session_state[key] = list(words)
+    st.multiselect(
+        "Other attributes",
+        list(words),
+        accept_new_options=True,
+        key=key,
+        placeholder=f"Type {_EXAMPLE}",
+        on_change=_set_others,
+        args=(one.annotation_id, key),
+        help=f"A name, or a name and a value such as {_EXAMPLE}. "
+        "Press Enter to add it; click × to delete it.",
+    )
+
+
+def _key(one: Annotation, what: str) -> str:
+    return f"edit.attributes.{one.annotation_id}.{what}"
+
+
+def _other_words(attributes: Attributes) -> dict[str, str]:
+    """Return the names of attributes that have no check box, by their words."""
+    return {
+        in_words({name: value}) or f"{name} = false": name
+        for name, value in sorted(attributes.items())
+        if name not in FLAGS or not isinstance(value, bool)
+    }
+
+
+def _set_flag(annotation_id: str, flag: str, key: str) -> None:
+    is_set = bool(st.session_state[key])
+
+    def change(attributes: Attributes) -> Mapping[str, object]:
+        rest = {name: value for name, value in attributes.items() if name != flag}
+        return {**rest, flag: True} if is_set else rest
+
+    _change(annotation_id, change)
+
+
+def _set_others(annotation_id: str, key: str) -> None:
+    wanted = list(st.session_state[key])
+
+    def change(attributes: Attributes) -> Mapping[str, object]:
+        words = _other_words(attributes)
+        others = words.values()
+        kept = {n: value for n, value in attributes.items() if n not in others}
+        for text in wanted:
+            name, value = parsed(text)
+            if text in words:
+                kept[words[text]] = attributes[words[text]]
+            else:
+                kept[name] = True if value is None else value_of(value)
+        return kept
+
+    _change(annotation_id, change)
+
+
+def _change(annotation_id: str, change: _Change) -> None:
+    changes.change(partial(_changed, annotation_id, change))
+
+
+def _changed(
+    annotation_id: str, change: _Change, record: ImageRecord, who: str
+) -> ImageRecord:
+    try:
+        known = record.annotation(annotation_id).attributes
+    except KeyError:
+        raise EditError("That box no longer exists; select another one.") from None
+    return describe(record, annotation_id, change(known), who=who)

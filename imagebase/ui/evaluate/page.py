@@ -1,0 +1,268 @@
+"""Evaluate page: models and Run, the evaluation on screen, its report."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Final
+
+import streamlit as st
+
+from imagebase.annotation import ReviewStatus
+from imagebase.annotation.states import (
+    APPROVED,
+    LABELLED,
+    REVIEWED,
+    SCOPE_WORDS,
+    SCOPES,
+    count,
+    usual_scope,
+)
+from imagebase.errors import EvaluationError
+from imagebase.evaluation.bootstrap import warnings_about
+from imagebase.evaluation.comparison import DEFAULT_THRESHOLD
+from imagebase.evaluation.detection_pass import parse_contender
+from imagebase.evaluation.evaluate_files import made_in_words, small_picture
+from imagebase.evaluation.report import About, report
+from imagebase.evaluation.storage import RunInfo
+from imagebase.images.decode import RgbArray
+from imagebase.jobs.exports import safe_stem
+from imagebase.settings import DEFAULT_MODEL
+from imagebase.store import Scope
+from imagebase.ui import cache, job_progress, services, state, widgets
+from imagebase.ui.evaluate import (
+    gallery,
+    other_detections,
+    result_figures,
+    run_comparison,
+    run_data,
+)
+
+
+def offer(info: RunInfo, threshold: float) -> None:
+    """Draw the button that downloads the report of a run as one HTML file."""
+    name = state.dataset().name
+    st.download_button(
+        "Report",
+        partial(_make, state.scope(), name, info, threshold),
+        file_name=f"{safe_stem(name)}-evaluation.html",
+        mime="text/html",
+        key=f"evaluate.report.{info.run_id}",
+        icon=":material/download:",
+        help="One file with all figures, curves and the worst images, to read offline "
+        "or print.",
+        on_click="ignore",
+        width="stretch",
+    )
+
+
+def _make(scope: Scope, name: str, info: RunInfo, threshold: float) -> bytes:
+    run = run_data.load_of(scope, info.run_id)
+    fared = run_data.standings_of(scope, info.run_id, threshold)
+    limits = services.limits()
+
+    def picture_of(image: int) -> RgbArray | None:
+        one = run.truth.images[image]
+        read = partial(services.store().image_bytes, scope, one.image_id)
+        return small_picture(one.name, read, limits)
+
+    about = About(
+        f"{name}: how good are these models?", made_in_words(info.made_at), run.notes
+    )
+    return report(about, fared, picture_of).encode("utf-8")
+
+
+# What models can be judged by; the first that holds any image is the usual one.
+_SCOPES: Final = (APPROVED, REVIEWED, LABELLED)
+_MODELS: Final = "evaluate.models"
+_IMAGES: Final = "evaluate.images"
+_RUN: Final = "evaluate.run_shown"
+_THRESHOLD: Final = "evaluate.confidence"
+_MOST_SPECS_NAMED: Final = 3
+_MOST_MODELS: Final = 12
+_MODELS_HELP: Final = (
+    "Type to add how a model looks: yolov4-tiny@608 takes a larger net, +f32 or +bf16 "
+    "another precision, +accurate several looks; yolov4-tiny&yolox-nano lets both vote."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """The run that is on screen, and the confidence its models are used at."""
+
+    info: RunInfo
+    threshold: float
+
+
+View = Callable[[Shown], None]
+
+
+def toolbar() -> None:
+    """Draw models, images, Run, and what else is to be judged."""
+    counts = services.store().progress(state.scope())
+    left, middle, right = st.columns([6, 2, 1], vertical_alignment="bottom")
+    chosen: list[str] = left.multiselect(
+        "Models",
+        _offered(),
+        default=[DEFAULT_MODEL],
+        key=_MODELS,
+        accept_new_options=True,
+        max_selections=_MOST_MODELS,
+        # Enter adds the first that fits what was typed, and not all of them.
+        select_all=False,
+        persist_state="session",
+        help=_MODELS_HELP,
+    )
+    totals = {name: count(counts, SCOPES[name]) for name in _SCOPES}
+    if not totals.get(st.session_state.get(_IMAGES, "")):
+        st.session_state[_IMAGES] = _usual(counts)
+    images = middle.selectbox(
+        "Judged by",
+        _SCOPES,
+        format_func=lambda name: f"{totals[name]:,} {SCOPE_WORDS[name]}",
+        key=_IMAGES,
+        persist_state="session",
+    )
+    right.button(
+        "Run",
+        key="evaluate.run",
+        type="primary",
+        icon=":material/play_arrow:",
+        width="stretch",
+        disabled=not (chosen or other_detections.are_chosen())
+        or not totals[images]
+        or job_progress.is_active(job_progress.latest("evaluate")),
+        help="Each model looks at all of them in the background; no label is changed.",
+        on_click=_start,
+    )
+    other_detections.choose(images)
+
+
+def _usual(counts: Mapping[ReviewStatus, int]) -> str:
+    return usual_scope(counts, _SCOPES)
+
+
+def _offered() -> list[str]:
+    """Return what can be chosen without typing: every model, and a way to look."""
+    names = list(cache.models())
+    return [*names, *(f"{name}+accurate" for name in names)]
+
+
+@state.told
+def _start() -> None:
+    # As it is chosen now: the page may not have been drawn again since.
+    specs: list[str] = st.session_state[_MODELS]
+    images: str = st.session_state[_IMAGES]
+    known = cache.models()
+    for spec in specs:
+        # By name only: no path of the server's may be typed here.
+        if not set(parse_contender(spec).models) <= set(known):
+            raise EvaluationError(
+                f"There is no model {spec!r}; give one of {', '.join(known)}."
+            )
+    parameters = {
+        "models": list(dict.fromkeys(specs)),
+        "images": images,
+        "detections": other_detections.chosen(specs),
+        "limits": asdict(services.limits()),
+    }
+    job_progress.begin("evaluate", parameters)
+    other_detections.hand_over()
+    st.session_state.pop(_RUN, None)
+
+
+def results() -> None:
+    """Draw the chosen run, or what to do to have one."""
+    kept = run_data.runs()
+    if not kept:
+        _say_what_to_do()
+        return
+    left, middle, right = st.columns([5, 3, 2], vertical_alignment="bottom")
+    with left:
+        info = _choose_run(kept)
+    threshold = middle.slider(
+        "Confidence in use",
+        0.05,
+        0.95,
+        DEFAULT_THRESHOLD,
+        0.05,
+        key=_THRESHOLD,
+        persist_state="session",
+        help="For precision, recall, mistakes and clicks. AP does not depend on it.",
+    )
+    shown = Shown(info, threshold)
+    with right:
+        offer(info, threshold)
+    with st.container():
+        _say_what_to_know(shown)
+    view: str = st.segmented_control(
+        "View",
+        list(VIEWS),
+        default=next(iter(VIEWS)),
+        required=True,
+        key="evaluate.view",
+        label_visibility="collapsed",
+        persist_state="session",
+    )
+    VIEWS[view](shown)
+
+
+def _say_what_to_do() -> None:
+    counts = services.store().progress(state.scope())
+    if job_progress.is_active(job_progress.latest("evaluate")):
+        return
+    if total := count(counts, SCOPES[_usual(counts)]):
+        st.info(
+            "Choose models and click **Run**: they are evaluated on "
+            f"{widgets.plural(total, 'image')}, {SCOPE_WORDS[_usual(counts)]}."
+        )
+        return
+    st.info(
+        "Models are evaluated on images that people labelled, and there are none yet. "
+        "Correct and approve some; 30 give a first estimate."
+    )
+    st.page_link("pages/edit.py", label="**Edit**", icon=":material/edit:")
+
+
+def _choose_run(kept: Sequence[RunInfo]) -> RunInfo:
+    by_id = {one.run_id: one for one in kept}
+    latest, moments = kept[0].run_id, run_data.moments(kept)
+    # Keyed by the newest: a new run is shown as it comes.
+    chosen: str = st.selectbox(
+        "Evaluation",
+        list(by_id),
+        format_func=lambda run_id: run_in_words(by_id[run_id], moments[run_id]),
+        key=f"{_RUN}.{latest}",
+    )
+    return by_id[chosen]
+
+
+def run_in_words(info: RunInfo, moment: str) -> str:
+    """Return when and what a run judged, in one line."""
+    specs = ", ".join(info.specs[:_MOST_SPECS_NAMED])
+    rest = len(info.specs) - _MOST_SPECS_NAMED
+    more = f" and {rest} more" if rest > 0 else ""
+    images = widgets.plural(info.images, "image")
+    return f"{moment} · {specs}{more} · {images}"
+
+
+def _say_what_to_know(shown: Shown) -> None:
+    """Say what limits the figures, and whether they are still of today's labels."""
+    run = run_data.load(shown.info.run_id)
+    said = [*warnings_about(run.truth), *run.notes]
+    if shown.info.version != services.store().version(state.scope()):
+        said.insert(0, "Labels or images changed since; press Run to judge anew.")
+    if said:
+        st.caption(":material/info: " + " ".join(map(widgets.escape, said)))
+
+
+VIEWS: Final[Mapping[str, View]] = {
+    "Compare": lambda shown: result_figures.draw(shown.info.run_id, shown.threshold),
+    "Confusion": lambda shown: gallery.draw_confusion(
+        shown.info.run_id, shown.threshold
+    ),
+    "Mistakes": lambda shown: gallery.draw_mistakes(shown.info.run_id, shown.threshold),
+    "Label errors": lambda shown: gallery.draw_label_errors(shown.info.run_id),
+    "Better and worse": lambda shown: run_comparison.draw(
+        shown.info.run_id, shown.threshold
+    ),
+}

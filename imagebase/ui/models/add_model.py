@@ -1,0 +1,234 @@
+"""The Models page's way in: drop files, read what the doctor says, keep the model."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Final, Protocol
+
+import streamlit as st
+
+from imagebase.detection.darknet.plan import MAX_NET_SIDE
+from imagebase.detection.library import MAX_NAME_LENGTH
+from imagebase.detection.onnx.families import FAMILY_NAMES
+from imagebase.detection.validation import (
+    Diagnosis,
+    Draft,
+    Finding,
+    Level,
+    Trial,
+    examine,
+    keep,
+    try_reading,
+)
+from imagebase.detection.validation.dry_run import SAMPLE
+from imagebase.detection.validation.trial_preview import boxes_of, finding_of
+from imagebase.errors import ImageBaseError, MisreadModelError, ModelLoadError
+from imagebase.ui import services, widgets
+from imagebase.ui.identity import visitor
+from imagebase.ui.models import page
+
+_EXAMINED: Final = "imagebase.models.examined"
+_GENERATION: Final = "imagebase.models.generation"
+_KEPT: Final = "imagebase.models.kept"
+_FAMILY: Final = "models.family"
+_INPUT_SIZE: Final = "models.input_size"
+_USUAL_SIDE: Final = 640
+_STRIDE: Final = 32
+_PICTURE_PX: Final = 360
+_ICONS: Final = {
+    Level.GOOD: ":green[:material/check_circle:]",
+    Level.WARNING: ":orange[:material/warning:]",
+    Level.BAD: ":red[:material/cancel:]",
+}
+
+
+class Dropped(Protocol):
+    """A file in the field, as Streamlit has it; file_id is another for each drop."""
+
+    name: str
+    file_id: str
+
+    def getvalue(self) -> bytes: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """What the doctor said of just these files, read in just this way."""
+
+    of: tuple[str, ...]
+    diagnosis: Diagnosis
+    trial: Trial | None
+    fault: str = ""
+
+
+def drop_zone() -> None:
+    """Draw the field for a model's files, and what is to be said of those in it."""
+    limit = max(services.limits().max_model_bytes // 1_000_000, 1)
+    files = st.file_uploader(
+        "Add a model: drop **obj.cfg**, **obj.weights** and **obj.names** together, a "
+        "zip of them, or one **.onnx** file. Any file names will do.",
+        accept_multiple_files=True,
+        max_upload_size=limit,
+        key=f"models.files.{st.session_state.get(_GENERATION, 0)}",
+    )
+    kept = st.session_state.get(_KEPT)
+    if not files:
+        st.session_state.pop(_EXAMINED, None)
+        if kept:
+            with st.container(
+                horizontal=True, vertical_alignment="center", border=True
+            ):
+                st.markdown(
+                    f":green[:material/check_circle:] **{widgets.escape(kept)}** is "
+                    "among your models.",
+                    width="content",
+                )
+                st.page_link("pages/annotate.py", label="**Annotate with it**")
+        return
+    st.session_state.pop(_KEPT, None)
+    with st.container(border=True):
+        _show(_examined(files))
+
+
+def _examined(files: Sequence[Dropped]) -> Examined:
+    """Return what is to be said of dropped files, worked out once."""
+    family = st.session_state.get(_FAMILY)
+    side = st.session_state.get(_INPUT_SIZE)
+    of = (*(one.file_id for one in files), family or "", str(side or ""))
+    known: Examined | None = st.session_state.get(_EXAMINED)
+    if known is not None and known.of == of:
+        return known
+    limits = services.limits()
+    with st.spinner("Looking at the files …"):
+        uploads = [(one.name, one.getvalue()) for one in files]
+        diagnosis = examine(uploads, limits=limits, family=family, input_size=side)
+        if side and not diagnosis.asks_size:  # it was said of the files before
+            side = None
+            diagnosis = examine(uploads, limits=limits, family=family)
+    again = partial(_examined_as, uploads, side)
+    trial, fault = None, ""
+    if diagnosis.draft is not None:
+        with st.spinner("Trying the model on a photograph …"):
+            try:
+                diagnosis, trial = try_reading(
+                    diagnosis, None if family else again, limits=limits
+                )
+            except MisreadModelError as error:
+                fault, diagnosis = str(error), _offering(diagnosis, error.family)
+            except ModelLoadError as error:
+                fault = str(error)
+    examined = Examined(of, diagnosis, trial, fault)
+    st.session_state[_EXAMINED] = examined
+    return examined
+
+
+def _examined_as(
+    uploads: Sequence[tuple[str, bytes]], side: int | None, family: str
+) -> Diagnosis:
+    return examine(uploads, limits=services.limits(), family=family, input_size=side)
+
+
+def _offering(diagnosis: Diagnosis, family: str) -> Diagnosis:
+    """Return the diagnosis with one more way of reading the model to choose."""
+    families = dict.fromkeys((*diagnosis.families, family))
+    return replace(diagnosis, families=tuple(families))
+
+
+def _show(examined: Examined) -> None:
+    diagnosis = examined.diagnosis
+    findings = list(diagnosis.findings)
+    if examined.fault:
+        findings.append(Finding(Level.BAD, examined.fault))
+    if diagnosis.draft is not None and examined.trial is not None:
+        boxes = boxes_of(examined.trial, diagnosis.draft.model.labels)
+        findings.append(finding_of(examined.trial, boxes, image=SAMPLE.name))
+    left, right = st.columns([3, 2], gap="medium")
+    with left:
+        st.markdown("**What the doctor says**")
+        with st.container(gap="xxsmall"):
+            for finding in findings:
+                st.markdown(f"{_ICONS[finding.level]} {widgets.escape(finding.text)}")
+        _choose_size(diagnosis)
+        _choose_family(diagnosis.families)
+        if diagnosis.draft is not None and examined.trial is not None:
+            _keep_form(diagnosis.draft, examined.trial)
+        else:
+            st.caption(
+                "No model was added. Fix the errors and drop the files again, or "
+                "choose above how to read it."
+                if diagnosis.asks_size or len(diagnosis.families) > 1
+                else "No model was added. Fix the errors and drop the files again."
+            )
+    with right:
+        if diagnosis.draft is not None and examined.trial is not None:
+            page.trial_picture(
+                examined.trial, diagnosis.draft.model, longest_side=_PICTURE_PX
+            )
+
+
+def _choose_size(diagnosis: Diagnosis) -> None:
+    """Ask for the side of the images, where an ONNX model takes any."""
+    if not diagnosis.asks_size:
+        return
+    size = diagnosis.draft.input_size if diagnosis.draft else None
+    st.number_input(
+        "Input size",
+        min_value=_STRIDE,
+        max_value=MAX_NET_SIDE,
+        value=None,
+        step=_STRIDE,
+        placeholder=f"{size.width} × {size.height}"
+        if size
+        else f"{_USUAL_SIDE} as a rule",
+        key=_INPUT_SIZE,
+        help="The model takes images of any size. Give the side in pixels of those it "
+        f"was trained with, {_USUAL_SIDE} as a rule.",
+    )
+
+
+def _choose_family(families: Sequence[str]) -> None:
+    """Ask how an ONNX model is read, where its outputs fit more than one way."""
+    if len(families) < 2:
+        return
+    st.selectbox(
+        "Read it as",
+        [None, *families],
+        format_func=lambda one: FAMILY_NAMES[one] if one else "as it seems",
+        key=_FAMILY,
+        help="Its outputs fit each of these. If the boxes lie wrong, choose another.",
+    )
+
+
+def _keep_form(draft: Draft, trial: Trial) -> None:
+    with st.form("models.keep_form", border=False):
+        name = st.text_input(
+            "Name",
+            draft.suggested_name,
+            max_chars=MAX_NAME_LENGTH,
+            key="models.new.name",
+        )
+        with st.expander("Description, source, licence"):
+            words = page.words_of_a_card("", draft.source, draft.licence, key="new")
+        if not st.form_submit_button(
+            "Keep", key="models.keep", type="primary", icon=":material/check:"
+        ):
+            return
+        try:
+            kept = keep(
+                draft,
+                page.library(),
+                name=name,
+                who=visitor().who,
+                trial=trial,
+                limits=services.limits(),
+                description=words[0],
+                source=words[1],
+                licence=words[2],
+            )
+        except ImageBaseError as error:
+            st.error(widgets.escape(str(error)))
+            return
+    st.session_state[_KEPT] = kept.name
+    st.session_state[_GENERATION] = st.session_state.get(_GENERATION, 0) + 1
+    st.session_state.pop(_EXAMINED, None)
+    st.rerun()

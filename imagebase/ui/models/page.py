@@ -1,0 +1,258 @@
+"""Models page: a card for each model: test, rename, describe, download, delete."""
+
+import contextlib
+from functools import partial
+from typing import Final, Literal
+
+import streamlit as st
+
+from imagebase.detection.library import MAX_NAME_LENGTH, ModelLibrary, library_of
+from imagebase.detection.model_archive import model_zip
+from imagebase.detection.model_card import ModelCard
+from imagebase.detection.model_cards import card_of
+from imagebase.detection.model_files import Model
+from imagebase.detection.onnx.families import FAMILY_NAMES
+from imagebase.detection.validation.dry_run import SAMPLE, Trial, measure
+from imagebase.detection.validation.trial_preview import boxes_of, draw_trial
+from imagebase.errors import EvaluationError, ImageBaseError
+from imagebase.evaluation.detection_pass import parse_contender
+from imagebase.store import Scope
+from imagebase.ui import cache, job_progress, services, state, widgets
+from imagebase.ui.identity import visitor
+
+
+def button(
+    model: Model, *, key: str, width: Literal["content", "stretch"] = "content"
+) -> None:
+    """Draw the button; the zip is made when it is pressed."""
+    st.download_button(
+        "Download",
+        partial(model_zip, model),
+        file_name=f"{model.name}.zip",
+        mime="application/zip",
+        key=key,
+        icon=":material/download:",
+        width=width,
+        on_click="ignore",
+        help="A zip: obj.cfg, obj.weights, obj.names and the same as ONNX."
+        if model.is_darknet
+        else "A zip: the .onnx file and its labels.",
+    )
+
+
+COLUMNS: Final = 2
+_MOST_LABELS_SHOWN: Final = 6
+_LICENCE_PX: Final = 220
+_DIALOG_PX: Final = 640
+
+
+def library() -> ModelLibrary:
+    """Return this visitor's own models."""
+    return library_of(visitor().owner_id)
+
+
+def cards() -> None:
+    """Draw a card for each model, one's own first."""
+    models = list(cache.models().values())
+    models.sort(key=lambda one: one.is_bundled)
+    for start in range(0, len(models), COLUMNS):
+        cells = st.columns(COLUMNS, gap="small")
+        for cell, model in zip(cells, models[start : start + COLUMNS], strict=False):
+            with cell.container(border=True, height="stretch", gap="xsmall"):
+                _card(model)
+
+
+def _card(model: Model) -> None:
+    try:
+        card = card_of(model)
+    except ImageBaseError as error:
+        st.error(widgets.escape(str(error)))
+        return
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(f"**{widgets.escape(model.name)}**", width="content")
+        if not model.is_bundled:
+            st.badge("yours", color="green")
+    if card.description:
+        st.markdown(widgets.escape(card.description))
+    st.markdown(f":gray[{_facts(card)}]")
+    st.markdown(f":gray[{_speed_and_score(card)}]", help=_measured_on(card))
+    st.caption(f"{widgets.plural(len(card.labels), 'label')}: {_labels(card)}")
+    if card.source or card.added_by:
+        st.caption(_where_from(card))
+    with st.container(horizontal=True):
+        if st.button("Try it", key=f"models.try.{model.name}", icon=":material/image:"):
+            _try_dialog(model)
+        button(model, key=f"models.download.{model.name}")
+        if card.licence:
+            popover = st.popover("Licence", key=f"models.licence.{model.name}")
+            with popover.container(height=_LICENCE_PX):
+                st.text(card.licence)
+        if not model.is_bundled:
+            if st.button("Change", key=f"models.change.{model.name}"):
+                _change_dialog(card)
+            if st.button("Delete", key=f"models.delete.{model.name}"):
+                _delete_dialog(model.name)
+
+
+def _facts(card: ModelCard) -> str:
+    width, height = card.input_size
+    return " · ".join(
+        [
+            FAMILY_NAMES[card.family],
+            f"{width} × {height} px",
+            widgets.megabytes(card.byte_count),
+        ]
+    )
+
+
+def _speed_and_score(card: ModelCard) -> str:
+    milliseconds = _speeds.get(card.sha256, card.milliseconds)
+    speed = "not timed here yet" if milliseconds is None else _in_words(milliseconds)
+    if card.score is None:
+        return f"{speed} · AP not evaluated"
+    ap, ap50 = (f"{one:.3f}".lstrip("0") for one in (card.score.ap, card.score.ap50))
+    return f"{speed} · AP {ap} · AP50 {ap50}"
+
+
+def _measured_on(card: ModelCard) -> str | None:
+    if card.score is None:
+        return None
+    return f"AP was measured on {widgets.escape(card.score.measured_on)}."
+
+
+def _in_words(milliseconds: float) -> str:
+    return f"{milliseconds:.0f} ms a picture here"
+
+
+def _labels(card: ModelCard) -> str:
+    shown = ", ".join(widgets.escape(one) for one in card.labels[:_MOST_LABELS_SHOWN])
+    return f"{shown} …" if len(card.labels) > _MOST_LABELS_SHOWN else shown
+
+
+def _where_from(card: ModelCard) -> str:
+    parts = [f"From {widgets.escape(card.source)}"] if card.source else []
+    if card.added_at is not None:
+        by = f" by {widgets.escape(card.added_by)}" if card.added_by else ""
+        parts.append(f"added{by} on {card.added_at:%d %b %Y}")
+    return " · ".join(parts)
+
+
+# How long models took when they were tried since the server started, by sha256.
+_speeds: Final[dict[str, float]] = {}
+
+
+@st.dialog("Tried on a sample photograph", width="large", on_dismiss="rerun")
+@widgets.in_dialog
+def _try_dialog(model: Model) -> None:
+    with st.spinner("Loading the model …"):
+        tried = measure(model, SAMPLE)
+    _speeds[card_of(model).sha256] = tried.milliseconds
+    trial_picture(tried, model, longest_side=_DIALOG_PX)
+
+
+def trial_picture(tried: Trial, model: Model, *, longest_side: int) -> None:
+    """Draw the sample photograph, as large as it is shown, with a model's boxes."""
+    boxes = boxes_of(tried, model.labels)
+    st.image(
+        draw_trial(boxes, SAMPLE, labels=model.labels, longest_side=longest_side),
+        width="stretch",
+        alt="The sample photograph with the model's boxes",
+    )
+    st.caption(
+        f"{widgets.plural(len(boxes), 'box')} above a confidence of 0.25, "
+        f"{tried.milliseconds:.0f} ms with {tried.runtime} in {tried.precision}."
+    )
+    if not boxes:
+        st.caption(
+            "Nothing of what it knows is in this kitchen, perhaps; Annotate shows it "
+            "on your own images."
+        )
+
+
+@st.dialog("Change the model's card", on_dismiss="rerun")
+@widgets.in_dialog
+def _change_dialog(card: ModelCard) -> None:
+    with st.form("models.change_form", border=False):
+        st.text_input(
+            "Name", card.name, max_chars=MAX_NAME_LENGTH, key="models.own.name"
+        )
+        words_of_a_card(card.description, card.source, card.licence, key="own")
+        if st.form_submit_button(
+            "Save",
+            type="primary",
+            key="models.save",
+            on_click=_save_card,
+            args=(card.name,),
+        ):
+            st.rerun()
+    st.caption("Boxes that it made stay its boxes under any name.")
+
+
+@state.told
+def _save_card(name: str) -> None:
+    """Keep what is in the fields of the dialog."""
+    fields = st.session_state
+    library().describe(
+        name,
+        description=fields["models.own.description"],
+        source=fields["models.own.source"],
+        licence=fields["models.own.licence"],
+    )
+    library().rename(name, fields["models.own.name"])
+
+
+def words_of_a_card(
+    description: str, source: str, licence: str, *, key: str
+) -> tuple[str, str, str]:
+    """Draw fields for what a person says of a model; return what is in them."""
+    return (
+        st.text_input(
+            "What it is good for", description, key=f"models.{key}.description"
+        ),
+        st.text_input("Where it is from", source, key=f"models.{key}.source"),
+        st.text_area("Licence", licence, key=f"models.{key}.licence", height=80),
+    )
+
+
+@st.dialog("Delete the model?", on_dismiss="rerun")
+@widgets.in_dialog
+def _delete_dialog(name: str) -> None:
+    st.markdown(
+        f"**{widgets.escape(name)}** and its files will be gone for good. Boxes that "
+        "it made stay where they are."
+    )
+    if st.button(
+        "Delete it",
+        key="models.really_delete",
+        type="primary",
+        on_click=_delete,
+        args=(name,),
+    ):
+        st.rerun()
+
+
+@state.told
+def _delete(name: str) -> None:
+    library().delete(name, in_use=_names_at_work())
+
+
+def _names_at_work() -> set[str]:
+    """Return every name that the parameters of this owner's running jobs hold."""
+    store, who = services.store(), visitor()
+    found: set[str] = set()
+    for dataset in state.datasets():
+        scope = Scope(who.owner_id, dataset.dataset_id, who.who)
+        for job in filter(job_progress.is_active, store.jobs(scope)):
+            for value in job.parameters.values():
+                for one in value if isinstance(value, list) else [value]:
+                    found |= _named_in(one)
+    return found
+
+
+def _named_in(value: object) -> set[str]:
+    """Return what a parameter may name: itself, and the models of a contender."""
+    if not isinstance(value, str):
+        return set()
+    with contextlib.suppress(EvaluationError):
+        return {value, *parse_contender(value).models}
+    return {value}

@@ -1,0 +1,284 @@
+"""Actions on selected boxes and images, each with one undo."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from typing import Final, Protocol
+
+import streamlit as st
+
+from imagebase.annotation.areas import Shape
+from imagebase.errors import EditError
+from imagebase.review.bulk_edits import (
+    BulkReport,
+    accept_boxes,
+    approve_images,
+    delete_boxes,
+    reject_images,
+    relabel_boxes,
+    remove_images,
+)
+from imagebase.store import AnnotationRow, ImageRow, Scope, Store
+from imagebase.ui import (
+    bulk_progress,
+    image_removal,
+    services,
+    similar_offer,
+    state,
+    suggested_boxes,
+    widgets,
+)
+from imagebase.ui.bulk_progress import boxes_on, report
+from imagebase.ui.image_removal import Going
+
+# Images with the revisions that the reviewer has before them.
+Seen = Mapping[str, int]
+
+
+_ACTS: Final = "imagebase.review.acts"
+
+
+class _Change(Protocol):
+    """What is done to many images."""
+
+    def __call__(
+        self,
+        store: Store,
+        scope: Scope,
+        image_ids: Iterable[str],
+        *,
+        seen: Seen,
+        on_progress: bulk_progress.Tell,
+    ) -> BulkReport: ...
+
+
+def acts() -> int:
+    """Return how often this session has changed something: then its ticks are over."""
+    count: int = st.session_state.get(_ACTS, 0)
+    return count
+
+
+def act_on_boxes(chosen: Sequence[AnnotationRow], *, key: str) -> None:
+    """Draw what can be done to these boxes, and to the images they are on."""
+    images = {row.image_id: row.revision for row in chosen}
+    untouched = [row for row in chosen if row.annotation.is_untouched]
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        _relabelling(chosen, key)
+        st.button(
+            "Delete",
+            key=f"{key}.delete",
+            icon=":material/delete:",
+            type="primary",
+            disabled=not chosen,
+            on_click=_delete,
+            args=(chosen,),
+            help="Deletes the selected boxes. Undo brings them back, all at once.",
+        )
+        st.button(
+            "Accept",
+            key=f"{key}.accept",
+            icon=":material/done_all:",
+            disabled=not untouched,
+            on_click=_accept,
+            args=(untouched,),
+            help="Counts the model's selected boxes as yours: no model changes them.",
+        )
+        act_on_images(images, key=key, is_main=False)
+        draw_undo(key=key)
+
+
+def act_on_images(images: Seen, *, key: str, is_main: bool = True) -> None:
+    """Draw the approval and the rejection of images.
+
+    is_main: whether this is what one comes here for.
+    """
+    st.button(
+        "Approve images",
+        key=f"{key}.approve",
+        icon=":material/check:",
+        type="primary" if is_main else "secondary",
+        disabled=not images,
+        on_click=_approve,
+        args=(images,),
+        help="Their boxes are correct. Saves suggestions and resolves open comments.",
+    )
+    with st.popover("Reject", icon=":material/close:", disabled=not images):
+        st.text_area(
+            "What is wrong?", key=f"{key}.comment", placeholder="The wheel is cut off."
+        )
+        st.button(
+            f"Reject {widgets.plural(len(images), 'image')}",
+            key=f"{key}.reject",
+            type="primary",
+            on_click=_reject,
+            args=(images, f"{key}.comment"),
+        )
+
+
+def draw_undo(*, key: str) -> None:
+    """Draw the button that takes the last change back, whole."""
+    st.button(
+        "Undo",
+        key=f"{key}.undo",
+        icon=":material/undo:",
+        disabled=not services.store().can_undo(state.scope()),
+        on_click=bulk_progress.undo,
+        help="Takes back your last change, on every image that it was made on.",
+    )
+
+
+def open_button(image_id: str, *, key: str) -> None:
+    """Draw the way to the editor with this image."""
+    st.button(
+        "Open in the editor",
+        key=key,
+        icon=":material/edit:",
+        on_click=widgets.open_in_editor,
+        args=(image_id,),
+    )
+
+
+def say_selected(chosen: Sequence[AnnotationRow], *, hint: str) -> None:
+    """Say how much is ticked, or how to tick something."""
+    images = {row.image_id for row in chosen}
+    st.caption(
+        f"{widgets.plural(len(chosen), 'label')} on "
+        f"{widgets.plural(len(images), 'image')} selected"
+        if chosen
+        else hint,
+        width="content",
+    )
+
+
+def _relabelling(chosen: Sequence[AnnotationRow], key: str) -> None:
+    with st.popover(
+        "Relabel", icon=":material/label:", type="primary", disabled=not chosen
+    ):
+        label = st.selectbox(
+            "New label",
+            services.store().labels(state.scope()).shown_names,
+            accept_new_options=True,
+            key=f"{key}.relabel.to",
+        )
+        st.button(
+            f"Relabel {widgets.plural(len(chosen), 'box')}",
+            key=f"{key}.relabel",
+            disabled=not label,
+            on_click=_relabel,
+            args=(chosen, f"{key}.relabel.to"),
+            type="primary",
+        )
+
+
+def _ids(chosen: Sequence[AnnotationRow]) -> list[tuple[str, str]]:
+    return [(row.image_id, row.annotation.annotation_id) for row in chosen]
+
+
+def _seen(chosen: Sequence[AnnotationRow]) -> Seen:
+    return {row.image_id: row.revision for row in chosen}
+
+
+@state.told
+def _approve(seen: Seen) -> None:
+    # What is shown is approved, suggestions that are not saved yet among it.
+    approve = partial(approve_images, suggested=suggested_boxes.of_records)
+    _change(seen, approve, "Approving", "Approved")
+
+
+@state.told
+def _reject(seen: Seen, key: str) -> None:
+    """Reject with what is in the field now: it may have come with the press."""
+    reject = partial(reject_images, comment=st.session_state[key])
+    _change(seen, reject, "Rejecting", "Rejected")
+
+
+@state.told
+def reject_marked(
+    image_id: str, revision: int, comment: str, marks: Sequence[Shape]
+) -> None:
+    """Reject one image, as it was on screen, with what was drawn on it."""
+    drawn = {image_id: marks}
+    reject = partial(reject_images, comment=comment, marks=drawn)
+    _change({image_id: revision}, reject, "Rejecting", "Rejected")
+
+
+def _change(seen: Seen, change: _Change, doing: str, done: str) -> None:
+    """Change images as they were on screen, with a bar where there are many."""
+    store, scope = services.store(), state.scope()
+
+    def work(tell: bulk_progress.Tell) -> BulkReport:
+        return change(store, scope, seen, seen=seen, on_progress=tell)
+
+    def say(told: BulkReport) -> None:
+        _say(f"{done} {widgets.plural(told.changed, 'image')}", told)
+
+    bulk_progress.begin(doing, work, then=say, images=len(seen))
+
+
+@state.told
+def _relabel(chosen: Sequence[AnnotationRow], key: str) -> None:
+    """Relabel as the field says now: the label may have come with the press."""
+    label = st.session_state[key]
+    if not label:
+        raise EditError("Choose the new label first.")
+    told = relabel_boxes(
+        services.store(), state.scope(), _ids(chosen), label=label, seen=_seen(chosen)
+    )
+    _say(f"Relabelled {boxes_on(told)}", told)
+    if told.changed:
+        similar_offer.note_rows(chosen, became=label)
+
+
+@state.told
+def _delete(chosen: Sequence[AnnotationRow]) -> None:
+    told = delete_boxes(
+        services.store(), state.scope(), _ids(chosen), seen=_seen(chosen)
+    )
+    _say(f"Deleted {boxes_on(told)}", told)
+    if told.changed:
+        similar_offer.note_rows(chosen, became=None)
+
+
+@state.told
+def _accept(chosen: Sequence[AnnotationRow]) -> None:
+    told = accept_boxes(
+        services.store(), state.scope(), _ids(chosen), seen=_seen(chosen)
+    )
+    _say(f"Accepted {boxes_on(told)}", told)
+
+
+def _say(done: str, told: BulkReport) -> None:
+    """Say what came of it; where that is nothing, what was ticked stays so."""
+    if told.changed:
+        st.session_state[_ACTS] = acts() + 1
+    report(done, told)
+
+
+def remove(chosen: Sequence[ImageRow], *, key: str) -> None:
+    """Draw the removal of images; it asks first, and says what goes with them."""
+    seen = {one.image_id: one.revision for one in chosen}
+    with st.popover("Remove", icon=":material/delete:", disabled=not chosen):
+        going = Going(
+            len(chosen),
+            sum(one.box_count for one in chosen),
+            sum(one.open_comments for one in chosen),
+        )
+        about = str(hash(tuple(seen.items())))
+        image_removal.confirm(
+            going, about=about, key=key, on_sure=partial(_remove, seen)
+        )
+
+
+@state.told
+def _remove(seen: Seen) -> None:
+    """Remove what the button named: a tick that came with the press changes nothing."""
+    store, scope = services.store(), state.scope()
+
+    def work(tell: bulk_progress.Tell) -> BulkReport:
+        return remove_images(store, scope, seen, on_progress=tell)
+
+    def say(told: BulkReport) -> None:
+        state.forget_shown(seen)
+        images = widgets.plural(told.changed, "image")
+        report(f"Removed {images} with {widgets.plural(told.boxes, 'box')}", told)
+
+    bulk_progress.begin("Removing", work, then=say, images=len(seen))

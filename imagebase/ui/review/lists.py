@@ -1,0 +1,342 @@
+"""Tables of all labels and all images, with the image beside them."""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, Final, Literal
+
+import pandas as pd
+import streamlit as st
+
+from imagebase.annotation import Annotation, ImageRecord, Size, Source, states
+from imagebase.annotation.attributes import in_words
+from imagebase.store import AnnotationRow, ImageFilter, ImageRow
+from imagebase.ui import (
+    cache,
+    ignore_areas_dialog,
+    marking,
+    services,
+    similar_offer,
+    state,
+    suggested_boxes,
+    widgets,
+)
+from imagebase.ui.image_comments import draw_comments
+from imagebase.ui.review import accept, actions, filters, label_filters
+
+_HIGHEST_PX: Final = 320
+
+
+def show(record: ImageRecord, marked: frozenset[str] = frozenset()) -> None:
+    """Draw an image with its boxes and comments, and the way to the editor.
+
+    marked: ids of the boxes that stand out.
+    """
+    scope = state.scope()
+    suggested = suggested_boxes.of_record(record)
+    labels = services.store().labels(scope).with_labels(one.label for one in suggested)
+    st.image(
+        cache.labelled_picture(
+            scope,
+            record.with_annotations([*record.annotations, *suggested]),
+            labels,
+            highlighted=marked,
+            marks=marking.open_marks(record.image_id),
+        ),
+        width=_width(record.size),
+        alt=record.file_name,
+    )
+    st.caption(
+        f"{widgets.escape(record.file_name)} · {record.size.width} × "
+        f"{record.size.height} · {_boxes_in_words(record, len(suggested))} · "
+        f"{widgets.STATUS_WORDS[record.status]}"
+    )
+    with st.container(horizontal=True, vertical_alignment="center"):
+        actions.open_button(record.image_id, key="review.open")
+        ignore_areas_dialog.open_button(record, key="review.areas")
+        marking.open_button(
+            record,
+            key="review.mark",
+            why="",
+            on_reject=partial(actions.reject_marked, record.image_id, record.revision),
+        )
+    draw_comments(record.image_id)
+
+
+def _boxes_in_words(record: ImageRecord, suggestions: int) -> str:
+    boxes = widgets.plural(len(record.annotations), "box")
+    return widgets.with_suggestions(boxes, suggestions)
+
+
+def _width(size: Size) -> int | Literal["stretch"]:
+    """Return how wide to show a picture so that it is not much higher than a table."""
+    if size.height <= size.width:
+        return "stretch"
+    return max(round(_HIGHEST_PX * size.width / size.height), 1)
+
+
+PAGE_SIZE: Final = 60
+TABLE_PX: Final = 400
+SHARES: Final = (10, 3)
+
+
+def label_table() -> None:
+    """Draw every label that passes the filters, with what can be done to a choice."""
+    scope, store = state.scope(), services.store()
+    wanted, order = label_filters.draw_filters()
+    total = store.count_annotations(scope, wanted)
+    with filters.bar():
+        label_filters.draw_chip(wanted)
+        offset = filters.turn_pages(
+            total, "label", page_size=PAGE_SIZE, key="review.labels.page"
+        )
+        accept.accept_above(wanted)
+    similar_offer.draw_offer()
+    if not total:
+        label_filters.say_nothing_passes()
+        return
+    rows = store.annotation_rows(
+        scope, wanted, order=order, offset=offset, limit=PAGE_SIZE
+    )
+    table, picture = st.columns(SHARES, gap="small")
+    with table:
+        chosen = [rows[i] for i in _table(rows, offset)]
+        actions.act_on_boxes(chosen, key="review.labels")
+        actions.say_selected(chosen, hint="Select rows to act on them.")
+    with picture:
+        _show_chosen(chosen or rows[:1])
+
+
+def _table(rows: Sequence[AnnotationRow], offset: int) -> list[int]:
+    """Draw a page of the table; return the places of the rows that are ticked."""
+    event = st.dataframe(
+        _frame(rows),
+        hide_index=True,
+        height=TABLE_PX,
+        on_select="rerun",
+        selection_mode="multi-row",
+        placeholder="",
+        key=f"review.table.{offset}.{_fingerprint(rows)}",
+        column_config=_columns(),
+    )
+    return list(event["selection"]["rows"])
+
+
+def _frame(rows: Sequence[AnnotationRow]) -> pd.DataFrame:
+    scope = state.scope()
+    boxes = [row.annotation for row in rows]
+    return pd.DataFrame(
+        {
+            "crop": [
+                cache.crop_data_url(scope, row.image_id, row.size, row.annotation.box)
+                for row in rows
+            ],
+            "image": [row.file_name for row in rows],
+            "label": [one.label for one in boxes],
+            **_known(boxes),
+            "size": [f"{one.box.width:.0f} × {one.box.height:.0f}" for one in boxes],
+            "confidence": [as_percent(one.confidence) for one in boxes],
+            "source": [_source(row) for row in rows],
+            "who": [one.changed_by for one in boxes],
+            "when": [one.changed_at for one in boxes],
+            "status": [widgets.STATUS_WORDS[row.status] for row in rows],
+        }
+    ).astype({"confidence": "float64"})
+
+
+def _known(boxes: Sequence[Annotation]) -> dict[str, list[str]]:
+    """Return a column of attributes, where any of these boxes has some."""
+    words = [in_words(one.attributes) for one in boxes]
+    return {"attributes": words} if any(words) else {}
+
+
+def as_percent(confidence: float | None) -> float | None:
+    return None if confidence is None else confidence * 100
+
+
+def _columns() -> dict[str, Any]:
+    config = st.column_config
+    return {
+        "crop": config.ImageColumn("", width=38),
+        "image": config.TextColumn("image", width=112),
+        "label": config.TextColumn("label", width=82),
+        "size": config.TextColumn("size", width=76),
+        "confidence": config.NumberColumn(
+            "conf.", format="%.0f %%", width=48, help="The model's confidence."
+        ),
+        "source": config.TextColumn("source", width=66),
+        "who": config.TextColumn("who", width=58),
+        "when": config.DatetimeColumn(
+            "when",
+            format="D MMM HH:mm",
+            timezone=st.context.timezone or "UTC",
+            width=88,
+        ),
+        "status": config.TextColumn("status", width=70),
+        "attributes": config.TextColumn("attributes", width=120),
+    }
+
+
+def _source(row: AnnotationRow) -> str:
+    accepted = row.annotation.source is Source.MODEL and row.annotation.accepted
+    return "accepted" if accepted else str(row.annotation.source)
+
+
+def _fingerprint(rows: Sequence[AnnotationRow]) -> int:
+    """Return a number that changes with the rows: a selection is only by position."""
+    return hash(tuple(row.annotation.annotation_id for row in rows))
+
+
+def _show_chosen(chosen: Sequence[AnnotationRow]) -> None:
+    """Draw the image of the last chosen row, the chosen boxes on it standing out."""
+    record = services.store().record(state.scope(), chosen[-1].image_id)
+    marked = frozenset(row.annotation.annotation_id for row in chosen)
+    show(record, marked)
+
+
+_MINE: Final = "mine, rejected"
+_OPEN: Final = "open comments"
+
+
+def image_table() -> None:
+    """Draw the images that pass the filters, with what can be done to a choice."""
+    scope, store = state.scope(), services.store()
+    wanted = _filters()
+    total = store.count_images(scope, wanted)
+    with filters.bar():
+        filters.draw_images_chip()
+        offset = filters.turn_pages(
+            total, "image", page_size=PAGE_SIZE, key="review.images.page"
+        )
+    if not total:
+        st.info(_empty(wanted))
+        return
+    rows = store.image_rows(scope, wanted, offset=offset, limit=PAGE_SIZE)
+    table, picture = st.columns(SHARES, gap="small")
+    with table:
+        chosen = [rows[i] for i in _image_table(rows, offset)]
+        _act(chosen, wanted, total)
+    with picture:
+        shown = (chosen or rows)[-1 if chosen else 0]
+        show(store.record(scope, shown.image_id))
+
+
+def _filters() -> ImageFilter:
+    filters.begin(filters.IMAGE_FILTERS)
+    chosen = filters.chosen_images()
+    counts = states.group_counts(services.store().progress(state.scope()))
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+        text = st.text_input(
+            "Search",
+            key="review.image_text",
+            placeholder="file name",
+            persist_state="session",
+            width=128,
+        )
+        statuses = st.pills(
+            "Status",
+            states.FILTERS,
+            selection_mode="multi",
+            key="review.image_statuses",
+            format_func=lambda name: f"{name} {counts[name]:,}",
+            persist_state="session",
+        )
+        only = st.pills(
+            "Only",
+            [_MINE, _OPEN],
+            selection_mode="multi",
+            key="review.image_only",
+            help="“Mine, rejected” are images that came back and that you edited last "
+            "or drew a box on.",
+            persist_state="session",
+        )
+        tags = _choose_tags()
+    return ImageFilter(
+        text=text or None,
+        statuses=states.statuses_of(statuses) or None,
+        tags=tags or None,
+        image_ids=chosen.image_ids if chosen else None,
+        rejected_of=state.scope().who if _MINE in only else None,
+        has_open_comments=_OPEN in only,
+    )
+
+
+def _choose_tags() -> list[str]:
+    known = list(services.store().tag_counts(state.scope()))
+    if not known:
+        return []
+    return st.multiselect(
+        "Tags",
+        known,
+        key="review.image_tags",
+        placeholder="any",
+        persist_state="session",
+        width=140,
+        select_all=False,
+    )
+
+
+def _empty(wanted: ImageFilter) -> str:
+    if wanted.rejected_of is not None:
+        return "Nothing of yours was sent back. Take the filter off to see the others."
+    return "No images match. Clear a filter."
+
+
+def _act(chosen: Sequence[ImageRow], wanted: ImageFilter, total: int) -> None:
+    with st.container():
+        takes_all = total > 1 and st.checkbox(
+            f"All {widgets.plural(total, 'image')} that match, on every page",
+            key=f"review.images.all.{hash((total, str(wanted)))}",
+        )
+    if takes_all:
+        chosen = services.store().image_rows(state.scope(), wanted)
+    images = {one.image_id: one.revision for one in chosen}
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        actions.act_on_images(images, key="review.images")
+        actions.draw_undo(key="review.images")
+        actions.remove(chosen, key="review.images")
+        st.caption(
+            f"{widgets.plural(len(images), 'image')} selected"
+            if images
+            else "Select rows to act on them.",
+            width="content",
+        )
+
+
+def _image_table(rows: Sequence[ImageRow], offset: int) -> list[int]:
+    """Draw a page of the table; return the places of the rows that are ticked."""
+    config = st.column_config
+    event = st.dataframe(
+        _image_frame(rows),
+        hide_index=True,
+        height=TABLE_PX,
+        on_select="rerun",
+        selection_mode="multi-row",
+        key=f"review.image_table.{offset}.{hash(tuple(rows))}",
+        column_config={
+            "image": config.TextColumn("image", width=150),
+            "status": config.TextColumn("status", width=74),
+            "boxes": config.NumberColumn("boxes", width=52),
+            "labels": config.TextColumn("labels", width=150),
+            "open": config.TextColumn(
+                "open", width=48, help="Comments that nobody has resolved."
+            ),
+            "comment": config.TextColumn("sent back with", width=150),
+            "tags": config.TextColumn("tags", width=80),
+        },
+    )
+    return list(event["selection"]["rows"])
+
+
+def _image_frame(rows: Sequence[ImageRow]) -> pd.DataFrame:
+    columns: dict[str, list[Any]] = {
+        "image": [one.file_name for one in rows],
+        "status": [widgets.STATUS_WORDS[one.status] for one in rows],
+        "boxes": [one.box_count for one in rows],
+        "labels": [", ".join(one.labels) for one in rows],
+        "open": [str(one.open_comments or "") for one in rows],
+        "comment": [one.comment for one in rows],
+        "tags": [", ".join(one.tags) for one in rows],
+    }
+    if not any(columns["tags"]):
+        del columns["tags"]
+    return pd.DataFrame(columns)

@@ -1,0 +1,206 @@
+"""Train page: options, the run, its result, runs that failed, the Darknet bundle."""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from itertools import takewhile
+from pathlib import Path
+from typing import Any, Final
+
+import streamlit as st
+
+from imagebase.annotation import utc_now
+from imagebase.jobs.training import KEPT_SECONDS, KIND, work_folder
+from imagebase.jobs.training_bundle import BUNDLE_KIND, request
+from imagebase.settings import PROJECT_ROOT
+from imagebase.store import JobInfo, JobState
+from imagebase.training.checks import FOR_CPU, FOR_GPU, has_torch
+from imagebase.training.run_folder import read_log
+from imagebase.training.session import read_plan
+from imagebase.ui import job_progress, services, state, widgets
+from imagebase.ui.train import run_progress, run_result, setup
+
+_WHY: Final = {
+    JobState.CANCELLED: "The training was stopped",
+    JobState.INTERRUPTED: "The server stopped during the training",
+    JobState.FAILED: "The training broke off",
+}
+
+
+def show_failed() -> None:
+    """Say how trainings ended since the last one that left a model; offer to go on.
+
+    The newest may have left nothing, such as one with a bad name, and one before may
+    wait to be gone on with.
+    """
+    jobs_since = _since_the_last_model()
+    if not jobs_since:
+        return
+    newest = jobs_since[0]
+    if newest.state is JobState.FAILED:
+        st.error(widgets.escape(newest.error or ""))
+    ready = (one for one in jobs_since if read_plan(_folder(one)) is not None)
+    if (job := next(ready, None)) is not None:
+        _offer_to_go_on(job)
+    elif newest.state is not JobState.FAILED and not _is_forgotten(newest):
+        st.info(f"{_WHY[newest.state]} before it had learned anything.")
+
+
+def _since_the_last_model() -> list[JobInfo]:
+    """Return the trainings that left no model, the last to end first."""
+    now = utc_now()
+    by_end = sorted(
+        services.store().jobs(state.scope(), kind=KIND),
+        key=lambda one: one.finished_at or now,
+        reverse=True,
+    )
+    return list(takewhile(lambda one: one.state is not JobState.DONE, by_end))
+
+
+def _is_forgotten(job: JobInfo) -> bool:
+    """Say whether it is so long ago that what it had learned was deleted."""
+    if job.finished_at is None:
+        return False
+    return (utc_now() - job.finished_at).total_seconds() > KEPT_SECONDS
+
+
+def _folder(job: JobInfo) -> Path:
+    return work_folder(state.scope(), job.job_id)
+
+
+def _offer_to_go_on(job: JobInfo) -> None:
+    left, right = st.columns([5, 1], vertical_alignment="center")
+    progress = read_log(_folder(job)).progress
+    steps = progress.done if progress is not None else 0
+    left.info(
+        f"{_WHY[job.state]} after {widgets.plural(steps, 'step')}. "
+        f"{'What was learned is kept.' if steps else 'The images are ready.'}"
+    )
+    right.button(
+        "Go on",
+        key=f"train.resume.{job.job_id}",
+        icon=":material/play_arrow:",
+        width="stretch",
+        on_click=_go_on,
+        args=(job.job_id,),
+    )
+
+
+@state.told
+def _go_on(job_id: str) -> None:
+    services.runner().resume(state.scope(), job_id)
+
+
+NOTEBOOK: Final = PROJECT_ROOT / "notebooks" / "train_custom_model.ipynb"
+
+
+def offer() -> None:
+    """Draw the two ways, with their downloads."""
+    st.markdown(
+        "**With Darknet**: approved images in its folders, split, with the cfg, the "
+        "first 29 layers' weights and a README that has the one command."
+    )
+    _bundle()
+    st.markdown(
+        "**On a GPU notebook**: the same training, from a CSV or a Darknet export."
+    )
+    if NOTEBOOK.is_file():
+        st.download_button(
+            "Download the notebook",
+            NOTEBOOK.read_bytes(),
+            file_name=NOTEBOOK.name,
+            mime="application/x-ipynb+json",
+            key="train.notebook",
+            icon=":material/download:",
+            on_click="ignore",
+        )
+
+
+def _bundle() -> None:
+    job = job_progress.latest(BUNDLE_KIND)
+    if job is not None and job_progress.is_active(job):
+        job_progress.show(BUNDLE_KIND)
+        return
+    if job is not None and job.state is JobState.FAILED:
+        st.error(widgets.escape(job.error or ""))
+    wanted = _wanted()
+    zips = (job.result or {}).get("zips", []) if job is not None else []
+    is_there = bool(zips) and all(Path(one["path"]).is_file() for one in zips)
+    if job is not None and job.parameters == wanted and is_there:
+        _download(zips)
+        return
+    st.button(
+        "Build the training bundle",
+        key="train.bundle.build",
+        icon=":material/inventory_2:",
+        on_click=job_progress.start,
+        args=(BUNDLE_KIND, wanted),
+    )
+
+
+def _download(zips: Sequence[Mapping[str, Any]]) -> None:
+    chosen = zips[0]
+    if len(zips) > 1:
+        st.caption(
+            f"The images are in {len(zips)} zips, each with all that Darknet needs to "
+            "learn from its share: unpack each into a folder of its own."
+        )
+        chosen = zips[widgets.page_number(len(zips), key="train.bundle.zip") - 1]
+    st.download_button(
+        f"Download training bundle · {widgets.megabytes(chosen['byte_count'])}",
+        # Not in memory before it is pressed.
+        partial(Path(chosen["path"]).open, "rb"),
+        file_name=chosen["file_name"],
+        mime="application/zip",
+        key="train.bundle.download",
+        type="primary",
+        icon=":material/download:",
+        on_click="ignore",
+    )
+
+
+def _wanted() -> dict[str, Any]:
+    """Return the job for the dataset as it is; a changed one needs another zip."""
+    version = services.store().version(state.scope())
+    return request() | {"name": state.dataset().name, "version": version}
+
+
+def header() -> None:
+    """Draw the title, and the way to train elsewhere beside it."""
+    left, right = st.columns([4, 1], vertical_alignment="center")
+    left.title("Train")
+    with right, st.popover("Train elsewhere", icon=":material/folder_zip:"):
+        offer()
+
+
+def show() -> None:
+    """Draw the run where there is one, else what it came to and the next one."""
+    run_result.follow()
+    # Each in a place of its own: what comes or goes above moves nothing below.
+    run, ended, result = st.container(), st.container(), st.container()
+    if (job := run_progress.active()) is not None:
+        with run:
+            run_progress.running(job.job_id)
+        return
+    with ended:
+        show_failed()
+    with result:
+        has_result = run_result.show()
+    if not has_torch():
+        _how_to_get_it()
+        return
+    with st.container(border=has_result):
+        if has_result:
+            st.subheader("Train again")
+        setup.choose()
+
+
+def _how_to_get_it() -> None:
+    st.info(
+        "Training needs PyTorch, which is not installed on this server. Install it, "
+        "and start the app again:"
+    )
+    left, right = st.columns(2)
+    left.caption("For the CPU")
+    left.code(FOR_CPU, language="bash")
+    right.caption("For an NVIDIA GPU")
+    right.code(FOR_GPU, language="bash")

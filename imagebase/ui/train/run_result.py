@@ -1,0 +1,328 @@
+"""Result of a training run: figures, before and after, earlier rounds."""
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any, Final
+
+import altair as alt
+import pandas as pd
+import streamlit as st
+
+from imagebase.annotation import ReviewStatus
+from imagebase.detection.model_files import Model
+from imagebase.jobs.training import KIND, last_round, parts_known, rounds_of
+from imagebase.settings import DEFAULT_MODEL
+from imagebase.store import JobState
+from imagebase.training.checks import few_boxes
+from imagebase.training.data import TRAIN
+from imagebase.training.run_folder import Evaluation
+from imagebase.training.run_page import Example
+from imagebase.training.sources import AGAIN_AFTER, Round, model_to_use, news_since
+from imagebase.ui import cache, services, state, widgets
+from imagebase.ui.annotate import page as annotate_page
+from imagebase.ui.models import page as models_page
+from imagebase.ui.train import run_progress, setup
+from imagebase.wording import plural
+
+_PX: Final = 220
+OF_ROUND: Final = "this round's model"
+BEFORE: Final = "the model before, on the same images"
+_COLOURS: Final = {OF_ROUND: "#4A90D9", BEFORE: "#E69F00"}
+_SHAPES: Final = {OF_ROUND: "circle", BEFORE: "diamond"}
+
+
+def rounds(trainings: Sequence[Round]) -> None:
+    """Draw how good each training's model is, where two or more were judged."""
+    points = points_of(trainings)
+    judged = [one for one in points if one["what"] == OF_ROUND]
+    if len(judged) < 2:
+        return
+    st.markdown("**AP50 over the rounds**")
+    st.altair_chart(_chart(points), width="stretch")
+    compared = (
+        "Each round holds out more images, so compare the two marks of one round."
+        if len(points) > len(judged)
+        else "Each round holds out more images, so the figures compare only roughly."
+    )
+    st.caption(f"{compared} Grey lines: 95 % bootstrap confidence intervals.")
+
+
+def points_of(trainings: Sequence[Round]) -> list[dict[str, Any]]:
+    """Return the marks of the rounds that were judged, a row each.
+
+    The model before has one where it is the one that a training began from.
+    """
+    rows = []
+    for number, (last, one) in enumerate(pairwise([None, *trainings]), start=1):
+        if one is None or one.ap50 is None:
+            continue
+        place = f"{number}: {plural(one.images, 'image')}"
+        low, high = one.interval or (one.ap50, one.ap50)
+        if one.base_ap50 is not None and last and _is_same(one.base, last.model):
+            mark = {"round": place, "what": BEFORE, "AP50": one.base_ap50}
+            rows.append(mark | {"model": one.base})
+        mark = {"round": place, "what": OF_ROUND, "AP50": one.ap50}
+        rows.append(mark | {"model": one.model, "low": low, "high": high})
+    return rows
+
+
+def _is_same(name: str, other: str) -> bool:
+    """Say whether two names are of one model, which may have been renamed since."""
+    if name == other:
+        return True
+    found = cache.model_called(name)
+    return found is not None and found == cache.model_called(other)
+
+
+def _chart(points: Sequence[dict[str, Any]]) -> alt.LayerChart:
+    there = {one["what"] for one in points}
+    used = [one for one in _COLOURS if one in there]
+    scale = alt.Scale(domain=[0, 1])
+    base = alt.Chart(pd.DataFrame(points)).encode(
+        x=alt.X("round:N", sort=None, title=None, axis=alt.Axis(labelAngle=0))
+    )
+    of_round = base.transform_filter(alt.datum.what == OF_ROUND)
+    legend = alt.Legend(title=None, orient="top", labelLimit=400, symbolOpacity=1)
+    marks = base.mark_point(filled=True, opacity=1).encode(
+        y=alt.Y("AP50:Q", scale=scale, title=None),
+        color=alt.Color(
+            "what:N",
+            scale=alt.Scale(domain=used, range=[_COLOURS[one] for one in used]),
+            legend=legend,
+        ),
+        shape=alt.Shape(
+            "what:N",
+            scale=alt.Scale(domain=used, range=[_SHAPES[one] for one in used]),
+            legend=legend,
+        ),
+        # Both are seen where one lies on the other.
+        size=alt.condition(alt.datum.what == BEFORE, alt.value(260), alt.value(70)),
+        tooltip=["model:N", "what:N", alt.Tooltip("AP50:Q", format=".3f")],
+    )
+    around = of_round.mark_rule(color="#888888", strokeWidth=2).encode(
+        y=alt.Y("low:Q", scale=scale, title=None), y2="high:Q"
+    )
+    line = of_round.mark_line(color=_COLOURS[OF_ROUND], strokeWidth=1.5).encode(
+        y=alt.Y("AP50:Q", scale=scale, title=None)
+    )
+    return alt.LayerChart(layer=[around, line, marks]).properties(height=_PX)
+
+
+_SHOWN: Final = 4
+_LABEL_REST: Final = "imagebase.train.label_rest"
+
+
+def show() -> bool:
+    """Draw the last training that came to its end; say whether there is one."""
+    all_jobs = services.store().jobs(state.scope())
+    done = [one for one in all_jobs if one.kind == KIND and one.result]
+    result = next((one.result for one in done if one.state is JobState.DONE), None)
+    if result is None:
+        return False
+    model = cache.model_called(result["model"])
+    name = model.name if model else result["model"]
+    last = last_round(all_jobs)
+    with st.container(border=True):
+        if last is not None and last.is_poor:
+            _disappointment(name, model, last, result)
+        else:
+            _next_steps(name, model)
+        _figures(result)
+    _again(last)
+    _before_and_after(result, name)
+    with st.expander("While it learned", icon=":material/show_chart:"):
+        run_progress.curves([], [Evaluation(**one) for one in result["evaluations"]])
+    rounds(rounds_of(all_jobs))
+    return True
+
+
+def _figures(result: Mapping[str, Any]) -> None:
+    metrics = result["metrics"]
+    cells = st.columns(4)
+    ap50, around = metrics["AP50"], metrics["AP50_interval"]
+    before = metrics.get("base_AP50")
+    change = None if None in (ap50, before) else f"{ap50 - before:+.3f}"
+    is_none = change in ("+0.000", "-0.000")
+    cells[0].metric(
+        "AP50",
+        "–" if ap50 is None else f"{ap50:.3f}",
+        delta="as before" if is_none else change,
+        delta_color="off" if is_none else "normal",
+        delta_arrow="off" if is_none else "auto",
+        help=_about(metrics),
+    )
+    if around:
+        cells[1].metric(
+            "95 % interval",
+            f"{around[0]:.2f} – {around[1]:.2f}",
+            help="95 % bootstrap confidence interval of AP50.",
+        )
+    cells[2].metric("Images learned from", f"{metrics['images']['train']:,}")
+    cells[3].metric("Minutes", f"{metrics['minutes']:.1f}")
+    for warning in metrics["warnings"]:
+        st.caption(f":material/warning: {widgets.escape(warning)}")
+
+
+def _about(metrics: Mapping[str, Any]) -> str:
+    about = f"On {metrics['measured_on']}."
+    if metrics.get("base_AP50") is None:
+        return about
+    return f"{about} The change is against {widgets.escape(metrics['base'])}."
+
+
+def _next_steps(name: str, model: Model | None) -> None:
+    """Draw what the model is called by now, and the way on; None where it is gone."""
+    rest_count = annotate_page.left(services.store().progress(state.scope()))
+    left, right = st.columns([3, 1], vertical_alignment="center")
+    left.markdown(f"#### :material/check_circle: {widgets.escape(name)}")
+    with right:
+        _label_rest(name, model, is_main=True)
+        if model is not None:
+            models_page.button(model, key="train.download", width="stretch")
+    if model is None:
+        left.caption(
+            "This model was deleted, so that it can label nothing. Training again "
+            f"begins from {widgets.escape(DEFAULT_MODEL)}."
+        )
+    elif rest_count:
+        left.caption(
+            f"{widgets.plural(rest_count, 'image')} left to label. The model is among "
+            "the others on **Annotate** and **Models**."
+        )
+    else:
+        left.caption(
+            "Every image is approved. The model is on **Annotate** and **Models**."
+        )
+
+
+def _label_rest(name: str, model: Model | None, *, is_main: bool) -> None:
+    rest_count = annotate_page.left(services.store().progress(state.scope()))
+    st.button(
+        "Label the rest with it →",
+        key="train.label_rest",
+        type="primary" if is_main else "secondary",
+        width="stretch",
+        disabled=not rest_count or model is None,
+        on_click=_label_the_rest,
+        args=(name,),
+    )
+
+
+def _disappointment(
+    name: str, model: Model | None, last: Round, result: Mapping[str, Any]
+) -> None:
+    """Say that a model is worse, by how much and why, and what to do first."""
+    base, left, right = widgets.escape(last.base), *st.columns([3, 1])
+    name_shown = widgets.escape(name)
+    with left:
+        if last.is_worse:
+            st.markdown(f"#### :material/warning: {name_shown} is worse than {base}")
+            st.markdown(
+                f"AP50 fell from **{last.base_ap50:.3f}** to **{last.ap50:.3f}** on "
+                f"the same held-out images. **{base}** stays the model to begin from."
+            )
+        else:
+            st.markdown(f"#### :material/warning: {name_shown} finds almost nothing")
+            st.markdown(f"Its AP50 on held-out images is **{last.ap50:.3f}**.")
+        st.markdown(f"{_why(last, result)} Approve more images or train longer first.")
+    with right:
+        st.page_link(
+            "pages/review.py",
+            label="**Approve more images**",
+            icon=":material/fact_check:",
+            width="stretch",
+        )
+        minutes = setup.longer(last.minutes)
+        if minutes is not None:
+            st.button(
+                f"Train for {widgets.plural(minutes, 'minute')}",
+                key="train.longer",
+                type="primary",
+                icon=":material/model_training:",
+                width="stretch",
+                on_click=setup.start_longer,
+                args=(minutes,),
+            )
+        _label_rest(name, model, is_main=False)
+
+
+def _why(last: Round, result: Mapping[str, Any]) -> str:
+    """Return what a training had to learn from, in a sentence or two."""
+    counts = result["metrics"].get("boxes", {}).get(TRAIN, {})
+    learned = (
+        f"It learned from {widgets.plural(last.images, 'image')} in "
+        f"{last.minutes:.0f} min."
+    )
+    return widgets.escape(" ".join([learned, *few_boxes(counts)]))
+
+
+@state.told
+def _label_the_rest(model: str) -> None:
+    annotate_page.label_with(model)
+    st.session_state[_LABEL_REST] = True
+
+
+def follow() -> None:
+    """Go to where the model labels the rest, if that was pressed.
+
+    A callback cannot, and a press that is only looked for where the button is drawn may
+    be lost.
+    """
+    if st.session_state.pop(_LABEL_REST, False):
+        st.switch_page("pages/annotate.py")
+
+
+def _again(last: Round | None) -> None:
+    approved = services.store().image_ids(
+        state.scope(), statuses=[ReviewStatus.APPROVED]
+    )
+    news = news_since(parts_known(state.scope(), last), approved)
+    if news >= AGAIN_AFTER:
+        st.info(
+            f"{widgets.plural(news, 'image')} were approved since then. Train again "
+            f"below{_from(last)}.",
+            icon=":material/refresh:",
+        )
+    elif news:
+        st.caption(
+            f":material/refresh: {widgets.plural(news, 'image')} approved since then; "
+            f"training again is worth it from about {AGAIN_AFTER}."
+        )
+
+
+def _from(last: Round | None) -> str:
+    """Return which model the next training begins from, as the end of a sentence."""
+    model = cache.model_called(model_to_use(last)) if last is not None else None
+    return f": it begins from {widgets.escape(model.name)}" if model else ""
+
+
+def _before_and_after(result: Mapping[str, Any], name: str) -> None:
+    examples = [Example.of_json(one) for one in result["examples"]][:_SHOWN]
+    records = {
+        one.image_id: one
+        for one in services.store().records(
+            state.scope(), image_ids=[one.image_id for one in examples]
+        )
+    }
+    shown = [one for one in examples if one.image_id in records]
+    if not shown:
+        return
+    base = widgets.escape(result["metrics"]["base"])
+    st.markdown(
+        f"**Before and after**, on held-out images: what {base} finds, and what "
+        f"{widgets.escape(name)} finds"
+    )
+    labels = services.store().labels(state.scope())
+    cells = st.columns(2 * min(2, len(shown)))
+    for place, example in enumerate(shown):
+        record = records[example.image_id]
+        for offset, boxes in enumerate((example.before, example.after)):
+            found = [one.annotation() for one in boxes]
+            names = labels.with_labels(dict.fromkeys(one.label for one in boxes))
+            cell = cells[(2 * place + offset) % len(cells)]
+            cell.image(
+                cache.labelled_tile(state.scope(), record, names, found),
+                caption=f"{'after' if offset else 'before'}: "
+                f"{widgets.plural(len(found), 'box')}",
+                width="stretch",
+            )

@@ -1,0 +1,236 @@
+"""The Upload page's parts: drop zone, report, which images are shown."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import lru_cache, partial
+from typing import BinaryIO, Final
+
+import streamlit as st
+
+from imagebase.annotation import Annotation, ImageRecord
+from imagebase.images.file_types import formats_in_words
+from imagebase.images.quality import (
+    WARNINGS_IN_WORDS,
+    near_duplicates,
+    warnings_in_words,
+)
+from imagebase.images.scan import unpack_uploads
+from imagebase.images.skipped_files import PassedOver
+from imagebase.ingest.add_images import AdmissionReport, admit
+from imagebase.store import ImageSummary
+from imagebase.ui import cache, services, state, suggested_boxes, widgets
+from imagebase.ui.edit.canvas_state import undisturbed
+
+PAGE_SIZE: Final = 24
+COLUMNS: Final = 6
+_FILES: Final = "Images or a zip"
+_FOLDER: Final = "A folder"
+_SHORT_LIST: Final = 8
+_LONGEST_LIST: Final = 500
+_LIST_PX: Final = 260
+_ALL: Final = "all"
+_DUPLICATES: Final = "near-duplicates"
+_WARNINGS: Final = ("blurred", "dark", "bright", "flat", "tiny")
+_MEANINGS: Final = {
+    _DUPLICATES: "Each of these looks almost the same as another one here."
+} | {f"{one}?": f"Each of these {WARNINGS_IN_WORDS[one]}." for one in _WARNINGS}
+
+
+def limits_in_words() -> str:
+    """Return what may be uploaded, for people who have not done so yet."""
+    limits = services.limits()
+    return (
+        f"Up to {limits.max_file_bytes // 1_000_000:,} MB a file and "
+        f"{limits.max_image_pixels // 1_000_000:,} megapixels an image, "
+        f"{limits.max_dataset_images:,} images a dataset. "
+        f"{formats_in_words('and')}, or a zip of them."
+    )
+
+
+def drop_zone() -> None:
+    """Draw the field for files, and take in what was dropped on it."""
+    kind = st.segmented_control(
+        "What to drop",
+        [_FILES, _FOLDER],
+        default=_FILES,
+        required=True,
+        key="upload.kind",
+        label_visibility="collapsed",
+    )
+    is_folder = kind == _FOLDER
+    files = st.file_uploader(
+        "Drop images, a folder or a zip",
+        accept_multiple_files="directory" if is_folder else True,
+        max_upload_size=max(services.limits().max_file_bytes // 1_000_000, 1),
+        key=f"upload.files.{is_folder}.{state.uploader_generation()}",
+        label_visibility="collapsed",
+    )
+    if files:
+        # Whoever goes to another page meanwhile would leave half of the files behind.
+        interruptions: list[BaseException] = []
+        report = _take_in([(file.name, file) for file in files], interruptions)
+        undisturbed(partial(state.keep_upload_report, report), interruptions)
+        if interruptions:
+            raise interruptions[-1]
+        st.rerun()
+
+
+@state.told
+def add_samples() -> None:
+    """Add the sample photographs to this dataset."""
+    state.keep_upload_report(state.add_samples(state.scope()))
+
+
+def _take_in(
+    files: Sequence[tuple[str, BinaryIO]], interruptions: list[BaseException]
+) -> AdmissionReport:
+    """Take dropped files into the dataset, saying how far that is."""
+    bar = st.progress(0.0, text="Taking the images in …")
+    has_zip = any(name.lower().endswith(".zip") for name, _ in files)
+    seen = 0
+
+    def on_item(name: str) -> None:
+        nonlocal seen
+        seen += 1
+        text = f"Taking the images in: {seen:,} · {widgets.escape(name)}"
+        # Nobody has counted what a zip holds: rather no bar than a wrong one.
+        show = partial(bar.caption, text)
+        if not has_zip:
+            show = partial(bar.progress, min(seen / len(files), 1.0), text=text)
+        undisturbed(show, interruptions)
+
+    limits = services.limits()
+    passed_over = PassedOver()
+    incoming = unpack_uploads(files, limits, passed_over=passed_over)
+    report = admit(
+        services.store(), state.scope(), incoming, limits=limits, on_item=on_item
+    )
+    return replace(
+        report,
+        passed_over=tuple(passed_over.sentences()),
+        names_passed_over=tuple(passed_over.files),
+    )
+
+
+def show_report() -> None:
+    """Say what the last upload came to, and name what was refused."""
+    report = state.upload_report()
+    if report is None:
+        return
+    parts = [f"**{widgets.plural(len(report.added), 'image')} added**"]
+    if report.present:
+        parts.append(f"{len(report.present):,} already here")
+    if report.refused:
+        parts.append(f"{len(report.refused):,} refused")
+    show = st.success if report.added or not report.refused else st.warning
+    show(" · ".join(parts))
+    for sentence in report.passed_over:
+        st.caption(widgets.escape(sentence))
+    if report.names_passed_over:
+        st.caption("Are labels among the other files? Import them below.")
+        count = len(report.names_passed_over)
+        with st.expander(f"Passed over: {widgets.plural(count, 'file')}"):
+            _bulleted(report.names_passed_over)
+    if report.refused:
+        with st.expander(f"Refused: {widgets.plural(len(report.refused), 'file')}"):
+            _bulleted(_reasons(report))
+
+
+def _reasons(report: AdmissionReport) -> list[str]:
+    """Return why files were refused, each reason in full."""
+    return [
+        one.reason if one.file_name in one.reason else f"{one.file_name}: {one.reason}"
+        for one in report.refused
+    ]
+
+
+def _bulleted(texts: Sequence[str]) -> None:
+    """Draw texts of strangers as a list, the first of very many."""
+    with st.container(height="content" if len(texts) <= _SHORT_LIST else _LIST_PX):
+        shown = map(widgets.escape, texts[:_LONGEST_LIST])
+        st.markdown("\n".join(f"- {one}" for one in shown))
+    if len(texts) > _LONGEST_LIST:
+        st.caption(f"and {len(texts) - _LONGEST_LIST:,} more")
+
+
+def choose_shown() -> Sequence[ImageSummary]:
+    """Draw a filter with what the quality check found; return the images that pass."""
+    summaries = services.store().image_summaries(state.scope())
+    groups = _groups(summaries)
+    counts = {name: len(ids) for name, ids in groups.items()}
+    chosen = st.pills(
+        "Show",
+        [name for name, count in counts.items() if count],
+        default=_ALL,
+        required=True,
+        format_func=lambda name: f"{name} {counts[name]:,}",
+        key=f"upload.shown.{hash(tuple(counts.items()))}",
+        label_visibility="collapsed",
+    )
+    with st.container(width="content"):
+        if chosen in _MEANINGS:
+            st.caption(_MEANINGS[chosen])
+    return [one for one in summaries if one.image_id in groups[chosen]]
+
+
+def _groups(summaries: Sequence[ImageSummary]) -> dict[str, set[str]]:
+    groups: dict[str, set[str]] = {_ALL: {one.image_id for one in summaries}}
+    for warning in _WARNINGS:
+        groups[f"{warning}?"] = {
+            one.image_id
+            for one in summaries
+            if one.quality is not None and warning in one.quality.warnings
+        }
+    hashes = tuple(
+        (one.image_id, one.quality.difference_hash)
+        for one in summaries
+        if one.quality is not None
+    )
+    groups[_DUPLICATES] = set(_duplicates(hashes))
+    return groups
+
+
+@lru_cache(maxsize=16)
+def _duplicates(hashes: tuple[tuple[str, str], ...]) -> tuple[str, ...]:
+    return tuple(one for group in near_duplicates(dict(hashes)) for one in group)
+
+
+def thumbnails(shown: Sequence[ImageSummary]) -> None:
+    """Draw one page of thumbnails; a click opens the editor."""
+    page = widgets.page_of(shown, page_size=PAGE_SIZE, key="upload.page")
+    scope = state.scope()
+    records = services.store().records(scope, image_ids=[one.image_id for one in page])
+    suggested = suggested_boxes.of_records(records)
+    suggesting = {
+        one.image_id: _suggesting_tile(one, boxes)
+        for one in records
+        if (boxes := suggested[one.image_id])
+    }
+    widgets.picture_grid(
+        [
+            widgets.Picture(
+                one.image_id,
+                suggesting.get(one.image_id)
+                or cache.plain_tile(scope, one.image_id, one.file_name),
+                one.file_name,
+                line=widgets.with_suggestions(
+                    ", ".join(one.quality.warnings) if one.quality else "",
+                    len(suggested.get(one.image_id, ())),
+                ),
+                hint=" and ".join(warnings_in_words(one.quality))
+                if one.quality
+                else "",
+                icon=widgets.STATUS_ICONS[one.status],
+            )
+            for one in page
+        ],
+        columns=COLUMNS,
+        key="upload.grid",
+    )
+
+
+def _suggesting_tile(record: ImageRecord, boxes: Sequence[Annotation]) -> str:
+    """Return an image as a tile with what is suggested on it, and what is there."""
+    scope = state.scope()
+    labels = services.store().labels(scope).with_labels(one.label for one in boxes)
+    return cache.labelled_tile(scope, record, labels, [*record.annotations, *boxes])

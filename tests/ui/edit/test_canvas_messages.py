@@ -1,0 +1,116 @@
+"""Boxes to the browser and back: exact, and nothing senseless is taken in."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imagebase.annotation import Annotation, Box, ImageRecord, Size, Source
+from imagebase.ui.edit import canvas_messages
+from imagebase.ui.edit.canvas_messages import Action, Message, parse_message
+
+BOX = {"id": "a1", "box": [1, 2.5, 3, 4], "label": "car"}
+
+
+SAID: dict[str, object] = {"drawings": [{"tag": "t", "seq": 3, "boxes": [BOX]}]}
+
+
+@given(st.tuples(*[st.floats(0, 1e5)] * 4))
+def test_edges_come_back_to_the_last_bit(edges: tuple[float, ...]) -> None:
+    one = Annotation(Box(*edges), "car", "h")
+    record = ImageRecord("i", "a.jpg", Size(10, 10), (one,))
+    filling = json.loads(json.dumps(canvas_messages.filling(record, tag="t", seq=1)))
+    message = parse_message({"drawings": [filling]})
+    (drawing,) = message.drawings
+    assert drawing.boxes is not None
+    assert drawing.boxes[0].box == one.box
+
+
+def test_filling_says_what_of_a_box_can_be_seen() -> None:
+    one = Annotation(Box(1, 2, 3, 4), "car", "m", Source.MODEL, confidence=0.9)
+    record = ImageRecord("i", "a.jpg", Size(10, 20), (one,))
+    filling = canvas_messages.filling(record, tag="t", seq=4)
+    assert filling["size"] == [10, 20]
+    assert filling["boxes"] == [
+        {
+            "id": "m",
+            "box": [1, 2, 3, 4],
+            "label": "car",
+            "confidence": 0.9,
+            "untouched": True,
+        }
+    ]
+
+
+def test_message_is_read() -> None:
+    actions = [[1, "next", "i"], [2, "label:car"]]
+    message = parse_message(SAID | {"actions": actions})
+    (drawing,) = message.drawings
+    assert (drawing.tag, drawing.seq) == ("t", 3)
+    assert drawing.boxes == (("a1", Box(1, 2.5, 3, 4), "car"),)
+    assert message.actions == (Action(1, "next", "i"), Action(2, "label:car"))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"box": [1, 2, 3]},
+        {"box": [1, 2, 3, "4"]},
+        {"box": [1, 2, 3, float("nan")]},
+        {"box": [1, 2, 3, 10**400]},
+        {"box": [1, 2, 3, 9]},
+        {"id": None},
+        {"id": "../x y"},
+        {"id": "x" * 65},
+        {"label": 3},
+    ],
+    ids=lambda one: str(one)[:40],
+)
+@pytest.mark.parametrize("part", ["boxes", "before"])
+def test_drawing_with_a_senseless_box_is_answered_without_any(
+    changes: dict[str, object], part: str
+) -> None:
+    drawing = {"tag": "t", "seq": 3, "image": "i", "place": "p", "boxes": [BOX]}
+    drawing[part] = [BOX, BOX | changes]
+    (found,) = parse_message({"drawings": [drawing]}).drawings
+    assert (found.where, found.seq, found.boxes) == (("p", "i"), 3, None)
+
+
+def test_drawing_tells_what_it_was_made_from() -> None:
+    kept, moved, gone = (BOX | {"id": name} for name in ("kept", "moved", "gone"))
+    drawing = {
+        "tag": "t",
+        "seq": 3,
+        "boxes": [kept, moved | {"label": "dog"}, BOX | {"id": "new"}],
+        "before": [moved, gone],
+        "added": ["new"],
+        "copies": [["new", "kept"], ["new"], 3],
+    }
+    (found,) = parse_message({"drawings": [drawing]}).drawings
+    assert found.copies == {"new": "kept"}
+    base = [(one.annotation_id, one.label) for one in found.base]
+    assert base == [("kept", "car"), ("moved", "car"), ("gone", "car")]
+
+
+@pytest.mark.parametrize(
+    "nonsense",
+    [
+        None,
+        [],
+        "x",
+        {},
+        {"drawings": None, "actions": 3},
+        {"drawings": [3, {"tag": "t"}], "actions": [["1", "next"], [2]]},
+    ],
+    ids=str,
+)
+def test_nonsense_is_no_message(nonsense: object) -> None:
+    assert parse_message(nonsense) == Message()
+
+
+def test_parcel_is_a_line_and_the_bytes() -> None:
+    assert (
+        canvas_messages.parcel({"kind": "é"}, b"\n\x00")
+        == b'{"kind": "\\u00e9"}\n\n\x00'
+    )
