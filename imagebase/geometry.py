@@ -6,12 +6,13 @@ float32 arrays of their own. Nothing found is an array of shape (0, 4).
 """
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from imagebase.annotation import Size
+if TYPE_CHECKING:
+    from imagebase.annotation import Size
 
 FloatArray = NDArray[np.floating[Any]]
 IndexArray = NDArray[np.intp]
@@ -34,13 +35,13 @@ def as_xyxy(boxes: ArrayLike | Sequence[Sequence[float]]) -> FloatArray:
     return array
 
 
-def clip_xyxy(xyxy: FloatArray, size: Size) -> FloatArray:
+def clip_xyxy(xyxy: FloatArray, size: "Size") -> FloatArray:
     """Return boxes of shape (N, 4) limited to an image of this size."""
     limits = np.array([size.width, size.height] * 2, dtype=np.float32)
     return np.clip(xyxy, 0, limits).astype(np.float32)
 
 
-def scale_xyxy(xyxy: FloatArray, *, from_size: Size, to_size: Size) -> FloatArray:
+def scale_xyxy(xyxy: FloatArray, *, from_size: "Size", to_size: "Size") -> FloatArray:
     """Return boxes carried from an image of one size to the same image at another."""
     factors = np.array(
         [to_size.width / from_size.width, to_size.height / from_size.height] * 2,

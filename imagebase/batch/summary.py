@@ -3,11 +3,10 @@
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
+from imagebase.images.skipped_files import RUN_FILE
 from imagebase.wording import plural
-
-FILE_NAME: Final = "run.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +64,6 @@ def write_run_file(output: Path, summary: RunSummary) -> None:
     Raises:
         OSError: it cannot be written.
     """
-    draft = output / f".{FILE_NAME}"
+    draft = output / f".{RUN_FILE}"
     draft.write_text(summary.as_json(), encoding="utf-8")
-    draft.replace(output / FILE_NAME)
+    draft.replace(output / RUN_FILE)

@@ -12,7 +12,7 @@ from imagebase.annotation import Size
 from imagebase.detection.box_fusion import Source, fuse
 from imagebase.detection.candidates import Candidates, mirrored_left_right
 from imagebase.detection.detector import CANDIDATE_FLOOR, Detector
-from imagebase.evaluation.label_mapping import map_labels
+from imagebase.detection.label_mapping import map_labels
 
 MAX_VOTERS: Final = 8
 _ID_DIGITS: Final = 12

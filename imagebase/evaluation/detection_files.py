@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from imagebase.annotation import Box, Size
+from imagebase.detection.label_mapping import map_labels
 from imagebase.errors import AnnotationFileError, EvaluationError
 from imagebase.evaluation.arrays import Found, Truth
 from imagebase.evaluation.coco_ids import (
@@ -18,7 +19,6 @@ from imagebase.evaluation.coco_ids import (
 )
 from imagebase.evaluation.detection_pass import Pass
 from imagebase.evaluation.ground_truth import LabelFiles
-from imagebase.evaluation.label_mapping import map_labels
 from imagebase.formats.base import FileTree
 from imagebase.formats.image_index import NameIndex
 from imagebase.formats.json_stream import Item, json_items

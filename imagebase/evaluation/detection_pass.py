@@ -16,6 +16,7 @@ import numpy as np
 from imagebase.detection.candidates import Candidates, Detections, select
 from imagebase.detection.detector import Detector
 from imagebase.detection.factory import ACCURATE, FAST, load_detector
+from imagebase.detection.label_mapping import LabelMapping, map_labels
 from imagebase.detection.model_registry import find_model
 from imagebase.detection.pipeline import ImageSource, detect_many, loader_for
 from imagebase.detection.runtime import has_bf16
@@ -27,7 +28,6 @@ from imagebase.evaluation.arrays import (
     Found,
     Truth,
 )
-from imagebase.evaluation.label_mapping import LabelMapping, map_labels
 from imagebase.settings import TEAM_OWNER, Limits
 
 ACCURATE_SUFFIX: Final = "accurate"

@@ -12,13 +12,13 @@ import numpy as np
 
 from imagebase.annotation import Size
 from imagebase.annotation.areas import shape_json, shape_of_json
+from imagebase.detection.label_mapping import LabelMapping
 from imagebase.errors import EvaluationError
 from imagebase.evaluation.arrays import EvaluatedImage, Found, Truth
 from imagebase.evaluation.average_precision import NAMES, NOTHING
 from imagebase.evaluation.comparison import Standing, clicks_per_image, compared
 from imagebase.evaluation.curves import BestThreshold, Calibration, Point
 from imagebase.evaluation.detection_pass import Cost, Pass
-from imagebase.evaluation.label_mapping import LabelMapping
 
 KEPT: Final = 30
 _VERSION: Final = 1

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterable
 from pathlib import PurePosixPath
 from typing import Final
 
-from imagebase.batch.summary import FILE_NAME as RUN_FILE
 from imagebase.errors import ImageBaseError
 from imagebase.wording import listed, plural_noun
 
@@ -13,6 +12,7 @@ NO_SUFFIX: Final = "no suffix"
 EARLIER: Final = "an earlier export of ImageBase, passed over"
 
 MANIFEST_FILE: Final = "manifest.json"
+RUN_FILE: Final = "run.json"  # of `annotate`
 # What every manifest begins with, and no manifest of another program.
 _BEGINNING: Final = (b'"format": ', b'"title": ', b'"zip": {', b'"conventions": {')
 _BEGINNING_BYTES: Final = 8_192

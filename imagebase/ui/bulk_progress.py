@@ -14,7 +14,7 @@ from imagebase.review.bulk_edits import BulkReport
 from imagebase.store import UndoResult
 from imagebase.store.undo import OnProgress
 from imagebase.ui import services, state, widgets
-from imagebase.ui.edit.canvas_state import undisturbed
+from imagebase.ui.state import undisturbed
 
 # A change of so many images is over before anybody could read a bar.
 AT_ONCE: Final = 200

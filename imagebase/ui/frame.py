@@ -13,7 +13,6 @@ from imagebase.errors import ImageBaseError
 from imagebase.settings import ASSETS_FOLDER, PROJECT_ROOT, Mode
 from imagebase.ui import address, bulk_progress, job_progress, services, state, widgets
 from imagebase.ui.identity import has_login, name_input, visitor, welcome
-from imagebase.ui.upload import tools
 
 if TYPE_CHECKING:
     from streamlit.navigation.page import StreamlitPage
@@ -182,10 +181,16 @@ def _choose(key: str) -> None:
     _be_unsure()
 
 
+def _backup_button() -> None:
+    if st.button("Back up or restore", key="sidebar.backup", icon=":material/archive:"):
+        st.session_state[state.UPLOAD_TOOL] = state.BACK_UP
+        st.switch_page("pages/upload.py")
+
+
 def _manage(name: str) -> None:
     _name_form("New dataset", _NEW_DATASET, "Create", on_submit=_create)
     _name_form("Rename this one", _RENAME, "Rename", on_submit=_rename, shown=name)
-    tools.backup_button()
+    _backup_button()
     sure = st.checkbox("Delete this dataset with its images and labels", key=_SURE)
     st.button(
         "Delete for good",

@@ -9,8 +9,8 @@ import streamlit as st
 from imagebase.annotation import MAX_LABEL_LENGTH
 from imagebase.detection.candidate_pool import CandidatePool
 from imagebase.detection.detector import Detector
+from imagebase.detection.label_mapping import map_labels
 from imagebase.detection.suggestions import found_labels
-from imagebase.evaluation.label_mapping import map_labels
 from imagebase.ui import services, state
 
 FLOOR: Final = 0.05

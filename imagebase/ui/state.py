@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from functools import wraps
-from typing import Final, ParamSpec
+from typing import Final, ParamSpec, TypeVar
 
 import streamlit as st
 
@@ -38,10 +38,18 @@ _SHOWN: Final = "imagebase.edit.shown"
 _KEPT_SHOWN: Final = 32
 _SAVED_AT: Final = "imagebase.edit.saved_at"
 _CONFLICTS: Final = "imagebase.edit.conflicts"
+# The tool that the Upload page shows open, and one of its choices.
+UPLOAD_TOOL: Final = "upload.tool"
+BACK_UP: Final = ":material/archive: Back up or restore"
+
 _FIRST_NAME: Final = "My images"
 _SAMPLES_NAME: Final = "Sample photographs"
 
+# Reruns that may come while one edit is saved.
+_PATIENCE: Final = 10
+
 P = ParamSpec("P")
+T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
@@ -320,3 +328,21 @@ def delete_dataset() -> None:
 def has_images() -> bool:
     """Say whether this dataset holds any image."""
     return any(services.store().progress(scope()).values())
+
+
+def undisturbed(work: Callable[[], T], interruptions: list[BaseException]) -> T:
+    """Run to its end what a waiting rerun would cut short; the caller raises it later.
+
+    Streamlit raises a rerun wherever the script touches session state, once, and as no
+    Exception; a callback that it cuts short is not called again, and an edit would be
+    lost. The work is begun again, so it must be harmless to do twice. A session that
+    ends raises every time: then it is over.
+    """
+    for _ in range(_PATIENCE):
+        try:
+            return work()
+        except (Exception, KeyboardInterrupt, SystemExit, GeneratorExit):
+            raise
+        except BaseException as interruption:
+            interruptions.append(interruption)
+    raise interruptions[-1]

@@ -2,9 +2,9 @@
 
 import pytest
 
+from imagebase.detection.label_mapping import map_labels
 from imagebase.errors import EvaluationError
 from imagebase.evaluation.detection_pass import Contender, parse_contender
-from imagebase.evaluation.label_mapping import map_labels
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,11 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
+from imagebase.detection.label_mapping import LabelMapping
 from imagebase.evaluation.arrays import Found, Truth
 from imagebase.evaluation.average_precision import NAMES
 from imagebase.evaluation.comparison import Standing, image_changes, stand
 from imagebase.evaluation.detection_pass import Cost, Pass
-from imagebase.evaluation.label_mapping import LabelMapping
 from imagebase.evaluation.report import About, report, short, signed
 from imagebase.evaluation.storage import metrics
 from imagebase.images.decode import RgbArray

@@ -19,7 +19,7 @@ from imagebase.ingest.image_matching import look_at_images, match_images
 from imagebase.ingest.label_files import DroppedFiles, keep_files
 from imagebase.settings import Limits
 
-CASES: Final = Path(__file__).parents[2] / "shared" / "data" / "cases"
+CASES: Final = Path(__file__).parents[3] / "shared" / "data" / "cases"
 # The app has no --images.
 OTHER_DROPS: Final = frozenset({"yolo_images_of_the_set"})
 

@@ -133,7 +133,7 @@ def test_split_depends_on_neither_order_nor_process() -> None:
         shown = subprocess.run(
             [sys.executable, "-c", script],
             env={"PYTHONHASHSEED": hash_seed, "PYTHONPATH": "."},
-            cwd=Path(__file__).parents[1],
+            cwd=Path(__file__).parents[2],
             capture_output=True,
             text=True,
             check=True,

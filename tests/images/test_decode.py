@@ -32,7 +32,7 @@ from imagebase.settings import PROJECT_ROOT, SAMPLES_FOLDER
 from tests.peak_memory import run_measured
 
 MAX_PIXELS = 50_000_000
-HEIC = Path(__file__).parent / "data" / "heic"
+HEIC = Path(__file__).parents[1] / "data" / "heic"
 SUFFIX_TO_FORMAT = {".jpg": "JPEG", ".png": "PNG", ".webp": "WEBP", ".bmp": "BMP"} | {
     ".tif": "TIFF",
     ".gif": "GIF",

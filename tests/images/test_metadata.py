@@ -17,7 +17,7 @@ from imagebase.images.metadata import has_gps, without_metadata
 from imagebase.settings import SAMPLES_FOLDER
 
 MAX_PIXELS = 50_000_000
-HEIC = Path(__file__).parent / "data" / "heic"
+HEIC = Path(__file__).parents[1] / "data" / "heic"
 TRACES = (
     b"Exif",
     b"eXIf",

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from imagebase.jobs.exports import exports_folder
+from imagebase.ui import state
 from imagebase.ui.identity import TEAM_OWNER
 from imagebase.ui.upload import backup_panel
-from imagebase.ui.upload import tools as upload_tools
 from tests.app_fixtures import (
     Tab,
     begun_elsewhere,
@@ -29,7 +29,7 @@ def backup_of(tab: Tab) -> bytes:
 def opened(tab: Tab) -> Tab:
     """Open the part of the page that these tests are about."""
     (tools,) = (one for one in tab.app.main.button_group if one.label == "More")
-    tools.set_value(upload_tools.BACK_UP).run()
+    tools.set_value(state.BACK_UP).run()
     return tab
 
 

@@ -15,7 +15,6 @@ from imagebase.errors import NotFoundError
 from imagebase.store import Scope
 from imagebase.ui import cache, job_progress, services, state
 from imagebase.ui.edit import changes, navigation
-from imagebase.ui.upload import tools
 from tests.app_fixtures import (
     Configure,
     NewTab,
@@ -119,7 +118,7 @@ def test_no_press_changes_anothers_dataset(
 ) -> None:
     before = _all_of(theirs)
     tab = started(new_tab)
-    tab.app.session_state["upload.tool"] = tools.BACK_UP
+    tab.app.session_state["upload.tool"] = state.BACK_UP
     tab.open(page)
     tab.app.session_state[CHOSEN] = theirs.dataset_id
     tab.press(key)

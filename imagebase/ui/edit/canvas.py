@@ -12,7 +12,8 @@ from imagebase.errors import ImageBaseError
 from imagebase.formats.regions import corners
 from imagebase.settings import ASSETS_FOLDER
 from imagebase.ui.edit.canvas_messages import Action, Message, parcel, parse_message
-from imagebase.ui.edit.canvas_state import Editor, RecordAccess, undisturbed
+from imagebase.ui.edit.canvas_state import Editor, RecordAccess
+from imagebase.ui.state import undisturbed
 
 
 def overlay(record: ImageRecord, marks: Iterable[Shape]) -> dict[str, Any]:

@@ -14,13 +14,14 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple
 
 from imagebase.annotation import Annotation, Box, ImageRecord, new_id
 from imagebase.editing.conflicts import Conflict, as_shown, is_separate, merged
 from imagebase.editing.records import ShownBox, is_faithful, merge_drawing
 from imagebase.errors import ImageBaseError, NotFoundError, RevisionConflictError
 from imagebase.ui.edit.canvas_messages import Action, Drawing, Message, Where, filling
+from imagebase.ui.state import undisturbed
 
 # Messages can be this many fillings late, or about as many images.
 _KEPT_TAGS: Final = 16
@@ -29,11 +30,6 @@ _KEPT_ANSWERS: Final = 64
 _UNREADABLE: Final = "The server cannot read this change; discard it."
 _ELSEWHERE: Final = "It belongs to another dataset; open that one."
 _DISPUTED: Final = "Someone else also changed this image; choose the version to keep."
-
-# Reruns that may come while one edit is booked.
-_PATIENCE: Final = 10
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,24 +235,6 @@ class Editor:
             "refused": [[*where, *why] for where, why in self.refused.items()],
             "done": self.actions_done,
         }
-
-
-def undisturbed(work: Callable[[], T], interruptions: list[BaseException]) -> T:
-    """Run to its end what a waiting rerun would cut short; the caller raises it later.
-
-    Streamlit raises a rerun wherever the script touches session state, once, and as no
-    Exception; a callback that it cuts short is not called again, and an edit would be
-    lost. The work is begun again, so it must be harmless to do twice. A session that
-    ends raises every time: then it is over.
-    """
-    for _ in range(_PATIENCE):
-        try:
-            return work()
-        except (Exception, KeyboardInterrupt, SystemExit, GeneratorExit):
-            raise
-        except BaseException as interruption:
-            interruptions.append(interruption)
-    raise interruptions[-1]
 
 
 def _dataset(access: RecordAccess | None) -> str:

@@ -27,9 +27,9 @@ from imagebase.ui import (
 from imagebase.ui.edit import canvas, changes, label_picker, navigation
 from imagebase.ui.edit.canvas_messages import Action
 from imagebase.ui.edit.changes import draw_tags
+from imagebase.ui.edit.comments import draw_comments
 from imagebase.ui.edit.label_picker import Choice
 from imagebase.ui.edit.table import draw_attributes, draw_table
-from imagebase.ui.image_comments import draw_comments
 from imagebase.ui.train import setup
 
 _ROW_PX: Final = 33

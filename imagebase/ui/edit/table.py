@@ -20,7 +20,8 @@ from imagebase.editing.box_table import (
 from imagebase.editing.records import describe
 from imagebase.errors import EditError, ImageBaseError, RevisionConflictError
 from imagebase.ui.edit import canvas, changes
-from imagebase.ui.edit.canvas_state import RecordAccess, undisturbed
+from imagebase.ui.edit.canvas_state import RecordAccess
+from imagebase.ui.state import undisturbed
 
 _TABLE: Final = "imagebase.table."
 _MODEL: Final = "○"

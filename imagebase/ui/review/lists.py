@@ -20,7 +20,7 @@ from imagebase.ui import (
     suggested_boxes,
     widgets,
 )
-from imagebase.ui.image_comments import draw_comments
+from imagebase.ui.edit.comments import draw_comments
 from imagebase.ui.review import accept, actions, filters, label_filters
 
 _HIGHEST_PX: Final = 320

@@ -19,7 +19,7 @@ from imagebase.images.skipped_files import PassedOver
 from imagebase.ingest.add_images import AdmissionReport, admit
 from imagebase.store import ImageSummary
 from imagebase.ui import cache, services, state, suggested_boxes, widgets
-from imagebase.ui.edit.canvas_state import undisturbed
+from imagebase.ui.state import undisturbed
 
 PAGE_SIZE: Final = 24
 COLUMNS: Final = 6

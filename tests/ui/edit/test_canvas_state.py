@@ -15,7 +15,8 @@ from imagebase.annotation import (
 from imagebase.editing.records import ShownBox
 from imagebase.errors import NotFoundError, RevisionConflictError, StoreError
 from imagebase.ui.edit.canvas_messages import Action, Drawing, Message, Where
-from imagebase.ui.edit.canvas_state import Editor, RecordAccess, undisturbed
+from imagebase.ui.edit.canvas_state import Editor, RecordAccess
+from imagebase.ui.state import undisturbed
 
 SIZE = Size(640, 480)
 MODEL = Annotation(
