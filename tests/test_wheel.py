@@ -23,8 +23,8 @@ from packaging.utils import canonicalize_name
 
 from imagebase import __version__
 from imagebase.settings import PROJECT_ROOT, find_project
+from tests.cli.test_serve import LOOPBACK, free_port, status_of
 from tests.test_architecture import MODULES, imported_roots
-from tests.test_serving import LOOPBACK, free_port, status_of
 
 # Where libraries of its own are installed, all of them are downloaded.
 pytestmark = pytest.mark.timeout(900)
