@@ -7,6 +7,7 @@ that dies is noticed by all others. Workers know nothing of Streamlit.
 import logging
 import os
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -310,6 +311,8 @@ def _is_dead_here(worker: str) -> bool:
     """Say whether a worker was a process of this machine that is gone."""
     host, _, rest = worker.rpartition(":")[0].rpartition(":")
     if host != socket.gethostname() or not rest.isdecimal():
+        return False
+    if sys.platform == "win32":  # where 0 is not a question but Ctrl + C
         return False
     try:
         os.kill(int(rest), 0)
