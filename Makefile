@@ -1,4 +1,5 @@
-# Two commands on a fresh machine: `make run` and `make test`.
+# Two commands on a fresh machine: `make run` and `make test`. `make test-all` adds what
+# takes long: every test on PostgreSQL too, every case of a table, more random examples.
 PYTHON ?= python3
 VENV ?= .venv
 # Processes that run tests; each takes a Chromium, and a PostgreSQL where there is one.
@@ -6,14 +7,18 @@ WORKERS ?= 2
 BIN := $(VENV)/bin
 SOURCES := app.py scripts pages imagebase tests benchmarks
 
-.PHONY: run test check format benchmark clean
+.PHONY: run test test-all check format benchmark clean
 
 run: $(VENV)/.run
 	$(BIN)/python -m imagebase serve --samples
 
 test: $(VENV)/.test $(VENV)/.datumaro
 	$(MAKE) --no-print-directory check
-	$(BIN)/pytest -n $(WORKERS) --dist loadfile -m "not long"
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal --durations=25 -m "not long"
+
+test-all: $(VENV)/.test $(VENV)/.datumaro
+	$(MAKE) --no-print-directory check
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal --durations=25 --hypothesis-profile=all
 
 check: $(VENV)/.test
 	$(BIN)/ruff format --check $(SOURCES)

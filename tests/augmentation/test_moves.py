@@ -102,6 +102,7 @@ def is_inside(box: Box) -> bool:
 def test_box_around_rotated_corners_is_where_the_rectangle_is(degrees: float) -> None:
     result = finished(transforms.rotated(scene(), degrees, RotatedBoxes.CORNERS))
     boxes = boxes_of(result)
+    assert boxes
     for colour in boxes:
         seen = found(result.rgb, colour)
         assert seen is not None

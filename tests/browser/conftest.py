@@ -21,7 +21,15 @@ from playwright.sync_api import (
     sync_playwright,
 )
 
+from imagebase.annotation import ImageRecord
+from imagebase.images.scan import Incoming
+from imagebase.ingest.add_images import admit
+from imagebase.settings import SAMPLES_FOLDER, TEAM_OWNER, Limits, read_settings
+from imagebase.store import Scope, Store, open_store
+from tests.store.fixtures import scope_of
+
 ROOT = Path(__file__).parents[2]
+APP = ROOT / "app.py"
 SCREEN: Final[ViewportSize] = {"width": 1280, "height": 800}
 START_SECONDS = 60
 QUIET = [
@@ -40,6 +48,36 @@ class Serve(Protocol):
     """Start an app and return its address."""
 
     def __call__(self, app: Path, environ: Mapping[str, str] = ...) -> str: ...
+
+
+class Served(NamedTuple):
+    """The app's address, and the store behind it."""
+
+    url: str
+    store: Store
+
+
+class Dataset(NamedTuple):
+    """A dataset of a test's own, and the app that serves it."""
+
+    url: str
+    store: Store
+    scope: Scope
+
+    def at(self, page: str = "") -> str:
+        """Return the address of a page with this dataset."""
+        return f"{self.url}/{page}?dataset={self.scope.dataset_id[:12]}"
+
+    def records(self) -> list[ImageRecord]:
+        return self.store.records(self.scope)
+
+    def record(self, file_name: str) -> ImageRecord:
+        return next(one for one in self.records() if one.file_name == file_name)
+
+    def add(self, *names: str) -> None:
+        """Add sample photographs."""
+        files = [Incoming(one, (SAMPLES_FOLDER / one).read_bytes()) for one in names]
+        admit(self.store, self.scope, files, limits=Limits())
 
 
 class Shown(NamedTuple):
@@ -236,6 +274,25 @@ def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serve]:
     yield start
     for server in servers:
         server.stop()
+
+
+@pytest.fixture(scope="session")
+def served(serve: Serve, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """The app as one server for all tests, each of which has a dataset of its own."""
+    # Threads that wait for each other on a busy machine would take minutes to train.
+    home = str(tmp_path_factory.mktemp("app") / "home")
+    environ = {"IMAGEBASE_HOME": home, "OMP_NUM_THREADS": "1"}
+    store = open_store(read_settings(environ))
+    yield Served(serve(APP, environ), store)
+    store.close()
+
+
+@pytest.fixture
+def dataset(served: Served, request: pytest.FixtureRequest) -> Dataset:
+    """An empty dataset on the served app."""
+    name = request.node.name[:60]
+    scope = scope_of(served.store, TEAM_OWNER, who="ann", name=name)
+    return Dataset(served.url, served.store, scope)
 
 
 def free_port() -> int:

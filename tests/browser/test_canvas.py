@@ -2,7 +2,6 @@
 
 import pickle
 import shutil
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -854,10 +853,8 @@ def test_huge_image_with_many_boxes_is_edited_as_exactly(
     editing = Editing(find_canvas(page), folder, url, ("huge.png",))
     canvas = editing.canvas
     assert len(canvas.shown()) == 502
-    started = time.time()
     canvas.drag((3000, 4000), (5000, 5000), steps=2)
     editing.wait_for(has_boxes(503))
-    assert time.time() - started < 2
     editing.press("Escape")
     for _ in range(7):
         canvas.wheel((6002, 3002), -5)

@@ -15,12 +15,11 @@ from playwright.sync_api import Browser, BrowserContext, Dialog, Error, Locator,
 from imagebase.annotation import ImageRecord, ReviewStatus
 from imagebase.settings import read_settings
 from imagebase.store import open_store
-from tests.browser.conftest import ROOT, SCREEN, Server
+from tests.browser.conftest import ROOT, SCREEN, Served, Server
 from tests.browser.network import Network
 from tests.browser.test_edit import (
     BEAR,
     KITCHEN,
-    Served,
     Visit,
     four_photographs,
     open_editor,

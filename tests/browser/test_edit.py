@@ -14,10 +14,10 @@ from imagebase.annotation import Annotation, Box, ImageRecord, ReviewStatus, Sou
 from imagebase.editing.records import describe
 from imagebase.images.scan import Incoming
 from imagebase.ingest.add_images import admit
-from imagebase.settings import SAMPLES_FOLDER, Limits, read_settings
-from imagebase.store import Scope, Store, open_store
-from imagebase.ui.identity import TEAM_OWNER
-from tests.browser.conftest import ROOT, SCREEN, Canvas, Serve
+from imagebase.settings import TEAM_OWNER, Limits
+from imagebase.store import Scope, Store
+from tests.browser.conftest import SCREEN, Canvas, Dataset, Served
+from tests.store.fixtures import scope_of
 
 pytestmark = pytest.mark.browser
 
@@ -26,13 +26,6 @@ KITCHEN, BEAR, SKIER, STREET = range(4)
 LABELS = ("bottle", "cup", "bear", "person", "car", "dog", "bus", "horse", "kite")
 BOTTLE = Box(60, 60, 160, 220)
 BOTTLE_MIDDLE = (110.0, 140.0)
-
-
-class Served(NamedTuple):
-    """The app's address, and the store behind it."""
-
-    url: str
-    store: Store
 
 
 class Visit(NamedTuple):
@@ -101,15 +94,6 @@ def model_box(name: str, box: Box, label: str) -> Annotation:
 
 
 @pytest.fixture(scope="module")
-def served(serve: Serve, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    environ = {"IMAGEBASE_HOME": str(tmp_path_factory.mktemp("edit") / "home")}
-    url = serve(ROOT / "app.py", environ)
-    store = open_store(read_settings(environ))
-    yield Served(url, store)
-    store.close()
-
-
-@pytest.fixture(scope="module")
 def tab(chromium: Browser) -> Iterator[Page]:
     """One visitor for all tests: the app's scripts are loaded once."""
     context = chromium.new_context(viewport=SCREEN)
@@ -125,12 +109,8 @@ def scope(served: Served, request: pytest.FixtureRequest) -> Scope:
 
 def four_photographs(store: Store, name: str) -> Scope:
     """Return a dataset of four photographs; the skier is the most doubtful one."""
-    created = store.create_dataset(TEAM_OWNER, name, who="test")
-    scope = Scope(TEAM_OWNER, created.dataset_id, "test")
-    photographs = [
-        Incoming(name, (SAMPLES_FOLDER / name).read_bytes()) for name in PHOTOGRAPHS
-    ]
-    admit(store, scope, photographs, limits=Limits())
+    scope = scope_of(store, TEAM_OWNER, who="test", name=name)
+    Dataset("", store, scope).add(*PHOTOGRAPHS)
     store.add_labels(scope, LABELS)
     kitchen, bear, skier, _ = store.records(scope)
     boxes = {
@@ -501,8 +481,7 @@ def test_what_was_sent_back_is_mended_and_resolved(visit: Visit) -> None:
 def test_box_of_four_pixels_is_exact_on_a_photograph_of_48_megapixels(
     served: Served, tab: Page
 ) -> None:
-    created = served.store.create_dataset(TEAM_OWNER, "Large", who="test")
-    scope = Scope(TEAM_OWNER, created.dataset_id, "test")
+    scope = scope_of(served.store, TEAM_OWNER, who="test", name="Large")
     noise = np.random.default_rng(5).integers(0, 255, (750, 1000, 3), np.uint8)
     large = cv2.resize(noise, (8000, 6000), interpolation=cv2.INTER_NEAREST)
     jpeg = cv2.imencode(".jpg", large)[1].tobytes()

@@ -2,41 +2,23 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import NamedTuple
 
 import pytest
 from playwright.sync_api import Page, expect
 
-from imagebase.annotation import Annotation, Box, ImageRecord, ReviewStatus
+from imagebase.annotation import Annotation, Box, ReviewStatus
 from imagebase.detection.candidates import select
 from imagebase.detection.detector import load_model
 from imagebase.detection.model_registry import find_model
 from imagebase.images.decode import load_image
-from imagebase.images.scan import Incoming
-from imagebase.ingest.add_images import admit
-from imagebase.settings import SAMPLES_FOLDER, Limits, read_settings
-from imagebase.store import Scope, Store, open_store
-from imagebase.ui.identity import TEAM_OWNER
-from tests.browser.conftest import ROOT, Canvas, Serve
+from imagebase.settings import SAMPLES_FOLDER
+from tests.browser.conftest import Canvas, Dataset
 
 pytestmark = pytest.mark.browser
 
-APP = ROOT / "app.py"
 BEAR = "bear.jpg"
 PHOTOGRAPHS = (BEAR, "skier.jpg")
 SLOW_MS = 60_000
-
-
-class Judged(NamedTuple):
-    """The app's address, and a dataset of approved photographs behind it."""
-
-    url: str
-    store: Store
-    scope: Scope
-
-    def record(self, name: str) -> ImageRecord:
-        records = self.store.records(self.scope)
-        return next(one for one in records if one.file_name == name)
 
 
 def found(name: str) -> list[Annotation]:
@@ -57,30 +39,21 @@ def found(name: str) -> list[Annotation]:
 
 
 @pytest.fixture
-def judged(serve: Serve, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Judged]:
+def judged(dataset: Dataset) -> Dataset:
     """Two approved photographs with their boxes, but the bear is called a sheep.
 
     The model says bear, and less surely dog, which stays a false alarm.
     """
-    environ = {"IMAGEBASE_HOME": str(tmp_path_factory.mktemp("evaluate") / "home")}
-    store = open_store(read_settings(environ))
-    dataset = store.create_dataset(TEAM_OWNER, "Wild", who="ann")
-    scope = Scope(TEAM_OWNER, dataset.dataset_id, "ann")
-    photographs = [
-        Incoming(name, (SAMPLES_FOLDER / name).read_bytes()) for name in PHOTOGRAPHS
-    ]
-    admit(store, scope, photographs, limits=Limits())
+    dataset.add(*PHOTOGRAPHS)
+    store, scope = dataset.store, dataset.scope
     store.add_labels(scope, ["bear", "sheep", "person", "skis"])
-    for record in store.records(scope):
+    for record in dataset.records():
         boxes = found(record.file_name)
         if record.file_name == BEAR:
             boxes = [replace(b, label="sheep") for b in boxes if b.label == "bear"][:1]
-        store.save(
-            scope,
-            replace(record, annotations=tuple(boxes), status=ReviewStatus.APPROVED),
-        )
-    yield Judged(serve(APP, environ), store, scope)
-    store.close()
+        approved = ReviewStatus.APPROVED
+        store.save(scope, replace(record, annotations=tuple(boxes), status=approved))
+    return dataset
 
 
 def go_to(page: Page, name: str) -> None:
@@ -110,7 +83,7 @@ def patience() -> Iterator[None]:
     expect.set_options(timeout=5_000)
 
 
-def correct(judged: Judged, canvas: Canvas) -> None:
+def correct(judged: Dataset, canvas: Canvas) -> None:
     """Call the sheep a bear, and approve the image again."""
     sheep = next(b for b in judged.record(BEAR).annotations if b.label == "sheep")
     canvas.surface.focus()
@@ -136,11 +109,10 @@ def wait(page: Page, is_so: Callable[[], bool]) -> None:
 
 
 def test_a_wrong_label_is_found_corrected_and_the_figure_moves(
-    judged: Judged, page: Page, find_canvas: Callable[[Page], Canvas]
+    judged: Dataset, page: Page, find_canvas: Callable[[Page], Canvas]
 ) -> None:
     page.set_default_timeout(SLOW_MS)
-    page.goto(judged.url)
-    go_to(page, "Evaluate")
+    page.goto(judged.at("evaluate"))
     run(page, "yolox-nano")
     expect(page.get_by_text("Is a confidence of 0.8 right")).to_be_visible()
     first = page.get_by_test_id("stDataFrame").first

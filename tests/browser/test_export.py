@@ -13,26 +13,21 @@ from imagebase.annotation import Annotation, Box, ReviewStatus
 from imagebase.formats.registry import read
 from imagebase.formats.trees import FolderTree
 from imagebase.images.decode import RgbArray
-from imagebase.settings import read_settings
-from imagebase.store import Scope, open_store
-from imagebase.ui.identity import TEAM_OWNER
-from tests.browser.conftest import ROOT, Serve
+from imagebase.settings import TEAM_OWNER
+from tests.browser.conftest import Dataset, Served
 from tests.export.datasets import COLOURS, SIZE, picture, planted
+from tests.store.fixtures import scope_of
 
 pytestmark = pytest.mark.browser
 
-APP = ROOT / "app.py"
 IMAGES = 10
 
 
 @pytest.fixture
-def url(serve: Serve, tmp_path: Path) -> str:
-    """An app whose dataset holds ten approved images, a planted box on each."""
-    environ = {"IMAGEBASE_HOME": str(tmp_path / "home")}
-    address = serve(APP, environ)
-    store = open_store(read_settings(environ))
-    created = store.create_dataset(TEAM_OWNER, "Planted", who="test")
-    scope = Scope(TEAM_OWNER, created.dataset_id, "test")
+def url(served: Served) -> str:
+    """The Export page of ten approved images, a planted box on each."""
+    store = served.store
+    scope = scope_of(store, TEAM_OWNER, who="test", name="Planted")
     for number in range(IMAGES):
         one = Annotation(Box(10 + number, 20, 60 + number, 55), "cat")
         data = planted(number, one)
@@ -40,8 +35,7 @@ def url(serve: Serve, tmp_path: Path) -> str:
         added = store.add_image(scope, data, file_name=name, size=SIZE, quality=None)
         boxed = replace(added.record, annotations=(one,), status=ReviewStatus.APPROVED)
         store.save(scope, boxed)
-    store.close()
-    return address
+    return Dataset(served.url, store, scope).at("export")
 
 
 def choose(page: Page, button: str, *words: str) -> None:
@@ -76,7 +70,7 @@ def download(page: Page, folder: Path) -> Path:
 def test_yolo_with_split_and_variants_is_what_the_page_said(
     url: str, page: Page, tmp_path: Path
 ) -> None:
-    page.goto(f"{url}/export")
+    page.goto(url)
     page.get_by_text("Ultralytics YOLO", exact=True).click(timeout=20_000)
     # It is proposed, as Ultralytics needs images to validate on.
     expect(page.get_by_text("Split: 80 / 20 / 0")).to_be_visible(timeout=20_000)

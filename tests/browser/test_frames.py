@@ -1,17 +1,13 @@
 """Nothing on a page stands there twice while work begins, goes on and ends."""
 
 import re
-from collections.abc import Iterator
-from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from imagebase.settings import read_settings
-from imagebase.store import JobState, Scope, Store, open_store
-from imagebase.ui.identity import TEAM_OWNER
-from tests.browser.conftest import ROOT, Serve
+from imagebase.settings import SAMPLES_FOLDER
+from imagebase.store import JobState
+from tests.browser.conftest import Dataset
 from tests.browser.frames import Frame, frames, shown_twice, watch
 
 pytestmark = pytest.mark.browser
@@ -21,25 +17,11 @@ IDLE = "[data-testid='stApp'][data-test-script-state='notRunning']"
 LINES_PX = 150
 
 
-class Served(NamedTuple):
-    """The app's address, and the store behind it."""
-
-    url: str
-    store: Store
-
-    def jobs(self, kind: str) -> list[JobState]:
-        (dataset,) = self.store.datasets(TEAM_OWNER)
-        scope = Scope(TEAM_OWNER, dataset.dataset_id, "test")
-        return [one.state for one in self.store.jobs(scope, kind=kind)]
-
-
 @pytest.fixture
-def served(serve: Serve, tmp_path: Path) -> Iterator[Served]:
-    environ = {"IMAGEBASE_HOME": str(tmp_path / "home"), "IMAGEBASE_SAMPLES": "1"}
-    url = serve(ROOT / "app.py", environ)
-    store = open_store(read_settings(environ))
-    yield Served(url, store)
-    store.close()
+def filled(dataset: Dataset) -> Dataset:
+    """A dataset of every sample photograph."""
+    dataset.add(*(path.name for path in sorted(SAMPLES_FOLDER.glob("*.jpg"))))
+    return dataset
 
 
 def save_button(page: Page) -> Locator:
@@ -60,9 +42,9 @@ def jumps(noted: list[Frame]) -> list[float]:
     return [highest - calm] if highest - calm > LINES_PX else []
 
 
-def test_annotate_draws_each_widget_once_all_along(page: Page, served: Served) -> None:
+def test_annotate_draws_each_widget_once_all_along(page: Page, filled: Dataset) -> None:
     watch(page)
-    page.goto(f"{served.url}/annotate")
+    page.goto(filled.at("annotate"))
     page.get_by_role("button", name="Run").click()
     expect(save_button(page)).to_be_enabled(timeout=60_000)
     settle(page)
@@ -76,7 +58,8 @@ def test_annotate_draws_each_widget_once_all_along(page: Page, served: Served) -
     while_saving = frames(page)
     assert shown_twice(while_saving) == []
     assert jumps(while_saving) == []
-    assert served.jobs("keep") == [JobState.DONE]
+    jobs = filled.store.jobs(filled.scope, kind="keep")
+    assert [one.state for one in jobs] == [JobState.DONE]
 
     page.get_by_role("button", name="Undo").click()
     expect(page.get_by_text("16 new")).to_be_visible(timeout=30_000)
@@ -85,9 +68,9 @@ def test_annotate_draws_each_widget_once_all_along(page: Page, served: Served) -
 
 
 def test_slider_that_is_moved_while_boxes_are_saved_stays_moved(
-    page: Page, served: Served
+    page: Page, filled: Dataset
 ) -> None:
-    page.goto(f"{served.url}/annotate")
+    page.goto(filled.at("annotate"))
     page.get_by_role("button", name="Run").click()
     expect(save_button(page)).to_be_enabled(timeout=60_000)
     settle(page)

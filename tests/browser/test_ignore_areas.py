@@ -1,6 +1,5 @@
 """Ignore areas and a reviewer's marks, drawn by mouse on the drawable canvas."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -10,21 +9,12 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from imagebase.annotation import Annotation, Box, ReviewStatus
 from imagebase.annotation.areas import Shape, ShapeKind
 from imagebase.annotation.coverage import mask_of
-from imagebase.images.scan import Incoming
-from imagebase.ingest.add_images import admit
-from imagebase.settings import SAMPLES_FOLDER, Limits, read_settings
-from imagebase.store import Scope, Store, open_store
-from imagebase.ui.identity import TEAM_OWNER
-from tests.browser.conftest import ROOT, Point, Serve
+from imagebase.store import Scope, Store
+from tests.browser.conftest import Dataset, Point
 
 pytestmark = pytest.mark.browser
 
 PHOTOGRAPHS = ("kitchen.jpg", "bear.jpg", "street.jpg")
-
-
-class Served(NamedTuple):
-    url: str
-    store: Store
 
 
 class RoughCanvas(NamedTuple):
@@ -101,26 +91,15 @@ class Visit(NamedTuple):
         self.page.wait_for_timeout(200)
 
 
-@pytest.fixture(scope="module")
-def served(serve: Serve, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    home = tmp_path_factory.mktemp("areas")
-    store = open_store(read_settings({"IMAGEBASE_HOME": str(home)}))
-    yield Served(serve(ROOT / "app.py", {"IMAGEBASE_HOME": str(home)}), store)
-    store.close()
-
-
 @pytest.fixture
-def visit(page: Page, served: Served) -> Visit:
-    return visit_of(page, served)
+def visit(page: Page, dataset: Dataset) -> Visit:
+    return visit_of(page, dataset)
 
 
-def visit_of(page: Page, served: Served) -> Visit:
-    created = served.store.create_dataset(TEAM_OWNER, page.url[-1:] or "a", who="ann")
-    scope = Scope(TEAM_OWNER, created.dataset_id, "someone")
-    files = [Incoming(n, (SAMPLES_FOLDER / n).read_bytes()) for n in PHOTOGRAPHS]
-    admit(served.store, scope, files, limits=Limits())
-    visit = Visit(page, served.store, scope, served.url)
-    visit.open(served.store.image_ids(scope)[0])
+def visit_of(page: Page, dataset: Dataset) -> Visit:
+    dataset.add(*PHOTOGRAPHS)
+    visit = Visit(page, dataset.store, dataset.scope, dataset.url)
+    visit.open(dataset.store.image_ids(dataset.scope)[0])
     return visit
 
 
@@ -209,11 +188,11 @@ def test_what_is_drawn_is_kept_when_the_dialog_is_closed_at_once(visit: Visit) -
 
 
 def test_on_a_phone_the_canvas_is_as_wide_as_the_dialog(
-    chromium: Browser, served: Served
+    chromium: Browser, dataset: Dataset
 ) -> None:
     context = chromium.new_context(viewport={"width": 390, "height": 844})
     try:
-        visit = visit_of(context.new_page(), served)
+        visit = visit_of(context.new_page(), dataset)
         canvas = visit.open_areas()
         box = canvas.surface.bounding_box()
         assert box is not None

@@ -1,45 +1,21 @@
 """Labels that exist already, and a whole dataset out and in: in a real browser."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 from playwright.sync_api import Page, expect
 
 from imagebase.annotation import Box, Source
-from imagebase.settings import read_settings
-from imagebase.store import Scope, Store, open_store
-from imagebase.ui.identity import TEAM_OWNER
-from tests.browser.conftest import ROOT, Canvas, Serve
+from imagebase.settings import TEAM_OWNER
+from tests.browser.conftest import ROOT, Canvas, Dataset
 
 pytestmark = pytest.mark.browser
 
-APP = ROOT / "app.py"
 PHOTOGRAPHS = ("kitchen.jpg", "bear.jpg")
 BEAR = Box(30, 40, 130, 160)
-
-
-class Served(NamedTuple):
-    """The app's address, and the store behind it."""
-
-    url: str
-    store: Store
-
-    def scopes(self) -> list[Scope]:
-        """Return the scope of each dataset, the oldest first."""
-        known = self.store.datasets(TEAM_OWNER)
-        return [Scope(TEAM_OWNER, one.dataset_id, "test") for one in known]
-
-
-@pytest.fixture
-def served(serve: Serve, tmp_path: Path) -> Iterator[Served]:
-    environ = {"IMAGEBASE_HOME": str(tmp_path / "home")}
-    url = serve(APP, environ)
-    store = open_store(read_settings(environ))
-    yield Served(url, store)
-    store.close()
 
 
 def labels_file(folder: Path) -> Path:
@@ -72,7 +48,7 @@ def upload(page: Page) -> None:
     expect(page.get_by_text("2 images added")).to_be_visible(timeout=20_000)
 
 
-def import_labels(page: Page, served: Served, folder: Path) -> None:
+def import_labels(page: Page, dataset: Dataset, folder: Path) -> None:
     """Look at the dry run, and agree; nothing is stored before that."""
     page.get_by_text("Import labels that exist already").click()
     drop(page, "import-files", labels_file(folder))
@@ -80,9 +56,8 @@ def import_labels(page: Page, served: Served, folder: Path) -> None:
     expect(agree).to_be_visible(timeout=20_000)
     expect(page.get_by_text("1 of 2 images found: 1 by their name")).to_be_visible()
     expect(page.get_by_text("1 item in the files that cannot come in")).to_be_visible()
-    (scope,) = served.scopes()
-    assert not any(one.annotations for one in served.store.records(scope))
-    assert not len(served.store.labels(scope))
+    assert not any(one.annotations for one in dataset.records())
+    assert not len(dataset.store.labels(dataset.scope))
     agree.click()
     expect(page.get_by_text("1 box came in on 1 image")).to_be_visible(timeout=20_000)
 
@@ -102,7 +77,7 @@ def back_up(page: Page, folder: Path) -> Path:
     menu = page.get_by_test_id("stPopoverBody")
     menu.get_by_role("button", name="Back up or restore").click()
     page.get_by_role("button", name="Back up this dataset").click()
-    button = page.get_by_role("button", name="Download my-images-backup.zip")
+    button = page.get_by_role("button", name="Download bears-backup.zip")
     expect(button).to_be_visible(timeout=20_000)
     with page.expect_download() as started:
         button.click()
@@ -113,45 +88,45 @@ def back_up(page: Page, folder: Path) -> Path:
 
 def test_labels_come_in_as_agreed_and_a_backup_is_the_same_dataset(
     page: Page,
-    served: Served,
+    dataset: Dataset,
     find_canvas: Callable[[Page], Canvas],
     tmp_path: Path,
 ) -> None:
-    page.goto(served.url)
+    dataset.store.rename_dataset(dataset.scope, "Bears")
+    page.goto(dataset.at())
     upload(page)
-    import_labels(page, served, tmp_path)
-    (scope,) = served.scopes()
-    records = served.store.records(scope)
+    import_labels(page, dataset, tmp_path)
+    records = dataset.records()
     (bear,) = next(one for one in records if "bear" in one.file_name).annotations
     assert (bear.box, bear.label, bear.source) == (BEAR, "Bear", Source.IMPORT)
-    assert served.store.labels(scope).names == ("animal", "Bear")
+    assert dataset.store.labels(dataset.scope).names == ("animal", "Bear")
 
     path = back_up(page, tmp_path)
     drop(page, "restore-file", path)
-    told = page.get_by_text("My images (restored) is there, with 2 images")
+    told = page.get_by_text("Bears (restored) is there, with 2 images")
     expect(told).to_be_visible(timeout=20_000)
     page.get_by_role("button", name="Open it").click()
     expect(page.get_by_text("all 2")).to_be_visible(timeout=20_000)
-    _, target = served.scopes()
-    assert served.store.records(target) == records
+    restored = dataset.store.datasets(TEAM_OWNER)[-1]
+    target = replace(dataset.scope, dataset_id=restored.dataset_id)
+    assert dataset.store.records(target) == records
     see_on_edit(page, find_canvas)
 
 
 def test_refused_import_says_so_and_can_be_agreed_to_later(
-    page: Page, served: Served, tmp_path: Path
+    page: Page, dataset: Dataset, tmp_path: Path
 ) -> None:
-    page.goto(served.url)
+    page.goto(dataset.at())
     upload(page)
     page.get_by_text("Import labels that exist already").click()
     drop(page, "import-files", labels_file(tmp_path))
     agree = page.get_by_role("button", name="Import 1 box")
     expect(agree).to_be_visible(timeout=20_000)
-    (scope,) = served.scopes()
-    served.store.submit_job(scope, "import", {})
-    assert served.store.claim_job("elsewhere:1:x", ["import"])
+    dataset.store.submit_job(dataset.scope, "import", {})
+    assert dataset.store.claim_job("elsewhere:1:x", ["import"])
     agree.click()
     expect(page.get_by_text("of this kind")).to_be_visible()
-    served.store.interrupt_workers(["elsewhere:1:x"])
+    dataset.store.interrupt_workers(["elsewhere:1:x"])
     expect(agree).to_be_visible()
     agree.click()
     expect(page.get_by_text("1 box came in on 1 image")).to_be_visible(timeout=20_000)

@@ -8,24 +8,17 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import ROOT, Serve
-from tests.browser.test_whole_path import APP, go_to
+from tests.browser.conftest import ROOT, Dataset
+from tests.browser.test_whole_path import go_to
 from tests.detection.darknet.darknet_models import write_one_box_model
 from tests.detection.validation.test_broken_uploads import V8
 
 pytestmark = pytest.mark.browser
 
 
-@pytest.fixture(scope="module")
-def url(serve: Serve, tmp_path_factory: pytest.TempPathFactory) -> str:
-    home = tmp_path_factory.mktemp("models-home")
-    return serve(APP, {"IMAGEBASE_HOME": str(home)})
-
-
 @pytest.fixture
-def models_page(page: Page, url: str) -> Page:
-    page.goto(url)
-    go_to(page, "Models")
+def models_page(page: Page, dataset: Dataset) -> Page:
+    page.goto(dataset.at("models"))
     expect(page.get_by_text("yolox-nano").first).to_be_visible(timeout=30_000)
     return page
 

@@ -1,16 +1,12 @@
 """Images that are removed from a dataset in a real browser, once one is sure."""
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import NamedTuple
 
 import pytest
 from playwright.sync_api import Page, expect
 
-from imagebase.settings import read_settings
-from imagebase.store import Scope, Store, open_store
-from imagebase.ui.identity import TEAM_OWNER
-from tests.browser.conftest import ROOT, Canvas, Serve
+from tests.browser.conftest import Canvas, Dataset
 from tests.planted_logo import fill, made_set
 
 pytestmark = pytest.mark.browser
@@ -22,12 +18,13 @@ class Opened(NamedTuple):
     """A dataset of three images with a box each, in a browser."""
 
     page: Page
-    url: str
-    store: Store
-    scope: Scope
+    dataset: Dataset
 
     def go(self, page: str) -> None:
-        self.page.goto(f"{self.url}/{page}?dataset={self.scope.dataset_id[:12]}")
+        self.page.goto(self.dataset.at(page))
+
+    def image_ids(self) -> list[str]:
+        return self.dataset.store.image_ids(self.dataset.scope)
 
     def be_sure(self, images: str) -> None:
         """Open the question, and tick that they are to go; others are still kept."""
@@ -39,25 +36,10 @@ class Opened(NamedTuple):
         go.click()
 
 
-@pytest.fixture(scope="module")
-def served(
-    serve: Serve, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[str, Store]]:
-    """One server for this module, and the store behind it."""
-    environ = {"IMAGEBASE_HOME": str(tmp_path_factory.mktemp("removing"))}
-    url = serve(Path(ROOT / "app.py"), environ)
-    store = open_store(read_settings(environ))
-    yield url, store
-    store.close()
-
-
 @pytest.fixture
-def opened(served: tuple[str, Store], page: Page) -> Opened:
-    url, store = served
-    dataset = store.create_dataset(TEAM_OWNER, "Logos", who="ann")
-    scope = Scope(TEAM_OWNER, dataset.dataset_id, "ann")
-    fill(store, scope, made_set(with_logo=IMAGES, without=0))
-    return Opened(page, url, store, scope)
+def opened(dataset: Dataset, page: Page) -> Opened:
+    fill(dataset.store, dataset.scope, made_set(with_logo=IMAGES, without=0))
+    return Opened(page, dataset)
 
 
 def test_all_images_that_pass_are_removed(opened: Opened) -> None:
@@ -68,13 +50,13 @@ def test_all_images_that_pass_are_removed(opened: Opened) -> None:
     opened.page.get_by_text(everything).click()
     opened.be_sure(f"{IMAGES} images")
     expect(opened.page.get_by_text("This dataset has no images yet")).to_be_visible()
-    assert opened.store.image_ids(opened.scope) == []
+    assert opened.image_ids() == []
 
 
 def test_the_image_on_screen_is_removed_and_the_next_one_comes(
     opened: Opened, find_canvas: Callable[[Page], Canvas]
 ) -> None:
-    first, second, third = opened.store.image_ids(opened.scope)
+    first, second, third = opened.image_ids()
     opened.go("edit")
     canvas = find_canvas(opened.page)
     assert canvas.get("image") == first
@@ -84,4 +66,4 @@ def test_the_image_on_screen_is_removed_and_the_next_one_comes(
     opened.be_sure("1 image")
     canvas.wait_for("image", second)
     expect(opened.page.get_by_text("1 / 2")).to_be_visible()
-    assert opened.store.image_ids(opened.scope) == [second, third]
+    assert opened.image_ids() == [second, third]

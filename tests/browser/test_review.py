@@ -1,16 +1,13 @@
 """The Review page in a real browser: crops, look-alikes, plots that filter."""
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import NamedTuple
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from imagebase.settings import read_settings
-from imagebase.store import Scope, Store, open_store
-from imagebase.ui.identity import TEAM_OWNER
-from tests.browser.conftest import ROOT, Canvas, Serve
+from imagebase.store import Scope, Store
+from tests.browser.conftest import Canvas, Dataset
 from tests.planted_logo import LABEL, fill, made_set
 
 pytestmark = pytest.mark.browser
@@ -54,26 +51,12 @@ class Reviewed(NamedTuple):
         pytest.fail(f"not so within 10 s: {self.store.label_counts(self.scope)}")
 
 
-@pytest.fixture(scope="module")
-def served(
-    serve: Serve, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[str, Store]]:
-    """One server for this module, and the store behind it."""
-    environ = {"IMAGEBASE_HOME": str(tmp_path_factory.mktemp("review"))}
-    url = serve(Path(ROOT / "app.py"), environ)
-    store = open_store(read_settings(environ))
-    yield url, store
-    store.close()
-
-
 @pytest.fixture
-def reviewed(served: tuple[str, Store], page: Page) -> Reviewed:
+def reviewed(dataset: Dataset, page: Page) -> Reviewed:
     """The Review page of a dataset of its own."""
-    url, store = served
-    dataset = store.create_dataset(TEAM_OWNER, "Logos", who="ann")
-    scope = Scope(TEAM_OWNER, dataset.dataset_id, "ann")
+    store, scope = dataset.store, dataset.scope
     fill(store, scope, made_set(with_logo=WITH_LOGO, without=WITHOUT))
-    page.goto(f"{url}/review?dataset={dataset.dataset_id[:12]}")
+    page.goto(dataset.at("review"))
     expect(page.locator(".st-key-review-view")).to_be_visible(timeout=30_000)
     return Reviewed(page, store, scope)
 

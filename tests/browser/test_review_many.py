@@ -1,18 +1,13 @@
 """Many images at once in a browser: a bar, and no click cuts the work short."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 from playwright.sync_api import Page, expect
 
 from imagebase.annotation import Box, ReviewStatus
-from imagebase.settings import SAMPLES_FOLDER, read_settings
-from imagebase.store import Scope, Store, open_store
-from imagebase.ui.identity import TEAM_OWNER
-from tests.browser.conftest import ROOT, Serve
+from imagebase.settings import SAMPLES_FOLDER
+from imagebase.store import Scope, Store
+from tests.browser.conftest import Dataset
 from tests.planted_logo import SIZE, model_box, with_boxes
-from tests.store.fixtures import scope_of
 
 pytestmark = pytest.mark.browser
 
@@ -21,20 +16,13 @@ LONG_MS = 60_000
 
 
 @pytest.fixture
-def many(
-    serve: Serve, page: Page, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[Store, Scope]]:
-    """The Images view of a large dataset, and the store behind it."""
-    environ = {"IMAGEBASE_HOME": str(tmp_path_factory.mktemp("many"))}
-    url = serve(Path(ROOT / "app.py"), environ)
-    store = open_store(read_settings(environ))
-    scope = scope_of(store, TEAM_OWNER, who="ann")
-    fill(store, scope)
-    page.goto(f"{url}/review?dataset={scope.dataset_id[:12]}")
+def many(dataset: Dataset, page: Page) -> Dataset:
+    """The Images view of a large dataset."""
+    fill(dataset.store, dataset.scope)
+    page.goto(dataset.at("review"))
     switch = page.locator(".st-key-review-view")
     switch.get_by_text("Images", exact=True).click(timeout=30_000)
-    yield store, scope
-    store.close()
+    return dataset
 
 
 def fill(store: Store, scope: Scope) -> None:
@@ -54,8 +42,7 @@ def fill(store: Store, scope: Scope) -> None:
     store.save_many(scope, [with_boxes(one, box) for one in added])
 
 
-def test_a_click_meanwhile_stops_nothing(many: tuple[Store, Scope], page: Page) -> None:
-    store, scope = many
+def test_a_click_meanwhile_stops_nothing(many: Dataset, page: Page) -> None:
     page.get_by_text(f"All {MANY} images that match").click(timeout=30_000)
     expect(page.get_by_text(f"{MANY} images selected")).to_be_visible()
     page.locator(".st-key-review-images-approve button").first.click()
@@ -63,9 +50,9 @@ def test_a_click_meanwhile_stops_nothing(many: tuple[Store, Scope], page: Page) 
     page.locator(".st-key-review-view").get_by_text("Labels", exact=True).click()
     said = page.get_by_text(f"Approved {MANY} images")
     expect(said).to_be_visible(timeout=LONG_MS)
-    assert store.progress(scope)[ReviewStatus.APPROVED] == MANY
+    assert many.store.progress(many.scope)[ReviewStatus.APPROVED] == MANY
     page.locator(".st-key-sidebar-undo button").first.click()
     page.get_by_text("Taking back: ").wait_for(timeout=LONG_MS)
     said = page.get_by_text(f"Undone on {MANY} images")
     expect(said).to_be_visible(timeout=LONG_MS)
-    assert store.progress(scope)[ReviewStatus.SUGGESTED] == MANY
+    assert many.store.progress(many.scope)[ReviewStatus.SUGGESTED] == MANY

@@ -1,47 +1,28 @@
 """Suggestions in the editor: dashed, and touching one saves that one alone."""
 
 import re
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 from playwright.sync_api import Page, expect
 
 from imagebase.annotation import ImageRecord, Source
-from imagebase.settings import read_settings
-from imagebase.store import Scope, Store, open_store
-from imagebase.ui.identity import TEAM_OWNER
-from tests.browser.conftest import ROOT, Canvas, Serve
+from tests.browser.conftest import ROOT, Canvas, Dataset
 
 pytestmark = pytest.mark.browser
 
 
-@pytest.fixture
-def environ(tmp_path: Path) -> dict[str, str]:
-    return {"IMAGEBASE_HOME": str(tmp_path / "home")}
-
-
-@pytest.fixture
-def store(environ: dict[str, str]) -> Iterator[Store]:
-    opened = open_store(read_settings(environ))
-    yield opened
-    opened.close()
-
-
-def record(store: Store) -> ImageRecord:
-    (dataset,) = store.datasets(TEAM_OWNER)
-    (found,) = store.records(Scope(TEAM_OWNER, dataset.dataset_id, "test"))
-    return found
+def only(dataset: Dataset) -> ImageRecord:
+    (record,) = dataset.records()
+    return record
 
 
 def test_a_moved_suggestion_is_saved_and_the_others_wait(
     page: Page,
-    serve: Serve,
-    environ: dict[str, str],
-    store: Store,
+    dataset: Dataset,
     find_canvas: Callable[[Page], Canvas],
 ) -> None:
-    page.goto(serve(ROOT / "app.py", environ))
+    page.goto(dataset.at())
     page.locator("input[type=file]").first.set_input_files(
         [ROOT / "samples" / "kitchen.jpg"]
     )
@@ -58,7 +39,7 @@ def test_a_moved_suggestion_is_saved_and_the_others_wait(
     before = canvas.shown()
     assert len(before) > 2
     assert all(one.is_untouched for one in before.values())
-    assert not record(store).annotations
+    assert not only(dataset).annotations
 
     # The smallest lies on top, and so a click in its middle takes it.
     moved, box = min(
@@ -70,16 +51,16 @@ def test_a_moved_suggestion_is_saved_and_the_others_wait(
     canvas.wait_for("selected", moved)
     canvas.drag((x, y), (x + 12, y + 8))
     for _ in range(100):
-        if record(store).annotations:
+        if only(dataset).annotations:
             break
         page.wait_for_timeout(100)
-    (saved,) = record(store).annotations
+    (saved,) = only(dataset).annotations
     assert (saved.annotation_id, saved.source) == (moved, Source.HUMAN)
 
     expect(offer).to_contain_text(f"Save {len(before) - 1} suggestions")
     offer.click()
     expect(offer).to_have_count(0)
-    assert len(record(store).annotations) == len(before)
+    assert len(only(dataset).annotations) == len(before)
     page.get_by_role("button", name="Undo").last.click()
     expect(offer).to_be_visible()
-    assert len(record(store).annotations) == 1
+    assert len(only(dataset).annotations) == 1

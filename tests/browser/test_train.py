@@ -1,19 +1,15 @@
 """Label, train, see the curve, find the model, annotate with it: in a real browser."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
 
 from imagebase.annotation import Annotation, ReviewStatus, Size
 from imagebase.images.decode import encode_png
-from imagebase.settings import read_settings
-from imagebase.store import Scope, Store, open_store
-from imagebase.ui.identity import TEAM_OWNER
-from tests.browser.conftest import ROOT, Canvas, Serve
+from tests.browser.conftest import Canvas, Dataset
 from tests.browser.frames import frames, shown_twice, watch
 from tests.training.shapes import HEIGHT, WIDTH, picture
 
@@ -23,44 +19,31 @@ MINUTE_MS = 60_000
 
 
 @pytest.fixture
-def environ(tmp_path: Path) -> dict[str, str]:
-    # Threads that wait for each other on a busy machine would take minutes.
-    return {"IMAGEBASE_HOME": str(tmp_path / "home"), "OMP_NUM_THREADS": "1"}
-
-
-@pytest.fixture
-def store(environ: dict[str, str]) -> Iterator[Store]:
+def shapes(dataset: Dataset) -> Dataset:
     """A dataset of shapes: seven approved, the first and two others new."""
-    opened = open_store(read_settings(environ))
-    dataset = opened.create_dataset(TEAM_OWNER, "Shapes", who="ann")
-    scope = Scope(TEAM_OWNER, dataset.dataset_id, "ann")
+    store, scope = dataset.store, dataset.scope
+    store.rename_dataset(scope, "Shapes")
     for number in range(10):
         rgb, _ = picture(number)
-        opened.add_image(
+        store.add_image(
             scope,
             encode_png(rgb),
             file_name=f"{number}.png",
             size=Size(WIDTH, HEIGHT),
             quality=None,
         )
-    for record in opened.records(scope):
+    for record in store.records(scope):
         number = int(record.file_name.removesuffix(".png"))
         _, boxes = picture(number)
         found = tuple(Annotation(box, label) for label, box in boxes)
         if 1 <= number < 8:
             approved = ReviewStatus.APPROVED
-            opened.save(scope, replace(record, annotations=found, status=approved))
-    yield opened
-    opened.close()
+            store.save(scope, replace(record, annotations=found, status=approved))
+    return dataset
 
 
-def scope_of(store: Store) -> Scope:
-    (dataset,) = store.datasets(TEAM_OWNER)
-    return Scope(TEAM_OWNER, dataset.dataset_id, "ann")
-
-
-def approved(store: Store) -> int:
-    return store.progress(scope_of(store)).get(ReviewStatus.APPROVED, 0)
+def approved(shapes: Dataset) -> int:
+    return shapes.store.progress(shapes.scope).get(ReviewStatus.APPROVED, 0)
 
 
 def go_to(page: Page, name: str) -> None:
@@ -74,13 +57,11 @@ def press(page: Page, key: str) -> None:
 @pytest.mark.timeout(1500)
 def test_label_train_see_the_curve_and_annotate_with_the_model(
     page: Page,
-    serve: Serve,
-    environ: dict[str, str],
-    store: Store,
+    shapes: Dataset,
     find_canvas: Callable[[Page], Canvas],
 ) -> None:
     watch(page)
-    page.goto(serve(ROOT / "app.py", environ))
+    page.goto(shapes.at())
 
     go_to(page, "Edit")
     canvas = find_canvas(page)
@@ -89,10 +70,10 @@ def test_label_train_see_the_curve_and_annotate_with_the_model(
         page.wait_for_timeout(800)
     press(page, "edit.approve")
     for _ in range(100):
-        if approved(store) == 8:
+        if approved(shapes) == 8:
             break
         page.wait_for_timeout(100)
-    assert approved(store) == 8
+    assert approved(shapes) == 8
 
     go_to(page, "Train")
     expect(page.get_by_text("Learns from 8 approved images")).to_be_visible(
@@ -128,6 +109,6 @@ def test_label_train_see_the_curve_and_annotate_with_the_model(
     expect(
         page.get_by_role("button", name=re.compile(r"Save [\d,]+ box"))
     ).to_be_visible(timeout=MINUTE_MS)
-    (run,) = (one for one in store.jobs(scope_of(store)) if one.kind == "annotate")
+    (run,) = (one for one in shapes.store.jobs(shapes.scope) if one.kind == "annotate")
     assert run.parameters["model"] == "Shapes model"
     assert run.parameters["statuses"] == ["new"]

@@ -3,7 +3,7 @@
 import json
 import re
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,40 +11,12 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from imagebase.annotation import Annotation, Box, ImageRecord, ReviewStatus, Source
-from imagebase.settings import read_settings
-from imagebase.store import Scope, Store, open_store
-from imagebase.ui.identity import TEAM_OWNER
-from tests.browser.conftest import ROOT, Canvas, Point, Serve
+from tests.browser.conftest import APP, ROOT, Canvas, Dataset, Point, Serve
+from tests.browser.frames import frames, watch
 
 pytestmark = pytest.mark.browser
 
-APP = ROOT / "app.py"
-PAGES = len(list((ROOT / "pages").glob("*.py")))
 PHOTOGRAPHS = ("kitchen.jpg", "bear.jpg", "skier.jpg", "street.jpg")
-
-
-class Served(NamedTuple):
-    """The app's address, and the store behind it."""
-
-    url: str
-    store: Store
-
-    def scope(self) -> Scope:
-        (dataset,) = self.store.datasets(TEAM_OWNER)
-        return Scope(TEAM_OWNER, dataset.dataset_id, "test")
-
-    def record(self, file_name: str) -> ImageRecord:
-        records = self.store.records(self.scope())
-        return next(one for one in records if one.file_name == file_name)
-
-
-@pytest.fixture
-def served(serve: Serve, tmp_path: Path) -> Iterator[Served]:
-    environ = {"IMAGEBASE_HOME": str(tmp_path / "home")}
-    url = serve(APP, environ)
-    store = open_store(read_settings(environ))
-    yield Served(url, store)
-    store.close()
 
 
 def go_to(page: Page, name: str) -> None:
@@ -72,12 +44,12 @@ def annotate(page: Page) -> None:
 class Editor(NamedTuple):
     """The editor on one photograph; points are pixels of the image."""
 
-    served: Served
+    dataset: Dataset
     canvas: Canvas
     file_name: str
 
     def record(self) -> ImageRecord:
-        return self.served.record(self.file_name)
+        return self.dataset.record(self.file_name)
 
     def wait_for(self, is_there: Callable[[ImageRecord], bool]) -> ImageRecord:
         for _ in range(200):
@@ -130,7 +102,7 @@ def correct(editor: Editor) -> dict[str, Box]:
         lambda one: one.annotation(oven.annotation_id).source is Source.HUMAN
     )
 
-    names = editor.served.store.labels(editor.served.scope()).names
+    names = editor.dataset.store.labels(editor.dataset.scope).names
     bottle = labelled(first, "bottle")
     new_label = next(name for name in names[:9] if name != "bottle")
     editor.select(bottle)
@@ -177,16 +149,16 @@ def export_coco(page: Page, folder: Path) -> dict[str, Any]:
 
 
 def test_photographs_become_a_zip_with_the_boxes_that_were_corrected(
-    served: Served,
+    dataset: Dataset,
     page: Page,
     find_canvas: Callable[[Page], Canvas],
     tmp_path: Path,
 ) -> None:
-    page.goto(served.url)
+    page.goto(dataset.at())
     upload(page, tmp_path)
     annotate(page)
     go_to(page, "Edit")
-    editor = Editor(served, find_canvas(page), "kitchen.jpg")
+    editor = Editor(dataset, find_canvas(page), "kitchen.jpg")
     expected = correct(editor)
 
     page.get_by_role("button", name="Approve and next").click()
@@ -216,8 +188,10 @@ def test_demo_visitors_see_nothing_of_each_other(
     url = serve(APP, {"IMAGEBASE_MODE": "demo", "IMAGEBASE_HOME": str(tmp_path / "h")})
     mine, theirs = chromium.new_context(), chromium.new_context()
     first, second = mine.new_page(), theirs.new_page()
+    watch(first)
     first.goto(url)
     expect(first.get_by_text("0 of 16 images approved")).to_be_visible(timeout=30_000)
+    assert [one.links for one in frames(first) if one.links] == []
     private = tmp_path / "my-secret.jpg"
     private.write_bytes((ROOT / "samples" / "bear.jpg").read_bytes() + b"\0")
     first.locator("input[type=file]").first.set_input_files([private])
@@ -235,22 +209,10 @@ def test_demo_visitors_see_nothing_of_each_other(
     theirs.close()
 
 
-def test_first_visit_after_a_start_goes_through_the_frame_to_its_page(
-    serve: Serve, page: Page, tmp_path: Path
-) -> None:
-    environ = {"IMAGEBASE_HOME": str(tmp_path / "home"), "IMAGEBASE_SAMPLES": "1"}
-    url = serve(APP, environ)
-    page.goto(f"{url}/export")
-    expect(page.get_by_role("heading", name="Export")).to_be_visible(timeout=30_000)
-    expect(page.get_by_text("0 of 16 images approved")).to_be_visible()
-    expect(page.get_by_test_id("stTopNavLink")).to_have_count(PAGES)
-
-
 def test_reload_comes_back_to_the_dataset_and_the_image(
-    serve: Serve, page: Page, tmp_path: Path
+    page: Page, dataset: Dataset
 ) -> None:
-    environ = {"IMAGEBASE_HOME": str(tmp_path / "home"), "IMAGEBASE_SAMPLES": "1"}
-    page.goto(serve(APP, environ))
+    page.goto(dataset.at())
     page.get_by_role("button", name="Manage").click()
     page.get_by_label("New dataset").fill("Bears")
     page.get_by_label("New dataset").press("Enter")
@@ -277,9 +239,9 @@ def zip_of_copies(path: Path, count: int) -> Path:
 
 
 def test_run_goes_on_while_the_person_looks_elsewhere_and_reloads(
-    served: Served, page: Page, tmp_path: Path
+    dataset: Dataset, page: Page, tmp_path: Path
 ) -> None:
-    page.goto(served.url)
+    page.goto(dataset.at())
     archive = zip_of_copies(tmp_path / "photographs.zip", 240)
     page.locator("input[type=file]").first.set_input_files([archive])
     expect(page.get_by_text("240 images added")).to_be_visible(timeout=60_000)

@@ -106,7 +106,9 @@ def test_a_file_that_vanished_is_named(tmp_path: Path) -> None:
 
 
 def photographs() -> list[Path]:
-    return sorted((REFERENCE / "photos").glob("*.jpg"))
+    found = sorted((REFERENCE / "photos").glob("*.jpg"))
+    assert found
+    return found
 
 
 def loaded(path: Path) -> LoadedImage:
@@ -218,6 +220,7 @@ def distances(found: Detections, class_id: int, box: FloatArray) -> FloatArray:
 def test_darknets_boxes_are_found_within_two_pixels_after_its_own_resizing(
     yolov4_tiny: LoadedModel,
 ) -> None:
+    assert darknet_frames()
     for frame in darknet_frames():
         name = Path(frame["filename"]).name
         picture = loaded(REFERENCE / "photos" / name)
@@ -235,6 +238,7 @@ def test_darknets_boxes_are_found_within_two_pixels_after_its_own_resizing(
 def test_opencv_4s_boxes_are_found_to_a_pixel_after_plain_bilinear_resizing(
     yolov4_tiny: LoadedModel,
 ) -> None:
+    assert any(opencv_boxes().values())
     for name, boxes in opencv_boxes().items():
         picture = loaded(REFERENCE / "photos" / name)
         rgb = np.asarray(cv2.resize(picture.rgb, (416, 416)), dtype=np.uint8)
@@ -253,6 +257,7 @@ def test_opencv_4s_boxes_are_found_to_a_pixel_after_plain_bilinear_resizing(
 def test_area_averaging_moves_what_darknet_is_sure_of_by_a_few_pixels(
     yolov4_tiny: LoadedModel,
 ) -> None:
+    assert darknet_frames()
     for frame in darknet_frames():
         name = Path(frame["filename"]).name
         picture = loaded(REFERENCE / "photos" / name)

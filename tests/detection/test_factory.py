@@ -56,6 +56,7 @@ def test_accurate_boxes_are_on_the_upright_picture(name: str) -> None:
         nms_threshold=0.45,
     )
     found = looker("accurate", name).candidates(picture.rgb, size=picture.size)
+    assert len(plain)
     for box, class_id in zip(plain.xyxy, plain.class_id, strict=True):
         same = found.xyxy[found.class_id == class_id]
         assert np.abs(same - box).max(axis=1).min() < 0.06 * picture.size.width

@@ -150,6 +150,7 @@ def test_what_darknet_is_sure_of_is_found_in_the_photographs_themselves(
         theirs = darknets_boxes(picture, model)
         ours = usual(boxed.candidates(picture.rgb, size=picture.size))
         sure = theirs.confidence > 0.5
+        assert sure.any()
         overlap = pairwise_iou(theirs.xyxy[sure], ours.xyxy)
         same = theirs.class_id[sure][:, None] == ours.class_id[None]
         assert (np.where(same, overlap, 0).max(axis=1, initial=0) > 0.75).all()

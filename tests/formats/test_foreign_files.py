@@ -118,6 +118,7 @@ def test_two_formats_of_the_sharks_agree(shared_data: Path) -> None:
     coco = read_folder(sets / "sharks-tiny-coco")
     yolo = read_folder(sets / "sharks-tiny-yolov9")
     by_stem = {one.name.split(".rf.")[0]: one for one in yolo.images}
+    assert any(image.annotations for image in coco.images)
     for image in coco.images:
         assert image.size is not None
         other = by_stem[image.name.split(".rf.")[0]].in_pixels(image.size)

@@ -4,7 +4,7 @@ import re
 from contextlib import suppress
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from imagebase.errors import AnnotationFileError
@@ -95,7 +95,6 @@ NAMES = st.one_of(
 
 @pytest.mark.parametrize("format_name", FORMAT_NAMES)
 @pytest.mark.parametrize("with_images", [True, False])
-@settings(max_examples=25, deadline=None)
 @given(names=st.lists(NAMES, min_size=1, max_size=6))
 def test_any_names_survive(
     format_name: str, with_images: bool, names: list[str]
@@ -112,7 +111,6 @@ DAMAGE = st.lists(
 
 
 @pytest.mark.parametrize("format_name", FORMAT_NAMES)
-@settings(max_examples=60, deadline=None)
 @given(damage=DAMAGE, which=st.floats(0, 0.999))
 def test_damage_anywhere_is_told_or_read_but_never_a_crash(
     format_name: str, damage: list[tuple[float, bytes, int]], which: float

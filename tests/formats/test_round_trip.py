@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from imagebase.annotation import Annotation, ImageRecord, clean_label
@@ -232,7 +232,6 @@ def records(draw: st.DrawFn) -> ImageRecord:
 
 
 @pytest.mark.parametrize("format_name", FORMAT_NAMES)
-@settings(max_examples=60, deadline=None)
 @given(st.lists(records(), min_size=1, max_size=4))
 def test_any_boxes_survive(format_name: str, found: list[ImageRecord]) -> None:
     one = export_set(*found, labels=HARD_LABELS)
@@ -250,7 +249,6 @@ def thinnest_px(one: ExportSet) -> float:
 
 
 @pytest.mark.parametrize("format_name", FORMAT_NAMES)
-@settings(max_examples=40, deadline=None)
 @given(st.lists(LABELS, min_size=1, max_size=4, unique=True))
 def test_any_labels_survive(format_name: str, labels: list[str]) -> None:
     names = dict.fromkeys(_kept(label, format_name) for label in labels)

@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from imagebase.annotation import Annotation, Box, ImageRecord, Quality, Size
@@ -180,6 +180,7 @@ def test_copies_of_real_photographs_stay_with_them() -> None:
             image_id = hashlib.sha256((file_name + copy).encode()).hexdigest()
             records.append(ImageRecord(image_id, file_name, size, quality=quality))
     images = [split_image(one) for one in records]
+    assert images
     for seed in range(10):
         part_of = split_by_shares(images, Shares(1, 1, 1), seed=seed).part_of
         for whole, halved in zip(records[::2], records[1::2], strict=True):
@@ -254,7 +255,6 @@ def test_impossible_shares_are_refused(shares: Shares) -> None:
 
 
 # Drawing examples is slow on a busy machine, which says nothing of the split.
-@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.lists(st.frozensets(st.sampled_from("abcde"), max_size=3), max_size=40),
     st.tuples(*[st.integers(0, 10)] * 3).filter(any),

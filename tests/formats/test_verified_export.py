@@ -356,6 +356,7 @@ def test_sinks_ask_for_one_image_at_a_time(tmp_path: Path) -> None:
     for count, written in enumerate(write_folder(files, tmp_path, images), start=1):
         assert len(asked) == count
         assert written.byte_count == 6
+    assert len(asked) == 3
 
 
 def test_trees_see_the_same_files(tmp_path: Path) -> None:

@@ -52,13 +52,13 @@ outcome = {}
 for path in sorted(Path(sys.argv[1]).iterdir()):
     if path.name == "MANIFEST.json":
         continue
-    began = time.monotonic()
+    began = time.process_time()
     try:
         load_image(path.read_bytes(), file_name=path.name, max_pixels=50_000_000)
         said = ""
     except ImageBaseError as error:
         said = str(error)
-    outcome[path.name] = [said, time.monotonic() - began]
+    outcome[path.name] = [said, time.process_time() - began]
 print(json.dumps(outcome))
 """
 # pillow__truncated_jpeg.jpg lacks its last byte alone, and libjpeg finds it whole.
@@ -433,6 +433,7 @@ def test_jpeg_that_lacks_more_than_its_end_is_refused(kind: dict[str, object]) -
     ]
     cuts = {*range(len(data) - 40, len(data) - 3), *scans_and_restarts[-20:]}
     cuts |= set(range(700, len(data) - 40, 997))
+    assert len(cuts) > 50
     for cut in cuts:
         with pytest.raises(ImageReadError):
             load(data[:cut])

@@ -450,6 +450,6 @@ def test_a_great_many_empty_parts_take_no_memory(file_format: str) -> None:
 def test_megabytes_of_fill_bytes_take_no_time() -> None:
     data = saved("JPEG")
     at = data.rindex(JPEG_END)
-    began = time.monotonic()
+    began = time.thread_time()
     plain(data[:at] + b"\xff" * 4_000_000 + b"\0" + JPEG_END)
-    assert time.monotonic() - began < 2
+    assert time.thread_time() - began < 2

@@ -83,6 +83,7 @@ def test_spoiled_photographs_are_flagged(
     photographs: list[RgbArray], spoil: object, warning: str
 ) -> None:
     assert callable(spoil)
+    assert photographs
     for rgb in photographs:
         assert warning not in assess(loaded(rgb)).warnings
         assert warning in assess(loaded(spoil(rgb))).warnings
@@ -91,6 +92,7 @@ def test_spoiled_photographs_are_flagged(
 def test_dark_or_flat_photographs_are_not_called_blurred(
     photographs: list[RgbArray],
 ) -> None:
+    assert photographs
     for rgb in photographs:
         assert "blurred" not in assess(loaded(flattened(rgb))).warnings
 

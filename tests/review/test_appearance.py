@@ -52,6 +52,7 @@ def changed(loaded: LoadedImage, change: Callable[[RgbArray], RgbArray]) -> Load
 def test_planted_logo_is_told_from_what_else_is_there(made: list[Made]) -> None:
     looks = np.concatenate([look_at(opened(one), [one.box]) for one in made])
     has_logo = np.array([one.has_logo for one in made])
+    assert has_logo.sum() >= 8
     for asked in np.flatnonzero(has_logo)[:8]:
         found = likeness(look_around(opened(made[asked]), made[asked].box), looks)
         others = has_logo & (np.arange(len(made)) != asked)
