@@ -1,4 +1,4 @@
-"""Changes of many images: done with a progress bar, undone, and reported."""
+"""Changes to many images: run with a progress bar, undone, and reported."""
 
 import logging
 import time
@@ -12,84 +12,83 @@ import streamlit as st
 from imagebase.errors import ImageBaseError
 from imagebase.review.bulk_edits import BulkReport
 from imagebase.store import UndoResult
-from imagebase.store.undo import OnProgress
+from imagebase.store.undo import OnProgress as OnProgress
 from imagebase.ui import services, state, widgets
 from imagebase.ui.state import undisturbed
 
-# A change of so many images is over before anybody could read a bar.
+# A change to this many images is done before anybody could read a progress bar.
 AT_ONCE: Final = 200
-_SECONDS_A_LOOK: Final = 0.1
-_ASKED: Final = "imagebase.long_work"
+_SECONDS_BETWEEN: Final = 0.1
+_SCHEDULED: Final = "imagebase.bulk_work"
 
 T = TypeVar("T")
-Tell = Callable[[int, int], None]
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
-    """text: what is being done. then: says what came of it."""
-
+class _ScheduledWork:
     text: str
-    work: Callable[[Tell], Any]
+    work: Callable[[OnProgress], Any]
     then: Callable[[Any], None]
 
 
-def ask(text: str, work: Callable[[Tell], T], *, then: Callable[[T], None]) -> None:
-    """Have work done as soon as the page is drawn again; for a callback.
+def schedule(
+    text: str, work: Callable[[OnProgress], T], *, then: Callable[[T], None]
+) -> None:
+    """Run work at the page's next run, with a progress bar; for a callback.
 
     Args:
         text: what is being done, such as `Approving`.
-        work: is called once; it tells how many of how many images are done.
-        then: is called with what came of it, for the session's state. It may be called
-            twice, so that must do no harm.
+        work: is called once, with a function that reports its progress.
+        then: is called with its result, to update the session's state. It may be
+            called twice, so that must do no harm.
     """
-    st.session_state[_ASKED] = _Asked(text, work, then)
+    st.session_state[_SCHEDULED] = _ScheduledWork(text, work, then)
 
 
-def begin(
-    text: str, work: Callable[[Tell], T], *, then: Callable[[T], None], images: int
+def run_or_schedule(
+    text: str,
+    work: Callable[[OnProgress], T],
+    *,
+    then: Callable[[T], None],
+    images: int,
 ) -> None:
-    """Do work on few images at once, and have it done with a bar where there are many.
+    """Run work on few images at once; schedule it where there are many.
 
     In a fragment the bar has to wait for the page: see `leave_fragment`.
 
     Args:
-        text, work, then: as for `ask`.
-        images: on how many.
+        text, work, then: as for `schedule`.
+        images: number of images.
     """
     if images > AT_ONCE:
-        ask(text, work, then=then)
+        schedule(text, work, then=then)
         return
     interruptions: list[BaseException] = []
-    undisturbed(partial(then, work(_keep_still)), interruptions)
+    undisturbed(partial(then, work(lambda _done, _total: None)), interruptions)
     if interruptions:
         raise interruptions[-1]
 
 
-def _keep_still(_done: int, _total: int) -> None:
-    """Say nothing of work that is over in a blink."""
-
-
 def leave_fragment() -> None:
-    """Run the page from the top, out of a fragment, where work is waiting for that."""
-    if _ASKED in st.session_state:
+    """Rerun the page from the top, out of a fragment, where work is scheduled."""
+    if _SCHEDULED in st.session_state:
         st.rerun()
 
 
-def do() -> None:
-    """Do the work that was asked for, if any, and run the page again."""
-    asked: _Asked | None = st.session_state.get(_ASKED)
-    if asked is None:
+def run_scheduled() -> None:
+    """Run the scheduled work, if any, and rerun the page."""
+    scheduled: _ScheduledWork | None = st.session_state.get(_SCHEDULED)
+    if scheduled is None:
         return
-    bar = st.progress(0.0, text=f"{asked.text} …")
-    # From here on it is done once and to its end, whatever is clicked meanwhile.
+    bar = st.progress(0.0, text=f"{scheduled.text} …")
+    # From here on it runs once and to its end, whatever is clicked meanwhile.
     interruptions: list[BaseException] = []
-    undisturbed(partial(st.session_state.pop, _ASKED, None), interruptions)
+    undisturbed(partial(st.session_state.pop, _SCHEDULED, None), interruptions)
     try:
-        result = asked.work(_teller(asked.text, bar.progress, interruptions))
-        finish = partial(asked.then, result)
+        result = scheduled.work(_reporter(scheduled.text, bar.progress, interruptions))
+        finish = partial(scheduled.then, result)
     except ImageBaseError as error:
         _log.warning("A click failed", exc_info=True)
         finish = partial(state.say, str(error))
@@ -99,65 +98,66 @@ def do() -> None:
     st.rerun()
 
 
-def _teller(
+def _reporter(
     text: str, draw: Callable[..., object], interruptions: list[BaseException]
-) -> Tell:
-    """Return what draws how far work is, some times a second."""
-    looked = 0.0
+) -> OnProgress:
+    """Return a function that draws the progress at most ten times a second."""
+    last = 0.0
 
-    def tell(done: int, total: int) -> None:
-        nonlocal looked
+    def report_progress(done: int, total: int) -> None:
+        nonlocal last
         now = time.monotonic()
-        if now - looked < _SECONDS_A_LOOK and done < total:
+        if now - last < _SECONDS_BETWEEN and done < total:
             return
-        looked = now
+        last = now
         words = f"{text}: {done:,} of {widgets.plural(total, 'image')}"
         undisturbed(partial(draw, done / max(total, 1), text=words), interruptions)
 
-    return tell
+    return report_progress
 
 
-@state.told
+@state.reports_errors
 def undo() -> None:
-    """Take back this visitor's last change in this dataset."""
+    """Undo this visitor's last change in this dataset."""
     scope, store = state.scope(), services.store()
 
-    def work(tell: OnProgress) -> UndoResult:
-        return store.undo(scope, on_progress=tell)
+    def work(on_progress: OnProgress) -> UndoResult:
+        return store.undo(scope, on_progress=on_progress)
 
-    images = store.undo_size(scope)
-    begin("Taking back", work, then=state.note_step, images=images)
+    run_or_schedule(
+        "Undoing", work, then=state.note_step, images=store.undo_size(scope)
+    )
 
 
-@state.told
+@state.reports_errors
 def redo() -> None:
-    """Do the change again that was taken back last."""
+    """Redo the change that was undone last."""
     scope, store = state.scope(), services.store()
 
-    def work(tell: OnProgress) -> UndoResult:
-        return store.redo(scope, on_progress=tell)
+    def work(on_progress: OnProgress) -> UndoResult:
+        return store.redo(scope, on_progress=on_progress)
 
-    images = store.redo_size(scope)
-    begin("Doing again", work, then=state.note_step, images=images)
+    run_or_schedule(
+        "Redoing", work, then=state.note_step, images=store.redo_size(scope)
+    )
 
 
-def report(done: str, told: BulkReport) -> None:
-    """Say what came of a change, and what it left alone because others had been there.
+def report(done: str, result: BulkReport) -> None:
+    """Show what a change did, and what it skipped because others had changed it.
 
     done: begins the sentence, such as `Approved 3 images`.
     """
     message = f"{done}."
-    if told.conflicts:
-        message += (
-            f" {widgets.plural(told.conflicts, 'image')} had been changed by "
-            "somebody else meanwhile and stay as they are."
-        )
-    if told.missing:
-        message += f" {widgets.plural(told.missing, 'image')} had been removed."
+    if result.conflicts:
+        images = widgets.plural(result.conflicts, "image")
+        verb = "was" if result.conflicts == 1 else "were"
+        message += f" {images} {verb} skipped: changed by someone else meanwhile."
+    if result.missing:
+        message += f" {widgets.plural(result.missing, 'image')} had been deleted."
     state.say(message)
 
 
-def boxes_on(told: BulkReport) -> str:
-    """Return how many boxes on how many images a change was about."""
-    boxes = widgets.plural(told.boxes, "box")
-    return f"{boxes} on {widgets.plural(told.changed, 'image')}"
+def boxes_on(result: BulkReport) -> str:
+    """Return how many boxes on how many images a change covered."""
+    boxes = widgets.plural(result.boxes, "box")
+    return f"{boxes} on {widgets.plural(result.changed, 'image')}"

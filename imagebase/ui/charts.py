@@ -299,7 +299,7 @@ def _draw(
         else alt.layer(chart, reach.add_params(clicked))
     )
 
-    @state.told
+    @state.reports_errors
     def picked() -> None:
         chosen = st.session_state[key]["selection"].get(_PICK, [])
         if chosen:

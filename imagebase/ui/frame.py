@@ -88,7 +88,7 @@ def run(page: "StreamlitPage") -> None:
         _drop_blind_clicks()
         show_message()
         with st.container():
-            bulk_progress.do()
+            bulk_progress.run_scheduled()
         widgets.go_to_editor()
         if page.title != "Edit":  # which notes the image too
             address.note()
@@ -175,7 +175,7 @@ def _distinct(names: Mapping[str, str]) -> dict[str, str]:
     return distinct
 
 
-@state.told
+@state.reports_errors
 def _choose(key: str) -> None:
     state.choose_dataset(st.session_state[key])
     _be_unsure()
@@ -210,7 +210,7 @@ def _name_form(
         st.form_submit_button(verb, key=f"{key}.submit", on_click=on_submit)
 
 
-@state.told
+@state.reports_errors
 def _create() -> None:
     name = st.session_state[_NEW_DATASET].strip()
     if name:
@@ -218,14 +218,14 @@ def _create() -> None:
         _be_unsure()
 
 
-@state.told
+@state.reports_errors
 def _rename() -> None:
     name = st.session_state[_RENAME].strip()
     if name:
         state.rename_dataset(name)
 
 
-@state.told
+@state.reports_errors
 def _delete() -> None:
     state.delete_dataset()
     _be_unsure()

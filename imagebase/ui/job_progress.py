@@ -48,7 +48,7 @@ def begin(kind: str, parameters: dict[str, Any]) -> None:
     services.runner().submit(state.scope(), kind, parameters)
 
 
-@state.told
+@state.reports_errors
 def start(kind: str, parameters: dict[str, Any]) -> None:
     """Start background work, or say why not; for a press that does nothing else."""
     begin(kind, parameters)
@@ -165,11 +165,11 @@ def _share(job: JobInfo) -> float:
     return min(job.done / job.total, 1.0) if job.total else 0.0
 
 
-@state.told
+@state.reports_errors
 def _cancel(job_id: str) -> None:
     services.store().cancel_job(state.scope(), job_id)
 
 
-@state.told
+@state.reports_errors
 def _resume(job_id: str) -> None:
     services.runner().resume(state.scope(), job_id)

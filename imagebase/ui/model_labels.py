@@ -87,7 +87,7 @@ def draw(found: CandidatePool, detector: Detector) -> None:
     )
 
 
-@state.told
+@state.reports_errors
 def _keep_edits(key: str, rows: Sequence[Mapping[str, Any]], model_id: str) -> None:
     """Keep the table as it is now: a cell and the button may come in one run."""
     edits = {

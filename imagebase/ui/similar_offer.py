@@ -95,9 +95,9 @@ def _searched(preview: _Preview, *, anywhere: bool) -> Search:
     if anywhere not in preview.found:
         bar = st.progress(0.0, text="Looking at the boxes …")
 
-        def tell(done: int, total: int) -> None:
+        def show_progress(done: int, total: int) -> None:
             of = f"{done:,} of {widgets.plural(total, 'box')}"
-            bar.progress(done / total if total else 1.0, text=f"Looked at {of}")
+            bar.progress(done / total if total else 1.0, text=f"Compared {of}")
 
         preview.found[anywhere] = search(
             services.store(),
@@ -105,7 +105,7 @@ def _searched(preview: _Preview, *, anywhere: bool) -> Search:
             preview.asked,
             anywhere=anywhere,
             max_pixels=services.limits().max_image_pixels,
-            on_progress=tell,
+            on_progress=show_progress,
         )
         bar.empty()
     return preview.found[anywhere]
@@ -189,20 +189,22 @@ def _act(preview: _Preview, chosen: Sequence[Found]) -> None:
         st.caption("One undo brings them all back.")
 
 
-@state.told
+@state.reports_errors
 def _apply(preview: _Preview, chosen: Sequence[Found]) -> None:
     """Have it done by the page, which closes the dialog."""
     became, store, scope = preview.asked.became, services.store(), state.scope()
 
-    def work(tell: bulk_progress.Tell) -> BulkReport:
-        return _changed(store, scope, chosen, became, tell)
+    def work(on_progress: bulk_progress.OnProgress) -> BulkReport:
+        return _changed(store, scope, chosen, became, on_progress)
 
     def say(told: BulkReport) -> None:
         done = "Deleted" if became is None else "Relabelled"
         report(f"{done} {boxes_on(told)}", told)
         preview.on_done()
 
-    bulk_progress.ask("Deleting" if became is None else "Relabelling", work, then=say)
+    bulk_progress.schedule(
+        "Deleting" if became is None else "Relabelling", work, then=say
+    )
 
 
 def _changed(
@@ -210,13 +212,15 @@ def _changed(
     scope: Scope,
     chosen: Sequence[Found],
     became: str | None,
-    tell: bulk_progress.Tell,
+    on_progress: bulk_progress.OnProgress,
 ) -> BulkReport:
     boxes = [one.like.key for one in chosen]
     seen = {one.like.key.image_id: one.like.revision for one in chosen}
     if became is None:
-        return delete_boxes(store, scope, boxes, seen=seen, on_progress=tell)
-    return relabel_boxes(store, scope, boxes, label=became, seen=seen, on_progress=tell)
+        return delete_boxes(store, scope, boxes, seen=seen, on_progress=on_progress)
+    return relabel_boxes(
+        store, scope, boxes, label=became, seen=seen, on_progress=on_progress
+    )
 
 
 _OFFER: Final = "imagebase.look_alikes.offer"

@@ -284,21 +284,21 @@ def take_message() -> str:
     return str(st.session_state.pop(_MESSAGE, ""))
 
 
-def told(callback: Callable[P, None]) -> Callable[P, None]:
-    """Return a callback whose errors are said in a sentence.
+def reports_errors(callback: Callable[P, None]) -> Callable[P, None]:
+    """Return a callback that shows its errors as a message.
 
     A callback runs before the page does, where nothing else would catch them.
     """
 
     @wraps(callback)
-    def tell(*args: P.args, **kwargs: P.kwargs) -> None:
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
             callback(*args, **kwargs)
         except ImageBaseError as error:
             _log.warning("A click failed", exc_info=True)
             say(str(error))
 
-    return tell
+    return run
 
 
 def note_step(result: UndoResult) -> None:

@@ -52,7 +52,7 @@ def test_a_click_meanwhile_stops_nothing(many: Dataset, page: Page) -> None:
     expect(said).to_be_visible(timeout=LONG_MS)
     assert many.store.progress(many.scope)[ReviewStatus.APPROVED] == MANY
     page.locator(".st-key-sidebar-undo button").first.click()
-    page.get_by_text("Taking back: ").wait_for(timeout=LONG_MS)
+    page.get_by_text("Undoing: ").wait_for(timeout=LONG_MS)
     said = page.get_by_text(f"Undone on {MANY} images")
     expect(said).to_be_visible(timeout=LONG_MS)
     assert many.store.progress(many.scope)[ReviewStatus.SUGGESTED] == MANY

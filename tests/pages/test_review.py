@@ -387,7 +387,7 @@ def test_image_that_somebody_labels_meanwhile_is_not_removed(labelled: Tab) -> N
     put(records()[1], theirs)
     labelled.press("review.images.remove")
     assert [one.label for one in records()[1].annotations] == ["theirs"]
-    assert "changed by somebody else" in labelled.toasts()[0]
+    assert "changed by someone else" in labelled.toasts()[0]
 
 
 def test_images_are_found_by_name_and_tag(labelled: Tab) -> None:

@@ -18,32 +18,35 @@ def counting() -> None:
 
     done = st.session_state.setdefault("done", [])
 
-    def work(tell: bulk_progress.Tell) -> str:
+    def work(on_progress: bulk_progress.OnProgress) -> str:
         for number in range(1, 4):
             # As a click does, while the bar is about to be drawn.
             context = get_script_run_ctx()
             assert context is not None
             assert context.script_requests is not None
             context.script_requests.request_rerun(RerunData())
-            tell(number * 100, 300)
+            on_progress(number * 100, 300)
         done.append("worked")
         return "300 images"
 
-    def refuse(tell: bulk_progress.Tell) -> str:
+    def refuse(on_progress: bulk_progress.OnProgress) -> str:
         raise EditError("This cannot be.")
 
     def say(what: str) -> None:
         st.session_state["said"] = what
 
     def begin(images: int) -> None:
-        bulk_progress.begin("Counting", work, then=say, images=images)
+        bulk_progress.run_or_schedule("Counting", work, then=say, images=images)
 
     st.button("many", on_click=begin, args=(201,))
     st.button("few", on_click=begin, args=(200,))
     st.button(
-        "refused", on_click=bulk_progress.ask, args=("No", refuse), kwargs={"then": say}
+        "refused",
+        on_click=bulk_progress.schedule,
+        args=("No", refuse),
+        kwargs={"then": say},
     )
-    bulk_progress.do()
+    bulk_progress.run_scheduled()
     st.text(f"{len(done)} {st.session_state.get('said')}")
 
 

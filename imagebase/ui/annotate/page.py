@@ -86,7 +86,7 @@ def toolbar() -> Choice:
     return Choice(setup, statuses, image_ids)
 
 
-@state.told
+@state.reports_errors
 def _run(statuses: Sequence[ReviewStatus]) -> None:
     """Start a run with what is chosen now: the press may come before the page does."""
     parameters = model_options.now().parameters()
@@ -176,7 +176,7 @@ def _results(choice: Choice) -> None:
     _pictures(choice, page, now, then if with_more else now, rule)
 
 
-@state.told
+@state.reports_errors
 def _keep(choice: Choice, rule: SelectionRule) -> None:
     """Keep the boxes that were on screen when it was pressed.
 

@@ -103,7 +103,7 @@ def _button(
     )
 
 
-@state.told
+@state.reports_errors
 def _settle(conflict: Conflict, version: Callable[[Conflict], ImageRecord]) -> None:
     """Save what was chosen; where a third version came meanwhile, ask again."""
     chosen = version(conflict)
@@ -176,7 +176,7 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-@state.told
+@state.reports_errors
 def on_screen(image_id: str, work: Callable[[], object]) -> None:
     """Do what was asked for of an image, unless another one is on screen by now."""
     canvas.settle()
@@ -217,7 +217,7 @@ def _save(make: Change) -> bool:
     return True
 
 
-@state.told
+@state.reports_errors
 def change_and_go_on(make: Change) -> None:
     """Save a change, then show the next image that needs a person."""
     to_come = navigation.following()
@@ -225,7 +225,7 @@ def change_and_go_on(make: Change) -> None:
         navigation.go_on(to_come)
 
 
-@state.told
+@state.reports_errors
 def copy_previous() -> None:
     """Add the boxes of the image before the one on screen."""
     current = record().image_id
@@ -254,7 +254,7 @@ def remove(record: ImageRecord) -> None:
         )
 
 
-@state.told
+@state.reports_errors
 def _remove(image_id: str) -> None:
     """Remove the image if it is as it was on screen, and go to the one after it."""
     canvas.settle()

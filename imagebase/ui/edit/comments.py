@@ -79,21 +79,21 @@ def _draw_field(image_id: str) -> None:
         )
 
 
-@state.told
+@state.reports_errors
 def _add(image_id: str, key: str) -> None:
     canvas.settle()
     services.store().add_comment(state.scope(), image_id, st.session_state[key])
     state.note_saved()
 
 
-@state.told
+@state.reports_errors
 def _resolve(comment_id: str) -> None:
     canvas.settle()
     services.store().resolve_comment(state.scope(), comment_id)
     state.note_saved()
 
 
-@state.told
+@state.reports_errors
 def _reopen(comment_id: str) -> None:
     canvas.settle()
     services.store().reopen_comment(state.scope(), comment_id)

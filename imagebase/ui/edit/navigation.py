@@ -59,7 +59,7 @@ def among() -> Among:
     return Among(st.session_state.get(_AMONG, Among.ALL))
 
 
-@state.told
+@state.reports_errors
 def _choose(key: str) -> None:
     """Go through other images from now on, and to the first of them from here."""
     canvas.settle()
@@ -118,7 +118,7 @@ def _neighbour(ids: Sequence[str], current: str, step: int) -> str | None:
     return next((one for one in ahead if one in wanted), None)
 
 
-@state.told
+@state.reports_errors
 def go(step: int) -> None:
     """Go to the next image, or to the one before."""
     canvas.settle()
@@ -130,7 +130,7 @@ def go(step: int) -> None:
         state.choose_image(found)
 
 
-@state.told
+@state.reports_errors
 def show(start: str) -> None:
     """Go to the image whose id begins so, as the address has it; it need not be."""
     canvas.settle()
@@ -166,7 +166,7 @@ def go_on(to_come: Sequence[str]) -> None:
         state.say(f"That was the last one of these: {among().lower()}.")
 
 
-@state.told
+@state.reports_errors
 def next_doubtful() -> None:
     """Go to the next image of the queue of doubts, judged as the images are now."""
     canvas.settle()

@@ -134,7 +134,7 @@ def _draw(one: _Other) -> None:
     st.caption(widgets.escape(one.told))
 
 
-@state.told
+@state.reports_errors
 def _forget(one: _Other) -> None:
     _keep_only([each for each in _all() if each != one])
     forget_dropped(state.scope(), one.upload_id)

@@ -147,7 +147,7 @@ def _offered() -> list[str]:
     return [*names, *(f"{name}+accurate" for name in names)]
 
 
-@state.told
+@state.reports_errors
 def _start() -> None:
     # As it is chosen now: the page may not have been drawn again since.
     specs: list[str] = st.session_state[_MODELS]

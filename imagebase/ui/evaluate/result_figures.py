@@ -199,7 +199,7 @@ def matrix(
         ),
     )
 
-    @state.told
+    @state.reports_errors
     def picked() -> None:
         chosen = st.session_state[key]["selection"].get(_PICK, [])
         if chosen:

@@ -188,7 +188,7 @@ def _change_dialog(card: ModelCard) -> None:
     st.caption("Boxes that it made stay its boxes under any name.")
 
 
-@state.told
+@state.reports_errors
 def _save_card(name: str) -> None:
     """Keep what is in the fields of the dialog."""
     fields = st.session_state
@@ -231,7 +231,7 @@ def _delete_dialog(name: str) -> None:
         st.rerun()
 
 
-@state.told
+@state.reports_errors
 def _delete(name: str) -> None:
     library().delete(name, in_use=_names_at_work())
 

@@ -127,21 +127,21 @@ def _words(found: AcceptCounts) -> str:
     return f"**{boxes}**{labels} on {images} would be accepted."
 
 
-@state.told
+@state.reports_errors
 def _apply(labels: list[str], least: float, images: int) -> None:
     """Accept what was counted: the button has said how many boxes that is."""
     store, scope = services.store(), state.scope()
 
-    def work(tell: bulk_progress.Tell) -> BulkReport:
+    def work(on_progress: bulk_progress.OnProgress) -> BulkReport:
         return accept(
             store,
             scope,
             labels=labels or None,
             min_confidence=least,
-            on_progress=tell,
+            on_progress=on_progress,
         )
 
     def say(told: BulkReport) -> None:
         report(f"Accepted {boxes_on(told)}", told)
 
-    bulk_progress.begin("Accepting", work, then=say, images=images)
+    bulk_progress.run_or_schedule("Accepting", work, then=say, images=images)

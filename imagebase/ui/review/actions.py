@@ -47,7 +47,7 @@ class _Change(Protocol):
         image_ids: Iterable[str],
         *,
         seen: Seen,
-        on_progress: bulk_progress.Tell,
+        on_progress: bulk_progress.OnProgress,
     ) -> BulkReport: ...
 
 
@@ -177,21 +177,21 @@ def _seen(chosen: Sequence[AnnotationRow]) -> Seen:
     return {row.image_id: row.revision for row in chosen}
 
 
-@state.told
+@state.reports_errors
 def _approve(seen: Seen) -> None:
     # What is shown is approved, suggestions that are not saved yet among it.
     approve = partial(approve_images, suggested=suggested_boxes.of_records)
     _change(seen, approve, "Approving", "Approved")
 
 
-@state.told
+@state.reports_errors
 def _reject(seen: Seen, key: str) -> None:
     """Reject with what is in the field now: it may have come with the press."""
     reject = partial(reject_images, comment=st.session_state[key])
     _change(seen, reject, "Rejecting", "Rejected")
 
 
-@state.told
+@state.reports_errors
 def reject_marked(
     image_id: str, revision: int, comment: str, marks: Sequence[Shape]
 ) -> None:
@@ -205,16 +205,16 @@ def _change(seen: Seen, change: _Change, doing: str, done: str) -> None:
     """Change images as they were on screen, with a bar where there are many."""
     store, scope = services.store(), state.scope()
 
-    def work(tell: bulk_progress.Tell) -> BulkReport:
-        return change(store, scope, seen, seen=seen, on_progress=tell)
+    def work(on_progress: bulk_progress.OnProgress) -> BulkReport:
+        return change(store, scope, seen, seen=seen, on_progress=on_progress)
 
     def say(told: BulkReport) -> None:
         _say(f"{done} {widgets.plural(told.changed, 'image')}", told)
 
-    bulk_progress.begin(doing, work, then=say, images=len(seen))
+    bulk_progress.run_or_schedule(doing, work, then=say, images=len(seen))
 
 
-@state.told
+@state.reports_errors
 def _relabel(chosen: Sequence[AnnotationRow], key: str) -> None:
     """Relabel as the field says now: the label may have come with the press."""
     label = st.session_state[key]
@@ -228,7 +228,7 @@ def _relabel(chosen: Sequence[AnnotationRow], key: str) -> None:
         similar_offer.note_rows(chosen, became=label)
 
 
-@state.told
+@state.reports_errors
 def _delete(chosen: Sequence[AnnotationRow]) -> None:
     told = delete_boxes(
         services.store(), state.scope(), _ids(chosen), seen=_seen(chosen)
@@ -238,7 +238,7 @@ def _delete(chosen: Sequence[AnnotationRow]) -> None:
         similar_offer.note_rows(chosen, became=None)
 
 
-@state.told
+@state.reports_errors
 def _accept(chosen: Sequence[AnnotationRow]) -> None:
     told = accept_boxes(
         services.store(), state.scope(), _ids(chosen), seen=_seen(chosen)
@@ -268,17 +268,17 @@ def remove(chosen: Sequence[ImageRow], *, key: str) -> None:
         )
 
 
-@state.told
+@state.reports_errors
 def _remove(seen: Seen) -> None:
     """Remove what the button named: a tick that came with the press changes nothing."""
     store, scope = services.store(), state.scope()
 
-    def work(tell: bulk_progress.Tell) -> BulkReport:
-        return remove_images(store, scope, seen, on_progress=tell)
+    def work(on_progress: bulk_progress.OnProgress) -> BulkReport:
+        return remove_images(store, scope, seen, on_progress=on_progress)
 
     def say(told: BulkReport) -> None:
         state.forget_shown(seen)
         images = widgets.plural(told.changed, "image")
         report(f"Removed {images} with {widgets.plural(told.boxes, 'box')}", told)
 
-    bulk_progress.begin("Removing", work, then=say, images=len(seen))
+    bulk_progress.run_or_schedule("Removing", work, then=say, images=len(seen))

@@ -313,7 +313,7 @@ def _picture(record: ImageRecord, labels: LabelSet, missed: Sequence[Found]) -> 
     )
 
 
-@state.told
+@state.reports_errors
 def _approve(image_id: str, revision: int) -> None:
     seen = {image_id: revision}
     report = approve_images(
@@ -331,7 +331,7 @@ def _approve(image_id: str, revision: int) -> None:
     state.say("Approved 1 image.")
 
 
-@state.told
+@state.reports_errors
 def _add(image_id: str, revision: int, found: Found) -> None:
     scope = state.scope()
     record = services.store().record(scope, image_id)

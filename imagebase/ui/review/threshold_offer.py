@@ -353,7 +353,7 @@ def _picture(
     st.image(picture, width="stretch", alt=record.file_name)
 
 
-@state.told
+@state.reports_errors
 def _start(model: KeptModel, learned: Sequence[Learned]) -> None:
     """Apply what is ticked now: a tick and the press may come in one run."""
     scope, store = state.scope(), services.store()
@@ -393,7 +393,7 @@ def _stored(scope: Scope, model: KeptModel) -> None:
         )
 
 
-@state.told
+@state.reports_errors
 def _forget(model_id: str) -> None:
     services.store().save_label_thresholds(state.scope(), model_id, {})
     state.say("Annotate begins with one threshold for all labels again.")

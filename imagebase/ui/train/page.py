@@ -85,7 +85,7 @@ def _offer_to_go_on(job: JobInfo) -> None:
     )
 
 
-@state.told
+@state.reports_errors
 def _go_on(job_id: str) -> None:
     services.runner().resume(state.scope(), job_id)
 

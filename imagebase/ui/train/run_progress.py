@@ -93,12 +93,12 @@ def _is_closing(job: JobInfo, log: Log) -> bool:
     return job.state is JobState.RUNNING and phase in {CLOSING, "done"}
 
 
-@state.told
+@state.reports_errors
 def _stop(job_id: str) -> None:
     services.store().cancel_job(state.scope(), job_id)
 
 
-@state.told
+@state.reports_errors
 def _finish(job_id: str) -> None:
     ask_to_finish(work_folder(state.scope(), job_id))
 

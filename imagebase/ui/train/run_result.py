@@ -256,7 +256,7 @@ def _why(last: Round, result: Mapping[str, Any]) -> str:
     return widgets.escape(" ".join([learned, *few_boxes(counts)]))
 
 
-@state.told
+@state.reports_errors
 def _label_the_rest(model: str) -> None:
     annotate_page.label_with(model)
     st.session_state[_LABEL_REST] = True

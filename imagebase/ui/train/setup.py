@@ -229,7 +229,7 @@ def start_longer(minutes: int) -> None:
         _start(st.session_state[_FIELDS])
 
 
-@state.told
+@state.reports_errors
 def _start(fields: Mapping[str, str]) -> None:
     """Train as the fields say now: the press may come before the page is drawn again.
 

@@ -65,7 +65,7 @@ def _back_up() -> None:
         )
 
 
-@state.told
+@state.reports_errors
 def _start_backup() -> None:
     scope = state.scope()
     version = services.store().version(scope)

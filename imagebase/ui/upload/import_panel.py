@@ -234,7 +234,7 @@ def _buttons(told: DryRun | None, parameters: dict[str, Any]) -> None:
         st.button("Do not import", key="import.forget", on_click=_forget)
 
 
-@state.told
+@state.reports_errors
 def _start(parameters: dict[str, Any]) -> None:
     """Begin what a person agreed to; what was dropped is kept where that is refused."""
     job_progress.begin("import", parameters)
@@ -242,7 +242,7 @@ def _start(parameters: dict[str, Any]) -> None:
     st.session_state.pop(_UPLOAD, None)
 
 
-@state.told
+@state.reports_errors
 def _forget() -> None:
     upload: _Upload | None = st.session_state.pop(_UPLOAD, None)
     if upload is not None:

@@ -75,7 +75,7 @@ def drop_zone() -> None:
         st.rerun()
 
 
-@state.told
+@state.reports_errors
 def add_samples() -> None:
     """Add the sample photographs to this dataset."""
     state.keep_upload_report(state.add_samples(state.scope()))
