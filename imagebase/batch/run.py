@@ -30,7 +30,7 @@ from imagebase.detection.model_registry import Model, find_model
 from imagebase.detection.pipeline import ImageSource, detect_many, loader_for
 from imagebase.detection.suggestions import SelectionRule, as_annotations
 from imagebase.errors import ExportError, ImageBaseError, UnknownLabelError
-from imagebase.formats.previous_export import check_unchanged
+from imagebase.formats.manifest import check_unchanged
 from imagebase.formats.registry import format_named
 from imagebase.formats.verified_export import DRAFT_PREFIX
 from imagebase.images.decode import ImageHeader, read_header

@@ -13,8 +13,8 @@ from typing import Any, Final
 from imagebase.annotation import Box, clean_label
 from imagebase.errors import AnnotationFileError
 from imagebase.formats.base import FileTree
-from imagebase.formats.json_stream import json_items
 from imagebase.formats.reader import image_name, number
+from imagebase.formats.text_files import json_items
 from imagebase.formats.trees import names_with_suffix
 
 # A reader cuts boxes at the edge of the image, which moves them by less than this.

@@ -21,9 +21,9 @@ from imagebase.evaluation.detection_pass import Pass
 from imagebase.evaluation.ground_truth import LabelFiles
 from imagebase.formats.base import FileTree
 from imagebase.formats.image_index import NameIndex
-from imagebase.formats.json_stream import Item, json_items
 from imagebase.formats.reader import image_name, number
 from imagebase.formats.registry import read
+from imagebase.formats.text_files import Item, json_items
 from imagebase.formats.trees import names_with_suffix, opened_tree
 
 # Boxes without a confidence are taken as sure.

@@ -26,7 +26,7 @@ from imagebase.export.request import (
 from imagebase.formats.base import ExportImage
 from imagebase.formats.file_names import split_suffix
 from imagebase.formats.registry import format_named
-from imagebase.formats.writable_boxes import whole_pixels, writable
+from imagebase.formats.shapes import whole_pixels, writable
 from imagebase.images.decode import (
     EXPORT_QUALITY,
     RgbArray,

@@ -7,8 +7,13 @@ from dataclasses import replace
 from imagebase.annotation import ImageRecord, LabelSet, ReviewStatus
 from imagebase.errors import ExportError
 from imagebase.export.request import SHARES, TAGS, ExportRequest, SplitChoice
-from imagebase.formats.split import Split, SplitImage, split_by_column, split_by_shares
-from imagebase.formats.split_names import part_named
+from imagebase.formats.split import (
+    Split,
+    SplitImage,
+    part_named,
+    split_by_column,
+    split_by_shares,
+)
 from imagebase.images.quality import MAX_HASH_DISTANCE
 from imagebase.store.image_rows import ImageContents
 

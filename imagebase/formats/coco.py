@@ -18,20 +18,21 @@ from imagebase.formats.base import (
     WriteOptions,
     any_attribute,
 )
-from imagebase.formats.json_stream import Item, json_items, json_line, json_list
-from imagebase.formats.per_split import subsets
 from imagebase.formats.reader import LabelReader, image_name, number
-from imagebase.formats.regions import (
+from imagebase.formats.shapes import (
     OUTLINE,
     around,
     box_of_run_lengths,
+    confidence_of,
     crowds,
     has_areas,
     used_labels,
+    writable,
 )
-from imagebase.formats.split_names import part_named, parts_of_files
+from imagebase.formats.split import part_named, parts_of_files
+from imagebase.formats.text_files import Item, json_items, json_line, json_list
 from imagebase.formats.trees import has_file, names_with_suffix, read_each
-from imagebase.formats.writable_boxes import confidence_of, writable
+from imagebase.formats.writer import subsets
 from imagebase.formats.yolo_lines import class_ids_of
 
 # Where an image's name stands, file_name being COCO's own.

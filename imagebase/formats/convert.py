@@ -12,8 +12,8 @@ from imagebase.annotation import Size
 from imagebase.errors import AnnotationFileError, ImageBaseError
 from imagebase.formats.base import ExportSet, FileTree, Format, ReadImage, WriteOptions
 from imagebase.formats.file_names import with_suffix, with_suffix_of
+from imagebase.formats.manifest import check_zip_is_free
 from imagebase.formats.placement import Frame, fitted, several_meant
-from imagebase.formats.previous_export import check_zip_is_free
 from imagebase.formats.reader import LabelReader
 from imagebase.formats.registry import (
     OwnFiles,
@@ -21,6 +21,7 @@ from imagebase.formats.registry import (
     labelled_elsewhere,
     own_files,
     own_images,
+    packed_files,
     readable_format,
     recognise,
     taken_in,
@@ -32,7 +33,6 @@ from imagebase.formats.trees import (
     opened_tree,
     with_images,
 )
-from imagebase.formats.unknown_files import packed_files
 from imagebase.formats.verified_export import ExportSummary, export_folder, export_zip
 from imagebase.images.decode import (
     ImageHeader,

@@ -19,9 +19,10 @@ from imagebase.formats.base import (
     WriteOptions,
 )
 from imagebase.formats.file_names import flat_image_names
-from imagebase.formats.json_stream import json_items, json_line, json_list
 from imagebase.formats.reader import LabelReader, image_name, number
-from imagebase.formats.split_names import parts_of_files
+from imagebase.formats.shapes import writable
+from imagebase.formats.split import parts_of_files
+from imagebase.formats.text_files import json_items, json_line, json_list
 from imagebase.formats.trees import (
     FILES_TO_TRY,
     files_named,
@@ -29,7 +30,6 @@ from imagebase.formats.trees import (
     names_with_suffix,
     read_each,
 )
-from imagebase.formats.writable_boxes import writable
 from imagebase.formats.yolo_lines import names_file, read_names_file
 
 FILE: Final = "annotations.json"

@@ -22,18 +22,18 @@ from imagebase.formats.csv_columns import (
     decimal,
 )
 from imagebase.formats.reader import LabelReader, image_name, number
-from imagebase.formats.split_names import part_named, parts_of_files
+from imagebase.formats.shapes import (
+    confidence_of,
+    whole_pixel_tolerance,
+    whole_pixels,
+    writable,
+)
+from imagebase.formats.split import part_named, parts_of_files
 from imagebase.formats.text_files import csv_rows, csv_table
 from imagebase.formats.trees import (
     FILES_TO_TRY,
     files_named,
     names_with_suffix,
-)
-from imagebase.formats.writable_boxes import (
-    confidence_of,
-    whole_pixel_tolerance,
-    whole_pixels,
-    writable,
 )
 from imagebase.formats.yolo_lines import names_file, read_names_file
 from imagebase.images.decode import read_header

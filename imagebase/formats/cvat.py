@@ -37,7 +37,7 @@ from imagebase.formats.base import (
     any_attribute,
 )
 from imagebase.formats.reader import LabelReader, image_name, number
-from imagebase.formats.regions import (
+from imagebase.formats.shapes import (
     CONVENTION,
     OUTLINE,
     ROTATED,
@@ -47,11 +47,11 @@ from imagebase.formats.regions import (
     has_areas,
     pieces,
     polygons,
+    writable,
 )
-from imagebase.formats.split_names import part_named
+from imagebase.formats.split import part_named
 from imagebase.formats.text_files import children_of, escaped, quoted, root_tag_of
 from imagebase.formats.trees import has_file, names_with_suffix, read_each
-from imagebase.formats.writable_boxes import writable
 
 Z_ORDER: Final = "z_order"
 _TITLE: Final = "CVAT XML 1.1"

@@ -21,7 +21,7 @@ from imagebase.formats.file_names import flat_image_names, image_stem
 from imagebase.formats.image_index import NameIndex, paired, short_names
 from imagebase.formats.label_lists import LabelLists, is_names_list
 from imagebase.formats.reader import LabelReader, image_name
-from imagebase.formats.split_names import part_named
+from imagebase.formats.split import part_named
 from imagebase.formats.text_files import lines_of, text_of
 from imagebase.formats.trees import (
     FILES_TO_TRY,

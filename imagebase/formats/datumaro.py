@@ -8,16 +8,16 @@ from typing import Any, Final
 from imagebase.annotation import Box
 from imagebase.annotation.attributes import GROUP, read_value
 from imagebase.formats.base import FileTree, InputFormat, any_attribute
-from imagebase.formats.json_stream import json_items
 from imagebase.formats.reader import LabelReader, image_name, number, size_of
-from imagebase.formats.regions import (
+from imagebase.formats.shapes import (
     OUTLINE,
     ROTATED,
     around,
     around_rotated,
     box_of_run_lengths,
 )
-from imagebase.formats.split_names import part_named
+from imagebase.formats.split import part_named
+from imagebase.formats.text_files import json_items
 from imagebase.formats.trees import FILES_TO_TRY, has_file, names_with_suffix, read_each
 
 

@@ -21,9 +21,9 @@ from imagebase.formats.file_names import (
     split_suffix,
 )
 from imagebase.formats.reader import LabelReader
-from imagebase.formats.split_names import part_in
+from imagebase.formats.shapes import writable
+from imagebase.formats.split import part_in
 from imagebase.formats.trees import is_image_name, names_with_suffix
-from imagebase.formats.writable_boxes import writable
 from imagebase.formats.yolo_lines import (
     CONVENTION,
     LabelLines,

@@ -12,7 +12,7 @@ from imagebase.errors import AnnotationFileError
 from imagebase.formats.base import FileTree, InputFormat
 from imagebase.formats.image_index import paired, short_names
 from imagebase.formats.reader import LabelReader, number
-from imagebase.formats.split_names import part_in
+from imagebase.formats.split import part_in
 from imagebase.formats.text_files import lines_of, text_of
 from imagebase.formats.trees import FILES_TO_TRY, is_image_name, names_with_suffix
 

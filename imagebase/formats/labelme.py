@@ -20,17 +20,23 @@ from imagebase.formats.base import (
     any_attribute,
 )
 from imagebase.formats.file_names import flat_image_names, image_stem
-from imagebase.formats.image_refs import named_beside
-from imagebase.formats.json_stream import json_items
+from imagebase.formats.image_index import named_beside
 from imagebase.formats.reader import LabelReader, number
-from imagebase.formats.regions import CONVENTION, OUTLINE, around, pieces, polygons
-from imagebase.formats.split_names import part_in
+from imagebase.formats.shapes import (
+    CONVENTION,
+    OUTLINE,
+    around,
+    pieces,
+    polygons,
+    writable,
+)
+from imagebase.formats.split import part_in
+from imagebase.formats.text_files import json_items
 from imagebase.formats.trees import (
     files_named,
     has_file,
     names_with_suffix,
 )
-from imagebase.formats.writable_boxes import writable
 from imagebase.formats.yolo_lines import names_file, read_names_file
 
 _FOLDER: Final = "images"

@@ -7,10 +7,10 @@ from imagebase.annotation import Box
 from imagebase.annotation.attributes import OCCLUDED, parsed, read_text
 from imagebase.errors import AnnotationFileError
 from imagebase.formats.base import FileTree, InputFormat, any_attribute
-from imagebase.formats.image_refs import named_beside
+from imagebase.formats.image_index import named_beside
 from imagebase.formats.reader import LabelReader, image_name, number
-from imagebase.formats.regions import OUTLINE, around
-from imagebase.formats.split_names import part_in
+from imagebase.formats.shapes import OUTLINE, around
+from imagebase.formats.split import part_in
 from imagebase.formats.text_files import root_of, root_tag_of
 from imagebase.formats.trees import FILES_TO_TRY, names_with_suffix
 

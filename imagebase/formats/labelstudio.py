@@ -18,7 +18,6 @@ from imagebase.formats.base import (
     Streamed,
     WriteOptions,
 )
-from imagebase.formats.json_stream import json_line, json_list
 from imagebase.formats.labelstudio_regions import controls, holds, results
 from imagebase.formats.labelstudio_tasks import (
     CONFIG_FILE,
@@ -26,15 +25,16 @@ from imagebase.formats.labelstudio_tasks import (
     read,
     recognises,
 )
-from imagebase.formats.regions import (
+from imagebase.formats.shapes import (
     CONVENTION,
+    confidence_of,
     corners,
     has_areas,
     pieces,
     polygons,
+    writable,
 )
-from imagebase.formats.text_files import quoted
-from imagebase.formats.writable_boxes import confidence_of, writable
+from imagebase.formats.text_files import json_line, json_list, quoted
 
 FILE: Final = "tasks.json"
 _TITLE: Final = "Label Studio JSON"

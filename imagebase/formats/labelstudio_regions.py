@@ -8,9 +8,8 @@ from imagebase.annotation.areas import Point, Shape, ShapeKind, rectangle
 from imagebase.annotation.attributes import FLAGS, read_text, stated, text_of
 from imagebase.formats.base import ExportImage
 from imagebase.formats.reader import number, size_of
-from imagebase.formats.regions import OUTLINE, ROTATED, around, around_rotated
+from imagebase.formats.shapes import OUTLINE, ROTATED, around, around_rotated, writable
 from imagebase.formats.text_files import quoted
-from imagebase.formats.writable_boxes import writable
 
 _TITLE: Final = "Label Studio JSON"
 _CHOICES, _TEXT_AREA = "choices", "textarea"

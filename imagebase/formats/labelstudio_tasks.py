@@ -10,7 +10,6 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from imagebase.annotation import Size
 from imagebase.errors import AnnotationFileError
 from imagebase.formats.base import IGNORE, FileTree
-from imagebase.formats.json_stream import Item, json_items
 from imagebase.formats.labelstudio_regions import (
     SHAPES,
     Object,
@@ -21,8 +20,8 @@ from imagebase.formats.labelstudio_regions import (
     stated_size,
 )
 from imagebase.formats.reader import LabelReader, image_name, number, size_of
-from imagebase.formats.split_names import parts_of_files
-from imagebase.formats.text_files import csv_rows, root_of
+from imagebase.formats.split import parts_of_files
+from imagebase.formats.text_files import Item, csv_rows, json_items, root_of
 from imagebase.formats.trees import (
     FILES_TO_TRY,
     files_named,

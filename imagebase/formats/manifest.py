@@ -1,19 +1,25 @@
-"""manifest.json: what an export holds, how it is meant, and that it compared."""
+"""manifest.json and EXPORT_REPORT.md, and the files that an earlier manifest lists."""
 
+import hashlib
 import json
+import os
+import zipfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final
 
+from imagebase.errors import ExportError
 from imagebase.formats.base import PARTS, ExportSet, Format
-from imagebase.formats.json_stream import json_line, json_list
-from imagebase.formats.per_split import written_names
+from imagebase.formats.shapes import writable
+from imagebase.formats.text_files import json_line, json_list
 from imagebase.formats.verify import Verification
-from imagebase.formats.writer import WrittenFile
-from imagebase.images.skipped_files import MANIFEST_FILE
+from imagebase.formats.writer import WrittenFile, written_names
+from imagebase.images.file_types import IMAGE_SUFFIXES
+from imagebase.images.skipped_files import MANIFEST_FILE as MANIFEST_FILE
+from imagebase.wording import plural
 
-FILE: Final = MANIFEST_FILE
 _END: Final = "\n}"
 
 
@@ -53,7 +59,7 @@ class Exported:
         return {part: counts[part] for part in PARTS if counts[part]}
 
 
-def manifest(exported: Exported, files: Iterable[WrittenFile]) -> Iterator[bytes]:
+def manifest_json(exported: Exported, files: Iterable[WrittenFile]) -> Iterator[bytes]:
     """Yield the manifest; nothing in it depends on when or where it was written.
 
     It is made in parts, as it has a line for every image and for every file.
@@ -122,3 +128,205 @@ def _images(exported: Exported) -> Iterator[dict[str, object]]:
             **({"part": image.part} if has_split else {}),
             **({"made": image.made} if image.made else {}),
         }
+
+
+REPORT_FILE: Final = "EXPORT_REPORT.md"
+# Longer lists are in the manifest, which programs read and people need not.
+_MOST_ROWS: Final = 100
+
+
+def report_markdown(exported: Exported, files: Iterable[WrittenFile]) -> bytes:
+    """Return the report; nothing in it depends on when or where it was written."""
+    sections = (
+        _title(exported),
+        _section("What was asked for", _bullets(exported.about.choices)),
+        _section("Labels", _labels(exported.export_set, exported.format)),
+        _section("How it is meant", _conventions(exported)),
+        _section("What to know before training", _bullets(exported.warnings)),
+        _section("Left out", _left_out(exported)),
+        _section("Checksums", _checksums(files)),
+    )
+    lines = [line for section in sections for line in section]
+    return ("\n".join(lines) + "\n").encode()
+
+
+def _title(exported: Exported) -> Iterator[str]:
+    proof, about = exported.proof, exported.about
+    images = len(exported.export_set.images)
+    labels = len(exported.export_set.labels)
+    yield f"# {_plain(exported.export_set.name)}: {exported.format.title}"
+    yield ""
+    if about.of > 1:
+        yield (
+            f"Zip {about.number} of {about.of}. Each is a complete label set of its "
+            "own; together they are the whole one. Image names differ in all of them, "
+            "and class ids are the same."
+        )
+        yield ""
+    yield (
+        f"{plural(images, 'image')}, {plural(proof.boxes_written, 'box')}, "
+        f"{plural(labels, 'label')}."
+    )
+    if exported.parts:
+        parts = ", ".join(f"{name} {n:,}" for name, n in exported.parts.items())
+        yield f"Images by part: {parts}."
+    areas = sum(len(image.record.ignored) for image in exported.export_set.images)
+    if areas and exported.format.holds_areas:
+        yield f"Ignore areas: {areas:,}."
+    yield (
+        f"Read back and compared: {proof.boxes_equal:,} of {proof.boxes_written:,} "
+        f"boxes and {proof.files_equal:,} of {proof.files:,} files are equal."
+    )
+
+
+def _labels(export_set: ExportSet, one: Format) -> Iterator[str]:
+    export_set = one.reduced(export_set)
+    boxes: Counter[str] = Counter()
+    images: Counter[str] = Counter()
+    for image in export_set.images:
+        found = Counter(label.label for label in writable(image))
+        boxes.update(found)
+        images.update(found.keys() if one.has_boxes else image.record.tags)
+    if len(export_set.labels):
+        yield "| class id | label | images | boxes |"
+        yield "|---|---|---|---|"
+    for index, name in enumerate(export_set.labels.names):
+        yield f"| {index} | {_plain(name)} | {images[name]:,} | {boxes[name]:,} |"
+
+
+def _conventions(exported: Exported) -> Iterator[str]:
+    said = (f"{name}: {text}" for name, text in exported.format.conventions.items())
+    yield from _bullets(said)
+    if exported.parts and not exported.format.has_parts:
+        yield "- parts: the format knows of none, so each lies in a folder of its name"
+
+
+def _left_out(exported: Exported) -> Iterator[str]:
+    left = exported.proof.left_out
+    boxes = [f"{one.image}: a box of {one.label}, {one.reason}" for one in left]
+    yield from _bullets([*exported.about.left_out, *boxes[:_MOST_ROWS]])
+    if len(boxes) > _MOST_ROWS:
+        yield f"- {len(boxes) - _MOST_ROWS:,} more: see {MANIFEST_FILE}"
+
+
+def _checksums(files: Iterable[WrittenFile]) -> Iterator[str]:
+    yield f"{MANIFEST_FILE} has the SHA-256 of every file. Those that are no pictures:"
+    yield ""
+    rest = 0
+    for path, sha256, _ in files:
+        if path.lower().endswith(_PICTURES):
+            continue
+        rest += 1
+        if rest <= _MOST_ROWS:
+            yield f"    {sha256}  {path}"
+    if rest > _MOST_ROWS:
+        yield f"    and {rest - _MOST_ROWS:,} more"
+
+
+_PICTURES: Final = tuple(IMAGE_SUFFIXES)
+
+
+def _section(title: str, lines: Iterable[str]) -> Iterator[str]:
+    found = list(lines)
+    if found:
+        yield from ("", f"## {title}", "", *found)
+
+
+def _bullets(sentences: Iterable[str]) -> Iterator[str]:
+    return (f"- {_plain(sentence)}" for sentence in sentences)
+
+
+def _plain(text: str) -> str:
+    """Return a stranger's text so that Markdown shows it as it is."""
+    return "".join(f"\\{c}" if c in r"\`*_[]<>|#" else c for c in text)
+
+
+def check_unchanged(folder: Path) -> None:
+    """See that nobody worked on the files of an earlier export.
+
+    Raises:
+        ExportError: somebody did, and it would be lost.
+    """
+    for path, sha256 in _listed(folder).items():
+        if path.is_file() and _sha256(path) != sha256:
+            raise ExportError(
+                f"{path} was changed after ImageBase wrote it; move it away and try "
+                "again, or choose another folder."
+            )
+
+
+def check_free(folder: Path, files: Iterable[WrittenFile]) -> None:
+    """See that nothing is in the way of files but those of an earlier export.
+
+    A file that has the same content already is not in the way.
+
+    Raises:
+        ExportError: something is.
+    """
+    if _manifest_files(folder) is None:
+        _check_absent(folder / MANIFEST_FILE)
+    listed = _listed(folder)
+    for name, sha256, _ in files:
+        path = folder / name
+        is_ours = path.resolve() in listed
+        if not is_ours and not (path.is_file() and _sha256(path) == sha256):
+            _check_absent(path)
+
+
+def check_zip_is_free(path: Path) -> None:
+    """See that no file but a zip of an earlier export is in the way.
+
+    Raises:
+        ExportError: another file is, or a folder.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            is_ours = MANIFEST_FILE in archive.namelist()
+    except (OSError, zipfile.BadZipFile):
+        is_ours = False
+    if not is_ours:
+        _check_absent(path)
+
+
+def remove_earlier(folder: Path) -> None:
+    """Remove the files of an earlier export, but for its manifest."""
+    for path in _listed(folder):
+        if path.is_file():
+            path.unlink()
+
+
+def _check_absent(path: Path) -> None:
+    if os.path.lexists(path):
+        raise ExportError(
+            f"{path} is in the way, and ImageBase did not write it; move it away and "
+            "try again, or choose another folder."
+        )
+
+
+def _listed(folder: Path) -> dict[Path, str]:
+    """Return the SHA-256 of each file that a manifest lists, if it is in the folder."""
+    root = folder.resolve()
+    files = _manifest_files(folder) or {}
+    resolved = {(root / name).resolve(): sha256 for name, sha256 in files.items()}
+    return {
+        path: sha256 for path, sha256 in resolved.items() if path.is_relative_to(root)
+    }
+
+
+def _manifest_files(folder: Path) -> dict[str, str] | None:
+    """Return the SHA-256 of each file in a manifest; None where there is no such."""
+    try:
+        files = json.loads((folder / MANIFEST_FILE).read_bytes())["files"]
+        return {name: str(said.get("sha256")) for name, said in files.items()}
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return None
+
+
+def _sha256(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise ExportError(
+            f"{path} cannot be read ({error.strerror}); check its permissions."
+        ) from error

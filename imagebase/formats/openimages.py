@@ -19,10 +19,10 @@ from imagebase.formats.base import (
 )
 from imagebase.formats.file_names import flat_image_names, image_stem
 from imagebase.formats.reader import LabelReader, image_name, number
-from imagebase.formats.split_names import part_named, parts_of_files
+from imagebase.formats.shapes import confidence_of, writable
+from imagebase.formats.split import part_named, parts_of_files
 from imagebase.formats.text_files import csv_rows, csv_table
 from imagebase.formats.trees import FILES_TO_TRY, names_with_suffix
-from imagebase.formats.writable_boxes import confidence_of, writable
 from imagebase.wording import plural
 
 COLUMNS: Final = (

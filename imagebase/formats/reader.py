@@ -17,9 +17,8 @@ from imagebase.annotation.areas import Shape, can_be_kept
 from imagebase.annotation.attributes import clean_attributes
 from imagebase.errors import AnnotationFileError
 from imagebase.formats.base import IGNORE, ImportReport, ReadImage, ReadResult, Remark
-from imagebase.formats.image_index import NameIndex
+from imagebase.formats.image_index import ImageClaims, NameIndex
 from imagebase.formats.image_index import image_name as image_name
-from imagebase.formats.image_refs import ImageClaims
 from imagebase.formats.scratch import BoxRow, Entry, Spool
 from imagebase.settings import Limits
 

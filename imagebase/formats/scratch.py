@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 from imagebase.annotation import Annotation, Attributes, Box, Size, Source
 from imagebase.annotation.areas import Shape, shape_json, shape_of_json
 from imagebase.formats.base import ReadImage, Remark
-from imagebase.formats.split_names import part_in
+from imagebase.formats.split import part_in
 
 _CACHE_KIB: Final = 16_000
 

@@ -1,4 +1,4 @@
-"""Which images train, which validate, which test: by shares, or by a given column.
+"""Train, val and test: what label files call them, and how images are dealt out.
 
 By shares, the rule is iterative stratification (Sechidis, Tsoumakas and Vlahavas, "On
 the Stratification of Multi-Label Data", 2011) with two changes: near-duplicates are
@@ -21,16 +21,67 @@ have a label, not its boxes; all sums are of whole numbers.
 
 import hashlib
 import math
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 from typing import Final, NamedTuple
 
 from imagebase.annotation import ImageRecord
 from imagebase.errors import ExportError
 from imagebase.formats.base import PARTS
-from imagebase.formats.split_names import part_named
 from imagebase.images.quality import MAX_HASH_DISTANCE, near_duplicates
+
+# What others call the parts, in columns and folders of their own.
+_SPELLINGS: Final = {
+    "train": "train",
+    "training": "train",
+    "trn": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "dev": "val",
+    "test": "test",
+    "testing": "test",
+    "tst": "test",
+}
+# As in train2017, which is what COCO calls its folders and files.
+_YEAR: Final = re.compile(r"[-_ ]?20\d\d$")
+_WORD: Final = re.compile(r"[a-z]+")
+
+
+def part_named(text: str) -> str | None:
+    """Return the part that a word means, as people spell it; None where none."""
+    return _SPELLINGS.get(text.strip().casefold())
+
+
+def part_in(path: str) -> str:
+    """Return the part that the innermost folder of such a name says, or nothing."""
+    folders = reversed(path.split("/")[:-1])
+    named = (part_named(_YEAR.sub("", folder)) for folder in folders)
+    return next(filter(None, named), "")
+
+
+def parts_of_files(files: Iterable[str]) -> dict[str, str]:
+    """Return the part that each label file is about: as its folder says, or its name.
+
+    Names count only where they tell parts apart: `train.csv` beside `test.csv` is one
+    of two, `test.csv` alone may be anything.
+    """
+    by_name = {file: part_in_words(PurePosixPath(file).stem) for file in files}
+    tell_apart = len({part for part in by_name.values() if part}) > 1
+    return {
+        file: part_in(file) or (part if tell_apart else "")
+        for file, part in by_name.items()
+    }
+
+
+def part_in_words(text: str) -> str:
+    """Return the part that a word in a text means; empty where none does."""
+    words = _WORD.findall(text.casefold())
+    return next(filter(None, map(part_named, words)), "")
+
 
 # Shares are rounded to billionths: 0.1 + 0.2 is then what a person means by it.
 _SHARE_STEPS: Final = 10**9

@@ -1,10 +1,12 @@
-"""Read and write text, CSV and XML files of any program, safely and row by row."""
+"""Read and write text, CSV, XML and JSON files of any program, safely and in parts."""
 
+import codecs
 import csv
 import io
+import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from typing import IO, Final
+from collections.abc import Container, Iterable, Iterator, Sequence
+from typing import IO, Final, NamedTuple
 from xml.etree.ElementTree import Element, ParseError
 from xml.sax.saxutils import escape, quoteattr
 
@@ -181,3 +183,192 @@ def _events(
 
 def _parsed(file: IO[bytes], events: tuple[str, ...]) -> Iterator[tuple[str, Element]]:
     yield from iterparse(file, events=events, forbid_dtd=False)
+
+
+_PART_BYTES: Final = 1 << 16
+_decode = json.JSONDecoder().raw_decode
+
+
+class Item(NamedTuple):
+    """One item of a list that is the document, or the value of one of its keys.
+
+    section: the key, empty where the document is a list.
+    position: in the list, from 0; a key of its own in an object that was gone into;
+        None where the value is neither, and for the list or object itself, which comes
+        first and empty.
+    """
+
+    section: str
+    position: int | str | None
+    value: object
+
+    @property
+    def place(self) -> str:
+        return f"{self.section}[{self.position}]"
+
+
+def json_items(
+    tree: FileTree, file: str, *, gone_into: Container[str] = ()
+) -> Iterator[Item]:
+    """Yield what the outermost list or object of a file holds.
+
+    Args:
+        gone_into: keys whose objects are taken member by member, as lists are.
+
+    Raises:
+        AnnotationFileError: with the line from which on it is not JSON. What was
+            yielded before is sound.
+    """
+    with tree.open(file) as opened:
+        text = _Text(opened, file)
+        try:
+            yield from _document(text, gone_into)
+        except (ValueError, RecursionError) as error:
+            raise AnnotationFileError(text.fault_of(error)) from error
+
+
+def json_list(lines: Iterable[str]) -> Iterator[bytes]:
+    """Yield a list with one item a line, so that people can compare two of them."""
+    before = "[\n"
+    for line in lines:
+        yield f"{before}{line}".encode()
+        before = ",\n"
+    yield b"[\n\n]" if before == "[\n" else b"\n]"
+
+
+def json_line(entry: object) -> str:
+    """Return one item as text; characters of all languages stay readable."""
+    return json.dumps(entry, ensure_ascii=False, allow_nan=False)
+
+
+def _document(text: "_Text", gone_into: Container[str]) -> Iterator[Item]:
+    first = text.peek()
+    if first == "[":
+        yield from _list(text, "")
+    elif first == "{":
+        yield from _object(text, gone_into)
+    else:
+        yield Item("", None, text.value())
+    if text.peek():
+        raise ValueError("text follows after its end")
+
+
+def _object(text: "_Text", gone_into: Container[str]) -> Iterator[Item]:
+    for key in _keys(text):
+        if text.peek() == "[":
+            yield from _list(text, key)
+        elif text.peek() == "{" and key in gone_into:
+            yield Item(key, None, {})
+            for member in _keys(text):
+                yield Item(key, member, text.value())
+        else:
+            yield Item(key, None, text.value())
+
+
+def _keys(text: "_Text") -> Iterator[str]:
+    """Yield each key of an object, as the text stands before its value."""
+    for _ in text.members("{", "}"):
+        if text.peek() != '"':
+            raise ValueError("a key is missing")
+        key = str(text.value())
+        text.take(":")
+        yield key
+
+
+def _list(text: "_Text", section: str) -> Iterator[Item]:
+    yield Item(section, None, [])
+    for index in text.members("[", "]"):
+        yield Item(section, index, text.value())
+
+
+class _Text:
+    """A window on a file's text that moves along as values are taken."""
+
+    def __init__(self, file: IO[bytes], name: str) -> None:
+        self._file = file
+        self._name = name
+        self._window = ""
+        self._at = 0
+        self._line = 1
+        self._byte_count = 0
+        first = file.read(_PART_BYTES)
+        is_utf16 = first[:2] in (b"\xff\xfe", b"\xfe\xff")
+        encoding = "utf-16" if is_utf16 else "utf-8-sig"
+        self._decoder = codecs.getincrementaldecoder(encoding)()
+        self._ended = False
+        self._add(first)
+
+    def members(self, opening: str, closing: str) -> Iterator[int]:
+        """Yield the place of each member between brackets, as the window reaches it."""
+        self.take(opening)
+        index = 0
+        while self.peek() != closing:
+            if index:
+                self.take(",")
+            yield index
+            index += 1
+        self.take(closing)
+
+    def peek(self) -> str:
+        """Return the next character that is not blank; empty at the end."""
+        while True:
+            while self._at < len(self._window):
+                one = self._window[self._at]
+                if one not in " \t\n\r":
+                    return one
+                self._at += 1
+            if not self._more():
+                return ""
+
+    def take(self, character: str) -> None:
+        if self.peek() != character:
+            raise ValueError(f"{character!r} is missing")
+        self._at += 1
+
+    def value(self) -> object:
+        self.peek()
+        while True:
+            try:
+                found, end = _decode(self._window, self._at)
+            except json.JSONDecodeError:
+                if not self._more():
+                    raise
+                continue
+            # A number may go on in the next part.
+            if end == len(self._window) and self._more():
+                continue
+            self._at = end
+            return found
+
+    def fault_of(self, error: Exception) -> str:
+        """Return what an error means, with its line."""
+        at = error.pos if isinstance(error, json.JSONDecodeError) else self._at
+        reason = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
+        line = self._line + self._window.count("\n", 0, at)
+        if not self._byte_count:
+            return "it is empty"
+        is_open = reason.startswith("Unterminated string")
+        if self._ended and (is_open or not self._window[at:].strip()):
+            return f"it ends in the middle (line {line})"
+        return f"it is not JSON (line {line}: {reason})"
+
+    def _more(self) -> bool:
+        """Read on, at least as much again as is left: items may be of any size."""
+        if self._ended:
+            return False
+        self._line += self._window.count("\n", 0, self._at)
+        self._window = self._window[self._at :]
+        self._at = 0
+        self._add(self._file.read(max(_PART_BYTES, len(self._window))))
+        return True
+
+    def _add(self, data: bytes) -> None:
+        self._ended = not data
+        self._byte_count += len(data)
+        try:
+            self._window += self._decoder.decode(data, final=self._ended)
+        except UnicodeDecodeError as error:
+            at = self._byte_count - len(error.object) + error.start
+            raise AnnotationFileError(
+                f"{self._name} is not UTF-8 text (byte {at}); save it as UTF-8."
+            ) from error

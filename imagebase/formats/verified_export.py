@@ -12,8 +12,6 @@ from typing import Final
 from imagebase.annotation import Annotation, Box, Size
 from imagebase.annotation.attributes import stated
 from imagebase.errors import ExportError
-from imagebase.formats import export_report as reports
-from imagebase.formats import manifest as manifests
 from imagebase.formats.base import (
     ExportFile,
     ExportSet,
@@ -22,22 +20,27 @@ from imagebase.formats.base import (
     LeftOut,
     WriteOptions,
 )
-from imagebase.formats.manifest import About, Exported
-from imagebase.formats.per_split import write_subsets
-from imagebase.formats.previous_export import (
+from imagebase.formats.manifest import (
+    MANIFEST_FILE,
+    REPORT_FILE,
+    About,
+    Exported,
     check_free,
     check_unchanged,
+    manifest_json,
     remove_earlier,
+    report_markdown,
 )
 from imagebase.formats.registry import format_named
+from imagebase.formats.shapes import writable
 from imagebase.formats.trees import FolderTree, ZipTree
 from imagebase.formats.verify import Verification, compare_files, prove
-from imagebase.formats.writable_boxes import writable
 from imagebase.formats.writer import (
     ImageBytes,
     WrittenFiles,
     append_to_zip,
     write_folder,
+    write_subsets,
     write_zip,
     written_bytes,
 )
@@ -169,12 +172,12 @@ def export_folder(
             with (draft / name).open("wb") as file:
                 file.writelines(parts)
         byte_count = sum(file.byte_count for file in written)
-        byte_count += (draft / manifests.FILE).stat().st_size
+        byte_count += (draft / MANIFEST_FILE).stat().st_size
         check_unchanged(folder)
         check_free(folder, written)
         remove_earlier(folder)
         # The manifest goes first: whatever ends this, the next export knows its files.
-        for path in (manifests.FILE, *(file.path for file in written)):
+        for path in (MANIFEST_FILE, *(file.path for file in written)):
             target = folder / path
             target.parent.mkdir(parents=True, exist_ok=True)
             (draft / path).replace(target)
@@ -185,10 +188,10 @@ def _said(
     exported: Exported, written: WrittenFiles
 ) -> Iterator[tuple[str, Iterable[bytes]]]:
     """Yield the report, and the manifest, which lists the report too."""
-    text = reports.report(exported, written)
-    yield reports.FILE, [text]
-    written.add(written_bytes(reports.FILE, text))
-    yield manifests.FILE, manifests.manifest(exported, written)
+    text = report_markdown(exported, written)
+    yield REPORT_FILE, [text]
+    written.add(written_bytes(REPORT_FILE, text))
+    yield MANIFEST_FILE, manifest_json(exported, written)
 
 
 def warnings_about(export_set: ExportSet, one: Format) -> tuple[str, ...]:

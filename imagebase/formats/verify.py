@@ -18,19 +18,20 @@ from imagebase.formats.base import (
     ReadImage,
 )
 from imagebase.formats.file_names import image_stem
-from imagebase.formats.per_split import SubTree, subsets
 from imagebase.formats.reader import CROWD, LabelReader
-from imagebase.formats.regions import (
+from imagebase.formats.registry import format_named, taken_in
+from imagebase.formats.shapes import (
     as_crowd,
+    confidence_of,
     crowds,
     has_areas,
     is_same,
+    left_out,
     pieces,
     used_labels,
+    writable,
 )
-from imagebase.formats.registry import format_named, taken_in
-from imagebase.formats.writable_boxes import confidence_of, left_out, writable
-from imagebase.formats.writer import WrittenFile
+from imagebase.formats.writer import SubTree, WrittenFile, subsets
 from imagebase.images.decode import read_header
 from imagebase.wording import plural
 

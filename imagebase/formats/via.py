@@ -10,11 +10,10 @@ from typing import Any, Final, NamedTuple
 from imagebase.annotation import Box
 from imagebase.annotation.attributes import read_text
 from imagebase.formats.base import FileTree, InputFormat, any_attribute
-from imagebase.formats.json_stream import json_items
 from imagebase.formats.reader import LabelReader, image_name, number
-from imagebase.formats.regions import OUTLINE, around
-from imagebase.formats.split_names import parts_of_files
-from imagebase.formats.text_files import csv_rows
+from imagebase.formats.shapes import OUTLINE, around
+from imagebase.formats.split import parts_of_files
+from imagebase.formats.text_files import csv_rows, json_items
 from imagebase.formats.trees import FILES_TO_TRY, has_file, names_with_suffix, read_each
 
 UNNAMED: Final = "object"

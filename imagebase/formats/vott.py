@@ -7,10 +7,10 @@ from urllib.parse import unquote
 
 from imagebase.annotation import Box, Size
 from imagebase.formats.base import FileTree, InputFormat
-from imagebase.formats.json_stream import json_items
 from imagebase.formats.reader import LabelReader, image_name, number, size_of
-from imagebase.formats.regions import OUTLINE, around
-from imagebase.formats.split_names import parts_of_files
+from imagebase.formats.shapes import OUTLINE, around
+from imagebase.formats.split import parts_of_files
+from imagebase.formats.text_files import json_items
 from imagebase.formats.trees import FILES_TO_TRY, has_file, names_with_suffix, read_each
 
 _SUFFIXES: Final = (".json", ".vott")

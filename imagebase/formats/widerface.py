@@ -8,7 +8,7 @@ from imagebase.annotation.attributes import OCCLUDED
 from imagebase.errors import AnnotationFileError
 from imagebase.formats.base import FileTree, InputFormat
 from imagebase.formats.reader import LabelReader, image_name, number
-from imagebase.formats.split_names import part_in, parts_of_files
+from imagebase.formats.split import part_in, parts_of_files
 from imagebase.formats.text_files import lines_of, text_of
 from imagebase.formats.trees import (
     FILES_TO_TRY,

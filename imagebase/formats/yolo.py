@@ -22,7 +22,7 @@ from imagebase.formats.file_names import flat_image_names, image_stem
 from imagebase.formats.image_index import NameIndex, paired, short_names, stated_path
 from imagebase.formats.label_lists import LabelLists, has_named_classes, is_names_list
 from imagebase.formats.reader import LabelReader, number
-from imagebase.formats.split_names import part_in, part_in_words, part_named
+from imagebase.formats.split import part_in, part_in_words, part_named
 from imagebase.formats.text_files import lines_of, text_of
 from imagebase.formats.trees import (
     FILES_TO_TRY,

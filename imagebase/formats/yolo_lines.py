@@ -9,9 +9,8 @@ from imagebase.annotation import Box, LabelSet, Size
 from imagebase.errors import AnnotationFileError
 from imagebase.formats.base import ExportImage, ExportSet, FileTree
 from imagebase.formats.reader import LabelReader
-from imagebase.formats.regions import OUTLINE, around
+from imagebase.formats.shapes import OUTLINE, around, writable
 from imagebase.formats.text_files import lines_of, text_of
-from imagebase.formats.writable_boxes import writable
 
 FILE: Final = "README.md"
 

@@ -20,8 +20,8 @@ from imagebase.cli import app
 from imagebase.formats import scratch
 from imagebase.formats.base import ReadResult, WriteOptions
 from imagebase.formats.convert import Conversion, convert
-from imagebase.formats.export_report import FILE as REPORT
-from imagebase.formats.manifest import FILE as MANIFEST
+from imagebase.formats.manifest import MANIFEST_FILE as MANIFEST
+from imagebase.formats.manifest import REPORT_FILE as REPORT
 from imagebase.formats.registry import FORMATS, read
 from imagebase.formats.trees import FolderTree
 from imagebase.formats.verified_export import export_folder, export_zip

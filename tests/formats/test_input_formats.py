@@ -14,8 +14,8 @@ from labelformat.formats import KittiObjectDetectionInput
 from labelformat.model.bounding_box import BoundingBoxFormat
 
 from imagebase.errors import AnnotationFileError
-from imagebase.formats.regions import box_of_run_lengths
 from imagebase.formats.registry import read, recognise
+from imagebase.formats.shapes import box_of_run_lengths
 from imagebase.formats.trees import FolderTree, MemoryTree
 from imagebase.ingest.box_merging import ImportChoice
 from imagebase.ingest.image_matching import look_at_images
@@ -456,7 +456,7 @@ def test_kitti_is_read_as_labelformat_reads_it(tmp_path: Path) -> None:
     assert boxes_of(read(FolderTree(tmp_path))) == {"a.png": theirs}
 
 
-def test_regions_of_via_are_read_as_globox_reads_them(tmp_path: Path) -> None:
+def test_shapes_of_via_are_read_as_globox_reads_them(tmp_path: Path) -> None:
     regions = [via_region(10, 20, 30, 40, label="dog")]
     data = {"a.png9": via_image("a.png", regions), "b.png9": via_image("b.png", [])}
     files = contents({"v.json": data, "a.png": None, "b.png": None})

@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 
 from imagebase.annotation import Annotation, ImageRecord, clean_label
 from imagebase.formats.base import PARTS, ExportSet, WriteOptions
-from imagebase.formats.per_split import write_subsets
 from imagebase.formats.registry import FORMATS, read
+from imagebase.formats.shapes import writable
 from imagebase.formats.trees import MemoryTree
 from imagebase.formats.verify import Verification, prove
-from imagebase.formats.writable_boxes import writable
+from imagebase.formats.writer import write_subsets
 from tests.formats.builders import (
     BOX_FORMATS,
     FORMAT_NAMES,

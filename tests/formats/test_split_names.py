@@ -5,7 +5,7 @@ import json
 import pytest
 
 from imagebase.formats.registry import read
-from imagebase.formats.split_names import part_in, part_named, parts_of_files
+from imagebase.formats.split import part_in, part_named, parts_of_files
 from tests.formats.builders import tree_of
 
 XML = (

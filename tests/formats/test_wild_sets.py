@@ -187,7 +187,7 @@ def test_sets_of_other_shapes_bring_no_box_and_say_why(
     assert all(reason in str(remark) for remark in report.skipped)
 
 
-def test_regions_outside_their_image_or_without_a_tag_are_left_out(wild: Path) -> None:
+def test_shapes_outside_their_image_or_without_a_tag_are_left_out(wild: Path) -> None:
     tree = FolderTree(wild / DATUMARO / "vott_json_dataset" / "dataset")
     assert recognise(tree) == "vott"
     reasons = {one.reason for one in read(tree).report.skipped}

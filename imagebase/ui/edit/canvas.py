@@ -9,7 +9,7 @@ import streamlit as st
 from imagebase.annotation import Annotation, Box, ImageRecord, LabelSet
 from imagebase.annotation.areas import Shape, ShapeKind
 from imagebase.errors import ImageBaseError
-from imagebase.formats.regions import corners
+from imagebase.formats.shapes import corners
 from imagebase.settings import ASSETS_FOLDER
 from imagebase.ui.edit.canvas_messages import Action, Message, parcel, parse_message
 from imagebase.ui.edit.canvas_state import Editor, RecordAccess

@@ -16,8 +16,8 @@ from imagebase.annotation.coverage import mask_of
 from imagebase.evaluation.ground_truth import read_truth
 from imagebase.formats import coco
 from imagebase.formats.base import IGNORE, ExportSet, WriteOptions
-from imagebase.formats.regions import boxes, polygons, run_lengths
 from imagebase.formats.registry import FORMATS, format_named, read
+from imagebase.formats.shapes import boxes, polygons, run_lengths
 from imagebase.formats.trees import MemoryTree
 from imagebase.formats.verified_export import ExportSummary, export_zip
 from imagebase.formats.verify import prove
