@@ -19,6 +19,7 @@ from imagebase.detection.model_files import CFG, NAMES, WEIGHTS, Model, model_in
 from imagebase.errors import TrainingError
 from imagebase.training import checks, run_folder
 from imagebase.training.checks import require_torch
+from imagebase.training.darknet_cfg import Anchors, cfg_for, cluster_anchors
 from imagebase.training.data import LeftOut, TrainingSet, load_set, prepare
 from imagebase.training.run_folder import (
     Evaluation,
@@ -29,7 +30,6 @@ from imagebase.training.run_folder import (
 )
 from imagebase.training.run_settings import TrainingSettings, write_json
 from imagebase.training.sources import Gathered
-from imagebase.training.transfer import Anchors, cfg_for, cluster_anchors
 
 if TYPE_CHECKING:
     from imagebase.training.loop import Outcome

@@ -22,7 +22,7 @@ from imagebase.detection.preprocess import darknet_letterboxed
 from imagebase.detection.runtime import load_runtime
 from imagebase.geometry import pairwise_iou
 from imagebase.images.decode import LoadedImage, load_image
-from imagebase.training.transfer import cfg_for
+from imagebase.training.darknet_cfg import cfg_for
 from tests.conftest import SHARED_DATA
 from tests.detection.darknet.darknet_models import ONE_BOX_CFG, write_one_box_model
 

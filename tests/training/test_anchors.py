@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from imagebase.training.transfer import cluster_anchors, mean_best_iou, shape_iou
+from imagebase.training.darknet_cfg import cluster_anchors, mean_best_iou, shape_iou
 
 
 def test_planted_shapes_are_found_again() -> None:

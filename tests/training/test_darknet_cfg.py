@@ -3,7 +3,7 @@
 from imagebase.annotation import Size
 from imagebase.detection.darknet.cfg import parse_cfg
 from imagebase.detection.darknet.plan import plan_network
-from imagebase.training.transfer import cfg_for
+from imagebase.training.darknet_cfg import cfg_for
 
 ANCHORS = [
     (8.0, 9.0),

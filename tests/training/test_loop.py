@@ -6,12 +6,13 @@ import pytest
 import torch
 
 from imagebase.annotation import Size
+from imagebase.training.darknet_cfg import cfg_for
 from imagebase.training.data import prepare
 from imagebase.training.data_loader import Batch, Batches
 from imagebase.training.loop import learn, optimizer_of, update_average
 from imagebase.training.network import Compute, DarknetModule, faster_compute, placed
 from imagebase.training.run_settings import TrainingSettings
-from imagebase.training.transfer import cfg_for, module_of, transfer
+from imagebase.training.transfer import module_of, transfer
 from tests.training.shapes import LABELS, sources
 
 CPU = torch.device("cpu")

@@ -6,7 +6,8 @@ import torch
 from imagebase.annotation import Size
 from imagebase.detection.heads import decode_heads
 from imagebase.detection.model_registry import find_model
-from imagebase.training.transfer import cfg_for, module_of, transfer
+from imagebase.training.darknet_cfg import cfg_for
+from imagebase.training.transfer import module_of, transfer
 
 COCO = find_model("yolov4-tiny").labels
 SIZE = Size(160, 160)
