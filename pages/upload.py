@@ -3,7 +3,7 @@
 import streamlit as st
 
 from imagebase.ui import frame, state
-from imagebase.ui.upload import page, tools
+from imagebase.ui.upload import page
 
 frame.enter()
 
@@ -26,7 +26,7 @@ with right:
 with st.container():
     page.show_report()
 with st.container():
-    tools.section()
+    page.tools()
 
 if not state.has_images():
     st.info("Drop images above, or click **Try the sample photographs**.")

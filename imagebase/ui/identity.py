@@ -25,13 +25,6 @@ export default function({ data }) {
 }
 """
 
-_MEASURE: Final = """
-export default function({ data, parentElement, setStateValue }) {
-  const width = Math.floor(parentElement.getBoundingClientRect().width);
-  if (width > 0 && width !== data.width) setStateValue("width", width);
-}
-"""
-
 _YEAR_SECONDS: Final = 365 * 24 * 3600
 
 
@@ -49,25 +42,6 @@ def set_cookie(name: str, value: str, *, keep: bool = False) -> None:
     age = f"; max-age={_YEAR_SECONDS}" if keep else ""
     writer = st.components.v2.component("imagebase_cookie", js=_SCRIPT)
     writer(key=f"cookie.{name}", data={"name": name, "value": value, "age": age})
-
-
-def room_width(key: str) -> int | None:
-    """Return how wide the container is that this is called in, in CSS pixels.
-
-    None until the browser has said so, which takes one more run.
-    """
-    known = (st.session_state.get(key) or {}).get("width")
-    ruler = st.components.v2.component(
-        "imagebase_ruler", js=_MEASURE, isolate_styles=False
-    )
-    ruler(
-        key=key,
-        data={"width": known},
-        on_width_change=lambda: None,
-        width="stretch",
-        height=1,
-    )
-    return known if isinstance(known, int) and known > 0 else None
 
 
 def encode(text: str) -> str:

@@ -1,9 +1,9 @@
-"""The adapter of streamlit-drawable-canvas: rough shapes drawn on a still image.
+"""Adapter of streamlit-drawable-canvas: rough shapes drawn on a still image.
 
-The canvas says its whole drawing after each shape, under the tag that it was filled
-with. A tag names the image, so that a shape is booked on the image it was drawn on; and
-only what differs from the last message of that tag is booked. Nothing is sent to the
-canvas in answer to a message: that would cut off what is being drawn.
+The canvas sends its whole drawing after each shape, with the tag that it was filled
+under. A tag belongs to one image, so that a shape is saved on the image it was drawn
+on; only the difference to the last message under that tag is saved. A message is never
+answered by a new filling: that would cut off the stroke being drawn.
 """
 
 import math
@@ -21,30 +21,32 @@ from imagebase.images.draw import MARK_COLOUR
 _FILL: Final = "rgba(230, 0, 126, 0.25)"
 _NO_FILL: Final = "rgba(0, 0, 0, 0)"
 _LINE_PX: Final = 2
-# A click that was meant for something else leaves no shape.
+_MARK_PX: Final = 4
+ROOM: Final = Size(780, 460)
+# A smaller shape is a stray click.
 _LEAST_PX: Final = 4
 _KEPT_TAGS: Final = 16
 _MOST_OBJECTS: Final = 500
-# More is no stroke of a hand; nothing on a screen is as far off.
+# Limits of what a hand draws and a screen shows.
 _MOST_STEPS: Final = 20_000
 _MOST_PX: Final = 1e6
-# Of an object as Fabric.js writes it.
+# Numeric properties of a Fabric.js object.
 _NUMBERS: Final = (
     *("left", "top", "width", "height", "scaleX", "scaleY", "angle"),
     *("strokeWidth", "radius"),
 )
-# Comes back as it was sent, which no key of our own does.
+# A property that Fabric.js sends back unchanged; custom ones it drops.
 _TAG: Final = "lockScalingX"
 _PADS: Final = "imagebase.rough_canvas."
 _SHARES: Final = {"left": 0.5, "top": 0.5, "center": 0.0, "right": -0.5, "bottom": -0.5}
 
-# From an image's id, new shapes in its pixels, and the ids of those that are gone, to
-# an id for each new one.
+# Takes an image's id, the new shapes in its pixels and the ids of the erased ones;
+# returns an id for each new shape.
 Book = Callable[[str, Sequence[Shape], Sequence[str]], Sequence[str]]
 
 
 class Tool(StrEnum):
-    """What a drag on the canvas leaves."""
+    """Tool of the canvas: the shape that a drag draws."""
 
     POLYGON = "polygon"
     RECTANGLE = "rectangle"
@@ -62,9 +64,9 @@ _MODES: Final = {
 
 @dataclass(slots=True)
 class _Filling:
-    """What one filling of the canvas shows.
+    """One filling of the canvas.
 
-    factor: canvas pixels in a pixel of the image. booked: the id of each shape.
+    factor: canvas pixels per image pixel. booked: the id of each saved shape.
     """
 
     image_id: str
@@ -76,43 +78,43 @@ class _Filling:
 class Pad:
     """One session's canvas.
 
-    tag: of the newest filling; an empty one asks for another. there: shapes that are
-    in its picture already. fillings: by tag, the newest last.
+    tag: of the newest filling; empty: fill again at the next run. drawn: shapes that
+    its picture already shows. fillings: by tag, the newest last.
     """
 
     tag: str = ""
     canvas: Size | None = None
-    there: tuple[Shape, ...] = ()
+    drawn: tuple[Shape, ...] = ()
     fillings: dict[str, _Filling] = field(default_factory=dict)
 
     def fill(
-        self, image_id: str, canvas: Size, factor: float, there: tuple[Shape, ...]
+        self, image_id: str, canvas: Size, factor: float, drawn: tuple[Shape, ...]
     ) -> None:
-        """Begin an empty drawing on an image, unless it is there already."""
+        """Start an empty drawing on an image, unless it is on screen already."""
         now = self.fillings.get(self.tag)
         if now and now.image_id == image_id and self.canvas == canvas:
             return
-        self.tag, self.canvas, self.there = new_id(), canvas, there
+        self.tag, self.canvas, self.drawn = new_id(), canvas, drawn
         self.fillings[self.tag] = _Filling(image_id, factor)
         while len(self.fillings) > _KEPT_TAGS:
             del self.fillings[next(iter(self.fillings))]
 
     def book(self, drawing: object, book: Book) -> None:
-        """Book what a message changes; doing so twice does no harm."""
+        """Save what a message changes; doing so twice does no harm."""
         filling = self.fillings.get(_tag_of(drawing))
         if filling is None:
             return
         shapes = dict.fromkeys(shapes_of(drawing, filling.factor))
         new = [one for one in shapes if one not in filling.booked]
-        gone = [one for one in filling.booked if one not in shapes]
-        if not new and not gone:
+        erased = [one for one in filling.booked if one not in shapes]
+        if not new and not erased:
             return
-        ids = book(filling.image_id, new, [filling.booked[one] for one in gone])
-        for one in gone:
+        ids = book(filling.image_id, new, [filling.booked[one] for one in erased])
+        for one in erased:
             del filling.booked[one]
         filling.booked |= dict(zip(new, ids, strict=True))
         if self.fillings.get(self.tag) is not filling:
-            self.tag = ""  # it came late, and is not on the canvas any more
+            self.tag = ""  # a late message: its shapes are no longer on the canvas
 
 
 def pad(key: str) -> Pad:
@@ -122,15 +124,14 @@ def pad(key: str) -> Pad:
 
 
 def refill(key: str) -> None:
-    """Let the canvas be empty at the next run; what was drawn is booked."""
+    """Empty the canvas at the next run; what was drawn is saved."""
     pad(key).tag = ""
 
 
 def settle(key: str, book: Book) -> None:
-    """Book what the canvas has said and nobody has taken in yet."""
-    here = pad(key)
-    said: Any = st.session_state.get(key) or {}
-    here.book((said.get("drawing") or {}).get("raw"), book)
+    """Save what the canvas has sent since the last call."""
+    value: Any = st.session_state.get(key) or {}
+    pad(key).book((value.get("drawing") or {}).get("raw"), book)
 
 
 def fitted(size: Size, room: Size) -> tuple[Size, float]:
@@ -146,36 +147,35 @@ def draw_canvas(
     size: Size,
     *,
     picture: Callable[[tuple[Shape, ...]], bytes],
-    there: tuple[Shape, ...],
-    room: Size,
+    drawn: tuple[Shape, ...],
     tool: Tool,
-    width_px: float,
     book: Book,
-    is_line: bool = False,
+    brush_width: float | None = None,
 ) -> None:
-    """Draw the canvas on an image; what is drawn is booked at once.
+    """Draw the canvas on an image, as wide as its column; shapes are saved at once.
 
     Args:
         size: of the image.
         picture: returns the whole image as JPEG with these shapes on it, from a cache.
-        there: the shapes that there are; they stay in the picture until `refill`.
-        room: CSS pixels there are for it.
-        width_px: of the brush, in pixels of the image.
-        book: is called with what changes.
-        is_line: what is inside a shape stays as it is seen.
+        drawn: the shapes saved so far; they stay in the picture until `refill`.
+        brush_width: in pixels of the image; without one every tool draws a thin line
+            and leaves the inside of its shape clear.
+        book: is called with the changes.
     """
-    # It registers a component, which cannot be done outside a run.
+    # Importing the package registers a component, which only works within a run.
     from streamlit_drawable_canvas import st_canvas
 
     here = pad(key)
-    canvas, factor = fitted(size, room)
-    here.fill(image_id, canvas, factor, there)
-    is_brush = tool is Tool.BRUSH
+    width = min(_column_width(f"{key}.room") or ROOM.width, ROOM.width)
+    canvas, factor = fitted(size, Size(width, ROOM.height))
+    here.fill(image_id, canvas, factor, drawn)
+    is_brush, is_line = tool is Tool.BRUSH, brush_width is None
+    stroke = _MARK_PX if brush_width is None else max(round(brush_width * factor), 1)
     st_canvas(
         fill_color=_NO_FILL if is_line else _FILL,
         stroke_color=_FILL if is_brush and not is_line else MARK_COLOUR,
-        stroke_width=max(round(width_px * factor), 1) if is_brush else _LINE_PX,
-        background_image=picture(here.there),
+        stroke_width=stroke if is_brush else _LINE_PX,
+        background_image=picture(here.drawn),
         width=canvas.width,
         height=canvas.height,
         drawing_mode=_MODES[tool],
@@ -185,16 +185,43 @@ def draw_canvas(
     )
 
 
+_MEASURE: Final = """
+export default function({ data, parentElement, setStateValue }) {
+  const width = Math.floor(parentElement.getBoundingClientRect().width);
+  if (width > 0 && width !== data.width) setStateValue("width", width);
+}
+"""
+
+
+def _column_width(key: str) -> int | None:
+    """Return the width of the current column in CSS pixels.
+
+    None until the browser has measured it, which takes one more run.
+    """
+    known = (st.session_state.get(key) or {}).get("width")
+    ruler = st.components.v2.component(
+        "imagebase_ruler", js=_MEASURE, isolate_styles=False
+    )
+    ruler(
+        key=key,
+        data={"width": known},
+        on_width_change=lambda: None,
+        width="stretch",
+        height=1,
+    )
+    return known if isinstance(known, int) and known > 0 else None
+
+
 def _tag_of(drawing: object) -> str:
     return str(drawing.get(_TAG, "")) if isinstance(drawing, Mapping) else ""
 
 
 def shapes_of(drawing: object, factor: float) -> list[Shape]:
-    """Return the shapes of a drawing in pixels of the image; what is none is left out.
+    """Return the shapes of a drawing in pixels of the image; invalid ones are left out.
 
     Args:
         drawing: as Fabric.js writes it.
-        factor: canvas pixels in a pixel of the image.
+        factor: canvas pixels per image pixel.
     """
     objects = drawing.get("objects") if isinstance(drawing, Mapping) else None
     shapes = []
@@ -258,9 +285,9 @@ def _stroke(one: Mapping[str, Any]) -> Shape:
 
 
 def _number(value: object) -> float:
-    """Return a number; ValueError where it is none, or nothing on a screen."""
+    """Return a number that can be on a screen, or raise ValueError."""
     if type(value) not in (int, float) or not abs(value) <= _MOST_PX:  # type: ignore[arg-type]
-        raise ValueError(f"{value!r:.40} is no number")
+        raise ValueError(f"{value!r:.40} is not a screen position")
     return float(value)  # type: ignore[arg-type]
 
 
@@ -269,7 +296,7 @@ def _pair(x: object, y: object) -> tuple[float, float]:
 
 
 def _centred(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Return points as seen from the middle of the box around them."""
+    """Return points relative to the middle of the box around them."""
     xs, ys = zip(*points, strict=True)
     x, y = (min(xs) + max(xs)) / 2, (min(ys) + max(ys)) / 2
     return [(px - x, py - y) for px, py in points]
@@ -278,10 +305,10 @@ def _centred(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]
 def _placed(
     one: Mapping[str, Any], points: Sequence[tuple[float, float]]
 ) -> tuple[Point, ...]:
-    """Return points seen from an object's middle where they lie on the canvas.
+    """Return canvas positions of points given relative to an object's middle.
 
-    Fabric.js scales, then turns about the middle; `left` and `top` say where one point
-    of the object is, by default its middle, at the outer edge of its line.
+    Fabric.js scales, then turns about the middle; `left` and `top` place the object's
+    origin, by default its middle, at the outer edge of its line.
     """
     turn = math.radians(one["angle"])
     cos, sin = math.cos(turn), math.sin(turn)

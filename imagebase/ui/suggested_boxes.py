@@ -1,4 +1,4 @@
-"""Boxes that a model suggests and nobody has saved yet, wherever an image is shown."""
+"""Suggestions: a model's unsaved boxes, and what its labels are called here."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -10,10 +10,12 @@ from imagebase.annotation import Annotation, ImageRecord, ReviewStatus
 from imagebase.detection.candidate_pool import CandidatePool
 from imagebase.detection.detector import Detector
 from imagebase.detection.factory import ModelConfig, shared_looker
+from imagebase.detection.label_mapping import map_labels
 from imagebase.detection.merge import suggested
 from imagebase.detection.suggestions import (
     SelectionRule,
     as_annotations,
+    found_labels,
     rule_of,
     select_all,
 )
@@ -21,11 +23,12 @@ from imagebase.errors import ImageBaseError
 from imagebase.jobs.inference import candidates_key
 from imagebase.jobs.scoring import mapping_now
 from imagebase.store import JobInfo, JobState
-from imagebase.ui import cache, job_progress, model_labels, services, state
+from imagebase.ui import cache, job_progress, services, state
 
 CONFIDENCE: Final = "annotate.confidence"
 NMS: Final = "annotate.nms"
 LABELS: Final = "annotate.labels"
+FLOOR: Final = 0.05
 
 
 class _Source(NamedTuple):
@@ -122,6 +125,35 @@ def _rule(job: JobInfo, detector: Detector, *, is_saved: bool) -> SelectionRule:
         confidence_threshold=fields.get(CONFIDENCE, usual.confidence_threshold),
         nms_threshold=fields.get(NMS, usual.nms_threshold),
         labels=tuple(fields.get(LABELS) or ()) or None,
-        mapping=model_labels.mapping(detector),
-        per_label_confidence=model_labels.thresholds(detector),
+        mapping=mapping_of(detector),
+        per_label_confidence=thresholds_of(detector),
     )
+
+
+def labels_found(pool: CandidatePool, detector: Detector) -> list[str]:
+    """Return the model's labels that occur on these images, in the model's order."""
+    return list(
+        found_labels(pool, model_labels=detector.labels, confidence_threshold=FLOOR)
+    )
+
+
+def mapping_of(detector: Detector) -> dict[str, str]:
+    """Return the dataset's names of a model's labels; an empty name leaves one out.
+
+    Where the dataset has renamed a label, or has it under a synonym (aeroplane,
+    airplane), that name is used until a person gives it another one.
+    """
+    store, scope = services.store(), state.scope()
+    renamed = store.former_label_names(scope)
+    kept = store.label_mapping(scope, detector.model_id)
+    own = {name: renamed[name] for name in detector.labels if name in renamed}
+    there = store.labels(scope).shown_names
+    others = [name for name in detector.labels if name not in own]
+    known = map_labels(others, there).names
+    own |= {name: label for name, label in known.items() if name != label}
+    return own | {name: label or "" for name, label in kept.items()}
+
+
+def thresholds_of(detector: Detector) -> dict[str, float]:
+    """Return the confidence thresholds set for single labels of a model."""
+    return services.store().label_thresholds(state.scope(), detector.model_id)

@@ -1,10 +1,10 @@
-"""Pieces that several pages draw: picture grids, status marks, empty states."""
+"""Widgets shared by pages: image grids, status icons, deletion, empty states."""
 
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import wraps
-from typing import Final, ParamSpec, TypeVar
+from typing import Final, NamedTuple, ParamSpec, TypeVar
 
 import streamlit as st
 
@@ -219,3 +219,49 @@ def needs_images() -> None:
     st.info("This dataset has no images yet. Upload some first.")
     st.page_link("pages/upload.py", label="**Upload images**", icon=":material/upload:")
     st.stop()
+
+
+_POPOVER_PX: Final = 360
+
+
+class ImagesToDelete(NamedTuple):
+    """Number of images, their boxes and their open comments."""
+
+    images: int
+    boxes: int
+    comments: int = 0
+
+
+def confirm_deletion(
+    what: ImagesToDelete, *, version: str, key: str, on_confirm: Callable[[], None]
+) -> None:
+    """Draw what is deleted, a checkbox, and the button that the checkbox enables.
+
+    version: stands for these images as they are now; another one clears the checkbox.
+    """
+    images = plural(what.images, "image")
+    it, its = ("it", "its") if what.images == 1 else ("them", "their")
+    with st.container(width=_POPOVER_PX):
+        st.markdown(f"**Delete {images} from this dataset**")
+        st.markdown(
+            f"This deletes {its} image files, {_contents(what)}. It cannot be undone, "
+            f"nor can earlier changes to {it}. To keep a copy, back up the dataset "
+            "first (**Manage**, **Back up or restore**)."
+        )
+        is_sure = st.checkbox(
+            f"Delete {images} with {_contents(what)}", key=f"{key}.sure.{version}"
+        )
+        st.button(
+            "Delete permanently",
+            key=f"{key}.remove",
+            icon=":material/delete:",
+            disabled=not is_sure,
+            on_click=on_confirm,
+        )
+
+
+def _contents(what: ImagesToDelete) -> str:
+    boxes = plural(what.boxes, "box") if what.boxes else "no boxes"
+    if not what.comments:
+        return boxes
+    return f"{boxes} and {plural(what.comments, 'open comment')}"

@@ -214,7 +214,7 @@ def test_a_marked_rejection_is_seen_by_the_annotator_until_it_is_resolved(
     canvas = visit.canvas()
     canvas.drag((0.3, 0.4), (0.5, 0.4))
     visit.settle()
-    visit.choose("Scribble")
+    visit.choose("Brush")
     canvas.drag((0.6, 0.6), (0.7, 0.65), (0.8, 0.6))
     dialog = page.get_by_role("dialog")
     expect(dialog.get_by_text("2 marks")).to_be_visible()

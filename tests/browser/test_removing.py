@@ -1,5 +1,6 @@
-"""Images that are removed from a dataset in a real browser, once one is sure."""
+"""Images deleted from a dataset in a real browser, after a confirmation."""
 
+import re
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -26,12 +27,13 @@ class Opened(NamedTuple):
     def image_ids(self) -> list[str]:
         return self.dataset.store.image_ids(self.dataset.scope)
 
-    def be_sure(self, images: str) -> None:
-        """Open the question, and tick that they are to go; others are still kept."""
-        self.page.get_by_role("button", name="Remove", exact=True).click()
-        go = self.page.get_by_role("button", name="Remove for good")
+    def delete(self, images: str) -> None:
+        """Open the popover, select the checkbox, and delete permanently."""
+        opening = re.compile("^Delete images?$")
+        self.page.get_by_role("button", name=opening).click()
+        go = self.page.get_by_role("button", name="Delete permanently")
         expect(go).to_be_disabled()
-        self.page.get_by_text(f"Remove {images} with ").click()
+        self.page.get_by_text(f"Delete {images} with ").click()
         expect(go).to_be_enabled()
         go.click()
 
@@ -48,7 +50,7 @@ def test_all_images_that_pass_are_removed(opened: Opened) -> None:
     switch.get_by_text("Images", exact=True).click()
     everything = f"All {IMAGES} images that match, on every page"
     opened.page.get_by_text(everything).click()
-    opened.be_sure(f"{IMAGES} images")
+    opened.delete(f"{IMAGES} images")
     expect(opened.page.get_by_text("This dataset has no images yet")).to_be_visible()
     assert opened.image_ids() == []
 
@@ -63,7 +65,7 @@ def test_the_image_on_screen_is_removed_and_the_next_one_comes(
     # A box that was drawn just now goes too, and is no reason to refuse.
     canvas.drag((3, 3), (40, 40))
     expect(opened.page.get_by_text("2 boxes", exact=True)).to_be_visible()
-    opened.be_sure("1 image")
+    opened.delete("1 image")
     canvas.wait_for("image", second)
     expect(opened.page.get_by_text("1 / 2")).to_be_visible()
     assert opened.image_ids() == [second, third]

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from imagebase.annotation import Annotation, Box
-from imagebase.ui.upload import tools as upload_tools
+from imagebase.ui.upload import page as upload_page
 from tests.app_fixtures import Tab, put, records, store, the_scope
 
 
@@ -16,7 +16,7 @@ def tab(labelled: Tab) -> Tab:
     put(kitchen, Annotation(Box(10, 10, 90, 90), "cup", changed_by="ann"))
     store().add_labels(the_scope(), ["<b>"])
     (tools,) = (one for one in labelled.app.main.button_group if one.label == "More")
-    tools.set_value(upload_tools.COMPARE).run()
+    tools.set_value(upload_page.COMPARE).run()
     return labelled
 
 

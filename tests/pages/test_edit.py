@@ -184,7 +184,7 @@ def test_image_that_somebody_removed_gives_way_to_another(labelled: Tab) -> None
 
 def be_sure(tab: Tab) -> None:
     """Tick that the image on screen is to be removed."""
-    (sure,) = [one for one in tab.app.checkbox if one.label.startswith("Remove 1 im")]
+    (sure,) = [one for one in tab.app.checkbox if one.label.startswith("Delete 1 im")]
     sure.check().run()
 
 
@@ -195,7 +195,7 @@ def test_image_on_screen_is_removed_once_one_is_sure(labelled: Tab) -> None:
     labelled.press("edit.remove")
     assert [one.file_name for one in records()] == ["bear.jpg"]
     assert BEAR in labelled.words()
-    assert labelled.toasts() == [r"Removed kitchen\.jpg with 2 boxes\."]
+    assert labelled.toasts() == [r"Deleted kitchen\.jpg with 2 boxes\."]
     be_sure(labelled)
     labelled.press("edit.remove")
     assert records() == []

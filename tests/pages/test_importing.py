@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from imagebase.annotation import Box, ReviewStatus, Source
-from imagebase.ui.upload import tools as upload_tools
+from imagebase.ui.upload import page as upload_page
 from tests.app_fixtures import (
     Tab,
     begun_elsewhere,
@@ -48,7 +48,7 @@ BOTH = coco(("kitchen.jpg", "Dog"), ("bear.jpg", "cat"), ("none.jpg", "cat"))
 def opened(tab: Tab) -> Tab:
     """Open the part of the page that these tests are about."""
     (tools,) = (one for one in tab.app.main.button_group if one.label == "More")
-    tools.set_value(upload_tools.IMPORT).run()
+    tools.set_value(upload_page.IMPORT).run()
     return tab
 
 

@@ -348,10 +348,10 @@ def test_ticked_images_are_removed_once_one_is_sure(labelled: Tab) -> None:
     labelled.select_rows(IMAGES, 0)
     assert "Its file goes, with 2 boxes and 1 open comment." in labelled.words()
     assert labelled.app.button(key="review.images.remove").disabled
-    box_labelled(labelled, "Remove 1 image with 2 boxes and 1 open comment").check()
+    box_labelled(labelled, "Delete 1 image with 2 boxes and 1 open comment").check()
     labelled.app.run()
     labelled.press("review.images.remove")
-    assert labelled.toasts() == [r"Removed 1 image with 2 boxes\."]
+    assert labelled.toasts() == [r"Deleted 1 image with 2 boxes\."]
     assert records() == [bear]
     assert image_names(labelled) == ["bear.jpg"]
 
@@ -361,7 +361,7 @@ def test_an_image_whose_file_is_lost_can_be_removed(labelled: Tab) -> None:
     store()._files.delete(the_scope().owner_id, bear.image_id)
     show_images(labelled)
     labelled.select_rows(IMAGES, 1)
-    box_labelled(labelled, "Remove 1 image with 1 box").check().run()
+    box_labelled(labelled, "Delete 1 image with 1 box").check().run()
     labelled.press("review.images.remove")
     assert records() == [kitchen]
     assert image_names(labelled) == ["kitchen.jpg"]
@@ -370,10 +370,10 @@ def test_an_image_whose_file_is_lost_can_be_removed(labelled: Tab) -> None:
 def test_a_tick_for_one_image_is_none_for_all(labelled: Tab) -> None:
     show_images(labelled)
     labelled.select_rows(IMAGES, 1)
-    box_labelled(labelled, "Remove 1 image with 1 box").check().run()
+    box_labelled(labelled, "Delete 1 image with 1 box").check().run()
     box_labelled(labelled, "All 2 images that match, on every page").check().run()
     assert labelled.app.button(key="review.images.remove").disabled
-    box_labelled(labelled, "Remove 2 images with 3 boxes").check().run()
+    box_labelled(labelled, "Delete 2 images with 3 boxes").check().run()
     labelled.press("review.images.remove")
     assert records() == []
     assert "no images yet" in labelled.words()
@@ -382,7 +382,7 @@ def test_a_tick_for_one_image_is_none_for_all(labelled: Tab) -> None:
 def test_image_that_somebody_labels_meanwhile_is_not_removed(labelled: Tab) -> None:
     show_images(labelled)
     labelled.select_rows(IMAGES, 1)
-    box_labelled(labelled, "Remove 1 image with 1 box").check().run()
+    box_labelled(labelled, "Delete 1 image with 1 box").check().run()
     theirs = Annotation(Box(5, 5, 50, 50), "theirs")
     put(records()[1], theirs)
     labelled.press("review.images.remove")

@@ -49,11 +49,11 @@ def test_many_images_are_rejected_with_what_was_typed_last(
 
 def test_many_images_are_removed_under_a_bar(labelled: Tab) -> None:
     take_all(labelled)
-    sure = "Remove 2 images with 3 boxes"
+    sure = "Delete 2 images with 3 boxes"
     next(one for one in labelled.app.checkbox if one.label == sure).check().run()
     labelled.press("review.images.remove")
     assert records() == []
-    assert "Removed 2 images with 3 boxes" in labelled.toasts()[0]
+    assert "Deleted 2 images with 3 boxes" in labelled.toasts()[0]
     assert "no images yet" in labelled.words()
 
 

@@ -193,6 +193,6 @@ def test_the_same_image_is_filled_once() -> None:
     here.fill("a", Size(640, 480), 1.0, ())
     tag = here.tag
     here.fill("a", Size(640, 480), 1.0, (rectangle(Box(0, 0, 1, 1)),))
-    assert (here.tag, here.there) == (tag, ())
+    assert (here.tag, here.drawn) == (tag, ())
     here.fill("a", Size(320, 240), 0.5, ())
     assert here.tag != tag

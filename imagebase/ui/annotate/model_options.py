@@ -1,10 +1,14 @@
 """Which model looks at the images, and how: accurate mode, net size, a vote."""
 
-from collections.abc import Collection
-from typing import Final
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Final
 
+import pandas as pd
 import streamlit as st
 
+from imagebase.annotation import MAX_LABEL_LENGTH
+from imagebase.detection.candidate_pool import CandidatePool
+from imagebase.detection.detector import Detector
 from imagebase.detection.factory import (
     ACCURATE,
     FAST,
@@ -17,7 +21,7 @@ from imagebase.detection.model_cards import card_of
 from imagebase.detection.model_files import Model
 from imagebase.jobs.scoring import parameters_in_use
 from imagebase.settings import DEFAULT_MODEL
-from imagebase.ui import cache, services, state, widgets
+from imagebase.ui import cache, services, state, suggested_boxes, widgets
 
 _MODEL: Final = "annotate.model"
 _POPOVER_PX: Final = 380
@@ -136,3 +140,89 @@ def _cost_in_words(chosen: Model, own: int, setup: ModelConfig) -> str:
         names = ", ".join(widgets.escape(one) for one in setup.models[1:])
         words += f" And as much for {names}, by its own speed."
     return words
+
+
+_TABLE_PX: Final = 460
+_TABLE_HEIGHT_PX: Final = 220
+
+
+def label_table(pool: CandidatePool, detector: Detector) -> None:
+    """Draw the model's labels with their names and thresholds in this dataset."""
+    names = suggested_boxes.mapping_of(detector)
+    own = suggested_boxes.thresholds_of(detector)
+    rows = [
+        {"model": one, "name": names.get(one, one), "confidence": own.get(one)}
+        for one in suggested_boxes.labels_found(pool, detector)
+    ]
+    key = f"annotate.label_table.{hash(str(rows))}"
+    st.caption(
+        "Names of the model's labels in this dataset. Clear a name to leave that "
+        "label out."
+    )
+    st.data_editor(
+        pd.DataFrame(rows, columns=["model", "name", "confidence"]).astype(
+            {"confidence": "float64"}
+        ),
+        hide_index=True,
+        width=_TABLE_PX,
+        height=_TABLE_HEIGHT_PX,
+        disabled=["model"],
+        column_config={
+            "model": st.column_config.TextColumn("Model's label"),
+            "name": st.column_config.TextColumn(
+                "Label here", max_chars=MAX_LABEL_LENGTH
+            ),
+            "confidence": st.column_config.NumberColumn(
+                "Minimum confidence",
+                min_value=suggested_boxes.FLOOR,
+                max_value=1.0,
+                step=0.01,
+            ),
+        },
+        key=key,
+    )
+    st.button(
+        "Apply",
+        key="annotate.use_labels",
+        on_click=_save_label_table,
+        args=(key, rows, detector.model_id),
+    )
+
+
+@state.reports_errors
+def _save_label_table(
+    key: str, rows: Sequence[Mapping[str, Any]], model_id: str
+) -> None:
+    """Save the table as edited: a cell and the button may come in one run."""
+    edits = {
+        rows[place]["model"]: cells
+        for place, cells in st.session_state[key]["edited_rows"].items()
+    }
+    _save_names(edits, model_id)
+    _save_thresholds(edits, model_id)
+
+
+def _save_names(edits: Mapping[str, Mapping[str, Any]], model_id: str) -> None:
+    names = {
+        model_label: (cells["name"] or "").strip() or None
+        for model_label, cells in edits.items()
+        if "name" in cells
+    }
+    if names:
+        store, scope = services.store(), state.scope()
+        kept = store.label_mapping(scope, model_id)
+        store.save_label_mapping(scope, model_id, kept | names)
+
+
+def _save_thresholds(edits: Mapping[str, Mapping[str, Any]], model_id: str) -> None:
+    """Save the typed thresholds; an emptied cell leaves its label to the slider."""
+    typed = {
+        model_label: cells["confidence"]
+        for model_label, cells in edits.items()
+        if "confidence" in cells
+    }
+    if typed:
+        store, scope = services.store(), state.scope()
+        every = store.label_thresholds(scope, model_id) | typed
+        kept = {label: float(at) for label, at in every.items() if at is not None}
+        store.save_label_thresholds(scope, model_id, kept)

@@ -31,9 +31,7 @@ from imagebase.ui import (
     suggested_boxes,
     widgets,
 )
-from imagebase.ui import model_labels as label_table
 from imagebase.ui.annotate import model_options
-from imagebase.ui.model_labels import FLOOR
 
 PAGE_SIZE: Final = 12
 COLUMNS: Final = 4
@@ -131,7 +129,7 @@ def _results(choice: Choice) -> None:
     model_labels = detector.labels
     rule = _rule(found, detector)
     now = select_all(found, rule, model_labels=model_labels)
-    below = round(max(FLOOR, rule.confidence_threshold - STEP_DOWN), 2)
+    below = round(max(suggested_boxes.FLOOR, rule.confidence_threshold - STEP_DOWN), 2)
     then = select_all(
         found, replace(rule, confidence_threshold=below), model_labels=model_labels
     )
@@ -170,7 +168,7 @@ def _results(choice: Choice) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         order = _order()
         with st.popover("Model's labels", icon=":material/smart_toy:"):
-            label_table.draw(found, detector)
+            model_options.label_table(found, detector)
         label_manager.open_button("annotate.labels_of_dataset")
         page = _page(then if with_more else now, order)
     _pictures(choice, page, now, then if with_more else now, rule)
@@ -239,7 +237,7 @@ def _rule(found: CandidatePool, detector: Detector) -> SelectionRule:
     first, second, third = st.columns([2, 2, 3])
     confidence = first.slider(
         "Confidence",
-        FLOOR,
+        suggested_boxes.FLOOR,
         0.95,
         0.25,
         0.01,
@@ -258,7 +256,7 @@ def _rule(found: CandidatePool, detector: Detector) -> SelectionRule:
         help="Of two boxes of one label that overlap more than this (IoU), only the "
         "one with the higher confidence is kept.",
     )
-    there = label_table.found_here(found, detector)
+    there = suggested_boxes.labels_found(found, detector)
     labels = third.multiselect(
         "Labels",
         list(there),
@@ -271,8 +269,8 @@ def _rule(found: CandidatePool, detector: Detector) -> SelectionRule:
         confidence_threshold=confidence,
         nms_threshold=nms,
         labels=tuple(labels) or None,
-        mapping=label_table.mapping(detector),
-        per_label_confidence=label_table.thresholds(detector),
+        mapping=suggested_boxes.mapping_of(detector),
+        per_label_confidence=suggested_boxes.thresholds_of(detector),
     )
 
 

@@ -20,10 +20,10 @@ from imagebase.editing.conflicts import (
 from imagebase.editing.records import copy_boxes, tagged
 from imagebase.errors import ImageBaseError, NotFoundError, RevisionConflictError
 from imagebase.review.bulk_edits import remove_images
-from imagebase.ui import cache, image_removal, services, state, widgets
+from imagebase.store import Comment
+from imagebase.ui import cache, services, state, widgets
 from imagebase.ui.edit import canvas, navigation
 from imagebase.ui.edit.canvas_state import RecordAccess
-from imagebase.ui.image_removal import Going
 
 _PICTURE_PX: Final = 460
 
@@ -241,22 +241,24 @@ def copy_previous() -> None:
 _KEY: Final = "edit"
 
 
-def remove(record: ImageRecord) -> None:
-    """Draw the removal of this image; it asks first, and says what goes with it."""
-    said = services.store().comments(state.scope(), record.image_id)
-    going = Going(1, len(record.annotations), sum(one.is_open for one in said))
-    with st.popover("Remove", icon=":material/delete:", type="tertiary"):
-        image_removal.confirm(
-            going,
-            about=f"{record.image_id}.{record.revision}",
+def draw_deletion(record: ImageRecord) -> None:
+    """Draw the deletion of this image, after a confirmation."""
+    comments = services.store().comments(state.scope(), record.image_id)
+    what = widgets.ImagesToDelete(
+        1, len(record.annotations), sum(one.is_open for one in comments)
+    )
+    with st.popover("Delete image", icon=":material/delete:", type="tertiary"):
+        widgets.confirm_deletion(
+            what,
+            version=f"{record.image_id}.{record.revision}",
             key=_KEY,
-            on_sure=partial(_remove, record.image_id),
+            on_confirm=partial(_remove, record.image_id),
         )
 
 
 @state.reports_errors
 def _remove(image_id: str) -> None:
-    """Remove the image if it is as it was on screen, and go to the one after it."""
+    """Delete the image unless it has changed, and go to the next one."""
     canvas.settle()
     known, to_come = record(), navigation.following()
     is_other = known.image_id != image_id or state.is_news(known)
@@ -268,12 +270,12 @@ def _remove(image_id: str) -> None:
 
 def _is_removed(known: ImageRecord) -> bool:
     seen = {known.image_id: known.revision}
-    told = remove_images(services.store(), state.scope(), seen)
-    if told.changed:
+    report = remove_images(services.store(), state.scope(), seen)
+    if report.changed:
         name = widgets.short_name(known.file_name)
-        state.say(f"Removed {name} with {widgets.plural(told.boxes, 'box')}.")
+        state.say(f"Deleted {name} with {widgets.plural(report.boxes, 'box')}.")
         state.forget_shown(seen)
-    return bool(told.changed)
+    return bool(report.changed)
 
 
 def draw_tags(record: ImageRecord) -> None:
@@ -297,3 +299,94 @@ def _apply(key: str, image_id: str) -> None:
     tags = list(st.session_state[key])
     tagging = partial(change, lambda record, who: tagged(record, tags))
     on_screen(image_id, tagging)
+
+
+_FIELD: Final = "edit.comment"
+
+
+def draw_comments(image_id: str, *, beside: Callable[[], None] | None = None) -> None:
+    """Draw the comments on an image, the open ones in full, and a field for another.
+
+    beside: draws what else there is to do, in the same row as the field.
+    """
+    said = services.store().comments(state.scope(), image_id)
+    done = [one for one in said if not one.is_open]
+    for one in said:
+        if one.is_open:
+            _draw_open(one)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        with st.popover("Comment", icon=":material/add_comment:", type="tertiary"):
+            _draw_field(image_id)
+        if done:
+            label = widgets.plural(len(done), "comment")
+            with st.popover(
+                f"{label} resolved", icon=":material/check:", type="tertiary"
+            ):
+                for one in done:
+                    _draw_resolved(one)
+        if beside:
+            beside()
+
+
+def _draw_open(one: Comment) -> None:
+    with st.container(border=True, gap="xsmall"):
+        st.markdown(f":material/comment: {widgets.escape(one.text)}")
+        with st.container(
+            horizontal=True,
+            vertical_alignment="center",
+            horizontal_alignment="distribute",
+        ):
+            st.caption(_by(one), width="content")
+            st.button(
+                "Resolve",
+                key=f"edit.resolve.{one.comment_id}",
+                icon=":material/check:",
+                help="Says that this is done. It can be opened again.",
+                on_click=_resolve,
+                args=(one.comment_id,),
+            )
+
+
+def _draw_resolved(one: Comment) -> None:
+    st.markdown(widgets.escape(one.text))
+    st.caption(f"{_by(one)}; resolved by {widgets.escape(one.resolved_by or '')}")
+    st.button(
+        "Open again",
+        key=f"edit.reopen.{one.comment_id}",
+        on_click=_reopen,
+        args=(one.comment_id,),
+    )
+
+
+def _by(one: Comment) -> str:
+    return widgets.escape(f"{one.who}, {state.local(one.created_at):%d %b, %H:%M}")
+
+
+def _draw_field(image_id: str) -> None:
+    key = f"{_FIELD}.{image_id}"
+    with st.form(f"{key}.form", clear_on_submit=True, border=False):
+        st.text_area("Say something of this image", key=key)
+        st.form_submit_button(
+            "Add", key=f"{_FIELD}.add", on_click=_add, args=(image_id, key)
+        )
+
+
+@state.reports_errors
+def _add(image_id: str, key: str) -> None:
+    canvas.settle()
+    services.store().add_comment(state.scope(), image_id, st.session_state[key])
+    state.note_saved()
+
+
+@state.reports_errors
+def _resolve(comment_id: str) -> None:
+    canvas.settle()
+    services.store().resolve_comment(state.scope(), comment_id)
+    state.note_saved()
+
+
+@state.reports_errors
+def _reopen(comment_id: str) -> None:
+    canvas.settle()
+    services.store().reopen_comment(state.scope(), comment_id)
+    state.note_saved()

@@ -15,9 +15,8 @@ from imagebase.ui import (
     address,
     bulk_progress,
     cache,
+    drawing_dialogs,
     frame,
-    ignore_areas_dialog,
-    marking,
     services,
     similar_offer,
     state,
@@ -26,8 +25,6 @@ from imagebase.ui import (
 )
 from imagebase.ui.edit import canvas, changes, label_picker, navigation
 from imagebase.ui.edit.canvas_messages import Action
-from imagebase.ui.edit.changes import draw_tags
-from imagebase.ui.edit.comments import draw_comments
 from imagebase.ui.edit.label_picker import Choice
 from imagebase.ui.edit.table import draw_attributes, draw_table
 from imagebase.ui.train import setup
@@ -183,7 +180,7 @@ def _canvas(
         suggested=suggested,
         offered_labels=choice.offered,
         pills=choice.pills,
-        marks=marking.open_marks(record.image_id),
+        marks=drawing_dialogs.open_marks(record.image_id),
     )
 
 
@@ -225,8 +222,8 @@ def _side(
     )
     draw_attributes(record)
     similar_offer.follow(record)
-    draw_tags(record)
-    draw_comments(record.image_id, beside=partial(_beside_comments, record))
+    changes.draw_tags(record)
+    changes.draw_comments(record.image_id, beside=partial(_beside_comments, record))
     setup.offer()
 
 
@@ -246,8 +243,8 @@ def _offer_to_save(record: ImageRecord, suggestions: int) -> None:
 
 
 def _beside_comments(record: ImageRecord) -> None:
-    ignore_areas_dialog.open_button(record, key="edit.areas")
-    changes.remove(record)
+    drawing_dialogs.ignore_areas_button(record, key="edit.areas")
+    changes.draw_deletion(record)
 
 
 def _actions(record: ImageRecord) -> None:
@@ -286,10 +283,10 @@ def _actions(record: ImageRecord) -> None:
                 on_click=changes.on_screen,
                 args=(record.image_id, partial(_reject, why)),
             )
-            marking.open_button(
+            drawing_dialogs.marks_button(
                 record,
                 key="edit.mark",
-                why=st.session_state.get(why, ""),
+                comment=st.session_state.get(why, ""),
                 on_reject=partial(_reject_marked, record.image_id),
                 on_open=partial(st.session_state.update, {popover: False}),
             )

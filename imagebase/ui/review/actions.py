@@ -20,7 +20,6 @@ from imagebase.review.bulk_edits import (
 from imagebase.store import AnnotationRow, ImageRow, Scope, Store
 from imagebase.ui import (
     bulk_progress,
-    image_removal,
     services,
     similar_offer,
     state,
@@ -28,7 +27,6 @@ from imagebase.ui import (
     widgets,
 )
 from imagebase.ui.bulk_progress import boxes_on, report
-from imagebase.ui.image_removal import Going
 
 # Images with the revisions that the reviewer has before them.
 Seen = Mapping[str, int]
@@ -254,17 +252,19 @@ def _say(done: str, told: BulkReport) -> None:
 
 
 def remove(chosen: Sequence[ImageRow], *, key: str) -> None:
-    """Draw the removal of images; it asks first, and says what goes with them."""
+    """Draw the deletion of images, after a confirmation that lists their contents."""
     seen = {one.image_id: one.revision for one in chosen}
-    with st.popover("Remove", icon=":material/delete:", disabled=not chosen):
-        going = Going(
+    with st.popover("Delete images", icon=":material/delete:", disabled=not chosen):
+        what = widgets.ImagesToDelete(
             len(chosen),
             sum(one.box_count for one in chosen),
             sum(one.open_comments for one in chosen),
         )
-        about = str(hash(tuple(seen.items())))
-        image_removal.confirm(
-            going, about=about, key=key, on_sure=partial(_remove, seen)
+        widgets.confirm_deletion(
+            what,
+            version=str(hash(tuple(seen.items()))),
+            key=key,
+            on_confirm=partial(_remove, seen),
         )
 
 
@@ -279,6 +279,6 @@ def _remove(seen: Seen) -> None:
     def say(told: BulkReport) -> None:
         state.forget_shown(seen)
         images = widgets.plural(told.changed, "image")
-        report(f"Removed {images} with {widgets.plural(told.boxes, 'box')}", told)
+        report(f"Deleted {images} with {widgets.plural(told.boxes, 'box')}", told)
 
-    bulk_progress.run_or_schedule("Removing", work, then=say, images=len(seen))
+    bulk_progress.run_or_schedule("Deleting", work, then=say, images=len(seen))

@@ -12,15 +12,14 @@ from imagebase.annotation.attributes import in_words
 from imagebase.store import AnnotationRow, ImageFilter, ImageRow
 from imagebase.ui import (
     cache,
-    ignore_areas_dialog,
-    marking,
+    drawing_dialogs,
     services,
     similar_offer,
     state,
     suggested_boxes,
     widgets,
 )
-from imagebase.ui.edit.comments import draw_comments
+from imagebase.ui.edit.changes import draw_comments
 from imagebase.ui.review import accept, actions, filters, label_filters
 
 _HIGHEST_PX: Final = 320
@@ -40,7 +39,7 @@ def show(record: ImageRecord, marked: frozenset[str] = frozenset()) -> None:
             record.with_annotations([*record.annotations, *suggested]),
             labels,
             highlighted=marked,
-            marks=marking.open_marks(record.image_id),
+            marks=drawing_dialogs.open_marks(record.image_id),
         ),
         width=_width(record.size),
         alt=record.file_name,
@@ -52,11 +51,11 @@ def show(record: ImageRecord, marked: frozenset[str] = frozenset()) -> None:
     )
     with st.container(horizontal=True, vertical_alignment="center"):
         actions.open_button(record.image_id, key="review.open")
-        ignore_areas_dialog.open_button(record, key="review.areas")
-        marking.open_button(
+        drawing_dialogs.ignore_areas_button(record, key="review.areas")
+        drawing_dialogs.marks_button(
             record,
             key="review.mark",
-            why="",
+            comment="",
             on_reject=partial(actions.reject_marked, record.image_id, record.revision),
         )
     draw_comments(record.image_id)

@@ -14,16 +14,107 @@ from imagebase.jobs.training_bundle import BUNDLE_KIND, request
 from imagebase.settings import PROJECT_ROOT
 from imagebase.store import JobInfo, JobState
 from imagebase.training.checks import FOR_CPU, FOR_GPU, has_torch
-from imagebase.training.run_folder import read_log
-from imagebase.training.session import read_plan
+from imagebase.training.run_folder import (
+    CLOSING,
+    Log,
+    Progress,
+    read_log,
+    time_left,
+)
+from imagebase.training.session import ask_to_finish, read_plan
 from imagebase.ui import job_progress, services, state, widgets
-from imagebase.ui.train import run_progress, run_result, setup
+from imagebase.ui.train import run_result, setup
 
 _WHY: Final = {
     JobState.CANCELLED: "The training was stopped",
     JobState.INTERRUPTED: "The server stopped during the training",
     JobState.FAILED: "The training broke off",
 }
+
+
+# Redrawing the curves takes time from the cores that train.
+POLL_SECONDS: Final = 2.0
+
+
+@st.fragment(run_every=POLL_SECONDS)
+@widgets.guarded
+def running(job_id: str) -> None:
+    """Draw a training that goes on; when it ends the page is drawn again."""
+    state.leave_deleted_dataset()
+    job = services.store().job(state.scope(), job_id)
+    if not job_progress.is_active(job):
+        state.run_page_again()
+        return
+    log = read_log(work_folder(state.scope(), job_id))
+    left, middle, right = st.columns([6, 2, 1], vertical_alignment="center")
+    share, text = _how_far(job, log)
+    is_ending = job.cancel_requested or _is_closing(job, log)
+    left.progress(share, text=text)
+    middle.button(
+        "End now, keep the best",
+        key=f"train.finish.{job_id}",
+        icon=":material/done_all:",
+        width="stretch",
+        disabled=is_ending or not log.losses,
+        on_click=_finish,
+        args=(job_id,),
+    )
+    right.button(
+        "Stop",
+        key=f"train.stop.{job_id}",
+        icon=":material/pause:",
+        width="stretch",
+        disabled=is_ending,
+        on_click=_stop,
+        args=(job_id,),
+        help="What was learned is kept; you can go on later.",
+    )
+    run_result.curves(log.losses, log.evaluations)
+    if not log.losses:
+        st.caption("The first figures will be here in a moment.")
+
+
+def _how_far(job: JobInfo, log: Log) -> tuple[float, str]:
+    progress = log.progress
+    if job.state is JobState.QUEUED:
+        return 0.0, "Waits for its turn …"
+    if _is_closing(job, log):
+        return 1.0, Progress(CLOSING).in_words()
+    # One that goes on has a log already while it is not yet known how far it is.
+    if progress is None or not job.total:
+        share, text = _share(job.done, job.total), widgets.escape(job.message)
+    else:
+        share = _share(progress.done, progress.total)
+        steps = f"{progress.done:,} of about {progress.total:,} steps"
+        left = time_left(progress.seconds_left)
+        text = f"{steps}{left} · {progress.compute}"
+    return share, "Stopping …" if job.cancel_requested else text or "Starting …"
+
+
+def _share(done: int, total: int) -> float:
+    return min(done / total, 1.0) if total else 0.0
+
+
+def _is_closing(job: JobInfo, log: Log) -> bool:
+    """Say whether all is learned; the model is judged and written, and soon there."""
+    phase = log.progress.phase if log.progress is not None else ""
+    return job.state is JobState.RUNNING and phase in {CLOSING, "done"}
+
+
+@state.reports_errors
+def _stop(job_id: str) -> None:
+    services.store().cancel_job(state.scope(), job_id)
+
+
+@state.reports_errors
+def _finish(job_id: str) -> None:
+    ask_to_finish(work_folder(state.scope(), job_id))
+
+
+def active_run() -> JobInfo | None:
+    """Return the training that goes on, or waits to; not always the newest one."""
+    going_on = services.store().active_jobs(state.scope())
+    return next((one for one in going_on if one.kind == KIND), None)
 
 
 def show_failed() -> None:
@@ -177,9 +268,9 @@ def show() -> None:
     run_result.follow()
     # Each in a place of its own: what comes or goes above moves nothing below.
     run, ended, result = st.container(), st.container(), st.container()
-    if (job := run_progress.active()) is not None:
+    if (job := active_run()) is not None:
         with run:
-            run_progress.running(job.job_id)
+            running(job.job_id)
         return
     with ended:
         show_failed()

@@ -15,15 +15,18 @@ from imagebase.settings import DEFAULT_MODEL
 from imagebase.store import JobState
 from imagebase.training.checks import few_boxes
 from imagebase.training.data import TRAIN
-from imagebase.training.run_folder import Evaluation
+from imagebase.training.run_folder import Evaluation, thinned
 from imagebase.training.run_page import Example
 from imagebase.training.sources import AGAIN_AFTER, Round, model_to_use, news_since
 from imagebase.ui import cache, services, state, widgets
 from imagebase.ui.annotate import page as annotate_page
 from imagebase.ui.models import page as models_page
-from imagebase.ui.train import run_progress, setup
+from imagebase.ui.train import setup
 from imagebase.wording import plural
 
+_CURVE_PX: Final = 260
+ALL: Final = "all labels"
+_STEPS: Final = alt.Axis(format=",d", tickMinStep=1)
 _PX: Final = 220
 OF_ROUND: Final = "this round's model"
 BEFORE: Final = "the model before, on the same images"
@@ -131,7 +134,7 @@ def show() -> bool:
     _again(last)
     _before_and_after(result, name)
     with st.expander("While it learned", icon=":material/show_chart:"):
-        run_progress.curves([], [Evaluation(**one) for one in result["evaluations"]])
+        curves([], [Evaluation(**one) for one in result["evaluations"]])
     rounds(rounds_of(all_jobs))
     return True
 
@@ -326,3 +329,62 @@ def _before_and_after(result: Mapping[str, Any], name: str) -> None:
                 f"{widgets.plural(len(found), 'box')}",
                 width="stretch",
             )
+
+
+def curves(
+    losses: Sequence[tuple[int, float]], evaluations: Sequence[Evaluation]
+) -> None:
+    """Draw loss and AP50 side by side."""
+    left, right = st.columns(2)
+    points = thinned(losses) or [
+        (one.step, one.loss) for one in evaluations if one.loss is not None
+    ]
+    if points:
+        left.markdown("**Loss**")
+        left.altair_chart(_loss_chart(points), width="stretch")
+    judged = [one for one in evaluations if one.ap50 is not None]
+    if judged:
+        right.markdown("**AP50 on held-out images**")
+        right.altair_chart(_ap_chart(judged), width="stretch")
+    elif losses:
+        right.caption("AP50 comes after the first pass over all images.")
+
+
+def _loss_chart(points: Sequence[tuple[int, float]]) -> alt.Chart:
+    frame = pd.DataFrame(points, columns=["step", "loss"])
+    chart: alt.Chart = (
+        alt.Chart(frame)
+        .mark_line(color="#4A90D9")
+        .encode(
+            x=alt.X("step:Q", title="steps", axis=_STEPS),
+            y=alt.Y("loss:Q", title=None, scale=alt.Scale(zero=True)),
+            tooltip=["step:Q", alt.Tooltip("loss:Q", format=".2f")],
+        )
+        .properties(height=_CURVE_PX)
+    )
+    return chart
+
+
+def _ap_chart(evaluations: Sequence[Evaluation]) -> alt.LayerChart:
+    labels = services.store().labels(state.scope())
+    rows = [
+        {"step": one.step, "what": what, "AP50": value}
+        for one in evaluations
+        for what, value in ((ALL, one.ap50), *one.per_label.items())
+        if value is not None
+    ]
+    names = [ALL, *dict.fromkeys(name for one in evaluations for name in one.per_label)]
+    colours = ["#888888", *(labels.colour_of(one) for one in names[1:])]
+    base = alt.Chart(pd.DataFrame(rows)).encode(
+        x=alt.X("step:Q", title="steps", axis=_STEPS),
+        y=alt.Y("AP50:Q", title=None, scale=alt.Scale(domain=[0, 1])),
+        color=alt.Color(
+            "what:N",
+            scale=alt.Scale(domain=names, range=colours),
+            legend=alt.Legend(title=None, orient="right", labelLimit=120),
+        ),
+        strokeWidth=alt.condition(alt.datum.what == ALL, alt.value(4), alt.value(1.5)),
+        tooltip=["what:N", "step:Q", alt.Tooltip("AP50:Q", format=".3f")],
+    )
+    dots = base.mark_point(filled=True, size=40)
+    return alt.LayerChart(layer=[base.mark_line(), dots]).properties(height=_CURVE_PX)

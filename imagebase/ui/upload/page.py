@@ -1,6 +1,6 @@
 """The Upload page's parts: drop zone, report, which images are shown."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache, partial
 from typing import BinaryIO, Final
@@ -20,6 +20,7 @@ from imagebase.ingest.add_images import AdmissionReport, admit
 from imagebase.store import ImageSummary
 from imagebase.ui import cache, services, state, suggested_boxes, widgets
 from imagebase.ui.state import undisturbed
+from imagebase.ui.upload import backup_panel, compare_panel, import_panel
 
 PAGE_SIZE: Final = 24
 COLUMNS: Final = 6
@@ -234,3 +235,26 @@ def _suggesting_tile(record: ImageRecord, boxes: Sequence[Annotation]) -> str:
     scope = state.scope()
     labels = services.store().labels(scope).with_labels(one.label for one in boxes)
     return cache.labelled_tile(scope, record, labels, [*record.annotations, *boxes])
+
+
+IMPORT: Final = ":material/new_label: Import labels that exist already"
+COMPARE: Final = ":material/compare_arrows: Compare two label sets"
+_TOOLS: Final[Mapping[str, Callable[[], None]]] = {
+    IMPORT: import_panel.section,
+    COMPARE: compare_panel.section,
+    state.BACK_UP: backup_panel.section,
+}
+
+
+def tools() -> None:
+    """Draw the tools of the page; the chosen one stays open until clicked again."""
+    chosen = st.pills(
+        "More",
+        list(_TOOLS),
+        key=state.UPLOAD_TOOL,
+        label_visibility="collapsed",
+        persist_state="session",
+    )
+    if chosen is not None:
+        with st.container(border=True):
+            _TOOLS[chosen]()
