@@ -1,9 +1,12 @@
 """The app in AppTest, on a home of its own; tests/conftest.py loads these."""
 
 import shutil
+import sqlite3
 import time
+import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -16,10 +19,17 @@ from imagebase.annotation import Annotation, Box, ImageRecord, ReviewStatus, Sou
 from imagebase.images import scan
 from imagebase.images.scan import Incoming
 from imagebase.ingest.add_images import admit
-from imagebase.settings import PROJECT_ROOT, SAMPLES_FOLDER, Limits, settings
-from imagebase.store import JobInfo, Scope, Store
+from imagebase.settings import (
+    PROJECT_ROOT,
+    SAMPLES_FOLDER,
+    Limits,
+    read_settings,
+    settings,
+)
+from imagebase.store import JobInfo, Scope, Store, open_store
 from imagebase.ui import identity, services
 from imagebase.ui.identity import TEAM_OWNER
+from tests.store.fixtures import scope_of
 
 APP: Final = PROJECT_ROOT / "app.py"
 LOOPBACK: Final = "127.0.0.1"
@@ -30,15 +40,27 @@ Configure = Callable[..., None]
 NewTab = Callable[[], "Tab"]
 
 
-@dataclass(frozen=True)
 class Tab:
-    """One browser tab on the app, and the store behind it."""
+    """One browser tab on the app, and the store behind it.
 
-    app: AppTest
+    Its first page is drawn as soon as something is asked of it, or not at all where
+    another page is opened first.
+    """
+
+    def __init__(self, app: AppTest, *, is_drawn: bool = True) -> None:
+        self._app, self._is_drawn = app, is_drawn
+
+    @property
+    def app(self) -> AppTest:
+        if not self._is_drawn:
+            self._is_drawn = True
+            self._app.run()
+        return self._app
 
     def open(self, page: str) -> AppTest:
         """Go to a page by its name."""
-        return self.app.switch_page(f"pages/{page}.py").run()
+        self._is_drawn = True
+        return self._app.switch_page(f"pages/{page}.py").run()
 
     def press(self, key: str) -> AppTest:
         return self.app.button(key=key).click().run()
@@ -108,21 +130,24 @@ def cookies(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
 
 
 @pytest.fixture
+def app_home(tmp_path: Path, migrated_sqlite: Path) -> Path:
+    """The app's home, with an empty database."""
+    folder = tmp_path / "home"
+    folder.mkdir()
+    shutil.copy(migrated_sqlite, folder / "imagebase.db")
+    return folder
+
+
+@pytest.fixture
 def configure(
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
-    migrated_sqlite: Path,
-    cookies: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch, app_home: Path, cookies: dict[str, str]
 ) -> Iterator[Configure]:
-    """Give the app an empty home, a mode and an address; all is closed afterwards."""
-    home = tmp_path / "home"
-    home.mkdir()
-    shutil.copy(migrated_sqlite, home / "imagebase.db")
+    """Give the app a home, a mode and an address; all is closed afterwards."""
     before = st.get_option("server.address")
 
     def set_up(*, address: str | None = LOOPBACK, **environ: str) -> None:
         services.close()
-        for name, value in ({"HOME": str(home)} | environ).items():
+        for name, value in ({"HOME": str(app_home)} | environ).items():
             monkeypatch.setenv(f"IMAGEBASE_{name}", value)
         settings.cache_clear()
         st.config.set_option("server.address", address)
@@ -162,21 +187,53 @@ def tab(new_tab: NewTab) -> Tab:
     return started(new_tab)
 
 
+@pytest.fixture(scope="session")
+def prepared(
+    tmp_path_factory: pytest.TempPathFactory, migrated_sqlite: Path
+) -> dict[str, Path]:
+    """A home with two photographs, and one where they have boxes, for tests to copy."""
+    homes = {}
+    for name in ("filled", "labelled"):
+        home = homes[name] = tmp_path_factory.mktemp(name) / "home"
+        home.mkdir()
+        shutil.copy(migrated_sqlite, home / "imagebase.db")
+        opened = open_store(read_settings({"IMAGEBASE_HOME": str(home)}))
+        scope = scope_of(opened, TEAM_OWNER, who="ann", name="My images")
+        admit_photographs(opened, scope)
+        if name == "labelled":
+            kitchen, bear = opened.records(scope)
+            bottle, cup = model_box("bottle", 0.9), model_box("cup", 0.4, at=200)
+            save(opened, scope, kitchen, bottle, cup)
+            found = Annotation(Box(50, 60, 150, 160), "bear", changed_by="ann")
+            save(opened, scope, bear, found)
+        opened.close()
+    return homes
+
+
+def copy_home(prepared: Path, home: Path) -> None:
+    """Copy a home; its dataset is another one, so that no cache knows it already."""
+    shutil.copytree(prepared, home, dirs_exist_ok=True)
+    with closing(sqlite3.connect(home / "imagebase.db")) as database, database:
+        tables = database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+        for (table,) in tables.fetchall():
+            columns = database.execute(f"PRAGMA table_info({table})").fetchall()
+            if any(name == "dataset_id" for _, name, *_ in columns):
+                new = (uuid.uuid5(uuid.NAMESPACE_URL, str(home)).hex,)
+                database.execute(f"UPDATE {table} SET dataset_id = ?", new)
+
+
 @pytest.fixture
-def filled(new_tab: NewTab) -> Tab:
+def filled(app_home: Path, prepared: dict[str, Path], new_tab: NewTab) -> Tab:
     """A tab whose dataset holds two photographs that nobody has looked at."""
-    _begin_dataset()
-    return started(new_tab)
+    copy_home(prepared["filled"], app_home)
+    return undrawn(new_tab)
 
 
 @pytest.fixture
-def labelled(new_tab: NewTab) -> Tab:
+def labelled(app_home: Path, prepared: dict[str, Path], new_tab: NewTab) -> Tab:
     """A tab whose photographs have boxes: two of a model's, one of a person's."""
-    _begin_dataset()
-    kitchen, bear = records()
-    put(kitchen, model_box("bottle", 0.9), model_box("cup", 0.4, at=200))
-    put(bear, Annotation(Box(50, 60, 150, 160), "bear", changed_by="ann"))
-    return started(new_tab)
+    copy_home(prepared["labelled"], app_home)
+    return undrawn(new_tab)
 
 
 @pytest.fixture
@@ -196,9 +253,9 @@ def started(new_tab: NewTab) -> Tab:
     return opened
 
 
-def _begin_dataset() -> None:
-    store().create_dataset(TEAM_OWNER, "My images", who="ann")
-    add_photographs(the_scope())
+def undrawn(new_tab: NewTab) -> Tab:
+    """Return a new tab whose first page is drawn where something is asked of it."""
+    return Tab(new_tab().app, is_drawn=False)
 
 
 def store() -> Store:
@@ -220,8 +277,12 @@ def photograph(name: str) -> bytes:
 
 def add_photographs(scope: Scope, *names: str) -> None:
     """Put sample photographs into a dataset, two unless named."""
+    admit_photographs(store(), scope, *names)
+
+
+def admit_photographs(into: Store, scope: Scope, *names: str) -> None:
     chosen = [Incoming(name, photograph(name)) for name in names or PHOTOGRAPHS]
-    admit(store(), scope, chosen, limits=Limits())
+    admit(into, scope, chosen, limits=Limits())
 
 
 def model_box(label: str, confidence: float, *, at: float = 20) -> Annotation:
@@ -238,9 +299,13 @@ def model_box(label: str, confidence: float, *, at: float = 20) -> Annotation:
 
 def put(record: ImageRecord, *boxes: Annotation) -> None:
     """Give an image these boxes, and the state that follows from them."""
+    save(store(), the_scope(), record, *boxes)
+
+
+def save(into: Store, scope: Scope, record: ImageRecord, *boxes: Annotation) -> None:
     is_models = all(box.is_untouched for box in boxes)
     status = ReviewStatus.SUGGESTED if is_models else ReviewStatus.EDITED
-    store().save(the_scope(), replace(record, annotations=boxes, status=status))
+    into.save(scope, replace(record, annotations=boxes, status=status))
 
 
 def begun_elsewhere(kind: str) -> None:

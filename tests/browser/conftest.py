@@ -14,6 +14,7 @@ from typing import Final, NamedTuple, Protocol
 import pytest
 from playwright.sync_api import (
     Browser,
+    BrowserContext,
     Locator,
     Page,
     ViewportSize,
@@ -202,15 +203,32 @@ def pytest_runtest_makereport(
     return report
 
 
-@pytest.fixture
-def page(chromium: Browser, request: pytest.FixtureRequest) -> Iterator[Page]:
-    """A fresh visitor's page at 1280 × 800; a failed test prints what it showed."""
+@pytest.fixture(scope="session")
+def loaded(chromium: Browser) -> Iterator[BrowserContext]:
+    """A context that keeps the app's scripts from test to test: they take seconds."""
     context = chromium.new_context(viewport=SCREEN)
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def context(loaded: BrowserContext) -> Iterator[BrowserContext]:
+    """The browser of a visitor who was never here: nothing is stored in it."""
+    yield loaded
+    page = loaded.new_page()
+    everything = {"origin": "*", "storageTypes": "cookies,local_storage,indexeddb"}
+    loaded.new_cdp_session(page).send("Storage.clearDataForOrigin", everything)
+    for one in loaded.pages:
+        one.close()
+
+
+@pytest.fixture
+def page(context: BrowserContext, request: pytest.FixtureRequest) -> Iterator[Page]:
+    """A fresh visitor's page at 1280 × 800; a failed test prints what it showed."""
     page = context.new_page()
     yield page
     if request.node.stash.get(_failed, False):
         print(f"{page.url} showed:\n{page.locator('body').inner_text()}")
-    context.close()
 
 
 class Server:

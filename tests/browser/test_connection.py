@@ -10,12 +10,12 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Dialog, Error, Locator, expect
+from playwright.sync_api import BrowserContext, Dialog, Error, Locator, expect
 
 from imagebase.annotation import ImageRecord, ReviewStatus
 from imagebase.settings import read_settings
 from imagebase.store import open_store
-from tests.browser.conftest import ROOT, SCREEN, Served, Server
+from tests.browser.conftest import ROOT, Served, Server
 from tests.browser.network import Network
 from tests.browser.test_edit import (
     BEAR,
@@ -59,13 +59,6 @@ def home(server: Server) -> Path:
 
 
 @pytest.fixture
-def context(chromium: Browser) -> Iterator[BrowserContext]:
-    made = chromium.new_context(viewport=SCREEN)
-    yield made
-    made.close()
-
-
-@pytest.fixture
 def visit(
     served: Served,
     network: Network,
@@ -79,7 +72,7 @@ def visit(
     network.mend()
 
 
-@pytest.fixture(params=list(ROUND_TRIPS))
+@pytest.fixture(params=[pytest.param("at once", marks=pytest.mark.long), "300 ms"])
 def slow(visit: Visit, network: Network, request: pytest.FixtureRequest) -> Visit:
     network.delay = ROUND_TRIPS[request.param]
     return visit
@@ -120,7 +113,7 @@ def wait_until_saved(visit: Visit, count: int) -> ImageRecord:
 # ---------------------------------------------------------------------- keys
 
 
-DECISIONS = ["Enter", "e"]
+DECISIONS = ["Enter", pytest.param("e", marks=pytest.mark.long)]
 # All five before the page can do anything, however busy the machine is. Returns the
 # classes of the editor as the next frame has them.
 _FIVE_KEYS = """(root, key) => {
@@ -173,6 +166,7 @@ def test_button_clicked_twice_counts_once(slow: Visit) -> None:
     decided_is(slow, KITCHEN)
 
 
+@pytest.mark.long
 def test_next_pressed_five_times_goes_one_image_on(slow: Visit) -> None:
     slow.press("n", "n", "n", "n", "n")
     slow.wait_for_image(BEAR)
@@ -204,6 +198,7 @@ def test_box_drawn_right_before_enter_is_approved_with_the_image(slow: Visit) ->
 # ---------------------------------------------------------------------- cut off
 
 
+@pytest.mark.long  # a connection that is cut for long
 def test_boxes_drawn_while_the_connection_is_cut_are_saved_later(
     slow: Visit, network: Network
 ) -> None:
@@ -235,6 +230,7 @@ def test_approval_waits_for_the_boxes(visit: Visit, network: Network) -> None:
     assert statuses(visit).count(ReviewStatus.APPROVED) == 1
 
 
+@pytest.mark.long
 def test_escape_takes_back_an_approval_that_waits(
     visit: Visit, network: Network
 ) -> None:
@@ -280,6 +276,7 @@ def test_what_is_not_saved_outlives_a_reload(
     wait_until_saved(open_editor(served, visit.page, visit.scope), 4)
 
 
+@pytest.mark.long
 def test_tab_asks_before_it_closes_and_the_next_one_saves(
     served: Served, visit: Visit, network: Network, context: BrowserContext
 ) -> None:
@@ -335,7 +332,9 @@ def test_box_that_a_busy_database_refuses_is_kept_and_stored_once(
     wait_until_saved(visit, 4)
 
 
-@pytest.mark.parametrize("way", ["stay", "reload"])
+@pytest.mark.parametrize(
+    "way", ["stay", pytest.param("reload", marks=pytest.mark.long)]
+)
 def test_boxes_drawn_around_a_restart_are_saved(
     served: Served, visit: Visit, server: Server, way: str
 ) -> None:

@@ -25,7 +25,10 @@ def alter(path: Path) -> None:
     path.write_bytes(data[:-2000] + bytes(1998) + data[-2:])
 
 
-@pytest.fixture(params=[Path.unlink, shorten, alter], ids=["gone", "cut", "altered"])
+@pytest.fixture(
+    params=[Path.unlink, pytest.param(shorten, marks=pytest.mark.long), alter],
+    ids=["gone", "cut", "altered"],
+)
 def damage(request: pytest.FixtureRequest) -> Damage:
     found: Damage = request.param
     return found
@@ -34,6 +37,7 @@ def damage(request: pytest.FixtureRequest) -> Damage:
 @pytest.fixture
 def lossy(labelled: Tab, damage: Damage) -> Tab:
     """A tab whose first photograph, the kitchen, has lost its file."""
+    assert is_whole(labelled)
     kitchen, _ = records()
     folder = Path(settings().storage_url) / the_scope().owner_id
     damage(folder / kitchen.image_id[:2] / kitchen.image_id)

@@ -13,9 +13,9 @@ from tests.app_fixtures import (
     Tab,
     add_photographs,
     records,
-    started,
     store,
     the_scope,
+    undrawn,
 )
 
 PHOTOGRAPHS = (
@@ -41,7 +41,7 @@ def every_state(new_tab: NewTab) -> Tab:
         boxes = (Annotation(Box(10, 10, 90, 90), "cat"),)
         if status is not ReviewStatus.NEW:
             store().save(the_scope(), replace(record, annotations=boxes, status=status))
-    return started(new_tab)
+    return undrawn(new_tab)
 
 
 def group(tab: Tab, label: str) -> ButtonGroup[object]:

@@ -20,7 +20,7 @@ from imagebase.training.run_folder import Progress, write_line
 from imagebase.training.run_settings import TrainingSettings, write_json
 from imagebase.training.session import Plan
 from imagebase.ui import services
-from tests.app_fixtures import NewTab, Tab, records, started, store, the_scope
+from tests.app_fixtures import NewTab, Tab, records, store, the_scope, undrawn
 from tests.training.shapes import HEIGHT, WIDTH, picture
 from tests.training.waiting import until_it_learns
 
@@ -57,7 +57,7 @@ def shapes(new_tab: NewTab) -> Tab:
     store().create_dataset(TEAM, "Shapes", who="ann")
     add_shapes(0, 8, ReviewStatus.APPROVED)
     add_shapes(8, 2, ReviewStatus.NEW)
-    return started(new_tab)
+    return undrawn(new_tab)
 
 
 def waited(tab: Tab, kind: str) -> JobInfo:

@@ -8,7 +8,7 @@ from imagebase.annotation import ReviewStatus
 from imagebase.jobs.training import work_folder
 from imagebase.settings import TEAM_OWNER
 from imagebase.training.sources import AGAIN_AFTER
-from tests.app_fixtures import NewTab, Tab, records, started, store, the_scope
+from tests.app_fixtures import NewTab, Tab, records, store, the_scope, undrawn
 from tests.pages.test_train import add_shapes
 from tests.pages.trained import add_round
 
@@ -20,7 +20,7 @@ def grown(new_tab: NewTab) -> Tab:
     """A tab whose dataset has as many approved images as another training needs."""
     store().create_dataset(TEAM_OWNER, "Shapes", who="ann")
     add_shapes(0, AGAIN_AFTER, ReviewStatus.APPROVED)
-    return started(new_tab)
+    return undrawn(new_tab)
 
 
 @pytest.mark.parametrize("page", ["review", "edit"])

@@ -103,6 +103,7 @@ def test_folder_is_dropped_with_its_paths(tab: Tab) -> None:
 def test_press_on_a_thumbnail_opens_the_editor_where_the_page_has_changed(
     filled: Tab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    filled.open("upload")
     _, bear = records()
     monkeypatch.setattr(upload_page, "thumbnails", lambda shown: None)
     filled.press(f"upload.grid.{bear.image_id}")
