@@ -13,13 +13,13 @@ from imagebase.detection.candidates import unpack
 from imagebase.editing.records import MAX_COMMENT_LENGTH, MAX_TAGS
 from imagebase.errors import LimitError, StoreError
 from imagebase.images.archives import safe_name
-from imagebase.review.uncertainty import Found, Kind
 from imagebase.settings import Limits
 from imagebase.store.backup_rows import CopiedTable, row_of
 from imagebase.store.diff import ANNOTATION, AREA, LABEL, REVIEW
 from imagebase.store.ignore_areas import area_of_json
 from imagebase.store.labels import LabelRow
 from imagebase.store.mapping import as_quality, placed_from_json
+from imagebase.store.uncertainty import DoubtKind, MissedObject
 
 _COLOUR: Final = re.compile(r"#[0-9A-Fa-f]{6}")
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
@@ -181,11 +181,11 @@ class RowChecks:
     def _doubt(self, row: Row) -> None:
         self._once("doubt", row["image_id"])
         for kind, reason in row["reasons"].items():
-            Kind(kind)
+            DoubtKind(kind)
             _must(isinstance(reason["text"], str), "a reason is no text")
             _must(math.isfinite(reason["part"]), "a reason has no weight")
             for one in reason["found"]:
-                found = Found(**{**one, "box": Box(*map(float, one["box"]))})
+                found = MissedObject(**{**one, "box": Box(*map(float, one["box"]))})
                 _must(isinstance(found.label, str), "what it found has no label")
 
     def _candidates(self, row: Row) -> None:

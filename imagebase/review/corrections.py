@@ -11,9 +11,11 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from enum import StrEnum
 from itertools import pairwise
 from statistics import fmean, median
-from typing import Final, NamedTuple
+from typing import Final
 
 from imagebase.annotation import Box, Source
+from imagebase.store import Scope, Store
+from imagebase.store.statistics import BoxHistory, BoxState
 
 # A box by hand is a drag and a label; everything else is one press or drag.
 DRAWING: Final = 2
@@ -31,18 +33,6 @@ class Fate(StrEnum):
     RELABELLED = "relabelled"
     DELETED = "deleted"
     ADDED = "added"
-
-
-class Look(NamedTuple):
-    """What of a box tells what became of it, at one moment."""
-
-    box: Box
-    label: str
-    source: Source
-    confidence: float | None
-    model_id: str | None
-    accepted: bool = False
-    is_deleted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,17 +54,15 @@ class Decision:
     model_id: str | None = None
 
 
-def decide(
-    image_id: str, first: Look | None, last: Look | None, decided_at: datetime
-) -> Decision | None:
-    """Return what became of a box; None where nobody has decided on it yet.
+def decisions_in(store: Store, scope: Scope) -> list[Decision]:
+    """Return what people decided on a model's boxes, and the boxes they drew."""
+    decided = map(decide, store.box_histories(scope))
+    return [decision for decision in decided if decision is not None]
 
-    Args:
-        image_id: of the image it is on.
-        first: as it came to be; None where that is not known any more.
-        last: as it is now; None where it was deleted for good.
-        decided_at: when it was changed last.
-    """
+
+def decide(history: BoxHistory) -> Decision | None:
+    """Return what became of a box; None where nobody has decided on it yet."""
+    image_id, first, last, decided_at = history
     origin = first or last
     if origin is None or origin.source is Source.IMPORT:
         return None
@@ -97,7 +85,9 @@ def decide(
     )
 
 
-def _fate(origin: Look, last: Look | None) -> tuple[Fate | None, float | None, str]:
+def _fate(
+    origin: BoxState, last: BoxState | None
+) -> tuple[Fate | None, float | None, str]:
     """Return what became of a model's box, the overlap if moved, the label if new."""
     if last is None or last.is_deleted:
         return Fate.DELETED, None, ""

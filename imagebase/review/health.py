@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from imagebase.annotation import ReviewStatus
 from imagebase.geometry import FloatArray, box_area
 from imagebase.images.quality import near_duplicates
+from imagebase.store.statistics import BoxTable, ImageTable
 
 # A net of 416 pixels sees such a box as a point, or not at all.
 TINY_PX: Final = 8.0
@@ -52,60 +53,6 @@ _OF_WARNING: Final = {
     "flat": Finding.FLAT,
     "tiny": Finding.TINY_IMAGE,
 }
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class ImageTable:
-    """M images, a column each.
-
-    size: (M, 2), width and height in pixels. warnings: of the quality check.
-    difference_hash: empty where the image was never measured.
-    """
-
-    image_ids: tuple[str, ...]
-    size: NDArray[np.float64]
-    status: tuple[ReviewStatus, ...]
-    tags: tuple[tuple[str, ...], ...]
-    warnings: tuple[tuple[str, ...], ...]
-    difference_hash: tuple[str, ...]
-
-    def __len__(self) -> int:
-        return len(self.image_ids)
-
-    def ids_at(self, places: NDArray[np.intp]) -> tuple[str, ...]:
-        """Return the ids of the images at these places, each once, in their order."""
-        return tuple(self.image_ids[place] for place in np.unique(places))
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class BoxTable:
-    """N boxes, a column each.
-
-    image: (N,), the place in the table of images. xyxy: (N, 4), float pixels.
-    label: (N,), the place in `labels`.
-    """
-
-    labels: tuple[str, ...]
-    image: NDArray[np.intp]
-    xyxy: FloatArray
-    label: NDArray[np.intp]
-
-    def __len__(self) -> int:
-        return len(self.image)
-
-    def of_label(self, name: str) -> "BoxTable":
-        """Return the boxes of one label; none where the table does not know it."""
-        place = self.labels.index(name) if name in self.labels else -1
-        return self.only(self.label == place)
-
-    def only(self, is_wanted: NDArray[np.bool_]) -> "BoxTable":
-        """Return the boxes that a mask of shape (N,) chooses."""
-        return BoxTable(
-            self.labels,
-            self.image[is_wanted],
-            self.xyxy[is_wanted],
-            self.label[is_wanted],
-        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -8,17 +8,18 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import sqrt
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from imagebase.annotation import Box, ImageRecord
+from imagebase.annotation import ImageRecord
 from imagebase.detection.candidate_pool import SelectedBoxes
 from imagebase.detection.merge import SAME_OBJECT_IOU, keep_detections
 from imagebase.detection.suggestions import SelectionRule, as_annotations
 from imagebase.geometry import FloatArray, as_xyxy, pairwise_iou
 from imagebase.review.corrections import Decision, Fate
+from imagebase.store.statistics import FinalBox
 
 ENOUGH_DECISIONS: Final = 30
 DELETING: Final = 1
@@ -194,14 +195,6 @@ def decided_evidence(
         label: Evidence(right=right.get(label, ()), wrong=wrong.get(label, ()))
         for label in dict.fromkeys((*right, *wrong))
     }
-
-
-class FinalBox(NamedTuple):
-    """A box of an approved image; is_drawn: a person's own, not a model's corrected."""
-
-    label: str
-    box: Box
-    is_drawn: bool
 
 
 def with_missed(

@@ -9,8 +9,7 @@ score of an image is the chance that at least one of its findings is right (a no
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +18,7 @@ from imagebase.annotation import Annotation, Box, ImageRecord, Size, Source
 from imagebase.detection.merge import CONTAINED_SHARE, SAME_OBJECT_IOU
 from imagebase.editing.records import checked_box, with_edits
 from imagebase.geometry import FloatArray, box_area
+from imagebase.store.uncertainty import Doubt, DoubtKind, MissedObject, Reason
 from imagebase.wording import percent
 
 # Above and below the threshold: where most of the wrong boxes are, and of the missed
@@ -32,60 +32,19 @@ ANY_LABEL_IOU: Final = 0.8
 _NAMED: Final = 3
 
 
-class Kind(StrEnum):
-    """Why an image is doubtful."""
-
-    MISSED = "missed"
-    ONE_WAY = "one_way"
-    OVERLAP = "overlap"
-    NEAR = "near"
-    RARE = "rare"
-
-
 # The share of findings that were errors on 128 photographs of COCO, by three models at
 # a confidence of 0.25, rounded. Half of the boxes at the threshold were wrong, and four
 # in five of those that the mirrored picture does not show again. A rare label was wrong
 # hardly more often than another; it counts for what it is worth to a training set.
-WEIGHTS: Final[Mapping[Kind, float]] = {
-    Kind.MISSED: 0.4,
-    Kind.ONE_WAY: 0.8,
-    Kind.OVERLAP: 0.9,
-    Kind.NEAR: 0.5,
-    Kind.RARE: 0.15,
+WEIGHTS: Final[Mapping[DoubtKind, float]] = {
+    DoubtKind.MISSED: 0.4,
+    DoubtKind.ONE_WAY: 0.8,
+    DoubtKind.OVERLAP: 0.9,
+    DoubtKind.NEAR: 0.5,
+    DoubtKind.RARE: 0.15,
 }
 # Of what lies just below the threshold, every fourth was an object that was missed.
 WEIGHT_BELOW: Final = 0.25
-
-
-class Found(NamedTuple):
-    """An object that a pass saw and no box of the record covers."""
-
-    box: Box
-    label: str
-    confidence: float
-    model_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class Reason:
-    """Why an image is doubtful, in words.
-
-    part: what it alone would make the score. found: objects that may be missing.
-    """
-
-    part: float
-    text: str
-    found: tuple[Found, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Doubt:
-    """How doubtful a revision of an image is, 0 to 1; the strongest reason first."""
-
-    image_id: str
-    revision: int
-    score: float
-    reasons: Mapping[Kind, Reason]
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,10 +131,10 @@ class _Findings:
     tell: from the positions of one image's findings, strongest first, to its reason.
     """
 
-    kind: Kind
+    kind: DoubtKind
     image: NDArray[np.intp]
     chance: FloatArray
-    tell: Callable[[Sequence[int]], tuple[str, tuple[Found, ...]]]
+    tell: Callable[[Sequence[int]], tuple[str, tuple[MissedObject, ...]]]
 
 
 def judge(evidence: Evidence) -> list[Doubt]:
@@ -190,7 +149,7 @@ def judge(evidence: Evidence) -> list[Doubt]:
         _rare(evidence),
     ]
     certain = np.zeros(len(is_open))  # logarithm of the chance that nothing is wrong
-    reasons: list[dict[Kind, Reason]] = [{} for _ in evidence.images]
+    reasons: list[dict[DoubtKind, Reason]] = [{} for _ in evidence.images]
     for findings in kinds:
         remains = np.log1p(-findings.chance)
         np.add.at(certain, findings.image, remains)
@@ -203,7 +162,7 @@ def judge(evidence: Evidence) -> list[Doubt]:
     ]
 
 
-def add_found(record: ImageRecord, found: Found, *, who: str) -> ImageRecord:
+def add_missed(record: ImageRecord, found: MissedObject, *, who: str) -> ImageRecord:
     """Return the record with an object that was missed, as a model box one accepted.
 
     Raises:
@@ -219,7 +178,7 @@ def add_found(record: ImageRecord, found: Found, *, who: str) -> ImageRecord:
     return with_edits(record, [*record.annotations, added])
 
 
-def _strongest_first(reasons: Mapping[Kind, Reason]) -> dict[Kind, Reason]:
+def _strongest_first(reasons: Mapping[DoubtKind, Reason]) -> dict[DoubtKind, Reason]:
     return dict(sorted(reasons.items(), key=lambda one: -one[1].part))
 
 
@@ -258,7 +217,7 @@ def _missed(evidence: Evidence) -> Boxes:
 
 
 def _telling_missed(evidence: Evidence, missed: Boxes) -> _Findings:
-    def tell(rows: Sequence[int]) -> tuple[str, tuple[Found, ...]]:
+    def tell(rows: Sequence[int]) -> tuple[str, tuple[MissedObject, ...]]:
         found = tuple(_as_found(evidence, missed, row) for row in rows)
         size = evidence.images[int(missed.image[rows[0]])].size
         words = [
@@ -268,8 +227,8 @@ def _telling_missed(evidence: Evidence, missed: Boxes) -> _Findings:
         ]
         return f"perhaps missed: {_listed(words)}", found
 
-    chance = np.full(len(missed), WEIGHTS[Kind.MISSED])
-    return _Findings(Kind.MISSED, missed.image, chance, tell)
+    chance = np.full(len(missed), WEIGHTS[DoubtKind.MISSED])
+    return _Findings(DoubtKind.MISSED, missed.image, chance, tell)
 
 
 def _one_way(evidence: Evidence) -> _Findings:
@@ -278,12 +237,12 @@ def _one_way(evidence: Evidence) -> _Findings:
     ours = boxes.only(boxes.is_untouched & evidence.has_both[boxes.image])
     lonely = ours.only(~_is_shown(ours, evidence.mirrored))
 
-    def tell(rows: Sequence[int]) -> tuple[str, tuple[Found, ...]]:
+    def tell(rows: Sequence[int]) -> tuple[str, tuple[MissedObject, ...]]:
         words = [_name(evidence, lonely, row) for row in rows]
         return f"not seen again in the mirrored picture: {_listed(words)}", ()
 
-    chance = np.full(len(lonely), WEIGHTS[Kind.ONE_WAY])
-    return _Findings(Kind.ONE_WAY, lonely.image, chance, tell)
+    chance = np.full(len(lonely), WEIGHTS[DoubtKind.ONE_WAY])
+    return _Findings(DoubtKind.ONE_WAY, lonely.image, chance, tell)
 
 
 def _overlaps(evidence: Evidence) -> _Findings:
@@ -295,7 +254,7 @@ def _overlaps(evidence: Evidence) -> _Findings:
     many = iou > np.where(is_same, SAME_LABEL_IOU, ANY_LABEL_IOU)
     a, b, iou = a[many], b[many], iou[many]
 
-    def tell(rows: Sequence[int]) -> tuple[str, tuple[Found, ...]]:
+    def tell(rows: Sequence[int]) -> tuple[str, tuple[MissedObject, ...]]:
         words = [
             _overlap_in_words(
                 evidence.names[boxes.label[a[row]]],
@@ -307,8 +266,8 @@ def _overlaps(evidence: Evidence) -> _Findings:
         return _listed(words, "; "), ()
 
     # Nearly always one of the two is wrong; those that overlap most are told first.
-    chance = WEIGHTS[Kind.OVERLAP] * (0.9 + 0.1 * iou)
-    return _Findings(Kind.OVERLAP, boxes.image[a], chance, tell)
+    chance = WEIGHTS[DoubtKind.OVERLAP] * (0.9 + 0.1 * iou)
+    return _Findings(DoubtKind.OVERLAP, boxes.image[a], chance, tell)
 
 
 def _near(evidence: Evidence, missed: Boxes) -> _Findings:
@@ -326,12 +285,12 @@ def _near(evidence: Evidence, missed: Boxes) -> _Findings:
     both = _concatenated(kept, below)
     chance = np.concatenate(
         [
-            WEIGHTS[Kind.NEAR] * (1 - over / NEAR),
+            WEIGHTS[DoubtKind.NEAR] * (1 - over / NEAR),
             WEIGHT_BELOW * (1 - 0.5 * under / NEAR),
         ]
     )
 
-    def tell(rows: Sequence[int]) -> tuple[str, tuple[Found, ...]]:
+    def tell(rows: Sequence[int]) -> tuple[str, tuple[MissedObject, ...]]:
         words = [
             _name(evidence, both, row) + (" (no box)" if row >= len(kept) else "")
             for row in rows
@@ -339,7 +298,7 @@ def _near(evidence: Evidence, missed: Boxes) -> _Findings:
         count = "1 object" if len(rows) == 1 else f"{len(rows)} objects"
         return f"{count} near the threshold: {_listed(words)}", ()
 
-    return _Findings(Kind.NEAR, both.image, chance, tell)
+    return _Findings(DoubtKind.NEAR, both.image, chance, tell)
 
 
 def _rare(evidence: Evidence) -> _Findings:
@@ -351,14 +310,14 @@ def _rare(evidence: Evidence) -> _Findings:
     image, label = pairs[:, 0], pairs[:, 1]
     rarity = 1 - (counts[label] - 1) / max(most, 1)
 
-    def tell(rows: Sequence[int]) -> tuple[str, tuple[Found, ...]]:
+    def tell(rows: Sequence[int]) -> tuple[str, tuple[MissedObject, ...]]:
         words = [
             _rarity_in_words(evidence.names[label[row]], int(counts[label[row]]))
             for row in rows
         ]
         return _listed(words), ()
 
-    return _Findings(Kind.RARE, image, WEIGHTS[Kind.RARE] * rarity, tell)
+    return _Findings(DoubtKind.RARE, image, WEIGHTS[DoubtKind.RARE] * rarity, tell)
 
 
 def _joined(a: Boxes, b: Boxes) -> Boxes:
@@ -434,8 +393,8 @@ def _is_covered(found: Boxes, boxes: Boxes, *others: Boxes) -> NDArray[np.bool_]
     return result
 
 
-def _as_found(evidence: Evidence, boxes: Boxes, row: int) -> Found:
-    return Found(
+def _as_found(evidence: Evidence, boxes: Boxes, row: int) -> MissedObject:
+    return MissedObject(
         Box(*(float(edge) for edge in boxes.xyxy[row])),
         evidence.names[boxes.label[row]],
         float(boxes.confidence[row]),

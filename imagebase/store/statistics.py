@@ -1,10 +1,12 @@
 """What figures of a dataset are drawn from: whole columns, and learned thresholds."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from sqlalchemy import (
     ColumnElement,
     Connection,
@@ -18,9 +20,7 @@ from sqlalchemy import (
 )
 
 from imagebase.annotation import Box, ReviewStatus, Source, utc_now
-from imagebase.review.corrections import Decision, Look, decide
-from imagebase.review.health import BoxTable, ImageTable
-from imagebase.review.thresholds import FinalBox
+from imagebase.geometry import FloatArray
 from imagebase.store.column_types import AnyRow, AnySelect, JsonObject
 from imagebase.store.diff import ANNOTATION, LABEL
 from imagebase.store.labels import former_names
@@ -38,7 +38,7 @@ _ON_IMAGE: Final = images.c.image_key == annotations.c.image_key
 # The order of the index that holds all that boxes are filtered by.
 _IN_ORDER: Final = (annotations.c.image_key, annotations.c.position)
 _BOX: Final = tuple(annotations.c[name] for name in Box._fields)
-_LOOK: Final = (
+_STATE: Final = (
     *_BOX,
     annotations.c.label,
     annotations.c.source,
@@ -47,6 +47,93 @@ _LOOK: Final = (
     annotations.c.accepted,
     annotations.c.is_deleted,
 )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ImageTable:
+    """M images, a column each.
+
+    size: (M, 2), width and height in pixels. warnings: of the quality check.
+    difference_hash: empty where the image was never measured.
+    """
+
+    image_ids: tuple[str, ...]
+    size: NDArray[np.float64]
+    status: tuple[ReviewStatus, ...]
+    tags: tuple[tuple[str, ...], ...]
+    warnings: tuple[tuple[str, ...], ...]
+    difference_hash: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.image_ids)
+
+    def ids_at(self, places: NDArray[np.intp]) -> tuple[str, ...]:
+        """Return the ids of the images at these places, each once, in their order."""
+        return tuple(self.image_ids[place] for place in np.unique(places))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BoxTable:
+    """N boxes, a column each.
+
+    image: (N,), the place in the table of images. xyxy: (N, 4), float pixels.
+    label: (N,), the place in `labels`.
+    """
+
+    labels: tuple[str, ...]
+    image: NDArray[np.intp]
+    xyxy: FloatArray
+    label: NDArray[np.intp]
+
+    def __len__(self) -> int:
+        return len(self.image)
+
+    def of_label(self, name: str) -> "BoxTable":
+        """Return the boxes of one label; none where the table does not know it."""
+        place = self.labels.index(name) if name in self.labels else -1
+        return self.only(self.label == place)
+
+    def only(self, is_wanted: NDArray[np.bool_]) -> "BoxTable":
+        """Return the boxes that a mask of shape (N,) chooses."""
+        return BoxTable(
+            self.labels,
+            self.image[is_wanted],
+            self.xyxy[is_wanted],
+            self.label[is_wanted],
+        )
+
+
+class BoxState(NamedTuple):
+    """What of a box tells what became of it, at one moment."""
+
+    box: Box
+    label: str
+    source: Source
+    confidence: float | None
+    model_id: str | None
+    accepted: bool = False
+    is_deleted: bool = False
+
+
+class BoxHistory(NamedTuple):
+    """A box as it came to be, and as it is now.
+
+    first: None where that is not known any more. last: None where the box was deleted
+    for good. changed_at: when it was changed last.
+    """
+
+    image_id: str
+    first: BoxState | None
+    last: BoxState | None
+    changed_at: datetime
+
+
+class FinalBox(NamedTuple):
+    """A box of an approved image; is_drawn: a person's own, not a model's corrected."""
+
+    label: str
+    box: Box
+    is_drawn: bool
 
 
 class Statistics(StorePart):
@@ -77,10 +164,10 @@ class Statistics(StorePart):
             ).all()
         return _image_table(image_rows), _box_table(image_rows, box_rows)
 
-    def decisions(self, scope: Scope) -> list[Decision]:
-        """Return what people decided on a model's boxes, and the boxes they drew.
+    def box_histories(self, scope: Scope) -> list[BoxHistory]:
+        """Return the model boxes that people decided on, and the boxes they drew.
 
-        Each box is there once, as it stands: what was taken back is not.
+        Each box is there once: what was undone is not.
         """
         with self._reading(scope) as connection:
             spans = _spans(scope)
@@ -97,19 +184,19 @@ class Statistics(StorePart):
             before = _befores(connection, first_ids)
             gone = connection.execute(_gone_rows(scope, spans)).all()
             names = former_names(connection, scope.dataset_id)
-        told = []
+        histories = []
         for row in found:
-            look, span = _look(row), span_of.get((row.image_id, row.annotation_id))
+            state, span = _state(row), span_of.get((row.image_id, row.annotation_id))
             at = span.last_at if span else row.changed_at
-            told.append(decide(row.image_id, look, look, at))
+            histories.append(BoxHistory(row.image_id, state, state, at))
         for row, span in drawn:
-            first = _look_of_event(before[span.first_id], names) if span else None
+            first = _state_of_event(before[span.first_id], names) if span else None
             at = span.last_at if span else row.changed_at
-            told.append(decide(row.image_id, first, _look(row), at))
+            histories.append(BoxHistory(row.image_id, first, _state(row), at))
         for row in gone:
-            first = _look_of_event(row.before, names)
-            told.append(decide(row.image_id, first, None, row.last_at))
-        return [one for one in told if one is not None]
+            first = _state_of_event(row.before, names)
+            histories.append(BoxHistory(row.image_id, first, None, row.last_at))
+        return histories
 
     def approved_boxes(self, scope: Scope) -> dict[str, list[FinalBox]]:
         """Return the boxes of each approved image, of those without boxes too."""
@@ -258,7 +345,7 @@ def _spans(scope: Scope) -> Subquery:
 
 def _decided_rows() -> AnySelect:
     query: AnySelect = select(
-        *_LOOK,
+        *_STATE,
         annotations.c.annotation_id,
         annotations.c.changed_at,
         images.c.image_id,
@@ -327,8 +414,8 @@ def _gone_rows(scope: Scope, spans: Subquery) -> AnySelect:
     )
 
 
-def _look(row: AnyRow) -> Look:
-    return Look(
+def _state(row: AnyRow) -> BoxState:
+    return BoxState(
         Box(*row[:4]),
         row[4],
         Source(row[5]),
@@ -339,8 +426,8 @@ def _look(row: AnyRow) -> Look:
     )
 
 
-def _look_of_event(kept: JsonObject, names: Mapping[str, str]) -> Look:
-    return Look(
+def _state_of_event(kept: JsonObject, names: Mapping[str, str]) -> BoxState:
+    return BoxState(
         Box(*kept["box"]),
         names.get(kept["label"], kept["label"]),
         Source(kept["source"]),

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import (
@@ -18,7 +19,6 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 
 from imagebase.annotation import Box, ReviewStatus, utc_now
-from imagebase.review.uncertainty import Doubt, Found, Kind, Reason
 from imagebase.store.candidates import CandidatesKey
 from imagebase.store.column_types import AnyRow, AnySelect, JsonObject
 from imagebase.store.repository import StorePart
@@ -26,6 +26,47 @@ from imagebase.store.scope import Scope, chunks
 from imagebase.store.tables import annotations, candidates, doubts, images
 
 _APPROVED: Final = ReviewStatus.APPROVED.value
+
+
+class DoubtKind(StrEnum):
+    """Why an image is doubtful."""
+
+    MISSED = "missed"
+    ONE_WAY = "one_way"
+    OVERLAP = "overlap"
+    NEAR = "near"
+    RARE = "rare"
+
+
+class MissedObject(NamedTuple):
+    """An object that a pass saw and no box of the record covers."""
+
+    box: Box
+    label: str
+    confidence: float
+    model_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why an image is doubtful, in words.
+
+    part: what it alone would make the score. found: objects that may be missing.
+    """
+
+    part: float
+    text: str
+    found: tuple[MissedObject, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """How doubtful a revision of an image is, 0 to 1; the strongest reason first."""
+
+    image_id: str
+    revision: int
+    score: float
+    reasons: Mapping[DoubtKind, Reason]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +78,7 @@ class DoubtRow:
     status: ReviewStatus
     revision: int
     score: float
-    reasons: Mapping[Kind, Reason]
+    reasons: Mapping[DoubtKind, Reason]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +86,7 @@ class DoubtCounts:
     """How many images are in the queue, and for how many each reason speaks."""
 
     images: int
-    by_kind: Mapping[Kind, int]
+    by_kind: Mapping[DoubtKind, int]
 
 
 class ImageColumns(NamedTuple):
@@ -111,7 +152,7 @@ class Doubts(StorePart):
         self,
         scope: Scope,
         *,
-        kind: Kind | None = None,
+        kind: DoubtKind | None = None,
         offset: int = 0,
         limit: int | None = None,
     ) -> list[DoubtRow]:
@@ -143,11 +184,11 @@ class Doubts(StorePart):
 
     def doubt_counts(self, scope: Scope) -> DoubtCounts:
         """Return the length of the queue, and of what each reason leaves of it."""
-        counts = [func.count(_part(kind)) for kind in Kind]
+        counts = [func.count(_part(kind)) for kind in DoubtKind]
         query = _in_queue(select(func.count(), *counts), scope, None)
         with self._reading(scope) as connection:
             total, *each = connection.execute(query).one()
-        return DoubtCounts(total, dict(zip(Kind, each, strict=True)))
+        return DoubtCounts(total, dict(zip(DoubtKind, each, strict=True)))
 
     def next_doubtful(self, scope: Scope, after_image_id: str) -> str | None:
         """Return the image to look at after this one; None where there is no other.
@@ -271,7 +312,7 @@ def _is_answered(key: CandidatesKey) -> ColumnElement[bool]:
     return query.exists()
 
 
-def _in_queue(query: AnySelect, scope: Scope, kind: Kind | None) -> AnySelect:
+def _in_queue(query: AnySelect, scope: Scope, kind: DoubtKind | None) -> AnySelect:
     query = (
         query.select_from(doubts)
         .join(images, images.c.image_key == doubts.c.image_key)
@@ -288,7 +329,7 @@ def _order() -> tuple[ColumnElement[Any], ...]:
     return doubts.c.score.desc(), doubts.c.image_key
 
 
-def _part(kind: Kind) -> ColumnElement[float]:
+def _part(kind: DoubtKind) -> ColumnElement[float]:
     """Return what one reason makes of the score; NULL where it is not among them."""
     part: ColumnElement[float] = doubts.c.reasons[(kind.value, "part")].as_float()
     return part
@@ -320,7 +361,7 @@ def _reasons_json(doubt: Doubt) -> JsonObject:
 
 
 def _as_row(row: AnyRow) -> DoubtRow:
-    reasons = {Kind(name): _as_reason(kept) for name, kept in row.reasons.items()}
+    reasons = {DoubtKind(name): _as_reason(kept) for name, kept in row.reasons.items()}
     return DoubtRow(
         image_id=row.image_id,
         file_name=row.file_name,
@@ -332,5 +373,7 @@ def _as_row(row: AnyRow) -> DoubtRow:
 
 
 def _as_reason(kept: Mapping[str, Any]) -> Reason:
-    found = tuple(Found(**{**one, "box": Box(*one["box"])}) for one in kept["found"])
+    found = tuple(
+        MissedObject(**{**one, "box": Box(*one["box"])}) for one in kept["found"]
+    )
     return Reason(kept["part"], kept["text"], found)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from imagebase.annotation import ReviewStatus
 from imagebase.errors import TrainingError
-from imagebase.review.health import BoxTable, ImageTable
+from imagebase.store.statistics import BoxTable, ImageTable
 from imagebase.training.data import VAL, TrainingSet
 
 # pip alone brings the CUDA build to Linux, several GB of it, GPU or no GPU.

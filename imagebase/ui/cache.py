@@ -34,8 +34,8 @@ from imagebase.images.decode import (
 )
 from imagebase.images.draw import draw_annotations, draw_ignored, draw_marks
 from imagebase.images.thumbnails import crop_webp, inner_size, placeholder, tile_webp
-from imagebase.review.health import BoxTable, ImageTable
 from imagebase.store import CandidatesKey, Scope
+from imagebase.store.statistics import BoxTable, ImageTable
 from imagebase.ui import services
 from imagebase.ui.identity import visitor
 

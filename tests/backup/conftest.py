@@ -21,9 +21,9 @@ from imagebase.annotation.areas import Point, Shape, ShapeKind, rectangle
 from imagebase.detection.candidates import Candidates, pack
 from imagebase.editing.records import reject
 from imagebase.images.decode import encode_png
-from imagebase.review.uncertainty import Doubt, Found, Kind, Reason
 from imagebase.settings import Limits, Settings
 from imagebase.store import CandidatesKey, Scope, Store, open_store
+from imagebase.store.uncertainty import Doubt, DoubtKind, MissedObject, Reason
 from tests.store.fixtures import PostgresServer, scope_of, sqlite_settings
 
 SIZE = Size(64, 48)
@@ -114,8 +114,10 @@ def _add_models_words(store: Store, scope: Scope, record: ImageRecord) -> None:
         np.array([7], np.int32),
     )
     store.put_candidates(scope, record.image_id, KEY, pack(candidates))
-    reason = Reason(0.5, "2 may be missing", (Found(Box(1, 2, 3, 4), "z", 0.4, "m"),))
+    reason = Reason(
+        0.5, "2 may be missing", (MissedObject(Box(1, 2, 3, 4), "z", 0.4, "m"),)
+    )
     revision = store.record(scope, record.image_id).revision
     store.put_doubts(
-        scope, [Doubt(record.image_id, revision, 0.5, {Kind.MISSED: reason})]
+        scope, [Doubt(record.image_id, revision, 0.5, {DoubtKind.MISSED: reason})]
     )

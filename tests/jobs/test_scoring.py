@@ -13,8 +13,8 @@ from imagebase.detection.model_registry import find_model
 from imagebase.editing.records import approve, delete_annotations, record_ids
 from imagebase.jobs.inference import MIRRORED_PASS, candidates_key
 from imagebase.jobs.scoring import judge_images, model_in_use, stale_images
-from imagebase.review.uncertainty import Kind
 from imagebase.store import CandidatesKey, DoubtRow, JobState, Scope, Store
+from imagebase.store.uncertainty import DoubtKind
 from tests.jobs.conftest import RunJob, add
 
 DOG, CAT = 1, 0
@@ -153,7 +153,7 @@ def test_threshold_of_the_last_keep_is_the_one_in_use(
     run_job("keep", confidence_threshold=box.confidence - 0.01)
     rows = queue(store, scope)
     assert set(rows) == {"a.png", "b.png", "c.png"}
-    assert list(rows["a.png"].reasons) == [Kind.NEAR]
+    assert list(rows["a.png"].reasons) == [DoubtKind.NEAR]
 
 
 def test_what_only_the_mirrored_picture_shows_is_perhaps_missed(
@@ -164,9 +164,11 @@ def test_what_only_the_mirrored_picture_shows_is_perhaps_missed(
     rows = judged(store, scope)
     assert set(rows) == {"b.png"}
     reasons = rows["b.png"].reasons
-    assert list(reasons) == [Kind.MISSED]
-    assert reasons[Kind.MISSED].text == "perhaps missed: a cat at the left edge 61 %"
-    (missed,) = reasons[Kind.MISSED].found
+    assert list(reasons) == [DoubtKind.MISSED]
+    assert (
+        reasons[DoubtKind.MISSED].text == "perhaps missed: a cat at the left edge 61 %"
+    )
+    (missed,) = reasons[DoubtKind.MISSED].found
     assert (missed.box, missed.label) == (cat, "cat")
 
 
@@ -176,7 +178,7 @@ def test_box_that_the_mirrored_picture_does_not_show_is_doubtful(
     answer(store, scope, mirrored, kept[1].image_id)
     rows = judged(store, scope)
     assert set(rows) == {"b.png"}
-    assert list(rows["b.png"].reasons) == [Kind.ONE_WAY]
+    assert list(rows["b.png"].reasons) == [DoubtKind.ONE_WAY]
 
 
 def test_box_that_a_person_deleted_is_not_missed(
@@ -222,11 +224,11 @@ def test_nothing_of_a_deleted_label_is_missed(
 ) -> None:
     store.add_labels(scope, ["cat"])
     answer(store, scope, mirrored, kept[1].image_id, ((0, 20, 10, 30), 0.61, CAT))
-    assert Kind.MISSED in judged(store, scope)["b.png"].reasons
+    assert DoubtKind.MISSED in judged(store, scope)["b.png"].reasons
     store.delete_label(scope, store.labels(scope).class_id("cat"))
     in_use = model_in_use(store, scope)
     judge_images(store, scope, [kept[1].image_id], in_use)
-    assert Kind.MISSED not in queue(store, scope)["b.png"].reasons
+    assert DoubtKind.MISSED not in queue(store, scope)["b.png"].reasons
 
 
 def test_nothing_in_an_ignore_area_is_doubtful(

@@ -6,7 +6,7 @@ import pytest
 
 from imagebase.annotation import Annotation, Box, ReviewStatus
 from imagebase.editing.records import approve, delete_annotations, move, relabel
-from imagebase.review.uncertainty import Kind
+from imagebase.store.uncertainty import DoubtKind
 from tests.app_fixtures import (
     NewTab,
     Tab,
@@ -123,7 +123,7 @@ def test_image_that_moved_away_is_opened_all_the_same(labelled: Tab) -> None:
     put(kitchen, model_box("cup", 0.9), model_box("bowl", 0.8, at=21))
     show(labelled, "Queue")
     reasons = labelled.app.main.button_group[1]
-    reasons.set_value(Kind.MISSED)  # and then the image is not among them
+    reasons.set_value(DoubtKind.MISSED)  # and then the image is not among them
     labelled.press(f"queue.open.{kitchen.image_id}")
     assert labelled.app.button(key="edit.approve")
     assert "**1** / 2" in labelled.words()

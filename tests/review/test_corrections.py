@@ -10,29 +10,29 @@ from imagebase.review.corrections import (
     Confusion,
     Decision,
     Fate,
-    Look,
     correction_figures,
     decide,
     effort,
     moment_of,
     seconds_per_image,
 )
+from imagebase.store.statistics import BoxHistory, BoxState
 
 NOON = datetime(2026, 11, 24, 12, 30, tzinfo=UTC)
-FOUND = Look(Box(0, 0, 10, 10), "dog", Source.MODEL, 0.4, "m")
+FOUND = BoxState(Box(0, 0, 10, 10), "dog", Source.MODEL, 0.4, "m")
 
 
-def by_person(box: Box = FOUND.box, label: str = "dog") -> Look:
+def by_person(box: Box = FOUND.box, label: str = "dog") -> BoxState:
     """Return the model's box as a person's: with its model, without confidence."""
-    return Look(box, label, Source.HUMAN, None, "m")
+    return BoxState(box, label, Source.HUMAN, None, "m")
 
 
 def made(fate: Fate, *, on: str = "a", label: str = "dog", **more: object) -> Decision:
     return Decision(on, fate, label, NOON, **more)  # type: ignore[arg-type]
 
 
-def fate_of(first: Look | None, last: Look | None) -> Fate | None:
-    decision = decide("a", first, last, NOON)
+def fate_of(first: BoxState | None, last: BoxState | None) -> Fate | None:
+    decision = decide(BoxHistory("a", first, last, NOON))
     return None if decision is None else decision.fate
 
 
@@ -58,7 +58,7 @@ def fate_of(first: Look | None, last: Look | None) -> Fate | None:
             by_person()._replace(model_id=None), None, None, id="drawn and deleted"
         ),
         pytest.param(
-            Look(FOUND.box, "dog", Source.IMPORT, None, None),
+            BoxState(FOUND.box, "dog", Source.IMPORT, None, None),
             by_person()._replace(model_id=None),
             None,
             id="imported",
@@ -66,20 +66,20 @@ def fate_of(first: Look | None, last: Look | None) -> Fate | None:
     ],
 )
 def test_a_box_counts_by_what_it_came_to(
-    first: Look | None, last: Look | None, fate: Fate | None
+    first: BoxState | None, last: BoxState | None, fate: Fate | None
 ) -> None:
     assert fate_of(first, last) is fate
 
 
 def test_a_moved_box_knows_how_far() -> None:
-    decision = decide("a", FOUND, by_person(Box(0, 0, 10, 5)), NOON)
+    decision = decide(BoxHistory("a", FOUND, by_person(Box(0, 0, 10, 5)), NOON))
     assert decision is not None
     assert decision.iou == pytest.approx(0.5)  # half of it is left
     assert (decision.confidence, decision.model_id) == (0.4, "m")
 
 
 def test_a_relabelled_box_knows_both_labels() -> None:
-    decision = decide("a", FOUND, by_person(label="cat"), NOON)
+    decision = decide(BoxHistory("a", FOUND, by_person(label="cat"), NOON))
     assert decision is not None
     assert (decision.label, decision.new_label, decision.iou) == ("dog", "cat", None)
 

@@ -5,9 +5,7 @@ import pytest
 
 from imagebase.annotation import ReviewStatus
 from imagebase.review.health import (
-    BoxTable,
     Finding,
-    ImageTable,
     area_shares,
     aspect_ratios,
     boxes_per_image,
@@ -24,6 +22,7 @@ from imagebase.review.health import (
     leading,
     relative_sides,
 )
+from imagebase.store.statistics import BoxTable, ImageTable
 
 # Three images of 100 × 80; the second is upright, the third has no box.
 IMAGES = ImageTable(

@@ -19,7 +19,6 @@ from imagebase.review.corrections import Decision, Fate
 from imagebase.review.thresholds import (
     FLOOR,
     Evidence,
-    FinalBox,
     Learned,
     TooFew,
     by_model_label,
@@ -29,6 +28,7 @@ from imagebase.review.thresholds import (
     wilson_interval,
     with_missed,
 )
+from imagebase.store.statistics import FinalBox
 
 LABELS = ("dog", "cat")
 SIZE = Size(100, 100)

@@ -28,15 +28,13 @@ from imagebase.review.uncertainty import (
     SEEN_SHARE,
     WEIGHTS,
     Boxes,
-    Doubt,
     Evidence,
-    Found,
-    Kind,
     Looked,
-    add_found,
+    add_missed,
     judge,
     place_in_words,
 )
+from imagebase.store.uncertainty import Doubt, DoubtKind, MissedObject
 
 SIZE = Size(300, 200)
 NAMES = ("person", "dog", "apple")
@@ -110,14 +108,14 @@ def test_boxes_near_the_threshold_are_named_the_nearest_first() -> None:
 def test_the_nearer_to_the_threshold_the_more_doubtful() -> None:
     rows = [(i, LEFT, DOG, 0.25 + 0.03 * i) for i in range(6)]
     scores = [one.score for one in judge(seen(*rows, count=6))]
-    assert scores[0] == pytest.approx(WEIGHTS[Kind.NEAR])
+    assert scores[0] == pytest.approx(WEIGHTS[DoubtKind.NEAR])
     assert scores == sorted(scores, reverse=True)
     assert scores[5] == 0
 
 
 def test_candidate_just_below_the_threshold_that_no_box_covers_is_near_it() -> None:
     below = boxes((0, LEFT, DOG, 0.22))
-    reason = only(evidence(plain=below)).reasons[Kind.NEAR]
+    reason = only(evidence(plain=below)).reasons[DoubtKind.NEAR]
     assert reason.text == "1 object near the threshold: dog 22 % (no box)"
     covered = boxes((0, LEFT, PERSON, np.nan), untouched=False)
     assert only(evidence(plain=below, boxes=covered)).score == 0
@@ -130,7 +128,7 @@ def test_box_of_a_person_is_never_near_the_threshold() -> None:
 
 def test_each_label_has_its_own_threshold() -> None:
     known = seen((0, LEFT, DOG, 0.52), thresholds=np.array([0.25, 0.5, 0.25]))
-    assert list(only(known).reasons) == [Kind.NEAR]
+    assert list(only(known).reasons) == [DoubtKind.NEAR]
     known = seen((0, LEFT, PERSON, 0.52), thresholds=np.array([0.25, 0.5, 0.25]))
     assert only(known).score == 0
 
@@ -145,9 +143,9 @@ def test_object_that_a_pass_shows_without_a_box_is_perhaps_missed(which: str) ->
     doubt = only(evidence(1, **{which: boxes((0, LEFT, APPLE, 0.61))}))
     (kind,) = doubt.reasons
     reason = doubt.reasons[kind]
-    assert kind is Kind.MISSED
+    assert kind is DoubtKind.MISSED
     assert reason.text == "perhaps missed: an apple at the left edge 61 %"
-    assert reason.found == (Found(Box(*LEFT), "apple", 0.61, "tiny-abc"),)
+    assert reason.found == (MissedObject(Box(*LEFT), "apple", 0.61, "tiny-abc"),)
 
 
 def test_object_that_both_passes_show_is_missed_once() -> None:
@@ -157,14 +155,14 @@ def test_object_that_both_passes_show_is_missed_once() -> None:
             plain=boxes((0, LEFT, DOG, 0.5)), mirrored=boxes((0, shifted, DOG, 0.6))
         )
     )
-    (found,) = doubt.reasons[Kind.MISSED].found
+    (found,) = doubt.reasons[DoubtKind.MISSED].found
     assert (found.box, found.confidence) == (Box(*shifted), 0.6)
 
 
 def test_equally_sure_passes_name_a_missed_object_once() -> None:
     same = boxes((0, LEFT, DOG, 0.5))
     doubt = only(evidence(plain=same, mirrored=same))
-    assert len(doubt.reasons[Kind.MISSED].found) == 1
+    assert len(doubt.reasons[DoubtKind.MISSED].found) == 1
 
 
 @pytest.mark.parametrize(
@@ -185,7 +183,7 @@ def test_boxes_that_cover_an_object(
         boxes=boxes((0, there, label, np.nan), untouched=False),
         mirrored=boxes((0, LEFT, DOG, 0.8)),
     )
-    assert (Kind.MISSED in only(known).reasons) is is_missed
+    assert (DoubtKind.MISSED in only(known).reasons) is is_missed
 
 
 def test_what_a_person_deleted_is_not_missed() -> None:
@@ -203,14 +201,14 @@ def test_objects_of_one_image_do_not_cover_those_of_another() -> None:
         mirrored=boxes((0, LEFT, DOG, 0.8), (1, LEFT, DOG, 0.8)),
     )
     first, second = judge(known)
-    assert list(first.reasons) == [Kind.MISSED]
+    assert list(first.reasons) == [DoubtKind.MISSED]
     assert second.score == 0
 
 
 def test_box_that_only_one_pass_shows_is_doubtful() -> None:
     box = boxes((0, LEFT, DOG, 0.9))
     doubt = only(evidence(boxes=box, plain=box))
-    assert doubt.reasons[Kind.ONE_WAY].text == (
+    assert doubt.reasons[DoubtKind.ONE_WAY].text == (
         "not seen again in the mirrored picture: dog 90 %"
     )
     once = evidence(boxes=box, plain=box, has_both=np.zeros(1, np.bool_))
@@ -223,12 +221,12 @@ def test_boxes_that_overlap_are_told_with_how_much() -> None:
     # 40 × 40 px, moved by 6: 34 × 40 of 46 × 40 px are shared, 74 %.
     beside = (6.0, 80.0, 46.0, 120.0)
     twice = boxes((0, LEFT, DOG, np.nan), (0, beside, DOG, np.nan), untouched=False)
-    reason = only(evidence(boxes=twice)).reasons[Kind.OVERLAP]
+    reason = only(evidence(boxes=twice)).reasons[DoubtKind.OVERLAP]
     assert reason.text == "two 'dog' boxes overlap by 74 %"
     two = boxes((0, LEFT, DOG, np.nan), (0, beside, PERSON, np.nan), untouched=False)
     assert only(evidence(boxes=two)).score == 0
     same = boxes((0, LEFT, DOG, np.nan), (0, LEFT, PERSON, np.nan), untouched=False)
-    reason = only(evidence(boxes=same)).reasons[Kind.OVERLAP]
+    reason = only(evidence(boxes=same)).reasons[DoubtKind.OVERLAP]
     assert reason.text == "'dog' and 'person' overlap by 100 %"
 
 
@@ -241,10 +239,10 @@ def test_rare_labels_are_told_each_once() -> None:
     )
     counts = np.array([997, 0, 2])
     first, second = judge(evidence(2, boxes=rare, label_counts=counts))
-    assert first.reasons[Kind.RARE].text == "one of 2 'apple' of the set"
+    assert first.reasons[DoubtKind.RARE].text == "one of 2 'apple' of the set"
     assert second.score == 0
     single = judge(evidence(2, boxes=rare, label_counts=np.array([997, 0, 1])))[0]
-    assert single.reasons[Kind.RARE].text == "the only 'apple' of the set"
+    assert single.reasons[DoubtKind.RARE].text == "the only 'apple' of the set"
     assert single.score > first.score
 
 
@@ -257,10 +255,10 @@ def test_reasons_add_up_and_come_strongest_first() -> None:
     box = boxes((0, LEFT, DOG, 0.35))
     known = evidence(boxes=box, plain=box, mirrored=boxes((0, RIGHT, PERSON, 0.5)))
     doubt = only(known)
-    assert list(doubt.reasons) == [Kind.ONE_WAY, Kind.MISSED, Kind.NEAR]
+    assert list(doubt.reasons) == [DoubtKind.ONE_WAY, DoubtKind.MISSED, DoubtKind.NEAR]
     parts = [one.part for one in doubt.reasons.values()]
     assert doubt.score == pytest.approx(1 - np.prod([1 - part for part in parts]))
-    assert parts[0] == pytest.approx(WEIGHTS[Kind.ONE_WAY])
+    assert parts[0] == pytest.approx(WEIGHTS[DoubtKind.ONE_WAY])
 
 
 def test_closed_image_has_no_doubt_whatever_is_known() -> None:
@@ -272,7 +270,7 @@ def test_closed_image_has_no_doubt_whatever_is_known() -> None:
 
 def test_long_lists_say_how_many_more_there_are() -> None:
     rows = [(0, (20.0 * i, 0.0, 20.0 * i + 9, 9.0), DOG, 0.26) for i in range(5)]
-    reason = only(seen(*rows)).reasons[Kind.NEAR]
+    reason = only(seen(*rows)).reasons[DoubtKind.NEAR]
     assert reason.text == (
         "5 objects near the threshold: dog 26 %, dog 26 %, dog 26 % and 2 more"
     )
@@ -299,8 +297,8 @@ def test_places_in_words(box: Box, words: str) -> None:
 
 def test_added_object_is_a_model_box_that_a_person_accepted() -> None:
     record = ImageRecord("0" * 64, "a.jpg", SIZE, status=ReviewStatus.SUGGESTED)
-    found = Found(Box(-5, 10, 40, 60), "dog", 0.61, "tiny-abc")
-    (added,) = add_found(record, found, who="ann").annotations
+    found = MissedObject(Box(-5, 10, 40, 60), "dog", 0.61, "tiny-abc")
+    (added,) = add_missed(record, found, who="ann").annotations
     assert added.box == Box(0, 10, 40, 60)
     assert (added.label, added.source, added.confidence) == ("dog", Source.MODEL, 0.61)
     assert (added.accepted, added.changed_by, added.model_id) == (
@@ -308,9 +306,9 @@ def test_added_object_is_a_model_box_that_a_person_accepted() -> None:
         "ann",
         "tiny-abc",
     )
-    assert add_found(record, found, who="ann").status is ReviewStatus.EDITED
+    assert add_missed(record, found, who="ann").status is ReviewStatus.EDITED
     with pytest.raises(EditError):
-        add_found(record, found._replace(box=Box(400, 0, 500, 10)), who="ann")
+        add_missed(record, found._replace(box=Box(400, 0, 500, 10)), who="ann")
 
 
 # --- on photographs with known objects ---

@@ -10,10 +10,10 @@ from imagebase.annotation import Box, ImageRecord
 from imagebase.annotation.areas import Point, ShapeKind
 from imagebase.annotation.areas import Shape as DrawnShape
 from imagebase.errors import NotFoundError, StoreError
-from imagebase.review.uncertainty import Doubt
 from imagebase.store import CandidatesKey, Scope, Store
 from imagebase.store.backup_rows import COPIED_BY_NAME
 from imagebase.store.similarity import BoxKey, KeptLook, Shape
+from imagebase.store.uncertainty import Doubt
 from tests.store.fixtures import SIZE, add_image, box, scope_of
 
 KEY = CandidatesKey("ab" * 32, 416, "f32", "single")
@@ -96,7 +96,7 @@ QUERIES: Final[dict[str, Query]] = {
     ),
     "doubt_columns": lambda store, scope, i, j: store.doubt_columns(scope, [i]),
     "health_tables": lambda store, scope, i, j: store.health_tables(scope),
-    "decisions": lambda store, scope, i, j: store.decisions(scope),
+    "box_histories": lambda store, scope, i, j: store.box_histories(scope),
     "approved_boxes": lambda store, scope, i, j: store.approved_boxes(scope),
     "finished_moments": lambda store, scope, i, j: store.finished_moments(scope),
     "label_thresholds": lambda store, scope, i, j: store.label_thresholds(scope, "m"),

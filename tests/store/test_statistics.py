@@ -21,10 +21,10 @@ from imagebase.editing.records import (
     relabel,
     tagged,
 )
-from imagebase.review.corrections import Decision, Fate
-from imagebase.review.thresholds import FinalBox
+from imagebase.review.corrections import Decision, Fate, decisions_in
 from imagebase.store import Scope, Store
 from imagebase.store.label_changes import TakenBoxes
+from imagebase.store.statistics import FinalBox
 from tests.store.fixtures import SIZE, add_image, box, scope_of
 
 PLACE = Box(1, 2, 11, 12)
@@ -55,11 +55,11 @@ def ids(record: ImageRecord) -> list[str]:
 
 
 def fates(store: Store, scope: Scope) -> list[str]:
-    return sorted(one.fate for one in store.decisions(scope))
+    return sorted(one.fate for one in decisions_in(store, scope))
 
 
 def only(store: Store, scope: Scope) -> Decision:
-    (decision,) = store.decisions(scope)
+    (decision,) = decisions_in(store, scope)
     return decision
 
 
@@ -91,7 +91,7 @@ def test_columns_of_an_empty_dataset_have_their_shapes(
     images, boxes = store.health_tables(scope)
     assert images.size.shape == (0, 2)
     assert boxes.xyxy.shape == (0, 4)
-    assert store.decisions(scope) == []
+    assert decisions_in(store, scope) == []
     assert store.approved_boxes(scope) == {}
     assert store.finished_moments(scope) == []
 
@@ -99,7 +99,7 @@ def test_columns_of_an_empty_dataset_have_their_shapes(
 def test_untouched_boxes_are_not_decided(
     store: Store, scope: Scope, kept: ImageRecord
 ) -> None:
-    assert store.decisions(scope) == []
+    assert decisions_in(store, scope) == []
 
 
 def test_each_thing_a_person_does_to_a_models_box_is_told(
@@ -111,7 +111,7 @@ def test_each_thing_a_person_does_to_a_models_box_is_told(
     after = move(after, second, moved, who="ann")
     after = relabel(after, {third}, "cat", who="ann")
     saved = store.save(scope, accept_all(after, who="ann"))
-    told = {one.fate: one for one in store.decisions(scope)}
+    told = {one.fate: one for one in decisions_in(store, scope)}
     assert len(told) == 4
     assert told[Fate.DELETED].confidence == pytest.approx(0.3)
     assert told[Fate.MOVED].confidence == pytest.approx(0.42)
@@ -141,7 +141,7 @@ def test_what_was_undone_never_happened_and_redone_did(
 ) -> None:
     store.save(scope, delete_annotations(kept, {ids(kept)[0]}))
     store.undo(scope)
-    assert store.decisions(scope) == []
+    assert decisions_in(store, scope) == []
     store.redo(scope)
     assert only(store, scope).fate is Fate.DELETED
 
@@ -150,14 +150,14 @@ def test_undoing_the_keeping_leaves_no_deleted_boxes(
     store: Store, scope: Scope, kept: ImageRecord
 ) -> None:
     store.undo(scope)
-    assert store.decisions(scope) == []
+    assert decisions_in(store, scope) == []
 
 
 def test_boxes_that_a_run_replaced_were_not_deleted_by_anybody(
     store: Store, scope: Scope, kept: ImageRecord
 ) -> None:
     store.save(scope, keep_detections(kept, [found(at=40)], model_id="m"))
-    assert store.decisions(scope) == []
+    assert decisions_in(store, scope) == []
 
 
 def test_a_box_that_was_moved_and_then_deleted_was_deleted(
@@ -180,7 +180,7 @@ def test_drawn_boxes_count_while_they_are_there_and_imported_ones_never(
     record = store.save(scope, relabel(record, set(ids(record)), "tram", who="ann"))
     assert only(store, scope).label == "tram"
     store.save(scope, delete_annotations(record, set(ids(record))))
-    assert store.decisions(scope) == []
+    assert decisions_in(store, scope) == []
 
 
 def test_a_label_with_another_name_is_no_correction(
@@ -191,7 +191,7 @@ def test_a_label_with_another_name_is_no_correction(
     store.save(scope, relabel(after, {second}, "cat", who="ann"))
     class_id = store.labels(scope).class_id("dog")
     store.rename_label(scope, class_id, "hound")
-    told = {one.fate: (one.label, one.new_label) for one in store.decisions(scope)}
+    told = {one.fate: (one.label, one.new_label) for one in decisions_in(store, scope)}
     assert told == {Fate.MOVED: ("hound", ""), Fate.RELABELLED: ("hound", "cat")}
 
 
@@ -214,7 +214,7 @@ def test_nobody_elses_decisions_are_told(
 ) -> None:
     store.save(scope, approve(kept, who="ann"))
     other = scope_of(store, "team", who="ann", name="Other")
-    assert store.decisions(other) == []
+    assert decisions_in(store, other) == []
     assert fates(store, scope) == ["kept"] * 4
 
 
@@ -278,6 +278,6 @@ def test_boxes_of_a_merged_label_are_no_corrections(
     store.save(scope, accept_all(kept, who="ann"))
     taken = store.merge_label(scope, names.class_id("dog"), into=names.class_id("pet"))
     assert isinstance(taken, TakenBoxes)
-    assert {(one.fate, one.label) for one in store.decisions(scope)} == {
+    assert {(one.fate, one.label) for one in decisions_in(store, scope)} == {
         (Fate.KEPT, "pet")
     }

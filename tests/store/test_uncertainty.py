@@ -7,12 +7,12 @@ import pytest
 
 from imagebase.annotation import Annotation, Box, ImageRecord, Source, utc_now
 from imagebase.editing.records import approve, delete_annotations
-from imagebase.review.uncertainty import Doubt, Found, Kind, Reason
 from imagebase.store import CandidatesKey, Scope, Store
+from imagebase.store.uncertainty import Doubt, DoubtKind, MissedObject, Reason
 from tests.store.fixtures import add_image, box, scope_of
 
 KEY = CandidatesKey("ab" * 32, 416, "f32", "mirrored")
-PERSON = Found(Box(1.5, 2.25, 30.0, 40.0), "per'son\"}", 0.61, "tiny-abc")
+PERSON = MissedObject(Box(1.5, 2.25, 30.0, 40.0), "per'son\"}", 0.61, "tiny-abc")
 
 
 @pytest.fixture
@@ -20,15 +20,15 @@ def four(store: Store, scope: Scope) -> list[ImageRecord]:
     return [add_image(store, scope, f"{name}.jpg") for name in "abcd"]
 
 
-def doubt(record: ImageRecord, score: float, *kinds: Kind) -> Doubt:
+def doubt(record: ImageRecord, score: float, *kinds: DoubtKind) -> Doubt:
     reasons = {
         kind: Reason(score / (1 + i), f"because of {kind}")
-        for i, kind in enumerate(kinds or (Kind.NEAR,))
+        for i, kind in enumerate(kinds or (DoubtKind.NEAR,))
     }
     return Doubt(record.image_id, record.revision, score, reasons)
 
 
-def names(store: Store, scope: Scope, kind: Kind | None = None) -> str:
+def names(store: Store, scope: Scope, kind: DoubtKind | None = None) -> str:
     rows = store.doubtful_images(scope, kind=kind)
     return "".join(row.file_name[0] for row in rows)
 
@@ -49,23 +49,23 @@ def test_reasons_come_back_as_they_were_the_strongest_first(
     store: Store, scope: Scope, four: list[ImageRecord]
 ) -> None:
     reasons = {
-        Kind.RARE: Reason(0.1, "the only 'zebra' of the set"),
-        Kind.MISSED: Reason(0.4, "perhaps missed: a person", (PERSON, PERSON)),
+        DoubtKind.RARE: Reason(0.1, "the only 'zebra' of the set"),
+        DoubtKind.MISSED: Reason(0.4, "perhaps missed: a person", (PERSON, PERSON)),
     }
     store.put_doubts(scope, [Doubt(four[0].image_id, 1, 0.5, reasons)])
     (row,) = store.doubtful_images(scope)
     assert row.reasons == reasons
-    assert list(row.reasons) == [Kind.MISSED, Kind.RARE]
+    assert list(row.reasons) == [DoubtKind.MISSED, DoubtKind.RARE]
 
 
 def test_later_judgement_replaces_the_earlier(
     store: Store, scope: Scope, four: list[ImageRecord]
 ) -> None:
     store.put_doubts(scope, [doubt(four[0], 0.3)])
-    store.put_doubts(scope, [doubt(four[0], 0.7, Kind.OVERLAP)])
+    store.put_doubts(scope, [doubt(four[0], 0.7, DoubtKind.OVERLAP)])
     (row,) = store.doubtful_images(scope)
     assert row.score == 0.7
-    assert list(row.reasons) == [Kind.OVERLAP]
+    assert list(row.reasons) == [DoubtKind.OVERLAP]
 
 
 def test_queue_is_filtered_and_counted_by_reason(
@@ -74,21 +74,21 @@ def test_queue_is_filtered_and_counted_by_reason(
     store.put_doubts(
         scope,
         [
-            doubt(four[0], 0.2, Kind.NEAR),
-            doubt(four[1], 0.5, Kind.NEAR, Kind.MISSED),
-            doubt(four[2], 0.4, Kind.RARE),
+            doubt(four[0], 0.2, DoubtKind.NEAR),
+            doubt(four[1], 0.5, DoubtKind.NEAR, DoubtKind.MISSED),
+            doubt(four[2], 0.4, DoubtKind.RARE),
         ],
     )
-    assert names(store, scope, Kind.NEAR) == "ba"
-    assert names(store, scope, Kind.ONE_WAY) == ""
+    assert names(store, scope, DoubtKind.NEAR) == "ba"
+    assert names(store, scope, DoubtKind.ONE_WAY) == ""
     counts = store.doubt_counts(scope)
     assert counts.images == 3
     assert counts.by_kind == {
-        Kind.MISSED: 1,
-        Kind.ONE_WAY: 0,
-        Kind.OVERLAP: 0,
-        Kind.NEAR: 2,
-        Kind.RARE: 1,
+        DoubtKind.MISSED: 1,
+        DoubtKind.ONE_WAY: 0,
+        DoubtKind.OVERLAP: 0,
+        DoubtKind.NEAR: 2,
+        DoubtKind.RARE: 1,
     }
 
 

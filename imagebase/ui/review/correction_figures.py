@@ -24,6 +24,7 @@ from imagebase.review.corrections import (
     Decision,
     Fate,
     correction_figures,
+    decisions_in,
     moment_of,
     seconds_per_image,
 )
@@ -94,7 +95,7 @@ def decisions(scope: Scope) -> list[Decision]:
 
 @st.cache_resource(max_entries=4, show_spinner=False)
 def _decisions(owner_id: str, dataset_id: str, version: str) -> list[Decision]:
-    return services.store().decisions(Scope(owner_id, dataset_id, ""))
+    return decisions_in(services.store(), Scope(owner_id, dataset_id, ""))
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)

@@ -17,9 +17,7 @@ from imagebase.review.health import (
     TINY_PX,
     TINY_SHARE,
     WHOLE_SHARE,
-    BoxTable,
     Finding,
-    ImageTable,
     aspect_ratios,
     boxes_per_image,
     centre_cells,
@@ -32,6 +30,7 @@ from imagebase.review.health import (
     leading,
     relative_sides,
 )
+from imagebase.store.statistics import BoxTable, ImageTable
 from imagebase.ui import cache, charts, services, state, widgets
 from imagebase.ui.review import filters
 from imagebase.ui.review.correction_figures import corrections

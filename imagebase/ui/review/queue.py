@@ -16,8 +16,9 @@ from imagebase.annotation import (
 from imagebase.errors import StoreError
 from imagebase.jobs.scoring import ModelInUse, judge_images, model_in_use, stale_images
 from imagebase.review.bulk_edits import approve_images
-from imagebase.review.uncertainty import Found, Kind, add_found
+from imagebase.review.uncertainty import add_missed
 from imagebase.store import DoubtCounts, DoubtRow, JobState
+from imagebase.store.uncertainty import DoubtKind, MissedObject
 from imagebase.ui import cache, job_progress, services, state, suggested_boxes, widgets
 from imagebase.ui.evaluate import gallery, run_data
 from imagebase.ui.review import filters
@@ -44,18 +45,18 @@ COLUMNS: Final = 3
 # So many are judged in a blink; more are a job with progress.
 JUDGED_AT_ONCE: Final = 500
 KIND_WORDS: Final = {
-    Kind.MISSED: "perhaps missed",
-    Kind.ONE_WAY: "not seen again",
-    Kind.OVERLAP: "overlaps",
-    Kind.NEAR: "near the threshold",
-    Kind.RARE: "rare label",
+    DoubtKind.MISSED: "perhaps missed",
+    DoubtKind.ONE_WAY: "not seen again",
+    DoubtKind.OVERLAP: "overlaps",
+    DoubtKind.NEAR: "near the threshold",
+    DoubtKind.RARE: "rare label",
 }
 _ICONS: Final = {
-    Kind.MISSED: ":material/search:",
-    Kind.ONE_WAY: ":material/flip:",
-    Kind.OVERLAP: ":material/join:",
-    Kind.NEAR: ":material/tune:",
-    Kind.RARE: ":material/diamond:",
+    DoubtKind.MISSED: ":material/search:",
+    DoubtKind.ONE_WAY: ":material/flip:",
+    DoubtKind.OVERLAP: ":material/join:",
+    DoubtKind.NEAR: ":material/tune:",
+    DoubtKind.RARE: ":material/diamond:",
 }
 # No label of the palette has it, and few photographs do.
 _MISSED_COLOUR: Final = "#FF00E6"
@@ -116,14 +117,14 @@ def _judge_what_changed(in_use: ModelInUse | None) -> None:
         )
 
 
-def _choose_kind(counts: DoubtCounts) -> Kind | None:
+def _choose_kind(counts: DoubtCounts) -> DoubtKind | None:
     st.markdown(
         f"**{widgets.plural(counts.images, 'image')}** to review, most doubtful "
         "first. Click a reason to filter by it."
     )
-    kind: Kind | None = st.pills(
+    kind: DoubtKind | None = st.pills(
         "Reason",
-        list(Kind),
+        list(DoubtKind),
         format_func=lambda one: f"{KIND_WORDS[one]} {counts.by_kind[one]:,}",
         key="queue.kind",
         label_visibility="collapsed",
@@ -231,7 +232,9 @@ def _card(
     labels: LabelSet,
     suggested: Sequence[Annotation],
 ) -> None:
-    missed = row.reasons[Kind.MISSED].found if Kind.MISSED in row.reasons else ()
+    missed = (
+        row.reasons[DoubtKind.MISSED].found if DoubtKind.MISSED in row.reasons else ()
+    )
     # What may be missed is suggested too, and has a button of its own.
     shown = () if missed else suggested
     view = record.with_annotations([*record.annotations, *shown])
@@ -275,7 +278,7 @@ def _name_and_approval(row: DoubtRow) -> None:
         )
 
 
-def _offers(row: DoubtRow, missed: Sequence[Found]) -> None:
+def _offers(row: DoubtRow, missed: Sequence[MissedObject]) -> None:
     """Draw a button for each of the surest missed objects that makes it a box."""
     with st.container(horizontal=True, gap="xsmall"):
         for place, found in enumerate(missed[:_MOST_OFFERED]):
@@ -290,7 +293,9 @@ def _offers(row: DoubtRow, missed: Sequence[Found]) -> None:
             )
 
 
-def _picture(record: ImageRecord, labels: LabelSet, missed: Sequence[Found]) -> str:
+def _picture(
+    record: ImageRecord, labels: LabelSet, missed: Sequence[MissedObject]
+) -> str:
     """Return the image with its boxes, and what it may lack dashed, coloured apart."""
     asked = [
         Annotation(
@@ -332,12 +337,12 @@ def _approve(image_id: str, revision: int) -> None:
 
 
 @state.reports_errors
-def _add(image_id: str, revision: int, found: Found) -> None:
+def _add(image_id: str, revision: int, found: MissedObject) -> None:
     scope = state.scope()
     record = services.store().record(scope, image_id)
     if record.revision != revision:
         raise StoreError(_CHANGED)
-    state.save(add_found(record, found, who=scope.who))
+    state.save(add_missed(record, found, who=scope.who))
     state.say(f"Added 1 box to {record.file_name}.")
 
 

@@ -17,9 +17,9 @@ from imagebase.jobs.training import (
     parts_known,
     work_folder,
 )
-from imagebase.review.health import BoxTable, ImageTable
 from imagebase.settings import DEFAULT_MODEL, Mode
 from imagebase.store import Scope
+from imagebase.store.statistics import BoxTable, ImageTable
 from imagebase.training import checks
 from imagebase.training.checks import has_torch
 from imagebase.training.run_settings import DEFAULT_INPUT_SIZE, DEFAULT_MINUTES
