@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 from sqlalchemy import (
     ColumnElement,
@@ -19,16 +19,24 @@ from sqlalchemy import (
 
 from imagebase.annotation import TO_REVIEW, Annotation, ReviewStatus, Size, Source
 from imagebase.store.column_types import AnyRow, AnySelect, MemberText
-from imagebase.store.mapping import ANNOTATION_COLUMNS, as_annotation
+from imagebase.store.labels import stored_labels
+from imagebase.store.mapping import (
+    ANNOTATION_COLUMNS,
+    HAS_LABEL,
+    as_annotation,
+    of_labels,
+)
 from imagebase.store.repository import StorePart
 from imagebase.store.scope import Scope
 from imagebase.store.tables import annotations, images
 from imagebase.store.tables import labels as labels_table
 
+_Value = TypeVar("_Value")
 _Order = ColumnElement[Any] | UnaryExpression[Any]
 
 _UPLOAD: Final = (annotations.c.image_key, annotations.c.position)
 _LATEST: Final = (annotations.c.image_key.desc(), annotations.c.position.desc())
+_BY_LABEL: Final = "label"
 _BY_CONFIDENCE: Final = annotations.c.confidence
 _width = annotations.c.x_max - annotations.c.x_min
 _height = annotations.c.y_max - annotations.c.y_min
@@ -43,7 +51,7 @@ _SORTS: Final[Mapping[str, tuple[ColumnElement[Any], bool]]] = {
     "upload": (annotations.c.image_key, False),
     "doubt": (_BY_CONFIDENCE, False),
     "confidence": (_BY_CONFIDENCE, True),
-    "label": (annotations.c.label, False),
+    _BY_LABEL: (labels_table.c.name, False),
     "newest": (annotations.c.changed_at, True),
     "oldest": (annotations.c.changed_at, False),
     "image": (images.c.file_name, False),
@@ -139,9 +147,13 @@ class Listing(StorePart):
             raise ValueError(f"no order {order!r}; there are {', '.join(ORDERS)}")
         places: AnySelect = select(annotations.c.image_key, annotations.c.position)
         found = _filtered(places, scope, wanted, with_images=order in _IMAGE_ORDERS)
+        if order == _BY_LABEL:
+            found = found.join(labels_table, HAS_LABEL)
         by = _order(order, is_walked=_is_frequent(wanted))
         chosen = found.order_by(*by).offset(offset).limit(limit).subquery()
         query = _rows_at(chosen, scope).order_by(*by)
+        if order == _BY_LABEL:
+            query = query.join(labels_table, HAS_LABEL)
         with self._reading(scope) as connection:
             return [_as_listed(row) for row in connection.execute(query)]
 
@@ -157,15 +169,19 @@ class Listing(StorePart):
         self, scope: Scope, wanted: AnnotationFilter = EVERYTHING
     ) -> dict[str, int]:
         """Return how many annotations each label has, the most frequent first."""
-        return self._counts_by(annotations.c.label, scope, wanted)
+        counted = self._counts_by(annotations.c.class_id, scope, wanted)
+        with self._reading(scope) as connection:
+            names = stored_labels(connection, scope.dataset_id).names
+        by_name = {names[class_id]: count for class_id, count in counted.items()}
+        return dict(sorted(by_name.items(), key=lambda pair: (-pair[1], pair[0])))
 
     def people_counts(self, scope: Scope) -> dict[str, int]:
         """Return how many annotations each person or model changed last."""
         return self._counts_by(annotations.c.changed_by, scope, EVERYTHING)
 
     def _counts_by(
-        self, column: ColumnElement[str], scope: Scope, wanted: AnnotationFilter
-    ) -> dict[str, int]:
+        self, column: ColumnElement[_Value], scope: Scope, wanted: AnnotationFilter
+    ) -> dict[_Value, int]:
         counting: AnySelect = select(column, func.count()).select_from(annotations)
         query = (
             _filtered(counting, scope, wanted)
@@ -190,7 +206,7 @@ class Listing(StorePart):
         counting: AnySelect = select(
             func.count(),
             func.count(distinct(annotations.c.image_key)),
-            func.count(distinct(annotations.c.label)),
+            func.count(distinct(annotations.c.class_id)),
         ).select_from(annotations)
         query = _acceptable(counting, scope, labels, min_confidence)
         with self._reading(scope) as connection:
@@ -220,7 +236,9 @@ def _acceptable(
         annotations.c.accepted.is_(False),
         images.c.status.in_(TO_REVIEW),
     )
-    return query if labels is None else query.where(annotations.c.label.in_(labels))
+    if labels is None:
+        return query
+    return query.where(of_labels(scope.dataset_id, labels))
 
 
 def _rows_at(places: Subquery, scope: Scope) -> AnySelect:
@@ -278,7 +296,7 @@ def _filtered(
     *,
     with_images: bool = False,
 ) -> AnySelect:
-    query = query.where(_mine(scope), *_conditions(wanted))
+    query = query.where(_mine(scope), *_conditions(scope, wanted))
     if wanted.text:
         query = query.where(_contains(scope, wanted.text))
     if wanted.image:
@@ -290,9 +308,11 @@ def _filtered(
     return query
 
 
-def _conditions(wanted: AnnotationFilter) -> Iterator[ColumnElement[bool]]:
+def _conditions(
+    scope: Scope, wanted: AnnotationFilter
+) -> Iterator[ColumnElement[bool]]:
     if wanted.labels is not None:
-        yield annotations.c.label.in_(wanted.labels)
+        yield of_labels(scope.dataset_id, wanted.labels)
     if wanted.sources is not None:
         yield annotations.c.source.in_([one.value for one in wanted.sources])
     if wanted.confidence is not None:
@@ -339,13 +359,13 @@ def _named(scope: Scope, text: str) -> AnySelect:
 
 def _contains(scope: Scope, text: str) -> ColumnElement[bool]:
     """Find a text in the names of images and labels, which are few beside the boxes."""
-    of_labels = select(labels_table.c.name).where(
+    named = select(labels_table.c.position).where(
         labels_table.c.dataset_id == scope.dataset_id,
         labels_table.c.name.icontains(text, autoescape=True),
     )
     return or_(
         annotations.c.image_key.in_(_named(scope, text)),
-        annotations.c.label.in_(of_labels),
+        annotations.c.class_id.in_(named),
     )
 
 

@@ -33,6 +33,7 @@ from imagebase.store.column_types import (
 )
 from imagebase.store.datasets import checked_name, insert_owner
 from imagebase.store.diff import REVIEW
+from imagebase.store.mapping import LABEL_NAME
 from imagebase.store.repository import StorePart, files_lock, grow_version
 from imagebase.store.scope import Scope, check_owner_id, chunks
 from imagebase.store.tables import (
@@ -139,7 +140,10 @@ _CONVERTERS: Final[Mapping[type[Any], Callable[[str, object], object]]] = {
 _READ_AT_ONCE: Final = 1000
 # What is this store's alone: keys, and ids that nothing else goes by.
 _OWN: Final = frozenset(
-    {"dataset_id", "image_key", "change_key", "event_id", "comment_id", "run_id"}
+    {
+        *("dataset_id", "image_key", "change_key", "event_id", "comment_id", "run_id"),
+        "class_id",
+    }
 )
 
 
@@ -175,6 +179,8 @@ class CopiedTable:
             names.add("image_id")
         if self.table is events:
             names.add("change_id")
+        if self.table is annotations:
+            names.add("label")
         return frozenset(names)
 
 
@@ -363,6 +369,8 @@ def _rows_of(copied: CopiedTable, scope: Scope) -> AnySelect:
     if table is events:
         query = query.add_columns(changes.c.change_id)
         query = query.join(changes, changes.c.change_key == events.c.change_key)
+    if table is annotations:
+        query = query.add_columns(LABEL_NAME)
     owner = table if "dataset_id" in table.c else images
     mine = owner.c.dataset_id == scope.dataset_id
     return query.where(mine).order_by(*copied.order)
@@ -378,12 +386,17 @@ def _with_keys(
     ready = [dict(row) for row in rows]
     if copied.goes_by_image:
         of_one = [row for row in ready if row["image_id"] is not None]
-        _put_key(connection, scope, images, of_one, name="image_id", key="image_key")
+        known = (images.c.image_id, images.c.image_key)
+        _put_key(connection, scope, known, of_one, name="image_id", key="image_key")
         for row in ready:
             if "image_id" in row:
                 row["image_key"] = row.pop("image_id")
     if copied.table is events:
-        _put_key(connection, scope, changes, ready, name="change_id", key="change_key")
+        known = (changes.c.change_id, changes.c.change_key)
+        _put_key(connection, scope, known, ready, name="change_id", key="change_key")
+    if copied.table is annotations:
+        known = (labels.c.name, labels.c.position)
+        _put_key(connection, scope, known, ready, name="label", key="class_id")
     if copied.table is comments:
         ready = [{**row, "comment_id": new_id()} for row in ready]
     if copied.table is runs:
@@ -394,25 +407,27 @@ def _with_keys(
 def _put_key(
     connection: Connection,
     scope: Scope,
-    table: Table,
+    known: tuple[Column[str], Column[int]],
     rows: list[dict[str, Any]],
     *,
     name: str,
     key: str,
 ) -> None:
+    """Put the key that a name has here in its place; known: both, in their table."""
+    column, target = known
     keys: dict[str, int] = {}
     for chunk in chunks({row[name] for row in rows}):
-        query = select(table.c[name], table.c[key]).where(
-            table.c.dataset_id == scope.dataset_id, table.c[name].in_(chunk)
+        query = select(column, target).where(
+            column.table.c.dataset_id == scope.dataset_id, column.in_(chunk)
         )
         keys |= dict(connection.execute(query).all())
     for row in rows:
-        known = keys.get(row.pop(name))
-        if known is None:
+        found = keys.get(row.pop(name))
+        if found is None:
             raise StoreError(
                 "A row of this copy speaks of something that is not in it."
             )
-        row[key] = known
+        row[key] = found
 
 
 def _insert(

@@ -23,7 +23,7 @@ from imagebase.store.diff import (
     differences,
     with_names,
 )
-from imagebase.store.labels import append_with_boxes, former_names
+from imagebase.store.labels import append_with_boxes, class_ids_of, former_names
 from imagebase.store.mapping import (
     StoredImage,
     annotation_row,
@@ -200,6 +200,7 @@ def _write_annotations(
     connection: Connection, scope: Scope, step: Iterable[Revision]
 ) -> None:
     gone, come = [], []
+    class_ids = class_ids_of(connection, scope.dataset_id)
     for revision in step:
         key = revision.stored.image_key
         for one in revision.differences:
@@ -209,7 +210,8 @@ def _write_annotations(
                 gone.append({"key": key, "id": one.annotation_id})
             if one.after is not None:
                 placed = placed_from_json(one.after)
-                come.append(annotation_row(key, scope.dataset_id, placed))
+                row = annotation_row(key, scope.dataset_id, placed, class_ids)
+                come.append(row)
     if gone:
         mine = annotations.c.image_key == bindparam("key")
         connection.execute(

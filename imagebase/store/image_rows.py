@@ -12,7 +12,8 @@ from imagebase.annotation import Quality, ReviewStatus, Size, clean_text
 from imagebase.store.candidates import CandidatesKey
 from imagebase.store.column_types import AnyRow, AnySelect
 from imagebase.store.diff import ANNOTATION
-from imagebase.store.mapping import as_quality
+from imagebase.store.labels import stored_labels
+from imagebase.store.mapping import HAS_LABEL, as_quality
 from imagebase.store.repository import StorePart
 from imagebase.store.scope import Scope, chunks
 from imagebase.store.tables import (
@@ -23,6 +24,7 @@ from imagebase.store.tables import (
     datasets,
     events,
     images,
+    labels,
 )
 
 
@@ -64,19 +66,20 @@ class Contents(StorePart):
             .order_by(images.c.image_key)
         )
         counts = (
-            select(annotations.c.image_key, annotations.c.label, func.count())
+            select(annotations.c.image_key, annotations.c.class_id, func.count())
             .where(
                 annotations.c.dataset_id == scope.dataset_id,
                 annotations.c.is_deleted.is_(False),
             )
-            .group_by(annotations.c.image_key, annotations.c.label)
+            .group_by(annotations.c.image_key, annotations.c.class_id)
             .order_by(annotations.c.image_key, func.min(annotations.c.position))
         )
         with self._reading(scope) as connection:
             rows = connection.execute(which).all()
+            names = stored_labels(connection, scope.dataset_id).names
             boxes: dict[int, dict[str, int]] = {}
-            for key, label, count in connection.execute(counts):
-                boxes.setdefault(key, {})[label] = count
+            for key, class_id, count in connection.execute(counts):
+                boxes.setdefault(key, {})[names[class_id]] = count
         return [
             ImageContents(
                 row.image_id,
@@ -328,10 +331,10 @@ def _with_numbers(connection: Connection, rows: Sequence[AnyRow]) -> list[ImageR
     found = []
     for chunk in chunks(rows):
         keys = [row.image_key for row in chunk]
-        labels = _label_counts(connection, keys)
+        counts = _label_counts(connection, keys)
         said = _open_comments(connection, keys)
         for row in chunk:
-            mine = labels.get(row.image_key, {})
+            mine = counts.get(row.image_key, {})
             found.append(
                 ImageRow(
                     image_id=row.image_id,
@@ -354,12 +357,13 @@ def _label_counts(
 ) -> dict[int, dict[str, int]]:
     number = func.count()
     query = (
-        select(annotations.c.image_key, annotations.c.label, number)
+        select(annotations.c.image_key, labels.c.name, number)
+        .join(labels, HAS_LABEL)
         .where(
             annotations.c.image_key.in_(image_keys), annotations.c.is_deleted.is_(False)
         )
-        .group_by(annotations.c.image_key, annotations.c.label)
-        .order_by(number.desc(), annotations.c.label)
+        .group_by(annotations.c.image_key, labels.c.name)
+        .order_by(number.desc(), labels.c.name)
     )
     found: dict[int, dict[str, int]] = {}
     for key, label, count in connection.execute(query):

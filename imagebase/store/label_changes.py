@@ -13,7 +13,6 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     and_,
-    case,
     delete,
     func,
     insert,
@@ -169,7 +168,7 @@ class LabelChanges(StorePart):
         """
         with self._writing(scope) as connection:
             row = _shown(label_rows(connection, scope.dataset_id), class_id)
-            if not with_boxes and has_boxes(connection, scope, row.name):
+            if not with_boxes and has_boxes(connection, scope, class_id):
                 raise StoreError(
                     f"{row.name} has boxes; say whether they go to another label "
                     "or are deleted."
@@ -194,8 +193,7 @@ def _change(
     key = edit_key(connection, scope, change_id)
     taken: list[Revision] = []
     if boxes_of is not None:
-        name = boxes_of.name
-        taken = list(_without(connection, scope, name, to=to, head=change_id))
+        taken = list(_without(connection, scope, boxes_of, to=to, head=change_id))
     if taken:
         write_revisions(connection, scope, key, taken)
     write_labels(connection, scope, key, wanted)
@@ -207,16 +205,16 @@ def _change(
 
 
 def _without(
-    connection: Connection, scope: Scope, name: str, *, to: str | None, head: str
+    connection: Connection, scope: Scope, row: LabelRow, *, to: str | None, head: str
 ) -> Iterator[Revision]:
     """Yield what changes on each image where no box shall have this label."""
-    holding = select(annotations.c.image_key).where(_labelled(scope, [name]))
+    holding = select(annotations.c.image_key).where(_of_label(scope, row.position))
     query = select(images.c.image_id).where(
         images.c.dataset_id == scope.dataset_id, images.c.image_key.in_(holding)
     )
     held = list(connection.scalars(query.order_by(images.c.image_key)))
     for stored in stored_images(connection, scope.dataset_id, held).values():
-        changed = tuple(_taken(stored, name, to))
+        changed = tuple(_taken(stored, row.name, to))
         if changed:
             yield Revision(stored, changed, head)
 
@@ -251,7 +249,7 @@ def write_labels(
     change_key: int,
     wanted: Iterable[LabelRow],
 ) -> list[tuple[LabelRow | None, LabelRow]]:
-    """Write labels, their names on every box, and the events that tell of it.
+    """Write labels, and the events that tell of it.
 
     Where a deleted label holds a name that another one shall have, it takes the name
     that becomes free: class numbers stay, and so does every name in an export.
@@ -270,7 +268,6 @@ def write_labels(
         return []
     _write_aliases(connection, scope, rows, [after for _, after in changed])
     _write_rows(connection, scope, changed)
-    _rename_boxes(connection, scope, changed)
     grow_version(connection, scope.dataset_id)
     connection.execute(
         insert(events), [label_event(scope, change_key, *pair) for pair in changed]
@@ -319,7 +316,7 @@ def _write_aliases(
         if before is not None and before.name == row.name:
             continue
         if meant != row.position:
-            _part_with(connection, scope, row.name, standing(rows, meant).name)
+            _part_with(connection, scope, row.name, standing(rows, meant))
         if before is not None:
             wanted[before.name] = row.position
     gone = [name for name in aliases if name not in wanted]
@@ -341,13 +338,13 @@ def _write_aliases(
         )
 
 
-def _part_with(connection: Connection, scope: Scope, name: str, now: str) -> None:
+def _part_with(connection: Connection, scope: Scope, name: str, now: LabelRow) -> None:
     """Let a former name of one label become the name of another one.
 
     Whoever has the former label's boxes on screen under that name is told of a newer
     revision: saved in silence, they would be the other label's.
     """
-    held = select(annotations.c.image_key).where(_labelled(scope, [now]))
+    held = select(annotations.c.image_key).where(_of_label(scope, now.position))
     connection.execute(
         update(images)
         .where(images.c.dataset_id == scope.dataset_id, images.c.image_key.in_(held))
@@ -359,7 +356,7 @@ def _part_with(connection: Connection, scope: Scope, name: str, now: str) -> Non
             label_mappings.c.dataset_id == scope.dataset_id,
             label_mappings.c.label == name,
         )
-        .values(label=now)
+        .values(label=now.name)
     )
 
 
@@ -396,34 +393,16 @@ def _write_rows(
             )
 
 
-def _rename_boxes(
-    connection: Connection,
-    scope: Scope,
-    changed: Iterable[tuple[LabelRow | None, LabelRow]],
-) -> None:
-    names = {
-        before.name: after.name
-        for before, after in changed
-        if before is not None and before.name != after.name
-    }
-    if names:
-        connection.execute(
-            update(annotations)
-            .where(_labelled(scope, names))
-            .values(label=case(names, value=annotations.c.label))
-        )
-
-
-def _labelled(scope: Scope, names: Iterable[str]) -> ColumnElement[bool]:
-    """Select boxes and marks of these labels, by the index that has them in order."""
+def _of_label(scope: Scope, class_id: int) -> ColumnElement[bool]:
+    """Select boxes and marks of a label, by the index that has them in order."""
     return and_(
         annotations.c.dataset_id == scope.dataset_id,
         annotations.c.is_deleted.in_([False, True]),
-        annotations.c.label.in_(list(names)),
+        annotations.c.class_id == class_id,
     )
 
 
-def has_boxes(connection: Connection, scope: Scope, name: str) -> bool:
+def has_boxes(connection: Connection, scope: Scope, class_id: int) -> bool:
     """Say whether any box has this label; marks do not count."""
     query = (
         select(func.count())
@@ -431,7 +410,7 @@ def has_boxes(connection: Connection, scope: Scope, name: str) -> bool:
         .where(
             annotations.c.dataset_id == scope.dataset_id,
             annotations.c.is_deleted.is_(False),
-            annotations.c.label == name,
+            annotations.c.class_id == class_id,
         )
     )
     return bool(connection.scalar(query))

@@ -103,7 +103,7 @@ def step_labels(
     changed = write_labels(connection, scope, change_key, wanted)
     for before, after in changed:
         is_deleted = after.is_hidden and before is not None and not before.is_hidden
-        if is_deleted and has_boxes(connection, scope, after.name):
+        if is_deleted and has_boxes(connection, scope, after.position):
             raise UndoRefusedError(
                 f"{after.name} has boxes by now; delete it among the labels."
             )

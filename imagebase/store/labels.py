@@ -50,6 +50,13 @@ def stored_labels(connection: Connection, dataset_id: str) -> LabelSet:
     return LabelSet(tuple(Label(*row) for row in connection.execute(query)))
 
 
+def class_ids_of(connection: Connection, dataset_id: str) -> dict[str, int]:
+    """Return the class numbers of a dataset's labels by name, hidden ones included."""
+    query = select(labels.c.name, labels.c.position)
+    mine = query.where(labels.c.dataset_id == dataset_id)
+    return dict(connection.execute(mine).all())
+
+
 def label_rows(connection: Connection, dataset_id: str) -> dict[int, LabelRow]:
     """Return a dataset's labels with what only the store knows, by class number."""
     known = stored_labels(connection, dataset_id)
@@ -329,7 +336,7 @@ def _is_used(connection: Connection, scope: Scope, row: LabelRow) -> bool:
     boxes = select(func.count()).where(
         annotations.c.dataset_id == scope.dataset_id,
         annotations.c.is_deleted.in_([False, True]),
-        annotations.c.label == row.name,
+        annotations.c.class_id == row.position,
     )
     mapped = select(func.count()).where(
         label_mappings.c.dataset_id == scope.dataset_id,

@@ -1,9 +1,11 @@
 """Rows to values and back: images, annotations, and their JSON in events."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Final
+
+from sqlalchemy import ColumnElement, and_, select
 
 from imagebase.annotation import (
     Annotation,
@@ -16,7 +18,7 @@ from imagebase.annotation import (
 )
 from imagebase.annotation.areas import Shape
 from imagebase.store.column_types import AnyRow, Json, JsonObject
-from imagebase.store.tables import annotations, images
+from imagebase.store.tables import annotations, images, labels
 
 RECORD_COLUMNS: Final = (
     images.c.image_key,
@@ -33,13 +35,26 @@ RECORD_COLUMNS: Final = (
     images.c.head,
 )
 
+# Joins annotations with their labels; and the name alone, where nothing is joined.
+HAS_LABEL: Final = and_(
+    labels.c.dataset_id == annotations.c.dataset_id,
+    labels.c.position == annotations.c.class_id,
+)
+LABEL_NAME: Final = (
+    select(labels.c.name)
+    .where(HAS_LABEL)
+    .correlate(annotations)
+    .scalar_subquery()
+    .label("label")
+)
+
 ANNOTATION_COLUMNS: Final = (
     annotations.c.annotation_id,
     annotations.c.x_min,
     annotations.c.y_min,
     annotations.c.x_max,
     annotations.c.y_max,
-    annotations.c.label,
+    LABEL_NAME,
     annotations.c.source,
     annotations.c.confidence,
     annotations.c.model_id,
@@ -108,8 +123,21 @@ def as_annotation(row: AnyRow) -> Annotation:
     )
 
 
-def annotation_row(image_key: int, dataset_id: str, placed: Placed) -> dict[str, Any]:
-    """Return the row of an annotation or mark."""
+def of_labels(dataset_id: str, names: Iterable[str]) -> ColumnElement[bool]:
+    """Select annotations and marks of these labels."""
+    class_ids = select(labels.c.position).where(
+        labels.c.dataset_id == dataset_id, labels.c.name.in_(list(names))
+    )
+    return annotations.c.class_id.in_(class_ids)
+
+
+def annotation_row(
+    image_key: int, dataset_id: str, placed: Placed, class_ids: Mapping[str, int]
+) -> dict[str, Any]:
+    """Return the row of an annotation or mark.
+
+    class_ids: by the names of the dataset's labels.
+    """
     one = placed.annotation
     return {
         "image_key": image_key,
@@ -121,7 +149,7 @@ def annotation_row(image_key: int, dataset_id: str, placed: Placed) -> dict[str,
         "y_min": float(one.box.y_min),
         "x_max": float(one.box.x_max),
         "y_max": float(one.box.y_max),
-        "label": one.label,
+        "class_id": class_ids[one.label],
         "source": one.source.value,
         "confidence": None if one.confidence is None else float(one.confidence),
         "model_id": one.model_id,

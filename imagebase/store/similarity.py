@@ -21,7 +21,7 @@ from sqlalchemy import (
 
 from imagebase.annotation import Annotation, Box, ReviewStatus, Size
 from imagebase.store.column_types import AnyRow, AnySelect
-from imagebase.store.mapping import ANNOTATION_COLUMNS, as_annotation
+from imagebase.store.mapping import ANNOTATION_COLUMNS, as_annotation, of_labels
 from imagebase.store.repository import StorePart
 from imagebase.store.scope import Scope, chunks
 from imagebase.store.tables import annotations, images, looks
@@ -228,7 +228,7 @@ def _has_label(
     return and_(
         annotations.c.dataset_id == scope.dataset_id,
         annotations.c.is_deleted.is_(False),
-        annotations.c.label == label,
+        of_labels(scope.dataset_id, [label]),
         images.c.image_id.not_in(list(besides)),
     )
 

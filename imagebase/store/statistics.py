@@ -23,7 +23,8 @@ from imagebase.annotation import Box, ReviewStatus, Source, utc_now
 from imagebase.geometry import FloatArray
 from imagebase.store.column_types import AnyRow, AnySelect, JsonObject
 from imagebase.store.diff import ANNOTATION, LABEL
-from imagebase.store.labels import former_names
+from imagebase.store.labels import former_names, stored_labels
+from imagebase.store.mapping import LABEL_NAME
 from imagebase.store.repository import StorePart
 from imagebase.store.scope import Scope, chunks
 from imagebase.store.tables import (
@@ -40,7 +41,7 @@ _IN_ORDER: Final = (annotations.c.image_key, annotations.c.position)
 _BOX: Final = tuple(annotations.c[name] for name in Box._fields)
 _STATE: Final = (
     *_BOX,
-    annotations.c.label,
+    LABEL_NAME,
     annotations.c.source,
     annotations.c.confidence,
     annotations.c.model_id,
@@ -151,7 +152,7 @@ class Statistics(StorePart):
             images.c.quality,
         )
         of_boxes: AnySelect = select(
-            annotations.c.image_key, annotations.c.label, *_BOX
+            annotations.c.image_key, annotations.c.class_id, *_BOX
         )
         with self._reading(scope) as connection:
             image_rows = connection.execute(
@@ -162,7 +163,8 @@ class Statistics(StorePart):
             box_rows = connection.execute(
                 of_boxes.where(_shown(scope)).order_by(*_IN_ORDER)
             ).all()
-        return _image_table(image_rows), _box_table(image_rows, box_rows)
+            names = stored_labels(connection, scope.dataset_id).names
+        return _image_table(image_rows), _box_table(image_rows, box_rows, names)
 
     def box_histories(self, scope: Scope) -> list[BoxHistory]:
         """Return the model boxes that people decided on, and the boxes they drew.
@@ -204,7 +206,7 @@ class Statistics(StorePart):
         mine = images.c.dataset_id == scope.dataset_id
         of_boxes: AnySelect = select(
             images.c.image_id,
-            annotations.c.label,
+            LABEL_NAME,
             annotations.c.source,
             annotations.c.model_id,
             *_BOX,
@@ -308,12 +310,14 @@ def _image_table(rows: Sequence[AnyRow]) -> ImageTable:
     )
 
 
-def _box_table(image_rows: Sequence[AnyRow], box_rows: Sequence[AnyRow]) -> BoxTable:
+def _box_table(
+    image_rows: Sequence[AnyRow], box_rows: Sequence[AnyRow], names: Sequence[str]
+) -> BoxTable:
     places = {row.image_key: place for place, row in enumerate(image_rows)}
-    names = sorted({row[1] for row in box_rows})
-    numbers = {name: number for number, name in enumerate(names)}
+    class_ids = sorted({row[1] for row in box_rows}, key=names.__getitem__)
+    numbers = {class_id: number for number, class_id in enumerate(class_ids)}
     return BoxTable(
-        labels=tuple(names),
+        labels=tuple(names[class_id] for class_id in class_ids),
         image=np.array([places[row[0]] for row in box_rows], dtype=np.intp),
         xyxy=np.array([row[2:] for row in box_rows], np.float64).reshape(-1, 4),
         label=np.array([numbers[row[1]] for row in box_rows], dtype=np.intp),

@@ -23,7 +23,7 @@ from sqlalchemy import (
 from imagebase.store.column_types import BigKey, CleanJson, CleanText, UtcTime
 
 # The migration that the tables below agree with.
-SCHEMA_REVISION: Final = "0003"
+SCHEMA_REVISION: Final = "0004"
 
 metadata = MetaData(
     naming_convention={
@@ -103,7 +103,8 @@ labels = Table(
     UniqueConstraint("dataset_id", "name"),
 )
 
-# What a label was called before: an old event that is taken back speaks of that name.
+# What a label was called before: a record on screen, a model and an old event may
+# still speak of that name.
 label_aliases = Table(
     "label_aliases",
     metadata,
@@ -163,7 +164,7 @@ images = Table(
 )
 
 # position: order on the image, kept for good: undo puts a box back in its place.
-# attributes: a JSON object; None where there are none.
+# attributes: a JSON object; None where there are none. class_id: the label's position.
 annotations = Table(
     "annotations",
     metadata,
@@ -176,7 +177,6 @@ annotations = Table(
     Column("y_min", Double, nullable=False),
     Column("x_max", Double, nullable=False),
     Column("y_max", Double, nullable=False),
-    _text("label"),
     _text("source"),
     Column("confidence", Double),
     Column("model_id", CleanText),
@@ -184,15 +184,16 @@ annotations = Table(
     _text("changed_by"),
     Column("changed_at", UtcTime, nullable=False),
     Column("attributes", CleanJson),
+    Column("class_id", Integer, nullable=False),
     PrimaryKeyConstraint("image_key", "annotation_id"),
     # All that boxes are filtered by is there: a filter looks at no row.
     Index(
         "ix_annotations_place",
-        *("dataset_id", "is_deleted", "image_key", "position", "source", "label"),
+        *("dataset_id", "is_deleted", "image_key", "position", "source", "class_id"),
         *("confidence", "accepted", "changed_by", "changed_at"),
         *("x_min", "y_min", "x_max", "y_max"),
     ),
-    Index("ix_annotations_label", *_ordered_by("label")),
+    Index("ix_annotations_class_id", *_ordered_by("class_id")),
     Index("ix_annotations_confidence", *_ordered_by("confidence")),
     Index("ix_annotations_changed_at", *_ordered_by("changed_at")),
 )

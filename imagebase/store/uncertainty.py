@@ -21,6 +21,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from imagebase.annotation import Box, ReviewStatus, utc_now
 from imagebase.store.candidates import CandidatesKey
 from imagebase.store.column_types import AnyRow, AnySelect, JsonObject
+from imagebase.store.mapping import LABEL_NAME
 from imagebase.store.repository import StorePart
 from imagebase.store.scope import Scope, chunks
 from imagebase.store.tables import annotations, candidates, doubts, images
@@ -113,6 +114,12 @@ class BoxColumns(NamedTuple):
     source: str
     accepted: bool
     is_deleted: bool
+
+
+_BOX_COLUMNS: Final = tuple(
+    LABEL_NAME if name == "label" else annotations.c[name]
+    for name in BoxColumns._fields
+)
 
 
 class Doubts(StorePart):
@@ -272,7 +279,7 @@ class Doubts(StorePart):
                 ]
                 keys = [one.image_key for one in here]
                 query = (
-                    select(*(annotations.c[name] for name in BoxColumns._fields))
+                    select(*_BOX_COLUMNS)
                     .where(annotations.c.image_key.in_(keys))
                     .order_by(annotations.c.image_key, annotations.c.position)
                 )

@@ -20,6 +20,7 @@ from imagebase.store.label_undo import PastNames, past_names, step_labels, words
 from imagebase.store.labels import (
     NO_IMAGE,
     append_with_boxes,
+    class_ids_of,
     is_creation,
     take_back_labels,
 )
@@ -353,14 +354,20 @@ def _show_labels(
     revisions: Iterable[Revision],
     change_key: int,
 ) -> None:
-    """Bring a label back whose boxes come back; it goes with their change again."""
+    """Bring a label back whose boxes come back; it goes with their change again.
+
+    A mark needs its label too, but does not show one that is hidden.
+    """
+    known = class_ids_of(connection, scope.dataset_id)
     come = [
-        one.after["label"]
+        one.after
         for revision in revisions
         for one in revision.differences
-        if one.kind == ANNOTATION and one.after is not None and is_shown(one.after)
+        if one.kind == ANNOTATION and one.after is not None
     ]
-    names = dict.fromkeys(come)
+    names = dict.fromkeys(
+        kept["label"] for kept in come if is_shown(kept) or kept["label"] not in known
+    )
     append_with_boxes(connection, scope, names, change_key=change_key)
 
 

@@ -6,6 +6,7 @@ import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -83,6 +84,33 @@ def test_backup_of_what_was_restored_has_the_same_bytes(
     target = restored(other, tmp_path / "a.zip")
     write_backup(other, target, tmp_path / "b.zip")
     assert (tmp_path / "a.zip").read_bytes() == (tmp_path / "b.zip").read_bytes()
+
+
+# Made by the version whose boxes held the names of labels, not class ids.
+_BACKUP_OF_0003 = Path(__file__).parent / "data" / "backup_0003.zip"
+
+
+@pytest.mark.parametrize(
+    "kind", ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)]
+)
+def test_backup_with_names_of_labels_restores_row_for_row(
+    new_store: NewStore, tmp_path: Path, kind: str
+) -> None:
+    store = new_store(kind)
+    write_backup(store, restored(store, _BACKUP_OF_0003), tmp_path / "again.zip")
+    before, after = _tables_in(_BACKUP_OF_0003), _tables_in(tmp_path / "again.zip")
+    assert before == after
+    labels = {row["label"] for row in before["tables/annotations.jsonl"]}
+    assert labels == {"tiger", "z"}
+
+
+def _tables_in(path: Path) -> dict[str, list[Any]]:
+    with zipfile.ZipFile(path) as archive:
+        return {
+            name: [json.loads(line) for line in archive.read(name).splitlines()]
+            for name in archive.namelist()
+            if name.startswith("tables/")
+        }
 
 
 def file_of(folder: Path, image_id: str) -> Path:

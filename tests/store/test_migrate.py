@@ -1,8 +1,11 @@
 """The migrations make exactly the tables that the code speaks of."""
 
 import json
+import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,12 +14,12 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import JSON, bindparam, select, text
+from sqlalchemy import JSON, MetaData, bindparam, create_engine, insert, select, text
 
 from imagebase.annotation import Label, ReviewStatus
-from imagebase.errors import StoreError
+from imagebase.errors import StoreError, UndoRefusedError
 from imagebase.settings import Settings
-from imagebase.store import Scope, open_store
+from imagebase.store import Scope, Store, open_store
 from imagebase.store.database import Database
 from imagebase.store.migrate import MIGRATIONS, bring_up_to_date
 from imagebase.store.tables import SCHEMA_REVISION, events, metadata
@@ -112,6 +115,7 @@ def _database_of(
     found = sqlite_settings(home)
     if request.param == "postgresql":
         server: PostgresServer = request.getfixturevalue("postgres")
+        server.execute(f"DROP DATABASE IF EXISTS of_{revision}")
         server.execute(f"CREATE DATABASE of_{revision}")
         found = Settings(home, server.url(f"of_{revision}"), str(home / "images"))
     config = Config()
@@ -182,6 +186,148 @@ def test_rows_of_the_first_release_come_through(settings_of_0001: Settings) -> N
         )
         assert connection.execute(said).all() == [("one", "the wheel's cut off", None)]
     database.close()
+
+
+# Made by the version before 0004, whose boxes held the names of labels: dog, cat, ant,
+# bee. Then cat was renamed to kitten, dog to cat; bee was merged into ant; a fox was
+# drawn; fox was renamed to bee, ant to pismire.
+_HOME_OF_0003 = Path(__file__).parent / "data" / "home_0003.db"
+
+
+@pytest.fixture(
+    params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)]
+)
+def store_of_0003(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    """The home above, opened by this version."""
+    if request.param == "sqlite":
+        shutil.copy(_HOME_OF_0003, tmp_path / "imagebase.db")
+        found = sqlite_settings(tmp_path)
+    else:
+        found = _database_of("0003", "SELECT 1", request, tmp_path)
+        _copy_rows(_HOME_OF_0003, found.database_url)
+    store = open_store(found)
+    yield store
+    store.close()
+
+
+def _copy_rows(source: Path, target_url: str) -> None:
+    """Copy every row between two databases of the same schema."""
+    source_engine, target = create_engine(f"sqlite:///{source}"), Database(target_url)
+    known = MetaData()
+    known.reflect(target.engine)
+    with source_engine.connect() as reading, target.write() as connection:
+        for table in known.sorted_tables:
+            rows = reading.execute(select(table)).mappings().all()
+            if rows and table.name != "alembic_version":
+                connection.execute(insert(table), [dict(row) for row in rows])
+        for table_name, key in _SERIALS:
+            connection.execute(
+                text(
+                    f"SELECT setval(pg_get_serial_sequence('{table_name}', '{key}'), "
+                    f"MAX({key})) FROM {table_name}"
+                )
+            )
+    source_engine.dispose()
+    target.close()
+
+
+_SERIALS = (
+    ("images", "image_key"),
+    ("changes", "change_key"),
+    ("events", "event_id"),
+)
+
+Seen = tuple[dict[str, list[str]], list[str], dict[str, str]]
+
+
+def _seen(store: Store, scope: Scope) -> Seen:
+    """Return the labels of each image, marks with a minus, all labels, former names."""
+    boxes = {
+        record.file_name: [one.label for one in record.annotations]
+        + [f"-{one.label}" for one in record.deleted]
+        for record in store.records(scope)
+    }
+    shown = [one.name for one in store.labels(scope) if not one.is_hidden]
+    return boxes, shown, store.former_label_names(scope)
+
+
+_OF_0003: Seen = (
+    {"one.jpg": ["cat", "kitten", "-pismire"], "two.jpg": ["pismire"]}
+    | {"three.jpg": ["bee"]},
+    ["cat", "kitten", "pismire", "bee"],
+    {"ant": "pismire", "dog": "cat", "fox": "bee"},
+)
+_UNDONE = [
+    "Undone: pismire is called ant.",
+    "Undone: bee is called fox.",
+    "Undone on three.jpg: 1 box taken away, the label fox is removed.",
+    "Undone: cat is called dog.",
+    "Undone: kitten is called cat.",
+    "Undone on one.jpg: 1 box put back.",
+]
+
+
+def _scope_of_0003(store: Store) -> Scope:
+    (dataset,) = store.datasets("team")
+    return Scope("team", dataset.dataset_id, "ann")
+
+
+def test_labels_by_name_become_class_ids(store_of_0003: Store) -> None:
+    store = store_of_0003
+    scope = _scope_of_0003(store)
+    assert _seen(store, scope) == _OF_0003
+    assert store.label_counts(scope) == dict.fromkeys(
+        ["bee", "cat", "kitten", "pismire"], 1
+    )
+    assert store.label_mapping(scope, "tiny") == {"hound": "cat", "insect": "pismire"}
+    (box,) = store.record(scope, store.image_ids(scope)[2]).annotations
+    (event,) = store.history(scope, store.image_ids(scope)[2])
+    assert event.after is not None
+    assert (event.after["annotation_id"], event.after["label"]) == (
+        box.annotation_id,
+        "fox",
+    )
+
+
+def test_changes_made_before_class_ids_are_undone_and_redone(
+    store_of_0003: Store,
+) -> None:
+    store = store_of_0003
+    scope = _scope_of_0003(store)
+    assert [store.undo(scope).description for _ in _UNDONE] == _UNDONE
+    boxes, shown, _ = _seen(store, scope)
+    # Bob's merge of bee into ant stands.
+    assert boxes == {
+        "one.jpg": ["dog", "cat", "ant"],
+        "two.jpg": ["ant"],
+        "three.jpg": [],
+    }
+    assert shown == ["dog", "cat", "ant"]
+    for _ in _UNDONE:
+        store.redo(scope)
+    assert _seen(store, scope) == _OF_0003
+    with pytest.raises(UndoRefusedError, match="fox was changed by ann since"):
+        store.undo(replace(scope, who="bob"))
+
+
+def test_box_whose_label_was_in_no_list_keeps_it(tmp_path: Path) -> None:
+    shutil.copy(_HOME_OF_0003, tmp_path / "imagebase.db")
+    settings = sqlite_settings(tmp_path)
+    database = Database(settings.database_url)
+    with database.write() as connection:
+        connection.execute(
+            text("UPDATE annotations SET label = 'moth' WHERE label = 'bee'")
+        )
+        connection.execute(
+            text("UPDATE annotations SET label = 'gnat' WHERE is_deleted")
+        )
+    database.close()
+    store = open_store(settings)
+    boxes, shown, _ = _seen(store, _scope_of_0003(store))
+    store.close()
+    assert boxes["three.jpg"] == ["moth"]
+    assert boxes["one.jpg"] == ["cat", "kitten", "-gnat"]
+    assert shown == ["cat", "kitten", "pismire", "bee", "moth"]
 
 
 def test_database_of_a_newer_imagebase_is_left_alone(tmp_path: Path) -> None:
