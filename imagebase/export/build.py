@@ -1,32 +1,40 @@
-"""An export from the first image to the last zip; where images come from is not its."""
+"""Build an export: select, split, make the images, write and verify the zips."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
-from imagebase.annotation import ImageRecord, LabelSet
+from imagebase.annotation import ImageRecord
 from imagebase.errors import (
     ExportError,
     ImageFileError,
     ImageReadError,
     NotFoundError,
 )
-from imagebase.export.chunks import (
-    ExportImages,
-    Weighed,
+from imagebase.export.image_maker import ImageMaker
+from imagebase.export.preview import Overlay, draw, places_to_draw
+from imagebase.export.request import ExportRequest, in_words, request_json
+from imagebase.export.selection import (
+    ExportSelection,
+    SourceImages,
     dealt_into_zips,
+    labels_of,
+    split_of,
     zips_without_parts,
 )
-from imagebase.export.overlays import Overlay, draw, places_to_draw
-from imagebase.export.pictures import Made, Maker
-from imagebase.export.request import ExportRequest, in_words, request_json
-from imagebase.export.selection import Selection, labels_of, split_of
-from imagebase.formats.base import PARTS, ExportImage, ExportSet, WriteOptions
-from imagebase.formats.file_names import export_names
+from imagebase.formats.base import (
+    PARTS,
+    ExportImage,
+    ExportSet,
+    ImagesAt,
+    WriteOptions,
+)
 from imagebase.formats.manifest import About
 from imagebase.formats.registry import format_named
+from imagebase.formats.scratch import ScratchImages
 from imagebase.formats.verified_export import (
     ExportSummary,
     Progress,
@@ -39,24 +47,6 @@ from imagebase.wording import plural
 # Of images that are missing; where their place is not there it is all of them.
 _MOST_NAMED: Final = 10
 NOTHING: Final = "No image is left to export; choose more of them."
-
-
-class Images(Protocol):
-    """A dataset, as far as an export asks of it."""
-
-    def contents(self) -> Iterable[ImageContents]:
-        """Return what is on the images that stand where the request says."""
-        ...
-
-    def records(self, image_ids: Iterable[str]) -> Iterable[ImageRecord]:
-        """Yield records in this order, but for those that are gone."""
-        ...
-
-    def record(self, image_id: str) -> ImageRecord: ...
-
-    def bytes_of(self, image_id: str) -> bytes: ...
-
-    def labels(self) -> LabelSet: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +83,7 @@ class Built:
     made: int
 
 
-def build(order: Order, images: Images, *, progress: Progress) -> Built:
+def build(order: Order, images: SourceImages, *, progress: Progress) -> Built:
     """Write the zips of an order, each read back and compared.
 
     Raises:
@@ -128,14 +118,14 @@ class _Building:
     """One try. lost: ids of images whose files are known to be missing or damaged."""
 
     def __init__(
-        self, order: Order, images: Images, progress: Progress, lost: set[str]
+        self, order: Order, images: SourceImages, progress: Progress, lost: set[str]
     ) -> None:
         self._order = order
         self._request = order.request
         self._images = images
         self._progress = progress
-        self._selection = Selection(order.request)
-        self._maker = Maker(
+        self._selection = ExportSelection(order.request)
+        self._maker = ImageMaker(
             order.request,
             self._read,
             folder=order.drafts,
@@ -144,7 +134,10 @@ class _Building:
         self._part_of: Mapping[str, str] = {}
         self._known_lost = lost
         self._lost: list[str] = []
-        self._done = self._total = 0
+        # Places of images with a box or a label of their own, and labels of the boxes.
+        self._full: list[int] = []
+        self._labels: dict[str, None] = {}
+        self._made_count = self._done = self._total = 0
 
     def _read(self, image_id: str) -> bytes:
         try:
@@ -166,16 +159,26 @@ class _Building:
         left_out = self._selection.left_out()
         self._deal(candidates)
         self._total = len(candidates) + self._variants_to_make()
-        stored = ExportImages(self._order.drafts / "images.jsonl").take(self._made())
-        if not len(stored):
-            raise ExportError(" ".join(_lost_warning(self._lost)) or NOTHING)
-        left_out += _lost_warning(self._lost)
-        stored.names = export_names(stored.names)
-        if self._maker.dropped:
-            left_out += (_dropped_in_words(self._maker.dropped),)
-        left_out += self._blacked()
-        self._total = self._done + len(stored)
-        return self._zipped(stored, left_out)
+        with closing(ScratchImages()) as stored:
+            self._store(stored)
+            if not len(stored):
+                raise ExportError(" ".join(_lost_warning(self._lost)) or NOTHING)
+            stored.make_names_unique()
+            left_out += _lost_warning(self._lost)
+            if self._maker.dropped:
+                left_out += (_dropped_in_words(self._maker.dropped),)
+            left_out += self._blacked()
+            self._total = self._done + len(stored)
+            return self._zipped(stored, left_out)
+
+    def _store(self, stored: ScratchImages) -> None:
+        for image in self._made():
+            record = image.record
+            if record.annotations or record.tags:
+                self._full.append(len(stored))
+            self._labels |= dict.fromkeys(one.label for one in record.annotations)
+            self._made_count += bool(image.made)
+            stored.add(image)
 
     def _blacked(self) -> tuple[str, ...]:
         """Return what is not in it since areas that nobody labels are black."""
@@ -190,7 +193,7 @@ class _Building:
         return tuple(said)
 
     def _selected(
-        self, image_ids: Iterable[str], selection: Selection
+        self, image_ids: Iterable[str], selection: ExportSelection
     ) -> Iterator[ImageRecord]:
         for record in self._images.records(image_ids):
             kept = selection.taken(record)
@@ -200,7 +203,7 @@ class _Building:
     def _record(self, image_id: str) -> ImageRecord:
         """Return a record that was selected, as it is exported."""
         record = self._images.record(image_id)
-        return Selection(self._request).taken(record) or record
+        return ExportSelection(self._request).taken(record) or record
 
     def _deal(self, candidates: Sequence[ImageContents]) -> None:
         self._part_of = {one.image_id: "train" for one in candidates}
@@ -212,10 +215,10 @@ class _Building:
         train = sum(part == "train" for part in self._part_of.values())
         return 0 if recipe is None else recipe.variants * train
 
-    def _made(self) -> Iterator[tuple[Made, str]]:
-        """Yield every picture with the part it is in."""
+    def _made(self) -> Iterator[ExportImage]:
+        """Yield every image of the export, with the part it is in."""
         train = self._partners()
-        for record in self._selected(self._part_of, Selection(self._request)):
+        for record in self._selected(self._part_of, ExportSelection(self._request)):
             original = self._original(record)
             if original is None:
                 self._lost.append(record.file_name)
@@ -223,14 +226,14 @@ class _Building:
                 continue
             part = self._part_of[record.image_id]
             if self._request.crops:
-                found: Iterable[Made] = self._maker.crops(record, original)
+                found: Iterable[ExportImage] = self._maker.crops(record, original)
             else:
                 partners = train if part == "train" else []
                 found = self._with_variants(record, original, partners)
             for number, made in enumerate(found):
                 if self._request.varies or not number:
                     self._step()
-                yield made, part
+                yield replace(made, part=part)
 
     def _partners(self) -> list[str]:
         """Return the training images that variants are made with."""
@@ -240,7 +243,7 @@ class _Building:
         records = self._images.records(train)
         return [one.image_id for one in records if self._original(one) is not None]
 
-    def _original(self, record: ImageRecord) -> Made | None:
+    def _original(self, record: ImageRecord) -> ExportImage | None:
         """Return an image; None where its file is missing or damaged."""
         if record.image_id in self._known_lost:
             return None
@@ -250,25 +253,26 @@ class _Building:
             return None
 
     def _with_variants(
-        self, record: ImageRecord, original: Made, train: Sequence[str]
-    ) -> Iterator[Made]:
+        self, record: ImageRecord, original: ExportImage, train: Sequence[str]
+    ) -> Iterator[ExportImage]:
         yield original
         if train and self._request.varies:
             yield from self._maker.variants(
-                record, suffix=original.suffix, record_of=self._record, partners=train
+                record, original=original, record_of=self._record, partners=train
             )
 
     def _step(self) -> None:
         self._done += 1
         self._progress(self._done, 2 * self._total)
 
-    def _zipped(self, stored: ExportImages, left_out: tuple[str, ...]) -> Built:
+    def _zipped(self, stored: ScratchImages, left_out: tuple[str, ...]) -> Built:
         labels = labels_of(self._request, self._images.labels())
-        whole = ExportSet(
-            self._order.name, labels.with_labels(stored.labels), stored.images()
-        )
+        whole = ExportSet(self._order.name, labels.with_labels(self._labels), stored)
         drawn = self._to_be_drawn(stored)
-        dealt = dealt_into_zips(stored.weights, most_bytes=self._request.zip_bytes)
+        parts = list(stored.part_of_each())
+        dealt = dealt_into_zips(
+            parts, stored.byte_counts(), most_bytes=self._request.zip_bytes
+        )
         summaries, overlays = [], []
         for number, places in enumerate(dealt, start=1):
             about = About(
@@ -278,13 +282,13 @@ class _Building:
                 _settings(self._request),
                 left_out,
             )
-            held = replace(whole, images=stored.images(places))
+            held = replace(whole, images=ImagesAt(stored, places))
             summary = self._zip(held, about, [one.record.image_id for one in drawn])
             summaries.append(summary)
             overlays += draw(
                 summary, drawn, whole.labels, max_pixels=self._order.max_pixels
             )
-        counts = Counter(one.part for one in stored.weights if self._request.split)
+        counts = Counter(parts if self._request.split else ())
         one = format_named(self._request.format)
         return Built(
             tuple(summaries),
@@ -292,17 +296,17 @@ class _Building:
             left_out,
             _lost_warning(self._lost)
             + warnings_about(whole, one)
-            + _part_warnings(stored.weights, dealt)
+            + _part_warnings(parts, dealt)
             + _gps_warning(len(self._maker.with_gps)),
             {part: counts[part] for part in PARTS if counts[part]},
             len(self._maker.with_gps),
-            stored.made,
+            self._made_count,
         )
 
-    def _to_be_drawn(self, stored: ExportImages) -> list[ExportImage]:
+    def _to_be_drawn(self, stored: ScratchImages) -> list[ExportImage]:
         if not self._request.with_images:
             return []
-        return list(stored.images(places_to_draw(stored.full, len(stored))))
+        return list(stored.at(places_to_draw(self._full, len(stored))))
 
     def _zip(
         self, export_set: ExportSet, about: About, keep: Sequence[str]
@@ -354,13 +358,13 @@ def _dropped_in_words(count: int) -> str:
 
 
 def _part_warnings(
-    images: Sequence[Weighed], dealt: Sequence[Sequence[int]]
+    parts: Sequence[str], dealt: Sequence[Sequence[int]]
 ) -> tuple[str, ...]:
     return tuple(
         f"{count:,} of {plural(len(dealt), 'zip')} "
         f"{'has' if count == 1 else 'have'} no image for {part}: give it a larger "
         "share."
-        for part, count in zips_without_parts(images, dealt).items()
+        for part, count in zips_without_parts(parts, dealt).items()
     )
 
 

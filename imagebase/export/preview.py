@@ -1,25 +1,33 @@
-"""What an export would hold, before it is built: the split counted, variants drawn."""
+"""Preview an export: its split counted, variants, and labelled images of the zips."""
 
+import base64
+import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from pathlib import Path
+from typing import Final, NamedTuple
 
-from imagebase.annotation import ImageRecord, Size
+from imagebase.annotation import ImageRecord, LabelSet, Size
 from imagebase.augmentation import LabelledImage, Recipe, variant
 from imagebase.augmentation.recipe import Load
 from imagebase.errors import ImageFileError, ImageReadError
-from imagebase.export.build import Images
 from imagebase.export.request import SHARES, ExportRequest
 from imagebase.export.selection import (
-    Selection,
+    ExportSelection,
+    SourceImages,
     has_column,
     labels_of,
     split_image,
     split_of,
 )
+from imagebase.formats.base import ExportImage, FileTree, ReadImage
 from imagebase.formats.split import Split, Table, table, torn_groups
-from imagebase.images.decode import load_image
+from imagebase.formats.trees import ZipTree
+from imagebase.formats.verified_export import OWN_LIMITS, ExportSummary
+from imagebase.images.decode import load_image, resized
+from imagebase.images.draw import draw_annotations
 from imagebase.images.resize import Placement
+from imagebase.images.thumbnails import inner_size, tile_webp
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +53,7 @@ class Previewed(NamedTuple):
     image: LabelledImage
 
 
-def dealt(images: Images, request: ExportRequest) -> Dealt | None:
+def dealt(images: SourceImages, request: ExportRequest) -> Dealt | None:
     """Return how the images of a request are dealt out; None without a split.
 
     Raises:
@@ -53,7 +61,7 @@ def dealt(images: Images, request: ExportRequest) -> Dealt | None:
     """
     if request.split is None:
         return None
-    counted = map(Selection(request).counted, images.contents())
+    counted = map(ExportSelection(request).counted, images.contents())
     candidates = [one for one in counted if one is not None]
     split = split_of(request.split, candidates)
     found = [split_image(one) for one in candidates]
@@ -68,7 +76,7 @@ def dealt(images: Images, request: ExportRequest) -> Dealt | None:
 
 
 def variants(
-    images: Images,
+    images: SourceImages,
     request: ExportRequest,
     train: Sequence[str],
     *,
@@ -142,9 +150,9 @@ def _with_boxes(records: Iterable[ImageRecord], count: int) -> list[ImageRecord]
 
 
 def _selected(
-    images: Images, request: ExportRequest, image_ids: Iterable[str]
+    images: SourceImages, request: ExportRequest, image_ids: Iterable[str]
 ) -> Iterator[ImageRecord]:
-    selection = Selection(request)
+    selection = ExportSelection(request)
     found = (selection.taken(one) for one in images.records(image_ids))
     return (one for one in found if one is not None)
 
@@ -156,3 +164,95 @@ def _resized(made: LabelledImage, request: ExportRequest) -> LabelledImage:
     placement: Placement = request.resizing.placement(size)
     moved = tuple(replace(one, box=placement.box(one.box)) for one in made.annotations)
     return LabelledImage(placement.pixels(made.rgb), moved)
+
+
+PICTURES: Final = 6
+TILE: Final = Size(300, 225)
+
+
+class Overlay(NamedTuple):
+    """A picture of the export with its boxes on it, as a data URL.
+
+    line: what it is labelled as a whole; empty where nothing is.
+    """
+
+    name: str
+    line: str
+    url: str
+
+
+def places_to_draw(full: Sequence[int], count: int) -> list[int]:
+    """Return the places of six images from all over a set.
+
+    full: places of those that hold something; they come first, others where there are
+    too few. count: of all images.
+    """
+    chosen = _spread(full, PICTURES)
+    if len(chosen) < PICTURES:
+        held = set(full)
+        others = [place for place in range(count) if place not in held]
+        chosen += _spread(others, PICTURES - len(chosen))
+    return sorted(chosen)
+
+
+def _spread(places: Sequence[int], count: int) -> list[int]:
+    """Return so many of the places, evenly from the first to the last."""
+    if len(places) <= count:
+        return list(places)
+    step = (len(places) - 1) / max(count - 1, 1)
+    return [places[round(number * step)] for number in range(count)]
+
+
+def draw(
+    summary: ExportSummary,
+    images: Sequence[ExportImage],
+    labels: LabelSet,
+    *,
+    max_pixels: int,
+) -> list[Overlay]:
+    """Return these images as the zip has them: its pictures, its boxes.
+
+    Args:
+        summary: of a zip that kept them; one without pictures gives none.
+        images: those that were kept.
+        labels: where the colours come from.
+        max_pixels: of a picture.
+    """
+    drawn = []
+    with ZipTree(summary.path, OWN_LIMITS) as tree:
+        for image in images:
+            path = summary.picture_paths.get(image.record.image_id)
+            found = summary.proof.kept.get(image.record.image_id)
+            if path is not None and found is not None:
+                url = _url(tree, path, found, labels, max_pixels)
+                drawn.append(Overlay(image.name, ", ".join(found.tags), url))
+    return drawn
+
+
+def _url(
+    tree: FileTree, path: str, found: ReadImage, labels: LabelSet, max_pixels: int
+) -> str:
+    loaded = load_image(
+        tree.read(path), file_name=path, max_pixels=max_pixels, wanted=TILE
+    )
+    rgb = draw_annotations(
+        resized(loaded.rgb, inner_size(loaded.size, TILE)),
+        found.annotations,
+        labels=labels,
+        from_size=loaded.size,
+    )
+    encoded = base64.b64encode(tile_webp(rgb, TILE)).decode("ascii")
+    return f"data:image/webp;base64,{encoded}"
+
+
+def write_overlays(path: Path, overlays: Sequence[Overlay]) -> None:
+    """Keep overlays in a file."""
+    path.write_text(json.dumps(overlays), encoding="utf-8")
+
+
+def read_overlays(path: Path) -> list[Overlay]:
+    """Return the overlays of a file; none where it is gone."""
+    try:
+        return [Overlay(*one) for one in json.loads(path.read_text(encoding="utf-8"))]
+    except (OSError, ValueError, TypeError):
+        return []

@@ -1,8 +1,9 @@
-"""Which images and boxes of a dataset an export takes, and what it leaves out."""
+"""Which images and boxes an export takes, and which split and zip each goes to."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import Protocol
 
 from imagebase.annotation import ImageRecord, LabelSet, ReviewStatus
 from imagebase.errors import ExportError
@@ -18,7 +19,25 @@ from imagebase.images.quality import MAX_HASH_DISTANCE
 from imagebase.store.image_rows import ImageContents
 
 
-class Selection:
+class SourceImages(Protocol):
+    """A dataset, as far as an export asks of it."""
+
+    def contents(self) -> Iterable[ImageContents]:
+        """Return what is on the images of the states that the request names."""
+        ...
+
+    def records(self, image_ids: Iterable[str]) -> Iterable[ImageRecord]:
+        """Yield records in this order, but for deleted ones."""
+        ...
+
+    def record(self, image_id: str) -> ImageRecord: ...
+
+    def bytes_of(self, image_id: str) -> bytes: ...
+
+    def labels(self) -> LabelSet: ...
+
+
+class ExportSelection:
     """Says of images whether they are taken, and counts what is left out.
 
     Where only some labels are wanted, an approved image without a box of them is one
@@ -132,3 +151,40 @@ def _folder_column(candidates: Iterable[ImageContents]) -> Mapping[str, str]:
         if parts:
             column[one.image_id] = parts[-1]
     return column
+
+
+def dealt_into_zips(
+    parts: Sequence[str], byte_counts: Sequence[int], *, most_bytes: int
+) -> list[list[int]]:
+    """Return the places of the images that each zip holds, in their order.
+
+    Each part of a split is dealt out by itself, so that every zip trains, validates and
+    tests on its share. Sizes are estimates: a zip may come out a little larger.
+
+    Args:
+        parts, byte_counts: of each image, in their order.
+    """
+    count = max(1, min(-(-sum(byte_counts) // most_bytes), len(parts)))
+    held: list[list[int]] = [[] for _ in range(count)]
+    whole: defaultdict[str, int] = defaultdict(int)
+    for part, byte_count in zip(parts, byte_counts, strict=True):
+        whole[part] += byte_count + 1
+    before: defaultdict[str, int] = defaultdict(int)
+    for place, (part, byte_count) in enumerate(zip(parts, byte_counts, strict=True)):
+        # Where its middle lies decides: two of nearly the same size part.
+        middle = before[part] + (byte_count + 1) / 2
+        held[int(middle * count / whole[part])].append(place)
+        before[part] += byte_count + 1
+    return [places for places in held if places]
+
+
+def zips_without_parts(
+    parts: Sequence[str], dealt: Sequence[Sequence[int]]
+) -> dict[str, int]:
+    """Return of how many zips each part is missing, of those parts that there are."""
+    held = [{parts[place] for place in places} for places in dealt]
+    missing = {
+        part: sum(part not in of_zip for of_zip in held)
+        for part in dict.fromkeys(parts)
+    }
+    return {part: count for part, count in missing.items() if count}

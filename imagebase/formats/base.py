@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import IO, TYPE_CHECKING, Final, NamedTuple, Protocol, overload
+from typing import IO, TYPE_CHECKING, Final, NamedTuple, Protocol, TypeVar, overload
 
 from imagebase.annotation import (
     Annotation,
@@ -19,6 +19,8 @@ from imagebase.settings import Limits
 if TYPE_CHECKING:
     from imagebase.formats.reader import LabelReader
 
+T = TypeVar("T")
+
 PARTS: Final = ("train", "val", "test")
 # The label of areas that nobody labels, in LabelMe and in what we write.
 IGNORE: Final = "__ignore__"
@@ -30,7 +32,8 @@ class ExportImage:
 
     name: unique within the set ignoring case and suffix, safe, `/` between its parts.
     part: where a split puts it, one of `PARTS`.
-    made: from what it was made for this export, in words; empty where it came as it is.
+    made: from what it was made for this export, in words; empty for an original.
+    byte_count: about how much it takes in a zip; 0 where nobody asks.
     """
 
     record: ImageRecord
@@ -38,6 +41,7 @@ class ExportImage:
     is_reviewed: bool = True
     part: str = "train"
     made: str = ""
+    byte_count: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,16 +63,26 @@ class ExportSet:
     def parts(self) -> tuple[str, ...]:
         """The parts that images are in, in their order."""
         if isinstance(self.images, StoredImages):
-            found = self.images.parts()
+            used = set(self.images.part_of_each())
         else:
-            found = {image.part for image in self.images}
-        return tuple(part for part in PARTS if part in found)
+            used = {image.part for image in self.images}
+        return tuple(part for part in PARTS if part in used)
+
+
+def items_at(items: Iterable[T], places: Iterable[int]) -> Iterator[T]:
+    """Yield the items at these places, which ascend."""
+    wanted = iter(places)
+    place = next(wanted, None)
+    for at, item in enumerate(items):
+        if at == place:
+            yield item
+            place = next(wanted, None)
 
 
 class StoredImages(Sequence[ExportImage]):
     """Images that are not in memory: each is made when it is its turn.
 
-    has_flat_names: their names have no folders, and stay as they are in all formats.
+    has_flat_names: their names have no folders, and stay so in all formats.
     """
 
     has_flat_names = False
@@ -77,8 +91,13 @@ class StoredImages(Sequence[ExportImage]):
         """Yield what `ExportImage.name` is, without the rest of it."""
         return (image.name for image in self)
 
-    def parts(self) -> Set[str]:
-        return {image.part for image in self}
+    def part_of_each(self) -> Iterator[str]:
+        """Yield what `ExportImage.part` is, without the rest of it."""
+        return (image.part for image in self)
+
+    def at(self, places: Iterable[int]) -> Iterator[ExportImage]:
+        """Yield the images at these places, which ascend."""
+        return items_at(self, places)
 
     @overload
     def __getitem__(self, index: int) -> ExportImage: ...
@@ -97,8 +116,8 @@ class StoredImages(Sequence[ExportImage]):
         raise NotImplementedError
 
 
-class Mapped(StoredImages):
-    """Images that are made of others; what they are called and where they go stays."""
+class MappedImages(StoredImages):
+    """Images made from others one by one; their names stay."""
 
     def __init__(
         self,
@@ -118,6 +137,35 @@ class Mapped(StoredImages):
 
     def names(self) -> Iterator[str]:
         return iter(ImageNames(self._images))
+
+
+class ImagesAt(StoredImages):
+    """Images of a set by their places in it, which ascend; none is held here."""
+
+    def __init__(self, images: Sequence[ExportImage], places: Sequence[int]) -> None:
+        self._images = images
+        self._places = places
+        if isinstance(images, StoredImages):
+            self.has_flat_names = images.has_flat_names
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __iter__(self) -> Iterator[ExportImage]:
+        if isinstance(self._images, StoredImages):
+            return self._images.at(self._places)
+        return items_at(self._images, self._places)
+
+    def at(self, places: Iterable[int]) -> Iterator[ExportImage]:
+        return iter(ImagesAt(self._images, [self._places[place] for place in places]))
+
+    def names(self) -> Iterator[str]:
+        return items_at(ImageNames(self._images), self._places)
+
+    def part_of_each(self) -> Iterator[str]:
+        if isinstance(self._images, StoredImages):
+            return items_at(self._images.part_of_each(), self._places)
+        return (image.part for image in self)
 
 
 class ImageNames:

@@ -16,7 +16,7 @@ from imagebase.formats.base import (
     FileTree,
     Format,
     ImageReference,
-    Mapped,
+    MappedImages,
     WriteOptions,
 )
 from imagebase.formats.file_names import flat_image_names, label_folders
@@ -51,7 +51,7 @@ def reduced(export_set: ExportSet) -> ExportSet:
     programs that read folders have them.
     """
     has_tags = any(image.record.tags for image in export_set.images)
-    images = Mapped(export_set.images, partial(_without_boxes, has_tags=has_tags))
+    images = MappedImages(export_set.images, partial(_without_boxes, has_tags=has_tags))
     labels = export_set.labels
     if has_tags:
         tags = {tag for one in images for tag in one.record.tags}

@@ -8,9 +8,17 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from imagebase.annotation import Size
+from imagebase.annotation import ImageRecord, ReviewStatus, Size
 from imagebase.errors import AnnotationFileError, ImageBaseError
-from imagebase.formats.base import ExportSet, FileTree, Format, ReadImage, WriteOptions
+from imagebase.formats.base import (
+    PARTS,
+    ExportImage,
+    ExportSet,
+    FileTree,
+    Format,
+    ReadImage,
+    WriteOptions,
+)
 from imagebase.formats.file_names import with_suffix, with_suffix_of
 from imagebase.formats.manifest import check_zip_is_free
 from imagebase.formats.placement import Frame, fitted, several_meant
@@ -26,8 +34,7 @@ from imagebase.formats.registry import (
     recognise,
     taken_in,
 )
-from imagebase.formats.scratch import DiskSet
-from imagebase.formats.scratch_set import Placed, StoredSet
+from imagebase.formats.scratch import DiskSet, ScratchImages
 from imagebase.formats.trees import (
     image_names,
     opened_tree,
@@ -123,16 +130,13 @@ def convert(
         collector.place_by_folders()
         _tell_of_remarks(collector, target, tell)
         placing = _Placing(target, files, tell, given.folder if given else None)
-        stored = StoredSet(
-            collector,
-            placing,
-            is_flat=target.has_flat_names,
-            keeps_names=target.is_in_place
-            or not (files.names or target.has_flat_names),
-        )
+        stored = ScratchImages(has_flat_names=target.has_flat_names)
         stack.enter_context(closing(stored))
+        placing.place_all(collector, stored)
+        if not target.is_in_place and (files.names or target.has_flat_names):
+            stored.make_names_unique()
         placing.tell_of_absent()
-        _tell_of_unplaced(stored, tell)
+        placing.tell_of_unsplit(stored)
         if not len(stored):
             raise AnnotationFileError(
                 f"No image of {source} could be written as {target.title}."
@@ -192,15 +196,6 @@ def _tell_of_summary(summary: ExportSummary, tell: OnProblem) -> None:
         tell(sentence)
 
 
-def _tell_of_unplaced(stored: StoredSet, tell: OnProblem) -> None:
-    if stored.unplaced:
-        noun, verb = ("image", "is") if stored.unplaced == 1 else ("images", "are")
-        tell(
-            f"Changed: {stored.unplaced:,} {noun} that the split says nothing of "
-            f"{verb} for training"
-        )
-
-
 class _Placing:
     """Puts each image's boxes on its file, and finds its size and its name.
 
@@ -208,6 +203,7 @@ class _Placing:
         lead; None where nothing was said.
     unknown, first_unknown: how many images have no known size, and one of them.
     absent, first_absent: how many have a size and no file, and one of them.
+    without_part: how many the split of the label files leaves out.
     """
 
     def __init__(
@@ -221,9 +217,17 @@ class _Placing:
         self.first_unknown = ""
         self.absent = 0
         self.first_absent = ""
+        self.without_part = 0
 
-    def __call__(self, image: ReadImage) -> Placed | None:
-        """Return what becomes of an image; None where it cannot be written."""
+    def place_all(self, collector: LabelReader, stored: ScratchImages) -> None:
+        """Store each image that can be written, as it is to be written."""
+        for image in collector.images(is_bare=True):
+            placed = self._placed(image)
+            if placed is not None:
+                stored.add(placed)
+                self.without_part += not image.part
+
+    def _placed(self, image: ReadImage) -> ExportImage | None:
         if len(image.others) > 1:
             self._files.mention(image.others)
             self._tell(f"Left out: {image.name}: {several_meant(image.others)}")
@@ -239,8 +243,9 @@ class _Placing:
         if placed.note:
             self._tell(f"Changed: {image.name}: {placed.note}")
         self._files.use(image.path)
-        name = self._name(image, header)
-        return Placed(image.path, header.size, name, header.orientation)
+        return _to_be_written(
+            placed.image, image.path, header.size, self._name(image, header)
+        )
 
     def _name(self, image: ReadImage, header: ImageHeader) -> str:
         if not self._target.is_in_place:
@@ -251,7 +256,7 @@ class _Placing:
             return image.path.removeprefix(self._given)
         return with_suffix_of(image.path, image.name)
 
-    def _without_a_file(self, image: ReadImage) -> Placed | None:
+    def _without_a_file(self, image: ReadImage) -> ExportImage | None:
         needs_none = not self._target.has_boxes or (
             image.is_relative == self._target.is_relative and not self._target.has_sizes
         )
@@ -262,7 +267,18 @@ class _Placing:
             return None
         self.first_absent = self.first_absent or image.name
         self.absent += 1
-        return Placed(f"{image.name} without a file", size, image.name)
+        placed = fitted(image, Frame(size)).image
+        return _to_be_written(placed, f"{image.name} without a file", size, image.name)
+
+    def tell_of_unsplit(self, stored: ScratchImages) -> None:
+        """Say how many images a split, where there is one, leaves out."""
+        if self.without_part and set(stored.part_of_each()) > {PARTS[0]}:
+            is_one = self.without_part == 1
+            noun, verb = ("image", "is") if is_one else ("images", "are")
+            self._tell(
+                f"Changed: {self.without_part:,} {noun} that the split says nothing of "
+                f"{verb} for training"
+            )
 
     def tell_of_absent(self) -> None:
         """Say how many images have no file, and of how many nothing told the size."""
@@ -284,6 +300,22 @@ class _Placing:
             first = and_more(self.first_absent, self.absent)
             what = "no image file of this name is here; the labels are written alone"
             self._tell(f"Changed: {first}: {what}")
+
+
+def _to_be_written(
+    image: ReadImage, image_id: str, size: Size, name: str
+) -> ExportImage:
+    """Return an image whose boxes are in pixels of this size."""
+    record = ImageRecord(
+        image_id,
+        image.name,
+        size,
+        image.annotations,
+        status=ReviewStatus.APPROVED,
+        tags=image.tags,
+        ignored=image.regions,
+    )
+    return ExportImage(record, name, part=image.part or PARTS[0])
 
 
 class _Pictures:

@@ -11,7 +11,7 @@ from urllib.parse import unquote
 
 from imagebase.annotation import clean_text
 from imagebase.formats.file_names import image_stem
-from imagebase.formats.scratch import Entry, Spool, Stated
+from imagebase.formats.reader_store import Entry, ReaderStore, StatedImage
 from imagebase.formats.split import part_in, part_in_words
 
 if TYPE_CHECKING:
@@ -370,9 +370,9 @@ class ImageClaims:
     of none.
     """
 
-    def __init__(self, index: NameIndex, spool: Spool) -> None:
+    def __init__(self, index: NameIndex, store: ReaderStore) -> None:
         self.index = index
-        self._spool = spool
+        self._store = store
         self._last_search: tuple[tuple[str, str, str], Found] | None = None
         # How well names fit that had to leave a file, as others fit as well.
         self._contested: dict[str, bytes] = {}
@@ -390,43 +390,43 @@ class ImageClaims:
 
     def stated(
         self, name: str, stated: str, file: str, part: str, path: str | None
-    ) -> Stated:
+    ) -> StatedImage:
         """Return an image as a label file has it; as for `Collector.add_image`."""
         if path:
-            return Stated(path, name, path, (), stated, file or path)
+            return StatedImage(path, name, path, (), stated, file or path)
         if path is None and not file:
             # Nobody says where: it is looked for once all are here.
-            return Stated(name, name, stated=stated)
+            return StatedImage(name, name, stated=stated)
         found = Found() if path == "" else self.search(stated, file, part)
         if found.path is None:
             own = _own_key(stated, file)
-            return Stated(own, name, "", found.paths, stated, file)
+            return StatedImage(own, name, "", found.paths, stated, file)
         fit = found.fit.strength
-        claim = Stated(found.path, name, found.path, (), stated, file, fit)
+        claim = StatedImage(found.path, name, found.path, (), stated, file, fit)
         if self._is_granted(claim):
             return claim
         own = _own_key(stated, file)
-        return Stated(own, name, "", (found.path,), stated, file)
+        return StatedImage(own, name, "", (found.path,), stated, file)
 
-    def _is_granted(self, claim: Stated) -> bool:
+    def _is_granted(self, claim: StatedImage) -> bool:
         """Say whether a file is that of this name; a worse name has to leave it."""
         if claim.fit <= self._contested.get(claim.path, b""):
             return False
-        holder = self._spool.find(claim.path)
+        holder = self._store.find(claim.path)
         if holder is None or _is_same_image(holder, claim):
             return True
         if claim.fit < holder.fit:
             return False
         if claim.fit == holder.fit:
             self._contested[claim.path] = claim.fit
-        self._spool.rename(holder, _own_key(holder.stated, holder.stated_in))
+        self._store.rename(holder, _own_key(holder.stated, holder.stated_in))
         return claim.fit > holder.fit
 
-    def looked_for(self, entry: Entry) -> Stated:
+    def looked_for(self, entry: Entry) -> StatedImage:
         """Return an image that nobody has looked for yet, with its file."""
         found = self.index.search(entry.stated or entry.name)
         others = () if found.path else found.paths
-        return Stated(entry.key, entry.name, found.path or "", others)
+        return StatedImage(entry.key, entry.name, found.path or "", others)
 
 
 def _own_key(stated: str, file: str) -> str:
@@ -436,7 +436,7 @@ def _own_key(stated: str, file: str) -> str:
     return f"{folder}/{key}" if folder else key
 
 
-def _is_same_image(holder: Entry, claim: Stated) -> bool:
+def _is_same_image(holder: Entry, claim: StatedImage) -> bool:
     """Say whether two label files, or one twice, mean the same file by what they say.
 
     Other names in one label file are other images.

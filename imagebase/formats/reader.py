@@ -19,7 +19,7 @@ from imagebase.errors import AnnotationFileError
 from imagebase.formats.base import IGNORE, ImportReport, ReadImage, ReadResult, Remark
 from imagebase.formats.image_index import ImageClaims, NameIndex
 from imagebase.formats.image_index import image_name as image_name
-from imagebase.formats.scratch import BoxRow, Entry, Spool
+from imagebase.formats.reader_store import BoxRow, Entry, ReaderStore
 from imagebase.settings import Limits
 
 # Boxes a hair over the edge are cut without a word.
@@ -44,8 +44,8 @@ class LabelReader:
 
     def __init__(self, limits: Limits, images: NameIndex | None = None) -> None:
         self._limits = limits
-        self._spool = Spool()
-        self._claims = ImageClaims(images or NameIndex(()), self._spool)
+        self._store = ReaderStore()
+        self._claims = ImageClaims(images or NameIndex(()), self._store)
         self._labels: dict[str, int] = {}
         self._files: dict[str, int] = {}
         self._summed: dict[str, tuple[Remark, int]] = {}
@@ -55,11 +55,11 @@ class LabelReader:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._spool.close()
+        self._store.close()
 
     def clear(self) -> None:
         """Forget all that was taken in, to begin again."""
-        self._spool.clear()
+        self._store.clear()
         self._claims.clear()
         self._labels.clear()
         self._summed.clear()
@@ -69,7 +69,7 @@ class LabelReader:
         """Say that an item was left out."""
         if reason.startswith(f"{file} is "):
             reason = f"it{reason.removeprefix(file)}"
-        self._spool.add_remark(Remark(file, at, reason), is_skipped=True)
+        self._store.add_remark(Remark(file, at, reason), is_skipped=True)
 
     def skip_box(self, file: str, at: str, reason: str) -> None:
         """Say that a box was left out, and count it among those found."""
@@ -78,7 +78,7 @@ class LabelReader:
 
     def change(self, file: str, at: str, what: str) -> None:
         """Say that an item was kept, but not as it stood in the file."""
-        self._spool.add_remark(Remark(file, at, what), is_skipped=False)
+        self._store.add_remark(Remark(file, at, what), is_skipped=False)
 
     def change_all(self, file: str, at: str, what: str) -> None:
         """Say as `change` does what is true of many items, once for all of them."""
@@ -175,7 +175,7 @@ class LabelReader:
             What it is known by here: for its boxes and all else.
         """
         one = self._claims.stated(name, stated or name, file, part, path)
-        self._spool.add_image(one, size, is_relative=is_relative, part=part)
+        self._store.add_image(one, size, is_relative=is_relative, part=part)
         return one.key
 
     def settle(self) -> None:
@@ -183,21 +183,21 @@ class LabelReader:
 
         To be called once everything is taken in.
         """
-        self._spool.settle(self._claims.looked_for)
+        self._store.settle(self._claims.looked_for)
 
     def place_by_folders(self) -> None:
         """Let the folders in names say who trains, if nothing else does and all do."""
-        self._spool.place_by_folders()
+        self._store.place_by_folders()
 
     def link(self, file: str, key: object, image: str) -> bool:
         """Let an id of a file stand for an image; False where it does for another."""
         number_of_it = self._files.setdefault(file, len(self._files))
-        return self._spool.link(number_of_it, repr(key), self._entry(image))
+        return self._store.link(number_of_it, repr(key), self._entry(image))
 
     def linked(self, file: str, key: object) -> str | None:
         """Return the image that an id of a file stands for."""
         number_of_it = self._files.setdefault(file, len(self._files))
-        return self._spool.linked(number_of_it, repr(key))
+        return self._store.linked(number_of_it, repr(key))
 
     def add_tag(self, image: str, label: str, *, file: str, at: str) -> None:
         """Take in a label of an image as a whole, or leave it out with a reason."""
@@ -206,7 +206,7 @@ class LabelReader:
         except ValueError as error:
             self.skip(file, at, str(error))
             return
-        self._spool.add_tag(self._entry(image), self._add_label(cleaned, file))
+        self._store.add_tag(self._entry(image), self._add_label(cleaned, file))
 
     def add_box(
         self,
@@ -241,7 +241,7 @@ class LabelReader:
         source = Source.MODEL if is_by_model else Source.IMPORT
         known = self._attributes(attributes or {}, file, at)
         row = BoxRow(kept, class_id, source, confidence, is_crowd, known)
-        self._spool.add_box(entry, row)
+        self._store.add_box(entry, row)
         if is_crowd:
             self.skip(file, at, f"{CROWD}, not the box of one object")
 
@@ -255,10 +255,10 @@ class LabelReader:
         elif not box.normalised().clipped(size).area:
             self.skip(file, at, "the ignore area lies outside the image")
         else:
-            self._spool.add_region(entry, shape)
+            self._store.add_region(entry, shape)
 
     def _entry(self, image: str) -> Entry:
-        entry = self._spool.find(image)
+        entry = self._store.find(image)
         if entry is None:
             raise KeyError(image)
         return entry
@@ -293,7 +293,7 @@ class LabelReader:
         class_id = self._labels.get(label)
         if not entry.earlier or class_id is None:
             return
-        if self._spool.has_box(entry, box, class_id):
+        if self._store.has_box(entry, box, class_id):
             raise ValueError("another file has the same box")
 
     def _check_room(self, entry: Entry) -> None:
@@ -318,7 +318,7 @@ class LabelReader:
     def check(self) -> None:
         """Raise AnnotationFileError where nothing came, and there is a reason."""
         first = next(self.skipped(), None)
-        if not self._spool.images and first:
+        if not self._store.images and first:
             raise AnnotationFileError(f"{str(first).rstrip('.')}.")
 
     @property
@@ -327,15 +327,15 @@ class LabelReader:
 
     @property
     def image_count(self) -> int:
-        return self._spool.images
+        return self._store.images
 
     @property
     def boxes_read(self) -> int:
-        return self._spool.boxes_read
+        return self._store.boxes_read
 
     @property
     def tag_count(self) -> int:
-        return self._spool.tags
+        return self._store.tags
 
     def images(self, *, is_bare: bool = False) -> Iterator[ReadImage]:
         """Yield the images in the order in which they came.
@@ -344,19 +344,19 @@ class LabelReader:
             is_bare: boxes need no id and no time of their own, as when they are not
                 kept.
         """
-        return self._spool.read_images(tuple(self._labels), is_bare=is_bare)
+        return self._store.read_images(tuple(self._labels), is_bare=is_bare)
 
     def image(self, name: str) -> ReadImage | None:
         """Return one image by its name."""
-        return self._spool.read_image(name, tuple(self._labels))
+        return self._store.read_image(name, tuple(self._labels))
 
     def skipped(self) -> Iterator[Remark]:
         """Yield what was left out."""
-        return self._spool.remarks(skipped=True)
+        return self._store.remarks(skipped=True)
 
     def changed(self) -> Iterator[Remark]:
         """Yield what was kept, but not as it stood in the file."""
-        yield from self._spool.remarks(skipped=False)
+        yield from self._store.remarks(skipped=False)
         for first, count in self._summed.values():
             times = "once" if count == 2 else f"{count - 1:,} times"
             more = f" (and {times} more)" if count > 1 else ""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
-from typing import IO, Final, NamedTuple, TypeVar
+from typing import IO, Final, NamedTuple
 
 from imagebase.errors import ExportError
 from imagebase.formats.base import (
@@ -16,10 +16,9 @@ from imagebase.formats.base import (
     ExportSet,
     FileTree,
     Format,
-    ImageNames,
     ImageReference,
-    Mapped,
-    StoredImages,
+    ImagesAt,
+    MappedImages,
     Streamed,
     WriteOptions,
 )
@@ -162,9 +161,6 @@ def _written(path: str, parts: Iterable[bytes], file: IO[bytes]) -> WrittenFile:
     return WrittenFile(path, digest.hexdigest(), byte_count)
 
 
-T = TypeVar("T")
-
-
 class Subset(NamedTuple):
     """Images that are written as a label set of their own.
 
@@ -183,7 +179,9 @@ def subsets(export_set: ExportSet, one: Format) -> list[Subset]:
     for index, image in enumerate(export_set.images):
         members[image.part].append(index)
     return [
-        Subset(f"{part}/", replace(export_set, images=Some(export_set.images, indices)))
+        Subset(
+            f"{part}/", replace(export_set, images=ImagesAt(export_set.images, indices))
+        )
         for part, indices in members.items()
         if indices
     ]
@@ -210,38 +208,11 @@ def written_names(
 
 
 def _as_whole(subset: ExportSet) -> ExportSet:
-    return replace(subset, images=Mapped(subset.images, _in_training))
+    return replace(subset, images=MappedImages(subset.images, _in_training))
 
 
 def _in_training(image: ExportImage) -> ExportImage:
     return replace(image, part="train")
-
-
-class Some(StoredImages):
-    """Images of a set by their places in it, in order; none is held here."""
-
-    def __init__(self, images: Sequence[ExportImage], places: Sequence[int]) -> None:
-        self._images = images
-        self._places = places
-        if isinstance(images, StoredImages):
-            self.has_flat_names = images.has_flat_names
-
-    def __len__(self) -> int:
-        return len(self._places)
-
-    def __iter__(self) -> Iterator[ExportImage]:
-        return self._of(self._images)
-
-    def names(self) -> Iterator[str]:
-        return self._of(ImageNames(self._images))
-
-    def _of(self, items: Iterable[T]) -> Iterator[T]:
-        wanted = iter(self._places)
-        place = next(wanted, None)
-        for at, item in enumerate(items):
-            if at == place:
-                yield item
-                place = next(wanted, None)
 
 
 class SubTree:

@@ -15,7 +15,7 @@ from imagebase.annotation import ImageRecord, LabelSet, ReviewStatus
 from imagebase.annotation.states import SCOPES
 from imagebase.errors import ExportError
 from imagebase.export.build import Built, Order, build
-from imagebase.export.overlays import write_overlays
+from imagebase.export.preview import write_overlays
 from imagebase.export.request import request_from_json
 from imagebase.formats.registry import format_named
 from imagebase.formats.verified_export import DRAFT_PREFIX, ExportSummary

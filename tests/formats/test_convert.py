@@ -17,7 +17,7 @@ from typer.testing import CliRunner, Result
 
 from imagebase.annotation import Size
 from imagebase.cli import app
-from imagebase.formats import scratch
+from imagebase.formats import reader_store
 from imagebase.formats.base import ReadResult, WriteOptions
 from imagebase.formats.convert import Conversion, convert
 from imagebase.formats.manifest import MANIFEST_FILE as MANIFEST
@@ -647,8 +647,8 @@ def peak_bytes(folder: Path, images: int, target: str) -> int:
 def test_memory_does_not_grow_with_the_set(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: str
 ) -> None:
-    monkeypatch.setattr(scratch, "_ENTRIES_AT_HAND", 50)
-    monkeypatch.setattr(scratch, "_BUFFERED_BOXES", 50)
+    monkeypatch.setattr(reader_store, "_ENTRIES_AT_HAND", 50)
+    monkeypatch.setattr(reader_store, "_BUFFERED_BOXES", 50)
     small = peak_bytes(tmp_path / "small", 100, target)
     large = peak_bytes(tmp_path / "large", 700, target)
     # Held in memory, 600 more images with five boxes each would take 1.6 MB and more.

@@ -5,10 +5,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imagebase.annotation import Box, Size, Source
-from imagebase.formats import scratch
+from imagebase.formats import reader_store
 from imagebase.formats.base import Remark
 from imagebase.formats.reader import LabelReader
-from imagebase.formats.scratch import BoxRow, DiskSet, Spool, Stated
+from imagebase.formats.reader_store import BoxRow, ReaderStore, StatedImage
+from imagebase.formats.scratch import DiskSet
 from imagebase.settings import Limits
 
 LABELS = ("cat", "dog")
@@ -17,8 +18,8 @@ LABELS = ("cat", "dog")
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Next to nothing is at hand."""
-    monkeypatch.setattr(scratch, "_ENTRIES_AT_HAND", 2)
-    monkeypatch.setattr(scratch, "_BUFFERED_BOXES", 3)
+    monkeypatch.setattr(reader_store, "_ENTRIES_AT_HAND", 2)
+    monkeypatch.setattr(reader_store, "_BUFFERED_BOXES", 3)
 
 
 def row(label: int, *, is_crowd: bool = False) -> BoxRow:
@@ -27,10 +28,10 @@ def row(label: int, *, is_crowd: bool = False) -> BoxRow:
 
 @pytest.mark.usefixtures("small")
 def test_boxes_come_back_with_their_image_in_whichever_order_they_came() -> None:
-    store = Spool()
+    store = ReaderStore()
     names = [f"{number}.jpg" for number in range(7)]
     for name in names:
-        store.add_image(Stated(name, name), Size(64, 48), is_relative=False)
+        store.add_image(StatedImage(name, name), Size(64, 48), is_relative=False)
     for turn in range(3):
         for number in reversed(range(7)):
             entry = store.find(names[number])
@@ -51,12 +52,12 @@ def test_boxes_come_back_with_their_image_in_whichever_order_they_came() -> None
 
 @pytest.mark.usefixtures("small")
 def test_an_image_gains_a_size_and_never_loses_it() -> None:
-    store = Spool()
+    store = ReaderStore()
     for size in (None, Size(3, 4), Size(5, 6)):
-        store.add_image(Stated("a.jpg", "a.jpg"), size, is_relative=True)
+        store.add_image(StatedImage("a.jpg", "a.jpg"), size, is_relative=True)
         for number in range(3):
             name = f"{number}.jpg"
-            store.add_image(Stated(name, name), None, is_relative=False)
+            store.add_image(StatedImage(name, name), None, is_relative=False)
     image = store.read_image("a.jpg", LABELS)
     assert image is not None
     assert (image.size, image.is_relative) == (Size(3, 4), True)
@@ -64,8 +65,8 @@ def test_an_image_gains_a_size_and_never_loses_it() -> None:
 
 
 def test_crowds_and_tags_are_kept_apart_from_boxes() -> None:
-    store = Spool()
-    store.add_image(Stated("a.jpg", "a.jpg"), None, is_relative=False)
+    store = ReaderStore()
+    store.add_image(StatedImage("a.jpg", "a.jpg"), None, is_relative=False)
     entry = store.find("a.jpg")
     assert entry is not None
     store.add_box(entry, row(0, is_crowd=True))
@@ -80,8 +81,10 @@ def test_crowds_and_tags_are_kept_apart_from_boxes() -> None:
 
 
 def test_names_that_are_not_utf8_come_back_as_they_are() -> None:
-    store = Spool()
-    store.add_image(Stated("\udcff\1.jpg", "\udcff\1.jpg"), None, is_relative=False)
+    store = ReaderStore()
+    store.add_image(
+        StatedImage("\udcff\1.jpg", "\udcff\1.jpg"), None, is_relative=False
+    )
     store.add_remark(Remark("\udcff", "line 1", "é"), is_skipped=True)
     assert [image.name for image in store.read_images(LABELS)] == ["\udcff\1.jpg"]
     assert list(store.remarks(skipped=True)) == [("\udcff", "line 1", "é")]
@@ -128,7 +131,7 @@ def test_an_image_of_two_parts_is_in_neither_whoever_names_it_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # What is at hand and what was written already are joined alike.
-    monkeypatch.setattr(scratch, "_ENTRIES_AT_HAND", 1)
+    monkeypatch.setattr(reader_store, "_ENTRIES_AT_HAND", 1)
     with LabelReader(Limits()) as collector:
         for part in ("", "train", "", "val", "train"):
             for name in ("both.jpg", "one.jpg"):

@@ -7,7 +7,7 @@ from typing import Any, Final
 import streamlit as st
 
 from imagebase.errors import ExportError
-from imagebase.export.overlays import PICTURES, read_overlays
+from imagebase.export.preview import PICTURES, read_overlays
 from imagebase.store import JobInfo, JobState
 from imagebase.ui import job_progress, services, state, suggested_boxes, widgets
 from imagebase.ui.export.options import ExportChoice

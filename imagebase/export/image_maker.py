@@ -1,6 +1,6 @@
-"""The pictures of an export: as they came, at another size, cut out, or varied.
+"""Make the images of an export: originals, resized, cropped or augmented.
 
-What the label files say of a picture is known before it is written: sizes and boxes at
+What label files say of an image is known before its file is written: sizes and boxes at
 another size follow from the placement, those of a crop from its box. Variants alone are
 made at once, and lie on disk until they are written.
 """
@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from imagebase.annotation import Annotation, Box, ImageRecord, Size
+from imagebase.annotation import Annotation, Box, ImageRecord, ReviewStatus, Size
 from imagebase.annotation.areas import Point, Shape
 from imagebase.annotation.coverage import is_inside, mask_of
 from imagebase.augmentation import LabelledImage, variant
@@ -24,7 +24,7 @@ from imagebase.export.request import (
     ExportRequest,
 )
 from imagebase.formats.base import ExportImage
-from imagebase.formats.file_names import split_suffix
+from imagebase.formats.file_names import split_suffix, with_suffix
 from imagebase.formats.registry import format_named
 from imagebase.formats.shapes import whole_pixels, writable
 from imagebase.images.decode import (
@@ -47,19 +47,6 @@ _IMAGE_BYTES: Final = 600
 _BOX_BYTES: Final = 120
 
 
-class Made(NamedTuple):
-    """A picture to be exported and what is said about it.
-
-    suffix: of its file. words: what it was made from; empty where it came as it is.
-    byte_count: about how much it takes in the zip.
-    """
-
-    record: ImageRecord
-    suffix: str
-    byte_count: int
-    words: str = ""
-
-
 class _Crop(NamedTuple):
     """Whole pixels of an image, and what kind of file they are written as."""
 
@@ -68,10 +55,10 @@ class _Crop(NamedTuple):
     suffix: str
 
 
-class Maker:
-    """Makes the pictures of one export, one at a time.
+class ImageMaker:
+    """Makes the images of one export, one at a time.
 
-    with_gps: ids of pictures handed out that tell where they were taken.
+    with_gps: ids of images handed out that hold the place where they were taken.
     dropped: boxes of variants of which too little was left.
     blacked_boxes: boxes in areas that are black, by image id. black_variants: how many
     have areas of the image that they were made of.
@@ -101,8 +88,8 @@ class Maker:
         self.blacked_boxes: dict[str, int] = {}
         self.black_variants = 0
 
-    def original(self, record: ImageRecord) -> Made:
-        """Return an image with what is said about it, at the size asked for.
+    def original(self, record: ImageRecord) -> ExportImage:
+        """Return a dataset's image at the size asked for, with its boxes.
 
         Raises:
             ImageFileError, NotFoundError: its file is not there.
@@ -121,12 +108,11 @@ class Maker:
         boxes = _BOX_BYTES * len(record.annotations)
         if placement.changes_nothing and image_id not in self._black:
             weight = record.byte_count + boxes + _IMAGE_BYTES
-            return Made(self._named(record, came), came, weight)
+            return _export_image(self._named(record, came), came, weight)
         share = _pixels(placement.canvas) / _pixels(record.size)
         weight = round(record.byte_count * share) + boxes + _IMAGE_BYTES
-        return Made(
-            _placed(record, placement), _suffix_of(header.export_suffix), weight
-        )
+        suffix = _suffix_of(header.export_suffix)
+        return _export_image(_placed(record, placement), suffix, weight)
 
     def _with_areas(self, record: ImageRecord) -> ImageRecord:
         """Return the record with its areas as asked for: to be written, black, or none.
@@ -143,7 +129,9 @@ class Maker:
             self.blacked_boxes[record.image_id] = left
         return kept
 
-    def crops(self, record: ImageRecord, original: Made) -> Iterator[Made]:
+    def crops(
+        self, record: ImageRecord, original: ExportImage
+    ) -> Iterator[ExportImage]:
         """Yield what is in each box that can be written, whole pixels of it."""
         record = replace(self._with_areas(record), ignored=())
         stem, _ = split_suffix(record.file_name)
@@ -152,7 +140,7 @@ class Maker:
             crop_id = f"{record.image_id}-box-{number}"
             box = Box(*whole_pixels(one.box)).clipped(record.size)
             size = Size(round(box.width), round(box.height))
-            suffix = _suffix_of(original.suffix)
+            suffix = _suffix_of(split_suffix(original.name)[1])
             self._crops[crop_id] = _Crop(record.image_id, box, suffix)
             self._names[crop_id] = record.file_name
             cut = replace(
@@ -165,22 +153,22 @@ class Maker:
             )
             share = _pixels(size) / _pixels(record.size)
             weight = round(record.byte_count * share) + _IMAGE_BYTES
-            words = f"box {number} of {record.file_name}"
-            yield Made(cut, suffix, weight, words)
+            made = f"box {number} of {record.file_name}"
+            yield _export_image(cut, suffix, weight, made)
 
     def variants(
         self,
         record: ImageRecord,
         *,
-        suffix: str,
+        original: ExportImage,
         record_of: Callable[[str], ImageRecord],
         partners: Sequence[str],
-    ) -> Iterator[Made]:
+    ) -> Iterator[ExportImage]:
         """Yield the variants of a training image.
 
         Args:
-            record: as it is in the dataset, not resized.
-            suffix: of the image's own file.
+            record: of the dataset, not resized.
+            original: the same image in the export.
             record_of: other training images, for a mosaic.
             partners: their ids, in order.
 
@@ -191,6 +179,7 @@ class Maker:
         if recipe is None:
             return
         areas = self._request.areas
+        suffix = _suffix_of(split_suffix(original.name)[1])
 
         def load(image_id: str) -> LabelledImage:
             own = image_id == record.image_id
@@ -206,10 +195,10 @@ class Maker:
             )
             self.dropped += made.dropped
             self.black_variants += bool(record.ignored) and areas != AREAS_LEFT
-            yield self._kept(record, number + 1, made, _suffix_of(suffix))
+            yield self._kept(record, number + 1, made, suffix)
 
     def bytes_of(self, image_id: str) -> bytes:
-        """Return the picture file that is written for an image, crop or variant."""
+        """Return the file that is written for an image, crop or variant."""
         if image_id in self._variants:
             return self._variants[image_id].read_bytes()
         crop = self._crops.get(image_id)
@@ -228,7 +217,7 @@ class Maker:
         return self._as_it_came(image_id, data, name)
 
     def source_of(self, image_id: str) -> str:
-        """Return the id of the image that a picture is of or was cut out of."""
+        """Return the id of the dataset's image that an image is or was cut out of."""
         crop = self._crops.get(image_id)
         return image_id if crop is None else crop.image_id
 
@@ -263,7 +252,7 @@ class Maker:
 
     def _kept(
         self, record: ImageRecord, number: int, made: LabelledImage, suffix: str
-    ) -> Made:
+    ) -> ExportImage:
         stem, _ = split_suffix(record.file_name)
         size = Size(made.rgb.shape[1], made.rgb.shape[0])
         placement = self._placement(size)
@@ -273,7 +262,7 @@ class Maker:
         if self._made_bytes > most:
             raise ExportError(
                 f"The variants take more than {most // 10**6:,} MB; ask for fewer, or "
-                "for smaller pictures."
+                "for smaller images."
             )
         varied = replace(
             record,
@@ -289,7 +278,7 @@ class Maker:
         self._variants[varied.image_id] = path
         weight = len(data) + _BOX_BYTES * len(made.annotations) + _IMAGE_BYTES
         words = f"variant {number} of {record.file_name}"
-        return Made(_placed(varied, placement), suffix, weight, words)
+        return _export_image(_placed(varied, placement), suffix, weight, words)
 
     def _pixels_of(self, record: ImageRecord, *, keeps: bool) -> RgbArray:
         """Return an image's pixels; the last that was to be kept is at hand."""
@@ -308,6 +297,18 @@ class Maker:
         if self._request.resizing is None:
             return Placement(size, size, size)
         return self._request.resizing.placement(size)
+
+
+def _export_image(
+    record: ImageRecord, suffix: str, byte_count: int, made: str = ""
+) -> ExportImage:
+    return ExportImage(
+        record,
+        with_suffix(record.file_name, suffix),
+        record.status is ReviewStatus.APPROVED,
+        made=made,
+        byte_count=byte_count,
+    )
 
 
 def _placed(record: ImageRecord, placement: Placement) -> ImageRecord:
@@ -335,7 +336,7 @@ def _outside(record: ImageRecord) -> Iterator[Annotation]:
 
 
 def _blacked(rgb: RgbArray, shapes: tuple[Shape, ...]) -> RgbArray:
-    """Return the picture with shapes in its pixels black; itself without any."""
+    """Return the image with shapes in its pixels black; itself without any."""
     if not shapes:
         return rgb
     mask = mask_of(shapes, Size(rgb.shape[1], rgb.shape[0]))
@@ -352,9 +353,9 @@ def _moved(one: Annotation, size: Size, placement: Placement) -> Annotation:
     return replace(one, box=placement.box(one.box.normalised().clipped(size)))
 
 
-def _suffix_of(export_suffix: str) -> str:
-    """Return what a picture made from such a file is written as."""
-    return ".jpg" if export_suffix in (".jpg", ".webp") else ".png"
+def _suffix_of(suffix: str) -> str:
+    """Return what an image made from such a file is written as."""
+    return ".jpg" if suffix.lower() in (".jpg", ".jpeg", ".webp") else ".png"
 
 
 def _encoded(rgb: RgbArray, suffix: str) -> bytes:
