@@ -126,7 +126,7 @@ def test_split_depends_on_neither_order_nor_process() -> None:
         shuffled = random.Random(seed).sample(images, len(images))
         assert split_by_shares(shuffled, THREE, seed=3).part_of == expected
     script = (
-        "from tests.test_split import *\n"
+        "from tests.formats.test_split import *\n"
         "print(sorted(split_by_shares(street(60), THREE, seed=3).part_of.items()))"
     )
     for hash_seed in ("1", "2"):

@@ -46,7 +46,7 @@ READ_ALL = """
 import json, sys, time
 from pathlib import Path
 from imagebase.errors import ImageBaseError
-from imagebase.images import load_image
+from imagebase.images.decode import load_image
 
 outcome = {}
 for path in sorted(Path(sys.argv[1]).iterdir()):
@@ -443,7 +443,7 @@ NOISY = """
 import sys
 from pathlib import Path
 from imagebase.errors import ImageBaseError
-from imagebase.images import load_image
+from imagebase.images.decode import load_image
 for path in sorted(Path(sys.argv[1]).iterdir()):
     try:
         load_image(path.read_bytes(), file_name=path.name, max_pixels=50_000_000)

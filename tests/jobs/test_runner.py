@@ -233,7 +233,7 @@ def test_queued_job_of_a_process_that_died_is_run(
 _DIE_AT_WORK = """
 import os, sys
 from pathlib import Path
-from imagebase.jobs import JobRunner
+from imagebase.jobs.runner import JobRunner
 from imagebase.settings import Settings
 from imagebase.store import Scope, open_store
 
