@@ -22,7 +22,7 @@ from pycocotools.cocoeval import COCOeval
 
 from imagebase.detection.candidates import select
 from imagebase.detection.factory import ACCURATE, FAST, load_detector
-from imagebase.detection.model_registry import find_model
+from imagebase.detection.library import find_model
 from imagebase.detection.pipeline import BatchItem, ImageSource, detect_many
 from imagebase.settings import PROJECT_ROOT
 

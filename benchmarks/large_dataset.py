@@ -13,8 +13,8 @@ from typing import Final
 from imagebase.annotation import Annotation, Box, ImageRecord, ReviewStatus
 from imagebase.detection.candidates import Candidates, pack, select
 from imagebase.detection.detector import LoadedModel, shared_detector
-from imagebase.detection.model_registry import find_model
-from imagebase.detection.suggestions import as_annotations
+from imagebase.detection.library import find_model
+from imagebase.detection.selection_rule import as_annotations
 from imagebase.editing.records import approve, delete_annotations, move, reject, relabel
 from imagebase.images.decode import load_image
 from imagebase.images.quality import assess

@@ -26,9 +26,10 @@ from imagebase.detection.candidates import select
 from imagebase.detection.detector import CANDIDATE_FLOOR, ONE_PASS, Detector
 from imagebase.detection.ensemble import common_labels
 from imagebase.detection.factory import FAST, load_detector
-from imagebase.detection.model_registry import Model, find_model
+from imagebase.detection.library import find_model
+from imagebase.detection.model_files import Model
 from imagebase.detection.pipeline import ImageSource, detect_many, loader_for
-from imagebase.detection.suggestions import SelectionRule, as_annotations
+from imagebase.detection.selection_rule import SelectionRule, as_annotations
 from imagebase.errors import ExportError, ImageBaseError, UnknownLabelError
 from imagebase.formats.manifest import check_unchanged
 from imagebase.formats.registry import format_named

@@ -171,7 +171,7 @@ def annotate(
     could be done; 2: wrong usage.
     """
     from imagebase.batch.run import RunSettings, run
-    from imagebase.detection.suggestions import SelectionRule
+    from imagebase.detection.selection_rule import SelectionRule
 
     _refuse_what_comes_later(engine, ray_address)
     _refuse_what_cannot_be(runtime, precision, input_size)

@@ -63,8 +63,8 @@ _Drawn = Annotated[
 @app.command("list")
 def list_models() -> None:
     """List the models: name, family, net size, labels, MB, where from."""
-    from imagebase.detection.model_cards import card_of
-    from imagebase.detection.model_registry import all_models
+    from imagebase.detection.library import all_models
+    from imagebase.detection.model_card import card_of
     from imagebase.detection.onnx.families import FAMILY_NAMES
 
     rows = [("name", "family", "size", "labels", "MB", "from")]
@@ -151,8 +151,7 @@ def _examined(
 ) -> "tuple[Diagnosis, Trial]":
     """Print what the doctor says and how a dry run went; end where it is in vain."""
     from imagebase.detection.validation import examine_paths
-    from imagebase.detection.validation.dry_run import SAMPLE
-    from imagebase.detection.validation.trial_preview import DRAWN_SUFFIXES
+    from imagebase.detection.validation.dry_run import DRAWN_SUFFIXES, SAMPLE
 
     _refuse_what_is_not_there(paths, family)
     if drawn is not None and not drawn.parent.is_dir():
@@ -229,11 +228,7 @@ def _draw(
     diagnosis: "Diagnosis", tried: "Trial", picture: Path, drawn: Path | None
 ) -> "Finding":
     """Return what a dry run's boxes say; draw them where that is asked."""
-    from imagebase.detection.validation.trial_preview import (
-        boxes_of,
-        draw_trial,
-        finding_of,
-    )
+    from imagebase.detection.validation.dry_run import boxes_of, draw_trial, finding_of
 
     assert diagnosis.draft is not None
     labels = diagnosis.draft.model.labels

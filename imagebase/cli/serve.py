@@ -23,7 +23,7 @@ def check(address: str, port: int) -> Iterator[str]:
         StoreError: the data folder cannot be written or the database not opened.
     """
     from imagebase.detection.detector import load_model
-    from imagebase.detection.model_registry import find_model
+    from imagebase.detection.library import find_model
     from imagebase.store import open_store
 
     detector = load_model(find_model(DEFAULT_MODEL))

@@ -296,7 +296,7 @@ def _writable(output: Path) -> Iterator[None]:
 
 
 def _base(model: str) -> str:
-    from imagebase.detection.model_registry import find_model
+    from imagebase.detection.library import find_model
 
     return str(find_model(model).folder)
 

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imagebase.detection.candidates import Candidates
-from imagebase.geometry import nms_per_class, pairwise_iou
+from imagebase.detection.nms import nms_per_class
+from imagebase.geometry import pairwise_iou
 
 SAME_BOX_IOU: Final = 0.55
 # Within one look: what suppression leaves is one box a thing, and may be crowded.

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from imagebase.annotation.areas import ImageShapes
 from imagebase.annotation.coverage import is_inside
 from imagebase.detection.candidates import Candidates, Detections
-from imagebase.geometry import FloatArray, nms_in_groups
+from imagebase.detection.nms import nms_in_groups
+from imagebase.geometry import FloatArray
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,8 @@ from typing import Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from imagebase.detection.nms import nms_per_class
 from imagebase.errors import StoreError
-from imagebase.geometry import nms_per_class
 
 # magic, version, number of candidates; then zlib over xyxy, confidence, class_id and,
 # in version 2, seen_by.

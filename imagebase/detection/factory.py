@@ -11,8 +11,8 @@ from imagebase.detection.detector import (
     shared_detector,
 )
 from imagebase.detection.ensemble import MAX_VOTERS, VotingDetector
+from imagebase.detection.library import find_model
 from imagebase.detection.model_files import Model
-from imagebase.detection.model_registry import find_model
 from imagebase.detection.tta import AccurateDetector, Glance, View
 from imagebase.errors import ModelLoadError
 from imagebase.settings import TEAM_OWNER

@@ -1,31 +1,87 @@
-"""The models that people added: a folder each, seen by their owner alone.
-
-A team's lie in IMAGEBASE_HOME/models/<name>/, a demo visitor's in a folder of the
-visitor's own that goes when the visitor's datasets do.
-"""
+"""Find, add, rename, delete and download models: bundled ones and each owner's own."""
 
 import contextlib
+import io
 import logging
 import shutil
-from collections.abc import Iterable, Mapping
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from imagebase.annotation import clean_text, new_id
-from imagebase.detection.model_card import CARD_FILE, ModelCard, Score
-from imagebase.detection.model_files import BUNDLED, Model, model_in_folder
+from imagebase.detection.darknet.graph import darknet_to_onnx
+from imagebase.detection.model_card import (
+    CARD_FILE,
+    ModelCard,
+    Score,
+    card_of,
+    read_card,
+)
+from imagebase.detection.model_files import (
+    BUNDLED,
+    CFG,
+    CONVERTED,
+    NAMES,
+    REPORTS,
+    WEIGHTS,
+    Model,
+    model_in_file,
+    model_in_folder,
+)
 from imagebase.errors import ImageBaseError, ModelLoadError, UnknownModelError
-from imagebase.settings import TEAM_OWNER, settings
+from imagebase.settings import TEAM_OWNER, WEIGHTS_FOLDER, settings
 
 MAX_NAME_LENGTH: Final = 60
 MAX_TEXT_LENGTH: Final = 20_000
+LICENCE: Final = "LICENCE.txt"
 _DRAFT: Final = ".draft-"
 # Windows reads these as devices, and shells and paths as something else; the last
 # three say how a model is evaluated.
 _NOT_IN_NAMES: Final = frozenset('<>:"/\\|?*@&+')
 
 _log: Final = logging.getLogger(__name__)
+
+
+def bundled_models() -> list[Model]:
+    """Return the models that came along and are there, the default first."""
+    folders = [WEIGHTS_FOLDER / name for name in BUNDLED]
+    return [model_in_folder(folder) for folder in folders if folder.is_dir()]
+
+
+def all_models(owner_id: str = TEAM_OWNER) -> list[Model]:
+    """Return the models that came along, then those this owner added, by name."""
+    return [*bundled_models(), *library_of(owner_id).models()]
+
+
+def find_model(name_or_path: str, *, owner_id: str = TEAM_OWNER) -> Model:
+    """Return a model by name, by its folder, or by its .onnx file.
+
+    Args:
+        name_or_path: of one that came along or that this owner added; a name that was
+            changed is still known.
+        owner_id: whose own models are looked at; nobody sees another owner's.
+
+    Raises:
+        UnknownModelError: there is none; the message lists the known names.
+        ModelLoadError: there is one, and a part of it is missing or unreadable.
+    """
+    if name_or_path in BUNDLED and (WEIGHTS_FOLDER / name_or_path).is_dir():
+        return model_in_folder(WEIGHTS_FOLDER / name_or_path)
+    own = library_of(owner_id).find(name_or_path)
+    if own is not None:
+        return own
+    path = Path(name_or_path).expanduser() if name_or_path else WEIGHTS_FOLDER / "-"
+    if path.is_dir():
+        return model_in_folder(path)
+    if path.is_file() and path.suffix.lower() == ".onnx":
+        return model_in_file(path, name=path.stem)
+    known = ", ".join(model.name for model in all_models(owner_id))
+    raise UnknownModelError(
+        f"There is no model {name_or_path!r}; give one of {known}, a folder with "
+        f"{CFG}, {WEIGHTS} and {NAMES}, or an .onnx file."
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +127,7 @@ class ModelLibrary:
             UnknownModelError: there is none of that name.
             ModelLoadError: its card is damaged.
         """
-        try:
-            text = (self._path(name) / CARD_FILE).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise ModelLoadError(
-                f"The card of the model {name} cannot be read; add the model again."
-            ) from error
-        return replace(ModelCard.from_json(text), name=name)
+        return read_card(self._path(name))
 
     def add(self, files: Mapping[str, Path], card: ModelCard) -> Model:
         """Keep a model that was found to work; the files are copied.
@@ -261,3 +311,39 @@ def _write_card(folder: Path, card: ModelCard) -> None:
 
 def _shortened(text: str) -> str:
     return clean_text(text).strip()[:MAX_TEXT_LENGTH]
+
+
+def model_zip(model: Model) -> bytes:
+    """Return a model's files in a zip, and what its training told where it was kept.
+
+    A Darknet model is there as ONNX too, for whatever does not read Darknet.
+
+    Raises:
+        ModelLoadError: its files or its card are damaged.
+        OSError: they cannot be read.
+    """
+    out = io.BytesIO()
+    # Weights do not get smaller by packing.
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:
+        for name, content in _files(model):
+            archive.writestr(name, content)
+    return out.getvalue()
+
+
+def _files(model: Model) -> Iterator[tuple[str, bytes]]:
+    graph = model.graph.read_bytes()
+    if model.weights is None:
+        yield model.graph.name, graph
+    else:
+        weights = model.weights.read_bytes()
+        yield CFG, graph
+        yield WEIGHTS, weights
+        yield CONVERTED, darknet_to_onnx(graph, weights, labels=model.labels)
+    yield NAMES, "".join(f"{label}\n" for label in model.labels).encode()
+    licence = card_of(model).licence
+    if licence:
+        yield LICENCE, licence.encode()
+    for name in REPORTS:
+        path = model.folder / name
+        if path.is_file():
+            yield name, path.read_bytes()

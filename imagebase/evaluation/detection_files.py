@@ -11,14 +11,14 @@ from imagebase.annotation import Box, Size
 from imagebase.detection.label_mapping import map_labels
 from imagebase.errors import AnnotationFileError, EvaluationError
 from imagebase.evaluation.arrays import Found, Truth
-from imagebase.evaluation.coco_ids import (
+from imagebase.evaluation.detection_pass import Pass
+from imagebase.evaluation.ground_truth import (
     CocoNumbers,
+    LabelFiles,
     box_of,
     coco_id,
     read_coco_numbers,
 )
-from imagebase.evaluation.detection_pass import Pass
-from imagebase.evaluation.ground_truth import LabelFiles
 from imagebase.formats.base import FileTree
 from imagebase.formats.image_index import NameIndex
 from imagebase.formats.reader import image_name, number

@@ -17,7 +17,7 @@ from imagebase.detection.candidates import Candidates, Detections, select
 from imagebase.detection.detector import Detector
 from imagebase.detection.factory import ACCURATE, FAST, load_detector
 from imagebase.detection.label_mapping import LabelMapping, map_labels
-from imagebase.detection.model_registry import find_model
+from imagebase.detection.library import find_model
 from imagebase.detection.pipeline import ImageSource, detect_many, loader_for
 from imagebase.detection.runtime import has_bf16
 from imagebase.errors import EvaluationError

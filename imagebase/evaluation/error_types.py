@@ -1,22 +1,28 @@
-"""What became of every detection and every object at a threshold, and why.
+"""Error types: right, missed, false alarm, mix-up or loose box; in words and drawn.
 
 Objects are found first, as COCO matches them. What is left is told apart: a mix-up is a
 detection on an object of another label; a loose box overlaps an object of its own label
 by less than is asked for; the rest are false alarms, and misses.
 """
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
 import numpy as np
 
+from imagebase.annotation import Annotation, Box, LabelSet, Size, Source
 from imagebase.evaluation.arrays import FOUND_IOU, Flags, Floats, Found, Indices, Truth
 from imagebase.evaluation.matching import NOBODY, Matching
 from imagebase.geometry import pairwise_iou
+from imagebase.images.decode import RgbArray
+from imagebase.images.draw import draw_annotations
+from imagebase.wording import percent
 
 LOOSE_IOU: Final = 0.1
+_NAMED: Final = 4
 
 
 class Fate(StrEnum):
@@ -222,3 +228,82 @@ def _pair_up(
         result.of_found[detection] = result.of_object[thing] = code
         result.partner[detection] = thing
         result.overlap[detection] = overlaps[row, column]
+
+
+def boxes_of_mistakes(
+    verdicts: Verdicts, mistakes: Iterable[Mistake]
+) -> list[Annotation]:
+    """Return the boxes that mistakes are about, to be drawn: each box once."""
+    drawn: dict[tuple[str, int], Annotation] = {}
+    for one in mistakes:
+        if one.object is not None:
+            drawn["object", one.object] = object_box(verdicts, one.object)
+        if one.found is not None:
+            drawn["found", one.found] = found_box(verdicts, one.found)
+    return list(drawn.values())
+
+
+def object_box(verdicts: Verdicts, row: int) -> Annotation:
+    """Return an object of the truth as a person's box: a solid line."""
+    truth = verdicts.truth
+    return Annotation(
+        Box(*truth.xyxy[row].tolist()),
+        truth.labels[truth.label[row]],
+        annotation_id=f"object {row}",
+        source=Source.HUMAN,
+    )
+
+
+def found_box(verdicts: Verdicts, row: int) -> Annotation:
+    """Return a detection as a model's untouched box: a dashed line."""
+    found = verdicts.found
+    return Annotation(
+        Box(*found.xyxy[row].tolist()),
+        verdicts.truth.labels[found.label[row]],
+        annotation_id=f"found {row}",
+        source=Source.MODEL,
+        confidence=float(found.confidence[row]),
+    )
+
+
+def drawn(
+    rgb: RgbArray, annotations: Sequence[Annotation], labels: LabelSet, size: Size
+) -> RgbArray:
+    """Return a copy of a picture with these boxes on it."""
+    return draw_annotations(rgb, annotations, labels=labels, from_size=size)
+
+
+def in_words(verdicts: Verdicts, mistake: Mistake) -> str:
+    """Return what is wrong in a few words: "no dog was found here"."""
+    thing = _label_of_object(verdicts, mistake.object)
+    said, sure = "", ""
+    if mistake.found is not None:
+        said = verdicts.truth.labels[verdicts.found.label[mistake.found]]
+        sure = percent(float(verdicts.found.confidence[mistake.found]))
+    match mistake.fate:
+        case Fate.RIGHT:
+            return f"found: {said} {sure}"
+        case Fate.MISSED:
+            return f"missed: {thing}"
+        case Fate.FALSE_ALARM:
+            return f"false alarm: {said} {sure}"
+        case Fate.MIX_UP:
+            return f"mix-up: {thing} taken for {said} {sure}"
+        case _:
+            overlap = f"{mistake.overlap:.0%}".replace("%", " %")
+            return f"loose: {said} {sure}, overlaps by {overlap}"
+
+
+def _label_of_object(verdicts: Verdicts, row: int | None) -> str:
+    return "" if row is None else verdicts.truth.labels[verdicts.truth.label[row]]
+
+
+def listed(verdicts: Verdicts, mistakes: Sequence[Mistake]) -> str:
+    """Return the first few mistakes in words, and how many more there are."""
+    counts = Counter(in_words(verdicts, one) for one in mistakes)
+    told = [
+        words if count == 1 else f"{words} × {count}"
+        for words, count in list(counts.items())[:_NAMED]
+    ]
+    rest = sum(list(counts.values())[_NAMED:])
+    return "; ".join([*told, f"and {rest} more"] if rest else told)

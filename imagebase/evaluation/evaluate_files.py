@@ -10,7 +10,7 @@ from typing import Final
 
 from imagebase import __version__
 from imagebase.annotation import Size, utc_now
-from imagebase.detection.model_registry import find_model
+from imagebase.detection.library import find_model
 from imagebase.detection.pipeline import ImageSource
 from imagebase.errors import EvaluationError, ImageBaseError, ModelLoadError
 from imagebase.evaluation.comparison import DEFAULT_THRESHOLD, Standing, stand

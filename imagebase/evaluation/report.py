@@ -18,7 +18,7 @@ from imagebase.evaluation.comparison import (
     compared,
 )
 from imagebase.evaluation.curves import BestThreshold
-from imagebase.evaluation.image_cards import boxes_of_mistakes, drawn, listed
+from imagebase.evaluation.error_types import boxes_of_mistakes, drawn, listed
 from imagebase.evaluation.svg_charts import Series, line_chart
 from imagebase.images.decode import RgbArray, encode_jpeg
 from imagebase.wording import plural

@@ -21,11 +21,13 @@ from imagebase.annotation import Box, Size
 from imagebase.errors import EditError, ImageBaseError, ImageReadError, LimitError
 from imagebase.images.file_types import (
     formats_in_words,
+    is_whole_without_end,
+    lacks_end,
     open_image,
     pixels_claimed,
+    with_end,
     with_pnm_at_once,
 )
-from imagebase.images.jpeg_end import is_whole_without_end, lacks_end, with_end
 
 RgbArray = NDArray[np.uint8]
 

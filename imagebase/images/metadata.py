@@ -12,7 +12,7 @@ from PIL import ExifTags, Image
 
 from imagebase.errors import ImageBaseError
 from imagebase.images.decode import export_image, opened
-from imagebase.images.jpeg_end import JPEG_MARKER
+from imagebase.images.file_types import JPEG_MARKER
 
 _XMP_POSITION: Final = b"exif:GPSLatitude"
 _POSITION_TAGS: Final = frozenset({ExifTags.GPS.GPSLatitude, ExifTags.GPS.GPSLongitude})

@@ -9,7 +9,7 @@ from imagebase.detection.candidates import unpack
 from imagebase.detection.detector import Detector
 from imagebase.detection.factory import ModelConfig, shared_looker
 from imagebase.detection.merge import keep_detections
-from imagebase.detection.suggestions import (
+from imagebase.detection.selection_rule import (
     SelectionRule,
     as_annotations,
     kept_labels,

@@ -12,7 +12,7 @@ from imagebase.detection.candidate_pool import CandidatePool
 from imagebase.detection.candidates import unpack
 from imagebase.detection.detector import Detector
 from imagebase.detection.factory import ModelConfig, shared_looker
-from imagebase.detection.suggestions import SelectionRule, rule_of, select_all
+from imagebase.detection.selection_rule import SelectionRule, rule_of, select_all
 from imagebase.errors import ModelLoadError, UnknownModelError
 from imagebase.geometry import as_xyxy
 from imagebase.jobs.inference import MIRRORED_PASS, candidates_key, look

@@ -14,10 +14,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from imagebase.annotation import ImageRecord, ReviewStatus, utc_now
-from imagebase.detection.library import MAX_NAME_LENGTH, ModelLibrary, library_of
+from imagebase.detection.library import (
+    MAX_NAME_LENGTH,
+    ModelLibrary,
+    find_model,
+    library_of,
+)
 from imagebase.detection.model_card import ModelCard, Score
 from imagebase.detection.model_files import CFG, NAMES, REPORTS, WEIGHTS, sha256_of
-from imagebase.detection.model_registry import find_model
 from imagebase.errors import ModelLoadError, TrainingError
 from imagebase.formats.split import split_image
 from imagebase.jobs.runner import JobContext

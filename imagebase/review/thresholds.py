@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from imagebase.annotation import ImageRecord
 from imagebase.detection.candidate_pool import SelectedBoxes
 from imagebase.detection.merge import SAME_OBJECT_IOU, keep_detections
-from imagebase.detection.suggestions import SelectionRule, as_annotations
+from imagebase.detection.selection_rule import SelectionRule, as_annotations
 from imagebase.geometry import FloatArray, as_xyxy, pairwise_iou
 from imagebase.review.corrections import Decision, Fate
 from imagebase.store.statistics import FinalBox

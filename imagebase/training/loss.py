@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from imagebase.annotation import Size
 from imagebase.annotation.coverage import INSIDE_SHARE
-from imagebase.detection.heads import Head
+from imagebase.detection.darknet.heads import Head
 
 # An anchor whose shape overlaps an object's by more than this learns it, and the best.
 SHAPE_IOU: Final = 0.213

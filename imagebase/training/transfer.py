@@ -6,8 +6,8 @@ from collections.abc import Sequence
 import torch
 
 from imagebase.detection.darknet.cfg import parse_cfg
+from imagebase.detection.darknet.heads import Head
 from imagebase.detection.darknet.plan import plan_network
-from imagebase.detection.heads import Head
 from imagebase.errors import ModelLoadError
 from imagebase.training.network import ConvolutionBlock, DarknetModule, load_weights
 

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from imagebase.detection.candidates import select
-from imagebase.detection.heads import decode_heads
+from imagebase.detection.darknet.heads import decode_heads
 from imagebase.evaluation.arrays import (
     CONFIDENCE_FLOOR,
     MAX_DETECTIONS,

@@ -15,8 +15,8 @@ from imagebase.detection.candidate_pool import CandidatePool
 from imagebase.detection.candidates import unpack
 from imagebase.detection.detector import Detector
 from imagebase.detection.factory import ModelConfig, shared_looker
-from imagebase.detection.library import library_of
-from imagebase.detection.model_registry import Model, all_models
+from imagebase.detection.library import all_models, library_of
+from imagebase.detection.model_files import Model
 from imagebase.errors import (
     ImageBaseError,
     ImageFileError,

@@ -12,7 +12,7 @@ from imagebase.detection.detector import Detector
 from imagebase.detection.factory import ModelConfig, shared_looker
 from imagebase.detection.label_mapping import map_labels
 from imagebase.detection.merge import suggested
-from imagebase.detection.suggestions import (
+from imagebase.detection.selection_rule import (
     SelectionRule,
     as_annotations,
     found_labels,

@@ -21,7 +21,7 @@ from imagebase.batch.resume import (
 from imagebase.batch.run import RunSettings, run
 from imagebase.detection.candidates import Candidates
 from imagebase.detection.detector import load_model
-from imagebase.detection.model_registry import find_model
+from imagebase.detection.library import find_model
 from imagebase.errors import ExportError
 from imagebase.images.decode import load_image
 from imagebase.settings import DEFAULT_MODEL, PROJECT_ROOT, SAMPLES_FOLDER

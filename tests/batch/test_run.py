@@ -17,8 +17,8 @@ from imagebase.batch.resume import FILE_NAME, JournalKey, open_journal
 from imagebase.batch.run import OnProgress, RunSettings, label_images, run
 from imagebase.batch.summary import RunSummary
 from imagebase.detection.detector import LoadedModel, load_model
-from imagebase.detection.model_registry import find_model
-from imagebase.detection.suggestions import SelectionRule
+from imagebase.detection.library import find_model
+from imagebase.detection.selection_rule import SelectionRule
 from imagebase.errors import (
     ExportError,
     ImageReadError,

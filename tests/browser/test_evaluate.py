@@ -9,7 +9,7 @@ from playwright.sync_api import Page, expect
 from imagebase.annotation import Annotation, Box, ReviewStatus
 from imagebase.detection.candidates import select
 from imagebase.detection.detector import load_model
-from imagebase.detection.model_registry import find_model
+from imagebase.detection.library import find_model
 from imagebase.images.decode import load_image
 from imagebase.settings import SAMPLES_FOLDER
 from tests.browser.conftest import Canvas, Dataset

@@ -18,7 +18,7 @@ from imagebase.detection.candidates import (
     select,
 )
 from imagebase.detection.detector import LoadedModel, load_model, shared_detector
-from imagebase.detection.model_registry import find_model
+from imagebase.detection.library import find_model
 from imagebase.errors import ModelLoadError
 from imagebase.geometry import FloatArray, as_xyxy, clip_xyxy, pairwise_iou
 from imagebase.images.decode import LoadedImage, load_image

@@ -10,8 +10,8 @@ from imagebase.annotation import Size
 from imagebase.detection.candidates import pack, select, unpack
 from imagebase.detection.detector import Detector, load_model
 from imagebase.detection.factory import ModelConfig, load_detector, shared_looker
-from imagebase.detection.model_registry import find_model
-from imagebase.detection.suggestions import as_annotations
+from imagebase.detection.library import find_model
+from imagebase.detection.selection_rule import as_annotations
 from imagebase.errors import ModelLoadError
 from imagebase.images.decode import LoadedImage, load_image
 from imagebase.settings import SAMPLES_FOLDER

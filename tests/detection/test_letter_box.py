@@ -15,8 +15,8 @@ from imagebase.annotation import Size
 from imagebase.detection.candidates import Candidates, Detections, select
 from imagebase.detection.darknet.graph import darknet_to_onnx
 from imagebase.detection.detector import LoadedModel, load_model
+from imagebase.detection.library import find_model
 from imagebase.detection.model_files import Model
-from imagebase.detection.model_registry import find_model
 from imagebase.detection.onnx.families import read_onnx, recipe_for
 from imagebase.detection.preprocess import darknet_letterboxed
 from imagebase.detection.runtime import load_runtime

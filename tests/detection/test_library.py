@@ -1,23 +1,37 @@
+import io
+import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from imagebase.annotation import Size
+from imagebase.detection.darknet.graph import darknet_to_onnx
 from imagebase.detection.detector import load_model
 from imagebase.detection.library import (
     ModelLibrary,
+    all_models,
+    bundled_models,
     delete_models,
+    find_model,
     fitting_name,
     library_of,
+    model_zip,
 )
 from imagebase.detection.model_card import CARD_FILE, ModelCard, Score
-from imagebase.detection.model_registry import all_models, find_model
+from imagebase.detection.model_files import model_in_file, model_in_folder, read_names
+from imagebase.detection.validation import examine, examine_paths
 from imagebase.errors import ModelLoadError, UnknownModelError
-from imagebase.settings import TEAM_OWNER, settings
-from tests.detection.darknet.darknet_models import write_one_box_model
+from imagebase.settings import DEFAULT_MODEL, TEAM_OWNER, Limits, settings
+from tests.detection.darknet.darknet_models import (
+    ONE_BOX_CFG,
+    one_box_weights,
+    write_one_box_model,
+)
+from tests.detection.validation.test_broken_uploads import darknet
 
 VISITOR, OTHER = "a" * 64, "b" * 64
 
@@ -215,3 +229,161 @@ def test_half_copied_model_is_no_model(library: ModelLibrary, tmp_path: Path) ->
     with pytest.raises(ModelLoadError, match="could not be kept"):
         library.add(missing, replace(card(), name="broken"))
     assert [one.name for one in library.folder.iterdir()] == ["pets"]
+
+
+def test_four_models_come_along_and_the_default_is_first() -> None:
+    models = bundled_models()
+    assert len(models) == 4
+    assert models[0].name == DEFAULT_MODEL
+    assert all(len(model.labels) == 80 for model in models)
+    assert all(model.title and model.origin for model in models)
+
+
+@pytest.mark.parametrize("name", [model.name for model in bundled_models()])
+def test_a_bundled_model_is_found_by_name(name: str) -> None:
+    assert find_model(name).name == name
+
+
+def test_a_folder_is_found_by_its_path(tmp_path: Path) -> None:
+    model = find_model(str(write_one_box_model(tmp_path / "pets")))
+    assert (model.name, model.labels) == ("pets", ("cat", "dog"))
+    assert model.is_darknet
+
+
+@pytest.mark.parametrize("names", ["obj.names", "pets.names"])
+def test_an_onnx_file_has_its_names_beside_it(names: str, tmp_path: Path) -> None:
+    graph = darknet_to_onnx(ONE_BOX_CFG.encode(), one_box_weights())
+    (tmp_path / "pets.onnx").write_bytes(graph)
+    (tmp_path / names).write_text("cat\ndog")
+    model = find_model(str(tmp_path / "pets.onnx"))
+    assert (model.name, model.labels) == ("pets", ("cat", "dog"))
+
+
+def test_an_onnx_file_has_its_names_inside(tmp_path: Path) -> None:
+    weights = one_box_weights()
+    graph = darknet_to_onnx(ONE_BOX_CFG.encode(), weights, labels=["cat", "dog"])
+    (tmp_path / "pets.onnx").write_bytes(graph)
+    assert find_model(str(tmp_path)).labels == ("cat", "dog")
+
+
+def test_an_onnx_file_without_names_is_refused(tmp_path: Path) -> None:
+    graph = darknet_to_onnx(ONE_BOX_CFG.encode(), one_box_weights())
+    (tmp_path / "pets.onnx").write_bytes(graph)
+    with pytest.raises(ModelLoadError, match=r"pets.onnx does not name its labels"):
+        find_model(str(tmp_path / "pets.onnx"))
+
+
+@pytest.mark.parametrize("name", ["yolov9", "", "no/such/folder", "../weights/x.onnx"])
+def test_an_unknown_model_is_answered_with_the_known(name: str) -> None:
+    with pytest.raises(UnknownModelError, match="give one of yolov4-tiny, yolo-fast"):
+        find_model(name)
+
+
+def test_a_folder_that_lacks_a_file_says_which(tmp_path: Path) -> None:
+    folder = write_one_box_model(tmp_path / "pets")
+    (folder / "obj.weights").unlink()
+    with pytest.raises(ModelLoadError, match=r"pets has no obj.weights; it needs"):
+        find_model(str(folder))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(b"cat\r\ntraffic light\r\n\r\n", id="CRLF and blank lines"),
+        pytest.param(b"\xef\xbb\xbfcat\ntraffic light", id="byte order mark"),
+        pytest.param(b" cat \n\ttraffic light\n", id="blanks around"),
+    ],
+)
+def test_names_as_people_write_them(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "obj.names"
+    path.write_bytes(content)
+    assert read_names(path) == ("cat", "traffic light")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        pytest.param(b"cat\n\ndog\n", "no label on line 2", id="a gap"),
+        pytest.param(b"\xff\xfec\x00", "save it as UTF-8 text", id="UTF-16"),
+        pytest.param(b"cat\n" * 300_000, "too big", id="huge"),
+    ],
+)
+def test_names_that_cannot_be_used(
+    content: bytes, message: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "obj.names"
+    path.write_bytes(content)
+    with pytest.raises(ModelLoadError, match=message):
+        read_names(path)
+
+
+REPORTS = {
+    "report.html": "<!doctype html><p>It learned.</p>",
+    "metrics.json": '{"AP50": 0.5}',
+    "history.csv": "step,loss\n1,2.5\n",
+}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A Darknet model with what its training told."""
+    made = tmp_path / "pets"
+    made.mkdir()
+    for name, content in darknet():
+        (made / name).write_bytes(content)
+    for name, text in REPORTS.items():
+        (made / name).write_text(text)
+    return made
+
+
+def unpacked(data: bytes) -> dict[str, bytes]:
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        assert archive.testzip() is None
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+def test_a_darknet_model_is_packed_with_its_onnx_and_reports(
+    folder: Path, tmp_path: Path
+) -> None:
+    model = model_in_folder(folder)
+    files = unpacked(model_zip(model))
+    three = {"obj.cfg", "obj.weights", "obj.names"}
+    assert set(files) == {*three, "obj.onnx", *REPORTS}
+    assert all(files[one] == (folder / one).read_bytes() for one in three)
+    onnx = tmp_path / "obj.onnx"
+    onnx.write_bytes(files["obj.onnx"])
+    rgb = np.random.default_rng(0).integers(0, 255, (64, 96, 3), np.uint8)
+    ours, other = (
+        load_model(one).candidates(rgb, size=Size(96, 64), floor=0.0)
+        for one in (model, model_in_file(onnx, name="pets"))
+    )
+    np.testing.assert_allclose(ours.xyxy, other.xyxy)
+
+
+def test_an_onnx_model_is_packed_with_its_names_and_licence() -> None:
+    files = unpacked(model_zip(find_model("yolox-nano")))
+    assert set(files) == {"model.onnx", "obj.names", "LICENCE.txt"}
+    assert files["obj.names"].decode().splitlines()[:2] == ["person", "bicycle"]
+
+
+def test_what_was_packed_comes_back_in(folder: Path) -> None:
+    data = model_zip(model_in_folder(folder))
+    for uploads in ([("pets.zip", data)], list(unpacked(data).items())):
+        diagnosis = examine(uploads, limits=Limits())
+        assert diagnosis.is_usable, diagnosis.findings
+        assert diagnosis.draft is not None
+        assert diagnosis.draft.model.is_darknet
+
+
+def test_the_folder_that_a_training_leaves_can_be_added(folder: Path) -> None:
+    files = unpacked(model_zip(model_in_folder(folder)))
+    (folder / "obj.onnx").write_bytes(files["obj.onnx"])
+    assert examine_paths([folder], limits=Limits()).is_usable
+
+
+def test_an_onnx_file_alone_is_no_copy(folder: Path) -> None:
+    files = unpacked(model_zip(model_in_folder(folder)))
+    alone = [("obj.onnx", files["obj.onnx"]), ("obj.names", files["obj.names"])]
+    diagnosis = examine(alone, limits=Limits())
+    assert diagnosis.draft is not None
+    assert not diagnosis.draft.model.is_darknet

@@ -9,7 +9,7 @@ import pytest
 from imagebase.annotation import Size
 from imagebase.detection.candidates import mirrored_left_right
 from imagebase.detection.detector import LoadedModel, load_model
-from imagebase.detection.model_registry import find_model
+from imagebase.detection.library import find_model
 from imagebase.detection.pipeline import ImageSource, detect_many
 from imagebase.errors import ImageReadError
 from imagebase.images.decode import LoadedImage, encode_png

@@ -14,10 +14,10 @@ import pytest
 from imagebase.annotation import Size
 from imagebase.detection.candidates import select
 from imagebase.detection.detector import load_model
-from imagebase.detection.model_registry import find_model
+from imagebase.detection.library import find_model
 from imagebase.detection.onnx.families import read_onnx, recipe_for
 from imagebase.detection.validation import Level, examine_paths, try_out
-from imagebase.detection.validation.trial_preview import boxes_of, finding_of
+from imagebase.detection.validation.dry_run import boxes_of, finding_of
 from imagebase.settings import Limits
 from tests.conftest import SHARED_DATA
 

@@ -9,7 +9,7 @@ from imagebase.annotation import Box, ImageRecord
 from imagebase.annotation.areas import rectangle
 from imagebase.detection.candidates import Candidates, pack, unpack
 from imagebase.detection.detector import shared_detector
-from imagebase.detection.model_registry import find_model
+from imagebase.detection.library import find_model
 from imagebase.editing.records import approve, delete_annotations, record_ids
 from imagebase.jobs.inference import MIRRORED_PASS, candidates_key
 from imagebase.jobs.scoring import judge_images, model_in_use, stale_images

@@ -13,9 +13,13 @@ from typing import Any
 import pytest
 
 from imagebase.annotation import Annotation, ImageRecord, ReviewStatus, Size
-from imagebase.detection.library import MAX_NAME_LENGTH, library_of
+from imagebase.detection.library import (
+    MAX_NAME_LENGTH,
+    all_models,
+    find_model,
+    library_of,
+)
 from imagebase.detection.model_card import CARD_FILE
-from imagebase.detection.model_registry import all_models, find_model
 from imagebase.images.decode import encode_png
 from imagebase.jobs.handlers import HANDLERS
 from imagebase.jobs.runner import Handler, JobRunner

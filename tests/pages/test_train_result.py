@@ -10,7 +10,7 @@ from imagebase.detection.candidate_pool import CandidatePool
 from imagebase.detection.candidates import unpack
 from imagebase.detection.factory import ACCURATE, ModelConfig, shared_looker
 from imagebase.detection.library import library_of
-from imagebase.detection.suggestions import SelectionRule, by_doubt, select_all
+from imagebase.detection.selection_rule import SelectionRule, by_doubt, select_all
 from imagebase.editing.records import approve, reject
 from imagebase.jobs.handlers import HANDLERS
 from imagebase.jobs.inference import candidates_key

@@ -14,7 +14,7 @@ from imagebase.annotation import (
 )
 from imagebase.detection.candidate_pool import CandidatePool
 from imagebase.detection.candidates import Candidates
-from imagebase.detection.suggestions import SelectionRule, select_all
+from imagebase.detection.selection_rule import SelectionRule, select_all
 from imagebase.review.corrections import Decision, Fate
 from imagebase.review.thresholds import (
     FLOOR,

@@ -14,7 +14,7 @@ from imagebase.annotation import Box, ImageRecord, ReviewStatus, Size, Source
 from imagebase.detection.candidate_pool import CandidatePool
 from imagebase.detection.candidates import Candidates
 from imagebase.detection.detector import shared_detector
-from imagebase.detection.model_registry import find_model
+from imagebase.detection.library import find_model
 from imagebase.detection.pipeline import ImageSource, detect_many
 from imagebase.errors import EditError
 from imagebase.geometry import (

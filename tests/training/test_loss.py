@@ -11,7 +11,7 @@ from imagebase.annotation import Box as Imagebox
 from imagebase.annotation import Size
 from imagebase.annotation.areas import rectangle
 from imagebase.annotation.coverage import covered_shares, mask_of
-from imagebase.detection.heads import Head
+from imagebase.detection.darknet.heads import Head
 from imagebase.training.loss import Targets, assign, ignored_share, loss_of
 
 NET = Size(96, 64)

@@ -10,7 +10,7 @@ import pytest
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
-from imagebase.detection.model_registry import find_model
+from imagebase.detection.library import find_model
 from imagebase.formats.convert import convert
 from imagebase.settings import PROJECT_ROOT
 from tests.training.shapes import LABELS, write_folder

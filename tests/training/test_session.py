@@ -17,7 +17,7 @@ import torch
 
 from imagebase.annotation import Size
 from imagebase.detection.detector import load_model
-from imagebase.detection.model_registry import find_model
+from imagebase.detection.library import find_model
 from imagebase.errors import TrainingError
 from imagebase.training import run_folder
 from imagebase.training.data import load_set

@@ -4,8 +4,8 @@ import numpy as np
 import torch
 
 from imagebase.annotation import Size
-from imagebase.detection.heads import decode_heads
-from imagebase.detection.model_registry import find_model
+from imagebase.detection.darknet.heads import decode_heads
+from imagebase.detection.library import find_model
 from imagebase.training.darknet_cfg import cfg_for
 from imagebase.training.transfer import module_of, transfer
 

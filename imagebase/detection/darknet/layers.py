@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from imagebase.annotation import Size
-from imagebase.detection.heads import Head
+from imagebase.detection.darknet.heads import Head
 
 
 class Shape(NamedTuple):

@@ -5,6 +5,7 @@ from typing import Final, NamedTuple
 
 from imagebase.annotation import Size
 from imagebase.detection.darknet.cfg import Section
+from imagebase.detection.darknet.heads import Head, HeadKind
 from imagebase.detection.darknet.layers import (
     Averagepool,
     Convolution,
@@ -21,7 +22,6 @@ from imagebase.detection.darknet.layers import (
     Upsample,
     stored_weights,
 )
-from imagebase.detection.heads import Head, HeadKind
 
 MAX_NET_SIDE: Final = 4_096
 MAX_CHANNELS: Final = 16_384

@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from imagebase.annotation import Size
-from imagebase.detection.adapter import Adapter, FloatBlob
 from imagebase.detection.candidates import Candidates
 from imagebase.detection.darknet.graph import METADATA_KEY
-from imagebase.detection.heads import Head, HeadKind, decode_heads
+from imagebase.detection.darknet.heads import Head, HeadKind, decode_heads
+from imagebase.detection.onnx.adapter import Adapter, FloatBlob
 from imagebase.detection.onnx.file_info import OnnxModel
 from imagebase.detection.preprocess import darknet_letterboxed, stretched
 from imagebase.errors import ModelLoadError

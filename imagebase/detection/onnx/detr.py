@@ -13,7 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imagebase.annotation import Size
-from imagebase.detection.adapter import (
+from imagebase.detection.candidates import Candidates
+from imagebase.detection.darknet.heads import logistic
+from imagebase.detection.onnx.adapter import (
     Adapter,
     Evidence,
     FloatBlob,
@@ -24,8 +26,6 @@ from imagebase.detection.adapter import (
     expect_shape,
     one_class,
 )
-from imagebase.detection.candidates import Candidates
-from imagebase.detection.heads import logistic
 from imagebase.detection.onnx.file_info import OnnxModel, matches
 from imagebase.detection.onnx.inputs import asks_for_size
 from imagebase.detection.preprocess import normalised, stretched

@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from imagebase.annotation import Size
-from imagebase.detection.adapter import Adapter, Evidence
 from imagebase.detection.onnx import (
     darknet_onnx,
     detr,
@@ -13,6 +12,7 @@ from imagebase.detection.onnx import (
     ultralytics,
     yolox,
 )
+from imagebase.detection.onnx.adapter import Adapter, Evidence
 from imagebase.detection.onnx.file_info import (
     OnnxModel,
     TensorShape,

@@ -10,7 +10,8 @@ from functools import partial
 from typing import Final
 
 from imagebase.annotation import Size
-from imagebase.detection.adapter import (
+from imagebase.detection.candidates import Candidates
+from imagebase.detection.onnx.adapter import (
     Adapter,
     Decode,
     Evidence,
@@ -21,7 +22,6 @@ from imagebase.detection.adapter import (
     expect_shape,
     one_class,
 )
-from imagebase.detection.candidates import Candidates
 from imagebase.detection.onnx.file_info import OnnxModel, matches
 from imagebase.detection.onnx.inputs import asks_for_size
 from imagebase.detection.preprocess import normalised, stretched

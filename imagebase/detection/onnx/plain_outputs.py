@@ -8,7 +8,8 @@ import numpy as np
 from onnx import TensorProto
 
 from imagebase.annotation import Size
-from imagebase.detection.adapter import (
+from imagebase.detection.candidates import Candidates
+from imagebase.detection.onnx.adapter import (
     Adapter,
     Decode,
     Evidence,
@@ -22,7 +23,6 @@ from imagebase.detection.adapter import (
     one_class,
     strides_for,
 )
-from imagebase.detection.candidates import Candidates
 from imagebase.detection.onnx.file_info import OnnxModel, TensorShape, matches
 from imagebase.detection.onnx.inputs import asks_for_size, takes_bytes
 from imagebase.detection.preprocess import (

@@ -12,7 +12,9 @@ from typing import Final
 import numpy as np
 
 from imagebase.annotation import Size
-from imagebase.detection.adapter import (
+from imagebase.detection.candidates import Candidates
+from imagebase.detection.darknet.plan import MAX_CLASSES
+from imagebase.detection.onnx.adapter import (
     Adapter,
     Decode,
     Evidence,
@@ -26,8 +28,6 @@ from imagebase.detection.adapter import (
     relative_to,
     strides_for,
 )
-from imagebase.detection.candidates import Candidates
-from imagebase.detection.darknet.plan import MAX_CLASSES
 from imagebase.detection.onnx.file_info import OnnxModel, answer_of
 from imagebase.detection.onnx.yolox import decode_rows
 from imagebase.detection.preprocess import centred, stretched

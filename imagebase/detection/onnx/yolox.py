@@ -12,7 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imagebase.annotation import Size
-from imagebase.detection.adapter import (
+from imagebase.detection.candidates import Candidates
+from imagebase.detection.darknet.plan import MAX_CLASSES
+from imagebase.detection.onnx.adapter import (
     SURE,
     Adapter,
     Evidence,
@@ -22,8 +24,6 @@ from imagebase.detection.adapter import (
     relative_to,
     strides_for,
 )
-from imagebase.detection.candidates import Candidates
-from imagebase.detection.darknet.plan import MAX_CLASSES
 from imagebase.detection.onnx.file_info import OnnxModel, answer_of
 from imagebase.detection.preprocess import centred, letterboxed
 from imagebase.errors import MisreadModelError

@@ -27,13 +27,17 @@ from imagebase.detection.onnx.inputs import with_size
 from imagebase.detection.validation import darknet_files, onnx_file
 from imagebase.detection.validation.dry_run import SAMPLE, Trial, try_out
 from imagebase.detection.validation.file_kinds import (
+    Finding,
     Kind,
+    Level,
     Sorted,
     Upload,
+    bad,
+    is_bad,
     missing_parts,
     sort_uploads,
+    warning,
 )
-from imagebase.detection.validation.findings import Finding, Level, bad, is_bad, warning
 from imagebase.errors import LimitError, MisreadModelError
 from imagebase.settings import Limits
 

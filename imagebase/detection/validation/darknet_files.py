@@ -20,8 +20,14 @@ from imagebase.detection.darknet.layers import (
 from imagebase.detection.darknet.plan import LAYERS, plan_network
 from imagebase.detection.darknet.weights import header_bytes, read_weights
 from imagebase.detection.model_files import names_in
-from imagebase.detection.validation.file_kinds import Upload, decoded_text
-from imagebase.detection.validation.findings import Finding, bad, good, warning
+from imagebase.detection.validation.file_kinds import (
+    Finding,
+    Upload,
+    bad,
+    decoded_text,
+    good,
+    warning,
+)
 from imagebase.errors import ModelLoadError
 from imagebase.settings import Limits
 

@@ -1,4 +1,4 @@
-"""Tell which part of a model each dropped file is, by its content."""
+"""Tell which part of a model each uploaded file is, by its content."""
 
 import codecs
 import io
@@ -11,7 +11,6 @@ from pathlib import PurePosixPath
 from typing import Final, NamedTuple
 
 from imagebase.detection.model_files import CFG, CONVERTED, REPORTS, WEIGHTS
-from imagebase.detection.validation.findings import Finding, bad, good, warning
 from imagebase.errors import ImageBaseError
 from imagebase.images.archives import (
     archive_members,
@@ -21,6 +20,39 @@ from imagebase.images.archives import (
 )
 from imagebase.settings import Limits
 from imagebase.wording import plural
+
+
+class Level(StrEnum):
+    """Good to know, to be looked at, or in the way of using the model."""
+
+    GOOD = "good"
+    WARNING = "warning"
+    BAD = "bad"
+
+
+class Finding(NamedTuple):
+    """One sentence for a person, and how bad it is."""
+
+    level: Level
+    text: str
+
+
+def good(text: str) -> Finding:
+    return Finding(Level.GOOD, text)
+
+
+def warning(text: str) -> Finding:
+    return Finding(Level.WARNING, text)
+
+
+def bad(text: str) -> Finding:
+    return Finding(Level.BAD, text)
+
+
+def is_bad(findings: list[Finding]) -> bool:
+    """Say whether any of them is in the way."""
+    return any(one.level is Level.BAD for one in findings)
+
 
 MAX_TEXT_BYTES: Final = 1_000_000
 _SNIFFED: Final = 4_096

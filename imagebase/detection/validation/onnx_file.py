@@ -16,8 +16,14 @@ from imagebase.detection.onnx.families import (
 )
 from imagebase.detection.onnx.inputs import is_open
 from imagebase.detection.validation.darknet_files import check_names, say_twins
-from imagebase.detection.validation.file_kinds import Upload
-from imagebase.detection.validation.findings import Finding, bad, good, is_bad, warning
+from imagebase.detection.validation.file_kinds import (
+    Finding,
+    Upload,
+    bad,
+    good,
+    is_bad,
+    warning,
+)
 from imagebase.errors import AmbiguousModelError, ModelLoadError
 from imagebase.settings import Limits
 from imagebase.wording import plural

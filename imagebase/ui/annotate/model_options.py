@@ -17,7 +17,7 @@ from imagebase.detection.factory import (
     RESIZABLE,
     ModelConfig,
 )
-from imagebase.detection.model_cards import card_of
+from imagebase.detection.model_card import card_of
 from imagebase.detection.model_files import Model
 from imagebase.jobs.scoring import parameters_in_use
 from imagebase.settings import DEFAULT_MODEL

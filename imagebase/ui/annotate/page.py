@@ -11,7 +11,7 @@ from imagebase.annotation.states import GROUPS, count
 from imagebase.detection.candidate_pool import CandidatePool, SelectedBoxes
 from imagebase.detection.detector import Detector
 from imagebase.detection.factory import ModelConfig
-from imagebase.detection.suggestions import (
+from imagebase.detection.selection_rule import (
     SelectionRule,
     as_annotations,
     by_doubt,

@@ -11,8 +11,15 @@ from imagebase.annotation import Annotation, Box, LabelSet, Size, Source
 from imagebase.errors import ImageBaseError, ImageFileError
 from imagebase.evaluation.arrays import EvaluatedImage, Truth
 from imagebase.evaluation.comparison import Standing
-from imagebase.evaluation.error_types import MISTAKES, Fate, Mistake, Verdicts
-from imagebase.evaluation.image_cards import found_box, in_words, object_box
+from imagebase.evaluation.error_types import (
+    MISTAKES,
+    Fate,
+    Mistake,
+    Verdicts,
+    found_box,
+    in_words,
+    object_box,
+)
 from imagebase.evaluation.label_errors import Sign, Suspect
 from imagebase.images.decode import LoadedImage, load_image, resized
 from imagebase.images.draw import draw_annotations

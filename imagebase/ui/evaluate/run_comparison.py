@@ -12,7 +12,7 @@ from imagebase.evaluation.comparison import (
     compared,
     image_changes,
 )
-from imagebase.evaluation.image_cards import boxes_of_mistakes, listed
+from imagebase.evaluation.error_types import boxes_of_mistakes, listed
 from imagebase.evaluation.report import short, signed
 from imagebase.evaluation.storage import RunInfo
 from imagebase.ui import widgets

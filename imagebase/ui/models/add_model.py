@@ -20,8 +20,7 @@ from imagebase.detection.validation import (
     keep,
     try_reading,
 )
-from imagebase.detection.validation.dry_run import SAMPLE
-from imagebase.detection.validation.trial_preview import boxes_of, finding_of
+from imagebase.detection.validation.dry_run import SAMPLE, boxes_of, finding_of
 from imagebase.errors import ImageBaseError, MisreadModelError, ModelLoadError
 from imagebase.ui import services, widgets
 from imagebase.ui.identity import visitor

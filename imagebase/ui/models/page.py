@@ -6,14 +6,22 @@ from typing import Final, Literal
 
 import streamlit as st
 
-from imagebase.detection.library import MAX_NAME_LENGTH, ModelLibrary, library_of
-from imagebase.detection.model_archive import model_zip
-from imagebase.detection.model_card import ModelCard
-from imagebase.detection.model_cards import card_of
+from imagebase.detection.library import (
+    MAX_NAME_LENGTH,
+    ModelLibrary,
+    library_of,
+    model_zip,
+)
+from imagebase.detection.model_card import ModelCard, card_of
 from imagebase.detection.model_files import Model
 from imagebase.detection.onnx.families import FAMILY_NAMES
-from imagebase.detection.validation.dry_run import SAMPLE, Trial, measure
-from imagebase.detection.validation.trial_preview import boxes_of, draw_trial
+from imagebase.detection.validation.dry_run import (
+    SAMPLE,
+    Trial,
+    boxes_of,
+    draw_trial,
+    measure,
+)
 from imagebase.errors import EvaluationError, ImageBaseError
 from imagebase.evaluation.detection_pass import parse_contender
 from imagebase.store import Scope

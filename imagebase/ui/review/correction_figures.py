@@ -13,7 +13,7 @@ import streamlit as st
 from imagebase.annotation import ReviewStatus
 from imagebase.detection.detector import Detector
 from imagebase.detection.factory import ModelConfig
-from imagebase.detection.suggestions import SelectionRule, rule_of, select_all
+from imagebase.detection.selection_rule import SelectionRule, rule_of, select_all
 from imagebase.errors import ModelLoadError, UnknownModelError
 from imagebase.jobs.inference import candidates_key
 from imagebase.jobs.scoring import mapping_now

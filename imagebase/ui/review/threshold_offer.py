@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from imagebase.annotation import NOT_APPROVED, Annotation, ImageRecord, LabelSet
-from imagebase.detection.suggestions import SelectionRule, select_all
+from imagebase.detection.selection_rule import SelectionRule, select_all
 from imagebase.errors import EditError
 from imagebase.jobs.inference import candidates_key
 from imagebase.review.corrections import Decision

@@ -18,7 +18,7 @@ from imagebase.detection.validation import (
     keep,
     try_out,
 )
-from imagebase.detection.validation.trial_preview import boxes_of, finding_of
+from imagebase.detection.validation.dry_run import boxes_of, finding_of
 from imagebase.errors import MisreadModelError, ModelLoadError
 from imagebase.settings import Limits
 from tests.detection.onnx.onnx_builder import GraphBuilder

@@ -1,4 +1,4 @@
-"""How one model is used: pictures in, candidates out."""
+"""How one model is run: image in, candidates out."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

@@ -13,7 +13,7 @@ from pycocotools.cocoeval import COCOeval
 
 from imagebase.detection.candidates import select
 from imagebase.detection.detector import load_model
-from imagebase.detection.model_registry import find_model
+from imagebase.detection.library import find_model
 from imagebase.detection.pipeline import BatchItem, ImageSource, detect_many
 from imagebase.detection.runtime import has_bf16
 

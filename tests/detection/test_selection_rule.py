@@ -6,7 +6,7 @@ import pytest
 from imagebase.annotation import Box, Source
 from imagebase.detection.candidate_pool import CandidatePool
 from imagebase.detection.candidates import Candidates
-from imagebase.detection.suggestions import (
+from imagebase.detection.selection_rule import (
     SelectionRule,
     Tally,
     as_annotations,

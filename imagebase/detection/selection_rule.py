@@ -1,7 +1,4 @@
-"""What a model found in a dataset, under thresholds that can be moved at will.
-
-The net has run once and its candidates are kept; everything here is filtering.
-"""
+"""Select boxes from candidates by thresholds and labels; the net is not run again."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

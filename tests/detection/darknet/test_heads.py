@@ -5,7 +5,7 @@ import pytest
 
 from imagebase.annotation import Size
 from imagebase.detection.candidates import Candidates
-from imagebase.detection.heads import Head, HeadKind, decode_heads, logistic
+from imagebase.detection.darknet.heads import Head, HeadKind, decode_heads, logistic
 
 NET = Size(64, 32)
 
