@@ -37,14 +37,13 @@ from imagebase.detection.model_files import model_in_folder
 from imagebase.evaluation.arrays import (
     CONFIDENCE_FLOOR,
     MAX_DETECTIONS,
-    NMS_THRESHOLD,
     Found,
 )
 from imagebase.evaluation.average_precision import coco_figures
 from imagebase.formats.placement import Frame
 from imagebase.formats.split import SplitImage
 from imagebase.geometry import cxcywh_to_xyxy
-from imagebase.settings import PROJECT_ROOT, WEIGHTS_FOLDER
+from imagebase.settings import DEFAULT_NMS_IOU, PROJECT_ROOT, WEIGHTS_FOLDER
 from imagebase.training.data import TRAIN, VAL, Source, TrainingSet, load_set, prepare
 from imagebase.training.loop import read_checkpoint
 from imagebase.training.result import judge_files
@@ -399,7 +398,7 @@ def _ap50_of_rows(judge: TrainingSet, rows: np.ndarray) -> float:
         kept = select(
             candidates,
             confidence_threshold=CONFIDENCE_FLOOR,
-            nms_threshold=NMS_THRESHOLD,
+            nms_threshold=DEFAULT_NMS_IOU,
             max_detections=MAX_DETECTIONS,
         )
         found += [

@@ -32,6 +32,9 @@ ASSETS_FOLDER: Final = _PACKAGE / "ui" / "assets"
 WEIGHTS_FOLDER: Final = PROJECT_ROOT / "weights"
 SAMPLES_FOLDER: Final = PROJECT_ROOT / "samples"
 DEFAULT_MODEL: Final = "yolov4-tiny"
+# Least confidence of a box; IoU above which NMS drops the less confident of two boxes.
+DEFAULT_CONFIDENCE: Final = 0.25
+DEFAULT_NMS_IOU: Final = 0.45
 # Who owns what is shared by all who reach a team's server.
 TEAM_OWNER: Final = "team"
 

@@ -27,7 +27,7 @@ from imagebase.cli.console import refuse as _refuse
 from imagebase.cli.console import reported_errors as _reported_errors
 from imagebase.cli.console import say as _say
 from imagebase.cli.console import show as _show
-from imagebase.settings import DEFAULT_MODEL
+from imagebase.settings import DEFAULT_CONFIDENCE, DEFAULT_MODEL, DEFAULT_NMS_IOU
 
 app = typer.Typer(
     name="imagebase",
@@ -151,8 +151,8 @@ def annotate(
     source: _Source,
     output: _Output,
     model: _Model = DEFAULT_MODEL,
-    confidence: _Confidence = 0.25,
-    nms: _Nms = 0.45,
+    confidence: _Confidence = DEFAULT_CONFIDENCE,
+    nms: _Nms = DEFAULT_NMS_IOU,
     labels: _Labels = "",
     formats: _Formats = None,
     runtime: _Runtime = Runtime.AUTO,

@@ -25,6 +25,7 @@ from imagebase.cli.console import (
     show,
 )
 from imagebase.errors import EvaluationError
+from imagebase.settings import DEFAULT_CONFIDENCE
 
 _Images = Annotated[
     str | None,
@@ -89,7 +90,7 @@ def evaluate(
     models: _Models = None,
     detections: _Detections = None,
     mapped: _Map = None,
-    confidence: _Confidence = 0.25,
+    confidence: _Confidence = DEFAULT_CONFIDENCE,
     quiet: _Quiet = False,
     verbose: Verbose = False,
 ) -> None:

@@ -1,7 +1,7 @@
 """Select boxes from candidates by thresholds and labels; the net is not run again."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -9,6 +9,7 @@ import numpy as np
 from imagebase.annotation import Annotation, Box, Source
 from imagebase.detection.candidate_pool import CandidatePool, SelectedBoxes
 from imagebase.detection.candidates import Detections
+from imagebase.settings import DEFAULT_CONFIDENCE, DEFAULT_NMS_IOU
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,11 +22,25 @@ class SelectionRule:
     per_label_confidence: thresholds of a model's labels that have their own.
     """
 
-    confidence_threshold: float = 0.25
-    nms_threshold: float = 0.45
+    confidence_threshold: float = DEFAULT_CONFIDENCE
+    nms_threshold: float = DEFAULT_NMS_IOU
     labels: tuple[str, ...] | None = None
     mapping: Mapping[str, str] = field(default_factory=dict)
     per_label_confidence: Mapping[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, parameters: Mapping[str, Any]) -> "SelectionRule":
+        """Return the rule in a job's parameters; defaults replace what is missing."""
+        names = [one.name for one in fields(cls)]
+        given = {name: parameters.get(name) for name in names}
+        given["labels"] = tuple(given["labels"] or ()) or None
+        return cls(
+            **{name: value for name, value in given.items() if value is not None}
+        )
+
+    def parameters(self) -> dict[str, Any]:
+        """Return the rule as a job's parameters, which `of` reads."""
+        return {**asdict(self), "labels": list(self.labels) if self.labels else None}
 
     def class_ids(self, model_labels: Sequence[str]) -> frozenset[int] | None:
         """Return the class ids of the model that pass, or None for all."""
@@ -42,20 +57,6 @@ class SelectionRule:
         """Return the class that each class shares its name with, the first of them."""
         names = [self.mapping.get(name, name) for name in model_labels]
         return {i: names.index(name) for i, name in enumerate(names)}
-
-
-def rule_of(parameters: Mapping[str, Any]) -> SelectionRule:
-    """Return the rule that a job's parameters name; what is missing is as usual."""
-    usual, labels = SelectionRule(), parameters.get("labels")
-    return SelectionRule(
-        confidence_threshold=parameters.get(
-            "confidence_threshold", usual.confidence_threshold
-        ),
-        nms_threshold=parameters.get("nms_threshold", usual.nms_threshold),
-        labels=tuple(labels) if labels else None,
-        mapping=parameters.get("mapping") or {},
-        per_label_confidence=parameters.get("per_label_confidence") or {},
-    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,6 @@ Flags = NDArray[np.bool_]
 
 # What a detection pass for an evaluation keeps, as the field does.
 CONFIDENCE_FLOOR: Final = 0.001
-NMS_THRESHOLD: Final = 0.45
 MAX_DETECTIONS: Final = 100
 # A box is found from this overlap on, where only one is looked at.
 FOUND_IOU: Final = 0.5

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Final
 
 import numpy as np
 
@@ -35,8 +34,7 @@ from imagebase.evaluation.curves import (
 from imagebase.evaluation.detection_pass import Pass
 from imagebase.evaluation.error_types import Verdicts, verdicts
 from imagebase.evaluation.matching import Matching, match
-
-DEFAULT_THRESHOLD: Final = 0.25
+from imagebase.settings import DEFAULT_CONFIDENCE
 
 
 @dataclass(frozen=True)
@@ -131,7 +129,7 @@ def _share(known: Interval) -> Interval:
 
 
 def stand(
-    truth: Truth, passes: Sequence[Pass], *, threshold: float = DEFAULT_THRESHOLD
+    truth: Truth, passes: Sequence[Pass], *, threshold: float = DEFAULT_CONFIDENCE
 ) -> list[Standing]:
     """Return how each model fared, all of them drawn upon alike."""
     weights = draws(len(truth.images))

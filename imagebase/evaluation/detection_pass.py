@@ -24,11 +24,10 @@ from imagebase.errors import EvaluationError
 from imagebase.evaluation.arrays import (
     CONFIDENCE_FLOOR,
     MAX_DETECTIONS,
-    NMS_THRESHOLD,
     Found,
     Truth,
 )
-from imagebase.settings import TEAM_OWNER, Limits
+from imagebase.settings import DEFAULT_NMS_IOU, TEAM_OWNER, Limits
 
 ACCURATE_SUFFIX: Final = "accurate"
 _VOTE: Final = "&"
@@ -254,7 +253,7 @@ def selected(
     return select(
         Candidates(candidates.xyxy, candidates.confidence, kinds),
         confidence_threshold=CONFIDENCE_FLOOR,
-        nms_threshold=NMS_THRESHOLD,
+        nms_threshold=DEFAULT_NMS_IOU,
         max_detections=MAX_DETECTIONS,
     )
 

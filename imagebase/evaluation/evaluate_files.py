@@ -13,7 +13,7 @@ from imagebase.annotation import Size, utc_now
 from imagebase.detection.library import find_model
 from imagebase.detection.pipeline import ImageSource
 from imagebase.errors import EvaluationError, ImageBaseError, ModelLoadError
-from imagebase.evaluation.comparison import DEFAULT_THRESHOLD, Standing, stand
+from imagebase.evaluation.comparison import Standing, stand
 from imagebase.evaluation.detection_files import read_detections
 from imagebase.evaluation.detection_pass import (
     Contender,
@@ -40,7 +40,7 @@ from imagebase.images.decode import (
 )
 from imagebase.images.scan import SourceFile, scan_source
 from imagebase.images.skipped_files import EARLIER, PassedOver
-from imagebase.settings import Limits, Mode, settings
+from imagebase.settings import DEFAULT_CONFIDENCE, Limits, Mode, settings
 
 METRICS_FILE: Final = "metrics.json"
 REPORT_FILE: Final = "report.html"
@@ -65,7 +65,7 @@ class Asked:
     detections: Mapping[str, Path] | None = None
     labels_format: str | None = None
     choices: Mapping[str, str | None] | None = None
-    threshold: float = DEFAULT_THRESHOLD
+    threshold: float = DEFAULT_CONFIDENCE
 
 
 @dataclass(frozen=True, slots=True)

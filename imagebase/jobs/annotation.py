@@ -13,7 +13,6 @@ from imagebase.detection.selection_rule import (
     SelectionRule,
     as_annotations,
     kept_labels,
-    rule_of,
     select_all,
 )
 from imagebase.jobs.inference import candidates_key, look
@@ -50,7 +49,7 @@ def keep(context: JobContext) -> dict[str, Any]:
     """
     setup = ModelConfig.of(context.parameters)
     detector = shared_looker(setup, owner_id=context.scope.owner_id)
-    rule = rule_of(context.parameters)
+    rule = SelectionRule.of(context.parameters)
     statuses = [ReviewStatus(one) for one in context.parameters["statuses"]]
     store, scope = context.store, context.scope
     selection = _selection(context, detector, rule, statuses)

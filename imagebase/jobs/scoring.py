@@ -12,7 +12,7 @@ from imagebase.detection.candidate_pool import CandidatePool
 from imagebase.detection.candidates import unpack
 from imagebase.detection.detector import Detector
 from imagebase.detection.factory import ModelConfig, shared_looker
-from imagebase.detection.selection_rule import SelectionRule, rule_of, select_all
+from imagebase.detection.selection_rule import SelectionRule, select_all
 from imagebase.errors import ModelLoadError, UnknownModelError
 from imagebase.geometry import as_xyxy
 from imagebase.jobs.inference import MIRRORED_PASS, candidates_key, look
@@ -69,7 +69,7 @@ def _in_use(
         detector = shared_looker(ModelConfig.of(parameters), owner_id=scope.owner_id)
     except (ModelLoadError, UnknownModelError):
         return None
-    rule = rule_of(parameters)
+    rule = SelectionRule.of(parameters)
     mapping = mapping_now(store, scope, detector.labels, rule.mapping)
     return ModelInUse(detector, replace(rule, mapping=mapping))
 

@@ -27,12 +27,12 @@ from imagebase.detection.model_files import (
 from imagebase.evaluation.arrays import (
     CONFIDENCE_FLOOR,
     MAX_DETECTIONS,
-    NMS_THRESHOLD,
     Found,
 )
 from imagebase.evaluation.average_precision import coco_figures
 from imagebase.evaluation.bootstrap import can_resample, draws, interval, resample
 from imagebase.evaluation.matching import match
+from imagebase.settings import DEFAULT_CONFIDENCE, DEFAULT_NMS_IOU
 from imagebase.training import checks, run_folder
 from imagebase.training.data import TRAIN, VAL, TrainingSet
 from imagebase.training.loop import Outcome
@@ -42,7 +42,6 @@ from imagebase.training.run_settings import TrainingSettings, write_bytes, write
 from imagebase.training.validate import FoundRow, truth_of
 
 EXAMPLES: Final = 6
-SHOWN_FROM: Final = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +157,7 @@ def _detections(
     return select(
         candidates,
         confidence_threshold=least,
-        nms_threshold=NMS_THRESHOLD,
+        nms_threshold=DEFAULT_NMS_IOU,
         max_detections=MAX_DETECTIONS,
     )
 
@@ -184,7 +183,7 @@ def _examples(
 def _shown(
     detector: LoadedModel, training_set: TrainingSet, place: int
 ) -> tuple[ExampleBox, ...]:
-    found = _detections(detector, training_set, place, SHOWN_FROM)
+    found = _detections(detector, training_set, place, DEFAULT_CONFIDENCE)
     return tuple(
         ExampleBox(detector.labels[int(label)], float(confidence), tuple(box))
         for label, confidence, box in zip(

@@ -12,13 +12,13 @@ from imagebase.detection.darknet.heads import decode_heads
 from imagebase.evaluation.arrays import (
     CONFIDENCE_FLOOR,
     MAX_DETECTIONS,
-    NMS_THRESHOLD,
     EvaluatedImage,
     Found,
     Truth,
 )
 from imagebase.evaluation.average_precision import CocoFigures, coco_figures
 from imagebase.geometry import cxcywh_to_xyxy
+from imagebase.settings import DEFAULT_NMS_IOU
 from imagebase.training.data import TrainingImage, TrainingSet
 from imagebase.training.network import Compute, DarknetModule
 
@@ -107,7 +107,7 @@ def _rows(
     chosen = select(
         relative,
         confidence_threshold=CONFIDENCE_FLOOR,
-        nms_threshold=NMS_THRESHOLD,
+        nms_threshold=DEFAULT_NMS_IOU,
         max_detections=MAX_DETECTIONS,
     )
     corners = np.clip(chosen.xyxy, 0, 1) * np.array(sides)

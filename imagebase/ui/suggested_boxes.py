@@ -16,7 +16,6 @@ from imagebase.detection.selection_rule import (
     SelectionRule,
     as_annotations,
     found_labels,
-    rule_of,
     select_all,
 )
 from imagebase.errors import ImageBaseError
@@ -115,7 +114,7 @@ def _source() -> _Source | None:
 
 def _rule(job: JobInfo, detector: Detector, *, is_saved: bool) -> SelectionRule:
     """Return the thresholds that boxes were saved by, else those of Annotate now."""
-    usual = rule_of(job.parameters if is_saved else {})
+    usual = SelectionRule.of(job.parameters if is_saved else {})
     if is_saved:
         store, scope = services.store(), state.scope()
         mapping = mapping_now(store, scope, detector.labels, usual.mapping)

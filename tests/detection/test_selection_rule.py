@@ -1,5 +1,7 @@
 """Rules over kept candidates."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -115,3 +117,20 @@ def test_labels_of_one_name_suppress_each_other() -> None:
     assert select(pool, SelectionRule(0.25)).boxes == 2
     merged = SelectionRule(0.25, mapping={"car": "vehicle", "dog": "vehicle"})
     assert select(pool, merged).boxes == 1
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        SelectionRule(),
+        SelectionRule(0.4, 0.6, ("dog",), {"dog": "hound"}, {"dog": 0.7}),
+    ],
+    ids=["defaults", "all fields"],
+)
+def test_a_jobs_parameters_give_the_rule_back(rule: SelectionRule) -> None:
+    stored = json.loads(json.dumps({"model": "m", **rule.parameters()}))
+    assert SelectionRule.of(stored) == rule
+
+
+def test_missing_parameters_are_the_defaults() -> None:
+    assert SelectionRule.of({"labels": [], "mapping": None}) == SelectionRule()

@@ -24,12 +24,16 @@ from imagebase.errors import ImageBaseError, MisreadModelError, ModelLoadError
 from imagebase.images.decode import encode_jpeg, encode_png, load_image, resized
 from imagebase.images.draw import draw_annotations
 from imagebase.images.thumbnails import inner_size
-from imagebase.settings import PROJECT_ROOT, SAMPLES_FOLDER, Limits
+from imagebase.settings import (
+    DEFAULT_CONFIDENCE,
+    DEFAULT_NMS_IOU,
+    PROJECT_ROOT,
+    SAMPLES_FOLDER,
+    Limits,
+)
 
 SAMPLE: Final = SAMPLES_FOLDER / "kitchen.jpg"
 TIMEOUT_SECONDS: Final = 120
-CONFIDENCE: Final = 0.25
-NMS: Final = 0.45
 DRAWN_SUFFIXES: Final = (".jpg", ".jpeg", ".png")
 # Signs that outputs are read the wrong way: boxes that are the image, dots, or a flood.
 _WHOLE: Final = 0.98
@@ -150,7 +154,11 @@ def measure(model: Model, picture: Path) -> Trial:
 
 def boxes_of(tried: Trial, labels: Sequence[str]) -> list[Annotation]:
     """Return what a dry run found under the usual thresholds, best first."""
-    found = select(tried.candidates, confidence_threshold=CONFIDENCE, nms_threshold=NMS)
+    found = select(
+        tried.candidates,
+        confidence_threshold=DEFAULT_CONFIDENCE,
+        nms_threshold=DEFAULT_NMS_IOU,
+    )
     return as_annotations(found, model_labels=labels, model_id="trial")
 
 

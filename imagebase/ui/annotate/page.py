@@ -21,6 +21,7 @@ from imagebase.detection.selection_rule import (
     tally,
 )
 from imagebase.jobs.inference import candidates_key
+from imagebase.settings import DEFAULT_CONFIDENCE, DEFAULT_NMS_IOU
 from imagebase.store import JobState
 from imagebase.ui import (
     cache,
@@ -239,7 +240,7 @@ def _rule(found: CandidatePool, detector: Detector) -> SelectionRule:
         "Confidence",
         suggested_boxes.FLOOR,
         0.95,
-        0.25,
+        DEFAULT_CONFIDENCE,
         0.01,
         key=suggested_boxes.CONFIDENCE,
         persist_state="session",
@@ -249,7 +250,7 @@ def _rule(found: CandidatePool, detector: Detector) -> SelectionRule:
         "Merge overlapping boxes",
         0.1,
         0.9,
-        0.45,
+        DEFAULT_NMS_IOU,
         0.01,
         key=suggested_boxes.NMS,
         persist_state="session",
@@ -334,11 +335,7 @@ def _keep_parameters(choice: Choice, rule: SelectionRule) -> dict[str, Any]:
     return {
         **choice.setup.parameters(),
         "statuses": [str(status) for status in choice.statuses],
-        "confidence_threshold": rule.confidence_threshold,
-        "nms_threshold": rule.nms_threshold,
-        "labels": list(rule.labels) if rule.labels else None,
-        "mapping": dict(rule.mapping),
-        "per_label_confidence": dict(rule.per_label_confidence),
+        **rule.parameters(),
         # The same rule leaves other boxes once areas come or go.
         "ignore_areas": services.store().ignore_areas_mark(state.scope()),
     }

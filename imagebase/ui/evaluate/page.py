@@ -19,14 +19,13 @@ from imagebase.annotation.states import (
 )
 from imagebase.errors import EvaluationError
 from imagebase.evaluation.bootstrap import warnings_about
-from imagebase.evaluation.comparison import DEFAULT_THRESHOLD
 from imagebase.evaluation.detection_pass import parse_contender
 from imagebase.evaluation.evaluate_files import made_in_words, small_picture
 from imagebase.evaluation.report import About, report
 from imagebase.evaluation.storage import RunInfo
 from imagebase.images.decode import RgbArray
 from imagebase.jobs.exports import safe_stem
-from imagebase.settings import DEFAULT_MODEL
+from imagebase.settings import DEFAULT_CONFIDENCE, DEFAULT_MODEL
 from imagebase.store import Scope
 from imagebase.ui import cache, job_progress, services, state, widgets
 from imagebase.ui.evaluate import (
@@ -183,7 +182,7 @@ def results() -> None:
         "Confidence in use",
         0.05,
         0.95,
-        DEFAULT_THRESHOLD,
+        DEFAULT_CONFIDENCE,
         0.05,
         key=_THRESHOLD,
         persist_state="session",

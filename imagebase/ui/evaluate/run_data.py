@@ -6,10 +6,11 @@ from typing import Final
 
 import streamlit as st
 
-from imagebase.evaluation.comparison import DEFAULT_THRESHOLD, Standing, stand
+from imagebase.evaluation.comparison import Standing, stand
 from imagebase.evaluation.label_errors import Suspect, label_errors
 from imagebase.evaluation.storage import Run, RunInfo
 from imagebase.jobs.evaluation import kept_runs
+from imagebase.settings import DEFAULT_CONFIDENCE
 from imagebase.store import Scope
 from imagebase.ui import state
 
@@ -50,7 +51,7 @@ def load_of(scope: Scope, run_id: str) -> Run:
     return _load(scope.owner_id, scope.dataset_id, run_id)
 
 
-def standings(run_id: str, threshold: float = DEFAULT_THRESHOLD) -> list[Standing]:
+def standings(run_id: str, threshold: float = DEFAULT_CONFIDENCE) -> list[Standing]:
     """Return how each model of a run fared at a threshold."""
     return standings_of(state.scope(), run_id, threshold)
 

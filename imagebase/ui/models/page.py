@@ -24,6 +24,7 @@ from imagebase.detection.validation.dry_run import (
 )
 from imagebase.errors import EvaluationError, ImageBaseError
 from imagebase.evaluation.detection_pass import parse_contender
+from imagebase.settings import DEFAULT_CONFIDENCE
 from imagebase.store import Scope
 from imagebase.ui import cache, job_progress, services, state, widgets
 from imagebase.ui.identity import visitor
@@ -167,7 +168,8 @@ def trial_picture(tried: Trial, model: Model, *, longest_side: int) -> None:
         alt="The sample photograph with the model's boxes",
     )
     st.caption(
-        f"{widgets.plural(len(boxes), 'box')} above a confidence of 0.25, "
+        f"{widgets.plural(len(boxes), 'box')} above a confidence of "
+        f"{DEFAULT_CONFIDENCE:g}, "
         f"{tried.milliseconds:.0f} ms with {tried.runtime} in {tried.precision}."
     )
     if not boxes:

@@ -13,7 +13,7 @@ import streamlit as st
 from imagebase.annotation import ReviewStatus
 from imagebase.detection.detector import Detector
 from imagebase.detection.factory import ModelConfig
-from imagebase.detection.selection_rule import SelectionRule, rule_of, select_all
+from imagebase.detection.selection_rule import SelectionRule, select_all
 from imagebase.errors import ModelLoadError, UnknownModelError
 from imagebase.jobs.inference import candidates_key
 from imagebase.jobs.scoring import mapping_now
@@ -319,7 +319,7 @@ def kept_model(model_id: str) -> KeptModel | None:
 
 def _rule_now(parameters: Mapping[str, Any], detector: Detector) -> SelectionRule:
     """Return the rule of a job, under the names that labels have since."""
-    rule, scope = rule_of(parameters), state.scope()
+    rule, scope = SelectionRule.of(parameters), state.scope()
     names = mapping_now(services.store(), scope, detector.labels, rule.mapping)
     return replace(rule, mapping=names)
 

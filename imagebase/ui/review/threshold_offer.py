@@ -364,11 +364,7 @@ def _start(model: KeptModel, learned: Sequence[Learned]) -> None:
     parameters: dict[str, Any] = {
         **model.setup.parameters(),
         "statuses": [str(status) for status in NOT_APPROVED],
-        "confidence_threshold": rule.confidence_threshold,
-        "nms_threshold": rule.nms_threshold,
-        "labels": list(rule.labels) if rule.labels else None,
-        "mapping": dict(rule.mapping),
-        "per_label_confidence": dict(rule.per_label_confidence),
+        **rule.parameters(),
     }
     services.runner().submit(scope, "keep", parameters)
     thresholds = rule.per_label_confidence
