@@ -21,6 +21,8 @@ from imagebase.store.backup_rows import COPIED, COPIED_BY_NAME, row_of
 from imagebase.store.tables import metadata
 from tests.backup.conftest import KEY, LIMITS, NewStore, full_dataset
 
+pytestmark = pytest.mark.dialect
+
 KINDS = [
     ("sqlite", "sqlite"),
     pytest.param(("sqlite", "postgresql"), marks=pytest.mark.postgres),

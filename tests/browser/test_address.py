@@ -11,7 +11,7 @@ pytestmark = pytest.mark.browser
 
 def test_each_page_opens_by_its_name(page: Page, dataset: Dataset) -> None:
     dataset.add("bear.jpg")
-    for name in PAGES:
+    for name in (PAGES[0], PAGES[-1]):  # AppTest opens them all
         page.goto(dataset.at(name))
         link = page.get_by_test_id("stTopNavLink").filter(has_text=name.capitalize())
         expect(link).to_have_attribute("aria-current", "page")

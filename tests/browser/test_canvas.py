@@ -169,6 +169,7 @@ def test_box_drawn_past_the_edge_reaches_it(editing: Editing) -> None:
     assert near(drawn.box, (530, 0, 640, 100), 0.1)
 
 
+@pytest.mark.long
 def test_box_is_drawn_inside_an_unselected_one(editing: Editing) -> None:
     editing.canvas.drag((320, 130), (400, 180))
     (drawn,) = new(editing.wait_for(has_boxes(3)))
@@ -176,6 +177,7 @@ def test_box_is_drawn_inside_an_unselected_one(editing: Editing) -> None:
     assert editing.box(HUMAN) == HUMAN_BOX
 
 
+@pytest.mark.long
 def test_shift_draws_inside_the_selected_box(editing: Editing) -> None:
     editing.select(HUMAN, HUMAN_MIDDLE)
     editing.page.keyboard.down("Shift")
@@ -211,6 +213,7 @@ def test_stray_press_leaves_nothing(editing: Editing, end: Point) -> None:
 # ---------------------------------------------------------------------- selecting
 
 
+@pytest.mark.long
 def test_click_takes_the_smallest_box_and_the_next_click_the_one_around_it(
     editing: Editing,
 ) -> None:
@@ -242,6 +245,7 @@ def test_tab_goes_through_the_boxes_both_ways(editing: Editing) -> None:
     editing.canvas.wait_for("selected", "")
 
 
+@pytest.mark.long
 def test_tab_leaves_the_editor_after_escape(editing: Editing) -> None:
     editing.select(HUMAN, HUMAN_MIDDLE)
     editing.press("Escape", "Escape", "Tab")
@@ -261,6 +265,7 @@ def test_moved_box_keeps_its_size_and_the_others_every_bit(editing: Editing) -> 
     assert after.annotation(MODEL) == before.annotation(MODEL)
 
 
+@pytest.mark.long
 def test_moved_box_stays_within_the_image(editing: Editing) -> None:
     editing.select(HUMAN, HUMAN_MIDDLE)
     editing.canvas.drag(HUMAN_MIDDLE, (1500, -900))
@@ -286,6 +291,7 @@ def test_each_handle_moves_its_own_edges_alone(editing: Editing) -> None:
             assert edge == was if by == 0 else abs(edge - was - by) < 0.1
 
 
+@pytest.mark.long
 def test_edge_dragged_over_the_other_one_crosses_it(editing: Editing) -> None:
     editing.select(HUMAN, HUMAN_MIDDLE)
     editing.canvas.drag((300.1, 150), (520, 150))
@@ -307,6 +313,7 @@ def test_number_key_labels_the_next_box_and_the_selected_one(editing: Editing) -
     assert new(editing.wait_for(has_boxes(4)))[1].label == "dog"
 
 
+@pytest.mark.long
 def test_label_given_to_a_box_just_drawn_is_the_next_ones_too(editing: Editing) -> None:
     editing.canvas.drag((100, 300), (200, 400))
     editing.press("2")
@@ -356,6 +363,7 @@ def test_mistyped_label_takes_the_first_match_and_creates_none(
     editing.wait_for(lambda record: record.annotation(HUMAN).label == "orange")
 
 
+@pytest.mark.long
 def test_label_of_the_next_box_is_picked_where_none_is_selected(
     editing: Editing,
 ) -> None:
@@ -374,6 +382,7 @@ def test_deleted_model_box_leaves_a_mark(editing: Editing, key: str) -> None:
     assert set(editing.canvas.shown()) == {HUMAN}
 
 
+@pytest.mark.long
 def test_key_deletes_the_box_under_the_pointer_where_none_is_selected(
     editing: Editing,
 ) -> None:
@@ -385,6 +394,7 @@ def test_key_deletes_the_box_under_the_pointer_where_none_is_selected(
     assert record.annotations[0].annotation_id == MODEL
 
 
+@pytest.mark.long
 def test_tab_goes_on_from_the_place_of_the_deleted_box(editing: Editing) -> None:
     editing.canvas.drag((450, 320), (500, 400))
     (drawn,) = new(editing.wait_for(has_boxes(3)))
@@ -416,6 +426,7 @@ def test_arrows_nudge_the_selected_box_and_are_saved_together(editing: Editing) 
     assert editing.actions() == []
 
 
+@pytest.mark.long
 def test_nudge_is_not_lost_by_going_on_at_once(editing: Editing) -> None:
     editing.select(HUMAN, HUMAN_MIDDLE)
     editing.press("ArrowUp", "n")
@@ -463,6 +474,7 @@ def test_keys_after_one_that_leaves_the_image_do_not_count(editing: Editing) -> 
     assert editing.actions() == ["copy", "accept", "doubtful"]
 
 
+@pytest.mark.long
 def test_question_mark_lists_every_key_and_hides_the_list(editing: Editing) -> None:
     listed = editing.canvas.surface.locator(".help")
     expect(listed).to_be_hidden()
@@ -494,6 +506,7 @@ def test_undo_shows_what_was_and_keeps_zoom_and_selection(editing: Editing) -> N
     assert editing.canvas.get("selected") == HUMAN
 
 
+@pytest.mark.long
 def test_key_pressed_while_a_box_is_drawn_waits_for_it(editing: Editing) -> None:
     mouse = editing.page.mouse
     mouse.move(*editing.canvas.at((100, 300)))
@@ -508,6 +521,7 @@ def test_key_pressed_while_a_box_is_drawn_waits_for_it(editing: Editing) -> None
     editing.canvas.wait_for("image", "bear")
 
 
+@pytest.mark.long
 def test_filling_that_comes_during_a_drag_waits_for_it(editing: Editing) -> None:
     mouse = editing.page.mouse
     editing.press("a")
@@ -596,6 +610,7 @@ def test_picture_is_dragged_and_boxes_keep_their_places(
     assert editing.record().revision == 0
 
 
+@pytest.mark.long
 def test_buttons_and_keys_zoom(editing: Editing) -> None:
     canvas, page = editing.canvas, editing.page
     fit = canvas.scale
@@ -616,6 +631,7 @@ def test_buttons_and_keys_zoom(editing: Editing) -> None:
     assert canvas.scale == pytest.approx(fit)
 
 
+@pytest.mark.long
 def test_next_image_is_fitted(editing: Editing) -> None:
     editing.canvas.wheel((400, 300), -5)
     editing.press("n")
@@ -628,6 +644,7 @@ def test_next_image_is_fitted(editing: Editing) -> None:
     assert editing.canvas.scale == fitted
 
 
+@pytest.mark.long
 def test_row_of_buttons_hides_no_corner_of_the_whole_image(editing: Editing) -> None:
     canvas = editing.canvas
     bar = canvas.surface.locator(".tools").bounding_box()
@@ -644,6 +661,7 @@ def test_row_of_buttons_hides_no_corner_of_the_whole_image(editing: Editing) -> 
 # ---------------------------------------------------------------------- at the image
 
 
+@pytest.mark.long
 def test_edge_of_a_box_that_is_not_selected_is_dragged(editing: Editing) -> None:
     editing.canvas.drag((HUMAN_BOX.x_max, 200), (470, 220))
     box = editing.wait_for(is_revision(1)).annotation(HUMAN).box
@@ -656,6 +674,7 @@ def test_edge_of_a_box_that_is_not_selected_is_dragged(editing: Editing) -> None
     assert near(box, (60, 90, 200.33, 180.78), 0.3)
 
 
+@pytest.mark.long
 def test_shift_draws_from_the_edge_of_another_box(editing: Editing) -> None:
     editing.page.keyboard.down("Shift")
     editing.canvas.drag((HUMAN_BOX.x_max, 200), (470, 260))
@@ -665,6 +684,7 @@ def test_shift_draws_from_the_edge_of_another_box(editing: Editing) -> None:
     assert editing.box(HUMAN) == HUMAN_BOX
 
 
+@pytest.mark.long
 def test_pointer_shows_what_a_click_would_take(editing: Editing) -> None:
     canvas, mouse = editing.canvas, editing.page.mouse
     pointed = canvas.surface.locator("g.box.pointed")
@@ -718,6 +738,7 @@ def test_box_of_four_pixels_is_exact_to_half_a_pixel(editing: Editing) -> None:
 # ---------------------------------------------------------------------- the table
 
 
+@pytest.mark.long
 def test_number_typed_in_the_table_moves_the_box_on_the_canvas(
     editing: Editing,
 ) -> None:
@@ -741,6 +762,7 @@ def test_impossible_number_in_the_table_is_refused_in_a_sentence(
 
 
 @pytest.mark.parametrize("way", ["key", "button", "page"])
+@pytest.mark.long
 def test_box_survives_leaving_right_after_the_mouse_is_up(
     editing: Editing, way: str
 ) -> None:
@@ -789,6 +811,7 @@ def test_quick_edits_in_a_row_are_all_kept_once(editing: Editing) -> None:
     ]
 
 
+@pytest.mark.long
 def test_box_drawn_while_the_next_image_is_on_its_way_is_on_neither(
     editing: Editing,
 ) -> None:
@@ -891,6 +914,7 @@ def flat(serve: Serve, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, P
     return serve(APP, {"CANVAS_APP_FOLDER": str(folder)}), folder
 
 
+@pytest.mark.long
 def test_box_on_an_image_of_one_row_is_kept(
     flat: tuple[str, Path], page: Page, find_canvas: Callable[[Page], Canvas]
 ) -> None:

@@ -136,6 +136,7 @@ def test_five_quick_keys_decide_on_the_image_on_screen_alone(
 
 
 @pytest.mark.parametrize("key", DECISIONS)
+@pytest.mark.long
 def test_second_key_that_comes_before_the_next_image_does_not_count(
     visit: Visit, network: Network, key: str
 ) -> None:
@@ -156,6 +157,7 @@ def decided_is(visit: Visit, place: int) -> None:
     visit.wait_for_image(place + 1)
 
 
+@pytest.mark.long
 def test_button_clicked_twice_counts_once(slow: Visit) -> None:
     place = slow.button("edit-approve").bounding_box()
     assert place is not None
@@ -296,6 +298,7 @@ def test_tab_asks_before_it_closes_and_the_next_one_saves(
     assert heard == ["beforeunload"]
 
 
+@pytest.mark.long
 def test_other_visitor_of_the_browser_gets_nothing(
     served: Served, visit: Visit, network: Network, context: BrowserContext
 ) -> None:

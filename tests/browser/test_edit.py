@@ -173,6 +173,7 @@ def test_digits_label_the_selected_box_and_then_the_next_one(visit: Visit) -> No
     assert record.annotations[-1].source is Source.HUMAN
 
 
+@pytest.mark.long
 def test_chip_labels_the_selected_box_and_else_the_next_one(visit: Visit) -> None:
     chip = visit.page.get_by_role("radio", name="5 car")
     visit.select_bottle()
@@ -225,6 +226,7 @@ def test_keys_go_to_the_next_image_and_back(
     visit.wait_for_image(BEAR)
 
 
+@pytest.mark.long
 def test_key_goes_to_the_next_doubtful_image(visit: Visit) -> None:
     visit.press("q")
     visit.wait_for_image(SKIER)
@@ -236,6 +238,7 @@ def test_key_goes_to_the_next_doubtful_image(visit: Visit) -> None:
 
 
 @pytest.mark.parametrize("key", ["Delete", "Backspace"])
+@pytest.mark.long
 def test_key_deletes_the_selected_box(visit: Visit, key: str) -> None:
     visit.select_bottle()
     visit.press(key)
@@ -243,6 +246,7 @@ def test_key_deletes_the_selected_box(visit: Visit, key: str) -> None:
     assert [one.annotation_id for one in record.deleted] == ["bottle-box"]
 
 
+@pytest.mark.long
 def test_key_duplicates_the_selected_box(visit: Visit) -> None:
     described = describe(visit.record(), "bottle-box", {"occluded": True}, who="Ada")
     visit.store.save(visit.scope, described)
@@ -257,6 +261,7 @@ def test_key_duplicates_the_selected_box(visit: Visit) -> None:
     assert copy.attributes == {"occluded": True}
 
 
+@pytest.mark.long
 def test_on_a_narrow_screen_every_button_is_in_reach(visit: Visit) -> None:
     visit.page.set_viewport_size({"width": 390, "height": 844})
     try:
@@ -286,6 +291,7 @@ NUDGES = {
 }
 
 
+@pytest.mark.long
 def test_arrows_nudge_the_selected_box(visit: Visit) -> None:
     visit.select_bottle()
     box = BOTTLE
@@ -298,6 +304,7 @@ def test_arrows_nudge_the_selected_box(visit: Visit) -> None:
     visit.wait_for_image(KITCHEN)
 
 
+@pytest.mark.long
 def test_key_copies_the_boxes_of_the_image_before(visit: Visit) -> None:
     visit.press("m")
     expect(visit.page.get_by_text("This is the first image")).to_be_visible()
@@ -322,6 +329,7 @@ def test_enter_approves_and_goes_on(visit: Visit) -> None:
     visit.wait_for_image(BEAR)
 
 
+@pytest.mark.long
 def test_key_says_that_nothing_is_here(visit: Visit) -> None:
     visit.press("e")
     visit.wait_for(lambda one: one.is_confirmed_empty)
@@ -347,6 +355,7 @@ def test_undo_and_redo_go_over_all_images(visit: Visit, redo: str) -> None:
 
 
 @pytest.mark.parametrize("place", ["tags", "comment", "table", "labels", "dialog"])
+@pytest.mark.long
 def test_keys_are_left_alone_while_someone_types(visit: Visit, place: str) -> None:
     page = visit.page
     visit.select_bottle()
@@ -398,6 +407,7 @@ def test_saved_follows_every_change(visit: Visit) -> None:
     expect(mark).to_have_text(before)
 
 
+@pytest.mark.long
 def test_tags_are_typed_and_chosen_from_those_there_are(visit: Visit) -> None:
     page = visit.page
     field = page.get_by_placeholder("Tag the whole image")
@@ -413,6 +423,7 @@ def test_tags_are_typed_and_chosen_from_those_there_are(visit: Visit) -> None:
     visit.wait_for(lambda one: one.tags == ("night",), BEAR)
 
 
+@pytest.mark.long
 def test_renamed_label_is_on_the_boxes_once_the_dialog_is_closed(visit: Visit) -> None:
     page = visit.page
     visit.button("edit-labels").click()
@@ -430,6 +441,7 @@ def test_renamed_label_is_on_the_boxes_once_the_dialog_is_closed(visit: Visit) -
     assert visit.record().annotation("bottle-box").label == "flask"
 
 
+@pytest.mark.long
 def test_end_of_a_job_closes_no_dialog(visit: Visit) -> None:
     page = visit.page
     job_id = visit.store.submit_job(visit.scope, "nobody's", {})
@@ -458,6 +470,7 @@ def test_what_shows_an_icon_alone_has_a_name(visit: Visit) -> None:
     expect(visit.page.get_by_role("button", name="Move bottle up")).to_be_visible()
 
 
+@pytest.mark.long
 def test_what_was_sent_back_is_mended_and_resolved(visit: Visit) -> None:
     page = visit.page
     page.get_by_role("button", name="Reject", exact=True).click()
@@ -478,6 +491,7 @@ def test_what_was_sent_back_is_mended_and_resolved(visit: Visit) -> None:
 # ---------------------------------------------------------------------- a large image
 
 
+@pytest.mark.long
 def test_box_of_four_pixels_is_exact_on_a_photograph_of_48_megapixels(
     served: Served, tab: Page
 ) -> None:
@@ -556,6 +570,7 @@ def test_second_to_save_sees_both_versions_and_chooses(
     assert shown == CHOICES[choice]
 
 
+@pytest.mark.long
 def test_boxes_of_two_that_do_not_overlap_are_both_kept_unasked(
     visit: Visit, other: Visit
 ) -> None:
@@ -571,6 +586,7 @@ def test_boxes_of_two_that_do_not_overlap_are_both_kept_unasked(
     expect(visit.page.get_by_text("while you changed it")).to_have_count(0)
 
 
+@pytest.mark.long
 def test_approval_of_what_somebody_else_changed_asks_to_look_first(
     visit: Visit, other: Visit
 ) -> None:
@@ -582,6 +598,7 @@ def test_approval_of_what_somebody_else_changed_asks_to_look_first(
     assert len(visit.canvas.shown()) == 3
 
 
+@pytest.mark.long
 def test_what_another_image_waits_for_is_not_said_of_this_one(
     visit: Visit, other: Visit
 ) -> None:

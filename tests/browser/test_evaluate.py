@@ -108,6 +108,7 @@ def wait(page: Page, is_so: Callable[[], bool]) -> None:
     pytest.fail("not so within 20 s")
 
 
+@pytest.mark.long
 def test_a_wrong_label_is_found_corrected_and_the_figure_moves(
     judged: Dataset, page: Page, find_canvas: Callable[[Page], Canvas]
 ) -> None:

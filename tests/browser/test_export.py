@@ -67,6 +67,7 @@ def download(page: Page, folder: Path) -> Path:
     return path
 
 
+@pytest.mark.long
 def test_yolo_with_split_and_variants_is_what_the_page_said(
     url: str, page: Page, tmp_path: Path
 ) -> None:

@@ -138,6 +138,7 @@ def test_polygon_rectangle_and_brush_are_saved_as_drawn(visit: Visit) -> None:
     assert visit.store.records(visit.scope)[1].ignored == ()
 
 
+@pytest.mark.long
 def test_areas_of_a_size_are_drawn_once_deleted_and_undone(visit: Visit) -> None:
     canvas = visit.open_areas()
     visit.page.get_by_role("dialog").get_by_role("radio", name="all").click()
@@ -162,6 +163,7 @@ def test_areas_of_a_size_are_drawn_once_deleted_and_undone(visit: Visit) -> None
     assert visit.shapes(1) == [drawn]
 
 
+@pytest.mark.long
 def test_the_canvas_own_undo_takes_an_area_away(visit: Visit) -> None:
     canvas = visit.open_areas()
     canvas.drag((0.1, 0.1), (0.3, 0.3))
@@ -173,6 +175,7 @@ def test_the_canvas_own_undo_takes_an_area_away(visit: Visit) -> None:
     assert visit.shapes(1) == [first]
 
 
+@pytest.mark.long
 def test_what_is_drawn_is_kept_when_the_dialog_is_closed_at_once(visit: Visit) -> None:
     canvas = visit.open_areas()
     canvas.drag((0.1, 0.1), (0.3, 0.3))
@@ -187,6 +190,7 @@ def test_what_is_drawn_is_kept_when_the_dialog_is_closed_at_once(visit: Visit) -
     visit.shapes(2)
 
 
+@pytest.mark.long
 def test_on_a_phone_the_canvas_is_as_wide_as_the_dialog(
     chromium: Browser, dataset: Dataset
 ) -> None:
@@ -251,6 +255,7 @@ def test_a_marked_rejection_is_seen_by_the_annotator_until_it_is_resolved(
     assert visit.store.comments(visit.scope, record.image_id)[0].marks == said.marks
 
 
+@pytest.mark.long
 def test_reject_at_once_after_the_last_stroke_has_it(visit: Visit) -> None:
     visit.page.get_by_role("button", name="Reject", exact=True).click()
     visit.page.get_by_role("button", name="Mark what is wrong").click()
@@ -268,6 +273,7 @@ def test_reject_at_once_after_the_last_stroke_has_it(visit: Visit) -> None:
     assert len(said.marks) == 1
 
 
+@pytest.mark.long
 def test_undo_takes_a_marked_rejection_back(visit: Visit) -> None:
     page = visit.page
     page.get_by_role("button", name="Reject", exact=True).click()
@@ -286,6 +292,7 @@ def test_undo_takes_a_marked_rejection_back(visit: Visit) -> None:
     assert visit.store.comments(visit.scope, record.image_id) == []
 
 
+@pytest.mark.long
 def test_ignore_areas_are_seen_in_the_editor(visit: Visit) -> None:
     canvas = visit.open_areas()
     canvas.drag((0.1, 0.8), (0.3, 0.95))
@@ -296,6 +303,7 @@ def test_ignore_areas_are_seen_in_the_editor(visit: Visit) -> None:
     expect(editor.locator(".shape.ignored")).to_have_count(1)
 
 
+@pytest.mark.long
 def test_a_reviewer_marks_an_image_on_review(visit: Visit) -> None:
     page, (first, *_) = visit.page, visit.store.records(visit.scope)
     boxes = (Annotation(Box(50, 60, 150, 160), "cup", changed_by="ann"),)

@@ -113,6 +113,7 @@ def test_labels_come_in_as_agreed_and_a_backup_is_the_same_dataset(
     see_on_edit(page, find_canvas)
 
 
+@pytest.mark.long
 def test_refused_import_says_so_and_can_be_agreed_to_later(
     page: Page, dataset: Dataset, tmp_path: Path
 ) -> None:

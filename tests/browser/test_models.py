@@ -38,6 +38,7 @@ def keep(page: Page, name: str) -> None:
     )
 
 
+@pytest.mark.long
 def test_a_model_is_downloaded_and_dropped_again(
     models_page: Page, tmp_path: Path
 ) -> None:
@@ -106,6 +107,7 @@ def test_custom_darknet_model_is_dropped_used_and_its_boxes_exported(
     assert exported_labels(page, tmp_path) == ["dog"]
 
 
+@pytest.mark.long
 def test_onnx_model_is_added(models_page: Page, tmp_path: Path) -> None:
     path = tmp_path / "v8.onnx"
     path.write_bytes(V8)
@@ -115,6 +117,7 @@ def test_onnx_model_is_added(models_page: Page, tmp_path: Path) -> None:
     expect(models_page.get_by_text("YOLOv8, 11 or 12 · 96 × 64 px")).to_be_visible()
 
 
+@pytest.mark.long
 def test_bad_model_is_refused_in_a_sentence(models_page: Page, tmp_path: Path) -> None:
     folder = write_one_box_model(tmp_path / "pets")
     weights = (folder / "obj.weights").read_bytes()

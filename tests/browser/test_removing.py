@@ -44,6 +44,7 @@ def opened(dataset: Dataset, page: Page) -> Opened:
     return Opened(page, dataset)
 
 
+@pytest.mark.long
 def test_all_images_that_pass_are_removed(opened: Opened) -> None:
     opened.go("review")
     switch = opened.page.locator(".st-key-review-view")

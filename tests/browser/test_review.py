@@ -79,6 +79,7 @@ def test_ticked_crops_are_relabelled_and_undone_at_once(reviewed: Reviewed) -> N
     reviewed.wait_for(lambda: reviewed.count() == ALL)
 
 
+@pytest.mark.long
 def test_ticks_stay_while_somebody_else_saves(reviewed: Reviewed) -> None:
     page, store = reviewed.page, reviewed.store
     reviewed.show("Crops")
@@ -99,6 +100,7 @@ def test_ticks_stay_while_somebody_else_saves(reviewed: Reviewed) -> None:
     expect(page.locator(".tile[aria-checked=true]")).to_have_count(0)
 
 
+@pytest.mark.long
 def test_a_ticked_crop_is_opened_though_somebody_saved(
     reviewed: Reviewed, find_canvas: Callable[[Page], Canvas]
 ) -> None:
@@ -118,6 +120,7 @@ def test_a_ticked_crop_is_opened_though_somebody_saved(
     find_canvas(page).wait_for("image", wanted)
 
 
+@pytest.mark.long
 def test_keys_tick_crops_and_they_are_deleted(reviewed: Reviewed) -> None:
     reviewed.show("Crops")
     expect(reviewed.tiles()).to_have_count(ALL, timeout=20_000)
@@ -155,6 +158,7 @@ def test_a_planted_logo_is_deleted_everywhere_and_undone_at_once(
     reviewed.wait_for(lambda: reviewed.count() == ALL - 1)
 
 
+@pytest.mark.long
 def test_a_key_on_edit_offers_the_look_alikes_too(
     reviewed: Reviewed, find_canvas: Callable[[Page], Canvas]
 ) -> None:
@@ -177,6 +181,7 @@ def test_a_key_on_edit_offers_the_look_alikes_too(
     reviewed.wait_for(lambda: reviewed.count() == ALL - 1)
 
 
+@pytest.mark.long
 def test_sure_boxes_are_counted_then_accepted(reviewed: Reviewed) -> None:
     page = reviewed.page
     reviewed.show("Labels")
@@ -211,6 +216,7 @@ def test_a_bar_that_is_clicked_filters_until_it_is_cleared(reviewed: Reviewed) -
     expect(chip).to_have_count(0)
 
 
+@pytest.mark.long
 def test_enter_in_the_label_filter_takes_the_label_that_was_typed(
     reviewed: Reviewed,
 ) -> None:

@@ -42,6 +42,7 @@ def fill(store: Store, scope: Scope) -> None:
     store.save_many(scope, [with_boxes(one, box) for one in added])
 
 
+@pytest.mark.long
 def test_a_click_meanwhile_stops_nothing(many: Dataset, page: Page) -> None:
     page.get_by_text(f"All {MANY} images that match").click(timeout=30_000)
     expect(page.get_by_text(f"{MANY} images selected")).to_be_visible()

@@ -29,6 +29,7 @@ def test_first_visit_after_a_start_goes_to_its_page_and_shows_no_list_of_files(
     expect(page.get_by_test_id("stTopNavLink")).to_have_count(len(PAGES))
 
 
+@pytest.mark.long
 def test_back_goes_to_the_image_before_and_then_to_the_page_before(
     page: Page, url: str
 ) -> None:

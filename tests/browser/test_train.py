@@ -55,6 +55,7 @@ def press(page: Page, key: str) -> None:
 
 
 @pytest.mark.timeout(1500)
+@pytest.mark.long
 def test_label_train_see_the_curve_and_annotate_with_the_model(
     page: Page,
     shapes: Dataset,

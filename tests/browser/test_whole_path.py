@@ -209,6 +209,7 @@ def test_demo_visitors_see_nothing_of_each_other(
     theirs.close()
 
 
+@pytest.mark.long
 def test_reload_comes_back_to_the_dataset_and_the_image(
     page: Page, dataset: Dataset
 ) -> None:
@@ -238,6 +239,7 @@ def zip_of_copies(path: Path, count: int) -> Path:
     return path
 
 
+@pytest.mark.long
 def test_run_goes_on_while_the_person_looks_elsewhere_and_reloads(
     dataset: Dataset, page: Page, tmp_path: Path
 ) -> None:

@@ -54,6 +54,7 @@ def metrics_of(output: Path) -> dict[str, object]:
     return found
 
 
+@pytest.mark.long
 def test_an_interrupted_training_below_its_labels_goes_on_for_another_length(
     tmp_path: Path,
 ) -> None:

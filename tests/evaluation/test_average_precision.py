@@ -112,7 +112,9 @@ def test_small_is_told_by_the_area_of_the_outline(tmp_path: Path) -> None:
     assert figures["AP_medium"] is None
 
 
-@pytest.mark.parametrize("model", ["yolov4-tiny", "yolox-nano"])
+@pytest.mark.parametrize(
+    "model", [pytest.param("yolov4-tiny", marks=pytest.mark.long), "yolox-nano"]
+)
 def test_pycocotools_agrees_on_our_own_detections(
     model: str, shared_data: Path
 ) -> None:

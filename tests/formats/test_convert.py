@@ -643,7 +643,9 @@ def peak_bytes(folder: Path, images: int, target: str) -> int:
     return peak
 
 
-@pytest.mark.parametrize("target", ["csv", "createml"])
+@pytest.mark.parametrize(
+    "target", ["csv", pytest.param("createml", marks=pytest.mark.long)]
+)
 def test_memory_does_not_grow_with_the_set(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: str
 ) -> None:

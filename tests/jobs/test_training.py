@@ -179,6 +179,7 @@ def broken_off(runner: JobRunner, scope: Scope, shapes: list[ImageRecord]) -> st
     return job_id
 
 
+@pytest.mark.long
 def test_a_cancelled_training_is_gone_on_with_after_weeks(
     runner: JobRunner, store: Store, scope: Scope, broken_off: str
 ) -> None:

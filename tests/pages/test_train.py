@@ -126,6 +126,7 @@ def test_a_finished_training_shows_figures_pictures_and_the_way_on(
     assert "Train again below" in shapes.words()
 
 
+@pytest.mark.long
 def test_a_stopped_training_goes_on_and_ends_when_asked_to(shapes: Tab) -> None:
     job_id = services.runner().submit(the_scope(), "train", {**LONG, "name": "S"})
     shapes.open("train")

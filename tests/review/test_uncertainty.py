@@ -329,7 +329,10 @@ class Measured:
         return float((caught > 0).mean()), float(caught.sum() / self.errors.sum())
 
 
-@pytest.fixture(scope="module", params=["yolov4-tiny", "yolox-nano"])
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param("yolov4-tiny", marks=pytest.mark.long), "yolox-nano"],
+)
 def measured(request: pytest.FixtureRequest, shared_data: Path) -> Measured:
     folder = shared_data / "coco_val_dev128"
     truth = json.loads((folder / "instances.json").read_text(encoding="utf-8"))

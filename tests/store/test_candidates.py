@@ -8,6 +8,8 @@ from imagebase.errors import NotFoundError
 from imagebase.store import CandidatesKey, Scope, Store
 from tests.store.fixtures import add_image
 
+pytestmark = pytest.mark.dialect
+
 KEY = CandidatesKey("ab" * 32, 416, "f32", "single")
 
 

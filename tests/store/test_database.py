@@ -12,6 +12,8 @@ from imagebase.settings import Settings
 from imagebase.store.database import Database
 from tests.store.fixtures import sqlite_settings
 
+pytestmark = pytest.mark.dialect
+
 
 def _database(folder: Path) -> Database:
     return Database(sqlite_settings(folder).database_url)

@@ -7,6 +7,8 @@ from imagebase.errors import NotFoundError, StoreError
 from imagebase.store import Scope, Store
 from tests.store.fixtures import add_image, scope_of
 
+pytestmark = pytest.mark.dialect
+
 
 def test_datasets_come_oldest_first(store: Store) -> None:
     for name in ("Street", "Beach", "Attic"):

@@ -18,6 +18,8 @@ from imagebase.errors import NotFoundError, RevisionConflictError, StoreError
 from imagebase.store import Scope, Store
 from tests.store.fixtures import add_image, box
 
+pytestmark = pytest.mark.dialect
+
 MODEL_BOX = Annotation(
     Box(0.1, 1 / 3, 20.7, 30.000001),
     "dog",

@@ -15,6 +15,8 @@ from imagebase.store.jobs import ClaimedJob
 from imagebase.store.tables import jobs
 from tests.store.fixtures import scope_of
 
+pytestmark = pytest.mark.dialect
+
 KINDS = ["annotate", "export"]
 
 

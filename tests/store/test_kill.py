@@ -16,6 +16,8 @@ from imagebase.settings import Settings
 from imagebase.store import Scope, Store, open_store
 from tests.store.fixtures import add_image, scope_of, sqlite_settings
 
+pytestmark = pytest.mark.dialect
+
 KILLS: Final = int(os.environ.get("IMAGEBASE_TEST_KILLS", "20"))
 
 # Edits one image after the other and prints each label once `save` has returned.
@@ -80,6 +82,7 @@ def _labels(store: Store, scope: Scope) -> set[str]:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
+@pytest.mark.long
 def test_no_acknowledged_edit_is_lost_to_a_kill(tmp_path: Path) -> None:
     settings = sqlite_settings(tmp_path)
     store = open_store(settings)

@@ -25,6 +25,8 @@ from imagebase.store.migrate import MIGRATIONS, bring_up_to_date
 from imagebase.store.tables import SCHEMA_REVISION, events, metadata
 from tests.store.fixtures import PostgresServer, sqlite_settings
 
+pytestmark = pytest.mark.dialect
+
 _OPEN = """
 import sys
 from pathlib import Path

@@ -10,6 +10,8 @@ from imagebase.settings import Settings
 from imagebase.store import Scope, Store
 from tests.store.fixtures import add_image, scope_of
 
+pytestmark = pytest.mark.dialect
+
 HOUR = timedelta(hours=1)
 
 

@@ -10,6 +10,8 @@ from imagebase.errors import NotFoundError
 from imagebase.store import Scope, Store
 from tests.store.fixtures import add_image, box
 
+pytestmark = pytest.mark.dialect
+
 
 @pytest.fixture
 def three(store: Store, scope: Scope) -> list[ImageRecord]:

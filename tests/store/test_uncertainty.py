@@ -11,6 +11,8 @@ from imagebase.store import CandidatesKey, Scope, Store
 from imagebase.store.uncertainty import Doubt, DoubtKind, MissedObject, Reason
 from tests.store.fixtures import add_image, box, scope_of
 
+pytestmark = pytest.mark.dialect
+
 KEY = CandidatesKey("ab" * 32, 416, "f32", "mirrored")
 PERSON = MissedObject(Box(1.5, 2.25, 30.0, 40.0), "per'son\"}", 0.61, "tiny-abc")
 

@@ -45,6 +45,7 @@ def test_only_a_full_disk_is_called_so() -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+@pytest.mark.long
 def test_a_disk_without_room_for_a_word_is_told_by_the_exit_code(
     tmp_path: Path,
 ) -> None:

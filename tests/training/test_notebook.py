@@ -78,6 +78,7 @@ def test_notebook_trains_from_the_csv_and_shows_pictures(tmp_path: Path) -> None
     assert find_model(str(tmp_path / "model")).labels == LABELS
 
 
+@pytest.mark.long
 def test_notebook_trains_from_a_darknet_export_with_the_project_in_a_zip(
     tmp_path: Path,
 ) -> None:

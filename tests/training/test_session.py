@@ -146,6 +146,7 @@ def _kernels(folder: Path) -> dict[str, torch.Tensor]:
     return {name: one.detach() for name, one in named if one.ndim > 1}
 
 
+@pytest.mark.long
 def test_a_training_that_gets_no_better_ends_early_and_slowly(
     tmp_path: Path, trained: Path
 ) -> None:
@@ -183,6 +184,7 @@ def test_a_checkpoint_of_another_version_is_said_to_be_useless(tmp_path: Path) -
         go_on(work, tmp_path / "model")
 
 
+@pytest.mark.long
 def test_killed_at_random_moments_it_comes_to_its_end(
     tmp_path: Path, trained: Path
 ) -> None:
