@@ -32,14 +32,13 @@ from imagebase.formats.base import (
     ImagesAt,
     WriteOptions,
 )
-from imagebase.formats.manifest import About
+from imagebase.formats.manifest import About, warnings_about
 from imagebase.formats.registry import format_named
 from imagebase.formats.scratch import ScratchImages
 from imagebase.formats.verified_export import (
     ExportSummary,
     Progress,
     export_zip,
-    warnings_about,
 )
 from imagebase.store.image_rows import ImageContents
 from imagebase.wording import plural

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from imagebase.annotation import Annotation, Box
+from imagebase.annotation.attributes import stated
 from imagebase.errors import ExportError
 from imagebase.formats.base import PARTS, ExportSet, Format
 from imagebase.formats.shapes import writable
@@ -330,3 +332,81 @@ def _sha256(path: Path) -> str:
         raise ExportError(
             f"{path} cannot be read ({error.strerror}); check its permissions."
         ) from error
+
+
+SMALL_PX: Final = 4
+# Of names in one sentence.
+_MOST_NAMES: Final = 8
+
+
+def warnings_about(export_set: ExportSet, one: Format) -> tuple[str, ...]:
+    """Return what a person should know before training on this export."""
+    warnings = []
+    if not export_set.images:
+        warnings.append("There are no images in it.")
+    if not len(export_set.labels):
+        warnings.append("There are no labels in it.")
+    unreviewed = small = described = 0
+    names: dict[str, None] = {}
+    for image in export_set.images:
+        unreviewed += not image.is_reviewed
+        for box in writable(image):
+            small += _is_small(box.box)
+            lost = not_held(box, one) if box.attributes else ()
+            described += bool(lost)
+            names |= dict.fromkeys(lost)
+    if unreviewed:
+        total, have = len(export_set.images), "has" if unreviewed == 1 else "have"
+        warnings.append(
+            f"{unreviewed:,} of {plural(total, 'image')} {have} not been reviewed."
+        )
+    if small and one.has_boxes:
+        verb = "box is" if small == 1 else "boxes are"
+        warnings.append(
+            f"{small:,} {verb} under {SMALL_PX} pixels wide or high; detectors hardly "
+            "learn from these."
+        )
+    if described and one.has_boxes:
+        warnings.append(_cannot_hold(described, list(names), one))
+    if not one.holds_areas:
+        warnings += _areas_left(export_set, one)
+    if not one.has_boxes and any(
+        image.record.annotations for image in export_set.images
+    ):
+        warnings.append("It labels whole images: where the boxes are is not in it.")
+    if one.lists_train_as_val and export_set.images and not export_set.has_split:
+        warnings.append(
+            "There is no split: all images are named for training and for validation."
+        )
+    return tuple(warnings)
+
+
+def _areas_left(export_set: ExportSet, one: Format) -> Iterator[str]:
+    counts = [len(image.record.ignored) for image in export_set.images]
+    areas, images = sum(counts), sum(map(bool, counts))
+    if areas:
+        verb = "area is" if areas == 1 else "areas are"
+        where = "1 image" if images == 1 else f"{images:,} images"
+        yield (
+            f"{areas:,} ignore {verb} not in it, on {where}: {one.title} cannot hold "
+            "them. Black them out instead, or a model learns that nothing is there."
+        )
+
+
+def not_held(box: Annotation, one: Format) -> tuple[str, ...]:
+    """Return the names of a box's attributes that this format cannot hold."""
+    said = stated(box.attributes).items()
+    return tuple(name for name, value in said if not one.holds(name, value))
+
+
+def _cannot_hold(boxes: int, names: list[str], one: Format) -> str:
+    most = _MOST_NAMES
+    listed = ", ".join(sorted(names)[:most])
+    if len(names) > most:
+        listed += f" and {len(names) - most:,} more"
+    verb = "box has" if boxes == 1 else "boxes have"
+    return f"{boxes:,} {verb} attributes ({listed}) that {one.title} cannot hold."
+
+
+def _is_small(box: Box) -> bool:
+    return min(box.width, box.height) < SMALL_PX

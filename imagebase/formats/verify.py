@@ -72,7 +72,7 @@ class _Counted(NamedTuple):
     equal: int
 
 
-def prove(
+def verify(
     export_set: ExportSet,
     tree: FileTree,
     format_name: str,
@@ -100,7 +100,7 @@ def prove(
     return comparison.proof(export_set, left)
 
 
-def compare_files(
+def verify_files(
     proof: Verification,
     tree: FileTree,
     files: Collection[WrittenFile],

@@ -8,10 +8,11 @@ import pytest
 from imagebase.annotation import Annotation, Attributes, Box
 from imagebase.annotation.attributes import MAX_ATTRIBUTES, MAX_VALUE_LENGTH, as_texts
 from imagebase.formats.base import ExportSet
+from imagebase.formats.manifest import warnings_about
 from imagebase.formats.registry import FORMATS, read
 from imagebase.formats.trees import FolderTree, MemoryTree
-from imagebase.formats.verified_export import export_folder, warnings_about
-from imagebase.formats.verify import prove
+from imagebase.formats.verified_export import export_folder
+from imagebase.formats.verify import verify
 from tests.formats.builders import (
     as_export_set,
     box,
@@ -70,7 +71,7 @@ def test_attributes_come_back(format_name: str, attributes: Attributes) -> None:
     first, second = read(tree, format_name).images[0].annotations
     assert as_texts(first.attributes) == as_texts(attributes)
     assert second.attributes == {}
-    assert prove(one, tree, format_name).holds
+    assert verify(one, tree, format_name).holds
 
 
 @pytest.mark.parametrize("format_name", HOLD_ALL)
@@ -93,7 +94,7 @@ def test_a_second_export_has_the_same_bytes(format_name: str) -> None:
 def test_the_proof_finds_a_lost_attribute(format_name: str) -> None:
     one = export_set(record(described({"color": "red"})))
     other = export_set(record(described({"color": "blue"})))
-    proof = prove(one, MemoryTree(written(other, format_name)), format_name)
+    proof = verify(one, MemoryTree(written(other, format_name)), format_name)
     assert not proof.holds
     assert "color" in proof.differences[0]
 
@@ -128,7 +129,7 @@ def test_open_images_holds_its_flags_alone() -> None:
     tree = MemoryTree(files)
     (found,) = read(tree, "openimages").images[0].annotations
     assert found.attributes == flags
-    assert prove(one, tree, "openimages").holds
+    assert verify(one, tree, "openimages").holds
     (told,) = warnings_about(one, FORMATS["openimages"])
     assert told == "1 box has attributes (color) that Open Images CSV cannot hold."
 
@@ -275,7 +276,7 @@ def test_photographs_of_pascal_voc_keep_what_is_truncated() -> None:
     assert cat.attributes == {"truncated": True}
     one = export_set(record(cat, size=(375, 500)), labels=("cat",))
     for format_name in HOLD_ALL:
-        assert prove(one, MemoryTree(written(one, format_name)), format_name).holds
+        assert verify(one, MemoryTree(written(one, format_name)), format_name).holds
 
 
 def input_file(format_name: str) -> dict[str, str]:

@@ -10,7 +10,7 @@ from imagebase.formats.base import ReadResult
 from imagebase.formats.image_index import NameIndex
 from imagebase.formats.registry import read, recognise
 from imagebase.formats.trees import FolderTree, MemoryTree, TreeWithout
-from imagebase.formats.verify import prove
+from imagebase.formats.verify import verify
 from tests.formats.builders import (
     BOX_FORMATS,
     as_export_set,
@@ -136,7 +136,7 @@ def test_cell_images_go_through_every_format(
     result = read_folder(shared_data / "bccd" / "BCCD" / "Annotations")
     empty = (record(name=one.name, size=(640, 480)) for one in result.images)
     cells = as_export_set(result, export_set(*empty))
-    proof = prove(cells, MemoryTree(written(cells, format_name)), format_name)
+    proof = verify(cells, MemoryTree(written(cells, format_name)), format_name)
     assert proof.differences == ()
     assert proof.boxes_equal == 4886
 

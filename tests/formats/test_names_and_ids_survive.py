@@ -11,7 +11,7 @@ from imagebase.errors import AnnotationFileError
 from imagebase.formats.base import WriteOptions
 from imagebase.formats.registry import READERS, read
 from imagebase.formats.trees import MemoryTree
-from imagebase.formats.verify import prove
+from imagebase.formats.verify import verify
 from tests.formats.builders import (
     FORMAT_NAMES,
     as_export_set,
@@ -102,7 +102,7 @@ def test_any_names_survive(
     found = (record(box(1, 1, 9, 9 + n), name=name) for n, name in enumerate(names))
     one = export_set(*found)
     files = written(one, format_name, WriteOptions(with_images=with_images))
-    assert prove(one, MemoryTree(files), format_name).differences == ()
+    assert verify(one, MemoryTree(files), format_name).differences == ()
 
 
 DAMAGE = st.lists(

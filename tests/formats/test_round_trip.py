@@ -11,7 +11,7 @@ from imagebase.formats.base import PARTS, ExportSet, WriteOptions
 from imagebase.formats.registry import FORMATS, read
 from imagebase.formats.shapes import writable
 from imagebase.formats.trees import MemoryTree
-from imagebase.formats.verify import Verification, prove
+from imagebase.formats.verify import Verification, verify
 from imagebase.formats.writer import write_subsets
 from tests.formats.builders import (
     BOX_FORMATS,
@@ -42,7 +42,7 @@ NAN, INFINITE = float("nan"), float("inf")
 def proof_of(
     one: ExportSet, format_name: str, options: WriteOptions | None = None
 ) -> Verification:
-    return prove(one, MemoryTree(written(one, format_name, options)), format_name)
+    return verify(one, MemoryTree(written(one, format_name, options)), format_name)
 
 
 @pytest.mark.parametrize("format_name", BOX_FORMATS)
@@ -133,7 +133,7 @@ def test_a_split_is_written(format_name: str) -> None:
     }
     path, content = expected[format_name]
     assert files[path] == content
-    assert prove(split, MemoryTree(files), format_name).differences == ()
+    assert verify(split, MemoryTree(files), format_name).differences == ()
 
 
 def files_of(
@@ -153,10 +153,10 @@ def test_who_is_in_which_part_is_proven(format_name: str, with_images: bool) -> 
         EVERYTHING, images=tuple(replace(image, part=part) for image, part in images)
     )
     files = files_of(split, format_name, WriteOptions(with_images=with_images))
-    assert prove(split, MemoryTree(files), format_name).differences == ()
+    assert verify(split, MemoryTree(files), format_name).differences == ()
     first, *others = split.images
     moved = replace(split, images=(replace(first, part="val"), *others))
-    assert not prove(moved, MemoryTree(files), format_name).holds
+    assert not verify(moved, MemoryTree(files), format_name).holds
 
 
 NAMED_LIKE_PARTS = (
@@ -185,7 +185,7 @@ def test_images_named_like_parts_are_in_the_one_they_were_given(
         )
         split = replace(whole, images=images)
         files = files_of(split, format_name, options)
-        assert prove(split, MemoryTree(files), format_name).differences == ()
+        assert verify(split, MemoryTree(files), format_name).differences == ()
 
 
 @pytest.mark.parametrize("format_name", FORMAT_NAMES)
@@ -236,7 +236,7 @@ def records(draw: st.DrawFn) -> ImageRecord:
 def test_any_boxes_survive(format_name: str, found: list[ImageRecord]) -> None:
     one = export_set(*found, labels=HARD_LABELS)
     files = written(one, format_name)
-    assert prove(one, MemoryTree(files), format_name).differences == ()
+    assert verify(one, MemoryTree(files), format_name).differences == ()
     # Rounding may take thinner boxes over the limit below which none is written.
     if thinnest_px(one) > 0.05:
         again = as_export_set(read(MemoryTree(files), format_name), one)
@@ -274,7 +274,7 @@ def test_a_moved_edge_is_a_difference() -> None:
     files = written(one, "coco")
     document = files["annotations.json"]
     files["annotations.json"] = document.replace(b"8.0, 8.0", b"8.0, 9.0")
-    proof = prove(one, MemoryTree(files), "coco")
+    proof = verify(one, MemoryTree(files), "coco")
     assert not proof.holds
     assert proof.boxes_equal == 0
     assert proof.differences[0].startswith("a.jpg, box 1: it is (1.0, 1.0, 9.0, 10.0)")
@@ -298,6 +298,6 @@ def test_every_kind_of_difference_is_found(
     one = export_set(record(model_box(1, 1, 9, 9)))
     files = written(one, "coco")
     files["annotations.json"] = files["annotations.json"].replace(*change)
-    proof = prove(one, MemoryTree(files), "coco")
+    proof = verify(one, MemoryTree(files), "coco")
     assert not proof.holds
     assert any(sentence in one for one in proof.differences)

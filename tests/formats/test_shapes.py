@@ -20,7 +20,7 @@ from imagebase.formats.registry import FORMATS, format_named, read
 from imagebase.formats.shapes import boxes, polygons, run_lengths
 from imagebase.formats.trees import MemoryTree
 from imagebase.formats.verified_export import ExportSummary, export_zip
-from imagebase.formats.verify import prove
+from imagebase.formats.verify import verify
 from tests.formats.builders import (
     as_export_set,
     box,
@@ -54,7 +54,7 @@ def test_at_least_five_formats_hold_areas() -> None:
 
 @pytest.mark.parametrize("name", HOLDING)
 def test_areas_are_read_back_and_compared(name: str) -> None:
-    proof = prove(with_areas(), tree_of(written(with_areas(), name)), name)
+    proof = verify(with_areas(), tree_of(written(with_areas(), name)), name)
     assert proof.holds, proof.differences
     assert proof.boxes_written == 2
 
@@ -65,7 +65,7 @@ def test_a_lost_area_is_no_proof(name: str) -> None:
     first, second = less.images
     kept = replace(first.record, ignored=AREAS[:2])
     less = replace(less, images=(replace(first, record=kept), second))
-    proof = prove(with_areas(), tree_of(written(less, name)), name)
+    proof = verify(with_areas(), tree_of(written(less, name)), name)
     assert not proof.holds
 
 
@@ -202,5 +202,5 @@ def test_conversion_carries_areas(tmp_path: Path) -> None:
     first = with_areas()
     tree = tree_of(written(first, "labelme"))
     again = as_export_set(read(tree, "labelme"), first)
-    proof = prove(again, tree_of(written(again, "cvat")), "cvat")
+    proof = verify(again, tree_of(written(again, "cvat")), "cvat")
     assert proof.holds, proof.differences
