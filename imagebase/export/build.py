@@ -32,7 +32,7 @@ from imagebase.formats.base import (
     ImagesAt,
     WriteOptions,
 )
-from imagebase.formats.manifest import About, warnings_about
+from imagebase.formats.manifest import ExportNotes, warnings_about
 from imagebase.formats.registry import format_named
 from imagebase.formats.scratch import ScratchImages
 from imagebase.formats.verified_export import (
@@ -49,7 +49,7 @@ NOTHING: Final = "No image is left to export; choose more of them."
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class BuildOrder:
     """What is to be built, and where.
 
     stem: of the zips' names. folder: theirs; it is there. drafts: for what is needed
@@ -65,7 +65,7 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True)
-class Built:
+class BuildResult:
     """What came of an order.
 
     left_out: what of the dataset is not in it, in sentences. warnings: about all of it;
@@ -82,7 +82,9 @@ class Built:
     made: int
 
 
-def build(order: Order, images: SourceImages, *, progress: Progress) -> Built:
+def build(
+    order: BuildOrder, images: SourceImages, *, progress: Progress
+) -> BuildResult:
     """Write the zips of an order, each read back and compared.
 
     Raises:
@@ -92,7 +94,7 @@ def build(order: Order, images: SourceImages, *, progress: Progress) -> Built:
     lost: set[str] = set()
     while True:
         try:
-            return _Building(order, images, progress, lost).run()
+            return _Build(order, images, progress, lost).run()
         except _LostError as error:
             # It went missing after it was counted: all is planned again without it.
             lost.add(error.image_id)
@@ -107,17 +109,21 @@ class _LostError(Exception):
         self.image_id = image_id
 
 
-def _empty(order: Order) -> None:
+def _empty(order: BuildOrder) -> None:
     """Remove what a build that was given up has written."""
     for path in (*order.folder.glob(f"{order.stem}*.zip"), *order.drafts.iterdir()):
         path.unlink()
 
 
-class _Building:
+class _Build:
     """One try. lost: ids of images whose files are known to be missing or damaged."""
 
     def __init__(
-        self, order: Order, images: SourceImages, progress: Progress, lost: set[str]
+        self,
+        order: BuildOrder,
+        images: SourceImages,
+        progress: Progress,
+        lost: set[str],
     ) -> None:
         self._order = order
         self._request = order.request
@@ -150,7 +156,7 @@ class _Building:
         except ImageReadError as error:
             raise _LostError(self._maker.source_of(image_id)) from error
 
-    def run(self) -> Built:
+    def run(self) -> BuildResult:
         found = map(self._selection.counted, self._images.contents())
         candidates = [one for one in found if one is not None]
         if not candidates:
@@ -264,19 +270,19 @@ class _Building:
         self._done += 1
         self._progress(self._done, 2 * self._total)
 
-    def _zipped(self, stored: ScratchImages, left_out: tuple[str, ...]) -> Built:
+    def _zipped(self, stored: ScratchImages, left_out: tuple[str, ...]) -> BuildResult:
         labels = labels_of(self._request, self._images.labels())
         whole = ExportSet(self._order.name, labels.with_labels(self._labels), stored)
         drawn = self._to_be_drawn(stored)
         parts = list(stored.part_of_each())
-        dealt = dealt_into_zips(
+        zips = dealt_into_zips(
             parts, stored.byte_counts(), most_bytes=self._request.zip_bytes
         )
         summaries, overlays = [], []
-        for number, places in enumerate(dealt, start=1):
-            about = About(
+        for number, places in enumerate(zips, start=1):
+            about = ExportNotes(
                 number,
-                len(dealt),
+                len(zips),
                 in_words(self._request),
                 _settings(self._request),
                 left_out,
@@ -289,13 +295,13 @@ class _Building:
             )
         counts = Counter(parts if self._request.split else ())
         one = format_named(self._request.format)
-        return Built(
+        return BuildResult(
             tuple(summaries),
             tuple(overlays),
             left_out,
             _lost_warning(self._lost)
             + warnings_about(whole, one)
-            + _part_warnings(parts, dealt)
+            + _part_warnings(parts, zips)
             + _gps_warning(len(self._maker.with_gps)),
             {part: counts[part] for part in PARTS if counts[part]},
             len(self._maker.with_gps),
@@ -308,7 +314,7 @@ class _Building:
         return list(stored.at(places_to_draw(self._full, len(stored))))
 
     def _zip(
-        self, export_set: ExportSet, about: About, keep: Sequence[str]
+        self, export_set: ExportSet, about: ExportNotes, keep: Sequence[str]
     ) -> ExportSummary:
         order, before = self._order, self._done
         before_gps = len(self._maker.with_gps)
@@ -332,7 +338,7 @@ class _Building:
         return summary
 
 
-def zip_name(stem: str, about: About) -> str:
+def zip_name(stem: str, about: ExportNotes) -> str:
     """Return what a zip is called; numbered where there are several."""
     number = f"-{about.number}-of-{about.of}" if about.of > 1 else ""
     return f"{stem}{number}.zip"
@@ -357,13 +363,13 @@ def _dropped_in_words(count: int) -> str:
 
 
 def _part_warnings(
-    parts: Sequence[str], dealt: Sequence[Sequence[int]]
+    parts: Sequence[str], zips: Sequence[Sequence[int]]
 ) -> tuple[str, ...]:
     return tuple(
-        f"{count:,} of {plural(len(dealt), 'zip')} "
+        f"{count:,} of {plural(len(zips), 'zip')} "
         f"{'has' if count == 1 else 'have'} no image for {part}: give it a larger "
         "share."
-        for part, count in zips_without_parts(parts, dealt).items()
+        for part, count in zips_without_parts(parts, zips).items()
     )
 
 

@@ -21,7 +21,7 @@ from imagebase.export.selection import (
     split_of,
 )
 from imagebase.formats.base import ExportImage, FileTree, ReadImage
-from imagebase.formats.split import Split, Table, table, torn_groups
+from imagebase.formats.split import Split, SplitTable, table, torn_groups
 from imagebase.formats.trees import ZipTree
 from imagebase.formats.verified_export import OWN_LIMITS, ExportSummary
 from imagebase.images.decode import load_image, resized
@@ -31,7 +31,7 @@ from imagebase.images.thumbnails import inner_size, tile_webp
 
 
 @dataclass(frozen=True, slots=True)
-class Dealt:
+class SplitPreview:
     """A split that was not used yet.
 
     table: images and boxes by label and part. torn: groups of near-duplicates that are
@@ -40,12 +40,12 @@ class Dealt:
     """
 
     split: Split
-    table: Table
+    table: SplitTable
     torn: int
     is_told: bool
 
 
-class Previewed(NamedTuple):
+class VariantPreview(NamedTuple):
     """A variant as it would be exported, and the image it is of."""
 
     record: ImageRecord
@@ -53,7 +53,7 @@ class Previewed(NamedTuple):
     image: LabelledImage
 
 
-def dealt(images: SourceImages, request: ExportRequest) -> Dealt | None:
+def preview_split(images: SourceImages, request: ExportRequest) -> SplitPreview | None:
     """Return how the images of a request are dealt out; None without a split.
 
     Raises:
@@ -67,7 +67,7 @@ def dealt(images: SourceImages, request: ExportRequest) -> Dealt | None:
     found = [split_image(one) for one in candidates]
     names = labels_of(request, images.labels()).shown_names
     by_shares = request.split.by == SHARES
-    return Dealt(
+    return SplitPreview(
         split,
         table(found, split, names),
         0 if by_shares else len(torn_groups(found, split)),
@@ -82,7 +82,7 @@ def variants(
     *,
     count: int,
     max_pixels: int,
-) -> Iterator[Previewed]:
+) -> Iterator[VariantPreview]:
     """Yield variants just as the export makes them: of training images with boxes.
 
     Images whose files are missing or damaged have none, and are in none.
@@ -114,7 +114,7 @@ def variants(
         record, number = shown[place % len(shown)], place // len(shown)
         made = _variant(recipe, record.image_id, number, load, partners)
         if made is not None:
-            yield Previewed(record, number + 1, _resized(made, request))
+            yield VariantPreview(record, number + 1, _resized(made, request))
 
 
 class _LostError(Exception):

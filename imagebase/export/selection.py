@@ -179,10 +179,10 @@ def dealt_into_zips(
 
 
 def zips_without_parts(
-    parts: Sequence[str], dealt: Sequence[Sequence[int]]
+    parts: Sequence[str], zips: Sequence[Sequence[int]]
 ) -> dict[str, int]:
     """Return of how many zips each part is missing, of those parts that there are."""
-    held = [{parts[place] for place in places} for places in dealt]
+    held = [{parts[place] for place in places} for places in zips]
     missing = {
         part: sum(part not in of_zip for of_zip in held)
         for part in dict.fromkeys(parts)

@@ -211,7 +211,7 @@ class ExportFile(NamedTuple):
     content: bytes | ImageReference | Streamed
 
 
-class LeftOut(NamedTuple):
+class SkippedBox(NamedTuple):
     """A box that no format can hold, and why."""
 
     image: str

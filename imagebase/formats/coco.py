@@ -234,7 +234,7 @@ def read(tree: FileTree, collector: LabelReader) -> None:
         parts,
         collector,
         is_one=lambda file: _is_coco(tree, file),
-        read_one=lambda file: _Document(tree, file, collector, parts[file]).read(),
+        read_one=lambda file: _CocoDocument(tree, file, collector, parts[file]).read(),
         absent="There is no COCO file here: it is a .json with the lists images, "
         "annotations and categories.",
     )
@@ -264,7 +264,7 @@ def _is_coco(tree: FileTree, file: str) -> bool:
     return False
 
 
-class _Document:
+class _CocoDocument:
     """One COCO file on its way in, read in passes: boxes may stand before images."""
 
     def __init__(self, tree: FileTree, file: str, to: LabelReader, part: str) -> None:

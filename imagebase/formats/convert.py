@@ -115,17 +115,17 @@ def convert(
         readable_format(source_format)
     if is_zip:
         check_zip_is_free(output)
-    tell = _Teller(on_problem)
+    tell = _Problems(on_problem)
     with ExitStack() as stack:
         own = partial(own_files, format_name=source_format)
         tree = stack.enter_context(_opened(source, own, tell))
         source_format = source_format or recognise(tree)
         given = None
         if images is not None:
-            pictures = stack.enter_context(_opened(images, own_images, tell))
-            given = with_images(tree, source, pictures, images)
+            image_tree = stack.enter_context(_opened(images, own_images, tell))
+            given = with_images(tree, source, image_tree, images)
             tree = given.tree
-        files = stack.enter_context(closing(_Pictures(tree, target, tell)))
+        files = stack.enter_context(closing(_SourceImages(tree, target, tell)))
         collector = stack.enter_context(taken_in(tree, source_format))
         collector.place_by_folders()
         _tell_of_remarks(collector, target, tell)
@@ -207,7 +207,7 @@ class _Placing:
     """
 
     def __init__(
-        self, target: Format, files: "_Pictures", tell: OnProblem, given: str | None
+        self, target: Format, files: "_SourceImages", tell: OnProblem, given: str | None
     ) -> None:
         self._target = target
         self._files = files
@@ -318,7 +318,7 @@ def _to_be_written(
     return ExportImage(record, name, part=image.part or PARTS[0])
 
 
-class _Pictures:
+class _SourceImages:
     """The image files that belong to the labels.
 
     are_used: whether labels were found for any of them.
@@ -393,7 +393,7 @@ class _Pictures:
         self._mentioned.close()
 
 
-class _Teller:
+class _Problems:
     """Passes sentences on, and counts them."""
 
     def __init__(self, on_problem: OnProblem) -> None:

@@ -15,9 +15,9 @@ from imagebase.formats.base import (
     WriteOptions,
 )
 from imagebase.formats.csv_columns import (
+    CsvRow,
     CsvTable,
     Reading,
-    Row,
     box_of,
     decimal,
 )
@@ -228,7 +228,7 @@ class _TableReader:
             what = "it has numbers for labels, which are called class_0, class_1, …"
             self._collector.change(self._table.file, "", what)
 
-    def _read_row(self, row: Row, place: _Place) -> None:
+    def _read_row(self, row: CsvRow, place: _Place) -> None:
         stated = self._table.image_in(row)
         name = image_name(stated)
         if not name.strip():
@@ -281,7 +281,7 @@ class _TableReader:
         x_min, y_min, x_max, y_max = box
         return Box(x_min * across, y_min * down, x_max * across, y_max * down)
 
-    def _label_of(self, row: Row) -> str:
+    def _label_of(self, row: CsvRow) -> str:
         if "class" in row:
             return row["class"]
         index = number(row["classid"])

@@ -24,7 +24,7 @@ from imagebase.formats.reader import number, size_of
 from imagebase.formats.text_files import csv_rows
 from imagebase.formats.trees import is_image_name
 
-Row = Mapping[str, str]
+CsvRow = Mapping[str, str]
 SizeOf = Callable[[str], Size | None]
 
 _ALIASES: Final = {
@@ -69,7 +69,7 @@ _FAR_OUTSIDE_PX: Final = 1.0
 _ROWS_TO_TRY: Final = 100_000
 
 
-class Kind(StrEnum):
+class BoxKind(StrEnum):
     """How four numbers are a box."""
 
     CORNERS = "xmin, ymin, xmax, ymax"
@@ -83,7 +83,7 @@ class Reading(NamedTuple):
     is_open: nothing in the table decided for this kind against another.
     """
 
-    kind: Kind
+    kind: BoxKind
     is_relative: bool = False
     is_open: bool = False
 
@@ -103,28 +103,32 @@ class CsvTable:
             self.columns = _columns_of_row(self.header)
 
     @cached_property
-    def kinds(self) -> tuple[Kind, ...]:
+    def kinds(self) -> tuple[BoxKind, ...]:
         """How the boxes may be said, the likeliest first; none where there are none."""
         by_first = {
-            "xmin": (Kind.CORNERS,) if "xmax" in self._number_keys else (Kind.SIZES,),
-            "cx": (Kind.CENTRES,),
-            "x": (Kind.SIZES, Kind.CENTRES) if self.has_header else (Kind.SIZES,),
+            "xmin": (BoxKind.CORNERS,)
+            if "xmax" in self._number_keys
+            else (BoxKind.SIZES,),
+            "cx": (BoxKind.CENTRES,),
+            "x": (BoxKind.SIZES, BoxKind.CENTRES)
+            if self.has_header
+            else (BoxKind.SIZES,),
         }
         if not self._number_keys:
             return self._kinds_of_bbox() if "bbox" in self.columns else ()
         # Without a header the order is a guess, RetinaNet's.
         is_open = not self.has_header and "xmin" in self.columns
-        guessed = (Kind.SIZES,) if is_open else ()
+        guessed = (BoxKind.SIZES,) if is_open else ()
         return (*by_first[self._number_keys[0]], *guessed)
 
-    def _kinds_of_bbox(self) -> tuple[Kind, ...]:
+    def _kinds_of_bbox(self) -> tuple[BoxKind, ...]:
         name = _plain(self.header[self.columns["bbox"]])
         if "xyxy" in name or "xminymin" in name:
-            return (Kind.CORNERS,)
+            return (BoxKind.CORNERS,)
         cells = (row["bbox"].strip() for _, row in self._first_rows())
         if next(filter(None, cells), "").startswith("{"):
-            return (Kind.SIZES,)
-        return (Kind.SIZES,) if "xywh" in name else (Kind.SIZES, Kind.CORNERS)
+            return (BoxKind.SIZES,)
+        return (BoxKind.SIZES,) if "xywh" in name else (BoxKind.SIZES, BoxKind.CORNERS)
 
     @property
     def has_boxes(self) -> bool:
@@ -138,7 +142,7 @@ class CsvTable:
             found == {"filename"} and "part" in self.columns
         )
 
-    def rows(self) -> Iterator[tuple[int, Row]]:
+    def rows(self) -> Iterator[tuple[int, CsvRow]]:
         """Yield line number and values by meaning; a row too short ends in blanks."""
         rows = csv_rows(self._tree, self.file)
         if self.has_header:
@@ -153,7 +157,7 @@ class CsvTable:
                 },
             )
 
-    def image_in(self, row: Row) -> str:
+    def image_in(self, row: CsvRow) -> str:
         """Return what a row says of its image, as a path where there is one."""
         name, path = row.get("filename", ""), row.get("path", "")
         if is_image_name(path) and (not is_image_name(name) or _is_end(name, path)):
@@ -161,7 +165,7 @@ class CsvTable:
         folder = row.get("folder", "").strip()
         return f"{folder}/{name}" if folder and name.strip() else name
 
-    def numbers_of(self, row: Row) -> list[float] | None:
+    def numbers_of(self, row: CsvRow) -> list[float] | None:
         """Return the four numbers of a row's box, NaN for what is none.
 
         None for an image without a box, as its empty cells say.
@@ -182,12 +186,12 @@ class CsvTable:
         """The columns of the four numbers; none where they are in one, or nowhere."""
         return _keys_of_four(self.columns.keys())
 
-    def attributes_in(self, row: Row) -> dict[str, object]:
+    def attributes_in(self, row: CsvRow) -> dict[str, object]:
         """Return what columns of flags and poses say of a box."""
         found = ((name, row.get(name, "").strip()) for name in (*FLAGS, POSE))
         return {k: read_text(k, v) for k, v in found if v.lower() not in _UNSAID}
 
-    def size_in(self, row: Row) -> Size | None:
+    def size_in(self, row: CsvRow) -> Size | None:
         """Return the image's size; width and height may be the box's own."""
         if "imgwidth" in row and "imgheight" in row:
             return size_of(row["imgwidth"], row["imgheight"])
@@ -198,11 +202,11 @@ class CsvTable:
     def reading(self, size_of_image: SizeOf) -> Reading:
         """Return how boxes are said, by what the rows rule out."""
         if not self.has_boxes:
-            return Reading(Kind.CORNERS)
+            return Reading(BoxKind.CORNERS)
         is_relative = self._is_relative()
         if len(self.kinds) == 1:
             return Reading(self.kinds[0], is_relative)
-        against: Counter[Kind] = Counter()
+        against: Counter[BoxKind] = Counter()
         for _, row in self._first_rows():
             numbers = self.numbers_of(row) or []
             size = Size(1, 1) if is_relative else self.size_in(row)
@@ -225,7 +229,7 @@ class CsvTable:
             is_broken = is_broken or any(n % 1 for n in numbers)
         return is_broken
 
-    def _first_rows(self) -> Iterator[tuple[int, Row]]:
+    def _first_rows(self) -> Iterator[tuple[int, CsvRow]]:
         for count, row in enumerate(self.rows()):
             if count >= _ROWS_TO_TRY:
                 return
@@ -246,12 +250,12 @@ class CsvTable:
         return f"no column is named {lacking}"
 
 
-def box_of(kind: Kind, numbers: Sequence[float]) -> Box:
+def box_of(kind: BoxKind, numbers: Sequence[float]) -> Box:
     """Return the box that four numbers are."""
     x, y, width, height = numbers
-    if kind is Kind.CORNERS:
+    if kind is BoxKind.CORNERS:
         return Box(x, y, width, height)
-    if kind is Kind.SIZES:
+    if kind is BoxKind.SIZES:
         return Box(x, y, x + width, y + height)
     return Box(x - width / 2, y - height / 2, x + width / 2, y + height / 2)
 
@@ -263,7 +267,7 @@ def decimal(text: str) -> float:
     return number(text)
 
 
-def _rules_out(kind: Kind, numbers: Sequence[float], size: Size | None) -> bool:
+def _rules_out(kind: BoxKind, numbers: Sequence[float], size: Size | None) -> bool:
     """Say whether a box of this kind cannot be: far outside, or without area."""
     x_min, y_min, x_max, y_max = box_of(kind, numbers)
     if x_max <= x_min or y_max <= y_min:
@@ -366,7 +370,13 @@ def _four_by_name(text: str) -> list[float]:
         return [number("")] * 4
     is_corners = "xmin" in found and "xmax" in found
     is_centre = "cx" in found
-    kind = Kind.CORNERS if is_corners else Kind.CENTRES if is_centre else Kind.SIZES
+    kind = (
+        BoxKind.CORNERS
+        if is_corners
+        else BoxKind.CENTRES
+        if is_centre
+        else BoxKind.SIZES
+    )
     box = box_of(kind, numbers)
     return [box.x_min, box.y_min, box.width, box.height]
 

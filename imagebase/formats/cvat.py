@@ -324,7 +324,7 @@ def read(tree: FileTree, collector: LabelReader) -> None:
         names_with_suffix(tree, ".xml"),
         collector,
         is_one=is_one,
-        read_one=lambda file: _Document(tree, file, collector).read(),
+        read_one=lambda file: _CvatDocument(tree, file, collector).read(),
         absent="There is no CVAT file here: it is an .xml with <annotations> as its "
         "root.",
     )
@@ -334,7 +334,7 @@ def _is_cvat(tree: FileTree, file: str) -> bool:
     return root_tag_of(tree, file) == "annotations"
 
 
-class _Document:
+class _CvatDocument:
     """One annotations.xml on its way in."""
 
     def __init__(self, tree: FileTree, file: str, to: LabelReader) -> None:

@@ -48,13 +48,13 @@ def read(tree: FileTree, collector: LabelReader) -> None:
         names_with_suffix(tree, ".json"),
         collector,
         is_one=lambda file: _is_datumaro(tree, file),
-        read_one=lambda file: _File(tree, file, collector).read(),
+        read_one=lambda file: _DatumaroFile(tree, file, collector).read(),
         absent="There is no Datumaro file here: it is a .json with categories and "
         "items.",
     )
 
 
-class _File:
+class _DatumaroFile:
     """One file on its way in; its labels may stand after its items."""
 
     def __init__(self, tree: FileTree, file: str, to: LabelReader) -> None:

@@ -62,7 +62,7 @@ class Fit(NamedTuple):
         return bytes(min(value, 255) for value in told)
 
 
-class Found(NamedTuple):
+class FileMatches(NamedTuple):
     """The files that fit equally well: one is the image, several are none of them."""
 
     paths: tuple[str, ...] = ()
@@ -107,7 +107,7 @@ class NameIndex:
         """Return every image that fits a name as well as any does."""
         return self.search(name).paths
 
-    def search(self, name: str, *, near: str = "", part: str = "") -> Found:
+    def search(self, name: str, *, near: str = "", part: str = "") -> FileMatches:
         """Return the files that fit a name best.
 
         Args:
@@ -118,14 +118,14 @@ class NameIndex:
         """
         stated = stated_path(name)
         folder = near.rpartition("/")[0]
-        several = Found()
+        several = FileMatches()
         for asked in _spellings(stated):
             there = f"{folder}/{asked}" if folder else asked
             if there in self._names and not is_absolute(name):
-                return Found((there,), Fit(True, has_suffix=True, is_exact=True))
+                return FileMatches((there,), Fit(True, has_suffix=True, is_exact=True))
             if candidates := self._candidates(asked):
                 found = self._best(
-                    candidates, _Asked(asked, there, near, part, is_absolute(name))
+                    candidates, _StatedName(asked, there, near, part, is_absolute(name))
                 )
                 if found.path:
                     return found
@@ -149,7 +149,7 @@ class NameIndex:
                 self._by_stem.setdefault(stem, []).append(name)
         return self._by_stem
 
-    def _best(self, candidates: Sequence[str], asked: "_Asked") -> Found:
+    def _best(self, candidates: Sequence[str], asked: "_StatedName") -> FileMatches:
         fits = {name: asked.fit_of(name) for name in candidates}
         best = max(fits.values())
         names = [name for name, fit in fits.items() if fit == best]
@@ -158,10 +158,10 @@ class NameIndex:
         if len(names) > 1 and self._is_same(names):
             self.copies.update(names[1:])
             names = names[:1]
-        return Found(tuple(names), best)
+        return FileMatches(tuple(names), best)
 
 
-class _Asked:
+class _StatedName:
     """What a label file states, to be compared with files.
 
     there: its path as seen from the label file. is_absolute: whether its first folders
@@ -373,14 +373,14 @@ class ImageClaims:
     def __init__(self, index: NameIndex, store: ReaderStore) -> None:
         self.index = index
         self._store = store
-        self._last_search: tuple[tuple[str, str, str], Found] | None = None
+        self._last_search: tuple[tuple[str, str, str], FileMatches] | None = None
         # How well names fit that had to leave a file, as others fit as well.
         self._contested: dict[str, bytes] = {}
 
     def clear(self) -> None:
         self._contested.clear()
 
-    def search(self, stated: str, file: str, part: str) -> Found:
+    def search(self, stated: str, file: str, part: str) -> FileMatches:
         """Return the files that may be meant; rows of one image often follow on."""
         asked = stated, file, part
         if self._last_search is None or self._last_search[0] != asked:
@@ -397,7 +397,7 @@ class ImageClaims:
         if path is None and not file:
             # Nobody says where: it is looked for once all are here.
             return StatedImage(name, name, stated=stated)
-        found = Found() if path == "" else self.search(stated, file, part)
+        found = FileMatches() if path == "" else self.search(stated, file, part)
         if found.path is None:
             own = _own_key(stated, file)
             return StatedImage(own, name, "", found.paths, stated, file)

@@ -146,7 +146,7 @@ def read(tree: FileTree, collector: LabelReader) -> None:
     label_lists = files_named(tree, _LABELS_FILE)
     for file in label_lists:
         collector.add_labels(read_names_file(tree, file), file=file)
-    reader = _Reader(tree, collector)
+    reader = _LabelmeReader(tree, collector)
     for file in files:
         try:
             reader.read_file(file)
@@ -179,7 +179,7 @@ def _labelme_of(tree: FileTree, file: str) -> Mapping[str, Any] | None:
     return found | {"shapes": shapes}
 
 
-class _Reader:
+class _LabelmeReader:
     def __init__(self, tree: FileTree, collector: LabelReader) -> None:
         self._tree = tree
         self._collector = collector

@@ -48,7 +48,7 @@ def read(tree: FileTree, collector: LabelReader) -> None:
     Raises:
         AnnotationFileError: no file is LabelMe's, or none can be read.
     """
-    reader = _Reader(tree, collector)
+    reader = _LabelmeXmlReader(tree, collector)
     for file in names_with_suffix(tree, ".xml"):
         try:
             reader.read_file(file)
@@ -62,7 +62,7 @@ def read(tree: FileTree, collector: LabelReader) -> None:
         )
 
 
-class _Reader:
+class _LabelmeXmlReader:
     def __init__(self, tree: FileTree, collector: LabelReader) -> None:
         self._tree = tree
         self._collector = collector

@@ -121,7 +121,7 @@ _LABEL_KEYS: Final = (
 _PLACE_KEYS: Final = ("x", "y", "width", "height")
 
 
-class Region(NamedTuple):
+class TaskRegion(NamedTuple):
     """One result of a task, and where it stands.
 
     order: as we wrote it, else None. is_predicted: by a model.
@@ -165,20 +165,20 @@ class Region(NamedTuple):
         return self.entry.get("id") or (place if "width" in self.value else self.at)
 
 
-class Object(NamedTuple):
+class TaskObject(NamedTuple):
     """A region with all that is said of it; without a shape it is the image as a whole.
 
     attributes: what was chosen or written besides the labels, by the control's name.
     """
 
-    region: Region
+    region: TaskRegion
     labels: list[str]
     attributes: Mapping[str, object]
 
 
-def objects(regions: Iterable[Region]) -> Iterator[Object]:
+def objects(regions: Iterable[TaskRegion]) -> Iterator[TaskObject]:
     """Yield what results come to: those of one id are about one region."""
-    groups: dict[object, list[Region]] = {}
+    groups: dict[object, list[TaskRegion]] = {}
     for region in regions:
         groups.setdefault((region.is_predicted, str(region.key)), []).append(region)
     for group in groups.values():
@@ -189,16 +189,16 @@ def objects(regions: Iterable[Region]) -> Iterator[Object]:
         for region in bare:
             yield _object(region, rest)
         yield from (
-            Object(one, one.labels, {}) for one in rest if not _is_about(one, bare)
+            TaskObject(one, one.labels, {}) for one in rest if not _is_about(one, bare)
         )
 
 
-def _is_about(region: Region, shapes: list[Region]) -> bool:
+def _is_about(region: TaskRegion, shapes: list[TaskRegion]) -> bool:
     """Say whether a result only says something of a region."""
     return bool(shapes) and (region.kind in CONTROLS or bool(region.labels))
 
 
-def _object(region: Region, rest: Iterable[Region]) -> Object:
+def _object(region: TaskRegion, rest: Iterable[TaskRegion]) -> TaskObject:
     labels, others = region.labels, list(rest)
     source = next((one for one in others if one.labels), None)
     if not labels and source is not None:
@@ -208,7 +208,7 @@ def _object(region: Region, rest: Iterable[Region]) -> Object:
         {**one.entry, "id": "", "type": one.kind, "value": one.value}
         for one in (region, *others)
     ]
-    return Object(region, labels, said_by_region(said).get("", {}))
+    return TaskObject(region, labels, said_by_region(said).get("", {}))
 
 
 def stated_size(entry: Mapping[str, Any]) -> Size | None:

@@ -12,8 +12,8 @@ from imagebase.errors import AnnotationFileError
 from imagebase.formats.base import IGNORE, FileTree
 from imagebase.formats.labelstudio_regions import (
     SHAPES,
-    Object,
-    Region,
+    TaskObject,
+    TaskRegion,
     area_of,
     box_of,
     objects,
@@ -167,7 +167,7 @@ def read(tree: FileTree, collector: LabelReader) -> None:
         try:
             if _holds_tasks(tree, file):
                 was_read = True
-                _File(file, collector, part).read(tree)
+                _TaskFile(file, collector, part).read(tree)
         except AnnotationFileError as error:
             collector.skip(file, "", str(error))
     collector.check()
@@ -192,7 +192,7 @@ def _read_config(tree: FileTree, collector: LabelReader) -> None:
         collector.add_labels((one.get("value", "") for one in labels), file=file)
 
 
-class _File:
+class _TaskFile:
     """One list of tasks on its way in."""
 
     def __init__(self, file: str, to: LabelReader, part: str) -> None:
@@ -244,10 +244,10 @@ class _File:
         texts = (one for one in data.values() if isinstance(one, str))
         return _image_of(data) or next(texts, "")
 
-    def _regions(self, task: Mapping[str, Any], at: str) -> list[Region]:
+    def _regions(self, task: Mapping[str, Any], at: str) -> list[TaskRegion]:
         if not _is_task(task):
             found = enumerate(_min_regions(task))
-            return [Region(f"{at}.label[{n}]", one) for n, one in found]
+            return [TaskRegion(f"{at}.label[{n}]", one) for n, one in found]
         annotated = list(self._results(task, at, "annotations", "completions"))
         predicted = list(self._results(task, at, "predictions"))
         both = [*annotated, *predicted]
@@ -257,7 +257,7 @@ class _File:
 
     def _results(
         self, task: Mapping[str, Any], at: str, *keys: str
-    ) -> Iterator[Region]:
+    ) -> Iterator[TaskRegion]:
         key = next((one for one in keys if isinstance(task.get(one), list)), None)
         standing = 0
         for number_of_it, one in enumerate(task[key] if key else ()):
@@ -278,16 +278,16 @@ class _File:
                     o._replace(is_predicted=key == "predictions") for o in found
                 )
 
-    def _entries(self, results: Sequence[object], place: str) -> Iterator[Region]:
+    def _entries(self, results: Sequence[object], place: str) -> Iterator[TaskRegion]:
         for index, entry in enumerate(results):
             at = f"{place}[{index}]"
             if isinstance(entry, dict):
                 own = _OWN_ID.fullmatch(str(entry.get("id", "")))
-                yield Region(at, entry, int(own[1]) if own else None)
+                yield TaskRegion(at, entry, int(own[1]) if own else None)
             else:
                 self._collector.skip(self._file, at, "it is not an object")
 
-    def _read_object(self, found: Object, image: str) -> None:
+    def _read_object(self, found: TaskObject, image: str) -> None:
         region, labels = found.region, found.labels
         if region.kind == "choices":
             for label in labels:
@@ -300,7 +300,7 @@ class _File:
         else:
             self._add(found, image)
 
-    def _add(self, found: Object, image: str) -> None:
+    def _add(self, found: TaskObject, image: str) -> None:
         region, size = found.region, self._size_for(found.region, image)
         kind, value = region.kind, region.value
         if found.labels == [IGNORE]:
@@ -323,7 +323,7 @@ class _File:
         if what:
             self._collector.change(self._file, region.at, what)
 
-    def _size_for(self, region: Region, image: str) -> Size:
+    def _size_for(self, region: TaskRegion, image: str) -> Size:
         """Return what percents are of: the size, or one where they become fractions."""
         if self._collector.is_relative(image):
             return Size(1, 1)

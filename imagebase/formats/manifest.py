@@ -26,7 +26,7 @@ _END: Final = "\n}"
 
 
 @dataclass(frozen=True, slots=True)
-class About:
+class ExportNotes:
     """What only the one who asked for an export knows of it.
 
     number, of: which zip this is, of how many that together are the whole set.
@@ -42,7 +42,7 @@ class About:
 
 
 @dataclass(frozen=True, slots=True)
-class Exported:
+class ExportDetails:
     """A written set with everything that is to be said about it."""
 
     export_set: ExportSet
@@ -50,7 +50,7 @@ class Exported:
     format: Format
     proof: Verification
     warnings: tuple[str, ...]
-    about: About
+    about: ExportNotes
 
     @property
     def parts(self) -> dict[str, int]:
@@ -61,7 +61,9 @@ class Exported:
         return {part: counts[part] for part in PARTS if counts[part]}
 
 
-def manifest_json(exported: Exported, files: Iterable[WrittenFile]) -> Iterator[bytes]:
+def manifest_json(
+    exported: ExportDetails, files: Iterable[WrittenFile]
+) -> Iterator[bytes]:
     """Yield the manifest; nothing in it depends on when or where it was written.
 
     It is made in parts, as it has a line for every image and for every file.
@@ -100,7 +102,7 @@ def manifest_json(exported: Exported, files: Iterable[WrittenFile]) -> Iterator[
     yield b"\n}}\n"
 
 
-def _counts(exported: Exported) -> dict[str, object]:
+def _counts(exported: ExportDetails) -> dict[str, object]:
     reviewed = made = areas = 0
     for image in exported.export_set.images:
         reviewed += image.is_reviewed
@@ -118,7 +120,7 @@ def _counts(exported: Exported) -> dict[str, object]:
     return counts | ({"parts": exported.parts} if exported.parts else {})
 
 
-def _images(exported: Exported) -> Iterator[dict[str, object]]:
+def _images(exported: ExportDetails) -> Iterator[dict[str, object]]:
     """Yield each image's name in the export and the one that it came with."""
     has_split = exported.export_set.has_split
     for image, name in written_names(exported.export_set, exported.format):
@@ -137,7 +139,7 @@ REPORT_FILE: Final = "EXPORT_REPORT.md"
 _MOST_ROWS: Final = 100
 
 
-def report_markdown(exported: Exported, files: Iterable[WrittenFile]) -> bytes:
+def report_markdown(exported: ExportDetails, files: Iterable[WrittenFile]) -> bytes:
     """Return the report; nothing in it depends on when or where it was written."""
     sections = (
         _title(exported),
@@ -152,7 +154,7 @@ def report_markdown(exported: Exported, files: Iterable[WrittenFile]) -> bytes:
     return ("\n".join(lines) + "\n").encode()
 
 
-def _title(exported: Exported) -> Iterator[str]:
+def _title(exported: ExportDetails) -> Iterator[str]:
     proof, about = exported.proof, exported.about
     images = len(exported.export_set.images)
     labels = len(exported.export_set.labels)
@@ -196,14 +198,14 @@ def _labels(export_set: ExportSet, one: Format) -> Iterator[str]:
         yield f"| {index} | {_plain(name)} | {images[name]:,} | {boxes[name]:,} |"
 
 
-def _conventions(exported: Exported) -> Iterator[str]:
+def _conventions(exported: ExportDetails) -> Iterator[str]:
     said = (f"{name}: {text}" for name, text in exported.format.conventions.items())
     yield from _bullets(said)
     if exported.parts and not exported.format.has_parts:
         yield "- parts: the format knows of none, so each lies in a folder of its name"
 
 
-def _left_out(exported: Exported) -> Iterator[str]:
+def _left_out(exported: ExportDetails) -> Iterator[str]:
     left = exported.proof.left_out
     boxes = [f"{one.image}: a box of {one.label}, {one.reason}" for one in left]
     yield from _bullets([*exported.about.left_out, *boxes[:_MOST_ROWS]])

@@ -150,7 +150,7 @@ def read(tree: FileTree, collector: LabelReader) -> None:
     Raises:
         AnnotationFileError: no CSV file has the columns, or none can be read.
     """
-    reader = _Reader(tree, collector)
+    reader = _OpenImagesReader(tree, collector)
     headers = {}
     for file in names_with_suffix(tree, ".csv"):
         try:
@@ -173,7 +173,7 @@ def read(tree: FileTree, collector: LabelReader) -> None:
         )
 
 
-class _Reader:
+class _OpenImagesReader:
     def __init__(self, tree: FileTree, collector: LabelReader) -> None:
         self._tree = tree
         self._collector = collector

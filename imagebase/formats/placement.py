@@ -32,7 +32,7 @@ class Frame(NamedTuple):
         return _turned(self.size) if is_sideways else self.size
 
 
-class Fitted(NamedTuple):
+class FittedImage(NamedTuple):
     """An image's boxes in pixels of its upright file.
 
     note: how they had to be changed for it. problem: why that cannot be done, and then
@@ -44,7 +44,7 @@ class Fitted(NamedTuple):
     problem: str = ""
 
 
-def fitted(image: ReadImage, frame: Frame) -> Fitted:
+def fitted(image: ReadImage, frame: Frame) -> FittedImage:
     """Return an image's boxes in pixels of its file, upright as everybody sees it.
 
     Fractions are of the upright image. Pixels are of the size that the label file
@@ -54,9 +54,9 @@ def fitted(image: ReadImage, frame: Frame) -> Fitted:
     """
     said, size = image.size, frame.size
     if image.is_relative:
-        return Fitted(image.in_pixels(size))
+        return FittedImage(image.in_pixels(size))
     if said == size:
-        return Fitted(image)
+        return FittedImage(image)
     if said is None:
         said = frame.stored if _fits_stored_only(image, frame) else size
     if said == size or is_same_shape(said, size):
@@ -65,10 +65,10 @@ def fitted(image: ReadImage, frame: Frame) -> Fitted:
         return _scaled_and_turned(image, said, frame)
     sizes = _both_sizes(said, size)
     if not (image.annotations or image.crowds or image.regions):
-        return Fitted(replace(image, size=size), sizes)
+        return FittedImage(replace(image, size=size), sizes)
     if is_same_shape(_turned(said), size):
-        return Fitted(image, problem=f"{sizes}: one of them is turned")
-    return Fitted(image, problem=f"{sizes}: another image, or a part of it")
+        return FittedImage(image, problem=f"{sizes}: one of them is turned")
+    return FittedImage(image, problem=f"{sizes}: another image, or a part of it")
 
 
 def is_same_shape(a: Size, b: Size) -> bool:
@@ -79,14 +79,14 @@ def is_same_shape(a: Size, b: Size) -> bool:
     return abs(across - down) <= (_SAME_SHAPE + rounding) * max(across, down)
 
 
-def _scaled(image: ReadImage, said: Size, size: Size) -> Fitted:
+def _scaled(image: ReadImage, said: Size, size: Size) -> FittedImage:
     if said == size:
-        return Fitted(replace(image, size=size))
+        return FittedImage(replace(image, size=size))
     note = f"{_both_sizes(said, size)}: boxes are scaled"
-    return Fitted(_moved(image, size, _scaling(said, size)), note)
+    return FittedImage(_moved(image, size, _scaling(said, size)), note)
 
 
-def _scaled_and_turned(image: ReadImage, said: Size, frame: Frame) -> Fitted:
+def _scaled_and_turned(image: ReadImage, said: Size, frame: Frame) -> FittedImage:
     scale, stored = _scaling(said, frame.stored), frame.stored
 
     def move(box: Box) -> Box:
@@ -97,7 +97,7 @@ def _scaled_and_turned(image: ReadImage, said: Size, frame: Frame) -> Fitted:
         f"the labels are for the pixels as stored, {sides(said)}, and EXIF turns the "
         f"image to {sides(frame.size)}: boxes are {also}turned with it"
     )
-    return Fitted(_moved(image, frame.size, move), note)
+    return FittedImage(_moved(image, frame.size, move), note)
 
 
 def upright(box: Box, stored: Size, orientation: int) -> Box:

@@ -18,7 +18,7 @@ from imagebase.annotation.areas import (
     simplified,
 )
 from imagebase.annotation.coverage import Mask, mask_of
-from imagebase.formats.base import IGNORE, ExportImage, ExportSet, LeftOut
+from imagebase.formats.base import IGNORE, ExportImage, ExportSet, SkippedBox
 
 # Thinner boxes vanish in the digits that the formats write.
 MIN_SIDE_PX: Final = 1e-3
@@ -59,14 +59,14 @@ def _is_within(box: Box, size: Size) -> bool:
     )
 
 
-def left_out(image: ExportImage) -> tuple[LeftOut, ...]:
+def left_out(image: ExportImage) -> tuple[SkippedBox, ...]:
     """Return the boxes that are not written, with the reason of each."""
     size = image.record.size
     reasons = [
         (one, _reason_against(one.box, size)) for one in image.record.annotations
     ]
     return tuple(
-        LeftOut(image.record.file_name, one.label, reason)
+        SkippedBox(image.record.file_name, one.label, reason)
         for one, reason in reasons
         if reason is not None
     )

@@ -108,32 +108,32 @@ class SplitImage:
     difference_hash: str | None = None
 
 
-class Count(NamedTuple):
+class SplitCount(NamedTuple):
     """Images that have a label, and its boxes on them."""
 
     images: int = 0
     boxes: int = 0
 
 
-class Row(NamedTuple):
+class SplitRow(NamedTuple):
     """A label with its counts by part, and in all."""
 
     label: str
-    parts: Mapping[str, Count]
-    total: Count
+    parts: Mapping[str, SplitCount]
+    total: SplitCount
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class SplitTable:
     """A split as a person looks at it before it is used.
 
     labels: a row each, in the order asked for. empty: images without a box.
     all_images: every image, and every box.
     """
 
-    labels: tuple[Row, ...]
-    empty: Row
-    all_images: Row
+    labels: tuple[SplitRow, ...]
+    empty: SplitRow
+    all_images: SplitRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,7 +234,9 @@ def torn_groups(
     return [group for group in groups if len({split.part_of[one] for one in group}) > 1]
 
 
-def table(images: Iterable[SplitImage], split: Split, labels: Sequence[str]) -> Table:
+def table(
+    images: Iterable[SplitImage], split: Split, labels: Sequence[str]
+) -> SplitTable:
     """Return how many images and boxes of each label the parts have.
 
     Args:
@@ -255,19 +257,20 @@ def table(images: Iterable[SplitImage], split: Split, labels: Sequence[str]) -> 
         if not found:
             empty[part, "images"] += 1
         everything.update({(part, "images"): 1, (part, "boxes"): sum(found.values())})
-    return Table(
+    return SplitTable(
         tuple(_row(label, counted) for label, counted in counts.items()),
         _row("", empty),
         _row("", everything),
     )
 
 
-def _row(label: str, counted: Counter[tuple[str, str]]) -> Row:
+def _row(label: str, counted: Counter[tuple[str, str]]) -> SplitRow:
     parts = {
-        part: Count(counted[part, "images"], counted[part, "boxes"]) for part in PARTS
+        part: SplitCount(counted[part, "images"], counted[part, "boxes"])
+        for part in PARTS
     }
-    total = Count(*map(sum, zip(*parts.values(), strict=True)))
-    return Row(label, parts, total)
+    total = SplitCount(*map(sum, zip(*parts.values(), strict=True)))
+    return SplitRow(label, parts, total)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,14 +16,14 @@ from imagebase.formats.base import (
     ExportSet,
     Format,
     ImageReference,
-    LeftOut,
+    SkippedBox,
     WriteOptions,
 )
 from imagebase.formats.manifest import (
     MANIFEST_FILE,
     REPORT_FILE,
-    About,
-    Exported,
+    ExportDetails,
+    ExportNotes,
     check_free,
     check_unchanged,
     manifest_json,
@@ -75,7 +75,7 @@ class ExportSummary:
     images: int
     boxes: int
     labels: int
-    left_out: tuple[LeftOut, ...]
+    left_out: tuple[SkippedBox, ...]
     warnings: tuple[str, ...]
     proof: Verification
     picture_paths: Mapping[str, str] = field(default_factory=dict)
@@ -90,7 +90,7 @@ def export_zip(
     options: WriteOptions | None = None,
     progress: Progress | None = None,
     image_warnings: Warnings = tuple,
-    about: About | None = None,
+    about: ExportNotes | None = None,
     keep: Collection[str] = (),
     max_pixels: int | None = None,
 ) -> ExportSummary:
@@ -110,7 +110,7 @@ def export_zip(
         ExportError: it could not be written, or did not compare. No zip is left.
     """
     layout = format_named(format_name).in_zip
-    files = _Files(
+    files = _WriterFiles(
         *(export_set, layout, options or WriteOptions(), progress),
         keep=frozenset(keep),
         with_sizes=max_pixels is not None,
@@ -125,8 +125,8 @@ def export_zip(
             )
         _check_holds(proof, format_name)
         warnings = warnings_about(export_set, layout) + image_warnings()
-        exported = Exported(
-            export_set, format_name, layout, proof, warnings, about or About()
+        exported = ExportDetails(
+            export_set, format_name, layout, proof, warnings, about or ExportNotes()
         )
         for name, parts in _documents(exported, written):
             append_to_zip(draft, name, parts)
@@ -155,7 +155,7 @@ def export_folder(
             of what somebody else wrote or changed; the folder is as it was.
     """
     layout = format_named(format_name)
-    files = _Files(export_set, layout, options or WriteOptions(), progress)
+    files = _WriterFiles(export_set, layout, options or WriteOptions(), progress)
     with _temporary_folder(folder.parent) as draft, closing(WrittenFiles()) as written:
         written.extend(write_folder(files, draft, images))
         tree = FolderTree(draft, OWN_LIMITS)
@@ -163,7 +163,9 @@ def export_folder(
         proof = verify_files(proof, tree, written, sizes={}, max_pixels=0)
         _check_holds(proof, format_name)
         warnings = warnings_about(export_set, layout)
-        exported = Exported(export_set, format_name, layout, proof, warnings, About())
+        exported = ExportDetails(
+            export_set, format_name, layout, proof, warnings, ExportNotes()
+        )
         for name, parts in _documents(exported, written):
             with (draft / name).open("wb") as file:
                 file.writelines(parts)
@@ -181,7 +183,7 @@ def export_folder(
 
 
 def _documents(
-    exported: Exported, written: WrittenFiles
+    exported: ExportDetails, written: WrittenFiles
 ) -> Iterator[tuple[str, Iterable[bytes]]]:
     """Yield the report, and the manifest, which lists the report too."""
     text = report_markdown(exported, written)
@@ -191,7 +193,7 @@ def _documents(
 
 
 @dataclass
-class _Files:
+class _WriterFiles:
     """The writer's files; reports progress image by image.
 
     keep: ids of images whose paths are asked for. with_sizes: for all images.
@@ -246,7 +248,7 @@ def _check_holds(proof: Verification, format_name: str) -> None:
         )
 
 
-def _summary(path: Path, byte_count: int, exported: Exported) -> ExportSummary:
+def _summary(path: Path, byte_count: int, exported: ExportDetails) -> ExportSummary:
     proof = exported.proof
     return ExportSummary(
         path,

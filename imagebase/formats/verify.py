@@ -14,8 +14,8 @@ from imagebase.formats.base import (
     ExportSet,
     FileTree,
     Format,
-    LeftOut,
     ReadImage,
+    SkippedBox,
 )
 from imagebase.formats.file_names import image_stem
 from imagebase.formats.reader import CROWD, LabelReader
@@ -52,7 +52,7 @@ class Verification:
     boxes_written: int
     boxes_equal: int
     differences: tuple[str, ...]
-    left_out: tuple[LeftOut, ...]
+    left_out: tuple[SkippedBox, ...]
     files: int = 0
     files_equal: int = 0
     kept: Mapping[str, ReadImage] = field(default_factory=dict)
@@ -179,7 +179,9 @@ class _Comparison:
         if len(self._differences) < _MAX_DIFFERENCES:
             self._differences.append(sentence)
 
-    def proof(self, export_set: ExportSet, left: tuple[LeftOut, ...]) -> Verification:
+    def proof(
+        self, export_set: ExportSet, left: tuple[SkippedBox, ...]
+    ) -> Verification:
         return Verification(
             len(export_set.images),
             *self._boxes,

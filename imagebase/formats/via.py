@@ -77,13 +77,13 @@ def read(tree: FileTree, collector: LabelReader) -> None:
         parts,
         collector,
         is_one=lambda file: _is_via(tree, file),
-        read_one=lambda file: _File(tree, file, collector, parts[file]).read(),
+        read_one=lambda file: _ViaFile(tree, file, collector, parts[file]).read(),
         absent="There is no file of VGG Image Annotator here: it is a .json or .csv "
         "with shape_attributes and region_attributes.",
     )
 
 
-class _File:
+class _ViaFile:
     """One file on its way in, gone through twice: first for what its labels are."""
 
     def __init__(self, tree: FileTree, file: str, to: LabelReader, part: str) -> None:

@@ -211,7 +211,7 @@ def _read_files(
 ) -> None:
     for file in files_named(tree, _LABELS_FILE):
         collector.add_labels(read_names_file(tree, file), file=file)
-    reader = _Reader(tree, collector, is_zero_based=is_zero_based)
+    reader = _VocReader(tree, collector, is_zero_based=is_zero_based)
     for file in files:
         try:
             reader.read_file(file)
@@ -219,7 +219,7 @@ def _read_files(
             collector.skip(file, "", str(error))
 
 
-class _Reader:
+class _VocReader:
     def __init__(
         self, tree: FileTree, collector: LabelReader, *, is_zero_based: bool
     ) -> None:

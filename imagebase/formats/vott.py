@@ -46,7 +46,7 @@ def read(tree: FileTree, collector: LabelReader) -> None:
         sorted(parts, key=lambda file: not _is_project(file)),
         collector,
         is_one=lambda file: _is_project(file) or _is_vott(tree, file),
-        read_one=lambda file: _File(tree, file, collector, parts[file]).read(),
+        read_one=lambda file: _VottFile(tree, file, collector, parts[file]).read(),
         absent="There is no VoTT file here: it is a .json with assets and their "
         "regions.",
     )
@@ -56,7 +56,7 @@ def _is_project(file: str) -> bool:
     return file.lower().endswith(".vott")
 
 
-class _File:
+class _VottFile:
     """One file on its way in; tags may stand after what has them."""
 
     def __init__(self, tree: FileTree, file: str, to: LabelReader, part: str) -> None:

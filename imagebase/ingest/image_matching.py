@@ -9,7 +9,7 @@ from typing import Final
 from imagebase.annotation import Size
 from imagebase.errors import ImageBaseError
 from imagebase.formats.base import FileTree, ReadImage
-from imagebase.formats.image_index import Found, NameIndex
+from imagebase.formats.image_index import FileMatches, NameIndex
 from imagebase.formats.placement import Frame, fitted, several_meant
 from imagebase.formats.trees import is_image_name
 from imagebase.images.decode import read_header
@@ -115,13 +115,13 @@ def match_images(
         orientation_of: EXIF's of an image of the dataset; asked for where the labels
             are for another size.
     """
-    finder = _Finder(dropped, here, takes_new=takes_new)
+    finder = _ImageFinder(dropped, here, takes_new=takes_new)
     return _only_once(
         [_fitted(finder.find(one), one, orientation_of) for one in images]
     )
 
 
-class _Finder:
+class _ImageFinder:
     """Looks images up among the dropped ones and among the dataset's."""
 
     def __init__(
@@ -174,7 +174,7 @@ class _Finder:
         fit = self._search(image).fit
         return replace(match, strength=fit.strength) if match.image_id else match
 
-    def _search(self, image: ReadImage) -> Found:
+    def _search(self, image: ReadImage) -> FileMatches:
         stated = image.stated or image.name
         return self._names_here.search(stated, near=image.file, part=image.part)
 

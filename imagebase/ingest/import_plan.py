@@ -19,7 +19,7 @@ from imagebase.store.scope import chunks
 
 
 @dataclass(frozen=True, slots=True)
-class LabelRow:
+class ImportedLabel:
     """A label of the files, and what it would be called here.
 
     number: its class number in the files. uses: boxes, and images tagged with it.
@@ -33,7 +33,7 @@ class LabelRow:
     how: str
 
 
-class Step(NamedTuple):
+class ImportBatch(NamedTuple):
     """Boxes and images that a step touches: befores, afters, and what differs."""
 
     before: list[ImageRecord]
@@ -66,7 +66,7 @@ def label_rows(
     images: Iterable[ReadImage],
     here: LabelSet,
     former: Mapping[str, str],
-) -> list[LabelRow]:
+) -> list[ImportedLabel]:
     """Return the labels of the files with what each would be called in the dataset.
 
     One of the same name is that label, else one that is the same but for capitals, else
@@ -86,7 +86,7 @@ def label_rows(
         called, how = _proposed(name, here, former, folded)
         if not count and len(here) and how == "new":
             called, how = None, "not used"
-        rows.append(LabelRow(number, name, count, called, how))
+        rows.append(ImportedLabel(number, name, count, called, how))
     return rows
 
 
@@ -122,7 +122,7 @@ def _folded(name: str) -> str:
     return " ".join(name.split()).casefold()
 
 
-def wanted_labels(rows: Iterable[LabelRow], choice: ImportChoice) -> list[str]:
+def wanted_labels(rows: Iterable[ImportedLabel], choice: ImportChoice) -> list[str]:
     """Return the labels that the dataset is to have, in the order of the files."""
     called = (choice.names.get(row.name, row.here) for row in rows)
     return list(dict.fromkeys(name for name in called if name is not None))
@@ -176,7 +176,7 @@ def steps(
     choice: ImportChoice,
     *,
     limits: Limits,
-) -> Iterator[Step]:
+) -> Iterator[ImportBatch]:
     """Yield what becomes of the images that labels go to, at most 50 at a time.
 
     An image that is not in the dataset yet is taken as it will be once added.
@@ -205,7 +205,7 @@ def steps(
             before.append(record)
             after.append(changed)
             effect += one
-        yield Step(before, after, effect)
+        yield ImportBatch(before, after, effect)
 
 
 def orientation_of(store: Store, scope: Scope, limits: Limits, image_id: str) -> int:

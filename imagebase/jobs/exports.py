@@ -14,7 +14,7 @@ from typing import Any, Final
 from imagebase.annotation import ImageRecord, LabelSet, ReviewStatus
 from imagebase.annotation.states import SCOPES
 from imagebase.errors import ExportError
-from imagebase.export.build import Built, Order, build
+from imagebase.export.build import BuildOrder, BuildResult, build
 from imagebase.export.preview import write_overlays
 from imagebase.export.request import request_from_json
 from imagebase.formats.registry import format_named
@@ -97,7 +97,9 @@ def export(context: JobContext) -> dict[str, Any] | None:
         folder.mkdir(parents=True)
         with tempfile.TemporaryDirectory(prefix=DRAFT_PREFIX, dir=folder) as drafts:
             stem = f"{safe_stem(name)}-{request.format}"
-            order = Order(name, request, stem, folder, Path(drafts), max_image_pixels())
+            order = BuildOrder(
+                name, request, stem, folder, Path(drafts), max_image_pixels()
+            )
             images = StoreImages(
                 context.store,
                 context.scope,
@@ -153,7 +155,7 @@ class Touch:
             os.utime(self._path)
 
 
-def _result(built: Built, format_name: str, folder: Path) -> dict[str, Any]:
+def _result(built: BuildResult, format_name: str, folder: Path) -> dict[str, Any]:
     zips = built.zips
     return {
         "zips": [_zip(one) for one in zips],

@@ -18,7 +18,7 @@ from imagebase.annotation import (
     ReviewStatus,
     Size,
 )
-from imagebase.export.build import Built, Order, build
+from imagebase.export.build import BuildOrder, BuildResult, build
 from imagebase.export.request import ExportRequest
 from imagebase.images.decode import RgbArray, encode_png
 from imagebase.store.image_rows import ImageContents
@@ -104,12 +104,12 @@ def dataset(
     return Dataset(records, LabelSet.of(["cat", "dog"]), files)
 
 
-def built(found: Dataset, request: ExportRequest, folder: Path) -> Built:
+def built(found: Dataset, request: ExportRequest, folder: Path) -> BuildResult:
     """Return what comes of a request, built in a new folder."""
     target, drafts = folder / "zips", folder / "drafts"
     for one in (target, drafts):
         one.mkdir(parents=True)
-    order = Order("pets", request, "pets", target, drafts, 50_000_000)
+    order = BuildOrder("pets", request, "pets", target, drafts, 50_000_000)
     return build(order, found, progress=lambda done, total: None)
 
 

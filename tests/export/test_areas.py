@@ -13,7 +13,7 @@ from imagebase.annotation.areas import Point, Shape, ShapeKind, rectangle
 from imagebase.annotation.coverage import mask_of
 from imagebase.augmentation import FlipHorizontally, Recipe
 from imagebase.errors import ExportError
-from imagebase.export.build import Built
+from imagebase.export.build import BuildResult
 from imagebase.export.request import (
     AREAS_BLACK,
     AREAS_LEFT,
@@ -41,7 +41,7 @@ def pets(count: int = 2) -> Dataset:
     return replace(found, found=[replace(first, ignored=(WEDGE, STAMP)), *others])
 
 
-def pictures(found: Built) -> Iterator[tuple[str, RgbArray]]:
+def pictures(found: BuildResult) -> Iterator[tuple[str, RgbArray]]:
     for one in found.zips:
         with zipfile.ZipFile(one.path) as archive:
             for name in archive.namelist():

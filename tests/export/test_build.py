@@ -24,7 +24,7 @@ from imagebase.augmentation import (
     ScaleShift,
 )
 from imagebase.errors import ExportError, ImageFileError
-from imagebase.export.build import Built
+from imagebase.export.build import BuildResult
 from imagebase.export.request import FOLDERS, TAGS, ExportRequest, SplitChoice
 from imagebase.formats.base import ReadResult
 from imagebase.formats.registry import FORMATS, read
@@ -52,7 +52,7 @@ def pets(count: int = 8) -> Dataset:
     return dataset(*[TWO_BOXES] * count)
 
 
-def files(found: Built) -> dict[str, bytes]:
+def files(found: BuildResult) -> dict[str, bytes]:
     contents: dict[str, bytes] = {}
     for one in found.zips:
         with zipfile.ZipFile(one.path) as archive:
@@ -60,13 +60,13 @@ def files(found: Built) -> dict[str, bytes]:
     return contents
 
 
-def manifest(found: Built, number: int = 0) -> dict[str, Any]:
+def manifest(found: BuildResult, number: int = 0) -> dict[str, Any]:
     with zipfile.ZipFile(found.zips[number].path) as archive:
         kept: dict[str, Any] = json.loads(archive.read("manifest.json"))
     return kept
 
 
-def read_back(found: Built, format_name: str, folder: Path) -> ReadResult:
+def read_back(found: BuildResult, format_name: str, folder: Path) -> ReadResult:
     """Unpack the zips and read what is there."""
     for one in found.zips:
         with zipfile.ZipFile(one.path) as archive:

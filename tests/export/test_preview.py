@@ -8,7 +8,7 @@ import numpy as np
 
 from imagebase.annotation import Size
 from imagebase.augmentation import Crop, FlipHorizontally, Mosaic, Noise, Recipe
-from imagebase.export.preview import dealt, variants
+from imagebase.export.preview import preview_split, variants
 from imagebase.export.request import FOLDERS, TAGS, ExportRequest, SplitChoice
 from imagebase.formats.registry import read
 from imagebase.formats.split import Shares
@@ -22,7 +22,7 @@ CAT, DOG = box(10, 10, 50, 40), box(60, 20, 110, 70, label="dog")
 
 def test_table_is_what_the_export_holds(tmp_path: Path) -> None:
     found = dataset(*[[CAT, DOG]] * 3, *[[CAT]] * 4, [])
-    seen = dealt(found, PLAIN)
+    seen = preview_split(found, PLAIN)
     assert seen is not None
     result = built(found, PLAIN, tmp_path)
     counts = {
@@ -39,20 +39,20 @@ def test_table_is_what_the_export_holds(tmp_path: Path) -> None:
 
 def test_only_labels_that_were_chosen_are_counted() -> None:
     found = dataset([CAT, DOG], [DOG], [CAT])
-    seen = dealt(found, replace(PLAIN, labels=("dog",), renumbers=True))
+    seen = preview_split(found, replace(PLAIN, labels=("dog",), renumbers=True))
     assert seen is not None
     assert [row.label for row in seen.table.labels] == ["dog"]
     assert seen.table.empty.total.images == 1
 
 
 def test_no_split_is_nothing_to_look_at() -> None:
-    assert dealt(dataset([CAT]), ExportRequest("coco")) is None
+    assert preview_split(dataset([CAT]), ExportRequest("coco")) is None
 
 
 def test_column_that_no_image_has_is_told_apart() -> None:
     found = dataset([CAT], [DOG], names=["val/a.png", "b.png"], tags=[["night"], []])
     for by, is_told in ((TAGS, False), (FOLDERS, True)):
-        seen = dealt(found, replace(PLAIN, split=SplitChoice(by)))
+        seen = preview_split(found, replace(PLAIN, split=SplitChoice(by)))
         assert seen is not None
         assert seen.is_told == is_told
 
@@ -61,7 +61,7 @@ def test_variants_are_those_of_the_export_to_the_pixel(tmp_path: Path) -> None:
     recipe = Recipe((FlipHorizontally(), Crop(0.5), Noise(probability=1)), Mosaic())
     request = replace(PLAIN, recipe=recipe, resizing=Letterbox(Size(96, 96)))
     found = dataset(*[[CAT, DOG]] * 8)
-    seen = dealt(found, request)
+    seen = preview_split(found, request)
     assert seen is not None
     train = seen.split.image_ids("train")
     shown = list(variants(found, request, train, count=6, max_pixels=10**6))

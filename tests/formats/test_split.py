@@ -17,9 +17,9 @@ from imagebase.annotation import Annotation, Box, ImageRecord, Quality, Size
 from imagebase.errors import ExportError
 from imagebase.formats.base import PARTS
 from imagebase.formats.split import (
-    Count,
     Shares,
     Split,
+    SplitCount,
     SplitImage,
     split_by_column,
     split_by_shares,
@@ -213,7 +213,11 @@ def test_table_counts_images_and_boxes_and_keeps_unused_labels() -> None:
     assert [row.label for row in shown.labels] == ["bird", "cat", "dog"]
     bird, cat, dog = shown.labels
     assert bird.total == (0, 0)
-    assert cat.parts == {"train": Count(1, 2), "val": Count(1, 1), "test": Count()}
+    assert cat.parts == {
+        "train": SplitCount(1, 2),
+        "val": SplitCount(1, 1),
+        "test": SplitCount(),
+    }
     assert cat.total == (2, 3)
     assert dog.parts["train"] == (1, 1)
     assert shown.empty.parts["train"] == (1, 0)

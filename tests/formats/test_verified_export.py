@@ -14,7 +14,7 @@ import pytest
 from imagebase.errors import AnnotationFileError, ExportError, UnknownFormatError
 from imagebase.formats import coco
 from imagebase.formats.base import ExportFile, ExportSet, ImageReference
-from imagebase.formats.manifest import About
+from imagebase.formats.manifest import ExportNotes
 from imagebase.formats.registry import FORMATS, read
 from imagebase.formats.trees import FolderTree, ZipTree, open_tree
 from imagebase.formats.verified_export import export_folder, export_zip
@@ -154,7 +154,9 @@ def manifest_of(path: Path) -> dict[str, Any]:
 
 def test_report_says_what_the_zip_holds_in_words(tmp_path: Path) -> None:
     path = tmp_path / "pets.zip"
-    about = About(2, 3, ("Images: approved.",), {"images": "approved"}, ("7 are new.",))
+    about = ExportNotes(
+        2, 3, ("Images: approved.",), {"images": "approved"}, ("7 are new.",)
+    )
     export_zip(split_pets(), "coco", images=image_bytes, path=path, about=about)
     with zipfile.ZipFile(path) as archive:
         text = archive.read("EXPORT_REPORT.md").decode()

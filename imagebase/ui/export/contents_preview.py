@@ -8,10 +8,10 @@ import streamlit as st
 
 from imagebase.annotation import Size
 from imagebase.annotation.states import SCOPES
-from imagebase.export.preview import Dealt, dealt, variants
+from imagebase.export.preview import SplitPreview, preview_split, variants
 from imagebase.export.request import ExportRequest, request_from_json, request_json
 from imagebase.formats.base import PARTS
-from imagebase.formats.split import Row
+from imagebase.formats.split import SplitRow
 from imagebase.images.decode import resized
 from imagebase.images.draw import draw_annotations
 from imagebase.images.thumbnails import inner_size
@@ -48,7 +48,7 @@ def show(choice: ExportChoice, *, with_variants: bool) -> None:
         _split(found, request)
 
 
-def _split(found: Dealt, request: ExportRequest) -> None:
+def _split(found: SplitPreview, request: ExportRequest) -> None:
     parts = [part for part in PARTS if found.table.all_images.parts[part].images]
     parts = parts or list(PARTS)
     rows = [row for row in found.table.labels if row.total.images]
@@ -65,13 +65,13 @@ def _split(found: Dealt, request: ExportRequest) -> None:
         st.caption(sentence)
 
 
-def _cells(row: Row, parts: list[str]) -> dict[str, object]:
+def _cells(row: SplitRow, parts: list[str]) -> dict[str, object]:
     by_part = {part: row.parts[part].images for part in parts}
     return {"images of": row.label, **by_part, "boxes": row.total.boxes}
 
 
 def _remarks(
-    found: Dealt, rows: list[Row], parts: list[str], request: ExportRequest
+    found: SplitPreview, rows: list[SplitRow], parts: list[str], request: ExportRequest
 ) -> list[str]:
     """Return what is amiss with a split, in sentences for Markdown."""
     remarks = []
@@ -94,7 +94,7 @@ def _remarks(
     return remarks
 
 
-def _variants(choice: ExportChoice, found: Dealt) -> None:
+def _variants(choice: ExportChoice, found: SplitPreview) -> None:
     scope = state.scope()
     tiles = _tiles(
         scope.owner_id,
@@ -123,10 +123,12 @@ def _key(request: ExportRequest) -> str:
 
 
 @st.cache_data(max_entries=32, show_spinner="Dealing the images out …")
-def _dealt(owner_id: str, dataset_id: str, version: str, key: str) -> Dealt | None:
+def _dealt(
+    owner_id: str, dataset_id: str, version: str, key: str
+) -> SplitPreview | None:
     """version: of the dataset; another one may deal out in another way."""
     request = request_from_json(json.loads(key))
-    return dealt(_images(owner_id, dataset_id, request), request)
+    return preview_split(_images(owner_id, dataset_id, request), request)
 
 
 @st.cache_data(max_entries=32, show_spinner="Making variants …")

@@ -13,7 +13,7 @@ from imagebase.formats.registry import read, readable_formats, recognise
 from imagebase.images.skipped_files import EARLIER
 from imagebase.ingest.box_merging import ImportChoice
 from imagebase.ingest.image_matching import DroppedImage, look_at_images
-from imagebase.ingest.import_plan import DryRun, LabelRow, dry_run, label_rows
+from imagebase.ingest.import_plan import DryRun, ImportedLabel, dry_run, label_rows
 from imagebase.ingest.label_files import DroppedFiles, keep_files
 from imagebase.jobs.dropped_files import dropped, forget_dropped, make_room
 from imagebase.settings import Limits
@@ -184,7 +184,7 @@ def _read(
     return replace(result, report=report), beside
 
 
-def _rows(scope: Scope, result: ReadResult) -> list[LabelRow]:
+def _rows(scope: Scope, result: ReadResult) -> list[ImportedLabel]:
     store = services.store()
     former = store.former_label_names(scope)
     return label_rows(result.labels, result.images, store.labels(scope), former)
