@@ -19,7 +19,7 @@ from imagebase.annotation import Box, ImageRecord, LabelSet, Size, Source, clean
 from imagebase.errors import AnnotationFileError, EvaluationError, ImageBaseError
 from imagebase.evaluation.arrays import EvaluatedImage, Truth
 from imagebase.formats.base import FileTree, ReadImage
-from imagebase.formats.placement import Fitted, Frame, fitted, several_meant
+from imagebase.formats.placement import FittedImage, Frame, fitted, several_meant
 from imagebase.formats.reader import image_name, number
 from imagebase.formats.registry import (
     own_files,
@@ -212,12 +212,12 @@ class _GivenTree:
 
 def _on_files(
     images: Iterable[ReadImage], files: _Files, needs_files: bool
-) -> tuple[list[tuple[Fitted, str]], list[LeftOut], list[LeftOut]]:
+) -> tuple[list[tuple[FittedImage, str]], list[LeftOut], list[LeftOut]]:
     """Return images on their files, those that cannot be, and what was changed."""
     kept, left_out, changed = [], [], []
     for image in images:
         file = files.file_of(image)
-        reason, placed = "", Fitted(image)
+        reason, placed = "", FittedImage(image)
         if len(image.others) > 1:
             reason = several_meant(image.others)
         elif file:
@@ -238,7 +238,7 @@ def _on_files(
 
 
 def _as_truth(
-    labels: Sequence[str], images: Sequence[Fitted], numbers: CocoNumbers
+    labels: Sequence[str], images: Sequence[FittedImage], numbers: CocoNumbers
 ) -> Truth:
     places = {name: place for place, name in enumerate(labels)}
     rows: list[tuple[int, int, Box, float, bool]] = []

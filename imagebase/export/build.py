@@ -52,8 +52,8 @@ NOTHING: Final = "No image is left to export; choose more of them."
 class BuildOrder:
     """What is to be built, and where.
 
-    stem: of the zips' names. folder: theirs; it is there. drafts: for what is needed
-    only meanwhile; it is there too.
+    stem: of the zips' names. folder: theirs; it is there. drafts: for files needed
+    during the build; it is there too.
     """
 
     name: str
@@ -69,8 +69,8 @@ class BuildResult:
     """What came of an order.
 
     left_out: what of the dataset is not in it, in sentences. warnings: about all of it;
-    each zip has its own. with_gps: pictures that
-    tell where they were taken. made: pictures that are variants or crops.
+    each zip has its own. with_gps: images that
+    hold the place they were taken at. made: images that are variants or crops.
     """
 
     zips: tuple[ExportSummary, ...]
@@ -186,7 +186,7 @@ class _Build:
             stored.add(image)
 
     def _blacked(self) -> tuple[str, ...]:
-        """Return what is not in it since areas that nobody labels are black."""
+        """Return what is left out because ignore areas are black."""
         said = []
         boxes = sum(self._maker.blacked_boxes.values())
         if boxes:
@@ -206,7 +206,7 @@ class _Build:
                 yield kept
 
     def _record(self, image_id: str) -> ImageRecord:
-        """Return a record that was selected, as it is exported."""
+        """Return a selected record with the boxes that are exported."""
         record = self._images.record(image_id)
         return ExportSelection(self._request).taken(record) or record
 
@@ -345,7 +345,7 @@ def zip_name(stem: str, about: ExportNotes) -> str:
 
 
 def _settings(request: ExportRequest) -> Mapping[str, Any]:
-    """Return what of a request says something about the files."""
+    """Return the parts of a request that describe the files."""
     kept = request_json(request)
     return {
         name: value

@@ -132,7 +132,7 @@ class ImageMaker:
     def crops(
         self, record: ImageRecord, original: ExportImage
     ) -> Iterator[ExportImage]:
-        """Yield what is in each box that can be written, whole pixels of it."""
+        """Yield a crop of each box that can be written, in whole pixels."""
         record = replace(self._with_areas(record), ignored=())
         stem, _ = split_suffix(record.file_name)
         annotations = writable(ExportImage(record, record.file_name))

@@ -35,14 +35,14 @@ class SplitPreview:
     """A split that was not used yet.
 
     table: images and boxes by label and part. torn: groups of near-duplicates that are
-    on several sides. is_told: whether any tag or folder says where an image goes; of
+    on several sides. has_places: whether any tag or folder names a split; of
     shares always.
     """
 
     split: Split
     table: SplitTable
     torn: int
-    is_told: bool
+    has_places: bool
 
 
 class VariantPreview(NamedTuple):
@@ -171,7 +171,7 @@ TILE: Final = Size(300, 225)
 
 
 class Overlay(NamedTuple):
-    """A picture of the export with its boxes on it, as a data URL.
+    """An image of the export with its boxes drawn on it, as a data URL.
 
     line: what it is labelled as a whole; empty where nothing is.
     """
@@ -210,18 +210,18 @@ def draw(
     *,
     max_pixels: int,
 ) -> list[Overlay]:
-    """Return these images as the zip has them: its pictures, its boxes.
+    """Return these images drawn from the zip: its image files, its boxes.
 
     Args:
-        summary: of a zip that kept them; one without pictures gives none.
+        summary: of a zip that kept them; one without image files gives none.
         images: those that were kept.
         labels: where the colours come from.
-        max_pixels: of a picture.
+        max_pixels: of an image.
     """
     drawn = []
     with ZipTree(summary.path, OWN_LIMITS) as tree:
         for image in images:
-            path = summary.picture_paths.get(image.record.image_id)
+            path = summary.image_paths.get(image.record.image_id)
             found = summary.proof.kept.get(image.record.image_id)
             if path is not None and found is not None:
                 url = _url(tree, path, found, labels, max_pixels)

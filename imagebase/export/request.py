@@ -1,4 +1,4 @@
-"""What a person asks of an export, as a value, as JSON and in words."""
+"""The request for an export: as a value, as JSON and in words."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ FOLDERS: Final = "folders"
 
 # A download lies in the server's memory while it is sent.
 DEFAULT_ZIP_BYTES: Final = 250_000_000
-# Whoever fills a disk with variants fills it for everybody.
+# A disk full of variants is full for every user.
 DEFAULT_MADE_BYTES: Final = 50_000_000_000
 
 _DAMAGED: Final = "What this export is to hold cannot be read; choose it again."
@@ -65,7 +65,7 @@ class ExportRequest:
     with_empty: whether images confirmed to hold nothing are in.
     labels: the only ones whose boxes are in; None is all.
     renumbers: class ids count these labels alone, and not all of the dataset.
-    crops: what is in each box, a picture each, in place of the images.
+    crops: a crop of each box in place of the images.
     areas: one of `AREAS_WORDS`; in variants they are always black, unless left out.
     zip_bytes: from about this size on there are several zips.
     made_bytes: variants may take so much disk.
@@ -93,7 +93,7 @@ class ExportRequest:
 
     @property
     def makes_pictures(self) -> bool:
-        """Say whether any picture is made anew, which takes a while."""
+        """Say whether any image has to be rendered, which takes a while."""
         return self.crops or self.resizing is not None or self.varies
 
     def check(self) -> None:
@@ -106,7 +106,7 @@ class ExportRequest:
             raise ExportError(_DAMAGED)
         if self.makes_pictures and not self.with_images:
             raise ExportError(
-                "Resized pictures, variants and crops are pictures: export with the "
+                "Resized images, variants and crops need the images: export with the "
                 "images."
             )
         if self.areas == AREAS_BLACK and not self.with_images:
@@ -187,7 +187,7 @@ def _split_from_json(kept: Mapping[str, Any]) -> SplitChoice:
 
 
 def in_words(request: ExportRequest) -> tuple[str, ...]:
-    """Return what was asked for, a sentence each."""
+    """Return the request in sentences."""
     return tuple(_sentences(request))
 
 
@@ -198,10 +198,10 @@ def _sentences(request: ExportRequest) -> Iterator[str]:
         "nothing."
     )
     if request.labels is not None:
-        ids = "counted anew from 0" if request.renumbers else "as in the dataset"
+        ids = "renumbered from 0" if request.renumbers else "as in the dataset"
         yield f"Labels: {', '.join(request.labels)}; class ids {ids}."
     if request.crops:
-        yield "Pictures: what is in each box, whole pixels, a picture each."
+        yield "Images: a crop of each box, in whole pixels."
     if request.split is not None:
         yield _split_in_words(request.split)
     if request.resizing is not None:
@@ -213,7 +213,7 @@ def _sentences(request: ExportRequest) -> Iterator[str]:
     if request.areas == AREAS_LEFT:
         yield "Ignore areas are left out."
     if request.without_metadata:
-        yield "Metadata of the pictures (place, camera, time) was removed."
+        yield "Metadata of the images (place, camera, time) was removed."
 
 
 def _split_in_words(split: SplitChoice) -> str:

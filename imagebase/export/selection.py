@@ -23,7 +23,7 @@ class SourceImages(Protocol):
     """A dataset, as far as an export asks of it."""
 
     def contents(self) -> Iterable[ImageContents]:
-        """Return what is on the images of the states that the request names."""
+        """Return the contents of images in the states that the request names."""
         ...
 
     def records(self, image_ids: Iterable[str]) -> Iterable[ImageRecord]:
@@ -38,7 +38,7 @@ class SourceImages(Protocol):
 
 
 class ExportSelection:
-    """Says of images whether they are taken, and counts what is left out.
+    """Selects images and boxes, and counts those left out.
 
     Where only some labels are wanted, an approved image without a box of them is one
     confirmed to hold none, and any other is left out.
@@ -50,7 +50,7 @@ class ExportSelection:
         self._left: Counter[str] = Counter()
 
     def taken(self, record: ImageRecord) -> ImageRecord | None:
-        """Return the record as it is exported; None where it is not."""
+        """Return the record in the export; None where it is left out."""
         kept = record
         if self._labels is not None:
             wanted = (one for one in record.annotations if one.label in self._labels)
@@ -61,7 +61,7 @@ class ExportSelection:
         return kept if is_in else None
 
     def counted(self, contents: ImageContents) -> ImageContents | None:
-        """Return what is on an image as it is exported; None where it is not."""
+        """Return an image's contents in the export; None where it is left out."""
         kept = {
             label: count
             for label, count in contents.boxes.items()
@@ -83,7 +83,7 @@ class ExportSelection:
         return True
 
     def left_out(self) -> tuple[str, ...]:
-        """Return what was left out so far, in sentences."""
+        """Return the exclusions so far, in sentences."""
         return tuple(
             f"{n:,} {what} are not in it." for what, n in self._left.items() if n
         )
@@ -143,7 +143,7 @@ def _tag_column(candidates: Iterable[ImageContents]) -> Mapping[str, str]:
 
 
 def _folder_column(candidates: Iterable[ImageContents]) -> Mapping[str, str]:
-    """Return the part that the innermost folder of such a name says."""
+    """Return the part that the innermost folder with such a name gives."""
     column = {}
     for one in candidates:
         folders = one.file_name.split("/")[:-1]

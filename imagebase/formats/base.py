@@ -1,4 +1,17 @@
-"""The values that go into a written label set and come out of a read one."""
+"""What a format implements, and the values that readers and writers exchange.
+
+To add a format, write one module in this folder and one line in `registry`. The module
+ends in `FORMAT`, a `Format` with its `write` and `read` functions, or an `InputFormat`
+for one that is only read:
+
+- `write(export_set, options)` yields an `ExportFile` for each file, in parts where it
+  grows with the set; images stand as `ImageReference`.
+- `read(tree, reader)` gives images, boxes and labels to a `LabelReader`, which checks,
+  names and counts them, and reports what it skips.
+
+Import, export, verification, `convert`, `annotate` and the tests of all formats take it
+from the registry.
+"""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
@@ -182,7 +195,7 @@ class ImageNames:
 
 @dataclass(frozen=True, slots=True)
 class WriteOptions:
-    """with_images: write the image files too, not only what is said about them.
+    """with_images: write the image files too, not the label files alone.
 
     voc_is_zero_based: write Pascal VOC the way many tools do, against its definition.
     """
@@ -247,9 +260,9 @@ class ReadImage:
     crowds: regions that hold many objects of a label and are not boxes of one.
     regions: areas that nobody labels, in pixels.
     tags: labels of the image as a whole.
-    part: where a split puts it; empty where nothing says so, or two parts have it.
+    part: of its split; empty where it has none, or two.
     path: of its file among those that were read with the labels; empty where there is
-        none. others: files that may be meant where it cannot be told; where there is
+        none. others: files that may be meant where it is unclear; where there is
         just one, it is that of another image.
     file: the label file that names it. stated: as that has it, where it is a path.
     """
@@ -367,18 +380,18 @@ class Format(NamedTuple):
     has_flat_names: these have no folders.
     tolerance: how far an edge may move in writing a box, in pixels, along x and y.
     conventions: what a reader of the files should know, for the manifest.
-    has_sizes, has_confidence: whether the files tell image sizes, and confidences.
+    has_sizes, has_confidence: whether the files have image sizes and confidences.
     lists_train_as_val: without a split both lists name all images.
     is_relative: whether boxes are fractions of the size, which then need not be known.
-    is_in_place: says where images are, and need not have copies of them beside it.
-    has_boxes: whether it says where things are, and not what images as a whole hold.
+    is_in_place: names the paths of the images, and needs no copies of them.
+    has_boxes: whether it has boxes, and not labels of whole images alone.
     reduced: the set as far as this format can say it; the proof compares with that.
     image_suffixes: of image files that its program finds the labels of; None for all.
     holds: whether it can hold an attribute of this name and value; the proof compares
         those that it can, and an export counts the others.
     has_parts: whether it can say which images train; one that cannot is written once
         for each part of a split, in a folder of that name.
-    region: what is written of an area that nobody labels; None where it cannot be.
+    region: how an ignore area is written; None where it cannot be.
     has_crowds: writes such areas as crowd regions of each label.
     write_zipped: writes another layout inside a zip, one that can say which images
         train.

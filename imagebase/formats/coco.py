@@ -38,23 +38,23 @@ from imagebase.formats.yolo_lines import class_ids_of
 # Where an image's name stands, file_name being COCO's own.
 _IMAGE_KEYS: Final = ("file_name", "filename", "path", "name", "coco_url", "url")
 _WHOLE: Final = re.compile(r"(-?\d{1,300})(\.0*)?")
-# In an annotation, what is no attribute of it.
+# Keys of an annotation that are not attributes.
 _STRUCTURE: Final = frozenset(
     {"id", "image_id", "category_id", "bbox", "area", "segmentation", "iscrowd"}
     | {"score", "attributes", "num_keypoints"}
 )
-# What CVAT and pycocotools write with every box: 0 says nothing of it.
+# What CVAT and pycocotools write with every box: 0 is the default.
 _ZERO_IS_NOTHING: Final = frozenset({"ignore", "rotation"})
 
 
 def file_name_of(entry: Mapping[str, Any]) -> str:
-    """Return what an image is called, by whichever key says it; empty for none."""
+    """Return an image's name, from whichever key has it; empty for none."""
     stated = (entry.get(key) for key in _IMAGE_KEYS)
     return next((one for one in stated if isinstance(one, str) and one), "")
 
 
 def part_of(entry: Mapping[str, Any]) -> str:
-    """Return the part of the split that an image's entry says; empty for none."""
+    """Return the part of the split in an image's entry; empty for none."""
     stated = (entry.get(key) for key in ("split", "subset"))
     parts = (part_named(one) for one in stated if isinstance(one, str))
     return next(filter(None, parts), "")
@@ -118,7 +118,7 @@ _CONFIDENCE_DECIMALS: Final = 6
 
 
 def names(export_set: ExportSet) -> Iterable[str]:
-    """Return the names as they are; file_name is a path below `images`."""
+    """Return the names unchanged; file_name is a path below `images`."""
     return ImageNames(export_set.images)
 
 
@@ -241,7 +241,7 @@ def read(tree: FileTree, collector: LabelReader) -> None:
 
 
 def _parts_of(files: Iterable[str]) -> dict[str, str]:
-    """Return the split of each file; a name as COCO's own says it by itself."""
+    """Return the split of each file; a name like COCO's own is enough by itself."""
     return {
         file: _own_part(file) or part for file, part in parts_of_files(files).items()
     }
@@ -412,7 +412,7 @@ FORMAT: Final = Format(
         f"{_DECIMALS} decimals",
         "labels": "category id = class id + 1; all ids from 1",
         "ignore areas": "annotations with iscrowd 1 and a mask in run lengths, each "
-        "once for every label that boxes of the file have: what is found there is not "
+        "once for every label that boxes of the file have: detections there are not "
         "judged",
         "score": "on boxes that only a model has touched",
         "attributes": "of a box, as CVAT and Datumaro write them",

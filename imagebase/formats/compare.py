@@ -1,4 +1,4 @@
-"""What differs between two versions of a label set: boxes, images, class numbers."""
+"""Compare two versions of label files: boxes, images, class numbers."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -24,7 +24,7 @@ from imagebase.geometry import as_xyxy, pairwise_iou
 SAME_OBJECT_IOU: Final = 0.5
 # Formats of whole pixels move an edge by up to one.
 SAME_PLACE_PX: Final = 1.0
-# Fractions of a size that nobody tells are compared as if it were this.
+# Fractions of an unknown size are compared as if it were this.
 _UNTOLD_SIZE: Final = Size(1000, 1000)
 
 
@@ -131,7 +131,7 @@ def side_of_records(
 def compare(before: LabelSetSide, after: LabelSetSide) -> LabelSetDiff:
     """Return what differs between two versions of a label set.
 
-    Images are the same by their name: as it is, else without its suffix, else without
+    Images are the same by their name: unchanged, else without its suffix, else without
     its folders, else without both; any case. A name that may mean several is none.
     """
 
@@ -178,7 +178,7 @@ def compare_boxes(
     """Return how the boxes of an image differ, and how many do not.
 
     Boxes of one label are the same object where they overlap by an IoU of 0.5, the
-    closest first; of what is left so are boxes of two labels.
+    closest first; then, of those left, boxes of two labels.
     """
     first, second = _boxes(before), _boxes(after)
     iou = pairwise_iou(first, second)

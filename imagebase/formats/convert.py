@@ -1,4 +1,4 @@
-"""Label sets from one format into another, of any size: what `convert` does."""
+"""Convert label files of any size from one format to another."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Set
@@ -63,7 +63,7 @@ _NO_LIMIT: Final = 1 << 62
 
 @dataclass(frozen=True, slots=True)
 class Conversion:
-    """What a conversion came to. problems: how many were told of."""
+    """Result of a conversion. problems: how many were reported."""
 
     source_format: str
     target_format: str
@@ -199,8 +199,8 @@ def _tell_of_summary(summary: ExportSummary, tell: OnProblem) -> None:
 class _Placing:
     """Puts each image's boxes on its file, and finds its size and its name.
 
-    given: the folder in which a person said that the images lie, to which names are to
-        lead; None where nothing was said.
+    given: the folder of images that the user gave, to which names are to
+        lead; None where none was given.
     unknown, first_unknown: how many images have no known size, and one of them.
     absent, first_absent: how many have a size and no file, and one of them.
     without_part: how many the split of the label files leaves out.
@@ -220,7 +220,7 @@ class _Placing:
         self.without_part = 0
 
     def place_all(self, collector: LabelReader, stored: ScratchImages) -> None:
-        """Store each image that can be written, as it is to be written."""
+        """Store each image that can be written, with its new name and boxes."""
         for image in collector.images(is_bare=True):
             placed = self._placed(image)
             if placed is not None:
@@ -271,7 +271,7 @@ class _Placing:
         return _to_be_written(placed, f"{image.name} without a file", size, image.name)
 
     def tell_of_unsplit(self, stored: ScratchImages) -> None:
-        """Say how many images a split, where there is one, leaves out."""
+        """Report how many images a split, where there is one, leaves out."""
         if self.without_part and set(stored.part_of_each()) > {PARTS[0]}:
             is_one = self.without_part == 1
             noun, verb = ("image", "is") if is_one else ("images", "are")
@@ -281,7 +281,7 @@ class _Placing:
             )
 
     def tell_of_absent(self) -> None:
-        """Say how many images have no file, and of how many nothing told the size."""
+        """Report how many images have no file, and how many no known size."""
         if self.unknown:
             what = (
                 "no image file of this name could be read, and nothing else says how "
@@ -337,7 +337,7 @@ class _SourceImages:
         self._max_pixels = tree.limits.max_image_pixels
 
     def header_of(self, path: str) -> ImageHeader | None:
-        """Return what an image's file says of itself; None where it is broken."""
+        """Return the header of an image's file; None where it is broken."""
         try:
             data = self.tree.read(path)
             return read_header(data, file_name=path, max_pixels=self._max_pixels)
@@ -357,7 +357,7 @@ class _SourceImages:
         self.are_used = True
 
     def bytes_of(self, path: str) -> bytes | None:
-        """Return an image to be written beside its labels; None where there is none."""
+        """Return the bytes of an image to be written; None where there are none."""
         if path not in self._used:
             return None
         try:
@@ -418,7 +418,7 @@ def _opened(
 
 
 def _limits() -> Limits:
-    """Return the limits without those on what is read in parts, or stays in its zip."""
+    """Return the limits but for files that are read in parts or stay in their zip."""
     limits = process_settings().limits_for(Mode.TEAM)
     return Limits(
         max_file_bytes=_NO_LIMIT,

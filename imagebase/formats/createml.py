@@ -38,12 +38,12 @@ _DECIMALS: Final = 4
 # Apple's documentation has the singular, its examples the plural.
 _IMAGE_KEYS: Final = ("image", "imagefilename")
 _ANNOTATIONS_KEYS: Final = ("annotations", "annotation")
-# In an annotation, what is no attribute of it.
+# Keys of an annotation that are not attributes.
 _STRUCTURE: Final = frozenset({"label", "coordinates"})
 
 
 def names(export_set: ExportSet) -> Iterable[str]:
-    """Return names without folders: images lie beside their list."""
+    """Return names without folders: images lie in the folder of their list."""
     return flat_image_names(export_set)
 
 

@@ -53,7 +53,7 @@ _IMAGES_TO_OPEN: Final = 100
 
 
 def names(export_set: ExportSet) -> Iterable[str]:
-    """Return the names as they are; filename is a path below `images`."""
+    """Return the names unchanged; filename is a path below `images`."""
     return ImageNames(export_set.images)
 
 
@@ -165,7 +165,7 @@ def _listed_labels(tree: FileTree, table: CsvTable) -> list[str]:
 
 
 class _ImageSizes:
-    """Sizes of images that lie beside the table; of so many as are worth opening."""
+    """Sizes of the images in the table's folder; of so many as are worth opening."""
 
     def __init__(self, tree: FileTree, file: str, collector: LabelReader) -> None:
         self._tree = tree
@@ -271,7 +271,7 @@ class _TableReader:
         )
 
     def _scaled(self, box: Box, image: str) -> Box | None:
-        """Return a box as the boxes of its image are said, which it is not."""
+        """Return a box in the units of its image's other boxes."""
         size = self._collector.size_of(image)
         if size is None:
             return None

@@ -1,4 +1,4 @@
-"""Which column of a CSV file means what, and how its four numbers are a box."""
+"""Columns of a CSV file, and boxes from its four numbers."""
 
 import json
 import re
@@ -65,7 +65,7 @@ _FROM_ZERO: Final = {"x1": "xmax", "y1": "ymax", "x0": "xmin", "y0": "ymin"}
 _DECIMAL_COMMA: Final = re.compile(r"\s*-?\d*,\d+\s*")
 _MOST_OF_ONE: Final = 1.01
 _FAR_OUTSIDE_PX: Final = 1.0
-# So many rows tell how boxes are said, if the first ones do not.
+# So many rows are read to find how boxes are written.
 _ROWS_TO_TRY: Final = 100_000
 
 
@@ -78,7 +78,7 @@ class BoxKind(StrEnum):
 
 
 class Reading(NamedTuple):
-    """How the boxes of a table are said.
+    """How the boxes of a table are written.
 
     is_open: nothing in the table decided for this kind against another.
     """
@@ -104,7 +104,7 @@ class CsvTable:
 
     @cached_property
     def kinds(self) -> tuple[BoxKind, ...]:
-        """How the boxes may be said, the likeliest first; none where there are none."""
+        """How the boxes may be written, the likeliest first; empty without boxes."""
         by_first = {
             "xmin": (BoxKind.CORNERS,)
             if "xmax" in self._number_keys
@@ -158,7 +158,7 @@ class CsvTable:
             )
 
     def image_in(self, row: CsvRow) -> str:
-        """Return what a row says of its image, as a path where there is one."""
+        """Return a row's image, as a path where there is one."""
         name, path = row.get("filename", ""), row.get("path", "")
         if is_image_name(path) and (not is_image_name(name) or _is_end(name, path)):
             return path
@@ -166,7 +166,7 @@ class CsvTable:
         return f"{folder}/{name}" if folder and name.strip() else name
 
     def numbers_of(self, row: CsvRow) -> list[float] | None:
-        """Return the four numbers of a row's box, NaN for what is none.
+        """Return the four numbers of a row's box, NaN for cells that are no number.
 
         None for an image without a box, as its empty cells say.
         """
@@ -200,7 +200,7 @@ class CsvTable:
         return size_of(row.get("width"), row.get("height"))
 
     def reading(self, size_of_image: SizeOf) -> Reading:
-        """Return how boxes are said, by what the rows rule out."""
+        """Return how boxes are written: what the rows do not rule out."""
         if not self.has_boxes:
             return Reading(BoxKind.CORNERS)
         is_relative = self._is_relative()

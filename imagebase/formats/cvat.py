@@ -188,7 +188,7 @@ _SHAPES: Final = frozenset(
 
 
 def names(export_set: ExportSet) -> Iterable[str]:
-    """Return the names as they are; a name is a path below `images`."""
+    """Return the names unchanged; a name is a path below `images`."""
     return ImageNames(export_set.images)
 
 
@@ -439,7 +439,7 @@ def _points(shape: Element) -> list[tuple[float, float]]:
 
 
 def _region(shape: Element) -> Shape:
-    """Return an ignore area; of what is no polygon the box around it."""
+    """Return an ignore area; the box around any shape but a polygon."""
     points = _points(shape) if shape.tag == "polygon" else []
     if len(points) >= 3:
         return Shape(ShapeKind.POLYGON, tuple(Point(*one) for one in points))

@@ -1,4 +1,4 @@
-"""Darknet: obj.data, obj.names, obj.cfg, the lists, and a .txt beside each image."""
+"""Darknet: obj.data, obj.names, obj.cfg, the lists, and a .txt for each image."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -134,7 +134,7 @@ def _with_value(section: str, key: str, value: str) -> str:
 
 
 def recognises(tree: FileTree) -> bool:
-    """Say whether a .data file is there that says where names and lists are."""
+    """Say whether a .data file is there that names the lists."""
     data_files = names_with_suffix(tree, ".data")[:FILES_TO_TRY]
     keys = frozenset({"names", "train", "valid"})
     return any(
@@ -157,7 +157,7 @@ def read(tree: FileTree, collector: LabelReader) -> None:
     images = _images(tree)
     if not images and not label_files and not lists:
         raise AnnotationFileError(
-            "There are no label files here: Darknet has a .txt beside each image."
+            "There are no label files here: Darknet has a .txt next to each image."
         )
     if not lists:
         what = "no list of names is there, so labels are called class_0, class_1, …"
@@ -229,7 +229,7 @@ def _is_about_the_set(tree: FileTree, name: str) -> bool:
 
 
 def _images(tree: FileTree) -> dict[str, str]:
-    """Return the images: as they are listed, then the others that are there.
+    """Return the images in the order of the lists, then the others that are there.
 
     Each with its part, or nothing where no list has it, or two. Lists may name paths
     of another machine.

@@ -137,7 +137,7 @@ def _attributes_of(entry: Mapping[str, Any]) -> dict[str, object]:
 
 
 def _box_of(entry: Mapping[str, Any]) -> tuple[Box | str, str]:
-    """Return the box of an annotation, or why it has none, and what was changed."""
+    """Return the box of an annotation, or why it has none, and the change made."""
     kind = entry.get("type")
     numbers = [number(one) for one in _list_of(entry.get("bbox"))]
     if kind == "bbox" and len(numbers) == 4:

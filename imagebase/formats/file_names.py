@@ -67,7 +67,7 @@ def with_suffix(
 
 
 def with_suffix_of(path: str, name: str) -> str:
-    """Return a name that label files have without its suffix, as it is on disk."""
+    """Return a name that label files have without a suffix with that of the disk."""
     if image_stem(name) == name:
         return name + path.removeprefix(image_stem(path))
     return name
@@ -92,7 +92,7 @@ def export_names(file_names: Sequence[str]) -> list[str]:
     """Return a name for each file: unique ignoring case and suffix, safe everywhere.
 
     The first of a name keeps it, later ones are numbered (`a.jpg`, `a_2.png`). Safe
-    and unique names come back as they are.
+    and unique names come back unchanged.
     """
     taken = NameTaker(set(), set(), set())
     safe = [safe_path(name) for name in file_names]
@@ -175,7 +175,7 @@ class _Texts(Protocol):
 
 
 class NameTaker:
-    """What names are in use: files by their stem and as they are, and folders."""
+    """Names in use: files with and without their suffix, and folders."""
 
     def __init__(self, stems: _Texts, files: _Texts, folders: _Texts) -> None:
         self._stems = stems

@@ -1,4 +1,4 @@
-"""A folder per label with the images that hold it, a .txt beside each."""
+"""A folder per label with the images that hold it, each with its .txt."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import PurePosixPath
@@ -36,7 +36,7 @@ from imagebase.formats.yolo_lines import (
 
 BACKGROUND: Final = "_background"
 _NAMES_FILE: Final = "obj.names"
-# The folders alone do not tell in which order the images came.
+# The folders alone do not keep the order of the images.
 _LIST_FILE: Final = "images.txt"
 
 
@@ -84,7 +84,7 @@ def read(tree: FileTree, collector: LabelReader) -> None:
     files = names_with_suffix(tree, _NAMES_FILE)
     if not files:
         raise AnnotationFileError(
-            "There is no obj.names here: it tells what the class ids of the label "
+            "There is no obj.names here: it lists what the class ids of the label "
             "files mean."
         )
     listed = collector.add_labels(read_names_file(tree, files[0]), file=files[0])

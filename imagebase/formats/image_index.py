@@ -74,13 +74,13 @@ class FileMatches(NamedTuple):
 
 
 class NameIndex:
-    """Finds the image that a label file means, by however little it says.
+    """Finds the image that a label file means, however little it states.
 
     copies: files that were passed over as they have the content of another.
 
     Args:
         names: of image files, `/` between the parts.
-        is_same: says whether files of these names are copies of one image.
+        is_same: whether files of these names are copies of one image.
     """
 
     def __init__(
@@ -318,7 +318,7 @@ def paired(
 ) -> Pairs:
     """Pair files that have a stem in common; those left over by the end of their paths.
 
-    Folders tell apart what has the same name. Where the folders of both differ, as with
+    Folders separate files of the same name. Where the folders of both differ, as with
     labels and images in places of their own, a name that is there once is enough, with
     or without what Label Studio puts before the names of uploads.
     """
@@ -337,7 +337,7 @@ def paired(
 
 
 def _by_ends(images: Sequence[str], files: Mapping[str, str]) -> dict[str, str]:
-    """Return the one file of each image whose stem says most for it."""
+    """Return the one file of each image whose stem fits it best."""
     if not images:
         return {}
     index = NameIndex(images)
@@ -366,7 +366,7 @@ def short_names(
 class ImageClaims:
     """Tells which file each image of the label files is, and lets no two have one.
 
-    A file is that of the name that says most for it; of several that say as much it is
+    A file belongs to the name that fits it best; of several that fit equally well it is
     of none.
     """
 
@@ -395,7 +395,7 @@ class ImageClaims:
         if path:
             return StatedImage(path, name, path, (), stated, file or path)
         if path is None and not file:
-            # Nobody says where: it is looked for once all are here.
+            # Without a place it is looked for once all are here.
             return StatedImage(name, name, stated=stated)
         found = FileMatches() if path == "" else self.search(stated, file, part)
         if found.path is None:
@@ -456,11 +456,11 @@ def named_beside(
 ) -> tuple[str, str]:
     """Return the name of a label file's image, and what to look for as its path.
 
-    Where each image has a label file, the image of the same name is meant: what is
-    written inside is out of date where images were renamed, and that is said.
+    Where each image has a label file, the image of the same name is meant: the name
+    inside is out of date where images were renamed, and that is reported.
 
     Args:
-        stated: what the label file says inside. field: where it says so.
+        stated: the name inside the label file. field: that holds it.
     """
     name, stem = image_name(stated), PurePosixPath(file).stem
     own = collector.find_image(stem, file=file)

@@ -54,7 +54,7 @@ def _cells_of(line: str) -> list[str]:
 
 
 def read(tree: FileTree, collector: LabelReader) -> None:
-    """Read the label file of each image; sizes are not told.
+    """Read the label file of each image; they have no sizes.
 
     Raises:
         AnnotationFileError: there is no label file, or none can be read.

@@ -1,4 +1,4 @@
-"""What class ids mean: the lists of names that tools lay beside YOLO's label files."""
+"""Lists of class names that tools write next to YOLO's label files."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
@@ -86,7 +86,7 @@ class LabelLists:
     def lines_for(self, file: str, label_files: Sequence[str]) -> LabelLines:
         """Return what reads a label file with the right names.
 
-        label_files: all of them, to tell from what one line cannot.
+        label_files: all of them, for what one line cannot show.
         """
         listed = self._nearest(folder_of(file))
         key = listed.file if listed else ""
@@ -174,7 +174,7 @@ def _names_in_text(tree: FileTree, file: str) -> list[str]:
 def _lists_in_yaml(tree: FileTree, collector: LabelReader) -> list[_Listed]:
     """Return the lists of YAML files, the data files first.
 
-    A broken file of another name is somebody else's, where a sound one has the names.
+    A broken file of another name is unrelated where a sound one has the names.
     """
     broken: dict[str, AnnotationFileError] = {}
     found = []

@@ -1,4 +1,4 @@
-"""LabelMe JSON: one file beside each image, rectangles as two points in pixels."""
+"""LabelMe JSON: one file per image, rectangles as two points in pixels."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
@@ -45,7 +45,7 @@ _VERSION: Final = "5.5.0"
 _DECIMALS: Final = 4
 _KEYS: Final = frozenset({"imagePath", "imageWidth", "imageHeight"})
 _DESCRIPTION: Final = "description"
-# In a shape, what is no attribute of it.
+# Keys of a shape that are not attributes.
 _STRUCTURE: Final = frozenset(
     {"label", "points", "shape_type", "mask", "score", "line_color", "fill_color"}
     | {"group_id", "flags", "attributes"}
@@ -60,7 +60,7 @@ def names(export_set: ExportSet) -> Iterable[str]:
 
 
 def write(export_set: ExportSet, options: WriteOptions) -> Iterator[ExportFile]:
-    """Write the images, a JSON beside each, and the list for `labelme --labels`."""
+    """Write the images, a JSON for each, and the list for `labelme --labels`."""
     yield ExportFile(_LABELS_FILE, names_file(export_set.labels))
     for image, name in zip(export_set.images, names(export_set), strict=True):
         if options.with_images:
@@ -108,7 +108,7 @@ def _area(shape: Shape) -> dict[str, object]:
 
 
 def _described(attributes: Attributes) -> dict[str, object]:
-    """Return what is true or false as flags, the rest as X-AnyLabeling has it."""
+    """Return booleans as flags, the rest in X-AnyLabeling's way."""
     rest = dict(stated(attributes))
     flags = {name: rest.pop(name) for name in [*rest] if isinstance(rest[name], bool)}
     group = rest.pop(GROUP) if isinstance(rest.get(GROUP), int) else None
@@ -161,7 +161,7 @@ def read(tree: FileTree, collector: LabelReader) -> None:
 
 
 def _labelme_of(tree: FileTree, file: str) -> Mapping[str, Any] | None:
-    """Return what is read of a document, or None where it is JSON but not LabelMe's.
+    """Return the contents of a document, or None where it is JSON but not LabelMe's.
 
     Of a large file of another kind, item by item, nothing is kept.
     """
@@ -242,7 +242,7 @@ class _LabelmeReader:
 
 
 class _Shape(NamedTuple):
-    """A shape with the box around it; `at` as it is said where it stands."""
+    """A shape with the box around it. at: its place, for remarks."""
 
     entry: Mapping[str, Any]
     label: str

@@ -47,7 +47,7 @@ _CONFIDENCE_DECIMALS: Final = 6
 
 
 def names(export_set: ExportSet) -> Iterable[str]:
-    """Return the names as they are; each is a path below `images`."""
+    """Return the names unchanged; each is a path below `images`."""
     return ImageNames(export_set.images)
 
 
@@ -66,7 +66,7 @@ def write(export_set: ExportSet, options: WriteOptions) -> Iterator[ExportFile]:
 def _config(export_set: ExportSet, aspects: str) -> bytes:
     """Return the config; without a category its exporter sorts labels by name.
 
-    aspects: controls of what is said of each box besides.
+    aspects: controls of the attributes of boxes.
     """
     lines = (
         f"    <Label value={quoted(label.name, title=_TITLE)} "
@@ -110,7 +110,7 @@ def _task(image: ExportImage) -> dict[str, object]:
     width, height = image.record.size
     url = f"{LOCAL_FILES}?d=images/{quote(image.name)}"
     return {
-        # Regions tell the size too, but an image may have none.
+        # Regions have the size too, but an image may have none.
         "data": {"image": url, "width": width, "height": height},
         "annotations": [{"result": human}] if is_annotated else [],
         "predictions": [

@@ -13,7 +13,7 @@ from imagebase.formats.text_files import quoted
 
 _TITLE: Final = "Label Studio JSON"
 _CHOICES, _TEXT_AREA = "choices", "textarea"
-# What a person says of a region in one control, and where its value has that.
+# Controls for attributes of a region, and the key of each one's value.
 CONTROLS: Final = {
     _CHOICES: "choices",
     _TEXT_AREA: "text",
@@ -70,7 +70,7 @@ def _text_area(name: str, to_name: str) -> str:
 def results(
     region: Result, attributes: Mapping[str, AttributeValue]
 ) -> list[dict[str, Any]]:
-    """Return what is said of a region, a result for each attribute."""
+    """Return a result for each attribute of a region."""
     place = {k: v for k, v in region["value"].items() if k != "rectanglelabels"}
     shared = {k: v for k, v in region.items() if k not in ("score", "value")}
     found = []
@@ -82,7 +82,7 @@ def results(
 
 
 def said_by_region(found: Sequence[object]) -> dict[str, dict[str, object]]:
-    """Return what is said of each region by its id; also the note beside it."""
+    """Return the attributes and the note of each region, by its id."""
     by_region: dict[str, dict[str, object]] = {}
     for one in found:
         if not isinstance(one, dict) or not isinstance(one.get("id"), str):
@@ -100,7 +100,7 @@ def said_by_region(found: Sequence[object]) -> dict[str, dict[str, object]]:
 
 
 def _joined(name: str, value: object, kind: str) -> object:
-    """Return several texts as one; what is nested stays, to be reported."""
+    """Return several texts as one; nested values stay, to be reported."""
     if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
         return value
     found = read_text(name, ", ".join(value))
@@ -134,7 +134,7 @@ class TaskRegion(NamedTuple):
 
     @property
     def value(self) -> Mapping[str, Any]:
-        """What it says; JSON-MIN does not wrap it."""
+        """Its value; JSON-MIN does not wrap it."""
         value = self.entry.get("value", self.entry)
         return value if isinstance(value, dict) else {}
 
@@ -166,9 +166,9 @@ class TaskRegion(NamedTuple):
 
 
 class TaskObject(NamedTuple):
-    """A region with all that is said of it; without a shape it is the image as a whole.
+    """A region with its attributes; without a shape it is the image as a whole.
 
-    attributes: what was chosen or written besides the labels, by the control's name.
+    attributes: choices and texts other than the labels, by the control's name.
     """
 
     region: TaskRegion
@@ -194,7 +194,7 @@ def objects(regions: Iterable[TaskRegion]) -> Iterator[TaskObject]:
 
 
 def _is_about(region: TaskRegion, shapes: list[TaskRegion]) -> bool:
-    """Say whether a result only says something of a region."""
+    """Say whether a result only describes a region."""
     return bool(shapes) and (region.kind in CONTROLS or bool(region.labels))
 
 
@@ -239,7 +239,7 @@ def box_of(value: Mapping[str, Any], kind: str, size: Size) -> tuple[Box, str]:
 
 
 def area_of(value: Mapping[str, Any], kind: str, size: Size) -> Shape:
-    """Return an ignore area in pixels; of what is no polygon the box around it."""
+    """Return an ignore area in pixels; the box around any shape but a polygon."""
     points = value.get("points")
     if kind not in _POINTS or not isinstance(points, list):
         return rectangle(box_of(value, kind, size)[0])

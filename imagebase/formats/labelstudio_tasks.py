@@ -1,4 +1,4 @@
-"""Label Studio's tasks on their way in: its own exports, JSON-MIN, and ours."""
+"""Read Label Studio's tasks: its own exports, JSON-MIN, and ours."""
 
 import json
 import re
@@ -237,7 +237,7 @@ class _TaskFile:
         return True
 
     def _name(self, task: Mapping[str, Any]) -> str:
-        """Return what a task says of its image: a path or a URL; empty for nothing."""
+        """Return a task's image: a path or a URL; empty for none."""
         data = task.get("data")
         if not isinstance(data, dict):
             return _image_of(task)
@@ -332,7 +332,7 @@ class _TaskFile:
 
 
 def _name_in(url: str) -> str:
-    """Return the image's path in what a task says of it: a URL or a path."""
+    """Return the image's path from a task's URL or path."""
     parts = urlsplit(url)
     if parts.path.endswith(LOCAL_FILES):
         path = parse_qs(parts.query).get("d", [""])[0]

@@ -30,7 +30,7 @@ class ExportNotes:
     """What only the one who asked for an export knows of it.
 
     number, of: which zip this is, of how many that together are the whole set.
-    choices: what was asked for, in sentences. settings: the same, for programs.
+    choices: the request in sentences. settings: the same, for programs.
     left_out: what of the dataset is not in it, and why, in sentences.
     """
 
@@ -43,7 +43,7 @@ class ExportNotes:
 
 @dataclass(frozen=True, slots=True)
 class ExportDetails:
-    """A written set with everything that is to be said about it."""
+    """A written set with everything that its report shows."""
 
     export_set: ExportSet
     format_name: str
@@ -214,7 +214,7 @@ def _left_out(exported: ExportDetails) -> Iterator[str]:
 
 
 def _checksums(files: Iterable[WrittenFile]) -> Iterator[str]:
-    yield f"{MANIFEST_FILE} has the SHA-256 of every file. Those that are no pictures:"
+    yield f"{MANIFEST_FILE} has the SHA-256 of every file. Files other than images:"
     yield ""
     rest = 0
     for path, sha256, _ in files:
@@ -241,15 +241,15 @@ def _bullets(sentences: Iterable[str]) -> Iterator[str]:
 
 
 def _plain(text: str) -> str:
-    """Return a stranger's text so that Markdown shows it as it is."""
+    """Return text escaped so that Markdown shows it unchanged."""
     return "".join(f"\\{c}" if c in r"\`*_[]<>|#" else c for c in text)
 
 
 def check_unchanged(folder: Path) -> None:
-    """See that nobody worked on the files of an earlier export.
+    """Check that no file of an earlier export was changed since.
 
     Raises:
-        ExportError: somebody did, and it would be lost.
+        ExportError: one was changed, and the change would be lost.
     """
     for path, sha256 in _listed(folder).items():
         if path.is_file() and _sha256(path) != sha256:
@@ -260,7 +260,7 @@ def check_unchanged(folder: Path) -> None:
 
 
 def check_free(folder: Path, files: Iterable[WrittenFile]) -> None:
-    """See that nothing is in the way of files but those of an earlier export.
+    """Check that only files of an earlier export would be replaced.
 
     A file that has the same content already is not in the way.
 
@@ -278,7 +278,7 @@ def check_free(folder: Path, files: Iterable[WrittenFile]) -> None:
 
 
 def check_zip_is_free(path: Path) -> None:
-    """See that no file but a zip of an earlier export is in the way.
+    """Check that only a zip of an earlier export would be replaced.
 
     Raises:
         ExportError: another file is, or a folder.

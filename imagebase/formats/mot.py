@@ -147,7 +147,7 @@ class _Sequence:
             file=self._file,
             at=at,
             confidence=flag if is_found and 0 <= flag <= 1 else None,
-            # The challenge does not count what is flagged so, found or not.
+            # The challenge ignores objects with this flag.
             is_crowd=not is_found and flag == 0,
             attributes=_attributes_of(numbers),
         )
@@ -166,7 +166,7 @@ class _Sequence:
 
 
 def _stated(tree: FileTree, file: str) -> Mapping[str, str]:
-    """Return what seqinfo.ini says, its keys in lower case; nothing where it is not."""
+    """Return seqinfo.ini, its keys in lower case; empty where it is missing."""
     if file not in tree.names():
         return {}
     parser = configparser.ConfigParser(interpolation=None, strict=False)

@@ -238,7 +238,7 @@ class _OpenImagesReader:
         y_min, y_max = number(row["YMin"]), number(row["YMax"])
         confidence = row.get("Confidence", "").strip()
         is_by_model = row.get("Source") == _BY_MODEL
-        # Google's boxes have all 1, which tells nothing.
+        # Google's boxes have all 1, which means nothing.
         has_none = not confidence or (not is_by_model and number(confidence) == 1)
         self._collector.add_box(
             image,

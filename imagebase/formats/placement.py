@@ -1,4 +1,4 @@
-"""Boxes of a label set on its image files: scaled, turned, or refused, in one way."""
+"""Fit boxes of label files to their image files: scale, turn, or refuse them."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""What all readers share: taking items in, leaving bad ones out, and saying so."""
+"""LabelReader: collects what a format reads, skips bad items, reports them."""
 
 import math
 from collections import Counter
@@ -26,7 +26,7 @@ from imagebase.settings import Limits
 _UNSPOKEN_PX: Final = 0.5
 _UNSPOKEN_FRACTION: Final = 1e-3
 _MAX_FRACTION: Final = 2.0
-# What is said of such a region.
+# The remark on such a region.
 CROWD: Final = "a crowd region"
 _MAX_SIDE_PX: Final = 1_000_000
 # Of remarks that are made once for all items that they are true of.
@@ -81,7 +81,7 @@ class LabelReader:
         self._store.add_remark(Remark(file, at, what), is_skipped=False)
 
     def change_all(self, file: str, at: str, what: str) -> None:
-        """Say as `change` does what is true of many items, once for all of them."""
+        """Report a change of many items once for all of them."""
         if len(self._summed) >= _MOST_SUMMED and what not in self._summed:
             self.change(file, at, what)
             return
@@ -91,7 +91,7 @@ class LabelReader:
     def add_labels(self, names: Iterable[str], *, file: str) -> list[str]:
         """Take in names in this order; return them cleaned, position by position.
 
-        Of a list that is longer than what is allowed only those come in that are used.
+        Of a list longer than the limit only labels in use are added.
         """
         cleaned = []
         for index, name in enumerate(names):
@@ -142,7 +142,7 @@ class LabelReader:
     def size_in(
         self, width: object, height: object, *, file: str, at: str
     ) -> Size | None:
-        """Return the size that a file states, or None; said where it is nonsense."""
+        """Return the size that a file states, or None; nonsense is reported."""
         size = size_of(width, height)
         if size is None and not all(one in (None, "") for one in (width, height)):
             self.change(file, at, "its width and height are no size in pixels")
@@ -284,7 +284,7 @@ class LabelReader:
         return fitted
 
     def _check_is_new(self, box: Box, label: str, entry: Entry, file: str) -> None:
-        """Refuse a box that another file has: splits often lie beside the whole.
+        """Refuse a box that another file has: splits often lie next to the whole.
 
         Within one file the same box twice is two boxes.
         """
@@ -351,11 +351,11 @@ class LabelReader:
         return self._store.read_image(name, tuple(self._labels))
 
     def skipped(self) -> Iterator[Remark]:
-        """Yield what was left out."""
+        """Yield the remarks on skipped items."""
         return self._store.remarks(skipped=True)
 
     def changed(self) -> Iterator[Remark]:
-        """Yield what was kept, but not as it stood in the file."""
+        """Yield the remarks on changed items."""
         yield from self._store.remarks(skipped=False)
         for first, count in self._summed.values():
             times = "once" if count == 2 else f"{count - 1:,} times"
@@ -375,7 +375,7 @@ class LabelReader:
 
 
 def number(text: object) -> float:
-    """Return a number; NaN for what is none."""
+    """Return a number; NaN where it is none."""
     try:
         return float(text)  # type: ignore[arg-type]
     except (TypeError, ValueError, OverflowError):

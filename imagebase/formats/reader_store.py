@@ -187,7 +187,7 @@ class ReaderStore:
         )
 
     def find(self, key: str) -> Entry | None:
-        """Return an image; what is changed on it is kept, but for its key."""
+        """Return an image; changes made to it are kept, but for its key."""
         if key in self._entries:
             return self._entries[key]
         row = self._database.execute(
@@ -303,7 +303,7 @@ class ReaderStore:
         return None if row is None else from_bytes(row[0])
 
     def place_by_folders(self) -> None:
-        """Let names say who is where, if nothing else does and each of them says it.
+        """Split by the folders in names, if nothing else splits and each name has one.
 
         A single folder of such a name divides nothing.
         """
@@ -323,7 +323,7 @@ class ReaderStore:
         """Yield the images in order.
 
         Args:
-            labels: as they are numbered.
+            labels: by their numbers.
             is_bare: boxes need no id and no time of their own.
         """
         self._write()
@@ -354,7 +354,7 @@ class ReaderStore:
         return replace(image, regions=self._regions_of(row[0]))
 
     def _write(self) -> None:
-        """Write what is at hand."""
+        """Write the buffered rows."""
         self._write_boxes()
         self._database.executemany(
             "UPDATE image SET name = ?, path = ?, others = ?, stated = ?,"

@@ -118,7 +118,7 @@ def readable_format(name: str) -> Format | InputFormat:
 def write(
     format_name: str, export_set: ExportSet, options: WriteOptions | None = None
 ) -> Iterator[ExportFile]:
-    """Return the files of an export, one by one, as they are asked for.
+    """Yield the files of an export one by one.
 
     Raises:
         UnknownFormatError: at once.
@@ -128,7 +128,7 @@ def write(
 
 
 def read(tree: FileTree, format_name: str | None = None) -> ReadResult:
-    """Return the label set that these files hold, in the format they show if not told.
+    """Return the label set of these files; the format is recognised if not given.
 
     Raises:
         UnknownFormatError: no such format.
@@ -170,7 +170,7 @@ class OwnFiles(NamedTuple):
 def own_files(tree: FileTree, format_name: str | None = None) -> OwnFiles:
     """Return a tree without what earlier exports wrote into it.
 
-    Where label files are in exports alone these are what is meant, and stay. What an
+    Where label files are in exports alone, the exports are meant and stay. What an
     export wrote is a label set of its own: read with the others it would count twice.
 
     Args:
@@ -311,7 +311,7 @@ class _Seen(NamedTuple):
 
 
 def unrecognised(tree: FileTree) -> str:
-    """Return what was seen in files that are in no format, and what to do."""
+    """Return a sentence on files of no known format, with what to do."""
     seen = sorted(_all_seen(tree), key=lambda one: one.rank)
     if seen:
         return seen[0].sentence

@@ -63,7 +63,7 @@ def scratch_database(schema: str, cache_kib: int = _CACHE_KIB) -> sqlite3.Connec
 
 
 def to_bytes(text: str) -> bytes:
-    """Return text as it is kept; names of files may hold lone surrogates."""
+    """Return text as bytes; names of files may hold lone surrogates."""
     return text.encode("utf-8", "surrogatepass")
 
 
@@ -106,7 +106,7 @@ class ScratchImages(StoredImages):
         """Make names safe and unique, as `export_names` does it."""
         sets = DiskSet(), DiskSet(), DiskSet()
         taker = NameTaker(*sets)
-        # Those that keep their names go first, then the others get what is left.
+        # Those that keep their names go first, then the others get free ones.
         self._name_by(lambda name: name if taker.take(name) else None)
         self._name_by(taker.numbered)
         for texts in sets:

@@ -113,7 +113,7 @@ def _reason_against(box: Box, size: Size) -> str | None:
 
 
 OUTLINE: Final = "of an outline, the box around it is kept"
-# Run lengths as text: six bits a character, of which one says that more follow.
+# Run lengths as text: six bits a character, of which one means that more follow.
 _FIRST_CHARACTER: Final = 48
 _BITS: Final = 5
 ROTATED: Final = "of a rotated box, the upright one around it is kept"
@@ -194,7 +194,7 @@ def _box_around(lengths: Sequence[int], height: int, pixels: int) -> Box | None:
 
 
 def _decompressed(text: str) -> Iterator[int]:
-    """Yield the lengths of pycocotools' text; the fourth on tell a change by two."""
+    """Yield the lengths of pycocotools' text, whose fourth on are differences."""
     before = [0, 0]
     for index, value in enumerate(_numbers(text)):
         length = value + (before[0] if index > 2 else 0)
@@ -258,7 +258,7 @@ def boxes(shape: Shape, size: Size) -> Iterator[Shape]:
 def pieces(
     image: ExportImage, region: Callable[[Shape, Size], Iterable[Shape]] | None
 ) -> list[Shape]:
-    """Return what is written of an image's areas; nothing where that cannot be."""
+    """Return an image's areas in the shapes that are written; none if unsupported."""
     if region is None:
         return []
     size = image.record.size

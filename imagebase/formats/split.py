@@ -57,16 +57,16 @@ def part_named(text: str) -> str | None:
 
 
 def part_in(path: str) -> str:
-    """Return the part that the innermost folder of such a name says, or nothing."""
+    """Return the part that the innermost folder with such a name gives, or nothing."""
     folders = reversed(path.split("/")[:-1])
     named = (part_named(_YEAR.sub("", folder)) for folder in folders)
     return next(filter(None, named), "")
 
 
 def parts_of_files(files: Iterable[str]) -> dict[str, str]:
-    """Return the part that each label file is about: as its folder says, or its name.
+    """Return the part that each label file is about, by its folder or its name.
 
-    Names count only where they tell parts apart: `train.csv` beside `test.csv` is one
+    Names count only where they differ by part: `train.csv` next to `test.csv` is one
     of two, `test.csv` alone may be anything.
     """
     by_name = {file: part_in_words(PurePosixPath(file).stem) for file in files}
@@ -125,7 +125,7 @@ class SplitRow(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class SplitTable:
-    """A split as a person looks at it before it is used.
+    """A split in numbers, for a preview.
 
     labels: a row each, in the order asked for. empty: images without a box.
     all_images: every image, and every box.
@@ -354,7 +354,7 @@ def _part_sizes(count: int, steps: Mapping[str, int]) -> dict[str, int]:
 
 
 class _Dealing:
-    """Deals groups of images out to the parts: what is left, and who lacks what."""
+    """Deals groups of images out to the parts."""
 
     def __init__(
         self, groups: Sequence[_Group], sizes: Mapping[str, int], seed: int

@@ -43,7 +43,7 @@ def lines_of(text: str) -> list[str]:
 
 
 _PART_CHARACTERS: Final = 1 << 16
-# A cell may hold all that is said of an image, as JSON.
+# A cell may hold all labels of an image, as JSON.
 csv.field_size_limit(1 << 24)
 
 

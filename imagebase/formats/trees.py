@@ -1,4 +1,4 @@
-"""Label files in a folder, in a zip, in memory, or alone, seen in one way."""
+"""File trees: label files in a folder, a zip, in memory, or alone."""
 
 import io
 import os
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from imagebase.formats.reader import LabelReader
 
 
-# So many files of one kind are looked into to tell what format they are.
+# So many files of one kind are opened to recognise their format.
 FILES_TO_TRY: Final = 100
 
 _AT_ONCE_BYTES: Final = 8_000_000
@@ -201,8 +201,8 @@ def read_each(
 
     Args:
         files: what may be of the format.
-        collector: is told of broken files.
-        is_one: says whether a file is of the format. read_one: reads one that is.
+        collector: reports broken files.
+        is_one: whether a file is of the format. read_one: reads one that is.
         absent: the sentence for a tree without any.
 
     Raises:
@@ -318,7 +318,7 @@ class MountedTree:
 
 
 class JoinedTree:
-    """The files of a tree and, beside them, some of another."""
+    """The files of a tree and some of another."""
 
     def __init__(self, tree: FileTree, others: FileTree, names: Sequence[str]) -> None:
         self.limits: Limits = tree.limits
@@ -358,7 +358,7 @@ def with_images(
     """Return label files and the images that a person gave for them.
 
     Where one lies inside the other they are seen from the outer one: a file that both
-    have is there once, and images are looked for near the label files. Images beside
+    have is there once, and images are looked for near the label files. Images next to
     the labels count where none of their name was given.
 
     Args:

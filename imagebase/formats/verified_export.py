@@ -67,7 +67,7 @@ class ExportSummary:
     """What an export came to.
 
     warnings: sentences for the person who asked for it.
-    picture_paths: where in the export the picture of each image that was kept lies.
+    image_paths: in the export, of each image that was kept, by its id.
     """
 
     path: Path
@@ -78,7 +78,7 @@ class ExportSummary:
     left_out: tuple[SkippedBox, ...]
     warnings: tuple[str, ...]
     proof: Verification
-    picture_paths: Mapping[str, str] = field(default_factory=dict)
+    image_paths: Mapping[str, str] = field(default_factory=dict)
 
 
 def export_zip(
@@ -102,7 +102,7 @@ def export_zip(
         image_warnings: called once the images are written; what they came to.
         about: what the manifest and the report are to say besides.
         keep: ids of images that the proof is to show as they were read.
-        max_pixels: of a picture, each of which is then opened and its size compared;
+        max_pixels: of an image, each of which is then opened and its size compared;
             None compares their bytes alone.
 
     Raises:
@@ -132,7 +132,7 @@ def export_zip(
             append_to_zip(draft, name, parts)
         byte_count = draft.stat().st_size
         draft.replace(path)
-    return replace(_summary(path, byte_count, exported), picture_paths=files.paths)
+    return replace(_summary(path, byte_count, exported), image_paths=files.paths)
 
 
 def export_folder(
@@ -152,7 +152,7 @@ def export_folder(
     Raises:
         UnknownFormatError: no such format.
         ExportError: it could not be written, did not compare, or would take the place
-            of what somebody else wrote or changed; the folder is as it was.
+            of files that another program wrote or changed; the folder is unchanged.
     """
     layout = format_named(format_name)
     files = _WriterFiles(export_set, layout, options or WriteOptions(), progress)

@@ -1,4 +1,4 @@
-"""The proof: written files are read back and compared box by box."""
+"""Verify an export: read the written files back and compare them box by box."""
 
 import hashlib
 from collections.abc import Collection, Iterator, Mapping
@@ -44,8 +44,8 @@ class Verification:
     """What reading the written files back has shown.
 
     differences: sentences, the first twenty; empty where everything compares.
-    files, files_equal: those looked at by themselves, see `compare_files`.
-    kept: what was read of the images that were asked for, by image id, in pixels.
+    files, files_equal: compared byte by byte, see `verify_files`.
+    kept: the images asked for, read back, by image id, in pixels.
     """
 
     images: int
@@ -59,7 +59,7 @@ class Verification:
 
     @property
     def holds(self) -> bool:
-        """Say whether all that was written is there, and is what was written."""
+        """Say whether everything that was written was read back equal."""
         is_whole = (self.boxes_equal, self.files_equal) == (
             self.boxes_written,
             self.files,
@@ -108,12 +108,12 @@ def verify_files(
     sizes: Mapping[str, Size],
     max_pixels: int,
 ) -> Verification:
-    """Return the proof with every file read again: its bytes, and a picture's size.
+    """Return the result with every file compared: its bytes, and an image's size.
 
     Args:
         files: as they were written.
-        sizes: which size the label files say each picture has, by its path.
-        max_pixels: of a picture.
+        sizes: of each image in the label files, by its path.
+        max_pixels: of an image.
     """
     differences = list(proof.differences)
     equal = 0
@@ -144,12 +144,12 @@ def _reason_against(data: bytes, path: str, size: Size, max_pixels: int) -> str:
     except ImageBaseError as error:
         return f"cannot be opened: {error}"
     if found.size != size:
-        return f"is a picture of {found.size}, not {size}"
+        return f"is an image of {found.size}, not {size}"
     return ""
 
 
 class _Comparison:
-    """Counts what is equal and keeps the first differences."""
+    """Counts equal boxes and keeps the first differences."""
 
     def __init__(self, format_name: str, layout: Format, keep: Collection[str]) -> None:
         self._name = format_name

@@ -30,7 +30,7 @@ _THIRD_SHAPES: Final = {2: "rect", 3: "circle", 4: "ellipse", 7: "polygon"}
 
 
 class _Region(NamedTuple):
-    """One region: where it stands, the image's name, and what is said of it."""
+    """One region: its place, the image's name, its shape and attributes."""
 
     at: str
     image: str
@@ -67,7 +67,7 @@ def _is_image(value: object) -> bool:
 
 
 def read(tree: FileTree, collector: LabelReader) -> None:
-    """Read every VIA file of the tree; boxes are in pixels, sizes are not told.
+    """Read every VIA file of the tree; boxes are in pixels, sizes are missing.
 
     Raises:
         AnnotationFileError: no file is VIA's, or none can be read.
@@ -155,7 +155,7 @@ def _attributes_of(attributes: Mapping[str, Any], label: str) -> dict[str, objec
 
 
 def _labels_of(value: object) -> list[str]:
-    """Return what an attribute says: a text, or the boxes that are ticked."""
+    """Return an attribute's value: a text, or the selected options."""
     if isinstance(value, dict):
         return [str(key) for key, is_ticked in value.items() if is_ticked]
     return [str(value)] if value not in (None, "") else []

@@ -79,7 +79,7 @@ class VocBox(NamedTuple):
 def to_voc(box: Box, *, is_zero_based: bool = False) -> VocBox:
     """Shift the near edges only: far edge n is pixel n, counted from 1.
 
-    Zero-based files have the far edge as it is, which is how most of them are read.
+    Zero-based files keep the far edge, which is how most of them are read.
     """
     whole = whole_pixels(box)
     shift = 0 if is_zero_based else 1
@@ -252,7 +252,7 @@ class _VocReader:
             self._collector, text, file=file, field="<filename>"
         )
         if self._collector.find_image(stated, file=file) is None:
-            # Several are called so: <path> and <folder> may tell which is meant.
+            # Several have this name: <path> and <folder> may show which is meant.
             for longer in _longer_names(root, text):
                 if self._collector.find_image(longer, file=file):
                     return name, longer
@@ -300,7 +300,7 @@ def tolerance(box: Box, size: Size) -> tuple[float, float]:
 
 
 _NO_POSE: Final = "Unspecified"
-# In an <object>, what is no attribute of it.
+# Elements of an <object> that are not attributes.
 _STRUCTURE: Final = frozenset({"name", "type", "bndbox", "robndbox", "polygon"})
 
 
@@ -336,7 +336,7 @@ def _attribute_list(attributes: Attributes) -> str:
 
 
 def read_attributes(element: Element) -> dict[str, object]:
-    """Return what an object says of itself, those without a meaning here too."""
+    """Return an object's attributes, those without a meaning here too."""
     found: dict[str, object] = {}
     for child in element:
         if child.tag == "attributes":

@@ -108,7 +108,7 @@ class _VottFile:
             self._add(image, place, _dict_of(region), _box_of(_dict_of(region)))
 
     def _read_frame(self, stated: str, regions: object) -> None:
-        """Read what version 1 has, in pixels of a picture that it was scaled to."""
+        """Read version 1, in pixels of an image that it was scaled to."""
         name = image_name(stated)
         if not name:
             self._collector.skip(self._file, "frames", "it names no image")
@@ -168,7 +168,7 @@ def _box_of(region: Mapping[str, Any]) -> Box | str:
 
 def _fractions_of(region: Mapping[str, Any], size: Size | None) -> Box | str:
     if size is None:
-        return "its width and height do not say how large the picture was"
+        return "its width and height do not give the size of the image"
     x_min, y_min, x_max, y_max = (
         number(region.get(key)) for key in ("x1", "y1", "x2", "y2")
     )

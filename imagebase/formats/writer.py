@@ -25,7 +25,7 @@ from imagebase.formats.base import (
 from imagebase.formats.scratch import DiskSet, scratch_database
 from imagebase.settings import Limits
 
-# None where an image has no file to be written; only what is said of it then is.
+# None where an image has no file; then only its labels are written.
 ImageBytes = Callable[[str], bytes | None]
 
 # Deflating these again costs time and saves nothing.
@@ -94,7 +94,7 @@ def write_zip(
 ) -> Iterator[WrittenFile]:
     """Write the files into a new zip, each as the result is asked for.
 
-    Same files, same bytes. Images that are compressed already are stored as they are.
+    Same files, same bytes. Compressed images are stored without compressing them again.
 
     Raises:
         ExportError: two files have one name, or one would lie outside the zip's root.
@@ -172,7 +172,7 @@ class Subset(NamedTuple):
 
 
 def subsets(export_set: ExportSet, one: Format) -> list[Subset]:
-    """Return what is written one after the other: all, or part by part."""
+    """Return the sets that are written one after the other: one, or one per part."""
     if one.has_parts or not export_set.has_split:
         return [Subset("", export_set)]
     members: dict[str, list[int]] = {part: [] for part in PARTS}

@@ -105,7 +105,7 @@ class StatedSplit:
                 yield found
 
     def _images_below(self, text: str) -> Iterator[str]:
-        """Yield the images below a folder, as it is stated: of another machine too."""
+        """Yield the images below a stated folder, which may be of another machine."""
         if "*" in text and (matching := self._images_like(text)):
             yield from matching
             return
@@ -145,7 +145,7 @@ def _stated_parts(tree: FileTree) -> Iterator[tuple[str, str, str]]:
         try:
             data = yaml.load(text_of(tree.read(file), file), Loader=yaml.BaseLoader)
         except (AnnotationFileError, yaml.YAMLError, ValueError, RecursionError):
-            continue  # whoever needs its names says so
+            continue  # reported where its names are needed
         if not isinstance(data, dict) or "names" not in data:
             continue
         for key, value in data.items():
@@ -201,7 +201,7 @@ def write(export_set: ExportSet, options: WriteOptions) -> Iterator[ExportFile]:
 def _data_text(export_set: ExportSet) -> bytes:
     """Return data.yaml.
 
-    An empty path makes Ultralytics look beside the file itself; `.` would be the folder
+    An empty path makes Ultralytics look next to the file; `.` would be the folder
     that training was started from.
     """
     parts = export_set.parts
@@ -247,7 +247,7 @@ def read(tree: FileTree, collector: LabelReader) -> None:
     label_files = [one for one in _label_files(tree) if one not in about]
     if not images and not label_files and not lists:
         raise AnnotationFileError(
-            "There are no label files here: YOLO has a .txt beside each image or "
+            "There are no label files here: YOLO has a .txt next to each image or "
             "below a folder named labels."
         )
     if not lists:
@@ -292,7 +292,7 @@ def _may_be_labels(tree: FileTree, file: str) -> bool:
     try:
         lines = lines_of(text_of(tree.read(file), file))
     except AnnotationFileError:
-        return True  # and is said to be broken where it is read
+        return True  # and is reported as broken where it is read
     filled = [line.split() for line in lines if line.strip()]
     if not filled:
         path = PurePosixPath(file)

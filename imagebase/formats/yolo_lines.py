@@ -25,7 +25,7 @@ In this folder:
 training begins from nothing and takes longer. `obj.cfg` is YOLOv4-tiny for {classes}.
 The weights come to lie in `backup/`. {judged}
 {test}
-`EXPORT_REPORT.md` says what is in this label set.
+`EXPORT_REPORT.md` lists the contents of this label set.
 """
 _YOLO: Final = """\
 # Train with Ultralytics
@@ -37,7 +37,7 @@ In this folder:
 `yolo11n.pt` are first weights, which Ultralytics fetches; any of its detection models
 will do. `data.yaml` names {classes}. {judged}
 {test}
-`EXPORT_REPORT.md` says what is in this label set.
+`EXPORT_REPORT.md` lists the contents of this label set.
 """
 _TESTS: Final[dict[str, str]] = {
     _DARKNET: (
@@ -96,7 +96,7 @@ def label_text(image: ExportImage, class_ids: dict[str, int]) -> bytes:
 
 
 def relative_line(box: Box, size: Size) -> str:
-    """Return `cx cy w h` such that no edge of what is read leaves the image."""
+    """Return `cx cy w h` whose edges, read back, stay within the image."""
     cx, width = _centre_and_side(box.x_min / size.width, box.x_max / size.width)
     cy, height = _centre_and_side(box.y_min / size.height, box.y_max / size.height)
     return " ".join(f"{value / _MILLION:.6f}" for value in (cx, cy, width, height))
@@ -281,7 +281,7 @@ class LabelLines:
 
 
 class _Told(NamedTuple):
-    """What a line says. what: of more than a box, what is kept."""
+    """A parsed line. what: the change made to a shape other than a box."""
 
     box: Box
     confidence: float | None

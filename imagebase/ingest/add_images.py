@@ -1,4 +1,4 @@
-"""Images into a dataset: what was added, what was here, what was refused."""
+"""Add images to a dataset; report those added, present and refused."""
 
 import logging
 from collections.abc import Callable, Iterable

@@ -1,4 +1,4 @@
-"""Imported boxes into one image's record, beside or in place of those there."""
+"""Merge imported boxes into an image's record, or replace those there."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass, field, replace
@@ -104,7 +104,7 @@ def merged(
     Args:
         image: as the label files describe it, its boxes for its own size.
         who: the name that the boxes bear.
-        max_boxes: of an image; one that would have more is left as it is.
+        max_boxes: of an image; one that would have more is left unchanged.
         orientation: EXIF's of the image; see `placing.fitted`.
     """
     if record.status is ReviewStatus.APPROVED and not choice.takes_approved:
@@ -230,7 +230,7 @@ def _changed(
     *,
     is_anew: bool,
 ) -> ImageRecord:
-    """is_anew: nothing of what was there stays, whatever a person did to it."""
+    """replaces_all: no earlier box stays, whoever made it."""
     if annotations == record.annotations and tags == record.tags:
         return record
     is_persons = record.status not in _NO_PERSONS and not is_anew

@@ -1,4 +1,4 @@
-"""Which image each image of a label set is: by content first, then by name."""
+"""Match images of a label set with those of the dataset: by content, then by name."""
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -30,9 +30,9 @@ class How(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class DroppedImage:
-    """An image file that lies beside the labels.
+    """An image file that came with the labels.
 
-    image_id: of its content. size: upright; None where `problem` says what is wrong.
+    image_id: of its content. size: upright; None where there is a `problem`.
     orientation: EXIF's.
     """
 
@@ -51,7 +51,7 @@ class Match:
         there is none.
     file_name: the image's in the dataset, or the file's that comes with the labels.
     note: a difference that is no obstacle. problem: why nothing of it comes in.
-    orientation: EXIF's, 0 where nobody had to know it. strength: how much the name says
+    orientation: EXIF's, 0 where it was not needed. strength: how much the name says
         for this image, as bytes that compare.
     """
 
@@ -69,11 +69,11 @@ class Match:
 def look_at_images(
     tree: FileTree, *, max_pixels: int, on_item: Callable[[str], None] = lambda _: None
 ) -> dict[str, DroppedImage]:
-    """Return the image files that lie beside the labels, by name; one in memory.
+    """Return the image files that came with the labels, by name; one in memory.
 
     Args:
         max_pixels: of an image; a larger one is a problem of that image.
-        on_item: called with the name of each once it was looked at.
+        on_item: called with the name of each once it was opened.
     """
     found = {}
     for name in filter(is_image_name, tree.names()):
@@ -108,7 +108,7 @@ def match_images(
 
     Args:
         images: as the label files describe them.
-        dropped: the image files that lie beside them.
+        dropped: the image files that came with them.
         here: the dataset's images.
         takes_new: whether dropped images that are not in the dataset come in; else
             the labels look for one of the same name.
@@ -233,7 +233,7 @@ def _sentence(text: str) -> str:
 
 
 def _only_once(matches: list[Match]) -> list[Match]:
-    """Let an image have the labels of the one image whose name says most for it."""
+    """Let an image have the labels of the one image whose name fits it best."""
     best: dict[str, Match] = {}
     tied: dict[str, Match] = {}
     for one in matches:

@@ -1,4 +1,4 @@
-"""What an import would do, in full, before anything of it is stored."""
+"""Dry run of an import: its effect, before anything is stored."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -141,7 +141,7 @@ def dry_run(
 
     Args:
         result: the labels as they were read.
-        dropped: the image files that lie beside them.
+        dropped: the image files that came with them.
         choice: how they are to come in.
     """
     here = store.image_summaries(scope)

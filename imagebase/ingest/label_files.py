@@ -1,4 +1,4 @@
-"""What a person dropped to import: kept on disk, its zips seen through."""
+"""Label files that were dropped for import: kept on disk, zips opened in place."""
 
 import io
 import json
@@ -100,7 +100,7 @@ class DroppedFiles:
     """
 
     def __init__(self, folder: Path, limits: Limits) -> None:
-        """Look at the files.
+        """Open the files.
 
         Raises:
             AnnotationFileError: they are not there any more.

@@ -34,7 +34,7 @@ def test_table_is_what_the_export_holds(tmp_path: Path) -> None:
     assert [row.label for row in seen.table.labels] == ["cat", "dog"]
     assert [row.total.boxes for row in seen.table.labels] == [7, 3]
     assert seen.table.empty.total.images == 1
-    assert (seen.torn, seen.is_told) == (0, True)
+    assert (seen.torn, seen.has_places) == (0, True)
 
 
 def test_only_labels_that_were_chosen_are_counted() -> None:
@@ -49,12 +49,12 @@ def test_no_split_is_nothing_to_look_at() -> None:
     assert preview_split(dataset([CAT]), ExportRequest("coco")) is None
 
 
-def test_column_that_no_image_has_is_told_apart() -> None:
+def test_column_that_no_image_has_is_recognised() -> None:
     found = dataset([CAT], [DOG], names=["val/a.png", "b.png"], tags=[["night"], []])
-    for by, is_told in ((TAGS, False), (FOLDERS, True)):
+    for by, has_places in ((TAGS, False), (FOLDERS, True)):
         seen = preview_split(found, replace(PLAIN, split=SplitChoice(by)))
         assert seen is not None
-        assert seen.is_told == is_told
+        assert seen.has_places == has_places
 
 
 def test_variants_are_those_of_the_export_to_the_pixel(tmp_path: Path) -> None:

@@ -71,11 +71,11 @@ def test_damaged_request_is_one_error(changed: dict[str, Any]) -> None:
 def test_request_in_words() -> None:
     assert in_words(EVERYTHING) == (
         "Images: edited and approved, with those confirmed to hold nothing.",
-        "Labels: dog, cat; class ids counted anew from 0.",
+        "Labels: dog, cat; class ids renumbered from 0.",
         "Split: train / val / test as 7 / 2 / 1, seed 5, by the rarest label first, "
         "near-duplicates dealt out one by one.",
         "Size: letterboxed to 640 × 480.",
         "Variants: 3 of each training image, seed 9: mosaic, flip horizontally, "
         "rotate. Boxes of which less than 30% is left are dropped.",
-        "Metadata of the pictures (place, camera, time) was removed.",
+        "Metadata of the images (place, camera, time) was removed.",
     )

@@ -55,7 +55,7 @@ def test_images_of_one_name_in_two_folders_are_two(format_name: str) -> None:
     }
 
 
-def test_a_second_label_file_of_an_image_is_told_of() -> None:
+def test_a_second_label_file_of_an_image_is_reported() -> None:
     files = {
         "data.yaml": "names: [cat]",
         "images/a.jpg": "",

@@ -112,7 +112,7 @@ DAMAGE = st.lists(
 
 @pytest.mark.parametrize("format_name", FORMAT_NAMES)
 @given(damage=DAMAGE, which=st.floats(0, 0.999))
-def test_damage_anywhere_is_told_or_read_but_never_a_crash(
+def test_damage_anywhere_is_reported_or_read_but_never_a_crash(
     format_name: str, damage: list[tuple[float, bytes, int]], which: float
 ) -> None:
     files = written(IN_ORDER, format_name, WriteOptions(with_images=False))

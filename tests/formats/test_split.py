@@ -244,7 +244,7 @@ def test_image_missing_in_the_column_is_refused_unless_it_has_a_part() -> None:
     assert filled.part_of == {"a": "train", "b": "val"}
 
 
-def test_column_that_tears_near_duplicates_apart_is_told() -> None:
+def test_column_that_tears_near_duplicates_apart_is_reported() -> None:
     images = [SplitImage(one, {}, "0" * 16) for one in "abc"]
     split = split_by_column("abc", {"a": "train", "b": "val", "c": "train"})
     assert torn_groups(images, split) == [["a", "b", "c"]]

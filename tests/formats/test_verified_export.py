@@ -189,9 +189,7 @@ def test_picture_of_another_size_than_its_label_is_not_offered(tmp_path: Path) -
     summary = export_zip(one, "coco", images=picture, path=path, max_pixels=most)
     assert summary.proof.files_equal == 2
     other = export_set(record(box(0, 0, 9, 9), name="a.png", size=(48, 64)))
-    with pytest.raises(
-        ExportError, match=r"images/default/a\.png is a picture of Size"
-    ):
+    with pytest.raises(ExportError, match=r"images/default/a\.png is an image of Size"):
         export_zip(other, "coco", images=picture, path=path, max_pixels=most)
 
 

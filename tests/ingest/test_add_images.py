@@ -55,7 +55,7 @@ def test_refused_image_is_named_and_stops_nothing(store: Store, scope: Scope) ->
     assert report.refused[1] == before
 
 
-def test_content_that_is_there_already_is_told_by_its_new_name(
+def test_content_that_is_there_already_is_reported_by_its_new_name(
     store: Store, scope: Scope
 ) -> None:
     admit(store, scope, given("a.png"), limits=LIMITS)
@@ -105,7 +105,9 @@ def test_image_above_a_limit_is_refused(
     assert names(store, scope) == []
 
 
-def test_every_file_is_told_once_it_is_dealt_with(store: Store, scope: Scope) -> None:
+def test_every_file_is_reported_once_it_is_dealt_with(
+    store: Store, scope: Scope
+) -> None:
     told: list[str] = []
     a, b = given("a.png", "b.png")
     bad = Incoming("bad.png", b"")

@@ -12,7 +12,7 @@ from imagebase.ingest.box_merging import Effect, ImportChoice
 from imagebase.ingest.image_matching import DroppedImage, How
 from imagebase.ingest.import_plan import (
     DryRun,
-    LabelRow,
+    ImportedLabel,
     dry_run,
     label_rows,
     wanted_labels,
@@ -108,13 +108,13 @@ def test_labels_find_their_names_here() -> None:
     images = (read("a.jpg", *names[:-2]), read("b.jpg", tags=("new",)))
     rows = label_rows(LabelSet.of(names), images, here, {"old": "fox"})
     assert rows == [
-        LabelRow(0, "dog", 1, "Dog", "same but for capitals"),
-        LabelRow(1, "fox", 1, "fox", "same name"),
-        LabelRow(2, "cow", 1, "cow", "new"),
-        LabelRow(3, "old", 1, "fox", "renamed here"),
-        LabelRow(4, "gone", 1, "gone", "deleted here: comes back"),
-        LabelRow(5, "new", 1, "new", "new"),
-        LabelRow(6, "unused", 0, None, "not used"),
+        ImportedLabel(0, "dog", 1, "Dog", "same but for capitals"),
+        ImportedLabel(1, "fox", 1, "fox", "same name"),
+        ImportedLabel(2, "cow", 1, "cow", "new"),
+        ImportedLabel(3, "old", 1, "fox", "renamed here"),
+        ImportedLabel(4, "gone", 1, "gone", "deleted here: comes back"),
+        ImportedLabel(5, "new", 1, "new", "new"),
+        ImportedLabel(6, "unused", 0, None, "not used"),
     ]
 
 

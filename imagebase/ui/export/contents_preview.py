@@ -75,7 +75,7 @@ def _remarks(
 ) -> list[str]:
     """Return what is amiss with a split, in sentences for Markdown."""
     remarks = []
-    if not found.is_told and request.split is not None:
+    if not found.has_places and request.split is not None:
         remarks.append(
             f":material/warning: No image has one of these {request.split.by}: all go "
             f"to {request.split.otherwise}."

@@ -11,7 +11,7 @@ from imagebase.annotation import MAX_LABEL_LENGTH, clean_label
 from imagebase.formats.base import ReadResult
 from imagebase.ingest.box_merging import ImportChoice, Replacing
 from imagebase.ingest.image_matching import DroppedImage, How, Match
-from imagebase.ingest.import_plan import DryRun, LabelRow
+from imagebase.ingest.import_plan import DryRun, ImportedLabel
 from imagebase.ui import widgets
 
 _MOST_ROWS: Final = 2_000
@@ -67,7 +67,7 @@ def titles(result: ReadResult) -> list[str]:
 
 
 def with_names(
-    choice: ImportChoice, rows: Sequence[LabelRow], upload_id: str
+    choice: ImportChoice, rows: Sequence[ImportedLabel], upload_id: str
 ) -> ImportChoice:
     """Draw the labels with what each is called here; return the choice with that."""
     st.caption(
