@@ -23,8 +23,9 @@ from typing import Any, Final
 import numpy as np
 import openvino
 
-from imagebase.batch.run import RunSettings, run
+from imagebase.batch.run import annotate
 from imagebase.detection.darknet.graph import darknet_to_onnx
+from imagebase.detection.detection_model import load_model
 from imagebase.detection.runtime import has_bf16
 from imagebase.settings import PROJECT_ROOT, WEIGHTS_FOLDER
 
@@ -122,13 +123,8 @@ def ours(images: Path, precision: str) -> Measure:
 
     def measure() -> float:
         with tempfile.TemporaryDirectory() as folder:
-            summary = run(
-                str(images),
-                Path(folder),
-                model_name=MODEL.name,
-                formats=["coco"],
-                settings=RunSettings(precision=precision),
-            )
+            model = load_model(MODEL.name, precision=precision)
+            summary = annotate(images, folder, model=model)
         return summary.images_per_second
 
     return measure

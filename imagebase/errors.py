@@ -16,10 +16,12 @@ ImageBaseError                  catch this to show a person one sentence
 ├── ExportError                 an export that could not be made or did not compare
 ├── StoreError                  the store cannot be opened or written
 │   ├── NotFoundError           no such dataset, image or job in this scope
+│   ├── AmbiguousDatasetError   several datasets have that name
 │   ├── ImageFileError          an image's file is missing or damaged
 │   ├── RevisionConflictError   somebody saved a newer revision meanwhile
 │   └── UndoRefusedError        the record has moved on since that change
-├── EvaluationError         an evaluation that cannot be made as it was asked for
+├── EvaluationError             an evaluation that cannot be made
+│   └── EvaluationRequestError  what was asked for contradicts itself
 ├── EditError                   a change to a box that cannot be made
 ├── TrainingError               a training that cannot begin or go on
 └── JobError                    a job that cannot be started, cancelled or resumed
@@ -116,6 +118,10 @@ class NotFoundError(StoreError):
     """No such dataset, image or job in this scope."""
 
 
+class AmbiguousDatasetError(StoreError):
+    """Several datasets have that name."""
+
+
 class ImageFileError(StoreError):
     """An image's file is missing, damaged, or cannot be read."""
 
@@ -149,7 +155,11 @@ class JobError(ImageBaseError):
 
 
 class EvaluationError(ImageBaseError):
-    """An evaluation that cannot be made as it was asked for."""
+    """An evaluation that cannot be made."""
+
+
+class EvaluationRequestError(EvaluationError):
+    """What was asked of an evaluation contradicts itself; nothing was done."""
 
 
 class EditError(ImageBaseError):

@@ -1,17 +1,19 @@
-"""What a labelling run writes: label files, and pictures beside them.
+"""What a run writes: label files with copies of the images, and run.json.
 
-Pictures are read a second time for it. One that cannot be read any more is refused, and
-all is written without it.
+Images are read a second time to copy them. One that cannot be read any more is refused,
+and the label files are written without it.
 """
 
 import contextlib
+import json
 from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import Any, Self
 
 from imagebase.annotation import ImageRecord, LabelSet
-from imagebase.batch.summary import Refusal
+from imagebase.detection.detector import Detector
 from imagebase.errors import ImageBaseError, ImageReadError
 from imagebase.formats.base import ExportImage, ExportSet, WriteOptions
 from imagebase.formats.file_names import build_export_set
@@ -24,14 +26,24 @@ from imagebase.images.decode import (
     written_suffix,
 )
 from imagebase.images.scan import SourceFile
+from imagebase.images.skipped_files import RUN_FILE, PassedOver
+from imagebase.wording import plural
 
 
 @dataclass(frozen=True, slots=True)
-class Labelled:
-    """The records of the images that could be read, and the other files.
+class Refusal:
+    """A file that could not be annotated, and the reason."""
 
-    headers: what the image files said of themselves, by name.
-    resumed: how many of the records an interrupted run left.
+    file: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class AnnotatedImages:
+    """The records of the images that could be read, and the refused files.
+
+    headers: of the image files, by name.
+    resumed: how many of the records an interrupted run had done.
     """
 
     labels: LabelSet
@@ -40,67 +52,68 @@ class Labelled:
     headers: Mapping[str, ImageHeader]
     resumed: int = 0
 
-    def without(self, refused: Mapping[str, Refusal]) -> "Labelled":
+    def without(self, refused: Mapping[str, Refusal]) -> "AnnotatedImages":
         """Return the same with some of the records refused."""
-        kept = tuple(one for one in self.records if one.file_name not in refused)
+        kept = tuple(r for r in self.records if r.file_name not in refused)
         return replace(self, records=kept, refused=(*self.refused, *refused.values()))
 
 
 def write_label_files(
-    labelled: Labelled,
+    annotated: AnnotatedImages,
     formats: Sequence[str],
     files: Sequence[SourceFile],
     output: Path,
     *,
     max_pixels: int,
-) -> Labelled:
-    """Write each format into its folder, and return what is in all of them.
+) -> AnnotatedImages:
+    """Write each format into its folder, and return the images that are in all of them.
 
-    Where nothing is labelled nothing is written: what an earlier run wrote stays.
+    Without images nothing is written: label files of an earlier run stay.
 
     Raises:
         ExportError: it cannot be written.
     """
-    # Those with pictures find out which of these cannot be read any more.
+    # Formats that copy images go first: they find those that cannot be read any more.
     names = sorted(
         dict.fromkeys(formats), key=lambda name: format_named(name).is_in_place
     )
-    while labelled.records:
-        pictures = _Pictures(labelled, files, max_pixels)
+    while annotated.records:
+        images = _ImageFiles(annotated, files, max_pixels)
         try:
             for name in names:
-                _write_format(name, labelled, pictures, output)
+                _write_format(name, annotated, images, output)
             break
         except ImageReadError:
-            if not pictures.refused:
+            if not images.refused:
                 raise
-            # All are looked at now, or each lost one would have all written anew.
-            pictures.check_all()
-            labelled = labelled.without(pictures.refused)
-    return labelled
+            # Check all of them now, or each missing one would start the writing over.
+            images.check_all()
+            annotated = annotated.without(images.refused)
+    return annotated
 
 
-class _Pictures:
-    """The image files of a run, read once more. refused: those that cannot be."""
+class _ImageFiles:
+    """The image files of a run, read a second time. refused: those that cannot be."""
 
     def __init__(
-        self, labelled: Labelled, files: Sequence[SourceFile], max_pixels: int
+        self, annotated: AnnotatedImages, files: Sequence[SourceFile], max_pixels: int
     ) -> None:
         self._headers = {
-            one.file_name: labelled.headers[one.file_name] for one in labelled.records
+            record.file_name: annotated.headers[record.file_name]
+            for record in annotated.records
         }
-        self._reads = {one.name: one.read for one in files}
+        self._reads = {file.name: file.read for file in files}
         self._max_pixels = max_pixels
         self.refused: dict[str, Refusal] = {}
 
     def bytes_of(self, name: str, *, readable: Container[str] | None = None) -> bytes:
-        """Return a picture as it is written.
+        """Return an image file as it is written beside its labels.
 
         Args:
-            readable: suffixes of what the program reads that it is for.
+            readable: suffixes that the format's programs read; None for all.
 
         Raises:
-            ImageReadError: it cannot be read any more, or is another by now.
+            ImageReadError: it cannot be read any more, or has changed.
         """
         try:
             data = self._read_again(name)
@@ -121,46 +134,125 @@ class _Pictures:
         data = self._reads[name]()
         header = read_header(data, file_name=name, max_pixels=self._max_pixels)
         if header != self._headers[name]:
-            raise ImageReadError(
-                f"{name} was changed while it was labelled; label it again."
-            )
+            raise ImageReadError(f"{name} changed during the run; run it again.")
         return data
 
 
 def _write_format(
-    format_name: str, labelled: Labelled, pictures: _Pictures, output: Path
+    format_name: str, annotated: AnnotatedImages, images: _ImageFiles, output: Path
 ) -> None:
-    one = format_named(format_name)
-    if one.is_in_place:
-        export_set = _in_place(labelled)
+    target = format_named(format_name)
+    if target.is_in_place:
+        export_set = _in_place(annotated)
         options = WriteOptions(with_images=False)
     else:
         export_set = build_export_set(
             output.name,
-            labelled.labels,
-            labelled.records,
+            annotated.labels,
+            annotated.records,
             lambda record: written_suffix(
-                labelled.headers[record.file_name], one.image_suffixes
+                annotated.headers[record.file_name], target.image_suffixes
             ),
-            readable=one.image_suffixes,
+            readable=target.image_suffixes,
         )
         options = WriteOptions()
     export_folder(
         export_set,
         format_name,
-        images=partial(pictures.bytes_of, readable=one.image_suffixes),
+        images=partial(images.bytes_of, readable=target.image_suffixes),
         folder=output / format_name,
         options=options,
     )
 
 
-def _in_place(labelled: Labelled) -> ExportSet:
-    """Return the set under the names that the files have where they lie."""
+def _in_place(annotated: AnnotatedImages) -> ExportSet:
+    """Return the set under the file names of the source."""
     return ExportSet(
         "annotate",
-        labelled.labels,
+        annotated.labels,
         tuple(
             ExportImage(record, record.file_name, is_reviewed=False)
-            for record in labelled.records
+            for record in annotated.records
         ),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class RunSummary:
+    """The result of a run, as run.json has it.
+
+    images, boxes: how many. refused: files that could not be annotated.
+    seconds: wall time from the first file opened to the last output closed.
+    images_per_second: images divided by `seconds`.
+    load_seconds: how long loading the model took, before that.
+    model: its `id` and `sha256`. settings: of the run.
+    passed_over: how many files of the source are not images, by suffix.
+    remarks: those and earlier exports in the source, in sentences; not in run.json.
+    resumed: images that an interrupted run had done; not in run.json.
+    """
+
+    images: int
+    boxes: int
+    refused: tuple[Refusal, ...]
+    seconds: float
+    images_per_second: float
+    load_seconds: float
+    model: dict[str, str]
+    settings: dict[str, Any]
+    passed_over: dict[str, int] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
+    resumed: int = 0
+
+    @classmethod
+    def of(
+        cls,
+        annotated: AnnotatedImages,
+        *,
+        model: Detector,
+        settings: dict[str, Any],
+        seconds: float,
+        load_seconds: float,
+        skipped: PassedOver,
+    ) -> Self:
+        count = len(annotated.records)
+        return cls(
+            images=count,
+            boxes=sum(len(record.annotations) for record in annotated.records),
+            refused=annotated.refused,
+            seconds=seconds,
+            images_per_second=count / seconds if seconds else 0.0,
+            load_seconds=load_seconds,
+            model={"id": model.model_id, "sha256": model.sha256},
+            settings=settings,
+            passed_over=skipped.kinds,
+            remarks=tuple(skipped.sentences()),
+            resumed=annotated.resumed,
+        )
+
+    def in_words(self) -> str:
+        """Return the summary as one line."""
+        refused = f", {len(self.refused):,} refused" if self.refused else ""
+        resumed = f", {self.resumed:,} of them seen before" if self.resumed else ""
+        return (
+            f"{plural(self.images, 'image')}{resumed}, {plural(self.boxes, 'box')}"
+            f"{refused} in "
+            f"{self.seconds:.1f} s ({self.images_per_second:.1f} images/s) with "
+            f"{self.model['id']}"
+        )
+
+    def as_json(self) -> str:
+        """Return the text of run.json."""
+        document = asdict(self)
+        del document["resumed"], document["remarks"]
+        return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+
+
+def write_run_file(output: Path, summary: RunSummary) -> None:
+    """Write run.json in one step: a reader finds the previous one or this one.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    draft = output / f".{RUN_FILE}"
+    draft.write_text(summary.as_json(), encoding="utf-8")
+    draft.replace(output / RUN_FILE)

@@ -1,7 +1,7 @@
-"""What a run over images has seen so far, so that an interrupted one can go on.
+"""Journal of a run over images, so that an interrupted one can resume.
 
-A file of lines: first what the answers depend on, then one line an image, written as
-the images come. A line that is cut off or damaged counts as not written.
+A file of lines: first the key that all results depend on, then one line per image,
+written as the images come. A line that is cut off or damaged is ignored.
 """
 
 import base64
@@ -21,14 +21,14 @@ from imagebase.detection.candidates import Candidates, pack, unpack
 from imagebase.errors import ExportError, StoreError
 
 FILE_NAME: Final = "run.journal"
-# Raise it when these lines are written in another way, and when the same net comes to
-# other candidates than before: half of a run must not be of each kind.
+# Raise it when the lines change, and when the same network gives other candidates than
+# before: the two halves of a run must not differ.
 _VERSION: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
 class JournalKey:
-    """What a net's answer depends on beside the image: another key, another journal."""
+    """What the candidates depend on, except the image: another key, another journal."""
 
     model_sha256: str
     input_size: int
@@ -38,10 +38,10 @@ class JournalKey:
 
 
 class Fingerprint(NamedTuple):
-    """Tells whether a file is the one of that name seen before.
+    """Length and CRC-32 of a file, to tell whether it has changed.
 
-    Length and CRC-32, as in a zip: it finds changes by chance, not by malice, at a
-    quarter of the cost of SHA-256, which would slow big photographs.
+    As in a zip: it finds accidental changes, not malicious ones, at a quarter of the
+    cost of SHA-256, which would slow big photographs.
     """
 
     byte_count: int
@@ -49,7 +49,7 @@ class Fingerprint(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """The upright size of an image and what the net said of it."""
+    """The upright size of an image, and its candidates."""
 
     size: Size
     candidates: Candidates
@@ -81,15 +81,15 @@ class Journal:
         self._file.close()
 
     def __len__(self) -> int:
-        """Return how many images an earlier run has left."""
+        """Return how many images an earlier run has done."""
         return len(self._lines)
 
     def __contains__(self, name: str) -> bool:
-        """Say whether an earlier run saw a file of this name."""
+        """Return whether an earlier run has done a file of this name."""
         return name in self._names
 
     def find(self, name: str, content: Fingerprint) -> Seen | None:
-        """Return what an earlier run saw in this very file, if it did."""
+        """Return an earlier run's result for this file, unless it has changed since."""
         place = self._lines.get((name, content))
         if place is None:
             return None
@@ -103,7 +103,7 @@ class Journal:
             return None
 
     def add(self, name: str, content: Fingerprint, seen: Seen) -> None:
-        """Write down one image; a killed process loses none that was added.
+        """Add one image; a killed process loses none that was added.
 
         Raises:
             ExportError: it cannot be written.
@@ -120,7 +120,7 @@ class Journal:
             raise _unwritable(self.path, error) from error
 
     def finish(self) -> None:
-        """Delete the journal of a run that has come to its end."""
+        """Delete the journal of a completed run."""
         self._file.close()
         self.path.unlink(missing_ok=True)
 
@@ -151,9 +151,9 @@ class Journal:
         self._write(_head(key))
 
     def _write(self, entry: Mapping[str, Any]) -> None:
-        """Hand a line to the system, whose cache outlives the process.
+        """Write a line to the system's cache, which outlives the process.
 
-        Waiting for the disk would cost more than the net.
+        Waiting for the disk would cost more than inference.
         """
         line = json.dumps(entry).encode("ascii") + b"\n"
         if self._file.write(line) != len(line):
@@ -161,12 +161,12 @@ class Journal:
 
 
 def open_journal(folder: Path, key: JournalKey, *, resume: bool) -> Journal:
-    """Return the journal of a folder, which is made where it is missing.
+    """Open the journal in a folder, both made where missing.
 
     Args:
         folder: where a run's results go.
-        key: what the answers depend on; a journal with another key is begun anew.
-        resume: whether to take in what an interrupted run left.
+        key: what the results depend on; a journal with another key starts over.
+        resume: whether to keep the results of an interrupted run.
 
     Raises:
         ExportError: it cannot be written there, or another run has it open.
@@ -196,10 +196,10 @@ def open_journal(folder: Path, key: JournalKey, *, resume: bool) -> Journal:
 
 
 def _claim(file: BinaryIO) -> None:
-    """Hold the journal for as long as it is open; BlockingIOError where another does.
+    """Lock the journal while it is open; BlockingIOError where another run has.
 
-    Two runs into one folder, as of a job that is started again before it is done,
-    would mix their results. Windows has no such lock.
+    Two runs into one folder, as when a job starts twice, would mix their results.
+    Windows has no such lock.
     """
     if sys.platform != "win32":
         import fcntl

@@ -1,18 +1,24 @@
-"""Label images that lie somewhere, without a store: what `annotate` does."""
+"""Annotate the images of a folder, zip or URL without a database."""
 
 import contextlib
 import logging
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from difflib import get_close_matches
+from dataclasses import replace
 from functools import partial
+from os import PathLike
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from imagebase.annotation import ImageRecord, LabelSet, ReviewStatus
-from imagebase.batch.output import Labelled, write_label_files
+from imagebase.batch.output import (
+    AnnotatedImages,
+    Refusal,
+    RunSummary,
+    write_label_files,
+    write_run_file,
+)
 from imagebase.batch.resume import (
     Fingerprint,
     Journal,
@@ -21,23 +27,24 @@ from imagebase.batch.resume import (
     fingerprint,
     open_journal,
 )
-from imagebase.batch.summary import Refusal, RunSummary, write_run_file
-from imagebase.detection.candidates import select
-from imagebase.detection.detector import CANDIDATE_FLOOR, ONE_PASS, Detector
-from imagebase.detection.ensemble import common_labels
-from imagebase.detection.factory import FAST, load_detector
-from imagebase.detection.library import find_model
-from imagebase.detection.model_files import Model
+from imagebase.detection.detection_model import DetectionModel, floor_of, load_model
+from imagebase.detection.detector import ONE_PASS, Detector
 from imagebase.detection.pipeline import ImageSource, detect_many, loader_for
-from imagebase.detection.selection_rule import SelectionRule, as_annotations
-from imagebase.errors import ExportError, ImageBaseError, UnknownLabelError
+from imagebase.detection.selection_rule import SelectionRule
+from imagebase.errors import ExportError, ImageBaseError
 from imagebase.formats.manifest import check_unchanged
 from imagebase.formats.registry import format_named
 from imagebase.formats.verified_export import DRAFT_PREFIX
 from imagebase.images.decode import ImageHeader, read_header
 from imagebase.images.scan import SourceFile, scan_source
 from imagebase.images.skipped_files import PassedOver
-from imagebase.settings import Limits, Mode
+from imagebase.settings import (
+    DEFAULT_CONFIDENCE,
+    DEFAULT_MODEL,
+    DEFAULT_NMS_IOU,
+    Limits,
+    Mode,
+)
 from imagebase.settings import settings as process_settings
 
 OnProgress = Callable[[int, int], None]
@@ -45,119 +52,113 @@ OnProgress = Callable[[int, int], None]
 _log: Final = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class RunSettings:
-    """How the images are looked at; runtime and precision as `load_detector` has them.
-
-    input_size: the net's side in pixels; None leaves it as the model has it.
-    quality: `fast` for one look at each image, `accurate` for several that are fused.
-    """
-
-    rule: SelectionRule = field(default_factory=SelectionRule)
-    runtime: str = "auto"
-    precision: str = "auto"
-    input_size: int | None = None
-    quality: str = FAST
-
-    @property
-    def floor(self) -> float:
-        """The least confidence kept; it never lies above the threshold."""
-        return min(CANDIDATE_FLOOR, self.rule.confidence_threshold)
-
-
-class _Found(NamedTuple):
-    """A labelled image, and what its file said of itself."""
-
-    record: ImageRecord
-    header: ImageHeader
-
-
-class _First(NamedTuple):
-    """What is kept of a file that was read for the net."""
-
-    content: Fingerprint
-    header: ImageHeader
-
-
-def run(
-    source: str,
-    output: Path,
+def annotate(
+    source: str | PathLike[str],
+    output: str | PathLike[str],
     *,
-    model_name: str,
-    formats: Sequence[str],
-    settings: RunSettings,
+    model: str | PathLike[str] | DetectionModel = DEFAULT_MODEL,
+    formats: Sequence[str] = ("coco",),
+    confidence: float = DEFAULT_CONFIDENCE,
+    nms: float = DEFAULT_NMS_IOU,
+    labels: Sequence[str] | None = None,
     resume: bool = True,
     on_progress: OnProgress = lambda done, total: None,
 ) -> RunSummary:
-    """Label a source and write its label files and run.json.
+    """Run a model on images and write label files and `run.json`.
 
-    Where no image could be labelled, run.json alone is: label files of an earlier run
-    stay. Until they are written a journal in the output tells what was seen; the next
-    run with the same model and net settings goes on from there.
+    Where no image could be annotated only `run.json` is written: label files of an
+    earlier run stay. An interrupted run leaves a journal in the output; the next run
+    with the same model and network settings resumes from it.
 
     Args:
-        source: a folder, a zip, one image, or an fsspec URL.
-        output: a folder; each format writes into a folder of its own in it.
-        model_name: a name, a folder or an .onnx file; several with commas between vote.
-        formats: names that `imagebase.formats` knows.
-        resume: whether to go on from what an interrupted run left.
-        on_progress: called with the images done and their number.
+        source: a folder (with subfolders), a zip, one image, or an fsspec URL.
+        output: a folder; each format is written into a folder of its own in it.
+        model: from `load_model`, or what it takes: a name, a folder, an .onnx file.
+        formats: such as `coco`, `yolo`, `voc`: the twelve that can be written.
+        confidence: the minimum confidence, 0.001 to 1.
+        nms: of two boxes of one label that overlap by more than this IoU the less
+            confident one is dropped.
+        labels: only these; None keeps all.
+        resume: whether to resume an interrupted run.
+        on_progress: called with the number of images done and of all.
 
     Raises:
         UnknownFormatError, UnknownModelError, UnknownLabelError: there is none of that
             name; nothing was done.
         ModelLoadError, ImageReadError, ArchiveError, LimitError, ExportError: nothing
             could be done.
+
+    >>> import imagebase
+    >>> summary = imagebase.annotate("photos", "labels", formats=["coco", "yolo"])
+    >>> summary.images, summary.refused
+    (3, ())
     """
-    for format_name in formats:
-        # An unknown name, and labels mended by hand, are errors before any work.
-        format_named(format_name)
-        check_unchanged(output / format_name)
-    models = _models(model_name)
-    _check_labels(settings.rule, models)
-    began = time.perf_counter()
-    detector = load_detector(
-        models,
-        quality=settings.quality,
-        runtime=settings.runtime,
-        precision=settings.precision,
-        input_size=settings.input_size,
-    )
-    opened = time.perf_counter()
-    passed_over = PassedOver()
-    files, refused = _usable(scan_source(source, _limits(), passed_over=passed_over))
-    key = _journal_key(detector, settings)
+    output = Path(output)
+    _check_formats(formats, output)
+    loaded = model if isinstance(model, DetectionModel) else load_model(model)
+    loaded.check_labels(labels or ())
+    rule = SelectionRule(confidence, nms, labels=tuple(labels) if labels else None)
+    started = time.perf_counter()
+    skipped = PassedOver()
+    files, refused = _usable(scan_source(source, _limits(), passed_over=skipped))
+    key = _journal_key(loaded.detector, floor=floor_of(rule))
     with open_journal(output, key, resume=resume) as journal:
-        labelled = label_images(
-            detector, files, settings, journal=journal, on_progress=on_progress
+        annotated = annotate_images(
+            loaded, files, rule, journal=journal, on_progress=on_progress
         )
-        labelled = replace(labelled, refused=(*refused, *labelled.refused))
-        try:
+        annotated = replace(annotated, refused=(*refused, *annotated.refused))
+        with _writable(output):
             _remove_drafts(output)
-            labelled = write_label_files(
-                labelled,
-                formats,
-                files,
-                output,
-                max_pixels=_limits().max_image_pixels,
+            annotated = write_label_files(
+                annotated, formats, files, output, max_pixels=_limits().max_image_pixels
             )
-            seconds = time.perf_counter() - opened
-            summary = _summary(labelled, detector, settings, seconds, opened - began)
-            summary = replace(
-                summary,
-                passed_over=passed_over.kinds,
-                remarks=tuple(passed_over.sentences()),
+            summary = RunSummary.of(
+                annotated,
+                seconds=time.perf_counter() - started,
+                load_seconds=loaded.load_seconds,
+                model=loaded.detector,
+                settings={
+                    **_settings(loaded, rule),
+                    "formats": list(dict.fromkeys(formats)),
+                    "resume": resume,
+                },
+                skipped=skipped,
             )
-            summary.settings.update(formats=list(dict.fromkeys(formats)), resume=resume)
             write_run_file(output, summary)
             journal.finish()
-        except OSError as error:
-            raise ExportError(
-                f"{output}: the results cannot be written ({error.strerror}); "
-                "give a folder you may write to."
-            ) from error
     _log.info("Run ended: %s", summary.in_words())
     return summary
+
+
+def _check_formats(formats: Sequence[str], output: Path) -> None:
+    """Refuse unknown formats, and label files edited since, before any work."""
+    for name in formats:
+        format_named(name)
+        check_unchanged(output / name)
+
+
+@contextlib.contextmanager
+def _writable(output: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ExportError(
+            f"{output}: the results cannot be written ({error.strerror}); "
+            "give a folder you may write to."
+        ) from error
+
+
+def _settings(model: DetectionModel, rule: SelectionRule) -> dict[str, Any]:
+    return {
+        "confidence": rule.confidence_threshold,
+        "nms": rule.nms_threshold,
+        "labels": list(rule.labels) if rule.labels else None,
+        "runtime": model.detector.runtime,
+        "precision": model.detector.precision,
+        "input_size": model.input_size.width,
+        "quality": model.quality,
+        "engine": "local",
+    }
 
 
 def _remove_drafts(output: Path) -> None:
@@ -166,208 +167,155 @@ def _remove_drafts(output: Path) -> None:
         shutil.rmtree(folder)
 
 
-def _models(names: str) -> list[Model]:
-    """Return the model of a name or a path, or several with commas between."""
-    parts = [one.strip() for one in names.split(",") if one.strip()]
-    if len(parts) < 2 or Path(names).exists():
-        return [find_model(names)]
-    return [find_model(one) for one in parts]
-
-
-def _check_labels(rule: SelectionRule, models: Sequence[Model]) -> None:
-    labels, _ = common_labels([one.labels for one in models])
-    for name in rule.labels or ():
-        if name not in labels:
-            near = get_close_matches(name, labels) or labels[:5]
-            raise UnknownLabelError(
-                f"{' + '.join(one.name for one in models)} has no label {name!r} among "
-                f"its {len(labels)}; is it {' or '.join(map(repr, near))}?"
-            )
-
-
-def _journal_key(detector: Detector, settings: RunSettings) -> JournalKey:
+def _journal_key(detector: Detector, *, floor: float) -> JournalKey:
+    # Several passes over an image come to other candidates than one.
+    passes = "" if detector.passes == ONE_PASS else f"+{detector.passes}"
     return JournalKey(
-        model_sha256=detector.sha256 + _passes_in_key(detector),
+        model_sha256=detector.sha256 + passes,
         input_size=detector.input_size.width,
         runtime=detector.runtime,
         precision=detector.precision,
-        floor=settings.floor,
+        floor=floor,
     )
-
-
-def _passes_in_key(detector: Detector) -> str:
-    """Return what tells the answers of several looks from those of one."""
-    return "" if detector.passes == ONE_PASS else f"+{detector.passes}"
 
 
 def _usable(
     files: Iterable[SourceFile],
 ) -> tuple[list[SourceFile], list[Refusal]]:
-    """Return the files that a label file can tell apart, and refuse the others."""
+    """Return the files with UTF-8 names of their own, and refuse the others."""
     usable: dict[str, SourceFile] = {}
     refused = []
-    for one in files:
-        shown = one.name.encode("utf-8", "backslashreplace").decode("utf-8")
-        if shown != one.name:
+    for file in files:
+        shown = file.name.encode("utf-8", "backslashreplace").decode("utf-8")
+        if shown != file.name:
             refused.append(
                 Refusal(shown, f"{shown} has a name that is not UTF-8; rename it.")
             )
-        elif one.name in usable:
+        elif file.name in usable:
             refused.append(
                 Refusal(shown, f"{shown} is there twice; give one another name.")
             )
         else:
-            usable[one.name] = one
+            usable[file.name] = file
     return list(usable.values()), refused
 
 
-def label_images(
-    detector: Detector,
+def annotate_images(
+    model: DetectionModel,
     files: Sequence[SourceFile],
-    settings: RunSettings,
+    rule: SelectionRule,
     *,
     journal: Journal | None = None,
     on_progress: OnProgress = lambda done, total: None,
-) -> Labelled:
+) -> AnnotatedImages:
     """Return a record for every image that could be read, in the order of the files.
 
     The labels are all of the model's, in its order: a class id is the model's.
 
     Args:
         files: no two of them have the same name.
-        journal: what it has of these very files is not run through the net; the other
-            images are added to it as they come.
+        journal: inference is skipped for files it holds; the others are added to it.
     """
-    known = _known_records(files, detector, settings.rule, journal)
-    unknown = [one for one in files if one.name not in known]
-    fresh = _fresh_records(unknown, detector, settings, journal)
-    found: list[_Found] = []
+    known = _known_images(files, model, rule, journal)
+    unknown = [file for file in files if file.name not in known]
+    fresh = _fresh_images(unknown, model, rule, journal)
+    images: list[_Image] = []
     refused: list[Refusal] = []
     for done, file in enumerate(files, start=1):
-        one = known[file.name] if file.name in known else next(fresh)
-        if isinstance(one, Refusal):
-            refused.append(one)
+        image = known[file.name] if file.name in known else next(fresh)
+        if isinstance(image, Refusal):
+            refused.append(image)
         else:
-            found.append(one)
+            images.append(image)
         on_progress(done, len(files))
-    return Labelled(
-        LabelSet.of(detector.labels),
-        tuple(one.record for one in found),
+    return AnnotatedImages(
+        LabelSet.of(model.labels),
+        tuple(image.record for image in images),
         tuple(refused),
-        {one.record.file_name: one.header for one in found},
+        {image.record.file_name: image.header for image in images},
         resumed=len(known),
     )
 
 
-def _fresh_records(
+class _Image(NamedTuple):
+    """An annotated image, and its file's header."""
+
+    record: ImageRecord
+    header: ImageHeader
+
+
+class _FileHead(NamedTuple):
+    """What is kept of a file that was read for inference."""
+
+    content: Fingerprint
+    header: ImageHeader
+
+
+def _fresh_images(
     files: Sequence[SourceFile],
-    detector: Detector,
-    settings: RunSettings,
+    model: DetectionModel,
+    rule: SelectionRule,
     journal: Journal | None,
-) -> Iterator[_Found | Refusal]:
-    firsts: dict[str, _First] = {}
+) -> Iterator[_Image | Refusal]:
+    heads: dict[str, _FileHead] = {}
     items = detect_many(
-        detector,
-        (ImageSource(one.name, partial(_read, one, firsts)) for one in files),
-        floor=settings.floor,
-        load=loader_for(detector, max_pixels=_limits().max_image_pixels),
+        model.detector,
+        (ImageSource(file.name, partial(_read, file, heads)) for file in files),
+        floor=floor_of(rule),
+        load=loader_for(model.detector, max_pixels=_limits().max_image_pixels),
     )
     for item in items:
-        first = firsts.pop(item.name, None)
-        if item.size is None or item.candidates is None or first is None:
+        head = heads.pop(item.name, None)
+        if item.size is None or item.candidates is None or head is None:
             yield Refusal(item.name, str(item.error))
             continue
         seen = Seen(item.size, item.candidates)
         if journal is not None:
-            journal.add(item.name, first.content, seen)
-        record = _as_record(item.name, seen, detector, settings.rule)
-        yield _Found(record, first.header)
+            journal.add(item.name, head.content, seen)
+        yield _Image(_record(item.name, seen, model, rule), head.header)
 
 
-def _known_records(
+def _known_images(
     files: Sequence[SourceFile],
-    detector: Detector,
+    model: DetectionModel,
     rule: SelectionRule,
     journal: Journal | None,
-) -> dict[str, _Found]:
-    """Return the records of the files that an interrupted run saw as they are now."""
-    known: dict[str, _Found] = {}
-    firsts: dict[str, _First] = {}
-    for one in files:
-        if journal is None or one.name not in journal:
+) -> dict[str, _Image]:
+    """Return the images that an interrupted run has done and that did not change."""
+    known: dict[str, _Image] = {}
+    heads: dict[str, _FileHead] = {}
+    for file in files:
+        if journal is None or file.name not in journal:
             continue
-        # What cannot be read is unknown; it is refused when its turn comes.
+        # A file that cannot be read is unknown; it is refused when its turn comes.
         with contextlib.suppress(ImageBaseError, OSError):
-            _read(one, firsts)
-            first = firsts.pop(one.name)
-            seen = journal.find(one.name, first.content)
+            _read(file, heads)
+            head = heads.pop(file.name)
+            seen = journal.find(file.name, head.content)
             if seen is not None:
-                record = _as_record(one.name, seen, detector, rule)
-                known[one.name] = _Found(record, first.header)
+                record = _record(file.name, seen, model, rule)
+                known[file.name] = _Image(record, head.header)
     return known
 
 
-def _read(file: SourceFile, firsts: dict[str, _First]) -> bytes:
+def _read(file: SourceFile, heads: dict[str, _FileHead]) -> bytes:
     data = file.read()
     max_pixels = _limits().max_image_pixels
     header = read_header(data, file_name=file.name, max_pixels=max_pixels)
-    firsts[file.name] = _First(fingerprint(data), header)
+    heads[file.name] = _FileHead(fingerprint(data), header)
     return data
 
 
-def _as_record(
-    name: str, seen: Seen, detector: Detector, rule: SelectionRule
+def _record(
+    name: str, seen: Seen, model: DetectionModel, rule: SelectionRule
 ) -> ImageRecord:
-    found = select(
-        seen.candidates,
-        confidence_threshold=rule.confidence_threshold,
-        nms_threshold=rule.nms_threshold,
-        class_ids=rule.class_ids(detector.labels),
-    )
-    boxes = as_annotations(
-        found,
-        model_labels=detector.labels,
-        model_id=detector.model_id,
-        voters=detector.voters,
-    )
-    # Two files may have the same content: here the name is what tells them apart.
+    # Two files may have the same content: here the name tells them apart.
     return ImageRecord(
         image_id=name,
         file_name=name,
         size=seen.size,
-        annotations=tuple(boxes),
+        annotations=tuple(model.annotations(model.select(seen.candidates, rule))),
         status=ReviewStatus.SUGGESTED,
-    )
-
-
-def _summary(
-    labelled: Labelled,
-    detector: Detector,
-    settings: RunSettings,
-    seconds: float,
-    load_seconds: float,
-) -> RunSummary:
-    rule = settings.rule
-    count = len(labelled.records)
-    return RunSummary(
-        images=count,
-        boxes=sum(len(record.annotations) for record in labelled.records),
-        refused=labelled.refused,
-        seconds=seconds,
-        images_per_second=count / seconds if seconds else 0.0,
-        load_seconds=load_seconds,
-        model={"id": detector.model_id, "sha256": detector.sha256},
-        settings={
-            "confidence": rule.confidence_threshold,
-            "nms": rule.nms_threshold,
-            "labels": list(rule.labels) if rule.labels else None,
-            "runtime": detector.runtime,
-            "precision": detector.precision,
-            "input_size": detector.input_size.width,
-            "quality": settings.quality,
-            "engine": "local",
-        },
-        resumed=labelled.resumed,
     )
 
 

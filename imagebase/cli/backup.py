@@ -1,4 +1,4 @@
-"""python -m imagebase backup and restore: whole datasets of a team, of any size."""
+"""The `backup` and `restore` commands: whole datasets of the app, of any size."""
 
 import tempfile
 from pathlib import Path
@@ -15,53 +15,48 @@ from imagebase.cli.console import (
     show,
     user_name,
 )
+from imagebase.errors import AmbiguousDatasetError, NotFoundError
 from imagebase.settings import TEAM_OWNER, Mode, settings
 from imagebase.wording import plural
 
 _Name = Annotated[str, typer.Argument(help="The dataset's name.")]
-_To = Annotated[Path, typer.Option("--output", help="The zip to be written.")]
-_File = Annotated[Path, typer.Argument(help="A zip that a backup has made.")]
+_To = Annotated[Path, typer.Option("--output", help="The zip to write.")]
+_File = Annotated[Path, typer.Argument(help="A zip that `backup` made.")]
 
 
 def backup(dataset: _Name, output: _To) -> None:
-    """Write a dataset of the team into one zip, with everything known of it.
+    """Back up a dataset of the app into one zip: images, boxes and history.
 
-    Images whose file is missing or damaged are left out, and listed on standard error.
+    Images whose file is missing or damaged are left out and listed on standard error.
     """
     from imagebase.backup.write import write_backup
-    from imagebase.store import Scope, open_store
+    from imagebase.store.dataset_reader import open_dataset
 
     with reported_errors():
-        store = open_store(settings())
         try:
-            named = [one for one in store.datasets(TEAM_OWNER) if one.name == dataset]
-            if not named:
-                known = ", ".join(one.name for one in store.datasets(TEAM_OWNER))
-                refuse(f"There is no dataset {dataset}; there are: {known or 'none'}.")
-            if len(named) > 1:
-                refuse(f"There are {len(named)} datasets {dataset}; rename one first.")
-            scope = Scope(TEAM_OWNER, named[0].dataset_id, user_name())
-            folder = output.absolute().parent
-            with tempfile.TemporaryDirectory(prefix=".backup-", dir=folder) as drafts:
+            opened = open_dataset(dataset, who=user_name())
+        except (NotFoundError, AmbiguousDatasetError) as error:
+            refuse(str(error))
+        folder = output.absolute().parent
+        try:
+            with (
+                opened,
+                tempfile.TemporaryDirectory(prefix=".backup-", dir=folder) as drafts,
+            ):
                 draft = Path(drafts) / "backup.zip"
-                done = write_backup(store, scope, draft)
+                done = write_backup(opened.store, opened.scope, draft)
                 draft.replace(output)
         except OSError as error:
             say(f"{output} cannot be written: {error.strerror or error}.")
             raise typer.Exit(FAILED) from error
-        finally:
-            store.close()
     for name in done.not_in_it:
         say(f"Not in it: {name}: its file is missing or damaged.")
-    boxes = done.rows["annotations"]
-    counts = (
-        f"{_images(done.rows['images'])}, {boxes:,} box{'' if boxes == 1 else 'es'}"
-    )
-    show(plain(f"{output}: {counts}"))
+    images, boxes = done.rows["images"], done.rows["annotations"]
+    show(plain(f"{output}: {plural(images, 'image')}, {plural(boxes, 'box')}"))
 
 
 def restore(file: _File) -> None:
-    """Make a backup a dataset of the team; a damaged one is refused as a whole."""
+    """Restore a backup as a new dataset; a damaged zip is refused as a whole."""
     from imagebase.annotation import new_id
     from imagebase.backup.restore import Backup
     from imagebase.backup.restore import restore as make_dataset
@@ -80,8 +75,4 @@ def restore(file: _File) -> None:
                 images = opened.manifest.images
         finally:
             store.close()
-    show(plain(f"{name}: {_images(images)}"))
-
-
-def _images(count: int) -> str:
-    return plural(count, "image")
+    show(plain(f"{name}: {plural(images, 'image')}"))

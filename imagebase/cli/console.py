@@ -1,4 +1,4 @@
-"""Console output of the commands: messages, exit codes, and who runs them."""
+"""What all commands share: options, messages, progress bars and exit codes."""
 
 import contextlib
 import getpass
@@ -6,12 +6,22 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Annotated, Final, NoReturn
 
 import typer
 from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
 
 from imagebase.errors import (
+    EvaluationRequestError,
     ImageBaseError,
     UnknownFormatError,
     UnknownLabelError,
@@ -22,10 +32,10 @@ from imagebase.settings import read_log_settings
 
 
 def user_name() -> str:
-    """Return the name of the system's user; empty where the system has none for it."""
+    """Return the name of the system's user; empty where it has none."""
     try:
         return getpass.getuser()
-    # In a container a user may well be a mere number.
+    # In a container a user may be only a number.
     except (OSError, KeyError, ImportError):
         return ""
 
@@ -33,13 +43,20 @@ def user_name() -> str:
 FAILED: Final = 1
 WRONG_USAGE: Final = 2
 
+_WRONG_ARGUMENTS: Final = (
+    UnknownModelError,
+    UnknownFormatError,
+    UnknownLabelError,
+    EvaluationRequestError,
+)
+
 _log: Final = logging.getLogger(__name__)
 
 errors: Final = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 def start_log() -> None:
-    """Log to standard error as IMAGEBASE_LOG says, else warnings alone."""
+    """Log to standard error as IMAGEBASE_LOG says; by default warnings only."""
     with reported_errors():
         log = read_log_settings(os.environ, default="warning")
     configure(log.level, as_json=log.as_json)
@@ -54,6 +71,8 @@ def _be_verbose(verbose: bool) -> bool:
     return verbose
 
 
+Output = Annotated[Path, typer.Option("--output", help="The folder to write to.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="No progress bar.")]
 Verbose = Annotated[
     bool,
     typer.Option(
@@ -65,21 +84,21 @@ Verbose = Annotated[
 
 
 def plain(text: str) -> str:
-    """Return a text of a stranger's that cannot steer the terminal."""
+    """Return untrusted text without characters that control the terminal."""
     return "".join(
-        one if one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in text
+        char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text
     )
 
 
 class OutputLostError(Exception):
-    """Standard output takes no more. Not an OSError: no command is to mend it."""
+    """Standard output cannot be written. Not an OSError: no command handles it."""
 
 
 def show(text: str) -> None:
     """Print a result to standard output.
 
     Raises:
-        BrokenPipeError: nobody reads it any more.
+        BrokenPipeError: the reader has closed it.
         OutputLostError: it cannot be written.
     """
     try:
@@ -91,9 +110,36 @@ def show(text: str) -> None:
 
 
 def say(text: str) -> None:
-    """Print a line for people to standard error; where that is full, nobody reads."""
+    """Print a message to standard error; one that cannot be written is dropped."""
     with contextlib.suppress(OSError):
         errors.print(plain(redacted(text)), markup=False)
+
+
+@contextlib.contextmanager
+def progress_bar(*, quiet: bool) -> Iterator[Callable[[str, int, int], None]]:
+    """Draw a bar for each title on a terminal; elsewhere, or where quiet, none.
+
+    Yields what to call with a title, the items done, and their number.
+    """
+    if quiet or not sys.stderr.isatty():
+        yield lambda title, done, total: None
+        return
+    tasks: dict[str, TaskID] = {}
+    with Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=errors,
+        transient=True,
+    ) as bar:
+
+        def on_progress(title: str, done: int, total: int) -> None:
+            if title not in tasks:
+                tasks[title] = bar.add_task(plain(title), total=total)
+            bar.update(tasks[title], completed=done, total=total)
+
+        yield on_progress
 
 
 def refuse(sentence: str) -> NoReturn:
@@ -104,10 +150,10 @@ def refuse(sentence: str) -> NoReturn:
 
 @contextlib.contextmanager
 def reported_errors() -> Iterator[None]:
-    """Turn an expected error into its sentence and its exit code."""
+    """Print an expected error and end with its exit code."""
     try:
         yield
-    except (UnknownModelError, UnknownFormatError, UnknownLabelError) as error:
+    except _WRONG_ARGUMENTS as error:
         say(str(error))
         raise typer.Exit(WRONG_USAGE) from error
     except ImageBaseError as error:
@@ -115,7 +161,7 @@ def reported_errors() -> Iterator[None]:
         say(str(error))
         raise typer.Exit(FAILED) from error
     except BrokenPipeError:
-        raise  # whoever read our output has had enough: typer's to end
+        raise  # the reader closed our output: typer ends the command
     except OSError as error:
         _log.debug("The command failed", exc_info=True)
         say(_in_words(error))
@@ -123,10 +169,10 @@ def reported_errors() -> Iterator[None]:
 
 
 def run_to_the_end(run: Callable[[], object]) -> None:
-    """Run a command line, and end in good order where its output cannot be written.
+    """Run a command line; it ends cleanly where its output cannot be written.
 
-    A pipe that somebody closed ends it without a word, any other output with a
-    sentence, an unexpected error with its traceback in the log; all with exit code 1.
+    A closed pipe ends it in silence, any other output with a message, an unexpected
+    error with its traceback in the log; all with exit code 1.
     """
     if sys.stdout is None:
         # Else the next file opened would be standard output. Writing to it fails.
@@ -160,7 +206,7 @@ def _end_with(why: str) -> NoReturn:
 
 
 def _end_output() -> None:
-    """Let what is still to be printed go nowhere, or Python would complain at exit."""
+    """Send the rest of the output nowhere, or Python reports an error at exit."""
     with contextlib.suppress(OSError, ValueError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())
@@ -174,6 +220,6 @@ def _why(error: OSError) -> str:
 def _in_words(error: OSError) -> str:
     why = _why(error)
     if error.filename is None:
-        return f"The system refused what it was asked for ({why}); try again."
+        return f"The operating system reported an error ({why}); try again."
     name = os.fsdecode(error.filename)
     return f"{name} cannot be used ({why}); check the path and its permissions."

@@ -1,4 +1,4 @@
-"""python -m imagebase models: which there are, is this one sound, add it."""
+"""The `models` commands: list the models, check one, add one."""
 
 from functools import partial
 from pathlib import Path
@@ -33,24 +33,28 @@ _MARKS: Final = {"good": "✓", "warning": "⚠", "bad": "✗"}
 
 _Paths = Annotated[
     list[Path],
-    typer.Argument(help="The model's files, a folder or a zip with them, or an .onnx."),
+    typer.Argument(
+        help="The model's files, a folder or zip with them, or an .onnx file."
+    ),
 ]
 _Family = Annotated[
     str | None,
-    typer.Option("--family", help="How an ONNX model is read, where it is not clear."),
+    typer.Option(
+        "--family", help="The family of an ONNX model, where its outputs leave it open."
+    ),
 ]
 _InputSize = Annotated[
     int | None,
     typer.Option(
         "--input-size",
-        help="Side of its images, where an ONNX model leaves it open.",
+        help="Side of its input, where an ONNX model leaves it open.",
         min=32,
         max=4096,
     ),
 ]
 _Picture = Annotated[
     Path | None,
-    typer.Option("--picture", help="Try it on this picture and not on a sample."),
+    typer.Option("--picture", help="Test it on this image instead of a sample."),
 ]
 _Drawn = Annotated[
     Path | None,
@@ -62,7 +66,7 @@ _Drawn = Annotated[
 
 @app.command("list")
 def list_models() -> None:
-    """List the models: name, family, net size, labels, MB, where from."""
+    """List the models: name, family, input size, labels, MB, source."""
     from imagebase.detection.library import all_models
     from imagebase.detection.model_card import card_of
     from imagebase.detection.onnx.families import FAMILY_NAMES
@@ -96,7 +100,7 @@ def check(
     picture: _Picture = None,
     drawn: _Drawn = None,
 ) -> None:
-    """Say what is wrong with a model's files, then try them on a photograph.
+    """Check a model's files for problems, then run them on a photograph.
 
     Exit code 0: it can be used; 1: it cannot; 2: wrong usage.
     """
@@ -107,18 +111,20 @@ def check(
 @app.command()
 def add(
     paths: _Paths,
-    name: Annotated[str, typer.Option("--name", help="What it is to be called.")],
+    name: Annotated[str, typer.Option("--name", help="The name to add it under.")],
     family: _Family = None,
     input_size: _InputSize = None,
-    description: Annotated[str, typer.Option(help="What it is good for.")] = "",
-    source: Annotated[str, typer.Option(help="Where it is from.")] = "",
-    licence: Annotated[str, typer.Option(help="What may be done with it.")] = "",
+    description: Annotated[
+        str, typer.Option(help="Description shown in the app.")
+    ] = "",
+    source: Annotated[str, typer.Option(help="Source, such as a URL.")] = "",
+    licence: Annotated[str, typer.Option(help="Licence.")] = "",
     picture: _Picture = None,
     drawn: _Drawn = None,
 ) -> None:
-    """Check a model and keep it in IMAGEBASE_HOME/models, for the app too.
+    """Check a model and add it to IMAGEBASE_HOME/models, for the app too.
 
-    Exit code 0: it was kept; 1: it cannot be used; 2: wrong usage.
+    Exit code 0: it was added; 1: it cannot be used; 2: wrong usage.
     """
     from imagebase.detection.library import library_of
     from imagebase.detection.validation import keep
@@ -149,18 +155,15 @@ def _examined(
     picture: Path | None,
     drawn: Path | None,
 ) -> "tuple[Diagnosis, Trial]":
-    """Print what the doctor says and how a dry run went; end where it is in vain."""
+    """Print the findings and the result of a dry run; end where it cannot be used."""
     from imagebase.detection.validation import examine_paths
     from imagebase.detection.validation.dry_run import DRAWN_SUFFIXES, SAMPLE
 
-    _refuse_what_is_not_there(paths, family)
+    _check_arguments(paths, family)
     if drawn is not None and not drawn.parent.is_dir():
-        refuse(f"{drawn.parent} is no folder; make it, or draw somewhere else.")
+        refuse(f"There is no folder {drawn.parent}; make it, or give another one.")
     if drawn is not None and drawn.suffix.lower() not in DRAWN_SUFFIXES:
-        refuse(
-            f"{drawn.name}: an image is drawn as {' or '.join(DRAWN_SUFFIXES)}; give "
-            "one of these suffixes."
-        )
+        refuse(f"{drawn.name}: give a file that ends in {' or '.join(DRAWN_SUFFIXES)}.")
     limits = settings().limits_for(Mode.TEAM)
     examined = partial(examine_paths, paths, limits=limits, input_size=input_size)
     try:
@@ -170,11 +173,11 @@ def _examined(
     for finding in diagnosis.findings:
         _print(finding)
     if diagnosis.draft is None:
-        _say_what_is_asked(diagnosis, family, input_size)
+        _suggest_options(diagnosis, family, input_size)
         raise typer.Exit(FAILED)
     chosen = picture or SAMPLE
     if not chosen.is_file():
-        refuse(f"{chosen} is no file; give a picture.")
+        refuse(f"There is no file {chosen}; give an image.")
     again = None if family else lambda meant: examined(family=meant)
     diagnosis, tried = _tried(diagnosis, again, chosen)
     _print(_draw(diagnosis, tried, chosen, drawn))
@@ -185,7 +188,7 @@ def _print(finding: "Finding") -> None:
     show(f"{_MARKS[finding.level]} {plain(finding.text)}")
 
 
-def _say_what_is_asked(
+def _suggest_options(
     diagnosis: "Diagnosis", family: str | None, input_size: int | None
 ) -> None:
     if diagnosis.asks_size and input_size is None and not diagnosis.families:
@@ -199,7 +202,7 @@ def _tried(
     again: "Callable[[str], Diagnosis] | None",
     picture: Path,
 ) -> "tuple[Diagnosis, Trial]":
-    """Return how a dry run went and by which diagnosis; end where it failed."""
+    """Return the diagnosis after a dry run, and its result; end where it fails."""
     from imagebase.detection.validation import Finding, Level, try_reading
 
     limits = settings().limits_for(Mode.TEAM)
@@ -214,12 +217,12 @@ def _tried(
     return settled, tried
 
 
-def _refuse_what_is_not_there(paths: list[Path], family: str | None) -> None:
+def _check_arguments(paths: list[Path], family: str | None) -> None:
     from imagebase.detection.onnx.families import FAMILY_NAMES
 
     for path in paths:
         if not path.exists():
-            refuse(f"{path} is not there; give the model's files.")
+            refuse(f"There is no {path}; give the model's files.")
     if family is not None and family not in FAMILY_NAMES:
         refuse(f"There is no family {family!r}; give one of {', '.join(FAMILY_NAMES)}.")
 
@@ -227,7 +230,7 @@ def _refuse_what_is_not_there(paths: list[Path], family: str | None) -> None:
 def _draw(
     diagnosis: "Diagnosis", tried: "Trial", picture: Path, drawn: Path | None
 ) -> "Finding":
-    """Return what a dry run's boxes say; draw them where that is asked."""
+    """Return a finding on the dry run's boxes; draw them where a file is given."""
     from imagebase.detection.validation.dry_run import boxes_of, draw_trial, finding_of
 
     assert diagnosis.draft is not None

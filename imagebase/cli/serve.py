@@ -1,12 +1,15 @@
-"""Start the app, after looking at what it needs: weights, folders, the port."""
+"""The `serve` command: check weights, folders and the port, then start the app."""
 
 import os
 import runpy
 import socket
 import sys
 from collections.abc import Iterator
-from typing import Final
+from typing import Annotated, Final
 
+import typer
+
+from imagebase.cli.console import Verbose, reported_errors, show
 from imagebase.errors import SettingsError, StoreError
 from imagebase.settings import DEFAULT_MODEL, PROJECT_ROOT, Mode, settings
 
@@ -14,8 +17,31 @@ _APP: Final = PROJECT_ROOT / "app.py"
 _EVERYWHERE: Final = frozenset({"", "0.0.0.0", "::"})
 
 
+def serve(
+    address: Annotated[
+        str,
+        typer.Option(
+            "--address", help="127.0.0.1: only this machine; 0.0.0.0: others too."
+        ),
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", min=1, max=65535)] = 8501,
+    samples: Annotated[
+        bool, typer.Option("--samples", help="Start with the sample photographs.")
+    ] = False,
+    headless: Annotated[
+        bool, typer.Option("--headless", help="Do not open a browser.")
+    ] = False,
+    verbose: Verbose = False,
+) -> None:
+    """Check weights, folders and port, then start the app."""
+    with reported_errors():
+        for line in check(address, port):
+            show(line)
+        start(address, port, samples=samples, headless=headless)
+
+
 def check(address: str, port: int) -> Iterator[str]:
-    """Yield a line for each thing that is in order.
+    """Yield a line for each check that passes.
 
     Raises:
         SettingsError: the port is taken, or the address is not this machine's.
@@ -48,7 +74,7 @@ def check(address: str, port: int) -> Iterator[str]:
 
 
 def url_of(address: str, port: int) -> str:
-    """Return what a browser on this machine is told."""
+    """Return the URL for a browser on this machine."""
     host = "localhost" if address in _EVERYWHERE else address
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
@@ -68,7 +94,7 @@ def _check_port(address: str, port: int) -> None:
 
 
 def start(address: str, port: int, *, samples: bool, headless: bool) -> None:
-    """Become the app's server; returns only where that fails."""
+    """Replace this process with the app's server; returns only where that fails."""
     if samples:
         os.environ["IMAGEBASE_SAMPLES"] = "1"
     # Streamlit reads the .streamlit/config.toml beside the app. With -P no file in the

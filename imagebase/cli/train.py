@@ -1,4 +1,4 @@
-"""python -m imagebase train: a model of one's own, out of images and their labels."""
+"""The `train` command: a custom model from images and label files."""
 
 import contextlib
 import signal
@@ -35,52 +35,63 @@ WORK: Final = ".training"
 _LINES_SHOWN: Final = 12
 
 _Images = Annotated[
-    Path, typer.Option("--images", help="The folder the images lie in, or a zip.")
+    Path, typer.Option("--images", help="The images: a folder or a zip.")
 ]
 _Labels = Annotated[
-    Path, typer.Option("--labels", help="Their labels: a folder, a zip or a file.")
+    Path, typer.Option("--labels", help="Their labels: a folder, a zip or one file.")
 ]
-_Output = Annotated[Path, typer.Option("--output", help="The folder for the model.")]
+_Output = Annotated[
+    Path, typer.Option("--output", help="The folder to write the model to.")
+]
 _Format = Annotated[
     str | None,
-    typer.Option("--labels-format", help="What the files show, if not given."),
+    typer.Option("--labels-format", help="Format of the labels. Default: recognised."),
 ]
 _Minutes = Annotated[
     float | None,
     typer.Option(
         "--minutes",
         min=0.05,
-        help=f"Of wall time; {DEFAULT_MINUTES:g} if nothing is given.",
+        help=f"Training time in minutes. Default: {DEFAULT_MINUTES:g}.",
     ),
 ]
 _Epochs = Annotated[
     int | None,
-    typer.Option("--epochs", min=1, help="How often each image is seen, instead."),
+    typer.Option("--epochs", min=1, help="Number of epochs, instead of minutes."),
 ]
 _InputSize = Annotated[
     int,
-    typer.Option("--input-size", help="Side of the net's input, a multiple of 32."),
+    typer.Option("--input-size", help="Side of the network's input, a multiple of 32."),
 ]
 _Resume = Annotated[
     bool,
     typer.Option(
         "--resume/--no-resume",
-        help="Go on from what an interrupted training of the same labels left, for as "
-        "long as is given now, or else as was given then.",
+        help="Resume an interrupted training run on the same labels, for the length "
+        "given now, else the length given then.",
     ),
 ]
 _Model = Annotated[
     str,
-    typer.Option("--model", help="The Darknet model to begin from, by name or folder."),
+    typer.Option(
+        "--model", help="The Darknet model to start from: a name or a folder."
+    ),
 ]
 _Anchors = Annotated[
-    bool, typer.Option("--own-anchors", help="Make anchors for these boxes.")
+    bool, typer.Option("--own-anchors", help="Compute anchors from these boxes.")
 ]
 _Flip = Annotated[
-    bool, typer.Option("--flip/--no-flip", help="Not for text, or left and right.")
+    bool,
+    typer.Option(
+        "--flip/--no-flip",
+        help="Mirror images; not for text, or labels of left and right.",
+    ),
 ]
 _Colours = Annotated[
-    bool, typer.Option("--colours/--no-colours", help="Not where colour is the label.")
+    bool,
+    typer.Option(
+        "--colours/--no-colours", help="Vary colours; not where colour is the label."
+    ),
 ]
 _Steps = Annotated[int | None, typer.Option("--steps", min=1, hidden=True)]
 _Precision = Annotated[str, typer.Option("--precision", hidden=True)]
@@ -100,22 +111,22 @@ def train(
     own_anchors: _Anchors = False,
     flip: _Flip = True,
     colours: _Colours = True,
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
     verbose: Verbose = False,
     steps: _Steps = None,
     precision: _Precision = "auto",
 ) -> None:
-    """Train a YOLOv4-tiny of your own, on this machine, in minutes.
+    """Train a custom YOLOv4-tiny on this machine, in minutes.
 
     Writes obj.cfg, obj.weights, obj.names, obj.onnx, metrics.json, history.csv and
-    report.html. Ctrl+C keeps what was learned for --resume.
+    report.html. Ctrl+C stops the run; --resume continues it.
 
-    Exit code 0: done; 1: nothing could be learned, or stopped; 2: wrong usage.
+    Exit code 0: done; 1: training failed or was stopped; 2: wrong usage.
     """
     from imagebase.training.checks import require_torch
     from imagebase.training.run_settings import TrainingSettings, check_input_size
 
-    given = [one for one in (minutes, epochs, steps) if one is not None]
+    given = [value for value in (minutes, epochs, steps) if value is not None]
     if len(given) > 1:
         refuse("Give --minutes or --epochs, not both.")
     if labels.is_dir() and output.resolve() == labels.resolve():
@@ -156,15 +167,15 @@ def train(
         ):
             metrics = request.run(on_entry, must_stop, resume=resume)
     if metrics is None:
-        say("Stopped; the same command with --resume goes on.")
+        say("Stopped; run the same command with --resume to continue.")
         raise typer.Exit(FAILED)
     for warning in metrics["warnings"]:
-        say(f"To know: {warning}")
+        say(f"Note: {warning}")
     show(_in_words(metrics, output))
 
 
 class _Request:
-    """What to learn from, and where it goes."""
+    """The training data, the settings, and the output folder of a run."""
 
     def __init__(
         self,
@@ -184,12 +195,12 @@ class _Request:
     def run(
         self, on_entry: "OnEntry", must_stop: Callable[[], bool], *, resume: bool
     ) -> dict[str, Any] | None:
-        """Return the metrics; None where it was stopped."""
+        """Return the metrics; None where the run was stopped."""
         from imagebase.training.session import clean_up, go_on, set_length, work_quietly
 
         work_quietly()
         work = self._output / WORK
-        if resume and self._can_go_on(work):
+        if resume and self._can_resume(work):
             if self._has_length:
                 set_length(work, self._settings)
         elif not self._begin(work, on_entry, must_stop, resume=resume):
@@ -199,34 +210,34 @@ class _Request:
             clean_up(work)
         return metrics
 
-    def _can_go_on(self, work: Path) -> bool:
-        """Say whether there is a training to go on with.
+    def _can_resume(self, work: Path) -> bool:
+        """Return whether there is an interrupted training run to resume.
 
         Raises:
-            TrainingError: it is finished, or of other labels or settings.
+            TrainingError: it is finished, or has other labels or settings.
         """
         from imagebase.training.session import read_plan
 
         if _is_finished(work):
             raise TrainingError(
-                f"That training is finished, its model is in {self._output}; leave "
-                "--resume out to train anew, and add --model "
-                f"{self._output} to begin from that model."
+                f"That training run is finished, its model is in {self._output}; leave "
+                "--resume out to train again, and add --model "
+                f"{self._output} to start from that model."
             )
         plan = read_plan(work)
         if plan is None or not _is_interrupted(work):
-            say("There is no interrupted training in the output; this one is new.")
+            say("There is no interrupted training run in the output; a new one starts.")
             return False
         if plan.came_from != self._fingerprint():
             raise TrainingError(
-                "The labels have changed since that training was interrupted; leave "
-                "--resume out to begin anew."
+                "The labels have changed since that training run was interrupted; "
+                "leave --resume out to start over."
             )
         is_same = self._settings.same_but_length(plan.settings)
         if not is_same or plan.input_size.width != self._side:
             raise TrainingError(
-                "That training was begun with other settings; give the same, or leave "
-                "--resume out to begin anew."
+                "That training run has other settings; give the same, or leave "
+                "--resume out to start over."
             )
         return True
 
@@ -249,8 +260,8 @@ class _Request:
             say(f"Left out: {line}")
         if not resume and _is_interrupted(work):
             say(
-                "The interrupted training in the output is thrown away; --resume would "
-                "have gone on with it."
+                "The interrupted training run in the output is discarded; --resume "
+                "would have continued it."
             )
         begun = begin(
             work,
@@ -279,13 +290,13 @@ def _is_finished(work: Path) -> bool:
 def _is_interrupted(work: Path) -> bool:
     from imagebase.training import run_folder
 
-    kept = (run_folder.PLAN, run_folder.SET)
-    return all((work / one).is_file() for one in kept) and not _is_finished(work)
+    files = (run_folder.PLAN, run_folder.SET)
+    return all((work / name).is_file() for name in files) and not _is_finished(work)
 
 
 @contextlib.contextmanager
 def _writable(output: Path) -> Iterator[None]:
-    """Turn what the system says of the output into a sentence."""
+    """Report an output that cannot be written as a TrainingError."""
     try:
         yield
     except OSError as error:
@@ -303,7 +314,9 @@ def _base(model: str) -> str:
 
 def _in_words(metrics: dict[str, Any], output: Path) -> str:
     ap50, around = metrics["AP50"], metrics["AP50_interval"]
-    found = f"AP50 {ap50:.3f}" if ap50 is not None else "nothing held out to judge by"
+    found = (
+        f"AP50 {ap50:.3f}" if ap50 is not None else "nothing held out to validate on"
+    )
     between = f" ({around[0]:.3f} to {around[1]:.3f})" if around else ""
     return (
         f"{found}{between} after {metrics['minutes']:.1f} minutes, "
@@ -314,7 +327,7 @@ def _in_words(metrics: dict[str, Any], output: Path) -> str:
 
 @contextlib.contextmanager
 def _shown(*, quiet: bool) -> Iterator["OnEntry"]:
-    """Show progress: a bar on a terminal, a line an evaluation elsewhere."""
+    """Show progress: a bar on a terminal, and a line for each evaluation."""
     from imagebase.training.run_folder import Evaluation
 
     if quiet:
@@ -328,7 +341,7 @@ def _shown(*, quiet: bool) -> Iterator["OnEntry"]:
         disable=not errors.is_terminal,
     )
     with bar:
-        task = bar.add_task("Getting ready", total=None)
+        task = bar.add_task("Preparing", total=None)
 
         def show(entry: "Step | Evaluation") -> None:
             if isinstance(entry, Evaluation):
@@ -353,18 +366,18 @@ def _evaluation_in_words(entry: "Evaluation") -> str:
 
 @contextlib.contextmanager
 def _stoppable() -> Iterator[Callable[[], bool]]:
-    """Take Ctrl+C and a polite kill as a wish to stop after this step."""
-    asked = False
+    """Let Ctrl+C and SIGTERM stop the run after this step."""
+    is_asked = False
 
     def ask(number: int, frame: FrameType | None) -> None:
-        nonlocal asked
-        asked = True
+        nonlocal is_asked
+        is_asked = True
 
     before = {
         number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)
     }
     try:
-        yield lambda: asked
+        yield lambda: is_asked
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

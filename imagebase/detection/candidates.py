@@ -58,11 +58,12 @@ class _Found:
 
     def rows(self, indices: NDArray[np.intp] | NDArray[np.bool_]) -> Self:
         """Return these rows, in this order."""
-        return type(self)(
-            self.xyxy[indices],
-            self.confidence[indices],
-            self.class_id[indices],
-            None if self.seen_by is None else self.seen_by[indices],
+        return replace(
+            self,
+            xyxy=self.xyxy[indices],
+            confidence=self.confidence[indices],
+            class_id=self.class_id[indices],
+            seen_by=None if self.seen_by is None else self.seen_by[indices],
         )
 
 
@@ -73,7 +74,26 @@ class Candidates(_Found):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Detections(_Found):
-    """What is left at some thresholds, best first."""
+    """The boxes on one image, the most confident first: parallel arrays of one length.
+
+    xyxy: corners x_min, y_min, x_max, y_max in pixels of the full upright image, far
+        edges exclusive; shape (N, 4), float32.
+    confidence: 0 to 1; shape (N,), float32.
+    class_id: positions in the model's label list; shape (N,), int32.
+    class_names: that label list.
+
+    >>> import imagebase
+    >>> detections = imagebase.load_model()("photos/skier.jpg", confidence=0.6)
+    >>> len(detections), detections.xyxy.shape, detections.labels
+    (2, (2, 4), ('person', 'skis'))
+    """
+
+    class_names: tuple[str, ...] = ()
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The label of each box; N names."""
+        return tuple(self.class_names[class_id] for class_id in self.class_id)
 
 
 def mirrored_left_right(found: Candidates, *, width: float) -> Candidates:

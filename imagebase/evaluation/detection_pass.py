@@ -20,7 +20,7 @@ from imagebase.detection.label_mapping import LabelMapping, map_labels
 from imagebase.detection.library import find_model
 from imagebase.detection.pipeline import ImageSource, detect_many, loader_for
 from imagebase.detection.runtime import has_bf16
-from imagebase.errors import EvaluationError
+from imagebase.errors import EvaluationRequestError
 from imagebase.evaluation.arrays import (
     CONFIDENCE_FLOOR,
     MAX_DETECTIONS,
@@ -56,7 +56,7 @@ def parse_contender(spec: str) -> Contender:
     """Return what a text asks for, read from its end: paths may hold + and @.
 
     Raises:
-        EvaluationError: it contradicts itself or names a size that cannot be.
+        EvaluationRequestError: it contradicts itself or names a size that cannot be.
     """
     rest, is_accurate, precision = spec.strip(), False, ""
     while True:
@@ -66,7 +66,9 @@ def parse_contender(spec: str) -> Contender:
         if option == ACCURATE_SUFFIX:
             is_accurate = True
         elif precision and precision != option:
-            raise EvaluationError(f"{spec} asks for two precisions; leave one out.")
+            raise EvaluationRequestError(
+                f"{spec} asks for two precisions; leave one out."
+            )
         else:
             precision = option
         rest = before
@@ -75,7 +77,9 @@ def parse_contender(spec: str) -> Contender:
         model, size = rest, ""
     models = tuple(one.strip() for one in model.split(_VOTE))
     if not all(models):
-        raise EvaluationError(f"{spec!r} names no model; give NAME, or NAME@SIZE.")
+        raise EvaluationRequestError(
+            f"{spec!r} names no model; give NAME, or NAME@SIZE."
+        )
     return Contender(
         spec.strip(),
         models,
@@ -88,7 +92,7 @@ def parse_contender(spec: str) -> Contender:
 def _checked_size(spec: str, size: int) -> int:
     if size % 32 or not _LEAST_SIZE <= size <= _MOST_SIZE:
         near = min(max(_LEAST_SIZE, round(size / 32) * 32), _MOST_SIZE)
-        raise EvaluationError(
+        raise EvaluationRequestError(
             f"{spec}: {size} is no multiple of 32 from {_LEAST_SIZE} to {_MOST_SIZE}; "
             f"try {near}."
         )

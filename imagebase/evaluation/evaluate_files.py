@@ -5,14 +5,20 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from os import PathLike, fspath
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from imagebase import __version__
 from imagebase.annotation import Size, utc_now
 from imagebase.detection.library import find_model
 from imagebase.detection.pipeline import ImageSource
-from imagebase.errors import EvaluationError, ImageBaseError, ModelLoadError
+from imagebase.errors import (
+    EvaluationError,
+    EvaluationRequestError,
+    ImageBaseError,
+    ModelLoadError,
+)
 from imagebase.evaluation.comparison import Standing, stand
 from imagebase.evaluation.detection_files import read_detections
 from imagebase.evaluation.detection_pass import (
@@ -50,8 +56,8 @@ OnProgress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """What is to be judged, and by what.
+class _Request:
+    """What is to be evaluated, and on what.
 
     images: a folder, a zip or a URL; None where no model has to look at any.
     labels: any label file. models: as `parse_contender` reads them. detections: of
@@ -61,11 +67,11 @@ class Asked:
 
     images: str | None
     labels: Path
-    models: Sequence[str] = ()
-    detections: Mapping[str, Path] | None = None
-    labels_format: str | None = None
-    choices: Mapping[str, str | None] | None = None
-    threshold: float = DEFAULT_CONFIDENCE
+    models: Sequence[str]
+    detections: Mapping[str, Path]
+    labels_format: str | None
+    choices: Mapping[str, str | None] | None
+    threshold: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,26 +86,69 @@ class Evaluated:
     left_out: tuple[LeftOut, ...]
     changed: tuple[LeftOut, ...] = ()
 
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """The figures by model, as metrics.json has them."""
+        return metrics(self.standings)
+
 
 def evaluate(
-    asked: Asked,
-    output: Path,
+    labels: str | PathLike[str],
+    output: str | PathLike[str],
     *,
-    on_progress: OnProgress = lambda what, done, total: None,
+    images: str | PathLike[str] | None = None,
+    models: Sequence[str] = (),
+    detections: Mapping[str, str | PathLike[str]] | None = None,
+    labels_format: str | None = None,
+    label_mapping: Mapping[str, str | None] | None = None,
+    confidence: float = DEFAULT_CONFIDENCE,
+    on_progress: OnProgress = lambda model, done, total: None,
 ) -> Evaluated:
-    """Judge models, write metrics.json and report.html, and return how they fared.
+    """Evaluate models on labelled images: AP as COCO defines it, and a report.
+
+    Writes `metrics.json` and `report.html`.
 
     Args:
+        labels: the ground truth: label files of any format.
         output: a folder, made if need be.
-        on_progress: called with a model, the images it has looked at, and their number.
+        images: a folder, a zip, one image or a URL; models need it.
+        models: each `NAME[@SIZE][+accurate][+f32|+bf16]`; with & between names an
+            ensemble.
+        detections: results of other programs, by a name for each.
+        labels_format: of the ground truth; None recognises it.
+        label_mapping: what a model's label is called in the ground truth; None leaves
+            it out. The same names and common synonyms are matched without it.
+        confidence: the threshold that precision and recall are given at; AP does not
+            depend on it.
+        on_progress: called with a model, the images done, and their number.
 
     Raises:
-        UnknownModelError, UnknownFormatError, EvaluationError: it cannot be made as it
-            was asked for.
+        EvaluationRequestError, UnknownModelError, UnknownFormatError: wrong arguments;
+            nothing was done.
         ModelLoadError: none of the models can be loaded.
-        AnnotationFileError, ImageReadError: it could not be made.
+        EvaluationError, AnnotationFileError, ImageReadError: it could not be done.
+
+    >>> import imagebase
+    >>> evaluated = imagebase.evaluate(
+    ...     "labels/coco", "report", images="photos", models=["yolov4-tiny"]
+    ... )
+    >>> round(evaluated.metrics["yolov4-tiny"]["AP50"], 2)
+    1.0
     """
-    contenders = check(asked)
+    request = _Request(
+        images=None if images is None else fspath(images),
+        labels=Path(labels),
+        models=models,
+        detections={name: Path(path) for name, path in (detections or {}).items()},
+        labels_format=labels_format,
+        choices=label_mapping,
+        threshold=confidence,
+    )
+    return _evaluate(request, Path(output), on_progress)
+
+
+def _evaluate(asked: _Request, output: Path, on_progress: OnProgress) -> Evaluated:
+    contenders = _check(asked)
     files, shut = _files(asked.images)
     limits = _limits()
     frames = {one.name: _frame_of(one, limits) for one in files.values()}
@@ -111,7 +160,7 @@ def evaluate(
     )
     theirs = [
         read_detections(name, path, labels, choices=asked.choices)
-        for name, path in (asked.detections or {}).items()
+        for name, path in asked.detections.items()
     ]
     _check_writable(output)
     ours, failed = _passes(contenders, asked, labels, files, on_progress)
@@ -128,7 +177,7 @@ def evaluate(
 
 def _passes(
     contenders: Sequence[Contender],
-    asked: Asked,
+    asked: _Request,
     labels: LabelFiles,
     files: Mapping[str, SourceFile],
     on_progress: OnProgress,
@@ -152,22 +201,26 @@ def _passes(
     return passes, failed
 
 
-def check(asked: Asked) -> list[Contender]:
+def _check(asked: _Request) -> list[Contender]:
     """Return the models, all of which there are: a wrong name shall cost no work.
 
     Raises:
-        EvaluationError: what is asked for contradicts itself.
+        EvaluationRequestError: what is asked for contradicts itself.
         UnknownModelError, UnknownFormatError: there is none of that name.
     """
     contenders = [parse_contender(spec) for spec in asked.models]
-    names = [one.spec for one in contenders] + list(asked.detections or {})
+    names = [one.spec for one in contenders] + list(asked.detections)
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
-        raise EvaluationError(f"{twice} is named twice; name each model once.")
+        raise EvaluationRequestError(f"{twice} is named twice; name each model once.")
     if not names:
-        raise EvaluationError("Nothing is to be judged; name a model or detections.")
+        raise EvaluationRequestError(
+            "Nothing is to be judged; name a model or detections."
+        )
     if contenders and asked.images is None:
-        raise EvaluationError("A model needs images to look at; name their folder.")
+        raise EvaluationRequestError(
+            "A model needs images to look at; name their folder."
+        )
     for one in contenders:
         for name in one.models:
             find_model(name)
@@ -293,7 +346,7 @@ def made_in_words(moment: datetime) -> str:
 
 
 def _notes(
-    asked: Asked, labels: LabelFiles, models: Sequence[LeftOut]
+    asked: _Request, labels: LabelFiles, models: Sequence[LeftOut]
 ) -> Iterator[str]:
     yield f"Judged by {asked.labels.name}."
     for one in models:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Set
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
+from os import PathLike
 from pathlib import Path
 from typing import Final
 
@@ -84,17 +85,17 @@ class Conversion:
 
 
 def convert(
-    source: Path,
-    output: Path,
+    source: str | PathLike[str],
+    output: str | PathLike[str],
     *,
     to: str,
     is_zip: bool = False,
     source_format: str | None = None,
-    images: Path | None = None,
+    images: str | PathLike[str] | None = None,
     on_progress: OnProgress = lambda done, total: None,
     on_problem: OnProblem = lambda sentence: None,
 ) -> Conversion:
-    """Read a label set and write it in another format, into a folder or a zip.
+    """Convert label files of any size to another format, into a folder or a zip.
 
     Args:
         source: a folder, a zip, or one label file.
@@ -108,8 +109,15 @@ def convert(
     Raises:
         UnknownFormatError: there is none of that name; nothing was done.
         AnnotationFileError, ExportError: nothing could be done.
+
+    >>> import imagebase
+    >>> conversion = imagebase.convert("labels/coco", "out", to="voc", images="photos")
+    >>> conversion.images, conversion.source_format
+    (3, 'coco')
     """
     began = time.perf_counter()
+    source, output = Path(source), Path(output)
+    images = None if images is None else Path(images)
     target = format_named(to).in_zip if is_zip else format_named(to)
     if source_format is not None:
         readable_format(source_format)

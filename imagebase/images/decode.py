@@ -150,9 +150,18 @@ def _loaded(
         rgb = _as_rgb(image)
         if rgb.size != expected:
             raise ImageReadError(_damaged(file_name))
-        if orientation in _TURNS and image.format not in _FORMATS_TURNED_BY_DECODER:
-            rgb = rgb.transpose(_TURNS[orientation])
-        return LoadedImage(np.asarray(rgb, dtype=np.uint8), size, orientation)
+        return LoadedImage(_upright(rgb, image, orientation), size, orientation)
+
+
+def upright_rgb(image: Image.Image) -> RgbArray:
+    """Return the upright pixels of an image that Pillow opened, shape (H, W, 3)."""
+    return _upright(_as_rgb(image), image, _orientation(image))
+
+
+def _upright(rgb: Image.Image, opened_as: Image.Image, orientation: int) -> RgbArray:
+    if orientation in _TURNS and opened_as.format not in _FORMATS_TURNED_BY_DECODER:
+        rgb = rgb.transpose(_TURNS[orientation])
+    return np.asarray(rgb, dtype=np.uint8)
 
 
 def export_image(

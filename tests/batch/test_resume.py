@@ -18,7 +18,7 @@ from imagebase.batch.resume import (
     fingerprint,
     open_journal,
 )
-from imagebase.batch.run import RunSettings, run
+from imagebase.batch.run import annotate
 from imagebase.detection.candidates import Candidates
 from imagebase.detection.detector import load_model
 from imagebase.detection.library import find_model
@@ -95,7 +95,7 @@ def test_changed_file_is_not_known(tmp_path: Path) -> None:
     ],
     ids=["model", "net size", "runtime", "precision", "floor"],
 )
-def test_journal_with_other_settings_is_begun_anew(
+def test_journal_with_other_settings_starts_over(
     tmp_path: Path, key: JournalKey
 ) -> None:
     written(tmp_path, "a")
@@ -116,7 +116,7 @@ def test_same_net_comes_to_the_candidates_of_the_journals_version() -> None:
     np.testing.assert_allclose(found.xyxy[first], [3.8, 163.2, 100.3, 379.9], atol=0.3)
 
 
-def test_journal_is_begun_anew_where_that_is_asked_for(tmp_path: Path) -> None:
+def test_journal_starts_over_where_that_is_asked_for(tmp_path: Path) -> None:
     written(tmp_path, "a")
     assert left(tmp_path, resume=False) == []
 
@@ -234,12 +234,11 @@ def test_killed_run_goes_on_and_gives_what_an_uninterrupted_one_gives(
     resumed = subprocess.run(command, cwd=PROJECT_ROOT, capture_output=True, text=True)
     assert resumed.stdout.startswith(f"48 images, {seen} of them seen before, ")
     assert not journal.exists()
-    run(
+    annotate(
         str(source),
         tmp_path / "whole",
-        model_name=DEFAULT_MODEL,
+        model=DEFAULT_MODEL,
         formats=["coco", "csv"],
-        settings=RunSettings(),
     )
     for name in ("coco/annotations.json", "csv/annotations.csv"):
         one, other = (tmp_path / run / name for run in ("killed", "whole"))

@@ -13,11 +13,10 @@ import pytest
 from PIL import Image
 from pycocotools.coco import COCO
 
+from imagebase.batch.output import RunSummary
 from imagebase.batch.resume import FILE_NAME, JournalKey, open_journal
-from imagebase.batch.run import OnProgress, RunSettings, label_images, run
-from imagebase.batch.summary import RunSummary
-from imagebase.detection.detector import LoadedModel, load_model
-from imagebase.detection.library import find_model
+from imagebase.batch.run import OnProgress, annotate, annotate_images
+from imagebase.detection.detection_model import DetectionModel, load_model
 from imagebase.detection.selection_rule import SelectionRule
 from imagebase.errors import (
     ExportError,
@@ -29,7 +28,12 @@ from imagebase.errors import (
 from imagebase.geometry import pairwise_iou
 from imagebase.images.decode import encode_png
 from imagebase.images.scan import SourceFile
-from imagebase.settings import DEFAULT_MODEL, SAMPLES_FOLDER
+from imagebase.settings import (
+    DEFAULT_CONFIDENCE,
+    DEFAULT_MODEL,
+    DEFAULT_NMS_IOU,
+    SAMPLES_FOLDER,
+)
 from tests.detection.darknet.darknet_models import write_one_box_model
 from tests.shut_folders import make_shut_folder
 
@@ -43,8 +47,8 @@ def pets(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture(scope="module")
-def detector(pets: str) -> LoadedModel:
-    return load_model(find_model(pets))
+def model(pets: str) -> DetectionModel:
+    return load_model(pets)
 
 
 def folder_of(folder: Path, files: dict[str, bytes]) -> Path:
@@ -65,20 +69,22 @@ def contents_of(folder: Path) -> dict[str, bytes]:
 def labelled(
     source: Path | str,
     output: Path,
-    model: str,
+    model: str | DetectionModel,
     *,
     formats: Sequence[str] = ("coco",),
-    settings: RunSettings | None = None,
-    resume: bool = True,
+    confidence: float = DEFAULT_CONFIDENCE,
+    nms: float = DEFAULT_NMS_IOU,
+    labels: Sequence[str] | None = None,
     on_progress: OnProgress = lambda done, total: None,
 ) -> RunSummary:
-    return run(
+    return annotate(
         str(source),
         output,
-        model_name=model,
+        model=model,
         formats=formats,
-        settings=settings or RunSettings(),
-        resume=resume,
+        confidence=confidence,
+        nms=nms,
+        labels=labels,
         on_progress=on_progress,
     )
 
@@ -119,8 +125,7 @@ def test_image_by_itself_and_url_are_sources(tmp_path: Path, pets: str) -> None:
 
 def test_category_ids_follow_the_models_whole_list(tmp_path: Path, pets: str) -> None:
     source = folder_of(tmp_path / "in", {"a.png": PNG})
-    rule = SelectionRule(labels=("dog",))
-    labelled(source, tmp_path / "out", pets, settings=RunSettings(rule=rule))
+    labelled(source, tmp_path / "out", pets, labels=["dog"])
     coco = coco_of(tmp_path / "out")
     named = {one["id"]: one["name"] for one in coco["categories"]}
     assert named == {1: "cat", 2: "dog"}
@@ -131,8 +136,7 @@ def test_every_image_read_is_listed_with_or_without_boxes(
     tmp_path: Path, pets: str
 ) -> None:
     source = folder_of(tmp_path / "in", {"a.png": PNG, "b.png": PNG, "c.png": b"no"})
-    rule = SelectionRule(labels=("cat",))
-    summary = labelled(source, tmp_path / "out", pets, settings=RunSettings(rule=rule))
+    summary = labelled(source, tmp_path / "out", pets, labels=["cat"])
     assert names_in(tmp_path / "out") == ["a.png", "b.png"]
     assert (summary.images, summary.boxes) == (2, 0)
     assert [one.file for one in summary.refused] == ["c.png"]
@@ -150,16 +154,17 @@ def test_every_box_has_a_score_and_pycocotools_loads_it(tmp_path: Path) -> None:
 
 def test_low_confidence_lowers_the_floor_of_what_is_kept(tmp_path: Path) -> None:
     image = SAMPLES_FOLDER / "street.jpg"
-    settings = RunSettings(rule=SelectionRule(confidence_threshold=0.001))
-    labelled(image, tmp_path / "out", DEFAULT_MODEL, settings=settings)
+    labelled(image, tmp_path / "out", DEFAULT_MODEL, confidence=0.001)
     scores = [one["score"] for one in coco_of(tmp_path / "out")["annotations"]]
     assert 0.001 <= min(scores) < 0.01
 
 
 def test_run_file_says_what_the_contract_says(tmp_path: Path, pets: str) -> None:
     source = folder_of(tmp_path / "in", {"a.png": PNG, "b.png": b"nothing"})
-    settings = RunSettings(SelectionRule(0.5, 0.6), runtime="opencv", precision="f32")
-    labelled(source, tmp_path / "out", pets, formats=["csv", "csv"], settings=settings)
+    model = load_model(pets, runtime="opencv", precision="f32")
+    labelled(
+        source, tmp_path / "out", model, formats=["csv"] * 2, confidence=0.5, nms=0.6
+    )
     found = json.loads((tmp_path / "out" / "run.json").read_text(encoding="utf-8"))
     assert list(found) == [
         "images",
@@ -294,7 +299,7 @@ def enlarge(path: Path) -> None:
     ("change", "reason"),
     [
         (unlink, "b.png cannot be opened"),
-        (enlarge, "b.png was changed while it was labelled; label it again."),
+        (enlarge, "b.png changed during the run; run it again."),
     ],
 )
 def test_image_that_cannot_be_read_a_second_time_is_refused_and_stops_nothing(
@@ -387,10 +392,7 @@ def test_run_that_can_label_nothing_leaves_the_earlier_labels(
     [
         ({"formats": ["nope"]}, UnknownFormatError),
         ({"model": "nope"}, UnknownModelError),
-        (
-            {"settings": RunSettings(SelectionRule(labels=("dog", "unicorn")))},
-            UnknownLabelError,
-        ),
+        ({"labels": ["dog", "unicorn"]}, UnknownLabelError),
     ],
     ids=["format", "model", "label"],
 )
@@ -423,19 +425,22 @@ def sources(names: str) -> list[SourceFile]:
     return [SourceFile(name, lambda: PNG) for name in names]
 
 
-def journal_key(detector: LoadedModel) -> JournalKey:
+def journal_key(model: DetectionModel) -> JournalKey:
+    detector = model.detector
     return JournalKey(detector.sha256, 32, "openvino", detector.precision, 0.01)
 
 
 def test_resumed_run_shows_only_the_net_what_it_has_not_seen(
-    tmp_path: Path, detector: LoadedModel
+    tmp_path: Path, model: DetectionModel
 ) -> None:
-    key = journal_key(detector)
+    key = journal_key(model)
     with open_journal(tmp_path, key, resume=True) as journal:
-        label_images(detector, sources("bd"), RunSettings(), journal=journal)
+        annotate_images(model, sources("bd"), SelectionRule(), journal=journal)
     before = (tmp_path / FILE_NAME).read_bytes()
     with open_journal(tmp_path, key, resume=True) as journal:
-        found = label_images(detector, sources("abcde"), RunSettings(), journal=journal)
+        found = annotate_images(
+            model, sources("abcde"), SelectionRule(), journal=journal
+        )
     added = (tmp_path / FILE_NAME).read_bytes().removeprefix(before).splitlines()
     assert [json.loads(line)["file"] for line in added] == ["a", "c", "e"]
     assert [record.file_name for record in found.records] == list("abcde")
@@ -443,26 +448,26 @@ def test_resumed_run_shows_only_the_net_what_it_has_not_seen(
     assert [len(record.annotations) for record in found.records] == [1] * 5
 
 
-def test_progress_is_told_after_each_image(detector: LoadedModel) -> None:
+def test_progress_is_told_after_each_image(model: DetectionModel) -> None:
     told: list[tuple[int, int]] = []
-    label_images(
-        detector,
+    annotate_images(
+        model,
         sources("abc"),
-        RunSettings(),
+        SelectionRule(),
         on_progress=lambda done, total: told.append((done, total)),
     )
     assert told == [(1, 3), (2, 3), (3, 3)]
 
 
 def test_changed_thresholds_act_on_what_was_seen(
-    tmp_path: Path, detector: LoadedModel
+    tmp_path: Path, model: DetectionModel
 ) -> None:
-    key = journal_key(detector)
+    key = journal_key(model)
     with open_journal(tmp_path, key, resume=True) as journal:
-        label_images(detector, sources("a"), RunSettings(), journal=journal)
-    stricter = RunSettings(SelectionRule(labels=("cat",)))
+        annotate_images(model, sources("a"), SelectionRule(), journal=journal)
+    stricter = SelectionRule(labels=("cat",))
     with open_journal(tmp_path, key, resume=True) as journal:
-        found = label_images(detector, sources("a"), stricter, journal=journal)
+        found = annotate_images(model, sources("a"), stricter, journal=journal)
     assert found.resumed == 1
     assert found.records[0].annotations == ()
 
@@ -535,8 +540,8 @@ def turned(
     for name in TURNED:
         shutil.copy(shared_data / "wild_images" / name, folder)
     turned_street(folder)
-    settings = RunSettings(SelectionRule(0.01), precision=request.param)
-    labelled(folder, folder / "out", DEFAULT_MODEL, settings=settings)
+    model = load_model(precision=request.param)
+    labelled(folder, folder / "out", model, confidence=0.01)
     return folder / "out"
 
 

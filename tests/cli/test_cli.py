@@ -83,7 +83,7 @@ def test_process_ends_with_1_where_no_image_can_be_read(
     done = run_process("annotate", tmp_path / "in", *options, folder=tmp_path)
     assert done.code == 1
     assert done.stdout.startswith("0 images, 0 boxes, 1 refused")
-    assert "could be labelled" in done.stderr
+    assert "could be annotated" in done.stderr
 
 
 def test_process_ends_with_2_at_an_unknown_option(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typer.testing import CliRunner, Result
 
 from imagebase.cli import app
 from imagebase.errors import EvaluationError
-from imagebase.evaluation.evaluate_files import Asked, evaluate
+from imagebase.evaluation.evaluate_files import evaluate
 from imagebase.images.decode import encode_png
 from tests.detection.darknet.darknet_models import write_one_box_model
 from tests.evaluation.builders import DATA
@@ -105,7 +105,7 @@ def test_folder_that_cannot_be_opened_is_named(
         *("--output", tmp_path / "out"),
     )
     assert done.exit_code == 0, done.output
-    assert f"Not judged: {first_part}" in done.stderr
+    assert f"Not evaluated: {first_part}" in done.stderr
     assert "cannot be opened (File name too long)" in done.stderr
 
 
@@ -131,7 +131,7 @@ def test_labels_are_called_otherwise(
         *("--images", images, "--labels", labels, "--model", pets),
         *("--output", tmp_path / "out"),
     ]
-    assert "labels that it cannot say: hound" in run(*command).stderr
+    assert "labels it cannot detect: hound" in run(*command).stderr
     run(*command, "--map", "dog=hound")
     (figures,) = json.loads((tmp_path / "out" / "metrics.json").read_text()).values()
     assert figures["per_label"]["hound"]["AP50"] == pytest.approx(1)
@@ -189,11 +189,12 @@ def test_output_that_cannot_be_written_is_an_error_before_any_model_looks(
 ) -> None:
     (tmp_path / "out").write_text("in the way")
     looked: list[str] = []
-    asked = Asked(images=str(images), labels=labels, models=[pets])
     with pytest.raises(EvaluationError, match="give a folder you may write to"):
         evaluate(
-            asked,
+            labels,
             tmp_path / "out",
+            images=images,
+            models=[pets],
             on_progress=lambda what, done, total: looked.append(what),
         )
     assert looked == []
@@ -215,7 +216,7 @@ def test_model_that_cannot_be_loaded_does_not_cost_the_others(
     )
     assert done.exit_code == 0, done.output
     assert list(json.loads((tmp_path / "out" / "metrics.json").read_text())) == [pets]
-    assert f"Not judged: {broken}: " in done.stderr
+    assert f"Not evaluated: {broken}: " in done.stderr
     report = (tmp_path / "out" / "report.html").read_text()
     assert "broken could not be judged: " in report
 

@@ -122,7 +122,7 @@ def test_no_tick_stands_before_no_box(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["check", "no-such-file"], "no-such-file is not there; give the model's"),
+        (["check", "no-such-file"], "There is no no-such-file; give the model's"),
         (["check", "README.md", "--family", "x"], "There is no family 'x'; give one"),
     ],
 )
@@ -178,14 +178,14 @@ def test_two_models_label_accurately_by_vote(pets: Path, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("command", [["check"], ["add", "--name", "dogs"]])
-def test_drawing_into_a_folder_that_is_not_there_is_refused_before_the_work(
+def test_drawing_into_a_missing_folder_is_refused_before_the_work(
     pets: Path, tmp_path: Path, command: list[str]
 ) -> None:
     drawn = tmp_path / "nosuch" / "drawn.jpg"
     found = invoked(*command, pets, "--drawn", drawn)
     assert found.exit_code == 2
     assert found.stderr == (
-        f"{drawn.parent} is no folder; make it, or draw somewhere else.\n"
+        f"There is no folder {drawn.parent}; make it, or give another one.\n"
     )
     assert found.stdout == ""
 
@@ -208,10 +208,7 @@ def test_suffix_that_nothing_is_drawn_as_is_refused_before_the_work(
 ) -> None:
     found = invoked("check", pets, "--drawn", tmp_path / name)
     assert (found.exit_code, found.stdout) == (2, "")
-    assert found.stderr == (
-        f"{name}: an image is drawn as .jpg or .jpeg or .png; give one of these "
-        "suffixes.\n"
-    )
+    assert found.stderr == f"{name}: give a file that ends in .jpg or .jpeg or .png.\n"
 
 
 def test_drawing_over_a_folder_is_one_sentence(pets: Path, tmp_path: Path) -> None:

@@ -65,9 +65,9 @@ def test_an_interrupted_training_below_its_labels_goes_on_for_another_length(
     wanted = steps + 100
     gone_on = run(folder, output, "--resume", "--steps", str(wanted))
     assert gone_on.returncode == 0, gone_on.stderr
-    assert "this one is new" not in gone_on.stderr
+    assert "a new one starts" not in gone_on.stderr
     assert metrics_of(output)["steps"] == wanted
-    # It is finished: to train anew is asked for in words.
+    # It is finished: --resume does not start another run.
     weights = (output / "obj.weights").read_bytes()
     again = run(folder, output, "--resume", "--steps", "2")
     assert again.returncode == 1
@@ -79,7 +79,7 @@ def test_an_interrupted_training_below_its_labels_goes_on_for_another_length(
     assert metrics_of(output)["steps"] == 2
 
 
-def test_who_begins_anew_is_told_what_is_thrown_away_and_left_out(
+def test_starting_over_reports_what_is_discarded_and_left_out(
     tmp_path: Path,
 ) -> None:
     folder, output = write_folder(tmp_path / "set", 20), tmp_path / "model"
@@ -93,7 +93,7 @@ def test_who_begins_anew_is_told_what_is_thrown_away_and_left_out(
     done = run(folder, output, "--steps", "2")
     assert done.returncode == 0, done.stderr
     said = " ".join(done.stderr.split())
-    assert "interrupted training in the output is thrown away" in said
+    assert "interrupted training run in the output is discarded" in said
     assert "Left out: 000.png: there is no image of this name." in said
     assert "012.png" not in said
     assert "Left out: and 2 more without an image" in said

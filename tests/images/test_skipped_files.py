@@ -189,7 +189,7 @@ def test_evaluate_does_not_count_an_earlier_export(labelled: Path, pets: str) ->
     done = run("evaluate", *options, "--model", pets, "--quiet")
     (figures,) = json.loads((output / "metrics.json").read_bytes()).values()
     assert (figures["images"], figures["boxes"]) == (2, 2)
-    assert f"Not judged: {SAID}" in done.stderr.splitlines()
+    assert f"Not evaluated: {SAID}" in done.stderr.splitlines()
 
 
 def test_training_does_not_learn_from_an_earlier_export(labelled: Path) -> None:

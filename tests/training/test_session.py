@@ -283,7 +283,7 @@ def test_the_original_systems_csv_trains_by_one_command(tmp_path: Path) -> None:
     finished = subprocess.run(command, check=False, capture_output=True, text=True)
     assert finished.returncode == 0, finished.stderr
     assert "AP50" in finished.stdout
-    assert "To know: Few boxes" in finished.stderr
+    assert "Note: Few boxes" in finished.stderr
     names = {one.name for one in (tmp_path / "out").iterdir() if one.is_file()}
     assert names == {
         *("obj.cfg", "obj.weights", "obj.names", "obj.onnx"),

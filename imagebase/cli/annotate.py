@@ -1,0 +1,185 @@
+"""The `annotate` command: images in, label files out."""
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from imagebase.cli.console import (
+    FAILED,
+    Output,
+    Quiet,
+    Verbose,
+    progress_bar,
+    refuse,
+    reported_errors,
+    say,
+    show,
+)
+from imagebase.settings import DEFAULT_CONFIDENCE, DEFAULT_MODEL, DEFAULT_NMS_IOU
+
+
+class Runtime(StrEnum):
+    AUTO = "auto"
+    OPENVINO = "openvino"
+    OPENCV = "opencv"
+
+
+class Quality(StrEnum):
+    FAST = "fast"
+    ACCURATE = "accurate"
+
+
+class Precision(StrEnum):
+    AUTO = "auto"
+    F32 = "f32"
+    BF16 = "bf16"
+
+
+_Source = Annotated[
+    str, typer.Argument(help="A folder (with subfolders), a zip, one image, or a URL.")
+]
+_Model = Annotated[
+    str,
+    typer.Option(
+        "--model",
+        help="A model's name, folder or .onnx file; several separated by commas form "
+        "an ensemble.",
+    ),
+]
+_Confidence = Annotated[
+    float,
+    typer.Option(
+        "--confidence",
+        min=0.001,
+        max=1.0,
+        help="Keep boxes with at least this confidence.",
+    ),
+]
+_Nms = Annotated[
+    float,
+    typer.Option(
+        "--nms",
+        min=0.0,
+        max=1.0,
+        help="Of two boxes of one label that overlap by more than this IoU, keep the "
+        "more confident.",
+    ),
+]
+_Labels = Annotated[
+    str,
+    typer.Option("--labels", help="Keep only these labels, separated by commas."),
+]
+_Formats = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--format",
+        help="A format to write; may be given more than once. Default: coco.",
+    ),
+]
+_Runtime = Annotated[Runtime, typer.Option("--runtime", help="Inference runtime.")]
+_Precision = Annotated[
+    Precision, typer.Option("--precision", help="Numeric precision of inference.")
+]
+_Quality = Annotated[
+    Quality,
+    typer.Option(
+        "--quality",
+        help="fast: one pass over each image; accurate: test-time augmentation (whole, "
+        "mirrored and in four tiles), about six times the work.",
+    ),
+]
+_Engine = Annotated[str, typer.Option("--engine", help="local: on this machine.")]
+_RayAddress = Annotated[str | None, typer.Option("--ray-address", hidden=True)]
+_InputSize = Annotated[
+    int | None,
+    typer.Option(
+        "--input-size",
+        min=32,
+        max=2048,
+        help="Side of the network's input, a multiple of 32. Default: the model's own.",
+    ),
+]
+_Resume = Annotated[
+    bool,
+    typer.Option(
+        "--resume/--no-resume",
+        help="Resume an interrupted run with the same model in the output folder, or "
+        "start over.",
+    ),
+]
+
+
+def annotate(
+    source: _Source,
+    output: Output,
+    model: _Model = DEFAULT_MODEL,
+    confidence: _Confidence = DEFAULT_CONFIDENCE,
+    nms: _Nms = DEFAULT_NMS_IOU,
+    labels: _Labels = "",
+    formats: _Formats = None,
+    runtime: _Runtime = Runtime.AUTO,
+    precision: _Precision = Precision.AUTO,
+    quality: _Quality = Quality.FAST,
+    engine: _Engine = "local",
+    ray_address: _RayAddress = None,
+    input_size: _InputSize = None,
+    resume: _Resume = True,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Annotate images and write label files, without the app.
+
+    Exit code 0: done, refused files are listed on standard error; 1: nothing could be
+    done; 2: wrong usage.
+    """
+    from imagebase.batch.run import annotate as run
+    from imagebase.detection.detection_model import load_model
+
+    _refuse_other_engines(engine, ray_address)
+    _refuse_contradictions(runtime, precision, input_size)
+    with reported_errors(), progress_bar(quiet=quiet) as on_progress:
+        loaded = load_model(
+            model,
+            quality=quality.value,
+            runtime=runtime.value,
+            precision=precision.value,
+            input_size=input_size,
+        )
+        summary = run(
+            source,
+            output,
+            model=loaded,
+            formats=formats or ["coco"],
+            confidence=confidence,
+            nms=nms,
+            labels=[name.strip() for name in labels.split(",") if name.strip()],
+            resume=resume,
+            on_progress=lambda done, total: on_progress("Annotating", done, total),
+        )
+    for remark in summary.remarks:
+        say(remark)
+    for refusal in summary.refused:
+        is_named = refusal.file in refusal.reason
+        say(f"Refused: {'' if is_named else f'{refusal.file}: '}{refusal.reason}")
+    show(summary.in_words())
+    if not summary.images:
+        say(f"No image of {source} could be annotated.")
+        raise typer.Exit(FAILED)
+
+
+def _refuse_other_engines(engine: str, ray_address: str | None) -> None:
+    if engine == "ray" or ray_address is not None:
+        refuse("Ray comes in a later version; annotate on this machine for now.")
+    if engine != "local":
+        refuse(f"There is no engine {engine!r}; give local, or leave it out.")
+
+
+def _refuse_contradictions(
+    runtime: Runtime, precision: Precision, input_size: int | None
+) -> None:
+    if runtime is Runtime.OPENCV and precision is Precision.BF16:
+        refuse("The runtime opencv computes in f32 only; leave --precision out.")
+    if input_size and input_size % 32:
+        near = max(32, round(input_size / 32) * 32)
+        refuse(f"--input-size {input_size} is no multiple of 32; try {near}.")

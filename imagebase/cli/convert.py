@@ -1,0 +1,77 @@
+"""The `convert` command: label files from one format into another."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from imagebase.cli.console import (
+    Quiet,
+    Verbose,
+    progress_bar,
+    refuse,
+    reported_errors,
+    say,
+    show,
+)
+
+_Source = Annotated[
+    Path, typer.Argument(help="Label files: a folder, a zip, or one file.")
+]
+_To = Annotated[str, typer.Option("--to", help="The format to write.")]
+_Output = Annotated[
+    Path | None, typer.Option("--output", help="The folder to write to.")
+]
+_Zip = Annotated[
+    Path | None,
+    typer.Option(
+        "--zip",
+        help="Write the zip that the Export page makes, instead of --output.",
+    ),
+]
+_From = Annotated[
+    str | None,
+    typer.Option("--from", help="The format to read. Default: recognised."),
+]
+_Images = Annotated[
+    Path | None,
+    typer.Option(
+        "--images",
+        help="A folder or zip with the images, if they are not in the source.",
+    ),
+]
+
+
+def convert(
+    source: _Source,
+    to: _To,
+    output: _Output = None,
+    zip_file: _Zip = None,
+    source_format: _From = None,
+    images: _Images = None,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Convert label files to another format.
+
+    Exit code 0: done, what was left out or changed is listed on standard error; 1:
+    nothing could be done; 2: wrong usage.
+    """
+    from imagebase.formats.convert import convert as run
+
+    if (output is None) == (zip_file is None):
+        refuse("Give --output for a folder, or --zip for one file.")
+    target = output or zip_file
+    assert target is not None
+    with reported_errors(), progress_bar(quiet=quiet) as on_progress:
+        done = run(
+            source,
+            target,
+            to=to,
+            is_zip=zip_file is not None,
+            source_format=source_format,
+            images=images,
+            on_progress=lambda done, total: on_progress("Converting", done, total),
+            on_problem=say,
+        )
+    show(done.in_words())
