@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def _go_to_upload() -> None:
-    """Open the first page, whose address is the root, for who asks for it by name."""
+    """Redirect /upload to the first page, whose address is the root."""
     st.switch_page(_pages()[0])
 
 
@@ -35,5 +35,5 @@ if runtime.exists():
     frame.configure(folds_sidebar=page.title == "Edit")
     frame.run(page)
 else:
-    # `streamlit run` finds this and imports the file once, before it serves anybody.
+    # `streamlit run` finds this and imports the file once, before it serves requests.
     app = st.App(__file__, lifespan=warm_up.warmed)

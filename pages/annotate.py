@@ -1,4 +1,4 @@
-"""Annotate page: run a model, tune what becomes a box, keep the boxes."""
+"""Annotate page: run a model, set thresholds, save the boxes."""
 
 import streamlit as st
 

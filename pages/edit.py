@@ -1,4 +1,4 @@
-"""Edit page: one image, its boxes on the canvas and in the table."""
+"""Edit page: one image with its boxes, on the canvas and in a table."""
 
 from imagebase.ui import frame, widgets
 from imagebase.ui.edit import page

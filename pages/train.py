@@ -1,4 +1,4 @@
-"""Train page: a model of one's own from approved images; then it labels the rest."""
+"""Train page: train a model on approved images, then let it label the rest."""
 
 from imagebase.ui import frame, widgets
 from imagebase.ui.train import page

@@ -1,4 +1,4 @@
-"""Upload page: images into the dataset, and what is wrong with them."""
+"""Upload page: add images to the dataset and check their quality."""
 
 import streamlit as st
 
@@ -14,7 +14,7 @@ with left:
     page.drop_zone()
 with right:
     st.button(
-        "Try the sample photographs",
+        "Add sample images",
         key="upload.samples",
         icon=":material/photo_library:",
         on_click=page.add_samples,
@@ -22,21 +22,21 @@ with right:
     )
     st.caption(page.limits_in_words())
 
-# Each in a place of its own: what comes or goes above moves nothing below.
+# One container each, so that a message above does not remount what is below.
 with st.container():
     page.show_report()
 with st.container():
     page.tools()
 
 if not state.has_images():
-    st.info("Drop images above, or click **Try the sample photographs**.")
+    st.info("Drop images above, or click **Add sample images**.")
     st.stop()
 
 with st.container(horizontal=True, vertical_alignment="center"):
     shown = page.choose_shown()
     st.page_link(
         "pages/annotate.py",
-        label="**Annotate them**",
+        label="**Annotate**",
         icon=":material/arrow_forward:",
     )
 page.thumbnails(shown)

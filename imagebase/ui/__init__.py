@@ -1,4 +1,4 @@
-"""All that knows Streamlit: state, caches, the canvas, widgets."""
+"""The Streamlit app: pages, session state, caches, canvas, widgets."""
 
 import logging
 
@@ -7,7 +7,7 @@ def _is_about_the_app(record: logging.LogRecord) -> bool:
     return not record.getMessage().startswith("No runtime found")
 
 
-# The app is imported before the server runs, and Streamlit warns of each cache in it.
+# The app is imported before the server runs; Streamlit would warn about every cache.
 logging.getLogger("streamlit.runtime.caching.cache_data_api").addFilter(
     _is_about_the_app
 )

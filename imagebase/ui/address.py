@@ -1,4 +1,4 @@
-"""Where one is, in the page's address: a reload or a bookmark comes back to it."""
+"""The page's address: names dataset and image, for reload, Back and bookmarks."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,14 +15,14 @@ _DIGITS: Final = 12
 _LEFT_ALONE: Final = "imagebase.address.left_alone"
 _WRITTEN: Final = "imagebase.address.written"
 _SCRIPT: Final = ASSETS_FOLDER / "address.js"
-# Of the container of what writes the address; it takes no room on a page.
+# Key of the container of the address component; it takes no space on the page.
 KEY: Final = "address.place"
 
 
 def restore() -> None:
-    """Take up the address where this session has not chosen for itself yet.
+    """Open dataset and image of the address in a session that has chosen none yet.
 
-    Only what this visitor may see is taken up; the rest of an address is left alone.
+    Only those that this visitor may see; the rest of an address is ignored.
     """
     if state.has_chosen():
         return
@@ -38,10 +38,10 @@ def restore() -> None:
 
 @contextmanager
 def leave_alone() -> Iterator[None]:
-    """Run the whole page, whose address may tell another image than it shows.
+    """Run a page whose address may name another image than it shows.
 
-    Somebody went back to it, and the editor asks for it in a moment; or the browser has
-    not heard yet that the session has gone on.
+    After Back the editor asks for that image in a moment; or the browser does not yet
+    have the session's new address.
     """
     wanted = st.query_params.get(_IMAGE)
     st.session_state[_LEFT_ALONE] = wanted

@@ -1,4 +1,4 @@
-"""What is kept between reruns, each with a bound: pictures, candidates, boxes."""
+"""Caches between reruns, each bounded: images, tiles, candidates, tables."""
 
 import base64
 import contextlib
@@ -65,7 +65,7 @@ def thumbnail(scope: Scope, image_id: str) -> bytes:
 def display_picture(
     owner_id: str, dataset_id: str, image_id: str, longest_side: int = DISPLAY_PX
 ) -> bytes:
-    """Return a JPEG of an image for the editor, no longer than this on any side."""
+    """Return a JPEG of an image for the editor, its sides at most `longest_side`."""
     scope = Scope(owner_id, dataset_id, "")
     return display_jpeg(
         services.store().image_bytes(scope, image_id),
@@ -77,9 +77,9 @@ def display_picture(
 
 @st.cache_data(max_entries=32, show_spinner=False)
 def detail_picture(owner_id: str, dataset_id: str, image_id: str, region: Box) -> bytes:
-    """Return a JPEG of a part of an image, no longer than 1600 px on any side.
+    """Return a JPEG of a region of an image, its sides at most 1600 px.
 
-    region: pixels of the image, whole ones; may reach over its edges.
+    region: whole pixels of the image; may reach over its edges.
     """
     scope = Scope(owner_id, dataset_id, "")
     return detail_jpeg(
@@ -93,7 +93,7 @@ def detail_picture(owner_id: str, dataset_id: str, image_id: str, region: Box) -
 
 @lru_cache(maxsize=16)
 def ignored_picture(scope: Scope, image_id: str, shapes: tuple[Shape, ...]) -> bytes:
-    """Return an image at 960 px with the areas hatched that nobody labels."""
+    """Return an image at 960 px with hatched ignore areas."""
     where = (scope.owner_id, scope.dataset_id, image_id)
     picture = display_picture(*where, CANVAS_PX)
     if not shapes:
@@ -107,9 +107,9 @@ def ignored_picture(scope: Scope, image_id: str, shapes: tuple[Shape, ...]) -> b
 def marked_picture(
     scope: Scope, image_id: str, revision: int, shapes: tuple[Shape, ...]
 ) -> bytes:
-    """Return an image at 960 px with its boxes, and what a reviewer drew on it.
+    """Return an image at 960 px with its boxes and a reviewer's marks.
 
-    revision: of the image; its boxes are others with another one.
+    revision: of the image; its boxes change with it.
     """
     where = (scope.owner_id, scope.dataset_id, image_id)
     picture = display_picture(*where, CANVAS_PX)
@@ -122,9 +122,9 @@ def marked_picture(
 
 
 def plain_tile(scope: Scope, image_id: str, file_name: str) -> str:
-    """Return an image as a tile of a grid, in a data URL.
+    """Return an image as a grid tile in a data URL.
 
-    Where its file cannot be read this and the other tiles are a placeholder.
+    A placeholder where its file is unreadable.
     """
     try:
         return _plain_tile(scope, image_id)
@@ -140,7 +140,7 @@ def _plain_tile(scope: Scope, image_id: str) -> str:
 
 
 def no_picture(record: ImageRecord) -> str:
-    """Return what stands for an image whose file cannot be read, in a data URL."""
+    """Return the placeholder of an unreadable image, in a data URL."""
     return placeholder(record.file_name, TILE)
 
 
@@ -152,12 +152,12 @@ def labelled_tile(
     *,
     highlighted: frozenset[str] = frozenset(),
 ) -> str:
-    """Return an image as a tile of a grid, with these boxes on it, in a data URL."""
+    """Return an image with these boxes as a grid tile in a data URL."""
     try:
         picture = _opened(thumbnail(scope, record.image_id))
     except _UNREADABLE:
         return no_picture(record)
-    # Drawn at the size it is shown at, so that text stays legible.
+    # Drawn at display size, so that text stays legible.
     drawn = draw_annotations(
         resized(picture.rgb, inner_size(picture.size, TILE)),
         annotations,
@@ -169,7 +169,7 @@ def labelled_tile(
 
 
 def tile_url(rgb: RgbArray) -> str:
-    """Return a picture, no larger than a tile, as a tile of a grid in a data URL."""
+    """Return an image, no larger than a tile, as a grid tile in a data URL."""
     return _data_url(tile_webp(rgb, TILE))
 
 
@@ -181,9 +181,9 @@ def labelled_picture(
     highlighted: Collection[str],
     marks: Sequence[Shape] = (),
 ) -> bytes | str:
-    """Return an image at 480 px with its record's boxes on it, or a placeholder.
+    """Return an image at 480 px with its record's boxes, or a placeholder.
 
-    Ignore areas are hatched; marks: what a reviewer drew.
+    Ignore areas are hatched. marks: of a reviewer.
     """
     try:
         picture = _opened(thumbnail(scope, record.image_id))
@@ -204,9 +204,9 @@ def labelled_picture(
 
 
 def crop_data_url(scope: Scope, image_id: str, size: Size, box: Box) -> str:
-    """Return what is in a box as a small picture that a table can show.
+    """Return a crop of a box for a table, as a data URL.
 
-    Empty where the image's file cannot be read.
+    Empty where the image's file is unreadable.
     """
     try:
         return _crop_data_url(scope, image_id, size, box)
@@ -221,7 +221,7 @@ def _crop_data_url(scope: Scope, image_id: str, size: Size, box: Box) -> str:
 
 
 def _data_url(webp: bytes) -> str:
-    # As bytes, Streamlit would encode a WebP anew at every run of the page.
+    # Streamlit would re-encode WebP bytes at every run of the page.
     return "data:image/webp;base64," + base64.b64encode(webp).decode("ascii")
 
 
@@ -230,12 +230,12 @@ def _opened(jpeg: bytes) -> LoadedImage:
 
 
 def models() -> dict[str, Model]:
-    """Return the models there are, by name, the default first, then one's own."""
+    """Return all models by name: the default, the bundled ones, the user's own."""
     return {model.name: model for model in all_models(visitor().owner_id)}
 
 
 def model_labels() -> tuple[str, ...]:
-    """Return what the models there are can give, each label once."""
+    """Return the labels of all models, each once."""
     return _model_labels(visitor().owner_id)
 
 
@@ -246,7 +246,7 @@ def _model_labels(owner_id: str) -> tuple[str, ...]:
 
 
 def model_called(name: str) -> Model | None:
-    """Return a model by its name, or by one that it had before; None for none."""
+    """Return a model by its current or a former name; None if there is none."""
     known = models().get(name)
     with contextlib.suppress(ImageBaseError):
         return known or library_of(visitor().owner_id).find(name)
@@ -254,7 +254,7 @@ def model_called(name: str) -> Model | None:
 
 
 def detector(setup: ModelConfig) -> Detector:
-    """Return what looks as a setup says; loading a model takes a moment once."""
+    """Return the detector of a configuration; loads the model at first use."""
     with st.spinner("Loading the model …"):
         return shared_looker(setup, owner_id=visitor().owner_id)
 
@@ -262,9 +262,9 @@ def detector(setup: ModelConfig) -> Detector:
 def candidates(
     owner_id: str, dataset_id: str, key: CandidatesKey, version: str
 ) -> CandidatePool:
-    """Return every kept answer of a model for a dataset, ignore areas left out.
+    """Return the stored candidates of a model for a dataset, outside ignore areas.
 
-    version: changes when answers are added, so that none is missed.
+    version: changes when candidates are added.
     """
     areas = services.store().ignore_areas_mark(Scope(owner_id, dataset_id, ""))
     return _candidates(owner_id, dataset_id, key, version, areas)
@@ -288,8 +288,8 @@ def _candidates(
 def health_tables(
     owner_id: str, dataset_id: str, version: str
 ) -> tuple[ImageTable, BoxTable]:
-    """Return every image and every box of a dataset in columns.
+    """Return all images and boxes of a dataset as column tables.
 
-    version: changes when the dataset does.
+    version: changes with the dataset.
     """
     return services.store().health_tables(Scope(owner_id, dataset_id, ""))

@@ -1,4 +1,4 @@
-"""Charts that read in light and dark, whose bars and cells filter when clicked."""
+"""Charts for light and dark themes; a click on a bar or cell filters."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Literal
@@ -11,9 +11,9 @@ from imagebase.annotation import ReviewStatus
 from imagebase.review.corrections import Fate
 from imagebase.ui import state
 
-# Reads on white and on black.
+# Readable on white and on black.
 PLAIN: Final = "#4A90D9"
-# Okabe and Ito's, as the labels' own.
+# Colours of Okabe and Ito, as for labels.
 STATUS_COLOURS: Final[Mapping[ReviewStatus, str]] = {
     ReviewStatus.NEW: "#999999",
     ReviewStatus.SUGGESTED: "#56B4E9",
@@ -32,7 +32,7 @@ FATE_COLOURS: Final[Mapping[Fate, str]] = {
 _PICK: Final = "pick"
 _PLACE: Final = "place"
 _MOST: Final = "most"
-# Vega leaves out what is not seen at all, and its clicks with it.
+# Vega drops fully transparent marks together with their clicks.
 _UNSEEN: Final = 0.001
 _ROW_PX: Final = 17
 _LABEL_PX: Final = 110
@@ -51,15 +51,15 @@ def bars(
     on_pick: OnPick,
     colours: Sequence[str] | None = None,
 ) -> None:
-    """Draw a horizontal bar a name, below a title.
+    """Draw a horizontal bar for each name, below a title.
 
     Args:
         names: from top to bottom.
         counts: of each.
         key: of the chart.
         title: a sentence in Markdown.
-        what: is counted, as a noun in the plural.
-        on_pick: is given the place of a bar that is clicked.
+        what: the counted noun in the plural.
+        on_pick: is called with the index of the clicked bar.
         colours: of each bar.
     """
     base = _base(_frame(names, counts, colours), what).encode(
@@ -86,7 +86,7 @@ def columns(
     axis: str,
     height: int = _CHART_PX,
 ) -> None:
-    """Draw an upright bar a bin, as `bars` does; axis: what the bins are of."""
+    """Draw a vertical bar for each bin, as `bars` does; axis: title of the bins."""
     base = _base(_frame(names, counts, None), what).encode(
         x=alt.X(
             "name:N",
@@ -114,7 +114,7 @@ def heat_map(
     what: str,
     on_pick: OnPick,
 ) -> None:
-    """Draw a picture divided into cells, as `bars` does; counts: row after row."""
+    """Draw a grid of cells, as `bars` does; counts: by row and column."""
     cells = [
         {_PLACE: row * len(line) + column, "row": row, "column": column, "count": n}
         for row, line in enumerate(counts)
@@ -126,7 +126,7 @@ def heat_map(
         .encode(
             x=alt.X("column:O", axis=None, scale=alt.Scale(padding=0)),
             y=alt.Y("row:O", axis=None, scale=alt.Scale(padding=0)),
-            # Opacity and not a scale of colours: what is empty is the page's own.
+            # Opacity instead of colours: empty cells keep the page's background.
             opacity=alt.Opacity(
                 "count:Q", legend=None, scale=alt.Scale(type="sqrt", range=[0.04, 1])
             ),
@@ -146,15 +146,15 @@ def fates_by(
     is_share: bool,
     is_upright: bool = False,
 ) -> None:
-    """Draw a stacked bar of what became of boxes for each name.
+    """Draw a stacked bar of box outcomes for each name.
 
     Args:
-        rows: name, fate and count, a row a piece of a bar.
+        rows: name, fate and count of each segment.
         key: of the chart.
         title: a sentence in Markdown.
-        on_pick: is given the place of the row that is clicked.
-        is_share: bars of one length, in shares.
-        is_upright: columns, as over time.
+        on_pick: is called with the index of the clicked row.
+        is_share: bars of equal length, in percent.
+        is_upright: vertical bars, as for time.
     """
     order = list(Fate)
     frame = pd.DataFrame(
@@ -211,7 +211,7 @@ def fates_by(
 
 
 def intervals(frame: pd.DataFrame, *, title: str) -> None:
-    """Draw learned thresholds with their intervals, and those in use as ticks.
+    """Draw learned thresholds with their intervals; ticks mark those in use.
 
     frame: columns label, colour, learned, low, high, now.
     """
@@ -257,7 +257,7 @@ def _base(frame: pd.DataFrame, what: str) -> alt.Chart:
 
 
 def _reach(base: alt.Chart) -> alt.Chart:
-    """Return bars of full length that nobody sees: a short one can be hit as well."""
+    """Return invisible bars of full length, so that short ones are easy to click."""
     chart: alt.Chart = base.mark_bar(opacity=_UNSEEN, cursor="pointer")
     return chart
 
@@ -291,7 +291,7 @@ def _draw(
     on_pick: OnPick,
     reach: alt.Chart | None = None,
 ) -> None:
-    """Draw a chart; reach: what is clicked in its place, drawn above it."""
+    """Draw a chart; reach: invisible marks above it that take the clicks."""
     clicked = alt.selection_point(name=_PICK, fields=[_PLACE], on="click", empty=False)
     picking = (
         chart.add_params(clicked)

@@ -18,14 +18,14 @@ from imagebase.store import Scope
 from imagebase.ui import cache, services
 
 CROP_PX: Final = 112
-# A photograph is decoded no larger for it: a page of crops must come at once.
+# Largest side to decode an image at, so that a page of crops is quick.
 _MOST_DECODED_PX: Final = 1600
 _THREADS: Final = 2
 _NOTHING: Final = ""
 
 
 class Place(NamedTuple):
-    """A box on an image of this size."""
+    """A box on an image; size: of the image."""
 
     image_id: str
     size: Size
@@ -33,9 +33,9 @@ class Place(NamedTuple):
 
 
 def crop_urls(scope: Scope, places: Sequence[Place]) -> list[str]:
-    """Return each box's content as a WebP in a data URL; empty where it cannot be read.
+    """Return a crop of each box as WebP data URL; empty where the file is unreadable.
 
-    Sharp to 112 px where the photograph has as many pixels there.
+    Up to 112 px, where the image has that many pixels.
     """
     with ThreadPoolExecutor(_THREADS, thread_name_prefix="crops") as pool:
         return list(pool.map(lambda one: _crop_url(scope, one), places))
@@ -56,9 +56,9 @@ def _kept_url(owner_id: str, dataset_id: str, place: Place) -> str:
 
 
 def _loaded(scope: Scope, place: Place) -> LoadedImage:
-    """Return the thumbnail where it is sharp enough for this box, else the photograph.
+    """Return the thumbnail if it is sharp enough for this box, else the image.
 
-    Decoded as small as is sharp enough.
+    Decoded only as large as needed.
     """
     size, longest = place.size, max(place.size)
     side = max(place.box.width, place.box.height, 1.0)
@@ -80,7 +80,7 @@ def _loaded(scope: Scope, place: Place) -> LoadedImage:
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """A crop: its picture as a URL, a name with its colour, a value, a longer line."""
+    """A crop: data URL, name with its colour, value, tooltip."""
 
     id: str
     url: str
@@ -94,19 +94,19 @@ def draw_sheet(
     tiles: Sequence[Tile],
     *,
     key: str,
-    ticked: Collection[str] = (),
+    selected: Collection[str] = (),
     version: str = "",
 ) -> frozenset[str]:
-    """Draw tiles in a grid; return the ids of those that are ticked.
+    """Draw tiles in a grid; return the ids of the selected ones.
 
     Args:
-        tiles: whose ids differ.
+        tiles: with distinct ids.
         key: of the component.
-        ticked: to begin with, as often as the version is another one.
-        version: under one, ticks stay whatever becomes of other tiles.
+        selected: the selection to start with, for each new version.
+        version: while it is the same, the selection stays when tiles change.
     """
-    said = (st.session_state.get(key) or {}).get("ticked")
-    now = parse_ticked(said, version, tiles, otherwise=ticked)
+    value = (st.session_state.get(key) or {}).get("selected")
+    now = parse_selected(value, version, tiles, otherwise=selected)
     component = st.components.v2.component(
         "imagebase_sheet",
         html=_text("sheet.html"),
@@ -119,33 +119,33 @@ def draw_sheet(
             "filling": f"{hash((tuple(tiles), version)):x}",
             "version": version,
             "tiles": [asdict(one) for one in tiles],
-            "ticked": sorted(now),
+            "selected": sorted(now),
         },
-        on_ticked_change=_nothing,
+        on_selected_change=_nothing,
     )
     return now
 
 
-def parse_ticked(
-    said: object,
+def parse_selected(
+    value: object,
     version: str,
     tiles: Sequence[Tile],
     *,
     otherwise: Collection[str],
 ) -> frozenset[str]:
-    """Return the ticked ids that the browser said; what it began with until it does.
+    """Return the selected ids that the browser sent; until then, those to start with.
 
-    version: what is shown now; an answer about another one does not count.
+    version: the current one; a value of another version does not count.
     """
     known = frozenset(one.id for one in tiles)
-    match said:
+    match value:
         case {"version": str(about), "ids": list(ids)} if about == version:
             return frozenset(one for one in ids if one in known)
     return known.intersection(otherwise)
 
 
 def _nothing() -> None:
-    """Be there: without a callback the browser's answer would not be kept."""
+    """Do nothing: Streamlit keeps the browser's value only with a callback."""
 
 
 def _text(file_name: str) -> str:

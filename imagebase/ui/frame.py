@@ -1,4 +1,4 @@
-"""What is the same on every page: logo, datasets, progress, running jobs, errors."""
+"""Frame of every page: logo, sidebar with datasets and progress, error messages."""
 
 import logging
 import runpy
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from streamlit.navigation.page import StreamlitPage
 
 SIDEBAR_PX: Final = 240
-# Read out, and not seen: `display: none` would take it from both.
+# Hidden on screen but not from screen readers, as `display: none` would.
 _STYLE: Final = f"""<style>
 [class*="st-key-{widgets.ICON_ONLY}-"] button [data-testid="stMarkdownContainer"] {{
   position: absolute;
@@ -65,10 +65,10 @@ def configure(*, folds_sidebar: bool) -> None:
 
 
 def enter() -> None:
-    """Go on only inside the frame; the first line of every page.
+    """Make sure that a page runs inside the frame; the first line of every page.
 
-    The first visit after a start may run a page's script alone, without the login and
-    the rest: Streamlit knows of the navigation only once it has run.
+    On the first visit after a start, Streamlit may run a page's script alone, without
+    login and navigation.
     """
     if not _is_inside.get():
         runpy.run_path(str(PROJECT_ROOT / "app.py"))
@@ -76,7 +76,7 @@ def enter() -> None:
 
 
 def run(page: "StreamlitPage") -> None:
-    """Run a page inside the frame; what goes wrong is one sentence on it."""
+    """Run a page inside the frame; an error is shown as one message."""
     inside = _is_inside.set(True)
     state.note_dialog(is_open=False)
     try:
@@ -90,7 +90,7 @@ def run(page: "StreamlitPage") -> None:
         with st.container():
             bulk_progress.run_scheduled()
         widgets.go_to_editor()
-        if page.title != "Edit":  # which notes the image too
+        if page.title != "Edit":  # Edit notes its image as well
             address.note()
         with address.leave_alone():
             page.run()
@@ -102,14 +102,14 @@ def run(page: "StreamlitPage") -> None:
 
 
 def _drop_blind_clicks() -> None:
-    """Let no click count on a button that came under the pointer just now."""
+    """Ignore clicks on a button that appeared under the pointer a moment ago."""
     script = (ASSETS_FOLDER / "clicks.js").read_text(encoding="utf-8")
     with st.container(key="frame.clicks"):
         st.components.v2.component("imagebase_clicks", js=script)(key="clicks")
 
 
 def show_message() -> None:
-    """Say once what a press came to; the frame does so, and so does a fragment."""
+    """Show the message of the last click once; for the frame and fragments."""
     message = state.take_message()
     if message:
         st.toast(widgets.escape(message))
@@ -124,7 +124,7 @@ def _sidebar() -> None:
         _who,
     )
     for draw in parts:
-        # Each in a place of its own: what comes or goes in one moves no other.
+        # One container each, so that a change in one does not remount the others.
         with st.container():
             draw()
 
@@ -132,22 +132,22 @@ def _sidebar() -> None:
 def _who() -> None:
     if services.mode() is Mode.DEMO:
         st.caption(
-            "Demo: only this browser sees your images. They are deleted an hour after "
-            "your last click; **Export** keeps your work."
+            "Demo: only this browser can see your images. They are deleted one hour "
+            "after your last click. **Export** to keep your work."
         )
     elif not has_login():
         with st.popover(
             widgets.escape(visitor().who), icon=":material/person:", width="stretch"
         ):
             name_input()
-            st.caption("Not verified: this server has no login.")
+            st.caption("Not verified, because this server has no login.")
 
 
 def _dataset_switch() -> None:
     listed = state.datasets()
     if not state.has_dataset(listed):
         state.choose_dataset(listed[0].dataset_id)
-        _be_unsure()
+        _reset_confirmation()
     known = _distinct({one.dataset_id: one.name for one in listed})
     current = state.scope().dataset_id
     st.selectbox(
@@ -164,7 +164,7 @@ def _dataset_switch() -> None:
 
 
 def _distinct(names: Mapping[str, str]) -> dict[str, str]:
-    """Return names by id, numbered where several are the same: a list goes by them."""
+    """Return names by id, numbered where several are the same."""
     distinct: dict[str, str] = {}
     for key, name in names.items():
         number, unused = 1, name
@@ -178,7 +178,7 @@ def _distinct(names: Mapping[str, str]) -> dict[str, str]:
 @state.reports_errors
 def _choose(key: str) -> None:
     state.choose_dataset(st.session_state[key])
-    _be_unsure()
+    _reset_confirmation()
 
 
 def _backup_button() -> None:
@@ -189,14 +189,14 @@ def _backup_button() -> None:
 
 def _manage(name: str) -> None:
     _name_form("New dataset", _NEW_DATASET, "Create", on_submit=_create)
-    _name_form("Rename this one", _RENAME, "Rename", on_submit=_rename, shown=name)
+    _name_form("Rename this dataset", _RENAME, "Rename", on_submit=_rename, shown=name)
     _backup_button()
-    sure = st.checkbox("Delete this dataset with its images and labels", key=_SURE)
+    is_sure = st.checkbox("Delete this dataset with all images and labels", key=_SURE)
     st.button(
-        "Delete for good",
+        "Delete permanently",
         key="sidebar.delete",
         icon=":material/delete:",
-        disabled=not sure,
+        disabled=not is_sure,
         on_click=_delete,
     )
 
@@ -204,7 +204,7 @@ def _manage(name: str) -> None:
 def _name_form(
     title: str, key: str, verb: str, *, on_submit: Callable[[], None], shown: str = ""
 ) -> None:
-    # A field by itself may send its text twice, at Enter and when it is left.
+    # Without a form, a field may send its text twice: at Enter and on leaving it.
     with st.form(f"{key}.form", clear_on_submit=True, border=False):
         st.text_input(title, key=key, placeholder=shown, max_chars=100)
         st.form_submit_button(verb, key=f"{key}.submit", on_click=on_submit)
@@ -215,7 +215,7 @@ def _create() -> None:
     name = st.session_state[_NEW_DATASET].strip()
     if name:
         state.create_dataset(name)
-        _be_unsure()
+        _reset_confirmation()
 
 
 @state.reports_errors
@@ -228,16 +228,16 @@ def _rename() -> None:
 @state.reports_errors
 def _delete() -> None:
     state.delete_dataset()
-    _be_unsure()
+    _reset_confirmation()
 
 
-def _be_unsure() -> None:
-    """Ask again: a tick for one dataset is none for another."""
+def _reset_confirmation() -> None:
+    """Clear the checkbox: it was meant for another dataset."""
     st.session_state[_SURE] = False
 
 
 def progress_strip() -> None:
-    """Say how far the dataset is: a bar and the number of images in each state."""
+    """Draw the progress of the dataset: a bar, and image counts by status."""
     counts = services.store().progress(state.scope())
     total = sum(counts.values())
     if not total:

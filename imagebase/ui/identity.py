@@ -29,15 +29,15 @@ _YEAR_SECONDS: Final = 365 * 24 * 3600
 
 
 def cookie(name: str) -> str:
-    """Return a cookie's value as the session began; empty where there is none."""
+    """Return a cookie's value at the start of the session; empty if there is none."""
     return st.context.cookies.get(name, "")
 
 
 def set_cookie(name: str, value: str, *, keep: bool = False) -> None:
-    """Write a cookie; it ends with the browser session unless it is to be kept.
+    """Write a cookie, for the browser session or, with `keep`, for a year.
 
-    The value has to be plain ASCII without separators: see `encode`. The next session
-    of this browser reads it with `cookie`; this one does not.
+    The value has to be plain ASCII without separators: see `encode`. Only the next
+    session of this browser reads it with `cookie`.
     """
     age = f"; max-age={_YEAR_SECONDS}" if keep else ""
     writer = st.components.v2.component("imagebase_cookie", js=_SCRIPT)
@@ -45,7 +45,7 @@ def set_cookie(name: str, value: str, *, keep: bool = False) -> None:
 
 
 def encode(text: str) -> str:
-    """Return any text as a cookie may hold it."""
+    """Return text encoded for a cookie."""
     return quote(text, safe="")
 
 
@@ -66,7 +66,7 @@ _SEEN_EVERY_SECONDS: Final = 30
 
 @dataclass(frozen=True, slots=True)
 class Visitor:
-    """owner_id: whose datasets are shown. who: the name changes bear."""
+    """owner_id: owner of the datasets. who: the name recorded with changes."""
 
     owner_id: str
     who: str
@@ -74,18 +74,18 @@ class Visitor:
 
 
 def visitor() -> Visitor:
-    """Return who this session is; `welcome` has seen to it that this is known.
+    """Return the visitor of this session, which `welcome` has identified.
 
-    Whoever asks is here: callbacks and fragments do not pass `welcome` on their way.
+    Marks the visitor as active: callbacks and fragments do not pass `welcome`.
     """
-    found = _visitor()
-    _mark_as_seen(found.owner_id)
-    return found
+    current = _visitor()
+    _mark_as_seen(current.owner_id)
+    return current
 
 
 def _visitor() -> Visitor:
     if services.mode() is Mode.DEMO:
-        # Only the token's hash is stored: who has not the token cannot name the owner.
+        # Only the token's hash is stored, so the owner cannot be guessed without it.
         digest = hashlib.sha256(_token().encode()).hexdigest()
         return Visitor(digest, who="visitor", is_verified=False)
     if has_login():
@@ -96,9 +96,9 @@ def _visitor() -> Visitor:
 
 
 def welcome() -> None:
-    """Let the visitor in: once in each run, before anything else is drawn.
+    """Identify the visitor, once per run and before anything else is drawn.
 
-    Stops the page where they have to log in or to say their name first.
+    Stops the page where they have to log in or enter a name first.
     """
     if services.mode() is Mode.DEMO:
         if cookie(_TOKEN_COOKIE) != _token():
@@ -114,7 +114,7 @@ def welcome() -> None:
 
 
 def has_login() -> bool:
-    """Say whether the operator set up a login, in secrets.toml under [auth]."""
+    """Say whether a login is set up, in secrets.toml under [auth]."""
     try:
         return "auth" in st.secrets
     except FileNotFoundError:
@@ -122,14 +122,14 @@ def has_login() -> bool:
 
 
 def name_input() -> None:
-    """Draw the field for the name; it is kept for this browser."""
+    """Draw the field for the display name, which this browser keeps."""
     st.text_input(
-        "Your name",
+        "Display name",
         key=_NAME_INPUT,
         max_chars=_MAX_NAME_LENGTH,
         on_change=_keep_name,
         placeholder="Ada",
-        help="It stands beside your changes. Nobody checks it.",
+        help="Shown next to your changes. Not verified.",
     )
 
 
@@ -143,7 +143,7 @@ def _token() -> str:
 
 
 def _mark_as_seen(owner_id: str) -> None:
-    """Put off the day a demo visitor's data are deleted, at most twice a minute."""
+    """Postpone the deletion of a demo visitor's data, at most twice a minute."""
     now, seconds = time.monotonic(), services.limits().session_seconds
     pause = min(_SEEN_EVERY_SECONDS, seconds / 4) if seconds else _SEEN_EVERY_SECONDS
     if now - st.session_state.get(_SEEN, -pause) >= pause:
@@ -151,7 +151,7 @@ def _mark_as_seen(owner_id: str) -> None:
 
 
 def keep_owner(owner_id: str) -> None:
-    """Make an owner where there is none; a demo visitor's expires in an hour."""
+    """Create the owner if missing; a demo visitor's expires in an hour."""
     seconds = services.limits().session_seconds
     expires_at = utc_now() + timedelta(seconds=seconds) if seconds else None
     services.store().ensure_owner(owner_id, expires_at=expires_at)
@@ -159,7 +159,7 @@ def keep_owner(owner_id: str) -> None:
 
 
 def _name() -> str:
-    """Return the name this browser was told; on one's own machine, the user's."""
+    """Return the display name of this browser; on a local server, the user's name."""
     kept = st.session_state.get(_NAME) or decode(cookie(_NAME_COOKIE))
     if kept or not is_loopback(st.get_option("server.address")):
         return clean_text(str(kept))[:_MAX_NAME_LENGTH]
@@ -178,7 +178,7 @@ def _ask_to_log_in() -> None:
 
 def _ask_for_name() -> None:
     st.title("ImageBase")
-    st.write("Who are you? Your name stands beside the changes you make.")
+    st.write("Enter a display name. It is shown next to your changes.")
     name_input()
     st.stop()
 

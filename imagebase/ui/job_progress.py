@@ -1,4 +1,4 @@
-"""Background work on screen: what, how far, how long; cancel and resume."""
+"""Progress of background jobs on screen, with Cancel and Resume."""
 
 from typing import Any, Final
 
@@ -10,7 +10,7 @@ from imagebase.ui import services, state, widgets
 POLL_SECONDS: Final = 0.5
 _NAMES: Final = {
     "annotate": "Annotate",
-    "keep": "Keep boxes",
+    "keep": "Save boxes",
     "doubt": "Mirrored check",
     "export": "Export",
     "evaluate": "Evaluate",
@@ -20,27 +20,26 @@ _NAMES: Final = {
     "backup": "Back up",
     "restore": "Restore",
 }
-_KEPT: Final = "What was done is kept."
+_KEPT: Final = "Completed work is kept."
 _KEPT_OF_CANCELLED: Final = {
-    "export": "No zip was made; build it again.",
-    "backup": "No zip was made; back up again.",
-    "restore": "Nothing is kept, unless somebody has worked in the half-restored "
-    "dataset meanwhile.",
+    "export": "No zip was created.",
+    "backup": "No backup was created.",
+    "restore": "Nothing is kept, unless someone has edited the restored part.",
 }
 _KEPT_OF_INTERRUPTED: Final = {
-    "export": "To go on begins anew.",
-    "backup": "To go on begins anew.",
-    "restore": "To go on begins anew; what is half restored goes, unless somebody has "
-    "worked in it meanwhile.",
+    "export": "Resuming starts over.",
+    "backup": "Resuming starts over.",
+    "restore": "Resuming starts over and deletes the restored part, unless someone "
+    "has edited it.",
 }
 _ACTIVE: Final = (JobState.QUEUED, JobState.RUNNING)
 
 
 def begin(kind: str, parameters: dict[str, Any]) -> None:
-    """Start background work on this dataset; a second click on the same does nothing.
+    """Start a job on this dataset; a second click on the same does nothing.
 
     Raises:
-        JobError: it has another job of this kind that has not ended.
+        JobError: another job of this kind has not ended.
     """
     running = latest(kind)
     if running is not None and is_active(running) and running.parameters == parameters:
@@ -50,7 +49,7 @@ def begin(kind: str, parameters: dict[str, Any]) -> None:
 
 @state.reports_errors
 def start(kind: str, parameters: dict[str, Any]) -> None:
-    """Start background work, or say why not; for a press that does nothing else."""
+    """Start a job, or show why not; for a button that does nothing else."""
     begin(kind, parameters)
 
 
@@ -60,15 +59,15 @@ def latest(kind: str) -> JobInfo | None:
 
 
 def is_active(job: JobInfo | None) -> bool:
-    """Say whether a job is still to come to its end."""
+    """Say whether a job is queued or running."""
     return job is not None and job.state in _ACTIVE
 
 
 def show(kind: str) -> None:
-    """Draw the newest job of a kind: its progress while it runs, or how it failed.
+    """Draw the newest job of a kind: its progress, or how it failed.
 
-    When it ends the page is run again, so that what follows shows the result. Its place
-    on the page is there without a job too: what follows stays where it is.
+    When it ends the page is rerun, so that what follows shows the result. The container
+    is drawn without a job too, so that what follows is not remounted.
     """
     with st.container():
         job = latest(kind)
@@ -92,7 +91,7 @@ def _show(kind: str, job: JobInfo) -> None:
             f"{_KEPT_OF_INTERRUPTED.get(kind, _KEPT)}"
         )
         st.button(
-            "Go on",
+            "Resume",
             key=f"jobs.resume.{job.job_id}",
             icon=":material/play_arrow:",
             on_click=_resume,
@@ -121,7 +120,7 @@ def _running(job_id: str) -> None:
 
 
 def running_strip() -> None:
-    """Draw every running job of this dataset, small."""
+    """Draw the running jobs of this dataset in the sidebar."""
     if services.store().active_jobs(state.scope()):
         _strip()
 
@@ -139,24 +138,24 @@ def _strip() -> None:
 
 
 def _in_short(job: JobInfo) -> str:
-    # A training knows its time better than the rate of its steps does.
-    knows_better = job.kind == "train" and job.state is JobState.RUNNING
-    return (job.message if knows_better else "") or _rest(job)
+    # A training run estimates its time better than from its rate of steps.
+    has_own_estimate = job.kind == "train" and job.state is JobState.RUNNING
+    return (job.message if has_own_estimate else "") or _time_left(job)
 
 
 def progress_text(job: JobInfo) -> str:
-    """Return how far a job is, how fast it goes and how long it will take."""
+    """Return progress, speed and time left of a job as text."""
     if job.state is JobState.QUEUED or not job.total:
         return job.message or "Starting …"
     parts = [f"{job.done:,} of {job.total:,}"]
     if job.rate is not None:
         parts.append(f"{job.rate:.0f} images/s")
-    return " · ".join([*parts, _rest(job)])
+    return " · ".join([*parts, _time_left(job)])
 
 
-def _rest(job: JobInfo) -> str:
+def _time_left(job: JobInfo) -> str:
     if job.seconds_left is None:
-        return "working out the time left …"
+        return "Estimating time left …"
     minutes, seconds = divmod(round(job.seconds_left), 60)
     return f"{minutes}:{seconds:02d} left"
 

@@ -1,4 +1,4 @@
-"""Label manager: names, colours, order, merging and deleting, in a dialog."""
+"""Label manager: a dialog to add, rename, recolour, sort, merge and delete labels."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
     from streamlit.delta_generator import DeltaGenerator
 
 
-_TOLD: Final = "imagebase.labels.told"
+_OUTCOME: Final = "imagebase.labels.outcome"
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """What the dialog says of the last press, and how far undo and redo go in it.
+class Outcome:
+    """Result of the last action in the dialog, with the steps to undo and redo.
 
-    clash: a label that should be called as another one is, and that other one.
-    tries: grows with every problem; a field then shows what is kept again.
+    clash: a label that was given the name of another one, and that other one.
+    tries: grows with every error, so that a field shows the stored value again.
     """
 
     text: str = ""
@@ -39,8 +39,8 @@ class Told:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """One label in the dialog. place: its number in the order, from 0."""
+class ManagedLabel:
+    """One label in the dialog. place: its position in the order, from 0."""
 
     class_id: int
     label: Label
@@ -48,45 +48,45 @@ class Row:
     boxes: int
 
 
-SortKey = Callable[[Row], tuple[str | int, ...]]
+SortKey = Callable[[ManagedLabel], tuple[str | int, ...]]
 
 ORDERS: Final[dict[str, SortKey]] = {
     "A to Z": lambda row: (row.label.name.casefold(), row.class_id),
     "Most boxes first": lambda row: (-row.boxes, row.place),
-    "By class number": lambda row: (row.class_id,),
+    "By class ID": lambda row: (row.class_id,),
 }
 
 Change = Callable[[Store, Scope], str]
 
 
-def rows_of(store: Store, scope: Scope) -> list[Row]:
-    """Return the labels that a person can choose, in their order."""
+def rows_of(store: Store, scope: Scope) -> list[ManagedLabel]:
+    """Return the labels to choose from, in their order."""
     labels, counts = store.labels(scope), store.label_counts(scope)
     return [
-        Row(labels.class_id(one.name), one, place, counts.get(one.name, 0))
+        ManagedLabel(labels.class_id(one.name), one, place, counts.get(one.name, 0))
         for place, one in enumerate(labels.shown)
     ]
 
 
 def begin() -> None:
-    """Say nothing of what was done when the dialog was open before."""
-    _keep(Told())
+    """Clear the outcome of an earlier dialog."""
+    _keep(Outcome())
 
 
-def last_outcome() -> Told:
-    """Return what there is to say of the last press."""
-    found: Told = st.session_state.get(_TOLD, Told())
-    return found
+def last_outcome() -> Outcome:
+    """Return the result of the last action."""
+    outcome: Outcome = st.session_state.get(_OUTCOME, Outcome())
+    return outcome
 
 
-def _keep(now: Told) -> None:
-    st.session_state[_TOLD] = now
+def _keep(now: Outcome) -> None:
+    st.session_state[_OUTCOME] = now
 
 
 def act(change: Change, *, clash: tuple[int, int] | None = None) -> None:
-    """Make one change; say what it did, or why it was not made.
+    """Make one change and keep its outcome.
 
-    clash: the labels that could be merged where the change is refused.
+    clash: the labels to offer for merging if the change is refused.
     """
     store, scope, last = services.store(), state.scope(), last_outcome()
     try:
@@ -94,16 +94,16 @@ def act(change: Change, *, clash: tuple[int, int] | None = None) -> None:
         text = change(store, scope)
         is_done = store.labels(scope) != before
     except ImageBaseError as error:
-        _complain(error, clash)
+        _keep_error(error, clash)
         return
     if is_done:
         state.note_saved()
-        _keep(Told(text, done=last.done + 1, tries=last.tries))
+        _keep(Outcome(text, done=last.done + 1, tries=last.tries))
     else:
         _keep(replace(last, tries=last.tries + 1))
 
 
-def _complain(error: ImageBaseError, clash: tuple[int, int] | None = None) -> None:
+def _keep_error(error: ImageBaseError, clash: tuple[int, int] | None = None) -> None:
     _log.warning("A label was not changed", exc_info=True)
     tries = last_outcome().tries + 1
     _keep(
@@ -114,12 +114,12 @@ def _complain(error: ImageBaseError, clash: tuple[int, int] | None = None) -> No
 
 
 def undo() -> None:
-    """Take back the last change that was made in the dialog."""
+    """Undo the last change made in the dialog."""
     _step(services.store().undo, -1)
 
 
 def redo() -> None:
-    """Do the change again that was taken back last."""
+    """Redo the change that was undone last."""
     _step(services.store().redo, 1)
 
 
@@ -128,27 +128,29 @@ def _step(step: Callable[[Scope], UndoResult], done: int) -> None:
     try:
         text = step(state.scope()).description
     except ImageBaseError as error:
-        _complain(error)
+        _keep_error(error)
         return
     state.note_saved()
     _keep(
-        Told(text, done=last.done + done, undone=last.undone - done, tries=last.tries)
+        Outcome(
+            text, done=last.done + done, undone=last.undone - done, tries=last.tries
+        )
     )
 
 
 def add(key: str) -> None:
-    """Add the label that was typed into the field of this key."""
+    """Add the label typed into the field of this key."""
     name = (st.session_state[key] or "").strip()
 
     def put(store: Store, scope: Scope) -> str:
         store.add_label(scope, name)
-        return f"{name} is there."
+        return f"{name} added."
 
     act(put)
 
 
 def rename(class_id: int, key: str) -> None:
-    """Call a label what was typed into the field of this key."""
+    """Rename a label to the text of the field of this key."""
     wanted = (st.session_state[key] or "").strip()
     labels = services.store().labels(state.scope())
     other = labels.class_id(wanted) if wanted in labels.shown_names else class_id
@@ -157,62 +159,62 @@ def rename(class_id: int, key: str) -> None:
         before = _name(store, scope, class_id)
         boxes = store.label_counts(scope).get(before, 0)
         store.rename_label(scope, class_id, wanted)
-        return f"{before} is called {wanted}, on {widgets.plural(boxes, 'box')}."
+        return f"{before} renamed to {wanted} ({widgets.plural(boxes, 'box')})."
 
     act(call, clash=(class_id, other) if other != class_id else None)
 
 
 def recolour(class_id: int, key: str) -> None:
-    """Give a label the colour that was picked in the field of this key."""
+    """Give a label the colour picked in the field of this key."""
     tint = st.session_state[key]
 
     def paint(store: Store, scope: Scope) -> str:
         store.recolour_label(scope, class_id, tint)
-        return f"{_name(store, scope, class_id)} has its new colour."
+        return f"{_name(store, scope, class_id)} has a new colour."
 
     act(paint)
 
 
 def move(class_id: int, place: int, store: Store, scope: Scope) -> str:
-    """Put a label at a place in the order, from 0; class numbers stay."""
+    """Move a label to a position in the order, from 0; class IDs stay."""
     labels = store.labels(scope)
     order = [labels.class_id(name) for name in labels.shown_names]
     order.remove(class_id)
     order.insert(place, class_id)
     store.order_labels(scope, order)
-    return f"{_name(store, scope, class_id)} is number {place + 1} in the list."
+    return f"{_name(store, scope, class_id)} moved to position {place + 1}."
 
 
 def sort_as_chosen(key: str) -> None:
-    """Sort the labels by the order that was chosen in the menu of this key."""
+    """Sort the labels by the order chosen in the menu of this key."""
     act(partial(_sort, st.session_state[key]))
 
 
 def _sort(order: str, store: Store, scope: Scope) -> str:
     ordered = sorted(rows_of(store, scope), key=ORDERS[order])
     store.order_labels(scope, [row.class_id for row in ordered])
-    return f"The labels are sorted: {order[0].lower() + order[1:]}."
+    return f"Labels sorted: {order[0].lower() + order[1:]}."
 
 
 def merge(class_id: int, into: int, store: Store, scope: Scope) -> str:
     """Give a label's boxes to another one."""
     name, other = _name(store, scope, class_id), _name(store, scope, into)
-    taken = store.merge_label(scope, class_id, into=into)
+    result = store.merge_label(scope, class_id, into=into)
     return (
-        f"{name} went into {other}, with {widgets.plural(taken.boxes, 'box')} on "
-        f"{widgets.plural(taken.images, 'image')}."
+        f"{name} merged into {other}: {widgets.plural(result.boxes, 'box')} on "
+        f"{widgets.plural(result.images, 'image')}."
     )
 
 
 def delete(class_id: int, store: Store, scope: Scope) -> str:
     """Delete a label with its boxes."""
     name = _name(store, scope, class_id)
-    taken = store.delete_label(scope, class_id, with_boxes=True)
-    if not taken.boxes:
-        return f"{name} is deleted."
+    result = store.delete_label(scope, class_id, with_boxes=True)
+    if not result.boxes:
+        return f"{name} deleted."
     return (
-        f"{name} is deleted, with {widgets.plural(taken.boxes, 'box')} on "
-        f"{widgets.plural(taken.images, 'image')}."
+        f"{name} deleted with {widgets.plural(result.boxes, 'box')} on "
+        f"{widgets.plural(result.images, 'image')}."
     )
 
 
@@ -230,7 +232,7 @@ _KEYS: Final = 9
 
 
 def open_button(key: str = "labels.open") -> None:
-    """Draw the button that opens the labels of the dataset."""
+    """Draw the button that opens the label manager."""
     if st.button(
         "Labels",
         key=key,
@@ -242,7 +244,7 @@ def open_button(key: str = "labels.open") -> None:
         _dialog()
 
 
-# What is behind the dialog shows the new names and colours once it is closed.
+# The page shows the new names and colours once the dialog is closed.
 @st.dialog("Labels", width=_WIDTH_PX, icon=":material/label:", on_dismiss="rerun")
 @widgets.in_dialog
 def _dialog() -> None:
@@ -251,39 +253,39 @@ def _dialog() -> None:
 
 
 def draw() -> None:
-    """Draw every label with what can be done to it."""
+    """Draw the labels with their actions."""
     rows = rows_of(services.store(), state.scope())
-    _say()
+    _draw_outcome()
     if not rows:
         st.info("This dataset has no labels yet. Add the first one.")
-    found = _found(rows)
-    if rows and not found:
-        st.info("No label has this in its name. Search for something else.")
-    for row in widgets.page_of(found, page_size=_PAGE_SIZE, key="labels.page"):
+    matching = _search(rows)
+    if rows and not matching:
+        st.info("No labels match the search.")
+    for row in widgets.page_of(matching, page_size=_PAGE_SIZE, key="labels.page"):
         _draw_row(row, rows)
     _draw_addition()
 
 
-def _say() -> None:
-    told = last_outcome()
-    if told.is_problem:
-        st.error(widgets.escape(told.text))
+def _draw_outcome() -> None:
+    outcome = last_outcome()
+    if outcome.is_problem:
+        st.error(widgets.escape(outcome.text))
     words, back, again = st.columns([6, 1.2, 1.2], vertical_alignment="center")
     with words:
-        if told.clash:
-            _offer_merge(*told.clash)
-        elif told.text and not told.is_problem:
-            st.markdown(f":material/check: {widgets.escape(told.text)}")
+        if outcome.clash:
+            _offer_merge(*outcome.clash)
+        elif outcome.text and not outcome.is_problem:
+            st.markdown(f":material/check: {widgets.escape(outcome.text)}")
         else:
             st.caption(
-                f"The first {_KEYS} have the keys 1 to {_KEYS} in the editor. "
-                "A class number never changes."
+                f"Keys 1 to {_KEYS} in the editor select the first {_KEYS} labels. "
+                "Class IDs never change."
             )
     back.button(
         "Undo",
         key="labels.undo",
         icon=":material/undo:",
-        disabled=not told.done,
+        disabled=not outcome.done,
         on_click=undo,
         width="stretch",
     )
@@ -291,7 +293,7 @@ def _say() -> None:
         "Redo",
         key="labels.redo",
         icon=":material/redo:",
-        disabled=not told.undone,
+        disabled=not outcome.undone,
         on_click=redo,
         width="stretch",
     )
@@ -309,8 +311,8 @@ def _offer_merge(class_id: int, into: int) -> None:
     )
 
 
-def _found(rows: Sequence[Row]) -> Sequence[Row]:
-    """Draw the search and the orders where there are several; return what is found."""
+def _search(rows: Sequence[ManagedLabel]) -> Sequence[ManagedLabel]:
+    """Draw search and sorting if there are several labels; return the matches."""
     if len(rows) <= 2:
         return rows
     search, order = st.columns([6, 1.2], vertical_alignment="bottom")
@@ -326,7 +328,7 @@ def _found(rows: Sequence[Row]) -> Sequence[Row]:
         list(ORDERS),
         key=_SORT,
         width="stretch",
-        help="Only the order on screen changes.",
+        help="Changes the order on screen, not the class IDs.",
         on_click=sort_as_chosen,
         args=(_SORT,),
     )
@@ -334,7 +336,7 @@ def _found(rows: Sequence[Row]) -> Sequence[Row]:
     return [row for row in rows if text in row.label.name.casefold()]
 
 
-def _draw_row(row: Row, rows: Sequence[Row]) -> None:
+def _draw_row(row: ManagedLabel, rows: Sequence[ManagedLabel]) -> None:
     cells = st.columns(_COLUMNS, gap="small", vertical_alignment="center")
     name, colour = row.label.name, row.label.colour
     at = f"{row.class_id}.{hash((name, colour, last_outcome().tries))}"
@@ -355,7 +357,7 @@ def _draw_row(row: Row, rows: Sequence[Row]) -> None:
         on_change=rename,
         args=(row.class_id, f"labels.name.{at}"),
     )
-    cells[2].caption(f"№ {row.class_id}", help="Its class number in every export.")
+    cells[2].caption(f"ID {row.class_id}", help="Class ID, the same in every export.")
     cells[3].caption(widgets.plural(row.boxes, "box"))
     _draw_moves(row, len(rows), cells[4], cells[5])
     with cells[6].popover("More", key=f"labels.more.{at}", width="stretch"):
@@ -363,7 +365,7 @@ def _draw_row(row: Row, rows: Sequence[Row]) -> None:
 
 
 def _draw_moves(
-    row: Row,
+    row: ManagedLabel,
     count: int,
     up: "DeltaGenerator",
     down: "DeltaGenerator",
@@ -378,34 +380,34 @@ def _draw_moves(
                 icon=f":material/arrow_{word}ward:",
                 is_plain=True,
                 disabled=is_at_end or is_searching,
-                hint=f"Move {word}: only the order on screen changes.",
+                hint=f"Move {word}",
                 on_click=act,
                 args=(partial(move, row.class_id, row.place + step),),
             )
 
 
-def _draw_more(row: Row, rows: Sequence[Row]) -> None:
-    """Draw what moves a label far, and what makes it go."""
+def _draw_more(row: ManagedLabel, rows: Sequence[ManagedLabel]) -> None:
+    """Draw the actions of a label: move to a position, merge, delete."""
     key, name = str(row.class_id), widgets.escape(row.label.name)
     others = {one.class_id: one.label.name for one in rows if one != row}
     boxes = f"its {widgets.plural(row.boxes, 'box')}"
     if others:
         place = st.number_input(
-            "Place in the list",
+            "Position",
             1,
             len(rows),
             row.place + 1,
             key=f"labels.place.{key}.{row.place}",
         )
         st.button(
-            "Move there",
+            "Move",
             key=f"labels.move.{key}",
             disabled=place == row.place + 1,
             on_click=act,
             args=(partial(move, row.class_id, place - 1),),
         )
         into = st.selectbox(
-            f"Merge {name}: {boxes} get the label",
+            f"Merge {name} and {boxes} into",
             list(others),
             index=None,
             format_func=others.__getitem__,
@@ -422,12 +424,12 @@ def _draw_more(row: Row, rows: Sequence[Row]) -> None:
                 args=(partial(merge, row.class_id, into),),
             )
     st.caption(
-        f"Deleting {name} deletes {boxes} too. To keep them, merge."
+        f"Deleting {name} also deletes {boxes}. Merge the label to keep them."
         if row.boxes and others
-        else f"No other label takes the class number of {name}."
+        else f"The class ID of {name} is not reused."
     )
     st.button(
-        f"Delete it and {boxes}" if row.boxes else "Delete it",
+        f"Delete label and {boxes}" if row.boxes else "Delete label",
         key=f"labels.delete.{key}",
         icon=":material/delete:",
         on_click=act,

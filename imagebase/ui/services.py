@@ -1,4 +1,4 @@
-"""Services of the process: one store, one job runner, one set of limits."""
+"""Services of the process: store, job runner, limits, cleanup of expired data."""
 
 import gc
 import logging
@@ -18,18 +18,19 @@ from imagebase.jobs.training import delete_old_trainings, delete_trainings
 from imagebase.settings import Limits, Mode, Settings, settings
 from imagebase.store import Store, open_store
 
-_seen = 0
+_frozen_modules = 0
 
 
-def pass_over_modules() -> None:
-    """Have all that is there now passed over, where modules came since the last call.
+def freeze_modules() -> None:
+    """Exclude all current objects from garbage collection, after new imports.
 
-    What is in use by then is freed as ever when nobody refers to it.
+    Collecting modules again and again takes time; reference counting still frees what
+    is no longer used.
     """
-    global _seen
-    if len(sys.modules) == _seen:
+    global _frozen_modules
+    if len(sys.modules) == _frozen_modules:
         return
-    _seen = len(sys.modules)
+    _frozen_modules = len(sys.modules)
     gc.collect()
     gc.freeze()
 
@@ -51,27 +52,27 @@ _opened: dict[str, _Opened] = {}
 
 
 def mode() -> Mode:
-    """Return how this server is shared, by settings or by the address it listens on."""
+    """Return the mode of this server: demo or team."""
     return settings().mode_for(st.get_option("server.address"))
 
 
 def limits() -> Limits:
-    """Return what this server takes in at most."""
+    """Return the limits of this server."""
     return settings().limits_for(mode())
 
 
 def store() -> Store:
-    """Return the process's store, opened at the first call."""
+    """Return the store of the process, opened at the first call."""
     return _open(settings()).store
 
 
 def runner() -> JobRunner:
-    """Return the process's job runner."""
+    """Return the job runner of the process."""
     return _open(settings()).runner
 
 
 def close() -> None:
-    """End background work and let go of every store; the next call opens them anew."""
+    """Stop all jobs and close every store; the next call reopens them."""
     with _lock:
         opened = list(_opened.values())
         _opened.clear()
@@ -83,18 +84,18 @@ def close() -> None:
 
 
 def sweep() -> None:
-    """Delete what expired visitors left, rows, images and exports; what is old too."""
+    """Delete the data of expired visitors, and old exports and training files."""
     _sweep(store())
 
 
 def _open(current: Settings) -> _Opened:
     with _lock:
         if current.database_url not in _opened:
-            _opened[current.database_url] = _opened_now(current)
+            _opened[current.database_url] = _open_now(current)
         return _opened[current.database_url]
 
 
-def _opened_now(current: Settings) -> _Opened:
+def _open_now(current: Settings) -> _Opened:
     opened = open_store(current, max_labels=limits().max_labels)
     closing = threading.Event()
     sweeper = threading.Thread(
@@ -108,16 +109,16 @@ def _opened_now(current: Settings) -> _Opened:
 
 
 def _keep_sweeping(swept: Store, closing: threading.Event) -> None:
-    """Sweep now and once a minute."""
+    """Delete expired data now and once a minute."""
     while not closing.is_set():
         try:
             _sweep(swept)
-        # A file system in the cloud has errors of its own; the next sweep must come.
+        # Cloud file systems raise errors of their own; the next sweep must still run.
         except Exception:
-            _log.exception("Could not delete what expired visitors left")
+            _log.exception("Could not delete expired data")
         if not closing.wait(SWEEP_SECONDS):
-            # By now pages have loaded what they need.
-            pass_over_modules()
+            # By now the pages have imported their modules.
+            freeze_modules()
 
 
 def _sweep(swept: Store) -> None:

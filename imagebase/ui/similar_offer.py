@@ -1,4 +1,4 @@
-"""After a correction: offer the same for boxes that look like it."""
+"""After a correction: offer the same change for similar boxes."""
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
@@ -28,14 +28,14 @@ from imagebase.ui.contact_sheet import Place, Tile, crop_urls, draw_sheet
 from imagebase.wording import percent
 
 PAGE_SIZE: Final = 35
-_PREVIEW: Final = "imagebase.look_alikes.preview"
+_PREVIEW: Final = "imagebase.similar_boxes.preview"
 
 
 @dataclass(slots=True)
 class _Preview:
-    """What was found for a correction, and which of it the person left out or added.
+    """Similar boxes of a correction, and the changes to their selection.
 
-    flipped: keys of boxes whose tick is not the one they began with.
+    flipped: keys of boxes that a person has selected or deselected.
     """
 
     asked: Correction
@@ -45,14 +45,14 @@ class _Preview:
 
 
 def show(asked: Correction, *, on_done: Callable[[], None]) -> None:
-    """Open the dialog about boxes that look like those of a correction.
+    """Open the dialog with the similar boxes of a correction.
 
-    on_done: is called once they are corrected.
+    on_done: is called after they are corrected.
     """
     st.session_state[_PREVIEW] = _Preview(asked, on_done)
     verb = "Delete" if asked.became is None else "Relabel"
     st.dialog(
-        f"{verb} the look-alikes of this {widgets.escape(asked.label)}",
+        f"{verb} similar {widgets.escape(asked.label)} boxes",
         width="large",
         on_dismiss="rerun",
     )(_dialog)()
@@ -64,7 +64,7 @@ def _dialog() -> None:
     preview: _Preview = st.session_state[_PREVIEW]
     left, right = st.columns([3, 2], vertical_alignment="bottom")
     least = left.slider(
-        "How alike, at least",
+        "Minimum similarity",
         LEAST_SIMILARITY,
         MOST_SIMILARITY,
         SIMILARITY,
@@ -72,28 +72,29 @@ def _dialog() -> None:
         key="looks.least",
     )
     anywhere = right.toggle(
-        "Anywhere on the image",
+        "Anywhere in the image",
         key="looks.anywhere",
-        help="Also boxes of this label and size at another place.",
+        help="Includes boxes of this label and size in other positions.",
     )
     found = _searched(preview, anywhere=anywhere)
     alike = found.alike(least)
     if not alike:
         st.info(
-            "No box looks like it. Lower how alike they have to be, or look anywhere."
+            "No similar boxes. Lower the minimum similarity, or turn on Anywhere in "
+            "the image."
         )
         return
     head = st.container()
     _draw(preview, alike)
-    ticked = _ticked(preview, alike)
+    selected = _selected(preview, alike)
     with head:
-        _say(found, alike, ticked)
-    _act(preview, [one for one in alike if _key(one) in ticked])
+        _summary(found, alike, selected)
+    _act(preview, [one for one in alike if _key(one) in selected])
 
 
 def _searched(preview: _Preview, *, anywhere: bool) -> Search:
     if anywhere not in preview.found:
-        bar = st.progress(0.0, text="Looking at the boxes …")
+        bar = st.progress(0.0, text="Comparing boxes …")
 
         def show_progress(done: int, total: int) -> None:
             of = f"{done:,} of {widgets.plural(total, 'box')}"
@@ -115,8 +116,8 @@ def _key(one: Found) -> str:
     return f"{one.like.key.image_id}/{one.like.key.annotation_id}"
 
 
-def _ticked(preview: _Preview, alike: Sequence[Found]) -> frozenset[str]:
-    """Return the keys that are ticked: at first what nobody has decided on yet."""
+def _selected(preview: _Preview, alike: Sequence[Found]) -> frozenset[str]:
+    """Return the selected keys: to start with, all unreviewed boxes."""
     return frozenset(
         _key(one)
         for one in alike
@@ -124,16 +125,16 @@ def _ticked(preview: _Preview, alike: Sequence[Found]) -> frozenset[str]:
     )
 
 
-def _say(found: Search, alike: Sequence[Found], ticked: Collection[str]) -> None:
+def _summary(found: Search, alike: Sequence[Found], selected: Collection[str]) -> None:
     reviewed = sum(not one.is_unreviewed for one in alike)
-    said = [f"**{len(ticked):,}** of {widgets.plural(len(alike), 'box')} ticked"]
+    parts = [f"**{len(selected):,}** of {widgets.plural(len(alike), 'box')} selected"]
     if reviewed:
-        said.append(f"{reviewed:,} that people have seen to begin without a tick")
+        parts.append(f"{reviewed:,} reviewed, not selected at first")
     if found.unread:
-        said.append(f"{widgets.plural(found.unread, 'box')} could not be looked at")
+        parts.append(f"{widgets.plural(found.unread, 'box')} could not be read")
     if not found.is_complete:
-        said.append("the nearest 2,000 were looked at")
-    st.markdown("; ".join(said) + ".")
+        parts.append("only the nearest 2,000 were compared")
+    st.markdown("; ".join(parts) + ".")
 
 
 def _draw(preview: _Preview, alike: Sequence[Found]) -> None:
@@ -150,22 +151,22 @@ def _draw(preview: _Preview, alike: Sequence[Found]) -> None:
             url,
             name=percent(one.score),
             colour=colour,
-            value="" if one.is_unreviewed else "seen",
+            value="" if one.is_unreviewed else "reviewed",
             title=one.like.file_name,
         )
         for one, url in zip(shown, crop_urls(scope, places), strict=True)
     ]
     here = {one.id for one in tiles}
-    began = {_key(one) for one in shown if one.is_unreviewed}
+    initial = {_key(one) for one in shown if one.is_unreviewed}
     flipped = preview.flipped & here
     page = "-".join((shown[0].like.key.annotation_id[:8], str(len(shown))))
-    ticked = draw_sheet(
+    selected = draw_sheet(
         tiles,
         key=f"looks.sheet.{page}",
-        ticked=began ^ flipped,
+        selected=initial ^ flipped,
         version=str(hash(tuple(one.id for one in tiles))),
     )
-    preview.flipped = (preview.flipped - here) | (began ^ ticked)
+    preview.flipped = (preview.flipped - here) | (initial ^ selected)
 
 
 def _act(preview: _Preview, chosen: Sequence[Found]) -> None:
@@ -186,24 +187,24 @@ def _act(preview: _Preview, chosen: Sequence[Found]) -> None:
             on_click=_apply,
             args=(preview, chosen),
         )
-        st.caption("One undo brings them all back.")
+        st.caption("You can undo this in one step.")
 
 
 @state.reports_errors
 def _apply(preview: _Preview, chosen: Sequence[Found]) -> None:
-    """Have it done by the page, which closes the dialog."""
+    """Schedule the change; the page runs it and closes the dialog."""
     became, store, scope = preview.asked.became, services.store(), state.scope()
 
     def work(on_progress: bulk_progress.OnProgress) -> BulkReport:
         return _changed(store, scope, chosen, became, on_progress)
 
-    def say(told: BulkReport) -> None:
+    def finish(result: BulkReport) -> None:
         done = "Deleted" if became is None else "Relabelled"
-        report(f"{done} {boxes_on(told)}", told)
+        report(f"{done} {boxes_on(result)}", result)
         preview.on_done()
 
     bulk_progress.schedule(
-        "Deleting" if became is None else "Relabelling", work, then=say
+        "Deleting" if became is None else "Relabelling", work, then=finish
     )
 
 
@@ -223,23 +224,23 @@ def _changed(
     )
 
 
-_OFFER: Final = "imagebase.look_alikes.offer"
-_SHOWING: Final = "imagebase.look_alikes.showing"
-_LAST: Final = "imagebase.look_alikes.last"
+_OFFER: Final = "imagebase.similar_boxes.offer"
+_SHOWING: Final = "imagebase.similar_boxes.showing"
+_LAST: Final = "imagebase.similar_boxes.last"
 
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """A correction that may be wanted elsewhere in the same dataset."""
+    """A correction that may apply to other images of the same dataset."""
 
     dataset_id: str
     asked: Correction
 
 
 def note_rows(rows: Sequence[AnnotationRow], *, became: str | None) -> None:
-    """Remember what was done to boxes of the table, as they were before it.
+    """Remember a change to boxes of the table.
 
-    became: the label they have now; None where they were deleted.
+    rows: before the change. became: the new label; None if they were deleted.
     """
     done = [
         (ImageRecord(row.image_id, row.file_name, row.size), row.annotation, became)
@@ -250,33 +251,33 @@ def note_rows(rows: Sequence[AnnotationRow], *, became: str | None) -> None:
 
 
 def follow(record: ImageRecord) -> None:
-    """Draw the offer that follows from what was done to the image on screen.
+    """Draw the offer that follows from the last change to the image on screen.
 
-    What was done is the difference to the record of the last call, so call it with the
-    image as it is at every run.
+    The change is the difference to the record of the last call: call it at every run
+    with the current record.
     """
     last = _last(record.image_id)
     st.session_state[_LAST] = (state.scope().dataset_id, record)
     if last is not None:
         offer = _offer()
         is_undone = offer is not None and not is_still_made(offer.asked, record)
-        # What an undo does is no wish of its own.
-        found = None if is_undone else correction(last, record)
-        if is_undone or found is not None:
-            _keep(found)
+        # The change made by an undo gives no offer.
+        made = None if is_undone else correction(last, record)
+        if is_undone or made is not None:
+            _keep(made)
     draw_offer()
 
 
 def _last(image_id: str) -> ImageRecord | None:
-    """Return what was last on screen where that is this image, of this dataset."""
-    # One photograph has the same id in every dataset.
+    """Return the record of the last call if it is of this image and dataset."""
+    # The same image has the same id in every dataset.
     dataset_id, last = st.session_state.get(_LAST, ("", None))
     is_here = dataset_id == state.scope().dataset_id
     return last if is_here and last is not None and last.image_id == image_id else None
 
 
 def draw_offer() -> None:
-    """Draw what could be done to boxes like those of the last correction."""
+    """Draw the offer to correct similar boxes, if there is one."""
     with st.container():
         _draw_offer()
 
@@ -302,7 +303,7 @@ def _draw_offer() -> None:
     ):
         st.markdown(f":material/content_copy: {words(offer.asked, found)}")
         st.button(
-            "Show them",
+            "Show",
             key="looks.show",
             type="primary",
             icon=":material/visibility:",
@@ -310,7 +311,7 @@ def _draw_offer() -> None:
             args=(offer.asked,),
         )
         widgets.icon_button(
-            "Leave the others as they are",
+            "Dismiss",
             key="looks.drop",
             icon=":material/close:",
             is_plain=True,
@@ -321,12 +322,12 @@ def _draw_offer() -> None:
 
 
 def _ask_to_show(asked: Correction) -> None:
-    """Have the dialog opened where the offer is drawn next: a callback cannot."""
+    """Open the dialog when the offer is drawn next: a callback cannot."""
     st.session_state[_SHOWING] = asked
 
 
 def words(asked: Correction, found: Estimate) -> str:
-    """Return a sentence in Markdown about how many there may be."""
+    """Return the offer in Markdown, with the number of images."""
     label = widgets.escape(asked.label)
     done = (
         "deleted one"
@@ -335,12 +336,12 @@ def words(asked: Correction, found: Estimate) -> str:
     )
     images = widgets.plural(found.here, "other image")
     verb = "has" if found.here == 1 else "have"
-    where = "at the very place" if found.is_gathered else "about"
-    return f"**{images}** {verb} a **{label}** {where} where you {done}."
+    where = "at the same place" if found.is_gathered else "near the place"
+    return f"**{images}** {verb} a **{label}** box {where} where you {done}."
 
 
 def drop() -> None:
-    """Offer nothing more for the last correction."""
+    """Drop the offer for the last correction."""
     st.session_state.pop(_OFFER, None)
 
 
@@ -362,7 +363,7 @@ def _offer() -> Offer | None:
 def _estimate(
     owner_id: str, dataset_id: str, version: str, asked: Correction
 ) -> Estimate | None:
-    """Return how many there are; None where the correction was taken back."""
+    """Return the estimate; None if the correction was undone."""
     scope, store = Scope(owner_id, dataset_id, ""), services.store()
     changed = store.records(scope, image_ids=asked.image_ids)
     if not all(is_still_made(asked, record) for record in changed):

@@ -1,6 +1,6 @@
-"""Session state's one door: typed functions over namespaced keys.
+"""Session state: typed functions over namespaced keys.
 
-What must survive the session is in the store; here is only what is on screen.
+Only what is on screen; what must survive the session is in the store.
 """
 
 import logging
@@ -38,15 +38,15 @@ _SHOWN: Final = "imagebase.edit.shown"
 _KEPT_SHOWN: Final = 32
 _SAVED_AT: Final = "imagebase.edit.saved_at"
 _CONFLICTS: Final = "imagebase.edit.conflicts"
-# The tool that the Upload page shows open, and one of its choices.
+# Key of the open tool of the Upload page, and one of the tools.
 UPLOAD_TOOL: Final = "upload.tool"
 BACK_UP: Final = ":material/archive: Back up or restore"
 
 _FIRST_NAME: Final = "My images"
 _SAMPLES_NAME: Final = "Sample photographs"
 
-# Reruns that may come while one edit is saved.
-_PATIENCE: Final = 10
+# Reruns that may interrupt the saving of one edit.
+_RETRIES: Final = 10
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -65,7 +65,7 @@ def _first_dataset() -> DatasetInfo:
     who = visitor()
     with_samples = settings().samples or services.mode() is Mode.DEMO
     name = _SAMPLES_NAME if with_samples else _FIRST_NAME
-    keep_owner(who.owner_id)  # it may have expired while a tab was open
+    keep_owner(who.owner_id)  # may have expired while a tab was open
     created = services.store().create_dataset(who.owner_id, name, who=who.who)
     if with_samples:
         add_samples(Scope(who.owner_id, created.dataset_id, who.who))
@@ -73,11 +73,11 @@ def _first_dataset() -> DatasetInfo:
 
 
 def dataset() -> DatasetInfo:
-    """Return the dataset this session works on.
+    """Return the current dataset.
 
     Raises:
-        NotFoundError: somebody deleted it. What a person meant for it, a deletion say,
-            must not go to another one.
+        NotFoundError: it was deleted. An action meant for it, such as a deletion, must
+            not apply to another one.
     """
     known = datasets()
     chosen = st.session_state.get(_DATASET)
@@ -85,27 +85,26 @@ def dataset() -> DatasetInfo:
         if one.dataset_id == chosen:
             return one
     if chosen:
-        raise NotFoundError("This dataset was deleted meanwhile; nothing was done.")
+        raise NotFoundError("This dataset was deleted meanwhile; nothing was changed.")
     st.session_state[_DATASET] = known[0].dataset_id
     return known[0]
 
 
 def has_chosen() -> bool:
-    """Say whether this session works on a dataset already."""
+    """Say whether this session has a current dataset."""
     return _DATASET in st.session_state
 
 
 def has_dataset(known: Iterable[DatasetInfo]) -> bool:
-    """Say whether the dataset this session works on, if any, is among these."""
+    """Say whether the current dataset, if any, is among these."""
     chosen = st.session_state.get(_DATASET)
     return not chosen or any(one.dataset_id == chosen for one in known)
 
 
 def scope() -> Scope:
-    """Return whose and which dataset every query of this session is about.
+    """Return owner, dataset and visitor, for every query of this session.
 
-    Whether the dataset is still there, and this visitor's, is for the store to check:
-    it does so in every transaction.
+    The store checks in every transaction that the dataset exists and is the owner's.
     """
     who = visitor()
     chosen: str = st.session_state.get(_DATASET) or dataset().dataset_id
@@ -113,28 +112,28 @@ def scope() -> Scope:
 
 
 def leave_deleted_dataset() -> None:
-    """Run the page again from the top, out of a fragment, where its dataset is gone."""
+    """Rerun the page from the top, out of a fragment, if its dataset was deleted."""
     if not has_dataset(datasets()):
         st.rerun()
 
 
 def note_dialog(*, is_open: bool) -> None:
-    """Remember whether a dialog is open: each says so, and each run of the page not."""
+    """Remember whether a dialog is open: set by each dialog, cleared by each run."""
     st.session_state[_DIALOG] = is_open
 
 
 def run_page_again() -> None:
-    """Run the page from the top, out of a fragment, where work has come to its end.
+    """Rerun the page from the top, out of a fragment, when a job has ended.
 
-    Not while a dialog is open, which would close with what was typed in it; the page is
-    run again when a person closes it.
+    Not while a dialog is open, since that would close it and lose its input; the page
+    is rerun when the dialog is closed.
     """
     if not st.session_state.get(_DIALOG):
         st.rerun()
 
 
 def choose_dataset(dataset_id: str) -> None:
-    """Work on another dataset from now on."""
+    """Switch to another dataset."""
     if st.session_state.get(_DATASET) != dataset_id:
         st.session_state[_DATASET] = dataset_id
         for key in (_IMAGE, _REPORT):
@@ -142,10 +141,10 @@ def choose_dataset(dataset_id: str) -> None:
 
 
 def create_dataset(name: str) -> None:
-    """Begin an empty dataset and work on it.
+    """Create an empty dataset and switch to it.
 
     Raises:
-        LimitError: there are as many as may be.
+        LimitError: the maximum number of datasets is reached.
     """
     who, most = visitor(), services.limits().max_datasets
     if len(datasets()) >= most:
@@ -160,13 +159,13 @@ def add_samples(target: Scope) -> AdmissionReport:
 
 
 def upload_report() -> AdmissionReport | None:
-    """Return what the last upload of this session came to."""
+    """Return the result of the last upload of this session."""
     report: AdmissionReport | None = st.session_state.get(_REPORT)
     return report
 
 
 def keep_upload_report(report: AdmissionReport) -> None:
-    """Show this report from now on, and empty the field for files."""
+    """Keep the result of an upload, and empty the file uploader."""
     st.session_state[_REPORT] = report
     st.session_state[_UPLOADER] = uploader_generation() + 1
 
@@ -178,43 +177,43 @@ def uploader_generation() -> int:
 
 
 def image_id() -> str | None:
-    """Return the image the editor shows: the chosen one, else the first in need."""
+    """Return the image in the editor: the chosen one, else the first to review."""
     chosen: str | None = st.session_state.get(_IMAGE)
     return services.store().image_or_first(scope(), chosen)
 
 
 def choose_image(chosen: str | None) -> None:
-    """Show this image in the editor from now on."""
+    """Show this image in the editor."""
     st.session_state[_IMAGE] = chosen
 
 
 def save(record: ImageRecord) -> ImageRecord:
-    """Write a record through to the store."""
+    """Save a record."""
     return services.store().save(scope(), record)
 
 
 def note_revision(record: ImageRecord) -> None:
-    """Remember which revision of an image this session has seen."""
+    """Remember the revision of an image that this session has shown."""
     seen: dict[str, int] = st.session_state.setdefault(_SEEN_REVISIONS, {})
     seen[record.image_id] = record.revision
 
 
 def is_news(record: ImageRecord) -> bool:
-    """Say whether somebody saved this image since this session looked at it."""
+    """Say whether someone saved this image since this session showed it."""
     seen: dict[str, int] = st.session_state.setdefault(_SEEN_REVISIONS, {})
     return record.revision > seen.get(record.image_id, record.revision)
 
 
 def note_saved() -> None:
-    """Remember that a change was saved just now."""
+    """Remember the time of the last saved change."""
     st.session_state[_SAVED_AT] = utc_now()
 
 
 def saved_mark() -> str:
-    """Return when the last change was saved, by the visitor's clock, in words."""
+    """Return when the last change was saved, by the visitor's clock, as text."""
     saved_at: datetime | None = st.session_state.get(_SAVED_AT)
     if saved_at is None:
-        return "All is saved"
+        return "All changes saved"
     return f"Saved {local(saved_at):%H:%M:%S}"
 
 
@@ -224,7 +223,7 @@ def local(moment: datetime) -> datetime:
 
 
 def note_shown(record: ImageRecord) -> None:
-    """Remember how an image is on this session's screen."""
+    """Remember a record as shown on this session's screen."""
     shown: dict[str, ImageRecord] = st.session_state.setdefault(_SHOWN, {})
     shown.pop(record.image_id, None)
     shown[record.image_id] = record
@@ -233,54 +232,54 @@ def note_shown(record: ImageRecord) -> None:
 
 
 def shown(image_id: str) -> ImageRecord | None:
-    """Return an image as this session's screen had it last."""
-    found: ImageRecord | None = st.session_state.get(_SHOWN, {}).get(image_id)
-    return found
+    """Return the record of an image as last shown on this session's screen."""
+    record: ImageRecord | None = st.session_state.get(_SHOWN, {}).get(image_id)
+    return record
 
 
 def forget_shown(image_ids: Iterable[str]) -> None:
-    """Take images as they are in the store from now on."""
+    """Forget shown records, so that the stored ones are used."""
     for image_id in image_ids:
         st.session_state.get(_SHOWN, {}).pop(image_id, None)
 
 
 def keep_conflict(conflict: Conflict) -> None:
-    """Keep both versions of an image until a person has chosen."""
+    """Keep both versions of an image until one is chosen."""
     st.session_state.setdefault(_CONFLICTS, {})[conflict.image_id] = conflict
 
 
 def conflict(image_id: str) -> Conflict | None:
-    """Return the versions of an image between which this session has to choose."""
-    found: Conflict | None = st.session_state.get(_CONFLICTS, {}).get(image_id)
-    return found
+    """Return the versions of an image to choose from, if there is a conflict."""
+    pending: Conflict | None = st.session_state.get(_CONFLICTS, {}).get(image_id)
+    return pending
 
 
 def drop_conflict(image_id: str) -> None:
-    """Forget the versions of an image: one was chosen."""
+    """Drop the conflict of an image, after a version was chosen."""
     st.session_state.get(_CONFLICTS, {}).pop(image_id, None)
 
 
 def lasting_problem(problem: str, image_id: str) -> str:
-    """Return a new problem with an image, or the last one while it is still young.
+    """Return a new problem of an image, or the last one for some seconds.
 
-    The canvas answers what it is given, so that the next run comes at once: a sentence
-    that is told in one run alone would be gone before anybody could read it.
+    The canvas triggers a rerun at once: a message shown in one run only would be gone
+    before it could be read.
     """
     now = time.monotonic()
     if problem:
         st.session_state[_PROBLEM] = (problem, image_id, now)
-    told, about, since = st.session_state.get(_PROBLEM, ("", "", now))
-    is_current = about == image_id and now - since < PROBLEM_SECONDS
-    return str(told) if is_current else ""
+    last, of_image, since = st.session_state.get(_PROBLEM, ("", "", now))
+    is_current = of_image == image_id and now - since < PROBLEM_SECONDS
+    return str(last) if is_current else ""
 
 
 def say(message: str) -> None:
-    """Show a message once, after the rerun that follows."""
+    """Show a message once, at the next run."""
     st.session_state[_MESSAGE] = message
 
 
 def take_message() -> str:
-    """Return once what `say` left; empty when there is nothing to say."""
+    """Return the message of `say` once; empty if there is none."""
     return str(st.session_state.pop(_MESSAGE, ""))
 
 
@@ -302,7 +301,7 @@ def reports_errors(callback: Callable[P, None]) -> Callable[P, None]:
 
 
 def note_step(result: UndoResult) -> None:
-    """Say what was undone or done again, and show it."""
+    """Show the result of an undo or redo."""
     note_saved()
     forget_shown(result.image_ids)
     say(result.description)
@@ -311,12 +310,12 @@ def note_step(result: UndoResult) -> None:
 
 
 def rename_dataset(name: str) -> None:
-    """Give this dataset another name."""
+    """Rename the current dataset."""
     services.store().rename_dataset(scope(), name)
 
 
 def delete_dataset() -> None:
-    """Delete this dataset with its images, labels and exports, for good."""
+    """Delete the current dataset with its images, labels and exports."""
     target = scope()
     services.store().delete_dataset(target)
     delete_exports(target.owner_id, target.dataset_id)
@@ -326,19 +325,19 @@ def delete_dataset() -> None:
 
 
 def has_images() -> bool:
-    """Say whether this dataset holds any image."""
+    """Say whether the current dataset has images."""
     return any(services.store().progress(scope()).values())
 
 
 def undisturbed(work: Callable[[], T], interruptions: list[BaseException]) -> T:
-    """Run to its end what a waiting rerun would cut short; the caller raises it later.
+    """Run work that a pending rerun must not cut short; the caller raises it later.
 
-    Streamlit raises a rerun wherever the script touches session state, once, and as no
-    Exception; a callback that it cuts short is not called again, and an edit would be
-    lost. The work is begun again, so it must be harmless to do twice. A session that
-    ends raises every time: then it is over.
+    Streamlit raises a rerun, once, wherever the script touches session state, and not
+    as an Exception. A callback that it cuts short is not called again, and its edit
+    would be lost. The work is started again, so running it twice must do no harm. A
+    session that ends raises every time; then the last interruption is raised.
     """
-    for _ in range(_PATIENCE):
+    for _ in range(_RETRIES):
         try:
             return work()
         except (Exception, KeyboardInterrupt, SystemExit, GeneratorExit):

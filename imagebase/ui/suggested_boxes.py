@@ -30,22 +30,22 @@ LABELS: Final = "annotate.labels"
 FLOOR: Final = 0.05
 
 
-class _Source(NamedTuple):
-    """Which model's answers, and which of them become boxes."""
+class _Suggester(NamedTuple):
+    """A model, and the rule by which its candidates become boxes."""
 
     detector: Detector
     rule: SelectionRule
 
 
 def of_record(record: ImageRecord) -> tuple[Annotation, ...]:
-    """Return what is suggested for an image and not on it yet."""
+    """Return the suggestions for an image that are not saved on it yet."""
     return of_records([record])[record.image_id]
 
 
 def of_records(
     records: Sequence[ImageRecord],
 ) -> Mapping[str, tuple[Annotation, ...]]:
-    """Return what is suggested for each image and not on it yet, by image id."""
+    """Return the unsaved suggestions for each image, by image id."""
     nothing: dict[str, tuple[Annotation, ...]] = {one.image_id: () for one in records}
     open_ones = [one for one in records if one.status is not ReviewStatus.APPROVED]
     source = _source() if open_ones else None
@@ -55,7 +55,7 @@ def of_records(
     pool = pool.outside(services.store().ignored_shapes(state.scope(), pool.image_ids))
     detector, rule = source
     selection = select_all(pool, rule, model_labels=detector.labels)
-    there = set(pool.image_ids)
+    in_pool = set(pool.image_ids)
     return nothing | {
         one.image_id: suggested(
             one,
@@ -69,12 +69,12 @@ def of_records(
             model_id=detector.model_id,
         )
         for one in open_ones
-        if one.image_id in there
+        if one.image_id in in_pool
     }
 
 
 def count_on_new() -> int:
-    """Return how many boxes are suggested on images that have none at all."""
+    """Return the number of suggestions on images without any boxes."""
     source = _source()
     if source is None:
         return 0
@@ -91,8 +91,8 @@ def _pool(detector: Detector) -> CandidatePool:
     return cache.candidates(scope.owner_id, scope.dataset_id, key, version)
 
 
-def _source() -> _Source | None:
-    """Return the model that ran last here, or whose boxes were saved since."""
+def _source() -> _Suggester | None:
+    """Return the model that ran last, or whose boxes were saved since."""
     run, saved = job_progress.latest("annotate"), job_progress.latest("keep")
     is_saved = (
         saved is not None
@@ -103,26 +103,26 @@ def _source() -> _Source | None:
     if job is None:
         return None
     try:
-        # Without a spinner: a callback asks too.
+        # Without a spinner: callbacks call this too.
         detector = shared_looker(
             ModelConfig.of(job.parameters), owner_id=state.scope().owner_id
         )
     except (ImageBaseError, KeyError):
         return None
-    return _Source(detector, _rule(job, detector, is_saved=is_saved))
+    return _Suggester(detector, _rule(job, detector, is_saved=is_saved))
 
 
 def _rule(job: JobInfo, detector: Detector, *, is_saved: bool) -> SelectionRule:
-    """Return the thresholds that boxes were saved by, else those of Annotate now."""
-    usual = SelectionRule.of(job.parameters if is_saved else {})
+    """Return the rule that boxes were saved by, else the current one of Annotate."""
+    default = SelectionRule.of(job.parameters if is_saved else {})
     if is_saved:
         store, scope = services.store(), state.scope()
-        mapping = mapping_now(store, scope, detector.labels, usual.mapping)
-        return replace(usual, mapping=mapping)
+        mapping = mapping_now(store, scope, detector.labels, default.mapping)
+        return replace(default, mapping=mapping)
     fields = st.session_state
     return SelectionRule(
-        confidence_threshold=fields.get(CONFIDENCE, usual.confidence_threshold),
-        nms_threshold=fields.get(NMS, usual.nms_threshold),
+        confidence_threshold=fields.get(CONFIDENCE, default.confidence_threshold),
+        nms_threshold=fields.get(NMS, default.nms_threshold),
         labels=tuple(fields.get(LABELS) or ()) or None,
         mapping=mapping_of(detector),
         per_label_confidence=thresholds_of(detector),

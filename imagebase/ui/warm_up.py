@@ -1,4 +1,4 @@
-"""What the first visitor would wait for, loaded before the server answers anybody."""
+"""Start-up: load pages, store and default model before the first request."""
 
 import asyncio
 import importlib
@@ -29,10 +29,10 @@ _log = logging.getLogger(__name__)
 
 @asynccontextmanager
 async def warmed(_app: st.App) -> AsyncGenerator[None]:
-    """Load all that pages need, then serve, then say where."""
+    """Load what pages need, serve, and print the address."""
     _start_log()
     await asyncio.to_thread(warm)
-    # By now Streamlit's modules are loaded and have their loggers.
+    # By now Streamlit's loggers exist.
     adopt("streamlit", "uvicorn", "websockets")
     _log.info("The app started")
     announcing = asyncio.create_task(_announce())
@@ -42,7 +42,7 @@ async def warmed(_app: st.App) -> AsyncGenerator[None]:
 
 
 def _start_log() -> None:
-    """Log to standard error as IMAGEBASE_LOG says, else from information upwards."""
+    """Log to standard error, by IMAGEBASE_LOG or from level info."""
     logging.captureWarnings(True)
     default = LogSettings("info")
     try:
@@ -55,9 +55,9 @@ def _start_log() -> None:
 
 
 def warm() -> None:
-    """Import every page's parts, open the store and load the default model.
+    """Import every page, open the store and load the default model.
 
-    What goes wrong is logged alone: the pages say it in a sentence to who comes.
+    Errors are only logged: the pages show them.
     """
     for module in pkgutil.walk_packages(ui.__path__, f"{ui.__name__}."):
         importlib.import_module(module.name)
@@ -65,11 +65,11 @@ def warm() -> None:
         services.runner()
         shared_looker(ModelConfig((DEFAULT_MODEL,)))
     except ImageBaseError:
-        _log.exception("The app starts without all that it needs")
+        _log.exception("The app starts with errors")
 
 
 async def _announce() -> None:
-    """Print the address once it answers, and show it unless the server is headless."""
+    """Print the address once it answers; open a browser unless headless."""
     address = st.get_option("server.address") or ""
     port: int = st.get_option("server.port")
     for _ in range(_TRIES):

@@ -23,9 +23,9 @@ EDIT_PAGE: Final = "pages/edit.py"
 _GOING: Final = "imagebase.going_to_editor"
 _MOST_PAGE_NUMBERS: Final = 7
 _PAGE_NUMBER_PX: Final = 40
-# Of two or three pages a narrower row leaves numbers out.
+# A narrower row hides numbers even for two or three pages.
 _LEAST_PAGES_PX: Final = 280
-# What fits beside each other at 1280 pixels without a second line.
+# Total length of the names in one row at 1280 px without a second line.
 _NAME_LETTERS_IN_A_ROW: Final = 96
 
 ICON_ONLY: Final = "icon-only"
@@ -50,7 +50,7 @@ STATUS_WORDS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """One tile of a grid: the picture, what it is called, and a line below it."""
+    """One tile of an image grid: image URL, file name, and a line below it."""
 
     image_id: str
     url: str
@@ -61,9 +61,9 @@ class Picture:
 
 
 def guarded(draw: Callable[P, None]) -> Callable[P, None]:
-    """Return a fragment's body whose errors are a sentence in its place.
+    """Return a fragment's body that shows its errors in its place.
 
-    When a fragment runs alone, the frame around the page is not there to catch them.
+    When a fragment runs alone, the frame does not catch them.
     """
 
     @wraps(draw)
@@ -78,9 +78,9 @@ def guarded(draw: Callable[P, None]) -> Callable[P, None]:
 
 
 def in_dialog(draw: Callable[P, None]) -> Callable[P, None]:
-    """Return a dialog's body whose errors are a sentence, and that nothing closes.
+    """Return a dialog's body that shows its errors and stays open when a job ends.
 
-    The dialog needs `on_dismiss="rerun"`: no end of background work is shown meanwhile.
+    The dialog needs `on_dismiss="rerun"`, to show the ended jobs afterwards.
     """
     guard = guarded(draw)
 
@@ -103,12 +103,11 @@ def icon_button(
     disabled: bool = False,
     is_plain: bool = False,
 ) -> None:
-    """Draw a button that shows its icon alone; its name is read out.
+    """Draw a button with an icon only; screen readers read its name.
 
-    name: text, as it is. hint: what is shown over it; the name where there is none.
-    is_plain: without a border.
+    name: plain text. hint: tooltip, by default the name. is_plain: without a border.
     """
-    # The frame's style hides the name of what is in such a container.
+    # The frame's style hides button names in such a container.
     with st.container(key=f"{ICON_ONLY}.{key}", width="content"):
         st.button(
             escape(name),
@@ -123,7 +122,7 @@ def icon_button(
 
 
 def page_of(items: Sequence[T], *, page_size: int, key: str) -> Sequence[T]:
-    """Return one page of a long list, and draw the numbers to turn to where needed."""
+    """Return the current page of a list; draw page numbers if there are several."""
     pages = -(-len(items) // page_size)
     if pages <= 1:
         return items
@@ -132,8 +131,8 @@ def page_of(items: Sequence[T], *, page_size: int, key: str) -> Sequence[T]:
 
 
 def page_number(pages: int, *, key: str) -> int:
-    """Draw the numbers to turn to; return the chosen one, from 1."""
-    # Beside other widgets they would shrink to the current number alone.
+    """Draw page numbers; return the chosen one, from 1."""
+    # Next to other widgets they would shrink to the current number.
     wanted = _PAGE_NUMBER_PX * (min(pages, _MOST_PAGE_NUMBERS) + 2)
     width = max(wanted, _LEAST_PAGES_PX)
     number: int = st.pagination(
@@ -143,7 +142,7 @@ def page_number(pages: int, *, key: str) -> int:
 
 
 def picture_grid(pictures: Sequence[Picture], *, columns: int, key: str) -> None:
-    """Draw pictures in rows; the name below each opens it in the editor."""
+    """Draw images in rows; the name below each opens it in the editor."""
     for start in range(0, len(pictures), columns):
         row = pictures[start : start + columns]
         cells = st.columns(columns, gap="small")
@@ -171,22 +170,22 @@ def _tile(picture: Picture, key: str, *, longest: int) -> None:
 
 
 def open_in_editor(image_id: str) -> None:
-    """Go to the editor with this image, once the page or a fragment is drawn again.
+    """Open the editor with this image at the next run of the page or fragment.
 
-    For a callback: where the button was drawn there may be none any more.
+    For a callback: the button may not be drawn again.
     """
     state.choose_image(image_id)
     st.session_state[_GOING] = True
 
 
 def go_to_editor() -> None:
-    """Go to the editor if a press asked for it; a fragment begins with this."""
+    """Switch to the editor after a click on an image; call it first in a fragment."""
     if st.session_state.pop(_GOING, False):
         st.switch_page(EDIT_PAGE)
 
 
 def short_name(file_name: str, *, longest: int = 18) -> str:
-    """Return the last part of a path, its middle left out where it is long."""
+    """Return the last part of a path, shortened in the middle if it is long."""
     name = file_name.rsplit("/", 1)[-1]
     if len(name) <= longest:
         return name
@@ -194,26 +193,26 @@ def short_name(file_name: str, *, longest: int = 18) -> str:
 
 
 def escape(text: str) -> str:
-    """Return text of a stranger's so that Markdown shows it as it is."""
+    """Return untrusted text escaped for Markdown."""
     return "".join(f"\\{c}" if c in r"\`*_{}[]<>()#+-.!|~:$&" else c for c in text)
 
 
 def with_suggestions(words: str, suggestions: int) -> str:
-    """Return a line about an image, with how many suggestions it has besides."""
+    """Return a line about an image, with its number of unsaved suggestions."""
     if not suggestions:
         return words
-    said = f"{plural(suggestions, 'suggestion')} not saved"
-    return f"{words} · {said}" if words else said
+    unsaved = f"{plural(suggestions, 'suggestion')} not saved"
+    return f"{words} · {unsaved}" if words else unsaved
 
 
 def megabytes(byte_count: int) -> str:
-    """Return a size for people: 14 MB, 0.3 MB."""
+    """Return a file size as text: 14 MB, 0.3 MB."""
     value = byte_count / 1_000_000
     return f"{value:.0f} MB" if value >= 10 else f"{value:.1f} MB"
 
 
 def needs_images() -> None:
-    """Stop the page with the way out where the dataset holds no image."""
+    """Stop the page with a link to Upload if the dataset has no images."""
     if state.has_images():
         return
     st.info("This dataset has no images yet. Upload some first.")
@@ -240,11 +239,12 @@ def confirm_deletion(
     version: stands for these images as they are now; another one clears the checkbox.
     """
     images = plural(what.images, "image")
-    it, its = ("it", "its") if what.images == 1 else ("them", "their")
+    is_one = what.images == 1
+    it, files = ("it", "its image file") if is_one else ("them", "their image files")
     with st.container(width=_POPOVER_PX):
         st.markdown(f"**Delete {images} from this dataset**")
         st.markdown(
-            f"This deletes {its} image files, {_contents(what)}. It cannot be undone, "
+            f"This deletes {files}, {_contents(what)}. It cannot be undone, "
             f"nor can earlier changes to {it}. To keep a copy, back up the dataset "
             "first (**Manage**, **Back up or restore**)."
         )

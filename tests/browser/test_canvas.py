@@ -485,9 +485,9 @@ def test_question_mark_lists_every_key_and_hides_the_list(editing: Editing) -> N
         assert [one.split("\n") for one in shown] == keys.in_words()
         editing.press(close)
         expect(listed).to_be_hidden()
-    editing.page.get_by_role("button", name="Keys", exact=True).click()
+    editing.page.get_by_role("button", name="Keyboard shortcuts", exact=True).click()
     expect(listed).to_be_visible()
-    editing.page.get_by_role("button", name="Close the list of keys").click()
+    editing.page.get_by_role("button", name="Close keyboard shortcuts").click()
     expect(listed).to_be_hidden()
     assert editing.actions() == []
 
@@ -614,7 +614,7 @@ def test_picture_is_dragged_and_boxes_keep_their_places(
 def test_buttons_and_keys_zoom(editing: Editing) -> None:
     canvas, page = editing.canvas, editing.page
     fit = canvas.scale
-    page.get_by_role("button", name="One to one").click()
+    page.get_by_role("button", name="Actual size").click()
     canvas.wait_for("scale", "1")
     editing.press("f", "+")
     page.wait_for_timeout(50)

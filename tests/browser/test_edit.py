@@ -360,10 +360,10 @@ def test_keys_are_left_alone_while_someone_types(visit: Visit, place: str) -> No
     page = visit.page
     visit.select_bottle()
     if place == "tags":
-        page.get_by_placeholder("Tag the whole image").click()
+        page.get_by_placeholder("Add image tags").click()
     elif place == "comment":
         page.get_by_role("button", name="Comment", exact=True).click()
-        page.get_by_label("Say something of this image").click()
+        page.get_by_label("Comment on this image").click()
     elif place == "table":
         table = page.get_by_test_id("stDataFrame").bounding_box()
         assert table is not None
@@ -389,7 +389,7 @@ def test_keys_are_left_alone_while_someone_types(visit: Visit, place: str) -> No
 
 def test_saved_follows_every_change(visit: Visit) -> None:
     page = visit.page
-    expect(page.get_by_text("All is saved")).to_be_visible()
+    expect(page.get_by_text("All changes saved")).to_be_visible()
     visit.canvas.drag((420, 60), (500, 120))
     mark = page.get_by_text(re.compile(r"^Saved \d\d:\d\d:\d\d$"))
     for key in ("Control+z", "Control+y", "a"):
@@ -410,7 +410,7 @@ def test_saved_follows_every_change(visit: Visit) -> None:
 @pytest.mark.long
 def test_tags_are_typed_and_chosen_from_those_there_are(visit: Visit) -> None:
     page = visit.page
-    field = page.get_by_placeholder("Tag the whole image")
+    field = page.get_by_placeholder("Add image tags")
     field.fill("night")
     field.press("Enter")
     visit.wait_for(lambda one: one.tags == ("night",))
@@ -418,7 +418,7 @@ def test_tags_are_typed_and_chosen_from_those_there_are(visit: Visit) -> None:
     page.keyboard.press("Escape")
     visit.button("edit-next").click()
     visit.wait_for_image(BEAR)
-    page.get_by_placeholder("Tag the whole image").click()
+    page.get_by_placeholder("Add image tags").click()
     page.get_by_role("option", name="night").click()
     visit.wait_for(lambda one: one.tags == ("night",), BEAR)
 
@@ -478,7 +478,7 @@ def test_what_was_sent_back_is_mended_and_resolved(visit: Visit) -> None:
     page.get_by_role("button", name="Reject and next").click()
     visit.wait_for_image(BEAR)
     visit.settle()
-    page.get_by_label("Images to go through").click()
+    page.get_by_label("Image queue").click()
     page.get_by_role("option", name=re.compile(r"^Rejected \d")).click()
     visit.wait_for_image(KITCHEN)
     expect(page.get_by_text("1 / 1")).to_be_visible()
@@ -536,7 +536,7 @@ def other(served: Served, chromium: Browser, scope: Scope) -> Iterator[Visit]:
 
 
 CHOICES = {
-    "Keep yours": {"bottle", "cup", "car"},
+    "Keep mine": {"bottle", "cup", "car"},
     "Keep theirs": {"bottle", "cup", "dog"},
     "Keep both": {"bottle", "cup", "car", "dog"},
 }
@@ -556,9 +556,9 @@ def test_second_to_save_sees_both_versions_and_chooses(
     visit.canvas.drag((440, 70), (520, 130))
     page = visit.page
     expect(page.get_by_text("saved this image while you changed it")).to_be_visible()
-    expect(page.get_by_text("All is saved")).to_have_count(0)
+    expect(page.get_by_text("All changes saved")).to_have_count(0)
     expect(page.get_by_text("Not saved yet")).to_be_visible()
-    expect(page.get_by_text("Yours, not saved")).to_be_visible()
+    expect(page.get_by_text("Your version, not saved")).to_be_visible()
     expect(page.get_by_role("main").locator("img")).to_have_count(2)
     assert visit.record() == theirs  # nothing is written over unasked
 
@@ -593,7 +593,7 @@ def test_approval_of_what_somebody_else_changed_asks_to_look_first(
     other.canvas.drag((420, 60), (500, 120))
     other.wait_for(lambda one: len(one.annotations) == 3)
     visit.press("Enter")
-    expect(visit.page.get_by_text("Somebody else changed this image")).to_be_visible()
+    expect(visit.page.get_by_text("Someone else changed this image")).to_be_visible()
     assert visit.record().status is not ReviewStatus.APPROVED
     assert len(visit.canvas.shown()) == 3
 

@@ -50,12 +50,12 @@ def upload(page: Page) -> None:
 
 def import_labels(page: Page, dataset: Dataset, folder: Path) -> None:
     """Look at the dry run, and agree; nothing is stored before that."""
-    page.get_by_text("Import labels that exist already").click()
+    page.get_by_text("Import labels").click()
     drop(page, "import-files", labels_file(folder))
     agree = page.get_by_role("button", name="Import 1 box")
     expect(agree).to_be_visible(timeout=20_000)
-    expect(page.get_by_text("1 of 2 images found: 1 by their name")).to_be_visible()
-    expect(page.get_by_text("1 item in the files that cannot come in")).to_be_visible()
+    expect(page.get_by_text("1 of 2 images matched: 1 by name")).to_be_visible()
+    expect(page.get_by_text("1 item that cannot be read")).to_be_visible()
     assert not any(one.annotations for one in dataset.records())
     assert not len(dataset.store.labels(dataset.scope))
     agree.click()
@@ -103,9 +103,9 @@ def test_labels_come_in_as_agreed_and_a_backup_is_the_same_dataset(
 
     path = back_up(page, tmp_path)
     drop(page, "restore-file", path)
-    told = page.get_by_text("Bears (restored) is there, with 2 images")
+    told = page.get_by_text("Bears (restored) restored with 2 images")
     expect(told).to_be_visible(timeout=20_000)
-    page.get_by_role("button", name="Open it").click()
+    page.get_by_role("button", name="Open dataset").click()
     expect(page.get_by_text("all 2")).to_be_visible(timeout=20_000)
     restored = dataset.store.datasets(TEAM_OWNER)[-1]
     target = replace(dataset.scope, dataset_id=restored.dataset_id)
@@ -119,7 +119,7 @@ def test_refused_import_says_so_and_can_be_agreed_to_later(
 ) -> None:
     page.goto(dataset.at())
     upload(page)
-    page.get_by_text("Import labels that exist already").click()
+    page.get_by_text("Import labels").click()
     drop(page, "import-files", labels_file(tmp_path))
     agree = page.get_by_role("button", name="Import 1 box")
     expect(agree).to_be_visible(timeout=20_000)

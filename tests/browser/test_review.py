@@ -143,7 +143,7 @@ def test_a_planted_logo_is_deleted_everywhere_and_undone_at_once(
     first.click(timeout=20_000)
     expect(page.get_by_text("1 label on 1 image selected")).to_be_visible()
     reviewed.press("review-crops-delete")
-    words = f"{ALL - 1} other images have a {LABEL} at the very place"
+    words = f"{ALL - 1} other images have a {LABEL} box at the same place"
     expect(page.get_by_text(words)).to_be_visible(timeout=20_000)
     reviewed.press("looks-show")
     dialog = page.get_by_role("dialog")
@@ -167,7 +167,7 @@ def test_a_key_on_edit_offers_the_look_alikes_too(
     canvas = find_canvas(page)
     canvas.surface.focus()
     canvas.press("Tab", "Delete")
-    words = f"{ALL - 1} other images have a {LABEL} at the very place"
+    words = f"{ALL - 1} other images have a {LABEL} box at the same place"
     expect(page.get_by_text(words)).to_be_visible(timeout=20_000)
     reviewed.press("looks-show")
     apply = page.get_by_role("button", name=f"Delete {WITH_LOGO - 1} boxes")

@@ -77,7 +77,7 @@ def test_label_train_see_the_curve_and_annotate_with_the_model(
     assert approved(shapes) == 8
 
     go_to(page, "Train")
-    expect(page.get_by_text("Learns from 8 approved images")).to_be_visible(
+    expect(page.get_by_text("Trains on 8 approved images")).to_be_visible(
         timeout=MINUTE_MS
     )
     page.get_by_role("slider").first.press("Home")
@@ -90,8 +90,8 @@ def test_label_train_see_the_curve_and_annotate_with_the_model(
     approve = page.get_by_role("button", name="Approve images")
     expect(approve).to_be_visible(timeout=MINUTE_MS)
     go_to(page, "Train")
-    finish = page.get_by_role("button", name="End now, keep the best")
-    rest = page.get_by_role("button", name="Label the rest with it")
+    finish = page.get_by_role("button", name="Finish now")
+    rest = page.get_by_role("button", name="Label the rest")
     expect(finish.or_(rest).first).to_be_visible(timeout=MINUTE_MS)
     if finish.is_visible() and finish.is_enabled():
         finish.click()

@@ -225,7 +225,7 @@ def test_page_shows_results_as_they_come(filled: Tab) -> None:
     store().submit_job(the_scope(), "annotate", {"model": "x", "statuses": []})
     store().claim_job("elsewhere:1:x", ["annotate"])  # and it takes its time
     filled.open("annotate")
-    assert "The first pictures will be here in a moment." in filled.words()
+    assert "Waiting for the first images" in filled.words()
     assert filled.app.button(key="annotate.run").disabled
 
 

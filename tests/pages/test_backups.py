@@ -71,7 +71,7 @@ def test_dataset_is_backed_up_restored_and_opened(labelled: Tab) -> None:
     data = backup_of(labelled)
     assert "2 images, 3 boxes." in labelled.words()
     drop(labelled, data)
-    assert "**My images \\(restored\\)** is there, with 2 images." in labelled.words()
+    assert "**My images \\(restored\\)** restored with 2 images." in labelled.words()
     labelled.press("restore.open")
     assert labelled.app.sidebar.selectbox[0].value == the_scope().dataset_id
     assert [one.name for one in store().datasets(TEAM_OWNER)] == [
@@ -90,8 +90,8 @@ def test_backup_without_an_image_whose_file_is_gone_says_so(
     (images / TEAM_OWNER / image_id[:2] / image_id).unlink()
     backup_of(labelled)
     assert (
-        "Not in it: 1 image whose file is missing or damaged. Add it again, then back "
-        "up again."
+        "Not in the backup: 1 image whose file is missing or damaged. Add it again, "
+        "then back up again."
     ) in labelled.words()
     (table,) = labelled.app.dataframe
     assert table.value["image"].to_list() == [lost.file_name]
@@ -116,9 +116,9 @@ def test_backup_too_large_to_be_sent_says_that_it_is_not_kept(
     labelled.app.run()
     assert not labelled.app.get("download_button")
     (warning,) = labelled.app.warning
-    assert "Copy this file away now: it is deleted within an hour" in warning.value
+    assert "Copy this file now: it is deleted within an hour" in warning.value
     assert path in [one.value for one in labelled.app.code]
-    assert "python -m imagebase backup" in labelled.words()
+    assert "imagebase backup" in labelled.words()
 
 
 def test_what_is_no_backup_is_refused_in_a_sentence(labelled: Tab) -> None:
@@ -134,18 +134,18 @@ def test_restore_that_was_cut_short_does_not_say_that_it_is_kept(tab: Tab) -> No
     assert store().claim_job("elsewhere:1:x", ["restore"])
     store().interrupt_workers(["elsewhere:1:x"])
     tab.app.run()
-    assert "what is half restored goes, unless somebody has worked" in tab.words()
-    assert "What was done is kept." not in tab.words()
+    assert "deletes the restored part, unless someone has edited it" in tab.words()
+    assert "Completed work is kept." not in tab.words()
 
 
 def test_cancelled_restore_does_not_say_that_it_is_kept(tab: Tab) -> None:
     job_id = store().submit_job(the_scope(), "restore", {})
     # As if it had been dropped in this tab.
-    tab.app.session_state[backup_panel._BEGUN] = {"restore": the_scope().dataset_id}
+    tab.app.session_state[backup_panel._STARTED] = {"restore": the_scope().dataset_id}
     tab.app.run()
     tab.press(f"jobs.cancel.{job_id}")
-    assert "Nothing is kept, unless somebody has worked" in tab.words()
-    assert "What was done is kept." not in tab.words()
+    assert "Nothing is kept, unless someone has edited" in tab.words()
+    assert "Completed work is kept." not in tab.words()
 
 
 def test_backup_is_not_offered_on_another_dataset(labelled: Tab) -> None:
@@ -165,14 +165,14 @@ def test_press_for_a_dataset_that_is_gone_is_a_sentence(labelled: Tab) -> None:
     store().delete_dataset(the_scope())
     labelled.press("backup.start")
     assert not labelled.app.exception
-    assert "not there any more" in "".join(labelled.toasts())
+    assert "no longer exists" in "".join(labelled.toasts())
 
 
 def test_backup_that_is_refused_is_not_ones_own(labelled: Tab) -> None:
     begun_elsewhere("backup")
     labelled.press("backup.start")
     assert "of this kind" in "".join(labelled.toasts())
-    assert backup_panel._BEGUN not in labelled.app.session_state
+    assert backup_panel._STARTED not in labelled.app.session_state
 
 
 def test_restore_that_is_refused_leaves_no_file(

@@ -60,7 +60,7 @@ def test_files_are_compared_with_the_dataset(tab: Tab) -> None:
     drop(tab, "Before", EARLIER)
     assert ":material/open_with: **1** moved" in tab.words()
     assert ":material/label: **1** relabelled" in tab.words()
-    assert "0 boxes the same · on 2 images that both have" in tab.words()
+    assert "0 boxes unchanged · on 2 images in both" in tab.words()
     assert "1 image before only" in tab.words()
     changes = next(one.value for one in tab.app.dataframe if "overlap" in one.value)
     assert list(changes["before"]) == [
@@ -75,10 +75,8 @@ def test_shifted_class_numbers_are_a_warning(tab: Tab) -> None:
     assert store().labels(the_scope()).names == ("bottle", "cup", "bear", "<b>")
     (warning,) = tab.app.warning
     assert "bear 0 → 2, bottle 1 → 0, cup 2 → 1" in warning.value
-    numbers = next(
-        one.value for one in tab.app.dataframe if "number after" in one.value
-    )
-    assert list(numbers["what"]) == ["shifted", "shifted", "shifted", "new"]
+    numbers = next(one.value for one in tab.app.dataframe if "ID after" in one.value)
+    assert list(numbers["change"]) == ["changed", "changed", "changed", "new"]
 
 
 def test_what_was_is_drawn_beside_what_is(tab: Tab) -> None:
@@ -93,8 +91,8 @@ def test_two_files_are_compared_and_others_can_be_chosen(tab: Tab) -> None:
     after.set_value("Label files").run()
     drop(tab, "Before", EARLIER)
     drop(tab, "After", EARLIER)
-    assert "3 boxes the same · on 3 images that both have" in tab.words()
-    assert "No box differs." in tab.words()
+    assert "3 boxes unchanged · on 3 images in both" in tab.words()
+    assert "No boxes differ." in tab.words()
     tab.press("compare.forget.After")
     assert "Drop another version of the labels" in tab.words()
 

@@ -12,7 +12,7 @@ from imagebase.images.scan import Incoming
 from imagebase.ingest.add_images import admit
 from imagebase.settings import SAMPLES_FOLDER, TEAM_OWNER, Limits
 from imagebase.store import Scope
-from imagebase.ui.edit.navigation import Among
+from imagebase.ui.edit.navigation import ImageQueue
 from tests.app_fixtures import Tab, model_box, put, records, store, the_scope
 
 KITCHEN = r"kitchen\.jpg"
@@ -104,8 +104,8 @@ def one_by_key(tab: Tab, start: str) -> Selectbox[str]:
     )
 
 
-def go_through(tab: Tab, among: Among) -> None:
-    one_by_key(tab, "edit.among").set_value(among).run()
+def go_through(tab: Tab, among: ImageQueue) -> None:
+    one_by_key(tab, "edit.queue").set_value(among).run()
 
 
 def test_label_of_the_next_box_is_chosen_or_created(labelled: Tab) -> None:
@@ -148,7 +148,7 @@ def test_label_chosen_in_one_dataset_is_not_the_next_ones(labelled: Tab) -> None
 def test_label_that_is_no_name_is_refused_in_a_sentence(labelled: Tab) -> None:
     labelled.open("edit")
     labelled.submit("edit.new_label", "\0")
-    assert "A label needs a name" in labelled.words()
+    assert "Enter a label name" in labelled.words()
     assert not labelled.app.exception
 
 
@@ -208,7 +208,7 @@ def test_image_that_somebody_labels_meanwhile_is_not_removed(labelled: Tab) -> N
     put(records()[0], Annotation(Box(5, 5, 50, 50), "theirs"))
     labelled.press("edit.remove")
     assert [box.label for box in records()[0].annotations] == ["theirs"]
-    assert "Somebody else changed this image" in labelled.words()
+    assert "Someone else changed this image" in labelled.words()
     # Its tick was for the image as it was.
     assert labelled.app.button(key="edit.remove").disabled
 
@@ -254,7 +254,7 @@ def test_tags_are_saved_at_once_and_undone(labelled: Tab) -> None:
 
 def test_saved_is_said_after_undo_too(labelled: Tab) -> None:
     labelled.open("edit")
-    assert "All is saved" in labelled.words()
+    assert "All changes saved" in labelled.words()
     labelled.press("edit.accept")
     assert "Saved " in labelled.words()
     labelled.press("edit.undo")
@@ -288,10 +288,12 @@ def test_empty_comment_is_refused_in_a_sentence(labelled: Tab) -> None:
 
 
 @pytest.mark.parametrize(
-    "among", [Among.REJECTED, Among.MINE, Among.SAID], ids=lambda one: one.name
+    "among",
+    [ImageQueue.REJECTED, ImageQueue.MINE, ImageQueue.COMMENTED],
+    ids=lambda one: one.name,
 )
 def test_one_goes_through_the_images_that_came_back(
-    labelled: Tab, among: Among
+    labelled: Tab, among: ImageQueue
 ) -> None:
     store().save(the_scope(), reject(records()[1], comment="cut off"))
     labelled.app.text_input(key="visitor.name").input("ann").run()
@@ -302,29 +304,29 @@ def test_one_goes_through_the_images_that_came_back(
     assert labelled.app.button(key="edit.next").disabled
     labelled.press("edit.approve")
     assert "\u2013 / 0" in labelled.words()
-    assert "That was the last one of these" in labelled.toasts()[0]
+    assert "no more images in this queue" in labelled.toasts()[0]
 
 
 def test_images_to_review_leave_out_those_that_are_approved(labelled: Tab) -> None:
     labelled.open("edit")
     labelled.press("edit.approve")
     labelled.press("edit.previous")
-    go_through(labelled, Among.WAITING)
+    go_through(labelled, ImageQueue.WAITING)
     assert BEAR in labelled.words()
     assert "**1** / 1" in labelled.words()
 
 
 def test_nobody_is_sent_through_images_that_are_not_there(labelled: Tab) -> None:
     labelled.open("edit")
-    go_through(labelled, Among.REJECTED)
-    assert labelled.toasts() == ["There are no such images\\: rejected\\."]
+    go_through(labelled, ImageQueue.REJECTED)
+    assert labelled.toasts() == ["No images in this queue\\: rejected\\."]
     assert "**1** / 2" in labelled.words()
 
 
 def test_most_doubtful_come_first(labelled: Tab) -> None:
     put(records()[1], model_box("bear", 0.9), model_box("bear", 0.9, at=22))
     labelled.open("edit")
-    go_through(labelled, Among.DOUBTFUL)
+    go_through(labelled, ImageQueue.DOUBTFUL)
     ids = store().doubtful_ids(the_scope())
     assert ids[0] == records()[1].image_id
     assert BEAR in labelled.words()
@@ -334,7 +336,7 @@ def test_approving_the_last_one_says_that_all_is_done(labelled: Tab) -> None:
     labelled.open("edit")
     labelled.press("edit.approve")
     labelled.press("edit.approve")
-    assert "every image is reviewed" in labelled.toasts()[0]
+    assert "all images are reviewed" in labelled.toasts()[0]
 
 
 def test_press_on_copy_where_no_image_is_left_is_a_sentence(labelled: Tab) -> None:
@@ -342,7 +344,7 @@ def test_press_on_copy_where_no_image_is_left_is_a_sentence(labelled: Tab) -> No
     store().remove_images(the_scope(), [one.image_id for one in records()])
     labelled.press("edit.copy")
     assert not labelled.app.exception
-    assert "not there any more" in "".join(labelled.toasts())
+    assert "no longer exists" in "".join(labelled.toasts())
 
 
 def widget(tab: Tab, kind: str, box: Annotation, end: str) -> Any:  # noqa: ANN401

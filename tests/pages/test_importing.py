@@ -88,12 +88,12 @@ def test_dry_run_says_it_all_and_stores_nothing(filled: Tab) -> None:
     before = records()
     drop(filled, ("labels.json", BOTH))
     assert (
-        "**2 boxes** would come in on **2 images** · "
-        "2 of 3 images found: 2 by their name"
+        "**2 boxes** on **2 images** will be imported · "
+        "2 of 3 images matched: 2 by name"
     ) in filled.words()
-    assert "Not: 1 image not found or not fitting" in filled.words()
+    assert "Skipped: 1 image not found or of another size" in filled.words()
     assert table(filled, "here") == ["Dog", "cat"]
-    assert table(filled, "what differs")[0] == (
+    assert table(filled, "note")[0] == (
         "No image here has this name, and none like it was dropped."
     )
     assert records() == before
@@ -133,7 +133,7 @@ def test_names_can_be_changed_and_cleared(filled: Tab) -> None:
         "deleted_rows": [],
     }
     filled.app.run()
-    assert "1 box with a label that is left out" in filled.words()
+    assert "1 box with a skipped label" in filled.words()
     filled.press("import.agree")
     filled.wait("import")
     assert store().labels(the_scope()).names == ("hound",)
@@ -147,21 +147,19 @@ def test_labels_that_confirm_model_boxes_delete_none(labelled: Tab) -> None:
     assert not labelled.app.warning
     said = labelled.words()
     assert "Existing boxes are kept" in said
-    assert "1 of them confirm a model's box, which becomes imported" in said
+    assert "1 of them confirm model boxes, which count as imported from then on" in said
 
 
 def test_persons_boxes_go_only_when_told_with_a_warning(labelled: Tab) -> None:
     drop(labelled, ("labels.json", BOTH))
     assert not labelled.app.warning
     (mode,) = (
-        one
-        for one in labelled.app.main.button_group
-        if one.label == "Boxes that are here already"
+        one for one in labelled.app.main.button_group if one.label == "Existing boxes"
     )
     mode.set_value("Replace all").run()
     (warning,) = labelled.app.warning
     assert warning.value == (
-        "**2 model boxes** and **1 box of people's** will be deleted."
+        "**2 model boxes** and **1 box made by people** will be deleted."
     )
     labelled.press("import.agree")
     labelled.wait("import")
@@ -188,7 +186,7 @@ def test_files_of_no_known_format_are_a_sentence_and_can_be_named(filled: Tab) -
     assert filled.app.warning
     filled.press("import.forget")
     assert not filled.app.warning
-    assert "You see what would come in" in filled.words()
+    assert "before you confirm the preview" in filled.words()
 
 
 def _format_key(tab: Tab) -> str:
@@ -202,7 +200,7 @@ def _format_key(tab: Tab) -> str:
 def test_dropped_labels_are_for_the_dataset_on_screen_only(filled: Tab) -> None:
     drop(filled, ("labels.json", BOTH))
     filled.submit("sidebar.new_dataset", "Other")
-    assert "would come in on" not in filled.words()
+    assert "will be imported" not in filled.words()
 
 
 def test_names_with_markup_are_shown_as_text(filled: Tab) -> None:
@@ -216,14 +214,14 @@ def test_names_with_markup_are_shown_as_text(filled: Tab) -> None:
 def test_upload_with_other_files_points_to_the_import(tab: Tab) -> None:
     tab.app.button_group[0].set_value("A folder").run()
     tab.uploads(("set/bear.jpg", photograph("bear.jpg")), ("set/labels.json", BOTH))
-    assert "Are labels among the other files? Import them below." in tab.words()
+    assert "To import label files, use **Import labels** below." in tab.words()
 
 
 def test_boxes_with_a_confidence_are_told_apart(filled: Tab) -> None:
     said = json.loads(BOTH)
     said["annotations"][0]["score"] = 0.6
     drop(filled, ("labels.json", json.dumps(said).encode()))
-    assert "1 of them by a model, untouched" in filled.words()
+    assert "1 of them unaccepted model boxes" in filled.words()
     filled.press("import.agree")
     filled.wait("import")
     assert [one.annotations[0].is_untouched for one in records()] == [True, False]
@@ -233,10 +231,10 @@ def test_approved_images_are_left_alone_unless_told(filled: Tab) -> None:
     first, _ = records()
     store().save(the_scope(), replace(first, status=ReviewStatus.APPROVED))
     drop(filled, ("labels.json", BOTH))
-    assert "1 image approved and left alone" in filled.words()
+    assert "1 image approved" in filled.words()
     (tick,) = (one for one in filled.app.checkbox if "approved" in one.label)
     tick.check().run()
-    assert "**2 boxes** would come in on **2 images**" in filled.words()
+    assert "**2 boxes** on **2 images** will be imported" in filled.words()
 
 
 def test_dropped_files_stay_where_the_import_is_refused(filled: Tab) -> None:

@@ -250,7 +250,7 @@ def test_models_vote_accurately_and_each_box_says_who_saw_it(page: Tab) -> None:
     page.app.selectbox(key="annotate.model").select("One").run()
     page.app.multiselect(key="annotate.vote.One").select("Two").run()
     page.app.toggle(key="annotate.accurate").set_value(True).run()
-    assert "And as much for Two" in page.words()
+    assert "Plus the same for Two" in page.words()
     run_and_keep(page)
     assert boxes()
     assert {one.changed_by for one in boxes()} == {"One + Two"}

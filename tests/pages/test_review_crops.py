@@ -153,7 +153,10 @@ def delete_first(tab: Tab) -> None:
 
 def test_a_delete_offers_the_same_place_on_other_images(planted: Tab) -> None:
     delete_first(planted)
-    assert f"**6 other images** have a **{LABEL}** at the very place" in planted.words()
+    assert (
+        f"**6 other images** have a **{LABEL}** box at the same place"
+        in planted.words()
+    )
 
 
 def test_an_offer_is_gone_when_it_is_put_away(planted: Tab) -> None:
@@ -213,7 +216,7 @@ def test_boxes_that_people_made_begin_without_a_tick(
     put(second, logo.with_acceptance(who="ann"))
     delete_first(planted)
     planted.press("looks.show")
-    assert "that people have seen to" in planted.words()
+    assert "reviewed, not selected at first" in planted.words()
     assert not any(key.startswith(second.image_id) for key in seen[-1])
 
 

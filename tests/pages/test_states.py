@@ -6,7 +6,7 @@ import pytest
 from streamlit.testing.v1.element_tree import ButtonGroup, Selectbox
 
 from imagebase.annotation import TO_REVIEW, Annotation, Box, ReviewStatus
-from imagebase.ui.edit.navigation import Among
+from imagebase.ui.edit.navigation import ImageQueue
 from imagebase.ui.identity import TEAM_OWNER
 from tests.app_fixtures import (
     NewTab,
@@ -100,9 +100,9 @@ def test_labels_are_filtered_by_what_waits_for_review(every_state: Tab) -> None:
 
 def test_edit_goes_through_the_same_groups(every_state: Tab) -> None:
     every_state.open("edit")
-    among = select_box(every_state, "Images to go through")
+    among = select_box(every_state, "Image queue")
     assert {"New 1", "To review 4", "Rejected 1"} <= set(among.options)
-    among.set_value(Among.WAITING).run()
+    among.set_value(ImageQueue.WAITING).run()
     assert "**1** / 4" in every_state.words()
 
 

@@ -74,7 +74,7 @@ def waited(tab: Tab, kind: str) -> JobInfo:
 
 def test_without_an_approved_image_it_says_what_to_do(labelled: Tab) -> None:
     labelled.open("train")
-    assert "no approved image has a box yet" in labelled.words()
+    assert "none is approved yet" in labelled.words()
     assert "train.start" not in [one.key for one in labelled.app.button]
 
 
@@ -84,7 +84,7 @@ def test_labels_are_counted_and_warnings_never_block(shapes: Tab) -> None:
     assert table["label"].tolist() == ["square", "disc"]
     assert table["boxes"].tolist() == [8, 8]
     words = shapes.words()
-    assert "Learns from 8 approved images" in words
+    assert "Trains on 8 approved images" in words
     assert "Few boxes to learn from" in words
     assert "counts as background" in words
     assert not shapes.app.button(key="train.start").disabled
@@ -139,7 +139,7 @@ def test_a_stopped_training_goes_on_and_ends_when_asked_to(shapes: Tab) -> None:
     shapes.open("train")
     words = shapes.words()
     assert "cannot be called" in words
-    assert "The training was stopped after" in words
+    assert "Training was stopped after" in words
     shapes.press(f"train.resume.{job_id}")
     until_it_learns(work_folder(the_scope(), job_id))
     shapes.press(f"train.finish.{job_id}")
@@ -227,7 +227,7 @@ def test_a_training_that_broke_off_can_go_on_once_images_are_ready(
     shapes.open("train")
     words = shapes.words()
     assert "The system ended it" in words
-    assert "The training broke off after 9 steps. What was learned is kept." in words
+    assert "Training failed after 9 steps. Progress is kept." in words
     assert not shapes.app.button(key=f"train.resume.{job.job_id}").disabled
 
 
@@ -247,7 +247,7 @@ def test_a_training_stopped_while_it_read_left_nothing_to_go_on_with(
     job = goes_on_elsewhere()
     store().end_job(job.claim_id, JobState.CANCELLED)
     shapes.open("train")
-    assert "was stopped before it had learned anything" in shapes.words()
+    assert "was stopped before the first step" in shapes.words()
     assert f"train.resume.{job.job_id}" not in [one.key for one in shapes.app.button]
 
 

@@ -194,13 +194,13 @@ def test_a_name_that_cannot_be_is_said_at_the_press(
 
 def test_rounds_compare_with_the_model_before_on_the_same_images(trained: Tab) -> None:
     trained.open("train")
-    assert "AP50 over the rounds" not in trained.words()
+    assert "AP50 by training run" not in trained.words()
     add_model("Own 2")
     add_round("Own 2", ap50=0.6, base="Own", base_ap50=0.4, images=20)
     add_round("Own 3", ap50=0.65, base="Second", base_ap50=0.55, images=40)
     library_of(TEAM_OWNER).rename("Own 2", "Second")
     trained.open("train")
-    assert "compare the two marks of one round" in trained.words()
+    assert "compare the two marks of one run" in trained.words()
     after = [("Own", 0.5), ("Own 2", 0.6), ("Own 3", 0.65)]
     before = [("Own", 0.4), ("Second", 0.55)]
     assert chart_marks(trained) == [after[0], before[0], after[1], before[1], after[2]]
@@ -226,7 +226,7 @@ def test_the_bundle_is_offered_when_it_is_built(trained: Tab) -> None:
 
 
 @pytest.mark.parametrize(
-    ("before", "said"), [(0.4, "+0.100"), (0.5001, "as before"), (None, "")]
+    ("before", "said"), [(0.4, "+0.100"), (0.5001, "unchanged"), (None, "")]
 )
 def test_the_change_against_the_base_is_said(
     trained: Tab, before: float | None, said: str
@@ -275,7 +275,7 @@ def test_more_minutes_are_offered_after_a_worse_model(worse: Tab) -> None:
 def test_model_that_finds_almost_nothing_is_no_success(trained: Tab) -> None:
     add_round("Own 2", ap50=0.02)
     trained.open("train")
-    assert "Own 2 finds almost nothing" in trained.words()
+    assert "Own 2 detects almost nothing" in trained.words()
     assert trained.app.button(key=LABEL_REST).proto.type == "secondary"
 
 

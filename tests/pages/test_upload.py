@@ -37,18 +37,18 @@ def test_samples_are_there_at_one_press(tab: Tab) -> None:
 def test_samples_twice_are_there_once(tab: Tab) -> None:
     tab.press("upload.samples")
     tab.press("upload.samples")
-    assert "**0 images added** · 16 already here" in tab.words()
+    assert "**0 images added** · 16 already in the dataset" in tab.words()
     assert len(records()) == 16
 
 
 def test_limits_are_stated_before_the_upload(tab: Tab) -> None:
-    assert "Up to 200 MB a file and 50 megapixels an image" in tab.words()
+    assert "Up to 200 MB per file, 50 megapixels per image" in tab.words()
 
 
 def test_good_broken_and_doubled_files_are_each_reported(tab: Tab) -> None:
     bear = photograph("bear.jpg")
     tab.uploads(("bear.jpg", bear), ("again.jpg", bear), ("bad.png", b"nope"))
-    assert "**1 image added** · 1 already here · 1 refused" in tab.words()
+    assert "**1 image added** · 1 already in the dataset · 1 refused" in tab.words()
     assert "- bad\\.png is not an image" in tab.words()
 
 
@@ -57,7 +57,7 @@ def test_upload_is_taken_in_once(tab: Tab) -> None:
     tab.app.run()
     tab.app.run()
     assert "**1 image added**" in tab.words()
-    assert "already here" not in tab.words()
+    assert "already in the dataset" not in tab.words()
     assert len(records()) == 1
 
 
@@ -136,4 +136,4 @@ def test_a_warning_is_named_on_its_image_and_explained_by_its_filter(tab: Tab) -
     (show,) = (one for one in tab.app.main.button_group if one.label == "Show")
     show.set_value("tiny?").run()
     assert len(tab.app.get("image")) == 1
-    assert "Each of these is tiny: a side has fewer than 100 pixels." in tab.words()
+    assert "Each image is tiny: a side has fewer than 100 pixels." in tab.words()

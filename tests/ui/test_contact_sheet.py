@@ -3,19 +3,19 @@
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from imagebase.ui.contact_sheet import Tile, parse_ticked
+from imagebase.ui.contact_sheet import Tile, parse_selected
 
 TILES = [Tile(one, "", "cat", "#000000", ".5", "a.jpg") for one in ("a", "b", "c")]
 
 
 def test_ticked_tiles_are_those_the_browser_names() -> None:
     said = {"version": "1", "ids": ["a", "c"]}
-    assert parse_ticked(said, "1", TILES, otherwise=()) == {"a", "c"}
+    assert parse_selected(said, "1", TILES, otherwise=()) == {"a", "c"}
 
 
 def test_nothing_ticked_is_an_answer() -> None:
     said: object = {"version": "1", "ids": []}
-    assert parse_ticked(said, "1", TILES, otherwise=["a"]) == frozenset()
+    assert parse_selected(said, "1", TILES, otherwise=["a"]) == frozenset()
 
 
 @pytest.mark.parametrize(
@@ -31,18 +31,18 @@ def test_nothing_ticked_is_an_answer() -> None:
     ids=["silence", "text", "no version", "no ids", "ids as text", "another version"],
 )
 def test_anything_else_leaves_what_it_began_with(said: object) -> None:
-    assert parse_ticked(said, "1", TILES, otherwise=["a"]) == {"a"}
+    assert parse_selected(said, "1", TILES, otherwise=["a"]) == {"a"}
 
 
 def test_unknown_ids_are_left_out() -> None:
     said = {"version": "1", "ids": ["a", "z", 3, None]}
-    assert parse_ticked(said, "1", TILES, otherwise=()) == {"a"}
+    assert parse_selected(said, "1", TILES, otherwise=()) == {"a"}
 
 
 def test_tick_stays_while_other_tiles_come_and_go() -> None:
     said = {"version": "1", "ids": ["a", "b"]}
-    assert parse_ticked(said, "1", TILES[1:], otherwise=()) == {"b"}
-    assert parse_ticked(said, "1", TILES, otherwise=()) == {"a", "b"}
+    assert parse_selected(said, "1", TILES[1:], otherwise=()) == {"b"}
+    assert parse_selected(said, "1", TILES, otherwise=()) == {"a", "b"}
 
 
 def test_sheet_that_has_not_spoken_is_as_it_began() -> None:
@@ -52,7 +52,7 @@ def test_sheet_that_has_not_spoken_is_as_it_began() -> None:
         from imagebase.ui.contact_sheet import Tile, draw_sheet
 
         tiles = [Tile(one, "", "cat", "#000000", "", "a.jpg") for one in "ab"]
-        st.text(sorted(draw_sheet(tiles, key="sheet", ticked=["b"])))
+        st.text(sorted(draw_sheet(tiles, key="sheet", selected=["b"])))
 
     app = AppTest.from_function(page, default_timeout=20).run()
     assert not app.exception

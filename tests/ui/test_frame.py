@@ -127,7 +127,7 @@ def test_deletion_of_what_is_gone_hits_no_other_dataset(second: Tab) -> None:
     second.press("sidebar.delete")
     assert names() == ["My images"]
     assert len(records()) == 2
-    assert "not there any more" in "".join(second.toasts())
+    assert "no longer exists" in "".join(second.toasts())
     assert not second.app.checkbox(key="sidebar.sure").value
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from imagebase.ui import services
-from imagebase.ui.services import pass_over_modules
+from imagebase.ui.services import freeze_modules
 
 
 @pytest.fixture(autouse=True)
@@ -26,16 +26,16 @@ class Knot:
 
 
 def test_modules_are_passed_over_once() -> None:
-    pass_over_modules()
+    freeze_modules()
     assert gc.get_freeze_count() > 10_000
     gc.unfreeze()
-    pass_over_modules()
+    freeze_modules()
     assert gc.get_freeze_count() < 10_000
 
 
 def test_garbage_from_before_and_after_is_collected() -> None:
     before = weakref.ref(Knot())
-    pass_over_modules()
+    freeze_modules()
     assert before() is None
     after = weakref.ref(Knot())
     gc.collect()

@@ -64,7 +64,7 @@ def test_demo_visitor_begins_with_the_samples(new_tab: NewTab) -> None:
     visitor = started(new_tab)
     (owner,) = owners()
     assert sum(store().progress(the_scope(owner)).values()) == 2
-    assert "deleted an hour after" in visitor.words()
+    assert "deleted one hour after" in visitor.words()
 
 
 @pytest.mark.usefixtures("demo")
@@ -161,7 +161,7 @@ def test_stranger_says_a_name_before_seeing_anything(
 ) -> None:
     configure(address="0.0.0.0", MODE="team")
     stranger = started(new_tab)
-    assert "Who are you?" in stranger.words()
+    assert "Enter a display name" in stranger.words()
     assert not stranger.app.file_uploader
     assert not stranger.app.sidebar
 

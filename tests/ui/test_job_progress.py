@@ -39,7 +39,7 @@ def job(**known: object) -> JobInfo:
     [
         ({"state": JobState.QUEUED}, "Starting …"),
         ({"message": "Loading the model …"}, "Loading the model …"),
-        ({"total": 1200}, "0 of 1,200 · working out the time left …"),
+        ({"total": 1200}, "0 of 1,200 · Estimating time left …"),
         ({"done": 3, "total": 9, "seconds_left": 75.4}, "3 of 9 · 1:15 left"),
     ],
 )
@@ -76,7 +76,7 @@ def test_cancelled_job_says_that_its_work_is_kept(filled: Tab) -> None:
     job_id = store().submit_job(the_scope(), "annotate", {})
     filled.open("annotate")
     filled.press(f"jobs.cancel.{job_id}")
-    assert "Cancelled after 0 of 0. What was done is kept." in filled.words()
+    assert "Cancelled after 0 of 0. Completed work is kept." in filled.words()
 
 
 def test_press_on_cancel_that_comes_too_late_is_said(filled: Tab) -> None:

@@ -119,7 +119,7 @@ def test_deleted_label_says_how_many_boxes_go_and_gives_them_back(
     manager: Tab,
 ) -> None:
     delete = manager.app.button(key=f"labels.delete.{CUP}")
-    assert delete.label == "Delete it and its 1 box"
+    assert delete.label == "Delete label and its 1 box"
     manager.press(f"labels.delete.{CUP}")
     assert labels_of_boxes() == ["bottle", "bear"]
     assert shown() == ["bottle", "bear"]

@@ -20,8 +20,8 @@ EXAMPLE = Example(BoxKey("i", "a"), Box(1, 2, 3, 4), Size(64, 48))
         (
             None,
             Estimate(63, 70, is_gathered=True),
-            "**63 other images** have a **logo** at the very place where you deleted "
-            "one.",
+            "**63 other images** have a **logo** box at the same place where you "
+            "deleted one.",
         ),
         (
             None,
@@ -31,7 +31,8 @@ EXAMPLE = Example(BoxKey("i", "a"), Box(1, 2, 3, 4), Size(64, 48))
         (
             "b*s",
             Estimate(4, 4, is_gathered=True),
-            "**4 other images** have a **logo** at the very place where you relabelled "
+            "**4 other images** have a **logo** box at the same place where you "
+            "relabelled "
             r"one **b\*s**.",
         ),
     ],

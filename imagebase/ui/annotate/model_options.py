@@ -1,4 +1,4 @@
-"""Which model looks at the images, and how: accurate mode, net size, a vote."""
+"""Model options of Annotate: model, quality, input size, ensemble, label names."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
@@ -28,9 +28,9 @@ _POPOVER_PX: Final = 380
 
 
 def model() -> Model:
-    """Draw the models there are; return the chosen one."""
+    """Draw the choice of models; return the chosen one."""
     models = cache.models()
-    # The state of the session, and no default: what was trained sets it from elsewhere.
+    # Session state, no default: the Train page sets it too.
     if st.session_state.get(_MODEL) not in models:
         st.session_state[_MODEL] = _usual(models)
     chosen: str = st.selectbox(
@@ -51,17 +51,17 @@ def _usual(models: Collection[str]) -> str:
 
 
 def options(chosen: Model) -> ModelConfig:
-    """Draw how the model looks at pictures, folded away; return what is chosen."""
+    """Draw the options in a popover; return the model configuration."""
     own = card_of(chosen).input_size.width
     with st.popover(
         "Options", icon=":material/tune:", width="stretch", key="annotate.how"
     ):
         is_accurate = st.toggle(
-            "Accurate",
+            "Accurate (test-time augmentation)",
             key="annotate.accurate",
             persist_state="session",
-            help="Looks several times, mirrored and in parts, and fuses what it sees: "
-            "better boxes, fewer missed, and slower.",
+            help="Runs on mirrored copies and parts of each image too and merges the "
+            "boxes: fewer missed objects, better boxes, slower.",
         )
         side = _net_size(chosen, own)
         others = _others(chosen)
@@ -73,9 +73,9 @@ def options(chosen: Model) -> ModelConfig:
 
 
 def now(name: str = "") -> ModelConfig:
-    """Return what is chosen at this moment, which the page may not have drawn yet.
+    """Return the current choice, which the page may not have drawn yet.
 
-    name: of the model, were it chosen; without one it is the chosen one.
+    name: of the model, instead of the chosen one.
     """
     fields, models = st.session_state, cache.models()
     name = name or fields.get(_MODEL) or _usual(models)
@@ -89,21 +89,24 @@ def now(name: str = "") -> ModelConfig:
 
 
 def _net_size(chosen: Model, own: int) -> int | None:
-    """Draw the sizes a net may have; None leaves it at its own."""
+    """Draw the choice of input sizes; None keeps the model's own."""
     if not chosen.is_darknet:
-        st.caption(f"Its net is fixed at {own} × {own} pixels.", width=_POPOVER_PX)
+        st.caption(
+            f"Input size: {own} × {own} pixels, fixed for this model.",
+            width=_POPOVER_PX,
+        )
         return None
     sizes = sorted({*INPUT_SIZES, own})
     side: int = st.select_slider(
-        "Net size",
+        "Input size",
         sizes,
         value=own,
         format_func=lambda one: f"{one} px",
         key=f"annotate.size.{chosen.name}",
         persist_state="session",
         width=_POPOVER_PX,
-        help="Larger finds smaller things; far from the size it was trained at, "
-        "boxes get worse.",
+        help="Larger finds smaller objects and is slower. Far from the size the model "
+        "was trained at, boxes get worse.",
     )
     return None if side == own else side
 
@@ -112,33 +115,33 @@ def _others(chosen: Model) -> list[str]:
     models = cache.models()
     return list(
         st.multiselect(
-            "Vote with",
+            "Ensemble with",
             [name for name in models if name != chosen.name],
             format_func=lambda name: models[name].title,
             key=f"annotate.vote.{chosen.name}",
-            placeholder="no other model",
+            placeholder="No other model",
             persist_state="session",
             max_selections=3,
             width=_POPOVER_PX,
-            help="Boxes of all models are fused. What only some of them saw is less "
-            "sure; each box says who saw it. Choose the most accurate model first.",
+            help="Merges the boxes of all models. A box that only some of them found "
+            "gets a lower confidence. Choose the most accurate model first.",
             select_all=False,
         )
     )
 
 
 def _cost_in_words(chosen: Model, own: int, setup: ModelConfig) -> str:
-    """Return what the choice costs against one look of the model at its own size."""
+    """Return the cost of the choice, relative to one pass at the model's own size."""
     factor = ((setup.input_size or own) / own) ** 2
     if setup.quality == ACCURATE:
-        looks = RESIZABLE if chosen.is_darknet else FIXED
-        factor *= sum(one.work for one in looks)
-    words = "One look at each picture, the quickest."
+        passes = RESIZABLE if chosen.is_darknet else FIXED
+        factor *= sum(one.work for one in passes)
+    words = "One pass per image: the fastest."
     if abs(factor - 1) > 0.01:
-        words = f"About {factor:.1f} times the work of one look at {own} px."
+        words = f"About {factor:.1f} times the work of one pass at {own} px."
     if len(setup.models) > 1:
         names = ", ".join(widgets.escape(one) for one in setup.models[1:])
-        words += f" And as much for {names}, by its own speed."
+        words += f" Plus the same for {names}, at its own speed."
     return words
 
 

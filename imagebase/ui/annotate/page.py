@@ -1,4 +1,4 @@
-"""Annotate page: model and Run, thresholds, images, saving the boxes."""
+"""Annotate page: run a model, set thresholds, preview and save the boxes."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -38,21 +38,21 @@ PAGE_SIZE: Final = 12
 COLUMNS: Final = 4
 STEP_DOWN: Final = 0.1
 SCOPES: Final = {"new": GROUPS["new"], "open": GROUPS["not approved"]}
-MOST_DOUBTFUL: Final = "most doubtful first"
-_KEEPING: Final = "imagebase.annotate.keeping"
+MOST_DOUBTFUL: Final = "Most doubtful first"
+_SAVING: Final = "imagebase.annotate.saving"
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
-    """Which models, how they look, and on which images."""
+class RunOptions:
+    """Models, how they run, and the images to run on."""
 
     setup: ModelConfig
     statuses: tuple[ReviewStatus, ...]
     image_ids: tuple[str, ...]
 
 
-def toolbar() -> Choice:
-    """Draw model, images and Run; return what is chosen."""
+def toolbar() -> RunOptions:
+    """Draw model, images and Run; return the options."""
     counts = services.store().progress(state.scope())
     left, options, middle, right = st.columns([6, 2, 4, 2], vertical_alignment="bottom")
     with left:
@@ -78,70 +78,70 @@ def toolbar() -> Choice:
         width="stretch",
         disabled=not image_ids
         or job_progress.is_active(job_progress.latest("annotate")),
-        help="Runs the model in the background. Nothing is changed yet.",
+        help="Runs the model in the background. No boxes are saved yet.",
         on_click=_run,
         args=(statuses,),
     )
-    return Choice(setup, statuses, image_ids)
+    return RunOptions(setup, statuses, image_ids)
 
 
 @state.reports_errors
 def _run(statuses: Sequence[ReviewStatus]) -> None:
-    """Start a run with what is chosen now: the press may come before the page does."""
+    """Start a run with the current options, which the page may not have drawn yet."""
     parameters = model_options.now().parameters()
     job_progress.start(
         "annotate", {**parameters, "statuses": [str(s) for s in statuses]}
     )
 
 
-def results(choice: Choice) -> None:
-    """Draw what the model found so far, or what to do to see it."""
-    found = _found(choice)
+def results(options: RunOptions) -> None:
+    """Draw the boxes found so far, or how to get some."""
+    pool = _pool(options)
     running = job_progress.is_active(job_progress.latest("annotate"))
-    if found.image_ids or running:
+    if pool.image_ids or running:
         every = 2.0 if running else None
-        st.fragment(_results, run_every=every)(choice)
-    elif not choice.image_ids:
-        st.success("Every image is approved. Nothing is left to annotate.")
+        st.fragment(_results, run_every=every)(options)
+    elif not options.image_ids:
+        st.success("All images are approved. Nothing left to annotate.")
         st.page_link("pages/export.py", label="**Export**", icon=":material/download:")
     else:
-        st.info("Click **Run** to see the model's boxes here. Nothing is saved yet.")
+        st.info("Click **Run** to preview the model's boxes. Nothing is saved yet.")
 
 
-def _found(choice: Choice) -> CandidatePool:
+def _pool(options: RunOptions) -> CandidatePool:
     scope = state.scope()
-    key = candidates_key(cache.detector(choice.setup))
+    key = candidates_key(cache.detector(options.setup))
     version = services.store().candidates_version(scope, key)
     kept = cache.candidates(scope.owner_id, scope.dataset_id, key, version)
-    return kept.only(choice.image_ids)
+    return kept.only(options.image_ids)
 
 
 @widgets.guarded
-def _results(choice: Choice) -> None:
+def _results(options: RunOptions) -> None:
     widgets.go_to_editor()
-    if st.session_state.pop(_KEEPING, False):
-        st.rerun()  # a press in a fragment runs it alone, and the job is shown above
+    if st.session_state.pop(_SAVING, False):
+        st.rerun()  # a click in a fragment reruns it alone; the job is shown above
     state.leave_deleted_dataset()
-    found = _found(choice)
-    if not found.image_ids:
-        st.caption("The first pictures will be here in a moment.")
+    pool = _pool(options)
+    if not pool.image_ids:
+        st.caption("Waiting for the first images …")
         return
-    detector = cache.detector(choice.setup)
+    detector = cache.detector(options.setup)
     model_labels = detector.labels
-    rule = _rule(found, detector)
-    now = select_all(found, rule, model_labels=model_labels)
+    rule = _rule(pool, detector)
+    now = select_all(pool, rule, model_labels=model_labels)
     below = round(max(suggested_boxes.FLOOR, rule.confidence_threshold - STEP_DOWN), 2)
     then = select_all(
-        found, replace(rule, confidence_threshold=below), model_labels=model_labels
+        pool, replace(rule, confidence_threshold=below), model_labels=model_labels
     )
     total, more = tally(now), gained(now, then)
     with st.container():
-        _say_how_the_run_went()
+        _run_summary()
     summary, action = st.columns([4, 1], vertical_alignment="center")
     with summary, st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(
             f"**{widgets.plural(total.boxes, 'box')}** on "
-            f"{total.images:,} of {widgets.plural(len(found.image_ids), 'image')}",
+            f"{total.images:,} of {widgets.plural(len(pool.image_ids), 'image')}",
             width="content",
         )
         with_more = st.toggle(
@@ -158,37 +158,38 @@ def _results(choice: Choice) -> None:
         width="stretch",
         icon=":material/check:",
         disabled=job_progress.is_active(job_progress.latest("annotate"))
-        or _is_kept(choice, rule),
-        help="Adds the boxes to the dataset. Boxes that a person made are not changed.",
-        on_click=_keep,
-        args=(choice, rule),
+        or _is_saved(options, rule),
+        help="Adds the boxes to the dataset. Boxes made or accepted by people are "
+        "kept.",
+        on_click=_save,
+        args=(options, rule),
     )
     with st.container():
-        if _is_kept(choice, rule):
+        if _is_saved(options, rule):
             _next_steps()
     with st.container(horizontal=True, vertical_alignment="center"):
         order = _order()
-        with st.popover("Model's labels", icon=":material/smart_toy:"):
-            model_options.label_table(found, detector)
+        with st.popover("Model labels", icon=":material/smart_toy:"):
+            model_options.label_table(pool, detector)
         label_manager.open_button("annotate.labels_of_dataset")
         page = _page(then if with_more else now, order)
-    _pictures(choice, page, now, then if with_more else now, rule)
+    _pictures(options, page, now, then if with_more else now, rule)
 
 
 @state.reports_errors
-def _keep(choice: Choice, rule: SelectionRule) -> None:
-    """Keep the boxes that were on screen when it was pressed.
+def _save(options: RunOptions, rule: SelectionRule) -> None:
+    """Save the boxes that were on screen at the click.
 
-    A callback: the end of a run draws the page again, and a press that is only looked
-    for where the button is drawn would then be lost.
+    A callback: the end of a run redraws the page, and a click that is read only where
+    the button is drawn would be lost.
     """
-    if not _is_kept(choice, rule):  # a second click on the same does nothing
-        job_progress.begin("keep", _keep_parameters(choice, rule))
-        st.session_state[_KEEPING] = True
+    if not _is_saved(options, rule):  # a second click on the same does nothing
+        job_progress.begin("keep", _save_parameters(options, rule))
+        st.session_state[_SAVING] = True
 
 
-def _say_how_the_run_went() -> None:
-    """Say how long the last run took, and name what it could not look at."""
+def _run_summary() -> None:
+    """Show the speed of the last run and the images it skipped."""
     job = job_progress.latest("annotate")
     result = (job.result if job else None) or {}
     refused = result.get("refused") or []
@@ -204,7 +205,7 @@ def _say_how_the_run_went() -> None:
 
 
 def _next_steps() -> None:
-    """Say that the boxes are in the dataset, and where to go from here."""
+    """Confirm that the boxes are saved, with links to the next steps."""
     job = job_progress.latest("keep")
     result = (job.result if job else None) or {}
     with st.container(horizontal=True, vertical_alignment="center", border=True):
@@ -213,20 +214,20 @@ def _next_steps() -> None:
             " saved.**",
             width="content",
         )
-        st.page_link("pages/edit.py", label="**Correct them**", icon=":material/edit:")
+        st.page_link("pages/edit.py", label="**Edit**", icon=":material/edit:")
         st.page_link("pages/review.py", label="Review", icon=":material/fact_check:")
         st.page_link("pages/export.py", label="Export", icon=":material/download:")
 
 
-def _is_kept(choice: Choice, rule: SelectionRule) -> bool:
-    """Say whether just these boxes were put into the dataset last, and still are."""
+def _is_saved(options: RunOptions, rule: SelectionRule) -> bool:
+    """Say whether exactly these boxes were saved last, and not undone since."""
     job, run = job_progress.latest("keep"), job_progress.latest("annotate")
     if job is None or job.state is not JobState.DONE:
         return False
     is_older = run is not None and run.created_at > job.created_at
     if is_older or services.store().can_redo(state.scope()):
         return False
-    wanted = _keep_parameters(choice, rule)
+    wanted = _save_parameters(options, rule)
     return all(
         job.parameters.get(name) == value
         for name, value in wanted.items()
@@ -234,7 +235,7 @@ def _is_kept(choice: Choice, rule: SelectionRule) -> bool:
     )
 
 
-def _rule(found: CandidatePool, detector: Detector) -> SelectionRule:
+def _rule(pool: CandidatePool, detector: Detector) -> SelectionRule:
     first, second, third = st.columns([2, 2, 3])
     confidence = first.slider(
         "Confidence",
@@ -244,7 +245,7 @@ def _rule(found: CandidatePool, detector: Detector) -> SelectionRule:
         0.01,
         key=suggested_boxes.CONFIDENCE,
         persist_state="session",
-        help="Boxes below this confidence are left out.",
+        help="Boxes below this confidence are hidden.",
     )
     nms = second.slider(
         "Merge overlapping boxes",
@@ -257,12 +258,12 @@ def _rule(found: CandidatePool, detector: Detector) -> SelectionRule:
         help="Of two boxes of one label that overlap more than this (IoU), only the "
         "one with the higher confidence is kept.",
     )
-    there = suggested_boxes.labels_found(found, detector)
+    names = suggested_boxes.labels_found(pool, detector)
     labels = third.multiselect(
         "Labels",
-        list(there),
+        names,
         key=suggested_boxes.LABELS,
-        placeholder="all labels",
+        placeholder="All labels",
         persist_state="session",
         select_all=False,
     )
@@ -278,7 +279,7 @@ def _rule(found: CandidatePool, detector: Detector) -> SelectionRule:
 def _order() -> str:
     order: str = st.segmented_control(
         "Order",
-        [MOST_DOUBTFUL, "as uploaded"],
+        [MOST_DOUBTFUL, "As uploaded"],
         default=MOST_DOUBTFUL,
         required=True,
         key="annotate.order",
@@ -294,16 +295,16 @@ def _page(shown: SelectedBoxes, order: str) -> Sequence[str]:
 
 
 def _pictures(
-    choice: Choice,
+    options: RunOptions,
     page: Sequence[str],
     now: SelectedBoxes,
     shown: SelectedBoxes,
     rule: SelectionRule,
 ) -> None:
-    """Draw a page of pictures with what the model found; boxes to come stand out."""
+    """Draw a page of images with their boxes; boxes below the threshold stand out."""
     scope, store = state.scope(), services.store()
-    detector = cache.detector(choice.setup)
-    # As they will be once the boxes are kept: a label has one colour everywhere.
+    detector = cache.detector(options.setup)
+    # As they will be once the boxes are saved, so that colours do not change.
     labels = store.labels(scope).with_labels(
         kept_labels(now, rule, model_labels=detector.labels)
         + kept_labels(shown, rule, model_labels=detector.labels)
@@ -331,23 +332,23 @@ def _pictures(
     widgets.picture_grid(pictures, columns=COLUMNS, key="annotate.grid")
 
 
-def _keep_parameters(choice: Choice, rule: SelectionRule) -> dict[str, Any]:
+def _save_parameters(options: RunOptions, rule: SelectionRule) -> dict[str, Any]:
     return {
-        **choice.setup.parameters(),
-        "statuses": [str(status) for status in choice.statuses],
+        **options.setup.parameters(),
+        "statuses": [str(status) for status in options.statuses],
         **rule.parameters(),
-        # The same rule leaves other boxes once areas come or go.
+        # The same rule gives other boxes once ignore areas change.
         "ignore_areas": services.store().ignore_areas_mark(state.scope()),
     }
 
 
 def left(counts: Mapping[ReviewStatus, int]) -> int:
-    """Return how many images are not approved, of those in each state."""
+    """Return the number of images that are not approved."""
     return count(counts, NOT_APPROVED)
 
 
 def label_with(model: str) -> None:
-    """Have a model look at the rest, as Annotate shows it from now on.
+    """Start a run of a model on the remaining images and show it on Annotate.
 
     Raises:
         JobError: another run of this dataset has not ended.

@@ -1,9 +1,9 @@
-// Where one is, in the page's address: one entry of the browser's history for a page, and
-// one for each image. Streamlit would make another entry for each part of an address that
-// is written after the page was opened, and Back would come to it, and on again.
+// The page's address: one entry in the browser's history per page and per image. Streamlit
+// would add an entry for every query parameter written after the page was opened, and Back
+// would stop at each.
 //
-// A connection that comes back may be to a server that was started anew, which knows
-// nothing of this page's parts: then the page is run again.
+// After a lost connection the server may have been restarted and not know this page's
+// elements: the page is rerun.
 
 const CONNECTED = "CONNECTED";
 const hub = (window[Symbol.for("imagebase.address")] ??= { push: null, observer: null });
@@ -41,7 +41,7 @@ function watchConnection() {
   hub.observer.observe(app, { attributes: true });
 }
 
-// As when somebody comes to this page by Back: the page of the address is run.
+// As after Back: run the page of the address.
 function runPage() {
   window.dispatchEvent(new PopStateEvent("popstate", { state: { isRerun: true } }));
 }

@@ -1,8 +1,8 @@
 // Geometry of boxes: [x0, y0, x1, y1] in pixels of the image, or of the screen.
 
-const GRIP_PX = 7; // how far from an edge the pointer still takes hold of it
+const GRIP_PX = 7; // distance from an edge within which the pointer grabs it
 
-// To a hundredth of a pixel, as the store keeps what a person places.
+// To a hundredth of a pixel, as in the store.
 const rounded = (value) => Math.round(value * 100) / 100;
 const limited = (value, low, high) => Math.min(Math.max(value, low), Math.max(low, high));
 const normalised = ([x0, y0, x1, y1]) => [
@@ -14,7 +14,7 @@ const isInside = ([x, y], [x0, y0, x1, y1], slack = 0) =>
 const isSame = (a, b) => a.every((edge, i) => edge === b[i]);
 const distance = ([ax, ay], [bx, by]) => Math.hypot(ax - bx, ay - by);
 
-// Move a box as a whole; it stays within the image.
+// Move a box; it stays within the image.
 function moved(box, dx, dy, [width, height]) {
   const x = limited(dx, -box[0], width - box[2]);
   const y = limited(dy, -box[1], height - box[3]);
@@ -24,7 +24,7 @@ function moved(box, dx, dy, [width, height]) {
   });
 }
 
-// Move some of the edges (0 to 3, null for none); they may cross over.
+// Move edges (0 to 3, null for none); they may cross.
 function resized(box, edges, dx, dy, [width, height]) {
   const [across, down] = edges;
   const now = [...box];
@@ -33,8 +33,8 @@ function resized(box, edges, dx, dy, [width, height]) {
   return normalised(now);
 }
 
-// Which edges the pointer holds: [0 | 2 | null, 1 | 3 | null]; null where none.
-// A small box keeps its middle free to be moved by.
+// The edges under the pointer: [0 | 2 | null, 1 | 3 | null]; null if none. The middle of a
+// small box stays free, to move it by.
 function gripOf([x, y], box) {
   if (!isInside([x, y], box, GRIP_PX)) return null;
   const near = (at, low, high) => {
@@ -62,7 +62,7 @@ function under(point, boxes, slack) {
     .sort((a, b) => areaOf(a.box) - areaOf(b.box));
 }
 
-// 32 hex digits; `crypto.randomUUID` is not there without https.
+// 32 hex digits; `crypto.randomUUID` needs https.
 function newId() {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
   bytes[6] = (bytes[6] & 0x0f) | 0x40;
@@ -70,7 +70,7 @@ function newId() {
   return [...bytes].map((one) => one.toString(16).padStart(2, "0")).join("");
 }
 
-// Whether black is read better than white on a colour, by its relative luminance.
+// Whether black is more readable than white on a colour, by relative luminance.
 function isLight(colour) {
   const [r, g, b] = [1, 3, 5].map((i) => parseInt(colour.slice(i, i + 2), 16) / 255);
   return 0.2126 * r ** 2.2 + 0.7152 * g ** 2.2 + 0.0722 * b ** 2.2 > 0.25;

@@ -1,5 +1,5 @@
-// A click is dropped where the page has put another button under a pointer that stood
-// still: it was the second half of a double click, or meant for the button before.
+// Ignore a click when another button has appeared under a pointer that did not move: it was
+// the second half of a double click, or meant for the previous button.
 
 const NOT_SEEN_MS = 1000;
 const STILL_PX = 4;
@@ -14,7 +14,7 @@ function nameOf(button) {
 
 function onClick(event) {
   const button = event.composedPath().find((one) => one.matches?.("button"));
-  if (!button || event.detail === 0) return; // Enter is no click
+  if (!button || event.detail === 0) return; // Enter or Space
   const now = { name: nameOf(button), at: event.timeStamp, x: event.clientX, y: event.clientY };
   const last = window[known];
   const isStill = last && Math.hypot(now.x - last.x, now.y - last.y) <= STILL_PX;

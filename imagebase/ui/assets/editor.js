@@ -1,47 +1,47 @@
-// The box editor: draws, selects, moves and labels boxes on an image, and says each
-// change to the server at once. `boxes.js`, `outbox.js` and `picker.js` stand before this
-// text in the same module.
+// The box editor: draws, selects, moves and labels boxes on an image, and sends each change
+// to the server at once. `boxes.js`, `outbox.js` and `picker.js` come before this text in
+// the same module.
 //
-// The server fills it with boxes under a tag. What it says back is what the boxes of a
-// tag are now, whole, and which keys were pressed, each with the image it was meant for.
+// The server fills it with boxes under a tag. The editor sends back all boxes of a tag, and
+// the keys that were pressed, each with the image it was meant for.
 
 const SVG = "http://www.w3.org/2000/svg";
 const DRAG_PX = 3; // less is a click
 const SAME_PLACE_PX = 4;
 const DOUBLE_CLICK_MS = 350;
-const NUDGE_MS = 150; // key repeats within it are sent together
-const SETTLED_MS = 150; // the view stands still for so long before a detail is asked for
-const SEEN_MS = 250; // an image has to be in sight for so long before it is decided on
-const BLIND_MS = 5000; // longest wait for a picture before the keys work without it
+const NUDGE_MS = 150; // key repeats within this time are sent together
+const SETTLED_MS = 150; // pause of the view before a detail is requested
+const SEEN_MS = 250; // an image must be visible this long before it can be approved
+const BLIND_MS = 5000; // after this wait the keys work without the image
 const LEAST_HEIGHT = 240;
 const LARGEST_FIT = 4;
 const LARGEST_SCALE = 64;
-const PIXELS_FROM = 4; // from this scale on single pixels are to be seen
-const DETAIL_PX = 1600; // as large as the server makes them
+const PIXELS_FROM = 4; // from this scale on, pixels are drawn sharp
+const DETAIL_PX = 1600; // the server's largest detail
 const CHIP_PX = 16;
 const HANDLE_PX = 9;
-const BAR_PX = 42; // the row of buttons, with what is free around it
+const BAR_PX = 42; // height of the button row with its margins
 const GREY = "#888888";
-const MARGIN = "1.25rem"; // beside the picture and the table, in place of the page's
+const MARGIN = "1.25rem"; // left and right of the editor page, instead of Streamlit's
 const PANELS = ".tools, .picker, .help, .unsaved, .remove";
 const TYPING =
   "input, textarea, select, [contenteditable='true'], [role='dialog'], " +
   "[role='combobox'], [role='listbox'], [role='menu'], [role='slider'], " +
   "[role='radiogroup'], [role='tab'], [data-testid='stDataFrame'], [data-testid='stPopoverBody']";
 const OPEN = "[role='dialog'], [role='menu'], [data-testid='stPopoverBody']";
-// Elements that have a use of their own for Enter, Space and Tab.
+// Elements that handle Enter, Space and Tab themselves.
 const PRESSABLE = "button, a, summary, [role='tab'], [role='radio'], [role='button']";
 const ONCE = new Set(["approve", "accept", "empty", "copy", "help"]);
-// What leaves the image: from then on nothing counts until the next one is seen.
+// Actions that leave the image: input is ignored until the next image is visible.
 const LEAVING = new Set(["approve", "empty", "next", "previous", "doubtful"]);
-// A click on these counts before the picture is there: who waits for none goes on.
+// Clicks on these count before the image is visible.
 const PASSING = new Set(["next", "previous"]);
 const DECIDING = new Set(["approve", "empty"]);
-// What changes nothing but the view.
-const LOOKING = new Set([
+// Commands that only change the view.
+const VIEWING = new Set([
   "cancel", "whole", "native", "closer", "larger", "smaller", "chips", "help",
 ]);
-// The page's buttons that wait until all is saved, besides those that are keys too.
+// Page buttons without a key that wait until everything is saved.
 const HELD = ["edit-reject", "edit-remove"];
 const PAGE_AT_REST = "[data-testid='stApp'][data-test-script-state='notRunning']";
 const MARK = ".st-key-edit-saved, .st-key-edit-saved * { visibility: hidden !important; }";
@@ -50,7 +50,7 @@ const hub = (window[Symbol.for("imagebase.editor")] ??= {
   parcels: new Map(),
   listeners: new Set(),
 });
-// A module lives as long as the page, an editor only as long as its element does.
+// A module lives as long as the page, an editor only as long as its element.
 const memories = new Map();
 const editors = new WeakMap();
 const living = new Set();
@@ -125,21 +125,21 @@ class Editor {
     this.takeFocus();
   }
 
-  // Who came here by a link would follow it again with Enter.
+  // After following a link, Enter would follow it again.
   takeFocus() {
     const now = document.activeElement;
     if (now && now !== document.body && !now.matches("a")) return;
     this.root.focus({ preventScroll: true, focusVisible: false });
   }
 
-  // ------------------------------------------------------------------ what is told
+  // ------------------------------------------------------------------ input from the server
 
   update({ data, setStateValue, setTriggerValue }) {
-    this.told = data;
+    this.given = data;
     this.data = this.wish ? { ...data, label: this.wish.label } : data;
     Object.assign(this, { setStateValue, setTriggerValue });
     this.colours = new Map(data.labels);
-    this.outbox.say = (message) => this.setTriggerValue("said", message);
+    this.outbox.say = (message) => this.setTriggerValue("message", message);
     this.outbox.onChange = () => this.onOutbox();
     this.outbox.open(data.place);
     this.take(data.filling);
@@ -152,10 +152,10 @@ class Editor {
   take(filling) {
     if (filling.tag === this.filling?.tag) return;
     this.held = filling;
-    if (this.gesture) return; // taken in when the pointer is up
+    if (this.gesture) return; // filled when the pointer is up
     this.flush();
     this.outbox.settle(this.outbox.keyOf(filling.image), filling.seq);
-    // What is not saved stays in sight until its answer comes.
+    // Unsaved changes stay visible until they are confirmed.
     if (filling.image !== this.image || !this.outbox.of(filling.image)) this.fill();
   }
 
@@ -175,7 +175,7 @@ class Editor {
     this.refresh();
   }
 
-  // The boxes of a filling, or what they have become since.
+  // The boxes of a filling, with later changes.
   filled(filling) {
     const { shown } = this.memory;
     const boxes = shown?.tag === filling.tag ? shown.boxes : filling.boxes;
@@ -188,10 +188,10 @@ class Editor {
     this.waiting = null;
     this.lastClick = null;
     this.fresh = null;
-    this.gap = null; // of a box that was deleted
+    this.gap = null; // position of a deleted box
     this.asked = null;
     this.isFit = true;
-    this.isBlind = true; // until the picture is seen
+    this.isBlind = true; // until the image is visible
     this.root.dataset.ready = "";
     clearTimeout(this.blindTimer);
     this.blindTimer = setTimeout(() => this.see(), BLIND_MS);
@@ -226,7 +226,7 @@ class Editor {
     }
   }
 
-  // Show what is not saved, and what is waited for.
+  // Show unsaved changes and waiting actions.
   onOutbox() {
     const { outbox } = this;
     const unsaved = outbox.unsaved(this.image);
@@ -252,15 +252,15 @@ class Editor {
     const where = own === all ? "" : own ? " here and on other images" : " on other images";
     const held = this.waiting ? " Continues once saved; press Escape to stay." : "";
     const elsewhere = isRefusedElsewhere && "Open the other image to see why.";
-    return `${changes}${where}. ${why || elsewhere || "The server does not answer."} ` +
-      `${all === 1 ? "It is" : "They are"} sent again.${held}`;
+    return `${changes}${where}. ${why || elsewhere || "The server is not responding."} ` +
+      `Retrying …${held}`;
   }
 
-  // Take what is stored in place of what is not.
+  // Replace unsaved changes by the stored boxes.
   discard() {
     const { own } = this.outbox.unsaved(this.image);
-    const what = own === 1 ? "the change" : `the ${own} changes`;
-    if (!own || !confirm(`Discard ${what} of this image that the server does not have?`)) return;
+    const what = own === 1 ? "1 unsaved change" : `${own} unsaved changes`;
+    if (!own || !confirm(`Discard ${what} to this image?`)) return;
     const unsaved = this.outbox.of(this.image);
     if (this.held) {
       this.outbox.drop(this.outbox.keyOf(this.image));
@@ -268,12 +268,12 @@ class Editor {
     } else {
       this.boxes = unsaved.base.map((one) => ({ ...one, box: [...one.box] }));
       this.refresh();
-      this.said();
+      this.changed();
     }
     this.onOutbox();
   }
 
-  // Draw all boxes anew.
+  // Redraw all boxes.
   refresh() {
     for (const element of this.elements.values()) element.remove();
     this.elements.clear();
@@ -281,10 +281,10 @@ class Editor {
     this.draw();
   }
 
-  // From here on the server's answers know which label was wished for.
+  // The server's data include the chosen label by now.
   forgetWish() {
     this.wish = null;
-    this.data = this.told;
+    this.data = this.given;
   }
 
   async showPicture(parcel) {
@@ -322,10 +322,10 @@ class Editor {
     this.drawSoon();
   }
 
-  // ------------------------------------------------------------------ what is said
+  // ------------------------------------------------------------------ output to the server
 
-  // Say what the boxes are now.
-  said() {
+  // Send the current boxes.
+  changed() {
     this.note();
     this.send();
   }
@@ -342,23 +342,23 @@ class Editor {
     this.outbox.send();
   }
 
-  // A trigger is sent a moment later, and a page that is closed has no such moment.
+  // A trigger is sent a moment later, too late for a page that is closing.
   part() {
     if (!this.nudgeTimer) return;
     this.note();
     this.setStateValue("parting", this.outbox.message());
   }
 
-  saidSoon() {
+  changedSoon() {
     clearTimeout(this.nudgeTimer);
-    this.nudgeTimer = setTimeout(() => this.said(), NUDGE_MS);
+    this.nudgeTimer = setTimeout(() => this.changed(), NUDGE_MS);
   }
 
   flush() {
-    if (this.nudgeTimer) this.said();
+    if (this.nudgeTimer) this.changed();
   }
 
-  // Ask the page for something on this image; once, however often it is pressed.
+  // Request an action of the page on this image; once, even if the key repeats.
   act(name) {
     if (ONCE.has(name) && this.outbox.actions.some((one) => one[1] === name)) return;
     if (this.nudgeTimer) this.note();
@@ -394,7 +394,7 @@ class Editor {
     this.drawHandles();
   }
 
-  // like: the id of the box that it is a copy of.
+  // like: id of the original of a copy.
   add(box, label, like) {
     const one = { id: newId(), box, label, confidence: null, untouched: false };
     if (like) one.like = like;
@@ -409,8 +409,8 @@ class Editor {
     if (this.selected === one.id) this.select(null);
   }
 
-  // Label the selected box, or else the next one. Who has just drawn a box and labels it
-  // is likely to draw another of that label.
+  // Label the selected box or the next one. Labelling a new box also sets the label of the
+  // next one.
   label(name) {
     const one = this.chosen;
     const isOther = one && one.label !== name;
@@ -435,7 +435,7 @@ class Editor {
     const box = moved(one.box, dx, dy, this.size);
     if (isSame(box, one.box)) return;
     this.change(one, { box });
-    this.saidSoon();
+    this.changedSoon();
   }
 
   duplicate() {
@@ -445,10 +445,10 @@ class Editor {
     const box = [moved(one.box, by, by, this.size), moved(one.box, -by, -by, this.size)]
       .find((there) => !isSame(there, one.box));
     this.select(this.add(box ?? [...one.box], one.label, one.id).id);
-    this.said();
+    this.changed();
   }
 
-  // The selected box, else the smallest under the pointer. Tab goes on from its place.
+  // Delete the selected box or the smallest under the pointer. Tab continues from its place.
   remove() {
     const slack = DRAG_PX / this.view.scale;
     const one = this.chosen ??
@@ -457,7 +457,7 @@ class Editor {
     const place = this.boxes.indexOf(one);
     this.drop(one);
     this.gap = place;
-    this.said();
+    this.changed();
   }
 
   step(by) {
@@ -476,7 +476,7 @@ class Editor {
 
   // ------------------------------------------------------------------ keys
 
-  // What the names in the server's table of keys do here; any other is asked of it.
+  // Commands by name; other names in the server's table of keys are actions of the page.
   commands = {
     cancel: () => this.cancel(),
     delete: () => this.remove(),
@@ -503,7 +503,7 @@ class Editor {
   };
 
   run(name) {
-    if (this.isBusy && !LOOKING.has(name)) return;
+    if (this.isBusy && !VIEWING.has(name)) return;
     if (DECIDING.has(name) && !this.isReady) return;
     const number = /^label:(\d)$/.exec(name)?.[1];
     if (number) {
@@ -524,7 +524,7 @@ class Editor {
     event.preventDefault();
     event.stopPropagation();
     if (event.repeat && ONCE.has(name)) return;
-    // What is pressed during a drag has its turn after it.
+    // Keys pressed during a drag are handled after it.
     if (this.gesture?.mode && name !== "cancel") this.gesture.after.push(name);
     else this.run(name);
   }
@@ -566,7 +566,7 @@ class Editor {
 
   // ------------------------------------------------------------------ the page
 
-  // A click on one of the page's buttons counts as the key that does the same.
+  // A click on a page button counts as the key with the same action.
   onClickAnywhere(event) {
     const path = event.composedPath().filter((one) => one instanceof Element);
     const button = path.find((one) => one.matches("button"));
@@ -593,12 +593,12 @@ class Editor {
     const pills = [...button.closest("[class*='st-key-edit-label-']").querySelectorAll("button")];
     const label = this.data.pills[pills.indexOf(button)];
     if (label !== undefined) this.label(label);
-    this.root.focus({ preventScroll: true, focusVisible: false }); // its keys go on
+    this.root.focus({ preventScroll: true, focusVisible: false }); // so that its keys keep working
   }
 
-  // Back and forward between images. Streamlit runs the page then, and the server leaves
-  // the address alone (see `address.py`); asked before the end of that run, it would
-  // count on a picture that the browser has just let go.
+  // Back and forward between images. Streamlit reruns the page, and the server leaves the
+  // address alone (see `address.py`); requested before the end of that run, the image may
+  // be one that the browser has just dropped.
   onHistory(event) {
     const there = new URLSearchParams(location.search).get("image");
     if (location.pathname !== this.path || !there || event.state?.isRerun) return;
@@ -639,7 +639,7 @@ class Editor {
     on(this.root, "contextmenu", (event) => event.preventDefault());
     for (const panel of this.root.querySelectorAll(".tools, .help, .unsaved, .remove")) {
       on(panel, "click", this.onTool);
-      on(panel, "mousedown", (event) => event.preventDefault()); // the keys stay here
+      on(panel, "mousedown", (event) => event.preventDefault()); // keeps the focus here
     }
     this.receiver = (parcel) => this.receive(parcel);
     hub.listeners.add(this.receiver);
@@ -729,7 +729,7 @@ class Editor {
   }
 
   // The box whose edge or corner a drag from here would move: the selected one, else the
-  // smallest. What lies inside the selected box moves that.
+  // smallest. Inside the selected box a drag moves that box.
   gripAt(point) {
     const one = this.chosen;
     const grip = one && gripOf(point, this.toScreen(one.box));
@@ -743,7 +743,7 @@ class Editor {
     return null;
   }
 
-  // What a click here would take.
+  // The box that a click here would select.
   clickedAt(point) {
     const found = under(this.toImage(point), this.boxes, DRAG_PX / this.view.scale);
     const last = this.lastClick;
@@ -815,10 +815,10 @@ class Editor {
     const isTooThin = mode === "resize" && (x1 - x0 < 1 || y1 - y0 < 1);
     if (isTooThin) return this.place(one, box);
     this.change(one, {});
-    this.said();
+    this.changed();
   }
 
-  // A press with a trembling hand is no box.
+  // A tiny drag is a click, not a box.
   keepDrawn(one) {
     one.box = this.widened(one.box);
     const [x0, y0, x1, y1] = one.box;
@@ -827,14 +827,14 @@ class Editor {
     this.lastClick = null;
     this.select(one.id);
     this.fresh = one.id;
-    this.said();
+    this.changed();
   }
 
   leastOf(length) {
     return Math.min(Math.max(DRAG_PX / this.view.scale, 1), length);
   }
 
-  // Where the image is too thin for a hand, a box takes all of its width or height.
+  // On a very thin image a box takes its whole width or height.
   widened(box) {
     const wide = [...box];
     for (const [i, length] of this.size.entries()) {
@@ -871,7 +871,7 @@ class Editor {
     this.hover();
   }
 
-  // A click takes the smallest box; another one at the same place the next larger.
+  // A click selects the smallest box; another click at the same place the next larger.
   click(point, event) {
     const found = this.clickedAt(point);
     const last = this.lastClick;
@@ -913,7 +913,7 @@ class Editor {
     if (event.target.closest(".picker, .help")) return;
     event.preventDefault();
     const lines = event.deltaMode === 1 ? 30 : 1;
-    const speed = event.ctrlKey ? 0.01 : 0.0018; // a pinch on a touchpad comes with Ctrl
+    const speed = event.ctrlKey ? 0.01 : 0.0018; // a touchpad pinch sends Ctrl
     const factor = Math.exp(-event.deltaY * lines * speed);
     this.zoomTo(this.view.scale * factor, this.at(event));
   }
@@ -935,7 +935,7 @@ class Editor {
     this.point(isIdle ? held?.one ?? this.clickedAt(pointer) : gesture?.one);
   }
 
-  // Mark the box that a click or a drag would take.
+  // Highlight the box that a click or drag would affect.
   point(one) {
     const group = one && this.elements.get(one.id);
     if (group === this.pointed) return;
@@ -951,7 +951,7 @@ class Editor {
     this.draw();
   }
 
-  // Take the width of the column, and the height that is left of the window.
+  // Use the width of the column and the remaining height of the window.
   resize() {
     const host = this.root.getBoundingClientRect();
     const main = document.querySelector("[data-testid='stMain']");
@@ -970,7 +970,7 @@ class Editor {
     return true;
   }
 
-  // The room for the whole image: above the row of buttons where they would lie on it.
+  // The space for the whole image: above the button row where it would cover the image.
   get fitRoom() {
     const [width, height] = this.size;
     const [across, down] = this.room;
@@ -1000,7 +1000,7 @@ class Editor {
 
   show(view) {
     const [width, height] = this.room;
-    // Some of the picture stays in sight, and its edges come well into the middle.
+    // Part of the image stays visible; its edges can be moved to the middle.
     const within = (at, room, length) =>
       limited(at, Math.min(room * 0.6 - length, (room - length) / 2),
         Math.max(room * 0.4, (room - length) / 2));
@@ -1054,7 +1054,7 @@ class Editor {
     });
   }
 
-  // Ask for a sharper picture of what is in sight where the one at hand is too coarse.
+  // Request a sharper detail of the view where the current image is too coarse.
   askSoon() {
     clearTimeout(this.askTimer);
     this.askTimer = setTimeout(() => this.ask(), SETTLED_MS);
@@ -1074,7 +1074,7 @@ class Editor {
     const covers = detail && isInside(inSight.slice(0, 2), detail.box, 1) &&
       isInside(inSight.slice(2), detail.box, 1);
     if (covers && detail.scale >= needed * 0.95) return;
-    // Some more around it, to be moved over without another wait.
+    // With a margin, for panning without another request.
     const spare = limited((DETAIL_PX / needed - Math.max(w, h)) / 2, 0, Math.max(w, h) / 4);
     const box = [
       Math.floor(limited(inSight[0] - spare, 0, width)),
@@ -1105,7 +1105,7 @@ class Editor {
     this.percent.value = `${Math.round(this.view.scale * devicePixelRatio * 100)} %`;
     const closer = this.root.querySelector("[data-command='closer']");
     closer.disabled = !this.selected && !this.closeTo;
-    this.root.setAttribute("aria-label", `Picture with ${this.boxes.length} boxes`);
+    this.root.setAttribute("aria-label", `Image with ${this.boxes.length} boxes`);
     Object.assign(this.root.dataset, {
       image: this.image, tag: this.tag, selected: this.selected ?? "",
       scale: this.view.scale, x: this.view.x, y: this.view.y,
@@ -1121,14 +1121,14 @@ class Editor {
     context.imageSmoothingQuality = "high";
     const { picture, detail } = this.bitmaps;
     if (picture) this.drawPart(context, picture);
-    // A coarser detail of somewhere else is no better than the picture.
+    // A coarser detail of another region is no better than the image.
     if (detail && picture && detail.scale > picture.scale) this.drawPart(context, detail);
   }
 
   drawPart(context, { bitmap, box, scale }) {
     const [left, top] = this.toImage([0, 0]);
     const [right, bottom] = this.toImage(this.room);
-    // Whole pixels of the picture, or their edges would be drawn beside their places.
+    // Whole pixels of the image, so that their edges are in place.
     const x0 = limited(Math.floor((left - box[0]) * scale), 0, bitmap.width);
     const y0 = limited(Math.floor((top - box[1]) * scale), 0, bitmap.height);
     const x1 = limited(Math.ceil((right - box[0]) * scale), 0, bitmap.width);
@@ -1144,9 +1144,9 @@ class Editor {
     );
   }
 
-  // Ignore areas, and what a reviewer marked: to be seen, not to be drawn on.
+  // Ignore areas and a reviewer's marks: shown, not editable.
   drawShapes() {
-    const { shapes } = this.told;
+    const { shapes } = this.given;
     const paths = shapes?.image === this.image ? shapes.paths : [];
     const key = JSON.stringify(paths);
     if (key !== this.shapesKey) {
@@ -1195,7 +1195,7 @@ class Editor {
     if (!isTiny) this.placeChip(chip, one, [x0, y0, x1, y1]);
   }
 
-  // Colours, dashes and words of a box: only where they changed.
+  // Colour, dashes and label of a box, updated only if changed.
   dress(group, one, isSelected) {
     const colour = this.colourOf(one.label);
     const text = chipText(one);
@@ -1227,7 +1227,7 @@ class Editor {
     return this.textWidths.get(text);
   }
 
-  // Above the box where there is room, else below it, else within.
+  // Above the box if there is space, else below, else inside.
   placeChip(chip, one, [x0, y0, , y1]) {
     const width = this.textWidth(chipText(one)) + 8;
     const isRoomAbove = y0 - CHIP_PX - 2 >= 0;
@@ -1271,7 +1271,7 @@ class Editor {
     }
   }
 
-  // At the upper right corner, outside of the box where there is room.
+  // At the top right corner, outside the box if there is space.
   placeCross([, y0, x1, y1]) {
     const { offsetWidth: width, offsetHeight: height } = this.cross;
     const [across, down] = this.room;
@@ -1321,7 +1321,7 @@ class Editor {
   }
 }
 
-// What is not saved, with what the filling knows of the boxes that nobody touched.
+// Unsaved boxes, with confidence and status from the filling where unedited.
 function dressed({ base, boxes }, filling) {
   const then = new Map(base.map((one) => [one.id, one]));
   const now = new Map(filling.boxes.map((one) => [one.id, one]));
@@ -1331,13 +1331,13 @@ function dressed({ base, boxes }, filling) {
   });
 }
 
-// The page's margins are room for the picture, as long as there is one.
+// Reduce the page's margins while an editor is shown.
 function widen(main) {
   if (main) main.style.paddingInline = living.size ? MARGIN : "";
 }
 
-// A key with what is held down with it, as the table of keys writes it: ctrl+shift+z.
-// The Shift that a sign needs, as in ?, is no part of it.
+// A key with its modifiers, as in the table of keys: ctrl+shift+z. Shift for a character
+// such as ? is left out.
 function combinationOf(event) {
   const key = event.key.toLowerCase();
   const hasControl = event.ctrlKey || event.metaKey;

@@ -1,33 +1,33 @@
-// What was drawn and asked for, kept until the server answers that it has it.
+// Drawings and actions, kept until the server confirms them.
 //
-// A drawing is all boxes of an image, numbered, with what they were before: said twice it
-// does no harm, and a server that was started anew can still place it. So whatever is not
-// answered is said again, and drawings are kept in the browser's storage meanwhile: they
-// outlive the page. Those of a tab that was closed are taken over by the next one.
+// A drawing holds all boxes of an image, numbered, and what they were before: sent twice it
+// does no harm, and a restarted server can still place it. Whatever is not confirmed is sent
+// again. Drawings are kept in the browser's storage meanwhile, so that they outlive the page;
+// those of a closed tab are taken over by the next one.
 
-const SAY_AGAIN_MS = 2500; // then twice as long each time, up to
+const SAY_AGAIN_MS = 2500; // doubled each time, up to
 const SAY_AGAIN_AT_MOST_MS = 8000;
 const NUDGED_MS = 1000;
-const OVERDUE_MS = 2000; // no answer for so long is told
+const OVERDUE_MS = 2000; // without an answer for this long, the user is told
 const STORED = "imagebase.unsaved/";
-const ANSWER_MS = 700; // in which another tab says that it is there
+const ANSWER_MS = 700; // within which other open tabs answer
 const KEPT_STEPS = 40;
 
 class Outbox {
-  // say: sends everything that is not answered. onChange: something to tell has changed.
+  // say: sends everything unconfirmed. onChange: is called when the shown state changes.
   constructor() {
     this.place = null;
     this.seq = 0;
     this.count = 0;
     this.drawings = new Map(); // by place and image
     this.actions = [];
-    this.known = null; // what the server has of the image on screen
-    this.closed = new Set([TAB]); // tabs whose drawings this one takes over
+    this.known = null; // the server's boxes of the image on screen
+    this.closed = new Set([TAB]); // closed tabs whose drawings this one takes over
     this.say = null;
     this.onChange = () => {};
   }
 
-  // The dataset and the visitor whose changes these are from now on.
+  // Set the dataset and visitor whose changes follow.
   open(place) {
     if (place === this.place) return;
     this.place = place;
@@ -64,7 +64,7 @@ class Outbox {
     return this.drawings.get(this.keyOf(image));
   }
 
-  // What the server has of an image, from which a drawing starts.
+  // Set the server's boxes of an image, from which a drawing starts.
   start(image, tag, boxes) {
     this.known = { key: this.keyOf(image), tag, boxes };
   }
@@ -100,7 +100,7 @@ class Outbox {
     this.actions = this.actions.filter(([number]) => number !== count);
   }
 
-  // Everything that is not answered: of two messages the server may see only the later.
+  // Everything unconfirmed: of two messages the server may see only the later.
   message() {
     const drawings = [...this.drawings.values()].map((one) => {
       const now = new Map(one.boxes.map((box) => [box.id, box]));
@@ -143,7 +143,7 @@ class Outbox {
     return this.drawings.size > 0 || this.actions.length > 0;
   }
 
-  // What the server has of what was said, and what it cannot take.
+  // Take in what the server has saved and what it refused.
   hear({ booked = [], refused = [], done = 0 }) {
     for (const [place, image, seq] of booked) this.settle(`${place}/${image}`, seq);
     for (const [place, image, seq, why] of refused) {
@@ -156,7 +156,7 @@ class Outbox {
     this.onChange();
   }
 
-  // An image is stored as it was drawn up to a number.
+  // An image is saved up to this drawing.
   settle(key, seq) {
     const drawing = this.drawings.get(key);
     const step = drawing?.steps.findLast(([number]) => number <= seq);
@@ -185,11 +185,11 @@ class Outbox {
       const kept = JSON.stringify({ place, image, tag, base, boxes, changes });
       localStorage.setItem(nameOf(drawing), kept);
     } catch {
-      // No storage, or a full one: the page itself still has it.
+      // No storage, or it is full: the page still holds it.
     }
   }
 
-  // How many changes the server does not have, of an image and of others, and why.
+  // Number of unsaved changes, of an image and of others, and the reason.
   unsaved(image) {
     const all = [...this.drawings.entries()].filter(([, one]) => one.changes);
     const key = this.keyOf(image);
@@ -206,7 +206,7 @@ class Outbox {
   }
 }
 
-// This tab, by a name that a reload leaves it.
+// Id of this tab, which survives a reload.
 const TAB = (() => {
   const name = "imagebase.tab";
   try {
@@ -217,7 +217,7 @@ const TAB = (() => {
     return newId().slice(0, 12);
   }
 })();
-const tabs = new Set(); // others that are open
+const tabs = new Set(); // other open tabs
 const channel = "BroadcastChannel" in window ? new BroadcastChannel("imagebase.tabs") : null;
 channel?.addEventListener("message", ({ data }) => {
   if (data.ask === TAB) channel.postMessage({ here: TAB });
@@ -230,7 +230,7 @@ function forget(name) {
   try {
     localStorage.removeItem(name);
   } catch {
-    // There is no storage, and so nothing in it.
+    // No storage.
   }
 }
 
@@ -238,11 +238,11 @@ function storedNames() {
   try {
     return Object.keys(localStorage).filter((name) => name.startsWith(STORED));
   } catch {
-    return []; // there is no storage
+    return []; // no storage
   }
 }
 
-// What the browser keeps of a place, of this tab and of others.
+// Drawings kept in the browser for a place, of this tab and of others.
 function stored(place) {
   const found = [];
   for (const name of storedNames()) {
@@ -251,7 +251,7 @@ function stored(place) {
       const tab = name.slice(STORED.length).split("/")[0];
       if (drawing.place === place) found.push({ name, tab, drawing });
     } catch {
-      // One that cannot be read hides no other.
+      // Skip an unreadable entry.
     }
   }
   return found;

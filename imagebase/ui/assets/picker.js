@@ -1,5 +1,5 @@
-// The list of labels beside a box: type to find one of the dataset's, or one that a model
-// gives. A new one is a choice of its own at the end, which Enter alone never takes.
+// The label list next to a box: type to find a label of the dataset or of a model. The last
+// item creates a new label; Enter alone never selects it.
 class Picker {
   constructor(editor, root) {
     this.editor = editor;
@@ -90,7 +90,7 @@ class Picker {
     return item;
   }
 
-  // Mark an item; none where the only one would create a label.
+  // Highlight an item; none if the only one would create a label.
   mark(at) {
     const items = [...this.list.children];
     this.marked = at < 0 || !items.length ? -1 : at % items.length;
@@ -103,7 +103,7 @@ class Picker {
     this.mark(this.marked < 0 ? (by > 0 ? 0 : count - 1) : this.marked + by + count);
   }
 
-  // What is marked; who means a new label says so with a second Enter.
+  // The highlighted item; a new label takes a second Enter.
   take() {
     if (this.marked < 0) return this.mark(0);
     this.choose(this.list.children[this.marked]?.dataset.name);

@@ -1,6 +1,6 @@
-// Hands what the server sends beside the drawing (the picture, a sharper detail, how far
-// it has saved) to the editor of the page. A component of its own, so that Streamlit
-// sends a picture once and not with every change of the drawing.
+// Passes what the server sends besides the boxes (the image, a sharper detail, what is
+// saved) to the editor of the page. A component of its own, so that Streamlit sends an
+// image once and not with every change of the boxes.
 //
 // A parcel is a line of JSON, then the bytes.
 

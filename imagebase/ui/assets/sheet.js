@@ -1,6 +1,6 @@
-// A sheet of crops that are ticked by a click; Shift ticks all from the last one on, and
-// A ticks or unticks all of them. It says which tiles are ticked, a moment after the last
-// change, so that quick clicks are one answer.
+// Contact sheet of crops: a click selects, Shift + click selects a range, A selects or
+// deselects all. The selection is sent shortly after the last change, so that quick clicks
+// are one message.
 
 const PAUSE_MS = 120;
 const sheets = new WeakMap();
@@ -27,16 +27,16 @@ class Sheet {
   }
 
   update({ data, setStateValue }) {
-    this.say = (ticked) => setStateValue("ticked", ticked);
+    this.send = (selected) => setStateValue("selected", selected);
     if (data.filling === this.filling) return;
     this.filling = data.filling;
     this.last = null;
     this.ids = data.tiles.map((tile) => tile.id);
-    // Other tiles under the same version leave what is ticked, said or not yet said.
+    // Under the same version, new tiles keep the selection, sent or not yet sent.
     if (data.version !== this.version) {
       clearTimeout(this.timer);
       this.version = data.version;
-      this.ticked = new Set(data.ticked);
+      this.selected = new Set(data.selected);
     }
     this.root.replaceChildren(...data.tiles.map(drawn));
     this.mark();
@@ -48,7 +48,7 @@ class Sheet {
     const place = this.ids.indexOf(tile.dataset.id);
     if (event.shiftKey && this.last !== null) {
       const [from, to] = [this.last, place].sort((a, b) => a - b);
-      for (const id of this.ids.slice(from, to + 1)) this.ticked.add(id);
+      for (const id of this.ids.slice(from, to + 1)) this.selected.add(id);
     } else {
       this.toggle(tile.dataset.id);
     }
@@ -59,29 +59,29 @@ class Sheet {
   pressed(event) {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     if (event.key.toLowerCase() !== "a") return;
-    const isAll = this.ids.every((id) => this.ticked.has(id));
-    this.ticked = new Set(isAll ? [] : this.ids);
+    const isAll = this.ids.every((id) => this.selected.has(id));
+    this.selected = new Set(isAll ? [] : this.ids);
     event.preventDefault();
     event.stopPropagation();
     this.changed();
   }
 
   toggle(id) {
-    if (!this.ticked.delete(id)) this.ticked.add(id);
+    if (!this.selected.delete(id)) this.selected.add(id);
   }
 
   changed() {
     this.mark();
     clearTimeout(this.timer);
-    // A tick on what is not shown would come back unseen.
-    this.ticked = new Set(this.ids.filter((id) => this.ticked.has(id)));
-    const answer = { version: this.version, ids: [...this.ticked] };
-    this.timer = setTimeout(() => this.say(answer), PAUSE_MS);
+    // Deselect tiles that are no longer shown.
+    this.selected = new Set(this.ids.filter((id) => this.selected.has(id)));
+    const answer = { version: this.version, ids: [...this.selected] };
+    this.timer = setTimeout(() => this.send(answer), PAUSE_MS);
   }
 
   mark() {
     for (const tile of this.root.children) {
-      tile.setAttribute("aria-checked", String(this.ticked.has(tile.dataset.id)));
+      tile.setAttribute("aria-checked", String(this.selected.has(tile.dataset.id)));
     }
   }
 }

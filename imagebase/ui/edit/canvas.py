@@ -1,4 +1,4 @@
-"""Canvas of the Edit page: its keys, its overlay, and the adapter to the browser."""
+"""Canvas of the Edit page: keys, overlay, and the adapter to the browser."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
@@ -17,9 +17,9 @@ from imagebase.ui.state import undisturbed
 
 
 def overlay(record: ImageRecord, marks: Iterable[Shape]) -> dict[str, Any]:
-    """Return ignore areas and a reviewer's marks as the editor takes them.
+    """Return ignore areas and a reviewer's marks as SVG paths for the editor.
 
-    Paths are in pixels of the image; a brush has the width of its stroke.
+    In pixels of the image; width: of a brush stroke.
     """
     kinds = (("ignored", record.ignored), ("mark", marks))
     return {
@@ -33,7 +33,7 @@ def overlay(record: ImageRecord, marks: Iterable[Shape]) -> dict[str, Any]:
 
 
 def svg_path(shape: Shape) -> str:
-    """Return a shape as the commands of an SVG path."""
+    """Return the SVG path of a shape."""
     if shape.kind is ShapeKind.ELLIPSE:
         box = shape.bounds.normalised()
         middle = (box.y_min + box.y_max) / 2
@@ -44,19 +44,19 @@ def svg_path(shape: Shape) -> str:
         )
     is_brush = shape.kind is ShapeKind.BRUSH
     points = list(shape.points) if is_brush else corners(shape)
-    # A single point is a line to itself, which a round end makes a dot.
+    # A single point: a line of length 0 with round ends draws a dot.
     line = [*points, *points] if len(points) == 1 else points
     path = " ".join(f"{x:g} {y:g}" for x, y in line)
     return f"M{path}" if is_brush else f"M{path}Z"
 
 
-class Key(NamedTuple):
-    """What some keys do.
+class Shortcut(NamedTuple):
+    """A keyboard shortcut.
 
-    shown: how the keys are written for people.
-    words: what they do.
-    names: by key as the browser calls it, such as `ctrl+z`: a command of the editor
-        itself, or else an action that it asks of the page.
+    shown: the keys, for people.
+    words: the description.
+    names: by key as the browser names it, such as `ctrl+z`: a command of the editor,
+        or an action of the page.
     """
 
     shown: str
@@ -67,13 +67,13 @@ class Key(NamedTuple):
 _DIGITS: Final = {str(digit): f"label:{digit}" for digit in range(1, 10)}
 
 KEYS: Final = (
-    Key("1 to 9", "Label the selected box, else the next one", _DIGITS),
-    Key("L or double click", "Choose a label, or create one", {"l": "pick"}),
-    Key("Tab", "Select the next box", {"tab": "following"}),
-    Key("Shift + Tab", "Select the box before", {"shift+tab": "preceding"}),
-    Key(
+    Shortcut("1 to 9", "Label the selected box or the next one", _DIGITS),
+    Shortcut("L or double-click", "Choose or create a label", {"l": "pick"}),
+    Shortcut("Tab", "Select the next box", {"tab": "following"}),
+    Shortcut("Shift + Tab", "Select the previous box", {"shift+tab": "preceding"}),
+    Shortcut(
         "Arrows",
-        "Move the selected box by 1 pixel; else ← → go to another image",
+        "Move the selected box by 1 pixel; without one, ← → change the image",
         {
             "arrowleft": "left",
             "arrowright": "right",
@@ -81,7 +81,7 @@ KEYS: Final = (
             "arrowdown": "down",
         },
     ),
-    Key(
+    Shortcut(
         "Shift + arrows",
         "Move the selected box by 10 pixels",
         {
@@ -91,45 +91,45 @@ KEYS: Final = (
             "shift+arrowdown": "far-down",
         },
     ),
-    Key("D", "Duplicate the selected box", {"d": "duplicate"}),
-    Key(
+    Shortcut("D", "Duplicate the selected box", {"d": "duplicate"}),
+    Shortcut(
         "Delete or Backspace",
-        "Delete the selected box, else the one under the pointer",
+        "Delete the selected box or the one under the pointer",
         {"delete": "delete", "backspace": "delete"},
     ),
-    Key(
+    Shortcut(
         "Escape",
-        "Cancel the drawing or a waiting action, or deselect",
+        "Cancel drawing or a waiting action, or deselect",
         {"escape": "cancel"},
     ),
-    Key("Z", "Zoom to the selected box, and back", {"z": "closer"}),
-    Key("F", "Fit the picture", {"f": "whole"}),
-    Key(
+    Shortcut("Z", "Zoom to the selected box and back", {"z": "closer"}),
+    Shortcut("F", "Fit image", {"f": "whole"}),
+    Shortcut(
         "Wheel, + and -",
         "Zoom",
         {"+": "larger", "=": "larger", "-": "smaller"},
     ),
-    Key("Space, middle or right button", "Drag the picture", {}),
-    Key("Shift", "Draw from an edge, or inside the selected box", {}),
-    Key("H", "Hide or show labels", {"h": "chips"}),
-    Key("N", "Next image", {"n": "next"}),
-    Key("P", "Previous image", {"p": "previous"}),
-    Key("Q", "Next doubtful image", {"q": "doubtful"}),
-    Key("M", "Copy the boxes of the image before", {"m": "copy"}),
-    Key("A", "Accept all boxes", {"a": "accept"}),
-    Key("Enter", "Approve and go on", {"enter": "approve"}),
-    Key("E", "Nothing here: approve as empty", {"e": "empty"}),
-    Key("Ctrl + Z", "Undo", {"ctrl+z": "undo"}),
-    Key(
+    Shortcut("Space, middle or right button", "Drag the image", {}),
+    Shortcut("Shift", "Draw from an edge or inside the selected box", {}),
+    Shortcut("H", "Hide or show labels", {"h": "chips"}),
+    Shortcut("N", "Next image", {"n": "next"}),
+    Shortcut("P", "Previous image", {"p": "previous"}),
+    Shortcut("Q", "Next doubtful image", {"q": "doubtful"}),
+    Shortcut("M", "Copy the boxes of the previous image", {"m": "copy"}),
+    Shortcut("A", "Accept all boxes", {"a": "accept"}),
+    Shortcut("Enter", "Approve and open the next image", {"enter": "approve"}),
+    Shortcut("E", "Mark as empty: delete boxes and approve", {"e": "empty"}),
+    Shortcut("Ctrl + Z", "Undo", {"ctrl+z": "undo"}),
+    Shortcut(
         "Ctrl + Shift + Z or Ctrl + Y",
         "Redo",
         {"ctrl+shift+z": "redo", "ctrl+y": "redo"},
     ),
-    Key("?", "Show or hide this list", {"?": "help"}),
+    Shortcut("?", "Show or hide this list", {"?": "help"}),
 )
 
-# The page's buttons that do what a key does: the editor counts their clicks with the
-# keys, so that each is once, for the image that was on screen, and after its boxes.
+# Page buttons with the action of a key: the editor counts their clicks like keys, so
+# that each runs once, on the image on screen, and after its drawings are saved.
 BUTTONS: Final = {
     "edit-previous": "previous",
     "edit-next": "next",
@@ -143,12 +143,12 @@ BUTTONS: Final = {
 
 
 def in_words() -> list[list[str]]:
-    """Return how the keys are written and what they do, for people."""
+    """Return keys and descriptions of the shortcuts."""
     return [[one.shown, one.words] for one in KEYS]
 
 
 def names() -> dict[str, str]:
-    """Return what each key does, by its name in the browser."""
+    """Return command or action of each key, by its name in the browser."""
     return {key: name for one in KEYS for key, name in one.names.items()}
 
 
@@ -176,32 +176,32 @@ def draw_editor(
     below_px: int = _BELOW_PX,
     key: str = CANVAS_KEY,
 ) -> None:
-    """Draw the editor with the record's boxes; what a person does is saved at once.
+    """Draw the editor with the record's boxes; edits are saved at once.
 
-    Call `settle` before, and pass the record as it is then.
+    Call `settle` first and pass the record read after it.
 
     Args:
-        picture: of the whole image as JPEG, PNG or WebP bytes; it may be smaller.
-        current_label: what a box drawn next gets.
-        key_labels: what the keys from 1 on stand for, at most nine.
-        on_action: is called with an action: its name is one in `keys.KEYS`, or `label:`
-            and the name of a label, or `show:` and the id of an image. What was drawn
-            before is booked by then.
-        detail: returns a picture of a part of the image, as sharp as may be.
-        suggested: boxes that are not stored; one that a person touches is then.
-        offered_labels: names to choose from that the dataset has not.
-        pills: the labels that are drawn above the editor, in their order.
-        marks: what reviewers drew on it; shown, as ignore areas are.
+        picture: the whole image as JPEG, PNG or WebP bytes, possibly smaller.
+        current_label: label of the next box.
+        key_labels: labels of the keys 1 to 9.
+        on_action: is called with an action: its name is one in `KEYS`, or `label:` and
+            the name of a label, or `show:` and the id of an image. Earlier drawings
+            are saved by then.
+        detail: returns a region of the image at full sharpness.
+        suggested: boxes that are not stored; editing one saves it.
+        offered_labels: labels of models that are not in the dataset.
+        pills: the labels above the editor, in order.
+        marks: of reviewers, shown like ignore areas.
         below_px: CSS pixels of the window to leave free below the editor.
     """
     editor = _editor(key)
     editor.access = access
     editor.note_choices()
-    was_left = key not in st.session_state  # and the browser knows nothing any more
+    was_left = key not in st.session_state  # the browser has dropped the editor
     view = record.with_annotations([*record.annotations, *suggested])
     if was_left or not editor.shows(view):
         editor.fill(view, {one.annotation_id: one for one in suggested})
-    # Between them, or else gaps would be seen where there is nothing to see.
+    # Without a gap between the invisible components.
     with st.container(gap=None):
         _relay(key, "picture", {"image": record.image_id}, picture)
         _component()(
@@ -221,7 +221,7 @@ def draw_editor(
                 "pills": list(pills),
                 "shapes": overlay(record, marks),
             },
-            on_said_change=partial(_listen, on_action, key),
+            on_message_change=partial(_listen, on_action, key),
             on_parting_change=partial(settle, key=key),
         )
         _details(record.image_id, detail, key)
@@ -229,11 +229,11 @@ def draw_editor(
 
 
 def settle(*, key: str = CANVAS_KEY) -> None:
-    """Book what the editor has said and nobody has taken in yet.
+    """Save what the editor has sent since the last call.
 
-    Call it first in the fragment, and first in every callback that changes a record or
-    goes to another image: the browser sends the drawing before the button, but their
-    callbacks may come in one run, in any order. Doing so twice does no harm.
+    Call it first in the fragment, and in every callback that changes a record or the
+    image: the browser sends the drawing before the button, but their callbacks may come
+    in one run, in any order. Calling it twice does no harm.
     """
     interruptions: list[BaseException] = []
     _settle(key, interruptions)
@@ -242,17 +242,17 @@ def settle(*, key: str = CANVAS_KEY) -> None:
 
 
 def refill(*, key: str = CANVAS_KEY) -> None:
-    """Fill the editor anew at the next run."""
+    """Fill the editor again at the next run."""
     _editor(key).refill()
 
 
 def report(problem: str, *, key: str = CANVAS_KEY) -> None:
-    """Keep a sentence for `take_problem`."""
+    """Keep an error message for `take_problem`."""
     _editor(key).problem = problem
 
 
 def take_problem(*, key: str = CANVAS_KEY) -> str:
-    """Return once why a change was not saved; empty when all is well."""
+    """Return the error message once; empty if there is none."""
     editor = _editor(key)
     problem, editor.problem = editor.problem, ""
     return problem
@@ -266,14 +266,14 @@ def _editor(key: str) -> Editor:
 def _settle(key: str, interruptions: list[BaseException]) -> Message:
     editor = undisturbed(lambda: _editor(key), interruptions)
     state = undisturbed(lambda: st.session_state.get(key), interruptions)
-    message = parse_message((state or {}).get("said"))
+    message = parse_message((state or {}).get("message"))
     for one in (parse_message((state or {}).get("parting")), message):
         editor.book(one, interruptions)
     return message
 
 
 def _listen(on_action: Callable[[Action], None], key: str) -> None:
-    """Book what was drawn, then do what the keys ask for, in their order."""
+    """Save the drawings, then run the actions in order."""
     interruptions: list[BaseException] = []
     message = _settle(key, interruptions)
     editor = undisturbed(lambda: _editor(key), interruptions)
@@ -291,7 +291,7 @@ def _colours(record: ImageRecord, labels: LabelSet) -> list[tuple[str, str]]:
 
 @st.fragment
 def _details(image_id: str, detail: Callable[[Box], bytes], key: str) -> None:
-    """Send a sharper picture of what the person looks at; nothing else is drawn."""
+    """Send a sharper picture of the region in view; reruns nothing else."""
     region = _region(st.session_state.get(_EDITOR + key + _WISH), image_id)
     content = b""
     if region is not None:
@@ -310,7 +310,7 @@ def _keep_wish(key: str) -> None:
 
 
 def _region(wish: object, image_id: str) -> Box | None:
-    """Return the part that is asked for; None where it is not of this image."""
+    """Return the requested region; None if it is of another image."""
     match wish:
         case {"image": str(image), "box": [x0, y0, x1, y1]} if image == image_id:
             edges = (x0, y0, x1, y1)
@@ -327,7 +327,7 @@ def _relay(
     content: bytes = b"",
     on_ask_change: Callable[[], None] | None = None,
 ) -> None:
-    """Send something to the editor; Streamlit sends what is large once only."""
+    """Send data to the editor; Streamlit sends large data only once."""
     relay = st.components.v2.component("imagebase_relay", js=_text("relay.js"))
     relay(
         key=f"{key}.{kind}",

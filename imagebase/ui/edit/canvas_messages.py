@@ -1,9 +1,9 @@
-"""What the editor in the browser is told and what it says, as plain JSON.
+"""Messages between server and the editor in the browser, as plain JSON.
 
-It is filled with boxes under a tag, in pixels of the image. It answers with what the
-boxes of a tag are now, whole, and with the keys pressed since the last answer; each
-bears a number and the image it was meant for, and is said again until it is answered.
-Edges travel exactly: one that nobody moved comes back as the very float it was.
+The server fills the editor with boxes under a tag, in pixels of the image. The editor
+sends all boxes of a tag as they are now, and the keys pressed since the last answer;
+each has a number and the image it was meant for, and is sent again until confirmed.
+Edges travel exactly: an edge that was not moved comes back as the same float.
 """
 
 import json
@@ -21,9 +21,9 @@ _ID: Final = re.compile(r"[\w.-]{1,64}", re.ASCII)
 
 
 class Where(NamedTuple):
-    """An image in a dataset, as the browser keeps what is not saved of it.
+    """An image in a dataset, as key of the unsaved changes in the browser.
 
-    place: whose changes these are and in which dataset, see `RecordAccess.place`.
+    place: visitor and dataset, see `RecordAccess.place`.
     """
 
     place: str = ""
@@ -31,12 +31,12 @@ class Where(NamedTuple):
 
 
 class Drawing(NamedTuple):
-    """What the boxes of a tag are now; `seq` grows with everything that is said.
+    """The current boxes of a tag; `seq` grows with every message.
 
-    boxes: all of them; None where what was said of them makes no sense.
-    before: as the boxes were that were changed or deleted since the server knew them.
-    added: ids of the boxes that it did not know.
-    copies: of which box each of them is a copy, where it is one.
+    boxes: all of them; None where the message is invalid.
+    before: the server's version of the boxes that were changed or deleted.
+    added: ids of the boxes that the server does not have.
+    copies: by id of a copied box, the id of its original.
     """
 
     tag: str
@@ -49,7 +49,7 @@ class Drawing(NamedTuple):
 
     @property
     def base(self) -> tuple[ShownBox, ...]:
-        """The boxes as they were before anything was done that is not booked yet."""
+        """The boxes before all changes that are not saved yet."""
         before = {one.annotation_id: one for one in self.before}
         kept = [
             before.pop(one.annotation_id, one)
@@ -60,7 +60,7 @@ class Drawing(NamedTuple):
 
 
 class Action(NamedTuple):
-    """A key or button that asks something of the page, counted, and on which image."""
+    """An action of a key or button, numbered, and the image it was meant for."""
 
     number: int
     name: str
@@ -68,17 +68,17 @@ class Action(NamedTuple):
 
 
 class Message(NamedTuple):
-    """Everything an editor has said that is not answered, the oldest first."""
+    """Everything from an editor that is not confirmed yet, oldest first."""
 
     drawings: tuple[Drawing, ...] = ()
     actions: tuple[Action, ...] = ()
 
 
 def filling(record: ImageRecord, *, tag: str, seq: int) -> dict[str, Any]:
-    """Return the record's boxes as the editor is filled with them.
+    """Return the record's boxes as a filling for the editor.
 
     Args:
-        seq: of the last message that the record knows of.
+        seq: of the last message that is saved in the record.
     """
     return {
         "tag": tag,
@@ -99,19 +99,19 @@ def filling(record: ImageRecord, *, tag: str, seq: int) -> dict[str, Any]:
 
 
 def parcel(head: Mapping[str, object], content: bytes = b"") -> bytes:
-    """Return bytes for the browser with a line of JSON before them."""
+    """Return bytes for the browser, after a line of JSON."""
     return json.dumps(dict(head)).encode("ascii") + b"\n" + content
 
 
-def parse_message(said: object) -> Message:
-    """Return what an editor said; what makes no sense is left out.
+def parse_message(value: object) -> Message:
+    """Return the message of an editor; invalid parts are left out.
 
-    A drawing with one senseless box has none: the box would else count as deleted.
+    A drawing with an invalid box has no boxes, since that box would count as deleted.
     """
-    if not isinstance(said, Mapping):
+    if not isinstance(value, Mapping):
         return Message()
-    drawings = (_drawing(one) for one in _list(said.get("drawings")))
-    actions = (_action(one) for one in _list(said.get("actions")))
+    drawings = (_drawing(one) for one in _list(value.get("drawings")))
+    actions = (_action(one) for one in _list(value.get("actions")))
     return Message(
         tuple(one for one in drawings if one is not None),
         tuple(one for one in actions if one is not None),
@@ -122,44 +122,44 @@ def _list(value: object) -> list[object]:
     return value if isinstance(value, list) else []
 
 
-def _drawing(said: object) -> Drawing | None:
-    if not isinstance(said, Mapping):
+def _drawing(value: object) -> Drawing | None:
+    if not isinstance(value, Mapping):
         return None
-    tag, seq = said.get("tag"), said.get("seq")
+    tag, seq = value.get("tag"), value.get("seq")
     if not isinstance(tag, str) or not isinstance(seq, int):
         return None
-    where = Where(_text(said.get("place")), _text(said.get("image")))
-    before = _boxes(said.get("before", []))
-    added = frozenset(map(_text, _list(said.get("added"))))
-    boxes = None if before is None else _boxes(said.get("boxes"))
-    copies = dict(filter(None, map(_copy, _list(said.get("copies")))))
+    where = Where(_text(value.get("place")), _text(value.get("image")))
+    before = _boxes(value.get("before", []))
+    added = frozenset(map(_text, _list(value.get("added"))))
+    boxes = None if before is None else _boxes(value.get("boxes"))
+    copies = dict(filter(None, map(_copy, _list(value.get("copies")))))
     return Drawing(tag, seq, boxes, where, before or (), added, copies)
 
 
-def _copy(said: object) -> tuple[str, str] | None:
-    match said:
+def _copy(value: object) -> tuple[str, str] | None:
+    match value:
         case [str(copy), str(source)]:
             return copy, source
     return None
 
 
-def _boxes(said: object) -> tuple[ShownBox, ...] | None:
-    """Return boxes; None where one of them makes no sense, or is there twice."""
-    if not isinstance(said, list):
+def _boxes(value: object) -> tuple[ShownBox, ...] | None:
+    """Return boxes; None if one is invalid or occurs twice."""
+    if not isinstance(value, list):
         return None
-    known = {one.annotation_id: one for one in map(_box, said) if one is not None}
-    return tuple(known.values()) if len(known) == len(said) else None
+    boxes = {one.annotation_id: one for one in map(_box, value) if one is not None}
+    return tuple(boxes.values()) if len(boxes) == len(value) else None
 
 
 def _text(value: object) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _box(said: object) -> ShownBox | None:
-    if not isinstance(said, Mapping):
+def _box(value: object) -> ShownBox | None:
+    if not isinstance(value, Mapping):
         return None
-    annotation_id, label = said.get("id"), said.get("label")
-    edges = [one for one in _list(said.get("box")) if isinstance(one, int | float)]
+    annotation_id, label = value.get("id"), value.get("label")
+    edges = [one for one in _list(value.get("box")) if isinstance(one, int | float)]
     if not isinstance(annotation_id, str) or not _ID.fullmatch(annotation_id):
         return None
     if len(edges) != 4 or not all(abs(one) <= _MAX_EDGE for one in edges):
@@ -169,8 +169,8 @@ def _box(said: object) -> ShownBox | None:
     return ShownBox(annotation_id, Box(*map(float, edges)), label)
 
 
-def _action(said: object) -> Action | None:
-    match said:
+def _action(value: object) -> Action | None:
+    match value:
         case [int(number), str(name)]:
             return Action(number, name)
         case [int(number), str(name), str(image_id)]:

@@ -1,13 +1,13 @@
-"""What the editor shows, what a person did on it since, and where that belongs.
+"""State of the canvas: the boxes it shows, and the changes to save.
 
 The record in the store is the only truth. The editor in the browser is a view of it,
-filled from a frozen list of boxes that bears a tag. A message is compared with what
-that tag showed last, and only the difference is booked, on the image it was drawn on.
-The editor is filled anew only when the record says something else than it shows.
+filled from a frozen list of boxes under a tag. A message is compared with the boxes
+that its tag showed last; only the difference is saved, on the image it was drawn on.
+The editor is filled again only when the record differs from what it shows.
 
-The browser keeps what is not booked, and says it again; each drawing bears a number, so
-that it counts once. One under a tag that this session does not know, drawn before the
-server was started anew say, tells itself what it was made from.
+The browser keeps unsaved drawings and sends them again; each has a number, so that it
+counts once. A drawing under an unknown tag, for example from before a restart of the
+server, brings the boxes that it started from.
 """
 
 import re
@@ -23,26 +23,26 @@ from imagebase.errors import ImageBaseError, NotFoundError, RevisionConflictErro
 from imagebase.ui.edit.canvas_messages import Action, Drawing, Message, Where, filling
 from imagebase.ui.state import undisturbed
 
-# Messages can be this many fillings late, or about as many images.
+# Messages may be late by this many fillings.
 _KEPT_TAGS: Final = 16
 _KEPT_ANSWERS: Final = 64
 
 _UNREADABLE: Final = "The server cannot read this change; discard it."
 _ELSEWHERE: Final = "It belongs to another dataset; open that one."
-_DISPUTED: Final = "Someone else also changed this image; choose the version to keep."
+_DISPUTED: Final = "Someone else also changed this image; choose a version."
 
 
 @dataclass(frozen=True, slots=True)
 class RecordAccess:
-    """How the editor reads and writes records, and whose name its changes bear.
+    """How the editor reads and saves records, and the name for its changes.
 
-    load: an image's record as this session saw it last.
+    load: returns an image's record as this session showed it last.
     save: stores a record and returns it with its new revision; may raise.
-    dataset_id: where; the same image may be in another dataset too.
-    place: the dataset and whose changes these are, as the browser knows it.
-    on_conflict: hears of a change that was not saved because somebody else saved a
-        newer revision; without it the error's sentence is the problem that is told.
-    is_disputed: says whether a person has still to choose between versions of an image.
+    dataset_id: of the records; the same image may be in other datasets too.
+    place: dataset and visitor, as the browser knows them.
+    on_conflict: is called when someone else has saved a newer revision; without it,
+        the error is shown.
+    is_disputed: says whether a version of an image still has to be chosen.
     """
 
     load: Callable[[str], ImageRecord]
@@ -70,7 +70,7 @@ class Showing:
     suggested: Mapping[str, Annotation] = field(default_factory=dict)
 
     def view_of(self, record: ImageRecord) -> ImageRecord:
-        """Return the record with the suggestions that it has not."""
+        """Return the record together with its unsaved suggestions."""
         known = {one.annotation_id for one in (*record.annotations, *record.deleted)}
         rest = [
             one for one in self.suggested.values() if one.annotation_id not in known
@@ -78,8 +78,8 @@ class Showing:
         return record.with_annotations([*record.annotations, *rest]) if rest else record
 
 
-class Seen(NamedTuple):
-    """What of a box can be seen: two equal ones need no new filling."""
+class VisibleBox(NamedTuple):
+    """The visible properties of a box: if they are equal, no new filling is needed."""
 
     annotation_id: str
     box: Box
@@ -91,25 +91,25 @@ class Seen(NamedTuple):
 class Editor:
     """One session's editor.
 
-    synced: what the editor is known to show of the record; None asks for a filling.
-    booked: by image, the number of the last drawing that is booked.
-    refused: by image, the last one that is not, and why, in a sentence.
-    problem: what else went wrong, in a sentence.
-    actions_done: keys that the page has answered.
+    synced: the boxes that the browser shows; None: fill again.
+    booked: by image, the number of the last saved drawing.
+    refused: by image, the number of the last refused drawing, and the reason.
+    problem: another error message.
+    actions_done: number of the last action that was run.
     """
 
     access: RecordAccess | None = None
     tag: str = ""
     filling: dict[str, Any] = field(default_factory=dict)
     showings: dict[str, Showing] = field(default_factory=dict)
-    synced: tuple[Seen, ...] | None = None
+    synced: tuple[VisibleBox, ...] | None = None
     booked: dict[Where, int] = field(default_factory=dict)
     refused: dict[Where, tuple[int, str]] = field(default_factory=dict)
     problem: str = ""
     actions_done: int = 0
 
     def shows(self, record: ImageRecord) -> bool:
-        """Say whether the editor shows the record as it is now."""
+        """Say whether the editor shows the current record."""
         showing = self.showings.get(self.tag)
         if showing is None or showing.image_id != record.image_id:
             return False
@@ -119,9 +119,9 @@ class Editor:
     def fill(
         self, record: ImageRecord, suggested: Mapping[str, Annotation] | None = None
     ) -> None:
-        """Fill the editor with the record's boxes, under a tag of its own.
+        """Fill the editor with the record's boxes, under a new tag.
 
-        suggested: those of the boxes that are not stored, by id.
+        suggested: the unsaved ones of these boxes, by id.
         """
         self.tag = f"{record.image_id[:12]}/{record.revision}/{new_id()[:8]}"
         place = "" if self.access is None else self.access.place
@@ -141,11 +141,11 @@ class Editor:
         self.synced = _seen(record)
 
     def refill(self) -> None:
-        """Ask for a filling at the next run."""
+        """Fill again at the next run."""
         self.synced = None
 
     def book(self, message: Message, interruptions: list[BaseException]) -> None:
-        """Save what a message changes; doing so twice does no harm."""
+        """Save the changes of a message; doing so twice does no harm."""
         for drawing in message.drawings:
             where, seq = drawing.where, drawing.seq
             if seq <= self.booked.get(where, 0):
@@ -162,7 +162,7 @@ class Editor:
                 del answers[next(iter(answers))]
 
     def note_choices(self) -> None:
-        """Take as booked what a person chose from since it was refused."""
+        """Mark refused drawings as saved once a version was chosen."""
         if self.access is None:
             return
         for where, (seq, why) in list(self.refused.items()):
@@ -171,7 +171,7 @@ class Editor:
                 self.booked[where] = seq
 
     def _book(self, drawing: Drawing, interruptions: list[BaseException]) -> str:
-        """Save what a drawing changes; return why that cannot be, empty where it is."""
+        """Save the changes of a drawing; return the reason if refused, else empty."""
         if drawing.boxes is None:
             return _UNREADABLE
         showing = self.showings.get(drawing.tag) or self._late(drawing)
@@ -185,9 +185,9 @@ class Editor:
         try:
             saved = undisturbed(save, interruptions)
         except (RevisionConflictError, NotFoundError) as error:
-            # It is told once: a second try would write over what somebody else did.
+            # Reported once: a second try would overwrite the other person's change.
             showing.boxes, self.synced = drawing.boxes, None
-            undisturbed(partial(self._tell, error, access), interruptions)
+            undisturbed(partial(self._report, error, access), interruptions)
             return _DISPUTED if access.is_disputed(showing.image_id) else ""
         except ImageBaseError as error:
             return _reason(error)
@@ -199,7 +199,7 @@ class Editor:
         return ""
 
     def _late(self, drawing: Drawing) -> Showing | None:
-        """Return what the browser says that it showed; None where it is not of here."""
+        """Return the boxes that the browser started from; None for another dataset."""
         place, image_id = drawing.where
         if self.access is None or not image_id or place != self.access.place:
             return None
@@ -207,17 +207,14 @@ class Editor:
         self.showings = {drawing.tag: late, **self.showings}
         return late
 
-    def _tell(self, error: ImageBaseError, access: RecordAccess) -> None:
+    def _report(self, error: ImageBaseError, access: RecordAccess) -> None:
         if isinstance(error, RevisionConflictError) and access.on_conflict is not None:
             access.on_conflict(error)
         else:
             self.problem = str(error)
 
     def take_actions(self, message: Message) -> tuple[Action, ...]:
-        """Return the keys that were pressed since this was asked last.
-
-        Those wait that are about an image of which a change is not saved.
-        """
+        """Return the new actions; those on an image with unsaved changes wait."""
         unsaved = {where.image_id for where in self.refused}
         taken: list[Action] = []
         for one in message.actions:
@@ -229,7 +226,7 @@ class Editor:
         return tuple(taken)
 
     def answer(self) -> dict[str, Any]:
-        """Return what the browser is told of what it said."""
+        """Return what was saved, refused and run, for the browser."""
         return {
             "booked": [[*where, seq] for where, seq in self.booked.items()],
             "refused": [[*where, *why] for where, why in self.refused.items()],
@@ -241,10 +238,10 @@ def _dataset(access: RecordAccess | None) -> str:
     return "" if access is None else access.dataset_id
 
 
-def _seen(record: ImageRecord) -> tuple[Seen, ...]:
+def _seen(record: ImageRecord) -> tuple[VisibleBox, ...]:
     return tuple(
         sorted(
-            Seen(one.annotation_id, one.box, one.label, one.is_untouched)
+            VisibleBox(one.annotation_id, one.box, one.label, one.is_untouched)
             for one in record.annotations
         )
     )
@@ -256,7 +253,7 @@ def _merge_and_save(
     access: RecordAccess,
     copies: Mapping[str, str],
 ) -> ImageRecord:
-    """Save the difference over the record as this session saw it last."""
+    """Save the difference over the record as this session showed it last."""
     record = access.load(showing.image_id)
     view = showing.view_of(record)
     base = as_shown(record, showing.boxes) if showing.is_late else view
@@ -285,7 +282,7 @@ def _merge_and_save(
 def _without_untouched(
     edited: ImageRecord, suggested: Mapping[str, Annotation], record: ImageRecord
 ) -> ImageRecord:
-    """Return what was edited without the suggestions that nobody touched."""
+    """Return the edited record without unedited suggestions."""
     stored = {one.annotation_id for one in record.annotations}
     kept = [
         one
@@ -298,24 +295,24 @@ def _without_untouched(
 def _brought_up(
     base: ImageRecord, edited: ImageRecord, record: ImageRecord
 ) -> ImageRecord:
-    """Return the record with what was edited on it as the browser knew it.
+    """Return the current record with the edits made to an older one.
 
     Raises:
-        RevisionConflictError: a person has to choose.
+        RevisionConflictError: a version has to be chosen.
     """
     both = Conflict(base, edited, record)
     if is_separate(both):
         joined = merged(both)
-        # What was stored before its answer was lost leaves what was decided since.
+        # If the edits are stored already, keep the current record.
         return record if _seen(joined) == _seen(record) else joined
     raise RevisionConflictError(_DISPUTED, ours=edited, theirs=record, base=base)
 
 
 def _reason(error: ImageBaseError) -> str:
-    """Return why, without the advice to try again: that is done already."""
+    """Return the reason, without the advice to try again, which happens anyway."""
     return re.split(r"[:;] nothing was saved", str(error))[0].rstrip(".") + "."
 
 
 def _is_true_view(drawn: tuple[ShownBox, ...], saved: ImageRecord) -> bool:
-    """Say whether an editor that holds these boxes shows the record as it was saved."""
+    """Say whether these drawn boxes are equal to the saved record."""
     return len(drawn) == len(saved.annotations) and is_faithful(saved, drawn)

@@ -1,4 +1,4 @@
-"""Changes on the Edit page: saved at once, or a conflict to resolve."""
+"""Changes on the Edit page: saving, conflicts, tags, comments, deleting an image."""
 
 import hashlib
 from collections.abc import Callable
@@ -26,17 +26,18 @@ from imagebase.ui.edit import canvas, navigation
 from imagebase.ui.edit.canvas_state import RecordAccess
 
 _PICTURE_PX: Final = 460
+_CHANGED: Final = "Someone else changed this image. Check it, then click again."
 
 
 def on_conflict(error: RevisionConflictError) -> None:
-    """Keep both versions of an image that could not be saved, to be chosen from."""
+    """Keep both versions of an image that could not be saved, to choose from."""
     pending = state.conflict(error.ours.image_id)
     base = error.base or (pending.base if pending else state.shown(error.ours.image_id))
     state.keep_conflict(Conflict(base or error.theirs, error.ours, error.theirs))
 
 
 def newest(conflict: Conflict) -> Conflict | None:
-    """Return the conflict with what is stored by now; None once both say the same."""
+    """Return the conflict with the stored version; None once both are equal."""
     theirs = services.store().record(state.scope(), conflict.image_id)
     current = replace(conflict, theirs=theirs)
     if not differences(theirs, current.ours):
@@ -46,42 +47,42 @@ def newest(conflict: Conflict) -> Conflict | None:
 
 
 def choose(conflict: Conflict) -> None:
-    """Draw both versions with what each changed, and the choice between them."""
+    """Draw both versions with their changes, and the choice between them."""
     st.warning(
-        f"**{_who(conflict)} saved this image while you changed it.** Nothing of "
-        "yours is saved yet: choose the version to keep. Undo brings back the rest.",
+        f"**{_who(conflict)} saved this image while you changed it.** Your "
+        "changes are not saved yet. Choose a version; Undo restores the other one.",
         icon=":material/call_split:",
     )
     left, right = st.columns(2, gap="medium")
     with left:
-        _version("Yours, not saved", conflict, conflict.ours)
-        _button("Keep yours", "mine", conflict, ours_over)
+        _version("Your version, not saved", conflict, conflict.ours)
+        _button("Keep mine", "mine", conflict, ours_over)
     with right:
         _version(f"Saved by {_who(conflict)}", conflict, conflict.theirs)
         _button("Keep theirs", "theirs", conflict, lambda one: one.theirs)
-    _button("Keep both: add yours to theirs", "both", conflict, merged, is_primary=True)
+    _button("Keep both: add mine to theirs", "both", conflict, merged, is_primary=True)
 
 
 def _who(conflict: Conflict) -> str:
     events = services.store().history(state.scope(), conflict.image_id)
-    return widgets.escape(events[-1].who) if events else "Somebody else"
+    return widgets.escape(events[-1].who) if events else "Someone else"
 
 
 def _version(title: str, conflict: Conflict, record: ImageRecord) -> None:
-    found = differences(conflict.base, record)
-    st.markdown(f"**{title}** · {in_words(found)}")
+    changes = differences(conflict.base, record)
+    st.markdown(f"**{title}** · {in_words(changes)}")
     scope = state.scope()
     picture = cache.labelled_picture(
         scope,
         record,
         services.store().labels(scope),
-        highlighted=found.added | found.changed,
+        highlighted=changes.added | changes.changed,
     )
     st.image(picture, width=_picture_width(record), alt=title)
 
 
 def _picture_width(record: ImageRecord) -> int:
-    """Return how wide to show a picture so that the buttons below stay in sight."""
+    """Return the display width of an image that keeps the buttons below in view."""
     width, height = record.size
     return max(round(min(_PICTURE_PX, 0.75 * _PICTURE_PX * width / height)), 1)
 
@@ -98,14 +99,16 @@ def _button(
         words,
         key=f"versions.{name}",
         type="primary" if is_primary else "secondary",
-        on_click=_settle,
+        on_click=_save_version,
         args=(conflict, version),
     )
 
 
 @state.reports_errors
-def _settle(conflict: Conflict, version: Callable[[Conflict], ImageRecord]) -> None:
-    """Save what was chosen; where a third version came meanwhile, ask again."""
+def _save_version(
+    conflict: Conflict, version: Callable[[Conflict], ImageRecord]
+) -> None:
+    """Save the chosen version; ask again if a third one was saved meanwhile."""
     chosen = version(conflict)
     try:
         if chosen is not conflict.theirs:
@@ -121,24 +124,24 @@ def _settle(conflict: Conflict, version: Callable[[Conflict], ImageRecord]) -> N
     state.drop_conflict(conflict.image_id)
 
 
-# From the record and who changes it to the record as it shall be.
+# Takes a record and who changes it; returns the changed record.
 Change = Callable[[ImageRecord, str], ImageRecord]
 
 
 def record() -> ImageRecord:
-    """Return the image to edit as it is stored.
+    """Return the stored record of the image in the editor.
 
     Raises:
-        NotFoundError: there is none.
+        NotFoundError: there is no image.
     """
     image_id = state.image_id()
     if image_id is None:
-        raise NotFoundError("This image is not there any more; choose another dataset.")
+        raise NotFoundError("This image no longer exists; choose another dataset.")
     return services.store().record(state.scope(), image_id)
 
 
 def access() -> RecordAccess:
-    """Return how the canvas and the table read and write records."""
+    """Return the access of canvas and table to records."""
     scope, store = state.scope(), services.store()
 
     def save(record: ImageRecord) -> ImageRecord:
@@ -172,32 +175,30 @@ def access() -> RecordAccess:
 
 
 def _digest(text: str) -> str:
-    """Return a few letters that tell one text from another, and not what it is."""
+    """Return a short hash of a text."""
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 @state.reports_errors
 def on_screen(image_id: str, work: Callable[[], object]) -> None:
-    """Do what was asked for of an image, unless another one is on screen by now."""
+    """Run work on an image, unless another one is on screen by now."""
     canvas.settle()
-    if state.image_id() in (image_id, None):  # of none it is said that there is none
+    if state.image_id() in (image_id, None):  # None: work reports that
         work()
 
 
 def change(make: Change) -> None:
-    """Save a change of the image on screen, or say why it is not made."""
-    is_saved(make)
+    """Save a change to the image on screen, or report why not."""
+    save_change(make)
 
 
-def is_saved(make: Change) -> bool:
-    """Save a change of the image on screen; return whether that went well."""
+def save_change(make: Change) -> bool:
+    """Save a change to the image on screen; return whether it was saved."""
     canvas.settle()
     try:
         return _save(make)
     except RevisionConflictError:
-        canvas.report(
-            "Somebody saved this image a moment ago; look at it and try again."
-        )
+        canvas.report("Someone else just saved this image. Check it and try again.")
     except ImageBaseError as error:
         canvas.report(str(error))
     return False
@@ -206,10 +207,10 @@ def is_saved(make: Change) -> bool:
 def _save(make: Change) -> bool:
     known, how = record(), access()
     if state.conflict(known.image_id):
-        return False  # the versions are chosen from first
+        return False  # a version has to be chosen first
     if state.is_news(known):
-        # What nobody has looked at is neither approved nor deleted by a press.
-        canvas.report("Somebody else changed this image; look at it, then press again.")
+        # A version that was not on screen must not be approved or deleted.
+        canvas.report(_CHANGED)
         return False
     changed = make(known, how.who)
     if changed is not known:
@@ -218,21 +219,21 @@ def _save(make: Change) -> bool:
 
 
 @state.reports_errors
-def change_and_go_on(make: Change) -> None:
-    """Save a change, then show the next image that needs a person."""
+def change_and_go_next(make: Change) -> None:
+    """Save a change, then go to the next image that needs review."""
     to_come = navigation.following()
-    if is_saved(make):
-        navigation.go_on(to_come)
+    if save_change(make):
+        navigation.go_next(to_come)
 
 
 @state.reports_errors
 def copy_previous() -> None:
-    """Add the boxes of the image before the one on screen."""
+    """Copy the boxes of the previous image to the one on screen."""
     current = record().image_id
     known = services.store().image_ids(state.scope())
     place = known.index(current) if current in known else 0
     if place == 0:
-        canvas.report("This is the first image: there is none before it.")
+        canvas.report("This is the first image; there is no previous one.")
         return
     previous = services.store().record(state.scope(), known[place - 1])
     change(lambda one, who: copy_boxes(previous, one, who=who))
@@ -263,7 +264,7 @@ def _remove(image_id: str) -> None:
     known, to_come = record(), navigation.following()
     is_other = known.image_id != image_id or state.is_news(known)
     if is_other or state.conflict(image_id) or not _is_removed(known):
-        canvas.report("Somebody else changed this image; look at it, then press again.")
+        canvas.report(_CHANGED)
         return
     state.choose_image(next((one for one in to_come if one != image_id), None))
 
@@ -279,16 +280,16 @@ def _is_removed(known: ImageRecord) -> bool:
 
 
 def draw_tags(record: ImageRecord) -> None:
-    """Draw the image's tags; what is added or removed is saved at once."""
+    """Draw the image's tags; changes are saved at once."""
     known = services.store().tag_counts(state.scope())
     key = f"edit.tags.{record.image_id[:12]}.{hash(record.tags)}"
     st.multiselect(
-        "Tags of the image",
+        "Image tags",
         list(dict.fromkeys([*record.tags, *known])),
         default=list(record.tags),
         accept_new_options=True,
         key=key,
-        placeholder="Tag the whole image …",
+        placeholder="Add image tags",
         label_visibility="collapsed",
         on_change=_apply,
         args=(key, record.image_id),
@@ -304,14 +305,14 @@ def _apply(key: str, image_id: str) -> None:
 _FIELD: Final = "edit.comment"
 
 
-def draw_comments(image_id: str, *, beside: Callable[[], None] | None = None) -> None:
-    """Draw the comments on an image, the open ones in full, and a field for another.
+def draw_comments(image_id: str, *, actions: Callable[[], None] | None = None) -> None:
+    """Draw the comments on an image, the open ones in full, and a comment field.
 
-    beside: draws what else there is to do, in the same row as the field.
+    actions: draws further buttons in the row of the field.
     """
-    said = services.store().comments(state.scope(), image_id)
-    done = [one for one in said if not one.is_open]
-    for one in said:
+    comments = services.store().comments(state.scope(), image_id)
+    done = [one for one in comments if not one.is_open]
+    for one in comments:
         if one.is_open:
             _draw_open(one)
     with st.container(horizontal=True, vertical_alignment="center"):
@@ -324,8 +325,8 @@ def draw_comments(image_id: str, *, beside: Callable[[], None] | None = None) ->
             ):
                 for one in done:
                     _draw_resolved(one)
-        if beside:
-            beside()
+        if actions:
+            actions()
 
 
 def _draw_open(one: Comment) -> None:
@@ -341,7 +342,7 @@ def _draw_open(one: Comment) -> None:
                 "Resolve",
                 key=f"edit.resolve.{one.comment_id}",
                 icon=":material/check:",
-                help="Says that this is done. It can be opened again.",
+                help="Marks the comment as done. You can reopen it.",
                 on_click=_resolve,
                 args=(one.comment_id,),
             )
@@ -351,7 +352,7 @@ def _draw_resolved(one: Comment) -> None:
     st.markdown(widgets.escape(one.text))
     st.caption(f"{_by(one)}; resolved by {widgets.escape(one.resolved_by or '')}")
     st.button(
-        "Open again",
+        "Reopen",
         key=f"edit.reopen.{one.comment_id}",
         on_click=_reopen,
         args=(one.comment_id,),
@@ -365,7 +366,7 @@ def _by(one: Comment) -> str:
 def _draw_field(image_id: str) -> None:
     key = f"{_FIELD}.{image_id}"
     with st.form(f"{key}.form", clear_on_submit=True, border=False):
-        st.text_area("Say something of this image", key=key)
+        st.text_area("Comment on this image", key=key)
         st.form_submit_button(
             "Add", key=f"{_FIELD}.add", on_click=_add, args=(image_id, key)
         )

@@ -1,4 +1,4 @@
-"""The labels above the canvas: which one the next box gets, and all of them."""
+"""Label picker above the canvas: label of the next box, all labels, new label."""
 
 from collections.abc import Sequence
 from typing import Final, NamedTuple
@@ -11,20 +11,20 @@ from imagebase.errors import EditError
 from imagebase.ui import cache, label_manager, services, state, widgets
 from imagebase.ui.edit import canvas
 
-# As many as there are keys for.
+# Number of keys for labels.
 SHORT_LIST: Final = 9
 _LABEL: Final = "imagebase.edit.label"
 _NEW: Final = "edit.new_label"
 _FIRST_LABEL: Final = "object"
-# What fits in one row at 1280 pixels, and the fewest that still tell a label.
+# Letters that fit in one row at 1280 px, and the minimum per label.
 _LETTERS_IN_A_ROW: Final = 88
 _FEWEST_LETTERS: Final = 4
 
 
-class Chosen(NamedTuple):
-    """The label that was chosen last, and in which dataset.
+class ChosenLabel(NamedTuple):
+    """The label chosen last in a dataset.
 
-    is_new: no box has it, so that the dataset has it not: the first box brings it in.
+    is_new: not in the dataset yet; the first box with it adds it.
     """
 
     dataset_id: str
@@ -32,11 +32,11 @@ class Chosen(NamedTuple):
     is_new: bool
 
 
-class Choice(NamedTuple):
-    """The label that the next box gets, and those to choose from.
+class LabelChoice(NamedTuple):
+    """The label of the next box, and the labels to choose from.
 
-    pills: the ones that are drawn above the canvas, in their order.
-    offered: the models' labels that the dataset has not.
+    pills: the labels above the canvas, in order.
+    offered: labels of models that are not in the dataset.
     """
 
     label: str
@@ -44,10 +44,10 @@ class Choice(NamedTuple):
     offered: tuple[str, ...]
 
 
-def choose(labels: LabelSet, suggested: Sequence[str] = ()) -> Choice:
-    """Draw the labels to choose from; return which one the next box gets.
+def choose(labels: LabelSet, suggested: Sequence[str] = ()) -> LabelChoice:
+    """Draw the label pills; return the choice.
 
-    suggested: the labels of suggestions, where the dataset has none of its own.
+    suggested: labels of suggestions, used if the dataset has no labels.
     """
     names = labels.shown_names
     current = _current(names, next(iter(suggested), _FIRST_LABEL))
@@ -59,16 +59,16 @@ def choose(labels: LabelSet, suggested: Sequence[str] = ()) -> Choice:
             _more(names, offered)
         st.space("stretch")
         label_manager.open_button("edit.labels")
-    return Choice(current, pills, offered)
+    return LabelChoice(current, pills, offered)
 
 
 def _current(names: Sequence[str], first: str) -> str:
-    """Return the label that was chosen here, as long as it is there or yet to come."""
-    chosen: Chosen | None = st.session_state.get(_LABEL)
+    """Return the label chosen in this dataset, if it still exists or is new."""
+    chosen: ChosenLabel | None = st.session_state.get(_LABEL)
     if chosen is None or chosen.dataset_id != state.scope().dataset_id:
         return next(iter(names), first)
     if chosen.name in names:
-        # Once it goes again, because the box is undone say, it is nobody's choice.
+        # If it is removed again, by undo for example, it is no longer chosen.
         st.session_state[_LABEL] = chosen._replace(is_new=False)
     elif not chosen.is_new:
         return next(iter(names), first)
@@ -76,14 +76,14 @@ def _current(names: Sequence[str], first: str) -> str:
 
 
 def _more(names: Sequence[str], offered: Sequence[str]) -> None:
-    """Draw all labels to choose from, and apart from them a field for a new one."""
+    """Draw the list of all labels, and a field for a new one."""
     key = f"edit.more_labels.{hash((names, offered))}"
     st.selectbox(
         "Choose a label",
         [*names, *offered],
         index=None,
         key=key,
-        format_func=lambda one: one if one in names else f"{one} (a model's)",
+        format_func=lambda one: one if one in names else f"{one} (model)",
         on_change=_choose,
         args=(key,),
     )
@@ -116,7 +116,7 @@ def _pills(short: Sequence[str], current: str) -> None:
 
 
 def fitting(names: Sequence[str]) -> list[str]:
-    """Return names cut where they are longest, so that all fit in a row."""
+    """Return names, the longest ones shortened, so that all fit in a row."""
     longest = max(map(len, names))
     while longest > _FEWEST_LETTERS and _letters(names, longest) > _LETTERS_IN_A_ROW:
         longest -= 1
@@ -140,12 +140,12 @@ def _create() -> None:
 
 
 def give_next(name: str) -> None:
-    """Give the next box this label, which may be a new one: the box brings it in."""
+    """Give the next box this label; a new label is added with the box."""
     try:
         checked = checked_label(name or "")
     except EditError:
-        canvas.report("A label needs a name; type one.")
+        canvas.report("Enter a label name.")
         return
     scope = state.scope()
     is_new = checked not in services.store().labels(scope).shown_names
-    st.session_state[_LABEL] = Chosen(scope.dataset_id, checked, is_new)
+    st.session_state[_LABEL] = ChosenLabel(scope.dataset_id, checked, is_new)

@@ -1,4 +1,4 @@
-"""Which images a person goes through on the Edit page, and going to another one."""
+"""Navigation on the Edit page: the queue of images, previous, next, doubtful."""
 
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
@@ -12,34 +12,34 @@ from imagebase.store import ImageFilter, Scope, Store
 from imagebase.ui import job_progress, services, state
 from imagebase.ui.edit import canvas
 
-_AMONG: Final = "imagebase.edit.among"
+_QUEUE: Final = "imagebase.edit.queue"
 _WIDTH_PX: Final = 172
-# So many are judged while one waits for the next doubtful image.
-_JUDGED_AT_ONCE: Final = 500
-_WAIT: Final = "The images are being judged; try again in a moment."
+# At most this many images are scored while the user waits.
+_SCORED_AT_ONCE: Final = 500
+_WAIT: Final = "Uncertainty is being computed. Try again in a moment."
 
 
-class Among(StrEnum):
-    """The images that next and previous go through."""
+class ImageQueue(StrEnum):
+    """The images that next and previous step through."""
 
     ALL = "All images"
     NEW = "New"
     WAITING = "To review"
     DOUBTFUL = "Most doubtful"
     REJECTED = "Rejected"
-    MINE = "Mine, rejected"
-    SAID = "Open comments"
+    MINE = "My rejected"
+    COMMENTED = "Open comments"
 
 
 def choose() -> None:
-    """Draw the choice of the images to go through."""
-    current = among()
-    key = f"edit.among.{current.name}"
+    """Draw the choice of the queue."""
+    current = queue()
+    key = f"edit.queue.{current.name}"
     counts = group_counts(services.store().progress(state.scope()))
     st.selectbox(
-        "Images to go through",
-        list(Among),
-        index=list(Among).index(current),
+        "Image queue",
+        list(ImageQueue),
+        index=list(ImageQueue).index(current),
         format_func=lambda one: _with_count(one, counts),
         key=key,
         label_visibility="collapsed",
@@ -49,49 +49,51 @@ def choose() -> None:
     )
 
 
-def _with_count(one: Among, counts: Mapping[str, int]) -> str:
+def _with_count(one: ImageQueue, counts: Mapping[str, int]) -> str:
     count = counts.get(one.lower())
     return one if count is None else f"{one} {count:,}"
 
 
-def among() -> Among:
-    """Return which images this session goes through."""
-    return Among(st.session_state.get(_AMONG, Among.ALL))
+def queue() -> ImageQueue:
+    """Return the queue of this session."""
+    return ImageQueue(st.session_state.get(_QUEUE, ImageQueue.ALL))
 
 
 @state.reports_errors
 def _choose(key: str) -> None:
-    """Go through other images from now on, and to the first of them from here."""
+    """Switch to another queue and its next image."""
     canvas.settle()
-    chosen = Among(st.session_state[key])
-    st.session_state[_AMONG] = chosen
-    is_judging = chosen is Among.DOUBTFUL and _judge(services.store(), state.scope())
+    chosen = ImageQueue(st.session_state[key])
+    st.session_state[_QUEUE] = chosen
+    is_scoring = chosen is ImageQueue.DOUBTFUL and _score(
+        services.store(), state.scope()
+    )
     current, ids = state.image_id(), images()
     if current is None or current in ids:
         return
     following = _neighbour(ids, current, 1) or next(iter(ids), None)
     if following is None:
-        st.session_state[_AMONG] = Among.ALL
+        st.session_state[_QUEUE] = ImageQueue.ALL
         state.say(
-            _WAIT if is_judging else f"There are no such images: {chosen.lower()}."
+            _WAIT if is_scoring else f"No images in this queue: {chosen.lower()}."
         )
     else:
         state.choose_image(following)
 
 
 def images() -> list[str]:
-    """Return the ids of the images to go through, in their order."""
+    """Return the ids of the images in the queue, in order."""
     scope, store = state.scope(), services.store()
-    match among():
-        case Among.ALL:
+    match queue():
+        case ImageQueue.ALL:
             return store.image_ids(scope)
-        case Among.NEW | Among.WAITING | Among.REJECTED as group:
+        case ImageQueue.NEW | ImageQueue.WAITING | ImageQueue.REJECTED as group:
             return store.image_ids(scope, statuses=GROUPS[group.lower()])
-        case Among.DOUBTFUL:
+        case ImageQueue.DOUBTFUL:
             return store.doubtful_ids(scope)
-        case Among.MINE:
+        case ImageQueue.MINE:
             return _filtered(store, scope, ImageFilter(rejected_of=scope.who))
-        case Among.SAID:
+        case ImageQueue.COMMENTED:
             return _filtered(store, scope, ImageFilter(has_open_comments=True))
 
 
@@ -100,7 +102,7 @@ def _filtered(store: Store, scope: Scope, wanted: ImageFilter) -> list[str]:
 
 
 def neighbours(ids: Sequence[str], current: str) -> tuple[str | None, str | None]:
-    """Return the images before and after one, which need not be among them itself."""
+    """Return the images before and after one, which need not be in the queue."""
     return _neighbour(ids, current, -1), _neighbour(ids, current, 1)
 
 
@@ -108,9 +110,9 @@ def _neighbour(ids: Sequence[str], current: str, step: int) -> str | None:
     if current in ids:
         place = ids.index(current) + step
         return ids[place] if 0 <= place < len(ids) else None
-    if among() is Among.DOUBTFUL:
+    if queue() is ImageQueue.DOUBTFUL:
         return next(iter(ids), None) if step > 0 else None
-    # The one that stands next to it when all images are in a row.
+    # The next one in the order of all images.
     known = services.store().image_ids(state.scope())
     here = known.index(current) if current in known else 0
     wanted = set(ids)
@@ -120,19 +122,19 @@ def _neighbour(ids: Sequence[str], current: str, step: int) -> str | None:
 
 @state.reports_errors
 def go(step: int) -> None:
-    """Go to the next image, or to the one before."""
+    """Go to the next image (step 1) or the previous one (step -1)."""
     canvas.settle()
     current = state.image_id()
     if current is None:
         return
-    found = _neighbour(images(), current, step)
-    if found is not None:
-        state.choose_image(found)
+    neighbour = _neighbour(images(), current, step)
+    if neighbour is not None:
+        state.choose_image(neighbour)
 
 
 @state.reports_errors
 def show(start: str) -> None:
-    """Go to the image whose id begins so, as the address has it; it need not be."""
+    """Go to the image whose id starts with this part from the address, if any."""
     canvas.settle()
     known = services.store().image_ids(state.scope())
     found = next((one for one in known if start and one.startswith(start)), None)
@@ -141,7 +143,7 @@ def show(start: str) -> None:
 
 
 def following() -> list[str]:
-    """Return the images to come, those before the present one last."""
+    """Return the queue from the next image on, those before the current one last."""
     ids, current = images(), state.image_id()
     if current not in ids:
         return ids
@@ -149,46 +151,51 @@ def following() -> list[str]:
     return [*ids[place + 1 :], *ids[:place]]
 
 
-def go_on(to_come: Sequence[str]) -> None:
-    """Go to the first of these images that still needs a person; say if none does.
+def go_next(to_come: Sequence[str]) -> None:
+    """Go to the first of these images that needs review, or show that none does.
 
-    to_come: as `following` had it before the present image was done with.
+    to_come: from `following`, before the current image was changed.
     """
     waiting = set(to_come)
-    if among() in (Among.ALL, Among.NEW, Among.DOUBTFUL, Among.WAITING):
+    if queue() in (
+        ImageQueue.ALL,
+        ImageQueue.NEW,
+        ImageQueue.DOUBTFUL,
+        ImageQueue.WAITING,
+    ):
         waiting &= set(services.store().image_ids(state.scope(), statuses=UNDECIDED))
     found = next((one for one in to_come if one in waiting), None)
     if found is not None:
         state.choose_image(found)
-    elif among() is Among.ALL:
-        state.say("That was the last one: every image is reviewed.")
+    elif queue() is ImageQueue.ALL:
+        state.say("Done: all images are reviewed.")
     else:
-        state.say(f"That was the last one of these: {among().lower()}.")
+        state.say(f"Done: no more images in this queue ({queue().lower()}).")
 
 
 @state.reports_errors
 def next_doubtful() -> None:
-    """Go to the next image of the queue of doubts, judged as the images are now."""
+    """Go to the next doubtful image, after scoring changed images."""
     canvas.settle()
     current = state.image_id()
     if current is None:
         return
     scope, store = state.scope(), services.store()
-    is_judging = _judge(store, scope)
+    is_scoring = _score(store, scope)
     found = store.next_doubtful(scope, current)
     if found is not None:
         state.choose_image(found)
-    elif is_judging:
+    elif is_scoring:
         state.say(_WAIT)
     else:
-        state.say("Nothing else is doubtful.")
+        state.say("No other doubtful images.")
 
 
-def _judge(store: Store, scope: Scope) -> bool:
-    """Judge what changed; return whether that goes on in the background."""
+def _score(store: Store, scope: Scope) -> bool:
+    """Score changed images; return whether that continues in the background."""
     in_use = model_in_use(store, scope)
     stale = stale_images(store, scope, in_use)
-    if len(stale) <= _JUDGED_AT_ONCE:
+    if len(stale) <= _SCORED_AT_ONCE:
         judge_images(store, scope, stale, in_use)
         return False
     if not job_progress.is_active(job_progress.latest("doubt")):

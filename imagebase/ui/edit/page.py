@@ -1,4 +1,4 @@
-"""The Edit page's editor: where one is, the canvas, the table, what to do with both."""
+"""Edit page: header, canvas, table, and the actions on an image."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -25,7 +25,7 @@ from imagebase.ui import (
 )
 from imagebase.ui.edit import canvas, changes, label_picker, navigation
 from imagebase.ui.edit.canvas_messages import Action
-from imagebase.ui.edit.label_picker import Choice
+from imagebase.ui.edit.label_picker import LabelChoice
 from imagebase.ui.edit.table import draw_attributes, draw_table
 from imagebase.ui.train import setup
 
@@ -38,12 +38,12 @@ _NAME_LETTERS: Final = 28
 @st.fragment
 @widgets.guarded
 def editor() -> None:
-    """Draw the editor; what a person does in it reruns nothing but itself."""
+    """Draw the editor, a fragment that reruns alone."""
     canvas.settle()
     state.leave_deleted_dataset()
     bulk_progress.leave_fragment()
     if state.image_id() is None:
-        st.rerun()  # the page says what to do
+        st.rerun()  # the page shows the empty state
     record = changes.record()
     conflict = state.conflict(record.image_id)
     pending = changes.newest(conflict) if conflict else None
@@ -89,10 +89,10 @@ def _header(record: ImageRecord, *, is_disputed: bool) -> None:
 
 
 def _saved_mark(*, is_disputed: bool) -> None:
-    """Say when was saved; the editor hides it while something of its is not."""
+    """Draw the time of the last save; the editor hides it while a change is unsaved."""
     mark = "Not saved yet" if is_disputed else state.saved_mark()
     with st.container(key="edit.saved", width="content"):
-        # For its colons Streamlit would fetch what draws emoji, and blank it meanwhile.
+        # Escaped, as Streamlit would load its emoji font for the colons.
         st.caption(widgets.escape(mark), width="content", wrap=False)
 
 
@@ -153,7 +153,7 @@ def _step(step: Callable[[], None]) -> None:
 def _canvas(
     record: ImageRecord,
     labels: LabelSet,
-    choice: Choice,
+    choice: LabelChoice,
     suggested: Sequence[Annotation],
 ) -> None:
     scope = state.scope()
@@ -185,7 +185,7 @@ def _canvas(
 
 
 def _side(
-    record: ImageRecord, labels: LabelSet, choice: Choice, suggestions: int
+    record: ImageRecord, labels: LabelSet, choice: LabelChoice, suggestions: int
 ) -> None:
     problem = state.lasting_problem(canvas.take_problem(), record.image_id)
     if problem:
@@ -206,7 +206,8 @@ def _side(
             disabled=not untouched,
             on_click=changes.on_screen,
             args=(record.image_id, _KEYS["accept"]),
-            help="Counts the model's boxes as yours: no model changes them again. (A)",
+            help="Accepted model boxes count as yours. Models no longer change them. "
+            "(A)",
         )
     with st.container():
         if suggestions:
@@ -223,7 +224,7 @@ def _side(
     draw_attributes(record)
     similar_offer.follow(record)
     changes.draw_tags(record)
-    changes.draw_comments(record.image_id, beside=partial(_beside_comments, record))
+    changes.draw_comments(record.image_id, actions=partial(_image_actions, record))
     setup.offer()
 
 
@@ -237,18 +238,18 @@ def _offer_to_save(record: ImageRecord, suggestions: int) -> None:
         width="stretch",
         on_click=changes.on_screen,
         args=(record.image_id, partial(changes.change, _with_suggestions)),
-        help=f"The model's {words} on this image, dashed, not saved yet. Moving or "
-        "relabelling one saves that one as yours; approving the image saves them all.",
+        help="Suggestions are drawn dashed. Editing one saves it as yours; approving "
+        "the image saves all of them.",
     )
 
 
-def _beside_comments(record: ImageRecord) -> None:
+def _image_actions(record: ImageRecord) -> None:
     drawing_dialogs.ignore_areas_button(record, key="edit.areas")
     changes.draw_deletion(record)
 
 
 def _actions(record: ImageRecord) -> None:
-    # On a narrow screen the frame's style breaks the row, what is used most first.
+    # On a narrow screen the frame's style wraps the row, most used buttons first.
     with st.container(
         key="edit.actions", horizontal=True, vertical_alignment="bottom", wrap=False
     ):
@@ -258,18 +259,18 @@ def _actions(record: ImageRecord) -> None:
             icon=":material/content_copy:",
             on_click=changes.on_screen,
             args=(record.image_id, _KEYS["copy"]),
-            help="Adds the boxes of the image before this one. (M)",
+            help="Copies the boxes of the previous image. (M)",
         )
         st.button(
-            "Nothing here",
+            "Mark as empty",
             key="edit.empty",
             icon=":material/block:",
             on_click=changes.on_screen,
             args=(record.image_id, _KEYS["empty"]),
-            help="Deletes the boxes and approves the image as empty. (E)",
+            help="Deletes all boxes and approves the image as empty. (E)",
         )
         st.space("stretch")
-        # Of this image alone: it is closed on the next one, and below the dialog.
+        # Keyed by image, so that it closes on the next one and below the dialog.
         popover = f"edit.rejecting.{record.image_id}"
         with st.popover(
             "Reject", icon=":material/close:", key=popover, on_change="rerun"
@@ -297,30 +298,30 @@ def _actions(record: ImageRecord) -> None:
             icon=":material/check:",
             on_click=changes.on_screen,
             args=(record.image_id, _KEYS["approve"]),
-            help="Its boxes are right as they stand. (Enter)",
+            help="Approves the boxes and opens the next image. (Enter)",
         )
 
 
 def _act(action: Action) -> None:
-    """Do what a key or button asks for, on the image that it was meant for."""
-    kind, _, about = action.name.partition(":")
+    """Run the action of a key or button on the image that it was meant for."""
+    kind, _, argument = action.name.partition(":")
     if kind == "label":
-        label_picker.give_next(about)
+        label_picker.give_next(argument)
     elif kind == "show":
-        navigation.show(about)
+        navigation.show(argument)
     elif action.name in _KEYS:
         changes.on_screen(action.image_id, _KEYS[action.name])
 
 
 def _reject(why: str) -> None:
-    changes.change_and_go_on(partial(_rejected, why))
+    changes.change_and_go_next(partial(_rejected, why))
 
 
 def _reject_marked(image_id: str, comment: str, marks: tuple[Shape, ...]) -> None:
     def rejected(record: ImageRecord, who: str) -> ImageRecord:
         return reject(record, comment=comment, marks=marks)
 
-    changes.on_screen(image_id, partial(changes.change_and_go_on, rejected))
+    changes.on_screen(image_id, partial(changes.change_and_go_next, rejected))
 
 
 def _with_suggestions(record: ImageRecord, _who: str) -> ImageRecord:
@@ -332,12 +333,12 @@ def _accepted(record: ImageRecord, who: str) -> ImageRecord:
 
 
 def _approved(record: ImageRecord, who: str) -> ImageRecord:
-    # What is on screen is approved, and the suggestions are.
+    # The suggestions on screen are approved too.
     return approve(_with_suggestions(record, who), who=who)
 
 
 def _rejected(why: str, record: ImageRecord, who: str) -> ImageRecord:
-    # What was typed last comes with the press, after the button was drawn.
+    # The text may arrive with the click, after the button was drawn.
     return reject(record, comment=st.session_state[why])
 
 
@@ -349,10 +350,10 @@ _KEYS: Final[dict[str, Callable[[], object]]] = {
     "next": partial(navigation.go, 1),
     "previous": partial(navigation.go, -1),
     "doubtful": navigation.next_doubtful,
-    "approve": partial(changes.change_and_go_on, _approved),
+    "approve": partial(changes.change_and_go_next, _approved),
     "accept": partial(changes.change, _accepted),
     "undo": partial(_step, bulk_progress.undo),
     "redo": partial(_step, bulk_progress.redo),
     "copy": changes.copy_previous,
-    "empty": partial(changes.change_and_go_on, _empty),
+    "empty": partial(changes.change_and_go_next, _empty),
 }

@@ -1,4 +1,4 @@
-"""Table of an image's boxes, and their attributes."""
+"""Box table of an image, and the attributes of its boxes."""
 
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -32,12 +32,13 @@ _KEPT_FILLINGS: Final = 8
 _NAMESPACE: Final = uuid.UUID("6f1f0a6e-4a39-4a76-9c8e-0d9c33c1a1f4")
 
 
-Seen = tuple[str, str, TableRow, str]
+# Id, origin, cells and attributes of a box.
+_ShownRow = tuple[str, str, TableRow, str]
 
 
 @dataclass(slots=True)
 class Filling:
-    """What one version of the table was filled with, and what of it is saved."""
+    """The boxes that a version of the table was filled with, and its saved edits."""
 
     image_id: str
     base: tuple[Annotation, ...]
@@ -45,15 +46,15 @@ class Filling:
 
 
 @dataclass(slots=True)
-class Table:
-    """One session's table; owned by this module, kept in session state.
+class BoxTableState:
+    """Table of one session.
 
-    synced: what the table is known to show of the record; None asks for a new filling.
+    synced: the rows that the browser shows; None: fill again.
     """
 
     version: str = ""
     fillings: dict[str, Filling] = field(default_factory=dict)
-    synced: tuple[Seen, ...] | None = None
+    synced: tuple[_ShownRow, ...] | None = None
 
 
 def draw_table(
@@ -66,7 +67,7 @@ def draw_table(
     key: str = "edit.table",
     canvas_key: str = canvas.CANVAS_KEY,
 ) -> None:
-    """Draw the boxes as a table; all but origin and confidence can be changed."""
+    """Draw the boxes as a table; all but origin and confidence can be edited."""
     table = _table(key)
     if not _shows(table, record) or f"{key}.{table.version}" not in st.session_state:
         _refill(table, record)
@@ -85,25 +86,25 @@ def draw_table(
     )
 
 
-def _table(key: str) -> Table:
-    table: Table = st.session_state.setdefault(_TABLE + key, Table())
+def _table(key: str) -> BoxTableState:
+    table: BoxTableState = st.session_state.setdefault(_TABLE + key, BoxTableState())
     return table
 
 
-def _shows(table: Table, record: ImageRecord) -> bool:
+def _shows(table: BoxTableState, record: ImageRecord) -> bool:
     filling = table.fillings.get(table.version)
     is_same_image = filling is not None and filling.image_id == record.image_id
     return is_same_image and table.synced == _seen(record)
 
 
-def _seen(record: ImageRecord) -> tuple[Seen, ...]:
+def _seen(record: ImageRecord) -> tuple[_ShownRow, ...]:
     return tuple(
         (one.annotation_id, _origin(one), table_row(one), in_words(one.attributes))
         for one in record.annotations
     )
 
 
-def _refill(table: Table, record: ImageRecord) -> None:
+def _refill(table: BoxTableState, record: ImageRecord) -> None:
     table.version = new_id()[:8]
     table.fillings[table.version] = Filling(record.image_id, record.annotations)
     table.synced = _seen(record)
@@ -148,24 +149,28 @@ def _columns(names: list[str]) -> dict[str, Any]:
             "by",
             disabled=True,
             width=32,
-            help=f"{_MODEL} the model, {_ACCEPTED} accepted by a person, "
-            f"{_PERSON} a person",
+            help=f"{_MODEL} model, {_ACCEPTED} model, accepted by a person, {_PERSON} "
+            "person",
         ),
         "label": column.SelectboxColumn(
             "label", options=names, required=True, width=104
         ),
         "confidence": column.NumberColumn(
-            "conf.", format="%.0f %%", disabled=True, width=48, help="The model's own."
+            "conf.",
+            format="%.0f %%",
+            disabled=True,
+            width=48,
+            help="Confidence of the model.",
         ),
         **numbers,
         "attributes": column.TextColumn(
-            "attributes", disabled=True, help="Changed below, under Attributes."
+            "attributes", disabled=True, help="Edit under Attributes below."
         ),
     }
 
 
 def _apply(access: RecordAccess, key: str, canvas_key: str, version: str) -> None:
-    """Save what was done in the table, after what was drawn before it."""
+    """Save the edits of the table, after earlier drawings on the canvas."""
     interruptions: list[BaseException] = []
     finish = partial(undisturbed, interruptions=interruptions)
     finish(partial(canvas.settle, key=canvas_key))
@@ -178,7 +183,7 @@ def _apply(access: RecordAccess, key: str, canvas_key: str, version: str) -> Non
             save = partial(_apply_and_save, filling, version, edits, access)
             saved = finish(save)
         except ImageBaseError as error:
-            finish(partial(_tell, error, access, canvas_key))
+            finish(partial(_report, error, access, canvas_key))
             table.synced = None
         else:
             filling.applied = edits
@@ -189,7 +194,7 @@ def _apply(access: RecordAccess, key: str, canvas_key: str, version: str) -> Non
         raise interruptions[-1]
 
 
-def _tell(error: ImageBaseError, access: RecordAccess, canvas_key: str) -> None:
+def _report(error: ImageBaseError, access: RecordAccess, canvas_key: str) -> None:
     if isinstance(error, RevisionConflictError) and access.on_conflict is not None:
         access.on_conflict(error)
     else:
@@ -229,14 +234,14 @@ _Change = Callable[[Attributes], Mapping[str, object]]
 
 
 def draw_attributes(record: ImageRecord) -> None:
-    """Draw a button that opens the attributes of the image's boxes, one at a time."""
+    """Draw the popover with the attributes of a box."""
     described = sum(bool(in_words(one.attributes)) for one in record.annotations)
     with st.popover(
         f"Attributes ({described})" if described else "Attributes",
         icon=":material/sell:",
         key="edit.attributes",
         disabled=not record.annotations,
-        help="Occluded, truncated, difficult, and whatever else is known of a box.",
+        help="Occluded, truncated, difficult, and other attributes of a box.",
     ):
         if record.annotations:
             one = _choose(record)
@@ -245,7 +250,7 @@ def draw_attributes(record: ImageRecord) -> None:
 
 
 def _choose(record: ImageRecord) -> Annotation:
-    """Draw the choice of a box, named as the table has it; return it."""
+    """Draw the choice of a box, named as in the table; return it."""
     boxes = {one.annotation_id: one for one in record.annotations}
     ids = list(boxes)
     if st.session_state.get(_CHOSEN) not in boxes:
@@ -263,7 +268,7 @@ def _draw_flags(one: Annotation) -> None:
     with st.container(horizontal=True):
         for flag in FLAGS:
             key = _key(one, flag)
-            # Undo changes them too: what the record says is what is shown.
+            # Set from the record, since undo changes them too.
             st.session_state[key] = one.attributes.get(flag) is True
             st.checkbox(
                 flag.capitalize(),
@@ -286,7 +291,7 @@ def _draw_others(one: Annotation) -> None:
         on_change=_set_others,
         args=(one.annotation_id, key),
         help=f"A name, or a name and a value such as {_EXAMPLE}. "
-        "Press Enter to add it; click × to delete it.",
+        "Enter adds it, × deletes it.",
     )
 
 
@@ -295,7 +300,7 @@ def _key(one: Annotation, what: str) -> str:
 
 
 def _other_words(attributes: Attributes) -> dict[str, str]:
-    """Return the names of attributes that have no check box, by their words."""
+    """Return the names of attributes without a checkbox, by their text."""
     return {
         in_words({name: value}) or f"{name} = false": name
         for name, value in sorted(attributes.items())

@@ -1,4 +1,4 @@
-"""Train page: options, the run, its result, runs that failed, the Darknet bundle."""
+"""Train page: running and failed training runs, training elsewhere."""
 
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -26,9 +26,9 @@ from imagebase.ui import job_progress, services, state, widgets
 from imagebase.ui.train import run_result, setup
 
 _WHY: Final = {
-    JobState.CANCELLED: "The training was stopped",
-    JobState.INTERRUPTED: "The server stopped during the training",
-    JobState.FAILED: "The training broke off",
+    JobState.CANCELLED: "Training was stopped",
+    JobState.INTERRUPTED: "The server stopped during training",
+    JobState.FAILED: "Training failed",
 }
 
 
@@ -39,7 +39,7 @@ POLL_SECONDS: Final = 2.0
 @st.fragment(run_every=POLL_SECONDS)
 @widgets.guarded
 def running(job_id: str) -> None:
-    """Draw a training that goes on; when it ends the page is drawn again."""
+    """Draw the progress of a training run; when it ends the page is rerun."""
     state.leave_deleted_dataset()
     job = services.store().job(state.scope(), job_id)
     if not job_progress.is_active(job):
@@ -47,17 +47,18 @@ def running(job_id: str) -> None:
         return
     log = read_log(work_folder(state.scope(), job_id))
     left, middle, right = st.columns([6, 2, 1], vertical_alignment="center")
-    share, text = _how_far(job, log)
+    share, text = _progress(job, log)
     is_ending = job.cancel_requested or _is_closing(job, log)
     left.progress(share, text=text)
     middle.button(
-        "End now, keep the best",
+        "Finish now",
         key=f"train.finish.{job_id}",
         icon=":material/done_all:",
         width="stretch",
         disabled=is_ending or not log.losses,
         on_click=_finish,
         args=(job_id,),
+        help="Ends training and keeps the best model so far.",
     )
     right.button(
         "Stop",
@@ -67,20 +68,20 @@ def running(job_id: str) -> None:
         disabled=is_ending,
         on_click=_stop,
         args=(job_id,),
-        help="What was learned is kept; you can go on later.",
+        help="Progress is kept. You can resume later.",
     )
     run_result.curves(log.losses, log.evaluations)
     if not log.losses:
-        st.caption("The first figures will be here in a moment.")
+        st.caption("Waiting for the first results …")
 
 
-def _how_far(job: JobInfo, log: Log) -> tuple[float, str]:
+def _progress(job: JobInfo, log: Log) -> tuple[float, str]:
     progress = log.progress
     if job.state is JobState.QUEUED:
-        return 0.0, "Waits for its turn …"
+        return 0.0, "Queued …"
     if _is_closing(job, log):
         return 1.0, Progress(CLOSING).in_words()
-    # One that goes on has a log already while it is not yet known how far it is.
+    # A resumed run has a log before its progress is known.
     if progress is None or not job.total:
         share, text = _share(job.done, job.total), widgets.escape(job.message)
     else:
@@ -96,7 +97,7 @@ def _share(done: int, total: int) -> float:
 
 
 def _is_closing(job: JobInfo, log: Log) -> bool:
-    """Say whether all is learned; the model is judged and written, and soon there."""
+    """Say whether training is done and the model is being evaluated and saved."""
     phase = log.progress.phase if log.progress is not None else ""
     return job.state is JobState.RUNNING and phase in {CLOSING, "done"}
 
@@ -112,18 +113,18 @@ def _finish(job_id: str) -> None:
 
 
 def active_run() -> JobInfo | None:
-    """Return the training that goes on, or waits to; not always the newest one."""
-    going_on = services.store().active_jobs(state.scope())
-    return next((one for one in going_on if one.kind == KIND), None)
+    """Return the running or queued training run, which need not be the newest."""
+    active = services.store().active_jobs(state.scope())
+    return next((one for one in active if one.kind == KIND), None)
 
 
 def show_failed() -> None:
-    """Say how trainings ended since the last one that left a model; offer to go on.
+    """Show how the training runs since the last model ended; offer to resume.
 
-    The newest may have left nothing, such as one with a bad name, and one before may
-    wait to be gone on with.
+    The newest may have no checkpoint, such as one with a bad name, while an earlier one
+    can be resumed.
     """
-    jobs_since = _since_the_last_model()
+    jobs_since = _runs_since_last_model()
     if not jobs_since:
         return
     newest = jobs_since[0]
@@ -131,13 +132,13 @@ def show_failed() -> None:
         st.error(widgets.escape(newest.error or ""))
     ready = (one for one in jobs_since if read_plan(_folder(one)) is not None)
     if (job := next(ready, None)) is not None:
-        _offer_to_go_on(job)
-    elif newest.state is not JobState.FAILED and not _is_forgotten(newest):
-        st.info(f"{_WHY[newest.state]} before it had learned anything.")
+        _offer_resume(job)
+    elif newest.state is not JobState.FAILED and not _is_expired(newest):
+        st.info(f"{_WHY[newest.state]} before the first step.")
 
 
-def _since_the_last_model() -> list[JobInfo]:
-    """Return the trainings that left no model, the last to end first."""
+def _runs_since_last_model() -> list[JobInfo]:
+    """Return the training runs since the last model, the last to end first."""
     now = utc_now()
     by_end = sorted(
         services.store().jobs(state.scope(), kind=KIND),
@@ -147,8 +148,8 @@ def _since_the_last_model() -> list[JobInfo]:
     return list(takewhile(lambda one: one.state is not JobState.DONE, by_end))
 
 
-def _is_forgotten(job: JobInfo) -> bool:
-    """Say whether it is so long ago that what it had learned was deleted."""
+def _is_expired(job: JobInfo) -> bool:
+    """Say whether its checkpoint has been deleted by now."""
     if job.finished_at is None:
         return False
     return (utc_now() - job.finished_at).total_seconds() > KEPT_SECONDS
@@ -158,26 +159,26 @@ def _folder(job: JobInfo) -> Path:
     return work_folder(state.scope(), job.job_id)
 
 
-def _offer_to_go_on(job: JobInfo) -> None:
+def _offer_resume(job: JobInfo) -> None:
     left, right = st.columns([5, 1], vertical_alignment="center")
     progress = read_log(_folder(job)).progress
     steps = progress.done if progress is not None else 0
     left.info(
         f"{_WHY[job.state]} after {widgets.plural(steps, 'step')}. "
-        f"{'What was learned is kept.' if steps else 'The images are ready.'}"
+        f"{'Progress is kept.' if steps else 'The images are prepared.'}"
     )
     right.button(
-        "Go on",
+        "Resume",
         key=f"train.resume.{job.job_id}",
         icon=":material/play_arrow:",
         width="stretch",
-        on_click=_go_on,
+        on_click=_resume,
         args=(job.job_id,),
     )
 
 
 @state.reports_errors
-def _go_on(job_id: str) -> None:
+def _resume(job_id: str) -> None:
     services.runner().resume(state.scope(), job_id)
 
 
@@ -185,18 +186,18 @@ NOTEBOOK: Final = PROJECT_ROOT / "notebooks" / "train_custom_model.ipynb"
 
 
 def offer() -> None:
-    """Draw the two ways, with their downloads."""
+    """Draw the downloads for training with Darknet or in a notebook."""
     st.markdown(
-        "**With Darknet**: approved images in its folders, split, with the cfg, the "
-        "first 29 layers' weights and a README that has the one command."
+        "**Darknet**: approved images, split, with the cfg, the weights of the first "
+        "29 layers and a README with the command."
     )
     _bundle()
     st.markdown(
-        "**On a GPU notebook**: the same training, from a CSV or a Darknet export."
+        "**Notebook with a GPU**: the same training, from a CSV or Darknet export."
     )
     if NOTEBOOK.is_file():
         st.download_button(
-            "Download the notebook",
+            "Download notebook",
             NOTEBOOK.read_bytes(),
             file_name=NOTEBOOK.name,
             mime="application/x-ipynb+json",
@@ -220,7 +221,7 @@ def _bundle() -> None:
         _download(zips)
         return
     st.button(
-        "Build the training bundle",
+        "Build training bundle",
         key="train.bundle.build",
         icon=":material/inventory_2:",
         on_click=job_progress.start,
@@ -232,13 +233,13 @@ def _download(zips: Sequence[Mapping[str, Any]]) -> None:
     chosen = zips[0]
     if len(zips) > 1:
         st.caption(
-            f"The images are in {len(zips)} zips, each with all that Darknet needs to "
-            "learn from its share: unpack each into a folder of its own."
+            f"The images are in {len(zips)} zips, each complete for Darknet: unpack "
+            "each into its own folder."
         )
         chosen = zips[widgets.page_number(len(zips), key="train.bundle.zip") - 1]
     st.download_button(
         f"Download training bundle · {widgets.megabytes(chosen['byte_count'])}",
-        # Not in memory before it is pressed.
+        # Not loaded before the click.
         partial(Path(chosen["path"]).open, "rb"),
         file_name=chosen["file_name"],
         mime="application/zip",
@@ -250,13 +251,13 @@ def _download(zips: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _wanted() -> dict[str, Any]:
-    """Return the job for the dataset as it is; a changed one needs another zip."""
+    """Return the job's parameters; a changed dataset needs another zip."""
     version = services.store().version(state.scope())
     return request() | {"name": state.dataset().name, "version": version}
 
 
 def header() -> None:
-    """Draw the title, and the way to train elsewhere beside it."""
+    """Draw the title, and the popover for training elsewhere."""
     left, right = st.columns([4, 1], vertical_alignment="center")
     left.title("Train")
     with right, st.popover("Train elsewhere", icon=":material/folder_zip:"):
@@ -264,9 +265,9 @@ def header() -> None:
 
 
 def show() -> None:
-    """Draw the run where there is one, else what it came to and the next one."""
+    """Draw the current run, else the last result and the options of the next run."""
     run_result.follow()
-    # Each in a place of its own: what comes or goes above moves nothing below.
+    # One container each, so that a message above does not remount what is below.
     run, ended, result = st.container(), st.container(), st.container()
     if (job := active_run()) is not None:
         with run:
@@ -277,7 +278,7 @@ def show() -> None:
     with result:
         has_result = run_result.show()
     if not has_torch():
-        _how_to_get_it()
+        _how_to_install()
         return
     with st.container(border=has_result):
         if has_result:
@@ -285,10 +286,10 @@ def show() -> None:
         setup.choose()
 
 
-def _how_to_get_it() -> None:
+def _how_to_install() -> None:
     st.info(
-        "Training needs PyTorch, which is not installed on this server. Install it, "
-        "and start the app again:"
+        "Training needs PyTorch, which is not installed on this server. Install it and "
+        "restart the app:"
     )
     left, right = st.columns(2)
     left.caption("For the CPU")

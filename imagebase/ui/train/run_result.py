@@ -1,4 +1,4 @@
-"""Result of a training run: figures, before and after, earlier rounds."""
+"""Result of a training run: metrics, examples, curves, earlier runs."""
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -28,32 +28,32 @@ _CURVE_PX: Final = 260
 ALL: Final = "all labels"
 _STEPS: Final = alt.Axis(format=",d", tickMinStep=1)
 _PX: Final = 220
-OF_ROUND: Final = "this round's model"
-BEFORE: Final = "the model before, on the same images"
+OF_ROUND: Final = "new model"
+BEFORE: Final = "previous model, same images"
 _COLOURS: Final = {OF_ROUND: "#4A90D9", BEFORE: "#E69F00"}
 _SHAPES: Final = {OF_ROUND: "circle", BEFORE: "diamond"}
 
 
 def rounds(trainings: Sequence[Round]) -> None:
-    """Draw how good each training's model is, where two or more were judged."""
+    """Draw the AP50 of each training run, where two or more were evaluated."""
     points = points_of(trainings)
-    judged = [one for one in points if one["what"] == OF_ROUND]
-    if len(judged) < 2:
+    evaluated = [one for one in points if one["what"] == OF_ROUND]
+    if len(evaluated) < 2:
         return
-    st.markdown("**AP50 over the rounds**")
+    st.markdown("**AP50 by training run**")
     st.altair_chart(_chart(points), width="stretch")
     compared = (
-        "Each round holds out more images, so compare the two marks of one round."
-        if len(points) > len(judged)
-        else "Each round holds out more images, so the figures compare only roughly."
+        "Each run holds out more images: compare the two marks of one run."
+        if len(points) > len(evaluated)
+        else "Each run holds out more images: the values compare only roughly."
     )
     st.caption(f"{compared} Grey lines: 95 % bootstrap confidence intervals.")
 
 
 def points_of(trainings: Sequence[Round]) -> list[dict[str, Any]]:
-    """Return the marks of the rounds that were judged, a row each.
+    """Return a row for each mark of the evaluated runs.
 
-    The model before has one where it is the one that a training began from.
+    The previous model has a mark where the run started from it.
     """
     rows = []
     for number, (last, one) in enumerate(pairwise([None, *trainings]), start=1):
@@ -70,7 +70,7 @@ def points_of(trainings: Sequence[Round]) -> list[dict[str, Any]]:
 
 
 def _is_same(name: str, other: str) -> bool:
-    """Say whether two names are of one model, which may have been renamed since."""
+    """Say whether two names mean one model, which may have been renamed since."""
     if name == other:
         return True
     found = cache.model_called(name)
@@ -78,8 +78,8 @@ def _is_same(name: str, other: str) -> bool:
 
 
 def _chart(points: Sequence[dict[str, Any]]) -> alt.LayerChart:
-    there = {one["what"] for one in points}
-    used = [one for one in _COLOURS if one in there]
+    kinds = {one["what"] for one in points}
+    used = [one for one in _COLOURS if one in kinds]
     scale = alt.Scale(domain=[0, 1])
     base = alt.Chart(pd.DataFrame(points)).encode(
         x=alt.X("round:N", sort=None, title=None, axis=alt.Axis(labelAngle=0))
@@ -98,7 +98,7 @@ def _chart(points: Sequence[dict[str, Any]]) -> alt.LayerChart:
             scale=alt.Scale(domain=used, range=[_SHAPES[one] for one in used]),
             legend=legend,
         ),
-        # Both are seen where one lies on the other.
+        # The larger mark stays visible behind the smaller one.
         size=alt.condition(alt.datum.what == BEFORE, alt.value(260), alt.value(70)),
         tooltip=["model:N", "what:N", alt.Tooltip("AP50:Q", format=".3f")],
     )
@@ -116,7 +116,7 @@ _LABEL_REST: Final = "imagebase.train.label_rest"
 
 
 def show() -> bool:
-    """Draw the last training that came to its end; say whether there is one."""
+    """Draw the last finished training run; say whether there is one."""
     all_jobs = services.store().jobs(state.scope())
     done = [one for one in all_jobs if one.kind == KIND and one.result]
     result = next((one.result for one in done if one.state is JobState.DONE), None)
@@ -133,7 +133,7 @@ def show() -> bool:
         _figures(result)
     _again(last)
     _before_and_after(result, name)
-    with st.expander("While it learned", icon=":material/show_chart:"):
+    with st.expander("Training curves", icon=":material/show_chart:"):
         curves([], [Evaluation(**one) for one in result["evaluations"]])
     rounds(rounds_of(all_jobs))
     return True
@@ -149,32 +149,32 @@ def _figures(result: Mapping[str, Any]) -> None:
     cells[0].metric(
         "AP50",
         "–" if ap50 is None else f"{ap50:.3f}",
-        delta="as before" if is_none else change,
+        delta="unchanged" if is_none else change,
         delta_color="off" if is_none else "normal",
         delta_arrow="off" if is_none else "auto",
         help=_about(metrics),
     )
     if around:
         cells[1].metric(
-            "95 % interval",
+            "95 % confidence interval",
             f"{around[0]:.2f} – {around[1]:.2f}",
-            help="95 % bootstrap confidence interval of AP50.",
+            help="Bootstrap confidence interval of AP50.",
         )
-    cells[2].metric("Images learned from", f"{metrics['images']['train']:,}")
+    cells[2].metric("Training images", f"{metrics['images']['train']:,}")
     cells[3].metric("Minutes", f"{metrics['minutes']:.1f}")
     for warning in metrics["warnings"]:
         st.caption(f":material/warning: {widgets.escape(warning)}")
 
 
 def _about(metrics: Mapping[str, Any]) -> str:
-    about = f"On {metrics['measured_on']}."
+    about = f"Measured on {metrics['measured_on']}."
     if metrics.get("base_AP50") is None:
         return about
-    return f"{about} The change is against {widgets.escape(metrics['base'])}."
+    return f"{about} Change relative to {widgets.escape(metrics['base'])}."
 
 
 def _next_steps(name: str, model: Model | None) -> None:
-    """Draw what the model is called by now, and the way on; None where it is gone."""
+    """Draw the model's name and the next steps; model: None if it was deleted."""
     rest_count = annotate_page.left(services.store().progress(state.scope()))
     left, right = st.columns([3, 1], vertical_alignment="center")
     left.markdown(f"#### :material/check_circle: {widgets.escape(name)}")
@@ -184,24 +184,24 @@ def _next_steps(name: str, model: Model | None) -> None:
             models_page.button(model, key="train.download", width="stretch")
     if model is None:
         left.caption(
-            "This model was deleted, so that it can label nothing. Training again "
-            f"begins from {widgets.escape(DEFAULT_MODEL)}."
+            "This model was deleted. Training again "
+            f"starts from {widgets.escape(DEFAULT_MODEL)}."
         )
     elif rest_count:
         left.caption(
-            f"{widgets.plural(rest_count, 'image')} left to label. The model is among "
-            "the others on **Annotate** and **Models**."
+            f"{widgets.plural(rest_count, 'image')} left to label. The model is on "
+            "**Annotate** and **Models**."
         )
     else:
         left.caption(
-            "Every image is approved. The model is on **Annotate** and **Models**."
+            "All images are approved. The model is on **Annotate** and **Models**."
         )
 
 
 def _label_rest(name: str, model: Model | None, *, is_main: bool) -> None:
     rest_count = annotate_page.left(services.store().progress(state.scope()))
     st.button(
-        "Label the rest with it →",
+        "Label the rest →",
         key="train.label_rest",
         type="primary" if is_main else "secondary",
         width="stretch",
@@ -214,7 +214,7 @@ def _label_rest(name: str, model: Model | None, *, is_main: bool) -> None:
 def _disappointment(
     name: str, model: Model | None, last: Round, result: Mapping[str, Any]
 ) -> None:
-    """Say that a model is worse, by how much and why, and what to do first."""
+    """Show that a model is worse, by how much and why, and what to do."""
     base, left, right = widgets.escape(last.base), *st.columns([3, 1])
     name_shown = widgets.escape(name)
     with left:
@@ -222,12 +222,13 @@ def _disappointment(
             st.markdown(f"#### :material/warning: {name_shown} is worse than {base}")
             st.markdown(
                 f"AP50 fell from **{last.base_ap50:.3f}** to **{last.ap50:.3f}** on "
-                f"the same held-out images. **{base}** stays the model to begin from."
+                "the same held-out images. The next training run starts from "
+                f"**{base}**."
             )
         else:
-            st.markdown(f"#### :material/warning: {name_shown} finds almost nothing")
+            st.markdown(f"#### :material/warning: {name_shown} detects almost nothing")
             st.markdown(f"Its AP50 on held-out images is **{last.ap50:.3f}**.")
-        st.markdown(f"{_why(last, result)} Approve more images or train longer first.")
+        st.markdown(f"{_why(last, result)} Approve more images or train longer.")
     with right:
         st.page_link(
             "pages/review.py",
@@ -250,10 +251,10 @@ def _disappointment(
 
 
 def _why(last: Round, result: Mapping[str, Any]) -> str:
-    """Return what a training had to learn from, in a sentence or two."""
+    """Return the size of the training set and its duration, with warnings."""
     counts = result["metrics"].get("boxes", {}).get(TRAIN, {})
     learned = (
-        f"It learned from {widgets.plural(last.images, 'image')} in "
+        f"It was trained on {widgets.plural(last.images, 'image')} for "
         f"{last.minutes:.0f} min."
     )
     return widgets.escape(" ".join([learned, *few_boxes(counts)]))
@@ -266,10 +267,10 @@ def _label_the_rest(model: str) -> None:
 
 
 def follow() -> None:
-    """Go to where the model labels the rest, if that was pressed.
+    """Switch to Annotate after a click on Label the rest.
 
-    A callback cannot, and a press that is only looked for where the button is drawn may
-    be lost.
+    A callback cannot switch pages, and a click that is read only where the button is
+    drawn may be lost.
     """
     if st.session_state.pop(_LABEL_REST, False):
         st.switch_page("pages/annotate.py")
@@ -282,21 +283,21 @@ def _again(last: Round | None) -> None:
     news = news_since(parts_known(state.scope(), last), approved)
     if news >= AGAIN_AFTER:
         st.info(
-            f"{widgets.plural(news, 'image')} were approved since then. Train again "
+            f"{widgets.plural(news, 'image')} approved since then. Train again "
             f"below{_from(last)}.",
             icon=":material/refresh:",
         )
     elif news:
         st.caption(
-            f":material/refresh: {widgets.plural(news, 'image')} approved since then; "
-            f"training again is worth it from about {AGAIN_AFTER}."
+            f":material/refresh: {widgets.plural(news, 'image')} approved since then. "
+            f"Training again is worth it from about {AGAIN_AFTER}."
         )
 
 
 def _from(last: Round | None) -> str:
-    """Return which model the next training begins from, as the end of a sentence."""
+    """Return the model that the next run starts from, as the end of a sentence."""
     model = cache.model_called(model_to_use(last)) if last is not None else None
-    return f": it begins from {widgets.escape(model.name)}" if model else ""
+    return f", starting from {widgets.escape(model.name)}" if model else ""
 
 
 def _before_and_after(result: Mapping[str, Any], name: str) -> None:
@@ -312,21 +313,20 @@ def _before_and_after(result: Mapping[str, Any], name: str) -> None:
         return
     base = widgets.escape(result["metrics"]["base"])
     st.markdown(
-        f"**Before and after**, on held-out images: what {base} finds, and what "
-        f"{widgets.escape(name)} finds"
+        f"**Before and after** on held-out images: {base} and {widgets.escape(name)}"
     )
     labels = services.store().labels(state.scope())
     cells = st.columns(2 * min(2, len(shown)))
     for place, example in enumerate(shown):
         record = records[example.image_id]
         for offset, boxes in enumerate((example.before, example.after)):
-            found = [one.annotation() for one in boxes]
+            annotations = [one.annotation() for one in boxes]
             names = labels.with_labels(dict.fromkeys(one.label for one in boxes))
             cell = cells[(2 * place + offset) % len(cells)]
             cell.image(
-                cache.labelled_tile(state.scope(), record, names, found),
+                cache.labelled_tile(state.scope(), record, names, annotations),
                 caption=f"{'after' if offset else 'before'}: "
-                f"{widgets.plural(len(found), 'box')}",
+                f"{widgets.plural(len(annotations), 'box')}",
                 width="stretch",
             )
 
@@ -342,12 +342,12 @@ def curves(
     if points:
         left.markdown("**Loss**")
         left.altair_chart(_loss_chart(points), width="stretch")
-    judged = [one for one in evaluations if one.ap50 is not None]
-    if judged:
+    measured = [one for one in evaluations if one.ap50 is not None]
+    if measured:
         right.markdown("**AP50 on held-out images**")
-        right.altair_chart(_ap_chart(judged), width="stretch")
+        right.altair_chart(_ap_chart(measured), width="stretch")
     elif losses:
-        right.caption("AP50 comes after the first pass over all images.")
+        right.caption("AP50 is measured after the first epoch.")
 
 
 def _loss_chart(points: Sequence[tuple[int, float]]) -> alt.Chart:

@@ -1,4 +1,4 @@
-"""Options of a training run: labels, minutes; and when to train again."""
+"""Options of a training run, and when to offer another one."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,16 +26,16 @@ from imagebase.training.run_settings import DEFAULT_INPUT_SIZE, DEFAULT_MINUTES
 from imagebase.training.sources import AGAIN_AFTER, model_to_use, news_since
 from imagebase.ui import cache, job_progress, services, state, widgets
 
-# It is drawn after every press on Edit, and need not be true to the second.
+# Drawn after every click on Edit; it need not be up to the second.
 _KEPT_SECONDS: Final = 30
 
 
 def offer() -> None:
-    """Draw the line where enough was approved since the last training."""
+    """Draw a link to Train where enough images were approved since the last run."""
     scope = state.scope()
     folder = work_folder(scope, "-").parent
     if not folder.is_dir():
-        return  # no query where nobody has trained
+        return  # no query where nothing was trained
     news = _news(scope.owner_id, scope.dataset_id, folder.stat().st_mtime_ns)
     if (
         news < AGAIN_AFTER
@@ -45,7 +45,7 @@ def offer() -> None:
         return
     with st.container(horizontal=True, vertical_alignment="center", key="train.again"):
         st.markdown(
-            f"{widgets.plural(news, 'image')} approved since the last training.",
+            f"{widgets.plural(news, 'image')} approved since the last training run.",
             width="content",
         )
         st.page_link(
@@ -58,9 +58,9 @@ def offer() -> None:
 
 @st.cache_data(max_entries=64, ttl=_KEPT_SECONDS, show_spinner=False)
 def _news(owner_id: str, dataset_id: str, trained: int) -> int:
-    """Return how many approved images the last training does not know.
+    """Return how many images were approved since the last training run.
 
-    trained: changes when there was a training.
+    trained: changes with every training run.
     """
     scope, store = Scope(owner_id, dataset_id, ""), services.store()
     last = last_round(store.jobs(scope))
@@ -76,15 +76,15 @@ _HELD_OUT_SHARE: Final = 5
 _TABLE_PX: Final = 260
 _MINUTES: Final = "train.minutes"
 _FIELDS: Final = "imagebase.train.fields"
-# The keys of the fields, by the job's parameters.
+# Keys of the widgets, by the job's parameters.
 _MORE: Final = {
     name: f"train.{name}" for name in ("input_size", "flip", "colours", "own_anchors")
 }
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Learnable:
-    """Every image, the boxes on approved ones, and how many of those there are."""
+class _TrainingData:
+    """All images, the boxes on approved ones, and the number of approved images."""
 
     images: ImageTable
     boxes: BoxTable
@@ -92,42 +92,42 @@ class _Learnable:
 
     @property
     def counts(self) -> dict[str, int]:
-        found = np.bincount(self.boxes.label, minlength=len(self.boxes.labels))
-        pairs = zip(self.boxes.labels, found.tolist(), strict=True)
+        counts = np.bincount(self.boxes.label, minlength=len(self.boxes.labels))
+        pairs = zip(self.boxes.labels, counts.tolist(), strict=True)
         return {name: count for name, count in pairs if count}
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
-def _tables(owner_id: str, dataset_id: str, version: str) -> _Learnable:
-    """Return what there is to learn from; version: changes when the dataset does."""
+def _tables(owner_id: str, dataset_id: str, version: str) -> _TrainingData:
+    """Return the training data; version: changes with the dataset."""
     images, boxes = cache.health_tables(owner_id, dataset_id, version)
     is_approved, approved = checks.approved_tables(images, boxes)
-    return _Learnable(images, approved, int(is_approved.sum()))
+    return _TrainingData(images, approved, int(is_approved.sum()))
 
 
 def choose() -> None:
-    """Draw labels, warnings, minutes and the button."""
+    """Draw labels, warnings, options and Train."""
     st.session_state.pop(_FIELDS, None)
     scope = state.scope()
     version = services.store().version(scope)
-    learnable = _tables(scope.owner_id, scope.dataset_id, version)
-    if not len(learnable.boxes):
-        _nothing_yet(learnable.approved)
+    data = _tables(scope.owner_id, scope.dataset_id, version)
+    if not len(data.boxes):
+        _no_training_data(data.approved)
         return
     left, right = st.columns([3, 2], gap="large")
     with right:
         side = _form()
     with left:
-        _labels(learnable)
-        _warnings(learnable, side)
+        _labels(data)
+        _warnings(data, side)
 
 
-def _nothing_yet(approved: int) -> None:
+def _no_training_data(approved: int) -> None:
     st.info(
-        "A model learns from approved images, and no approved image has a box yet. "
-        "Approve some first: from about 30 images on it is worth a try."
+        "Training uses approved images, and none is approved yet. Approve some first: "
+        "about 30 are worth a try."
         if not approved
-        else "None of the approved images has a box. Draw some, then train."
+        else "No approved image has a box. Draw some first."
     )
     with st.container(horizontal=True):
         st.page_link(
@@ -136,16 +136,16 @@ def _nothing_yet(approved: int) -> None:
         st.page_link("pages/edit.py", label="Edit", icon=":material/edit:")
 
 
-def _labels(learnable: _Learnable) -> None:
-    images = widgets.plural(learnable.approved, "approved image")
-    st.markdown(f"**Learns from {images}**, of which every fifth is held out to judge.")
-    counts = learnable.counts
+def _labels(data: _TrainingData) -> None:
+    images = widgets.plural(data.approved, "approved image")
+    st.markdown(f"**Trains on {images}**; every fifth is held out for evaluation.")
+    counts = data.counts
     rows = [
         {
             "label": name,
             "boxes": counts[name],
-            "images": len(np.unique(learnable.boxes.of_label(name).image)),
-            "to know": "few" if counts[name] < checks.FEW_BOXES else "",
+            "images": len(np.unique(data.boxes.of_label(name).image)),
+            "note": "few" if counts[name] < checks.FEW_BOXES else "",
         }
         for name in services.store().labels(state.scope()).names
         if counts.get(name)
@@ -163,17 +163,17 @@ def _labels(learnable: _Learnable) -> None:
                 max_value=max(counts.values()),
             ),
             "images": st.column_config.NumberColumn("Images"),
-            "to know": st.column_config.TextColumn(""),
+            "note": st.column_config.TextColumn(""),
         },
     )
 
 
-def _warnings(learnable: _Learnable, side: int) -> None:
-    sides = checks.sides_of(learnable.images, learnable.boxes, side)
+def _warnings(data: _TrainingData, side: int) -> None:
+    sides = checks.sides_of(data.images, data.boxes, side)
     sentences = [
-        *checks.few_boxes(learnable.counts),
+        *checks.few_boxes(data.counts),
         *checks.small_boxes(sides, side),
-        *checks.few_held_out(learnable.approved // _HELD_OUT_SHARE),
+        *checks.few_held_out(data.approved // _HELD_OUT_SHARE),
     ]
     for sentence in sentences:
         st.caption(f":material/warning: {widgets.escape(sentence)}")
@@ -181,11 +181,11 @@ def _warnings(learnable: _Learnable, side: int) -> None:
 
 
 def _form() -> int:
-    """Draw how to train; return the side of the net's input."""
+    """Draw the options; return the input size in pixels."""
     most = _MOST_MINUTES[services.mode()]
     name = f"train.name.{state.dataset().dataset_id}"
     st.text_input(
-        "Name of the model",
+        "Model name",
         fitting_name(f"{state.dataset().name} model"),
         max_chars=MAX_NAME_LENGTH,
         key=name,
@@ -197,7 +197,7 @@ def _form() -> int:
         min(int(DEFAULT_MINUTES), most),
         key=_MINUTES,
         persist_state="session",
-        help="Three are a good start. The app stays usable meanwhile.",
+        help="Three are a good start. You can keep working meanwhile.",
     )
     with st.popover("More", icon=":material/tune:"):
         base = _base()
@@ -217,13 +217,13 @@ def _form() -> int:
 
 
 def longer(minutes: float) -> int | None:
-    """Return twice as many minutes, at most what may be; None where it was as many."""
+    """Return twice as many minutes, up to the limit; None if that is not more."""
     wanted = min(round(2 * minutes) or 1, _MOST_MINUTES[services.mode()])
     return wanted if wanted > minutes else None
 
 
 def start_longer(minutes: int) -> None:
-    """Train as the fields of the page say, but for so many minutes; for a callback."""
+    """Start a run with the page's options for this many minutes; for a callback."""
     if _FIELDS in st.session_state:
         st.session_state[_MINUTES] = minutes
         _start(st.session_state[_FIELDS])
@@ -231,26 +231,26 @@ def start_longer(minutes: int) -> None:
 
 @state.reports_errors
 def _start(fields: Mapping[str, str]) -> None:
-    """Train as the fields say now: the press may come before the page is drawn again.
+    """Start a run with the current options: the click may come before a rerun.
 
-    fields: the keys of their widgets, by the job's parameters.
+    fields: widget keys, by the job's parameters.
     """
-    asked = {field: st.session_state[key] for field, key in fields.items()}
-    name = asked["name"].strip()
-    free_name(library_of(state.scope().owner_id), name)  # or it is said why not
-    services.runner().submit(state.scope(), KIND, asked | {"name": name})
+    parameters = {field: st.session_state[key] for field, key in fields.items()}
+    name = parameters["name"].strip()
+    free_name(library_of(state.scope().owner_id), name)  # raises if the name is taken
+    services.runner().submit(state.scope(), KIND, parameters | {"name": name})
 
 
 def _base() -> str:
-    """Draw the models to begin from; return the key of the field."""
+    """Draw the choice of the model to start from; return the widget's key."""
     models = cache.models()
     bases = [one.name for one in models.values() if one.is_darknet]
-    begun = _last_model(bases)
-    key = f"train.base.{begun}"
+    start = _last_model(bases)
+    key = f"train.base.{start}"
     st.selectbox(
-        "Begin from",
+        "Start from",
         bases,
-        index=bases.index(begun),
+        index=bases.index(start),
         format_func=lambda one: models[one].title,
         key=key,
     )
@@ -258,28 +258,28 @@ def _base() -> str:
 
 
 def _more() -> int:
-    """Draw what few change; return the side of the net's input."""
+    """Draw the advanced options; return the input size in pixels."""
     size: int = st.select_slider(
-        "Input of the net, pixels",
+        "Input size (pixels)",
         _SIZES,
         DEFAULT_INPUT_SIZE,
         key=_MORE["input_size"],
-        help="Larger finds smaller objects and learns more slowly.",
+        help="Larger finds smaller objects and trains more slowly.",
     )
     st.checkbox(
-        "Mirrored objects are the same",
+        "Mirror images",
         value=True,
         key=_MORE["flip"],
-        help="Switch it off for text, or where left and right are labels.",
+        help="Augmentation. Turn off for text, or where left and right are labels.",
     )
     st.checkbox(
-        "Colours may change",
+        "Change colours",
         value=True,
         key=_MORE["colours"],
-        help="Switch it off where colour is the label.",
+        help="Augmentation. Turn off where the colour decides the label.",
     )
     st.checkbox(
-        "Anchors for these boxes",
+        "Fit anchors to the boxes",
         key=_MORE["own_anchors"],
         help="For objects of unusual shapes, such as very wide ones.",
     )
@@ -287,7 +287,7 @@ def _more() -> int:
 
 
 def _last_model(bases: Sequence[str]) -> str:
-    """Return the model to go on with after the last training, or the usual one."""
+    """Return the last trained model to start from, or the default model."""
     last = last_round(services.store().jobs(state.scope()))
     model = cache.model_called(model_to_use(last)) if last is not None else None
     return model.name if model is not None and model.name in bases else DEFAULT_MODEL

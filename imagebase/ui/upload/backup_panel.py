@@ -1,4 +1,4 @@
-"""A dataset fetched as one zip, and such a zip made a dataset again."""
+"""Back up a dataset as one zip, and restore one."""
 
 import shutil
 from dataclasses import asdict
@@ -13,39 +13,39 @@ from imagebase.jobs.dropped_files import dropped, forget_dropped, make_room
 from imagebase.store import JobInfo, JobState
 from imagebase.ui import job_progress, services, state, widgets
 
-_BEGUN: Final = "imagebase.backup.begun"
+_STARTED: Final = "imagebase.backup.started"
 _GENERATION: Final = "imagebase.backup.generation"
-# What is sent and received is held in the server's memory meanwhile.
+# Uploads and downloads are held in the server's memory.
 MOST_SENT_BYTES: Final = 1_000_000_000
 
 
 def section() -> None:
-    """Draw both ways, the one out and the one in."""
-    out, back = st.columns(2, gap="large")
-    with out:
+    """Draw backup and restore, side by side."""
+    left, right = st.columns(2, gap="large")
+    with left:
         _back_up()
-    with back:
+    with right:
         _restore()
 
 
 def _concerns(kind: str) -> bool:
-    """Say whether work of a kind goes on, waits, or was begun by this session here."""
+    """Say whether a job runs, waits, or was started by this session."""
     job = job_progress.latest(kind)
     if job is None:
         return False
     is_waiting = job_progress.is_active(job) or job.state is JobState.INTERRUPTED
-    return is_waiting or _begun().get(kind) == state.scope().dataset_id
+    return is_waiting or _started().get(kind) == state.scope().dataset_id
 
 
-def _begun() -> dict[str, str]:
-    begun: dict[str, str] = st.session_state.setdefault(_BEGUN, {})
-    return begun
+def _started() -> dict[str, str]:
+    started: dict[str, str] = st.session_state.setdefault(_STARTED, {})
+    return started
 
 
 def _back_up() -> None:
     st.caption(
-        "One zip with the images, labels, reviews, comments, tags and the whole "
-        "history; restored elsewhere, it is the same dataset."
+        "One zip with images, labels, reviews, comments, tags and the full history. "
+        "Restoring it gives the same dataset, on any server."
     )
     job = job_progress.latest("backup")
     is_offered = False
@@ -70,11 +70,11 @@ def _start_backup() -> None:
     scope = state.scope()
     version = services.store().version(scope)
     job_progress.begin("backup", {"name": state.dataset().name, "version": version})
-    _begun()["backup"] = scope.dataset_id
+    _started()["backup"] = scope.dataset_id
 
 
 def _offer(job: JobInfo) -> bool:
-    """Draw the finished backup; False where it is old or not kept any more."""
+    """Draw the download of a finished backup; False if it is outdated or deleted."""
     result = job.result or {}
     path = Path(result.get("path", ""))
     is_current = job.parameters["version"] == services.store().version(state.scope())
@@ -84,11 +84,11 @@ def _offer(job: JobInfo) -> bool:
     size = widgets.megabytes(result["byte_count"])
     if result["byte_count"] > MOST_SENT_BYTES:
         st.warning(
-            f"The backup of {size} is too large to be sent. Copy this file away now: "
-            "it is deleted within an hour, and at once when the dataset is deleted."
+            f"The backup ({size}) is too large to download. Copy this file now: it is "
+            "deleted within an hour, or with the dataset."
         )
         st.code(str(path), language=None, wrap_lines=True)
-        st.caption("`python -m imagebase backup` writes one where you choose.")
+        st.caption("`imagebase backup` writes a backup to any folder.")
         return True
     with path.open("rb") as content:
         st.download_button(
@@ -113,18 +113,18 @@ def _warn_of_lost(names: list[str]) -> None:
         return
     whose, them = ("file is", "it") if len(names) == 1 else ("files are", "them")
     st.warning(
-        f"Not in it: {widgets.plural(len(names), 'image')} whose {whose} missing or "
-        f"damaged. Add {them} again, then back up again.",
+        f"Not in the backup: {widgets.plural(len(names), 'image')} whose {whose} "
+        f"missing or damaged. Add {them} again, then back up again.",
         icon=":material/warning:",
     )
-    with st.expander("Which"):
+    with st.expander("Show images"):
         st.dataframe({"image": names}, hide_index=True)
 
 
 def _restore() -> None:
     st.caption(
-        "A backup becomes a dataset of its own; this one stays as it is. What is "
-        "damaged or no backup is refused, and nothing of it is kept."
+        "A backup is restored as a new dataset; this one is not changed. Damaged files "
+        "are refused as a whole."
     )
     job = job_progress.latest("restore")
     if _concerns("restore") and job is not None:
@@ -139,11 +139,11 @@ def _restore() -> None:
 def _show_restored(job: JobInfo) -> None:
     result = job.result or {}
     st.success(
-        f"**{widgets.escape(result['name'])}** is there, with "
+        f"**{widgets.escape(result['name'])}** restored with "
         f"{widgets.plural(result['images'], 'image')}."
     )
     st.button(
-        "Open it",
+        "Open dataset",
         key="restore.open",
         type="primary",
         icon=":material/folder_open:",
@@ -168,7 +168,7 @@ def _drop_zone() -> None:
 
 
 def _start_restore(file_name: str, file: BinaryIO) -> None:
-    """Keep a dropped backup on disk, and begin to look it through."""
+    """Store a dropped backup on disk and start restoring it."""
     scope, upload_id = state.scope(), new_id()
     make_room(scope, services.limits())
     path = dropped(scope, upload_id)
@@ -180,7 +180,7 @@ def _start_restore(file_name: str, file: BinaryIO) -> None:
         path.unlink(missing_ok=True)
         reason = (error.strerror or str(error)).lower()
         raise StoreError(
-            f"The backup could not be kept ({reason}); free some space and try again."
+            f"The backup could not be stored ({reason}); free some space and try again."
         ) from error
     parameters = {
         "upload": upload_id,
@@ -193,4 +193,4 @@ def _start_restore(file_name: str, file: BinaryIO) -> None:
     except ImageBaseError:
         forget_dropped(scope, upload_id)
         raise
-    _begun()["restore"] = scope.dataset_id
+    _started()["restore"] = scope.dataset_id

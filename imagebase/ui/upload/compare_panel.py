@@ -1,4 +1,4 @@
-"""Two versions of a label set, compared: in figures, as tables, on the images."""
+"""Compare two versions of the labels: summary, tables, images."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -47,7 +47,7 @@ _ICONS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class _Side:
-    """What stands on a side; upload_id: of dropped files, empty for the dataset."""
+    """One side of the comparison; upload_id: of dropped files, empty: the dataset."""
 
     dataset_id: str
     upload_id: str
@@ -55,7 +55,7 @@ class _Side:
 
 
 def section() -> None:
-    """Draw the two sides, and what differs once both are there."""
+    """Draw the choice of the two sides, then their differences."""
     left, right = st.columns(2, gap="large")
     with left:
         before = _choose(_BEFORE, default=_FILES)
@@ -64,19 +64,18 @@ def section() -> None:
     if before is None or after is None:
         st.caption(
             "Drop another version of the labels to see which boxes were added, "
-            "removed, moved, relabelled or have other attributes, and which class "
-            "numbers shifted. "
-            "The dataset stays as it is."
+            "deleted, moved, relabelled or have other attributes, and which class IDs "
+            "changed. The dataset is not changed."
         )
     else:
         _show(before, after)
 
 
-def _kept() -> dict[str, _Side]:
-    """Return the files that were dropped for the dataset that is on screen."""
-    kept: dict[str, _Side] = st.session_state.setdefault(_SIDES, {})
+def _dropped_sides() -> dict[str, _Side]:
+    """Return the files dropped for the current dataset, by side."""
+    sides: dict[str, _Side] = st.session_state.setdefault(_SIDES, {})
     here = state.scope().dataset_id
-    return {name: side for name, side in kept.items() if side.dataset_id == here}
+    return {name: side for name, side in sides.items() if side.dataset_id == here}
 
 
 def _choose(title: str, *, default: str) -> _Side | None:
@@ -90,23 +89,23 @@ def _choose(title: str, *, default: str) -> _Side | None:
     here = state.dataset()
     if kind == _HERE:
         return _Side(here.dataset_id, "", here.name)
-    kept = _kept().get(title)
-    if kept is None:
+    side = _dropped_sides().get(title)
+    if side is None:
         _drop_zone(title)
         return None
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(
-            f":material/description: {widgets.escape(kept.name)}", width="content"
+            f":material/description: {widgets.escape(side.name)}", width="content"
         )
         st.button(
-            "Other files",
+            "Change files",
             key=f"compare.forget.{title}",
             type="tertiary",
             icon=":material/close:",
             on_click=_forget,
             args=(title,),
         )
-    return kept
+    return side
 
 
 def _forget(title: str) -> None:
@@ -160,7 +159,7 @@ def _show(before: _Side, after: _Side) -> None:
         [
             f"Boxes {changes:,}",
             f"Images {len(diff.images):,}",
-            f"Class numbers {len(diff.labels):,}",
+            f"Class IDs {len(diff.labels):,}",
         ]
     )
     with boxes:
@@ -180,7 +179,7 @@ def _diff(
     version: str,
     _limits: Limits,
 ) -> LabelSetDiff:
-    """version: of the dataset, which may be one of the sides."""
+    """version: of the dataset, in case it is one of the sides."""
     scope = Scope(owner_id, dataset_id, "")
     return compare(_side(scope, before, _limits), _side(scope, after, _limits))
 
@@ -210,24 +209,24 @@ def _summarise(diff: LabelSetDiff) -> None:
         for what, count in diff.counts.items()
         if count
     ]
-    words.append(f"{widgets.plural(diff.same_boxes, 'box')} the same")
+    words.append(f"{widgets.plural(diff.same_boxes, 'box')} unchanged")
     compared = widgets.plural(diff.compared_images, "image")
-    st.markdown(f"{' · '.join(words)} · on {compared} that both have")
-    alone = [(diff.only_before, "before"), (diff.only_after, "after")]
-    lonely = [
-        f"{widgets.plural(len(n), 'image')} {when} only" for n, when in alone if n
+    st.markdown(f"{' · '.join(words)} · on {compared} in both")
+    sides = [(diff.only_before, "Before"), (diff.only_after, "After")]
+    only_one = [
+        f"{widgets.plural(len(n), 'image')} only in {when}" for n, when in sides if n
     ]
-    if lonely:
-        st.caption(" · ".join(lonely))
+    if only_one:
+        st.caption(" · ".join(only_one))
     if diff.shifted:
         shown = ", ".join(
             f"{one.label} {one.before} → {one.after}" for one in diff.shifted[:6]
         )
         more = len(diff.shifted) - 6
         st.warning(
-            f"**Class numbers shifted**: {widgets.escape(shown)}"
-            f"{f' and {more:,} more' if more > 0 else ''}. What was trained with one "
-            "version misreads the other.",
+            f"**Class IDs changed**: {widgets.escape(shown)}"
+            f"{f' and {more:,} more' if more > 0 else ''}. A model trained on "
+            "one version misreads the other.",
             icon=":material/warning:",
         )
 
@@ -235,15 +234,15 @@ def _summarise(diff: LabelSetDiff) -> None:
 def _draw_boxes(diff: LabelSetDiff) -> None:
     rows = [(image.name, one) for image in diff.images for one in image.changes]
     if not rows:
-        st.caption("No box differs.")
+        st.caption("No boxes differ.")
         return
     shown = rows[:_MOST_ROWS]
     st.dataframe(
         {
             "image": [name for name, _ in shown],
-            "what": [one.what.value for _, one in shown],
-            "before": [_told(one.before) for _, one in shown],
-            "after": [_told(one.after) for _, one in shown],
+            "change": [one.what.value for _, one in shown],
+            "before": [_in_words(one.before) for _, one in shown],
+            "after": [_in_words(one.after) for _, one in shown],
             "overlap": [one.iou or None for _, one in shown],
         },
         hide_index=True,
@@ -256,27 +255,27 @@ def _draw_boxes(diff: LabelSetDiff) -> None:
         st.caption(f"and {len(rows) - len(shown):,} more")
 
 
-def _told(one: Annotation | None) -> str:
-    """Return a box in words: its label, then its corner and size."""
+def _in_words(one: Annotation | None) -> str:
+    """Return label, top left corner and size of a box."""
     if one is None:
         return ""
     x, y, width, height = one.box.x_min, one.box.y_min, one.box.width, one.box.height
-    known = in_words(one.attributes)
-    more = f"  {known}" if known else ""
+    attributes = in_words(one.attributes)
+    more = f"  {attributes}" if attributes else ""
     return f"{one.label}  {x:.0f}, {y:.0f}  {width:.0f} × {height:.0f}{more}"
 
 
 def _draw_numbers(diff: LabelSetDiff) -> None:
     if not diff.labels:
-        st.caption("Neither version has a label.")
+        st.caption("Neither version has labels.")
         return
     ordered = sorted(diff.labels, key=lambda one: not one.is_shifted)
     st.dataframe(
         {
             "label": [one.label for one in ordered],
-            "number before": [one.before for one in ordered],
-            "number after": [one.after for one in ordered],
-            "what": [_number_words(one.before, one.after) for one in ordered],
+            "ID before": [one.before for one in ordered],
+            "ID after": [one.after for one in ordered],
+            "change": [_number_words(one.before, one.after) for one in ordered],
         },
         hide_index=True,
         height="content" if len(ordered) <= 6 else _TABLE_PX,
@@ -287,12 +286,12 @@ def _number_words(before: int | None, after: int | None) -> str:
     if before is None:
         return "new"
     if after is None:
-        return "gone"
-    return "the same" if before == after else "shifted"
+        return "deleted"
+    return "unchanged" if before == after else "changed"
 
 
 def _draw_images(diff: LabelSetDiff) -> None:
-    """Draw the images that differ and are here: what was, beside what is."""
+    """Draw the differing images of this dataset, before and after side by side."""
     scope, store = state.scope(), services.store()
     names = {one.file_name: one.image_id for one in store.image_summaries(scope)}
     index = NameIndex(names)
@@ -302,7 +301,7 @@ def _draw_images(diff: LabelSetDiff) -> None:
         if (found := index.find(one.name)) is not None
     ]
     if not here:
-        st.caption("None of the images that differ is in this dataset.")
+        st.caption("None of the differing images is in this dataset.")
         return
     page = widgets.page_of(here, page_size=_PAGE_SIZE, key=f"compare.page.{len(here)}")
     records = {
@@ -327,11 +326,11 @@ def _draw_pair(scope: Scope, image: ImageDiff, record: ImageRecord) -> None:
         (_AFTER, [one.after for one in image.changes]),
     )
     for cell, (title, boxes) in zip(st.columns(2, gap="small"), pairs, strict=True):
-        there = [one for one in boxes if one is not None]
-        url = cache.labelled_tile(scope, shown, _labels(scope, image.changes), there)
+        drawn = [one for one in boxes if one is not None]
+        url = cache.labelled_tile(scope, shown, _labels(scope, image.changes), drawn)
         cell.image(url, width="stretch", alt=f"{title}: {image.name}")
-        verb = "differs" if len(there) == 1 else "differ"
-        cell.caption(f"{title}: {widgets.plural(len(there), 'box')} {verb}")
+        verb = "differs" if len(drawn) == 1 else "differ"
+        cell.caption(f"{title}: {widgets.plural(len(drawn), 'box')} {verb}")
 
 
 def _labels(scope: Scope, changes: Sequence[BoxChange]) -> LabelSet:

@@ -1,4 +1,4 @@
-"""Labels that exist already: dropped, looked at, agreed to, and only then stored."""
+"""Import labels: drop files, preview the result, confirm, import."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -24,13 +24,13 @@ from imagebase.ui.upload import import_preview
 _UPLOAD: Final = "imagebase.import.upload"
 _STARTED: Final = "imagebase.import.started"
 _GENERATION: Final = "imagebase.import.generation"
-_FILES: Final = "Files or a zip"
-_FOLDER: Final = "A folder"
+_FILES: Final = "Files or zip"
+_FOLDER: Final = "Folder"
 
 
 @dataclass(frozen=True, slots=True)
 class _Upload:
-    """Files that were dropped for a dataset; format: as recognised, or empty."""
+    """Files dropped for a dataset; format: as recognised, or empty."""
 
     upload_id: str
     dataset_id: str
@@ -39,12 +39,12 @@ class _Upload:
 
 
 def section() -> None:
-    """Draw the field for label files, or what importing the dropped ones would do."""
+    """Draw the uploader for label files, or the preview of the dropped ones."""
     upload, job = _upload(), job_progress.latest("import")
     if job_progress.is_active(job):
         job_progress.show("import")
     elif upload is not None:
-        _look(upload)
+        _preview(upload)
     else:
         if _is_started() or (job is not None and job.state is JobState.INTERRUPTED):
             _show_outcome()
@@ -52,20 +52,20 @@ def section() -> None:
 
 
 def _upload() -> _Upload | None:
-    """Return what was dropped for the dataset that is on screen."""
+    """Return the files dropped for the current dataset."""
     upload: _Upload | None = st.session_state.get(_UPLOAD)
     here = state.scope().dataset_id
     return upload if upload is not None and upload.dataset_id == here else None
 
 
 def _is_started() -> bool:
-    """Say whether this session began the last import of this dataset."""
+    """Say whether this session started the last import of this dataset."""
     return bool(st.session_state.get(_STARTED) == state.scope().dataset_id)
 
 
 def _drop_zone() -> None:
     kind = st.segmented_control(
-        "What to drop",
+        "Upload",
         [_FILES, _FOLDER],
         default=_FILES,
         required=True,
@@ -83,7 +83,7 @@ def _drop_zone() -> None:
     titles = ", ".join(one.title for one in readable_formats().values())
     st.caption(
         f"{widgets.escape(titles)}; with or without the images. "
-        "You see what would come in before anything is stored."
+        "Nothing is imported before you confirm the preview."
     )
     if files:
         st.session_state[_GENERATION] = generation + 1
@@ -92,7 +92,7 @@ def _drop_zone() -> None:
 
 
 def _keep(files: Sequence[tuple[str, Any]]) -> None:
-    """Keep the dropped files on disk until they are imported, or an hour."""
+    """Keep the dropped files on disk until they are imported, at most an hour."""
     scope, upload_id = state.scope(), new_id()
     make_room(scope, services.limits())
     folder = dropped(scope, upload_id)
@@ -107,11 +107,11 @@ def _keep(files: Sequence[tuple[str, Any]]) -> None:
 
 @st.fragment
 @widgets.guarded
-def _look(upload: _Upload) -> None:
-    """Draw what an import would do, how it may be done, and the two ways out."""
+def _preview(upload: _Upload) -> None:
+    """Draw the preview of an import, its options, and Import and Discard."""
     state.leave_deleted_dataset()
     if _upload() is None or job_progress.is_active(job_progress.latest("import")):
-        st.rerun()  # a press in here has ended it, or somebody else imports
+        st.rerun()  # discarded here, or another import is running
     left, right = st.columns([4, 1.3])
     with right:
         format_name = _choose_format(upload)
@@ -121,34 +121,36 @@ def _look(upload: _Upload) -> None:
         _buttons(None, {})
         return
     try:
-        result, beside = _read(*_key(upload), format_name, services.limits())
+        result, own_images = _read(*_key(upload), format_name, services.limits())
     except AnnotationFileError as error:
         summary.warning(widgets.escape(str(error)))
         _buttons(None, {})
         return
     scope, limits = state.scope(), services.limits()
-    choice = import_preview.choose(upload.upload_id, beside)
-    presses, details = st.container(), st.container()
+    choice = import_preview.choose(upload.upload_id, own_images)
+    buttons, details = st.container(), st.container()
     rows = _rows(scope, result)
     with details:
         labels, images, remarks = st.tabs(import_preview.titles(result))
         with labels:
             choice = import_preview.with_names(choice, rows, upload.upload_id)
-        told = _dry_run(scope, result, beside, choice, limits, upload, format_name)
+        preview = _dry_run(
+            scope, result, own_images, choice, limits, upload, format_name
+        )
         with images:
-            import_preview.draw_images(told.matches)
+            import_preview.draw_images(preview.matches)
         with remarks:
             import_preview.draw_remarks(result)
     with summary:
-        import_preview.summarise(told, result)
-        import_preview.warn(told)
+        import_preview.summarise(preview, result)
+        import_preview.warn(preview)
     parameters = asdict(choice) | {
         "upload": upload.upload_id,
         "format": format_name,
         "limits": asdict(limits),
     }
-    with presses:
-        _buttons(told, parameters)
+    with buttons:
+        _buttons(preview, parameters)
 
 
 def _choose_format(upload: _Upload) -> str:
@@ -159,7 +161,7 @@ def _choose_format(upload: _Upload) -> str:
         names,
         index=names.index(upload.format) if upload.format else None,
         format_func=lambda name: formats[name].title,
-        placeholder="Choose the format",
+        placeholder="Choose a format",
         key=f"import.format.{upload.upload_id}",
     )
     return chosen or ""
@@ -170,18 +172,18 @@ def _key(upload: _Upload) -> tuple[str, str, str]:
     return scope.owner_id, scope.dataset_id, upload.upload_id
 
 
-@st.cache_resource(max_entries=2, show_spinner="Reading the labels …")
+@st.cache_resource(max_entries=2, show_spinner="Reading labels …")
 def _read(
     owner_id: str, dataset_id: str, upload_id: str, format_name: str, _limits: Limits
 ) -> tuple[ReadResult, dict[str, DroppedImage]]:
     folder = dropped(Scope(owner_id, dataset_id, ""), upload_id)
     tree = DroppedFiles(folder, _limits)
-    beside = look_at_images(tree, max_pixels=_limits.max_image_pixels)
+    own_images = look_at_images(tree, max_pixels=_limits.max_image_pixels)
     result = read(tree, format_name)
-    passed_over = [Remark(one, "", EARLIER) for one in tree.exports]
-    skipped = (*passed_over, *result.report.skipped)
+    exports = [Remark(one, "", EARLIER) for one in tree.exports]
+    skipped = (*exports, *result.report.skipped)
     report = replace(result.report, skipped=skipped)
-    return replace(result, report=report), beside
+    return replace(result, report=report), own_images
 
 
 def _rows(scope: Scope, result: ReadResult) -> list[ImportedLabel]:
@@ -193,7 +195,7 @@ def _rows(scope: Scope, result: ReadResult) -> list[ImportedLabel]:
 def _dry_run(
     scope: Scope,
     result: ReadResult,
-    beside: Mapping[str, DroppedImage],
+    own_images: Mapping[str, DroppedImage],
     choice: ImportChoice,
     limits: Limits,
     upload: _Upload,
@@ -202,61 +204,63 @@ def _dry_run(
     names = tuple(sorted(choice.names.items(), key=str))
     seen = (upload.upload_id, format_name, services.store().version(scope), names)
     options = (choice.replacing.value, choice.takes_new, choice.takes_approved)
-    return _dry_run_once(str((*seen, *options)), scope, result, beside, choice, limits)
+    return _dry_run_once(
+        str((*seen, *options)), scope, result, own_images, choice, limits
+    )
 
 
-@st.cache_resource(max_entries=16, show_spinner="Looking at what would come in …")
+@st.cache_resource(max_entries=16, show_spinner="Preparing the preview …")
 def _dry_run_once(
     key: str,
     _scope: Scope,
     _result: ReadResult,
-    _beside: Mapping[str, DroppedImage],
+    _own_images: Mapping[str, DroppedImage],
     _choice: ImportChoice,
     _limits: Limits,
 ) -> DryRun:
-    """key: holds everything that the answer depends on."""
+    """key: everything that the result depends on."""
     store = services.store()
-    return dry_run(store, _scope, _result, _beside, _choice, limits=_limits)
+    return dry_run(store, _scope, _result, _own_images, _choice, limits=_limits)
 
 
-def _buttons(told: DryRun | None, parameters: dict[str, Any]) -> None:
+def _buttons(preview: DryRun | None, parameters: dict[str, Any]) -> None:
     with st.container(horizontal=True):
-        if told is not None:
+        if preview is not None:
             st.button(
-                import_preview.verb(told),
+                import_preview.verb(preview),
                 key="import.agree",
                 type="primary",
                 icon=":material/check:",
-                disabled=told.changes_nothing,
+                disabled=preview.changes_nothing,
                 on_click=_start,
                 args=(parameters,),
             )
-        st.button("Do not import", key="import.forget", on_click=_forget)
+        st.button("Cancel", key="import.forget", on_click=_discard)
 
 
 @state.reports_errors
 def _start(parameters: dict[str, Any]) -> None:
-    """Begin what a person agreed to; what was dropped is kept where that is refused."""
+    """Start the confirmed import; where it is refused, the dropped files are kept."""
     job_progress.begin("import", parameters)
     st.session_state[_STARTED] = state.scope().dataset_id
     st.session_state.pop(_UPLOAD, None)
 
 
 @state.reports_errors
-def _forget() -> None:
+def _discard() -> None:
     upload: _Upload | None = st.session_state.pop(_UPLOAD, None)
     if upload is not None:
         forget_dropped(state.scope(), upload.upload_id)
 
 
 def _show_outcome() -> None:
-    """Say what the last import came to."""
+    """Show the result of the last import."""
     job = job_progress.latest("import")
     if job is None or job.state is not JobState.DONE:
         job_progress.show("import")
         return
     result = job.result or {}
-    parts = [f"**{widgets.plural(result['boxes'], 'box')}** came in"]
+    parts = [f"**{widgets.plural(result['boxes'], 'box')}** imported"]
     if result["tags"]:
         parts.append(widgets.plural(result["tags"], "tag"))
     if result.get("areas"):
@@ -266,14 +270,16 @@ def _show_outcome() -> None:
         parts.append(f"{widgets.plural(result['images_added'], 'image')} added")
     if result.get("areas_left_out"):
         left = widgets.plural(result["areas_left_out"], "ignore area")
-        parts.append(f"{left} could not be kept")
+        parts.append(f"{left} not imported")
     if result["conflicts"]:
-        parts.append(f"{result['conflicts']:,} changed by someone else meanwhile")
-    st.success(f"{' · '.join(parts)}. Undo in the sidebar takes the labels back.")
+        parts.append(
+            f"{result['conflicts']:,} skipped, changed by someone else meanwhile"
+        )
+    st.success(f"{' · '.join(parts)}. To remove the labels, click Undo in the sidebar.")
     with st.container(horizontal=True, vertical_alignment="center"):
         if result["left_out"]:
-            with st.popover(f"Left out {len(result['left_out']):,}"):
-                st.dataframe({"why": result["left_out"]}, hide_index=True)
+            with st.popover(f"Not imported: {len(result['left_out']):,}"):
+                st.dataframe({"reason": result["left_out"]}, hide_index=True)
         st.page_link(
-            "pages/review.py", label="**Review them**", icon=":material/arrow_forward:"
+            "pages/review.py", label="**Review**", icon=":material/arrow_forward:"
         )

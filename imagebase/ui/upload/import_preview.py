@@ -1,4 +1,4 @@
-"""What importing dropped labels would do: in a sentence, in tables, and how."""
+"""Preview of an import: options, summary, and tables of labels and images."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -18,23 +18,23 @@ _MOST_ROWS: Final = 2_000
 _MOST_NAMES: Final = 5
 _TABLE_PX: Final = 260
 _REPLACING: Final = {
-    Replacing.NOTHING: "Keep them",
+    Replacing.NOTHING: "Keep",
     Replacing.MODEL_BOXES: "Replace model boxes",
     Replacing.ALL_BOXES: "Replace all",
 }
 _MEANINGS: Final = {
     Replacing.NOTHING: "Existing boxes are kept; imported boxes are added.",
-    Replacing.MODEL_BOXES: "On these images, untouched model boxes are deleted.",
-    Replacing.ALL_BOXES: "All boxes on these images are deleted.",
+    Replacing.MODEL_BOXES: "Model boxes not accepted or edited yet are deleted.",
+    Replacing.ALL_BOXES: "All existing boxes on these images are deleted.",
 }
 
 
 def choose(upload_id: str, dropped: Mapping[str, DroppedImage]) -> ImportChoice:
-    """Draw how the labels are to come in; return what is chosen."""
+    """Draw the options of the import; return the choice."""
     left, right = st.columns([1, 1], vertical_alignment="top")
     with left:
         replacing = st.segmented_control(
-            "Boxes that are here already",
+            "Existing boxes",
             list(_REPLACING),
             default=Replacing.NOTHING,
             required=True,
@@ -44,35 +44,34 @@ def choose(upload_id: str, dropped: Mapping[str, DroppedImage]) -> ImportChoice:
         st.caption(_MEANINGS[replacing])
     with right:
         takes_new = bool(dropped) and st.checkbox(
-            f"Add the images that came with them ({len(dropped):,})",
+            f"Add the {widgets.plural(len(dropped), 'image')} among the files",
             value=True,
             key=f"import.new.{upload_id}",
         )
         takes_approved = st.checkbox(
-            "Change approved images too",
+            "Change approved images",
             key=f"import.approved.{upload_id}",
-            help="Otherwise what is approved stays as it is.",
+            help="Without it, approved images are skipped.",
         )
     return ImportChoice(replacing, takes_new=takes_new, takes_approved=takes_approved)
 
 
 def titles(result: ReadResult) -> list[str]:
-    """Return the titles of the three tables, each with how much is in it."""
+    """Return the titles of the three tables, with their row counts."""
     remarks = len(result.report.skipped) + len(result.report.changed)
     return [
         f"Labels {len(result.labels):,}",
         f"Images {len(result.images):,}",
-        f"Left out or changed {remarks:,}",
+        f"Skipped or changed {remarks:,}",
     ]
 
 
 def with_names(
     choice: ImportChoice, rows: Sequence[ImportedLabel], upload_id: str
 ) -> ImportChoice:
-    """Draw the labels with what each is called here; return the choice with that."""
+    """Draw the table of label names; return the choice with the edited names."""
     st.caption(
-        "What each label is called in this dataset. Change a name, or clear it to "
-        "leave that label out."
+        "Edit a name to import the label under another one. Clear it to skip the label."
     )
     table = pd.DataFrame(
         [(one.number, one.name, one.uses, one.here, one.how) for one in rows],
@@ -84,18 +83,18 @@ def with_names(
         height="content" if len(rows) <= 6 else _TABLE_PX,
         disabled=["number", "name", "uses", "how"],
         column_config={
-            "number": st.column_config.NumberColumn("No.", width="small"),
-            "name": st.column_config.TextColumn("In the files"),
+            "number": st.column_config.NumberColumn("ID", width="small"),
+            "name": st.column_config.TextColumn("Label in the files"),
             "uses": st.column_config.NumberColumn("Uses", width="small"),
             "here": st.column_config.TextColumn(
-                "Called here", max_chars=MAX_LABEL_LENGTH
+                "Label here", max_chars=MAX_LABEL_LENGTH
             ),
-            "how": st.column_config.TextColumn("Why"),
+            "how": st.column_config.TextColumn("Match"),
         },
         key=f"import.labels.{upload_id}.{hash(tuple(rows))}",
     )
-    called = [_cleaned(value) for value in edited["here"]]
-    names = {row.name: name for row, name in zip(rows, called, strict=True)}
+    cleaned = [_cleaned(value) for value in edited["here"]]
+    names = {row.name: name for row, name in zip(rows, cleaned, strict=True)}
     return ImportChoice(
         choice.replacing, names, choice.takes_new, choice.takes_approved
     )
@@ -112,40 +111,40 @@ def _cleaned(value: object) -> str | None:
 
 
 def draw_images(matches: Sequence[Match]) -> None:
-    """Draw which image each image of the labels is, those with a problem first."""
+    """Draw which dataset image each labelled image matches, problems first."""
     ordered = sorted(matches, key=lambda one: (not one.problem, not one.note))
     shown = ordered[:_MOST_ROWS]
     st.dataframe(
         {
-            "in the labels": [one.name for one in shown],
-            "the image": [one.file_name for one in shown],
-            "found by": [one.how.value for one in shown],
-            "what differs": [one.problem or one.note for one in shown],
-            "comes in": [not one.problem for one in shown],
+            "in the label files": [one.name for one in shown],
+            "in the dataset": [one.file_name for one in shown],
+            "matched by": [one.how.value for one in shown],
+            "note": [one.problem or one.note for one in shown],
+            "imported": [not one.problem for one in shown],
         },
         hide_index=True,
         height="content" if len(shown) <= 6 else _TABLE_PX,
-        column_config={"comes in": st.column_config.CheckboxColumn(width="small")},
+        column_config={"imported": st.column_config.CheckboxColumn(width="small")},
     )
     if len(ordered) > len(shown):
         st.caption(f"and {len(ordered) - len(shown):,} more")
 
 
 def draw_remarks(result: ReadResult) -> None:
-    """Draw what the reader left out or changed, with its place in the files."""
+    """Draw the entries that the reader skipped or changed, with file and line."""
     report = result.report
-    remarks = [(one, "left out") for one in report.skipped]
+    remarks = [(one, "skipped") for one in report.skipped]
     remarks += [(one, "changed") for one in report.changed]
     if not remarks:
-        st.caption("Everything in the files can be read as it stands.")
+        st.caption("Nothing was skipped or changed.")
         return
     shown = remarks[:_MOST_ROWS]
     st.dataframe(
         {
             "file": [one.file for one, _ in shown],
             "where": [one.at for one, _ in shown],
-            "what": [one.reason for one, _ in shown],
-            "so it is": [verb for _, verb in shown],
+            "reason": [one.reason for one, _ in shown],
+            "result": [verb for _, verb in shown],
         },
         hide_index=True,
         height="content" if len(shown) <= 6 else _TABLE_PX,
@@ -154,56 +153,58 @@ def draw_remarks(result: ReadResult) -> None:
         st.caption(f"and {len(remarks) - len(shown):,} more")
 
 
-def summarise(told: DryRun, result: ReadResult) -> None:
-    """Say what would come in, and what would not."""
-    effect = told.effect
-    brings = [f"**{widgets.plural(effect.boxes, 'box')}**"]
+def summarise(preview: DryRun, result: ReadResult) -> None:
+    """Show what would be imported, and what would be skipped."""
+    effect = preview.effect
+    parts = [f"**{widgets.plural(effect.boxes, 'box')}**"]
     if effect.tags:
-        brings.append(f"**{widgets.plural(effect.tags, 'tag')}**")
+        parts.append(f"**{widgets.plural(effect.tags, 'tag')}**")
     st.markdown(
-        f":material/input: {' and '.join(brings)} would come in on "
-        f"**{widgets.plural(effect.images, 'image')}** · {_found(told)}"
+        f":material/input: {' and '.join(parts)} on "
+        f"**{widgets.plural(effect.images, 'image')}** will be imported · "
+        f"{_matched(preview)}"
     )
     more = []
     if effect.model_boxes:
         more.append(
-            f":material/smart_toy: {effect.model_boxes:,} of them by a model, untouched"
+            f":material/smart_toy: {effect.model_boxes:,} of them unaccepted model "
+            "boxes"
         )
     if effect.described:
         boxes = widgets.plural(effect.described, "box")
         verb = "gets" if effect.described == 1 else "get"
-        more.append(f":material/sell: {boxes} here {verb} attributes")
+        more.append(f":material/sell: {boxes} in the dataset {verb} attributes")
     if effect.confirmed:
         more.append(
-            f":material/done_all: {effect.confirmed:,} of them confirm a model's box, "
-            "which becomes imported"
+            f":material/done_all: {effect.confirmed:,} of them confirm model boxes, "
+            "which count as imported from then on"
         )
-    if told.new_images:
+    if preview.new_images:
         more.append(
             ":material/add_photo_alternate: "
-            f"**{widgets.plural(told.new_images, 'new image')}**, "
-            f"{widgets.megabytes(told.new_bytes)}"
+            f"**{widgets.plural(preview.new_images, 'new image')}**, "
+            f"{widgets.megabytes(preview.new_bytes)}"
         )
-    if told.new_labels:
-        more.append(_new_labels(told.new_labels))
+    if preview.new_labels:
+        more.append(_new_labels(preview.new_labels))
     if more:
         st.markdown(" · ".join(more))
-    stays_out = [
+    skipped = [
         (
-            sum(bool(one.problem) for one in told.matches),
+            sum(bool(one.problem) for one in preview.matches),
             "image",
-            "not found or not fitting",
+            "not found or of another size",
         ),
-        (effect.approved, "image", "approved and left alone"),
-        (effect.full, "image", "full"),
-        (effect.present, "box", "here already"),
-        (effect.unwanted, "box", "with a label that is left out"),
+        (effect.approved, "image", "approved"),
+        (effect.full, "image", "with the maximum number of boxes"),
+        (effect.present, "box", "already in the dataset"),
+        (effect.unwanted, "box", "with a skipped label"),
         (effect.outside, "box", "outside the image"),
-        (len(result.report.skipped), "item", "in the files that cannot come in"),
+        (len(result.report.skipped), "item", "that cannot be read"),
     ]
-    words = [f"{widgets.plural(n, noun)} {why}" for n, noun, why in stays_out if n]
+    words = [f"{widgets.plural(n, noun)} {why}" for n, noun, why in skipped if n]
     if words:
-        st.markdown(f":material/block: Not: {' · '.join(words)}")
+        st.markdown(f":material/block: Skipped: {' · '.join(words)}")
 
 
 def _new_labels(names: Sequence[str]) -> str:
@@ -213,41 +214,41 @@ def _new_labels(names: Sequence[str]) -> str:
     return f":material/new_label: **{count}**: {shown}{more}"
 
 
-def _found(told: DryRun) -> str:
-    """Return how many images of the labels were found, and how."""
-    counts = Counter(one.how for one in told.matches if not one.problem)
+def _matched(preview: DryRun) -> str:
+    """Return how many of the labelled images were matched, and how."""
+    counts = Counter(one.how for one in preview.matches if not one.problem)
     ways = {
-        How.CONTENT: "by their content",
-        How.NAME: "by their name",
-        How.NEW: "that came with the labels",
+        How.CONTENT: "by content",
+        How.NAME: "by name",
+        How.NEW: "from the dropped files",
     }
     words = [f"{counts[how]:,} {way}" for how, way in ways.items() if counts[how]]
-    total = widgets.plural(len(told.matches), "image")
-    return f"{counts.total():,} of {total} found" + (
+    total = widgets.plural(len(preview.matches), "image")
+    return f"{counts.total():,} of {total} matched" + (
         f": {', '.join(words)}" if words else ""
     )
 
 
-def warn(told: DryRun) -> None:
-    """Say which boxes are deleted."""
-    taken = [
-        (told.effect.replaced_model, "model box", "model boxes"),
-        (told.effect.replaced, "box of people's", "boxes of people's"),
+def warn(preview: DryRun) -> None:
+    """Warn of boxes that would be deleted."""
+    deleted = [
+        (preview.effect.replaced_model, "model box", "model boxes"),
+        (preview.effect.replaced, "box made by people", "boxes made by people"),
     ]
-    away = [f"**{n:,} {one if n == 1 else many}**" for n, one, many in taken if n]
-    if away:
-        st.warning(f"{' and '.join(away)} will be deleted.", icon=":material/delete:")
+    words = [f"**{n:,} {one if n == 1 else many}**" for n, one, many in deleted if n]
+    if words:
+        st.warning(f"{' and '.join(words)} will be deleted.", icon=":material/delete:")
 
 
-def verb(told: DryRun) -> str:
-    """Return what the press that agrees to it would do."""
-    effect = told.effect
+def verb(preview: DryRun) -> str:
+    """Return the text of the import button."""
+    effect = preview.effect
     if effect.boxes:
         return f"Import {widgets.plural(effect.boxes, 'box')}"
     if effect.tags:
         return f"Import {widgets.plural(effect.tags, 'tag')}"
     if effect.described:
         return f"Import attributes of {widgets.plural(effect.described, 'box')}"
-    if told.new_images:
-        return f"Add {widgets.plural(told.new_images, 'image')}"
-    return "Import these labels"
+    if preview.new_images:
+        return f"Add {widgets.plural(preview.new_images, 'image')}"
+    return "Import labels"

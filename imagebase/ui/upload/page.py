@@ -1,4 +1,4 @@
-"""The Upload page's parts: drop zone, report, which images are shown."""
+"""Upload page: drop zone, upload report, quality filter, thumbnails, tools."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -24,8 +24,8 @@ from imagebase.ui.upload import backup_panel, compare_panel, import_panel
 
 PAGE_SIZE: Final = 24
 COLUMNS: Final = 6
-_FILES: Final = "Images or a zip"
-_FOLDER: Final = "A folder"
+_FILES: Final = "Images or zip"
+_FOLDER: Final = "Folder"
 _SHORT_LIST: Final = 8
 _LONGEST_LIST: Final = 500
 _LIST_PX: Final = 260
@@ -33,25 +33,25 @@ _ALL: Final = "all"
 _DUPLICATES: Final = "near-duplicates"
 _WARNINGS: Final = ("blurred", "dark", "bright", "flat", "tiny")
 _MEANINGS: Final = {
-    _DUPLICATES: "Each of these looks almost the same as another one here."
-} | {f"{one}?": f"Each of these {WARNINGS_IN_WORDS[one]}." for one in _WARNINGS}
+    _DUPLICATES: "Images that look almost the same as another one in this dataset."
+} | {f"{one}?": f"Each image {WARNINGS_IN_WORDS[one]}." for one in _WARNINGS}
 
 
 def limits_in_words() -> str:
-    """Return what may be uploaded, for people who have not done so yet."""
+    """Return the upload limits and file types as a sentence."""
     limits = services.limits()
     return (
-        f"Up to {limits.max_file_bytes // 1_000_000:,} MB a file and "
-        f"{limits.max_image_pixels // 1_000_000:,} megapixels an image, "
-        f"{limits.max_dataset_images:,} images a dataset. "
-        f"{formats_in_words('and')}, or a zip of them."
+        f"{formats_in_words('or')}, or a zip of them. Up to "
+        f"{limits.max_file_bytes // 1_000_000:,} MB per file, "
+        f"{limits.max_image_pixels // 1_000_000:,} megapixels per image, "
+        f"{limits.max_dataset_images:,} images per dataset."
     )
 
 
 def drop_zone() -> None:
-    """Draw the field for files, and take in what was dropped on it."""
+    """Draw the file uploader and add the dropped files."""
     kind = st.segmented_control(
-        "What to drop",
+        "Upload",
         [_FILES, _FOLDER],
         default=_FILES,
         required=True,
@@ -67,9 +67,9 @@ def drop_zone() -> None:
         label_visibility="collapsed",
     )
     if files:
-        # Whoever goes to another page meanwhile would leave half of the files behind.
+        # Leaving the page meanwhile must not lose half of the files.
         interruptions: list[BaseException] = []
-        report = _take_in([(file.name, file) for file in files], interruptions)
+        report = _add([(file.name, file) for file in files], interruptions)
         undisturbed(partial(state.keep_upload_report, report), interruptions)
         if interruptions:
             raise interruptions[-1]
@@ -82,19 +82,19 @@ def add_samples() -> None:
     state.keep_upload_report(state.add_samples(state.scope()))
 
 
-def _take_in(
+def _add(
     files: Sequence[tuple[str, BinaryIO]], interruptions: list[BaseException]
 ) -> AdmissionReport:
-    """Take dropped files into the dataset, saying how far that is."""
-    bar = st.progress(0.0, text="Taking the images in …")
+    """Add dropped files to the dataset, with a progress bar."""
+    bar = st.progress(0.0, text="Adding images …")
     has_zip = any(name.lower().endswith(".zip") for name, _ in files)
     seen = 0
 
     def on_item(name: str) -> None:
         nonlocal seen
         seen += 1
-        text = f"Taking the images in: {seen:,} · {widgets.escape(name)}"
-        # Nobody has counted what a zip holds: rather no bar than a wrong one.
+        text = f"Adding images: {seen:,} · {widgets.escape(name)}"
+        # The number of images in a zip is not known yet: a caption instead of a bar.
         show = partial(bar.caption, text)
         if not has_zip:
             show = partial(bar.progress, min(seen / len(files), 1.0), text=text)
@@ -114,13 +114,13 @@ def _take_in(
 
 
 def show_report() -> None:
-    """Say what the last upload came to, and name what was refused."""
+    """Show the result of the last upload, with the refused files."""
     report = state.upload_report()
     if report is None:
         return
     parts = [f"**{widgets.plural(len(report.added), 'image')} added**"]
     if report.present:
-        parts.append(f"{len(report.present):,} already here")
+        parts.append(f"{len(report.present):,} already in the dataset")
     if report.refused:
         parts.append(f"{len(report.refused):,} refused")
     show = st.success if report.added or not report.refused else st.warning
@@ -128,9 +128,9 @@ def show_report() -> None:
     for sentence in report.passed_over:
         st.caption(widgets.escape(sentence))
     if report.names_passed_over:
-        st.caption("Are labels among the other files? Import them below.")
+        st.caption("To import label files, use **Import labels** below.")
         count = len(report.names_passed_over)
-        with st.expander(f"Passed over: {widgets.plural(count, 'file')}"):
+        with st.expander(f"Skipped: {widgets.plural(count, 'file')}"):
             _bulleted(report.names_passed_over)
     if report.refused:
         with st.expander(f"Refused: {widgets.plural(len(report.refused), 'file')}"):
@@ -146,7 +146,7 @@ def _reasons(report: AdmissionReport) -> list[str]:
 
 
 def _bulleted(texts: Sequence[str]) -> None:
-    """Draw texts of strangers as a list, the first of very many."""
+    """Draw untrusted texts as a list, at most the first 500."""
     with st.container(height="content" if len(texts) <= _SHORT_LIST else _LIST_PX):
         shown = map(widgets.escape, texts[:_LONGEST_LIST])
         st.markdown("\n".join(f"- {one}" for one in shown))
@@ -155,7 +155,7 @@ def _bulleted(texts: Sequence[str]) -> None:
 
 
 def choose_shown() -> Sequence[ImageSummary]:
-    """Draw a filter with what the quality check found; return the images that pass."""
+    """Draw the filter by quality warning; return the matching images."""
     summaries = services.store().image_summaries(state.scope())
     groups = _groups(summaries)
     counts = {name: len(ids) for name, ids in groups.items()}
@@ -231,14 +231,14 @@ def thumbnails(shown: Sequence[ImageSummary]) -> None:
 
 
 def _suggesting_tile(record: ImageRecord, boxes: Sequence[Annotation]) -> str:
-    """Return an image as a tile with what is suggested on it, and what is there."""
+    """Return an image as a tile with its boxes and suggestions."""
     scope = state.scope()
     labels = services.store().labels(scope).with_labels(one.label for one in boxes)
     return cache.labelled_tile(scope, record, labels, [*record.annotations, *boxes])
 
 
-IMPORT: Final = ":material/new_label: Import labels that exist already"
-COMPARE: Final = ":material/compare_arrows: Compare two label sets"
+IMPORT: Final = ":material/new_label: Import labels"
+COMPARE: Final = ":material/compare_arrows: Compare labels"
 _TOOLS: Final[Mapping[str, Callable[[], None]]] = {
     IMPORT: import_panel.section,
     COMPARE: compare_panel.section,
