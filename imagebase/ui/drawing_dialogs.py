@@ -46,7 +46,7 @@ _AREAS: Final = "areas.canvas"
 _UNDOABLE: Final = "imagebase.areas.done"
 _AREA_PROBLEM: Final = "imagebase.areas.problem"
 _SCOPE: Final = "areas.scope"
-_THIS: Final = "this image"
+_THIS: Final = "This image"
 _LIST_PX: Final = 400
 _HINTS: Final = {
     Tool.POLYGON: "Click the corners; click the first one again to close the polygon.",
@@ -137,7 +137,7 @@ def _area_tools(record: ImageRecord) -> tuple[Tool, int]:
 
 def _all(count: int, size: Size) -> str:
     images = f"{count:,} images" if count > 1 else "images"
-    return f"all {images} of {size.width} × {size.height}"
+    return f"All {images} of {size.width} × {size.height}"
 
 
 def _area_list(record: ImageRecord) -> None:
@@ -171,7 +171,7 @@ def _area_row(area: IgnoreArea) -> None:
         wrap=False,
     ):
         box = area.shape.bounds.clipped(area.size)
-        where = _THIS if area.image_id else "all of this size"
+        where = _THIS if area.image_id else "All of this size"
         with st.container(gap=None):
             st.markdown(
                 f"{_SHAPES[area.shape.kind]}, {box.width:.0f} × {box.height:.0f} px"

@@ -43,7 +43,7 @@ UPLOAD_TOOL: Final = "upload.tool"
 BACK_UP: Final = ":material/archive: Back up or restore"
 
 _FIRST_NAME: Final = "My images"
-_SAMPLES_NAME: Final = "Sample photographs"
+_SAMPLES_NAME: Final = "Sample images"
 
 # Reruns that may interrupt the saving of one edit.
 _RETRIES: Final = 10

@@ -239,17 +239,16 @@ def confirm_deletion(
     version: stands for these images as they are now; another one clears the checkbox.
     """
     images = plural(what.images, "image")
-    is_one = what.images == 1
-    it, files = ("it", "its image file") if is_one else ("them", "their image files")
+    it, files = ("it", "file") if what.images == 1 else ("them", "files")
     with st.container(width=_POPOVER_PX):
         st.markdown(f"**Delete {images} from this dataset**")
         st.markdown(
-            f"This deletes {files}, {_contents(what)}. It cannot be undone, "
-            f"nor can earlier changes to {it}. To keep a copy, back up the dataset "
-            "first (**Manage**, **Back up or restore**)."
+            f"The image {files} will be deleted{_contents(what)}. This cannot be "
+            f"undone, nor can earlier changes to {it}. To keep a copy, back up the "
+            "dataset first (**Manage**, **Back up or restore**)."
         )
         is_sure = st.checkbox(
-            f"Delete {images} with {_contents(what)}", key=f"{key}.sure.{version}"
+            f"Delete {images}{_contents(what)}", key=f"{key}.sure.{version}"
         )
         st.button(
             "Delete permanently",
@@ -261,7 +260,6 @@ def confirm_deletion(
 
 
 def _contents(what: ImagesToDelete) -> str:
-    boxes = plural(what.boxes, "box") if what.boxes else "no boxes"
-    if not what.comments:
-        return boxes
-    return f"{boxes} and {plural(what.comments, 'open comment')}"
+    counts = [(what.boxes, "box"), (what.comments, "open comment")]
+    parts = [plural(count, noun) for count, noun in counts if count]
+    return f" with {' and '.join(parts)}" if parts else ""

@@ -346,7 +346,10 @@ def test_ticked_images_are_removed_once_one_is_sure(labelled: Tab) -> None:
     show_images(labelled)
     assert labelled.app.button(key="review.images.remove").disabled
     labelled.select_rows(IMAGES, 0)
-    assert "its image file, 2 boxes and 1 open comment" in labelled.words()
+    assert (
+        "The image file will be deleted with 2 boxes and 1 open comment."
+        in labelled.words()
+    )
     assert labelled.app.button(key="review.images.remove").disabled
     box_labelled(labelled, "Delete 1 image with 2 boxes and 1 open comment").check()
     labelled.app.run()

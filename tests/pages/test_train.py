@@ -74,7 +74,7 @@ def waited(tab: Tab, kind: str) -> JobInfo:
 
 def test_without_an_approved_image_it_says_what_to_do(labelled: Tab) -> None:
     labelled.open("train")
-    assert "none is approved yet" in labelled.words()
+    assert "No images are approved yet" in labelled.words()
     assert "train.start" not in [one.key for one in labelled.app.button]
 
 

@@ -97,7 +97,7 @@ def test_no_page_shows_anothers_dataset(
     app = intruder.open(page)
     assert not app.exception
     assert "secret" not in intruder.words().lower()
-    assert app.sidebar.selectbox[0].options == ["Sample photographs"]
+    assert app.sidebar.selectbox[0].options == ["Sample images"]
     assert app.session_state[CHOSEN] != theirs.dataset_id
 
 

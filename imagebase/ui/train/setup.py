@@ -124,8 +124,8 @@ def choose() -> None:
 
 def _no_training_data(approved: int) -> None:
     st.info(
-        "Training uses approved images, and none is approved yet. Approve some first: "
-        "about 30 are worth a try."
+        "No images are approved yet. Training needs approved images with boxes; about "
+        "30 are a good start."
         if not approved
         else "No approved image has a box. Draw some first."
     )

@@ -164,7 +164,7 @@ def choose_shown() -> Sequence[ImageSummary]:
         [name for name, count in counts.items() if count],
         default=_ALL,
         required=True,
-        format_func=lambda name: f"{name} {counts[name]:,}",
+        format_func=lambda name: f"{name.capitalize()} {counts[name]:,}",
         key=f"upload.shown.{hash(tuple(counts.items()))}",
         label_visibility="collapsed",
     )
