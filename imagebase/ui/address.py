@@ -28,9 +28,9 @@ def restore() -> None:
         return
     wanted = st.query_params.get(_DATASET, "")
     image = st.query_params.get(_IMAGE, "")
-    for one in state.datasets():
-        if wanted and one.dataset_id.startswith(wanted):
-            state.choose_dataset(one.dataset_id)
+    for dataset in state.datasets():
+        if wanted and dataset.dataset_id.startswith(wanted):
+            state.choose_dataset(dataset.dataset_id)
     if image:
         known = services.store().image_ids(state.scope())
         state.choose_image(next((one for one in known if one.startswith(image)), None))

@@ -118,7 +118,7 @@ def draw_sheet(
         data={
             "filling": f"{hash((tuple(tiles), version)):x}",
             "version": version,
-            "tiles": [asdict(one) for one in tiles],
+            "tiles": [asdict(tile) for tile in tiles],
             "selected": sorted(now),
         },
         on_selected_change=_nothing,
@@ -137,7 +137,7 @@ def parse_selected(
 
     version: the current one; a value of another version does not count.
     """
-    known = frozenset(one.id for one in tiles)
+    known = frozenset(tile.id for tile in tiles)
     match value:
         case {"version": str(about), "ids": list(ids)} if about == version:
             return frozenset(one for one in ids if one in known)

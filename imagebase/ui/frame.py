@@ -148,7 +148,7 @@ def _dataset_switch() -> None:
     if not state.has_dataset(listed):
         state.choose_dataset(listed[0].dataset_id)
         _reset_confirmation()
-    known = _distinct({one.dataset_id: one.name for one in listed})
+    known = _distinct({dataset.dataset_id: dataset.name for dataset in listed})
     current = state.scope().dataset_id
     st.selectbox(
         "Dataset",

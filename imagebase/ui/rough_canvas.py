@@ -105,7 +105,7 @@ class Pad:
         if filling is None:
             return
         shapes = dict.fromkeys(shapes_of(drawing, filling.factor))
-        new = [one for one in shapes if one not in filling.booked]
+        new = [shape for shape in shapes if shape not in filling.booked]
         erased = [one for one in filling.booked if one not in shapes]
         if not new and not erased:
             return

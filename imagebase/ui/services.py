@@ -76,11 +76,11 @@ def close() -> None:
     with _lock:
         opened = list(_opened.values())
         _opened.clear()
-    for one in opened:
-        one.closing.set()
-        one.runner.close()
-        one.sweeper.join()
-        one.store.close()
+    for service in opened:
+        service.closing.set()
+        service.runner.close()
+        service.sweeper.join()
+        service.store.close()
 
 
 def sweep() -> None:

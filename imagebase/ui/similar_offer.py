@@ -89,7 +89,7 @@ def _dialog() -> None:
     selected = _selected(preview, alike)
     with head:
         _summary(found, alike, selected)
-    _act(preview, [one for one in alike if _key(one) in selected])
+    _act(preview, [similar for similar in alike if _key(similar) in selected])
 
 
 def _searched(preview: _Preview, *, anywhere: bool) -> Search:
@@ -112,21 +112,21 @@ def _searched(preview: _Preview, *, anywhere: bool) -> Search:
     return preview.found[anywhere]
 
 
-def _key(one: Found) -> str:
-    return f"{one.like.key.image_id}/{one.like.key.annotation_id}"
+def _key(similar: Found) -> str:
+    return f"{similar.like.key.image_id}/{similar.like.key.annotation_id}"
 
 
 def _selected(preview: _Preview, alike: Sequence[Found]) -> frozenset[str]:
     """Return the selected keys: to start with, all unreviewed boxes."""
     return frozenset(
-        _key(one)
-        for one in alike
-        if one.is_unreviewed is not (_key(one) in preview.flipped)
+        _key(similar)
+        for similar in alike
+        if similar.is_unreviewed is not (_key(similar) in preview.flipped)
     )
 
 
 def _summary(found: Search, alike: Sequence[Found], selected: Collection[str]) -> None:
-    reviewed = sum(not one.is_unreviewed for one in alike)
+    reviewed = sum(not similar.is_unreviewed for similar in alike)
     parts = [f"**{len(selected):,}** of {widgets.plural(len(alike), 'box')} selected"]
     if reviewed:
         parts.append(f"{reviewed:,} reviewed, not selected at first")
@@ -156,7 +156,7 @@ def _draw(preview: _Preview, alike: Sequence[Found]) -> None:
         )
         for one, url in zip(shown, crop_urls(scope, places), strict=True)
     ]
-    here = {one.id for one in tiles}
+    here = {tile.id for tile in tiles}
     initial = {_key(one) for one in shown if one.is_unreviewed}
     flipped = preview.flipped & here
     page = "-".join((shown[0].like.key.annotation_id[:8], str(len(shown))))
@@ -164,7 +164,7 @@ def _draw(preview: _Preview, alike: Sequence[Found]) -> None:
         tiles,
         key=f"looks.sheet.{page}",
         selected=initial ^ flipped,
-        version=str(hash(tuple(one.id for one in tiles))),
+        version=str(hash(tuple(tile.id for tile in tiles))),
     )
     preview.flipped = (preview.flipped - here) | (initial ^ selected)
 

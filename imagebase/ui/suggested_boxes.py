@@ -46,21 +46,25 @@ def of_records(
     records: Sequence[ImageRecord],
 ) -> Mapping[str, tuple[Annotation, ...]]:
     """Return the unsaved suggestions for each image, by image id."""
-    nothing: dict[str, tuple[Annotation, ...]] = {one.image_id: () for one in records}
-    open_ones = [one for one in records if one.status is not ReviewStatus.APPROVED]
+    nothing: dict[str, tuple[Annotation, ...]] = {
+        record.image_id: () for record in records
+    }
+    open_ones = [
+        record for record in records if record.status is not ReviewStatus.APPROVED
+    ]
     source = _source() if open_ones else None
     if source is None:
         return nothing
-    pool = _pool(source.detector).only([one.image_id for one in open_ones])
+    pool = _pool(source.detector).only([record.image_id for record in open_ones])
     pool = pool.outside(services.store().ignored_shapes(state.scope(), pool.image_ids))
     detector, rule = source
     selection = select_all(pool, rule, model_labels=detector.labels)
     in_pool = set(pool.image_ids)
     return nothing | {
-        one.image_id: suggested(
-            one,
+        record.image_id: suggested(
+            record,
             as_annotations(
-                selection.of(one.image_id),
+                selection.of(record.image_id),
                 model_labels=detector.labels,
                 model_id=detector.model_id,
                 mapping=rule.mapping,
@@ -68,8 +72,8 @@ def of_records(
             ),
             model_id=detector.model_id,
         )
-        for one in open_ones
-        if one.image_id in in_pool
+        for record in open_ones
+        if record.image_id in in_pool
     }
 
 

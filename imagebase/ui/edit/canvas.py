@@ -144,7 +144,7 @@ BUTTONS: Final = {
 
 def in_words() -> list[list[str]]:
     """Return keys and descriptions of the shortcuts."""
-    return [[one.shown, one.words] for one in KEYS]
+    return [[shortcut.shown, shortcut.words] for shortcut in KEYS]
 
 
 def names() -> dict[str, str]:
@@ -200,7 +200,7 @@ def draw_editor(
     was_left = key not in st.session_state  # the browser has dropped the editor
     view = record.with_annotations([*record.annotations, *suggested])
     if was_left or not editor.shows(view):
-        editor.fill(view, {one.annotation_id: one for one in suggested})
+        editor.fill(view, {box.annotation_id: box for box in suggested})
     # Without a gap between the invisible components.
     with st.container(gap=None):
         _relay(key, "picture", {"image": record.image_id}, picture)
@@ -285,8 +285,8 @@ def _listen(on_action: Callable[[Action], None], key: str) -> None:
 
 def _colours(record: ImageRecord, labels: LabelSet) -> list[tuple[str, str]]:
     shown = {one.name: one.colour for one in labels.shown}
-    others = [one for one in record.labels if one not in shown]
-    return [*shown.items(), *((one, labels.colour_of(one)) for one in others)]
+    others = [label for label in record.labels if label not in shown]
+    return [*shown.items(), *((other, labels.colour_of(other)) for other in others)]
 
 
 @st.fragment

@@ -52,9 +52,9 @@ class Drawing(NamedTuple):
         """The boxes before all changes that are not saved yet."""
         before = {one.annotation_id: one for one in self.before}
         kept = [
-            before.pop(one.annotation_id, one)
-            for one in self.boxes or ()
-            if one.annotation_id not in self.added
+            before.pop(box.annotation_id, box)
+            for box in self.boxes or ()
+            if box.annotation_id not in self.added
         ]
         return (*kept, *before.values())
 
@@ -87,13 +87,13 @@ def filling(record: ImageRecord, *, tag: str, seq: int) -> dict[str, Any]:
         "seq": seq,
         "boxes": [
             {
-                "id": one.annotation_id,
-                "box": list(one.box),
-                "label": one.label,
-                "confidence": one.confidence,
-                "untouched": one.is_untouched,
+                "id": annotation.annotation_id,
+                "box": list(annotation.box),
+                "label": annotation.label,
+                "confidence": annotation.confidence,
+                "untouched": annotation.is_untouched,
             }
-            for one in record.annotations
+            for annotation in record.annotations
         ],
     }
 
@@ -113,8 +113,8 @@ def parse_message(value: object) -> Message:
     drawings = (_drawing(one) for one in _list(value.get("drawings")))
     actions = (_action(one) for one in _list(value.get("actions")))
     return Message(
-        tuple(one for one in drawings if one is not None),
-        tuple(one for one in actions if one is not None),
+        tuple(drawing for drawing in drawings if drawing is not None),
+        tuple(action for action in actions if action is not None),
     )
 
 

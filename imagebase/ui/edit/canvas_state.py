@@ -73,7 +73,7 @@ class Showing:
         """Return the record together with its unsaved suggestions."""
         known = {one.annotation_id for one in (*record.annotations, *record.deleted)}
         rest = [
-            one for one in self.suggested.values() if one.annotation_id not in known
+            box for box in self.suggested.values() if box.annotation_id not in known
         ]
         return record.with_annotations([*record.annotations, *rest]) if rest else record
 
@@ -130,8 +130,8 @@ class Editor:
         self.showings[self.tag] = Showing(
             image_id=record.image_id,
             boxes=tuple(
-                ShownBox(one.annotation_id, one.box, one.label)
-                for one in record.annotations
+                ShownBox(annotation.annotation_id, annotation.box, annotation.label)
+                for annotation in record.annotations
             ),
             access=self.access,
             suggested=suggested or {},
@@ -217,12 +217,12 @@ class Editor:
         """Return the new actions; those on an image with unsaved changes wait."""
         unsaved = {where.image_id for where in self.refused}
         taken: list[Action] = []
-        for one in message.actions:
-            if one.number > self.actions_done:
-                if one.image_id in unsaved:
+        for action in message.actions:
+            if action.number > self.actions_done:
+                if action.image_id in unsaved:
                     break
-                taken.append(one)
-                self.actions_done = one.number
+                taken.append(action)
+                self.actions_done = action.number
         return tuple(taken)
 
     def answer(self) -> dict[str, Any]:
@@ -241,8 +241,13 @@ def _dataset(access: RecordAccess | None) -> str:
 def _seen(record: ImageRecord) -> tuple[VisibleBox, ...]:
     return tuple(
         sorted(
-            VisibleBox(one.annotation_id, one.box, one.label, one.is_untouched)
-            for one in record.annotations
+            VisibleBox(
+                annotation.annotation_id,
+                annotation.box,
+                annotation.label,
+                annotation.is_untouched,
+            )
+            for annotation in record.annotations
         )
     )
 
@@ -265,11 +270,11 @@ def _merge_and_save(
         removed=showing.removed,
         copies=copies,
     )
-    kept = {one.annotation_id for one in edited.annotations}
+    kept = {annotation.annotation_id for annotation in edited.annotations}
     showing.removed |= {
-        one.annotation_id: one
-        for one in view.annotations
-        if one.annotation_id not in kept
+        annotation.annotation_id: annotation
+        for annotation in view.annotations
+        if annotation.annotation_id not in kept
     }
     if edited is base:
         return record
@@ -283,11 +288,12 @@ def _without_untouched(
     edited: ImageRecord, suggested: Mapping[str, Annotation], record: ImageRecord
 ) -> ImageRecord:
     """Return the edited record without unedited suggestions."""
-    stored = {one.annotation_id for one in record.annotations}
+    stored = {annotation.annotation_id for annotation in record.annotations}
     kept = [
-        one
-        for one in edited.annotations
-        if one.annotation_id in stored or suggested.get(one.annotation_id) is not one
+        annotation
+        for annotation in edited.annotations
+        if annotation.annotation_id in stored
+        or suggested.get(annotation.annotation_id) is not annotation
     ]
     return edited.with_annotations(kept)
 

@@ -246,7 +246,7 @@ def draw_deletion(record: ImageRecord) -> None:
     """Draw the deletion of this image, after a confirmation."""
     comments = services.store().comments(state.scope(), record.image_id)
     what = widgets.ImagesToDelete(
-        1, len(record.annotations), sum(one.is_open for one in comments)
+        1, len(record.annotations), sum(comment.is_open for comment in comments)
     )
     with st.popover("Delete image", icon=":material/delete:", type="tertiary"):
         widgets.confirm_deletion(
@@ -311,7 +311,7 @@ def draw_comments(image_id: str, *, actions: Callable[[], None] | None = None) -
     actions: draws further buttons in the row of the field.
     """
     comments = services.store().comments(state.scope(), image_id)
-    done = [one for one in comments if not one.is_open]
+    done = [comment for comment in comments if not comment.is_open]
     for one in comments:
         if one.is_open:
             _draw_open(one)
@@ -329,38 +329,42 @@ def draw_comments(image_id: str, *, actions: Callable[[], None] | None = None) -
             actions()
 
 
-def _draw_open(one: Comment) -> None:
+def _draw_open(comment: Comment) -> None:
     with st.container(border=True, gap="xsmall"):
-        st.markdown(f":material/comment: {widgets.escape(one.text)}")
+        st.markdown(f":material/comment: {widgets.escape(comment.text)}")
         with st.container(
             horizontal=True,
             vertical_alignment="center",
             horizontal_alignment="distribute",
         ):
-            st.caption(_by(one), width="content")
+            st.caption(_by(comment), width="content")
             st.button(
                 "Resolve",
-                key=f"edit.resolve.{one.comment_id}",
+                key=f"edit.resolve.{comment.comment_id}",
                 icon=":material/check:",
                 help="Marks the comment as done. You can reopen it.",
                 on_click=_resolve,
-                args=(one.comment_id,),
+                args=(comment.comment_id,),
             )
 
 
-def _draw_resolved(one: Comment) -> None:
-    st.markdown(widgets.escape(one.text))
-    st.caption(f"{_by(one)}; resolved by {widgets.escape(one.resolved_by or '')}")
+def _draw_resolved(comment: Comment) -> None:
+    st.markdown(widgets.escape(comment.text))
+    st.caption(
+        f"{_by(comment)}; resolved by {widgets.escape(comment.resolved_by or '')}"
+    )
     st.button(
         "Reopen",
-        key=f"edit.reopen.{one.comment_id}",
+        key=f"edit.reopen.{comment.comment_id}",
         on_click=_reopen,
-        args=(one.comment_id,),
+        args=(comment.comment_id,),
     )
 
 
-def _by(one: Comment) -> str:
-    return widgets.escape(f"{one.who}, {state.local(one.created_at):%d %b, %H:%M}")
+def _by(comment: Comment) -> str:
+    return widgets.escape(
+        f"{comment.who}, {state.local(comment.created_at):%d %b, %H:%M}"
+    )
 
 
 def _draw_field(image_id: str) -> None:

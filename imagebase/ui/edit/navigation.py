@@ -49,9 +49,9 @@ def choose() -> None:
     )
 
 
-def _with_count(one: ImageQueue, counts: Mapping[str, int]) -> str:
-    count = counts.get(one.lower())
-    return one if count is None else f"{one} {count:,}"
+def _with_count(option: ImageQueue, counts: Mapping[str, int]) -> str:
+    count = counts.get(option.lower())
+    return option if count is None else f"{option} {count:,}"
 
 
 def queue() -> ImageQueue:
@@ -98,7 +98,7 @@ def images() -> list[str]:
 
 
 def _filtered(store: Store, scope: Scope, wanted: ImageFilter) -> list[str]:
-    return [one.image_id for one in store.image_rows(scope, wanted)]
+    return [row.image_id for row in store.image_rows(scope, wanted)]
 
 
 def neighbours(ids: Sequence[str], current: str) -> tuple[str | None, str | None]:

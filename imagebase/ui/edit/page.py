@@ -60,7 +60,7 @@ def _edit(record: ImageRecord) -> None:
     state.note_shown(record)
     labels = services.store().labels(state.scope())
     suggested = suggested_boxes.of_record(record)
-    names = dict.fromkeys(one.label for one in suggested)
+    names = dict.fromkeys(box.label for box in suggested)
     choice = label_picker.choose(labels, tuple(names))
     left, right = st.columns(_SHARES, gap="small")
     with left:
@@ -190,7 +190,9 @@ def _side(
     problem = state.lasting_problem(canvas.take_problem(), record.image_id)
     if problem:
         st.error(widgets.escape(problem))
-    untouched = sum(one.is_untouched for one in record.annotations) + suggestions
+    untouched = (
+        sum(annotation.is_untouched for annotation in record.annotations) + suggestions
+    )
     with st.container(
         horizontal=True,
         vertical_alignment="center",

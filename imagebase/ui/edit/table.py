@@ -99,8 +99,13 @@ def _shows(table: BoxTableState, record: ImageRecord) -> bool:
 
 def _seen(record: ImageRecord) -> tuple[_ShownRow, ...]:
     return tuple(
-        (one.annotation_id, _origin(one), table_row(one), in_words(one.attributes))
-        for one in record.annotations
+        (
+            annotation.annotation_id,
+            _origin(annotation),
+            table_row(annotation),
+            in_words(annotation.attributes),
+        )
+        for annotation in record.annotations
     )
 
 
@@ -114,26 +119,33 @@ def _refill(table: BoxTableState, record: ImageRecord) -> None:
 
 def _frame(annotations: tuple[Annotation, ...]) -> pd.DataFrame:
     rows = [
-        (_origin(one), one.label, _percent(one), *table_row(one)[1:])
-        for one in annotations
+        (
+            _origin(annotation),
+            annotation.label,
+            _percent(annotation),
+            *table_row(annotation)[1:],
+        )
+        for annotation in annotations
     ]
     frame = pd.DataFrame(
         rows, columns=["origin", "label", "confidence", "x", "y", "width", "height"]
     )
-    if any(one.attributes for one in annotations):
-        frame["attributes"] = [in_words(one.attributes) for one in annotations]
+    if any(annotation.attributes for annotation in annotations):
+        frame["attributes"] = [
+            in_words(annotation.attributes) for annotation in annotations
+        ]
     numbers = ["confidence", "x", "y", "width", "height"]
     return frame.astype(dict.fromkeys(numbers, "float64"))
 
 
-def _percent(one: Annotation) -> float | None:
-    return None if one.confidence is None else one.confidence * 100
+def _percent(annotation: Annotation) -> float | None:
+    return None if annotation.confidence is None else annotation.confidence * 100
 
 
-def _origin(one: Annotation) -> str:
-    if one.is_untouched:
+def _origin(annotation: Annotation) -> str:
+    if annotation.is_untouched:
         return _MODEL
-    return _ACCEPTED if one.accepted else _PERSON
+    return _ACCEPTED if annotation.accepted else _PERSON
 
 
 def _columns(names: list[str]) -> dict[str, Any]:
@@ -235,7 +247,9 @@ _Change = Callable[[Attributes], Mapping[str, object]]
 
 def draw_attributes(record: ImageRecord) -> None:
     """Draw the popover with the attributes of a box."""
-    described = sum(bool(in_words(one.attributes)) for one in record.annotations)
+    described = sum(
+        bool(in_words(annotation.attributes)) for annotation in record.annotations
+    )
     with st.popover(
         f"Attributes ({described})" if described else "Attributes",
         icon=":material/sell:",
@@ -251,7 +265,7 @@ def draw_attributes(record: ImageRecord) -> None:
 
 def _choose(record: ImageRecord) -> Annotation:
     """Draw the choice of a box, named as in the table; return it."""
-    boxes = {one.annotation_id: one for one in record.annotations}
+    boxes = {annotation.annotation_id: annotation for annotation in record.annotations}
     ids = list(boxes)
     if st.session_state.get(_CHOSEN) not in boxes:
         st.session_state[_CHOSEN] = ids[0]
@@ -264,23 +278,23 @@ def _choose(record: ImageRecord) -> Annotation:
     return boxes[chosen]
 
 
-def _draw_flags(one: Annotation) -> None:
+def _draw_flags(annotation: Annotation) -> None:
     with st.container(horizontal=True):
         for flag in FLAGS:
-            key = _key(one, flag)
+            key = _key(annotation, flag)
             # Set from the record, since undo changes them too.
-            st.session_state[key] = one.attributes.get(flag) is True
+            st.session_state[key] = annotation.attributes.get(flag) is True
             st.checkbox(
                 flag.capitalize(),
                 key=key,
                 on_change=_set_flag,
-                args=(one.annotation_id, flag, key),
+                args=(annotation.annotation_id, flag, key),
             )
 
 
-def _draw_others(one: Annotation) -> None:
-    words = _other_words(one.attributes)
-    key = _key(one, "others")
+def _draw_others(annotation: Annotation) -> None:
+    words = _other_words(annotation.attributes)
+    key = _key(annotation, "others")
     st.session_state[key] = list(words)
     st.multiselect(
         "Other attributes",
@@ -289,14 +303,14 @@ def _draw_others(one: Annotation) -> None:
         key=key,
         placeholder=f"Type {_EXAMPLE}",
         on_change=_set_others,
-        args=(one.annotation_id, key),
+        args=(annotation.annotation_id, key),
         help=f"A name, or a name and a value such as {_EXAMPLE}. "
         "Enter adds it, × deletes it.",
     )
 
 
-def _key(one: Annotation, what: str) -> str:
-    return f"edit.attributes.{one.annotation_id}.{what}"
+def _key(annotation: Annotation, what: str) -> str:
+    return f"edit.attributes.{annotation.annotation_id}.{what}"
 
 
 def _other_words(attributes: Attributes) -> dict[str, str]:

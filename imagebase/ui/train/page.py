@@ -115,7 +115,7 @@ def _finish(job_id: str) -> None:
 def active_run() -> JobInfo | None:
     """Return the running or queued training run, which need not be the newest."""
     active = services.store().active_jobs(state.scope())
-    return next((one for one in active if one.kind == KIND), None)
+    return next((job for job in active if job.kind == KIND), None)
 
 
 def show_failed() -> None:
@@ -216,7 +216,7 @@ def _bundle() -> None:
         st.error(widgets.escape(job.error or ""))
     wanted = _wanted()
     zips = (job.result or {}).get("zips", []) if job is not None else []
-    is_there = bool(zips) and all(Path(one["path"]).is_file() for one in zips)
+    is_there = bool(zips) and all(Path(zip_file["path"]).is_file() for zip_file in zips)
     if job is not None and job.parameters == wanted and is_there:
         _download(zips)
         return

@@ -37,7 +37,7 @@ _SHAPES: Final = {OF_ROUND: "circle", BEFORE: "diamond"}
 def rounds(trainings: Sequence[Round]) -> None:
     """Draw the AP50 of each training run, where two or more were evaluated."""
     points = points_of(trainings)
-    evaluated = [one for one in points if one["what"] == OF_ROUND]
+    evaluated = [point for point in points if point["what"] == OF_ROUND]
     if len(evaluated) < 2:
         return
     st.markdown("**AP50 by training run**")
@@ -78,7 +78,7 @@ def _is_same(name: str, other: str) -> bool:
 
 
 def _chart(points: Sequence[dict[str, Any]]) -> alt.LayerChart:
-    kinds = {one["what"] for one in points}
+    kinds = {point["what"] for point in points}
     used = [one for one in _COLOURS if one in kinds]
     scale = alt.Scale(domain=[0, 1])
     base = alt.Chart(pd.DataFrame(points)).encode(
@@ -118,7 +118,7 @@ _LABEL_REST: Final = "imagebase.train.label_rest"
 def show() -> bool:
     """Draw the last finished training run; say whether there is one."""
     all_jobs = services.store().jobs(state.scope())
-    done = [one for one in all_jobs if one.kind == KIND and one.result]
+    done = [job for job in all_jobs if job.kind == KIND and job.result]
     result = next((one.result for one in done if one.state is JobState.DONE), None)
     if result is None:
         return False
@@ -320,8 +320,8 @@ def _before_and_after(result: Mapping[str, Any], name: str) -> None:
     for place, example in enumerate(shown):
         record = records[example.image_id]
         for offset, boxes in enumerate((example.before, example.after)):
-            annotations = [one.annotation() for one in boxes]
-            names = labels.with_labels(dict.fromkeys(one.label for one in boxes))
+            annotations = [box.annotation() for box in boxes]
+            names = labels.with_labels(dict.fromkeys(box.label for box in boxes))
             cell = cells[(2 * place + offset) % len(cells)]
             cell.image(
                 cache.labelled_tile(state.scope(), record, names, annotations),
@@ -337,12 +337,14 @@ def curves(
     """Draw loss and AP50 side by side."""
     left, right = st.columns(2)
     points = thinned(losses) or [
-        (one.step, one.loss) for one in evaluations if one.loss is not None
+        (evaluation.step, evaluation.loss)
+        for evaluation in evaluations
+        if evaluation.loss is not None
     ]
     if points:
         left.markdown("**Loss**")
         left.altair_chart(_loss_chart(points), width="stretch")
-    measured = [one for one in evaluations if one.ap50 is not None]
+    measured = [evaluation for evaluation in evaluations if evaluation.ap50 is not None]
     if measured:
         right.markdown("**AP50 on held-out images**")
         right.altair_chart(_ap_chart(measured), width="stretch")
@@ -374,7 +376,7 @@ def _ap_chart(evaluations: Sequence[Evaluation]) -> alt.LayerChart:
         if value is not None
     ]
     names = [ALL, *dict.fromkeys(name for one in evaluations for name in one.per_label)]
-    colours = ["#888888", *(labels.colour_of(one) for one in names[1:])]
+    colours = ["#888888", *(labels.colour_of(name) for name in names[1:])]
     base = alt.Chart(pd.DataFrame(rows)).encode(
         x=alt.X("step:Q", title="steps", axis=_STEPS),
         y=alt.Y("AP50:Q", title=None, scale=alt.Scale(domain=[0, 1])),

@@ -244,7 +244,7 @@ def _start(fields: Mapping[str, str]) -> None:
 def _base() -> str:
     """Draw the choice of the model to start from; return the widget's key."""
     models = cache.models()
-    bases = [one.name for one in models.values() if one.is_darknet]
+    bases = [model.name for model in models.values() if model.is_darknet]
     start = _last_model(bases)
     key = f"train.base.{start}"
     st.selectbox(

@@ -220,7 +220,8 @@ def _summarise(diff: LabelSetDiff) -> None:
         st.caption(" · ".join(only_one))
     if diff.shifted:
         shown = ", ".join(
-            f"{one.label} {one.before} → {one.after}" for one in diff.shifted[:6]
+            f"{change.label} {change.before} → {change.after}"
+            for change in diff.shifted[:6]
         )
         more = len(diff.shifted) - 6
         st.warning(
@@ -255,14 +256,19 @@ def _draw_boxes(diff: LabelSetDiff) -> None:
         st.caption(f"and {len(rows) - len(shown):,} more")
 
 
-def _in_words(one: Annotation | None) -> str:
+def _in_words(annotation: Annotation | None) -> str:
     """Return label, top left corner and size of a box."""
-    if one is None:
+    if annotation is None:
         return ""
-    x, y, width, height = one.box.x_min, one.box.y_min, one.box.width, one.box.height
-    attributes = in_words(one.attributes)
+    x, y, width, height = (
+        annotation.box.x_min,
+        annotation.box.y_min,
+        annotation.box.width,
+        annotation.box.height,
+    )
+    attributes = in_words(annotation.attributes)
     more = f"  {attributes}" if attributes else ""
-    return f"{one.label}  {x:.0f}, {y:.0f}  {width:.0f} × {height:.0f}{more}"
+    return f"{annotation.label}  {x:.0f}, {y:.0f}  {width:.0f} × {height:.0f}{more}"
 
 
 def _draw_numbers(diff: LabelSetDiff) -> None:
@@ -293,7 +299,9 @@ def _number_words(before: int | None, after: int | None) -> str:
 def _draw_images(diff: LabelSetDiff) -> None:
     """Draw the differing images of this dataset, before and after side by side."""
     scope, store = state.scope(), services.store()
-    names = {one.file_name: one.image_id for one in store.image_summaries(scope)}
+    names = {
+        summary.file_name: summary.image_id for summary in store.image_summaries(scope)
+    }
     index = NameIndex(names)
     here = [
         (one, names[found])
@@ -305,8 +313,8 @@ def _draw_images(diff: LabelSetDiff) -> None:
         return
     page = widgets.page_of(here, page_size=_PAGE_SIZE, key=f"compare.page.{len(here)}")
     records = {
-        one.image_id: one
-        for one in store.records(scope, image_ids=[image_id for _, image_id in page])
+        record.image_id: record
+        for record in store.records(scope, image_ids=[image_id for _, image_id in page])
     }
     for start in range(0, len(page), 2):
         cells = st.columns(2, gap="medium")
@@ -322,11 +330,11 @@ def _draw_pair(scope: Scope, image: ImageDiff, record: ImageRecord) -> None:
     st.caption(f"{widgets.escape(widgets.short_name(image.name, longest=40))}")
     shown = replace(record, size=image.size or record.size)
     pairs = (
-        (_BEFORE, [one.before for one in image.changes]),
-        (_AFTER, [one.after for one in image.changes]),
+        (_BEFORE, [change.before for change in image.changes]),
+        (_AFTER, [change.after for change in image.changes]),
     )
     for cell, (title, boxes) in zip(st.columns(2, gap="small"), pairs, strict=True):
-        drawn = [one for one in boxes if one is not None]
+        drawn = [box for box in boxes if box is not None]
         url = cache.labelled_tile(scope, shown, _labels(scope, image.changes), drawn)
         cell.image(url, width="stretch", alt=f"{title}: {image.name}")
         verb = "differs" if len(drawn) == 1 else "differ"

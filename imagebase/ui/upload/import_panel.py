@@ -80,7 +80,7 @@ def _drop_zone() -> None:
         key=f"import.files.{kind == _FOLDER}.{generation}",
         label_visibility="collapsed",
     )
-    titles = ", ".join(one.title for one in readable_formats().values())
+    titles = ", ".join(reader.title for reader in readable_formats().values())
     st.caption(
         f"{widgets.escape(titles)}; with or without the images. "
         "Nothing is imported before you confirm the preview."

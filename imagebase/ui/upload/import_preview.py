@@ -133,7 +133,7 @@ def draw_images(matches: Sequence[Match]) -> None:
 def draw_remarks(result: ReadResult) -> None:
     """Draw the entries that the reader skipped or changed, with file and line."""
     report = result.report
-    remarks = [(one, "skipped") for one in report.skipped]
+    remarks = [(remark, "skipped") for remark in report.skipped]
     remarks += [(one, "changed") for one in report.changed]
     if not remarks:
         st.caption("Nothing was skipped or changed.")
@@ -191,7 +191,7 @@ def summarise(preview: DryRun, result: ReadResult) -> None:
         st.markdown(" · ".join(more))
     skipped = [
         (
-            sum(bool(one.problem) for one in preview.matches),
+            sum(bool(match.problem) for match in preview.matches),
             "image",
             "not found or of another size",
         ),
@@ -216,7 +216,7 @@ def _new_labels(names: Sequence[str]) -> str:
 
 def _matched(preview: DryRun) -> str:
     """Return how many of the labelled images were matched, and how."""
-    counts = Counter(one.how for one in preview.matches if not one.problem)
+    counts = Counter(match.how for match in preview.matches if not match.problem)
     ways = {
         How.CONTENT: "by content",
         How.NAME: "by name",

@@ -140,8 +140,10 @@ def show_report() -> None:
 def _reasons(report: AdmissionReport) -> list[str]:
     """Return why files were refused, each reason in full."""
     return [
-        one.reason if one.file_name in one.reason else f"{one.file_name}: {one.reason}"
-        for one in report.refused
+        file.reason
+        if file.file_name in file.reason
+        else f"{file.file_name}: {file.reason}"
+        for file in report.refused
     ]
 
 
@@ -171,21 +173,21 @@ def choose_shown() -> Sequence[ImageSummary]:
     with st.container(width="content"):
         if chosen in _MEANINGS:
             st.caption(_MEANINGS[chosen])
-    return [one for one in summaries if one.image_id in groups[chosen]]
+    return [summary for summary in summaries if summary.image_id in groups[chosen]]
 
 
 def _groups(summaries: Sequence[ImageSummary]) -> dict[str, set[str]]:
-    groups: dict[str, set[str]] = {_ALL: {one.image_id for one in summaries}}
+    groups: dict[str, set[str]] = {_ALL: {summary.image_id for summary in summaries}}
     for warning in _WARNINGS:
         groups[f"{warning}?"] = {
-            one.image_id
-            for one in summaries
-            if one.quality is not None and warning in one.quality.warnings
+            summary.image_id
+            for summary in summaries
+            if summary.quality is not None and warning in summary.quality.warnings
         }
     hashes = tuple(
-        (one.image_id, one.quality.difference_hash)
-        for one in summaries
-        if one.quality is not None
+        (summary.image_id, summary.quality.difference_hash)
+        for summary in summaries
+        if summary.quality is not None
     )
     groups[_DUPLICATES] = set(_duplicates(hashes))
     return groups
@@ -203,9 +205,9 @@ def thumbnails(shown: Sequence[ImageSummary]) -> None:
     records = services.store().records(scope, image_ids=[one.image_id for one in page])
     suggested = suggested_boxes.of_records(records)
     suggesting = {
-        one.image_id: _suggesting_tile(one, boxes)
-        for one in records
-        if (boxes := suggested[one.image_id])
+        record.image_id: _suggesting_tile(record, boxes)
+        for record in records
+        if (boxes := suggested[record.image_id])
     }
     widgets.picture_grid(
         [
@@ -233,7 +235,7 @@ def thumbnails(shown: Sequence[ImageSummary]) -> None:
 def _suggesting_tile(record: ImageRecord, boxes: Sequence[Annotation]) -> str:
     """Return an image as a tile with its boxes and suggestions."""
     scope = state.scope()
-    labels = services.store().labels(scope).with_labels(one.label for one in boxes)
+    labels = services.store().labels(scope).with_labels(box.label for box in boxes)
     return cache.labelled_tile(scope, record, labels, [*record.annotations, *boxes])
 
 
