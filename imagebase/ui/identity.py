@@ -26,6 +26,14 @@ export default function({ data }) {
 """
 
 _YEAR_SECONDS: Final = 365 * 24 * 3600
+_TOKEN_COOKIE: Final = "imagebase_visitor"
+_NAME_COOKIE: Final = "imagebase_name"
+_TOKEN: Final = "imagebase.visitor.token"
+_NAME: Final = "imagebase.visitor.name"
+_SEEN: Final = "imagebase.visitor.seen"
+_NAME_INPUT: Final = "visitor.name"
+_MAX_NAME_LENGTH: Final = 60
+_SEEN_EVERY_SECONDS: Final = 30
 
 
 def cookie(name: str) -> str:
@@ -52,16 +60,6 @@ def encode(text: str) -> str:
 def decode(value: str) -> str:
     """Return the text of an encoded cookie."""
     return unquote(value)
-
-
-_TOKEN_COOKIE: Final = "imagebase_visitor"
-_NAME_COOKIE: Final = "imagebase_name"
-_TOKEN: Final = "imagebase.visitor.token"
-_NAME: Final = "imagebase.visitor.name"
-_SEEN: Final = "imagebase.visitor.seen"
-_NAME_INPUT: Final = "visitor.name"
-_MAX_NAME_LENGTH: Final = 60
-_SEEN_EVERY_SECONDS: Final = 30
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,13 @@ if TYPE_CHECKING:
 _OUTCOME: Final = "imagebase.labels.outcome"
 
 _log = logging.getLogger(__name__)
+_ADD: Final = "labels.add"
+_SEARCH: Final = "labels.search"
+_SORT: Final = "labels.sort"
+_PAGE_SIZE: Final = 8
+_WIDTH_PX: Final = 780
+_COLUMNS: Final = [0.5, 3.6, 0.7, 1.1, 0.55, 0.55, 1.5]
+_KEYS: Final = 9
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +62,7 @@ ORDERS: Final[dict[str, SortKey]] = {
     "Most boxes first": lambda row: (-row.boxes, row.place),
     "By class ID": lambda row: (row.class_id,),
 }
+
 
 Change = Callable[[Store, Scope], str]
 
@@ -220,15 +228,6 @@ def delete(class_id: int, store: Store, scope: Scope) -> str:
 
 def _name(store: Store, scope: Scope, class_id: int) -> str:
     return store.labels(scope).labels[class_id].name
-
-
-_ADD: Final = "labels.add"
-_SEARCH: Final = "labels.search"
-_SORT: Final = "labels.sort"
-_PAGE_SIZE: Final = 8
-_WIDTH_PX: Final = 780
-_COLUMNS: Final = [0.5, 3.6, 0.7, 1.1, 0.55, 0.55, 1.5]
-_KEYS: Final = 9
 
 
 def open_button(key: str = "labels.open") -> None:

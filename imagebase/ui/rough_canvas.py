@@ -43,6 +43,12 @@ _SHARES: Final = {"left": 0.5, "top": 0.5, "center": 0.0, "right": -0.5, "bottom
 # Takes an image's id, the new shapes in its pixels and the ids of the erased ones;
 # returns an id for each new shape.
 Book = Callable[[str, Sequence[Shape], Sequence[str]], Sequence[str]]
+_MEASURE: Final = """
+export default function({ data, parentElement, setStateValue }) {
+  const width = Math.floor(parentElement.getBoundingClientRect().width);
+  if (width > 0 && width !== data.width) setStateValue("width", width);
+}
+"""
 
 
 class Tool(StrEnum):
@@ -183,14 +189,6 @@ def draw_canvas(
         key=key,
         on_change=lambda: settle(key, book),
     )
-
-
-_MEASURE: Final = """
-export default function({ data, parentElement, setStateValue }) {
-  const width = Math.floor(parentElement.getBoundingClientRect().width);
-  if (width > 0 && width !== data.width) setStateValue("width", width);
-}
-"""
 
 
 def _column_width(key: str) -> int | None:

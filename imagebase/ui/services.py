@@ -19,6 +19,7 @@ from imagebase.settings import Limits, Mode, Settings, settings
 from imagebase.store import Store, open_store
 
 _frozen_modules = 0
+SWEEP_SECONDS: Final = 60
 
 
 def freeze_modules() -> None:
@@ -33,9 +34,6 @@ def freeze_modules() -> None:
     _frozen_modules = len(sys.modules)
     gc.collect()
     gc.freeze()
-
-
-SWEEP_SECONDS: Final = 60
 
 
 @dataclass(frozen=True, slots=True)

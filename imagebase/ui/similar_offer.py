@@ -29,6 +29,9 @@ from imagebase.wording import percent
 
 PAGE_SIZE: Final = 35
 _PREVIEW: Final = "imagebase.similar_boxes.preview"
+_OFFER: Final = "imagebase.similar_boxes.offer"
+_SHOWING: Final = "imagebase.similar_boxes.showing"
+_LAST: Final = "imagebase.similar_boxes.last"
 
 
 @dataclass(slots=True)
@@ -222,11 +225,6 @@ def _changed(
     return relabel_boxes(
         store, scope, boxes, label=became, seen=seen, on_progress=on_progress
     )
-
-
-_OFFER: Final = "imagebase.similar_boxes.offer"
-_SHOWING: Final = "imagebase.similar_boxes.showing"
-_LAST: Final = "imagebase.similar_boxes.last"
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,6 +46,7 @@ STATUS_WORDS: Final = {
     ReviewStatus.APPROVED: "approved",
     ReviewStatus.REJECTED: "rejected",
 }
+_POPOVER_PX: Final = 360
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,9 +219,6 @@ def needs_images() -> None:
     st.info("This dataset has no images yet. Upload some first.")
     st.page_link("pages/upload.py", label="**Upload images**", icon=":material/upload:")
     st.stop()
-
-
-_POPOVER_PX: Final = 360
 
 
 class ImagesToDelete(NamedTuple):

@@ -25,6 +25,8 @@ from imagebase.ui import cache, services, state, suggested_boxes, widgets
 
 _MODEL: Final = "annotate.model"
 _POPOVER_PX: Final = 380
+_TABLE_PX: Final = 460
+_TABLE_HEIGHT_PX: Final = 220
 
 
 def model() -> Model:
@@ -143,10 +145,6 @@ def _cost_in_words(chosen: Model, own: int, setup: ModelConfig) -> str:
         names = ", ".join(widgets.escape(one) for one in setup.models[1:])
         words += f" Plus the same for {names}, at its own speed."
     return words
-
-
-_TABLE_PX: Final = 460
-_TABLE_HEIGHT_PX: Final = 220
 
 
 def label_table(pool: CandidatePool, detector: Detector) -> None:

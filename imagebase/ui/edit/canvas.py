@@ -15,6 +15,24 @@ from imagebase.ui.edit.canvas_messages import Action, Message, parcel, parse_mes
 from imagebase.ui.edit.canvas_state import Editor, RecordAccess
 from imagebase.ui.state import undisturbed
 
+_DIGITS: Final = {str(digit): f"label:{digit}" for digit in range(1, 10)}
+# Page buttons with the action of a key: the editor counts their clicks like keys, so
+# that each runs once, on the image on screen, and after its drawings are saved.
+BUTTONS: Final = {
+    "edit-previous": "previous",
+    "edit-next": "next",
+    "edit-undo": "undo",
+    "edit-redo": "redo",
+    "edit-copy": "copy",
+    "edit-accept": "accept",
+    "edit-empty": "empty",
+    "edit-approve": "approve",
+}
+CANVAS_KEY: Final = "edit.canvas"
+_EDITOR: Final = "imagebase.editor."
+_WISH: Final = ".wish"
+_BELOW_PX: Final = 90
+
 
 def overlay(record: ImageRecord, marks: Iterable[Shape]) -> dict[str, Any]:
     """Return ignore areas and a reviewer's marks as SVG paths for the editor.
@@ -63,8 +81,6 @@ class Shortcut(NamedTuple):
     words: str
     names: dict[str, str]
 
-
-_DIGITS: Final = {str(digit): f"label:{digit}" for digit in range(1, 10)}
 
 KEYS: Final = (
     Shortcut("1 to 9", "Label the selected box or the next one", _DIGITS),
@@ -128,19 +144,6 @@ KEYS: Final = (
     Shortcut("?", "Show or hide this list", {"?": "help"}),
 )
 
-# Page buttons with the action of a key: the editor counts their clicks like keys, so
-# that each runs once, on the image on screen, and after its drawings are saved.
-BUTTONS: Final = {
-    "edit-previous": "previous",
-    "edit-next": "next",
-    "edit-undo": "undo",
-    "edit-redo": "redo",
-    "edit-copy": "copy",
-    "edit-accept": "accept",
-    "edit-empty": "empty",
-    "edit-approve": "approve",
-}
-
 
 def in_words() -> list[list[str]]:
     """Return keys and descriptions of the shortcuts."""
@@ -150,13 +153,6 @@ def in_words() -> list[list[str]]:
 def names() -> dict[str, str]:
     """Return command or action of each key, by its name in the browser."""
     return {key: name for one in KEYS for key, name in one.names.items()}
-
-
-CANVAS_KEY: Final = "edit.canvas"
-
-_EDITOR: Final = "imagebase.editor."
-_WISH: Final = ".wish"
-_BELOW_PX: Final = 90
 
 
 def draw_editor(

@@ -27,6 +27,8 @@ from imagebase.ui.edit.canvas_state import RecordAccess
 
 _PICTURE_PX: Final = 460
 _CHANGED: Final = "Someone else changed this image. Check it, then click again."
+_KEY: Final = "edit"
+_FIELD: Final = "edit.comment"
 
 
 def on_conflict(error: RevisionConflictError) -> None:
@@ -239,9 +241,6 @@ def copy_previous() -> None:
     change(lambda one, who: copy_boxes(previous, one, who=who))
 
 
-_KEY: Final = "edit"
-
-
 def draw_deletion(record: ImageRecord) -> None:
     """Draw the deletion of this image, after a confirmation."""
     comments = services.store().comments(state.scope(), record.image_id)
@@ -300,9 +299,6 @@ def _apply(key: str, image_id: str) -> None:
     tags = list(st.session_state[key])
     tagging = partial(change, lambda record, who: tagged(record, tags))
     on_screen(image_id, tagging)
-
-
-_FIELD: Final = "edit.comment"
 
 
 def draw_comments(image_id: str, *, actions: Callable[[], None] | None = None) -> None:

@@ -34,6 +34,8 @@ _NAMESPACE: Final = uuid.UUID("6f1f0a6e-4a39-4a76-9c8e-0d9c33c1a1f4")
 
 # Id, origin, cells and attributes of a box.
 _ShownRow = tuple[str, str, TableRow, str]
+_CHOSEN: Final = "edit.attributes.box"
+_EXAMPLE: Final = "color = red"
 
 
 @dataclass(slots=True)
@@ -238,9 +240,6 @@ def _edits(state: dict[str, Any]) -> TableEdits:
         deleted=frozenset(int(row) for row in state.get("deleted_rows", ())),
     )
 
-
-_CHOSEN: Final = "edit.attributes.box"
-_EXAMPLE: Final = "color = red"
 
 _Change = Callable[[Attributes], Mapping[str, object]]
 

@@ -34,6 +34,7 @@ _WHY: Final = {
 
 # Redrawing the curves takes time from the cores that train.
 POLL_SECONDS: Final = 2.0
+NOTEBOOK: Final = PROJECT_ROOT / "notebooks" / "train_custom_model.ipynb"
 
 
 @st.fragment(run_every=POLL_SECONDS)
@@ -180,9 +181,6 @@ def _offer_resume(job: JobInfo) -> None:
 @state.reports_errors
 def _resume(job_id: str) -> None:
     services.runner().resume(state.scope(), job_id)
-
-
-NOTEBOOK: Final = PROJECT_ROOT / "notebooks" / "train_custom_model.ipynb"
 
 
 def offer() -> None:

@@ -32,6 +32,8 @@ OF_ROUND: Final = "new model"
 BEFORE: Final = "previous model, same images"
 _COLOURS: Final = {OF_ROUND: "#4A90D9", BEFORE: "#E69F00"}
 _SHAPES: Final = {OF_ROUND: "circle", BEFORE: "diamond"}
+_SHOWN: Final = 4
+_LABEL_REST: Final = "imagebase.train.label_rest"
 
 
 def rounds(trainings: Sequence[Round]) -> None:
@@ -109,10 +111,6 @@ def _chart(points: Sequence[dict[str, Any]]) -> alt.LayerChart:
         y=alt.Y("AP50:Q", scale=scale, title=None)
     )
     return alt.LayerChart(layer=[around, line, marks]).properties(height=_PX)
-
-
-_SHOWN: Final = 4
-_LABEL_REST: Final = "imagebase.train.label_rest"
 
 
 def show() -> bool:

@@ -28,6 +28,16 @@ from imagebase.ui import cache, job_progress, services, state, widgets
 
 # Drawn after every click on Edit; it need not be up to the second.
 _KEPT_SECONDS: Final = 30
+_MOST_MINUTES: Final = {Mode.TEAM: 30, Mode.DEMO: 5}
+_SIZES: Final = (320, 416, 512, 608)
+_HELD_OUT_SHARE: Final = 5
+_TABLE_PX: Final = 260
+_MINUTES: Final = "train.minutes"
+_FIELDS: Final = "imagebase.train.fields"
+# Keys of the widgets, by the job's parameters.
+_MORE: Final = {
+    name: f"train.{name}" for name in ("input_size", "flip", "colours", "own_anchors")
+}
 
 
 def offer() -> None:
@@ -68,18 +78,6 @@ def _news(owner_id: str, dataset_id: str, trained: int) -> int:
         return 0
     approved = store.image_ids(scope, statuses=[ReviewStatus.APPROVED])
     return news_since(parts_known(scope, last), approved)
-
-
-_MOST_MINUTES: Final = {Mode.TEAM: 30, Mode.DEMO: 5}
-_SIZES: Final = (320, 416, 512, 608)
-_HELD_OUT_SHARE: Final = 5
-_TABLE_PX: Final = 260
-_MINUTES: Final = "train.minutes"
-_FIELDS: Final = "imagebase.train.fields"
-# Keys of the widgets, by the job's parameters.
-_MORE: Final = {
-    name: f"train.{name}" for name in ("input_size", "flip", "colours", "own_anchors")
-}
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -35,6 +35,13 @@ _WARNINGS: Final = ("blurred", "dark", "bright", "flat", "tiny")
 _MEANINGS: Final = {
     _DUPLICATES: "Images that look almost the same as another one in this dataset."
 } | {f"{one}?": f"Each image {WARNINGS_IN_WORDS[one]}." for one in _WARNINGS}
+IMPORT: Final = ":material/new_label: Import labels"
+COMPARE: Final = ":material/compare_arrows: Compare labels"
+_TOOLS: Final[Mapping[str, Callable[[], None]]] = {
+    IMPORT: import_panel.section,
+    COMPARE: compare_panel.section,
+    state.BACK_UP: backup_panel.section,
+}
 
 
 def limits_in_words() -> str:
@@ -237,15 +244,6 @@ def _suggesting_tile(record: ImageRecord, boxes: Sequence[Annotation]) -> str:
     scope = state.scope()
     labels = services.store().labels(scope).with_labels(box.label for box in boxes)
     return cache.labelled_tile(scope, record, labels, [*record.annotations, *boxes])
-
-
-IMPORT: Final = ":material/new_label: Import labels"
-COMPARE: Final = ":material/compare_arrows: Compare labels"
-_TOOLS: Final[Mapping[str, Callable[[], None]]] = {
-    IMPORT: import_panel.section,
-    COMPARE: compare_panel.section,
-    state.BACK_UP: backup_panel.section,
-}
 
 
 def tools() -> None:
