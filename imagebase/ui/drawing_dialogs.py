@@ -339,8 +339,8 @@ def _marks(image_id: str) -> tuple[Shape, ...]:
 
 
 def _kept_marks(image_id: str) -> dict[str, Shape]:
-    kept: dict[str, dict[str, Shape]] = st.session_state.setdefault(_MARKS, {})
-    return kept.setdefault(image_id, {})
+    marks: dict[str, dict[str, Shape]] = st.session_state.setdefault(_MARKS, {})
+    return marks.setdefault(image_id, {})
 
 
 def _keep_marks(

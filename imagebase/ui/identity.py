@@ -158,9 +158,9 @@ def keep_owner(owner_id: str) -> None:
 
 def _name() -> str:
     """Return the display name of this browser; on a local server, the user's name."""
-    kept = st.session_state.get(_NAME) or decode(cookie(_NAME_COOKIE))
-    if kept or not is_loopback(st.get_option("server.address")):
-        return clean_text(str(kept))[:_MAX_NAME_LENGTH]
+    name = st.session_state.get(_NAME) or decode(cookie(_NAME_COOKIE))
+    if name or not is_loopback(st.get_option("server.address")):
+        return clean_text(str(name))[:_MAX_NAME_LENGTH]
     try:
         return getpass.getuser()
     except (OSError, KeyError):

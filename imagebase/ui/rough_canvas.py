@@ -125,8 +125,8 @@ class Pad:
 
 def pad(key: str) -> Pad:
     """Return this session's canvas of this key."""
-    kept: Pad = st.session_state.setdefault(_PADS + key, Pad())
-    return kept
+    current: Pad = st.session_state.setdefault(_PADS + key, Pad())
+    return current
 
 
 def refill(key: str) -> None:

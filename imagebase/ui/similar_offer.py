@@ -43,7 +43,7 @@ class _Preview:
 
     asked: Correction
     on_done: Callable[[], None]
-    found: dict[bool, Search] = field(default_factory=dict)
+    searches: dict[bool, Search] = field(default_factory=dict)
     flipped: set[str] = field(default_factory=set)
 
 
@@ -79,8 +79,8 @@ def _dialog() -> None:
         key="looks.anywhere",
         help="Includes boxes of this label and size in other positions.",
     )
-    found = _searched(preview, anywhere=anywhere)
-    alike = found.alike(least)
+    result = _searched(preview, anywhere=anywhere)
+    alike = result.alike(least)
     if not alike:
         st.info(
             "No similar boxes. Lower the minimum similarity, or turn on Anywhere in "
@@ -91,19 +91,19 @@ def _dialog() -> None:
     _draw(preview, alike)
     selected = _selected(preview, alike)
     with head:
-        _summary(found, alike, selected)
+        _summary(result, alike, selected)
     _act(preview, [similar for similar in alike if _key(similar) in selected])
 
 
 def _searched(preview: _Preview, *, anywhere: bool) -> Search:
-    if anywhere not in preview.found:
+    if anywhere not in preview.searches:
         bar = st.progress(0.0, text="Comparing boxes …")
 
         def show_progress(done: int, total: int) -> None:
             of = f"{done:,} of {widgets.plural(total, 'box')}"
             bar.progress(done / total if total else 1.0, text=f"Compared {of}")
 
-        preview.found[anywhere] = search(
+        preview.searches[anywhere] = search(
             services.store(),
             state.scope(),
             preview.asked,
@@ -112,7 +112,7 @@ def _searched(preview: _Preview, *, anywhere: bool) -> Search:
             on_progress=show_progress,
         )
         bar.empty()
-    return preview.found[anywhere]
+    return preview.searches[anywhere]
 
 
 def _key(similar: Found) -> str:
@@ -128,14 +128,14 @@ def _selected(preview: _Preview, alike: Sequence[Found]) -> frozenset[str]:
     )
 
 
-def _summary(found: Search, alike: Sequence[Found], selected: Collection[str]) -> None:
+def _summary(result: Search, alike: Sequence[Found], selected: Collection[str]) -> None:
     reviewed = sum(not similar.is_unreviewed for similar in alike)
     parts = [f"**{len(selected):,}** of {widgets.plural(len(alike), 'box')} selected"]
     if reviewed:
         parts.append(f"{reviewed:,} reviewed, not selected at first")
-    if found.unread:
-        parts.append(f"{widgets.plural(found.unread, 'box')} could not be read")
-    if not found.is_complete:
+    if result.unread:
+        parts.append(f"{widgets.plural(result.unread, 'box')} could not be read")
+    if not result.is_complete:
         parts.append("only the nearest 2,000 were compared")
     st.markdown("; ".join(parts) + ".")
 
@@ -284,13 +284,13 @@ def _draw_offer() -> None:
     offer, scope = _offer(), state.scope()
     if offer is None:
         return
-    found = _estimate(
+    expected = _estimate(
         scope.owner_id,
         scope.dataset_id,
         services.store().version(scope),
         offer.asked,
     )
-    if found is None or not found.here:
+    if expected is None or not expected.here:
         return
     with st.container(
         horizontal=True,
@@ -299,7 +299,7 @@ def _draw_offer() -> None:
         border=True,
         key="looks.offer",
     ):
-        st.markdown(f":material/content_copy: {words(offer.asked, found)}")
+        st.markdown(f":material/content_copy: {words(offer.asked, expected)}")
         st.button(
             "Show",
             key="looks.show",
@@ -324,7 +324,7 @@ def _ask_to_show(asked: Correction) -> None:
     st.session_state[_SHOWING] = asked
 
 
-def words(asked: Correction, found: Estimate) -> str:
+def words(asked: Correction, expected: Estimate) -> str:
     """Return the offer in Markdown, with the number of images."""
     label = widgets.escape(asked.label)
     done = (
@@ -332,9 +332,9 @@ def words(asked: Correction, found: Estimate) -> str:
         if asked.became is None
         else f"relabelled one **{widgets.escape(asked.became)}**"
     )
-    images = widgets.plural(found.here, "other image")
-    verb = "has" if found.here == 1 else "have"
-    where = "at the same place" if found.is_gathered else "near the place"
+    images = widgets.plural(expected.here, "other image")
+    verb = "has" if expected.here == 1 else "have"
+    where = "at the same place" if expected.is_gathered else "near the place"
     return f"**{images}** {verb} a **{label}** box {where} where you {done}."
 
 

@@ -148,13 +148,13 @@ def mapping_of(detector: Detector) -> dict[str, str]:
     """
     store, scope = services.store(), state.scope()
     renamed = store.former_label_names(scope)
-    kept = store.label_mapping(scope, detector.model_id)
+    saved = store.label_mapping(scope, detector.model_id)
     own = {name: renamed[name] for name in detector.labels if name in renamed}
     there = store.labels(scope).shown_names
     others = [name for name in detector.labels if name not in own]
     known = map_labels(others, there).names
     own |= {name: label for name, label in known.items() if name != label}
-    return own | {name: label or "" for name, label in kept.items()}
+    return own | {name: label or "" for name, label in saved.items()}
 
 
 def thresholds_of(detector: Detector) -> dict[str, float]:

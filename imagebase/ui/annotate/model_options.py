@@ -211,8 +211,8 @@ def _save_names(edits: Mapping[str, Mapping[str, Any]], model_id: str) -> None:
     }
     if names:
         store, scope = services.store(), state.scope()
-        kept = store.label_mapping(scope, model_id)
-        store.save_label_mapping(scope, model_id, kept | names)
+        saved = store.label_mapping(scope, model_id)
+        store.save_label_mapping(scope, model_id, saved | names)
 
 
 def _save_thresholds(edits: Mapping[str, Mapping[str, Any]], model_id: str) -> None:
@@ -225,5 +225,5 @@ def _save_thresholds(edits: Mapping[str, Mapping[str, Any]], model_id: str) -> N
     if typed:
         store, scope = services.store(), state.scope()
         every = store.label_thresholds(scope, model_id) | typed
-        kept = {label: float(at) for label, at in every.items() if at is not None}
-        store.save_label_thresholds(scope, model_id, kept)
+        thresholds = {label: float(at) for label, at in every.items() if at is not None}
+        store.save_label_thresholds(scope, model_id, thresholds)

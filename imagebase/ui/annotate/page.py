@@ -112,8 +112,8 @@ def _pool(options: RunOptions) -> CandidatePool:
     scope = state.scope()
     key = candidates_key(cache.detector(options.setup))
     version = services.store().candidates_version(scope, key)
-    kept = cache.candidates(scope.owner_id, scope.dataset_id, key, version)
-    return kept.only(options.image_ids)
+    stored = cache.candidates(scope.owner_id, scope.dataset_id, key, version)
+    return stored.only(options.image_ids)
 
 
 @widgets.guarded

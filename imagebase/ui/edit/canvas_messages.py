@@ -51,12 +51,12 @@ class Drawing(NamedTuple):
     def base(self) -> tuple[ShownBox, ...]:
         """The boxes before all changes that are not saved yet."""
         before = {one.annotation_id: one for one in self.before}
-        kept = [
+        unchanged = [
             before.pop(box.annotation_id, box)
             for box in self.boxes or ()
             if box.annotation_id not in self.added
         ]
-        return (*kept, *before.values())
+        return (*unchanged, *before.values())
 
 
 class Action(NamedTuple):

@@ -270,11 +270,11 @@ def _merge_and_save(
         removed=showing.removed,
         copies=copies,
     )
-    kept = {annotation.annotation_id for annotation in edited.annotations}
+    ids = {annotation.annotation_id for annotation in edited.annotations}
     showing.removed |= {
         annotation.annotation_id: annotation
         for annotation in view.annotations
-        if annotation.annotation_id not in kept
+        if annotation.annotation_id not in ids
     }
     if edited is base:
         return record
@@ -289,13 +289,13 @@ def _without_untouched(
 ) -> ImageRecord:
     """Return the edited record without unedited suggestions."""
     stored = {annotation.annotation_id for annotation in record.annotations}
-    kept = [
+    annotations = [
         annotation
         for annotation in edited.annotations
         if annotation.annotation_id in stored
         or suggested.get(annotation.annotation_id) is not annotation
     ]
-    return edited.with_annotations(kept)
+    return edited.with_annotations(annotations)
 
 
 def _brought_up(

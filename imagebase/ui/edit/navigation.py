@@ -137,9 +137,9 @@ def show(start: str) -> None:
     """Go to the image whose id starts with this part from the address, if any."""
     canvas.settle()
     known = services.store().image_ids(state.scope())
-    found = next((one for one in known if start and one.startswith(start)), None)
-    if found is not None:
-        state.choose_image(found)
+    match = next((one for one in known if start and one.startswith(start)), None)
+    if match is not None:
+        state.choose_image(match)
 
 
 def following() -> list[str]:
@@ -164,9 +164,9 @@ def go_next(to_come: Sequence[str]) -> None:
         ImageQueue.WAITING,
     ):
         waiting &= set(services.store().image_ids(state.scope(), statuses=UNDECIDED))
-    found = next((one for one in to_come if one in waiting), None)
-    if found is not None:
-        state.choose_image(found)
+    following_id = next((one for one in to_come if one in waiting), None)
+    if following_id is not None:
+        state.choose_image(following_id)
     elif queue() is ImageQueue.ALL:
         state.say("Done: all images are reviewed.")
     else:
@@ -182,9 +182,9 @@ def next_doubtful() -> None:
         return
     scope, store = state.scope(), services.store()
     is_scoring = _score(store, scope)
-    found = store.next_doubtful(scope, current)
-    if found is not None:
-        state.choose_image(found)
+    doubtful = store.next_doubtful(scope, current)
+    if doubtful is not None:
+        state.choose_image(doubtful)
     elif is_scoring:
         state.say(_WAIT)
     else:

@@ -337,14 +337,14 @@ def _set_others(annotation_id: str, key: str) -> None:
     def change(attributes: Attributes) -> Mapping[str, object]:
         words = _other_words(attributes)
         others = words.values()
-        kept = {n: value for n, value in attributes.items() if n not in others}
+        updated = {n: value for n, value in attributes.items() if n not in others}
         for text in wanted:
             name, value = parsed(text)
             if text in words:
-                kept[words[text]] = attributes[words[text]]
+                updated[words[text]] = attributes[words[text]]
             else:
-                kept[name] = True if value is None else value_of(value)
-        return kept
+                updated[name] = True if value is None else value_of(value)
+        return updated
 
     _change(annotation_id, change)
 

@@ -75,8 +75,8 @@ def _is_same(name: str, other: str) -> bool:
     """Say whether two names mean one model, which may have been renamed since."""
     if name == other:
         return True
-    found = cache.model_called(name)
-    return found is not None and found == cache.model_called(other)
+    model = cache.model_called(name)
+    return model is not None and model == cache.model_called(other)
 
 
 def _chart(points: Sequence[dict[str, Any]]) -> alt.LayerChart:

@@ -304,9 +304,9 @@ def _draw_images(diff: LabelSetDiff) -> None:
     }
     index = NameIndex(names)
     here = [
-        (one, names[found])
-        for one in diff.images
-        if (found := index.find(one.name)) is not None
+        (image, names[name])
+        for image in diff.images
+        if (name := index.find(image.name)) is not None
     ]
     if not here:
         st.caption("None of the differing images is in this dataset.")
