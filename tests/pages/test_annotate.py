@@ -130,7 +130,7 @@ def test_learned_thresholds_are_what_the_page_begins_with(filled: Tab) -> None:
     assert row in label_rows(filled)
 
 
-def test_emptied_threshold_is_gone_and_the_others_stay(filled: Tab) -> None:
+def test_cleared_threshold_is_deleted_and_the_others_stay(filled: Tab) -> None:
     run(filled)
     before = found(filled)
     edit_labels(filled, confidence=1.0)
@@ -221,7 +221,7 @@ def test_cancelled_run_keeps_what_was_done_and_can_be_run_again(filled: Tab) -> 
     assert not filled.app.button(key="annotate.run").disabled
 
 
-def test_page_shows_results_as_they_come(filled: Tab) -> None:
+def test_page_shows_results_as_they_arrive(filled: Tab) -> None:
     store().submit_job(the_scope(), "annotate", {"model": "x", "statuses": []})
     store().claim_job("elsewhere:1:x", ["annotate"])  # and it takes its time
     filled.open("annotate")

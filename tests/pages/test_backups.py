@@ -81,7 +81,7 @@ def test_dataset_is_backed_up_restored_and_opened(labelled: Tab) -> None:
     assert records() == before
 
 
-def test_backup_without_an_image_whose_file_is_gone_says_so(
+def test_backup_reports_an_image_whose_file_is_missing(
     labelled: Tab, tmp_path: Path
 ) -> None:
     lost, _ = records()
@@ -161,7 +161,7 @@ def test_the_datasets_menu_leads_here(filled: Tab) -> None:
     assert filled.app.button(key="backup.start")
 
 
-def test_press_for_a_dataset_that_is_gone_is_a_sentence(labelled: Tab) -> None:
+def test_click_for_a_deleted_dataset_is_a_message(labelled: Tab) -> None:
     store().delete_dataset(the_scope())
     labelled.press("backup.start")
     assert not labelled.app.exception

@@ -1,4 +1,4 @@
-"""Two label sets compared on the Upload page."""
+"""Comparison of two label versions on the Upload page."""
 
 import json
 
@@ -70,7 +70,7 @@ def test_files_are_compared_with_the_dataset(tab: Tab) -> None:
     assert list(changes["after"]) == ["cup  10, 10  80 × 80", "bear  50, 60  100 × 100"]
 
 
-def test_shifted_class_numbers_are_a_warning(tab: Tab) -> None:
+def test_changed_class_ids_are_a_warning(tab: Tab) -> None:
     drop(tab, "Before", EARLIER)
     assert store().labels(the_scope()).names == ("bottle", "cup", "bear", "<b>")
     (warning,) = tab.app.warning
@@ -79,7 +79,7 @@ def test_shifted_class_numbers_are_a_warning(tab: Tab) -> None:
     assert list(numbers["change"]) == ["changed", "changed", "changed", "new"]
 
 
-def test_what_was_is_drawn_beside_what_is(tab: Tab) -> None:
+def test_before_and_after_are_drawn_side_by_side(tab: Tab) -> None:
     before = len(tab.app.get("image"))
     drop(tab, "Before", EARLIER)
     assert len(tab.app.get("image")) == before + 4

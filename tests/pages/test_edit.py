@@ -35,7 +35,7 @@ def test_next_and_previous_turn_the_pages(labelled: Tab) -> None:
     assert KITCHEN in labelled.words()
 
 
-def test_image_stays_chosen_while_one_looks_elsewhere(labelled: Tab) -> None:
+def test_image_stays_chosen_on_other_pages(labelled: Tab) -> None:
     labelled.open("edit")
     labelled.press("edit.next")
     labelled.open("review")
@@ -43,7 +43,7 @@ def test_image_stays_chosen_while_one_looks_elsewhere(labelled: Tab) -> None:
     assert BEAR in labelled.words()
 
 
-def test_approving_goes_on_to_the_next_image_in_need(labelled: Tab) -> None:
+def test_approving_opens_the_next_image_to_review(labelled: Tab) -> None:
     labelled.open("edit")
     labelled.press("edit.approve")
     assert records()[0].status is ReviewStatus.APPROVED
@@ -159,7 +159,7 @@ def test_table_lists_the_boxes(labelled: Tab) -> None:
     assert len(table.value) == 2
 
 
-def test_what_somebody_else_saved_is_shown_and_not_overwritten(labelled: Tab) -> None:
+def test_someone_elses_version_is_shown_and_not_overwritten(labelled: Tab) -> None:
     labelled.open("edit")
     put(records()[0], Annotation(Box(5, 5, 50, 50), "theirs"))
     labelled.press("edit.approve")
@@ -174,7 +174,7 @@ def test_box_at_the_very_edge_does_not_stop_the_page(labelled: Tab) -> None:
     assert not labelled.app.exception
 
 
-def test_image_that_somebody_removed_gives_way_to_another(labelled: Tab) -> None:
+def test_deleted_image_is_replaced_by_another(labelled: Tab) -> None:
     labelled.open("edit")
     store().remove_images(the_scope(), [records()[0].image_id])
     labelled.press("edit.approve")
@@ -202,7 +202,7 @@ def test_image_on_screen_is_removed_once_one_is_sure(labelled: Tab) -> None:
     assert "no images yet" in labelled.words()
 
 
-def test_image_that_somebody_labels_meanwhile_is_not_removed(labelled: Tab) -> None:
+def test_image_labelled_meanwhile_is_not_deleted(labelled: Tab) -> None:
     labelled.open("edit")
     be_sure(labelled)
     put(records()[0], Annotation(Box(5, 5, 50, 50), "theirs"))
@@ -213,7 +213,7 @@ def test_image_that_somebody_labels_meanwhile_is_not_removed(labelled: Tab) -> N
     assert labelled.app.button(key="edit.remove").disabled
 
 
-def test_press_after_the_dataset_is_gone_says_what_to_do(labelled: Tab) -> None:
+def test_click_after_the_dataset_was_deleted_says_what_to_do(labelled: Tab) -> None:
     labelled.open("edit")
     scope: Scope = the_scope()
     store().delete_dataset(scope)
@@ -252,7 +252,7 @@ def test_tags_are_saved_at_once_and_undone(labelled: Tab) -> None:
     assert records()[0].tags == ()
 
 
-def test_saved_is_said_after_undo_too(labelled: Tab) -> None:
+def test_saved_mark_is_shown_after_undo_too(labelled: Tab) -> None:
     labelled.open("edit")
     assert "All changes saved" in labelled.words()
     labelled.press("edit.accept")
@@ -316,7 +316,7 @@ def test_images_to_review_leave_out_those_that_are_approved(labelled: Tab) -> No
     assert "**1** / 1" in labelled.words()
 
 
-def test_nobody_is_sent_through_images_that_are_not_there(labelled: Tab) -> None:
+def test_empty_queue_is_reported(labelled: Tab) -> None:
     labelled.open("edit")
     go_through(labelled, ImageQueue.REJECTED)
     assert labelled.toasts() == ["No images in this queue\\: rejected\\."]
@@ -339,7 +339,7 @@ def test_approving_the_last_one_says_that_all_is_done(labelled: Tab) -> None:
     assert "all images are reviewed" in labelled.toasts()[0]
 
 
-def test_press_on_copy_where_no_image_is_left_is_a_sentence(labelled: Tab) -> None:
+def test_copy_without_an_image_is_a_message(labelled: Tab) -> None:
     labelled.open("edit")
     store().remove_images(the_scope(), [one.image_id for one in records()])
     labelled.press("edit.copy")

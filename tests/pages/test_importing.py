@@ -1,4 +1,4 @@
-"""Label files on the Upload page: looked at, agreed to, and only then stored."""
+"""Import of label files on the Upload page: preview, confirm, import."""
 
 import json
 from collections.abc import Sequence
@@ -100,7 +100,7 @@ def test_dry_run_says_it_all_and_stores_nothing(filled: Tab) -> None:
     assert not len(store().labels(the_scope()))
 
 
-def test_agreed_labels_come_in_and_one_undo_takes_them_back(filled: Tab) -> None:
+def test_confirmed_labels_are_imported_and_one_undo_removes_them(filled: Tab) -> None:
     drop(filled, ("labels.json", BOTH))
     assert filled.app.button(key="import.agree").label == "Import 2 boxes"
     filled.press("import.agree")
@@ -150,7 +150,9 @@ def test_labels_that_confirm_model_boxes_delete_none(labelled: Tab) -> None:
     assert "1 of them confirm model boxes, which count as imported from then on" in said
 
 
-def test_persons_boxes_go_only_when_told_with_a_warning(labelled: Tab) -> None:
+def test_boxes_of_people_are_deleted_only_on_request_with_a_warning(
+    labelled: Tab,
+) -> None:
     drop(labelled, ("labels.json", BOTH))
     assert not labelled.app.warning
     (mode,) = (
@@ -166,7 +168,7 @@ def test_persons_boxes_go_only_when_told_with_a_warning(labelled: Tab) -> None:
     assert [len(one.annotations) for one in records()] == [1, 1]
 
 
-def test_images_come_with_their_labels_into_an_empty_dataset(tab: Tab) -> None:
+def test_images_are_imported_with_their_labels_into_an_empty_dataset(tab: Tab) -> None:
     one = coco(("bear.jpg", "cat"))
     drop(tab, ("labels.json", one), ("images/bear.jpg", photograph("bear.jpg")))
     assert "**1 new image**" in tab.words()
@@ -217,7 +219,7 @@ def test_upload_with_other_files_points_to_the_import(tab: Tab) -> None:
     assert "To import label files, use **Import labels** below." in tab.words()
 
 
-def test_boxes_with_a_confidence_are_told_apart(filled: Tab) -> None:
+def test_boxes_with_a_confidence_are_counted_apart(filled: Tab) -> None:
     said = json.loads(BOTH)
     said["annotations"][0]["score"] = 0.6
     drop(filled, ("labels.json", json.dumps(said).encode()))
@@ -227,7 +229,7 @@ def test_boxes_with_a_confidence_are_told_apart(filled: Tab) -> None:
     assert [one.annotations[0].is_untouched for one in records()] == [True, False]
 
 
-def test_approved_images_are_left_alone_unless_told(filled: Tab) -> None:
+def test_approved_images_are_skipped_unless_requested(filled: Tab) -> None:
     first, _ = records()
     store().save(the_scope(), replace(first, status=ReviewStatus.APPROVED))
     drop(filled, ("labels.json", BOTH))
@@ -248,7 +250,7 @@ def test_dropped_files_stay_where_the_import_is_refused(filled: Tab) -> None:
 
 
 @pytest.mark.parametrize("key", ["import.agree", "import.forget"])
-def test_press_for_a_dataset_that_is_gone_is_a_sentence(filled: Tab, key: str) -> None:
+def test_click_for_a_deleted_dataset_is_a_message(filled: Tab, key: str) -> None:
     drop(filled, ("labels.json", BOTH))
     store().delete_dataset(the_scope())
     filled.press(key)

@@ -340,7 +340,7 @@ def box_labelled(tab: Tab, label: str) -> Checkbox:
     return found
 
 
-def test_ticked_images_are_removed_once_one_is_sure(labelled: Tab) -> None:
+def test_selected_images_are_deleted_after_confirmation(labelled: Tab) -> None:
     kitchen, bear = records()
     store().add_comment(the_scope(), kitchen.image_id, "Blurred")
     show_images(labelled)
@@ -382,7 +382,7 @@ def test_a_tick_for_one_image_is_none_for_all(labelled: Tab) -> None:
     assert "no images yet" in labelled.words()
 
 
-def test_image_that_somebody_labels_meanwhile_is_not_removed(labelled: Tab) -> None:
+def test_image_labelled_meanwhile_is_not_deleted(labelled: Tab) -> None:
     show_images(labelled)
     labelled.select_rows(IMAGES, 1)
     box_labelled(labelled, "Delete 1 image with 1 box").check().run()

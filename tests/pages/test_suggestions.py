@@ -1,4 +1,4 @@
-"""What a model suggests is shown wherever the image is, until somebody saves it."""
+"""Suggestions are shown with the image on every page until they are saved."""
 
 import pytest
 

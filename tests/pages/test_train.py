@@ -1,4 +1,4 @@
-"""The Train page: what there is to learn from, a run, what comes of it."""
+"""The Train page: training data, a run, its result."""
 
 import shutil
 import sys
@@ -98,7 +98,7 @@ def test_labels_of_strangers_are_shown_as_text(shapes: Tab) -> None:
     assert r"\*\*bold\*\*" in shapes.words()
 
 
-def test_a_finished_training_shows_figures_pictures_and_the_way_on(
+def test_a_finished_run_shows_metrics_images_and_next_steps(
     shapes: Tab,
 ) -> None:
     job_id = services.runner().submit(
@@ -127,7 +127,7 @@ def test_a_finished_training_shows_figures_pictures_and_the_way_on(
 
 
 @pytest.mark.long
-def test_a_stopped_training_goes_on_and_ends_when_asked_to(shapes: Tab) -> None:
+def test_a_stopped_run_resumes_and_finishes_on_request(shapes: Tab) -> None:
     job_id = services.runner().submit(the_scope(), "train", {**LONG, "name": "S"})
     shapes.open("train")
     assert shapes.app.button(key=f"train.finish.{job_id}").disabled
@@ -185,7 +185,7 @@ def test_while_the_model_is_written_nothing_can_be_asked_for(shapes: Tab) -> Non
     assert "Judging and writing the model" in shapes.progress()
 
 
-def test_a_training_that_goes_on_tells_what_it_does_before_the_next_step(
+def test_a_resumed_run_shows_its_phase_before_the_next_step(
     shapes: Tab,
 ) -> None:
     job = goes_on_elsewhere(Progress("learning", 9, 10, loss=1.0))
@@ -199,7 +199,7 @@ def test_a_training_that_goes_on_tells_what_it_does_before_the_next_step(
     assert "9 of about 10 steps" in shapes.progress()
 
 
-def test_a_stop_is_said_until_it_happens(shapes: Tab) -> None:
+def test_stopping_is_shown_until_it_happens(shapes: Tab) -> None:
     job_id = goes_on_elsewhere(Progress("learning", 9, 10, loss=1.0)).job_id
     shapes.open("train")
     shapes.press(f"train.stop.{job_id}")
@@ -216,7 +216,7 @@ def test_to_end_what_has_ended_meanwhile_is_no_error(shapes: Tab) -> None:
     assert not shapes.app.error
 
 
-def test_a_training_that_broke_off_can_go_on_once_images_are_ready(
+def test_a_failed_run_can_resume_once_images_are_prepared(
     shapes: Tab,
 ) -> None:
     job = goes_on_elsewhere(Progress("learning", 9, 10, loss=1.0))
@@ -241,7 +241,7 @@ def test_what_a_training_had_learned_weeks_ago_is_not_spoken_of(shapes: Tab) -> 
     assert "was stopped" not in shapes.words()
 
 
-def test_a_training_stopped_while_it_read_left_nothing_to_go_on_with(
+def test_a_run_stopped_while_reading_cannot_resume(
     shapes: Tab,
 ) -> None:
     job = goes_on_elsewhere()

@@ -1,4 +1,4 @@
-"""Review and Edit say when another training is worth it."""
+"""Review and Edit offer another training run when it is worth it."""
 
 import sys
 
@@ -40,13 +40,13 @@ def test_forty_nine_are_not_enough(grown: Tab) -> None:
     assert SENTENCE not in grown.words()
 
 
-def test_without_a_training_that_ended_nothing_is_said(grown: Tab) -> None:
+def test_without_a_finished_run_nothing_is_shown(grown: Tab) -> None:
     work_folder(the_scope(), "stopped").mkdir(parents=True)
     grown.open("review")
     assert SENTENCE not in grown.words()
 
 
-def test_without_pytorch_nothing_is_said(
+def test_without_pytorch_nothing_is_shown(
     grown: Tab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     add_round("Own")

@@ -1,4 +1,4 @@
-"""What a training came to: label the rest with it, whatever it is called by now."""
+"""Result of a training run: label the rest, also after renaming the model."""
 
 from dataclasses import replace
 
@@ -83,7 +83,7 @@ def most_doubtful_first(setup: ModelConfig) -> list[str]:
     return by_doubt(select_all(pool, rule, model_labels=looker.labels))
 
 
-def test_the_rest_is_shown_as_it_was_looked_at_most_doubtful_first(
+def test_the_rest_is_shown_with_the_models_settings_most_doubtful_first(
     trained: Tab,
 ) -> None:
     trained.open("annotate")
@@ -107,7 +107,7 @@ def test_the_rest_is_shown_as_it_was_looked_at_most_doubtful_first(
     assert wanted != [one.image_id for one in records()]
 
 
-def test_pressed_again_it_goes_to_the_run_that_goes_on(trained: Tab) -> None:
+def test_second_click_opens_the_running_run(trained: Tab) -> None:
     trained.open("train")
     parameters = ModelConfig(("Own",)).parameters() | {"statuses": ["new"]}
     store().submit_job(the_scope(), "annotate", parameters)
@@ -135,7 +135,7 @@ def test_a_renamed_model_labels_the_rest_under_its_new_name(trained: Tab) -> Non
     assert trained.wait("annotate").parameters["model"] == "Better"
 
 
-def test_a_deleted_model_labels_nothing_and_it_is_said(trained: Tab) -> None:
+def test_a_deleted_model_labels_nothing_and_a_caption_says_so(trained: Tab) -> None:
     library_of(TEAM_OWNER).delete("Own")
     trained.open("train")
     assert "This model was deleted" in trained.words()
@@ -161,7 +161,7 @@ def test_training_again_begins_from_the_last_model_under_any_name(
     assert trained.app.selectbox(key="train.base.Better").value == "Better"
 
 
-def test_what_was_typed_with_the_press_is_trained(trained: Tab) -> None:
+def test_text_typed_with_the_click_is_used(trained: Tab) -> None:
     approve_a_box()
     trained.open("train")
     dataset_id = the_scope().dataset_id
@@ -179,7 +179,7 @@ def test_what_was_typed_with_the_press_is_trained(trained: Tab) -> None:
     ("name", "sentence"),
     [("  ", "Give the model a name"), ("cats & dogs", "cannot be called")],
 )
-def test_a_name_that_cannot_be_is_said_at_the_press(
+def test_an_invalid_name_is_reported_at_the_click(
     trained: Tab, name: str, sentence: str
 ) -> None:
     approve_a_box()
@@ -228,7 +228,7 @@ def test_the_bundle_is_offered_when_it_is_built(trained: Tab) -> None:
 @pytest.mark.parametrize(
     ("before", "said"), [(0.4, "+0.100"), (0.5001, "unchanged"), (None, "")]
 )
-def test_the_change_against_the_base_is_said(
+def test_the_change_against_the_base_is_shown(
     trained: Tab, before: float | None, said: str
 ) -> None:
     add_round("Own 2", ap50=0.5, base="Own", base_ap50=before)
@@ -248,7 +248,7 @@ def worse(trained: Tab) -> Tab:
     return trained
 
 
-def test_a_worse_model_is_said_to_be_worse_by_how_much_and_why(worse: Tab) -> None:
+def test_a_worse_model_is_reported_with_amount_and_reason(worse: Tab) -> None:
     said = worse.words()
     assert ":material/warning: Own 2 is worse than Own" in said
     assert "from **0.694** to **0.075**" in said

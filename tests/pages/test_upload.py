@@ -1,4 +1,4 @@
-"""The Upload page as a person meets it."""
+"""The Upload page."""
 
 import io
 import zipfile
@@ -27,7 +27,7 @@ def small_png() -> bytes:
     return buffer.getvalue()
 
 
-def test_samples_are_there_at_one_press(tab: Tab) -> None:
+def test_samples_are_added_with_one_click(tab: Tab) -> None:
     tab.press("upload.samples")
     assert "**16 images added**" in tab.words()
     assert len(records()) == 16
@@ -100,7 +100,7 @@ def test_folder_is_dropped_with_its_paths(tab: Tab) -> None:
     assert [one.file_name for one in records()] == ["set/day/bear.jpg"]
 
 
-def test_press_on_a_thumbnail_opens_the_editor_where_the_page_has_changed(
+def test_click_on_a_thumbnail_opens_the_editor_after_a_change_of_page(
     filled: Tab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     filled.open("upload")

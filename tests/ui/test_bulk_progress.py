@@ -1,4 +1,4 @@
-"""Work that a press asks for: done once, to its end, whatever is clicked meanwhile."""
+"""Bulk work started by a click: runs once and to its end, despite other clicks."""
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -63,7 +63,7 @@ def press(app: AppTest, words: str) -> str:
 
 
 @pytest.mark.parametrize("words", ["many", "few"])
-def test_work_is_done_once_though_somebody_clicks(app: AppTest, words: str) -> None:
+def test_work_runs_once_despite_clicks(app: AppTest, words: str) -> None:
     assert press(app, words) == "1 300 images"
     app.run()
     assert app.text[0].value == "1 300 images"
@@ -74,7 +74,7 @@ def test_bar_is_gone_afterwards(app: AppTest) -> None:
     assert not app.get("progress")
 
 
-def test_refusal_is_said_and_is_no_reason_to_try_again(app: AppTest) -> None:
+def test_error_is_shown_and_not_retried(app: AppTest) -> None:
     assert press(app, "refused") == "0 None"
     assert app.session_state["imagebase.message"] == "This cannot be."
     app.run()

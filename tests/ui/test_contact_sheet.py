@@ -1,4 +1,4 @@
-"""The contact sheet: what the browser says counts for what it shows alone."""
+"""Contact sheet: the browser's selection counts only for the tiles it shows."""
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -8,12 +8,12 @@ from imagebase.ui.contact_sheet import Tile, parse_selected
 TILES = [Tile(one, "", "cat", "#000000", ".5", "a.jpg") for one in ("a", "b", "c")]
 
 
-def test_ticked_tiles_are_those_the_browser_names() -> None:
+def test_selected_tiles_are_those_the_browser_names() -> None:
     said = {"version": "1", "ids": ["a", "c"]}
     assert parse_selected(said, "1", TILES, otherwise=()) == {"a", "c"}
 
 
-def test_nothing_ticked_is_an_answer() -> None:
+def test_empty_selection_counts() -> None:
     said: object = {"version": "1", "ids": []}
     assert parse_selected(said, "1", TILES, otherwise=["a"]) == frozenset()
 
@@ -30,7 +30,7 @@ def test_nothing_ticked_is_an_answer() -> None:
     ],
     ids=["silence", "text", "no version", "no ids", "ids as text", "another version"],
 )
-def test_anything_else_leaves_what_it_began_with(said: object) -> None:
+def test_invalid_value_keeps_the_initial_selection(said: object) -> None:
     assert parse_selected(said, "1", TILES, otherwise=["a"]) == {"a"}
 
 
@@ -39,13 +39,13 @@ def test_unknown_ids_are_left_out() -> None:
     assert parse_selected(said, "1", TILES, otherwise=()) == {"a"}
 
 
-def test_tick_stays_while_other_tiles_come_and_go() -> None:
+def test_selection_stays_when_other_tiles_change() -> None:
     said = {"version": "1", "ids": ["a", "b"]}
     assert parse_selected(said, "1", TILES[1:], otherwise=()) == {"b"}
     assert parse_selected(said, "1", TILES, otherwise=()) == {"a", "b"}
 
 
-def test_sheet_that_has_not_spoken_is_as_it_began() -> None:
+def test_sheet_without_a_value_keeps_the_initial_selection() -> None:
     def page() -> None:
         import streamlit as st
 

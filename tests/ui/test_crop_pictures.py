@@ -59,7 +59,7 @@ def test_crop_is_as_sharp_as_a_tile_needs(
     assert abs(max(picture.size) - longest) <= 2
 
 
-def test_crop_shows_what_is_in_the_box(scope: Scope) -> None:
+def test_crop_shows_the_content_of_the_box(scope: Scope) -> None:
     size = Size(640, 480)
     image_id = add(scope, size)
     left = crop(scope, Place(image_id, size, Box(100, 100, 200, 200)))
@@ -69,7 +69,7 @@ def test_crop_shows_what_is_in_the_box(scope: Scope) -> None:
     assert right.getpixel(middle) == pytest.approx((255, 255, 255), abs=12)
 
 
-def test_image_that_is_gone_leaves_a_gap(scope: Scope) -> None:
+def test_deleted_image_leaves_a_gap(scope: Scope) -> None:
     size = Size(640, 480)
     places = [
         Place("0" * 64, size, Box(0, 0, 9, 9)),

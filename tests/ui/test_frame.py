@@ -94,7 +94,7 @@ def test_chosen_dataset_is_shown_on_every_page(filled: Tab) -> None:
     assert filled.app.sidebar.selectbox[0].value == first.dataset_id
 
 
-def test_datasets_of_one_name_can_be_told_apart(filled: Tab) -> None:
+def test_datasets_of_the_same_name_are_numbered(filled: Tab) -> None:
     first = the_scope()
     create(filled, "My images")
     options = filled.app.selectbox[0].options
@@ -103,7 +103,7 @@ def test_datasets_of_one_name_can_be_told_apart(filled: Tab) -> None:
     assert filled.app.selectbox[0].value == first.dataset_id
 
 
-def test_dataset_that_somebody_else_deleted_gives_way_to_another(filled: Tab) -> None:
+def test_dataset_deleted_by_someone_else_is_replaced_by_another(filled: Tab) -> None:
     filled.open("edit")
     store().delete_dataset(the_scope())
     filled.app.run()
@@ -123,7 +123,7 @@ def second(filled: Tab, new_tab: Callable[[], Tab]) -> Tab:
     return opened
 
 
-def test_deletion_of_what_is_gone_hits_no_other_dataset(second: Tab) -> None:
+def test_deletion_of_a_deleted_dataset_spares_the_others(second: Tab) -> None:
     second.press("sidebar.delete")
     assert names() == ["My images"]
     assert len(records()) == 2
@@ -131,12 +131,12 @@ def test_deletion_of_what_is_gone_hits_no_other_dataset(second: Tab) -> None:
     assert not second.app.checkbox(key="sidebar.sure").value
 
 
-def test_new_name_for_what_is_gone_hits_no_other_dataset(second: Tab) -> None:
+def test_renaming_a_deleted_dataset_spares_the_others(second: Tab) -> None:
     second.submit("sidebar.rename", "Bears")
     assert names() == ["My images"]
 
 
-def test_tick_for_one_dataset_is_none_for_another(filled: Tab) -> None:
+def test_confirmation_for_a_dataset_does_not_count_for_another(filled: Tab) -> None:
     first = the_scope()
     create(filled, "Second")
     filled.app.checkbox(key="sidebar.sure").check().run()
@@ -213,7 +213,7 @@ def test_error_of_ours_is_one_sentence(
     assert not tab.app.exception
 
 
-def test_error_of_ours_at_a_press_is_one_sentence_and_the_page_stays(
+def test_error_of_a_click_is_one_message_and_the_page_stays(
     tab: Tab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     error = StoreError("The disk is full.")

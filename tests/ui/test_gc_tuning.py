@@ -1,4 +1,4 @@
-"""What is loaded for good is passed over once, and garbage is collected as ever."""
+"""Imported modules are frozen once; garbage is still collected."""
 
 import gc
 import weakref

@@ -1,4 +1,4 @@
-"""Who is at the other end, in both modes, with a login and without."""
+"""Identity of the visitor, in both modes, with and without a login."""
 
 import getpass
 import hashlib
@@ -78,7 +78,7 @@ def test_demo_visitors_of_two_browsers_have_different_owners(
 
 
 @pytest.mark.usefixtures("demo")
-def test_demo_visitor_comes_back_to_the_same_images(new_tab: NewTab) -> None:
+def test_demo_visitor_returns_to_the_same_images(new_tab: NewTab) -> None:
     add_dataset(started(new_tab), "Mine")
     second = started(new_tab)
     assert len(owners()) == 1
@@ -126,7 +126,7 @@ def expire(owner: str) -> None:
 
 @pytest.mark.usefixtures("demo")
 @pytest.mark.parametrize("page", ["upload", "annotate", "edit", "review", "export"])
-def test_tab_of_an_expired_visitor_begins_anew(new_tab: NewTab, page: str) -> None:
+def test_tab_of_an_expired_visitor_starts_over(new_tab: NewTab, page: str) -> None:
     visitor = started(new_tab)
     visitor.open(page)
     (owner,) = owners()
@@ -140,7 +140,7 @@ def test_tab_of_an_expired_visitor_begins_anew(new_tab: NewTab, page: str) -> No
 
 
 @pytest.mark.usefixtures("demo")
-def test_press_in_a_tab_of_an_expired_visitor_leaves_data_that_expire(
+def test_click_in_a_tab_of_an_expired_visitor_leaves_expiring_data(
     new_tab: NewTab,
 ) -> None:
     visitor = started(new_tab)
@@ -167,7 +167,7 @@ def test_stranger_says_a_name_before_seeing_anything(
 
 
 @pytest.mark.usefixtures("two_samples")
-def test_name_is_kept_for_the_browser_and_stands_beside_changes(
+def test_name_is_kept_for_the_browser_and_recorded_with_changes(
     configure: Configure, new_tab: NewTab
 ) -> None:
     configure(address="0.0.0.0", MODE="team")
@@ -194,7 +194,7 @@ def test_login_is_asked_for_before_anything_is_seen(
 
 
 @pytest.mark.usefixtures("two_samples")
-def test_verified_name_stands_beside_changes(
+def test_verified_name_is_recorded_with_changes(
     configure: Configure, new_tab: NewTab
 ) -> None:
     configure(address="0.0.0.0", MODE="team")

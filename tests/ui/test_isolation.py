@@ -113,7 +113,7 @@ def test_no_page_shows_anothers_dataset(
         ("upload", "backup.start"),
     ],
 )
-def test_no_press_changes_anothers_dataset(
+def test_no_click_changes_another_owners_dataset(
     theirs: Scope, new_tab: NewTab, page: str, key: str
 ) -> None:
     before = _all_of(theirs)

@@ -1,4 +1,4 @@
-"""Background work in words, and what can be done about it."""
+"""Progress text of jobs, Cancel and Resume."""
 
 from datetime import timedelta
 
@@ -43,11 +43,11 @@ def job(**known: object) -> JobInfo:
         ({"done": 3, "total": 9, "seconds_left": 75.4}, "3 of 9 · 1:15 left"),
     ],
 )
-def test_progress_is_told_in_words(known: dict[str, object], words: str) -> None:
+def test_progress_text(known: dict[str, object], words: str) -> None:
     assert progress_text(job(**known)) == words
 
 
-def test_speed_is_told_once_there_is_one() -> None:
+def test_speed_is_shown_once_known() -> None:
     # The model took an hour to load; that is no part of how fast it is.
     started = utc_now() - timedelta(hours=1)
     running = job(done=100, total=200, started_at=started, rate=50.0, seconds_left=2.0)
@@ -79,7 +79,7 @@ def test_cancelled_job_says_that_its_work_is_kept(filled: Tab) -> None:
     assert "Cancelled after 0 of 0. Completed work is kept." in filled.words()
 
 
-def test_press_on_cancel_that_comes_too_late_is_said(filled: Tab) -> None:
+def test_late_cancel_is_reported(filled: Tab) -> None:
     running = begin()
     filled.open("annotate")
     store().end_job(running.claim_id, JobState.DONE, result={}, error=None)
@@ -88,7 +88,7 @@ def test_press_on_cancel_that_comes_too_late_is_said(filled: Tab) -> None:
     assert filled.toasts()
 
 
-def test_interrupted_job_goes_on_at_a_press(filled: Tab) -> None:
+def test_interrupted_job_resumes_at_a_click(filled: Tab) -> None:
     job_id = begin().job_id
     store().interrupt_workers(["elsewhere:1:x"])
     filled.open("annotate")

@@ -1,4 +1,4 @@
-"""The labels of a dataset in their dialog: each change is in the store, and undone."""
+"""Label manager: each change is stored and can be undone."""
 
 import pytest
 from streamlit.components.v2.component_manager import BidiComponentManager
@@ -106,7 +106,7 @@ def test_each_move_is_called_by_its_label(manager: Tab) -> None:
     ]
 
 
-def test_merged_labels_boxes_go_to_the_other_and_come_back(manager: Tab) -> None:
+def test_merging_moves_the_boxes_and_undo_moves_them_back(manager: Tab) -> None:
     choose_target(manager, CUP, BEAR)
     manager.press(f"labels.merge.{CUP}")
     assert labels_of_boxes() == ["bottle", "bear", "bear"]

@@ -1,4 +1,4 @@
-"""What the drawable canvas says, as shapes, booked once and on the right image."""
+"""Shapes from the drawable canvas, saved once and on the right image."""
 
 from collections.abc import Sequence
 from typing import Any

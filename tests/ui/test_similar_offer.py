@@ -1,4 +1,4 @@
-"""What is said of the look-alikes on offer."""
+"""The text of the offer for similar boxes."""
 
 import pytest
 

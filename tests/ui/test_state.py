@@ -1,4 +1,4 @@
-"""What a session keeps on screen."""
+"""Session state of the editor."""
 
 import pytest
 import streamlit as st
@@ -21,7 +21,7 @@ def test_problem_belongs_to_its_image() -> None:
     assert state.lasting_problem("", "b") == ""
 
 
-def test_problem_is_gone_after_some_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_problem_disappears_after_some_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     state.lasting_problem("Look at both.", "a")
     monkeypatch.setattr(state, "PROBLEM_SECONDS", 0.0)
     assert state.lasting_problem("", "a") == ""

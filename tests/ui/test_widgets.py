@@ -1,4 +1,4 @@
-"""Words and pages that several pages share."""
+"""Shared texts and page numbers."""
 
 import pytest
 

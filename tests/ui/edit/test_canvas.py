@@ -47,12 +47,12 @@ def test_canvas_that_has_not_spoken_changes_nothing() -> None:
     assert "record" not in app.session_state
 
 
-def test_rerun_does_not_fill_the_canvas_anew() -> None:
+def test_rerun_does_not_refill_the_canvas() -> None:
     app = AppTest.from_function(editor_page, default_timeout=20).run().run().run()
     assert len(set(app.session_state["tags"])) == 1
 
 
-def test_problem_is_told_once() -> None:
+def test_problem_is_shown_once() -> None:
     def page() -> None:
         import streamlit as st
 

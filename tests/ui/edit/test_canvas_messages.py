@@ -1,4 +1,4 @@
-"""Boxes to the browser and back: exact, and nothing senseless is taken in."""
+"""Boxes to the browser and back: exact, and invalid ones are rejected."""
 
 import json
 
@@ -17,7 +17,7 @@ SAID: dict[str, object] = {"drawings": [{"tag": "t", "seq": 3, "boxes": [BOX]}]}
 
 
 @given(st.tuples(*[st.floats(0, 1e5)] * 4))
-def test_edges_come_back_to_the_last_bit(edges: tuple[float, ...]) -> None:
+def test_edges_survive_to_the_last_bit(edges: tuple[float, ...]) -> None:
     one = Annotation(Box(*edges), "car", "h")
     record = ImageRecord("i", "a.jpg", Size(10, 10), (one,))
     filling = json.loads(json.dumps(canvas_messages.filling(record, tag="t", seq=1)))

@@ -1,4 +1,4 @@
-"""Messages of the editor, booked: late, doubled, cut short or in conflict."""
+"""Messages of the editor: late, doubled, interrupted or in conflict."""
 
 from dataclasses import replace
 
@@ -196,7 +196,7 @@ def test_late_message_is_booked_in_the_dataset_it_was_drawn_in(
     assert others.load("a").annotations == (MODEL, HUMAN)
 
 
-def test_same_image_in_another_dataset_is_filled_anew(editor: Editor) -> None:
+def test_same_image_in_another_dataset_is_refilled(editor: Editor) -> None:
     others = Records("a")
     editor.access = others.access
     assert not editor.shows(others.load("a"))
@@ -308,7 +308,7 @@ def test_drawing_from_before_a_restart_that_others_changed_too_is_chosen_from(
     assert other.answer()["booked"] == [[*said.where, 1]]
 
 
-def test_drawing_counts_once_however_late_it_comes_again(
+def test_drawing_counts_once_however_late_it_is_repeated(
     editor: Editor, records: Records
 ) -> None:
     first, second = drawing(editor, NEW), drawing(editor, seq=2)
@@ -318,7 +318,7 @@ def test_drawing_counts_once_however_late_it_comes_again(
     assert records.load("a").annotations == (MODEL, HUMAN)
 
 
-def test_deleted_box_comes_back_whole_when_the_browser_has_it_again(
+def test_deleted_box_is_restored_whole_when_the_browser_has_it_again(
     editor: Editor, records: Records
 ) -> None:
     whole = drawing(editor)
@@ -339,7 +339,7 @@ def test_deleted_box_comes_back_whole_when_the_browser_has_it_again(
     ],
     ids=["blank label", "pulled out", "pulled over the edge"],
 )
-def test_editor_that_shows_something_else_is_filled_anew(
+def test_editor_that_shows_something_else_is_refilled(
     editor: Editor, records: Records, changes: dict[str, object]
 ) -> None:
     book(editor, changed(drawing(editor), "m", **changes))
@@ -347,7 +347,7 @@ def test_editor_that_shows_something_else_is_filled_anew(
     assert not editor.shows(records.load("a"))
 
 
-def test_editor_is_filled_anew_when_asked(editor: Editor, records: Records) -> None:
+def test_editor_is_refilled_on_request(editor: Editor, records: Records) -> None:
     editor.refill()
     assert not editor.shows(records.load("a"))
 
@@ -375,7 +375,7 @@ def test_conflict_is_handed_on_once_and_nothing_is_written_over(
     assert not editor.shows(records.load("a"))
 
 
-def test_conflict_that_nobody_hears_of_is_a_problem(
+def test_conflict_without_a_handler_is_a_problem(
     editor: Editor, records: Records
 ) -> None:
     records.before_save = [conflict(records)]
@@ -384,7 +384,7 @@ def test_conflict_that_nobody_hears_of_is_a_problem(
     assert records.saved == 0
 
 
-def test_change_of_a_removed_image_is_told_once(
+def test_change_to_a_deleted_image_is_reported_once(
     editor: Editor, records: Records
 ) -> None:
     records.before_save = [NotFoundError("Gone."), NotFoundError("That image is gone.")]
@@ -464,7 +464,7 @@ def suggesting(records: Records) -> Editor:
     return made
 
 
-def test_suggestions_that_nobody_touches_are_not_saved(
+def test_untouched_suggestions_are_not_saved(
     suggesting: Editor, records: Records
 ) -> None:
     book(suggesting, drawing(suggesting))

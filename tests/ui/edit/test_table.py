@@ -1,4 +1,4 @@
-"""The table of boxes beside the canvas: whose boxes it holds."""
+"""The box table: origin of the boxes."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Taking dropped files in, whatever else happens meanwhile."""
+"""Adding dropped files despite interruptions."""
 
 import numpy as np
 import pytest
