@@ -83,7 +83,7 @@ def _bring_in(
         effect += step.effect
         conflicts += len(report.conflicts) + len(report.missing)
         done += len(step.after)
-        context.progress(done, len(matches), "Bringing in the labels")
+        context.progress(done, len(matches), "Importing labels")
     areas = _bring_in_areas(context, labels, matches, choice)
     return {
         **{name: count for name, count in areas.items() if count},
@@ -211,7 +211,7 @@ def _incoming(context: JobContext, tree: _KeptFiles) -> Iterator[Incoming | Refu
             if tree.is_gone:
                 raise
             yield Refused(name, str(error))
-        context.progress(number + 1, len(names), "Adding the images")
+        context.progress(number + 1, len(names), "Adding images")
 
 
 def _reasons(admitted: AdmissionReport, matches: list[Match]) -> list[str]:

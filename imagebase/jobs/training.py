@@ -190,7 +190,7 @@ def _trained(context: JobContext, folder: Path) -> dict[str, Any] | None:
     """Return the metrics; None where it was told to stop."""
     for name in (run_folder.STOP, run_folder.ERROR):
         (folder / name).unlink(missing_ok=True)
-    context.progress(0, 0, "Getting PyTorch ready …")
+    context.progress(0, 0, "Loading PyTorch …")
     context.flush()
     tail = LogTail(folder, from_now_on=True)
     errors = (folder / run_folder.ERRORS).open("wb")

@@ -121,10 +121,10 @@ class Progress:
         if self.phase == "reading":
             return f"Reading {self.done:,} of {plural(self.total, 'image')}"
         if self.phase == CLOSING:
-            return "Judging and writing the model"
+            return "Evaluating and saving the model"
         left = time_left(self.seconds_left)
         loss = f", loss {self.loss:.2f}" if self.loss is not None else ""
-        return f"Learning{loss}{left}"
+        return f"Training{loss}{left}"
 
 
 def time_left(seconds: float | None) -> str:

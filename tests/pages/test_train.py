@@ -182,14 +182,14 @@ def test_while_the_model_is_written_nothing_can_be_asked_for(shapes: Tab) -> Non
     write_line(work_folder(the_scope(), job_id), Progress("closing", 10, 10))
     shapes.app.run()
     assert buttons(shapes, job_id) == (False, False)
-    assert "Judging and writing the model" in shapes.progress()
+    assert "Evaluating and saving the model" in shapes.progress()
 
 
 def test_a_resumed_run_shows_its_phase_before_the_next_step(
     shapes: Tab,
 ) -> None:
     job = goes_on_elsewhere(Progress("learning", 9, 10, loss=1.0))
-    ready = "Getting PyTorch ready …"
+    ready = "Loading PyTorch …"
     store().report_progress(job.claim_id, done=0, total=0, message=ready)
     shapes.open("train")
     assert ready in shapes.progress().splitlines()
