@@ -165,7 +165,7 @@ def test_click_for_a_deleted_dataset_is_a_message(labelled: Tab) -> None:
     store().delete_dataset(the_scope())
     labelled.press("backup.start")
     assert not labelled.app.exception
-    assert "no longer exists" in "".join(labelled.toasts())
+    assert "choose another" in "".join(labelled.toasts())
 
 
 def test_backup_that_is_refused_is_not_ones_own(labelled: Tab) -> None:

@@ -127,7 +127,7 @@ def test_deletion_of_a_deleted_dataset_spares_the_others(second: Tab) -> None:
     second.press("sidebar.delete")
     assert names() == ["My images"]
     assert len(records()) == 2
-    assert "no longer exists" in "".join(second.toasts())
+    assert "choose another" in "".join(second.toasts())
     assert not second.app.checkbox(key="sidebar.sure").value
 
 
