@@ -193,6 +193,11 @@ class ImageNames:
         return (image.name for image in self._images)
 
 
+def class_ids_of(labels: LabelSet) -> dict[str, int]:
+    """Return each label's position; a class id is that and nothing else."""
+    return {name: index for index, name in enumerate(labels.names)}
+
+
 @dataclass(frozen=True, slots=True)
 class WriteOptions:
     """with_images: write the image files too, not the label files alone.

@@ -23,9 +23,13 @@ from imagebase.formats.file_names import flat_image_names, label_folders
 from imagebase.formats.reader import LabelReader, image_name
 from imagebase.formats.shapes import writable
 from imagebase.formats.split import part_in, part_named
-from imagebase.formats.text_files import csv_rows, csv_table
+from imagebase.formats.text_files import (
+    csv_rows,
+    csv_table,
+    names_file,
+    read_names_file,
+)
 from imagebase.formats.trees import files_named, is_image_name, names_with_suffix
-from imagebase.formats.yolo_lines import names_file, read_names_file
 
 FILE: Final = "classification.csv"
 UNLABELLED: Final = "_unlabelled"

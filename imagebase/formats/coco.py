@@ -17,6 +17,7 @@ from imagebase.formats.base import (
     Streamed,
     WriteOptions,
     any_attribute,
+    class_ids_of,
 )
 from imagebase.formats.reader import LabelReader, image_name, number
 from imagebase.formats.shapes import (
@@ -33,7 +34,6 @@ from imagebase.formats.split import part_named, parts_of_files
 from imagebase.formats.text_files import Item, json_items, json_line, json_list
 from imagebase.formats.trees import has_file, names_with_suffix, read_each
 from imagebase.formats.writer import subsets
-from imagebase.formats.yolo_lines import class_ids_of
 
 # Where an image's name stands, file_name being COCO's own.
 _IMAGE_KEYS: Final = ("file_name", "filename", "path", "name", "coco_url", "url")

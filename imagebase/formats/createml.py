@@ -22,7 +22,13 @@ from imagebase.formats.file_names import flat_image_names
 from imagebase.formats.reader import LabelReader, image_name, number
 from imagebase.formats.shapes import writable
 from imagebase.formats.split import parts_of_files
-from imagebase.formats.text_files import json_items, json_line, json_list
+from imagebase.formats.text_files import (
+    json_items,
+    json_line,
+    json_list,
+    names_file,
+    read_names_file,
+)
 from imagebase.formats.trees import (
     FILES_TO_TRY,
     files_named,
@@ -30,7 +36,6 @@ from imagebase.formats.trees import (
     names_with_suffix,
     read_each,
 )
-from imagebase.formats.yolo_lines import names_file, read_names_file
 
 FILE: Final = "annotations.json"
 _LABELS_FILE: Final = "labels.txt"

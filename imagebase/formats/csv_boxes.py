@@ -29,13 +29,17 @@ from imagebase.formats.shapes import (
     writable,
 )
 from imagebase.formats.split import part_named, parts_of_files
-from imagebase.formats.text_files import csv_rows, csv_table
+from imagebase.formats.text_files import (
+    csv_rows,
+    csv_table,
+    names_file,
+    read_names_file,
+)
 from imagebase.formats.trees import (
     FILES_TO_TRY,
     files_named,
     names_with_suffix,
 )
-from imagebase.formats.yolo_lines import names_file, read_names_file
 from imagebase.images.decode import read_header
 
 FILE: Final = "annotations.csv"

@@ -16,13 +16,14 @@ from imagebase.formats.base import (
     ImageReference,
     Streamed,
     WriteOptions,
+    class_ids_of,
 )
 from imagebase.formats.file_names import flat_image_names, image_stem
 from imagebase.formats.image_index import NameIndex, paired, short_names
 from imagebase.formats.label_lists import LabelLists, is_names_list
 from imagebase.formats.reader import LabelReader, image_name
 from imagebase.formats.split import part_named
-from imagebase.formats.text_files import lines_of, text_of
+from imagebase.formats.text_files import lines_of, names_file, text_of
 from imagebase.formats.trees import (
     FILES_TO_TRY,
     files_named,
@@ -31,13 +32,7 @@ from imagebase.formats.trees import (
     is_image_name,
     names_with_suffix,
 )
-from imagebase.formats.yolo_lines import (
-    CONVENTION,
-    class_ids_of,
-    label_text,
-    names_file,
-    relative_tolerance,
-)
+from imagebase.formats.yolo_lines import CONVENTION, label_text, relative_tolerance
 from imagebase.settings import WEIGHTS_FOLDER
 
 STOCK_CFG: Final = WEIGHTS_FOLDER / "yolov4-tiny" / "obj.cfg"

@@ -13,6 +13,7 @@ from imagebase.formats.base import (
     ImageReference,
     Streamed,
     WriteOptions,
+    class_ids_of,
 )
 from imagebase.formats.file_names import (
     flat_image_names,
@@ -23,14 +24,12 @@ from imagebase.formats.file_names import (
 from imagebase.formats.reader import LabelReader
 from imagebase.formats.shapes import writable
 from imagebase.formats.split import part_in
+from imagebase.formats.text_files import names_file, read_names_file
 from imagebase.formats.trees import is_image_name, names_with_suffix
 from imagebase.formats.yolo_lines import (
     CONVENTION,
     LabelLines,
-    class_ids_of,
     label_text,
-    names_file,
-    read_names_file,
     relative_tolerance,
 )
 

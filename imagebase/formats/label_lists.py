@@ -9,14 +9,14 @@ import yaml
 from imagebase.errors import AnnotationFileError
 from imagebase.formats.base import FileTree
 from imagebase.formats.reader import LabelReader, number
-from imagebase.formats.text_files import lines_of, text_of
+from imagebase.formats.text_files import lines_of, read_names_file, text_of
 from imagebase.formats.trees import (
     FILES_TO_TRY,
     folder_of,
     is_image_name,
     names_with_suffix,
 )
-from imagebase.formats.yolo_lines import KeyPoints, LabelLines, read_names_file
+from imagebase.formats.yolo_lines import KeyPoints, LabelLines
 
 _YAML: Final = (".yaml", ".yml")
 _DATA_FILES: Final = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")

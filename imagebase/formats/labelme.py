@@ -31,13 +31,12 @@ from imagebase.formats.shapes import (
     writable,
 )
 from imagebase.formats.split import part_in
-from imagebase.formats.text_files import json_items
+from imagebase.formats.text_files import json_items, names_file, read_names_file
 from imagebase.formats.trees import (
     files_named,
     has_file,
     names_with_suffix,
 )
-from imagebase.formats.yolo_lines import names_file, read_names_file
 
 _FOLDER: Final = "images"
 _LABELS_FILE: Final = "labels.txt"

@@ -11,9 +11,8 @@ from imagebase.errors import AnnotationFileError
 from imagebase.formats.base import FileTree, InputFormat
 from imagebase.formats.reader import LabelReader, number, size_of
 from imagebase.formats.split import part_in
-from imagebase.formats.text_files import lines_of, text_of
+from imagebase.formats.text_files import lines_of, read_names_file, text_of
 from imagebase.formats.trees import files_named, folder_of, is_image_name
-from imagebase.formats.yolo_lines import read_names_file
 
 _TRUTH: Final = ("gt.txt", "gt_train_half.txt", "gt_val_half.txt")
 _FOUND: Final = "det.txt"

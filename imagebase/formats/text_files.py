@@ -13,6 +13,7 @@ from xml.sax.saxutils import escape, quoteattr
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import iterparse
 
+from imagebase.annotation import LabelSet
 from imagebase.errors import AnnotationFileError, ExportError
 from imagebase.formats.base import FileTree, Streamed
 
@@ -40,6 +41,19 @@ def lines_of(text: str) -> list[str]:
     """
     ends = "\n" if "\n" in text else "\r"
     return [line.removesuffix("\r") for line in text.split(ends)]
+
+
+def names_file(labels: LabelSet) -> bytes:
+    """Return a list of class names: one label a line, blanks around it kept."""
+    return "".join(f"{name}\n" for name in labels.names).encode()
+
+
+def read_names_file(tree: FileTree, file: str) -> list[str]:
+    """Return the labels of a file with one a line."""
+    lines = lines_of(text_of(tree.read(file), file))
+    while lines and not lines[-1].strip():
+        lines.pop()
+    return lines
 
 
 _PART_CHARACTERS: Final = 1 << 16

@@ -47,14 +47,19 @@ from imagebase.formats.shapes import (
 )
 from imagebase.formats.shapes import boxes as boxes_around
 from imagebase.formats.split import part_named
-from imagebase.formats.text_files import escaped, root_of, root_tag_of
+from imagebase.formats.text_files import (
+    escaped,
+    names_file,
+    read_names_file,
+    root_of,
+    root_tag_of,
+)
 from imagebase.formats.trees import (
     files_named,
     folder_of,
     has_file,
     names_with_suffix,
 )
-from imagebase.formats.yolo_lines import names_file, read_names_file
 
 _TITLE: Final = "Pascal VOC XML"
 _LABELS_FILE: Final = "labels.txt"

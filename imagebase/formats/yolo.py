@@ -17,6 +17,7 @@ from imagebase.formats.base import (
     Format,
     ImageReference,
     WriteOptions,
+    class_ids_of,
 )
 from imagebase.formats.file_names import flat_image_names, image_stem
 from imagebase.formats.image_index import NameIndex, paired, short_names, stated_path
@@ -32,12 +33,7 @@ from imagebase.formats.trees import (
     is_image_name,
     names_with_suffix,
 )
-from imagebase.formats.yolo_lines import (
-    CONVENTION,
-    class_ids_of,
-    label_text,
-    relative_tolerance,
-)
+from imagebase.formats.yolo_lines import CONVENTION, label_text, relative_tolerance
 
 _LIST: Final = ".txt"
 _LINES_TO_TRY: Final = 20

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import Final, NamedTuple
 
-from imagebase.annotation import Box, LabelSet, Size
+from imagebase.annotation import Box, Size
 from imagebase.errors import AnnotationFileError
 from imagebase.formats.base import ExportImage, ExportSet, FileTree
 from imagebase.formats.reader import LabelReader
@@ -120,24 +120,6 @@ def relative_tolerance(box: Box, size: Size) -> tuple[float, float]:
 def _tolerance(side: float, whole: int) -> float:
     unit = whole / _MILLION
     return (unit if side > unit else 2 * unit) + 1e-6
-
-
-def class_ids_of(labels: LabelSet) -> dict[str, int]:
-    """Return each label's position; a class id is that and nothing else."""
-    return {name: index for index, name in enumerate(labels.names)}
-
-
-def names_file(labels: LabelSet) -> bytes:
-    """Return `obj.names`: one label a line, blanks around it kept."""
-    return "".join(f"{name}\n" for name in labels.names).encode()
-
-
-def read_names_file(tree: FileTree, file: str) -> list[str]:
-    """Return the labels of a file with one a line."""
-    lines = lines_of(text_of(tree.read(file), file))
-    while lines and not lines[-1].strip():
-        lines.pop()
-    return lines
 
 
 class KeyPoints(NamedTuple):
