@@ -181,7 +181,9 @@ class _Build:
             record = image.record
             if record.annotations or record.tags:
                 self._full.append(len(stored))
-            self._labels |= dict.fromkeys(one.label for one in record.annotations)
+            self._labels |= dict.fromkeys(
+                annotation.label for annotation in record.annotations
+            )
             self._made_count += bool(image.made)
             stored.add(image)
 
@@ -211,7 +213,7 @@ class _Build:
         return ExportSelection(self._request).taken(record) or record
 
     def _deal(self, candidates: Sequence[ImageContents]) -> None:
-        self._part_of = {one.image_id: "train" for one in candidates}
+        self._part_of = {candidate.image_id: "train" for candidate in candidates}
         if self._request.split is not None:
             self._part_of = split_of(self._request.split, candidates).part_of
 
@@ -246,7 +248,9 @@ class _Build:
         if not self._request.varies:
             return train
         records = self._images.records(train)
-        return [one.image_id for one in records if self._original(one) is not None]
+        return [
+            record.image_id for record in records if self._original(record) is not None
+        ]
 
     def _original(self, record: ImageRecord) -> ExportImage | None:
         """Return an image; None where its file is missing or damaged."""
@@ -288,7 +292,7 @@ class _Build:
                 left_out,
             )
             held = replace(whole, images=ImagesAt(stored, places))
-            summary = self._zip(held, about, [one.record.image_id for one in drawn])
+            summary = self._zip(held, about, [image.record.image_id for image in drawn])
             summaries.append(summary)
             overlays += draw(
                 summary, drawn, whole.labels, max_pixels=self._order.max_pixels

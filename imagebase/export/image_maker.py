@@ -313,13 +313,13 @@ def _export_image(
 
 def _placed(record: ImageRecord, placement: Placement) -> ImageRecord:
     annotations = tuple(
-        _moved(one, record.size, placement) for one in record.annotations
+        _moved(annotation, record.size, placement) for annotation in record.annotations
     )
     across = placement.inner.width / placement.source.width
     down = placement.inner.height / placement.source.height
     ignored = tuple(
-        one.moved(Point(across, down), Point(placement.left, placement.top))
-        for one in record.ignored
+        shape.moved(Point(across, down), Point(placement.left, placement.top))
+        for shape in record.ignored
     )
     return replace(
         record, size=placement.canvas, annotations=annotations, ignored=ignored
@@ -328,7 +328,7 @@ def _placed(record: ImageRecord, placement: Placement) -> ImageRecord:
 
 def _outside(record: ImageRecord) -> Iterator[Annotation]:
     """Yield the boxes that do not lie in areas that nobody labels."""
-    boxes = np.array([one.box for one in record.annotations], np.float64)
+    boxes = np.array([annotation.box for annotation in record.annotations], np.float64)
     inside = is_inside(boxes, record.ignored, record.size)
     for one, is_in in zip(record.annotations, inside.tolist(), strict=True):
         if not is_in:
@@ -343,14 +343,16 @@ def _blacked(rgb: RgbArray, shapes: tuple[Shape, ...]) -> RgbArray:
     return np.where(mask[..., None], np.uint8(0), rgb)
 
 
-def _moved(one: Annotation, size: Size, placement: Placement) -> Annotation:
+def _moved(annotation: Annotation, size: Size, placement: Placement) -> Annotation:
     """Return a box where it lies now; what reached over the image is cut first.
 
     Otherwise it would come to lie on the grey around it.
     """
-    if not one.box.is_finite:
-        return one
-    return replace(one, box=placement.box(one.box.normalised().clipped(size)))
+    if not annotation.box.is_finite:
+        return annotation
+    return replace(
+        annotation, box=placement.box(annotation.box.normalised().clipped(size))
+    )
 
 
 def _suffix_of(suffix: str) -> str:

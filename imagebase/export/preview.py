@@ -64,7 +64,7 @@ def preview_split(images: SourceImages, request: ExportRequest) -> SplitPreview 
     counted = map(ExportSelection(request).counted, images.contents())
     candidates = [one for one in counted if one is not None]
     split = split_of(request.split, candidates)
-    found = [split_image(one) for one in candidates]
+    found = [split_image(candidate) for candidate in candidates]
     names = labels_of(request, images.labels()).shown_names
     by_shares = request.split.by == SHARES
     return SplitPreview(
@@ -153,7 +153,7 @@ def _selected(
     images: SourceImages, request: ExportRequest, image_ids: Iterable[str]
 ) -> Iterator[ImageRecord]:
     selection = ExportSelection(request)
-    found = (selection.taken(one) for one in images.records(image_ids))
+    found = (selection.taken(record) for record in images.records(image_ids))
     return (one for one in found if one is not None)
 
 
@@ -162,7 +162,10 @@ def _resized(made: LabelledImage, request: ExportRequest) -> LabelledImage:
         return made
     size = Size(made.rgb.shape[1], made.rgb.shape[0])
     placement: Placement = request.resizing.placement(size)
-    moved = tuple(replace(one, box=placement.box(one.box)) for one in made.annotations)
+    moved = tuple(
+        replace(annotation, box=placement.box(annotation.box))
+        for annotation in made.annotations
+    )
     return LabelledImage(placement.pixels(made.rgb), moved)
 
 

@@ -53,7 +53,11 @@ class ExportSelection:
         """Return the record in the export; None where it is left out."""
         kept = record
         if self._labels is not None:
-            wanted = (one for one in record.annotations if one.label in self._labels)
+            wanted = (
+                annotation
+                for annotation in record.annotations
+                if annotation.label in self._labels
+            )
             kept = record.with_annotations(wanted)
         is_in = self._takes(
             record.status, kept=len(kept.annotations), of=len(record.annotations)
@@ -93,7 +97,7 @@ def labels_of(request: ExportRequest, labels: LabelSet) -> LabelSet:
     """Return the labels that the export lists, in their order."""
     if request.labels is None or not request.renumbers:
         return labels
-    return LabelSet(tuple(one for one in labels if one.name in request.labels))
+    return LabelSet(tuple(label for label in labels if label.name in request.labels))
 
 
 def split_image(contents: ImageContents) -> SplitImage:
@@ -107,7 +111,7 @@ def split_of(choice: SplitChoice, candidates: Sequence[ImageContents]) -> Split:
     Raises:
         ExportError: the shares are none, or an image is tagged for two parts.
     """
-    images = [split_image(one) for one in candidates]
+    images = [split_image(candidate) for candidate in candidates]
     if choice.by == SHARES:
         distance = MAX_HASH_DISTANCE if choice.keeps_together else None
         return split_by_shares(
@@ -115,41 +119,43 @@ def split_of(choice: SplitChoice, candidates: Sequence[ImageContents]) -> Split:
         )
     cells = _tag_column if choice.by == TAGS else _folder_column
     return split_by_column(
-        (one.image_id for one in images), cells(candidates), otherwise=choice.otherwise
+        (image.image_id for image in images),
+        cells(candidates),
+        otherwise=choice.otherwise,
     )
 
 
 def has_column(choice_by: str, candidates: Iterable[ImageContents]) -> bool:
     """Say whether any image has a tag, or lies in a folder, that names a part."""
     words = (
-        one.tags if choice_by == TAGS else one.file_name.split("/")[:-1]
-        for one in candidates
+        candidate.tags if choice_by == TAGS else candidate.file_name.split("/")[:-1]
+        for candidate in candidates
     )
     return any(part_named(word) for found in words for word in found)
 
 
 def _tag_column(candidates: Iterable[ImageContents]) -> Mapping[str, str]:
     column: dict[str, str] = {}
-    for one in candidates:
-        parts = {part for tag in one.tags if (part := part_named(tag))}
+    for candidate in candidates:
+        parts = {part for tag in candidate.tags if (part := part_named(tag))}
         if len(parts) > 1:
             raise ExportError(
-                f"{one.file_name} has the tags {' and '.join(sorted(parts))}; leave it "
-                "one of them."
+                f"{candidate.file_name} has the tags {' and '.join(sorted(parts))}; "
+                "leave it one of them."
             )
         if parts:
-            column[one.image_id] = parts.pop()
+            column[candidate.image_id] = parts.pop()
     return column
 
 
 def _folder_column(candidates: Iterable[ImageContents]) -> Mapping[str, str]:
     """Return the part that the innermost folder with such a name gives."""
     column = {}
-    for one in candidates:
-        folders = one.file_name.split("/")[:-1]
+    for candidate in candidates:
+        folders = candidate.file_name.split("/")[:-1]
         parts = [part for folder in folders if (part := part_named(folder))]
         if parts:
-            column[one.image_id] = parts[-1]
+            column[candidate.image_id] = parts[-1]
     return column
 
 

@@ -292,7 +292,9 @@ class ReadImage:
         return replace(
             self,
             size=size,
-            annotations=tuple(_scaled(one, size) for one in self.annotations),
+            annotations=tuple(
+                _scaled(annotation, size) for annotation in self.annotations
+            ),
             crowds=tuple(_scaled(one, size) for one in self.crowds),
             is_relative=False,
         )

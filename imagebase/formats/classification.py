@@ -64,7 +64,7 @@ def reduced(export_set: ExportSet) -> ExportSet:
 
 
 def _without_boxes(image: ExportImage, *, has_tags: bool) -> ExportImage:
-    found = dict.fromkeys(one.label for one in writable(image))
+    found = dict.fromkeys(annotation.label for annotation in writable(image))
     tags = image.record.tags if has_tags else tuple(found)
     return replace(image, record=replace(image.record, tags=tags, annotations=()))
 

@@ -111,20 +111,25 @@ class LabelSetDiff:
     @property
     def counts(self) -> dict[What, int]:
         """How many boxes came to what; every kind is there."""
-        found = Counter(one.what for image in self.images for one in image.changes)
+        found = Counter(
+            change.what for image in self.images for change in image.changes
+        )
         return {what: found[what] for what in What}
 
     @property
     def shifted(self) -> tuple[LabelNumbers, ...]:
         """The labels that both have, under another class number each."""
-        return tuple(one for one in self.labels if one.is_shifted)
+        return tuple(label for label in self.labels if label.is_shifted)
 
 
 def side_of_records(
     labels: Sequence[str], records: Iterable[ImageRecord]
 ) -> LabelSetSide:
     """Return a dataset as one of the versions."""
-    images = (ReadImage(one.file_name, one.size, one.annotations) for one in records)
+    images = (
+        ReadImage(record.file_name, record.size, record.annotations)
+        for record in records
+    )
     return LabelSetSide(labels, images)
 
 
@@ -241,12 +246,12 @@ def _change(
     return None
 
 
-def _held(one: Annotation, holds: Holds) -> dict[str, str]:
-    return as_texts({k: v for k, v in one.attributes.items() if holds(k, v)})
+def _held(annotation: Annotation, holds: Holds) -> dict[str, str]:
+    return as_texts({k: v for k, v in annotation.attributes.items() if holds(k, v)})
 
 
 def _boxes(annotations: Sequence[Annotation]) -> NDArray[np.float64]:
-    return as_xyxy([one.box for one in annotations]).astype(np.float64)
+    return as_xyxy([annotation.box for annotation in annotations]).astype(np.float64)
 
 
 def _in_pixels_of(image: ReadImage, size: Size | None) -> tuple[Annotation, ...]:
@@ -259,15 +264,15 @@ def _in_pixels_of(image: ReadImage, size: Size | None) -> tuple[Annotation, ...]
     across, down = size.width / image.size.width, size.height / image.size.height
     return tuple(
         replace(
-            one,
+            annotation,
             box=Box(
-                one.box.x_min * across,
-                one.box.y_min * down,
-                one.box.x_max * across,
-                one.box.y_max * down,
+                annotation.box.x_min * across,
+                annotation.box.y_min * down,
+                annotation.box.x_max * across,
+                annotation.box.y_max * down,
             ),
         )
-        for one in image.annotations
+        for annotation in image.annotations
     )
 
 

@@ -75,8 +75,8 @@ def _lines(
 
 def _annotations(image: ExportImage) -> list[dict[str, object]]:
     return [
-        {"label": one.label, "coordinates": _centred(one.box)}
-        for one in writable(image)
+        {"label": annotation.label, "coordinates": _centred(annotation.box)}
+        for annotation in writable(image)
     ]
 
 

@@ -75,11 +75,11 @@ def write(export_set: ExportSet, options: WriteOptions) -> Iterator[ExportFile]:
 
 def _box_rows(export_set: ExportSet) -> Iterator[Sequence[object]]:
     for image in export_set.images:
-        for one in writable(image):
-            confidence = confidence_of(one)
+        for annotation in writable(image):
+            confidence = confidence_of(annotation)
             shown = "" if confidence is None else _decimal(confidence)
-            head = (image.name, *image.record.size, one.label)
-            yield (*head, *whole_pixels(one.box), shown)
+            head = (image.name, *image.record.size, annotation.label)
+            yield (*head, *whole_pixels(annotation.box), shown)
 
 
 def _decimal(confidence: float) -> str:

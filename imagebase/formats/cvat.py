@@ -214,7 +214,7 @@ def _head(
     export_set: ExportSet, declarations: Mapping[str, Mapping[str, Declared]]
 ) -> str:
     declared = {
-        label: "".join(declaration(*one) for one in found.items())
+        label: "".join(declaration(*item) for item in found.items())
         for label, found in declarations.items()
     }
     labels = "".join(
@@ -285,7 +285,7 @@ def _box(annotation: Annotation) -> str:
     return (
         f'    <box label={label} source="{source}" occluded="{int(OCCLUDED in own)}" '
         f'{corners} z_order="{own.get(Z_ORDER, 0)}"{group}>\n'
-        f"{''.join(attribute_line(*one) for one in rest.items())}    </box>\n"
+        f"{''.join(attribute_line(*item) for item in rest.items())}    </box>\n"
     )
 
 
@@ -442,7 +442,7 @@ def _region(shape: Element) -> Shape:
     """Return an ignore area; the box around any shape but a polygon."""
     points = _points(shape) if shape.tag == "polygon" else []
     if len(points) >= 3:
-        return Shape(ShapeKind.POLYGON, tuple(Point(*one) for one in points))
+        return Shape(ShapeKind.POLYGON, tuple(Point(*point) for point in points))
     return rectangle(_BOXES[shape.tag](shape))
 
 

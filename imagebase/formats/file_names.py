@@ -38,7 +38,7 @@ def build_export_set(
             differ from the original's, as with HEIC.
         readable: as for `with_suffix`.
     """
-    used = (one.label for record in records for one in record.annotations)
+    used = (annotation.label for record in records for annotation in record.annotations)
     wanted = [
         with_suffix(record.file_name, suffix_of(record), readable) for record in records
     ]

@@ -53,7 +53,7 @@ def write(export_set: ExportSet, options: WriteOptions) -> Iterator[ExportFile]:
     class_ids = class_ids_of(export_set.labels)
     folder_of = label_folders(export_set.labels)
     for image, name in zip(export_set.images, image_names, strict=True):
-        labels = dict.fromkeys(one.label for one in writable(image))
+        labels = dict.fromkeys(annotation.label for annotation in writable(image))
         text = label_text(image, class_ids)
         for folder in [folder_of[label] for label in labels] or [BACKGROUND]:
             if options.with_images:

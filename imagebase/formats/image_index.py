@@ -175,7 +175,7 @@ class _StatedName:
         self._is_absolute = is_absolute
         self._part = part
         *folders, self._last = name.split("/")
-        self._folders = [_folded(one) for one in reversed(folders)]
+        self._folders = [_folded(folder) for folder in reversed(folders)]
         *self._near, last_near = _folded(near).split("/")
         self._near_stem = PurePosixPath(last_near).stem
         self._suffix = PurePosixPath(self._last).suffix.lower()

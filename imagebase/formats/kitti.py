@@ -88,7 +88,7 @@ def read(tree: FileTree, collector: LabelReader) -> None:
 def _stem(name: str) -> str:
     """Return what an image and its label file have in common."""
     parts = name.removesuffix(PurePosixPath(name).suffix).split("/")
-    kept = [one for one in parts[:-1] if not one.lower().startswith(_FOLDERS)]
+    kept = [part for part in parts[:-1] if not part.lower().startswith(_FOLDERS)]
     return "/".join([*kept, parts[-1]])
 
 

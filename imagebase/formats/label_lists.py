@@ -167,7 +167,7 @@ def _names_in_text(tree: FileTree, file: str) -> list[str]:
     names = read_names_file(tree, file)
     if PurePosixPath(file).name.lower() == "labelmap.txt":
         # CVAT's has a colour, parts and actions behind each name.
-        names = [one.split(":")[0] for one in names if not one.startswith("#")]
+        names = [name.split(":")[0] for name in names if not name.startswith("#")]
     return names
 
 
@@ -226,7 +226,9 @@ def _file_stated(names: object, tree: FileTree) -> str:
     if not isinstance(names, str):
         return ""
     base = PurePosixPath(names.replace("\\", "/")).name.casefold()
-    same = (one for one in tree.names() if PurePosixPath(one).name.casefold() == base)
+    same = (
+        name for name in tree.names() if PurePosixPath(name).name.casefold() == base
+    )
     return next(same, "")
 
 
@@ -236,7 +238,7 @@ def _names_of(data: Mapping[str, Any], file: str) -> list[str] | None:
     if isinstance(names, str):
         return _names_in_string(names, data.get("nc"))
     if isinstance(names, list):
-        return [_name(one, file) for one in names]
+        return [_name(name, file) for name in names]
     return _names_by_id(names, file) if isinstance(names, dict) else None
 
 
@@ -251,7 +253,7 @@ def _names_in_string(text: str, count: object) -> list[str]:
     parts = [one.strip() for one in text.strip("[]").replace("\n", ",").split(",")]
     words = text.split()
     is_spaced = len(parts) == 1 and str(len(words)) == str(count)
-    return words if is_spaced else [one.strip("'\"") for one in parts if one]
+    return words if is_spaced else [part.strip("'\"") for part in parts if part]
 
 
 def _names_by_id(names: Mapping[str, Any], file: str) -> list[str]:

@@ -266,7 +266,7 @@ class _Shape(NamedTuple):
         if self.kind != "polygon":
             return rectangle(self.box)
         points = _points_of(self.entry.get("points")) or []
-        return Shape(ShapeKind.POLYGON, tuple(Point(*one) for one in points))
+        return Shape(ShapeKind.POLYGON, tuple(Point(*point) for point in points))
 
     def joined(self, other: "_Shape") -> "_Shape":
         corners = (self.box[:2], self.box[2:], other.box[:2], other.box[2:])
@@ -300,7 +300,7 @@ def _attributes_of(shape: Mapping[str, Any]) -> dict[str, object]:
 def _points_of(points: object) -> list[tuple[float, float]] | None:
     if not isinstance(points, list):
         return None
-    pairs = [one for one in points if isinstance(one, list) and len(one) == 2]
+    pairs = [point for point in points if isinstance(point, list) and len(point) == 2]
     if len(pairs) != len(points):
         return None
     return [(number(x), number(y)) for x, y in pairs]

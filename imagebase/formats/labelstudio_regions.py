@@ -37,8 +37,8 @@ def controls(images: Iterable[ExportImage], *, to_name: str) -> str:
     """Return the controls that the attributes of these images' boxes need."""
     is_flag: dict[str, bool] = {}
     for image in images:
-        for one in writable(image):
-            for name, value in _held(one.attributes).items():
+        for annotation in writable(image):
+            for name, value in _held(annotation.attributes).items():
                 is_flag[name] = is_flag.get(name, True) and isinstance(value, bool)
     return "".join(
         _choices(name, to_name) if only_flags else _text_area(name, to_name)
@@ -184,7 +184,7 @@ def objects(regions: Iterable[TaskRegion]) -> Iterator[TaskObject]:
     for group in groups.values():
         shapes = [one for one in group if one.kind in SHAPES]
         # Labels that are chosen apart from the shape have its place too.
-        bare = [one for one in shapes if one.kind != "labels"] or shapes
+        bare = [shape for shape in shapes if shape.kind != "labels"] or shapes
         rest = [one for one in group if one not in bare]
         for region in bare:
             yield _object(region, rest)

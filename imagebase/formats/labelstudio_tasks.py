@@ -101,7 +101,7 @@ def _image_of(data: Mapping[str, Any]) -> str:
     """Return what names the image: `image`, or what the config calls it."""
     if isinstance(data.get("image"), str):
         return str(data["image"])
-    texts = [one for one in data.values() if isinstance(one, str)]
+    texts = [value for value in data.values() if isinstance(value, str)]
     named = (text for text in texts if _leads_to_an_image(text))
     return next(named, texts[0] if len(texts) == 1 else "")
 
@@ -186,10 +186,13 @@ def _read_config(tree: FileTree, collector: LabelReader) -> None:
         except AnnotationFileError as error:
             collector.skip(file, "", str(error))
             continue
-        categories = [one.get("category", "") for one in labels]
-        if all(one.isdecimal() and len(one) < _MOST_DIGITS for one in categories):
+        categories = [label.get("category", "") for label in labels]
+        if all(
+            category.isdecimal() and len(category) < _MOST_DIGITS
+            for category in categories
+        ):
             labels.sort(key=lambda one: int(one.get("category", "")))
-        collector.add_labels((one.get("value", "") for one in labels), file=file)
+        collector.add_labels((label.get("value", "") for label in labels), file=file)
 
 
 class _TaskFile:
@@ -212,7 +215,7 @@ class _TaskFile:
             if self._is_taken(task, name, at):
                 continue
             regions = self._regions(task, at)
-            sizes = filter(None, (stated_size(one.entry) for one in regions))
+            sizes = filter(None, (stated_size(region.entry) for region in regions))
             size = next(sizes, _size_in_data(task))
             image = self._collector.add_image(
                 *(_name_in(name), size),
@@ -241,7 +244,7 @@ class _TaskFile:
         data = task.get("data")
         if not isinstance(data, dict):
             return _image_of(task)
-        texts = (one for one in data.values() if isinstance(one, str))
+        texts = (value for value in data.values() if isinstance(value, str))
         return _image_of(data) or next(texts, "")
 
     def _regions(self, task: Mapping[str, Any], at: str) -> list[TaskRegion]:

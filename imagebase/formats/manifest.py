@@ -183,14 +183,14 @@ def _title(exported: ExportDetails) -> Iterator[str]:
     )
 
 
-def _labels(export_set: ExportSet, one: Format) -> Iterator[str]:
-    export_set = one.reduced(export_set)
+def _labels(export_set: ExportSet, format_: Format) -> Iterator[str]:
+    export_set = format_.reduced(export_set)
     boxes: Counter[str] = Counter()
     images: Counter[str] = Counter()
     for image in export_set.images:
         found = Counter(label.label for label in writable(image))
         boxes.update(found)
-        images.update(found.keys() if one.has_boxes else image.record.tags)
+        images.update(found.keys() if format_.has_boxes else image.record.tags)
     if len(export_set.labels):
         yield "| class id | label | images | boxes |"
         yield "|---|---|---|---|"
@@ -207,7 +207,10 @@ def _conventions(exported: ExportDetails) -> Iterator[str]:
 
 def _left_out(exported: ExportDetails) -> Iterator[str]:
     left = exported.proof.left_out
-    boxes = [f"{one.image}: a box of {one.label}, {one.reason}" for one in left]
+    boxes = [
+        f"{skipped.image}: a box of {skipped.label}, {skipped.reason}"
+        for skipped in left
+    ]
     yield from _bullets([*exported.about.left_out, *boxes[:_MOST_ROWS]])
     if len(boxes) > _MOST_ROWS:
         yield f"- {len(boxes) - _MOST_ROWS:,} more: see {MANIFEST_FILE}"
@@ -341,7 +344,7 @@ SMALL_PX: Final = 4
 _MOST_NAMES: Final = 8
 
 
-def warnings_about(export_set: ExportSet, one: Format) -> tuple[str, ...]:
+def warnings_about(export_set: ExportSet, format_: Format) -> tuple[str, ...]:
     """Return what a person should know before training on this export."""
     warnings = []
     if not export_set.images:
@@ -354,7 +357,7 @@ def warnings_about(export_set: ExportSet, one: Format) -> tuple[str, ...]:
         unreviewed += not image.is_reviewed
         for box in writable(image):
             small += _is_small(box.box)
-            lost = not_held(box, one) if box.attributes else ()
+            lost = not_held(box, format_) if box.attributes else ()
             described += bool(lost)
             names |= dict.fromkeys(lost)
     if unreviewed:
@@ -362,52 +365,52 @@ def warnings_about(export_set: ExportSet, one: Format) -> tuple[str, ...]:
         warnings.append(
             f"{unreviewed:,} of {plural(total, 'image')} {have} not been reviewed."
         )
-    if small and one.has_boxes:
+    if small and format_.has_boxes:
         verb = "box is" if small == 1 else "boxes are"
         warnings.append(
             f"{small:,} {verb} under {SMALL_PX} pixels wide or high; detectors hardly "
             "learn from these."
         )
-    if described and one.has_boxes:
-        warnings.append(_cannot_hold(described, list(names), one))
-    if not one.holds_areas:
-        warnings += _areas_left(export_set, one)
-    if not one.has_boxes and any(
+    if described and format_.has_boxes:
+        warnings.append(_cannot_hold(described, list(names), format_))
+    if not format_.holds_areas:
+        warnings += _areas_left(export_set, format_)
+    if not format_.has_boxes and any(
         image.record.annotations for image in export_set.images
     ):
         warnings.append("It labels whole images: where the boxes are is not in it.")
-    if one.lists_train_as_val and export_set.images and not export_set.has_split:
+    if format_.lists_train_as_val and export_set.images and not export_set.has_split:
         warnings.append(
             "There is no split: all images are named for training and for validation."
         )
     return tuple(warnings)
 
 
-def _areas_left(export_set: ExportSet, one: Format) -> Iterator[str]:
+def _areas_left(export_set: ExportSet, format_: Format) -> Iterator[str]:
     counts = [len(image.record.ignored) for image in export_set.images]
     areas, images = sum(counts), sum(map(bool, counts))
     if areas:
         verb = "area is" if areas == 1 else "areas are"
         where = "1 image" if images == 1 else f"{images:,} images"
         yield (
-            f"{areas:,} ignore {verb} not in it, on {where}: {one.title} cannot hold "
-            "them. Black them out instead, or a model learns that nothing is there."
+            f"{areas:,} ignore {verb} not in it, on {where}: {format_.title} "
+            "cannot hold them. Black them out instead, or a model learns that nothing is there."
         )
 
 
-def not_held(box: Annotation, one: Format) -> tuple[str, ...]:
+def not_held(box: Annotation, format_: Format) -> tuple[str, ...]:
     """Return the names of a box's attributes that this format cannot hold."""
     said = stated(box.attributes).items()
-    return tuple(name for name, value in said if not one.holds(name, value))
+    return tuple(name for name, value in said if not format_.holds(name, value))
 
 
-def _cannot_hold(boxes: int, names: list[str], one: Format) -> str:
+def _cannot_hold(boxes: int, names: list[str], format_: Format) -> str:
     most = _MOST_NAMES
     listed = ", ".join(sorted(names)[:most])
     if len(names) > most:
         listed += f" and {len(names) - most:,} more"
     verb = "box has" if boxes == 1 else "boxes have"
-    return f"{boxes:,} {verb} attributes ({listed}) that {one.title} cannot hold."
+    return f"{boxes:,} {verb} attributes ({listed}) that {format_.title} cannot hold."
 
 
 def _is_small(box: Box) -> bool:

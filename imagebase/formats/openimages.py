@@ -85,15 +85,15 @@ def _rows(
         if image.part != part:
             continue
         image_id, size = image_stem(name), image.record.size
-        for one in writable(image):
-            confidence = confidence_of(one)
-            source = _BY_MODEL if one.is_untouched else _BY_PERSON
+        for annotation in writable(image):
+            confidence = confidence_of(annotation)
+            source = _BY_MODEL if annotation.is_untouched else _BY_PERSON
             shown = (
                 "1" if confidence is None else f"{confidence:.{_CONFIDENCE_DECIMALS}f}"
             )
-            edges = _relative(one.box, size)
-            flags = _flags(one.attributes)
-            yield (image_id, source, one.label, shown, *edges, *flags)
+            edges = _relative(annotation.box, size)
+            flags = _flags(annotation.attributes)
+            yield (image_id, source, annotation.label, shown, *edges, *flags)
 
 
 def _flags(attributes: Attributes) -> list[str]:

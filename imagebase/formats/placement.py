@@ -134,7 +134,8 @@ def _scaling(said: Size, size: Size) -> _Move:
 def _moved(image: ReadImage, size: Size, move: _Move) -> ReadImage:
     def each(annotations: Iterable[Annotation]) -> tuple[Annotation, ...]:
         return tuple(
-            replace(one, box=move(one.box).clipped(size)) for one in annotations
+            replace(annotation, box=move(annotation.box).clipped(size))
+            for annotation in annotations
         )
 
     return replace(
@@ -142,7 +143,7 @@ def _moved(image: ReadImage, size: Size, move: _Move) -> ReadImage:
         size=size,
         annotations=each(image.annotations),
         crowds=each(image.crowds),
-        regions=tuple(_moved_shape(one, move) for one in image.regions),
+        regions=tuple(_moved_shape(region, move) for region in image.regions),
     )
 
 

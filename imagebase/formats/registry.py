@@ -141,11 +141,11 @@ def read(tree: FileTree, format_name: str | None = None) -> ReadResult:
 @contextmanager
 def taken_in(tree: FileTree, format_name: str | None = None) -> Iterator[LabelReader]:
     """Give the label set that these files hold, on disk; errors as in `read`."""
-    one = readable_format(format_name or recognise(tree))
+    format_ = readable_format(format_name or recognise(tree))
     images = NameIndex(image_names(tree), partial(are_copies, tree))
     try:
         with LabelReader(tree.limits, images) as collector:
-            one.read(tree, collector)
+            format_.read(tree, collector)
             collector.settle()
             yield collector
     except sqlite3.Error as error:

@@ -149,16 +149,22 @@ def _content(image: ExportImage) -> str:
     content = [
         *(record.image_id, record.file_name, list(record.size), record.status),
         *(list(record.tags), image.is_reviewed, image.made),
-        [_annotation_json(one) for one in record.annotations],
+        [_annotation_json(annotation) for annotation in record.annotations],
         [shape_json(shape) for shape in record.ignored],
     ]
     return json.dumps(content)
 
 
-def _annotation_json(one: Annotation) -> list[Any]:
-    box = [float(edge) for edge in one.box]
-    rest = (one.label, one.source, one.confidence, one.model_id, one.accepted)
-    return [box, *rest, dict(one.attributes)]
+def _annotation_json(annotation: Annotation) -> list[Any]:
+    box = [float(edge) for edge in annotation.box]
+    rest = (
+        annotation.label,
+        annotation.source,
+        annotation.confidence,
+        annotation.model_id,
+        annotation.accepted,
+    )
+    return [box, *rest, dict(annotation.attributes)]
 
 
 def _image(row: tuple[Any, ...]) -> ExportImage:

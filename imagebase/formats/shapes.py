@@ -37,9 +37,9 @@ def writable(image: ExportImage) -> tuple[Annotation, ...]:
     """Return the annotations that are written, clamped to the image."""
     size = image.record.size
     return tuple(
-        one if _is_within(one.box, size) else _clamped(one, size)
-        for one in image.record.annotations
-        if _reason_against(one.box, size) is None
+        annotation if _is_within(annotation.box, size) else _clamped(annotation, size)
+        for annotation in image.record.annotations
+        if _reason_against(annotation.box, size) is None
     )
 
 
@@ -63,7 +63,8 @@ def left_out(image: ExportImage) -> tuple[SkippedBox, ...]:
     """Return the boxes that are not written, with the reason of each."""
     size = image.record.size
     reasons = [
-        (one, _reason_against(one.box, size)) for one in image.record.annotations
+        (annotation, _reason_against(annotation.box, size))
+        for annotation in image.record.annotations
     ]
     return tuple(
         SkippedBox(image.record.file_name, one.label, reason)
@@ -174,7 +175,7 @@ def box_of_run_lengths(mask: object) -> Box | None:
 
 
 def _are_whole(numbers: Sequence[object]) -> bool:
-    return all(isinstance(one, int) and one >= 0 for one in numbers)
+    return all(isinstance(number, int) and number >= 0 for number in numbers)
 
 
 def _box_around(lengths: Sequence[int], height: int, pixels: int) -> Box | None:
@@ -307,7 +308,11 @@ def crowds(
 
 def used_labels(export_set: ExportSet) -> list[str]:
     """Return the labels that boxes of a set have, in the set's order."""
-    used = {one.label for image in export_set.images for one in writable(image)}
+    used = {
+        annotation.label
+        for image in export_set.images
+        for annotation in writable(image)
+    }
     return [name for name in export_set.labels.names if name in used]
 
 

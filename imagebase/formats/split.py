@@ -151,7 +151,7 @@ def split_image(record: ImageRecord) -> SplitImage:
     """Return what a split asks of a record."""
     return SplitImage(
         record.image_id,
-        Counter(one.label for one in record.annotations),
+        Counter(annotation.label for annotation in record.annotations),
         record.quality.difference_hash if record.quality is not None else None,
     )
 
@@ -296,7 +296,7 @@ class _Group:
 def _groups(
     images: Sequence[SplitImage], max_hash_distance: int | None
 ) -> list[_Group]:
-    by_id = {one.image_id: one for one in images}
+    by_id = {image.image_id: image for image in images}
     together: list[list[str]] = []
     if max_hash_distance is not None:
         together = near_duplicates(_hashes(images), max_distance=max_hash_distance)
@@ -307,9 +307,9 @@ def _groups(
 
 def _hashes(images: Iterable[SplitImage]) -> dict[str, str]:
     return {
-        one.image_id: one.difference_hash
-        for one in images
-        if one.difference_hash is not None
+        image.image_id: image.difference_hash
+        for image in images
+        if image.difference_hash is not None
     }
 
 

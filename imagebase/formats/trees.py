@@ -223,7 +223,7 @@ def read_each(
 
 def files_named(tree: FileTree, *names: str) -> list[str]:
     """Return the files of these names, ignoring case, in whichever folder."""
-    return [one for one in tree.names() if PurePosixPath(one).name.lower() in names]
+    return [name for name in tree.names() if PurePosixPath(name).name.lower() in names]
 
 
 def folder_of(name: str) -> str:
@@ -249,9 +249,9 @@ def _files_below(folder: Path, prefix: str = "") -> Iterator[str]:
     try:
         with os.scandir(folder) as entries:
             found = sorted(
-                (one.name, one.is_dir(follow_symlinks=False))
-                for one in entries
-                if one.is_dir(follow_symlinks=False) or one.is_file()
+                (entry.name, entry.is_dir(follow_symlinks=False))
+                for entry in entries
+                if entry.is_dir(follow_symlinks=False) or entry.is_file()
             )
     except OSError as error:
         raise _unreadable(str(folder), error) from error

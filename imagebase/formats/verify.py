@@ -259,31 +259,33 @@ class _Comparison:
         before = self._boxes
         self._boxes = _Counted(before.written + written, before.equal + equal)
 
-    def _reasons(self, one: Annotation, other: Annotation, size: Size) -> Iterator[str]:
-        if one.label != other.label:
-            yield f"its label is {other.label!r}, not {one.label!r}"
-        moved = [abs(a - b) for a, b in zip(one.box, other.box, strict=True)]
-        allowed_x, allowed_y = self._format.tolerance(one.box, size)
+    def _reasons(
+        self, written: Annotation, read: Annotation, size: Size
+    ) -> Iterator[str]:
+        if written.label != read.label:
+            yield f"its label is {read.label!r}, not {written.label!r}"
+        moved = [abs(a - b) for a, b in zip(written.box, read.box, strict=True)]
+        allowed_x, allowed_y = self._format.tolerance(written.box, size)
         # Written so that a NaN differs.
         if not (max(moved[::2]) <= allowed_x and max(moved[1::2]) <= allowed_y):
-            yield f"it is {tuple(other.box)}, not {tuple(one.box)}"
+            yield f"it is {tuple(read.box)}, not {tuple(written.box)}"
         if self._format.has_confidence and not _is_same(
-            confidence_of(one), other.confidence
+            confidence_of(written), read.confidence
         ):
-            yield f"its confidence is {other.confidence}, not {confidence_of(one)}"
-        if one.attributes or other.attributes:
-            yield from self._of_attributes(one, other)
+            yield f"its confidence is {read.confidence}, not {confidence_of(written)}"
+        if written.attributes or read.attributes:
+            yield from self._of_attributes(written, read)
 
-    def _of_attributes(self, one: Annotation, other: Annotation) -> Iterator[str]:
-        said = stated(one.attributes).items()
+    def _of_attributes(self, written: Annotation, read: Annotation) -> Iterator[str]:
+        said = stated(written.attributes).items()
         held = as_texts({k: v for k, v in said if self._format.holds(k, v)})
-        read = as_texts(other.attributes)
-        if held != read:
-            yield f"its attributes are {read}, not {held}"
+        values_read = as_texts(read.attributes)
+        if held != values_read:
+            yield f"its attributes are {values_read}, not {held}"
 
 
-def _ignored_labels(export_set: ExportSet, one: Format) -> list[str]:
-    if not one.has_crowds or not has_areas(export_set):
+def _ignored_labels(export_set: ExportSet, format_: Format) -> list[str]:
+    if not format_.has_crowds or not has_areas(export_set):
         return []
     return used_labels(export_set)
 

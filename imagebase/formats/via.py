@@ -106,11 +106,11 @@ class _ViaFile:
 
     def _label_key(self) -> str:
         """Return the attribute that is the label: by its name, else the commonest."""
-        counts = Counter(key for one in self._regions() for key in one.attributes)
+        counts = Counter(key for region in self._regions() for key in region.attributes)
         known = {key.casefold().replace("_", ""): key for key in counts}
         named = next((known[key] for key in _LABEL_KEYS if key in known), "")
         key = named or next((key for key, _ in counts.most_common(1)), "")
-        if not key and any(one.shape for one in self._regions()):
+        if not key and any(region.shape for region in self._regions()):
             what = f"its regions have no label and are called {UNNAMED!r}"
             self._collector.change(self._file, "", what)
         return key

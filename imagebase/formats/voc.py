@@ -133,7 +133,10 @@ def _lists(export_set: ExportSet, image_names: Iterable[str]) -> Iterator[Export
 def _document(image: ExportImage, name: str, *, is_zero_based: bool) -> str:
     width, height = image.record.size
     convention = _ZERO_BASED if is_zero_based else _ONE_BASED
-    objects = [_object(one, is_zero_based=is_zero_based) for one in writable(image)]
+    objects = [
+        _object(annotation, is_zero_based=is_zero_based)
+        for annotation in writable(image)
+    ]
     objects += [
         _object(_ignored(one), is_zero_based=is_zero_based)
         for one in pieces(image, boxes_around)

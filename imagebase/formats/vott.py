@@ -163,7 +163,7 @@ def _box_of(region: Mapping[str, Any]) -> Box | str:
     points = [one for one in _list_of(region.get("points")) if isinstance(one, dict)]
     if len(points) < 2:
         return "it has neither a boundingBox nor points"
-    return around((number(one.get("x")), number(one.get("y"))) for one in points)
+    return around((number(point.get("x")), number(point.get("y"))) for point in points)
 
 
 def _fractions_of(region: Mapping[str, Any], size: Size | None) -> Box | str:

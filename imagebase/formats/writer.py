@@ -171,9 +171,9 @@ class Subset(NamedTuple):
     export_set: ExportSet
 
 
-def subsets(export_set: ExportSet, one: Format) -> list[Subset]:
+def subsets(export_set: ExportSet, format_: Format) -> list[Subset]:
     """Return the sets that are written one after the other: one, or one per part."""
-    if one.has_parts or not export_set.has_split:
+    if format_.has_parts or not export_set.has_split:
         return [Subset("", export_set)]
     members: dict[str, list[int]] = {part: [] for part in PARTS}
     for index, image in enumerate(export_set.images):
@@ -188,22 +188,22 @@ def subsets(export_set: ExportSet, one: Format) -> list[Subset]:
 
 
 def write_subsets(
-    export_set: ExportSet, one: Format, options: WriteOptions
+    export_set: ExportSet, format_: Format, options: WriteOptions
 ) -> Iterator[ExportFile]:
     """Yield the files of each subset, in its folder."""
-    for folder, subset in subsets(export_set, one):
+    for folder, subset in subsets(export_set, format_):
         # By itself each is a set without a split.
         whole = _as_whole(subset) if folder else subset
-        for file in one.write(whole, options):
+        for file in format_.write(whole, options):
             yield file._replace(path=folder + file.path)
 
 
 def written_names(
-    export_set: ExportSet, one: Format
+    export_set: ExportSet, format_: Format
 ) -> Iterator[tuple[ExportImage, str]]:
     """Yield each image with its name in the files, subset by subset."""
-    for folder, subset in subsets(export_set, one):
-        for image, name in zip(subset.images, one.names(subset), strict=True):
+    for folder, subset in subsets(export_set, format_):
+        for image, name in zip(subset.images, format_.names(subset), strict=True):
             yield image, folder + name
 
 

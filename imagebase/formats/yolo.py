@@ -119,7 +119,9 @@ class StatedSplit:
         parts = stated_path(pattern).split("/")
         for start in range(len(parts) - 1):
             ending = "/".join(parts[start:])
-            found = [one for one in self._images if PurePosixPath(one).match(ending)]
+            found = [
+                image for image in self._images if PurePosixPath(image).match(ending)
+            ]
             if found:
                 return found
         return []

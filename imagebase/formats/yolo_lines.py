@@ -89,8 +89,8 @@ def label_text(image: ExportImage, class_ids: dict[str, int]) -> bytes:
     """Return an image's label file: one line a box, empty where there is none."""
     size = image.record.size
     lines = [
-        f"{class_ids[one.label]} {relative_line(one.box, size)}\n"
-        for one in writable(image)
+        f"{class_ids[annotation.label]} {relative_line(annotation.box, size)}\n"
+        for annotation in writable(image)
     ]
     return "".join(lines).encode()
 

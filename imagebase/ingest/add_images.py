@@ -87,15 +87,17 @@ def admit(
     return AdmissionReport(tuple(added), tuple(present), tuple(refused))
 
 
-def _check_room(one: Incoming, images: int, held_bytes: int, limits: Limits) -> None:
+def _check_room(
+    incoming_file: Incoming, images: int, held_bytes: int, limits: Limits
+) -> None:
     if images >= limits.max_dataset_images:
         raise LimitError(
-            f"{one.file_name}: this dataset is full at {images:,} images; "
+            f"{incoming_file.file_name}: this dataset is full at {images:,} images; "
             "export it or begin another one."
         )
-    if held_bytes + len(one.data) > limits.max_dataset_bytes:
+    if held_bytes + len(incoming_file.data) > limits.max_dataset_bytes:
         raise LimitError(
-            f"{one.file_name}: this dataset may hold "
+            f"{incoming_file.file_name}: this dataset may hold "
             f"{limits.max_dataset_bytes // 1_000_000:,} MB; "
             "export it or begin another one."
         )

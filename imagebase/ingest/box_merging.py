@@ -118,15 +118,24 @@ def merged(
     # something of it that could not be read.
     replacing = choice.replacing if fitting else Replacing.NOTHING
     gone = [
-        one
-        for one in record.annotations
-        if one.annotation_id in confirmed
-        or (one.annotation_id not in same and _is_replaced(one, replacing))
+        annotation
+        for annotation in record.annotations
+        if annotation.annotation_id in confirmed
+        or (
+            annotation.annotation_id not in same and _is_replaced(annotation, replacing)
+        )
     ]
     gone_ids = {one.annotation_id for one in gone}
     replaced = [one for one in gone if one.annotation_id not in confirmed]
-    left = [one for one in record.annotations if one.annotation_id not in gone_ids]
-    stays = [_described(one, same.get(one.annotation_id, {}), who) for one in left]
+    left = [
+        annotation
+        for annotation in record.annotations
+        if annotation.annotation_id not in gone_ids
+    ]
+    stays = [
+        _described(annotation, same.get(annotation.annotation_id, {}), who)
+        for annotation in left
+    ]
     tags = _all_tags(record, image, choice)
     if len(stays) + len(fresh) > max_boxes:
         return record, Effect(full=1)
@@ -135,32 +144,34 @@ def merged(
     return after, Effect(
         images=int(after is not record),
         boxes=len(fresh),
-        model_boxes=sum(one.is_untouched for one in fresh),
+        model_boxes=sum(annotation.is_untouched for annotation in fresh),
         present=len(same),
         unwanted=unwanted,
         outside=len(named) - len(fitting),
         confirmed=len(confirmed),
-        replaced_model=sum(one.is_untouched for one in replaced),
-        replaced=sum(not one.is_untouched for one in replaced),
+        replaced_model=sum(annotation.is_untouched for annotation in replaced),
+        replaced=sum(not annotation.is_untouched for annotation in replaced),
         tags=max(len(tags) - len(record.tags), 0),
         described=sum(a is not b for a, b in zip(stays, left, strict=True)),
     )
 
 
-def _described(one: Annotation, known: Attributes, who: str) -> Annotation:
+def _described(annotation: Annotation, known: Attributes, who: str) -> Annotation:
     """Return the box with those of these attributes that it does not have."""
-    if known.keys() <= one.attributes.keys():
-        return one
-    both = clean_attributes({**one.attributes, **known, **one.attributes}).kept
-    return replace(one, attributes=both, changed_by=who, changed_at=utc_now())
+    if known.keys() <= annotation.attributes.keys():
+        return annotation
+    both = clean_attributes(
+        {**annotation.attributes, **known, **annotation.attributes}
+    ).kept
+    return replace(annotation, attributes=both, changed_by=who, changed_at=utc_now())
 
 
 def _named(image: ReadImage, choice: ImportChoice) -> tuple[list[Annotation], int]:
     """Return the boxes under their names here, and how many are left out."""
     named = [
-        replace(one, label=name)
-        for one in image.annotations
-        if (name := choice.names.get(one.label, one.label)) is not None
+        replace(annotation, label=name)
+        for annotation in image.annotations
+        if (name := choice.names.get(annotation.label, annotation.label)) is not None
     ]
     return named, len(image.annotations) - len(named)
 
@@ -169,8 +180,8 @@ def _placed(boxes: Iterable[Annotation], size: Size, who: str) -> list[Annotatio
     """Return the boxes that are inside the image, as new ones of `who`."""
     now = utc_now()
     return [
-        replace(one, box=one.box.clipped(size), changed_by=who, changed_at=now)
-        for one in boxes
+        replace(box, box=box.box.clipped(size), changed_by=who, changed_at=now)
+        for box in boxes
     ]
 
 
@@ -217,9 +228,9 @@ def _is_same_place(a: Annotation, b: Annotation) -> bool:
     return max(moved) <= _SAME_PLACE_PX
 
 
-def _is_replaced(one: Annotation, replacing: Replacing) -> bool:
+def _is_replaced(annotation: Annotation, replacing: Replacing) -> bool:
     if replacing is Replacing.MODEL_BOXES:
-        return one.is_untouched
+        return annotation.is_untouched
     return replacing is Replacing.ALL_BOXES
 
 
@@ -237,7 +248,7 @@ def _changed(
     is_models = (
         tags == record.tags
         and record.status is not ReviewStatus.IMPORTED
-        and all(one.is_untouched for one in annotations)
+        and all(annotation.is_untouched for annotation in annotations)
     )
     status = ReviewStatus.SUGGESTED if is_models else ReviewStatus.IMPORTED
     if is_persons:

@@ -117,7 +117,7 @@ def match_images(
     """
     finder = _ImageFinder(dropped, here, takes_new=takes_new)
     return _only_once(
-        [_fitted(finder.find(one), one, orientation_of) for one in images]
+        [_fitted(finder.find(image), image, orientation_of) for image in images]
     )
 
 
@@ -159,14 +159,22 @@ class _ImageFinder:
             orientation=orientation,
         )
 
-    def _new(self, name: str, file: str, one: DroppedImage) -> Match:
+    def _new(self, name: str, file: str, dropped_image: DroppedImage) -> Match:
         note = ""
         if self._names_here.find_all(name):
             note = "Another image here has this name; it comes in as a new one."
-        problem = one.problem
+        problem = dropped_image.problem
         return Match(
-            *(name, How.NEW, one.image_id, file, one.size, note, problem),
-            orientation=one.orientation,
+            *(
+                name,
+                How.NEW,
+                dropped_image.image_id,
+                file,
+                dropped_image.size,
+                note,
+                problem,
+            ),
+            orientation=dropped_image.orientation,
         )
 
     def _by_its_name(self, image: ReadImage) -> Match:
@@ -245,7 +253,7 @@ def _only_once(matches: list[Match]) -> list[Match]:
             tied.pop(one.image_id, None)
         elif one is not known and one.strength == known.strength != _FOR_SURE:
             tied.setdefault(one.image_id, one)
-    return [_unless_another_is(one, best, tied) for one in matches]
+    return [_unless_another_is(match, best, tied) for match in matches]
 
 
 def _unless_another_is(

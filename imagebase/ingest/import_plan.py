@@ -93,7 +93,7 @@ def label_rows(
 def _uses(images: Iterable[ReadImage]) -> Counter[str]:
     uses: Counter[str] = Counter()
     for image in images:
-        uses.update(one.label for one in image.annotations)
+        uses.update(annotation.label for annotation in image.annotations)
         uses.update(image.tags)
     return uses
 
@@ -161,7 +161,9 @@ def dry_run(
         tuple(matches),
         effect,
         tuple(
-            one for one in wanted_labels(rows, choice) if one not in labels.shown_names
+            label
+            for label in wanted_labels(rows, choice)
+            if label not in labels.shown_names
         ),
         len(new) if choice.takes_new else 0,
         sum(new.values()) if choice.takes_new else 0,
@@ -227,7 +229,7 @@ def _coming(match: Match) -> ImageRecord | None:
 def _new_images(dropped: Mapping[str, DroppedImage], here: set[str]) -> dict[str, int]:
     """Return the bytes of each readable dropped image that is not here, by its id."""
     return {
-        one.image_id: one.byte_count
-        for one in dropped.values()
-        if not one.problem and one.image_id not in here
+        value.image_id: value.byte_count
+        for value in dropped.values()
+        if not value.problem and value.image_id not in here
     }

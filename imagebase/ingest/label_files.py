@@ -131,8 +131,8 @@ class DroppedFiles:
             file.close()
             raise
         prefix = "" if is_alone else f"{name[:-4]}/"
-        for one in members:
-            self._read.setdefault(prefix + one.name, one.read)
+        for member in members:
+            self._read.setdefault(prefix + member.name, member.read)
 
     def names(self) -> Sequence[str]:
         return tuple(self._read)
