@@ -391,7 +391,7 @@ class ImageClaims:
     def stated(
         self, name: str, stated: str, file: str, part: str, path: str | None
     ) -> StatedImage:
-        """Return an image as a label file has it; as for `Collector.add_image`."""
+        """Return an image as a label file has it; as for `LabelReader.add_image`."""
         if path:
             return StatedImage(path, name, path, (), stated, file or path)
         if path is None and not file:

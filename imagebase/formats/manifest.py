@@ -394,7 +394,8 @@ def _areas_left(export_set: ExportSet, format_: Format) -> Iterator[str]:
         where = "1 image" if images == 1 else f"{images:,} images"
         yield (
             f"{areas:,} ignore {verb} not in it, on {where}: {format_.title} "
-            "cannot hold them. Black them out instead, or a model learns that nothing is there."
+            "cannot hold them. Black them out instead, or a model learns that nothing "
+            "is there."
         )
 
 
