@@ -7,13 +7,15 @@ WORKERS ?= 2
 BIN := $(VENV)/bin
 SOURCES := app.py scripts pages imagebase tests benchmarks
 
-.PHONY: run test test-all check format benchmark clean
+.PHONY: run test pytest test-all check format benchmark clean
 
 run: $(VENV)/.run
 	$(BIN)/python -m imagebase serve --samples
 
 test: $(VENV)/.test $(VENV)/.datumaro
-	$(MAKE) --no-print-directory check
+	$(MAKE) --no-print-directory --jobs 2 check pytest
+
+pytest: $(VENV)/.test $(VENV)/.datumaro
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal --durations=25 -m "not long"
 
 test-all: $(VENV)/.test $(VENV)/.datumaro

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 import zipfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,19 +16,30 @@ from imagebase.backup.restore import Backup, restore
 from imagebase.backup.write import MANIFEST, write_backup
 from imagebase.errors import ArchiveError, ImageBaseError, LimitError
 from imagebase.settings import Limits
-from imagebase.store import Scope, Store
+from imagebase.store import Scope, Store, open_store
 from tests.backup.conftest import LIMITS, full_dataset
+from tests.store.fixtures import sqlite_settings
 
 Files = dict[str, bytes]
 Change = Callable[[Files], None]
 
 
-@pytest.fixture
-def files(store: Store, tmp_path: Path) -> Files:
-    """The files of a good backup."""
-    write_backup(store, full_dataset(store), tmp_path / "good.zip")
-    with zipfile.ZipFile(tmp_path / "good.zip") as archive:
+@pytest.fixture(scope="module")
+def good(tmp_path_factory: pytest.TempPathFactory, migrated_sqlite: Path) -> Files:
+    """The files of a good backup, made once."""
+    home = tmp_path_factory.mktemp("good")
+    shutil.copy(migrated_sqlite, home / "imagebase.db")
+    store = open_store(sqlite_settings(home))
+    write_backup(store, full_dataset(store), home / "good.zip")
+    store.close()
+    with zipfile.ZipFile(home / "good.zip") as archive:
         return {name: archive.read(name) for name in archive.namelist()}
+
+
+@pytest.fixture
+def files(good: Files) -> Files:
+    """The files of a good backup, for a test to change."""
+    return dict(good)
 
 
 def zipped(files: Files, path: Path) -> Path:
