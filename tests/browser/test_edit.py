@@ -213,7 +213,13 @@ def test_created_label_goes_with_its_box(visit: Visit) -> None:
     assert record.annotations[-1].label == "bottle"
 
 
-@pytest.mark.parametrize("ways", [("n", "p"), ("ArrowRight", "ArrowLeft")])
+@pytest.mark.parametrize(
+    "ways",
+    [
+        ("n", "p"),
+        pytest.param(("ArrowRight", "ArrowLeft"), marks=pytest.mark.long),
+    ],
+)
 def test_keys_go_to_the_next_image_and_back(
     visit: Visit, ways: tuple[str, str]
 ) -> None:
@@ -336,7 +342,9 @@ def test_key_says_that_nothing_is_here(visit: Visit) -> None:
     visit.wait_for_image(BEAR)
 
 
-@pytest.mark.parametrize("redo", ["Control+Shift+z", "Control+y"])
+@pytest.mark.parametrize(
+    "redo", ["Control+y", pytest.param("Control+Shift+z", marks=pytest.mark.long)]
+)
 def test_undo_and_redo_go_over_all_images(visit: Visit, redo: str) -> None:
     visit.press("e")
     visit.wait_for_image(BEAR)
@@ -542,7 +550,13 @@ CHOICES = {
 }
 
 
-@pytest.mark.parametrize("choice", list(CHOICES))
+@pytest.mark.parametrize(
+    "choice",
+    [
+        *(pytest.param(one, marks=pytest.mark.long) for one in list(CHOICES)[:-1]),
+        list(CHOICES)[-1],
+    ],
+)
 def test_second_to_save_sees_both_versions_and_chooses(
     visit: Visit, other: Visit, choice: str
 ) -> None:

@@ -217,6 +217,7 @@ def test_what_nobody_goes_on_with_is_swept(scope: Scope) -> None:
     assert parts.is_file()
 
 
+@pytest.mark.long
 def test_a_training_that_crashed_is_logged_and_gone_on_with(
     runner: JobRunner,
     scope: Scope,
@@ -260,6 +261,7 @@ def process_of(job_id: str) -> int:
 
 
 @ON_LINUX
+@pytest.mark.long
 def test_a_full_disk_is_named_and_the_training_can_go_on(
     runner: JobRunner, scope: Scope, broken_off: str
 ) -> None:
@@ -273,6 +275,7 @@ def test_a_full_disk_is_named_and_the_training_can_go_on(
     assert read_plan(folder) is not None
 
 
+@pytest.mark.long
 def test_a_stop_that_comes_while_the_model_is_written_keeps_it(
     runner: JobRunner, store: Store, scope: Scope, shapes: list[ImageRecord]
 ) -> None:
@@ -291,6 +294,7 @@ def test_a_stop_that_comes_while_the_model_is_written_keeps_it(
     assert library_of(scope.owner_id).names() == ["Shapes"]
 
 
+@pytest.mark.long
 def test_what_any_round_learned_is_never_held_out(
     runner: JobRunner, store: Store, scope: Scope, shapes: list[ImageRecord]
 ) -> None:
