@@ -234,24 +234,24 @@ def test_nothing_is_left_of_an_earlier_run_that_labelled_more(
     assert [one.name for one in (tmp_path / "out").rglob("*.png")] == ["a.png"]
 
 
-def test_labels_that_were_mended_by_hand_are_an_error_before_the_net_runs(
+def test_labels_edited_by_hand_are_an_error_before_the_net_runs(
     tmp_path: Path, pets: str
 ) -> None:
     source = folder_of(tmp_path / "in", {"a.png": PNG})
     labelled(source, tmp_path / "out", pets, formats=["yolo"])
     mended = tmp_path / "out" / "yolo" / "labels" / "train" / "a.txt"
     mended.write_text("0 0.5 0.5 0.1 0.1")
-    told: list[int] = []
+    progress: list[int] = []
     with pytest.raises(ExportError, match=r"a\.txt was changed after ImageBase"):
         labelled(
             source,
             tmp_path / "out",
             pets,
             formats=["coco", "yolo"],
-            on_progress=lambda done, total: told.append(done),
+            on_progress=lambda done, total: progress.append(done),
         )
     assert mended.read_text() == "0 0.5 0.5 0.1 0.1"
-    assert told == []
+    assert progress == []
 
 
 def test_draft_of_a_run_that_was_killed_is_cleared_away(
@@ -381,9 +381,9 @@ def test_run_that_can_label_nothing_leaves_the_earlier_labels(
     folder_of(source, left)
     labelled(source, tmp_path / "out", pets, formats=["coco", "yolo"])
     now = contents_of(tmp_path / "out")
-    said = json.loads(now.pop("run.json"))
-    assert said["images"] == 0
-    assert [one["file"] for one in said["refused"]] == list(left)
+    summary = json.loads(now.pop("run.json"))
+    assert summary["images"] == 0
+    assert [one["file"] for one in summary["refused"]] == list(left)
     assert now.items() < earlier.items()
 
 
@@ -448,15 +448,15 @@ def test_resumed_run_shows_only_the_net_what_it_has_not_seen(
     assert [len(record.annotations) for record in found.records] == [1] * 5
 
 
-def test_progress_is_told_after_each_image(model: DetectionModel) -> None:
-    told: list[tuple[int, int]] = []
+def test_progress_is_reported_after_each_image(model: DetectionModel) -> None:
+    progress: list[tuple[int, int]] = []
     annotate_images(
         model,
         sources("abc"),
         SelectionRule(),
-        on_progress=lambda done, total: told.append((done, total)),
+        on_progress=lambda done, total: progress.append((done, total)),
     )
-    assert told == [(1, 3), (2, 3), (3, 3)]
+    assert progress == [(1, 3), (2, 3), (3, 3)]
 
 
 def test_changed_thresholds_act_on_what_was_seen(

@@ -66,10 +66,10 @@ def run(command: list[str], redirection: str, home: Path) -> tuple[int, list[str
 def test_output_that_takes_nothing_is_one_sentence(
     commands: dict[str, list[str]], name: str, redirection: str, tmp_path: Path
 ) -> None:
-    code, said = run(commands[name], redirection, tmp_path / "home")
+    code, lines = run(commands[name], redirection, tmp_path / "home")
     assert code == 1
-    assert len(said) == 1
-    assert said[0].startswith("Cannot write to standard output (")
+    assert len(lines) == 1
+    assert lines[0].startswith("Cannot write to standard output (")
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -78,6 +78,6 @@ def test_closed_pipe_ends_quietly(
 ) -> None:
     # The reader is gone before anything is written; the exit code is the command's.
     redirection = "| (exec <&-; sleep 0); exit ${PIPESTATUS[0]}"
-    code, said = run(commands[name], redirection, tmp_path / "home")
+    code, lines = run(commands[name], redirection, tmp_path / "home")
     assert code == 1
-    assert said == []
+    assert lines == []

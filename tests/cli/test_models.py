@@ -75,9 +75,9 @@ def test_ambiguous_model_asks_and_is_answered_by_family(tmp_path: Path) -> None:
     assert asked.exit_code == 1
     assert "Add --family with one of yolox, yolox-decoded" in asked.stderr
     (tmp_path / "m.names").write_text("cat\ndog\n")
-    said = invoked("check", path, "--family", "yolox-decoded")
-    assert said.exit_code == 0
-    assert "YOLOX with decoded boxes" in said.stdout
+    result = invoked("check", path, "--family", "yolox-decoded")
+    assert result.exit_code == 0
+    assert "YOLOX with decoded boxes" in result.stdout
 
 
 def test_numbers_tell_the_family_and_a_person_who_says_another_is_refused(
@@ -86,11 +86,11 @@ def test_numbers_tell_the_family_and_a_person_who_says_another_is_refused(
     path = tmp_path / "m.onnx"
     path.write_bytes(yolov6(8, 16, 32).replace(b"outputs", b"outout_"))
     path.with_suffix(".names").write_text(NAMES)
-    told = invoked("check", path)
-    assert told.exit_code == 0
-    assert "⚠ Its outputs match YOLOv6" in told.stdout
-    assert "✓ m.onnx: YOLOv6, 320 × 256 pixels, 5 classes." in told.stdout
-    assert "✓ 1 box in kitchen.jpg" in told.stdout
+    result = invoked("check", path)
+    assert result.exit_code == 0
+    assert "⚠ Its outputs match YOLOv6" in result.stdout
+    assert "✓ m.onnx: YOLOv6, 320 × 256 pixels, 5 classes." in result.stdout
+    assert "✓ 1 box in kitchen.jpg" in result.stdout
     refused = invoked("check", path, "--family", "yolox")
     assert refused.exit_code == 1
     assert "✗ The model: its fifth column is 1 throughout" in refused.stdout
@@ -103,9 +103,9 @@ def test_open_size_is_asked_for_and_said(tmp_path: Path) -> None:
     asked = invoked("check", path)
     assert asked.exit_code == 1
     assert "Add --input-size with the image size" in asked.stderr
-    said = invoked("check", path, "--input-size", "320")
-    assert said.exit_code == 0
-    assert "✓ 1 box in kitchen.jpg" in said.stdout
+    result = invoked("check", path, "--input-size", "320")
+    assert result.exit_code == 0
+    assert "✓ 1 box in kitchen.jpg" in result.stdout
 
 
 def test_no_tick_stands_before_no_box(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ LOOPBACK = "127.0.0.1"
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A data folder that is not there yet, for settings read anew."""
+    """A data folder that does not exist yet, for settings read again."""
     for name in [one for one in os.environ if one.startswith("IMAGEBASE_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("IMAGEBASE_HOME", str(tmp_path / "home"))
@@ -117,31 +117,31 @@ def status_of(port: int) -> int | None:
 def test_serve_starts_an_app_that_answers(tmp_path: Path) -> None:
     port = free_port()
     command = [sys.executable, "-m", "imagebase", "serve", "--headless"]
-    with (tmp_path / "said.txt").open("w+") as said:
+    with (tmp_path / "printed.txt").open("w+") as printed:
         process = subprocess.Popen(
             [*command, "--port", str(port)],
             cwd=PROJECT_ROOT,
             env=os.environ | {"IMAGEBASE_LOG": "json"},
-            stdout=said,
-            stderr=said,
+            stdout=printed,
+            stderr=printed,
         )
         try:
             give_up = time.monotonic() + 60
             while status_of(port) != 200 and time.monotonic() < give_up:
-                assert process.poll() is None, (tmp_path / "said.txt").read_text()
+                assert process.poll() is None, (tmp_path / "printed.txt").read_text()
                 time.sleep(0.1)
             assert status_of(port) == 200
             place = f"Open: http://{LOOPBACK}:{port} (Ctrl + C ends it)"
-            while place not in (tmp_path / "said.txt").read_text():
+            while place not in (tmp_path / "printed.txt").read_text():
                 assert time.monotonic() < give_up
                 time.sleep(0.1)
         finally:
             process.send_signal(signal.SIGTERM)
             process.wait(30)
-    said_in_all = (tmp_path / "said.txt").read_text()
-    assert "Mode: team" in said_in_all
-    assert "No runtime found" not in said_in_all
-    logged = [json.loads(one) for one in said_in_all.splitlines() if one[0] == "{"]
+    all_printed = (tmp_path / "printed.txt").read_text()
+    assert "Mode: team" in all_printed
+    assert "No runtime found" not in all_printed
+    logged = [json.loads(one) for one in all_printed.splitlines() if one[0] == "{"]
     assert "The app started" in [one["message"] for one in logged]
 
 

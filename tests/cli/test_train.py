@@ -1,4 +1,4 @@
-"""python -m imagebase train, as a person types it: gone on with, refused, told."""
+"""python -m imagebase train, in processes: resumed, refused, reported."""
 
 import json
 import os
@@ -63,9 +63,9 @@ def test_an_interrupted_training_below_its_labels_goes_on_for_another_length(
     output = folder / "model"
     steps = interrupt_one(folder, output)
     wanted = steps + 100
-    gone_on = run(folder, output, "--resume", "--steps", str(wanted))
-    assert gone_on.returncode == 0, gone_on.stderr
-    assert "a new one starts" not in gone_on.stderr
+    resumed = run(folder, output, "--resume", "--steps", str(wanted))
+    assert resumed.returncode == 0, resumed.stderr
+    assert "a new one starts" not in resumed.stderr
     assert metrics_of(output)["steps"] == wanted
     # It is finished: --resume does not start another run.
     weights = (output / "obj.weights").read_bytes()
@@ -74,8 +74,8 @@ def test_an_interrupted_training_below_its_labels_goes_on_for_another_length(
     assert "is finished" in again.stderr
     assert f"--model {output}" in " ".join(again.stderr.split())
     assert (output / "obj.weights").read_bytes() == weights
-    anew = run(folder, output, "--model", str(output), "--steps", "2")
-    assert anew.returncode == 0, anew.stderr
+    again_from_it = run(folder, output, "--model", str(output), "--steps", "2")
+    assert again_from_it.returncode == 0, again_from_it.stderr
     assert metrics_of(output)["steps"] == 2
 
 
@@ -83,8 +83,8 @@ def test_starting_over_reports_what_is_discarded_and_left_out(
     tmp_path: Path,
 ) -> None:
     folder, output = write_folder(tmp_path / "set", 20), tmp_path / "model"
-    gone = [f"{number:03}.png" for number in range(14)]
-    for name in gone:
+    missing = [f"{number:03}.png" for number in range(14)]
+    for name in missing:
         (folder / name).unlink()
     work = output / ".training"
     work.mkdir(parents=True)
@@ -92,16 +92,16 @@ def test_starting_over_reports_what_is_discarded_and_left_out(
         (work / name).write_text("{}")
     done = run(folder, output, "--steps", "2")
     assert done.returncode == 0, done.stderr
-    said = " ".join(done.stderr.split())
-    assert "interrupted training run in the output is discarded" in said
-    assert "Left out: 000.png: there is no image of this name." in said
-    assert "012.png" not in said
-    assert "Left out: and 2 more without an image" in said
-    assert "counts as background" in said
+    printed = " ".join(done.stderr.split())
+    assert "interrupted training run in the output is discarded" in printed
+    assert "Left out: 000.png: there is no image of this name." in printed
+    assert "012.png" not in printed
+    assert "Left out: and 2 more without an image" in printed
+    assert "counts as background" in printed
     left_out = metrics_of(output)["left_out"]
     assert left_out == {
         **{"crowds": 0, "zero_size": 0, "files": []},
-        **{"missing": gone, "skipped": [], "changed": []},
+        **{"missing": missing, "skipped": [], "changed": []},
     }
 
 
