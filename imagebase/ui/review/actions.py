@@ -8,6 +8,7 @@ import streamlit as st
 
 from imagebase.annotation.areas import Shape
 from imagebase.errors import EditError
+from imagebase.review import bulk_edits
 from imagebase.review.bulk_edits import (
     BulkReport,
     accept_boxes,
@@ -17,7 +18,14 @@ from imagebase.review.bulk_edits import (
     relabel_boxes,
     remove_images,
 )
-from imagebase.store import AnnotationRow, ImageRow, Scope, Store
+from imagebase.store import (
+    AcceptCounts,
+    AnnotationFilter,
+    AnnotationRow,
+    ImageRow,
+    Scope,
+    Store,
+)
 from imagebase.ui import (
     bulk_progress,
     services,
@@ -27,6 +35,7 @@ from imagebase.ui import (
     widgets,
 )
 from imagebase.ui.bulk_progress import boxes_on, report
+from imagebase.ui.review import filters
 
 # Images with the revisions that the reviewer has before them.
 Seen = Mapping[str, int]
@@ -282,3 +291,77 @@ def _remove(seen: Seen) -> None:
         report(f"Deleted {images} with {widgets.plural(told.boxes, 'box')}", told)
 
     bulk_progress.run_or_schedule("Deleting", work, then=say, images=len(seen))
+
+
+_USUAL: Final = 0.8
+
+
+def accept_above(wanted: AnnotationFilter) -> None:
+    """Draw the offer to accept all boxes above a confidence, with how many those are.
+
+    wanted: the filters on the page; its labels are the ones to begin with.
+    """
+    with st.popover("Accept above …", icon=":material/done_all:", key="accept.above"):
+        labels = _choose_labels(wanted)
+        least = st.slider(
+            "Confidence, at least", 0.0, 1.0, _USUAL, 0.01, key="accept.least"
+        )
+        found = filters.acceptable(tuple(labels), least)
+        st.markdown(_acceptable_in_words(found))
+        st.caption(
+            "The model's boxes on images that nobody has approved or rejected. "
+            "One undo takes it all back."
+        )
+        st.button(
+            f"Accept {widgets.plural(found.boxes, 'box')}",
+            key="accept.apply",
+            type="primary",
+            disabled=not found.boxes,
+            on_click=_accept_above,
+            args=(labels, least, found.images),
+        )
+
+
+def _choose_labels(wanted: AnnotationFilter) -> list[str]:
+    labels = list(wanted.labels or ())
+    return st.multiselect(
+        "Labels",
+        list(
+            dict.fromkeys(
+                [*labels, *services.store().labels(state.scope()).shown_names]
+            )
+        ),
+        default=labels,
+        key=f"accept.labels.{hash(tuple(labels))}",
+        placeholder="every label",
+        select_all=False,
+    )
+
+
+def _acceptable_in_words(found: AcceptCounts) -> str:
+    if not found.boxes:
+        return "No box that nobody has accepted yet is so sure."
+    boxes = widgets.plural(found.boxes, "box")
+    images = widgets.plural(found.images, "image")
+    labels = f" of {found.labels} labels" if found.labels > 1 else ""
+    return f"**{boxes}**{labels} on {images} would be accepted."
+
+
+@state.reports_errors
+def _accept_above(labels: list[str], least: float, images: int) -> None:
+    """Accept what was counted: the button has said how many boxes that is."""
+    store, scope = services.store(), state.scope()
+
+    def work(on_progress: bulk_progress.OnProgress) -> BulkReport:
+        return bulk_edits.accept_above(
+            store,
+            scope,
+            labels=labels or None,
+            min_confidence=least,
+            on_progress=on_progress,
+        )
+
+    def say(told: BulkReport) -> None:
+        report(f"Accepted {boxes_on(told)}", told)
+
+    bulk_progress.run_or_schedule("Accepting", work, then=say, images=images)

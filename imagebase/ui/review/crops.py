@@ -10,7 +10,7 @@ from imagebase.annotation import ReviewStatus
 from imagebase.store import AnnotationFilter, AnnotationRow
 from imagebase.ui import services, similar_offer, state, widgets
 from imagebase.ui.contact_sheet import Place, Tile, crop_urls, draw_sheet
-from imagebase.ui.review import accept, actions, filters, label_filters
+from imagebase.ui.review import actions, filters
 from imagebase.wording import percent
 
 PAGE_SIZE: Final = 48
@@ -20,25 +20,25 @@ _HINT: Final = "Click crops to select them; Shift selects a row of them, A all."
 
 def contact_sheet() -> None:
     """Draw what is in the boxes that pass the filters, the most doubtful first."""
-    wanted, order = label_filters.draw_filters()
+    wanted, order = filters.draw_label_filters()
     _frequent_labels(wanted)
     total = services.store().count_annotations(state.scope(), wanted)
     with filters.bar():
-        label_filters.draw_chip(wanted)
+        filters.draw_labels_chip(wanted)
         offset = filters.turn_pages(
             total, "label", page_size=PAGE_SIZE, key="review.crops.page"
         )
-        accept.accept_above(wanted)
+        actions.accept_above(wanted)
     if not total:
         similar_offer.draw_offer()
-        label_filters.say_nothing_passes()
+        filters.say_no_label_matches()
         return
     _sheet(wanted, order, offset, services.store().version(state.scope()))
 
 
 def _frequent_labels(wanted: AnnotationFilter) -> None:
     """Draw the labels that are frequent among what passes the rest, to go to one."""
-    counts = accept.label_counts(replace(wanted, labels=None))
+    counts = filters.label_counts(replace(wanted, labels=None))
     chosen = list(wanted.labels or ())
     names = list(dict.fromkeys([*chosen[:1], *counts]))[:_MOST_LABELS]
     current = chosen[0] if len(chosen) == 1 else None

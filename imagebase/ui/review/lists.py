@@ -20,7 +20,7 @@ from imagebase.ui import (
     widgets,
 )
 from imagebase.ui.edit.changes import draw_comments
-from imagebase.ui.review import accept, actions, filters, label_filters
+from imagebase.ui.review import actions, filters
 
 _HIGHEST_PX: Final = 320
 
@@ -81,17 +81,17 @@ SHARES: Final = (10, 3)
 def label_table() -> None:
     """Draw every label that passes the filters, with what can be done to a choice."""
     scope, store = state.scope(), services.store()
-    wanted, order = label_filters.draw_filters()
+    wanted, order = filters.draw_label_filters()
     total = store.count_annotations(scope, wanted)
     with filters.bar():
-        label_filters.draw_chip(wanted)
+        filters.draw_labels_chip(wanted)
         offset = filters.turn_pages(
             total, "label", page_size=PAGE_SIZE, key="review.labels.page"
         )
-        accept.accept_above(wanted)
+        actions.accept_above(wanted)
     similar_offer.draw_offer()
     if not total:
-        label_filters.say_nothing_passes()
+        filters.say_no_label_matches()
         return
     rows = store.annotation_rows(
         scope, wanted, order=order, offset=offset, limit=PAGE_SIZE
@@ -220,7 +220,7 @@ def image_table() -> None:
 
 
 def _filters() -> ImageFilter:
-    filters.begin(filters.IMAGE_FILTERS)
+    filters.set_defaults(filters.IMAGE_FILTERS)
     chosen = filters.chosen_images()
     counts = states.group_counts(services.store().progress(state.scope()))
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):

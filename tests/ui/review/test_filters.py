@@ -1,10 +1,16 @@
-"""What a click elsewhere leads to: the view, its filters, and a way out."""
+"""Review filters: the view a click leads to, the chips, filters in words."""
+
+import math
+from datetime import UTC, datetime
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from imagebase.annotation import ReviewStatus, Source
+from imagebase.store import ORDERS, AnnotationFilter
 from imagebase.ui import services
 from imagebase.ui.identity import TEAM_OWNER
+from imagebase.ui.review.filters import ORDER_WORDS, describe
 from tests.app_fixtures import Configure
 
 
@@ -12,7 +18,7 @@ def views() -> None:
     import streamlit as st
 
     from imagebase.store import AnnotationFilter
-    from imagebase.ui.review import filters, label_filters
+    from imagebase.ui.review import filters
 
     view = filters.choose_view(
         [filters.LABELS, filters.IMAGES, filters.FIGURES],
@@ -28,11 +34,11 @@ def views() -> None:
     )
     st.button("none", on_click=filters.show_images, args=([],), kwargs={"why": "none"})
     if view == filters.LABELS:
-        filters.begin(filters.LABEL_FILTERS)
+        filters.set_defaults(filters.LABEL_FILTERS)
         text = st.text_input("Search", key="review.text")
         names = st.multiselect("Label", ["cat"], key=filters.LABELS_KEY)
         st.text(f"{names} {text!r}")
-        label_filters.draw_chip(AnnotationFilter(labels=names))
+        filters.draw_labels_chip(AnnotationFilter(labels=names))
     if view == filters.IMAGES:
         chosen = filters.chosen_images()
         st.text(chosen.image_ids if chosen else "all")
@@ -78,3 +84,36 @@ def test_images_of_another_dataset_are_no_choice(app: AppTest) -> None:
     app.session_state["imagebase.dataset"] = second.dataset_id
     app.run()
     assert [one.value for one in app.text] == ["Images", "all"]
+
+
+def test_every_order_of_the_store_has_words_of_its_own() -> None:
+    assert set(ORDER_WORDS) == set(ORDERS)
+    assert len(set(ORDER_WORDS.values())) == len(ORDERS)
+
+
+def test_a_filter_that_everything_passes_says_nothing() -> None:
+    assert describe(AnnotationFilter()) == ""
+
+
+@pytest.mark.parametrize(
+    ("wanted", "words"),
+    [
+        ({"text": "cat"}, "“cat”"),
+        ({"labels": ["cat", "dog"]}, "cat · dog"),
+        ({"labels": ["a", "b", "c", "d"]}, "4 labels"),
+        ({"statuses": [ReviewStatus.SUGGESTED]}, "suggested"),
+        ({"confidence": (0.25, 0.5)}, "confidence 25 % to 50 %"),
+        ({"sources": [Source.MODEL]}, "made by model"),
+        ({"who": ["ann"]}, "changed by ann"),
+        ({"image": "IMG"}, "image “IMG”"),
+        ({"attribute": ("occluded", None)}, "occluded"),
+        ({"attribute": ("color", "red")}, "color = red"),
+        ({"since": datetime(2026, 11, 1, tzinfo=UTC)}, "changed in a span"),
+        ({"sides": (0, 8)}, "side from 0 px to under 8 px"),
+        ({"sides": (20, math.inf)}, "side from 20 px"),
+        ({"share": (0.0, 0.1)}, "0 to 10 % of the image"),
+    ],
+    ids=lambda one: next(iter(one)) if isinstance(one, dict) else None,
+)
+def test_each_filter_is_told(wanted: dict[str, object], words: str) -> None:
+    assert describe(AnnotationFilter(**wanted)) == words  # type: ignore[arg-type]
