@@ -3,7 +3,7 @@
 import streamlit as st
 
 from imagebase.ui import frame, widgets
-from imagebase.ui.export import contents_preview, options, page
+from imagebase.ui.export import options, page
 
 frame.enter()
 
@@ -13,10 +13,10 @@ widgets.needs_images()
 choice = options.choose()
 # Each in a place of its own: what comes or goes above moves nothing below.
 with st.container():
-    page.say_what_is_not_saved()
+    page.say_unsaved_suggestions()
 with st.container():
     page.build(choice)
 with st.container():
     is_built = page.offer(choice)
 with st.container():
-    contents_preview.show(choice, with_variants=not is_built)
+    page.preview(choice, with_variants=not is_built)
