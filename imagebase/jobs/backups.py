@@ -8,9 +8,15 @@ from imagebase.backup.restore import Backup, restore
 from imagebase.backup.write import write_backup
 from imagebase.errors import ArchiveError, ExportError, LimitError
 from imagebase.formats.verified_export import DRAFT_PREFIX
-from imagebase.jobs.dropped_files import dropped, forget_dropped
-from imagebase.jobs.exports import Touch, delete_old_exports, exports_folder, safe_stem
 from imagebase.jobs.runner import JobContext
+from imagebase.jobs.temporary_files import (
+    Touch,
+    delete_old_exports,
+    dropped,
+    exports_folder,
+    forget_dropped,
+    safe_stem,
+)
 from imagebase.settings import Limits
 from imagebase.store import Scope
 

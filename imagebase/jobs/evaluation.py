@@ -27,9 +27,9 @@ from imagebase.evaluation.detection_pass import (
 from imagebase.evaluation.ground_truth import notes_about, truth_of_records
 from imagebase.evaluation.storage import Run, RunFolder, RunInfo
 from imagebase.ingest.label_files import DroppedFiles
-from imagebase.jobs.dropped_files import dropped, forget_dropped
 from imagebase.jobs.inference import max_image_pixels
 from imagebase.jobs.runner import JobContext
+from imagebase.jobs.temporary_files import dropped, forget_dropped
 from imagebase.settings import Limits, settings
 from imagebase.store import Scope, Store
 from imagebase.store.scope import check_owner_id

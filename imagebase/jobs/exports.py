@@ -1,30 +1,40 @@
-"""Export a dataset as verified zips, in the background."""
+"""Export a dataset as verified zips, or as a bundle to train with Darknet."""
 
-import contextlib
-import math
-import os
-import re
 import shutil
 import tempfile
-import time
+import zipfile
 from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Any, Final
 
 from imagebase.annotation import ImageRecord, LabelSet, ReviewStatus
-from imagebase.annotation.states import SCOPES
+from imagebase.annotation.states import APPROVED, SCOPES
+from imagebase.detection.model_files import CFG, WEIGHTS
 from imagebase.errors import ExportError
 from imagebase.export.build import BuildOrder, BuildResult, build
 from imagebase.export.preview import write_overlays
-from imagebase.export.request import request_from_json
+from imagebase.export.request import (
+    AREAS_BLACK,
+    ExportRequest,
+    SplitChoice,
+    request_from_json,
+    request_json,
+)
 from imagebase.formats.registry import format_named
 from imagebase.formats.verified_export import DRAFT_PREFIX, ExportSummary
 from imagebase.jobs.inference import max_image_pixels
 from imagebase.jobs.runner import JobContext
-from imagebase.settings import settings
+from imagebase.jobs.temporary_files import (
+    Touch,
+    delete_old_exports,
+    exports_folder,
+    safe_stem,
+)
+from imagebase.settings import DEFAULT_MODEL, WEIGHTS_FOLDER
 from imagebase.store import Scope, Store
 from imagebase.store.image_rows import ImageContents
-from imagebase.store.scope import check_owner_id, chunks
+from imagebase.store.scope import chunks
+from imagebase.training.darknet_bundle import CONV_29, first_layers
 
 _CHUNK: Final = 500
 
@@ -68,14 +78,10 @@ class StoreImages:
         return self._store.labels(self._scope)
 
 
-KEPT_SECONDS: Final = 3600
-_TOUCH_SECONDS: Final = 60
 OVERLAYS_FILE: Final = "drawn.json"
-
-
-def exports_folder(scope: Scope) -> Path:
-    """Return where a dataset's finished exports lie; they are not kept for long."""
-    return _all_exports() / scope.owner_id / scope.dataset_id
+BUNDLE_KIND: Final = "bundle"
+# Darknet learns from what is in one folder, so as much as can be sent is one zip.
+ZIP_BYTES: Final = 2_000_000_000
 
 
 class _CancelledError(Exception):
@@ -133,28 +139,6 @@ class _Watch:
         self._touch()
 
 
-class Touch:
-    """Says of what lies among the exports that work on it goes on; call it often.
-
-    Whatever nothing has happened to for long is deleted there.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._touched = -math.inf
-
-    def __call__(self) -> None:
-        """Make it new, at most once a minute.
-
-        Raises:
-            FileNotFoundError: it is not there any more.
-        """
-        now = time.monotonic()
-        if now - self._touched > _TOUCH_SECONDS:
-            self._touched = now
-            os.utime(self._path)
-
-
 def _result(built: BuildResult, format_name: str, folder: Path) -> dict[str, Any]:
     zips = built.zips
     return {
@@ -188,38 +172,40 @@ def _zip(one: ExportSummary) -> dict[str, Any]:
     }
 
 
-def safe_stem(name: str) -> str:
-    """Return a dataset's name as a file name of letters, digits and dashes."""
-    stem = re.sub(r"[^\w]+", "-", name.lower(), flags=re.UNICODE).strip("-")
-    return stem[:60] or "dataset"
+def bundle_request() -> dict[str, Any]:
+    """Return the export that a bundle is made from: approved images, split, Darknet."""
+    return request_json(
+        ExportRequest(
+            "darknet",
+            images=APPROVED,
+            split=SplitChoice(),
+            areas=AREAS_BLACK,
+            zip_bytes=ZIP_BYTES,
+        )
+    )
 
 
-def delete_old_exports() -> None:
-    """Delete what nobody is going to fetch any more, and drafts of killed processes."""
-    oldest = time.time() - KEPT_SECONDS
-    for path in _all_exports().glob("*/*/*"):
-        # Another process may be deleting the same.
-        with contextlib.suppress(OSError):
-            if path.stat().st_mtime < oldest:
-                _delete(path)
+def training_bundle(context: JobContext) -> dict[str, Any] | None:
+    """Export for Darknet and put the first weights beside it, which its README names.
 
-
-def _delete(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink()
-
-
-def _all_exports() -> Path:
-    return settings().home / "exports"
-
-
-def delete_exports(owner_id: str, dataset_id: str = "") -> None:
-    """Delete every export of an owner or of one dataset, as when the data go.
-
-    Raises:
-        ValueError: this cannot be an owner's id.
+    Parameters of the job: those of an export, from `bundle_request`, and `name`.
     """
-    folder = _all_exports() / check_owner_id(owner_id) / dataset_id
-    shutil.rmtree(folder, ignore_errors=True)
+    result = export(context)
+    if result is None:
+        return None
+    zips = [_with_weights(one) for one in result["zips"]]
+    return {
+        **result,
+        "zips": zips,
+        "byte_count": sum(one["byte_count"] for one in zips),
+    }
+
+
+def _with_weights(one: dict[str, Any]) -> dict[str, Any]:
+    """Put the first weights into a zip; return what is to be said of it now."""
+    model, path = WEIGHTS_FOLDER / DEFAULT_MODEL, Path(one["path"])
+    cfg, weights = (model / CFG).read_bytes(), (model / WEIGHTS).read_bytes()
+    # Weights do not get smaller by packing.
+    with zipfile.ZipFile(path, "a", zipfile.ZIP_STORED) as archive:
+        archive.writestr(CONV_29, first_layers(cfg, weights))
+    return {**one, "byte_count": path.stat().st_size}

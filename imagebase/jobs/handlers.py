@@ -6,13 +6,11 @@ from typing import Final
 from imagebase.jobs.annotation import annotate, keep
 from imagebase.jobs.backups import back_up, restore_backup
 from imagebase.jobs.evaluation import evaluate
-from imagebase.jobs.exports import export
-from imagebase.jobs.inference import candidates_key
+from imagebase.jobs.exports import export, training_bundle
 from imagebase.jobs.label_import import import_labels
 from imagebase.jobs.runner import Handler
 from imagebase.jobs.scoring import doubt
 from imagebase.jobs.training import train
-from imagebase.jobs.training_bundle import training_bundle
 
 HANDLERS: Final[Mapping[str, Handler]] = {
     "annotate": annotate,
@@ -26,5 +24,3 @@ HANDLERS: Final[Mapping[str, Handler]] = {
     "backup": back_up,
     "restore": restore_backup,
 }
-
-__all__ = ["HANDLERS", "candidates_key"]

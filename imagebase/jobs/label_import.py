@@ -25,9 +25,8 @@ from imagebase.ingest.import_plan import (
     wanted_labels,
 )
 from imagebase.ingest.label_files import DroppedFiles
-from imagebase.jobs.dropped_files import dropped, forget_dropped
-from imagebase.jobs.exports import Touch
 from imagebase.jobs.runner import JobContext
+from imagebase.jobs.temporary_files import Touch, dropped, forget_dropped
 from imagebase.settings import Limits
 
 # Of what stays out only so much is kept with the job; the dry run has said it in full.

@@ -11,9 +11,9 @@ import streamlit as st
 
 from imagebase.detection.library import delete_models
 from imagebase.jobs.evaluation import delete_evaluations
-from imagebase.jobs.exports import delete_exports, delete_old_exports
 from imagebase.jobs.handlers import HANDLERS
 from imagebase.jobs.runner import JobRunner
+from imagebase.jobs.temporary_files import delete_exports, delete_old_exports
 from imagebase.jobs.training import delete_old_trainings, delete_trainings
 from imagebase.settings import Limits, Mode, Settings, settings
 from imagebase.store import Store, open_store

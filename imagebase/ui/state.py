@@ -18,7 +18,7 @@ from imagebase.errors import ImageBaseError, LimitError, NotFoundError
 from imagebase.images.scan import sample_incoming
 from imagebase.ingest.add_images import AdmissionReport, admit
 from imagebase.jobs.evaluation import delete_evaluations
-from imagebase.jobs.exports import delete_exports
+from imagebase.jobs.temporary_files import delete_exports
 from imagebase.jobs.training import delete_trainings
 from imagebase.settings import Mode, settings
 from imagebase.store import DatasetInfo, Scope, UndoResult

@@ -10,8 +10,12 @@ from pathlib import Path
 import pytest
 
 from imagebase.annotation import ImageRecord, new_id
-from imagebase.jobs.dropped_files import dropped
-from imagebase.jobs.exports import KEPT_SECONDS, delete_old_exports, exports_folder
+from imagebase.jobs.temporary_files import (
+    KEPT_SECONDS,
+    delete_old_exports,
+    dropped,
+    exports_folder,
+)
 from imagebase.settings import Limits
 from imagebase.store import JobInfo, JobState, Scope, Store
 from tests.jobs.conftest import RunJob

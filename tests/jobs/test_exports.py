@@ -14,7 +14,7 @@ from PIL import ExifTags, Image
 from imagebase.annotation import Annotation, Box, ImageRecord
 from imagebase.editing.records import approve
 from imagebase.formats.registry import FORMATS
-from imagebase.jobs.exports import (
+from imagebase.jobs.temporary_files import (
     KEPT_SECONDS,
     delete_exports,
     exports_folder,

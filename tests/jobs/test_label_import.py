@@ -22,8 +22,13 @@ from imagebase.annotation import (
     Source,
 )
 from imagebase.ingest.label_files import keep_files
-from imagebase.jobs.dropped_files import dropped, forget_dropped
-from imagebase.jobs.exports import KEPT_SECONDS, Touch, delete_old_exports
+from imagebase.jobs.temporary_files import (
+    KEPT_SECONDS,
+    Touch,
+    delete_old_exports,
+    dropped,
+    forget_dropped,
+)
 from imagebase.settings import Limits
 from imagebase.store import JobState, Scope, Store
 from tests.jobs.conftest import RunJob, add, png

@@ -16,9 +16,9 @@ from imagebase.annotation.areas import rectangle
 from imagebase.annotation.coverage import mask_of
 from imagebase.formats.registry import FORMATS, recognise
 from imagebase.ingest.label_files import DroppedFiles, keep_files
-from imagebase.jobs.dropped_files import dropped
 from imagebase.jobs.handlers import HANDLERS
 from imagebase.jobs.runner import JobRunner
+from imagebase.jobs.temporary_files import dropped
 from imagebase.settings import Limits
 from imagebase.store import Scope, Store
 from tests.jobs.conftest import RunJob, ended

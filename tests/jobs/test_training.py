@@ -370,9 +370,9 @@ def test_the_bundle_holds_all_that_darknet_needs(
 ) -> None:
     import zipfile
 
-    from imagebase.jobs.training_bundle import request
+    from imagebase.jobs.exports import bundle_request
 
-    job_id = runner.submit(scope, "bundle", request() | {"name": "Shapes"})
+    job_id = runner.submit(scope, "bundle", bundle_request() | {"name": "Shapes"})
     job = ended(runner.store, scope, job_id)
     assert job.state is JobState.DONE, job.error
     with zipfile.ZipFile((job.result or {})["path"]) as archive:

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from imagebase.export.request import DEFAULT_ZIP_BYTES
+from imagebase.jobs.exports import bundle_request
 from imagebase.jobs.handlers import HANDLERS
 from imagebase.jobs.runner import JobRunner
-from imagebase.jobs.training_bundle import request
 from imagebase.store import JobState, Scope, Store
 from tests.jobs.conftest import ended
 from tests.jobs.test_training import add_approved
@@ -30,14 +30,14 @@ def bundle(runner: JobRunner, scope: Scope, **changed: object) -> dict[str, Any]
     """Return the result of a bundle of eight approved images."""
     for number in range(8):
         add_approved(runner.store, scope, number)
-    asked = request() | {"name": "Shapes"} | changed
+    asked = bundle_request() | {"name": "Shapes"} | changed
     job = ended(runner.store, scope, runner.submit(scope, "bundle", asked))
     assert job.state is JobState.DONE, job.error
     return dict(job.result or {})
 
 
 def test_a_thousand_photographs_are_one_zip() -> None:
-    assert request()["zip_bytes"] > 1_000_000_000 > DEFAULT_ZIP_BYTES
+    assert bundle_request()["zip_bytes"] > 1_000_000_000 > DEFAULT_ZIP_BYTES
 
 
 def test_of_several_zips_each_has_the_weights(runner: JobRunner, scope: Scope) -> None:

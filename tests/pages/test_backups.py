@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from imagebase.jobs.exports import exports_folder
+from imagebase.jobs.temporary_files import exports_folder
 from imagebase.ui import state
 from imagebase.ui.identity import TEAM_OWNER
 from imagebase.ui.upload import backup_panel

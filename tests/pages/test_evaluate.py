@@ -11,7 +11,7 @@ from imagebase.annotation import Annotation, Box, ReviewStatus
 from imagebase.evaluation.detection_pass import Pass
 from imagebase.evaluation.storage import Run
 from imagebase.jobs.evaluation import kept_runs
-from imagebase.jobs.exports import exports_folder
+from imagebase.jobs.temporary_files import exports_folder
 from imagebase.store import JobState
 from tests.app_fixtures import Tab, begun_elsewhere, records, store, the_scope
 

@@ -9,7 +9,7 @@ from streamlit.testing.v1 import AppTest
 
 from imagebase.annotation import ReviewStatus
 from imagebase.errors import StoreError
-from imagebase.jobs.exports import exports_folder
+from imagebase.jobs.temporary_files import exports_folder
 from imagebase.settings import PROJECT_ROOT
 from imagebase.store import Scope
 from imagebase.ui import services

@@ -5,7 +5,7 @@ import threading
 import time
 from pathlib import Path
 
-from imagebase.jobs.exports import KEPT_SECONDS
+from imagebase.jobs.temporary_files import KEPT_SECONDS
 from imagebase.jobs.training import KEPT_SECONDS as TRAININGS_KEPT_SECONDS
 from imagebase.settings import DEMO_LIMITS, Limits, settings
 from imagebase.ui import services

@@ -9,8 +9,8 @@ from typing import Any, Final
 import streamlit as st
 
 from imagebase.annotation import utc_now
+from imagebase.jobs.exports import BUNDLE_KIND, bundle_request
 from imagebase.jobs.training import KEPT_SECONDS, KIND, work_folder
-from imagebase.jobs.training_bundle import BUNDLE_KIND, request
 from imagebase.settings import PROJECT_ROOT
 from imagebase.store import JobInfo, JobState
 from imagebase.training.checks import FOR_CPU, FOR_GPU, has_torch
@@ -251,7 +251,7 @@ def _download(zips: Sequence[Mapping[str, Any]]) -> None:
 def _wanted() -> dict[str, Any]:
     """Return the job's parameters; a changed dataset needs another zip."""
     version = services.store().version(state.scope())
-    return request() | {"name": state.dataset().name, "version": version}
+    return bundle_request() | {"name": state.dataset().name, "version": version}
 
 
 def header() -> None:

@@ -9,7 +9,7 @@ import streamlit as st
 
 from imagebase.annotation import new_id
 from imagebase.errors import ImageBaseError, StoreError
-from imagebase.jobs.dropped_files import dropped, forget_dropped, make_room
+from imagebase.jobs.temporary_files import dropped, forget_dropped, make_room
 from imagebase.store import JobInfo, JobState
 from imagebase.ui import job_progress, services, state, widgets
 

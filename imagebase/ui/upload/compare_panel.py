@@ -21,7 +21,7 @@ from imagebase.formats.compare import (
 from imagebase.formats.image_index import NameIndex
 from imagebase.formats.registry import read, readable_format, recognise
 from imagebase.ingest.label_files import DroppedFiles, keep_files
-from imagebase.jobs.dropped_files import dropped, forget_dropped, make_room
+from imagebase.jobs.temporary_files import dropped, forget_dropped, make_room
 from imagebase.settings import Limits
 from imagebase.store import Scope
 from imagebase.ui import cache, services, state, widgets

@@ -15,7 +15,7 @@ from imagebase.ingest.box_merging import ImportChoice
 from imagebase.ingest.image_matching import DroppedImage, look_at_images
 from imagebase.ingest.import_plan import DryRun, ImportedLabel, dry_run, label_rows
 from imagebase.ingest.label_files import DroppedFiles, keep_files
-from imagebase.jobs.dropped_files import dropped, forget_dropped, make_room
+from imagebase.jobs.temporary_files import dropped, forget_dropped, make_room
 from imagebase.settings import Limits
 from imagebase.store import JobState, Scope
 from imagebase.ui import job_progress, services, state, widgets

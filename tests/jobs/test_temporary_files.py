@@ -8,8 +8,13 @@ from pathlib import Path
 import pytest
 
 from imagebase.errors import LimitError
-from imagebase.jobs.dropped_files import dropped, forget_dropped, make_room
-from imagebase.jobs.exports import KEPT_SECONDS, delete_exports
+from imagebase.jobs.temporary_files import (
+    KEPT_SECONDS,
+    delete_exports,
+    dropped,
+    forget_dropped,
+    make_room,
+)
 from imagebase.settings import Limits
 from imagebase.store import Scope
 
