@@ -138,22 +138,22 @@ def _review_steps(page: Page) -> dict[str, Callable[[], None]]:
     page_two = page.locator("[class*='st-key-review-labels-page'] button").nth(2)
     return {
         "view Queue": switch("review-view", "Queue"),
-        "view Labels": switch("review-view", "Labels"),
+        "view Boxes": switch("review-view", "Boxes"),
         "Labels: a text is searched": search("skier"),
         "Labels: the search is cleared": press("review-clear_labels"),
         "Labels: the second page": lambda: page_two.click(),
         "view Crops": switch("review-view", "Crops"),
         "Crops: one label": lambda: label.click(),
         "Crops: one is ticked": lambda: crop.first.click(),
-        "Crops: every label": press("review-clear_labels"),
+        "Crops: all labels": press("review-clear_labels"),
         "view Images": switch("review-view", "Images"),
         "Images: one status": switch("review-image_statuses", "approved"),
         "Images: every status": switch("review-image_statuses", "approved"),
-        "view Figures, Health": switch("review-view", "Figures"),
-        "Figures: Corrections": switch("figures-view", "Corrections"),
-        "Figures: Thresholds": switch("figures-view", "Thresholds"),
-        "Figures: Health again": switch("figures-view", "Health"),
-        "view Labels again": switch("review-view", "Labels"),
+        "view Statistics, Health": switch("review-view", "Statistics"),
+        "Statistics: Corrections": switch("figures-view", "Corrections"),
+        "Statistics: Thresholds": switch("figures-view", "Thresholds"),
+        "Statistics: Health again": switch("figures-view", "Health"),
+        "view Boxes again": switch("review-view", "Boxes"),
     }
 
 

@@ -11,11 +11,11 @@ frame.enter()
 # One line a view, in the order of the switch.
 VIEWS = {
     filters.QUEUE: queue.queue,
-    filters.LABELS: lists.label_table,
+    filters.BOXES: lists.box_table,
     filters.CROPS: crops.contact_sheet,
     filters.IMAGES: lists.image_table,
     filters.LABEL_ERRORS: queue.label_errors,
-    filters.FIGURES: figures.figures,
+    filters.STATISTICS: figures.statistics,
 }
 
 widgets.needs_images()

@@ -146,14 +146,14 @@ def take_all(page: Page, home: Path, camera: Camera) -> None:
     edit(page, camera)
     go_to(page, "Review")
     camera.take(page, "review", sizes=(SCREEN, LARGE))
-    for view in ("Crops", "Figures"):
+    for view in ("Crops", "Statistics"):
         choice = page.get_by_role("radio", name=view, exact=True)
         if choice.count():
             choice.first.click()
             camera.take(page, f"review-{view.lower()}")
 
     go_to(page, "Export")
-    expect(page.get_by_text("boxes equal")).to_be_visible(timeout=60_000)
+    expect(page.get_by_text("boxes match")).to_be_visible(timeout=60_000)
     camera.take(page, "export")
     go_to(page, "Models")
     camera.take(page, "models")
@@ -185,7 +185,7 @@ def approve_all(page: Page) -> None:
     go_to(page, "Review")
     page.get_by_role("radio", name="Images", exact=True).first.click()
     settled(page)
-    page.get_by_text("All 8 images that match").first.click()
+    page.get_by_text("Select all 8 matching images").first.click()
     page.get_by_role("button", name="Approve images").click()
     sidebar = page.get_by_test_id("stSidebar")
     expect(sidebar).to_contain_text("8 of 8 images approved", timeout=20_000)

@@ -15,24 +15,23 @@ from imagebase.detection.selection_rule import (
     kept_labels,
     select_all,
 )
-from imagebase.jobs.inference import candidates_key, look
+from imagebase.jobs.inference import candidates_key, run_model
 from imagebase.jobs.runner import JobContext
-from imagebase.jobs.scoring import judge_all, judge_stale
+from imagebase.jobs.scoring import score_all, score_stale
 
 
 def annotate(context: JobContext) -> dict[str, Any]:
-    """Run a model on every image in the chosen states that it has not seen yet.
+    """Run a model on every image in these states that it has not run on yet.
 
-    Parameters of the job: those of `Setup`, with `model`, a name the registry knows;
-    `statuses`, the review states of the images. The result counts the images that
-    were looked at and names those that were refused.
+    Parameters of the job: those of `ModelConfig`, and `statuses`, the review states of
+    the images. The result counts the images, and names the refused ones.
     """
     context.progress(0, 0, "Loading the model …")
     setup = ModelConfig.of(context.parameters)
     detector = shared_looker(setup, owner_id=context.scope.owner_id)
     statuses = [ReviewStatus(one) for one in context.parameters["statuses"]]
-    result = look(context, detector, statuses=statuses)
-    judge_stale(context)
+    result = run_model(context, detector, statuses=statuses)
+    score_stale(context)
     return result
 
 
@@ -40,12 +39,12 @@ BATCH: Final = 50
 
 
 def keep(context: JobContext) -> dict[str, Any]:
-    """Turn kept candidates into boxes, under the thresholds a person chose.
+    """Save stored candidates as boxes, by the thresholds a person chose.
 
-    Parameters of the job: `Setup`'s and `statuses` as for `annotate`, and the fields of
-    SelectionRule. All changes share one change id, so that one undo takes them back.
-    The result counts the images that changed, the untouched model boxes on the images
-    that were looked at, and the images that somebody else changed meanwhile.
+    Parameters of the job: those of `annotate`, and the fields of SelectionRule. All
+    changes share one change id: one undo reverts them. The result counts the changed
+    images, the untouched model boxes on them all, and the images that changed in the
+    meantime.
     """
     setup = ModelConfig.of(context.parameters)
     detector = shared_looker(setup, owner_id=context.scope.owner_id)
@@ -54,7 +53,7 @@ def keep(context: JobContext) -> dict[str, Any]:
     store, scope = context.store, context.scope
     selection = _selection(context, detector, rule, statuses)
     image_ids = selection.pool.image_ids
-    # In the model's order, whichever image comes first: class ids are for good.
+    # In the model's order, whichever image comes first: class ids never change.
     names = kept_labels(selection, rule, model_labels=detector.labels)
     store.add_labels(scope, names)
     change_id = context.job_id  # one undo, interrupted or not
@@ -70,7 +69,7 @@ def keep(context: JobContext) -> dict[str, Any]:
         boxes += sum(one.is_untouched for r in report.saved for one in r.annotations)
         conflicts += len(report.conflicts)
         context.progress(min(start + BATCH, len(image_ids)), len(image_ids))
-    judge_all(context)
+    score_all(context)
     return {"images": changed, "boxes": boxes, "conflicts": conflicts}
 
 
@@ -80,7 +79,7 @@ def _selection(
     rule: SelectionRule,
     statuses: Collection[ReviewStatus],
 ) -> SelectedBoxes:
-    """Return what the rule leaves of the images in these states that were looked at."""
+    """Return the boxes that the rule selects on the images in these states."""
     store, scope = context.store, context.scope
     blobs = store.candidates(scope, candidates_key(detector))
     pool = CandidatePool.of({one: unpack(blob) for one, blob in blobs.items()})

@@ -1,4 +1,4 @@
-"""Back a dataset up into one zip, and make a backup a dataset, in the background."""
+"""Back up a dataset into one zip, and restore a backup as a dataset."""
 
 import tempfile
 from pathlib import Path
@@ -25,14 +25,14 @@ RESTORING: Final = "Restoring"
 
 
 class _CancelledError(Exception):
-    """The person does not want it any more."""
+    """The job was cancelled."""
 
 
 def back_up(context: JobContext) -> dict[str, Any] | None:
-    """Write the dataset into a zip beside its exports; None where it was cancelled.
+    """Write the dataset into a zip in its exports folder; None if cancelled.
 
-    Parameters of the job: `name`, of the dataset; `version`, so that one can tell
-    whether the dataset has changed since.
+    Parameters of the job: `name` and `version` of the dataset; the latter tells whether
+    the dataset has changed since.
     """
     delete_old_exports()
     folder = exports_folder(context.scope)
@@ -55,8 +55,8 @@ def back_up(context: JobContext) -> dict[str, Any] | None:
         return None
     except OSError as error:
         raise ExportError(
-            f"The backup could not be written ({error.strerror or error}); "
-            "free some space and try again."
+            f"The backup could not be written ({error.strerror or error}). "
+            "Free some space and try again."
         ) from error
     return {
         "path": str(path),
@@ -69,10 +69,10 @@ def back_up(context: JobContext) -> dict[str, Any] | None:
 
 
 def restore_backup(context: JobContext) -> dict[str, Any] | None:
-    """Make a dropped backup a dataset of the same owner; None where it was cancelled.
+    """Restore an uploaded backup as a dataset of the same owner; None if cancelled.
 
-    Parameters of the job: `upload`, the id of the dropped file; `file_name`, what it
-    was called; `dataset_id`, what the dataset shall go by; `limits`, the server's.
+    Parameters of the job: `upload`, the id of the uploaded file, and its `file_name`;
+    `dataset_id` of the new dataset; `limits` of the server.
     """
     given, scope = context.parameters, context.scope
     path = dropped(scope, given["upload"])
@@ -98,7 +98,7 @@ def restore_backup(context: JobContext) -> dict[str, Any] | None:
         return None
     except FileNotFoundError as error:
         raise ArchiveError(
-            "The dropped backup is not kept any more; drop it again."
+            "The uploaded backup has expired. Upload it again."
         ) from error
     forget_dropped(scope, given["upload"])
     return {"dataset_id": target.dataset_id, "name": name, "images": images}
@@ -114,5 +114,5 @@ def _check_datasets(context: JobContext, target: Scope, limits: Limits) -> None:
     others = [one for one in known if one.dataset_id != target.dataset_id]
     if len(others) >= limits.max_datasets:
         raise LimitError(
-            f"There are {limits.max_datasets:,} datasets already; delete one first."
+            f"The limit of {limits.max_datasets:,} datasets is reached; delete one."
         )

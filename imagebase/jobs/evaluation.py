@@ -1,4 +1,4 @@
-"""Judge models by what people approved, in the background, and keep the result."""
+"""Evaluate models on reviewed images, and store the result."""
 
 import contextlib
 import shutil
@@ -38,19 +38,19 @@ _KEPT_REFUSALS: Final = 200
 
 
 def evaluate(context: JobContext) -> dict[str, Any] | None:
-    """Let models look at reviewed images and keep how they fared; None if cancelled.
+    """Run models on reviewed images and store the evaluation; None if cancelled.
 
-    Parameters of the job: `models`, as `parse_contender` reads them; `images`, which
-    of `states.SCOPES`; `detections` of other programs, names by the id of their files,
-    with `limits`, those of the server by name. The files go when they were judged.
+    Parameters of the job: `models`, as `parse_contender` reads them; `images`, a name
+    of `states.SCOPES`; `detections` of other tools, names by upload id; `limits` of the
+    server. The uploads are deleted afterwards.
     """
     store, scope = context.store, context.scope
     contenders = [parse_contender(spec) for spec in context.parameters["models"]]
-    # Before the records are read: what is changed meanwhile counts as changed since.
+    # Before the records are read: changes in the meantime count as changes since.
     version = store.version(scope)
     records = store.records(scope, statuses=SCOPES[context.parameters["images"]])
     truth = truth_of_records(records, store.labels(scope))
-    # First, as they are soon read: whatever is wrong with them shall cost no work.
+    # First: an error in them should cost no work.
     theirs = [
         _theirs(scope, truth, upload_id, name, Limits(**context.parameters["limits"]))
         for upload_id, name in _dropped(context).items()
@@ -67,7 +67,7 @@ def evaluate(context: JobContext) -> dict[str, Any] | None:
                     truth,
                     _sources(context, truth),
                     choices_for=partial(store.label_mapping, scope),
-                    on_looked=partial(_looked, context, before, total),
+                    on_looked=partial(_report, context, before, total),
                     max_pixels=max_image_pixels(),
                     owner_id=scope.owner_id,
                 )
@@ -97,7 +97,7 @@ def evaluate(context: JobContext) -> dict[str, Any] | None:
     return {"run_id": info.run_id, "figures": dict(info.figures)}
 
 
-def look_at_detections(
+def read_detections(
     store: Store,
     scope: Scope,
     upload_id: str,
@@ -106,17 +106,19 @@ def look_at_detections(
     images: str,
     limits: Limits,
 ) -> Pass:
-    """Return what dropped files say of the images that they would be judged on.
+    """Return another tool's detections on the images of a scope, from uploaded files.
 
     Args:
+        store: of the dataset.
+        scope: the dataset.
         upload_id: of the files.
-        name: what they are called in what is said of them.
-        images: which of `states.SCOPES`.
+        name: of the detections, for messages.
+        images: a name of `states.SCOPES`.
         limits: on the files.
 
     Raises:
-        AnnotationFileError, ArchiveError, LimitError: they cannot be read.
-        EvaluationError: there is nothing to judge by, or they say nothing of it.
+        AnnotationFileError, ArchiveError, LimitError: the files cannot be read.
+        EvaluationError: there is no image to evaluate on, or no detection of one.
     """
     records = store.records(scope, statuses=SCOPES[images])
     truth = truth_of_records(records, store.labels(scope))
@@ -127,23 +129,23 @@ def _theirs(
     scope: Scope, truth: Truth, upload_id: str, name: str, limits: Limits
 ) -> Pass:
     found = detections_in(DroppedFiles(dropped(scope, upload_id), limits), name, truth)
-    # Of what cannot be judged a run keeps no more than anybody reads.
+    # A run stores only so many of the skipped entries.
     return replace(found, refused=dict(islice(found.refused.items(), _KEPT_REFUSALS)))
 
 
 def _dropped(context: JobContext) -> dict[str, str]:
-    """Return what other programs' detections are called, by the id of their files."""
+    """Return the names of other tools' detections, by upload id."""
     names: dict[str, str] = context.parameters.get("detections", {})
     return names
 
 
 def _note_on_card(owner_id: str, spec: str, figures: CocoFigures, images: int) -> None:
-    """Write on the card of an added model how it fared, looking as it is."""
+    """Write the score on the card of an added model, if it ran in its plain setup."""
     library = library_of(owner_id)
     ap, ap50 = figures["AP"], figures["AP50"]
     if spec in library.names() and ap is not None and ap50 is not None:
         measured_on = f"{images} reviewed image{'s'[: images != 1]}"
-        # It may be deleted meanwhile; the run's own figures are kept all the same.
+        # The model may have been deleted; the run keeps its metrics all the same.
         with contextlib.suppress(ImageBaseError, OSError):
             library.put_score(spec, Score(ap, ap50, measured_on))
 
@@ -153,19 +155,19 @@ def _sources(context: JobContext, truth: Truth) -> list[ImageSource]:
     return [ImageSource(one.name, partial(read, one.image_id)) for one in truth.images]
 
 
-def _looked(context: JobContext, before: int, total: int, done: int) -> bool:
-    """Say how far all models have come; return whether to go on."""
+def _report(context: JobContext, before: int, total: int, done: int) -> bool:
+    """Report the progress of all models; return whether to continue."""
     context.progress(before + done, total)
     return not context.cancelled
 
 
 def kept_runs(scope: Scope) -> RunFolder:
-    """Return the kept evaluations of a dataset."""
+    """Return the stored evaluations of a dataset."""
     return RunFolder(_all() / check_owner_id(scope.owner_id) / scope.dataset_id)
 
 
 def delete_evaluations(owner_id: str, dataset_id: str = "") -> None:
-    """Delete every evaluation of an owner or of one dataset, as when the data go.
+    """Delete every evaluation of an owner or of one dataset.
 
     Raises:
         ValueError: this cannot be an owner's id.

@@ -40,9 +40,9 @@ _CHUNK: Final = 500
 
 
 class StoreImages:
-    """Images of a dataset, fetched piece by piece.
+    """Images of a dataset for an export, read in chunks.
 
-    check: called before each piece; it may raise to stop.
+    check: called before each chunk; it may raise to stop.
     """
 
     def __init__(
@@ -80,25 +80,25 @@ class StoreImages:
 
 OVERLAYS_FILE: Final = "drawn.json"
 BUNDLE_KIND: Final = "bundle"
-# Darknet learns from what is in one folder, so as much as can be sent is one zip.
+# Darknet trains from one folder, so the bundle is one zip as large as can be sent.
 ZIP_BYTES: Final = 2_000_000_000
 
 
 class _CancelledError(Exception):
-    """The person does not want the export any more."""
+    """The export was cancelled."""
 
 
 def export(context: JobContext) -> dict[str, Any] | None:
-    """Build the zips of a dataset in one format; None where it was cancelled.
+    """Build the zips of a dataset in one format; None if cancelled.
 
-    Parameters of the job: `name`, of the dataset, and what `request_from_json` knows.
+    Parameters of the job: `name` of the dataset, and those of `request_from_json`.
     """
     request = request_from_json(context.parameters)
     name = context.parameters["name"]
     delete_old_exports()
     folder = exports_folder(context.scope) / context.job_id
     try:
-        # One that was interrupted may have left some.
+        # An interrupted job may have left some files.
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         with tempfile.TemporaryDirectory(prefix=DRAFT_PREFIX, dir=folder) as drafts:
@@ -127,7 +127,7 @@ def export(context: JobContext) -> dict[str, Any] | None:
 
 
 class _Watch:
-    """Looks up from the work: is it still wanted? And says that it goes on."""
+    """Stops the work if the job was cancelled, and keeps its folder from expiring."""
 
     def __init__(self, context: JobContext, folder: Path) -> None:
         self._context = context
@@ -173,7 +173,7 @@ def _zip(one: ExportSummary) -> dict[str, Any]:
 
 
 def bundle_request() -> dict[str, Any]:
-    """Return the export that a bundle is made from: approved images, split, Darknet."""
+    """Return the export request of a bundle: approved images, split, Darknet."""
     return request_json(
         ExportRequest(
             "darknet",
@@ -186,7 +186,7 @@ def bundle_request() -> dict[str, Any]:
 
 
 def training_bundle(context: JobContext) -> dict[str, Any] | None:
-    """Export for Darknet and put the first weights beside it, which its README names.
+    """Export for Darknet and add the first weights, which its README names.
 
     Parameters of the job: those of an export, from `bundle_request`, and `name`.
     """
@@ -202,10 +202,10 @@ def training_bundle(context: JobContext) -> dict[str, Any] | None:
 
 
 def _with_weights(one: dict[str, Any]) -> dict[str, Any]:
-    """Put the first weights into a zip; return what is to be said of it now."""
+    """Add the first weights to a zip; return its new entry of the result."""
     model, path = WEIGHTS_FOLDER / DEFAULT_MODEL, Path(one["path"])
     cfg, weights = (model / CFG).read_bytes(), (model / WEIGHTS).read_bytes()
-    # Weights do not get smaller by packing.
+    # Weights hardly compress.
     with zipfile.ZipFile(path, "a", zipfile.ZIP_STORED) as archive:
         archive.writestr(CONV_29, first_layers(cfg, weights))
     return {**one, "byte_count": path.stat().st_size}

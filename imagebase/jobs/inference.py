@@ -1,4 +1,4 @@
-"""Look at images of a dataset with a model and keep what it says; no box is changed."""
+"""Run a model on images of a dataset and store its candidates; no box changes."""
 
 import time
 from collections.abc import Collection
@@ -20,10 +20,10 @@ MIRRORED_PASS: Final = "mirrored"
 
 
 def candidates_key(detector: Detector, *, passes: str = ONE_PASS) -> CandidatesKey:
-    """Return what a detector's answers are kept under: the same net, the same boxes.
+    """Return the key of a detector's stored candidates.
 
-    passes: `ONE_PASS` for the upright pictures, looked at as the detector does, or
-        `MIRRORED_PASS` for the same on the flipped ones.
+    passes: `ONE_PASS` for the detector's own passes, or `MIRRORED_PASS` for the same on
+        mirrored images.
     """
     own = detector.passes
     if passes == ONE_PASS:
@@ -38,7 +38,7 @@ def candidates_key(detector: Detector, *, passes: str = ONE_PASS) -> CandidatesK
     )
 
 
-def look(
+def run_model(
     context: JobContext,
     detector: Detector,
     *,
@@ -46,20 +46,20 @@ def look(
     passes: str = ONE_PASS,
     among: Collection[str] | None = None,
 ) -> dict[str, Any]:
-    """Keep what a detector says of the images it has not seen in this kind of pass.
+    """Run a detector on the images it has not run on, and store its candidates.
 
-    The run is noted. What was seen is kept as it comes, so that a job that is run again
-    goes on where it stopped.
+    The run is recorded. Candidates are stored as they come, so that a resumed job
+    continues where it stopped.
 
     Args:
         context: of the job.
-        detector: that looks.
-        statuses: of the images that it looks at.
-        passes: `ONE_PASS`, or `MIRRORED_PASS` for the pictures flipped left to right.
-        among: the only images that it looks at, by id; None is all.
+        detector: to run.
+        statuses: of the images.
+        passes: `ONE_PASS`, or `MIRRORED_PASS` for images mirrored left to right.
+        among: only these image ids; None is all.
 
     Returns:
-        How many images were looked at, in how many seconds, and which were refused.
+        The number of `images`, the `seconds`, and the `refused` files with reasons.
     """
     started = time.monotonic()
     key = candidates_key(detector, passes=passes)
@@ -107,7 +107,7 @@ def look(
 
 
 def _refusal(context: JobContext, item: BatchItem) -> dict[str, str]:
-    """Name a refused image as the person knows it, not by its hash."""
+    """Return file name and reason of a refused image, which the item names by hash."""
     try:
         name = context.store.record(context.scope, item.name).file_name
     except NotFoundError:
@@ -116,5 +116,5 @@ def _refusal(context: JobContext, item: BatchItem) -> dict[str, str]:
 
 
 def max_image_pixels() -> int:
-    """Return the most pixels of an image; a demo's own limit was applied before."""
+    """Return the limit of pixels; a demo's own limit was applied at upload."""
     return settings().limits_for(Mode.TEAM).max_image_pixels

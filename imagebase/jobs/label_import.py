@@ -1,4 +1,4 @@
-"""Take a dropped label set into a dataset, in the background, as one change."""
+"""Import uploaded label files into a dataset, as one change."""
 
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping
@@ -29,22 +29,22 @@ from imagebase.jobs.runner import JobContext
 from imagebase.jobs.temporary_files import Touch, dropped, forget_dropped
 from imagebase.settings import Limits
 
-# Of what stays out only so much is kept with the job; the dry run has said it in full.
+# The job stores only so many reasons; the preview has shown them all.
 _KEPT_REASONS: Final = 200
 _NOT_ADDED: Final = "Its image could not be added."
 
 
 def import_labels(context: JobContext) -> dict[str, Any] | None:
-    """Bring in the labels of dropped files as a person agreed; None if cancelled.
+    """Import the labels of uploaded files; None if cancelled.
 
     Parameters of the job: `upload`, the id of the files; `format`; the fields of
-    ImportChoice; `limits`, those of the server by name. The boxes of all images are
-    one change, so that one undo takes them back; images and labels stay.
+    ImportChoice; `limits` of the server. All boxes are one change: one undo reverts
+    them, while images and labels stay.
     """
     limits = Limits(**context.parameters["limits"])
     choice = _choice(context.parameters)
     upload_id = context.parameters["upload"]
-    tree = _KeptFiles(dropped(context.scope, upload_id), limits)
+    tree = _UploadedFiles(dropped(context.scope, upload_id), limits)
     with taken_in(tree, context.parameters["format"]) as labels:
         labels.check()
         admitted = AdmissionReport()
@@ -54,7 +54,7 @@ def import_labels(context: JobContext) -> dict[str, Any] | None:
         if _is_unwanted(context):
             return None
         matches = _matches(context, tree, labels, choice)
-        done = _bring_in(context, labels, matches, choice, limits)
+        done = _save_boxes(context, labels, matches, choice, limits)
     if done is None:
         return None
     forget_dropped(context.scope, upload_id)
@@ -62,14 +62,14 @@ def import_labels(context: JobContext) -> dict[str, Any] | None:
     return {**done, "images_added": len(admitted.added), "left_out": reasons}
 
 
-def _bring_in(
+def _save_boxes(
     context: JobContext,
     labels: LabelReader,
     matches: list[Match],
     choice: ImportChoice,
     limits: Limits,
 ) -> dict[str, int] | None:
-    """Save labels and boxes; return what that came to, None where it was cancelled."""
+    """Save labels and boxes; return the counts, None if cancelled."""
     store, scope = context.store, context.scope
     former = store.former_label_names(scope)
     rows = label_rows(labels.labels, labels.images(), store.labels(scope), former)
@@ -83,7 +83,7 @@ def _bring_in(
         conflicts += len(report.conflicts) + len(report.missing)
         done += len(step.after)
         context.progress(done, len(matches), "Importing labels")
-    areas = _bring_in_areas(context, labels, matches, choice)
+    areas = _save_areas(context, labels, matches, choice)
     return {
         **{name: count for name, count in areas.items() if count},
         "images": effect.images,
@@ -93,13 +93,13 @@ def _bring_in(
     }
 
 
-def _bring_in_areas(
+def _save_areas(
     context: JobContext, labels: LabelReader, matches: list[Match], choice: ImportChoice
 ) -> dict[str, int]:
-    """Save areas that nobody labels; count those that came in, and those that did not.
+    """Save ignore areas; count those saved and those left out.
 
-    What an image ignores already comes in no more. Approved images are left alone, as
-    for boxes.
+    Areas that an image has already are skipped. Approved images are left alone, as for
+    boxes.
     """
     store, scope = context.store, context.scope
     added = refused = 0
@@ -112,7 +112,7 @@ def _bring_in_areas(
                 refused += len(image.regions)
                 continue
             frame = Frame(record.size, match.orientation or 1)
-            shapes, unkept = _kept_shapes(
+            shapes, invalid = _valid_shapes(
                 fitted(image, frame).image.regions, record.size
             )
             new = [one for one in shapes if one not in record.ignored]
@@ -124,22 +124,22 @@ def _bring_in_areas(
                 change_id=context.job_id,
             )
             added += len(new)
-            refused += unkept
+            refused += invalid
         except (EditError, NotFoundError):
             refused += len(image.regions)
     return {"areas": added, "areas_left_out": refused}
 
 
-def _kept_shapes(shapes: Iterable[Shape], size: Size) -> tuple[list[Shape], int]:
-    """Return the shapes that an image of this size can keep, and how many it cannot."""
-    kept: dict[Shape, None] = {}
+def _valid_shapes(shapes: Iterable[Shape], size: Size) -> tuple[list[Shape], int]:
+    """Return the valid shapes for an image of this size, and the number of others."""
+    valid: dict[Shape, None] = {}
     refused = 0
     for one in shapes:
         try:
-            kept[checked_shape(one, size)] = None
+            valid[checked_shape(one, size)] = None
         except EditError:
             refused += 1
-    return list(kept), refused
+    return list(valid), refused
 
 
 def _is_unwanted(context: JobContext) -> bool:
@@ -149,7 +149,7 @@ def _is_unwanted(context: JobContext) -> bool:
 def _matches(
     context: JobContext, tree: DroppedFiles, labels: LabelReader, choice: ImportChoice
 ) -> list[Match]:
-    """Return where labels go now that the images that came with them are here."""
+    """Match labels with images, now that new images are added."""
     beside = look_at_images(tree, max_pixels=tree.limits.max_image_pixels)
     here = context.store.image_summaries(context.scope)
     matches = match_images(
@@ -174,31 +174,33 @@ def _choice(parameters: Mapping[str, Any]) -> ImportChoice:
     )
 
 
-class _KeptFiles(DroppedFiles):
-    """Dropped files that are not taken for old ones while they are being read."""
+class _UploadedFiles(DroppedFiles):
+    """Uploaded files that do not expire while they are read."""
 
     def __init__(self, folder: Path, limits: Limits) -> None:
         self._folder = folder
         self._touch = Touch(folder)
-        self._keep()
+        self._touch_folder()
         super().__init__(folder, limits)
 
     def read(self, name: str) -> bytes:
-        self._keep()
+        self._touch_folder()
         return super().read(name)
 
     @property
     def is_gone(self) -> bool:
-        """Say whether somebody has deleted them all the same."""
+        """Say whether the files were deleted all the same."""
         return not self._folder.is_dir()
 
-    def _keep(self) -> None:
-        # What is gone is said where it is read.
+    def _touch_folder(self) -> None:
+        # Deleted files are reported when they are read.
         with contextlib.suppress(OSError):
             self._touch()
 
 
-def _incoming(context: JobContext, tree: _KeptFiles) -> Iterator[Incoming | Refused]:
+def _incoming(
+    context: JobContext, tree: _UploadedFiles
+) -> Iterator[Incoming | Refused]:
     names = [name for name in tree.names() if is_image_name(name)]
     for number, name in enumerate(names):
         if context.cancelled:
@@ -206,7 +208,7 @@ def _incoming(context: JobContext, tree: _KeptFiles) -> Iterator[Incoming | Refu
         try:
             yield Incoming(name, tree.read(name))
         except ImageBaseError as error:
-            # Then all that follow would be refused, and their labels lost.
+            # Otherwise all that follow would be refused, and their labels lost.
             if tree.is_gone:
                 raise
             yield Refused(name, str(error))

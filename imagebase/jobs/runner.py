@@ -20,21 +20,21 @@ from imagebase.store.column_types import JsonObject
 from imagebase.store.jobs import LEASE, ClaimedJob
 
 WORKERS: Final = 3
-# Whatever runs long leaves a thread to others' short work.
+# Long jobs leave one thread to short ones.
 LONG_RUNNING: Final = frozenset({"annotate", "doubt", "evaluate", "train"})
-# Takes every core by itself; two datasets' own wait for each other.
+# Takes every core: jobs of two datasets wait for each other.
 ONE_AT_A_TIME: Final = frozenset({"train"})
 HEARTBEAT_SECONDS: Final = LEASE.total_seconds() / 3
 # A progress bar needs no more, and each report is a write that waits for the disk.
 REPORT_SECONDS: Final = 0.5
 
-_UNEXPECTED: Final = "The job stopped at an unexpected error; the log has the details."
+_UNEXPECTED: Final = "The job failed with an unexpected error. See the log for details."
 
 _log: Final = logging.getLogger(__name__)
 
 
 class JobContext:
-    """What a handler is given: whose job it is, what to do, and whom to tell."""
+    """The job of a handler: scope, parameters, cancellation and progress."""
 
     def __init__(self, store: Store, job: ClaimedJob, closing: threading.Event) -> None:
         self.store = store
@@ -51,7 +51,7 @@ class JobContext:
 
     @property
     def cancelled(self) -> bool:
-        """Say whether to stop at once; ask between steps, it costs next to nothing."""
+        """Say whether to stop; ask between steps, it is cheap."""
         now = time.monotonic()
         if self._closing.is_set():
             self._stopped = True
@@ -62,24 +62,21 @@ class JobContext:
 
     @property
     def was_stopped(self) -> bool:
-        """Say whether the handler was told to stop, and not too late."""
+        """Say whether the handler stopped early because it was asked to."""
         return self._stopped and not self._complete
 
     def complete(self) -> None:
-        """Tell that all is done: whoever asked to stop meanwhile came too late."""
+        """Mark the work as done: requests to stop are ignored from now on."""
         self._complete = True
 
     def progress(self, done: int, total: int, message: str = "") -> None:
-        """Tell how far the job has come; at most two reports a second are kept."""
+        """Report progress; at most two reports a second are stored."""
         self._unreported = (done, total, message)
         if time.monotonic() - self._reported_at >= REPORT_SECONDS:
             self.flush()
 
     def flush(self) -> None:
-        """Keep the last report, if it is not kept yet.
-
-        Where it cannot be kept it is the next one's: no work ends for want of a report.
-        """
+        """Store the last report; on a failure the next report is tried instead."""
         if self._unreported is None:
             return
         report, self._unreported = self._unreported, None
@@ -89,7 +86,7 @@ class JobContext:
                 self._claim_id, done=done, total=total, message=message
             )
         except StoreError as error:
-            _log.warning("How far job %s is was not kept: %s", self.job_id, error)
+            _log.warning("Progress of job %s was not stored: %s", self.job_id, error)
             self._unreported = self._unreported or report
         self._reported_at = time.monotonic()
 
@@ -100,9 +97,8 @@ Handler = Callable[[JobContext], JsonObject | None]
 class JobRunner:
     """The worker threads of one process; they start when there is work and end after.
 
-    handlers: what to do for each kind of job. A handler returns the job's result, or
-    returns early where `context.cancelled` says so; it has to bear being run again
-    from the beginning over what it did before.
+    handlers: one function for each kind of job. It returns the job's result, or returns
+    early if `context.cancelled`; it must be safe to run again over its earlier work.
     """
 
     def __init__(
@@ -120,7 +116,7 @@ class JobRunner:
         self._recover()
 
     def submit(self, scope: Scope, kind: str, parameters: JsonObject) -> str:
-        """Queue a job, see that it runs, and return its id.
+        """Queue a job, start a worker, and return its id.
 
         Raises:
             JobError: the dataset has a job of this kind that has not ended.
@@ -146,7 +142,7 @@ class JobRunner:
 
         Raises:
             NotFoundError: the dataset has no such job.
-            JobError: it is done or goes on, or another of its kind does.
+            JobError: it is done or active, or another of its kind is active.
         """
         self.store.resume_job(scope, job_id)
         self._start_worker()
@@ -173,7 +169,7 @@ class JobRunner:
             thread.join(max(deadline - time.monotonic(), 0.0))
 
     def _recover(self) -> None:
-        """Mark what dead processes left behind, and go on with what is queued."""
+        """Interrupt the jobs of dead processes, and start on the queued ones."""
         self.store.interrupt_expired_jobs()
         dead = [one for one in self.store.running_workers() if _is_dead_here(one)]
         if dead:
@@ -208,8 +204,8 @@ class JobRunner:
     def _next_job(self) -> ClaimedJob | None:
         """Return a claimed job; None ends the thread.
 
-        Looking for the last time and leaving happen under the lock: a job that is
-        queued afterwards finds the place free and starts another thread.
+        The last query and the thread's end share the lock: a job that is queued
+        afterwards starts another thread.
         """
         with self._lock:
             job = None if self._closing.is_set() else self._claim()
@@ -223,11 +219,11 @@ class JobRunner:
         try:
             return self.store.claim_job(self._worker, self._kinds())
         except StoreError:
-            _log.exception("Could not look for jobs")
+            _log.exception("Could not query for jobs")
             return None
 
     def _kinds(self) -> list[str]:
-        """Return the kinds of jobs that may begin now."""
+        """Return the kinds of jobs that may start now."""
         kinds = list(self._claims.values())
         running = sum(kind in LONG_RUNNING for kind in kinds)
         may_be_long = running < max(self._slots - 1, 1)
@@ -260,7 +256,7 @@ class JobRunner:
             self.store.end_job(job.claim_id, state, result=result, error=error)
         except StoreError:
             # Its lease runs out, which makes it an interrupted job for everyone.
-            _log.exception("Could not keep how job %s ended", job.job_id)
+            _log.exception("Could not store the end of job %s", job.job_id)
 
     def _state_after(self, context: JobContext) -> JobState:
         if not context.was_stopped:

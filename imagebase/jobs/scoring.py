@@ -1,4 +1,4 @@
-"""Score images for review: how uncertain the model is on each."""
+"""Score images for review by how uncertain the model is on each."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +15,7 @@ from imagebase.detection.factory import ModelConfig, shared_looker
 from imagebase.detection.selection_rule import SelectionRule, select_all
 from imagebase.errors import ModelLoadError, UnknownModelError
 from imagebase.geometry import as_xyxy
-from imagebase.jobs.inference import MIRRORED_PASS, candidates_key, look
+from imagebase.jobs.inference import MIRRORED_PASS, candidates_key, run_model
 from imagebase.jobs.runner import JobContext
 from imagebase.review.uncertainty import SEEN_SHARE, Boxes, Evidence, Looked, judge
 from imagebase.store import (
@@ -31,7 +31,7 @@ from imagebase.store.scope import CHUNK, chunks
 
 @dataclass(frozen=True, slots=True)
 class ModelInUse:
-    """The model whose boxes the dataset has, and the rule they were chosen by."""
+    """The model of a dataset's boxes, and the rule that selected them."""
 
     detector: Detector
     rule: SelectionRule
@@ -46,19 +46,19 @@ class ModelInUse:
 
 
 def model_in_use(store: Store, scope: Scope) -> ModelInUse | None:
-    """Return the model whose boxes were kept last, else the one that ran last.
+    """Return the model whose boxes were saved last, else the one that ran last.
 
-    None where no model ran, or where it cannot be loaded any more.
+    None if no model ran, or if it cannot be loaded any more.
     """
     parameters = parameters_in_use(store, scope)
     return _in_use(store, scope, parameters) if parameters is not None else None
 
 
 def parameters_in_use(store: Store, scope: Scope) -> Mapping[str, Any] | None:
-    """Return the parameters of the job by which a model is in use; None without one."""
+    """Return the parameters of the job of the model in use; None without one."""
     jobs = store.jobs(scope)
-    kept = [one for one in jobs if one.kind == "keep" and one.state is JobState.DONE]
-    used = [*kept, *(one for one in jobs if one.kind == "annotate")]
+    saved = [job for job in jobs if job.kind == "keep" and job.state is JobState.DONE]
+    used = [*saved, *(job for job in jobs if job.kind == "annotate")]
     return used[0].parameters if used else None
 
 
@@ -77,90 +77,90 @@ def _in_use(
 def mapping_now(
     store: Store, scope: Scope, model_labels: Sequence[str], mapping: Mapping[str, str]
 ) -> dict[str, str]:
-    """Return what a model's labels are called in the dataset since labels changed.
+    """Return the mapping of a model's labels to today's labels of the dataset.
 
-    Nothing is expected of a label that a person deleted.
+    A deleted label maps to an empty name.
     """
     former = store.former_label_names(scope)
-    gone = {one.name for one in store.labels(scope) if one.is_hidden}
+    deleted = {one.name for one in store.labels(scope) if one.is_hidden}
     now = {}
     for label in model_labels:
-        kept_as = mapping.get(label, label)
-        name = former.get(kept_as, kept_as)
-        if name != label or name in gone:
-            now[label] = "" if name in gone else name
+        mapped = mapping.get(label, label)
+        name = former.get(mapped, mapped)
+        if name != label or name in deleted:
+            now[label] = "" if name in deleted else name
     return now
 
 
 def stale_images(store: Store, scope: Scope, in_use: ModelInUse | None) -> list[str]:
-    """Return the ids of images that changed since they were judged, or never were."""
+    """Return the ids of images that changed since they were scored, or never were."""
     keys = (in_use.plain_key, in_use.mirrored_key) if in_use else ()
     return store.stale_doubts(scope, keys)
 
 
-def judge_stale(context: JobContext, *, with_progress: bool = False) -> int:
-    """Judge the images of a job's dataset that changed since; return how many."""
+def score_stale(context: JobContext, *, with_progress: bool = False) -> int:
+    """Score the images of a job's dataset that changed since; return how many."""
     in_use = model_in_use(context.store, context.scope)
     image_ids = stale_images(context.store, context.scope, in_use)
 
-    def went_on(done: int) -> bool:
+    def report(done: int) -> bool:
         if with_progress:
             context.progress(done, len(image_ids))
         return not context.cancelled
 
-    return judge_images(
-        context.store, context.scope, image_ids, in_use, went_on=went_on
+    return score_images(
+        context.store, context.scope, image_ids, in_use, on_progress=report
     )
 
 
-def judge_all(context: JobContext) -> int:
-    """Judge every image of a job's dataset by the model and the rule it works with."""
-    return judge_images(
+def score_all(context: JobContext) -> int:
+    """Score every image of a job's dataset by the job's model and rule."""
+    return score_images(
         context.store,
         context.scope,
         context.store.image_ids(context.scope),
         _in_use(context.store, context.scope, context.parameters),
-        went_on=lambda _: not context.cancelled,
+        on_progress=lambda _: not context.cancelled,
     )
 
 
-def judge_images(
+def score_images(
     store: Store,
     scope: Scope,
     image_ids: Sequence[str],
     in_use: ModelInUse | None,
     *,
-    went_on: Callable[[int], bool] = lambda _: True,
+    on_progress: Callable[[int], bool] = lambda _: True,
 ) -> int:
-    """Judge images and keep what came of it; return how many were judged.
+    """Score images and store the result; return how many were scored.
 
-    How rare a label is follows from the whole dataset as it is now; images that were
-    judged before keep what was said then.
+    The rarity of labels follows from the present dataset; images scored before keep
+    their scores.
 
     Args:
-        store: where images and answers are.
+        store: of the dataset.
         scope: the dataset.
         image_ids: which images.
-        in_use: the model that they are compared with; None judges boxes alone.
-        went_on: told after each step how many are done; says whether to go on.
+        in_use: the model to compare with; None scores by the boxes alone.
+        on_progress: gets the number of scored images; returns whether to continue.
     """
     counts = store.label_counts(scope)
     done = 0
     for batch in chunks(image_ids, size=CHUNK):
-        if not went_on(done):
+        if not on_progress(done):
             return done
         as_of = utc_now()
         evidence = _evidence(store, scope, batch, in_use, counts)
         store.put_doubts(scope, judge(evidence), as_of=as_of)
         done += len(batch)
-    went_on(done)
+    on_progress(done)
     return done
 
 
 class _Labels:
-    """The labels of a batch by position, with what is known of each.
+    """The labels of a batch by position, with their thresholds.
 
-    of_class: positions of the labels that a model's classes are called by here.
+    of_class: the label position of each class of the model.
     """
 
     def __init__(self, names: Sequence[str], in_use: ModelInUse | None) -> None:
@@ -215,22 +215,22 @@ def _outside_areas(
     images: Sequence[ImageColumns],
     rows: Sequence[BoxColumns],
 ) -> list[BoxColumns]:
-    """Return the boxes that do not lie in areas nobody labels: they raise no doubt."""
+    """Return the boxes outside of ignore areas."""
     ignored = store.ignored_shapes(scope, [one.image_id for one in images])
     if not ignored:
         return list(rows)
     id_of = {one.image_key: one.image_id for one in images}
-    kept = []
+    outside = []
     for row in rows:
         area = ignored.get(id_of[row.image_key])
         box = np.array([[row.x_min, row.y_min, row.x_max, row.y_max]])
         if area is None or not is_inside(box, area.shapes, area.size)[0]:
-            kept.append(row)
-    return kept
+            outside.append(row)
+    return outside
 
 
 def _looked(row: ImageColumns, has_boxes: bool) -> Looked:
-    """Return an image; a new one without boxes waits for its model boxes to be kept."""
+    """Return an image; new ones without boxes wait for boxes to be saved."""
     status = ReviewStatus(row.status)
     is_decided = has_boxes or status is not ReviewStatus.NEW
     return Looked(
@@ -259,7 +259,7 @@ def _boxes(
 
 @dataclass(frozen=True, slots=True)
 class _Shown:
-    """What a pass shows of M images; is_seen: (M,) whether it was made of each."""
+    """Boxes of one pass over M images. is_seen, (M,): whether the pass has run."""
 
     boxes: Boxes
     is_seen: np.ndarray[Any, np.dtype[np.bool_]]
@@ -274,7 +274,7 @@ def _shown(
     *,
     mirrored: bool,
 ) -> _Shown:
-    """Return what a pass shows under the rule in use, its thresholds lowered."""
+    """Return the boxes of a pass by the rule in use, with lower thresholds."""
     is_seen = np.zeros(len(images), dtype=np.bool_)
     if in_use is None:
         return _Shown(Boxes.empty(), is_seen)
@@ -307,11 +307,11 @@ def _shown(
 
 
 def doubt(context: JobContext) -> dict[str, Any]:
-    """Judge the images that changed since they were judged.
+    """Score the images that changed since they were scored.
 
-    Parameters of the job: `mirrored`, whether the model in use looks first at the
-    mirrored picture of each image that it has seen and nobody approved. The result is
-    that of the pass, with the number of images judged.
+    Parameters of the job: `mirrored`, whether to run the model in use first on the
+    mirrored images, for those that it ran on and that are not approved. The result is
+    that of the run, with the number of scored images as `judged`.
     """
     store, scope = context.store, context.scope
     context.progress(0, 0, "Loading the model …")
@@ -319,11 +319,11 @@ def doubt(context: JobContext) -> dict[str, Any]:
     result: dict[str, Any] = {}
     if in_use is not None and context.parameters["mirrored"]:
         seen = store.has_candidates(scope, in_use.plain_key)
-        result = look(
+        result = run_model(
             context,
             in_use.detector,
             statuses=NOT_APPROVED,
             passes=MIRRORED_PASS,
             among=seen,
         )
-    return {**result, "judged": judge_stale(context, with_progress=not result)}
+    return {**result, "judged": score_stale(context, with_progress=not result)}

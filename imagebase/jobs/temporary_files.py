@@ -1,4 +1,4 @@
-"""Temporary files of jobs: finished exports and dropped files, kept for an hour.
+"""Temporary files of jobs: finished exports and uploads, kept for an hour.
 
 They are also deleted with their dataset, or with its owner.
 """
@@ -25,7 +25,7 @@ _DROPS_AT_ONCE: Final = 3
 
 
 def exports_folder(scope: Scope) -> Path:
-    """Return where a dataset's finished exports lie; they are not kept for long."""
+    """Return the folder of a dataset's finished exports and uploads."""
     return _all_exports() / scope.owner_id / scope.dataset_id
 
 
@@ -36,20 +36,17 @@ def safe_stem(name: str) -> str:
 
 
 class Touch:
-    """Says of what lies among the exports that work on it goes on; call it often.
-
-    Whatever nothing has happened to for long is deleted there.
-    """
+    """Keeps a path in the exports folder from expiring; call it often during work."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._touched = -math.inf
 
     def __call__(self) -> None:
-        """Make it new, at most once a minute.
+        """Touch the path, at most once a minute.
 
         Raises:
-            FileNotFoundError: it is not there any more.
+            FileNotFoundError: it was deleted.
         """
         now = time.monotonic()
         if now - self._touched > _TOUCH_SECONDS:
@@ -58,7 +55,7 @@ class Touch:
 
 
 def delete_old_exports() -> None:
-    """Delete what nobody is going to fetch any more, and drafts of killed processes."""
+    """Delete expired exports and uploads, and drafts of killed processes."""
     oldest = time.time() - KEPT_SECONDS
     for path in _all_exports().glob("*/*/*"):
         # Another process may be deleting the same.
@@ -79,7 +76,7 @@ def _all_exports() -> Path:
 
 
 def delete_exports(owner_id: str, dataset_id: str = "") -> None:
-    """Delete every export of an owner or of one dataset, as when the data go.
+    """Delete every export and upload of an owner or of one dataset.
 
     Raises:
         ValueError: this cannot be an owner's id.
@@ -89,12 +86,12 @@ def delete_exports(owner_id: str, dataset_id: str = "") -> None:
 
 
 def dropped(scope: Scope, upload_id: str) -> Path:
-    """Return where what was dropped under this id lies, a folder or a file."""
+    """Return the path of an upload, a folder or a file."""
     return exports_folder(scope) / f"{_PREFIX}{upload_id}"
 
 
 def forget_dropped(scope: Scope, upload_id: str) -> None:
-    """Delete what was dropped under this id, if it is still there."""
+    """Delete an upload, if it is still there."""
     path = dropped(scope, upload_id)
     if path.is_dir():
         shutil.rmtree(path, ignore_errors=True)
@@ -104,17 +101,17 @@ def forget_dropped(scope: Scope, upload_id: str) -> None:
 
 
 def make_room(scope: Scope, limits: Limits) -> None:
-    """Delete what is old, and see that there is room for more.
+    """Delete what has expired, and check that there is room for another upload.
 
     Raises:
-        LimitError: as much lies there already as may lie there within an hour.
+        LimitError: the uploads of the last hour have reached the limit.
     """
     delete_old_exports()
     most = _DROPS_AT_ONCE * (limits.max_archive_bytes + limits.max_dataset_bytes)
     if sum(_sizes(exports_folder(scope))) > most:
         raise LimitError(
-            "Too much was dropped on this dataset within an hour; wait a little and "
-            "drop it again."
+            "Too many files were uploaded to this dataset within an hour. Try again "
+            "later."
         )
 
 

@@ -51,7 +51,7 @@ from imagebase.wording import plural
 
 KIND: Final = "train"
 _POLL_SECONDS: Final = 0.25
-# A checkpoint is written before it ends; who does not end by then is ended.
+# A checkpoint is written before it ends; after this it is killed.
 _STOP_SECONDS: Final = 60.0
 KEPT_SECONDS: Final = 7 * 24 * 3600
 _MODEL: Final = "model"
@@ -61,14 +61,14 @@ _log: Final = logging.getLogger(__name__)
 
 
 def train(context: JobContext) -> dict[str, Any] | None:
-    """Train on the approved images; None where it was cancelled, to be gone on with.
+    """Train on the approved images; None if cancelled, and then resumable.
 
-    Parameters of the job: `name`, of the new model; `base`, the model to begin from;
+    Parameters of the job: `name` of the new model; `base`, the model to start from;
     `minutes`, or `steps`; `input_size`, `flip`, `colours`, `own_anchors`, `seed`.
     """
     require_torch()
     folder = work_folder(context.scope, context.job_id)
-    # However old it is: somebody goes on with it.
+    # However old it is: the run is resumed.
     with contextlib.suppress(FileNotFoundError):
         os.utime(folder)
     delete_old_trainings()
@@ -84,23 +84,23 @@ def train(context: JobContext) -> dict[str, Any] | None:
 
 
 def work_folder(scope: Scope, job_id: str) -> Path:
-    """Return where a training of a dataset works; its log is there while it goes on."""
+    """Return the folder of a training run, with its log while it runs."""
     return _folder_of(scope.owner_id, scope.dataset_id) / job_id
 
 
 def delete_trainings(owner_id: str, dataset_id: str = "") -> None:
-    """Delete what trainings of an owner or of one dataset left, as when the data go."""
+    """Delete the files of training runs of an owner or of one dataset."""
     shutil.rmtree(_folder_of(check_owner_id(owner_id), dataset_id), ignore_errors=True)
 
 
 def last_round(jobs: Sequence[JobInfo]) -> Round | None:
-    """Return the last training that came to its end, from jobs, the newest first."""
+    """Return the last finished training run, from jobs, newest first."""
     rounds = rounds_of(jobs)
     return rounds[-1] if rounds else None
 
 
 def rounds_of(jobs: Sequence[JobInfo]) -> list[Round]:
-    """Return the trainings that came to their end, the oldest first."""
+    """Return the finished training runs, oldest first."""
     done = [one for one in jobs if one.kind == KIND and one.state is JobState.DONE]
     return [
         Round.of_result(one.job_id, one.result) for one in reversed(done) if one.result
@@ -108,22 +108,21 @@ def rounds_of(jobs: Sequence[JobInfo]) -> list[Round]:
 
 
 def parts_known(scope: Scope, last: Round | None) -> dict[str, str]:
-    """Return the part of each image that a training knew, by id; empty without one.
+    """Return the split of each image in a training run, by id; empty without one.
 
-    They lie in a file: with every job of a large dataset they would be read at every
-    look at its jobs.
+    They are in a file: as a part of the job they would be read with every list of jobs.
     """
     if last is None:
         return {}
     try:
-        kept: dict[str, str] = json.loads(_parts_file(scope, last.job_id).read_text())
+        parts: dict[str, str] = json.loads(_parts_file(scope, last.job_id).read_text())
     except (OSError, ValueError):
         return {}
-    return kept
+    return parts
 
 
 def _is_ready(context: JobContext, folder: Path) -> bool:
-    """Read the images where they are not ready yet; False where it was cancelled."""
+    """Prepare the images if that is not done yet; False if cancelled."""
     if read_plan(folder) is not None:
         return True
     try:
@@ -131,7 +130,7 @@ def _is_ready(context: JobContext, folder: Path) -> bool:
     finally:
         is_ready = read_plan(folder) is not None
         if not is_ready:
-            # Half-read images are large, and nobody can go on with them.
+            # Half-prepared images are large and of no use.
             shutil.rmtree(folder, ignore_errors=True)
     return is_ready
 
@@ -140,8 +139,8 @@ def _make_ready(context: JobContext, folder: Path) -> None:
     store, scope, asked = context.store, context.scope, context.parameters
     records = store.records(scope, statuses=[ReviewStatus.APPROVED])
     if not records:
-        raise TrainingError("No image is approved yet; approve some and train then.")
-    # Now, and not when all is learned.
+        raise TrainingError("No approved images yet. Approve some, then train.")
+    # Now, and not after the training.
     free_name(library_of(scope.owner_id), asked["name"])
     gathered = from_records(
         records,
@@ -175,9 +174,9 @@ def _make_ready(context: JobContext, folder: Path) -> None:
 
 
 def _parts(context: JobContext, records: list[ImageRecord]) -> dict[str, str] | None:
-    """Return who is held out, as in the trainings before; None where there is none."""
+    """Return the split of the training runs before; None without any."""
     known: dict[str, str] = {}
-    # The oldest first: an image that one of them passed over is known all the same.
+    # The oldest first: together they know images that single runs skipped.
     for one in rounds_of(context.store.jobs(context.scope)):
         known |= parts_known(context.scope, one)
     if not known:
@@ -187,7 +186,7 @@ def _parts(context: JobContext, records: list[ImageRecord]) -> dict[str, str] | 
 
 
 def _trained(context: JobContext, folder: Path) -> dict[str, Any] | None:
-    """Return the metrics; None where it was told to stop."""
+    """Run the training process; return the metrics, None if it was stopped."""
     for name in (run_folder.STOP, run_folder.ERROR):
         (folder / name).unlink(missing_ok=True)
     context.progress(0, 0, "Loading PyTorch …")
@@ -227,7 +226,7 @@ def _watch(
     folder: Path,
     tail: LogTail,
 ) -> int:
-    """Pass on how far the process is until it ends; return its exit code."""
+    """Report the progress of the process until it ends; return its exit code."""
     asked_at: float | None = None
     is_closing = False
     while True:
@@ -240,7 +239,7 @@ def _watch(
         if context.cancelled and asked_at is None:
             (folder / run_folder.STOP).touch()
             asked_at = time.monotonic()
-        # The model is being written then: to wait loses less than to stop.
+        # While the model is written, waiting loses less than stopping.
         if asked_at is None or is_closing:
             continue
         if time.monotonic() - asked_at > _STOP_SECONDS:
@@ -249,40 +248,40 @@ def _watch(
 
 def _why(folder: Path, code: int) -> str:
     try:
-        said: str = json.loads((folder / run_folder.ERROR).read_text())["error"]
-        return said
+        error: str = json.loads((folder / run_folder.ERROR).read_text())["error"]
+        return error
     except (OSError, ValueError, KeyError):
         _log.error("The training process ended with %d: %s", code, _errors(folder))
     if code == run_folder.FULL_CODE:
         return FULL
     if code < 0:
         return (
-            f"The system ended the training (signal {-code}), perhaps for lack of "
-            "memory; go on with it, or take a smaller input."
+            f"The system stopped the training run (signal {-code}), possibly because "
+            "memory ran out. Resume it, or use a smaller input size."
         )
     return (
-        "The training stopped at an unexpected error, which is in the server's log; "
-        "go on with it, or train anew."
+        "The training run failed with an unexpected error; see the server log. Resume "
+        "it, or start over."
     )
 
 
 def _errors(folder: Path) -> str:
     with contextlib.suppress(OSError):
-        said = (folder / run_folder.ERRORS).read_bytes()[-_LAST_OF_ERRORS:]
-        return said.decode(errors="replace")
+        output = (folder / run_folder.ERRORS).read_bytes()[-_LAST_OF_ERRORS:]
+        return output.decode(errors="replace")
     return ""
 
 
 def _result(
     context: JobContext, folder: Path, metrics: dict[str, Any]
 ) -> dict[str, Any]:
-    """Put the model into the library and return what the page shows of it."""
+    """Add the model to the library; return the job's result for the page."""
     examples = metrics.pop("examples", [])
     parts = json.loads((folder / run_folder.SET).read_text(encoding="utf-8"))["images"]
     parts_of = {one["id"]: one["part"] for one in parts}
     write_json(_parts_file(context.scope, context.job_id), parts_of)
     library = library_of(context.scope.owner_id)
-    name = _kept(library, folder / _MODEL, context, metrics)
+    name = _add_model(library, folder / _MODEL, context, metrics)
     log = read_log(folder)
     result = {
         "model": name,
@@ -294,7 +293,7 @@ def _result(
     return result
 
 
-def _kept(
+def _add_model(
     library: ModelLibrary, model: Path, context: JobContext, metrics: dict[str, Any]
 ) -> str:
     files = {name: model / name for name in (CFG, WEIGHTS, NAMES)}
@@ -311,12 +310,12 @@ def _kept(
         added_by=context.scope.who,
         added_at=utc_now(),
         description=description(metrics),
-        source=f"a training here, begun from {metrics['base']}",
+        source=f"training in ImageBase, started from {metrics['base']}",
         score=_score(metrics),
     )
-    # What the training told goes along, in the model's download.
-    told = {one: model / one for one in REPORTS}
-    return library.add(files | told, card).name
+    # The reports are part of the model's download.
+    reports = {name: model / name for name in REPORTS}
+    return library.add(files | reports, card).name
 
 
 def _score(metrics: dict[str, Any]) -> Score | None:
@@ -326,30 +325,32 @@ def _score(metrics: dict[str, Any]) -> Score | None:
 
 
 def description(metrics: dict[str, Any]) -> str:
-    """Return what a model's card says of its training."""
+    """Return the description of a trained model for its card."""
     around = metrics["AP50_interval"]
-    between = (
-        f" AP50 lies between {around[0]:.3f} and {around[1]:.3f}." if around else ""
+    interval = (
+        f" AP50 {around[0]:.3f} to {around[1]:.3f} (95 % confidence interval)."
+        if around
+        else ""
     )
     asked = metrics["settings"]
     changes = [
         *([] if asked["flip"] else ["no flips"]),
-        *([] if asked["colours"] else ["colours as they are"]),
-        *(["anchors of its own"] if asked["cluster_anchors"] else []),
+        *([] if asked["colours"] else ["no colour changes"]),
+        *(["own anchors"] if asked["cluster_anchors"] else []),
     ]
     return (
-        f"Learned from {plural(metrics['images']['train'], 'image')} in "
+        f"Trained on {plural(metrics['images']['train'], 'image')} in "
         f"{metrics['minutes']:.1f} minutes ({plural(metrics['steps'], 'step')}, "
         f"{metrics['epochs']:.1f} epochs), seed {asked['seed']}"
-        f"{''.join(f', {one}' for one in changes)}.{between}"
+        f"{''.join(f', {one}' for one in changes)}.{interval}"
     )
 
 
 def free_name(library: ModelLibrary, wanted: str) -> str:
-    """Return the name, with a number where there is a model of that name already.
+    """Return the name, with a number if a model has that name already.
 
     Raises:
-        ModelLoadError: a model cannot be called so.
+        ModelLoadError: the name is not valid for a model.
     """
     taken = {one.casefold() for one in library.names()}
     for number in range(1, len(taken) + 2):
@@ -358,7 +359,9 @@ def free_name(library: ModelLibrary, wanted: str) -> str:
         except ModelLoadError:
             if wanted.strip().casefold() not in taken:
                 raise
-    raise ModelLoadError(f"There are too many models called {wanted}; choose another.")
+    raise ModelLoadError(
+        f"There are too many models named {wanted}. Choose another name."
+    )
 
 
 def _numbered(name: str, number: int) -> str:
@@ -381,7 +384,7 @@ def _all_trainings() -> Path:
 
 
 def delete_old_trainings() -> None:
-    """Delete what trainings left that nobody has gone on with for a week."""
+    """Delete the files of training runs that nobody has resumed for a week."""
     oldest = time.time() - KEPT_SECONDS
     for one in filter(Path.is_dir, _all_trainings().glob("*/*/*")):
         # Another process may be deleting the same.

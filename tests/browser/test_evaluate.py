@@ -120,9 +120,9 @@ def test_a_wrong_label_is_found_corrected_and_the_figure_moves(
     expect(first).to_contain_text("yolox-nano")
 
     show(page, "Confusion")
-    cell = page.locator('path[aria-label="sheep taken for bear: 1"]')
+    cell = page.locator('path[aria-label="sheep detected as bear: 1"]')
     cell.first.click(force=True)
-    expect(page.get_by_text("sheep taken for bear, 1 time")).to_be_visible()
+    expect(page.get_by_text("sheep detected as bear: 1")).to_be_visible()
     page.wait_for_timeout(1000)  # the pictures are drawn
     page.get_by_role("button", name=BEAR, exact=True).click()
 
@@ -137,6 +137,6 @@ def test_a_wrong_label_is_found_corrected_and_the_figure_moves(
     expect(page.get_by_text("1 image better, 0 worse")).to_be_visible()
     expect(page.get_by_role("button", name=BEAR, exact=True)).to_be_visible()
     show(page, "Confusion")
-    right = page.locator('path[aria-label="bear taken for bear: 1"]')
+    right = page.locator('path[aria-label="bear detected as bear: 1"]')
     expect(right.first).to_be_attached()
     expect(cell).to_have_count(0)

@@ -77,11 +77,11 @@ def test_yolo_with_split_and_variants_is_what_the_page_said(
     expect(page.get_by_text("Split: 80 / 20 / 0")).to_be_visible(timeout=20_000)
     vary(page, 2)
     expect(page.get_by_text("Variants as they will be")).to_be_visible(timeout=30_000)
-    page.get_by_role("button", name="Build the zip of 10 images").click(timeout=60_000)
+    page.get_by_role("button", name="Build zip of 10 images").click(timeout=60_000)
     path = download(page, tmp_path)
     assert path.name == "planted-yolo.zip"
     expect(page.get_by_text("26 images (train 24, val 2)")).to_be_visible()
-    expect(page.get_by_text("Drawn from the files in the zip")).to_be_visible()
+    expect(page.get_by_text("Preview, read from the zip")).to_be_visible()
     assert page.locator('img[alt$=".png"]').count() == 6
     folder = tmp_path / "unpacked"
     with zipfile.ZipFile(path) as archive:

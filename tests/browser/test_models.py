@@ -25,17 +25,15 @@ def models_page(page: Page, dataset: Dataset) -> Page:
 
 def drop(page: Page, *files: Path) -> None:
     page.locator("input[type=file]").set_input_files(files)
-    expect(page.get_by_text("What the doctor says")).to_be_visible(timeout=60_000)
+    expect(page.get_by_text("Validation")).to_be_visible(timeout=60_000)
 
 
 def keep(page: Page, name: str) -> None:
     field = page.get_by_role("textbox", name="Name", exact=True)
     expect(field).to_be_visible(timeout=60_000)
     field.fill(name)
-    page.get_by_role("button", name="Keep").click()
-    expect(page.get_by_text(f"{name} is among your models")).to_be_visible(
-        timeout=20_000
-    )
+    page.get_by_role("button", name="Add model").click()
+    expect(page.get_by_text(f"{name} was added")).to_be_visible(timeout=20_000)
 
 
 @pytest.mark.long
@@ -99,7 +97,7 @@ def test_custom_darknet_model_is_dropped_used_and_its_boxes_exported(
     keep(page, "Pets")
     go_to(page, "Upload")
     expect(page.get_by_text("Drop images above")).to_be_visible(timeout=20_000)
-    expect(page.get_by_text("What the doctor says")).to_have_count(0)
+    expect(page.get_by_text("Validation")).to_have_count(0)
     expect(page.locator("input[type=file]")).to_have_count(1)
     page.locator("input[type=file]").set_input_files(ROOT / "samples" / "bear.jpg")
     expect(page.get_by_text("1 image added")).to_be_visible(timeout=20_000)
@@ -127,4 +125,4 @@ def test_bad_model_is_refused_in_a_sentence(models_page: Page, tmp_path: Path) -
         models_page.get_by_text("obj.weights is too short for this cfg")
     ).to_be_visible()
     expect(models_page.get_by_text("No model was added.")).to_be_visible()
-    expect(models_page.get_by_role("button", name="Keep")).to_have_count(0)
+    expect(models_page.get_by_role("button", name="Add model")).to_have_count(0)

@@ -49,7 +49,7 @@ def test_all_images_that_pass_are_removed(opened: Opened) -> None:
     opened.go("review")
     switch = opened.page.locator(".st-key-review-view")
     switch.get_by_text("Images", exact=True).click()
-    everything = f"All {IMAGES} images that match, on every page"
+    everything = f"Select all {IMAGES} matching images, on every page"
     opened.page.get_by_text(everything).click()
     opened.delete(f"{IMAGES} images")
     expect(opened.page.get_by_text("This dataset has no images yet")).to_be_visible()

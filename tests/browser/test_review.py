@@ -184,7 +184,7 @@ def test_a_key_on_edit_offers_the_look_alikes_too(
 @pytest.mark.long
 def test_sure_boxes_are_counted_then_accepted(reviewed: Reviewed) -> None:
     page = reviewed.page
-    reviewed.show("Labels")
+    reviewed.show("Boxes")
     reviewed.press("accept-above")
     expect(page.get_by_text("No box that nobody has accepted")).to_be_visible()
     slider = page.locator(".st-key-accept-least input")
@@ -203,15 +203,15 @@ def test_sure_boxes_are_counted_then_accepted(reviewed: Reviewed) -> None:
 
 def test_a_bar_that_is_clicked_filters_until_it_is_cleared(reviewed: Reviewed) -> None:
     page = reviewed.page
-    reviewed.show("Figures")
+    reviewed.show("Statistics")
     chart = page.locator(".st-key-figures-labels [data-testid=stVegaLiteChart] svg")
     box = chart.first.bounding_box(timeout=20_000)
     assert box is not None
     page.wait_for_timeout(500)  # it is laid out once more
     chart.first.click(position={"x": box["width"] / 2, "y": 10})
     chip = page.locator(".st-key-review-clear_labels button").first
-    expect(chip).to_contain_text(f"showing: {LABEL}", timeout=10_000)
-    expect(page.get_by_text(f"{ALL} labels in all")).to_be_visible()
+    expect(chip).to_contain_text(f"Filter: {LABEL}", timeout=10_000)
+    expect(page.get_by_text(f"{ALL} boxes")).to_be_visible()
     chip.click()
     expect(chip).to_have_count(0)
 
@@ -223,13 +223,13 @@ def test_enter_in_the_label_filter_takes_the_label_that_was_typed(
     page = reviewed.page
     reviewed.store.add_labels(reviewed.scope, ["hot dog", "hot dogs", "dog"])
     page.reload()
-    reviewed.show("Labels")
+    reviewed.show("Boxes")
     choice = page.locator(".st-key-review-labels input")
     choice.fill("dog")
     expect(page.get_by_role("option", name="hot dogs")).to_be_visible()
     choice.press("Enter")
     choice.press("Escape")
-    expect(page.get_by_role("button", name="showing: dog")).to_be_visible()
+    expect(page.get_by_role("button", name="Filter: dog")).to_be_visible()
 
 
 _CARDS = """() => {

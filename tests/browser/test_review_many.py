@@ -48,7 +48,7 @@ def test_a_click_meanwhile_stops_nothing(many: Dataset, page: Page) -> None:
     expect(page.get_by_text(f"{MANY} images selected")).to_be_visible()
     page.locator(".st-key-review-images-approve button").first.click()
     page.get_by_text("Approving: ").wait_for(timeout=LONG_MS)
-    page.locator(".st-key-review-view").get_by_text("Labels", exact=True).click()
+    page.locator(".st-key-review-view").get_by_text("Boxes", exact=True).click()
     said = page.get_by_text(f"Approved {MANY} images")
     expect(said).to_be_visible(timeout=LONG_MS)
     assert many.store.progress(many.scope)[ReviewStatus.APPROVED] == MANY

@@ -144,9 +144,7 @@ def test_unexpected_failure_goes_to_the_log(
 
     job_id = start({"fail": fail}).submit(scope, "fail", {})
     job = wait_for(store, scope, job_id)
-    assert (
-        job.error == "The job stopped at an unexpected error; the log has the details."
-    )
+    assert "unexpected error" in (job.error or "")
     assert "secret path" in caplog.text
 
 

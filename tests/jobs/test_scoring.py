@@ -12,7 +12,7 @@ from imagebase.detection.detector import shared_detector
 from imagebase.detection.library import find_model
 from imagebase.editing.records import approve, delete_annotations, record_ids
 from imagebase.jobs.inference import MIRRORED_PASS, candidates_key
-from imagebase.jobs.scoring import judge_images, model_in_use, stale_images
+from imagebase.jobs.scoring import model_in_use, score_images, stale_images
 from imagebase.store import CandidatesKey, DoubtRow, JobState, Scope, Store
 from imagebase.store.uncertainty import DoubtKind
 from tests.jobs.conftest import RunJob, add
@@ -63,7 +63,7 @@ def answer(
 def judged(store: Store, scope: Scope) -> dict[str, DoubtRow]:
     """Judge what is stale, as opening the queue does."""
     in_use = model_in_use(store, scope)
-    judge_images(store, scope, stale_images(store, scope, in_use), in_use)
+    score_images(store, scope, stale_images(store, scope, in_use), in_use)
     return queue(store, scope)
 
 
@@ -227,7 +227,7 @@ def test_nothing_of_a_deleted_label_is_missed(
     assert DoubtKind.MISSED in judged(store, scope)["b.png"].reasons
     store.delete_label(scope, store.labels(scope).class_id("cat"))
     in_use = model_in_use(store, scope)
-    judge_images(store, scope, [kept[1].image_id], in_use)
+    score_images(store, scope, [kept[1].image_id], in_use)
     assert DoubtKind.MISSED not in queue(store, scope)["b.png"].reasons
 
 

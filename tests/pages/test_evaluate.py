@@ -107,7 +107,7 @@ def test_two_models_and_two_runs_are_compared(judged: Tab) -> None:
     assert run(judged, QUICK, "yolox-nano") is JobState.DONE
     assert len(kept_runs(the_scope()).runs()) == 2
     show(judged, "Better and worse")
-    assert "clicks an image" in judged.words()
+    assert "clicks per image" in judged.words()
     show(judged, "Compare")
     assert judged.app.dataframe[0].value["model"].tolist() == [QUICK, "yolox-nano"]
 
@@ -136,7 +136,7 @@ def test_confidence_in_use_moves_what_is_counted(judged: Tab) -> None:
 def test_no_path_of_the_server_can_be_typed(approved: Tab, spec: str) -> None:
     approved.app.multiselect(key="evaluate.models").set_value([spec]).run()
     approved.press("evaluate.run")
-    assert any("There is no model" in one for one in approved.toasts())
+    assert any("Unknown model" in one for one in approved.toasts())
     assert not [one for one in store().jobs(the_scope()) if one.kind == "evaluate"]
 
 
@@ -185,7 +185,7 @@ def dropped_files() -> list[str]:
 
 def test_another_programs_detections_are_judged_beside_a_model(approved: Tab) -> None:
     drop_detections(approved, ("theirs.json", FOUND))
-    assert "1 box on 1 image · bottle · not judged, the first of it" in approved.words()
+    assert "1 box on 1 image · bottle · skipped, e.g." in approved.words()
     assert name_field(approved).value == "theirs"
     assert len(dropped_files()) == 1
     name_field(approved).input("Other *lab*").run()
@@ -197,7 +197,7 @@ def test_another_programs_detections_are_judged_beside_a_model(approved: Tab) ->
     assert "**Other \\*lab\\*** has entries that are not judged" in approved.words()
     # Kept for the run alone.
     assert not dropped_files()
-    assert "Another program's detections" in approved.popovers()
+    assert "Detections from another tool" in approved.popovers()
     for view in VIEWS:
         show(approved, view)
 
@@ -250,7 +250,7 @@ def test_detections_can_be_dropped_again(approved: Tab) -> None:
     )
     approved.press(key)
     assert not dropped_files()
-    assert "Another program's detections" in approved.popovers()
+    assert "Detections from another tool" in approved.popovers()
 
 
 def test_detections_stay_where_the_evaluation_is_refused(approved: Tab) -> None:

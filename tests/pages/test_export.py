@@ -1,4 +1,4 @@
-"""The Export page: what is in the zip, and that it was read back and compared."""
+"""The Export page: the contents of the zip, and its verification."""
 
 import json
 import zipfile
@@ -74,7 +74,7 @@ def test_zip_is_offered_with_its_proof(labelled: Tab) -> None:
     labelled.open("export")
     zip_of(labelled).close()
     assert downloads(labelled)[0].startswith(r"Download my\-images\-coco\.zip")
-    assert "**3 of 3 boxes equal** · 2 images · 3 labels" in labelled.words()
+    assert "**3 of 3 boxes match** · 2 images · 3 labels" in labelled.words()
 
 
 def test_another_format_builds_another_zip(labelled: Tab) -> None:
@@ -218,7 +218,7 @@ def test_six_more_formats_are_behind_a_press(labelled: Tab) -> None:
 
 def split_in_two(tab: Tab) -> None:
     """Split the two images by shares, one each, and wait for the zip of that."""
-    choose(tab, "Train, validate, test", "shares")
+    choose(tab, "Train, val, test", "shares")
     zip_of(tab).close()
     tab.app.number_input(key="export.split.val").set_value(80).run()
     zip_of(tab).close()
@@ -228,7 +228,7 @@ def test_split_is_a_table_before_anything_is_exported(labelled: Tab) -> None:
     labelled.open("export")
     zip_of(labelled).close()
     assert not labelled.app.dataframe
-    choose(labelled, "Train, validate, test", "shares")
+    choose(labelled, "Train, val, test", "shares")
     (table,) = labelled.app.dataframe
     rows = table.value.set_index("images of").to_dict("index")
     assert rows["all images"] == {"train": 1, "val": 1, "boxes": 3}
@@ -242,7 +242,7 @@ def test_split_is_a_table_before_anything_is_exported(labelled: Tab) -> None:
 def test_split_by_tags_that_no_image_has_says_so(labelled: Tab) -> None:
     labelled.open("export")
     zip_of(labelled).close()
-    choose(labelled, "Train, validate, test", "tags")
+    choose(labelled, "Train, val, test", "tags")
     assert "No image has one of these tags: all go to train" in labelled.words()
 
 
@@ -277,7 +277,7 @@ def test_variants_are_seen_before_they_are_built_and_proven_after(
 def test_pictures_are_resized_at_a_press(labelled: Tab) -> None:
     labelled.open("export")
     zip_of(labelled).close()
-    choose(labelled, "Pictures", "letterbox")
+    choose(labelled, "Resize", "letterbox")
     assert "Size: letterboxed to 640 × 640" in labelled.popovers()
     labelled.app.number_input(key="export.size.width").set_value(320).run()
     labelled.press("export.build")
@@ -295,7 +295,7 @@ def test_split_is_proposed_where_training_needs_one(labelled: Tab) -> None:
     with zip_of(labelled) as archive:
         names = archive.namelist()
     assert any(name.startswith("images/val/") for name in names)
-    choose(labelled, "Train, validate, test", "none")
+    choose(labelled, "Train, val, test", "none")
     assert "Split: none" in labelled.popovers()
     choose(labelled, "Format", "coco")
     assert "Split: none" in labelled.popovers()
@@ -314,7 +314,7 @@ def test_labels_can_be_chosen(labelled: Tab) -> None:
     with zip_of(labelled) as archive:
         coco = json.loads(archive.read("annotations/instances_default.json"))
     assert [one["name"] for one in coco["categories"]] == ["cup"]
-    assert "Left out: 2 remarks" in [one.label for one in labelled.app.expander]
+    assert "Not exported: 2 items" in [one.label for one in labelled.app.expander]
 
 
 def test_label_that_was_chosen_and_is_deleted_since_is_chosen_no_more(
@@ -357,7 +357,7 @@ def test_set_above_the_size_of_a_zip_is_in_several(
     job = labelled.wait("export")
     zips = (job.result or {})["zips"]
     assert len(zips) == 2
-    assert "The set is in 2 zips" in labelled.words()
+    assert "The export is split into 2 zips" in labelled.words()
     assert len(downloads(labelled)) == 1
     assert "1\\-of\\-2" in downloads(labelled)[0]
 

@@ -58,11 +58,11 @@ def test_cards_of_the_models_that_came_along(page: Tab) -> None:
 def test_dropped_model_is_examined_tried_and_kept(page: Tab) -> None:
     drop(page, *darknet())
     assert "21,511 numbers, as the cfg needs" in page.words().replace("\\", "")
-    assert "1 box above a confidence of 0.25" in page.words()
+    assert "1 box above 25 % confidence" in page.words()
     assert not names()
     keep(page, "Pets")
     assert names() == ["Pets"]
-    assert "**Pets** is among your models." in page.words()
+    assert "**Pets** was added." in page.words()
     page.open("annotate")
     assert "Pets" in page.app.selectbox(key="annotate.model").options[-1]
 
@@ -168,7 +168,7 @@ def test_model_is_not_deleted_while_it_is_evaluated(page: Tab, spec: str) -> Non
 
 def test_model_is_tried_on_the_sample(page: Tab) -> None:
     page.press("models.try.yolov4-tiny")
-    assert "above a confidence of 0.25" in page.words()
+    assert "above 25 % confidence" in page.words()
 
 
 def test_visitors_of_a_demo_do_not_see_each_others_models(

@@ -24,7 +24,7 @@ def all_labels() -> list[str]:
 
 def test_images_without_labels_say_where_labels_come_from(filled: Tab) -> None:
     filled.open("review")
-    assert "let a model look for objects on **Annotate**" in filled.words()
+    assert "run a model on **Annotate**" in filled.words()
 
 
 def test_labels_are_sorted_by_doubt_and_as_one_likes(labelled: Tab) -> None:
@@ -231,7 +231,7 @@ def test_each_folded_filter_leaves_what_passes(labelled: Tab) -> None:
     assert len(labels(labelled)) == 3
     app.slider(key="review.share").set_value((0, 2)).run()
     assert labels(labelled) == ["cup", "bottle"]
-    assert "showing: " in labelled.app.button(key="review.clear_labels").label
+    assert "Filter: " in labelled.app.button(key="review.clear_labels").label
     labelled.press("review.clear_labels")
     assert len(labels(labelled)) == 3
 
@@ -324,7 +324,7 @@ def test_an_annotator_finds_what_came_back(labelled: Tab) -> None:
 def test_all_images_that_pass_are_approved_at_once(labelled: Tab) -> None:
     show_images(labelled)
     all_of_them = labelled.app.main.checkbox[0]
-    assert all_of_them.label == "All 2 images that match, on every page"
+    assert all_of_them.label == "Select all 2 matching images, on every page"
     all_of_them.check().run()
     labelled.press("review.images.approve")
     assert {one.status for one in records()} == {ReviewStatus.APPROVED}
@@ -374,7 +374,7 @@ def test_a_tick_for_one_image_is_none_for_all(labelled: Tab) -> None:
     show_images(labelled)
     labelled.select_rows(IMAGES, 1)
     box_labelled(labelled, "Delete 1 image with 1 box").check().run()
-    box_labelled(labelled, "All 2 images that match, on every page").check().run()
+    box_labelled(labelled, "Select all 2 matching images, on every page").check().run()
     assert labelled.app.button(key="review.images.remove").disabled
     box_labelled(labelled, "Delete 2 images with 3 boxes").check().run()
     labelled.press("review.images.remove")
@@ -403,7 +403,7 @@ def test_images_are_found_by_name_and_tag(labelled: Tab) -> None:
     assert image_names(labelled) == ["bear.jpg"]
 
 
-@pytest.mark.parametrize("view", ["Queue", "Labels", "Crops", "Images", "Figures"])
+@pytest.mark.parametrize("view", ["Queue", "Boxes", "Crops", "Images", "Statistics"])
 def test_every_view_is_drawn(labelled: Tab, view: str) -> None:
     labelled.open("review")
     labelled.app.main.button_group[0].set_value(view).run()

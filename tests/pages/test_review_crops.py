@@ -39,7 +39,7 @@ def all_labels() -> list[str]:
 
 def test_crops_are_counted_by_label(labelled: Tab) -> None:
     show_crops(labelled)
-    assert "3 labels in all" in labelled.words()
+    assert "3 boxes" in labelled.words()
     assert "Click crops to select them" in labelled.words()
     assert labelled.app.button(key=DELETE).disabled
 
@@ -47,7 +47,7 @@ def test_crops_are_counted_by_label(labelled: Tab) -> None:
 def test_a_frequent_label_is_one_press_away(labelled: Tab) -> None:
     show_crops(labelled)
     labelled.app.main.button_group[1].set_value("cup").run()
-    assert "1 label in all" in labelled.words()
+    assert "1 box" in labelled.words()
     assert labelled.app.multiselect(key="review.labels").value == ["cup"]
 
 
@@ -132,7 +132,7 @@ def test_acceptance_begins_with_the_labels_that_are_filtered(labelled: Tab) -> N
 def test_nothing_so_sure_cannot_be_accepted(labelled: Tab) -> None:
     labelled.open("review")
     labelled.app.slider(key="accept.least").set_value(1.0).run()
-    assert "No box that nobody has accepted yet is so sure." in labelled.words()
+    assert "No unaccepted box is that confident." in labelled.words()
     assert labelled.app.button(key="accept.apply").disabled
 
 
@@ -239,4 +239,4 @@ def test_sheet_of_a_page_that_is_gone_gives_way(
     labelled.press(DELETE)
     assert not labelled.app.exception
     assert store().count_annotations(the_scope()) == 48
-    assert "48 labels in all" in labelled.words()
+    assert "48 boxes" in labelled.words()

@@ -33,33 +33,33 @@ def metrics(tab: Tab) -> dict[str, str]:
 
 
 def test_health_counts_images_boxes_and_labels(labelled: Tab) -> None:
-    show(labelled, "Figures", "Health")
+    show(labelled, "Statistics", "Health")
     assert metrics(labelled) == {
         "Images": "2",
         "Approved": "0 %",
         "Boxes": "3",
         "Labels in use": "3",
-        "Boxes an image": "2",
-        "Worth a look": "0",
+        "Boxes per image": "2",
+        "Possible issues": "0",
     }
     assert "**0 of 2 images approved**" in labelled.words()
-    assert "**33 % of the boxes are bear**" in labelled.words()
+    assert "**33 % of boxes are bear**" in labelled.words()
 
 
 def test_health_of_one_label_shows_its_boxes_alone(labelled: Tab) -> None:
-    show(labelled, "Figures", "Health")
+    show(labelled, "Statistics", "Health")
     labelled.app.selectbox(key="figures.label").select("cup").run()
-    assert "**1 image without a box of cup**" in labelled.words()
-    assert "**0 % of the boxes are taller than wide**" in labelled.words()
+    assert "**1 image without boxes of cup**" in labelled.words()
+    assert "**0 % of boxes are taller than wide**" in labelled.words()
 
 
 def test_health_without_boxes_says_where_they_come_from(filled: Tab) -> None:
-    show(filled, "Figures", "Health")
-    assert "There are no boxes yet" in filled.words()
+    show(filled, "Statistics", "Health")
+    assert "No boxes yet" in filled.words()
 
 
 def test_corrections_without_decisions_say_how_they_come(filled: Tab) -> None:
-    show(filled, "Figures", "Corrections")
+    show(filled, "Statistics", "Corrections")
     assert "Nobody has decided on a box yet" in filled.words()
     filled.app.main.button_group[1].set_value("Thresholds").run()
     assert "No model's box has been decided on yet" in filled.words()
@@ -84,21 +84,21 @@ def corrected(labelled: Tab) -> Tab:
 
 
 def test_corrections_tell_what_became_of_boxes(corrected: Tab) -> None:
-    show(corrected, "Figures", "Corrections")
+    show(corrected, "Statistics", "Corrections")
     shown = metrics(corrected)
-    assert shown["Kept as is"] == "25 %"
+    assert shown["Kept"] == "25 %"
     assert shown["Moved"] == "25 %"
     assert shown["Relabelled"] == "25 %"
     assert shown["Deleted"] == "25 %"
     assert shown["Added"] == "1"
     assert "IoU 0.83" in corrected.words()
-    assert r"**c became z 1 time**" in corrected.words()
+    assert r"**c → z: 1 time**" in corrected.words()
 
 
 def test_thresholds_wait_for_enough_decisions(corrected: Tab) -> None:
-    show(corrected, "Figures", "Thresholds")
+    show(corrected, "Statistics", "Thresholds")
     # Model "m" is none that is here: its thresholds could not be applied.
-    assert "is not here any more" in corrected.words()
+    assert "was deleted" in corrected.words()
 
 
 def test_queue_says_why_an_image_is_in_front(labelled: Tab) -> None:
@@ -142,13 +142,13 @@ def test_page_begins_with_the_queue_once_there_is_doubt(
     show(labelled, "Queue")  # which judges what changed
     another = started(new_tab)
     another.open("review")
-    assert "to review, most doubtful first" in another.words()
+    assert "to review, most uncertain first" in another.words()
 
 
 def test_view_that_is_chosen_is_not_looked_for_again(
     labelled: Tab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    show(labelled, "Figures", "Health")
+    show(labelled, "Statistics", "Health")
     kitchen, _ = records()
     put(kitchen, model_box("cup", 0.9), model_box("bowl", 0.8, at=21))
     monkeypatch.setattr("imagebase.ui.review.queue.first_view", forbidden)

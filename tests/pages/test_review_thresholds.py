@@ -74,11 +74,11 @@ def thresholds(tab: Tab) -> dict[str, float]:
     key = "figures.thresholds."
     table = next(one for one in tab.app.dataframe if str(one.key).startswith(key))
     (row,) = table.value.to_dict("records")
-    return {"now": row["now"], "learned": row["learned"]}
+    return {name: row[name] / 100 for name in ("current", "learned")}
 
 
 def tick(tab: Tab, *, is_used: bool) -> None:
-    """Tick the bear, or not; the run to come is told of it."""
+    """Select the bear or not; the next rerun knows."""
     key = "figures.thresholds."
     table = next(one for one in tab.app.dataframe if str(one.key).startswith(key))
     edits = {"edited_rows": {0: {"use": is_used}}, "added_rows": [], "deleted_rows": []}
@@ -88,19 +88,19 @@ def tick(tab: Tab, *, is_used: bool) -> None:
 def test_label_without_a_tick_is_not_applied_though_it_went_with_the_press(
     learned: Tab,
 ) -> None:
-    show(learned, "Figures", "Thresholds")
+    show(learned, "Statistics", "Thresholds")
     learned.app.toggle(key="figures.show_change").set_value(True).run()
     tick(learned, is_used=False)
     learned.press("figures.apply")
     assert not store().label_thresholds(the_scope(), model_id())
-    assert "Tick a label first" in learned.toasts()[0]
+    assert "Select a label first" in learned.toasts()[0]
     assert len([one for one in store().jobs(the_scope()) if one.kind == "keep"]) == 2
 
 
 def test_thresholds_are_applied_as_the_boxes_were_kept_last(learned: Tab) -> None:
-    show(learned, "Figures", "Thresholds")
+    show(learned, "Statistics", "Thresholds")
     assert thresholds(learned) == {
-        "now": 0.25,
+        "current": 0.25,
         "learned": pytest.approx(LEAST, abs=0.02),
     }
     learned.app.toggle(key="figures.show_change").set_value(True).run()
@@ -113,27 +113,28 @@ def test_thresholds_are_applied_as_the_boxes_were_kept_last(learned: Tab) -> Non
 
 def shown_change(tab: Tab) -> str:
     """Return what the page says that the thresholds would change."""
-    return next(o.value for o in tab.app.markdown if " would go" in o.value)
+    words = (one.value for one in tab.app.markdown)
+    return next(one for one in words if "removed" in one or "would change" in one)
 
 
 def test_change_that_is_shown_follows_what_the_model_looked_at_since(
     learned: Tab,
 ) -> None:
     add_photographs(the_scope(), "skier.jpg")
-    show(learned, "Figures", "Thresholds")
+    show(learned, "Statistics", "Thresholds")
     learned.app.toggle(key="figures.show_change").set_value(True).run()
     before = shown_change(learned)  # the bear's boxes are sure
     run_job("annotate", SMALL)
     learned.app.run()
-    assert before == "**No box would go or come**"
+    assert before == "**No boxes would change**"
     assert "on 1 image** of 2" in shown_change(learned)
 
 
 def test_label_that_has_another_name_since_keeps_its_threshold(learned: Tab) -> None:
     bear = store().labels(the_scope()).class_id("bear")
     store().rename_label(the_scope(), bear, "grizzly")
-    show(learned, "Figures", "Thresholds")
-    assert thresholds(learned)["now"] == 0.25
+    show(learned, "Statistics", "Thresholds")
+    assert thresholds(learned)["current"] == 0.25
     learned.app.toggle(key="figures.show_change").set_value(True).run()
     learned.press("figures.apply")
     assert ended(the_scope(), "keep").state is JobState.DONE

@@ -87,7 +87,7 @@ def test_review_filters_by_the_groups_that_the_sidebar_counts(
 
 def test_labels_are_filtered_by_what_waits_for_review(every_state: Tab) -> None:
     app = every_state.open("review")
-    app.session_state["review.view"] = "Labels"
+    app.session_state["review.view"] = "Boxes"
     app.run()
     app.multiselect(key="review.statuses").select("to review").run()
     assert list(app.dataframe[0].value["status"]) == [
@@ -115,7 +115,7 @@ def test_export_and_evaluation_count_the_same_scopes(every_state: Tab) -> None:
         "all 7",
     ]
     every_state.open("evaluate")
-    assert list(select_box(every_state, "Judged by").options) == [
+    assert list(select_box(every_state, "Evaluated on").options) == [
         "1 approved",
         "2 edited and approved",
         "4 imported, edited and approved",
@@ -136,5 +136,5 @@ def test_models_are_judged_by_imported_labels_where_nothing_is_approved(
     for record in records():
         store().save(the_scope(), replace(record, status=ReviewStatus.IMPORTED))
     every_state.open("evaluate")
-    assert select_box(every_state, "Judged by").value == "labelled"
+    assert select_box(every_state, "Evaluated on").value == "labelled"
     assert "7 images, imported, edited and approved" in every_state.words()

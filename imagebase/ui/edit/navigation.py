@@ -7,7 +7,7 @@ from typing import Final
 import streamlit as st
 
 from imagebase.annotation.states import GROUPS, UNDECIDED, group_counts
-from imagebase.jobs.scoring import judge_images, model_in_use, stale_images
+from imagebase.jobs.scoring import model_in_use, score_images, stale_images
 from imagebase.store import ImageFilter, Scope, Store
 from imagebase.ui import job_progress, services, state
 from imagebase.ui.edit import canvas
@@ -196,7 +196,7 @@ def _score(store: Store, scope: Scope) -> bool:
     in_use = model_in_use(store, scope)
     stale = stale_images(store, scope, in_use)
     if len(stale) <= _SCORED_AT_ONCE:
-        judge_images(store, scope, stale, in_use)
+        score_images(store, scope, stale, in_use)
         return False
     if not job_progress.is_active(job_progress.latest("doubt")):
         job_progress.start("doubt", {"mirrored": False})

@@ -1,4 +1,4 @@
-"""Galleries of an evaluation: mistakes, confusions, likely label errors."""
+"""Galleries of an evaluation: mistakes, confusions, label errors, changes."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -37,10 +37,11 @@ from imagebase.images.thumbnails import crop, inner_size
 from imagebase.store import Scope
 from imagebase.ui import cache, services, state, widgets
 from imagebase.ui.evaluate import result_figures, run_data
+from imagebase.wording import percent
 
 PAGE_SIZE: Final = 12
 COLUMNS: Final = 4
-# A cut-out holds the box and this much of what is around it.
+# Margin around the boxes in a crop, as a share of their size.
 _AROUND: Final = 0.8
 _LEAST_SHARE: Final = 0.3
 _NAME_LETTERS: Final = 20
@@ -48,9 +49,9 @@ _NAME_LETTERS: Final = 20
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """A picture of one image with some boxes, and what is to be said of it.
+    """A thumbnail of one image with some boxes and a caption.
 
-    focus: what the picture is cut out around; None shows the whole.
+    focus: the region the thumbnail is cropped around; None shows the whole image.
     """
 
     image: EvaluatedImage
@@ -88,7 +89,7 @@ def around(boxes: Iterable[Box]) -> Box | None:
 
 
 def grid(cards: Sequence[Card], *, key: str, columns: int = COLUMNS) -> None:
-    """Draw a page of cards; a press on a name opens the image in the editor."""
+    """Draw a page of cards; a click on a name opens the image in the editor."""
     shown = widgets.page_of(cards, page_size=PAGE_SIZE, key=f"{key}.page")
     labels = services.store().labels(state.scope())
     for start in range(0, len(shown), columns):
@@ -109,8 +110,8 @@ def _draw(card: Card, labels: LabelSet, *, key: str) -> None:
         return
     except ImageBaseError:
         st.caption(
-            f"{widgets.escape(widgets.short_name(image.name))} is not in the dataset "
-            "any more."
+            f"{widgets.escape(widgets.short_name(image.name))} was deleted from the "
+            "dataset."
         )
         return
     st.image(url, width="stretch", alt=image.name)
@@ -119,8 +120,8 @@ def _draw(card: Card, labels: LabelSet, *, key: str) -> None:
         key=f"{key}.{image.image_id}",
         type="tertiary",
         icon=":material/edit:",
-        help=f"{widgets.escape(image.name)}: open in the editor. The truth may be what "
-        "is wrong.",
+        help=f"{widgets.escape(image.name)}: open in the editor. The label itself may "
+        "be wrong.",
         on_click=widgets.open_in_editor,
         args=(image.image_id,),
     )
@@ -128,7 +129,7 @@ def _draw(card: Card, labels: LabelSet, *, key: str) -> None:
 
 
 def _picture(scope: Scope, card: Card, labels: LabelSet) -> str:
-    """Return the cut-out with its boxes as a tile in a data URL."""
+    """Return the crop with its boxes as a tile in a data URL."""
     image = card.image
     loaded = load_image(
         cache.display_picture(scope.owner_id, scope.dataset_id, image.image_id),
@@ -149,7 +150,7 @@ def _picture(scope: Scope, card: Card, labels: LabelSet) -> str:
 
 
 def _region(size: Size, focus: Box | None) -> Box:
-    """Return what part of an image to show: around the focus, not too small."""
+    """Return the part of an image to show: around the focus, not too small."""
     if focus is None:
         return Box(0, 0, *size)
     width = max(focus.width * (1 + 2 * _AROUND), size.width * _LEAST_SHARE)
@@ -166,7 +167,7 @@ def _moved(annotation: Annotation, region: Box) -> Annotation:
 
 
 def choose_model(specs: Sequence[str], *, key: str) -> int:
-    """Draw the choice of one of a run's models; return its place."""
+    """Draw the choice of one of a run's models; return its index."""
     if len(specs) == 1:
         return 0
     chosen: str = st.segmented_control(
@@ -182,15 +183,15 @@ def choose_model(specs: Sequence[str], *, key: str) -> int:
 
 _WORDS: Final = {
     Fate.MISSED: "missed",
-    Fate.FALSE_ALARM: "false alarms",
-    Fate.MIX_UP: "mix-ups",
+    Fate.FALSE_ALARM: "false detections",
+    Fate.MIX_UP: "wrong labels",
     Fate.LOOSE: "loose boxes",
 }
 _ANY: Final = "any label"
 
 
 def draw_mistakes(run_id: str, threshold: float) -> None:
-    """Draw what a model got wrong, the worst first, truth solid, detections dashed."""
+    """Draw a model's mistakes, worst first: labels solid, detections dashed."""
     fared = run_data.standings(run_id, threshold)
     place = choose_model(
         [one.spec for one in fared], key=f"evaluate.mistakes_of.{run_id}"
@@ -219,11 +220,9 @@ def draw_mistakes(run_id: str, threshold: float) -> None:
         and (label == _ANY or label in told.labels_of(one))
     ]
     if not found:
-        st.success("There is none of these.")
+        st.success("No mistakes of this kind.")
         return
-    st.caption(
-        "Truth is a solid line, what was found a dashed one. The worst come first."
-    )
+    st.caption("Solid: ground truth. Dashed: detections. Worst first.")
     grid(
         [card_of(told, one) for one in found],
         key=f"evaluate.mistakes.{place}.{fate}",
@@ -236,7 +235,7 @@ _CELL: Final = "imagebase.evaluate.cell"
 
 
 def draw_confusion(run_id: str, threshold: float) -> None:
-    """Draw the confusion matrix of one model, and the images of the cell pressed."""
+    """Draw the confusion matrix of one model, and the images of the clicked cell."""
     fared = run_data.standings(run_id, threshold)
     place = choose_model(
         [one.spec for one in fared], key=f"evaluate.confusion_of.{run_id}"
@@ -245,7 +244,7 @@ def draw_confusion(run_id: str, threshold: float) -> None:
     labels = _shown_labels(standing)
     left, right = st.columns(2, gap="medium")
     with left:
-        st.caption("Press a cell to see its images.")
+        st.caption("Click a cell to see its images.")
         key = f"evaluate.matrix.{run_id}.{place}.{threshold}"
         result_figures.matrix(
             _cells(standing, labels),
@@ -253,17 +252,17 @@ def draw_confusion(run_id: str, threshold: float) -> None:
             key=key,
             on_pick=lambda cell: _choose(run_id, standing.spec, cell),
         )
-        _say_what_is_left_out(standing, labels)
+        _draw_omitted(standing, labels)
     with right:
         _images(run_id, standing)
 
 
 def _shown_labels(standing: Standing) -> list[int]:
-    """Return the labels most is to be said of: those with the most boxes."""
+    """Return the labels with the most boxes, then the most detections."""
     counts = standing.verdicts.confusion()[:-1, :-1]
-    told = standing.truth.boxes_by_label() * 1000 + counts.sum(axis=0)
-    order = np.argsort(-told, kind="stable")[:MOST_LABELS]
-    return [int(one) for one in order if told[one]]
+    weight = standing.truth.boxes_by_label() * 1000 + counts.sum(axis=0)
+    order = np.argsort(-weight, kind="stable")[:MOST_LABELS]
+    return [int(one) for one in order if weight[one]]
 
 
 def _cells(standing: Standing, labels: Sequence[int]) -> list[dict[str, Any]]:
@@ -284,18 +283,18 @@ def _cells(standing: Standing, labels: Sequence[int]) -> list[dict[str, Any]]:
                         "count": count,
                         "share": count / total,
                         "is_right": actual == said,
-                        "aria": f"{names[actual]} taken for {names[said]}: {count}",
+                        "aria": f"{names[actual]} detected as {names[said]}: {count}",
                     }
                 )
     return cells
 
 
-def _say_what_is_left_out(standing: Standing, labels: Sequence[int]) -> None:
+def _draw_omitted(standing: Standing, labels: Sequence[int]) -> None:
     rest = len(standing.truth.used_labels) - len(labels)
     if rest > 0:
         st.caption(
-            f"The {len(labels)} labels with the most boxes; {rest} more are in the "
-            "report and under **Mistakes**."
+            f"Shows the {len(labels)} labels with the most boxes; {rest} more are in "
+            "the report and under **Mistakes**."
         )
 
 
@@ -307,8 +306,8 @@ def _images(run_id: str, standing: Standing) -> None:
     chosen_run, spec, cell = st.session_state.get(_CELL, ("", "", 0))
     if (chosen_run, spec) != (run_id, standing.spec):
         st.info(
-            "The diagonal is what was right. The last column is what was missed, the "
-            "last row what was found where nothing is."
+            "Diagonal: correct. Last column: missed objects. Last row: false "
+            "detections."
         )
         return
     names = [*standing.truth.labels, BACKGROUND]
@@ -322,33 +321,33 @@ def _images(run_id: str, standing: Standing) -> None:
 def _cell_in_words(actual: str, said: str, count: int) -> str:
     actual_name, said_name = widgets.escape(actual), widgets.escape(said)
     if actual == said:
-        return f"{actual_name} found, {widgets.plural(count, 'time')}"
+        return f"{actual_name} detected correctly: {count:,}"
     if said == BACKGROUND:
-        return f"{actual_name} not found, {widgets.plural(count, 'time')}"
+        return f"{actual_name} missed: {count:,}"
     if actual == BACKGROUND:
-        return f"{said_name} found where none is, {widgets.plural(count, 'time')}"
-    return f"{actual_name} taken for {said_name}, {widgets.plural(count, 'time')}"
+        return f"{said_name} detected where there is none: {count:,}"
+    return f"{actual_name} detected as {said_name}: {count:,}"
 
 
 _SIGN_WORDS: Final = {
-    Sign.MISSING: "no box where something was found",
-    Sign.UNSEEN: "nothing seen in a box",
-    Sign.LABEL: "another label",
-    Sign.PLACE: "badly placed",
+    Sign.MISSING: "possibly missing box",
+    Sign.UNSEEN: "box without a detection",
+    Sign.LABEL: "different label",
+    Sign.PLACE: "badly placed box",
 }
-# What is less likely than this to be an error is not worth a look.
+# Labels less likely than this to be wrong are not shown.
 _LEAST_SCORE: Final = 0.15
 
 
 def draw_label_errors(run_id: str) -> None:
-    """Draw what may be wrong with the labels, the likeliest first."""
+    """Draw likely label errors, most likely first."""
     run = run_data.load(run_id)
     specs = [one.spec for one in run.passes]
     chosen = tuple(specs)
     if len(specs) > 1:
         chosen = tuple(
             st.multiselect(
-                "By what these models say",
+                "Compare labels with",
                 specs,
                 default=specs,
                 key=f"evaluate.opinions.{run_id}",
@@ -359,13 +358,13 @@ def draw_label_errors(run_id: str) -> None:
         one for one in run_data.suspects(run_id, chosen) if one.score >= _LEAST_SCORE
     ]
     if not found:
-        st.success("These models find nothing to doubt in the labels.")
+        st.success("No likely label errors found.")
         return
     sign = _choose_sign(found, run_id)
     shown = [one for one in found if sign is None or one.sign is sign]
     st.caption(
-        "Labels are solid, what the models say is dashed. The likeliest errors come "
-        "first; a model may be wrong too. Correct them on **Edit**, then run again."
+        "Solid: labels. Dashed: detections. Most likely errors first; the model may be "
+        "wrong too. Correct labels on **Edit**, then click **Run** again."
     )
     grid(
         [suspect_card(run.truth, one) for one in shown], key=f"evaluate.suspects.{sign}"
@@ -385,7 +384,7 @@ def _choose_sign(found: Sequence[Suspect], run_id: str) -> Sign | None:
 
 
 def suspect_card(truth: Truth, suspect: Suspect) -> Card:
-    """Return the card of a suspect, with its reason and how likely it is an error."""
+    """Return the card of a suspect, with its probability of being an error."""
     boxes = []
     if suspect.object is not None:
         row = suspect.object
@@ -405,7 +404,7 @@ def suspect_card(truth: Truth, suspect: Suspect) -> Card:
                 confidence=suspect.confidence,
             )
         )
-    likely = f"{suspect.score:.0%}".replace("%", " %")
+    likely = percent(suspect.score)
     return Card(
         truth.images[suspect.image],
         tuple(boxes),
@@ -419,20 +418,20 @@ _WORSE: Final = "worse"
 
 
 def draw_changes(run_id: str, threshold: float) -> None:
-    """Draw what got better and what got worse from another evaluation to this one."""
-    kept = run_data.runs()
-    this = next(one for one in kept if one.run_id == run_id)
+    """Draw the images that got better or worse since another evaluation."""
+    runs = run_data.runs()
+    this = next(run for run in runs if run.run_id == run_id)
     left, right = st.columns(2, gap="medium")
     with left:
-        before = _choose_before(this, kept, threshold)
+        before = _choose_before(this, runs, threshold)
     with right:
         # The same model of two runs, where there are two; else two models of one.
-        first = 0 if len(kept) > 1 else len(this.specs) - 1
+        first = 0 if len(runs) > 1 else len(this.specs) - 1
         after = _choose_after(this, threshold, first=first)
     if before is None:
         st.info(
-            "There is nothing to compare with yet. Choose two models, or correct some "
-            "labels and press **Run** again."
+            "Nothing to compare yet. Select two models, or correct some labels and "
+            "click **Run** again."
         )
         return
     changes = image_changes(before, after)
@@ -456,25 +455,25 @@ def draw_changes(run_id: str, threshold: float) -> None:
 
 
 def _choose_before(
-    this: RunInfo, kept: Sequence[RunInfo], threshold: float
+    this: RunInfo, runs: Sequence[RunInfo], threshold: float
 ) -> Standing | None:
-    """Draw the choice of what to compare with: every model of every run but one."""
+    """Draw the choice of the model and run to compare with."""
     options = [
-        (one.run_id, spec)
-        for one in kept
-        for spec in one.specs
-        if one.run_id != this.run_id or len(this.specs) > 1
+        (run.run_id, spec)
+        for run in runs
+        for spec in run.specs
+        if run.run_id != this.run_id or len(this.specs) > 1
     ]
     if not options:
         return None
-    moments = run_data.moments(kept)
+    moments = run_data.moments(runs)
     earlier = [place for place, one in enumerate(options) if one[0] != this.run_id]
 
     def words(option: tuple[str, str]) -> str:
         return f"{option[1]} · {moments[option[0]]}"
 
     run_id, spec = st.selectbox(
-        "From",
+        "Before",
         options,
         index=earlier[0] if earlier else 0,
         format_func=words,
@@ -485,7 +484,7 @@ def _choose_before(
 
 def _choose_after(this: RunInfo, threshold: float, *, first: int) -> Standing:
     spec = st.selectbox(
-        "To, in the evaluation shown",
+        "After: the selected evaluation",
         list(this.specs),
         index=first,
         key=f"evaluate.after.{this.run_id}",
@@ -510,7 +509,7 @@ def _change_in_words(
         ap += f" ({signed(apart.value)}, {apart.in_words()})"
     clicks = f"{clicks_per_image(before):.1f} → {clicks_per_image(after):.1f}"
     return widgets.escape(
-        f"{ap} · clicks an image {clicks} · "
+        f"{ap} · clicks per image {clicks} · "
         f"{widgets.plural(len(better), 'image')} better, {len(worse):,} worse"
     )
 
@@ -520,7 +519,7 @@ def _change_card(after: Standing, change: ImageChange) -> Card:
     ids = [one.image_id for one in after.truth.images]
     image = ids.index(change.image_id)
     mistakes = told.mistakes(image=image)
-    words = listed(told, mistakes) or "nothing is wrong any more"
+    words = listed(told, mistakes) or "no mistakes left"
     return Card(
         after.truth.images[image],
         tuple(boxes_of_mistakes(told, mistakes)),

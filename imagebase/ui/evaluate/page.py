@@ -1,4 +1,4 @@
-"""Evaluate page: models and Run, the evaluation on screen, its report."""
+"""Evaluate page: select models, run, view the results, download the report."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -26,14 +26,14 @@ from imagebase.evaluation.report import About, report
 from imagebase.evaluation.storage import RunInfo
 from imagebase.images.decode import RgbArray
 from imagebase.ingest.label_files import keep_files
-from imagebase.jobs.evaluation import look_at_detections
+from imagebase.jobs.evaluation import read_detections
 from imagebase.jobs.temporary_files import dropped, forget_dropped, make_room, safe_stem
 from imagebase.settings import DEFAULT_CONFIDENCE, DEFAULT_MODEL
 from imagebase.store import Scope
 from imagebase.ui import cache, job_progress, services, state, widgets
 from imagebase.ui.evaluate import gallery, result_figures, run_data
 
-# What models can be judged by; the first that holds any image is the usual one.
+# Image groups to evaluate on; the first with images is the default.
 _SCOPES: Final = (APPROVED, REVIEWED, LABELLED)
 _MODELS: Final = "evaluate.models"
 _IMAGES: Final = "evaluate.images"
@@ -42,8 +42,9 @@ _THRESHOLD: Final = "evaluate.confidence"
 _MOST_SPECS_NAMED: Final = 3
 _MOST_MODELS: Final = 12
 _MODELS_HELP: Final = (
-    "Type to add how a model looks: yolov4-tiny@608 takes a larger net, +f32 or +bf16 "
-    "another precision, +accurate several looks; yolov4-tiny&yolox-nano lets both vote."
+    "Type to add options: yolov4-tiny@608 for a larger input, +f32 or +bf16 for the "
+    "precision, +accurate for test-time augmentation, yolov4-tiny&yolox-nano for an "
+    "ensemble."
 )
 _OTHERS: Final = "imagebase.evaluate.others"
 _PROBLEM: Final = "imagebase.evaluate.others_problem"
@@ -54,7 +55,7 @@ _MOST_LABELS_NAMED: Final = 5
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """The run that is on screen, and the confidence its models are used at."""
+    """The evaluation on screen, and the confidence threshold."""
 
     info: RunInfo
     threshold: float
@@ -64,7 +65,7 @@ View = Callable[[Shown], None]
 
 
 def toolbar() -> None:
-    """Draw models, images, Run, and what else is to be judged."""
+    """Draw the models, the images, Run, and detections of other tools."""
     counts = services.store().progress(state.scope())
     left, middle, right = st.columns([6, 2, 1], vertical_alignment="bottom")
     chosen: list[str] = left.multiselect(
@@ -74,7 +75,7 @@ def toolbar() -> None:
         key=_MODELS,
         accept_new_options=True,
         max_selections=_MOST_MODELS,
-        # Enter adds the first that fits what was typed, and not all of them.
+        # Enter adds the first match only.
         select_all=False,
         persist_state="session",
         help=_MODELS_HELP,
@@ -83,7 +84,7 @@ def toolbar() -> None:
     if not totals.get(st.session_state.get(_IMAGES, "")):
         st.session_state[_IMAGES] = _usual(counts)
     images = middle.selectbox(
-        "Judged by",
+        "Evaluated on",
         _SCOPES,
         format_func=lambda name: f"{totals[name]:,} {SCOPE_WORDS[name]}",
         key=_IMAGES,
@@ -98,7 +99,7 @@ def toolbar() -> None:
         disabled=not (chosen or _has_others())
         or not totals[images]
         or job_progress.is_active(job_progress.latest("evaluate")),
-        help="Each model looks at all of them in the background; no label is changed.",
+        help="Runs each model on these images in the background. No label is changed.",
         on_click=_start,
     )
     _choose_others(images)
@@ -109,22 +110,22 @@ def _usual(counts: Mapping[ReviewStatus, int]) -> str:
 
 
 def _offered() -> list[str]:
-    """Return what can be chosen without typing: every model, and a way to look."""
+    """Return the suggested specs: every model, single pass and accurate."""
     names = list(cache.models())
     return [*names, *(f"{name}+accurate" for name in names)]
 
 
 @state.reports_errors
 def _start() -> None:
-    # As it is chosen now: the page may not have been drawn again since.
+    # The choice as it is now: the page may not have been drawn again since.
     specs: list[str] = st.session_state[_MODELS]
     images: str = st.session_state[_IMAGES]
     known = cache.models()
     for spec in specs:
-        # By name only: no path of the server's may be typed here.
+        # By name only: no server path may be typed here.
         if not set(parse_contender(spec).models) <= set(known):
             raise EvaluationError(
-                f"There is no model {spec!r}; give one of {', '.join(known)}."
+                f"Unknown model {spec!r}. Available models: {', '.join(known)}."
             )
     parameters = {
         "models": list(dict.fromkeys(specs)),
@@ -139,7 +140,7 @@ def _start() -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Other:
-    """What was dropped for a dataset; told: what it says of the images."""
+    """Detections of another tool, uploaded for a dataset. told: summary on screen."""
 
     upload_id: str
     dataset_id: str
@@ -148,23 +149,22 @@ class _Other:
 
 
 def _choose_others(images: str) -> None:
-    """Draw what was dropped, and the field for more.
+    """Draw the uploaded detections of other tools, and the upload field.
 
-    Args:
-        images: which of the statuses they will be judged by.
+    images: the name of the scope they will be evaluated on.
     """
     kept = _others()
     count = f" · {len(kept)}" if kept else ""
     with st.popover(
-        f"Another program's detections{count}",
+        f"Detections from another tool{count}",
         icon=":material/upload_file:",
         type="tertiary",
         key="evaluate.others",
     ):
         st.caption(
-            "Judge what any other program found on these images beside the models: a "
-            "list of COCO results (with the label file that its numbers are of), "
-            "Darknet's result.json, or labels with confidences in any format."
+            "Evaluate another tool's detections on these images together with the "
+            "models. Upload COCO results (with the label file for their IDs), "
+            "Darknet's result.json, or label files with confidences in any format."
         )
         for one in kept:
             _draw_other(one)
@@ -174,29 +174,28 @@ def _choose_others(images: str) -> None:
 
 
 def _has_others() -> bool:
-    """Say whether anything waits to be judged."""
+    """Say whether detections of another tool are selected."""
     return bool(_others())
 
 
-def _others_chosen(beside: Collection[str]) -> dict[str, str]:
-    """Return names by the ids of the files, as they are typed now.
+def _others_chosen(specs: Collection[str]) -> dict[str, str]:
+    """Return the typed name of each upload, by its id.
 
-    Args:
-        beside: what the models of the same run are called.
+    specs: of the models of the same run.
 
     Raises:
-        EvaluationError: a name is missing, or is another's too.
+        EvaluationError: a name is missing or already in use.
     """
     names: dict[str, str] = {}
-    taken = {*beside, *cache.models()}
+    taken = {*specs, *cache.models()}
     for one in _others():
         name = clean_text(str(st.session_state.get(_name_key(one), one.name))).strip()
         if not name:
-            raise EvaluationError("Give the other program's detections a name.")
+            raise EvaluationError("Enter a name for the detections.")
         if name in taken:
             raise EvaluationError(
-                f"{name} is what something else is called; give these detections "
-                "another name."
+                f"The name {name} is already in use. Enter another name for the "
+                "detections."
             )
         taken.add(name)
         names[one.upload_id] = name
@@ -204,7 +203,7 @@ def _others_chosen(beside: Collection[str]) -> dict[str, str]:
 
 
 def _hand_others_over() -> None:
-    """Forget what was dropped here: a run has it now, and deletes it."""
+    """Forget the uploads: the run has them now, and deletes them."""
     st.session_state.pop(_PROBLEM, None)
     _keep_only([one for one in _others_everywhere() if one not in _others()])
 
@@ -215,7 +214,7 @@ def _others_everywhere() -> list[_Other]:
 
 
 def _others() -> list[_Other]:
-    """Return what was dropped for the dataset that is on screen."""
+    """Return the uploads for the dataset on screen."""
     here = state.scope().dataset_id
     return [one for one in _others_everywhere() if one.dataset_id == here]
 
@@ -239,7 +238,7 @@ def _draw_other(one: _Other) -> None:
     )
     with right:
         widgets.icon_button(
-            f"Do not judge {one.name}",
+            f"Remove {one.name}",
             key=f"evaluate.others.forget.{one.upload_id}",
             icon=":material/close:",
             is_plain=True,
@@ -277,13 +276,13 @@ def _drop_zone(images: str) -> None:
 
 
 def _keep_other(files: Sequence[tuple[str, Any]], images: str) -> None:
-    """Keep dropped files until they are judged, or an hour; nothing that is refused."""
+    """Store valid uploads until they are evaluated, or for an hour."""
     scope, limits = state.scope(), services.limits()
     other = _Other(new_id(), scope.dataset_id, _unused_name(files[0][0]), "")
     make_room(scope, limits)
     keep_files(files, dropped(scope, other.upload_id), limits)
     try:
-        found = look_at_detections(
+        found = read_detections(
             services.store(),
             scope,
             other.upload_id,
@@ -315,17 +314,17 @@ def _unused_name(file_name: str) -> str:
 
 
 def _other_in_words(found: Pass) -> str:
-    """Return what there is to judge, and what there is not."""
+    """Summarise an upload: boxes, labels, and what is skipped."""
     boxes = widgets.plural(len(found.found), "box")
     images = widgets.plural(len(set(found.found.image.tolist())), "image")
     parts = [f"{boxes} on {images}"]
     if labels := _named(sorted(set(found.mapping.names.values()))):
         parts.append(labels)
     if others := _named(found.mapping.unmapped):
-        parts.append(f"no label here: {others}")
+        parts.append(f"unknown labels: {others}")
     if found.refused:
         place, reason = next(iter(found.refused.items()))
-        parts.append(f"not judged, the first of it {place}: {reason}")
+        parts.append(f"skipped, e.g. {place}: {reason}")
     return " · ".join(parts)
 
 
@@ -336,29 +335,30 @@ def _named(labels: Sequence[str]) -> str:
 
 
 def results() -> None:
-    """Draw the chosen run, or what to do to have one."""
-    kept = run_data.runs()
-    if not kept:
-        _say_what_to_do()
+    """Draw the selected evaluation, or the next step where there is none."""
+    runs = run_data.runs()
+    if not runs:
+        _draw_next_step()
         return
     left, middle, right = st.columns([5, 3, 2], vertical_alignment="bottom")
     with left:
-        info = _choose_run(kept)
+        info = _choose_run(runs)
     threshold = middle.slider(
-        "Confidence in use",
+        "Confidence threshold",
         0.05,
         0.95,
         DEFAULT_CONFIDENCE,
         0.05,
         key=_THRESHOLD,
         persist_state="session",
-        help="For precision, recall, mistakes and clicks. AP does not depend on it.",
+        help="Applies to precision, recall, mistakes and clicks. AP does not depend on "
+        "it.",
     )
     shown = Shown(info, threshold)
     with right:
         offer(info, threshold)
     with st.container():
-        _say_what_to_know(shown)
+        _draw_notes(shown)
     view: str = st.segmented_control(
         "View",
         list(VIEWS),
@@ -371,27 +371,27 @@ def results() -> None:
     VIEWS[view](shown)
 
 
-def _say_what_to_do() -> None:
+def _draw_next_step() -> None:
     counts = services.store().progress(state.scope())
     if job_progress.is_active(job_progress.latest("evaluate")):
         return
     if total := count(counts, SCOPES[_usual(counts)]):
         st.info(
-            "Choose models and click **Run**: they are evaluated on "
-            f"{widgets.plural(total, 'image')}, {SCOPE_WORDS[_usual(counts)]}."
+            "Select models and click **Run** to evaluate them on "
+            f"{widgets.plural(total, 'image')} ({SCOPE_WORDS[_usual(counts)]})."
         )
         return
     st.info(
-        "Models are evaluated on images that people labelled, and there are none yet. "
-        "Correct and approve some; 30 give a first estimate."
+        "No reviewed images to evaluate on yet. Correct and approve some; 30 give a "
+        "first estimate."
     )
     st.page_link("pages/edit.py", label="**Edit**", icon=":material/edit:")
 
 
-def _choose_run(kept: Sequence[RunInfo]) -> RunInfo:
-    by_id = {one.run_id: one for one in kept}
-    latest, moments = kept[0].run_id, run_data.moments(kept)
-    # Keyed by the newest: a new run is shown as it comes.
+def _choose_run(runs: Sequence[RunInfo]) -> RunInfo:
+    by_id = {one.run_id: one for one in runs}
+    latest, moments = runs[0].run_id, run_data.moments(runs)
+    # Keyed by the newest, so that a new evaluation is shown at once.
     chosen: str = st.selectbox(
         "Evaluation",
         list(by_id),
@@ -402,7 +402,7 @@ def _choose_run(kept: Sequence[RunInfo]) -> RunInfo:
 
 
 def run_in_words(info: RunInfo, moment: str) -> str:
-    """Return when and what a run judged, in one line."""
+    """Return the time, models and images of an evaluation in one line."""
     specs = ", ".join(info.specs[:_MOST_SPECS_NAMED])
     rest = len(info.specs) - _MOST_SPECS_NAMED
     more = f" and {rest} more" if rest > 0 else ""
@@ -410,18 +410,20 @@ def run_in_words(info: RunInfo, moment: str) -> str:
     return f"{moment} · {specs}{more} · {images}"
 
 
-def _say_what_to_know(shown: Shown) -> None:
-    """Say what limits the figures, and whether they are still of today's labels."""
+def _draw_notes(shown: Shown) -> None:
+    """Draw what limits the metrics, and whether labels changed since."""
     run = run_data.load(shown.info.run_id)
-    said = [*warnings_about(run.truth), *run.notes]
+    notes = [*warnings_about(run.truth), *run.notes]
     if shown.info.version != services.store().version(state.scope()):
-        said.insert(0, "Labels or images changed since; press Run to judge anew.")
-    if said:
-        st.caption(":material/info: " + " ".join(map(widgets.escape, said)))
+        notes.insert(
+            0, "Labels or images have changed since. Click Run to evaluate again."
+        )
+    if notes:
+        st.caption(":material/info: " + " ".join(map(widgets.escape, notes)))
 
 
 def offer(info: RunInfo, threshold: float) -> None:
-    """Draw the button that downloads the report of a run as one HTML file."""
+    """Draw the button that downloads the report as one HTML file."""
     name = state.dataset().name
     st.download_button(
         "Report",
@@ -430,8 +432,8 @@ def offer(info: RunInfo, threshold: float) -> None:
         mime="text/html",
         key=f"evaluate.report.{info.run_id}",
         icon=":material/download:",
-        help="One file with all figures, curves and the worst images, to read offline "
-        "or print.",
+        help="One HTML file with all metrics, curves and the worst images, to read "
+        "offline or print.",
         on_click="ignore",
         width="stretch",
     )
@@ -447,9 +449,7 @@ def _make(scope: Scope, name: str, info: RunInfo, threshold: float) -> bytes:
         read = partial(services.store().image_bytes, scope, one.image_id)
         return small_picture(one.name, read, limits)
 
-    about = About(
-        f"{name}: how good are these models?", made_in_words(info.made_at), run.notes
-    )
+    about = About(f"{name}: model evaluation", made_in_words(info.made_at), run.notes)
     return report(about, fared, picture_of).encode("utf-8")
 
 

@@ -1,4 +1,4 @@
-"""Kept evaluations of this dataset, and the figures worked out of them, for reruns."""
+"""Stored evaluations of this dataset and their metrics, cached for reruns."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -14,22 +14,22 @@ from imagebase.settings import DEFAULT_CONFIDENCE
 from imagebase.store import Scope
 from imagebase.ui import state
 
-# From the shortest that tells two evaluations apart, as people read it, on.
+# Time formats, shortest first.
 _MOMENTS: Final = ("%d %b %H:%M", "%d %b %H:%M:%S", "%d %b %Y %H:%M:%S.%f")
 
 
 def runs() -> list[RunInfo]:
-    """Return this dataset's kept evaluations, the newest first."""
+    """Return this dataset's evaluations, newest first."""
     return kept_runs(state.scope()).runs()
 
 
-def moments(kept: Sequence[RunInfo]) -> dict[str, str]:
-    """Return when each evaluation was made, by its id.
+def moments(infos: Sequence[RunInfo]) -> dict[str, str]:
+    """Return the local time of each evaluation in words, by its id.
 
-    No two read alike: Streamlit finds what was chosen by its words, and of two that
-    read alike it takes the later in the list, the older evaluation.
+    No two are equal: Streamlit finds a choice by its words, and takes the last of
+    equal ones.
     """
-    made = {one.run_id: state.local(one.made_at) for one in kept}
+    made = {one.run_id: state.local(one.made_at) for one in infos}
     return {run_id: _in_words(one, list(made.values())) for run_id, one in made.items()}
 
 
@@ -42,27 +42,27 @@ def _in_words(moment: datetime, all_of_them: Sequence[datetime]) -> str:
 
 
 def load(run_id: str) -> Run:
-    """Return a kept evaluation of this dataset."""
+    """Return a stored evaluation of this dataset."""
     return load_of(state.scope(), run_id)
 
 
 def load_of(scope: Scope, run_id: str) -> Run:
-    """Return a kept evaluation of a dataset, where there is no session to ask."""
+    """Return a stored evaluation of a dataset, outside a session."""
     return _load(scope.owner_id, scope.dataset_id, run_id)
 
 
 def standings(run_id: str, threshold: float = DEFAULT_CONFIDENCE) -> list[Standing]:
-    """Return how each model of a run fared at a threshold."""
+    """Return the results of each model of a run at a threshold."""
     return standings_of(state.scope(), run_id, threshold)
 
 
 def standings_of(scope: Scope, run_id: str, threshold: float) -> list[Standing]:
-    """Return how each model of a run fared, where there is no session to ask."""
+    """Return the results of each model of a run, outside a session."""
     return _standings(scope.owner_id, scope.dataset_id, run_id, threshold)
 
 
 def suspects(run_id: str, specs: tuple[str, ...]) -> list[Suspect]:
-    """Return what these models of a run make doubtful in its labels."""
+    """Return the likely label errors by these models of a run."""
     scope = state.scope()
     return _suspects(scope.owner_id, scope.dataset_id, run_id, specs)
 
@@ -72,14 +72,14 @@ def _load(owner_id: str, dataset_id: str, run_id: str) -> Run:
     return kept_runs(Scope(owner_id, dataset_id, "")).load(run_id)
 
 
-@st.cache_resource(max_entries=6, show_spinner="Working out the figures …")
+@st.cache_resource(max_entries=6, show_spinner="Calculating metrics …")
 def _first(owner_id: str, dataset_id: str, run_id: str) -> list[Standing]:
     run = _load(owner_id, dataset_id, run_id)
-    fared = stand(run.truth, run.passes)
-    for one in fared:
-        # What does not depend on the threshold is worked out here, once.
+    results = stand(run.truth, run.passes)
+    for one in results:
+        # Computed once: these do not depend on the threshold.
         _ = one.figures, one.detections, one.resampled, one.calibration
-    return fared
+    return results
 
 
 @st.cache_resource(max_entries=24, show_spinner=False)
@@ -89,7 +89,7 @@ def _standings(
     return [one.at(threshold) for one in _first(owner_id, dataset_id, run_id)]
 
 
-@st.cache_resource(max_entries=6, show_spinner="Looking for doubtful labels …")
+@st.cache_resource(max_entries=6, show_spinner="Searching for label errors …")
 def _suspects(
     owner_id: str, dataset_id: str, run_id: str, specs: tuple[str, ...]
 ) -> list[Suspect]:

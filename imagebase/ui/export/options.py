@@ -61,26 +61,26 @@ MORE: Final = {
 _ABOUT: Final = {
     "coco": "annotations/instances_*.json and images/, as CVAT reads it.",
     "yolo": "data.yaml, images/ and labels/, as Ultralytics trains from.",
-    "darknet": "obj.data, obj.names, obj.cfg and one .txt beside each image.",
-    "voc": "One XML file an image, as in the Pascal VOC challenge.",
-    "csv": "One row a box: filename, width, height, class and corners.",
-    "folders": "A folder for each label with the images that hold it.",
+    "darknet": "obj.data, obj.names, obj.cfg and one .txt next to each image.",
+    "voc": "One XML file per image, as in the Pascal VOC challenge.",
+    "csv": "One row per box: filename, width, height, class and corners.",
+    "folders": "A folder for each label with the images that contain it.",
     "createml": "One annotations.json with centres in pixels, for Apple's Create ML.",
-    "labelme": "One JSON file an image, which LabelMe opens.",
+    "labelme": "One JSON file per image, as LabelMe opens it.",
     "cvat": "One annotations.xml, CVAT for images 1.1.",
-    "labelstudio": "Tasks with percentages, and the labelling config to go with them.",
-    "openimages": "Box rows in the Open Images order, relative.",
-    "classification": "Whole images in a folder for each label: no boxes.",
+    "labelstudio": "Tasks with boxes in percent, and the labelling config.",
+    "openimages": "Box rows in the Open Images order, in relative coordinates.",
+    "classification": "Images in a folder for each label, without boxes.",
 }
 _OTHERS: Final = "more"
 _CROPS: Final = {
-    False: "images by their tags",
-    True: "what is in each box, cut out",
+    False: "images by tag",
+    True: "one crop per box",
 }
 
 
 def choose_format() -> tuple[str, bool]:
-    """Draw the formats; return the chosen one, and whether boxes are cut out for it."""
+    """Draw the formats; return the selected one, and whether boxes are cropped."""
     shown = FRONT | {_OTHERS: "more …"}
     name: str = st.segmented_control(
         "Format",
@@ -108,7 +108,7 @@ def choose_format() -> tuple[str, bool]:
 
 def _crops() -> bool:
     chosen: bool = st.segmented_control(
-        "Pictures",
+        "Classify",
         list(_CROPS),
         default=False,
         required=True,
@@ -124,21 +124,21 @@ T = TypeVar("T")
 _NONE: Final = "none"
 _SPLITS: Final = {
     _NONE: "no split",
-    SHARES: "by shares",
+    SHARES: "by percentage",
     TAGS: "by tags",
     FOLDERS: "by folders",
 }
 _SIZES: Final = {
-    _NONE: "as they are",
+    _NONE: "original size",
     "stretch": "stretch",
     "letterbox": "letterbox",
     "longest_side": "longest side",
 }
 _SIZES_MEAN: Final = {
-    _NONE: "Images are copied as they came.",
-    "stretch": "Exactly this size; proportions change.",
-    "letterbox": "In proportion in the middle of this size, grey around it.",
-    "longest_side": "In proportion, the longest side at most this many pixels.",
+    _NONE: "Images are copied unchanged.",
+    "stretch": "Exactly this size; the aspect ratio changes.",
+    "letterbox": "Keeps the aspect ratio and fills up to this size with grey.",
+    "longest_side": "Keeps the aspect ratio; limits the longest side.",
 }
 _USUAL_PX: Final = 640
 _USUAL_PERCENT: Final = {"train": 80, "val": 20, "test": 0}
@@ -146,10 +146,9 @@ _USUAL_PERCENT: Final = {"train": 80, "val": 20, "test": 0}
 
 @dataclass(frozen=True, slots=True)
 class ExportChoice:
-    """What the zip is to hold, and of which dataset.
+    """The contents of the zip, and the dataset version.
 
-    version: of the dataset it would be built from. total: images that stand where the
-    request says.
+    version: of the dataset. total: the number of images in the requested scope.
     """
 
     request: ExportRequest
@@ -167,7 +166,7 @@ class ExportChoice:
 
 
 def choose() -> ExportChoice:
-    """Draw all choices; return what is chosen."""
+    """Draw all options; return the choice."""
     format_name, crops = choose_format()
     counts = services.store().progress(state.scope())
     totals = {name: count(counts, statuses) for name, statuses in SCOPES.items()}
@@ -225,9 +224,9 @@ def _images(counts: Mapping[ReviewStatus, int], totals: Mapping[str, int]) -> st
 
 def _why_no_variants(*, crops: bool, has_split: bool) -> str:
     if crops:
-        return "Boxes that are cut out have no variants."
+        return "Crops cannot be augmented."
     if not has_split:
-        return "Split the images first: variants are made of training images alone."
+        return "Split the images first: only training images are augmented."
     return ""
 
 
@@ -235,8 +234,8 @@ def _labels() -> tuple[tuple[str, ...] | None, bool]:
     names = services.store().labels(state.scope()).shown_names
     # Each dataset has labels of its own.
     key = f"export.labels.{state.scope().dataset_id}"
-    said: list[str] = _said(key, [])
-    count = sum(name in said for name in names)
+    selected: list[str] = _value_of(key, [])
+    count = sum(name in selected for name in names)
     title = f"Labels: {count:,} of {len(names):,}" if count else "Labels: all"
     with st.popover(title, icon=":material/label:", key="export.labels.open"):
         only = st.multiselect(
@@ -248,35 +247,35 @@ def _labels() -> tuple[tuple[str, ...] | None, bool]:
             select_all=False,
         )
         renumbers = st.checkbox(
-            "Count class ids anew, these labels alone",
+            "Renumber class IDs for the selected labels",
             disabled=not only,
-            help="Otherwise a label keeps the class id that it has in every export.",
+            help="Otherwise each label keeps its class ID from the dataset.",
             key="export.renumbers",
             persist_state="session",
         )
     # In the order of the dataset, not of the clicks.
-    kept = tuple(name for name in names if name in only)
-    return (kept or None), renumbers and bool(kept)
+    labels = tuple(name for name in names if name in only)
+    return (labels or None), renumbers and bool(labels)
 
 
 def _split(*, needs_val: bool) -> SplitChoice | None:
-    """Draw the split; one is proposed where a program cannot train without `val`."""
+    """Draw the split; one is proposed where the format needs `val` for training."""
     key = "export.split.proposed" if needs_val else "export.split"
-    usual = _said("export.split", _NONE)
+    usual = _value_of("export.split", _NONE)
     if needs_val and usual == _NONE:
         usual = SHARES
-    by = _said(key, usual)
+    by = _value_of(key, usual)
     title = f"Split: {_SPLITS[by].removeprefix('no ')}"
     if by == _NONE:
         title = "Split: none"
     elif by == SHARES:
         percents = (
-            _said(f"export.split.{part}", _USUAL_PERCENT[part]) for part in PARTS
+            _value_of(f"export.split.{part}", _USUAL_PERCENT[part]) for part in PARTS
         )
         title = "Split: " + " / ".join(f"{one}" for one in percents)
     with st.popover(title, icon=":material/call_split:", key="export.split.open"):
         by = st.segmented_control(
-            "Train, validate, test",
+            "Train, val, test",
             list(_SPLITS),
             default=usual,
             required=True,
@@ -286,9 +285,9 @@ def _split(*, needs_val: bool) -> SplitChoice | None:
         )
         if by == _NONE:
             st.caption(
-                "Training would be judged on the images it learns from."
+                "Without a split, training is validated on its own images."
                 if needs_val
-                else "All images are for training."
+                else "All images go to train."
             )
             return None
         return _by_shares() if by == SHARES else _by_column(by)
@@ -308,7 +307,7 @@ def _by_shares() -> SplitChoice:
         for part, cell in zip(PARTS, cells, strict=True)
     ]
     together = st.checkbox(
-        "Near-duplicates on one side",
+        "Keep near-duplicates in the same split",
         value=True,
         key="export.split.together",
         persist_state="session",
@@ -317,20 +316,22 @@ def _by_shares() -> SplitChoice:
         "Seed",
         0,
         10**6,
-        help="The same seed deals the same images out in the same way.",
+        help="The same seed gives the same split.",
         key="export.split.seed",
         persist_state="session",
     )
-    st.caption("The rarest label is dealt out first, so that every part gets some.")
+    st.caption(
+        "Stratified: rare labels are distributed first, so that every split has some."
+    )
     shares = Shares(*(float(one) for one in percents))
     return SplitChoice(shares=shares, seed=seed, keeps_together=together)
 
 
 def _by_column(by: str) -> SplitChoice:
-    what = "a tag" if by == TAGS else "a folder in their name"
-    st.caption(f"Images with {what} train, val or test go there.")
+    what = "with a tag" if by == TAGS else "in a folder"
+    st.caption(f"Images {what} train, val or test go to that split.")
     otherwise = st.segmented_control(
-        "The others",
+        "Other images",
         PARTS,
         default="train",
         required=True,
@@ -341,18 +342,18 @@ def _by_column(by: str) -> SplitChoice:
 
 
 def _resizing() -> Resizing | None:
-    how = _said("export.size", _NONE)
-    width = _said("export.size.width", _USUAL_PX)
-    height = _said("export.size.height", _USUAL_PX)
+    how = _value_of("export.size", _NONE)
+    width = _value_of("export.size.width", _USUAL_PX)
+    height = _value_of("export.size.height", _USUAL_PX)
     chosen = _resizing_of(how, width, height, enlarges=False)
-    title = resizing_in_words(chosen) if chosen else "as it is"
+    title = resizing_in_words(chosen) if chosen else "original"
     with st.popover(
         f"Size: {title}",
         icon=":material/photo_size_select_large:",
         key="export.size.open",
     ):
         how = st.segmented_control(
-            "Pictures",
+            "Resize",
             list(_SIZES),
             default=_NONE,
             required=True,
@@ -368,9 +369,11 @@ def _resizing() -> Resizing | None:
         width = _side(left, "Longest side" if is_side else "Width", "width")
         height = width if is_side else _side(right, "Height", "height")
         enlarges = how != "stretch" and st.checkbox(
-            "Enlarge smaller ones", key="export.size.enlarges", persist_state="session"
+            "Enlarge smaller images",
+            key="export.size.enlarges",
+            persist_state="session",
         )
-        st.caption("Boxes are moved to match.")
+        st.caption("Boxes are scaled to match.")
         return _resizing_of(how, width, height, enlarges=enlarges)
 
 
@@ -400,7 +403,7 @@ def _resizing_of(
 
 
 def _areas(format_name: str) -> str:
-    """Draw what becomes of areas that nobody labels, where there are any."""
+    """Draw how ignore areas are exported, if there are any."""
     if not services.store().ignore_areas_mark(state.scope()):
         return AREAS_WRITTEN
     one = format_named(format_name)
@@ -417,28 +420,28 @@ def _areas(format_name: str) -> str:
             persist_state="session",
         )
         if not can_hold:
-            st.caption(f"{one.title} cannot hold ignore areas.")
+            st.caption(f"{one.title} does not support ignore areas.")
     return chosen
 
 
 def _more(*, makes: bool) -> tuple[bool, bool, bool]:
     with st.popover("More", icon=":material/tune:", key="export.more.open"):
         with_images = st.checkbox(
-            "With the images",
+            "Include images",
             value=True,
             disabled=makes,
-            help="Pictures that are resized, varied or cut out are always in it.",
+            help="Resized, augmented and cropped images are always included.",
             key="export.with_images",
             persist_state="session",
         )
         without_metadata = st.checkbox(
-            "Without metadata (place, camera, time)",
+            "Remove metadata (location, camera, time)",
             disabled=not (with_images or makes),
             key="export.without_metadata",
             persist_state="session",
         )
         with_empty = st.checkbox(
-            "With images confirmed to be empty",
+            "Include confirmed empty images",
             value=True,
             key="export.with_empty",
             persist_state="session",
@@ -446,7 +449,7 @@ def _more(*, makes: bool) -> tuple[bool, bool, bool]:
     return with_images or makes, without_metadata, with_empty
 
 
-def _said(key: str, otherwise: T) -> T:
-    """Return what a choice below says: the button that opens it shows it."""
+def _value_of(key: str, default: T) -> T:
+    """Return a widget's value before it is drawn, for the title of its popover."""
     chosen: T | None = st.session_state.get(key)
-    return otherwise if chosen is None else chosen
+    return default if chosen is None else chosen

@@ -1,4 +1,4 @@
-"""Export page: build the zip, verify it, download it; its split and variants."""
+"""Export page: build, verify and download the zip; preview split and variants."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -36,9 +36,9 @@ from imagebase.ui import (
 )
 from imagebase.ui.export.options import ExportChoice
 
-# One that was interrupted can go on instead.
+# An interrupted job can be resumed instead.
 _ENDED: Final = (JobState.DONE, JobState.FAILED, JobState.CANCELLED)
-# A set of this size is built while one looks; a larger one waits for the button.
+# Up to this many images are built at once; more wait for the button.
 BUILT_AT_ONCE: Final = 300
 VARIANTS: Final = 6
 _COLUMNS: Final = 3
@@ -46,14 +46,16 @@ _TABLE_PX: Final = 212
 
 
 def build(choice: ExportChoice) -> None:
-    """Build the zip: at once where that is little work, else at a press."""
+    """Build the zip: at once if that is quick, else on a click."""
     if (
         job_progress.is_active(job_progress.latest("export"))
         or _job_of(choice) is not None
     ):
         return
     if not choice.total:
-        st.info("No image is approved yet. Approve some on **Review**, or export all.")
+        st.info(
+            "No approved images yet. Approve some on **Review**, or export all images."
+        )
         return
     try:
         choice.request.check()
@@ -63,11 +65,11 @@ def build(choice: ExportChoice) -> None:
     if choice.total <= BUILT_AT_ONCE and not choice.request.makes_pictures:
         job_progress.start("export", choice.parameters())
     else:
-        _button(f"Build the zip of {widgets.plural(choice.total, 'image')}", choice)
+        _button(f"Build zip of {widgets.plural(choice.total, 'image')}", choice)
 
 
 def say_unsaved_suggestions() -> None:
-    """Say how many boxes are suggested, on images without a box, and in no export."""
+    """Draw the number of suggestions that are not saved and so not exported."""
     if count := suggested_boxes.count_on_new():
         with st.container(horizontal=True, vertical_alignment="center"):
             st.caption(
@@ -90,14 +92,11 @@ def _button(words: str, choice: ExportChoice) -> None:
 
 
 def _job_of(choice: ExportChoice) -> JobInfo | None:
-    """Return the job about just this choice: one whose zip is there, else the newest.
-
-    Others build other choices of the same dataset meanwhile.
-    """
+    """Return the job of this choice: one with a zip, else the newest."""
     wanted = choice.parameters()
-    kept = services.store().jobs(state.scope(), kind="export")
-    about = [job for job in kept if job.parameters == wanted]
-    return next(filter(_is_built, about), next(iter(about), None))
+    exports = services.store().jobs(state.scope(), kind="export")
+    same = [job for job in exports if job.parameters == wanted]
+    return next(filter(_is_built, same), next(iter(same), None))
 
 
 def _is_built(job: JobInfo) -> bool:
@@ -105,7 +104,7 @@ def _is_built(job: JobInfo) -> bool:
 
 
 def offer(choice: ExportChoice) -> bool:
-    """Draw how far the zip of this choice is, or hand it over; return whether it is."""
+    """Draw the progress or the download; return whether the zip is ready."""
     newest, job = job_progress.latest("export"), _job_of(choice)
     is_newest = newest is not None and job is not None and newest.job_id == job.job_id
     if is_newest or job_progress.is_active(newest):
@@ -122,7 +121,7 @@ def offer(choice: ExportChoice) -> bool:
 
 def _offer_again(choice: ExportChoice) -> None:
     st.button(
-        "Build it again",
+        "Build again",
         key="export.again",
         on_click=job_progress.start,
         args=("export", choice.parameters()),
@@ -130,13 +129,13 @@ def _offer_again(choice: ExportChoice) -> None:
 
 
 def is_there(result: Mapping[str, Any]) -> bool:
-    """Say whether every zip of an export still lies on disk."""
+    """Say whether every zip of an export is still on disk."""
     zips = result.get("zips", [])
     return bool(zips) and all(Path(one["path"]).is_file() for one in zips)
 
 
 def _show(result: Mapping[str, Any]) -> None:
-    """Draw the download, the checks and the pictures of an export."""
+    """Draw the download, the verification and the previews of an export."""
     _download(result["zips"])
     _checks(result)
     _pictures(Path(result["drawn"]))
@@ -161,8 +160,8 @@ def _download(zips: Sequence[Mapping[str, Any]]) -> None:
 
 def _chosen(zips: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
     st.caption(
-        f"The set is in {len(zips)} zips, each a complete label set of its own: unpack "
-        "each into a folder of its own."
+        f"The export is split into {len(zips)} zips. Each is complete by itself: "
+        "extract each into its own folder."
     )
     number = widgets.page_number(len(zips), key=f"export.zip.{zips[0]['path']}")
     return zips[number - 1]
@@ -170,25 +169,25 @@ def _chosen(zips: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
 
 def _checks(result: Mapping[str, Any]) -> None:
     st.markdown(
-        f":material/verified: Read back and compared: **{_compared(result)}** · "
+        f":material/verified: Verified: **{_compared(result)}** · "
         f"{widgets.plural(result['images'], 'image')}{_parts(result)} · "
         f"{widgets.plural(result['labels'], 'label')} · "
-        f"{widgets.plural(result['files_equal'], 'file')} as written"
+        f"{widgets.plural(result['files_equal'], 'file')} unchanged"
     )
     if result["warnings"]:
-        # Two blanks at its end break a line.
-        said = "  \n".join(map(widgets.escape, result["warnings"]))
-        st.warning(said, icon=":material/warning:")
+        # Two spaces at its end break a line.
+        lines = "  \n".join(map(widgets.escape, result["warnings"]))
+        st.warning(lines, icon=":material/warning:")
     _left_out(result)
 
 
 def _compared(result: Mapping[str, Any]) -> str:
     if not result["has_boxes"]:
-        return "the labels of all images equal"
+        return "labels of all images match"
     if not result["boxes"]:
-        return "no box in it yet"
+        return "no boxes"
     return (
-        f"{result['boxes_equal']:,} of {widgets.plural(result['boxes'], 'box')} equal"
+        f"{result['boxes_equal']:,} of {widgets.plural(result['boxes'], 'box')} match"
     )
 
 
@@ -201,15 +200,15 @@ def _left_out(result: Mapping[str, Any]) -> None:
     boxes = [f"{image}: {label}, {why}" for image, label, why in result["left_out"]]
     sentences = [*result["not_in_it"], *boxes]
     if sentences:
-        with st.expander(f"Left out: {widgets.plural(len(sentences), 'remark')}"):
-            st.dataframe({"what and why": sentences}, hide_index=True)
+        with st.expander(f"Not exported: {widgets.plural(len(sentences), 'item')}"):
+            st.dataframe({"reason": sentences}, hide_index=True)
 
 
 def _pictures(path: Path) -> None:
     overlays = read_overlays(path)
     if not overlays:
         return
-    st.caption("Drawn from the files in the zip:")
+    st.caption("Preview, read from the zip:")
     cells = st.columns(PICTURES, gap="small")
     for cell, one in zip(cells, overlays, strict=False):
         cell.image(one.url, width="stretch", alt=one.name)
@@ -217,15 +216,15 @@ def _pictures(path: Path) -> None:
 
 
 def preview(choice: ExportChoice, *, with_variants: bool) -> None:
-    """Draw the split as a table, beside variants where these are asked for.
+    """Draw the split as a table, next to the variants if there are any.
 
-    with_variants: there are none to be seen in a finished zip yet.
+    with_variants: False once the zip is built.
     """
     request = choice.request
     if request.split is None or not choice.total:
         return
     scope = state.scope()
-    found = _dealt(
+    found = _split_of(
         scope.owner_id, scope.dataset_id, choice.version, _preview_key(request)
     )
     if found is None:
@@ -233,7 +232,7 @@ def preview(choice: ExportChoice, *, with_variants: bool) -> None:
     if not (request.varies and with_variants):
         _split(found, request)
         return
-    # On the left they stay in sight while the choices about them are open.
+    # On the left, so that the open popover does not cover them.
     left, right = st.columns([5, 6], gap="medium")
     with left:
         _variant_tiles(choice, found)
@@ -247,7 +246,7 @@ def _split(found: SplitPreview, request: ExportRequest) -> None:
     rows = [row for row in found.table.labels if row.total.images]
     shown = [found.table.all_images._replace(label="all images"), *rows]
     if found.table.empty.total.images:
-        shown.append(found.table.empty._replace(label="without a box"))
+        shown.append(found.table.empty._replace(label="no boxes"))
     st.dataframe(
         pd.DataFrame([_cells(row, parts) for row in shown]),
         hide_index=True,
@@ -260,13 +259,13 @@ def _split(found: SplitPreview, request: ExportRequest) -> None:
 
 def _cells(row: SplitRow, parts: list[str]) -> dict[str, object]:
     by_part = {part: row.parts[part].images for part in parts}
-    return {"images of": row.label, **by_part, "boxes": row.total.boxes}
+    return {"label": row.label, **by_part, "boxes": row.total.boxes}
 
 
 def _remarks(
     found: SplitPreview, rows: list[SplitRow], parts: list[str], request: ExportRequest
 ) -> list[str]:
-    """Return what is amiss with a split, in sentences for Markdown."""
+    """Return the warnings about a split, in Markdown."""
     remarks = []
     if not found.has_places and request.split is not None:
         remarks.append(
@@ -278,11 +277,11 @@ def _remarks(
         if absent:
             names = ", ".join(map(widgets.escape, absent[:6]))
             rest = f" and {len(absent) - 6} more" if len(absent) > 6 else ""
-            remarks.append(f":material/warning: Not in {part}: {names}{rest}.")
+            remarks.append(f":material/warning: No {part} images: {names}{rest}.")
     if found.torn:
         remarks.append(
             f":material/warning: {widgets.plural(found.torn, 'group')} of "
-            "near-duplicates on both sides: figures will flatter."
+            "near-duplicates are in several splits: metrics will be too high."
         )
     return remarks
 
@@ -297,7 +296,7 @@ def _variant_tiles(choice: ExportChoice, found: SplitPreview) -> None:
         services.limits().max_image_pixels,
     )
     if not tiles:
-        st.caption("No image is for training yet.")
+        st.caption("No training images yet.")
         return
     for start in range(0, len(tiles), _COLUMNS):
         cells = st.columns(_COLUMNS, gap="small")
@@ -305,33 +304,33 @@ def _variant_tiles(choice: ExportChoice, found: SplitPreview) -> None:
             cells, tiles[start : start + _COLUMNS], strict=False
         ):
             cell.image(url, width="stretch", alt=name)
-    st.caption("Variants as they will be, boxes drawn.")
+    st.caption("Preview of augmented images with their boxes.")
 
 
 def _preview_key(request: ExportRequest) -> str:
-    """Return what split and variants depend on."""
+    """Return the cache key of split and variants."""
     names = ("images", "with_empty", "labels", "split", "recipe", "resizing", "format")
     kept = request_json(request)
     return json.dumps({name: kept[name] for name in names})
 
 
-@st.cache_data(max_entries=32, show_spinner="Dealing the images out …")
-def _dealt(
+@st.cache_data(max_entries=32, show_spinner="Splitting images …")
+def _split_of(
     owner_id: str, dataset_id: str, version: str, key: str
 ) -> SplitPreview | None:
-    """version: of the dataset; another one may deal out in another way."""
+    """version: of the dataset, for the cache."""
     request = request_from_json(json.loads(key))
     return preview_split(_images(owner_id, dataset_id, request), request)
 
 
-@st.cache_data(max_entries=32, show_spinner="Making variants …")
+@st.cache_data(max_entries=32, show_spinner="Augmenting images …")
 def _tiles(
     owner_id: str, dataset_id: str, version: str, key: str, max_pixels: int
 ) -> list[tuple[str, str]]:
-    """Return names and data URLs of variants with their boxes on them."""
+    """Return names and data URLs of variants with their boxes drawn."""
     request = request_from_json(json.loads(key))
     images = _images(owner_id, dataset_id, request)
-    found = _dealt(owner_id, dataset_id, version, key)
+    found = _split_of(owner_id, dataset_id, version, key)
     train = found.split.image_ids("train") if found is not None else ()
     labels = images.labels()
     made = variants(images, request, train, count=VARIANTS, max_pixels=max_pixels)

@@ -1,4 +1,4 @@
-"""Which variants of training images an export makes."""
+"""Augmentation options of an export."""
 
 from typing import Any, Final
 
@@ -25,12 +25,12 @@ from imagebase.augmentation import (
 
 _MOSAIC: Final = "mosaic"
 _MOST: Final = 20
-_STRENGTHS: Final = {"gentle": 0.5, "usual": 1.0, "strong": 1.6}
+_STRENGTHS: Final = {"light": 0.5, "medium": 1.0, "strong": 1.6}
 _WORDS: Final = {
-    "flip_horizontally": "flip left and right",
-    "flip_vertically": "flip top and bottom",
-    "quarter_turn": "turn by 90°",
-    "rotate": "small angles",
+    "flip_horizontally": "horizontal flip",
+    "flip_vertically": "vertical flip",
+    "quarter_turn": "rotate 90°",
+    "rotate": "rotate",
     "scale_shift": "scale and shift",
     "crop": "crop",
     "hsv": "colour",
@@ -38,21 +38,21 @@ _WORDS: Final = {
     "blur": "blur",
     "noise": "noise",
     "cutout": "cutout",
-    _MOSAIC: "mosaic of four",
+    _MOSAIC: "mosaic",
 }
 _USUAL: Final = ("flip_horizontally", "scale_shift", "hsv")
 _RULES: Final = {
-    RotatedBoxes.CORNERS: "around the turned corners: never cuts, a little loose",
-    RotatedBoxes.ELLIPSE: "around a turned ellipse: closer, cuts corners",
+    RotatedBoxes.CORNERS: "Around the rotated corners: never cuts, slightly loose.",
+    RotatedBoxes.ELLIPSE: "Around a rotated ellipse: tighter, may cut corners.",
 }
 _VARIANTS: Final = "export.variants"
 _WIDTH_PX: Final = 460
 
 
 def choose(*, why_not: str) -> Recipe | None:
-    """Draw the choice of variants; return the recipe, None where there are none.
+    """Draw the augmentation options; return the recipe, None without variants.
 
-    why_not: there can be none, for this reason; empty where there can.
+    why_not: why there can be none; empty if there can.
     """
     count = 0 if why_not else st.session_state.get(_VARIANTS) or 0
     title = f"Augment: × {count}" if count else "Augment: none"
@@ -64,21 +64,23 @@ def choose(*, why_not: str) -> Recipe | None:
             st.caption(why_not)
             return None
         count = st.slider(
-            "Variants of each training image, besides the image itself",
+            "Variants per training image",
             0,
             _MOST,
             key=_VARIANTS,
             persist_state="session",
         )
         if not count:
-            st.caption("Changed copies, with boxes to match, for training alone.")
+            st.caption(
+                "Adds changed copies of the training images, with matching boxes."
+            )
             return None
         return _recipe(count)
 
 
 def _recipe(count: int) -> Recipe:
     chosen = st.pills(
-        "What may change",
+        "Transformations",
         list(_WORDS),
         selection_mode="multi",
         default=list(_USUAL),
@@ -87,16 +89,16 @@ def _recipe(count: int) -> Recipe:
         persist_state="session",
     )
     strength = st.segmented_control(
-        "How much",
+        "Strength",
         list(_STRENGTHS),
-        default="usual",
+        default="medium",
         required=True,
         key="export.strength",
         persist_state="session",
     )
     rule = _rule() if "rotate" in chosen else RotatedBoxes.CORNERS
     least = st.slider(
-        "A box is dropped where less of it is left than",
+        "Drop boxes with less visible than",
         0,
         90,
         value=30,
@@ -109,7 +111,7 @@ def _recipe(count: int) -> Recipe:
         "Seed",
         0,
         10**6,
-        help="The same seed makes the same variants.",
+        help="The same seed gives the same variants.",
         key="export.recipe.seed",
         persist_state="session",
     )
@@ -137,7 +139,7 @@ def _rule() -> RotatedBoxes:
 
 
 def steps(strength: float, rule: RotatedBoxes) -> dict[str, Step]:
-    """Return every step by its name, as strong as this says; 1 is usual."""
+    """Return every step by its name. strength: 1 is medium."""
     return {
         "flip_horizontally": FlipHorizontally(),
         "flip_vertically": FlipVertically(),

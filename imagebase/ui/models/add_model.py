@@ -1,4 +1,4 @@
-"""The Models page's way in: drop files, read what the doctor says, keep the model."""
+"""Add a model on the Models page: upload files, validate, name, add."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -28,7 +28,7 @@ from imagebase.ui.models import page
 
 _EXAMINED: Final = "imagebase.models.examined"
 _GENERATION: Final = "imagebase.models.generation"
-_KEPT: Final = "imagebase.models.kept"
+_ADDED: Final = "imagebase.models.kept"
 _FAMILY: Final = "models.family"
 _INPUT_SIZE: Final = "models.input_size"
 _USUAL_SIDE: Final = 640
@@ -42,7 +42,7 @@ _ICONS: Final = {
 
 
 class Dropped(Protocol):
-    """A file in the field, as Streamlit has it; file_id is another for each drop."""
+    """An uploaded file of Streamlit; each upload has its own file_id."""
 
     name: str
     file_id: str
@@ -52,7 +52,7 @@ class Dropped(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Examined:
-    """What the doctor said of just these files, read in just this way."""
+    """Validation of certain files. of: their ids, and how they were read."""
 
     of: tuple[str, ...]
     diagnosis: Diagnosis
@@ -61,36 +61,36 @@ class Examined:
 
 
 def drop_zone() -> None:
-    """Draw the field for a model's files, and what is to be said of those in it."""
+    """Draw the upload field for a model, and the validation of its files."""
     limit = max(services.limits().max_model_bytes // 1_000_000, 1)
     files = st.file_uploader(
         "Add a model: drop **obj.cfg**, **obj.weights** and **obj.names** together, a "
-        "zip of them, or one **.onnx** file. Any file names will do.",
+        "zip of them, or one **.onnx** file. Any file names are accepted.",
         accept_multiple_files=True,
         max_upload_size=limit,
         key=f"models.files.{st.session_state.get(_GENERATION, 0)}",
     )
-    kept = st.session_state.get(_KEPT)
+    added = st.session_state.get(_ADDED)
     if not files:
         st.session_state.pop(_EXAMINED, None)
-        if kept:
+        if added:
             with st.container(
                 horizontal=True, vertical_alignment="center", border=True
             ):
                 st.markdown(
-                    f":green[:material/check_circle:] **{widgets.escape(kept)}** is "
-                    "among your models.",
+                    f":green[:material/check_circle:] **{widgets.escape(added)}** was "
+                    "added.",
                     width="content",
                 )
-                st.page_link("pages/annotate.py", label="**Annotate with it**")
+                st.page_link("pages/annotate.py", label="**Use it on Annotate**")
         return
-    st.session_state.pop(_KEPT, None)
+    st.session_state.pop(_ADDED, None)
     with st.container(border=True):
         _show(_examined(files))
 
 
 def _examined(files: Sequence[Dropped]) -> Examined:
-    """Return what is to be said of dropped files, worked out once."""
+    """Return the validation of uploaded files, done once."""
     family = st.session_state.get(_FAMILY)
     side = st.session_state.get(_INPUT_SIZE)
     of = (*(one.file_id for one in files), family or "", str(side or ""))
@@ -98,16 +98,16 @@ def _examined(files: Sequence[Dropped]) -> Examined:
     if known is not None and known.of == of:
         return known
     limits = services.limits()
-    with st.spinner("Looking at the files …"):
+    with st.spinner("Checking files …"):
         uploads = [(one.name, one.getvalue()) for one in files]
         diagnosis = examine(uploads, limits=limits, family=family, input_size=side)
-        if side and not diagnosis.asks_size:  # it was said of the files before
+        if side and not diagnosis.asks_size:  # left from the files before
             side = None
             diagnosis = examine(uploads, limits=limits, family=family)
     again = partial(_examined_as, uploads, side)
     trial, fault = None, ""
     if diagnosis.draft is not None:
-        with st.spinner("Trying the model on a photograph …"):
+        with st.spinner("Testing the model on a sample image …"):
             try:
                 diagnosis, trial = try_reading(
                     diagnosis, None if family else again, limits=limits
@@ -128,7 +128,7 @@ def _examined_as(
 
 
 def _offering(diagnosis: Diagnosis, family: str) -> Diagnosis:
-    """Return the diagnosis with one more way of reading the model to choose."""
+    """Return the diagnosis with one more model type to choose."""
     families = dict.fromkeys((*diagnosis.families, family))
     return replace(diagnosis, families=tuple(families))
 
@@ -143,7 +143,7 @@ def _show(examined: Examined) -> None:
         findings.append(finding_of(examined.trial, boxes, image=SAMPLE.name))
     left, right = st.columns([3, 2], gap="medium")
     with left:
-        st.markdown("**What the doctor says**")
+        st.markdown("**Validation**")
         with st.container(gap="xxsmall"):
             for finding in findings:
                 st.markdown(f"{_ICONS[finding.level]} {widgets.escape(finding.text)}")
@@ -153,10 +153,10 @@ def _show(examined: Examined) -> None:
             _keep_form(diagnosis.draft, examined.trial)
         else:
             st.caption(
-                "No model was added. Fix the errors and drop the files again, or "
-                "choose above how to read it."
+                "No model was added. Fix the errors and upload the files again, or "
+                "change the options above."
                 if diagnosis.asks_size or len(diagnosis.families) > 1
-                else "No model was added. Fix the errors and drop the files again."
+                else "No model was added. Fix the errors and upload the files again."
             )
     with right:
         if diagnosis.draft is not None and examined.trial is not None:
@@ -166,7 +166,7 @@ def _show(examined: Examined) -> None:
 
 
 def _choose_size(diagnosis: Diagnosis) -> None:
-    """Ask for the side of the images, where an ONNX model takes any."""
+    """Ask for the input size, if an ONNX model accepts any."""
     if not diagnosis.asks_size:
         return
     size = diagnosis.draft.input_size if diagnosis.draft else None
@@ -178,23 +178,23 @@ def _choose_size(diagnosis: Diagnosis) -> None:
         step=_STRIDE,
         placeholder=f"{size.width} × {size.height}"
         if size
-        else f"{_USUAL_SIDE} as a rule",
+        else f"usually {_USUAL_SIDE}",
         key=_INPUT_SIZE,
-        help="The model takes images of any size. Give the side in pixels of those it "
-        f"was trained with, {_USUAL_SIDE} as a rule.",
+        help="The model accepts any input size. Enter the side in pixels it was "
+        f"trained with, usually {_USUAL_SIDE}.",
     )
 
 
 def _choose_family(families: Sequence[str]) -> None:
-    """Ask how an ONNX model is read, where its outputs fit more than one way."""
+    """Ask for the type of an ONNX model, if its outputs fit several."""
     if len(families) < 2:
         return
     st.selectbox(
-        "Read it as",
+        "Model type",
         [None, *families],
-        format_func=lambda one: FAMILY_NAMES[one] if one else "as it seems",
+        format_func=lambda one: FAMILY_NAMES[one] if one else "detect automatically",
         key=_FAMILY,
-        help="Its outputs fit each of these. If the boxes lie wrong, choose another.",
+        help="The outputs fit each of these. If the boxes are wrong, select another.",
     )
 
 
@@ -207,27 +207,29 @@ def _keep_form(draft: Draft, trial: Trial) -> None:
             key="models.new.name",
         )
         with st.expander("Description, source, licence"):
-            words = page.words_of_a_card("", draft.source, draft.licence, key="new")
+            description, source, licence = page.card_fields(
+                "", draft.source, draft.licence, key="new"
+            )
         if not st.form_submit_button(
-            "Keep", key="models.keep", type="primary", icon=":material/check:"
+            "Add model", key="models.keep", type="primary", icon=":material/check:"
         ):
             return
         try:
-            kept = keep(
+            model = keep(
                 draft,
                 page.library(),
                 name=name,
                 who=visitor().who,
                 trial=trial,
                 limits=services.limits(),
-                description=words[0],
-                source=words[1],
-                licence=words[2],
+                description=description,
+                source=source,
+                licence=licence,
             )
         except ImageBaseError as error:
             st.error(widgets.escape(str(error)))
             return
-    st.session_state[_KEPT] = kept.name
+    st.session_state[_ADDED] = model.name
     st.session_state[_GENERATION] = st.session_state.get(_GENERATION, 0) + 1
     st.session_state.pop(_EXAMINED, None)
     st.rerun()

@@ -28,12 +28,13 @@ from imagebase.settings import DEFAULT_CONFIDENCE
 from imagebase.store import Scope
 from imagebase.ui import cache, job_progress, services, state, widgets
 from imagebase.ui.identity import visitor
+from imagebase.wording import percent
 
 
-def button(
+def download_button(
     model: Model, *, key: str, width: Literal["content", "stretch"] = "content"
 ) -> None:
-    """Draw the button; the zip is made when it is pressed."""
+    """Draw the download button; a click builds the zip."""
     st.download_button(
         "Download",
         partial(model_zip, model),
@@ -43,9 +44,9 @@ def button(
         icon=":material/download:",
         width=width,
         on_click="ignore",
-        help="A zip: obj.cfg, obj.weights, obj.names and the same as ONNX."
+        help="Zip with obj.cfg, obj.weights, obj.names and the ONNX model"
         if model.is_darknet
-        else "A zip: the .onnx file and its labels.",
+        else "Zip with the .onnx file and its labels",
     )
 
 
@@ -61,7 +62,7 @@ def library() -> ModelLibrary:
 
 
 def cards() -> None:
-    """Draw a card for each model, one's own first."""
+    """Draw a card for each model, own models first."""
     models = list(cache.models().values())
     models.sort(key=lambda one: one.is_bundled)
     for start in range(0, len(models), COLUMNS):
@@ -89,15 +90,15 @@ def _card(model: Model) -> None:
     if card.source or card.added_by:
         st.caption(_where_from(card))
     with st.container(horizontal=True):
-        if st.button("Try it", key=f"models.try.{model.name}", icon=":material/image:"):
+        if st.button("Test", key=f"models.try.{model.name}", icon=":material/image:"):
             _try_dialog(model)
-        button(model, key=f"models.download.{model.name}")
+        download_button(model, key=f"models.download.{model.name}")
         if card.licence:
             popover = st.popover("Licence", key=f"models.licence.{model.name}")
             with popover.container(height=_LICENCE_PX):
                 st.text(card.licence)
         if not model.is_bundled:
-            if st.button("Change", key=f"models.change.{model.name}"):
+            if st.button("Edit", key=f"models.change.{model.name}"):
                 _change_dialog(card)
             if st.button("Delete", key=f"models.delete.{model.name}"):
                 _delete_dialog(model.name)
@@ -116,7 +117,9 @@ def _facts(card: ModelCard) -> str:
 
 def _speed_and_score(card: ModelCard) -> str:
     milliseconds = _speeds.get(card.sha256, card.milliseconds)
-    speed = "not timed here yet" if milliseconds is None else _in_words(milliseconds)
+    speed = (
+        "speed not measured yet" if milliseconds is None else _in_words(milliseconds)
+    )
     if card.score is None:
         return f"{speed} · AP not evaluated"
     ap, ap50 = (f"{one:.3f}".lstrip("0") for one in (card.score.ap, card.score.ap50))
@@ -126,11 +129,11 @@ def _speed_and_score(card: ModelCard) -> str:
 def _measured_on(card: ModelCard) -> str | None:
     if card.score is None:
         return None
-    return f"AP was measured on {widgets.escape(card.score.measured_on)}."
+    return f"AP measured on {widgets.escape(card.score.measured_on)}"
 
 
 def _in_words(milliseconds: float) -> str:
-    return f"{milliseconds:.0f} ms a picture here"
+    return f"{milliseconds:.0f} ms per image"
 
 
 def _labels(card: ModelCard) -> str:
@@ -146,11 +149,11 @@ def _where_from(card: ModelCard) -> str:
     return " · ".join(parts)
 
 
-# How long models took when they were tried since the server started, by sha256.
+# Milliseconds per image of models tested since the server started, by sha256.
 _speeds: Final[dict[str, float]] = {}
 
 
-@st.dialog("Tried on a sample photograph", width="large", on_dismiss="rerun")
+@st.dialog("Test on a sample image", width="large", on_dismiss="rerun")
 @widgets.in_dialog
 def _try_dialog(model: Model) -> None:
     with st.spinner("Loading the model …"):
@@ -160,33 +163,33 @@ def _try_dialog(model: Model) -> None:
 
 
 def trial_picture(tried: Trial, model: Model, *, longest_side: int) -> None:
-    """Draw the sample photograph, as large as it is shown, with a model's boxes."""
+    """Draw the sample image with a model's boxes."""
     boxes = boxes_of(tried, model.labels)
     st.image(
         draw_trial(boxes, SAMPLE, labels=model.labels, longest_side=longest_side),
         width="stretch",
-        alt="The sample photograph with the model's boxes",
+        alt="Sample image with the model's boxes",
     )
     st.caption(
-        f"{widgets.plural(len(boxes), 'box')} above a confidence of "
-        f"{DEFAULT_CONFIDENCE:g}, "
-        f"{tried.milliseconds:.0f} ms with {tried.runtime} in {tried.precision}."
+        f"{widgets.plural(len(boxes), 'box')} above {percent(DEFAULT_CONFIDENCE)} "
+        f"confidence · {tried.milliseconds:.0f} ms with {tried.runtime}, "
+        f"{tried.precision}"
     )
     if not boxes:
         st.caption(
-            "Nothing of what it knows is in this kitchen, perhaps; Annotate shows it "
-            "on your own images."
+            "No objects of its labels in the sample image. Run it on your own images "
+            "on Annotate."
         )
 
 
-@st.dialog("Change the model's card", on_dismiss="rerun")
+@st.dialog("Edit model", on_dismiss="rerun")
 @widgets.in_dialog
 def _change_dialog(card: ModelCard) -> None:
     with st.form("models.change_form", border=False):
         st.text_input(
             "Name", card.name, max_chars=MAX_NAME_LENGTH, key="models.own.name"
         )
-        words_of_a_card(card.description, card.source, card.licence, key="own")
+        card_fields(card.description, card.source, card.licence, key="own")
         if st.form_submit_button(
             "Save",
             type="primary",
@@ -195,12 +198,12 @@ def _change_dialog(card: ModelCard) -> None:
             args=(card.name,),
         ):
             st.rerun()
-    st.caption("Boxes that it made stay its boxes under any name.")
+    st.caption("Existing boxes stay linked to the model when it is renamed.")
 
 
 @state.reports_errors
 def _save_card(name: str) -> None:
-    """Keep what is in the fields of the dialog."""
+    """Save the fields of the dialog."""
     fields = st.session_state
     library().describe(
         name,
@@ -211,15 +214,13 @@ def _save_card(name: str) -> None:
     library().rename(name, fields["models.own.name"])
 
 
-def words_of_a_card(
+def card_fields(
     description: str, source: str, licence: str, *, key: str
 ) -> tuple[str, str, str]:
-    """Draw fields for what a person says of a model; return what is in them."""
+    """Draw the fields of a model card; return description, source and licence."""
     return (
-        st.text_input(
-            "What it is good for", description, key=f"models.{key}.description"
-        ),
-        st.text_input("Where it is from", source, key=f"models.{key}.source"),
+        st.text_input("Description", description, key=f"models.{key}.description"),
+        st.text_input("Source", source, key=f"models.{key}.source"),
         st.text_area("Licence", licence, key=f"models.{key}.licence", height=80),
     )
 
@@ -228,11 +229,11 @@ def words_of_a_card(
 @widgets.in_dialog
 def _delete_dialog(name: str) -> None:
     st.markdown(
-        f"**{widgets.escape(name)}** and its files will be gone for good. Boxes that "
-        "it made stay where they are."
+        f"**{widgets.escape(name)}** and its files will be deleted permanently. Its "
+        "boxes are kept."
     )
     if st.button(
-        "Delete it",
+        "Delete",
         key="models.really_delete",
         type="primary",
         on_click=_delete,
@@ -247,7 +248,7 @@ def _delete(name: str) -> None:
 
 
 def _names_at_work() -> set[str]:
-    """Return every name that the parameters of this owner's running jobs hold."""
+    """Return every name in the parameters of this owner's running jobs."""
     store, who = services.store(), visitor()
     found: set[str] = set()
     for dataset in state.datasets():
@@ -260,7 +261,7 @@ def _names_at_work() -> set[str]:
 
 
 def _named_in(value: object) -> set[str]:
-    """Return what a parameter may name: itself, and the models of a contender."""
+    """Return the names in a parameter: itself, and the models of a spec."""
     if not isinstance(value, str):
         return set()
     with contextlib.suppress(EvaluationError):

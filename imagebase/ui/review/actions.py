@@ -37,7 +37,7 @@ from imagebase.ui import (
 from imagebase.ui.bulk_progress import boxes_on, report
 from imagebase.ui.review import filters
 
-# Images with the revisions that the reviewer has before them.
+# Image ids with the revisions on screen.
 Seen = Mapping[str, int]
 
 
@@ -45,7 +45,7 @@ _ACTS: Final = "imagebase.review.acts"
 
 
 class _Change(Protocol):
-    """What is done to many images."""
+    """A change to many images."""
 
     def __call__(
         self,
@@ -59,13 +59,13 @@ class _Change(Protocol):
 
 
 def acts() -> int:
-    """Return how often this session has changed something: then its ticks are over."""
+    """Return how many changes this session made; each one clears the selection."""
     count: int = st.session_state.get(_ACTS, 0)
     return count
 
 
 def act_on_boxes(chosen: Sequence[AnnotationRow], *, key: str) -> None:
-    """Draw what can be done to these boxes, and to the images they are on."""
+    """Draw the actions on these boxes, and on the images they are on."""
     images = {row.image_id: row.revision for row in chosen}
     untouched = [row for row in chosen if row.annotation.is_untouched]
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
@@ -78,7 +78,7 @@ def act_on_boxes(chosen: Sequence[AnnotationRow], *, key: str) -> None:
             disabled=not chosen,
             on_click=_delete,
             args=(chosen,),
-            help="Deletes the selected boxes. Undo brings them back, all at once.",
+            help="Deletes the selected boxes. Undo restores them in one step.",
         )
         st.button(
             "Accept",
@@ -87,16 +87,16 @@ def act_on_boxes(chosen: Sequence[AnnotationRow], *, key: str) -> None:
             disabled=not untouched,
             on_click=_accept,
             args=(untouched,),
-            help="Counts the model's selected boxes as yours: no model changes them.",
+            help="Accepts the selected model boxes. Later runs keep them unchanged.",
         )
         act_on_images(images, key=key, is_main=False)
         draw_undo(key=key)
 
 
 def act_on_images(images: Seen, *, key: str, is_main: bool = True) -> None:
-    """Draw the approval and the rejection of images.
+    """Draw the buttons that approve and reject images.
 
-    is_main: whether this is what one comes here for.
+    is_main: whether approving is the main action here.
     """
     st.button(
         "Approve images",
@@ -106,7 +106,8 @@ def act_on_images(images: Seen, *, key: str, is_main: bool = True) -> None:
         disabled=not images,
         on_click=_approve,
         args=(images,),
-        help="Their boxes are correct. Saves suggestions and resolves open comments.",
+        help="Marks the images as correct. Saves their suggestions and resolves open "
+        "comments.",
     )
     with st.popover("Reject", icon=":material/close:", disabled=not images):
         st.text_area(
@@ -122,19 +123,19 @@ def act_on_images(images: Seen, *, key: str, is_main: bool = True) -> None:
 
 
 def draw_undo(*, key: str) -> None:
-    """Draw the button that takes the last change back, whole."""
+    """Draw the button that undoes the last change."""
     st.button(
         "Undo",
         key=f"{key}.undo",
         icon=":material/undo:",
         disabled=not services.store().can_undo(state.scope()),
         on_click=bulk_progress.undo,
-        help="Takes back your last change, on every image that it was made on.",
+        help="Undoes your last change on all its images.",
     )
 
 
 def open_button(image_id: str, *, key: str) -> None:
-    """Draw the way to the editor with this image."""
+    """Draw the button that opens this image in the editor."""
     st.button(
         "Open in the editor",
         key=key,
@@ -145,10 +146,10 @@ def open_button(image_id: str, *, key: str) -> None:
 
 
 def say_selected(chosen: Sequence[AnnotationRow], *, hint: str) -> None:
-    """Say how much is ticked, or how to tick something."""
+    """Draw how many boxes are selected, or the hint."""
     images = {row.image_id for row in chosen}
     st.caption(
-        f"{widgets.plural(len(chosen), 'label')} on "
+        f"{widgets.plural(len(chosen), 'box')} on "
         f"{widgets.plural(len(images), 'image')} selected"
         if chosen
         else hint,
@@ -193,7 +194,7 @@ def _approve(seen: Seen) -> None:
 
 @state.reports_errors
 def _reject(seen: Seen, key: str) -> None:
-    """Reject with what is in the field now: it may have come with the press."""
+    # The text as it is now: it may have come with the click.
     reject = partial(reject_images, comment=st.session_state[key])
     _change(seen, reject, "Rejecting", "Rejected")
 
@@ -202,14 +203,14 @@ def _reject(seen: Seen, key: str) -> None:
 def reject_marked(
     image_id: str, revision: int, comment: str, marks: Sequence[Shape]
 ) -> None:
-    """Reject one image, as it was on screen, with what was drawn on it."""
+    """Reject one image at the revision on screen, with the marks drawn on it."""
     drawn = {image_id: marks}
     reject = partial(reject_images, comment=comment, marks=drawn)
     _change({image_id: revision}, reject, "Rejecting", "Rejected")
 
 
 def _change(seen: Seen, change: _Change, doing: str, done: str) -> None:
-    """Change images as they were on screen, with a bar where there are many."""
+    """Change images at the revisions on screen, with a progress bar for many."""
     store, scope = services.store(), state.scope()
 
     def work(on_progress: bulk_progress.OnProgress) -> BulkReport:
@@ -223,10 +224,10 @@ def _change(seen: Seen, change: _Change, doing: str, done: str) -> None:
 
 @state.reports_errors
 def _relabel(chosen: Sequence[AnnotationRow], key: str) -> None:
-    """Relabel as the field says now: the label may have come with the press."""
+    # The label as it is now: it may have come with the click.
     label = st.session_state[key]
     if not label:
-        raise EditError("Choose the new label first.")
+        raise EditError("Select a new label first.")
     told = relabel_boxes(
         services.store(), state.scope(), _ids(chosen), label=label, seen=_seen(chosen)
     )
@@ -254,14 +255,14 @@ def _accept(chosen: Sequence[AnnotationRow]) -> None:
 
 
 def _say(done: str, told: BulkReport) -> None:
-    """Say what came of it; where that is nothing, what was ticked stays so."""
+    """Report a change; the selection stays where nothing changed."""
     if told.changed:
         st.session_state[_ACTS] = acts() + 1
     report(done, told)
 
 
 def remove(chosen: Sequence[ImageRow], *, key: str) -> None:
-    """Draw the deletion of images, after a confirmation that lists their contents."""
+    """Draw the button that deletes images, with a confirmation."""
     seen = {one.image_id: one.revision for one in chosen}
     with st.popover("Delete images", icon=":material/delete:", disabled=not chosen):
         what = widgets.ImagesToDelete(
@@ -279,7 +280,7 @@ def remove(chosen: Sequence[ImageRow], *, key: str) -> None:
 
 @state.reports_errors
 def _remove(seen: Seen) -> None:
-    """Remove what the button named: a tick that came with the press changes nothing."""
+    # What the button named: a selection that came with the click changes nothing.
     store, scope = services.store(), state.scope()
 
     def work(on_progress: bulk_progress.OnProgress) -> BulkReport:
@@ -297,20 +298,20 @@ _USUAL: Final = 0.8
 
 
 def accept_above(wanted: AnnotationFilter) -> None:
-    """Draw the offer to accept all boxes above a confidence, with how many those are.
+    """Draw the button that accepts all boxes above a confidence, with their count.
 
-    wanted: the filters on the page; its labels are the ones to begin with.
+    wanted: the filters of the page; its labels are selected at first.
     """
     with st.popover("Accept above …", icon=":material/done_all:", key="accept.above"):
         labels = _choose_labels(wanted)
         least = st.slider(
-            "Confidence, at least", 0.0, 1.0, _USUAL, 0.01, key="accept.least"
+            "Minimum confidence", 0.0, 1.0, _USUAL, 0.01, key="accept.least"
         )
         found = filters.acceptable(tuple(labels), least)
         st.markdown(_acceptable_in_words(found))
         st.caption(
-            "The model's boxes on images that nobody has approved or rejected. "
-            "One undo takes it all back."
+            "Accepts model boxes on images that are not approved or rejected. "
+            "You can undo this in one step."
         )
         st.button(
             f"Accept {widgets.plural(found.boxes, 'box')}",
@@ -333,14 +334,14 @@ def _choose_labels(wanted: AnnotationFilter) -> list[str]:
         ),
         default=labels,
         key=f"accept.labels.{hash(tuple(labels))}",
-        placeholder="every label",
+        placeholder="all labels",
         select_all=False,
     )
 
 
 def _acceptable_in_words(found: AcceptCounts) -> str:
     if not found.boxes:
-        return "No box that nobody has accepted yet is so sure."
+        return "No unaccepted box is that confident."
     boxes = widgets.plural(found.boxes, "box")
     images = widgets.plural(found.images, "image")
     labels = f" of {found.labels} labels" if found.labels > 1 else ""
@@ -349,7 +350,6 @@ def _acceptable_in_words(found: AcceptCounts) -> str:
 
 @state.reports_errors
 def _accept_above(labels: list[str], least: float, images: int) -> None:
-    """Accept what was counted: the button has said how many boxes that is."""
     store, scope = services.store(), state.scope()
 
     def work(on_progress: bulk_progress.OnProgress) -> BulkReport:

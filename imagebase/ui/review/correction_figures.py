@@ -39,34 +39,35 @@ from imagebase.review.thresholds import (
 from imagebase.store import JobState, Scope
 from imagebase.ui import cache, charts, services, state, widgets
 from imagebase.ui.review import filters
+from imagebase.wording import percent
 
 MOST_LABELS: Final = 18
 # Of fewer decisions than this a share says little.
 ENOUGH_TO_SAY: Final = 5
 MOST_CONFUSIONS: Final = 18
 _SAVED_HELP: Final = (
-    "By hand every final box is a drag and a label: 2 actions. Counted against it: 1 "
-    "for each box moved, relabelled or deleted, 2 for each added, and 1 on each image "
-    "whose other boxes were accepted. A box counts by what became of it in the end; "
-    "what was undone costs nothing."
+    "By hand, every final box takes 2 actions: a drag and a label. With the model: "
+    "1 per box moved, relabelled or deleted, 2 per box added, and 1 per image whose "
+    "other boxes were accepted. Only the final state of a box counts; undone changes "
+    "are free."
 )
 _LEFT_HELP: Final = (
-    "The median time between one image you changed and the next, times the images "
-    f"that are not approved. Gaps over {BREAK_SECONDS / 60:.0f} minutes are breaks; "
-    "what was done to many images at once does not count. There is a figure once you "
-    f"have changed {MIN_PACES + 1} images one by one."
+    "The median time from one image you changed to the next, times the number of "
+    f"images not approved yet. Gaps over {BREAK_SECONDS / 60:.0f} minutes count as "
+    "breaks; bulk changes are ignored. Available once you have changed "
+    f"{MIN_PACES + 1} images one by one."
 )
 
 
 def corrections() -> None:
-    """Draw what became of the model's boxes, and what that saved."""
+    """Draw how people corrected the model's boxes, and the work that it saved."""
     scope = state.scope()
     decided = decisions(scope)
     if not decided:
         st.info(
-            "Nobody has decided on a box yet. Accept, move, relabel or delete the "
-            "boxes of a model on **Edit**, or approve images: then this page shows how "
-            "the model fares and what it saves you."
+            "No corrections yet. Accept, move, relabel or delete model boxes on "
+            "**Edit**, or approve images, to see how accurate the model is and how "
+            "much work it saves."
         )
         return
     zone = _zone()
@@ -88,7 +89,7 @@ def corrections() -> None:
 
 
 def decisions(scope: Scope) -> list[Decision]:
-    """Return what people decided in a dataset, read once for each of its versions."""
+    """Return what people decided on boxes, cached for each version of the dataset."""
     version = services.store().version(scope)
     return _decisions(scope.owner_id, scope.dataset_id, version)
 
@@ -107,7 +108,7 @@ def _figures(
 
 
 def _zone() -> tzinfo:
-    """Return the time zone of the person's browser."""
+    """Return the browser's time zone."""
     try:
         return ZoneInfo(st.context.timezone or "UTC")
     except (ZoneInfoNotFoundError, ValueError):
@@ -117,13 +118,13 @@ def _zone() -> tzinfo:
 def _numbers(figures: CorrectionFigures) -> None:
     cells = st.columns(7)
     overlap = figures.mean_iou
-    _share(cells[0], "Kept as is", figures, Fate.KEPT)
+    _share(cells[0], "Kept", figures, Fate.KEPT)
     _share(
         cells[1],
         "Moved",
         figures,
         Fate.MOVED,
-        more=f" Overlap before and after: IoU {overlap:.2f} on average."
+        more=f" Mean IoU before and after: {overlap:.2f}."
         if overlap is not None
         else "",
     )
@@ -132,23 +133,21 @@ def _numbers(figures: CorrectionFigures) -> None:
     cells[4].metric(
         "Added",
         f"{figures.counts[Fate.ADDED]:,}",
-        help="Boxes that people drew because the model had missed them.",
+        help="Boxes drawn by hand because the model missed the object",
     )
     effort = figures.effort
     cells[5].metric(
         "Clicks saved",
-        f"{effort.share_saved:.0%}".replace("%", " %"),
+        percent(effort.share_saved),
         help=f"{effort.saved:,}: {effort.done:,} instead of {effort.by_hand:,}. "
         f"{_SAVED_HELP}",
     )
-    cells[6].metric("Time left for you", _time_left(), help=_LEFT_HELP)
-    said = [f"{figures.of_model:,} of the model's boxes decided on"]
+    cells[6].metric("Your time left", _time_left(), help=_LEFT_HELP)
+    parts = [f"{widgets.plural(figures.of_model, 'model box')} reviewed"]
     if overlap is not None:
-        said.append(f"moved boxes overlap with where they were by IoU {overlap:.2f}")
-    st.caption(
-        f"{'; '.join(said)}; {effort.done:,} clicks and drags instead of "
-        f"{effort.by_hand:,}."
-    )
+        parts.append(f"mean IoU of moved boxes before and after: {overlap:.2f}")
+    parts.append(f"{effort.done:,} clicks and drags instead of {effort.by_hand:,}")
+    st.caption(" · ".join(parts))
 
 
 def _share(
@@ -161,9 +160,9 @@ def _share(
 ) -> None:
     cell.metric(
         name,
-        f"{figures.share(fate):.0%}".replace("%", " %"),
-        help=f"{figures.counts[fate]:,} of {widgets.plural(figures.of_model, 'box')} "
-        f"of the model.{more}",
+        percent(figures.share(fate)),
+        help=f"{figures.counts[fate]:,} of "
+        f"{widgets.plural(figures.of_model, 'model box')}.{more}",
     )
 
 
@@ -189,11 +188,10 @@ def _by_label(figures: CorrectionFigures, decided: Sequence[Decision]) -> None:
         for name in names
         for fate, count in figures.by_label[name].items()
     ]
-    worst = _most_corrected(figures, names)
     charts.fates_by(
         rows,
         key="figures.fates",
-        title=worst,
+        title=_most_corrected(figures, names),
         is_share=True,
         on_pick=_images_where(
             decided, rows, lambda one: one.label, "boxes of {name}, {fate}"
@@ -202,7 +200,7 @@ def _by_label(figures: CorrectionFigures, decided: Sequence[Decision]) -> None:
 
 
 def _most_corrected(figures: CorrectionFigures, names: Sequence[str]) -> str:
-    """Return a sentence about the label whose boxes need most correcting."""
+    """Return the title that names the most corrected label."""
 
     def share_kept(name: str) -> float:
         counts = figures.by_label[name]
@@ -212,8 +210,8 @@ def _most_corrected(figures: CorrectionFigures, names: Sequence[str]) -> str:
         name for name in names if sum(figures.by_label[name].values()) >= ENOUGH_TO_SAY
     ]
     worst = min(frequent or names, key=share_kept)
-    share = f"{1 - share_kept(worst):.0%}".replace("%", " %")
-    return f"{share} of {widgets.escape(worst)} needed a hand, the most of all"
+    share = percent(1 - share_kept(worst))
+    return f"Most corrected: {widgets.escape(worst)}, {share} of its boxes"
 
 
 def _over_time(
@@ -235,7 +233,7 @@ def _over_time(
     charts.fates_by(
         rows,
         key="figures.time",
-        title=f"{totals[busiest]:,} decisions in the busiest {span}, {busiest}",
+        title=f"Busiest {span}: {busiest}, {totals[busiest]:,} decisions",
         is_share=False,
         is_upright=True,
         on_pick=_images_where(
@@ -265,7 +263,7 @@ def _images_where(
 
 def _confusions(figures: CorrectionFigures, decided: Sequence[Decision]) -> None:
     if not figures.confusions:
-        st.markdown("**No box was given another label**")
+        st.markdown("**No boxes were relabelled**")
         return
     shown = figures.confusions[:MOST_CONFUSIONS]
     first = shown[0]
@@ -276,14 +274,14 @@ def _confusions(figures: CorrectionFigures, decided: Sequence[Decision]) -> None
         chosen = Counter(
             one.image_id for one in decided if (one.label, one.new_label) == pair
         )
-        filters.show_images(list(chosen), why=f"{pair[0]} relabelled {pair[1]}")
+        filters.show_images(list(chosen), why=f"{pair[0]} relabelled to {pair[1]}")
 
     charts.bars(
         [f"{one.label} → {one.new_label}" for one in shown],
         [one.count for one in shown],
         colours=[labels.colour_of(one.new_label) for one in shown],
         key="figures.confusions",
-        title=f"{widgets.escape(first.label)} became {widgets.escape(first.new_label)} "
+        title=f"{widgets.escape(first.label)} → {widgets.escape(first.new_label)}: "
         f"{widgets.plural(first.count, 'time')}",
         what="boxes",
         on_pick=pick,
@@ -292,7 +290,7 @@ def _confusions(figures: CorrectionFigures, decided: Sequence[Decision]) -> None
 
 @dataclass(frozen=True, slots=True)
 class KeptModel:
-    """A model whose boxes are in the dataset, and how they were put there last."""
+    """A model with saved boxes, and the rule they were last saved by."""
 
     setup: ModelConfig
     detector: Detector
@@ -300,7 +298,7 @@ class KeptModel:
 
 
 def kept_model(model_id: str) -> KeptModel | None:
-    """Return the model of this id, looking as when its boxes were kept last."""
+    """Return the model of this id, set up as when its boxes were last saved."""
     title = model_id.rpartition("-")[0]
     used: dict[ModelConfig, Mapping[str, Any]] = {}
     for job in services.store().jobs(state.scope()):  # the newest first
@@ -309,7 +307,7 @@ def kept_model(model_id: str) -> KeptModel | None:
     if title in cache.models():
         used.setdefault(ModelConfig((title,)), {})
     for setup, parameters in used.items():
-        # A model that was deleted has nothing to learn from any more.
+        # The model may have been deleted.
         with contextlib.suppress(ModelLoadError, UnknownModelError):
             detector = cache.detector(setup)
             if detector.model_id == model_id:
@@ -318,14 +316,14 @@ def kept_model(model_id: str) -> KeptModel | None:
 
 
 def _rule_now(parameters: Mapping[str, Any], detector: Detector) -> SelectionRule:
-    """Return the rule of a job, under the names that labels have since."""
+    """Return the rule of a job, with today's label names."""
     rule, scope = SelectionRule.of(parameters), state.scope()
     names = mapping_now(services.store(), scope, detector.labels, rule.mapping)
     return replace(rule, mapping=names)
 
 
 def learned(scope: Scope, model: KeptModel) -> tuple[Learned | TooFew, ...]:
-    """Return what follows for each label that was decided on, the most often first."""
+    """Return the learned threshold of each label with decisions, most first."""
     key = candidates_key(model.detector)
     return _learned_once(
         scope.owner_id,
@@ -364,6 +362,5 @@ def _learned_once(
     evidence = with_missed(
         known, approved, quiet, rule=_model.rule, model_labels=detector.labels
     )
-    # What was never decided on has nothing to say, however much was left out.
-    told = [learn(name, one) for name, one in evidence.items() if one.decisions]
-    return tuple(sorted(told, key=lambda one: (-one.decisions, one.label)))
+    results = [learn(name, one) for name, one in evidence.items() if one.decisions]
+    return tuple(sorted(results, key=lambda one: (-one.decisions, one.label)))

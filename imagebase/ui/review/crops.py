@@ -1,4 +1,4 @@
-"""The Review page's contact sheet: crops in a grid, ticked and corrected in bulk."""
+"""Contact sheet of the Review page: crops in a grid, selected and corrected in bulk."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -15,29 +15,29 @@ from imagebase.wording import percent
 
 PAGE_SIZE: Final = 48
 _MOST_LABELS: Final = 8
-_HINT: Final = "Click crops to select them; Shift selects a row of them, A all."
+_HINT: Final = "Click crops to select them. Shift+click selects a range, A selects all."
 
 
 def contact_sheet() -> None:
-    """Draw what is in the boxes that pass the filters, the most doubtful first."""
+    """Draw the crops of the boxes that match the filters."""
     wanted, order = filters.draw_label_filters()
     _frequent_labels(wanted)
     total = services.store().count_annotations(state.scope(), wanted)
     with filters.bar():
         filters.draw_labels_chip(wanted)
-        offset = filters.turn_pages(
-            total, "label", page_size=PAGE_SIZE, key="review.crops.page"
+        offset = filters.draw_paging(
+            total, "box", page_size=PAGE_SIZE, key="review.crops.page"
         )
         actions.accept_above(wanted)
     if not total:
         similar_offer.draw_offer()
-        filters.say_no_label_matches()
+        filters.say_no_box_matches()
         return
     _sheet(wanted, order, offset, services.store().version(state.scope()))
 
 
 def _frequent_labels(wanted: AnnotationFilter) -> None:
-    """Draw the labels that are frequent among what passes the rest, to go to one."""
+    """Draw the most frequent labels under the other filters, to filter by one."""
     counts = filters.label_counts(replace(wanted, labels=None))
     chosen = list(wanted.labels or ())
     names = list(dict.fromkeys([*chosen[:1], *counts]))[:_MOST_LABELS]
@@ -64,9 +64,9 @@ def _choose_label(key: str) -> None:
 @st.fragment
 @widgets.guarded
 def _sheet(wanted: AnnotationFilter, order: str, offset: int, version: str) -> None:
-    """Draw a page of crops and what can be done to the ticked ones.
+    """Draw a page of crops and the actions on the selected ones.
 
-    version: of the dataset as the rest of the page shows it.
+    version: of the dataset, as the rest of the page shows it.
     """
     widgets.go_to_editor()
     state.leave_deleted_dataset()
@@ -78,16 +78,16 @@ def _sheet(wanted: AnnotationFilter, order: str, offset: int, version: str) -> N
         scope, wanted, order=order, offset=offset, limit=PAGE_SIZE
     )
     head = st.container()
-    # Ticks last while other people save, and end with one's own act or another page.
+    # The selection outlives changes by others; an own change or a new page ends it.
     shown = f"{actions.acts()}.{offset}.{scope.dataset_id}"
-    ticked = draw_sheet(_tiles(rows), key="review.sheet", version=shown)
-    chosen = [row for row in rows if _key(row) in ticked]
+    selected = draw_sheet(_tiles(rows), key="review.sheet", version=shown)
+    chosen = [row for row in rows if _key(row) in selected]
     with head:
         actions.act_on_boxes(chosen, key="review.crops")
-        _say_ticked(chosen)
+        _say_selected(chosen)
 
 
-def _say_ticked(chosen: Sequence[AnnotationRow]) -> None:
+def _say_selected(chosen: Sequence[AnnotationRow]) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         actions.say_selected(chosen, hint=_HINT)
         if len({row.image_id for row in chosen}) == 1:
@@ -116,7 +116,7 @@ def _tiles(rows: Sequence[AnnotationRow]) -> list[Tile]:
 
 
 def _value(row: AnnotationRow) -> str:
-    """Return the confidence of a model's box, or that a person has seen to it."""
+    """Return the confidence of a model's box, or a check mark once reviewed."""
     one = row.annotation
     if not one.is_untouched or row.status is ReviewStatus.APPROVED:
         return "✓"

@@ -1,4 +1,4 @@
-"""Figures of the Review page: dataset health, corrections, learned thresholds."""
+"""Statistics of the Review page: dataset health, corrections, thresholds."""
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
@@ -35,20 +35,21 @@ from imagebase.ui import cache, charts, services, state, widgets
 from imagebase.ui.review import filters
 from imagebase.ui.review.correction_figures import corrections
 from imagebase.ui.review.threshold_offer import threshold_offer
+from imagebase.wording import percent
 
 MOST_LABELS: Final = 30
 MOST_TAGS: Final = 12
 _ALL: Final = "all labels"
 _FINDING_HELP: Final = (
-    f"Tiny boxes have a side under {TINY_PX:.0f} px or less than "
-    f"{TINY_SHARE * 100:.1f} % of their image, whole-image boxes more than "
-    f"{WHOLE_SHARE * 100:.0f} % of it. The rest is what the quality check found at "
+    f"Tiny boxes have a side under {TINY_PX:.0f} px or cover less than "
+    f"{TINY_SHARE * 100:.1f} % of the image; whole-image boxes cover more than "
+    f"{WHOLE_SHARE * 100:.0f} % of it. The other issues come from the quality check at "
     "upload."
 )
 
 
 def health() -> None:
-    """Draw what the images and boxes are like, a click on any of it away from them."""
+    """Draw the statistics of images and boxes; a click on a bar shows its images."""
     scope = state.scope()
     version = services.store().version(scope)
     images, boxes = cache.health_tables(scope.owner_id, scope.dataset_id, version)
@@ -59,25 +60,25 @@ def health() -> None:
         with left:
             _by_status(images)
         with right:
-            _worth_a_look(found)
+            _issues(found)
         st.info(
-            "There are no boxes yet. Let a model look for objects on **Annotate**, or "
-            "draw some on **Edit**: then labels, sizes and places are shown here."
+            "No boxes yet. Run a model on **Annotate** or draw boxes on **Edit** to "
+            "see statistics of labels, sizes and positions."
         )
         return
-    chosen = _choose_label(boxes)
-    mine = boxes if chosen is None else boxes.of_label(chosen)
+    label = _choose_label(boxes)
+    shown = boxes if label is None else boxes.of_label(label)
     first, second, third = st.columns(3, gap="medium")
     with first:
         _by_label(boxes)
     with second:
         _by_status(images)
-        _sizes(mine, images, chosen)
-        _crowds(mine, images, chosen)
+        _sizes(shown, images, label)
+        _crowds(shown, images, label)
     with third:
-        _worth_a_look(found)
-        _places(mine, images, chosen)
-        _shapes(mine, images, chosen)
+        _issues(found)
+        _places(shown, images, label)
+        _shapes(shown, images, label)
     _tags(images)
 
 
@@ -101,18 +102,18 @@ def _numbers(
     cells[2].metric("Boxes", f"{len(boxes):,}")
     cells[3].metric("Labels in use", f"{len(count_by_label(boxes)):,}")
     cells[4].metric(
-        "Boxes an image",
+        "Boxes per image",
         f"{np.median(counts):.0f}",
-        help="The median: half of the images have more, half have fewer.",
+        help="Median number of boxes per image",
     )
-    cells[5].metric("Worth a look", f"{len(suspects):,}", help=_FINDING_HELP)
+    cells[5].metric("Possible issues", f"{len(suspects):,}", help=_FINDING_HELP)
 
 
 def _choose_label(boxes: BoxTable) -> str | None:
-    """Draw the search over all labels, for the plots that show the boxes of one."""
+    """Draw the choice of the label that the charts of boxes show."""
     counts = count_by_label(boxes)
     chosen: str = st.selectbox(
-        "Sizes, places and shapes of",
+        "Sizes, positions and shapes of",
         [_ALL, *counts],
         format_func=lambda name: (
             f"{name} ({counts[name]:,})" if name in counts else name
@@ -143,7 +144,7 @@ def _by_label(boxes: BoxTable) -> None:
         [*shown.values(), *([rest] if rest else [])],
         colours=[*colours, *(["#999999"] if rest else [])],
         key="figures.labels",
-        title=f"{share} of the boxes are {first}",
+        title=f"{share} of boxes are {first}",
         what="boxes",
         on_pick=pick,
     )
@@ -174,9 +175,9 @@ def _by_status(images: ImageTable) -> None:
     )
 
 
-def _worth_a_look(found: dict[Finding, tuple[str, ...]]) -> None:
+def _issues(found: dict[Finding, tuple[str, ...]]) -> None:
     if not found:
-        st.markdown("**Nothing odd was found on the images**", help=_FINDING_HELP)
+        st.markdown("**No issues found**", help=_FINDING_HELP)
         return
     names = sorted(found, key=lambda one: -len(found[one]))
     most = names[0]
@@ -197,16 +198,21 @@ def _sizes(boxes: BoxTable, images: ImageTable, label: str | None) -> None:
     found = histogram(values, SIDE_EDGES)
     shares = [f"{edge * 100:g}" for edge in SIDE_EDGES]
     names = [f"{a} to {b} %" for a, b in pairwise(shares)]
-    middle = f"{np.median(values):.0%}" if len(values) else "0%"
+    middle = percent(float(np.median(values)) if len(values) else 0)
     charts.columns(
         [f"{edge * 100:.2g}" for edge in SIDE_EDGES[1:-1]] + ["100"],
         found.counts.tolist(),
         key="figures.sizes",
-        title=f"Half of the boxes span under {_spaced(middle)}",
+        title=f"Median box side: {middle} of the image side",
         what="boxes",
-        axis="side of the box, up to % of the image's",
+        axis="box side, up to % of the image side",
         on_pick=_images_of_bins(
-            boxes, images, found.bin_of, names, "boxes of {} of the image's side", label
+            boxes,
+            images,
+            found.bin_of,
+            names,
+            "boxes with a side of {} of the image",
+            label,
         ),
     )
 
@@ -229,9 +235,9 @@ def _crowds(boxes: BoxTable, images: ImageTable, label: str | None) -> None:
         names,
         bins.tolist(),
         key="figures.crowds",
-        title=f"{empty} without a box{widgets.escape(_of(label))}",
+        title=f"{empty} without boxes{widgets.escape(_of(label))}",
         what="images",
-        axis="boxes on an image",
+        axis="boxes per image",
         on_pick=pick,
     )
 
@@ -257,7 +263,7 @@ def _places(boxes: BoxTable, images: ImageTable, label: str | None) -> None:
     charts.heat_map(
         counts.tolist(),
         key="figures.places",
-        title=f"{share} of the boxes are in the middle quarter",
+        title=f"{share} of box centres are in the middle quarter",
         what="box centres",
         on_pick=pick,
     )
@@ -272,17 +278,22 @@ def _shapes(boxes: BoxTable, images: ImageTable, label: str | None) -> None:
         names[:-1],
         found.counts.tolist(),
         key="figures.shapes",
-        title=f"{tall} of the boxes are taller than wide",
+        title=f"{tall} of boxes are taller than wide",
         what="boxes",
         axis="width ÷ height, from",
         on_pick=_images_of_bins(
-            boxes, images, found.bin_of, names, "boxes from {} wide to high", label
+            boxes,
+            images,
+            found.bin_of,
+            names,
+            "boxes with a width to height ratio from {}",
+            label,
         ),
     )
 
 
 def _ratio(edge: float) -> str:
-    """Return a ratio as people say it: 1:2, 3:1."""
+    """Return a ratio like 1:2 or 3:1."""
     wide = f"{edge:.1f}".removesuffix(".0")
     tall = f"{1 / edge:.1f}".removesuffix(".0")
     return f"{wide}:1" if edge >= 1 else f"1:{tall}"
@@ -326,7 +337,7 @@ def _tags(images: ImageTable) -> None:
             list(shown.values()),
             key="figures.tags",
             title=f"{widgets.plural(shown[names[0]], 'image')} tagged "
-            f"{widgets.escape(names[0])}, the commonest of "
+            f"{widgets.escape(names[0])}, the most frequent of "
             f"{widgets.plural(len(counts), 'tag')}",
             what="images",
             on_pick=pick,
@@ -338,11 +349,7 @@ def _of(label: str | None) -> str:
 
 
 def _percent(part: int, whole: int) -> str:
-    return _spaced(f"{part / whole if whole else 0:.0%}")
-
-
-def _spaced(percent: str) -> str:
-    return percent.replace("%", " %")
+    return percent(part / whole if whole else 0)
 
 
 _VIEWS: Final = {
@@ -352,10 +359,10 @@ _VIEWS: Final = {
 }
 
 
-def figures() -> None:
-    """Draw the figures of this dataset, one view at a time."""
+def statistics() -> None:
+    """Draw the statistics of this dataset, one view at a time."""
     view: str = st.segmented_control(
-        "Figures of",
+        "Statistics",
         list(_VIEWS),
         default="Health",
         required=True,

@@ -16,11 +16,11 @@ from imagebase.ui import services, state, widgets
 from imagebase.wording import percent
 
 QUEUE: Final = "Queue"
-LABELS: Final = "Labels"
+BOXES: Final = "Boxes"
 CROPS: Final = "Crops"
 IMAGES: Final = "Images"
 LABEL_ERRORS: Final = "Label errors"
-FIGURES: Final = "Figures"
+STATISTICS: Final = "Statistics"
 
 LABELS_KEY: Final = "review.labels"
 # Every filter of boxes by its widget's key, with the value that lets all pass.
@@ -52,7 +52,7 @@ _CHOSEN: Final = "imagebase.review.chosen"
 
 @dataclass(frozen=True, slots=True)
 class ChosenImages:
-    """Images of one dataset that something on the page leads to, and what they are."""
+    """Images of one dataset that a click on a chart selected, and why."""
 
     dataset_id: str
     image_ids: tuple[str, ...]
@@ -60,11 +60,11 @@ class ChosenImages:
 
 
 def choose_view(names: Sequence[str], *, first: Callable[[], str]) -> str:
-    """Draw the switch between the views of these names; return the chosen one.
+    """Draw the switch between views; return the chosen one.
 
-    first: names the one to begin with, where none is chosen yet.
+    first: returns the view to open with.
     """
-    # And no default: a value that a click elsewhere has set would be at odds with it.
+    # Without a default: it would conflict with what a click elsewhere has set.
     if _VIEW not in st.session_state:
         st.session_state[_VIEW] = first()
     view = st.segmented_control(
@@ -79,29 +79,30 @@ def choose_view(names: Sequence[str], *, first: Callable[[], str]) -> str:
 
 
 def set_defaults(filters: Mapping[str, Any]) -> None:
-    """Let everything pass until somebody sets a filter; call it before the widgets."""
+    """Set filters without a value to match everything; call before their widgets."""
     for key, empty in filters.items():
         st.session_state.setdefault(key, empty)
 
 
 def _reset(filters: Mapping[str, Any]) -> None:
-    """Let everything pass again; only before the widgets are drawn, in a callback."""
+    """Clear filters; only in a callback, before their widgets are drawn."""
     for key, empty in filters.items():
         st.session_state[key] = empty
 
 
 def show_labels(*, labels: Collection[str]) -> None:
-    """Go to the table of labels, only those of these names in it."""
+    """Go to the table of boxes, filtered by these labels."""
     _reset(LABEL_FILTERS)
     st.session_state[LABELS_KEY] = list(labels)
-    st.session_state[_VIEW] = LABELS
+    st.session_state[_VIEW] = BOXES
 
 
 def show_images(image_ids: Sequence[str], *, why: str) -> None:
-    """Go to the table of images, only these in it; why: what they are, in a few words.
+    """Go to the table of images, filtered to these; without images, stay.
 
-    They stay so until somebody clears it or works on another dataset. Where there are
-    none, one stays where one is.
+    The filter lasts until it is cleared or another dataset is opened.
+
+    why: what these images are, in a few words.
     """
     if not image_ids:
         return
@@ -112,14 +113,14 @@ def show_images(image_ids: Sequence[str], *, why: str) -> None:
 
 
 def chosen_images() -> ChosenImages | None:
-    """Return what the table of images is limited to; None where it is to nothing."""
+    """Return the images the table is filtered to; None without such a filter."""
     chosen: ChosenImages | None = st.session_state.get(_CHOSEN)
     is_here = chosen is not None and chosen.dataset_id == state.dataset().dataset_id
     return chosen if is_here else None
 
 
 def draw_images_chip() -> None:
-    """Draw what the table of images is limited to, with a way out."""
+    """Draw the chip that clears the filter to certain images."""
     chosen = chosen_images()
     with st.container(width="content"):
         if chosen is not None:
@@ -127,13 +128,12 @@ def draw_images_chip() -> None:
 
 
 def _draw_chip(what: str, *, key: str, on_click: Callable[[], None]) -> None:
-    """Draw what is shown and nothing else; a press shows everything again."""
     st.button(
-        f"showing: {widgets.escape(what)}",
+        f"Filter: {widgets.escape(what)}",
         key=key,
         icon=":material/close:",
         icon_position="right",
-        help="Shows everything again.",
+        help="Clear this filter",
         on_click=on_click,
     )
 
@@ -143,44 +143,43 @@ def _clear_images() -> None:
 
 
 def bar() -> DeltaGenerator:
-    """Return a row for what says how much is shown."""
+    """Return the row for chips, the count and page numbers."""
     return st.container(horizontal=True, vertical_alignment="center", gap="small")
 
 
-def turn_pages(total: int, noun: str, *, page_size: int, key: str) -> int:
-    """Say how many there are and draw the pages to turn; return what lies before one.
+def draw_paging(total: int, noun: str, *, page_size: int, key: str) -> int:
+    """Draw the number of items and the page number; return the page's offset.
 
-    noun: what is counted, in the singular.
+    noun: of the items, in the singular.
     """
-    st.caption(f"{widgets.plural(total, noun)} in all", width="content")
+    st.caption(widgets.plural(total, noun), width="content")
     pages = -(-total // page_size)
     with st.container(width="content"):
         number = widgets.page_number(pages, key=key) if pages > 1 else 1
     return (number - 1) * page_size
 
 
-# Owner, dataset and its version: what was counted holds until the last one changes.
+# Owner, dataset and its version; counts are cached under these.
 _Key = tuple[str, str, str]
 
 
 def label_counts(wanted: AnnotationFilter) -> Mapping[str, int]:
-    """Return how many boxes that pass a filter each label has, the frequent first."""
-    # What a filter says of itself tells it apart; its lists cannot be hashed.
-    return _label_counts(_key(), _Asked(wanted))
+    """Return the number of matching boxes of each label, most frequent first."""
+    return _label_counts(_key(), _FilterKey(wanted))
 
 
 def people() -> tuple[str, ...]:
-    """Return who changed a box last, people and models, the busiest first."""
+    """Return who last changed a box, people and models, most boxes first."""
     return _people(_key())
 
 
 def acceptable(labels: tuple[str, ...], least: float) -> AcceptCounts:
-    """Return what an acceptance from a confidence on is about; no labels: every one."""
+    """Count what accepting from a confidence on would change; no labels means all."""
     return _acceptable(_key(), labels, least)
 
 
-class _Asked:
-    """A filter as a key: two that say the same are the same."""
+class _FilterKey:
+    """A hashable filter: equal where the representation is equal."""
 
     def __init__(self, wanted: AnnotationFilter) -> None:
         self.wanted = wanted
@@ -190,7 +189,7 @@ class _Asked:
         return hash(self.words)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Asked) and self.words == other.words
+        return isinstance(other, _FilterKey) and self.words == other.words
 
 
 def _key() -> _Key:
@@ -204,8 +203,8 @@ def _scope(key: _Key) -> Scope:
 
 
 @lru_cache(maxsize=64)
-def _label_counts(key: _Key, asked: _Asked) -> Mapping[str, int]:
-    return services.store().label_counts(_scope(key), asked.wanted)
+def _label_counts(key: _Key, key_filter: _FilterKey) -> Mapping[str, int]:
+    return services.store().label_counts(_scope(key), key_filter.wanted)
 
 
 @lru_cache(maxsize=16)
@@ -220,20 +219,20 @@ def _acceptable(key: _Key, labels: tuple[str, ...], least: float) -> AcceptCount
     )
 
 
-# The words of every order that the store knows, the usual ones first.
+# The words of every order of the store, the usual ones first.
 ORDER_WORDS: Final[Mapping[str, str]] = {
-    "doubt": "doubtful first",
-    "confidence": "surest first",
-    "upload": "as uploaded",
+    "doubt": "most uncertain",
+    "confidence": "highest confidence",
+    "upload": "upload order",
     "newest": "newest change",
     "oldest": "oldest change",
     "label": "label",
     "image": "image",
     "status": "status",
     "source": "source",
-    "who": "who",
-    "smallest": "smallest first",
-    "largest": "largest first",
+    "who": "user",
+    "smallest": "smallest",
+    "largest": "largest",
 }
 _FOLDED: Final = (
     "review.sources",
@@ -249,8 +248,8 @@ _FOLDED: Final = (
 
 
 def draw_label_filters() -> tuple[AnnotationFilter, str]:
-    """Draw the filters; return what passes them, and the name of its order."""
-    # And no defaults: what a click elsewhere has set would be at odds with them.
+    """Draw the filters of boxes; return the filter and the name of the order."""
+    # Without defaults: they would conflict with what a click elsewhere has set.
     set_defaults(LABEL_FILTERS)
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         text = st.text_input(
@@ -285,11 +284,12 @@ def draw_label_filters() -> tuple[AnnotationFilter, str]:
             step=0.01,
             key="review.confidence",
             persist_state="session",
-            help="A person's boxes have none; they show while the slider is wide open.",
+            help="Boxes drawn by people have no confidence: they are listed only while "
+            "the slider covers the whole range.",
             width=128,
         )
         order = st.selectbox(
-            "Order",
+            "Sort by",
             list(ORDER_WORDS),
             format_func=ORDER_WORDS.__getitem__,
             key="review.order",
@@ -308,14 +308,14 @@ def draw_label_filters() -> tuple[AnnotationFilter, str]:
 
 
 def _names() -> list[str]:
-    """Return the labels to choose from, and those in use under another name."""
+    """Return the labels of the dataset, and hidden ones still in use."""
     shown = services.store().labels(state.scope()).shown_names
     in_use = label_counts(AnnotationFilter())
     return list(dict.fromkeys([*shown, *in_use]))
 
 
 def _draw_more() -> dict[str, Any]:
-    """Draw the filters that few need; return them as `AnnotationFilter` takes them."""
+    """Draw the less common filters; return the arguments of `AnnotationFilter`."""
     active = sum(_is_set(key) for key in _FOLDED)
     title = f"More ({active})" if active else "More"
     with st.popover(title, icon=":material/filter_list:", key="review.more"):
@@ -343,10 +343,10 @@ def _draw_makers() -> dict[str, Any]:
         select_all=False,
     )
     who = right.multiselect(
-        "Changed last by",
+        "Last changed by",
         people(),
         key="review.who",
-        placeholder="anybody",
+        placeholder="anyone",
         persist_state="session",
         select_all=False,
     )
@@ -354,7 +354,7 @@ def _draw_makers() -> dict[str, Any]:
     image = left.text_input(
         "Image",
         key="review.image",
-        placeholder="a part of the file's name",
+        placeholder="part of the file name",
         persist_state="session",
     )
     attribute = right.text_input(
@@ -362,8 +362,8 @@ def _draw_makers() -> dict[str, Any]:
         key="review.attribute",
         placeholder="occluded, or color = red",
         persist_state="session",
-        help="A name finds every box that has the attribute; a name and a value those "
-        "with this value.",
+        help="Enter a name to find boxes with this attribute, or name = value to match "
+        "the value.",
     )
     named = parsed(attribute or "")
     return {
@@ -387,7 +387,7 @@ def _draw_times() -> dict[str, Any]:
 
 
 def _midnight(day: date | None) -> datetime | None:
-    """Return when a day begins where the person is, in UTC."""
+    """Return when a day begins in the browser's time zone, in UTC."""
     if day is None:
         return None
     offset = timedelta(minutes=st.context.timezone_offset or 0)
@@ -397,7 +397,7 @@ def _midnight(day: date | None) -> datetime | None:
 def _draw_sizes() -> dict[str, Any]:
     left, right = st.columns(2)
     least = left.number_input(
-        "Shortest side from, px",
+        "Shorter side from, px",
         0,
         value=None,
         key="review.least_px",
@@ -405,7 +405,7 @@ def _draw_sizes() -> dict[str, Any]:
         persist_state="session",
     )
     below = right.number_input(
-        "to under, px",
+        "below, px",
         0,
         value=None,
         key="review.below_px",
@@ -413,7 +413,7 @@ def _draw_sizes() -> dict[str, Any]:
         persist_state="session",
     )
     share: Any = st.slider(
-        "Share of the image, %",
+        "Box area, % of the image",
         0,
         100,
         key="review.share",
@@ -429,28 +429,25 @@ def _draw_sizes() -> dict[str, Any]:
 
 
 def clear_label_filters() -> None:
-    """Let every box pass again."""
+    """Clear all filters of boxes."""
     _reset(LABEL_FILTERS)
 
 
 def draw_labels_chip(wanted: AnnotationFilter) -> None:
-    """Draw what passes the filters, in words, with a way to see everything again."""
+    """Draw the chip that names the filters of boxes and clears them."""
     words = describe(wanted)
     with st.container(width="content"):
         if words:
             _draw_chip(words, key="review.clear_labels", on_click=clear_label_filters)
 
 
-def say_no_label_matches() -> None:
-    """Say what to do where no box passes the filters."""
-    st.info(
-        "No label passes these filters. Widen them, or let a model look for "
-        "objects on **Annotate**."
-    )
+def say_no_box_matches() -> None:
+    """Draw the next step where no box matches the filters."""
+    st.info("No boxes match. Clear a filter, or run a model on **Annotate**.")
 
 
 def describe(wanted: AnnotationFilter) -> str:
-    """Return what passes a filter, in words; empty where everything does."""
+    """Return a filter in words; empty where everything matches."""
     return " · ".join(_words(wanted))
 
 
@@ -463,14 +460,14 @@ def _words(wanted: AnnotationFilter) -> list[str]:
     if wanted.confidence:
         least, most = (percent(one) for one in wanted.confidence)
         found.append(f"confidence {least} to {most}")
-    found += [f"made by {one}" for one in wanted.sources or ()]
+    found += [f"source: {one}" for one in wanted.sources or ()]
     found += [f"changed by {one}" for one in wanted.who or ()]
     if wanted.image:
         found.append(f"image “{wanted.image}”")
     if wanted.attribute:
         found.append(" = ".join(part for part in wanted.attribute if part is not None))
     if wanted.since or wanted.until:
-        found.append("changed in a span")
+        found.append("changed in a date range")
     if wanted.sides:
         found.append(_sides(*wanted.sides))
     if wanted.share:
@@ -485,5 +482,5 @@ def _listed(names: Sequence[str], noun: str, *, most: int = 3) -> list[str]:
 
 def _sides(least: float, below: float) -> str:
     return f"side from {least:.0f} px" + (
-        "" if below == float("inf") else f" to under {below:.0f} px"
+        "" if below == float("inf") else f" to below {below:.0f} px"
     )

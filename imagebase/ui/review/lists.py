@@ -1,4 +1,4 @@
-"""Tables of all labels and all images, with the image beside them."""
+"""Tables of all boxes and all images, next to the selected image."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -26,9 +26,9 @@ _HIGHEST_PX: Final = 320
 
 
 def show(record: ImageRecord, marked: frozenset[str] = frozenset()) -> None:
-    """Draw an image with its boxes and comments, and the way to the editor.
+    """Draw an image with its boxes and comments, and its actions.
 
-    marked: ids of the boxes that stand out.
+    marked: ids of the boxes to highlight.
     """
     scope = state.scope()
     suggested = suggested_boxes.of_record(record)
@@ -67,7 +67,7 @@ def _boxes_in_words(record: ImageRecord, suggestions: int) -> str:
 
 
 def _width(size: Size) -> int | Literal["stretch"]:
-    """Return how wide to show a picture so that it is not much higher than a table."""
+    """Return the width at which an image is about as high as the table."""
     if size.height <= size.width:
         return "stretch"
     return max(round(_HIGHEST_PX * size.width / size.height), 1)
@@ -78,20 +78,20 @@ TABLE_PX: Final = 400
 SHARES: Final = (10, 3)
 
 
-def label_table() -> None:
-    """Draw every label that passes the filters, with what can be done to a choice."""
+def box_table() -> None:
+    """Draw the boxes that match the filters, and the actions on selected ones."""
     scope, store = state.scope(), services.store()
     wanted, order = filters.draw_label_filters()
     total = store.count_annotations(scope, wanted)
     with filters.bar():
         filters.draw_labels_chip(wanted)
-        offset = filters.turn_pages(
-            total, "label", page_size=PAGE_SIZE, key="review.labels.page"
+        offset = filters.draw_paging(
+            total, "box", page_size=PAGE_SIZE, key="review.labels.page"
         )
         actions.accept_above(wanted)
     similar_offer.draw_offer()
     if not total:
-        filters.say_no_label_matches()
+        filters.say_no_box_matches()
         return
     rows = store.annotation_rows(
         scope, wanted, order=order, offset=offset, limit=PAGE_SIZE
@@ -106,7 +106,7 @@ def label_table() -> None:
 
 
 def _table(rows: Sequence[AnnotationRow], offset: int) -> list[int]:
-    """Draw a page of the table; return the places of the rows that are ticked."""
+    """Draw a page of the table; return the indices of the selected rows."""
     event = st.dataframe(
         _frame(rows),
         hide_index=True,
@@ -131,7 +131,7 @@ def _frame(rows: Sequence[AnnotationRow]) -> pd.DataFrame:
             ],
             "image": [row.file_name for row in rows],
             "label": [one.label for one in boxes],
-            **_known(boxes),
+            **_attributes(boxes),
             "size": [f"{one.box.width:.0f} × {one.box.height:.0f}" for one in boxes],
             "confidence": [as_percent(one.confidence) for one in boxes],
             "source": [_source(row) for row in rows],
@@ -142,8 +142,8 @@ def _frame(rows: Sequence[AnnotationRow]) -> pd.DataFrame:
     ).astype({"confidence": "float64"})
 
 
-def _known(boxes: Sequence[Annotation]) -> dict[str, list[str]]:
-    """Return a column of attributes, where any of these boxes has some."""
+def _attributes(boxes: Sequence[Annotation]) -> dict[str, list[str]]:
+    """Return a column of attributes, if any of these boxes has some."""
     words = [in_words(one.attributes) for one in boxes]
     return {"attributes": words} if any(words) else {}
 
@@ -163,9 +163,9 @@ def _columns() -> dict[str, Any]:
             "conf.", format="%.0f %%", width=48, help="The model's confidence."
         ),
         "source": config.TextColumn("source", width=66),
-        "who": config.TextColumn("who", width=58),
+        "who": config.TextColumn("user", width=58),
         "when": config.DatetimeColumn(
-            "when",
+            "changed",
             format="D MMM HH:mm",
             timezone=st.context.timezone or "UTC",
             width=88,
@@ -181,12 +181,12 @@ def _source(row: AnnotationRow) -> str:
 
 
 def _fingerprint(rows: Sequence[AnnotationRow]) -> int:
-    """Return a number that changes with the rows: a selection is only by position."""
+    """Return a number that changes with the rows: selections are by position."""
     return hash(tuple(row.annotation.annotation_id for row in rows))
 
 
 def _show_chosen(chosen: Sequence[AnnotationRow]) -> None:
-    """Draw the image of the last chosen row, the chosen boxes on it standing out."""
+    """Draw the image of the last selected row, with the selected boxes highlighted."""
     record = services.store().record(state.scope(), chosen[-1].image_id)
     marked = frozenset(row.annotation.annotation_id for row in chosen)
     show(record, marked)
@@ -197,13 +197,13 @@ _OPEN: Final = "open comments"
 
 
 def image_table() -> None:
-    """Draw the images that pass the filters, with what can be done to a choice."""
+    """Draw the images that match the filters, and the actions on selected ones."""
     scope, store = state.scope(), services.store()
     wanted = _filters()
     total = store.count_images(scope, wanted)
     with filters.bar():
         filters.draw_images_chip()
-        offset = filters.turn_pages(
+        offset = filters.draw_paging(
             total, "image", page_size=PAGE_SIZE, key="review.images.page"
         )
     if not total:
@@ -244,8 +244,8 @@ def _filters() -> ImageFilter:
             [_MINE, _OPEN],
             selection_mode="multi",
             key="review.image_only",
-            help="“Mine, rejected” are images that came back and that you edited last "
-            "or drew a box on.",
+            help="“mine, rejected” are rejected images that you edited last or drew "
+            "a box on.",
             persist_state="session",
         )
         tags = _choose_tags()
@@ -276,17 +276,17 @@ def _choose_tags() -> list[str]:
 
 def _empty(wanted: ImageFilter) -> str:
     if wanted.rejected_of is not None:
-        return "Nothing of yours was sent back. Take the filter off to see the others."
+        return "None of your images were rejected. Clear the filter to see all images."
     return "No images match. Clear a filter."
 
 
 def _act(chosen: Sequence[ImageRow], wanted: ImageFilter, total: int) -> None:
     with st.container():
-        takes_all = total > 1 and st.checkbox(
-            f"All {widgets.plural(total, 'image')} that match, on every page",
+        selects_all = total > 1 and st.checkbox(
+            f"Select all {widgets.plural(total, 'matching image')}, on every page",
             key=f"review.images.all.{hash((total, str(wanted)))}",
         )
-    if takes_all:
+    if selects_all:
         chosen = services.store().image_rows(state.scope(), wanted)
     images = {one.image_id: one.revision for one in chosen}
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
@@ -302,7 +302,7 @@ def _act(chosen: Sequence[ImageRow], wanted: ImageFilter, total: int) -> None:
 
 
 def _image_table(rows: Sequence[ImageRow], offset: int) -> list[int]:
-    """Draw a page of the table; return the places of the rows that are ticked."""
+    """Draw a page of the table; return the indices of the selected rows."""
     config = st.column_config
     event = st.dataframe(
         _image_frame(rows),
@@ -316,10 +316,8 @@ def _image_table(rows: Sequence[ImageRow], offset: int) -> list[int]:
             "status": config.TextColumn("status", width=74),
             "boxes": config.NumberColumn("boxes", width=52),
             "labels": config.TextColumn("labels", width=150),
-            "open": config.TextColumn(
-                "open", width=48, help="Comments that nobody has resolved."
-            ),
-            "comment": config.TextColumn("sent back with", width=150),
+            "open": config.TextColumn("open", width=48, help="Unresolved comments"),
+            "comment": config.TextColumn("rejection comment", width=150),
             "tags": config.TextColumn("tags", width=80),
         },
     )

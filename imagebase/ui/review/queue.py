@@ -14,7 +14,7 @@ from imagebase.annotation import (
     Source,
 )
 from imagebase.errors import StoreError
-from imagebase.jobs.scoring import ModelInUse, judge_images, model_in_use, stale_images
+from imagebase.jobs.scoring import ModelInUse, model_in_use, score_images, stale_images
 from imagebase.review.bulk_edits import approve_images
 from imagebase.review.uncertainty import add_missed
 from imagebase.store import DoubtCounts, DoubtRow, JobState
@@ -26,29 +26,29 @@ from imagebase.wording import percent
 
 
 def label_errors() -> None:
-    """Draw what the newest evaluation finds doubtful in the labels themselves."""
-    kept = run_data.runs()
-    if not kept:
+    """Draw the likely label errors found by the newest evaluation."""
+    runs = run_data.runs()
+    if not runs:
         st.info(
-            "Judge a model on **Evaluate** first: where it is sure and your labels say "
-            "something else comes here, the likeliest errors in front."
+            "Run a model on **Evaluate** first. Labels that disagree with its "
+            "confident detections are listed here, most likely errors first."
         )
         st.page_link(
             "pages/evaluate.py", label="**Evaluate**", icon=":material/analytics:"
         )
         return
-    gallery.draw_label_errors(kept[0].run_id)
+    gallery.draw_label_errors(runs[0].run_id)
 
 
 PAGE_SIZE: Final = 12
 COLUMNS: Final = 3
-# So many are judged in a blink; more are a job with progress.
+# Up to this many are scored at once; more are a job with progress.
 JUDGED_AT_ONCE: Final = 500
 KIND_WORDS: Final = {
-    DoubtKind.MISSED: "perhaps missed",
-    DoubtKind.ONE_WAY: "not seen again",
+    DoubtKind.MISSED: "possibly missed",
+    DoubtKind.ONE_WAY: "mirror mismatch",
     DoubtKind.OVERLAP: "overlaps",
-    DoubtKind.NEAR: "near the threshold",
+    DoubtKind.NEAR: "near threshold",
     DoubtKind.RARE: "rare label",
 }
 _ICONS: Final = {
@@ -58,30 +58,30 @@ _ICONS: Final = {
     DoubtKind.NEAR: ":material/tune:",
     DoubtKind.RARE: ":material/diamond:",
 }
-# No label of the palette has it, and few photographs do.
+# In no palette, and rare in photographs.
 _MISSED_COLOUR: Final = "#FF00E6"
 _MOST_OFFERED: Final = 3
 _NAME_LETTERS: Final = 24
 
 
 def queue() -> None:
-    """Draw the images that need a look, most doubtful first, with what can be done."""
+    """Draw the images to review, most uncertain first, with their actions."""
     scope, store = state.scope(), services.store()
     in_use = model_in_use(store, scope)
-    _judge_what_changed(in_use)
+    _score_changed(in_use)
     counts = store.doubt_counts(scope)
     left, right = st.columns([3, 1], vertical_alignment="top")
     with left:
         kind = _choose_kind(counts) if counts.images else None
     with right:
-        _look_again(in_use)
+        _mirrored_check(in_use)
     job_progress.show("doubt")
     if not counts.images:
-        _say_why_it_is_empty(in_use)
+        _say_why_empty(in_use)
         return
     total = counts.images if kind is None else counts.by_kind[kind]
     if not total:
-        st.info("No images left with this reason. Click it again to see the others.")
+        st.info("No images with this reason. Click it again to show all.")
         return
     pages = -(-total // PAGE_SIZE)
     number = widgets.page_number(pages, key="queue.page") if pages > 1 else 1
@@ -92,24 +92,24 @@ def queue() -> None:
 
 
 def first_view() -> str:
-    """Return the view to begin with: the queue, where judging has found any image."""
+    """Return the view to open with: the queue, if it has images."""
     found = services.store().doubtful_images(state.scope(), limit=1)
-    return filters.QUEUE if found else filters.LABELS
+    return filters.QUEUE if found else filters.BOXES
 
 
-def _judge_what_changed(in_use: ModelInUse | None) -> None:
+def _score_changed(in_use: ModelInUse | None) -> None:
     scope, store = state.scope(), services.store()
     stale = stale_images(store, scope, in_use)
     if not stale:
         return
     job = job_progress.latest("doubt")
     if len(stale) <= JUDGED_AT_ONCE:
-        judge_images(store, scope, stale, in_use)
+        score_images(store, scope, stale, in_use)
     elif job is None or job.state is JobState.DONE:
         job_progress.start("doubt", {"mirrored": False})
     elif not job_progress.is_active(job):
         st.button(
-            f"Judge {widgets.plural(len(stale), 'image')} that changed",
+            f"Update {widgets.plural(len(stale), 'changed image')}",
             key="queue.judge",
             icon=":material/sort:",
             on_click=job_progress.start,
@@ -119,7 +119,7 @@ def _judge_what_changed(in_use: ModelInUse | None) -> None:
 
 def _choose_kind(counts: DoubtCounts) -> DoubtKind | None:
     st.markdown(
-        f"**{widgets.plural(counts.images, 'image')}** to review, most doubtful "
+        f"**{widgets.plural(counts.images, 'image')}** to review, most uncertain "
         "first. Click a reason to filter by it."
     )
     kind: DoubtKind | None = st.pills(
@@ -133,8 +133,8 @@ def _choose_kind(counts: DoubtCounts) -> DoubtKind | None:
     return kind
 
 
-def _look_again(in_use: ModelInUse | None) -> None:
-    """Draw the button of the mirrored check, and how long it takes."""
+def _mirrored_check(in_use: ModelInUse | None) -> None:
+    """Draw the button of the mirrored check, with its estimated time."""
     if in_use is None:
         return
     count = services.store().count_seen_once(
@@ -146,8 +146,8 @@ def _look_again(in_use: ModelInUse | None) -> None:
         icon=":material/flip:",
         width="stretch",
         disabled=not count or job_progress.is_active(job_progress.latest("doubt")),
-        help="Runs the model on each image flipped left to right. What only one of the "
-        "two finds is doubtful; an object without a box may have been missed.",
+        help="Runs the model on each image mirrored left to right. Objects found in "
+        "only one of the two runs are uncertain; those without a box may be missed.",
         on_click=job_progress.start,
         args=("doubt", {"mirrored": True}),
     )
@@ -159,7 +159,7 @@ def _look_again(in_use: ModelInUse | None) -> None:
 
 
 def _how_long(count: int) -> str:
-    """Return how long a pass over so many images takes at the last run's pace."""
+    """Return the estimated time for so many images, from the last run's speed."""
     for job in services.store().jobs(state.scope()):
         result = job.result or {}
         if job.kind in ("annotate", "doubt") and result.get("images"):
@@ -175,28 +175,28 @@ def _how_long(count: int) -> str:
     return ""
 
 
-def _say_why_it_is_empty(in_use: ModelInUse | None) -> None:
+def _say_why_empty(in_use: ModelInUse | None) -> None:
     if job_progress.is_active(job_progress.latest("doubt")):
         return
     by_status = services.store().progress(state.scope())
     total, approved = sum(by_status.values()), by_status.get(ReviewStatus.APPROVED, 0)
     if approved == total:
-        st.success("Every image is approved. Nothing is left to review.")
+        st.success("All images are approved. Nothing is left to review.")
         st.page_link("pages/export.py", label="**Export**", icon=":material/download:")
     elif in_use is None and by_status.get(ReviewStatus.NEW, 0):
         _send_to_annotate(
-            "No model has looked at these images yet. Run one on **Annotate**: the "
-            "images it is least sure of come first here."
+            "No model has run on these images yet. Run one on **Annotate**: the images "
+            "it is least sure about are listed first here."
         )
     elif by_status.get(ReviewStatus.NEW, 0) == total - approved:
         _send_to_annotate(
-            "The model's boxes are not in the dataset yet. Save them on **Annotate**: "
-            "the doubtful ones come first here."
+            "The model's boxes are not saved yet. Save them on **Annotate**: the "
+            "uncertain ones are listed first here."
         )
     else:
         st.success(
-            "Nothing is doubtful: no box is near the threshold, no label is rare, "
-            "nothing overlaps, and nothing seems to be missed."
+            "No uncertain images: no box is near the threshold, no label is rare, no "
+            "boxes overlap, and no object seems to be missed."
         )
 
 
@@ -235,14 +235,14 @@ def _card(
     missed = (
         row.reasons[DoubtKind.MISSED].found if DoubtKind.MISSED in row.reasons else ()
     )
-    # What may be missed is suggested too, and has a button of its own.
+    # Possibly missed objects are suggestions too, and have their own buttons.
     shown = () if missed else suggested
     view = record.with_annotations([*record.annotations, *shown])
     st.image(_picture(view, labels, missed), width="stretch", alt=row.file_name)
     _name_and_approval(row)
     if shown:
         st.caption(widgets.with_suggestions("", len(shown)))
-    st.progress(row.score, text=f"doubt {percent(row.score)}")
+    st.progress(row.score, text=f"uncertainty {percent(row.score)}")
     st.caption(
         "  \n".join(
             f"{_ICONS[kind]} {widgets.escape(reason.text)}"
@@ -272,14 +272,14 @@ def _name_and_approval(row: DoubtRow) -> None:
             "Approve",
             key=f"queue.approve.{row.image_id}",
             icon=":material/check:",
-            help="Its boxes are right as they stand.",
+            help="Marks this image as correct.",
             on_click=_approve,
             args=(row.image_id, row.revision),
         )
 
 
-def _offers(row: DoubtRow, missed: Sequence[MissedObject]) -> None:
-    """Draw a button for each of the surest missed objects that makes it a box."""
+def _offers(row: DoubtRow, missed: Sequence[Found]) -> None:
+    """Draw buttons that add the most confident missed objects as boxes."""
     with st.container(horizontal=True, gap="xsmall"):
         for place, found in enumerate(missed[:_MOST_OFFERED]):
             st.button(
@@ -287,16 +287,14 @@ def _offers(row: DoubtRow, missed: Sequence[MissedObject]) -> None:
                 f"{percent(found.confidence)}",
                 key=f"queue.add.{row.image_id}.{place}",
                 icon=":material/add:",
-                help="Makes the dashed object a box of this image. Undo takes it back.",
+                help="Adds the dashed object as a box. You can undo this.",
                 on_click=_add,
                 args=(row.image_id, row.revision, found),
             )
 
 
-def _picture(
-    record: ImageRecord, labels: LabelSet, missed: Sequence[MissedObject]
-) -> str:
-    """Return the image with its boxes, and what it may lack dashed, coloured apart."""
+def _picture(record: ImageRecord, labels: LabelSet, missed: Sequence[Found]) -> str:
+    """Return the image with its boxes; possibly missed objects are dashed."""
     asked = [
         Annotation(
             box=one.box,
@@ -346,4 +344,4 @@ def _add(image_id: str, revision: int, found: MissedObject) -> None:
     state.say(f"Added 1 box to {record.file_name}.")
 
 
-_CHANGED: Final = "This image was changed meanwhile; look at it again."
+_CHANGED: Final = "This image has changed in the meantime. Check it again."

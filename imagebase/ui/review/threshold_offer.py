@@ -1,4 +1,4 @@
-"""Learned thresholds on screen: what they are, what they would change, the offer."""
+"""Thresholds learned from corrections: table, preview of changes, apply."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -24,45 +24,46 @@ from imagebase.store import Scope
 from imagebase.ui import cache, charts, job_progress, services, state, widgets
 from imagebase.ui.review import correction_figures
 from imagebase.ui.review.correction_figures import KeptModel, decisions, kept_model
+from imagebase.wording import percent
 
 PICTURES: Final = 3
 MOST_DRAWN: Final = 12
 _HELP: Final = (
-    "A label's threshold is the one at which its decided boxes would have cost least: "
-    "deleting a false box is 1, drawing a missed one 2. Kept and moved boxes were "
-    "right, deleted ones wrong; relabelled ones are left out. Boxes that people drew "
-    "on approved images where the model had one below its threshold (IoU 0.5) count "
-    "as missed, its other quiet boxes there as rightly left out. The range holds 95 % "
-    "of 500 resamples; “right at it” is the share of right boxes to expect at the "
-    "threshold, with its interval of 95 % (Wilson)."
+    "The learned threshold minimises the cost of correcting the boxes decided so far: "
+    "1 for deleting a false box, 2 for drawing a missed one. Unchanged and moved boxes "
+    "count as correct, deleted ones as false; relabelled ones are ignored. A box drawn "
+    "on an approved image counts as missed where the model had a detection below its "
+    "threshold (IoU 0.5); its other detections below the threshold count as correctly "
+    "left out. Range: 95 % of 500 bootstrap resamples. Precision: share of correct "
+    "boxes expected at the threshold; in brackets: 95 % confidence interval (Wilson)."
 )
 
 
 def threshold_offer() -> None:
-    """Draw what follows from the corrections for each label, and offer to apply it."""
+    """Draw the learned threshold of each label, and the button to apply them."""
     scope = state.scope()
     model_id = _choose_model(decisions(scope))
     if model_id is None:
         st.info(
-            "No model's box has been decided on yet. Keep boxes on **Annotate**, then "
-            "accept, move or delete them on **Edit**: after "
-            f"{ENOUGH_DECISIONS} decisions a label gets a threshold of its own."
+            "No decisions on model boxes yet. Save boxes on **Annotate**, then accept, "
+            f"move or delete them on **Edit**. After {ENOUGH_DECISIONS} decisions a "
+            "label gets its own threshold."
         )
         return
     job_progress.show("keep")
     model = kept_model(model_id)
     if model is None:
         st.warning(
-            f"The model {widgets.escape(model_id)} is not here any more, so its "
-            "thresholds cannot be applied. Run another one on **Annotate**."
+            f"The model {widgets.escape(model_id)} was deleted, so its thresholds "
+            "cannot be applied. Run another model on **Annotate**."
         )
         return
-    told = correction_figures.learned(scope, model)
-    learned = [one for one in told if isinstance(one, Learned)]
-    waiting = [one for one in told if isinstance(one, TooFew)]
+    results = correction_figures.learned(scope, model)
+    learned = [one for one in results if isinstance(one, Learned)]
+    waiting = [one for one in results if isinstance(one, TooFew)]
     if learned:
         _offer(scope, model, learned)
-    _say_what_is_missing(waiting, is_all=not learned)
+    _draw_waiting(waiting, is_all=not learned)
     _stored(scope, model)
 
 
@@ -87,11 +88,7 @@ def _offer(scope: Scope, model: KeptModel, learned: Sequence[Learned]) -> None:
     left, right = st.columns([9, 4], gap="medium")
     with left:
         st.markdown(
-            f"**{widgets.plural(len(learned), 'label')} with enough decisions for a "
-            "threshold of its own**"
-            if len(learned) == 1
-            else f"**{widgets.plural(len(learned), 'label')} with enough decisions for "
-            "thresholds of their own**",
+            f"**{widgets.plural(len(learned), 'label')} with enough decisions**",
             help=_HELP,
         )
         _table(model, learned)
@@ -100,8 +97,8 @@ def _offer(scope: Scope, model: KeptModel, learned: Sequence[Learned]) -> None:
     _apply(scope, model, learned, labels)
 
 
-def _now(model: KeptModel, label: str) -> float:
-    """Return the threshold a dataset's label has: the least of the model's labels."""
+def _current(model: KeptModel, label: str) -> float:
+    """Return a label's current threshold: the lowest of its model labels."""
     names = [
         name
         for name in model.detector.labels
@@ -112,20 +109,20 @@ def _now(model: KeptModel, label: str) -> float:
 
 
 def _table(model: KeptModel, learned: Sequence[Learned]) -> None:
-    """Draw the labels with their figures, each to be ticked."""
+    """Draw the labels with their learned thresholds, each selectable."""
     frame = pd.DataFrame(
         {
             "use": [True] * len(learned),
             "label": [one.label for one in learned],
-            "now": [_now(model, one.label) for one in learned],
-            "learned": [one.threshold for one in learned],
-            "range": [f"{one.low:.2f} – {one.high:.2f}" for one in learned],
+            "current": [_current(model, one.label) * 100 for one in learned],
+            "learned": [one.threshold * 100 for one in learned],
+            "range": [f"{one.low * 100:.0f} – {percent(one.high)}" for one in learned],
             "decisions": [
                 f"{one.right:,} / {one.wrong:,} / {one.missed:,}" for one in learned
             ],
             "precision": [
-                f"{one.precision:.0%} ({one.precision_low * 100:.0f} – "
-                f"{one.precision_high * 100:.0f})".replace("%", " %")
+                f"{percent(one.precision)} ({one.precision_low * 100:.0f} – "
+                f"{one.precision_high * 100:.0f})"
                 for one in learned
             ],
         }
@@ -138,15 +135,17 @@ def _table(model: KeptModel, learned: Sequence[Learned]) -> None:
         column_config={
             "use": st.column_config.CheckboxColumn("use", width=62),
             "label": st.column_config.TextColumn("label", width=95),
-            "now": st.column_config.NumberColumn("now", format="%.2f", width=45),
+            "current": st.column_config.NumberColumn(
+                "current", format="%.0f %%", width=60
+            ),
             "learned": st.column_config.NumberColumn(
-                "learned", format="%.2f", width=60
+                "learned", format="%.0f %%", width=60
             ),
             "range": st.column_config.TextColumn("range", width=90),
             "decisions": st.column_config.TextColumn(
-                "right / wrong / missed", width=135
+                "correct / false / missed", width=135
             ),
-            "precision": st.column_config.TextColumn("right at it"),
+            "precision": st.column_config.TextColumn("precision"),
         },
     )
 
@@ -155,8 +154,8 @@ def _table_key(learned: Sequence[Learned]) -> str:
     return f"figures.thresholds.{hash(tuple(learned))}"
 
 
-def _ticked(learned: Sequence[Learned]) -> dict[str, float]:
-    """Return the thresholds that are ticked at this moment, by label."""
+def _selected(learned: Sequence[Learned]) -> dict[str, float]:
+    """Return the thresholds that are selected at this moment, by label."""
     edited = st.session_state[_table_key(learned)]["edited_rows"]
     return {
         one.label: one.threshold
@@ -174,31 +173,28 @@ def _chart(model: KeptModel, learned: Sequence[Learned], labels: LabelSet) -> No
             "learned": [one.threshold for one in drawn],
             "low": [one.low for one in drawn],
             "high": [one.high for one in drawn],
-            "now": [_now(model, one.label) for one in drawn],
+            "now": [_current(model, one.label) for one in drawn],
         }
     )
-    higher = sum(one.threshold > _now(model, one.label) for one in learned)
-    lower = sum(one.threshold < _now(model, one.label) for one in learned)
-    charts.intervals(frame, title=f"{higher:,} up and {lower:,} down from now (grey)")
+    higher = sum(one.threshold > _current(model, one.label) for one in learned)
+    lower = sum(one.threshold < _current(model, one.label) for one in learned)
+    charts.intervals(frame, title=f"{higher:,} higher, {lower:,} lower than now (grey)")
 
 
-def _say_what_is_missing(waiting: Sequence[TooFew], *, is_all: bool) -> None:
+def _draw_waiting(waiting: Sequence[TooFew], *, is_all: bool) -> None:
     if not waiting:
         return
     st.markdown(
-        f"**No label has {ENOUGH_DECISIONS} decisions yet; go on correcting**"
+        f"**No label has {ENOUGH_DECISIONS} decisions yet. Keep correcting.**"
         if is_all
-        else f"**{widgets.plural(len(waiting), 'label')} still to learn**"
+        else f"**{widgets.plural(len(waiting), 'label')} without enough decisions**"
     )
     st.dataframe(
         pd.DataFrame(
             {
                 "label": [one.label for one in waiting],
                 "decisions": [one.decisions for one in waiting],
-                "what is missing": [
-                    f"{one.needed} more decision{'s' * (one.needed > 1)} needed"
-                    for one in waiting
-                ],
+                "still needed": [one.needed for one in waiting],
             }
         ),
         hide_index=True,
@@ -211,30 +207,30 @@ def _say_what_is_missing(waiting: Sequence[TooFew], *, is_all: bool) -> None:
 def _apply(
     scope: Scope, model: KeptModel, learned: Sequence[Learned], labels: LabelSet
 ) -> None:
-    wanted = _ticked(learned)
+    wanted = _selected(learned)
     rule = _with_thresholds(model, wanted)
     is_same = rule.per_label_confidence == model.rule.per_label_confidence
     if not wanted or is_same:
         st.success(
             "These thresholds are in use."
             if wanted
-            else "Tick a label to see what its threshold would change."
+            else "Select a label to preview its threshold."
         )
         return
     others = _others(scope, model)
     if not others:
         st.success(
-            "Every image the model has looked at is approved: nothing is left to "
-            "apply them to."
+            "All images the model has run on are approved: there are no images to "
+            "apply the thresholds to."
         )
         return
     if not st.toggle(
-        f"Show what would change on the other {widgets.plural(len(others), 'image')}",
+        f"Preview changes on the other {widgets.plural(len(others), 'image')}",
         key="figures.show_change",
     ):
         return
     changed = _changes(scope, model, rule, others)
-    _say_what_changes(changed, others)
+    _draw_change_counts(changed, others)
     _before_and_after(scope, changed, labels)
     st.button(
         f"Apply to the other {widgets.plural(len(others), 'image')}",
@@ -246,8 +242,8 @@ def _apply(
         args=(model, learned),
     )
     st.caption(
-        "A person's boxes and approved images stay as they are. Undo takes the boxes "
-        "back, all at once; the thresholds stay for **Annotate** until you forget them."
+        "Boxes drawn by people and approved images are not changed. Undo reverts the "
+        "boxes in one step; **Annotate** keeps the thresholds until you reset them."
     )
 
 
@@ -260,7 +256,7 @@ def _with_thresholds(model: KeptModel, wanted: Mapping[str, float]) -> Selection
 
 
 def _others(scope: Scope, model: KeptModel) -> tuple[str, ...]:
-    """Return the images that are not approved and that the model has looked at."""
+    """Return the images that are not approved and that the model has run on."""
     seen = services.store().has_candidates(scope, candidates_key(model.detector))
     known = services.store().image_ids(scope, statuses=NOT_APPROVED)
     return tuple(one for one in known if one in seen)
@@ -283,7 +279,7 @@ def _changes(
     )
 
 
-@st.cache_resource(max_entries=2, show_spinner="Working out what would change …")
+@st.cache_resource(max_entries=2, show_spinner="Calculating changes …")
 def _changes_once(
     owner_id: str,
     dataset_id: str,
@@ -310,13 +306,14 @@ def _changes_once(
     )
 
 
-def _say_what_changes(changed: Sequence[ImageChange], others: Sequence[str]) -> None:
-    gone, come = sum(one.gone for one in changed), sum(one.come for one in changed)
+def _draw_change_counts(changed: Sequence[ImageChange], others: Sequence[str]) -> None:
+    removed = sum(one.gone for one in changed)
+    added = sum(one.come for one in changed)
     if not changed:
-        st.markdown("**No box would go or come**")
+        st.markdown("**No boxes would change**")
         return
     st.markdown(
-        f"**{widgets.plural(gone, 'box')} would go, {come:,} come, on "
+        f"**{widgets.plural(removed, 'box')} removed, {added:,} added, on "
         f"{widgets.plural(len(changed), 'image')}** of {len(others):,}"
     )
 
@@ -324,19 +321,19 @@ def _say_what_changes(changed: Sequence[ImageChange], others: Sequence[str]) -> 
 def _before_and_after(
     scope: Scope, changed: Sequence[ImageChange], labels: LabelSet
 ) -> None:
-    """Draw the images that change most, before and after; what differs stands out."""
+    """Draw the images that change most, before and after, differences highlighted."""
     most = sorted(changed, key=lambda one: -(one.gone + one.come))[:PICTURES]
     for cell, one in zip(st.columns(PICTURES, gap="medium"), most, strict=False):
         left, right = cell.columns(2, gap="small")
-        was = {box.annotation_id for box in one.before.annotations}
-        will_be = {box.annotation_id for box in one.after.annotations}
+        before = {box.annotation_id for box in one.before.annotations}
+        after = {box.annotation_id for box in one.after.annotations}
         with left:
             boxes = one.before.annotations
-            _picture(scope, one.before, boxes, labels, was - will_be)
+            _picture(scope, one.before, boxes, labels, before - after)
             st.caption("before")
         with right:
             boxes = one.after.annotations
-            _picture(scope, one.before, boxes, labels, will_be - was)
+            _picture(scope, one.before, boxes, labels, after - before)
             st.caption(f"after: −{one.gone} +{one.come}")
 
 
@@ -355,11 +352,11 @@ def _picture(
 
 @state.reports_errors
 def _start(model: KeptModel, learned: Sequence[Learned]) -> None:
-    """Apply what is ticked now: a tick and the press may come in one run."""
+    # What is selected now: a selection and the click may come in one run.
     scope, store = state.scope(), services.store()
-    wanted = _ticked(learned)
+    wanted = _selected(learned)
     if not wanted:
-        raise EditError("Tick a label first.")
+        raise EditError("Select a label first.")
     rule = _with_thresholds(model, wanted)
     parameters: dict[str, Any] = {
         **model.setup.parameters(),
@@ -372,16 +369,18 @@ def _start(model: KeptModel, learned: Sequence[Learned]) -> None:
 
 
 def _stored(scope: Scope, model: KeptModel) -> None:
-    """Say which thresholds Annotate begins with, and how to be rid of them."""
+    """Draw the thresholds that Annotate starts with, and the button to reset them."""
     model_id = model.detector.model_id
     kept = services.store().label_thresholds(scope, model_id)
     if not kept:
         return
-    each = ", ".join(f"{widgets.escape(name)} {at:.2f}" for name, at in kept.items())
+    each = ", ".join(
+        f"{widgets.escape(name)} {percent(at)}" for name, at in kept.items()
+    )
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.caption(f"**Annotate** begins with {each}.", width="content")
+        st.caption(f"**Annotate** starts with {each}.", width="content")
         st.button(
-            "Forget these",
+            "Reset",
             key="figures.forget",
             type="tertiary",
             on_click=_forget,
@@ -392,4 +391,4 @@ def _stored(scope: Scope, model: KeptModel) -> None:
 @state.reports_errors
 def _forget(model_id: str) -> None:
     services.store().save_label_thresholds(state.scope(), model_id, {})
-    state.say("Annotate begins with one threshold for all labels again.")
+    state.say("Annotate uses one threshold for all labels again.")

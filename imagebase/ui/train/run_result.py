@@ -179,7 +179,7 @@ def _next_steps(name: str, model: Model | None) -> None:
     with right:
         _label_rest(name, model, is_main=True)
         if model is not None:
-            models_page.button(model, key="train.download", width="stretch")
+            models_page.download_button(model, key="train.download", width="stretch")
     if model is None:
         left.caption(
             "This model was deleted. Training again "

@@ -21,8 +21,8 @@ def views() -> None:
     from imagebase.ui.review import filters
 
     view = filters.choose_view(
-        [filters.LABELS, filters.IMAGES, filters.FIGURES],
-        first=lambda: filters.FIGURES,
+        [filters.BOXES, filters.IMAGES, filters.STATISTICS],
+        first=lambda: filters.STATISTICS,
     )
     st.text(view)
     st.button("a label", on_click=filters.show_labels, kwargs={"labels": ["cat"]})
@@ -33,7 +33,7 @@ def views() -> None:
         kwargs={"why": "images with *2* boxes"},
     )
     st.button("none", on_click=filters.show_images, args=([],), kwargs={"why": "none"})
-    if view == filters.LABELS:
+    if view == filters.BOXES:
         filters.set_defaults(filters.LABEL_FILTERS)
         text = st.text_input("Search", key="review.text")
         names = st.multiselect("Label", ["cat"], key=filters.LABELS_KEY)
@@ -60,22 +60,22 @@ def press(app: AppTest, words: str) -> list[str]:
 def test_a_label_is_all_that_is_left(app: AppTest) -> None:
     press(app, "a label")
     app.text_input(key="review.text").input("dog").run()
-    assert press(app, "a label") == ["Labels", "['cat'] ''"]
+    assert press(app, "a label") == ["Boxes", "['cat'] ''"]
 
 
 def test_images_stay_chosen_until_they_are_cleared(app: AppTest) -> None:
     assert press(app, "images") == ["Images", "('i', 'j')"]
-    assert [one.label for one in app.button][-1] == r"showing: images with \*2\* boxes"
-    assert press(app, "showing") == ["Images", "all"]
+    assert [one.label for one in app.button][-1] == r"Filter: images with \*2\* boxes"
+    assert press(app, "Filter") == ["Images", "all"]
 
 
 def test_labels_are_cleared_where_they_are_told(app: AppTest) -> None:
     press(app, "a label")
-    assert press(app, "showing: cat") == ["Labels", "[] ''"]
+    assert press(app, "Filter: cat") == ["Boxes", "[] ''"]
 
 
 def test_a_click_on_nothing_leads_nowhere(app: AppTest) -> None:
-    assert press(app, "none") == ["Figures"]
+    assert press(app, "none") == ["Statistics"]
 
 
 def test_images_of_another_dataset_are_no_choice(app: AppTest) -> None:
@@ -103,13 +103,13 @@ def test_a_filter_that_everything_passes_says_nothing() -> None:
         ({"labels": ["a", "b", "c", "d"]}, "4 labels"),
         ({"statuses": [ReviewStatus.SUGGESTED]}, "suggested"),
         ({"confidence": (0.25, 0.5)}, "confidence 25 % to 50 %"),
-        ({"sources": [Source.MODEL]}, "made by model"),
+        ({"sources": [Source.MODEL]}, "source: model"),
         ({"who": ["ann"]}, "changed by ann"),
         ({"image": "IMG"}, "image “IMG”"),
         ({"attribute": ("occluded", None)}, "occluded"),
         ({"attribute": ("color", "red")}, "color = red"),
-        ({"since": datetime(2026, 11, 1, tzinfo=UTC)}, "changed in a span"),
-        ({"sides": (0, 8)}, "side from 0 px to under 8 px"),
+        ({"since": datetime(2026, 11, 1, tzinfo=UTC)}, "changed in a date range"),
+        ({"sides": (0, 8)}, "side from 0 px to below 8 px"),
         ({"sides": (20, math.inf)}, "side from 20 px"),
         ({"share": (0.0, 0.1)}, "0 to 10 % of the image"),
     ],
