@@ -29,7 +29,7 @@ def annotate(context: JobContext) -> dict[str, Any]:
     context.progress(0, 0, "Loading the model …")
     setup = ModelConfig.of(context.parameters)
     detector = shared_looker(setup, owner_id=context.scope.owner_id)
-    statuses = [ReviewStatus(one) for one in context.parameters["statuses"]]
+    statuses = [ReviewStatus(status) for status in context.parameters["statuses"]]
     result = run_model(context, detector, statuses=statuses)
     score_stale(context)
     return result
@@ -49,7 +49,7 @@ def keep(context: JobContext) -> dict[str, Any]:
     setup = ModelConfig.of(context.parameters)
     detector = shared_looker(setup, owner_id=context.scope.owner_id)
     rule = SelectionRule.of(context.parameters)
-    statuses = [ReviewStatus(one) for one in context.parameters["statuses"]]
+    statuses = [ReviewStatus(status) for status in context.parameters["statuses"]]
     store, scope = context.store, context.scope
     selection = _selection(context, detector, rule, statuses)
     image_ids = selection.pool.image_ids
@@ -62,11 +62,11 @@ def keep(context: JobContext) -> dict[str, Any]:
         if context.cancelled:
             break
         before = store.records(scope, image_ids=image_ids[start : start + BATCH])
-        after = [_with_boxes(one, detector, rule, selection) for one in before]
+        after = [_with_boxes(record, detector, rule, selection) for record in before]
         report = store.save_many(scope, after, change_id=change_id)
-        saved = {one.image_id: one.revision for one in report.saved}
-        changed += sum(saved.get(one.image_id, 0) > one.revision for one in before)
-        boxes += sum(one.is_untouched for r in report.saved for one in r.annotations)
+        saved = {record.image_id: record.revision for record in report.saved}
+        changed += sum(saved.get(r.image_id, 0) > r.revision for r in before)
+        boxes += sum(box.is_untouched for r in report.saved for box in r.annotations)
         conflicts += len(report.conflicts)
         context.progress(min(start + BATCH, len(image_ids)), len(image_ids))
     score_all(context)
@@ -82,7 +82,9 @@ def _selection(
     """Return the boxes that the rule selects on the images in these states."""
     store, scope = context.store, context.scope
     blobs = store.candidates(scope, candidates_key(detector))
-    pool = CandidatePool.of({one: unpack(blob) for one, blob in blobs.items()})
+    pool = CandidatePool.of(
+        {image_id: unpack(blob) for image_id, blob in blobs.items()}
+    )
     wanted = pool.only(store.image_ids(scope, statuses=statuses))
     wanted = wanted.outside(store.ignored_shapes(scope, wanted.image_ids))
     return select_all(wanted, rule, model_labels=detector.labels)

@@ -111,7 +111,7 @@ def _stop_if_cancelled(context: JobContext) -> None:
 
 def _check_datasets(context: JobContext, target: Scope, limits: Limits) -> None:
     known = context.store.datasets(target.owner_id)
-    others = [one for one in known if one.dataset_id != target.dataset_id]
+    others = [entry for entry in known if entry.dataset_id != target.dataset_id]
     if len(others) >= limits.max_datasets:
         raise LimitError(
             f"The limit of {limits.max_datasets:,} datasets is reached; delete one."

@@ -74,7 +74,7 @@ def evaluate(context: JobContext) -> dict[str, Any] | None:
             )
         except CancelledError:
             return None
-    ours = {one.spec for one in passes}
+    ours = {passed.spec for passed in passes}
     passes += theirs
     run = Run(truth, tuple(passes), notes_about(records))
     standings = stand(truth, passes)
@@ -82,16 +82,18 @@ def evaluate(context: JobContext) -> dict[str, Any] | None:
         run_id=context.job_id,
         made_at=utc_now(),
         who=scope.who,
-        specs=tuple(one.spec for one in passes),
+        specs=tuple(passed.spec for passed in passes),
         images=len(truth.images),
         boxes=truth.boxes,
         version=version,
-        figures={one.spec: one.figures["AP"] for one in standings},
+        figures={standing.spec: standing.figures["AP"] for standing in standings},
     )
     kept_runs(scope).save(info, run)
-    for one in standings:
-        if one.spec in ours:
-            _note_on_card(scope.owner_id, one.spec, one.figures, len(truth.images))
+    for standing in standings:
+        if standing.spec in ours:
+            _note_on_card(
+                scope.owner_id, standing.spec, standing.figures, len(truth.images)
+            )
     for upload_id in _dropped(context):
         forget_dropped(scope, upload_id)
     return {"run_id": info.run_id, "figures": dict(info.figures)}
@@ -152,7 +154,9 @@ def _note_on_card(owner_id: str, spec: str, figures: CocoFigures, images: int) -
 
 def _sources(context: JobContext, truth: Truth) -> list[ImageSource]:
     read = partial(context.store.image_bytes, context.scope)
-    return [ImageSource(one.name, partial(read, one.image_id)) for one in truth.images]
+    return [
+        ImageSource(image.name, partial(read, image.image_id)) for image in truth.images
+    ]
 
 
 def _report(context: JobContext, before: int, total: int, done: int) -> bool:

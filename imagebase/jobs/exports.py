@@ -142,19 +142,19 @@ class _Watch:
 def _result(built: BuildResult, format_name: str, folder: Path) -> dict[str, Any]:
     zips = built.zips
     return {
-        "zips": [_zip(one) for one in zips],
+        "zips": [_zip(archive) for archive in zips],
         "path": str(zips[0].path),
         "file_name": zips[0].path.name,
-        "byte_count": sum(one.byte_count for one in zips),
-        "images": sum(one.images for one in zips),
-        "boxes": sum(one.boxes for one in zips),
+        "byte_count": sum(archive.byte_count for archive in zips),
+        "images": sum(archive.images for archive in zips),
+        "boxes": sum(archive.boxes for archive in zips),
         "labels": zips[0].labels,
         "has_boxes": format_named(format_name).has_boxes,
-        "left_out": [list(left) for one in zips for left in one.left_out],
+        "left_out": [list(left) for archive in zips for left in archive.left_out],
         "not_in_it": list(built.left_out),
         "warnings": list(built.warnings),
-        "boxes_equal": sum(one.proof.boxes_equal for one in zips),
-        "files_equal": sum(one.proof.files_equal for one in zips),
+        "boxes_equal": sum(archive.proof.boxes_equal for archive in zips),
+        "files_equal": sum(archive.proof.files_equal for archive in zips),
         "parts": dict(built.parts),
         "made": built.made,
         "gps": built.with_gps,
@@ -162,13 +162,13 @@ def _result(built: BuildResult, format_name: str, folder: Path) -> dict[str, Any
     }
 
 
-def _zip(one: ExportSummary) -> dict[str, Any]:
+def _zip(summary: ExportSummary) -> dict[str, Any]:
     return {
-        "path": str(one.path),
-        "file_name": one.path.name,
-        "byte_count": one.byte_count,
-        "images": one.images,
-        "boxes": one.boxes,
+        "path": str(summary.path),
+        "file_name": summary.path.name,
+        "byte_count": summary.byte_count,
+        "images": summary.images,
+        "boxes": summary.boxes,
     }
 
 
@@ -193,19 +193,19 @@ def training_bundle(context: JobContext) -> dict[str, Any] | None:
     result = export(context)
     if result is None:
         return None
-    zips = [_with_weights(one) for one in result["zips"]]
+    zips = [_with_weights(archive) for archive in result["zips"]]
     return {
         **result,
         "zips": zips,
-        "byte_count": sum(one["byte_count"] for one in zips),
+        "byte_count": sum(archive["byte_count"] for archive in zips),
     }
 
 
-def _with_weights(one: dict[str, Any]) -> dict[str, Any]:
+def _with_weights(entry: dict[str, Any]) -> dict[str, Any]:
     """Add the first weights to a zip; return its new entry of the result."""
-    model, path = WEIGHTS_FOLDER / DEFAULT_MODEL, Path(one["path"])
+    model, path = WEIGHTS_FOLDER / DEFAULT_MODEL, Path(entry["path"])
     cfg, weights = (model / CFG).read_bytes(), (model / WEIGHTS).read_bytes()
     # Weights hardly compress.
     with zipfile.ZipFile(path, "a", zipfile.ZIP_STORED) as archive:
         archive.writestr(CONV_29, first_layers(cfg, weights))
-    return {**one, "byte_count": path.stat().st_size}
+    return {**entry, "byte_count": path.stat().st_size}

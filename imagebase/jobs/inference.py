@@ -75,7 +75,7 @@ def run_model(
     )
     items = detect_many(
         detector,
-        (ImageSource(one, partial(store.image_bytes, scope, one)) for one in wanted),
+        (ImageSource(name, partial(store.image_bytes, scope, name)) for name in wanted),
         load=loader_for(detector, max_pixels=max_image_pixels()),
         mirrored=passes == MIRRORED_PASS,
     )

@@ -115,7 +115,7 @@ def _save_areas(
             shapes, invalid = _valid_shapes(
                 fitted(image, frame).image.regions, record.size
             )
-            new = [one for one in shapes if one not in record.ignored]
+            new = [shape for shape in shapes if shape not in record.ignored]
             store.add_ignore_areas(
                 scope,
                 match.image_id,
@@ -134,9 +134,9 @@ def _valid_shapes(shapes: Iterable[Shape], size: Size) -> tuple[list[Shape], int
     """Return the valid shapes for an image of this size, and the number of others."""
     valid: dict[Shape, None] = {}
     refused = 0
-    for one in shapes:
+    for shape in shapes:
         try:
-            valid[checked_shape(one, size)] = None
+            valid[checked_shape(shape, size)] = None
         except EditError:
             refused += 1
     return list(valid), refused
@@ -160,8 +160,10 @@ def _matches(
         ),
     )
     return [
-        replace(one, problem=one.problem or _NOT_ADDED) if one.how is How.NEW else one
-        for one in matches
+        replace(match, problem=match.problem or _NOT_ADDED)
+        if match.how is How.NEW
+        else match
+        for match in matches
     ]
 
 
@@ -216,5 +218,7 @@ def _incoming(
 
 
 def _reasons(admitted: AdmissionReport, matches: list[Match]) -> list[str]:
-    refused = [f"{one.file_name}: {one.reason}" for one in admitted.refused]
-    return refused + [f"{one.name}: {one.problem}" for one in matches if one.problem]
+    refused = [f"{refusal.file_name}: {refusal.reason}" for refusal in admitted.refused]
+    return refused + [
+        f"{match.name}: {match.problem}" for match in matches if match.problem
+    ]

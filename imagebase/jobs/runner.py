@@ -171,7 +171,9 @@ class JobRunner:
     def _recover(self) -> None:
         """Interrupt the jobs of dead processes, and start on the queued ones."""
         self.store.interrupt_expired_jobs()
-        dead = [one for one in self.store.running_workers() if _is_dead_here(one)]
+        dead = [
+            worker for worker in self.store.running_workers() if _is_dead_here(worker)
+        ]
         if dead:
             _log.warning("Jobs of %d ended processes are interrupted", len(dead))
         self.store.interrupt_workers(dead)
@@ -228,10 +230,10 @@ class JobRunner:
         running = sum(kind in LONG_RUNNING for kind in kinds)
         may_be_long = running < max(self._slots - 1, 1)
         return [
-            one
-            for one in self._handlers
-            if may_be_long or one not in LONG_RUNNING
-            if one not in ONE_AT_A_TIME or one not in kinds
+            handler
+            for handler in self._handlers
+            if may_be_long or handler not in LONG_RUNNING
+            if handler not in ONE_AT_A_TIME or handler not in kinds
         ]
 
     def _run(self, job: ClaimedJob) -> None:

@@ -82,7 +82,7 @@ def mapping_now(
     A deleted label maps to an empty name.
     """
     former = store.former_label_names(scope)
-    deleted = {one.name for one in store.labels(scope) if one.is_hidden}
+    deleted = {known.name for known in store.labels(scope) if known.is_hidden}
     now = {}
     for label in model_labels:
         mapped = mapping.get(label, label)
@@ -166,7 +166,7 @@ class _Labels:
     def __init__(self, names: Sequence[str], in_use: ModelInUse | None) -> None:
         model_labels = in_use.detector.labels if in_use else ()
         mapping = in_use.rule.mapping if in_use else {}
-        mapped = [mapping.get(one, one) for one in model_labels]
+        mapped = [mapping.get(label, label) for label in model_labels]
         self.names = list(dict.fromkeys([*names, *mapped]))
         self._position = {name: place for place, name in enumerate(self.names)}
         self.of_class = self.positions(mapped)
@@ -179,7 +179,7 @@ class _Labels:
                     self.thresholds[self._position[target]] = own
 
     def positions(self, names: Sequence[str]) -> np.ndarray[Any, np.dtype[np.intp]]:
-        return np.array([self._position[one] for one in names], dtype=np.intp)
+        return np.array([self._position[name] for name in names], dtype=np.intp)
 
 
 def _evidence(
@@ -191,20 +191,20 @@ def _evidence(
 ) -> Evidence:
     images, known = store.doubt_columns(scope, image_ids)
     rows = _outside_areas(store, scope, images, known)
-    labels = _Labels([*counts, *(one.label for one in rows)], in_use)
+    labels = _Labels([*counts, *(row.label for row in rows)], in_use)
     plain = _shown(store, scope, images, labels, in_use, mirrored=False)
     mirrored = _shown(store, scope, images, labels, in_use, mirrored=True)
-    with_boxes = {one.image_key for one in rows if not one.is_deleted}
+    with_boxes = {row.image_key for row in rows if not row.is_deleted}
     return Evidence(
-        images=[_looked(one, one.image_key in with_boxes) for one in images],
-        boxes=_boxes(images, [one for one in rows if not one.is_deleted], labels),
-        marks=_boxes(images, [one for one in rows if one.is_deleted], labels),
+        images=[_looked(image, image.image_key in with_boxes) for image in images],
+        boxes=_boxes(images, [row for row in rows if not row.is_deleted], labels),
+        marks=_boxes(images, [row for row in rows if row.is_deleted], labels),
         plain=plain.boxes,
         mirrored=mirrored.boxes,
         has_both=plain.is_seen & mirrored.is_seen,
         names=labels.names,
         thresholds=labels.thresholds,
-        label_counts=np.array([counts.get(one, 0) for one in labels.names], np.intp),
+        label_counts=np.array([counts.get(name, 0) for name in labels.names], np.intp),
         model_id=in_use.detector.model_id if in_use else "",
     )
 
@@ -216,10 +216,10 @@ def _outside_areas(
     rows: Sequence[BoxColumns],
 ) -> list[BoxColumns]:
     """Return the boxes outside of ignore areas."""
-    ignored = store.ignored_shapes(scope, [one.image_id for one in images])
+    ignored = store.ignored_shapes(scope, [image.image_id for image in images])
     if not ignored:
         return list(rows)
-    id_of = {one.image_key: one.image_id for one in images}
+    id_of = {image.image_key: image.image_id for image in images}
     outside = []
     for row in rows:
         area = ignored.get(id_of[row.image_key])
@@ -244,14 +244,14 @@ def _looked(row: ImageColumns, has_boxes: bool) -> Looked:
 def _boxes(
     images: Sequence[ImageColumns], rows: Sequence[BoxColumns], labels: _Labels
 ) -> Boxes:
-    place_of = {one.image_key: place for place, one in enumerate(images)}
+    place_of = {image.image_key: place for place, image in enumerate(images)}
     return Boxes(
-        image=np.array([place_of[one.image_key] for one in rows], dtype=np.intp),
+        image=np.array([place_of[row.image_key] for row in rows], dtype=np.intp),
         xyxy=as_xyxy([(o.x_min, o.y_min, o.x_max, o.y_max) for o in rows]),
-        label=labels.positions([one.label for one in rows]),
-        confidence=np.array([one.confidence for one in rows], dtype=np.float64),
+        label=labels.positions([row.label for row in rows]),
+        confidence=np.array([row.confidence for row in rows], dtype=np.float64),
         is_untouched=np.array(
-            [one.source == Source.MODEL and not one.accepted for one in rows],
+            [row.source == Source.MODEL and not row.accepted for row in rows],
             dtype=np.bool_,
         ),
     )
@@ -278,11 +278,13 @@ def _shown(
     is_seen = np.zeros(len(images), dtype=np.bool_)
     if in_use is None:
         return _Shown(Boxes.empty(), is_seen)
-    place_of = {one.image_id: place for place, one in enumerate(images)}
+    place_of = {image.image_id: place for place, image in enumerate(images)}
     key = in_use.mirrored_key if mirrored else in_use.plain_key
     blobs = store.candidates(scope, key, place_of)
-    blobs = {one: blobs[one] for one in place_of if one in blobs}
-    pool = CandidatePool.of({one: unpack(blob) for one, blob in blobs.items()})
+    blobs = {image_id: blobs[image_id] for image_id in place_of if image_id in blobs}
+    pool = CandidatePool.of(
+        {image_id: unpack(blob) for image_id, blob in blobs.items()}
+    )
     pool = pool.outside(store.ignored_shapes(scope, pool.image_ids))
     rule = in_use.rule
     lowered = replace(
@@ -294,7 +296,9 @@ def _shown(
         },
     )
     rows = select_all(pool, lowered, model_labels=in_use.detector.labels).rows
-    places = np.array([place_of[one] for one in pool.image_ids], dtype=np.intp)
+    places = np.array(
+        [place_of[image_id] for image_id in pool.image_ids], dtype=np.intp
+    )
     is_seen[places] = True
     boxes = Boxes(
         image=places[pool.image[rows]],

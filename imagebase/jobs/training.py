@@ -101,9 +101,9 @@ def last_round(jobs: Sequence[JobInfo]) -> Round | None:
 
 def rounds_of(jobs: Sequence[JobInfo]) -> list[Round]:
     """Return the finished training runs, oldest first."""
-    done = [one for one in jobs if one.kind == KIND and one.state is JobState.DONE]
+    done = [job for job in jobs if job.kind == KIND and job.state is JobState.DONE]
     return [
-        Round.of_result(one.job_id, one.result) for one in reversed(done) if one.result
+        Round.of_result(job.job_id, job.result) for job in reversed(done) if job.result
     ]
 
 
@@ -177,12 +177,12 @@ def _parts(context: JobContext, records: list[ImageRecord]) -> dict[str, str] | 
     """Return the split of the training runs before; None without any."""
     known: dict[str, str] = {}
     # The oldest first: together they know images that single runs skipped.
-    for one in rounds_of(context.store.jobs(context.scope)):
-        known |= parts_known(context.scope, one)
+    for round_ in rounds_of(context.store.jobs(context.scope)):
+        known |= parts_known(context.scope, round_)
     if not known:
         return None
     seed = context.parameters.get("seed", 0)
-    return next_parts([split_image(one) for one in records], known, seed=seed)
+    return next_parts([split_image(record) for record in records], known, seed=seed)
 
 
 def _trained(context: JobContext, folder: Path) -> dict[str, Any] | None:
@@ -278,7 +278,7 @@ def _result(
     """Add the model to the library; return the job's result for the page."""
     examples = metrics.pop("examples", [])
     parts = json.loads((folder / run_folder.SET).read_text(encoding="utf-8"))["images"]
-    parts_of = {one["id"]: one["part"] for one in parts}
+    parts_of = {part["id"]: part["part"] for part in parts}
     write_json(_parts_file(context.scope, context.job_id), parts_of)
     library = library_of(context.scope.owner_id)
     name = _add_model(library, folder / _MODEL, context, metrics)
@@ -286,7 +286,7 @@ def _result(
     result = {
         "model": name,
         "metrics": metrics,
-        "evaluations": [asdict(one) for one in log.evaluations],
+        "evaluations": [asdict(evaluation) for evaluation in log.evaluations],
         "examples": examples,
     }
     shutil.rmtree(folder, ignore_errors=True)
@@ -306,7 +306,7 @@ def _add_model(
         input_size=check_input_size(width)._replace(height=height),
         labels=tuple(metrics["labels"]),
         sha256=sha256_of(files[CFG].read_bytes(), files[WEIGHTS].read_bytes(), None),
-        byte_count=sum(one.stat().st_size for one in files.values()),
+        byte_count=sum(file.stat().st_size for file in files.values()),
         added_by=context.scope.who,
         added_at=utc_now(),
         description=description(metrics),
@@ -342,7 +342,7 @@ def description(metrics: dict[str, Any]) -> str:
         f"Trained on {plural(metrics['images']['train'], 'image')} in "
         f"{metrics['minutes']:.1f} minutes ({plural(metrics['steps'], 'step')}, "
         f"{metrics['epochs']:.1f} epochs), seed {asked['seed']}"
-        f"{''.join(f', {one}' for one in changes)}.{interval}"
+        f"{''.join(f', {change}' for change in changes)}.{interval}"
     )
 
 
@@ -352,7 +352,7 @@ def free_name(library: ModelLibrary, wanted: str) -> str:
     Raises:
         ModelLoadError: the name is not valid for a model.
     """
-    taken = {one.casefold() for one in library.names()}
+    taken = {name.casefold() for name in library.names()}
     for number in range(1, len(taken) + 2):
         try:
             return library.check_name(_numbered(wanted, number))
@@ -386,8 +386,8 @@ def _all_trainings() -> Path:
 def delete_old_trainings() -> None:
     """Delete the files of training runs that nobody has resumed for a week."""
     oldest = time.time() - KEPT_SECONDS
-    for one in filter(Path.is_dir, _all_trainings().glob("*/*/*")):
+    for folder in filter(Path.is_dir, _all_trainings().glob("*/*/*")):
         # Another process may be deleting the same.
         with contextlib.suppress(OSError):
-            if one.stat().st_mtime < oldest:
-                shutil.rmtree(one)
+            if folder.stat().st_mtime < oldest:
+                shutil.rmtree(folder)

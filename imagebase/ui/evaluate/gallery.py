@@ -71,7 +71,7 @@ def card_of(verdicts: Verdicts, mistake: Mistake) -> Card:
         verdicts.truth.images[mistake.image],
         tuple(boxes),
         in_words(verdicts, mistake),
-        around(one.box for one in boxes),
+        around(box.box for box in boxes),
     )
 
 
@@ -81,10 +81,10 @@ def around(boxes: Iterable[Box]) -> Box | None:
     if not known:
         return None
     return Box(
-        min(one.x_min for one in known),
-        min(one.y_min for one in known),
-        max(one.x_max for one in known),
-        max(one.y_max for one in known),
+        min(box.x_min for box in known),
+        min(box.y_min for box in known),
+        max(box.x_max for box in known),
+        max(box.y_max for box in known),
     )
 
 
@@ -142,7 +142,7 @@ def _picture(scope: Scope, card: Card, labels: LabelSet) -> str:
     small = resized(cut, inner_size(size, cache.TILE))
     drawn = draw_annotations(
         small,
-        [_moved(one, region) for one in card.boxes],
+        [_moved(box, region) for box in card.boxes],
         labels=labels,
         from_size=size,
     )
@@ -192,39 +192,39 @@ _ANY: Final = "any label"
 
 def draw_mistakes(run_id: str, threshold: float) -> None:
     """Draw a model's mistakes, worst first: labels solid, detections dashed."""
-    fared = run_data.standings(run_id, threshold)
+    results = run_data.standings(run_id, threshold)
     place = choose_model(
-        [one.spec for one in fared], key=f"evaluate.mistakes_of.{run_id}"
+        [result.spec for result in results], key=f"evaluate.mistakes_of.{run_id}"
     )
-    told = fared[place].verdicts
+    verdicts = results[place].verdicts
     left, right = st.columns([4, 2], vertical_alignment="bottom")
     with left:
         fate: Fate | None = st.pills(
             "Kind",
             list(MISTAKES),
             default=MISTAKES[0],
-            format_func=lambda one: f"{_WORDS[one]} {told.count(one):,}",
+            format_func=lambda kind: f"{_WORDS[kind]} {verdicts.count(kind):,}",
             key=f"evaluate.fate.{run_id}.{place}",
             label_visibility="collapsed",
         )
     label = right.selectbox(
         "Label",
-        [_ANY, *told.truth.used_labels],
+        [_ANY, *verdicts.truth.used_labels],
         key=f"evaluate.mistakes_label.{run_id}",
         label_visibility="collapsed",
     )
-    found = [
-        one
-        for one in told.mistakes()
-        if (fate is None or one.fate is fate)
-        and (label == _ANY or label in told.labels_of(one))
+    mistakes = [
+        mistake
+        for mistake in verdicts.mistakes()
+        if (fate is None or mistake.fate is fate)
+        and (label == _ANY or label in verdicts.labels_of(mistake))
     ]
-    if not found:
+    if not mistakes:
         st.success("No mistakes of this kind.")
         return
     st.caption("Solid: ground truth. Dashed: detections. Worst first.")
     grid(
-        [card_of(told, one) for one in found],
+        [card_of(verdicts, mistake) for mistake in mistakes],
         key=f"evaluate.mistakes.{place}.{fate}",
     )
 
@@ -236,11 +236,11 @@ _CELL: Final = "imagebase.evaluate.cell"
 
 def draw_confusion(run_id: str, threshold: float) -> None:
     """Draw the confusion matrix of one model, and the images of the clicked cell."""
-    fared = run_data.standings(run_id, threshold)
+    results = run_data.standings(run_id, threshold)
     place = choose_model(
-        [one.spec for one in fared], key=f"evaluate.confusion_of.{run_id}"
+        [result.spec for result in results], key=f"evaluate.confusion_of.{run_id}"
     )
-    standing = fared[place]
+    standing = results[place]
     labels = _shown_labels(standing)
     left, right = st.columns(2, gap="medium")
     with left:
@@ -248,7 +248,7 @@ def draw_confusion(run_id: str, threshold: float) -> None:
         key = f"evaluate.matrix.{run_id}.{place}.{threshold}"
         result_figures.matrix(
             _cells(standing, labels),
-            [*(standing.truth.labels[one] for one in labels), BACKGROUND],
+            [*(standing.truth.labels[label] for label in labels), BACKGROUND],
             key=key,
             on_pick=lambda cell: _choose(run_id, standing.spec, cell),
         )
@@ -262,7 +262,7 @@ def _shown_labels(standing: Standing) -> list[int]:
     counts = standing.verdicts.confusion()[:-1, :-1]
     weight = standing.truth.boxes_by_label() * 1000 + counts.sum(axis=0)
     order = np.argsort(-weight, kind="stable")[:MOST_LABELS]
-    return [int(one) for one in order if weight[one]]
+    return [int(place) for place in order if weight[place]]
 
 
 def _cells(standing: Standing, labels: Sequence[int]) -> list[dict[str, Any]]:
@@ -272,18 +272,19 @@ def _cells(standing: Standing, labels: Sequence[int]) -> list[dict[str, Any]]:
     cells = []
     for actual in (*labels, background):
         total = int(counts[actual].sum())
-        for said in (*labels, background):
-            count = int(counts[actual, said])
+        for predicted in (*labels, background):
+            count = int(counts[actual, predicted])
             if count:
                 cells.append(
                     {
-                        "place": actual * len(counts) + said,
+                        "place": actual * len(counts) + predicted,
                         "actual": names[actual],
-                        "said": names[said],
+                        "said": names[predicted],
                         "count": count,
                         "share": count / total,
-                        "is_right": actual == said,
-                        "aria": f"{names[actual]} detected as {names[said]}: {count}",
+                        "is_right": actual == predicted,
+                        "aria": f"{names[actual]} detected as {names[predicted]}: "
+                        f"{count}",
                     }
                 )
     return cells
@@ -311,22 +312,22 @@ def _images(run_id: str, standing: Standing) -> None:
         )
         return
     names = [*standing.truth.labels, BACKGROUND]
-    actual, said = divmod(cell, len(names))
-    found = standing.verdicts.of_cell(actual, said)
-    st.markdown(f"**{_cell_in_words(names[actual], names[said], len(found))}**")
-    cards = [card_of(standing.verdicts, one) for one in found]
+    actual, predicted = divmod(cell, len(names))
+    mistakes = standing.verdicts.of_cell(actual, predicted)
+    st.markdown(f"**{_cell_in_words(names[actual], names[predicted], len(mistakes))}**")
+    cards = [card_of(standing.verdicts, mistake) for mistake in mistakes]
     grid(cards, key="evaluate.cell", columns=3)
 
 
-def _cell_in_words(actual: str, said: str, count: int) -> str:
-    actual_name, said_name = widgets.escape(actual), widgets.escape(said)
-    if actual == said:
+def _cell_in_words(actual: str, predicted: str, count: int) -> str:
+    actual_name, predicted_name = widgets.escape(actual), widgets.escape(predicted)
+    if actual == predicted:
         return f"{actual_name} detected correctly: {count:,}"
-    if said == BACKGROUND:
+    if predicted == BACKGROUND:
         return f"{actual_name} missed: {count:,}"
     if actual == BACKGROUND:
-        return f"{said_name} detected where there is none: {count:,}"
-    return f"{actual_name} detected as {said_name}: {count:,}"
+        return f"{predicted_name} detected where there is none: {count:,}"
+    return f"{actual_name} detected as {predicted_name}: {count:,}"
 
 
 _SIGN_WORDS: Final = {
@@ -342,7 +343,7 @@ _LEAST_SCORE: Final = 0.15
 def draw_label_errors(run_id: str) -> None:
     """Draw likely label errors, most likely first."""
     run = run_data.load(run_id)
-    specs = [one.spec for one in run.passes]
+    specs = [passed.spec for passed in run.passes]
     chosen = tuple(specs)
     if len(specs) > 1:
         chosen = tuple(
@@ -354,29 +355,32 @@ def draw_label_errors(run_id: str) -> None:
                 select_all=False,
             )
         )
-    found = [
-        one for one in run_data.suspects(run_id, chosen) if one.score >= _LEAST_SCORE
+    suspects = [
+        suspect
+        for suspect in run_data.suspects(run_id, chosen)
+        if suspect.score >= _LEAST_SCORE
     ]
-    if not found:
+    if not suspects:
         st.success("No likely label errors found.")
         return
-    sign = _choose_sign(found, run_id)
-    shown = [one for one in found if sign is None or one.sign is sign]
+    sign = _choose_sign(suspects, run_id)
+    shown = [suspect for suspect in suspects if sign in (None, suspect.sign)]
     st.caption(
         "Solid: labels. Dashed: detections. Most likely errors first; the model may be "
         "wrong too. Correct labels on **Edit**, then click **Run** again."
     )
     grid(
-        [suspect_card(run.truth, one) for one in shown], key=f"evaluate.suspects.{sign}"
+        [suspect_card(run.truth, suspect) for suspect in shown],
+        key=f"evaluate.suspects.{sign}",
     )
 
 
-def _choose_sign(found: Sequence[Suspect], run_id: str) -> Sign | None:
-    counts = {sign: sum(one.sign is sign for one in found) for sign in Sign}
+def _choose_sign(suspects: Sequence[Suspect], run_id: str) -> Sign | None:
+    counts = {sign: sum(suspect.sign is sign for suspect in suspects) for sign in Sign}
     sign: Sign | None = st.pills(
         "Sign",
         [sign for sign in Sign if counts[sign]],
-        format_func=lambda one: f"{_SIGN_WORDS[one]} {counts[one]:,}",
+        format_func=lambda kind: f"{_SIGN_WORDS[kind]} {counts[kind]:,}",
         key=f"evaluate.sign.{run_id}",
         label_visibility="collapsed",
     )
@@ -409,7 +413,7 @@ def suspect_card(truth: Truth, suspect: Suspect) -> Card:
         truth.images[suspect.image],
         tuple(boxes),
         f"{likely} · {suspect.reason}",
-        around(one.box for one in boxes),
+        around(box.box for box in boxes),
     )
 
 
@@ -435,15 +439,16 @@ def draw_changes(run_id: str, threshold: float) -> None:
         )
         return
     changes = image_changes(before, after)
-    better = [one for one in changes if one.gained > 0]
-    worse = [one for one in reversed(changes) if one.gained < 0]
+    better = [change for change in changes if change.gained > 0]
+    worse = [change for change in reversed(changes) if change.gained < 0]
     st.markdown(_change_in_words(before, after, better, worse))
+    counts = {_BETTER: len(better), _WORSE: len(worse)}
     choice: str = st.segmented_control(
         "Which",
         [_BETTER, _WORSE],
         default=_BETTER if better or not worse else _WORSE,
         required=True,
-        format_func=lambda one: f"{one} {len(better if one == _BETTER else worse):,}",
+        format_func=lambda name: f"{name} {counts[name]:,}",
         key=f"evaluate.change.{run_id}",
         label_visibility="collapsed",
     )
@@ -451,7 +456,10 @@ def draw_changes(run_id: str, threshold: float) -> None:
     if not shown:
         st.success(f"No image got {choice}.")
         return
-    grid([_change_card(after, one) for one in shown], key=f"evaluate.changes.{choice}")
+    grid(
+        [_change_card(after, change) for change in shown],
+        key=f"evaluate.changes.{choice}",
+    )
 
 
 def _choose_before(
@@ -467,7 +475,9 @@ def _choose_before(
     if not options:
         return None
     moments = run_data.moments(runs)
-    earlier = [place for place, one in enumerate(options) if one[0] != this.run_id]
+    earlier = [
+        place for place, option in enumerate(options) if option[0] != this.run_id
+    ]
 
     def words(option: tuple[str, str]) -> str:
         return f"{option[1]} · {moments[option[0]]}"
@@ -493,8 +503,8 @@ def _choose_after(this: RunInfo, threshold: float, *, first: int) -> Standing:
 
 
 def _standing(run_id: str, spec: str, threshold: float) -> Standing:
-    fared = run_data.standings(run_id, threshold)
-    return next(one for one in fared if one.spec == spec)
+    results = run_data.standings(run_id, threshold)
+    return next(result for result in results if result.spec == spec)
 
 
 def _change_in_words(
@@ -515,13 +525,13 @@ def _change_in_words(
 
 
 def _change_card(after: Standing, change: ImageChange) -> Card:
-    told = after.verdicts
-    ids = [one.image_id for one in after.truth.images]
+    verdicts = after.verdicts
+    ids = [each.image_id for each in after.truth.images]
     image = ids.index(change.image_id)
-    mistakes = told.mistakes(image=image)
-    words = listed(told, mistakes) or "no mistakes left"
+    mistakes = verdicts.mistakes(image=image)
+    words = listed(verdicts, mistakes) or "no mistakes left"
     return Card(
         after.truth.images[image],
-        tuple(boxes_of_mistakes(told, mistakes)),
+        tuple(boxes_of_mistakes(verdicts, mistakes)),
         f"{change.before:.0f} → {change.after:.0f} clicks · {words}",
     )

@@ -140,12 +140,12 @@ def _start() -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Other:
-    """Detections of another tool, uploaded for a dataset. told: summary on screen."""
+    """Detections of another tool, uploaded for a dataset."""
 
     upload_id: str
     dataset_id: str
     name: str
-    told: str
+    summary: str
 
 
 def _choose_others(images: str) -> None:
@@ -153,8 +153,8 @@ def _choose_others(images: str) -> None:
 
     images: the name of the scope they will be evaluated on.
     """
-    kept = _others()
-    count = f" · {len(kept)}" if kept else ""
+    others = _others()
+    count = f" · {len(others)}" if others else ""
     with st.popover(
         f"Detections from another tool{count}",
         icon=":material/upload_file:",
@@ -166,8 +166,8 @@ def _choose_others(images: str) -> None:
             "models. Upload COCO results (with the label file for their IDs), "
             "Darknet's result.json, or label files with confidences in any format."
         )
-        for one in kept:
-            _draw_other(one)
+        for other in others:
+            _draw_other(other)
         if problem := st.session_state.get(_PROBLEM):
             st.warning(widgets.escape(problem))
         _drop_zone(images)
@@ -188,8 +188,10 @@ def _others_chosen(specs: Collection[str]) -> dict[str, str]:
     """
     names: dict[str, str] = {}
     taken = {*specs, *cache.models()}
-    for one in _others():
-        name = clean_text(str(st.session_state.get(_name_key(one), one.name))).strip()
+    for other in _others():
+        name = clean_text(
+            str(st.session_state.get(_name_key(other), other.name))
+        ).strip()
         if not name:
             raise EvaluationError("Enter a name for the detections.")
         if name in taken:
@@ -198,14 +200,14 @@ def _others_chosen(specs: Collection[str]) -> dict[str, str]:
                 "detections."
             )
         taken.add(name)
-        names[one.upload_id] = name
+        names[other.upload_id] = name
     return names
 
 
 def _hand_others_over() -> None:
     """Forget the uploads: the run has them now, and deletes them."""
     st.session_state.pop(_PROBLEM, None)
-    _keep_only([one for one in _others_everywhere() if one not in _others()])
+    _keep_only([other for other in _others_everywhere() if other not in _others()])
 
 
 def _others_everywhere() -> list[_Other]:
@@ -216,42 +218,42 @@ def _others_everywhere() -> list[_Other]:
 def _others() -> list[_Other]:
     """Return the uploads for the dataset on screen."""
     here = state.scope().dataset_id
-    return [one for one in _others_everywhere() if one.dataset_id == here]
+    return [other for other in _others_everywhere() if other.dataset_id == here]
 
 
 def _keep_only(others: Sequence[_Other]) -> None:
     st.session_state[_OTHERS] = list(others)
 
 
-def _name_key(one: _Other) -> str:
-    return f"evaluate.others.name.{one.upload_id}"
+def _name_key(other: _Other) -> str:
+    return f"evaluate.others.name.{other.upload_id}"
 
 
-def _draw_other(one: _Other) -> None:
+def _draw_other(other: _Other) -> None:
     left, right = st.columns([6, 1], vertical_alignment="bottom")
     left.text_input(
         "Name",
-        one.name,
+        other.name,
         max_chars=_LONGEST_NAME,
-        key=_name_key(one),
+        key=_name_key(other),
         persist_state="session",
     )
     with right:
         widgets.icon_button(
-            f"Remove {one.name}",
-            key=f"evaluate.others.forget.{one.upload_id}",
+            f"Remove {other.name}",
+            key=f"evaluate.others.forget.{other.upload_id}",
             icon=":material/close:",
             is_plain=True,
             on_click=_forget_other,
-            args=(one,),
+            args=(other,),
         )
-    st.caption(widgets.escape(one.told))
+    st.caption(widgets.escape(other.summary))
 
 
 @state.reports_errors
-def _forget_other(one: _Other) -> None:
-    _keep_only([each for each in _others_everywhere() if each != one])
-    forget_dropped(state.scope(), one.upload_id)
+def _forget_other(other: _Other) -> None:
+    _keep_only([each for each in _others_everywhere() if each != other])
+    forget_dropped(state.scope(), other.upload_id)
 
 
 def _drop_zone(images: str) -> None:
@@ -293,11 +295,11 @@ def _keep_other(files: Sequence[tuple[str, Any]], images: str) -> None:
     except BaseException:
         forget_dropped(scope, other.upload_id)
         raise
-    told = _other_in_words(found)
+    summary = _other_in_words(found)
     _keep_only(
         [
             *_others_everywhere(),
-            _Other(other.upload_id, other.dataset_id, other.name, told),
+            _Other(other.upload_id, other.dataset_id, other.name, summary),
         ]
     )
 
@@ -305,7 +307,7 @@ def _keep_other(files: Sequence[tuple[str, Any]], images: str) -> None:
 def _unused_name(file_name: str) -> str:
     stem = clean_text(PurePosixPath(file_name).stem).strip() or "detections"
     stem = stem[: _LONGEST_NAME - 4]
-    taken = {*cache.models(), *(one.name for one in _others())}
+    taken = {*cache.models(), *(other.name for other in _others())}
     name, number = stem, 1
     while name in taken:
         number += 1
@@ -389,7 +391,7 @@ def _draw_next_step() -> None:
 
 
 def _choose_run(runs: Sequence[RunInfo]) -> RunInfo:
-    by_id = {one.run_id: one for one in runs}
+    by_id = {run.run_id: run for run in runs}
     latest, moments = runs[0].run_id, run_data.moments(runs)
     # Keyed by the newest, so that a new evaluation is shown at once.
     chosen: str = st.selectbox(
@@ -441,16 +443,16 @@ def offer(info: RunInfo, threshold: float) -> None:
 
 def _make(scope: Scope, name: str, info: RunInfo, threshold: float) -> bytes:
     run = run_data.load_of(scope, info.run_id)
-    fared = run_data.standings_of(scope, info.run_id, threshold)
+    results = run_data.standings_of(scope, info.run_id, threshold)
     limits = services.limits()
 
     def picture_of(image: int) -> RgbArray | None:
-        one = run.truth.images[image]
-        read = partial(services.store().image_bytes, scope, one.image_id)
-        return small_picture(one.name, read, limits)
+        evaluated = run.truth.images[image]
+        read = partial(services.store().image_bytes, scope, evaluated.image_id)
+        return small_picture(evaluated.name, read, limits)
 
     about = About(f"{name}: model evaluation", made_in_words(info.made_at), run.notes)
-    return report(about, fared, picture_of).encode("utf-8")
+    return report(about, results, picture_of).encode("utf-8")
 
 
 VIEWS: Final[Mapping[str, View]] = {

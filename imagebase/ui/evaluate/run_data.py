@@ -29,14 +29,17 @@ def moments(infos: Sequence[RunInfo]) -> dict[str, str]:
     No two are equal: Streamlit finds a choice by its words, and takes the last of
     equal ones.
     """
-    made = {one.run_id: state.local(one.made_at) for one in infos}
-    return {run_id: _in_words(one, list(made.values())) for run_id, one in made.items()}
+    made = {info.run_id: state.local(info.made_at) for info in infos}
+    return {
+        run_id: _in_words(moment, list(made.values()))
+        for run_id, moment in made.items()
+    }
 
 
 def _in_words(moment: datetime, all_of_them: Sequence[datetime]) -> str:
     for pattern in _MOMENTS:
         words = f"{moment:{pattern}}"
-        if sum(f"{one:{pattern}}" == words for one in all_of_them) == 1:
+        if sum(f"{other:{pattern}}" == words for other in all_of_them) == 1:
             break
     return words
 
@@ -76,9 +79,9 @@ def _load(owner_id: str, dataset_id: str, run_id: str) -> Run:
 def _first(owner_id: str, dataset_id: str, run_id: str) -> list[Standing]:
     run = _load(owner_id, dataset_id, run_id)
     results = stand(run.truth, run.passes)
-    for one in results:
+    for result in results:
         # Computed once: these do not depend on the threshold.
-        _ = one.figures, one.detections, one.resampled, one.calibration
+        _ = result.figures, result.detections, result.resampled, result.calibration
     return results
 
 
@@ -86,7 +89,7 @@ def _first(owner_id: str, dataset_id: str, run_id: str) -> list[Standing]:
 def _standings(
     owner_id: str, dataset_id: str, run_id: str, threshold: float
 ) -> list[Standing]:
-    return [one.at(threshold) for one in _first(owner_id, dataset_id, run_id)]
+    return [result.at(threshold) for result in _first(owner_id, dataset_id, run_id)]
 
 
 @st.cache_resource(max_entries=6, show_spinner="Searching for label errors …")
@@ -95,5 +98,5 @@ def _suspects(
 ) -> list[Suspect]:
     run = _load(owner_id, dataset_id, run_id)
     return label_errors(
-        run.truth, [one.found for one in run.passes if one.spec in specs]
+        run.truth, [passed.found for passed in run.passes if passed.spec in specs]
     )

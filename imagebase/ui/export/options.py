@@ -272,7 +272,7 @@ def _split(*, needs_val: bool) -> SplitChoice | None:
         percents = (
             _value_of(f"export.split.{part}", _USUAL_PERCENT[part]) for part in PARTS
         )
-        title = "Split: " + " / ".join(f"{one}" for one in percents)
+        title = "Split: " + " / ".join(f"{percent}" for percent in percents)
     with st.popover(title, icon=":material/call_split:", key="export.split.open"):
         by = st.segmented_control(
             "Train, val, test",
@@ -323,7 +323,7 @@ def _by_shares() -> SplitChoice:
     st.caption(
         "Stratified: rare labels are distributed first, so that every split has some."
     )
-    shares = Shares(*(float(one) for one in percents))
+    shares = Shares(*(float(percent) for percent in percents))
     return SplitChoice(shares=shares, seed=seed, keeps_together=together)
 
 
@@ -406,8 +406,8 @@ def _areas(format_name: str) -> str:
     """Draw how ignore areas are exported, if there are any."""
     if not services.store().ignore_areas_mark(state.scope()):
         return AREAS_WRITTEN
-    one = format_named(format_name)
-    can_hold = one.holds_areas
+    chosen_format = format_named(format_name)
+    can_hold = chosen_format.holds_areas
     kinds = [AREAS_WRITTEN, AREAS_BLACK, AREAS_LEFT][not can_hold :]
     with st.popover(
         "Ignore areas", icon=":material/hide_image:", key="export.areas.open"
@@ -420,7 +420,7 @@ def _areas(format_name: str) -> str:
             persist_state="session",
         )
         if not can_hold:
-            st.caption(f"{one.title} does not support ignore areas.")
+            st.caption(f"{chosen_format.title} does not support ignore areas.")
     return chosen
 
 

@@ -131,7 +131,7 @@ def _offer_again(choice: ExportChoice) -> None:
 def is_there(result: Mapping[str, Any]) -> bool:
     """Say whether every zip of an export is still on disk."""
     zips = result.get("zips", [])
-    return bool(zips) and all(Path(one["path"]).is_file() for one in zips)
+    return bool(zips) and all(Path(archive["path"]).is_file() for archive in zips)
 
 
 def _show(result: Mapping[str, Any]) -> None:
@@ -210,9 +210,10 @@ def _pictures(path: Path) -> None:
         return
     st.caption("Preview, read from the zip:")
     cells = st.columns(PICTURES, gap="small")
-    for cell, one in zip(cells, overlays, strict=False):
-        cell.image(one.url, width="stretch", alt=one.name)
-        cell.caption(widgets.escape(one.line or widgets.short_name(one.name)))
+    for cell, overlay in zip(cells, overlays, strict=False):
+        cell.image(overlay.url, width="stretch", alt=overlay.name)
+        words = overlay.line or widgets.short_name(overlay.name)
+        cell.caption(widgets.escape(words))
 
 
 def preview(choice: ExportChoice, *, with_variants: bool) -> None:
@@ -335,15 +336,15 @@ def _tiles(
     labels = images.labels()
     made = variants(images, request, train, count=VARIANTS, max_pixels=max_pixels)
     tiles = []
-    for one in made:
-        size = Size(one.image.rgb.shape[1], one.image.rgb.shape[0])
+    for variant in made:
+        size = Size(variant.image.rgb.shape[1], variant.image.rgb.shape[0])
         drawn = draw_annotations(
-            resized(one.image.rgb, inner_size(size, cache.TILE)),
-            one.image.annotations,
+            resized(variant.image.rgb, inner_size(size, cache.TILE)),
+            variant.image.annotations,
             labels=labels,
             from_size=size,
         )
-        name = f"{one.record.file_name}, variant {one.number}"
+        name = f"{variant.record.file_name}, variant {variant.number}"
         tiles.append((name, cache.tile_url(drawn)))
     return tiles
 

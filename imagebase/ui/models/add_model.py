@@ -93,13 +93,13 @@ def _examined(files: Sequence[Dropped]) -> Examined:
     """Return the validation of uploaded files, done once."""
     family = st.session_state.get(_FAMILY)
     side = st.session_state.get(_INPUT_SIZE)
-    of = (*(one.file_id for one in files), family or "", str(side or ""))
+    of = (*(file.file_id for file in files), family or "", str(side or ""))
     known: Examined | None = st.session_state.get(_EXAMINED)
     if known is not None and known.of == of:
         return known
     limits = services.limits()
     with st.spinner("Checking files …"):
-        uploads = [(one.name, one.getvalue()) for one in files]
+        uploads = [(file.name, file.getvalue()) for file in files]
         diagnosis = examine(uploads, limits=limits, family=family, input_size=side)
         if side and not diagnosis.asks_size:  # left from the files before
             side = None
@@ -192,7 +192,7 @@ def _choose_family(families: Sequence[str]) -> None:
     st.selectbox(
         "Model type",
         [None, *families],
-        format_func=lambda one: FAMILY_NAMES[one] if one else "detect automatically",
+        format_func=lambda name: FAMILY_NAMES[name] if name else "detect automatically",
         key=_FAMILY,
         help="The outputs fit each of these. If the boxes are wrong, select another.",
     )

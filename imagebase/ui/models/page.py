@@ -64,7 +64,7 @@ def library() -> ModelLibrary:
 def cards() -> None:
     """Draw a card for each model, own models first."""
     models = list(cache.models().values())
-    models.sort(key=lambda one: one.is_bundled)
+    models.sort(key=lambda model: model.is_bundled)
     for start in range(0, len(models), COLUMNS):
         cells = st.columns(COLUMNS, gap="small")
         for cell, model in zip(cells, models[start : start + COLUMNS], strict=False):
@@ -122,7 +122,9 @@ def _speed_and_score(card: ModelCard) -> str:
     )
     if card.score is None:
         return f"{speed} · AP not evaluated"
-    ap, ap50 = (f"{one:.3f}".lstrip("0") for one in (card.score.ap, card.score.ap50))
+    ap, ap50 = (
+        f"{score:.3f}".lstrip("0") for score in (card.score.ap, card.score.ap50)
+    )
     return f"{speed} · AP {ap} · AP50 {ap50}"
 
 
@@ -137,7 +139,9 @@ def _in_words(milliseconds: float) -> str:
 
 
 def _labels(card: ModelCard) -> str:
-    shown = ", ".join(widgets.escape(one) for one in card.labels[:_MOST_LABELS_SHOWN])
+    shown = ", ".join(
+        widgets.escape(label) for label in card.labels[:_MOST_LABELS_SHOWN]
+    )
     return f"{shown} …" if len(card.labels) > _MOST_LABELS_SHOWN else shown
 
 
@@ -250,14 +254,14 @@ def _delete(name: str) -> None:
 def _names_at_work() -> set[str]:
     """Return every name in the parameters of this owner's running jobs."""
     store, who = services.store(), visitor()
-    found: set[str] = set()
+    names: set[str] = set()
     for dataset in state.datasets():
         scope = Scope(who.owner_id, dataset.dataset_id, who.who)
         for job in filter(job_progress.is_active, store.jobs(scope)):
             for value in job.parameters.values():
-                for one in value if isinstance(value, list) else [value]:
-                    found |= _named_in(one)
-    return found
+                for named in value if isinstance(value, list) else [value]:
+                    names |= _named_in(named)
+    return names
 
 
 def _named_in(value: object) -> set[str]:

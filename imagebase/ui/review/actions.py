@@ -216,10 +216,10 @@ def _change(seen: Seen, change: _Change, doing: str, done: str) -> None:
     def work(on_progress: bulk_progress.OnProgress) -> BulkReport:
         return change(store, scope, seen, seen=seen, on_progress=on_progress)
 
-    def say(told: BulkReport) -> None:
-        _say(f"{done} {widgets.plural(told.changed, 'image')}", told)
+    def finish(result: BulkReport) -> None:
+        _report_change(f"{done} {widgets.plural(result.changed, 'image')}", result)
 
-    bulk_progress.run_or_schedule(doing, work, then=say, images=len(seen))
+    bulk_progress.run_or_schedule(doing, work, then=finish, images=len(seen))
 
 
 @state.reports_errors
@@ -228,47 +228,47 @@ def _relabel(chosen: Sequence[AnnotationRow], key: str) -> None:
     label = st.session_state[key]
     if not label:
         raise EditError("Select a new label first.")
-    told = relabel_boxes(
+    result = relabel_boxes(
         services.store(), state.scope(), _ids(chosen), label=label, seen=_seen(chosen)
     )
-    _say(f"Relabelled {boxes_on(told)}", told)
-    if told.changed:
+    _report_change(f"Relabelled {boxes_on(result)}", result)
+    if result.changed:
         similar_offer.note_rows(chosen, became=label)
 
 
 @state.reports_errors
 def _delete(chosen: Sequence[AnnotationRow]) -> None:
-    told = delete_boxes(
+    result = delete_boxes(
         services.store(), state.scope(), _ids(chosen), seen=_seen(chosen)
     )
-    _say(f"Deleted {boxes_on(told)}", told)
-    if told.changed:
+    _report_change(f"Deleted {boxes_on(result)}", result)
+    if result.changed:
         similar_offer.note_rows(chosen, became=None)
 
 
 @state.reports_errors
 def _accept(chosen: Sequence[AnnotationRow]) -> None:
-    told = accept_boxes(
+    result = accept_boxes(
         services.store(), state.scope(), _ids(chosen), seen=_seen(chosen)
     )
-    _say(f"Accepted {boxes_on(told)}", told)
+    _report_change(f"Accepted {boxes_on(result)}", result)
 
 
-def _say(done: str, told: BulkReport) -> None:
+def _report_change(done: str, result: BulkReport) -> None:
     """Report a change; the selection stays where nothing changed."""
-    if told.changed:
+    if result.changed:
         st.session_state[_ACTS] = acts() + 1
-    report(done, told)
+    report(done, result)
 
 
 def remove(chosen: Sequence[ImageRow], *, key: str) -> None:
     """Draw the button that deletes images, with a confirmation."""
-    seen = {one.image_id: one.revision for one in chosen}
+    seen = {row.image_id: row.revision for row in chosen}
     with st.popover("Delete images", icon=":material/delete:", disabled=not chosen):
         what = widgets.ImagesToDelete(
             len(chosen),
-            sum(one.box_count for one in chosen),
-            sum(one.open_comments for one in chosen),
+            sum(row.box_count for row in chosen),
+            sum(row.open_comments for row in chosen),
         )
         widgets.confirm_deletion(
             what,
@@ -286,12 +286,12 @@ def _remove(seen: Seen) -> None:
     def work(on_progress: bulk_progress.OnProgress) -> BulkReport:
         return remove_images(store, scope, seen, on_progress=on_progress)
 
-    def say(told: BulkReport) -> None:
+    def finish(result: BulkReport) -> None:
         state.forget_shown(seen)
-        images = widgets.plural(told.changed, "image")
-        report(f"Deleted {images} with {widgets.plural(told.boxes, 'box')}", told)
+        images = widgets.plural(result.changed, "image")
+        report(f"Deleted {images} with {widgets.plural(result.boxes, 'box')}", result)
 
-    bulk_progress.run_or_schedule("Deleting", work, then=say, images=len(seen))
+    bulk_progress.run_or_schedule("Deleting", work, then=finish, images=len(seen))
 
 
 _USUAL: Final = 0.8
@@ -361,7 +361,7 @@ def _accept_above(labels: list[str], least: float, images: int) -> None:
             on_progress=on_progress,
         )
 
-    def say(told: BulkReport) -> None:
-        report(f"Accepted {boxes_on(told)}", told)
+    def finish(result: BulkReport) -> None:
+        report(f"Accepted {boxes_on(result)}", result)
 
-    bulk_progress.run_or_schedule("Accepting", work, then=say, images=images)
+    bulk_progress.run_or_schedule("Accepting", work, then=finish, images=images)

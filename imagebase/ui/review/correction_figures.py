@@ -194,7 +194,7 @@ def _by_label(figures: CorrectionFigures, decided: Sequence[Decision]) -> None:
         title=_most_corrected(figures, names),
         is_share=True,
         on_pick=_images_where(
-            decided, rows, lambda one: one.label, "boxes of {name}, {fate}"
+            decided, rows, lambda decision: decision.label, "boxes of {name}, {fate}"
         ),
     )
 
@@ -239,7 +239,9 @@ def _over_time(
         on_pick=_images_where(
             decided,
             rows,
-            lambda one: words(moment_of(one, is_hourly=figures.is_hourly, zone=zone)),
+            lambda decision: words(
+                moment_of(decision, is_hourly=figures.is_hourly, zone=zone)
+            ),
             "boxes {fate} at {name}" if figures.is_hourly else "boxes {fate} on {name}",
         ),
     )
@@ -254,7 +256,9 @@ def _images_where(
     def pick(place: int) -> None:
         name, fate, _ = rows[place]
         chosen = dict.fromkeys(
-            one.image_id for one in decided if one.fate is fate and name_of(one) == name
+            decision.image_id
+            for decision in decided
+            if decision.fate is fate and name_of(decision) == name
         )
         filters.show_images(list(chosen), why=words.format(name=name, fate=fate))
 
@@ -272,14 +276,16 @@ def _confusions(figures: CorrectionFigures, decided: Sequence[Decision]) -> None
     def pick(place: int) -> None:
         pair = (shown[place].label, shown[place].new_label)
         chosen = Counter(
-            one.image_id for one in decided if (one.label, one.new_label) == pair
+            decision.image_id
+            for decision in decided
+            if (decision.label, decision.new_label) == pair
         )
         filters.show_images(list(chosen), why=f"{pair[0]} relabelled to {pair[1]}")
 
     charts.bars(
-        [f"{one.label} → {one.new_label}" for one in shown],
-        [one.count for one in shown],
-        colours=[labels.colour_of(one.new_label) for one in shown],
+        [f"{confusion.label} → {confusion.new_label}" for confusion in shown],
+        [confusion.count for confusion in shown],
+        colours=[labels.colour_of(confusion.new_label) for confusion in shown],
         key="figures.confusions",
         title=f"{widgets.escape(first.label)} → {widgets.escape(first.new_label)}: "
         f"{widgets.plural(first.count, 'time')}",
@@ -362,5 +368,7 @@ def _learned_once(
     evidence = with_missed(
         known, approved, quiet, rule=_model.rule, model_labels=detector.labels
     )
-    results = [learn(name, one) for name, one in evidence.items() if one.decisions]
-    return tuple(sorted(results, key=lambda one: (-one.decisions, one.label)))
+    results = [
+        learn(name, known) for name, known in evidence.items() if known.decisions
+    ]
+    return tuple(sorted(results, key=lambda result: (-result.decisions, result.label)))

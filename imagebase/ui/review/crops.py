@@ -117,16 +117,16 @@ def _tiles(rows: Sequence[AnnotationRow]) -> list[Tile]:
 
 def _value(row: AnnotationRow) -> str:
     """Return the confidence of a model's box, or a check mark once reviewed."""
-    one = row.annotation
-    if not one.is_untouched or row.status is ReviewStatus.APPROVED:
+    annotation = row.annotation
+    if not annotation.is_untouched or row.status is ReviewStatus.APPROVED:
         return "✓"
-    return "" if one.confidence is None else percent(one.confidence)
+    return "" if annotation.confidence is None else percent(annotation.confidence)
 
 
 def _title(row: AnnotationRow) -> str:
-    one = row.annotation
-    sure = "" if one.confidence is None else f" · confidence {percent(one.confidence)}"
+    box, confidence = row.annotation.box, row.annotation.confidence
+    sure = "" if confidence is None else f" · confidence {percent(confidence)}"
     return (
-        f"{row.file_name} · {one.box.width:.0f} × {one.box.height:.0f} px{sure} · "
+        f"{row.file_name} · {box.width:.0f} × {box.height:.0f} px{sure} · "
         f"{widgets.STATUS_WORDS[row.status]}"
     )

@@ -151,7 +151,7 @@ def _by_label(boxes: BoxTable) -> None:
 
 
 def _by_status(images: ImageTable) -> None:
-    counts = {one: n for one, n in count_by_status(images).items() if n}
+    counts = {status: n for status, n in count_by_status(images).items() if n}
     statuses = list(counts)
     approved = counts.get(ReviewStatus.APPROVED, 0)
 
@@ -165,9 +165,9 @@ def _by_status(images: ImageTable) -> None:
         filters.show_images(chosen, why=f"{word} images")
 
     charts.bars(
-        [widgets.STATUS_WORDS[one] for one in statuses],
+        [widgets.STATUS_WORDS[status] for status in statuses],
         list(counts.values()),
-        colours=[charts.STATUS_COLOURS[one] for one in statuses],
+        colours=[charts.STATUS_COLOURS[status] for status in statuses],
         key="figures.statuses",
         title=f"{approved:,} of {widgets.plural(len(images), 'image')} approved",
         what="images",
@@ -179,11 +179,11 @@ def _issues(found: dict[Finding, tuple[str, ...]]) -> None:
     if not found:
         st.markdown("**No issues found**", help=_FINDING_HELP)
         return
-    names = sorted(found, key=lambda one: -len(found[one]))
+    names = sorted(found, key=lambda name: -len(found[name]))
     most = names[0]
     charts.bars(
-        [str(one) for one in names],
-        [len(found[one]) for one in names],
+        [str(name) for name in names],
+        [len(found[name]) for name in names],
         key="figures.findings",
         title=f"{widgets.plural(len(found[most]), 'image')}: {most}",
         what="images",

@@ -456,12 +456,12 @@ def _words(wanted: AnnotationFilter) -> list[str]:
     if wanted.text:
         found.append(f"“{wanted.text}”")
     found += _listed(list(wanted.labels or ()), "labels")
-    found += [widgets.STATUS_WORDS[one] for one in wanted.statuses or ()]
+    found += [widgets.STATUS_WORDS[status] for status in wanted.statuses or ()]
     if wanted.confidence:
-        least, most = (percent(one) for one in wanted.confidence)
+        least, most = (percent(share) for share in wanted.confidence)
         found.append(f"confidence {least} to {most}")
-    found += [f"source: {one}" for one in wanted.sources or ()]
-    found += [f"changed by {one}" for one in wanted.who or ()]
+    found += [f"source: {source}" for source in wanted.sources or ()]
+    found += [f"changed by {name}" for name in wanted.who or ()]
     if wanted.image:
         found.append(f"image “{wanted.image}”")
     if wanted.attribute:
@@ -471,7 +471,7 @@ def _words(wanted: AnnotationFilter) -> list[str]:
     if wanted.sides:
         found.append(_sides(*wanted.sides))
     if wanted.share:
-        least, most = (f"{one * 100:.0f}" for one in wanted.share)
+        least, most = (f"{share * 100:.0f}" for share in wanted.share)
         found.append(f"{least} to {most} % of the image")
     return found
 

@@ -32,7 +32,7 @@ def show(record: ImageRecord, marked: frozenset[str] = frozenset()) -> None:
     """
     scope = state.scope()
     suggested = suggested_boxes.of_record(record)
-    labels = services.store().labels(scope).with_labels(one.label for one in suggested)
+    labels = services.store().labels(scope).with_labels(box.label for box in suggested)
     st.image(
         cache.labelled_picture(
             scope,
@@ -130,13 +130,13 @@ def _frame(rows: Sequence[AnnotationRow]) -> pd.DataFrame:
                 for row in rows
             ],
             "image": [row.file_name for row in rows],
-            "label": [one.label for one in boxes],
+            "label": [box.label for box in boxes],
             **_attributes(boxes),
-            "size": [f"{one.box.width:.0f} × {one.box.height:.0f}" for one in boxes],
-            "confidence": [as_percent(one.confidence) for one in boxes],
+            "size": [f"{box.box.width:.0f} × {box.box.height:.0f}" for box in boxes],
+            "confidence": [as_percent(box.confidence) for box in boxes],
             "source": [_source(row) for row in rows],
-            "who": [one.changed_by for one in boxes],
-            "when": [one.changed_at for one in boxes],
+            "who": [box.changed_by for box in boxes],
+            "when": [box.changed_at for box in boxes],
             "status": [widgets.STATUS_WORDS[row.status] for row in rows],
         }
     ).astype({"confidence": "float64"})
@@ -144,7 +144,7 @@ def _frame(rows: Sequence[AnnotationRow]) -> pd.DataFrame:
 
 def _attributes(boxes: Sequence[Annotation]) -> dict[str, list[str]]:
     """Return a column of attributes, if any of these boxes has some."""
-    words = [in_words(one.attributes) for one in boxes]
+    words = [in_words(box.attributes) for box in boxes]
     return {"attributes": words} if any(words) else {}
 
 
@@ -288,7 +288,7 @@ def _act(chosen: Sequence[ImageRow], wanted: ImageFilter, total: int) -> None:
         )
     if selects_all:
         chosen = services.store().image_rows(state.scope(), wanted)
-    images = {one.image_id: one.revision for one in chosen}
+    images = {row.image_id: row.revision for row in chosen}
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         actions.act_on_images(images, key="review.images")
         actions.draw_undo(key="review.images")
@@ -326,13 +326,13 @@ def _image_table(rows: Sequence[ImageRow], offset: int) -> list[int]:
 
 def _image_frame(rows: Sequence[ImageRow]) -> pd.DataFrame:
     columns: dict[str, list[Any]] = {
-        "image": [one.file_name for one in rows],
-        "status": [widgets.STATUS_WORDS[one.status] for one in rows],
-        "boxes": [one.box_count for one in rows],
-        "labels": [", ".join(one.labels) for one in rows],
-        "open": [str(one.open_comments or "") for one in rows],
-        "comment": [one.comment for one in rows],
-        "tags": [", ".join(one.tags) for one in rows],
+        "image": [row.file_name for row in rows],
+        "status": [widgets.STATUS_WORDS[row.status] for row in rows],
+        "boxes": [row.box_count for row in rows],
+        "labels": [", ".join(row.labels) for row in rows],
+        "open": [str(row.open_comments or "") for row in rows],
+        "comment": [row.comment for row in rows],
+        "tags": [", ".join(row.tags) for row in rows],
     }
     if not any(columns["tags"]):
         del columns["tags"]

@@ -125,7 +125,7 @@ def _choose_kind(counts: DoubtCounts) -> DoubtKind | None:
     kind: DoubtKind | None = st.pills(
         "Reason",
         list(DoubtKind),
-        format_func=lambda one: f"{KIND_WORDS[one]} {counts.by_kind[one]:,}",
+        format_func=lambda name: f"{KIND_WORDS[name]} {counts.by_kind[name]:,}",
         key="queue.kind",
         label_visibility="collapsed",
         persist_state="session",
@@ -210,12 +210,12 @@ def _send_to_annotate(words: str) -> None:
 def _cards(rows: Sequence[DoubtRow]) -> None:
     scope, store = state.scope(), services.store()
     records = {
-        one.image_id: one
-        for one in store.records(scope, image_ids=[row.image_id for row in rows])
+        record.image_id: record
+        for record in store.records(scope, image_ids=[row.image_id for row in rows])
     }
     suggested = suggested_boxes.of_records(list(records.values()))
     labels = store.labels(scope).with_labels(
-        one.label for boxes in suggested.values() for one in boxes
+        box.label for boxes in suggested.values() for box in boxes
     )
     for start in range(0, len(rows), COLUMNS):
         cells = st.columns(COLUMNS, gap="small")
@@ -278,7 +278,7 @@ def _name_and_approval(row: DoubtRow) -> None:
         )
 
 
-def _offers(row: DoubtRow, missed: Sequence[Found]) -> None:
+def _offers(row: DoubtRow, missed: Sequence[MissedObject]) -> None:
     """Draw buttons that add the most confident missed objects as boxes."""
     with st.container(horizontal=True, gap="xsmall"):
         for place, found in enumerate(missed[:_MOST_OFFERED]):
@@ -293,26 +293,28 @@ def _offers(row: DoubtRow, missed: Sequence[Found]) -> None:
             )
 
 
-def _picture(record: ImageRecord, labels: LabelSet, missed: Sequence[Found]) -> str:
+def _picture(
+    record: ImageRecord, labels: LabelSet, missed: Sequence[MissedObject]
+) -> str:
     """Return the image with its boxes; possibly missed objects are dashed."""
     asked = [
         Annotation(
-            box=one.box,
-            label=f"{one.label}?",
+            box=candidate.box,
+            label=f"{candidate.label}?",
             source=Source.MODEL,
-            confidence=one.confidence,
+            confidence=candidate.confidence,
         )
-        for one in missed
+        for candidate in missed
     ]
     with_asked = LabelSet(
-        (*labels, *(Label(one.label, _MISSED_COLOUR) for one in asked))
+        (*labels, *(Label(box.label, _MISSED_COLOUR) for box in asked))
     )
     return cache.labelled_tile(
         state.scope(),
         record,
         with_asked,
         [*record.annotations, *asked],
-        highlighted=frozenset(one.annotation_id for one in asked),
+        highlighted=frozenset(box.annotation_id for box in asked),
     )
 
 

@@ -59,8 +59,8 @@ def threshold_offer() -> None:
         )
         return
     results = correction_figures.learned(scope, model)
-    learned = [one for one in results if isinstance(one, Learned)]
-    waiting = [one for one in results if isinstance(one, TooFew)]
+    learned = [result for result in results if isinstance(result, Learned)]
+    waiting = [result for result in results if isinstance(result, TooFew)]
     if learned:
         _offer(scope, model, learned)
     _draw_waiting(waiting, is_all=not learned)
@@ -70,9 +70,9 @@ def threshold_offer() -> None:
 def _choose_model(decided: Sequence[Decision]) -> str | None:
     known = list(
         dict.fromkeys(
-            one.model_id
-            for one in reversed(decided)
-            if one.model_id and one.confidence is not None
+            decision.model_id
+            for decision in reversed(decided)
+            if decision.model_id and decision.confidence is not None
         )
     )
     if len(known) < 2:
@@ -113,17 +113,20 @@ def _table(model: KeptModel, learned: Sequence[Learned]) -> None:
     frame = pd.DataFrame(
         {
             "use": [True] * len(learned),
-            "label": [one.label for one in learned],
-            "current": [_current(model, one.label) * 100 for one in learned],
-            "learned": [one.threshold * 100 for one in learned],
-            "range": [f"{one.low * 100:.0f} – {percent(one.high)}" for one in learned],
+            "label": [result.label for result in learned],
+            "current": [_current(model, result.label) * 100 for result in learned],
+            "learned": [result.threshold * 100 for result in learned],
+            "range": [
+                f"{result.low * 100:.0f} – {percent(result.high)}" for result in learned
+            ],
             "decisions": [
-                f"{one.right:,} / {one.wrong:,} / {one.missed:,}" for one in learned
+                f"{result.right:,} / {result.wrong:,} / {result.missed:,}"
+                for result in learned
             ],
             "precision": [
-                f"{percent(one.precision)} ({one.precision_low * 100:.0f} – "
-                f"{one.precision_high * 100:.0f})"
-                for one in learned
+                f"{percent(result.precision)} ({result.precision_low * 100:.0f} – "
+                f"{result.precision_high * 100:.0f})"
+                for result in learned
             ],
         }
     )
@@ -158,8 +161,8 @@ def _selected(learned: Sequence[Learned]) -> dict[str, float]:
     """Return the thresholds that are selected at this moment, by label."""
     edited = st.session_state[_table_key(learned)]["edited_rows"]
     return {
-        one.label: one.threshold
-        for place, one in enumerate(learned)
+        result.label: result.threshold
+        for place, result in enumerate(learned)
         if edited.get(place, {}).get("use", True)
     }
 
@@ -168,16 +171,16 @@ def _chart(model: KeptModel, learned: Sequence[Learned], labels: LabelSet) -> No
     drawn = learned[:MOST_DRAWN]
     frame = pd.DataFrame(
         {
-            "label": [one.label for one in drawn],
-            "colour": [labels.colour_of(one.label) for one in drawn],
-            "learned": [one.threshold for one in drawn],
-            "low": [one.low for one in drawn],
-            "high": [one.high for one in drawn],
-            "now": [_current(model, one.label) for one in drawn],
+            "label": [result.label for result in drawn],
+            "colour": [labels.colour_of(result.label) for result in drawn],
+            "learned": [result.threshold for result in drawn],
+            "low": [result.low for result in drawn],
+            "high": [result.high for result in drawn],
+            "now": [_current(model, result.label) for result in drawn],
         }
     )
-    higher = sum(one.threshold > _current(model, one.label) for one in learned)
-    lower = sum(one.threshold < _current(model, one.label) for one in learned)
+    higher = sum(result.threshold > _current(model, result.label) for result in learned)
+    lower = sum(result.threshold < _current(model, result.label) for result in learned)
     charts.intervals(frame, title=f"{higher:,} higher, {lower:,} lower than now (grey)")
 
 
@@ -192,9 +195,9 @@ def _draw_waiting(waiting: Sequence[TooFew], *, is_all: bool) -> None:
     st.dataframe(
         pd.DataFrame(
             {
-                "label": [one.label for one in waiting],
-                "decisions": [one.decisions for one in waiting],
-                "still needed": [one.needed for one in waiting],
+                "label": [result.label for result in waiting],
+                "decisions": [result.decisions for result in waiting],
+                "still needed": [result.needed for result in waiting],
             }
         ),
         hide_index=True,
@@ -259,7 +262,7 @@ def _others(scope: Scope, model: KeptModel) -> tuple[str, ...]:
     """Return the images that are not approved and that the model has run on."""
     seen = services.store().has_candidates(scope, candidates_key(model.detector))
     known = services.store().image_ids(scope, statuses=NOT_APPROVED)
-    return tuple(one for one in known if one in seen)
+    return tuple(image_id for image_id in known if image_id in seen)
 
 
 def _changes(
@@ -307,8 +310,8 @@ def _changes_once(
 
 
 def _draw_change_counts(changed: Sequence[ImageChange], others: Sequence[str]) -> None:
-    removed = sum(one.gone for one in changed)
-    added = sum(one.come for one in changed)
+    removed = sum(change.gone for change in changed)
+    added = sum(change.come for change in changed)
     if not changed:
         st.markdown("**No boxes would change**")
         return
@@ -322,19 +325,19 @@ def _before_and_after(
     scope: Scope, changed: Sequence[ImageChange], labels: LabelSet
 ) -> None:
     """Draw the images that change most, before and after, differences highlighted."""
-    most = sorted(changed, key=lambda one: -(one.gone + one.come))[:PICTURES]
-    for cell, one in zip(st.columns(PICTURES, gap="medium"), most, strict=False):
+    most = sorted(changed, key=lambda change: -(change.gone + change.come))[:PICTURES]
+    for cell, change in zip(st.columns(PICTURES, gap="medium"), most, strict=False):
         left, right = cell.columns(2, gap="small")
-        before = {box.annotation_id for box in one.before.annotations}
-        after = {box.annotation_id for box in one.after.annotations}
+        before = {box.annotation_id for box in change.before.annotations}
+        after = {box.annotation_id for box in change.after.annotations}
         with left:
-            boxes = one.before.annotations
-            _picture(scope, one.before, boxes, labels, before - after)
+            boxes = change.before.annotations
+            _picture(scope, change.before, boxes, labels, before - after)
             st.caption("before")
         with right:
-            boxes = one.after.annotations
-            _picture(scope, one.before, boxes, labels, after - before)
-            st.caption(f"after: −{one.gone} +{one.come}")
+            boxes = change.after.annotations
+            _picture(scope, change.before, boxes, labels, after - before)
+            st.caption(f"after: −{change.gone} +{change.come}")
 
 
 def _picture(
