@@ -39,7 +39,7 @@ def url(served: Served) -> str:
 
 
 def choose(page: Page, button: str, *words: str) -> None:
-    """Open what a button opens, press words in it, and close it."""
+    """Open a popover, click words in it, and close it."""
     page.get_by_test_id("stPopoverButton").filter(has_text=button).click()
     for word in words:
         page.get_by_test_id("stPopoverBody").get_by_text(word, exact=True).click()

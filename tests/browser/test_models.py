@@ -116,7 +116,7 @@ def test_onnx_model_is_added(models_page: Page, tmp_path: Path) -> None:
 
 
 @pytest.mark.long
-def test_bad_model_is_refused_in_a_sentence(models_page: Page, tmp_path: Path) -> None:
+def test_bad_model_is_refused_with_a_message(models_page: Page, tmp_path: Path) -> None:
     folder = write_one_box_model(tmp_path / "pets")
     weights = (folder / "obj.weights").read_bytes()
     (folder / "obj.weights").write_bytes(weights[:-4])

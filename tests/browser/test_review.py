@@ -61,7 +61,7 @@ def reviewed(dataset: Dataset, page: Page) -> Reviewed:
     return Reviewed(page, store, scope)
 
 
-def test_ticked_crops_are_relabelled_and_undone_at_once(reviewed: Reviewed) -> None:
+def test_selected_crops_are_relabelled_and_undone_at_once(reviewed: Reviewed) -> None:
     reviewed.show("Crops")
     expect(reviewed.tiles()).to_have_count(ALL, timeout=20_000)
     reviewed.tiles().nth(0).click()
@@ -80,7 +80,7 @@ def test_ticked_crops_are_relabelled_and_undone_at_once(reviewed: Reviewed) -> N
 
 
 @pytest.mark.long
-def test_ticks_stay_while_somebody_else_saves(reviewed: Reviewed) -> None:
+def test_selection_stays_while_another_person_saves(reviewed: Reviewed) -> None:
     page, store = reviewed.page, reviewed.store
     reviewed.show("Crops")
     expect(reviewed.tiles()).to_have_count(ALL, timeout=20_000)
@@ -101,7 +101,7 @@ def test_ticks_stay_while_somebody_else_saves(reviewed: Reviewed) -> None:
 
 
 @pytest.mark.long
-def test_a_ticked_crop_is_opened_though_somebody_saved(
+def test_a_selected_crop_is_opened_after_another_person_saved(
     reviewed: Reviewed, find_canvas: Callable[[Page], Canvas]
 ) -> None:
     page, store = reviewed.page, reviewed.store
@@ -121,7 +121,7 @@ def test_a_ticked_crop_is_opened_though_somebody_saved(
 
 
 @pytest.mark.long
-def test_keys_tick_crops_and_they_are_deleted(reviewed: Reviewed) -> None:
+def test_keys_select_crops_and_they_are_deleted(reviewed: Reviewed) -> None:
     reviewed.show("Crops")
     expect(reviewed.tiles()).to_have_count(ALL, timeout=20_000)
     reviewed.tiles().nth(2).focus()

@@ -51,7 +51,7 @@ def test_second_run_looks_at_nothing_but_what_is_new(
     assert third.result["images"] == 1
 
 
-def test_only_images_in_the_chosen_states_are_looked_at(
+def test_only_images_in_the_chosen_states_are_annotated(
     store: Store,
     scope: Scope,
     images: list[ImageRecord],

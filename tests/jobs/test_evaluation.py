@@ -32,7 +32,7 @@ def approve(
 def approved(
     store: Store, scope: Scope, images: list[ImageRecord]
 ) -> list[ImageRecord]:
-    """A dog where the model finds one, and a picture of nothing."""
+    """An image with a dog that the model finds, and an empty image."""
     return [
         approve(store, scope, images[0], Annotation(DOG, "dog")),
         approve(store, scope, images[1]),

@@ -180,7 +180,7 @@ def test_images_that_the_model_has_not_seen_stay_as_they_are(
     assert store.records(scope) == images
 
 
-def test_newer_revision_of_somebody_else_is_not_overwritten(
+def test_newer_revision_of_another_person_is_not_overwritten(
     store: Store,
     scope: Scope,
     annotated: list[ImageRecord],
@@ -192,7 +192,7 @@ def test_newer_revision_of_somebody_else_is_not_overwritten(
     read = store.records
 
     def records(scope: Scope, *, image_ids: Iterable[str]) -> list[ImageRecord]:
-        """Let somebody else save between the job's reading and its saving."""
+        """Let another person save between the job's reading and its saving."""
         found = read(scope, image_ids=image_ids)
         store.save(bob, first.with_annotations([human("sofa")]))
         return found

@@ -181,7 +181,7 @@ def test_cancelled_import_brings_nothing_in(
     assert not len(store.labels(scope))
 
 
-def test_files_that_are_gone_are_said(scope: Scope, run_job: RunJob) -> None:
+def test_deleted_files_are_reported(scope: Scope, run_job: RunJob) -> None:
     job = run_job("import", **parameters(upload="other"))
     assert job.error == "The dropped files are not kept any more; drop them again."
 
@@ -218,7 +218,7 @@ def test_files_that_were_dropped_long_ago_stay_while_they_come_in(
     assert (result["images_added"], result["boxes"]) == (3, 2)
 
 
-def test_files_that_go_while_they_come_in_end_the_import_in_a_sentence(
+def test_files_that_go_while_they_come_in_fail_the_import_with_a_message(
     store: Store, scope: Scope, run_job: RunJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drop(scope, labels_file(), *((f"{one}.png", png(ord(one))) for one in "abc"))

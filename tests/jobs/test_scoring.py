@@ -61,7 +61,7 @@ def answer(
 
 
 def judged(store: Store, scope: Scope) -> dict[str, DoubtRow]:
-    """Judge what is stale, as opening the queue does."""
+    """Score stale images, as opening the queue does."""
     in_use = model_in_use(store, scope)
     score_images(store, scope, stale_images(store, scope, in_use), in_use)
     return queue(store, scope)
@@ -82,13 +82,13 @@ def test_mirrored_answers_are_kept_beside_the_plain_ones(
     assert (job.done, job.total) == (3, 3)
     there, again = store.candidates(scope, plain), store.candidates(scope, mirrored)
     assert set(again) == set(there) == {one.image_id for one in kept}
-    # The one box lies in the middle of the picture, where its mirror is as well.
+    # The one box is in the middle of the image, where its mirror is as well.
     for image_id, blob in again.items():
         first = unpack(there[image_id])
         np.testing.assert_allclose(unpack(blob).xyxy, first.xyxy, atol=0.3)
 
 
-def test_only_open_images_that_the_model_has_seen_are_looked_at_again(
+def test_only_open_images_that_the_model_has_seen_run_again(
     store: Store,
     scope: Scope,
     kept: list[ImageRecord],
@@ -115,7 +115,7 @@ def test_cancelled_look_keeps_what_was_done_and_is_resumed(
     assert len(store.has_candidates(scope, mirrored)) == 3
 
 
-def test_without_a_model_nothing_is_looked_at_and_boxes_are_judged_alone(
+def test_without_a_model_boxes_alone_are_scored(
     store: Store, scope: Scope, images: list[ImageRecord], run_job: RunJob
 ) -> None:
     job = run_job("doubt", mirrored=True)
@@ -124,7 +124,7 @@ def test_without_a_model_nothing_is_looked_at_and_boxes_are_judged_alone(
     assert queue(store, scope) == {}
 
 
-def test_model_that_is_gone_is_no_model_in_use(
+def test_model_that_was_deleted_is_no_model_in_use(
     store: Store, scope: Scope, kept: list[ImageRecord], run_job: RunJob
 ) -> None:
     assert model_in_use(store, scope) is not None
@@ -156,7 +156,7 @@ def test_threshold_of_the_last_keep_is_the_one_in_use(
     assert list(rows["a.png"].reasons) == [DoubtKind.NEAR]
 
 
-def test_what_only_the_mirrored_picture_shows_is_perhaps_missed(
+def test_object_only_in_the_mirrored_image_is_possibly_missed(
     store: Store, scope: Scope, kept: list[ImageRecord], mirrored: CandidatesKey
 ) -> None:
     dog, cat = (16, 18, 48, 30), (0, 20, 10, 30)
@@ -172,7 +172,7 @@ def test_what_only_the_mirrored_picture_shows_is_perhaps_missed(
     assert (missed.box, missed.label) == (cat, "cat")
 
 
-def test_box_that_the_mirrored_picture_does_not_show_is_doubtful(
+def test_box_not_found_in_the_mirrored_image_is_uncertain(
     store: Store, scope: Scope, kept: list[ImageRecord], mirrored: CandidatesKey
 ) -> None:
     answer(store, scope, mirrored, kept[1].image_id)
@@ -240,6 +240,6 @@ def test_nothing_in_an_ignore_area_is_doubtful(
     assert set(judged(store, scope)) == {"b.png"}
     area = rectangle(Box(0, 0, 64, 48))
     store.add_ignore_areas(scope, image_id, [area], all_of_size=False)
-    # It is judged anew, since less of it is looked at now.
+    # It is scored again, since less of it counts now.
     assert stale_images(store, scope, model_in_use(store, scope)) == [image_id]
     assert judged(store, scope) == {}

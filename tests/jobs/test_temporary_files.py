@@ -1,4 +1,4 @@
-"""Dropped files lie beside the exports, bounded, and go with them."""
+"""Uploads share the folder of exports, are limited, and expire with them."""
 
 import os
 import time

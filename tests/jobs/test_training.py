@@ -171,7 +171,7 @@ def test_a_name_that_cannot_be_is_said_before_anything_is_learned(
 
 @pytest.fixture
 def broken_off(runner: JobRunner, scope: Scope, shapes: list[ImageRecord]) -> str:
-    """A training that was cancelled after its first steps."""
+    """A training run that was cancelled after its first steps."""
     job_id = runner.submit(scope, "train", PARAMETERS | {"steps": 40})
     until_it_learns(work_folder(scope, job_id))
     runner.cancel(scope, job_id)
@@ -180,7 +180,7 @@ def broken_off(runner: JobRunner, scope: Scope, shapes: list[ImageRecord]) -> st
 
 
 @pytest.mark.long
-def test_a_cancelled_training_is_gone_on_with_after_weeks(
+def test_a_cancelled_training_run_resumes_after_weeks(
     runner: JobRunner, store: Store, scope: Scope, broken_off: str
 ) -> None:
     folder = work_folder(scope, broken_off)
@@ -194,7 +194,7 @@ def test_a_cancelled_training_is_gone_on_with_after_weeks(
     metrics = (job.result or {})["metrics"]
     # It ends before the last step where judgements found nothing better for long.
     assert done < metrics["steps"] <= 40
-    # Those of then: it has not begun anew.
+    # Those from before: it has not started over.
     assert sum(metrics["images"].values()) == 8
 
 
@@ -218,7 +218,7 @@ def test_what_nobody_goes_on_with_is_swept(scope: Scope) -> None:
 
 
 @pytest.mark.long
-def test_a_training_that_crashed_is_logged_and_gone_on_with(
+def test_a_crashed_training_run_is_logged_and_resumes(
     runner: JobRunner,
     scope: Scope,
     broken_off: str,

@@ -134,7 +134,7 @@ def test_scope_without_images_says_what_to_do(labelled: Tab) -> None:
     assert "Approve some on **Review**, or export all." in labelled.words()
 
 
-def test_zip_that_is_gone_can_be_built_again(labelled: Tab) -> None:
+def test_zip_that_was_deleted_can_be_built_again(labelled: Tab) -> None:
     labelled.open("export")
     with zip_of(labelled) as archive:
         path = Path(str(archive.filename))
@@ -249,7 +249,7 @@ def test_split_by_tags_that_no_image_has_says_so(labelled: Tab) -> None:
 def test_variants_need_a_split(labelled: Tab) -> None:
     labelled.open("export")
     zip_of(labelled).close()
-    assert "variants are made of training images alone" in labelled.words()
+    assert "only training images are augmented" in labelled.words()
     assert not [one for one in labelled.app.slider if one.key == "export.variants"]
 
 
@@ -274,7 +274,7 @@ def test_variants_are_seen_before_they_are_built_and_proven_after(
     assert "4 images (train 3, val 1)" in labelled.words()
 
 
-def test_pictures_are_resized_at_a_press(labelled: Tab) -> None:
+def test_images_are_resized_on_a_click(labelled: Tab) -> None:
     labelled.open("export")
     zip_of(labelled).close()
     choose(labelled, "Resize", "letterbox")

@@ -1,4 +1,4 @@
-"""The Models page: files dropped, the doctor's list, cards looked after."""
+"""The Models page: uploads, validation, cards."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,7 +28,7 @@ def page(filled: Tab) -> Tab:
 def test_every_model_can_be_downloaded(page: Tab) -> None:
     offered = [one.proto for one in page.app.get("download_button")]
     assert [one.label for one in offered] == ["Download"] * 4
-    # Made at the press: nothing lies in memory until then.
+    # Built on the click: nothing is in memory until then.
     assert all(one.deferred_file_id for one in offered)
 
 
@@ -119,7 +119,7 @@ def test_numbers_of_another_family_are_read_as_that(page: Tab) -> None:
     assert library_of(TEAM_OWNER).card("six").family == "yolov6"
 
 
-def test_no_tick_stands_before_no_box(page: Tab) -> None:
+def test_no_check_mark_without_boxes(page: Tab) -> None:
     empty = np.zeros((1, 9, 1680), np.float32)
     content = GraphBuilder((1, 3, 256, 320)).output("output0", empty).model()
     drop(page, ("m.onnx", content), ("m.names", NAMES.encode()))

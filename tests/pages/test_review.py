@@ -1,4 +1,4 @@
-"""The Review page: filters, and what is done to a choice of rows."""
+"""The Review page: filters, and actions on selected rows."""
 
 import math
 from dataclasses import replace
@@ -22,7 +22,7 @@ def all_labels() -> list[str]:
     return [box.label for one in records() for box in one.annotations]
 
 
-def test_images_without_labels_say_where_labels_come_from(filled: Tab) -> None:
+def test_images_without_labels_say_the_next_step(filled: Tab) -> None:
     filled.open("review")
     assert "run a model on **Annotate**" in filled.words()
 
@@ -90,7 +90,7 @@ def test_nothing_is_done_without_a_choice(labelled: Tab) -> None:
     assert labelled.app.button(key="review.labels.approve").disabled
 
 
-def test_images_of_ticked_labels_are_approved(labelled: Tab) -> None:
+def test_images_of_selected_boxes_are_approved(labelled: Tab) -> None:
     labelled.open("review")
     labelled.select_rows(TABLE, 0, 1)
     assert "2 labels on 1 image selected" in labelled.words()
@@ -116,7 +116,7 @@ def test_rejected_images_show_the_comment_as_text(labelled: Tab) -> None:
     assert r"\*Wheel\* cut off" in labelled.words()
 
 
-def test_ticked_labels_get_another_name(labelled: Tab) -> None:
+def test_selected_boxes_get_another_name(labelled: Tab) -> None:
     labelled.open("review")
     labelled.select_rows(TABLE, 0, 1)
     labelled.app.selectbox(key="review.labels.relabel.to").select("bear").run()
@@ -125,7 +125,7 @@ def test_ticked_labels_get_another_name(labelled: Tab) -> None:
     assert {b.source for b in records()[0].annotations} == {Source.HUMAN}
 
 
-def test_what_comes_with_the_press_counts(labelled: Tab) -> None:
+def test_text_entered_with_the_click_counts(labelled: Tab) -> None:
     labelled.open("review")
     labelled.select_rows(TABLE, 0, 1)
     field = labelled.app.selectbox(key="review.labels.relabel.to")
@@ -139,7 +139,7 @@ def test_what_comes_with_the_press_counts(labelled: Tab) -> None:
     assert "Wheel cut off" in [one.comment for one in records()]
 
 
-def test_ticked_labels_are_deleted_and_come_back_with_undo(labelled: Tab) -> None:
+def test_selected_boxes_are_deleted_and_are_restored_by_undo(labelled: Tab) -> None:
     labelled.open("review")
     labelled.select_rows(TABLE, 0, 2)
     labelled.press("review.labels.delete")
@@ -148,14 +148,14 @@ def test_ticked_labels_are_deleted_and_come_back_with_undo(labelled: Tab) -> Non
     assert sorted(all_labels()) == ["bear", "bottle", "cup"]
 
 
-def test_choice_is_gone_once_the_rows_are_others(labelled: Tab) -> None:
+def test_selection_is_cleared_when_the_rows_change(labelled: Tab) -> None:
     labelled.open("review")
     labelled.select_rows(TABLE, 0)
     labelled.press("review.labels.delete")
     assert "Select rows to act on them." in labelled.words()
 
 
-def test_picture_opens_in_the_editor(labelled: Tab) -> None:
+def test_image_opens_in_the_editor(labelled: Tab) -> None:
     labelled.open("review")
     labelled.select_rows(TABLE, 2)
     labelled.press("review.open")
@@ -277,7 +277,7 @@ def test_rejection_is_a_comment_that_is_resolved_and_opened_again(
     assert said.is_open
 
 
-def test_somebody_says_something_of_an_image(labelled: Tab) -> None:
+def test_a_person_comments_on_an_image(labelled: Tab) -> None:
     show_images(labelled)
     image_id = records()[0].image_id
     labelled.app.text_area(key=f"edit.comment.{image_id}").input("Good one")
@@ -370,7 +370,7 @@ def test_an_image_whose_file_is_lost_can_be_removed(labelled: Tab) -> None:
     assert image_names(labelled) == ["kitchen.jpg"]
 
 
-def test_a_tick_for_one_image_is_none_for_all(labelled: Tab) -> None:
+def test_confirmation_for_one_image_does_not_hold_for_all(labelled: Tab) -> None:
     show_images(labelled)
     labelled.select_rows(IMAGES, 1)
     box_labelled(labelled, "Delete 1 image with 1 box").check().run()

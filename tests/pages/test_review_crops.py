@@ -51,7 +51,7 @@ def test_a_frequent_label_is_one_press_away(labelled: Tab) -> None:
     assert labelled.app.multiselect(key="review.labels").value == ["cup"]
 
 
-def test_ticked_crops_are_deleted_and_come_back_with_one_undo(
+def test_selected_crops_are_deleted_and_are_restored_by_one_undo(
     labelled: Tab, ticked: list[int]
 ) -> None:
     ticked += [0, 2]
@@ -76,7 +76,7 @@ def test_main_actions_on_crops_correct_them(labelled: Tab) -> None:
     assert labelled.app.button(key="review.crops.approve").proto.type == "secondary"
 
 
-def test_ticked_crops_get_another_label_and_lose_it_with_one_undo(
+def test_selected_crops_get_another_label_and_lose_it_by_one_undo(
     labelled: Tab, ticked: list[int]
 ) -> None:
     ticked += [0, 1, 2]
@@ -88,7 +88,9 @@ def test_ticked_crops_get_another_label_and_lose_it_with_one_undo(
     assert sorted(all_labels()) == ["bear", "bottle", "cup"]
 
 
-def test_ticked_crops_of_a_model_are_accepted(labelled: Tab, ticked: list[int]) -> None:
+def test_selected_crops_of_a_model_are_accepted(
+    labelled: Tab, ticked: list[int]
+) -> None:
     ticked += [0, 2]
     show_crops(labelled)
     labelled.press("review.crops.accept")
@@ -96,7 +98,9 @@ def test_ticked_crops_of_a_model_are_accepted(labelled: Tab, ticked: list[int]) 
     assert accepted == ["cup"]
 
 
-def test_images_of_ticked_crops_are_approved(labelled: Tab, ticked: list[int]) -> None:
+def test_images_of_selected_crops_are_approved(
+    labelled: Tab, ticked: list[int]
+) -> None:
     ticked += [2]
     show_crops(labelled)
     labelled.press("review.crops.approve")
@@ -187,7 +191,7 @@ def test_look_alikes_alone_are_shown(planted: Tab) -> None:
     assert "Delete 4 boxes" in labels
 
 
-def test_look_alikes_are_deleted_and_come_back_with_one_undo(planted: Tab) -> None:
+def test_look_alikes_are_deleted_and_are_restored_by_one_undo(planted: Tab) -> None:
     delete_first(planted)
     left = len(all_labels())
     planted.press("looks.show")
@@ -199,7 +203,7 @@ def test_look_alikes_are_deleted_and_come_back_with_one_undo(planted: Tab) -> No
     assert len(all_labels()) == left
 
 
-def test_boxes_that_people_made_begin_without_a_tick(
+def test_boxes_that_people_made_start_unselected(
     planted: Tab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[frozenset[str]] = []
@@ -227,7 +231,7 @@ def test_a_person_draws_no_offer_by_a_lone_delete(labelled: Tab) -> None:
     assert "other image" not in labelled.words()
 
 
-def test_sheet_of_a_page_that_is_gone_gives_way(
+def test_sheet_of_a_page_that_was_deleted_gives_way(
     labelled: Tab, ticked: list[int]
 ) -> None:
     bear = records()[1]

@@ -1,4 +1,4 @@
-"""The Review page's queue and figures: what they say, and what a press does."""
+"""The Review page: queue and statistics, and clicks on them."""
 
 from dataclasses import replace
 
@@ -53,12 +53,12 @@ def test_health_of_one_label_shows_its_boxes_alone(labelled: Tab) -> None:
     assert "**0 % of boxes are taller than wide**" in labelled.words()
 
 
-def test_health_without_boxes_says_where_they_come_from(filled: Tab) -> None:
+def test_health_without_boxes_says_the_next_step(filled: Tab) -> None:
     show(filled, "Statistics", "Health")
     assert "No boxes yet" in filled.words()
 
 
-def test_corrections_without_decisions_say_how_they_come(filled: Tab) -> None:
+def test_corrections_without_decisions_say_the_next_step(filled: Tab) -> None:
     show(filled, "Statistics", "Corrections")
     assert "Nobody has decided on a box yet" in filled.words()
     filled.app.main.button_group[1].set_value("Thresholds").run()
@@ -83,7 +83,7 @@ def corrected(labelled: Tab) -> Tab:
     return labelled
 
 
-def test_corrections_tell_what_became_of_boxes(corrected: Tab) -> None:
+def test_corrections_are_counted(corrected: Tab) -> None:
     show(corrected, "Statistics", "Corrections")
     shown = metrics(corrected)
     assert shown["Kept"] == "25 %"
@@ -101,7 +101,7 @@ def test_thresholds_wait_for_enough_decisions(corrected: Tab) -> None:
     assert "was deleted" in corrected.words()
 
 
-def test_queue_says_why_an_image_is_in_front(labelled: Tab) -> None:
+def test_queue_shows_the_reasons(labelled: Tab) -> None:
     kitchen, _ = records()
     put(kitchen, model_box("cup", 0.9), model_box("bowl", 0.8, at=21))
     show(labelled, "Queue")
@@ -131,7 +131,7 @@ def test_image_that_moved_away_is_opened_all_the_same(labelled: Tab) -> None:
 
 def test_queue_of_untouched_images_sends_to_annotate(filled: Tab) -> None:
     show(filled, "Queue")
-    assert "No model has looked at these images yet" in filled.words()
+    assert "No model has run on these images yet" in filled.words()
 
 
 def test_page_begins_with_the_queue_once_there_is_doubt(
@@ -145,7 +145,7 @@ def test_page_begins_with_the_queue_once_there_is_doubt(
     assert "to review, most uncertain first" in another.words()
 
 
-def test_view_that_is_chosen_is_not_looked_for_again(
+def test_view_that_is_chosen_is_not_searched_again(
     labelled: Tab, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     show(labelled, "Statistics", "Health")

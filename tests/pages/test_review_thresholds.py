@@ -1,4 +1,4 @@
-"""Learned thresholds on the Review page: whose they are, and what is done with them."""
+"""Learned thresholds on the Review page: shown, previewed, applied."""
 
 import pytest
 
@@ -58,7 +58,7 @@ def decide() -> None:
 
 @pytest.fixture
 def learned(filled: Tab) -> Tab:
-    """A tab whose model has looked at its own size, then at a smaller one, and learned.
+    """A tab whose model ran at its own size, then at a smaller one, and learned.
 
     The boxes of the smaller one were kept last.
     """
@@ -85,7 +85,7 @@ def tick(tab: Tab, *, is_used: bool) -> None:
     tab.app.session_state[str(table.key)] = edits
 
 
-def test_label_without_a_tick_is_not_applied_though_it_went_with_the_press(
+def test_deselected_label_is_not_applied_with_the_same_click(
     learned: Tab,
 ) -> None:
     show(learned, "Statistics", "Thresholds")
@@ -97,7 +97,7 @@ def test_label_without_a_tick_is_not_applied_though_it_went_with_the_press(
     assert len([one for one in store().jobs(the_scope()) if one.kind == "keep"]) == 2
 
 
-def test_thresholds_are_applied_as_the_boxes_were_kept_last(learned: Tab) -> None:
+def test_thresholds_apply_to_the_setup_of_the_last_save(learned: Tab) -> None:
     show(learned, "Statistics", "Thresholds")
     assert thresholds(learned) == {
         "current": 0.25,
@@ -117,7 +117,7 @@ def shown_change(tab: Tab) -> str:
     return next(one for one in words if "removed" in one or "would change" in one)
 
 
-def test_change_that_is_shown_follows_what_the_model_looked_at_since(
+def test_change_that_is_shown_follows_what_the_model_ran_on_since(
     learned: Tab,
 ) -> None:
     add_photographs(the_scope(), "skier.jpg")

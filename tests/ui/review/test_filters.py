@@ -51,7 +51,7 @@ def app(configure: Configure) -> AppTest:
 
 
 def press(app: AppTest, words: str) -> list[str]:
-    """Press what says so; return what is shown then."""
+    """Click the button with these words; return the text on the page."""
     next(one for one in app.button if words in one.label).click().run()
     assert not app.exception
     return [one.value for one in app.text]
@@ -69,7 +69,7 @@ def test_images_stay_chosen_until_they_are_cleared(app: AppTest) -> None:
     assert press(app, "Filter") == ["Images", "all"]
 
 
-def test_labels_are_cleared_where_they_are_told(app: AppTest) -> None:
+def test_the_chip_clears_labels(app: AppTest) -> None:
     press(app, "a label")
     assert press(app, "Filter: cat") == ["Boxes", "[] ''"]
 
@@ -91,7 +91,7 @@ def test_every_order_of_the_store_has_words_of_its_own() -> None:
     assert len(set(ORDER_WORDS.values())) == len(ORDERS)
 
 
-def test_a_filter_that_everything_passes_says_nothing() -> None:
+def test_an_empty_filter_has_no_description() -> None:
     assert describe(AnnotationFilter()) == ""
 
 
@@ -115,5 +115,5 @@ def test_a_filter_that_everything_passes_says_nothing() -> None:
     ],
     ids=lambda one: next(iter(one)) if isinstance(one, dict) else None,
 )
-def test_each_filter_is_told(wanted: dict[str, object], words: str) -> None:
+def test_each_filter_is_described(wanted: dict[str, object], words: str) -> None:
     assert describe(AnnotationFilter(**wanted)) == words  # type: ignore[arg-type]
