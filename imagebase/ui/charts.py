@@ -222,7 +222,7 @@ def intervals(frame: pd.DataFrame, *, title: str) -> None:
             "low:Q",
             title="confidence",
             scale=alt.Scale(domain=[0, 1]),
-            axis=alt.Axis(tickCount=5),
+            axis=alt.Axis(tickCount=5, format=".0%"),
         ),
         x2="high:Q",
     )

@@ -76,7 +76,9 @@ def test_yolo_with_split_and_variants_is_what_the_page_said(
     # It is proposed, as Ultralytics needs images to validate on.
     expect(page.get_by_text("Split: 80 / 20 / 0")).to_be_visible(timeout=20_000)
     vary(page, 2)
-    expect(page.get_by_text("Variants as they will be")).to_be_visible(timeout=30_000)
+    expect(page.get_by_text("Preview of augmented images")).to_be_visible(
+        timeout=30_000
+    )
     page.get_by_role("button", name="Build zip of 10 images").click(timeout=60_000)
     path = download(page, tmp_path)
     assert path.name == "planted-yolo.zip"

@@ -66,7 +66,7 @@ def test_selected_crops_are_relabelled_and_undone_at_once(reviewed: Reviewed) ->
     expect(reviewed.tiles()).to_have_count(ALL, timeout=20_000)
     reviewed.tiles().nth(0).click()
     reviewed.tiles().nth(3).click(modifiers=["Shift"])
-    expect(reviewed.page.get_by_text("4 labels on 4 images selected")).to_be_visible()
+    expect(reviewed.page.get_by_text("4 boxes on 4 images selected")).to_be_visible()
     reviewed.page.get_by_role("button", name="Relabel").click()
     choice = reviewed.page.locator(".st-key-review-crops-relabel-to input")
     choice.fill("badge")
@@ -86,7 +86,7 @@ def test_selection_stays_while_another_person_saves(reviewed: Reviewed) -> None:
     expect(reviewed.tiles()).to_have_count(ALL, timeout=20_000)
     for place in (0, 1):
         reviewed.tiles().nth(place).click()
-    expect(page.get_by_text("2 labels on 2 images selected")).to_be_visible()
+    expect(page.get_by_text("2 boxes on 2 images selected")).to_be_visible()
     last = store.records(reviewed.scope)[-1]
     bob = Scope(reviewed.scope.owner_id, reviewed.scope.dataset_id, "bob")
     (box,) = last.annotations
@@ -94,7 +94,7 @@ def test_selection_stays_while_another_person_saves(reviewed: Reviewed) -> None:
     reviewed.tiles().nth(3).click()
     expect(reviewed.tiles().get_by_text("badge")).to_have_count(1)
     expect(page.locator(".tile[aria-checked=true]")).to_have_count(3)
-    expect(page.get_by_text("3 labels on 3 images selected")).to_be_visible()
+    expect(page.get_by_text("3 boxes on 3 images selected")).to_be_visible()
     reviewed.press("review-crops-delete")
     reviewed.wait_for(lambda: reviewed.count() == ALL - 4)
     expect(page.locator(".tile[aria-checked=true]")).to_have_count(0)
@@ -108,7 +108,7 @@ def test_a_selected_crop_is_opened_after_another_person_saved(
     reviewed.show("Crops")
     first = page.locator(".tile[title^='logo-003']")
     first.click(timeout=20_000)
-    expect(page.get_by_text("1 label on 1 image selected")).to_be_visible()
+    expect(page.get_by_text("1 box on 1 image selected")).to_be_visible()
     last = store.records(reviewed.scope)[-1]
     store.save(reviewed.scope, last.with_annotations([]))
     reviewed.press("review-crops-open")
@@ -141,7 +141,7 @@ def test_a_planted_logo_is_deleted_everywhere_and_undone_at_once(
     reviewed.show("Crops")
     first = reviewed.page.locator(".tile[title^='logo-000']")
     first.click(timeout=20_000)
-    expect(page.get_by_text("1 label on 1 image selected")).to_be_visible()
+    expect(page.get_by_text("1 box on 1 image selected")).to_be_visible()
     reviewed.press("review-crops-delete")
     words = f"{ALL - 1} other images have a {LABEL} box at the same place"
     expect(page.get_by_text(words)).to_be_visible(timeout=20_000)

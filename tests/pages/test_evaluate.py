@@ -61,7 +61,7 @@ def show(tab: Tab, view: str) -> None:
 
 def test_without_approved_images_it_says_what_to_do(filled: Tab) -> None:
     filled.open("evaluate")
-    assert "images that people labelled, and there are none" in filled.words()
+    assert "No reviewed images" in filled.words()
     assert filled.app.button(key="evaluate.run").disabled
 
 
@@ -103,7 +103,7 @@ def test_labels_that_changed_since_are_spoken_of(judged: Tab) -> None:
 
 def test_two_models_and_two_runs_are_compared(judged: Tab) -> None:
     show(judged, "Better and worse")
-    assert "nothing to compare with yet" in judged.words()
+    assert "Nothing to compare yet" in judged.words()
     assert run(judged, QUICK, "yolox-nano") is JobState.DONE
     assert len(kept_runs(the_scope()).runs()) == 2
     show(judged, "Better and worse")
@@ -185,7 +185,7 @@ def dropped_files() -> list[str]:
 
 def test_another_programs_detections_are_judged_beside_a_model(approved: Tab) -> None:
     drop_detections(approved, ("theirs.json", FOUND))
-    assert "1 box on 1 image · bottle · skipped, e.g." in approved.words()
+    assert "1 box on 1 image · bottle · skipped, for example" in approved.words()
     assert name_field(approved).value == "theirs"
     assert len(dropped_files()) == 1
     name_field(approved).input("Other *lab*").run()
@@ -234,7 +234,7 @@ def test_detections_that_cannot_be_judged_are_a_sentence(
 def test_a_name_that_a_model_has_is_not_taken(approved: Tab) -> None:
     drop_detections(approved, (f"{QUICK}.json", FOUND))
     assert name_field(approved).value == f"{QUICK} 2"
-    for name, words in ((QUICK, "something else is called"), (" ", "a name")):
+    for name, words in ((QUICK, "already in use"), (" ", "a name")):
         name_field(approved).input(name).run()
         approved.press("evaluate.run")
         assert any(words in one for one in approved.toasts())
@@ -290,11 +290,11 @@ def test_review_queues_what_the_newest_evaluation_doubts(approved: Tab) -> None:
     approved.open("review")
     approved.app.session_state["review.view"] = "Label errors"
     approved.app.run()
-    assert "Judge a model on **Evaluate** first" in approved.words()
+    assert "Run a model on **Evaluate** first" in approved.words()
     approved.open("evaluate")
     assert run(approved) is JobState.DONE
     approved.open("review")
     approved.app.session_state["review.view"] = "Label errors"
     approved.app.run()
     assert not approved.app.exception
-    assert "The likeliest errors come first" in approved.words()
+    assert "Most likely errors first" in approved.words()

@@ -131,7 +131,7 @@ def test_scope_without_images_says_what_to_do(labelled: Tab) -> None:
     labelled.open("export")
     zip_of(labelled).close()
     choose(labelled, "Images", "approved")
-    assert "Approve some on **Review**, or export all." in labelled.words()
+    assert "Approve some on **Review**, or export all images." in labelled.words()
 
 
 def test_zip_that_was_deleted_can_be_built_again(labelled: Tab) -> None:
@@ -230,10 +230,10 @@ def test_split_is_a_table_before_anything_is_exported(labelled: Tab) -> None:
     assert not labelled.app.dataframe
     choose(labelled, "Train, val, test", "shares")
     (table,) = labelled.app.dataframe
-    rows = table.value.set_index("images of").to_dict("index")
+    rows = table.value.set_index("label").to_dict("index")
     assert rows["all images"] == {"train": 1, "val": 1, "boxes": 3}
     assert rows["bear"]["train"] + rows["bear"]["val"] == 1
-    assert "Not in val" in labelled.words()
+    assert "No val images" in labelled.words()
     assert "Split: 80 / 20 / 0" in labelled.popovers()
     zip_of(labelled).close()
     assert "2 images (train 1, val 1)" in labelled.words()
@@ -263,7 +263,7 @@ def test_variants_are_seen_before_they_are_built_and_proven_after(
     split_in_two(labelled)
     labelled.app.slider(key="export.variants").set_value(2).run()
     assert "Augment: × 2" in labelled.popovers()
-    assert "Variants as they will be" in labelled.words()
+    assert "Preview of augmented images" in labelled.words()
     assert len(labelled.app.get("image")) == 2
     assert not downloads(labelled)
     labelled.press("export.build")

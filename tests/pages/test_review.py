@@ -64,7 +64,7 @@ def test_each_filter_leaves_what_passes(labelled: Tab) -> None:
 def test_filters_that_nothing_passes_say_so(labelled: Tab) -> None:
     labelled.open("review")
     labelled.app.text_input(key="review.text").input("zebra%_").run()
-    assert "No label passes these filters" in labelled.words()
+    assert "No boxes match" in labelled.words()
 
 
 def test_filters_stay_while_one_looks_elsewhere(labelled: Tab) -> None:
@@ -93,7 +93,7 @@ def test_nothing_is_done_without_a_choice(labelled: Tab) -> None:
 def test_images_of_selected_boxes_are_approved(labelled: Tab) -> None:
     labelled.open("review")
     labelled.select_rows(TABLE, 0, 1)
-    assert "2 labels on 1 image selected" in labelled.words()
+    assert "2 boxes on 1 image selected" in labelled.words()
     labelled.press("review.labels.approve")
     assert [one.status for one in records()] == [
         ReviewStatus.APPROVED,
@@ -222,10 +222,10 @@ def test_each_folded_filter_leaves_what_passes(labelled: Tab) -> None:
     app.number_input(key="review.least_px").set_value(61).run()
     assert labels(labelled) == ["bear"]
     app.number_input(key="review.below_px").set_value(100).run()
-    assert "No label passes these filters" in labelled.words()
+    assert "No boxes match" in labelled.words()
     labelled.press("review.clear_all")
     app.date_input(key="review.until").set_value(date(2020, 1, 1)).run()
-    assert "No label passes these filters" in labelled.words()
+    assert "No boxes match" in labelled.words()
     app.date_input(key="review.until").set_value(None).run()
     app.date_input(key="review.since").set_value(date(2020, 1, 1)).run()
     assert len(labels(labelled)) == 3
@@ -308,7 +308,7 @@ def test_an_annotator_finds_what_came_back(labelled: Tab) -> None:
     reject_kitchen(labelled)
     only = labelled.app.main.button_group[2]
     only.set_value(["mine, rejected"]).run()
-    assert "Nothing of yours was sent back" in labelled.words()
+    assert "None of your images were rejected" in labelled.words()
     _, bear = records()
     who = labelled.app.get("popover")[1].proto.popover.label
     box = Annotation(Box(50, 60, 150, 160), "bear", changed_by=who)
@@ -418,10 +418,10 @@ def test_labels_are_filtered_by_an_attribute_and_show_it(labelled: Tab) -> None:
     put(kitchen, known, *rest)
     app = labelled.open("review")
     app.text_input(key="review.attribute").input("Color = Red").run()
-    assert "No label passes these filters" in labelled.words()
+    assert "No boxes match" in labelled.words()
     app.text_input(key="review.attribute").input("color = Red").run()
     assert list(app.dataframe[0].value["attributes"]) == ["color = red, occluded"]
     app.text_input(key="review.attribute").input("truncated").run()
-    assert "No label passes these filters" in labelled.words()
+    assert "No boxes match" in labelled.words()
     app.text_input(key="review.attribute").input(" occluded ").run()
     assert labels(labelled) == [first.label]

@@ -56,7 +56,7 @@ def test_selected_crops_are_deleted_and_are_restored_by_one_undo(
 ) -> None:
     ticked += [0, 2]
     show_crops(labelled)
-    assert "2 labels on 2 images selected" in labelled.words()
+    assert "2 boxes on 2 images selected" in labelled.words()
     labelled.press(DELETE)
     assert all_labels() == ["bottle"]
     assert "Deleted 2 boxes on 2 images" in labelled.toasts()[0]

@@ -60,9 +60,9 @@ def test_health_without_boxes_says_the_next_step(filled: Tab) -> None:
 
 def test_corrections_without_decisions_say_the_next_step(filled: Tab) -> None:
     show(filled, "Statistics", "Corrections")
-    assert "Nobody has decided on a box yet" in filled.words()
+    assert "No corrections yet" in filled.words()
     filled.app.main.button_group[1].set_value("Thresholds").run()
-    assert "No model's box has been decided on yet" in filled.words()
+    assert "No decisions on model boxes yet" in filled.words()
 
 
 @pytest.fixture
@@ -91,7 +91,7 @@ def test_corrections_are_counted(corrected: Tab) -> None:
     assert shown["Relabelled"] == "25 %"
     assert shown["Deleted"] == "25 %"
     assert shown["Added"] == "1"
-    assert "IoU 0.83" in corrected.words()
+    assert "before and after: 0.83" in corrected.words()
     assert r"**c → z: 1 time**" in corrected.words()
 
 
@@ -115,7 +115,7 @@ def test_queue_approves_and_goes_on(labelled: Tab) -> None:
     show(labelled, "Queue")
     labelled.press(f"queue.approve.{kitchen.image_id}")
     assert records()[0].status is ReviewStatus.APPROVED
-    assert "Nothing is doubtful" in labelled.words()
+    assert "No uncertain images" in labelled.words()
 
 
 def test_image_that_moved_away_is_opened_all_the_same(labelled: Tab) -> None:

@@ -137,4 +137,4 @@ def test_models_are_judged_by_imported_labels_where_nothing_is_approved(
         store().save(the_scope(), replace(record, status=ReviewStatus.IMPORTED))
     every_state.open("evaluate")
     assert select_box(every_state, "Evaluated on").value == "labelled"
-    assert "7 images, imported, edited and approved" in every_state.words()
+    assert "7 images (imported, edited and approved)" in every_state.words()

@@ -326,7 +326,7 @@ def _other_in_words(found: Pass) -> str:
         parts.append(f"unknown labels: {others}")
     if found.refused:
         place, reason = next(iter(found.refused.items()))
-        parts.append(f"skipped, e.g. {place}: {reason}")
+        parts.append(f"skipped, for example {place}: {reason}")
     return " · ".join(parts)
 
 

@@ -172,7 +172,7 @@ def _checks(result: Mapping[str, Any]) -> None:
         f":material/verified: Verified: **{_compared(result)}** · "
         f"{widgets.plural(result['images'], 'image')}{_parts(result)} · "
         f"{widgets.plural(result['labels'], 'label')} · "
-        f"{widgets.plural(result['files_equal'], 'file')} unchanged"
+        f"{widgets.plural(result['files_equal'], 'file')}"
     )
     if result["warnings"]:
         # Two spaces at its end break a line.
