@@ -1,6 +1,7 @@
 """app.py → pages → imagebase.ui → imagebase, and no package imports a later one."""
 
 import ast
+import re
 from collections.abc import Container, Iterator
 from functools import cache
 from pathlib import Path
@@ -172,3 +173,15 @@ def test_pages_leave_pixels_files_and_state_to_the_library() -> None:
     texts = {path.name: path.read_text(encoding="utf-8") for path in PAGES}
     assert wrong == []
     assert [name for name, text in texts.items() if "session_state" in text] == []
+
+
+def test_picture_in_the_documentation_shows_the_order() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    picture = text.split("```\n")[1].splitlines()
+    columns = [re.split(r"\s{2,}", line.strip(" │├└─"))[0] for line in picture]
+    shown = [name for column in columns[1:] for name in re.findall(r"\w+", column)]
+    pages = [n.removeprefix("imagebase.ui.") for n in ORDER if ".ui." in n]
+    packages = [n.removeprefix("imagebase.") for n in ORDER if n.count(".") == 1]
+    packages.remove("__main__")
+    expected = [packages.pop(), *reversed(pages), *reversed(packages)]
+    assert shown == expected
