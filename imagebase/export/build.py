@@ -19,6 +19,7 @@ from imagebase.export.preview import Overlay, draw, places_to_draw
 from imagebase.export.request import ExportRequest, in_words, request_json
 from imagebase.export.selection import (
     ExportSelection,
+    LostImageError,
     SourceImages,
     dealt_into_zips,
     labels_of,
@@ -95,18 +96,10 @@ def build(
     while True:
         try:
             return _Build(order, images, progress, lost).run()
-        except _LostError as error:
+        except LostImageError as error:
             # It went missing after it was counted: all is planned again without it.
             lost.add(error.image_id)
             _empty(order)
-
-
-class _LostError(Exception):
-    """An image's file is missing or damaged by now."""
-
-    def __init__(self, image_id: str) -> None:
-        super().__init__(image_id)
-        self.image_id = image_id
 
 
 def _empty(order: BuildOrder) -> None:
@@ -148,13 +141,13 @@ class _Build:
         try:
             return self._images.bytes_of(image_id)
         except (ImageFileError, NotFoundError) as error:
-            raise _LostError(image_id) from error
+            raise LostImageError(image_id) from error
 
     def _bytes_of(self, image_id: str) -> bytes:
         try:
             return self._maker.bytes_of(image_id)
         except ImageReadError as error:
-            raise _LostError(self._maker.source_of(image_id)) from error
+            raise LostImageError(self._maker.source_of(image_id)) from error
 
     def run(self) -> BuildResult:
         found = map(self._selection.counted, self._images.contents())
@@ -258,7 +251,7 @@ class _Build:
             return None
         try:
             return self._maker.original(record)
-        except (_LostError, ImageReadError):
+        except (LostImageError, ImageReadError):
             return None
 
     def _with_variants(

@@ -14,6 +14,7 @@ from imagebase.errors import ImageFileError, ImageReadError
 from imagebase.export.request import SHARES, ExportRequest
 from imagebase.export.selection import (
     ExportSelection,
+    LostImageError,
     SourceImages,
     has_column,
     labels_of,
@@ -106,7 +107,7 @@ def variants(
             data = images.bytes_of(image_id)
             rgb = load_image(data, file_name=name, max_pixels=max_pixels).rgb
         except (ImageFileError, ImageReadError) as error:
-            raise _LostError(image_id) from error
+            raise LostImageError(image_id) from error
         return LabelledImage(rgb, record.annotations)
 
     shown = _with_boxes(_selected(images, request, train), count)
@@ -117,14 +118,6 @@ def variants(
             yield VariantPreview(record, number + 1, _resized(made, request))
 
 
-class _LostError(Exception):
-    """An image's file is missing or damaged."""
-
-    def __init__(self, image_id: str) -> None:
-        super().__init__(image_id)
-        self.image_id = image_id
-
-
 def _variant(
     recipe: Recipe, image_id: str, number: int, load: Load, partners: list[str]
 ) -> LabelledImage | None:
@@ -132,7 +125,7 @@ def _variant(
     while True:
         try:
             return variant(recipe, image_id, number, load=load, partners=partners)
-        except _LostError as error:
+        except LostImageError as error:
             if error.image_id == image_id:
                 return None
             partners.remove(error.image_id)

@@ -37,6 +37,14 @@ class SourceImages(Protocol):
     def labels(self) -> LabelSet: ...
 
 
+class LostImageError(Exception):
+    """An image's file is missing or damaged."""
+
+    def __init__(self, image_id: str) -> None:
+        super().__init__(image_id)
+        self.image_id = image_id
+
+
 class ExportSelection:
     """Selects images and boxes, and counts those left out.
 

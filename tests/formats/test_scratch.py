@@ -4,12 +4,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagebase.annotation import Box, Size, Source
+from imagebase.annotation import (
+    Annotation,
+    Box,
+    ImageRecord,
+    ReviewStatus,
+    Size,
+    Source,
+)
+from imagebase.annotation.areas import rectangle
 from imagebase.formats import reader_store
-from imagebase.formats.base import Remark
+from imagebase.formats.base import ExportImage, Remark
+from imagebase.formats.file_names import export_names, flat_names
 from imagebase.formats.reader import LabelReader
 from imagebase.formats.reader_store import BoxRow, ReaderStore, StatedImage
-from imagebase.formats.scratch import DiskSet
+from imagebase.formats.scratch import DiskSet, ScratchImages
 from imagebase.settings import Limits
 
 LABELS = ("cat", "dog")
@@ -140,3 +149,56 @@ def test_an_image_of_two_parts_is_in_neither_whoever_names_it_again(
         collector.add_image("none.jpg")
         found = {one.name: one.part for one in collector.images()}
     assert found == {"both.jpg": "", "one.jpg": "train", "none.jpg": ""}
+
+
+def to_be_written(name: str, part: str = "train") -> ExportImage:
+    dog = Annotation(
+        Box(0.1, 2, 30, 40.5),
+        "dog",
+        source=Source.MODEL,
+        confidence=1 / 3,
+        model_id="tiny",
+        attributes={"occluded": True, "colour": "brown"},
+    )
+    record = ImageRecord(
+        f"id of {name}",
+        name,
+        Size(64, 48),
+        (dog,),
+        status=ReviewStatus.APPROVED,
+        tags=("night",),
+        ignored=(rectangle(Box(1, 2, 3, 4)),),
+    )
+    return ExportImage(record, name, part=part, made="variant 1", byte_count=7)
+
+
+def test_images_to_be_written_come_back_in_their_order() -> None:
+    images = ScratchImages()
+    for name, part in (("\udcffb.jpg", "val"), ("a.jpg", "train"), ("c.jpg", "test")):
+        images.add(to_be_written(name, part))
+    first, second, third = images
+    assert first.record.annotations[0].attributes == {
+        "occluded": True,
+        "colour": "brown",
+    }
+    assert first.record.annotations[0].is_untouched
+    assert first.record.annotations[0].confidence == 1 / 3
+    assert first.record.ignored == to_be_written("b.jpg").record.ignored
+    assert (first.name, second.name) == ("\udcffb.jpg", "a.jpg")
+    assert (third.part, third.made, third.byte_count) == ("test", "variant 1", 7)
+    assert [image.name for image in images.at([0, 2])] == [first.name, third.name]
+    assert list(images.part_of_each()) == ["val", "train", "test"]
+    assert images.byte_counts() == [7, 7, 7]
+    assert len(images) == 3
+    images.close()
+
+
+@pytest.mark.parametrize("is_flat", [False, True])
+def test_names_are_those_of_export_names(is_flat: bool) -> None:
+    names = ["a/1.jpg", "b/1.jpg", "A/1.png", "a/1.jpg", "con.jpg", "a"]
+    images = ScratchImages(has_flat_names=is_flat)
+    for name in names:
+        images.add(to_be_written(name))
+    images.make_names_unique()
+    assert list(images.names()) == (flat_names if is_flat else export_names)(names)
+    images.close()
