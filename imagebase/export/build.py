@@ -182,15 +182,17 @@ class _Build:
 
     def _blacked(self) -> tuple[str, ...]:
         """Return what is left out because ignore areas are black."""
-        said = []
+        sentences = []
         boxes = sum(self._maker.blacked_boxes.values())
         if boxes:
             verb = "box is" if boxes == 1 else "boxes are"
-            said.append(f"{boxes:,} {verb} not in it: ignore areas are black there.")
+            sentences.append(
+                f"{boxes:,} {verb} not in it: ignore areas are black there."
+            )
         if self._maker.black_variants:
             count = self._maker.black_variants
-            said.append(f"Ignore areas are black in {count:,} of the variants.")
-        return tuple(said)
+            sentences.append(f"Ignore areas are black in {count:,} of the variants.")
+        return tuple(sentences)
 
     def _selected(
         self, image_ids: Iterable[str], selection: ExportSelection

@@ -25,7 +25,7 @@ SAME_OBJECT_IOU: Final = 0.5
 # Formats of whole pixels move an edge by up to one.
 SAME_PLACE_PX: Final = 1.0
 # Fractions of an unknown size are compared as if it were this.
-_UNTOLD_SIZE: Final = Size(1000, 1000)
+_UNKNOWN_SIZE: Final = Size(1000, 1000)
 
 
 class What(StrEnum):
@@ -163,8 +163,8 @@ def compare(before: LabelSetSide, after: LabelSetSide) -> LabelSetDiff:
         )
         same += unchanged
         if changes:
-            told = size or (_UNTOLD_SIZE if image.is_relative else None)
-            differing.append(ImageDiff(image.name, told, tuple(changes)))
+            shown_size = size or (_UNKNOWN_SIZE if image.is_relative else None)
+            differing.append(ImageDiff(image.name, shown_size, tuple(changes)))
     return LabelSetDiff(
         _numbers(before.labels, after.labels),
         tuple(differing),
@@ -257,7 +257,7 @@ def _boxes(annotations: Sequence[Annotation]) -> NDArray[np.float64]:
 def _in_pixels_of(image: ReadImage, size: Size | None) -> tuple[Annotation, ...]:
     """Return an image's boxes as pixels of this size, whatever they were given in."""
     if image.is_relative:
-        return image.in_pixels(size or _UNTOLD_SIZE).annotations
+        return image.in_pixels(size or _UNKNOWN_SIZE).annotations
     if size is None or image.size in (None, size):
         return image.annotations
     assert image.size is not None

@@ -132,9 +132,9 @@ def declaration(name: str, declared: Declared) -> str:
 
 def divided(attributes: Attributes) -> tuple[Attributes, Attributes]:
     """Return what CVAT has a place of its own for, and the rest."""
-    said = stated(attributes)
-    own = {name: value for name, value in said.items() if _has_place(name, value)}
-    return own, {name: value for name, value in said.items() if name not in own}
+    known = stated(attributes)
+    own = {name: value for name, value in known.items() if _has_place(name, value)}
+    return own, {name: value for name, value in known.items() if name not in own}
 
 
 def _has_place(name: str, value: AttributeValue) -> bool:

@@ -219,8 +219,8 @@ def _is_about_the_set(tree: FileTree, name: str) -> bool:
         return False
     described = names_with_suffix(tree, ".names", ".data")
     described = described or files_named(tree, "classes.txt")
-    beside = {folder_of(one) for one in described}
-    return folder_of(name) in beside or bool(_names_in(tree, name))
+    folders = {folder_of(one) for one in described}
+    return folder_of(name) in folders or bool(_names_in(tree, name))
 
 
 def _images(tree: FileTree) -> dict[str, str]:

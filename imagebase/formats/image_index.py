@@ -55,11 +55,11 @@ class Fit(NamedTuple):
     @property
     def strength(self) -> bytes:
         """How much a name says for this file against other names: bytes compare."""
-        told = (
+        signals = (
             *(self.is_there, self.agrees, self.shared),
             *(self.has_suffix, self.is_exact),
         )
-        return bytes(min(value, 255) for value in told)
+        return bytes(min(value, 255) for value in signals)
 
 
 class FileMatches(NamedTuple):
@@ -202,8 +202,8 @@ class _StatedName:
 
     def _is_of_part(self, folders: Sequence[str]) -> bool:
         """Say whether a folder is that of the part, also as one word of several."""
-        said = part_in("/".join([*folders, ""]))
-        parts = [said] if said else map(part_in_words, folders)
+        named = part_in("/".join([*folders, ""]))
+        parts = [named] if named else map(part_in_words, folders)
         return self._part in parts
 
     def _mirrored(self, folders: Sequence[str]) -> int:

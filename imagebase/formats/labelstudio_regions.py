@@ -76,26 +76,26 @@ def results(
     found = []
     for name, value in _held(attributes).items():
         kind = _CHOICES if isinstance(value, bool) else _TEXT_AREA
-        said = {**place, CONTROLS[kind]: [text_of(value)]}
-        found.append({**shared, "type": kind, "from_name": name, "value": said})
+        described = {**place, CONTROLS[kind]: [text_of(value)]}
+        found.append({**shared, "type": kind, "from_name": name, "value": described})
     return found
 
 
-def said_by_region(found: Sequence[object]) -> dict[str, dict[str, object]]:
+def attributes_by_region(found: Sequence[object]) -> dict[str, dict[str, object]]:
     """Return the attributes and the note of each region, by its id."""
     by_region: dict[str, dict[str, object]] = {}
     for one in found:
         if not isinstance(one, dict) or not isinstance(one.get("id"), str):
             continue
-        said = by_region.setdefault(one["id"], {})
+        described = by_region.setdefault(one["id"], {})
         key = CONTROLS.get(str(one.get("type")))
         value = one.get("value")
         if key and isinstance(value, dict):
             name = str(one.get("from_name", ""))
-            said[name] = _joined(name, value.get(key), str(one["type"]))
+            described[name] = _joined(name, value.get(key), str(one["type"]))
         meta = one.get("meta")
         if isinstance(meta, dict) and "text" in meta:
-            said["description"] = _joined("description", meta["text"], _TEXT_AREA)
+            described["description"] = _joined("description", meta["text"], _TEXT_AREA)
     return by_region
 
 
@@ -204,11 +204,11 @@ def _object(region: TaskRegion, rest: Iterable[TaskRegion]) -> TaskObject:
     if not labels and source is not None:
         labels = source.labels
         others.remove(source)
-    said = [
+    described = [
         {**one.entry, "id": "", "type": one.kind, "value": one.value}
         for one in (region, *others)
     ]
-    return TaskObject(region, labels, said_by_region(said).get("", {}))
+    return TaskObject(region, labels, attributes_by_region(described).get("", {}))
 
 
 def stated_size(entry: Mapping[str, Any]) -> Size | None:

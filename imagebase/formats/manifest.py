@@ -199,8 +199,8 @@ def _labels(export_set: ExportSet, format_: Format) -> Iterator[str]:
 
 
 def _conventions(exported: ExportDetails) -> Iterator[str]:
-    said = (f"{name}: {text}" for name, text in exported.format.conventions.items())
-    yield from _bullets(said)
+    entries = (f"{name}: {text}" for name, text in exported.format.conventions.items())
+    yield from _bullets(entries)
     if exported.parts and not exported.format.has_parts:
         yield "- parts: the format knows of none, so each lies in a folder of its name"
 
@@ -324,7 +324,7 @@ def _manifest_files(folder: Path) -> dict[str, str] | None:
     """Return the SHA-256 of each file in a manifest; None where there is no such."""
     try:
         files = json.loads((folder / MANIFEST_FILE).read_bytes())["files"]
-        return {name: str(said.get("sha256")) for name, said in files.items()}
+        return {name: str(entry.get("sha256")) for name, entry in files.items()}
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return None
 
@@ -401,8 +401,8 @@ def _areas_left(export_set: ExportSet, format_: Format) -> Iterator[str]:
 
 def not_held(box: Annotation, format_: Format) -> tuple[str, ...]:
     """Return the names of a box's attributes that this format cannot hold."""
-    said = stated(box.attributes).items()
-    return tuple(name for name, value in said if not format_.holds(name, value))
+    known = stated(box.attributes).items()
+    return tuple(name for name, value in known if not format_.holds(name, value))
 
 
 def _cannot_hold(boxes: int, names: list[str], format_: Format) -> str:

@@ -52,21 +52,21 @@ def fitted(image: ReadImage, frame: Frame) -> FittedImage:
     of a copy of either in another resolution. A file that states no size counts in
     pixels of the upright image, unless its boxes only fit in the stored one.
     """
-    said, size = image.size, frame.size
+    stated, size = image.size, frame.size
     if image.is_relative:
         return FittedImage(image.in_pixels(size))
-    if said == size:
+    if stated == size:
         return FittedImage(image)
-    if said is None:
-        said = frame.stored if _fits_stored_only(image, frame) else size
-    if said == size or is_same_shape(said, size):
-        return _scaled(image, said, size)
-    if frame.stored != size and is_same_shape(said, frame.stored):
-        return _scaled_and_turned(image, said, frame)
-    sizes = _both_sizes(said, size)
+    if stated is None:
+        stated = frame.stored if _fits_stored_only(image, frame) else size
+    if stated == size or is_same_shape(stated, size):
+        return _scaled(image, stated, size)
+    if frame.stored != size and is_same_shape(stated, frame.stored):
+        return _scaled_and_turned(image, stated, frame)
+    sizes = _both_sizes(stated, size)
     if not (image.annotations or image.crowds or image.regions):
         return FittedImage(replace(image, size=size), sizes)
-    if is_same_shape(_turned(said), size):
+    if is_same_shape(_turned(stated), size):
         return FittedImage(image, problem=f"{sizes}: one of them is turned")
     return FittedImage(image, problem=f"{sizes}: another image, or a part of it")
 
@@ -79,22 +79,22 @@ def is_same_shape(a: Size, b: Size) -> bool:
     return abs(across - down) <= (_SAME_SHAPE + rounding) * max(across, down)
 
 
-def _scaled(image: ReadImage, said: Size, size: Size) -> FittedImage:
-    if said == size:
+def _scaled(image: ReadImage, stated: Size, size: Size) -> FittedImage:
+    if stated == size:
         return FittedImage(replace(image, size=size))
-    note = f"{_both_sizes(said, size)}: boxes are scaled"
-    return FittedImage(_moved(image, size, _scaling(said, size)), note)
+    note = f"{_both_sizes(stated, size)}: boxes are scaled"
+    return FittedImage(_moved(image, size, _scaling(stated, size)), note)
 
 
-def _scaled_and_turned(image: ReadImage, said: Size, frame: Frame) -> FittedImage:
-    scale, stored = _scaling(said, frame.stored), frame.stored
+def _scaled_and_turned(image: ReadImage, stated: Size, frame: Frame) -> FittedImage:
+    scale, stored = _scaling(stated, frame.stored), frame.stored
 
     def move(box: Box) -> Box:
         return upright(scale(box), stored, frame.orientation)
 
-    also = "" if said == stored else "scaled and "
+    also = "" if stated == stored else "scaled and "
     note = (
-        f"the labels are for the pixels as stored, {sides(said)}, and EXIF turns the "
+        f"the labels are for the pixels as stored, {sides(stated)}, and EXIF turns the "
         f"image to {sides(frame.size)}: boxes are {also}turned with it"
     )
     return FittedImage(_moved(image, frame.size, move), note)
@@ -121,8 +121,8 @@ def upright(box: Box, stored: Size, orientation: int) -> Box:
     }.get(orientation, box)
 
 
-def _scaling(said: Size, size: Size) -> _Move:
-    across, down = size.width / said.width, size.height / said.height
+def _scaling(stated: Size, size: Size) -> _Move:
+    across, down = size.width / stated.width, size.height / stated.height
 
     def move(box: Box) -> Box:
         left, top, right, bottom = box
@@ -168,8 +168,8 @@ def _turned(size: Size) -> Size:
     return Size(size.height, size.width)
 
 
-def _both_sizes(said: Size, size: Size) -> str:
-    return f"the labels are for {sides(said)} pixels, the image has {sides(size)}"
+def _both_sizes(stated: Size, size: Size) -> str:
+    return f"the labels are for {sides(stated)} pixels, the image has {sides(size)}"
 
 
 def several_meant(paths: Sequence[str]) -> str:

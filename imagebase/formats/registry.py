@@ -353,11 +353,13 @@ def _all_seen(tree: FileTree) -> Iterator[_Seen]:
             except AnnotationFileError as error:
                 reason = str(error).removeprefix(f"{name} is ").rstrip(".")
                 is_own = str(error).startswith(name)
-                said = f"it is {reason}" if is_own else reason
+                message = f"it is {reason}" if is_own else reason
                 advice = (
-                    "; get a whole copy of it" if "ends in the middle" in said else ""
+                    "; get a whole copy of it"
+                    if "ends in the middle" in message
+                    else ""
                 )
-                yield _Seen(2, f"{name} cannot be read: {said}{advice}.")
+                yield _Seen(2, f"{name} cannot be read: {message}{advice}.")
 
 
 def _json_seen(tree: FileTree, file: str) -> Iterator[_Seen]:

@@ -120,7 +120,7 @@ def verify_files(
     for path, sha256, _ in files:
         with tree.open(path) as file:
             is_equal = _sha256(file) == sha256
-        reason = "" if is_equal else "is not what was written"
+        reason = "" if is_equal else "differs from what was written"
         if is_equal and path in sizes:
             reason = _reason_against(tree.read(path), path, sizes[path], max_pixels)
         equal += not reason
@@ -248,8 +248,10 @@ class _Comparison:
             allowed = self._format.tolerance(pair[0].bounds, image.record.size)
             if not is_same(*pair, allowed):
                 yield f"ignore area {number} is {pair[1]}, not {pair[0]}"
-        said = crowds(image, self._ignored_labels) if self._format.has_crowds else ()
-        expected = [as_crowd(*one) for one in said]
+        crowd_entries = (
+            crowds(image, self._ignored_labels) if self._format.has_crowds else ()
+        )
+        expected = [as_crowd(*one) for one in crowd_entries]
         if [(one.label, one.box) for one in expected] != [
             (one.label, one.box) for one in found.crowds
         ]:
@@ -277,8 +279,8 @@ class _Comparison:
             yield from self._of_attributes(written, read)
 
     def _of_attributes(self, written: Annotation, read: Annotation) -> Iterator[str]:
-        said = stated(written.attributes).items()
-        held = as_texts({k: v for k, v in said if self._format.holds(k, v)})
+        known = stated(written.attributes).items()
+        held = as_texts({k: v for k, v in known if self._format.holds(k, v)})
         values_read = as_texts(read.attributes)
         if held != values_read:
             yield f"its attributes are {values_read}, not {held}"

@@ -176,8 +176,8 @@ def _regions_of_json(tree: FileTree, file: str) -> Iterator[_Region]:
             regions = dict(enumerate(regions))
         for key, region in _dict_of(regions).items():
             place = f"{at}.regions[{key}]"
-            shape, said = (_dict_of(_dict_of(region).get(k)) for k in _REGION_KEYS)
-            yield _Region(place, name, shape or {"name": ""}, said)
+            shape, described = (_dict_of(_dict_of(region).get(k)) for k in _REGION_KEYS)
+            yield _Region(place, name, shape or {"name": ""}, described)
 
 
 def _dict_of(value: object) -> Mapping[str, Any]:
@@ -224,8 +224,8 @@ def _regions_of_third(tree: FileTree, file: str) -> Iterator[_Region]:
             # Without a shape it is about the image or a stretch of a video.
             if numbers:
                 image = views.get(str(item.value.get("vid")), "")
-                said = _named_attributes(item.value.get("av"), found["attribute"])
-                yield _Region(item.place, image, _third_shape(numbers), said)
+                described = _named_attributes(item.value.get("av"), found["attribute"])
+                yield _Region(item.place, image, _third_shape(numbers), described)
 
 
 def _list_of(value: object) -> list[Any]:

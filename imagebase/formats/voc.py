@@ -359,8 +359,8 @@ def read_attributes(element: Element) -> dict[str, object]:
 
 
 def _says_no_pose(element: Element) -> bool:
-    said = (element.text or "").strip().lower()
-    return element.tag == POSE and said == _NO_POSE.lower()
+    text = (element.text or "").strip().lower()
+    return element.tag == POSE and text == _NO_POSE.lower()
 
 
 _CORNERS: Final = ("xmin", "ymin", "xmax", "ymax")

@@ -116,8 +116,8 @@ def _read_box(
 
 def _attributes_of(numbers: Sequence[float]) -> dict[str, object]:
     """Return values other than 0, the default: clear, upright, not hidden."""
-    said = zip(_ASPECTS, numbers[4:], strict=False)
-    found: dict[str, object] = {k: int(v) for k, v in said if k and 0 < v < 100}
+    pairs = zip(_ASPECTS, numbers[4:], strict=False)
+    found: dict[str, object] = {k: int(v) for k, v in pairs if k and 0 < v < 100}
     if "occlusion" in found:
         found[OCCLUDED] = True
     return found

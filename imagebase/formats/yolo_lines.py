@@ -169,25 +169,25 @@ class LabelLines:
         try:
             values = [_number(value) for value in line.split()]
             label = self._label(values[0])
-            told = self._told(values[1:])
+            parsed = self._parsed(values[1:])
         except ValueError as error:
             self._collector.skip_box(file, at, f"{error}, in {line[:60]!r}")
             return
-        if told.what == OUTLINE:
-            self._collector.change(file, at, told.what)
-        elif told.what:
-            self._collector.change_all(file, at, told.what)
+        if parsed.what == OUTLINE:
+            self._collector.change(file, at, parsed.what)
+        elif parsed.what:
+            self._collector.change_all(file, at, parsed.what)
         self._collector.add_box(
             image,
             label,
-            told.box,
+            parsed.box,
             file=file,
             at=at,
-            confidence=told.confidence,
-            attributes={} if told.track is None else {_TRACK: told.track},
+            confidence=parsed.confidence,
+            attributes={} if parsed.track is None else {_TRACK: parsed.track},
         )
 
-    def _told(self, numbers: Sequence[float]) -> "_Told":
+    def _parsed(self, numbers: Sequence[float]) -> "_ParsedLine":
         """Return what the numbers behind a class id are.
 
         `cx cy w h`, and behind it the points of a pose, or those of an outline alone;
@@ -199,10 +199,10 @@ class LabelLines:
         points = self._numbers_of_pose(numbers)
         if points:
             confidence, track = _behind(numbers[4 + points :])
-            return _Told(_box_in(numbers), confidence, track, _POSE)
+            return _ParsedLine(_box_in(numbers), confidence, track, _POSE)
         if len(numbers) in (4, 5) or self._is_track(numbers):
             confidence, track = _behind(numbers[4:])
-            return _Told(_box_in(numbers), confidence, track)
+            return _ParsedLine(_box_in(numbers), confidence, track)
         *outline, last = numbers
         track = int(last) if last > 1 and not last % 1 and len(outline) >= 6 else None
         outline = outline if track is not None else list(numbers)
@@ -211,15 +211,15 @@ class LabelLines:
             many = len(numbers) + 1
             raise ValueError(f"{many} numbers are not a class id and a box")
         box = around(zip(outline[::2], outline[1::2], strict=True))
-        return _Told(box, confidence, track, OUTLINE)
+        return _ParsedLine(box, confidence, track, OUTLINE)
 
     def _numbers_of_pose(self, numbers: Sequence[float]) -> int:
         """Return how many numbers of key points stand behind a box; 0 for no pose."""
         rest = len(numbers) - 4
         if self._key_points is not None:
             points, numbers_each = self._key_points
-            told = (points * numbers_each, points * 3)
-            return next((n for n in told if 0 <= rest - n <= 2), 0)
+            lengths = (points * numbers_each, points * 3)
+            return next((n for n in lengths if 0 <= rest - n <= 2), 0)
         return rest if _shows_visibility(numbers) else 0
 
     def _is_track(self, numbers: Sequence[float]) -> bool:
@@ -262,7 +262,7 @@ class LabelLines:
         return self._invented[index]
 
 
-class _Told(NamedTuple):
+class _ParsedLine(NamedTuple):
     """A parsed line. what: the change made to a shape other than a box."""
 
     box: Box

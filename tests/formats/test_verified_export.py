@@ -205,7 +205,7 @@ def test_file_that_changed_on_its_way_to_disk_is_not_offered(
         ),
     )
     with pytest.raises(
-        ExportError, match=r"images/train/a\.jpg is not what was written"
+        ExportError, match=r"images/train/a\.jpg differs from what was written"
     ):
         export_zip(PETS, "yolo", images=image_bytes, path=tmp_path / "pets.zip")
 
