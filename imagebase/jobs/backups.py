@@ -8,7 +8,7 @@ from imagebase.backup.restore import Backup, restore
 from imagebase.backup.write import write_backup
 from imagebase.errors import ArchiveError, ExportError, LimitError
 from imagebase.formats.verified_export import DRAFT_PREFIX
-from imagebase.jobs.runner import JobContext
+from imagebase.jobs.runner import JobCancelledError, JobContext
 from imagebase.jobs.temporary_files import (
     Touch,
     delete_old_exports,
@@ -22,10 +22,6 @@ from imagebase.store import Scope
 
 CHECKING: Final = "Checking the backup"
 RESTORING: Final = "Restoring"
-
-
-class _CancelledError(Exception):
-    """The job was cancelled."""
 
 
 def back_up(context: JobContext) -> dict[str, Any] | None:
@@ -45,13 +41,13 @@ def back_up(context: JobContext) -> dict[str, Any] | None:
             draft, touch = Path(drafts) / "backup.zip", Touch(Path(drafts))
 
             def progress(done: int, total: int) -> None:
-                _stop_if_cancelled(context)
+                context.raise_if_cancelled()
                 touch()
                 context.progress(done, total)
 
             done = write_backup(context.store, context.scope, draft, progress=progress)
             draft.replace(path)
-    except _CancelledError:
+    except JobCancelledError:
         return None
     except OSError as error:
         raise ExportError(
@@ -80,7 +76,7 @@ def restore_backup(context: JobContext) -> dict[str, Any] | None:
     target = Scope(scope.owner_id, given["dataset_id"], scope.who)
 
     def progress(message: str, done: int, total: int) -> None:
-        _stop_if_cancelled(context)
+        context.raise_if_cancelled()
         context.progress(done, total, message)
 
     try:
@@ -94,7 +90,7 @@ def restore_backup(context: JobContext) -> dict[str, Any] | None:
                 progress=lambda *steps: progress(RESTORING, *steps),
             )
             images = backup.manifest.images
-    except _CancelledError:
+    except JobCancelledError:
         return None
     except FileNotFoundError as error:
         raise ArchiveError(
@@ -102,11 +98,6 @@ def restore_backup(context: JobContext) -> dict[str, Any] | None:
         ) from error
     forget_dropped(scope, given["upload"])
     return {"dataset_id": target.dataset_id, "name": name, "images": images}
-
-
-def _stop_if_cancelled(context: JobContext) -> None:
-    if context.cancelled:
-        raise _CancelledError
 
 
 def _check_datasets(context: JobContext, target: Scope, limits: Limits) -> None:

@@ -23,7 +23,7 @@ from imagebase.export.request import (
 from imagebase.formats.registry import format_named
 from imagebase.formats.verified_export import DRAFT_PREFIX, ExportSummary
 from imagebase.jobs.inference import max_image_pixels
-from imagebase.jobs.runner import JobContext
+from imagebase.jobs.runner import JobCancelledError, JobContext
 from imagebase.jobs.temporary_files import (
     Touch,
     delete_old_exports,
@@ -84,10 +84,6 @@ BUNDLE_KIND: Final = "bundle"
 ZIP_BYTES: Final = 2_000_000_000
 
 
-class _CancelledError(Exception):
-    """The export was cancelled."""
-
-
 def export(context: JobContext) -> dict[str, Any] | None:
     """Build the zips of a dataset in one format; None if cancelled.
 
@@ -114,7 +110,7 @@ def export(context: JobContext) -> dict[str, Any] | None:
             )
             built = build(order, images, progress=context.progress)
         write_overlays(folder / OVERLAYS_FILE, built.overlays)
-    except _CancelledError:
+    except JobCancelledError:
         shutil.rmtree(folder, ignore_errors=True)
         return None
     except OSError as error:
@@ -134,8 +130,7 @@ class _Watch:
         self._touch = Touch(folder)
 
     def __call__(self) -> None:
-        if self._context.cancelled:
-            raise _CancelledError
+        self._context.raise_if_cancelled()
         self._touch()
 
 

@@ -33,6 +33,10 @@ _UNEXPECTED: Final = "The job failed with an unexpected error. See the log for d
 _log: Final = logging.getLogger(__name__)
 
 
+class JobCancelledError(Exception):
+    """The job was cancelled in the middle of its work."""
+
+
 class JobContext:
     """The job of a handler: scope, parameters, cancellation and progress."""
 
@@ -59,6 +63,11 @@ class JobContext:
             self._asked_at = now
             self._stopped = self.store.must_stop(self._claim_id)
         return self._stopped
+
+    def raise_if_cancelled(self) -> None:
+        """Raise `JobCancelledError` if the job is to stop."""
+        if self.cancelled:
+            raise JobCancelledError
 
     @property
     def was_stopped(self) -> bool:
@@ -190,7 +199,7 @@ class JobRunner:
             self._threads.add(thread)
             if self._heart is None:
                 self._heart = threading.Thread(
-                    target=self._beat, name="imagebase-heartbeat", daemon=True
+                    target=self._renew_leases, name="imagebase-heartbeat", daemon=True
                 )
                 self._heart.start()
             thread.start()
@@ -219,13 +228,12 @@ class JobRunner:
 
     def _claim(self) -> ClaimedJob | None:
         try:
-            return self.store.claim_job(self._worker, self._kinds())
+            return self.store.claim_job(self._worker, self._startable_kinds())
         except StoreError:
             _log.exception("Could not query for jobs")
             return None
 
-    def _kinds(self) -> list[str]:
-        """Return the kinds of jobs that may start now."""
+    def _startable_kinds(self) -> list[str]:
         kinds = list(self._claims.values())
         running = sum(kind in LONG_RUNNING for kind in kinds)
         may_be_long = running < max(self._slots - 1, 1)
@@ -267,7 +275,7 @@ class JobRunner:
             return JobState.INTERRUPTED
         return JobState.CANCELLED
 
-    def _beat(self) -> None:
+    def _renew_leases(self) -> None:
         """Renew leases, also during long steps; notice workers that died."""
         while not self._closing.wait(HEARTBEAT_SECONDS):
             with self._lock:

@@ -51,7 +51,7 @@ def model_in_use(store: Store, scope: Scope) -> ModelInUse | None:
     None if no model ran, or if it cannot be loaded any more.
     """
     parameters = parameters_in_use(store, scope)
-    return _in_use(store, scope, parameters) if parameters is not None else None
+    return _load_in_use(store, scope, parameters) if parameters is not None else None
 
 
 def parameters_in_use(store: Store, scope: Scope) -> Mapping[str, Any] | None:
@@ -62,7 +62,7 @@ def parameters_in_use(store: Store, scope: Scope) -> Mapping[str, Any] | None:
     return used[0].parameters if used else None
 
 
-def _in_use(
+def _load_in_use(
     store: Store, scope: Scope, parameters: Mapping[str, Any]
 ) -> ModelInUse | None:
     try:
@@ -70,11 +70,11 @@ def _in_use(
     except (ModelLoadError, UnknownModelError):
         return None
     rule = SelectionRule.of(parameters)
-    mapping = mapping_now(store, scope, detector.labels, rule.mapping)
+    mapping = current_mapping(store, scope, detector.labels, rule.mapping)
     return ModelInUse(detector, replace(rule, mapping=mapping))
 
 
-def mapping_now(
+def current_mapping(
     store: Store, scope: Scope, model_labels: Sequence[str], mapping: Mapping[str, str]
 ) -> dict[str, str]:
     """Return the mapping of a model's labels to today's labels of the dataset.
@@ -119,7 +119,7 @@ def score_all(context: JobContext) -> int:
         context.store,
         context.scope,
         context.store.image_ids(context.scope),
-        _in_use(context.store, context.scope, context.parameters),
+        _load_in_use(context.store, context.scope, context.parameters),
         on_progress=lambda _: not context.cancelled,
     )
 
@@ -192,11 +192,13 @@ def _evidence(
     images, known = store.doubt_columns(scope, image_ids)
     rows = _outside_areas(store, scope, images, known)
     labels = _Labels([*counts, *(row.label for row in rows)], in_use)
-    plain = _shown(store, scope, images, labels, in_use, mirrored=False)
-    mirrored = _shown(store, scope, images, labels, in_use, mirrored=True)
+    plain = _boxes_of_pass(store, scope, images, labels, in_use, mirrored=False)
+    mirrored = _boxes_of_pass(store, scope, images, labels, in_use, mirrored=True)
     with_boxes = {row.image_key for row in rows if not row.is_deleted}
     return Evidence(
-        images=[_looked(image, image.image_key in with_boxes) for image in images],
+        images=[
+            _scored_image(image, image.image_key in with_boxes) for image in images
+        ],
         boxes=_boxes(images, [row for row in rows if not row.is_deleted], labels),
         marks=_boxes(images, [row for row in rows if row.is_deleted], labels),
         plain=plain.boxes,
@@ -215,7 +217,6 @@ def _outside_areas(
     images: Sequence[ImageColumns],
     rows: Sequence[BoxColumns],
 ) -> list[BoxColumns]:
-    """Return the boxes outside of ignore areas."""
     ignored = store.ignored_shapes(scope, [image.image_id for image in images])
     if not ignored:
         return list(rows)
@@ -229,7 +230,7 @@ def _outside_areas(
     return outside
 
 
-def _looked(row: ImageColumns, has_boxes: bool) -> Looked:
+def _scored_image(row: ImageColumns, has_boxes: bool) -> Looked:
     """Return an image; new ones without boxes wait for boxes to be saved."""
     status = ReviewStatus(row.status)
     is_decided = has_boxes or status is not ReviewStatus.NEW
@@ -258,14 +259,14 @@ def _boxes(
 
 
 @dataclass(frozen=True, slots=True)
-class _Shown:
+class _PassBoxes:
     """Boxes of one pass over M images. is_seen, (M,): whether the pass has run."""
 
     boxes: Boxes
     is_seen: np.ndarray[Any, np.dtype[np.bool_]]
 
 
-def _shown(
+def _boxes_of_pass(
     store: Store,
     scope: Scope,
     images: Sequence[ImageColumns],
@@ -273,11 +274,11 @@ def _shown(
     in_use: ModelInUse | None,
     *,
     mirrored: bool,
-) -> _Shown:
+) -> _PassBoxes:
     """Return the boxes of a pass by the rule in use, with lower thresholds."""
     is_seen = np.zeros(len(images), dtype=np.bool_)
     if in_use is None:
-        return _Shown(Boxes.empty(), is_seen)
+        return _PassBoxes(Boxes.empty(), is_seen)
     place_of = {image.image_id: place for place, image in enumerate(images)}
     key = in_use.mirrored_key if mirrored else in_use.plain_key
     blobs = store.candidates(scope, key, place_of)
@@ -307,7 +308,7 @@ def _shown(
         confidence=pool.confidence[rows].astype(np.float64),
         is_untouched=np.ones(len(rows), dtype=np.bool_),
     )
-    return _Shown(boxes, is_seen)
+    return _PassBoxes(boxes, is_seen)
 
 
 def doubt(context: JobContext) -> dict[str, Any]:

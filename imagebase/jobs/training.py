@@ -72,9 +72,9 @@ def train(context: JobContext) -> dict[str, Any] | None:
     with contextlib.suppress(FileNotFoundError):
         os.utime(folder)
     delete_old_trainings()
-    if not _is_ready(context, folder):
+    if not _prepare(context, folder):
         return None
-    metrics = _trained(context, folder)
+    metrics = _run_process(context, folder)
     if metrics is None:
         return None
     with named_when_full():
@@ -121,12 +121,12 @@ def parts_known(scope: Scope, last: Round | None) -> dict[str, str]:
     return parts
 
 
-def _is_ready(context: JobContext, folder: Path) -> bool:
+def _prepare(context: JobContext, folder: Path) -> bool:
     """Prepare the images if that is not done yet; False if cancelled."""
     if read_plan(folder) is not None:
         return True
     try:
-        _make_ready(context, folder)
+        _prepare_images(context, folder)
     finally:
         is_ready = read_plan(folder) is not None
         if not is_ready:
@@ -135,7 +135,7 @@ def _is_ready(context: JobContext, folder: Path) -> bool:
     return is_ready
 
 
-def _make_ready(context: JobContext, folder: Path) -> None:
+def _prepare_images(context: JobContext, folder: Path) -> None:
     store, scope, asked = context.store, context.scope, context.parameters
     records = store.records(scope, statuses=[ReviewStatus.APPROVED])
     if not records:
@@ -167,13 +167,15 @@ def _make_ready(context: JobContext, folder: Path) -> None:
         gathered,
         wanted,
         input_size=check_input_size(asked.get("input_size", DEFAULT_INPUT_SIZE)),
-        part_of=_parts(context, records),
+        part_of=_split_before(context, records),
         on_entry=tell,
         must_stop=lambda: context.cancelled,
     )
 
 
-def _parts(context: JobContext, records: list[ImageRecord]) -> dict[str, str] | None:
+def _split_before(
+    context: JobContext, records: list[ImageRecord]
+) -> dict[str, str] | None:
     """Return the split of the training runs before; None without any."""
     known: dict[str, str] = {}
     # The oldest first: together they know images that single runs skipped.
@@ -185,7 +187,7 @@ def _parts(context: JobContext, records: list[ImageRecord]) -> dict[str, str] | 
     return next_parts([split_image(record) for record in records], known, seed=seed)
 
 
-def _trained(context: JobContext, folder: Path) -> dict[str, Any] | None:
+def _run_process(context: JobContext, folder: Path) -> dict[str, Any] | None:
     """Run the training process; return the metrics, None if it was stopped."""
     for name in (run_folder.STOP, run_folder.ERROR):
         (folder / name).unlink(missing_ok=True)
@@ -213,7 +215,7 @@ def _trained(context: JobContext, folder: Path) -> dict[str, Any] | None:
     if code == run_folder.STOPPED_CODE or (code and context.was_stopped):
         return None
     if code:
-        raise TrainingError(_why(folder, code))
+        raise TrainingError(_failure(folder, code))
     metrics: dict[str, Any] = json.loads(
         (folder / _MODEL / "metrics.json").read_text(encoding="utf-8")
     )
@@ -246,7 +248,7 @@ def _watch(
             process.kill()
 
 
-def _why(folder: Path, code: int) -> str:
+def _failure(folder: Path, code: int) -> str:
     try:
         error: str = json.loads((folder / run_folder.ERROR).read_text())["error"]
         return error

@@ -20,7 +20,7 @@ from imagebase.detection.selection_rule import (
 )
 from imagebase.errors import ImageBaseError
 from imagebase.jobs.inference import candidates_key
-from imagebase.jobs.scoring import mapping_now
+from imagebase.jobs.scoring import current_mapping
 from imagebase.store import JobInfo, JobState
 from imagebase.ui import cache, job_progress, services, state
 
@@ -121,7 +121,7 @@ def _rule(job: JobInfo, detector: Detector, *, is_saved: bool) -> SelectionRule:
     default = SelectionRule.of(job.parameters if is_saved else {})
     if is_saved:
         store, scope = services.store(), state.scope()
-        mapping = mapping_now(store, scope, detector.labels, default.mapping)
+        mapping = current_mapping(store, scope, detector.labels, default.mapping)
         return replace(default, mapping=mapping)
     fields = st.session_state
     return SelectionRule(

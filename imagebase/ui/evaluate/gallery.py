@@ -465,7 +465,6 @@ def draw_changes(run_id: str, threshold: float) -> None:
 def _choose_before(
     this: RunInfo, runs: Sequence[RunInfo], threshold: float
 ) -> Standing | None:
-    """Draw the choice of the model and run to compare with."""
     options = [
         (run.run_id, spec)
         for run in runs

@@ -70,7 +70,7 @@ def toolbar() -> None:
     left, middle, right = st.columns([6, 2, 1], vertical_alignment="bottom")
     chosen: list[str] = left.multiselect(
         "Models",
-        _offered(),
+        _suggested_specs(),
         default=[DEFAULT_MODEL],
         key=_MODELS,
         accept_new_options=True,
@@ -82,7 +82,7 @@ def toolbar() -> None:
     )
     totals = {name: count(counts, SCOPES[name]) for name in _SCOPES}
     if not totals.get(st.session_state.get(_IMAGES, "")):
-        st.session_state[_IMAGES] = _usual(counts)
+        st.session_state[_IMAGES] = _default_scope(counts)
     images = middle.selectbox(
         "Evaluated on",
         _SCOPES,
@@ -105,11 +105,11 @@ def toolbar() -> None:
     _choose_others(images)
 
 
-def _usual(counts: Mapping[ReviewStatus, int]) -> str:
+def _default_scope(counts: Mapping[ReviewStatus, int]) -> str:
     return usual_scope(counts, _SCOPES)
 
 
-def _offered() -> list[str]:
+def _suggested_specs() -> list[str]:
     """Return the suggested specs: every model, single pass and accurate."""
     names = list(cache.models())
     return [*names, *(f"{name}+accurate" for name in names)]
@@ -134,7 +134,7 @@ def _start() -> None:
         "limits": asdict(services.limits()),
     }
     job_progress.begin("evaluate", parameters)
-    _hand_others_over()
+    _forget_submitted()
     st.session_state.pop(_RUN, None)
 
 
@@ -174,7 +174,6 @@ def _choose_others(images: str) -> None:
 
 
 def _has_others() -> bool:
-    """Say whether detections of another tool are selected."""
     return bool(_others())
 
 
@@ -204,24 +203,23 @@ def _others_chosen(specs: Collection[str]) -> dict[str, str]:
     return names
 
 
-def _hand_others_over() -> None:
+def _forget_submitted() -> None:
     """Forget the uploads: the run has them now, and deletes them."""
     st.session_state.pop(_PROBLEM, None)
-    _keep_only([other for other in _others_everywhere() if other not in _others()])
+    _set_others([other for other in _all_others() if other not in _others()])
 
 
-def _others_everywhere() -> list[_Other]:
+def _all_others() -> list[_Other]:
     others: list[_Other] = st.session_state.get(_OTHERS, [])
     return others
 
 
 def _others() -> list[_Other]:
-    """Return the uploads for the dataset on screen."""
     here = state.scope().dataset_id
-    return [other for other in _others_everywhere() if other.dataset_id == here]
+    return [other for other in _all_others() if other.dataset_id == here]
 
 
-def _keep_only(others: Sequence[_Other]) -> None:
+def _set_others(others: Sequence[_Other]) -> None:
     st.session_state[_OTHERS] = list(others)
 
 
@@ -252,7 +250,7 @@ def _draw_other(other: _Other) -> None:
 
 @state.reports_errors
 def _forget_other(other: _Other) -> None:
-    _keep_only([each for each in _others_everywhere() if each != other])
+    _set_others([each for each in _all_others() if each != other])
     forget_dropped(state.scope(), other.upload_id)
 
 
@@ -271,13 +269,13 @@ def _drop_zone(images: str) -> None:
     st.session_state.pop(_PROBLEM, None)
     with st.spinner("Reading the detections …"):
         try:
-            _keep_other([(file.name, file) for file in files], images)
+            _add_other([(file.name, file) for file in files], images)
         except ImageBaseError as error:
             st.session_state[_PROBLEM] = str(error)
     st.rerun()
 
 
-def _keep_other(files: Sequence[tuple[str, Any]], images: str) -> None:
+def _add_other(files: Sequence[tuple[str, Any]], images: str) -> None:
     """Store valid uploads until they are evaluated, or for an hour."""
     scope, limits = state.scope(), services.limits()
     other = _Other(new_id(), scope.dataset_id, _unused_name(files[0][0]), "")
@@ -296,9 +294,9 @@ def _keep_other(files: Sequence[tuple[str, Any]], images: str) -> None:
         forget_dropped(scope, other.upload_id)
         raise
     summary = _other_in_words(found)
-    _keep_only(
+    _set_others(
         [
-            *_others_everywhere(),
+            *_all_others(),
             _Other(other.upload_id, other.dataset_id, other.name, summary),
         ]
     )
@@ -358,7 +356,7 @@ def results() -> None:
     )
     shown = Shown(info, threshold)
     with right:
-        offer(info, threshold)
+        _draw_report_button(info, threshold)
     with st.container():
         _draw_notes(shown)
     view: str = st.segmented_control(
@@ -377,10 +375,10 @@ def _draw_next_step() -> None:
     counts = services.store().progress(state.scope())
     if job_progress.is_active(job_progress.latest("evaluate")):
         return
-    if total := count(counts, SCOPES[_usual(counts)]):
+    if total := count(counts, SCOPES[_default_scope(counts)]):
         st.info(
             "Select models and click **Run** to evaluate them on "
-            f"{widgets.plural(total, 'image')} ({SCOPE_WORDS[_usual(counts)]})."
+            f"{widgets.plural(total, 'image')} ({SCOPE_WORDS[_default_scope(counts)]})."
         )
         return
     st.info(
@@ -413,7 +411,6 @@ def run_in_words(info: RunInfo, moment: str) -> str:
 
 
 def _draw_notes(shown: Shown) -> None:
-    """Draw what limits the metrics, and whether labels changed since."""
     run = run_data.load(shown.info.run_id)
     notes = [*warnings_about(run.truth), *run.notes]
     if shown.info.version != services.store().version(state.scope()):
@@ -424,12 +421,12 @@ def _draw_notes(shown: Shown) -> None:
         st.caption(":material/info: " + " ".join(map(widgets.escape, notes)))
 
 
-def offer(info: RunInfo, threshold: float) -> None:
+def _draw_report_button(info: RunInfo, threshold: float) -> None:
     """Draw the button that downloads the report as one HTML file."""
     name = state.dataset().name
     st.download_button(
         "Report",
-        partial(_make, state.scope(), name, info, threshold),
+        partial(_make_report, state.scope(), name, info, threshold),
         file_name=f"{safe_stem(name)}-evaluation.html",
         mime="text/html",
         key=f"evaluate.report.{info.run_id}",
@@ -441,7 +438,7 @@ def offer(info: RunInfo, threshold: float) -> None:
     )
 
 
-def _make(scope: Scope, name: str, info: RunInfo, threshold: float) -> bytes:
+def _make_report(scope: Scope, name: str, info: RunInfo, threshold: float) -> bytes:
     run = run_data.load_of(scope, info.run_id)
     results = run_data.standings_of(scope, info.run_id, threshold)
     limits = services.limits()

@@ -65,7 +65,7 @@ def build(choice: ExportChoice) -> None:
     if choice.total <= BUILT_AT_ONCE and not choice.request.makes_pictures:
         job_progress.start("export", choice.parameters())
     else:
-        _button(f"Build zip of {widgets.plural(choice.total, 'image')}", choice)
+        _build_button(f"Build zip of {widgets.plural(choice.total, 'image')}", choice)
 
 
 def say_unsaved_suggestions() -> None:
@@ -80,7 +80,7 @@ def say_unsaved_suggestions() -> None:
             st.page_link("pages/annotate.py", label="Save them on Annotate")
 
 
-def _button(words: str, choice: ExportChoice) -> None:
+def _build_button(words: str, choice: ExportChoice) -> None:
     st.button(
         words,
         key="export.build",
@@ -115,11 +115,11 @@ def offer(choice: ExportChoice) -> bool:
         _show(job.result or {})
         return True
     if not job_progress.is_active(newest) and (job.state in _ENDED or not is_newest):
-        _offer_again(choice)
+        _build_again_button(choice)
     return False
 
 
-def _offer_again(choice: ExportChoice) -> None:
+def _build_again_button(choice: ExportChoice) -> None:
     st.button(
         "Build again",
         key="export.again",
@@ -135,15 +135,14 @@ def is_there(result: Mapping[str, Any]) -> bool:
 
 
 def _show(result: Mapping[str, Any]) -> None:
-    """Draw the download, the verification and the previews of an export."""
-    _download(result["zips"])
-    _checks(result)
-    _pictures(Path(result["drawn"]))
+    _draw_download(result["zips"])
+    _draw_verification(result)
+    _draw_overlays(Path(result["drawn"]))
 
 
-def _download(zips: Sequence[Mapping[str, Any]]) -> None:
+def _draw_download(zips: Sequence[Mapping[str, Any]]) -> None:
     # Each button holds its zip in memory: there is never more than one.
-    chosen = zips[0] if len(zips) == 1 else _chosen(zips)
+    chosen = zips[0] if len(zips) == 1 else _choose_zip(zips)
     with Path(chosen["path"]).open("rb") as content:
         st.download_button(
             f"Download {widgets.escape(chosen['file_name'])} · "
@@ -158,7 +157,7 @@ def _download(zips: Sequence[Mapping[str, Any]]) -> None:
         )
 
 
-def _chosen(zips: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+def _choose_zip(zips: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
     st.caption(
         f"The export is split into {len(zips)} zips. Each is complete by itself: "
         "extract each into its own folder."
@@ -167,10 +166,10 @@ def _chosen(zips: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
     return zips[number - 1]
 
 
-def _checks(result: Mapping[str, Any]) -> None:
+def _draw_verification(result: Mapping[str, Any]) -> None:
     st.markdown(
-        f":material/verified: Verified: **{_compared(result)}** · "
-        f"{widgets.plural(result['images'], 'image')}{_parts(result)} · "
+        f":material/verified: Verified: **{_verified_boxes(result)}** · "
+        f"{widgets.plural(result['images'], 'image')}{_split_counts(result)} · "
         f"{widgets.plural(result['labels'], 'label')} · "
         f"{widgets.plural(result['files_equal'], 'file')}"
     )
@@ -178,10 +177,10 @@ def _checks(result: Mapping[str, Any]) -> None:
         # Two spaces at its end break a line.
         lines = "  \n".join(map(widgets.escape, result["warnings"]))
         st.warning(lines, icon=":material/warning:")
-    _left_out(result)
+    _draw_left_out(result)
 
 
-def _compared(result: Mapping[str, Any]) -> str:
+def _verified_boxes(result: Mapping[str, Any]) -> str:
     if not result["has_boxes"]:
         return "labels of all images match"
     if not result["boxes"]:
@@ -191,12 +190,12 @@ def _compared(result: Mapping[str, Any]) -> str:
     )
 
 
-def _parts(result: Mapping[str, Any]) -> str:
+def _split_counts(result: Mapping[str, Any]) -> str:
     parts = ", ".join(f"{name} {count:,}" for name, count in result["parts"].items())
     return f" ({parts})" if parts else ""
 
 
-def _left_out(result: Mapping[str, Any]) -> None:
+def _draw_left_out(result: Mapping[str, Any]) -> None:
     boxes = [f"{image}: {label}, {why}" for image, label, why in result["left_out"]]
     sentences = [*result["not_in_it"], *boxes]
     if sentences:
@@ -204,7 +203,7 @@ def _left_out(result: Mapping[str, Any]) -> None:
             st.dataframe({"reason": sentences}, hide_index=True)
 
 
-def _pictures(path: Path) -> None:
+def _draw_overlays(path: Path) -> None:
     overlays = read_overlays(path)
     if not overlays:
         return
@@ -254,7 +253,7 @@ def _split(found: SplitPreview, request: ExportRequest) -> None:
         height=min(_TABLE_PX, 38 + 35 * len(shown)),
         key="export.split.table",
     )
-    for sentence in _remarks(found, rows, parts, request):
+    for sentence in _split_warnings(found, rows, parts, request):
         st.caption(sentence)
 
 
@@ -263,7 +262,7 @@ def _cells(row: SplitRow, parts: list[str]) -> dict[str, object]:
     return {"label": row.label, **by_part, "boxes": row.total.boxes}
 
 
-def _remarks(
+def _split_warnings(
     found: SplitPreview, rows: list[SplitRow], parts: list[str], request: ExportRequest
 ) -> list[str]:
     """Return the warnings about a split, in Markdown."""
@@ -309,7 +308,6 @@ def _variant_tiles(choice: ExportChoice, found: SplitPreview) -> None:
 
 
 def _preview_key(request: ExportRequest) -> str:
-    """Return the cache key of split and variants."""
     names = ("images", "with_empty", "labels", "split", "recipe", "resizing", "format")
     kept = request_json(request)
     return json.dumps({name: kept[name] for name in names})

@@ -51,7 +51,7 @@ class Dropped(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Examined:
+class Validated:
     """Validation of certain files. of: their ids, and how they were read."""
 
     of: tuple[str, ...]
@@ -86,15 +86,15 @@ def drop_zone() -> None:
         return
     st.session_state.pop(_ADDED, None)
     with st.container(border=True):
-        _show(_examined(files))
+        _draw_validation(_validate(files))
 
 
-def _examined(files: Sequence[Dropped]) -> Examined:
+def _validate(files: Sequence[Dropped]) -> Validated:
     """Return the validation of uploaded files, done once."""
     family = st.session_state.get(_FAMILY)
     side = st.session_state.get(_INPUT_SIZE)
     of = (*(file.file_id for file in files), family or "", str(side or ""))
-    known: Examined | None = st.session_state.get(_EXAMINED)
+    known: Validated | None = st.session_state.get(_EXAMINED)
     if known is not None and known.of == of:
         return known
     limits = services.limits()
@@ -104,7 +104,7 @@ def _examined(files: Sequence[Dropped]) -> Examined:
         if side and not diagnosis.asks_size:  # left from the files before
             side = None
             diagnosis = examine(uploads, limits=limits, family=family)
-    again = partial(_examined_as, uploads, side)
+    again = partial(_examine_again, uploads, side)
     trial, fault = None, ""
     if diagnosis.draft is not None:
         with st.spinner("Testing the model on a sample image …"):
@@ -113,27 +113,27 @@ def _examined(files: Sequence[Dropped]) -> Examined:
                     diagnosis, None if family else again, limits=limits
                 )
             except MisreadModelError as error:
-                fault, diagnosis = str(error), _offering(diagnosis, error.family)
+                fault, diagnosis = str(error), _with_family(diagnosis, error.family)
             except ModelLoadError as error:
                 fault = str(error)
-    examined = Examined(of, diagnosis, trial, fault)
+    examined = Validated(of, diagnosis, trial, fault)
     st.session_state[_EXAMINED] = examined
     return examined
 
 
-def _examined_as(
+def _examine_again(
     uploads: Sequence[tuple[str, bytes]], side: int | None, family: str
 ) -> Diagnosis:
     return examine(uploads, limits=services.limits(), family=family, input_size=side)
 
 
-def _offering(diagnosis: Diagnosis, family: str) -> Diagnosis:
+def _with_family(diagnosis: Diagnosis, family: str) -> Diagnosis:
     """Return the diagnosis with one more model type to choose."""
     families = dict.fromkeys((*diagnosis.families, family))
     return replace(diagnosis, families=tuple(families))
 
 
-def _show(examined: Examined) -> None:
+def _draw_validation(examined: Validated) -> None:
     diagnosis = examined.diagnosis
     findings = list(diagnosis.findings)
     if examined.fault:
@@ -150,7 +150,7 @@ def _show(examined: Examined) -> None:
         _choose_size(diagnosis)
         _choose_family(diagnosis.families)
         if diagnosis.draft is not None and examined.trial is not None:
-            _keep_form(diagnosis.draft, examined.trial)
+            _add_form(diagnosis.draft, examined.trial)
         else:
             st.caption(
                 "No model was added. Fix the errors and upload the files again, or "
@@ -198,7 +198,7 @@ def _choose_family(families: Sequence[str]) -> None:
     )
 
 
-def _keep_form(draft: Draft, trial: Trial) -> None:
+def _add_form(draft: Draft, trial: Trial) -> None:
     with st.form("models.keep_form", border=False):
         name = st.text_input(
             "Name",

@@ -88,7 +88,7 @@ def _card(model: Model) -> None:
     st.markdown(f":gray[{_speed_and_score(card)}]", help=_measured_on(card))
     st.caption(f"{widgets.plural(len(card.labels), 'label')}: {_labels(card)}")
     if card.source or card.added_by:
-        st.caption(_where_from(card))
+        st.caption(_source(card))
     with st.container(horizontal=True):
         if st.button("Test", key=f"models.try.{model.name}", icon=":material/image:"):
             _try_dialog(model)
@@ -117,9 +117,7 @@ def _facts(card: ModelCard) -> str:
 
 def _speed_and_score(card: ModelCard) -> str:
     milliseconds = _speeds.get(card.sha256, card.milliseconds)
-    speed = (
-        "speed not measured yet" if milliseconds is None else _in_words(milliseconds)
-    )
+    speed = "speed not measured yet" if milliseconds is None else _speed(milliseconds)
     if card.score is None:
         return f"{speed} · AP not evaluated"
     ap, ap50 = (
@@ -134,7 +132,7 @@ def _measured_on(card: ModelCard) -> str | None:
     return f"AP measured on {widgets.escape(card.score.measured_on)}"
 
 
-def _in_words(milliseconds: float) -> str:
+def _speed(milliseconds: float) -> str:
     return f"{milliseconds:.0f} ms per image"
 
 
@@ -145,7 +143,7 @@ def _labels(card: ModelCard) -> str:
     return f"{shown} …" if len(card.labels) > _MOST_LABELS_SHOWN else shown
 
 
-def _where_from(card: ModelCard) -> str:
+def _source(card: ModelCard) -> str:
     parts = [f"From {widgets.escape(card.source)}"] if card.source else []
     if card.added_at is not None:
         by = f" by {widgets.escape(card.added_by)}" if card.added_by else ""
@@ -207,7 +205,6 @@ def _change_dialog(card: ModelCard) -> None:
 
 @state.reports_errors
 def _save_card(name: str) -> None:
-    """Save the fields of the dialog."""
     fields = st.session_state
     library().describe(
         name,
@@ -248,10 +245,10 @@ def _delete_dialog(name: str) -> None:
 
 @state.reports_errors
 def _delete(name: str) -> None:
-    library().delete(name, in_use=_names_at_work())
+    library().delete(name, in_use=_names_in_use())
 
 
-def _names_at_work() -> set[str]:
+def _names_in_use() -> set[str]:
     """Return every name in the parameters of this owner's running jobs."""
     store, who = services.store(), visitor()
     names: set[str] = set()

@@ -16,7 +16,7 @@ from imagebase.detection.factory import ModelConfig
 from imagebase.detection.selection_rule import SelectionRule, select_all
 from imagebase.errors import ModelLoadError, UnknownModelError
 from imagebase.jobs.inference import candidates_key
-from imagebase.jobs.scoring import mapping_now
+from imagebase.jobs.scoring import current_mapping
 from imagebase.review.corrections import (
     BREAK_SECONDS,
     MIN_PACES,
@@ -108,7 +108,6 @@ def _figures(
 
 
 def _zone() -> tzinfo:
-    """Return the browser's time zone."""
     try:
         return ZoneInfo(st.context.timezone or "UTC")
     except (ZoneInfoNotFoundError, ValueError):
@@ -200,7 +199,6 @@ def _by_label(figures: CorrectionFigures, decided: Sequence[Decision]) -> None:
 
 
 def _most_corrected(figures: CorrectionFigures, names: Sequence[str]) -> str:
-    """Return the title that names the most corrected label."""
 
     def share_kept(name: str) -> float:
         counts = figures.by_label[name]
@@ -317,14 +315,14 @@ def kept_model(model_id: str) -> KeptModel | None:
         with contextlib.suppress(ModelLoadError, UnknownModelError):
             detector = cache.detector(setup)
             if detector.model_id == model_id:
-                return KeptModel(setup, detector, _rule_now(parameters, detector))
+                return KeptModel(setup, detector, _current_rule(parameters, detector))
     return None
 
 
-def _rule_now(parameters: Mapping[str, Any], detector: Detector) -> SelectionRule:
+def _current_rule(parameters: Mapping[str, Any], detector: Detector) -> SelectionRule:
     """Return the rule of a job, with today's label names."""
     rule, scope = SelectionRule.of(parameters), state.scope()
-    names = mapping_now(services.store(), scope, detector.labels, rule.mapping)
+    names = current_mapping(services.store(), scope, detector.labels, rule.mapping)
     return replace(rule, mapping=names)
 
 

@@ -37,7 +37,6 @@ def contact_sheet() -> None:
 
 
 def _frequent_labels(wanted: AnnotationFilter) -> None:
-    """Draw the most frequent labels under the other filters, to filter by one."""
     counts = filters.label_counts(replace(wanted, labels=None))
     chosen = list(wanted.labels or ())
     names = list(dict.fromkeys([*chosen[:1], *counts]))[:_MOST_LABELS]

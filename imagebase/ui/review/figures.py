@@ -110,7 +110,6 @@ def _numbers(
 
 
 def _choose_label(boxes: BoxTable) -> str | None:
-    """Draw the choice of the label that the charts of boxes show."""
     counts = count_by_label(boxes)
     chosen: str = st.selectbox(
         "Sizes, positions and shapes of",

@@ -106,7 +106,6 @@ def box_table() -> None:
 
 
 def _table(rows: Sequence[AnnotationRow], offset: int) -> list[int]:
-    """Draw a page of the table; return the indices of the selected rows."""
     event = st.dataframe(
         _frame(rows),
         hide_index=True,
@@ -302,7 +301,6 @@ def _act(chosen: Sequence[ImageRow], wanted: ImageFilter, total: int) -> None:
 
 
 def _image_table(rows: Sequence[ImageRow], offset: int) -> list[int]:
-    """Draw a page of the table; return the indices of the selected rows."""
     config = st.column_config
     event = st.dataframe(
         _image_frame(rows),

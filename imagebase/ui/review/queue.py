@@ -134,7 +134,6 @@ def _choose_kind(counts: DoubtCounts) -> DoubtKind | None:
 
 
 def _mirrored_check(in_use: ModelInUse | None) -> None:
-    """Draw the button of the mirrored check, with its estimated time."""
     if in_use is None:
         return
     count = services.store().count_seen_once(
@@ -152,14 +151,14 @@ def _mirrored_check(in_use: ModelInUse | None) -> None:
         args=("doubt", {"mirrored": True}),
     )
     st.caption(
-        f"Finds missed objects on {widgets.plural(count, 'image')}{_how_long(count)}."
+        f"Finds missed objects on {widgets.plural(count, 'image')}"
+        f"{_estimated_time(count)}."
         if count
         else "All images have had the mirrored check."
     )
 
 
-def _how_long(count: int) -> str:
-    """Return the estimated time for so many images, from the last run's speed."""
+def _estimated_time(count: int) -> str:
     for job in services.store().jobs(state.scope()):
         result = job.result or {}
         if job.kind in ("annotate", "doubt") and result.get("images"):
@@ -279,7 +278,6 @@ def _name_and_approval(row: DoubtRow) -> None:
 
 
 def _offers(row: DoubtRow, missed: Sequence[MissedObject]) -> None:
-    """Draw buttons that add the most confident missed objects as boxes."""
     with st.container(horizontal=True, gap="xsmall"):
         for place, found in enumerate(missed[:_MOST_OFFERED]):
             st.button(

@@ -62,9 +62,9 @@ def threshold_offer() -> None:
     learned = [result for result in results if isinstance(result, Learned)]
     waiting = [result for result in results if isinstance(result, TooFew)]
     if learned:
-        _offer(scope, model, learned)
+        _draw_learned(scope, model, learned)
     _draw_waiting(waiting, is_all=not learned)
-    _stored(scope, model)
+    _draw_stored(scope, model)
 
 
 def _choose_model(decided: Sequence[Decision]) -> str | None:
@@ -83,7 +83,7 @@ def _choose_model(decided: Sequence[Decision]) -> str | None:
     return chosen
 
 
-def _offer(scope: Scope, model: KeptModel, learned: Sequence[Learned]) -> None:
+def _draw_learned(scope: Scope, model: KeptModel, learned: Sequence[Learned]) -> None:
     labels = services.store().labels(scope)
     left, right = st.columns([9, 4], gap="medium")
     with left:
@@ -94,7 +94,7 @@ def _offer(scope: Scope, model: KeptModel, learned: Sequence[Learned]) -> None:
         _table(model, learned)
     with right:
         _chart(model, learned, labels)
-    _apply(scope, model, learned, labels)
+    _draw_apply(scope, model, learned, labels)
 
 
 def _current(model: KeptModel, label: str) -> float:
@@ -109,7 +109,6 @@ def _current(model: KeptModel, label: str) -> float:
 
 
 def _table(model: KeptModel, learned: Sequence[Learned]) -> None:
-    """Draw the labels with their learned thresholds, each selectable."""
     frame = pd.DataFrame(
         {
             "use": [True] * len(learned),
@@ -158,7 +157,6 @@ def _table_key(learned: Sequence[Learned]) -> str:
 
 
 def _selected(learned: Sequence[Learned]) -> dict[str, float]:
-    """Return the thresholds that are selected at this moment, by label."""
     edited = st.session_state[_table_key(learned)]["edited_rows"]
     return {
         result.label: result.threshold
@@ -207,7 +205,7 @@ def _draw_waiting(waiting: Sequence[TooFew], *, is_all: bool) -> None:
     )
 
 
-def _apply(
+def _draw_apply(
     scope: Scope, model: KeptModel, learned: Sequence[Learned], labels: LabelSet
 ) -> None:
     wanted = _selected(learned)
@@ -232,7 +230,7 @@ def _apply(
         key="figures.show_change",
     ):
         return
-    changed = _changes(scope, model, rule, others)
+    changed = _changes_by(scope, model, rule, others)
     _draw_change_counts(changed, others)
     _before_and_after(scope, changed, labels)
     st.button(
@@ -241,7 +239,7 @@ def _apply(
         type="primary",
         icon=":material/check:",
         disabled=job_progress.is_active(job_progress.latest("keep")),
-        on_click=_start,
+        on_click=_apply,
         args=(model, learned),
     )
     st.caption(
@@ -265,7 +263,7 @@ def _others(scope: Scope, model: KeptModel) -> tuple[str, ...]:
     return tuple(image_id for image_id in known if image_id in seen)
 
 
-def _changes(
+def _changes_by(
     scope: Scope, model: KeptModel, rule: SelectionRule, others: Sequence[str]
 ) -> list[ImageChange]:
     key = candidates_key(model.detector)
@@ -354,7 +352,7 @@ def _picture(
 
 
 @state.reports_errors
-def _start(model: KeptModel, learned: Sequence[Learned]) -> None:
+def _apply(model: KeptModel, learned: Sequence[Learned]) -> None:
     # What is selected now: a selection and the click may come in one run.
     scope, store = state.scope(), services.store()
     wanted = _selected(learned)
@@ -371,7 +369,7 @@ def _start(model: KeptModel, learned: Sequence[Learned]) -> None:
     store.save_label_thresholds(scope, model.detector.model_id, thresholds)
 
 
-def _stored(scope: Scope, model: KeptModel) -> None:
+def _draw_stored(scope: Scope, model: KeptModel) -> None:
     """Draw the thresholds that Annotate starts with, and the button to reset them."""
     model_id = model.detector.model_id
     kept = services.store().label_thresholds(scope, model_id)
