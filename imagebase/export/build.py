@@ -318,7 +318,7 @@ class _Build:
         order, before = self._order, self._done
         before_gps = len(self._maker.with_gps)
 
-        def tell(done: int, total: int) -> None:
+        def report(done: int, total: int) -> None:
             self._progress(before + done, self._total)
 
         summary = export_zip(
@@ -327,7 +327,7 @@ class _Build:
             images=self._bytes_of,
             path=order.folder / zip_name(order.stem, about),
             options=WriteOptions(with_images=self._request.with_images),
-            progress=tell,
+            progress=report,
             image_warnings=lambda: _gps_warning(len(self._maker.with_gps) - before_gps),
             about=about,
             keep=keep,

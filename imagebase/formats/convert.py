@@ -123,28 +123,28 @@ def convert(
         readable_format(source_format)
     if is_zip:
         check_zip_is_free(output)
-    tell = _Problems(on_problem)
+    report = _Problems(on_problem)
     with ExitStack() as stack:
         own = partial(own_files, format_name=source_format)
-        tree = stack.enter_context(_opened(source, own, tell))
+        tree = stack.enter_context(_opened(source, own, report))
         source_format = source_format or recognise(tree)
         given = None
         if images is not None:
-            image_tree = stack.enter_context(_opened(images, own_images, tell))
+            image_tree = stack.enter_context(_opened(images, own_images, report))
             given = with_images(tree, source, image_tree, images)
             tree = given.tree
-        files = stack.enter_context(closing(_SourceImages(tree, target, tell)))
+        files = stack.enter_context(closing(_SourceImages(tree, target, report)))
         collector = stack.enter_context(taken_in(tree, source_format))
         collector.place_by_folders()
-        _tell_of_remarks(collector, target, tell)
-        placing = _Placing(target, files, tell, given.folder if given else None)
+        _report_remarks(collector, target, report)
+        placing = _Placing(target, files, report, given.folder if given else None)
         stored = ScratchImages(has_flat_names=target.has_flat_names)
         stack.enter_context(closing(stored))
         placing.place_all(collector, stored)
         if not target.is_in_place and (files.names or target.has_flat_names):
             stored.make_names_unique()
-        placing.tell_of_absent()
-        placing.tell_of_unsplit(stored)
+        placing.report_absent()
+        placing.report_unsplit(stored)
         if not len(stored):
             raise AnnotationFileError(
                 f"No image of {source} could be written as {target.title}."
@@ -158,18 +158,18 @@ def convert(
             progress=on_progress,
         )
         files.copies = collector.copies
-        unused = files.tell_of_unused()
+        unused = files.report_unused()
         if unused:
             for title, name in labelled_elsewhere(tree, source_format, unused):
-                tell(f"Left out: {name} has labels in {title}, which were not read")
-        _tell_of_summary(summary, tell)
+                report(f"Left out: {name} has labels in {title}, which were not read")
+        _report_summary(summary, report)
     return Conversion(
         source_format,
         to,
         summary.images,
         summary.boxes,
         summary.labels,
-        tell.count,
+        report.count,
         time.perf_counter() - began,
     )
 
@@ -185,23 +185,23 @@ def _set_name(output: Path, *, is_zip: bool) -> str:
     return output.stem if is_zip else output.resolve().name
 
 
-def _tell_of_remarks(collector: LabelReader, target: Format, tell: OnProblem) -> None:
+def _report_remarks(collector: LabelReader, target: Format, report: OnProblem) -> None:
     for remark in collector.skipped():
-        tell(f"Left out: {remark}")
+        report(f"Left out: {remark}")
     for remark in collector.changed():
-        tell(f"Changed: {remark}")
+        report(f"Changed: {remark}")
     if target.has_boxes and collector.tag_count:
-        tell(
+        report(
             f"Left out: {plural(collector.tag_count, 'label')} of whole images, as "
             f"{target.title} has those of boxes only"
         )
 
 
-def _tell_of_summary(summary: ExportSummary, tell: OnProblem) -> None:
+def _report_summary(summary: ExportSummary, report: OnProblem) -> None:
     for left in summary.left_out:
-        tell(f"Left out: {left.image}, a box of {left.label!r}: {left.reason}")
+        report(f"Left out: {left.image}, a box of {left.label!r}: {left.reason}")
     for sentence in summary.warnings:
-        tell(sentence)
+        report(sentence)
 
 
 class _Placing:
@@ -215,11 +215,15 @@ class _Placing:
     """
 
     def __init__(
-        self, target: Format, files: "_SourceImages", tell: OnProblem, given: str | None
+        self,
+        target: Format,
+        files: "_SourceImages",
+        report: OnProblem,
+        given: str | None,
     ) -> None:
         self._target = target
         self._files = files
-        self._tell = tell
+        self._report = report
         self._given = given
         self.unknown = 0
         self.first_unknown = ""
@@ -238,7 +242,7 @@ class _Placing:
     def _placed(self, image: ReadImage) -> ExportImage | None:
         if len(image.others) > 1:
             self._files.mention(image.others)
-            self._tell(f"Left out: {image.name}: {several_meant(image.others)}")
+            self._report(f"Left out: {image.name}: {several_meant(image.others)}")
             return None
         header = self._files.header_of(image.path) if image.path else None
         if header is None:
@@ -246,10 +250,10 @@ class _Placing:
         placed = fitted(image, Frame(header.size, header.orientation))
         self._files.mention([image.path])
         if placed.problem:
-            self._tell(f"Left out: {image.name}: {placed.problem}")
+            self._report(f"Left out: {image.name}: {placed.problem}")
             return None
         if placed.note:
-            self._tell(f"Changed: {image.name}: {placed.note}")
+            self._report(f"Changed: {image.name}: {placed.note}")
         self._files.use(image.path)
         return _to_be_written(
             placed.image, image.path, header.size, self._name(image, header)
@@ -278,17 +282,17 @@ class _Placing:
         placed = fitted(image, Frame(size)).image
         return _to_be_written(placed, f"{image.name} without a file", size, image.name)
 
-    def tell_of_unsplit(self, stored: ScratchImages) -> None:
+    def report_unsplit(self, stored: ScratchImages) -> None:
         """Report how many images a split, where there is one, leaves out."""
         if self.without_part and set(stored.part_of_each()) > {PARTS[0]}:
             is_one = self.without_part == 1
             noun, verb = ("image", "is") if is_one else ("images", "are")
-            self._tell(
+            self._report(
                 f"Changed: {self.without_part:,} {noun} that the split says nothing of "
                 f"{verb} for training"
             )
 
-    def tell_of_absent(self) -> None:
+    def report_absent(self) -> None:
         """Report how many images have no file, and how many no known size."""
         if self.unknown:
             what = (
@@ -299,15 +303,15 @@ class _Placing:
                 "images with --images"
             )
             first = and_more(self.first_unknown, self.unknown)
-            self._tell(f"Left out: {first}: {what}")
+            self._report(f"Left out: {first}: {what}")
         packed = packed_files(self._files.tree)
         if (self.absent or self.unknown) and not self._files.names and packed:
             what = "is packed: unpack it first if the images are in it"
-            self._tell(f"Left out: {packed[0]} {what}")
+            self._report(f"Left out: {packed[0]} {what}")
         if self.absent and self._files.names:
             first = and_more(self.first_absent, self.absent)
             what = "no image file of this name is here; the labels are written alone"
-            self._tell(f"Changed: {first}: {what}")
+            self._report(f"Changed: {first}: {what}")
 
 
 def _to_be_written(
@@ -333,10 +337,10 @@ class _SourceImages:
     copies: files that have the content of others.
     """
 
-    def __init__(self, tree: FileTree, target: Format, tell: OnProblem) -> None:
+    def __init__(self, tree: FileTree, target: Format, report: OnProblem) -> None:
         self.tree = tree
         self._readable = target.image_suffixes
-        self._tell = tell
+        self._report = report
         self.names = image_names(tree)
         self.are_used = False
         self.copies: Set[str] = frozenset()
@@ -351,7 +355,7 @@ class _SourceImages:
             return read_header(data, file_name=path, max_pixels=self._max_pixels)
         except ImageBaseError as error:
             self._mentioned.add(path)
-            self._tell_of(path, error)
+            self._report_error(path, error)
             return None
 
     def mention(self, paths: Iterable[str]) -> None:
@@ -377,23 +381,23 @@ class _SourceImages:
                 readable=self._readable,
             ).data
         except ImageBaseError as error:
-            self._tell_of(path, error)
+            self._report_error(path, error)
             return None
 
-    def _tell_of(self, path: str, error: ImageBaseError) -> None:
+    def _report_error(self, path: str, error: ImageBaseError) -> None:
         named = "" if path in str(error) else f"{path}: "
-        self._tell(f"Left out: {named}{error}")
+        self._report(f"Left out: {named}{error}")
 
-    def tell_of_unused(self) -> Set[str]:
+    def report_unused(self) -> Set[str]:
         """Say of how many images the labels say nothing, and return them; of copies."""
         left = {name for name in self.names if name not in self._mentioned}
         copies = sum(name in self.copies for name in left)
         if count := len(left) - copies:
             images = "image" if count == 1 else "images"
-            self._tell(f"Left out: {count:,} {images} that the labels say nothing of")
+            self._report(f"Left out: {count:,} {images} that the labels say nothing of")
         if copies:
             images = "image that is" if copies == 1 else "images that are"
-            self._tell(f"Left out: {copies:,} {images} a copy of another one")
+            self._report(f"Left out: {copies:,} {images} a copy of another one")
         return left - self.copies
 
     def close(self) -> None:
@@ -415,13 +419,13 @@ class _Problems:
 
 @contextmanager
 def _opened(
-    path: Path, own: Callable[[FileTree], OwnFiles], tell: OnProblem
+    path: Path, own: Callable[[FileTree], OwnFiles], report: OnProblem
 ) -> Iterator[FileTree]:
     """Give a source without what earlier exports wrote into it; on disk of any size."""
     with opened_tree(path, _limits()) as tree:
         found = own(tree)
         for folder in found.exports:
-            tell(f"Left out: {folder}: {EARLIER}")
+            report(f"Left out: {folder}: {EARLIER}")
         yield found.tree
 
 

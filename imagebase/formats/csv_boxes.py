@@ -212,12 +212,12 @@ class _TableReader:
         self._labels = labels
 
     def read(self) -> None:
-        self._tell()
+        self._report_guesses()
         for line, row in self._table.rows():
             self._read_row(row, _Place(self._table.file, f"line {line}"))
 
-    def _tell(self) -> None:
-        """Say what the table does not, and was decided."""
+    def _report_guesses(self) -> None:
+        """Report what was assumed about the table."""
         reading, columns = self._reading, self._table.columns
         if reading.is_open:
             what = f"the four numbers of bbox were taken as {reading.kind}"

@@ -167,7 +167,7 @@ class ReaderStore:
         known = self.find(one.key)
         if known is not None:
             known.size = known.size or size
-            known.part = _joined(known.part, part)
+            known.part = _merged_part(known.part, part)
             return
         self.images += 1
         entry = Entry(
@@ -387,8 +387,8 @@ class _Groups:
         return rows
 
 
-def _joined(known: str | None, part: str) -> str | None:
-    """Return the part of an image that one more file names it for."""
+def _merged_part(known: str | None, part: str) -> str | None:
+    """Merge the split known so far with that of another file."""
     if not part:
         return known
     return part if known in (None, part) else ""
