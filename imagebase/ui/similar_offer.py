@@ -334,7 +334,7 @@ def words(asked: Correction, expected: Estimate) -> str:
     )
     images = widgets.plural(expected.here, "other image")
     verb = "has" if expected.here == 1 else "have"
-    where = "at the same place" if expected.is_gathered else "near the place"
+    where = "at the same place" if expected.is_gathered else "near"
     return f"**{images}** {verb} a **{label}** box {where} where you {done}."
 
 

@@ -186,7 +186,7 @@ def test_a_relabel_offers_the_same_for_others(planted: Tab) -> None:
 def test_look_alikes_alone_are_shown(planted: Tab) -> None:
     delete_first(planted)
     planted.press("looks.show")
-    assert "**4** of 4 boxes ticked." in planted.words()
+    assert "**4** of 4 boxes selected." in planted.words()
     labels = [one.label for one in planted.app.button]
     assert "Delete 4 boxes" in labels
 
@@ -209,10 +209,10 @@ def test_boxes_that_people_made_start_unselected(
     seen: list[frozenset[str]] = []
 
     def draw(
-        tiles: Sequence[Tile], *, ticked: frozenset[str], **_: object
+        tiles: Sequence[Tile], *, selected: frozenset[str], **_: object
     ) -> frozenset[str]:
-        seen.append(ticked)
-        return ticked
+        seen.append(selected)
+        return selected
 
     monkeypatch.setattr("imagebase.ui.similar_offer.draw_sheet", draw)
     second = next(one for one in records() if one.file_name == "logo-001.jpg")

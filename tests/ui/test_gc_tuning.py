@@ -12,7 +12,7 @@ from imagebase.ui.services import freeze_modules
 
 @pytest.fixture(autouse=True)
 def as_at_the_start(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(services, "_seen", 0)
+    monkeypatch.setattr(services, "_frozen_modules", 0)
     gc.unfreeze()
     yield
     gc.unfreeze()

@@ -26,7 +26,7 @@ EXAMPLE = Example(BoxKey("i", "a"), Box(1, 2, 3, 4), Size(64, 48))
         (
             None,
             Estimate(1, 1, is_gathered=False),
-            "**1 other image** has a **logo** about where you deleted one.",
+            "**1 other image** has a **logo** box near where you deleted one.",
         ),
         (
             "b*s",
