@@ -59,7 +59,7 @@ def import_labels(page: Page, dataset: Dataset, folder: Path) -> None:
     assert not any(one.annotations for one in dataset.records())
     assert not len(dataset.store.labels(dataset.scope))
     agree.click()
-    expect(page.get_by_text("1 box came in on 1 image")).to_be_visible(timeout=20_000)
+    expect(page.get_by_text("1 box imported on 1 image")).to_be_visible(timeout=20_000)
 
 
 def see_on_edit(page: Page, find_canvas: Callable[[Page], Canvas]) -> None:
@@ -130,4 +130,4 @@ def test_refused_import_says_so_and_can_be_agreed_to_later(
     dataset.store.interrupt_workers(["elsewhere:1:x"])
     expect(agree).to_be_visible()
     agree.click()
-    expect(page.get_by_text("1 box came in on 1 image")).to_be_visible(timeout=20_000)
+    expect(page.get_by_text("1 box imported on 1 image")).to_be_visible(timeout=20_000)

@@ -196,7 +196,7 @@ def test_approved_images_are_not_offered(filled: Tab) -> None:
         filled.open("edit")
         filled.press("edit.approve")
     filled.open("annotate")
-    assert "Every image is approved" in filled.words()
+    assert "All images are approved" in filled.words()
     assert filled.app.button(key="annotate.run").disabled
 
 

@@ -61,7 +61,7 @@ def test_files_are_compared_with_the_dataset(tab: Tab) -> None:
     assert ":material/open_with: **1** moved" in tab.words()
     assert ":material/label: **1** relabelled" in tab.words()
     assert "0 boxes unchanged · on 2 images in both" in tab.words()
-    assert "1 image before only" in tab.words()
+    assert "1 image only in Before" in tab.words()
     changes = next(one.value for one in tab.app.dataframe if "overlap" in one.value)
     assert list(changes["before"]) == [
         "bottle  10, 10  80 × 80",

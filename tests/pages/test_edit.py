@@ -128,8 +128,8 @@ def test_models_labels_are_offered_after_the_datasets(labelled: Tab) -> None:
     labelled.open("edit")
     options = one_by_key(labelled, "edit.more_labels").options
     assert options[:3] == ["bottle", "cup", "bear"]
-    assert "orange (a model's)" in options
-    assert "cup (a model's)" not in options
+    assert "orange (model)" in options
+    assert "cup (model)" not in options
 
 
 def test_label_chosen_in_one_dataset_is_not_the_next_ones(labelled: Tab) -> None:

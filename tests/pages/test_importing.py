@@ -105,7 +105,7 @@ def test_confirmed_labels_are_imported_and_one_undo_removes_them(filled: Tab) ->
     assert filled.app.button(key="import.agree").label == "Import 2 boxes"
     filled.press("import.agree")
     filled.wait("import")
-    assert "**2 boxes** came in on **2 images**" in filled.words()
+    assert "**2 boxes** imported on **2 images**" in filled.words()
     assert [one.annotations[0].label for one in records()] == ["Dog", "cat"]
     assert all(one.annotations[0].source is Source.IMPORT for one in records())
     filled.press("sidebar.undo")
@@ -172,10 +172,10 @@ def test_images_are_imported_with_their_labels_into_an_empty_dataset(tab: Tab) -
     one = coco(("bear.jpg", "cat"))
     drop(tab, ("labels.json", one), ("images/bear.jpg", photograph("bear.jpg")))
     assert "**1 new image**" in tab.words()
-    assert "1 of 1 image found: 1 that came with the labels" in tab.words()
+    assert "1 of 1 image matched: 1 from the dropped files" in tab.words()
     tab.press("import.agree")
     tab.wait("import")
-    assert "**1 box** came in on **1 image** · 1 image added" in tab.words()
+    assert "**1 box** imported on **1 image** · 1 image added" in tab.words()
     (bear,) = records()
     assert bear.annotations[0].label == "cat"
 
@@ -214,7 +214,7 @@ def test_names_with_markup_are_shown_as_text(filled: Tab) -> None:
 
 
 def test_upload_with_other_files_points_to_the_import(tab: Tab) -> None:
-    tab.app.button_group[0].set_value("A folder").run()
+    tab.app.button_group[0].set_value("Folder").run()
     tab.uploads(("set/bear.jpg", photograph("bear.jpg")), ("set/labels.json", BOTH))
     assert "To import label files, use **Import labels** below." in tab.words()
 

@@ -89,7 +89,7 @@ def test_the_rest_is_shown_with_the_models_settings_most_doubtful_first(
     trained.open("annotate")
     trained.app.toggle(key="annotate.accurate").set_value(True).run()
     trained.app.selectbox(key="annotate.images.True").select("open")
-    trained.app.session_state["annotate.order"] = "as uploaded"
+    trained.app.session_state["annotate.order"] = "As uploaded"
     trained.app.session_state["annotate.labels"] = ["bear"]
     trained.app.run()
     trained.open("train")

@@ -91,7 +91,7 @@ def test_name_with_markup_is_shown_as_text(tab: Tab, data: bytes) -> None:
 
 
 def test_folder_is_dropped_with_its_paths(tab: Tab) -> None:
-    tab.app.button_group[0].set_value("A folder").run()
+    tab.app.button_group[0].set_value("Folder").run()
     assert tab.app.file_uploader[0].accept_directory
     bear = photograph("bear.jpg")
     tab.uploads(("set/day/bear.jpg", bear), ("set/notes.txt", b"x"))
@@ -126,7 +126,7 @@ def test_near_duplicates_can_be_shown_alone(tab: Tab) -> None:
         ("k.jpg", photograph("kitchen.jpg")),
     )
     (show,) = (one for one in tab.app.main.button_group if one.label == "Show")
-    assert "near-duplicates 2" in show.options
+    assert "Near-duplicates 2" in show.options
     show.set_value("near-duplicates").run()
     assert len(tab.app.get("image")) == 2
 
