@@ -91,9 +91,7 @@ def test_custom_darknet_model_is_dropped_used_and_its_boxes_exported(
     folder = write_one_box_model(tmp_path / "pets")
     drop(page, folder / "obj.cfg", folder / "obj.weights", folder / "obj.names")
     expect(page.get_by_text("21,511 numbers, as the cfg needs.")).to_be_visible()
-    expect(page.get_by_alt_text("The sample photograph with")).to_be_visible(
-        timeout=60_000
-    )
+    expect(page.get_by_alt_text("Sample image with")).to_be_visible(timeout=60_000)
     keep(page, "Pets")
     go_to(page, "Upload")
     expect(page.get_by_text("Drop images above")).to_be_visible(timeout=20_000)
