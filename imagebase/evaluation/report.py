@@ -1,25 +1,35 @@
-"""report.html: one file with all figures, curves and the worst images."""
+"""report.html: one file with all figures, curves and the worst images, no script."""
 
 import base64
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from imagebase.annotation import LabelSet
-from imagebase.evaluation.average_precision import LabelFigures
-from imagebase.evaluation.bootstrap import Interval, warnings_about
-from imagebase.evaluation.comparison import (
-    Standing,
-    best_of,
-    clicks_per_image,
-    compared,
-)
-from imagebase.evaluation.curves import BestThreshold
+from imagebase.evaluation.bootstrap import warnings_about
+from imagebase.evaluation.comparison import Standing
 from imagebase.evaluation.error_types import boxes_of_mistakes, drawn, listed
-from imagebase.evaluation.svg_charts import Series, line_chart
+from imagebase.evaluation.figures import (
+    BACKGROUND,
+    COCO_COLUMNS,
+    COLOURS,
+    USE_COLUMNS,
+    XY,
+    Series,
+    Value,
+    calibration_series,
+    confused_labels,
+    label_rows,
+    model_rows,
+    notes_about,
+    precision_recall_series,
+    short,
+    summary_sentences,
+)
 from imagebase.images.decode import RgbArray, encode_jpeg
 from imagebase.wording import plural
 
@@ -73,16 +83,20 @@ figcaption { font-size: 13px; } figcaption b { color: var(--ink); }
 
 WORST_IMAGES: Final = 12
 MOST_LABELS: Final = 15
-_MOST_NAMED: Final = 12
 _QUALITY: Final = 80
+# Lines differ for those who see no colours, too.
+_DASHES: Final = ("", "6 3", "2 3", "8 3 2 3")
+_WIDTH, _HEIGHT = 460, 320
+_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 12, 12, 42
+_STEPS: Final = 5
 
-# Returns the pixels of an image of the truth, small; None where it cannot be read.
+# Returns a small copy of an image of the truth; None where it cannot be read.
 PictureOf = Callable[[int], RgbArray | None]
 
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """What a report says of itself.
+    """The head of a report.
 
     title: what was judged on. made: when and with what, in words. notes: what a reader
     should know, such as what was left out.
@@ -96,20 +110,23 @@ class About:
 def report(about: About, standings: Sequence[Standing], picture_of: PictureOf) -> str:
     """Return the report on these models as the text of one HTML file."""
     truth = standings[0].truth
+    notes = (*warnings_about(truth), *about.notes)
     body = [
         f"<h1>{escape(about.title)}</h1>",
         f'<p class="soft">{plural(len(truth.images), "image")}, '
         f"{plural(truth.boxes, 'box')}, "
         f"{plural(int(np.count_nonzero(truth.boxes_by_label())), 'label')}. "
         f"{escape(about.made)}</p>",
-        *(f"<p>{escape(note)}</p>" for note in (*warnings_about(truth), *about.notes)),
+        *(f"<p>{escape(note)}</p>" for note in notes),
         "<h2>Which model</h2>",
         *_comparison(standings),
         '<h2>Precision and recall</h2><div class="charts"><div>',
         "<h3>All labels; the dot is the confidence in use</h3>",
-        precision_recall_chart(standings),
-        "</div><div><h3>Is 0.8 right 80 % of the time?</h3>",
-        calibration_chart(standings),
+        _chart(
+            precision_recall_series(standings), x="recall", y="precision", stepped=True
+        ),
+        "</div><div><h3>Is a confidence of 0.8 right 80 % of the time?</h3>",
+        _chart(calibration_series(standings), x="confidence", y="right", diagonal=True),
         "</div></div>",
         *(part for one in standings for part in _of_one(one, picture_of)),
     ]
@@ -122,183 +139,67 @@ def report(about: About, standings: Sequence[Standing], picture_of: PictureOf) -
 
 
 def _comparison(standings: Sequence[Standing]) -> Iterator[str]:
-    """Yield two tables: how good by COCO's figures, and how it is to work with."""
-    best = best_of(standings)
-    yield _table(
-        ("model", *_COCO_HEADS, "against the best"),
-        ([one.spec, *_coco_cells(one), _against(one, best)] for one in standings),
-    )
-    first = standings[0]
-    yield (
-        f"<h3>At a confidence of {first.threshold:g}, and what it costs</h3>"
-        + _table(
-            ("model", *_USE_HEADS),
-            ([one.spec, *_use_cells(one)] for one in standings),
-        )
-        + '<p class="soft">Small figures are intervals of 95 %: images are drawn '
-        "over and over. A click deletes, relabels or moves a box; drawing one counts "
-        f"two: by hand alone it would be {by_hand(first):.1f} an image.</p>"
-    )
+    """Yield COCO's figures of each model, and how it is to work with."""
+    rows = model_rows(standings)
+    yield _table(rows, ("model", *COCO_COLUMNS))
+    yield f"<h3>At a confidence of {standings[0].threshold:g}</h3>"
+    yield _table(rows, ("model", *USE_COLUMNS))
+    sentences = [
+        *summary_sentences(standings),
+        "Clicks are per image: deleting, relabelling or moving a box is one, drawing "
+        "one two.",
+    ]
+    yield f'<p class="soft">{escape(" ".join(sentences))}</p>'
 
 
-_COCO_HEADS: Final = (
-    *("AP", "AP50", "AP75", "AP small", "AP medium", "AP large"),
-    *("AR1", "AR10", "AR100"),
-)
-_USE_HEADS: Final = (
-    *("precision", "recall", "F1", "clicks an image"),
-    *("images/s", "start, s", "memory, MB"),
-)
-
-
-def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a table; the first cell of a row is somebody's text, the others ours."""
+def _table(rows: Sequence[Mapping[str, Value]], columns: Sequence[str]) -> str:
+    head = "".join(f"<th>{name}</th>" for name in columns)
     body = "".join(
-        f"<tr><td>{escape(first)}</td>{''.join(f'<td>{one}</td>' for one in rest)}</tr>"
-        for first, *rest in rows
+        f"<tr>{''.join(f'<td>{_cell(row[name])}</td>' for name in columns)}</tr>"
+        for row in rows
     )
-    head = "".join(f"<th>{one}</th>" for one in heads)
     return (
         f'<div class="wide"><table><thead><tr>{head}</tr></thead>'
         f"<tbody>{body}</tbody></table></div>"
     )
 
 
-def by_hand(standing: Standing) -> float:
-    """Return the clicks an image takes without any model."""
-    return 2 * standing.truth.boxes / max(len(standing.truth.images), 1)
-
-
-def _coco_cells(one: Standing) -> list[str]:
-    figures, known = one.figures, one.intervals
-    return [
-        _with_interval(figures["AP"], known.get("AP")),
-        _with_interval(figures["AP50"], known.get("AP50")),
-        *(
-            short(figures[name])
-            for name in ("AP75", "AP_small", "AP_medium", "AP_large")
-        ),
-        *(short(figures[name]) for name in ("AR1", "AR10", "AR100")),
-    ]
-
-
-def _use_cells(one: Standing) -> list[str]:
-    at, cost, known = one.point(), one.passed.cost, one.intervals
-    memory = cost.memory_bytes if cost else None
-    return [
-        _with_interval(at.precision, known.get("precision")),
-        _with_interval(at.recall, known.get("recall")),
-        _with_interval(at.f1, known.get("F1")),
-        f"{clicks_per_image(one):.1f}",
-        f"{cost.images_per_second:.1f}" if cost else "–",
-        f"{cost.load_seconds:.1f}" if cost else "–",
-        f"{memory / 1e6:.0f}" if memory is not None else "–",
-    ]
-
-
-def _against(one: Standing, best: Standing) -> str:
-    if one is best:
-        return "the best"
-    apart = compared(one, best)
-    return (
-        f"{signed(apart.value)}, {apart.in_words()}<br>"
-        f"<small>{signed(apart.low)} to {signed(apart.high)}</small>"
-    )
-
-
-def signed(value: float) -> str:
-    """Return a difference with its sign: +.012, −.076."""
-    return ("−" if value < 0 else "+") + short(abs(value))
-
-
-def _with_interval(value: float | None, known: Interval | None) -> str:
-    if value is None or known is None:
-        return short(value)
-    return f"{short(value)}<br><small>{short(known.low)}–{short(known.high)}</small>"
-
-
-def short(value: float | None) -> str:
-    """Return a share for people: .264, and – for none."""
-    if value is None:
-        return "–"
-    return f"{max(value, 0.0):.3f}".removeprefix("0")
-
-
-def precision_recall_chart(standings: Sequence[Standing]) -> str:
-    """Return the curves of all labels over each other, as SVG."""
-    series = []
-    for one in standings:
-        curve, at = one.curve(), one.point()
-        points = list(zip(curve.recall.tolist(), curve.precision.tolist(), strict=True))
-        has_dot = at.recall is not None and at.precision is not None
-        dot = (at.recall or 0.0, at.precision or 0.0) if has_dot else None
-        series.append(Series(one.spec, points, dot))
-    return line_chart(series, x_title="recall", y_title="precision")
-
-
-def calibration_chart(standings: Sequence[Standing]) -> str:
-    """Return how often detections of each confidence are right, as SVG."""
-    series = [
-        Series(
-            f"{one.spec}: off by {short(one.calibration.error)}",
-            [(b.mean_confidence, b.share_right) for b in one.calibration.bins],
-            is_stepped=False,
-        )
-        for one in standings
-    ]
-    return line_chart(
-        series, x_title="confidence", y_title="share right", has_diagonal=True
-    )
+def _cell(value: Value) -> str:
+    if isinstance(value, str):
+        return escape(value)
+    return f"{value:,}" if isinstance(value, int) else short(value)
 
 
 def _of_one(standing: Standing, picture_of: PictureOf) -> Iterator[str]:
     yield f"<h2>{escape(standing.spec)}</h2>"
-    yield from _what_was_not_judged(standing)
-    yield "<h3>Taken for what</h3>"
+    for note in notes_about(standing):
+        yield f'<p class="soft">{escape(note)}</p>'
+    yield "<h3>Confusion matrix</h3>"
     yield from _confusion(standing)
-    yield "<h3>Label by label</h3>"
-    yield from _labels(standing)
-    yield "<h3>The worst images: truth solid, detections dashed</h3>"
+    yield "<h3>Labels</h3>"
+    if rows := label_rows(standing):
+        yield _table(rows, tuple(rows[0]))
+    yield "<h3>The worst images: ground truth solid, detections dashed</h3>"
     yield from _worst(standing, picture_of)
-
-
-def _what_was_not_judged(standing: Standing) -> Iterator[str]:
-    mapping, refused = standing.passed.mapping, standing.passed.refused
-    told = [f"{a} as {b}" for a, b in mapping.names.items() if a != b]
-    for words, names in (
-        ("Labels that are called otherwise here", told),
-        (
-            "It says these labels, which the truth has not; they are not judged",
-            mapping.unmapped,
-        ),
-        ("It cannot say these labels, and misses all of them", mapping.unknown),
-        ("Not looked at", [f"{file} ({why})" for file, why in refused.items()]),
-    ):
-        if names:
-            rest = len(names) - _MOST_NAMED
-            more = f" and {rest} more" if rest > 0 else ""
-            listed_names = escape(", ".join(list(names)[:_MOST_NAMED]))
-            yield f'<p class="soft">{words}: {listed_names}{more}.</p>'
 
 
 def _confusion(standing: Standing) -> Iterator[str]:
     """Yield the matrix of the labels with the most boxes; the others are one."""
     counts = standing.verdicts.confusion()
     background = len(counts) - 1
-    by_boxes = np.argsort(-standing.truth.boxes_by_label(), kind="stable")
-    shown = [int(one) for one in by_boxes[:MOST_LABELS] if counts[one].any()]
+    shown = confused_labels(standing, most=MOST_LABELS)
     rest = sorted({*range(background)} - set(shown))
-    groups = [[one] for one in shown] + ([rest] if rest else []) + [[background]]
-    names = [standing.truth.labels[one] for one in shown]
-    names += (["others"] if rest else []) + ["background"]
+    groups = [[label] for label in shown] + ([rest] if rest else []) + [[background]]
+    names = [standing.truth.labels[label] for label in shown]
+    names += (["others"] if rest else []) + [BACKGROUND]
     table = np.array(
         [[counts[np.ix_(row, column)].sum() for column in groups] for row in groups]
     )
     if rest:
         place = len(shown)
-        mixed = counts[np.ix_(rest, rest)]
-        table[place, place] = np.trace(mixed)
-    yield '<div class="wide"><table class="confusion"><thead><tr><th>is ↓ said →</th>'
+        table[place, place] = np.trace(counts[np.ix_(rest, rest)])
+    yield '<div class="wide"><table class="confusion"><thead><tr>'
+    yield "<th>actual ↓ predicted →</th>"
     yield "".join(f"<th>{escape(name)}</th>" for name in names)
     yield "</tr></thead><tbody>"
     for row, name in enumerate(names):
@@ -306,9 +207,7 @@ def _confusion(standing: Standing) -> Iterator[str]:
     yield "</tbody></table></div>"
 
 
-def _confusion_row(
-    table: "np.ndarray[tuple[int, int], np.dtype[np.intp]]", row: int
-) -> str:
+def _confusion_row(table: NDArray[np.intp], row: int) -> str:
     total = max(int(table[row].sum()), 1)
     cells = []
     for column, count in enumerate(table[row].tolist()):
@@ -321,40 +220,6 @@ def _confusion_row(
             f'<td style="background: rgba(var({ink}), {shade:.2f})">{count or ""}</td>'
         )
     return "".join(cells)
-
-
-def _labels(standing: Standing) -> Iterator[str]:
-    heads = (
-        *("label", "boxes", "images", "AP", "AP50", "precision", "recall"),
-        *("best confidence", "clicks there", "clicks now"),
-    )
-    best = {one.label: one for one in standing.best_thresholds}
-    by_boxes = sorted(
-        standing.figures.per_label.items(), key=lambda pair: -pair[1].boxes
-    )
-    yield _table(
-        heads, (_label_cells(standing, *one, best[one[0]]) for one in by_boxes)
-    )
-
-
-def _label_cells(
-    standing: Standing, label: str, figures: LabelFigures, offer: BestThreshold
-) -> list[str]:
-    at, learned = standing.point(label), offer.learned
-    threshold = (
-        f"{learned.threshold:.2f}<br><small>{learned.low:.2f}–{learned.high:.2f}</small>"
-        if learned
-        else "<small>too few</small>"
-    )
-    return [
-        label,
-        f"{figures.boxes:,}",
-        f"{figures.images:,}",
-        *(short(one) for one in (figures.ap, figures.ap50, at.precision, at.recall)),
-        threshold,
-        f"{offer.at_best.cost:,}" if offer.at_best else "–",
-        f"{offer.now.cost:,}",
-    ]
 
 
 def _worst(standing: Standing, picture_of: PictureOf) -> Iterator[str]:
@@ -378,3 +243,95 @@ def _worst(standing: Standing, picture_of: PictureOf) -> Iterator[str]:
             f"{escape(listed(told, mistakes))}</figcaption></figure>"
         )
     yield "</div>"
+
+
+def _chart(
+    series: Sequence[Series],
+    *,
+    x: str,
+    y: str,
+    stepped: bool = False,
+    diagonal: bool = False,
+) -> str:
+    """Return lines over each other in a square of 0 to 1 as SVG, with their legend."""
+    parts = [_frame(x, y)]
+    if diagonal:
+        parts.append(_path([(0, 0), (1, 1)], 'class="guide"'))
+    for place, one in enumerate(series):
+        points = _stepped(one.points) if stepped else one.points
+        parts.append(_path(points, f'class="line" {_stroke(place)}'))
+        if one.dot is not None:
+            left, top = _at(one.dot)
+            parts.append(
+                f'<circle cx="{left:.1f}" cy="{top:.1f}" r="5" class="dot" '
+                f'fill="{_colour(place)}"><title>{escape(one.name)}</title></circle>'
+            )
+    return (
+        f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" '
+        f'aria-label="{y} by {x}">{"".join(parts)}</svg>{_legend(series)}'
+    )
+
+
+def _colour(place: int) -> str:
+    return COLOURS[place % len(COLOURS)]
+
+
+def _stroke(place: int) -> str:
+    dashes = _DASHES[place % len(_DASHES)]
+    return f'stroke="{_colour(place)}" stroke-dasharray="{dashes}"'
+
+
+def _legend(series: Sequence[Series]) -> str:
+    entries = "".join(
+        '<li><svg viewBox="0 0 28 8" class="key"><path d="M0 4H28" class="line" '
+        f"{_stroke(place)}/></svg>{escape(one.name)}"
+        f"{f': {one.note}' if one.note else ''}</li>"
+        for place, one in enumerate(series)
+    )
+    return f'<ul class="legend">{entries}</ul>'
+
+
+def _frame(x_title: str, y_title: str) -> str:
+    parts = []
+    for step in range(_STEPS + 1):
+        value = step / _STEPS
+        x, y = _at((value, value))
+        parts.append(
+            f'<path d="M{x:.1f} {_TOP}V{_HEIGHT - _BOTTOM}" class="grid"/>'
+            f'<path d="M{_LEFT} {y:.1f}H{_WIDTH - _RIGHT}" class="grid"/>'
+            f'<text x="{x:.1f}" y="{_HEIGHT - _BOTTOM + 16}" class="middle">'
+            f"{value:.1f}</text>"
+            f'<text x="{_LEFT - 6}" y="{y + 4:.1f}" class="end">{value:.1f}</text>'
+        )
+    across, down = (_LEFT + _WIDTH - _RIGHT) / 2, (_TOP + _HEIGHT - _BOTTOM) / 2
+    parts.append(
+        f'<text x="{across}" y="{_HEIGHT - 6}" class="middle">{escape(x_title)}</text>'
+        f'<text transform="translate(12 {down}) rotate(-90)" class="middle">'
+        f"{escape(y_title)}</text>"
+    )
+    return "".join(parts)
+
+
+def _at(point: XY) -> XY:
+    x, y = point
+    return (
+        _LEFT + x * (_WIDTH - _LEFT - _RIGHT),
+        _HEIGHT - _BOTTOM - y * (_HEIGHT - _TOP - _BOTTOM),
+    )
+
+
+def _path(points: Sequence[XY], style: str) -> str:
+    if not points:
+        return ""
+    placed = " ".join("{:.1f} {:.1f}".format(*_at(one)) for one in points)
+    return f'<path d="M{placed}" {style}/>'
+
+
+def _stepped(points: Sequence[XY]) -> list[XY]:
+    """Return the line with its corners: recall stays while precision falls."""
+    stepped: list[XY] = []
+    for x, y in points:
+        if stepped:
+            stepped.append((x, stepped[-1][1]))
+        stepped.append((x, y))
+    return stepped

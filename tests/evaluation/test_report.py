@@ -12,7 +12,15 @@ from imagebase.evaluation.arrays import Found, Truth
 from imagebase.evaluation.average_precision import NAMES
 from imagebase.evaluation.comparison import Standing, image_changes, stand
 from imagebase.evaluation.detection_pass import Cost, Pass
-from imagebase.evaluation.report import About, report, short, signed
+from imagebase.evaluation.figures import (
+    label_rows,
+    model_rows,
+    notes_about,
+    short,
+    signed,
+    summary_sentences,
+)
+from imagebase.evaluation.report import About, report
 from imagebase.evaluation.storage import metrics
 from imagebase.images.decode import RgbArray
 from tests.evaluation.builders import found, truth
@@ -111,6 +119,32 @@ def test_report_tells_what_went_wrong_in_words() -> None:
     text = report(About("Title", "today"), two(), grey)
     assert "mix-up: dog taken for cat 80 %" in text
     assert "Only 2 images" in text
+
+
+def test_report_has_the_tables_of_the_page() -> None:
+    standings = two()
+    text = report(About("Title", "today"), standings, grey)
+    cells = {cell for row in model_rows(standings) for cell in row.values()}
+    assert len(cells) > 5
+    assert {cell for cell in cells if f"<td>{cell}</td>" not in text} == set()
+    assert all(f"<td>{row['label']}</td>" in text for row in label_rows(standings[1]))
+
+
+def test_summary_names_the_best_model_and_the_clicks_without_one() -> None:
+    verdict, by_hand = summary_sentences(two())
+    assert verdict.startswith("good is")
+    assert "bad" in verdict
+    assert "2.0 clicks" in by_hand
+
+
+def test_notes_leave_out_labels_that_nobody_asked_about() -> None:
+    mapping = LabelMapping({"aeroplane": "cat"}, ("boat",), ("dog",))
+    (one,) = stand(
+        truth((0, "cat", A)), [passed("m", found((0, "cat", A, 0.9)), mapping)]
+    )
+    notes = " ".join(notes_about(one))
+    assert all(name in notes for name in ("aeroplane as cat", "boat", "dog"))
+    assert "boat" not in " ".join(notes_about(one, brief=True))
 
 
 def test_report_without_pictures_is_whole() -> None:

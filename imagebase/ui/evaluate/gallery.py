@@ -4,7 +4,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-import numpy as np
 import streamlit as st
 
 from imagebase.annotation import Annotation, Box, LabelSet, Size, Source
@@ -28,8 +27,8 @@ from imagebase.evaluation.error_types import (
     listed,
     object_box,
 )
+from imagebase.evaluation.figures import BACKGROUND, confused_labels, short, signed
 from imagebase.evaluation.label_errors import Sign, Suspect
-from imagebase.evaluation.report import short, signed
 from imagebase.evaluation.storage import RunInfo
 from imagebase.images.decode import LoadedImage, load_image, resized
 from imagebase.images.draw import draw_annotations
@@ -230,7 +229,6 @@ def draw_mistakes(run_id: str, threshold: float) -> None:
 
 
 MOST_LABELS: Final = 11
-BACKGROUND: Final = "background"
 _CELL: Final = "imagebase.evaluate.cell"
 
 
@@ -241,7 +239,7 @@ def draw_confusion(run_id: str, threshold: float) -> None:
         [result.spec for result in results], key=f"evaluate.confusion_of.{run_id}"
     )
     standing = results[place]
-    labels = _shown_labels(standing)
+    labels = confused_labels(standing, most=MOST_LABELS)
     left, right = st.columns(2, gap="medium")
     with left:
         st.caption("Click a cell to see its images.")
@@ -255,14 +253,6 @@ def draw_confusion(run_id: str, threshold: float) -> None:
         _draw_omitted(standing, labels)
     with right:
         _images(run_id, standing)
-
-
-def _shown_labels(standing: Standing) -> list[int]:
-    """Return the labels with the most boxes, then the most detections."""
-    counts = standing.verdicts.confusion()[:-1, :-1]
-    weight = standing.truth.boxes_by_label() * 1000 + counts.sum(axis=0)
-    order = np.argsort(-weight, kind="stable")[:MOST_LABELS]
-    return [int(place) for place in order if weight[place]]
 
 
 def _cells(standing: Standing, labels: Sequence[int]) -> list[dict[str, Any]]:

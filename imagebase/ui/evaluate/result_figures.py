@@ -1,26 +1,27 @@
 """Figures of an evaluation: tables of models, curves, confusion matrix."""
 
 from collections.abc import Callable, Mapping, Sequence
-from itertools import islice
 from typing import Any, Final
 
 import altair as alt
 import pandas as pd
 import streamlit as st
 
-from imagebase.evaluation.bootstrap import Interval
-from imagebase.evaluation.comparison import (
-    Standing,
-    best_of,
-    clicks_per_image,
-    compared,
+from imagebase.evaluation.comparison import Standing
+from imagebase.evaluation.figures import (
+    COCO_COLUMNS,
+    COLOURS,
+    USE_COLUMNS,
+    calibration_series,
+    label_rows,
+    model_rows,
+    notes_about,
+    precision_recall_series,
+    summary_sentences,
 )
-from imagebase.evaluation.report import by_hand, short, signed
-from imagebase.evaluation.svg_charts import COLOURS
 from imagebase.ui import state, widgets
 from imagebase.ui.evaluate import run_data
 
-_MOST_POINTS: Final = 400
 _HEIGHT_PX: Final = 270
 _CELL_PX: Final = 24
 _AXES_PX: Final = 110
@@ -41,20 +42,14 @@ _WRONG: Final = "#D55E00"
 
 def precision_recall(standings: Sequence[Standing], label: str | None) -> None:
     """Draw precision by recall, a line a model, with the confidence in use as a dot."""
-    lines, dots = [], []
-    for one in standings:
-        curve, at = one.curve(label), one.point(label)
-        step = max(1, len(curve.recall) // _MOST_POINTS)
-        for recall, precision, confidence in zip(
-            curve.recall[::step],
-            curve.precision[::step],
-            curve.confidence[::step],
-            strict=True,
-        ):
-            lines.append((one.spec, recall, precision, confidence))
-        if at.recall is not None and at.precision is not None:
-            dots.append((one.spec, at.recall, at.precision, one.threshold))
+    series = precision_recall_series(standings, label)
     columns = ["model", "recall", "precision", "confidence"]
+    lines = [(one.name, *point, None) for one in series for point in one.points]
+    dots = [
+        (one.name, *one.dot, standing.threshold)
+        for one, standing in zip(series, standings, strict=True)
+        if one.dot is not None
+    ]
     encoding = _square("recall", "precision", standings, has_legend=True)
     base = alt.Chart(pd.DataFrame(lines, columns=columns)).encode(*encoding)
     curves = base.mark_line(interpolate="step-after").encode(
@@ -71,9 +66,9 @@ def precision_recall(standings: Sequence[Standing], label: str | None) -> None:
 def calibration(standings: Sequence[Standing]) -> None:
     """Draw how often detections of each confidence are right, a line a model."""
     rows = [
-        (one.spec, each.mean_confidence, each.share_right, each.count)
-        for one in standings
-        for each in one.calibration.bins
+        (one.name, *point, count)
+        for one in calibration_series(standings)
+        for point, count in zip(one.points, one.counts, strict=True)
     ]
     columns = ["model", "confidence", "right", "detections"]
     base = alt.Chart(pd.DataFrame(rows, columns=columns)).encode(
@@ -216,24 +211,27 @@ def matrix(
 
 _ALL: Final = "all labels"
 _LABELS_PX: Final = 330
-_MOST_NAMED: Final = 3
-_MOST_LABELS: Final = 8
 
 
 def draw(run_id: str, threshold: float) -> None:
-    """Draw the models of a run beside each other."""
-    fared = run_data.standings(run_id, threshold)
+    """Draw the models of a run next to each other."""
+    standings = run_data.standings(run_id, threshold)
     st.dataframe(
-        pd.DataFrame([_row(one, fared) for one in fared]),
+        pd.DataFrame(model_rows(standings)),
         hide_index=True,
         width="stretch",
         column_config=_columns(),
+        column_order=("model", *COCO_COLUMNS[:6], *USE_COLUMNS),
         key=f"evaluate.models_table.{run_id}",
     )
-    st.caption(_verdict(fared))
-    _not_judged(fared)
+    st.caption(widgets.escape(" ".join(summary_sentences(standings))))
+    for one in standings:
+        if notes := list(notes_about(one, brief=True)):
+            st.caption(
+                f"**{widgets.escape(one.spec)}** {widgets.escape(' '.join(notes))}"
+            )
     left, right = st.columns(2, gap="medium")
-    labels = [_ALL, *(one for one in fared[0].truth.used_labels)]
+    labels = [_ALL, *standings[0].truth.used_labels]
     with left:
         chosen = st.selectbox(
             "Precision and recall of",
@@ -242,11 +240,11 @@ def draw(run_id: str, threshold: float) -> None:
             persist_state="session",
         )
         label = None if chosen == _ALL or chosen not in labels else chosen
-        precision_recall(fared, label)
+        precision_recall(standings, label)
     with right:
         st.markdown("**Is a confidence of 0.8 right 80 % of the time?**")
-        calibration(fared)
-    _label_by_label(fared, run_id)
+        calibration(standings)
+    _label_by_label(standings, run_id)
 
 
 def _columns() -> Mapping[str, Any]:
@@ -254,9 +252,9 @@ def _columns() -> Mapping[str, Any]:
         "AP": "COCO's average precision, over overlaps of .50 to .95. In brackets: "
         "95 % bootstrap confidence interval.",
         "AP50": "At an overlap of one half.",
-        "clicks": "To put an image right: deleting, moving or relabelling a box is "
+        "clicks": "Per image, to correct it: deleting, moving or relabelling a box is "
         "one, drawing one two.",
-        "memory": "How much the program grew, at most, while the model worked.",
+        "memory": "How much the program grew, at most, while the model ran.",
         "start": "Until the model was ready.",
     }
     return {
@@ -265,137 +263,27 @@ def _columns() -> Mapping[str, Any]:
     } | {"model": st.column_config.TextColumn("model", pinned=True)}
 
 
-def _row(one: Standing, fared: Sequence[Standing]) -> dict[str, str]:
-    figures, at, known = one.figures, one.point(), one.intervals
-    cost = one.passed.cost
-    memory = cost.memory_bytes if cost else None
-    return {
-        "model": one.spec,
-        "AP": _with_interval(figures["AP"], known.get("AP")),
-        "AP50": _with_interval(figures["AP50"], known.get("AP50")),
-        "small": short(figures["AP_small"]),
-        "medium": short(figures["AP_medium"]),
-        "large": short(figures["AP_large"]),
-        "precision": short(at.precision),
-        "recall": short(at.recall),
-        "F1": short(at.f1),
-        "clicks": f"{clicks_per_image(one):.1f}",
-        "images/s": f"{cost.images_per_second:.0f}" if cost else "–",
-        "start": f"{cost.load_seconds:.1f} s" if cost else "–",
-        "memory": widgets.megabytes(memory) if memory is not None else "–",
-    }
-
-
-def _with_interval(value: float | None, known: Interval | None) -> str:
-    if value is None or known is None:
-        return short(value)
-    return f"{short(value)}  ({short(known.low)}–{short(known.high)})"
-
-
-def _verdict(fared: Sequence[Standing]) -> str:
-    """Return which model is the best, and by how much more than luck."""
-    hand = (
-        f"By hand alone an image takes {by_hand(fared[0]):.1f} clicks. "
-        "In brackets: 95 % bootstrap confidence interval."
-    )
-    if len(fared) == 1:
-        return hand
-    best = best_of(fared)
-    said = []
-    for one in fared:
-        if one is best:
-            continue
-        apart = compared(best, one)
-        how = (
-            f"no better than {one.spec}: the difference of {signed(apart.value)} is "
-            "within the noise"
-            if apart.is_noise
-            else f"better than {one.spec} by {short(apart.value)} "
-            f"({short(apart.low)}–{short(apart.high)})"
-        )
-        said.append(how)
-    return (
-        f"**{widgets.escape(best.spec)}** is {widgets.escape('; '.join(said))}. " + hand
-    )
-
-
-def _not_judged(fared: Sequence[Standing]) -> None:
-    """Say which labels were mapped, and which could not be."""
-    for one in fared:
-        mapping = one.passed.mapping
-        told = [f"{a} as {b}" for a, b in mapping.names.items() if a != b]
-        refused = one.passed.refused
-        is_theirs = one.passed.cost is None
-        parts = [
-            f"{words} {widgets.escape(', '.join(names))}"
-            for words, names in (
-                ("takes", told),
-                ("cannot say", mapping.unknown),
-                (
-                    "says what is no label here:",
-                    _some(mapping.unmapped) if is_theirs else (),
-                ),
-                ("could not look at", () if is_theirs else tuple(refused)),
-                (
-                    "has entries that are not judged, such as",
-                    _first(refused) if is_theirs else (),
-                ),
-            )
-            if names
-        ]
-        if parts:
-            st.caption(f"**{widgets.escape(one.spec)}** {'; '.join(parts)}.")
-
-
-def _some(labels: Sequence[str]) -> Sequence[str]:
-    rest = len(labels) - _MOST_LABELS
-    return [*labels[:_MOST_LABELS], *([f"{rest:,} more"] if rest > 0 else [])]
-
-
-def _first(refused: Mapping[str, str]) -> Sequence[str]:
-    """Return where the first of another program's entries could not be judged, why."""
-    return [f"{place} ({why})" for place, why in islice(refused.items(), _MOST_NAMED)]
-
-
-def _label_by_label(fared: Sequence[Standing], run_id: str) -> None:
-    specs = [one.spec for one in fared]
+def _label_by_label(standings: Sequence[Standing], run_id: str) -> None:
+    specs = [one.spec for one in standings]
     chosen: str = st.selectbox(
         "Label by label",
         specs,
         key=f"evaluate.label_table_of.{run_id}",
     )
-    one = fared[specs.index(chosen)]
-    best = {each.label: each for each in one.best_thresholds}
-    rows = []
-    for label, figures in sorted(
-        one.figures.per_label.items(), key=lambda pair: -pair[1].boxes
-    ):
-        at, offer = one.point(label), best[label]
-        rows.append(
-            {
-                "label": label,
-                "boxes": figures.boxes,
-                "images": figures.images,
-                "AP": figures.ap,
-                "AP50": figures.ap50,
-                "precision": at.precision,
-                "recall": at.recall,
-                "clicks": offer.now.cost,
-                "best confidence": offer.learned.threshold if offer.learned else None,
-                "clicks there": offer.at_best.cost if offer.at_best else None,
-            }
-        )
+    rows = label_rows(standings[specs.index(chosen)])
     share = st.column_config.NumberColumn(format="%.3f")
+    confidence = st.column_config.NumberColumn(format="%.2f")
     st.dataframe(
         pd.DataFrame(rows),
         hide_index=True,
         height=min(_LABELS_PX, 38 + 35 * len(rows)),
         column_config=dict.fromkeys(("AP", "AP50", "precision", "recall"), share)
+        | dict.fromkeys(("low", "high"), confidence)
         | {
             "best confidence": st.column_config.NumberColumn(
                 format="%.2f",
-                help="At which the label costs the fewest clicks; it takes 30 "
-                "detections to say.",
+                help="At which the label takes the fewest clicks, with its 95 % "
+                "interval; it takes 30 detections to say.",
             )
         },
     )

@@ -1,0 +1,236 @@
+"""Tables and chart series of an evaluation, the same on the page and in the report."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from imagebase.evaluation.average_precision import CocoFigures
+from imagebase.evaluation.bootstrap import Interval
+from imagebase.evaluation.comparison import (
+    Standing,
+    best_of,
+    clicks_per_image,
+    compared,
+)
+from imagebase.wording import listed
+
+# Okabe and Ito's without the yellow, which white paper swallows; then two more.
+COLOURS: Final = (
+    *("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"),
+    *("#6A3D9A", "#B15928"),
+)
+BACKGROUND: Final = "background"
+COCO_COLUMNS: Final = (
+    *("AP", "AP50", "AP75", "AP small", "AP medium", "AP large"),
+    *("AR1", "AR10", "AR100"),
+)
+USE_COLUMNS: Final = (
+    *("precision", "recall", "F1", "clicks", "images/s", "start", "memory"),
+)
+_MOST_NAMED: Final = 8
+# Points of a curve that are nearer to each other look like one.
+_POINT_DISTANCE: Final = 0.002
+
+XY = tuple[float, float]
+Value = str | int | float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """A line of one model in a chart from 0 to 1 both ways.
+
+    dot: where the confidence in use is. counts: detections at each point, if counted.
+    note: what the legend says of it.
+    """
+
+    name: str
+    points: Sequence[XY]
+    dot: XY | None = None
+    counts: Sequence[int] = ()
+    note: str = ""
+
+
+def precision_recall_series(
+    standings: Sequence[Standing], label: str | None = None
+) -> list[Series]:
+    """Return precision (y) by recall (x) of a label, or of all; a line per model."""
+    series = []
+    for one in standings:
+        curve, at = one.curve(label), one.point(label)
+        points = zip(curve.recall.tolist(), curve.precision.tolist(), strict=True)
+        has_dot = at.recall is not None and at.precision is not None
+        dot = (at.recall or 0.0, at.precision or 0.0) if has_dot else None
+        series.append(Series(one.spec, _thinned(list(points)), dot))
+    return series
+
+
+def calibration_series(standings: Sequence[Standing]) -> list[Series]:
+    """Return the share of correct detections (y) by confidence (x)."""
+    return [
+        Series(
+            one.spec,
+            [(b.mean_confidence, b.share_right) for b in one.calibration.bins],
+            counts=[b.count for b in one.calibration.bins],
+            note=f"off by {short(one.calibration.error)}",
+        )
+        for one in standings
+    ]
+
+
+def _thinned(points: Sequence[XY]) -> list[XY]:
+    kept: list[XY] = []
+    for x, y in points:
+        if not kept or abs(x - kept[-1][0]) + abs(y - kept[-1][1]) >= _POINT_DISTANCE:
+            kept.append((x, y))
+    if points and kept[-1] != points[-1]:
+        kept.append(points[-1])
+    return kept
+
+
+def model_rows(standings: Sequence[Standing]) -> list[dict[str, str]]:
+    """Return each model's figures by column, confidence intervals in brackets."""
+    return [
+        {
+            "model": one.spec,
+            **_coco_cells(one.figures, one.intervals),
+            **_use_cells(one),
+        }
+        for one in standings
+    ]
+
+
+def _coco_cells(
+    figures: CocoFigures, intervals: Mapping[str, Interval]
+) -> dict[str, str]:
+    keys = {column: column.replace(" ", "_") for column in COCO_COLUMNS}
+    return {
+        column: _with_interval(figures[key], intervals.get(key))
+        for column, key in keys.items()
+    }
+
+
+def _use_cells(one: Standing) -> dict[str, str]:
+    at, cost, known = one.point(), one.passed.cost, one.intervals
+    memory = cost.memory_bytes if cost else None
+    return {
+        "precision": _with_interval(at.precision, known.get("precision")),
+        "recall": _with_interval(at.recall, known.get("recall")),
+        "F1": _with_interval(at.f1, known.get("F1")),
+        "clicks": f"{clicks_per_image(one):.1f}",
+        "images/s": f"{cost.images_per_second:.1f}" if cost else "–",
+        "start": f"{cost.load_seconds:.1f} s" if cost else "–",
+        "memory": f"{memory / 1e6:,.0f} MB" if memory is not None else "–",
+    }
+
+
+def label_rows(standing: Standing) -> list[dict[str, Value]]:
+    """Return the figures of each label by column, the label with most boxes first.
+
+    best confidence: at which the label takes the fewest clicks to correct, with its
+    95 % interval; None with fewer than 30 detections.
+    """
+    best = {one.label: one for one in standing.best_thresholds}
+    by_boxes = sorted(
+        standing.figures.per_label.items(), key=lambda pair: -pair[1].boxes
+    )
+    rows: list[dict[str, Value]] = []
+    for label, figures in by_boxes:
+        at, offer = standing.point(label), best[label]
+        learned = offer.learned
+        rows.append(
+            {
+                "label": label,
+                "boxes": figures.boxes,
+                "images": figures.images,
+                "AP": figures.ap,
+                "AP50": figures.ap50,
+                "precision": at.precision,
+                "recall": at.recall,
+                "clicks": offer.now.cost,
+                "best confidence": learned.threshold if learned else None,
+                "low": learned.low if learned else None,
+                "high": learned.high if learned else None,
+                "clicks there": offer.at_best.cost if offer.at_best else None,
+            }
+        )
+    return rows
+
+
+def summary_sentences(standings: Sequence[Standing]) -> list[str]:
+    """Return which model is best, by how much, and what no model would cost."""
+    best = best_of(standings)
+    others = [_against(best, one) for one in standings if one is not best]
+    verdict = [f"{best.spec} is {'; '.join(others)}."] if others else []
+    return [
+        *verdict,
+        f"By hand alone an image takes {_clicks_by_hand(best):.1f} clicks. "
+        "In brackets: 95 % bootstrap confidence interval.",
+    ]
+
+
+def _against(best: Standing, other: Standing) -> str:
+    apart = compared(best, other)
+    span = f"({signed(apart.low)} to {signed(apart.high)})"
+    if apart.is_noise:
+        return (
+            f"no better than {other.spec}: the difference of {signed(apart.value)} "
+            f"{span} is within the noise"
+        )
+    return f"better than {other.spec} by {short(apart.value)} {span}"
+
+
+def _clicks_by_hand(standing: Standing) -> float:
+    return 2 * standing.truth.boxes / max(len(standing.truth.images), 1)
+
+
+def notes_about(standing: Standing, *, brief: bool = False) -> Iterator[str]:
+    """Yield which labels were mapped, which cannot be judged, and what failed.
+
+    brief: without labels of a model run here that the ground truth does not have.
+    """
+    mapping, refused = standing.passed.mapping, standing.passed.refused
+    is_run_here = standing.passed.cost is not None
+    for words, names in (
+        ("Mapped labels", [f"{a} as {b}" for a, b in mapping.names.items() if a != b]),
+        ("Labels the model does not know", mapping.unknown),
+        (
+            "Not judged, as the ground truth has no such label",
+            () if brief and is_run_here else mapping.unmapped,
+        ),
+        (
+            "Failed images" if is_run_here else "Entries that cannot be judged",
+            [f"{place} ({reason})" for place, reason in refused.items()],
+        ),
+    ):
+        if names:
+            rest = len(names) - _MOST_NAMED
+            more = [f"{rest:,} more"] if rest > 0 else []
+            yield f"{words}: {listed([*list(names)[:_MOST_NAMED], *more])}."
+
+
+def confused_labels(standing: Standing, *, most: int) -> list[int]:
+    """Return the labels for a confusion matrix, most boxes first, as positions."""
+    counts = standing.verdicts.confusion()[:-1, :-1]
+    weight = standing.truth.boxes_by_label() * 1000 + counts.sum(axis=0)
+    order = np.argsort(-weight, kind="stable")[:most]
+    return [int(label) for label in order if weight[label]]
+
+
+def signed(value: float) -> str:
+    """Return a difference with its sign: +.012, −.076."""
+    return ("−" if value < 0 else "+") + short(abs(value))
+
+
+def short(value: float | None) -> str:
+    """Return a share for people: .264, and – for none."""
+    if value is None:
+        return "–"
+    return f"{max(value, 0.0):.3f}".removeprefix("0")
+
+
+def _with_interval(value: float | None, known: Interval | None) -> str:
+    if value is None or known is None:
+        return short(value)
+    return f"{short(value)} ({short(known.low)}–{short(known.high)})"
