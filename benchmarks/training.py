@@ -37,7 +37,7 @@ from imagebase.detection.model_files import model_in_folder
 from imagebase.evaluation.arrays import (
     CONFIDENCE_FLOOR,
     MAX_DETECTIONS,
-    Found,
+    Predictions,
 )
 from imagebase.evaluation.average_precision import coco_figures
 from imagebase.formats.placement import Frame
@@ -407,7 +407,7 @@ def _ap50_of_rows(judge: TrainingSet, rows: np.ndarray) -> float:
                 kept.class_id, kept.xyxy.tolist(), kept.confidence, strict=True
             )
         ]
-    figures = coco_figures(truth_of(judge.images, judge.labels), Found.of(found))
+    figures = coco_figures(truth_of(judge.images, judge.labels), Predictions.of(found))
     ap50 = figures["AP50"]
     assert ap50 is not None  # there are boxes to judge by
     return ap50

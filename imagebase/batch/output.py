@@ -26,7 +26,7 @@ from imagebase.images.decode import (
     written_suffix,
 )
 from imagebase.images.scan import SourceFile
-from imagebase.images.skipped_files import RUN_FILE, PassedOver
+from imagebase.images.skipped_files import RUN_FILE, SkippedFiles
 from imagebase.wording import plural
 
 
@@ -212,7 +212,7 @@ class RunSummary:
         settings: dict[str, Any],
         seconds: float,
         load_seconds: float,
-        skipped: PassedOver,
+        skipped: SkippedFiles,
     ) -> Self:
         count = len(annotated.records)
         return cls(

@@ -37,7 +37,7 @@ from imagebase.formats.registry import format_named
 from imagebase.formats.verified_export import DRAFT_PREFIX
 from imagebase.images.decode import ImageHeader, read_header
 from imagebase.images.scan import SourceFile, scan_source
-from imagebase.images.skipped_files import PassedOver
+from imagebase.images.skipped_files import SkippedFiles
 from imagebase.settings import (
     DEFAULT_CONFIDENCE,
     DEFAULT_MODEL,
@@ -99,7 +99,7 @@ def annotate(
     loaded.check_labels(labels or ())
     rule = SelectionRule(confidence, nms, labels=tuple(labels) if labels else None)
     started = time.perf_counter()
-    skipped = PassedOver()
+    skipped = SkippedFiles()
     files, refused = _usable(scan_source(source, _limits(), passed_over=skipped))
     key = _journal_key(loaded.detector, floor=floor_of(rule))
     with open_journal(output, key, resume=resume) as journal:

@@ -116,18 +116,18 @@ def evaluate(
 
 
 def _problems(evaluated: "Evaluated") -> Iterator[str]:
-    for left_out in evaluated.left_out:
-        yield f"Not evaluated: {left_out.what}: {left_out.reason}"
+    for not_judged in evaluated.not_judged:
+        yield f"Not evaluated: {not_judged.what}: {not_judged.reason}"
     for changed in evaluated.changed:
         yield f"Changed: {changed.what}: {changed.reason}"
-    for standing in evaluated.standings:
-        detection_pass = standing.passed
+    for result in evaluated.results:
+        detection_pass = result.passed
         for file, reason in detection_pass.refused.items():
-            yield f"{standing.spec}: {file}: {reason}"
+            yield f"{result.spec}: {file}: {reason}"
         if names := detection_pass.mapping.unmapped:
-            yield f"{standing.spec}: labels not in the ground truth: {', '.join(names)}"
+            yield f"{result.spec}: labels not in the ground truth: {', '.join(names)}"
         if names := detection_pass.mapping.unknown:
-            yield f"{standing.spec}: labels it cannot detect: {', '.join(names)}"
+            yield f"{result.spec}: labels it cannot detect: {', '.join(names)}"
 
 
 def _pairs(option: str, values: list[str] | None) -> dict[str, str]:

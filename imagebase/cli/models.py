@@ -21,7 +21,7 @@ from imagebase.settings import TEAM_OWNER, Mode, settings
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from imagebase.detection.validation import Diagnosis, Finding, Trial
+    from imagebase.detection.validation import DryRun, ModelFinding, Validation
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -154,9 +154,9 @@ def _examined(
     input_size: int | None,
     picture: Path | None,
     drawn: Path | None,
-) -> "tuple[Diagnosis, Trial]":
+) -> "tuple[Validation, DryRun]":
     """Print the findings and the result of a dry run; end where it cannot be used."""
-    from imagebase.detection.validation import examine_paths
+    from imagebase.detection.validation import validate_files
     from imagebase.detection.validation.dry_run import DRAWN_SUFFIXES, SAMPLE
 
     _check_arguments(paths, family)
@@ -165,7 +165,7 @@ def _examined(
     if drawn is not None and drawn.suffix.lower() not in DRAWN_SUFFIXES:
         refuse(f"{drawn.name}: give a file that ends in {' or '.join(DRAWN_SUFFIXES)}.")
     limits = settings().limits_for(Mode.TEAM)
-    examined = partial(examine_paths, paths, limits=limits, input_size=input_size)
+    examined = partial(validate_files, paths, limits=limits, input_size=input_size)
     try:
         diagnosis = examined(family=family)
     except OSError as error:
@@ -184,12 +184,12 @@ def _examined(
     return diagnosis, tried
 
 
-def _print(finding: "Finding") -> None:
+def _print(finding: "ModelFinding") -> None:
     show(f"{_MARKS[finding.level]} {plain(finding.text)}")
 
 
 def _suggest_options(
-    diagnosis: "Diagnosis", family: str | None, input_size: int | None
+    diagnosis: "Validation", family: str | None, input_size: int | None
 ) -> None:
     if diagnosis.asks_size and input_size is None and not diagnosis.families:
         say("Add --input-size with the image size it was trained at.")
@@ -198,18 +198,20 @@ def _suggest_options(
 
 
 def _tried(
-    diagnosis: "Diagnosis",
-    again: "Callable[[str], Diagnosis] | None",
+    diagnosis: "Validation",
+    again: "Callable[[str], Validation] | None",
     picture: Path,
-) -> "tuple[Diagnosis, Trial]":
+) -> "tuple[Validation, DryRun]":
     """Return the diagnosis after a dry run, and its result; end where it fails."""
-    from imagebase.detection.validation import Finding, Level, try_reading
+    from imagebase.detection.validation import Level, ModelFinding, dry_run_or_reread
 
     limits = settings().limits_for(Mode.TEAM)
     try:
-        settled, tried = try_reading(diagnosis, again, picture=picture, limits=limits)
+        settled, tried = dry_run_or_reread(
+            diagnosis, again, picture=picture, limits=limits
+        )
     except ModelLoadError as error:
-        _print(Finding(Level.BAD, str(error)))
+        _print(ModelFinding(Level.BAD, str(error)))
         raise typer.Exit(FAILED) from error
     for finding in settled.findings:
         if finding not in diagnosis.findings:
@@ -228,15 +230,19 @@ def _check_arguments(paths: list[Path], family: str | None) -> None:
 
 
 def _draw(
-    diagnosis: "Diagnosis", tried: "Trial", picture: Path, drawn: Path | None
-) -> "Finding":
+    diagnosis: "Validation", tried: "DryRun", picture: Path, drawn: Path | None
+) -> "ModelFinding":
     """Return a finding on the dry run's boxes; draw them where a file is given."""
-    from imagebase.detection.validation.dry_run import boxes_of, draw_trial, finding_of
+    from imagebase.detection.validation.dry_run import (
+        boxes_of,
+        draw_dry_run,
+        finding_of,
+    )
 
     assert diagnosis.draft is not None
     labels = diagnosis.draft.model.labels
     boxes = boxes_of(tried, labels)
     if drawn is not None:
         is_png = drawn.suffix.lower() == ".png"
-        drawn.write_bytes(draw_trial(boxes, picture, labels=labels, as_png=is_png))
+        drawn.write_bytes(draw_dry_run(boxes, picture, labels=labels, as_png=is_png))
     return finding_of(tried, boxes, image=picture.name)

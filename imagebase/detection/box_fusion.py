@@ -22,7 +22,7 @@ OWN_NMS: Final = 0.6
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class FusionInput:
     """What one look at a picture found.
 
     found: the candidates, in pixels of the picture.
@@ -35,7 +35,7 @@ class Source:
     voter: int = 0
 
 
-def fuse(looks: Sequence[Source], *, floor: float) -> Candidates:
+def fuse(looks: Sequence[FusionInput], *, floor: float) -> Candidates:
     """Return one box for each thing that some of the looks saw.
 
     A box's edges are the mean over the looks that saw it, weighed by confidence; its
@@ -88,7 +88,7 @@ class _Rows:
         )
 
 
-def _rows(looks: Sequence[Source]) -> _Rows:
+def _rows(looks: Sequence[FusionInput]) -> _Rows:
     kept = [_suppressed(look.found) for look in looks]
     counts = [len(one) for one in kept]
     return _Rows(

@@ -24,7 +24,7 @@ _MAX_PACKED: Final = 1_000_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Found:
+class _BoxArrays:
     """Parallel arrays: boxes in float pixels, their confidence, their class.
 
     xyxy: shape (N, 4), float32. confidence: (N,), float32. class_id: (N,), int32.
@@ -68,12 +68,12 @@ class _Found:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Candidates(_Found):
+class Candidates(_BoxArrays):
     """Every box, class and confidence above the floor, before suppression."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Detections(_Found):
+class Detections(_BoxArrays):
     """The boxes on one image, the most confident first: parallel arrays of one length.
 
     xyxy: corners x_min, y_min, x_max, y_max in pixels of the full upright image, far

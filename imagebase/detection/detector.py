@@ -13,8 +13,8 @@ from imagebase.annotation import Size
 from imagebase.detection.candidates import Candidates, mirrored_left_right
 from imagebase.detection.darknet.graph import darknet_to_onnx
 from imagebase.detection.model_files import Model, sha256_of
-from imagebase.detection.onnx.families import Adapter, OnnxModel, read_onnx, recipe_for
-from imagebase.detection.onnx.inputs import for_one_picture
+from imagebase.detection.onnx.families import Adapter, OnnxModel, adapter_for, read_onnx
+from imagebase.detection.onnx.inputs import for_one_image
 from imagebase.detection.preprocess import placed
 from imagebase.detection.runtime import Runtime, load_runtime
 from imagebase.errors import MisreadModelError, ModelLoadError
@@ -86,18 +86,18 @@ class LoadedModel:
     """
 
     def __init__(
-        self, model: Model, *, sha256: str, recipe: Adapter, runtime: Runtime
+        self, model: Model, *, sha256: str, adapter: Adapter, runtime: Runtime
     ) -> None:
         self.name = model.name
         self.labels = model.labels
         self.sha256 = sha256
         self.model_id = f"{model.identity or model.name}-{sha256[:_ID_DIGITS]}"
-        self.input_size = self.wanted = recipe.net_size
+        self.input_size = self.wanted = adapter.net_size
         self.passes = ONE_PASS
         self.voters: tuple[str, ...] = ()
         self.runtime = runtime.name
         self.precision = runtime.precision
-        self._recipe = recipe
+        self._adapter = adapter
         self._runtime = runtime
 
     def candidates(
@@ -126,10 +126,10 @@ class LoadedModel:
             flipped = np.ascontiguousarray(rgb[:, ::-1])
             found = self.candidates(flipped, size=size, floor=floor)
             return mirrored_left_right(found, width=size.width)
-        recipe = self._recipe
-        prepared = recipe.prepare(rgb, recipe.net_size)
+        adapter = self._adapter
+        prepared = adapter.prepare(rgb, adapter.net_size)
         try:
-            heads = recipe.decode(self._runtime.run(prepared.blob), floor)
+            heads = adapter.decode(self._runtime.run(prepared.blob), floor)
         except (ValueError, IndexError) as error:
             raise ModelLoadError(
                 f"{self.name}: its outputs are not those that its file tells of; "
@@ -142,7 +142,7 @@ class LoadedModel:
             raise ModelLoadError(f"{self.name}: {error}.") from error
         relative = placed(
             heads.xyxy,
-            net_size=recipe.net_size,
+            net_size=adapter.net_size,
             inner=prepared.inner,
             corner=prepared.corner,
         )
@@ -178,12 +178,12 @@ def load_model(
     try:
         onnx, sha256 = _graph_of(model, input_size)
         said = read_onnx(onnx)
-        recipe = _checked_recipe(model, said, input_size)
-        onnx = for_one_picture(onnx, said, recipe.net_size, outputs=recipe.outputs)
-        if precision == "auto" and recipe.needs_f32:
+        adapter = _checked_adapter(model, said, input_size)
+        onnx = for_one_image(onnx, said, adapter.net_size, outputs=adapter.outputs)
+        if precision == "auto" and adapter.needs_f32:
             precision = "f32"
         loaded = load_runtime(
-            onnx, outputs=recipe.outputs, runtime=runtime, precision=precision
+            onnx, outputs=adapter.outputs, runtime=runtime, precision=precision
         )
     except OSError as error:
         raise ModelLoadError(
@@ -191,7 +191,7 @@ def load_model(
         ) from error
     except ModelLoadError as error:
         raise ModelLoadError(f"{model.name}: {error}") from error
-    detector = LoadedModel(model, sha256=sha256, recipe=recipe, runtime=loaded)
+    detector = LoadedModel(model, sha256=sha256, adapter=adapter, runtime=loaded)
     _log.info(
         "Model %s loaded in %.2f s: %s, %s, %d×%d",
         *(model.name, time.monotonic() - started, loaded.name, loaded.precision),
@@ -254,18 +254,19 @@ def _graph_of(model: Model, input_size: int | None) -> tuple[bytes, str]:
     return onnx, sha256_of(graph, weights)
 
 
-def _checked_recipe(model: Model, said: OnnxModel, input_size: int | None) -> Adapter:
-    recipe = recipe_for(
+def _checked_adapter(model: Model, said: OnnxModel, input_size: int | None) -> Adapter:
+    adapter = adapter_for(
         said, labels=len(model.labels), family=model.family, side=input_size
     )
-    if input_size and recipe.net_size != (input_size, input_size):
+    if input_size and adapter.net_size != (input_size, input_size):
         raise ModelLoadError(
-            f"its input is fixed at {recipe.net_size.width}×{recipe.net_size.height}; "
-            "leave the input size out."
+            "its input is fixed at "
+            f"{adapter.net_size.width}×{adapter.net_size.height}; leave the input size "
+            "out."
         )
-    if recipe.classes not in {None, len(model.labels)}:
+    if adapter.classes not in {None, len(model.labels)}:
         raise ModelLoadError(
-            f"it knows {recipe.classes} classes and {len(model.labels)} labels are "
+            f"it knows {adapter.classes} classes and {len(model.labels)} labels are "
             "named; give one label a class, in order."
         )
-    return recipe
+    return adapter

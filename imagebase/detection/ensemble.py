@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imagebase.annotation import Size
-from imagebase.detection.box_fusion import Source, fuse
+from imagebase.detection.box_fusion import FusionInput, fuse
 from imagebase.detection.candidates import Candidates, mirrored_left_right
 from imagebase.detection.detector import CANDIDATE_FLOOR, Detector
 from imagebase.detection.label_mapping import map_labels
@@ -21,7 +21,7 @@ _ID_DIGITS: Final = 12
 _EDGES_OF_THE_FIRST: Final = 8.0
 
 
-class VotingDetector:
+class EnsembleDetector:
     """Two or more models whose boxes are fused; the first places the edges best.
 
     labels: those of the first, then what the others know beside them; the same thing
@@ -45,7 +45,7 @@ class VotingDetector:
         self.precision = "+".join(kinds)
         self.passes = first.passes
         self.labels, self._class_of = common_labels([one.labels for one in voters])
-        self._looking = tuple(voters)
+        self._detectors = tuple(voters)
 
     def candidates(
         self,
@@ -65,12 +65,12 @@ class VotingDetector:
             return mirrored_left_right(found, width=size.width)
         looks = []
         for place, (voter, classes) in enumerate(
-            zip(self._looking, self._class_of, strict=True)
+            zip(self._detectors, self._class_of, strict=True)
         ):
             found = voter.candidates(rgb, size=size, floor=floor)
             common = replace(found, class_id=classes[found.class_id])
             edges = 1.0 if place else _EDGES_OF_THE_FIRST
-            looks.append(Source(common, edges=edges, voter=place))
+            looks.append(FusionInput(common, edges=edges, voter=place))
         return fuse(looks, floor=floor)
 
 

@@ -1,4 +1,4 @@
-"""From models and a quality to what looks at pictures: once, often, or by vote."""
+"""Build a detector from models and a quality: single pass, augmented or ensemble."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,10 +10,10 @@ from imagebase.detection.detector import (
     load_model,
     shared_detector,
 )
-from imagebase.detection.ensemble import MAX_VOTERS, VotingDetector
+from imagebase.detection.ensemble import MAX_VOTERS, EnsembleDetector
 from imagebase.detection.library import find_model
 from imagebase.detection.model_files import Model
-from imagebase.detection.tta import AccurateDetector, Glance, View
+from imagebase.detection.tta import TtaDetector, View, ViewDetector
 from imagebase.errors import ModelLoadError
 from imagebase.settings import TEAM_OWNER
 
@@ -23,17 +23,17 @@ QUALITIES: Final = (FAST, ACCURATE)
 INPUT_SIZES: Final = tuple(range(320, 833, 32))
 _STEP: Final = 32
 
-# As it is; mirrored and, where the net can, a quarter larger; in four tiles that
-# overlap, for what is small.
-RESIZABLE: Final = (Glance(1.0), Glance(1.25, mirrored=True), Glance(1.0, tiles=2))
-FIXED: Final = (Glance(1.0), Glance(1.0, mirrored=True), Glance(1.0, tiles=2))
+# The whole image; mirrored and, where the net can, a quarter larger; in four tiles that
+# overlap, for small objects.
+RESIZABLE: Final = (View(1.0), View(1.25, mirrored=True), View(1.0, tiles=2))
+FIXED: Final = (View(1.0), View(1.0, mirrored=True), View(1.0, tiles=2))
 
 
 @dataclass(frozen=True, slots=True)
 class ModelConfig:
-    """How pictures are looked at; what a job's parameters say of it.
+    """Which models are run, and how.
 
-    models: names or paths; more than one vote, the first placing the edges.
+    models: names or paths; several are an ensemble, the first places the edges.
     input_size: side of the net for models that can change it; None is their own.
     """
 
@@ -43,7 +43,7 @@ class ModelConfig:
 
     @classmethod
     def of(cls, parameters: Mapping[str, Any]) -> "ModelConfig":
-        """Return what a job's parameters ask for; what is missing is as usual."""
+        """Return the configuration in a job's parameters; defaults fill the rest."""
         others = parameters.get("other_models") or ()
         return cls(
             (parameters["model"], *others),
@@ -52,7 +52,7 @@ class ModelConfig:
         )
 
     def parameters(self) -> dict[str, Any]:
-        """Return the parameters of a job that `of` reads."""
+        """Return the configuration as a job's parameters, which `of` reads."""
         return {
             "model": self.models[0],
             "other_models": list(self.models[1:]),
@@ -61,8 +61,8 @@ class ModelConfig:
         }
 
 
-class Load(Protocol):
-    """`load_detector` or `shared_detector`."""
+class LoadModel(Protocol):
+    """`load_model` or `shared_detector`."""
 
     def __call__(
         self,
@@ -74,17 +74,17 @@ class Load(Protocol):
     ) -> LoadedModel: ...
 
 
-def shared_looker(setup: ModelConfig, *, owner_id: str = TEAM_OWNER) -> Detector:
-    """Return what looks as a setup says, from this process's own detectors.
+def configured_detector(config: ModelConfig, *, owner_id: str = TEAM_OWNER) -> Detector:
+    """Return the detector of a configuration, its models shared by this process.
 
     Raises:
-        UnknownModelError, ModelLoadError: a model is not there or cannot be used.
+        UnknownModelError, ModelLoadError: a model is missing or cannot be used.
     """
-    models = [find_model(one, owner_id=owner_id) for one in setup.models]
+    models = [find_model(name, owner_id=owner_id) for name in config.models]
     return load_detector(
         models,
-        quality=setup.quality,
-        input_size=setup.input_size,
+        quality=config.quality,
+        input_size=config.input_size,
         load=shared_detector,
     )
 
@@ -96,17 +96,17 @@ def load_detector(
     runtime: str = "auto",
     precision: str = "auto",
     input_size: int | None = None,
-    load: Load = load_model,
+    load: LoadModel = load_model,
 ) -> Detector:
-    """Return what looks at pictures with these models.
+    """Return a detector that runs these models.
 
     Args:
-        models: one, or several that vote.
-        quality: `fast` for one look, `accurate` for several that are fused.
-        runtime, precision: as `load_detector` has them.
-        input_size: side of a square net; of several models those that have a fixed one
-            keep it.
-        load: where detectors come from.
+        models: one, or several for an ensemble.
+        quality: `fast` for a single pass, `accurate` for test-time augmentation.
+        runtime, precision: as in `load_model`.
+        input_size: side of a square net; models of a fixed size in an ensemble
+            keep theirs.
+        load: loads one model.
 
     Raises:
         ModelLoadError: the files, the runtime or these settings cannot be used.
@@ -117,28 +117,30 @@ def load_detector(
     if not 0 < len(models) <= MAX_VOTERS:
         raise ModelLoadError(f"Choose 1 to {MAX_VOTERS} models.")
 
-    def one(model: Model) -> Detector:
+    def detector_for(model: Model) -> Detector:
         side = input_size if model.is_darknet or len(models) == 1 else None
         base = load(model, runtime=runtime, precision=precision, input_size=side)
         if quality == FAST:
             return base
-        return AccurateDetector(_eyes(model, base, load, runtime, precision))
+        return TtaDetector(_views(model, base, load, runtime, precision))
 
-    lookers = [one(model) for model in models]
-    return lookers[0] if len(lookers) == 1 else VotingDetector(lookers)
+    detectors = [detector_for(model) for model in models]
+    return detectors[0] if len(detectors) == 1 else EnsembleDetector(detectors)
 
 
-def _eyes(
-    model: Model, base: LoadedModel, load: Load, runtime: str, precision: str
-) -> list[View]:
+def _views(
+    model: Model, base: LoadedModel, load: LoadModel, runtime: str, precision: str
+) -> list[ViewDetector]:
     if not model.is_darknet:
-        return [View(base, glance) for glance in FIXED]
+        return [ViewDetector(base, view) for view in FIXED]
     side = base.input_size.width
-    eyes = []
-    for glance in RESIZABLE:
-        own = base
-        if glance.scale != 1:
-            larger = int(side * glance.scale) // _STEP * _STEP
-            own = load(model, runtime=runtime, precision=precision, input_size=larger)
-        eyes.append(View(own, glance))
-    return eyes
+    views = []
+    for view in RESIZABLE:
+        detector = base
+        if view.scale != 1:
+            larger = int(side * view.scale) // _STEP * _STEP
+            detector = load(
+                model, runtime=runtime, precision=precision, input_size=larger
+            )
+        views.append(ViewDetector(detector, view))
+    return views

@@ -13,7 +13,7 @@ from imagebase.detection.darknet.cfg import parse_cfg
 from imagebase.detection.darknet.plan import plan_network
 from imagebase.detection.model_files import Model, sha256_of
 from imagebase.detection.onnx.darknet_onnx import FAMILY as DARKNET
-from imagebase.detection.onnx.families import read_onnx, recipe_for
+from imagebase.detection.onnx.families import adapter_for, read_onnx
 from imagebase.errors import ModelLoadError
 
 CARD_FILE: Final = "card.json"
@@ -156,8 +156,10 @@ def _card_of_files(model: Model) -> ModelCard:
 def _read(model: Model, graph: bytes) -> tuple[str, Size]:
     if model.is_darknet:
         return DARKNET, plan_network(parse_cfg(graph), input_size=None).size
-    recipe = recipe_for(read_onnx(graph), labels=len(model.labels), family=model.family)
-    return recipe.family, recipe.net_size
+    adapter = adapter_for(
+        read_onnx(graph), labels=len(model.labels), family=model.family
+    )
+    return adapter.family, adapter.net_size
 
 
 def _text(path: Path) -> str:

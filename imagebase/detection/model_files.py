@@ -21,22 +21,22 @@ REPORTS: Final = (REPORT, METRICS, HISTORY)
 MAX_NAMES_BYTES: Final = 1_000_000
 
 
-class About(NamedTuple):
+class ModelTitle(NamedTuple):
     """title: what a person sees in a list. origin: where the model comes from."""
 
     title: str
     origin: str
 
 
-BUNDLED: Final[Mapping[str, About]] = {
-    "yolov4-tiny": About("YOLOv4-tiny, COCO's 80 labels", "AlexeyAB/darknet"),
-    "yolo-fastest-1.1": About(
+BUNDLED: Final[Mapping[str, ModelTitle]] = {
+    "yolov4-tiny": ModelTitle("YOLOv4-tiny, COCO's 80 labels", "AlexeyAB/darknet"),
+    "yolo-fastest-1.1": ModelTitle(
         "Yolo-Fastest 1.1, small and quick", "dog-qiuqiu/Yolo-Fastest"
     ),
-    "yolo-fastest-1.1-xl": About(
+    "yolo-fastest-1.1-xl": ModelTitle(
         "Yolo-Fastest 1.1 XL, quick", "dog-qiuqiu/Yolo-Fastest"
     ),
-    "yolox-nano": About(
+    "yolox-nano": ModelTitle(
         "YOLOX-Nano, the most accurate of the four", "Megvii-BaseDetection/YOLOX"
     ),
 }
@@ -142,8 +142,8 @@ def model_in_folder(folder: Path) -> Model:
             f"The model folder {name} has no {', no '.join(missing)}; it needs {CFG}, "
             f"{WEIGHTS} and {NAMES}, or one .onnx file."
         )
-    about = _about(folder, name)
-    return Model(name, graph, weights, read_names(folder / NAMES), *about)
+    title_of = _title_of(folder, name)
+    return Model(name, graph, weights, read_names(folder / NAMES), *title_of)
 
 
 def model_in_file(path: Path, *, name: str) -> Model:
@@ -159,7 +159,7 @@ def model_in_file(path: Path, *, name: str) -> Model:
             f"{path.name} does not name its labels; put them into {NAMES} beside it, "
             "one a line."
         )
-    return Model(name, path, None, labels, *_about(path.parent, name))
+    return Model(name, path, None, labels, *_title_of(path.parent, name))
 
 
 def names_beside(path: Path) -> list[Path]:
@@ -168,6 +168,6 @@ def names_beside(path: Path) -> list[Path]:
     return [one for one in beside if one.is_file()]
 
 
-def _about(folder: Path, name: str) -> About:
+def _title_of(folder: Path, name: str) -> ModelTitle:
     is_bundled = folder.resolve().parent == WEIGHTS_FOLDER.resolve()
-    return BUNDLED[name] if is_bundled and name in BUNDLED else About(name, "")
+    return BUNDLED[name] if is_bundled and name in BUNDLED else ModelTitle(name, "")

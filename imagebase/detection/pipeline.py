@@ -87,14 +87,14 @@ def detect_many(
         floor: the least confidence that is kept.
         load: from a source to pixels, on a worker's thread; `loader_for` by default.
         workers: threads; more than the runtime has streams gain nothing.
-        mirrored: look at the pictures flipped left to right; boxes are upright.
+        mirrored: run on the images flipped left to right; boxes are upright.
     """
-    look = _Look(detector, load or loader_for(detector), floor, mirrored)
+    detect_one = _DetectOne(detector, load or loader_for(detector), floor, mirrored)
     pending: deque[Future[BatchItem]] = deque()
     with ThreadPoolExecutor(workers, thread_name_prefix="detect") as pool:
         try:
             for source in sources:
-                pending.append(pool.submit(look, source))
+                pending.append(pool.submit(detect_one, source))
                 if len(pending) >= workers * _AHEAD_PER_WORKER:
                     yield pending.popleft().result()
             while pending:
@@ -105,7 +105,7 @@ def detect_many(
 
 
 @dataclass(frozen=True, slots=True)
-class _Look:
+class _DetectOne:
     """One image from its source to its candidates."""
 
     detector: Detector

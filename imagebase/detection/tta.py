@@ -1,4 +1,4 @@
-"""The accurate mode: one model looks several times, and what it sees is fused."""
+"""Test-time augmentation: run a model on several views of an image, fuse the boxes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -8,20 +8,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imagebase.annotation import Box, Size
-from imagebase.detection.box_fusion import Source, fuse
+from imagebase.detection.box_fusion import FusionInput, fuse
 from imagebase.detection.candidates import Candidates, mirrored_left_right
 from imagebase.detection.detector import ACCURATE, CANDIDATE_FLOOR, LoadedModel
 
 _OVERLAP: Final = 0.2
-# A box that ends within this many pixels of a tile's inner edge goes on beyond it.
+# A box that ends within this many pixels of a tile's inner edge may be cut off.
 _EDGE_PX: Final = 2.0
 
 
-class Glance(NamedTuple):
-    """One look of the accurate mode.
+class View(NamedTuple):
+    """One pass of test-time augmentation.
 
     scale: of the net's side against the model's own. mirrored: flipped left to right.
-    tiles: in each direction; 1 is the whole picture.
+    tiles: in each direction; 1 is the whole image.
     """
 
     scale: float
@@ -30,28 +30,28 @@ class Glance(NamedTuple):
 
     @property
     def work(self) -> float:
-        """How much it takes against one look of the model as it is."""
+        """Work in units of a single pass at the model's own size."""
         return (self.scale * self.tiles) ** 2
 
 
 @dataclass(frozen=True, slots=True)
-class View:
-    """A detector at the net size of a glance."""
+class ViewDetector:
+    """A detector at the net size of a view."""
 
     detector: LoadedModel
-    glance: Glance
+    view: View
 
 
-class AccurateDetector:
-    """A model that looks several times; otherwise it is known as the model itself is.
+class TtaDetector:
+    """A model run on several views, known by the name and id of the model.
 
-    Its candidates are fused, and so without duplicates: NMS finds little left to do.
+    Its candidates are fused, so that NMS finds few duplicates.
     """
 
     passes = ACCURATE
 
-    def __init__(self, eyes: Sequence[View]) -> None:
-        first = eyes[0].detector
+    def __init__(self, views: Sequence[ViewDetector]) -> None:
+        first = views[0].detector
         self.name = first.name
         self.labels = first.labels
         self.sha256 = first.sha256
@@ -60,11 +60,11 @@ class AccurateDetector:
         self.runtime = first.runtime
         self.precision = first.precision
         self.voters: tuple[str, ...] = ()
-        sides = [(eye.detector.wanted.width * eye.glance.tiles) for eye in eyes]
-        largest = eyes[int(np.argmax(sides))]
-        wanted, tiles = largest.detector.wanted, largest.glance.tiles
+        sides = [(each.detector.wanted.width * each.view.tiles) for each in views]
+        largest = views[int(np.argmax(sides))]
+        wanted, tiles = largest.detector.wanted, largest.view.tiles
         self.wanted = Size(wanted.width * tiles, wanted.height * tiles)
-        self._eyes = tuple(eyes)
+        self._views = tuple(views)
 
     def candidates(
         self,
@@ -74,7 +74,7 @@ class AccurateDetector:
         floor: float = CANDIDATE_FLOOR,
         mirrored: bool = False,
     ) -> Candidates:
-        """Return one box for each thing that some of the looks saw.
+        """Return one box for each object that some of the views show.
 
         Arguments are those of `Detector.candidates`.
         """
@@ -82,26 +82,31 @@ class AccurateDetector:
             flipped = np.ascontiguousarray(rgb[:, ::-1])
             found = self.candidates(flipped, size=size, floor=floor)
             return mirrored_left_right(found, width=size.width)
-        looks = [Source(_looked(eye, rgb, size, floor)) for eye in self._eyes]
-        return replace(fuse(looks, floor=floor), seen_by=None)
+        views = [
+            FusionInput(_candidates_in_view(each, rgb, size, floor))
+            for each in self._views
+        ]
+        return replace(fuse(views, floor=floor), seen_by=None)
 
 
-def _looked(eye: View, rgb: NDArray[np.uint8], size: Size, floor: float) -> Candidates:
-    if eye.glance.tiles == 1:
-        return eye.detector.candidates(
-            rgb, size=size, floor=floor, mirrored=eye.glance.mirrored
-        )
-    return _look_at_tiles(eye, rgb, size, floor)
-
-
-def _look_at_tiles(
-    eye: View, rgb: NDArray[np.uint8], size: Size, floor: float
+def _candidates_in_view(
+    each: ViewDetector, rgb: NDArray[np.uint8], size: Size, floor: float
 ) -> Candidates:
-    """Return what is seen in overlapping tiles, in pixels of the whole picture."""
+    if each.view.tiles == 1:
+        return each.detector.candidates(
+            rgb, size=size, floor=floor, mirrored=each.view.mirrored
+        )
+    return _candidates_in_tiles(each, rgb, size, floor)
+
+
+def _candidates_in_tiles(
+    each: ViewDetector, rgb: NDArray[np.uint8], size: Size, floor: float
+) -> Candidates:
+    """Return the candidates of overlapping tiles, in pixels of the whole image."""
     parts = []
-    for tile in tiles_of(size, eye.glance.tiles):
+    for tile in tiles_of(size, each.view.tiles):
         crop = _cut(rgb, tile, size)
-        found = eye.detector.candidates(
+        found = each.detector.candidates(
             crop, size=Size(round(tile.width), round(tile.height)), floor=floor
         )
         parts.append((tile, found))
@@ -109,7 +114,7 @@ def _look_at_tiles(
 
 
 def tiles_of(size: Size, count: int) -> list[Box]:
-    """Return count × count tiles of a picture, which overlap by a fifth."""
+    """Return count × count tiles of an image, which overlap by a fifth."""
     across, down = (
         np.linspace(
             0,
@@ -123,7 +128,7 @@ def tiles_of(size: Size, count: int) -> list[Box]:
 
 
 def _cut(rgb: NDArray[np.uint8], tile: Box, size: Size) -> NDArray[np.uint8]:
-    """Return a tile of a picture that may have been decoded at a reduced size."""
+    """Return a tile of an image that may have been decoded at a reduced size."""
     rows, columns = rgb.shape[:2]
     x, y = columns / size.width, rows / size.height
     top, bottom = round(tile.y_min * y), max(round(tile.y_max * y), 1)
@@ -132,9 +137,9 @@ def _cut(rgb: NDArray[np.uint8], tile: Box, size: Size) -> NDArray[np.uint8]:
 
 
 def joined(parts: Sequence[tuple[Box, Candidates]], size: Size) -> Candidates:
-    """Return what was found in tiles as of the whole picture.
+    """Return the candidates of tiles in pixels of the whole image.
 
-    What a tile's inner edge cuts is left to the other looks.
+    A box that a tile's inner edge cuts is left to the other views.
     """
     kept = []
     for tile, found in parts:

@@ -149,7 +149,7 @@ class Truth:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Found:
+class Predictions:
     """N detections on the images of a truth, each image's best first.
 
     image, label: (N,), positions in the truth's lists. xyxy: (N, 4) pixels.
@@ -204,7 +204,7 @@ def _places(images: Sequence[int], count: int) -> Indices:
     return place
 
 
-def _check_rows(values: "Truth | Found", names: Sequence[str]) -> None:
+def _check_rows(values: "Truth | Predictions", names: Sequence[str]) -> None:
     count = len(values.xyxy)
     lengths: Mapping[str, int] = {name: len(getattr(values, name)) for name in names}
     wrong = {name: length for name, length in lengths.items() if length != count}

@@ -14,7 +14,7 @@ import numpy as np
 from faster_coco_eval import COCO, COCOeval_faster
 from numpy.typing import NDArray
 
-from imagebase.evaluation.arrays import Found, Truth
+from imagebase.evaluation.arrays import Predictions, Truth
 from imagebase.geometry import xywh_to_xyxy
 
 # In the order in which COCO summarises.
@@ -80,7 +80,7 @@ class _Judge(COCOeval_faster):  # type: ignore[misc]
         return ious
 
 
-def coco_figures(truth: Truth, found: Found) -> CocoFigures:
+def coco_figures(truth: Truth, found: Predictions) -> CocoFigures:
     """Return COCO's figures over the labels that the truth has boxes of."""
     if not len(truth):
         return CocoFigures(dict.fromkeys(NAMES), _per_label(truth, None))
@@ -149,7 +149,7 @@ def _truth_document(truth: Truth) -> dict[str, Any]:
     }
 
 
-def _result_rows(found: Found) -> list[dict[str, Any]]:
+def _result_rows(found: Predictions) -> list[dict[str, Any]]:
     return [
         {
             "image_id": image + 1,

@@ -10,7 +10,14 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from imagebase.evaluation.arrays import FOUND_IOU, Flags, Floats, Found, Indices, Truth
+from imagebase.evaluation.arrays import (
+    FOUND_IOU,
+    Flags,
+    Floats,
+    Indices,
+    Predictions,
+    Truth,
+)
 from imagebase.evaluation.curves import RECALLS, Judged
 from imagebase.evaluation.matching import Matching
 from imagebase.wording import plural
@@ -76,7 +83,7 @@ def draws(images: int, *, resamples: int = RESAMPLES) -> Floats:
 
 
 def resample(
-    truth: Truth, found: Found, matching: Matching, weights: Floats
+    truth: Truth, found: Predictions, matching: Matching, weights: Floats
 ) -> Resampled:
     """Return AP and AP50, as COCO defines them, in every draw.
 
@@ -92,7 +99,7 @@ def resample(
 
 
 def _resample(
-    truth: Truth, found: Found, matching: Matching, weights: Floats
+    truth: Truth, found: Predictions, matching: Matching, weights: Floats
 ) -> Floats:
     """Return the AP at each overlap in each of these draws, shape (T, B)."""
     objects = _objects_in_draws(truth, weights)

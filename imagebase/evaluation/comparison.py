@@ -1,4 +1,4 @@
-"""Several models judged on the same images, and how they stand to each other."""
+"""Figures of several models on the same images, compared with each other."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,21 +31,21 @@ from imagebase.evaluation.curves import (
     judged,
     point,
 )
-from imagebase.evaluation.detection_pass import Pass
-from imagebase.evaluation.error_types import Verdicts, verdicts
+from imagebase.evaluation.detection_pass import DetectionPass
+from imagebase.evaluation.error_types import Outcomes, outcomes
 from imagebase.evaluation.matching import Matching, match
 from imagebase.settings import DEFAULT_CONFIDENCE
 
 
 @dataclass(frozen=True)
-class Standing:
-    """How one model fared; what is costly is worked out once, when it is asked for.
+class ModelResult:
+    """The figures of one model; costly ones are computed once, on first use.
 
     threshold: the confidence it is used at.
     """
 
     truth: Truth
-    passed: Pass
+    passed: DetectionPass
     threshold: float
     weights: Floats
 
@@ -70,8 +70,8 @@ class Standing:
         return resample(self.truth, self.passed.found, self.matching, self.weights)
 
     @cached_property
-    def verdicts(self) -> Verdicts:
-        return verdicts(
+    def outcomes(self) -> Outcomes:
+        return outcomes(
             self.truth, self.passed.found, self.matching, threshold=self.threshold
         )
 
@@ -111,9 +111,9 @@ class Standing:
         place = self._place(label)
         return point(self.detections, threshold=self.threshold, label=place)
 
-    def at(self, threshold: float) -> "Standing":
+    def at(self, threshold: float) -> "ModelResult":
         """Return the same model used at another threshold."""
-        again = Standing(self.truth, self.passed, threshold, self.weights)
+        again = ModelResult(self.truth, self.passed, threshold, self.weights)
         for name in ("figures", "matching", "detections", "resampled", "calibration"):
             if name in self.__dict__:
                 again.__dict__[name] = self.__dict__[name]
@@ -128,15 +128,18 @@ def _share(known: Interval) -> Interval:
     return Interval(max(known.low, 0.0), min(known.high, 1.0))
 
 
-def stand(
-    truth: Truth, passes: Sequence[Pass], *, threshold: float = DEFAULT_CONFIDENCE
-) -> list[Standing]:
-    """Return how each model fared, all of them drawn upon alike."""
+def judge_models(
+    truth: Truth,
+    passes: Sequence[DetectionPass],
+    *,
+    threshold: float = DEFAULT_CONFIDENCE,
+) -> list[ModelResult]:
+    """Return the figures of each model, resampled with the same draws of images."""
     weights = draws(len(truth.images))
-    return [Standing(truth, one, threshold, weights) for one in passes]
+    return [ModelResult(truth, one, threshold, weights) for one in passes]
 
 
-def compared(ours: Standing, theirs: Standing) -> Difference:
+def compared(ours: ModelResult, theirs: ModelResult) -> Difference:
     """Return how much more AP one model has than another on the same images."""
     value = (ours.figures["AP"] or 0.0) - (theirs.figures["AP"] or 0.0)
     if not can_resample(len(ours.truth.images)):
@@ -144,9 +147,9 @@ def compared(ours: Standing, theirs: Standing) -> Difference:
     return difference(ours.resampled.ap, theirs.resampled.ap, value=value)
 
 
-def best_of(standings: Sequence[Standing]) -> Standing:
+def best_of(results: Sequence[ModelResult]) -> ModelResult:
     """Return the one with the most AP, the first of equals."""
-    return max(standings, key=lambda one: one.figures["AP"] or 0.0)
+    return max(results, key=lambda one: one.figures["AP"] or 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +169,7 @@ class ImageChange:
         return self.before - self.after
 
 
-def image_changes(before: Standing, after: Standing) -> list[ImageChange]:
+def image_changes(before: ModelResult, after: ModelResult) -> list[ImageChange]:
     """Return the images both judged on which they differ, the best gain first.
 
     The two may be of different runs, whose truth may have been corrected between them.
@@ -181,11 +184,11 @@ def image_changes(before: Standing, after: Standing) -> list[ImageChange]:
     return sorted(changes, key=lambda one: (-one.gained, one.name))
 
 
-def _clicks(standing: Standing) -> dict[str, float]:
-    ids = [one.image_id for one in standing.truth.images]
-    return dict(zip(ids, standing.verdicts.clicks().tolist(), strict=True))
+def _clicks(result: ModelResult) -> dict[str, float]:
+    ids = [one.image_id for one in result.truth.images]
+    return dict(zip(ids, result.outcomes.clicks().tolist(), strict=True))
 
 
-def clicks_per_image(standing: Standing) -> float:
+def clicks_per_image(result: ModelResult) -> float:
     """Return what putting an image right takes on average."""
-    return float(np.mean(standing.verdicts.clicks()))
+    return float(np.mean(result.outcomes.clicks()))

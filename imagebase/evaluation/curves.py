@@ -11,7 +11,14 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from imagebase.evaluation.arrays import FOUND_IOU, Flags, Floats, Found, Indices, Truth
+from imagebase.evaluation.arrays import (
+    FOUND_IOU,
+    Flags,
+    Floats,
+    Indices,
+    Predictions,
+    Truth,
+)
 from imagebase.evaluation.matching import Matching
 from imagebase.review.thresholds import (
     DELETING,
@@ -113,7 +120,11 @@ class Judged:
 
 
 def judged(
-    truth: Truth, found: Found, matching: Matching, *, iou_threshold: float = FOUND_IOU
+    truth: Truth,
+    found: Predictions,
+    matching: Matching,
+    *,
+    iou_threshold: float = FOUND_IOU,
 ) -> Judged:
     """Return the detections with right and wrong at one of a matching's overlaps."""
     place = matching.at(iou_threshold)

@@ -10,8 +10,8 @@ from typing import Final
 from imagebase.annotation import Box, Size
 from imagebase.detection.label_mapping import map_labels
 from imagebase.errors import AnnotationFileError, EvaluationError
-from imagebase.evaluation.arrays import Found, Truth
-from imagebase.evaluation.detection_pass import Pass
+from imagebase.evaluation.arrays import Predictions, Truth
+from imagebase.evaluation.detection_pass import DetectionPass
 from imagebase.evaluation.ground_truth import (
     CocoNumbers,
     LabelFiles,
@@ -48,7 +48,7 @@ def read_detections(
     labels: LabelFiles,
     *,
     choices: Mapping[str, str | None] | None = None,
-) -> Pass:
+) -> DetectionPass:
     """Return another program's detections on the images of a truth.
 
     Args:
@@ -74,7 +74,7 @@ def detections_in(
     *,
     numbers: CocoNumbers | None = None,
     choices: Mapping[str, str | None] | None = None,
-) -> Pass:
+) -> DetectionPass:
     """Return what these files say was found on the images of a truth.
 
     Args:
@@ -122,11 +122,11 @@ def _as_pass(
     truth: Truth,
     choices: Mapping[str, str | None],
     refused: Mapping[str, str],
-) -> Pass:
+) -> DetectionPass:
     said = list(dict.fromkeys(row.label for row in rows))
     mapping = map_labels(said, truth.labels, choices=choices)
     places = {label: place for place, label in enumerate(truth.labels)}
-    found = Found.of(
+    found = Predictions.of(
         [
             (row.image, places[mapping.names[row.label]], row.box, row.confidence)
             for row in rows
@@ -134,7 +134,7 @@ def _as_pass(
         ]
     )
     # What a program never said, nobody knows whether it could have said.
-    return Pass(name, name, found, replace(mapping, unknown=()), None, refused)
+    return DetectionPass(name, name, found, replace(mapping, unknown=()), None, refused)
 
 
 def _list_of_results(tree: FileTree) -> tuple[str, str]:

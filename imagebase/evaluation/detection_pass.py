@@ -24,7 +24,7 @@ from imagebase.errors import EvaluationRequestError
 from imagebase.evaluation.arrays import (
     CONFIDENCE_FLOOR,
     MAX_DETECTIONS,
-    Found,
+    Predictions,
     Truth,
 )
 from imagebase.settings import DEFAULT_NMS_IOU, TEAM_OWNER, Limits
@@ -37,7 +37,7 @@ _MOST_SIZE: Final = 2048
 
 
 @dataclass(frozen=True, slots=True)
-class Contender:
+class ModelSpec:
     """A model and how it looks at pictures.
 
     spec: as it was asked for, which is what it is called in every table.
@@ -52,7 +52,7 @@ class Contender:
     precision: str = "auto"
 
 
-def parse_contender(spec: str) -> Contender:
+def parse_model_spec(spec: str) -> ModelSpec:
     """Return what a text asks for, read from its end: paths may hold + and @.
 
     Raises:
@@ -80,7 +80,7 @@ def parse_contender(spec: str) -> Contender:
         raise EvaluationRequestError(
             f"{spec!r} names no model; give NAME, or NAME@SIZE."
         )
-    return Contender(
+    return ModelSpec(
         spec.strip(),
         models,
         _checked_size(spec, int(size)) if size else None,
@@ -121,8 +121,8 @@ class Cost:
 
 
 @dataclass(frozen=True, slots=True)
-class Pass:
-    """What a contender found on the images of a truth.
+class DetectionPass:
+    """What a model_spec found on the images of a truth.
 
     model_id: name and digest; for detections of another program, its name.
     cost: None where somebody else ran the model. refused: file and reason.
@@ -130,7 +130,7 @@ class Pass:
 
     spec: str
     model_id: str
-    found: Found
+    found: Predictions
     mapping: LabelMapping
     cost: Cost | None
     refused: Mapping[str, str]
@@ -141,7 +141,7 @@ class CancelledError(Exception):
 
 
 def run_pass(
-    contender: Contender,
+    model_spec: ModelSpec,
     truth: Truth,
     sources: Sequence[ImageSource],
     *,
@@ -149,8 +149,8 @@ def run_pass(
     on_looked: OnLooked = lambda _: True,
     max_pixels: int = Limits().max_image_pixels,
     owner_id: str = TEAM_OWNER,
-) -> Pass:
-    """Return what a contender finds on the images of a truth, all of them once.
+) -> DetectionPass:
+    """Return what a model_spec finds on the images of a truth, all of them once.
 
     Args:
         sources: of the truth's images, in their order.
@@ -167,7 +167,7 @@ def run_pass(
     has_bf16()  # the runtime itself is loaded once, and is no model's cost
     with _Growth() as growth:
         began = time.perf_counter()
-        detector = _detector(contender, owner_id)
+        detector = _detector(model_spec, owner_id)
         loaded = time.perf_counter()
         mapping = map_labels(
             detector.labels,
@@ -193,8 +193,8 @@ def run_pass(
     cost = Cost(
         len(sources) / seconds if seconds else 0.0, loaded - began, growth.bytes
     )
-    return Pass(
-        contender.spec,
+    return DetectionPass(
+        model_spec.spec,
         detector.model_id,
         passed.found(),
         mapping,
@@ -203,13 +203,13 @@ def run_pass(
     )
 
 
-def _detector(contender: Contender, owner_id: str) -> Detector:
+def _detector(model_spec: ModelSpec, owner_id: str) -> Detector:
     """Return a detector loaded for this pass alone, as its start-up is measured."""
     return load_detector(
-        [find_model(one, owner_id=owner_id) for one in contender.models],
-        quality=ACCURATE if contender.is_accurate else FAST,
-        precision=contender.precision,
-        input_size=contender.input_size,
+        [find_model(one, owner_id=owner_id) for one in model_spec.models],
+        quality=ACCURATE if model_spec.is_accurate else FAST,
+        precision=model_spec.precision,
+        input_size=model_spec.input_size,
     )
 
 
@@ -235,13 +235,13 @@ class _Passed:
         kinds = self._kinds[candidates.class_id]
         self._kept.append((image, selected(candidates, kinds.astype(np.int32))))
 
-    def found(self) -> Found:
+    def found(self) -> Predictions:
         empty = [Detections.empty()]
         each = [one for _, one in self._kept] or empty
         images = [image for image, _ in self._kept] or [0]
         image = np.repeat(images, [len(one) for one in each])
         label = self._targets[np.concatenate([one.class_id for one in each])]
-        found = Found(
+        found = Predictions(
             image.astype(np.intp),
             label,
             np.concatenate([one.xyxy for one in each]).astype(np.float64),

@@ -14,7 +14,14 @@ from typing import Final
 import numpy as np
 
 from imagebase.annotation import Annotation, Box, LabelSet, Size, Source
-from imagebase.evaluation.arrays import FOUND_IOU, Flags, Floats, Found, Indices, Truth
+from imagebase.evaluation.arrays import (
+    FOUND_IOU,
+    Flags,
+    Floats,
+    Indices,
+    Predictions,
+    Truth,
+)
 from imagebase.evaluation.matching import NOBODY, Matching
 from imagebase.geometry import pairwise_iou
 from imagebase.images.decode import RgbArray
@@ -25,7 +32,7 @@ LOOSE_IOU: Final = 0.1
 _NAMED: Final = 4
 
 
-class Fate(StrEnum):
+class Outcome(StrEnum):
     """What became of a detection, or of an object."""
 
     RIGHT = "right"
@@ -36,8 +43,8 @@ class Fate(StrEnum):
 
 
 # Those a person would have to put right.
-MISTAKES: Final = (Fate.MISSED, Fate.FALSE_ALARM, Fate.MIX_UP, Fate.LOOSE)
-_CODES: Final = tuple(Fate)
+MISTAKES: Final = (Outcome.MISSED, Outcome.FALSE_ALARM, Outcome.MIX_UP, Outcome.LOOSE)
+_CODES: Final = tuple(Outcome)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +56,7 @@ class Mistake:
     badness: 0 to 1, the worst first within a kind.
     """
 
-    fate: Fate
+    outcome: Outcome
     image: int
     found: int | None
     object: int | None
@@ -58,26 +65,26 @@ class Mistake:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Verdicts:
-    """Verdicts on D detections and N objects at one threshold.
+class Outcomes:
+    """Outcomes on D detections and N objects at one threshold.
 
-    of_found: (D,), places in `Fate`; -1 where a detection is below the threshold or
+    of_found: (D,), places in `Outcome`; -1 where a detection is below the threshold or
     ignored. of_object: (N,), -1 for crowds. partner: (D,), the row of the object that
     a detection is right about, mixes up or sits loosely on, else `NOBODY`.
     overlap: (D,), the IoU with it.
     """
 
     truth: Truth
-    found: Found
+    found: Predictions
     threshold: float
     of_found: Indices
     of_object: Indices
     partner: Indices
     overlap: Floats
 
-    def is_fate(self, fate: Fate) -> Flags:
-        """Say which detections have this fate, shape (D,)."""
-        return np.asarray(self.of_found == _CODES.index(fate))
+    def is_outcome(self, outcome: Outcome) -> Flags:
+        """Say which detections have this outcome, shape (D,)."""
+        return np.asarray(self.of_found == _CODES.index(outcome))
 
     def confusion(self) -> Indices:
         """Return how often each label (row) was taken for each (column), (L+1, L+1).
@@ -104,7 +111,7 @@ class Verdicts:
         background = len(self.truth.labels)
         for one in self._of_detections(with_right=True):
             assert one.found is not None  # it is of a detection
-            is_on_object = one.fate in (Fate.RIGHT, Fate.MIX_UP)
+            is_on_object = one.outcome in (Outcome.RIGHT, Outcome.MIX_UP)
             actual = (
                 int(self.truth.label[one.object])
                 if is_on_object and one.object is not None
@@ -122,20 +129,20 @@ class Verdicts:
         return sorted(chosen, key=lambda one: -one.badness)
 
     def _of_detections(self, *, with_right: bool = False) -> Iterator[Mistake]:
-        right = _CODES.index(Fate.RIGHT)
+        right = _CODES.index(Outcome.RIGHT)
         for row in np.flatnonzero(self.of_found >= 0).tolist():
             if self.of_found[row] == right and not with_right:
                 continue
-            fate = _CODES[self.of_found[row]]
+            outcome = _CODES[self.of_found[row]]
             partner, overlap = int(self.partner[row]), float(self.overlap[row])
             confidence = float(self.found.confidence[row])
             yield Mistake(
-                fate,
+                outcome,
                 int(self.found.image[row]),
                 row,
                 None if partner == NOBODY else partner,
                 overlap,
-                confidence * (1 - overlap) if fate is Fate.LOOSE else confidence,
+                confidence * (1 - overlap) if outcome is Outcome.LOOSE else confidence,
             )
 
     def _misses(self, *, with_loose: bool = False) -> Iterator[Mistake]:
@@ -143,14 +150,14 @@ class Verdicts:
 
         with_loose: those too that only a loose box is on.
         """
-        fates = (Fate.MISSED, Fate.LOOSE) if with_loose else (Fate.MISSED,)
-        codes = [_CODES.index(one) for one in fates]
+        outcomes = (Outcome.MISSED, Outcome.LOOSE) if with_loose else (Outcome.MISSED,)
+        codes = [_CODES.index(one) for one in outcomes]
         for row in np.flatnonzero(np.isin(self.of_object, codes)).tolist():
             image = int(self.truth.image[row])
             size = self.truth.images[image].size
             share = float(self.truth.area[row]) / max(size.width * size.height, 1)
             badness = float(np.sqrt(min(share, 1.0)))
-            yield Mistake(Fate.MISSED, image, None, row, 0.0, badness)
+            yield Mistake(Outcome.MISSED, image, None, row, 0.0, badness)
 
     def labels_of(self, mistake: Mistake) -> set[str]:
         """Return the labels that a mistake is about."""
@@ -165,38 +172,40 @@ class Verdicts:
         A miss is a drawing and counts two; deleting, relabelling and moving count one.
         """
         count = len(self.truth.images)
-        wrong = (self.of_found >= 0) & ~self.is_fate(Fate.RIGHT)
-        missed = self.of_object == _CODES.index(Fate.MISSED)
+        wrong = (self.of_found >= 0) & ~self.is_outcome(Outcome.RIGHT)
+        missed = self.of_object == _CODES.index(Outcome.MISSED)
         return np.asarray(
             np.bincount(self.found.image[wrong], minlength=count)
             + 2.0 * np.bincount(self.truth.image[missed], minlength=count)
         )
 
-    def count(self, fate: Fate) -> int:
-        """Return how many there are of a fate."""
-        of = self.of_object if fate is Fate.MISSED else self.of_found
-        return int(np.count_nonzero(of == _CODES.index(fate)))
+    def count(self, outcome: Outcome) -> int:
+        """Return the number of an outcome."""
+        of = self.of_object if outcome is Outcome.MISSED else self.of_found
+        return int(np.count_nonzero(of == _CODES.index(outcome)))
 
 
-def verdicts(
-    truth: Truth, found: Found, matching: Matching, *, threshold: float
-) -> Verdicts:
+def outcomes(
+    truth: Truth, found: Predictions, matching: Matching, *, threshold: float
+) -> Outcomes:
     """Return what became of everything at this threshold, found at IoU 0.5."""
     place = matching.at(FOUND_IOU)
     counted = (found.confidence >= threshold) & ~matching.is_ignored[place]
     is_right = counted & matching.is_right[place]
-    of_found = np.where(counted, _CODES.index(Fate.FALSE_ALARM), -1).astype(np.intp)
-    of_object = np.where(truth.is_crowd, -1, _CODES.index(Fate.MISSED)).astype(np.intp)
+    of_found = np.where(counted, _CODES.index(Outcome.FALSE_ALARM), -1).astype(np.intp)
+    of_object = np.where(truth.is_crowd, -1, _CODES.index(Outcome.MISSED)).astype(
+        np.intp
+    )
     partner = np.where(is_right, matching.object[place], NOBODY)
     overlap = np.zeros(len(found))
-    of_found[is_right] = of_object[partner[is_right]] = _CODES.index(Fate.RIGHT)
-    result = Verdicts(truth, found, threshold, of_found, of_object, partner, overlap)
+    of_found[is_right] = of_object[partner[is_right]] = _CODES.index(Outcome.RIGHT)
+    result = Outcomes(truth, found, threshold, of_found, of_object, partner, overlap)
     for image in np.unique(found.image[counted]).tolist():
         _tell_apart(result, image)
     return result
 
 
-def _tell_apart(result: Verdicts, image: int) -> None:
+def _tell_apart(result: Outcomes, image: int) -> None:
     """Find mix-ups and loose boxes among what is left of an image."""
     truth, found = result.truth, result.found
     rows = np.flatnonzero((found.image == image) & (result.of_found >= 0))
@@ -208,17 +217,21 @@ def _tell_apart(result: Verdicts, image: int) -> None:
         if result.partner[row] != NOBODY:
             result.overlap[row] = overlaps[place, place_of[int(result.partner[row])]]
     mixes = np.where(~same & (overlaps >= FOUND_IOU), overlaps, 0)
-    _pair_up(result, Fate.MIX_UP, rows, objects, mixes)
+    _pair_up(result, Outcome.MIX_UP, rows, objects, mixes)
     near = np.where(same & (overlaps >= LOOSE_IOU), overlaps, 0)
-    _pair_up(result, Fate.LOOSE, rows, objects, near)
+    _pair_up(result, Outcome.LOOSE, rows, objects, near)
 
 
 def _pair_up(
-    result: Verdicts, fate: Fate, rows: Indices, objects: Indices, overlaps: Floats
+    result: Outcomes,
+    outcome: Outcome,
+    rows: Indices,
+    objects: Indices,
+    overlaps: Floats,
 ) -> None:
     """Pair what is left with what is left, the largest overlap first."""
-    code = _CODES.index(fate)
-    alarm, missed = _CODES.index(Fate.FALSE_ALARM), _CODES.index(Fate.MISSED)
+    code = _CODES.index(outcome)
+    alarm, missed = _CODES.index(Outcome.FALSE_ALARM), _CODES.index(Outcome.MISSED)
     order = np.argsort(-overlaps, axis=None, kind="stable")
     for place in order[: int(np.count_nonzero(overlaps))].tolist():
         row, column = divmod(place, len(objects))
@@ -231,21 +244,21 @@ def _pair_up(
 
 
 def boxes_of_mistakes(
-    verdicts: Verdicts, mistakes: Iterable[Mistake]
+    outcomes: Outcomes, mistakes: Iterable[Mistake]
 ) -> list[Annotation]:
     """Return the boxes that mistakes are about, to be drawn: each box once."""
     drawn: dict[tuple[str, int], Annotation] = {}
     for one in mistakes:
         if one.object is not None:
-            drawn["object", one.object] = object_box(verdicts, one.object)
+            drawn["object", one.object] = object_box(outcomes, one.object)
         if one.found is not None:
-            drawn["found", one.found] = found_box(verdicts, one.found)
+            drawn["found", one.found] = found_box(outcomes, one.found)
     return list(drawn.values())
 
 
-def object_box(verdicts: Verdicts, row: int) -> Annotation:
+def object_box(outcomes: Outcomes, row: int) -> Annotation:
     """Return an object of the truth as a person's box: a solid line."""
-    truth = verdicts.truth
+    truth = outcomes.truth
     return Annotation(
         Box(*truth.xyxy[row].tolist()),
         truth.labels[truth.label[row]],
@@ -254,12 +267,12 @@ def object_box(verdicts: Verdicts, row: int) -> Annotation:
     )
 
 
-def found_box(verdicts: Verdicts, row: int) -> Annotation:
+def found_box(outcomes: Outcomes, row: int) -> Annotation:
     """Return a detection as a model's untouched box: a dashed line."""
-    found = verdicts.found
+    found = outcomes.found
     return Annotation(
         Box(*found.xyxy[row].tolist()),
-        verdicts.truth.labels[found.label[row]],
+        outcomes.truth.labels[found.label[row]],
         annotation_id=f"found {row}",
         source=Source.MODEL,
         confidence=float(found.confidence[row]),
@@ -273,34 +286,34 @@ def drawn(
     return draw_annotations(rgb, annotations, labels=labels, from_size=size)
 
 
-def in_words(verdicts: Verdicts, mistake: Mistake) -> str:
+def in_words(outcomes: Outcomes, mistake: Mistake) -> str:
     """Return what is wrong in a few words: "no dog was found here"."""
-    thing = _label_of_object(verdicts, mistake.object)
+    thing = _label_of_object(outcomes, mistake.object)
     said, sure = "", ""
     if mistake.found is not None:
-        said = verdicts.truth.labels[verdicts.found.label[mistake.found]]
-        sure = percent(float(verdicts.found.confidence[mistake.found]))
-    match mistake.fate:
-        case Fate.RIGHT:
+        said = outcomes.truth.labels[outcomes.found.label[mistake.found]]
+        sure = percent(float(outcomes.found.confidence[mistake.found]))
+    match mistake.outcome:
+        case Outcome.RIGHT:
             return f"found: {said} {sure}"
-        case Fate.MISSED:
+        case Outcome.MISSED:
             return f"missed: {thing}"
-        case Fate.FALSE_ALARM:
+        case Outcome.FALSE_ALARM:
             return f"false alarm: {said} {sure}"
-        case Fate.MIX_UP:
+        case Outcome.MIX_UP:
             return f"mix-up: {thing} taken for {said} {sure}"
         case _:
             overlap = f"{mistake.overlap:.0%}".replace("%", " %")
             return f"loose: {said} {sure}, overlaps by {overlap}"
 
 
-def _label_of_object(verdicts: Verdicts, row: int | None) -> str:
-    return "" if row is None else verdicts.truth.labels[verdicts.truth.label[row]]
+def _label_of_object(outcomes: Outcomes, row: int | None) -> str:
+    return "" if row is None else outcomes.truth.labels[outcomes.truth.label[row]]
 
 
-def listed(verdicts: Verdicts, mistakes: Sequence[Mistake]) -> str:
+def listed(outcomes: Outcomes, mistakes: Sequence[Mistake]) -> str:
     """Return the first few mistakes in words, and how many more there are."""
-    counts = Counter(in_words(verdicts, one) for one in mistakes)
+    counts = Counter(in_words(outcomes, one) for one in mistakes)
     told = [
         words if count == 1 else f"{words} × {count}"
         for words, count in list(counts.items())[:_NAMED]

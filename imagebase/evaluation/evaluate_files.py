@@ -19,21 +19,21 @@ from imagebase.errors import (
     ImageBaseError,
     ModelLoadError,
 )
-from imagebase.evaluation.comparison import Standing, stand
+from imagebase.evaluation.comparison import ModelResult, judge_models
 from imagebase.evaluation.detection_files import read_detections
 from imagebase.evaluation.detection_pass import (
-    Contender,
-    Pass,
-    parse_contender,
+    DetectionPass,
+    ModelSpec,
+    parse_model_spec,
     run_pass,
 )
 from imagebase.evaluation.ground_truth import (
     GivenImages,
     LabelFiles,
-    LeftOut,
+    NotJudged,
     read_truth,
 )
-from imagebase.evaluation.report import About, PictureOf, report
+from imagebase.evaluation.report import PictureOf, ReportHeader, report
 from imagebase.evaluation.storage import metrics
 from imagebase.formats.placement import Frame
 from imagebase.formats.registry import readable_format
@@ -45,7 +45,7 @@ from imagebase.images.decode import (
     resized,
 )
 from imagebase.images.scan import SourceFile, scan_source
-from imagebase.images.skipped_files import EARLIER, PassedOver
+from imagebase.images.skipped_files import EARLIER, SkippedFiles
 from imagebase.settings import DEFAULT_CONFIDENCE, Limits, Mode, settings
 
 METRICS_FILE: Final = "metrics.json"
@@ -60,7 +60,7 @@ class _Request:
     """What is to be evaluated, and on what.
 
     images: a folder, a zip or a URL; None where no model has to look at any.
-    labels: any label file. models: as `parse_contender` reads them. detections: of
+    labels: any label file. models: as `parse_model_spec` reads them. detections: of
     other programs, by name. choices: what labels of models are called in the truth.
     threshold: the confidence that models are used at.
     """
@@ -78,18 +78,18 @@ class _Request:
 class Evaluated:
     """What an evaluation came to.
 
-    left_out: images, boxes and models that were not judged.
+    not_judged: images, boxes and models that were not judged.
     changed: images whose boxes were scaled or turned, and why.
     """
 
-    standings: tuple[Standing, ...]
-    left_out: tuple[LeftOut, ...]
-    changed: tuple[LeftOut, ...] = ()
+    results: tuple[ModelResult, ...]
+    not_judged: tuple[NotJudged, ...]
+    changed: tuple[NotJudged, ...] = ()
 
     @property
     def metrics(self) -> dict[str, Any]:
         """The figures by model, as metrics.json has them."""
-        return metrics(self.standings)
+        return metrics(self.results)
 
 
 def evaluate(
@@ -148,7 +148,7 @@ def evaluate(
 
 
 def _evaluate(asked: _Request, output: Path, on_progress: OnProgress) -> Evaluated:
-    contenders = _check(asked)
+    model_specs = _check(asked)
     files, shut = _files(asked.images)
     limits = _limits()
     frames = {one.name: _frame_of(one, limits) for one in files.values()}
@@ -156,35 +156,35 @@ def _evaluate(asked: _Request, output: Path, on_progress: OnProgress) -> Evaluat
         asked.labels,
         format_name=asked.labels_format,
         images=_given(asked.images, files, frames),
-        needs_files=bool(contenders),
+        needs_files=bool(model_specs),
     )
     theirs = [
         read_detections(name, path, labels, choices=asked.choices)
         for name, path in asked.detections.items()
     ]
     _check_writable(output)
-    ours, failed = _passes(contenders, asked, labels, files, on_progress)
+    ours, failed = _passes(model_specs, asked, labels, files, on_progress)
     if failed and not (ours or theirs):
         raise next(iter(failed.values()))
-    models = [LeftOut(spec, str(error)) for spec, error in failed.items()]
-    standings = stand(labels.truth, [*ours, *theirs], threshold=asked.threshold)
+    models = [NotJudged(spec, str(error)) for spec, error in failed.items()]
+    results = judge_models(labels.truth, [*ours, *theirs], threshold=asked.threshold)
     notes = list(_notes(asked, labels, models))
-    _write(standings, notes, output, _picture_of(labels, files, limits))
+    _write(results, notes, output, _picture_of(labels, files, limits))
     return Evaluated(
-        tuple(standings), (*models, *shut, *labels.left_out), labels.changed
+        tuple(results), (*models, *shut, *labels.not_judged), labels.changed
     )
 
 
 def _passes(
-    contenders: Sequence[Contender],
+    model_specs: Sequence[ModelSpec],
     asked: _Request,
     labels: LabelFiles,
     files: Mapping[str, SourceFile],
     on_progress: OnProgress,
-) -> tuple[list[Pass], dict[str, ModelLoadError]]:
+) -> tuple[list[DetectionPass], dict[str, ModelLoadError]]:
     """Return what the models found, and why some could not be loaded, by their spec."""
     passes, failed = [], {}
-    for one in contenders:
+    for one in model_specs:
         try:
             passed = run_pass(
                 one,
@@ -201,15 +201,15 @@ def _passes(
     return passes, failed
 
 
-def _check(asked: _Request) -> list[Contender]:
+def _check(asked: _Request) -> list[ModelSpec]:
     """Return the models, all of which there are: a wrong name shall cost no work.
 
     Raises:
         EvaluationRequestError: what is asked for contradicts itself.
         UnknownModelError, UnknownFormatError: there is none of that name.
     """
-    contenders = [parse_contender(spec) for spec in asked.models]
-    names = [one.spec for one in contenders] + list(asked.detections)
+    model_specs = [parse_model_spec(spec) for spec in asked.models]
+    names = [one.spec for one in model_specs] + list(asked.detections)
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise EvaluationRequestError(f"{twice} is named twice; name each model once.")
@@ -217,25 +217,25 @@ def _check(asked: _Request) -> list[Contender]:
         raise EvaluationRequestError(
             "Nothing is to be judged; name a model or detections."
         )
-    if contenders and asked.images is None:
+    if model_specs and asked.images is None:
         raise EvaluationRequestError(
             "A model needs images to look at; name their folder."
         )
-    for one in contenders:
+    for one in model_specs:
         for name in one.models:
             find_model(name)
     if asked.labels_format:
         readable_format(asked.labels_format)
-    return contenders
+    return model_specs
 
 
-def _files(images: str | None) -> tuple[dict[str, SourceFile], list[LeftOut]]:
+def _files(images: str | None) -> tuple[dict[str, SourceFile], list[NotJudged]]:
     """Return the files by name, and the folders that cannot be searched through."""
-    over = PassedOver()
+    over = SkippedFiles()
     scanned = () if images is None else scan_source(images, _limits(), passed_over=over)
     found = tuple(scanned)
-    shut = [LeftOut(one.name, _reason(one)) for one in found if one.is_folder]
-    shut += [LeftOut(one, EARLIER) for one in over.exports]
+    shut = [NotJudged(one.name, _reason(one)) for one in found if one.is_folder]
+    shut += [NotJudged(one, EARLIER) for one in over.exports]
     return {one.name: one for one in found if not one.is_folder}, shut
 
 
@@ -326,16 +326,18 @@ def _unwritable(output: Path, error: OSError) -> EvaluationError:
 
 
 def _write(
-    standings: Sequence[Standing],
+    results: Sequence[ModelResult],
     notes: Sequence[str],
     output: Path,
     picture_of: PictureOf,
 ) -> None:
-    document = json.dumps(metrics(standings), indent=2, ensure_ascii=False) + "\n"
-    about = About("How good are these models?", made_in_words(utc_now()), tuple(notes))
+    document = json.dumps(metrics(results), indent=2, ensure_ascii=False) + "\n"
+    about = ReportHeader(
+        "How good are these models?", made_in_words(utc_now()), tuple(notes)
+    )
     try:
         write_whole(output / METRICS_FILE, document)
-        write_whole(output / REPORT_FILE, report(about, standings, picture_of))
+        write_whole(output / REPORT_FILE, report(about, results, picture_of))
     except OSError as error:
         raise _unwritable(output, error) from error
 
@@ -346,14 +348,14 @@ def made_in_words(moment: datetime) -> str:
 
 
 def _notes(
-    asked: _Request, labels: LabelFiles, models: Sequence[LeftOut]
+    asked: _Request, labels: LabelFiles, models: Sequence[NotJudged]
 ) -> Iterator[str]:
     yield f"Judged by {asked.labels.name}."
     for one in models:
         yield f"{one.what} could not be judged: {one.reason}"
-    if labels.left_out:
-        first = labels.left_out[0]
-        count = len(labels.left_out)
+    if labels.not_judged:
+        first = labels.not_judged[0]
+        count = len(labels.not_judged)
         what = "1 entry was" if count == 1 else f"{count:,} entries were"
         yield f"{what} left out, the first of them {first.what}: {first.reason}."
 
@@ -368,7 +370,7 @@ def write_whole(path: Path, text: str) -> None:
 def summary(evaluated: Evaluated) -> str:
     """Return the figures as a table of text."""
     heads = ("model", "AP", "AP50", "precision", "recall", "images/s")
-    rows = [heads, *(_summary_row(one) for one in evaluated.standings)]
+    rows = [heads, *(_summary_row(one) for one in evaluated.results)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(heads))]
     return "\n".join(
         "  ".join(
@@ -379,7 +381,7 @@ def summary(evaluated: Evaluated) -> str:
     )
 
 
-def _summary_row(one: Standing) -> tuple[str, ...]:
+def _summary_row(one: ModelResult) -> tuple[str, ...]:
     at, cost = one.point(), one.passed.cost
     shares = (one.figures["AP"], one.figures["AP50"], at.precision, at.recall)
     return (

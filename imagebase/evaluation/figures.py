@@ -9,7 +9,7 @@ import numpy as np
 from imagebase.evaluation.average_precision import CocoFigures
 from imagebase.evaluation.bootstrap import Interval
 from imagebase.evaluation.comparison import (
-    Standing,
+    ModelResult,
     best_of,
     clicks_per_image,
     compared,
@@ -53,11 +53,11 @@ class Series:
 
 
 def precision_recall_series(
-    standings: Sequence[Standing], label: str | None = None
+    results: Sequence[ModelResult], label: str | None = None
 ) -> list[Series]:
     """Return precision (y) by recall (x) of a label, or of all; a line per model."""
     series = []
-    for one in standings:
+    for one in results:
         curve, at = one.curve(label), one.point(label)
         points = zip(curve.recall.tolist(), curve.precision.tolist(), strict=True)
         has_dot = at.recall is not None and at.precision is not None
@@ -66,7 +66,7 @@ def precision_recall_series(
     return series
 
 
-def calibration_series(standings: Sequence[Standing]) -> list[Series]:
+def calibration_series(results: Sequence[ModelResult]) -> list[Series]:
     """Return the share of correct detections (y) by confidence (x)."""
     return [
         Series(
@@ -75,7 +75,7 @@ def calibration_series(standings: Sequence[Standing]) -> list[Series]:
             counts=[b.count for b in one.calibration.bins],
             note=f"off by {short(one.calibration.error)}",
         )
-        for one in standings
+        for one in results
     ]
 
 
@@ -89,7 +89,7 @@ def _thinned(points: Sequence[XY]) -> list[XY]:
     return kept
 
 
-def model_rows(standings: Sequence[Standing]) -> list[dict[str, str]]:
+def model_rows(results: Sequence[ModelResult]) -> list[dict[str, str]]:
     """Return each model's figures by column, confidence intervals in brackets."""
     return [
         {
@@ -97,7 +97,7 @@ def model_rows(standings: Sequence[Standing]) -> list[dict[str, str]]:
             **_coco_cells(one.figures, one.intervals),
             **_use_cells(one),
         }
-        for one in standings
+        for one in results
     ]
 
 
@@ -111,7 +111,7 @@ def _coco_cells(
     }
 
 
-def _use_cells(one: Standing) -> dict[str, str]:
+def _use_cells(one: ModelResult) -> dict[str, str]:
     at, cost, known = one.point(), one.passed.cost, one.intervals
     memory = cost.memory_bytes if cost else None
     return {
@@ -125,19 +125,17 @@ def _use_cells(one: Standing) -> dict[str, str]:
     }
 
 
-def label_rows(standing: Standing) -> list[dict[str, Value]]:
+def label_rows(result: ModelResult) -> list[dict[str, Value]]:
     """Return the figures of each label by column, the label with most boxes first.
 
     best confidence: at which the label takes the fewest clicks to correct, with its
     95 % interval; None with fewer than 30 detections.
     """
-    best = {one.label: one for one in standing.best_thresholds}
-    by_boxes = sorted(
-        standing.figures.per_label.items(), key=lambda pair: -pair[1].boxes
-    )
+    best = {one.label: one for one in result.best_thresholds}
+    by_boxes = sorted(result.figures.per_label.items(), key=lambda pair: -pair[1].boxes)
     rows: list[dict[str, Value]] = []
     for label, figures in by_boxes:
-        at, offer = standing.point(label), best[label]
+        at, offer = result.point(label), best[label]
         learned = offer.learned
         rows.append(
             {
@@ -158,10 +156,10 @@ def label_rows(standing: Standing) -> list[dict[str, Value]]:
     return rows
 
 
-def summary_sentences(standings: Sequence[Standing]) -> list[str]:
+def summary_sentences(results: Sequence[ModelResult]) -> list[str]:
     """Return which model is best, by how much, and what no model would cost."""
-    best = best_of(standings)
-    others = [_against(best, one) for one in standings if one is not best]
+    best = best_of(results)
+    others = [_against(best, one) for one in results if one is not best]
     verdict = [f"{best.spec} is {'; '.join(others)}."] if others else []
     return [
         *verdict,
@@ -170,7 +168,7 @@ def summary_sentences(standings: Sequence[Standing]) -> list[str]:
     ]
 
 
-def _against(best: Standing, other: Standing) -> str:
+def _against(best: ModelResult, other: ModelResult) -> str:
     apart = compared(best, other)
     span = f"({signed(apart.low)} to {signed(apart.high)})"
     if apart.is_noise:
@@ -181,17 +179,17 @@ def _against(best: Standing, other: Standing) -> str:
     return f"better than {other.spec} by {short(apart.value)} {span}"
 
 
-def _clicks_by_hand(standing: Standing) -> float:
-    return 2 * standing.truth.boxes / max(len(standing.truth.images), 1)
+def _clicks_by_hand(result: ModelResult) -> float:
+    return 2 * result.truth.boxes / max(len(result.truth.images), 1)
 
 
-def notes_about(standing: Standing, *, brief: bool = False) -> Iterator[str]:
+def notes_about(result: ModelResult, *, brief: bool = False) -> Iterator[str]:
     """Yield which labels were mapped, which cannot be judged, and what failed.
 
     brief: without labels of a model run here that the ground truth does not have.
     """
-    mapping, refused = standing.passed.mapping, standing.passed.refused
-    is_run_here = standing.passed.cost is not None
+    mapping, refused = result.passed.mapping, result.passed.refused
+    is_run_here = result.passed.cost is not None
     for words, names in (
         ("Mapped labels", [f"{a} as {b}" for a, b in mapping.names.items() if a != b]),
         ("Labels the model does not know", mapping.unknown),
@@ -210,10 +208,10 @@ def notes_about(standing: Standing, *, brief: bool = False) -> Iterator[str]:
             yield f"{words}: {listed([*list(names)[:_MOST_NAMED], *more])}."
 
 
-def confused_labels(standing: Standing, *, most: int) -> list[int]:
+def confused_labels(result: ModelResult, *, most: int) -> list[int]:
     """Return the labels for a confusion matrix, most boxes first, as positions."""
-    counts = standing.verdicts.confusion()[:-1, :-1]
-    weight = standing.truth.boxes_by_label() * 1000 + counts.sum(axis=0)
+    counts = result.outcomes.confusion()[:-1, :-1]
+    weight = result.truth.boxes_by_label() * 1000 + counts.sum(axis=0)
     order = np.argsort(-weight, kind="stable")[:most]
     return [int(label) for label in order if weight[label]]
 

@@ -43,7 +43,7 @@ _SAME_BOX_PX: Final = 1.0
 Written = tuple[Box, float]
 
 
-class LeftOut(NamedTuple):
+class NotJudged(NamedTuple):
     """An image or a box that is not judged, and why."""
 
     what: str
@@ -83,15 +83,15 @@ class LabelFiles:
     files: the name of each image's file, in the truth's order; empty where there is
         none.
     numbers: of a COCO file; empty for any other.
-    left_out: images and boxes that are not judged.
+    not_judged: images and boxes that are not judged.
     changed: images whose boxes were scaled or turned, and why.
     """
 
     truth: Truth
     files: tuple[str, ...]
     numbers: CocoNumbers
-    left_out: tuple[LeftOut, ...]
-    changed: tuple[LeftOut, ...] = ()
+    not_judged: tuple[NotJudged, ...]
+    changed: tuple[NotJudged, ...] = ()
 
 
 class GivenImages(NamedTuple):
@@ -134,17 +134,17 @@ def read_truth(
         numbers = read_coco_numbers(tree) if name == _COCO else CocoNumbers()
         files = _Files(tree, path, images)
         result = read(files.tree, name)
-        kept, left_out, changed = _on_files(result.images, files, needs_files)
+        kept, not_judged, changed = _on_files(result.images, files, needs_files)
     # Crowd regions are left out by readers with a word of it; here they are known.
     skipped = [
-        LeftOut(f"{one.file}, {one.at}", one.reason)
+        NotJudged(f"{one.file}, {one.at}", one.reason)
         for one in result.report.skipped
         if "crowd" not in one.reason
     ]
-    passed_over = [LeftOut(one, EARLIER) for one in exports]
-    left_out = [*passed_over, *skipped, *left_out]
+    passed_over = [NotJudged(one, EARLIER) for one in exports]
+    not_judged = [*passed_over, *skipped, *not_judged]
     if not kept:
-        why = left_out[0].reason if left_out else "it names none"
+        why = not_judged[0].reason if not_judged else "it names none"
         raise EvaluationError(f"No image of {path} can be judged: {why}.")
     # Of equally sure detections COCO's judge takes those of the lower image id first.
     turns = numbers.turns()
@@ -153,7 +153,7 @@ def read_truth(
         _as_truth(result.labels.names, [one for one, _ in kept], numbers),
         tuple(file for _, file in kept),
         numbers,
-        tuple(left_out),
+        tuple(not_judged),
         tuple(changed),
     )
 
@@ -212,9 +212,9 @@ class _GivenTree:
 
 def _on_files(
     images: Iterable[ReadImage], files: _Files, needs_files: bool
-) -> tuple[list[tuple[FittedImage, str]], list[LeftOut], list[LeftOut]]:
+) -> tuple[list[tuple[FittedImage, str]], list[NotJudged], list[NotJudged]]:
     """Return images on their files, those that cannot be, and what was changed."""
-    kept, left_out, changed = [], [], []
+    kept, not_judged, changed = [], [], []
     for image in images:
         file = files.file_of(image)
         reason, placed = "", FittedImage(image)
@@ -229,12 +229,12 @@ def _on_files(
         elif image.size is None:
             reason = "its size is not known"
         if reason:
-            left_out.append(LeftOut(image.name, reason))
+            not_judged.append(NotJudged(image.name, reason))
             continue
         kept.append((placed, file))
         if placed.note:
-            changed.append(LeftOut(image.name, placed.note))
-    return kept, left_out, changed
+            changed.append(NotJudged(image.name, placed.note))
+    return kept, not_judged, changed
 
 
 def _as_truth(
@@ -358,7 +358,7 @@ class _Numbers:
     boxes: dict[tuple[str, str], list[Written]]
 
     def read(self, tree: FileTree, file: str) -> None:
-        """Read a file twice: boxes may stand before what they refer to."""
+        """Read a file twice: boxes may come before what they refer to."""
         for item in json_items(tree, file):
             entry = item.value
             if item.position is None or not isinstance(entry, dict):

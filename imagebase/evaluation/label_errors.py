@@ -19,7 +19,14 @@ from typing import Final
 import numpy as np
 
 from imagebase.annotation import Box
-from imagebase.evaluation.arrays import FOUND_IOU, Flags, Floats, Found, Indices, Truth
+from imagebase.evaluation.arrays import (
+    FOUND_IOU,
+    Flags,
+    Floats,
+    Indices,
+    Predictions,
+    Truth,
+)
 from imagebase.evaluation.error_types import LOOSE_IOU
 from imagebase.geometry import FloatArray, pairwise_iou
 from imagebase.wording import percent
@@ -67,7 +74,7 @@ class Suspect:
     confidence: float | None = None
 
 
-def label_errors(truth: Truth, opinions: Sequence[Found]) -> list[Suspect]:
+def label_errors(truth: Truth, opinions: Sequence[Predictions]) -> list[Suspect]:
     """Return what may be wrong with the truth, the likeliest first.
 
     opinions: what each of some models found, at the low confidence of an evaluation;
@@ -101,7 +108,7 @@ class _Evidence:
     free: Indices
 
 
-def _look(truth: Truth, found: Found) -> _Evidence:
+def _look(truth: Truth, found: Predictions) -> _Evidence:
     count = len(truth)
     own, other, beside = np.zeros(count), np.zeros(count), np.zeros(count)
     other_row = np.zeros(count, dtype=np.intp)
@@ -147,9 +154,9 @@ def _how_far(overlaps: FloatArray) -> FloatArray:
 
 
 def _free(
-    truth: Truth, found: Found, free: Indices, rows: Indices, crowds: Indices
+    truth: Truth, found: Predictions, free: Indices, rows: Indices, crowds: Indices
 ) -> Indices:
-    """Return the detections without a box that stand for a thing of their own."""
+    """Return the detections without a box that are objects of their own."""
     kept = []
     for row in free[found.confidence[free] >= _LEAST_CONFIDENCE].tolist():
         box = found.xyxy[row : row + 1]
@@ -172,7 +179,7 @@ class _Thing:
 
 
 def _missing(
-    truth: Truth, opinions: Sequence[Found], evidence: Sequence[_Evidence]
+    truth: Truth, opinions: Sequence[Predictions], evidence: Sequence[_Evidence]
 ) -> Iterator[Suspect]:
     """Yield what is seen where there is no box; models that agree see one thing."""
     seen = sorted(
@@ -207,7 +214,9 @@ def _missing(
             )
 
 
-def _is_same(opinions: Sequence[Found], thing: _Thing, model: int, row: int) -> bool:
+def _is_same(
+    opinions: Sequence[Predictions], thing: _Thing, model: int, row: int
+) -> bool:
     one, other = opinions[thing.model], opinions[model]
     if one.label[thing.row] != other.label[row]:
         return False
@@ -218,7 +227,7 @@ def _is_same(opinions: Sequence[Found], thing: _Thing, model: int, row: int) -> 
 
 
 def _wrong(
-    truth: Truth, opinions: Sequence[Found], evidence: Sequence[_Evidence]
+    truth: Truth, opinions: Sequence[Predictions], evidence: Sequence[_Evidence]
 ) -> Iterator[Suspect]:
     """Yield the boxes in doubt, each by its likeliest sign."""
     agreed = np.mean([one.own for one in evidence], axis=0)
@@ -255,7 +264,7 @@ def _likeliest(suspects: Iterable[Suspect]) -> list[Suspect]:
 
 
 def _as_suspect(
-    truth: Truth, found: Found, detection: int, row: int, sign: Sign, score: float
+    truth: Truth, found: Predictions, detection: int, row: int, sign: Sign, score: float
 ) -> Suspect:
     label, box, confidence = _said(truth, found, detection)
     own = truth.labels[truth.label[row]]
@@ -308,7 +317,7 @@ def _share_passed_over(truth: Truth, unseen: Flags) -> Floats:
     return shares
 
 
-def _said(truth: Truth, found: Found, row: int) -> tuple[str, Box, float]:
+def _said(truth: Truth, found: Predictions, row: int) -> tuple[str, Box, float]:
     return (
         truth.labels[found.label[row]],
         Box(*found.xyxy[row].tolist()),

@@ -12,7 +12,13 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from imagebase.evaluation.arrays import MAX_DETECTIONS, Flags, Found, Indices, Truth
+from imagebase.evaluation.arrays import (
+    MAX_DETECTIONS,
+    Flags,
+    Indices,
+    Predictions,
+    Truth,
+)
 from imagebase.geometry import FloatArray, pairwise_iou
 
 IOU_THRESHOLDS: Final = tuple(np.linspace(0.5, 0.95, 10).tolist())
@@ -47,7 +53,10 @@ class Matching:
 
 
 def match(
-    truth: Truth, found: Found, *, iou_thresholds: Sequence[float] = IOU_THRESHOLDS
+    truth: Truth,
+    found: Predictions,
+    *,
+    iou_thresholds: Sequence[float] = IOU_THRESHOLDS,
 ) -> Matching:
     """Return which detection is which object at each of these overlaps."""
     shape = (len(iou_thresholds), len(found))
@@ -71,7 +80,7 @@ def match(
 
 
 def _choose(overlaps: list[list[float]], crowds: list[bool], least: float) -> list[int]:
-    """Return the object of each detection; real objects stand before crowds."""
+    """Return the object of each detection; real objects come before crowds."""
     free = [True] * len(crowds)
     chosen = []
     for row in overlaps:
@@ -99,7 +108,9 @@ def overlaps_with(truth: Truth, objects: Indices, xyxy: FloatArray) -> FloatArra
     return overlaps
 
 
-def _shared_places(truth: Truth, found: Found) -> Iterator[tuple[Indices, Indices]]:
+def _shared_places(
+    truth: Truth, found: Predictions
+) -> Iterator[tuple[Indices, Indices]]:
     """Yield the detections of each image and label, the best first, and its objects.
 
     Those of a real object come before crowds.
@@ -117,7 +128,7 @@ def _shared_places(truth: Truth, found: Found) -> Iterator[tuple[Indices, Indice
 
 
 def _runs(values: NDArray[np.intp]) -> Iterator[slice]:
-    """Yield where equal values stand side by side."""
+    """Yield where equal values are next to each other."""
     if not len(values):
         return
     edges = np.flatnonzero(np.diff(values)) + 1

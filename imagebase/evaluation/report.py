@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from imagebase.annotation import LabelSet
 from imagebase.evaluation.bootstrap import warnings_about
-from imagebase.evaluation.comparison import Standing
+from imagebase.evaluation.comparison import ModelResult
 from imagebase.evaluation.error_types import boxes_of_mistakes, drawn, listed
 from imagebase.evaluation.figures import (
     BACKGROUND,
@@ -95,7 +95,7 @@ PictureOf = Callable[[int], RgbArray | None]
 
 
 @dataclass(frozen=True, slots=True)
-class About:
+class ReportHeader:
     """The head of a report.
 
     title: what was judged on. made: when and with what, in words. notes: what a reader
@@ -107,9 +107,11 @@ class About:
     notes: tuple[str, ...] = ()
 
 
-def report(about: About, standings: Sequence[Standing], picture_of: PictureOf) -> str:
+def report(
+    about: ReportHeader, results: Sequence[ModelResult], picture_of: PictureOf
+) -> str:
     """Return the report on these models as the text of one HTML file."""
-    truth = standings[0].truth
+    truth = results[0].truth
     notes = (*warnings_about(truth), *about.notes)
     body = [
         f"<h1>{escape(about.title)}</h1>",
@@ -119,16 +121,16 @@ def report(about: About, standings: Sequence[Standing], picture_of: PictureOf) -
         f"{escape(about.made)}</p>",
         *(f"<p>{escape(note)}</p>" for note in notes),
         "<h2>Which model</h2>",
-        *_comparison(standings),
+        *_comparison(results),
         '<h2>Precision and recall</h2><div class="charts"><div>',
         "<h3>All labels; the dot is the confidence in use</h3>",
         _chart(
-            precision_recall_series(standings), x="recall", y="precision", stepped=True
+            precision_recall_series(results), x="recall", y="precision", stepped=True
         ),
         "</div><div><h3>Is a confidence of 0.8 right 80 % of the time?</h3>",
-        _chart(calibration_series(standings), x="confidence", y="right", diagonal=True),
+        _chart(calibration_series(results), x="confidence", y="right", diagonal=True),
         "</div></div>",
-        *(part for one in standings for part in _of_one(one, picture_of)),
+        *(part for one in results for part in _of_one(one, picture_of)),
     ]
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
@@ -138,14 +140,14 @@ def report(about: About, standings: Sequence[Standing], picture_of: PictureOf) -
     )
 
 
-def _comparison(standings: Sequence[Standing]) -> Iterator[str]:
+def _comparison(results: Sequence[ModelResult]) -> Iterator[str]:
     """Yield COCO's figures of each model, and how it is to work with."""
-    rows = model_rows(standings)
+    rows = model_rows(results)
     yield _table(rows, ("model", *COCO_COLUMNS))
-    yield f"<h3>At a confidence of {standings[0].threshold:g}</h3>"
+    yield f"<h3>At a confidence of {results[0].threshold:g}</h3>"
     yield _table(rows, ("model", *USE_COLUMNS))
     sentences = [
-        *summary_sentences(standings),
+        *summary_sentences(results),
         "Clicks are per image: deleting, relabelling or moving a box is one, drawing "
         "one two.",
     ]
@@ -170,27 +172,27 @@ def _cell(value: Value) -> str:
     return f"{value:,}" if isinstance(value, int) else short(value)
 
 
-def _of_one(standing: Standing, picture_of: PictureOf) -> Iterator[str]:
-    yield f"<h2>{escape(standing.spec)}</h2>"
-    for note in notes_about(standing):
+def _of_one(result: ModelResult, picture_of: PictureOf) -> Iterator[str]:
+    yield f"<h2>{escape(result.spec)}</h2>"
+    for note in notes_about(result):
         yield f'<p class="soft">{escape(note)}</p>'
     yield "<h3>Confusion matrix</h3>"
-    yield from _confusion(standing)
+    yield from _confusion(result)
     yield "<h3>Labels</h3>"
-    if rows := label_rows(standing):
+    if rows := label_rows(result):
         yield _table(rows, tuple(rows[0]))
     yield "<h3>The worst images: ground truth solid, detections dashed</h3>"
-    yield from _worst(standing, picture_of)
+    yield from _worst(result, picture_of)
 
 
-def _confusion(standing: Standing) -> Iterator[str]:
+def _confusion(result: ModelResult) -> Iterator[str]:
     """Yield the matrix of the labels with the most boxes; the others are one."""
-    counts = standing.verdicts.confusion()
+    counts = result.outcomes.confusion()
     background = len(counts) - 1
-    shown = confused_labels(standing, most=MOST_LABELS)
+    shown = confused_labels(result, most=MOST_LABELS)
     rest = sorted({*range(background)} - set(shown))
     groups = [[label] for label in shown] + ([rest] if rest else []) + [[background]]
-    names = [standing.truth.labels[label] for label in shown]
+    names = [result.truth.labels[label] for label in shown]
     names += (["others"] if rest else []) + [BACKGROUND]
     table = np.array(
         [[counts[np.ix_(row, column)].sum() for column in groups] for row in groups]
@@ -222,8 +224,8 @@ def _confusion_row(table: NDArray[np.intp], row: int) -> str:
     return "".join(cells)
 
 
-def _worst(standing: Standing, picture_of: PictureOf) -> Iterator[str]:
-    told, truth = standing.verdicts, standing.truth
+def _worst(result: ModelResult, picture_of: PictureOf) -> Iterator[str]:
+    told, truth = result.outcomes, result.truth
     clicks = told.clicks()
     labels = LabelSet.of(truth.labels)
     yield '<div class="pictures">'

@@ -14,11 +14,11 @@ from imagebase.annotation import Size
 from imagebase.annotation.areas import shape_json, shape_of_json
 from imagebase.detection.label_mapping import LabelMapping
 from imagebase.errors import EvaluationError
-from imagebase.evaluation.arrays import EvaluatedImage, Found, Truth
+from imagebase.evaluation.arrays import EvaluatedImage, Predictions, Truth
 from imagebase.evaluation.average_precision import NAMES, NOTHING
-from imagebase.evaluation.comparison import Standing, clicks_per_image, compared
+from imagebase.evaluation.comparison import ModelResult, clicks_per_image, compared
 from imagebase.evaluation.curves import BestThreshold, Calibration, Point
-from imagebase.evaluation.detection_pass import Cost, Pass
+from imagebase.evaluation.detection_pass import Cost, DetectionPass
 
 KEPT: Final = 30
 _VERSION: Final = 1
@@ -51,7 +51,7 @@ class Run:
     """
 
     truth: Truth
-    passes: tuple[Pass, ...]
+    passes: tuple[DetectionPass, ...]
     notes: tuple[str, ...] = ()
 
 
@@ -143,7 +143,7 @@ def _document(info: RunInfo, run: Run) -> str:
     return json.dumps(document, ensure_ascii=False)
 
 
-def _described(passed: Pass) -> dict[str, Any]:
+def _described(passed: DetectionPass) -> dict[str, Any]:
     cost, mapping = passed.cost, passed.mapping
     return {
         "spec": passed.spec,
@@ -187,10 +187,10 @@ def _as_run(document: Mapping[str, Any], arrays: Mapping[str, Any]) -> Run:
         **{name: arrays[f"truth.{name}"] for name in _TRUTH},
     )
     passes = tuple(
-        Pass(
+        DetectionPass(
             one["spec"],
             one["model_id"],
-            Found(**{name: arrays[f"{place}.{name}"] for name in _FOUND}),
+            Predictions(**{name: arrays[f"{place}.{name}"] for name in _FOUND}),
             LabelMapping(one["names"], tuple(one["unmapped"]), tuple(one["unknown"])),
             Cost(*one["cost"]) if one["cost"] else None,
             one["refused"],
@@ -200,13 +200,13 @@ def _as_run(document: Mapping[str, Any], arrays: Mapping[str, Any]) -> Run:
     return Run(truth, passes, tuple(document["notes"]))
 
 
-def metrics(standings: Sequence[Standing]) -> dict[str, Any]:
+def metrics(results: Sequence[ModelResult]) -> dict[str, Any]:
     """Return what metrics.json says; -1, as COCO has it, where nothing is judged."""
-    return {one.spec: _of_one(one, standings) for one in standings}
+    return {one.spec: _of_one(one, results) for one in results}
 
 
-def _of_one(standing: Standing, standings: Sequence[Standing]) -> dict[str, Any]:
-    figures, cost = standing.figures, standing.passed.cost
+def _of_one(result: ModelResult, results: Sequence[ModelResult]) -> dict[str, Any]:
+    figures, cost = result.figures, result.passed.cost
     return {
         **{name: _or_nothing(figures[name]) for name in NAMES},
         "per_label": {
@@ -215,39 +215,39 @@ def _of_one(standing: Standing, standings: Sequence[Standing]) -> dict[str, Any]
                 "AP50": _or_nothing(one.ap50),
                 "images": one.images,
                 "boxes": one.boxes,
-                **_point(standing.point(label)),
+                **_point(result.point(label)),
             }
             for label, one in figures.per_label.items()
         },
         "images_per_second": cost.images_per_second if cost else None,
         "load_seconds": cost.load_seconds if cost else None,
         "memory_bytes": cost.memory_bytes if cost else None,
-        "model_id": standing.passed.model_id,
-        "images": len(standing.truth.images),
-        "boxes": standing.truth.boxes,
-        "confidence": standing.threshold,
-        **_point(standing.point()),
-        "clicks_per_image": clicks_per_image(standing),
-        "intervals": {name: list(one) for name, one in standing.intervals.items()},
-        "calibration": _calibration(standing.calibration),
+        "model_id": result.passed.model_id,
+        "images": len(result.truth.images),
+        "boxes": result.truth.boxes,
+        "confidence": result.threshold,
+        **_point(result.point()),
+        "clicks_per_image": clicks_per_image(result),
+        "intervals": {name: list(one) for name, one in result.intervals.items()},
+        "calibration": _calibration(result.calibration),
         "best_thresholds": {
-            one.label: _best(one) for one in standing.best_thresholds if one.learned
+            one.label: _best(one) for one in result.best_thresholds if one.learned
         },
         "compared": {
-            other.spec: _compared(standing, other)
-            for other in standings
-            if other is not standing
+            other.spec: _compared(result, other)
+            for other in results
+            if other is not result
         },
-        "labels_not_judged": list(standing.passed.mapping.unmapped),
-        "labels_it_cannot_say": list(standing.passed.mapping.unknown),
+        "labels_not_judged": list(result.passed.mapping.unmapped),
+        "labels_it_cannot_say": list(result.passed.mapping.unknown),
         "mapped_labels": {
             name: target
-            for name, target in standing.passed.mapping.names.items()
+            for name, target in result.passed.mapping.names.items()
             if name != target
         },
         "refused": [
             {"file": file, "reason": reason}
-            for file, reason in standing.passed.refused.items()
+            for file, reason in result.passed.refused.items()
         ],
     }
 
@@ -288,7 +288,7 @@ def _best(best: BestThreshold) -> dict[str, Any]:
     }
 
 
-def _compared(ours: Standing, theirs: Standing) -> dict[str, Any]:
+def _compared(ours: ModelResult, theirs: ModelResult) -> dict[str, Any]:
     apart = compared(ours, theirs)
     return {
         "AP": apart.value,

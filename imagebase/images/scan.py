@@ -21,7 +21,7 @@ from imagebase.images.archives import (
 from imagebase.images.decode import load_image, read_header
 from imagebase.images.file_types import is_image_name
 from imagebase.images.quality import assess, decoding_size
-from imagebase.images.skipped_files import PassedOver, earlier_exports
+from imagebase.images.skipped_files import SkippedFiles, earlier_exports
 from imagebase.settings import SAMPLES_FOLDER, Limits
 
 
@@ -74,7 +74,7 @@ def unpack_uploads(
     files: Iterable[tuple[str, bytes | BinaryIO]],
     limits: Limits,
     *,
-    passed_over: PassedOver | None = None,
+    passed_over: SkippedFiles | None = None,
 ) -> Iterator[Incoming | Refused]:
     """Yield what was uploaded as image files, zips unpacked, one file in memory.
 
@@ -87,7 +87,7 @@ def unpack_uploads(
         limits: checked before a file is read.
         passed_over: is told of them.
     """
-    passed_over = PassedOver() if passed_over is None else passed_over
+    passed_over = SkippedFiles() if passed_over is None else passed_over
     given = [(safe_name(name), file) for name, file in files]
     reads = {name: partial(_read_upload, name, file, limits) for name, file in given}
     inner = _without_exports(reads, passed_over)
@@ -125,7 +125,7 @@ def scan_source(
     source: str | os.PathLike[str],
     limits: Limits,
     *,
-    passed_over: PassedOver | None = None,
+    passed_over: SkippedFiles | None = None,
 ) -> Iterator[SourceFile]:
     """Yield the image files of a folder, a zip, one image or an fsspec URL, by name.
 
@@ -146,7 +146,7 @@ def scan_source(
         found = _scan_url(location, limits)
     else:
         found = _scan_path(Path(location), limits)
-    passed_over = PassedOver() if passed_over is None else passed_over
+    passed_over = SkippedFiles() if passed_over is None else passed_over
     inner = _without_exports({one.name: one.read for one in found}, passed_over)
     for one in sorted(found, key=lambda file: file.name):
         if one.name == _last_part(location):
@@ -177,18 +177,18 @@ def _is_hidden(name: str) -> bool:
 
 
 def _without_exports(
-    reads: Mapping[str, Callable[[], bytes]], passed_over: PassedOver
-) -> PassedOver:
+    reads: Mapping[str, Callable[[], bytes]], passed_over: SkippedFiles
+) -> SkippedFiles:
     """Return what is passed over of these files because an earlier export wrote it.
 
     Where the images are all in exports, these are what is meant.
     """
     found = earlier_exports(reads, lambda name: reads[name]())
-    inner = PassedOver()
+    inner = SkippedFiles()
     inner.exports = found
     images = [name for name in reads if is_image_name(name)]
     if found and all(map(inner.takes, images)):
-        return PassedOver()
+        return SkippedFiles()
     passed_over.exports += found
     return inner
 
@@ -205,7 +205,7 @@ def _read_or_refused(name: str, read: Callable[[], bytes]) -> Incoming | Refused
 
 
 def _unpacked(
-    name: str, file: bytes | BinaryIO, limits: Limits, passed_over: PassedOver
+    name: str, file: bytes | BinaryIO, limits: Limits, passed_over: SkippedFiles
 ) -> Iterator[Incoming | Refused]:
     try:
         members = archive_members(file, file_name=name, limits=limits)

@@ -18,7 +18,7 @@ _BEGINNING: Final = (b'"format": ', b'"title": ', b'"zip": {', b'"conventions": 
 _BEGINNING_BYTES: Final = 8_192
 
 
-class PassedOver:
+class SkippedFiles:
     """What was passed over of a source.
 
     files: names of files that are no images by their suffix. exports: folders that an

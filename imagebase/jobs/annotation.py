@@ -7,7 +7,7 @@ from imagebase.annotation import ImageRecord, ReviewStatus
 from imagebase.detection.candidate_pool import CandidatePool, SelectedBoxes
 from imagebase.detection.candidates import unpack
 from imagebase.detection.detector import Detector
-from imagebase.detection.factory import ModelConfig, shared_looker
+from imagebase.detection.factory import ModelConfig, configured_detector
 from imagebase.detection.merge import keep_detections
 from imagebase.detection.selection_rule import (
     SelectionRule,
@@ -28,7 +28,7 @@ def annotate(context: JobContext) -> dict[str, Any]:
     """
     context.progress(0, 0, "Loading the model …")
     setup = ModelConfig.of(context.parameters)
-    detector = shared_looker(setup, owner_id=context.scope.owner_id)
+    detector = configured_detector(setup, owner_id=context.scope.owner_id)
     statuses = [ReviewStatus(status) for status in context.parameters["statuses"]]
     result = run_model(context, detector, statuses=statuses)
     score_stale(context)
@@ -47,7 +47,7 @@ def keep(context: JobContext) -> dict[str, Any]:
     meantime.
     """
     setup = ModelConfig.of(context.parameters)
-    detector = shared_looker(setup, owner_id=context.scope.owner_id)
+    detector = configured_detector(setup, owner_id=context.scope.owner_id)
     rule = SelectionRule.of(context.parameters)
     statuses = [ReviewStatus(status) for status in context.parameters["statuses"]]
     store, scope = context.store, context.scope

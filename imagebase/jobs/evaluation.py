@@ -16,12 +16,12 @@ from imagebase.detection.pipeline import ImageSource
 from imagebase.errors import ImageBaseError
 from imagebase.evaluation.arrays import Truth
 from imagebase.evaluation.average_precision import CocoFigures
-from imagebase.evaluation.comparison import stand
+from imagebase.evaluation.comparison import judge_models
 from imagebase.evaluation.detection_files import detections_in
 from imagebase.evaluation.detection_pass import (
     CancelledError,
-    Pass,
-    parse_contender,
+    DetectionPass,
+    parse_model_spec,
     run_pass,
 )
 from imagebase.evaluation.ground_truth import notes_about, truth_of_records
@@ -40,12 +40,12 @@ _KEPT_REFUSALS: Final = 200
 def evaluate(context: JobContext) -> dict[str, Any] | None:
     """Run models on reviewed images and store the evaluation; None if cancelled.
 
-    Parameters of the job: `models`, as `parse_contender` reads them; `images`, a name
+    Parameters of the job: `models`, as `parse_model_spec` reads them; `images`, a name
     of `states.SCOPES`; `detections` of other tools, names by upload id; `limits` of the
     server. The uploads are deleted afterwards.
     """
     store, scope = context.store, context.scope
-    contenders = [parse_contender(spec) for spec in context.parameters["models"]]
+    model_specs = [parse_model_spec(spec) for spec in context.parameters["models"]]
     # Before the records are read: changes in the meantime count as changes since.
     version = store.version(scope)
     records = store.records(scope, statuses=SCOPES[context.parameters["images"]])
@@ -55,15 +55,15 @@ def evaluate(context: JobContext) -> dict[str, Any] | None:
         _theirs(scope, truth, upload_id, name, Limits(**context.parameters["limits"]))
         for upload_id, name in _dropped(context).items()
     ]
-    passes: list[Pass] = []
-    total = len(contenders) * len(records)
-    for place, contender in enumerate(contenders):
+    passes: list[DetectionPass] = []
+    total = len(model_specs) * len(records)
+    for place, model_spec in enumerate(model_specs):
         before = place * len(records)
-        context.progress(before, total, f"{contender.spec} …")
+        context.progress(before, total, f"{model_spec.spec} …")
         try:
             passes.append(
                 run_pass(
-                    contender,
+                    model_spec,
                     truth,
                     _sources(context, truth),
                     choices_for=partial(store.label_mapping, scope),
@@ -77,7 +77,7 @@ def evaluate(context: JobContext) -> dict[str, Any] | None:
     ours = {passed.spec for passed in passes}
     passes += theirs
     run = Run(truth, tuple(passes), notes_about(records))
-    standings = stand(truth, passes)
+    results = judge_models(truth, passes)
     info = RunInfo(
         run_id=context.job_id,
         made_at=utc_now(),
@@ -86,13 +86,13 @@ def evaluate(context: JobContext) -> dict[str, Any] | None:
         images=len(truth.images),
         boxes=truth.boxes,
         version=version,
-        figures={standing.spec: standing.figures["AP"] for standing in standings},
+        figures={result.spec: result.figures["AP"] for result in results},
     )
     kept_runs(scope).save(info, run)
-    for standing in standings:
-        if standing.spec in ours:
+    for result in results:
+        if result.spec in ours:
             _note_on_card(
-                scope.owner_id, standing.spec, standing.figures, len(truth.images)
+                scope.owner_id, result.spec, result.figures, len(truth.images)
             )
     for upload_id in _dropped(context):
         forget_dropped(scope, upload_id)
@@ -107,7 +107,7 @@ def read_detections(
     *,
     images: str,
     limits: Limits,
-) -> Pass:
+) -> DetectionPass:
     """Return another tool's detections on the images of a scope, from uploaded files.
 
     Args:
@@ -129,7 +129,7 @@ def read_detections(
 
 def _theirs(
     scope: Scope, truth: Truth, upload_id: str, name: str, limits: Limits
-) -> Pass:
+) -> DetectionPass:
     found = detections_in(DroppedFiles(dropped(scope, upload_id), limits), name, truth)
     # A run stores only so many of the skipped entries.
     return replace(found, refused=dict(islice(found.refused.items(), _KEPT_REFUSALS)))

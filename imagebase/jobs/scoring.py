@@ -11,7 +11,7 @@ from imagebase.annotation.coverage import is_inside
 from imagebase.detection.candidate_pool import CandidatePool
 from imagebase.detection.candidates import unpack
 from imagebase.detection.detector import Detector
-from imagebase.detection.factory import ModelConfig, shared_looker
+from imagebase.detection.factory import ModelConfig, configured_detector
 from imagebase.detection.selection_rule import SelectionRule, select_all
 from imagebase.errors import ModelLoadError, UnknownModelError
 from imagebase.geometry import as_xyxy
@@ -66,7 +66,9 @@ def _load_in_use(
     store: Store, scope: Scope, parameters: Mapping[str, Any]
 ) -> ModelInUse | None:
     try:
-        detector = shared_looker(ModelConfig.of(parameters), owner_id=scope.owner_id)
+        detector = configured_detector(
+            ModelConfig.of(parameters), owner_id=scope.owner_id
+        )
     except (ModelLoadError, UnknownModelError):
         return None
     rule = SelectionRule.of(parameters)

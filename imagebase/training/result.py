@@ -27,7 +27,7 @@ from imagebase.detection.model_files import (
 from imagebase.evaluation.arrays import (
     CONFIDENCE_FLOOR,
     MAX_DETECTIONS,
-    Found,
+    Predictions,
 )
 from imagebase.evaluation.average_precision import coco_figures
 from imagebase.evaluation.bootstrap import can_resample, draws, interval, resample
@@ -133,7 +133,7 @@ def judge_files(
             )
             if (label := of_detector[int(class_id)]) is not None
         ]
-    all_found = Found.of(rows)
+    all_found = Predictions.of(rows)
     figures = coco_figures(truth, all_found)
     around = None
     if figures["AP50"] is not None and can_resample(len(places)):

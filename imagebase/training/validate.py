@@ -13,7 +13,7 @@ from imagebase.evaluation.arrays import (
     CONFIDENCE_FLOOR,
     MAX_DETECTIONS,
     EvaluatedImage,
-    Found,
+    Predictions,
     Truth,
 )
 from imagebase.evaluation.average_precision import CocoFigures, coco_figures
@@ -53,7 +53,7 @@ def judge(
             heads = [one[offset : offset + 1] for one in outputs]
             size = training_set.images[place].size
             rows += _rows(module, heads, first + offset, [*size, *size])
-    figures = coco_figures(truth, Found.of(rows))
+    figures = coco_figures(truth, Predictions.of(rows))
     return as_judgement(figures)
 
 

@@ -14,7 +14,7 @@ from imagebase.annotation.areas import Shape
 from imagebase.detection.candidate_pool import CandidatePool
 from imagebase.detection.candidates import unpack
 from imagebase.detection.detector import Detector
-from imagebase.detection.factory import ModelConfig, shared_looker
+from imagebase.detection.factory import ModelConfig, configured_detector
 from imagebase.detection.library import all_models, library_of
 from imagebase.detection.model_files import Model
 from imagebase.errors import (
@@ -256,7 +256,7 @@ def model_called(name: str) -> Model | None:
 def detector(setup: ModelConfig) -> Detector:
     """Return the detector of a configuration; loads the model at first use."""
     with st.spinner("Loading the model …"):
-        return shared_looker(setup, owner_id=visitor().owner_id)
+        return configured_detector(setup, owner_id=visitor().owner_id)
 
 
 def candidates(

@@ -9,7 +9,7 @@ import streamlit as st
 from imagebase.annotation import Annotation, ImageRecord, ReviewStatus
 from imagebase.detection.candidate_pool import CandidatePool
 from imagebase.detection.detector import Detector
-from imagebase.detection.factory import ModelConfig, shared_looker
+from imagebase.detection.factory import ModelConfig, configured_detector
 from imagebase.detection.label_mapping import map_labels
 from imagebase.detection.merge import suggested
 from imagebase.detection.selection_rule import (
@@ -108,7 +108,7 @@ def _source() -> _Suggester | None:
         return None
     try:
         # Without a spinner: callbacks call this too.
-        detector = shared_looker(
+        detector = configured_detector(
             ModelConfig.of(job.parameters), owner_id=state.scope().owner_id
         )
     except (ImageBaseError, KeyError):

@@ -15,7 +15,7 @@ import streamlit as st
 
 from imagebase import ui
 from imagebase.cli.serve import url_of
-from imagebase.detection.factory import ModelConfig, shared_looker
+from imagebase.detection.factory import ModelConfig, configured_detector
 from imagebase.errors import ImageBaseError, SettingsError
 from imagebase.logs import adopt, configure
 from imagebase.settings import DEFAULT_MODEL, LogSettings, read_log_settings
@@ -63,7 +63,7 @@ def warm() -> None:
         importlib.import_module(module.name)
     try:
         services.runner()
-        shared_looker(ModelConfig((DEFAULT_MODEL,)))
+        configured_detector(ModelConfig((DEFAULT_MODEL,)))
     except ImageBaseError:
         _log.exception("The app starts with errors")
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from imagebase.annotation import Box, Size
-from imagebase.detection.box_fusion import Source, fuse
+from imagebase.detection.box_fusion import FusionInput, fuse
 from imagebase.detection.candidates import Candidates
 from imagebase.detection.tta import joined, tiles_of
 
@@ -19,26 +19,28 @@ def seen(*rows: tuple[float, ...]) -> Candidates:
 
 def test_edges_are_the_mean_weighed_by_confidence() -> None:
     first, second = seen((0, 0, 100, 100, 0.9, 0)), seen((10, 0, 110, 100, 0.3, 0))
-    found = fuse([Source(first), Source(second)], floor=0)
+    found = fuse([FusionInput(first), FusionInput(second)], floor=0)
     np.testing.assert_allclose(found.xyxy, [[2.5, 0, 102.5, 100]], atol=1e-4)
     np.testing.assert_allclose(found.confidence, [(0.9 + 0.3) / 2], atol=1e-6)
 
 
 def test_look_whose_edges_count_more_places_them() -> None:
     first, second = seen((0, 0, 100, 100, 0.6, 0)), seen((18, 0, 118, 100, 0.6, 0))
-    found = fuse([Source(first, edges=8), Source(second)], floor=0)
+    found = fuse([FusionInput(first, edges=8), FusionInput(second)], floor=0)
     np.testing.assert_allclose(found.xyxy, [[2, 0, 102, 100]], atol=1e-4)
 
 
 def test_what_only_one_look_saw_is_half_as_sure() -> None:
-    found = fuse([Source(seen((0, 0, 10, 10, 0.8, 2))), Source(seen())], floor=0)
+    found = fuse(
+        [FusionInput(seen((0, 0, 10, 10, 0.8, 2))), FusionInput(seen())], floor=0
+    )
     assert found.confidence.tolist() == pytest.approx([0.4])
     assert found.class_id.tolist() == [2]
 
 
 def test_boxes_of_two_classes_or_two_places_stay_apart() -> None:
     look = seen((0, 0, 10, 10, 0.9, 0), (0, 0, 10, 10, 0.8, 1), (50, 0, 60, 10, 0.7, 0))
-    found = fuse([Source(look), Source(look)], floor=0)
+    found = fuse([FusionInput(look), FusionInput(look)], floor=0)
     assert found.confidence.tolist() == pytest.approx([0.9, 0.8, 0.7])
     assert found.class_id.tolist() == [0, 1, 0]
 
@@ -46,26 +48,26 @@ def test_boxes_of_two_classes_or_two_places_stay_apart() -> None:
 def test_look_that_saw_one_thing_twice_has_one_vote() -> None:
     twice = seen((0, 0, 100, 100, 0.8, 0), (0, 30, 100, 130, 0.6, 0))
     between = seen((0, 14, 100, 114, 0.9, 0))
-    found = fuse([Source(between), Source(twice)], floor=0)
+    found = fuse([FusionInput(between), FusionInput(twice)], floor=0)
     assert found.confidence.max() <= (0.9 + 0.8) / 2 + 1e-6
 
 
 def test_who_saw_a_box_is_kept_as_bits() -> None:
     both, other = (0, 0, 10, 10, 0.9, 0), (50, 50, 60, 60, 0.8, 0)
-    looks = [Source(seen(both), voter=0), Source(seen(both, other), voter=1)]
+    looks = [FusionInput(seen(both), voter=0), FusionInput(seen(both, other), voter=1)]
     found = fuse(looks, floor=0)
     assert found.seen_by is not None
     assert found.seen_by.tolist() == [0b11, 0b10]
 
 
 def test_floor_is_of_the_fused_confidence() -> None:
-    looks = [Source(seen((0, 0, 10, 10, 0.5, 0))), Source(seen())]
+    looks = [FusionInput(seen((0, 0, 10, 10, 0.5, 0))), FusionInput(seen())]
     assert len(fuse(looks, floor=0.26)) == 0
     assert len(fuse(looks, floor=0.25)) == 1
 
 
 def test_nothing_seen_is_nothing_found() -> None:
-    found = fuse([Source(seen()), Source(seen())], floor=0)
+    found = fuse([FusionInput(seen()), FusionInput(seen())], floor=0)
     assert len(found) == 0
     assert found.seen_by is not None
 
@@ -78,8 +80,8 @@ def test_order_of_the_looks_changes_nothing() -> None:
     rest = np.stack([rng.uniform(0.1, 1, 60), rng.integers(0, 3, 60)], axis=1)
     rows = np.concatenate([boxes, rest], axis=1)
     one, other = seen(*map(tuple, rows[:30])), seen(*map(tuple, rows[30:]))
-    here = fuse([Source(one), Source(other)], floor=0)
-    there = fuse([Source(other), Source(one)], floor=0)
+    here = fuse([FusionInput(one), FusionInput(other)], floor=0)
+    there = fuse([FusionInput(other), FusionInput(one)], floor=0)
     np.testing.assert_allclose(here.xyxy, there.xyxy, atol=1e-3)
 
 

@@ -9,7 +9,7 @@ import pytest
 from imagebase.annotation import Size
 from imagebase.detection.candidates import pack, select, unpack
 from imagebase.detection.detector import Detector, load_model
-from imagebase.detection.factory import ModelConfig, load_detector, shared_looker
+from imagebase.detection.factory import ModelConfig, configured_detector, load_detector
 from imagebase.detection.library import find_model
 from imagebase.detection.selection_rule import as_annotations
 from imagebase.errors import ModelLoadError
@@ -118,7 +118,9 @@ def test_setup_comes_back_from_a_jobs_parameters() -> None:
 
 
 def test_net_size_is_for_those_of_a_vote_that_can_change_it() -> None:
-    vote = shared_looker(ModelConfig(("yolov4-tiny", "yolox-nano"), input_size=320))
+    vote = configured_detector(
+        ModelConfig(("yolov4-tiny", "yolox-nano"), input_size=320)
+    )
     assert vote.input_size == Size(320, 320)
     assert vote.wanted == Size(416, 416)
 

@@ -17,7 +17,7 @@ from imagebase.detection.darknet.graph import darknet_to_onnx
 from imagebase.detection.detector import LoadedModel, load_model
 from imagebase.detection.library import find_model
 from imagebase.detection.model_files import Model
-from imagebase.detection.onnx.families import read_onnx, recipe_for
+from imagebase.detection.onnx.families import adapter_for, read_onnx
 from imagebase.detection.preprocess import darknet_letterboxed
 from imagebase.detection.runtime import load_runtime
 from imagebase.geometry import pairwise_iou
@@ -94,12 +94,12 @@ def darknets_boxes(picture: LoadedImage, model: Model) -> Detections:
     """Return what Darknet finds in a letterboxed photograph, by the formulas above."""
     assert model.weights is not None
     onnx = darknet_to_onnx(model.graph.read_bytes(), model.weights.read_bytes())
-    recipe = recipe_for(read_onnx(onnx))
+    adapter = adapter_for(read_onnx(onnx))
     runtime = load_runtime(
-        onnx, outputs=recipe.outputs, runtime="openvino", precision="f32"
+        onnx, outputs=adapter.outputs, runtime="openvino", precision="f32"
     )
     blob = letterbox_image(picture.rgb).transpose(2, 0, 1)[None].astype(np.float32)
-    found = recipe.decode(runtime.run(np.ascontiguousarray(blob)), 0.01)
+    found = adapter.decode(runtime.run(np.ascontiguousarray(blob)), 0.01)
     xyxy = correct_yolo_boxes(found.xyxy.astype(np.float64), picture.size)
     return usual(replace(found, xyxy=xyxy.astype(np.float32)))
 

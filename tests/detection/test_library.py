@@ -23,7 +23,7 @@ from imagebase.detection.library import (
 )
 from imagebase.detection.model_card import CARD_FILE, ModelCard, Score
 from imagebase.detection.model_files import model_in_file, model_in_folder, read_names
-from imagebase.detection.validation import examine, examine_paths
+from imagebase.detection.validation import validate_files, validate_upload
 from imagebase.errors import ModelLoadError, UnknownModelError
 from imagebase.settings import DEFAULT_MODEL, TEAM_OWNER, Limits, settings
 from tests.detection.darknet.darknet_models import (
@@ -369,7 +369,7 @@ def test_an_onnx_model_is_packed_with_its_names_and_licence() -> None:
 def test_what_was_packed_comes_back_in(folder: Path) -> None:
     data = model_zip(model_in_folder(folder))
     for uploads in ([("pets.zip", data)], list(unpacked(data).items())):
-        diagnosis = examine(uploads, limits=Limits())
+        diagnosis = validate_upload(uploads, limits=Limits())
         assert diagnosis.is_usable, diagnosis.findings
         assert diagnosis.draft is not None
         assert diagnosis.draft.model.is_darknet
@@ -378,12 +378,12 @@ def test_what_was_packed_comes_back_in(folder: Path) -> None:
 def test_the_folder_that_a_training_leaves_can_be_added(folder: Path) -> None:
     files = unpacked(model_zip(model_in_folder(folder)))
     (folder / "obj.onnx").write_bytes(files["obj.onnx"])
-    assert examine_paths([folder], limits=Limits()).is_usable
+    assert validate_files([folder], limits=Limits()).is_usable
 
 
 def test_an_onnx_file_alone_is_no_copy(folder: Path) -> None:
     files = unpacked(model_zip(model_in_folder(folder)))
     alone = [("obj.onnx", files["obj.onnx"]), ("obj.names", files["obj.names"])]
-    diagnosis = examine(alone, limits=Limits())
+    diagnosis = validate_upload(alone, limits=Limits())
     assert diagnosis.draft is not None
     assert not diagnosis.draft.model.is_darknet

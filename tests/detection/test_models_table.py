@@ -10,7 +10,7 @@ from onnx import TensorProto
 
 from imagebase.detection.darknet.plan import ACTIVATIONS, LAYERS
 from imagebase.detection.onnx.families import FAMILY_NAMES
-from imagebase.detection.validation import Level, examine
+from imagebase.detection.validation import Level, validate_upload
 from imagebase.settings import Limits
 from tests.detection.onnx.onnx_builder import GraphBuilder
 from tests.detection.onnx.onnx_layouts import v8
@@ -106,7 +106,7 @@ def test_what_is_refused_is_refused_with_its_sentence(number: int) -> None:
     what, sentence = rows("Refused")[number]
     build = list(REFUSED.values())[number]
     files = [("m.onnx", build()), ("m.names", b"a\nb\nc\nd\ne\n")]
-    found = examine(files, limits=Limits())
+    found = validate_upload(files, limits=Limits())
     faults = [one.text for one in found.findings if one.level is Level.BAD]
     assert any(sentence in one for one in faults), (what, faults)
     assert not found.is_usable

@@ -15,8 +15,8 @@ from imagebase.annotation import Size
 from imagebase.detection.candidates import select
 from imagebase.detection.detector import load_model
 from imagebase.detection.library import find_model
-from imagebase.detection.onnx.families import read_onnx, recipe_for
-from imagebase.detection.validation import Level, examine_paths, try_out
+from imagebase.detection.onnx.families import adapter_for, read_onnx
+from imagebase.detection.validation import Level, dry_run, validate_files
 from imagebase.detection.validation.dry_run import boxes_of, finding_of
 from imagebase.settings import Limits
 from tests.conftest import SHARED_DATA
@@ -58,10 +58,10 @@ def test_model_gives_its_one_box(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", sorted(set(expected()["models"]) - {BROKEN}))
 def test_doctor_takes_it_and_sees_the_box(name: str, tmp_path: Path) -> None:
-    examined = examine_paths([copied(name, tmp_path)], limits=Limits())
+    examined = validate_files([copied(name, tmp_path)], limits=Limits())
     assert {one.level for one in examined.findings} == {Level.GOOD}
     assert examined.draft is not None
-    tried = try_out(examined.draft.model)
+    tried = dry_run(examined.draft.model)
     boxes = boxes_of(tried, examined.draft.model.labels)
     assert [one.label for one in boxes] == ["c2"]
     assert finding_of(tried, boxes, image="k").level is Level.GOOD
@@ -69,5 +69,5 @@ def test_doctor_takes_it_and_sees_the_box(name: str, tmp_path: Path) -> None:
 
 def test_open_sides_are_fixed_to_the_size_in_the_metadata() -> None:
     model = read_onnx((FOLDER / BROKEN).read_bytes())
-    recipe = recipe_for(model, labels=80)
-    assert (recipe.family, recipe.net_size) == ("yolov8", SIZE)
+    adapter = adapter_for(model, labels=80)
+    assert (adapter.family, adapter.net_size) == ("yolov8", SIZE)

@@ -6,8 +6,12 @@ from pathlib import Path
 
 from imagebase.annotation import Box, Size
 from imagebase.detection.pipeline import ImageSource
-from imagebase.evaluation.arrays import EvaluatedImage, Found, Truth
-from imagebase.evaluation.detection_pass import Pass, parse_contender, run_pass
+from imagebase.evaluation.arrays import EvaluatedImage, Predictions, Truth
+from imagebase.evaluation.detection_pass import (
+    DetectionPass,
+    parse_model_spec,
+    run_pass,
+)
 from imagebase.evaluation.ground_truth import LabelFiles, read_truth, truth_of
 
 DATA = Path(__file__).parents[1] / "data" / "ap_golden"
@@ -37,14 +41,14 @@ def truth(
     )
 
 
-def found(*said: Said, labels: Sequence[str] = ("cat", "dog")) -> Found:
+def found(*said: Said, labels: Sequence[str] = ("cat", "dog")) -> Predictions:
     """Return detections as image, label, corners and confidence."""
-    return Found.of(
+    return Predictions.of(
         [(image, labels.index(label), box, sure) for image, label, box, sure in said]
     )
 
 
-def padilla() -> tuple[Truth, Found]:
+def padilla() -> tuple[Truth, Predictions]:
     """Return the seven images of Padilla's object detection metrics, in .txt files."""
     folder = DATA / "odm_padilla"
     things: list[Thing] = []
@@ -73,11 +77,11 @@ def dev128_labels(shared_data: Path) -> LabelFiles:
 
 
 @cache
-def dev128_pass(shared_data: Path, spec: str) -> Pass:
+def dev128_pass(shared_data: Path, spec: str) -> DetectionPass:
     """Return what a bundled model finds on them."""
     truth = dev128_labels(shared_data).truth
     folder = shared_data / "coco_val_dev128" / "images"
     sources = [
         ImageSource(one.name, (folder / one.name).read_bytes) for one in truth.images
     ]
-    return run_pass(parse_contender(spec), truth, sources)
+    return run_pass(parse_model_spec(spec), truth, sources)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from imagebase.evaluation.arrays import FOUND_IOU, Found, Truth
+from imagebase.evaluation.arrays import FOUND_IOU, Predictions, Truth
 from imagebase.evaluation.label_errors import Sign, Suspect
 from imagebase.geometry import pairwise_iou
 
@@ -88,7 +88,7 @@ def _stray(
             return image, int(truth.label[source]), box
 
 
-def is_known(planted: Planted, found: Found, row: int) -> bool:
+def is_known(planted: Planted, found: Predictions, row: int) -> bool:
     """Say whether a model found the box as it was before, at the confidence in use."""
     truth = planted.before
     rows = (found.image == truth.image[row]) & (found.label == truth.label[row])
@@ -97,7 +97,7 @@ def is_known(planted: Planted, found: Found, row: int) -> bool:
     return bool((overlaps >= FOUND_IOU).any())
 
 
-def is_missed_by_none(planted: Planted, found: Found, name: str) -> bool:
+def is_missed_by_none(planted: Planted, found: Predictions, name: str) -> bool:
     """Say whether an added box has nothing on it, where real ones nearly always have.
 
     Nine of ten real boxes of its size, from half to twice its area, have a candidate.
@@ -114,7 +114,7 @@ def is_missed_by_none(planted: Planted, found: Found, name: str) -> bool:
     )
 
 
-def _has_candidate(truth: Truth, found: Found, row: int) -> bool:
+def _has_candidate(truth: Truth, found: Predictions, row: int) -> bool:
     rows = (found.image == truth.image[row]) & (found.label == truth.label[row])
     overlaps = pairwise_iou(truth.xyxy[row : row + 1], found.xyxy[rows])
     return bool((overlaps >= 0.3).any())

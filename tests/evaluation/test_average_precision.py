@@ -16,7 +16,7 @@ from pycocotools.cocoeval import COCOeval
 from imagebase.annotation import Box
 from imagebase.annotation.areas import Point, Shape, ShapeKind, rectangle
 from imagebase.annotation.coverage import Mask, is_inside, mask_of
-from imagebase.evaluation.arrays import Found, Truth
+from imagebase.evaluation.arrays import Predictions, Truth
 from imagebase.evaluation.average_precision import NAMES, NOTHING, coco_figures
 from imagebase.evaluation.detection_files import read_detections
 from imagebase.evaluation.ground_truth import LabelFiles, read_truth
@@ -34,7 +34,7 @@ SQUARE = (10.0, 10.0, 60.0, 60.0)
 AWAY = (100.0, 100.0, 150.0, 150.0)
 
 
-def golden() -> tuple[LabelFiles, Found]:
+def golden() -> tuple[LabelFiles, Predictions]:
     labels = read_truth(
         DATA / "coco_sample100" / "sampled_gts_bbox_area.json", needs_files=False
     )
@@ -76,7 +76,7 @@ def test_without_the_crowd_it_is_a_false_alarm() -> None:
 
 
 def test_nothing_found_scores_nothing() -> None:
-    figures = coco_figures(truth((0, "cat", SQUARE)), Found.of([]))
+    figures = coco_figures(truth((0, "cat", SQUARE)), Predictions.of([]))
     assert figures["AP"] == 0
     assert figures["AP_small"] is None  # 50 × 50 pixels are medium
     assert figures.per_label["cat"].ap == 0
@@ -127,7 +127,7 @@ def test_pycocotools_agrees_on_our_own_detections(
     assert [ours[name] for name in NAMES] == pytest.approx(theirs, abs=1e-4)
 
 
-def pycocotools_stats(path: Path, labels: LabelFiles, said: Found) -> list[float]:
+def pycocotools_stats(path: Path, labels: LabelFiles, said: Predictions) -> list[float]:
     """Return the twelve figures by the file's own ids, areas and crowd flags."""
     with contextlib.redirect_stdout(io.StringIO()):
         coco = COCO(str(path))
@@ -162,7 +162,7 @@ WEDGE = Shape(ShapeKind.POLYGON, (Point(0, 0), Point(100, 0), Point(0, 180)))
 STROKE = Shape(ShapeKind.BRUSH, (Point(20, 180), Point(180, 30)), 40)
 
 
-def random_scene(seed: int, areas: Sequence[Shape]) -> tuple[Truth, Found]:
+def random_scene(seed: int, areas: Sequence[Shape]) -> tuple[Truth, Predictions]:
     """Return whole-pixel boxes of two labels on five images that have these areas."""
     random = np.random.default_rng(seed)
 

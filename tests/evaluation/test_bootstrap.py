@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from imagebase.evaluation.arrays import Found, Truth
+from imagebase.evaluation.arrays import Predictions, Truth
 from imagebase.evaluation.average_precision import coco_figures
 from imagebase.evaluation.bootstrap import (
     Difference,
@@ -55,7 +55,7 @@ def test_draws_are_always_the_same_and_of_the_same_size() -> None:
     assert (draws(20).sum(axis=1) == 20).all()
 
 
-def half_right(images: int) -> tuple[Truth, Found]:
+def half_right(images: int) -> tuple[Truth, Predictions]:
     """Return a cat on each image, found on every other one."""
     things = truth(*((n, "cat", BOX) for n in range(images)), images=images)
     return things, found(*((n, "cat", BOX, 0.9) for n in range(0, images, 2)))

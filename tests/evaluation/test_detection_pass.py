@@ -11,7 +11,7 @@ from imagebase.errors import UnknownModelError
 from imagebase.evaluation.arrays import Truth
 from imagebase.evaluation.detection_pass import (
     CancelledError,
-    parse_contender,
+    parse_model_spec,
     run_pass,
     selected,
 )
@@ -50,7 +50,9 @@ def test_every_image_is_looked_at_and_measured(pets: str) -> None:
         looked.append(done)
         return True
 
-    done = run_pass(parse_contender(pets), things, sources(things), on_looked=on_looked)
+    done = run_pass(
+        parse_model_spec(pets), things, sources(things), on_looked=on_looked
+    )
     assert looked == [1, 2, 3]
     assert done.spec == pets
     assert done.found.image.tolist() == [0, 1, 2]
@@ -64,7 +66,7 @@ def test_every_image_is_looked_at_and_measured(pets: str) -> None:
 
 def test_labels_that_the_truth_lacks_are_left_out_and_named(pets: str) -> None:
     things = truth((0, "hound", DOG), labels=["hound", "person"])
-    done = run_pass(parse_contender(pets), things, sources(things))
+    done = run_pass(parse_model_spec(pets), things, sources(things))
     assert len(done.found) == 0
     assert "dog" in done.mapping.unmapped
     assert done.mapping.unknown == ("hound",)  # nobody is on the pictures
@@ -73,7 +75,7 @@ def test_labels_that_the_truth_lacks_are_left_out_and_named(pets: str) -> None:
 def test_a_choice_names_them(pets: str) -> None:
     things = truth((0, "hound", DOG), labels=["hound"])
     done = run_pass(
-        parse_contender(pets),
+        parse_model_spec(pets),
         things,
         sources(things),
         choices_for=lambda _: {"dog": "hound"},
@@ -84,7 +86,7 @@ def test_a_choice_names_them(pets: str) -> None:
 
 def test_a_broken_image_is_refused_and_the_others_go_on(pets: str) -> None:
     things = truth((0, "dog", DOG), images=3)
-    done = run_pass(parse_contender(pets), things, sources(things, broken=(1,)))
+    done = run_pass(parse_model_spec(pets), things, sources(things, broken=(1,)))
     assert done.found.image.tolist() == [0, 2]
     assert list(done.refused) == ["1.jpg"]
 
@@ -93,14 +95,14 @@ def test_cancelling_stops_at_once(pets: str) -> None:
     things = truth((0, "dog", DOG), images=3)
     with pytest.raises(CancelledError):
         run_pass(
-            parse_contender(pets), things, sources(things), on_looked=lambda _: False
+            parse_model_spec(pets), things, sources(things), on_looked=lambda _: False
         )
 
 
 def test_unknown_model() -> None:
     things = truth((0, "dog", DOG))
     with pytest.raises(UnknownModelError):
-        run_pass(parse_contender("nobody"), things, sources(things))
+        run_pass(parse_model_spec("nobody"), things, sources(things))
 
 
 def test_a_pass_keeps_what_is_hardly_there_and_a_hundred_at_most() -> None:

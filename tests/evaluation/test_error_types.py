@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from imagebase.evaluation.arrays import Found, Truth
+from imagebase.evaluation.arrays import Predictions, Truth
 from imagebase.evaluation.curves import judged, point
-from imagebase.evaluation.error_types import Fate, Verdicts, verdicts
+from imagebase.evaluation.error_types import Outcome, Outcomes, outcomes
 from imagebase.evaluation.matching import match
 from tests.evaluation.builders import found, padilla, truth
 
@@ -15,14 +15,14 @@ B = (100.0, 100.0, 150.0, 150.0)
 EMPTY_PLACE = (70.0, 150.0, 90.0, 190.0)
 
 
-def told(things: Truth, said: Found, *, threshold: float = 0.25) -> Verdicts:
-    return verdicts(things, said, match(things, said), threshold=threshold)
+def told(things: Truth, said: Predictions, *, threshold: float = 0.25) -> Outcomes:
+    return outcomes(things, said, match(things, said), threshold=threshold)
 
 
-def fates(result: Verdicts) -> list[tuple[Fate, float]]:
+def mistakes(result: Outcomes) -> list[tuple[Outcome, float]]:
     return [
         (
-            one.fate,
+            one.outcome,
             0.0 if one.found is None else float(result.found.confidence[one.found]),
         )
         for one in result.mistakes()
@@ -32,7 +32,7 @@ def fates(result: Verdicts) -> list[tuple[Fate, float]]:
 def test_right_ones_are_no_mistakes() -> None:
     result = told(truth((0, "cat", A)), found((0, "cat", A, 0.9)))
     assert result.mistakes() == []
-    assert result.count(Fate.RIGHT) == 1
+    assert result.count(Outcome.RIGHT) == 1
     assert result.confusion().tolist() == [[1, 0, 0], [0, 0, 0], [0, 0, 0]]
 
 
@@ -46,11 +46,11 @@ def test_each_kind_of_mistake() -> None:
         (1, "dog", EMPTY_PLACE, 0.1),  # below the threshold
     )
     result = told(things, said)
-    assert set(fates(result)) == {
-        (Fate.MIX_UP, 0.8),
-        (Fate.FALSE_ALARM, 0.7),
-        (Fate.LOOSE, 0.6),
-        (Fate.MISSED, 0.0),
+    assert set(mistakes(result)) == {
+        (Outcome.MIX_UP, 0.8),
+        (Outcome.FALSE_ALARM, 0.7),
+        (Outcome.LOOSE, 0.6),
+        (Outcome.MISSED, 0.0),
     }
     # rows: cat, dog, background; columns: said to be cat, dog, background
     assert result.confusion().tolist() == [[0, 1, 1], [0, 1, 1], [2, 0, 0]]
@@ -63,12 +63,12 @@ def test_cells_lead_to_their_images() -> None:
     said = found((0, "cat", A, 0.9), (1, "dog", A, 0.8))
     result = told(things, said)
 
-    def cell(actual: int, said: int) -> list[tuple[Fate, int]]:
-        return [(one.fate, one.image) for one in result.of_cell(actual, said)]
+    def cell(actual: int, said: int) -> list[tuple[Outcome, int]]:
+        return [(one.outcome, one.image) for one in result.of_cell(actual, said)]
 
-    assert cell(0, 0) == [(Fate.RIGHT, 0)]
-    assert cell(0, 1) == [(Fate.MIX_UP, 1)]
-    assert cell(1, 2) == [(Fate.MISSED, 2)]
+    assert cell(0, 0) == [(Outcome.RIGHT, 0)]
+    assert cell(0, 1) == [(Outcome.MIX_UP, 1)]
+    assert cell(1, 2) == [(Outcome.MISSED, 2)]
     assert cell(2, 0) == []
 
 
@@ -84,9 +84,9 @@ def test_every_cell_leads_to_as_much_as_it_counts() -> None:
 def test_an_object_is_given_once() -> None:
     """The second box on one cat is a false alarm, not a mix-up with the cat itself."""
     said = found((0, "cat", A, 0.9), (0, "cat", A, 0.8), (0, "dog", A, 0.7))
-    assert fates(told(truth((0, "cat", A)), said)) == [
-        (Fate.FALSE_ALARM, 0.8),
-        (Fate.FALSE_ALARM, 0.7),
+    assert mistakes(told(truth((0, "cat", A)), said)) == [
+        (Outcome.FALSE_ALARM, 0.8),
+        (Outcome.FALSE_ALARM, 0.7),
     ]
 
 
@@ -98,7 +98,7 @@ def test_a_detection_in_a_crowd_is_neither() -> None:
 
 def test_the_worst_misses_are_the_largest() -> None:
     small = (0.0, 0.0, 5.0, 5.0)
-    result = told(truth((0, "cat", small), (0, "dog", B)), Found.of([]))
+    result = told(truth((0, "cat", small), (0, "dog", B)), Predictions.of([]))
     assert [one.object for one in result.mistakes()] == [1, 0]
 
 
@@ -106,7 +106,7 @@ def test_the_worst_misses_are_the_largest() -> None:
 def test_confusion_counts_what_the_point_counts(threshold: float) -> None:
     things, said = padilla()
     matching = match(things, said)
-    result = verdicts(things, said, matching, threshold=threshold)
+    result = outcomes(things, said, matching, threshold=threshold)
     at = point(judged(things, said, matching), threshold=threshold)
     counts = result.confusion()
     assert np.trace(counts) == at.right

@@ -65,7 +65,7 @@ def test_coco_with_areas_and_crowds(tmp_path: Path) -> None:
     assert truth.area.tolist() == [600, 2500]
     assert truth.is_crowd.tolist() == [False, True]
     assert truth.boxes == 1
-    assert labels.left_out == ()
+    assert labels.not_judged == ()
 
 
 def test_a_box_over_the_edge_is_judged_as_it_was_written(tmp_path: Path) -> None:
@@ -86,7 +86,7 @@ def test_only_images_that_are_there_are_judged(tmp_path: Path) -> None:
     )
     assert labels.files == ("photos/A.JPG",)
     assert [one.name for one in labels.truth.images] == ["a.jpg"]
-    assert labels.left_out == (("b.jpg", "there is no image of this name"),)
+    assert labels.not_judged == (("b.jpg", "there is no image of this name"),)
 
 
 def test_boxes_follow_an_image_that_was_made_smaller(tmp_path: Path) -> None:
@@ -97,8 +97,8 @@ def test_boxes_follow_an_image_that_was_made_smaller(tmp_path: Path) -> None:
     assert labels.truth.xyxy[0].tolist() == [5, 10, 20, 30]
     assert [one.what for one in labels.changed] == ["a.jpg", "b.jpg"]
     turned = given({"a.jpg": Size(80, 100), "b.jpg": Size(100, 80)})
-    left_out = read_truth(path, images=turned).left_out
-    assert [one.what for one in left_out] == ["a.jpg"]
+    not_judged = read_truth(path, images=turned).not_judged
+    assert [one.what for one in not_judged] == ["a.jpg"]
 
 
 def test_boxes_turn_with_an_image_that_exif_turns(tmp_path: Path) -> None:

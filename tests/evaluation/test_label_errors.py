@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from imagebase.annotation.areas import Point, Shape, ShapeKind
-from imagebase.evaluation.arrays import Found
+from imagebase.evaluation.arrays import Predictions
 from imagebase.evaluation.label_errors import Sign, label_errors
 from tests.evaluation.builders import dev128_labels, dev128_pass, found, truth
 from tests.evaluation.planting import (
@@ -90,7 +90,7 @@ def test_models_that_agree_weigh_more_and_name_a_thing_once() -> None:
     here = found((0, "dog", B, 0.8))
     (alone,) = label_errors(truth(), [here])
     (both,) = label_errors(truth(), [here, found((0, "dog", B, 0.7))])
-    (half,) = label_errors(truth(), [here, Found.of([])])
+    (half,) = label_errors(truth(), [here, Predictions.of([])])
     assert both.score > half.score
     assert half.score == pytest.approx(alone.score / 2)
 

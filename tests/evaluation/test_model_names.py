@@ -4,32 +4,32 @@ import pytest
 
 from imagebase.detection.label_mapping import map_labels
 from imagebase.errors import EvaluationError
-from imagebase.evaluation.detection_pass import Contender, parse_contender
+from imagebase.evaluation.detection_pass import ModelSpec, parse_model_spec
 
 
 @pytest.mark.parametrize(
     ("spec", "expected"),
     [
-        ("a", Contender("a", ("a",))),
-        ("a@608", Contender("a@608", ("a",), 608)),
-        ("a+accurate", Contender("a+accurate", ("a",), is_accurate=True)),
-        ("a+f32", Contender("a+f32", ("a",), precision="f32")),
+        ("a", ModelSpec("a", ("a",))),
+        ("a@608", ModelSpec("a@608", ("a",), 608)),
+        ("a+accurate", ModelSpec("a+accurate", ("a",), is_accurate=True)),
+        ("a+f32", ModelSpec("a+f32", ("a",), precision="f32")),
         (
             "a@320+accurate+bf16",
-            Contender("a@320+accurate+bf16", ("a",), 320, True, "bf16"),
+            ModelSpec("a@320+accurate+bf16", ("a",), 320, True, "bf16"),
         ),
-        ("a+bf16+accurate", Contender("a+bf16+accurate", ("a",), None, True, "bf16")),
+        ("a+bf16+accurate", ModelSpec("a+bf16+accurate", ("a",), None, True, "bf16")),
         (
             "me@home/c++/m.onnx",
-            Contender("me@home/c++/m.onnx", ("me@home/c++/m.onnx",)),
+            ModelSpec("me@home/c++/m.onnx", ("me@home/c++/m.onnx",)),
         ),
-        (" a ", Contender("a", ("a",))),
-        ("a&b+accurate", Contender("a&b+accurate", ("a", "b"), is_accurate=True)),
+        (" a ", ModelSpec("a", ("a",))),
+        ("a&b+accurate", ModelSpec("a&b+accurate", ("a", "b"), is_accurate=True)),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_spec(spec: str, expected: Contender) -> None:
-    assert parse_contender(spec) == expected
+def test_spec(spec: str, expected: ModelSpec) -> None:
+    assert parse_model_spec(spec) == expected
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_spec(spec: str, expected: Contender) -> None:
 )
 def test_spec_that_cannot_be(spec: str, says: str) -> None:
     with pytest.raises(EvaluationError, match=says):
-        parse_contender(spec)
+        parse_model_spec(spec)
 
 
 def test_labels_are_mapped_by_choice_name_and_synonym() -> None:

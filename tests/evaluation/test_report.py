@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from imagebase.detection.label_mapping import LabelMapping
-from imagebase.evaluation.arrays import Found, Truth
+from imagebase.evaluation.arrays import Predictions, Truth
 from imagebase.evaluation.average_precision import NAMES
-from imagebase.evaluation.comparison import Standing, image_changes, stand
-from imagebase.evaluation.detection_pass import Cost, Pass
+from imagebase.evaluation.comparison import ModelResult, image_changes, judge_models
+from imagebase.evaluation.detection_pass import Cost, DetectionPass
 from imagebase.evaluation.figures import (
     label_rows,
     model_rows,
@@ -20,7 +20,7 @@ from imagebase.evaluation.figures import (
     signed,
     summary_sentences,
 )
-from imagebase.evaluation.report import About, report
+from imagebase.evaluation.report import ReportHeader, report
 from imagebase.evaluation.storage import metrics
 from imagebase.images.decode import RgbArray
 from tests.evaluation.builders import found, truth
@@ -30,18 +30,20 @@ B = (100.0, 100.0, 150.0, 150.0)
 EVIL = "<script>alert(1)</script>"
 
 
-def passed(spec: str, said: Found, mapping: LabelMapping | None = None) -> Pass:
+def passed(
+    spec: str, said: Predictions, mapping: LabelMapping | None = None
+) -> DetectionPass:
     known = mapping or LabelMapping({"cat": "cat"}, (), ())
-    return Pass(spec, f"{spec}-1", said, known, Cost(20.0, 0.5, 9_000_000), {})
+    return DetectionPass(spec, f"{spec}-1", said, known, Cost(20.0, 0.5, 9_000_000), {})
 
 
-def two(labels: tuple[str, str] = ("cat", "dog")) -> list[Standing]:
+def two(labels: tuple[str, str] = ("cat", "dog")) -> list[ModelResult]:
     """Return a model that is right on both images, and one that mixes up the second."""
     cat, dog = labels
     things = truth((0, cat, A), (1, dog, B), images=2, labels=labels)
     good = found((0, cat, A, 0.9), (1, dog, B, 0.8), labels=labels)
     bad = found((0, cat, A, 0.9), (1, cat, B, 0.8), labels=labels)
-    return stand(things, [passed("good", good), passed("bad", bad)])
+    return judge_models(things, [passed("good", good), passed("bad", bad)])
 
 
 def grey(image: int) -> RgbArray:
@@ -71,8 +73,8 @@ def test_metrics_have_what_the_command_promises() -> None:
 def test_metrics_of_another_programs_detections_have_no_speed() -> None:
     things = truth((0, "cat", A))
     said = found((0, "cat", A, 0.9))
-    theirs = Pass("x", "x", said, LabelMapping({}, (), ()), None, {})
-    assert metrics(stand(things, [theirs]))["x"]["images_per_second"] is None
+    theirs = DetectionPass("x", "x", said, LabelMapping({}, (), ()), None, {})
+    assert metrics(judge_models(things, [theirs]))["x"]["images_per_second"] is None
 
 
 class _Checker(HTMLParser):
@@ -95,7 +97,7 @@ def checked(text: str) -> _Checker:
 
 
 def test_report_fetches_nothing_and_runs_nothing() -> None:
-    text = report(About("Title", "today"), two(), grey)
+    text = report(ReportHeader("Title", "today"), two(), grey)
     checker = checked(text)
     assert "script" not in checker.tags
     assert "link" not in checker.tags
@@ -105,29 +107,29 @@ def test_report_fetches_nothing_and_runs_nothing() -> None:
 
 
 def test_report_shows_names_as_text() -> None:
-    standings = two((EVIL, "dog"))
+    results = two((EVIL, "dog"))
     unmapped = LabelMapping({}, (EVIL,), ())
-    truth_of = standings[0].truth
-    more = stand(truth_of, [passed(EVIL, standings[0].passed.found, unmapped)])
-    text = report(About(EVIL, EVIL, (EVIL,)), [*standings, *more], grey)
+    truth_of = results[0].truth
+    more = judge_models(truth_of, [passed(EVIL, results[0].passed.found, unmapped)])
+    text = report(ReportHeader(EVIL, EVIL, (EVIL,)), [*results, *more], grey)
     assert EVIL not in text
     assert "script" not in checked(text).tags
     assert "&lt;script&gt;" in text
 
 
 def test_report_tells_what_went_wrong_in_words() -> None:
-    text = report(About("Title", "today"), two(), grey)
+    text = report(ReportHeader("Title", "today"), two(), grey)
     assert "mix-up: dog taken for cat 80 %" in text
     assert "Only 2 images" in text
 
 
 def test_report_has_the_tables_of_the_page() -> None:
-    standings = two()
-    text = report(About("Title", "today"), standings, grey)
-    cells = {cell for row in model_rows(standings) for cell in row.values()}
+    results = two()
+    text = report(ReportHeader("Title", "today"), results, grey)
+    cells = {cell for row in model_rows(results) for cell in row.values()}
     assert len(cells) > 5
     assert {cell for cell in cells if f"<td>{cell}</td>" not in text} == set()
-    assert all(f"<td>{row['label']}</td>" in text for row in label_rows(standings[1]))
+    assert all(f"<td>{row['label']}</td>" in text for row in label_rows(results[1]))
 
 
 def test_summary_names_the_best_model_and_the_clicks_without_one() -> None:
@@ -139,7 +141,7 @@ def test_summary_names_the_best_model_and_the_clicks_without_one() -> None:
 
 def test_notes_leave_out_labels_that_nobody_asked_about() -> None:
     mapping = LabelMapping({"aeroplane": "cat"}, ("boat",), ("dog",))
-    (one,) = stand(
+    (one,) = judge_models(
         truth((0, "cat", A)), [passed("m", found((0, "cat", A, 0.9)), mapping)]
     )
     notes = " ".join(notes_about(one))
@@ -148,7 +150,9 @@ def test_notes_leave_out_labels_that_nobody_asked_about() -> None:
 
 
 def test_report_without_pictures_is_whole() -> None:
-    assert "<figure>" not in report(About("Title", "today"), two(), lambda _: None)
+    assert "<figure>" not in report(
+        ReportHeader("Title", "today"), two(), lambda _: None
+    )
 
 
 @pytest.mark.parametrize(
@@ -174,7 +178,7 @@ def test_images_that_got_better_and_worse() -> None:
 def test_only_images_that_both_judged_are_compared() -> None:
     good, bad = two()
     part: Truth = bad.truth.only([0])
-    first = stand(part, [passed("bad", bad.passed.found.only([0], of=2))])
+    first = judge_models(part, [passed("bad", bad.passed.found.only([0], of=2))])
     assert image_changes(first[0], good) == []
 
 

@@ -19,7 +19,7 @@ from imagebase.images.scan import (
     scan_source,
     unpack_uploads,
 )
-from imagebase.images.skipped_files import PassedOver
+from imagebase.images.skipped_files import SkippedFiles
 from imagebase.settings import SAMPLES_FOLDER, Limits
 from tests.shut_folders import make_shut_folder
 
@@ -39,7 +39,7 @@ def unpacked(
     name: str, data: bytes, limits: Limits = LIMITS
 ) -> tuple[list[str], list[Refused], list[str]]:
     """Return names taken, what was refused, and names ignored."""
-    over = PassedOver()
+    over = SkippedFiles()
     found = list(unpack_uploads([(name, data)], limits, passed_over=over))
     taken = [one.file_name for one in found if isinstance(one, Incoming)]
     return taken, [one for one in found if isinstance(one, Refused)], over.files
@@ -158,7 +158,7 @@ FOUND = ["a/b/c.tif", "a/z.PNG", "b.jpg"]
 
 
 def scanned(source: str | Path) -> tuple[list[str], list[str]]:
-    over = PassedOver()
+    over = SkippedFiles()
     files = list(scan_source(source, LIMITS, passed_over=over))
     for one in files:
         if not one.name.endswith(".zip"):

@@ -15,7 +15,7 @@ from imagebase.formats.registry import read
 from imagebase.formats.trees import image_names
 from imagebase.images.decode import encode_png
 from imagebase.images.scan import Incoming, unpack_uploads
-from imagebase.images.skipped_files import NO_SUFFIX, PassedOver
+from imagebase.images.skipped_files import NO_SUFFIX, SkippedFiles
 from imagebase.ingest.label_files import DroppedFiles, keep_files
 from imagebase.settings import Limits
 from imagebase.training.sources import from_label_files
@@ -135,7 +135,7 @@ def test_earlier_export_in_a_dropped_folder_or_zip_is_passed_over(
         for name, data in folder:
             archive.writestr(name, data)
     for files in (folder, [("photos.zip", zipped.getvalue())]):
-        over = PassedOver()
+        over = SkippedFiles()
         found = list(unpack_uploads(files, Limits(), passed_over=over))
         assert all(isinstance(one, Incoming) for one in found)
         names = sorted(one.file_name for one in found)

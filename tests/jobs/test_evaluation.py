@@ -8,9 +8,9 @@ import pytest
 
 from imagebase.annotation import Annotation, Box, ImageRecord, ReviewStatus, Source
 from imagebase.detection.library import library_of
-from imagebase.detection.validation import examine_paths, keep
+from imagebase.detection.validation import keep, validate_files
 from imagebase.errors import EvaluationError
-from imagebase.evaluation.comparison import stand
+from imagebase.evaluation.comparison import judge_models
 from imagebase.evaluation.storage import KEPT, RunFolder
 from imagebase.jobs.evaluation import delete_evaluations, kept_runs
 from imagebase.settings import Limits, settings
@@ -58,10 +58,10 @@ def test_approved_images_are_judged_and_the_run_is_kept(
     assert [one.image_id for one in run.truth.images] == [
         one.image_id for one in approved
     ]
-    (standing,) = stand(run.truth, run.passes)
-    at = standing.point()
+    (result,) = judge_models(run.truth, run.passes)
+    at = result.point()
     assert (at.right, at.wrong, at.missed) == (1, 1, 0)
-    assert info.figures[pets] == pytest.approx(standing.figures["AP"])
+    assert info.figures[pets] == pytest.approx(result.figures["AP"])
     assert run.truth.box_ids == (approved[0].annotations[0].annotation_id,)
 
 
@@ -75,7 +75,7 @@ def test_how_an_added_model_fared_is_on_its_card(
 ) -> None:
     monkeypatch.setenv("IMAGEBASE_HOME", str(tmp_path / "home"))
     settings.cache_clear()
-    draft = examine_paths([Path(pets)], limits=Limits()).draft
+    draft = validate_files([Path(pets)], limits=Limits()).draft
     assert draft is not None
     library = library_of(scope.owner_id)
     keep(draft, library, name="Pets", who="ann", trial=None, limits=Limits())
@@ -103,8 +103,8 @@ def test_a_correction_shows_in_the_next_run(
     after, before = kept_runs(scope).runs()
     first = kept_runs(scope).load(before.run_id)
     second = kept_runs(scope).load(after.run_id)
-    assert stand(first.truth, first.passes)[0].point().right == 1
-    assert stand(second.truth, second.passes)[0].point().right == 2
+    assert judge_models(first.truth, first.passes)[0].point().right == 1
+    assert judge_models(second.truth, second.passes)[0].point().right == 2
     assert before.version != store.version(scope)
 
 
@@ -123,7 +123,7 @@ def test_what_a_person_calls_the_models_labels(
     second = run_job("evaluate", models=[pets], images="approved")
     run = kept_runs(scope).load((second.result or {})["run_id"])
     assert run.passes[0].mapping.names["dog"] == "hound"
-    assert stand(run.truth, run.passes)[0].point().right == 1
+    assert judge_models(run.truth, run.passes)[0].point().right == 1
 
 
 def test_edited_images_count_where_that_is_asked(

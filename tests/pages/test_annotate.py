@@ -5,7 +5,7 @@ from typing import Any
 
 from imagebase.annotation import Box, ReviewStatus, Source
 from imagebase.annotation.areas import rectangle
-from imagebase.detection.factory import ModelConfig, shared_looker
+from imagebase.detection.factory import ModelConfig, configured_detector
 from imagebase.store import JobState
 from tests.app_fixtures import Tab, add_photographs, records, store, the_scope
 
@@ -117,7 +117,7 @@ def label_rows(tab: Tab) -> list[dict[Hashable, Any]]:
 
 
 def model_id() -> str:
-    return shared_looker(ModelConfig(("yolov4-tiny",))).model_id
+    return configured_detector(ModelConfig(("yolov4-tiny",))).model_id
 
 
 def test_learned_thresholds_are_what_the_page_begins_with(filled: Tab) -> None:

@@ -8,7 +8,7 @@ import pytest
 from streamlit.testing.v1.element_tree import TextInput
 
 from imagebase.annotation import Annotation, Box, ReviewStatus
-from imagebase.evaluation.detection_pass import Pass
+from imagebase.evaluation.detection_pass import DetectionPass
 from imagebase.evaluation.storage import Run
 from imagebase.jobs.evaluation import kept_runs
 from imagebase.jobs.temporary_files import exports_folder
@@ -268,7 +268,9 @@ def test_names_are_shown_as_they_are(judged: Tab) -> None:
     (info,) = runs.runs()
     kept = runs.load(info.run_id)
     evil = "a_b*c*[x](http://y)"
-    passes: tuple[Pass, ...] = tuple(replace(one, spec=evil) for one in kept.passes)
+    passes: tuple[DetectionPass, ...] = tuple(
+        replace(one, spec=evil) for one in kept.passes
+    )
     newer = replace(info, run_id="newer", specs=(evil, evil))
     runs.save(
         replace(newer, made_at=info.made_at.replace(year=info.made_at.year + 1)),

@@ -3,7 +3,7 @@
 import pytest
 
 from imagebase.annotation import Annotation, Box, Source
-from imagebase.detection.factory import ModelConfig, shared_looker
+from imagebase.detection.factory import ModelConfig, configured_detector
 from imagebase.editing.records import approve, delete_annotations
 from imagebase.store import JobInfo, JobState
 from imagebase.ui import services
@@ -25,7 +25,7 @@ LEAST = 0.6
 
 
 def model_id() -> str:
-    return shared_looker(SMALL).model_id
+    return configured_detector(SMALL).model_id
 
 
 def run_job(kind: str, setup: ModelConfig, **rule: float) -> JobInfo:

@@ -8,7 +8,7 @@ from streamlit.dataframe_util import convert_arrow_bytes_to_pandas_df
 from imagebase.annotation import Annotation, Box
 from imagebase.detection.candidate_pool import CandidatePool
 from imagebase.detection.candidates import unpack
-from imagebase.detection.factory import ACCURATE, ModelConfig, shared_looker
+from imagebase.detection.factory import ACCURATE, ModelConfig, configured_detector
 from imagebase.detection.library import library_of
 from imagebase.detection.selection_rule import SelectionRule, by_doubt, select_all
 from imagebase.editing.records import approve, reject
@@ -76,7 +76,7 @@ def runs() -> int:
 
 def most_doubtful_first(setup: ModelConfig) -> list[str]:
     """Return the images by the least certain box that a model's answers come to."""
-    looker = shared_looker(setup)
+    looker = configured_detector(setup)
     packed = store().candidates(the_scope(), candidates_key(looker))
     pool = CandidatePool.of({one: unpack(blob) for one, blob in packed.items()})
     rule = SelectionRule(confidence_threshold=0.25, nms_threshold=0.45)

@@ -31,7 +31,7 @@ SURE: Final = 0.25
 _MOST_SCORE: Final = 1.01
 
 
-class Evidence(IntEnum):
+class Likelihood(IntEnum):
     """What speaks for a way of reading a model's outputs.
 
     UNLIKELY: only where a person says so. POSSIBLE: a person is offered it. FITS: the
@@ -65,7 +65,7 @@ class Adapter:
     prepare: Prepare
     decode: Decode
     needs_f32: bool = False
-    evidence: Evidence = Evidence.FITS
+    likelihood: Likelihood = Likelihood.FITS
     doubt: str = ""
 
 
@@ -118,7 +118,7 @@ def strides_for(net_size: Size, cells: int) -> tuple[int, ...]:
 
 
 def expect_shape(values: FloatBlob, *shape: int) -> None:
-    """Check what a run gave against its recipe; -1 stands for any number.
+    """Check the shape of an output; -1 stands for any number.
 
     Raises:
         ModelLoadError: it has another shape.

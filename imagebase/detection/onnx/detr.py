@@ -17,8 +17,8 @@ from imagebase.detection.candidates import Candidates
 from imagebase.detection.darknet.heads import logistic
 from imagebase.detection.onnx.adapter import (
     Adapter,
-    Evidence,
     FloatBlob,
+    Likelihood,
     Prepare,
     check_parts,
     check_pixels,
@@ -60,9 +60,9 @@ def recognise(model: OnnxModel, net_size: Size, labels: int | None) -> list[Adap
         *_rtdetr(model, net_size),
         *_rfdetr(model, net_size, labels),
         *(
-            recipe
+            adapter
             for outputs in _TRANSFORMERS_OUTPUTS
-            for recipe in _transformers(model, net_size, labels, outputs)
+            for adapter in _transformers(model, net_size, labels, outputs)
         ),
     ]
 
@@ -71,10 +71,10 @@ def _rtdetr(model: OnnxModel, net_size: Size) -> list[Adapter]:
     if _SIZES not in asks_for_size(model) or set(model.outputs) != {*_RTDETR_OUTPUTS}:
         return []
     decode = partial(_decode_rtdetr, net_size=net_size)
-    readings: tuple[tuple[str, Prepare, Evidence], ...] = (
-        (RTDETR, stretched, Evidence.NAMED),
+    readings: tuple[tuple[str, Prepare, Likelihood], ...] = (
+        (RTDETR, stretched, Likelihood.NAMED),
         # DEIMv2 with a DINOv3 inside; nothing in its outputs says so.
-        (RTDETR_NORMALISED, normalised, Evidence.POSSIBLE),
+        (RTDETR_NORMALISED, normalised, Likelihood.POSSIBLE),
     )
     return [
         Adapter(
@@ -85,9 +85,9 @@ def _rtdetr(model: OnnxModel, net_size: Size) -> list[Adapter]:
             prepare=prepare,
             decode=decode,
             needs_f32=True,
-            evidence=evidence,
+            likelihood=likelihood,
         )
-        for family, prepare, evidence in readings
+        for family, prepare, likelihood in readings
     ]
 
 
@@ -123,7 +123,7 @@ def _rfdetr(model: OnnxModel, net_size: Size, labels: int | None) -> list[Adapte
             prepare=normalised,
             decode=partial(_decode_sigmoid, labels=labels),
             needs_f32=True,
-            evidence=Evidence.NAMED,
+            likelihood=Likelihood.NAMED,
         )
     ]
 
@@ -143,7 +143,7 @@ def _transformers(
         prepare=stretched,
         decode=partial(_decode_sigmoid, labels=labels),
         needs_f32=True,
-        evidence=Evidence.NAMED,
+        likelihood=Likelihood.NAMED,
     )
     softmax = Adapter(
         family=SOFTMAX,
@@ -153,7 +153,7 @@ def _transformers(
         prepare=normalised,
         decode=partial(_decode_softmax, labels=labels),
         needs_f32=True,
-        evidence=Evidence.NAMED,
+        likelihood=Likelihood.NAMED,
     )
     return [sigmoid, softmax]
 

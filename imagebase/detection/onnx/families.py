@@ -12,7 +12,7 @@ from imagebase.detection.onnx import (
     ultralytics,
     yolox,
 )
-from imagebase.detection.onnx.adapter import Adapter, Evidence
+from imagebase.detection.onnx.adapter import Adapter, Likelihood
 from imagebase.detection.onnx.file_info import (
     OnnxModel,
     TensorShape,
@@ -30,11 +30,11 @@ __all__ = [
     "FAMILY_NAMES",
     "Adapter",
     "OnnxModel",
+    "adapter_for",
     "families_of",
     "labels_of",
-    "possible_recipes",
+    "possible_adapters",
     "read_onnx",
-    "recipe_for",
 ]
 
 FAMILY_NAMES: Final[Mapping[str, str]] = {
@@ -76,7 +76,7 @@ _RECOGNISE: Final[Sequence[_Recognise]] = (
 _OF_BYTES: Final = frozenset({plain_outputs.YOLO_NAS, plain_outputs.YOLO_NAS_ROWS})
 
 
-def possible_recipes(
+def possible_adapters(
     model: OnnxModel, *, labels: int | None = None, side: int | None = None
 ) -> list[Adapter]:
     """Return every way a model may be read, the likeliest first; never none.
@@ -100,18 +100,18 @@ def possible_recipes(
         groups = [[one for one in g if one.family in _OF_BYTES] for g in groups]
     fitting = [[one for one in group if _fits(one, labels)] for group in groups]
     groups = fitting if any(fitting) else groups
-    groups.sort(key=lambda group: -max((one.evidence for one in group), default=0))
+    groups.sort(key=lambda group: -max((one.likelihood for one in group), default=0))
     found = [one for group in groups for one in group]
     if not found:
         raise ModelLoadError(_unknown(model))
     return found
 
 
-def _fits(recipe: Adapter, labels: int | None) -> bool:
-    return bool(labels) and recipe.classes in {None, labels}
+def _fits(adapter: Adapter, labels: int | None) -> bool:
+    return bool(labels) and adapter.classes in {None, labels}
 
 
-def recipe_for(
+def adapter_for(
     model: OnnxModel,
     *,
     labels: int | None = None,
@@ -130,9 +130,9 @@ def recipe_for(
         ModelLoadError: no family knows it; the message has the outputs' shapes.
         AmbiguousModelError: more than one does, and nobody said which.
     """
-    found = possible_recipes(model, labels=labels, side=side)
+    found = possible_adapters(model, labels=labels, side=side)
     if family is not None:
-        known = [*found, *possible_recipes(model, side=side)]
+        known = [*found, *possible_adapters(model, side=side)]
         chosen = [one for one in known if one.family == family]
         if not chosen:
             raise ModelLoadError(
@@ -140,8 +140,8 @@ def recipe_for(
                 f"{', '.join(one.family for one in found)}."
             )
         return chosen[0]
-    most = max(one.evidence for one in found)
-    likely = [one for one in found if one.evidence == most]
+    most = max(one.likelihood for one in found)
+    likely = [one for one in found if one.likelihood == most]
     if len(likely) > 1:
         families = families_of(found)
         raise AmbiguousModelError(
@@ -152,10 +152,10 @@ def recipe_for(
     return likely[0]
 
 
-def families_of(recipes: Sequence[Adapter]) -> tuple[str, ...]:
+def families_of(adapters: Sequence[Adapter]) -> tuple[str, ...]:
     """Return the families that a person is offered, the likeliest first."""
-    offered = [one for one in recipes if one.evidence > Evidence.UNLIKELY]
-    return tuple(one.family for one in offered or recipes)
+    offered = [one for one in adapters if one.likelihood > Likelihood.UNLIKELY]
+    return tuple(one.family for one in offered or adapters)
 
 
 def _unknown(model: OnnxModel) -> str:

@@ -138,7 +138,7 @@ def with_size(content: bytes, size: Size) -> bytes:
     return bytes(model.SerializeToString())
 
 
-def for_one_picture(
+def for_one_image(
     content: bytes, model: OnnxModel, size: Size, *, outputs: Collection[str]
 ) -> bytes:
     """Return an ONNX file whose one input is a float32 picture of this size.

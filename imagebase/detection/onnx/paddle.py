@@ -14,8 +14,8 @@ from imagebase.detection.candidates import Candidates
 from imagebase.detection.onnx.adapter import (
     Adapter,
     Decode,
-    Evidence,
     FloatBlob,
+    Likelihood,
     Prepare,
     check_pixels,
     every_class,
@@ -49,9 +49,9 @@ def recognise(model: OnnxModel, net_size: Size, labels: int | None) -> list[Adap
         return []
     outputs, classes, decode = reading
     doubt = "" if _RTDETR_OPERATION in model.operations else _DOUBT
-    ways: tuple[tuple[str, Prepare, Evidence, str], ...] = (
-        (PLUS, stretched, Evidence.FITS, doubt),
-        (NORMALISED, normalised, Evidence.POSSIBLE, ""),
+    ways: tuple[tuple[str, Prepare, Likelihood, str], ...] = (
+        (PLUS, stretched, Likelihood.FITS, doubt),
+        (NORMALISED, normalised, Likelihood.POSSIBLE, ""),
     )
     return [
         Adapter(
@@ -62,10 +62,10 @@ def recognise(model: OnnxModel, net_size: Size, labels: int | None) -> list[Adap
             prepare=prepare,
             decode=decode,
             needs_f32=True,
-            evidence=evidence,
+            likelihood=likelihood,
             doubt=why,
         )
-        for family, prepare, evidence, why in ways
+        for family, prepare, likelihood, why in ways
     ]
 
 

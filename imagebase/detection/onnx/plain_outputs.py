@@ -12,8 +12,8 @@ from imagebase.detection.candidates import Candidates
 from imagebase.detection.onnx.adapter import (
     Adapter,
     Decode,
-    Evidence,
     FloatBlob,
+    Likelihood,
     Prepare,
     check_corners,
     check_parts,
@@ -111,7 +111,7 @@ def _yolo_or_nas(
         prepare=yolo_nas_prepare(model),
         decode=nas,
         needs_f32=True,
-        evidence=Evidence.NAMED if is_nas else Evidence.POSSIBLE,
+        likelihood=Likelihood.NAMED if is_nas else Likelihood.POSSIBLE,
     )
     if is_nas:
         return [theirs]
@@ -228,7 +228,7 @@ def _yolov4(model: OnnxModel, net_size: Size) -> list[Adapter]:
             prepare=stretched,
             decode=_decode_yolov4,
             needs_f32=True,
-            evidence=Evidence.NAMED,
+            likelihood=Likelihood.NAMED,
         )
     ]
 
@@ -264,7 +264,7 @@ def _apart(model: OnnxModel, net_size: Size, labels: int | None) -> list[Adapter
         prepare=yolo_nas_prepare(model),
         decode=decode,
         needs_f32=True,
-        evidence=Evidence.NAMED if is_named else Evidence.FITS,
+        likelihood=Likelihood.NAMED if is_named else Likelihood.FITS,
         doubt="" if is_named else _DOUBT,
     )
     return [yolo_nas, *generic]
@@ -351,7 +351,7 @@ def _generic(
             prepare=prepare,
             decode=decode,
             needs_f32=True,
-            evidence=Evidence.POSSIBLE,
+            likelihood=Likelihood.POSSIBLE,
         )
         for family, prepare in ways
     ]

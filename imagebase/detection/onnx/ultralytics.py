@@ -17,8 +17,8 @@ from imagebase.detection.darknet.plan import MAX_CLASSES
 from imagebase.detection.onnx.adapter import (
     Adapter,
     Decode,
-    Evidence,
     FloatBlob,
+    Likelihood,
     Prepare,
     check_parts,
     check_pixels,
@@ -77,12 +77,12 @@ def recognise(model: OnnxModel, net_size: Size, labels: int | None) -> list[Adap
         RTDETR: (stretched, _decode_rtdetr),
     }
     return [
-        Adapter(family, net_size, classes, (name,), *makers[family], True, evidence)
-        for family, classes, evidence in found
+        Adapter(family, net_size, classes, (name,), *makers[family], True, likelihood)
+        for family, classes, likelihood in found
     ]
 
 
-_Reading = tuple[str, int | None, Evidence]
+_Reading = tuple[str, int | None, Likelihood]
 
 
 def _with_objectness(
@@ -92,10 +92,10 @@ def _with_objectness(
     if not _is_classes(classes):
         return []
     if rows % _ANCHORS == 0 and strides_for(net_size, rows // _ANCHORS):
-        return [(WITH_OBJECTNESS, classes, Evidence.FITS)]
+        return [(WITH_OBJECTNESS, classes, Likelihood.FITS)]
     is_few = 0 < rows <= _MOST_AT_THE_END
     if labels == classes and not is_few and not strides_for(net_size, rows):
-        return [(WITH_OBJECTNESS, classes, Evidence.FITS)]
+        return [(WITH_OBJECTNESS, classes, Likelihood.FITS)]
     return []
 
 
@@ -108,11 +108,11 @@ def _without_objectness(
         if not _is_classes(classes):
             continue
         if cells > 0 and strides_for(net_size, cells):
-            found.append((family, classes, Evidence.FITS))
+            found.append((family, classes, Likelihood.FITS))
         elif labels == classes:
             is_few = family == ROWS and 0 < cells <= _MOST_AT_THE_END
-            evidence = Evidence.POSSIBLE if is_few else Evidence.FITS
-            found.append((family, classes, evidence))
+            likelihood = Likelihood.POSSIBLE if is_few else Likelihood.FITS
+            found.append((family, classes, likelihood))
     return found
 
 
@@ -123,16 +123,16 @@ def _at_the_end(
     if rows > _MOST_AT_THE_END or (rows < 0 and columns != _COLUMNS_AT_THE_END):
         return []
     is_rtdetr = _is_rtdetr(model)
-    rtdetr = Evidence.NAMED if is_rtdetr else Evidence.POSSIBLE
+    rtdetr = Likelihood.NAMED if is_rtdetr else Likelihood.POSSIBLE
     if columns in {_COLUMNS_AT_THE_END, -1}:
-        nms = Evidence.POSSIBLE if is_rtdetr else _ends_in_nms(model, columns)
+        nms = Likelihood.POSSIBLE if is_rtdetr else _ends_in_nms(model, columns)
         found: list[_Reading] = [(END_TO_END, None, nms), (RTDETR, None, rtdetr)]
         return sorted(found, key=lambda one: -one[2])
     is_cells = rows > 0 and bool(strides_for(net_size, rows))
     is_named = is_rtdetr or labels == columns - 4
     if is_cells or not is_named or not _is_classes(columns - 4):
         return []
-    return [(RTDETR, columns - 4, max(rtdetr, Evidence.FITS))]
+    return [(RTDETR, columns - 4, max(rtdetr, Likelihood.FITS))]
 
 
 def _is_rtdetr(model: OnnxModel) -> bool:
@@ -142,12 +142,12 @@ def _is_rtdetr(model: OnnxModel) -> bool:
     return is_named or _RTDETR_OPERATION in model.operations
 
 
-def _ends_in_nms(model: OnnxModel, columns: int) -> Evidence:
+def _ends_in_nms(model: OnnxModel, columns: int) -> Likelihood:
     said = model.metadata.get("end2end", "").strip().lower() == "true"
     said |= "'nms': True" in model.metadata.get("args", "")[:10_000]
     if said:
-        return Evidence.NAMED
-    return Evidence.FITS if columns > 0 else Evidence.POSSIBLE
+        return Likelihood.NAMED
+    return Likelihood.FITS if columns > 0 else Likelihood.POSSIBLE
 
 
 def _is_classes(count: int) -> bool:

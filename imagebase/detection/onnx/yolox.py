@@ -17,8 +17,8 @@ from imagebase.detection.darknet.plan import MAX_CLASSES
 from imagebase.detection.onnx.adapter import (
     SURE,
     Adapter,
-    Evidence,
     FloatBlob,
+    Likelihood,
     Prepare,
     expect_shape,
     relative_to,
@@ -57,25 +57,25 @@ def recognise(model: OnnxModel, net_size: Size, labels: int | None) -> list[Adap
     if not strides or not is_counted or not 5 < columns <= 5 + MAX_CLASSES:
         return []
     is_v6 = name == _YOLOV6_OUTPUT
-    evidence = {
-        RAW: Evidence.FITS,
-        DECODED: Evidence.POSSIBLE,
-        YOLOV6: Evidence.NAMED if is_v6 else Evidence.UNLIKELY,
+    likelihood = {
+        RAW: Likelihood.FITS,
+        DECODED: Likelihood.POSSIBLE,
+        YOLOV6: Likelihood.NAMED if is_v6 else Likelihood.UNLIKELY,
     }
     if "Exp" in model.operations:
-        evidence |= {DECODED: Evidence.FITS, RAW: Evidence.POSSIBLE}
+        likelihood |= {DECODED: Likelihood.FITS, RAW: Likelihood.POSSIBLE}
     elif strides != _STRIDES:
         # Megvii's nets have three grids; Meituan's P6 have four.
-        evidence |= {RAW: Evidence.POSSIBLE, YOLOV6: Evidence.FITS}
+        likelihood |= {RAW: Likelihood.POSSIBLE, YOLOV6: Likelihood.FITS}
     return [
-        _recipe(family, evidence[family], name, columns - 5, net_size, strides)
-        for family in sorted(evidence, key=lambda one: -evidence[one])
+        _adapter(family, likelihood[family], name, columns - 5, net_size, strides)
+        for family in sorted(likelihood, key=lambda one: -likelihood[one])
     ]
 
 
-def _recipe(
+def _adapter(
     family: str,
-    evidence: Evidence,
+    likelihood: Likelihood,
     name: str,
     classes: int,
     net_size: Size,
@@ -97,7 +97,7 @@ def _recipe(
         prepare=prepare,
         decode=decode,
         needs_f32=family != RAW,
-        evidence=evidence,
+        likelihood=likelihood,
     )
 
 

@@ -25,12 +25,12 @@ from imagebase.detection.onnx.darknet_onnx import FAMILY as DARKNET
 from imagebase.detection.onnx.families import FAMILY_NAMES
 from imagebase.detection.onnx.inputs import with_size
 from imagebase.detection.validation import darknet_files, onnx_file
-from imagebase.detection.validation.dry_run import SAMPLE, Trial, try_out
+from imagebase.detection.validation.dry_run import SAMPLE, DryRun, dry_run
 from imagebase.detection.validation.file_kinds import (
-    Finding,
-    Kind,
     Level,
-    Sorted,
+    ModelFinding,
+    ModelPart,
+    SortedUploads,
     Upload,
     bad,
     is_bad,
@@ -42,16 +42,16 @@ from imagebase.errors import LimitError, MisreadModelError
 from imagebase.settings import Limits
 
 __all__ = [
-    "Diagnosis",
     "Draft",
-    "Finding",
+    "DryRun",
     "Level",
-    "Trial",
-    "examine",
-    "examine_paths",
+    "ModelFinding",
+    "Validation",
+    "dry_run",
+    "dry_run_or_reread",
     "keep",
-    "try_out",
-    "try_reading",
+    "validate_files",
+    "validate_upload",
 ]
 
 ONNX: Final = "model.onnx"
@@ -89,14 +89,14 @@ class Draft:
 
 
 @dataclass(frozen=True, slots=True)
-class Diagnosis:
+class Validation:
     """What was found in an upload; draft is None where it cannot be used.
 
     families: the ways an ONNX model's outputs can be read, the likeliest first.
     asks_size: whether an ONNX model takes images of any size, so that one is chosen.
     """
 
-    findings: tuple[Finding, ...]
+    findings: tuple[ModelFinding, ...]
     families: tuple[str, ...] = ()
     draft: Draft | None = None
     asks_size: bool = False
@@ -106,13 +106,13 @@ class Diagnosis:
         return self.draft is not None
 
 
-def examine(
+def validate_upload(
     uploads: Iterable[tuple[str, bytes]],
     *,
     limits: Limits,
     family: str | None = None,
     input_size: int | None = None,
-) -> Diagnosis:
+) -> Validation:
     """Return what is to be said of dropped files; nothing of them is run or kept.
 
     Args:
@@ -124,24 +124,26 @@ def examine(
     """
     files = sort_uploads(uploads, limits)
     if is_bad(files.findings):
-        return Diagnosis(tuple(files.findings))
-    onnx = files.one(Kind.ONNX)
-    darknet = [kind for kind in files.parts if kind in {Kind.CFG, Kind.WEIGHTS}]
+        return Validation(tuple(files.findings))
+    onnx = files.one(ModelPart.ONNX)
+    darknet = [
+        kind for kind in files.parts if kind in {ModelPart.CFG, ModelPart.WEIGHTS}
+    ]
     if onnx and darknet:
         both = bad("There is an ONNX file and a Darknet model; drop one at a time.")
-        return Diagnosis((*files.findings, both))
+        return Validation((*files.findings, both))
     if onnx:
         return _examine_onnx(onnx, files, limits, family, input_size)
     return _examine_darknet(files, limits)
 
 
-def examine_paths(
+def validate_files(
     paths: Sequence[Path],
     *,
     limits: Limits,
     family: str | None = None,
     input_size: int | None = None,
-) -> Diagnosis:
+) -> Validation:
     """Return what is to be said of files, or of those in a folder.
 
     The names that lie beside a single .onnx file belong to it.
@@ -156,16 +158,16 @@ def examine_paths(
     if len(paths) == 1 and paths[0].suffix.lower() == ".onnx":
         files += [one for one in names_beside(paths[0]) if one not in files][:1]
     uploads = ((one.name, one.read_bytes()) for one in files)
-    return examine(uploads, limits=limits, family=family, input_size=input_size)
+    return validate_upload(uploads, limits=limits, family=family, input_size=input_size)
 
 
-def try_reading(
-    diagnosis: Diagnosis,
-    again: Callable[[str], Diagnosis] | None,
+def dry_run_or_reread(
+    diagnosis: Validation,
+    again: Callable[[str], Validation] | None,
     *,
     picture: Path = SAMPLE,
     limits: Limits | None = None,
-) -> tuple[Diagnosis, Trial]:
+) -> tuple[Validation, DryRun]:
     """Return how a dry run went, and the diagnosis that it was made by.
 
     Numbers that are another family's tell which, so such a model is examined and tried
@@ -174,29 +176,29 @@ def try_reading(
     Args:
         diagnosis: with a draft.
         again: examines the same files as of a family; None where a person said one.
-        picture, limits: as in `try_out`.
+        picture, limits: as in `dry_run`.
 
     Raises:
-        ModelLoadError: as in `try_out`.
+        ModelLoadError: as in `dry_run`.
     """
     assert diagnosis.draft is not None
     try:
-        return diagnosis, try_out(diagnosis.draft.model, picture=picture, limits=limits)
+        return diagnosis, dry_run(diagnosis.draft.model, picture=picture, limits=limits)
     except MisreadModelError as error:
         other = again(error.family) if again else diagnosis
         if again is None or other.draft is None:
             raise
         family = error.family
-    tried = try_out(other.draft.model, picture=picture, limits=limits)
+    tried = dry_run(other.draft.model, picture=picture, limits=limits)
     note = warning(f"Its outputs match {FAMILY_NAMES[family]}, so it is read as that.")
     families = tuple(dict.fromkeys((*diagnosis.families, family)))
     findings = (*other.findings, note)
     return replace(other, findings=findings, families=families), tried
 
 
-def _examine_darknet(files: Sorted, limits: Limits) -> Diagnosis:
-    cfg, weights = files.one(Kind.CFG), files.one(Kind.WEIGHTS)
-    names = files.one(Kind.NAMES)
+def _examine_darknet(files: SortedUploads, limits: Limits) -> Validation:
+    cfg, weights = files.one(ModelPart.CFG), files.one(ModelPart.WEIGHTS)
+    names = files.one(ModelPart.NAMES)
     findings = list(files.findings)
     missing = missing_parts(list(files.parts))
     if missing:
@@ -207,11 +209,11 @@ def _examine_darknet(files: Sorted, limits: Limits) -> Diagnosis:
             )
         )
     if cfg is None:
-        return Diagnosis(tuple(findings))
+        return Validation(tuple(findings))
     checked = darknet_files.check_darknet(cfg, weights, names, limits)
     findings += checked.findings
     if is_bad(findings) or weights is None or checked.input_size is None:
-        return Diagnosis(tuple(findings))
+        return Validation(tuple(findings))
     named = "".join(f"{label}\n" for label in checked.labels).encode()
     content = {CFG: checked.cfg, WEIGHTS: weights.data, NAMES: named}
     draft = _draft(
@@ -223,24 +225,24 @@ def _examine_darknet(files: Sorted, limits: Limits) -> Diagnosis:
         licence=files.licence,
         source="",
     )
-    return Diagnosis(tuple(findings), draft=draft)
+    return Validation(tuple(findings), draft=draft)
 
 
 def _examine_onnx(
     onnx: Upload,
-    files: Sorted,
+    files: SortedUploads,
     limits: Limits,
     family: str | None,
     input_size: int | None,
-) -> Diagnosis:
-    names = files.one(Kind.NAMES)
+) -> Validation:
+    names = files.one(ModelPart.NAMES)
     checked = onnx_file.check_onnx(
         onnx, names, limits, family=family, input_size=input_size
     )
     findings = (*files.findings, *checked.findings)
     is_unusable = is_bad(list(findings)) or checked.input_size is None
     if is_unusable or checked.family is None or checked.input_size is None:
-        return Diagnosis(findings, checked.families, asks_size=checked.asks_size)
+        return Validation(findings, checked.families, asks_size=checked.asks_size)
     named = "".join(f"{label}\n" for label in checked.labels).encode()
     # What a person said of the size is kept in the file, as Ultralytics does.
     size = checked.input_size
@@ -254,7 +256,7 @@ def _examine_onnx(
         licence=files.licence or checked.licence,
         source=checked.source,
     )
-    return Diagnosis(findings, checked.families, draft, checked.asks_size)
+    return Validation(findings, checked.families, draft, checked.asks_size)
 
 
 def _draft(
@@ -307,7 +309,7 @@ def keep(
     *,
     name: str,
     who: str,
-    trial: Trial | None,
+    trial: DryRun | None,
     limits: Limits,
     description: str = "",
     source: str = "",
@@ -316,7 +318,7 @@ def keep(
     """Put a draft that was tried into a library, and return it as it is there.
 
     Args:
-        draft: from `examine`.
+        draft: from `validate_upload`.
         library: of its owner.
         name: what it is to be called.
         who: adds it.

@@ -21,7 +21,7 @@ from imagebase.detection.darknet.plan import LAYERS, plan_network
 from imagebase.detection.darknet.weights import header_bytes, read_weights
 from imagebase.detection.model_files import names_in
 from imagebase.detection.validation.file_kinds import (
-    Finding,
+    ModelFinding,
     Upload,
     bad,
     decoded_text,
@@ -44,10 +44,10 @@ _LOOKED_AT_FROM_THE_END: Final = 4_096
 
 
 @dataclass(slots=True)
-class Checked:
+class CheckedDarknet:
     """What came of the files; cfg and labels are as they are to be kept."""
 
-    findings: list[Finding] = field(default_factory=list)
+    findings: list[ModelFinding] = field(default_factory=list)
     cfg: bytes = b""
     labels: tuple[str, ...] = ()
     input_size: Size | None = None
@@ -55,9 +55,9 @@ class Checked:
 
 def check_darknet(
     cfg: Upload, weights: Upload | None, names: Upload | None, limits: Limits
-) -> Checked:
+) -> CheckedDarknet:
     """Return what is to be said of a Darknet model; nothing large is allocated."""
-    checked = Checked()
+    checked = CheckedDarknet()
     network = _check_cfg(cfg, checked)
     classes = _classes(network)
     if names is not None:
@@ -70,7 +70,7 @@ def check_darknet(
     return checked
 
 
-def _check_cfg(cfg: Upload, checked: Checked) -> Network | None:
+def _check_cfg(cfg: Upload, checked: CheckedDarknet) -> Network | None:
     text = decoded_text(cfg.data)
     if text is None:
         checked.findings.append(bad(f"{cfg.name} is not text; drop a Darknet cfg."))
@@ -186,7 +186,7 @@ def _classes(network: Network | None) -> int | None:
 
 
 def check_names(
-    names: Upload, classes: int | None, findings: list[Finding]
+    names: Upload, classes: int | None, findings: list[ModelFinding]
 ) -> tuple[str, ...]:
     """Return the labels of a names file, saying what is odd about it.
 
@@ -226,7 +226,7 @@ def _some_of(labels: Sequence[str]) -> str:
     return f"{shown} and so on" if len(labels) > _MOST_NAMED else shown
 
 
-def say_twins(labels: Sequence[str], findings: list[Finding]) -> None:
+def say_twins(labels: Sequence[str], findings: list[ModelFinding]) -> None:
     """Warn of labels that several classes share."""
     twins = [label for label, count in Counter(labels).items() if count > 1]
     if twins:
@@ -236,12 +236,16 @@ def say_twins(labels: Sequence[str], findings: list[Finding]) -> None:
         )
 
 
-def _say_oddities(name: str, oddities: Sequence[str], findings: list[Finding]) -> None:
+def _say_oddities(
+    name: str, oddities: Sequence[str], findings: list[ModelFinding]
+) -> None:
     for oddity in oddities:
         findings.append(warning(f"{name} {oddity}; it is kept as plain UTF-8 text."))
 
 
-def _needs_too_much(network: Network, limits: Limits, findings: list[Finding]) -> bool:
+def _needs_too_much(
+    network: Network, limits: Limits, findings: list[ModelFinding]
+) -> bool:
     if network.memory_bytes <= limits.max_model_memory_bytes:
         return False
     findings.append(
@@ -254,7 +258,9 @@ def _needs_too_much(network: Network, limits: Limits, findings: list[Finding]) -
     return True
 
 
-def _check_weights(weights: Upload, network: Network, findings: list[Finding]) -> None:
+def _check_weights(
+    weights: Upload, network: Network, findings: list[ModelFinding]
+) -> None:
     header = header_bytes(weights.data)
     actual = (len(weights.data) - header) / 4
     if actual != network.weights:

@@ -19,7 +19,7 @@ from imagebase.annotation import Annotation, LabelSet, Size
 from imagebase.detection.candidates import Candidates, pack, select, unpack
 from imagebase.detection.model_files import Model, model_in_folder
 from imagebase.detection.selection_rule import as_annotations
-from imagebase.detection.validation.file_kinds import Finding, good, warning
+from imagebase.detection.validation.file_kinds import ModelFinding, good, warning
 from imagebase.errors import ImageBaseError, MisreadModelError, ModelLoadError
 from imagebase.images.decode import encode_jpeg, encode_png, load_image, resized
 from imagebase.images.draw import draw_annotations
@@ -47,7 +47,7 @@ _BESIDE_THE_MODEL: Final = 3_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
+class DryRun:
     """What a model said of a photograph, and how long it took.
 
     milliseconds: the median from pixels to candidates. size: of the photograph.
@@ -62,9 +62,9 @@ class Trial:
     precision: str
 
 
-def try_out(
+def dry_run(
     model: Model, *, picture: Path = SAMPLE, limits: Limits | None = None
-) -> Trial:
+) -> DryRun:
     """Return what a model says of a photograph, run in a process of its own.
 
     Raises:
@@ -92,7 +92,7 @@ def try_out(
     return _trial_of(_last_line(finished.stdout), allowed)
 
 
-def _trial_of(said: dict[str, Any] | None, allowed: int) -> Trial:
+def _trial_of(said: dict[str, Any] | None, allowed: int) -> DryRun:
     if said is None:
         raise ModelLoadError(
             "The model could not be run: it crashed, or needed more than the "
@@ -102,7 +102,7 @@ def _trial_of(said: dict[str, Any] | None, allowed: int) -> Trial:
         raise MisreadModelError(said["error"], family=said["family"])
     if "error" in said:
         raise ModelLoadError(said["error"])
-    return Trial(
+    return DryRun(
         unpack(bytes.fromhex(said["candidates"])),
         Size(*said["size"]),
         said["milliseconds"],
@@ -123,7 +123,7 @@ def _last_line(printed: str) -> dict[str, Any] | None:
     return None
 
 
-def measure(model: Model, picture: Path) -> Trial:
+def measure(model: Model, picture: Path) -> DryRun:
     """Return what a model says of a photograph, run in this process.
 
     Raises:
@@ -142,7 +142,7 @@ def measure(model: Model, picture: Path) -> Trial:
         started = time.perf_counter()
         found = detector.candidates(loaded.rgb, size=loaded.size)
         seconds.append(time.perf_counter() - started)
-    return Trial(
+    return DryRun(
         found,
         loaded.size,
         1_000 * median(seconds),
@@ -152,7 +152,7 @@ def measure(model: Model, picture: Path) -> Trial:
     )
 
 
-def boxes_of(tried: Trial, labels: Sequence[str]) -> list[Annotation]:
+def boxes_of(tried: DryRun, labels: Sequence[str]) -> list[Annotation]:
     """Return what a dry run found under the usual thresholds, best first."""
     found = select(
         tried.candidates,
@@ -162,7 +162,9 @@ def boxes_of(tried: Trial, labels: Sequence[str]) -> list[Annotation]:
     return as_annotations(found, model_labels=labels, model_id="trial")
 
 
-def finding_of(tried: Trial, boxes: Sequence[Annotation], *, image: str) -> Finding:
+def finding_of(
+    tried: DryRun, boxes: Sequence[Annotation], *, image: str
+) -> ModelFinding:
     """Return what a dry run's boxes say of a model, good only where they look right.
 
     Args:
@@ -197,7 +199,7 @@ def _oddity(boxes: Sequence[Annotation], size: Size) -> str:
     return ""
 
 
-def draw_trial(
+def draw_dry_run(
     boxes: Sequence[Annotation],
     picture: Path,
     *,

@@ -30,26 +30,26 @@ class Level(StrEnum):
     BAD = "bad"
 
 
-class Finding(NamedTuple):
+class ModelFinding(NamedTuple):
     """One sentence for a person, and how bad it is."""
 
     level: Level
     text: str
 
 
-def good(text: str) -> Finding:
-    return Finding(Level.GOOD, text)
+def good(text: str) -> ModelFinding:
+    return ModelFinding(Level.GOOD, text)
 
 
-def warning(text: str) -> Finding:
-    return Finding(Level.WARNING, text)
+def warning(text: str) -> ModelFinding:
+    return ModelFinding(Level.WARNING, text)
 
 
-def bad(text: str) -> Finding:
-    return Finding(Level.BAD, text)
+def bad(text: str) -> ModelFinding:
+    return ModelFinding(Level.BAD, text)
 
 
-def is_bad(findings: list[Finding]) -> bool:
+def is_bad(findings: list[ModelFinding]) -> bool:
     """Say whether any of them is in the way."""
     return any(one.level is Level.BAD for one in findings)
 
@@ -64,14 +64,14 @@ _MARKS: Final = {
 }
 
 
-class Text(NamedTuple):
+class DecodedText(NamedTuple):
     """A file's text, and what is unusual about how it was saved."""
 
     text: str
     oddities: tuple[str, ...] = ()
 
 
-def decoded_text(data: bytes) -> Text | None:
+def decoded_text(data: bytes) -> DecodedText | None:
     """Return a file as text; None where it is no text."""
     if len(data) > MAX_TEXT_BYTES:
         return None
@@ -81,10 +81,12 @@ def decoded_text(data: bytes) -> Text | None:
     text, oddities = found
     if "\r" in text:
         oddities = (*oddities, "has Windows line ends")
-    return Text(text.replace("\r\n", "\n").replace("\r", "\n").rstrip("\x1a"), oddities)
+    return DecodedText(
+        text.replace("\r\n", "\n").replace("\r", "\n").rstrip("\x1a"), oddities
+    )
 
 
-def _decoded(data: bytes) -> Text | None:
+def _decoded(data: bytes) -> DecodedText | None:
     for mark, (encoding, what) in _MARKS.items():
         if data.startswith(mark):
             return _as(data[len(mark) :], encoding, what)
@@ -93,15 +95,15 @@ def _decoded(data: bytes) -> Text | None:
     if _CONTROL & set(data[:_SNIFFED]):
         return None
     try:
-        return Text(data.decode("utf-8"))
+        return DecodedText(data.decode("utf-8"))
     except UnicodeDecodeError:
         what = "is not UTF-8 and was read as Windows text (check ä, é and the like)"
         return _as(data, "cp1252", what) if _is_mostly_ascii(data) else None
 
 
-def _as(data: bytes, encoding: str, what: str) -> Text | None:
+def _as(data: bytes, encoding: str, what: str) -> DecodedText | None:
     try:
-        return Text(data.decode(encoding), (what,))
+        return DecodedText(data.decode(encoding), (what,))
     except UnicodeDecodeError:
         return None
 
@@ -154,7 +156,7 @@ _PICTURES: Final = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM")
 _TELLING: Final = frozenset({"license", "licence", "copying", "readme"})
 
 
-class Kind(StrEnum):
+class ModelPart(StrEnum):
     """What a file may be of a model."""
 
     CFG = "cfg"
@@ -171,28 +173,28 @@ class Upload(NamedTuple):
 
 
 @dataclass(slots=True)
-class Sorted:
+class SortedUploads:
     """The files by what they are, and what was found on the way.
 
     licence: the text of a licence that lay beside them.
     """
 
-    parts: dict[Kind, list[Upload]] = field(default_factory=dict)
-    findings: list[Finding] = field(default_factory=list)
+    parts: dict[ModelPart, list[Upload]] = field(default_factory=dict)
+    findings: list[ModelFinding] = field(default_factory=list)
     licence: str = ""
 
-    def add(self, kind: Kind, upload: Upload) -> None:
+    def add(self, kind: ModelPart, upload: Upload) -> None:
         self.parts.setdefault(kind, []).append(upload)
 
-    def one(self, kind: Kind) -> Upload | None:
+    def one(self, kind: ModelPart) -> Upload | None:
         """Return the file of a kind; None where there is none."""
         found = self.parts.get(kind)
         return found[0] if found else None
 
 
-def sort_uploads(uploads: Iterable[tuple[str, bytes]], limits: Limits) -> Sorted:
+def sort_uploads(uploads: Iterable[tuple[str, bytes]], limits: Limits) -> SortedUploads:
     """Return dropped files by what they are; a zip's files are taken out of it."""
-    found = Sorted()
+    found = SortedUploads()
     for upload in _own_parts(_unpacked(uploads, found, limits)):
         _sort(upload, found)
     _say_what_is_swapped(found)
@@ -217,7 +219,7 @@ def _own_parts(uploads: list[Upload]) -> list[Upload]:
 
 
 def _unpacked(
-    uploads: Iterable[tuple[str, bytes]], found: Sorted, limits: Limits
+    uploads: Iterable[tuple[str, bytes]], found: SortedUploads, limits: Limits
 ) -> list[Upload]:
     files: list[Upload] = []
     for given, data in uploads:
@@ -238,7 +240,9 @@ def _unpacked(
     return files
 
 
-def _members(name: str, data: bytes, found: Sorted, limits: Limits) -> list[Upload]:
+def _members(
+    name: str, data: bytes, found: SortedUploads, limits: Limits
+) -> list[Upload]:
     try:
         members = archive_members(data, file_name=name, limits=limits)
         if len(members) > _MOST_FILES:
@@ -264,17 +268,19 @@ def _is_beside(name: str) -> bool:
     return PurePosixPath(name).suffix.lower() in {".jpg", ".jpeg", ".png", ".md"}
 
 
-def _sort(upload: Upload, found: Sorted) -> None:
+def _sort(upload: Upload, found: SortedUploads) -> None:
     fault = fault_of(upload)
     if fault is not None:
         found.findings.append(bad(fault))
         return
     kind = kind_of(upload)
-    if kind is Kind.NAMES and _is_telling(upload.name):
+    if kind is ModelPart.NAMES and _is_telling(upload.name):
         text = decoded_text(upload.data)
         if not upload.name.lower().startswith("readme") and text is not None:
             found.licence = text.text.strip()
-    elif kind is Kind.NAMES and PurePosixPath(upload.name).suffix.lower() == ".data":
+    elif (
+        kind is ModelPart.NAMES and PurePosixPath(upload.name).suffix.lower() == ".data"
+    ):
         found.findings.append(
             good(f"{upload.name} is for training and is not needed here.")
         )
@@ -350,18 +356,18 @@ def _is_torch(data: bytes) -> bool:
         return False
 
 
-def kind_of(upload: Upload) -> Kind | None:
+def kind_of(upload: Upload) -> ModelPart | None:
     """Return what a file is by its content; its name decides only between texts."""
     suffix = PurePosixPath(upload.name).suffix.lower()
     text = decoded_text(upload.data)
     if text is not None:
         is_cfg = any(_SECTION.match(one) for one in text.text.splitlines())
-        return Kind.CFG if is_cfg or suffix == ".cfg" else Kind.NAMES
+        return ModelPart.CFG if is_cfg or suffix == ".cfg" else ModelPart.NAMES
     if suffix == ".onnx":
-        return Kind.ONNX
+        return ModelPart.ONNX
     if _has_weights_header(upload.data) or suffix == ".weights":
-        return Kind.WEIGHTS
-    return Kind.ONNX if upload.data[0] == _ONNX_TAG else None
+        return ModelPart.WEIGHTS
+    return ModelPart.ONNX if upload.data[0] == _ONNX_TAG else None
 
 
 def _has_weights_header(data: bytes) -> bool:
@@ -370,7 +376,7 @@ def _has_weights_header(data: bytes) -> bool:
     return len(data) >= 16 and all(one < _MOST_HEADER_NUMBER for one in numbers)
 
 
-def _say_what_is_swapped(found: Sorted) -> None:
+def _say_what_is_swapped(found: SortedUploads) -> None:
     for kind, files in found.parts.items():
         for upload in files:
             meant = _BY_SUFFIX.get(PurePosixPath(upload.name).suffix.lower())
@@ -383,11 +389,11 @@ def _say_what_is_swapped(found: Sorted) -> None:
                 )
 
 
-def missing_parts(parts: Sequence[Kind]) -> list[str]:
+def missing_parts(parts: Sequence[ModelPart]) -> list[str]:
     """Return what a Darknet model still needs, in words."""
     words = {
-        Kind.CFG: "the cfg (its layers)",
-        Kind.WEIGHTS: "the weights",
-        Kind.NAMES: "the names (a label a line)",
+        ModelPart.CFG: "the cfg (its layers)",
+        ModelPart.WEIGHTS: "the weights",
+        ModelPart.NAMES: "the names (a label a line)",
     }
     return [word for kind, word in words.items() if kind not in parts]

@@ -8,16 +8,16 @@ from imagebase.detection.onnx.families import (
     FAMILY_NAMES,
     Adapter,
     OnnxModel,
+    adapter_for,
     families_of,
     labels_of,
-    possible_recipes,
+    possible_adapters,
     read_onnx,
-    recipe_for,
 )
 from imagebase.detection.onnx.inputs import is_open
 from imagebase.detection.validation.darknet_files import check_names, say_twins
 from imagebase.detection.validation.file_kinds import (
-    Finding,
+    ModelFinding,
     Upload,
     bad,
     good,
@@ -34,7 +34,7 @@ _COPIES: Final = 3
 
 
 @dataclass(slots=True)
-class Checked:
+class CheckedOnnx:
     """What came of the files.
 
     families: the ways it may be read, the likeliest first; family: the one it is read
@@ -42,7 +42,7 @@ class Checked:
     in; has_size: whether the file says which all the same.
     """
 
-    findings: list[Finding] = field(default_factory=list)
+    findings: list[ModelFinding] = field(default_factory=list)
     labels: tuple[str, ...] = ()
     input_size: Size | None = None
     families: tuple[str, ...] = ()
@@ -60,13 +60,13 @@ def check_onnx(
     *,
     family: str | None,
     input_size: int | None,
-) -> Checked:
+) -> CheckedOnnx:
     """Return what is to be said of an ONNX model; nothing of it is run.
 
     family: how a person said its outputs are read; None where nobody did.
     input_size: the side that a person said its images have; None where nobody did.
     """
-    checked = Checked()
+    checked = CheckedOnnx()
     needs = _COPIES * len(onnx.data)
     if needs > limits.max_model_memory_bytes:
         checked.findings.append(
@@ -82,29 +82,29 @@ def check_onnx(
         checked.source = model.metadata.get("description", "")
         named = _named(model, names)
         checked.asks_size = is_open(model)
-        possible = possible_recipes(model, labels=named, side=input_size)
+        possible = possible_adapters(model, labels=named, side=input_size)
         checked.families = families_of(possible)
-        recipe = recipe_for(model, labels=named, family=family, side=input_size)
-        _check_size(recipe, input_size)
+        adapter = adapter_for(model, labels=named, family=family, side=input_size)
+        _check_size(adapter, input_size)
     except AmbiguousModelError as error:
         _ask(onnx, error, checked)
         return checked
     except ModelLoadError as error:
         checked.findings.append(bad(_sentence(onnx, error)))
         return checked
-    checked.family, checked.input_size = recipe.family, recipe.net_size
+    checked.family, checked.input_size = adapter.family, adapter.net_size
     checked.has_size = not checked.asks_size or input_size is None
-    words = _recipe_in_words(onnx.name, recipe)
-    is_sure = not recipe.doubt or family is not None
-    said = good(words) if is_sure else warning(f"{words} But {recipe.doubt}")
+    words = _adapter_in_words(onnx.name, adapter)
+    is_sure = not adapter.doubt or family is not None
+    said = good(words) if is_sure else warning(f"{words} But {adapter.doubt}")
     checked.findings.append(said)
-    checked.labels = _labels(onnx, model, names, recipe, checked.findings)
+    checked.labels = _labels(onnx, model, names, adapter, checked.findings)
     return checked
 
 
-def _check_size(recipe: Adapter, input_size: int | None) -> None:
-    if input_size and recipe.net_size != (input_size, input_size):
-        width, height = recipe.net_size
+def _check_size(adapter: Adapter, input_size: int | None) -> None:
+    if input_size and adapter.net_size != (input_size, input_size):
+        width, height = adapter.net_size
         raise ModelLoadError(
             f"its input is fixed at {width}×{height}; leave the input size out."
         )
@@ -114,12 +114,12 @@ def _named(model: OnnxModel, names: Upload | None) -> int | None:
     """Return how many labels are named, if that is known already."""
     if names is None:
         return len(labels_of(model)) or None
-    silent: list[Finding] = []
+    silent: list[ModelFinding] = []
     labels = check_names(names, None, silent)
     return None if is_bad(silent) else len(labels)
 
 
-def _ask(onnx: Upload, error: AmbiguousModelError, checked: Checked) -> None:
+def _ask(onnx: Upload, error: AmbiguousModelError, checked: CheckedOnnx) -> None:
     checked.families = error.families
     ways = ", or ".join(FAMILY_NAMES[one] for one in error.families)
     checked.findings.append(
@@ -141,11 +141,11 @@ def _sentence(onnx: Upload, error: ModelLoadError) -> str:
     return f"{onnx.name}: {text}"
 
 
-def _recipe_in_words(name: str, recipe: Adapter) -> str:
-    size = recipe.net_size
-    classes = f", {recipe.classes} classes" if recipe.classes else ""
+def _adapter_in_words(name: str, adapter: Adapter) -> str:
+    size = adapter.net_size
+    classes = f", {adapter.classes} classes" if adapter.classes else ""
     return (
-        f"{name}: {FAMILY_NAMES[recipe.family]}, {size.width} × {size.height} pixels"
+        f"{name}: {FAMILY_NAMES[adapter.family]}, {size.width} × {size.height} pixels"
         f"{classes}."
     )
 
@@ -154,12 +154,12 @@ def _labels(
     onnx: Upload,
     model: OnnxModel,
     names: Upload | None,
-    recipe: Adapter,
-    findings: list[Finding],
+    adapter: Adapter,
+    findings: list[ModelFinding],
 ) -> tuple[str, ...]:
     inside = labels_of(model)
     if names is not None:
-        labels = check_names(names, recipe.classes, findings)
+        labels = check_names(names, adapter.classes, findings)
         if inside and labels and inside != labels:
             findings.append(
                 warning(
@@ -169,7 +169,7 @@ def _labels(
             )
         return labels
     if not inside:
-        count = recipe.classes
+        count = adapter.classes
         many = plural(count, "label") if count else "its labels"
         findings.append(
             bad(
@@ -178,11 +178,11 @@ def _labels(
             )
         )
         return ()
-    if recipe.classes not in {None, len(inside)}:
+    if adapter.classes not in {None, len(inside)}:
         findings.append(
             bad(
                 f"{onnx.name} names {plural(len(inside), 'label')} and has "
-                f"{recipe.classes} classes; drop a names file with it, one label a "
+                f"{adapter.classes} classes; drop a names file with it, one label a "
                 "line."
             )
         )

@@ -11,16 +11,16 @@ from imagebase.errors import ImageBaseError, ImageFileError
 from imagebase.evaluation.arrays import EvaluatedImage, Truth
 from imagebase.evaluation.comparison import (
     ImageChange,
-    Standing,
+    ModelResult,
     clicks_per_image,
     compared,
     image_changes,
 )
 from imagebase.evaluation.error_types import (
     MISTAKES,
-    Fate,
     Mistake,
-    Verdicts,
+    Outcome,
+    Outcomes,
     boxes_of_mistakes,
     found_box,
     in_words,
@@ -59,17 +59,17 @@ class Card:
     focus: Box | None = None
 
 
-def card_of(verdicts: Verdicts, mistake: Mistake) -> Card:
+def card_of(outcomes: Outcomes, mistake: Mistake) -> Card:
     """Return the card of one mistake: truth solid, detection dashed."""
     boxes = []
     if mistake.object is not None:
-        boxes.append(object_box(verdicts, mistake.object))
+        boxes.append(object_box(outcomes, mistake.object))
     if mistake.found is not None:
-        boxes.append(found_box(verdicts, mistake.found))
+        boxes.append(found_box(outcomes, mistake.found))
     return Card(
-        verdicts.truth.images[mistake.image],
+        outcomes.truth.images[mistake.image],
         tuple(boxes),
-        in_words(verdicts, mistake),
+        in_words(outcomes, mistake),
         around(box.box for box in boxes),
     )
 
@@ -181,50 +181,50 @@ def choose_model(specs: Sequence[str], *, key: str) -> int:
 
 
 _WORDS: Final = {
-    Fate.MISSED: "missed",
-    Fate.FALSE_ALARM: "false detections",
-    Fate.MIX_UP: "wrong labels",
-    Fate.LOOSE: "loose boxes",
+    Outcome.MISSED: "missed",
+    Outcome.FALSE_ALARM: "false detections",
+    Outcome.MIX_UP: "wrong labels",
+    Outcome.LOOSE: "loose boxes",
 }
 _ANY: Final = "any label"
 
 
 def draw_mistakes(run_id: str, threshold: float) -> None:
     """Draw a model's mistakes, worst first: labels solid, detections dashed."""
-    results = run_data.standings(run_id, threshold)
+    results = run_data.results(run_id, threshold)
     place = choose_model(
         [result.spec for result in results], key=f"evaluate.mistakes_of.{run_id}"
     )
-    verdicts = results[place].verdicts
+    outcomes = results[place].outcomes
     left, right = st.columns([4, 2], vertical_alignment="bottom")
     with left:
-        fate: Fate | None = st.pills(
+        outcome: Outcome | None = st.pills(
             "Kind",
             list(MISTAKES),
             default=MISTAKES[0],
-            format_func=lambda kind: f"{_WORDS[kind]} {verdicts.count(kind):,}",
-            key=f"evaluate.fate.{run_id}.{place}",
+            format_func=lambda kind: f"{_WORDS[kind]} {outcomes.count(kind):,}",
+            key=f"evaluate.outcome.{run_id}.{place}",
             label_visibility="collapsed",
         )
     label = right.selectbox(
         "Label",
-        [_ANY, *verdicts.truth.used_labels],
+        [_ANY, *outcomes.truth.used_labels],
         key=f"evaluate.mistakes_label.{run_id}",
         label_visibility="collapsed",
     )
     mistakes = [
         mistake
-        for mistake in verdicts.mistakes()
-        if (fate is None or mistake.fate is fate)
-        and (label == _ANY or label in verdicts.labels_of(mistake))
+        for mistake in outcomes.mistakes()
+        if (outcome is None or mistake.outcome is outcome)
+        and (label == _ANY or label in outcomes.labels_of(mistake))
     ]
     if not mistakes:
         st.success("No mistakes of this kind.")
         return
     st.caption("Solid: ground truth. Dashed: detections. Worst first.")
     grid(
-        [card_of(verdicts, mistake) for mistake in mistakes],
-        key=f"evaluate.mistakes.{place}.{fate}",
+        [card_of(outcomes, mistake) for mistake in mistakes],
+        key=f"evaluate.mistakes.{place}.{outcome}",
     )
 
 
@@ -234,31 +234,31 @@ _CELL: Final = "imagebase.evaluate.cell"
 
 def draw_confusion(run_id: str, threshold: float) -> None:
     """Draw the confusion matrix of one model, and the images of the clicked cell."""
-    results = run_data.standings(run_id, threshold)
+    results = run_data.results(run_id, threshold)
     place = choose_model(
         [result.spec for result in results], key=f"evaluate.confusion_of.{run_id}"
     )
-    standing = results[place]
-    labels = confused_labels(standing, most=MOST_LABELS)
+    result = results[place]
+    labels = confused_labels(result, most=MOST_LABELS)
     left, right = st.columns(2, gap="medium")
     with left:
         st.caption("Click a cell to see its images.")
         key = f"evaluate.matrix.{run_id}.{place}.{threshold}"
         result_figures.matrix(
-            _cells(standing, labels),
-            [*(standing.truth.labels[label] for label in labels), BACKGROUND],
+            _cells(result, labels),
+            [*(result.truth.labels[label] for label in labels), BACKGROUND],
             key=key,
-            on_pick=lambda cell: _choose(run_id, standing.spec, cell),
+            on_pick=lambda cell: _choose(run_id, result.spec, cell),
         )
-        _draw_omitted(standing, labels)
+        _draw_omitted(result, labels)
     with right:
-        _images(run_id, standing)
+        _images(run_id, result)
 
 
-def _cells(standing: Standing, labels: Sequence[int]) -> list[dict[str, Any]]:
-    counts = standing.verdicts.confusion()
+def _cells(result: ModelResult, labels: Sequence[int]) -> list[dict[str, Any]]:
+    counts = result.outcomes.confusion()
     background = len(counts) - 1
-    names = [*standing.truth.labels, BACKGROUND]
+    names = [*result.truth.labels, BACKGROUND]
     cells = []
     for actual in (*labels, background):
         total = int(counts[actual].sum())
@@ -280,8 +280,8 @@ def _cells(standing: Standing, labels: Sequence[int]) -> list[dict[str, Any]]:
     return cells
 
 
-def _draw_omitted(standing: Standing, labels: Sequence[int]) -> None:
-    rest = len(standing.truth.used_labels) - len(labels)
+def _draw_omitted(result: ModelResult, labels: Sequence[int]) -> None:
+    rest = len(result.truth.used_labels) - len(labels)
     if rest > 0:
         st.caption(
             f"Shows the {len(labels)} labels with the most boxes; {rest} more are in "
@@ -293,19 +293,19 @@ def _choose(run_id: str, spec: str, cell: int) -> None:
     st.session_state[_CELL] = (run_id, spec, cell)
 
 
-def _images(run_id: str, standing: Standing) -> None:
+def _images(run_id: str, result: ModelResult) -> None:
     chosen_run, spec, cell = st.session_state.get(_CELL, ("", "", 0))
-    if (chosen_run, spec) != (run_id, standing.spec):
+    if (chosen_run, spec) != (run_id, result.spec):
         st.info(
             "Diagonal: correct. Last column: missed objects. Last row: false "
             "detections."
         )
         return
-    names = [*standing.truth.labels, BACKGROUND]
+    names = [*result.truth.labels, BACKGROUND]
     actual, predicted = divmod(cell, len(names))
-    mistakes = standing.verdicts.of_cell(actual, predicted)
+    mistakes = result.outcomes.of_cell(actual, predicted)
     st.markdown(f"**{_cell_in_words(names[actual], names[predicted], len(mistakes))}**")
-    cards = [card_of(standing.verdicts, mistake) for mistake in mistakes]
+    cards = [card_of(result.outcomes, mistake) for mistake in mistakes]
     grid(cards, key="evaluate.cell", columns=3)
 
 
@@ -454,7 +454,7 @@ def draw_changes(run_id: str, threshold: float) -> None:
 
 def _choose_before(
     this: RunInfo, runs: Sequence[RunInfo], threshold: float
-) -> Standing | None:
+) -> ModelResult | None:
     options = [
         (run.run_id, spec)
         for run in runs
@@ -478,27 +478,27 @@ def _choose_before(
         format_func=words,
         key=f"evaluate.before.{this.run_id}",
     )
-    return _standing(run_id, spec, threshold)
+    return _result(run_id, spec, threshold)
 
 
-def _choose_after(this: RunInfo, threshold: float, *, first: int) -> Standing:
+def _choose_after(this: RunInfo, threshold: float, *, first: int) -> ModelResult:
     spec = st.selectbox(
         "After: the selected evaluation",
         list(this.specs),
         index=first,
         key=f"evaluate.after.{this.run_id}",
     )
-    return _standing(this.run_id, spec, threshold)
+    return _result(this.run_id, spec, threshold)
 
 
-def _standing(run_id: str, spec: str, threshold: float) -> Standing:
-    results = run_data.standings(run_id, threshold)
+def _result(run_id: str, spec: str, threshold: float) -> ModelResult:
+    results = run_data.results(run_id, threshold)
     return next(result for result in results if result.spec == spec)
 
 
 def _change_in_words(
-    before: Standing,
-    after: Standing,
+    before: ModelResult,
+    after: ModelResult,
     better: Sequence[ImageChange],
     worse: Sequence[ImageChange],
 ) -> str:
@@ -513,14 +513,14 @@ def _change_in_words(
     )
 
 
-def _change_card(after: Standing, change: ImageChange) -> Card:
-    verdicts = after.verdicts
+def _change_card(after: ModelResult, change: ImageChange) -> Card:
+    outcomes = after.outcomes
     ids = [each.image_id for each in after.truth.images]
     image = ids.index(change.image_id)
-    mistakes = verdicts.mistakes(image=image)
-    words = listed(verdicts, mistakes) or "no mistakes left"
+    mistakes = outcomes.mistakes(image=image)
+    words = listed(outcomes, mistakes) or "no mistakes left"
     return Card(
         after.truth.images[image],
-        tuple(boxes_of_mistakes(verdicts, mistakes)),
+        tuple(boxes_of_mistakes(outcomes, mistakes)),
         f"{change.before:.0f} → {change.after:.0f} clicks · {words}",
     )

@@ -20,9 +20,9 @@ from imagebase.annotation.states import (
 )
 from imagebase.errors import EvaluationError, ImageBaseError
 from imagebase.evaluation.bootstrap import warnings_about
-from imagebase.evaluation.detection_pass import Pass, parse_contender
+from imagebase.evaluation.detection_pass import DetectionPass, parse_model_spec
 from imagebase.evaluation.evaluate_files import made_in_words, small_picture
-from imagebase.evaluation.report import About, report
+from imagebase.evaluation.report import ReportHeader, report
 from imagebase.evaluation.storage import RunInfo
 from imagebase.images.decode import RgbArray
 from imagebase.ingest.label_files import keep_files
@@ -123,7 +123,7 @@ def _start() -> None:
     known = cache.models()
     for spec in specs:
         # By name only: no server path may be typed here.
-        if not set(parse_contender(spec).models) <= set(known):
+        if not set(parse_model_spec(spec).models) <= set(known):
             raise EvaluationError(
                 f"Unknown model {spec!r}. Available models: {', '.join(known)}."
             )
@@ -313,7 +313,7 @@ def _unused_name(file_name: str) -> str:
     return name
 
 
-def _other_in_words(found: Pass) -> str:
+def _other_in_words(found: DetectionPass) -> str:
     """Summarise an upload: boxes, labels, and what is skipped."""
     boxes = widgets.plural(len(found.found), "box")
     images = widgets.plural(len(set(found.found.image.tolist())), "image")
@@ -440,7 +440,7 @@ def _draw_report_button(info: RunInfo, threshold: float) -> None:
 
 def _make_report(scope: Scope, name: str, info: RunInfo, threshold: float) -> bytes:
     run = run_data.load_of(scope, info.run_id)
-    results = run_data.standings_of(scope, info.run_id, threshold)
+    results = run_data.results_of(scope, info.run_id, threshold)
     limits = services.limits()
 
     def picture_of(image: int) -> RgbArray | None:
@@ -448,7 +448,9 @@ def _make_report(scope: Scope, name: str, info: RunInfo, threshold: float) -> by
         read = partial(services.store().image_bytes, scope, evaluated.image_id)
         return small_picture(evaluated.name, read, limits)
 
-    about = About(f"{name}: model evaluation", made_in_words(info.made_at), run.notes)
+    about = ReportHeader(
+        f"{name}: model evaluation", made_in_words(info.made_at), run.notes
+    )
     return report(about, results, picture_of).encode("utf-8")
 
 

@@ -7,7 +7,7 @@ import altair as alt
 import pandas as pd
 import streamlit as st
 
-from imagebase.evaluation.comparison import Standing
+from imagebase.evaluation.comparison import ModelResult
 from imagebase.evaluation.figures import (
     COCO_COLUMNS,
     COLOURS,
@@ -40,20 +40,20 @@ _RIGHT: Final = "#009E73"
 _WRONG: Final = "#D55E00"
 
 
-def precision_recall(standings: Sequence[Standing], label: str | None) -> None:
+def precision_recall(results: Sequence[ModelResult], label: str | None) -> None:
     """Draw precision by recall, a line a model, with the confidence in use as a dot."""
-    series = precision_recall_series(standings, label)
+    series = precision_recall_series(results, label)
     columns = ["model", "recall", "precision", "confidence"]
     lines = [(one.name, *point, None) for one in series for point in one.points]
     dots = [
-        (one.name, *one.dot, standing.threshold)
-        for one, standing in zip(series, standings, strict=True)
+        (one.name, *one.dot, result.threshold)
+        for one, result in zip(series, results, strict=True)
         if one.dot is not None
     ]
-    encoding = _square("recall", "precision", standings, has_legend=True)
+    encoding = _square("recall", "precision", results, has_legend=True)
     base = alt.Chart(pd.DataFrame(lines, columns=columns)).encode(*encoding)
     curves = base.mark_line(interpolate="step-after").encode(
-        order="recall:Q", strokeDash=_dash(standings)
+        order="recall:Q", strokeDash=_dash(results)
     )
     points = (
         alt.Chart(pd.DataFrame(dots, columns=columns))
@@ -63,18 +63,18 @@ def precision_recall(standings: Sequence[Standing], label: str | None) -> None:
     _show(curves + points)
 
 
-def calibration(standings: Sequence[Standing]) -> None:
+def calibration(results: Sequence[ModelResult]) -> None:
     """Draw how often detections of each confidence are right, a line a model."""
     rows = [
         (one.name, *point, count)
-        for one in calibration_series(standings)
+        for one in calibration_series(results)
         for point, count in zip(one.points, one.counts, strict=True)
     ]
     columns = ["model", "confidence", "right", "detections"]
     base = alt.Chart(pd.DataFrame(rows, columns=columns)).encode(
-        *_square("confidence", "right", standings, has_legend=False)
+        *_square("confidence", "right", results, has_legend=False)
     )
-    lines = base.mark_line().encode(strokeDash=_dash(standings))
+    lines = base.mark_line().encode(strokeDash=_dash(results))
     dots = base.mark_point(filled=True, size=40).encode(tooltip=_tooltip(columns))
     diagonal = (
         alt.Chart(pd.DataFrame({"confidence": [0, 1], "right": [0, 1]}))
@@ -85,9 +85,9 @@ def calibration(standings: Sequence[Standing]) -> None:
 
 
 def _square(
-    x: str, y: str, standings: Sequence[Standing], *, has_legend: bool
+    x: str, y: str, results: Sequence[ModelResult], *, has_legend: bool
 ) -> tuple[alt.X, alt.Y, alt.Color]:
-    specs = [one.spec for one in standings]
+    specs = [one.spec for one in results]
     unit = alt.Scale(domain=[0, 1])
     return (
         alt.X(f"{x}:Q", scale=unit, title=x),
@@ -113,9 +113,9 @@ def _colours(count: int) -> list[str]:
     return [COLOURS[place % len(COLOURS)] for place in range(count)]
 
 
-def _dash(standings: Sequence[Standing]) -> alt.StrokeDash:
+def _dash(results: Sequence[ModelResult]) -> alt.StrokeDash:
     return alt.StrokeDash(
-        "model:N", scale=alt.Scale(domain=[one.spec for one in standings]), legend=None
+        "model:N", scale=alt.Scale(domain=[one.spec for one in results]), legend=None
     )
 
 
@@ -215,23 +215,23 @@ _LABELS_PX: Final = 330
 
 def draw(run_id: str, threshold: float) -> None:
     """Draw the models of a run next to each other."""
-    standings = run_data.standings(run_id, threshold)
+    results = run_data.results(run_id, threshold)
     st.dataframe(
-        pd.DataFrame(model_rows(standings)),
+        pd.DataFrame(model_rows(results)),
         hide_index=True,
         width="stretch",
         column_config=_columns(),
         column_order=("model", *COCO_COLUMNS[:6], *USE_COLUMNS),
         key=f"evaluate.models_table.{run_id}",
     )
-    st.caption(widgets.escape(" ".join(summary_sentences(standings))))
-    for one in standings:
+    st.caption(widgets.escape(" ".join(summary_sentences(results))))
+    for one in results:
         if notes := list(notes_about(one, brief=True)):
             st.caption(
                 f"**{widgets.escape(one.spec)}** {widgets.escape(' '.join(notes))}"
             )
     left, right = st.columns(2, gap="medium")
-    labels = [_ALL, *standings[0].truth.used_labels]
+    labels = [_ALL, *results[0].truth.used_labels]
     with left:
         chosen = st.selectbox(
             "Precision and recall of",
@@ -240,11 +240,11 @@ def draw(run_id: str, threshold: float) -> None:
             persist_state="session",
         )
         label = None if chosen == _ALL or chosen not in labels else chosen
-        precision_recall(standings, label)
+        precision_recall(results, label)
     with right:
         st.markdown("**Is a confidence of 0.8 right 80 % of the time?**")
-        calibration(standings)
-    _label_by_label(standings, run_id)
+        calibration(results)
+    _label_by_label(results, run_id)
 
 
 def _columns() -> Mapping[str, Any]:
@@ -263,14 +263,14 @@ def _columns() -> Mapping[str, Any]:
     } | {"model": st.column_config.TextColumn("model", pinned=True)}
 
 
-def _label_by_label(standings: Sequence[Standing], run_id: str) -> None:
-    specs = [one.spec for one in standings]
+def _label_by_label(results: Sequence[ModelResult], run_id: str) -> None:
+    specs = [one.spec for one in results]
     chosen: str = st.selectbox(
         "Label by label",
         specs,
         key=f"evaluate.label_table_of.{run_id}",
     )
-    rows = label_rows(standings[specs.index(chosen)])
+    rows = label_rows(results[specs.index(chosen)])
     share = st.column_config.NumberColumn(format="%.3f")
     confidence = st.column_config.NumberColumn(format="%.2f")
     st.dataframe(

@@ -6,7 +6,7 @@ from typing import Final
 
 import streamlit as st
 
-from imagebase.evaluation.comparison import Standing, stand
+from imagebase.evaluation.comparison import ModelResult, judge_models
 from imagebase.evaluation.label_errors import Suspect, label_errors
 from imagebase.evaluation.storage import Run, RunInfo
 from imagebase.jobs.evaluation import kept_runs
@@ -54,14 +54,14 @@ def load_of(scope: Scope, run_id: str) -> Run:
     return _load(scope.owner_id, scope.dataset_id, run_id)
 
 
-def standings(run_id: str, threshold: float = DEFAULT_CONFIDENCE) -> list[Standing]:
+def results(run_id: str, threshold: float = DEFAULT_CONFIDENCE) -> list[ModelResult]:
     """Return the results of each model of a run at a threshold."""
-    return standings_of(state.scope(), run_id, threshold)
+    return results_of(state.scope(), run_id, threshold)
 
 
-def standings_of(scope: Scope, run_id: str, threshold: float) -> list[Standing]:
+def results_of(scope: Scope, run_id: str, threshold: float) -> list[ModelResult]:
     """Return the results of each model of a run, outside a session."""
-    return _standings(scope.owner_id, scope.dataset_id, run_id, threshold)
+    return _results(scope.owner_id, scope.dataset_id, run_id, threshold)
 
 
 def suspects(run_id: str, specs: tuple[str, ...]) -> list[Suspect]:
@@ -76,9 +76,9 @@ def _load(owner_id: str, dataset_id: str, run_id: str) -> Run:
 
 
 @st.cache_resource(max_entries=6, show_spinner="Calculating metrics …")
-def _first(owner_id: str, dataset_id: str, run_id: str) -> list[Standing]:
+def _first(owner_id: str, dataset_id: str, run_id: str) -> list[ModelResult]:
     run = _load(owner_id, dataset_id, run_id)
-    results = stand(run.truth, run.passes)
+    results = judge_models(run.truth, run.passes)
     for result in results:
         # Computed once: these do not depend on the threshold.
         _ = result.figures, result.detections, result.resampled, result.calibration
@@ -86,9 +86,9 @@ def _first(owner_id: str, dataset_id: str, run_id: str) -> list[Standing]:
 
 
 @st.cache_resource(max_entries=24, show_spinner=False)
-def _standings(
+def _results(
     owner_id: str, dataset_id: str, run_id: str, threshold: float
-) -> list[Standing]:
+) -> list[ModelResult]:
     return [result.at(threshold) for result in _first(owner_id, dataset_id, run_id)]
 
 

@@ -11,14 +11,14 @@ from imagebase.detection.darknet.plan import MAX_NET_SIDE
 from imagebase.detection.library import MAX_NAME_LENGTH
 from imagebase.detection.onnx.families import FAMILY_NAMES
 from imagebase.detection.validation import (
-    Diagnosis,
     Draft,
-    Finding,
+    DryRun,
     Level,
-    Trial,
-    examine,
+    ModelFinding,
+    Validation,
+    dry_run_or_reread,
     keep,
-    try_reading,
+    validate_upload,
 )
 from imagebase.detection.validation.dry_run import SAMPLE, boxes_of, finding_of
 from imagebase.errors import ImageBaseError, MisreadModelError, ModelLoadError
@@ -55,8 +55,8 @@ class Validated:
     """Validation of certain files. of: their ids, and how they were read."""
 
     of: tuple[str, ...]
-    diagnosis: Diagnosis
-    trial: Trial | None
+    diagnosis: Validation
+    trial: DryRun | None
     fault: str = ""
 
 
@@ -100,16 +100,18 @@ def _validate(files: Sequence[Dropped]) -> Validated:
     limits = services.limits()
     with st.spinner("Checking files …"):
         uploads = [(file.name, file.getvalue()) for file in files]
-        diagnosis = examine(uploads, limits=limits, family=family, input_size=side)
+        diagnosis = validate_upload(
+            uploads, limits=limits, family=family, input_size=side
+        )
         if side and not diagnosis.asks_size:  # left from the files before
             side = None
-            diagnosis = examine(uploads, limits=limits, family=family)
+            diagnosis = validate_upload(uploads, limits=limits, family=family)
     again = partial(_examine_again, uploads, side)
     trial, fault = None, ""
     if diagnosis.draft is not None:
         with st.spinner("Testing the model on a sample image …"):
             try:
-                diagnosis, trial = try_reading(
+                diagnosis, trial = dry_run_or_reread(
                     diagnosis, None if family else again, limits=limits
                 )
             except MisreadModelError as error:
@@ -123,11 +125,13 @@ def _validate(files: Sequence[Dropped]) -> Validated:
 
 def _examine_again(
     uploads: Sequence[tuple[str, bytes]], side: int | None, family: str
-) -> Diagnosis:
-    return examine(uploads, limits=services.limits(), family=family, input_size=side)
+) -> Validation:
+    return validate_upload(
+        uploads, limits=services.limits(), family=family, input_size=side
+    )
 
 
-def _with_family(diagnosis: Diagnosis, family: str) -> Diagnosis:
+def _with_family(diagnosis: Validation, family: str) -> Validation:
     """Return the diagnosis with one more model type to choose."""
     families = dict.fromkeys((*diagnosis.families, family))
     return replace(diagnosis, families=tuple(families))
@@ -137,7 +141,7 @@ def _draw_validation(examined: Validated) -> None:
     diagnosis = examined.diagnosis
     findings = list(diagnosis.findings)
     if examined.fault:
-        findings.append(Finding(Level.BAD, examined.fault))
+        findings.append(ModelFinding(Level.BAD, examined.fault))
     if diagnosis.draft is not None and examined.trial is not None:
         boxes = boxes_of(examined.trial, diagnosis.draft.model.labels)
         findings.append(finding_of(examined.trial, boxes, image=SAMPLE.name))
@@ -165,7 +169,7 @@ def _draw_validation(examined: Validated) -> None:
             )
 
 
-def _choose_size(diagnosis: Diagnosis) -> None:
+def _choose_size(diagnosis: Validation) -> None:
     """Ask for the input size, if an ONNX model accepts any."""
     if not diagnosis.asks_size:
         return
@@ -198,7 +202,7 @@ def _choose_family(families: Sequence[str]) -> None:
     )
 
 
-def _add_form(draft: Draft, trial: Trial) -> None:
+def _add_form(draft: Draft, trial: DryRun) -> None:
     with st.form("models.keep_form", border=False):
         name = st.text_input(
             "Name",

@@ -17,13 +17,13 @@ from imagebase.detection.model_files import Model
 from imagebase.detection.onnx.families import FAMILY_NAMES
 from imagebase.detection.validation.dry_run import (
     SAMPLE,
-    Trial,
+    DryRun,
     boxes_of,
-    draw_trial,
+    draw_dry_run,
     measure,
 )
 from imagebase.errors import EvaluationError, ImageBaseError
-from imagebase.evaluation.detection_pass import parse_contender
+from imagebase.evaluation.detection_pass import parse_model_spec
 from imagebase.settings import DEFAULT_CONFIDENCE
 from imagebase.store import Scope
 from imagebase.ui import cache, job_progress, services, state, widgets
@@ -164,11 +164,11 @@ def _try_dialog(model: Model) -> None:
     trial_picture(tried, model, longest_side=_DIALOG_PX)
 
 
-def trial_picture(tried: Trial, model: Model, *, longest_side: int) -> None:
+def trial_picture(tried: DryRun, model: Model, *, longest_side: int) -> None:
     """Draw the sample image with a model's boxes."""
     boxes = boxes_of(tried, model.labels)
     st.image(
-        draw_trial(boxes, SAMPLE, labels=model.labels, longest_side=longest_side),
+        draw_dry_run(boxes, SAMPLE, labels=model.labels, longest_side=longest_side),
         width="stretch",
         alt="Sample image with the model's boxes",
     )
@@ -266,5 +266,5 @@ def _named_in(value: object) -> set[str]:
     if not isinstance(value, str):
         return set()
     with contextlib.suppress(EvaluationError):
-        return {value, *parse_contender(value).models}
+        return {value, *parse_model_spec(value).models}
     return {value}

@@ -15,7 +15,7 @@ from imagebase.images.quality import (
     warnings_in_words,
 )
 from imagebase.images.scan import unpack_uploads
-from imagebase.images.skipped_files import PassedOver
+from imagebase.images.skipped_files import SkippedFiles
 from imagebase.ingest.add_images import AdmissionReport, admit
 from imagebase.store import ImageSummary
 from imagebase.ui import cache, services, state, suggested_boxes, widgets
@@ -108,7 +108,7 @@ def _add(
         undisturbed(show, interruptions)
 
     limits = services.limits()
-    passed_over = PassedOver()
+    passed_over = SkippedFiles()
     incoming = unpack_uploads(files, limits, passed_over=passed_over)
     report = admit(
         services.store(), state.scope(), incoming, limits=limits, on_item=on_item

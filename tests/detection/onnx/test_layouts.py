@@ -12,7 +12,7 @@ import pytest
 from imagebase.annotation import Size
 from imagebase.detection.detector import load_model
 from imagebase.detection.model_files import model_in_file
-from imagebase.detection.onnx.families import FAMILY_NAMES, read_onnx, recipe_for
+from imagebase.detection.onnx.families import FAMILY_NAMES, adapter_for, read_onnx
 from tests.detection.onnx.onnx_layouts import (
     BOX,
     CLASS,
@@ -71,13 +71,13 @@ def test_box_is_where_the_family_puts_it(
 @by_name
 def test_net_is_shown_the_colours_it_was_taught(layout: Layout) -> None:
     family = layout.family if layout.asked else None
-    recipe = recipe_for(
+    adapter = adapter_for(
         read_onnx(layout.build()), labels=layout.names.count("\n"), family=family
     )
-    assert recipe.family == layout.family
-    assert recipe.net_size == (WIDTH, HEIGHT)
+    assert adapter.family == layout.family
+    assert adapter.net_size == (WIDTH, HEIGHT)
     picture = np.full((HEIGHT, WIDTH, 3), (255, 51, 0), np.uint8)
-    prepared = recipe.prepare(picture, recipe.net_size)
+    prepared = adapter.prepare(picture, adapter.net_size)
     middle = prepared.blob[0, :, HEIGHT // 2, WIDTH // 2]
     np.testing.assert_allclose(middle, layout.shown, rtol=1e-5, atol=1e-6)
 

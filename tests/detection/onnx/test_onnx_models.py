@@ -6,7 +6,7 @@ from onnx import TensorProto, helper
 
 from imagebase.annotation import Size
 from imagebase.detection.darknet.graph import darknet_to_onnx
-from imagebase.detection.onnx.families import labels_of, read_onnx, recipe_for
+from imagebase.detection.onnx.families import adapter_for, labels_of, read_onnx
 from imagebase.detection.onnx.file_info import OnnxModel
 from imagebase.errors import AmbiguousModelError, ModelLoadError
 from tests.detection.darknet.darknet_models import ONE_BOX_CFG, one_box_weights
@@ -42,24 +42,24 @@ def onnx_model(
 def test_our_own_graph_is_recognised_by_its_metadata() -> None:
     graph = darknet_to_onnx(ONE_BOX_CFG.encode(), one_box_weights(), labels=["a", "b"])
     model = read_onnx(graph)
-    recipe = recipe_for(model)
-    assert (recipe.family, recipe.classes) == ("darknet", 2)
-    assert recipe.net_size == Size(32, 32)
+    adapter = adapter_for(model)
+    assert (adapter.family, adapter.classes) == ("darknet", 2)
+    assert adapter.net_size == Size(32, 32)
     assert labels_of(model) == ("a", "b")
 
 
 def test_yolox_is_recognised_by_its_cells() -> None:
-    recipe = recipe_for(read_onnx(onnx_model([1, CELLS, 7])), labels=2)
-    assert (recipe.family, recipe.classes) == ("yolox", 2)
-    assert recipe.net_size == Size(96, 64)
+    adapter = adapter_for(read_onnx(onnx_model([1, CELLS, 7])), labels=2)
+    assert (adapter.family, adapter.classes) == ("yolox", 2)
+    assert adapter.net_size == Size(96, 64)
 
 
 def test_yolox_box_is_a_cell_times_its_stride() -> None:
-    recipe = recipe_for(read_onnx(onnx_model([1, CELLS, 7])), labels=2)
+    adapter = adapter_for(read_onnx(onnx_model([1, CELLS, 7])), labels=2)
     output = np.zeros((1, CELLS, 7), np.float32)
     # Second row, third column of the 16-pixel grid; twice the stride wide.
     output[0, 96 + 6 + 2] = [0.5, 0.25, np.log(2), 0, 0.9, 0.8, 0.5]
-    found = recipe.decode([output], 0.01)
+    found = adapter.decode([output], 0.01)
     assert found.confidence.tolist() == pytest.approx([0.72, 0.45])
     assert found.class_id.tolist() == [0, 1]
     centre, extent = np.array([2.5 * 16, 1.25 * 16]), np.array([32, 16])
@@ -85,7 +85,7 @@ def test_labels_in_the_metadata(names: str, labels: tuple[str, ...]) -> None:
 
 def test_unknown_family_is_refused_with_its_outputs() -> None:
     with pytest.raises(ModelLoadError, match="outputs are output 1 × 84 × 8400"):
-        recipe_for(read_onnx(onnx_model([1, 84, 8400])))
+        adapter_for(read_onnx(onnx_model([1, 84, 8400])))
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_input_that_is_not_one_picture_is_refused(
     picture: tuple[int | None, ...], message: str
 ) -> None:
     with pytest.raises(ModelLoadError, match=message):
-        recipe_for(read_onnx(onnx_model([1, CELLS, 7], picture=picture)))
+        adapter_for(read_onnx(onnx_model([1, CELLS, 7], picture=picture)))
 
 
 # The middle of a net of 96 × 64, as relative corners.
@@ -121,14 +121,14 @@ MIDDLE = [36 / 96, 24 / 64, 60 / 96, 40 / 64]
 def test_family_and_box_are_known_by_the_output(
     output: np.ndarray, family: str, classes: int | None
 ) -> None:
-    recipe = recipe_for(read_onnx(speaking_model(output)), labels=classes or 2)
-    assert (recipe.family, recipe.classes) == (family, classes)
-    found = recipe.decode([output], 0.05)
+    adapter = adapter_for(read_onnx(speaking_model(output)), labels=classes or 2)
+    assert (adapter.family, adapter.classes) == (family, classes)
+    found = adapter.decode([output], 0.05)
     np.testing.assert_allclose(found.xyxy, [MIDDLE], atol=1e-6)
     assert found.confidence.tolist() == pytest.approx([0.72])
     assert found.class_id.tolist() == [0]
     # A class below the floor of one pass is there in a lower one.
-    lower = recipe.decode([output], 0.04)
+    lower = adapter.decode([output], 0.04)
     has_two = family != "end-to-end"
     assert lower.class_id.tolist() == ([0, 1] if has_two else [0])
 
@@ -136,37 +136,37 @@ def test_family_and_box_are_known_by_the_output(
 def test_yolox_with_decoded_boxes_is_read_so_where_somebody_says_so() -> None:
     output = yolox_output(decoded=True)
     model = read_onnx(speaking_model(output))
-    recipe = recipe_for(model, labels=2, family="yolox-decoded")
-    np.testing.assert_allclose(recipe.decode([output], 0.05).xyxy, [MIDDLE], atol=1e-6)
+    adapter = adapter_for(model, labels=2, family="yolox-decoded")
+    np.testing.assert_allclose(adapter.decode([output], 0.05).xyxy, [MIDDLE], atol=1e-6)
 
 
 def test_family_that_the_outputs_do_not_fit_is_refused() -> None:
     model = read_onnx(speaking_model(v8_output()))
     with pytest.raises(ModelLoadError, match="cannot be read as yolov5; its outputs"):
-        recipe_for(model, family="yolov5")
+        adapter_for(model, family="yolov5")
 
 
 def test_rows_that_fit_two_families_ask_where_no_label_is_named() -> None:
     model = read_onnx(onnx_model([1, CELLS, 7]))
     with pytest.raises(AmbiguousModelError) as error:
-        recipe_for(model)
+        adapter_for(model)
     assert error.value.families == ("yolox", "yolox-decoded", "yolov8-rows")
-    assert recipe_for(model, labels=3).family == "yolov8-rows"
+    assert adapter_for(model, labels=3).family == "yolov8-rows"
     turned = read_onnx(speaking_model(v8_output().transpose(0, 2, 1)))
     with pytest.raises(AmbiguousModelError, match="yolov8-rows, end-to-end"):
-        recipe_for(turned, labels=2)
+        adapter_for(turned, labels=2)
 
 
 @pytest.mark.parametrize("task", ["segment", "pose", "classify", "obb"])
 def test_model_for_another_task_is_refused(task: str) -> None:
     model = read_onnx(speaking_model(v8_output(), metadata={"task": task}))
     with pytest.raises(ModelLoadError, match=f"for the task '{task}'"):
-        recipe_for(model, labels=2)
+        adapter_for(model, labels=2)
 
 
 def test_feature_maps_of_a_training_are_refused() -> None:
     with pytest.raises(ModelLoadError, match="raw feature maps"):
-        recipe_for(read_onnx(onnx_model([1, 3, 8, 12, 7])))
+        adapter_for(read_onnx(onnx_model([1, 3, 8, 12, 7])))
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 not a model", b"\xff" * 50])
@@ -217,7 +217,7 @@ def test_weights_in_another_file_are_refused() -> None:
 def test_damaged_metadata_are_refused(described: str) -> None:
     model = read_onnx(onnx_model([1, 2, 3], metadata={"imagebase": described}))
     with pytest.raises(ModelLoadError, match="metadata of this ONNX model"):
-        recipe_for(model)
+        adapter_for(model)
 
 
 def test_a_class_number_of_thousands_of_digits_ends_no_reading() -> None:

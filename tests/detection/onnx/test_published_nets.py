@@ -4,7 +4,7 @@ import pytest
 
 from imagebase.detection.darknet.cfg import parse_cfg
 from imagebase.detection.darknet.plan import plan_network
-from imagebase.detection.validation import examine
+from imagebase.detection.validation import validate_upload
 from imagebase.settings import DEMO_LIMITS, Limits
 from tests.detection.onnx.published_nets import PUBLISHED_NETS, PUBLISHED_WEIGHTS
 
@@ -20,7 +20,7 @@ def test_memory_of_the_largest_is_worked_out_from_its_cfg_alone() -> None:
     assert DEMO_LIMITS.max_model_memory_bytes < network.memory_bytes
     assert network.memory_bytes < Limits().max_model_memory_bytes
     files = [("obj.cfg", PUBLISHED_NETS["yolov4"](608)), ("obj.weights", bytes(50))]
-    said = [one.text for one in examine(files, limits=DEMO_LIMITS).findings]
+    said = [one.text for one in validate_upload(files, limits=DEMO_LIMITS).findings]
     assert any(
         "This net would need 1.5 GB of memory; 1.0 GB are" in one for one in said
     )

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper
 
-from imagebase.detection.validation import Level, examine
+from imagebase.detection.validation import Level, validate_upload
 from imagebase.settings import Limits
 from tests.detection.darknet.darknet_models import HEADER, ONE_BOX_CFG, one_box_weights
 from tests.detection.onnx.onnx_graphs import (
@@ -306,14 +306,14 @@ def test_the_table_is_long_enough() -> None:
 @pytest.mark.parametrize("broken", TABLE)
 def test_broken_upload_gets_its_sentence(broken: str) -> None:
     files, sentence = TABLE[broken]
-    found = examine(files, limits=Limits())
+    found = validate_upload(files, limits=Limits())
     faults = [one.text for one in found.findings if one.level is Level.BAD]
     assert any(sentence in one for one in faults), faults
     assert not found.is_usable
 
 
 def test_file_above_the_limit_is_refused_unread() -> None:
-    found = examine(
+    found = validate_upload(
         [("obj.weights", bytes(11_000_000))], limits=Limits(max_model_bytes=10_000_000)
     )
     assert found.findings[0].text == (
@@ -323,13 +323,15 @@ def test_file_above_the_limit_is_refused_unread() -> None:
 
 def test_memory_limit_is_worked_out_before_the_weights_are_looked_at() -> None:
     limits = Limits(max_model_memory_bytes=200_000)
-    found = examine(darknet(weights=b"\x00" * 20), limits=limits)
+    found = validate_upload(darknet(weights=b"\x00" * 20), limits=limits)
     (fault,) = [one.text for one in found.findings if one.level is Level.BAD]
     # 21,511 weights three times and 7 + 7 outputs, four bytes each.
     assert "would need 0.0 GB" in fault
     needed = 4 * (3 * 21_511 + 14)
-    assert examine(darknet(), limits=Limits(max_model_memory_bytes=needed)).is_usable
-    assert not examine(
+    assert validate_upload(
+        darknet(), limits=Limits(max_model_memory_bytes=needed)
+    ).is_usable
+    assert not validate_upload(
         darknet(), limits=Limits(max_model_memory_bytes=needed - 1)
     ).is_usable
 
@@ -339,4 +341,4 @@ def test_random_bytes_never_raise() -> None:
     for length in (1, 7, 30, 500, 5_000):
         for name in ("a.cfg", "a.weights", "a.names", "a.onnx", "a.zip", "a"):
             data = rng.integers(0, 256, length, dtype=np.uint8).tobytes()
-            assert not examine([(name, data)], limits=Limits()).is_usable
+            assert not validate_upload([(name, data)], limits=Limits()).is_usable

@@ -11,12 +11,12 @@ from imagebase.detection.detector import load_model
 from imagebase.detection.library import ModelLibrary
 from imagebase.detection.model_files import model_in_file
 from imagebase.detection.validation import (
-    Diagnosis,
+    DryRun,
     Level,
-    Trial,
-    examine,
+    Validation,
+    dry_run,
     keep,
-    try_out,
+    validate_upload,
 )
 from imagebase.detection.validation.dry_run import boxes_of, finding_of
 from imagebase.errors import MisreadModelError, ModelLoadError
@@ -50,9 +50,9 @@ def open_model() -> bytes:
     return graph.output("output0", table, ("batch", 9, "anchors")).model()
 
 
-def examined(content: bytes, **said: str | int) -> Diagnosis:
+def examined(content: bytes, **said: str | int) -> Validation:
     files = [("m.onnx", content), ("m.names", NAMES.encode())]
-    return examine(files, limits=Limits(), **said)  # type: ignore[arg-type]
+    return validate_upload(files, limits=Limits(), **said)  # type: ignore[arg-type]
 
 
 def test_open_size_is_asked_for_and_kept_with_the_model(tmp_path: Path) -> None:
@@ -64,7 +64,7 @@ def test_open_size_is_asked_for_and_kept_with_the_model(tmp_path: Path) -> None:
     assert said.asks_size
     assert said.draft is not None
     assert said.draft.input_size == Size(320, 320)
-    tried = try_out(said.draft.model)
+    tried = dry_run(said.draft.model)
     assert tried.input_size == Size(320, 320)
     library = ModelLibrary(tmp_path / "models")
     model = keep(said.draft, library, name="m", who="", trial=tried, limits=Limits())
@@ -158,7 +158,7 @@ def test_numbers_that_are_another_familys_name_it(
     found = examined(content, **({"family": said} if said else {}))
     assert found.draft is not None
     with pytest.raises(MisreadModelError, match=f"its family is {meant}") as error:
-        try_out(found.draft.model)
+        dry_run(found.draft.model)
     assert error.value.family == meant
 
 
@@ -217,9 +217,9 @@ def test_numbers_that_are_none_do_no_harm(content: bytes, count: int | str) -> N
     assert found.draft is not None
     if isinstance(count, str):
         with pytest.raises(ModelLoadError, match=count):
-            try_out(found.draft.model)
+            dry_run(found.draft.model)
         return
-    assert len(try_out(found.draft.model).candidates) == count
+    assert len(dry_run(found.draft.model).candidates) == count
 
 
 def table(row: list[float], *, rows: int, turned: bool = False) -> bytes:
@@ -265,17 +265,17 @@ def test_numbers_that_no_family_has_are_refused(content: bytes, sentence: str) -
     found = examined(content)
     assert found.draft is not None
     with pytest.raises(ModelLoadError, match=sentence):
-        try_out(found.draft.model)
+        dry_run(found.draft.model)
 
 
-def a_trial(*boxes: tuple[float, float, float, float]) -> Trial:
+def a_trial(*boxes: tuple[float, float, float, float]) -> DryRun:
     xyxy = np.array(boxes, np.float32).reshape(-1, 4)
     found = Candidates(
         xyxy,
         np.full(len(boxes), SCORE, np.float32),
         (np.arange(len(boxes)) % 400).astype(np.int32),
     )
-    return Trial(found, Size(WIDTH, HEIGHT), 5.0, Size(64, 64), "openvino", "f32")
+    return DryRun(found, Size(WIDTH, HEIGHT), 5.0, Size(64, 64), "openvino", "f32")
 
 
 MANY = [(x, y, x + 9, y + 9) for x in range(0, 200, 10) for y in range(0, 200, 10)]
@@ -297,7 +297,7 @@ MANY = [(x, y, x + 9, y + 9) for x in range(0, 200, 10) for y in range(0, 200, 1
     ],
 )
 def test_no_tick_stands_before_boxes_that_cannot_be_right(
-    trial: Trial, sentence: str
+    trial: DryRun, sentence: str
 ) -> None:
     boxes = boxes_of(trial, [f"c{one}" for one in range(400)])
     said = finding_of(trial, boxes, image="k.jpg")

@@ -11,7 +11,13 @@ from imagebase.annotation import Size
 from imagebase.detection.detector import load_model
 from imagebase.detection.library import ModelLibrary
 from imagebase.detection.model_files import model_in_folder
-from imagebase.detection.validation import Level, examine, examine_paths, keep, try_out
+from imagebase.detection.validation import (
+    Level,
+    dry_run,
+    keep,
+    validate_files,
+    validate_upload,
+)
 from imagebase.errors import LimitError, ModelLoadError
 from imagebase.settings import WEIGHTS_FOLDER, Limits
 from tests.detection.darknet.darknet_models import ONE_BOX_CFG, one_box_weights
@@ -65,12 +71,12 @@ def greedy_model(*, side: int) -> bytes:
 
 
 def sentences(files: Files, level: Level) -> list[str]:
-    found = examine(files, limits=Limits())
+    found = validate_upload(files, limits=Limits())
     return [one.text for one in found.findings if one.level is level]
 
 
 def test_model_without_faults_gets_good_sentences_only() -> None:
-    found = examine(darknet(), limits=Limits())
+    found = validate_upload(darknet(), limits=Limits())
     assert [one.text for one in found.findings] == [
         "obj.cfg: YOLOv3 or v4, 2 layers, 1 head, 32 × 32 pixels, 2 classes.",
         "obj.names: 2 labels, cat, dog.",
@@ -81,7 +87,7 @@ def test_model_without_faults_gets_good_sentences_only() -> None:
 
 def test_files_are_known_by_what_is_in_them_under_any_name() -> None:
     files = [("a", CFG), ("b.bin", WEIGHTS), ("classes.txt", NAMES)]
-    draft = examine(files, limits=Limits()).draft
+    draft = validate_upload(files, limits=Limits()).draft
     assert draft is not None
     assert draft.model.labels == ("cat", "dog")
     assert draft.model.graph.read_bytes() == CFG
@@ -89,7 +95,7 @@ def test_files_are_known_by_what_is_in_them_under_any_name() -> None:
 
 def test_swapped_files_are_told_and_taken_for_what_they_are() -> None:
     files = [("obj.cfg", WEIGHTS), ("obj.weights", NAMES), ("obj.names", CFG)]
-    assert examine(files, limits=Limits()).is_usable
+    assert validate_upload(files, limits=Limits()).is_usable
     assert sentences(files, Level.WARNING) == [
         "obj.cfg holds the weights: the files are swapped, and each is taken for what "
         "is in it.",
@@ -112,7 +118,7 @@ def test_zip_with_a_folder_and_other_things_in_it_is_taken_apart() -> None:
         ("pets/obj.data", b"classes=2\n"),
         ("__MACOSX/pets/._pets.cfg", b"x"),
     )
-    draft = examine([("upload.zip", data)], limits=Limits()).draft
+    draft = validate_upload([("upload.zip", data)], limits=Limits()).draft
     assert draft is not None
     assert (draft.suggested_name, draft.licence) == ("pets", "Do what you like.")
 
@@ -133,7 +139,7 @@ def test_zip_with_a_folder_and_other_things_in_it_is_taken_apart() -> None:
 def test_text_as_windows_saves_it_is_told_and_kept_plainly(
     names: bytes, warning: str
 ) -> None:
-    draft = examine(darknet(names=names), limits=Limits()).draft
+    draft = validate_upload(darknet(names=names), limits=Limits()).draft
     assert draft is not None
     assert draft.model.labels == ("cat", "dog")
     said = sentences(darknet(names=names), Level.WARNING)
@@ -142,14 +148,14 @@ def test_text_as_windows_saves_it_is_told_and_kept_plainly(
 
 def test_cfg_in_utf_16_is_kept_so_that_every_tool_reads_it() -> None:
     files = darknet(cfg=ONE_BOX_CFG.replace("\n", "\r\n").encode("utf-16"))
-    draft = examine(files, limits=Limits()).draft
+    draft = validate_upload(files, limits=Limits()).draft
     assert draft is not None
     assert draft.model.graph.read_bytes() == CFG
 
 
 def test_windows_letters_in_names_are_read() -> None:
     files = darknet(names="Kätzchen\nvery good dog".encode("cp1252"))
-    draft = examine(files, limits=Limits()).draft
+    draft = validate_upload(files, limits=Limits()).draft
     assert draft is not None
     assert draft.model.labels == ("Kätzchen", "very good dog")
 
@@ -165,7 +171,7 @@ def test_weights_that_end_in_zeros_are_told() -> None:
 
 
 def test_onnx_model_names_itself() -> None:
-    found = examine([("pets.onnx", V8)], limits=Limits())
+    found = validate_upload([("pets.onnx", V8)], limits=Limits())
     assert [one.text for one in found.findings] == [
         "pets.onnx: YOLOv8, 11 or 12, 96 × 64 pixels, 2 classes.",
         "pets.onnx names its 2 labels itself.",
@@ -177,7 +183,7 @@ def test_onnx_model_names_itself() -> None:
 
 def test_names_file_counts_more_than_the_metadata() -> None:
     files = [("pets.onnx", V8), ("obj.names", b"Katze\nHund\n")]
-    draft = examine(files, limits=Limits()).draft
+    draft = validate_upload(files, limits=Limits()).draft
     assert draft is not None
     assert draft.model.labels == ("Katze", "Hund")
     assert "obj.names counts." in sentences(files, Level.WARNING)[0]
@@ -186,8 +192,8 @@ def test_names_file_counts_more_than_the_metadata() -> None:
 def test_person_says_how_an_ambiguous_model_is_read(tmp_path: Path) -> None:
     data = speaking_model(yolox_output(decoded=True), metadata={})
     files = [("m.onnx", data), ("m.names", NAMES)]
-    usual = examine(files, limits=Limits())
-    chosen = examine(files, limits=Limits(), family="yolox-decoded")
+    usual = validate_upload(files, limits=Limits())
+    chosen = validate_upload(files, limits=Limits(), family="yolox-decoded")
     assert usual.families == chosen.families == ("yolox", "yolox-decoded")
     assert usual.draft is not None
     assert chosen.draft is not None
@@ -209,7 +215,7 @@ def test_person_says_how_an_ambiguous_model_is_read(tmp_path: Path) -> None:
     "name", ["yolov4-tiny", "yolo-fastest-1.1", "yolo-fastest-1.1-xl", "yolox-nano"]
 )
 def test_models_that_came_along_are_healthy(name: str) -> None:
-    found = examine_paths([WEIGHTS_FOLDER / name], limits=Limits())
+    found = validate_files([WEIGHTS_FOLDER / name], limits=Limits())
     assert found.is_usable
     assert {one.level for one in found.findings} == {Level.GOOD}
     assert found.draft is not None
@@ -217,9 +223,9 @@ def test_models_that_came_along_are_healthy(name: str) -> None:
 
 
 def test_dry_run_shows_the_box_that_the_biases_encode(tmp_path: Path) -> None:
-    draft = examine(darknet(), limits=Limits()).draft
+    draft = validate_upload(darknet(), limits=Limits()).draft
     assert draft is not None
-    tried = try_out(draft.model)
+    tried = dry_run(draft.model)
     assert tried.candidates.class_id.tolist() == [1]
     width, height = tried.size
     # The middle of the only cell; an anchor of 16 × 8 in a net of 32 × 32.
@@ -243,11 +249,11 @@ def test_dry_run_shows_the_box_that_the_biases_encode(tmp_path: Path) -> None:
 
 
 def test_model_that_kills_its_process_is_told_and_the_server_lives() -> None:
-    draft = examine([("pets.onnx", V8)], limits=Limits()).draft
+    draft = validate_upload([("pets.onnx", V8)], limits=Limits()).draft
     assert draft is not None
     draft.model.graph.write_bytes(V8[:-40])
     with pytest.raises(ModelLoadError):
-        try_out(draft.model)
+        dry_run(draft.model)
 
 
 def test_graph_that_would_fill_the_memory_is_stopped(tmp_path: Path) -> None:
@@ -256,14 +262,14 @@ def test_graph_that_would_fill_the_memory_is_stopped(tmp_path: Path) -> None:
     (tmp_path / "obj.names").write_bytes(NAMES)
     model = model_in_folder(tmp_path)
     with pytest.raises(ModelLoadError, match=r"could not be run|cannot load|memory"):
-        try_out(model, limits=Limits(max_model_memory_bytes=500_000_000))
+        dry_run(model, limits=Limits(max_model_memory_bytes=500_000_000))
 
 
 def test_no_more_models_are_kept_than_are_allowed(tmp_path: Path) -> None:
     library = ModelLibrary(tmp_path / "models")
     limits = Limits(max_models=1)
     for name in ("one", "two"):
-        draft = examine(darknet(weights=one_box_weights()), limits=limits).draft
+        draft = validate_upload(darknet(weights=one_box_weights()), limits=limits).draft
         assert draft is not None
         if name == "one":
             keep(draft, library, name=name, who="", trial=None, limits=limits)
@@ -273,7 +279,7 @@ def test_no_more_models_are_kept_than_are_allowed(tmp_path: Path) -> None:
 
 
 def test_draft_leaves_nothing_behind() -> None:
-    found = examine(darknet(), limits=Limits())
+    found = validate_upload(darknet(), limits=Limits())
     assert found.draft is not None
     path = found.draft.folder.path
     assert path.is_dir()
@@ -285,7 +291,7 @@ def test_draft_leaves_nothing_behind() -> None:
 def test_shortcut_of_other_sizes_is_read_and_warned_of() -> None:
     layers = "[maxpool]\nsize=1\n[maxpool]\nsize=2\nstride=2\n[shortcut]\nfrom=0\n"
     cfg = ONE_BOX_CFG.replace("[conv", f"{layers}[upsample]\n[conv", 1).encode()
-    found = examine(darknet(cfg=cfg), limits=Limits())
+    found = validate_upload(darknet(cfg=cfg), limits=Limits())
     assert found.is_usable
     said = [one.text for one in found.findings if one.level is Level.WARNING]
     assert any("[shortcut] of layers of different sizes" in one for one in said)
