@@ -6,9 +6,9 @@ ImageBaseError                  catch this to show a person one sentence
 ├── ImageReadError              bytes that are not an image we can read
 ├── ArchiveError                a zip that is broken or not safe to unpack
 ├── ModelLoadError              model files that cannot become a detector
-│   ├── AmbiguousModelError     they can be read in more than one way; a person knows
-│   ├── OpenSizeError           they take images of any size; a person knows which
-│   └── MisreadModelError       what they give is not what they were read as
+│   ├── AmbiguousModelError     they can be read in more than one way
+│   ├── OpenSizeError           they take images of any size; one has to be chosen
+│   └── MisreadModelError       their outputs do not match their family
 ├── UnknownModelError           no model of that name
 ├── UnknownLabelError           the model has no label of that name
 ├── UnknownFormatError          no annotation format of that name
@@ -18,12 +18,12 @@ ImageBaseError                  catch this to show a person one sentence
 │   ├── NotFoundError           no such dataset, image or job in this scope
 │   ├── AmbiguousDatasetError   several datasets have that name
 │   ├── ImageFileError          an image's file is missing or damaged
-│   ├── RevisionConflictError   somebody saved a newer revision meanwhile
+│   ├── RevisionConflictError   a newer revision was saved meanwhile
 │   └── UndoRefusedError        the record has moved on since that change
 ├── EvaluationError             an evaluation that cannot be made
 │   └── EvaluationRequestError  what was asked for contradicts itself
 ├── EditError                   a change to a box that cannot be made
-├── TrainingError               a training that cannot begin or go on
+├── TrainingError               a training run that cannot start or resume
 └── JobError                    a job that cannot be started, cancelled or resumed
 
 Every message is one sentence for a person: it names the thing and what to do.
@@ -68,7 +68,7 @@ class ModelLoadError(ImageBaseError):
 
 
 class AmbiguousModelError(ModelLoadError):
-    """A model's outputs can be read in more than one way; somebody has to say how."""
+    """A model's outputs can be read in more than one way; a person has to choose."""
 
     def __init__(self, message: str, *, families: tuple[str, ...]) -> None:
         super().__init__(message)
@@ -76,7 +76,7 @@ class AmbiguousModelError(ModelLoadError):
 
 
 class OpenSizeError(ModelLoadError):
-    """A model takes images of any size; somebody has to say which it is to be."""
+    """A model takes images of any size; a person has to choose one."""
 
 
 class MisreadModelError(ModelLoadError):
@@ -127,7 +127,7 @@ class ImageFileError(StoreError):
 
 
 class RevisionConflictError(StoreError):
-    """Somebody saved a newer revision meanwhile; both versions are at hand.
+    """A newer revision was saved meanwhile; both versions are at hand.
 
     base: what ours was made from, where who raises it knows.
     """
@@ -167,4 +167,4 @@ class EditError(ImageBaseError):
 
 
 class TrainingError(ImageBaseError):
-    """A training that cannot begin or go on."""
+    """A training run that cannot start or resume."""

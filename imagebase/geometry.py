@@ -1,7 +1,7 @@
 """Functions over (N, 4) arrays of boxes. NumPy only; inputs are never changed.
 
 xyxy is x_min, y_min, x_max, y_max; xywh has the near corner and the size; cxcywh the
-centre and the size. Unless said otherwise units are pixels, floats, and results are
+centre and the size. Unless stated otherwise units are pixels, floats, and results are
 float32 arrays of their own. Nothing found is an array of shape (0, 4).
 """
 

@@ -1,7 +1,7 @@
 """Changed copies of training images, with boxes that still fit them.
 
-A recipe is steps with their parameters; each makes a scene out of a scene. What becomes
-of boxes is said in `scene`, how each step moves them in `moves`.
+A recipe is steps with their parameters; each makes a scene out of a scene. `scene` has
+the rules for boxes, `transforms` how each step moves them.
 """
 
 from imagebase.augmentation.recipe import (

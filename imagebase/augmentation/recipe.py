@@ -27,10 +27,10 @@ PARTNERS: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class Mosaic:
-    """Four pictures, each in a quarter, around a point near the middle of the first.
+    """Four images, each in a quarter, around a point near the middle of the first.
 
     Each is scaled in proportion to just cover its quarter, and what sticks out, on
-    sides that are drawn, is cut off. The result is as large as the first picture.
+    sides that are drawn, is cut off. The result is as large as the first image.
 
     off_centre: how far the point may be from the middle, in shares of the sides.
     """
@@ -49,7 +49,7 @@ class Mosaic:
     def apply(self, scene: Scene, partners: list[Scene], random: Random) -> Scene:
         """Return the mosaic of a scene and three others.
 
-        A picture of one pixel in width or height is returned as it is.
+        An image of one pixel in width or height is returned unchanged.
         """
         if min(scene.size) < 2:
             return scene
@@ -174,7 +174,7 @@ def variant(
 
 
 def train_variants(recipe: Recipe, split: Split, load: Load) -> Iterator[Variant]:
-    """Yield the variants of the training images; val and test stay as they are.
+    """Yield the variants of the training images; val and test are not changed.
 
     One image is held at a time, with three more for a mosaic, which are training images
     too.

@@ -1,14 +1,14 @@
-"""A picture with boxes on its way through the steps, and what becomes of the boxes.
+"""An image with boxes on its way through the steps, and what becomes of the boxes.
 
 The rules:
 
-- A box goes where its object goes, and is then clipped to the picture.
+- A box goes where its object goes, and is then clipped to the image.
 - What is left of it is a share of its area, from 1 down: each clipping multiplies it by
-  the share of the area, as it was before this clipping, that lies in the picture, and
+  the share of the area, as it was before this clipping, that lies in the image, and
   each covering by the share that is not covered. It never grows again.
 - At the end a box is dropped when too small a share of it is left, or when one of its
-  sides is too short. What of its object is still in the picture is then unlabelled.
-- What lay outside the picture from the start is not counted as lost.
+  sides is too short. What of its object is still in the image is then unlabelled.
+- What lay outside the image from the start is not counted as lost.
 """
 
 from collections.abc import Sequence
@@ -40,7 +40,7 @@ class LabelledImage:
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """Boxes are clipped to the picture; an array has a row for each annotation.
+    """Boxes are clipped to the image; an array has a row for each annotation.
 
     rgb: (H, W, 3). xyxy: (N, 4) float64, pixels. visible: (N,), the share that is left.
     """
@@ -72,7 +72,7 @@ class Scene:
         return replace(self, rgb=rgb)
 
     def moved(self, rgb: RgbArray, xyxy: FloatArray) -> "Scene":
-        """Return the scene on another picture.
+        """Return the scene on another image.
 
         Args:
             rgb: (H, W, 3), of any size.
@@ -83,7 +83,7 @@ class Scene:
         return replace(self, rgb=rgb, xyxy=clipped, visible=self.visible * share)
 
     def covered(self, rgb: RgbArray, mask: NDArray[np.bool_]) -> "Scene":
-        """Return the scene with something laid over it; boxes stay as they are.
+        """Return the scene with something laid over it; boxes do not move.
 
         Args:
             rgb: (H, W, 3), of the same size.
@@ -95,7 +95,7 @@ class Scene:
         )
 
     def finished(self, *, least_visible: float, least_side_px: float) -> LabelledImage:
-        """Return the picture with the boxes of which enough is left.
+        """Return the image with the boxes of which enough is left.
 
         Args:
             least_visible: a box of which a smaller share is left is dropped.
@@ -123,7 +123,7 @@ class Scene:
 
 
 def joined(rgb: RgbArray, scenes: Sequence[Scene]) -> Scene:
-    """Return the boxes of several scenes on one picture, (H, W, 3)."""
+    """Return the boxes of several scenes on one image, (H, W, 3)."""
     return Scene(
         rgb,
         tuple(one for scene in scenes for one in scene.annotations),

@@ -1,4 +1,4 @@
-"""The steps of a recipe: how much of what, drawn anew for every variant.
+"""The steps of a recipe: how much of what, drawn again for every variant.
 
 Each is a frozen value. `probability` is the share of variants that it is applied to.
 Numbers are drawn evenly between the limits that a step states.
@@ -50,7 +50,7 @@ class FlipHorizontally:
 
 @dataclass(frozen=True, slots=True)
 class FlipVertically:
-    """Top and bottom exchanged; for pictures from above, or through a microscope."""
+    """Top and bottom exchanged; for images from above, or through a microscope."""
 
     probability: float = 0.5
 
@@ -96,11 +96,11 @@ class Rotate:
 
 @dataclass(frozen=True, slots=True)
 class ScaleShift:
-    """Larger or smaller, wider or narrower, and moved, in a picture of the same size.
+    """Larger or smaller, wider or narrower, and moved, in an image of the same size.
 
     smallest, largest: the scale's limits; it is drawn evenly in its logarithm.
     max_aspect: by how much more x may be scaled than y, or the other way round.
-    max_shift: in shares of the picture's sides, either way.
+    max_shift: in shares of the image's sides, either way.
     """
 
     smallest: float = 0.7
@@ -130,7 +130,7 @@ class ScaleShift:
 
 @dataclass(frozen=True, slots=True)
 class Crop:
-    """A window of the picture; the result is as small as that.
+    """A window of the image; the result is as small as that.
 
     least_side: the least share of each side that stays.
     """
@@ -244,10 +244,10 @@ class Noise:
 
 @dataclass(frozen=True, slots=True)
 class Cutout:
-    """Grey patches laid over the picture (DeVries and Taylor, 2017).
+    """Grey patches laid over the image (DeVries and Taylor, 2017).
 
-    count: how many. max_side: their sides as shares of the picture's, at most. Boxes
-    under them stay as they are, unless too little of one can still be seen.
+    count: how many. max_side: their sides as shares of the image's, at most. Boxes
+    under them are kept, unless too little of one can still be seen.
     """
 
     count: int = 4

@@ -25,10 +25,10 @@ _NORMAL: Final = np.array(
 
 
 def tinted(rgb: RgbArray, *, hue: float, saturation: float, value: float) -> RgbArray:
-    """Return the picture with its hue turned, and more or less colour and light.
+    """Return the image with its hue turned, and more or less colour and light.
 
     Args:
-        rgb: the picture.
+        rgb: the image.
         hue: by which share of the circle it is turned.
         saturation: what it is multiplied with.
         value: what it is multiplied with.
@@ -47,10 +47,10 @@ def tinted(rgb: RgbArray, *, hue: float, saturation: float, value: float) -> Rgb
 
 
 def lit(rgb: RgbArray, *, brightness: float, contrast: float) -> RgbArray:
-    """Return the picture brighter or darker, with more or less contrast.
+    """Return the image brighter or darker, with more or less contrast.
 
     Args:
-        rgb: the picture.
+        rgb: the image.
         brightness: what is added, as a share of white.
         contrast: what the distance from the middle grey is multiplied with before.
     """
@@ -60,18 +60,18 @@ def lit(rgb: RgbArray, *, brightness: float, contrast: float) -> RgbArray:
 
 
 def blurred(rgb: RgbArray, *, sigma: float) -> RgbArray:
-    """Return the picture under a Gaussian of this many pixels, which is above 0."""
+    """Return the image under a Gaussian of this many pixels, which is above 0."""
     return _array(cv2.GaussianBlur(rgb, (0, 0), sigma))
 
 
 def noisy(rgb: RgbArray, *, deviation: float, random: np.random.Generator) -> RgbArray:
-    """Return the picture with normal noise on every channel of every pixel.
+    """Return the image with normal noise on every channel of every pixel.
 
     The noise is one of 256 equally likely values: enough for pixels, and ten times as
     fast as a normal distribution.
 
     Args:
-        rgb: the picture.
+        rgb: the image.
         deviation: of the noise, of 255.
         random: where it comes from.
     """
@@ -81,7 +81,7 @@ def noisy(rgb: RgbArray, *, deviation: float, random: np.random.Generator) -> Rg
 
 
 def covered(rgb: RgbArray, patches: list[Box]) -> tuple[RgbArray, NDArray[np.bool_]]:
-    """Return the picture with grey patches, of whole pixels, and where they are."""
+    """Return the image with grey patches, of whole pixels, and where they are."""
     result, mask = rgb.copy(), np.zeros(rgb.shape[:2], dtype=bool)
     for patch in patches:
         x_min, y_min, x_max, y_max = map(round, patch)
@@ -106,7 +106,7 @@ class RotatedBoxes(StrEnum):
     Detection", 2021). A square's does not grow; closer to most objects, but the corners
     of rectangular ones are cut.
 
-    Either box is then clipped to the picture. Where an edge cuts off a corner of the
+    Either box is then clipped to the image. Where an edge cuts off a corner of the
     object, as it may near the edges, the clipped box is loose by as much.
     """
 
@@ -173,7 +173,7 @@ def scaled_and_shifted(
 ) -> Scene:
     """Return the scene larger or smaller about its middle, and moved, on grey.
 
-    The picture keeps its size. Both sides are scaled to whole pixels and the shift is
+    The image keeps its size. Both sides are scaled to whole pixels and the shift is
     rounded to them; boxes are moved by what became of it.
 
     Args:
@@ -192,7 +192,7 @@ def scaled_and_shifted(
 
 
 def cropped(scene: Scene, *, left: int, top: int, size: Size) -> Scene:
-    """Return what is in a window that lies in the picture, which is then this size."""
+    """Return what is in a window that lies in the image, which is then this size."""
     rgb = scene.rgb[top : top + size.height, left : left + size.width]
     return scene.moved(
         np.ascontiguousarray(rgb), scene.xyxy - np.array([left, top] * 2)
@@ -200,7 +200,7 @@ def cropped(scene: Scene, *, left: int, top: int, size: Size) -> Scene:
 
 
 def _pasted(rgb: RgbArray, canvas: Size, left: int, top: int) -> RgbArray:
-    """Return grey with a picture on it, which may reach beyond every side."""
+    """Return grey with an image on it, which may reach beyond every side."""
     height, width = rgb.shape[:2]
     result = np.empty((canvas.height, canvas.width, 3), dtype=np.uint8)
     result[:] = BORDER

@@ -127,14 +127,14 @@ def add(
     Exit code 0: it was added; 1: it cannot be used; 2: wrong usage.
     """
     from imagebase.detection.library import library_of
-    from imagebase.detection.validation import keep
+    from imagebase.detection.validation import add_to_library
 
     with reported_errors():
         library = library_of(TEAM_OWNER)
         library.check_name(name)
         diagnosis, tried = _examined(paths, family, input_size, picture, drawn)
         assert diagnosis.draft is not None  # else _examined would have ended
-        model = keep(
+        model = add_to_library(
             diagnosis.draft,
             library,
             name=name,
@@ -208,7 +208,7 @@ def _tried(
     limits = settings().limits_for(Mode.TEAM)
     try:
         settled, tried = dry_run_or_reread(
-            diagnosis, again, picture=picture, limits=limits
+            diagnosis, again, image=picture, limits=limits
         )
     except ModelLoadError as error:
         _print(ModelFinding(Level.BAD, str(error)))

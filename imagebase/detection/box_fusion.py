@@ -1,8 +1,8 @@
-"""Boxes of several looks at one picture, fused into one where they mean the same.
+"""Weighted boxes fusion: one box from several models or views of the same object.
 
 Weighted boxes fusion (Solovyev, Wang, Gabruseva, 2019): where greedy suppression keeps
-the surest box and drops the others, this takes the mean of them all, weighed by how
-sure each is, which places edges better than any single look does.
+the most confident box and drops the others, this takes their mean, weighted by
+confidence, which places edges better than any single one.
 """
 
 from collections.abc import Sequence
@@ -17,17 +17,17 @@ from imagebase.detection.nms import nms_per_class
 from imagebase.geometry import pairwise_iou
 
 SAME_BOX_IOU: Final = 0.55
-# Within one look: what suppression leaves is one box a thing, and may be crowded.
+# Within one input, before fusion: crowded objects may overlap by as much.
 OWN_NMS: Final = 0.6
 
 
 @dataclass(frozen=True, slots=True)
 class FusionInput:
-    """What one look at a picture found.
+    """The candidates of one model or view.
 
-    found: the candidates, in pixels of the picture.
-    edges: what its edges count beside those of the others, confidence apart.
-    voter: which of the models it was, from 0; a bit of `seen_by`.
+    found: the candidates, in pixels of the image.
+    edges: weight of its edges among the inputs, besides confidence.
+    voter: the model's number from 0, its bit in `seen_by`.
     """
 
     found: Candidates
@@ -35,20 +35,20 @@ class FusionInput:
     voter: int = 0
 
 
-def fuse(looks: Sequence[FusionInput], *, floor: float) -> Candidates:
-    """Return one box for each thing that some of the looks saw.
+def fuse(inputs: Sequence[FusionInput], *, floor: float) -> Candidates:
+    """Return one box for each object in some of the inputs.
 
-    A box's edges are the mean over the looks that saw it, weighed by confidence; its
-    confidence is the sum over those looks, each counting its best, divided by the
-    number of all looks: what only some saw is less sure.
+    A box's edges are the mean over the inputs that have it, weighed by confidence; its
+    confidence is the sum over those inputs, each counting its best, divided by the
+    number of all inputs: what only some have is less confident.
 
     Args:
-        looks: at the same picture, one at least; suppressed within themselves here.
+        inputs: at the same image, one at least; suppressed within themselves here.
         floor: the least confidence that is kept.
     """
-    rows = _rows(looks)
+    rows = _rows(inputs)
     parts = [
-        _fuse_class(rows.of_class(class_id), len(looks))
+        _fuse_class(rows.of_class(class_id), len(inputs))
         for class_id in np.unique(rows.class_id)
     ]
     if not parts:
@@ -66,13 +66,13 @@ def fuse(looks: Sequence[FusionInput], *, floor: float) -> Candidates:
 
 @dataclass(frozen=True, slots=True)
 class _Rows:
-    """Boxes of all looks, those of a class together, the surest of each first."""
+    """Boxes of all inputs, those of a class together, the most confident first."""
 
     xyxy: NDArray[np.float64]
     confidence: NDArray[np.float64]
     class_id: NDArray[np.int32]
     edges: NDArray[np.float64]
-    look: NDArray[np.int64]
+    input: NDArray[np.int64]
     seen_by: NDArray[np.int64]
 
     def of_class(self, class_id: int) -> "_Rows":
@@ -83,21 +83,21 @@ class _Rows:
             self.confidence[order],
             self.class_id[order],
             self.edges[order],
-            self.look[order],
+            self.input[order],
             self.seen_by[order],
         )
 
 
-def _rows(looks: Sequence[FusionInput]) -> _Rows:
-    kept = [_suppressed(look.found) for look in looks]
+def _rows(inputs: Sequence[FusionInput]) -> _Rows:
+    kept = [_suppressed(one.found) for one in inputs]
     counts = [len(one) for one in kept]
     return _Rows(
         np.concatenate([one.xyxy for one in kept]).astype(np.float64),
         np.concatenate([one.confidence for one in kept]).astype(np.float64),
         np.concatenate([one.class_id for one in kept]),
-        np.repeat([look.edges for look in looks], counts).astype(np.float64),
-        np.repeat(np.arange(len(looks)), counts).astype(np.int64),
-        np.repeat([1 << look.voter for look in looks], counts).astype(np.int64),
+        np.repeat([one.edges for one in inputs], counts).astype(np.float64),
+        np.repeat(np.arange(len(inputs)), counts).astype(np.int64),
+        np.repeat([1 << one.voter for one in inputs], counts).astype(np.int64),
     )
 
 
@@ -108,7 +108,7 @@ def _suppressed(found: Candidates) -> Candidates:
     return found.rows(kept)
 
 
-def _fuse_class(rows: _Rows, looks: int) -> _Rows:
+def _fuse_class(rows: _Rows, inputs: int) -> _Rows:
     """Return a row for each cluster of the boxes of one class."""
     cluster_of = _clusters(rows)
     count = int(cluster_of.max()) + 1
@@ -118,10 +118,10 @@ def _fuse_class(rows: _Rows, looks: int) -> _Rows:
         [np.bincount(cluster_of, share * edge, count) / sums for edge in rows.xyxy.T],
         axis=1,
     )
-    # A look that saw one thing twice has one vote: its surer one, which came first.
-    pairs = cluster_of * (int(rows.look.max()) + 1) + rows.look
+    # Two boxes of one input in a cluster count once: the first, more confident one.
+    pairs = cluster_of * (int(rows.input.max()) + 1) + rows.input
     _, first = np.unique(pairs, return_index=True)
-    confidence = np.bincount(cluster_of[first], rows.confidence[first], count) / looks
+    confidence = np.bincount(cluster_of[first], rows.confidence[first], count) / inputs
     seen_by = np.zeros(count, np.int64)
     np.bitwise_or.at(seen_by, cluster_of, rows.seen_by)
     return _Rows(
@@ -137,8 +137,8 @@ def _fuse_class(rows: _Rows, looks: int) -> _Rows:
 def _clusters(rows: _Rows) -> NDArray[np.int64]:
     """Return which cluster each box belongs to, shape (N,).
 
-    Each box, the surest first, joins the cluster whose mean it overlaps most, if that
-    is more than SAME_BOX_IOU; else it begins one.
+    Each box, the most confident first, joins the cluster whose mean it overlaps most,
+    if that is more than SAME_BOX_IOU; else it begins one.
     """
     count = len(rows.confidence)
     cluster_of = np.zeros(count, np.int64)

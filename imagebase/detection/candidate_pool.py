@@ -19,7 +19,7 @@ class CandidatePool:
 
     image_ids: M of them. image: (N,), the position in `image_ids`.
     xyxy: (N, 4) float pixels. confidence: (N,). class_id: (N,).
-    seen_by: (N,) who of several models saw each, as bits; None for one model.
+    seen_by: (N,) which of several models found each, as bits; None for one model.
     """
 
     image_ids: tuple[str, ...]
@@ -118,7 +118,7 @@ class CandidatePool:
         return SelectedBoxes(self, kept[order])
 
     def class_counts(self, *, confidence_threshold: float) -> Sequence[int]:
-        """Return how many candidates of each class are at least this sure."""
+        """Return how many candidates of each class have at least this confidence."""
         sure = self.class_id[self.confidence >= confidence_threshold]
         return [int(count) for count in np.bincount(sure, minlength=self._classes())]
 
@@ -127,9 +127,9 @@ class CandidatePool:
 
 
 def _seen_by(each: Sequence[Candidates]) -> NDArray[np.int32] | None:
-    """Return who saw which candidate; None where no one says so."""
-    said = [one.seen_by for one in each if one.seen_by is not None]
-    return np.concatenate(said) if len(said) == len(each) else None
+    """Return which models found each candidate; None for a single model."""
+    bits = [one.seen_by for one in each if one.seen_by is not None]
+    return np.concatenate(bits) if len(bits) == len(each) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +151,7 @@ class SelectedBoxes:
 
     @property
     def least_confidence(self) -> FloatArray:
-        """Confidence of each image's least sure box, shape (M,); 1 without boxes."""
+        """The least confidence on each image, shape (M,); 1 without boxes."""
         least = np.ones(len(self.pool.image_ids), dtype=np.float32)
         np.minimum.at(
             least, self.pool.image[self.rows], self.pool.confidence[self.rows]

@@ -1,4 +1,4 @@
-"""What a net said about one image, kept small, and what thresholds make of it."""
+"""Candidate boxes of one image: stored compactly, selected by thresholds and NMS."""
 
 import struct
 import zlib
@@ -97,7 +97,7 @@ class Detections(_BoxArrays):
 
 
 def mirrored_left_right(found: Candidates, *, width: float) -> Candidates:
-    """Return what was found on a picture of this width as it lies on its mirror."""
+    """Return candidates of a mirrored image of this width in the upright one."""
     x_min, y_min, x_max, y_max = found.xyxy.T
     xyxy = np.stack([width - x_max, y_min, width - x_min, y_max], axis=1)
     return replace(found, xyxy=xyxy.astype(np.float32))

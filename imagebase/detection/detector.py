@@ -26,12 +26,12 @@ ACCURATE: Final = "accurate"
 
 
 class Detector(Protocol):
-    """Looks at pictures; every method may be called from any thread.
+    """Finds boxes in images; every method may be called from any thread.
 
-    model_id: what its boxes are known by; the same files give the same id.
-    sha256: tells its answers from those of other models.
+    model_id: stored with its boxes; the same files give the same id.
+    sha256: differs between models whose results may differ.
     input_size: of the net; of several models, that of the first.
-    wanted: the least size of a picture that it can make use of.
+    wanted: image size beyond which more pixels gain nothing.
     passes: `ONE_PASS` or `ACCURATE`. voters: its models where there are several.
     """
 
@@ -78,9 +78,9 @@ class LoadedModel:
 
     model_id: name and the first digits of sha256; the same files give the same id.
     sha256: of the .cfg followed by the .weights, or of the .onnx file; the cfg belongs
-    to it because its anchors and scales change the boxes, and so does how a person
-    said an .onnx file's outputs are read.
-    input_size: of the net; wanted: the least size of a picture that is of use to it.
+    to it because its anchors and scales change the boxes, and so does the
+    family an .onnx file is read as.
+    input_size: of the net; wanted: image size beyond which more pixels gain nothing.
     passes: one; voters: none, as it is one model.
     runtime, precision: what `auto` came to.
     """
@@ -111,12 +111,12 @@ class LoadedModel:
         """Return every box and class above the floor, before suppression.
 
         Args:
-            rgb: the upright picture, shape (H, W, 3); may be decoded at a reduced size.
+            rgb: the upright image, shape (H, W, 3); may be decoded at a reduced size.
             size: the full upright size; boxes are given in its pixels, as floats,
                 clipped to it.
             floor: the least confidence that is kept.
-            mirrored: look at the picture flipped left to right; the boxes are still in
-                pixels of the upright one.
+            mirrored: run on the image flipped left to right; boxes are still in pixels
+                of the upright one.
 
         Raises:
             MisreadModelError: the numbers show that the outputs are of another family.
@@ -177,9 +177,9 @@ def load_model(
     started = time.monotonic()
     try:
         onnx, sha256 = _graph_of(model, input_size)
-        said = read_onnx(onnx)
-        adapter = _checked_adapter(model, said, input_size)
-        onnx = for_one_image(onnx, said, adapter.net_size, outputs=adapter.outputs)
+        file_info = read_onnx(onnx)
+        adapter = _checked_adapter(model, file_info, input_size)
+        onnx = for_one_image(onnx, file_info, adapter.net_size, outputs=adapter.outputs)
         if precision == "auto" and adapter.needs_f32:
             precision = "f32"
         loaded = load_runtime(
@@ -223,8 +223,8 @@ def shared_detector(
 ) -> LoadedModel:
     """Return this process's one detector for these files and settings.
 
-    Arguments and errors are those of `load_detector`. Files that changed are loaded
-    anew. A model that is being loaded makes others wait rather than load twice.
+    Arguments and errors are those of `load_detector`. Changed files are loaded
+    again. A model that is being loaded makes others wait rather than load twice.
     """
     paths = [path for path in (model.graph, model.weights) if path]
     try:
@@ -254,9 +254,11 @@ def _graph_of(model: Model, input_size: int | None) -> tuple[bytes, str]:
     return onnx, sha256_of(graph, weights)
 
 
-def _checked_adapter(model: Model, said: OnnxModel, input_size: int | None) -> Adapter:
+def _checked_adapter(
+    model: Model, file_info: OnnxModel, input_size: int | None
+) -> Adapter:
     adapter = adapter_for(
-        said, labels=len(model.labels), family=model.family, side=input_size
+        file_info, labels=len(model.labels), family=model.family, side=input_size
     )
     if input_size and adapter.net_size != (input_size, input_size):
         raise ModelLoadError(

@@ -1,4 +1,4 @@
-"""Models that vote: several look at one picture, and who saw what is kept."""
+"""Ensemble: run several models on an image, fuse their boxes, keep who found which."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -16,16 +16,15 @@ from imagebase.detection.label_mapping import map_labels
 
 MAX_VOTERS: Final = 8
 _ID_DIGITS: Final = 12
-# Beside the first model's edges those of the others hardly count; where it saw nothing
-# theirs are taken.
+# The first model places the edges; the others do where it found nothing.
 _EDGES_OF_THE_FIRST: Final = 8.0
 
 
 class EnsembleDetector:
     """Two or more models whose boxes are fused; the first places the edges best.
 
-    labels: those of the first, then what the others know beside them; the same thing
-    under another name (aeroplane, airplane) is one label.
+    labels: those of the first, then those only the others know; synonyms (aeroplane,
+    airplane) are one label.
     """
 
     def __init__(self, voters: Sequence[Detector]) -> None:
@@ -55,7 +54,7 @@ class EnsembleDetector:
         floor: float = CANDIDATE_FLOOR,
         mirrored: bool = False,
     ) -> Candidates:
-        """Return one box for each thing that some model saw, with who did.
+        """Return one box for each object that some model found, and which models did.
 
         Arguments are those of `Detector.candidates`.
         """

@@ -1,4 +1,4 @@
-"""Which label of the truth each label of a model is: by choice, by name, by synonym."""
+"""Map a model's labels to the ground truth's: by choice, by name, by synonym."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,11 +27,11 @@ _SYNONYMS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class LabelMapping:
-    """What a model's labels are called in the truth.
+    """The ground truth's names of a model's labels.
 
     names: for each label of the model that is one of the truth's.
-    unmapped: labels of the model that are none: what it says of them is not judged.
-    unknown: labels of the truth that the model cannot say: it misses all of them.
+    unmapped: labels of the model that have no match: their detections are not judged.
+    unknown: labels of the truth that the model does not have: it misses all of them.
     """
 
     names: Mapping[str, str]
@@ -51,8 +51,8 @@ def map_labels(
     Args:
         model_labels: in order of the model's classes.
         labels: of the truth.
-        choices: a person's own; None or an empty name leaves a label out.
-        used: labels of the truth that matter where the model cannot say them; None is
+        choices: by hand; None or an empty name leaves a label out.
+        used: labels of the truth to list as unknown if unmatched; None is
             all.
     """
     by_name = {_plain(name): name for name in reversed(labels)}
@@ -73,14 +73,14 @@ def map_labels(
             target = by_name.get(_plain(name)) or by_synonym.get(_plain(name))
         if target and target in labels:
             names[name] = target
-    said = set(names.values())
+    known = set(names.values())
     return LabelMapping(
         names,
         tuple(name for name in dict.fromkeys(model_labels) if name not in names),
         tuple(
             name
             for name in labels
-            if name not in said and (used is None or name in used)
+            if name not in known and (used is None or name in used)
         ),
     )
 

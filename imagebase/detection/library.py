@@ -45,13 +45,13 @@ _log: Final = logging.getLogger(__name__)
 
 
 def bundled_models() -> list[Model]:
-    """Return the models that came along and are there, the default first."""
+    """Return the bundled models that are installed, the default first."""
     folders = [WEIGHTS_FOLDER / name for name in BUNDLED]
     return [model_in_folder(folder) for folder in folders if folder.is_dir()]
 
 
 def all_models(owner_id: str = TEAM_OWNER) -> list[Model]:
-    """Return the models that came along, then those this owner added, by name."""
+    """Return the bundled models, then those this owner added, by name."""
     return [*bundled_models(), *library_of(owner_id).models()]
 
 
@@ -59,9 +59,9 @@ def find_model(name_or_path: str, *, owner_id: str = TEAM_OWNER) -> Model:
     """Return a model by name, by its folder, or by its .onnx file.
 
     Args:
-        name_or_path: of one that came along or that this owner added; a name that was
-            changed is still known.
-        owner_id: whose own models are looked at; nobody sees another owner's.
+        name_or_path: a bundled model or one that this owner added; former names
+            work too.
+        owner_id: whose added models are searched; they are private to their owner.
 
     Raises:
         UnknownModelError: there is none; the message lists the known names.
@@ -121,7 +121,7 @@ class ModelLibrary:
         return None
 
     def card(self, name: str) -> ModelCard:
-        """Return what is known of a model.
+        """Return the card of a model.
 
         Raises:
             UnknownModelError: there is none of that name.
@@ -130,7 +130,7 @@ class ModelLibrary:
         return read_card(self._path(name))
 
     def add(self, files: Mapping[str, Path], card: ModelCard) -> Model:
-        """Keep a model that was found to work; the files are copied.
+        """Add a validated model; the files are copied.
 
         Args:
             files: by the names they are to have: obj.cfg, obj.weights and obj.names,
@@ -176,7 +176,7 @@ class ModelLibrary:
     def describe(
         self, name: str, *, description: str, source: str, licence: str
     ) -> ModelCard:
-        """Say in words what a model is, where it is from and what may be done with it.
+        """Set a model's description, source and licence.
 
         Raises:
             UnknownModelError: there is none of that name.
@@ -191,11 +191,11 @@ class ModelLibrary:
         return card
 
     def put_score(self, name: str, score: Score) -> None:
-        """Note how a model fared in an evaluation."""
+        """Store a model's score in an evaluation."""
         _write_card(self._path(name), replace(self.card(name), score=score))
 
     def delete(self, name: str, *, in_use: Iterable[str] = ()) -> None:
-        """Delete a model's files; boxes that it made stay where they are.
+        """Delete a model's files; the boxes it made are kept.
 
         Args:
             name: of the model.
@@ -217,7 +217,7 @@ class ModelLibrary:
         _log.info("Model deleted: %s", name)
 
     def check_name(self, name: str, *, except_for: str = "") -> str:
-        """Return a name as it is kept, if a model may be called so.
+        """Return a valid model name, cleaned up.
 
         Args:
             name: what a person typed.
@@ -314,7 +314,7 @@ def _shortened(text: str) -> str:
 
 
 def model_zip(model: Model) -> bytes:
-    """Return a model's files in a zip, and what its training told where it was kept.
+    """Return a model's files as a zip, with the reports of its training run if any.
 
     A Darknet model is there as ONNX too, for whatever does not read Darknet.
 

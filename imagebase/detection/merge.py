@@ -1,6 +1,6 @@
-"""Model boxes are a layer below a person's: how detections enter a record.
+"""Merge a model's detections into an image's boxes, below those a person made.
 
-Running a model again replaces only what it said itself and nobody touched since.
+Running a model again replaces only its own untouched boxes.
 """
 
 import hashlib
@@ -34,12 +34,12 @@ def keep_detections(
     """Return the record with these detections as the layer of one model.
 
     Boxes that a person drew, moved, relabelled or accepted, imported ones, and those of
-    other models stay as they are. A detection is left out where it overlaps a person's
+    other models are kept. A detection is left out where it overlaps a person's
     box (IoU ≥ 0.5, whatever its label), lies in one of the same label, or overlaps a
     deleted model box of its label (IoU ≥ 0.5). A detection that is there already keeps
     its object, so that keeping the same ones twice changes nothing.
 
-    Approved images are returned as they are, confirmed empty ones included.
+    Approved images are returned unchanged, confirmed empty ones included.
 
     Args:
         detections: boxes of source `model` in pixels of the record's image; what is

@@ -31,14 +31,14 @@ class Score:
 
 @dataclass(frozen=True, slots=True)
 class ModelCard:
-    """A model as a person is told of it.
+    """The description of a model.
 
-    name: what it is called. identity: what it was called when it was added; its boxes
-    are known by that. former_names: which still lead here.
-    family: how its files are read; asked: whether a person had to say which.
+    name: its current name. identity: its name when it was added, which its boxes hold.
+    former_names: by which it is still found.
+    family: how its files are read; asked: whether it was chosen by hand.
     input_size: of the net, width and height. sha256: as `Detector` has it.
     byte_count: of all its files. source, licence: as given by who added it.
-    milliseconds: for one picture here, when it was added; None where nobody measured.
+    milliseconds: for one image when it was added; None if not measured.
     score: None where it was not evaluated.
     """
 

@@ -1,4 +1,4 @@
-"""The files a model is made of, in a folder or by themselves, and what they say."""
+"""The files of a model: Darknet cfg, weights and names, or one ONNX file."""
 
 import hashlib
 from collections.abc import Iterator, Mapping
@@ -14,7 +14,7 @@ from imagebase.settings import WEIGHTS_FOLDER
 CFG: Final = "obj.cfg"
 WEIGHTS: Final = "obj.weights"
 NAMES: Final = "obj.names"
-# The same as ONNX, and what a training told of the model.
+# The model converted to ONNX, and the reports of its training run.
 CONVERTED: Final = "obj.onnx"
 REPORT, METRICS, HISTORY = "report.html", "metrics.json", "history.csv"
 REPORTS: Final = (REPORT, METRICS, HISTORY)
@@ -22,7 +22,7 @@ MAX_NAMES_BYTES: Final = 1_000_000
 
 
 class ModelTitle(NamedTuple):
-    """title: what a person sees in a list. origin: where the model comes from."""
+    """title: shown in lists. origin: where the model comes from."""
 
     title: str
     origin: str
@@ -48,8 +48,8 @@ class Model:
 
     graph: a Darknet .cfg, or an .onnx file. weights: the .weights of a .cfg, else None.
     labels: class names in order of their ids. origin: where it comes from.
-    identity: what its boxes are known by, whatever it is called now; empty is the name.
-    family: how an .onnx file's outputs are read where a person had to say so.
+    identity: by which its boxes know it, also after a rename; empty is the name.
+    family: how an .onnx file's outputs are read, if chosen by hand.
     """
 
     name: str
@@ -76,10 +76,10 @@ class Model:
 
 
 def sha256_of(graph: bytes, weights: bytes | None, family: str | None = None) -> str:
-    """Return what tells a model's answers from another's.
+    """Return the digest by which results of different models are distinguished.
 
-    It is of the .cfg followed by the .weights, or of the .onnx file and of how a person
-    said it is read.
+    It is of the .cfg followed by the .weights, or of the .onnx file and of the
+    family it is read as, if chosen by hand.
     """
     sha256 = hashlib.sha256(graph)
     sha256.update(weights or b"")
@@ -147,7 +147,7 @@ def model_in_folder(folder: Path) -> Model:
 
 
 def model_in_file(path: Path, *, name: str) -> Model:
-    """Return the model of an .onnx file, its labels beside it or in its metadata.
+    """Return the model of an .onnx file, its labels next to it or in its metadata.
 
     Raises:
         ModelLoadError: it cannot be read, or nothing names its labels.
@@ -156,7 +156,7 @@ def model_in_file(path: Path, *, name: str) -> Model:
     labels = read_names(names[0]) if names else labels_of(read_onnx(path.read_bytes()))
     if not labels:
         raise ModelLoadError(
-            f"{path.name} does not name its labels; put them into {NAMES} beside it, "
+            f"{path.name} does not name its labels; put them into {NAMES} next to it, "
             "one a line."
         )
     return Model(name, path, None, labels, *_title_of(path.parent, name))
@@ -164,8 +164,8 @@ def model_in_file(path: Path, *, name: str) -> Model:
 
 def names_beside(path: Path) -> list[Path]:
     """Return the files that may name an .onnx file's labels, the likelier first."""
-    beside = (path.with_suffix(".names"), path.parent / NAMES)
-    return [one for one in beside if one.is_file()]
+    candidates = (path.with_suffix(".names"), path.parent / NAMES)
+    return [path for path in candidates if path.is_file()]
 
 
 def _title_of(folder: Path, name: str) -> ModelTitle:

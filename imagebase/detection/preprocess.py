@@ -22,7 +22,7 @@ _YOLO_NAS_SHARE: Final = 636 / 640
 
 
 class Corner(NamedTuple):
-    """Where a picture begins in what a net reads, in its pixels, halves included."""
+    """Where an image begins in what a net reads, in its pixels, halves included."""
 
     left: float
     top: float
@@ -32,7 +32,7 @@ AT_THE_TOP_LEFT: Final = Corner(0, 0)
 
 
 class Prepared(NamedTuple):
-    """blob: (1, 3, height, width) float32. inner: the part the picture takes of it.
+    """blob: (1, 3, height, width) float32. inner: the part the image takes of it.
 
     corner: where that part begins.
     """
@@ -116,7 +116,7 @@ def centred_with_margin(rgb: NDArray[np.uint8], net_size: Size) -> Prepared:
 
 
 def centred_bytes_with_margin(rgb: NDArray[np.uint8], net_size: Size) -> Prepared:
-    """Return the same in [0, 255], for a YOLO-NAS that scales its picture itself."""
+    """Return the same in [0, 255], for a YOLO-NAS that scales its image itself."""
     return _in_the_middle(rgb, net_size, _with_margin(net_size), scale=1.0)
 
 
@@ -145,7 +145,7 @@ def darknet_letterboxed(rgb: NDArray[np.uint8], net_size: Size) -> Prepared:
 
     Darknet's letterbox_image (letter_box=1 in [net]): the shorter side is rounded down.
     Boxes are taken back as in its correct_yolo_boxes, which begins at half the space
-    left over, where the picture itself begins at a whole pixel.
+    left over, where the image itself begins at a whole pixel.
     """
     height, width = rgb.shape[:2]
     if net_size.width / width < net_size.height / height:
@@ -180,7 +180,7 @@ def placed(
     inner: Size,
     corner: Corner = AT_THE_TOP_LEFT,
 ) -> FloatArray:
-    """Return boxes relative to the net as boxes relative to the picture in it."""
+    """Return boxes relative to the net as boxes relative to the image in it."""
     pixels = relative * np.array([*net_size, *net_size], np.float32)
     inside = pixels - np.array([*corner, *corner], np.float32)
     return np.asarray(inside / np.array([*inner, *inner], np.float32), np.float32)

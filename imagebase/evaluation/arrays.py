@@ -1,4 +1,4 @@
-"""What is compared: the truth of a set of images, and what somebody found on them.
+"""Ground truth and predictions of a set of images, as parallel arrays.
 
 Rows of all images lie one after the other in parallel arrays; `image` and `label` are
 positions in the truth's own lists.
@@ -37,7 +37,7 @@ class EvaluatedImage(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Truth:
-    """What is right: N boxes and crowd regions of the images of a set.
+    """Ground truth: N boxes and crowd regions of the images of a set.
 
     image, label: (N,), positions in `images` and `labels`. xyxy: (N, 4) pixels.
     area: (N,) square pixels, by which COCO tells small from large; of the outline where

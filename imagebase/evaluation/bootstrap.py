@@ -194,18 +194,18 @@ def _by_image(images: Indices, count: int) -> Floats:
 
 
 def warnings_about(truth: Truth) -> list[str]:
-    """Return what to say where there is too little to judge by."""
-    said = []
+    """Return warnings where there is too little to judge by."""
+    sentences = []
     images, boxes = len(truth.images), truth.boxes
     if images < FEW_IMAGES:
         why = "the figures may be far off"
         if not can_resample(images):
             why = f"there is no confidence interval, and {why}"
-        said.append(
+        sentences.append(
             f"Only {plural(images, 'image')}: {why}. Take {FEW_IMAGES} or more."
         )
     if boxes < FEW_BOXES:
-        said.append(
+        sentences.append(
             f"Only {plural(boxes, 'box')}: the figures may be far off. Take "
             f"{FEW_BOXES} or more."
         )
@@ -214,8 +214,8 @@ def warnings_about(truth: Truth) -> list[str]:
     if few:
         labels = "1 label has" if few == 1 else f"{few} labels have"
         their = "its figure is" if few == 1 else "their figures are"
-        said.append(
+        sentences.append(
             f"{labels} fewer than {FEW_BOXES_OF_LABEL} boxes: {their} little more "
             "than chance."
         )
-    return said
+    return sentences

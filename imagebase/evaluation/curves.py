@@ -167,7 +167,7 @@ def point(detections: Judged, *, threshold: float, label: int | None = None) -> 
 
 @dataclass(frozen=True, slots=True)
 class BestThreshold:
-    """A label's threshold that costs least, beside the one in use.
+    """A label's threshold that costs least, and the one in use.
 
     learned: None where there are too few detections to say.
     at_best: what it leaves; None with it. now: what the one in use leaves.

@@ -29,7 +29,7 @@ from imagebase.formats.trees import names_with_suffix, opened_tree
 # Boxes without a confidence are taken as sure.
 _SURE: Final = 1.0
 _MOST_ROWS: Final = 1_000_000
-# A list of results lies alone or beside a label file; more are labels of an image each.
+# A list of results is alone or next to a label file; more are labels of an image each.
 _MOST_JSON: Final = 4
 _NUMBERS_ADVICE: Final = "; give the COCO label file it was made for with it"
 
@@ -123,8 +123,8 @@ def _as_pass(
     choices: Mapping[str, str | None],
     refused: Mapping[str, str],
 ) -> DetectionPass:
-    said = list(dict.fromkeys(row.label for row in rows))
-    mapping = map_labels(said, truth.labels, choices=choices)
+    labels = list(dict.fromkeys(row.label for row in rows))
+    mapping = map_labels(labels, truth.labels, choices=choices)
     places = {label: place for place, label in enumerate(truth.labels)}
     found = Predictions.of(
         [
@@ -133,7 +133,7 @@ def _as_pass(
             if row.label in mapping.names
         ]
     )
-    # What a program never said, nobody knows whether it could have said.
+    # A label that a program never gave may be one it knows.
     return DetectionPass(name, name, found, replace(mapping, unknown=()), None, refused)
 
 
@@ -168,12 +168,12 @@ def _items(tree: FileTree, file: str) -> Iterator[Item]:
         yield from json_items(tree, file)
     except AnnotationFileError as error:
         raise AnnotationFileError(
-            f"{file} cannot be read: {error}; write it anew."
+            f"{file} cannot be read: {error}; write it again."
         ) from error
 
 
 def _numbers_beside(tree: FileTree, results: str, truth: Truth) -> CocoNumbers:
-    """Return the numbers of a label file beside the results, its images as judged."""
+    """Return the ids of a label file next to the results, with judged images' names."""
     if names_with_suffix(tree, ".json") == [results]:
         return CocoNumbers()
     numbers = read_coco_numbers(tree)

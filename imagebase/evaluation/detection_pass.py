@@ -125,7 +125,7 @@ class DetectionPass:
     """What a model_spec found on the images of a truth.
 
     model_id: name and digest; for detections of another program, its name.
-    cost: None where somebody else ran the model. refused: file and reason.
+    cost: None where another program ran the model. refused: file and reason.
     """
 
     spec: str
@@ -162,7 +162,7 @@ def run_pass(
 
     Raises:
         UnknownModelError, ModelLoadError: there is no such model, or not like this.
-        CancelledError: `on_looked` said so.
+        CancelledError: `on_looked` returned False.
     """
     has_bf16()  # the runtime itself is loaded once, and is no model's cost
     with _Growth() as growth:

@@ -1,6 +1,6 @@
 """Error types: right, missed, false alarm, mix-up or loose box; in words and drawn.
 
-Objects are found first, as COCO matches them. What is left is told apart: a mix-up is a
+Objects are found first, as COCO matches them. The rest is classified: a mix-up is a
 detection on an object of another label; a loose box overlaps an object of its own label
 by less than is asked for; the rest are false alarms, and misses.
 """
@@ -94,20 +94,20 @@ class Outcomes:
         """
         labels = len(self.truth.labels)
         counts = np.zeros((labels + 1, labels + 1), dtype=np.intp)
-        for actual, said, _ in self._cells():
-            counts[actual, said] += 1
+        for actual, predicted, _ in self._cells():
+            counts[actual, predicted] += 1
         return counts
 
-    def of_cell(self, actual: int, said: int) -> list[Mistake]:
+    def of_cell(self, actual: int, predicted: int) -> list[Mistake]:
         """Return what a cell of the confusion matrix counts, the worst first.
 
         On the diagonal they are no mistakes but what is right.
         """
-        counted = [one for a, s, one in self._cells() if (a, s) == (actual, said)]
+        counted = [one for a, s, one in self._cells() if (a, s) == (actual, predicted)]
         return sorted(counted, key=lambda one: -one.badness)
 
     def _cells(self) -> Iterator[tuple[int, int, Mistake]]:
-        """Yield actual label, label said and what it is, of everything counted."""
+        """Yield actual label, predicted label and mistake of everything counted."""
         background = len(self.truth.labels)
         for one in self._of_detections(with_right=True):
             assert one.found is not None  # it is of a detection
@@ -201,11 +201,11 @@ def outcomes(
     of_found[is_right] = of_object[partner[is_right]] = _CODES.index(Outcome.RIGHT)
     result = Outcomes(truth, found, threshold, of_found, of_object, partner, overlap)
     for image in np.unique(found.image[counted]).tolist():
-        _tell_apart(result, image)
+        _classify(result, image)
     return result
 
 
-def _tell_apart(result: Outcomes, image: int) -> None:
+def _classify(result: Outcomes, image: int) -> None:
     """Find mix-ups and loose boxes among what is left of an image."""
     truth, found = result.truth, result.found
     rows = np.flatnonzero((found.image == image) & (result.of_found >= 0))
@@ -282,29 +282,29 @@ def found_box(outcomes: Outcomes, row: int) -> Annotation:
 def drawn(
     rgb: RgbArray, annotations: Sequence[Annotation], labels: LabelSet, size: Size
 ) -> RgbArray:
-    """Return a copy of a picture with these boxes on it."""
+    """Return a copy of an image with these boxes on it."""
     return draw_annotations(rgb, annotations, labels=labels, from_size=size)
 
 
 def in_words(outcomes: Outcomes, mistake: Mistake) -> str:
     """Return what is wrong in a few words: "no dog was found here"."""
     thing = _label_of_object(outcomes, mistake.object)
-    said, sure = "", ""
+    predicted, sure = "", ""
     if mistake.found is not None:
-        said = outcomes.truth.labels[outcomes.found.label[mistake.found]]
+        predicted = outcomes.truth.labels[outcomes.found.label[mistake.found]]
         sure = percent(float(outcomes.found.confidence[mistake.found]))
     match mistake.outcome:
         case Outcome.RIGHT:
-            return f"found: {said} {sure}"
+            return f"found: {predicted} {sure}"
         case Outcome.MISSED:
             return f"missed: {thing}"
         case Outcome.FALSE_ALARM:
-            return f"false alarm: {said} {sure}"
+            return f"false alarm: {predicted} {sure}"
         case Outcome.MIX_UP:
-            return f"mix-up: {thing} taken for {said} {sure}"
+            return f"mix-up: {thing} taken for {predicted} {sure}"
         case _:
             overlap = f"{mistake.overlap:.0%}".replace("%", " %")
-            return f"loose: {said} {sure}, overlaps by {overlap}"
+            return f"loose: {predicted} {sure}, overlaps by {overlap}"
 
 
 def _label_of_object(outcomes: Outcomes, row: int | None) -> str:
@@ -314,9 +314,9 @@ def _label_of_object(outcomes: Outcomes, row: int | None) -> str:
 def listed(outcomes: Outcomes, mistakes: Sequence[Mistake]) -> str:
     """Return the first few mistakes in words, and how many more there are."""
     counts = Counter(in_words(outcomes, one) for one in mistakes)
-    told = [
+    shown = [
         words if count == 1 else f"{words} × {count}"
         for words, count in list(counts.items())[:_NAMED]
     ]
     rest = sum(list(counts.values())[_NAMED:])
-    return "; ".join([*told, f"and {rest} more"] if rest else told)
+    return "; ".join([*shown, f"and {rest} more"] if rest else shown)

@@ -59,7 +59,7 @@ OnProgress = Callable[[str, int, int], None]
 class _Request:
     """What is to be evaluated, and on what.
 
-    images: a folder, a zip or a URL; None where no model has to look at any.
+    images: a folder, a zip or a URL; None where no model is run.
     labels: any label file. models: as `parse_model_spec` reads them. detections: of
     other programs, by name. choices: what labels of models are called in the truth.
     threshold: the confidence that models are used at.
@@ -219,7 +219,7 @@ def _check(asked: _Request) -> list[ModelSpec]:
         )
     if model_specs and asked.images is None:
         raise EvaluationRequestError(
-            "A model needs images to look at; name their folder."
+            "A model needs images to run on; name their folder."
         )
     for one in model_specs:
         for name in one.models:

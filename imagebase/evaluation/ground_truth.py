@@ -66,7 +66,7 @@ class CocoNumbers:
     def as_written(self, image: str, label: str, box: Box) -> Written:
         """Return a box that was read as it was written, with the area of its outline.
 
-        One that is not of this file is returned as it is, with its own area.
+        One that is not of this file is returned unchanged, with its own area.
         """
         best, distance = (box, box.area), _SAME_BOX_PX
         for written, area in self.boxes.get((image, label), ()):
@@ -118,9 +118,9 @@ def read_truth(
     Args:
         path: a folder, a zip or a file.
         format_name: what the files show if not given.
-        images: that were given for them; None takes those beside the labels.
+        images: that were given for them; None takes those next to the labels.
         needs_files: whether images without a file are left out, as they must be where
-            a model is to look at them.
+            a model is run on them.
 
     Raises:
         AnnotationFileError, UnknownFormatError: it cannot be read.
@@ -347,7 +347,7 @@ def read_coco_numbers(tree: FileTree) -> CocoNumbers:
         try:
             found.read(tree, file)
         except AnnotationFileError:
-            continue  # the reader of the labels has said so
+            continue  # the reader of the labels has reported it
     return CocoNumbers(found.images, found.categories, dict(found.boxes))
 
 

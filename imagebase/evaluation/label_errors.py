@@ -1,13 +1,13 @@
-"""Where the truth itself may be wrong: what models that look at it make of it.
+"""Likely label errors: places where models contradict the ground truth.
 
 Four signs, each with how likely it is that a person has to act:
 
 - a sure detection where there is no box;
 - a box that no model says anything of, though it does of nearly all boxes of that size;
 - a sure detection of another label on a box whose own label nobody says;
-- a sure detection of a box's label that lies beside it, and nothing that lies on it.
+- a sure detection of a box's label that lies next to it, and nothing on it.
 
-How telling it is that nothing is said comes from the set itself: of the boxes about as
+How much a missing detection tells comes from the set itself: of the boxes about as
 large, how many are passed over? By Bayes' rule, how likely is this one an error?
 """
 
@@ -35,7 +35,7 @@ from imagebase.wording import percent
 SEEN_IOU: Final = 0.3
 _LEAST_CONFIDENCE: Final = 0.1
 _LEAST_EVIDENCE: Final = 0.05
-# Below this overlap a detection lies beside the box; up to a half it is merely loose.
+# Below this overlap a detection lies next to the box; up to a half it is merely loose.
 _BESIDE_IOU: Final = 0.25
 _LOOSE_UP_TO_IOU: Final = 0.45
 # How often each sign, at full confidence, was an error on sets with planted ones.
@@ -57,7 +57,7 @@ class Sign(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Suspect:
-    """One place to look at: the most likely error of its box.
+    """One likely label error.
 
     image: its place in the truth. object: the row of the box in doubt; None where one
     may be missing. box, label, confidence: what the models say is there; None where
@@ -94,7 +94,7 @@ def label_errors(truth: Truth, opinions: Sequence[Predictions]) -> list[Suspect]
 class _Evidence:
     """What one model says of each of N boxes: confidences, and rows of detections.
 
-    own: on the box, of its label. other: on it, of another. beside: near it, of its
+    own: on the box, of its label. other: on it, of another. beside: next to it, of its
     label, weighted by how far beside. other_row, beside_row: whose. is_seen: whether
     it says anything of the label there. free: detections that are on no box.
     """
@@ -148,7 +148,7 @@ def _best(values: FloatArray, rows: Indices) -> tuple[FloatArray, Indices]:
 
 
 def _how_far(overlaps: FloatArray) -> FloatArray:
-    """Return 1 for what lies beside a box, less for what is merely loose, 0 for on."""
+    """Return 1 for what lies next to a box, less for what is merely loose, 0 for on."""
     width = _LOOSE_UP_TO_IOU - _BESIDE_IOU
     return np.asarray(np.clip((_LOOSE_UP_TO_IOU - overlaps) / width, 0, 1))
 
@@ -271,7 +271,7 @@ def _as_suspect(
     reason = (
         f"labelled {own}, found to be {_article(label)} {label} ({percent(confidence)})"
         if sign is Sign.LABEL
-        else f"the {own} was found ({percent(confidence)}) beside this box"
+        else f"the {own} was found ({percent(confidence)}) next to this box"
     )
     return Suspect(
         sign,
@@ -301,7 +301,7 @@ def _as_unseen(truth: Truth, row: int, passed_over: float) -> Suspect:
 def _share_passed_over(truth: Truth, unseen: Flags) -> Floats:
     """Return for each box what share of those about as large nobody says a thing of.
 
-    Large is the share of the picture. The box itself does not count.
+    Large is the share of the image. The box itself does not count.
     """
     areas = np.array([size.width * size.height for _, _, size in truth.images], float)
     extent = truth.xyxy[:, 2:] - truth.xyxy[:, :2]

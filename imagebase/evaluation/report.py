@@ -225,24 +225,24 @@ def _confusion_row(table: NDArray[np.intp], row: int) -> str:
 
 
 def _worst(result: ModelResult, picture_of: PictureOf) -> Iterator[str]:
-    told, truth = result.outcomes, result.truth
-    clicks = told.clicks()
+    outcomes, truth = result.outcomes, result.truth
+    clicks = outcomes.clicks()
     labels = LabelSet.of(truth.labels)
     yield '<div class="pictures">'
     for image in np.argsort(-clicks, kind="stable")[:WORST_IMAGES].tolist():
         rgb = picture_of(image)
         if not clicks[image] or rgb is None:
             continue
-        mistakes = told.mistakes(image=image)
+        mistakes = outcomes.mistakes(image=image)
         shown = drawn(
-            rgb, boxes_of_mistakes(told, mistakes), labels, truth.images[image].size
+            rgb, boxes_of_mistakes(outcomes, mistakes), labels, truth.images[image].size
         )
         data = base64.b64encode(encode_jpeg(shown, quality=_QUALITY)).decode("ascii")
         name = escape(truth.images[image].name)
         yield (
             f'<figure><img src="data:image/jpeg;base64,{data}" alt="{name}">'
             f"<figcaption><b>{name}</b>, {clicks[image]:.0f} clicks: "
-            f"{escape(listed(told, mistakes))}</figcaption></figure>"
+            f"{escape(listed(outcomes, mistakes))}</figcaption></figure>"
         )
     yield "</div>"
 

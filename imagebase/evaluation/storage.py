@@ -62,7 +62,7 @@ class RunFolder:
         self._folder = folder
 
     def save(self, info: RunInfo, run: Run) -> None:
-        """Keep a run; whoever looks sees it whole or not at all.
+        """Save a run; readers see all of it or nothing.
 
         Raises:
             EvaluationError: it cannot be written.
@@ -107,7 +107,7 @@ class RunFolder:
                 return _as_run(json.loads(text), arrays)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise EvaluationError(
-                "This evaluation cannot be read any more; press Run again."
+                "This evaluation cannot be read any more; click Run again."
             ) from error
 
     def delete(self, run_id: str) -> None:

@@ -100,7 +100,7 @@ def archive_members(
 
     Args:
         file: the zip.
-        file_name: for what a person is told.
+        file_name: for messages.
         limits: checked before anything is unpacked.
         takes_file: close the file when the last member is gone.
 

@@ -2,7 +2,7 @@
 
 Pillow decodes everything. OpenCV's JPEG decoder was measured and is as fast to within a
 tenth (128 COCO photographs on two threads: 0.83 against 0.92 ms an image), but it hands
-over part-filled pictures for 3 in 10 damaged files that Pillow refuses.
+over part-filled images for 3 in 10 damaged files that Pillow refuses.
 """
 
 import io
@@ -189,7 +189,7 @@ def export_image(
         return ExportedImage(data, suffix, is_changed=False)
     rgb = load_image(data, file_name=file_name, max_pixels=max_pixels).rgb
     if lacks_end(data):
-        # Its picture is whole, or it would not have been loaded.
+        # Its image is whole, or it would not have been loaded.
         return export_image(
             with_end(data),
             file_name=file_name,
@@ -286,7 +286,7 @@ def fitted_size(size: Size, *, longest_side: int) -> Size:
 
 
 def resized(rgb: RgbArray, size: Size) -> RgbArray:
-    """Return the picture at another size: averaged where it shrinks, else bilinear."""
+    """Return the image at another size: averaged where it shrinks, else bilinear."""
     height, width = rgb.shape[:2]
     if (width, height) == size:
         return rgb
@@ -347,9 +347,9 @@ def _orientation(image: Image.Image) -> int:
     if image.format == "HEIF":
         return 1  # libheif has turned it already, by the container's own entry
     try:
-        # Not the method of the PNG class: that one decodes the whole picture.
+        # Not the method of the PNG class: that one decodes the whole image.
         value = Image.Image.getexif(image).get(_ORIENTATION_TAG)
-    except Exception:  # damaged EXIF beside a sound picture
+    except Exception:  # damaged EXIF with a sound image
         return 1
     return value if isinstance(value, int) and value in _TURNS else 1
 
@@ -422,7 +422,7 @@ def _unknown(file_name: str) -> str:
 def _damaged(file_name: str) -> str:
     return (
         f"{file_name} is damaged or cut off; copy it again from where it came from, "
-        "or save it anew in an image program."
+        "or save it again in an image program."
     )
 
 

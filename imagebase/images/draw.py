@@ -1,4 +1,4 @@
-"""Boxes and labels drawn on a picture for the screen.
+"""Boxes and labels drawn on an image for the screen.
 
 A person's boxes are solid, a model's untouched ones thinner and dashed. Label names are
 drawn in the font that comes with Pillow, which has Latin letters; names in other
@@ -57,7 +57,7 @@ _Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
 class _Rectangle(NamedTuple):
-    """Whole pixels of the picture drawn on; the far edges are drawn too."""
+    """Whole pixels of the image drawn on; the far edges are drawn too."""
 
     left: int
     top: int
@@ -81,13 +81,13 @@ def draw_annotations(
     from_size: Size,
     highlighted: Collection[str] = (),
 ) -> RgbArray:
-    """Return a copy of the picture with boxes, labels and confidences drawn on it.
+    """Return a copy of the image with boxes, labels and confidences drawn on it.
 
     Large boxes come first, so that small ones lie on top. A label is left out where it
     would hide another or hang far out of its box; the confidence goes first.
 
     Args:
-        rgb: the picture as shown, shape (H, W, 3).
+        rgb: the image as shown, shape (H, W, 3).
         labels: where the colours come from.
         from_size: of the full image, which the boxes refer to.
         highlighted: ids of annotations to bring forward.
@@ -106,10 +106,10 @@ def draw_annotations(
 def draw_ignored(
     rgb: RgbArray, shapes: Iterable[Shape], *, from_size: Size
 ) -> RgbArray:
-    """Return a copy of the picture with the areas that nobody labels hatched dark.
+    """Return a copy of the image with the areas that nobody labels hatched dark.
 
     Args:
-        rgb: the picture as shown, shape (H, W, 3).
+        rgb: the image as shown, shape (H, W, 3).
         shapes: in pixels of the full image.
         from_size: of the full image.
     """
@@ -122,7 +122,7 @@ def draw_ignored(
 
 
 def draw_marks(rgb: RgbArray, shapes: Iterable[Shape], *, from_size: Size) -> RgbArray:
-    """Return a copy of the picture with what a reviewer drew on it, as for areas."""
+    """Return a copy of the image with what a reviewer drew on it, as for areas."""
     width = max(2.0, max(rgb.shape[:2]) / _PIXELS_PER_LINE_WIDTH * 2)
     lines = [outline(one, width) for one in _on_picture(rgb, shapes, from_size)]
     mask = mask_of(lines, _size_of(rgb))
@@ -164,7 +164,7 @@ def _placed(
 def _on_canvas(
     annotation: Annotation, canvas: RgbArray, from_size: Size
 ) -> _Rectangle | None:
-    """Return where the box goes, or None where nothing of it is on the picture."""
+    """Return where the box goes, or None where nothing of it is on the image."""
     if not annotation.box.is_finite:
         return None
     box = annotation.box.normalised().clipped(from_size)
@@ -210,7 +210,7 @@ def _draw_box(canvas: RgbArray, drawn: _Drawn) -> None:
     corners = [(left, top), (right, top), (right, bottom), (left, bottom)]
     edges = list(zip(corners, corners[1:] + corners[:1], strict=True))
     lines = [part for a, b in edges for part in _dashes(a, b, thin)]
-    # The rim of the opposite lightness lets any colour stand out from any picture.
+    # The rim of the opposite lightness lets any colour stand out from any image.
     for colour, thickness in (
         (_against(drawn.colour), width + rim),
         (drawn.colour, width),
@@ -296,7 +296,7 @@ def _font_size(canvas: RgbArray) -> int:
 
 
 def _chip(text: str, colour: Colour, font_size: int) -> RgbArray:
-    """Return the text on its label's colour as a small picture."""
+    """Return the text on its label's colour as a small image."""
     font = _font(
         font_size, has_other_scripts=max(text, default="") > _LAST_LATIN_LETTER
     )

@@ -218,7 +218,7 @@ class _Segment(NamedTuple):
 
 
 def lacks_end(data: bytes) -> bool:
-    """Say whether a JPEG stops in its picture: without its end, or cut off."""
+    """Say whether a JPEG stops in its image: without its end, or cut off."""
     if not data.startswith(_START) or data.endswith(_END_OF_JPEG):
         return False
     last = None
@@ -236,7 +236,7 @@ def with_end(data: bytes, filler: bytes = b"") -> bytes:
 def is_whole_without_end(data: bytes) -> bool:
     """Say whether nothing but the end is missing from a JPEG that lacks it.
 
-    It is decoded with other bytes behind it: a picture that stays the same needs none
+    It is decoded with other bytes behind it: an image that stays the same needs none
     of them.
     """
     try:

@@ -1,4 +1,4 @@
-"""What image files tell beside the picture: where it was taken, and how to drop it.
+"""Metadata in image files, such as where a photo was taken, and how to remove it.
 
 Layouts: JPEG, ITU-T T.81 annex B; PNG, W3C PNG 3 section 5; WebP, RFC 9649 section 2.
 """
@@ -52,7 +52,7 @@ def has_gps(data: bytes) -> bool:
             xmp = image.info.get("xmp")  # a PNG may hold it compressed
             if isinstance(xmp, bytes) and _XMP_POSITION in xmp:
                 return True
-            # Not the method of the PNG class: that one decodes the whole picture.
+            # Not the method of the PNG class: that one decodes the whole image.
             exif = Image.Image.getexif(image)
             return not _POSITION_TAGS.isdisjoint(exif.get_ifd(ExifTags.IFD.GPSInfo))
     except ImageBaseError:
@@ -60,10 +60,10 @@ def has_gps(data: bytes) -> bool:
 
 
 def without_metadata(data: bytes, *, file_name: str, max_pixels: int) -> bytes:
-    """Return an image file with only what its picture and its colours need.
+    """Return an image file with only what its image and its colours need.
 
-    JPEG, PNG and WebP keep their compressed picture byte for byte. TIFF is written
-    anew without loss, its first page alone; the other kinds as `export_image` does. The
+    JPEG, PNG and WebP keep their compressed image byte for byte. TIFF is written again
+    without loss, its first page alone; the other kinds as `export_image` does. The
     orientation goes too: this is for images that are upright without it.
 
     Raises:
@@ -90,7 +90,7 @@ def _joined(parts: Iterator[bytes | memoryview]) -> bytes:
 
 
 def _jpeg_parts(data: bytes) -> Iterator[bytes | memoryview]:
-    """Yield the needed segments and the scans, up to the end of the first picture."""
+    """Yield the needed segments and the scans, up to the end of the first image."""
     view = memoryview(data)
     yield view[:2]
     at, is_scan = 2, False

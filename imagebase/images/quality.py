@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from imagebase.annotation import Quality, Size
 from imagebase.images.decode import LoadedImage, RgbArray, fitted_size, resized
 
-# Detectors look at about 416 pixels: sharpness that only shows above this size does
+# Detectors see about 416 pixels: sharpness that only shows above this size does
 # not help them, and only at one size do the figures of different cameras compare.
 WORKING_SIDE: Final = 512
 
 # Variance of the Laplacian over the variance of the grey values, so that a dark or
-# faint picture is not also called blurred. Photographs: 0.036 and up for 99 in 100.
+# faint image is not also called blurred. Photographs: 0.036 and up for 99 in 100.
 # Blurred by a Gaussian of 2 pixels: 0.019 and less for 99 in 100.
 MIN_FOCUS: Final = 0.02
 # Mean grey value. Photographs: 40 to 215. At a fifth of their light: below 34 for 95 in
@@ -80,7 +80,7 @@ def warnings_in_words(quality: Quality) -> list[str]:
 def difference_hash(grey: NDArray[np.uint8]) -> str:
     """Return 64 bits, as 16 hex digits, that survive scaling and recompression.
 
-    Each bit says whether a cell of a 9 × 8 picture is darker than its right neighbour
+    Each bit says whether a cell of a 9 × 8 image is darker than its right neighbour
     (dHash: Krawetz, "Kind of Like That", 2013). Row by row, the highest bit first.
     """
     cells = (_HASH_SIDE + 1, _HASH_SIDE)

@@ -1,4 +1,4 @@
-"""Pictures at another size, and their boxes to match.
+"""Images at another size, and their boxes to match.
 
 A size is reached in whole pixels, so the factors along x and y are those between the
 two sizes as they are, and boxes are carried by just these: nothing drifts.
@@ -14,14 +14,14 @@ from imagebase.annotation import Box, Size
 from imagebase.errors import ExportError
 from imagebase.images.decode import RgbArray, resized
 
-# The grey that the YOLO family is trained with around letterboxed pictures.
+# The grey that the YOLO family is trained with around letterboxed images.
 BORDER: Final = (114, 114, 114)
 
 MAX_SIDE_PX: Final = 16_384
 
 
 class Placement(NamedTuple):
-    """Where a picture comes to lie.
+    """Where an image comes to lie.
 
     source: its size before. inner: its size afterwards. canvas: of the whole result.
     left, top: whole pixels of border before it.
@@ -35,11 +35,11 @@ class Placement(NamedTuple):
 
     @property
     def changes_nothing(self) -> bool:
-        """Say whether the picture lies there as it is."""
+        """Say whether the image lies there as it is."""
         return self.source == self.inner == self.canvas
 
     def box(self, box: Box) -> Box:
-        """Return a box of the picture in pixels of the result."""
+        """Return a box of the image in pixels of the result."""
         across = self.inner.width / self.source.width
         down = self.inner.height / self.source.height
         return Box(
@@ -50,7 +50,7 @@ class Placement(NamedTuple):
         )
 
     def source_box(self, box: Box) -> Box:
-        """Return a box of the result in pixels of the picture."""
+        """Return a box of the result in pixels of the image."""
         across = self.source.width / self.inner.width
         down = self.source.height / self.inner.height
         return Box(
@@ -61,12 +61,12 @@ class Placement(NamedTuple):
         )
 
     def pixels(self, rgb: RgbArray) -> RgbArray:
-        """Return the picture, (H, W, 3), in its place on the canvas.
+        """Return the image, (H, W, 3), in its place on the canvas.
 
         Each direction is averaged by area where it shrinks, bilinear where it grows.
 
         Raises:
-            ValueError: the picture has not the size that was placed.
+            ValueError: the image has not the size that was placed.
         """
         height, width = rgb.shape[:2]
         if (width, height) != self.source:
@@ -84,7 +84,7 @@ class Placement(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """Every picture at exactly this size, whatever its shape."""
+    """Every image at exactly this size, whatever its shape."""
 
     size: Size
 
@@ -92,17 +92,17 @@ class Stretch:
         _check(*self.size)
 
     def placement(self, source: Size) -> Placement:
-        """Return where a picture of this size comes to lie."""
+        """Return where an image of this size comes to lie."""
         return Placement(source, self.size, self.size)
 
 
 @dataclass(frozen=True, slots=True)
 class Letterbox:
-    """Every picture whole and in proportion in the middle of this size, on grey.
+    """Every image whole and in proportion in the middle of this size, on grey.
 
     An odd pixel of border is at the right and at the bottom.
 
-    enlarges: whether a smaller picture grows until it touches two sides.
+    enlarges: whether a smaller image grows until it touches two sides.
     """
 
     size: Size
@@ -112,7 +112,7 @@ class Letterbox:
         _check(*self.size)
 
     def placement(self, source: Size) -> Placement:
-        """Return where a picture of this size comes to lie."""
+        """Return where an image of this size comes to lie."""
         inner = _inside(source, self.size, enlarges=self.enlarges)
         left = (self.size.width - inner.width) // 2
         top = (self.size.height - inner.height) // 2
@@ -121,9 +121,9 @@ class Letterbox:
 
 @dataclass(frozen=True, slots=True)
 class LongestSide:
-    """Every picture in proportion, its longest side at most this many pixels.
+    """Every image in proportion, its longest side at most this many pixels.
 
-    enlarges: whether the longest side of a smaller picture grows to it.
+    enlarges: whether the longest side of a smaller image grows to it.
     """
 
     pixels: int
@@ -133,7 +133,7 @@ class LongestSide:
         _check(self.pixels)
 
     def placement(self, source: Size) -> Placement:
-        """Return where a picture of this size comes to lie."""
+        """Return where an image of this size comes to lie."""
         square = Size(self.pixels, self.pixels)
         inner = _inside(source, square, enlarges=self.enlarges)
         return Placement(source, inner, inner)

@@ -85,7 +85,7 @@ def unpack_uploads(
     Args:
         files: name, with its sub-path where a folder was dropped, and content.
         limits: checked before a file is read.
-        passed_over: is told of them.
+        passed_over: collects them.
     """
     passed_over = SkippedFiles() if passed_over is None else passed_over
     given = [(safe_name(name), file) for name, file in files]
@@ -135,7 +135,7 @@ def scan_source(
     Args:
         source: a path, or a URL such as `s3://bucket/folder`.
         limits: for zips and for each file.
-        passed_over: is told of earlier exports and of files that are no images.
+        passed_over: collects earlier exports and files that are no images.
 
     Raises:
         ImageReadError: the source is not there or cannot be opened.

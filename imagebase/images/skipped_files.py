@@ -1,4 +1,4 @@
-"""Files of a source that are not taken, so that nobody wonders where they are."""
+"""Files of a source that are skipped, counted and reported."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -71,7 +71,7 @@ def earlier_exports(
 ) -> tuple[str, ...]:
     """Return the folders that an export wrote, each with `/` at its end.
 
-    The outermost folder is none of them: whoever names it, means it.
+    The outermost folder is not skipped: naming it means to read it.
 
     Args:
         names: of files, `/` between the parts.

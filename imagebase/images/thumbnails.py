@@ -1,4 +1,4 @@
-"""Pictures for grids and tables: all of one shape, whatever the photographs'."""
+"""Thumbnails and crops for grids and tables, all of one shape."""
 
 import base64
 import io
@@ -23,7 +23,7 @@ def inner_size(size: Size, tile: Size) -> Size:
 
 
 def tile_webp(rgb: RgbArray, tile: Size) -> bytes:
-    """Return a picture in the middle of a tile as WebP, the margins transparent.
+    """Return an image in the middle of a tile as WebP, the margins transparent.
 
     Args:
         rgb: shape (H, W, 3), no larger than the tile: see `inner_size`.
@@ -57,7 +57,7 @@ def placeholder(file_name: str, size: Size) -> str:
 
 
 def is_placeholder(picture: str | bytes) -> bool:
-    """Say whether a picture is what `placeholder` returned."""
+    """Say whether an image is what `placeholder` returned."""
     return isinstance(picture, str) and picture.startswith(_PLACEHOLDER)
 
 

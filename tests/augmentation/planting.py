@@ -1,4 +1,4 @@
-"""Coloured rectangles planted in a black picture, and found again in the result."""
+"""Coloured rectangles planted in a black image, and found again in the result."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -26,7 +26,7 @@ BOXES: Final = {
 
 
 def planted(boxes: Mapping[str, Box] = BOXES, *, size: Size = SIZE) -> LabelledImage:
-    """Return a picture with a rectangle of each colour, labelled with its name."""
+    """Return an image with a rectangle of each colour, labelled with its name."""
     rgb = np.zeros((size.height, size.width, 3), dtype=np.uint8)
     for colour, (x_min, y_min, x_max, y_max) in boxes.items():
         rgb[int(y_min) : int(y_max), int(x_min) : int(x_max)] = COLOURS[colour]

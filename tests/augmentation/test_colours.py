@@ -14,7 +14,7 @@ def plain(*rgb: int) -> RgbArray:
 
 
 def first(rgb: RgbArray) -> list[int]:
-    """Return the one colour that a plain picture has."""
+    """Return the one colour that a plain image has."""
     assert (rgb == rgb[0, 0]).all()
     return [int(channel) for channel in rgb[0, 0]]
 

@@ -94,7 +94,7 @@ def test_crop_cuts_pixels_and_boxes_exactly() -> None:
 
 
 def is_inside(box: Box) -> bool:
-    """Say whether a box was not cut by the picture's edge."""
+    """Say whether a box was not cut by the image's edge."""
     return min(box) > 0 and box.x_max < SIZE.width and box.y_max < SIZE.height
 
 

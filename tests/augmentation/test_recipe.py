@@ -45,7 +45,7 @@ NAMES: Final = tuple("abcdefgh")
 
 
 def load(image_id: str) -> LabelledImage:
-    """Return a picture that follows from its id."""
+    """Return an image that follows from its id."""
     seed = ord(image_id)
     rgb = np.random.default_rng(seed).integers(0, 256, (60, 80, 3), dtype=np.uint8)
     box = Box(seed % 30, 5, seed % 30 + 40, 50)

@@ -174,7 +174,7 @@ def darknets_boxes(objects: list[dict[str, object]], size: Size) -> FloatArray:
 
 
 def resized_as_darknet_does(rgb: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
-    """Return resize_image's picture: bilinear between the corners' middles."""
+    """Return resize_image's image: bilinear between the corners' middles."""
     height, width = rgb.shape[:2]
     x = np.arange(side) * (width - 1) / (side - 1)
     y = np.arange(side) * (height - 1) / (side - 1)
@@ -197,7 +197,7 @@ def opencv_boxes() -> dict[str, list[dict[str, Any]]]:
     """Return OpenCV 4's boxes by photograph, where they can be compared.
 
     It cuts objectness at 0.2 before it suppresses, so near 0.25 it keeps others; and it
-    moves a box that begins outside the picture inside without shortening it.
+    moves a box that begins outside the image inside without shortening it.
     """
     text = (REFERENCE / "opencv4_thresh0.25.json").read_text(encoding="utf-8")
     return {
@@ -272,7 +272,7 @@ def test_area_averaging_moves_what_darknet_is_sure_of_by_a_few_pixels(
 
 @pytest.fixture
 def off_centre(tmp_path: Path) -> LoadedModel:
-    """A detector whose one box lies in the left half of any picture it is shown."""
+    """A detector whose one box lies in the left half of any image it is shown."""
     folder = write_one_box_model(tmp_path / "left", box=(-2, 0, 0, 0))
     return load_model(find_model(str(folder)))
 

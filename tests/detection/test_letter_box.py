@@ -79,7 +79,7 @@ def letterbox_image(rgb: NDArray[np.uint8]) -> Floats:
 
 
 def correct_yolo_boxes(relative: Floats, size: Size) -> Floats:
-    """Take boxes from parts of the net to pixels of the picture."""
+    """Take boxes from parts of the net to pixels of the image."""
     inner = new_size(size)
     boxes = relative.copy()
     for axis, (new, side) in enumerate(zip(inner, size, strict=True)):
@@ -161,7 +161,7 @@ def test_letter_box_is_read_from_the_cfg_and_changes_the_boxes(tmp_path: Path) -
     cfg = ONE_BOX_CFG.replace("[net]", "[net]\nletter_box=1")
     (folder / "obj.cfg").write_text(cfg)
     detector = load_model(find_model(str(folder)))
-    # Half as high as wide: rows 8 to 24 of the net of 32 hold the picture, so that the
+    # Half as high as wide: rows 8 to 24 of the net of 32 hold the image, so that the
     # box of 16 × 8 in the net's middle is half as wide and half as high as it.
     found = detector.candidates(np.zeros((32, 64, 3), np.uint8), size=Size(64, 32))
     np.testing.assert_allclose(found.xyxy, [[16, 8, 48, 24]], atol=1e-3)

@@ -1,6 +1,6 @@
 """The shared models of known families: constant outputs in the layout of real exports.
 
-Each says that there is one box on any picture of 320 × 320 pixels.
+Each says that there is one box on any image of 320 × 320 pixels.
 """
 
 import json

@@ -59,7 +59,7 @@ def plant(truth: Truth, seed: int) -> Planted:
 def _shifted(
     truth: Truth, row: int, random: np.random.Generator
 ) -> NDArray[np.float64]:
-    """Return a box moved both ways, inside its picture where 200 tries find a place."""
+    """Return a box moved both ways, inside its image where 200 tries find a place."""
     box = truth.xyxy[row]
     size = truth.images[truth.image[row]].size
     moved = box

@@ -80,7 +80,7 @@ def test_padilla_point() -> None:
 
 
 def test_toy_precision_and_recall() -> None:
-    """Twelve detections of twelve cats; the ninth, .85, is on a picture without one."""
+    """Twelve detections of twelve cats; the ninth, .85, is on an image without one."""
     found_curve = curve(toy_judged())
     assert found_curve.precision.tolist() == pytest.approx(
         [1, 1, 1, 1, 1, 1, 1, 1, 8 / 9, 9 / 10, 10 / 11, 11 / 12]

@@ -1,4 +1,4 @@
-"""A pass over real pictures: what it keeps, what it refuses, and what it costs."""
+"""A pass over real images: what it keeps, what it refuses, and what it costs."""
 
 from functools import partial
 
@@ -69,7 +69,7 @@ def test_labels_that_the_truth_lacks_are_left_out_and_named(pets: str) -> None:
     done = run_pass(parse_model_spec(pets), things, sources(things))
     assert len(done.found) == 0
     assert "dog" in done.mapping.unmapped
-    assert done.mapping.unknown == ("hound",)  # nobody is on the pictures
+    assert done.mapping.unknown == ("hound",)  # nobody is on the images
 
 
 def test_a_choice_names_them(pets: str) -> None:

@@ -19,7 +19,7 @@ resizings = st.one_of(
 
 
 def planted(size: Size, box: Box) -> RgbArray:
-    """Return a black picture with a red rectangle at whole pixels."""
+    """Return a black image with a red rectangle at whole pixels."""
     rgb = np.zeros((size.height, size.width, 3), dtype=np.uint8)
     x_min, y_min, x_max, y_max = map(int, box)
     rgb[y_min:y_max, x_min:x_max] = RED
@@ -40,7 +40,7 @@ def found(rgb: RgbArray) -> Box:
         Stretch(Size(1280, 240)),  # one direction grows, the other shrinks
         Letterbox(Size(416, 416)),
         Letterbox(Size(1000, 1000), enlarges=True),
-        Letterbox(Size(801, 603)),  # larger than the picture, an odd border
+        Letterbox(Size(801, 603)),  # larger than the image, an odd border
         LongestSide(333),
         LongestSide(1000, enlarges=True),
     ],

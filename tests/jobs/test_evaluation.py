@@ -8,7 +8,7 @@ import pytest
 
 from imagebase.annotation import Annotation, Box, ImageRecord, ReviewStatus, Source
 from imagebase.detection.library import library_of
-from imagebase.detection.validation import keep, validate_files
+from imagebase.detection.validation import add_to_library, validate_files
 from imagebase.errors import EvaluationError
 from imagebase.evaluation.comparison import judge_models
 from imagebase.evaluation.storage import KEPT, RunFolder
@@ -78,7 +78,7 @@ def test_how_an_added_model_fared_is_on_its_card(
     draft = validate_files([Path(pets)], limits=Limits()).draft
     assert draft is not None
     library = library_of(scope.owner_id)
-    keep(draft, library, name="Pets", who="ann", trial=None, limits=Limits())
+    add_to_library(draft, library, name="Pets", who="ann", trial=None, limits=Limits())
     job = run_job("evaluate", models=["Pets"], images="approved")
     assert job.state is JobState.DONE, job.error
     score = library.card("Pets").score

@@ -291,7 +291,7 @@ class _Graph:
     def _add_shared(
         self, onto: tuple[str, int], other: tuple[str, int], name: str
     ) -> str:
-        """Add other onto the first channels both have; the rest stays as it is."""
+        """Add other onto the first channels both have; the rest is unchanged."""
         (tensor, channels), (added, added_channels) = onto, other
         if added_channels > channels:
             added = self._slice(added, 0, channels, f"{name}/shared")

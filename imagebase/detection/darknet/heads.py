@@ -15,8 +15,8 @@ HeadKind = Literal["yolo", "region", "gaussian"]
 
 # exp() of more is infinite in float32; no box is e**20 anchors wide.
 _MAX_EXPONENT: Final = 20.0
-_BESIDE_CLASSES: Final = 5
-_BESIDE_GAUSSIAN: Final = 9
+_BOX_CHANNELS: Final = 5
+_BOX_CHANNELS_GAUSSIAN: Final = 9
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +40,13 @@ class Head:
     new_coords: bool = False
 
     @property
-    def beside_classes(self) -> int:
-        """How many numbers an anchor has beside its classes."""
-        return _BESIDE_GAUSSIAN if self.kind == "gaussian" else _BESIDE_CLASSES
+    def box_channels(self) -> int:
+        """How many numbers an anchor has besides its classes."""
+        return _BOX_CHANNELS_GAUSSIAN if self.kind == "gaussian" else _BOX_CHANNELS
 
     @property
     def channels(self) -> int:
-        return len(self.mask) * (self.beside_classes + self.classes)
+        return len(self.mask) * (self.box_channels + self.classes)
 
 
 def decode_heads(
@@ -77,10 +77,10 @@ def _decode(
     head: Head, output: NDArray[np.float32], net_size: Size, floor: float
 ) -> Candidates:
     rows, columns = output.shape[2:]
-    beside = head.beside_classes
-    raw = output.reshape(len(head.mask), beside + head.classes, rows * columns)
+    box_channels = head.box_channels
+    raw = output.reshape(len(head.mask), box_channels + head.classes, rows * columns)
     # Most cells hold nothing: their objectness alone, still raw, says so.
-    slot, cell = np.nonzero(raw[:, beside - 1] >= _raw_floor(head, floor))
+    slot, cell = np.nonzero(raw[:, box_channels - 1] >= _raw_floor(head, floor))
     values = raw[slot, :, cell].astype(np.float32)
     certainty = np.ones(1, np.float32)
     if head.kind == "gaussian":

@@ -132,7 +132,7 @@ class Dropout:
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """A head: the layer before it leaves the graph as it is."""
+    """A head: its input is an output of the graph, unchanged."""
 
     shape: Shape
     head: Head
@@ -161,7 +161,7 @@ def stored_weights(layer: Layer) -> int:
 class Network:
     """A net with its layers in order; layer i reads layer i - 1 unless it says else.
 
-    letter_box: whether pictures keep their proportions on a grey field, or are
+    letter_box: whether images keep their proportions on a grey field, or are
     stretched.
     """
 

@@ -125,7 +125,7 @@ def _check_limits(section: Section, shape: Shape, *, weights: int, floats: int) 
         if value > limit:
             raise section.error(f"{value} {what}, at most {limit} are taken")
     if min(shape) < 1:
-        raise section.error(f"nothing is left of the picture here: {tuple(shape)}")
+        raise section.error(f"nothing is left of the image here: {tuple(shape)}")
 
 
 def _activation(section: Section, default: str) -> str:

@@ -104,7 +104,7 @@ def strides_for(net_size: Size, cells: int) -> tuple[int, ...]:
     """Return the strides whose grids have that many cells; empty where none have.
 
     Strides follow on each other: 8, 16, 32 as a rule; 4 too in models for small
-    objects (P2), 64 in those for large pictures (P6), 16 and 32 in tiny ones.
+    objects (P2), 64 in those for large images (P6), 16 and 32 in tiny ones.
     """
     runs = [
         _STRIDES[first:last]

@@ -1,8 +1,8 @@
 """Transformers that detect: RT-DETR, D-FINE, DEIM, RF-DETR and those of Hugging Face.
 
-All read stretched pictures. RT-DETR (Lyu), D-FINE (Peng) and DEIM ask for the picture's
+All read stretched images. RT-DETR (Lyu), D-FINE (Peng) and DEIM ask for the image's
 size and give corners in its pixels. RF-DETR (Roboflow) and Hugging Face's give a centre
-and a size in parts of the picture, and logits.
+and a size in parts of the image, and logits.
 """
 
 from collections.abc import Sequence
@@ -94,7 +94,7 @@ def _rtdetr(model: OnnxModel, net_size: Size) -> list[Adapter]:
 def _decode_rtdetr(
     outputs: Sequence[FloatBlob], floor: float, *, net_size: Size
 ) -> Candidates:
-    """Return the boxes above the floor; told the net's size, they are in its pixels."""
+    """Return the boxes above the floor, in pixels of the size given."""
     labels, boxes, scores = outputs
     expect_shape(boxes, 1, -1, 4)
     confidence = scores.ravel()

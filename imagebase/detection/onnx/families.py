@@ -1,4 +1,4 @@
-"""Which family an ONNX model is of, how pictures go in and boxes come out."""
+"""Recognise the family of an ONNX model: how images go in and boxes come out."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
@@ -23,7 +23,7 @@ from imagebase.detection.onnx.file_info import (
     read_onnx,
     shape_in_words,
 )
-from imagebase.detection.onnx.inputs import picture_size, takes_bytes
+from imagebase.detection.onnx.inputs import image_size, takes_bytes
 from imagebase.errors import AmbiguousModelError, ModelLoadError
 
 __all__ = [
@@ -72,7 +72,7 @@ _RECOGNISE: Final[Sequence[_Recognise]] = (
     paddle.recognise,
     plain_outputs.recognise_boxes_and_scores,
 )
-# Only YOLO-NAS is known to scale the picture itself.
+# Only YOLO-NAS is known to scale the image itself.
 _OF_BYTES: Final = frozenset({plain_outputs.YOLO_NAS, plain_outputs.YOLO_NAS_ROWS})
 
 
@@ -83,15 +83,15 @@ def possible_adapters(
 
     Args:
         model: from `read_onnx`.
-        labels: how many are named, which tells families apart; None where nobody knows.
-        side: of a square picture, where the model leaves it open.
+        labels: how many are named, which tells families apart; None if unknown.
+        side: of a square image, where the model leaves it open.
 
     Raises:
         ModelLoadError: no family knows it; the message has the outputs' shapes.
     """
     check_task(model)
     check_operations(model)
-    net_size = picture_size(model, side=side)
+    net_size = image_size(model, side=side)
     own = darknet_onnx.recognise(model, net_size)
     if own:
         return own
@@ -122,13 +122,13 @@ def adapter_for(
 
     Args:
         model: from `read_onnx`.
-        labels: how many are named; None where nobody knows.
-        family: what a person said where it is not clear; None leaves it to the model.
-        side: of a square picture, where the model leaves it open.
+        labels: how many are named; None if unknown.
+        family: chosen by hand where it is ambiguous; None leaves it to the file.
+        side: of a square image, where the model leaves it open.
 
     Raises:
         ModelLoadError: no family knows it; the message has the outputs' shapes.
-        AmbiguousModelError: more than one does, and nobody said which.
+        AmbiguousModelError: more than one does, and none was chosen.
     """
     found = possible_adapters(model, labels=labels, side=side)
     if family is not None:
@@ -153,7 +153,7 @@ def adapter_for(
 
 
 def families_of(adapters: Sequence[Adapter]) -> tuple[str, ...]:
-    """Return the families that a person is offered, the likeliest first."""
+    """Return the families to choose from, the likeliest first."""
     offered = [one for one in adapters if one.likelihood > Likelihood.UNLIKELY]
     return tuple(one.family for one in offered or adapters)
 
@@ -161,28 +161,28 @@ def families_of(adapters: Sequence[Adapter]) -> tuple[str, ...]:
 def _unknown(model: OnnxModel) -> str:
     """Return why no family fits, as exactly as the outputs' shapes tell."""
     shapes = list(model.outputs.values())
-    said = ", ".join(
+    outputs = ", ".join(
         f"{name} {shape_in_words(shape)}" for name, shape in model.outputs.items()
     )[:500]
     if any(len(shape) == 5 for shape in shapes) or _are_maps(shapes):
         return (
-            f"This ONNX model gives a training's raw feature maps ({said}); export it "
-            "for inference."
+            f"This ONNX model gives raw feature maps of training ({outputs}); export "
+            "it for inference."
         )
     if any(is_masks(shape) for shape in shapes):
         return (
-            f"This ONNX model gives masks beside its boxes ({said}), so it is for "
+            f"This ONNX model gives masks with its boxes ({outputs}), so it is for "
             "segmentation; only models that detect boxes can be used."
         )
     if len(shapes) == 3 and sorted(map(len, shapes)) == [1, 1, 2]:
         return (
-            f"This ONNX model gives boxes, labels and scores in lists ({said}), as "
+            f"This ONNX model gives boxes, labels and scores in lists ({outputs}), as "
             "torchvision's detectors do, which are not read; export a YOLO, RT-DETR or "
             "RF-DETR."
         )
     return (
         "This ONNX model is of no known family (docs/models.md lists them): its "
-        f"outputs are {said or 'none'}."
+        f"outputs are {outputs or 'none'}."
     )
 
 

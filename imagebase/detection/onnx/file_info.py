@@ -1,4 +1,4 @@
-"""What an ONNX file says of itself; nothing of it is run."""
+"""Read inputs, outputs and metadata of an ONNX file; nothing is run."""
 
 import ast
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ TensorShape = tuple[int, ...]
 
 @dataclass(frozen=True, slots=True)
 class OnnxModel:
-    """What the families are told apart by; -1 stands for a side that is not fixed.
+    """What distinguishes the families; -1 stands for a side that is not fixed.
 
     element_types: of inputs and outputs, as numbers of ONNX's TensorProto.DataType.
     operations: kinds of nodes there are, those in branches left out.
@@ -130,7 +130,7 @@ def matches(shape: TensorShape, *wanted: int) -> bool:
 def answer_of(model: OnnxModel) -> tuple[str, TensorShape] | None:
     """Return name and shape of the output that holds the boxes; None where none does.
 
-    Beside it there may be a training's raw maps (YOLOv5 up to 6.0, YOLOv7) of four or
+    There may also be raw maps of training (YOLOv5 up to 6.0, YOLOv7) of four or
     five sides. Of several alike the last counts, which is YOLOv9's main branch.
     """
     answers = [(name, shape) for name, shape in model.outputs.items() if shape]

@@ -1,4 +1,4 @@
-"""What an ONNX model is given: one picture of one size, and what else it asks for.
+"""Inputs of an ONNX model: one image of one size, and other inputs fixed in the graph.
 
 Sides that an export left open are fixed, and what a model wants to know of the size is
 put into its graph, so that every graph that is run has one input.
@@ -27,9 +27,9 @@ SIZE_KEY: Final = "imgsz"
 _MOST_SIZE_TEXT: Final = 100
 
 _MASK: Final = "pixel_mask"
-# What models ask for beside the picture. Told the net's own size, their boxes come in
+# Inputs besides the image. Given the net's own size, their boxes come in
 # its pixels: RT-DETR and D-FINE ask for width and height, Paddle's for rows first.
-_BESIDE: Final[Mapping[str, Callable[[Size], NDArray[np.float32]]]] = {
+_OTHER_INPUTS: Final[Mapping[str, Callable[[Size], NDArray[np.float32]]]] = {
     "orig_target_sizes": lambda size: np.array([[size.width, size.height]], np.float32),
     "im_shape": lambda size: np.array([[size.height, size.width]], np.float32),
     "scale_factor": lambda _: np.ones((1, 2), np.float32),
@@ -41,33 +41,37 @@ _NUMBERS: Final = frozenset(
 )
 
 
-def picture_size(model: OnnxModel, *, side: int | None = None) -> Size:
-    """Return the size of the one picture a model takes.
+def image_size(model: OnnxModel, *, side: int | None = None) -> Size:
+    """Return the size of the one image a model takes.
 
     Args:
         model: from `read_onnx`.
-        side: of a square picture, where its height and width are open; None takes
+        side: of a square image, where its height and width are open; None takes
             what Ultralytics' metadata say (imgsz).
 
     Raises:
-        OpenSizeError: they are open, and nobody says what they are to be.
+        OpenSizeError: they are open, and no size is given.
         ModelLoadError: it takes something else; the message says what, and how to
             export it otherwise.
     """
-    name = picture_input(model)
+    name = image_input(model)
     shape = model.inputs[name]
     count, channels, height, width = shape
     if channels not in {3, -1}:
-        raise _no_picture(name, shape)
+        raise _no_image(name, shape)
     if count not in {1, -1}:
         raise ModelLoadError(
-            f"This ONNX model reads {count} pictures at a time; export it with batch=1."
+            f"This ONNX model reads {count} images at a time; export it with batch=1."
         )
-    asked = Size(side, side) if side else _said_size(model.metadata.get(SIZE_KEY, ""))
+    asked = (
+        Size(side, side)
+        if side
+        else _size_in_metadata(model.metadata.get(SIZE_KEY, ""))
+    )
     if -1 in {height, width} and asked is None:
         raise OpenSizeError(
             f"The input {name} of this ONNX model has no fixed size "
-            f"({shape_in_words(shape)}); export it for one picture of one size "
+            f"({shape_in_words(shape)}); export it for one image of one size "
             "(dynamic=False, imgsz=640, batch=1 in Ultralytics), or say the side of "
             "the images it was trained with (input size)."
         )
@@ -77,27 +81,27 @@ def picture_size(model: OnnxModel, *, side: int | None = None) -> Size:
     )
     if not (0 < size.height <= MAX_NET_SIDE and 0 < size.width <= MAX_NET_SIDE):
         raise ModelLoadError(
-            f"This ONNX model reads pictures of {size.width} × {size.height} pixels; "
+            f"This ONNX model reads images of {size.width} × {size.height} pixels; "
             f"at most {MAX_NET_SIDE} a side are taken."
         )
     return size
 
 
-def picture_input(model: OnnxModel) -> str:
-    """Return the name of the input that takes the picture.
+def image_input(model: OnnxModel) -> str:
+    """Return the name of the input that takes the image.
 
     Raises:
         ModelLoadError: there is none, or one more that nobody can answer.
     """
     known = asks_for_size(model)
-    pictures = [name for name in model.inputs if name not in known]
-    if len(pictures) != 1:
+    images = [name for name in model.inputs if name not in known]
+    if len(images) != 1:
         names = ", ".join(model.inputs)[:200] or "none"
         raise ModelLoadError(
             f"This ONNX model has {len(model.inputs)} inputs ({names}); a detector has "
-            f"one, the picture, and may ask for {', '.join(_BESIDE)}."
+            f"one, the image, and may ask for {', '.join(_OTHER_INPUTS)}."
         )
-    name = pictures[0]
+    name = images[0]
     kind = model.element_types.get(name, TensorProto.FLOAT)
     if kind not in _READABLE:
         kind_name = TensorProto.DataType.Name(kind).lower()
@@ -106,49 +110,51 @@ def picture_input(model: OnnxModel) -> str:
             "(half=False in Ultralytics)."
         )
     if len(model.inputs[name]) != 4:
-        raise _no_picture(name, model.inputs[name])
+        raise _no_image(name, model.inputs[name])
     return name
 
 
 def takes_bytes(model: OnnxModel) -> bool:
-    """Say whether the picture goes in as numbers from 0 to 255, unscaled."""
-    return model.element_types.get(picture_input(model)) == TensorProto.UINT8
+    """Say whether the image goes in as numbers from 0 to 255, unscaled."""
+    return model.element_types.get(image_input(model)) == TensorProto.UINT8
 
 
 def asks_for_size(model: OnnxModel) -> frozenset[str]:
-    """Return which inputs a model has beside the picture that can be answered."""
+    """Return which inputs besides the image can be filled in."""
     return frozenset(
         name
         for name in model.inputs
-        if name in _BESIDE
+        if name in _OTHER_INPUTS
         and model.element_types.get(name, TensorProto.FLOAT) in _NUMBERS
     )
 
 
 def is_open(model: OnnxModel) -> bool:
-    """Say whether a picture's height or width is left to whoever uses the model."""
-    return -1 in model.inputs[picture_input(model)][2:]
+    """Say whether an image's height or width is open."""
+    return -1 in model.inputs[image_input(model)][2:]
 
 
 def with_size(content: bytes, size: Size) -> bytes:
-    """Return an ONNX file whose metadata say the size that somebody gave."""
+    """Return an ONNX file whose metadata say this size."""
     model = parsed_graph(content)
-    said = {one.key: one.value for one in model.metadata_props}
-    helper.set_model_props(model, {**said, SIZE_KEY: str([size.height, size.width])})
+    metadata = {one.key: one.value for one in model.metadata_props}
+    helper.set_model_props(
+        model, {**metadata, SIZE_KEY: str([size.height, size.width])}
+    )
     return bytes(model.SerializeToString())
 
 
 def for_one_image(
     content: bytes, model: OnnxModel, size: Size, *, outputs: Collection[str]
 ) -> bytes:
-    """Return an ONNX file whose one input is a float32 picture of this size.
+    """Return an ONNX file whose one input is a float32 image of this size.
 
     Args:
         content: the file. model: what `read_onnx` says of it.
-        size: from `picture_size`.
+        size: from `image_size`.
         outputs: the only ones that stay; OpenCV 5 runs all of them or none.
     """
-    name = picture_input(model)
+    name = image_input(model)
     shape = (1, 3, size.height, size.width)
     is_float = model.element_types.get(name, TensorProto.FLOAT) == TensorProto.FLOAT
     is_fixed = model.inputs == {name: shape} and is_float
@@ -161,7 +167,7 @@ def for_one_image(
         value = _answer(one.name, model.inputs[one.name], size).astype(kind)
         graph.initializer.append(numpy_helper.from_array(value, one.name))
         graph.input.remove(one)
-    _take_picture(graph, name, shape, is_float=is_float)
+    _take_image(graph, name, shape, is_float=is_float)
     for output in [one for one in graph.output if one.name not in outputs]:
         graph.output.remove(output)
     # They may hold on to sides that were open.
@@ -170,13 +176,13 @@ def for_one_image(
 
 
 def _answer(name: str, shape: TensorShape, size: Size) -> NDArray[np.float32]:
-    """Return what an input beside the picture is told; a mask has its own size."""
-    value = _BESIDE[name](size)
+    """Return the value of an input besides the image; a mask has its own size."""
+    value = _OTHER_INPUTS[name](size)
     is_smaller = min(shape, default=0) > 0 and math.prod(shape) <= value.size
     return np.ones(shape, np.float32) if name == _MASK and is_smaller else value
 
 
-def _take_picture(
+def _take_image(
     graph: GraphProto, name: str, shape: TensorShape, *, is_float: bool
 ) -> None:
     old = next(one for one in graph.input if one.name == name)
@@ -189,22 +195,22 @@ def _take_picture(
         graph.node.insert(0, helper.make_node("Cast", [given], [name], to=kind))
 
 
-def _said_size(text: str) -> Size | None:
+def _size_in_metadata(text: str) -> Size | None:
     """Return height and width in Ultralytics' imgsz, `[640, 640]` or `640`."""
     if not text or len(text) > _MOST_SIZE_TEXT:
         return None
     try:
-        said = ast.literal_eval(text)
+        size = ast.literal_eval(text)
     except (ValueError, SyntaxError, MemoryError, RecursionError):
         return None
-    sides = said if isinstance(said, list | tuple) else [said]
+    sides = size if isinstance(size, list | tuple) else [size]
     if not sides or not all(type(one) is int and one > 0 for one in sides):
         return None
     return Size(sides[-1], sides[0])
 
 
-def _no_picture(name: str, shape: TensorShape) -> ModelLoadError:
+def _no_image(name: str, shape: TensorShape) -> ModelLoadError:
     return ModelLoadError(
         f"The input {name} of this ONNX model is {shape_in_words(shape)}; a "
-        "detector reads one picture, 1 × 3 × height × width."
+        "detector reads one image, 1 × 3 × height × width."
     )

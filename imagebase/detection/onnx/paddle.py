@@ -1,8 +1,8 @@
 """PaddleDetection's exports (Baidu): PP-YOLOE, PicoDet, RT-DETR.
 
-They read stretched RGB and ask for the size that a picture had, so that boxes come in
+They read stretched RGB and ask for the size that an image had, so that boxes come in
 its pixels. With the NMS inside a row is (class, score, corners); without, there are
-corners and, a row a class, scores. No output says what the picture was normalised by.
+corners and, a row a class, scores. No output says what the image was normalised by.
 """
 
 from collections.abc import Sequence

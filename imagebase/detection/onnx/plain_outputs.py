@@ -37,7 +37,7 @@ ROWS: Final = "yolov7-end-to-end"
 YOLO_NAS_ROWS: Final = "yolo-nas-rows"
 FOUR: Final = "nms-four-outputs"
 YOLO_NAS: Final = "yolo-nas"
-# The number of the picture, four edges, class and score in either order.
+# The number of the image, four edges, class and score in either order.
 _SEVEN: Final = 7
 # What YOLO-NAS calls its outputs.
 _FLAT: Final = "flat_predictions"
@@ -177,8 +177,8 @@ def _decode_four(
     counts, boxes, scores, classes = outputs
     expect_shape(boxes, 1, -1, 4)
     most = min(boxes.shape[1], scores.size, classes.size)
-    said = np.nan_to_num(counts.ravel()[:1], nan=0, posinf=most, neginf=0)
-    count = int(np.clip(said.sum(), 0, most))
+    stated = np.nan_to_num(counts.ravel()[:1], nan=0, posinf=most, neginf=0)
+    count = int(np.clip(stated.sum(), 0, most))
     xyxy, confidence = boxes[0, :count], scores.ravel()[:count]
     check_pixels(xyxy, confidence)
     class_id = classes.ravel()[:count]

@@ -1,7 +1,7 @@
-"""What Ultralytics' exports give: YOLOv5, YOLOv8 to 12 and 26, RT-DETR, and an NMS.
+"""Exports of Ultralytics: YOLOv5, YOLOv8 to 12 and 26, RT-DETR, and an NMS.
 
-Written from what the exports hold, not from their code: pixels of the net, pictures in
-the middle of a grey field. RT-DETR's boxes are parts of the net, its pictures
+Written from what the exports hold, not from their code: pixels of the net, images in
+the middle of a grey field. RT-DETR's boxes are parts of the net, its images
 stretched. YOLOv7 (Wong) exports what YOLOv5 does, YOLOv9 and v10 what v8 does.
 """
 
@@ -43,8 +43,8 @@ _ANCHORS: Final = 3
 _MOST_AT_THE_END: Final = 1_000
 # x_min, y_min, x_max, y_max, confidence, class.
 _COLUMNS_AT_THE_END: Final = 6
-# What the file says of itself where it is an RT-DETR, and an operation that only such
-# have: samples of the picture at places that the net works out.
+# Metadata of an RT-DETR, and an operation that only such
+# have: samples of the image at places that the net works out.
 _RTDETR_NAMES: Final = ("rtdetr", "rt-detr")
 _RTDETR_OPERATION: Final = "GridSample"
 _MOST_SAID: Final = 1_000
@@ -58,7 +58,7 @@ def recognise(model: OnnxModel, net_size: Size, labels: int | None) -> list[Adap
     some tools turned to (1, cells, 4 + classes). With the NMS inside: (1, at most 1000,
     6), which does not say how many classes there are. RT-DETR: the same rows with
     other boxes, or (1, queries, 4 + classes). Where the cells are those of no grids, or
-    nobody tells (an open side), the number of labels decides.
+    there are none (an open side), the number of labels decides.
     """
     answer = answer_of(model)
     if answer is None or len(answer[1]) != 3 or answer[1][0] not in {1, -1}:
@@ -137,15 +137,15 @@ def _at_the_end(
 
 def _is_rtdetr(model: OnnxModel) -> bool:
     keys = ("head", "description", "model")
-    said = " ".join(model.metadata.get(key, "")[:_MOST_SAID] for key in keys).lower()
-    is_named = any(name in said for name in _RTDETR_NAMES)
+    text = " ".join(model.metadata.get(key, "")[:_MOST_SAID] for key in keys).lower()
+    is_named = any(name in text for name in _RTDETR_NAMES)
     return is_named or _RTDETR_OPERATION in model.operations
 
 
 def _ends_in_nms(model: OnnxModel, columns: int) -> Likelihood:
-    said = model.metadata.get("end2end", "").strip().lower() == "true"
-    said |= "'nms': True" in model.metadata.get("args", "")[:10_000]
-    if said:
+    ends_in_nms = model.metadata.get("end2end", "").strip().lower() == "true"
+    ends_in_nms |= "'nms': True" in model.metadata.get("args", "")[:10_000]
+    if ends_in_nms:
         return Likelihood.NAMED
     return Likelihood.FITS if columns > 0 else Likelihood.POSSIBLE
 

@@ -1,7 +1,7 @@
 """YOLOX (Megvii) and YOLOv6 (Meituan): a row a cell, with a column of objectness.
 
 YOLOX reads BGR from 0 to 255 at the top left of a grey field, and its boxes are decoded
-or not. YOLOv6 reads pictures as YOLOv5 does, and its objectness is always 1.
+or not. YOLOv6 reads images as YOLOv5 does, and its objectness is always 1.
 """
 
 from collections.abc import Sequence
@@ -45,7 +45,7 @@ def recognise(model: OnnxModel, net_size: Size, labels: int | None) -> list[Adap
     """Know these by their output, (1, cells, 5 + classes); the likelier comes first.
 
     A YOLOX with decode_in_inference has the sizes' exponential in its graph. YOLOv6's
-    output has a name of its own. Cells that nobody told (an open side) fit where the
+    output has a name of its own. An open number of cells fits where the
     classes are as many as the labels.
     """
     answer = answer_of(model)

@@ -1,4 +1,4 @@
-"""Is this upload a working model? Says in plain words what is wrong with it."""
+"""Validate an uploaded model: is it complete and supported, and what is wrong?"""
 
 import re
 import shutil
@@ -47,9 +47,9 @@ __all__ = [
     "Level",
     "ModelFinding",
     "Validation",
+    "add_to_library",
     "dry_run",
     "dry_run_or_reread",
-    "keep",
     "validate_files",
     "validate_upload",
 ]
@@ -73,7 +73,7 @@ class DraftFolder:
 class Draft:
     """An upload without faults, in a temporary folder that goes when this goes.
 
-    model: its files there. asked: whether a person said how it is read.
+    model: its files there. asked: whether its family was chosen by hand.
     """
 
     folder: DraftFolder
@@ -113,14 +113,14 @@ def validate_upload(
     family: str | None = None,
     input_size: int | None = None,
 ) -> Validation:
-    """Return what is to be said of dropped files; nothing of them is run or kept.
+    """Validate uploaded files; nothing is run or kept.
 
     Args:
         uploads: name and content of each file; zips are unpacked.
         limits: on bytes and on the memory that a model may need.
-        family: how a person said an ONNX model is read; None leaves it to the model.
-        input_size: the side of its images, as a person said, where the model leaves it
-            open; None takes what its metadata say.
+        family: chosen by hand for an ONNX model; None takes the file's.
+        input_size: side of its images, chosen by hand where the model leaves it open;
+            None takes its metadata.
     """
     files = sort_uploads(uploads, limits)
     if is_bad(files.findings):
@@ -144,9 +144,9 @@ def validate_files(
     family: str | None = None,
     input_size: int | None = None,
 ) -> Validation:
-    """Return what is to be said of files, or of those in a folder.
+    """Validate files, or those in a folder.
 
-    The names that lie beside a single .onnx file belong to it.
+    A names file next to a single .onnx file belongs to it.
 
     Raises:
         OSError: one cannot be read.
@@ -165,7 +165,7 @@ def dry_run_or_reread(
     diagnosis: Validation,
     again: Callable[[str], Validation] | None,
     *,
-    picture: Path = SAMPLE,
+    image: Path = SAMPLE,
     limits: Limits | None = None,
 ) -> tuple[Validation, DryRun]:
     """Return how a dry run went, and the diagnosis that it was made by.
@@ -175,21 +175,21 @@ def dry_run_or_reread(
 
     Args:
         diagnosis: with a draft.
-        again: examines the same files as of a family; None where a person said one.
-        picture, limits: as in `dry_run`.
+        again: validates the same files as another family; None if one was chosen.
+        image, limits: as in `dry_run`.
 
     Raises:
         ModelLoadError: as in `dry_run`.
     """
     assert diagnosis.draft is not None
     try:
-        return diagnosis, dry_run(diagnosis.draft.model, picture=picture, limits=limits)
+        return diagnosis, dry_run(diagnosis.draft.model, image=image, limits=limits)
     except MisreadModelError as error:
         other = again(error.family) if again else diagnosis
         if again is None or other.draft is None:
             raise
         family = error.family
-    tried = dry_run(other.draft.model, picture=picture, limits=limits)
+    tried = dry_run(other.draft.model, image=image, limits=limits)
     note = warning(f"Its outputs match {FAMILY_NAMES[family]}, so it is read as that.")
     families = tuple(dict.fromkeys((*diagnosis.families, family)))
     findings = (*other.findings, note)
@@ -244,7 +244,7 @@ def _examine_onnx(
     if is_unusable or checked.family is None or checked.input_size is None:
         return Validation(findings, checked.families, asks_size=checked.asks_size)
     named = "".join(f"{label}\n" for label in checked.labels).encode()
-    # What a person said of the size is kept in the file, as Ultralytics does.
+    # A size chosen by hand is stored in the file, as Ultralytics does.
     size = checked.input_size
     data = onnx.data if checked.has_size else with_size(onnx.data, size)
     draft = _draft(
@@ -303,7 +303,7 @@ def _suggested_name(files: Sequence[Upload]) -> str:
     return "My model"
 
 
-def keep(
+def add_to_library(
     draft: Draft,
     library: ModelLibrary,
     *,
@@ -315,7 +315,7 @@ def keep(
     source: str = "",
     licence: str = "",
 ) -> Model:
-    """Put a draft that was tried into a library, and return it as it is there.
+    """Add a validated upload to a library and return the model.
 
     Args:
         draft: from `validate_upload`.
@@ -332,7 +332,7 @@ def keep(
     """
     if len(library.names()) >= limits.max_models:
         raise LimitError(
-            f"There are {limits.max_models} models of yours, as many as are kept here; "
+            f"There are {limits.max_models} models of yours, the most allowed; "
             "delete one and add this again."
         )
     files = {one.name: one for one in draft.folder.path.iterdir()}

@@ -45,7 +45,7 @@ _LOOKED_AT_FROM_THE_END: Final = 4_096
 
 @dataclass(slots=True)
 class CheckedDarknet:
-    """What came of the files; cfg and labels are as they are to be kept."""
+    """The result of the check; cfg and labels as they will be stored."""
 
     findings: list[ModelFinding] = field(default_factory=list)
     cfg: bytes = b""
@@ -56,7 +56,7 @@ class CheckedDarknet:
 def check_darknet(
     cfg: Upload, weights: Upload | None, names: Upload | None, limits: Limits
 ) -> CheckedDarknet:
-    """Return what is to be said of a Darknet model; nothing large is allocated."""
+    """Validate a Darknet model without allocating its weights."""
     checked = CheckedDarknet()
     network = _check_cfg(cfg, checked)
     classes = _classes(network)
@@ -127,14 +127,14 @@ def _network_in_words(name: str, network: Network) -> str:
 
 
 def _faults(sections: Sequence[Section]) -> list[str]:
-    """Return what is wrong with a cfg that can be said without planning it."""
+    """Return the faults of a cfg that need no planning to find."""
     kinds = {one.kind for one in sections}
     if not kinds & _HEADS and kinds & _CLASSIFIERS:
         last = next(one for one in reversed(sections) if one.kind in _CLASSIFIERS)
         return [
             f"this is a classifier (it ends in [{last.kind}], line {last.line}); it "
-            "has no [yolo] or [region] layer, so it says what is in a picture but not "
-            "where. Train a detector from it."
+            "has no [yolo] or [region] layer, so it says which object an image shows "
+            "but not where. Train a detector from it."
         ]
     unknown = [
         f"line {one.line}: [{one.kind[:40]}] is not supported"
@@ -157,14 +157,14 @@ def _wrong_filters(sections: Sequence[Section]) -> list[str]:
             continue
         anchors = len(head.integers("mask")) or head.integer("num", 1)
         classes, filters = head.integer("classes", 20), before.integer("filters", 1)
-        beside = 9 if head.kind == "gaussian_yolo" else 5
-        wanted = (classes + beside) * anchors
+        box_channels = 9 if head.kind == "gaussian_yolo" else 5
+        wanted = (classes + box_channels) * anchors
         if filters != wanted:
             line = before.options["filters"].line if before.has("filters") else 0
             faults.append(
                 f"line {line or before.line}: filters={filters}, but the [{head.kind}] "
-                f"on line {head.line} needs filters=(classes + {beside}) · anchors = "
-                f"({classes} + {beside}) · {anchors} = {wanted}."
+                f"on line {head.line} needs filters=(classes + {box_channels}) · "
+                f"anchors = ({classes} + {box_channels}) · {anchors} = {wanted}."
             )
     return faults
 
@@ -173,12 +173,12 @@ def _disagreements(sections: Sequence[Section]) -> list[str]:
     heads = [one for one in sections if one.kind in _HEADS]
     if len({one.integer("classes", 20) for one in heads}) < 2:
         return []
-    said = ", ".join(
+    counts = ", ".join(
         f"{one.integer('classes', 20)} on line "
         f"{one.options['classes'].line if one.has('classes') else one.line}"
         for one in heads
     )
-    return [f"its heads disagree on how many classes there are: {said}."]
+    return [f"its heads disagree on how many classes there are: {counts}."]
 
 
 def _classes(network: Network | None) -> int | None:
@@ -217,7 +217,7 @@ def check_names(
         )
     else:
         findings.append(good(f"{names.name}: {count}, {_some_of(labels)}."))
-    say_twins(labels, findings)
+    warn_of_duplicates(labels, findings)
     return labels
 
 
@@ -226,7 +226,7 @@ def _some_of(labels: Sequence[str]) -> str:
     return f"{shown} and so on" if len(labels) > _MOST_NAMED else shown
 
 
-def say_twins(labels: Sequence[str], findings: list[ModelFinding]) -> None:
+def warn_of_duplicates(labels: Sequence[str], findings: list[ModelFinding]) -> None:
     """Warn of labels that several classes share."""
     twins = [label for label, count in Counter(labels).items() if count > 1]
     if twins:
@@ -301,14 +301,14 @@ def _reason(network: Network, actual: float) -> str:
     classes = _classes_that_fit(network, actual)
     if classes:
         return (
-            f"It has the length for {classes} classes: is it of another training? Use "
-            "the cfg that it was trained with."
+            f"It has the length for {classes} classes: is it of another training run? "
+            "Use the cfg that it was trained with."
         )
     layer = _layers_that_fit(network, actual)
     if layer:
         total = sum(isinstance(one, Convolution) for one in network.layers)
         return (
-            f"It ends after convolution {layer} of {total}: this is a start for a "
+            f"It ends after convolution {layer} of {total}: this is a start for "
             "training, not a trained model."
         )
     if actual < network.weights:
@@ -324,7 +324,7 @@ def _classes_that_fit(network: Network, actual: float) -> int:
             per_filter = before.weights // before.shape.channels
             anchors = len(head.head.mask)
             each += anchors * per_filter
-            fixed += before.weights - head.head.beside_classes * anchors * per_filter
+            fixed += before.weights - head.head.box_channels * anchors * per_filter
     left = actual - (network.weights - fixed)
     if not each or left <= 0 or left % each:
         return 0

@@ -42,13 +42,13 @@ _FLOOD: Final = 300
 _RUNS: Final = 5
 # What it is called in sentences; its folder has a name of no meaning.
 _NAME: Final = "The model"
-# Libraries and the threads' stacks ask for address space that they never fill.
-_BESIDE_THE_MODEL: Final = 3_000_000_000
+# Address space that libraries and thread stacks reserve and never fill.
+_OVERHEAD_BYTES: Final = 3_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class DryRun:
-    """What a model said of a photograph, and how long it took.
+    """The result of a dry run, and how long it took.
 
     milliseconds: the median from pixels to candidates. size: of the photograph.
     precision, runtime: what `auto` came to.
@@ -63,9 +63,9 @@ class DryRun:
 
 
 def dry_run(
-    model: Model, *, picture: Path = SAMPLE, limits: Limits | None = None
+    model: Model, *, image: Path = SAMPLE, limits: Limits | None = None
 ) -> DryRun:
-    """Return what a model says of a photograph, run in a process of its own.
+    """Run a model on a photograph in a process of its own.
 
     Raises:
         MisreadModelError: its numbers are those of another family.
@@ -73,7 +73,7 @@ def dry_run(
             is allowed.
     """
     allowed = (limits or Limits()).max_model_memory_bytes
-    command = [sys.executable, "-m", __name__, str(model.folder), str(picture)]
+    command = [sys.executable, "-m", __name__, str(model.folder), str(image)]
     command += ["--memory", str(allowed), "--family", model.family or ""]
     try:
         finished = subprocess.run(
@@ -89,42 +89,42 @@ def dry_run(
             f"The model took more than {TIMEOUT_SECONDS} s for one photograph; it is "
             "too slow to be used here."
         ) from error
-    return _trial_of(_last_line(finished.stdout), allowed)
+    return _as_dry_run(_last_line(finished.stdout), allowed)
 
 
-def _trial_of(said: dict[str, Any] | None, allowed: int) -> DryRun:
-    if said is None:
+def _as_dry_run(answer: dict[str, Any] | None, allowed: int) -> DryRun:
+    if answer is None:
         raise ModelLoadError(
             "The model could not be run: it crashed, or needed more than the "
             f"{allowed / 1e9:.1f} GB of memory allowed here."
         )
-    if "family" in said:
-        raise MisreadModelError(said["error"], family=said["family"])
-    if "error" in said:
-        raise ModelLoadError(said["error"])
+    if "family" in answer:
+        raise MisreadModelError(answer["error"], family=answer["family"])
+    if "error" in answer:
+        raise ModelLoadError(answer["error"])
     return DryRun(
-        unpack(bytes.fromhex(said["candidates"])),
-        Size(*said["size"]),
-        said["milliseconds"],
-        Size(*said["input_size"]),
-        said["runtime"],
-        said["precision"],
+        unpack(bytes.fromhex(answer["candidates"])),
+        Size(*answer["size"]),
+        answer["milliseconds"],
+        Size(*answer["input_size"]),
+        answer["runtime"],
+        answer["precision"],
     )
 
 
 def _last_line(printed: str) -> dict[str, Any] | None:
-    """Return what the process said last; the runtime may have said something before."""
+    """Return the last line as JSON; the runtime may have printed other lines before."""
     for line in reversed(printed.splitlines()):
         try:
-            said = json.loads(line)
+            answer = json.loads(line)
         except ValueError:
             continue
-        return said if isinstance(said, dict) else None
+        return answer if isinstance(answer, dict) else None
     return None
 
 
-def measure(model: Model, picture: Path) -> DryRun:
-    """Return what a model says of a photograph, run in this process.
+def run_here(model: Model, image: Path) -> DryRun:
+    """Run a model on a photograph in this process.
 
     Raises:
         ModelLoadError, ImageReadError: the model or the photograph cannot be used.
@@ -133,8 +133,8 @@ def measure(model: Model, picture: Path) -> DryRun:
 
     detector = load_model(model)
     loaded = load_image(
-        picture.read_bytes(),
-        file_name=picture.name,
+        image.read_bytes(),
+        file_name=image.name,
         max_pixels=Limits().max_image_pixels,
     )
     seconds = []
@@ -201,22 +201,22 @@ def _oddity(boxes: Sequence[Annotation], size: Size) -> str:
 
 def draw_dry_run(
     boxes: Sequence[Annotation],
-    picture: Path,
+    image: Path,
     *,
     labels: Sequence[str],
     longest_side: int = 1_600,
     as_png: bool = False,
 ) -> bytes:
-    """Return the picture as a JPEG or a PNG with these boxes on it.
+    """Return the image as a JPEG or a PNG with these boxes on it.
 
     longest_side: in pixels; labels are written at the size they are read at.
 
     Raises:
-        ImageReadError, LimitError: the picture cannot be read.
+        ImageReadError, LimitError: the image cannot be read.
     """
     loaded = load_image(
-        picture.read_bytes(),
-        file_name=picture.name,
+        image.read_bytes(),
+        file_name=image.name,
         max_pixels=Limits().max_image_pixels,
     )
     shown = inner_size(loaded.size, Size(longest_side, longest_side))
@@ -232,20 +232,20 @@ def draw_dry_run(
 def _main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path)
-    parser.add_argument("picture", type=Path)
+    parser.add_argument("image", type=Path)
     parser.add_argument("--memory", type=int, required=True)
     parser.add_argument("--family", default="")
     arguments = parser.parse_args()
-    _limit_memory(arguments.memory + _BESIDE_THE_MODEL)
+    _limit_memory(arguments.memory + _OVERHEAD_BYTES)
     print(json.dumps(_tried(arguments)))  # noqa: T201 the parent reads it
 
 
 def _tried(arguments: argparse.Namespace) -> dict[str, Any]:
     try:
         model = model_in_folder(arguments.folder)
-        tried = measure(
+        tried = run_here(
             replace(model, name=_NAME, family=arguments.family or None),
-            arguments.picture,
+            arguments.image,
         )
     except MisreadModelError as error:
         return {"error": error.what, "family": error.family}

@@ -176,7 +176,7 @@ class Upload(NamedTuple):
 class SortedUploads:
     """The files by what they are, and what was found on the way.
 
-    licence: the text of a licence that lay beside them.
+    licence: the text of a licence that came with them.
     """
 
     parts: dict[ModelPart, list[Upload]] = field(default_factory=dict)
@@ -211,11 +211,11 @@ def sort_uploads(uploads: Iterable[tuple[str, bytes]], limits: Limits) -> Sorted
 
 
 def _own_parts(uploads: list[Upload]) -> list[Upload]:
-    """Return files without those that a training or a download puts beside a model."""
-    beside = set(REPORTS)
+    """Return files without reports and conversions that come with a model."""
+    extras = set(REPORTS)
     if {CFG, WEIGHTS} <= {one.name for one in uploads}:
-        beside.add(CONVERTED)
-    return [one for one in uploads if one.name not in beside]
+        extras.add(CONVERTED)
+    return [one for one in uploads if one.name not in extras]
 
 
 def _unpacked(
@@ -256,15 +256,15 @@ def _members(
         return [
             Upload(PurePosixPath(one.name).name, one.read())
             for one in members
-            if not _is_beside(one.name)
+            if not _is_no_part(one.name)
         ]
     except ImageBaseError as error:
         found.findings.append(bad(str(error)))
         return []
 
 
-def _is_beside(name: str) -> bool:
-    """Say whether a file in a zip is a picture or the like, and no part of a model."""
+def _is_no_part(name: str) -> bool:
+    """Say whether a file in a zip is an image or the like, and no part of a model."""
     return PurePosixPath(name).suffix.lower() in {".jpg", ".jpeg", ".png", ".md"}
 
 
@@ -334,7 +334,7 @@ def fault_of(upload: Upload) -> str | None:
         what = _OTHER_TOOLS.get(suffix, "a file of another tool")
         return f"{name} is {what}; export the model to ONNX and drop that."
     if head.startswith(_PICTURES):
-        return f"{name} is a picture, not a part of a model."
+        return f"{name} is an image, not a part of a model."
     return None
 
 

@@ -15,7 +15,7 @@ from imagebase.detection.onnx.families import (
     read_onnx,
 )
 from imagebase.detection.onnx.inputs import is_open
-from imagebase.detection.validation.darknet_files import check_names, say_twins
+from imagebase.detection.validation.darknet_files import check_names, warn_of_duplicates
 from imagebase.detection.validation.file_kinds import (
     ModelFinding,
     Upload,
@@ -35,7 +35,7 @@ _COPIES: Final = 3
 
 @dataclass(slots=True)
 class CheckedOnnx:
-    """What came of the files.
+    """The result of the check.
 
     families: the ways it may be read, the likeliest first; family: the one it is read
     by; None while a person has to say which. asks_size: whether images of any size go
@@ -61,10 +61,10 @@ def check_onnx(
     family: str | None,
     input_size: int | None,
 ) -> CheckedOnnx:
-    """Return what is to be said of an ONNX model; nothing of it is run.
+    """Validate an ONNX model without running it.
 
-    family: how a person said its outputs are read; None where nobody did.
-    input_size: the side that a person said its images have; None where nobody did.
+    family: chosen by hand; None takes the file's.
+    input_size: side of its images, chosen by hand; None takes the file's.
     """
     checked = CheckedOnnx()
     needs = _COPIES * len(onnx.data)
@@ -96,8 +96,8 @@ def check_onnx(
     checked.has_size = not checked.asks_size or input_size is None
     words = _adapter_in_words(onnx.name, adapter)
     is_sure = not adapter.doubt or family is not None
-    said = good(words) if is_sure else warning(f"{words} But {adapter.doubt}")
-    checked.findings.append(said)
+    finding = good(words) if is_sure else warning(f"{words} But {adapter.doubt}")
+    checked.findings.append(finding)
     checked.labels = _labels(onnx, model, names, adapter, checked.findings)
     return checked
 
@@ -190,5 +190,5 @@ def _labels(
     findings.append(
         good(f"{onnx.name} names its {plural(len(inside), 'label')} itself.")
     )
-    say_twins(inside, findings)
+    warn_of_duplicates(inside, findings)
     return inside

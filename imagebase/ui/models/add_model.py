@@ -17,7 +17,7 @@ from imagebase.detection.validation import (
     ModelFinding,
     Validation,
     dry_run_or_reread,
-    keep,
+    add_to_library,
     validate_upload,
 )
 from imagebase.detection.validation.dry_run import SAMPLE, boxes_of, finding_of
@@ -219,7 +219,7 @@ def _add_form(draft: Draft, trial: DryRun) -> None:
         ):
             return
         try:
-            model = keep(
+            model = add_to_library(
                 draft,
                 page.library(),
                 name=name,

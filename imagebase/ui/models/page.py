@@ -20,7 +20,7 @@ from imagebase.detection.validation.dry_run import (
     DryRun,
     boxes_of,
     draw_dry_run,
-    measure,
+    run_here,
 )
 from imagebase.errors import EvaluationError, ImageBaseError
 from imagebase.evaluation.detection_pass import parse_model_spec
@@ -159,7 +159,7 @@ _speeds: Final[dict[str, float]] = {}
 @widgets.in_dialog
 def _try_dialog(model: Model) -> None:
     with st.spinner("Loading the model …"):
-        tried = measure(model, SAMPLE)
+        tried = run_here(model, SAMPLE)
     _speeds[card_of(model).sha256] = tried.milliseconds
     trial_picture(tried, model, longest_side=_DIALOG_PX)
 

@@ -112,7 +112,7 @@ MALFORMED = {
     ),
     "shrunk to nothing": (
         CFG.replace("width=32", "width=31"),
-        "nothing is left of the picture",
+        "nothing is left of the image",
     ),
     "many layers": (CFG + "[dropout]\n" * 1001, "1003 layers; at most 1000"),
     "huge text": (CFG.encode() + b"#" * MAX_CFG_BYTES, "a Darknet cfg has at most"),

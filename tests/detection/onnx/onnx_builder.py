@@ -10,7 +10,7 @@ Shape = Sequence[int | str]
 
 
 class GraphBuilder:
-    """Collects nodes; every output adds 0 · the picture's mean, so that it is used."""
+    """Collects nodes; every output adds 0 · the image's mean, so that it is used."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""Small real ONNX models with known outputs, whatever picture they are shown."""
+"""Small real ONNX models with known outputs, whatever image they are shown."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ def speaking_model(
     height: int = HEIGHT,
     metadata: dict[str, str] | None = None,
 ) -> bytes:
-    """Return a model that says this of every picture: 0 · its mean, plus the output."""
+    """Return a model that says this of every image: 0 · its mean, plus the output."""
     values = np.ascontiguousarray(output, np.float32)
     nodes = [
         helper.make_node("ReduceMean", ["images"], ["mean"], keepdims=0),

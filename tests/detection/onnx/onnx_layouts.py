@@ -28,9 +28,9 @@ PICTURE = (1, 3, HEIGHT, WIDTH)
 
 @dataclass(frozen=True)
 class Layout:
-    """family: as it is called. build: returns the file. placing: how pictures go in.
+    """family: as it is called. build: returns the file. placing: how images go in.
 
-    shown: what the net reads where a picture is (255, 51, 0). asked: whether a person
+    shown: what the net reads where an image is (255, 51, 0). asked: whether a person
     has to say the family. names: the labels' file.
     """
 

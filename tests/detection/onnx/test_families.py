@@ -1,6 +1,6 @@
 """ONNX models of every family, run for real, against boxes worked out by hand.
 
-Each says that there is a box in the middle of its net of 96 × 64 pixels. A picture of
+Each says that there is a box in the middle of its net of 96 × 64 pixels. An image of
 200 × 100 lies in that net at 0.48 of its size: 96 × 48, in the middle with 8 rows of
 grey above, or at the top.
 """

@@ -1,6 +1,6 @@
 """Every family and layout gives its one box, and the net is shown what it was taught.
 
-The expected boxes are worked out here from where each family puts a picture.
+The expected boxes are worked out here from where each family puts an image.
 """
 
 from dataclasses import replace
@@ -31,7 +31,7 @@ by_name = pytest.mark.parametrize(
 
 
 def placed_on_the_picture(placing: str) -> list[float]:
-    """Return the box of the net on a picture of 640 × 204."""
+    """Return the box of the net on an image of 640 × 204."""
     x_min, y_min, x_max, y_max = BOX
     if placing == "stretched":
         factors = (SIZE.width / WIDTH, SIZE.height / HEIGHT)

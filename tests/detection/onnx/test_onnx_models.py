@@ -92,9 +92,9 @@ def test_unknown_family_is_refused_with_its_outputs() -> None:
     ("picture", "message"),
     [
         ((1, 3, None, None), r"has no fixed size \(1 × 3 × \? × \?\); export it for"),
-        ((4, 3, 64, 96), "reads 4 pictures at a time; export it with batch=1"),
-        ((1, 1, 64, 96), "is 1 × 1 × 64 × 96; a detector reads one picture"),
-        ((1, 3, 64, 99999), "reads pictures of 99999 × 64 pixels; at most 4096"),
+        ((4, 3, 64, 96), "reads 4 images at a time; export it with batch=1"),
+        ((1, 1, 64, 96), "is 1 × 1 × 64 × 96; a detector reads one image"),
+        ((1, 3, 64, 99999), "reads images of 99999 × 64 pixels; at most 4096"),
     ],
 )
 def test_input_that_is_not_one_picture_is_refused(

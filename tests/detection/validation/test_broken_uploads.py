@@ -249,7 +249,7 @@ TABLE = {
         [("best.engine", b"ftrt" + bytes(9))],
         "best.engine is a TensorRT engine, which fits one graphics card only; export",
     ),
-    "a picture": ([("a.weights", b"\xff\xd8\xff\xe0")], "a.weights is a picture"),
+    "a picture": ([("a.weights", b"\xff\xd8\xff\xe0")], "a.weights is an image"),
     "something else": (
         [("notes.bin", b"\x7fELF" + bytes(80))],
         "notes.bin is no part of a model that is known",
@@ -269,7 +269,7 @@ TABLE = {
     "dynamic shapes": (
         [("model.onnx", onnx_model([1, 6, 126], picture=(None, 3, None, None)))],
         "The input images of this ONNX model has no fixed size (? × 3 × ? × ?); export "
-        "it for one picture of one size (dynamic=False, imgsz=640, batch=1",
+        "it for one image of one size (dynamic=False, imgsz=640, batch=1",
     ),
     "outputs that nothing knows": (
         [("model.onnx", onnx_model([1, 1000]))],

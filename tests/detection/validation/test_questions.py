@@ -14,8 +14,8 @@ from imagebase.detection.validation import (
     DryRun,
     Level,
     Validation,
+    add_to_library,
     dry_run,
-    keep,
     validate_upload,
 )
 from imagebase.detection.validation.dry_run import boxes_of, finding_of
@@ -67,7 +67,9 @@ def test_open_size_is_asked_for_and_kept_with_the_model(tmp_path: Path) -> None:
     tried = dry_run(said.draft.model)
     assert tried.input_size == Size(320, 320)
     library = ModelLibrary(tmp_path / "models")
-    model = keep(said.draft, library, name="m", who="", trial=tried, limits=Limits())
+    model = add_to_library(
+        said.draft, library, name="m", who="", trial=tried, limits=Limits()
+    )
     detector = load_model(model)
     assert detector.input_size == Size(320, 320)
     assert detector.sha256 == library.card("m").sha256

@@ -13,8 +13,8 @@ from imagebase.detection.library import ModelLibrary
 from imagebase.detection.model_files import model_in_folder
 from imagebase.detection.validation import (
     Level,
+    add_to_library,
     dry_run,
-    keep,
     validate_files,
     validate_upload,
 )
@@ -199,7 +199,7 @@ def test_person_says_how_an_ambiguous_model_is_read(tmp_path: Path) -> None:
     assert chosen.draft is not None
     assert usual.draft.sha256 != chosen.draft.sha256
     library = ModelLibrary(tmp_path / "models")
-    model = keep(
+    model = add_to_library(
         chosen.draft, library, name="m", who="ann", trial=None, limits=Limits()
     )
     assert model.family == "yolox-decoded"
@@ -233,7 +233,7 @@ def test_dry_run_shows_the_box_that_the_biases_encode(tmp_path: Path) -> None:
     np.testing.assert_allclose(tried.candidates.xyxy, [expected], rtol=1e-3)
     assert tried.milliseconds > 0
     library = ModelLibrary(tmp_path / "models")
-    keep(
+    add_to_library(
         draft,
         library,
         name="pets",
@@ -272,10 +272,10 @@ def test_no_more_models_are_kept_than_are_allowed(tmp_path: Path) -> None:
         draft = validate_upload(darknet(weights=one_box_weights()), limits=limits).draft
         assert draft is not None
         if name == "one":
-            keep(draft, library, name=name, who="", trial=None, limits=limits)
+            add_to_library(draft, library, name=name, who="", trial=None, limits=limits)
             continue
         with pytest.raises(LimitError, match="as many as are kept here"):
-            keep(draft, library, name=name, who="", trial=None, limits=limits)
+            add_to_library(draft, library, name=name, who="", trial=None, limits=limits)
 
 
 def test_draft_leaves_nothing_behind() -> None:
