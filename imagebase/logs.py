@@ -108,21 +108,21 @@ def adopt(*names: str) -> None:
 
 
 class _StandardError(logging.Handler):
-    """Writes to what is standard error at that moment: a progress bar may hold it."""
+    """Writes to the current standard error, which a progress bar may replace."""
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
             sys.stderr.write(f"{self.format(record)}\n")
             sys.stderr.flush()
         except (OSError, ValueError, AttributeError):
-            # It is full, closed or not there: nobody reads it.
+            # It is full, closed or not there: there is no reader.
             return
 
 
 class _TextLines(logging.Formatter):
     """`2026-01-31 12:00:00,000 INFO imagebase.jobs: …`; what follows is indented.
 
-    So no file name can look like another line of the log.
+    So no file name can pass for another line of the log.
     """
 
     def __init__(self) -> None:

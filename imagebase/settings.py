@@ -35,14 +35,14 @@ DEFAULT_MODEL: Final = "yolov4-tiny"
 # Least confidence of a box; IoU above which NMS drops the less confident of two boxes.
 DEFAULT_CONFIDENCE: Final = 0.25
 DEFAULT_NMS_IOU: Final = 0.45
-# Who owns what is shared by all who reach a team's server.
+# Owner of everything that is shared on a team's server.
 TEAM_OWNER: Final = "team"
 
 _MEGABYTE: Final = 1_000_000
 
 
 class Mode(StrEnum):
-    """Who shares a dataset: everyone who reaches the app, or nobody."""
+    """Who shares a dataset: everyone who reaches the app, or one visitor."""
 
     TEAM = "team"
     DEMO = "demo"

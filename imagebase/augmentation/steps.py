@@ -299,7 +299,7 @@ def whole_below(random: Random, end: int) -> int:
 
 
 def check_probability(probability: float) -> None:
-    """Refuse what is no probability.
+    """Check a probability.
 
     Raises:
         ExportError: it is not between 0 and 1.

@@ -51,7 +51,7 @@ def lit(rgb: RgbArray, *, brightness: float, contrast: float) -> RgbArray:
 
     Args:
         rgb: the image.
-        brightness: what is added, as a share of white.
+        brightness: to add, as a share of white.
         contrast: what the distance from the middle grey is multiplied with before.
     """
     levels = (_LEVELS - _MIDDLE_GREY) * contrast + _MIDDLE_GREY + brightness * 255
@@ -192,7 +192,7 @@ def scaled_and_shifted(
 
 
 def cropped(scene: Scene, *, left: int, top: int, size: Size) -> Scene:
-    """Return what is in a window that lies in the image, which is then this size."""
+    """Return a window of the scene, of this size."""
     rgb = scene.rgb[top : top + size.height, left : left + size.width]
     return scene.moved(
         np.ascontiguousarray(rgb), scene.xyxy - np.array([left, top] * 2)

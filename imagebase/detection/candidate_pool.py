@@ -60,10 +60,10 @@ class CandidatePool:
         )
 
     def outside(self, ignored: Mapping[str, ImageShapes]) -> "CandidatePool":
-        """Return the pool without candidates that lie in an area nobody labels.
+        """Return the pool without candidates in ignore areas.
 
         Args:
-            ignored: what is ignored, by image id; others have nothing.
+            ignored: ignore areas by image id; other images have none.
         """
         is_kept = np.ones(len(self.image), dtype=bool)
         for place, image_id in enumerate(self.image_ids):

@@ -81,7 +81,7 @@ class LoadedModel:
     to it because its anchors and scales change the boxes, and so does the
     family an .onnx file is read as.
     input_size: of the net; wanted: image size beyond which more pixels gain nothing.
-    passes: one; voters: none, as it is one model.
+    passes: one; voters: none, being one model.
     runtime, precision: what `auto` came to.
     """
 

@@ -62,15 +62,15 @@ class EnsembleDetector:
             flipped = np.ascontiguousarray(rgb[:, ::-1])
             found = self.candidates(flipped, size=size, floor=floor)
             return mirrored_left_right(found, width=size.width)
-        looks = []
+        found_by_model = []
         for place, (voter, classes) in enumerate(
             zip(self._detectors, self._class_of, strict=True)
         ):
             found = voter.candidates(rgb, size=size, floor=floor)
             common = replace(found, class_id=classes[found.class_id])
             edges = 1.0 if place else _EDGES_OF_THE_FIRST
-            looks.append(FusionInput(common, edges=edges, voter=place))
-        return fuse(looks, floor=floor)
+            found_by_model.append(FusionInput(common, edges=edges, voter=place))
+        return fuse(found_by_model, floor=floor)
 
 
 def common_labels(

@@ -135,7 +135,7 @@ class ModelLibrary:
         Args:
             files: by the names they are to have: obj.cfg, obj.weights and obj.names,
                 or model.onnx and obj.names.
-            card: what is known of it; its name has to be a new one.
+            card: its description; its name has to be a new one.
 
         Raises:
             ModelLoadError: the name cannot be used, or the disk refused.

@@ -42,8 +42,8 @@ def keep_detections(
     Approved images are returned unchanged, confirmed empty ones included.
 
     Args:
-        detections: boxes of source `model` in pixels of the record's image; what is
-            outside the image is cut off.
+        detections: boxes of source `model` in pixels of the record's image; cut off
+            at the edges.
         model_id: whose untouched boxes they replace.
     """
     if record.status is ReviewStatus.APPROVED:
@@ -160,7 +160,7 @@ def _is_unchanged(
 def _in_order(
     record: ImageRecord, stays: list[Annotation], layer: list[Annotation]
 ) -> tuple[Annotation, ...]:
-    """Return what was there in its place, and what is new after it."""
+    """Return existing boxes in their order, then new ones."""
     kept = {id(one) for one in (*stays, *layer)}
     before = [one for one in record.annotations if id(one) in kept]
     known = {id(one) for one in before}

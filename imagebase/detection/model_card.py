@@ -1,4 +1,4 @@
-"""Model cards: what is known of a model, kept next to an added one's files."""
+"""Model cards: description, size and score of a model, bundled or added."""
 
 import json
 from collections.abc import Mapping
@@ -120,7 +120,7 @@ def read_card(folder: Path) -> ModelCard:
 
 
 def card_of(model: Model) -> ModelCard:
-    """Return what is known of a model.
+    """Return the card of a model, bundled or added.
 
     Raises:
         ModelLoadError: its files or its card are damaged.

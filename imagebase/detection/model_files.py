@@ -44,7 +44,7 @@ BUNDLED: Final[Mapping[str, ModelTitle]] = {
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """The files of a model and what is known without loading it.
+    """The files of a model and its description, without loading it.
 
     graph: a Darknet .cfg, or an .onnx file. weights: the .weights of a .cfg, else None.
     labels: class names in order of their ids. origin: where it comes from.

@@ -30,7 +30,7 @@ class SelectionRule:
 
     @classmethod
     def of(cls, parameters: Mapping[str, Any]) -> "SelectionRule":
-        """Return the rule in a job's parameters; defaults replace what is missing."""
+        """Return the rule in a job's parameters; defaults fill the rest."""
         names = [one.name for one in fields(cls)]
         given = {name: parameters.get(name) for name in names}
         given["labels"] = tuple(given["labels"] or ()) or None
@@ -106,7 +106,7 @@ def found_labels(
 def kept_labels(
     selection: SelectedBoxes, rule: SelectionRule, *, model_labels: Sequence[str]
 ) -> list[str]:
-    """Return the dataset's labels for what is selected, in the model's order, once."""
+    """Return the dataset's labels of selected boxes, in the model's order, once."""
     class_ids = np.unique(selection.pool.class_id[selection.rows])
     names = [model_labels[class_id] for class_id in class_ids]
     return list(dict.fromkeys(rule.mapping.get(name, name) for name in names))

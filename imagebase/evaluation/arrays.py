@@ -42,7 +42,7 @@ class Truth:
     image, label: (N,), positions in `images` and `labels`. xyxy: (N, 4) pixels.
     area: (N,) square pixels, by which COCO tells small from large; of the outline where
     the label file knows it, else of the box.
-    is_crowd: (N,), regions that hold many objects: what is found there is not judged.
+    is_crowd: (N,), regions that hold many objects: detections there are not judged.
     box_ids: N of them, by which an annotation is found again.
     regions: by row, the shape of a crowd region that is less than its box.
     """
@@ -105,9 +105,9 @@ class Truth:
         )
 
     def with_areas(self, areas: Sequence[Sequence[Shape]]) -> "Truth":
-        """Return the truth with areas of each image that nobody labels.
+        """Return the truth with the ignore areas of each image.
 
-        Each is a crowd region of every label: what is found there is no mistake either.
+        Each is a crowd region of every label: detections there are no mistakes.
         """
         rows = [
             (image, label, shape)
@@ -190,7 +190,7 @@ class Predictions:
         )
 
     def only(self, images: Sequence[int], *, of: int) -> Self:
-        """Return what is on some of the `of` images, in the order given."""
+        """Return the detections on some of the `of` images, in the order given."""
         place = _places(images, of)
         kept = self.rows(place[self.image] >= 0)
         return type(self)(

@@ -1,8 +1,8 @@
 """COCO's figures, by faster-coco-eval.
 
 Ids count from 1 whatever the files had: an annotation of id 0 counts as "no match", so
-that two perfect boxes would score an AP of .252. Crowd regions are not judged: what is
-found in one is neither right nor wrong. An area that nobody labels is a crowd region of
+that two perfect boxes would score an AP of .252. Crowd regions are not judged: a
+detection in one is neither right nor wrong. An ignore area is a crowd region of
 every label.
 """
 
@@ -173,4 +173,4 @@ def _xywh(corners: list[float]) -> list[float]:
 
 
 def _say_nothing(*_: object) -> None:
-    """Take what the judge would print."""
+    """Ignore what the judge prints."""

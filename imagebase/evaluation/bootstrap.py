@@ -1,7 +1,7 @@
 """How sure the figures are: the images drawn again and again (Efron's bootstrap, 1979).
 
 Every model is judged on the same draws, so that a difference between two of them has an
-interval of its own: much of what is luck in one is the same luck in the other.
+interval of its own: much of the luck in one is the same luck in the other.
 """
 
 from collections.abc import Mapping

@@ -104,7 +104,7 @@ class Judged:
     objects: Indices
 
     def of_label(self, label: int | None) -> "Judged":
-        """Return what is of one label; None is all."""
+        """Return the detections of one label; None is all."""
         if label is None:
             return self
         rows = self.label == label
@@ -239,7 +239,7 @@ class Calibration:
 def calibration(detections: Judged, *, least: float = 0.1) -> Calibration:
     """Return how often detections of each confidence are right.
 
-    least: those below are left out; they are many, and nobody uses them.
+    least: those below are left out; they are many and not used.
     """
     kept = detections.confidence >= least
     confidence, is_right = detections.confidence[kept], detections.is_right[kept]

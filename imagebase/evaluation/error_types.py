@@ -90,7 +90,7 @@ class Outcomes:
         """Return how often each label (row) was taken for each (column), (L+1, L+1).
 
         The last row is background taken for an object, the last column objects taken
-        for background. The diagonal is what is right.
+        for background. The diagonal is correct.
         """
         labels = len(self.truth.labels)
         counts = np.zeros((labels + 1, labels + 1), dtype=np.intp)
@@ -101,7 +101,7 @@ class Outcomes:
     def of_cell(self, actual: int, predicted: int) -> list[Mistake]:
         """Return what a cell of the confusion matrix counts, the worst first.
 
-        On the diagonal they are no mistakes but what is right.
+        On the diagonal they are correct detections.
         """
         counted = [one for a, s, one in self._cells() if (a, s) == (actual, predicted)]
         return sorted(counted, key=lambda one: -one.badness)
@@ -206,7 +206,7 @@ def outcomes(
 
 
 def _classify(result: Outcomes, image: int) -> None:
-    """Find mix-ups and loose boxes among what is left of an image."""
+    """Find mix-ups and loose boxes among the rest of an image."""
     truth, found = result.truth, result.found
     rows = np.flatnonzero((found.image == image) & (result.of_found >= 0))
     objects = np.flatnonzero((truth.image == image) & ~truth.is_crowd)
@@ -229,7 +229,7 @@ def _pair_up(
     objects: Indices,
     overlaps: Floats,
 ) -> None:
-    """Pair what is left with what is left, the largest overlap first."""
+    """Pair the rest of both, the largest overlap first."""
     code = _CODES.index(outcome)
     alarm, missed = _CODES.index(Outcome.FALSE_ALARM), _CODES.index(Outcome.MISSED)
     order = np.argsort(-overlaps, axis=None, kind="stable")
@@ -287,7 +287,7 @@ def drawn(
 
 
 def in_words(outcomes: Outcomes, mistake: Mistake) -> str:
-    """Return what is wrong in a few words: "no dog was found here"."""
+    """Return a mistake in a few words: "missed: dog"."""
     thing = _label_of_object(outcomes, mistake.object)
     predicted, sure = "", ""
     if mistake.found is not None:

@@ -283,12 +283,12 @@ def _picture_of(
 ) -> PictureOf:
     def picture(image: int) -> RgbArray | None:
         file = files.get(labels.files[image])
-        return None if file is None else small_picture(file.name, file.read, limits)
+        return None if file is None else small_image(file.name, file.read, limits)
 
     return picture
 
 
-def small_picture(
+def small_image(
     name: str, read: Callable[[], bytes], limits: Limits
 ) -> RgbArray | None:
     """Return an image's pixels, no more than a report shows; None where that fails."""

@@ -189,7 +189,7 @@ class _Files:
 
 
 class _GivenTree:
-    """Image files that were given, for what looks for names."""
+    """Given image files as a file tree."""
 
     def __init__(self, images: GivenImages) -> None:
         self.limits = Limits()
@@ -213,7 +213,7 @@ class _GivenTree:
 def _on_files(
     images: Iterable[ReadImage], files: _Files, needs_files: bool
 ) -> tuple[list[tuple[FittedImage, str]], list[NotJudged], list[NotJudged]]:
-    """Return images on their files, those that cannot be, and what was changed."""
+    """Return images on their files, those that cannot be, and those changed."""
     kept, not_judged, changed = [], [], []
     for image in images:
         file = files.file_of(image)
@@ -382,14 +382,14 @@ class _Numbers:
 
 
 def coco_id(value: object) -> object:
-    """Return an id that can be looked up: "7" and 7.0 are 7; what is none is None."""
+    """Return an id that can be looked up: "7" and 7.0 are 7; None for others."""
     if isinstance(value, str) and value.isdecimal() and len(value) < 19:
         return int(value)
     return value if isinstance(value, (int, float, str)) else None
 
 
 def box_of(numbers: object) -> Box | None:
-    """Return COCO's x, y, width and height as a box; None for what is none."""
+    """Return COCO's x, y, width and height as a box; None for anything else."""
     if not isinstance(numbers, list) or len(numbers) != 4:
         return None
     x, y, width, height = map(number, numbers)

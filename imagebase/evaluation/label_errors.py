@@ -4,7 +4,7 @@ Four signs, each with how likely it is that a person has to act:
 
 - a sure detection where there is no box;
 - a box that no model says anything of, though it does of nearly all boxes of that size;
-- a sure detection of another label on a box whose own label nobody says;
+- a sure detection of another label on a box whose own label no model finds;
 - a sure detection of a box's label that lies next to it, and nothing on it.
 
 How much a missing detection tells comes from the set itself: of the boxes about as
@@ -82,7 +82,7 @@ def label_errors(truth: Truth, opinions: Sequence[Predictions]) -> list[Suspect]
     """
     if not opinions:
         return []
-    evidence = [_look(truth, found) for found in opinions]
+    evidence = [_evidence_of(truth, found) for found in opinions]
     suspects = [
         *_missing(truth, opinions, evidence),
         *_wrong(truth, opinions, evidence),
@@ -94,25 +94,25 @@ def label_errors(truth: Truth, opinions: Sequence[Predictions]) -> list[Suspect]
 class _Evidence:
     """What one model says of each of N boxes: confidences, and rows of detections.
 
-    own: on the box, of its label. other: on it, of another. beside: next to it, of its
-    label, weighted by how far beside. other_row, beside_row: whose. is_seen: whether
+    own: on the box, of its label. other: on it, of another. near: next to it, of its
+    label, weighted by how far off. other_row, near_row: whose. is_seen: whether
     it says anything of the label there. free: detections that are on no box.
     """
 
     own: Floats
     other: Floats
     other_row: Indices
-    beside: Floats
-    beside_row: Indices
+    near: Floats
+    near_row: Indices
     is_seen: Flags
     free: Indices
 
 
-def _look(truth: Truth, found: Predictions) -> _Evidence:
+def _evidence_of(truth: Truth, found: Predictions) -> _Evidence:
     count = len(truth)
-    own, other, beside = np.zeros(count), np.zeros(count), np.zeros(count)
+    own, other, near = np.zeros(count), np.zeros(count), np.zeros(count)
     other_row = np.zeros(count, dtype=np.intp)
-    beside_row = np.zeros(count, dtype=np.intp)
+    near_row = np.zeros(count, dtype=np.intp)
     is_seen = np.zeros(count, dtype=np.bool_)
     free: list[Indices] = []
     for image in range(len(truth.images)):
@@ -132,14 +132,14 @@ def _look(truth: Truth, found: Predictions) -> _Evidence:
             is_seen[objects] = (same & (overlaps >= SEEN_IOU)).any(axis=0)
             others = np.where(~same & is_on & is_open, sure, 0)
             other[objects], other_row[objects] = _best(others, rows)
-            near = same & ~is_on & (overlaps >= LOOSE_IOU) & is_open
-            besides = np.asarray(np.where(near, sure * _how_far(overlaps), 0))
-            beside[objects], beside_row[objects] = _best(besides, rows)
+            is_near = same & ~is_on & (overlaps >= LOOSE_IOU) & is_open
+            near_misses = np.asarray(np.where(is_near, sure * _how_far(overlaps), 0))
+            near[objects], near_row[objects] = _best(near_misses, rows)
         touches = is_on | (same & (overlaps >= LOOSE_IOU))
         alone = rows[~touches.any(axis=1)]
         free.append(_free(truth, found, alone, rows, crowds))
     rows_free = np.concatenate(free) if free else np.zeros(0, dtype=np.intp)
-    return _Evidence(own, other, other_row, beside, beside_row, is_seen, rows_free)
+    return _Evidence(own, other, other_row, near, near_row, is_seen, rows_free)
 
 
 def _best(values: FloatArray, rows: Indices) -> tuple[FloatArray, Indices]:
@@ -181,7 +181,7 @@ class _Thing:
 def _missing(
     truth: Truth, opinions: Sequence[Predictions], evidence: Sequence[_Evidence]
 ) -> Iterator[Suspect]:
-    """Yield what is seen where there is no box; models that agree see one thing."""
+    """Yield objects found where there is no box; models that agree count once."""
     seen = sorted(
         (
             (float(opinions[model].confidence[row]), model, int(row))
@@ -232,12 +232,12 @@ def _wrong(
     """Yield the boxes in doubt, each by its likeliest sign."""
     agreed = np.mean([one.own for one in evidence], axis=0)
     others = np.array([one.other for one in evidence])
-    besides = np.array([one.beside for one in evidence])
+    near_misses = np.array([one.near for one in evidence])
     unseen = ~np.any([one.is_seen for one in evidence], axis=0)
     passed_over = _share_passed_over(truth, unseen)
     for row in np.flatnonzero(~truth.is_crowd).tolist():
         doubt = (1 - agreed[row]) ** 2
-        other, beside = others[:, row].mean(), besides[:, row].mean()
+        other, near = others[:, row].mean(), near_misses[:, row].mean()
         found = []
         if other >= _LEAST_EVIDENCE:
             model = int(others[:, row].argmax())
@@ -246,10 +246,10 @@ def _wrong(
             found.append(
                 _as_suspect(truth, opinions[model], detection, row, Sign.LABEL, score)
             )
-        if beside >= _LEAST_EVIDENCE:
-            model = int(besides[:, row].argmax())
-            detection = int(evidence[model].beside_row[row])
-            score = float(_TRUST_IN_PLACE * beside * doubt)
+        if near >= _LEAST_EVIDENCE:
+            model = int(near_misses[:, row].argmax())
+            detection = int(evidence[model].near_row[row])
+            score = float(_TRUST_IN_PLACE * near * doubt)
             found.append(
                 _as_suspect(truth, opinions[model], detection, row, Sign.PLACE, score)
             )
@@ -299,7 +299,7 @@ def _as_unseen(truth: Truth, row: int, passed_over: float) -> Suspect:
 
 
 def _share_passed_over(truth: Truth, unseen: Flags) -> Floats:
-    """Return for each box what share of those about as large nobody says a thing of.
+    """Return for each box the share of those about as large that no model finds.
 
     Large is the share of the image. The box itself does not count.
     """

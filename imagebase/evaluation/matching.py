@@ -1,7 +1,7 @@
 """Which detection is which object, as COCO decides it.
 
 Within an image and a label the surest detection chooses first, and takes the object it
-overlaps most of those that nobody has taken. One that reaches no object but lies in a
+overlaps most of those that are not taken. One that reaches no object but lies in a
 crowd region is ignored (there it is enough that the region covers it).
 """
 

@@ -69,7 +69,7 @@ svg { width: 100%; height: auto; } svg text { font-size: 11px; fill: var(--soft)
 .legend { list-style: none; padding: 0; display: flex; flex-wrap: wrap;
   gap: .2rem 1.2rem; }
 .key { width: 28px; height: 8px; margin-right: .4rem; vertical-align: middle; }
-.pictures { display: grid; grid-template-columns: repeat(auto-fill, minmax(18rem, 1fr));
+.images { display: grid; grid-template-columns: repeat(auto-fill, minmax(18rem, 1fr));
   gap: 1rem; } figure { margin: 0; break-inside: avoid; } figure img { width: 100%;
   display: block; border-radius: 4px; }
 figcaption { font-size: 13px; } figcaption b { color: var(--ink); }
@@ -98,8 +98,8 @@ PictureOf = Callable[[int], RgbArray | None]
 class ReportHeader:
     """The head of a report.
 
-    title: what was judged on. made: when and with what, in words. notes: what a reader
-    should know, such as what was left out.
+    title: the ground truth. made: when and with which version. notes: for readers, such
+    as entries that are not judged.
     """
 
     title: str
@@ -228,7 +228,7 @@ def _worst(result: ModelResult, picture_of: PictureOf) -> Iterator[str]:
     outcomes, truth = result.outcomes, result.truth
     clicks = outcomes.clicks()
     labels = LabelSet.of(truth.labels)
-    yield '<div class="pictures">'
+    yield '<div class="images">'
     for image in np.argsort(-clicks, kind="stable")[:WORST_IMAGES].tolist():
         rgb = picture_of(image)
         if not clicks[image] or rgb is None:

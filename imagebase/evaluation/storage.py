@@ -28,7 +28,7 @@ _FOUND: Final = ("image", "label", "xyxy", "confidence")
 
 @dataclass(frozen=True, slots=True)
 class RunInfo:
-    """A kept run by what was judged and when.
+    """A saved run: its models, images and time.
 
     version: of the dataset's labels as they were; figures: AP by model.
     """
@@ -45,7 +45,7 @@ class RunInfo:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What was judged, by what, and what was found.
+    """Ground truth and detections of an evaluation.
 
     notes: what a reader should know of the truth.
     """

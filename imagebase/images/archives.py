@@ -15,9 +15,9 @@ from imagebase.annotation import clean_text
 from imagebase.errors import ArchiveError, ImageBaseError, LimitError
 from imagebase.settings import Limits
 
-# What file managers leave behind; nobody means to upload it.
+# Files of file managers, not meant to be uploaded.
 _CLUTTER: Final = frozenset({".ds_store", "thumbs.db", "desktop.ini"})
-# Those of macOS's zips, of a Synology's thumbnails, and of what was deleted.
+# Those of macOS's zips, of a Synology's thumbnails, and of deleted files.
 _CLUTTER_FOLDERS: Final = frozenset(
     {"__macosx", "@eadir", "#recycle", "$recycle.bin", "lost+found"}
 )
@@ -26,7 +26,7 @@ _RESOURCE_FORK_PREFIX: Final = "._"
 # LZMA and bzip2 members could ask for gigabytes of dictionary before the first byte.
 COMPRESSIONS: Final = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED})
 _ENCRYPTED_FLAG: Final = 0x1
-# Small text files may well shrink a thousandfold and harm nobody.
+# Small text files may shrink a thousandfold without harm.
 _MIN_BYTES_FOR_RATIO: Final = 1_000_000
 
 _MAX_NAME_LENGTH: Final = 400
@@ -62,7 +62,7 @@ def is_archive_name(file_name: str) -> bool:
 
 
 def is_clutter(file_name: str) -> bool:
-    """Say whether a file is a program's own and nobody's image or label.
+    """Say whether a file belongs to a program, and is no image or label.
 
     So are all files of hidden folders: checkpoints, thumbnails, versions.
     """

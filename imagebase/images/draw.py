@@ -106,14 +106,14 @@ def draw_annotations(
 def draw_ignored(
     rgb: RgbArray, shapes: Iterable[Shape], *, from_size: Size
 ) -> RgbArray:
-    """Return a copy of the image with the areas that nobody labels hatched dark.
+    """Return a copy of the image with ignore areas hatched dark.
 
     Args:
         rgb: the image as shown, shape (H, W, 3).
         shapes: in pixels of the full image.
         from_size: of the full image.
     """
-    mask = mask_of(_on_picture(rgb, shapes, from_size), _size_of(rgb))
+    mask = mask_of(_on_image(rgb, shapes, from_size), _size_of(rgb))
     height, width = mask.shape
     rows, columns = np.arange(height)[:, None], np.arange(width)[None, :]
     is_line = (rows + columns) % _HATCH_PX < _HATCH_PX // 4
@@ -124,12 +124,12 @@ def draw_ignored(
 def draw_marks(rgb: RgbArray, shapes: Iterable[Shape], *, from_size: Size) -> RgbArray:
     """Return a copy of the image with what a reviewer drew on it, as for areas."""
     width = max(2.0, max(rgb.shape[:2]) / _PIXELS_PER_LINE_WIDTH * 2)
-    lines = [outline(one, width) for one in _on_picture(rgb, shapes, from_size)]
+    lines = [outline(one, width) for one in _on_image(rgb, shapes, from_size)]
     mask = mask_of(lines, _size_of(rgb))
     return np.where(mask[..., None], _rgb_of(MARK_COLOUR), rgb).astype(np.uint8)
 
 
-def _on_picture(rgb: RgbArray, shapes: Iterable[Shape], from_size: Size) -> list[Shape]:
+def _on_image(rgb: RgbArray, shapes: Iterable[Shape], from_size: Size) -> list[Shape]:
     height, width = rgb.shape[:2]
     scale = Point(width / from_size.width, height / from_size.height)
     return [one.moved(scale, Point(0, 0)) for one in shapes]
@@ -305,11 +305,11 @@ def _chip(text: str, colour: Colour, font_size: int) -> RgbArray:
     _, top, _, bottom = font.getbbox("Ág" + text)
     left, _, right, _ = font.getbbox(text)
     size = (int(right - left) + 2 * padding, int(bottom - top) + padding)
-    picture = Image.new("RGB", size, colour)
-    draw = ImageDraw.Draw(picture)
+    chip = Image.new("RGB", size, colour)
+    draw = ImageDraw.Draw(chip)
     at = (padding - left, padding // 2 - top)
     draw.text(at, text, fill=_against(colour), font=font)
-    return np.asarray(picture, dtype=np.uint8)
+    return np.asarray(chip, dtype=np.uint8)
 
 
 @cache

@@ -77,7 +77,7 @@ warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 def _silence_libtiff() -> None:
     """Have libtiff print nothing: what it prints, Pillow raises, and we say it.
 
-    A builtin libtiff whose functions cannot be reached goes on printing.
+    A builtin libtiff whose functions cannot be reached still prints.
     """
     with contextlib.suppress(AttributeError, OSError):
         library = ctypes.CDLL(_imaging.__file__)
@@ -243,18 +243,18 @@ def is_whole_without_end(data: bytes) -> bool:
         if not lacks_end(data) or not _has_all_scans(data):
             return False
         fillers = (b"", *_BITS, _next_restart(data) + _BITS[0])
-        return len({_picture(with_end(data, one)) for one in fillers}) == 1
+        return len({_pixels_digest(with_end(data, one)) for one in fillers}) == 1
     except Exception:  # whatever a decoder raises on damaged bytes
         return False
 
 
 def _next_restart(data: bytes) -> bytes:
-    """Return the restart marker that a scan with restarts would go on with."""
+    """Return the restart marker that a scan with restarts would continue with."""
     _, last = max((data.rfind(one), number) for number, one in enumerate(_RESTARTS))
     return _RESTARTS[(last + 1) % len(_RESTARTS)]
 
 
-def _picture(data: bytes) -> bytes:
+def _pixels_digest(data: bytes) -> bytes:
     with Image.open(io.BytesIO(data), formats=("JPEG",)) as image:
         return sha256(image.tobytes()).digest()
 

@@ -96,7 +96,7 @@ def _jpeg_parts(data: bytes) -> Iterator[bytes | memoryview]:
     at, is_scan = 2, False
     while match := JPEG_MARKER.search(data, at):
         start, marker = match.start(), data[match.start() + 1]
-        # Between segments decoders skip what is no marker.
+        # Between segments decoders skip bytes that are no marker.
         if is_scan:
             yield view[at:start]
         if marker == _END_OF_IMAGE:

@@ -1,7 +1,7 @@
 """Is this image fit for detection? Warnings only: nothing is ever refused for them.
 
 The thresholds were set on 128 COCO photographs and on copies of them made worse; the
-figures stand beside each.
+figures are next to each.
 """
 
 from collections.abc import Mapping

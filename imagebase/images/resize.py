@@ -1,7 +1,7 @@
 """Images at another size, and their boxes to match.
 
 A size is reached in whole pixels, so the factors along x and y are those between the
-two sizes as they are, and boxes are carried by just these: nothing drifts.
+two sizes, and boxes are scaled by exactly these: nothing drifts.
 """
 
 from collections.abc import Mapping
@@ -35,7 +35,7 @@ class Placement(NamedTuple):
 
     @property
     def changes_nothing(self) -> bool:
-        """Say whether the image lies there as it is."""
+        """Say whether the image is neither scaled nor moved."""
         return self.source == self.inner == self.canvas
 
     def box(self, box: Box) -> Box:
@@ -72,13 +72,13 @@ class Placement(NamedTuple):
         if (width, height) != self.source:
             raise ValueError(f"placed was {self.source}, not {width} × {height}")
         shrunk = Size(min(width, self.inner.width), min(height, self.inner.height))
-        picture = resized(resized(rgb, shrunk), self.inner)
+        scaled = resized(resized(rgb, shrunk), self.inner)
         if self.inner == self.canvas:
-            return picture
+            return scaled
         result = np.empty((self.canvas.height, self.canvas.width, 3), dtype=np.uint8)
         result[:] = BORDER
         bottom, right = self.top + self.inner.height, self.left + self.inner.width
-        result[self.top : bottom, self.left : right] = picture
+        result[self.top : bottom, self.left : right] = scaled
         return result
 
 

@@ -76,7 +76,7 @@ def unpack_uploads(
     *,
     passed_over: SkippedFiles | None = None,
 ) -> Iterator[Incoming | Refused]:
-    """Yield what was uploaded as image files, zips unpacked, one file in memory.
+    """Yield uploads as image files, zips unpacked, one file in memory.
 
     Other files inside zips and folders are no images and no errors, and what an earlier
     export wrote is there already: they are passed over. A file that was dropped by
@@ -179,9 +179,9 @@ def _is_hidden(name: str) -> bool:
 def _without_exports(
     reads: Mapping[str, Callable[[], bytes]], passed_over: SkippedFiles
 ) -> SkippedFiles:
-    """Return what is passed over of these files because an earlier export wrote it.
+    """Return the files that an earlier export wrote, which are skipped.
 
-    Where the images are all in exports, these are what is meant.
+    If all images are in exports, none is skipped.
     """
     found = earlier_exports(reads, lambda name: reads[name]())
     inner = SkippedFiles()

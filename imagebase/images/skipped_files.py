@@ -47,7 +47,7 @@ class SkippedFiles:
         return dict(Counter(one or NO_SUFFIX for one in suffixes).most_common())
 
     def sentences(self) -> list[str]:
-        """Return what was passed over, for people."""
+        """Return sentences about skipped files."""
         lines = [
             f"{one} is an earlier export of ImageBase: passed over."
             for one in self.exports

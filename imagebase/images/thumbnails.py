@@ -56,9 +56,9 @@ def placeholder(file_name: str, size: Size) -> str:
     return f"{_PLACEHOLDER}{encoded}"
 
 
-def is_placeholder(picture: str | bytes) -> bool:
+def is_placeholder(thumbnail: str | bytes) -> bool:
     """Say whether an image is what `placeholder` returned."""
-    return isinstance(picture, str) and picture.startswith(_PLACEHOLDER)
+    return isinstance(thumbnail, str) and thumbnail.startswith(_PLACEHOLDER)
 
 
 def crop(loaded: LoadedImage, box: Box, *, margin: float = 0.0) -> RgbArray:
@@ -79,11 +79,11 @@ def crop(loaded: LoadedImage, box: Box, *, margin: float = 0.0) -> RgbArray:
 
 
 def crop_webp(loaded: LoadedImage, box: Box, *, longest_side: int) -> bytes:
-    """Return what is in a box, with a little around it, as a small WebP."""
+    """Return a box of an image, with a margin, as a small WebP."""
     cut = crop(loaded, box, margin=0.1)
-    picture = Image.fromarray(cut)
-    picture.thumbnail((longest_side, longest_side))
-    return _as_webp(np.asarray(picture))
+    thumbnail = Image.fromarray(cut)
+    thumbnail.thumbnail((longest_side, longest_side))
+    return _as_webp(np.asarray(thumbnail))
 
 
 def _as_webp(pixels: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> bytes:

@@ -18,7 +18,7 @@ class Option(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """One [section] with its options; getters name the line of what is wrong."""
+    """One [section] with its options; errors of its getters name the line."""
 
     kind: str
     line: int

@@ -1,4 +1,4 @@
-"""Cfg sections into layers with known shapes; what is unsupported is named here."""
+"""Cfg sections into layers with known shapes; unsupported ones are errors."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple

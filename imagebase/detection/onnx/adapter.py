@@ -86,7 +86,7 @@ def relative_to(
 
 
 def class_ids(values: FloatBlob) -> NDArray[np.int32]:
-    """Return class numbers that came as floats; -1 for what is none."""
+    """Return class numbers that came as floats; -1 for other numbers."""
     found = np.full(values.shape, -1, np.int32)
     real = (values > -0.5) & (values < 1e6)
     found[real] = np.rint(values[real])
@@ -220,7 +220,7 @@ def one_class(
         floor, net_size: as in `every_class`.
 
     Raises:
-        ModelLoadError: as there, or what is taken for classes is no whole numbers.
+        ModelLoadError: as there, or the class column has no whole numbers.
     """
     check_scores(confidence)
     sure = class_id[confidence >= SURE]

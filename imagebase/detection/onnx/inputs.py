@@ -91,7 +91,7 @@ def image_input(model: OnnxModel) -> str:
     """Return the name of the input that takes the image.
 
     Raises:
-        ModelLoadError: there is none, or one more that nobody can answer.
+        ModelLoadError: there is none, or another input that cannot be filled in.
     """
     known = asks_for_size(model)
     images = [name for name in model.inputs if name not in known]

@@ -1,4 +1,4 @@
-"""Validate an uploaded model: is it complete and supported, and what is wrong?"""
+"""Validate an uploaded model: complete, supported, and its faults by name."""
 
 import re
 import shutil
@@ -60,7 +60,7 @@ _MEANINGLESS: Final = frozenset({"obj", "model", "best", "last", "weights", "fin
 
 
 class DraftFolder:
-    """A temporary folder that is deleted when nobody holds it any more."""
+    """A temporary folder that is deleted with its last reference."""
 
     def __init__(self) -> None:
         self.path = Path(mkdtemp(prefix="imagebase-model-"))

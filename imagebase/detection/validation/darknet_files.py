@@ -188,12 +188,12 @@ def _classes(network: Network | None) -> int | None:
 def check_names(
     names: Upload, classes: int | None, findings: list[ModelFinding]
 ) -> tuple[str, ...]:
-    """Return the labels of a names file, saying what is odd about it.
+    """Return the labels of a names file, with findings about oddities.
 
     Args:
         names: the file.
         classes: how many the model knows; None where that is not known.
-        findings: what is found is put there.
+        findings: new ones are added to it.
     """
     text = decoded_text(names.data)
     if text is None:

@@ -165,7 +165,7 @@ def boxes_of(tried: DryRun, labels: Sequence[str]) -> list[Annotation]:
 def finding_of(
     tried: DryRun, boxes: Sequence[Annotation], *, image: str
 ) -> ModelFinding:
-    """Return what a dry run's boxes say of a model, good only where they look right.
+    """Return the finding of a dry run's boxes: good, or a warning if they are odd.
 
     Args:
         tried: the run. boxes: from `boxes_of`.
@@ -182,7 +182,7 @@ def finding_of(
 
 
 def _oddity(boxes: Sequence[Annotation], size: Size) -> str:
-    """Return what is wrong with boxes altogether; empty where nothing is."""
+    """Return why the boxes of a dry run are odd; empty if they are not."""
     misread = "its outputs may be decoded wrongly. Try another family."
     sides = [(one.box.width, one.box.height) for one in boxes]
     if not boxes:

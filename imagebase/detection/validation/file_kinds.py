@@ -1,4 +1,4 @@
-"""Tell which part of a model each uploaded file is, by its content."""
+"""Recognise the part of a model that each uploaded file is, by its content."""
 
 import codecs
 import io
@@ -65,7 +65,7 @@ _MARKS: Final = {
 
 
 class DecodedText(NamedTuple):
-    """A file's text, and what is unusual about how it was saved."""
+    """A file's text, and oddities of its encoding."""
 
     text: str
     oddities: tuple[str, ...] = ()
@@ -174,7 +174,7 @@ class Upload(NamedTuple):
 
 @dataclass(slots=True)
 class SortedUploads:
-    """The files by what they are, and what was found on the way.
+    """The uploaded files by part, and findings so far.
 
     licence: the text of a licence that came with them.
     """
@@ -329,7 +329,7 @@ def fault_of(upload: Upload) -> str | None:
             "drop what is in it."
         )
     if packed:
-        return f"{name} is packed with {packed}; unpack it and drop what is in it."
+        return f"{name} is packed with {packed}; unpack it and upload its files."
     if suffix in _OTHER_TOOLS or head.startswith(b"\x89HDF") or head[4:8] == b"TFL3":
         what = _OTHER_TOOLS.get(suffix, "a file of another tool")
         return f"{name} is {what}; export the model to ONNX and drop that."
@@ -384,7 +384,7 @@ def _say_what_is_swapped(found: SortedUploads) -> None:
                 found.findings.append(
                     warning(
                         f"{upload.name} holds the {kind}: the files are swapped, and "
-                        "each is taken for what is in it."
+                        "each is read by its content."
                     )
                 )
 

@@ -21,7 +21,7 @@ from imagebase.annotation.states import (
 from imagebase.errors import EvaluationError, ImageBaseError
 from imagebase.evaluation.bootstrap import warnings_about
 from imagebase.evaluation.detection_pass import DetectionPass, parse_model_spec
-from imagebase.evaluation.evaluate_files import made_in_words, small_picture
+from imagebase.evaluation.evaluate_files import made_in_words, small_image
 from imagebase.evaluation.report import ReportHeader, report
 from imagebase.evaluation.storage import RunInfo
 from imagebase.images.decode import RgbArray
@@ -446,7 +446,7 @@ def _make_report(scope: Scope, name: str, info: RunInfo, threshold: float) -> by
     def picture_of(image: int) -> RgbArray | None:
         evaluated = run.truth.images[image]
         read = partial(services.store().image_bytes, scope, evaluated.image_id)
-        return small_picture(evaluated.name, read, limits)
+        return small_image(evaluated.name, read, limits)
 
     about = ReportHeader(
         f"{name}: model evaluation", made_in_words(info.made_at), run.notes

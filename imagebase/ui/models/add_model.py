@@ -16,8 +16,8 @@ from imagebase.detection.validation import (
     Level,
     ModelFinding,
     Validation,
-    dry_run_or_reread,
     add_to_library,
+    dry_run_or_reread,
     validate_upload,
 )
 from imagebase.detection.validation.dry_run import SAMPLE, boxes_of, finding_of

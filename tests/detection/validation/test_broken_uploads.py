@@ -148,11 +148,11 @@ TABLE = {
     ),
     "weights of other classes": (
         darknet(weights=HEADER + bytes(4 * 8 * (3 * 32 * 32 + 1))),
-        "It has the length for 3 classes: is it of another training?",
+        "It has the length for 3 classes: is it of another training run?",
     ),
-    "a start for a training": (
+    "a start for training": (
         darknet(cfg=two_headed(2)),
-        "It ends after convolution 1 of 2: this is a start for a training",
+        "It ends after convolution 1 of 2: this is a start for training",
     ),
     "weights not a number": (
         darknet(weights=WEIGHTS[:20] + b"\x00\x00\xc0\x7f" + WEIGHTS[24:]),
@@ -264,7 +264,7 @@ TABLE = {
     ),
     "raw feature maps": (
         [("model.onnx", onnx_model([1, 3, 8, 12, 7]))],
-        "gives a training's raw feature maps (output 1 × 3 × 8 × 12 × 7)",
+        "gives raw feature maps of training (output 1 × 3 × 8 × 12 × 7)",
     ),
     "dynamic shapes": (
         [("model.onnx", onnx_model([1, 6, 126], picture=(None, 3, None, None)))],
