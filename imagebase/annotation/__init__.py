@@ -4,7 +4,6 @@ All of them are frozen: a change is a new object. Boxes are float pixels of the 
 image, the origin at the top-left corner of the top-left pixel, far edges exclusive.
 """
 
-import colorsys
 import math
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
@@ -13,31 +12,10 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
+from imagebase.annotation.palette import UNKNOWN_COLOUR, label_colour
+
 if TYPE_CHECKING:
     from imagebase.annotation.areas import Shape
-
-# Okabe and Ito's palette for the colour-blind (Color Universal Design, 2008), without
-# black, followed by lighter and darker neighbours; `colour` goes on from there.
-PALETTE: Final = (
-    "#E69F00",
-    "#56B4E9",
-    "#009E73",
-    "#F0E442",
-    "#0072B2",
-    "#D55E00",
-    "#CC79A7",
-    "#8DD3C7",
-    "#B15928",
-    "#6A3D9A",
-    "#B2DF8A",
-    "#FB9A99",
-)
-
-# Further hues are a golden angle apart, so that none comes back; with them go in turn
-# what kept 80 labels furthest apart in CIELAB (7 at least, 14 for the usual pair).
-_GOLDEN_TURN: Final = 0.381966
-_LIGHTNESSES: Final = (0.38, 0.68, 0.53, 0.80)
-_SATURATIONS: Final = (1.0, 0.55, 0.80)
 
 MAX_LABEL_LENGTH: Final = 200
 
@@ -313,7 +291,9 @@ class LabelSet:
     def of(cls, names: Iterable[str]) -> Self:
         """Return the set of these names with the palette's colours, repeats dropped."""
         unique = dict.fromkeys(names)
-        return cls(tuple(Label(name, colour(i), i) for i, name in enumerate(unique)))
+        return cls(
+            tuple(Label(name, label_colour(i), i) for i, name in enumerate(unique))
+        )
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -348,11 +328,11 @@ class LabelSet:
         raise KeyError(name)
 
     def colour_of(self, name: str) -> str:
-        """Return a label's colour, or neutral grey for one that is not in the set."""
+        """Return a label's colour, or UNKNOWN_COLOUR where it is not in the set."""
         for label in self.labels:
             if label.name == name:
                 return label.colour
-        return "#888888"
+        return UNKNOWN_COLOUR
 
     def with_label(self, name: str) -> "LabelSet":
         """Return the set with this label shown, at its end where it was not there."""
@@ -360,7 +340,9 @@ class LabelSet:
             if label.name == name:
                 return self._with_shown(index) if label.is_hidden else self
         place = max((label.place for label in self.labels), default=-1) + 1
-        return LabelSet((*self.labels, Label(name, colour(len(self.labels)), place)))
+        return LabelSet(
+            (*self.labels, Label(name, label_colour(len(self.labels)), place))
+        )
 
     def _with_shown(self, index: int) -> "LabelSet":
         shown = self.labels[index]._replace(is_hidden=False)
@@ -372,19 +354,6 @@ class LabelSet:
         for name in names:
             grown = grown.with_label(name)
         return grown
-
-
-def colour(index: int) -> str:
-    """Return the colour that the label of this class id has until it is given one."""
-    if index < len(PALETTE):
-        return PALETTE[index]
-    step = index - len(PALETTE)
-    rgb = colorsys.hls_to_rgb(
-        step * _GOLDEN_TURN % 1,
-        _LIGHTNESSES[step % len(_LIGHTNESSES)],
-        _SATURATIONS[step % len(_SATURATIONS)],
-    )
-    return "#" + "".join(f"{round(255 * part):02X}" for part in rgb)
 
 
 def clean_label(name: str) -> str:

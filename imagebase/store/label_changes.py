@@ -20,7 +20,8 @@ from sqlalchemy import (
     update,
 )
 
-from imagebase.annotation import Label, Source, colour, new_id
+from imagebase.annotation import Label, Source, new_id
+from imagebase.annotation.palette import label_colour
 from imagebase.errors import NotFoundError, StoreError
 from imagebase.store.diff import ANNOTATION, Difference
 from imagebase.store.edits import Revision, edit_key, write_revisions
@@ -84,7 +85,9 @@ class LabelChanges(StorePart):
             if known is None:
                 check_count(len(rows) + 1, before=len(rows), most=self._max_labels)
                 place = max((one.place for one in rows.values()), default=-1) + 1
-                known = LabelRow(len(rows), wanted, colour(len(rows)), place, True)
+                known = LabelRow(
+                    len(rows), wanted, label_colour(len(rows)), place, True
+                )
             shown = replace(known, is_hidden=False, merged_into=None)
             if tint is not None:
                 shown = replace(shown, colour=_checked_colour(tint))

@@ -6,7 +6,6 @@ import pytest
 from numpy.typing import NDArray
 
 from imagebase.annotation import (
-    PALETTE,
     Annotation,
     Box,
     ImageRecord,
@@ -16,10 +15,10 @@ from imagebase.annotation import (
     Source,
     clean_label,
     clean_text,
-    colour,
     new_id,
     utc_now,
 )
+from imagebase.annotation.palette import PALETTE, label_colour
 from imagebase.wording import percent
 
 
@@ -164,7 +163,7 @@ def _lab(tint: str) -> NDArray[np.float64]:
 
 
 def test_colours_of_many_labels_can_be_told_apart_and_seen() -> None:
-    tints = [colour(index) for index in range(80)]
+    tints = [label_colour(index) for index in range(80)]
     assert tints[: len(PALETTE)] == list(PALETTE)
     assert all(re.fullmatch("#[0-9A-F]{6}", tint) for tint in tints)
     seen = np.array([_lab(tint) for tint in tints])

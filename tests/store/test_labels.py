@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from imagebase.annotation import PALETTE
+from imagebase.annotation.palette import PALETTE
 from imagebase.errors import LimitError, StoreError
 from imagebase.settings import Settings
 from imagebase.store import Scope, Store, open_store
