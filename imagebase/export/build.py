@@ -41,7 +41,7 @@ from imagebase.formats.verified_export import (
     Progress,
     export_zip,
 )
-from imagebase.store.image_rows import ImageContents
+from imagebase.store.image_rows import ImageRow
 from imagebase.wording import plural
 
 # Of images that are missing; where their place is not there it is all of them.
@@ -207,7 +207,7 @@ class _Build:
         record = self._images.record(image_id)
         return ExportSelection(self._request).taken(record) or record
 
-    def _deal(self, candidates: Sequence[ImageContents]) -> None:
+    def _deal(self, candidates: Sequence[ImageRow]) -> None:
         self._part_of = {candidate.image_id: "train" for candidate in candidates}
         if self._request.split is not None:
             self._part_of = split_of(self._request.split, candidates).part_of

@@ -16,13 +16,13 @@ from imagebase.formats.split import (
     split_by_shares,
 )
 from imagebase.images.quality import MAX_HASH_DISTANCE
-from imagebase.store.image_rows import ImageContents
+from imagebase.store.image_rows import ImageRow
 
 
 class SourceImages(Protocol):
     """A dataset, as far as an export asks of it."""
 
-    def contents(self) -> Iterable[ImageContents]:
+    def contents(self) -> Iterable[ImageRow]:
         """Return the contents of images in the states that the request names."""
         ...
 
@@ -72,7 +72,7 @@ class ExportSelection:
         )
         return kept if is_in else None
 
-    def counted(self, contents: ImageContents) -> ImageContents | None:
+    def counted(self, contents: ImageRow) -> ImageRow | None:
         """Return an image's contents in the export; None where it is left out."""
         kept = {
             label: count
@@ -108,12 +108,12 @@ def labels_of(request: ExportRequest, labels: LabelSet) -> LabelSet:
     return LabelSet(tuple(label for label in labels if label.name in request.labels))
 
 
-def split_image(contents: ImageContents) -> SplitImage:
+def split_image(contents: ImageRow) -> SplitImage:
     """Return what a split asks of an image."""
     return SplitImage(contents.image_id, contents.boxes, contents.difference_hash)
 
 
-def split_of(choice: SplitChoice, candidates: Sequence[ImageContents]) -> Split:
+def split_of(choice: SplitChoice, candidates: Sequence[ImageRow]) -> Split:
     """Return which image goes where.
 
     Raises:
@@ -133,7 +133,7 @@ def split_of(choice: SplitChoice, candidates: Sequence[ImageContents]) -> Split:
     )
 
 
-def has_column(choice_by: str, candidates: Iterable[ImageContents]) -> bool:
+def has_column(choice_by: str, candidates: Iterable[ImageRow]) -> bool:
     """Say whether any image has a tag, or lies in a folder, that names a part."""
     words = (
         candidate.tags if choice_by == TAGS else candidate.file_name.split("/")[:-1]
@@ -142,7 +142,7 @@ def has_column(choice_by: str, candidates: Iterable[ImageContents]) -> bool:
     return any(part_named(word) for found in words for word in found)
 
 
-def _tag_column(candidates: Iterable[ImageContents]) -> Mapping[str, str]:
+def _tag_column(candidates: Iterable[ImageRow]) -> Mapping[str, str]:
     column: dict[str, str] = {}
     for candidate in candidates:
         parts = {part for tag in candidate.tags if (part := part_named(tag))}
@@ -156,7 +156,7 @@ def _tag_column(candidates: Iterable[ImageContents]) -> Mapping[str, str]:
     return column
 
 
-def _folder_column(candidates: Iterable[ImageContents]) -> Mapping[str, str]:
+def _folder_column(candidates: Iterable[ImageRow]) -> Mapping[str, str]:
     """Return the part that the innermost folder with such a name gives."""
     column = {}
     for candidate in candidates:

@@ -13,7 +13,7 @@ from imagebase.formats.image_index import FileMatches, NameIndex
 from imagebase.formats.placement import Frame, fitted, several_meant
 from imagebase.formats.trees import is_image_name
 from imagebase.images.decode import read_header
-from imagebase.store import ImageSummary
+from imagebase.store import ImageRow
 
 _FOR_SURE: Final = b"\xff"
 _NAMES_SHOWN: Final = 3
@@ -99,7 +99,7 @@ def _look_at(tree: FileTree, name: str, max_pixels: int) -> DroppedImage:
 def match_images(
     images: Iterable[ReadImage],
     dropped: Mapping[str, DroppedImage],
-    here: Sequence[ImageSummary],
+    here: Sequence[ImageRow],
     *,
     takes_new: bool,
     orientation_of: Callable[[str], int] = lambda image_id: 1,
@@ -127,14 +127,14 @@ class _ImageFinder:
     def __init__(
         self,
         dropped: Mapping[str, DroppedImage],
-        here: Sequence[ImageSummary],
+        here: Sequence[ImageRow],
         *,
         takes_new: bool,
     ) -> None:
         self._dropped = dropped
         self._takes_new = takes_new
         self._by_id = {one.image_id: one for one in here}
-        self._by_name: dict[str, list[ImageSummary]] = {}
+        self._by_name: dict[str, list[ImageRow]] = {}
         for one in here:
             self._by_name.setdefault(one.file_name, []).append(one)
         self._names_here = NameIndex(self._by_name)
@@ -152,7 +152,7 @@ class _ImageFinder:
             return Match(image.name, How.NOWHERE, problem=problem)
         return self._by_its_name(image)
 
-    def _same_content(self, name: str, one: ImageSummary, orientation: int) -> Match:
+    def _same_content(self, name: str, one: ImageRow, orientation: int) -> Match:
         note = "" if _is_called(name, one) else f"It is called {one.file_name} here."
         return Match(
             *(name, How.CONTENT, one.image_id, one.file_name, one.size, note),
@@ -205,17 +205,17 @@ class _ImageFinder:
         problem = f"Several images here may be meant: {listed}."
         return Match(image.name, How.NOWHERE, problem=problem)
 
-    def _named(self, name: str, one: ImageSummary, note: str = "") -> Match:
+    def _named(self, name: str, one: ImageRow, note: str = "") -> Match:
         if not note and one.file_name != name and not _is_called(name, one):
             note = f"It is called {one.file_name} here."
         return Match(name, How.NAME, one.image_id, one.file_name, one.size, note)
 
 
-def _told(one: ImageSummary) -> str:
+def _told(one: ImageRow) -> str:
     return f"{one.file_name} ({_sides(one.size)})"
 
 
-def _is_called(name: str, one: ImageSummary) -> bool:
+def _is_called(name: str, one: ImageRow) -> bool:
     """Say whether a name is the image's but for its folders and suffix."""
     last = one.file_name.rpartition("/")[2].casefold()
     asked = name.rpartition("/")[2].casefold()

@@ -32,7 +32,7 @@ from imagebase.jobs.temporary_files import (
 )
 from imagebase.settings import DEFAULT_MODEL, WEIGHTS_FOLDER
 from imagebase.store import Scope, Store
-from imagebase.store.image_rows import ImageContents
+from imagebase.store.image_rows import ImageRow
 from imagebase.store.scope import chunks
 from imagebase.training.darknet_bundle import CONV_29, first_layers
 
@@ -58,7 +58,7 @@ class StoreImages:
         self._statuses = statuses
         self._check = check
 
-    def contents(self) -> list[ImageContents]:
+    def contents(self) -> list[ImageRow]:
         return self._store.image_contents(self._scope, statuses=self._statuses)
 
     def records(self, image_ids: Iterable[str]) -> Iterable[ImageRecord]:

@@ -35,9 +35,10 @@ from imagebase.review.appearance import (
     place_distance,
     unpack,
 )
-from imagebase.store import Scope, Store
+from imagebase.store import AnnotationRow, Scope, Store
+from imagebase.store.annotation_rows import BoxKey
 from imagebase.store.scope import chunks
-from imagebase.store.similarity import BoxKey, KeptLook, LikeBox, Shape
+from imagebase.store.similarity import BoxPattern, KeptLook
 
 # Boxes that one search looks at, those nearest to the place first.
 MOST_LOOKED_AT: Final = 2_000
@@ -93,10 +94,10 @@ class Estimate(NamedTuple):
     is_gathered: bool
 
 
-class Found(NamedTuple):
+class SimilarBox(NamedTuple):
     """A box, and how much it is like an example: 1 is the same look and place."""
 
-    like: LikeBox
+    like: AnnotationRow
     score: float
 
     @property
@@ -114,11 +115,11 @@ class Search:
     is_complete: False where there are more boxes than one search looks at.
     """
 
-    found: tuple[Found, ...]
+    found: tuple[SimilarBox, ...]
     unread: int
     is_complete: bool
 
-    def alike(self, least: float) -> tuple[Found, ...]:
+    def alike(self, least: float) -> tuple[SimilarBox, ...]:
         """Return the boxes that score at least this."""
         return tuple(one for one in self.found if one.score >= least)
 
@@ -174,12 +175,12 @@ def estimate(store: Store, scope: Scope, asked: Correction) -> Estimate:
     here, close, anywhere = store.count_images_like(
         scope,
         [
-            [_shape(asked, one, place=PLACE_TOLERANCE) for one in asked.examples],
+            [_pattern(asked, one, place=PLACE_TOLERANCE) for one in asked.examples],
             [
-                _shape(asked, one, size=_CLOSE_SIZE, place=_CLOSE_PLACE)
+                _pattern(asked, one, size=_CLOSE_SIZE, place=_CLOSE_PLACE)
                 for one in asked.examples
             ],
-            [_shape(asked, one, place=None) for one in asked.examples],
+            [_pattern(asked, one, place=None) for one in asked.examples],
         ],
         besides=asked.image_ids,
     )
@@ -220,7 +221,7 @@ def search(
     )
     alike = likeness(around, np.stack([looks[one.key] for one in seen]))
     found = [
-        Found(one, _score(asked, one, float(value)))
+        SimilarBox(one, _score(asked, one, float(value)))
         for one, value in zip(seen, alike, strict=True)
     ]
     return Search(
@@ -230,28 +231,28 @@ def search(
     )
 
 
-def _shape(
+def _pattern(
     asked: Correction,
     example: Example,
     *,
     size: float = SIZE_TOLERANCE,
     place: float | None,
-) -> Shape:
+) -> BoxPattern:
     width, height = example.size
     left, top, right, bottom = example.box
     relative = Box(left / width, top / height, right / width, bottom / height)
-    return Shape(asked.label, relative, size, place)
+    return BoxPattern(asked.label, relative, size, place)
 
 
 def _candidates(
     store: Store, scope: Scope, asked: Correction, *, anywhere: bool
-) -> list[LikeBox]:
+) -> list[AnnotationRow]:
     place = None if anywhere else PLACE_TOLERANCE
-    found: dict[BoxKey, LikeBox] = {}
+    found: dict[BoxKey, AnnotationRow] = {}
     for one in asked.examples:
         likes = store.boxes_like(
             scope,
-            _shape(asked, one, place=place),
+            _pattern(asked, one, place=place),
             besides=asked.image_ids,
             limit=MOST_LOOKED_AT,
         )
@@ -260,14 +261,14 @@ def _candidates(
     return nearest[:MOST_LOOKED_AT]
 
 
-def _distance(asked: Correction, like: LikeBox) -> float:
+def _distance(asked: Correction, like: AnnotationRow) -> float:
     return min(
         place_distance(one.box, one.size, like.annotation.box, like.size)
         for one in asked.examples
     )
 
 
-def _score(asked: Correction, like: LikeBox, alike: float) -> float:
+def _score(asked: Correction, like: AnnotationRow, alike: float) -> float:
     nearness = max(1 - _distance(asked, like) / PLACE_TOLERANCE, 0.0)
     return min(alike + PLACE_BONUS * nearness, 1.0)
 
@@ -283,7 +284,7 @@ def _around(
 def _all_looks(
     store: Store,
     scope: Scope,
-    likes: Sequence[LikeBox],
+    likes: Sequence[AnnotationRow],
     max_pixels: int,
     tell: Progress,
 ) -> dict[BoxKey, FloatArray]:
@@ -296,7 +297,7 @@ def _all_looks(
     done = len(kept)
     tell(done, len(likes))
 
-    def look_on(on_image: Sequence[LikeBox]) -> dict[BoxKey, FloatArray]:
+    def look_on(on_image: Sequence[AnnotationRow]) -> dict[BoxKey, FloatArray]:
         return _looks_on(store, scope, on_image, max_pixels)
 
     with ThreadPoolExecutor(_THREADS, thread_name_prefix="look-alikes") as pool:
@@ -317,15 +318,15 @@ def _all_looks(
     return kept
 
 
-def _by_image(likes: Iterable[LikeBox]) -> Iterator[list[LikeBox]]:
-    by_image: dict[str, list[LikeBox]] = {}
+def _by_image(likes: Iterable[AnnotationRow]) -> Iterator[list[AnnotationRow]]:
+    by_image: dict[str, list[AnnotationRow]] = {}
     for one in likes:
         by_image.setdefault(one.key.image_id, []).append(one)
     yield from by_image.values()
 
 
 def _looks_on(
-    store: Store, scope: Scope, on_image: Sequence[LikeBox], max_pixels: int
+    store: Store, scope: Scope, on_image: Sequence[AnnotationRow], max_pixels: int
 ) -> dict[BoxKey, FloatArray]:
     """Return the looks of boxes on one image; none where it cannot be read."""
     image_id, size = on_image[0].key.image_id, on_image[0].size

@@ -10,7 +10,7 @@ from imagebase.store.candidates import CandidatesKey, RunInfo
 from imagebase.store.comments import Comment
 from imagebase.store.datasets import DatasetInfo, Usage
 from imagebase.store.edits import SaveConflict, SaveReport
-from imagebase.store.image_rows import ImageFilter, ImageRow, ImageSummary
+from imagebase.store.image_rows import ImageFilter, ImageRow
 from imagebase.store.images import AddedImage
 from imagebase.store.jobs import JobInfo, JobState
 from imagebase.store.label_changes import TakenBoxes
@@ -35,7 +35,6 @@ __all__ = [
     "ImageColumns",
     "ImageFilter",
     "ImageRow",
-    "ImageSummary",
     "JobInfo",
     "JobState",
     "RunInfo",

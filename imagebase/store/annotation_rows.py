@@ -42,7 +42,17 @@ _width = annotations.c.x_max - annotations.c.x_min
 _height = annotations.c.y_max - annotations.c.y_min
 _area = _width * _height
 
-_IS_ON_IMAGE: Final = images.c.image_key == annotations.c.image_key
+IS_ON_IMAGE: Final = images.c.image_key == annotations.c.image_key
+# Of annotations joined with their images; `as_annotation_row` reads them.
+ROW_COLUMNS: Final = (
+    *ANNOTATION_COLUMNS,
+    images.c.image_id,
+    images.c.file_name,
+    images.c.width,
+    images.c.height,
+    images.c.status,
+    images.c.revision,
+)
 
 # Images in these states are a reviewer's to decide; no bulk acceptance changes others.
 
@@ -68,9 +78,16 @@ _IMAGE_ORDERS: Final = frozenset({"image", "status"})
 ORDERS: Final = tuple(_SORTS)
 
 
+class BoxKey(NamedTuple):
+    """Which box: an annotation's id is its own only on its image."""
+
+    image_id: str
+    annotation_id: str
+
+
 @dataclass(frozen=True, slots=True)
 class AnnotationRow:
-    """One annotation with what the table shows of its image."""
+    """One annotation with what is shown of its image."""
 
     image_id: str
     file_name: str
@@ -78,6 +95,10 @@ class AnnotationRow:
     status: ReviewStatus
     revision: int
     annotation: Annotation
+
+    @property
+    def key(self) -> BoxKey:
+        return BoxKey(self.image_id, self.annotation.annotation_id)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,7 +176,7 @@ class Listing(StorePart):
         if order == _BY_LABEL:
             query = query.join(labels_table, HAS_LABEL)
         with self._reading(scope) as connection:
-            return [_as_listed(row) for row in connection.execute(query)]
+            return [as_annotation_row(row) for row in connection.execute(query)]
 
     def count_annotations(
         self, scope: Scope, wanted: AnnotationFilter = EVERYTHING
@@ -229,7 +250,7 @@ def _acceptable(
     labels: Collection[str] | None,
     min_confidence: float,
 ) -> AnySelect:
-    query = query.join(images, _IS_ON_IMAGE).where(
+    query = query.join(images, IS_ON_IMAGE).where(
         _mine(scope),
         annotations.c.confidence >= min_confidence,
         annotations.c.source == Source.MODEL.value,
@@ -250,16 +271,8 @@ def _rows_at(places: Subquery, scope: Scope) -> AnySelect:
         annotations.c.image_key == places.c.image_key,
         annotations.c.position == places.c.position,
     )
-    query: AnySelect = select(
-        *ANNOTATION_COLUMNS,
-        images.c.image_id,
-        images.c.file_name,
-        images.c.width,
-        images.c.height,
-        images.c.status,
-        images.c.revision,
-    )
-    return query.join(images, _IS_ON_IMAGE).join(places, same).where(_mine(scope))
+    query: AnySelect = select(*ROW_COLUMNS)
+    return query.join(images, IS_ON_IMAGE).join(places, same).where(_mine(scope))
 
 
 def _is_frequent(wanted: AnnotationFilter) -> bool:
@@ -304,7 +317,7 @@ def _filtered(
         query = query.where(annotations.c.image_key.in_(named))
     of_image = list(_image_conditions(wanted))
     if of_image or with_images:
-        query = query.join(images, _IS_ON_IMAGE).where(*of_image)
+        query = query.join(images, IS_ON_IMAGE).where(*of_image)
     return query
 
 
@@ -369,7 +382,8 @@ def _contains(scope: Scope, text: str) -> ColumnElement[bool]:
     )
 
 
-def _as_listed(row: AnyRow) -> AnnotationRow:
+def as_annotation_row(row: AnyRow) -> AnnotationRow:
+    """Return what a row that has ROW_COLUMNS says."""
     return AnnotationRow(
         image_id=row.image_id,
         file_name=row.file_name,

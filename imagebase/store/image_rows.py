@@ -1,4 +1,4 @@
-"""Rows of a dataset's images: counted, summed up, filtered, a page at a time."""
+"""Rows of a dataset's images: whole, filtered, counted, a page at a time."""
 
 import json
 from collections import Counter
@@ -29,42 +29,83 @@ from imagebase.store.tables import (
 
 
 @dataclass(frozen=True, slots=True)
-class ImageContents:
-    """An image without its boxes. boxes: how many of each label it has.
+class ImageRow:
+    """An image without its boxes.
 
-    difference_hash: None where it was never measured.
+    quality: None where it was never measured. boxes: how many there are of each label.
+    Views that do not count leave boxes empty, and open_comments 0.
     """
 
     image_id: str
     file_name: str
+    size: Size
     status: ReviewStatus
+    revision: int = 0
     tags: tuple[str, ...] = ()
-    difference_hash: str | None = None
-    boxes: Mapping[str, int] = field(default_factory=dict)
+    comment: str = ""
+    quality: Quality | None = None
+    boxes: Mapping[str, int] = field(default_factory=dict, hash=False)
+    open_comments: int = 0
+
+    @property
+    def box_count(self) -> int:
+        return sum(self.boxes.values())
+
+    @property
+    def difference_hash(self) -> str | None:
+        """For finding near-duplicates; None where the image was never measured."""
+        return None if self.quality is None else self.quality.difference_hash
 
 
-class Contents(StorePart):
-    """Whole datasets, read without their boxes."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageFilter:
+    """Which images to list: those that pass everything that is set.
+
+    tags: with one of these. text: contained in the file name, in either case.
+    image_ids: only these, as far as they are there.
+    rejected_of: sent back, and this person was the last to edit it or changed a box.
+    has_open_comments: somebody said something of it that nobody has resolved.
+    """
+
+    statuses: Collection[ReviewStatus] | None = None
+    tags: Collection[str] | None = None
+    text: str | None = None
+    image_ids: Collection[str] | None = None
+    rejected_of: str | None = None
+    has_open_comments: bool = False
+
+
+EVERY_IMAGE: Final = ImageFilter()
+
+_COLUMNS: Final = (
+    images.c.image_key,
+    images.c.image_id,
+    images.c.file_name,
+    images.c.width,
+    images.c.height,
+    images.c.status,
+    images.c.revision,
+    images.c.tags,
+    images.c.comment,
+    images.c.quality,
+)
+
+
+class ImageRows(StorePart):
+    """Images of a dataset without their boxes: whole, filtered, counted."""
+
+    def image_summaries(self, scope: Scope) -> list[ImageRow]:
+        """Return every image without any counts, in upload order."""
+        with self._reading(scope) as connection:
+            return [_as_row(row) for row in connection.execute(_all_of(scope))]
 
     def image_contents(
         self, scope: Scope, *, statuses: Iterable[ReviewStatus] | None = None
-    ) -> list[ImageContents]:
-        """Return what is on the images that stand there, in upload order."""
-        stands = images.c.dataset_id == scope.dataset_id
-        if statuses is not None:
-            stands &= images.c.status.in_([one.value for one in statuses])
-        which = (
-            select(
-                images.c.image_key,
-                images.c.image_id,
-                images.c.file_name,
-                images.c.status,
-                images.c.tags,
-                images.c.quality,
-            )
-            .where(stands)
-            .order_by(images.c.image_key)
-        )
+    ) -> list[ImageRow]:
+        """Return the images of these statuses in upload order, with boxes by label.
+
+        The labels of an image stand in the order of its boxes.
+        """
         counts = (
             select(annotations.c.image_key, annotations.c.class_id, func.count())
             .where(
@@ -74,68 +115,54 @@ class Contents(StorePart):
             .group_by(annotations.c.image_key, annotations.c.class_id)
             .order_by(annotations.c.image_key, func.min(annotations.c.position))
         )
+        which = _all_of(scope)
+        if statuses is not None:
+            which = which.where(images.c.status.in_([one.value for one in statuses]))
         with self._reading(scope) as connection:
-            rows = connection.execute(which).all()
             names = stored_labels(connection, scope.dataset_id).names
             boxes: dict[int, dict[str, int]] = {}
             for key, class_id, count in connection.execute(counts):
                 boxes.setdefault(key, {})[names[class_id]] = count
-        return [
-            ImageContents(
-                row.image_id,
-                row.file_name,
-                ReviewStatus(row.status),
-                tuple(row.tags),
-                _hash_of(as_quality(row.quality)),
-                boxes.get(row.image_key, {}),
-            )
-            for row in rows
-        ]
-
-
-def _hash_of(quality: Quality | None) -> str | None:
-    return None if quality is None else quality.difference_hash
-
-
-@dataclass(frozen=True, slots=True)
-class ImageSummary:
-    """What a grid of thumbnails shows of an image."""
-
-    image_id: str
-    file_name: str
-    size: Size
-    status: ReviewStatus
-    quality: Quality | None
-
-
-class Summaries(StorePart):
-    """Quick answers about a whole dataset."""
-
-    def image_summaries(self, scope: Scope) -> list[ImageSummary]:
-        """Return every image without its boxes, in upload order."""
-        query = (
-            select(
-                images.c.image_id,
-                images.c.file_name,
-                images.c.width,
-                images.c.height,
-                images.c.status,
-                images.c.quality,
-            )
-            .where(images.c.dataset_id == scope.dataset_id)
-            .order_by(images.c.image_key)
-        )
-        with self._reading(scope) as connection:
             return [
-                ImageSummary(
-                    row.image_id,
-                    row.file_name,
-                    Size(row.width, row.height),
-                    ReviewStatus(row.status),
-                    as_quality(row.quality),
-                )
-                for row in connection.execute(query)
+                _as_row(row, boxes.get(row.image_key))
+                for row in connection.execute(which)
             ]
+
+    def image_rows(
+        self,
+        scope: Scope,
+        wanted: ImageFilter = EVERY_IMAGE,
+        *,
+        offset: int = 0,
+        limit: int | None = None,
+    ) -> list[ImageRow]:
+        """Return the images that pass a filter, with all counts, in upload order.
+
+        Args:
+            scope: the dataset.
+            wanted: the filter.
+            offset: how many to leave out at the beginning.
+            limit: how many to return at most; None is all.
+        """
+        query: AnySelect = select(*_COLUMNS)
+        with self._reading(scope) as connection:
+            if wanted.image_ids is None:
+                query = _filtered(query, scope, wanted).order_by(images.c.image_key)
+                rows = connection.execute(query.offset(offset).limit(limit)).all()
+            else:
+                rows = _among(connection, query, scope, wanted, wanted.image_ids)
+                rows = rows[offset : None if limit is None else offset + limit]
+            return _with_numbers(connection, rows)
+
+    def count_images(self, scope: Scope, wanted: ImageFilter = EVERY_IMAGE) -> int:
+        """Return how many images pass a filter."""
+        with self._reading(scope) as connection:
+            if wanted.image_ids is not None:
+                keys: AnySelect = select(images.c.image_key)
+                found = _among(connection, keys, scope, wanted, wanted.image_ids)
+                return len(found)
+            counting: AnySelect = select(func.count()).select_from(images)
+            return connection.scalar(_filtered(counting, scope, wanted)) or 0
 
     def tag_counts(self, scope: Scope) -> dict[str, int]:
         """Return on how many images each tag is, the most frequent first."""
@@ -170,93 +197,28 @@ class Summaries(StorePart):
         return f"{count}-{newest}"
 
 
-@dataclass(frozen=True, slots=True)
-class ImageRow:
-    """An image with what the table shows of it; labels: the frequent ones first."""
-
-    image_id: str
-    file_name: str
-    size: Size
-    status: ReviewStatus
-    revision: int
-    tags: tuple[str, ...]
-    comment: str
-    box_count: int
-    labels: tuple[str, ...]
-    open_comments: int
+def _all_of(scope: Scope) -> AnySelect:
+    query: AnySelect = select(*_COLUMNS)
+    return query.where(images.c.dataset_id == scope.dataset_id).order_by(
+        images.c.image_key
+    )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImageFilter:
-    """Which images to list: those that pass everything that is set.
-
-    tags: with one of these. text: contained in the file name, in either case.
-    image_ids: only these, as far as they are there.
-    rejected_of: sent back, and this person was the last to edit it or changed a box.
-    has_open_comments: somebody said something of it that nobody has resolved.
-    """
-
-    statuses: Collection[ReviewStatus] | None = None
-    tags: Collection[str] | None = None
-    text: str | None = None
-    image_ids: Collection[str] | None = None
-    rejected_of: str | None = None
-    has_open_comments: bool = False
-
-
-EVERY_IMAGE: Final = ImageFilter()
-
-_ROW: Final = (
-    images.c.image_key,
-    images.c.image_id,
-    images.c.file_name,
-    images.c.width,
-    images.c.height,
-    images.c.status,
-    images.c.revision,
-    images.c.tags,
-    images.c.comment,
-)
-
-
-class ImageListing(StorePart):
-    """Images across a dataset, with what is on them and said of them in numbers."""
-
-    def image_rows(
-        self,
-        scope: Scope,
-        wanted: ImageFilter = EVERY_IMAGE,
-        *,
-        offset: int = 0,
-        limit: int | None = None,
-    ) -> list[ImageRow]:
-        """Return the images that pass a filter, in upload order.
-
-        Args:
-            scope: the dataset.
-            wanted: the filter.
-            offset: how many to leave out at the beginning.
-            limit: how many to return at most; None is all.
-        """
-        query: AnySelect = select(*_ROW)
-        with self._reading(scope) as connection:
-            if wanted.image_ids is None:
-                query = _filtered(query, scope, wanted).order_by(images.c.image_key)
-                rows = connection.execute(query.offset(offset).limit(limit)).all()
-            else:
-                rows = _among(connection, query, scope, wanted, wanted.image_ids)
-                rows = rows[offset : None if limit is None else offset + limit]
-            return _with_numbers(connection, rows)
-
-    def count_images(self, scope: Scope, wanted: ImageFilter = EVERY_IMAGE) -> int:
-        """Return how many images pass a filter."""
-        with self._reading(scope) as connection:
-            if wanted.image_ids is not None:
-                keys: AnySelect = select(images.c.image_key)
-                found = _among(connection, keys, scope, wanted, wanted.image_ids)
-                return len(found)
-            counting: AnySelect = select(func.count()).select_from(images)
-            return connection.scalar(_filtered(counting, scope, wanted)) or 0
+def _as_row(
+    row: AnyRow, boxes: Mapping[str, int] | None = None, open_comments: int = 0
+) -> ImageRow:
+    return ImageRow(
+        image_id=row.image_id,
+        file_name=row.file_name,
+        size=Size(row.width, row.height),
+        status=ReviewStatus(row.status),
+        revision=row.revision,
+        tags=tuple(row.tags),
+        comment=row.comment,
+        quality=as_quality(row.quality),
+        boxes=boxes or {},
+        open_comments=open_comments,
+    )
 
 
 def _among(
@@ -331,24 +293,12 @@ def _with_numbers(connection: Connection, rows: Sequence[AnyRow]) -> list[ImageR
     found = []
     for chunk in chunks(rows):
         keys = [row.image_key for row in chunk]
-        counts = _label_counts(connection, keys)
-        said = _open_comments(connection, keys)
-        for row in chunk:
-            mine = counts.get(row.image_key, {})
-            found.append(
-                ImageRow(
-                    image_id=row.image_id,
-                    file_name=row.file_name,
-                    size=Size(row.width, row.height),
-                    status=ReviewStatus(row.status),
-                    revision=row.revision,
-                    tags=tuple(row.tags),
-                    comment=row.comment,
-                    box_count=sum(mine.values()),
-                    labels=tuple(mine),
-                    open_comments=said.get(row.image_key, 0),
-                )
-            )
+        boxes = _label_counts(connection, keys)
+        comment_counts = _open_comments(connection, keys)
+        found += [
+            _as_row(row, boxes.get(row.image_key), comment_counts.get(row.image_key, 0))
+            for row in chunk
+        ]
     return found
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Final, NamedTuple
+from typing import Final
 
 from sqlalchemy import (
     ColumnElement,
@@ -19,16 +19,22 @@ from sqlalchemy import (
     tuple_,
 )
 
-from imagebase.annotation import Annotation, Box, ReviewStatus, Size
-from imagebase.store.column_types import AnyRow, AnySelect
-from imagebase.store.mapping import ANNOTATION_COLUMNS, as_annotation, of_labels
+from imagebase.annotation import Box
+from imagebase.store.annotation_rows import (
+    IS_ON_IMAGE,
+    ROW_COLUMNS,
+    AnnotationRow,
+    BoxKey,
+    as_annotation_row,
+)
+from imagebase.store.column_types import AnySelect
+from imagebase.store.mapping import of_labels
 from imagebase.store.repository import StorePart
 from imagebase.store.scope import Scope, chunks
 from imagebase.store.tables import annotations, images, looks
 
 _Number = ColumnElement[float | Decimal]
 
-_IS_ON_IMAGE: Final = images.c.image_key == annotations.c.image_key
 _KEY: Final = annotations.c.image_key
 _SAME_EDGES: Final = and_(
     looks.c.x_min == annotations.c.x_min,
@@ -38,15 +44,8 @@ _SAME_EDGES: Final = and_(
 )
 
 
-class BoxKey(NamedTuple):
-    """Which box: an annotation's id is its own only on its image."""
-
-    image_id: str
-    annotation_id: str
-
-
 @dataclass(frozen=True, slots=True)
-class Shape:
+class BoxPattern:
     """A label, and where boxes of it are looked for, whatever the images' sizes.
 
     box: in shares of its image's width and height.
@@ -63,18 +62,6 @@ class Shape:
 
 
 @dataclass(frozen=True, slots=True)
-class LikeBox:
-    """A box of the label, size and place asked for, with what its image says of it."""
-
-    key: BoxKey
-    file_name: str
-    size: Size
-    status: ReviewStatus
-    revision: int
-    annotation: Annotation
-
-
-@dataclass(frozen=True, slots=True)
 class KeptLook:
     """What a box looked like while it was at this place on its image."""
 
@@ -86,29 +73,21 @@ class Looks(StorePart):
     """Finding boxes that may be the same thing again."""
 
     def boxes_like(
-        self, scope: Scope, shape: Shape, *, besides: Collection[str], limit: int
-    ) -> list[LikeBox]:
+        self, scope: Scope, pattern: BoxPattern, *, besides: Collection[str], limit: int
+    ) -> list[AnnotationRow]:
         """Return boxes on other images, those nearest to the place first.
 
         Args:
             scope: the dataset.
-            shape: label, size and place.
+            pattern: label, size and place.
             besides: ids of images to leave out.
             limit: how many to return at most.
         """
-        across, down = _offsets(shape.box)
-        query: AnySelect = select(
-            *ANNOTATION_COLUMNS,
-            images.c.image_id,
-            images.c.file_name,
-            images.c.width,
-            images.c.height,
-            images.c.status,
-            images.c.revision,
-        )
+        across, down = _offsets(pattern.box)
+        query: AnySelect = select(*ROW_COLUMNS)
         query = (
-            query.join(images, _IS_ON_IMAGE)
-            .where(_is_like(scope, shape, besides))
+            query.join(images, IS_ON_IMAGE)
+            .where(_is_like(scope, pattern, besides))
             .order_by(
                 across * across + down * down,
                 annotations.c.image_key,
@@ -117,21 +96,21 @@ class Looks(StorePart):
             .limit(limit)
         )
         with self._reading(scope) as connection:
-            return [_as_like_box(row) for row in connection.execute(query)]
+            return [as_annotation_row(row) for row in connection.execute(query)]
 
     def count_images_like(
         self,
         scope: Scope,
-        groups: Iterable[Collection[Shape]],
+        groups: Iterable[Collection[BoxPattern]],
         *,
         besides: Collection[str],
     ) -> list[int]:
-        """Return on how many other images there are boxes of any shape of each group.
+        """Return on how many other images there are boxes of any pattern of each group.
 
-        One look at the boxes answers for all groups, so all shapes are of one label.
+        One look at the boxes answers for all groups, so all patterns are of one label.
         """
         asked = [tuple(group) for group in groups]
-        (label,) = {shape.label for group in asked for shape in group}
+        (label,) = {pattern.label for group in asked for pattern in group}
         counted = [
             func.count(distinct(case((or_(*map(_fits, group)), _KEY))))
             for group in asked
@@ -139,7 +118,7 @@ class Looks(StorePart):
         query = (
             select(*counted)
             .select_from(annotations)
-            .join(images, _IS_ON_IMAGE)
+            .join(images, IS_ON_IMAGE)
             .where(_has_label(scope, label, besides))
         )
         with self._reading(scope) as connection:
@@ -234,24 +213,24 @@ def _has_label(
 
 
 def _is_like(
-    scope: Scope, shape: Shape, besides: Collection[str]
+    scope: Scope, pattern: BoxPattern, besides: Collection[str]
 ) -> ColumnElement[bool]:
-    return and_(_has_label(scope, shape.label, besides), _fits(shape))
+    return and_(_has_label(scope, pattern.label, besides), _fits(pattern))
 
 
-def _fits(shape: Shape) -> ColumnElement[bool]:
+def _fits(pattern: BoxPattern) -> ColumnElement[bool]:
     """Say whether a box is of this size and at this place."""
     width = (annotations.c.x_max - annotations.c.x_min) / images.c.width
     height = (annotations.c.y_max - annotations.c.y_min) / images.c.height
-    least, most = 1 - shape.size_tolerance, 1 + shape.size_tolerance
+    least, most = 1 - pattern.size_tolerance, 1 + pattern.size_tolerance
     of_size = and_(
-        width.between(shape.box.width * least, shape.box.width * most),
-        height.between(shape.box.height * least, shape.box.height * most),
+        width.between(pattern.box.width * least, pattern.box.width * most),
+        height.between(pattern.box.height * least, pattern.box.height * most),
     )
-    if shape.place_tolerance is None:
+    if pattern.place_tolerance is None:
         return of_size
-    reach = shape.place_tolerance
-    across, down = _offsets(shape.box)
+    reach = pattern.place_tolerance
+    across, down = _offsets(pattern.box)
     return and_(of_size, across.between(-reach, reach), down.between(-reach, reach))
 
 
@@ -260,15 +239,3 @@ def _offsets(box: Box) -> tuple[_Number, _Number]:
     x = (annotations.c.x_min + annotations.c.x_max) / (2 * images.c.width)
     y = (annotations.c.y_min + annotations.c.y_max) / (2 * images.c.height)
     return x - (box.x_min + box.x_max) / 2, y - (box.y_min + box.y_max) / 2
-
-
-def _as_like_box(row: AnyRow) -> LikeBox:
-    annotation = as_annotation(row)
-    return LikeBox(
-        key=BoxKey(row.image_id, annotation.annotation_id),
-        file_name=row.file_name,
-        size=Size(row.width, row.height),
-        status=ReviewStatus(row.status),
-        revision=row.revision,
-        annotation=annotation,
-    )

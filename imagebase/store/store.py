@@ -13,7 +13,7 @@ from imagebase.store.datasets import Datasets, Owners
 from imagebase.store.edits import Editing
 from imagebase.store.ignore_areas import IgnoreAreas
 from imagebase.store.image_files import ImageFiles
-from imagebase.store.image_rows import Contents, ImageListing, Summaries
+from imagebase.store.image_rows import ImageRows
 from imagebase.store.images import Images
 from imagebase.store.jobs import Jobs
 from imagebase.store.label_changes import LabelChanges
@@ -36,14 +36,12 @@ class Store(
     Images,
     Records,
     Listing,
-    ImageListing,
+    ImageRows,
     Editing,
     Undo,
     IgnoreAreas,
     Comments,
     CandidateStore,
-    Summaries,
-    Contents,
     Doubts,
     Looks,
     Statistics,

@@ -13,8 +13,8 @@ from imagebase.review.bulk_edits import BulkReport, delete_boxes, relabel_boxes
 from imagebase.review.similar_boxes import (
     Correction,
     Estimate,
-    Found,
     Search,
+    SimilarBox,
     correction,
     correction_of,
     estimate,
@@ -115,11 +115,11 @@ def _searched(preview: _Preview, *, anywhere: bool) -> Search:
     return preview.searches[anywhere]
 
 
-def _key(similar: Found) -> str:
+def _key(similar: SimilarBox) -> str:
     return f"{similar.like.key.image_id}/{similar.like.key.annotation_id}"
 
 
-def _selected(preview: _Preview, alike: Sequence[Found]) -> frozenset[str]:
+def _selected(preview: _Preview, alike: Sequence[SimilarBox]) -> frozenset[str]:
     """Return the selected keys: to start with, all unreviewed boxes."""
     return frozenset(
         _key(similar)
@@ -128,7 +128,9 @@ def _selected(preview: _Preview, alike: Sequence[Found]) -> frozenset[str]:
     )
 
 
-def _summary(result: Search, alike: Sequence[Found], selected: Collection[str]) -> None:
+def _summary(
+    result: Search, alike: Sequence[SimilarBox], selected: Collection[str]
+) -> None:
     reviewed = sum(not similar.is_unreviewed for similar in alike)
     parts = [f"**{len(selected):,}** of {widgets.plural(len(alike), 'box')} selected"]
     if reviewed:
@@ -140,7 +142,7 @@ def _summary(result: Search, alike: Sequence[Found], selected: Collection[str]) 
     st.markdown("; ".join(parts) + ".")
 
 
-def _draw(preview: _Preview, alike: Sequence[Found]) -> None:
+def _draw(preview: _Preview, alike: Sequence[SimilarBox]) -> None:
     shown = widgets.page_of(alike, page_size=PAGE_SIZE, key="looks.page")
     scope = state.scope()
     places = [
@@ -172,7 +174,7 @@ def _draw(preview: _Preview, alike: Sequence[Found]) -> None:
     preview.flipped = (preview.flipped - here) | (initial ^ selected)
 
 
-def _act(preview: _Preview, chosen: Sequence[Found]) -> None:
+def _act(preview: _Preview, chosen: Sequence[SimilarBox]) -> None:
     became = preview.asked.became
     boxes = widgets.plural(len(chosen), "box")
     words = (
@@ -194,7 +196,7 @@ def _act(preview: _Preview, chosen: Sequence[Found]) -> None:
 
 
 @state.reports_errors
-def _apply(preview: _Preview, chosen: Sequence[Found]) -> None:
+def _apply(preview: _Preview, chosen: Sequence[SimilarBox]) -> None:
     """Schedule the change; the page runs it and closes the dialog."""
     became, store, scope = preview.asked.became, services.store(), state.scope()
 
@@ -214,7 +216,7 @@ def _apply(preview: _Preview, chosen: Sequence[Found]) -> None:
 def _changed(
     store: Store,
     scope: Scope,
-    chosen: Sequence[Found],
+    chosen: Sequence[SimilarBox],
     became: str | None,
     on_progress: bulk_progress.OnProgress,
 ) -> BulkReport:

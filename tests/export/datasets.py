@@ -21,7 +21,7 @@ from imagebase.annotation import (
 from imagebase.export.build import BuildOrder, BuildResult, build
 from imagebase.export.request import ExportRequest
 from imagebase.images.decode import RgbArray, encode_png
-from imagebase.store.image_rows import ImageContents
+from imagebase.store.image_rows import ImageRow
 
 SIZE: Final = Size(120, 80)
 # Planted where the box is, far from the grey around it.
@@ -43,13 +43,14 @@ class Dataset:
     def image_ids(self) -> list[str]:
         return [one.image_id for one in self.found]
 
-    def contents(self) -> list[ImageContents]:
+    def contents(self) -> list[ImageRow]:
         return [
-            ImageContents(
+            ImageRow(
                 one.image_id,
                 one.file_name,
+                one.size,
                 one.status,
-                one.tags,
+                tags=one.tags,
                 boxes=Counter(each.label for each in one.annotations),
             )
             for one in self.found

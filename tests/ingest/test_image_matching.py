@@ -17,15 +17,15 @@ from imagebase.ingest.image_matching import (
     look_at_images,
     match_images,
 )
-from imagebase.store import ImageSummary
+from imagebase.store import ImageRow
 
 SIZE = Size(64, 48)
 BOX = Annotation(Box(1, 1, 9, 9), "cat")
 
 
-def here(name: str, *, of: str = "", size: Size = SIZE) -> ImageSummary:
+def here(name: str, *, of: str = "", size: Size = SIZE) -> ImageRow:
     """Return an image of the dataset; `of` is its id."""
-    return ImageSummary(of or f"id {name}", name, size, ReviewStatus.NEW, None)
+    return ImageRow(of or f"id {name}", name, size, ReviewStatus.NEW)
 
 
 def read(
@@ -36,7 +36,7 @@ def read(
 
 def match(
     image: ReadImage,
-    *known: ImageSummary,
+    *known: ImageRow,
     dropped: dict[str, DroppedImage] | None = None,
     takes_new: bool = True,
 ) -> Match:

@@ -11,8 +11,8 @@ from imagebase.review.bulk_edits import delete_boxes, relabel_boxes
 from imagebase.review.similar_boxes import (
     MOST_EXAMPLES,
     Correction,
-    Found,
     Search,
+    SimilarBox,
     correction,
     correction_of,
     estimate,
@@ -20,7 +20,7 @@ from imagebase.review.similar_boxes import (
     search,
 )
 from imagebase.store import Scope, Store
-from imagebase.store.similarity import BoxKey, LikeBox
+from imagebase.store.annotation_rows import AnnotationRow, BoxKey
 from tests.planted_logo import LABEL, WITH_LOGO, fill, made_set, model_box, with_boxes
 
 MAX_PIXELS = 10**7
@@ -56,7 +56,7 @@ def looked(
     return search(store, scope, asked, anywhere=anywhere, max_pixels=MAX_PIXELS)
 
 
-def names(found: tuple[Found, ...]) -> set[str]:
+def names(found: tuple[SimilarBox, ...]) -> set[str]:
     return {one.like.file_name for one in found}
 
 
@@ -285,5 +285,5 @@ def test_correction_that_is_taken_back_is_not_made_any_more(became: str | None) 
 def test_only_what_nobody_reviewed_is_unreviewed(
     annotation: Annotation, status: ReviewStatus, expected: bool
 ) -> None:
-    like = LikeBox(BoxKey("a", "b"), "a.jpg", Size(640, 480), status, 1, annotation)
-    assert Found(like, 0.9).is_unreviewed is expected
+    like = AnnotationRow("a", "a.jpg", Size(640, 480), status, 1, annotation)
+    assert SimilarBox(like, 0.9).is_unreviewed is expected

@@ -5,8 +5,8 @@ from dataclasses import replace
 from imagebase.annotation import Annotation, Box, Quality, ReviewStatus, Size
 from imagebase.editing.records import approve, delete_annotations
 from imagebase.store import Scope, Store
-from imagebase.store.image_rows import ImageContents
-from tests.store.fixtures import add_image
+from imagebase.store.image_rows import ImageRow
+from tests.store.fixtures import SIZE, add_image
 
 
 def box(label: str) -> Annotation:
@@ -26,8 +26,13 @@ def test_contents_are_what_the_records_say(store: Store, scope: Scope) -> None:
         one.image_id for one in (first, second, third)
     ]
     assert list(found[0].boxes.items()) == [("dog", 2), ("cat", 1)]
-    assert found[1] == ImageContents(
-        second.image_id, "sub/b.jpg", ReviewStatus.APPROVED, ("night", "val")
+    assert found[1] == ImageRow(
+        second.image_id,
+        "sub/b.jpg",
+        SIZE,
+        ReviewStatus.APPROVED,
+        revision=1,
+        tags=("night", "val"),
     )
     approved = store.image_contents(scope, statuses=[ReviewStatus.APPROVED])
     assert approved == [found[1]]

@@ -94,10 +94,14 @@ def test_row_tells_what_is_on_the_image_and_said_of_it(
     store.add_comment(listed, one.image_id, "Which street?")
     (row,) = store.image_rows(listed, limit=1)
     record = store.record(listed, row.image_id)
-    assert (row.box_count, row.labels, row.open_comments) == (3, ("dog", "cat"), 2)
+    assert (row.box_count, tuple(row.boxes), row.open_comments) == (
+        3,
+        ("dog", "cat"),
+        2,
+    )
     assert (row.tags, row.comment, row.size) == (("night",), "dark", record.size)
     assert (row.status, row.revision) == (record.status, record.revision)
-    assert (two.box_count, two.labels, two.open_comments) == (0, (), 0)
+    assert (two.box_count, tuple(two.boxes), two.open_comments) == (0, (), 0)
 
 
 def test_pages_follow_one_another(store: Store, listed: Scope) -> None:

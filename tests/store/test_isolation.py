@@ -11,14 +11,15 @@ from imagebase.annotation.areas import Point, ShapeKind
 from imagebase.annotation.areas import Shape as DrawnShape
 from imagebase.errors import NotFoundError, StoreError
 from imagebase.store import CandidatesKey, Scope, Store
+from imagebase.store.annotation_rows import BoxKey
 from imagebase.store.backup_rows import COPIED_BY_NAME
-from imagebase.store.similarity import BoxKey, KeptLook, Shape
+from imagebase.store.similarity import BoxPattern, KeptLook
 from imagebase.store.uncertainty import Doubt
 from tests.store.fixtures import SIZE, add_image, box, scope_of
 
 KEY = CandidatesKey("ab" * 32, 416, "f32", "single")
 AREA = DrawnShape(ShapeKind.RECTANGLE, (Point(0, 0), Point(9, 9)))
-SHAPE = Shape("cat", Box(0, 0, 0.5, 0.5), size_tolerance=0.25)
+SHAPE = BoxPattern("cat", Box(0, 0, 0.5, 0.5), size_tolerance=0.25)
 
 Query = Callable[[Store, Scope, str, str], Any]
 

@@ -6,18 +6,19 @@ import pytest
 
 from imagebase.annotation import Annotation, Box, ImageRecord, Size
 from imagebase.store import Scope, Store
-from imagebase.store.similarity import BoxKey, KeptLook, Shape
+from imagebase.store.annotation_rows import BoxKey
+from imagebase.store.similarity import BoxPattern, KeptLook
 from tests.store.fixtures import SIZE, add_image, scope_of
 
 LOGO = Box(48, 36, 60, 44)
 
 
-def shape(place: float | None = 0.1, size: float = 0.25) -> Shape:
+def shape(place: float | None = 0.1, size: float = 0.25) -> BoxPattern:
     width, height = SIZE
     relative = Box(
         LOGO.x_min / width, LOGO.y_min / height, LOGO.x_max / width, LOGO.y_max / height
     )
-    return Shape("logo", relative, size, place)
+    return BoxPattern("logo", relative, size, place)
 
 
 def image_with(
@@ -42,7 +43,9 @@ def moved(across: float = 0, down: float = 0, larger: float = 0) -> Box:
     )
 
 
-def found(store: Store, scope: Scope, asked: Shape, besides: str = "") -> list[str]:
+def found(
+    store: Store, scope: Scope, asked: BoxPattern, besides: str = ""
+) -> list[str]:
     likes = store.boxes_like(scope, asked, besides=[besides], limit=10)
     return [one.file_name for one in likes]
 

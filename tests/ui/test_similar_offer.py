@@ -5,7 +5,7 @@ import pytest
 from imagebase.annotation import Box, Size
 from imagebase.review.similar_boxes import Correction, Estimate, Example
 from imagebase.store import Scope
-from imagebase.store.similarity import BoxKey
+from imagebase.store.annotation_rows import BoxKey
 from imagebase.ui import similar_offer
 from imagebase.ui.identity import TEAM_OWNER
 from imagebase.ui.similar_offer import words

@@ -308,7 +308,7 @@ def _image_table(rows: Sequence[ImageRow], offset: int) -> list[int]:
         height=TABLE_PX,
         on_select="rerun",
         selection_mode="multi-row",
-        key=f"review.image_table.{offset}.{hash(tuple(rows))}",
+        key=f"review.image_table.{offset}.{hash(repr(rows))}",
         column_config={
             "image": config.TextColumn("image", width=150),
             "status": config.TextColumn("status", width=74),
@@ -327,7 +327,7 @@ def _image_frame(rows: Sequence[ImageRow]) -> pd.DataFrame:
         "image": [row.file_name for row in rows],
         "status": [widgets.STATUS_WORDS[row.status] for row in rows],
         "boxes": [row.box_count for row in rows],
-        "labels": [", ".join(row.labels) for row in rows],
+        "labels": [", ".join(row.boxes) for row in rows],
         "open": [str(row.open_comments or "") for row in rows],
         "comment": [row.comment for row in rows],
         "tags": [", ".join(row.tags) for row in rows],

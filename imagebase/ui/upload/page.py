@@ -17,7 +17,7 @@ from imagebase.images.quality import (
 from imagebase.images.scan import unpack_uploads
 from imagebase.images.skipped_files import SkippedFiles
 from imagebase.ingest.add_images import AdmissionReport, admit
-from imagebase.store import ImageSummary
+from imagebase.store import ImageRow
 from imagebase.ui import cache, services, state, suggested_boxes, widgets
 from imagebase.ui.state import undisturbed
 from imagebase.ui.upload import backup_panel, compare_panel, import_panel
@@ -163,7 +163,7 @@ def _bulleted(texts: Sequence[str]) -> None:
         st.caption(f"and {len(texts) - _LONGEST_LIST:,} more")
 
 
-def choose_shown() -> Sequence[ImageSummary]:
+def choose_shown() -> Sequence[ImageRow]:
     """Draw the filter by quality warning; return the matching images."""
     summaries = services.store().image_summaries(state.scope())
     groups = _groups(summaries)
@@ -183,7 +183,7 @@ def choose_shown() -> Sequence[ImageSummary]:
     return [summary for summary in summaries if summary.image_id in groups[chosen]]
 
 
-def _groups(summaries: Sequence[ImageSummary]) -> dict[str, set[str]]:
+def _groups(summaries: Sequence[ImageRow]) -> dict[str, set[str]]:
     groups: dict[str, set[str]] = {_ALL: {summary.image_id for summary in summaries}}
     for warning in _WARNINGS:
         groups[f"{warning}?"] = {
@@ -205,7 +205,7 @@ def _duplicates(hashes: tuple[tuple[str, str], ...]) -> tuple[str, ...]:
     return tuple(one for group in near_duplicates(dict(hashes)) for one in group)
 
 
-def thumbnails(shown: Sequence[ImageSummary]) -> None:
+def thumbnails(shown: Sequence[ImageRow]) -> None:
     """Draw one page of thumbnails; a click opens the editor."""
     page = widgets.page_of(shown, page_size=PAGE_SIZE, key="upload.page")
     scope = state.scope()
