@@ -13,9 +13,9 @@ from itertools import pairwise
 from statistics import fmean, median
 from typing import Final
 
-from imagebase.annotation import Box, Source
+from imagebase.annotation import Annotation, Box, Source
 from imagebase.store import Scope, Store
-from imagebase.store.statistics import BoxHistory, BoxState
+from imagebase.store.statistics import BoxHistory
 
 # A box by hand is a drag and a label; everything else is one press or drag.
 DRAWING: Final = 2
@@ -67,7 +67,7 @@ def decide(history: BoxHistory) -> Decision | None:
     if origin is None or origin.source is Source.IMPORT:
         return None
     if origin.model_id is None:
-        if last is None or last.is_deleted:
+        if last is None:
             return None
         return Decision(image_id, Fate.ADDED, last.label, decided_at)
     fate, iou, new_label = _fate(origin, last)
@@ -86,10 +86,10 @@ def decide(history: BoxHistory) -> Decision | None:
 
 
 def _fate(
-    origin: BoxState, last: BoxState | None
+    origin: Annotation, last: Annotation | None
 ) -> tuple[Fate | None, float | None, str]:
     """Return what became of a model's box, the overlap if moved, the label if new."""
-    if last is None or last.is_deleted:
+    if last is None:
         return Fate.DELETED, None, ""
     if last.source is Source.MODEL:
         return (Fate.KEPT if last.accepted else None), None, ""

@@ -13,13 +13,12 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from imagebase.annotation import ImageRecord
+from imagebase.annotation import Annotation, ImageRecord, Source
 from imagebase.detection.candidate_pool import SelectedBoxes
 from imagebase.detection.merge import SAME_OBJECT_IOU, keep_detections
 from imagebase.detection.selection_rule import SelectionRule, as_annotations
 from imagebase.geometry import FloatArray, as_xyxy, pairwise_iou
 from imagebase.review.corrections import Decision, Fate
-from imagebase.store.statistics import FinalBox
 
 ENOUGH_DECISIONS: Final = 30
 DELETING: Final = 1
@@ -199,7 +198,7 @@ def decided_evidence(
 
 def with_missed(
     known: Mapping[str, Evidence],
-    approved: Mapping[str, Sequence[FinalBox]],
+    approved: Mapping[str, Sequence[Annotation]],
     quiet: SelectedBoxes,
     *,
     rule: SelectionRule,
@@ -264,7 +263,7 @@ def _hidden_rows(
 
 
 def _told(
-    xyxy: FloatArray, labels: Sequence[str], final: Sequence[FinalBox]
+    xyxy: FloatArray, labels: Sequence[str], final: Sequence[Annotation]
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Say of each detection, the best first, whether it was missed, and left out."""
     overlaps = pairwise_iou(xyxy, as_xyxy([one.box for one in final]))
@@ -274,9 +273,14 @@ def _told(
     )
     is_missed = np.zeros(len(labels), dtype=bool)
     for column, one in enumerate(final):
-        if one.is_drawn and covered[:, column].any():
+        if _is_drawn(one) and covered[:, column].any():
             is_missed[np.argmax(covered[:, column])] = True
     return is_missed, ~covered.any(axis=1)
+
+
+def _is_drawn(box: Annotation) -> bool:
+    """Say whether a box is a person's own, not a model's corrected."""
+    return box.source is Source.HUMAN and box.model_id is None
 
 
 @dataclass(frozen=True, slots=True)

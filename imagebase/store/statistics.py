@@ -1,7 +1,7 @@
 """What figures of a dataset are drawn from: whole columns, and learned thresholds."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
@@ -19,12 +19,12 @@ from sqlalchemy import (
     select,
 )
 
-from imagebase.annotation import Box, ReviewStatus, Source, utc_now
+from imagebase.annotation import Annotation, Box, ReviewStatus, Source, utc_now
 from imagebase.geometry import FloatArray
 from imagebase.store.column_types import AnyRow, AnySelect, JsonObject
 from imagebase.store.diff import ANNOTATION, LABEL
 from imagebase.store.labels import former_names, stored_labels
-from imagebase.store.mapping import LABEL_NAME
+from imagebase.store.mapping import ANNOTATION_COLUMNS, as_annotation, placed_from_json
 from imagebase.store.repository import StorePart
 from imagebase.store.scope import Scope, chunks
 from imagebase.store.tables import (
@@ -39,15 +39,6 @@ _ON_IMAGE: Final = images.c.image_key == annotations.c.image_key
 # The order of the index that holds all that boxes are filtered by.
 _IN_ORDER: Final = (annotations.c.image_key, annotations.c.position)
 _BOX: Final = tuple(annotations.c[name] for name in Box._fields)
-_STATE: Final = (
-    *_BOX,
-    LABEL_NAME,
-    annotations.c.source,
-    annotations.c.confidence,
-    annotations.c.model_id,
-    annotations.c.accepted,
-    annotations.c.is_deleted,
-)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -104,37 +95,17 @@ class BoxTable:
         )
 
 
-class BoxState(NamedTuple):
-    """What of a box tells what became of it, at one moment."""
-
-    box: Box
-    label: str
-    source: Source
-    confidence: float | None
-    model_id: str | None
-    accepted: bool = False
-    is_deleted: bool = False
-
-
 class BoxHistory(NamedTuple):
     """A box as it came to be, and as it is now.
 
-    first: None where that is not known any more. last: None where the box was deleted
-    for good. changed_at: when it was changed last.
+    first: None where that is not known any more. last: None where the box was deleted.
+    changed_at: when it was changed last.
     """
 
     image_id: str
-    first: BoxState | None
-    last: BoxState | None
+    first: Annotation | None
+    last: Annotation | None
     changed_at: datetime
-
-
-class FinalBox(NamedTuple):
-    """A box of an approved image; is_drawn: a person's own, not a model's corrected."""
-
-    label: str
-    box: Box
-    is_drawn: bool
 
 
 class Statistics(StorePart):
@@ -188,44 +159,35 @@ class Statistics(StorePart):
             names = former_names(connection, scope.dataset_id)
         histories = []
         for row in found:
-            state, span = _state(row), span_of.get((row.image_id, row.annotation_id))
+            box, span = (
+                as_annotation(row),
+                span_of.get((row.image_id, row.annotation_id)),
+            )
             at = span.last_at if span else row.changed_at
-            histories.append(BoxHistory(row.image_id, state, state, at))
+            last = None if row.is_deleted else box
+            histories.append(BoxHistory(row.image_id, box, last, at))
         for row, span in drawn:
-            first = _state_of_event(before[span.first_id], names) if span else None
+            first = _box_of_event(before[span.first_id], names) if span else None
             at = span.last_at if span else row.changed_at
-            histories.append(BoxHistory(row.image_id, first, _state(row), at))
+            histories.append(BoxHistory(row.image_id, first, as_annotation(row), at))
         for row in gone:
-            first = _state_of_event(row.before, names)
+            first = _box_of_event(row.before, names)
             histories.append(BoxHistory(row.image_id, first, None, row.last_at))
         return histories
 
-    def approved_boxes(self, scope: Scope) -> dict[str, list[FinalBox]]:
+    def approved_boxes(self, scope: Scope) -> dict[str, list[Annotation]]:
         """Return the boxes of each approved image, of those without boxes too."""
         is_approved = images.c.status == ReviewStatus.APPROVED.value
-        mine = images.c.dataset_id == scope.dataset_id
-        of_boxes: AnySelect = select(
-            images.c.image_id,
-            LABEL_NAME,
-            annotations.c.source,
-            annotations.c.model_id,
-            *_BOX,
+        of_images = select(images.c.image_id).where(
+            images.c.dataset_id == scope.dataset_id, is_approved
         )
+        of_boxes = _boxes_with_images().where(_shown(scope), is_approved)
         with self._reading(scope) as connection:
-            found: dict[str, list[FinalBox]] = {
-                image_id: []
-                for image_id in connection.scalars(
-                    select(images.c.image_id).where(mine, is_approved)
-                )
+            found: dict[str, list[Annotation]] = {
+                image_id: [] for image_id in connection.scalars(of_images)
             }
-            query = (
-                of_boxes.join(images, _ON_IMAGE)
-                .where(_shown(scope), is_approved)
-                .order_by(*_IN_ORDER)
-            )
-            for image_id, label, source, model_id, *edges in connection.execute(query):
-                is_drawn = source == Source.HUMAN.value and model_id is None
-                found[image_id].append(FinalBox(label, Box(*edges), is_drawn))
+            for row in connection.execute(of_boxes):
+                found[row.image_id].append(as_annotation(row))
         return found
 
     def finished_moments(self, scope: Scope) -> list[datetime]:
@@ -347,19 +309,16 @@ def _spans(scope: Scope) -> Subquery:
     )
 
 
-def _decided_rows() -> AnySelect:
+def _boxes_with_images() -> AnySelect:
     query: AnySelect = select(
-        *_STATE,
-        annotations.c.annotation_id,
-        annotations.c.changed_at,
-        images.c.image_id,
+        *ANNOTATION_COLUMNS, annotations.c.is_deleted, images.c.image_id
     )
     return query.join(images, _ON_IMAGE).order_by(*_IN_ORDER)
 
 
 def _found_rows(scope: Scope) -> AnySelect:
     """Select a model's boxes that people accepted or deleted: they are as found."""
-    return _decided_rows().where(
+    return _boxes_with_images().where(
         annotations.c.dataset_id == scope.dataset_id,
         # Both values there are: the index is by them.
         annotations.c.is_deleted.in_([False, True]),
@@ -370,7 +329,7 @@ def _found_rows(scope: Scope) -> AnySelect:
 
 def _drawn_rows(scope: Scope) -> AnySelect:
     """Select the boxes that people drew or changed."""
-    return _decided_rows().where(
+    return _boxes_with_images().where(
         _shown(scope), annotations.c.source == Source.HUMAN.value
     )
 
@@ -418,25 +377,6 @@ def _gone_rows(scope: Scope, spans: Subquery) -> AnySelect:
     )
 
 
-def _state(row: AnyRow) -> BoxState:
-    return BoxState(
-        Box(*row[:4]),
-        row[4],
-        Source(row[5]),
-        confidence=row[6],
-        model_id=row[7],
-        accepted=row[8],
-        is_deleted=row[9],
-    )
-
-
-def _state_of_event(kept: JsonObject, names: Mapping[str, str]) -> BoxState:
-    return BoxState(
-        Box(*kept["box"]),
-        names.get(kept["label"], kept["label"]),
-        Source(kept["source"]),
-        confidence=kept["confidence"],
-        model_id=kept["model_id"],
-        accepted=kept["accepted"],
-        is_deleted=kept["is_deleted"],
-    )
+def _box_of_event(kept: JsonObject, names: Mapping[str, str]) -> Annotation:
+    box = placed_from_json(kept).annotation
+    return replace(box, label=names.get(box.label, box.label))

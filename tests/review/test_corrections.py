@@ -1,11 +1,12 @@
 """What became of boxes, and what it saved, against figures worked out by hand."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
 
-from imagebase.annotation import Box, Source
+from imagebase.annotation import Annotation, Box, Source
 from imagebase.review.corrections import (
     Confusion,
     Decision,
@@ -16,22 +17,24 @@ from imagebase.review.corrections import (
     moment_of,
     seconds_per_image,
 )
-from imagebase.store.statistics import BoxHistory, BoxState
+from imagebase.store.statistics import BoxHistory
 
 NOON = datetime(2026, 11, 24, 12, 30, tzinfo=UTC)
-FOUND = BoxState(Box(0, 0, 10, 10), "dog", Source.MODEL, 0.4, "m")
+FOUND = Annotation(
+    Box(0, 0, 10, 10), "dog", source=Source.MODEL, confidence=0.4, model_id="m"
+)
 
 
-def by_person(box: Box = FOUND.box, label: str = "dog") -> BoxState:
+def by_person(box: Box = FOUND.box, label: str = "dog") -> Annotation:
     """Return the model's box as a person's: with its model, without confidence."""
-    return BoxState(box, label, Source.HUMAN, None, "m")
+    return Annotation(box, label, source=Source.HUMAN, model_id="m")
 
 
 def made(fate: Fate, *, on: str = "a", label: str = "dog", **more: object) -> Decision:
     return Decision(on, fate, label, NOON, **more)  # type: ignore[arg-type]
 
 
-def fate_of(first: BoxState | None, last: BoxState | None) -> Fate | None:
+def fate_of(first: Annotation | None, last: Annotation | None) -> Fate | None:
     decision = decide(BoxHistory("a", first, last, NOON))
     return None if decision is None else decision.fate
 
@@ -40,7 +43,7 @@ def fate_of(first: BoxState | None, last: BoxState | None) -> Fate | None:
     ("first", "last", "fate"),
     [
         pytest.param(FOUND, FOUND, None, id="nobody looked at it"),
-        pytest.param(FOUND, FOUND._replace(accepted=True), Fate.KEPT, id="accepted"),
+        pytest.param(FOUND, replace(FOUND, accepted=True), Fate.KEPT, id="accepted"),
         pytest.param(FOUND, by_person(), Fate.KEPT, id="moved and moved back"),
         pytest.param(FOUND, by_person(Box(0, 0, 10, 5)), Fate.MOVED, id="moved"),
         pytest.param(FOUND, by_person(label="cat"), Fate.RELABELLED, id="relabelled"),
@@ -50,23 +53,22 @@ def fate_of(first: BoxState | None, last: BoxState | None) -> Fate | None:
             Fate.RELABELLED,
             id="moved and relabelled",
         ),
-        pytest.param(FOUND, FOUND._replace(is_deleted=True), Fate.DELETED, id="marked"),
-        pytest.param(FOUND, None, Fate.DELETED, id="moved, then deleted"),
+        pytest.param(FOUND, None, Fate.DELETED, id="deleted"),
         pytest.param(None, by_person(), Fate.MOVED, id="its events are gone"),
-        pytest.param(None, by_person()._replace(model_id=None), Fate.ADDED, id="drawn"),
+        pytest.param(None, replace(by_person(), model_id=None), Fate.ADDED, id="drawn"),
         pytest.param(
-            by_person()._replace(model_id=None), None, None, id="drawn and deleted"
+            replace(by_person(), model_id=None), None, None, id="drawn and deleted"
         ),
         pytest.param(
-            BoxState(FOUND.box, "dog", Source.IMPORT, None, None),
-            by_person()._replace(model_id=None),
+            Annotation(FOUND.box, "dog", source=Source.IMPORT),
+            replace(by_person(), model_id=None),
             None,
             id="imported",
         ),
     ],
 )
 def test_a_box_counts_by_what_it_came_to(
-    first: BoxState | None, last: BoxState | None, fate: Fate | None
+    first: Annotation | None, last: Annotation | None, fate: Fate | None
 ) -> None:
     assert fate_of(first, last) is fate
 

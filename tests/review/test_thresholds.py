@@ -28,7 +28,6 @@ from imagebase.review.thresholds import (
     wilson_interval,
     with_missed,
 )
-from imagebase.store.statistics import FinalBox
 
 LABELS = ("dog", "cat")
 SIZE = Size(100, 100)
@@ -189,7 +188,7 @@ def pool_of(**images: list[tuple[Box, str, float]]) -> CandidatePool:
 
 
 def hidden(
-    final: list[FinalBox], *found: tuple[Box, str, float], rule: SelectionRule
+    final: list[Annotation], *found: tuple[Box, str, float], rule: SelectionRule
 ) -> dict[str, Evidence]:
     """Return what an approved image tells of what was found on it; others tell none."""
     pool = pool_of(seen=list(found), other=list(found))
@@ -200,7 +199,7 @@ def hidden(
 
 
 def test_a_drawn_box_over_a_quiet_detection_was_missed() -> None:
-    drawn = FinalBox("dog", Box(2, 2, 42, 42), is_drawn=True)
+    drawn = Annotation(Box(2, 2, 42, 42), "dog")
     told = hidden(
         [drawn], (LEFT, "dog", 0.2), (RIGHT, "dog", 0.1), rule=SelectionRule(0.25)
     )
@@ -209,10 +208,10 @@ def test_a_drawn_box_over_a_quiet_detection_was_missed() -> None:
 
 
 def test_other_labels_other_boxes_and_shown_detections_were_not_missed() -> None:
-    kept = FinalBox("dog", LEFT, is_drawn=False)
+    kept = Annotation(LEFT, "dog", source=Source.MODEL)
     told = hidden([kept], (LEFT, "dog", 0.2), rule=SelectionRule(0.25))
     assert told == {}
-    drawn = FinalBox("cat", LEFT, is_drawn=True)
+    drawn = Annotation(LEFT, "cat")
     told = hidden([drawn], (LEFT, "dog", 0.2), rule=SelectionRule(0.25))
     assert (told["dog"].missed, len(told["dog"].unseen)) == ((), 1)
     told = hidden([drawn], (LEFT, "cat", 0.3), rule=SelectionRule(0.25))
@@ -220,7 +219,7 @@ def test_other_labels_other_boxes_and_shown_detections_were_not_missed() -> None
 
 
 def test_a_labels_own_threshold_and_name_tell_what_was_hidden() -> None:
-    drawn = FinalBox("hound", LEFT, is_drawn=True)
+    drawn = Annotation(LEFT, "hound")
     rule = SelectionRule(
         0.25, mapping={"dog": "hound"}, per_label_confidence={"dog": 0.6}
     )
@@ -230,7 +229,7 @@ def test_a_labels_own_threshold_and_name_tell_what_was_hidden() -> None:
 
 def test_one_drawn_box_was_missed_once() -> None:
     # NMS leaves both: they share less with each other than with the drawn one.
-    drawn = FinalBox("dog", Box(0, 0, 40, 40), is_drawn=True)
+    drawn = Annotation(Box(0, 0, 40, 40), "dog")
     halves = [(Box(0, 0, 40, 24), "dog", 0.2), (Box(0, 16, 40, 40), "dog", 0.15)]
     told = hidden([drawn], *halves, rule=SelectionRule(0.25))
     assert told["dog"].missed == pytest.approx((0.2,))

@@ -24,7 +24,6 @@ from imagebase.editing.records import (
 from imagebase.review.corrections import Decision, Fate, decisions_in
 from imagebase.store import Scope, Store
 from imagebase.store.label_changes import TakenBoxes
-from imagebase.store.statistics import FinalBox
 from tests.store.fixtures import SIZE, add_image, box, scope_of
 
 PLACE = Box(1, 2, 11, 12)
@@ -229,13 +228,15 @@ def test_boxes_of_approved_images_say_who_drew_them(
     empty = add_image(store, scope, "empty.jpg")
     store.save(scope, approve(empty, who="ann"))
     add_image(store, scope, "new.jpg")
-    assert store.approved_boxes(scope) == {
-        kept.image_id: [
-            FinalBox("dog", Box(1, 2, 9, 9), is_drawn=False),
-            FinalBox("cat", drawn.box, is_drawn=True),
-        ],
-        empty.image_id: [],
-    }
+    moved, own = store.approved_boxes(scope)[kept.image_id]
+    assert (moved.box, moved.source, moved.model_id) == (
+        Box(1, 2, 9, 9),
+        Source.HUMAN,
+        "m",
+    )
+    assert own == drawn
+    assert store.approved_boxes(scope).keys() == {kept.image_id, empty.image_id}
+    assert store.approved_boxes(scope)[empty.image_id] == []
 
 
 def test_moments_are_ones_own_last_change_of_each_image_by_itself(
