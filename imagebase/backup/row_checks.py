@@ -1,4 +1,4 @@
-"""What the rows of a backup may say: it comes from who knows where."""
+"""Check the rows of a backup, which may come from anywhere."""
 
 import math
 import re
@@ -18,8 +18,8 @@ from imagebase.store.backup_rows import CopiedTable, row_of
 from imagebase.store.diff import ANNOTATION, AREA, LABEL, REVIEW
 from imagebase.store.ignore_areas import area_of_json
 from imagebase.store.labels import LabelRow
-from imagebase.store.mapping import as_quality, placed_from_json
-from imagebase.store.uncertainty import DoubtKind, MissedObject
+from imagebase.store.mapping import QUALITY, checked_json, placed_from_json
+from imagebase.store.uncertainty import REASONS
 
 _COLOUR: Final = re.compile(r"#[0-9A-Fa-f]{6}")
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
@@ -71,16 +71,16 @@ class RowChecks:
         }
 
     def check(self, copied: CopiedTable, kept: object) -> None:
-        """Let a row pass that can be.
+        """Check a row.
 
         Raises:
-            ValueError: it says something that cannot be.
-            LimitError: there is more of it than may be.
+            ValueError: a value in it is invalid.
+            LimitError: the backup holds more than allowed.
         """
         row = row_of(copied, kept)
         is_of_image = copied.needs_image or row.get("image_id") is not None
         if is_of_image and copied.name not in ("images", "events"):
-            _must(row["image_id"] in self.sizes, "it is of no image of this backup")
+            _must(row["image_id"] in self.sizes, "its image is not in this backup")
         try:
             self._checks[copied.name](row)
         except (LimitError, ValueError):
@@ -89,14 +89,14 @@ class RowChecks:
             raise ValueError(f"it cannot be read ({error})") from error
 
     def _once(self, *key: object) -> None:
-        _must(key not in self._seen, "it is there twice")
+        _must(key not in self._seen, "it is a duplicate")
         self._seen.add(key)
 
     def _label(self, row: Row) -> None:
-        _must(row["position"] == self._labels, "its class number is out of turn")
-        _must(clean_label(row["name"]) == row["name"], "its name cannot be kept")
-        _must(bool(_COLOUR.fullmatch(row["colour"])), "its colour is none")
-        _must(0 <= row["place"] <= _MAX_POSITION, "its place is none")
+        _must(row["position"] == self._labels, "class ids are out of order")
+        _must(clean_label(row["name"]) == row["name"], "invalid name")
+        _must(bool(_COLOUR.fullmatch(row["colour"])), "invalid colour")
+        _must(0 <= row["place"] <= _MAX_POSITION, "invalid position")
         self._once("label", row["name"])
         self._labels += 1
         if self._labels > self._limits.max_labels:
@@ -106,21 +106,21 @@ class RowChecks:
             )
 
     def _alias(self, row: Row) -> None:
-        _must(0 <= row["position"] < self._labels, "it is of no label")
+        _must(0 <= row["position"] < self._labels, "unknown label")
         self._once("alias", row["name"])
 
     def _mapping(self, row: Row) -> None:
         self._once("mapping", row["model_id"], row["model_label"])
 
     def _threshold(self, row: Row) -> None:
-        _must(0 <= row["confidence"] <= 1, "its confidence is none")
+        _must(0 <= row["confidence"] <= 1, "invalid confidence")
         self._once("threshold", row["model_id"], row["label"])
 
     def _image(self, row: Row) -> None:
         image_id, size = row["image_id"], Size(row["width"], row["height"])
-        _must(bool(_SHA256.fullmatch(image_id)), "its id is none")
+        _must(bool(_SHA256.fullmatch(image_id)), "invalid id")
         self._once("image", image_id)
-        _must(min(size) > 0, "its size is none")
+        _must(min(size) > 0, "invalid size")
         if size.width * size.height > self._limits.max_image_pixels:
             raise LimitError(
                 f"{row['file_name']} has more than the "
@@ -129,7 +129,7 @@ class RowChecks:
         ReviewStatus(row["status"])
         _check_tags(row["tags"])
         _check_quality(row["quality"])
-        _must(row["revision"] >= 0, "its revision is none")
+        _must(row["revision"] >= 0, "invalid revision")
         self.sizes[image_id] = size
         self.file_names[image_id] = safe_name(row["file_name"])
         self.paths[image_id] = image_path(image_id, row["file_name"])
@@ -137,7 +137,7 @@ class RowChecks:
         self._count_image(row["byte_count"])
 
     def _count_image(self, byte_count: int) -> None:
-        _must(byte_count >= 0, "its length is none")
+        _must(byte_count >= 0, "invalid file size")
         self._images_bytes += byte_count
         limits = self._limits
         if len(self.sizes) > limits.max_dataset_images:
@@ -158,35 +158,29 @@ class RowChecks:
         _check_box(box, row["label"], row["confidence"], row["position"])
         check_attributes(row["attributes"])
         _must(
-            ("label", row["label"]) in self._seen, "its label is none of the backup's"
+            ("label", row["label"]) in self._seen, "its label is not in the label list"
         )
 
     def _once_on_image(self, image_id: str, annotation_id: str) -> None:
         """Refuse a box twice; an image's boxes come one after another."""
         if image_id != self._image_now:
             self._image_now, self._boxes_now = image_id, set()
-        _must(annotation_id not in self._boxes_now, "it is there twice")
+        _must(annotation_id not in self._boxes_now, "it is a duplicate")
         self._boxes_now.add(annotation_id)
 
     def _comment(self, row: Row) -> None:
-        _must(0 < len(row["text"]) <= MAX_COMMENT_LENGTH, "its text is none")
+        _must(0 < len(row["text"]) <= MAX_COMMENT_LENGTH, "invalid text")
         _check_marks(row["marks"])
 
     def _ignore_area(self, row: Row) -> None:
         self._once("ignore area", row["area_id"])
         size = Size(row["width"], row["height"])
-        _must(min(size) > 0 and max(size) <= _MAX_PX, "its size is none")
+        _must(min(size) > 0 and max(size) <= _MAX_PX, "invalid size")
         shape_of_json(row["shape"])
 
     def _doubt(self, row: Row) -> None:
         self._once("doubt", row["image_id"])
-        for kind, reason in row["reasons"].items():
-            DoubtKind(kind)
-            _must(isinstance(reason["text"], str), "a reason is no text")
-            _must(math.isfinite(reason["part"]), "a reason has no weight")
-            for one in reason["found"]:
-                found = MissedObject(**{**one, "box": Box(*map(float, one["box"]))})
-                _must(isinstance(found.label, str), "what it found has no label")
+        checked_json(REASONS, row["reasons"])
 
     def _candidates(self, row: Row) -> None:
         unpack(row["blob"])
@@ -199,16 +193,19 @@ class RowChecks:
     def _event(self, row: Row) -> None:
         _must(
             ("change", row["change_id"]) in self._seen,
-            "it is of no change of this backup",
+            "its change is not in this backup",
         )
         _must(row["kind"] in _EVENTS, "its kind is unknown")
-        _must(row["before"] is not None or row["after"] is not None, "it tells nothing")
+        _must(
+            row["before"] is not None or row["after"] is not None,
+            "it has neither before nor after",
+        )
         for kept in (row["before"], row["after"]):
             if kept is not None:
                 _EVENTS[row["kind"]](kept)
 
     def _run(self, row: Row) -> None:
-        _must(isinstance(row["parameters"], dict), "its parameters are none")
+        _must(isinstance(row["parameters"], dict), "invalid parameters")
 
 
 def _must(holds: bool, otherwise: str) -> None:
@@ -218,65 +215,72 @@ def _must(holds: bool, otherwise: str) -> None:
 
 def _check_tags(tags: object) -> None:
     if not isinstance(tags, list) or len(tags) > MAX_TAGS:
-        raise ValueError("its tags are none")
-    _must(all(isinstance(tag, str) for tag in tags), "a tag is no text")
+        raise ValueError("invalid tags")
+    _must(all(isinstance(tag, str) for tag in tags), "a tag is not text")
 
 
 def _check_quality(kept: Mapping[str, Any] | None) -> None:
-    quality = as_quality(kept)
+    quality = checked_json(QUALITY, kept)
     if quality is None:
         return
     measured = (quality.sharpness, quality.brightness, quality.contrast)
-    _must(all(math.isfinite(one) for one in measured), "what was measured is none")
-    _must(_HASH.fullmatch(quality.difference_hash) is not None, "its likeness is none")
-    _must(all(isinstance(one, str) for one in quality.warnings), "a warning is none")
+    _must(all(math.isfinite(one) for one in measured), "invalid measurements")
+    _must(
+        _HASH.fullmatch(quality.difference_hash) is not None, "invalid difference hash"
+    )
 
 
 def _check_box(box: Box, label: str, confidence: float | None, position: int) -> None:
-    _must(box.is_finite and max(map(abs, box)) <= _MAX_PX, "a corner is none")
-    _must(clean_label(label) == label, "its label cannot be kept")
-    _must(confidence is None or 0 <= confidence <= 1, "its confidence is none")
-    _must(0 <= position <= _MAX_POSITION, "its place is none")
+    _must(box.is_finite and max(map(abs, box)) <= _MAX_PX, "invalid box")
+    _must(clean_label(label) == label, "invalid label")
+    _must(confidence is None or 0 <= confidence <= 1, "invalid confidence")
+    _must(0 <= position <= _MAX_POSITION, "invalid position")
 
 
 def _check_placed(kept: Mapping[str, Any]) -> None:
     placed = placed_from_json(kept)
     one = placed.annotation
     texts = (one.annotation_id, one.label, one.changed_by, one.model_id or "")
-    _must(all(isinstance(text, str) for text in texts), "a name in it is none")
+    _must(all(isinstance(text, str) for text in texts), "invalid name")
     flags = (one.accepted, placed.is_deleted)
-    _must(all(isinstance(flag, bool) for flag in flags), "it is neither here nor gone")
-    _must(one.changed_at.tzinfo is not None, "its time has no zone")
+    _must(
+        all(isinstance(flag, bool) for flag in flags), "invalid accepted or is_deleted"
+    )
+    _must(one.changed_at.tzinfo is not None, "its time has no time zone")
     _check_box(one.box, one.label, one.confidence, placed.position)
     check_attributes(kept.get("attributes"))
 
 
 def _check_marks(kept: object) -> None:
-    _must(kept is None or isinstance(kept, list), "its marks are none")
+    _must(kept is None or isinstance(kept, list), "invalid marks")
     for one in kept if isinstance(kept, list) else ():
         shape_of_json(one)
 
 
 def _check_review(kept: Mapping[str, Any]) -> None:
     ReviewStatus(kept["status"])
-    _must(isinstance(kept["comment"], str), "its comment is none")
+    _must(isinstance(kept["comment"], str), "invalid comment")
     _check_marks(kept.get("marks"))
     _check_tags(kept["tags"])
 
 
 def _check_label_row(kept: Mapping[str, Any]) -> None:
     row = LabelRow(**kept)
-    _must(type(row.position) is int and type(row.place) is int, "its places are none")
-    _must(isinstance(row.name, str) and isinstance(row.is_hidden, bool), "it is none")
-    _must(bool(_COLOUR.fullmatch(row.colour)), "its colour is none")
-    _must(row.merged_into is None or type(row.merged_into) is int, "it went nowhere")
+    _must(type(row.position) is int and type(row.place) is int, "invalid position")
+    _must(
+        isinstance(row.name, str) and isinstance(row.is_hidden, bool), "invalid label"
+    )
+    _must(bool(_COLOUR.fullmatch(row.colour)), "invalid colour")
+    _must(
+        row.merged_into is None or type(row.merged_into) is int, "invalid merged_into"
+    )
 
 
 def _check_area(kept: Mapping[str, Any]) -> None:
     area = area_of_json("", kept)
-    _must(area.image_id is None or isinstance(area.image_id, str), "it is of no image")
-    _must(isinstance(area.who, str), "nobody drew it")
-    _must(area.created_at.tzinfo is not None, "its time has no zone")
+    _must(area.image_id is None or isinstance(area.image_id, str), "invalid image id")
+    _must(isinstance(area.who, str), "invalid author")
+    _must(area.created_at.tzinfo is not None, "its time has no time zone")
 
 
 _EVENTS: Final[Mapping[str, Callable[[Mapping[str, Any]], None]]] = {

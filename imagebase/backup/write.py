@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
+from pydantic import TypeAdapter, ValidationError
+
 from imagebase.errors import ArchiveError, ImageFileError, NotFoundError
 from imagebase.formats.base import ExportFile, ImageReference, Streamed
 from imagebase.formats.writer import WrittenFile, append_to_zip, write_zip
@@ -30,12 +32,15 @@ class Manifest:
     """
 
     name: str
-    rows: Mapping[str, int]
-    files: Mapping[str, str]
+    rows: dict[str, int]
+    files: dict[str, str]
 
     @property
     def images(self) -> int:
         return self.rows["images"]
+
+
+_MANIFEST: Final = TypeAdapter(Manifest)
 
 
 def table_path(name: str) -> str:
@@ -81,12 +86,13 @@ def read_manifest(data: bytes, *, file_name: str) -> Manifest:
         raise ArchiveError(
             f"{file_name} was made by a newer ImageBase; update this one to restore it."
         )
-    name, rows, files = said.get("name"), said.get("rows"), said.get("files")
-    is_known = type(version) is int and version >= 1
-    is_whole = is_known and _is_of(rows, int) and _is_of(files, str)
-    if not is_whole or not isinstance(name, str) or "images" not in said["rows"]:
+    try:
+        manifest = _MANIFEST.validate_json(data, strict=True)
+    except ValidationError as error:
+        raise damaged(file_name, f"{MANIFEST} says too little") from error
+    if type(version) is not int or version < 1 or "images" not in manifest.rows:
         raise damaged(file_name, f"{MANIFEST} says too little")
-    return Manifest(name, said["rows"], said["files"])
+    return manifest
 
 
 def _loaded(data: bytes) -> dict[str, Any]:
@@ -95,10 +101,6 @@ def _loaded(data: bytes) -> dict[str, Any]:
     except (ValueError, RecursionError):
         return {}
     return said if isinstance(said, dict) else {}
-
-
-def _is_of(said: object, kind: type) -> bool:
-    return isinstance(said, dict) and all(type(one) is kind for one in said.values())
 
 
 def foreign(file_name: str) -> ArchiveError:

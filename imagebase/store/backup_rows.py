@@ -83,21 +83,21 @@ def value_of_json(column: Column[Any], value: object) -> object:
 
 
 def text_of_json(name: str, value: object) -> str:
-    """Return a text; ValueError where it is none."""
+    """Return a text; ValueError where it is not text."""
     if not isinstance(value, str):
-        raise ValueError(f"{name} is no text")
+        raise ValueError(f"{name} is not text")
     return value
 
 
 def _integer(name: str, value: object) -> int:
     if type(value) is not int or abs(value) > _MAX_INTEGER:
-        raise ValueError(f"{name} is no whole number")
+        raise ValueError(f"{name} is not a whole number")
     return value
 
 
 def _number(name: str, value: object) -> float:
     if type(value) not in (int, float) or not abs(value) <= _MAX_NUMBER:  # type: ignore[arg-type]
-        raise ValueError(f"{name} is no number")
+        raise ValueError(f"{name} is not a number")
     return float(value)  # type: ignore[arg-type]
 
 
@@ -118,7 +118,7 @@ def _bytes(name: str, value: object) -> bytes:
     try:
         return base64.b64decode(text_of_json(name, value), validate=True)
     except binascii.Error as error:
-        raise ValueError(f"{name} cannot be decoded") from error
+        raise ValueError(f"{name} is not valid base64") from error
 
 
 def _json(name: str, value: object) -> object:
@@ -324,9 +324,9 @@ def row_of(copied: CopiedTable, kept: object) -> dict[str, Any]:
     known = {column.name: column for column in copied.columns}
     added = {name for name, column in known.items() if column.nullable}
     if not isinstance(kept, dict) or not copied.fields - added <= kept.keys():
-        raise ValueError("its fields are others than a row here has")
+        raise ValueError("its fields are not those of the table")
     if not kept.keys() <= copied.fields:
-        raise ValueError("its fields are others than a row here has")
+        raise ValueError("its fields are not those of the table")
     said = dict.fromkeys(added) | kept
     row = {
         name: value_of_json(known[name], value)

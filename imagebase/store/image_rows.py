@@ -13,7 +13,7 @@ from imagebase.store.candidates import CandidatesKey
 from imagebase.store.column_types import AnyRow, AnySelect
 from imagebase.store.diff import ANNOTATION
 from imagebase.store.labels import stored_labels
-from imagebase.store.mapping import HAS_LABEL, as_quality
+from imagebase.store.mapping import HAS_LABEL, QUALITY
 from imagebase.store.repository import StorePart
 from imagebase.store.scope import Scope, chunks
 from imagebase.store.tables import (
@@ -215,7 +215,7 @@ def _as_row(
         revision=row.revision,
         tags=tuple(row.tags),
         comment=row.comment,
-        quality=as_quality(row.quality),
+        quality=QUALITY.validate_python(row.quality),
         boxes=boxes or {},
         open_comments=open_comments,
     )

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, delete, insert, select, update
 
 from imagebase.annotation import ImageRecord, Quality, ReviewStatus, Size, utc_now
 from imagebase.errors import NotFoundError, StoreError
-from imagebase.store.mapping import quality_json
+from imagebase.store.mapping import QUALITY
 from imagebase.store.record_reader import GONE, stored_images
 from imagebase.store.repository import StorePart, files_lock, grow_version
 from imagebase.store.scope import Scope, chunks
@@ -192,7 +192,7 @@ def _insert(
             status=ReviewStatus.NEW.value,
             comment="",
             tags=[],
-            quality=quality_json(quality),
+            quality=QUALITY.dump_python(quality, mode="json"),
             revision=0,
             head="",
             added_at=utc_now(),

@@ -1,10 +1,11 @@
 """Rows to values and back: images, annotations, and their JSON in events."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
+from pydantic import TypeAdapter, ValidationError
 from sqlalchemy import ColumnElement, and_, select
 
 from imagebase.annotation import (
@@ -17,8 +18,13 @@ from imagebase.annotation import (
     Source,
 )
 from imagebase.annotation.areas import Shape
-from imagebase.store.column_types import AnyRow, Json, JsonObject
+from imagebase.store.column_types import AnyRow, JsonObject
 from imagebase.store.tables import annotations, images, labels
+
+_Value = TypeVar("_Value")
+
+# As their column holds the measurements; None is NULL.
+QUALITY: Final = TypeAdapter(Quality | None)
 
 RECORD_COLUMNS: Final = (
     images.c.image_key,
@@ -100,7 +106,7 @@ def as_record(
         status=ReviewStatus(row.status),
         comment=row.comment,
         tags=tuple(row.tags),
-        quality=as_quality(row.quality),
+        quality=QUALITY.validate_python(row.quality),
         byte_count=row.byte_count,
         revision=row.revision,
         ignored=ignored,
@@ -208,15 +214,15 @@ def review_json(record: ImageRecord) -> JsonObject:
     }
 
 
-def quality_json(quality: Quality | None) -> Json:
-    """Return the measurements as their column keeps them."""
-    if quality is None:
-        return None
-    return {**asdict(quality), "warnings": list(quality.warnings)}
+def checked_json(adapter: TypeAdapter[_Value], kept: object) -> _Value:
+    """Return the value that JSON from elsewhere holds.
 
-
-def as_quality(kept: Mapping[str, Any] | None) -> Quality | None:
-    """Return the measurements that the column kept."""
-    if kept is None:
-        return None
-    return Quality(**{**kept, "warnings": tuple(kept["warnings"])})
+    Raises:
+        ValueError: it holds none; says in one line where and why.
+    """
+    try:
+        return adapter.validate_python(kept)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "value"
+        raise ValueError(f"{where}: {first['msg']}") from error

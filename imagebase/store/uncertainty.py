@@ -6,6 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
+from pydantic import FiniteFloat, TypeAdapter
 from sqlalchemy import (
     ColumnElement,
     Connection,
@@ -20,7 +21,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from imagebase.annotation import Box, ReviewStatus, utc_now
 from imagebase.store.candidates import CandidatesKey
-from imagebase.store.column_types import AnyRow, AnySelect, JsonObject
+from imagebase.store.column_types import AnyRow, AnySelect
 from imagebase.store.mapping import LABEL_NAME
 from imagebase.store.repository import StorePart
 from imagebase.store.scope import Scope, chunks
@@ -39,7 +40,8 @@ class DoubtKind(StrEnum):
     RARE = "rare"
 
 
-class MissedObject(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class MissedObject:
     """An object that a pass saw and no box of the record covers."""
 
     box: Box
@@ -55,9 +57,13 @@ class Reason:
     part: what it alone would make the score. found: objects that may be missing.
     """
 
-    part: float
+    part: FiniteFloat
     text: str
     found: tuple[MissedObject, ...] = ()
+
+
+# As their column holds them.
+REASONS: Final = TypeAdapter(dict[DoubtKind, Reason])
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +152,9 @@ class Doubts(StorePart):
                         "image_key": row.image_key,
                         "dataset_id": scope.dataset_id,
                         "score": by_id[row.image_id].score,
-                        "reasons": _reasons_json(by_id[row.image_id]),
+                        "reasons": REASONS.dump_python(
+                            by_id[row.image_id].reasons, mode="json"
+                        ),
                         "revision": by_id[row.image_id].revision,
                         "computed_at": moment,
                     }
@@ -353,22 +361,8 @@ def _upsert(dialect: Dialect) -> Insert:
     return upsert
 
 
-def _reasons_json(doubt: Doubt) -> JsonObject:
-    return {
-        kind.value: {
-            "part": reason.part,
-            "text": reason.text,
-            "found": [
-                {**one._asdict(), "box": [float(edge) for edge in one.box]}
-                for one in reason.found
-            ],
-        }
-        for kind, reason in doubt.reasons.items()
-    }
-
-
 def _as_row(row: AnyRow) -> DoubtRow:
-    reasons = {DoubtKind(name): _as_reason(kept) for name, kept in row.reasons.items()}
+    reasons = REASONS.validate_python(row.reasons)
     return DoubtRow(
         image_id=row.image_id,
         file_name=row.file_name,
@@ -377,10 +371,3 @@ def _as_row(row: AnyRow) -> DoubtRow:
         score=row.score,
         reasons=dict(sorted(reasons.items(), key=lambda one: -one[1].part)),
     )
-
-
-def _as_reason(kept: Mapping[str, Any]) -> Reason:
-    found = tuple(
-        MissedObject(**{**one, "box": Box(*one["box"])}) for one in kept["found"]
-    )
-    return Reason(kept["part"], kept["text"], found)

@@ -8,7 +8,13 @@ import pytest
 from imagebase.annotation import Annotation, Box, ImageRecord, Source, utc_now
 from imagebase.editing.records import approve, delete_annotations
 from imagebase.store import CandidatesKey, Scope, Store
-from imagebase.store.uncertainty import Doubt, DoubtKind, MissedObject, Reason
+from imagebase.store.uncertainty import (
+    REASONS,
+    Doubt,
+    DoubtKind,
+    MissedObject,
+    Reason,
+)
 from tests.store.fixtures import add_image, box, scope_of
 
 pytestmark = pytest.mark.dialect
@@ -197,3 +203,23 @@ def test_doubts_stay_in_their_dataset_and_go_with_their_image(
     assert store.next_doubtful(other, four[1].image_id) is None
     store.remove_images(scope, [four[0].image_id])
     assert store.doubt_counts(scope).images == 0
+
+
+def test_reasons_are_kept_as_earlier_versions_wrote_them() -> None:
+    kept = {
+        "missed": {
+            "part": 0.4,
+            "text": "perhaps missed: a person",
+            "found": [
+                {
+                    "box": [1.5, 2.25, 30.0, 40.0],
+                    "label": "per'son\"}",
+                    "confidence": 0.61,
+                    "model_id": "tiny-abc",
+                }
+            ],
+        }
+    }
+    reasons = REASONS.validate_python(kept)
+    assert reasons[DoubtKind.MISSED].found == (PERSON,)
+    assert REASONS.dump_python(reasons, mode="json") == kept
