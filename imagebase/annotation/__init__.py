@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 MAX_LABEL_LENGTH: Final = 200
 
-# What is known of a box beyond its label, such as `{"occluded": True}`.
+# Properties of a box beyond its label, such as `{"occluded": True}`.
 AttributeValue = bool | int | float | str
 Attributes = Mapping[str, AttributeValue]
 
@@ -155,7 +155,7 @@ class Annotation:
     moves or relabels it makes it `human`, and its confidence goes; one who accepts it
     leaves it as it was. Either way it then counts as a person's.
 
-    attributes: what is known of the object beyond its label; never changed in place.
+    attributes: properties of the object beyond its label; never changed in place.
     """
 
     box: Box
@@ -171,7 +171,7 @@ class Annotation:
 
     @property
     def is_untouched(self) -> bool:
-        """Say whether only a model has had a hand in this box."""
+        """Say whether no person has changed or accepted this model's box."""
         return self.source is Source.MODEL and not self.accepted
 
     def touched(
@@ -190,7 +190,7 @@ class Annotation:
         )
 
     def with_acceptance(self, *, who: str) -> "Annotation":
-        """Return the box accepted as it stands; a person's box is returned as it is."""
+        """Return the box accepted; a person's box is returned unchanged."""
         if not self.is_untouched:
             return self
         return replace(self, accepted=True, changed_by=who, changed_at=utc_now())
@@ -198,7 +198,7 @@ class Annotation:
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """What was measured of an image, and the warnings that follow from it.
+    """Measurements of an image, and the warnings that follow from them.
 
     sharpness: variance of the Laplacian of the grey image at a working size.
     brightness, contrast: mean and standard deviation of its grey values, 0 to 255.
@@ -221,7 +221,7 @@ class ImageRecord:
     file_name: as it came, with its sub-path where it had one, `/` between the parts.
     size: of the upright image.
     deleted: model boxes a person deleted; each keeps its like from coming back.
-    comment: what the reviewer said at the last rejection.
+    comment: of the reviewer, at the last rejection.
     revision: 0 where never saved; grows by one with every save.
     ignored: areas that nobody labels, those of all images of its size too.
     marks: what a reviewer drew for this rejection, on its way to the store; read back,

@@ -120,7 +120,7 @@ def _apart(points: FloatArray, start: FloatArray, end: FloatArray) -> FloatArray
 
 
 def outline(shape: Shape, width: float) -> Shape:
-    """Return the line around a shape as a stroke of this width; a stroke as it is."""
+    """Return the line around a shape as a stroke of this width; a stroke unchanged."""
     if shape.kind is ShapeKind.BRUSH:
         return shape
     box, points = shape.bounds, shape.points

@@ -1,4 +1,4 @@
-"""Attributes of a box: their names, what may be kept of them, and how they are said.
+"""Attributes of a box: their names, which values are allowed, and how they are written.
 
 A name may be any text. Some have one meaning in all formats: `occluded`, `truncated`
 and `difficult` are true or false, `pose` is a text, and `group` a number or text that
@@ -46,7 +46,7 @@ class Cleaned(NamedTuple):
 def clean_attributes(found: Mapping[str, object]) -> Cleaned:
     """Return what can be kept of attributes from a file or a form.
 
-    Texts are cleaned; None and what is empty say nothing and are no attributes.
+    Texts are cleaned; None and empty values are no attributes.
     """
     kept: dict[str, AttributeValue] = {}
     problems = []
@@ -71,7 +71,7 @@ def _cleaned(text: str) -> str:
 
 
 def _reason_against(name: str, value: object, kept: Attributes) -> str | None:
-    """Return why an attribute cannot be kept beside those kept so far, or None."""
+    """Return why an attribute cannot be added to those kept so far, or None."""
     if not name:
         return "has no name"
     if len(name) > MAX_NAME_LENGTH:
@@ -92,7 +92,7 @@ def _reason_against(name: str, value: object, kept: Attributes) -> str | None:
 
 
 def check_attributes(kept: object) -> None:
-    """Let attributes pass that can be kept as they are; None stands for none.
+    """Check that attributes can be stored unchanged; None stands for none.
 
     Raises:
         ValueError: they cannot.
@@ -152,8 +152,8 @@ def read_text(name: str, text: str | None) -> object:
 
 def as_texts(attributes: Attributes) -> dict[str, str]:
     """Return stated attributes as texts that are the same in every format."""
-    said = stated(attributes).items()
-    return {name: text_of(value_of(text_of(value))) for name, value in said}
+    items = stated(attributes).items()
+    return {name: text_of(value_of(text_of(value))) for name, value in items}
 
 
 def in_words(attributes: Attributes) -> str:

@@ -41,7 +41,7 @@ _Window = tuple[int, int, int, int]
 
 
 def _whole(box: Box, size: Size) -> _Window:
-    """Return the whole pixels that a box touches, as far as they are on the image."""
+    """Return the whole pixels on the image that a box touches."""
     inside = box.clipped(size)
     return (
         math.floor(inside.x_min),
@@ -156,7 +156,7 @@ class Region:
     """The union of some shapes, asked how much of a box lies in it."""
 
     def __init__(self, mask: Mask) -> None:
-        """Take the mask of the shapes; only what is around them stays in memory."""
+        """Take the mask of the shapes; only the part around them stays in memory."""
         rows, columns = (
             np.flatnonzero(mask.any(axis=1)),
             np.flatnonzero(mask.any(axis=0)),

@@ -58,7 +58,7 @@ class Backup:
 
         Args:
             limits: on the dataset that it would become, and on each image.
-            file_name: for what a person is told.
+            file_name: for error messages.
 
         Raises:
             ArchiveError: not a zip, no backup, or one of a newer version.
@@ -133,11 +133,11 @@ class Backup:
 
     def _lacks(self, copied: CopiedTable) -> bool:
         """Say whether the backup is of a version that did not have this table."""
-        said = (
+        listed = (
             copied.name in self.manifest.rows,
             table_path(copied.name) in self._members,
         )
-        return copied.name in _ADDED_SINCE and not any(said)
+        return copied.name in _ADDED_SINCE and not any(listed)
 
     def _check_table(self, copied: CopiedTable) -> None:
         count, digest = 0, hashlib.sha256()
@@ -203,8 +203,8 @@ def restore(
 ) -> str:
     """Make a checked backup a dataset of its own; return the name it has.
 
-    Until it is whole its name says so. It goes again where that does not come about,
-    unless somebody has worked in it meanwhile.
+    Its name says so while it is incomplete. It is deleted where restoring fails,
+    unless someone has worked in it meanwhile.
 
     Args:
         scope: the dataset that it shall be, which is not there yet or is what an
@@ -212,7 +212,7 @@ def restore(
         progress: called with images done and all images; what it raises ends it.
 
     Raises:
-        StoreError: it could not be written, or somebody has worked in what an attempt
+        StoreError: it could not be written, or someone has worked in what an attempt
             before this has left.
     """
     taken = {one.name for one in store.datasets(scope.owner_id)}
@@ -252,10 +252,10 @@ def _put_images(
 
 
 def _delete(store: Store, scope: Scope) -> None:
-    """Delete what is half restored; only somebody's work grows its version.
+    """Delete a half-restored dataset; only a person's work grows its version.
 
     Raises:
-        StoreError: somebody has worked in it.
+        StoreError: someone has worked in it.
     """
     try:
         if store.version(scope) != _UNTOUCHED:

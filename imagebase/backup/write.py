@@ -61,7 +61,7 @@ def manifest_json(
     not_in_it: Sequence[str],
 ) -> bytes:
     """Return the list of a backup as its file has it, and what it could not hold."""
-    said = {
+    listed = {
         "kind": KIND,
         "version": VERSION,
         "name": name,
@@ -69,19 +69,19 @@ def manifest_json(
         "files": {one.path: one.sha256 for one in files},
         "not_in_it": list(not_in_it),
     }
-    return json.dumps(said, ensure_ascii=False, indent=1).encode()
+    return json.dumps(listed, ensure_ascii=False, indent=1).encode()
 
 
 def read_manifest(data: bytes, *, file_name: str) -> Manifest:
     """Return the list of a backup.
 
     Raises:
-        ArchiveError: it is none, a broken one, or of a version to come.
+        ArchiveError: it is no list, a broken one, or of a newer version.
     """
-    said = _loaded(data)
-    if said.get("kind") != KIND:
+    listed = _loaded(data)
+    if listed.get("kind") != KIND:
         raise foreign(file_name)
-    version = said.get("version")
+    version = listed.get("version")
     if isinstance(version, int) and version > VERSION:
         raise ArchiveError(
             f"{file_name} was made by a newer ImageBase; update this one to restore it."
@@ -97,10 +97,10 @@ def read_manifest(data: bytes, *, file_name: str) -> Manifest:
 
 def _loaded(data: bytes) -> dict[str, Any]:
     try:
-        said = json.loads(data)
+        listed = json.loads(data)
     except (ValueError, RecursionError):
         return {}
-    return said if isinstance(said, dict) else {}
+    return listed if isinstance(listed, dict) else {}
 
 
 def foreign(file_name: str) -> ArchiveError:
@@ -161,8 +161,8 @@ def write_backup(
         draft = _Draft(store, scope, copy, progress)
         files = list(write_zip(draft.files(), path, draft.bytes_of))
         lost = tuple(draft.lost.values())
-        said = manifest_json(copy.name, draft.rows, files, lost)
-    append_to_zip(path, MANIFEST, said)
+        listed = manifest_json(copy.name, draft.rows, files, lost)
+    append_to_zip(path, MANIFEST, listed)
     _log.info(
         "Backup written: %d images, %d left out because their file is lost",
         *(draft.rows["images"], len(lost)),
@@ -173,7 +173,7 @@ def write_backup(
 class _Draft:
     """A dataset on its way into a zip.
 
-    rows: of each table, as they are written. lost: images that cannot be in it, by id.
+    rows: of each table, as written. lost: images that cannot be in it, by id.
     """
 
     def __init__(

@@ -19,11 +19,11 @@ class TableRow(NamedTuple):
 
 
 class TableEdits(NamedTuple):
-    """What was done to a table since it was filled, all of it, by row number.
+    """All edits of a table since it was filled, by row number.
 
     edited: changed cells of the rows it was filled with.
     added: cells of rows put below them.
-    deleted: rows it was filled with that are gone.
+    deleted: rows that were deleted.
     """
 
     edited: Mapping[int, Mapping[str, object]] = {}
@@ -68,7 +68,7 @@ def apply_table_edits(
         for one in record.annotations
         if (new := _row_applied(one, before, changed, record.size, who)) is not None
     ]
-    gone = [
+    deleted = [
         one
         for one in record.annotations
         if one.annotation_id in changed and changed[one.annotation_id] is None
@@ -83,7 +83,7 @@ def apply_table_edits(
             box = checked_box(_row_box(row), record.size)
             label = checked_label(row.label)
             kept.append(Annotation(box, label, annotation_id, changed_by=who))
-    return with_edits(record, kept, gone=gone)
+    return with_edits(record, kept, deleted=deleted)
 
 
 def _rows(base: Sequence[Annotation], edits: TableEdits) -> list[TableRow | None]:

@@ -9,9 +9,9 @@ from imagebase.editing.records import ShownBox, delete_annotations
 
 @dataclass(frozen=True, slots=True)
 class Conflict:
-    """An image that could not be saved because somebody else had saved it before.
+    """An image that could not be saved because someone else had saved it before.
 
-    base: as both found it. ours: what was to be saved. theirs: what is stored.
+    base: as both found it. ours: to be saved. theirs: stored now.
     """
 
     base: ImageRecord
@@ -114,7 +114,7 @@ def _joined(
     """Return one box of two people's; base: as both found it."""
     if base is None:
         return ours
-    said = {
+    changed = {
         name: value
         for name, value in ours.attributes.items()
         if base.attributes.get(name) != value
@@ -127,13 +127,13 @@ def _joined(
     is_moved = (ours.box, ours.label) != (base.box, base.label)
     is_theirs = (theirs.box, theirs.label) != (base.box, base.label)
     placed = theirs if is_theirs and not is_moved else ours
-    return replace(placed, attributes={**kept, **said})
+    return replace(placed, attributes={**kept, **changed})
 
 
 def as_shown(record: ImageRecord, shown: Iterable[ShownBox]) -> ImageRecord:
     """Return the record as it was when it had these boxes; the record, where it has.
 
-    What only the record knows of them, such as who made them, is as it is now.
+    Fields that only the record has, such as who made them, stay.
     """
     known = _by_id(record)
     then = tuple(_as_then(known.get(one.annotation_id), one) for one in shown)
@@ -198,6 +198,6 @@ def _by_id(record: ImageRecord) -> Mapping[str, Annotation]:
 
 
 def _review(record: ImageRecord) -> tuple[ReviewStatus | None, str, tuple[str, ...]]:
-    """Return what was said of the image as a whole: boxes alone make it edited."""
+    """Return the review of the image as a whole: boxes alone make it edited."""
     is_decided = record.status in (ReviewStatus.APPROVED, ReviewStatus.REJECTED)
     return record.status if is_decided else None, record.comment, record.tags

@@ -64,14 +64,14 @@ def merge_drawing(
     before = {box.annotation_id: box for box in shown}
     after = {box.annotation_id: box for box in drawn}
     kept: list[Annotation] = []
-    gone: list[Annotation] = []
+    deleted: list[Annotation] = []
     for one in record.annotations:
         now = after.get(one.annotation_id)
         if now is not None:
             last = before.get(one.annotation_id) or _as_shown(one)
             kept.append(_redrawn(one, last, now, record.size, who))
         elif one.annotation_id in before:
-            gone.append(one)
+            deleted.append(one)
         else:
             kept.append(one)
     present = {one.annotation_id for one in record.annotations}
@@ -81,7 +81,7 @@ def merge_drawing(
     }
     for box in drawn:
         if box.annotation_id in present or before.get(box.annotation_id) == box:
-            continue  # one that somebody else deleted stays deleted
+            continue  # one that someone else deleted stays deleted
         base = (removed or {}).get(box.annotation_id)
         back = _added(box, base, record.size, who)
         if back is None:
@@ -91,7 +91,7 @@ def merge_drawing(
             back = replace(back, attributes=source.attributes)
         known[back.annotation_id] = back
         kept.append(back)
-    return with_edits(record, kept, gone=gone)
+    return with_edits(record, kept, deleted=deleted)
 
 
 def is_faithful(record: ImageRecord, drawn: Iterable[ShownBox]) -> bool:
@@ -168,14 +168,14 @@ def with_edits(
     record: ImageRecord,
     annotations: Sequence[Annotation],
     *,
-    gone: Iterable[Annotation] = (),
+    deleted: Iterable[Annotation] = (),
 ) -> ImageRecord:
     """Return the record with these boxes, marked as edited where they differ."""
     if _same_objects(record.annotations, annotations):
         return record
     present = {one.annotation_id for one in annotations}
     marks = [one for one in record.deleted if one.annotation_id not in present]
-    marks += [one for one in gone if _is_from_model(one)]
+    marks += [one for one in deleted if _is_from_model(one)]
     return replace(
         record,
         annotations=tuple(annotations),
@@ -195,8 +195,8 @@ def _is_from_model(one: Annotation) -> bool:
 def delete_annotations(record: ImageRecord, ids: Collection[str]) -> ImageRecord:
     """Return the record without these boxes; a model's leave a mark."""
     kept = [one for one in record.annotations if one.annotation_id not in ids]
-    gone = [one for one in record.annotations if one.annotation_id in ids]
-    return with_edits(record, kept, gone=gone)
+    deleted = [one for one in record.annotations if one.annotation_id in ids]
+    return with_edits(record, kept, deleted=deleted)
 
 
 def relabel(
@@ -295,10 +295,10 @@ def checked_box(box: Box, size: Size) -> Box:
 def accept_all(
     record: ImageRecord, *, who: str, min_confidence: float = 0.0
 ) -> ImageRecord:
-    """Return the record with its untouched model boxes accepted as they are.
+    """Return the record with its untouched model boxes accepted.
 
     Args:
-        min_confidence: boxes below it stay as they are.
+        min_confidence: boxes below it stay unchanged.
     """
     return with_edits(
         record,
@@ -347,7 +347,7 @@ def approve(record: ImageRecord, *, who: str) -> ImageRecord:
 def reject(
     record: ImageRecord, *, comment: str, marks: Sequence[Shape] = ()
 ) -> ImageRecord:
-    """Return the record sent back with what is wrong with it.
+    """Return the record rejected, with a comment.
 
     marks: drawn on the image, in its pixels.
 
@@ -372,7 +372,7 @@ def reject(
 def tagged(record: ImageRecord, tags: Iterable[str]) -> ImageRecord:
     """Return the record with these tags for the image as a whole, each once.
 
-    What was decided about its boxes stands: they are as they were.
+    The decisions about its boxes stand.
 
     Raises:
         EditError: a tag is blank, or there are too many.

@@ -17,11 +17,11 @@ from imagebase.editing.records import (
 from imagebase.store import ImageFilter, Scope, Store
 from imagebase.store.scope import chunks
 
-# Revisions that a reviewer had before them, by image id: an image that somebody saved
-# since is left as it is and counted as a conflict. None takes images as they are.
+# Revisions that a reviewer had before them, by image id: an image that was saved
+# since is skipped and counted as a conflict. None skips none.
 Seen = Mapping[str, int] | None
 
-# Is told how many of how many images are done, every 200 images.
+# Called with the number of images done, and of all, every 200 images.
 OnProgress = Callable[[int, int], None]
 
 # Boxes that are shown on images and not saved yet, by image id.
@@ -34,8 +34,8 @@ _BATCH: Final = 200
 class BulkReport:
     """How many images changed, and how many did not for one of these reasons.
 
-    boxes: how many of theirs changed, or are gone.
-    conflicts: somebody else changed them meanwhile. missing: somebody removed them.
+    boxes: how many of theirs changed, or were deleted.
+    conflicts: someone else changed them meanwhile. missing: someone deleted them.
     """
 
     changed: int
@@ -53,7 +53,7 @@ def approve_images(
     seen: Seen = None,
     on_progress: OnProgress | None = None,
 ) -> BulkReport:
-    """Approve images as they are shown; one without boxes is then confirmed empty.
+    """Approve images; one without boxes is then confirmed empty.
 
     Args:
         store: where they are.
@@ -62,7 +62,7 @@ def approve_images(
         suggested: returns the boxes that are shown on images and not saved yet, by
             image id; they are saved and approved.
         seen: revisions that the reviewer had before them.
-        on_progress: is told how far it is, every 200 images.
+        on_progress: called with the progress, every 200 images.
     """
     return _change(
         store,
@@ -85,7 +85,7 @@ def reject_images(
     seen: Seen = None,
     on_progress: OnProgress | None = None,
 ) -> BulkReport:
-    """Send images back with a comment, and what was drawn on them, by image id."""
+    """Reject images with a comment, and marks drawn on them, by image id."""
     drawn = marks or {}
     return _change(
         store,
@@ -145,7 +145,7 @@ def accept_boxes(
     *,
     seen: Seen = None,
 ) -> BulkReport:
-    """Accept a model's boxes as they are, as pairs of image id and annotation id."""
+    """Accept a model's boxes, given as pairs of image id and annotation id."""
     ids = {annotation_id for _, annotation_id in boxes}
     return _change(
         store,
@@ -171,7 +171,7 @@ def accept_above(
         scope: the dataset, and who accepts.
         labels: only of these; None is every label.
         min_confidence: of the boxes; included.
-        on_progress: is told how far it is, every 200 images.
+        on_progress: called with the progress, every 200 images.
     """
 
     def is_sure(one: Annotation) -> bool:
@@ -283,7 +283,7 @@ def remove_images(
         store: where they are.
         scope: the dataset, and who removes.
         seen: the images, with the revisions that the person had before them. One that
-            somebody saved since stays, and counts as a conflict.
+            someone saved since stays, and counts as a conflict.
         on_progress: is called with the images done and their number.
     """
     removed = boxes = conflicts = done = 0

@@ -1,7 +1,7 @@
-"""What people made of a model's boxes, and what that saved them.
+"""How people corrected a model's boxes, and the work that saved them.
 
 A box counts once, by what became of it in the end: one that was moved three times is
-one moved box, and what was taken back never happened.
+one moved box, and undone changes do not count.
 """
 
 from collections import Counter, defaultdict
@@ -17,11 +17,11 @@ from imagebase.annotation import Annotation, Box, Source
 from imagebase.store import Scope, Store
 from imagebase.store.statistics import BoxHistory
 
-# A box by hand is a drag and a label; everything else is one press or drag.
+# A box by hand is a drag and a label; everything else is one click or drag.
 DRAWING: Final = 2
 # A longer gap between two images is a break, not work.
 BREAK_SECONDS: Final = 300.0
-# With fewer the median would be chance.
+# With fewer the median says little.
 MIN_PACES: Final = 5
 
 
@@ -115,7 +115,7 @@ def _iou(a: Box, b: Box) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """Presses and drags: what all final boxes cost by hand, and what was done."""
+    """Clicks and drags: those that drawing all final boxes costs, and those done."""
 
     by_hand: int
     done: int

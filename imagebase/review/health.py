@@ -25,7 +25,7 @@ WHOLE_SHARE: Final = 0.9
 
 GRID: Final = (16, 24)
 MANY_BOXES: Final = 20
-# Powers of two of width over height; what is beyond counts with the last bin.
+# Powers of two of width over height; values beyond count with the last bin.
 ASPECT_EDGES: Final = 2.0 ** np.arange(-3.0, 3.01, 0.5)
 # Side of the box as a share of the image's, each bin half as wide again.
 SIDE_EDGES: Final = np.array(
@@ -70,7 +70,7 @@ class Histogram:
 
 
 def histogram(values: FloatArray, edges: NDArray[np.float64]) -> Histogram:
-    """Count values in bins; what is beyond the edges counts with the nearest bin."""
+    """Count values in bins; values beyond the edges count with the nearest bin."""
     last = len(edges) - 2
     bin_of = np.clip(np.searchsorted(edges, values, side="right") - 1, 0, last)
     return Histogram(edges, np.bincount(bin_of, minlength=last + 1), bin_of)

@@ -1,7 +1,7 @@
 """Boxes that look like one which a person deleted or relabelled, across the dataset.
 
-What boxes look like is kept in the store as it is found out, fifty images at a time, so
-that a search that is broken off goes on where it stopped, and the next one is quick.
+Descriptors are saved in the store fifty images at a time, so
+that an interrupted search resumes where it stopped, and the next one is quick.
 """
 
 from collections import Counter
@@ -40,7 +40,7 @@ from imagebase.store.annotation_rows import BoxKey
 from imagebase.store.scope import chunks
 from imagebase.store.similarity import BoxPattern, KeptLook
 
-# Boxes that one search looks at, those nearest to the place first.
+# Boxes that one search compares, those nearest to the place first.
 MOST_LOOKED_AT: Final = 2_000
 # Boxes of one change that are taken as patterns.
 MOST_EXAMPLES: Final = 4
@@ -112,7 +112,7 @@ class SimilarBox(NamedTuple):
 class Search:
     """found: the most alike first. unread: boxes on images that cannot be read.
 
-    is_complete: False where there are more boxes than one search looks at.
+    is_complete: False where there are more boxes than one search compares.
     """
 
     found: tuple[SimilarBox, ...]
@@ -161,7 +161,7 @@ def correction_of(
 
 
 def is_still_made(asked: Correction, record: ImageRecord) -> bool:
-    """Say whether what was done to the boxes of this image has not been taken back."""
+    """Say whether the correction of this image's boxes has not been undone."""
     labels = {one.annotation_id: one.label for one in record.annotations}
     return not any(
         labels.get(one.key.annotation_id) == asked.label
@@ -171,7 +171,7 @@ def is_still_made(asked: Correction, record: ImageRecord) -> bool:
 
 
 def estimate(store: Store, scope: Scope, asked: Correction) -> Estimate:
-    """Return how many images have such boxes, without a look at any of them."""
+    """Return how many images have such boxes, without decoding any."""
     here, close, anywhere = store.count_images_like(
         scope,
         [
@@ -197,14 +197,14 @@ def search(
     max_pixels: int,
     on_progress: Progress | None = None,
 ) -> Search:
-    """Look at the boxes of the same label and size on other images.
+    """Compare with the boxes of the same label and size on other images.
 
     Args:
         store, scope: the dataset.
-        asked: what was done, to which boxes.
+        asked: the correction.
         anywhere: also those at another place on their images.
         max_pixels: of an image that may be decoded.
-        on_progress: is told how many boxes of how many are looked at.
+        on_progress: called with the number of boxes compared, and of all.
 
     Raises:
         ImageReadError, LimitError, NotFoundError, StoreError: an example's own image

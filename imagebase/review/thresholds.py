@@ -1,6 +1,6 @@
 """Thresholds learned from corrections: how sure a model must be of each label.
 
-Too low, and people delete what is false; too high, and they draw what was missed. The
+Too low, and people delete false boxes; too high, and they draw missed objects. The
 best threshold of a label is the one at which its decided boxes would have cost least.
 """
 
@@ -38,7 +38,7 @@ _Weights = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Evidence:
-    """What is known of a label: confidences of boxes that were right, and wrong.
+    """The evidence on a label: confidences of boxes that were right, and wrong.
 
     right, wrong: boxes people decided on. missed: boxes they drew where the model had
     one below its threshold. unseen: boxes below it that nobody missed, on images that
@@ -52,7 +52,7 @@ class Evidence:
 
     @property
     def decisions(self) -> int:
-        """How often a person said yes or no."""
+        """The number of boxes that people decided on."""
         return len(self.right) + len(self.wrong) + len(self.missed)
 
 
@@ -82,7 +82,7 @@ class Learned:
 
 @dataclass(frozen=True, slots=True)
 class TooFew:
-    """A label that needs more decisions before anything can be said."""
+    """A label that needs more decisions before a threshold can be learned."""
 
     label: str
     decisions: int
@@ -93,7 +93,7 @@ class TooFew:
 
 
 def learn(label: str, evidence: Evidence) -> Learned | TooFew:
-    """Return the threshold that follows from what is known of a label."""
+    """Return the threshold that follows from the evidence on a label."""
     if evidence.decisions < ENOUGH_DECISIONS:
         return TooFew(label, evidence.decisions)
     right = _binned([*evidence.right, *evidence.missed])
@@ -176,7 +176,7 @@ def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
 def decided_evidence(
     decisions: Iterable[Decision], *, model_id: str
 ) -> dict[str, Evidence]:
-    """Return what people said of one model's boxes, by label.
+    """Return people's decisions on one model's boxes, by label.
 
     A box that was kept or moved was right, a deleted one wrong. One that was relabelled
     was half right: it is left out.
@@ -204,9 +204,9 @@ def with_missed(
     rule: SelectionRule,
     model_labels: Sequence[str],
 ) -> dict[str, Evidence]:
-    """Return what is known with what the model said too quietly to be shown.
+    """Return the evidence with the model's boxes below the threshold added.
 
-    On an image that is approved, a person has drawn what was missing. A detection below
+    On an approved image, a person has drawn the missed objects. A detection below
     the threshold that a drawn box of its label covers (IoU ≥ 0.5) was missed; one that
     no box of its label covers was rightly left out; any other tells nothing.
 
@@ -214,7 +214,7 @@ def with_missed(
         known: by label.
         approved: the boxes of each approved image, of those without boxes too.
         quiet: what a threshold far below the rule's leaves of the pool.
-        rule: what was shown.
+        rule: that selected the boxes shown.
         model_labels: in order of the model's classes.
     """
     missed: dict[str, list[float]] = defaultdict(list)
@@ -285,7 +285,7 @@ def _is_drawn(box: Annotation) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class ImageChange:
-    """What other thresholds would do to an image: boxes that go, and that come."""
+    """An image under other thresholds: how many boxes it would lose and gain."""
 
     before: ImageRecord
     after: ImageRecord

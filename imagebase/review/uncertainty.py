@@ -1,4 +1,4 @@
-"""How much an image needs a look, and why: what a review should begin with.
+"""Score how much an image needs review, and why.
 
 Each finding is taken as a sign that something on the image is wrong, with the share of
 such findings that proved right on photographs with known objects as its weight. The
@@ -34,7 +34,7 @@ _NAMED: Final = 3
 
 # The share of findings that were errors on 128 photographs of COCO, by three models at
 # a confidence of 0.25, rounded. Half of the boxes at the threshold were wrong, and four
-# in five of those that the mirrored picture does not show again. A rare label was wrong
+# in five of those that the mirrored image does not show again. A rare label was wrong
 # hardly more often than another; it counts for what it is worth to a training set.
 WEIGHTS: Final[Mapping[DoubtKind, float]] = {
     DoubtKind.MISSED: 0.4,
@@ -53,7 +53,7 @@ class Boxes:
 
     image: (N,) position of the image, rising. xyxy: (N, 4) float pixels. label: (N,)
     position of the label's name. confidence: (N,); NaN where there is none.
-    is_untouched: (N,) whether only a model has had a hand in it.
+    is_untouched: (N,) whether no person changed or accepted it.
     """
 
     image: NDArray[np.intp]
@@ -91,7 +91,7 @@ class Boxes:
 class Looked:
     """An image as the doubt sees it.
 
-    is_open: not approved, and somebody or a model has decided which boxes it has.
+    is_open: not approved, and a person or a model has decided which boxes it has.
     """
 
     image_id: str
@@ -191,11 +191,13 @@ def _reasons(
         place = int(findings.image[i])
         if is_open[place]:
             of_image[place].append(int(i))
-    told = []
+    of_images = []
     for place, rows in of_image.items():
         text, found = findings.tell(rows)
-        told.append((place, Reason(float(-np.expm1(remains[rows].sum())), text, found)))
-    return told
+        of_images.append(
+            (place, Reason(float(-np.expm1(remains[rows].sum())), text, found))
+        )
+    return of_images
 
 
 def _missed(evidence: Evidence) -> Boxes:
@@ -232,14 +234,14 @@ def _telling_missed(evidence: Evidence, missed: Boxes) -> _Findings:
 
 
 def _one_way(evidence: Evidence) -> _Findings:
-    """Find untouched boxes that the mirrored picture does not show again."""
+    """Find untouched boxes that the mirrored image does not show again."""
     boxes = evidence.boxes
     ours = boxes.only(boxes.is_untouched & evidence.has_both[boxes.image])
     lonely = ours.only(~_is_shown(ours, evidence.mirrored))
 
     def tell(rows: Sequence[int]) -> tuple[str, tuple[MissedObject, ...]]:
         words = [_name(evidence, lonely, row) for row in rows]
-        return f"not seen again in the mirrored picture: {_listed(words)}", ()
+        return f"not seen again in the mirrored image: {_listed(words)}", ()
 
     chance = np.full(len(lonely), WEIGHTS[DoubtKind.ONE_WAY])
     return _Findings(DoubtKind.ONE_WAY, lonely.image, chance, tell)
@@ -265,7 +267,7 @@ def _overlaps(evidence: Evidence) -> _Findings:
         ]
         return _listed(words, "; "), ()
 
-    # Nearly always one of the two is wrong; those that overlap most are told first.
+    # Nearly always one of the two is wrong; those that overlap most come first.
     chance = WEIGHTS[DoubtKind.OVERLAP] * (0.9 + 0.1 * iou)
     return _Findings(DoubtKind.OVERLAP, boxes.image[a], chance, tell)
 
@@ -274,7 +276,7 @@ def _near(evidence: Evidence, missed: Boxes) -> _Findings:
     """Find boxes just above the threshold, and what lies just below without a box."""
     boxes = evidence.boxes
     above = boxes.confidence - evidence.thresholds[boxes.label]
-    # What was kept under a lower threshold than today's is at the edge all the more.
+    # Boxes saved under a lower threshold than today's count all the more.
     kept = boxes.only(boxes.is_untouched & (above < NEAR))
     over = np.clip(kept.confidence - evidence.thresholds[kept.label], 0, None)
     plain = evidence.plain
@@ -408,9 +410,9 @@ def _name(evidence: Evidence, boxes: Boxes, row: int) -> str:
 
 def _listed(words: Sequence[str], between: str = ", ") -> str:
     """Return the first few of a list, and how many more there are."""
-    told = between.join(words[:_NAMED])
+    named = between.join(words[:_NAMED])
     rest = len(words) - _NAMED
-    return f"{told} and {rest} more" if rest > 0 else told
+    return f"{named} and {rest} more" if rest > 0 else named
 
 
 def _article(label: str) -> str:

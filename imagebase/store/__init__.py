@@ -1,4 +1,4 @@
-"""Datasets that survive: rows in a database, image files beside it."""
+"""Datasets on disk: rows in a database, image files in a folder or bucket."""
 
 from imagebase.store.annotation_rows import (
     ORDERS,

@@ -87,7 +87,7 @@ class BoxKey(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class AnnotationRow:
-    """One annotation with what is shown of its image."""
+    """One annotation with the fields of its image that lists show."""
 
     image_id: str
     file_name: str
@@ -285,7 +285,7 @@ def _order(name: str, *, is_walked: bool) -> tuple[_Order, ...]:
 
     Args:
         is_walked: an index in this order may be walked until enough boxes are found.
-            Where few pass that goes on for long, with a look at every row; then it is
+            Where few pass, that reads nearly every row; then it is
             quicker to find them in another index and to sort them.
     """
     column, is_descending = _SORTS[name]
@@ -371,7 +371,7 @@ def _named(scope: Scope, text: str) -> AnySelect:
 
 
 def _contains(scope: Scope, text: str) -> ColumnElement[bool]:
-    """Find a text in the names of images and labels, which are few beside the boxes."""
+    """Find a text in the names of images and labels, which are far fewer than boxes."""
     named = select(labels_table.c.position).where(
         labels_table.c.dataset_id == scope.dataset_id,
         labels_table.c.name.icontains(text, autoescape=True),

@@ -138,7 +138,7 @@ _CONVERTERS: Final[Mapping[type[Any], Callable[[str, object], object]]] = {
 }
 
 _READ_AT_ONCE: Final = 1000
-# What is this store's alone: keys, and ids that nothing else goes by.
+# This store's own: keys, and ids that nothing else refers to.
 _OWN: Final = frozenset(
     {
         *("dataset_id", "image_key", "change_key", "event_id", "comment_id", "run_id"),
@@ -217,7 +217,7 @@ COPIED_BY_NAME: Final = {one.name: one for one in COPIED}
 
 
 class DatasetCopy:
-    """The rows of a dataset as they are at one moment."""
+    """A snapshot of a dataset's rows."""
 
     def __init__(self, connection: Connection, scope: Scope) -> None:
         self._connection = connection
@@ -281,7 +281,7 @@ class Copies(StorePart):
         for image_id, data in contents.items():
             self._keep_file(scope, image_id, data)
         with self._writing(scope, files_lock(scope.owner_id)) as connection:
-            # Somebody may have deleted the last other image with this content.
+            # Someone may have deleted the last other image with this content.
             for image_id, data in contents.items():
                 self._keep_file(scope, image_id, data)
             _insert(connection, images, scope, rows)
@@ -327,12 +327,12 @@ def row_of(copied: CopiedTable, kept: object) -> dict[str, Any]:
         raise ValueError("its fields are not those of the table")
     if not kept.keys() <= copied.fields:
         raise ValueError("its fields are not those of the table")
-    said = dict.fromkeys(added) | kept
+    values = dict.fromkeys(added) | kept
     row = {
         name: value_of_json(known[name], value)
         if name in known
         else text_of_json(name, value)
-        for name, value in said.items()
+        for name, value in values.items()
         if name != "image_id" or value is not None or copied.needs_image
     }
     if copied.goes_by_image and not copied.needs_image:
@@ -341,7 +341,7 @@ def row_of(copied: CopiedTable, kept: object) -> dict[str, Any]:
 
 
 def _with_present_status(row: dict[str, Any]) -> dict[str, Any]:
-    """Return an image's or event's row with the status named as it is today."""
+    """Return an image's or event's row with the present name of its status."""
     if isinstance(row.get("status"), str) and "image_id" in row:
         return {**row, "status": ReviewStatus(row["status"]).value}
     if row.get("kind") == REVIEW:

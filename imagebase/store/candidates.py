@@ -28,7 +28,7 @@ from imagebase.store.tables import candidates, images, runs
 
 @dataclass(frozen=True, slots=True)
 class CandidatesKey:
-    """What a net's answer depends on, beside the image.
+    """Everything but the image that a model's candidates depend on.
 
     input_size: pixels of a side of the net. precision: `f32` or `bf16`.
     passes: `single`, `mirrored` or `accurate`, whatever the detector calls them.
@@ -42,7 +42,7 @@ class CandidatesKey:
 
 @dataclass(frozen=True, slots=True)
 class RunInfo:
-    """A model run; result and finished_at are None while it goes on."""
+    """A model run; result and finished_at are None while it is running."""
 
     run_id: str
     model_id: str
@@ -54,7 +54,7 @@ class RunInfo:
 
 
 class CandidateStore(StorePart):
-    """What the nets said, once."""
+    """Candidates of models, stored once per image and configuration."""
 
     def start_run(self, scope: Scope, *, model_id: str, parameters: JsonObject) -> str:
         """Note that a model begins to run over the dataset; return the run's id."""
@@ -110,7 +110,7 @@ class CandidateStore(StorePart):
     def put_candidates(
         self, scope: Scope, image_id: str, key: CandidatesKey, blob: bytes
     ) -> None:
-        """Keep what a net said of one image; it replaces what was there.
+        """Save a model's candidates of one image in place of earlier ones.
 
         Raises:
             NotFoundError: the dataset has no such image.
@@ -121,7 +121,7 @@ class CandidateStore(StorePart):
     def put_many(
         self, scope: Scope, key: CandidatesKey, blobs: Mapping[str, bytes]
     ) -> set[str]:
-        """Keep what a net said of many images, in one transaction.
+        """Save a model's candidates of many images, in one transaction.
 
         Returns:
             The ids of the images that were there; the others' are not kept.

@@ -1,8 +1,8 @@
-"""Comments on images, open until somebody resolves them.
+"""Comments on images, open until someone resolves them.
 
 A rejection opens a comment and an approval resolves the open ones, in the transaction
 that saves the image. Both are written down with the id of the change: undo then finds
-exactly what that change did, and a comment that somebody made, resolved or opened again
+exactly what that change did, and a comment that someone made, resolved or reopened
 by hand is never touched by it. `ImageRecord.comment` stays the last rejection's words.
 """
 
@@ -34,7 +34,7 @@ Reviewed = tuple[StoredImage, Collection[Difference]]
 
 @dataclass(frozen=True, slots=True)
 class Comment:
-    """What somebody said of an image; resolved_* are None while it is open.
+    """A comment on an image; resolved_* are None while it is open.
 
     marks: what they drew on it, in its pixels.
     """
@@ -77,7 +77,7 @@ class Comments(StorePart):
             return _as_comment(connection.execute(_one(scope, comment_id)).one())
 
     def resolve_comment(self, scope: Scope, comment_id: str) -> Comment:
-        """Note that what a comment asks for is done; a resolved one stays as it is.
+        """Resolve a comment; one that is resolved stays unchanged.
 
         Raises:
             NotFoundError: the dataset has no such comment.
@@ -89,7 +89,7 @@ class Comments(StorePart):
             return _known(connection, scope, comment_id)
 
     def reopen_comment(self, scope: Scope, comment_id: str) -> Comment:
-        """Note that a comment is not done after all; an open one stays as it is.
+        """Reopen a comment; an open one stays unchanged.
 
         Raises:
             NotFoundError: the dataset has no such comment.
@@ -100,7 +100,7 @@ class Comments(StorePart):
             return _known(connection, scope, comment_id)
 
     def comments(self, scope: Scope, image_id: str) -> list[Comment]:
-        """Return all that was said of an image, the oldest first."""
+        """Return all comments on an image, the oldest first."""
         query = _comments_of(scope).where(images.c.image_id == image_id)
         order = (comments.c.created_at, comments.c.comment_id)
         with self._reading(scope) as connection:
@@ -158,7 +158,7 @@ def follow_reviews(
 def take_back_reviews(
     connection: Connection, change_id: str, reviewed: Iterable[Reviewed]
 ) -> None:
-    """Take back what a change that is undone meant for comments.
+    """Undo what an undone change did to comments.
 
     Args:
         reviewed: what the undo itself changes: from what the change left behind.
@@ -199,7 +199,7 @@ def _say_once(
 ) -> None:
     """Open a comment, unless the very same words are open on the image already.
 
-    What was drawn with them is never the same.
+    Drawn marks are never the same.
     """
     said, marks = review["comment"].strip(), review.get("marks")
     same = select(comments.c.comment_id).where(
@@ -283,10 +283,12 @@ def _one(scope: Scope, comment_id: str) -> AnySelect:
 def _known(connection: Connection, scope: Scope, comment_id: str) -> Comment:
     row = connection.execute(_one(scope, comment_id)).one_or_none()
     if row is None:
-        raise NotFoundError("This comment is not there any more; look at the image.")
+        raise NotFoundError("This comment is not there any more; open the image.")
     return _as_comment(row)
 
 
 def _as_comment(row: AnyRow) -> Comment:
-    said = Comment(*row[:7])
-    return replace(said, marks=tuple(map(shape_of_json, row[7]))) if row[7] else said
+    comment = Comment(*row[:7])
+    return (
+        replace(comment, marks=tuple(map(shape_of_json, row[7]))) if row[7] else comment
+    )

@@ -68,9 +68,9 @@ def _cleaned_annotation(one: Annotation) -> Annotation:
 
 
 def with_names(record: ImageRecord, now: Mapping[str, str]) -> ImageRecord:
-    """Return the record with its labels as they are called now.
+    """Return the record with the present names of its labels.
 
-    Whoever has it on screen since before a label was renamed brings no old name back.
+    A page opened before a label was renamed brings no old name back.
     """
     if not now:
         return record

@@ -48,7 +48,7 @@ class SaveConflict(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class SaveReport:
-    """saved: as they are stored now. missing: image ids that are not there any more."""
+    """saved: with their new revisions. missing: ids of images that were deleted."""
 
     saved: tuple[ImageRecord, ...] = ()
     conflicts: tuple[SaveConflict, ...] = ()
@@ -82,11 +82,11 @@ class Editing(StorePart):
             change_id: joins saves that are undone together; None is one by itself.
 
         Returns:
-            The record as it is stored now; unchanged where nothing differs.
+            The stored record; unchanged where nothing differs.
 
         Raises:
             NotFoundError: the dataset has no such image.
-            RevisionConflictError: somebody saved a newer revision; nothing was written.
+            RevisionConflictError: someone saved a newer revision; nothing was written.
             StoreError: it could not be written; nothing was.
         """
         report = self._save_batch(scope, [record], change_id or new_id())
@@ -199,7 +199,7 @@ def write_revisions(
 def _write_annotations(
     connection: Connection, scope: Scope, step: Iterable[Revision]
 ) -> None:
-    gone, come = [], []
+    removed, added = [], []
     class_ids = class_ids_of(connection, scope.dataset_id)
     for revision in step:
         key = revision.stored.image_key
@@ -207,21 +207,21 @@ def _write_annotations(
             if one.kind != ANNOTATION:
                 continue
             if one.before is not None:
-                gone.append({"key": key, "id": one.annotation_id})
+                removed.append({"key": key, "id": one.annotation_id})
             if one.after is not None:
                 placed = placed_from_json(one.after)
                 row = annotation_row(key, scope.dataset_id, placed, class_ids)
-                come.append(row)
-    if gone:
+                added.append(row)
+    if removed:
         mine = annotations.c.image_key == bindparam("key")
         connection.execute(
             delete(annotations).where(
                 mine, annotations.c.annotation_id == bindparam("id")
             ),
-            gone,
+            removed,
         )
-    if come:
-        connection.execute(insert(annotations), come)
+    if added:
+        connection.execute(insert(annotations), added)
 
 
 def _write_images(connection: Connection, step: Iterable[Revision]) -> None:

@@ -97,8 +97,8 @@ class IgnoreAreas(StorePart):
                     f"A dataset has at most {MAX_AREAS:,} ignore areas; delete some."
                 )
             wanted = set(instead_of)
-            gone = [(one, None) for one in stored if one.area_id in wanted]
-            steps = [*gone, *((None, one) for one in added)]
+            removed = [(one, None) for one in stored if one.area_id in wanted]
+            steps = [*removed, *((None, one) for one in added)]
             _change(connection, scope, steps, change_id)
         return added
 
@@ -107,9 +107,9 @@ class IgnoreAreas(StorePart):
         wanted = set(area_ids)
         with self._writing(scope) as connection:
             stored = stored_areas(connection, scope)
-            gone = [one for one in stored if one.area_id in wanted]
-            _change(connection, scope, [(one, None) for one in gone])
-        return len(gone)
+            removed = [one for one in stored if one.area_id in wanted]
+            _change(connection, scope, [(one, None) for one in removed])
+        return len(removed)
 
     def ignore_areas(
         self, scope: Scope, image_id: str | None = None
@@ -142,14 +142,14 @@ class IgnoreAreas(StorePart):
             return connection.scalar(query) or 0
 
     def ignore_areas_mark(self, scope: Scope) -> str:
-        """Return a text that is another one once areas come or go."""
+        """Return a text that changes with the areas."""
         ids = sorted(one.area_id for one in self.ignore_areas(scope))
         return hashlib.sha256(",".join(ids).encode()).hexdigest()[:16] if ids else ""
 
     def ignored_shapes(
         self, scope: Scope, image_ids: Iterable[str]
     ) -> dict[str, ImageShapes]:
-        """Return what is ignored on each of these images that has anything ignored."""
+        """Return the ignore areas of those of these images that have any."""
         with self._reading(scope) as connection:
             if not stored_areas(connection, scope):
                 return {}
@@ -228,17 +228,17 @@ def step_areas(
     connection: Connection,
     scope: Scope,
     change_key: int,
-    told: Iterable[AnyRow],
+    area_events: Iterable[AnyRow],
     *,
     is_undo: bool,
 ) -> list[Step]:
-    """Take back what a change did to areas, or do it again; return what changed.
+    """Undo or redo a change's area events; return the changed areas.
 
-    An area that is gone already, or whose image is, is left so.
+    Deleted areas, and areas of deleted images, are skipped.
     """
     stored = {one.area_id: one for one in stored_areas(connection, scope)}
     steps: list[Step] = []
-    for row in told:
+    for row in area_events:
         wanted = row.before if is_undo else row.after
         now = stored.get(row.annotation_id)
         if wanted is None and now is not None:
@@ -273,17 +273,17 @@ def _has_image(connection: Connection, scope: Scope, image_id: str) -> bool:
 def _write(
     connection: Connection, scope: Scope, change_key: int, steps: Sequence[Step]
 ) -> None:
-    gone = [before.area_id for before, _ in steps if before is not None]
-    for chunk in chunks(gone):
+    removed = [before.area_id for before, _ in steps if before is not None]
+    for chunk in chunks(removed):
         connection.execute(
             delete(ignore_areas).where(
                 ignore_areas.c.dataset_id == scope.dataset_id,
                 ignore_areas.c.area_id.in_(chunk),
             )
         )
-    come = [after for _, after in steps if after is not None]
-    if come:
-        rows = [_row(connection, scope, one) for one in come]
+    added = [after for _, after in steps if after is not None]
+    if added:
+        rows = [_row(connection, scope, one) for one in added]
         connection.execute(insert(ignore_areas), rows)
     connection.execute(
         insert(events), [_event(scope, change_key, *step) for step in steps]

@@ -56,7 +56,7 @@ class ImageFiles:
         """Return an image as it came: its bytes are those that its id was made of.
 
         Args:
-            file_name: for what a person is told.
+            file_name: for error messages.
 
         Raises:
             ImageFileError: its file is missing, damaged or cannot be read.
@@ -144,7 +144,7 @@ def _reason(error: OSError) -> str:
 
 
 def _write_durably(path: Path, data: bytes) -> None:
-    """Write beside the path and rename: a reader sees the whole file or none."""
+    """Write a temporary file and rename it: a reader sees the whole file or none."""
     made = _make_folders(path.parent)
     temporary = path.with_name(f".{path.name}.{new_id()}")
     try:

@@ -62,9 +62,9 @@ class ImageFilter:
     """Which images to list: those that pass everything that is set.
 
     tags: with one of these. text: contained in the file name, in either case.
-    image_ids: only these, as far as they are there.
+    image_ids: only these; unknown ones are skipped.
     rejected_of: sent back, and this person was the last to edit it or changed a box.
-    has_open_comments: somebody said something of it that nobody has resolved.
+    has_open_comments: with a comment that nobody has resolved.
     """
 
     statuses: Collection[ReviewStatus] | None = None

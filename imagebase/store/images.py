@@ -25,7 +25,7 @@ class AddedImage:
 
 
 class Images(StorePart):
-    """The pictures themselves."""
+    """Image files, added, read and deleted."""
 
     def add_image(
         self,
@@ -46,7 +46,7 @@ class Images(StorePart):
             data: the file's content.
             file_name: as it came, with its sub-path.
             size: of the upright image.
-            quality: what was measured of it.
+            quality: its measurements.
 
         Raises:
             StoreError: the file or the row could not be written; neither was kept.
@@ -63,7 +63,7 @@ class Images(StorePart):
                 present = stored_images(connection, scope.dataset_id, [image_id])
                 if present:
                     return AddedImage(present[image_id].record, is_new=False)
-                # Somebody may have deleted the last other image with this content.
+                # Someone may have deleted the last other image with this content.
                 self._write_file(scope, image_id, data)
                 _insert(connection, scope, image_id, data, file_name, size, quality)
                 grow_version(connection, scope.dataset_id)
@@ -119,8 +119,8 @@ class Images(StorePart):
         Args:
             scope: the dataset.
             image_ids: the images; others than its own are passed over.
-            seen: their revisions as the person had them: what somebody saved since
-                stays. None takes images as they are.
+            seen: the revisions that the person saw: an image saved since
+                stays. None deletes any revision.
         """
         wanted = list(dict.fromkeys(image_ids))
         removed = 0
@@ -139,7 +139,7 @@ class Images(StorePart):
         return removed
 
     def _forget(self, owner_id: str, image_id: str) -> None:
-        """Delete what was written of an image meanwhile, unless a row counts it."""
+        """Delete an image's new file, unless a row counts it."""
         with contextlib.suppress(StoreError):
             self._delete_unused_files(owner_id, [image_id])
 
@@ -151,7 +151,7 @@ class Images(StorePart):
         if self._files.has(scope.owner_id, image_id, byte_count=len(data)):
             return
         self._files.write(scope.owner_id, image_id, data)
-        # Somebody may have deleted the image meanwhile.
+        # Someone may have deleted the image meanwhile.
         self._forget(scope.owner_id, image_id)
         with self._writing(scope) as connection:
             grow_version(connection, scope.dataset_id)

@@ -42,7 +42,7 @@ class JobState(StrEnum):
 
     @property
     def is_active(self) -> bool:
-        """Say whether the job goes on or waits to begin."""
+        """Say whether the job is running or queued."""
         return self in _ACTIVE
 
 
@@ -127,7 +127,7 @@ class Jobs(StorePart):
         return next(iter(self._infos(scope, _of_kind(kind), limit=1)), None)
 
     def active_jobs(self, scope: Scope) -> list[JobInfo]:
-        """Return the dataset's jobs that go on or wait to begin, the newest first."""
+        """Return the dataset's running and queued jobs, the newest first."""
         found = self._infos(scope, _is_active())
         return [one for one in found if one.state.is_active]
 
@@ -180,12 +180,12 @@ class Jobs(StorePart):
 
         Raises:
             NotFoundError: the dataset has no such job.
-            JobError: it is done or goes on, or another of its kind does.
+            JobError: it is done or running, or another of its kind is.
         """
         with self._writing(scope) as connection:
             job = _as_info(_row(connection, scope, job_id, to_change=True), utc_now())
             if job.state.is_active or job.state is JobState.DONE:
-                raise JobError("This job needs no resuming; look at its progress.")
+                raise JobError("This job needs no resuming; see its progress.")
             _refuse_second(connection, scope, job.kind)
             _set(
                 connection,
@@ -255,7 +255,7 @@ class Jobs(StorePart):
         rate = {"rate_from_done": from_here[0], "rate_from_at": from_here[1]}
         with self._database.write() as connection:
             mine = _held([claim_id])
-            # First, as it looks at what was done before.
+            # First, as it reads the progress so far.
             connection.execute(
                 update(jobs).where(mine, begins if total else true()).values(**rate)
             )
@@ -328,7 +328,7 @@ def _of_kind(kind: str | None) -> ColumnElement[bool]:
 
 
 def _is_active() -> ColumnElement[bool]:
-    """Say of a row whether it may go on; a lease that ran out is not looked at."""
+    """Say whether a row may continue; an expired lease is not checked here."""
     return jobs.c.state.in_([state.value for state in _ACTIVE])
 
 

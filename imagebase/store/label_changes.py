@@ -322,13 +322,13 @@ def _write_aliases(
             _part_with(connection, scope, row.name, standing(rows, meant))
         if before is not None:
             wanted[before.name] = row.position
-    gone = [name for name in aliases if name not in wanted]
+    dropped = [name for name in aliases if name not in wanted]
     new = {name: at for name, at in wanted.items() if aliases.get(name) != at}
     of_dataset = label_aliases.c.dataset_id == scope.dataset_id
-    if gone or new:
+    if dropped or new:
         connection.execute(
             delete(label_aliases).where(
-                of_dataset, label_aliases.c.name.in_([*gone, *new])
+                of_dataset, label_aliases.c.name.in_([*dropped, *new])
             )
         )
     if new:
@@ -344,7 +344,7 @@ def _write_aliases(
 def _part_with(connection: Connection, scope: Scope, name: str, now: LabelRow) -> None:
     """Let a former name of one label become the name of another one.
 
-    Whoever has the former label's boxes on screen under that name is told of a newer
+    A page that shows the former label's boxes under that name is refused as an older
     revision: saved in silence, they would be the other label's.
     """
     held = select(annotations.c.image_key).where(_of_label(scope, now.position))

@@ -24,7 +24,7 @@ Step = tuple[LabelRow | None, LabelRow]
 class PastNames:
     """What a label that an old event speaks of is called now.
 
-    rows: the labels as they are now. steps: what changed on labels since, newest first,
+    rows: the present labels. steps: what changed on labels since, newest first,
         each with its event's number, its label's, and the name before; None for a label
         that was not there.
     """
@@ -34,7 +34,7 @@ class PastNames:
     _known: dict[int, dict[str, str]] = field(default_factory=dict)
 
     def now(self, name: str, event_id: int) -> str:
-        """Return the present name of what was called so when an event was written."""
+        """Return the present name of the label that had this name at an event."""
         if not self.steps:
             return name
         later = sum(one[0] > event_id for one in self.steps)
@@ -76,11 +76,11 @@ def step_labels(
     connection: Connection,
     scope: Scope,
     change_key: int,
-    told: Iterable[AnyRow],
+    label_events: Iterable[AnyRow],
     *,
     is_undo: bool,
 ) -> list[Step]:
-    """Take back what a change did to labels, or do it again; return what changed.
+    """Undo or redo a change's label events; return the changed labels.
 
     Raises:
         UndoRefusedError: a label has been changed since, its name is another one's, or
@@ -89,7 +89,7 @@ def step_labels(
     rows = label_rows(connection, scope.dataset_id)
     wanted = [
         _stepped(connection, scope, rows[position], *pair)
-        for position, pair in _net(told, is_undo=is_undo).items()
+        for position, pair in _net(label_events, is_undo=is_undo).items()
     ]
     for row in wanted:
         if not row.is_hidden and is_taken(
@@ -111,12 +111,12 @@ def step_labels(
 
 
 def _net(
-    told: Iterable[AnyRow], *, is_undo: bool
+    label_events: Iterable[AnyRow], *, is_undo: bool
 ) -> dict[int, tuple[JsonObject, JsonObject]]:
     """Return each label's fields that a change set: as they should be, and shall be."""
     first: dict[int, JsonObject | None] = {}
     last: dict[int, JsonObject] = {}
-    for row in told:
+    for row in label_events:
         first.setdefault(int(row.annotation_id), row.before)
         last[int(row.annotation_id)] = row.after
     steps: dict[int, tuple[JsonObject, JsonObject]] = {}
@@ -164,23 +164,23 @@ def _last_who(connection: Connection, scope: Scope, position: int) -> str:
 
 def words_of(steps: Iterable[Step]) -> list[str]:
     """Return what happened to labels, a clause for each."""
-    told = []
+    clauses = []
     for before, after in steps:
-        told += _words(before or after, after)
-    return list(dict.fromkeys(told))
+        clauses += _words(before or after, after)
+    return list(dict.fromkeys(clauses))
 
 
 def _words(before: LabelRow, after: LabelRow) -> list[str]:
     if before.is_hidden and after.is_hidden:
         return []
-    told = []
+    clauses = []
     if before.name != after.name:
-        told.append(f"{before.name} is called {after.name}")
+        clauses.append(f"{before.name} is called {after.name}")
     if before.is_hidden != after.is_hidden:
         what = "deleted" if after.is_hidden else "there again"
-        told.append(f"the label {after.name} is {what}")
+        clauses.append(f"the label {after.name} is {what}")
     if before.colour != after.colour:
-        told.append(f"{after.name} has another colour")
+        clauses.append(f"{after.name} has another colour")
     if before.place != after.place:
-        told.append("the labels have another order")
-    return told
+        clauses.append("the labels have another order")
+    return clauses

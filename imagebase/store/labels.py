@@ -25,7 +25,7 @@ NAMELESS: Final = "A label needs a name; give it one."
 
 @dataclass(frozen=True, slots=True)
 class LabelRow:
-    """A label as it is kept, and as events keep it.
+    """A label as its row and events hold it.
 
     position: its class number, for good. place: where a person sees it.
     is_hidden: deleted by a person. merged_into: the class number of the label that has
@@ -228,7 +228,7 @@ class Labels(StorePart):
     def save_label_mapping(
         self, scope: Scope, model_id: str, mapping: Mapping[str, str | None]
     ) -> None:
-        """Keep what a model's labels are called here, in place of what was kept.
+        """Save what a model's labels are called here, in place of earlier names.
 
         Raises:
             StoreError: a name is empty; None leaves a label's boxes out.
@@ -273,13 +273,13 @@ def append_with_boxes(
     before = label_rows(connection, scope.dataset_id)
     append_labels(connection, scope.dataset_id, names, most=most)
     after = label_rows(connection, scope.dataset_id)
-    told = [
+    new_events = [
         label_event(scope, change_key, before.get(position), row)
         for position, row in after.items()
         if before.get(position) != row
     ]
-    if told:
-        connection.execute(insert(events), told)
+    if new_events:
+        connection.execute(insert(events), new_events)
 
 
 def label_event(
@@ -316,7 +316,7 @@ def take_back_labels(
     The last one leaves no trace. A class number after it would move otherwise: one in
     between is hidden, as when a person deletes it.
     """
-    gone = []
+    removed = []
     for event in sorted(created, key=lambda one: -int(one.annotation_id)):
         rows = label_rows(connection, scope.dataset_id)
         row = rows.get(int(event.annotation_id))
@@ -326,10 +326,10 @@ def take_back_labels(
             _remove(connection, scope, row, event)
         else:
             _hide(connection, scope, row)
-        gone.append(row.name)
-    if gone:
+        removed.append(row.name)
+    if removed:
         grow_version(connection, scope.dataset_id)
-    return gone
+    return removed
 
 
 def _is_used(connection: Connection, scope: Scope, row: LabelRow) -> bool:
@@ -357,14 +357,14 @@ def _is_last(
         label_aliases.c.dataset_id == scope.dataset_id,
         label_aliases.c.position == row.position,
     )
-    told = select(func.count()).where(
+    described = select(func.count()).where(
         events.c.dataset_id == scope.dataset_id,
         events.c.image_id == NO_IMAGE,
         events.c.kind == LABEL,
         events.c.annotation_id == str(row.position),
         events.c.event_id != event.event_id,
     )
-    is_known = any(connection.scalar(query) for query in (named, told))
+    is_known = any(connection.scalar(query) for query in (named, described))
     return row.position == max(rows) and not is_known
 
 

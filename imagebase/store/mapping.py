@@ -206,7 +206,7 @@ def placed_from_json(kept: Mapping[str, Any]) -> Placed:
 
 
 def review_json(record: ImageRecord) -> JsonObject:
-    """Return what a person said of the image as a whole, as events keep it."""
+    """Return the review of the image as events keep it."""
     return {
         "status": record.status.value,
         "comment": record.comment,

@@ -19,8 +19,8 @@ _log: Final = logging.getLogger(__name__)
 def bring_up_to_date(database: Database) -> None:
     """Make the tables, or migrate them, where that has not been done yet.
 
-    It happens in one transaction: whoever opens at the same time waits and finds it
-    done; whoever is killed meanwhile leaves what was there before.
+    It happens in one transaction: a process that opens at the same time waits and finds
+    it done; one that is killed meanwhile leaves the old schema.
 
     Raises:
         StoreError: the schema cannot be written, or is a newer ImageBase's.

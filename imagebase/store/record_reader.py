@@ -63,7 +63,7 @@ def _with_annotations(
 def shapes_by_key(
     connection: Connection, dataset_id: str, rows: Sequence[AnyRow]
 ) -> dict[int, tuple[Shape, ...]]:
-    """Return what is ignored on images, by their keys, the oldest first.
+    """Return the ignore areas of images, by their keys, the oldest first.
 
     rows: of images, with image_key, width and height.
     """
@@ -130,7 +130,7 @@ class Records(StorePart):
             statuses: only images that stand there; None is all.
             offset: how many to leave out at the beginning.
             limit: how many to return at most; None is all.
-            image_ids: only these, as far as they are there; offset and limit count
+            image_ids: only these, unknown ones skipped; offset and limit count
                 among them.
         """
         with self._reading(scope) as connection:

@@ -43,7 +43,7 @@ def require_dataset(connection: Connection, scope: Scope) -> None:
     """Let pass only a dataset that is this owner's.
 
     Raises:
-        NotFoundError: there is none, or it is somebody else's: nobody learns which.
+        NotFoundError: there is none, or it is another owner's; the error is the same.
     """
     found = connection.scalar(
         select(datasets.c.dataset_id).where(

@@ -107,7 +107,7 @@ class Looks(StorePart):
     ) -> list[int]:
         """Return on how many other images there are boxes of any pattern of each group.
 
-        One look at the boxes answers for all groups, so all patterns are of one label.
+        One query answers for all groups, so all patterns are of one label.
         """
         asked = [tuple(group) for group in groups]
         (label,) = {pattern.label for group in asked for pattern in group}
@@ -137,7 +137,7 @@ class Looks(StorePart):
         return found
 
     def keep_looks(self, scope: Scope, kept: Mapping[BoxKey, KeptLook]) -> None:
-        """Keep what boxes look like, in place of what was kept of them before.
+        """Save the descriptors of boxes in place of earlier ones.
 
         A box on an image that is not there any more is left out.
         """

@@ -96,7 +96,7 @@ class BoxTable:
 
 
 class BoxHistory(NamedTuple):
-    """A box as it came to be, and as it is now.
+    """The first and the present state of a box.
 
     first: None where that is not known any more. last: None where the box was deleted.
     changed_at: when it was changed last.
@@ -155,7 +155,7 @@ class Statistics(StorePart):
             ]
             first_ids = [span.first_id for _, span in drawn if span]
             before = _befores(connection, first_ids)
-            gone = connection.execute(_gone_rows(scope, spans)).all()
+            deleted = connection.execute(_gone_rows(scope, spans)).all()
             names = former_names(connection, scope.dataset_id)
         histories = []
         for row in found:
@@ -170,7 +170,7 @@ class Statistics(StorePart):
             first = _box_of_event(before[span.first_id], names) if span else None
             at = span.last_at if span else row.changed_at
             histories.append(BoxHistory(row.image_id, first, as_annotation(row), at))
-        for row in gone:
+        for row in deleted:
             first = _box_of_event(row.before, names)
             histories.append(BoxHistory(row.image_id, first, None, row.last_at))
         return histories
@@ -335,7 +335,7 @@ def _drawn_rows(scope: Scope) -> AnySelect:
 
 
 def _befores(connection: Connection, event_ids: Iterable[int]) -> dict[int, JsonObject]:
-    """Return what was there before each of these events."""
+    """Return the state before each of these events."""
     found: dict[int, JsonObject] = {}
     for chunk in chunks(event_ids):
         query = select(events.c.event_id, events.c.before).where(

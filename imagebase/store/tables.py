@@ -138,7 +138,7 @@ label_thresholds = Table(
     PrimaryKeyConstraint("dataset_id", "model_id", "label"),
 )
 
-# head: the change whose result the record shows; undo takes back no other.
+# head: the change whose result the record shows; undo undoes no other.
 images = Table(
     "images",
     metadata,
@@ -186,7 +186,7 @@ annotations = Table(
     Column("attributes", CleanJson),
     Column("class_id", Integer, nullable=False),
     PrimaryKeyConstraint("image_key", "annotation_id"),
-    # All that boxes are filtered by is there: a filter looks at no row.
+    # Covers every column that boxes are filtered by: a filter reads no row.
     Index(
         "ix_annotations_place",
         *("dataset_id", "is_deleted", "image_key", "position", "source", "class_id"),
@@ -198,7 +198,7 @@ annotations = Table(
     Index("ix_annotations_changed_at", *_ordered_by("changed_at")),
 )
 
-# What a reviewer said of an image; open until somebody resolves it.
+# A reviewer's comment on an image; open until someone resolves it.
 # made_in, resolved_in: the change that did so, where one did; taken back with it.
 # marks: what a reviewer drew on the image; None where nothing was drawn.
 comments = Table(
@@ -240,7 +240,7 @@ ignore_areas = Table(
     Index(None, "image_key"),
 )
 
-# How much an image needs a look, and why; true of one revision of it.
+# How much an image needs review, and why; true of one revision of it.
 doubts = Table(
     "doubts",
     metadata,
@@ -254,7 +254,7 @@ doubts = Table(
     Index(None, "dataset_id", "score", "image_key"),
 )
 
-# What a box looks like, for finding others like it; true of one place on the image.
+# Descriptors of boxes, for finding similar ones; true of one place on the image.
 looks = Table(
     "looks",
     metadata,

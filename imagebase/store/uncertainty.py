@@ -63,7 +63,7 @@ class Reason:
 
 
 # As their column holds them.
-REASONS: Final = TypeAdapter(dict[DoubtKind, Reason])
+REASONS: Final = TypeAdapter(Mapping[DoubtKind, Reason])
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,12 +129,12 @@ _BOX_COLUMNS: Final = tuple(
 
 
 class Doubts(StorePart):
-    """Which images to look at first, and why."""
+    """Which images to review first, and why."""
 
     def put_doubts(
         self, scope: Scope, judged: Iterable[Doubt], *, as_of: datetime | None = None
     ) -> None:
-        """Keep how doubtful images are; it replaces what was known of them.
+        """Save how doubtful images are, in place of earlier values.
 
         Images that are not there any more are left out.
 
@@ -171,7 +171,7 @@ class Doubts(StorePart):
         offset: int = 0,
         limit: int | None = None,
     ) -> list[DoubtRow]:
-        """Return the images that need a look, the most doubtful first.
+        """Return the images that need review, the most doubtful first.
 
         Args:
             kind: only those that this reason speaks for; None is all.
@@ -192,7 +192,7 @@ class Doubts(StorePart):
             return [_as_row(row) for row in rows]
 
     def doubtful_ids(self, scope: Scope) -> list[str]:
-        """Return the ids of the images that need a look, the most doubtful first."""
+        """Return the ids of the images that need review, the most doubtful first."""
         query = _in_queue(select(images.c.image_id), scope, None).order_by(*_order())
         with self._reading(scope) as connection:
             return list(connection.scalars(query))
@@ -206,9 +206,9 @@ class Doubts(StorePart):
         return DoubtCounts(total, dict(zip(DoubtKind, each, strict=True)))
 
     def next_doubtful(self, scope: Scope, after_image_id: str) -> str | None:
-        """Return the image to look at after this one; None where there is no other.
+        """Return the image to review after this one; None where there is no other.
 
-        It is the next in the queue, which begins anew at its end; an image that is not
+        It is the next in the queue, which starts over at its end; an image that is not
         in the queue is followed by the first.
         """
         mine = (

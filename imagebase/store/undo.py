@@ -75,7 +75,7 @@ def is_shown(kept: JsonObject | None) -> bool:
     return kept is not None and not kept["is_deleted"]
 
 
-# Is told how many of how many images are done.
+# Called with the number of images done, and of all.
 OnProgress = Callable[[int, int], None]
 
 _DONE: Final = "done"
@@ -115,16 +115,16 @@ class Event:
 
 
 class Undo(StorePart):
-    """One's own changes in one dataset, taken back newest first."""
+    """One's own changes in one dataset, undone newest first."""
 
     def undo(
         self, scope: Scope, *, on_progress: OnProgress | None = None
     ) -> UndoResult:
-        """Take back the last change of `scope.who`, whole, exactly as it was before.
+        """Undo the last change of `scope.who`, whole and exactly.
 
         Args:
             scope: the dataset, and whose change it is.
-            on_progress: is told how far it is, inside the transaction: it must not
+            on_progress: called with the progress, inside the transaction: it must not
                 write, and what it raises takes all of it back.
 
         Raises:
@@ -135,7 +135,7 @@ class Undo(StorePart):
     def redo(
         self, scope: Scope, *, on_progress: OnProgress | None = None
     ) -> UndoResult:
-        """Do again the change that `scope.who` took back last.
+        """Redo the change that `scope.who` undid last.
 
         Args:
             scope, on_progress: as for `undo`.
@@ -146,19 +146,19 @@ class Undo(StorePart):
         return self._step(scope, is_undo=False, on_progress=on_progress)
 
     def can_undo(self, scope: Scope) -> bool:
-        """Say whether `scope.who` has a change to take back."""
+        """Say whether `scope.who` has a change to undo."""
         return self._has(_next_undo(scope), scope)
 
     def can_redo(self, scope: Scope) -> bool:
-        """Say whether `scope.who` has a change to do again."""
+        """Say whether `scope.who` has a change to redo."""
         return self._has(_next_redo(scope), scope)
 
     def undo_size(self, scope: Scope) -> int:
-        """Return how many images the change is about that `undo` would take back."""
+        """Return how many images `undo` would change."""
         return self._size(_next_undo(scope), scope)
 
     def redo_size(self, scope: Scope) -> int:
-        """Return how many images the change is about that `redo` would do again."""
+        """Return how many images `redo` would change."""
         return self._size(_next_redo(scope), scope)
 
     def history(self, scope: Scope, image_id: str) -> list[Event]:
@@ -199,10 +199,10 @@ class Undo(StorePart):
             if change is None:
                 verb = "undo" if is_undo else "redo"
                 raise UndoRefusedError(f"There is nothing of yours to {verb} here.")
-            told = _events_by_image(connection, change.change_key)
-            of_none = told.pop(NO_IMAGE, [])
+            events_of = _events_by_image(connection, change.change_key)
+            of_none = events_of.pop(NO_IMAGE, [])
             # Labels that came with boxes go after them; the others were changed.
-            created = [row for row in of_none if told and is_creation(row)]
+            created = [row for row in of_none if events_of and is_creation(row)]
             of_labels = [
                 row for row in of_none if row.kind != AREA and row not in created
             ]
@@ -216,7 +216,9 @@ class Undo(StorePart):
             # A merge writes boxes, then labels; it is taken back the other way round.
             labels = partial(step_labels, connection, scope, action, of_labels)
             relabelled = labels(is_undo=True) if is_undo else []
-            revisions = _revisions(connection, scope, change.change_id, told, is_undo)
+            revisions = _revisions(
+                connection, scope, change.change_id, events_of, is_undo
+            )
             _show_labels(connection, scope, revisions, change.change_key)
             written = 0
             for batch in chunks(revisions, size=_BATCH):
@@ -225,7 +227,9 @@ class Undo(StorePart):
                 written += len(batch)
                 if on_progress is not None:
                     on_progress(written, len(revisions))
-            gone = take_back_labels(connection, scope, created) if is_undo else []
+            removed_labels = (
+                take_back_labels(connection, scope, created) if is_undo else []
+            )
             relabelled += [] if is_undo else labels(is_undo=False)
             areas = step_areas(connection, scope, action, of_areas, is_undo=is_undo)
             connection.execute(
@@ -236,13 +240,13 @@ class Undo(StorePart):
         words = [
             *words_of_boxes(revisions),
             *words_of(relabelled),
-            *words_of_removed(gone),
+            *words_of_removed(removed_labels),
             *words_of_areas(areas),
         ]
         verb = "Undone" if is_undo else "Done again"
         where = where_in_words(revisions)
         return UndoResult(
-            tuple(told), f"{verb}{where}: {', '.join(words) or _NOTHING}."
+            tuple(events_of), f"{verb}{where}: {', '.join(words) or _NOTHING}."
         )
 
 
@@ -274,26 +278,26 @@ def _events_by_image(
         .where(events.c.change_key == change_key)
         .order_by(events.c.event_id)
     )
-    told: dict[str, list[AnyRow]] = {}
+    events_of: dict[str, list[AnyRow]] = {}
     for row in connection.execute(query):
-        told.setdefault(row.image_id, []).append(row)
-    return told
+        events_of.setdefault(row.image_id, []).append(row)
+    return events_of
 
 
 def _revisions(
     connection: Connection,
     scope: Scope,
     change_id: str,
-    told: dict[str, list[AnyRow]],
+    events_of: dict[str, list[AnyRow]],
     is_undo: bool,
 ) -> list[Revision]:
-    if not told:
+    if not events_of:
         return []
-    stored = stored_images(connection, scope.dataset_id, told)
-    first = min(rows[0].event_id for rows in told.values())
+    stored = stored_images(connection, scope.dataset_id, events_of)
+    first = min(rows[0].event_id for rows in events_of.values())
     names = past_names(connection, scope, since=first)
     revisions = []
-    for image_id, rows in told.items():
+    for image_id, rows in events_of.items():
         head_before = rows[0].head_before
         expected, head = (
             (change_id, head_before) if is_undo else (head_before, change_id)
@@ -354,19 +358,21 @@ def _show_labels(
     revisions: Iterable[Revision],
     change_key: int,
 ) -> None:
-    """Bring a label back whose boxes come back; it goes with their change again.
+    """Show a label again whose boxes return; it is undone with their change.
 
     A mark needs its label too, but does not show one that is hidden.
     """
     known = class_ids_of(connection, scope.dataset_id)
-    come = [
+    restored = [
         one.after
         for revision in revisions
         for one in revision.differences
         if one.kind == ANNOTATION and one.after is not None
     ]
     names = dict.fromkeys(
-        kept["label"] for kept in come if is_shown(kept) or kept["label"] not in known
+        kept["label"]
+        for kept in restored
+        if is_shown(kept) or kept["label"] not in known
     )
     append_with_boxes(connection, scope, names, change_key=change_key)
 
@@ -387,7 +393,7 @@ def _refusal(connection: Connection, scope: Scope, stored: StoredImage | None) -
     who = connection.scalar(query) or "someone"
     return (
         f"{stored.record.file_name} was changed by {who} since; "
-        "look at it and change it by hand."
+        "open it and change it by hand."
     )
 
 

@@ -209,7 +209,7 @@ def test_box_that_only_one_pass_shows_is_doubtful() -> None:
     box = boxes((0, LEFT, DOG, 0.9))
     doubt = only(evidence(boxes=box, plain=box))
     assert doubt.reasons[DoubtKind.ONE_WAY].text == (
-        "not seen again in the mirrored picture: dog 90 %"
+        "not seen again in the mirrored image: dog 90 %"
     )
     once = evidence(boxes=box, plain=box, has_both=np.zeros(1, np.bool_))
     assert only(once).score == 0  # nobody looked a second time
@@ -308,7 +308,7 @@ def test_added_object_is_a_model_box_that_a_person_accepted() -> None:
     )
     assert add_missed(record, found, who="ann").status is ReviewStatus.EDITED
     with pytest.raises(EditError):
-        add_missed(record, found._replace(box=Box(400, 0, 500, 10)), who="ann")
+        add_missed(record, replace(found, box=Box(400, 0, 500, 10)), who="ann")
 
 
 # --- on photographs with known objects ---
