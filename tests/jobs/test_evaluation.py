@@ -193,7 +193,7 @@ def test_damaged_and_foreign_files_are_passed_over(
     (folder / "1.json").write_text('{"format": 99}')
     assert runs.runs() == [info]
     (folder / f"{info.run_id}.npz").write_bytes(b"no zip")
-    with pytest.raises(EvaluationError, match="press Run again"):
+    with pytest.raises(EvaluationError, match="Run again"):
         runs.load(info.run_id)
     with pytest.raises(EvaluationError, match="no such evaluation"):
         runs.load("../../etc/passwd")
