@@ -34,7 +34,7 @@ from imagebase.settings import DEFAULT_MODEL, WEIGHTS_FOLDER
 from imagebase.store import Scope, Store
 from imagebase.store.image_rows import ImageRow
 from imagebase.store.scope import chunks
-from imagebase.training.darknet_bundle import CONV_29, first_layers
+from imagebase.training.darknet_cfg import CONV_29, first_layers
 
 _CHUNK: Final = 500
 

@@ -38,12 +38,12 @@ from imagebase.training.run_folder import (
     Progress,
     named_when_full,
     read_log,
+    write_json,
 )
 from imagebase.training.run_settings import (
     DEFAULT_INPUT_SIZE,
     TrainingSettings,
     check_input_size,
-    write_json,
 )
 from imagebase.training.session import begin, read_plan
 from imagebase.training.sources import Round, from_records, next_parts

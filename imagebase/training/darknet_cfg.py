@@ -1,4 +1,4 @@
-"""The cfg of a net for other labels, and anchors that fit its boxes."""
+"""Darknet files for training: cfg for new labels, anchors, first layers' weights."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -7,92 +7,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imagebase.annotation import Size
+from imagebase.detection.darknet.cfg import parse_cfg
+from imagebase.detection.darknet.layers import stored_weights
+from imagebase.detection.darknet.plan import plan_network
 from imagebase.errors import ModelLoadError
 from imagebase.evaluation.arrays import CONFIDENCE_FLOOR
 
 Floats = NDArray[np.float64]
+Anchors = Sequence[tuple[float, float]]
 
 _RESTARTS: Final = 10
 _ROUNDS: Final = 100
 
-
-def cluster_anchors(
-    sizes: Floats, *, count: int = 6, seed: int = 0
-) -> list[tuple[float, float]]:
-    """Return this many widths and heights that fit boxes best, small ones first.
-
-    K-means with 1 - IoU of the shapes as the distance and the median as the middle, the
-    best of ten beginnings (Redmon and Farhadi, "YOLO9000", 2016, section 2).
-
-    Args:
-        sizes: widths and heights, shape (N, 2), in pixels of the net, above 0.
-        count: how many anchors.
-        seed: another one begins elsewhere.
-
-    Raises:
-        ValueError: there are fewer different shapes than anchors.
-    """
-    if len(np.unique(sizes, axis=0)) < count:
-        raise ValueError(f"{count} anchors need as many different boxes at least")
-    generator = np.random.default_rng(seed)
-    found = [_cluster(sizes, count, generator) for _ in range(_RESTARTS)]
-    best = max(found, key=lambda anchors: mean_best_iou(sizes, anchors))
-    ordered = best[np.argsort(best.prod(axis=1))]
-    return [(float(w), float(h)) for w, h in ordered.round(1)]
-
-
-def mean_best_iou(sizes: Floats, anchors: Floats) -> float:
-    """Return how well the best anchor of each box has its shape, 0 to 1."""
-    return float(shape_iou(sizes, anchors).max(axis=1).mean())
-
-
-def shape_iou(sizes: Floats, anchors: Floats) -> Floats:
-    """Return the IoU of N shapes with M laid on one corner, shape (N, M)."""
-    shared = np.minimum(sizes[:, None], anchors[None]).prod(axis=2)
-    union = sizes.prod(axis=1)[:, None] + anchors.prod(axis=1)[None] - shared
-    return np.asarray(shared / union)
-
-
-def _cluster(sizes: Floats, count: int, generator: np.random.Generator) -> Floats:
-    anchors = _first(np.unique(sizes, axis=0), count, generator)
-    nearest = np.full(len(sizes), -1)
-    for _ in range(_ROUNDS):
-        chosen = shape_iou(sizes, anchors).argmax(axis=1)
-        if (chosen == nearest).all():
-            break
-        nearest = chosen
-        anchors = np.stack(
-            [
-                np.median(sizes[nearest == one], axis=0)
-                if (nearest == one).any()
-                else anchors[one]
-                for one in range(count)
-            ]
-        )
-    return anchors
-
-
-def _first(shapes: Floats, count: int, generator: np.random.Generator) -> Floats:
-    """Return shapes to begin with, each likely far from the ones before.
-
-    As k-means++ does (Arthur and Vassilvitskii, 2007).
-    """
-    chosen = [int(generator.integers(len(shapes)))]
-    while len(chosen) < count:
-        apart = (1 - shape_iou(shapes, shapes[chosen]).max(axis=1)).clip(min=0) ** 2
-        apart[chosen] = 0
-        share = apart / apart.sum() if apart.sum() else None
-        chosen.append(int(generator.choice(len(shapes), p=share)))
-    return shapes[chosen]
-
-
-Anchors = Sequence[tuple[float, float]]
-
-# OpenCV 4's importer drops objectness below 0.2 unless a cfg says another threshold.
-# That of an evaluation: at 0.01 its AP50 of blood cells is 0.002 less than ours.
+# OpenCV 4's importer drops objectness below 0.2 unless the cfg gives another threshold.
+# This is the threshold of an evaluation: 0.01 costs 0.002 AP50 on blood cells.
 OPENCV_FLOOR: Final = f"{CONFIDENCE_FLOOR:g}"
 # Darknet: every anchor whose shape overlaps an object's by more than this learns it.
 IOU_THRESHOLD: Final = "0.213"
+
+# `darknet partial cfg weights yolov4-tiny.conv.29 29`: the layers before the first
+# head, which know edges and shapes and no labels.
+CONV_29: Final = "yolov4-tiny.conv.29"
+LAYERS: Final = 29
+_HEADER_BYTES: Final = 20
 
 
 def cfg_for(
@@ -194,3 +131,90 @@ def _with_options(block: Sequence[str], options: Mapping[str, str]) -> list[str]
     while lines and not lines[-1]:
         lines.pop()
     return [*lines, *(f"{name}={value}" for name, value in left.items()), ""]
+
+
+def cluster_anchors(
+    sizes: Floats, *, count: int = 6, seed: int = 0
+) -> list[tuple[float, float]]:
+    """Return this many widths and heights that fit boxes best, small ones first.
+
+    K-means with 1 - IoU of the shapes as the distance and the median as the middle, the
+    best of ten beginnings (Redmon and Farhadi, "YOLO9000", 2016, section 2).
+
+    Args:
+        sizes: widths and heights, shape (N, 2), in pixels of the net, above 0.
+        count: how many anchors.
+        seed: another one begins elsewhere.
+
+    Raises:
+        ValueError: there are fewer different shapes than anchors.
+    """
+    if len(np.unique(sizes, axis=0)) < count:
+        raise ValueError(f"{count} anchors need as many different boxes at least")
+    generator = np.random.default_rng(seed)
+    found = [_cluster(sizes, count, generator) for _ in range(_RESTARTS)]
+    best = max(found, key=lambda anchors: mean_best_iou(sizes, anchors))
+    ordered = best[np.argsort(best.prod(axis=1))]
+    return [(float(w), float(h)) for w, h in ordered.round(1)]
+
+
+def mean_best_iou(sizes: Floats, anchors: Floats) -> float:
+    """Return how well the best anchor of each box has its shape, 0 to 1."""
+    return float(shape_iou(sizes, anchors).max(axis=1).mean())
+
+
+def shape_iou(sizes: Floats, anchors: Floats) -> Floats:
+    """Return the IoU of N shapes with M laid on one corner, shape (N, M)."""
+    shared = np.minimum(sizes[:, None], anchors[None]).prod(axis=2)
+    union = sizes.prod(axis=1)[:, None] + anchors.prod(axis=1)[None] - shared
+    return np.asarray(shared / union)
+
+
+def _cluster(sizes: Floats, count: int, generator: np.random.Generator) -> Floats:
+    anchors = _first(np.unique(sizes, axis=0), count, generator)
+    nearest = np.full(len(sizes), -1)
+    for _ in range(_ROUNDS):
+        chosen = shape_iou(sizes, anchors).argmax(axis=1)
+        if (chosen == nearest).all():
+            break
+        nearest = chosen
+        anchors = np.stack(
+            [
+                np.median(sizes[nearest == one], axis=0)
+                if (nearest == one).any()
+                else anchors[one]
+                for one in range(count)
+            ]
+        )
+    return anchors
+
+
+def _first(shapes: Floats, count: int, generator: np.random.Generator) -> Floats:
+    """Return shapes to begin with, each likely far from the ones before.
+
+    As k-means++ does (Arthur and Vassilvitskii, 2007).
+    """
+    chosen = [int(generator.integers(len(shapes)))]
+    while len(chosen) < count:
+        apart = (1 - shape_iou(shapes, shapes[chosen]).max(axis=1)).clip(min=0) ** 2
+        apart[chosen] = 0
+        share = apart / apart.sum() if apart.sum() else None
+        chosen.append(int(generator.choice(len(shapes), p=share)))
+    return shapes[chosen]
+
+
+def first_layers(cfg: bytes, weights: bytes, *, layers: int = LAYERS) -> bytes:
+    """Return the .weights of the first layers, cut like `darknet partial` does.
+
+    Raises:
+        ModelLoadError: the files do not belong together.
+    """
+    network = plan_network(parse_cfg(cfg), input_size=None)
+    needed = _HEADER_BYTES + 4 * network.weights
+    if len(weights) != needed:
+        raise ModelLoadError(
+            f"The weights do not belong to this cfg: {needed:,} bytes are needed and "
+            f"the file has {len(weights):,}."
+        )
+    kept = sum(map(stored_weights, network.layers[:layers]))
+    return weights[: _HEADER_BYTES + 4 * kept]

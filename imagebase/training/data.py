@@ -31,7 +31,7 @@ from imagebase.formats.split import (
 from imagebase.images.decode import load_image
 from imagebase.images.quality import difference_hash
 from imagebase.training import run_folder
-from imagebase.training.run_settings import write_json
+from imagebase.training.run_folder import write_json
 
 TRAIN: Final = "train"
 VAL: Final = "val"

@@ -25,8 +25,8 @@ from imagebase.training.network import (
     faster_compute,
     placed,
 )
-from imagebase.training.run_folder import Evaluation, Progress
-from imagebase.training.run_settings import TrainingSettings, write_bytes
+from imagebase.training.run_folder import Evaluation, Progress, write_bytes
+from imagebase.training.run_settings import TrainingSettings
 from imagebase.training.schedule import Choice, Schedule, learning_rate
 from imagebase.training.validate import judge
 

@@ -36,9 +36,9 @@ from imagebase.settings import DEFAULT_CONFIDENCE, DEFAULT_NMS_IOU
 from imagebase.training import checks, run_folder
 from imagebase.training.data import TRAIN, VAL, TrainingSet
 from imagebase.training.loop import Outcome
-from imagebase.training.run_folder import Evaluation
+from imagebase.training.run_folder import Evaluation, write_bytes, write_json
 from imagebase.training.run_page import Example, ExampleBox, report_page
-from imagebase.training.run_settings import TrainingSettings, write_bytes, write_json
+from imagebase.training.run_settings import TrainingSettings
 from imagebase.training.validate import FoundRow, truth_of
 
 EXAMPLES: Final = 6

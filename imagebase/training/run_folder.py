@@ -40,6 +40,10 @@ _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 _BESIDE_PICTURES: Final = 400_000_000
 _GB: Final = 1_000_000_000
 
+# A phase of Progress.
+CLOSING: Final = "closing"
+MOST_POINTS: Final = 300
+
 
 @contextmanager
 def named_when_full() -> Iterator[None]:
@@ -72,8 +76,18 @@ def check_room(folder: Path, images: int, input_size: Size) -> None:
         )
 
 
-CLOSING: Final = "closing"
-MOST_POINTS: Final = 300
+def write_json(path: Path, document: object) -> None:
+    """Write a JSON file in one step: a reader finds the old one or the new."""
+    draft = path.with_name(f".{path.name}.new")
+    draft.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n")
+    draft.replace(path)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file in one step."""
+    draft = path.with_name(f".{path.name}.new")
+    draft.write_bytes(content)
+    draft.replace(path)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,6 @@
 """What a training is asked to do."""
 
-import json
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any, Final, Self
 
 from imagebase.annotation import Size
@@ -80,17 +78,3 @@ def check_input_size(side: int) -> Size:
         near = min(2048, max(STRIDE, round(side / STRIDE) * STRIDE))
         raise TrainingError(f"An input of {side} pixels is not possible; try {near}.")
     return Size(side, side)
-
-
-def write_json(path: Path, document: object) -> None:
-    """Write a JSON file in one step: a reader finds the old one or the new."""
-    draft = path.with_name(f".{path.name}.new")
-    draft.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n")
-    draft.replace(path)
-
-
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file in one step."""
-    draft = path.with_name(f".{path.name}.new")
-    draft.write_bytes(content)
-    draft.replace(path)

@@ -26,9 +26,10 @@ from imagebase.training.run_folder import (
     Progress,
     check_room,
     named_when_full,
+    write_json,
     write_line,
 )
-from imagebase.training.run_settings import TrainingSettings, write_json
+from imagebase.training.run_settings import TrainingSettings
 from imagebase.training.sources import Gathered
 
 if TYPE_CHECKING:
@@ -185,8 +186,8 @@ def go_on(
     """
     require_torch()
     from imagebase.training.loop import Training
+    from imagebase.training.network import module_of, transfer
     from imagebase.training.result import write_model
-    from imagebase.training.transfer import module_of, transfer
 
     began = time.perf_counter()
     plan, training_set = read_plan(folder), load_set(folder)

@@ -16,8 +16,8 @@ from imagebase.store import JobInfo, JobState
 from imagebase.store.jobs import ClaimedJob
 from imagebase.store.tables import jobs
 from imagebase.training import run_folder
-from imagebase.training.run_folder import Progress, write_line
-from imagebase.training.run_settings import TrainingSettings, write_json
+from imagebase.training.run_folder import Progress, write_json, write_line
+from imagebase.training.run_settings import TrainingSettings
 from imagebase.training.session import Plan
 from imagebase.ui import services
 from tests.app_fixtures import NewTab, Tab, records, store, the_scope, undrawn

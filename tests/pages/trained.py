@@ -11,7 +11,7 @@ from imagebase.jobs.training import KIND, work_folder
 from imagebase.settings import TEAM_OWNER, WEIGHTS_FOLDER
 from imagebase.store import JobState
 from imagebase.training.data import TRAIN
-from imagebase.training.run_settings import write_json
+from imagebase.training.run_folder import write_json
 from tests.app_fixtures import store, the_scope
 
 

@@ -4,8 +4,7 @@ import pytest
 import torch
 
 from imagebase.errors import TrainingError
-from imagebase.training.network import Compute, DarknetModule, faster_compute
-from imagebase.training.transfer import module_of
+from imagebase.training.network import Compute, DarknetModule, faster_compute, module_of
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import sys
 
 from tests.test_architecture import CORE, NAMES, PACKAGE, imported_roots
 
-TORCH = {"loop", "loss", "network", "result", "transfer", "validate"}
+TORCH = {"loop", "loss", "network", "result", "validate"}
 
 
 def test_only_training_imports_pytorch() -> None:

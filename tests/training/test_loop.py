@@ -10,9 +10,15 @@ from imagebase.training.darknet_cfg import cfg_for
 from imagebase.training.data import prepare
 from imagebase.training.data_loader import Batch, Batches
 from imagebase.training.loop import learn, optimizer_of, update_average
-from imagebase.training.network import Compute, DarknetModule, faster_compute, placed
+from imagebase.training.network import (
+    Compute,
+    DarknetModule,
+    faster_compute,
+    module_of,
+    placed,
+    transfer,
+)
 from imagebase.training.run_settings import TrainingSettings
-from imagebase.training.transfer import module_of, transfer
 from tests.training.shapes import LABELS, sources
 
 CPU = torch.device("cpu")

@@ -11,8 +11,7 @@ from imagebase.detection.darknet.plan import plan_network
 from imagebase.detection.runtime import load_runtime
 from imagebase.errors import ModelLoadError
 from imagebase.settings import SAMPLES_FOLDER, WEIGHTS_FOLDER
-from imagebase.training.network import DarknetModule
-from imagebase.training.transfer import module_of
+from imagebase.training.network import DarknetModule, module_of
 from tests.detection.darknet.darknet_models import net_cfg
 
 MODELS = ("yolov4-tiny", "yolo-fastest-1.1", "yolo-fastest-1.1-xl")

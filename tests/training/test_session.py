@@ -22,6 +22,7 @@ from imagebase.errors import TrainingError
 from imagebase.training import run_folder
 from imagebase.training.data import load_set
 from imagebase.training.loop import read_checkpoint, write_checkpoint
+from imagebase.training.network import module_of
 from imagebase.training.run_folder import Evaluation, Progress, read_log
 from imagebase.training.run_settings import TrainingSettings
 from imagebase.training.schedule import PATIENCE, Choice
@@ -33,7 +34,6 @@ from imagebase.training.session import (
     read_plan,
 )
 from imagebase.training.sources import Gathered
-from imagebase.training.transfer import module_of
 from tests.training.conftest import BASE
 from tests.training.shapes import LABELS, picture, sources, write_folder
 

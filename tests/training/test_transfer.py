@@ -7,7 +7,7 @@ from imagebase.annotation import Size
 from imagebase.detection.darknet.heads import decode_heads
 from imagebase.detection.library import find_model
 from imagebase.training.darknet_cfg import cfg_for
-from imagebase.training.transfer import module_of, transfer
+from imagebase.training.network import module_of, transfer
 
 COCO = find_model("yolov4-tiny").labels
 SIZE = Size(160, 160)

@@ -6,9 +6,8 @@ import pytest
 
 from imagebase.errors import ModelLoadError
 from imagebase.settings import WEIGHTS_FOLDER
-from imagebase.training.darknet_bundle import first_layers
-from imagebase.training.network import dump_weights, load_weights
-from imagebase.training.transfer import module_of
+from imagebase.training.darknet_cfg import first_layers
+from imagebase.training.network import dump_weights, load_weights, module_of
 
 
 @pytest.mark.parametrize(
