@@ -46,12 +46,12 @@ from imagebase.geometry import cxcywh_to_xyxy
 from imagebase.settings import DEFAULT_NMS_IOU, PROJECT_ROOT, WEIGHTS_FOLDER
 from imagebase.training.data import TRAIN, VAL, Source, TrainingSet, load_set, prepare
 from imagebase.training.loop import read_checkpoint
-from imagebase.training.result import judge_files
+from imagebase.training.result import evaluate_model
 from imagebase.training.run_folder import read_log
 from imagebase.training.run_settings import TrainingSettings
-from imagebase.training.session import begin, go_on
-from imagebase.training.sources import Gathered, next_parts
-from imagebase.training.validate import FoundRow, truth_of
+from imagebase.training.session import prepare_run, run_training
+from imagebase.training.sources import TrainingSources, next_parts
+from imagebase.training.validate import DetectionRow, truth_of
 
 DATA: Final = PROJECT_ROOT.parent / "shared" / "data"
 SIZE: Final = Size(416, 416)
@@ -178,16 +178,16 @@ def trained(
     part_of: dict[str, str] | None = None,
 ) -> Trained:
     """Train in a folder, and measure the whole of it; None splits as the app does."""
-    gathered = Gathered(tuple(some), labels_of(some))
+    gathered = TrainingSources(tuple(some), labels_of(some))
     began, cpu = time.perf_counter(), time.process_time()
-    begin(
+    prepare_run(
         folder / "work",
         gathered,
         settings,
         input_size=SIZE,
         part_of=part_of,
     )
-    metrics = go_on(folder / "work", folder / "model")
+    metrics = run_training(folder / "work", folder / "model")
     assert metrics is not None  # nobody stops it
     return Trained(
         folder / "model",
@@ -233,7 +233,7 @@ def row_of(
     precision: str = "auto",
 ) -> Row:
     detector = load_model(model_in_folder(done.model), precision=precision)
-    ap50 = judge_files(detector, judge, judge.of_part(VAL)).ap50
+    ap50 = evaluate_model(detector, judge, judge.of_part(VAL)).ap50
     assert ap50 is not None  # there are boxes to judge by
     steps = int(done.metrics["steps"])
     return Row(what, seed, ap50, steps, done.seconds, done.cpu_seconds)
@@ -329,9 +329,9 @@ def killed(lengths: Sequence[Length], seeds: Sequence[int]) -> Iterable[Row]:
 
 def _kill_again_and_again(folder: Path, settings: TrainingSettings) -> None:
     some, part_of = learned_and_chosen_by()
-    gathered = Gathered(tuple(some), labels_of(some))
+    gathered = TrainingSources(tuple(some), labels_of(some))
     work = folder / "work"
-    begin(work, gathered, settings, input_size=SIZE, part_of=part_of)
+    prepare_run(work, gathered, settings, input_size=SIZE, part_of=part_of)
     command = [
         *(sys.executable, "-m", "imagebase.training", str(work)),
         str(folder / "model"),
@@ -386,7 +386,7 @@ def opencv(lengths: Sequence[Length], seeds: Sequence[int]) -> Iterable[Row]:
 
 def _ap50_of_rows(judge: TrainingSet, rows: np.ndarray) -> float:
     """Judge OpenCV's boxes as ours are judged."""
-    found: list[FoundRow] = []
+    found: list[DetectionRow] = []
     for number, image in enumerate(judge.images):
         own = rows[rows[:, 0] == number]
         sides = np.array([*image.size, *image.size])

@@ -196,7 +196,12 @@ class _Request:
         self, on_entry: "OnEntry", must_stop: Callable[[], bool], *, resume: bool
     ) -> dict[str, Any] | None:
         """Return the metrics; None where the run was stopped."""
-        from imagebase.training.session import clean_up, go_on, set_length, work_quietly
+        from imagebase.training.session import (
+            clean_up,
+            run_training,
+            set_length,
+            work_quietly,
+        )
 
         work_quietly()
         work = self._output / WORK
@@ -205,7 +210,9 @@ class _Request:
                 set_length(work, self._settings)
         elif not self._begin(work, on_entry, must_stop, resume=resume):
             return None
-        metrics = go_on(work, self._output, on_entry=on_entry, must_stop=must_stop)
+        metrics = run_training(
+            work, self._output, on_entry=on_entry, must_stop=must_stop
+        )
         if metrics is not None:
             clean_up(work)
         return metrics
@@ -250,7 +257,7 @@ class _Request:
         resume: bool,
     ) -> bool:
         from imagebase.annotation import Size
-        from imagebase.training.session import begin
+        from imagebase.training.session import prepare_run
         from imagebase.training.sources import from_label_files
 
         gathered = from_label_files(
@@ -263,7 +270,7 @@ class _Request:
                 "The interrupted training run in the output is discarded; --resume "
                 "would have continued it."
             )
-        begun = begin(
+        begun = prepare_run(
             work,
             gathered,
             self._settings,

@@ -45,7 +45,7 @@ from imagebase.training.run_settings import (
     TrainingSettings,
     check_input_size,
 )
-from imagebase.training.session import begin, read_plan
+from imagebase.training.session import prepare_run, read_plan
 from imagebase.training.sources import Round, from_records, next_parts
 from imagebase.wording import plural
 
@@ -162,7 +162,7 @@ def _prepare_images(context: JobContext, folder: Path) -> None:
         if isinstance(entry, Progress):
             context.progress(entry.done, entry.total, entry.in_words())
 
-    begin(
+    prepare_run(
         folder,
         gathered,
         wanted,

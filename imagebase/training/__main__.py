@@ -16,7 +16,7 @@ from typing import Final
 from imagebase.errors import ImageBaseError, TrainingError
 from imagebase.training import run_folder
 from imagebase.training.run_folder import named_when_full
-from imagebase.training.session import go_on, work_quietly
+from imagebase.training.session import run_training, work_quietly
 
 FAILED: Final = 1
 
@@ -32,7 +32,7 @@ def main() -> None:
 
 def _train(folder: Path, output: Path, *, parent: int) -> int:
     """Return the exit code; what went wrong is in a file for whoever asked."""
-    asked = _Asked()
+    asked = _StopSignal()
     signal.signal(signal.SIGTERM, asked.stop)
     work_quietly()
 
@@ -40,16 +40,16 @@ def _train(folder: Path, output: Path, *, parent: int) -> int:
         if parent and os.getppid() != parent:
             # At once, and without a checkpoint: another may go on with the last one.
             os._exit(run_folder.STOPPED_CODE)
-        return asked.is_to_stop or (folder / run_folder.STOP).exists()
+        return asked.is_set or (folder / run_folder.STOP).exists()
 
     try:
-        finished = go_on(folder, output, must_stop=must_stop)
+        finished = run_training(folder, output, must_stop=must_stop)
     except ImageBaseError as error:
-        return _told(folder, error)
+        return _write_error(folder, error)
     return 0 if finished is not None else run_folder.STOPPED_CODE
 
 
-def _told(folder: Path, error: ImageBaseError) -> int:
+def _write_error(folder: Path, error: ImageBaseError) -> int:
     try:
         with named_when_full():
             (folder / run_folder.ERROR).write_text(json.dumps({"error": str(error)}))
@@ -58,14 +58,14 @@ def _told(folder: Path, error: ImageBaseError) -> int:
     return FAILED
 
 
-class _Asked:
+class _StopSignal:
     """Remembers a signal."""
 
     def __init__(self) -> None:
-        self.is_to_stop = False
+        self.is_set = False
 
     def stop(self, number: int, frame: FrameType | None) -> None:
-        self.is_to_stop = True
+        self.is_set = True
 
 
 if __name__ == "__main__":

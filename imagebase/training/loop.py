@@ -27,7 +27,7 @@ from imagebase.training.network import (
 )
 from imagebase.training.run_folder import Evaluation, Progress, write_bytes
 from imagebase.training.run_settings import TrainingSettings
-from imagebase.training.schedule import Choice, Schedule, learning_rate
+from imagebase.training.schedule import EarlyStopping, Schedule, learning_rate
 from imagebase.training.validate import judge
 
 DAMAGED: Final = "The checkpoint of this training cannot be used; begin it anew."
@@ -90,7 +90,7 @@ WEIGHT_DECAY: Final = 5e-4
 AVERAGE_DECAY: Final = 0.99
 MAX_GRADIENT: Final = 10.0
 _CHECKPOINT_SECONDS: Final = 30.0
-_TELL_SECONDS: Final = 0.5
+_REPORT_SECONDS: Final = 0.5
 
 OnEntry = Callable[[Progress | Evaluation], None]
 
@@ -172,22 +172,22 @@ class Training:
         self._optimizer = optimizer_of(self._module, settings.learning_rate)
         self._began_at = charged + time.perf_counter() - began
         self._memory = Memory(seconds=self._began_at)
-        self._choice = Choice()
+        self._early_stopping = EarlyStopping()
         self._resume()
         self._schedule = Schedule(
             settings,
             self._batches.per_epoch,
-            has_judging=bool(self._val),
+            has_validation=bool(self._val),
             step_seconds=step_seconds or 1.0,
             seconds=self._memory.seconds,
-            judged_at_step=max(self._last_judged(), 0),
-            judged_at_seconds=self._judged_at_seconds(),
+            validated_at_step=max(self._last_validated(), 0),
+            validated_at_seconds=self._validated_at_seconds(),
             ends_at=self._memory.ends_at,
         )
         self._sums = np.zeros(4)
         self._summed = 0
-        self._told_at = 0.0
-        self._kept_at = time.perf_counter()
+        self._reported_at = 0.0
+        self._saved_at = time.perf_counter()
 
     @property
     def compute(self) -> Compute:
@@ -207,17 +207,17 @@ class Training:
             batches.close()  # type: ignore[attr-defined]
         memory = self._memory
         if is_finished:
-            self._tell("closing")
-            if memory.step != self._last_judged() or not memory.evaluations:
+            self._report("closing")
+            if memory.step != self._last_validated() or not memory.evaluations:
                 self._evaluate()
-        self._keep()
+        self._save()
         return Outcome(
             is_finished,
             memory.step,
             memory.step / self._batches.per_epoch,
             self._schedule.seconds,
             memory.skipped,
-            self._choice.best_step,
+            self._early_stopping.best_step,
             tuple(Evaluation(**one) for one in memory.evaluations),
             self._compute.in_words,
         )
@@ -232,13 +232,13 @@ class Training:
             self._step(next(batches))
             self._schedule.charge_step(time.perf_counter() - began)
             self._memory.seconds = self._schedule.seconds
-            self._tell("learning")
-            if self._schedule.is_judging_due(self._memory.step):
+            self._report("learning")
+            if self._schedule.is_validation_due(self._memory.step):
                 self._evaluate()
                 self._end_soon_if_no_better()
-                self._keep()
-            elif time.perf_counter() - self._kept_at > _CHECKPOINT_SECONDS:
-                self._keep()
+                self._save()
+            elif time.perf_counter() - self._saved_at > _CHECKPOINT_SECONDS:
+                self._save()
         return True
 
     def _step(self, batch: Batch) -> None:
@@ -261,7 +261,7 @@ class Training:
         if memory.ends_at is not None:
             return
         steps = self._schedule.steps(memory.step)
-        if self._choice.has_waited_enough(memory.step, steps):
+        if self._early_stopping.should_stop(memory.step, steps):
             memory.ends_at = self._schedule.wind_down(memory.step)
 
     def _trial_step(self, module: DarknetModule, compute: Compute) -> None:
@@ -276,14 +276,14 @@ class Training:
         if self._val:
             found = judge(self._average, self._set, self._val, self._compute)
             ap, ap50, per_label = found.ap, found.ap50, found.per_label
-        is_best = self._choice.keeps(
+        is_best = self._early_stopping.is_best(
             ap50, step=memory.step, is_trusted=len(self._val) >= FEW_HELD_OUT
         )
         if is_best:
             seen = memory.step * self._settings.batch_size
             content = dump_weights(self._average, seen=seen)
             write_bytes(self._folder / run_folder.BEST, content)
-        self._schedule.charge_judging(memory.step, time.perf_counter() - began)
+        self._schedule.charge_validation(memory.step, time.perf_counter() - began)
         memory.seconds = self._schedule.seconds
         total, box, objectness, classes = self._means()
         evaluation = Evaluation(
@@ -309,19 +309,19 @@ class Training:
             return [None] * 4
         return [float(one) for one in self._sums / self._summed]
 
-    def _last_judged(self) -> int:
+    def _last_validated(self) -> int:
         evaluations = self._memory.evaluations
         return int(evaluations[-1]["step"]) if evaluations else -1
 
-    def _judged_at_seconds(self) -> float:
+    def _validated_at_seconds(self) -> float:
         evaluations = self._memory.evaluations
         return float(evaluations[-1]["seconds"] if evaluations else self._began_at)
 
-    def _tell(self, phase: str) -> None:
+    def _report(self, phase: str) -> None:
         now = time.perf_counter()
-        if phase == "learning" and now - self._told_at < _TELL_SECONDS:
+        if phase == "learning" and now - self._reported_at < _REPORT_SECONDS:
             return
-        self._told_at = now
+        self._reported_at = now
         done = self._memory.step
         self._on_entry(
             Progress(
@@ -335,8 +335,8 @@ class Training:
             )
         )
 
-    def _keep(self) -> None:
-        self._kept_at = time.perf_counter()
+    def _save(self) -> None:
+        self._saved_at = time.perf_counter()
         write_checkpoint(
             self._folder,
             Checkpoint(
@@ -344,7 +344,10 @@ class Training:
                 self._module.state_dict(),
                 self._average.state_dict(),
                 self._optimizer.state_dict(),
-                {"memory": asdict(self._memory), "choice": asdict(self._choice)},
+                {
+                    "memory": asdict(self._memory),
+                    "choice": asdict(self._early_stopping),
+                },
             ),
         )
 
@@ -354,7 +357,7 @@ class Training:
             return
         try:
             self._memory = Memory(**kept.values["memory"])
-            self._choice = Choice(**kept.values["choice"])
+            self._early_stopping = EarlyStopping(**kept.values["choice"])
             self._module.load_state_dict(kept.module)
             self._average.load_state_dict(kept.average)
             self._optimizer.load_state_dict(dict(kept.optimizer))

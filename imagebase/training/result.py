@@ -39,13 +39,13 @@ from imagebase.training.loop import Outcome
 from imagebase.training.run_folder import Evaluation, write_bytes, write_json
 from imagebase.training.run_page import Example, ExampleBox, report_page
 from imagebase.training.run_settings import TrainingSettings
-from imagebase.training.validate import FoundRow, truth_of
+from imagebase.training.validate import DetectionRow, truth_of
 
 EXAMPLES: Final = 6
 
 
 @dataclass(frozen=True, slots=True)
-class HeldOut:
+class ValidationMetrics:
     """How good a model is on held-out images, with where 95 % of the draws lie."""
 
     ap: float | None
@@ -83,11 +83,11 @@ def write_model(
     _write_files(output, _Files(cfg.encode(), weights, training_set.labels))
     detector = load_model(model_in_folder(output))
     val, before = training_set.of_part(VAL), load_model(base)
-    held_out = judge_files(detector, training_set, val)
+    held_out = evaluate_model(detector, training_set, val)
     examples = _examples(detector, before, training_set)
     metrics = _metrics(training_set, settings, outcome, held_out, base.name)
     if set(training_set.labels) & set(base.labels):
-        metrics["base_AP50"] = judge_files(before, training_set, val).ap50
+        metrics["base_AP50"] = evaluate_model(before, training_set, val).ap50
     metrics["examples"] = [one.as_json() for one in examples]
     write_json(output / METRICS, metrics)
     history = history_csv(outcome.evaluations, training_set.labels)
@@ -114,16 +114,16 @@ def _write_files(output: Path, files: _Files) -> None:
     write_bytes(output / CONVERTED, onnx)
 
 
-def judge_files(
+def evaluate_model(
     detector: LoadedModel, training_set: TrainingSet, places: Sequence[int]
-) -> HeldOut:
+) -> ValidationMetrics:
     """Return how good a model is on some images of a set, by the set's labels."""
     if not places:
-        return HeldOut(None, None, None, {})
+        return ValidationMetrics(None, None, None, {})
     truth = truth_of([training_set.images[one] for one in places], training_set.labels)
     numbers = {name: at for at, name in enumerate(training_set.labels)}
     of_detector = [numbers.get(name) for name in detector.labels]
-    rows: list[FoundRow] = []
+    rows: list[DetectionRow] = []
     for number, place in enumerate(places):
         found = _detections(detector, training_set, place, CONFIDENCE_FLOOR)
         rows += [
@@ -145,7 +145,7 @@ def judge_files(
         for name, one in figures.per_label.items()
     }
     low_high = (around[0], around[1]) if around else None
-    return HeldOut(figures["AP"], figures["AP50"], low_high, per_label)
+    return ValidationMetrics(figures["AP"], figures["AP50"], low_high, per_label)
 
 
 def _detections(
@@ -196,7 +196,7 @@ def _metrics(
     training_set: TrainingSet,
     settings: TrainingSettings,
     outcome: Outcome,
-    held_out: HeldOut,
+    held_out: ValidationMetrics,
     base: str,
 ) -> dict[str, Any]:
     train, val = training_set.of_part(TRAIN), training_set.of_part(VAL)

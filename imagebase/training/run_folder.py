@@ -32,7 +32,7 @@ STOPPED_CODE: Final = 3
 FULL_CODE: Final = 4
 
 # What only a training that is to go on needs.
-FOR_GOING_ON: Final = (PICTURES, SET, CHECKPOINT, BEST, FINISH, STOP)
+NEEDED_TO_RESUME: Final = (PICTURES, SET, CHECKPOINT, BEST, FINISH, STOP)
 
 FULL: Final = "The disk is full; make room on it, then train again or go on."
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})

@@ -14,7 +14,7 @@ PATIENCE_SHARE: Final = 0.25
 
 
 @dataclass(slots=True)
-class Choice:
+class EarlyStopping:
     """What was judged so far, as far as it decides.
 
     best_step: of the weights that are kept. waited: judgements since AP50 rose, which
@@ -26,7 +26,7 @@ class Choice:
     rose_at: int = 0
     waited: int = 0
 
-    def keeps(self, ap50: float | None, *, step: int, is_trusted: bool) -> bool:
+    def is_best(self, ap50: float | None, *, step: int, is_trusted: bool) -> bool:
         """Say whether the weights of this step are kept in place of those before.
 
         Args:
@@ -47,7 +47,7 @@ class Choice:
         self.best_ap50, self.best_step = ap50, step
         return True
 
-    def has_waited_enough(self, step: int, steps: int) -> bool:
+    def should_stop(self, step: int, steps: int) -> bool:
         """Say whether AP50 has not risen for so long that it is not worth going on.
 
         Where judgements are frequent, five of them are short: they have to cover a
@@ -60,8 +60,8 @@ class Choice:
 WARM_UP_STEPS: Final = 30
 _LAST_RATE: Final = 0.02
 # Judging takes at most about this share of the time; and no more judgements than this.
-_JUDGING_SHARE: Final = 1 / 12
-_MOST_JUDGEMENTS: Final = 30
+_VALIDATION_SHARE: Final = 1 / 12
+_MAX_VALIDATIONS: Final = 30
 # Writing the results and the last look at them.
 _CLOSING_SECONDS: Final = 4.0
 # A step that took so many times the usual one was a machine asleep, and is not charged.
@@ -69,7 +69,7 @@ _ASLEEP: Final = 20.0
 _ALWAYS_CHARGED: Final = 5.0
 _REMEMBERED: Final = 60
 # However slow the machine is just now: nothing at all would be learned in fewer.
-LEAST_STEPS: Final = 20
+MIN_STEPS: Final = 20
 # Whoever stops early learns on for so large a part of what was done.
 WIND_DOWN_SHARE: Final = 5
 
@@ -91,18 +91,18 @@ class Schedule:
     A length in epochs or steps is exact. A length in minutes is turned into steps by
     what a step takes here, and set right as it goes on.
 
-    seconds: charged so far. judging_seconds: what one judgement took. ends_at: the
+    seconds: charged so far. validation_seconds: what one judgement took. ends_at: the
         step it ends at, where that was decided before its length was used up.
     """
 
     settings: TrainingSettings
     steps_per_epoch: int
-    has_judging: bool
+    has_validation: bool
     step_seconds: float
     seconds: float = 0.0
-    judging_seconds: float = 0.0
-    judged_at_step: int = 0
-    judged_at_seconds: float = 0.0
+    validation_seconds: float = 0.0
+    validated_at_step: int = 0
+    validated_at_seconds: float = 0.0
     ends_at: int | None = None
     _recent: deque[float] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))
 
@@ -116,11 +116,11 @@ class Schedule:
         if len(self._recent) >= 5:
             self.step_seconds = median(self._recent)
 
-    def charge_judging(self, step: int, seconds: float) -> None:
+    def charge_validation(self, step: int, seconds: float) -> None:
         """Count the time of a judgement after this many steps."""
         self.seconds += seconds
-        self.judging_seconds = seconds
-        self.judged_at_step, self.judged_at_seconds = step, self.seconds
+        self.validation_seconds = seconds
+        self.validated_at_step, self.validated_at_seconds = step, self.seconds
 
     def steps(self, done: int) -> int:
         """Return how many steps there will be in all, after so many."""
@@ -133,7 +133,7 @@ class Schedule:
         A net is better for a few steps at a low rate than right after a high one.
         """
         self.ends_at = min(
-            self.steps(done), done + max(LEAST_STEPS, done // WIND_DOWN_SHARE)
+            self.steps(done), done + max(MIN_STEPS, done // WIND_DOWN_SHARE)
         )
         return self.ends_at
 
@@ -142,14 +142,14 @@ class Schedule:
             return self.settings.steps
         if self.settings.epochs is not None:
             return self.settings.epochs * self.steps_per_epoch
-        share = _JUDGING_SHARE if self.has_judging else 0.0
+        share = _VALIDATION_SHARE if self.has_validation else 0.0
         left = max(0.0, self._budget() - self.seconds)
-        return max(LEAST_STEPS, done + int(left * (1 - share) / self.step_seconds))
+        return max(MIN_STEPS, done + int(left * (1 - share) / self.step_seconds))
 
     def seconds_left(self, done: int) -> float:
         """Return how long it will still take."""
         steps = max(0, self.steps(done) - done)
-        share = 1 / (1 - _JUDGING_SHARE) if self.has_judging else 1.0
+        share = 1 / (1 - _VALIDATION_SHARE) if self.has_validation else 1.0
         return steps * self.step_seconds * share + self._closing()
 
     def is_over(self, done: int) -> bool:
@@ -157,15 +157,20 @@ class Schedule:
         if self.settings.minutes is None:
             return done >= self.steps(done)
         is_used_up = self.seconds >= self._budget() or done >= self.steps(done)
-        return is_used_up and done >= LEAST_STEPS
+        return is_used_up and done >= MIN_STEPS
 
-    def is_judging_due(self, done: int) -> bool:
+    def is_validation_due(self, done: int) -> bool:
         """Say whether to judge after so many steps: each epoch, but not too often."""
-        if done - self.judged_at_step < self.steps_per_epoch or not self.has_judging:
+        if (
+            done - self.validated_at_step < self.steps_per_epoch
+            or not self.has_validation
+        ):
             return False
-        since = self.seconds - self.judged_at_seconds
+        since = self.seconds - self.validated_at_seconds
         whole = self.seconds + self.seconds_left(done)
-        enough = max(self.judging_seconds / _JUDGING_SHARE, whole / _MOST_JUDGEMENTS)
+        enough = max(
+            self.validation_seconds / _VALIDATION_SHARE, whole / _MAX_VALIDATIONS
+        )
         # Right before the end the last judgement comes anyway.
         is_near_end = self.steps(done) - done < self.steps_per_epoch // 3
         return since >= enough and not is_near_end
@@ -175,4 +180,6 @@ class Schedule:
         return (self.settings.minutes or 0) * 60 - self._closing()
 
     def _closing(self) -> float:
-        return _CLOSING_SECONDS + (self.judging_seconds if self.has_judging else 0.0)
+        return _CLOSING_SECONDS + (
+            self.validation_seconds if self.has_validation else 0.0
+        )

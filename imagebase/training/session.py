@@ -1,6 +1,6 @@
 """A training from the prepared set to the finished model, in one folder.
 
-The folder holds all that an interrupted training needs; `begin` fills it, `go_on` works
+The folder holds all that an interrupted training needs; `prepare_run` fills it, `run_training` works
 in it until the model is written. Whoever only looks needs no PyTorch.
 """
 
@@ -30,7 +30,7 @@ from imagebase.training.run_folder import (
     write_line,
 )
 from imagebase.training.run_settings import TrainingSettings
-from imagebase.training.sources import Gathered
+from imagebase.training.sources import TrainingSources
 
 if TYPE_CHECKING:
     from imagebase.training.loop import Outcome
@@ -45,7 +45,7 @@ OnEntry = Callable[[Progress | Evaluation], None]
 class Plan:
     """What was asked for, and the seconds that reading took of the time given.
 
-    came_from: what tells the labels from changed ones, where `begin` was given it.
+    came_from: what tells the labels from changed ones, where `prepare_run` was given it.
     """
 
     settings: TrainingSettings
@@ -55,9 +55,9 @@ class Plan:
 
 
 @named_when_full()
-def begin(
+def prepare_run(
     folder: Path,
-    gathered: Gathered,
+    gathered: TrainingSources,
     settings: TrainingSettings,
     *,
     input_size: Size,
@@ -79,7 +79,7 @@ def begin(
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     check_room(folder, total, input_size)
-    _keep_base(Path(settings.base), folder / run_folder.BASE)
+    _copy_base(Path(settings.base), folder / run_folder.BASE)
 
     def tell(done: int) -> None:
         if must_stop():
@@ -110,7 +110,7 @@ def begin(
     return training_set
 
 
-def _keep_base(base: Path, kept: Path) -> None:
+def _copy_base(base: Path, kept: Path) -> None:
     """Copy the model to begin from, which may go before a training goes on."""
     _darknet_in(base)
     kept.mkdir()
@@ -119,7 +119,7 @@ def _keep_base(base: Path, kept: Path) -> None:
 
 
 def _base(folder: Path, settings: TrainingSettings) -> tuple[Model, bytes]:
-    """Return the copy that `begin` made, as the model was called then, and weights."""
+    """Return the copy that `prepare_run` made, as the model was called then, and weights."""
     kept, base = folder / run_folder.BASE, Path(settings.base)
     # Those that began before there were copies have none.
     model, weights = _darknet_in(kept if kept.is_dir() else base)
@@ -161,7 +161,7 @@ def set_length(folder: Path, wanted: TrainingSettings) -> None:
 
 
 @named_when_full()
-def go_on(
+def run_training(
     folder: Path,
     output: Path,
     *,
@@ -171,7 +171,7 @@ def go_on(
     """Train in a folder that is ready, and write the model.
 
     Args:
-        folder: of `begin`; a checkpoint in it is gone on from.
+        folder: of `prepare_run`; a checkpoint in it is gone on from.
         output: where the model's files go.
         on_entry: told of progress and evaluations, which are in the folder's log too.
         must_stop: whether to leave, to go on another day. A file named `finish`
@@ -247,7 +247,7 @@ def ask_to_finish(folder: Path) -> None:
 
 def clean_up(folder: Path) -> None:
     """Delete what only an interrupted training needs; the log stays."""
-    for name in run_folder.FOR_GOING_ON:
+    for name in run_folder.NEEDED_TO_RESUME:
         (folder / name).unlink(missing_ok=True)
     shutil.rmtree(folder / run_folder.BASE, ignore_errors=True)
 

@@ -143,7 +143,7 @@ _AT_ONCE_BYTES: Final = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Gathered:
+class TrainingSources:
     """What there is to learn from.
 
     labels: those that occur, in the order of the label set. missing: images that a
@@ -183,7 +183,7 @@ def from_label_files(
     *,
     format_name: str | None = None,
     output: Path | None = None,
-) -> Gathered:
+) -> TrainingSources:
     """Return the images of a folder that a label file speaks of.
 
     Args:
@@ -216,7 +216,7 @@ def from_label_files(
         )
     names = result.labels.names
     used = {box.label for image in found.values() for box in image.annotations}
-    return Gathered(
+    return TrainingSources(
         tuple(_source_of_file(image, given) for image in found.values()),
         tuple(one for one in names if one in used),
         tuple(image.name for image in without if len(image.others) < 2),
@@ -313,7 +313,7 @@ def from_records(
     records: Iterable[ImageRecord],
     label_names: Sequence[str],
     read_image: Callable[[str], bytes],
-) -> Gathered:
+) -> TrainingSources:
     """Return the images of a dataset; labels without a box are left out.
 
     So are boxes of which at least half lies in areas that nobody labels.
@@ -337,7 +337,7 @@ def from_records(
         )
         for one in known
     )
-    return Gathered(
+    return TrainingSources(
         sources,
         tuple(one for one in label_names if used[one]),
         skipped=(f"Boxes in ignore areas: {inside:,}.",) if inside else (),

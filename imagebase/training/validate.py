@@ -24,11 +24,11 @@ from imagebase.training.network import Compute, DarknetModule
 
 _BATCH = 8
 
-FoundRow = tuple[int, int, Sequence[float], float]
+DetectionRow = tuple[int, int, Sequence[float], float]
 
 
 @dataclass(frozen=True, slots=True)
-class Judgement:
+class Validation:
     """AP50 in all and of each label; None where there is nothing to judge by."""
 
     ap: float | None
@@ -41,10 +41,10 @@ def judge(
     training_set: TrainingSet,
     places: Sequence[int],
     compute: Compute,
-) -> Judgement:
+) -> Validation:
     """Return COCO's figures of a net in evaluation mode on some images of a set."""
     truth = truth_of([training_set.images[one] for one in places], training_set.labels)
-    rows: list[FoundRow] = []
+    rows: list[DetectionRow] = []
     for first in range(0, len(places), _BATCH):
         chosen = places[first : first + _BATCH]
         pictures = np.stack([training_set.pictures[one] for one in chosen])
@@ -57,10 +57,10 @@ def judge(
     return as_judgement(figures)
 
 
-def as_judgement(figures: CocoFigures) -> Judgement:
+def as_judgement(figures: CocoFigures) -> Validation:
     """Return what of COCO's figures a training shows."""
     per_label = {name: one.ap50 for name, one in figures.per_label.items()}
-    return Judgement(figures["AP"], figures["AP50"], per_label)
+    return Validation(figures["AP"], figures["AP50"], per_label)
 
 
 def truth_of(images: Sequence[TrainingImage], labels: Sequence[str]) -> Truth:
@@ -99,7 +99,7 @@ def _rows(
     outputs: Sequence[NDArray[np.float32]],
     image: int,
     sides: Sequence[float],
-) -> list[FoundRow]:
+) -> list[DetectionRow]:
     network = module.network
     relative = decode_heads(
         network.heads, outputs, net_size=network.size, floor=CONFIDENCE_FLOOR

@@ -12,8 +12,8 @@ from imagebase.errors import TrainingError
 from imagebase.training import run_folder
 from imagebase.training.run_folder import FULL, check_room, named_when_full
 from imagebase.training.run_settings import TrainingSettings
-from imagebase.training.session import begin
-from imagebase.training.sources import Gathered
+from imagebase.training.session import prepare_run
+from imagebase.training.sources import TrainingSources
 from tests.training.conftest import BASE
 from tests.training.shapes import LABELS, sources
 
@@ -29,9 +29,9 @@ def test_too_many_images_are_refused_before_one_is_read(tmp_path: Path) -> None:
 def test_a_training_looks_for_room_first(tmp_path: Path) -> None:
     (source,) = sources(1)
     with pytest.raises(TrainingError, match="make room"):
-        begin(
+        prepare_run(
             tmp_path / "work",
-            Gathered((source,) * 5_000_000, LABELS),
+            TrainingSources((source,) * 5_000_000, LABELS),
             TrainingSettings(base=str(BASE), steps=1),
             input_size=Size(2048, 2048),
         )
@@ -51,8 +51,8 @@ def test_a_disk_without_room_for_a_word_is_told_by_the_exit_code(
 ) -> None:
     work = tmp_path / "work"
     settings = TrainingSettings(base=str(BASE), steps=1, precision="f32")
-    gathered = Gathered(tuple(sources(6)), LABELS)
-    assert begin(work, gathered, settings, input_size=SIZE) is not None
+    gathered = TrainingSources(tuple(sources(6)), LABELS)
+    assert prepare_run(work, gathered, settings, input_size=SIZE) is not None
     for name in (".checkpoint.pt.new", run_folder.ERROR):
         (work / name).symlink_to("/dev/full")
     command = [

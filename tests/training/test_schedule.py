@@ -7,7 +7,7 @@ import pytest
 from imagebase.errors import TrainingError
 from imagebase.training.run_settings import TrainingSettings
 from imagebase.training.schedule import (
-    LEAST_STEPS,
+    MIN_STEPS,
     WARM_UP_STEPS,
     Schedule,
     learning_rate,
@@ -16,7 +16,7 @@ from imagebase.training.schedule import (
 
 def schedule(**length: float) -> Schedule:
     settings = TrainingSettings.of_json({"base": "", **length})
-    return Schedule(settings, 50, has_judging=True, step_seconds=0.5)
+    return Schedule(settings, 50, has_validation=True, step_seconds=0.5)
 
 
 def run(one: Schedule, *, step: float, judging: float) -> tuple[int, int, float]:
@@ -25,8 +25,8 @@ def run(one: Schedule, *, step: float, judging: float) -> tuple[int, int, float]
     while not one.is_over(done):
         done += 1
         one.charge_step(step)
-        if one.is_judging_due(done):
-            one.charge_judging(done, judging)
+        if one.is_validation_due(done):
+            one.charge_validation(done, judging)
             judged += 1
     return done, judged, one.seconds
 
@@ -54,7 +54,7 @@ def test_the_minutes_given_are_kept(step: float, judging: float) -> None:
 
 def test_a_machine_that_is_slow_just_now_learns_a_little_all_the_same() -> None:
     one = schedule(minutes=0.1)
-    assert run(one, step=5.0, judging=1.0)[0] == LEAST_STEPS
+    assert run(one, step=5.0, judging=1.0)[0] == MIN_STEPS
 
 
 def test_a_sleeping_machine_is_not_charged() -> None:

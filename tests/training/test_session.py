@@ -25,15 +25,15 @@ from imagebase.training.loop import read_checkpoint, write_checkpoint
 from imagebase.training.network import module_of
 from imagebase.training.run_folder import Evaluation, Progress, read_log
 from imagebase.training.run_settings import TrainingSettings
-from imagebase.training.schedule import PATIENCE, Choice
+from imagebase.training.schedule import PATIENCE, EarlyStopping
 from imagebase.training.session import (
     ask_to_finish,
-    begin,
     clean_up,
-    go_on,
+    prepare_run,
     read_plan,
+    run_training,
 )
-from imagebase.training.sources import Gathered
+from imagebase.training.sources import TrainingSources
 from tests.training.conftest import BASE
 from tests.training.shapes import LABELS, picture, sources, write_folder
 
@@ -44,8 +44,8 @@ STEPS = 20
 def ready(folder: Path, *, images: int = 12, **changed: object) -> Path:
     kept = {"base": str(BASE), "steps": STEPS, "precision": "f32", **changed}
     settings = TrainingSettings.of_json(kept)
-    gathered = Gathered(tuple(sources(images)), LABELS)
-    assert begin(folder, gathered, settings, input_size=SIZE) is not None
+    gathered = TrainingSources(tuple(sources(images)), LABELS)
+    assert prepare_run(folder, gathered, settings, input_size=SIZE) is not None
     return folder
 
 
@@ -54,7 +54,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a training's work and, in `model`, what it left."""
     folder = tmp_path_factory.mktemp("trained")
     ready(folder / "work")
-    go_on(folder / "work", folder / "model")
+    run_training(folder / "work", folder / "model")
     return folder
 
 
@@ -115,11 +115,11 @@ def test_a_stopped_training_goes_on_to_the_same_net(
     work = ready(tmp_path / "work")
     seen: list[Progress | Evaluation] = []
     asked = iter(range(1000))
-    stopped = go_on(work, tmp_path / "model", must_stop=lambda: next(asked) >= 9)
+    stopped = run_training(work, tmp_path / "model", must_stop=lambda: next(asked) >= 9)
     assert stopped is None
     assert not (tmp_path / "model").exists()
     assert (work / run_folder.CHECKPOINT).is_file()
-    metrics = go_on(work, tmp_path / "model", on_entry=seen.append)
+    metrics = run_training(work, tmp_path / "model", on_entry=seen.append)
     assert metrics is not None
     steps = [one.done for one in seen if isinstance(one, Progress)]
     assert min(steps) > 9
@@ -153,17 +153,17 @@ def test_a_training_that_gets_no_better_ends_early_and_slowly(
     rate = 1e-3
     work = ready(tmp_path / "work", images=110, steps=100, learning_rate=rate)
     asked = iter(range(1000))
-    go_on(work, tmp_path / "model", must_stop=lambda: next(asked) >= 3)
+    run_training(work, tmp_path / "model", must_stop=lambda: next(asked) >= 3)
     fingerprint = load_set(work).fingerprint
     kept = read_checkpoint(work, fingerprint=fingerprint)
     assert kept is not None
     # Four judgements in vain since one that nothing can beat.
-    choice = Choice(best_ap50=1.5, best_step=1, rose_at=0, waited=PATIENCE - 1)
+    choice = EarlyStopping(best_ap50=1.5, best_step=1, rose_at=0, waited=PATIENCE - 1)
     values = {**kept.values, "choice": asdict(choice)}
     write_checkpoint(work, replace(kept, values=values))
     best = (trained / "model" / "obj.weights").read_bytes()
     (work / run_folder.BEST).write_bytes(best)
-    metrics = go_on(work, tmp_path / "model")
+    metrics = run_training(work, tmp_path / "model")
     assert metrics is not None
     assert (tmp_path / "model" / "obj.weights").read_bytes() == best
     assert metrics["best_step"] == 1
@@ -176,12 +176,12 @@ def test_a_training_that_gets_no_better_ends_early_and_slowly(
 def test_a_checkpoint_of_another_version_is_said_to_be_useless(tmp_path: Path) -> None:
     work = ready(tmp_path / "work")
     asked = iter(range(1000))
-    go_on(work, tmp_path / "model", must_stop=lambda: next(asked) >= 2)
+    run_training(work, tmp_path / "model", must_stop=lambda: next(asked) >= 2)
     kept = read_checkpoint(work, fingerprint=load_set(work).fingerprint)
     assert kept is not None
     write_checkpoint(work, replace(kept, values={"memory": {"stride": 3}}))
     with pytest.raises(TrainingError, match="begin it anew"):
-        go_on(work, tmp_path / "model")
+        run_training(work, tmp_path / "model")
 
 
 @pytest.mark.long
@@ -230,7 +230,7 @@ def test_asked_to_finish_it_writes_the_model_there_is(tmp_path: Path) -> None:
     def finish(entry: Progress | Evaluation) -> None:
         ask_to_finish(work)
 
-    metrics = go_on(work, tmp_path / "model", on_entry=finish)
+    metrics = run_training(work, tmp_path / "model", on_entry=finish)
     assert metrics is not None
     assert 1 <= metrics["steps"] < 1000
     assert (tmp_path / "model" / "obj.weights").is_file()
@@ -246,8 +246,11 @@ def test_the_model_it_begins_from_may_go_meanwhile(tmp_path: Path) -> None:
     work = ready(tmp_path / "work", images=6, base=str(mine), steps=2)
     mine.rename(tmp_path / "yours")
     asked = iter(range(1000))
-    assert go_on(work, tmp_path / "model", must_stop=lambda: next(asked) >= 1) is None
-    metrics = go_on(work, tmp_path / "model")
+    assert (
+        run_training(work, tmp_path / "model", must_stop=lambda: next(asked) >= 1)
+        is None
+    )
+    metrics = run_training(work, tmp_path / "model")
     assert metrics is not None
     assert metrics["base"] == "mine"
 
@@ -255,17 +258,17 @@ def test_the_model_it_begins_from_may_go_meanwhile(tmp_path: Path) -> None:
 def test_changed_labels_do_not_go_on(tmp_path: Path) -> None:
     work = ready(tmp_path / "work")
     asked = iter(range(1000))
-    go_on(work, tmp_path / "model", must_stop=lambda: next(asked) >= 1)
+    run_training(work, tmp_path / "model", must_stop=lambda: next(asked) >= 1)
     text = (work / run_folder.SET).read_text()
     (work / run_folder.SET).write_text(text.replace('"disc"', '"disk"'))
     with pytest.raises(TrainingError, match="have changed"):
-        go_on(work, tmp_path / "model")
+        run_training(work, tmp_path / "model")
 
 
 def test_reading_can_be_stopped(tmp_path: Path) -> None:
     settings = TrainingSettings(base=str(BASE), steps=1)
-    gathered = Gathered(tuple(sources(5)), LABELS)
-    begun = begin(
+    gathered = TrainingSources(tuple(sources(5)), LABELS)
+    begun = prepare_run(
         tmp_path / "work", gathered, settings, input_size=SIZE, must_stop=lambda: True
     )
     assert begun is None
