@@ -1,7 +1,7 @@
-"""What several looks and several models gain, and what they cost.
+"""Accuracy and speed of test-time augmentation and ensembles.
 
-AP and AP50 by pycocotools over photographs with COCO labels: confidence 0.001, NMS 0.45
-within each label, the 100 best boxes of a picture. Images a second are from files to
+AP and AP50 by pycocotools over images with COCO labels: confidence 0.001, NMS 0.45
+within each label, the 100 best boxes per image. Images per second are from files to
 boxes, two threads.
 
     python -m benchmarks.accurate [--data FOLDER] [--precision f32] [--json FILE]

@@ -1,4 +1,4 @@
-"""The bundled detectors and their variants on the same photographs: quality and cost.
+"""The bundled detectors and their variants on the same images: quality and cost.
 
     python -m benchmarks.detectors [--images FOLDER] [--labels FILE] [--output FOLDER]
 

@@ -1,4 +1,4 @@
-"""A folder of JPEGs to a COCO file: images a second, beside two peers in one run.
+"""A folder of JPEGs to a COCO file: images per second and two peers.
 
 The peers are OpenCV 4.14's own Darknet importer with the net loaded once, in an
 environment of its own, and the bare forward pass of the same graph in OpenVINO. Rounds

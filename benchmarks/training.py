@@ -72,7 +72,7 @@ class Length(NamedTuple):
 
 
 class Row(NamedTuple):
-    """One training and what its files score on images that played no part in it."""
+    """One training run and the AP of its model on test images."""
 
     what: str
     seed: int
@@ -154,7 +154,7 @@ def labels_of(some: Iterable[Source]) -> tuple[str, ...]:
 
 
 class Trained(NamedTuple):
-    """What a training left in a folder."""
+    """Files of a training run in a folder."""
 
     model: Path
     metrics: dict[str, Any]
@@ -359,7 +359,7 @@ def _learned(work: Path) -> int:
 
 
 def opencv(lengths: Sequence[Length], seeds: Sequence[int]) -> Iterable[Row]:
-    """Compare the trained files here and in OpenCV 4.14, on the same pictures."""
+    """Compare the trained model here and in OpenCV 4.14, on the same images."""
     python = PEER_FOLDER / "bin" / "python"
     if not python.exists():
         subprocess.run([sys.executable, "-m", "venv", str(PEER_FOLDER)], check=True)

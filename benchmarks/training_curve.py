@@ -1,4 +1,4 @@
-"""The curve of `benchmarks.training`: AP50 over minutes, a dot a seed, as one SVG.
+"""Plot `benchmarks.training`: AP50 over minutes, a dot per seed, as SVG.
 
 python -m benchmarks.training_curve ROWS.json [ROWS.json …] > curve.svg
 """
@@ -43,7 +43,7 @@ def curves_of(rows: Iterable[Mapping[str, Any]]) -> dict[str, list[Point]]:
 
 
 def svg_of(curves: Mapping[str, Sequence[Point]]) -> str:
-    """Return the picture; a curve goes through the means of its seeds."""
+    """Return the SVG; a curve goes through the means of the seeds."""
     longest = max(point.minutes for points in curves.values() for point in points)
     parts = [*_frame(longest)]
     for number, (name, points) in enumerate(curves.items()):

@@ -1,4 +1,4 @@
-"""How much work correcting is: photographs brought to their ground truth in the app.
+"""Effort of correcting: images brought to their ground truth in the app.
 
 A script does what a person would who sees at once what is wrong: it clicks, drags and
 presses keys in a real browser, first without a model and then with the boxes of one,
@@ -122,7 +122,7 @@ def _as_truth(one: dict[str, Any], names: dict[int, str]) -> Truth:
 
 
 def walk(folder: Path, truth: dict[str, list[Truth]], *, model: str | None) -> Tally:
-    """Bring all photographs to their truth; return what it took.
+    """Bring all images to their ground truth; return the counts.
 
     model: how the list of models begins to name it; None draws every box by hand.
     """
@@ -218,7 +218,7 @@ class Hand:
         if not is_placed and _least_side(shown.box) * self._canvas.scale < _SMALL_PX:
             self._delete(annotation_id)
             self._draw(truth)
-            self._tally.fates["drawn anew"] += 1
+            self._tally.fates["redrawn"] += 1
             return
         if is_placed and shown.label == truth.label:
             self._tally.fates["stood"] += 1
@@ -231,7 +231,7 @@ class Hand:
             self._label(truth.label)
 
     def _delete(self, annotation_id: str) -> None:
-        """Press Delete over the box, or select it first where another is on top."""
+        """Press Delete over the box, or select it first if another is on top."""
         if self._canvas.get("selected"):
             self._press("Escape")
         shown = self._canvas.shown()
@@ -393,7 +393,7 @@ def differences(store: Store, scope: Scope, truth: dict[str, list[Truth]]) -> li
 
 
 def as_table(helped: Tally, alone: Tally) -> str:
-    """Return both walks beside each other, and the share that is saved."""
+    """Return both runs side by side, and the share that is saved."""
     rows = [
         ("drags", helped.drags, alone.drags),
         ("clicks", helped.clicks, alone.clicks),

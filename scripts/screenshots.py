@@ -1,4 +1,4 @@
-"""Take the pictures of docs/ from the app as it is: python -m scripts.screenshots [DIR]
+"""Take the screenshots of docs/ from the app: python -m scripts.screenshots [DIR]
 
 Serves the app from a fresh home and walks through it in a headless Chromium, once in
 light and once in dark. Every page at 1280 × 800; Edit and Review at 1920 × 1080 too.
@@ -56,7 +56,7 @@ PHOTOGRAPHS: Final = (
 
 
 class Camera(NamedTuple):
-    """Where pictures go, and in which colour scheme they are taken."""
+    """Folder and colour scheme of the screenshots."""
 
     folder: Path
     scheme: str
@@ -64,12 +64,12 @@ class Camera(NamedTuple):
     def take(
         self, page: Page, name: str, *, sizes: tuple[ViewportSize, ...] = (SCREEN,)
     ) -> None:
-        """Take a picture of the page as it is, at each size of the window."""
+        """Take a screenshot of the page at each window size."""
         for size in sizes:
             page.set_viewport_size(size)
             page.mouse.move(size["width"] - 5, size["height"] - 5)
             settled(page)
-            page.wait_for_timeout(2000)  # pictures come in, messages go
+            page.wait_for_timeout(2000)  # images load, messages disappear
             suffix = "" if size == SCREEN else f"-{size['width']}"
             path = self.folder / f"{name}-{self.scheme}{suffix}.jpg"
             page.screenshot(path=path, type="jpeg", quality=88)
@@ -87,7 +87,7 @@ def main() -> None:
             with tempfile.TemporaryDirectory() as home:
                 walk(browser, Path(home), camera, take_all)
             if not CELLS.is_dir():
-                print(f"{CELLS} is absent: no pictures of training", file=sys.stderr)
+                print(f"{CELLS} is absent: no screenshots of training", file=sys.stderr)
                 continue
             with tempfile.TemporaryDirectory() as home:
                 add_cells(Path(home) / "imagebase")
@@ -101,7 +101,7 @@ def walk(
     camera: Camera,
     take: Callable[[Page, Path, Camera], None],
 ) -> None:
-    """Serve the app on a home and take pictures in one colour scheme."""
+    """Serve the app and take screenshots in one colour scheme."""
     port = free_port()
     command = [sys.executable, "-m", "imagebase", "serve", "--headless"]
     server = subprocess.Popen(
@@ -125,7 +125,7 @@ def walk(
 
 
 def take_all(page: Page, home: Path, camera: Camera) -> None:
-    """Go from photographs to a zip, a picture of each page on the way."""
+    """Go from images to a zip, with a screenshot of each page."""
     broken = home / "scan-0042.jpg"
     broken.write_bytes(b"not a photograph")
     files = [ROOT / "samples" / name for name in PHOTOGRAPHS]
@@ -162,7 +162,7 @@ def take_all(page: Page, home: Path, camera: Camera) -> None:
 
 
 def edit(page: Page, camera: Camera) -> None:
-    """Draw a box that the model has missed, tag the image, and go on."""
+    """Draw a box that the model missed, and tag the image."""
     go_to(page, "Edit")
     canvas = Canvas(page, page.locator(".st-key-edit-canvas .editor"))
     canvas.surface.wait_for(timeout=20_000)
@@ -181,7 +181,7 @@ def edit(page: Page, camera: Camera) -> None:
 
 
 def approve_all(page: Page) -> None:
-    """Approve what the model found: pages that judge and learn have something then."""
+    """Approve the model's boxes, for the Evaluate and Train pages."""
     go_to(page, "Review")
     page.get_by_role("radio", name="Images", exact=True).first.click()
     settled(page)
@@ -192,7 +192,7 @@ def approve_all(page: Page) -> None:
 
 
 def evaluate(page: Page, camera: Camera) -> None:
-    """Judge the default model by labels that are its own: a picture, not a figure."""
+    """Evaluate the default model on its own labels, for the screenshot only."""
     go_to(page, "Evaluate")
     page.get_by_role("button", name="Run", exact=True).click()
     by_label = page.get_by_text("Label by label").first
@@ -227,7 +227,7 @@ def add_cells(home: Path) -> None:
 
 
 def train(page: Page, _home: Path, camera: Camera) -> None:
-    """Train for a minute; a picture near its end, and one of what came of it."""
+    """Train for a minute; screenshots near the end, and of the result."""
     go_to(page, "Train")
     page.get_by_role("slider").first.press("Home")
     page.get_by_role("button", name="Train", exact=True).click()

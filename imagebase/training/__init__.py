@@ -1,4 +1,4 @@
-"""Train a YOLOv4-tiny of one's own: the only part that imports PyTorch.
+"""Train a YOLOv4-tiny: the only package that imports PyTorch.
 
-Modules that must work without it (settings, the prepared set, cfg texts) import none.
+Modules that must work without it (settings, training set, cfg) do not import it.
 """

@@ -1,7 +1,7 @@
-"""A training in a process of its own: python -m imagebase.training FOLDER OUTPUT.
+"""Process of a training run: python -m imagebase.training FOLDER OUTPUT.
 
-It ends at once, with a checkpoint, when asked to (a file named `stop` in the folder, or
-SIGTERM) or when the process that started it is gone.
+It stops with a checkpoint on SIGTERM or when the folder contains a file named `stop`,
+and exits without one when its parent process has ended.
 """
 
 import argparse
@@ -31,22 +31,22 @@ def main() -> None:
 
 
 def _train(folder: Path, output: Path, *, parent: int) -> int:
-    """Return the exit code; what went wrong is in a file for whoever asked."""
-    asked = _StopSignal()
-    signal.signal(signal.SIGTERM, asked.stop)
+    """Train; return the exit code. An error is written to a file in the folder."""
+    signalled = _StopSignal()
+    signal.signal(signal.SIGTERM, signalled.stop)
     work_quietly()
 
     def must_stop() -> bool:
         if parent and os.getppid() != parent:
-            # At once, and without a checkpoint: another may go on with the last one.
+            # Without a checkpoint: another process may already use the last one.
             os._exit(run_folder.STOPPED_CODE)
-        return asked.is_set or (folder / run_folder.STOP).exists()
+        return signalled.is_set or (folder / run_folder.STOP).exists()
 
     try:
-        finished = run_training(folder, output, must_stop=must_stop)
+        metrics = run_training(folder, output, must_stop=must_stop)
     except ImageBaseError as error:
         return _write_error(folder, error)
-    return 0 if finished is not None else run_folder.STOPPED_CODE
+    return 0 if metrics is not None else run_folder.STOPPED_CODE
 
 
 def _write_error(folder: Path, error: ImageBaseError) -> int:
@@ -59,8 +59,6 @@ def _write_error(folder: Path, error: ImageBaseError) -> int:
 
 
 class _StopSignal:
-    """Remembers a signal."""
-
     def __init__(self) -> None:
         self.is_set = False
 

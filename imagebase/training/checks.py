@@ -12,7 +12,7 @@ from imagebase.errors import TrainingError
 from imagebase.store.statistics import BoxTable, ImageTable
 from imagebase.training.data import VAL, TrainingSet
 
-# pip alone brings the CUDA build to Linux, several GB of it, GPU or no GPU.
+# On Linux pip alone installs the CUDA build of several GB.
 _GET_UV: Final = "python -m pip install uv"
 _CPU: Final = "python -m uv pip install torch --torch-backend=cpu"
 _GPU: Final = "python -m uv pip install torch --torch-backend=auto"
@@ -25,12 +25,12 @@ HOW_TO_GET_IT: Final = (
 
 
 def has_torch() -> bool:
-    """Say whether PyTorch is installed; it is not loaded."""
+    """Return whether PyTorch is installed, without loading it."""
     return find_spec("torch") is not None
 
 
 def require_torch() -> None:
-    """Raise TrainingError, with how to get it, where PyTorch is missing."""
+    """Raise TrainingError with installation commands if PyTorch is missing."""
     if not has_torch():
         raise TrainingError(HOW_TO_GET_IT)
 
@@ -42,13 +42,13 @@ FEW_HELD_OUT: Final = 20
 SMALL_PIXELS: Final = 12.0
 
 UNLABELLED: Final = (
-    "What is on these images without a box counts as background: box every object of "
+    "Objects without a box count as background: draw a box around every object of "
     "each label."
 )
 
 
 def warnings_about(training_set: TrainingSet) -> list[str]:
-    """Return what may go wrong with a set, a sentence each."""
+    """Return warnings about a training set, a sentence each."""
     sides = box_sides(training_set)
     return [
         *few_boxes(training_set.box_counts()),
@@ -62,7 +62,7 @@ def warnings_about(training_set: TrainingSet) -> list[str]:
 
 
 def _changed(changed: Sequence[str]) -> list[str]:
-    """Say of how many images the boxes had to follow the file, and of one how."""
+    """Warn of images whose boxes were scaled or rotated; describe the first."""
     if not changed:
         return []
     images = "1 image has" if len(changed) == 1 else f"{len(changed):,} images have"
@@ -70,16 +70,16 @@ def _changed(changed: Sequence[str]) -> list[str]:
 
 
 def few_boxes(counts: Mapping[str, int]) -> list[str]:
-    """Warn of labels with too few boxes to be learned well."""
+    """Warn of labels with too few boxes."""
     few = {name: count for name, count in counts.items() if count < FEW_BOXES}
     if not few:
         return []
     named = ", ".join(f"{name} ({count})" for name, count in few.items())
-    return [f"Few boxes to learn from, {FEW_BOXES} or more are better: {named}."]
+    return [f"Few boxes, {FEW_BOXES} or more are better: {named}."]
 
 
 def small_boxes(sides: Floats, side: int) -> list[str]:
-    """Warn of boxes that are small in the net's pixels; sides: (N,), in those."""
+    """Warn of small boxes; sides: (N,), in pixels of the input."""
     if not len(sides) or np.median(sides) >= SMALL_PIXELS:
         return []
     return [
@@ -89,21 +89,21 @@ def small_boxes(sides: Floats, side: int) -> list[str]:
 
 
 def few_held_out(images: int) -> list[str]:
-    """Warn of an AP that rests on few images."""
+    """Warn of few validation images."""
     if images >= FEW_HELD_OUT:
         return []
     if not images:
-        return ["No image is held out, so nobody can say how good the model is."]
+        return ["There are no validation images, so the model cannot be evaluated."]
     if images == 1:
         return [
-            "Only 1 image is held out: AP varies by chance, and has no confidence "
+            "Only 1 validation image: AP varies by chance, and has no confidence "
             "interval."
         ]
-    return [f"Only {images} images are held out: AP varies by chance."]
+    return [f"Only {images} validation images: AP varies by chance."]
 
 
 def box_sides(training_set: TrainingSet) -> Floats:
-    """Return the shorter side of every box in pixels of the net, shape (N,)."""
+    """Return the shorter side of every box in pixels of the input, shape (N,)."""
     sizes = box_sizes(training_set)
     return sizes.min(axis=1) if len(sizes) else np.zeros(0)
 
@@ -111,7 +111,7 @@ def box_sides(training_set: TrainingSet) -> Floats:
 def approved_tables(
     images: ImageTable, boxes: BoxTable
 ) -> tuple[NDArray[np.bool_], BoxTable]:
-    """Return which images are approved, shape (M,), and the boxes on those."""
+    """Return which images are approved, shape (M,), and the boxes on them."""
     is_approved = np.array(
         [one is ReviewStatus.APPROVED for one in images.status], bool
     )
@@ -119,14 +119,14 @@ def approved_tables(
 
 
 def sides_of(images: ImageTable, boxes: BoxTable, side: int) -> Floats:
-    """Return the shorter side of every box in pixels of a square net, shape (N,)."""
+    """Return the shorter side of every box in pixels of a square input, shape (N,)."""
     extent = boxes.xyxy[:, 2:] - boxes.xyxy[:, :2]
     shares = extent / images.size[boxes.image]
     return np.asarray(side * shares.min(axis=1), np.float64)
 
 
 def box_sizes(training_set: TrainingSet) -> Floats:
-    """Return width and height of every box in pixels of the net, shape (N, 2)."""
+    """Return width and height of every box in pixels of the input, shape (N, 2)."""
     boxes = np.concatenate([one.boxes for one in training_set.images])
     return np.asarray(boxes[:, 2:].astype(np.float64) * [*training_set.input_size])
 
@@ -136,8 +136,7 @@ def _torn(groups: int) -> list[str]:
         return []
     sets = "1 group" if groups == 1 else f"{groups} groups"
     return [
-        f"{sets} of near-identical images lie on both sides of the split: the AP will "
-        "flatter."
+        f"{sets} of near-duplicates are in both train and val: the AP will be too high."
     ]
 
 
@@ -145,11 +144,11 @@ def _left_out(training_set: TrainingSet) -> list[str]:
     left_out, sentences = training_set.left_out, []
     if left_out.crowds:
         crowds = _counted(left_out.crowds, "crowd region is", "crowd regions are")
-        sentences.append(f"{crowds} ignored: nothing is learned there.")
+        sentences.append(f"{crowds} ignored.")
     if left_out.zero_size:
         boxes = _counted(left_out.zero_size, "box", "boxes")
         is_or_are = "is" if left_out.zero_size == 1 else "are"
-        sentences.append(f"{boxes} without a size {is_or_are} left out.")
+        sentences.append(f"{boxes} of zero size {is_or_are} left out.")
     if left_out.files:
         files = _counted(len(left_out.files), "file", "files")
         sentences.append(f"{files} could not be read: {left_out.files[0]}")

@@ -43,8 +43,8 @@ def cfg_for(
         input_size: of the net.
         anchors: width and height in pixels of the net, small ones first; None keeps
             those of the cfg, and its masks. The stock tiny cfg gives its second head
-            the anchors 1,2,3, a slip that its weights were trained with; with other
-            anchors it is put right.
+            the anchors 1,2,3, a mistake that its weights were trained with; new
+            anchors correct it.
 
     Raises:
         ModelLoadError: the cfg has no such heads.
@@ -76,8 +76,7 @@ def cfg_for(
 def _replaced(net: Sequence[str], options: Mapping[str, str]) -> dict[str, str]:
     """Return those options that the cfg sets.
 
-    Darknet and OpenCV look at one picture at a time then, stretched, as the training
-    here stretches its pictures; how the cfg's own net was trained is not said.
+    Darknet and OpenCV then run on one image at a time, stretched like in training.
     """
     names = {line.partition("=")[0].strip() for line in net}
     return {name: value for name, value in options.items() if name in names}
@@ -88,7 +87,7 @@ def _mask(
 ) -> list[int]:
     """Return which anchors a head takes: the coarse head comes first, the large ones.
 
-    Anchors of one's own are dealt out evenly.
+    New anchors are distributed evenly.
     """
     if anchors is None:
         return [int(one) for one in _option(block, "mask").split(",") if one.strip()]
@@ -98,7 +97,7 @@ def _mask(
 
 
 def _blocks(cfg: str) -> list[list[str]]:
-    """Return the lines of each section; what stands before the first goes with it."""
+    """Return the lines of each section; the first has the lines before it."""
     blocks: list[list[str]] = [[]]
     for line in cfg.splitlines():
         if line.strip().startswith("[") and any(_kind([one]) for one in blocks[-1]):
@@ -122,7 +121,7 @@ def _option(block: Sequence[str], name: str) -> str:
 
 
 def _with_options(block: Sequence[str], options: Mapping[str, str]) -> list[str]:
-    """Return the section with these options: in their place, new ones at its end."""
+    """Return the section with these options replaced, or added at its end."""
     left = dict(options)
     lines = []
     for line in block:
@@ -139,12 +138,12 @@ def cluster_anchors(
     """Return this many widths and heights that fit boxes best, small ones first.
 
     K-means with 1 - IoU of the shapes as the distance and the median as the middle, the
-    best of ten beginnings (Redmon and Farhadi, "YOLO9000", 2016, section 2).
+    best of ten restarts (Redmon and Farhadi, "YOLO9000", 2016, section 2).
 
     Args:
         sizes: widths and heights, shape (N, 2), in pixels of the net, above 0.
         count: how many anchors.
-        seed: another one begins elsewhere.
+        seed: of the initial anchors.
 
     Raises:
         ValueError: there are fewer different shapes than anchors.
@@ -159,12 +158,12 @@ def cluster_anchors(
 
 
 def mean_best_iou(sizes: Floats, anchors: Floats) -> float:
-    """Return how well the best anchor of each box has its shape, 0 to 1."""
+    """Return the mean IoU of each box's shape with its best anchor."""
     return float(shape_iou(sizes, anchors).max(axis=1).mean())
 
 
 def shape_iou(sizes: Floats, anchors: Floats) -> Floats:
-    """Return the IoU of N shapes with M laid on one corner, shape (N, M)."""
+    """Return the IoU of N shapes with M, aligned at one corner, shape (N, M)."""
     shared = np.minimum(sizes[:, None], anchors[None]).prod(axis=2)
     union = sizes.prod(axis=1)[:, None] + anchors.prod(axis=1)[None] - shared
     return np.asarray(shared / union)
@@ -190,7 +189,7 @@ def _cluster(sizes: Floats, count: int, generator: np.random.Generator) -> Float
 
 
 def _first(shapes: Floats, count: int, generator: np.random.Generator) -> Floats:
-    """Return shapes to begin with, each likely far from the ones before.
+    """Return initial shapes, each likely far from the previous ones.
 
     As k-means++ does (Arthur and Vassilvitskii, 2007).
     """

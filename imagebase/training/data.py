@@ -1,7 +1,7 @@
-"""Images to learn from, made ready once: stretched to the net's size, on disk.
+"""Training set on disk: images stretched to the input size once, and their boxes.
 
-The pictures are one file of bytes that is mapped, not read: the system keeps in memory
-what fits there. A training that was interrupted finds everything as it was.
+The pixels are one memory-mapped file: the system caches what fits into memory. An
+interrupted run resumes with the same set.
 """
 
 import hashlib
@@ -38,7 +38,7 @@ VAL: Final = "val"
 SHARES: Final = Shares(train=0.8, val=0.2)
 MAX_PIXELS: Final = 50_000_000
 
-# A box has to be seen to be learned: less than this is none (pixels of the image).
+# Boxes with a shorter side are left out (pixels of the image).
 _LEAST_SIDE: Final = 1e-3
 
 
@@ -47,13 +47,12 @@ def _unchanged(frame: Frame) -> str:
 
 
 class Source(NamedTuple):
-    """An image with its boxes, before its pixels are looked at.
+    """An image with its boxes, before its pixels are read.
 
-    read: gives the file's bytes. in_pixels: gives labels and boxes in pixels of
-    the image, which has this frame; TrainingError where they are of another image.
-    crowds: regions that were left out already. ignored: gives the areas where nothing
-    is learned, crowd regions among them, as in_pixels does. note: says how boxes had to
-    be changed for this frame; empty where they did not.
+    read: returns the file's bytes. in_pixels: returns labels and boxes in pixels of the
+    image with this frame; TrainingError if they belong to another image. crowds: number
+    of crowd regions. ignored: returns ignore areas and crowd regions in pixels.
+    note: returns how boxes were changed for this frame; empty if unchanged.
     """
 
     image_id: str
@@ -69,9 +68,8 @@ class Source(NamedTuple):
 class TrainingImage:
     """One image of the set.
 
-    labels: class numbers, one a box. boxes: (N, 4), centre and size as shares of the
-    image. part: `train` or `val`. ignored: where nothing is learned and nothing is
-    judged, in pixels of the image.
+    labels: class IDs, one per box. boxes: (N, 4), centre and size relative to the
+    image. part: `train` or `val`. ignored: ignore areas in pixels of the image.
     """
 
     image_id: str
@@ -86,11 +84,11 @@ class TrainingImage:
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """What is not learned from, counted.
+    """Counts and lists of what was left out or changed.
 
-    files: those that could not be read, and why. missing: images that the labels name
-    and nobody has. skipped: what the reader of the labels left out, in words.
-    changed: images whose boxes were scaled or turned, which are learned from.
+    files: files that could not be read, and why. missing: names in the labels without
+    an image. skipped: sentences of the label reader. changed: images whose boxes were
+    scaled or rotated, which are used.
     """
 
     crowds: int = 0
@@ -106,7 +104,7 @@ NOTHING: Final = LeftOut()
 
 @dataclass(frozen=True, slots=True)
 class TrainingSet:
-    """labels: names by class number. pictures: (N, height, width, 3), RGB."""
+    """labels: names by class ID. pictures: (N, height, width, 3), RGB."""
 
     labels: tuple[str, ...]
     input_size: Size
@@ -116,11 +114,11 @@ class TrainingSet:
     pictures: NDArray[np.uint8]
 
     def of_part(self, part: str) -> list[int]:
-        """Return the positions of a part's images."""
+        """Return the indices of the images of a split."""
         return [at for at, one in enumerate(self.images) if one.part == part]
 
     def box_counts(self, part: str | None = None) -> dict[str, int]:
-        """Return how many boxes each label has, in a part or in all."""
+        """Return the number of boxes of each label, in a split or in all."""
         counted: Counter[int] = Counter()
         for one in self.images:
             if part in {None, one.part}:
@@ -129,7 +127,7 @@ class TrainingSet:
 
     @property
     def fingerprint(self) -> str:
-        """What tells this set from others: images, boxes, labels, parts, size."""
+        """Hash of images, boxes, labels, splits and size."""
         digest = hashlib.sha256(json.dumps([self.labels, self.input_size]).encode())
         for one in self.images:
             digest.update(f"{one.image_id} {one.part}".encode())
@@ -164,19 +162,19 @@ def prepare(
     """Write a training set into a folder and return it.
 
     Args:
-        folder: made where it is not there; an older set in it is replaced.
+        folder: created if missing; an older set in it is replaced.
         sources: the images, each once.
-        labels: names by class number; boxes of other labels are left out.
-        input_size: of the net.
+        labels: names by class ID; boxes of other labels are left out.
+        input_size: of the network.
         part_of: `train` or `val` by image id; None splits by shares, near-duplicates
-            on one side.
+            together.
         seed: of the split.
-        max_pixels: of an image; a larger one is not read.
-        left_out: what is known to be so already; what is found here comes on top.
-        on_image: told how many images are ready.
+        max_pixels: limit for an image.
+        left_out: already known; more is added here.
+        on_image: called with the number of images done.
 
     Raises:
-        TrainingError: there is nothing to learn from.
+        TrainingError: there are no boxes.
     """
     folder.mkdir(parents=True, exist_ok=True)
     numbers = {name: at for at, name in enumerate(labels)}
@@ -219,10 +217,10 @@ def prepare(
 
 
 def load_set(folder: Path) -> TrainingSet:
-    """Return the set that `prepare` left in a folder.
+    """Return the set that `prepare` wrote into a folder.
 
     Raises:
-        TrainingError: there is none, or it is damaged.
+        TrainingError: it is missing or damaged.
     """
     try:
         kept = json.loads((folder / run_folder.SET).read_text())
@@ -232,7 +230,7 @@ def load_set(folder: Path) -> TrainingSet:
         pictures = np.memmap(folder / run_folder.PICTURES, np.uint8, "r", shape=shape)
     except (OSError, ValueError, KeyError) as error:
         raise TrainingError(
-            "The prepared images of this training are gone; begin it anew."
+            "The prepared images of this training run are missing; start over."
         ) from error
     return TrainingSet(
         tuple(kept["labels"]),
@@ -249,7 +247,7 @@ def _left_out_of_json(kept: Mapping[str, Any]) -> LeftOut:
         kept["crowds"],
         kept["zero_size"],
         tuple(kept["files"]),
-        # Sets of an older version do not say these.
+        # Missing in sets of an older version.
         tuple(kept.get("missing", ())),
         tuple(kept.get("skipped", ())),
         tuple(kept.get("changed", ())),
@@ -304,7 +302,7 @@ def _check_something(images: Sequence[TrainingImage], refused: Sequence[str]) ->
     if not any(len(one.labels) for one in images):
         why = f" ({refused[0]})" if refused and not images else ""
         raise TrainingError(
-            f"There is no box to learn from{why}; label some images first."
+            f"There are no boxes to train on{why}; label some images first."
         )
 
 
@@ -313,7 +311,7 @@ def _split(images: Sequence[TrainingImage], seed: int) -> Mapping[str, str]:
     learned = [one for one in images if split.part_of[one.image_id] == TRAIN]
     if any(len(one.labels) for one in learned):
         return split.part_of
-    # So few images that the only boxes were held out: learn from all of them.
+    # All boxes are on validation images: train on all images.
     return {one.image_id: TRAIN for one in images}
 
 
@@ -354,6 +352,6 @@ def _of_json(kept: Mapping[str, Any]) -> TrainingImage:
         np.array(kept["labels"], np.int64),
         np.array(kept["boxes"], np.float32).reshape(-1, 4),
         kept["hash"],
-        # Sets of an older version do not say it.
+        # Missing in sets of an older version.
         tuple(shape_of_json(one) for one in kept.get("ignored", ())),
     )

@@ -1,7 +1,6 @@
-"""Batches to learn from: which images, and how each is changed a little every time.
+"""Training batches: order of the images, and augmentation.
 
-A batch follows from the seed and its number alone, so that a training which goes on
-after a crash learns from what it would have learned from.
+A batch depends only on the seed and its number, so a resumed run uses the same batches.
 """
 
 from collections.abc import Iterator, Sequence
@@ -24,17 +23,17 @@ ASPECT: Final = (0.9, 1.1)
 SHIFT: Final = 0.1
 HUE, SATURATION, VALUE = 0.015, 0.5, 0.4
 _GREY: Final = (114, 114, 114)
-# Areas are known in cells of so many pixels of the net's input, whole ones as its
-# sides are multiples of 32.
+# Side of a cell of the ignore mask in pixels of the input, whose sides are multiples
+# of 32.
 _AREA_PX: Final = 4
-# Of an object that was cut off, so much has to be left to be called one.
+# An object that is cut off stays if this share of its area is left.
 _LEAST_LEFT: Final = 0.25
 
 
 class Batch(NamedTuple):
     """pictures: (B, height, width, 3) bytes. image, label: (N,). boxes: (N, 4).
 
-    ignored: (B, height / 4, width / 4), 1 where nothing is learned; None for nowhere.
+    ignored: (B, height / 4, width / 4), 1 in ignore areas; None without any.
     """
 
     pictures: NDArray[np.uint8]
@@ -45,7 +44,7 @@ class Batch(NamedTuple):
 
 
 class _Example(NamedTuple):
-    """One picture of a batch, changed; ignored: None where all of it is learned."""
+    """One augmented image of a batch. ignored: None without ignore areas."""
 
     picture: NDArray[np.uint8]
     labels: NDArray[np.int64]
@@ -54,7 +53,7 @@ class _Example(NamedTuple):
 
 
 class Batches:
-    """The batches of a training by their number."""
+    """The batches of a training run by number."""
 
     def __init__(self, training_set: TrainingSet, settings: TrainingSettings) -> None:
         self._set = training_set
@@ -63,11 +62,11 @@ class Batches:
 
     @property
     def per_epoch(self) -> int:
-        """How many batches it takes to see every image once."""
+        """Number of batches in an epoch."""
         return max(1, round(len(self._train) / self._settings.batch_size))
 
     def from_number(self, first: int) -> Iterator[Batch]:
-        """Yield batches without end; the next is made while one is learned from."""
+        """Yield batches endlessly; the next is prepared in a thread."""
         with ThreadPoolExecutor(1, thread_name_prefix="batches") as pool:
             ready = pool.submit(self.batch, first)
             while True:
@@ -92,7 +91,7 @@ class Batches:
         )
 
     def _image_at(self, place: int) -> int:
-        """Return which image is the n-th to be looked at: each once an epoch."""
+        """Return the index of the n-th image: each once per epoch, in random order."""
         epoch, at = divmod(place, len(self._train))
         order = np.random.default_rng([self._settings.seed, epoch, 1])
         return self._train[int(order.permutation(len(self._train))[at])]
@@ -123,7 +122,7 @@ class Batches:
 def _moved_areas(
     image: TrainingImage, move: "Move", net_size: Size
 ) -> NDArray[np.float32] | None:
-    """Return where nothing is learned of a picture that was moved."""
+    """Return the ignore mask of an augmented image."""
     if not image.ignored:
         return None
     grid = Size(net_size.width // _AREA_PX, net_size.height // _AREA_PX)
@@ -150,7 +149,7 @@ def _stacked(
 
 
 class Move(NamedTuple):
-    """Where a point of the picture goes, in shares: middle + shift + factor × offset.
+    """Affine transform in relative coordinates: 0.5 + shift + factor × (x - 0.5).
 
     A negative factor mirrors.
     """
@@ -159,19 +158,19 @@ class Move(NamedTuple):
     shift: tuple[float, float]
 
     def matrix(self, width: int, height: int) -> NDArray[np.float64]:
-        """Return the move for pixels, shape (2, 3), as OpenCV counts them."""
+        """Return the transform for pixels, shape (2, 3), as OpenCV counts them."""
         rows = np.zeros((2, 3))
         for axis, side in enumerate((width, height)):
             rows[axis, axis] = self.factor[axis]
             start = (0.5 + self.shift[axis] - 0.5 * self.factor[axis]) * side
-            # Pixels are counted by their middles.
+            # Pixel coordinates are those of pixel centres.
             rows[axis, 2] = start + 0.5 * self.factor[axis] - 0.5
         return rows
 
     def boxes(
         self, boxes: NDArray[np.float32]
     ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """Return boxes as they lie now, cut at the edges, and which are still there."""
+        """Return the transformed boxes, clipped, and which of them are kept."""
         factor, shift = np.array(self.factor), np.array(self.shift)
         centre = 0.5 + shift + factor * (boxes[:, :2] - 0.5)
         size = np.abs(factor) * boxes[:, 2:]
@@ -195,7 +194,7 @@ def _random_move(generator: np.random.Generator, *, flip: bool) -> Move:
 def _recoloured(
     picture: NDArray[np.uint8], generator: np.random.Generator
 ) -> NDArray[np.uint8]:
-    """Return the picture with hue, saturation and value changed a little."""
+    """Return the image with slightly changed hue, saturation and value."""
     gains = 1 + generator.uniform(-1, 1, 3) * np.array([HUE, SATURATION, VALUE])
     steps = np.arange(256)
     # OpenCV has 180 hues in 8 bits.

@@ -30,14 +30,14 @@ from imagebase.training.run_settings import TrainingSettings
 from imagebase.training.schedule import EarlyStopping, Schedule, learning_rate
 from imagebase.training.validate import judge
 
-DAMAGED: Final = "The checkpoint of this training cannot be used; begin it anew."
+DAMAGED: Final = "The checkpoint of this training run is damaged; start over."
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """States of module, average and optimizer, and plain values beside them.
+    """States of module, averaged weights and optimizer, and the state of the loop.
 
-    fingerprint: of the set that is learned from. values: JSON-like, of the loop.
+    fingerprint: of the training set. values: JSON-like, of the loop.
     """
 
     fingerprint: str
@@ -48,7 +48,7 @@ class Checkpoint:
 
 
 def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
-    """Write it in one step: whoever is killed meanwhile leaves the one before."""
+    """Write a checkpoint atomically: a kill leaves the previous one."""
     draft = folder / f".{run_folder.CHECKPOINT}.new"
     document = {
         "fingerprint": checkpoint.fingerprint,
@@ -57,17 +57,17 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
         "optimizer": checkpoint.optimizer,
         "values": checkpoint.values,
     }
-    # Into an open file: PyTorch itself does not say that a disk is full.
+    # Into an open file: PyTorch itself does not report a full disk.
     with draft.open("wb") as file:
         torch.save(document, file)
     draft.replace(folder / run_folder.CHECKPOINT)
 
 
 def read_checkpoint(folder: Path, *, fingerprint: str) -> Checkpoint | None:
-    """Return the checkpoint of a folder; None where there is none.
+    """Return the checkpoint of a folder; None if there is none.
 
     Raises:
-        TrainingError: it is damaged, or of other images or labels.
+        TrainingError: it is damaged, or belongs to other images or labels.
     """
     path = folder / run_folder.CHECKPOINT
     if not path.is_file():
@@ -80,8 +80,8 @@ def read_checkpoint(folder: Path, *, fingerprint: str) -> Checkpoint | None:
         raise TrainingError(DAMAGED) from error
     if checkpoint.fingerprint != fingerprint:
         raise TrainingError(
-            "The images, boxes or labels have changed since this training was "
-            "interrupted; begin it anew."
+            "The images, boxes or labels have changed since this training run was "
+            "interrupted; start over."
         )
     return checkpoint
 
@@ -97,10 +97,10 @@ OnEntry = Callable[[Progress | Evaluation], None]
 
 @dataclass(slots=True)
 class Memory:
-    """What the loop knows beside the nets; all of it plain values.
+    """State of the loop besides the weights, as plain values.
 
-    step: batches learned from. skipped: batches whose loss was no number. ends_at: as
-    the schedule has it.
+    step: batches done. skipped: batches with a loss that is not finite. ends_at: see
+    Schedule.
     """
 
     step: int = 0
@@ -112,9 +112,9 @@ class Memory:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a training ended; the best weights lie in the folder as `best.weights`.
+    """Outcome of a training run; the best weights are in the folder's `best.weights`.
 
-    is_finished: whether it came to its end, and was not told to stop.
+    is_finished: False if the run was stopped and can be resumed.
     """
 
     is_finished: bool
@@ -128,7 +128,7 @@ class Outcome:
 
 
 class Training:
-    """A training of one net on one set."""
+    """A training run of one network on one training set."""
 
     def __init__(
         self,
@@ -142,17 +142,17 @@ class Training:
         must_finish: Callable[[], bool] = lambda: False,
         charged: float = 0.0,
     ) -> None:
-        """Make ready; a checkpoint in the folder is gone on from.
+        """Set up the run; resume from a checkpoint in the folder.
 
         Args:
             folder: for the checkpoint and the best weights.
-            training_set: what to learn from, and to be judged by.
-            module: what to begin with.
-            settings: how long, and how.
-            on_entry: told of progress and evaluations.
-            must_stop: whether to leave at once, to go on another day.
-            must_finish: whether to end now with what there is.
-            charged: seconds that were used before, for reading the images.
+            training_set: training and validation images.
+            module: the initial weights.
+            settings: length and options.
+            on_entry: called with progress and evaluations.
+            must_stop: whether to stop now and resume later.
+            must_finish: whether to end now with the best weights so far.
+            charged: seconds already spent on reading the images.
 
         Raises:
             TrainingError: the checkpoint is damaged or belongs to other data.
@@ -195,11 +195,11 @@ class Training:
 
     @property
     def average(self) -> DarknetModule:
-        """The average of the net, in evaluation mode."""
+        """The network with averaged weights, in evaluation mode."""
         return self._average
 
     def run(self) -> Outcome:
-        """Learn to the end, or until told to stop."""
+        """Train to the end, or until stopped."""
         batches = self._batches.from_number(self._memory.step)
         try:
             is_finished = self._learn(batches)
@@ -384,12 +384,12 @@ def learn(
     optimizer: torch.optim.Optimizer,
     batch: Batch,
 ) -> Sequence[float] | None:
-    """Learn from one batch; None, and nothing learned, where its loss is no number.
+    """Train on one batch; return total, box, objectness and class loss.
 
-    Returns the loss in all, of boxes, of objectness and of classes.
+    None, and no change of the weights, if a loss or gradient is not finite.
     """
     module.train()
-    # Running means take a batch in before anybody knows its loss.
+    # The forward pass updates the running means before the loss is known.
     before = [one.clone() for one in module.buffers()]
     with compute.autocast():
         outputs = module(compute.pictures(batch.pictures))
@@ -415,7 +415,7 @@ def learn(
 
 
 def update_average(average: DarknetModule, module: DarknetModule, step: int) -> None:
-    """Move the average towards the net: much at first, by a hundredth later on."""
+    """Update the averaged weights: quickly at first, then by a hundredth."""
     decay = min(AVERAGE_DECAY, (1 + step) / (10 + step))
     with torch.no_grad():
         for old, new in zip(

@@ -1,4 +1,4 @@
-"""Loss of a YOLO net: which cell and anchor learns which object, and how far off."""
+"""Loss of a YOLO network: anchor assignment, box, objectness and class loss."""
 
 import math
 from collections.abc import Sequence
@@ -12,17 +12,16 @@ from imagebase.annotation import Size
 from imagebase.annotation.coverage import INSIDE_SHARE
 from imagebase.detection.darknet.heads import Head
 
-# An anchor whose shape overlaps an object's by more than this learns it, and the best.
+# Anchors with a higher shape IoU are assigned to an object, and the best anchor.
 SHAPE_IOU: Final = 0.213
 
 
 class Targets(NamedTuple):
     """The objects of a batch: N rows.
 
-    image: (N,), which picture of the batch. label: (N,). boxes: (N, 4), centre and
-    size as shares of the picture's width and height. ignored: (B, rows, columns), the
-    share of each cell of a grid over the picture where nothing is learned; None is
-    nowhere.
+    image: (N,), which image of the batch. label: (N,). boxes: (N, 4), centre and
+    size relative to the image. ignored: (B, rows, columns), the
+    share of each cell of a grid over the image in ignore areas; None without any.
     """
 
     image: Tensor
@@ -79,13 +78,13 @@ def _shape_iou(sizes: Tensor, heads: Sequence[Head], net_size: Size) -> Tensor:
 
 BOX_GAIN: Final = 3.0
 IGNORE_IOU: Final = 0.7
-# exp() of more is a box e**10 anchors wide, or of none: nothing to learn from.
+# Limits exp(): a box is at most e**10 anchors wide.
 _MAX_EXPONENT: Final = 10.0
 _TINY: Final = 1e-7
 
 
 class Loss(NamedTuple):
-    """total is what is learned by; the parts are before its weights."""
+    """total is minimized; the parts are unweighted."""
 
     total: Tensor
     box: Tensor
@@ -208,7 +207,7 @@ def best_iou(decoded: Tensor, targets: Targets) -> Tensor:
 def ignored_share(decoded: Tensor, ignored: Tensor) -> Tensor:
     """Return the share of each predicted box that lies in areas: (B, S, H, W).
 
-    What of a box lies outside the picture is not counted.
+    The part of a box outside the image is not counted.
 
     Args:
         decoded: centre and size as shares, (B, S, H, W, 4).

@@ -207,7 +207,7 @@ def _check_kinds(network: Network) -> None:
 
 
 def load_weights(module: DarknetModule, content: bytes) -> int:
-    """Put weights into a module and return how many images they had seen.
+    """Load weights into a module; return how many images they were trained on.
 
     Raises:
         ModelLoadError: the file and the net do not belong together.
@@ -236,8 +236,8 @@ def dump_weights(
 
     Args:
         module: of any device and memory layout.
-        seen: images it was trained on; Darknet goes on counting from there.
-        layers: only of so many layers of the cfg, as `darknet partial` has it.
+        seen: images it was trained on; Darknet continues counting from there.
+        layers: only the first layers of the cfg, like `darknet partial`.
     """
     parts = [_HEADER.pack(*_VERSION, seen)]
     for tensor in _in_file_order(module, layers):
@@ -282,7 +282,7 @@ def module_of(cfg: bytes, weights: bytes) -> DarknetModule:
     """Return the module of a Darknet model.
 
     Raises:
-        ModelLoadError: the files cannot be used, or hold what cannot be trained.
+        ModelLoadError: the files are invalid, or have layers that cannot be trained.
     """
     module = DarknetModule(plan_network(parse_cfg(cfg), input_size=None))
     load_weights(module, weights)
@@ -295,15 +295,17 @@ def transfer(
     cfg: bytes,
     labels: Sequence[str],
 ) -> DarknetModule:
-    """Return a module of this cfg and these labels that begins where the source ends.
+    """Return a module for this cfg and these labels with the weights of the source.
 
     Raises:
-        ModelLoadError: the nets differ in more than their heads.
+        ModelLoadError: the networks differ in more than their heads.
     """
     target = DarknetModule(plan_network(parse_cfg(cfg), input_size=None))
     heads = target.head_places()
     if heads != source.head_places() or source.blocks.keys() != target.blocks.keys():
-        raise ModelLoadError("These two nets are not built alike; start from another.")
+        raise ModelLoadError(
+            "These two networks have different layers; start from another model."
+        )
     with torch.no_grad():
         for place in map(int, target.blocks):
             if place not in heads:
@@ -318,7 +320,7 @@ def transfer(
 
 
 def _class_rows(old: Sequence[str], new: Sequence[str]) -> list[int | None]:
-    """Return for each new label the old one's number, None where there is none."""
+    """Return the old class ID of each new label, None for a new one."""
     places = {label.casefold().strip(): place for place, label in enumerate(old)}
     return [places.get(label.casefold().strip()) for label in new]
 
@@ -332,7 +334,7 @@ def _copy_head(
 ) -> None:
     if len(old.mask) != len(new.mask):
         raise ModelLoadError(
-            "The heads of these two nets have unlike numbers of boxes."
+            "The heads of these two networks have different numbers of anchors."
         )
     kernel, bias = target.convolution.weight, target.convolution.bias
     old_kernel, old_bias = source.convolution.weight, source.convolution.bias
@@ -356,7 +358,7 @@ def _copy_head(
 
 
 def _prior(classes: int) -> float:
-    """Return the logit of one class among these, of one half where there is one."""
+    """Return the logit of 1 / classes, at most of one half."""
     share = min(0.5, 1 / classes)
     return math.log(share / (1 - share))
 
@@ -373,13 +375,13 @@ class Compute:
         return f"{self.device.type}, {'bf16' if self.is_bf16 else 'f32'}"
 
     def autocast(self) -> contextlib.AbstractContextManager[Any]:
-        """Return what a forward pass runs in."""
+        """Return the context of a forward pass."""
         if not self.is_bf16:
             return contextlib.nullcontext()
         return torch.autocast(self.device.type, dtype=torch.bfloat16)
 
     def pictures(self, pictures: NDArray[np.uint8]) -> Tensor:
-        """Return bytes (B, height, width, 3) as what the net reads, channels last."""
+        """Return bytes (B, height, width, 3) as input in [0, 1], channels last."""
         tensor = torch.from_numpy(pictures).to(self.device).permute(0, 3, 1, 2)
         # NHWC bytes seen as NCHW are channels last already.
         return tensor.to(torch.float32).mul_(1 / 255)
@@ -409,15 +411,14 @@ def faster_compute(
     module: DarknetModule,
     step: Callable[[DarknetModule, Compute], object],
 ) -> tuple[Compute, float | None]:
-    """Return the number type in which steps are faster here, and a step's seconds.
+    """Return the faster precision on this machine, and a step's seconds.
 
-    Two steps of each are timed after one to warm up; what a processor is able to do
-    shows by itself. Where a precision is given, nothing is timed.
+    Times two steps of each after a warm-up step; nothing if a precision is given.
 
     Args:
         precision: `auto`, `f32` or `bf16`.
         module: copied; it is not changed.
-        step: learns from one batch of the usual size.
+        step: trains on one batch.
 
     Raises:
         TrainingError: the device can do neither.
@@ -428,15 +429,15 @@ def faster_compute(
     refused: list[RuntimeError] = []
     for is_bf16 in (True, False):
         compute = Compute(device, is_bf16)
-        # What a device cannot do, such as bfloat16 on older ones, it says so.
+        # A device without support, such as for bfloat16, raises RuntimeError.
         try:
             found[compute] = _step_seconds(compute, module, step)
         except RuntimeError as error:
             refused.append(error)
     if not found:
         raise TrainingError(
-            f"The net cannot learn on this device ({device.type}), perhaps for lack of "
-            "memory; take a smaller input, or close what else uses it."
+            f"Training fails on this device ({device.type}), perhaps for lack of "
+            "memory; use a smaller input, or close other programs."
         ) from refused[-1]
     best = min(found, key=lambda one: found[one])
     return best, found[best]

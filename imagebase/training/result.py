@@ -1,4 +1,4 @@
-"""What a training leaves: the model's files, and how good it is, judged on those."""
+"""Result of a training run: model files, metrics and report."""
 
 import csv
 import io
@@ -46,7 +46,7 @@ EXAMPLES: Final = 6
 
 @dataclass(frozen=True, slots=True)
 class ValidationMetrics:
-    """How good a model is on held-out images, with where 95 % of the draws lie."""
+    """Metrics on validation images, AP50 with a 95 % bootstrap confidence interval."""
 
     ap: float | None
     ap50: float | None
@@ -70,13 +70,13 @@ def write_model(
     cfg: str,
     base: Model,
 ) -> dict[str, Any]:
-    """Write the best weights of a training as a model, and return its metrics.
+    """Write the best weights of a run as a model, and return its metrics.
 
-    The figures are those of the written files, read as any other model is.
+    The metrics are measured on the written model files.
 
     Args:
-        folder: of the training. output: made where it is not there.
-        cfg: of the net. base: what it began from.
+        folder: of the run. output: created if missing.
+        cfg: of the network. base: the model it started from.
     """
     output.mkdir(parents=True, exist_ok=True)
     weights = (folder / run_folder.BEST).read_bytes()
@@ -117,7 +117,7 @@ def _write_files(output: Path, files: _Files) -> None:
 def evaluate_model(
     detector: LoadedModel, training_set: TrainingSet, places: Sequence[int]
 ) -> ValidationMetrics:
-    """Return how good a model is on some images of a set, by the set's labels."""
+    """Return the metrics of a model on some images of a training set, by its labels."""
     if not places:
         return ValidationMetrics(None, None, None, {})
     truth = truth_of([training_set.images[one] for one in places], training_set.labels)
@@ -165,7 +165,7 @@ def _detections(
 def _examples(
     detector: LoadedModel, base: LoadedModel, training_set: TrainingSet
 ) -> list[Example]:
-    """Return held-out images with what the model finds now, and what its base found."""
+    """Return validation images with the detections of the model and of its base."""
     held_out = training_set.of_part(VAL) or training_set.of_part(TRAIN)
     with_boxes = [one for one in held_out if len(training_set.images[one].labels)]
     chosen = (with_boxes or held_out)[:EXAMPLES]
@@ -236,17 +236,17 @@ def _metrics(
 
 
 def measured_on(images: int) -> str:
-    """Say what the figures rest on, and what is doubtful about that."""
+    """Return which images the metrics are from, and how reliable that is."""
     if not images:
-        return "nothing: no image was held out"
-    held_out = "1 held-out image" if images == 1 else f"{images:,} held-out images"
+        return "nothing: there are no validation images"
+    held_out = "1 validation image" if images == 1 else f"{images:,} validation images"
     if images < checks.FEW_HELD_OUT:
-        return f"{held_out}, so few that chance moves the figure"
-    return f"{held_out}, which also chose the best moment of the training"
+        return f"{held_out}, too few for a reliable figure"
+    return f"{held_out}, which also selected the best checkpoint"
 
 
 def history_csv(evaluations: Sequence[Evaluation], labels: Sequence[str]) -> str:
-    """Return the evaluations as a table, a row each."""
+    """Return the evaluations as CSV, a row each."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     plain = (

@@ -19,24 +19,24 @@ PICTURES: Final = "pictures.u8"
 LOG: Final = "log.jsonl"
 CHECKPOINT: Final = "checkpoint.pt"
 BEST: Final = "best.weights"
-# A folder: the model to begin from, which may be renamed or deleted meanwhile.
+# A folder: copy of the base model, which may be renamed or deleted meanwhile.
 BASE: Final = "base"
-# How another process asks for something, and what it is told.
+# Files for requests of another process, and for the error it reads.
 FINISH: Final = "finish"
 STOP: Final = "stop"
 ERROR: Final = "error.json"
-# What went wrong that nobody foresaw, for the server's log.
+# Unexpected errors, for the server's log.
 ERRORS: Final = "errors.txt"
-# Exit codes: told to stop; no room even for the file that says so.
+# Exit codes: stopped; no disk space even for the error file.
 STOPPED_CODE: Final = 3
 FULL_CODE: Final = 4
 
-# What only a training that is to go on needs.
+# Only needed to resume.
 NEEDED_TO_RESUME: Final = (PICTURES, SET, CHECKPOINT, BEST, FINISH, STOP)
 
-FULL: Final = "The disk is full; make room on it, then train again or go on."
+FULL: Final = "The disk is full; free some space, then train again or resume."
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
-# Checkpoints, the model to begin from and the one that comes of it.
+# Checkpoints, base model and result.
 _BESIDE_PICTURES: Final = 400_000_000
 _GB: Final = 1_000_000_000
 
@@ -47,10 +47,10 @@ MOST_POINTS: Final = 300
 
 @contextmanager
 def named_when_full() -> Iterator[None]:
-    """Say in a sentence that the disk is full, where that is why something failed.
+    """Turn the OSError of a full disk into a sentence.
 
     Raises:
-        TrainingError: it is.
+        TrainingError: the disk is full.
     """
     try:
         yield
@@ -61,10 +61,10 @@ def named_when_full() -> Iterator[None]:
 
 
 def check_room(folder: Path, images: int, input_size: Size) -> None:
-    """Look whether so many images have room where they are made ready.
+    """Check that the prepared images fit on the disk.
 
     Raises:
-        TrainingError: they have not.
+        TrainingError: they do not.
     """
     needed = images * input_size.width * input_size.height * 3 + _BESIDE_PICTURES
     free = shutil.disk_usage(folder).free
@@ -92,12 +92,11 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """How good the net was after so many steps.
+    """Validation after some steps.
 
-    seconds: charged since the training began. losses: means since the last evaluation;
-    box, objectness and classes before their weights; None where there were no steps
-    since. ap50: of the held-out images; None
-    where there are none. per_label: AP50 of each label.
+    seconds: charged since the run began. loss, box, objectness, classes: means since
+    the last evaluation, the last three unweighted; None if there were no steps since.
+    ap, ap50: of the validation images; None without any. per_label: AP50 by label.
     """
 
     step: int
@@ -116,7 +115,7 @@ class Evaluation:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where a training is.
+    """Progress of a training run.
 
     phase: `reading`, `learning`, `closing`, then `done`.
     done, total: images while reading, else steps.
@@ -131,7 +130,7 @@ class Progress:
     compute: str = ""
 
     def in_words(self) -> str:
-        """Return the progress as a line for a person."""
+        """Return the progress as a line of text."""
         if self.phase == "reading":
             return f"Reading {self.done:,} of {plural(self.total, 'image')}"
         if self.phase == CLOSING:
@@ -142,7 +141,7 @@ class Progress:
 
 
 def time_left(seconds: float | None) -> str:
-    """Return the time left as the end of a line; nothing where nobody knows."""
+    """Return the time left as the end of a line; empty if unknown."""
     if seconds is None:
         return ""
     minutes, rest = divmod(round(seconds), 60)
@@ -151,7 +150,7 @@ def time_left(seconds: float | None) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Log:
-    """What the log of a training says so far."""
+    """Contents of a run's log so far."""
 
     progress: Progress | None = None
     evaluations: Sequence[Evaluation] = ()
@@ -167,10 +166,9 @@ def write_line(folder: Path, entry: Progress | Evaluation) -> None:
 
 
 def read_log(folder: Path) -> Log:
-    """Return what a log says; a line that is still being written is passed over.
+    """Return the entries of a log; an incomplete last line is skipped.
 
-    A training that went on from a checkpoint repeats steps: what was said of them
-    before does not count.
+    A run that resumed from a checkpoint repeats steps: their last entry counts.
     """
     progress: Progress | None = None
     evaluations: list[Evaluation] = []
@@ -190,10 +188,10 @@ def read_log(folder: Path) -> Log:
 
 
 class LogTail:
-    """Reads on in a log: a look costs what was written since the one before."""
+    """Reads only the new entries of a log."""
 
     def __init__(self, folder: Path, *, from_now_on: bool = False) -> None:
-        """Begin at the first line, or after what is there already."""
+        """Start at the first line, or at the end of the file."""
         self._path = folder / LOG
         self._read = 0
         if from_now_on:
@@ -201,9 +199,9 @@ class LogTail:
                 self._read = self._path.stat().st_size
 
     def news(self) -> list[Progress | Evaluation]:
-        """Return what was told since the last look.
+        """Return the entries since the last call.
 
-        A line that is still being written waits for the next one.
+        An incomplete line is returned by a later call.
         """
         try:
             with self._path.open("rb") as file:
@@ -216,17 +214,17 @@ class LogTail:
         return [one for one in entries if one is not None]
 
     def progress(self) -> Progress | None:
-        """Return the last progress told since the last look; None where none was."""
-        told = [one for one in self.news() if isinstance(one, Progress)]
-        return told[-1] if told else None
+        """Return the latest progress since the last call; None if there is none."""
+        entries = [entry for entry in self.news() if isinstance(entry, Progress)]
+        return entries[-1] if entries else None
 
 
 def thinned(
     points: Sequence[tuple[int, float]], *, most: int = MOST_POINTS
 ) -> list[tuple[int, float]]:
-    """Return points of a curve, evenly fewer where there are many; the last one stays.
+    """Return at most so many points of a curve, evenly spaced, with the last one.
 
-    A chart shows no more, and all of them go to the browser each time.
+    A chart cannot show more, and all points are sent to the browser each time.
     """
     every = -(-len(points) // most)
     return list(points[::-1][:: max(every, 1)][::-1])

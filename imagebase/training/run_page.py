@@ -1,4 +1,4 @@
-"""The report of a training: one page that needs nothing beside it."""
+"""Report of a training run: one self-contained HTML page."""
 
 import base64
 from collections.abc import Callable, Mapping, Sequence
@@ -46,7 +46,7 @@ class ExampleBox:
     corners: tuple[float, ...]
 
     def annotation(self) -> Annotation:
-        """Return the box as a person's solid one, to be drawn."""
+        """Return the box as an annotation that is drawn with a solid line."""
         return Annotation(
             Box(*self.corners),
             self.label,
@@ -58,7 +58,7 @@ class ExampleBox:
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A held-out image with what was found before and after the training."""
+    """A validation image with the detections before and after training."""
 
     image_id: str
     name: str
@@ -66,7 +66,7 @@ class Example:
     after: tuple[ExampleBox, ...]
 
     def as_json(self) -> dict[str, Any]:
-        """Return the example as plain values; `of_json` gives it back."""
+        """Return the example as plain values, for `of_json`."""
         return {
             "image_id": self.image_id,
             "name": self.name,
@@ -103,15 +103,15 @@ def report_page(
     size_of: Callable[[str], Size],
     labels: Sequence[str],
 ) -> str:
-    """Return the page.
+    """Return the HTML of the report.
 
     Args:
         metrics: as metrics.json has them.
         evaluations: in their order.
-        examples: held-out images, before and after.
-        picture_of: gives the pixels of an image, at any size, by its id.
-        size_of: gives the size its boxes refer to.
-        labels: in the order of their class numbers.
+        examples: validation images, before and after.
+        picture_of: returns the pixels of an image, at any size, by its id.
+        size_of: returns the size that its boxes refer to.
+        labels: in the order of their class IDs.
     """
     shown = LabelSet.of(labels)
     figures = "".join(
@@ -124,10 +124,10 @@ def report_page(
         "<meta name=viewport content='width=device-width'>"
         f"<title>Training report</title><style>{_STYLE}</style>"
         f"<h1>Training report</h1>{_head(metrics)}"
-        f"<h2>While it learned</h2><div class=row>{_curves(evaluations)}</div>"
+        f"<h2>Curves</h2><div class=row>{_curves(evaluations)}</div>"
         f"<h2>Labels</h2>{_labels(metrics)}"
-        + (f"<h2>To know</h2><ul>{warnings}</ul>" if warnings else "")
-        + (f"<h2>Before and after, on held-out images</h2>{figures}" if figures else "")
+        + (f"<h2>Warnings</h2><ul>{warnings}</ul>" if warnings else "")
+        + (f"<h2>Validation images, before and after</h2>{figures}" if figures else "")
         + "</html>"
     )
 
@@ -140,9 +140,9 @@ def _head(metrics: Mapping[str, Any]) -> str:
     return (
         f"<p><span class=big>AP50 {value}</span>{between}<br>"
         f"<span class=soft>on {escape(metrics['measured_on'])}</span></p>"
-        f"<p class=soft>{plural(images['train'], 'image')} learned from in "
+        f"<p class=soft>{plural(images['train'], 'training image')}, "
         f"{metrics['minutes']:.1f} minutes, {plural(metrics['steps'], 'step')}, "
-        f"{metrics['epochs']:.1f} epochs; from {escape(metrics['base'])}, "
+        f"{metrics['epochs']:.1f} epochs; started from {escape(metrics['base'])}, "
         f"{metrics['input_size'][0]} pixels, {escape(metrics['compute'])}, "
         f"seed {metrics['settings']['seed']}.</p>"
     )
@@ -159,7 +159,7 @@ def _labels(metrics: Mapping[str, Any]) -> str:
             f"<td>{'–' if ap50 is None else f'{ap50:.3f}'}"
         )
     return (
-        "<table><tr><th>Label<th>Boxes learned from<th>held out<th>AP50"
+        "<table><tr><th>Label<th>Training boxes<th>Validation boxes<th>AP50"
         f"{''.join(rows)}</table>"
     )
 
@@ -167,13 +167,13 @@ def _labels(metrics: Mapping[str, Any]) -> str:
 def _curves(evaluations: Sequence[Evaluation]) -> str:
     losses = [(one.step, one.loss) for one in evaluations if one.loss is not None]
     ap50 = [(one.step, one.ap50) for one in evaluations if one.ap50 is not None]
-    return _curve("Loss", losses) + _curve("AP50 of held-out images", ap50, most=1.0)
+    return _curve("Loss", losses) + _curve("AP50 of validation images", ap50, most=1.0)
 
 
 def _curve(
     title: str, points: Sequence[tuple[float, float]], *, most: float | None = None
 ) -> str:
-    """Return a line as an SVG of its own."""
+    """Return a line chart as SVG."""
     if not points:
         return ""
     right, top = max(x for x, _ in points) or 1, most or max(y for _, y in points) or 1
@@ -218,7 +218,7 @@ def _drawn(
     boxes: Sequence[ExampleBox],
     labels: LabelSet,
 ) -> str:
-    """Return the picture with boxes, in its true proportions, as a data address."""
+    """Return the image with boxes, in its aspect ratio, as a data URL."""
     small = resized(np.asarray(picture), fitted_size(size, longest_side=_PICTURE_SIDE))
     names = labels.with_labels(dict.fromkeys(one.label for one in boxes))
     drawn = draw_annotations(

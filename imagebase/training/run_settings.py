@@ -1,4 +1,4 @@
-"""What a training is asked to do."""
+"""Settings of a training run."""
 
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final, Self
@@ -13,15 +13,15 @@ STRIDE: Final = 32
 
 @dataclass(frozen=True, slots=True)
 class TrainingSettings:
-    """How long and how; one of `minutes`, `epochs` and `steps` says how long.
+    """Length and options; exactly one of `minutes`, `epochs` and `steps` is set.
 
-    minutes: of wall time, reading and the last evaluation included. A machine that
-        sleeps meanwhile does not use them up.
+    minutes: wall time, including reading and the final evaluation, without time in
+        which the machine sleeps.
     steps: batches; for trials and tests.
-    base: folder of the Darknet model to begin from, and its labels.
-    flip: whether a mirrored object is still the same one; not so for text.
-    colours: whether colours may be changed; not where colour is the label.
-    cluster_anchors: whether anchors are made for these boxes, or stay as they are.
+    base: folder of the Darknet model to start from.
+    flip: whether to mirror images; not for text.
+    colours: whether to change colours; not if colour is the label.
+    cluster_anchors: whether to cluster new anchors, or keep those of the base.
     precision: `auto` (what is faster here), `f32` or `bf16`.
     """
 
@@ -42,9 +42,7 @@ class TrainingSettings:
         lengths = [self.minutes, self.epochs, self.steps]
         given = [one for one in lengths if one is not None]
         if len(given) != 1 or given[0] <= 0:
-            raise TrainingError(
-                "Say how long to train in one way, by minutes or by epochs above 0."
-            )
+            raise TrainingError("Set either minutes or epochs, above 0.")
 
     def as_json(self) -> dict[str, Any]:
         """Return the settings as plain values."""
@@ -56,23 +54,23 @@ class TrainingSettings:
         return cls(**kept)
 
     def with_length_of(self, other: "TrainingSettings") -> Self:
-        """Return the settings, to go on for as long as others say."""
+        """Return the settings with the length of others."""
         return replace(
             self, minutes=other.minutes, epochs=other.epochs, steps=other.steps
         )
 
     def same_but_length(self, other: "TrainingSettings") -> bool:
-        """Say whether a training may go on as this one that began as the other."""
+        """Return whether a run with the other settings can resume with these."""
         ignored = ("minutes", "epochs", "steps", "precision", "device")
         mine, theirs = self.as_json(), other.as_json()
         return all(mine[one] == theirs[one] for one in mine if one not in ignored)
 
 
 def check_input_size(side: int) -> Size:
-    """Return the net's input for a side in pixels.
+    """Return the input size for a side in pixels.
 
     Raises:
-        TrainingError: its strides do not divide it.
+        TrainingError: it is not a multiple of the stride.
     """
     if side % STRIDE or not STRIDE <= side <= 2048:
         near = min(2048, max(STRIDE, round(side / STRIDE) * STRIDE))

@@ -8,17 +8,17 @@ from typing import Final
 
 from imagebase.training.run_settings import TrainingSettings
 
-# Judgements without a rise, and the share of all steps that they have to cover.
+# Validations without improvement, and the share of all steps they have to cover.
 PATIENCE: Final = 5
 PATIENCE_SHARE: Final = 0.25
 
 
 @dataclass(slots=True)
 class EarlyStopping:
-    """What was judged so far, as far as it decides.
+    """State of early stopping.
 
-    best_step: of the weights that are kept. waited: judgements since AP50 rose, which
-    was at rose_at.
+    best_step: step of the best weights. waited: validations since AP50 last rose, at
+    step rose_at.
     """
 
     best_ap50: float | None = None
@@ -27,16 +27,16 @@ class EarlyStopping:
     waited: int = 0
 
     def is_best(self, ap50: float | None, *, step: int, is_trusted: bool) -> bool:
-        """Say whether the weights of this step are kept in place of those before.
+        """Add a validation; return whether its weights replace the best so far.
 
         Args:
-            ap50: on the held-out images; None where there are none.
-            step: after which it was judged.
-            is_trusted: whether so many images are held out that AP50 says something.
-                Of fewer, it moves by chance, and the last weights are the better bet.
+            ap50: on the validation images; None without any.
+            step: of the validation.
+            is_trusted: whether there are enough validation images. With fewer, AP50
+                is noise, and the last weights are kept.
         """
         best = self.best_ap50
-        # A best of 0 is a net that finds nothing yet: nobody waits for that one.
+        # At an AP50 of 0 the network detects nothing yet: keep training.
         has_risen = not is_trusted or ap50 is None or not best or ap50 > best
         if has_risen:
             self.waited, self.rose_at = 0, step
@@ -48,10 +48,9 @@ class EarlyStopping:
         return True
 
     def should_stop(self, step: int, steps: int) -> bool:
-        """Say whether AP50 has not risen for so long that it is not worth going on.
+        """Return whether AP50 has not risen for long enough to stop.
 
-        Where judgements are frequent, five of them are short: they have to cover a
-        quarter of all the steps too.
+        Validations can be frequent, so they have to cover a quarter of all steps too.
         """
         share = PATIENCE_SHARE * steps
         return self.waited >= PATIENCE and step - self.rose_at >= share
@@ -59,23 +58,23 @@ class EarlyStopping:
 
 WARM_UP_STEPS: Final = 30
 _LAST_RATE: Final = 0.02
-# Judging takes at most about this share of the time; and no more judgements than this.
+# Limits of validation: share of the time, and number.
 _VALIDATION_SHARE: Final = 1 / 12
 _MAX_VALIDATIONS: Final = 30
-# Writing the results and the last look at them.
+# Writing and evaluating the result.
 _CLOSING_SECONDS: Final = 4.0
-# A step that took so many times the usual one was a machine asleep, and is not charged.
+# A step this many times slower than usual means that the machine slept.
 _ASLEEP: Final = 20.0
 _ALWAYS_CHARGED: Final = 5.0
 _REMEMBERED: Final = 60
-# However slow the machine is just now: nothing at all would be learned in fewer.
+# Minimum length, however slow the machine is.
 MIN_STEPS: Final = 20
-# Whoever stops early learns on for so large a part of what was done.
+# After early stopping the run continues for a fifth of the steps done.
 WIND_DOWN_SHARE: Final = 5
 
 
 def learning_rate(step: int, steps: int, *, highest: float) -> float:
-    """Return the rate of a step: it rises over the first, then falls as a cosine."""
+    """Return the learning rate of a step: linear warm-up, then cosine decay."""
     warm_up = min(WARM_UP_STEPS, max(1, steps // 10))
     if step < warm_up:
         return highest * (step + 1) / warm_up
@@ -86,13 +85,13 @@ def learning_rate(step: int, steps: int, *, highest: float) -> float:
 
 @dataclass(slots=True)
 class Schedule:
-    """Counts the time that is charged and says how many steps there will be.
+    """Counts the charged time and estimates the number of steps.
 
-    A length in epochs or steps is exact. A length in minutes is turned into steps by
-    what a step takes here, and set right as it goes on.
+    A length in epochs or steps is exact. A length in minutes is converted by the
+    duration of a step, which is updated during the run.
 
-    seconds: charged so far. validation_seconds: what one judgement took. ends_at: the
-        step it ends at, where that was decided before its length was used up.
+    seconds: charged so far. validation_seconds: of the last validation. ends_at: last
+        step after early stopping.
     """
 
     settings: TrainingSettings
@@ -107,7 +106,7 @@ class Schedule:
     _recent: deque[float] = field(default_factory=lambda: deque(maxlen=_REMEMBERED))
 
     def charge_step(self, seconds: float) -> None:
-        """Count the time of one step; what a sleeping machine took is not counted."""
+        """Count the time of one step, without time in which the machine slept."""
         usual = self.step_seconds
         if seconds > max(_ASLEEP * usual, _ALWAYS_CHARGED):
             seconds = usual
@@ -117,20 +116,20 @@ class Schedule:
             self.step_seconds = median(self._recent)
 
     def charge_validation(self, step: int, seconds: float) -> None:
-        """Count the time of a judgement after this many steps."""
+        """Count the time of a validation after this many steps."""
         self.seconds += seconds
         self.validation_seconds = seconds
         self.validated_at_step, self.validated_at_seconds = step, self.seconds
 
     def steps(self, done: int) -> int:
-        """Return how many steps there will be in all, after so many."""
+        """Return the estimated total number of steps."""
         steps = self._steps_of_length(done)
         return steps if self.ends_at is None else min(steps, self.ends_at)
 
     def wind_down(self, done: int) -> int:
-        """End soon, but not at once: the rate falls to its end; return the last step.
+        """Stop early with a falling learning rate; return the last step.
 
-        A net is better for a few steps at a low rate than right after a high one.
+        A few steps at a low rate improve the network.
         """
         self.ends_at = min(
             self.steps(done), done + max(MIN_STEPS, done // WIND_DOWN_SHARE)
@@ -147,20 +146,20 @@ class Schedule:
         return max(MIN_STEPS, done + int(left * (1 - share) / self.step_seconds))
 
     def seconds_left(self, done: int) -> float:
-        """Return how long it will still take."""
+        """Return the estimated seconds left."""
         steps = max(0, self.steps(done) - done)
         share = 1 / (1 - _VALIDATION_SHARE) if self.has_validation else 1.0
         return steps * self.step_seconds * share + self._closing()
 
     def is_over(self, done: int) -> bool:
-        """Say whether to stop after so many steps."""
+        """Return whether the run ends after so many steps."""
         if self.settings.minutes is None:
             return done >= self.steps(done)
         is_used_up = self.seconds >= self._budget() or done >= self.steps(done)
         return is_used_up and done >= MIN_STEPS
 
     def is_validation_due(self, done: int) -> bool:
-        """Say whether to judge after so many steps: each epoch, but not too often."""
+        """Return whether to validate now: after each epoch, but not too often."""
         if (
             done - self.validated_at_step < self.steps_per_epoch
             or not self.has_validation
@@ -171,12 +170,12 @@ class Schedule:
         enough = max(
             self.validation_seconds / _VALIDATION_SHARE, whole / _MAX_VALIDATIONS
         )
-        # Right before the end the last judgement comes anyway.
+        # The final validation follows anyway.
         is_near_end = self.steps(done) - done < self.steps_per_epoch // 3
         return since >= enough and not is_near_end
 
     def _budget(self) -> float:
-        """Return the seconds that steps and judgements may take."""
+        """Return the seconds for steps and validations."""
         return (self.settings.minutes or 0) * 60 - self._closing()
 
     def _closing(self) -> float:

@@ -1,7 +1,7 @@
-"""A training from the prepared set to the finished model, in one folder.
+"""Training run from the images to the finished model, in one folder.
 
-The folder holds all that an interrupted training needs; `prepare_run` fills it, `run_training` works
-in it until the model is written. Whoever only looks needs no PyTorch.
+`prepare_run` fills the folder with all that an interrupted run needs; `run_training`
+trains and writes the model. Reading the state of a run needs no PyTorch.
 """
 
 import json
@@ -43,9 +43,9 @@ OnEntry = Callable[[Progress | Evaluation], None]
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What was asked for, and the seconds that reading took of the time given.
+    """Settings of a prepared run, and the seconds that reading took of its time.
 
-    came_from: what tells the labels from changed ones, where `prepare_run` was given it.
+    came_from: fingerprint of the labels, if `prepare_run` got one.
     """
 
     settings: TrainingSettings
@@ -66,12 +66,12 @@ def prepare_run(
     on_entry: OnEntry = lambda entry: None,
     must_stop: Callable[[], bool] = lambda: False,
 ) -> TrainingSet | None:
-    """Make everything ready in a folder; None where it was told to stop.
+    """Prepare a run in a folder; return None if it was stopped.
 
     Raises:
-        TrainingError: there is nothing to learn from or to begin from, no room on the
-            disk, or PyTorch is missing.
-        ModelLoadError: the model to begin from cannot be used.
+        TrainingError: there are no boxes, no base model, too little disk space, or no
+            PyTorch.
+        ModelLoadError: the base model cannot be used.
     """
     require_torch()
     began = time.perf_counter()
@@ -105,13 +105,13 @@ def prepare_run(
         "charged": time.perf_counter() - began,
         "came_from": came_from,
     }
-    # Last: a folder with a plan has all the rest.
+    # Written last: a folder with a plan is complete.
     write_json(folder / run_folder.PLAN, plan)
     return training_set
 
 
 def _copy_base(base: Path, kept: Path) -> None:
-    """Copy the model to begin from, which may go before a training goes on."""
+    """Copy the base model, which may be deleted before the run is resumed."""
     _darknet_in(base)
     kept.mkdir()
     for name in (CFG, WEIGHTS, NAMES):
@@ -119,9 +119,9 @@ def _copy_base(base: Path, kept: Path) -> None:
 
 
 def _base(folder: Path, settings: TrainingSettings) -> tuple[Model, bytes]:
-    """Return the copy that `prepare_run` made, as the model was called then, and weights."""
+    """Return the copy of the base model, with its original name, and its weights."""
     kept, base = folder / run_folder.BASE, Path(settings.base)
-    # Those that began before there were copies have none.
+    # Runs of an older version have no copy.
     model, weights = _darknet_in(kept if kept.is_dir() else base)
     return replace(model, name=base.resolve().name), weights.read_bytes()
 
@@ -130,18 +130,18 @@ def _darknet_in(folder: Path) -> tuple[Model, Path]:
     model = model_in_folder(folder)
     if model.weights is None:
         raise TrainingError(
-            f"{model.name} is no Darknet model; train from one with {CFG} and "
+            f"{model.name} is no Darknet model; start from one with {CFG} and "
             f"{WEIGHTS}."
         )
     return model, model.weights
 
 
 class _StoppedError(Exception):
-    """Nobody wants the training any more."""
+    """The run was stopped while it was being prepared."""
 
 
 def read_plan(folder: Path) -> Plan | None:
-    """Return what a folder was made ready for; None where it was not."""
+    """Return the plan of a folder; None if it has none."""
     try:
         kept: dict[str, Any] = json.loads((folder / run_folder.PLAN).read_text())
         settings = TrainingSettings.of_json(kept["settings"])
@@ -153,7 +153,7 @@ def read_plan(folder: Path) -> Plan | None:
 
 
 def set_length(folder: Path, wanted: TrainingSettings) -> None:
-    """Have an interrupted training go on for as long as these settings say."""
+    """Give an interrupted run the length of these settings."""
     path = folder / run_folder.PLAN
     kept = json.loads(path.read_text())
     settings = TrainingSettings.of_json(kept["settings"]).with_length_of(wanted)
@@ -168,21 +168,21 @@ def run_training(
     on_entry: OnEntry = lambda entry: None,
     must_stop: Callable[[], bool] = lambda: False,
 ) -> dict[str, Any] | None:
-    """Train in a folder that is ready, and write the model.
+    """Train in a prepared folder, and write the model; resume from a checkpoint.
 
     Args:
-        folder: of `prepare_run`; a checkpoint in it is gone on from.
-        output: where the model's files go.
-        on_entry: told of progress and evaluations, which are in the folder's log too.
-        must_stop: whether to leave, to go on another day. A file named `finish`
-            in the folder asks to end now with the best there is.
+        folder: of `prepare_run`.
+        output: folder for the model's files.
+        on_entry: called with progress and evaluations, which are logged too.
+        must_stop: whether to stop now and resume later. A file named `finish` in the
+            folder ends the run now with the best weights so far.
 
     Returns:
-        What metrics.json says; None where it was told to stop.
+        The contents of metrics.json; None if it was stopped.
 
     Raises:
-        TrainingError: it cannot begin or go on.
-        ModelLoadError: the model to begin from cannot be used.
+        TrainingError: it cannot start or resume.
+        ModelLoadError: the base model cannot be used.
     """
     require_torch()
     from imagebase.training.loop import Training
@@ -192,7 +192,9 @@ def run_training(
     began = time.perf_counter()
     plan, training_set = read_plan(folder), load_set(folder)
     if plan is None:
-        raise TrainingError("This training was never made ready; begin it anew.")
+        raise TrainingError(
+            "This training run was not prepared completely; start over."
+        )
     base, weights = _base(folder, plan.settings)
 
     def tell(entry: Progress | Evaluation) -> None:
@@ -225,7 +227,7 @@ def run_training(
 def _cfg(base: Model, training_set: TrainingSet, plan: Plan) -> str:
     anchors: Anchors | None = None
     if plan.settings.cluster_anchors:
-        # Too few shapes make no anchors of their own; the old ones do then.
+        # With too few different shapes the anchors of the base are kept.
         with suppress(ValueError):
             sizes = checks.box_sizes(training_set)
             anchors = cluster_anchors(sizes, count=_ANCHORS, seed=plan.settings.seed)
@@ -239,23 +241,23 @@ def _cfg(base: Model, training_set: TrainingSet, plan: Plan) -> str:
 
 
 def ask_to_finish(folder: Path) -> None:
-    """Have a training end now, with the best model so far."""
-    # One that has ended meanwhile has no folder, and does not need to be asked.
+    """Ask a run to end now, with the best weights so far."""
+    # A run that has ended meanwhile has no folder.
     with suppress(FileNotFoundError):
         (folder / run_folder.FINISH).touch()
 
 
 def clean_up(folder: Path) -> None:
-    """Delete what only an interrupted training needs; the log stays."""
+    """Delete the files that are only needed to resume; keep the log."""
     for name in run_folder.NEEDED_TO_RESUME:
         (folder / name).unlink(missing_ok=True)
     shutil.rmtree(folder / run_folder.BASE, ignore_errors=True)
 
 
 def work_quietly() -> None:
-    """Let this process's work come after everybody else's; before PyTorch is loaded.
+    """Lower the priority of this process; call it before PyTorch is loaded.
 
-    Threads of OpenMP that wait for each other sleep then, where they would spin.
+    Waiting OpenMP threads then sleep instead of spinning.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if hasattr(os, "nice"):

@@ -1,4 +1,4 @@
-"""Training images: from label files or a dataset; held-out images stay held out."""
+"""Training images from label files or a dataset; splits stay the same over rounds."""
 
 import hashlib
 import sys
@@ -40,20 +40,20 @@ from imagebase.settings import Limits
 from imagebase.training.data import SHARES, TRAIN, Source
 from imagebase.wording import plural
 
-# After so many approved images that the last one does not know it is worth a new one.
+# Suggest another run after so many newly approved images.
 AGAIN_AFTER: Final = 50
-# AP50 moves by less from one training to the next without a reason.
+# Smaller changes of AP50 between two runs are noise.
 WORSE_BY: Final = 0.01
-# A model below this AP50 finds next to nothing.
+# A model below this AP50 detects almost nothing.
 POOR_AP50: Final = 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """One training of a dataset, as its result tells.
+    """One training run of a dataset.
 
-    ap50: on the held-out images of then; interval: where 95 % of the draws lie.
-    base: the model it began from; base_ap50: that one's, on the same images.
+    ap50: on the validation images of that run. interval: its 95 % confidence interval.
+    base: the model it started from. base_ap50: that model's, on the same images.
     """
 
     job_id: str
@@ -67,24 +67,24 @@ class Round:
 
     @property
     def change(self) -> float | None:
-        """AP50 minus that of the model it began from, on the same images."""
+        """AP50 minus that of the base model, on the same images."""
         if self.ap50 is None or self.base_ap50 is None:
             return None
         return self.ap50 - self.base_ap50
 
     @property
     def is_worse(self) -> bool:
-        """Say whether its model is worse than the one that it began from."""
+        """Whether its model is worse than the base model."""
         return self.change is not None and self.change < -WORSE_BY
 
     @property
     def is_poor(self) -> bool:
-        """Say whether its model is worse, or finds next to nothing."""
+        """Whether its model is worse, or detects almost nothing."""
         return self.is_worse or (self.ap50 is not None and self.ap50 < POOR_AP50)
 
     @classmethod
     def of_result(cls, job_id: str, result: Mapping[str, Any]) -> "Round":
-        """Return the round that a finished training's result tells of."""
+        """Return the round of a finished run's result."""
         metrics = result["metrics"]
         around = metrics["AP50_interval"]
         return cls(
@@ -100,16 +100,16 @@ class Round:
 
 
 def model_to_use(last: Round) -> str:
-    """Return the model to go on with: the last training's, or its base if worse."""
+    """Return the model to start from: that of the last run, or its base if worse."""
     return last.base if last.is_worse else last.model
 
 
 def next_parts(
     images: Sequence[SplitImage], before: Mapping[str, str], *, seed: int = 0
 ) -> dict[str, str]:
-    """Return the part of each image: known ones as before, new ones by shares.
+    """Return the split of each image: known ones as before, new ones by shares.
 
-    A near-duplicate of a known image goes with it.
+    A near-duplicate of a known image gets the same split.
     """
     known = {
         one.image_id: before[one.image_id] for one in images if one.image_id in before
@@ -133,22 +133,22 @@ def next_parts(
 
 
 def news_since(known: Mapping[str, str], approved: Sequence[str]) -> int:
-    """Return how many approved images are not among those that a training knew."""
+    """Return how many approved images a training run did not use."""
     return sum(one not in known for one in approved)
 
 
-# What lies beside the labels may be anything; it is not read into memory.
+# Other files next to the labels may be large; they are not read into memory.
 _ANY_SIZE: Final = Limits(max_file_bytes=sys.maxsize)
 _AT_ONCE_BYTES: Final = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingSources:
-    """What there is to learn from.
+    """Images of a training run, before they are prepared.
 
-    labels: those that occur, in the order of the label set. missing: images that a
-    label file names and nobody has. skipped: what was left out when they were read, in
-    words. unused: labels without a box on these images.
+    labels: those with boxes, in the order of the label list. missing: names in
+    the label files without an image. skipped: what the label reader left out, in
+    sentences. unused: labels without a box on these images.
     """
 
     sources: tuple[Source, ...]
@@ -158,7 +158,7 @@ class TrainingSources:
     unused: tuple[str, ...] = ()
 
     def left_out(self, most: int) -> list[str]:
-        """Return what is not learned from, a line each; a count after so many."""
+        """Return lines about what is left out, at most so many of a kind."""
         missing = [f"{one}: there is no image of this name." for one in self.missing]
         lines = [
             *_first(missing, most, "without an image"),
@@ -171,7 +171,7 @@ class TrainingSources:
 
 
 def _first(found: Sequence[str], most: int, of_what: str = "") -> list[str]:
-    """Return the first and, where there are more, how many those are."""
+    """Return the first lines and, if there are more, a line with their number."""
     more = len(found) - most
     rest = f"and {more:,} more {of_what}".rstrip()
     return [*found[:most], *([rest] if more > 0 else [])]
@@ -184,18 +184,19 @@ def from_label_files(
     format_name: str | None = None,
     output: Path | None = None,
 ) -> TrainingSources:
-    """Return the images of a folder that a label file speaks of.
+    """Return the images of a folder that have labels in the label files.
 
     Args:
-        images: a folder, looked through with all below it, or a zip.
-        labels: a folder, a zip or a file; in a format named, or in what it shows.
-        output: what lies in it is a model, and no part of the labels.
+        images: a folder, with its subfolders, or a zip.
+        labels: a folder, a zip or a file.
+        format_name: None detects the format.
+        output: folder of the model, which is not read as labels.
 
     Raises:
         AnnotationFileError, UnknownFormatError: the labels cannot be read.
-        TrainingError: none of their images is there, or the format has no boxes.
+        TrainingError: none of their images exists, or the format has no boxes.
     """
-    # Both stay open for as long as a source may be read.
+    # Both stay open as long as a source may be read.
     labels_tree = TreeWithout(open_tree(labels), _own_folder(labels, output))
     own = own_files(labels_tree, format_name)
     given = with_images(own.tree, labels, own_images(open_tree(images)).tree, images)
@@ -233,13 +234,13 @@ def _read(own: FileTree, tree: FileTree, format_name: str | None) -> ReadResult:
     name = format_name or recognise(own)
     if not readable_format(name).has_boxes:
         raise TrainingError(
-            f"The format {name} says what images hold and not where; give boxes."
+            f"The format {name} has labels without boxes; give label files with boxes."
         )
     return read(tree, name)
 
 
 def fingerprint(labels: Path, *, output: Path | None = None) -> str:
-    """Return what tells these label files from changed ones, the output left aside."""
+    """Return a hash of the label files, without the output folder."""
     digest = hashlib.sha256()
     with _opened(labels, output, _ANY_SIZE) as tree:
         for name in tree.names():
@@ -261,13 +262,13 @@ def _digest_of(file: IO[bytes]) -> bytes:
 def _opened(
     labels: Path, output: Path | None, limits: Limits | None = None
 ) -> Iterator[FileTree]:
-    """Give the label files without what a training writes below them."""
+    """Open the label files without the output folder below them."""
     with opened_tree(labels, limits) as tree:
         yield TreeWithout(tree, _own_folder(labels, output))
 
 
 def _own_folder(labels: Path, output: Path | None) -> tuple[str, ...]:
-    """Return the output as seen from the labels, nothing where it lies elsewhere."""
+    """Return the output relative to the labels; nothing if it is not below them."""
     if output is None or not output.resolve().is_relative_to(labels.resolve()):
         return ()
     inside = output.resolve().relative_to(labels.resolve())
@@ -292,10 +293,10 @@ def _note(image: ReadImage, frame: Frame) -> str:
 
 
 def _boxes_in_pixels(image: ReadImage, frame: Frame) -> list[tuple[str, Box]]:
-    """Return boxes in pixels of the file, whatever size the labels were made on.
+    """Return boxes in pixels of the file, scaled if the labels have another size.
 
     Raises:
-        TrainingError: they are those of another image.
+        TrainingError: they belong to another image.
     """
     placed = fitted(image, frame)
     if placed.problem:
@@ -314,14 +315,14 @@ def from_records(
     label_names: Sequence[str],
     read_image: Callable[[str], bytes],
 ) -> TrainingSources:
-    """Return the images of a dataset; labels without a box are left out.
+    """Return the images of a dataset, without labels that have no boxes.
 
-    So are boxes of which at least half lies in areas that nobody labels.
+    Boxes with at least half of their area in ignore areas are left out.
 
     Args:
-        records: the images to learn from.
-        label_names: in the order of their class numbers.
-        read_image: gives an image's bytes by its id.
+        records: the training and validation images.
+        label_names: in the order of their class IDs.
+        read_image: returns an image's bytes by its id.
     """
     given = list(records)
     known = [_outside_areas(one) for one in given]

@@ -1,4 +1,4 @@
-"""How good a net is on the images that were held out, while it learns."""
+"""Validation during training: AP of a network on the validation images."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ DetectionRow = tuple[int, int, Sequence[float], float]
 
 @dataclass(frozen=True, slots=True)
 class Validation:
-    """AP50 in all and of each label; None where there is nothing to judge by."""
+    """AP, AP50 and AP50 by label; None without ground truth."""
 
     ap: float | None
     ap50: float | None
@@ -42,7 +42,7 @@ def judge(
     places: Sequence[int],
     compute: Compute,
 ) -> Validation:
-    """Return COCO's figures of a net in evaluation mode on some images of a set."""
+    """Return COCO's metrics of a network in evaluation mode on some images of a set."""
     truth = truth_of([training_set.images[one] for one in places], training_set.labels)
     rows: list[DetectionRow] = []
     for first in range(0, len(places), _BATCH):
@@ -58,13 +58,13 @@ def judge(
 
 
 def as_judgement(figures: CocoFigures) -> Validation:
-    """Return what of COCO's figures a training shows."""
+    """Return those of COCO's metrics that are shown during training."""
     per_label = {name: one.ap50 for name, one in figures.per_label.items()}
     return Validation(figures["AP"], figures["AP50"], per_label)
 
 
 def truth_of(images: Sequence[TrainingImage], labels: Sequence[str]) -> Truth:
-    """Return the boxes of training images as what is right, but for their areas."""
+    """Return the boxes of training images as ground truth, with their ignore areas."""
     counts = [len(one.labels) for one in images]
     image = np.repeat(np.arange(len(images)), counts)
     label = np.concatenate([one.labels for one in images] or [np.zeros(0, np.int64)])

@@ -58,7 +58,7 @@ def metrics_of(output: Path) -> dict[str, object]:
 def test_an_interrupted_training_below_its_labels_goes_on_for_another_length(
     tmp_path: Path,
 ) -> None:
-    # Of one image nothing is held out, so no AP ends it before its time.
+    # With one image there is no validation, so no early stopping.
     folder = write_folder(tmp_path / "set", 1)
     output = folder / "model"
     steps = interrupt_one(folder, output)
@@ -97,7 +97,7 @@ def test_starting_over_reports_what_is_discarded_and_left_out(
     assert "Left out: 000.png: there is no image of this name." in printed
     assert "012.png" not in printed
     assert "Left out: and 2 more without an image" in printed
-    assert "counts as background" in printed
+    assert "count as background" in printed
     left_out = metrics_of(output)["left_out"]
     assert left_out == {
         **{"crowds": 0, "zero_size": 0, "files": []},

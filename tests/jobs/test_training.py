@@ -120,7 +120,7 @@ def test_a_model_lands_in_the_library_with_its_card(
     assert card.input_size == (96, 96)
     assert card.score is not None
     assert card.score.ap50 == result["metrics"]["AP50"]
-    assert "held-out" in card.score.measured_on
+    assert "validation" in card.score.measured_on
     assert "3 steps" in card.description
     assert find_model("Shapes", owner_id=scope.owner_id).labels == card.labels
     assert "Shapes" in [one.name for one in all_models(scope.owner_id)]
@@ -295,7 +295,7 @@ def test_a_stop_that_comes_while_the_model_is_written_keeps_it(
 
 
 @pytest.mark.long
-def test_what_any_round_learned_is_never_held_out(
+def test_training_images_never_become_validation_images(
     runner: JobRunner, store: Store, scope: Scope, shapes: list[ImageRecord]
 ) -> None:
     ids = [one.image_id for one in shapes]

@@ -85,8 +85,8 @@ def test_labels_are_counted_and_warnings_never_block(shapes: Tab) -> None:
     assert table["boxes"].tolist() == [8, 8]
     words = shapes.words()
     assert "Trains on 8 approved images" in words
-    assert "Few boxes to learn from" in words
-    assert "counts as background" in words
+    assert "Few boxes" in words
+    assert "count as background" in words
     assert not shapes.app.button(key="train.start").disabled
 
 

@@ -53,7 +53,7 @@ def add_round(
         "AP50_interval": [ap50 - 0.1, ap50 + 0.1],
         "base": base,
         "base_AP50": base_ap50,
-        "measured_on": "2 held-out images",
+        "measured_on": "2 validation images",
         "images": {"train": images, "val": 2},
         "boxes": {"train": dict(boxes or {}), "val": {}},
         "minutes": 1.0,

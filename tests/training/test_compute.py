@@ -12,7 +12,7 @@ def module(base_files: tuple[bytes, bytes]) -> DarknetModule:
     return module_of(*base_files)
 
 
-def test_a_number_type_that_a_device_cannot_do_is_not_chosen(
+def test_unsupported_precision_is_not_chosen(
     module: DarknetModule,
 ) -> None:
     def step(_: DarknetModule, compute: Compute) -> None:
@@ -24,7 +24,7 @@ def test_a_number_type_that_a_device_cannot_do_is_not_chosen(
     assert seconds is not None
 
 
-def test_a_device_that_can_do_neither_is_said_in_a_sentence(
+def test_a_device_without_any_precision_is_an_error(
     module: DarknetModule,
 ) -> None:
     def step(_: DarknetModule, compute: Compute) -> None:

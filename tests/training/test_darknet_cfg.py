@@ -32,7 +32,7 @@ def test_heads_fit_the_labels_and_the_rest_stays(
     assert after.count("iou_thresh=0.213") == 2
 
 
-def test_own_anchors_are_dealt_out_large_ones_to_the_coarse_head(
+def test_large_anchors_go_to_the_coarse_head(
     base_files: tuple[bytes, bytes],
 ) -> None:
     text = cfg_for(

@@ -1,4 +1,4 @@
-"""A set made ready: what is in it, what is left out, who is held out."""
+"""Training set: prepared images, what is left out, and the split."""
 
 import json
 import shutil
@@ -30,7 +30,7 @@ def source(name: str, boxes: list[tuple[str, Box]], number: int = 0) -> Source:
     return Source(name, name, partial(encode_png, rgb), lambda size: boxes)
 
 
-def test_a_set_comes_back_as_it_was_prepared(tmp_path: Path) -> None:
+def test_prepared_set_is_loaded_unchanged(tmp_path: Path) -> None:
     made = prepare(tmp_path, sources(10), labels=LABELS, input_size=SIZE)
     again = load_set(tmp_path)
     assert again.fingerprint == made.fingerprint
@@ -48,7 +48,7 @@ def test_a_set_comes_back_as_it_was_prepared(tmp_path: Path) -> None:
     np.testing.assert_allclose(made.images[3].boxes[0], expected, atol=1e-6)
 
 
-def test_boxes_without_size_and_files_that_are_none_are_counted(tmp_path: Path) -> None:
+def test_zero_size_boxes_and_unreadable_files_are_counted(tmp_path: Path) -> None:
     good, zero = ("disc", Box(10, 10, 30, 30)), ("disc", Box(10, 10, 10, 30))
     outside = ("disc", Box(500, 10, 540, 30))
     broken = Source("broken.png", "broken.png", lambda: b"none", lambda size: [])
@@ -63,11 +63,11 @@ def test_boxes_without_size_and_files_that_are_none_are_counted(tmp_path: Path) 
     assert made.box_counts() == {"square": 0, "disc": 1}
     said = " ".join(checks.warnings_about(made))
     assert "3 crowd regions" in said
-    assert "2 boxes without a size" in said
+    assert "2 boxes of zero size" in said
     assert "1 file could not be read" in said
 
 
-def test_what_is_left_out_once_is_said_of_one(tmp_path: Path) -> None:
+def test_warnings_use_the_singular_for_one(tmp_path: Path) -> None:
     good, zero = ("disc", Box(10, 10, 30, 30)), ("disc", Box(10, 10, 10, 30))
     made = prepare(
         tmp_path,
@@ -76,16 +76,16 @@ def test_what_is_left_out_once_is_said_of_one(tmp_path: Path) -> None:
         input_size=SIZE,
     )
     said = checks.warnings_about(made)
-    assert "1 crowd region is ignored: nothing is learned there." in said
-    assert "1 box without a size is left out." in said
+    assert "1 crowd region is ignored." in said
+    assert "1 box of zero size is left out." in said
 
 
-def test_it_is_always_said_that_what_has_no_box_is_background(tmp_path: Path) -> None:
+def test_warning_about_unlabelled_objects_is_always_there(tmp_path: Path) -> None:
     made = prepare(tmp_path, sources(10), labels=LABELS, input_size=SIZE)
     assert checks.UNLABELLED in checks.warnings_about(made)
 
 
-def test_what_was_left_out_before_stays_with_the_set(tmp_path: Path) -> None:
+def test_images_left_out_before_stay_in_the_set(tmp_path: Path) -> None:
     before = LeftOut(crowds=1, missing=("gone.png",), skipped=("line 3: no class",))
     made = prepare(
         tmp_path,
@@ -98,7 +98,7 @@ def test_what_was_left_out_before_stays_with_the_set(tmp_path: Path) -> None:
     assert load_set(tmp_path).left_out == made.left_out
 
 
-def test_a_set_of_before_there_were_lists_of_what_is_missing_is_read(
+def test_set_of_an_older_version_is_loaded(
     tmp_path: Path,
 ) -> None:
     prepare(tmp_path, sources(4), labels=LABELS, input_size=SIZE)
@@ -109,7 +109,7 @@ def test_a_set_of_before_there_were_lists_of_what_is_missing_is_read(
     assert load_set(tmp_path).left_out == LeftOut(crowds=2, files=("a.png: broken",))
 
 
-def test_near_duplicates_are_on_one_side(tmp_path: Path) -> None:
+def test_near_duplicates_are_in_one_split(tmp_path: Path) -> None:
     boxes = [("square", Box(5, 5, 40, 40))]
     twins = [source(f"{n}-{m}.png", boxes, n) for n in range(6) for m in range(3)]
     made = prepare(tmp_path, twins, labels=LABELS, input_size=SIZE)
@@ -118,7 +118,7 @@ def test_near_duplicates_are_on_one_side(tmp_path: Path) -> None:
     assert made.torn == 0
 
 
-def test_duplicates_torn_by_somebody_else_are_said(tmp_path: Path) -> None:
+def test_near_duplicates_in_both_splits_are_warned_of(tmp_path: Path) -> None:
     boxes = [("square", Box(5, 5, 40, 40))]
     twins = [source("a.png", boxes), source("b.png", boxes)]
     made = prepare(
@@ -128,19 +128,19 @@ def test_duplicates_torn_by_somebody_else_are_said(tmp_path: Path) -> None:
         input_size=SIZE,
         part_of={"a.png": TRAIN, "b.png": VAL},
     )
-    assert any("both sides" in one for one in checks.warnings_about(made))
+    assert any("both train and val" in one for one in checks.warnings_about(made))
 
 
-def test_one_image_is_enough_to_begin(tmp_path: Path) -> None:
+def test_one_image_is_enough(tmp_path: Path) -> None:
     made = prepare(tmp_path, sources(1), labels=LABELS, input_size=SIZE)
     assert len(made.of_part(TRAIN)) == 1
     said = checks.warnings_about(made)
-    assert any("No image is held out" in one for one in said)
+    assert any("no validation images" in one for one in said)
     assert any("square (1), disc (1)" in one for one in said)
 
 
-def test_nothing_to_learn_from_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match="no box to learn from"):
+def test_images_without_boxes_are_an_error(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="no boxes to train on"):
         prepare(tmp_path, [source("a.png", [])], labels=LABELS, input_size=SIZE)
 
 
@@ -150,7 +150,7 @@ def test_small_boxes_ask_for_a_larger_input() -> None:
     assert not checks.small_boxes(sides * 2, 96)
 
 
-def test_the_first_systems_csv_is_read_beside_its_images(tmp_path: Path) -> None:
+def test_csv_next_to_its_images_is_read(tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "set", 4)
     found = from_label_files(folder, folder / "_annotations.csv", format_name="csv")
     assert set(found.labels) == set(LABELS)
@@ -173,7 +173,7 @@ def test_labels_without_their_images_are_named(tmp_path: Path) -> None:
         from_label_files(elsewhere, folder / "_annotations.csv")
 
 
-def test_of_many_that_are_left_out_the_rest_is_a_count(tmp_path: Path) -> None:
+def test_long_lists_of_left_out_files_end_with_a_count(tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "set", 5)
     for number in (1, 2, 4):
         (folder / f"00{number}.png").unlink()
@@ -187,7 +187,7 @@ def test_of_many_that_are_left_out_the_rest_is_a_count(tmp_path: Path) -> None:
     assert len(found.left_out(3)) == 3
 
 
-def test_labels_of_a_list_that_have_no_box_here_are_no_classes(tmp_path: Path) -> None:
+def test_labels_without_boxes_are_not_trained(tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "set", 2)
     (folder / "_annotations.csv").unlink()
     (folder / "obj.names").write_text("car\nsquare\nbus\ndisc\nvan\n")
@@ -201,7 +201,7 @@ def test_labels_of_a_list_that_have_no_box_here_are_no_classes(tmp_path: Path) -
     assert [label for label, _ in boxes] == ["disc", "square"]
 
 
-def test_a_model_below_the_labels_is_no_part_of_them(tmp_path: Path) -> None:
+def test_output_below_the_labels_is_not_read(tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "set", 3)
     output = folder / "models" / "first"
     before = fingerprint(folder, output=output)
@@ -215,7 +215,7 @@ def test_a_model_below_the_labels_is_no_part_of_them(tmp_path: Path) -> None:
     assert found.skipped == ()
 
 
-def test_a_large_file_beside_the_labels_is_no_reason_not_to_train(
+def test_a_large_file_next_to_the_labels_is_accepted(
     tmp_path: Path,
 ) -> None:
     folder = write_folder(tmp_path / "set", 1)
@@ -244,7 +244,7 @@ def test_a_changed_label_file_has_another_fingerprint(tmp_path: Path) -> None:
     assert fingerprint(path) != before
 
 
-def test_a_dataset_gives_its_labels_that_occur() -> None:
+def test_labels_of_a_dataset_without_boxes_are_left_out() -> None:
     box = Annotation(Box(1, 1, 5, 5), "b")
     record = ImageRecord("0" * 64, "a.png", Size(9, 9), (box, replace(box, label="d")))
     found = from_records([record], ["a", "b", "c", "d"], lambda image_id: b"")
@@ -255,7 +255,7 @@ def test_a_dataset_gives_its_labels_that_occur() -> None:
     ]
 
 
-def test_boxes_in_ignore_areas_of_a_dataset_are_not_learned() -> None:
+def test_boxes_in_ignore_areas_are_left_out() -> None:
     record = ImageRecord(
         "0" * 64,
         "a.png",
@@ -273,7 +273,7 @@ def test_boxes_in_ignore_areas_of_a_dataset_are_not_learned() -> None:
     assert gathered.left_out(5) == ["Boxes in ignore areas: 1."]
 
 
-def test_crowd_regions_of_label_files_are_ignored_where_they_lie(
+def test_crowd_regions_become_ignore_areas(
     tmp_path: Path,
 ) -> None:
     rgb, _ = picture(0)
@@ -313,7 +313,7 @@ def coco_of(folder: Path, **boxes: list[int]) -> Path:
     return path
 
 
-def test_boxes_follow_the_image_file_and_that_is_said(tmp_path: Path) -> None:
+def test_boxes_scaled_to_the_image_file_are_reported(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     Image.new("RGB", (160, 120)).save(tmp_path / "turned.jpg", exif=exif)
@@ -341,7 +341,7 @@ def test_boxes_follow_the_image_file_and_that_is_said(tmp_path: Path) -> None:
     )
 
 
-def test_images_of_one_name_in_several_folders_are_several(tmp_path: Path) -> None:
+def test_equal_names_in_several_folders_are_kept_apart(tmp_path: Path) -> None:
     for folder in ("cam1", "cam2"):
         (tmp_path / "images" / folder).mkdir(parents=True)
         Image.new("RGB", (160, 120)).save(tmp_path / "images" / folder / "1.jpg")

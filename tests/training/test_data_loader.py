@@ -34,7 +34,7 @@ def same(a: Batch, b: Batch) -> bool:
     return all(np.array_equal(one, other) for one, other in pairs)
 
 
-def test_a_batch_follows_from_seed_and_number(small_set: TrainingSet) -> None:
+def test_a_batch_depends_on_seed_and_number_only(small_set: TrainingSet) -> None:
     one, other = Batches(small_set, settings()), Batches(small_set, settings())
     stream = other.from_number(0)
     first = [next(stream) for _ in range(4)]
@@ -44,7 +44,7 @@ def test_a_batch_follows_from_seed_and_number(small_set: TrainingSet) -> None:
     assert not same(one.batch(3), Batches(small_set, settings(seed=1)).batch(3))
 
 
-def test_boxes_lie_on_what_they_are_boxes_of(small_set: TrainingSet) -> None:
+def test_augmented_boxes_match_the_pixels(small_set: TrainingSet) -> None:
     batches, seen = Batches(small_set, settings()), 0
     for number in range(8):
         batch = batches.batch(number)
@@ -66,7 +66,7 @@ def test_boxes_lie_on_what_they_are_boxes_of(small_set: TrainingSet) -> None:
     assert seen > 40
 
 
-def test_each_image_is_seen_once_an_epoch(small_set: TrainingSet) -> None:
+def test_each_image_occurs_once_per_epoch(small_set: TrainingSet) -> None:
     batches = Batches(small_set, settings(batch_size=1))
     count = len(small_set.of_part(TRAIN))
     for epoch in range(3):
@@ -74,7 +74,7 @@ def test_each_image_is_seen_once_an_epoch(small_set: TrainingSet) -> None:
         assert sorted(places) == small_set.of_part(TRAIN)
 
 
-def test_what_is_cut_off_too_far_is_no_object_any_more() -> None:
+def test_objects_cut_off_too_far_are_dropped() -> None:
     move = Move((1.0, 1.0), (0.5, 0.0))
     boxes = np.array(
         [[0.2, 0.5, 0.2, 0.2], [0.5, 0.5, 0.2, 0.2], [0.58, 0.5, 0.2, 0.2]], np.float32
@@ -84,7 +84,7 @@ def test_what_is_cut_off_too_far_is_no_object_any_more() -> None:
     np.testing.assert_allclose(cut[1], [0.95, 0.5, 0.1, 0.2], atol=1e-6)
 
 
-def test_areas_move_with_the_picture(tmp_path: Path) -> None:
+def test_ignore_areas_are_augmented_with_the_image(tmp_path: Path) -> None:
     """The red square of each image is its area: it covers what is red, moved or not."""
     marked = [
         one._replace(ignored=partial(_red_square, at))

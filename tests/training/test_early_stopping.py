@@ -1,4 +1,4 @@
-"""Which weights are kept, and when waiting is over."""
+"""Early stopping: the best weights, and when to stop."""
 
 from collections.abc import Sequence
 
@@ -19,21 +19,21 @@ def kept(
     return state, answers
 
 
-def test_the_best_is_kept_and_of_equals_the_last() -> None:
+def test_the_last_of_equally_good_weights_is_best() -> None:
     state, answers = kept([0.2, 0.5, 0.4, 0.5, 0.3])
     assert answers == [True, True, False, True, False]
     assert (state.best_ap50, state.best_step) == (0.5, 400)
     assert (state.rose_at, state.waited) == (200, 3)
 
 
-def test_a_fall_to_nothing_replaces_nothing() -> None:
+def test_an_ap50_of_zero_replaces_nothing() -> None:
     state, answers = kept([0.5, 0.0])
     assert answers == [True, False]
     assert state.best_ap50 == 0.5
 
 
 @pytest.mark.parametrize("found", [[0.5, 0.1, 0.2], [None, None, None]])
-def test_where_ap_is_chance_or_unknown_the_last_is_kept(
+def test_with_untrusted_or_unknown_ap_the_last_is_best(
     found: Sequence[float | None],
 ) -> None:
     state, answers = kept(found, is_trusted=False)
@@ -42,12 +42,12 @@ def test_where_ap_is_chance_or_unknown_the_last_is_kept(
     assert state.best_ap50 == found[-1]
 
 
-def test_nothing_held_out_keeps_the_last_and_never_waits() -> None:
+def test_without_validation_images_the_last_weights_are_kept() -> None:
     state, _ = kept([None] * 9)
     assert not state.should_stop(900, 1000)
 
 
-def test_waiting_is_over_after_five_judgements_without_a_rise() -> None:
+def test_stops_after_five_validations_without_improvement() -> None:
     state, _ = kept([0.5, *[0.4] * (PATIENCE - 1)])
     assert not state.should_stop(500, 500)
     state.is_best(0.4, step=600, is_trusted=True)
@@ -56,7 +56,7 @@ def test_waiting_is_over_after_five_judgements_without_a_rise() -> None:
     assert not state.should_stop(600, 2100)
 
 
-def test_standing_still_is_waiting_but_not_at_nothing() -> None:
+def test_a_constant_ap50_stops_the_run_unless_it_is_zero() -> None:
     standing, _ = kept([1.0] * 6)
     assert standing.should_stop(600, 600)
     at_nothing, _ = kept([0.0] * 6)

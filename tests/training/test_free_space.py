@@ -20,13 +20,13 @@ from tests.training.shapes import LABELS, sources
 SIZE = Size(96, 96)
 
 
-def test_too_many_images_are_refused_before_one_is_read(tmp_path: Path) -> None:
+def test_too_many_images_for_the_disk_are_an_error(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match=r"takes [\d,.]+ GB .* make room"):
         check_room(tmp_path, 100_000_000, Size(608, 608))
     check_room(tmp_path, 1, SIZE)
 
 
-def test_a_training_looks_for_room_first(tmp_path: Path) -> None:
+def test_disk_space_is_checked_first(tmp_path: Path) -> None:
     (source,) = sources(1)
     with pytest.raises(TrainingError, match="make room"):
         prepare_run(
@@ -37,7 +37,7 @@ def test_a_training_looks_for_room_first(tmp_path: Path) -> None:
         )
 
 
-def test_only_a_full_disk_is_called_so() -> None:
+def test_only_a_full_disk_is_reported_as_full() -> None:
     with pytest.raises(TrainingError, match="disk is full"), named_when_full():
         raise OSError(errno.ENOSPC, "No space left on device")
     with pytest.raises(PermissionError), named_when_full():
@@ -46,7 +46,7 @@ def test_only_a_full_disk_is_called_so() -> None:
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
 @pytest.mark.long
-def test_a_disk_without_room_for_a_word_is_told_by_the_exit_code(
+def test_disk_too_full_for_the_error_file_has_an_exit_code(
     tmp_path: Path,
 ) -> None:
     work = tmp_path / "work"

@@ -53,7 +53,7 @@ def test_a_step_changes_every_kernel(module: DarknetModule, batch: Batch) -> Non
     assert all(not torch.equal(before[one], after[one]) for one in kernels)
 
 
-def test_a_batch_whose_loss_is_no_number_leaves_no_trace(
+def test_a_batch_with_a_nonfinite_loss_changes_nothing(
     module: DarknetModule, batch: Batch
 ) -> None:
     optimizer = optimizer_of(module, 1e-3)
@@ -76,7 +76,7 @@ def test_only_kernels_decay(module: DarknetModule) -> None:
     assert {one.ndim for one in others["params"]} == {1}
 
 
-def test_the_average_follows_at_once_at_first_and_slowly_later(
+def test_averaged_weights_follow_quickly_then_slowly(
     module: DarknetModule, base_files: tuple[bytes, bytes]
 ) -> None:
     average = placed(module_of(*base_files), CPU)
@@ -98,7 +98,7 @@ def test_the_average_follows_at_once_at_first_and_slowly_later(
     )
 
 
-def test_the_faster_number_type_is_found_and_the_net_left_alone(
+def test_faster_precision_is_chosen_without_changing_the_module(
     module: DarknetModule, batch: Batch
 ) -> None:
     before = state_of(module)

@@ -151,7 +151,7 @@ def brute_force(outputs: list[Tensor], targets: Targets) -> dict[str, float]:
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_loss_is_that_of_a_loop_over_every_box(seed: int) -> None:
+def test_loss_equals_a_loop_over_every_box(seed: int) -> None:
     outputs, targets = random_outputs(seed), random_targets(seed, count=3 + 4 * seed)
     # Some predictions lie on an object, so that a few are neither right nor wrong.
     outputs[1][:, :5] *= 0.05
@@ -163,7 +163,7 @@ def test_loss_is_that_of_a_loop_over_every_box(seed: int) -> None:
     assert float(found.total) == pytest.approx(whole, rel=1e-5)
 
 
-def test_a_box_on_an_object_that_another_answers_for_is_not_called_wrong() -> None:
+def test_a_good_box_of_an_unassigned_anchor_is_not_penalized() -> None:
     # The object's middle lies right of the border of two cells, 32 pixels from the
     # left; the cell on the left of it says the same box, and is sure of it.
     target = targets_of([(0, 0, 33 / 96, 0.25, 70 / 96, 70 / 64)])
@@ -193,7 +193,7 @@ NASTY = {
 
 @pytest.mark.parametrize("scale", [0.0, 1.0, 80.0, 1e4])
 @pytest.mark.parametrize("rows", NASTY.values(), ids=NASTY)
-def test_loss_and_gradients_are_numbers(
+def test_loss_and_gradients_are_finite(
     rows: list[tuple[int, int, float, float, float, float]], scale: float
 ) -> None:
     outputs = [(one * scale).requires_grad_() for one in random_outputs(5)]
@@ -218,7 +218,7 @@ def test_following_the_gradient_finds_the_objects() -> None:
     assert loss.item() < 0.12 * first
 
 
-def test_what_lies_in_an_area_is_neither_right_nor_wrong() -> None:
+def test_predictions_in_ignore_areas_have_no_loss() -> None:
     """Only predictions outside, and those that answer for objects, are learned from."""
     outputs, targets = random_outputs(1), random_targets(1)
     ignored = torch.zeros(3, 16, 24)
@@ -243,7 +243,7 @@ def test_what_lies_in_an_area_is_neither_right_nor_wrong() -> None:
     assert torch.equal(learned, expected)
 
 
-def test_the_share_of_a_box_in_areas_is_that_of_its_pixels() -> None:
+def test_ignored_share_equals_that_of_the_pixels() -> None:
     shapes = [rectangle(Imagebox(8, 4, 40, 36)), rectangle(Imagebox(60, 0, 96, 20))]
     mask = mask_of(shapes, NET)
     cells = mask.reshape(16, 4, 24, 4).mean(axis=(1, 3))

@@ -18,7 +18,7 @@ MODELS = ("yolov4-tiny", "yolo-fastest-1.1", "yolo-fastest-1.1-xl")
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_raw_heads_are_those_of_the_converted_graph(name: str) -> None:
+def test_raw_heads_equal_the_converted_graph(name: str) -> None:
     folder = WEIGHTS_FOLDER / name
     cfg, weights = (
         (folder / "obj.cfg").read_bytes(),
@@ -72,7 +72,7 @@ def test_pooling_pads_as_darknet_does(side: int, size: int, stride: int) -> None
     np.testing.assert_allclose(found.numpy(), runtime.run(blob)[0], atol=1e-5)
 
 
-def test_what_cannot_be_trained_is_named() -> None:
+def test_errors_name_the_layer_that_cannot_be_trained() -> None:
     cfg = net_cfg(
         "[convolutional]\nfilters=4\n[reorg]\nstride=2\n[convolutional]\nfilters=6\nsize=1\nactivation=linear\n"
     )

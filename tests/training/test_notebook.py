@@ -64,7 +64,7 @@ def zip_project(path: Path) -> None:
             archive.write(one, f"imagebase-main/{name.as_posix()}")
 
 
-def test_notebook_trains_from_the_csv_and_shows_pictures(tmp_path: Path) -> None:
+def test_notebook_trains_from_csv_and_shows_images(tmp_path: Path) -> None:
     write_folder(tmp_path / "images", 8)
     # Called so, the folder alone would be taken for the package.
     (tmp_path / "imagebase").symlink_to(PROJECT_ROOT)
@@ -95,11 +95,11 @@ def test_notebook_trains_from_a_darknet_export_with_the_project_in_a_zip(
 
 
 def test_notebook_without_the_project_says_where_to_put_it(tmp_path: Path) -> None:
-    with pytest.raises(CellExecutionError, match="beside this notebook"):
+    with pytest.raises(CellExecutionError, match="next to this notebook"):
         run_in(tmp_path)
 
 
-def test_notebook_is_kept_without_what_it_printed() -> None:
+def test_notebook_is_stored_without_outputs() -> None:
     notebook = read_notebook()
     cells = [one for one in notebook.cells if one.cell_type == "code"]
     assert cells

@@ -22,7 +22,7 @@ def judged(step: int) -> Evaluation:
     return Evaluation(step, 1.0, 2.0, None, None, None, None, 1e-3)
 
 
-def test_steps_told_again_count_once(tmp_path: Path) -> None:
+def test_repeated_steps_count_once(tmp_path: Path) -> None:
     for step in range(1, 9):
         write_line(tmp_path, learning(step))
         if step % 4 == 0:
@@ -52,7 +52,7 @@ def test_a_tail_reads_each_line_once_and_only_whole_ones(tmp_path: Path) -> None
     assert tail.progress() == learning(2)
 
 
-def test_a_tail_from_now_on_passes_over_what_was_said_before(tmp_path: Path) -> None:
+def test_a_tail_from_now_on_skips_earlier_lines(tmp_path: Path) -> None:
     write_line(tmp_path, learning(7))
     tail = LogTail(tmp_path, from_now_on=True)
     assert tail.progress() is None

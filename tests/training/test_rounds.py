@@ -1,4 +1,4 @@
-"""Training again: who was held out stays held out."""
+"""Training again: validation images stay validation images."""
 
 from imagebase.formats.split import SplitImage
 from imagebase.training.data import TRAIN, VAL
@@ -12,7 +12,7 @@ def image(number: int, *, difference_hash: int | None = None) -> SplitImage:
     return SplitImage(f"{number}", {"a": 1}, f"{seen & (2**64 - 1):016x}")
 
 
-def test_known_images_keep_their_part_and_new_ones_are_dealt_out() -> None:
+def test_known_images_keep_their_split_and_new_ones_get_one() -> None:
     before = {str(n): VAL if n % 5 == 0 else TRAIN for n in range(20)}
     parts = next_parts([image(n) for n in range(60)], before)
     assert before.items() <= parts.items()
@@ -21,7 +21,7 @@ def test_known_images_keep_their_part_and_new_ones_are_dealt_out() -> None:
     assert set(fresh) == {TRAIN, VAL}
 
 
-def test_a_near_duplicate_goes_with_the_image_that_is_known() -> None:
+def test_a_near_duplicate_gets_the_split_of_the_known_image() -> None:
     before = {"1": VAL, "2": TRAIN}
     twins = [
         image(1),
@@ -33,15 +33,15 @@ def test_a_near_duplicate_goes_with_the_image_that_is_known() -> None:
     assert (parts["3"], parts["4"]) == (VAL, TRAIN)
 
 
-def test_images_that_are_gone_are_forgotten() -> None:
+def test_deleted_images_are_forgotten() -> None:
     assert set(next_parts([image(1)], {"1": TRAIN, "9": VAL})) == {"1"}
 
 
-def test_something_is_always_learned_from() -> None:
+def test_the_training_split_is_never_empty() -> None:
     assert next_parts([image(1)], {"1": VAL}) == {"1": TRAIN}
 
 
-def test_news_are_approved_images_that_nobody_learned_from() -> None:
+def test_news_are_approved_images_not_trained_on() -> None:
     assert news_since({"1": TRAIN, "2": VAL}, ["1", "2", "3", "4"]) == 2
     assert news_since({}, ["1"]) == 1
 

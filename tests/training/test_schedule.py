@@ -42,7 +42,7 @@ def test_the_rate_rises_then_falls_as_a_cosine() -> None:
 
 @pytest.mark.parametrize("step", [0.05, 0.3, 2.0])
 @pytest.mark.parametrize("judging", [0.5, 6.0])
-def test_the_minutes_given_are_kept(step: float, judging: float) -> None:
+def test_a_run_takes_the_minutes_set(step: float, judging: float) -> None:
     one = schedule(minutes=3)
     done, judged, seconds = run(one, step=step, judging=judging)
     # The last judgement and the closing come on top of these.
@@ -52,7 +52,7 @@ def test_the_minutes_given_are_kept(step: float, judging: float) -> None:
     assert done == pytest.approx((seconds - judged * judging) / step, abs=1)
 
 
-def test_a_machine_that_is_slow_just_now_learns_a_little_all_the_same() -> None:
+def test_a_slow_machine_trains_a_minimum_of_steps() -> None:
     one = schedule(minutes=0.1)
     assert run(one, step=5.0, judging=1.0)[0] == MIN_STEPS
 
@@ -71,7 +71,7 @@ def test_epochs_and_steps_are_exact() -> None:
 
 
 @pytest.mark.parametrize("length", [{"steps": 900}, {"minutes": 10.0}])
-def test_an_early_end_comes_with_a_low_rate(length: dict[str, float]) -> None:
+def test_early_stopping_ends_with_a_low_learning_rate(length: dict[str, float]) -> None:
     one = schedule(**length)
     for _ in range(300):
         one.charge_step(0.5)
@@ -86,15 +86,15 @@ def test_an_early_end_comes_with_a_low_rate(length: dict[str, float]) -> None:
     assert one.seconds_left(300) < 60 * 0.5 * 1.2 + 5
 
 
-def test_an_early_end_is_never_later_than_the_end() -> None:
+def test_early_stopping_is_never_later_than_the_end() -> None:
     one = schedule(steps=310)
     assert one.wind_down(300) == 310
 
 
-def test_one_length_has_to_be_given() -> None:
-    with pytest.raises(TrainingError, match="one way"):
+def test_exactly_one_length_is_required() -> None:
+    with pytest.raises(TrainingError, match="minutes or epochs"):
         TrainingSettings(base="", minutes=1, epochs=2)
-    with pytest.raises(TrainingError, match="one way"):
+    with pytest.raises(TrainingError, match="minutes or epochs"):
         TrainingSettings(base="")
-    with pytest.raises(TrainingError, match="one way"):
+    with pytest.raises(TrainingError, match="minutes or epochs"):
         TrainingSettings(base="", minutes=0)

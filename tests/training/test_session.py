@@ -65,10 +65,10 @@ def test_a_few_steps_find_the_shapes(trained: Path) -> None:
     assert low <= metrics["AP50"] <= high
     assert metrics["images"] == {"train": 10, "val": 2}
     assert metrics["steps"] == STEPS
-    assert any("Only 2 images" in one for one in metrics["warnings"])
+    assert any("Only 2 validation images" in one for one in metrics["warnings"])
 
 
-def test_the_files_are_a_model_that_finds_a_new_picture(trained: Path) -> None:
+def test_the_written_model_detects_in_a_new_image(trained: Path) -> None:
     detector = load_model(find_model(str(trained / "model")), precision="f32")
     assert detector.labels == LABELS
     rgb, boxes = picture(77)
@@ -77,7 +77,7 @@ def test_the_files_are_a_model_that_finds_a_new_picture(trained: Path) -> None:
     assert any(np.abs(best - np.array([*box])).max() < 16 for _, box in boxes)
 
 
-def test_the_onnx_file_says_the_same(trained: Path, tmp_path: Path) -> None:
+def test_the_onnx_file_gives_the_same_boxes(trained: Path, tmp_path: Path) -> None:
     alone = tmp_path / "alone.onnx"
     alone.write_bytes((trained / "model" / "obj.onnx").read_bytes())
     rgb, _ = picture(5)
@@ -102,16 +102,14 @@ def test_history_and_report_are_complete(trained: Path) -> None:
     assert "http" not in page.replace("http-equiv", "")
 
 
-def test_the_log_is_read_while_it_grows(trained: Path) -> None:
+def test_the_log_contains_every_evaluation(trained: Path) -> None:
     log = read_log(trained / "work")
     assert log.progress is not None
     assert log.progress.phase == "done"
     assert log.evaluations[-1].step == STEPS
 
 
-def test_a_stopped_training_goes_on_to_the_same_net(
-    tmp_path: Path, trained: Path
-) -> None:
+def test_a_resumed_run_gives_the_same_weights(tmp_path: Path, trained: Path) -> None:
     work = ready(tmp_path / "work")
     seen: list[Progress | Evaluation] = []
     asked = iter(range(1000))
@@ -147,9 +145,7 @@ def _kernels(folder: Path) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.long
-def test_a_training_that_gets_no_better_ends_early_and_slowly(
-    tmp_path: Path, trained: Path
-) -> None:
+def test_a_run_without_improvement_stops_early(tmp_path: Path, trained: Path) -> None:
     rate = 1e-3
     work = ready(tmp_path / "work", images=110, steps=100, learning_rate=rate)
     asked = iter(range(1000))
@@ -173,21 +169,19 @@ def test_a_training_that_gets_no_better_ends_early_and_slowly(
     assert not any(one.is_best for one in evaluations)
 
 
-def test_a_checkpoint_of_another_version_is_said_to_be_useless(tmp_path: Path) -> None:
+def test_a_damaged_checkpoint_is_an_error(tmp_path: Path) -> None:
     work = ready(tmp_path / "work")
     asked = iter(range(1000))
     run_training(work, tmp_path / "model", must_stop=lambda: next(asked) >= 2)
     kept = read_checkpoint(work, fingerprint=load_set(work).fingerprint)
     assert kept is not None
     write_checkpoint(work, replace(kept, values={"memory": {"stride": 3}}))
-    with pytest.raises(TrainingError, match="begin it anew"):
+    with pytest.raises(TrainingError, match="start over"):
         run_training(work, tmp_path / "model")
 
 
 @pytest.mark.long
-def test_killed_at_random_moments_it_comes_to_its_end(
-    tmp_path: Path, trained: Path
-) -> None:
+def test_a_run_killed_at_random_moments_finishes(tmp_path: Path, trained: Path) -> None:
     """Each process is killed with no warning; the next goes on where it can."""
     work, output = ready(tmp_path / "work"), tmp_path / "model"
     chance = random.Random(5)
@@ -210,11 +204,11 @@ def test_killed_at_random_moments_it_comes_to_its_end(
     metrics = json.loads((output / "metrics.json").read_text())
     unbroken = json.loads((trained / "model" / "metrics.json").read_text())
     assert metrics["steps"] == STEPS
-    # Four boxes are held out; benchmarks/training.py does this where AP means more.
+    # Four validation boxes; benchmarks/training.py does this with more.
     assert metrics["AP50"] == pytest.approx(unbroken["AP50"], abs=0.3)
 
 
-def test_a_process_whose_parent_is_gone_ends(tmp_path: Path) -> None:
+def test_the_process_exits_with_its_parent(tmp_path: Path) -> None:
     work = ready(tmp_path / "work", steps=100_000)
     command = [
         *(sys.executable, "-m", "imagebase.training", str(work)),
@@ -224,7 +218,7 @@ def test_a_process_whose_parent_is_gone_ends(tmp_path: Path) -> None:
     assert finished.returncode == 3
 
 
-def test_asked_to_finish_it_writes_the_model_there_is(tmp_path: Path) -> None:
+def test_finish_writes_the_best_model_so_far(tmp_path: Path) -> None:
     work = ready(tmp_path / "work", steps=100_000)
 
     def finish(entry: Progress | Evaluation) -> None:
@@ -238,7 +232,7 @@ def test_asked_to_finish_it_writes_the_model_there_is(tmp_path: Path) -> None:
     assert {one.name for one in work.iterdir()} == {"log.jsonl", "plan.json"}
 
 
-def test_the_model_it_begins_from_may_go_meanwhile(tmp_path: Path) -> None:
+def test_the_base_model_may_be_deleted_meanwhile(tmp_path: Path) -> None:
     mine = tmp_path / "mine"
     mine.mkdir()
     for name in ("obj.cfg", "obj.weights", "obj.names"):
@@ -255,7 +249,7 @@ def test_the_model_it_begins_from_may_go_meanwhile(tmp_path: Path) -> None:
     assert metrics["base"] == "mine"
 
 
-def test_changed_labels_do_not_go_on(tmp_path: Path) -> None:
+def test_changed_labels_cannot_resume(tmp_path: Path) -> None:
     work = ready(tmp_path / "work")
     asked = iter(range(1000))
     run_training(work, tmp_path / "model", must_stop=lambda: next(asked) >= 1)
@@ -275,7 +269,7 @@ def test_reading_can_be_stopped(tmp_path: Path) -> None:
     assert read_plan(tmp_path / "work") is None
 
 
-def test_the_original_systems_csv_trains_by_one_command(tmp_path: Path) -> None:
+def test_csv_trains_by_one_command(tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "set", 6)
     command = [
         *(sys.executable, "-m", "imagebase", "train", "--images", str(folder)),
@@ -304,7 +298,7 @@ def test_the_original_systems_csv_trains_by_one_command(tmp_path: Path) -> None:
         (["--model", "yolox-nano"], 1, "no Darknet model"),
     ],
 )
-def test_wrong_usage_is_said_in_a_sentence(
+def test_wrong_usage_is_one_sentence(
     tmp_path: Path, options: list[str], code: int, said: str
 ) -> None:
     folder = write_folder(tmp_path / "set", 2)

@@ -19,7 +19,7 @@ def outputs_of(module: torch.nn.Module) -> list[np.ndarray]:
         return [one.numpy() for one in module.eval()(torch.from_numpy(blob))]
 
 
-def test_labels_that_stay_the_same_are_found_as_before(
+def test_unchanged_labels_are_detected_as_before(
     base_files: tuple[bytes, bytes],
 ) -> None:
     source = module_of(*base_files)
@@ -41,7 +41,7 @@ def test_a_new_label_starts_at_its_prior_alone(base_files: tuple[bytes, bytes]) 
         np.testing.assert_allclose(1 / (1 + np.exp(-classes)), 0.25, atol=1e-5)
 
 
-def test_boxes_stay_where_they_were_under_other_anchors(
+def test_boxes_do_not_move_with_other_anchors(
     base_files: tuple[bytes, bytes],
 ) -> None:
     source, text = module_of(*base_files), base_files[0].decode()

@@ -13,7 +13,7 @@ from imagebase.training.network import dump_weights, load_weights, module_of
 @pytest.mark.parametrize(
     "name", ["yolov4-tiny", "yolo-fastest-1.1", "yolo-fastest-1.1-xl"]
 )
-def test_weights_come_out_byte_by_byte_as_they_went_in(name: str) -> None:
+def test_weights_survive_a_round_trip(name: str) -> None:
     folder = WEIGHTS_FOLDER / name
     weights = (folder / "obj.weights").read_bytes()
     module = module_of((folder / "obj.cfg").read_bytes(), weights)
@@ -26,7 +26,7 @@ def test_weights_come_out_byte_by_byte_as_they_went_in(name: str) -> None:
         assert sum(p.numel() for p in module.parameters()) == 6_056_606
 
 
-def test_first_29_layers_are_what_darknet_partial_cuts(
+def test_first_29_layers_are_cut_like_darknet_partial(
     base_files: tuple[bytes, bytes],
 ) -> None:
     cfg, weights = base_files
@@ -38,7 +38,9 @@ def test_first_29_layers_are_what_darknet_partial_cuts(
     assert len(cut) == 19_789_716
 
 
-def test_weights_of_another_net_are_refused(base_files: tuple[bytes, bytes]) -> None:
+def test_weights_of_another_network_are_refused(
+    base_files: tuple[bytes, bytes],
+) -> None:
     cfg, weights = base_files
     with pytest.raises(ModelLoadError, match="do not belong"):
         module_of(cfg, weights[:-4])

@@ -220,12 +220,12 @@ def _disappointment(
             st.markdown(f"#### :material/warning: {name_shown} is worse than {base}")
             st.markdown(
                 f"AP50 fell from **{last.base_ap50:.3f}** to **{last.ap50:.3f}** on "
-                "the same held-out images. The next training run starts from "
+                "the same validation images. The next training run starts from "
                 f"**{base}**."
             )
         else:
             st.markdown(f"#### :material/warning: {name_shown} detects almost nothing")
-            st.markdown(f"Its AP50 on held-out images is **{last.ap50:.3f}**.")
+            st.markdown(f"Its AP50 on validation images is **{last.ap50:.3f}**.")
         st.markdown(f"{_why(last, result)} Approve more images or train longer.")
     with right:
         st.page_link(
@@ -311,7 +311,7 @@ def _before_and_after(result: Mapping[str, Any], name: str) -> None:
         return
     base = widgets.escape(result["metrics"]["base"])
     st.markdown(
-        f"**Before and after** on held-out images: {base} and {widgets.escape(name)}"
+        f"**Before and after** on validation images: {base} and {widgets.escape(name)}"
     )
     labels = services.store().labels(state.scope())
     cells = st.columns(2 * min(2, len(shown)))
@@ -344,7 +344,7 @@ def curves(
         left.altair_chart(_loss_chart(points), width="stretch")
     measured = [evaluation for evaluation in evaluations if evaluation.ap50 is not None]
     if measured:
-        right.markdown("**AP50 on held-out images**")
+        right.markdown("**AP50 on validation images**")
         right.altair_chart(_ap_chart(measured), width="stretch")
     elif losses:
         right.caption("AP50 is measured after the first epoch.")

@@ -136,7 +136,7 @@ def _no_training_data(approved: int) -> None:
 
 def _labels(data: _TrainingData) -> None:
     images = widgets.plural(data.approved, "approved image")
-    st.markdown(f"**Trains on {images}**; every fifth is held out for evaluation.")
+    st.markdown(f"**Trains on {images}**; every fifth is used for validation.")
     counts = data.counts
     rows = [
         {
