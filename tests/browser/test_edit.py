@@ -438,7 +438,7 @@ def test_renamed_label_is_on_the_boxes_once_the_dialog_is_closed(visit: Visit) -
     name = page.get_by_label("Name of bottle")
     name.fill("flask")
     name.press("Enter")
-    expect(page.get_by_text("bottle is called flask")).to_be_visible()
+    expect(page.get_by_text("bottle renamed to flask")).to_be_visible()
     page.get_by_role("dialog").get_by_role("button", name="Close").click()
     expect(page.get_by_role("radio", name="1 flask")).to_be_visible()
     visit.settle()
@@ -571,7 +571,7 @@ def test_second_to_save_sees_both_versions_and_chooses(
     page = visit.page
     expect(page.get_by_text("saved this image while you changed it")).to_be_visible()
     expect(page.get_by_text("All changes saved")).to_have_count(0)
-    expect(page.get_by_text("Not saved yet")).to_be_visible()
+    expect(page.get_by_text("Not saved yet", exact=True)).to_be_visible()
     expect(page.get_by_text("Your version, not saved")).to_be_visible()
     expect(page.get_by_role("main").locator("img")).to_have_count(2)
     assert visit.record() == theirs  # nothing is written over unasked

@@ -127,7 +127,7 @@ def test_keys_select_crops_and_they_are_deleted(reviewed: Reviewed) -> None:
     reviewed.tiles().nth(2).focus()
     reviewed.page.keyboard.press("a")
     reviewed.page.keyboard.press("Space")  # the one in focus is no more
-    words = f"{ALL - 1} labels on {ALL - 1} images selected"
+    words = f"{ALL - 1} boxes on {ALL - 1} images selected"
     expect(reviewed.page.get_by_text(words)).to_be_visible()
     reviewed.press("review-crops-delete")
     expect(reviewed.tiles()).to_have_count(1)
@@ -186,7 +186,7 @@ def test_sure_boxes_are_counted_then_accepted(reviewed: Reviewed) -> None:
     page = reviewed.page
     reviewed.show("Boxes")
     reviewed.press("accept-above")
-    expect(page.get_by_text("No box that nobody has accepted")).to_be_visible()
+    expect(page.get_by_text("No unaccepted box is that confident")).to_be_visible()
     slider = page.locator(".st-key-accept-least input")
     slider.focus()
     for _ in range(20):  # from 0.80 to 0.60

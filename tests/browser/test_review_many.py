@@ -44,7 +44,7 @@ def fill(store: Store, scope: Scope) -> None:
 
 @pytest.mark.long
 def test_a_click_meanwhile_stops_nothing(many: Dataset, page: Page) -> None:
-    page.get_by_text(f"All {MANY} images that match").click(timeout=30_000)
+    page.get_by_text(f"Select all {MANY} matching images").click(timeout=30_000)
     expect(page.get_by_text(f"{MANY} images selected")).to_be_visible()
     page.locator(".st-key-review-images-approve button").first.click()
     page.get_by_text("Approving: ").wait_for(timeout=LONG_MS)

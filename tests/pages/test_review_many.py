@@ -16,7 +16,9 @@ def two_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
 def take_all(tab: Tab) -> None:
     """Take all images on the Images view."""
     show(tab, "Images")
-    next(one for one in tab.app.checkbox if one.label.startswith("All 2")).check().run()
+    next(
+        box for box in tab.app.checkbox if box.label.startswith("Select all 2")
+    ).check().run()
 
 
 def test_many_images_are_approved_and_taken_back_under_a_bar(
