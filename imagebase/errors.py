@@ -15,6 +15,7 @@ ImageBaseError                  catch this to show a person one sentence
 ├── AnnotationFileError         a label file that says something impossible
 ├── ExportError                 an export that could not be made or did not compare
 ├── StoreError                  the store cannot be opened or written
+│   ├── DatabaseBusyError       another process is writing, and takes long
 │   ├── NotFoundError           no such dataset, image or job in this scope
 │   ├── AmbiguousDatasetError   several datasets have that name
 │   ├── ImageFileError          an image's file is missing or damaged
@@ -112,6 +113,10 @@ class ExportError(ImageBaseError):
 
 class StoreError(ImageBaseError):
     """The store cannot be opened or written."""
+
+
+class DatabaseBusyError(StoreError):
+    """Another process is writing, and takes long."""
 
 
 class NotFoundError(StoreError):

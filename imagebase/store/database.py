@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
-from imagebase.errors import StoreError
+from imagebase.errors import DatabaseBusyError, StoreError
 
 BUSY_SECONDS: Final = 5
 _WRITES: Final = "imagebase_writes"
@@ -155,13 +155,17 @@ def _plain_errors() -> Iterator[None]:
     try:
         yield
     except SQLAlchemyError as error:
-        raise StoreError(_sentence(error)) from error
+        raise _plain(error) from error
 
 
-def _sentence(error: SQLAlchemyError) -> str:
+def _plain(error: SQLAlchemyError) -> StoreError:
     reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
     if "disk is full" in reason or "No space left" in reason:
-        return "The disk is full: nothing was saved; free some space and try again."
+        return StoreError(
+            "The disk is full: nothing was saved; free some space and try again."
+        )
     if "locked" in reason:
-        return "The database is busy: nothing was saved; try again in a moment."
-    return f"The database could not do this ({reason}); nothing was saved."
+        return DatabaseBusyError(
+            "The database is busy: nothing was saved; try again in a moment."
+        )
+    return StoreError(f"The database could not do this ({reason}); nothing was saved.")

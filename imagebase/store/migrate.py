@@ -7,13 +7,17 @@ from typing import Final
 
 from sqlalchemy import Connection, inspect, text
 
-from imagebase.errors import StoreError
+from imagebase.errors import DatabaseBusyError, StoreError
 from imagebase.store.database import Database
 from imagebase.store.tables import SCHEMA_REVISION
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 _log: Final = logging.getLogger(__name__)
+
+
+# As long as another process may take to migrate a large database.
+_PATIENCE_SECONDS: Final = 1800
 
 
 def bring_up_to_date(database: Database) -> None:
@@ -25,9 +29,21 @@ def bring_up_to_date(database: Database) -> None:
     Raises:
         StoreError: the schema cannot be written, or is a newer ImageBase's.
     """
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while not _is_up_to_date(database):
+        try:
+            _migrate(database)
+        except DatabaseBusyError:
+            if time.monotonic() > deadline:
+                raise
+
+
+def _is_up_to_date(database: Database) -> bool:
     with database.read() as connection:
-        if schema_revision(connection) == SCHEMA_REVISION:
-            return
+        return schema_revision(connection) == SCHEMA_REVISION
+
+
+def _migrate(database: Database) -> None:
     with database.write("schema") as connection:
         before = schema_revision(connection)
         if before == SCHEMA_REVISION:

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
 from pathlib import Path
 
@@ -363,3 +364,20 @@ def test_processes_that_open_at_once_on_a_server(
     postgres.execute("CREATE DATABASE opened_at_once")
     url = postgres.url("opened_at_once")
     assert _open_three_times(url, tmp_path) == ["Street"] * 3
+
+
+def test_opening_waits_for_a_migration_longer_than_for_a_save(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("imagebase.store.database.BUSY_SECONDS", 0.05)
+    shutil.copy(_HOME_OF_0003, tmp_path / "imagebase.db")
+    settings = sqlite_settings(tmp_path)
+    other = Database(settings.database_url)
+    with ThreadPoolExecutor() as pool:
+        with other.write():
+            opening = pool.submit(open_store, settings)
+            assert wait([opening], timeout=0.5).not_done
+        store = opening.result(timeout=60)
+    assert _seen(store, _scope_of_0003(store)) == _OF_0003
+    store.close()
+    other.close()
