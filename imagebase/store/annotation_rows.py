@@ -7,6 +7,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 from sqlalchemy import (
     ColumnElement,
+    Connection,
     Subquery,
     UnaryExpression,
     and_,
@@ -190,27 +191,16 @@ class Listing(StorePart):
         self, scope: Scope, wanted: AnnotationFilter = EVERYTHING
     ) -> dict[str, int]:
         """Return how many annotations each label has, the most frequent first."""
-        counted = self._counts_by(annotations.c.class_id, scope, wanted)
         with self._reading(scope) as connection:
+            counted = _counts_by(connection, annotations.c.class_id, scope, wanted)
             names = stored_labels(connection, scope.dataset_id).names
         by_name = {names[class_id]: count for class_id, count in counted.items()}
         return dict(sorted(by_name.items(), key=lambda pair: (-pair[1], pair[0])))
 
     def people_counts(self, scope: Scope) -> dict[str, int]:
         """Return how many annotations each person or model changed last."""
-        return self._counts_by(annotations.c.changed_by, scope, EVERYTHING)
-
-    def _counts_by(
-        self, column: ColumnElement[_Value], scope: Scope, wanted: AnnotationFilter
-    ) -> dict[_Value, int]:
-        counting: AnySelect = select(column, func.count()).select_from(annotations)
-        query = (
-            _filtered(counting, scope, wanted)
-            .group_by(column)
-            .order_by(func.count().desc(), column)
-        )
         with self._reading(scope) as connection:
-            return {row[0]: row[1] for row in connection.execute(query)}
+            return _counts_by(connection, annotations.c.changed_by, scope, EVERYTHING)
 
     def count_acceptable(
         self, scope: Scope, *, labels: Collection[str] | None, min_confidence: float
@@ -300,6 +290,21 @@ def _order(name: str, *, is_walked: bool) -> tuple[_Order, ...]:
 def _mine(scope: Scope) -> ColumnElement[bool]:
     in_dataset = annotations.c.dataset_id == scope.dataset_id
     return in_dataset & annotations.c.is_deleted.is_(False)
+
+
+def _counts_by(
+    connection: Connection,
+    column: ColumnElement[_Value],
+    scope: Scope,
+    wanted: AnnotationFilter,
+) -> dict[_Value, int]:
+    counting: AnySelect = select(column, func.count()).select_from(annotations)
+    query = (
+        _filtered(counting, scope, wanted)
+        .group_by(column)
+        .order_by(func.count().desc(), column)
+    )
+    return {row[0]: row[1] for row in connection.execute(query)}
 
 
 def _filtered(

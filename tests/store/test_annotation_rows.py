@@ -7,16 +7,19 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection
 
 from imagebase.annotation import (
     Annotation,
     AttributeValue,
     Box,
+    LabelSet,
     ReviewStatus,
     Size,
     Source,
 )
-from imagebase.store import AnnotationFilter, Scope, Store
+from imagebase.store import AnnotationFilter, Scope, Store, annotation_rows
+from imagebase.store.labels import stored_labels
 from tests.store.fixtures import add_image, box
 
 NOW = datetime.now(UTC)
@@ -198,3 +201,18 @@ def test_untouched_boxes_on_undecided_images_are_acceptable(
     assert store.count_acceptable(listed, **asked) == counts
     found = store.acceptable_images(listed, **asked)
     assert [store.record(listed, one).file_name for one in found] == names
+
+
+def test_labels_are_counted_at_one_moment(
+    store: Store, scope: Scope, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record = add_image(store, scope)
+    store.save(scope, replace(record, annotations=(box("dog"),)))
+
+    def undone_meanwhile(connection: Connection, dataset_id: str) -> LabelSet:
+        store.undo(scope)
+        return stored_labels(connection, dataset_id)
+
+    monkeypatch.setattr(annotation_rows, "stored_labels", undone_meanwhile)
+    assert store.label_counts(scope) == {"dog": 1}
+    assert store.labels(scope).names == ()
