@@ -2,6 +2,7 @@
 
 import math
 import re
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,13 +14,11 @@ from imagebase.annotation import (
     Annotation,
     AttributeValue,
     Box,
-    LabelSet,
     ReviewStatus,
     Size,
     Source,
 )
-from imagebase.store import AnnotationFilter, Scope, Store, annotation_rows
-from imagebase.store.labels import stored_labels
+from imagebase.store import AnnotationFilter, Scope, Store
 from tests.store.fixtures import add_image, box
 
 NOW = datetime.now(UTC)
@@ -209,10 +208,14 @@ def test_labels_are_counted_at_one_moment(
     record = add_image(store, scope)
     store.save(scope, replace(record, annotations=(box("dog"),)))
 
-    def undone_meanwhile(connection: Connection, dataset_id: str) -> LabelSet:
-        store.undo(scope)
-        return stored_labels(connection, dataset_id)
+    begun: list[Scope] = []
+    begin = store._reading
 
-    monkeypatch.setattr(annotation_rows, "stored_labels", undone_meanwhile)
+    def reading(mine: Scope) -> AbstractContextManager[Connection]:
+        if begun:
+            store.undo(scope)
+        begun.append(mine)
+        return begin(mine)
+
+    monkeypatch.setattr(store, "_reading", reading)
     assert store.label_counts(scope) == {"dog": 1}
-    assert store.labels(scope).names == ()
