@@ -167,7 +167,7 @@ def edit(page: Page, camera: Camera) -> None:
     canvas = Canvas(page, page.locator(".st-key-edit-canvas .editor"))
     canvas.surface.wait_for(timeout=20_000)
     canvas.wait_for_picture()
-    tag = page.get_by_placeholder("Tag the whole image")
+    tag = page.get_by_placeholder("Add image tags")
     tag.fill("indoors")
     tag.press("Enter")
     page.wait_for_timeout(1500)

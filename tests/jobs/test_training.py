@@ -229,7 +229,7 @@ def test_a_crashed_training_run_is_logged_and_resumes(
     runner.resume(scope, broken_off)
     job = waited(runner, scope, broken_off)
     assert job.state is JobState.FAILED
-    assert "is in the server's log" in (job.error or "")
+    assert "see the server log" in (job.error or "")
     assert "memory" not in (job.error or "")
     assert "IsADirectoryError" in caplog.text
     in_the_way.rmdir()
