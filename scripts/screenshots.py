@@ -235,7 +235,7 @@ def train(page: Page, _home: Path, camera: Camera) -> None:
     expect(charts).to_have_count(2, timeout=120_000)
     page.wait_for_timeout(25_000)
     camera.take(page, "train")
-    rest = page.get_by_role("button", name="Label the rest with it")
+    rest = page.get_by_role("button", name="Label the rest")
     expect(rest).to_be_visible(timeout=180_000)
     camera.take(page, "train-result")
 
