@@ -32,7 +32,7 @@ import numpy as np
 from benchmarks.throughput import PEER_FOLDER, PEER_PACKAGE
 from imagebase.annotation import Box, Size
 from imagebase.detection.candidates import Candidates, select
-from imagebase.detection.detector import load_model
+from imagebase.detection.detector import load_single
 from imagebase.detection.model_files import model_in_folder
 from imagebase.evaluation.arrays import (
     CONFIDENCE_FLOOR,
@@ -232,7 +232,7 @@ def row_of(
     *,
     precision: str = "auto",
 ) -> Row:
-    detector = load_model(model_in_folder(done.model), precision=precision)
+    detector = load_single(model_in_folder(done.model), precision=precision)
     ap50 = evaluate_model(detector, judge, judge.of_part(VAL)).ap50
     assert ap50 is not None  # there are boxes to judge by
     steps = int(done.metrics["steps"])

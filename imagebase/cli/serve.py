@@ -48,11 +48,11 @@ def check(address: str, port: int) -> Iterator[str]:
         ModelLoadError: the default model's weights are missing or broken.
         StoreError: the data folder cannot be written or the database not opened.
     """
-    from imagebase.detection.detector import load_model
+    from imagebase.detection.detector import load_single
     from imagebase.detection.library import find_model
     from imagebase.store import open_store
 
-    detector = load_model(find_model(DEFAULT_MODEL))
+    detector = load_single(find_model(DEFAULT_MODEL))
     yield f"Model: {detector.name} on {detector.runtime}, {detector.precision}"
     current = settings()
     try:

@@ -155,7 +155,7 @@ class LoadedModel:
         return replace(heads, xyxy=xyxy.astype(np.float32)).rows(real)
 
 
-def load_model(
+def load_single(
     model: Model,
     *,
     runtime: str = "auto",
@@ -235,7 +235,7 @@ def shared_detector(
         ) from error
     key = _Key(model, changed, runtime, precision, input_size)
     with _shared_lock:
-        detector = _shared.pop(key, None) or load_model(
+        detector = _shared.pop(key, None) or load_single(
             model, runtime=runtime, precision=precision, input_size=input_size
         )
         _shared[key] = detector

@@ -7,7 +7,7 @@ from typing import Any, Final, Protocol
 from imagebase.detection.detector import (
     Detector,
     LoadedModel,
-    load_model,
+    load_single,
     shared_detector,
 )
 from imagebase.detection.ensemble import MAX_VOTERS, EnsembleDetector
@@ -62,7 +62,7 @@ class ModelConfig:
 
 
 class LoadModel(Protocol):
-    """`load_model` or `shared_detector`."""
+    """`load_single` or `shared_detector`."""
 
     def __call__(
         self,
@@ -96,14 +96,14 @@ def load_detector(
     runtime: str = "auto",
     precision: str = "auto",
     input_size: int | None = None,
-    load: LoadModel = load_model,
+    load: LoadModel = load_single,
 ) -> Detector:
     """Return a detector that runs these models.
 
     Args:
         models: one, or several for an ensemble.
         quality: `fast` for a single pass, `accurate` for test-time augmentation.
-        runtime, precision: as in `load_model`.
+        runtime, precision: as in `load_single`.
         input_size: side of a square net; models of a fixed size in an ensemble
             keep theirs.
         load: loads one model.

@@ -12,7 +12,7 @@ import torch
 
 from imagebase.detection.candidates import Detections, select
 from imagebase.detection.darknet.graph import darknet_to_onnx
-from imagebase.detection.detector import LoadedModel, load_model
+from imagebase.detection.detector import LoadedModel, load_single
 from imagebase.detection.model_files import (
     CFG,
     CONVERTED,
@@ -81,8 +81,8 @@ def write_model(
     output.mkdir(parents=True, exist_ok=True)
     weights = (folder / run_folder.BEST).read_bytes()
     _write_files(output, _Files(cfg.encode(), weights, training_set.labels))
-    detector = load_model(model_in_folder(output))
-    val, before = training_set.of_part(VAL), load_model(base)
+    detector = load_single(model_in_folder(output))
+    val, before = training_set.of_part(VAL), load_single(base)
     held_out = evaluate_model(detector, training_set, val)
     examples = _examples(detector, before, training_set)
     metrics = _metrics(training_set, settings, outcome, held_out, base.name)

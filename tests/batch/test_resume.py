@@ -20,7 +20,7 @@ from imagebase.batch.resume import (
 )
 from imagebase.batch.run import annotate
 from imagebase.detection.candidates import Candidates
-from imagebase.detection.detector import load_model
+from imagebase.detection.detector import load_single
 from imagebase.detection.library import find_model
 from imagebase.errors import ExportError
 from imagebase.images.decode import load_image
@@ -108,7 +108,7 @@ def test_same_net_comes_to_the_candidates_of_the_journals_version() -> None:
     file_name = "kitchen.jpg"
     data = (SAMPLES_FOLDER / file_name).read_bytes()
     image = load_image(data, file_name=file_name, max_pixels=len(data) * 100)
-    detector = load_model(find_model(DEFAULT_MODEL), precision="f32")
+    detector = load_single(find_model(DEFAULT_MODEL), precision="f32")
     found = detector.candidates(image.rgb, size=image.size)
     first = np.argmax(found.confidence)
     assert len(found) == pytest.approx(152, abs=3)

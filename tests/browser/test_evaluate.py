@@ -8,7 +8,7 @@ from playwright.sync_api import Page, expect
 
 from imagebase.annotation import Annotation, Box, ReviewStatus
 from imagebase.detection.candidates import select
-from imagebase.detection.detector import load_model
+from imagebase.detection.detector import load_single
 from imagebase.detection.library import find_model
 from imagebase.images.decode import load_image
 from imagebase.settings import SAMPLES_FOLDER
@@ -23,7 +23,7 @@ SLOW_MS = 60_000
 
 def found(name: str) -> list[Annotation]:
     """Return what the default model finds on a photograph, as a person's boxes."""
-    detector = load_model(find_model("yolov4-tiny"), precision="f32")
+    detector = load_single(find_model("yolov4-tiny"), precision="f32")
     loaded = load_image(
         (SAMPLES_FOLDER / name).read_bytes(), file_name=name, max_pixels=10**8
     )

@@ -12,7 +12,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from imagebase.detection.candidates import select
-from imagebase.detection.detector import load_model
+from imagebase.detection.detector import load_single
 from imagebase.detection.library import find_model
 from imagebase.detection.pipeline import BatchItem, ImageSource, detect_many
 from imagebase.detection.runtime import has_bf16
@@ -56,7 +56,7 @@ def looked_at(
     folder: Path, name: str, precision: str
 ) -> tuple[tuple[str, ...], list[BatchItem]]:
     """Return a model's labels, and its candidates of every photograph."""
-    detector = load_model(find_model(name), precision=precision)
+    detector = load_single(find_model(name), precision=precision)
     photographs = sorted((folder / "images").iterdir())
     sources = [ImageSource(path.name, path.read_bytes) for path in photographs]
     return detector.labels, list(detect_many(detector, sources, floor=CONFIDENCE))

@@ -17,7 +17,7 @@ from imagebase.detection.candidates import (
     mirrored_left_right,
     select,
 )
-from imagebase.detection.detector import LoadedModel, load_model, shared_detector
+from imagebase.detection.detector import LoadedModel, load_single, shared_detector
 from imagebase.detection.library import find_model
 from imagebase.errors import ModelLoadError
 from imagebase.geometry import FloatArray, as_xyxy, clip_xyxy, pairwise_iou
@@ -33,7 +33,7 @@ BLACK = np.zeros((48, 64, 3), np.uint8)
 
 @pytest.fixture
 def one_box(tmp_path: Path) -> LoadedModel:
-    return load_model(find_model(str(write_one_box_model(tmp_path / "pets"))))
+    return load_single(find_model(str(write_one_box_model(tmp_path / "pets"))))
 
 
 def test_the_one_box_the_biases_encode_is_found(one_box: LoadedModel) -> None:
@@ -51,14 +51,14 @@ def test_boxes_are_in_pixels_of_the_full_size(one_box: LoadedModel) -> None:
 
 def test_boxes_are_clipped_to_the_picture(tmp_path: Path) -> None:
     folder = write_one_box_model(tmp_path / "wide", box=(0, 0, 3, 0))
-    detector = load_model(find_model(str(folder)))
+    detector = load_single(find_model(str(folder)))
     found = detector.candidates(BLACK, size=Size(64, 48), floor=0.5)
     np.testing.assert_allclose(found.xyxy, [[0, 18, 64, 30]], atol=1e-3)
 
 
 def test_a_box_outside_the_picture_is_left_out(tmp_path: Path) -> None:
     folder = write_one_box_model(tmp_path / "thin", box=(0, 0, -100, 0))
-    detector = load_model(find_model(str(folder)))
+    detector = load_single(find_model(str(folder)))
     assert len(detector.candidates(BLACK, size=Size(64, 48))) == 0
 
 
@@ -66,11 +66,11 @@ def test_the_same_files_have_the_same_id_and_a_changed_cfg_another(
     tmp_path: Path,
 ) -> None:
     folder = write_one_box_model(tmp_path / "pets")
-    first, again = (load_model(find_model(str(folder))) for _ in range(2))
+    first, again = (load_single(find_model(str(folder))) for _ in range(2))
     assert first.model_id == again.model_id == f"pets-{first.sha256[:12]}"
     cfg = folder / "obj.cfg"
     cfg.write_text(cfg.read_text().replace("16,8", "16,9"))
-    assert load_model(find_model(str(folder))).model_id != first.model_id
+    assert load_single(find_model(str(folder))).model_id != first.model_id
 
 
 def test_one_detector_serves_the_process_until_its_files_change(
@@ -90,12 +90,12 @@ def test_too_few_labels_are_refused_with_both_counts(tmp_path: Path) -> None:
     folder = write_one_box_model(tmp_path / "pets")
     (folder / "obj.names").write_text("cat")
     with pytest.raises(ModelLoadError, match=r"pets: it knows 2 classes and 1 labels"):
-        load_model(find_model(str(folder)))
+        load_single(find_model(str(folder)))
 
 
 def test_the_input_size_of_a_fixed_graph_is_refused() -> None:
     with pytest.raises(ModelLoadError, match="input is fixed at 416×416"):
-        load_model(find_model("yolox-nano"), input_size=320)
+        load_single(find_model("yolox-nano"), input_size=320)
 
 
 def test_a_file_that_vanished_is_named(tmp_path: Path) -> None:
@@ -129,7 +129,7 @@ needs_reference = pytest.mark.skipif(
 def test_both_runtimes_give_the_same_boxes(name: str) -> None:
     model = find_model(name)
     openvino, opencv = (
-        load_model(model, runtime=runtime, precision="f32")
+        load_single(model, runtime=runtime, precision="f32")
         for runtime in ("openvino", "opencv")
     )
     for path in photographs():
@@ -143,7 +143,7 @@ def test_both_runtimes_give_the_same_boxes(name: str) -> None:
 
 @pytest.fixture(scope="module")
 def yolov4_tiny() -> LoadedModel:
-    return load_model(find_model(DEFAULT_MODEL), precision="f32")
+    return load_single(find_model(DEFAULT_MODEL), precision="f32")
 
 
 @needs_reference
@@ -274,7 +274,7 @@ def test_area_averaging_moves_what_darknet_is_sure_of_by_a_few_pixels(
 def off_centre(tmp_path: Path) -> LoadedModel:
     """A detector whose one box lies in the left half of any image it is shown."""
     folder = write_one_box_model(tmp_path / "left", box=(-2, 0, 0, 0))
-    return load_model(find_model(str(folder)))
+    return load_single(find_model(str(folder)))
 
 
 def test_mirrored_box_is_given_on_the_upright_picture(off_centre: LoadedModel) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from imagebase.annotation import Size
 from imagebase.detection.candidates import pack, select, unpack
-from imagebase.detection.detector import Detector, load_model
+from imagebase.detection.detector import Detector, load_single
 from imagebase.detection.factory import ModelConfig, configured_detector, load_detector
 from imagebase.detection.library import find_model
 from imagebase.detection.selection_rule import as_annotations
@@ -90,7 +90,7 @@ def test_vote_of_models_with_other_labels_knows_all_of_them(tmp_path: Path) -> N
     assert found.class_id.tolist() == [1]
     assert found.seen_by is not None
     assert found.seen_by.tolist() == [0b11]
-    alone = load_model(models[0]).candidates(GREY, size=Size(200, 100))
+    alone = load_single(models[0]).candidates(GREY, size=Size(200, 100))
     np.testing.assert_allclose(found.xyxy, alone.xyxy, atol=1e-2)
     np.testing.assert_allclose(found.confidence, alone.confidence, atol=1e-3)
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from imagebase.annotation import Size
 from imagebase.detection.candidates import Candidates, Detections, select
 from imagebase.detection.darknet.graph import darknet_to_onnx
-from imagebase.detection.detector import LoadedModel, load_model
+from imagebase.detection.detector import LoadedModel, load_single
 from imagebase.detection.library import find_model
 from imagebase.detection.model_files import Model
 from imagebase.detection.onnx.families import adapter_for, read_onnx
@@ -123,7 +123,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
 
 @pytest.fixture(scope="module")
 def boxed(model: Model) -> LoadedModel:
-    return load_model(model, precision="f32")
+    return load_single(model, precision="f32")
 
 
 @pytest.mark.skipif(not PHOTOS.is_dir(), reason=f"{PHOTOS} is absent")
@@ -160,7 +160,7 @@ def test_letter_box_is_read_from_the_cfg_and_changes_the_boxes(tmp_path: Path) -
     folder = write_one_box_model(tmp_path / "pets")
     cfg = ONE_BOX_CFG.replace("[net]", "[net]\nletter_box=1")
     (folder / "obj.cfg").write_text(cfg)
-    detector = load_model(find_model(str(folder)))
+    detector = load_single(find_model(str(folder)))
     # Half as high as wide: rows 8 to 24 of the net of 32 hold the image, so that the
     # box of 16 × 8 in the net's middle is half as wide and half as high as it.
     found = detector.candidates(np.zeros((32, 64, 3), np.uint8), size=Size(64, 32))

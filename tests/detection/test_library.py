@@ -10,7 +10,7 @@ import pytest
 
 from imagebase.annotation import Size
 from imagebase.detection.darknet.graph import darknet_to_onnx
-from imagebase.detection.detector import load_model
+from imagebase.detection.detector import load_single
 from imagebase.detection.library import (
     ModelLibrary,
     all_models,
@@ -80,7 +80,7 @@ def test_added_model_is_found_by_its_name_after_those_that_came_along(
     assert (model.labels, model.title) == (("cat", "dog"), "pets, 2 labels")
     assert model.origin == "our own"
     assert [one.name for one in all_models()][-1] == "pets"
-    assert load_model(model).model_id.startswith("pets-")
+    assert load_single(model).model_id.startswith("pets-")
 
 
 def test_card_is_kept_as_it_was_given(library: ModelLibrary, tmp_path: Path) -> None:
@@ -117,12 +117,12 @@ def test_renamed_model_keeps_its_boxes_and_its_old_name_leads_to_it(
     library: ModelLibrary, tmp_path: Path
 ) -> None:
     add(library, tmp_path)
-    before = load_model(find_model("pets")).model_id
+    before = load_single(find_model("pets")).model_id
     library.rename("pets", "Cats and dogs")
     assert library.names() == ["Cats and dogs"]
     for name in ("Cats and dogs", "pets"):
         assert find_model(name).name == "Cats and dogs"
-        assert load_model(find_model(name)).model_id == before
+        assert load_single(find_model(name)).model_id == before
 
 
 def test_model_gets_its_first_name_back(library: ModelLibrary, tmp_path: Path) -> None:
@@ -354,7 +354,7 @@ def test_a_darknet_model_is_packed_with_its_onnx_and_reports(
     onnx.write_bytes(files["obj.onnx"])
     rgb = np.random.default_rng(0).integers(0, 255, (64, 96, 3), np.uint8)
     ours, other = (
-        load_model(one).candidates(rgb, size=Size(96, 64), floor=0.0)
+        load_single(one).candidates(rgb, size=Size(96, 64), floor=0.0)
         for one in (model, model_in_file(onnx, name="pets"))
     )
     np.testing.assert_allclose(ours.xyxy, other.xyxy)

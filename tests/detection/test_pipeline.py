@@ -8,7 +8,7 @@ import pytest
 
 from imagebase.annotation import Size
 from imagebase.detection.candidates import mirrored_left_right
-from imagebase.detection.detector import LoadedModel, load_model
+from imagebase.detection.detector import LoadedModel, load_single
 from imagebase.detection.library import find_model
 from imagebase.detection.pipeline import ImageSource, detect_many
 from imagebase.errors import ImageReadError
@@ -21,7 +21,7 @@ PNG = encode_png(np.zeros((48, 64, 3), np.uint8))
 @pytest.fixture(scope="module")
 def detector(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
     folder = write_one_box_model(tmp_path_factory.mktemp("models") / "pets")
-    return load_model(find_model(str(folder)))
+    return load_single(find_model(str(folder)))
 
 
 def source(name: str, content: bytes = PNG) -> ImageSource:
@@ -105,7 +105,7 @@ def test_closing_stops_the_workers_promptly(detector: LoadedModel) -> None:
 
 def test_a_mirrored_batch_gives_boxes_of_the_upright_pictures(tmp_path: Path) -> None:
     folder = write_one_box_model(tmp_path / "left", box=(-2, 0, 0, 0))
-    left = load_model(find_model(str(folder)))
+    left = load_single(find_model(str(folder)))
     (plain,) = detect_many(left, [source("a.png")], floor=0.5)
     (turned,) = detect_many(left, [source("a.png")], floor=0.5, mirrored=True)
     assert plain.candidates is not None

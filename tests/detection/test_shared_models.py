@@ -13,7 +13,7 @@ import pytest
 
 from imagebase.annotation import Size
 from imagebase.detection.candidates import select
-from imagebase.detection.detector import load_model
+from imagebase.detection.detector import load_single
 from imagebase.detection.library import find_model
 from imagebase.detection.onnx.families import adapter_for, read_onnx
 from imagebase.detection.validation import Level, dry_run, validate_files
@@ -46,7 +46,7 @@ def copied(name: str, folder: Path) -> Path:
 
 @pytest.mark.parametrize("name", sorted(set(expected()["models"]) - {BROKEN}))
 def test_model_gives_its_one_box(name: str, tmp_path: Path) -> None:
-    detector = load_model(find_model(str(copied(name, tmp_path))))
+    detector = load_single(find_model(str(copied(name, tmp_path))))
     candidates = detector.candidates(np.zeros((320, 320, 3), np.uint8), size=SIZE)
     found = select(candidates, confidence_threshold=0.25, nms_threshold=0.45)
     box = expected()["box"]

@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from imagebase.annotation import Size
-from imagebase.detection.detector import load_model
+from imagebase.detection.detector import load_single
 from imagebase.detection.library import find_model
 from imagebase.errors import TrainingError
 from imagebase.training import run_folder
@@ -69,7 +69,7 @@ def test_a_few_steps_find_the_shapes(trained: Path) -> None:
 
 
 def test_the_written_model_detects_in_a_new_image(trained: Path) -> None:
-    detector = load_model(find_model(str(trained / "model")), precision="f32")
+    detector = load_single(find_model(str(trained / "model")), precision="f32")
     assert detector.labels == LABELS
     rgb, boxes = picture(77)
     found = detector.candidates(rgb, size=Size(160, 120))
@@ -82,7 +82,7 @@ def test_the_onnx_file_gives_the_same_boxes(trained: Path, tmp_path: Path) -> No
     alone.write_bytes((trained / "model" / "obj.onnx").read_bytes())
     rgb, _ = picture(5)
     darknet, onnx = (
-        load_model(find_model(str(one)), precision="f32").candidates(
+        load_single(find_model(str(one)), precision="f32").candidates(
             rgb, size=Size(160, 120)
         )
         for one in (trained / "model", alone)

@@ -129,9 +129,9 @@ def run_here(model: Model, image: Path) -> DryRun:
     Raises:
         ModelLoadError, ImageReadError: the model or the photograph cannot be used.
     """
-    from imagebase.detection.detector import load_model
+    from imagebase.detection.detector import load_single
 
-    detector = load_model(model)
+    detector = load_single(model)
     loaded = load_image(
         image.read_bytes(),
         file_name=image.name,

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from imagebase.annotation import Size
-from imagebase.detection.detector import load_model
+from imagebase.detection.detector import load_single
 from imagebase.detection.model_files import model_in_file
 from imagebase.errors import ModelLoadError
 from tests.detection.onnx.onnx_graphs import (
@@ -46,7 +46,7 @@ def test_box_is_where_it_was_worked_out_to_be(
 ) -> None:
     names = "a\nb\nc" if output is ROWS else "a\nb"
     path = write_speaking_model(tmp_path, output, names=names)
-    detector = load_model(model_in_file(path, name="m"), runtime=runtime)
+    detector = load_single(model_in_file(path, name="m"), runtime=runtime)
     found = detector.candidates(PICTURE, size=SIZE, floor=0.05)
     np.testing.assert_allclose(found.xyxy, [expected], atol=0.2)
     np.testing.assert_allclose(found.confidence, [0.72], atol=0.005)
@@ -57,16 +57,16 @@ def test_pixels_that_a_graph_works_out_itself_are_never_rounded_to_bf16(
     tmp_path: Path,
 ) -> None:
     path = write_speaking_model(tmp_path, v8_output())
-    assert load_model(model_in_file(path, name="m")).precision == "f32"
+    assert load_single(model_in_file(path, name="m")).precision == "f32"
 
 
 def test_class_that_no_label_names_is_left_out(tmp_path: Path) -> None:
     path = write_speaking_model(tmp_path, end_to_end_output(class_id=2))
-    detector = load_model(model_in_file(path, name="m"))
+    detector = load_single(model_in_file(path, name="m"))
     assert len(detector.candidates(PICTURE, size=SIZE)) == 0
 
 
 def test_labels_that_are_too_many_are_refused(tmp_path: Path) -> None:
     path = write_speaking_model(tmp_path, v8_output(), names="a\nb\nc\n")
     with pytest.raises(ModelLoadError, match="knows 2 classes and 3 labels"):
-        load_model(model_in_file(path, name="m"))
+        load_single(model_in_file(path, name="m"))

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from imagebase.annotation import Size
-from imagebase.detection.detector import load_model
+from imagebase.detection.detector import load_single
 from imagebase.detection.model_files import model_in_file
 from imagebase.detection.onnx.families import FAMILY_NAMES, adapter_for, read_onnx
 from tests.detection.onnx.onnx_layouts import (
@@ -59,7 +59,7 @@ def test_box_is_where_the_family_puts_it(
     model = model_in_file(path, name="m")
     if layout.asked:
         model = replace(model, family=layout.family)
-    detector = load_model(model, runtime=runtime)
+    detector = load_single(model, runtime=runtime)
     picture = np.zeros((SIZE.height, SIZE.width, 3), np.uint8)
     found = detector.candidates(picture, size=SIZE, floor=0.25)
     expected = [placed_on_the_picture(layout.placing)]

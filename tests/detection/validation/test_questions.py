@@ -7,7 +7,7 @@ import pytest
 
 from imagebase.annotation import Size
 from imagebase.detection.candidates import Candidates
-from imagebase.detection.detector import load_model
+from imagebase.detection.detector import load_single
 from imagebase.detection.library import ModelLibrary
 from imagebase.detection.model_files import model_in_file
 from imagebase.detection.validation import (
@@ -70,7 +70,7 @@ def test_open_size_is_asked_for_and_kept_with_the_model(tmp_path: Path) -> None:
     model = add_to_library(
         said.draft, library, name="m", who="", trial=tried, limits=Limits()
     )
-    detector = load_model(model)
+    detector = load_single(model)
     assert detector.input_size == Size(320, 320)
     assert detector.sha256 == library.card("m").sha256
     found = detector.candidates(
@@ -78,7 +78,7 @@ def test_open_size_is_asked_for_and_kept_with_the_model(tmp_path: Path) -> None:
     )
     np.testing.assert_allclose(found.xyxy, [BOX], atol=0.05)
     # Still open, so that another size may be had.
-    assert load_model(model, input_size=640).input_size == Size(640, 640)
+    assert load_single(model, input_size=640).input_size == Size(640, 640)
 
 
 def test_open_model_that_nobody_examined_takes_the_size_of_a_run(
@@ -89,8 +89,8 @@ def test_open_model_that_nobody_examined_takes_the_size_of_a_run(
     path.with_suffix(".names").write_text(NAMES)
     model = model_in_file(path, name="m")
     with pytest.raises(ModelLoadError, match="has no fixed size"):
-        load_model(model)
-    assert load_model(model, input_size=320).input_size == Size(320, 320)
+        load_single(model)
+    assert load_single(model, input_size=320).input_size == Size(320, 320)
 
 
 def test_size_of_a_model_that_has_one_is_refused() -> None:

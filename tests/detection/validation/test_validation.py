@@ -8,7 +8,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from imagebase.annotation import Size
-from imagebase.detection.detector import load_model
+from imagebase.detection.detector import load_single
 from imagebase.detection.library import ModelLibrary
 from imagebase.detection.model_files import model_in_folder
 from imagebase.detection.validation import (
@@ -201,7 +201,7 @@ def test_person_says_how_an_ambiguous_model_is_read(tmp_path: Path) -> None:
         chosen.draft, library, name="m", who="ann", trial=None, limits=Limits()
     )
     assert model.family == "yolox-decoded"
-    detector = load_model(model)
+    detector = load_single(model)
     assert detector.sha256 == chosen.draft.sha256 == library.card("m").sha256
     found = detector.candidates(
         np.zeros((64, 96, 3), np.uint8), size=Size(96, 64), floor=0.05
@@ -217,7 +217,7 @@ def test_models_that_came_along_are_healthy(name: str) -> None:
     assert found.is_usable
     assert {one.level for one in found.findings} == {Level.GOOD}
     assert found.draft is not None
-    assert found.draft.sha256 == load_model(found.draft.model).sha256
+    assert found.draft.sha256 == load_single(found.draft.model).sha256
 
 
 def test_dry_run_shows_the_box_that_the_biases_encode(tmp_path: Path) -> None:
