@@ -299,12 +299,12 @@ def in_words(outcomes: Outcomes, mistake: Mistake) -> str:
         case Outcome.MISSED:
             return f"missed: {thing}"
         case Outcome.FALSE_ALARM:
-            return f"false alarm: {predicted} {sure}"
+            return f"false detection: {predicted} {sure}"
         case Outcome.MIX_UP:
-            return f"mix-up: {thing} taken for {predicted} {sure}"
+            return f"wrong label: {thing} detected as {predicted} {sure}"
         case _:
             overlap = f"{mistake.overlap:.0%}".replace("%", " %")
-            return f"loose: {predicted} {sure}, overlaps by {overlap}"
+            return f"loose box: {predicted} {sure}, IoU {overlap}"
 
 
 def _label_of_object(outcomes: Outcomes, row: int | None) -> str:

@@ -21,7 +21,7 @@ from imagebase.settings import Limits
 _NAMES: Final = "names.json"
 _PART: Final = 1 << 20
 
-_GONE: Final = "The dropped files are not kept any more; drop them again."
+_GONE: Final = "The uploaded files have expired; upload them again."
 
 
 def keep_files(

@@ -227,7 +227,7 @@ def _telling_missed(evidence: Evidence, missed: Boxes) -> _Findings:
             f"{percent(one.confidence)}"
             for one in found
         ]
-        return f"perhaps missed: {_listed(words)}", found
+        return f"possibly missed: {_listed(words)}", found
 
     chance = np.full(len(missed), WEIGHTS[DoubtKind.MISSED])
     return _Findings(DoubtKind.MISSED, missed.image, chance, tell)
@@ -241,7 +241,7 @@ def _one_way(evidence: Evidence) -> _Findings:
 
     def tell(rows: Sequence[int]) -> tuple[str, tuple[MissedObject, ...]]:
         words = [_name(evidence, lonely, row) for row in rows]
-        return f"not seen again in the mirrored image: {_listed(words)}", ()
+        return f"not detected in the mirrored image: {_listed(words)}", ()
 
     chance = np.full(len(lonely), WEIGHTS[DoubtKind.ONE_WAY])
     return _Findings(DoubtKind.ONE_WAY, lonely.image, chance, tell)

@@ -119,7 +119,7 @@ def test_report_shows_names_as_text() -> None:
 
 def test_report_tells_what_went_wrong_in_words() -> None:
     text = report(ReportHeader("Title", "today"), two(), grey)
-    assert "mix-up: dog taken for cat 80 %" in text
+    assert "wrong label: dog detected as cat 80 %" in text
     assert "Only 2 images" in text
 
 

@@ -183,7 +183,7 @@ def test_cancelled_import_brings_nothing_in(
 
 def test_deleted_files_are_reported(scope: Scope, run_job: RunJob) -> None:
     job = run_job("import", **parameters(upload="other"))
-    assert job.error == "The dropped files are not kept any more; drop them again."
+    assert job.error == "The uploaded files have expired; upload them again."
 
 
 def after(
@@ -226,7 +226,7 @@ def test_files_that_go_while_they_come_in_fail_the_import_with_a_message(
     monkeypatch.setattr(store, "add_image", deleting)
     job = run_job("import", **parameters())
     assert job.state is JobState.FAILED
-    assert job.error == "The dropped files are not kept any more; drop them again."
+    assert job.error == "The uploaded files have expired; upload them again."
     assert [one.annotations for one in store.records(scope)] == [()]
 
 

@@ -166,7 +166,7 @@ def test_object_only_in_the_mirrored_image_is_possibly_missed(
     reasons = rows["b.png"].reasons
     assert list(reasons) == [DoubtKind.MISSED]
     assert (
-        reasons[DoubtKind.MISSED].text == "perhaps missed: a cat at the left edge 61 %"
+        reasons[DoubtKind.MISSED].text == "possibly missed: a cat at the left edge 61 %"
     )
     (missed,) = reasons[DoubtKind.MISSED].found
     assert (missed.box, missed.label) == (cat, "cat")

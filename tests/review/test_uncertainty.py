@@ -144,7 +144,7 @@ def test_object_that_a_pass_shows_without_a_box_is_perhaps_missed(which: str) ->
     (kind,) = doubt.reasons
     reason = doubt.reasons[kind]
     assert kind is DoubtKind.MISSED
-    assert reason.text == "perhaps missed: an apple at the left edge 61 %"
+    assert reason.text == "possibly missed: an apple at the left edge 61 %"
     assert reason.found == (MissedObject(Box(*LEFT), "apple", 0.61, "tiny-abc"),)
 
 
@@ -209,7 +209,7 @@ def test_box_that_only_one_pass_shows_is_doubtful() -> None:
     box = boxes((0, LEFT, DOG, 0.9))
     doubt = only(evidence(boxes=box, plain=box))
     assert doubt.reasons[DoubtKind.ONE_WAY].text == (
-        "not seen again in the mirrored image: dog 90 %"
+        "not detected in the mirrored image: dog 90 %"
     )
     once = evidence(boxes=box, plain=box, has_both=np.zeros(1, np.bool_))
     assert only(once).score == 0  # nobody looked a second time
