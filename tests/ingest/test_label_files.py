@@ -72,5 +72,5 @@ def test_too_much_is_refused_and_nothing_is_left(
 
 
 def test_files_that_were_deleted_are_asked_for_again(tmp_path: Path) -> None:
-    with pytest.raises(AnnotationFileError, match="drop them again"):
+    with pytest.raises(AnnotationFileError, match="upload them again"):
         DroppedFiles(tmp_path / "gone", LIMITS)
