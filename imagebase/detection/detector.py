@@ -123,9 +123,7 @@ class LoadedModel:
             ModelLoadError: they have another shape than the file says.
         """
         if mirrored:
-            flipped = np.ascontiguousarray(rgb[:, ::-1])
-            found = self.candidates(flipped, size=size, floor=floor)
-            return mirrored_left_right(found, width=size.width)
+            return run_mirrored(self, rgb, size=size, floor=floor)
         adapter = self._adapter
         prepared = adapter.prepare(rgb, adapter.net_size)
         try:
@@ -153,6 +151,18 @@ class LoadedModel:
         real = (xyxy[:, 2:] > xyxy[:, :2]).all(axis=1)
         real &= (heads.class_id >= 0) & (heads.class_id < len(self.labels))
         return replace(heads, xyxy=xyxy.astype(np.float32)).rows(real)
+
+
+def run_mirrored(
+    detector: Detector, rgb: NDArray[np.uint8], *, size: Size, floor: float
+) -> Candidates:
+    """Run a detector on the image flipped left to right; boxes are of the upright one.
+
+    Arguments are those of `Detector.candidates`.
+    """
+    flipped = np.ascontiguousarray(rgb[:, ::-1])
+    found = detector.candidates(flipped, size=size, floor=floor)
+    return mirrored_left_right(found, width=size.width)
 
 
 def load_single(
@@ -223,7 +233,7 @@ def shared_detector(
 ) -> LoadedModel:
     """Return this process's one detector for these files and settings.
 
-    Arguments and errors are those of `load_detector`. Changed files are loaded
+    Arguments and errors are those of `load_single`. Changed files are loaded
     again. A model that is being loaded makes others wait rather than load twice.
     """
     paths = [path for path in (model.graph, model.weights) if path]

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from imagebase.annotation import Size
 from imagebase.detection.box_fusion import FusionInput, fuse
-from imagebase.detection.candidates import Candidates, mirrored_left_right
-from imagebase.detection.detector import CANDIDATE_FLOOR, Detector
+from imagebase.detection.candidates import Candidates
+from imagebase.detection.detector import CANDIDATE_FLOOR, Detector, run_mirrored
 from imagebase.detection.label_mapping import map_labels
 
 MAX_VOTERS: Final = 8
@@ -59,9 +59,7 @@ class EnsembleDetector:
         Arguments are those of `Detector.candidates`.
         """
         if mirrored:
-            flipped = np.ascontiguousarray(rgb[:, ::-1])
-            found = self.candidates(flipped, size=size, floor=floor)
-            return mirrored_left_right(found, width=size.width)
+            return run_mirrored(self, rgb, size=size, floor=floor)
         found_by_model = []
         for place, (voter, classes) in enumerate(
             zip(self._detectors, self._class_of, strict=True)

@@ -9,8 +9,13 @@ from numpy.typing import NDArray
 
 from imagebase.annotation import Box, Size
 from imagebase.detection.box_fusion import FusionInput, fuse
-from imagebase.detection.candidates import Candidates, mirrored_left_right
-from imagebase.detection.detector import ACCURATE, CANDIDATE_FLOOR, LoadedModel
+from imagebase.detection.candidates import Candidates
+from imagebase.detection.detector import (
+    ACCURATE,
+    CANDIDATE_FLOOR,
+    LoadedModel,
+    run_mirrored,
+)
 
 _OVERLAP: Final = 0.2
 # A box that ends within this many pixels of a tile's inner edge may be cut off.
@@ -79,9 +84,7 @@ class TtaDetector:
         Arguments are those of `Detector.candidates`.
         """
         if mirrored:
-            flipped = np.ascontiguousarray(rgb[:, ::-1])
-            found = self.candidates(flipped, size=size, floor=floor)
-            return mirrored_left_right(found, width=size.width)
+            return run_mirrored(self, rgb, size=size, floor=floor)
         views = [
             FusionInput(_candidates_in_view(each, rgb, size, floor))
             for each in self._views

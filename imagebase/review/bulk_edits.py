@@ -107,12 +107,11 @@ def relabel_boxes(
     on_progress: OnProgress | None = None,
 ) -> BulkReport:
     """Give boxes, as pairs of image id and annotation id, another label."""
-    ids = {annotation_id for _, annotation_id in boxes}
-    return _change(
+    return _change_boxes(
         store,
         scope,
-        _images(boxes),
-        lambda one: relabel(one, ids, label, who=scope.who),
+        boxes,
+        lambda one, ids: relabel(one, ids, label, who=scope.who),
         seen,
         on_progress=on_progress,
     )
@@ -127,12 +126,11 @@ def delete_boxes(
     on_progress: OnProgress | None = None,
 ) -> BulkReport:
     """Delete boxes, as pairs of image id and annotation id."""
-    ids = {annotation_id for _, annotation_id in boxes}
-    return _change(
+    return _change_boxes(
         store,
         scope,
-        _images(boxes),
-        lambda one: delete_annotations(one, ids),
+        boxes,
+        delete_annotations,
         seen,
         on_progress=on_progress,
     )
@@ -146,12 +144,13 @@ def accept_boxes(
     seen: Seen = None,
 ) -> BulkReport:
     """Accept a model's boxes, given as pairs of image id and annotation id."""
-    ids = {annotation_id for _, annotation_id in boxes}
-    return _change(
+    return _change_boxes(
         store,
         scope,
-        _images(boxes),
-        lambda one: _accepted(one, lambda box: box.annotation_id in ids, scope.who),
+        boxes,
+        lambda one, ids: _accepted(
+            one, lambda box: box.annotation_id in ids, scope.who
+        ),
         seen,
     )
 
@@ -199,8 +198,25 @@ def _accepted(
     )
 
 
-def _images(boxes: Collection[tuple[str, str]]) -> list[str]:
-    return list(dict.fromkeys(image_id for image_id, _ in boxes))
+def _change_boxes(
+    store: Store,
+    scope: Scope,
+    boxes: Collection[tuple[str, str]],
+    change: Callable[[ImageRecord, Collection[str]], ImageRecord],
+    seen: Seen,
+    *,
+    on_progress: OnProgress | None = None,
+) -> BulkReport:
+    image_ids = dict.fromkeys(image_id for image_id, _ in boxes)
+    ids = {annotation_id for _, annotation_id in boxes}
+    return _change(
+        store,
+        scope,
+        image_ids,
+        lambda record: change(record, ids),
+        seen,
+        on_progress=on_progress,
+    )
 
 
 def _change(
