@@ -198,24 +198,23 @@ def warnings_about(truth: Truth) -> list[str]:
     sentences = []
     images, boxes = len(truth.images), truth.boxes
     if images < FEW_IMAGES:
-        why = "the figures may be far off"
+        why = "the metrics are unreliable"
         if not can_resample(images):
             why = f"there is no confidence interval, and {why}"
         sentences.append(
-            f"Only {plural(images, 'image')}: {why}. Take {FEW_IMAGES} or more."
+            f"Only {plural(images, 'image')}: {why}. Use {FEW_IMAGES} or more."
         )
     if boxes < FEW_BOXES:
         sentences.append(
-            f"Only {plural(boxes, 'box')}: the figures may be far off. Take "
+            f"Only {plural(boxes, 'box')}: the metrics are unreliable. Use "
             f"{FEW_BOXES} or more."
         )
     counts = truth.boxes_by_label()
     few = int(np.count_nonzero((counts > 0) & (counts < FEW_BOXES_OF_LABEL)))
     if few:
         labels = "1 label has" if few == 1 else f"{few} labels have"
-        their = "its figure is" if few == 1 else "their figures are"
+        their = "its metrics vary" if few == 1 else "their metrics vary"
         sentences.append(
-            f"{labels} fewer than {FEW_BOXES_OF_LABEL} boxes: {their} little more "
-            "than chance."
+            f"{labels} fewer than {FEW_BOXES_OF_LABEL} boxes: {their} by chance."
         )
     return sentences

@@ -163,7 +163,7 @@ def summary_sentences(results: Sequence[ModelResult]) -> list[str]:
     verdict = [f"{best.spec} is {'; '.join(others)}."] if others else []
     return [
         *verdict,
-        f"By hand alone an image takes {_clicks_by_hand(best):.1f} clicks. "
+        f"Without a model: {_clicks_by_hand(best):.1f} clicks per image. "
         "In brackets: 95 % bootstrap confidence interval.",
     ]
 

@@ -107,7 +107,7 @@ class RunFolder:
                 return _as_run(json.loads(text), arrays)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise EvaluationError(
-                "This evaluation cannot be read any more; click Run again."
+                "This evaluation can no longer be read; click Run again."
             ) from error
 
     def delete(self, run_id: str) -> None:

@@ -283,7 +283,7 @@ def _one(scope: Scope, comment_id: str) -> AnySelect:
 def _known(connection: Connection, scope: Scope, comment_id: str) -> Comment:
     row = connection.execute(_one(scope, comment_id)).one_or_none()
     if row is None:
-        raise NotFoundError("This comment is not there any more; open the image.")
+        raise NotFoundError("This comment no longer exists; reload the image.")
     return _as_comment(row)
 
 

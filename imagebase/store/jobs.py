@@ -26,7 +26,7 @@ from imagebase.store.tables import datasets, jobs
 
 LEASE: Final = timedelta(seconds=30)
 _SHORTEST_SECONDS: Final = 1e-6  # what a clock tells apart
-_GONE: Final = "This job is not there any more; start it again."
+_GONE: Final = "This job no longer exists; start it again."
 _CLAIM_LOCK: Final = "claim a job"
 
 

@@ -422,7 +422,7 @@ def has_boxes(connection: Connection, scope: Scope, class_id: int) -> bool:
 def _shown(rows: Mapping[int, LabelRow], class_id: int) -> LabelRow:
     row = rows.get(class_id)
     if row is None or row.is_hidden:
-        raise NotFoundError("This label is not there any more; choose another one.")
+        raise NotFoundError("This label no longer exists; choose another one.")
     return row
 
 

@@ -22,7 +22,7 @@ from imagebase.store.repository import StorePart
 from imagebase.store.scope import Scope, chunks
 from imagebase.store.tables import annotations, ignore_areas, images
 
-GONE: Final = "This image is not in the dataset any more; choose another one."
+GONE: Final = "This image is no longer in the dataset; choose another one."
 
 
 def stored_images(

@@ -52,7 +52,7 @@ def require_dataset(connection: Connection, scope: Scope) -> None:
         )
     )
     if found is None:
-        raise NotFoundError("This dataset is not there any more; choose another one.")
+        raise NotFoundError("This dataset no longer exists; choose another one.")
 
 
 def chunks(items: Iterable[_Item], *, size: int = CHUNK) -> Iterator[Sequence[_Item]]:

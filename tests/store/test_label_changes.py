@@ -182,7 +182,7 @@ def test_merged_boxes_stay_what_they_were(
     assert store.labels(scope).shown_names == ("dog", "ant")
     with pytest.raises(StoreError, match="into itself"):
         store.merge_label(scope, DOG, into=DOG)
-    with pytest.raises(NotFoundError, match="not there any more"):
+    with pytest.raises(NotFoundError, match="no longer exists"):
         store.merge_label(scope, DOG, into=CAT)
 
 

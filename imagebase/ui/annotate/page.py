@@ -38,7 +38,7 @@ PAGE_SIZE: Final = 12
 COLUMNS: Final = 4
 STEP_DOWN: Final = 0.1
 SCOPES: Final = {"new": GROUPS["new"], "open": GROUPS["not approved"]}
-MOST_DOUBTFUL: Final = "Most doubtful first"
+MOST_UNCERTAIN: Final = "Most uncertain first"
 _SAVING: Final = "imagebase.annotate.saving"
 
 
@@ -279,8 +279,8 @@ def _rule(pool: CandidatePool, detector: Detector) -> SelectionRule:
 def _order() -> str:
     order: str = st.segmented_control(
         "Order",
-        [MOST_DOUBTFUL, "As uploaded"],
-        default=MOST_DOUBTFUL,
+        [MOST_UNCERTAIN, "As uploaded"],
+        default=MOST_UNCERTAIN,
         required=True,
         key="annotate.order",
         label_visibility="collapsed",
@@ -290,7 +290,7 @@ def _order() -> str:
 
 
 def _page(shown: SelectedBoxes, order: str) -> Sequence[str]:
-    image_ids = by_doubt(shown) if order == MOST_DOUBTFUL else shown.pool.image_ids
+    image_ids = by_doubt(shown) if order == MOST_UNCERTAIN else shown.pool.image_ids
     return widgets.page_of(image_ids, page_size=PAGE_SIZE, key="annotate.page")
 
 
@@ -361,5 +361,5 @@ def label_with(model: str) -> None:
     if job is None or not job_progress.is_active(job) or job.parameters != parameters:
         services.runner().submit(state.scope(), "annotate", parameters)
     st.session_state["annotate.model"] = model
-    st.session_state["annotate.order"] = MOST_DOUBTFUL
+    st.session_state["annotate.order"] = MOST_UNCERTAIN
     st.session_state["annotate.labels"] = []

@@ -130,7 +130,7 @@ KEYS: Final = (
     Shortcut("H", "Hide or show labels", {"h": "chips"}),
     Shortcut("N", "Next image", {"n": "next"}),
     Shortcut("P", "Previous image", {"p": "previous"}),
-    Shortcut("Q", "Next doubtful image", {"q": "doubtful"}),
+    Shortcut("Q", "Next uncertain image", {"q": "doubtful"}),
     Shortcut("M", "Copy the boxes of the previous image", {"m": "copy"}),
     Shortcut("A", "Accept all boxes", {"a": "accept"}),
     Shortcut("Enter", "Approve and open the next image", {"enter": "approve"}),

@@ -25,7 +25,7 @@ class ImageQueue(StrEnum):
     ALL = "All images"
     NEW = "New"
     WAITING = "To review"
-    DOUBTFUL = "Most doubtful"
+    DOUBTFUL = "Most uncertain"
     REJECTED = "Rejected"
     MINE = "My rejected"
     COMMENTED = "Open comments"
@@ -188,7 +188,7 @@ def next_doubtful() -> None:
     elif is_scoring:
         state.say(_WAIT)
     else:
-        state.say("No other doubtful images.")
+        state.say("No other uncertain images.")
 
 
 def _score(store: Store, scope: Scope) -> bool:
