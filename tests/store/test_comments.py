@@ -73,13 +73,13 @@ def test_comment_that_says_nothing_or_too_much_is_refused(
 def test_comment_needs_its_image_and_its_dataset(
     store: Store, scope: Scope, image: ImageRecord
 ) -> None:
-    with pytest.raises(NotFoundError, match="image is not in the dataset"):
+    with pytest.raises(NotFoundError, match="image is no longer in the dataset"):
         store.add_comment(scope, "0" * 64, "hello")
     made = store.add_comment(scope, image.image_id, "hello")
     created = store.create_dataset(scope.owner_id, "Other", who="ann")
     other = replace(scope, dataset_id=created.dataset_id)
     for ask in (store.resolve_comment, store.reopen_comment):
-        with pytest.raises(NotFoundError, match="comment is not there"):
+        with pytest.raises(NotFoundError, match="comment no longer exists"):
             ask(other, made.comment_id)
     assert store.comments(other, image.image_id) == []
 

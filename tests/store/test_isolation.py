@@ -196,7 +196,7 @@ def test_another_owners_dataset_is_not_found(store: Store, name: str) -> None:
     before = (store.records(theirs), store.jobs(theirs), store.labels(theirs))
     intruder = replace(theirs, owner_id="mine")
     store.ensure_owner("mine", expires_at=None)
-    with pytest.raises(NotFoundError, match="dataset is not there"):
+    with pytest.raises(NotFoundError, match="dataset no longer exists"):
         QUERIES[name](store, intruder, record.image_id, job_id)
     after = (store.records(theirs), store.jobs(theirs), store.labels(theirs))
     assert after == before

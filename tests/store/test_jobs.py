@@ -163,7 +163,7 @@ def test_active_jobs_are_those_that_go_on_or_wait(store: Store, scope: Scope) ->
 
 
 def test_unknown_job_is_not_found(store: Store, scope: Scope) -> None:
-    with pytest.raises(NotFoundError, match="job is not there"):
+    with pytest.raises(NotFoundError, match="job no longer exists"):
         store.job(scope, "nothing")
 
 

@@ -97,7 +97,7 @@ def test_many_records_take_few_queries(
 
 
 def test_unknown_image_is_not_found(store: Store, scope: Scope) -> None:
-    with pytest.raises(NotFoundError, match="not in the dataset"):
+    with pytest.raises(NotFoundError, match="no longer in the dataset"):
         store.record(scope, "0" * 64)
 
 
