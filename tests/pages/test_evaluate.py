@@ -74,7 +74,7 @@ def test_a_run_is_shown_as_it_comes(judged: Tab) -> None:
     table = judged.app.dataframe[0].value
     assert table["model"].tolist() == [QUICK]
     assert "Only 2 images" in judged.words()
-    assert "takes 1.0 clicks" in judged.words().replace("\\", "")
+    assert "1.0 clicks per image" in judged.words().replace("\\", "")
 
 
 @pytest.mark.parametrize("view", VIEWS)
