@@ -4,12 +4,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any, Final, NamedTuple
 
-import yaml
-
 from imagebase.errors import AnnotationFileError
 from imagebase.formats.base import FileTree
 from imagebase.formats.reader import LabelReader, number
-from imagebase.formats.text_files import lines_of, read_names_file, text_of
+from imagebase.formats.text_files import (
+    lines_of,
+    read_names_file,
+    text_of,
+    yaml_value,
+)
 from imagebase.formats.trees import (
     FILES_TO_TRY,
     folder_of,
@@ -29,6 +32,7 @@ _NAME_FILES: Final = (
 )
 _LINES_TO_TRY: Final = 5
 _NUMBERS_OF_A_BOX: Final = 5
+_MOST_GAPS: Final = 10_000
 
 
 class _Listed(NamedTuple):
@@ -202,7 +206,7 @@ def _yaml_rank(file: str) -> tuple[int, int]:
 
 
 def _listed_in(tree: FileTree, file: str) -> _Listed | None:
-    data = _yaml_of(tree, file)
+    data = yaml_value(tree, file)
     if not isinstance(data, dict):
         return None
     within = _file_stated(data.get("names"), tree)
@@ -210,15 +214,6 @@ def _listed_in(tree: FileTree, file: str) -> _Listed | None:
     if names is None:
         return None
     return _Listed(file, names, _key_points_of(data), within)
-
-
-def _yaml_of(tree: FileTree, file: str) -> object:
-    """Return what a file holds, all of it as text: `no` and `1e3` are names too."""
-    try:
-        return yaml.load(text_of(tree.read(file), file), Loader=yaml.BaseLoader)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        reason = " ".join(str(error).split())
-        raise AnnotationFileError(f"{file} is not YAML: {reason}.") from error
 
 
 def _file_stated(names: object, tree: FileTree) -> str:
@@ -265,7 +260,9 @@ def _names_by_id(names: Mapping[str, Any], file: str) -> list[str]:
         raise AnnotationFileError(f"{file}: names has a key that is no number.")
     known = {key: _name(one, file) for key, one in by_id.items() if key is not None}
     highest = max(known, default=-1)
-    if min(known, default=0) < 0 or highest > 100 * len(known) + 100:
+    # Each gap costs a name: a file may not ask for more of them than it has bytes.
+    most = min(100 * len(known) + 100, max(2 * len(known), _MOST_GAPS))
+    if min(known, default=0) < 0 or highest > most:
         raise AnnotationFileError(f"{file}: the class ids of names are far apart.")
     return [known.get(index, f"class_{index}") for index in range(highest + 1)]
 

@@ -1,4 +1,4 @@
-"""Read and write text, CSV, XML and JSON files of any program, safely and in parts."""
+"""Read and write text, CSV, XML, JSON and YAML files of any program, safely."""
 
 import codecs
 import csv
@@ -10,6 +10,7 @@ from typing import IO, Final, NamedTuple
 from xml.etree.ElementTree import Element, ParseError
 from xml.sax.saxutils import escape, quoteattr
 
+import yaml
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import iterparse
 
@@ -54,6 +55,66 @@ def read_names_file(tree: FileTree, file: str) -> list[str]:
     while lines and not lines[-1].strip():
         lines.pop()
     return lines
+
+
+# The lists of names that tools write have a few levels, and 20,000 names 0.5 MB.
+_MAX_YAML_BYTES: Final = 2_000_000
+_MAX_YAML_DEPTH: Final = 20
+# libyaml parses twenty times as fast, but is not in every build of PyYAML.
+_YAML_LOADER: Final = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
+
+
+def yaml_value(tree: FileTree, file: str) -> object:
+    """Return what a YAML file holds: dicts, lists and text; `no` and `1e3` are text.
+
+    Aliases are refused: with them, a few lines stand for a billion.
+
+    Raises:
+        AnnotationFileError: it is not YAML of one document, has aliases or a key that
+            is no text, is nested too deeply, or is too large for a list of names.
+    """
+    data = tree.read(file)
+    if len(data) > _MAX_YAML_BYTES:
+        raise AnnotationFileError(
+            f"{file} is larger than {_MAX_YAML_BYTES // 1_000_000} MB, which is too "
+            "large for a YAML file of class names."
+        )
+    try:
+        return _yaml_document(yaml.parse(text_of(data, file), Loader=_YAML_LOADER))
+    except (yaml.YAMLError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise AnnotationFileError(f"{file} is not YAML: {reason}.") from error
+
+
+def _yaml_document(events: Iterable[yaml.Event]) -> object:
+    """Return the value that parser events describe, None of an empty document."""
+    levels: list[list[object]] = [[]]
+    for event in events:
+        if isinstance(event, yaml.AliasEvent):
+            raise ValueError(f"the alias *{event.anchor} is not allowed; write it out")
+        if isinstance(event, yaml.ScalarEvent):
+            levels[-1].append(event.value)
+        elif isinstance(event, yaml.CollectionStartEvent):
+            if len(levels) > _MAX_YAML_DEPTH:
+                raise ValueError(f"it is nested more than {_MAX_YAML_DEPTH} deep")
+            levels.append([])
+        elif isinstance(event, yaml.SequenceEndEvent):
+            members = levels.pop()
+            levels[-1].append(members)
+        elif isinstance(event, yaml.MappingEndEvent):
+            members = levels.pop()
+            levels[-1].append(_yaml_mapping(members))
+        elif isinstance(event, yaml.DocumentStartEvent) and levels[0]:
+            raise ValueError("it holds more than one document")
+    return levels[0][0] if levels[0] else None
+
+
+def _yaml_mapping(members: Sequence[object]) -> dict[str, object]:
+    """Return a mapping whose keys and values take turns."""
+    keys = members[::2]
+    if not all(isinstance(key, str) for key in keys):
+        raise ValueError("it has a key that is neither text nor a number")
+    return dict(zip(map(str, keys), members[1::2], strict=True))
 
 
 _PART_CHARACTERS: Final = 1 << 16

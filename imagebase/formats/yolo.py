@@ -24,7 +24,7 @@ from imagebase.formats.image_index import NameIndex, paired, short_names, stated
 from imagebase.formats.label_lists import LabelLists, has_named_classes, is_names_list
 from imagebase.formats.reader import LabelReader, number
 from imagebase.formats.split import part_in, part_in_words, part_named
-from imagebase.formats.text_files import lines_of, text_of
+from imagebase.formats.text_files import lines_of, text_of, yaml_value
 from imagebase.formats.trees import (
     FILES_TO_TRY,
     files_named,
@@ -141,8 +141,8 @@ def _stated_parts(tree: FileTree) -> Iterator[tuple[str, str, str]]:
     """Yield file, part, and what each data file states of it."""
     for file in names_with_suffix(tree, ".yaml", ".yml"):
         try:
-            data = yaml.load(text_of(tree.read(file), file), Loader=yaml.BaseLoader)
-        except (AnnotationFileError, yaml.YAMLError, ValueError, RecursionError):
+            data = yaml_value(tree, file)
+        except AnnotationFileError:
             continue  # reported where its names are needed
         if not isinstance(data, dict) or "names" not in data:
             continue
