@@ -63,8 +63,8 @@ class Mosaic:
         )
         rgb = np.empty_like(scene.rgb)
         placed = []
-        for quarter, one in zip(quarters, [scene, *partners], strict=True):
-            filled = _covering(one, quarter, random)
+        for quarter, source_scene in zip(quarters, [scene, *partners], strict=True):
+            filled = _covering(source_scene, quarter, random)
             x_min, y_min, x_max, y_max = map(int, quarter)
             rgb[y_min:y_max, x_min:x_max] = filled.rgb
             placed.append(filled)
@@ -163,7 +163,7 @@ def variant(
     if recipe.mosaic is not None and random.random() < recipe.mosaic.probability:
         known = sorted(partners) or [image_id]
         drawn = [known[whole_below(random, len(known))] for _ in range(PARTNERS)]
-        others = [Scene.of(load(one)) for one in drawn]
+        others = [Scene.of(load(image_id)) for image_id in drawn]
         scene = recipe.mosaic.apply(scene, others, random)
     for step in recipe.steps:
         if random.random() < step.probability:
@@ -188,7 +188,7 @@ def train_variants(recipe: Recipe, split: Split, load: Load) -> Iterator[Variant
 
 def recipe_json(recipe: Recipe) -> dict[str, Any]:
     """Return a recipe as JSON holds it, for a job or a manifest."""
-    kept = {one.name: getattr(recipe, one.name) for one in fields(recipe)}
+    kept = {field.name: getattr(recipe, field.name) for field in fields(recipe)}
     return {
         **kept,
         "steps": [
@@ -205,7 +205,7 @@ def recipe_from_json(kept: Mapping[str, Any]) -> Recipe:
         ExportError: it is not one, or a number in it is out of bounds.
     """
     try:
-        steps = tuple(_step(one) for one in kept["steps"])
+        steps = tuple(_step(step) for step in kept["steps"])
         mosaic = None if kept["mosaic"] is None else Mosaic(**kept["mosaic"])
         rest = {
             name: value

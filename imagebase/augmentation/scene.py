@@ -54,14 +54,22 @@ class Scene:
     def of(cls, image: LabelledImage) -> "Scene":
         """Return the scene to begin with; boxes without area in it are left out."""
         size = _size(image.rgb)
-        boxes = [one.box.normalised().clipped(size) for one in image.annotations]
+        boxes = [
+            annotation.box.normalised().clipped(size)
+            for annotation in image.annotations
+        ]
         kept = [
-            (one, box)
-            for one, box in zip(image.annotations, boxes, strict=True)
+            (annotation, box)
+            for annotation, box in zip(image.annotations, boxes, strict=True)
             if box.is_finite and box.area > 0
         ]
         xyxy = np.array([box for _, box in kept], dtype=np.float64).reshape(-1, 4)
-        return cls(image.rgb, tuple(one for one, _ in kept), xyxy, np.ones(len(kept)))
+        return cls(
+            image.rgb,
+            tuple(annotation for annotation, _ in kept),
+            xyxy,
+            np.ones(len(kept)),
+        )
 
     @property
     def size(self) -> Size:
@@ -112,8 +120,8 @@ class Scene:
         return LabelledImage(
             self.rgb,
             tuple(
-                replace(one, box=Box(*row))
-                for one, row, is_kept in zip(
+                replace(annotation, box=Box(*row))
+                for annotation, row, is_kept in zip(
                     self.annotations, self.xyxy.tolist(), stays, strict=True
                 )
                 if is_kept
@@ -126,7 +134,7 @@ def joined(rgb: RgbArray, scenes: Sequence[Scene]) -> Scene:
     """Return the boxes of several scenes on one image, (H, W, 3)."""
     return Scene(
         rgb,
-        tuple(one for scene in scenes for one in scene.annotations),
+        tuple(annotation for scene in scenes for annotation in scene.annotations),
         np.concatenate([scene.xyxy for scene in scenes]),
         np.concatenate([scene.visible for scene in scenes]),
     )

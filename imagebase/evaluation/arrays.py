@@ -90,7 +90,7 @@ class Truth:
         rows = np.flatnonzero(place[self.image] >= 0)
         return Truth(
             self.labels,
-            tuple(self.images[one] for one in images),
+            tuple(self.images[image] for image in images),
             place[self.image[rows]],
             self.label[rows],
             self.xyxy[rows],
@@ -127,7 +127,7 @@ class Truth:
             image=np.append(self.image, [row[0] for row in rows]),
             label=np.append(self.label, [row[1] for row in rows]),
             xyxy=np.concatenate([self.xyxy, np.array(boxes, np.float64)]),
-            area=np.append(self.area, [one.area for one in boxes]),
+            area=np.append(self.area, [box.area for box in boxes]),
             is_crowd=np.append(self.is_crowd, np.ones(len(rows), np.bool_)),
             box_ids=(*self.box_ids, *("" for _ in rows)),
             regions=dict(self.regions)
@@ -209,5 +209,5 @@ def _check_rows(values: "Truth | Predictions", names: Sequence[str]) -> None:
     lengths: Mapping[str, int] = {name: len(getattr(values, name)) for name in names}
     wrong = {name: length for name, length in lengths.items() if length != count}
     if values.xyxy.shape != (count, 4) or wrong:
-        known = ", ".join(one.name for one in fields(values))
+        known = ", ".join(field.name for field in fields(values))
         raise ValueError(f"{known} have {count} rows, but {wrong}")

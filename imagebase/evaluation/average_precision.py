@@ -67,15 +67,15 @@ class _Judge(COCOeval_faster):  # type: ignore[misc]
         if not self.truth.regions or not len(ious):
             return ious
         rows, found = (
-            one.get_instances([imgId], [catId], True)[0][0]
-            for one in (self.gt_dataset, self.dt_dataset)
+            dataset.get_instances([imgId], [catId], True)[0][0]
+            for dataset in (self.gt_dataset, self.dt_dataset)
         )
-        found = sorted(found, key=lambda one: -one["score"])[: len(ious)]
-        xywh = np.array([one["bbox"] for one in found], np.float64)
-        for column, one in enumerate(rows):
-            if one["id"] - 1 in self.truth.regions:
+        found = sorted(found, key=lambda detection: -detection["score"])[: len(ious)]
+        xywh = np.array([detection["bbox"] for detection in found], np.float64)
+        for column, annotation in enumerate(rows):
+            if annotation["id"] - 1 in self.truth.regions:
                 ious[:, column] = self.truth.shares_in(
-                    one["id"] - 1, xywh_to_xyxy(xywh)
+                    annotation["id"] - 1, xywh_to_xyxy(xywh)
                 )
         return ious
 
@@ -91,7 +91,7 @@ def coco_figures(truth: Truth, found: Predictions) -> CocoFigures:
     judge.evaluate()
     judge.accumulate()
     judge.summarize()
-    stats = [float(one) for one in judge.stats[: len(NAMES)]]
+    stats = [float(stat) for stat in judge.stats[: len(NAMES)]]
     values = dict(zip(NAMES, map(_or_none, stats), strict=True))
     return CocoFigures(values, _per_label(truth, judge.eval["precision"]))
 
@@ -128,8 +128,8 @@ def _mean(values: NDArray[np.float64]) -> float | None:
 def _truth_document(truth: Truth) -> dict[str, Any]:
     return {
         "images": [
-            {"id": place, "width": one.size.width, "height": one.size.height}
-            for place, one in enumerate(truth.images, start=1)
+            {"id": place, "width": image.size.width, "height": image.size.height}
+            for place, image in enumerate(truth.images, start=1)
         ],
         "categories": [
             {"id": place, "name": name}

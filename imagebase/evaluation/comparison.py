@@ -136,7 +136,7 @@ def judge_models(
 ) -> list[ModelResult]:
     """Return the figures of each model, resampled with the same draws of images."""
     weights = draws(len(truth.images))
-    return [ModelResult(truth, one, threshold, weights) for one in passes]
+    return [ModelResult(truth, pass_, threshold, weights) for pass_ in passes]
 
 
 def compared(ours: ModelResult, theirs: ModelResult) -> Difference:
@@ -149,7 +149,7 @@ def compared(ours: ModelResult, theirs: ModelResult) -> Difference:
 
 def best_of(results: Sequence[ModelResult]) -> ModelResult:
     """Return the one with the most AP, the first of equals."""
-    return max(results, key=lambda one: one.figures["AP"] or 0.0)
+    return max(results, key=lambda result: result.figures["AP"] or 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,17 +175,17 @@ def image_changes(before: ModelResult, after: ModelResult) -> list[ImageChange]:
     The two may be of different runs, whose truth may have been corrected between them.
     """
     ours, theirs = _clicks(before), _clicks(after)
-    names = {one.image_id: one.name for one in after.truth.images}
+    names = {image.image_id: image.name for image in after.truth.images}
     changes = [
         ImageChange(image_id, names[image_id], ours[image_id], clicks)
         for image_id, clicks in theirs.items()
         if image_id in ours and clicks != ours[image_id]
     ]
-    return sorted(changes, key=lambda one: (-one.gained, one.name))
+    return sorted(changes, key=lambda change: (-change.gained, change.name))
 
 
 def _clicks(result: ModelResult) -> dict[str, float]:
-    ids = [one.image_id for one in result.truth.images]
+    ids = [image.image_id for image in result.truth.images]
     return dict(zip(ids, result.outcomes.clicks().tolist(), strict=True))
 
 

@@ -249,8 +249,8 @@ def calibration(detections: Judged, *, least: float = 0.1) -> Calibration:
         for place in range(BINS)
         if (places == place).any()
     )
-    total = sum(one.count for one in bins)
-    error = sum(one.count * abs(one.mean_confidence - one.share_right) for one in bins)
+    total = sum(bin.count for bin in bins)
+    error = sum(bin.count * abs(bin.mean_confidence - bin.share_right) for bin in bins)
     return Calibration(bins, error / total if total else None)
 
 

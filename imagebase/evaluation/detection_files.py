@@ -177,7 +177,7 @@ def _numbers_beside(tree: FileTree, results: str, truth: Truth) -> CocoNumbers:
     if names_with_suffix(tree, ".json") == [results]:
         return CocoNumbers()
     numbers = read_coco_numbers(tree)
-    judged = {one.name for one in truth.images}
+    judged = {image.name for image in truth.images}
     index = NameIndex(judged)
     found = {name: index.find(name) for name in numbers.images.values()}
     claims = Counter(found.values())
@@ -214,8 +214,8 @@ def _from_darknet(
     tree: FileTree, file: str, truth: Truth, refused: dict[str, str]
 ) -> Iterator[_Row]:
     """Yield what `darknet detector test … -out result.json` wrote."""
-    index = NameIndex(one.name for one in truth.images)
-    places = {one.name: place for place, one in enumerate(truth.images)}
+    index = NameIndex(image.name for image in truth.images)
+    places = {image.name: place for place, image in enumerate(truth.images)}
     for item in _items(tree, file):
         if item.position is None or not isinstance(item.value, dict):
             continue
@@ -262,7 +262,7 @@ class _Finder:
     """Finds the images and labels that a list of results names by number."""
 
     def __init__(self, truth: Truth, numbers: CocoNumbers) -> None:
-        places = {one.name: place for place, one in enumerate(truth.images)}
+        places = {image.name: place for place, image in enumerate(truth.images)}
         self._images = {
             key: places[name] for key, name in numbers.images.items() if name in places
         }
@@ -297,8 +297,8 @@ def _last_digits(name: str) -> str:
 def _from_labels(
     tree: FileTree, truth: Truth, refused: dict[str, str]
 ) -> Iterator[_Row]:
-    index = NameIndex(one.name for one in truth.images)
-    places = {one.name: place for place, one in enumerate(truth.images)}
+    index = NameIndex(image.name for image in truth.images)
+    places = {image.name: place for place, image in enumerate(truth.images)}
     result = read(tree)
     if not any(image.annotations for image in result.images):
         raise AnnotationFileError("There is no box in these detections.")
@@ -308,6 +308,8 @@ def _from_labels(
             refused[image.name] = f"no image that is judged is called {image.name}"
             continue
         place = places[name]
-        for one in image.in_pixels(truth.images[place].size).annotations:
-            confidence = _SURE if one.confidence is None else one.confidence
-            yield _Row(place, one.label, one.box, confidence)
+        for annotation in image.in_pixels(truth.images[place].size).annotations:
+            confidence = (
+                _SURE if annotation.confidence is None else annotation.confidence
+            )
+            yield _Row(place, annotation.label, annotation.box, confidence)

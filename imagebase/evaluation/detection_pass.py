@@ -75,7 +75,7 @@ def parse_model_spec(spec: str) -> ModelSpec:
     model, at, size = rest.rpartition("@")
     if not at or not size.isdecimal():
         model, size = rest, ""
-    models = tuple(one.strip() for one in model.split(_VOTE))
+    models = tuple(name.strip() for name in model.split(_VOTE))
     if not all(models):
         raise EvaluationRequestError(
             f"{spec!r} names no model; give NAME, or NAME@SIZE."
@@ -206,7 +206,7 @@ def run_pass(
 def _detector(model_spec: ModelSpec, owner_id: str) -> Detector:
     """Return a detector loaded for this pass alone, as its start-up is measured."""
     return load_detector(
-        [find_model(one, owner_id=owner_id) for one in model_spec.models],
+        [find_model(model, owner_id=owner_id) for model in model_spec.models],
         quality=ACCURATE if model_spec.is_accurate else FAST,
         precision=model_spec.precision,
         input_size=model_spec.input_size,
@@ -237,15 +237,19 @@ class _Passed:
 
     def found(self) -> Predictions:
         empty = [Detections.empty()]
-        each = [one for _, one in self._kept] or empty
+        each = [detections for _, detections in self._kept] or empty
         images = [image for image, _ in self._kept] or [0]
-        image = np.repeat(images, [len(one) for one in each])
-        label = self._targets[np.concatenate([one.class_id for one in each])]
+        image = np.repeat(images, [len(detections) for detections in each])
+        label = self._targets[
+            np.concatenate([detections.class_id for detections in each])
+        ]
         found = Predictions(
             image.astype(np.intp),
             label,
-            np.concatenate([one.xyxy for one in each]).astype(np.float64),
-            np.concatenate([one.confidence for one in each]).astype(np.float64),
+            np.concatenate([detections.xyxy for detections in each]).astype(np.float64),
+            np.concatenate([detections.confidence for detections in each]).astype(
+                np.float64
+            ),
         )
         return found.rows(label >= 0)
 

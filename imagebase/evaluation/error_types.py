@@ -103,30 +103,34 @@ class Outcomes:
 
         On the diagonal they are correct detections.
         """
-        counted = [one for a, s, one in self._cells() if (a, s) == (actual, predicted)]
-        return sorted(counted, key=lambda one: -one.badness)
+        counted = [
+            mistake for a, s, mistake in self._cells() if (a, s) == (actual, predicted)
+        ]
+        return sorted(counted, key=lambda mistake: -mistake.badness)
 
     def _cells(self) -> Iterator[tuple[int, int, Mistake]]:
         """Yield actual label, predicted label and mistake of everything counted."""
         background = len(self.truth.labels)
-        for one in self._of_detections(with_right=True):
-            assert one.found is not None  # it is of a detection
-            is_on_object = one.outcome in (Outcome.RIGHT, Outcome.MIX_UP)
+        for mistake in self._of_detections(with_right=True):
+            assert mistake.found is not None  # it is of a detection
+            is_on_object = mistake.outcome in (Outcome.RIGHT, Outcome.MIX_UP)
             actual = (
-                int(self.truth.label[one.object])
-                if is_on_object and one.object is not None
+                int(self.truth.label[mistake.object])
+                if is_on_object and mistake.object is not None
                 else background
             )
-            yield actual, int(self.found.label[one.found]), one
-        for one in self._misses(with_loose=True):
-            assert one.object is not None  # it is an object that is missed
-            yield int(self.truth.label[one.object]), background, one
+            yield actual, int(self.found.label[mistake.found]), mistake
+        for mistake in self._misses(with_loose=True):
+            assert mistake.object is not None  # it is an object that is missed
+            yield int(self.truth.label[mistake.object]), background, mistake
 
     def mistakes(self, *, image: int | None = None) -> list[Mistake]:
         """Return everything to put right, the worst first; of one image if given."""
         made = [*self._of_detections(), *self._misses()]
-        chosen = [one for one in made if image is None or one.image == image]
-        return sorted(chosen, key=lambda one: -one.badness)
+        chosen = [
+            mistake for mistake in made if image is None or mistake.image == image
+        ]
+        return sorted(chosen, key=lambda mistake: -mistake.badness)
 
     def _of_detections(self, *, with_right: bool = False) -> Iterator[Mistake]:
         right = _CODES.index(Outcome.RIGHT)
@@ -151,7 +155,7 @@ class Outcomes:
         with_loose: those too that only a loose box is on.
         """
         outcomes = (Outcome.MISSED, Outcome.LOOSE) if with_loose else (Outcome.MISSED,)
-        codes = [_CODES.index(one) for one in outcomes]
+        codes = [_CODES.index(outcome) for outcome in outcomes]
         for row in np.flatnonzero(np.isin(self.of_object, codes)).tolist():
             image = int(self.truth.image[row])
             size = self.truth.images[image].size
@@ -164,7 +168,7 @@ class Outcomes:
         names = self.truth.labels
         of_object = [] if mistake.object is None else [self.truth.label[mistake.object]]
         of_found = [] if mistake.found is None else [self.found.label[mistake.found]]
-        return {names[one] for one in (*of_object, *of_found)}
+        return {names[name] for name in (*of_object, *of_found)}
 
     def clicks(self) -> Floats:
         """Return what putting each image right takes, shape (images,).
@@ -248,11 +252,11 @@ def boxes_of_mistakes(
 ) -> list[Annotation]:
     """Return the boxes that mistakes are about, to be drawn: each box once."""
     drawn: dict[tuple[str, int], Annotation] = {}
-    for one in mistakes:
-        if one.object is not None:
-            drawn["object", one.object] = object_box(outcomes, one.object)
-        if one.found is not None:
-            drawn["found", one.found] = found_box(outcomes, one.found)
+    for mistake in mistakes:
+        if mistake.object is not None:
+            drawn["object", mistake.object] = object_box(outcomes, mistake.object)
+        if mistake.found is not None:
+            drawn["found", mistake.found] = found_box(outcomes, mistake.found)
     return list(drawn.values())
 
 
@@ -313,7 +317,7 @@ def _label_of_object(outcomes: Outcomes, row: int | None) -> str:
 
 def listed(outcomes: Outcomes, mistakes: Sequence[Mistake]) -> str:
     """Return the first few mistakes in words, and how many more there are."""
-    counts = Counter(in_words(outcomes, one) for one in mistakes)
+    counts = Counter(in_words(outcomes, mistake) for mistake in mistakes)
     shown = [
         words if count == 1 else f"{words} × {count}"
         for words, count in list(counts.items())[:_NAMED]

@@ -151,7 +151,7 @@ def _evaluate(asked: _Request, output: Path, on_progress: OnProgress) -> Evaluat
     model_specs = _check(asked)
     files, shut = _files(asked.images)
     limits = _limits()
-    frames = {one.name: _frame_of(one, limits) for one in files.values()}
+    frames = {file.name: _frame_of(file, limits) for file in files.values()}
     labels = read_truth(
         asked.labels,
         format_name=asked.labels_format,
@@ -184,18 +184,18 @@ def _passes(
 ) -> tuple[list[DetectionPass], dict[str, ModelLoadError]]:
     """Return what the models found, and why some could not be loaded, by their spec."""
     passes, failed = [], {}
-    for one in model_specs:
+    for model_spec in model_specs:
         try:
             passed = run_pass(
-                one,
+                model_spec,
                 labels.truth,
                 [ImageSource(name, files[name].read) for name in labels.files],
                 choices_for=lambda _: asked.choices or {},
-                on_looked=_looked(one.spec, len(labels.files), on_progress),
+                on_looked=_looked(model_spec.spec, len(labels.files), on_progress),
                 max_pixels=_limits().max_image_pixels,
             )
         except ModelLoadError as error:
-            failed[one.spec] = error
+            failed[model_spec.spec] = error
         else:
             passes.append(passed)
     return passes, failed
@@ -209,7 +209,7 @@ def _check(asked: _Request) -> list[ModelSpec]:
         UnknownModelError, UnknownFormatError: there is none of that name.
     """
     model_specs = [parse_model_spec(spec) for spec in asked.models]
-    names = [one.spec for one in model_specs] + list(asked.detections)
+    names = [model_spec.spec for model_spec in model_specs] + list(asked.detections)
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise EvaluationRequestError(f"{twice} is named twice; name each model once.")
@@ -221,8 +221,8 @@ def _check(asked: _Request) -> list[ModelSpec]:
         raise EvaluationRequestError(
             "A model needs images to run on; name their folder."
         )
-    for one in model_specs:
-        for name in one.models:
+    for model_spec in model_specs:
+        for name in model_spec.models:
             find_model(name)
     if asked.labels_format:
         readable_format(asked.labels_format)
@@ -234,9 +234,15 @@ def _files(images: str | None) -> tuple[dict[str, SourceFile], list[NotJudged]]:
     over = SkippedFiles()
     scanned = () if images is None else scan_source(images, _limits(), passed_over=over)
     found = tuple(scanned)
-    shut = [NotJudged(one.name, _reason(one)) for one in found if one.is_folder]
-    shut += [NotJudged(one, EARLIER) for one in over.exports]
-    return {one.name: one for one in found if not one.is_folder}, shut
+    shut = [
+        NotJudged(found_file.name, _reason(found_file))
+        for found_file in found
+        if found_file.is_folder
+    ]
+    shut += [NotJudged(export, EARLIER) for export in over.exports]
+    return {
+        found_file.name: found_file for found_file in found if not found_file.is_folder
+    }, shut
 
 
 def _reason(file: SourceFile) -> str:
@@ -351,8 +357,8 @@ def _notes(
     asked: _Request, labels: LabelFiles, models: Sequence[NotJudged]
 ) -> Iterator[str]:
     yield f"Judged by {asked.labels.name}."
-    for one in models:
-        yield f"{one.what} could not be judged: {one.reason}"
+    for model in models:
+        yield f"{model.what} could not be judged: {model.reason}"
     if labels.not_judged:
         first = labels.not_judged[0]
         count = len(labels.not_judged)
@@ -370,7 +376,7 @@ def write_whole(path: Path, text: str) -> None:
 def summary(evaluated: Evaluated) -> str:
     """Return the figures as a table of text."""
     heads = ("model", "AP", "AP50", "precision", "recall", "images/s")
-    rows = [heads, *(_summary_row(one) for one in evaluated.results)]
+    rows = [heads, *(_summary_row(result) for result in evaluated.results)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(heads))]
     return "\n".join(
         "  ".join(
@@ -381,11 +387,16 @@ def summary(evaluated: Evaluated) -> str:
     )
 
 
-def _summary_row(one: ModelResult) -> tuple[str, ...]:
-    at, cost = one.point(), one.passed.cost
-    shares = (one.figures["AP"], one.figures["AP50"], at.precision, at.recall)
+def _summary_row(model_result: ModelResult) -> tuple[str, ...]:
+    at, cost = model_result.point(), model_result.passed.cost
+    shares = (
+        model_result.figures["AP"],
+        model_result.figures["AP50"],
+        at.precision,
+        at.recall,
+    )
     return (
-        one.spec,
+        model_result.spec,
         *("–" if share is None else f"{share:.3f}" for share in shares),
         f"{cost.images_per_second:.1f}" if cost else "–",
     )

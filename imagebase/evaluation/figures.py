@@ -57,12 +57,12 @@ def precision_recall_series(
 ) -> list[Series]:
     """Return precision (y) by recall (x) of a label, or of all; a line per model."""
     series = []
-    for one in results:
-        curve, at = one.curve(label), one.point(label)
+    for result in results:
+        curve, at = result.curve(label), result.point(label)
         points = zip(curve.recall.tolist(), curve.precision.tolist(), strict=True)
         has_dot = at.recall is not None and at.precision is not None
         dot = (at.recall or 0.0, at.precision or 0.0) if has_dot else None
-        series.append(Series(one.spec, _thinned(list(points)), dot))
+        series.append(Series(result.spec, _thinned(list(points)), dot))
     return series
 
 
@@ -70,12 +70,12 @@ def calibration_series(results: Sequence[ModelResult]) -> list[Series]:
     """Return the share of correct detections (y) by confidence (x)."""
     return [
         Series(
-            one.spec,
-            [(b.mean_confidence, b.share_right) for b in one.calibration.bins],
-            counts=[b.count for b in one.calibration.bins],
-            note=f"off by {short(one.calibration.error)}",
+            result.spec,
+            [(b.mean_confidence, b.share_right) for b in result.calibration.bins],
+            counts=[b.count for b in result.calibration.bins],
+            note=f"off by {short(result.calibration.error)}",
         )
-        for one in results
+        for result in results
     ]
 
 
@@ -93,11 +93,11 @@ def model_rows(results: Sequence[ModelResult]) -> list[dict[str, str]]:
     """Return each model's figures by column, confidence intervals in brackets."""
     return [
         {
-            "model": one.spec,
-            **_coco_cells(one.figures, one.intervals),
-            **_use_cells(one),
+            "model": result.spec,
+            **_coco_cells(result.figures, result.intervals),
+            **_use_cells(result),
         }
-        for one in results
+        for result in results
     ]
 
 
@@ -111,14 +111,18 @@ def _coco_cells(
     }
 
 
-def _use_cells(one: ModelResult) -> dict[str, str]:
-    at, cost, known = one.point(), one.passed.cost, one.intervals
+def _use_cells(model_result: ModelResult) -> dict[str, str]:
+    at, cost, known = (
+        model_result.point(),
+        model_result.passed.cost,
+        model_result.intervals,
+    )
     memory = cost.memory_bytes if cost else None
     return {
         "precision": _with_interval(at.precision, known.get("precision")),
         "recall": _with_interval(at.recall, known.get("recall")),
         "F1": _with_interval(at.f1, known.get("F1")),
-        "clicks": f"{clicks_per_image(one):.1f}",
+        "clicks": f"{clicks_per_image(model_result):.1f}",
         "images/s": f"{cost.images_per_second:.1f}" if cost else "–",
         "start": f"{cost.load_seconds:.1f} s" if cost else "–",
         "memory": f"{memory / 1e6:,.0f} MB" if memory is not None else "–",
@@ -131,7 +135,7 @@ def label_rows(result: ModelResult) -> list[dict[str, Value]]:
     best confidence: at which the label takes the fewest clicks to correct, with its
     95 % interval; None with fewer than 30 detections.
     """
-    best = {one.label: one for one in result.best_thresholds}
+    best = {threshold.label: threshold for threshold in result.best_thresholds}
     by_boxes = sorted(result.figures.per_label.items(), key=lambda pair: -pair[1].boxes)
     rows: list[dict[str, Value]] = []
     for label, figures in by_boxes:
@@ -159,7 +163,7 @@ def label_rows(result: ModelResult) -> list[dict[str, Value]]:
 def summary_sentences(results: Sequence[ModelResult]) -> list[str]:
     """Return which model is best, by how much, and what no model would cost."""
     best = best_of(results)
-    others = [_against(best, one) for one in results if one is not best]
+    others = [_against(best, result) for result in results if result is not best]
     verdict = [f"{best.spec} is {'; '.join(others)}."] if others else []
     return [
         *verdict,

@@ -60,8 +60,10 @@ class CocoNumbers:
 
     def turns(self) -> dict[str, int]:
         """Return the place of each image among all, by id."""
-        ids = [one for one in self.images if isinstance(one, int)]
-        return {self.images[one]: turn for turn, one in enumerate(sorted(ids))}
+        ids = [image for image in self.images if isinstance(image, int)]
+        return {
+            self.images[image_id]: turn for turn, image_id in enumerate(sorted(ids))
+        }
 
     def as_written(self, image: str, label: str, box: Box) -> Written:
         """Return a box that was read as it was written, with the area of its outline.
@@ -137,11 +139,11 @@ def read_truth(
         kept, not_judged, changed = _on_files(result.images, files, needs_files)
     # Crowd regions are left out by readers with a word of it; here they are known.
     skipped = [
-        NotJudged(f"{one.file}, {one.at}", one.reason)
-        for one in result.report.skipped
-        if "crowd" not in one.reason
+        NotJudged(f"{skipped.file}, {skipped.at}", skipped.reason)
+        for skipped in result.report.skipped
+        if "crowd" not in skipped.reason
     ]
-    passed_over = [NotJudged(one, EARLIER) for one in exports]
+    passed_over = [NotJudged(export, EARLIER) for export in exports]
     not_judged = [*passed_over, *skipped, *not_judged]
     if not kept:
         why = not_judged[0].reason if not_judged else "it names none"
@@ -150,7 +152,7 @@ def read_truth(
     turns = numbers.turns()
     kept.sort(key=lambda pair: turns.get(_coco_name(pair[0].image), 0))
     return LabelFiles(
-        _as_truth(result.labels.names, [one for one, _ in kept], numbers),
+        _as_truth(result.labels.names, [image for image, _ in kept], numbers),
         tuple(file for _, file in kept),
         numbers,
         tuple(not_judged),
@@ -242,9 +244,12 @@ def _as_truth(
 ) -> Truth:
     places = {name: place for place, name in enumerate(labels)}
     rows: list[tuple[int, int, Box, float, bool]] = []
-    for image, (one, note, _) in enumerate(images):
-        name = _coco_name(one)
-        for is_crowd, group in ((False, one.annotations), (True, one.crowds)):
+    for image, (read_image, note, _) in enumerate(images):
+        name = _coco_name(read_image)
+        for is_crowd, group in (
+            (False, read_image.annotations),
+            (True, read_image.crowds),
+        ):
             for each in group:
                 box, area = each.box, each.box.area
                 if not note:
@@ -253,12 +258,12 @@ def _as_truth(
     return truth_of(
         labels,
         [
-            EvaluatedImage(one.name, one.name, one.size or Size(1, 1))
-            for one, *_ in images
+            EvaluatedImage(image.name, image.name, image.size or Size(1, 1))
+            for image, *_ in images
         ],
         rows,
         box_ids=[str(place) for place in range(1, len(rows) + 1)],
-    ).with_areas([one.regions for one, *_ in images])
+    ).with_areas([image.regions for image, *_ in images])
 
 
 def _coco_name(image: ReadImage) -> str:
@@ -305,19 +310,22 @@ def truth_of_records(records: Sequence[ImageRecord], labels: LabelSet) -> Truth:
     )
     places = {name: place for place, name in enumerate(names)}
     boxes = [
-        (image, one)
+        (image, annotation)
         for image, record in enumerate(records)
-        for one in record.annotations
+        for annotation in record.annotations
     ]
     return truth_of(
         names,
-        [EvaluatedImage(one.image_id, one.file_name, one.size) for one in records],
         [
-            (image, places[one.label], one.box, one.box.area, False)
-            for image, one in boxes
+            EvaluatedImage(record.image_id, record.file_name, record.size)
+            for record in records
         ],
-        box_ids=[one.annotation_id for _, one in boxes],
-    ).with_areas([one.ignored for one in records])
+        [
+            (image, places[box.label], box.box, box.box.area, False)
+            for image, box in boxes
+        ],
+        box_ids=[box.annotation_id for _, box in boxes],
+    ).with_areas([record.ignored for record in records])
 
 
 def notes_about(records: Sequence[ImageRecord]) -> tuple[str, ...]:
@@ -325,8 +333,8 @@ def notes_about(records: Sequence[ImageRecord]) -> tuple[str, ...]:
 
     A box that a person accepted as a model drew it fits that model to the pixel.
     """
-    boxes = [one for record in records for one in record.annotations]
-    made = Counter(_title(one.model_id) for one in boxes if one.source is Source.MODEL)
+    boxes = [annotation for record in records for annotation in record.annotations]
+    made = Counter(_title(box.model_id) for box in boxes if box.source is Source.MODEL)
     return tuple(
         f"{count:,} of the {len(boxes):,} boxes are {title}'s own, approved as it "
         "drew them: they favour that model."

@@ -87,7 +87,7 @@ def label_errors(truth: Truth, opinions: Sequence[Predictions]) -> list[Suspect]
         *_missing(truth, opinions, evidence),
         *_wrong(truth, opinions, evidence),
     ]
-    return sorted(suspects, key=lambda one: -one.score)
+    return sorted(suspects, key=lambda suspect: -suspect.score)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -162,7 +162,7 @@ def _free(
         box = found.xyxy[row : row + 1]
         surer = rows[found.confidence[rows] > found.confidence[row]]
         is_double = (pairwise_iou(box, found.xyxy[surer]) >= FOUND_IOU).any()
-        shares = (truth.shares_in(one, box)[0] for one in crowds.tolist())
+        shares = (truth.shares_in(crowd, box)[0] for crowd in crowds.tolist())
         in_crowd = any(share >= _CROWD_SHARE for share in shares)
         if not is_double and not in_crowd:
             kept.append(row)
@@ -185,8 +185,8 @@ def _missing(
     seen = sorted(
         (
             (float(opinions[model].confidence[row]), model, int(row))
-            for model, one in enumerate(evidence)
-            for row in one.free
+            for model, signs in enumerate(evidence)
+            for row in signs.free
         ),
         reverse=True,
     )
@@ -199,9 +199,9 @@ def _missing(
         else:
             known.confidences.setdefault(model, confidence)
     for image, here in things.items():
-        for one in here:
-            sure = sum(one.confidences.values()) / len(opinions)
-            label, box, confidence = _said(truth, opinions[one.model], one.row)
+        for thing in here:
+            sure = sum(thing.confidences.values()) / len(opinions)
+            label, box, confidence = _said(truth, opinions[thing.model], thing.row)
             yield Suspect(
                 Sign.MISSING,
                 image,
@@ -217,11 +217,11 @@ def _missing(
 def _is_same(
     opinions: Sequence[Predictions], thing: _Thing, model: int, row: int
 ) -> bool:
-    one, other = opinions[thing.model], opinions[model]
-    if one.label[thing.row] != other.label[row]:
+    known, other = opinions[thing.model], opinions[model]
+    if known.label[thing.row] != other.label[row]:
         return False
     overlap = pairwise_iou(
-        one.xyxy[thing.row : thing.row + 1], other.xyxy[row : row + 1]
+        known.xyxy[thing.row : thing.row + 1], other.xyxy[row : row + 1]
     )
     return bool(overlap[0, 0] >= FOUND_IOU)
 
@@ -230,10 +230,10 @@ def _wrong(
     truth: Truth, opinions: Sequence[Predictions], evidence: Sequence[_Evidence]
 ) -> Iterator[Suspect]:
     """Yield the boxes in doubt, each by its likeliest sign."""
-    agreed = np.mean([one.own for one in evidence], axis=0)
-    others = np.array([one.other for one in evidence])
-    near_misses = np.array([one.near for one in evidence])
-    unseen = ~np.any([one.is_seen for one in evidence], axis=0)
+    agreed = np.mean([signs.own for signs in evidence], axis=0)
+    others = np.array([signs.other for signs in evidence])
+    near_misses = np.array([signs.near for signs in evidence])
+    unseen = ~np.any([signs.is_seen for signs in evidence], axis=0)
     passed_over = _share_passed_over(truth, unseen)
     for row in np.flatnonzero(~truth.is_crowd).tolist():
         doubt = (1 - agreed[row]) ** 2
@@ -259,7 +259,7 @@ def _wrong(
 
 
 def _likeliest(suspects: Iterable[Suspect]) -> list[Suspect]:
-    ordered = sorted(suspects, key=lambda one: -one.score)
+    ordered = sorted(suspects, key=lambda suspect: -suspect.score)
     return ordered[:1]
 
 

@@ -130,7 +130,7 @@ def report(
         "</div><div><h3>Is a confidence of 0.8 right 80 % of the time?</h3>",
         _chart(calibration_series(results), x="confidence", y="right", diagonal=True),
         "</div></div>",
-        *(part for one in results for part in _of_one(one, picture_of)),
+        *(part for result in results for part in _of_one(result, picture_of)),
     ]
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
@@ -259,14 +259,14 @@ def _chart(
     parts = [_frame(x, y)]
     if diagonal:
         parts.append(_path([(0, 0), (1, 1)], 'class="guide"'))
-    for place, one in enumerate(series):
-        points = _stepped(one.points) if stepped else one.points
+    for place, series_ in enumerate(series):
+        points = _stepped(series_.points) if stepped else series_.points
         parts.append(_path(points, f'class="line" {_stroke(place)}'))
-        if one.dot is not None:
-            left, top = _at(one.dot)
+        if series_.dot is not None:
+            left, top = _at(series_.dot)
             parts.append(
                 f'<circle cx="{left:.1f}" cy="{top:.1f}" r="5" class="dot" '
-                f'fill="{_colour(place)}"><title>{escape(one.name)}</title></circle>'
+                f'fill="{_colour(place)}"><title>{escape(series_.name)}</title></circle>'
             )
     return (
         f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" '
@@ -286,9 +286,9 @@ def _stroke(place: int) -> str:
 def _legend(series: Sequence[Series]) -> str:
     entries = "".join(
         '<li><svg viewBox="0 0 28 8" class="key"><path d="M0 4H28" class="line" '
-        f"{_stroke(place)}/></svg>{escape(one.name)}"
-        f"{f': {one.note}' if one.note else ''}</li>"
-        for place, one in enumerate(series)
+        f"{_stroke(place)}/></svg>{escape(series_.name)}"
+        f"{f': {series_.note}' if series_.note else ''}</li>"
+        for place, series_ in enumerate(series)
     )
     return f'<ul class="legend">{entries}</ul>'
 
@@ -325,7 +325,7 @@ def _at(point: XY) -> XY:
 def _path(points: Sequence[XY], style: str) -> str:
     if not points:
         return ""
-    placed = " ".join("{:.1f} {:.1f}".format(*_at(one)) for one in points)
+    placed = " ".join("{:.1f} {:.1f}".format(*_at(point)) for point in points)
     return f'<path d="M{placed}" {style}/>'
 
 

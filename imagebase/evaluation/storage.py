@@ -68,9 +68,9 @@ class RunFolder:
             EvaluationError: it cannot be written.
         """
         arrays = {f"truth.{name}": getattr(run.truth, name) for name in _TRUTH}
-        for place, one in enumerate(run.passes):
+        for place, pass_ in enumerate(run.passes):
             for name in _FOUND:
-                arrays[f"{place}.{name}"] = getattr(one.found, name)
+                arrays[f"{place}.{name}"] = getattr(pass_.found, name)
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             with (self._folder / f"{info.run_id}.npz").open("wb") as file:
@@ -93,7 +93,7 @@ class RunFolder:
                 document = json.loads(path.read_text(encoding="utf-8"))
                 if document["format"] == _VERSION:
                     found.append(_as_info(path.stem, document))
-        return sorted(found, key=lambda one: one.made_at, reverse=True)
+        return sorted(found, key=lambda run: run.made_at, reverse=True)
 
     def load(self, run_id: str) -> Run:
         """Return a run.
@@ -133,12 +133,14 @@ def _document(info: RunInfo, run: Run) -> str:
         "notes": run.notes,
         "labels": run.truth.labels,
         "images": [
-            [one.image_id, one.name, one.size.width, one.size.height]
-            for one in run.truth.images
+            [image.image_id, image.name, image.size.width, image.size.height]
+            for image in run.truth.images
         ],
         "box_ids": run.truth.box_ids,
-        "regions": {row: shape_json(one) for row, one in run.truth.regions.items()},
-        "passes": [_described(one) for one in run.passes],
+        "regions": {
+            row: shape_json(region) for row, region in run.truth.regions.items()
+        },
+        "passes": [_described(pass_) for pass_ in run.passes],
     }
     return json.dumps(document, ensure_ascii=False)
 
@@ -181,28 +183,30 @@ def _as_run(document: Mapping[str, Any], arrays: Mapping[str, Any]) -> Run:
         box_ids=tuple(document["box_ids"]),
         # Runs of an earlier version have none.
         regions={
-            int(row): shape_of_json(one)
-            for row, one in document.get("regions", {}).items()
+            int(row): shape_of_json(region)
+            for row, region in document.get("regions", {}).items()
         },
         **{name: arrays[f"truth.{name}"] for name in _TRUTH},
     )
     passes = tuple(
         DetectionPass(
-            one["spec"],
-            one["model_id"],
+            entry["spec"],
+            entry["model_id"],
             Predictions(**{name: arrays[f"{place}.{name}"] for name in _FOUND}),
-            LabelMapping(one["names"], tuple(one["unmapped"]), tuple(one["unknown"])),
-            Cost(*one["cost"]) if one["cost"] else None,
-            one["refused"],
+            LabelMapping(
+                entry["names"], tuple(entry["unmapped"]), tuple(entry["unknown"])
+            ),
+            Cost(*entry["cost"]) if entry["cost"] else None,
+            entry["refused"],
         )
-        for place, one in enumerate(document["passes"])
+        for place, entry in enumerate(document["passes"])
     )
     return Run(truth, passes, tuple(document["notes"]))
 
 
 def metrics(results: Sequence[ModelResult]) -> dict[str, Any]:
     """Return what metrics.json says; -1, as COCO has it, where nothing is judged."""
-    return {one.spec: _of_one(one, results) for one in results}
+    return {result.spec: _of_one(result, results) for result in results}
 
 
 def _of_one(result: ModelResult, results: Sequence[ModelResult]) -> dict[str, Any]:
@@ -211,13 +215,13 @@ def _of_one(result: ModelResult, results: Sequence[ModelResult]) -> dict[str, An
         **{name: _or_nothing(figures[name]) for name in NAMES},
         "per_label": {
             label: {
-                "AP": _or_nothing(one.ap),
-                "AP50": _or_nothing(one.ap50),
-                "images": one.images,
-                "boxes": one.boxes,
+                "AP": _or_nothing(scores.ap),
+                "AP50": _or_nothing(scores.ap50),
+                "images": scores.images,
+                "boxes": scores.boxes,
                 **_point(result.point(label)),
             }
-            for label, one in figures.per_label.items()
+            for label, scores in figures.per_label.items()
         },
         "images_per_second": cost.images_per_second if cost else None,
         "load_seconds": cost.load_seconds if cost else None,
@@ -228,10 +232,14 @@ def _of_one(result: ModelResult, results: Sequence[ModelResult]) -> dict[str, An
         "confidence": result.threshold,
         **_point(result.point()),
         "clicks_per_image": clicks_per_image(result),
-        "intervals": {name: list(one) for name, one in result.intervals.items()},
+        "intervals": {
+            name: list(interval) for name, interval in result.intervals.items()
+        },
         "calibration": _calibration(result.calibration),
         "best_thresholds": {
-            one.label: _best(one) for one in result.best_thresholds if one.learned
+            threshold.label: _best(threshold)
+            for threshold in result.best_thresholds
+            if threshold.learned
         },
         "compared": {
             other.spec: _compared(result, other)
@@ -265,13 +273,13 @@ def _calibration(measured: Calibration) -> dict[str, Any]:
         "error": measured.error,
         "bins": [
             {
-                "from": one.from_confidence,
-                "to": one.to_confidence,
-                "count": one.count,
-                "confidence": one.mean_confidence,
-                "right": one.share_right,
+                "from": bin.from_confidence,
+                "to": bin.to_confidence,
+                "count": bin.count,
+                "confidence": bin.mean_confidence,
+                "right": bin.share_right,
             }
-            for one in measured.bins
+            for bin in measured.bins
         ],
     }
 

@@ -151,7 +151,7 @@ class _Build:
 
     def run(self) -> BuildResult:
         found = map(self._selection.counted, self._images.contents())
-        candidates = [one for one in found if one is not None]
+        candidates = [image for image in found if image is not None]
         if not candidates:
             raise ExportError(NOTHING)
         left_out = self._selection.left_out()
@@ -239,7 +239,9 @@ class _Build:
 
     def _partners(self) -> list[str]:
         """Return the training images that variants are made with."""
-        train = sorted(one for one, part in self._part_of.items() if part == "train")
+        train = sorted(
+            image_id for image_id, part in self._part_of.items() if part == "train"
+        )
         if not self._request.varies:
             return train
         records = self._images.records(train)
@@ -293,13 +295,13 @@ class _Build:
                 summary, drawn, whole.labels, max_pixels=self._order.max_pixels
             )
         counts = Counter(parts if self._request.split else ())
-        one = format_named(self._request.format)
+        format_ = format_named(self._request.format)
         return BuildResult(
             tuple(summaries),
             tuple(overlays),
             left_out,
             _lost_warning(self._lost)
-            + warnings_about(whole, one)
+            + warnings_about(whole, format_)
             + _part_warnings(parts, zips)
             + _gps_warning(len(self._maker.with_gps)),
             {part: counts[part] for part in PARTS if counts[part]},

@@ -136,9 +136,9 @@ class ImageMaker:
         record = replace(self._with_areas(record), ignored=())
         stem, _ = split_suffix(record.file_name)
         annotations = writable(ExportImage(record, record.file_name))
-        for number, one in enumerate(annotations, start=1):
+        for number, annotation in enumerate(annotations, start=1):
             crop_id = f"{record.image_id}-box-{number}"
-            box = Box(*whole_pixels(one.box)).clipped(record.size)
+            box = Box(*whole_pixels(annotation.box)).clipped(record.size)
             size = Size(round(box.width), round(box.height))
             suffix = _suffix_of(split_suffix(original.name)[1])
             self._crops[crop_id] = _Crop(record.image_id, box, suffix)
@@ -149,7 +149,7 @@ class ImageMaker:
                 file_name=f"{stem}_{number}{suffix}",
                 size=self._placement(size).canvas,
                 annotations=(),
-                tags=(one.label,),
+                tags=(annotation.label,),
             )
             share = _pixels(size) / _pixels(record.size)
             weight = round(record.byte_count * share) + _IMAGE_BYTES
@@ -183,11 +183,11 @@ class ImageMaker:
 
         def load(image_id: str) -> LabelledImage:
             own = image_id == record.image_id
-            one = record if own else record_of(image_id)
-            rgb = self._pixels_of(one, keeps=own)
-            if not one.ignored or areas == AREAS_LEFT:
-                return LabelledImage(rgb, one.annotations)
-            return LabelledImage(_blacked(rgb, one.ignored), tuple(_outside(one)))
+            donor = record if own else record_of(image_id)
+            rgb = self._pixels_of(donor, keeps=own)
+            if not donor.ignored or areas == AREAS_LEFT:
+                return LabelledImage(rgb, donor.annotations)
+            return LabelledImage(_blacked(rgb, donor.ignored), tuple(_outside(donor)))
 
         for number in range(recipe.variants):
             made = variant(
@@ -330,9 +330,9 @@ def _outside(record: ImageRecord) -> Iterator[Annotation]:
     """Yield the boxes that do not lie in areas that nobody labels."""
     boxes = np.array([annotation.box for annotation in record.annotations], np.float64)
     inside = is_inside(boxes, record.ignored, record.size)
-    for one, is_in in zip(record.annotations, inside.tolist(), strict=True):
+    for annotation, is_in in zip(record.annotations, inside.tolist(), strict=True):
         if not is_in:
-            yield one
+            yield annotation
 
 
 def _blacked(rgb: RgbArray, shapes: tuple[Shape, ...]) -> RgbArray:

@@ -63,7 +63,7 @@ def preview_split(images: SourceImages, request: ExportRequest) -> SplitPreview 
     if request.split is None:
         return None
     counted = map(ExportSelection(request).counted, images.contents())
-    candidates = [one for one in counted if one is not None]
+    candidates = [image for image in counted if image is not None]
     split = split_of(request.split, candidates)
     found = [split_image(candidate) for candidate in candidates]
     names = labels_of(request, images.labels()).shown_names
@@ -147,7 +147,7 @@ def _selected(
 ) -> Iterator[ImageRecord]:
     selection = ExportSelection(request)
     found = (selection.taken(record) for record in images.records(image_ids))
-    return (one for one in found if one is not None)
+    return (image for image in found if image is not None)
 
 
 def _resized(made: LabelledImage, request: ExportRequest) -> LabelledImage:
@@ -249,6 +249,6 @@ def write_overlays(path: Path, overlays: Sequence[Overlay]) -> None:
 def read_overlays(path: Path) -> list[Overlay]:
     """Return the overlays of a file; none where it is gone."""
     try:
-        return [Overlay(*one) for one in json.loads(path.read_text(encoding="utf-8"))]
+        return [Overlay(*load) for load in json.loads(path.read_text(encoding="utf-8"))]
     except (OSError, ValueError, TypeError):
         return []

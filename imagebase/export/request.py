@@ -240,7 +240,7 @@ def resizing_in_words(resizing: Resizing) -> str:
 
 def _recipe_in_words(recipe: Recipe) -> str:
     kept = recipe_json(recipe)
-    steps = [str(one["step"]).replace("_", " ") for one in kept["steps"]]
+    steps = [str(step["step"]).replace("_", " ") for step in kept["steps"]]
     what = ", ".join([*(["mosaic"] if recipe.mosaic else []), *steps]) or "no change"
     return (
         f"Variants: {recipe.variants} of each training image, seed {recipe.seed}: "

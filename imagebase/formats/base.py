@@ -295,7 +295,7 @@ class ReadImage:
             annotations=tuple(
                 _scaled(annotation, size) for annotation in self.annotations
             ),
-            crowds=tuple(_scaled(one, size) for one in self.crowds),
+            crowds=tuple(_scaled(crowd, size) for crowd in self.crowds),
             is_relative=False,
         )
 

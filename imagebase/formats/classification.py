@@ -58,7 +58,7 @@ def reduced(export_set: ExportSet) -> ExportSet:
     images = MappedImages(export_set.images, partial(_without_boxes, has_tags=has_tags))
     labels = export_set.labels
     if has_tags:
-        tags = {tag for one in images for tag in one.record.tags}
+        tags = {tag for image in images for tag in image.record.tags}
         labels = labels if tags <= set(labels.names) else LabelSet.of(sorted(tags))
     return replace(export_set, labels=labels, images=images)
 

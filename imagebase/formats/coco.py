@@ -50,13 +50,13 @@ _ZERO_IS_NOTHING: Final = frozenset({"ignore", "rotation"})
 def file_name_of(entry: Mapping[str, Any]) -> str:
     """Return an image's name, from whichever key has it; empty for none."""
     stated = (entry.get(key) for key in _IMAGE_KEYS)
-    return next((one for one in stated if isinstance(one, str) and one), "")
+    return next((text for text in stated if isinstance(text, str) and text), "")
 
 
 def part_of(entry: Mapping[str, Any]) -> str:
     """Return the part of the split in an image's entry; empty for none."""
     stated = (entry.get(key) for key in ("split", "subset"))
-    parts = (part_named(one) for one in stated if isinstance(one, str))
+    parts = (part_named(text) for text in stated if isinstance(text, str))
     return next(filter(None, parts), "")
 
 
@@ -102,8 +102,8 @@ def box_around(segmentation: object) -> Box | None:
     """Return the box around outlines, or around a mask that stands as run lengths."""
     if not isinstance(segmentation, list):
         return box_of_run_lengths(segmentation)
-    outlines = [one for one in segmentation if isinstance(one, list)]
-    points = [number(value) for one in outlines for value in one]
+    outlines = [polygon for polygon in segmentation if isinstance(polygon, list)]
+    points = [number(value) for polygon in outlines for value in polygon]
     if len(points) < 6 or len(points) % 2:
         return None
     return around(zip(points[::2], points[1::2], strict=True))
@@ -173,12 +173,12 @@ def _annotation_lines(export_set: ExportSet) -> Iterator[str]:
     ignored_labels = used_labels(export_set) if has_areas(export_set) else []
     annotation_id = 0
     for image_id, image in enumerate(export_set.images, start=1):
-        for one in writable(image):
+        for annotation in writable(image):
             # Scoring treats id 0 as "no match": ids count from 1.
             annotation_id += 1
             ids = {"id": annotation_id, "image_id": image_id}
-            ids["category_id"] = class_ids[one.label] + 1
-            yield json_line({**ids, **_described(one)})
+            ids["category_id"] = class_ids[annotation.label] + 1
+            yield json_line({**ids, **_described(annotation)})
         for label, crowd in crowds(image, ignored_labels):
             annotation_id += 1
             ids = {"id": annotation_id, "image_id": image_id}
@@ -279,7 +279,7 @@ class _CocoDocument:
     def read(self) -> None:
         self._read_categories()
         readers = {"images": self._read_image, "annotations": self._read_annotation}
-        in_order = [one for one in self._sections if one in readers]
+        in_order = [section for section in self._sections if section in readers]
         if in_order == ["images", "annotations"]:
             self._read_sections(readers)
         else:
@@ -307,7 +307,7 @@ class _CocoDocument:
         Roboflow puts a category 0 in front that only names the others' family.
         """
         entries, used = self._categories_and_used_ids()
-        families = {one.get("supercategory") for _, one in entries}
+        families = {entry.get("supercategory") for _, entry in entries}
         listed = []
         for at, entry in entries:
             category_id, name = id_of(entry.get("id")), category_name(entry.get("name"))
@@ -321,7 +321,9 @@ class _CocoDocument:
         if not entries and used:
             what = "it has no categories, so labels are called class_<category_id>"
             self._collector.change(self._file, "", what)
-            listed = [(one, f"class_{one}") for one in sorted(used, key=str)]
+            listed = [
+                (class_id, f"class_{class_id}") for class_id in sorted(used, key=str)
+            ]
         if all(isinstance(category_id, int) for category_id, _ in listed):
             listed.sort(key=lambda pair: number(pair[0]))
         cleaned = self._collector.add_labels((n for _, n in listed), file=self._file)

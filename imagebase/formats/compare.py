@@ -188,7 +188,7 @@ def compare_boxes(
     first, second = _boxes(before), _boxes(after)
     iou = pairwise_iou(first, second)
     same_label = np.array(
-        [[one.label == other.label for other in after] for one in before], dtype=bool
+        [[old.label == other.label for other in after] for old in before], dtype=bool
     ).reshape(len(before), len(after))
     # A box of few pixels overlaps little with itself once it is rounded.
     moved = np.abs(first[:, None, :] - second[None, :, :]).max(axis=2, initial=0.0)
@@ -206,13 +206,13 @@ def compare_boxes(
         changes += [] if change is None else [change]
     rows, columns = {row for row, _ in pairs}, {column for _, column in pairs}
     changes += [
-        BoxChange(What.REMOVED, one, None)
-        for row, one in enumerate(before)
+        BoxChange(What.REMOVED, old, None)
+        for row, old in enumerate(before)
         if row not in rows
     ]
     changes += [
-        BoxChange(What.ADDED, None, one)
-        for column, one in enumerate(after)
+        BoxChange(What.ADDED, None, new)
+        for column, new in enumerate(after)
         if column not in columns
     ]
     return changes, same

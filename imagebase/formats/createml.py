@@ -162,8 +162,8 @@ def _read_file(tree: FileTree, file: str, collector: LabelReader, part: str) -> 
         if not isinstance(listed, list):
             collector.skip(file, at, "it has no list of annotations")
             continue
-        for index, one in enumerate(listed):
-            _read_box(one, image, collector, file, f"{at}.annotations[{index}]")
+        for index, box_entry in enumerate(listed):
+            _read_box(box_entry, image, collector, file, f"{at}.annotations[{index}]")
 
 
 def _read_box(

@@ -165,7 +165,7 @@ def _listed_labels(tree: FileTree, table: CsvTable) -> list[str]:
     for _, row in csv_rows(tree, table.file):
         by_id[row[1].strip() if len(row) > 1 else ""] = row[0]
     ids = [str(index) for index in range(len(by_id))]
-    return [by_id[one] for one in ids] if by_id.keys() == set(ids) else []
+    return [by_id[id] for id in ids] if by_id.keys() == set(ids) else []
 
 
 class _ImageSizes:

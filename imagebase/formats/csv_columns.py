@@ -246,7 +246,7 @@ class CsvTable:
             )
         corners = () if self.kinds else ("xmin", "ymin", "xmax", "ymax")
         wanted = ("filename", "class", *corners)
-        lacking = ", ".join(one for one in wanted if one not in found)
+        lacking = ", ".join(column for column in wanted if column not in found)
         return f"no column is named {lacking}"
 
 
@@ -387,4 +387,6 @@ def _keys_of_four(found: Set[str]) -> tuple[str, ...]:
         return ("xmin", "ymin", "xmax", "ymax")
     sides = ("w", "h") if {"w", "h"} <= found else ("width", "height")
     near = (("xmin", "ymin"), ("cx", "cy"), ("x", "y"))
-    return next(((*one, *sides) for one in near if {*one, *sides} <= found), ())
+    return next(
+        ((*corner, *sides) for corner in near if {*corner, *sides} <= found), ()
+    )

@@ -107,9 +107,9 @@ def declarations(export_set: ExportSet) -> dict[str, dict[str, Declared]]:
     """Return the attributes that the boxes of each label have."""
     found: dict[str, dict[str, Declared]] = {}
     for image in export_set.images:
-        for one in writable(image):
-            _, rest = divided(one.attributes)
-            known = found.setdefault(one.label, {}) if rest else {}
+        for annotation in writable(image):
+            _, rest = divided(annotation.attributes)
+            known = found.setdefault(annotation.label, {}) if rest else {}
             for name, value in rest.items():
                 new = Declared.of(value)
                 known[name] = known[name].joined(new) if name in known else new
@@ -155,11 +155,12 @@ def attribute_line(name: str, value: AttributeValue) -> str:
 def kinds_in(meta: Element) -> Kinds:
     """Return how attributes are entered, by label and name, as a <meta> declares it."""
     return {
-        (label.findtext("name", ""), one.findtext("name", "")): one.findtext(
-            "input_type", ""
-        )
+        (
+            label.findtext("name", ""),
+            attribute.findtext("name", ""),
+        ): attribute.findtext("input_type", "")
         for label in meta.iter("label")
-        for one in label.iterfind("attributes/attribute")
+        for attribute in label.iterfind("attributes/attribute")
     }
 
 
@@ -170,8 +171,8 @@ def read_attributes(shape: Element, label: str, kinds: Kinds) -> dict[str, objec
         value = read_text(name, shape.get(key))
         if value not in (0, "", None):
             found[name] = value
-    for one in shape.iter("attribute"):
-        name, text = one.get("name", ""), one.text or ""
+    for attribute in shape.iter("attribute"):
+        name, text = attribute.get("name", ""), attribute.text or ""
         kind = kinds.get((label, name), _NUMBER)
         is_text = kind not in (_CHECKBOX, _NUMBER)
         found[name] = read_value(name, text) if is_text else read_text(name, text)
@@ -348,7 +349,7 @@ class _CvatDocument:
         images = 0
         for element in children_of(self._tree, self._file):
             if element.tag == "meta":
-                found = (one.findtext("name") for one in element.iter("label"))
+                found = (label.findtext("name") for label in element.iter("label"))
                 names = [name for name in found if name is not None]
                 self._collector.add_labels(names, file=self._file)
                 self._kinds |= kinds_in(element)
@@ -434,7 +435,7 @@ def _polygon(shape: Element) -> Box:
 
 
 def _points(shape: Element) -> list[tuple[float, float]]:
-    pairs = (one.partition(",") for one in shape.get("points", "").split(";"))
+    pairs = (pair.partition(",") for pair in shape.get("points", "").split(";"))
     return [(number(x), number(y)) for x, _, y in pairs]
 
 

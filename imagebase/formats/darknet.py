@@ -148,7 +148,7 @@ def read(tree: FileTree, collector: LabelReader) -> None:
         AnnotationFileError: no image, list or label file is there.
     """
     lists = LabelLists(tree, collector, named=_stated_lists(tree))
-    label_files = [one for one in _label_files(tree) if one not in lists.files]
+    label_files = [file for file in _label_files(tree) if file not in lists.files]
     images = _images(tree)
     if not images and not label_files and not lists:
         raise AnnotationFileError(
@@ -219,7 +219,7 @@ def _is_about_the_set(tree: FileTree, name: str) -> bool:
         return False
     described = names_with_suffix(tree, ".names", ".data")
     described = described or files_named(tree, "classes.txt")
-    folders = {folder_of(one) for one in described}
+    folders = {folder_of(file) for file in described}
     return folder_of(name) in folders or bool(_names_in(tree, name))
 
 

@@ -68,7 +68,9 @@ class _DatumaroFile:
         for item in json_items(self._tree, self._file):
             if item.section == "categories":
                 listed = _dict_of(_dict_of(item.value).get("label")).get("labels")
-                names = [str(_dict_of(one).get("name", "")) for one in _list_of(listed)]
+                names = [
+                    str(_dict_of(entry).get("name", "")) for entry in _list_of(listed)
+                ]
                 self._labels = self._collector.add_labels(names, file=self._file)
         for item in json_items(self._tree, self._file):
             if item.section == "items" and item.position is not None:
@@ -91,9 +93,9 @@ class _DatumaroFile:
             file=self._file,
             stated=f"{self._subset}/{stated}",
         )
-        for index, one in enumerate(_list_of(item.get("annotations"))):
+        for index, entry in enumerate(_list_of(item.get("annotations"))):
             place = f"{at}.annotations[{index}]"
-            self._read_annotation(_dict_of(one), image, place)
+            self._read_annotation(_dict_of(entry), image, place)
 
     def _read_annotation(self, entry: Mapping[str, Any], image: str, at: str) -> None:
         kind, label = entry.get("type"), self._label_of(entry)
@@ -139,7 +141,7 @@ def _attributes_of(entry: Mapping[str, Any]) -> dict[str, object]:
 def _box_of(entry: Mapping[str, Any]) -> tuple[Box | str, str]:
     """Return the box of an annotation, or why it has none, and the change made."""
     kind = entry.get("type")
-    numbers = [number(one) for one in _list_of(entry.get("bbox"))]
+    numbers = [number(value) for value in _list_of(entry.get("bbox"))]
     if kind == "bbox" and len(numbers) == 4:
         x, y, width, height = numbers
         return Box(x, y, x + width, y + height), ""
@@ -147,7 +149,7 @@ def _box_of(entry: Mapping[str, Any]) -> tuple[Box | str, str]:
         cx, cy, width, height, degrees = numbers
         box = Box(cx - width / 2, cy - height / 2, cx + width / 2, cy + height / 2)
         return around_rotated(box, degrees, (cx, cy)), ROTATED
-    points = [number(one) for one in _list_of(entry.get("points"))]
+    points = [number(value) for value in _list_of(entry.get("points"))]
     if kind == "ellipse" and len(points) == 4:
         return Box(*points), OUTLINE
     if kind == "polygon" and len(points) >= 6:

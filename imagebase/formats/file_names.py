@@ -186,7 +186,9 @@ class NameTaker:
         """Take a name unless it clashes with one taken before."""
         file = name.casefold()
         stem = image_stem(file)
-        folders = [str(one) for one in PurePosixPath(file).parents if str(one) != "."]
+        folders = [
+            str(folder) for folder in PurePosixPath(file).parents if str(folder) != "."
+        ]
         is_taken = stem in self._stems or file in self._folders
         if is_taken or any(folder in self._files for folder in folders):
             return False

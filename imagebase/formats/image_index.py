@@ -224,8 +224,8 @@ def _folded(text: str) -> str:
 def _equal(some: Iterable[str], others: Iterable[str]) -> int:
     """Return how many are equal from the first on."""
     count = 0
-    for one, other in zip(some, others, strict=False):
-        if one != other:
+    for folder, other in zip(some, others, strict=False):
+        if folder != other:
             break
         count += 1
     return count
@@ -331,7 +331,7 @@ def paired(
     by_image = {image: files[stem] for image, stem in stems.items() if stem in files}
     used = set(by_image.values())
     left = {stem: file for stem, file in files.items() if file not in used}
-    by_image |= _by_ends([one for one in stems if one not in by_image], left)
+    by_image |= _by_ends([stem for stem in stems if stem not in by_image], left)
     used |= set(by_image.values())
     return Pairs(by_image, [f for f in files.values() if f not in used], repeated)
 
@@ -360,7 +360,10 @@ def short_names(
     """Return a short name for each; the name itself where others have the same one."""
     short = {name: shortened(name) for name in names}
     counts = Counter(short.values())
-    return {name: one if counts[one] == 1 else name for name, one in short.items()}
+    return {
+        name: short_name if counts[short_name] == 1 else name
+        for name, short_name in short.items()
+    }
 
 
 class ImageClaims:

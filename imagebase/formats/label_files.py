@@ -198,7 +198,7 @@ def _export_set(
         labels = dataset.labels.with_labels(
             label for record in dataset.images for label in record.labels
         )
-        images = tuple(ExportImage(one, one.file_name) for one in dataset.images)
+        images = tuple(ExportImage(image, image.file_name) for image in dataset.images)
         export_set = ExportSet(name, labels, images)
     else:
         export_set = build_export_set(

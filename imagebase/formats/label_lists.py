@@ -66,23 +66,23 @@ class LabelLists:
         self._collector = collector
         found = _lists_in(tree, collector, named)
         self.files = frozenset(
-            name for one in found for name in (one.file, one.within) if name
+            name for listed in found for name in (listed.file, listed.within) if name
         )
         self._by_folder: dict[str, _Listed] = {}
-        for one in found:
-            self._take_in(one)
+        for listed in found:
+            self._take_in(listed)
         self._first = found[0] if found else None
         self._lines: dict[str, LabelLines] = {}
 
-    def _take_in(self, one: _Listed) -> None:
-        folder = folder_of(one.file)
+    def _take_in(self, listed: _Listed) -> None:
+        folder = folder_of(listed.file)
         known = self._by_folder.get(folder)
         if known is None:
-            names = self._collector.add_labels(one.names, file=one.file)
-            self._by_folder[folder] = one._replace(names=names)
-        elif known.names != one.names:
+            names = self._collector.add_labels(listed.names, file=listed.file)
+            self._by_folder[folder] = listed._replace(names=names)
+        elif known.names != listed.names:
             what = f"it lists other labels than {known.file}, whose were taken"
-            self._collector.change(one.file, "", what)
+            self._collector.change(listed.file, "", what)
 
     def __bool__(self) -> bool:
         return self._first is not None
@@ -131,7 +131,9 @@ def is_names_list(tree: FileTree, file: str) -> bool:
     if base not in _NAME_FILES and not base.endswith(_NAME_SUFFIXES):
         return False
     try:
-        lines = [one for one in lines_of(text_of(tree.read(file), file)) if one.strip()]
+        lines = [
+            line for line in lines_of(text_of(tree.read(file), file)) if line.strip()
+        ]
     except AnnotationFileError:
         return True
     if not lines:
@@ -151,14 +153,14 @@ def _lists_in(
     tree: FileTree, collector: LabelReader, named: Sequence[str]
 ) -> list[_Listed]:
     """Return the lists there are, those of YAML files alone where any has names."""
-    known = [_Listed(one, _names_in_text(tree, one)) for one in named]
+    known = [_Listed(file, _names_in_text(tree, file)) for file in named]
     listed = known or _lists_in_yaml(tree, collector)
     if listed:
         return listed
     names = [name for name in tree.names() if is_names_list(tree, name)]
     ordered = sorted(names, key=_text_rank)
-    found = [_Listed(one, _names_in_text(tree, one)) for one in ordered]
-    return [one for one in found if one.names]
+    found = [_Listed(file, _names_in_text(tree, file)) for file in ordered]
+    return [listed for listed in found if listed.names]
 
 
 def _text_rank(file: str) -> tuple[int, int]:
@@ -245,7 +247,7 @@ def _name(value: object, file: str) -> str:
 
 def _names_in_string(text: str, count: object) -> list[str]:
     """Return names that stand in one text, between commas, lines or blanks."""
-    parts = [one.strip() for one in text.strip("[]").replace("\n", ",").split(",")]
+    parts = [part.strip() for part in text.strip("[]").replace("\n", ",").split(",")]
     words = text.split()
     is_spaced = len(parts) == 1 and str(len(words)) == str(count)
     return words if is_spaced else [part.strip("'\"") for part in parts if part]
@@ -258,7 +260,7 @@ def _names_by_id(names: Mapping[str, Any], file: str) -> list[str]:
         by_id = {_id_in(value): key for key, value in names.items()}
     if None in by_id:
         raise AnnotationFileError(f"{file}: names has a key that is no number.")
-    known = {key: _name(one, file) for key, one in by_id.items() if key is not None}
+    known = {key: _name(entry, file) for key, entry in by_id.items() if key is not None}
     highest = max(known, default=-1)
     # Each gap costs a name: a file may not ask for more of them than it has bytes.
     most = min(100 * len(known) + 100, max(2 * len(known), _MOST_GAPS))

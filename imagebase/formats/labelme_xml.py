@@ -75,7 +75,7 @@ class _LabelmeXmlReader:
         self.was_read = True
         name, stated = self._names(root, file)
         sides = root.findtext("imagesize/ncols"), root.findtext("imagesize/nrows")
-        sides_read = [one.strip() if one else one for one in sides]
+        sides_read = [side.strip() if side else side for side in sides]
         size = self._collector.size_in(*sides_read, file=file, at="imagesize")
         image = self._collector.add_image(
             name, size, part=part_in(file), file=file, stated=stated
@@ -136,8 +136,8 @@ def _box_of(element: Element) -> Box | None:
 
 def _points_of(element: Element) -> list[tuple[float, float]]:
     return [
-        (number(_text_of(one, "x")), number(_text_of(one, "y")))
-        for one in element.iterfind("polygon/pt")
+        (number(_text_of(point, "x")), number(_text_of(point, "y")))
+        for point in element.iterfind("polygon/pt")
     ]
 
 
@@ -145,7 +145,7 @@ def _is_upright(element: Element) -> bool:
     """Say whether the four points of a polygon are the corners of its box."""
     points = _points_of(element)
     sides = ({x for x, _ in points}, {y for _, y in points})
-    return len(set(points)) == _CORNERS and all(len(one) == 2 for one in sides)
+    return len(set(points)) == _CORNERS and all(len(side) == 2 for side in sides)
 
 
 FORMAT: Final = InputFormat("LabelMe XML", read, recognises, holds=any_attribute)

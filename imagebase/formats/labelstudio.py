@@ -94,13 +94,13 @@ def _config(export_set: ExportSet, aspects: str) -> bytes:
 def _task(image: ExportImage) -> dict[str, object]:
     human: list[dict[str, Any]] = []
     by_model: dict[str, list[dict[str, Any]]] = {}
-    for index, one in enumerate(writable(image), start=1):
-        region = _region(one, image.record.size, f"box{index}")
-        if one.is_untouched:
-            found = by_model.setdefault(one.model_id or "model", [])
+    for index, annotation in enumerate(writable(image), start=1):
+        region = _region(annotation, image.record.size, f"box{index}")
+        if annotation.is_untouched:
+            found = by_model.setdefault(annotation.model_id or "model", [])
         else:
             found = human
-        found += [region, *results(region, one.attributes)]
+        found += [region, *results(region, annotation.attributes)]
     size = image.record.size
     human += [
         _area(shape, size, f"area{index}")
@@ -114,8 +114,8 @@ def _task(image: ExportImage) -> dict[str, object]:
         "data": {"image": url, "width": width, "height": height},
         "annotations": [{"result": human}] if is_annotated else [],
         "predictions": [
-            {"model_version": model, "score": _mean_score(one), "result": one}
-            for model, one in by_model.items()
+            {"model_version": model, "score": _mean_score(results), "result": results}
+            for model, results in by_model.items()
         ],
     }
 

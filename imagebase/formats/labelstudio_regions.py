@@ -84,16 +84,16 @@ def results(
 def attributes_by_region(found: Sequence[object]) -> dict[str, dict[str, object]]:
     """Return the attributes and the note of each region, by its id."""
     by_region: dict[str, dict[str, object]] = {}
-    for one in found:
-        if not isinstance(one, dict) or not isinstance(one.get("id"), str):
+    for entry in found:
+        if not isinstance(entry, dict) or not isinstance(entry.get("id"), str):
             continue
-        described = by_region.setdefault(one["id"], {})
-        key = CONTROLS.get(str(one.get("type")))
-        value = one.get("value")
+        described = by_region.setdefault(entry["id"], {})
+        key = CONTROLS.get(str(entry.get("type")))
+        value = entry.get("value")
         if key and isinstance(value, dict):
-            name = str(one.get("from_name", ""))
-            described[name] = _joined(name, value.get(key), str(one["type"]))
-        meta = one.get("meta")
+            name = str(entry.get("from_name", ""))
+            described[name] = _joined(name, value.get(key), str(entry["type"]))
+        meta = entry.get("meta")
         if isinstance(meta, dict) and "text" in meta:
             described["description"] = _joined("description", meta["text"], _TEXT_AREA)
     return by_region
@@ -101,7 +101,7 @@ def attributes_by_region(found: Sequence[object]) -> dict[str, dict[str, object]
 
 def _joined(name: str, value: object, kind: str) -> object:
     """Return several texts as one; nested values stay, to be reported."""
-    if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
+    if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
         return value
     found = read_text(name, ", ".join(value))
     # A word that was typed is no choice between true and false.
@@ -150,12 +150,13 @@ class TaskRegion(NamedTuple):
     @property
     def labels(self) -> list[str]:
         lists = (self.value.get(key) for key in _LABEL_KEYS)
-        found = next((one for one in lists if one), None)
+        found = next((entry for entry in lists if entry), None)
         if not isinstance(found, list):
             return [found] if isinstance(found, str) else []
         # A taxonomy has the path to each label.
         return [
-            str(one[-1]) if isinstance(one, list) and one else str(one) for one in found
+            str(value[-1]) if isinstance(value, list) and value else str(value)
+            for value in found
         ]
 
     @property
@@ -182,14 +183,16 @@ def objects(regions: Iterable[TaskRegion]) -> Iterator[TaskObject]:
     for region in regions:
         groups.setdefault((region.is_predicted, str(region.key)), []).append(region)
     for group in groups.values():
-        shapes = [one for one in group if one.kind in SHAPES]
+        shapes = [region for region in group if region.kind in SHAPES]
         # Labels that are chosen apart from the shape have its place too.
         bare = [shape for shape in shapes if shape.kind != "labels"] or shapes
-        rest = [one for one in group if one not in bare]
+        rest = [region for region in group if region not in bare]
         for region in bare:
             yield _object(region, rest)
         yield from (
-            TaskObject(one, one.labels, {}) for one in rest if not _is_about(one, bare)
+            TaskObject(region, region.labels, {})
+            for region in rest
+            if not _is_about(region, bare)
         )
 
 
@@ -200,13 +203,13 @@ def _is_about(region: TaskRegion, shapes: list[TaskRegion]) -> bool:
 
 def _object(region: TaskRegion, rest: Iterable[TaskRegion]) -> TaskObject:
     labels, others = region.labels, list(rest)
-    source = next((one for one in others if one.labels), None)
+    source = next((other for other in others if other.labels), None)
     if not labels and source is not None:
         labels = source.labels
         others.remove(source)
     described = [
-        {**one.entry, "id": "", "type": one.kind, "value": one.value}
-        for one in (region, *others)
+        {**neighbour.entry, "id": "", "type": neighbour.kind, "value": neighbour.value}
+        for neighbour in (region, *others)
     ]
     return TaskObject(region, labels, attributes_by_region(described).get("", {}))
 

@@ -92,9 +92,9 @@ def _is_min(task: Mapping[str, Any]) -> bool:
 
 def _min_regions(task: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     for name, value in task.items():
-        for one in value if isinstance(value, list) else ():
-            if isinstance(one, dict) and "original_width" in one:
-                yield {"from_name": name, **one}
+        for entry in value if isinstance(value, list) else ():
+            if isinstance(entry, dict) and "original_width" in entry:
+                yield {"from_name": name, **entry}
 
 
 def _image_of(data: Mapping[str, Any]) -> str:
@@ -191,7 +191,7 @@ def _read_config(tree: FileTree, collector: LabelReader) -> None:
             category.isdecimal() and len(category) < _MOST_DIGITS
             for category in categories
         ):
-            labels.sort(key=lambda one: int(one.get("category", "")))
+            labels.sort(key=lambda category: int(category.get("category", "")))
         collector.add_labels((label.get("value", "") for label in labels), file=file)
 
 
@@ -250,27 +250,27 @@ class _TaskFile:
     def _regions(self, task: Mapping[str, Any], at: str) -> list[TaskRegion]:
         if not _is_task(task):
             found = enumerate(_min_regions(task))
-            return [TaskRegion(f"{at}.label[{n}]", one) for n, one in found]
+            return [TaskRegion(f"{at}.label[{n}]", region) for n, region in found]
         annotated = list(self._results(task, at, "annotations", "completions"))
         predicted = list(self._results(task, at, "predictions"))
         both = [*annotated, *predicted]
-        if both and all(one.order is not None for one in both):
-            return sorted(both, key=lambda one: one.order or 0)
+        if both and all(region.order is not None for region in both):
+            return sorted(both, key=lambda region: region.order or 0)
         return annotated or predicted
 
     def _results(
         self, task: Mapping[str, Any], at: str, *keys: str
     ) -> Iterator[TaskRegion]:
-        key = next((one for one in keys if isinstance(task.get(one), list)), None)
+        key = next((key for key in keys if isinstance(task.get(key), list)), None)
         standing = 0
-        for number_of_it, one in enumerate(task[key] if key else ()):
+        for number_of_it, entry in enumerate(task[key] if key else ()):
             place = f"{at}.{key}[{number_of_it}]"
-            results = one.get("result") if isinstance(one, dict) else None
+            results = entry.get("result") if isinstance(entry, dict) else None
             if not isinstance(results, list):
                 self._collector.skip(self._file, place, "it has no list of results")
                 continue
-            standing += not one.get("was_cancelled")
-            if one.get("was_cancelled"):
+            standing += not entry.get("was_cancelled")
+            if entry.get("was_cancelled"):
                 self._collector.skip(self._file, place, "it was cancelled")
             elif key != "predictions" and standing > 1:
                 what = "another annotation of the same image was taken"

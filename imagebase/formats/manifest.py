@@ -68,13 +68,13 @@ def manifest_json(
 
     It is made in parts, as it has a line for every image and for every file.
     """
-    one, proof, about = exported.format, exported.proof, exported.about
+    format_, proof, about = exported.format, exported.proof, exported.about
     document = {
         "name": exported.export_set.name,
         "format": exported.format_name,
-        "title": one.title,
+        "title": format_.title,
         "zip": {"number": about.number, "of": about.of},
-        "conventions": dict(one.conventions),
+        "conventions": dict(format_.conventions),
         "counts": _counts(exported),
         "labels": list(exported.export_set.labels.names),
         "choices": dict(about.settings),

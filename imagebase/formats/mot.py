@@ -106,9 +106,9 @@ class _Sequence:
 
     def _names(self) -> list[str]:
         lists = [
-            one
-            for one in files_named(self._tree, "labels.txt")
-            if folder_of(one) in (folder_of(self._file), self._folder)
+            file
+            for file in files_named(self._tree, "labels.txt")
+            if folder_of(file) in (folder_of(self._file), self._folder)
         ]
         if not lists:
             return []

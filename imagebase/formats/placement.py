@@ -149,12 +149,14 @@ def _moved(image: ReadImage, size: Size, move: _Move) -> ReadImage:
 
 def _moved_shape(shape: Shape, move: _Move) -> Shape:
     corners = (move(Box(x, y, x, y)) for x, y in shape.points)
-    return replace(shape, points=tuple(Point(one.x_min, one.y_min) for one in corners))
+    return replace(
+        shape, points=tuple(Point(corner.x_min, corner.y_min) for corner in corners)
+    )
 
 
 def _fits_stored_only(image: ReadImage, frame: Frame) -> bool:
     """Say whether boxes of no stated size reach out of the upright image alone."""
-    boxes = [one.box for one in (*image.annotations, *image.crowds)]
+    boxes = [annotation.box for annotation in (*image.annotations, *image.crowds)]
     return any(_reaches_out(box, frame.size) for box in boxes) and not any(
         _reaches_out(box, frame.stored) for box in boxes
     )

@@ -144,7 +144,7 @@ class LabelReader:
     ) -> Size | None:
         """Return the size that a file states, or None; nonsense is reported."""
         size = size_of(width, height)
-        if size is None and not all(one in (None, "") for one in (width, height)):
+        if size is None and not all(value in (None, "") for value in (width, height)):
             self.change(file, at, "its width and height are no size in pixels")
         return size
 
@@ -174,9 +174,9 @@ class LabelReader:
         Returns:
             What it is known by here: for its boxes and all else.
         """
-        one = self._claims.stated(name, stated or name, file, part, path)
-        self._store.add_image(one, size, is_relative=is_relative, part=part)
-        return one.key
+        image = self._claims.stated(name, stated or name, file, part, path)
+        self._store.add_image(image, size, is_relative=is_relative, part=part)
+        return image.key
 
     def settle(self) -> None:
         """Look for files that nobody has looked for yet, and let no two share a name.

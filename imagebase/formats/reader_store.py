@@ -161,10 +161,15 @@ class ReaderStore:
             self._database.execute(f"DELETE FROM {table}")
 
     def add_image(
-        self, one: StatedImage, size: Size | None, *, is_relative: bool, part: str = ""
+        self,
+        image: StatedImage,
+        size: Size | None,
+        *,
+        is_relative: bool,
+        part: str = "",
     ) -> None:
         """Take in an image; one that is there already stays, and may gain a size."""
-        known = self.find(one.key)
+        known = self.find(image.key)
         if known is not None:
             known.size = known.size or size
             known.part = _merged_part(known.part, part)
@@ -172,18 +177,18 @@ class ReaderStore:
         self.images += 1
         entry = Entry(
             self.images,
-            one.key,
-            one.name,
+            image.key,
+            image.name,
             size,
             is_relative,
-            *one[2:],
+            *image[2:],
             part=part or None,
         )
         self._keep_at_hand(entry)
         # The rest of the row is written when the entry goes.
         self._database.execute(
             "INSERT INTO image (id, key) VALUES (?, ?)",
-            (self.images, to_bytes(one.key)),
+            (self.images, to_bytes(image.key)),
         )
 
     def find(self, key: str) -> Entry | None:

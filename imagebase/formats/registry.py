@@ -179,9 +179,9 @@ def own_files(tree: FileTree, format_name: str | None = None) -> OwnFiles:
 
     def is_label_set(without: FileTree) -> bool:
         return any(
-            one.recognises(without)
-            for name, one in readable_formats().items()
-            if name == format_name or (format_name is None and one.has_boxes)
+            format_.recognises(without)
+            for name, format_ in readable_formats().items()
+            if name == format_name or (format_name is None and format_.has_boxes)
         )
 
     return _without_exports(tree, is_label_set)
@@ -211,7 +211,9 @@ def recognise(tree: FileTree) -> str:
     Raises:
         AnnotationFileError: in none that can be read, with what they look like.
     """
-    named = (name for name, one in readable_formats().items() if one.recognises(tree))
+    named = (
+        name for name, format_ in readable_formats().items() if format_.recognises(tree)
+    )
     first = next(named, None)
     if first is None:
         raise AnnotationFileError(unrecognised(tree))
@@ -230,15 +232,15 @@ def labelled_elsewhere(
     Most sets are in several formats by what their files look like; only boxes of
     images that nothing else is known of show that something was passed over.
     """
-    for name, one in readable_formats().items():
-        if name == format_name or not one.has_boxes or not one.recognises(tree):
+    for name, format_ in readable_formats().items():
+        if name == format_name or not format_.has_boxes or not format_.recognises(tree):
             continue
         with suppress(AnnotationFileError), taken_in(tree, name) as collected:
             found = collected.images(is_bare=True)
             boxed = (image.path for image in found if image.annotations)
             first = next((path for path in boxed if path in images), None)
             if first is not None:
-                yield one.title, first
+                yield format_.title, first
 
 
 class _BoxFoundError(Exception):
@@ -312,7 +314,7 @@ class _Seen(NamedTuple):
 
 def unrecognised(tree: FileTree) -> str:
     """Return a sentence on files of no known format, with what to do."""
-    seen = sorted(_all_seen(tree), key=lambda one: one.rank)
+    seen = sorted(_all_seen(tree), key=lambda seen_file: seen_file.rank)
     if seen:
         return seen[0].sentence
     names = [name for name in tree.names() if not is_image_name(name)]

@@ -67,8 +67,8 @@ def left_out(image: ExportImage) -> tuple[SkippedBox, ...]:
         for annotation in image.record.annotations
     ]
     return tuple(
-        SkippedBox(image.record.file_name, one.label, reason)
-        for one, reason in reasons
+        SkippedBox(image.record.file_name, annotation.label, reason)
+        for annotation, reason in reasons
         if reason is not None
     )
 
@@ -263,7 +263,7 @@ def pieces(
     if region is None:
         return []
     size = image.record.size
-    return [one for shape in image.record.ignored for one in region(shape, size)]
+    return [piece for shape in image.record.ignored for piece in region(shape, size)]
 
 
 def corners(shape: Shape) -> list[Point]:
@@ -274,9 +274,9 @@ def corners(shape: Shape) -> list[Point]:
     return [Point(x0, y0), Point(x1, y0), Point(x1, y1), Point(x0, y1)]
 
 
-def is_same(one: Shape, other: Shape, tolerance: tuple[float, float]) -> bool:
+def is_same(shape: Shape, other: Shape, tolerance: tuple[float, float]) -> bool:
     """Say whether two shapes have the same corners, to within pixels along x and y."""
-    first, second = corners(one), corners(other)
+    first, second = corners(shape), corners(other)
     across, down = (max(edge, _AGREEING_PX) for edge in tolerance)
     return len(first) == len(second) and all(
         abs(a.x - b.x) <= across and abs(a.y - b.y) <= down
@@ -364,7 +364,7 @@ def _clipped(points: Sequence[Point], size: Size) -> list[Point]:
     """Return the part of a polygon on an image (Sutherland and Hodgman, 1974)."""
     kept = list(points)
     for axis, limit, sign in ((0, 0, 1), (1, 0, 1), (0, size[0], -1), (1, size[1], -1)):
-        inside = [sign * (one[axis] - limit) for one in kept]
+        inside = [sign * (point[axis] - limit) for point in kept]
         before, kept = kept, []
         for at, point in enumerate(before):
             last, here, there = before[at - 1], inside[at - 1], inside[at]

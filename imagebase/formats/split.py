@@ -144,7 +144,9 @@ class Split:
 
     def image_ids(self, part: str) -> tuple[str, ...]:
         """Return the images of a part."""
-        return tuple(one for one, its_part in self.part_of.items() if its_part == part)
+        return tuple(
+            image_id for image_id, its_part in self.part_of.items() if its_part == part
+        )
 
 
 def split_image(record: ImageRecord) -> SplitImage:
@@ -184,7 +186,7 @@ def split_by_shares(
         for group, part in zip(groups, dealt, strict=True)
         for image_id in group.image_ids
     }
-    return Split({one.image_id: part_of[one.image_id] for one in given})
+    return Split({image.image_id: part_of[image.image_id] for image in given})
 
 
 def split_by_column(
@@ -231,7 +233,11 @@ def torn_groups(
     A split by shares has none; one by column may: its figures will then flatter.
     """
     groups = near_duplicates(_hashes(images), max_distance=max_hash_distance)
-    return [group for group in groups if len({split.part_of[one] for one in group}) > 1]
+    return [
+        group
+        for group in groups
+        if len({split.part_of[image_id] for image_id in group}) > 1
+    ]
 
 
 def table(
@@ -302,7 +308,9 @@ def _groups(
         together = near_duplicates(_hashes(images), max_distance=max_hash_distance)
     grouped = {image_id for group in together for image_id in group}
     alone = [[image_id] for image_id in by_id if image_id not in grouped]
-    return [_group([by_id[one] for one in ids]) for ids in (*together, *alone)]
+    return [
+        _group([by_id[image_id] for image_id in ids]) for ids in (*together, *alone)
+    ]
 
 
 def _hashes(images: Iterable[SplitImage]) -> dict[str, str]:
@@ -317,7 +325,7 @@ def _group(images: Sequence[SplitImage]) -> _Group:
     counted: Counter[str | None] = Counter()
     for image in images:
         counted.update(_labels(image) or [None])
-    return _Group(tuple(one.image_id for one in images), counted)
+    return _Group(tuple(image.image_id for image in images), counted)
 
 
 def _labels(image: SplitImage) -> list[str | None]:
@@ -346,7 +354,7 @@ def _part_sizes(count: int, steps: Mapping[str, int]) -> dict[str, int]:
         sizes[part] += 1
     for part in sorted(steps, key=lambda part: -steps[part]):
         if steps[part] and not sizes[part]:
-            richest = max(PARTS, key=lambda one: sizes[one])
+            richest = max(PARTS, key=lambda part: sizes[part])
             if sizes[richest] > 1:
                 sizes[richest] -= 1
                 sizes[part] += 1

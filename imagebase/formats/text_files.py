@@ -388,9 +388,9 @@ class _Text:
         """Return the next character that is not blank; empty at the end."""
         while True:
             while self._at < len(self._window):
-                one = self._window[self._at]
-                if one not in " \t\n\r":
-                    return one
+                character = self._window[self._at]
+                if character not in " \t\n\r":
+                    return character
                 self._at += 1
             if not self._more():
                 return ""

@@ -92,10 +92,10 @@ def verify(
     Raises:
         UnknownFormatError: no such format.
     """
-    left = tuple(one for image in export_set.images for one in left_out(image))
-    one = layout or format_named(format_name)
-    comparison = _Comparison(format_name, one, keep)
-    for folder, subset in subsets(export_set, one):
+    left = tuple(skipped for image in export_set.images for skipped in left_out(image))
+    format_ = layout or format_named(format_name)
+    comparison = _Comparison(format_name, format_, keep)
+    for folder, subset in subsets(export_set, format_):
         comparison.compare(subset, SubTree(tree, folder) if folder else tree)
     return comparison.proof(export_set, left)
 
@@ -230,8 +230,8 @@ class _Comparison:
             self.differ(f"{name} has {plural(len(boxes), 'box')}, not {len(wanted):,}.")
         equal = 0
         pairs = zip(wanted, boxes, strict=False)
-        for number, (one, other) in enumerate(pairs, start=1):
-            reasons = tuple(self._reasons(one, other, size))
+        for number, (annotation, other) in enumerate(pairs, start=1):
+            reasons = tuple(self._reasons(annotation, other, size))
             equal += not reasons
             for reason in reasons:
                 self.differ(f"{name}, box {number}: {reason}.")
@@ -251,9 +251,9 @@ class _Comparison:
         crowd_entries = (
             crowds(image, self._ignored_labels) if self._format.has_crowds else ()
         )
-        expected = [as_crowd(*one) for one in crowd_entries]
-        if [(one.label, one.box) for one in expected] != [
-            (one.label, one.box) for one in found.crowds
+        expected = [as_crowd(*entry) for entry in crowd_entries]
+        if [(annotation.label, annotation.box) for annotation in expected] != [
+            (crowd.label, crowd.box) for crowd in found.crowds
         ]:
             yield f"it has {len(found.crowds)} crowd regions, not {len(expected)}"
 

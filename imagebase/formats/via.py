@@ -208,14 +208,16 @@ def _object_in(text: str | None) -> dict[str, Any]:
 
 def _regions_of_third(tree: FileTree, file: str) -> Iterator[_Region]:
     """Yield what version 3 has: shapes as numbers, images and attributes by id."""
-    found: dict[str, dict[str, Any]] = {one: {} for one in _THIRD - {"metadata"}}
+    found: dict[str, dict[str, Any]] = {
+        section: {} for section in _THIRD - {"metadata"}
+    }
     for item in json_items(tree, file, gone_into=_THIRD):
         if item.section in found and isinstance(item.value, dict) and item.value:
             found[item.section][str(item.position)] = item.value
-    names = {key: _name_of(one.get("fname")) for key, one in found["file"].items()}
+    names = {key: _name_of(entry.get("fname")) for key, entry in found["file"].items()}
     views = {
-        key: names.get(str(next(iter(_list_of(one.get("fid_list"))), "")), "")
-        for key, one in found["view"].items()
+        key: names.get(str(next(iter(_list_of(entry.get("fid_list"))), "")), "")
+        for key, entry in found["view"].items()
     }
     yield from (_Region("file", name, {}, {}) for name in names.values())
     for item in json_items(tree, file, gone_into=_THIRD):

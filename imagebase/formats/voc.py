@@ -138,8 +138,8 @@ def _document(image: ExportImage, name: str, *, is_zero_based: bool) -> str:
         for annotation in writable(image)
     ]
     objects += [
-        _object(_ignored(one), is_zero_based=is_zero_based)
-        for one in pieces(image, boxes_around)
+        _object(_ignored(piece), is_zero_based=is_zero_based)
+        for piece in pieces(image, boxes_around)
     ]
     return (
         "<annotation>\n"
@@ -348,9 +348,9 @@ def read_attributes(element: Element) -> dict[str, object]:
     found: dict[str, object] = {}
     for child in element:
         if child.tag == "attributes":
-            for one in child.iter("attribute"):
-                name = one.findtext("name") or ""
-                found[name] = read_text(name, one.findtext("value"))
+            for attribute in child.iter("attribute"):
+                name = attribute.findtext("name") or ""
+                found[name] = read_text(name, attribute.findtext("value"))
         elif len(child) and child.tag not in _STRUCTURE:
             found[child.tag] = list(child)
         elif child.tag not in _STRUCTURE and not _says_no_pose(child):
@@ -430,8 +430,16 @@ class ObjectReader(NamedTuple):
 
         They are places, not pixels, so the far ones count as the near ones.
         """
-        xs = [number(one.text) for one in outline.iter() if _is_axis(one.tag, "x")]
-        ys = [number(one.text) for one in outline.iter() if _is_axis(one.tag, "y")]
+        xs = [
+            number(x_or_y.text)
+            for x_or_y in outline.iter()
+            if _is_axis(x_or_y.tag, "x")
+        ]
+        ys = [
+            number(x_or_y.text)
+            for x_or_y in outline.iter()
+            if _is_axis(x_or_y.tag, "y")
+        ]
         box = around(zip(xs, ys, strict=False))
         self.collector.change(self.file, at, OUTLINE)
         self.collector.add_box(

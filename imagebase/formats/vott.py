@@ -120,15 +120,15 @@ class _VottFile:
             file=self._file,
             stated=stated,
         )
-        for index, one in enumerate(_list_of(regions)):
-            region, place = _dict_of(one), f"frames[{stated}][{index}]"
+        for index, entry in enumerate(_list_of(regions)):
+            region, place = _dict_of(entry), f"frames[{stated}][{index}]"
             size = size_of(region.get("width"), region.get("height"))
             self._add(image, place, region, _fractions_of(region, size))
 
     def _add(
         self, image: str, at: str, region: Mapping[str, Any], box: Box | str
     ) -> None:
-        tags = [one for one in _list_of(region.get("tags")) if isinstance(one, str)]
+        tags = [tag for tag in _list_of(region.get("tags")) if isinstance(tag, str)]
         if isinstance(box, str) or not tags:
             reason = box if isinstance(box, str) else "it has no tag"
             self._collector.skip_box(self._file, at, reason)
@@ -160,7 +160,9 @@ def _box_of(region: Mapping[str, Any]) -> Box | str:
             number(sides.get(key)) for key in ("left", "top", "width", "height")
         )
         return Box(left, top, left + width, top + height)
-    points = [one for one in _list_of(region.get("points")) if isinstance(one, dict)]
+    points = [
+        point for point in _list_of(region.get("points")) if isinstance(point, dict)
+    ]
     if len(points) < 2:
         return "it has neither a boundingBox nor points"
     return around((number(point.get("x")), number(point.get("y"))) for point in points)

@@ -68,7 +68,7 @@ class WrittenFiles(Collection[WrittenFile]):
         return (WrittenFile(*row) for row in rows)
 
     def __contains__(self, file: object) -> bool:
-        return any(one == file for one in self)
+        return any(folder == file for folder in self)
 
     def close(self) -> None:
         self._database.close()

@@ -105,14 +105,14 @@ class StatedSplit:
         if "*" in text and (matching := self._images_like(text)):
             yield from matching
             return
-        parts = [one for one in stated_path(text).split("/") if "*" not in one]
+        parts = [part for part in stated_path(text).split("/") if "*" not in part]
         folders = {folder for image in self._images for folder in _folders_of(image)}
-        shared = {one: _ending(one.split("/"), parts) for one in folders}
+        shared = {folder: _ending(folder.split("/"), parts) for folder in folders}
         most = max(shared.values(), default=0)
-        best = [one for one, count in shared.items() if count == most]
+        best = [folder for folder, count in shared.items() if count == most]
         if most and len(best) == 1:
             inside = f"{best[0]}/"
-            yield from (one for one in self._images if one.startswith(inside))
+            yield from (image for image in self._images if image.startswith(inside))
 
     def _images_like(self, pattern: str) -> list[str]:
         """Return the images of a pattern, of as much of its path as matches any."""
@@ -161,8 +161,8 @@ def _folders_of(name: str) -> Iterator[str]:
 def _ending(some: Sequence[str], others: Sequence[str]) -> int:
     """Return how many are equal from the last backwards."""
     count = 0
-    for one, other in zip(reversed(some), reversed(others), strict=False):
-        if one.casefold() != other.casefold():
+    for folder, other in zip(reversed(some), reversed(others), strict=False):
+        if folder.casefold() != other.casefold():
             break
         count += 1
     return count
@@ -242,7 +242,7 @@ def read(tree: FileTree, collector: LabelReader) -> None:
     images = image_names(tree)
     split = StatedSplit(tree, images)
     about = lists.files | split.files
-    label_files = [one for one in _label_files(tree) if one not in about]
+    label_files = [file for file in _label_files(tree) if file not in about]
     if not images and not label_files and not lists:
         raise AnnotationFileError(
             "There are no label files here: YOLO has a .txt next to each image or "
@@ -254,7 +254,7 @@ def read(tree: FileTree, collector: LabelReader) -> None:
     pairs = paired(images, label_files, _stem_below)
     for file in pairs.repeated:
         collector.skip(file, "", "another label file is that of the same image")
-    alone = [one for one in pairs.alone if _may_be_labels(tree, one)]
+    alone = [path for path in pairs.alone if _may_be_labels(tree, path)]
     of_no_image = {_stem_below(file): file for file in alone}
     here = frozenset(images)
     for name, short in short_names([*images, *of_no_image], _short_name).items():

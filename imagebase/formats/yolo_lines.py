@@ -257,7 +257,7 @@ class LabelLines:
         """Return a name by class id, with those before it, so that ids stay."""
         if index >= self._tree.limits.max_labels:
             raise ValueError(f"class id {index} is too high to be one")
-        new = [f"class_{one}" for one in range(len(self._invented), index + 1)]
+        new = [f"class_{number}" for number in range(len(self._invented), index + 1)]
         self._invented += self._collector.add_labels(new, file="")
         return self._invented[index]
 

@@ -50,17 +50,17 @@ def admit(
     """
     added, present, refused = [], [], []
     images = held_bytes = 0
-    for number, one in enumerate(incoming):
+    for number, image in enumerate(incoming):
         if number % _COUNT_EVERY == 0:
             usage = store.usage(scope)
             images, held_bytes = usage.images, usage.byte_count
-        if isinstance(one, Refused):
-            refused.append(one)
-            on_item(one.file_name)
+        if isinstance(image, Refused):
+            refused.append(image)
+            on_item(image.file_name)
             continue
         try:
-            _check_room(one, images, held_bytes, limits)
-            prepared = prepare(one, limits)
+            _check_room(image, images, held_bytes, limits)
+            prepared = prepare(image, limits)
             taken = store.add_image(
                 scope,
                 prepared.data,
@@ -69,17 +69,17 @@ def admit(
                 quality=prepared.quality,
             )
         except ImageBaseError as error:
-            refused.append(Refused(one.file_name, str(error)))
+            refused.append(Refused(image.file_name, str(error)))
         else:
             if taken.is_new:
                 added.append(taken.record.image_id)
                 images += 1
                 held_bytes += len(prepared.data)
             else:
-                present.append(one.file_name)
-        on_item(one.file_name)
-    for one in refused:
-        _log.info("File refused: %s: %s", one.file_name, one.reason)
+                present.append(image.file_name)
+        on_item(image.file_name)
+    for image in refused:
+        _log.info("File refused: %s: %s", image.file_name, image.reason)
     _log.info(
         "Upload: %d images added, %d present already, %d refused",
         *(len(added), len(present), len(refused)),

@@ -112,7 +112,11 @@ def merged(
         return record, Effect(approved=int(has_news))
     image = fitted(image, Frame(record.size, orientation)).image
     named, unwanted = _named(image, choice)
-    fitting = [one for one in _placed(named, record.size, who) if one.box.area]
+    fitting = [
+        annotation
+        for annotation in _placed(named, record.size, who)
+        if annotation.box.area
+    ]
     same, confirmed, fresh = _divided(record.annotations, fitting)
     # Where nothing comes in nothing goes: the files may not know of the image, or say
     # something of it that could not be read.
@@ -125,8 +129,10 @@ def merged(
             annotation.annotation_id not in same and _is_replaced(annotation, replacing)
         )
     ]
-    gone_ids = {one.annotation_id for one in gone}
-    replaced = [one for one in gone if one.annotation_id not in confirmed]
+    gone_ids = {annotation.annotation_id for annotation in gone}
+    replaced = [
+        annotation for annotation in gone if annotation.annotation_id not in confirmed
+    ]
     left = [
         annotation
         for annotation in record.annotations
@@ -202,24 +208,28 @@ def _divided(
     model's, have the same: theirs takes its place.
     """
     by_label: dict[str, list[Annotation]] = {}
-    for one in there:
-        by_label.setdefault(one.label, []).append(one)
+    for annotation in there:
+        by_label.setdefault(annotation.label, []).append(annotation)
     same: dict[str, Attributes] = {}
     confirmed: set[str] = set()
     fresh = []
-    for one in coming:
-        rest = by_label.get(one.label, [])
-        known = next((other for other in rest if _is_same_place(one, other)), None)
+    for annotation in coming:
+        rest = by_label.get(annotation.label, [])
+        known = next(
+            (other for other in rest if _is_same_place(annotation, other)), None
+        )
         if known is None:
-            fresh.append(one)
+            fresh.append(annotation)
             continue
         # Twice in a file are two boxes: each that is there stands for one.
         rest.remove(known)
-        if known.is_untouched and not one.is_untouched:
+        if known.is_untouched and not annotation.is_untouched:
             confirmed.add(known.annotation_id)
-            fresh.append(_described(one, known.attributes, one.changed_by))
+            fresh.append(
+                _described(annotation, known.attributes, annotation.changed_by)
+            )
         else:
-            same[known.annotation_id] = one.attributes
+            same[known.annotation_id] = annotation.attributes
     return same, confirmed, fresh
 
 

@@ -133,29 +133,40 @@ class _ImageFinder:
     ) -> None:
         self._dropped = dropped
         self._takes_new = takes_new
-        self._by_id = {one.image_id: one for one in here}
+        self._by_id = {row.image_id: row for row in here}
         self._by_name: dict[str, list[ImageRow]] = {}
-        for one in here:
-            self._by_name.setdefault(one.file_name, []).append(one)
+        for row in here:
+            self._by_name.setdefault(row.file_name, []).append(row)
         self._names_here = NameIndex(self._by_name)
 
     def find(self, image: ReadImage) -> Match:
-        one = self._dropped.get(image.path)
-        if one is not None:
-            if one.image_id in self._by_id:
-                known = self._by_id[one.image_id]
-                return self._same_content(image.name, known, one.orientation)
+        file = self._dropped.get(image.path)
+        if file is not None:
+            if file.image_id in self._by_id:
+                known = self._by_id[file.image_id]
+                return self._same_content(image.name, known, file.orientation)
             if self._takes_new:
-                return self._new(image.name, image.path, one)
+                return self._new(image.name, image.path, file)
         elif len(image.others) > 1 and self._takes_new:
             problem = _sentence(several_meant(image.others))
             return Match(image.name, How.NOWHERE, problem=problem)
         return self._by_its_name(image)
 
-    def _same_content(self, name: str, one: ImageRow, orientation: int) -> Match:
-        note = "" if _is_called(name, one) else f"It is called {one.file_name} here."
+    def _same_content(self, name: str, image_row: ImageRow, orientation: int) -> Match:
+        note = (
+            ""
+            if _is_called(name, image_row)
+            else f"It is called {image_row.file_name} here."
+        )
         return Match(
-            *(name, How.CONTENT, one.image_id, one.file_name, one.size, note),
+            *(
+                name,
+                How.CONTENT,
+                image_row.image_id,
+                image_row.file_name,
+                image_row.size,
+                note,
+            ),
             orientation=orientation,
         )
 
@@ -188,36 +199,43 @@ class _ImageFinder:
 
     def _named_so(self, image: ReadImage) -> Match:
         found = [
-            one for name in self._search(image).paths for one in self._by_name[name]
+            row for name in self._search(image).paths for row in self._by_name[name]
         ]
         if not found:
             problem = "No image here has this name, and none like it was dropped."
             return Match(image.name, How.NOWHERE, problem=problem)
         if len(found) == 1:
             return self._named(image.name, found[0])
-        fitting = [one for one in found if one.size == image.size]
+        fitting = [row for row in found if row.size == image.size]
         if len(fitting) == 1:
             note = f"Of {len(found)} images of this name it is the only one that fits."
             return self._named(image.name, fitting[0], note)
-        listed = ", ".join(_told(one) for one in found[:_NAMES_SHOWN])
+        listed = ", ".join(_told(row) for row in found[:_NAMES_SHOWN])
         more = len(found) - _NAMES_SHOWN
         listed += f" and {more:,} more" if more > 0 else ""
         problem = f"Several images here may be meant: {listed}."
         return Match(image.name, How.NOWHERE, problem=problem)
 
-    def _named(self, name: str, one: ImageRow, note: str = "") -> Match:
-        if not note and one.file_name != name and not _is_called(name, one):
-            note = f"It is called {one.file_name} here."
-        return Match(name, How.NAME, one.image_id, one.file_name, one.size, note)
+    def _named(self, name: str, image_row: ImageRow, note: str = "") -> Match:
+        if not note and image_row.file_name != name and not _is_called(name, image_row):
+            note = f"It is called {image_row.file_name} here."
+        return Match(
+            name,
+            How.NAME,
+            image_row.image_id,
+            image_row.file_name,
+            image_row.size,
+            note,
+        )
 
 
-def _told(one: ImageRow) -> str:
-    return f"{one.file_name} ({_sides(one.size)})"
+def _told(image_row: ImageRow) -> str:
+    return f"{image_row.file_name} ({_sides(image_row.size)})"
 
 
-def _is_called(name: str, one: ImageRow) -> bool:
+def _is_called(name: str, image_row: ImageRow) -> bool:
     """Say whether a name is the image's but for its folders and suffix."""
-    last = one.file_name.rpartition("/")[2].casefold()
+    last = image_row.file_name.rpartition("/")[2].casefold()
     asked = name.rpartition("/")[2].casefold()
     return asked in (last, last.rpartition(".")[0])
 
@@ -244,15 +262,15 @@ def _only_once(matches: list[Match]) -> list[Match]:
     """Let an image have the labels of the one image whose name fits it best."""
     best: dict[str, Match] = {}
     tied: dict[str, Match] = {}
-    for one in matches:
-        if not one.image_id or one.problem:
+    for match in matches:
+        if not match.image_id or match.problem:
             continue
-        known = best.setdefault(one.image_id, one)
-        if one.strength > known.strength:
-            best[one.image_id] = one
-            tied.pop(one.image_id, None)
-        elif one is not known and one.strength == known.strength != _FOR_SURE:
-            tied.setdefault(one.image_id, one)
+        known = best.setdefault(match.image_id, match)
+        if match.strength > known.strength:
+            best[match.image_id] = match
+            tied.pop(match.image_id, None)
+        elif match is not known and match.strength == known.strength != _FOR_SURE:
+            tied.setdefault(match.image_id, match)
     return [_unless_another_is(match, best, tied) for match in matches]
 
 

@@ -156,7 +156,7 @@ def dry_run(
     labels = store.labels(scope)
     former = store.former_label_names(scope)
     rows = label_rows(result.labels, result.images, labels, former)
-    new = _new_images(dropped, {one.image_id for one in here})
+    new = _new_images(dropped, {row.image_id for row in here})
     return DryRun(
         tuple(matches),
         effect,
@@ -190,13 +190,15 @@ def steps(
     )
     for batch in chunks(pairs, size=BATCH):
         ids = [match.image_id for _, match in batch]
-        known = {one.image_id: one for one in store.records(scope, image_ids=ids)}
+        known = {
+            record.image_id: record for record in store.records(scope, image_ids=ids)
+        }
         before, after, effect = [], [], Effect()
         for image, match in batch:
             record = known.get(match.image_id) or _coming(match)
             if record is None:
                 continue
-            changed, one = merged(
+            changed, merge = merged(
                 record,
                 image,
                 choice,
@@ -206,7 +208,7 @@ def steps(
             )
             before.append(record)
             after.append(changed)
-            effect += one
+            effect += merge
         yield ImportBatch(before, after, effect)
 
 

@@ -113,7 +113,7 @@ def approved_tables(
 ) -> tuple[NDArray[np.bool_], BoxTable]:
     """Return which images are approved, shape (M,), and the boxes on them."""
     is_approved = np.array(
-        [one is ReviewStatus.APPROVED for one in images.status], bool
+        [status is ReviewStatus.APPROVED for status in images.status], bool
     )
     return is_approved, boxes.only(is_approved[boxes.image])
 
@@ -127,7 +127,7 @@ def sides_of(images: ImageTable, boxes: BoxTable, side: int) -> Floats:
 
 def box_sizes(training_set: TrainingSet) -> Floats:
     """Return width and height of every box in pixels of the input, shape (N, 2)."""
-    boxes = np.concatenate([one.boxes for one in training_set.images])
+    boxes = np.concatenate([image.boxes for image in training_set.images])
     return np.asarray(boxes[:, 2:].astype(np.float64) * [*training_set.input_size])
 
 
@@ -155,5 +155,5 @@ def _left_out(training_set: TrainingSet) -> list[str]:
     return sentences
 
 
-def _counted(number: int, one: str, many: str) -> str:
-    return f"{number:,} {one if number == 1 else many}"
+def _counted(number: int, singular: str, many: str) -> str:
+    return f"{number:,} {singular if number == 1 else many}"

@@ -51,7 +51,7 @@ def cfg_for(
     """
     blocks = _blocks(cfg)
     heads = [place for place, block in enumerate(blocks) if _kind(block) == "yolo"]
-    if not heads or any(_kind(blocks[one - 1]) != "convolutional" for one in heads):
+    if not heads or any(_kind(blocks[head - 1]) != "convolutional" for head in heads):
         raise ModelLoadError("The cfg has no [yolo] head after a convolution to train.")
     net = {"width": f"{input_size.width}", "height": f"{input_size.height}"}
     net |= _replaced(blocks[0], {"batch": "1", "subdivisions": "1", "letter_box": "0"})
@@ -90,7 +90,11 @@ def _mask(
     New anchors are distributed evenly.
     """
     if anchors is None:
-        return [int(one) for one in _option(block, "mask").split(",") if one.strip()]
+        return [
+            int(number)
+            for number in _option(block, "mask").split(",")
+            if number.strip()
+        ]
     each = len(anchors) // heads
     first = (heads - 1 - number) * each
     return list(range(first, first + each))
@@ -100,7 +104,7 @@ def _blocks(cfg: str) -> list[list[str]]:
     """Return the lines of each section; the first has the lines before it."""
     blocks: list[list[str]] = [[]]
     for line in cfg.splitlines():
-        if line.strip().startswith("[") and any(_kind([one]) for one in blocks[-1]):
+        if line.strip().startswith("[") and any(_kind([block]) for block in blocks[-1]):
             blocks.append([])
         blocks[-1].append(line.rstrip())
     return blocks
@@ -179,10 +183,10 @@ def _cluster(sizes: Floats, count: int, generator: np.random.Generator) -> Float
         nearest = chosen
         anchors = np.stack(
             [
-                np.median(sizes[nearest == one], axis=0)
-                if (nearest == one).any()
-                else anchors[one]
-                for one in range(count)
+                np.median(sizes[nearest == cluster], axis=0)
+                if (nearest == cluster).any()
+                else anchors[cluster]
+                for cluster in range(count)
             ]
         )
     return anchors

@@ -115,25 +115,25 @@ class TrainingSet:
 
     def of_part(self, part: str) -> list[int]:
         """Return the indices of the images of a split."""
-        return [at for at, one in enumerate(self.images) if one.part == part]
+        return [at for at, image in enumerate(self.images) if image.part == part]
 
     def box_counts(self, part: str | None = None) -> dict[str, int]:
         """Return the number of boxes of each label, in a split or in all."""
         counted: Counter[int] = Counter()
-        for one in self.images:
-            if part in {None, one.part}:
-                counted.update(one.labels.tolist())
+        for image in self.images:
+            if part in {None, image.part}:
+                counted.update(image.labels.tolist())
         return {name: counted[at] for at, name in enumerate(self.labels)}
 
     @property
     def fingerprint(self) -> str:
         """Hash of images, boxes, labels, splits and size."""
         digest = hashlib.sha256(json.dumps([self.labels, self.input_size]).encode())
-        for one in self.images:
-            digest.update(f"{one.image_id} {one.part}".encode())
-            digest.update(one.labels.tobytes() + one.boxes.tobytes())
-            if one.ignored:
-                digest.update(json.dumps([*map(shape_json, one.ignored)]).encode())
+        for image in self.images:
+            digest.update(f"{image.image_id} {image.part}".encode())
+            digest.update(image.labels.tobytes() + image.boxes.tobytes())
+            if image.ignored:
+                digest.update(json.dumps([*map(shape_json, image.ignored)]).encode())
         return digest.hexdigest()
 
 
@@ -210,7 +210,7 @@ def prepare(
             )
         ),
         "torn": _torn(images, parts),
-        "images": [_as_json(one, parts[one.image_id]) for one in images],
+        "images": [_as_json(image, parts[image.image_id]) for image in images],
     }
     write_json(folder / run_folder.SET, document)
     return load_set(folder)
@@ -225,7 +225,7 @@ def load_set(folder: Path) -> TrainingSet:
     try:
         kept = json.loads((folder / run_folder.SET).read_text())
         size = Size(*kept["input_size"])
-        images = tuple(_of_json(one) for one in kept["images"])
+        images = tuple(_of_json(entry) for entry in kept["images"])
         shape = (len(images), size.height, size.width, 3)
         pictures = np.memmap(folder / run_folder.PICTURES, np.uint8, "r", shape=shape)
     except (OSError, ValueError, KeyError) as error:
@@ -299,7 +299,7 @@ def _image(
 
 
 def _check_something(images: Sequence[TrainingImage], refused: Sequence[str]) -> None:
-    if not any(len(one.labels) for one in images):
+    if not any(len(image.labels) for image in images):
         why = f" ({refused[0]})" if refused and not images else ""
         raise TrainingError(
             f"There are no boxes to train on{why}; label some images first."
@@ -308,21 +308,21 @@ def _check_something(images: Sequence[TrainingImage], refused: Sequence[str]) ->
 
 def _split(images: Sequence[TrainingImage], seed: int) -> Mapping[str, str]:
     split = split_by_shares(_split_images(images), SHARES, seed=seed)
-    learned = [one for one in images if split.part_of[one.image_id] == TRAIN]
-    if any(len(one.labels) for one in learned):
+    learned = [image for image in images if split.part_of[image.image_id] == TRAIN]
+    if any(len(image.labels) for image in learned):
         return split.part_of
     # All boxes are on validation images: train on all images.
-    return {one.image_id: TRAIN for one in images}
+    return {image.image_id: TRAIN for image in images}
 
 
 def _split_images(images: Sequence[TrainingImage]) -> list[SplitImage]:
     return [
         SplitImage(
-            one.image_id,
-            Counter(str(label) for label in one.labels.tolist()),
-            one.difference_hash,
+            image.image_id,
+            Counter(str(label) for label in image.labels.tolist()),
+            image.difference_hash,
         )
-        for one in images
+        for image in images
     ]
 
 
@@ -339,7 +339,7 @@ def _as_json(image: TrainingImage, part: str) -> dict[str, Any]:
         "labels": image.labels.tolist(),
         "boxes": image.boxes.astype(np.float64).tolist(),
         "hash": image.difference_hash,
-        "ignored": [shape_json(one) for one in image.ignored],
+        "ignored": [shape_json(shape) for shape in image.ignored],
     }
 
 
@@ -353,5 +353,5 @@ def _of_json(kept: Mapping[str, Any]) -> TrainingImage:
         np.array(kept["boxes"], np.float32).reshape(-1, 4),
         kept["hash"],
         # Missing in sets of an older version.
-        tuple(shape_of_json(one) for one in kept.get("ignored", ())),
+        tuple(shape_of_json(shape) for shape in kept.get("ignored", ())),
     )

@@ -81,13 +81,13 @@ class Batches:
             self._changed(place, np.random.default_rng([self._settings.seed, place]))
             for place in range(number * size, (number + 1) * size)
         ]
-        counts = [len(one.labels) for one in parts]
+        counts = [len(part.labels) for part in parts]
         return Batch(
-            np.stack([one.picture for one in parts]),
+            np.stack([part.picture for part in parts]),
             np.repeat(np.arange(size), counts),
-            np.concatenate([one.labels for one in parts]),
-            np.concatenate([one.boxes for one in parts]),
-            _stacked([one.ignored for one in parts]),
+            np.concatenate([part.labels for part in parts]),
+            np.concatenate([part.boxes for part in parts]),
+            _stacked([part.ignored for part in parts]),
         )
 
     def _image_at(self, place: int) -> int:
@@ -141,11 +141,11 @@ def _areas(shapes: tuple[Shape, ...], size: Size, grid: Size) -> NDArray[np.floa
 def _stacked(
     areas: Sequence[NDArray[np.float32] | None],
 ) -> NDArray[np.float32] | None:
-    known = [one for one in areas if one is not None]
+    known = [area for area in areas if area is not None]
     if not known:
         return None
     nowhere = np.zeros_like(known[0])
-    return np.stack([nowhere if one is None else one for one in areas])
+    return np.stack([nowhere if area is None else area for area in areas])
 
 
 class Move(NamedTuple):

@@ -218,7 +218,7 @@ class Training:
             self._schedule.seconds,
             memory.skipped,
             self._early_stopping.best_step,
-            tuple(Evaluation(**one) for one in memory.evaluations),
+            tuple(Evaluation(**evaluation) for evaluation in memory.evaluations),
             self._compute.in_words,
         )
 
@@ -307,7 +307,7 @@ class Training:
     def _means(self) -> list[float] | list[None]:
         if not self._summed:
             return [None] * 4
-        return [float(one) for one in self._sums / self._summed]
+        return [float(sum) for sum in self._sums / self._summed]
 
     def _last_validated(self) -> int:
         evaluations = self._memory.evaluations
@@ -368,8 +368,8 @@ class Training:
 
 def optimizer_of(module: DarknetModule, rate: float) -> torch.optim.Optimizer:
     """Return AdamW for a net; only kernels decay."""
-    kernels = [one for one in module.parameters() if one.ndim > 1]
-    others = [one for one in module.parameters() if one.ndim <= 1]
+    kernels = [parameter for parameter in module.parameters() if parameter.ndim > 1]
+    others = [parameter for parameter in module.parameters() if parameter.ndim <= 1]
     groups = [
         {"params": kernels, "weight_decay": WEIGHT_DECAY},
         {"params": others, "weight_decay": 0.0},
@@ -390,7 +390,7 @@ def learn(
     """
     module.train()
     # The forward pass updates the running means before the loss is known.
-    before = [one.clone() for one in module.buffers()]
+    before = [buffer.clone() for buffer in module.buffers()]
     with compute.autocast():
         outputs = module(compute.pictures(batch.pictures))
     targets = Targets(
@@ -411,7 +411,7 @@ def learn(
             now.copy_(kept)
         return None
     optimizer.step()
-    return [float(one) for one in parts[:4]]
+    return [float(part) for part in parts[:4]]
 
 
 def update_average(average: DarknetModule, module: DarknetModule, step: int) -> None:

@@ -69,7 +69,7 @@ def assign(
 
 def _shape_iou(sizes: Tensor, heads: Sequence[Head], net_size: Size) -> Tensor:
     """Return the IoU of N shapes with all slots of all heads, (N, slots)."""
-    pairs = [head.anchors[one] for head in heads for one in head.mask]
+    pairs = [head.anchors[anchor] for head in heads for anchor in head.mask]
     anchors = sizes.new_tensor(pairs) / sizes.new_tensor([*net_size])
     shared = torch.minimum(sizes[:, None], anchors[None]).prod(dim=2)
     union = sizes.prod(dim=1)[:, None] + anchors.prod(dim=1)[None] - shared
@@ -103,10 +103,13 @@ def loss_of(
         heads: what the outputs are.
         net_size: in whose pixels the anchors are.
     """
-    raws = [_split(one.float(), head) for one, head in zip(outputs, heads, strict=True)]
+    raws = [
+        _split(output.float(), head)
+        for output, head in zip(outputs, heads, strict=True)
+    ]
     grids = [Size(raw.shape[3], raw.shape[2]) for raw in raws]
     assigned = assign(targets, heads, grids, net_size)
-    count = max(sum(len(one.target) for one in assigned), 1)
+    count = max(sum(len(assigned_cells.target) for assigned_cells in assigned), 1)
     zero = sum((raw.sum() * 0 for raw in raws), torch.zeros((), device=raws[0].device))
     box, objectness, classes = zero, zero, zero
     for raw, head, positives in zip(raws, heads, assigned, strict=True):
@@ -117,7 +120,7 @@ def loss_of(
         box = box + (1 - ciou(decoded[place], truth, net_size)).sum()
         objectness = objectness + _objectness_loss(raw, decoded, place, targets)
         classes = classes + _class_loss(raw[place][:, 5:], targets, positives)
-    parts = [one / count for one in (box, objectness, classes)]
+    parts = [value / count for value in (box, objectness, classes)]
     return Loss(BOX_GAIN * parts[0] + parts[1] + parts[2], *parts)
 
 
@@ -136,7 +139,7 @@ def decode(raw: Tensor, head: Head, net_size: Size) -> Tensor:
     down = torch.arange(rows, device=raw.device, dtype=raw.dtype)
     corner = torch.stack(torch.meshgrid(across, down, indexing="xy"), dim=-1)
     centre = (corner + offset) / raw.new_tensor([columns, rows])
-    anchors = raw.new_tensor([head.anchors[one] for one in head.mask])
+    anchors = raw.new_tensor([head.anchors[anchor] for anchor in head.mask])
     shares = anchors / raw.new_tensor([*net_size])
     factor = raw[..., 2:4].clamp(-_MAX_EXPONENT, _MAX_EXPONENT).exp()
     return torch.cat([centre, factor * shares[:, None, None]], dim=-1)
@@ -215,7 +218,9 @@ def ignored_share(decoded: Tensor, ignored: Tensor) -> Tensor:
     """
     with torch.no_grad():
         batch, rows, columns = ignored.shape
-        near, far = (one.clamp(0, 1) for one in _corners(decoded.reshape(batch, -1, 4)))
+        near, far = (
+            corner.clamp(0, 1) for corner in _corners(decoded.reshape(batch, -1, 4))
+        )
         sums = ignored.cumsum(1).cumsum(2) / (rows * columns)
         sums = functional.pad(sums, (1, 0, 1, 0))[:, None]
         corners = [
@@ -225,9 +230,9 @@ def ignored_share(decoded: Tensor, ignored: Tensor) -> Tensor:
         # Between the corners of cells the sum grows linearly along x and y.
         far_far, near_far, far_near, near_near = (
             functional.grid_sample(
-                sums, 2 * one[:, None] - 1, padding_mode="border", align_corners=True
+                sums, 2 * corner[:, None] - 1, padding_mode="border", align_corners=True
             )[:, 0, 0]
-            for one in corners
+            for corner in corners
         )
         shared = far_far - near_far - far_near + near_near
         share = shared / (far - near).prod(dim=2).clamp(min=1e-12)

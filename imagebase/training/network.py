@@ -164,7 +164,7 @@ class DarknetModule(nn.Module):
 def _routed(layer: Route, kept: dict[int, Tensor]) -> Tensor:
     parts = [kept[source] for source in layer.sources]
     if layer.groups > 1:
-        parts = [one.chunk(layer.groups, dim=1)[layer.group_id] for one in parts]
+        parts = [source.chunk(layer.groups, dim=1)[layer.group_id] for source in parts]
     return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
 
 
@@ -191,7 +191,9 @@ def _check_kinds(network: Network) -> None:
             raise ModelLoadError(f"A net with a [{kind}] layer cannot be trained here.")
         if isinstance(layer, Shortcut) and (
             layer.weights
-            or any(network.layers[one].shape != layer.shape for one in layer.sources)
+            or any(
+                network.layers[source].shape != layer.shape for source in layer.sources
+            )
         ):
             raise ModelLoadError(
                 "A [shortcut] with weights or of other sizes cannot be trained."
@@ -344,7 +346,7 @@ def _copy_head(
     bias.fill_(_prior(new.classes))
     for slot in range(len(new.mask)):
         to, of = slot * (5 + new.classes), slot * (5 + old.classes)
-        pairs = [(to + one, of + one) for one in range(BOX_CHANNELS)]
+        pairs = [(to + channel, of + channel) for channel in range(BOX_CHANNELS)]
         pairs += [
             (to + BOX_CHANNELS + place, of + BOX_CHANNELS + row)
             for place, row in enumerate(rows)
@@ -439,7 +441,7 @@ def faster_compute(
             f"Training fails on this device ({device.type}), perhaps for lack of "
             "memory; use a smaller input, or close other programs."
         ) from refused[-1]
-    best = min(found, key=lambda one: found[one])
+    best = min(found, key=lambda size: found[size])
     return best, found[best]
 
 

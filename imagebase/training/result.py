@@ -88,18 +88,18 @@ def write_model(
     metrics = _metrics(training_set, settings, outcome, held_out, base.name)
     if set(training_set.labels) & set(base.labels):
         metrics["base_AP50"] = evaluate_model(before, training_set, val).ap50
-    metrics["examples"] = [one.as_json() for one in examples]
+    metrics["examples"] = [example.as_json() for example in examples]
     write_json(output / METRICS, metrics)
     history = history_csv(outcome.evaluations, training_set.labels)
     write_bytes(output / HISTORY, history.encode())
-    pictures = {one.image_id: one for one in training_set.images}
-    numbers = {one.image_id: at for at, one in enumerate(training_set.images)}
+    pictures = {image.image_id: image for image in training_set.images}
+    numbers = {image.image_id: at for at, image in enumerate(training_set.images)}
     page = report_page(
         metrics,
         outcome.evaluations,
         examples,
-        picture_of=lambda one: training_set.pictures[numbers[one]],
-        size_of=lambda one: pictures[one].size,
+        picture_of=lambda image_id: training_set.pictures[numbers[image_id]],
+        size_of=lambda row: pictures[row].size,
         labels=training_set.labels,
     )
     write_bytes(output / REPORT, page.encode())
@@ -120,7 +120,9 @@ def evaluate_model(
     """Return the metrics of a model on some images of a training set, by its labels."""
     if not places:
         return ValidationMetrics(None, None, None, {})
-    truth = truth_of([training_set.images[one] for one in places], training_set.labels)
+    truth = truth_of(
+        [training_set.images[place] for place in places], training_set.labels
+    )
     numbers = {name: at for at, name in enumerate(training_set.labels)}
     of_detector = [numbers.get(name) for name in detector.labels]
     rows: list[DetectionRow] = []
@@ -139,10 +141,15 @@ def evaluate_model(
     if figures["AP50"] is not None and can_resample(len(places)):
         weights = draws(len(places))
         drawn = resample(truth, all_found, match(truth, all_found), weights)
-        around = tuple(round(one, 4) for one in interval(drawn.ap50))
+        around = tuple(round(bound, 4) for bound in interval(drawn.ap50))
     per_label = {
-        name: {"AP": one.ap, "AP50": one.ap50, "images": one.images, "boxes": one.boxes}
-        for name, one in figures.per_label.items()
+        name: {
+            "AP": scores.ap,
+            "AP50": scores.ap50,
+            "images": scores.images,
+            "boxes": scores.boxes,
+        }
+        for name, scores in figures.per_label.items()
     }
     low_high = (around[0], around[1]) if around else None
     return ValidationMetrics(figures["AP"], figures["AP50"], low_high, per_label)
@@ -167,16 +174,16 @@ def _examples(
 ) -> list[Example]:
     """Return validation images with the detections of the model and of its base."""
     held_out = training_set.of_part(VAL) or training_set.of_part(TRAIN)
-    with_boxes = [one for one in held_out if len(training_set.images[one].labels)]
+    with_boxes = [row for row in held_out if len(training_set.images[row].labels)]
     chosen = (with_boxes or held_out)[:EXAMPLES]
     return [
         Example(
-            training_set.images[one].image_id,
-            training_set.images[one].name,
-            _shown(base, training_set, one),
-            _shown(detector, training_set, one),
+            training_set.images[row].image_id,
+            training_set.images[row].name,
+            _shown(base, training_set, row),
+            _shown(detector, training_set, row),
         )
-        for one in chosen
+        for row in chosen
     ]
 
 
@@ -254,9 +261,9 @@ def history_csv(evaluations: Sequence[Evaluation], labels: Sequence[str]) -> str
         *("learning_rate", "ap", "ap50", "is_best"),
     )
     writer.writerow([*plain, *(f"ap50 {label}" for label in labels)])
-    for one in evaluations:
-        values = [_number(getattr(one, name)) for name in plain]
-        per_label = [_number(one.per_label.get(label)) for label in labels]
+    for evaluation in evaluations:
+        values = [_number(getattr(evaluation, name)) for name in plain]
+        per_label = [_number(evaluation.per_label.get(label)) for label in labels]
         writer.writerow([*values, *per_label])
     return text.getvalue()
 

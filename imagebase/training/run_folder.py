@@ -211,7 +211,7 @@ class LogTail:
             return []
         self._read += len(whole) + len(end)
         entries = map(_entry, whole.splitlines())
-        return [one for one in entries if one is not None]
+        return [entry for entry in entries if entry is not None]
 
     def progress(self) -> Progress | None:
         """Return the latest progress since the last call; None if there is none."""

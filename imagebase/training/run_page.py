@@ -70,8 +70,8 @@ class Example:
         return {
             "image_id": self.image_id,
             "name": self.name,
-            "before": [_plain(one) for one in self.before],
-            "after": [_plain(one) for one in self.after],
+            "before": [_plain(box) for box in self.before],
+            "after": [_plain(box) for box in self.after],
         }
 
     @classmethod
@@ -80,13 +80,13 @@ class Example:
         return cls(
             kept["image_id"],
             kept["name"],
-            tuple(_box(one) for one in kept["before"]),
-            tuple(_box(one) for one in kept["after"]),
+            tuple(_box(entry) for entry in kept["before"]),
+            tuple(_box(entry) for entry in kept["after"]),
         )
 
 
 def _plain(box: ExampleBox) -> list[Any]:
-    rounded = [round(one, 2) for one in box.corners]
+    rounded = [round(corner, 2) for corner in box.corners]
     return [box.label, round(box.confidence, 4), *rounded]
 
 
@@ -115,10 +115,10 @@ def report_page(
     """
     shown = LabelSet.of(labels)
     figures = "".join(
-        _figure(one, picture_of(one.image_id), size_of(one.image_id), shown)
-        for one in examples
+        _figure(example, picture_of(example.image_id), size_of(example.image_id), shown)
+        for example in examples
     )
-    warnings = "".join(f"<li>{escape(one)}</li>" for one in metrics["warnings"])
+    warnings = "".join(f"<li>{escape(metric)}</li>" for metric in metrics["warnings"])
     return (
         "<!doctype html><html lang=en><meta charset=utf-8>"
         "<meta name=viewport content='width=device-width'>"
@@ -165,8 +165,16 @@ def _labels(metrics: Mapping[str, Any]) -> str:
 
 
 def _curves(evaluations: Sequence[Evaluation]) -> str:
-    losses = [(one.step, one.loss) for one in evaluations if one.loss is not None]
-    ap50 = [(one.step, one.ap50) for one in evaluations if one.ap50 is not None]
+    losses = [
+        (evaluation.step, evaluation.loss)
+        for evaluation in evaluations
+        if evaluation.loss is not None
+    ]
+    ap50 = [
+        (evaluation.step, evaluation.ap50)
+        for evaluation in evaluations
+        if evaluation.ap50 is not None
+    ]
     return _curve("Loss", losses) + _curve("AP50 of validation images", ap50, most=1.0)
 
 
@@ -220,9 +228,9 @@ def _drawn(
 ) -> str:
     """Return the image with boxes, in its aspect ratio, as a data URL."""
     small = resized(np.asarray(picture), fitted_size(size, longest_side=_PICTURE_SIDE))
-    names = labels.with_labels(dict.fromkeys(one.label for one in boxes))
+    names = labels.with_labels(dict.fromkeys(box.label for box in boxes))
     drawn = draw_annotations(
-        small, [one.annotation() for one in boxes], labels=names, from_size=size
+        small, [box.annotation() for box in boxes], labels=names, from_size=size
     )
     data = base64.b64encode(encode_jpeg(drawn)).decode("ascii")
     return f"data:image/jpeg;base64,{data}"

@@ -40,7 +40,7 @@ class TrainingSettings:
 
     def __post_init__(self) -> None:
         lengths = [self.minutes, self.epochs, self.steps]
-        given = [one for one in lengths if one is not None]
+        given = [length for length in lengths if length is not None]
         if len(given) != 1 or given[0] <= 0:
             raise TrainingError("Set either minutes or epochs, above 0.")
 
@@ -63,7 +63,7 @@ class TrainingSettings:
         """Return whether a run with the other settings can resume with these."""
         ignored = ("minutes", "epochs", "steps", "precision", "device")
         mine, theirs = self.as_json(), other.as_json()
-        return all(mine[one] == theirs[one] for one in mine if one not in ignored)
+        return all(mine[name] == theirs[name] for name in mine if name not in ignored)
 
 
 def check_input_size(side: int) -> Size:

@@ -112,19 +112,21 @@ def next_parts(
     A near-duplicate of a known image gets the same split.
     """
     known = {
-        one.image_id: before[one.image_id] for one in images if one.image_id in before
+        image.image_id: before[image.image_id]
+        for image in images
+        if image.image_id in before
     }
     parts = dict(known)
     hashes = {
-        one.image_id: one.difference_hash
-        for one in images
-        if one.difference_hash is not None
+        image.image_id: image.difference_hash
+        for image in images
+        if image.difference_hash is not None
     }
     for group in near_duplicates(hashes):
-        part = next((known[one] for one in group if one in known), None)
+        part = next((known[image_id] for image_id in group if image_id in known), None)
         if part is not None:
-            parts.update({one: parts.get(one, part) for one in group})
-    fresh = [one for one in images if one.image_id not in parts]
+            parts.update({image_id: parts.get(image_id, part) for image_id in group})
+    fresh = [image for image in images if image.image_id not in parts]
     if fresh:
         parts |= split_by_shares(fresh, SHARES, seed=seed).part_of
     if TRAIN not in parts.values():
@@ -134,7 +136,7 @@ def next_parts(
 
 def news_since(known: Mapping[str, str], approved: Sequence[str]) -> int:
     """Return how many approved images a training run did not use."""
-    return sum(one not in known for one in approved)
+    return sum(image_id not in known for image_id in approved)
 
 
 # Other files next to the labels may be large; they are not read into memory.
@@ -159,7 +161,7 @@ class TrainingSources:
 
     def left_out(self, most: int) -> list[str]:
         """Return lines about what is left out, at most so many of a kind."""
-        missing = [f"{one}: there is no image of this name." for one in self.missing]
+        missing = [f"{name}: there is no image of this name." for name in self.missing]
         lines = [
             *_first(missing, most, "without an image"),
             *_first(self.skipped, most, "in the label files"),
@@ -219,14 +221,14 @@ def from_label_files(
     used = {box.label for image in found.values() for box in image.annotations}
     return TrainingSources(
         tuple(_source_of_file(image, given) for image in found.values()),
-        tuple(one for one in names if one in used),
+        tuple(name for name in names if name in used),
         tuple(image.name for image in without if len(image.others) < 2),
         (
             *doubtful,
-            *(f"{one}: {EARLIER}" for one in own.exports),
+            *(f"{export}: {EARLIER}" for export in own.exports),
             *map(str, result.report.skipped),
         ),
-        tuple(one for one in names if one not in used),
+        tuple(name for name in names if name not in used),
     )
 
 
@@ -301,13 +303,15 @@ def _boxes_in_pixels(image: ReadImage, frame: Frame) -> list[tuple[str, Box]]:
     placed = fitted(image, frame)
     if placed.problem:
         raise TrainingError(f"{placed.problem}.")
-    return [(one.label, one.box) for one in placed.image.annotations]
+    return [
+        (annotation.label, annotation.box) for annotation in placed.image.annotations
+    ]
 
 
 def _crowds_in_pixels(image: ReadImage, frame: Frame) -> list[Shape]:
     """Return crowd regions and ignore areas in pixels of the file, as for boxes."""
     placed = fitted(image, frame).image
-    return [*(rectangle(one.box) for one in placed.crowds), *placed.regions]
+    return [*(rectangle(crowd.box) for crowd in placed.crowds), *placed.regions]
 
 
 def from_records(
@@ -325,22 +329,22 @@ def from_records(
         read_image: returns an image's bytes by its id.
     """
     given = list(records)
-    known = [_outside_areas(one) for one in given]
+    known = [_outside_areas(record) for record in given]
     used = box_counts(known)
     inside = box_counts(given).total() - used.total()
     sources = tuple(
         Source(
-            one.image_id,
-            one.file_name,
-            partial(read_image, one.image_id),
-            partial(_boxes_of, one.annotations),
-            ignored=partial(_areas_of, one.ignored),
+            record.image_id,
+            record.file_name,
+            partial(read_image, record.image_id),
+            partial(_boxes_of, record.annotations),
+            ignored=partial(_areas_of, record.ignored),
         )
-        for one in known
+        for record in known
     )
     return TrainingSources(
         sources,
-        tuple(one for one in label_names if used[one]),
+        tuple(name for name in label_names if used[name]),
         skipped=(f"Boxes in ignore areas: {inside:,}.",) if inside else (),
     )
 
@@ -348,10 +352,10 @@ def from_records(
 def _outside_areas(record: ImageRecord) -> ImageRecord:
     if not record.ignored or not record.annotations:
         return record
-    boxes = np.array([one.box for one in record.annotations], np.float64)
+    boxes = np.array([annotation.box for annotation in record.annotations], np.float64)
     inside = is_inside(boxes, record.ignored, record.size)
     pairs = zip(record.annotations, inside.tolist(), strict=True)
-    return record.with_annotations(one for one, is_in in pairs if not is_in)
+    return record.with_annotations(pair for pair, is_in in pairs if not is_in)
 
 
 def _areas_of(shapes: tuple[Shape, ...], _: Frame) -> tuple[Shape, ...]:
@@ -360,8 +364,10 @@ def _areas_of(shapes: tuple[Shape, ...], _: Frame) -> tuple[Shape, ...]:
 
 def box_counts(records: Iterable[ImageRecord]) -> Counter[str]:
     """Return how many boxes each label has on some images."""
-    return Counter(one.label for record in records for one in record.annotations)
+    return Counter(
+        annotation.label for record in records for annotation in record.annotations
+    )
 
 
 def _boxes_of(annotations: Sequence[Annotation], _: Frame) -> list[tuple[str, Box]]:
-    return [(one.label, one.box) for one in annotations]
+    return [(annotation.label, annotation.box) for annotation in annotations]

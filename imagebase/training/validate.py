@@ -43,14 +43,16 @@ def judge(
     compute: Compute,
 ) -> Validation:
     """Return COCO's metrics of a network in evaluation mode on some images of a set."""
-    truth = truth_of([training_set.images[one] for one in places], training_set.labels)
+    truth = truth_of(
+        [training_set.images[place] for place in places], training_set.labels
+    )
     rows: list[DetectionRow] = []
     for first in range(0, len(places), _BATCH):
         chosen = places[first : first + _BATCH]
-        pictures = np.stack([training_set.pictures[one] for one in chosen])
+        pictures = np.stack([training_set.pictures[row] for row in chosen])
         outputs = _outputs(module, pictures, compute)
         for offset, place in enumerate(chosen):
-            heads = [one[offset : offset + 1] for one in outputs]
+            heads = [output[offset : offset + 1] for output in outputs]
             size = training_set.images[place].size
             rows += _rows(module, heads, first + offset, [*size, *size])
     figures = coco_figures(truth, Predictions.of(rows))
@@ -59,31 +61,36 @@ def judge(
 
 def as_judgement(figures: CocoFigures) -> Validation:
     """Return those of COCO's metrics that are shown during training."""
-    per_label = {name: one.ap50 for name, one in figures.per_label.items()}
+    per_label = {name: scores.ap50 for name, scores in figures.per_label.items()}
     return Validation(figures["AP"], figures["AP50"], per_label)
 
 
 def truth_of(images: Sequence[TrainingImage], labels: Sequence[str]) -> Truth:
     """Return the boxes of training images as ground truth, with their ignore areas."""
-    counts = [len(one.labels) for one in images]
+    counts = [len(image.labels) for image in images]
     image = np.repeat(np.arange(len(images)), counts)
-    label = np.concatenate([one.labels for one in images] or [np.zeros(0, np.int64)])
+    label = np.concatenate(
+        [image.labels for image in images] or [np.zeros(0, np.int64)]
+    )
     corners = [
-        cxcywh_to_xyxy(one.boxes.astype(np.float64)) * np.array([*one.size, *one.size])
-        for one in images
+        cxcywh_to_xyxy(image.boxes.astype(np.float64))
+        * np.array([*image.size, *image.size])
+        for image in images
     ]
     xyxy = np.concatenate(corners or [np.zeros((0, 4))])
     extent = xyxy[:, 2:] - xyxy[:, :2]
     return Truth(
         tuple(labels),
-        tuple(EvaluatedImage(one.image_id, one.name, one.size) for one in images),
+        tuple(
+            EvaluatedImage(image.image_id, image.name, image.size) for image in images
+        ),
         image.astype(np.intp),
         label.astype(np.intp),
         xyxy,
         extent.prod(axis=1),
         np.zeros(len(image), np.bool_),
         tuple(str(row) for row in range(len(image))),
-    ).with_areas([one.ignored for one in images])
+    ).with_areas([image.ignored for image in images])
 
 
 def _outputs(
@@ -91,7 +98,7 @@ def _outputs(
 ) -> list[NDArray[np.float32]]:
     with torch.inference_mode(), compute.autocast():
         outputs = module(compute.pictures(pictures))
-    return [one.float().cpu().contiguous().numpy() for one in outputs]
+    return [output.float().cpu().contiguous().numpy() for output in outputs]
 
 
 def _rows(

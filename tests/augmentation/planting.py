@@ -48,7 +48,7 @@ def found(rgb: RgbArray, colour: str) -> Box | None:
 
 
 def boxes_of(image: LabelledImage) -> dict[str, Box]:
-    return {one.label: one.box for one in image.annotations}
+    return {annotation.label: annotation.box for annotation in image.annotations}
 
 
 def finished(result: Scene) -> LabelledImage:

@@ -68,7 +68,7 @@ def test_scale_and_shift_move_pixels_with_their_boxes(
     scale: tuple[float, float], shift: tuple[float, float]
 ) -> None:
     result = finished(transforms.scaled_and_shifted(scene(), scale=scale, shift=shift))
-    is_whole = all(float(one).is_integer() or one == 0.5 for one in scale)
+    is_whole = all(float(factor).is_integer() or factor == 0.5 for factor in scale)
     assert_boxes_fit(result, within=0.0 if is_whole else 0.51)
     assert result.rgb.shape == (120, 160, 3)
 
@@ -175,8 +175,8 @@ def test_moves_do_not_touch_their_input() -> None:
         transforms.scaled_and_shifted(before, scale=(0.5, 1.2), shift=(3, 4)),
         transforms.cropped(before, left=3, top=4, size=Size(50, 40)),
     )
-    for one in results:
-        one.rgb[:] = 7
+    for result in results:
+        result.rgb[:] = 7
     np.testing.assert_array_equal(before.rgb, rgb)
     np.testing.assert_array_equal(before.xyxy, xyxy)
 

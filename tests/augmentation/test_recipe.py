@@ -53,7 +53,7 @@ def load(image_id: str) -> LabelledImage:
 
 
 def digest(image: LabelledImage) -> str:
-    boxes = [(one.label, *one.box) for one in image.annotations]
+    boxes = [(annotation.label, *annotation.box) for annotation in image.annotations]
     return hashlib.sha256(image.rgb.tobytes() + repr(boxes).encode()).hexdigest()
 
 
@@ -100,11 +100,13 @@ def test_only_training_images_have_variants_and_stand_in_mosaics() -> None:
 
     recipe = Recipe((), Mosaic(probability=1), variants=4)
     made = list(train_variants(recipe, split, watched))
-    assert [(one.image_id, one.number) for one in made] == [
+    assert [(variant.image_id, variant.number) for variant in made] == [
         (image_id, number) for image_id in "abe" for number in range(4)
     ]
     assert set(loaded) == {"a", "b", "e"}
-    labels = {one.label for each in made for one in each.image.annotations}
+    labels = {
+        annotation.label for each in made for annotation in each.image.annotations
+    }
     assert labels == {"a", "b", "e"}
 
 
@@ -117,8 +119,8 @@ def test_no_variants_and_no_training_images_give_nothing() -> None:
 def test_recipe_without_steps_copies_the_image() -> None:
     copy = variant(Recipe(), "a", 0, load=load, partners=())
     np.testing.assert_array_equal(copy.rgb, load("a").rgb)
-    assert [one.box for one in copy.annotations] == [
-        one.box for one in load("a").annotations
+    assert [annotation.box for annotation in copy.annotations] == [
+        annotation.box for annotation in load("a").annotations
     ]
 
 
@@ -137,7 +139,7 @@ def test_probability_is_the_share_of_variants() -> None:
 def test_mosaic_without_partners_is_the_image_four_times() -> None:
     recipe = Recipe((), Mosaic(probability=1), least_visible=0.01)
     image = variant(recipe, "a", 0, load=load, partners=())
-    assert {one.label for one in image.annotations} == {"a"}
+    assert {annotation.label for annotation in image.annotations} == {"a"}
     assert image.rgb.shape == (60, 80, 3)
 
 
@@ -154,7 +156,7 @@ def test_mosaic_holds_four_pictures_with_boxes_on_their_objects() -> None:
         for (colour, box), size in zip(boxes.items(), sizes, strict=True)
     ]
     for seed in range(50):
-        first, *others = (Scene.of(one) for one in pictures)
+        first, *others = (Scene.of(picture) for picture in pictures)
         result = Mosaic().apply(first, others, np.random.default_rng(seed))
         image = result.finished(least_visible=0.0, least_side_px=0.0)
         assert image.rgb.shape == (120, 160, 3)
@@ -215,9 +217,9 @@ def test_boxes_of_any_variant_lie_in_it_and_are_large_enough(
     recipe = Recipe(tuple(chosen), Mosaic(), seed=seed)
     made = variant(recipe, "a", 0, load=lambda _: image, partners=("a",))
     size = Size(made.rgb.shape[1], made.rgb.shape[0])
-    for one in made.annotations:
-        assert one.box == one.box.clipped(size)
-        assert min(one.box.width, one.box.height) >= 2 - 1e-6
+    for annotation in made.annotations:
+        assert annotation.box == annotation.box.clipped(size)
+        assert min(annotation.box.width, annotation.box.height) >= 2 - 1e-6
 
 
 def test_variant_of_a_photograph_takes_a_few_milliseconds() -> None:

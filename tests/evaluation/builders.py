@@ -82,6 +82,7 @@ def dev128_pass(shared_data: Path, spec: str) -> DetectionPass:
     truth = dev128_labels(shared_data).truth
     folder = shared_data / "coco_val_dev128" / "images"
     sources = [
-        ImageSource(one.name, (folder / one.name).read_bytes) for one in truth.images
+        ImageSource(image.name, (folder / image.name).read_bytes)
+        for image in truth.images
     ]
     return run_pass(parse_model_spec(spec), truth, sources)

@@ -110,7 +110,7 @@ def is_missed_by_none(planted: Planted, found: Predictions, name: str) -> bool:
     own = float(np.prod(after.xyxy[row, 2:] - after.xyxy[row, :2]))
     like = np.flatnonzero((area >= own / 2) & (area <= own * 2) & ~before.is_crowd)
     return bool(
-        np.mean([_has_candidate(before, found, int(one)) for one in like]) >= 0.9
+        np.mean([_has_candidate(before, found, int(index)) for index in like]) >= 0.9
     )
 
 
@@ -124,11 +124,18 @@ def is_caught(planted: Planted, suspects: Sequence[Suspect], row: int) -> bool:
     """Say whether suspects name a box that was changed, or where one was."""
     truth = planted.before
     box_id = truth.box_ids[row]
-    for one in suspects:
-        if one.object is not None and planted.after.box_ids[one.object] == box_id:
+    for suspect in suspects:
+        if (
+            suspect.object is not None
+            and planted.after.box_ids[suspect.object] == box_id
+        ):
             return True
-        if one.sign is Sign.MISSING and one.image == truth.image[row] and one.box:
-            there = pairwise_iou(np.array([one.box]), truth.xyxy[row : row + 1])
+        if (
+            suspect.sign is Sign.MISSING
+            and suspect.image == truth.image[row]
+            and suspect.box
+        ):
+            there = pairwise_iou(np.array([suspect.box]), truth.xyxy[row : row + 1])
             if there[0, 0] >= FOUND_IOU:
                 return True
     return False
@@ -136,4 +143,4 @@ def is_caught(planted: Planted, suspects: Sequence[Suspect], row: int) -> bool:
 
 def is_added_caught(planted: Planted, suspects: Sequence[Suspect], name: str) -> bool:
     row = planted.after.box_ids.index(name)
-    return any(one.object == row for one in suspects)
+    return any(suspect.object == row for suspect in suspects)

@@ -53,9 +53,11 @@ def test_golden_set(name: str) -> None:
 def test_golden_set_per_label_averages_to_the_whole() -> None:
     labels, detections = golden()
     figures = coco_figures(labels.truth, detections)
-    each = [one.ap for one in figures.per_label.values() if one.ap is not None]
+    each = [scores.ap for scores in figures.per_label.values() if scores.ap is not None]
     assert sum(each) / len(each) == pytest.approx(figures["AP"])
-    assert sum(one.boxes for one in figures.per_label.values()) == labels.truth.boxes
+    assert (
+        sum(scores.boxes for scores in figures.per_label.values()) == labels.truth.boxes
+    )
 
 
 def test_two_perfect_boxes_score_one_though_the_first_id_would_be_zero() -> None:
@@ -131,8 +133,10 @@ def pycocotools_stats(path: Path, labels: LabelFiles, said: Predictions) -> list
     """Return the twelve figures by the file's own ids, areas and crowd flags."""
     with contextlib.redirect_stdout(io.StringIO()):
         coco = COCO(str(path))
-        image_of = {one["file_name"]: one["id"] for one in coco.dataset["images"]}
-        category_of = {one["name"]: one["id"] for one in coco.dataset["categories"]}
+        image_of = {entry["file_name"]: entry["id"] for entry in coco.dataset["images"]}
+        category_of = {
+            entry["name"]: entry["id"] for entry in coco.dataset["categories"]
+        }
         rows: list[dict[str, Any]] = []
         for image, label, (left, top, right, bottom), confidence in zip(
             said.image,
@@ -153,7 +157,7 @@ def pycocotools_stats(path: Path, labels: LabelFiles, said: Predictions) -> list
         judge.evaluate()
         judge.accumulate()
         judge.summarize()
-    return [float(one) for one in judge.stats]
+    return [float(stat) for stat in judge.stats]
 
 
 STAMP = rectangle(Box(90, 90, 190, 190))
@@ -176,7 +180,7 @@ def random_scene(seed: int, areas: Sequence[Shape]) -> tuple[Truth, Predictions]
         (n % 5, ("cat", "dog")[n % 3 % 2], box(), round(float(random.random()), 4))
         for n in range(120)
     ]
-    right = [(*one, round(float(random.random()), 4)) for one in things[::2]]
+    right = [(*thing, round(float(random.random()), 4)) for thing in things[::2]]
     whole = truth(*things, images=5).with_areas([areas, areas, (), areas, areas])
     return whole, found(*said, *right)
 
@@ -238,7 +242,7 @@ def test_areas_are_judged_as_pycocotools_judges_crowds(
         judge.evaluate()
         judge.accumulate()
         judge.summarize()
-    theirs = [float(one) for one in judge.stats]
+    theirs = [float(stat) for stat in judge.stats]
     values = [NOTHING if ours[n] is None else ours[n] for n in NAMES]
     assert values == pytest.approx(theirs, abs=1e-4)
     without = coco_figures(random_scene(seed, ())[0], said)

@@ -139,7 +139,7 @@ def test_calibration_by_hand() -> None:
     """Of five at .85 four are right: they are .05 too sure. Of two at .35 one is."""
     detections = many([0.85] * 4 + [0.35], [0.85, 0.35])
     measured = calibration(detections)
-    shares = [(one.count, one.share_right) for one in measured.bins]
+    shares = [(bin.count, bin.share_right) for bin in measured.bins]
     assert shares == [(2, 0.5), (5, 0.8)]
     assert measured.error == pytest.approx((5 * 0.05 + 2 * 0.15) / 7)
     assert measured.bins[1].low < 0.8 < measured.bins[1].high

@@ -37,8 +37,8 @@ def sources(things: Truth, *, broken: tuple[int, ...] = ()) -> list[ImageSource]
         return b"no" if place in broken else picture()
 
     return [
-        ImageSource(one.name, partial(content, place))
-        for place, one in enumerate(things.images)
+        ImageSource(image.name, partial(content, place))
+        for place, image in enumerate(things.images)
     ]
 
 

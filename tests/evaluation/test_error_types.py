@@ -22,10 +22,12 @@ def told(things: Truth, said: Predictions, *, threshold: float = 0.25) -> Outcom
 def mistakes(result: Outcomes) -> list[tuple[Outcome, float]]:
     return [
         (
-            one.outcome,
-            0.0 if one.found is None else float(result.found.confidence[one.found]),
+            mistake.outcome,
+            0.0
+            if mistake.found is None
+            else float(result.found.confidence[mistake.found]),
         )
-        for one in result.mistakes()
+        for mistake in result.mistakes()
     ]
 
 
@@ -64,7 +66,9 @@ def test_cells_lead_to_their_images() -> None:
     result = told(things, said)
 
     def cell(actual: int, said: int) -> list[tuple[Outcome, int]]:
-        return [(one.outcome, one.image) for one in result.of_cell(actual, said)]
+        return [
+            (mistake.outcome, mistake.image) for mistake in result.of_cell(actual, said)
+        ]
 
     assert cell(0, 0) == [(Outcome.RIGHT, 0)]
     assert cell(0, 1) == [(Outcome.MIX_UP, 1)]
@@ -99,7 +103,7 @@ def test_a_detection_in_a_crowd_is_neither() -> None:
 def test_the_worst_misses_are_the_largest() -> None:
     small = (0.0, 0.0, 5.0, 5.0)
     result = told(truth((0, "cat", small), (0, "dog", B)), Predictions.of([]))
-    assert [one.object for one in result.mistakes()] == [1, 0]
+    assert [mistake.object for mistake in result.mistakes()] == [1, 0]
 
 
 @pytest.mark.parametrize("threshold", [0.2, 0.48, 0.9])

@@ -60,7 +60,7 @@ def results(path: Path, *rows: dict[str, object]) -> Path:
 def test_coco_with_areas_and_crowds(tmp_path: Path) -> None:
     labels = read_truth(coco(tmp_path / "labels.json"), needs_files=False)
     truth = labels.truth
-    assert [one.name for one in truth.images] == ["a.jpg", "b.jpg"]
+    assert [image.name for image in truth.images] == ["a.jpg", "b.jpg"]
     assert truth.xyxy.tolist() == [[10, 20, 40, 60], [0, 0, 50, 50]]
     assert truth.area.tolist() == [600, 2500]
     assert truth.is_crowd.tolist() == [False, True]
@@ -85,7 +85,7 @@ def test_only_images_that_are_there_are_judged(tmp_path: Path) -> None:
         path, images=given({"photos/A.JPG": Size(100, 80), "c.jpg": None})
     )
     assert labels.files == ("photos/A.JPG",)
-    assert [one.name for one in labels.truth.images] == ["a.jpg"]
+    assert [image.name for image in labels.truth.images] == ["a.jpg"]
     assert labels.not_judged == (("b.jpg", "there is no image of this name"),)
 
 
@@ -95,10 +95,10 @@ def test_boxes_follow_an_image_that_was_made_smaller(tmp_path: Path) -> None:
         path, images=given({"a.jpg": Size(50, 40), "b.jpg": Size(80, 100)})
     )
     assert labels.truth.xyxy[0].tolist() == [5, 10, 20, 30]
-    assert [one.what for one in labels.changed] == ["a.jpg", "b.jpg"]
+    assert [note.what for note in labels.changed] == ["a.jpg", "b.jpg"]
     turned = given({"a.jpg": Size(80, 100), "b.jpg": Size(100, 80)})
     not_judged = read_truth(path, images=turned).not_judged
-    assert [one.what for one in not_judged] == ["a.jpg"]
+    assert [note.what for note in not_judged] == ["a.jpg"]
 
 
 def test_boxes_turn_with_an_image_that_exif_turns(tmp_path: Path) -> None:
@@ -106,7 +106,7 @@ def test_boxes_turn_with_an_image_that_exif_turns(tmp_path: Path) -> None:
     path = coco(tmp_path / "labels.json")
     labels = read_truth(path, images=GivenImages(frames))
     assert labels.truth.xyxy[0].tolist() == [20, 10, 60, 40]
-    assert [one.what for one in labels.changed] == ["a.jpg"]
+    assert [note.what for note in labels.changed] == ["a.jpg"]
 
 
 def test_images_of_one_name_are_judged_each_by_its_own_labels(tmp_path: Path) -> None:
@@ -186,7 +186,7 @@ def test_list_of_results_for_labels_that_have_no_ids(tmp_path: Path) -> None:
 @pytest.fixture
 def judged() -> Truth:
     """Images of a dataset, which have no numbers."""
-    images = [EvaluatedImage(one, f"{one}.jpg", Size(100, 80)) for one in ("a", "b")]
+    images = [EvaluatedImage(name, f"{name}.jpg", Size(100, 80)) for name in ("a", "b")]
     rows = [(0, 1, Box(10, 20, 40, 60), 1200.0, False)]
     return truth_of(("dog", "cat"), images, rows, box_ids=["1"])
 
@@ -204,7 +204,9 @@ def test_numbers_are_those_of_the_label_file_beside_the_results(judged: Truth) -
     }
     done = detections_in(tree(labels=label_file, results=[row]), "x", judged)
     assert done.found.image.tolist() == [0]
-    assert [judged.labels[one] for one in done.found.label.tolist()] == ["cat"]
+    assert [judged.labels[class_id] for class_id in done.found.label.tolist()] == [
+        "cat"
+    ]
     with pytest.raises(EvaluationError, match="id 7; give the COCO label file"):
         detections_in(tree(results=[row]), "x", judged)
 

@@ -28,40 +28,40 @@ def test_what_agrees_is_no_suspect() -> None:
 
 
 def test_a_sure_detection_without_a_box() -> None:
-    (one,) = label_errors(
+    (suspect,) = label_errors(
         truth((0, "cat", A)), [found((0, "cat", A, 0.9), (0, "dog", B, 0.8))]
     )
-    assert one.sign is Sign.MISSING
-    assert one.object is None
-    assert one.box == B
-    assert one.reason == "a dog was found (80 %) where there is no box"
+    assert suspect.sign is Sign.MISSING
+    assert suspect.object is None
+    assert suspect.box == B
+    assert suspect.reason == "a dog was found (80 %) where there is no box"
 
 
 def test_a_box_of_another_label() -> None:
-    (one,) = label_errors(truth((0, "cat", A)), [found((0, "dog", A, 0.9))])
-    assert one.sign is Sign.LABEL
-    assert one.object == 0
-    assert one.reason == "labelled cat, found to be a dog (90 %)"
+    (suspect,) = label_errors(truth((0, "cat", A)), [found((0, "dog", A, 0.9))])
+    assert suspect.sign is Sign.LABEL
+    assert suspect.object == 0
+    assert suspect.reason == "labelled cat, found to be a dog (90 %)"
 
 
 def test_two_labels_on_one_thing_do_not_make_the_right_one_suspect() -> None:
     said = found((0, "cat", A, 0.9), (0, "dog", A, 0.3))
-    (one,) = label_errors(truth((0, "cat", A)), [said])
-    assert one.score < 0.01
+    (suspect,) = label_errors(truth((0, "cat", A)), [said])
+    assert suspect.score < 0.01
 
 
 def test_a_box_beside_its_thing() -> None:
-    (one,) = label_errors(truth((0, "cat", A_BESIDE)), [found((0, "cat", A, 0.9))])
-    assert one.sign is Sign.PLACE
-    assert one.box == A
+    (suspect,) = label_errors(truth((0, "cat", A_BESIDE)), [found((0, "cat", A, 0.9))])
+    assert suspect.sign is Sign.PLACE
+    assert suspect.box == A
 
 
 def test_a_box_that_nobody_says_a_thing_of_where_all_like_it_are_seen() -> None:
     things = truth(*((n, "cat", A) for n in range(30)), images=30)
     said = found(*((n, "cat", A, 0.9) for n in range(29)))
-    (one,) = label_errors(things, [said])
-    assert (one.sign, one.image) == (Sign.UNSEEN, 29)
-    assert one.score > 0.5
+    (suspect,) = label_errors(things, [said])
+    assert (suspect.sign, suspect.image) == (Sign.UNSEEN, 29)
+    assert suspect.score > 0.5
 
 
 def test_it_is_less_of_a_sign_where_half_of_them_are_passed_over() -> None:
@@ -69,7 +69,7 @@ def test_it_is_less_of_a_sign_where_half_of_them_are_passed_over() -> None:
     said = found(*((n, "cat", A, 0.9) for n in range(15)))
     suspects = label_errors(things, [said])
     assert len(suspects) == 15
-    assert max(one.score for one in suspects) < 0.25
+    assert max(suspect.score for suspect in suspects) < 0.25
 
 
 def test_crowds_and_second_boxes_on_a_thing_are_left_alone() -> None:

@@ -101,7 +101,9 @@ def test_report_fetches_nothing_and_runs_nothing() -> None:
     checker = checked(text)
     assert "script" not in checker.tags
     assert "link" not in checker.tags
-    assert all(one.startswith("data:image/jpeg;base64,") for one in checker.sources)
+    assert all(
+        source.startswith("data:image/jpeg;base64,") for source in checker.sources
+    )
     assert checker.sources  # the image that the bad one got wrong
     assert not re.search(r"url\(|@import|https?:", text)
 
@@ -141,12 +143,12 @@ def test_summary_names_the_best_model_and_the_clicks_without_one() -> None:
 
 def test_notes_leave_out_labels_that_nobody_asked_about() -> None:
     mapping = LabelMapping({"aeroplane": "cat"}, ("boat",), ("dog",))
-    (one,) = judge_models(
+    (model,) = judge_models(
         truth((0, "cat", A)), [passed("m", found((0, "cat", A, 0.9)), mapping)]
     )
-    notes = " ".join(notes_about(one))
+    notes = " ".join(notes_about(model))
     assert all(name in notes for name in ("aeroplane as cat", "boat", "dog"))
-    assert "boat" not in " ".join(notes_about(one, brief=True))
+    assert "boat" not in " ".join(notes_about(model, brief=True))
 
 
 def test_report_without_pictures_is_whole() -> None:

@@ -41,26 +41,26 @@ class Dataset:
     files: dict[str, bytes]
 
     def image_ids(self) -> list[str]:
-        return [one.image_id for one in self.found]
+        return [record.image_id for record in self.found]
 
     def contents(self) -> list[ImageRow]:
         return [
             ImageRow(
-                one.image_id,
-                one.file_name,
-                one.size,
-                one.status,
-                tags=one.tags,
-                boxes=Counter(each.label for each in one.annotations),
+                record.image_id,
+                record.file_name,
+                record.size,
+                record.status,
+                tags=record.tags,
+                boxes=Counter(each.label for each in record.annotations),
             )
-            for one in self.found
+            for record in self.found
         ]
 
     def records(self, image_ids: Iterable[str]) -> Iterable[ImageRecord]:
-        return (self.record(one) for one in image_ids)
+        return (self.record(image_id) for image_id in image_ids)
 
     def record(self, image_id: str) -> ImageRecord:
-        return next(one for one in self.found if one.image_id == image_id)
+        return next(record for record in self.found if record.image_id == image_id)
 
     def bytes_of(self, image_id: str) -> bytes:
         return self.files[image_id]
@@ -72,9 +72,9 @@ class Dataset:
 def planted(number: int, *boxes: Annotation, size: Size = SIZE) -> bytes:
     """Return a PNG with a rectangle of its label's colour under each box."""
     rgb = np.full((size.height, size.width, 3), 90 + number % 60, np.uint8)
-    for one in boxes:
-        left, top, right, bottom = map(round, one.box)
-        rgb[top:bottom, left:right] = COLOURS[one.label]
+    for box in boxes:
+        left, top, right, bottom = map(round, box.box)
+        rgb[top:bottom, left:right] = COLOURS[box.label]
     return encode_png(rgb)
 
 
@@ -108,8 +108,8 @@ def dataset(
 def built(found: Dataset, request: ExportRequest, folder: Path) -> BuildResult:
     """Return what comes of a request, built in a new folder."""
     target, drafts = folder / "zips", folder / "drafts"
-    for one in (target, drafts):
-        one.mkdir(parents=True)
+    for parent_folder in (target, drafts):
+        parent_folder.mkdir(parents=True)
     order = BuildOrder("pets", request, "pets", target, drafts, 50_000_000)
     return build(order, found, progress=lambda done, total: None)
 

@@ -42,8 +42,8 @@ def pets(count: int = 2) -> Dataset:
 
 
 def pictures(found: BuildResult) -> Iterator[tuple[str, RgbArray]]:
-    for one in found.zips:
-        with zipfile.ZipFile(one.path) as archive:
+    for zip_ in found.zips:
+        with zipfile.ZipFile(zip_.path) as archive:
             for name in archive.namelist():
                 if name.endswith((".png", ".jpg")):
                     yield name, picture(archive.read(name))
@@ -61,13 +61,13 @@ def test_black_areas_are_black_in_the_pixels(format_name: str, tmp_path: Path) -
     assert not first[mask].any()
     assert first[~mask].any(axis=1).all()
     assert second.any(axis=2).all()
-    assert not any("ignore" in one for one in done.warnings)
+    assert not any("ignore" in warning for warning in done.warnings)
     assert "1 box is not in it: ignore areas are black there." in done.left_out
 
 
 def test_boxes_that_are_black_are_not_in_it(tmp_path: Path) -> None:
     done = built(pets(), ExportRequest("coco", areas=AREAS_BLACK), tmp_path)
-    assert [one.boxes for one in done.zips] == [3]
+    assert [zip_.boxes for zip_ in done.zips] == [3]
 
 
 def test_written_areas_leave_pixels_and_boxes_alone(tmp_path: Path) -> None:
@@ -94,7 +94,7 @@ def test_left_areas_change_nothing(tmp_path: Path) -> None:
     done = built(pets(), ExportRequest("coco", areas=AREAS_LEFT), tmp_path)
     with zipfile.ZipFile(done.zips[0].path) as archive:
         texts = [archive.read(n) for n in archive.namelist() if n.endswith("json")]
-    assert not any(b'"iscrowd": 1' in one for one in texts)
+    assert not any(b'"iscrowd": 1' in text for text in texts)
     assert done.zips[0].boxes == 4
 
 

@@ -54,8 +54,8 @@ def pets(count: int = 8) -> Dataset:
 
 def files(found: BuildResult) -> dict[str, bytes]:
     contents: dict[str, bytes] = {}
-    for one in found.zips:
-        with zipfile.ZipFile(one.path) as archive:
+    for zip_ in found.zips:
+        with zipfile.ZipFile(zip_.path) as archive:
             contents |= {name: archive.read(name) for name in archive.namelist()}
     return contents
 
@@ -68,8 +68,8 @@ def manifest(found: BuildResult, number: int = 0) -> dict[str, Any]:
 
 def read_back(found: BuildResult, format_name: str, folder: Path) -> ReadResult:
     """Unpack the zips and read what is there."""
-    for one in found.zips:
-        with zipfile.ZipFile(one.path) as archive:
+    for zip_ in found.zips:
+        with zipfile.ZipFile(zip_.path) as archive:
             archive.extractall(folder)
     return read(FolderTree(folder), format_name)
 
@@ -78,10 +78,10 @@ def assert_planted(
     rgb: RgbArray, annotations: tuple[Annotation, ...], *, off: int
 ) -> None:
     """Find each box's rectangle by its colour, no edge further off than so many px."""
-    for one in annotations:
-        wanted = np.array(COLOURS[one.label])
+    for annotation in annotations:
+        wanted = np.array(COLOURS[annotation.label])
         mask = np.abs(rgb.astype(int) - wanted).max(axis=2) < 60
-        left, top, right, bottom = (round(edge) for edge in one.box)
+        left, top, right, bottom = (round(edge) for edge in annotation.box)
         grown = mask[max(top - 4, 0) : bottom + 4, max(left - 4, 0) : right + 4]
         rows, columns = np.nonzero(grown)
         seen = Box(
@@ -90,7 +90,7 @@ def assert_planted(
             columns.max() + 1 + max(left - 4, 0),
             rows.max() + 1 + max(top - 4, 0),
         )
-        assert max(abs(a - b) for a, b in zip(seen, one.box, strict=True)) <= off
+        assert max(abs(a - b) for a, b in zip(seen, annotation.box, strict=True)) <= off
 
 
 @pytest.mark.parametrize(
@@ -139,13 +139,13 @@ def test_variants_are_of_training_images_only_in_every_format(
     said = manifest(found)
     assert said["proof"]["holds"]
     assert said["counts"]["parts"] == {"train": 12, "val": 4}
-    made = [one for one in said["images"] if "made" in one]
-    assert {one["part"] for one in made} == {"train"}
-    assert Counter(one["made"].split(" of ")[1] for one in made) == Counter(
+    made = [entry for entry in said["images"] if "made" in entry]
+    assert {entry["part"] for entry in made} == {"train"}
+    assert Counter(entry["made"].split(" of ")[1] for entry in made) == Counter(
         {
-            one["original_name"]: 2
-            for one in said["images"]
-            if one["part"] == "train" and "made" not in one
+            entry["original_name"]: 2
+            for entry in said["images"]
+            if entry["part"] == "train" and "made" not in entry
         }
     )
 
@@ -164,12 +164,12 @@ def test_variants_have_their_boxes_on_their_objects(tmp_path: Path) -> None:
         rgb = picture(contents[f"images/train/{image.name}"])
         assert image.size == (rgb.shape[1], rgb.shape[0])
         inside = tuple(
-            one
-            for one in image.annotations
-            if one.box.x_min > 0
-            and one.box.y_min > 0
-            and one.box.x_max < rgb.shape[1]
-            and one.box.y_max < rgb.shape[0]
+            annotation
+            for annotation in image.annotations
+            if annotation.box.x_min > 0
+            and annotation.box.y_min > 0
+            and annotation.box.x_max < rgb.shape[1]
+            and annotation.box.y_max < rgb.shape[0]
         )
         assert_planted(rgb, inside, off=1)
 
@@ -180,7 +180,7 @@ def test_variants_are_resized_like_the_rest(tmp_path: Path) -> None:
     contents = files(built(pets(), request, tmp_path))
     pictures = {n: picture(d) for n, d in contents.items() if n.endswith(".png")}
     assert len(pictures) == 16
-    assert {one.shape for one in pictures.values()} == {(64, 64, 3)}
+    assert {picture.shape for picture in pictures.values()} == {(64, 64, 3)}
 
 
 @pytest.mark.parametrize("format_name", ["yolo", "coco", "darknet"])
@@ -203,9 +203,9 @@ def test_boxes_lost_in_variants_are_counted(tmp_path: Path) -> None:
     recipe = Recipe((Cutout(60, 0.9, 1),), variants=1, least_visible=0.9)
     found = built(pets(), replace(YOLO, split=HALF, recipe=recipe), tmp_path)
     lost = 8 - sum(
-        len(one.annotations)
-        for one in read_back(found, "yolo", tmp_path / "read").images
-        if "_v" in one.name
+        len(image.annotations)
+        for image in read_back(found, "yolo", tmp_path / "read").images
+        if "_v" in image.name
     )
     assert lost > 0
     assert found.left_out == (
@@ -227,17 +227,20 @@ def test_crops_of_boxes_are_classified_pictures(tmp_path: Path) -> None:
         part, label, _ = name.split("/")
         assert part in ("train", "val")
         assert (rgb == COLOURS[label]).all()
-    assert {one.shape for one in pictures.values()} == {(30, 40, 3), (50, 50, 3)}
+    assert {picture.shape for picture in pictures.values()} == {
+        (30, 40, 3),
+        (50, 50, 3),
+    }
     assert found.zips[0].proof.holds
-    assert {one.line for one in found.overlays} == {"cat", "dog"}
+    assert {overlay.line for overlay in found.overlays} == {"cat", "dog"}
 
 
 def test_crops_of_an_image_are_on_one_side(tmp_path: Path) -> None:
     request = ExportRequest("classification", crops=True, split=HALF)
     images = manifest(built(pets(6), request, tmp_path))["images"]
     sides: dict[str, set[str]] = {}
-    for one in images:
-        sides.setdefault(one["image_id"].partition("-")[0], set()).add(one["part"])
+    for image in images:
+        sides.setdefault(image["image_id"].partition("-")[0], set()).add(image["part"])
     assert len(sides) == 6
     assert all(len(parts) == 1 for parts in sides.values())
 
@@ -305,14 +308,14 @@ def test_large_set_is_in_zips_that_are_each_a_whole(tmp_path: Path) -> None:
     assert count > 2
     assert result.warnings == ("20 of 20 images have not been reviewed.",)
     names: list[str] = []
-    for number, one in enumerate(result.zips, start=1):
-        assert one.path.name == f"pets-{number}-of-{count}.zip"
+    for number, zip_ in enumerate(result.zips, start=1):
+        assert zip_.path.name == f"pets-{number}-of-{count}.zip"
         said = manifest(result, number - 1)
         assert said["zip"] == {"number": number, "of": count}
         assert said["proof"]["holds"]
         assert set(said["counts"]["parts"]) == {"train", "val"}
         names += [image["name"] for image in said["images"]]
-        with zipfile.ZipFile(one.path) as archive:
+        with zipfile.ZipFile(zip_.path) as archive:
             held = archive.namelist()
         assert {"obj.data", "obj.cfg", "obj.names", "EXPORT_REPORT.md"} <= set(held)
     assert len(names) == len({name.casefold() for name in names}) == 20
@@ -333,9 +336,11 @@ def test_overlays_are_drawn_from_the_zip(tmp_path: Path) -> None:
     result = built(pets(20), request, tmp_path)
     assert len(result.zips) > 1
     assert len(result.overlays) == 6
-    assert any("_v1" in one.name for one in result.overlays)
-    assert {one.line for one in result.overlays} == {""}
-    assert all(one.url.startswith("data:image/webp;base64,") for one in result.overlays)
+    assert any("_v1" in overlay.name for overlay in result.overlays)
+    assert {overlay.line for overlay in result.overlays} == {""}
+    assert all(
+        overlay.url.startswith("data:image/webp;base64,") for overlay in result.overlays
+    )
 
 
 def test_own_zip_is_drawn_from_however_many_files_it_holds(
@@ -409,7 +414,7 @@ def test_damaged_image_is_left_out_and_named(
     assert said in result.left_out
     assert said in result.warnings
     assert said in manifest(result)["not_in_it"]
-    originals = {one["original_name"] for one in manifest(result)["images"]}
+    originals = {entry["original_name"] for entry in manifest(result)["images"]}
     assert not [name for name in originals if name.startswith("1")]
     assert len(originals) >= 3
 
@@ -451,9 +456,9 @@ def test_image_whose_file_goes_missing_on_the_way_is_left_out_and_named(
     found = Losing(whole.found, whole.label_set, whole.files, reads)
     result = built(found, asked, tmp_path)
     originals = {
-        one["original_name"].partition(".")[0].partition("_")[0]
+        entry["original_name"].partition(".")[0].partition("_")[0]
         for number in range(len(result.zips))
-        for one in manifest(result, number)["images"]
+        for entry in manifest(result, number)["images"]
     }
     if len(times) <= reads:
         assert originals == set("012345")  # nothing had to read it again
@@ -461,7 +466,7 @@ def test_image_whose_file_goes_missing_on_the_way_is_left_out_and_named(
     assert originals == set("02345")
     said = "1.png is not in it: its file is missing or damaged; add it again."
     assert said in result.left_out
-    assert sorted(one.path for one in result.zips) == sorted(
+    assert sorted(zip_.path for zip_ in result.zips) == sorted(
         (tmp_path / "zips").iterdir()
     )
 

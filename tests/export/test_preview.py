@@ -66,18 +66,18 @@ def test_variants_are_those_of_the_export_to_the_pixel(tmp_path: Path) -> None:
     train = seen.split.image_ids("train")
     shown = list(variants(found, request, train, count=6, max_pixels=10**6))
     assert len(shown) == 6
-    assert len({(one.record.image_id, one.number) for one in shown}) == 6
+    assert len({(variant.record.image_id, variant.number) for variant in shown}) == 6
     with zipfile.ZipFile(built(found, request, tmp_path).zips[0].path) as archive:
         archive.extractall(tmp_path / "read")
     held = read(FolderTree(tmp_path / "read"), "coco")
     boxes = {image.name: image.annotations for image in held.images}
-    for one in shown:
-        name = one.record.file_name.replace(".png", f"_v{one.number}.png")
+    for variant in shown:
+        name = variant.record.file_name.replace(".png", f"_v{variant.number}.png")
         data = (tmp_path / "read" / "images" / "train" / name).read_bytes()
-        np.testing.assert_array_equal(picture(data), one.image.rgb)
+        np.testing.assert_array_equal(picture(data), variant.image.rgb)
         np.testing.assert_allclose(
             [tuple(each.box) for each in boxes[name]],
-            [tuple(each.box) for each in one.image.annotations],
+            [tuple(each.box) for each in variant.image.annotations],
             atol=1e-3,
         )
 
@@ -87,7 +87,7 @@ def test_few_images_are_shown_in_turns() -> None:
     found = dataset([CAT], [])
     ids = found.image_ids()
     shown = list(variants(found, request, ids, count=6, max_pixels=10**6))
-    assert [(one.record.image_id, one.number) for one in shown] == [
+    assert [(variant.record.image_id, variant.number) for variant in shown] == [
         (ids[0], 1),
         (ids[1], 1),
         (ids[0], 2),
@@ -102,12 +102,15 @@ def test_lost_image_has_no_variants_and_is_in_none(tmp_path: Path) -> None:
     recipe = Recipe(mosaic=Mosaic(probability=1), variants=2)
     asked = replace(PLAIN, split=None, recipe=recipe)
     made = variants(found, asked, found.image_ids(), count=4, max_pixels=10**7)
-    shown = {f"{one.record.file_name}/{one.number}": one.image for one in made}
+    shown = {
+        f"{variant.record.file_name}/{variant.number}": variant.image
+        for variant in made
+    }
     assert sorted(shown) == ["1.png/1", "2.png/1", "3.png/1"]
     with zipfile.ZipFile(built(found, asked, tmp_path).zips[0].path) as archive:
         for name, image in shown.items():
             stem, _, number = name.partition(".png/")
             (path,) = (
-                one for one in archive.namelist() if f"{stem}_v{number}.png" in one
+                name for name in archive.namelist() if f"{stem}_v{number}.png" in name
             )
             np.testing.assert_array_equal(picture(archive.read(path)), image.rgb)

@@ -57,8 +57,8 @@ def record(
     )
 
 
-def suffix_of(one: ImageRecord) -> str:
-    return Path(one.file_name).suffix.lower().replace("jpeg", "jpg")
+def suffix_of(record: ImageRecord) -> str:
+    return Path(record.file_name).suffix.lower().replace("jpeg", "jpg")
 
 
 def export_set(
@@ -72,11 +72,12 @@ def image_bytes(image_id: str) -> bytes:
 
 
 def written(
-    one: ExportSet, format_name: str, options: WriteOptions | None = None
+    dataset: ExportSet, format_name: str, options: WriteOptions | None = None
 ) -> dict[str, bytes]:
     """Return the files of an export; images as a few bytes that are not pixels."""
     return {
-        path: bytes_of(content) for path, content in write(format_name, one, options)
+        path: bytes_of(content)
+        for path, content in write(format_name, dataset, options)
     }
 
 
@@ -111,7 +112,7 @@ def as_export_set(result: ReadResult, like: ExportSet) -> ExportSet:
 
 
 def boxes(result: ReadResult, image: int = 0) -> list[tuple[float, ...]]:
-    return [tuple(one.box) for one in result.images[image].annotations]
+    return [tuple(annotation.box) for annotation in result.images[image].annotations]
 
 
 def reasons(result: ReadResult) -> list[str]:

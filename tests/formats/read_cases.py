@@ -43,13 +43,13 @@ class Case(NamedTuple):
 def contents(files: Mapping[str, object]) -> dict[str, bytes]:
     """Return files as bytes: text as UTF-8, None as a picture, else JSON."""
     found = {}
-    for name, one in files.items():
-        if one is None:
+    for name, file in files.items():
+        if file is None:
             found[name] = picture(name)
-        elif isinstance(one, bytes):
-            found[name] = one
+        elif isinstance(file, bytes):
+            found[name] = file
         else:
-            text = one if isinstance(one, str) else json.dumps(one)
+            text = file if isinstance(file, str) else json.dumps(file)
             found[name] = text.encode()
     return found
 
@@ -60,11 +60,14 @@ def boxes_of(result: ReadResult) -> Boxes:
         placed = image.in_pixels(SIZE)
         found[image.name] = [
             (
-                one.label,
-                *(round(float(edge), 4) for edge in one.box[:2]),
-                *(round(float(s), 4) for s in (one.box.width, one.box.height)),
+                annotation.label,
+                *(round(float(edge), 4) for edge in annotation.box[:2]),
+                *(
+                    round(float(s), 4)
+                    for s in (annotation.box.width, annotation.box.height)
+                ),
             )  # type: ignore[misc]
-            for one in placed.annotations
+            for annotation in placed.annotations
         ]
     return found
 
@@ -253,7 +256,7 @@ def turned(width: float, height: float, angle: float) -> str:
 
 def labelme(*shapes: Mapping[str, object]) -> Case:
     data = {
-        "shapes": [{"label": "dog", "flags": {}, **one} for one in shapes],
+        "shapes": [{"label": "dog", "flags": {}, **shape} for shape in shapes],
         **{"imagePath": "a.png", "imageWidth": 200, "imageHeight": 100},
     }
     return Case("labelme", {"a.json": data}, {"a.png": [DOG]})

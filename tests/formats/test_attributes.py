@@ -66,35 +66,35 @@ def only_box(format_name: str, files: dict[str, str]) -> Annotation:
 @pytest.mark.parametrize("attributes", [EVERY_KIND, AWKWARD], ids=["every", "awkward"])
 @pytest.mark.parametrize("format_name", HOLD_ALL)
 def test_attributes_come_back(format_name: str, attributes: Attributes) -> None:
-    one = export_set(record(described(attributes), box(0, 0, 9, 9)))
-    tree = MemoryTree(written(one, format_name))
+    dataset = export_set(record(described(attributes), box(0, 0, 9, 9)))
+    tree = MemoryTree(written(dataset, format_name))
     first, second = read(tree, format_name).images[0].annotations
     assert as_texts(first.attributes) == as_texts(attributes)
     assert second.attributes == {}
-    assert verify(one, tree, format_name).holds
+    assert verify(dataset, tree, format_name).holds
 
 
 @pytest.mark.parametrize("format_name", HOLD_ALL)
 def test_values_keep_their_kind(format_name: str) -> None:
-    one = export_set(record(described(EVERY_KIND)))
-    tree = MemoryTree(written(one, format_name))
+    dataset = export_set(record(described(EVERY_KIND)))
+    tree = MemoryTree(written(dataset, format_name))
     (found,) = read(tree, format_name).images[0].annotations
     assert found.attributes == EVERY_KIND
 
 
 @pytest.mark.parametrize("format_name", FORMATS)
 def test_a_second_export_has_the_same_bytes(format_name: str) -> None:
-    one = export_set(record(described(EVERY_KIND), described(AWKWARD, "dog")))
-    first = written(one, format_name)
-    again = as_export_set(read(MemoryTree(first), format_name), one)
+    dataset = export_set(record(described(EVERY_KIND), described(AWKWARD, "dog")))
+    first = written(dataset, format_name)
+    again = as_export_set(read(MemoryTree(first), format_name), dataset)
     assert written(again, format_name) == first
 
 
 @pytest.mark.parametrize("format_name", HOLD_ALL)
 def test_the_proof_finds_a_lost_attribute(format_name: str) -> None:
-    one = export_set(record(described({"color": "red"})))
+    dataset = export_set(record(described({"color": "red"})))
     other = export_set(record(described({"color": "blue"})))
-    proof = verify(one, MemoryTree(written(other, format_name)), format_name)
+    proof = verify(dataset, MemoryTree(written(other, format_name)), format_name)
     assert not proof.holds
     assert "color" in proof.differences[0]
 
@@ -102,9 +102,9 @@ def test_the_proof_finds_a_lost_attribute(format_name: str) -> None:
 @pytest.mark.parametrize("format_name", HOLD_NONE)
 def test_what_a_format_cannot_hold_is_counted(format_name: str, tmp_path: Path) -> None:
     boxes = (described(FLAGS), described({"occluded": True}), box(0, 0, 9, 9))
-    one = export_set(record(*boxes))
+    dataset = export_set(record(*boxes))
     summary = export_folder(
-        one, format_name, images=image_bytes, folder=tmp_path / "out"
+        dataset, format_name, images=image_bytes, folder=tmp_path / "out"
     )
     title = FORMATS[format_name].title
     told = f"2 boxes have attributes (occluded, truncated) that {title} cannot hold."
@@ -117,27 +117,29 @@ def test_what_a_format_cannot_hold_is_counted(format_name: str, tmp_path: Path) 
 
 
 def test_a_flag_that_is_false_is_nothing_to_lose() -> None:
-    one = export_set(record(described({"occluded": False})))
-    assert not any("attributes" in w for w in warnings_about(one, FORMATS["darknet"]))
+    dataset = export_set(record(described({"occluded": False})))
+    assert not any(
+        "attributes" in w for w in warnings_about(dataset, FORMATS["darknet"])
+    )
 
 
 def test_open_images_holds_its_flags_alone() -> None:
     flags = {"occluded": True, "truncated": False, "depiction": True, "inside": False}
-    one = export_set(record(described({**flags, "color": "red"})))
-    files = written(one, "openimages")
+    dataset = export_set(record(described({**flags, "color": "red"})))
+    files = written(dataset, "openimages")
     assert files["train-annotations-bbox.csv"].endswith(b",1,0,-1,1,0\n")
     tree = MemoryTree(files)
     (found,) = read(tree, "openimages").images[0].annotations
     assert found.attributes == flags
-    assert verify(one, tree, "openimages").holds
-    (told,) = warnings_about(one, FORMATS["openimages"])
+    assert verify(dataset, tree, "openimages").holds
+    (told,) = warnings_about(dataset, FORMATS["openimages"])
     assert told == "1 box has attributes (color) that Open Images CSV cannot hold."
 
 
 def test_a_large_set_keeps_its_attributes() -> None:
     boxes = (described({"number": n}) for n in range(1_999))
-    one: ExportSet = export_set(record(*boxes))
-    found = read(MemoryTree(written(one, "coco")), "coco").images[0].annotations
+    dataset: ExportSet = export_set(record(*boxes))
+    found = read(MemoryTree(written(dataset, "coco")), "coco").images[0].annotations
     assert [dict(b.attributes) for b in found] == [{"number": n} for n in range(1_999)]
 
 
@@ -211,7 +213,7 @@ def test_what_cannot_be_kept_is_named_and_the_box_stays() -> None:
     result = read(tree, "coco")
     (found,) = result.images[0].annotations
     assert found.attributes == {"text": "abc", **dict(list(many.items())[:-1])}
-    said = [str(one) for one in result.report.changed]
+    said = [str(change) for change in result.report.changed]
     assert len(said) == 7
     assert said[2] == (
         "a.json, annotations[0]: its attribute 'keypoints' holds more than one value, "
@@ -271,12 +273,14 @@ def test_a_task_of_cvat_keeps_its_attributes() -> None:
 @pytest.mark.skipif(not WILD.exists(), reason="the wild label sets are not here")
 def test_photographs_of_pascal_voc_keep_what_is_truncated() -> None:
     tree = FolderTree(WILD / "ap_golden" / "toyexample" / "gts_vocpascal_format")
-    images = {one.name: one for one in read(tree, "voc").images}
+    images = {image.name: image for image in read(tree, "voc").images}
     (cat,) = images["2007_000549.jpg"].annotations
     assert cat.attributes == {"truncated": True}
-    one = export_set(record(cat, size=(375, 500)), labels=("cat",))
+    dataset = export_set(record(cat, size=(375, 500)), labels=("cat",))
     for format_name in HOLD_ALL:
-        assert verify(one, MemoryTree(written(one, format_name)), format_name).holds
+        assert verify(
+            dataset, MemoryTree(written(dataset, format_name)), format_name
+        ).holds
 
 
 def input_file(format_name: str) -> dict[str, str]:
@@ -350,8 +354,8 @@ def test_columns_of_a_table_say_more_than_a_box() -> None:
 
 def test_createml_entries_that_others_add_are_kept() -> None:
     place = {"x": 10, "y": 10, "width": 8, "height": 8}
-    one = {"label": "cat", "coordinates": place, "occluded": 1, "colour": "red"}
-    files = {"a.json": json.dumps([{"image": "a.jpg", "annotations": [one]}])}
+    entry = {"label": "cat", "coordinates": place, "occluded": 1, "colour": "red"}
+    files = {"a.json": json.dumps([{"image": "a.jpg", "annotations": [entry]}])}
     expected = {"occluded": True, "colour": "red"}
     assert only_box("createml", files).attributes == expected
 
@@ -375,8 +379,8 @@ def test_what_label_studio_says_of_a_region_is_of_its_box() -> None:
     task = {"data": {"image": "a.jpg"}, "annotations": [{"result": found}]}
     tree = tree_of({"p.json": json.dumps([task])})
     loaded = read(tree, "labelstudio")
-    (one,) = loaded.images[0].annotations
-    assert one.attributes == {
+    (annotation,) = loaded.images[0].annotations
+    assert annotation.attributes == {
         "weather": "rain, wind",
         "plate": "AB 007",
         "quality": 4,
@@ -400,19 +404,21 @@ def test_broken_ids_in_label_studio_lose_no_box() -> None:
 
 
 def test_label_studio_has_a_control_for_every_attribute() -> None:
-    one = export_set(record(described({"seen": True, "color": "red", "label": "x"})))
-    config = written(one, "labelstudio")["labeling_config.xml"].decode()
+    dataset = export_set(
+        record(described({"seen": True, "color": "red", "label": "x"}))
+    )
+    config = written(dataset, "labelstudio")["labeling_config.xml"].decode()
     assert '<Choices name="seen" toName="image" perRegion="true"' in config
     assert '<TextArea name="color" toName="image" perRegion="true"' in config
     assert 'name="label" toName="image" perRegion' not in config
-    (told,) = warnings_about(one, FORMATS["labelstudio"])
+    (told,) = warnings_about(dataset, FORMATS["labelstudio"])
     assert told == "1 box has attributes (label) that Label Studio JSON cannot hold."
 
 
 def test_cvat_can_take_the_attributes_in() -> None:
     numbers = [described({"count": n, "color": "red"}) for n in (3, -1)]
-    one = export_set(record(*numbers, described({"seen": True}, "dog")))
-    text = written(one, "cvat")["annotations.xml"].decode()
+    dataset = export_set(record(*numbers, described({"seen": True}, "dog")))
+    text = written(dataset, "cvat")["annotations.xml"].decode()
     declared = text.partition("</meta>")[0]
     assert declared.count("<attribute>") == 3
     assert "<name>count</name>" in declared

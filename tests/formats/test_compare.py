@@ -63,7 +63,7 @@ def test_boxes_are_told_apart(
     before: list[Annotation], after: list[Annotation], expected: list[What]
 ) -> None:
     changes, same = compare_boxes(before, after)
-    assert [one.what for one in changes] == expected
+    assert [change.what for change in changes] == expected
     assert same == (len(before) and not expected) or len(after) == 2
 
 
@@ -82,8 +82,8 @@ def test_two_boxes_that_changed_places_are_relabelled_not_moved() -> None:
     changes, _ = compare_boxes(
         [box("cat", *left), box("dog", *right)], [box("dog", *left), box("cat", *right)]
     )
-    assert [one.what for one in changes] == [What.RELABELLED] * 2
-    assert [one.iou for one in changes] == [1, 1]
+    assert [change.what for change in changes] == [What.RELABELLED] * 2
+    assert [change.iou for change in changes] == [1, 1]
 
 
 def test_class_numbers_that_shifted_are_found() -> None:
@@ -97,7 +97,7 @@ def test_class_numbers_that_shifted_are_found() -> None:
         LabelNumbers("bird", 2, None),
         LabelNumbers("ant", None, 0),
     )
-    assert [one.label for one in told.shifted] == ["cat", "dog"]
+    assert [change.label for change in told.shifted] == ["cat", "dog"]
 
 
 def test_images_are_found_by_name_and_those_of_one_version_are_named() -> None:
@@ -105,7 +105,7 @@ def test_images_are_found_by_name_and_those_of_one_version_are_named() -> None:
         [image("train/a.jpg", CAT), image("b.jpg"), image("gone.jpg", CAT)],
         [image("A.png", CAT), image("b", CAT), image("new.jpg")],
     )
-    assert [one.name for one in told.images] == ["b"]
+    assert [image.name for image in told.images] == ["b"]
     assert told.only_before == ("gone.jpg",)
     assert told.only_after == ("new.jpg",)
     assert (told.same_boxes, told.compared_images) == (1, 2)

@@ -148,8 +148,10 @@ def test_every_format_is_written_in_every_other(
         if FORMATS[source_format].has_boxes and FORMATS[target].has_boxes:
             assert done.boxes == 3
             boxes = [
-                [tuple(map(round, one.box)) for one in image.annotations]
-                for image in (one.in_pixels(Size(64, 48)) for one in found.images)
+                [tuple(map(round, annotation.box)) for annotation in image.annotations]
+                for image in (
+                    read_image.in_pixels(Size(64, 48)) for read_image in found.images
+                )
             ]
             # In formats that list no images they come in the order of their names.
             assert sorted(boxes) == [
@@ -172,7 +174,9 @@ IN_PARTS = replace(
 def parts_in(output: Path, format_name: str) -> dict[str, str]:
     """Return where the images of a written set are, by the last of their names."""
     found = result_of(output, format_name).images
-    return {re.split(r"[/_]", PurePath(one.name).stem)[-1]: one.part for one in found}
+    return {
+        re.split(r"[/_]", PurePath(image.name).stem)[-1]: image.part for image in found
+    }
 
 
 @pytest.mark.parametrize("with_images", [True, False], ids=["images", "labels only"])
@@ -193,7 +197,7 @@ def test_who_trains_and_who_is_tested_stays(
         done, sentences = told(source, tmp_path / "out", target, pictures)
         assert done.images == 3
         assert parts_in(tmp_path / "out", target) == SPLIT, target
-        assert not [one for one in sentences if "split" in one]
+        assert not [sentence for sentence in sentences if "split" in sentence]
 
 
 @pytest.mark.parametrize("source_format", FORMATS)
@@ -357,7 +361,9 @@ def remarks(
 ) -> tuple[Conversion, list[str]]:
     """Return what a conversion says of what it left out or changed alone."""
     done, sentences = told(source, output, to, images)
-    return done, [one for one in sentences if one.startswith(("Left", "Changed"))]
+    return done, [
+        sentence for sentence in sentences if sentence.startswith(("Left", "Changed"))
+    ]
 
 
 def coco_of(*names: str, size: tuple[int, int] = (64, 48)) -> str:
@@ -409,7 +415,7 @@ def test_images_of_one_name_in_several_folders_stay_several(tmp_path: Path) -> N
     done, sentences = remarks(source, tmp_path / "out", "yolo")
     assert (done.images, done.boxes, sentences) == (2, 2, [])
     written = sorted((tmp_path / "out/yolo/images/train").iterdir())
-    assert {one.read_bytes() for one in written} == {
+    assert {path.read_bytes() for path in written} == {
         png_of(64, 48),
         png_of(64, 48, shade=9),
     }
@@ -508,7 +514,7 @@ def test_images_of_the_set_given_again_are_the_same(tmp_path: Path) -> None:
     assert coco_names(tmp_path / "out")[0] == "train/a.png"
     done, sentences = remarks(source / "labels", tmp_path / "out", "csv", source)
     assert (done.images, done.boxes) == (3, 3)
-    assert [one for one in sentences if "Left out" in one] == []
+    assert [sentence for sentence in sentences if "Left out" in sentence] == []
 
 
 def test_given_images_go_before_those_beside_the_labels(tmp_path: Path) -> None:
@@ -549,7 +555,7 @@ def test_names_stay_as_they_are_where_no_image_is_written(tmp_path: Path) -> Non
     for target in ("coco", "cvat", "labelstudio"):
         told(source, tmp_path / "out", target)
         found = result_of(tmp_path / "out", target)
-        assert [one.name for one in found.images] == ["a.jpg", "A.JPG", "a.png"]
+        assert [image.name for image in found.images] == ["a.jpg", "A.JPG", "a.png"]
     told(source, tmp_path / "out", "yolo")
     folder = tmp_path / "out" / "yolo" / "labels" / "train"
     assert sorted(path.name for path in folder.iterdir()) == [
@@ -570,7 +576,7 @@ def test_darknet_is_given_pictures_that_it_reads(tmp_path: Path) -> None:
     listed = (written / "train.txt").read_text().split()
     assert listed == [f"obj/{name}" for name in ("a.jpg", "b.png", "c.jpg")]
     kinds = []
-    for path in (written / one for one in listed):
+    for path in (written / path for path in listed):
         with Image.open(path) as image:
             kinds.append(image.format)
         assert path.with_suffix(".txt").read_text()
@@ -687,7 +693,7 @@ def test_command_says_what_it_did_and_what_not(
         (["--to", "coco", "--images", "/nowhere"], 1, "/nowhere does not exist"),
         (["--to", "coco"], 1, "No image of "),
     ],
-    ids=lambda one: " ".join(one) if isinstance(one, list) else "",
+    ids=lambda case: " ".join(case) if isinstance(case, list) else "",
 )
 def test_command_ends_with_its_code_and_a_sentence(
     tmp_path: Path, yolo: Path, options: list[str], code: int, sentence: str

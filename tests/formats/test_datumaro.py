@@ -88,7 +88,9 @@ def pets(*, is_split: bool) -> ExportSet:
     if not is_split:
         return found
     pairs = zip(found.images, SPLIT, strict=True)
-    return replace(found, images=tuple(replace(one, part=part) for one, part in pairs))
+    return replace(
+        found, images=tuple(replace(pair, part=part) for pair, part in pairs)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -124,8 +126,14 @@ def test_datumaro_finds_every_box_once(
 ) -> None:
     wanted = {
         f"{subset}/{Path(image.name).stem}": sorted(
-            [one.label, one.box.x_min, one.box.y_min, one.box.width, one.box.height]
-            for one in image.record.annotations
+            [
+                annotation.label,
+                annotation.box.x_min,
+                annotation.box.y_min,
+                annotation.box.width,
+                annotation.box.height,
+            ]
+            for annotation in image.record.annotations
         )
         for image in pets(is_split=is_split).images
         for subset in _subsets(format_name, image.part, is_split=is_split)
@@ -135,7 +143,8 @@ def test_datumaro_finds_every_box_once(
     found = read_by_datumaro[f"{format_name}-{'split' if is_split else 'whole'}"]
     if format_name == "voc":  # it takes the near corner, counted from 1, as it stands
         found = {
-            name: [_from_zero(*one) for one in ones] for name, ones in found.items()
+            name: [_from_zero(*number) for number in ones]
+            for name, ones in found.items()
         }
     assert {name: sorted(boxes) for name, boxes in found.items()} == {
         name: [[label, *map(pytest.approx, edges)] for label, *edges in boxes]
@@ -177,7 +186,12 @@ def test_datumaro_finds_the_attributes_of_a_box(tmp_path: Path) -> None:
         with zipfile.ZipFile(path) as archive:
             archive.extractall(tmp_path / name)
     done = subprocess.run(
-        [PYTHON, "-c", _READ_ATTRIBUTES, *(f"{one}={tmp_path / one}" for one in names)],
+        [
+            PYTHON,
+            "-c",
+            _READ_ATTRIBUTES,
+            *(f"{name}={tmp_path / name}" for name in names),
+        ],
         capture_output=True,
         text=True,
         timeout=120,

@@ -91,5 +91,5 @@ def test_suffix_is_spelled_as_the_program_reads_it(name: str, expected: str) -> 
 
 
 def test_a_label_that_is_only_on_a_box_joins_at_the_end() -> None:
-    one = export_set(record(box(0, 0, 9, 9, label="new")), labels=("b", "a"))
-    assert one.labels.names == ("b", "a", "new")
+    dataset = export_set(record(box(0, 0, 9, 9, label="new")), labels=("b", "a"))
+    assert dataset.labels.names == ("b", "a", "new")

@@ -38,11 +38,11 @@ def test_three_formats_of_the_same_photographs_agree(name: str) -> None:
     result = read(tree)
     assert result.labels.names == ("label_0", "label_1")
     found = {
-        Path(one.name).stem: [
+        Path(image.name).stem: [
             tuple(round(edge, 6) for edge in box.box)
-            for box in one.in_pixels(Size(10, 5)).annotations
+            for box in image.in_pixels(Size(10, 5)).annotations
         ]
-        for one in result.images
+        for image in result.images
     }
     assert found["train_001"] == SMALL_BOXES["train_001"]
     assert found["train_002"] == SMALL_BOXES["train_002"]
@@ -117,16 +117,19 @@ def test_two_formats_of_the_sharks_agree(shared_data: Path) -> None:
     sets = shared_data / "annotations_wild/roboflow_py/tests/datasets"
     coco = read_folder(sets / "sharks-tiny-coco")
     yolo = read_folder(sets / "sharks-tiny-yolov9")
-    by_stem = {one.name.split(".rf.")[0]: one for one in yolo.images}
+    by_stem = {image.name.split(".rf.")[0]: image for image in yolo.images}
     assert any(image.annotations for image in coco.images)
     for image in coco.images:
         assert image.size is not None
         other = by_stem[image.name.split(".rf.")[0]].in_pixels(image.size)
         assert len(other.annotations) == len(image.annotations)
-        for one, two in zip(image.annotations, other.annotations, strict=True):
-            assert one.label == two.label
+        for annotation, two in zip(image.annotations, other.annotations, strict=True):
+            assert annotation.label == two.label
             # The outlines of the one were cut at the edges, the boxes of the other not.
-            assert max(abs(a - b) for a, b in zip(one.box, two.box, strict=True)) < 1.5
+            assert (
+                max(abs(a - b) for a, b in zip(annotation.box, two.box, strict=True))
+                < 1.5
+            )
 
 
 @pytest.mark.parametrize("format_name", BOX_FORMATS)
@@ -134,7 +137,7 @@ def test_cell_images_go_through_every_format(
     shared_data: Path, format_name: str
 ) -> None:
     result = read_folder(shared_data / "bccd" / "BCCD" / "Annotations")
-    empty = (record(name=one.name, size=(640, 480)) for one in result.images)
+    empty = (record(name=image.name, size=(640, 480)) for image in result.images)
     cells = as_export_set(result, export_set(*empty))
     proof = verify(cells, MemoryTree(written(cells, format_name)), format_name)
     assert proof.differences == ()
@@ -171,7 +174,7 @@ def test_who_trains_and_who_is_tested_is_read(
     tree = FolderTree(shared_data / folder)
     others = (name for name in tree.names() if not name.endswith(suffixes))
     result = read(TreeWithout(tree, tuple(others)))
-    assert Counter(one.part for one in result.images) == {
+    assert Counter(image.part for image in result.images) == {
         "train": 205,
         "val": 87,
         "test": 72,

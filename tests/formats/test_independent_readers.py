@@ -53,8 +53,10 @@ def real_set(shared_data: Path) -> ExportSet:
     records = []
     for image in result.images:
         assert image.size is not None
-        one = ImageRecord(image.name, image.name, image.size, image.annotations)
-        records.append(one)
+        image_record = ImageRecord(
+            image.name, image.name, image.size, image.annotations
+        )
+        records.append(image_record)
     return build_export_set("dev128", result.labels, records, lambda record: ".jpg")
 
 
@@ -80,11 +82,13 @@ def exports(
     return folder
 
 
-def _unpack_coco_zip(one: ExportSet, photographs: Path, folder: Path) -> None:
+def _unpack_coco_zip(dataset: ExportSet, photographs: Path, folder: Path) -> None:
     """Unpack a COCO zip; links show its files where those of a folder are."""
     folder.mkdir(parents=True)
     path = folder / "coco.zip"
-    export_zip(one, "coco", images=lambda i: (photographs / i).read_bytes(), path=path)
+    export_zip(
+        dataset, "coco", images=lambda i: (photographs / i).read_bytes(), path=path
+    )
     with zipfile.ZipFile(path) as archive:
         archive.extractall(folder / "unpacked")
     annotations = folder / "unpacked" / "annotations" / "instances_default.json"
@@ -139,14 +143,14 @@ def _sizes(exports: Path) -> dict[str, Size]:
 def pycocotools(exports: Path, labels: LabelSet) -> FoundSet:
     with contextlib.redirect_stdout(io.StringIO()):
         document = COCO(str(exports / "coco" / "annotations.json"))
-    names = [one["name"] for one in document.loadCats(document.getCatIds())]
+    names = [category["name"] for category in document.loadCats(document.getCatIds())]
     assert names == list(labels.names)
     found: FoundSet = {}
     for image in document.loadImgs(document.getImgIds()):
         boxes = []
-        for one in document.loadAnns(document.getAnnIds(imgIds=image["id"])):
-            x, y, width, height = one["bbox"]
-            name = document.loadCats(one["category_id"])[0]["name"]
+        for entry in document.loadAnns(document.getAnnIds(imgIds=image["id"])):
+            x, y, width, height = entry["bbox"]
+            name = document.loadCats(entry["category_id"])[0]["name"]
             boxes.append((name, corners(x, y, x + width, y + height)))
         size = Size(image["width"], image["height"])
         found[Path(image["file_name"]).stem] = Found(size, boxes)
@@ -252,16 +256,16 @@ def _of_globox(
     read_set: globox.AnnotationSet, labels: LabelSet | None = None
 ) -> FoundSet:
     found = {}
-    for one in read_set:
+    for image in read_set:
         boxes = [
             (
                 labels.names[int(box.label)] if labels else str(box.label),
                 corners(box.xmin, box.ymin, box.xmax, box.ymax),
             )
-            for box in one.boxes
+            for box in image.boxes
         ]
-        size = None if one.image_size is None else Size(*one.image_size)
-        found[Path(one.image_id).stem] = Found(size, boxes)
+        size = None if image.image_size is None else Size(*image.image_size)
+        found[Path(image.image_id).stem] = Found(size, boxes)
     return found
 
 
@@ -297,17 +301,17 @@ def labelformat_voc(exports: Path, labels: LabelSet) -> FoundSet:
 
 def _of_labelformat(reader: ObjectDetectionInput) -> FoundSet:
     return {
-        Path(one.image.filename).stem: Found(
-            Size(one.image.width, one.image.height),
+        Path(detection.image.filename).stem: Found(
+            Size(detection.image.width, detection.image.height),
             [
                 (
                     box.category.name,
                     corners(box.box.xmin, box.box.ymin, box.box.xmax, box.box.ymax),
                 )
-                for box in one.objects
+                for box in detection.objects
             ],
         )
-        for one in reader.get_labels()
+        for detection in reader.get_labels()
     }
 
 
@@ -317,10 +321,10 @@ def plain_createml(exports: Path, labels: LabelSet) -> FoundSet:
     found = {}
     for image in json.loads(path.read_text(encoding="utf-8")):
         boxes = []
-        for one in image["annotations"]:
-            x, y, width, height = (one["coordinates"][k] for k in _XYWH)
+        for entry in image["annotations"]:
+            x, y, width, height = (entry["coordinates"][k] for k in _XYWH)
             near, far = (x - width / 2, y - height / 2), (x + width / 2, y + height / 2)
-            boxes.append((one["label"], corners(*near, *far)))
+            boxes.append((entry["label"], corners(*near, *far)))
         found[Path(image["image"]).stem] = Found(None, boxes)
     return found
 
@@ -369,16 +373,22 @@ FOUR_DECIMALS: Final = 1.01e-4
 # With some programs boxes are float32.
 AS_FLOAT32: Final = 1e-3
 READERS: Final = [
-    *(("coco", one, AS_FLOAT32) for one in (pycocotools, supervision_coco)),
-    *(("coco", one, FOUR_DECIMALS) for one in (globox_coco, labelformat_coco)),
-    *(("coco", of_zip(one), AS_FLOAT32) for one in (pycocotools, supervision_coco)),
-    *(("coco", of_zip(one), FOUR_DECIMALS) for one in (globox_coco, labelformat_coco)),
-    *(("yolo", one, A_HAIR) for one in (supervision_yolo, globox_yolo)),
+    *(("coco", reader, AS_FLOAT32) for reader in (pycocotools, supervision_coco)),
+    *(("coco", reader, FOUR_DECIMALS) for reader in (globox_coco, labelformat_coco)),
+    *(
+        ("coco", of_zip(reader), AS_FLOAT32)
+        for reader in (pycocotools, supervision_coco)
+    ),
+    *(
+        ("coco", of_zip(reader), FOUR_DECIMALS)
+        for reader in (globox_coco, labelformat_coco)
+    ),
+    *(("yolo", reader, A_HAIR) for reader in (supervision_yolo, globox_yolo)),
     ("yolo", labelformat_yolo, A_HAIR),
     ("darknet", globox_darknet, A_HAIR),
-    *(("voc", one, HALF_A_PIXEL) for one in (supervision_voc, globox_voc)),
+    *(("voc", reader, HALF_A_PIXEL) for reader in (supervision_voc, globox_voc)),
     ("voc", labelformat_voc, HALF_A_PIXEL),
-    *(("cvat", one, FOUR_DECIMALS) for one in (globox_cvat, labelformat_cvat)),
+    *(("cvat", reader, FOUR_DECIMALS) for reader in (globox_cvat, labelformat_cvat)),
     ("labelme", globox_labelme, FOUR_DECIMALS),
     ("openimages", globox_openimages, A_HAIR),
     ("createml", plain_createml, FOUR_DECIMALS),
@@ -387,8 +397,8 @@ READERS: Final = [
 ]
 OURS: Final = [
     (name, by_us(name), HALF_A_PIXEL if name in ("csv", "voc") else A_HAIR)
-    for name, one in FORMATS.items()
-    if one.has_boxes
+    for name, format_ in FORMATS.items()
+    if format_.has_boxes
 ]
 
 
@@ -398,8 +408,8 @@ def test_every_format_but_that_of_folders_has_a_reader_of_others() -> None:
     assert FORMATS.keys() - read_by_others == {"folders", "classification"}
 
 
-def _name(one: object) -> str:
-    return getattr(one, "__name__", "") if callable(one) else str(one)
+def _name(case: object) -> str:
+    return getattr(case, "__name__", "") if callable(case) else str(case)
 
 
 @pytest.mark.parametrize(
@@ -414,13 +424,13 @@ def test_images_sizes_labels_and_boxes_are_the_same(
 ) -> None:
     found = reader(exports, real_set.labels)
     assert len(found) == IMAGES
-    assert sum(len(one.boxes) for one in found.values()) == BOXES
+    assert sum(len(boxes_read.boxes) for boxes_read in found.values()) == BOXES
     for image in real_set.images:
-        one = found[Path(image.name).stem]
-        assert one.size in (None, image.record.size)
-        assert one.size is not None or not FORMATS[format_name].has_sizes
+        boxes_read = found[Path(image.name).stem]
+        assert boxes_read.size in (None, image.record.size)
+        assert boxes_read.size is not None or not FORMATS[format_name].has_sizes
         wanted = [(box.label, corners(*box.box)) for box in image.record.annotations]
-        assert_same_boxes(one.boxes, wanted, tolerance_px)
+        assert_same_boxes(boxes_read.boxes, wanted, tolerance_px)
 
 
 def assert_same_boxes(
@@ -447,11 +457,11 @@ def test_pycocotools_draws_a_mask_of_each_box(exports: Path) -> None:
         document = COCO(str(exports / "coco" / "annotations.json"))
     found = document.loadAnns(document.getAnnIds())
     assert len(found) == BOXES
-    for one in found:
-        _, _, width, height = one["bbox"]
+    for boxes_read in found:
+        _, _, width, height = boxes_read["bbox"]
         # A mask has whole pixels: what an edge cuts through counts or does not.
         around = width + height + 2
-        assert abs(document.annToMask(one).sum() - width * height) <= around
+        assert abs(document.annToMask(boxes_read).sum() - width * height) <= around
 
 
 def test_supervision_reads_images_as_a_whole(
@@ -461,7 +471,9 @@ def test_supervision_reads_images_as_a_whole(
         str(exports / "classification")
     )
     labels = {
-        one.label for image in real_set.images for one in image.record.annotations
+        annotation.label
+        for image in real_set.images
+        for annotation in image.record.annotations
     }
     assert set(dataset.classes) == labels
     assert len(dataset) == sum(len(image.record.labels) for image in real_set.images)
@@ -477,5 +489,7 @@ def test_exported_photographs_are_the_originals(
     originals = list(_photographs(shared_data / "coco_val_dev128" / "images"))
     for part in ("coco/images", "yolo/images/train", "voc/JPEGImages"):
         copies = list(_photographs(exports / part))
-        assert [one.name for one in copies] == [one.name for one in originals]
+        assert [copy.name for copy in copies] == [
+            original.name for original in originals
+        ]
         assert copies[0].read_bytes() == originals[0].read_bytes()

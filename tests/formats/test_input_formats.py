@@ -288,13 +288,15 @@ def test_what_another_tool_writes_is_read(name: str) -> None:
     assert recognise(tree) == case.format_name
     found = read(tree)
     assert boxes_of(found) == case.boxes
-    assert {one.name: one.part for one in found.images} == {
-        one.name: case.part for one in found.images
+    assert {image.name: image.part for image in found.images} == {
+        image.name: case.part for image in found.images
     }
     remarks = [*found.report.skipped, *found.report.changed]
     for part in case.said:
         assert any(part in str(remark) for remark in remarks), part
-    unsaid = [one for one in reasons(found) if not any(p in one for p in case.said)]
+    unsaid = [
+        reason for reason in reasons(found) if not any(p in reason for p in case.said)
+    ]
     assert not unsaid
 
 
@@ -309,14 +311,14 @@ def test_the_import_of_the_app_takes_it_in(
     name: str, tmp_path: Path, store: Store, scope: Scope
 ) -> None:
     case = CASES[name]
-    here = {PurePosixPath(one).name for one in case.files}
+    here = {PurePosixPath(file).name for file in case.files}
     pictures = {
-        one if "/" in one else f"images/{one}": None
-        for one in case.boxes
-        if "." in one and PurePosixPath(one).name not in here
+        file if "/" in file else f"images/{file}": None
+        for file in case.boxes
+        if "." in file and PurePosixPath(file).name not in here
     }
     files = contents({**case.files, **pictures})
-    dropped = [(one, io.BytesIO(data)) for one, data in files.items()]
+    dropped = [(file, io.BytesIO(data)) for file, data in files.items()]
     keep_files(dropped, tmp_path / "dropped", Limits())
     tree = DroppedFiles(tmp_path / "dropped", Limits())
     found = read(tree, recognise(tree))
@@ -324,7 +326,7 @@ def test_the_import_of_the_app_takes_it_in(
     choice = ImportChoice(takes_new=True)
     told = dry_run(store, scope, found, beside, choice, limits=Limits())
     assert told.effect.boxes == sum(map(len, case.boxes.values()))
-    assert {one[0] for boxes in case.boxes.values() for one in boxes} <= set(
+    assert {label[0] for boxes in case.boxes.values() for label in boxes} <= set(
         told.new_labels
     )
 
@@ -355,7 +357,7 @@ def test_the_import_of_the_app_takes_it_in(
         ({}, "There are no files here"),
         ({"readme.md": "hello"}, "No readable labels were found in readme.md"),
     ],
-    ids=lambda one: one if isinstance(one, str) else "",
+    ids=lambda case: case if isinstance(case, str) else "",
 )
 def test_what_no_reader_takes_is_named_in_one_sentence(
     files: Mapping[str, object], sentence: str
@@ -436,8 +438,8 @@ def test_of_a_list_beyond_the_limit_the_labels_in_use_come_in() -> None:
 def test_what_kitti_does_not_care_about_is_an_ignore_area() -> None:
     line = f"DontCare{KITTI[3:]}\n{KITTI}\n"
     (image,) = read(MemoryTree({"label_2/a.txt": line.encode()})).images
-    assert [tuple(one.bounds) for one in image.regions] == [(10, 20, 40, 60)]
-    assert [one.label for one in image.annotations] == ["dog"]
+    assert [tuple(region.bounds) for region in image.regions] == [(10, 20, 40, 60)]
+    assert [annotation.label for annotation in image.annotations] == ["dog"]
 
 
 def test_kitti_is_read_as_labelformat_reads_it(tmp_path: Path) -> None:
@@ -450,8 +452,8 @@ def test_kitti_is_read_as_labelformat_reads_it(tmp_path: Path) -> None:
     other = KittiObjectDetectionInput(tmp_path / "labels", names)
     (labels,) = other.get_labels()
     theirs = [
-        (one.category.name, *one.box.to_format(BoundingBoxFormat.XYWH))
-        for one in labels.objects
+        (label.category.name, *label.box.to_format(BoundingBoxFormat.XYWH))
+        for label in labels.objects
     ]
     assert boxes_of(read(FolderTree(tmp_path))) == {"a.png": theirs}
 
@@ -464,8 +466,10 @@ def test_shapes_of_via_are_read_as_globox_reads_them(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(content)
     other = globox.AnnotationSet.from_via_json(tmp_path / "v.json", label_key="label")
     theirs = {
-        one.image_id: [(b.label, b.xmin, b.ymin, b.width, b.height) for b in one.boxes]
-        for one in other
+        image.image_id: [
+            (b.label, b.xmin, b.ymin, b.width, b.height) for b in image.boxes
+        ]
+        for image in other
     }
     assert boxes_of(read(FolderTree(tmp_path))) == theirs
 

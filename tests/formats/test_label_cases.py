@@ -87,7 +87,7 @@ def test_the_app_takes_it_in_alike(
         return
     assert records is not None, said
     pictures = checker["Pictures"](tmp_path, case)
-    found = {pictures.by_content[one.image_id]: one for one in records}
+    found = {pictures.by_content[record.image_id]: record for record in records}
     tolerance = case.get("tolerance_px", 0.01)
     problems = [
         import_problems(checker, images, found, tolerance)
@@ -111,8 +111,14 @@ def import_problems(
             problems += image["boxes"]
             continue
         boxes = [
-            [one.label, one.box.x_min, one.box.y_min, one.box.width, one.box.height]
-            for one in record.annotations
+            [
+                annotation.label,
+                annotation.box.x_min,
+                annotation.box.y_min,
+                annotation.box.width,
+                annotation.box.height,
+            ]
+            for annotation in record.annotations
         ]
         problems += checker["box_problems"](image, boxes, tolerance)
         if [*record.size] != image["size"]:

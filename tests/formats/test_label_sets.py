@@ -45,7 +45,7 @@ def labels_in(files: Mapping[str, str | bytes]) -> ReadResult:
 
 def by_path(files: Mapping[str, str | bytes]) -> dict[str, ReadImage]:
     """Return the images by their files; by their names where they have none."""
-    return {one.path or one.name: one for one in labels_in(files).images}
+    return {image.path or image.name: image for image in labels_in(files).images}
 
 
 @pytest.mark.parametrize(
@@ -70,11 +70,11 @@ def test_a_split_is_read_from_lists_and_folders(
         "train.txt": "./images/a.jpg\n",
         **more,
         **dict.fromkeys((a, b), ""),
-        **{one.replace("images", "labels")[:-3] + "txt": LINE for one in (a, b)},
+        **{path.replace("images", "labels")[:-3] + "txt": LINE for path in (a, b)},
     }
     found = by_path(files)
-    assert {path: one.part for path, one in found.items()} == {a: "train", b: "val"}
-    assert all(len(one.annotations) == 1 for one in found.values())
+    assert {path: image.part for path, image in found.items()} == {a: "train", b: "val"}
+    assert all(len(image.annotations) == 1 for image in found.values())
 
 
 def test_text_files_that_are_no_label_files_bring_neither_image_nor_remark() -> None:
@@ -89,7 +89,7 @@ def test_text_files_that_are_no_label_files_bring_neither_image_nor_remark() -> 
             "notes/todo.txt": "2 things to do\n",
         }
     )
-    assert [one.path for one in result.images] == ["images/a.jpg"]
+    assert [image.path for image in result.images] == ["images/a.jpg"]
     assert result.report.skipped == result.report.changed == ()
 
 
@@ -97,8 +97,8 @@ def test_a_label_file_of_an_image_elsewhere_is_one() -> None:
     result = labels_in(
         {"data.yaml": NAMES, "labels/a.txt": "0 0.5\n", "labels/b.txt": LINE}
     )
-    assert [one.name for one in result.images] == ["a", "b"]
-    assert [one.file for one in result.report.skipped] == ["labels/a.txt"]
+    assert [image.name for image in result.images] == ["a", "b"]
+    assert [skipped.file for skipped in result.report.skipped] == ["labels/a.txt"]
 
 
 def test_label_files_pair_by_the_longest_path_they_share() -> None:
@@ -112,7 +112,7 @@ def test_label_files_pair_by_the_longest_path_they_share() -> None:
             "ann/0a1b2c3d-b.txt": LINE,
         }
     )
-    assert {path: len(one.annotations) for path, one in found.items()} == {
+    assert {path: len(image.annotations) for path, image in found.items()} == {
         "photos/cam1/1.jpg": 0,
         "photos/cam2/1.jpg": 1,
         "photos/b.jpg": 1,
@@ -131,8 +131,8 @@ def test_two_names_that_say_as_much_for_an_image_have_none() -> None:
     result = labels_in(
         {"a.json": coco("cam2/1.jpg", "cam3/1.jpg"), "images/cam1/1.jpg": ""}
     )
-    assert [one.path for one in result.images] == ["", ""]
-    assert {one.others for one in result.images} == {("images/cam1/1.jpg",)}
+    assert [image.path for image in result.images] == ["", ""]
+    assert {image.others for image in result.images} == {("images/cam1/1.jpg",)}
 
 
 def test_label_files_that_spell_an_image_differently_mean_one() -> None:
@@ -157,7 +157,7 @@ def test_copies_of_one_image_are_no_reason_for_doubt() -> None:
 
 def test_a_name_that_a_zip_has_in_another_code_page_is_not_out_of_date() -> None:
     result = labels_in({"╒╒╞¼.jpg": "", "╒╒╞¼.xml": XML.format(name="照片.jpg")})
-    assert [one.path for one in result.images] == ["╒╒╞¼.jpg"]
+    assert [image.path for image in result.images] == ["╒╒╞¼.jpg"]
     assert not result.report.changed
 
 
@@ -179,7 +179,7 @@ def test_images_of_one_name_are_told_apart_by_all_that_a_voc_file_says(
         xml = XML.format(name="1.jpg").replace("<size>", f"{more}<size>")
         files[file.format(cam=cam)] = xml.replace("{cam}", cam)
     found = by_path(files)
-    assert {path: len(one.annotations) for path, one in found.items()} == {
+    assert {path: len(image.annotations) for path, image in found.items()} == {
         "images/cam1/1.jpg": 1,
         "images/cam2/1.jpg": 1,
     }
@@ -191,7 +191,7 @@ def test_a_coco_image_may_say_its_part_itself(key: str) -> None:
     for image, part in zip(data["images"], ("train", "validation", 3), strict=True):
         image[key] = part
     result = labels_in({"c.json": json.dumps(data)})
-    assert [one.part for one in result.images] == ["train", "val", ""]
+    assert [image.part for image in result.images] == ["train", "val", ""]
 
 
 @pytest.mark.parametrize(("second", "boxes"), [("b.jpg", [0, 0]), ("a.jpg", [1])])
@@ -201,8 +201,8 @@ def test_boxes_of_an_id_that_two_images_have_are_nobody_s(
     data = json.loads(coco("a.jpg"))
     data["images"].append({"id": "0", "file_name": second, "width": 9, "height": 9})
     result = labels_in({"c.json": json.dumps(data)})
-    assert [len(one.annotations) for one in result.images] == boxes
-    reasons = [one.reason for one in result.report.skipped]
+    assert [len(image.annotations) for image in result.images] == boxes
+    reasons = [skipped.reason for skipped in result.report.skipped]
     assert ("several images have the id 0" in reasons) is (sum(boxes) == 0)
 
 
@@ -216,7 +216,9 @@ def test_images_of_one_name_are_told_apart_by_vott_s_path() -> None:
         assets[cam] = {"asset": asset, "regions": regions}
     files = {"x-export.json": json.dumps({"name": "x", "assets": assets, "tags": []})}
     files |= {f"{cam}/a b.jpg": cam for cam in assets}
-    assert {path: one.annotations[0].label for path, one in by_path(files).items()} == {
+    assert {
+        path: image.annotations[0].label for path, image in by_path(files).items()
+    } == {
         "cam1/a b.jpg": "cam1",
         "cam2/a b.jpg": "cam2",
     }
@@ -224,8 +226,8 @@ def test_images_of_one_name_are_told_apart_by_vott_s_path() -> None:
 
 def test_without_images_label_files_of_two_folders_are_about_two() -> None:
     names = [
-        one.name
-        for one in labels_in(
+        image.name
+        for image in labels_in(
             {"train/a.json": coco("1.jpg", "2.jpg"), "valid/a.json": coco("1.jpg")}
         ).images
     ]
@@ -243,7 +245,7 @@ def test_an_old_name_inside_a_label_file_is_said(folder: str) -> None:
             f"{folder}c.xml": XML.format(name="a.jpg"),
         }
     )
-    assert [(one.path, len(one.annotations)) for one in result.images] == [
+    assert [(image.path, len(image.annotations)) for image in result.images] == [
         ("a.jpg", 1),
         ("b.jpg", 1),
     ]
@@ -268,11 +270,11 @@ def test_an_image_that_others_may_mean_as_well_stays_nobodys() -> None:
     header = "filename,width,height,class,xmin,ymin,xmax,ymax\n"
     rows = [f"{name}/1.jpg,9,9,cat,1,1,5,5\n" for name in ("cam2", "cam3", "cam2")]
     result = labels_in({"a.csv": header + "".join(rows), "images/cam1/1.jpg": ""})
-    assert [(one.name, len(one.annotations)) for one in result.images] == [
+    assert [(image.name, len(image.annotations)) for image in result.images] == [
         ("cam2/1.jpg", 2),
         ("cam3/1.jpg", 1),
     ]
-    assert [one.path for one in result.images] == ["", ""]
+    assert [image.path for image in result.images] == ["", ""]
 
 
 def test_lists_of_another_machine_tell_images_of_one_name_apart() -> None:
@@ -282,11 +284,11 @@ def test_lists_of_another_machine_tell_images_of_one_name_apart() -> None:
             "obj.names": "cat\n",
             "train.txt": "/x/data/a/1.jpg\n",
             "valid.txt": "D:\\x\\data\\b\\1.jpg\n",
-            **{f"data/{one}/1.jpg": one for one in "ab"},
-            **{f"data/{one}/1.txt": LINE for one in "ab"},
+            **{f"data/{letter}/1.jpg": letter for letter in "ab"},
+            **{f"data/{letter}/1.txt": LINE for letter in "ab"},
         }
     )
-    assert {path: one.part for path, one in found.items()} == {
+    assert {path: image.part for path, image in found.items()} == {
         "data/a/1.jpg": "train",
         "data/b/1.jpg": "val",
     }

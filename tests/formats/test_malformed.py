@@ -537,7 +537,11 @@ def test_files_that_end_too_early_bring_nothing_new(
     with suppress(AnnotationFileError):
         result = read(MemoryTree(files), format_name)
         images = len(result.images)
-        labels = {one.label for image in result.images for one in image.annotations}
+        labels = {
+            annotation.label
+            for image in result.images
+            for annotation in image.annotations
+        }
     assert images <= 4
     assert labels <= {"cat", "dog", "class_0", "class_1", "c", "ca", "d", "do"}
 

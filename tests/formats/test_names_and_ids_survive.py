@@ -100,9 +100,9 @@ def test_any_names_survive(
     format_name: str, with_images: bool, names: list[str]
 ) -> None:
     found = (record(box(1, 1, 9, 9 + n), name=name) for n, name in enumerate(names))
-    one = export_set(*found)
-    files = written(one, format_name, WriteOptions(with_images=with_images))
-    assert verify(one, MemoryTree(files), format_name).differences == ()
+    dataset = export_set(*found)
+    files = written(dataset, format_name, WriteOptions(with_images=with_images))
+    assert verify(dataset, MemoryTree(files), format_name).differences == ()
 
 
 DAMAGE = st.lists(

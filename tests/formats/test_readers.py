@@ -100,7 +100,7 @@ def test_bad_csv_row_is_named_and_the_rest_is_kept(row: str, reason: str) -> Non
 def test_swapped_corners_are_put_in_order_and_reported() -> None:
     result = read_csv(CSV_HEADER + "a.jpg,64,48,cat,8,9,1,2\n")
     assert boxes(result) == [(1, 2, 8, 9)]
-    assert [str(one) for one in result.report.changed] == [
+    assert [str(change) for change in result.report.changed] == [
         "a.csv, line 2: its corners were swapped"
     ]
 

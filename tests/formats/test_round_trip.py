@@ -40,9 +40,11 @@ NAN, INFINITE = float("nan"), float("inf")
 
 
 def proof_of(
-    one: ExportSet, format_name: str, options: WriteOptions | None = None
+    dataset: ExportSet, format_name: str, options: WriteOptions | None = None
 ) -> Verification:
-    return verify(one, MemoryTree(written(one, format_name, options)), format_name)
+    return verify(
+        dataset, MemoryTree(written(dataset, format_name, options)), format_name
+    )
 
 
 @pytest.mark.parametrize("format_name", BOX_FORMATS)
@@ -79,9 +81,9 @@ def test_formats_follow_one_another_without_loss_of_labels_or_boxes() -> None:
         assert current.labels.names == EVERYTHING.labels.names
     for image, first in zip(current.images, EVERYTHING.images, strict=True):
         pairs = zip(image.record.annotations, first.record.annotations, strict=True)
-        for last, one in pairs:
-            assert last.label == one.label
-            moved = max(abs(a - b) for a, b in zip(last.box, one.box, strict=True))
+        for last, pair in pairs:
+            assert last.label == pair.label
+            moved = max(abs(a - b) for a, b in zip(last.box, pair.box, strict=True))
             # Whole pixels move thin boxes by up to one; six decimals of 8000 px a bit.
             assert moved <= 1.02
 
@@ -95,7 +97,9 @@ def test_boxes_left_out_are_named(format_name: str) -> None:
         box(0, 0, INFINITE, 9),
     )
     proof = proof_of(export_set(record(*bad, box(9, 9, 1, 1))), format_name)
-    assert [(one.image, one.label, one.reason) for one in proof.left_out] == [
+    assert [
+        (skipped.image, skipped.label, skipped.reason) for skipped in proof.left_out
+    ] == [
         ("a.jpg", "dog", "the box has no area"),
         ("a.jpg", "cat", "the box lies outside the image"),
         ("a.jpg", "cat", "a corner is not a number"),
@@ -137,10 +141,10 @@ def test_a_split_is_written(format_name: str) -> None:
 
 
 def files_of(
-    one: ExportSet, format_name: str, options: WriteOptions
+    dataset: ExportSet, format_name: str, options: WriteOptions
 ) -> dict[str, bytes]:
     """Return the files of an export, part by part where the format has none."""
-    files = write_subsets(one, FORMATS[format_name], options)
+    files = write_subsets(dataset, FORMATS[format_name], options)
     return {file.path: bytes_of(file.content) for file in files}
 
 
@@ -234,17 +238,17 @@ def records(draw: st.DrawFn) -> ImageRecord:
 @pytest.mark.parametrize("format_name", FORMAT_NAMES)
 @given(st.lists(records(), min_size=1, max_size=4))
 def test_any_boxes_survive(format_name: str, found: list[ImageRecord]) -> None:
-    one = export_set(*found, labels=HARD_LABELS)
-    files = written(one, format_name)
-    assert verify(one, MemoryTree(files), format_name).differences == ()
+    dataset = export_set(*found, labels=HARD_LABELS)
+    files = written(dataset, format_name)
+    assert verify(dataset, MemoryTree(files), format_name).differences == ()
     # Rounding may take thinner boxes over the limit below which none is written.
-    if thinnest_px(one) > 0.05:
-        again = as_export_set(read(MemoryTree(files), format_name), one)
+    if thinnest_px(dataset) > 0.05:
+        again = as_export_set(read(MemoryTree(files), format_name), dataset)
         assert written(again, format_name) == files
 
 
-def thinnest_px(one: ExportSet) -> float:
-    found = (two.box for image in one.images for two in writable(image))
+def thinnest_px(dataset: ExportSet) -> float:
+    found = (two.box for image in dataset.images for two in writable(image))
     return min((side for box in found for side in (box.width, box.height)), default=1)
 
 
@@ -253,8 +257,8 @@ def thinnest_px(one: ExportSet) -> float:
 def test_any_labels_survive(format_name: str, labels: list[str]) -> None:
     names = dict.fromkeys(_kept(label, format_name) for label in labels)
     found = record(*(box(1, 1, 9, 9, label=name) for name in names))
-    one = export_set(found, labels=[*names])
-    assert proof_of(one, format_name).differences == ()
+    dataset = export_set(found, labels=[*names])
+    assert proof_of(dataset, format_name).differences == ()
 
 
 def _kept(label: str, format_name: str) -> str:
@@ -270,11 +274,11 @@ def _kept(label: str, format_name: str) -> str:
 
 
 def test_a_moved_edge_is_a_difference() -> None:
-    one = export_set(record(box(1, 1, 9, 9), name="a.jpg"))
-    files = written(one, "coco")
+    dataset = export_set(record(box(1, 1, 9, 9), name="a.jpg"))
+    files = written(dataset, "coco")
     document = files["annotations.json"]
     files["annotations.json"] = document.replace(b"8.0, 8.0", b"8.0, 9.0")
-    proof = verify(one, MemoryTree(files), "coco")
+    proof = verify(dataset, MemoryTree(files), "coco")
     assert not proof.holds
     assert proof.boxes_equal == 0
     assert proof.differences[0].startswith("a.jpg, box 1: it is (1.0, 1.0, 9.0, 10.0)")
@@ -295,9 +299,9 @@ def test_a_moved_edge_is_a_difference() -> None:
 def test_every_kind_of_difference_is_found(
     change: tuple[bytes, bytes], sentence: str
 ) -> None:
-    one = export_set(record(model_box(1, 1, 9, 9)))
-    files = written(one, "coco")
+    dataset = export_set(record(model_box(1, 1, 9, 9)))
+    files = written(dataset, "coco")
     files["annotations.json"] = files["annotations.json"].replace(*change)
-    proof = verify(one, MemoryTree(files), "coco")
+    proof = verify(dataset, MemoryTree(files), "coco")
     assert not proof.holds
-    assert any(sentence in one for one in proof.differences)
+    assert any(sentence in difference for difference in proof.differences)

@@ -49,7 +49,11 @@ def test_boxes_come_back_with_their_image_in_whichever_order_they_came() -> None
     found = list(store.read_images(LABELS))
     assert [image.name for image in found] == names
     for image in found:
-        assert [one.label for one in image.annotations] == ["cat", "dog", "cat"]
+        assert [annotation.label for annotation in image.annotations] == [
+            "cat",
+            "dog",
+            "cat",
+        ]
         assert image.annotations[0].box == Box(0.1, 0.2, 3, 4)
         assert image.annotations[0].confidence == 1 / 3
         assert image.annotations[0].is_untouched
@@ -83,7 +87,7 @@ def test_crowds_and_tags_are_kept_apart_from_boxes() -> None:
         store.add_tag(entry, label)
     (image,) = store.read_images(LABELS)
     assert image.annotations == ()
-    assert [one.label for one in image.crowds] == ["cat"]
+    assert [crowd.label for crowd in image.crowds] == ["cat"]
     assert image.tags == ("dog", "cat")
     assert (store.boxes_read, store.tags) == (0, 2)
     store.close()
@@ -147,7 +151,7 @@ def test_an_image_of_two_parts_is_in_neither_whoever_names_it_again(
                 named = part if name == "both.jpg" or part == "train" else ""
                 collector.add_image(name, part=named)
         collector.add_image("none.jpg")
-        found = {one.name: one.part for one in collector.images()}
+        found = {image.name: image.part for image in collector.images()}
     assert found == {"both.jpg": "", "one.jpg": "train", "none.jpg": ""}
 
 

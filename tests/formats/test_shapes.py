@@ -37,7 +37,7 @@ BONNET = Shape(ShapeKind.POLYGON, (Point(0, 48), Point(32, 30.25), Point(70, 52)
 MIRROR = Shape(ShapeKind.ELLIPSE, (Point(50, 2), Point(62, 12)))
 STROKE = Shape(ShapeKind.BRUSH, (Point(5, 5), Point(25, 8), Point(30, 20)), 5)
 AREAS = (STAMP, BONNET, MIRROR, STROKE)
-HOLDING = sorted(name for name, one in FORMATS.items() if one.holds_areas)
+HOLDING = sorted(name for name, format_ in FORMATS.items() if format_.holds_areas)
 
 
 def with_areas() -> ExportSet:
@@ -72,7 +72,7 @@ def test_a_lost_area_is_no_proof(name: str) -> None:
 @pytest.mark.parametrize("name", HOLDING)
 def test_a_whole_zip_says_how_areas_are_meant(name: str, tmp_path: Path) -> None:
     done = zipped(with_areas(), name, tmp_path)
-    assert not any("ignore" in one for one in done.warnings)
+    assert not any("ignore" in warning for warning in done.warnings)
     with zipfile.ZipFile(done.path) as archive:
         manifest = json.loads(archive.read("manifest.json"))
         report = archive.read("EXPORT_REPORT.md").decode()
@@ -84,16 +84,16 @@ def test_a_whole_zip_says_how_areas_are_meant(name: str, tmp_path: Path) -> None
 @pytest.mark.parametrize("name", sorted({*FORMATS} - {*HOLDING}))
 def test_what_a_format_cannot_hold_is_counted(name: str, tmp_path: Path) -> None:
     done = zipped(with_areas(), name, tmp_path)
-    (said,) = [one for one in done.warnings if "ignore areas" in one]
+    (said,) = [warning for warning in done.warnings if "ignore areas" in warning]
     assert said.startswith("4 ignore areas are not in it, on 1 image: ")
     assert format_named(name).title in said
     with zipfile.ZipFile(done.path) as archive:
         assert said.split("(")[0] in archive.read("EXPORT_REPORT.md").decode()
 
 
-def zipped(one: ExportSet, name: str, folder: Path) -> ExportSummary:
+def zipped(dataset: ExportSet, name: str, folder: Path) -> ExportSummary:
     path = folder / f"{name}.zip"
-    return export_zip(one, name, images=image_bytes, path=path)
+    return export_zip(dataset, name, images=image_bytes, path=path)
 
 
 @pytest.mark.parametrize("name", ["cvat", "labelme", "labelstudio"])
@@ -102,7 +102,7 @@ def test_polygons_cover_what_the_shapes_cover(name: str) -> None:
     apart = mask_of(first.regions, SIZE) ^ mask_of(AREAS, SIZE)
     # A stroke's ends are polygons of eight corners each.
     assert apart.mean() < 0.005
-    assert [one.label for one in first.annotations] == ["cat", "dog"]
+    assert [annotation.label for annotation in first.annotations] == ["cat", "dog"]
 
 
 def test_voc_has_the_boxes_around_the_areas() -> None:
@@ -111,7 +111,7 @@ def test_voc_has_the_boxes_around_the_areas() -> None:
     assert b"<difficult>1</difficult>" in files["Annotations/a.xml"]
     (first, _) = read(tree_of(files), "voc").images
     assert first.regions[0] == rectangle(Box(0, 40, 21, 48))
-    assert first.regions == tuple(p for one in AREAS for p in boxes(one, SIZE))
+    assert first.regions == tuple(p for area in AREAS for p in boxes(area, SIZE))
 
 
 def test_labels_of_the_set_stay_the_only_ones() -> None:
@@ -126,15 +126,15 @@ def test_pycocotools_reads_the_areas_as_crowds_of_the_labels_in_use() -> None:
     judge = COCO()
     judge.dataset = document
     judge.createIndex()
-    names = {one["id"]: one["name"] for one in document["categories"]}
-    crowds = [one for one in document["annotations"] if one["iscrowd"]]
-    assert [names[one["category_id"]] for one in crowds] == ["cat", "dog"] * 4
-    for one, shape in zip(crowds[::2], AREAS, strict=True):
+    names = {entry["id"]: entry["name"] for entry in document["categories"]}
+    crowds = [entry for entry in document["annotations"] if entry["iscrowd"]]
+    assert [names[crowd["category_id"]] for crowd in crowds] == ["cat", "dog"] * 4
+    for crowd, shape in zip(crowds[::2], AREAS, strict=True):
         mask = mask_of([shape], SIZE)
-        np.testing.assert_array_equal(judge.annToMask(one), mask)
-        assert one["area"] == mask.sum()
-        assert one["image_id"] == 1
-    assert len({one["id"] for one in document["annotations"]}) == 2 + 8
+        np.testing.assert_array_equal(judge.annToMask(crowd), mask)
+        assert crowd["area"] == mask.sum()
+        assert crowd["image_id"] == 1
+    assert len({entry["id"] for entry in document["annotations"]}) == 2 + 8
     assert crowds[0]["bbox"] == [0, 40, 20, 8] or crowds[0]["bbox"] == [0, 40, 21, 8]
 
 
@@ -194,7 +194,7 @@ def test_areas_of_label_files_count_in_evaluation_and_training(tmp_path: Path) -
         path.write_bytes(content)
     truth = read_truth(tmp_path, needs_files=False).truth
     # Each piece is a crowd region of all three labels.
-    pieces = sum(len(list(polygons(one, SIZE))) for one in AREAS)
+    pieces = sum(len(list(polygons(area, SIZE))) for area in AREAS)
     assert int(truth.is_crowd.sum()) == 3 * pieces
 
 

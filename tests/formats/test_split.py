@@ -41,7 +41,7 @@ def name(number: int) -> str:
 
 def made(labels: Iterable[Iterable[str]]) -> list[SplitImage]:
     """Return an image for each collection of labels; none is like another."""
-    return [SplitImage(name(at), Counter(one)) for at, one in enumerate(labels)]
+    return [SplitImage(name(at), Counter(label)) for at, label in enumerate(labels)]
 
 
 def sizes(split: Split) -> tuple[int, ...]:
@@ -144,7 +144,7 @@ def test_split_depends_on_neither_order_nor_process() -> None:
 def test_split_of_a_seed_stays_what_it_was() -> None:
     """People keep a seed to have the same split next year."""
     split = split_by_shares(street(200), THREE, seed=7)
-    text = "".join(split.part_of[one][1] for one in sorted(split.part_of))
+    text = "".join(split.part_of[image_id][1] for image_id in sorted(split.part_of))
     digest = hashlib.sha256(text.encode()).hexdigest()[:16]
     assert digest == "1948496f57f3e746"
 
@@ -179,7 +179,7 @@ def test_copies_of_real_photographs_stay_with_them() -> None:
             quality = assess(LoadedImage(pixels, size))
             image_id = hashlib.sha256((file_name + copy).encode()).hexdigest()
             records.append(ImageRecord(image_id, file_name, size, quality=quality))
-    images = [split_image(one) for one in records]
+    images = [split_image(record) for record in records]
     assert images
     for seed in range(10):
         part_of = split_by_shares(images, Shares(1, 1, 1), seed=seed).part_of
@@ -191,7 +191,7 @@ def test_group_larger_than_its_part_goes_where_most_room_is() -> None:
     same = [SplitImage(name(at), {"car": 1}, "0" * 16) for at in range(90)]
     others = [SplitImage(name(at), {"dog": 1}) for at in range(90, 100)]
     split = split_by_shares([*same, *others], Shares(8, 2))
-    dogs = [split.part_of[one.image_id] for one in others]
+    dogs = [split.part_of[other.image_id] for other in others]
     assert Counter(dogs) == {"train": 8, "val": 2}
     assert sizes(split) == (98, 2, 0)
 
@@ -245,7 +245,7 @@ def test_image_missing_in_the_column_is_refused_unless_it_has_a_part() -> None:
 
 
 def test_column_that_tears_near_duplicates_apart_is_reported() -> None:
-    images = [SplitImage(one, {}, "0" * 16) for one in "abc"]
+    images = [SplitImage(letter, {}, "0" * 16) for letter in "abc"]
     split = split_by_column("abc", {"a": "train", "b": "val", "c": "train"})
     assert torn_groups(images, split) == [["a", "b", "c"]]
 
@@ -274,9 +274,9 @@ def test_any_images_are_split_whole_and_groups_stay_together(
     scenes = data.draw(st.lists(st.integers(0, 99), min_size=1, max_size=40))
     images = [
         SplitImage(
-            name(at), Counter(one), f"{2 ** (scenes[at % len(scenes)] % 60):016x}"
+            name(at), Counter(label), f"{2 ** (scenes[at % len(scenes)] % 60):016x}"
         )
-        for at, one in enumerate(labels)
+        for at, label in enumerate(labels)
     ]
     alone = split_by_shares(images, Shares(*shares), seed=seed, max_hash_distance=None)
     for part, share in zip(PARTS, shares, strict=True):
@@ -285,7 +285,7 @@ def test_any_images_are_split_whole_and_groups_stay_together(
         assert abs(len(alone.image_ids(part)) - wanted) < 3
         assert share or not alone.image_ids(part)
     together = split_by_shares(images, Shares(*shares), seed=seed, max_hash_distance=0)
-    assert list(together.part_of) == [one.image_id for one in images]
+    assert list(together.part_of) == [image.image_id for image in images]
     assert torn_groups(images, together, max_hash_distance=0) == []
     shown = table(images, together, "abcde")
     assert shown.all_images.total.images == len(images)

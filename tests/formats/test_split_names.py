@@ -124,13 +124,13 @@ def test_names_of_label_files_count_where_they_tell_parts_apart() -> None:
             },
         ),
     ],
-    ids=lambda one: one if isinstance(one, str) else "",
+    ids=lambda case: case if isinstance(case, str) else "",
 )
 def test_the_part_is_read(
     format_name: str, files: dict[str, str], parts: dict[str, str]
 ) -> None:
     found = read(tree_of(files), format_name).images
-    assert {one.name: one.part for one in found} == parts
+    assert {image.name: image.part for image in found} == parts
 
 
 def test_a_list_that_cannot_be_read_is_named_and_the_rest_read() -> None:
@@ -139,5 +139,7 @@ def test_a_list_that_cannot_be_read_is_named_and_the_rest_read() -> None:
         "Annotations/a.xml": XML.format(name="a.jpg").encode(),
     }
     result = read(tree_of(files), "voc")
-    assert [one.part for one in result.images] == [""]
-    assert [one.file for one in result.report.skipped] == ["ImageSets/Main/train.txt"]
+    assert [image.part for image in result.images] == [""]
+    assert [skipped.file for skipped in result.report.skipped] == [
+        "ImageSets/Main/train.txt"
+    ]

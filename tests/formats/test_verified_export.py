@@ -44,7 +44,7 @@ def test_zip_is_written_and_proven(format_name: str, tmp_path: Path) -> None:
     assert (summary.images, summary.boxes, summary.labels) == (3, boxes, 2)
     assert summary.byte_count == path.stat().st_size
     assert summary.proof.holds
-    assert [one.reason for one in summary.left_out] == ["the box has no area"]
+    assert [skipped.reason for skipped in summary.left_out] == ["the box has no area"]
     assert [file.name for file in tmp_path.iterdir()] == ["pets.zip"]
 
 
@@ -120,7 +120,7 @@ def test_formats_without_parts_have_a_folder_for_each(
     path = tmp_path / "pets.zip"
     export_zip(split_pets(), name, images=image_bytes, path=path)
     with ZipTree(path) as tree:
-        folders = {one.partition("/")[0] for one in tree.names()}
+        folders = {name.partition("/")[0] for name in tree.names()}
     assert folders == {"train", "val", "manifest.json", "EXPORT_REPORT.md"}
 
 
@@ -128,7 +128,7 @@ def test_coco_in_a_zip_has_a_file_for_each_part(tmp_path: Path) -> None:
     path = tmp_path / "pets.zip"
     export_zip(split_pets(), "coco", images=image_bytes, path=path)
     with ZipTree(path) as tree:
-        assert {one for one in tree.names() if one.startswith("a")} == {
+        assert {name for name in tree.names() if name.startswith("a")} == {
             "annotations/instances_train.json",
             "annotations/instances_val.json",
         }
@@ -137,7 +137,7 @@ def test_coco_in_a_zip_has_a_file_for_each_part(tmp_path: Path) -> None:
 
 
 def test_coco_of_one_part_alone_keeps_it(tmp_path: Path) -> None:
-    alone = [replace(one, part="val") for one in split_pets().images]
+    alone = [replace(image, part="val") for image in split_pets().images]
     path = tmp_path / "pets.zip"
     held = replace(split_pets(), images=tuple(alone))
     summary = export_zip(held, "coco", images=image_bytes, path=path)
@@ -184,9 +184,9 @@ def test_picture_of_another_size_than_its_label_is_not_offered(tmp_path: Path) -
     def picture(image_id: str) -> bytes:
         return encode_png(np.zeros((48, 64, 3), np.uint8))
 
-    one = export_set(record(box(0, 0, 9, 9), name="a.png", size=(64, 48)))
+    dataset = export_set(record(box(0, 0, 9, 9), name="a.png", size=(64, 48)))
     path, most = tmp_path / "a.zip", 50_000_000
-    summary = export_zip(one, "coco", images=picture, path=path, max_pixels=most)
+    summary = export_zip(dataset, "coco", images=picture, path=path, max_pixels=most)
     assert summary.proof.files_equal == 2
     other = export_set(record(box(0, 0, 9, 9), name="a.png", size=(48, 64)))
     with pytest.raises(ExportError, match=r"images/default/a\.png is an image of Size"):
@@ -234,9 +234,9 @@ def test_an_export_that_does_not_compare_is_not_offered(
 ) -> None:
     stricter = coco.FORMAT._replace(tolerance=lambda box, size: (0.0, 0.0))
     monkeypatch.setitem(FORMATS, "coco", stricter)
-    one = export_set(record(box(0.44444444, 0, 9, 9)))
+    dataset = export_set(record(box(0.44444444, 0, 9, 9)))
     with pytest.raises(ExportError, match=r"failed verification.* a\.jpg, box 1"):
-        export_zip(one, "coco", images=image_bytes, path=tmp_path / "pets.zip")
+        export_zip(dataset, "coco", images=image_bytes, path=tmp_path / "pets.zip")
     assert not list(tmp_path.iterdir())
 
 

@@ -30,11 +30,15 @@ def documents(folder: Path) -> list[Any]:
 
 
 def count_coco(folder: Path) -> int:
-    return sum(len(one.get("annotations", ())) for one in documents(folder))
+    return sum(len(document.get("annotations", ())) for document in documents(folder))
 
 
 def count_createml(folder: Path) -> int:
-    return sum(len(image["annotations"]) for one in documents(folder) for image in one)
+    return sum(
+        len(image["annotations"])
+        for document in documents(folder)
+        for image in document
+    )
 
 
 def count_voc(folder: Path) -> int:
@@ -120,7 +124,7 @@ NOT_KEPT: Final = {
 @pytest.mark.parametrize(
     ("path", "format_name", "count", "images", "kept"),
     SETS,
-    ids=lambda one: one if isinstance(one, str) else "",
+    ids=lambda case: case if isinstance(case, str) else "",
 )
 def test_every_box_is_kept_or_left_out_with_a_reason(
     wild: Path,
@@ -190,5 +194,5 @@ def test_sets_of_other_shapes_bring_no_box_and_say_why(
 def test_shapes_outside_their_image_or_without_a_tag_are_left_out(wild: Path) -> None:
     tree = FolderTree(wild / DATUMARO / "vott_json_dataset" / "dataset")
     assert recognise(tree) == "vott"
-    reasons = {one.reason for one in read(tree).report.skipped}
+    reasons = {skipped.reason for skipped in read(tree).report.skipped}
     assert reasons == {"the box lies outside the image", "it has no tag"}

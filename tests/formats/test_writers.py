@@ -79,8 +79,8 @@ def test_yolo_data_file_quotes_every_label() -> None:
 
 @pytest.mark.parametrize("edges", [(0, 0, 63.99997, 48), (0.00003, 0, 64, 48)])
 def test_yolo_edges_never_leave_the_image(edges: tuple[float, ...]) -> None:
-    one = export_set(record(box(*edges), size=(64, 48)))
-    line = written(one, "yolo")["labels/train/a.txt"].decode()
+    dataset = export_set(record(box(*edges), size=(64, 48)))
+    line = written(dataset, "yolo")["labels/train/a.txt"].decode()
     cx, _, width, _ = map(float, line.split()[1:])
     assert round(cx - width / 2, 9) >= 0
     assert round(cx + width / 2, 9) <= 1
@@ -132,8 +132,10 @@ def test_folders_hold_an_image_once_for_each_label() -> None:
 
 def test_folders_have_safe_names_and_real_ones_in_the_list() -> None:
     labels = ("a/b", "A_B", "CON", "x:y")
-    one = export_set(record(*(box(0, 0, 9, 9, label=n) for n in labels)), labels=labels)
-    files = written(one, "folders")
+    dataset = export_set(
+        record(*(box(0, 0, 9, 9, label=n) for n in labels)), labels=labels
+    )
+    files = written(dataset, "folders")
     folders = [path.split("/")[0] for path in files if path.endswith("a.jpg")]
     assert folders == ["a_b", "A_B_2", "_CON", "x_y"]
     assert files["obj.names"].decode().split("\n")[:4] == list(labels)
@@ -162,8 +164,8 @@ def test_coco_counts_every_id_from_one() -> None:
 def test_only_untouched_model_boxes_have_a_score() -> None:
     accepted = model_box(0, 0, 9, 9).with_acceptance(who="Ada")
     moved = model_box(0, 0, 9, 9).touched(who="Ada", box=Box(1, 1, 9, 9))
-    one = export_set(record(model_box(0, 0, 9, 9), accepted, moved))
-    document = json.loads(written(one, "coco")["annotations.json"])
+    dataset = export_set(record(model_box(0, 0, 9, 9), accepted, moved))
+    document = json.loads(written(dataset, "coco")["annotations.json"])
     assert ["score" in entry for entry in document["annotations"]] == [
         True,
         False,
@@ -225,9 +227,9 @@ def test_voc_can_count_from_zero() -> None:
 
 
 def test_voc_refuses_a_label_that_xml_cannot_hold() -> None:
-    one = export_set(record(box(0, 0, 9, 9, label="a\x01b")))
+    dataset = export_set(record(box(0, 0, 9, 9, label="a\x01b")))
     with pytest.raises(ExportError, match="XML does not allow"):
-        written(one, "voc")
+        written(dataset, "voc")
 
 
 @pytest.mark.parametrize("format_name", FORMAT_NAMES)

@@ -26,7 +26,7 @@ def given(*names: str) -> list[Incoming]:
 
 
 def names(store: Store, scope: Scope) -> list[str]:
-    return [one.file_name for one in store.records(scope)]
+    return [record.file_name for record in store.records(scope)]
 
 
 def test_images_come_in_with_their_size_and_quality(store: Store, scope: Scope) -> None:
@@ -50,7 +50,7 @@ def test_refused_image_is_named_and_stops_nothing(store: Store, scope: Scope) ->
     before = Refused("in.zip", "in.zip is a zip among the images.")
     report = admit(store, scope, [a, broken, before, b], limits=LIMITS)
     assert names(store, scope) == ["a.png", "b.png"]
-    assert [one.file_name for one in report.refused] == ["broken.png", "in.zip"]
+    assert [image.file_name for image in report.refused] == ["broken.png", "in.zip"]
     assert report.refused[0].reason.startswith("broken.png is not an image")
     assert report.refused[1] == before
 

@@ -109,8 +109,8 @@ def test_persons_box_in_the_same_place_stays_the_persons() -> None:
 
 def test_untouched_box_is_confirmed_by_labels_that_no_model_made() -> None:
     after, told = merge(record(MODELS), read(coming("dog", 40, 40, 60, 60)))
-    (one,) = after.annotations
-    assert one.source is Source.IMPORT
+    (annotation,) = after.annotations
+    assert annotation.source is Source.IMPORT
     assert told == Effect(images=1, boxes=1, confirmed=1)
 
 
@@ -194,7 +194,7 @@ def test_labels_take_their_names_here_or_are_left_out() -> None:
         coming("Hat", 1, 2, 3, 4), coming("cap", 1, 2, 3, 4), tags=("sunny", "cap")
     )
     after, told = merge(record(), image, choice)
-    assert [one.label for one in after.annotations] == ["hat"]
+    assert [annotation.label for annotation in after.annotations] == ["hat"]
     assert after.tags == ("bright",)
     assert told == Effect(images=1, boxes=1, unwanted=1, tags=1)
 

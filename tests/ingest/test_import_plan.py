@@ -69,7 +69,7 @@ def test_dry_run_tells_what_would_come_in_and_stores_nothing(
             read("none.jpg"),
         ),
     )
-    assert [(one.how, one.image_id) for one in told.matches] == [
+    assert [(match.how, match.image_id) for match in told.matches] == [
         (How.NAME, record.image_id),
         (How.NEW, "f" * 64),
         (How.NOWHERE, ""),

@@ -36,7 +36,7 @@ def test_files_are_there_under_safe_names(tmp_path: Path) -> None:
     assert tree.names() == ("day/a.txt", "a.txt", "2/a.txt")
     assert [tree.read(name) for name in tree.names()] == [b"1", b"2", b"3"]
     assert tree.open("a.txt").read() == b"2"
-    assert {one.name for one in (tmp_path / "x").iterdir()} == {
+    assert {path.name for path in (tmp_path / "x").iterdir()} == {
         *("0", "1", "2"),
         "names.json",
     }

@@ -113,7 +113,7 @@ def test_near_duplicates_are_in_one_split(tmp_path: Path) -> None:
     boxes = [("square", Box(5, 5, 40, 40))]
     twins = [source(f"{n}-{m}.png", boxes, n) for n in range(6) for m in range(3)]
     made = prepare(tmp_path, twins, labels=LABELS, input_size=SIZE)
-    parts = Counter((one.name[0], one.part) for one in made.images)
+    parts = Counter((image.name[0], image.part) for image in made.images)
     assert set(parts.values()) == {3}
     assert made.torn == 0
 
@@ -128,15 +128,17 @@ def test_near_duplicates_in_both_splits_are_warned_of(tmp_path: Path) -> None:
         input_size=SIZE,
         part_of={"a.png": TRAIN, "b.png": VAL},
     )
-    assert any("both train and val" in one for one in checks.warnings_about(made))
+    assert any(
+        "both train and val" in warning for warning in checks.warnings_about(made)
+    )
 
 
 def test_one_image_is_enough(tmp_path: Path) -> None:
     made = prepare(tmp_path, sources(1), labels=LABELS, input_size=SIZE)
     assert len(made.of_part(TRAIN)) == 1
     said = checks.warnings_about(made)
-    assert any("no validation images" in one for one in said)
-    assert any("square (1), disc (1)" in one for one in said)
+    assert any("no validation images" in warning for warning in said)
+    assert any("square (1), disc (1)" in warning for warning in said)
 
 
 def test_images_without_boxes_are_an_error(tmp_path: Path) -> None:
@@ -154,7 +156,9 @@ def test_csv_next_to_its_images_is_read(tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "set", 4)
     found = from_label_files(folder, folder / "_annotations.csv", format_name="csv")
     assert set(found.labels) == set(LABELS)
-    assert [one.name for one in found.sources] == [f"{n:03}.png" for n in range(4)]
+    assert [source.name for source in found.sources] == [
+        f"{n:03}.png" for n in range(4)
+    ]
     expected = [(label, box) for label, box in picture(2)[1]]
     assert list(found.sources[2].in_pixels(Frame(Size(160, 120)))) == expected
     # The file may be larger than the one that was labelled.
@@ -179,7 +183,7 @@ def test_long_lists_of_left_out_files_end_with_a_count(tmp_path: Path) -> None:
         (folder / f"00{number}.png").unlink()
     found = from_label_files(folder, folder / "_annotations.csv")
     said = found.left_out(2)
-    assert [one.partition(":")[0] for one in said] == [
+    assert [warning.partition(":")[0] for warning in said] == [
         "001.png",
         "002.png",
         "and 1 more without an image",
@@ -267,9 +271,9 @@ def test_boxes_in_ignore_areas_are_left_out() -> None:
         ignored=(rectangle(Box(80, 0, 160, 120)),),
     )
     gathered = from_records([record], LABELS, lambda _: b"")
-    (one,) = gathered.sources
-    assert list(one.in_pixels(Frame(record.size))) == [("disc", Box(10, 10, 50, 50))]
-    assert one.ignored(Frame(record.size)) == record.ignored
+    (source,) = gathered.sources
+    assert list(source.in_pixels(Frame(record.size))) == [("disc", Box(10, 10, 50, 50))]
+    assert source.ignored(Frame(record.size)) == record.ignored
     assert gathered.left_out(5) == ["Boxes in ignore areas: 1."]
 
 
@@ -288,10 +292,10 @@ def test_crowd_regions_become_ignore_areas(
         ],
     }
     (tmp_path / "labels.json").write_text(json.dumps(document))
-    (one,) = from_label_files(tmp_path, tmp_path / "labels.json").sources
+    (source,) = from_label_files(tmp_path, tmp_path / "labels.json").sources
     # The file is half as large as the label file says, and so is the region.
-    assert one.ignored(Frame(Size(160, 120))) == [rectangle(Box(50, 50, 80, 60))]
-    assert one.crowds == 1
+    assert source.ignored(Frame(Size(160, 120))) == [rectangle(Box(50, 50, 80, 60))]
+    assert source.crowds == 1
 
 
 def coco_of(folder: Path, **boxes: list[int]) -> Path:
@@ -326,18 +330,19 @@ def test_boxes_scaled_to_the_image_file_are_reported(tmp_path: Path) -> None:
     made = prepare(
         tmp_path / "ready", found.sources, labels=["disc"], input_size=Size(160, 160)
     )
-    assert [one.name for one in made.images] == ["turned.jpg", "small.jpg"]
+    assert [image.name for image in made.images] == ["turned.jpg", "small.jpg"]
     # Centre and size as shares: 60, 10 to 100, 40 of 120 × 160, and as it was.
-    turned, small = (one.boxes[0].tolist() for one in made.images)
+    turned, small = (image.boxes[0].tolist() for image in made.images)
     assert turned == pytest.approx([80 / 120, 25 / 160, 40 / 120, 30 / 160])
     assert small == pytest.approx([25 / 160, 40 / 120, 30 / 160, 40 / 120])
-    assert [one.partition(":")[0] for one in made.left_out.changed] == [
+    assert [change.partition(":")[0] for change in made.left_out.changed] == [
         "turned.jpg",
         "small.jpg",
     ]
     assert made.left_out.files[0].startswith("other.jpg: the labels are for 160 × 120")
     assert any(
-        "2 images have another size" in one for one in checks.warnings_about(made)
+        "2 images have another size" in warning
+        for warning in checks.warnings_about(made)
     )
 
 
@@ -348,7 +353,9 @@ def test_equal_names_in_several_folders_are_kept_apart(tmp_path: Path) -> None:
     labels = coco_of(tmp_path, cam1__1=[1, 2, 30, 40], cam2__1=[5, 6, 70, 80])
     found = from_label_files(tmp_path / "images", labels)
     frame = Frame(Size(160, 120))
-    assert {one.name: one.in_pixels(frame)[0][1].x_min for one in found.sources} == {
+    assert {
+        source.name: source.in_pixels(frame)[0][1].x_min for source in found.sources
+    } == {
         "cam1/1.jpg": 1,
         "cam2/1.jpg": 5,
     }

@@ -31,17 +31,17 @@ def settings(**changed: bool | int) -> TrainingSettings:
 
 def same(a: Batch, b: Batch) -> bool:
     pairs: list[tuple[Any, Any]] = list(zip(a, b, strict=True))
-    return all(np.array_equal(one, other) for one, other in pairs)
+    return all(np.array_equal(pair, other) for pair, other in pairs)
 
 
 def test_a_batch_depends_on_seed_and_number_only(small_set: TrainingSet) -> None:
-    one, other = Batches(small_set, settings()), Batches(small_set, settings())
+    batch, other = Batches(small_set, settings()), Batches(small_set, settings())
     stream = other.from_number(0)
     first = [next(stream) for _ in range(4)]
     stream.close()  # type: ignore[attr-defined]
-    assert same(first[3], one.batch(3))
-    assert not same(one.batch(3), one.batch(2))
-    assert not same(one.batch(3), Batches(small_set, settings(seed=1)).batch(3))
+    assert same(first[3], batch.batch(3))
+    assert not same(batch.batch(3), batch.batch(2))
+    assert not same(batch.batch(3), Batches(small_set, settings(seed=1)).batch(3))
 
 
 def test_augmented_boxes_match_the_pixels(small_set: TrainingSet) -> None:
@@ -70,7 +70,7 @@ def test_each_image_occurs_once_per_epoch(small_set: TrainingSet) -> None:
     batches = Batches(small_set, settings(batch_size=1))
     count = len(small_set.of_part(TRAIN))
     for epoch in range(3):
-        places = [batches._image_at(epoch * count + one) for one in range(count)]
+        places = [batches._image_at(epoch * count + index) for index in range(count)]
         assert sorted(places) == small_set.of_part(TRAIN)
 
 
@@ -87,13 +87,13 @@ def test_objects_cut_off_too_far_are_dropped() -> None:
 def test_ignore_areas_are_augmented_with_the_image(tmp_path: Path) -> None:
     """The red square of each image is its area: it covers what is red, moved or not."""
     marked = [
-        one._replace(ignored=partial(_red_square, at))
-        for at, one in enumerate(sources(10))
+        source._replace(ignored=partial(_red_square, at))
+        for at, source in enumerate(sources(10))
     ]
     prepared = prepare(tmp_path, marked, labels=LABELS, input_size=Size(96, 96))
     again = load_set(tmp_path)
     assert again.fingerprint == prepared.fingerprint
-    assert [one.ignored for one in again.images] == [
+    assert [image.ignored for image in again.images] == [
         _red_square(at, Frame(Size(160, 120))) for at in range(10)
     ]
     batch = Batches(prepared, settings()).batch(0)

@@ -9,9 +9,9 @@ TORCH = {"loop", "loss", "network", "result", "validate"}
 
 
 def test_only_training_imports_pytorch() -> None:
-    importing = {one for one in CORE.values() if "torch" in imported_roots(one)}
+    importing = {path for path in CORE.values() if "torch" in imported_roots(path)}
     assert importing
-    assert {one.parent for one in importing} == {PACKAGE / "training"}
+    assert {path.parent for path in importing} == {PACKAGE / "training"}
 
 
 def test_nothing_else_needs_pytorch() -> None:
@@ -19,7 +19,7 @@ def test_nothing_else_needs_pytorch() -> None:
     names = [
         name
         for name in NAMES
-        if name not in {f"imagebase.training.{one}" for one in TORCH}
+        if name not in {f"imagebase.training.{module}" for module in TORCH}
         and not name.startswith("imagebase.store.migrations")
         and not name.endswith("__main__")
     ]

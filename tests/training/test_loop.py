@@ -40,7 +40,7 @@ def batch(tmp_path: Path) -> Batch:
 
 
 def state_of(module: DarknetModule) -> dict[str, torch.Tensor]:
-    return {name: one.clone() for name, one in module.state_dict().items()}
+    return {name: tensor.clone() for name, tensor in module.state_dict().items()}
 
 
 def test_a_step_changes_every_kernel(module: DarknetModule, batch: Batch) -> None:
@@ -50,7 +50,7 @@ def test_a_step_changes_every_kernel(module: DarknetModule, batch: Batch) -> Non
     assert len(found) == 4
     after = module.state_dict()
     kernels = [name for name in before if name.endswith("convolution.weight")]
-    assert all(not torch.equal(before[one], after[one]) for one in kernels)
+    assert all(not torch.equal(before[name], after[name]) for name in kernels)
 
 
 def test_a_batch_with_a_nonfinite_loss_changes_nothing(
@@ -64,7 +64,7 @@ def test_a_batch_with_a_nonfinite_loss_changes_nothing(
     before = state_of(module)
     assert learn(module, F32, optimizer, batch) is None
     after = module.state_dict()
-    assert all(torch.equal(before[one], after[one]) for one in before)
+    assert all(torch.equal(before[name], after[name]) for name in before)
     assert not optimizer.state
 
 
@@ -72,8 +72,8 @@ def test_only_kernels_decay(module: DarknetModule) -> None:
     kernels, others = optimizer_of(module, 1e-3).param_groups
     assert kernels["weight_decay"] > 0
     assert others["weight_decay"] == 0
-    assert {one.ndim for one in kernels["params"]} == {4}
-    assert {one.ndim for one in others["params"]} == {1}
+    assert {parameter.ndim for parameter in kernels["params"]} == {4}
+    assert {parameter.ndim for parameter in others["params"]} == {1}
 
 
 def test_averaged_weights_follow_quickly_then_slowly(
@@ -83,8 +83,8 @@ def test_averaged_weights_follow_quickly_then_slowly(
     target = placed(module_of(*base_files), CPU)
     kernel = "blocks.0.convolution.weight"
     with torch.no_grad():
-        for one in target.parameters():
-            one.add_(1)
+        for parameter in target.parameters():
+            parameter.add_(1)
     start = average.state_dict()[kernel].clone()
     update_average(average, target, 0)
     torch.testing.assert_close(
@@ -110,7 +110,7 @@ def test_faster_precision_is_chosen_without_changing_the_module(
 
     compute, seconds = faster_compute(CPU, "auto", module, step)
     assert compute in seen
-    assert {one.is_bf16 for one in seen} == {True, False}
+    assert {step.is_bf16 for step in seen} == {True, False}
     assert seconds is not None
     assert seconds > 0
     assert all(torch.equal(before[k], v) for k, v in module.state_dict().items())

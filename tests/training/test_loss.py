@@ -34,7 +34,7 @@ GRIDS = (Size(3, 2), Size(6, 4))
 def random_outputs(seed: int, batch: int = 3) -> list[Tensor]:
     generator = torch.Generator().manual_seed(seed)
     shapes = [(batch, 3 * (5 + CLASSES), grid.height, grid.width) for grid in GRIDS]
-    return [torch.randn(one, generator=generator) * 1.5 for one in shapes]
+    return [torch.randn(shape, generator=generator) * 1.5 for shape in shapes]
 
 
 def targets_of(rows: list[tuple[int, int, float, float, float, float]]) -> Targets:
@@ -90,7 +90,7 @@ def ciou_of(a: Box, b: Box) -> float:
 def box_at(
     raw: np.ndarray, head: Head, slot: int, row: int, column: int, grid: Size
 ) -> Box:
-    x, y, w, h = (float(raw[slot, one, row, column]) for one in range(4))
+    x, y, w, h = (float(raw[slot, edge, row, column]) for edge in range(4))
     s = head.scale_x_y
     anchor = head.anchors[head.mask[slot]]
     return (
@@ -110,9 +110,9 @@ def brute_force(outputs: list[Tensor], targets: Targets) -> dict[str, float]:
     positives: dict[tuple[int, int, int, int, int], list[int]] = {}
     for number, box in enumerate(boxes):
         shapes = [
-            overlap_of((0, 0, box[2], box[3]), (0, 0, *head.anchors[one]))
+            overlap_of((0, 0, box[2], box[3]), (0, 0, *head.anchors[anchor]))
             for head in HEADS
-            for one in head.mask
+            for anchor in head.mask
         ]
         best = shapes.index(max(shapes))
         for place, shape in enumerate(shapes):
@@ -138,13 +138,13 @@ def brute_force(outputs: list[Tensor], targets: Targets) -> dict[str, float]:
                 objectness = float(raw[slot, 4, row, column])
                 if here:
                     total["objectness"] += entropy(objectness, 1)
-                elif max([overlap_of(found, one) for one in own] or [0]) <= 0.7:
+                elif max([overlap_of(found, anchor) for anchor in own] or [0]) <= 0.7:
                     total["objectness"] += entropy(objectness, 0)
                 for number in here:
                     total["box"] += 1 - ciou_of(found, boxes[number])
-                    for one in range(CLASSES):
-                        wanted = float(int(targets.label[number]) == one)
-                        logit = float(raw[slot, 5 + one, row, column])
+                    for class_id in range(CLASSES):
+                        wanted = float(int(targets.label[number]) == class_id)
+                        logit = float(raw[slot, 5 + class_id, row, column])
                         total["classes"] += entropy(logit, wanted)
     count = max(sum(map(len, positives.values())), 1)
     return {name: value / count for name, value in total.items()}
@@ -196,17 +196,17 @@ NASTY = {
 def test_loss_and_gradients_are_finite(
     rows: list[tuple[int, int, float, float, float, float]], scale: float
 ) -> None:
-    outputs = [(one * scale).requires_grad_() for one in random_outputs(5)]
+    outputs = [(output * scale).requires_grad_() for output in random_outputs(5)]
     loss = loss_of(outputs, targets_of(rows), HEADS, NET).total
     loss.backward()  # type: ignore[no-untyped-call]
     assert bool(torch.isfinite(loss))
-    for one in outputs:
-        assert one.grad is not None
-        assert bool(torch.isfinite(one.grad).all())
+    for output in outputs:
+        assert output.grad is not None
+        assert bool(torch.isfinite(output.grad).all())
 
 
 def test_following_the_gradient_finds_the_objects() -> None:
-    outputs = [one.requires_grad_() for one in random_outputs(8)]
+    outputs = [output.requires_grad_() for output in random_outputs(8)]
     targets = random_targets(8)
     optimizer = torch.optim.Adam(outputs, lr=0.15)
     first = loss_of(outputs, targets, HEADS, NET).total.item()
@@ -224,8 +224,8 @@ def test_predictions_in_ignore_areas_have_no_loss() -> None:
     ignored = torch.zeros(3, 16, 24)
     ignored[0] = 1
     ignored[1, :, :12] = 1
-    for one in outputs:
-        one.requires_grad_()
+    for output in outputs:
+        output.requires_grad_()
     masked = loss_of(outputs, targets._replace(ignored=ignored), HEADS, NET)
     plain = loss_of(outputs, targets, HEADS, NET)
     assert masked.objectness < plain.objectness

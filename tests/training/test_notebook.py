@@ -37,31 +37,33 @@ def run_in(folder: Path, **changed: object) -> Notebook:
     """Run the notebook in a folder, with other values in its first cell."""
     notebook = read_notebook()
     (parameters,) = (
-        one for one in notebook.cells if "parameters" in one.metadata.get("tags", [])
+        cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])
     )
     short = {"LENGTH": {"steps": 2}, "INPUT_SIZE": 96, **changed}
-    parameters.source += "".join(f"\n{name} = {one!r}" for name, one in short.items())
+    parameters.source += "".join(
+        f"\n{name} = {value!r}" for name, value in short.items()
+    )
     resources = {"metadata": {"path": str(folder)}}
     NotebookClient(notebook, timeout=240, resources=resources).execute()
-    outputs = [one for cell in notebook.cells for one in cell.get("outputs", [])]
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     return Notebook(
-        "\n".join(one.get("text", "") for one in outputs),
-        [kind for one in outputs for kind in one.get("data", {})],
+        "\n".join(output.get("text", "") for output in outputs),
+        [kind for output in outputs for kind in output.get("data", {})],
     )
 
 
 def zip_project(path: Path) -> None:
     """Write the zip that a repository's page offers: all in one folder."""
     kept = [
-        *(one for one in (PROJECT_ROOT / "imagebase").rglob("*.py")),
+        *(path for path in (PROJECT_ROOT / "imagebase").rglob("*.py")),
         *(PROJECT_ROOT / "imagebase").rglob("*.cfg"),
         *(PROJECT_ROOT / "weights" / "yolov4-tiny").iterdir(),
         PROJECT_ROOT / "requirements.txt",
     ]
     with zipfile.ZipFile(path, "w") as archive:
-        for one in kept:
-            name = one.relative_to(PROJECT_ROOT)
-            archive.write(one, f"imagebase-main/{name.as_posix()}")
+        for path in kept:
+            name = path.relative_to(PROJECT_ROOT)
+            archive.write(path, f"imagebase-main/{name.as_posix()}")
 
 
 def test_notebook_trains_from_csv_and_shows_images(tmp_path: Path) -> None:
@@ -101,6 +103,6 @@ def test_notebook_without_the_project_says_where_to_put_it(tmp_path: Path) -> No
 
 def test_notebook_is_stored_without_outputs() -> None:
     notebook = read_notebook()
-    cells = [one for one in notebook.cells if one.cell_type == "code"]
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert cells
-    assert all(not one.outputs and one.execution_count is None for one in cells)
+    assert all(not cell.outputs and cell.execution_count is None for cell in cells)

@@ -33,7 +33,7 @@ def test_repeated_steps_count_once(tmp_path: Path) -> None:
     log = read_log(tmp_path)
     assert log.progress == learning(6, loss=0.5)
     assert log.losses == ((1, 1.0), (2, 1.0), (3, 1.0), (4, 0.5), (5, 0.5), (6, 0.5))
-    assert [one.step for one in log.evaluations] == [4, 6]
+    assert [evaluation.step for evaluation in log.evaluations] == [4, 6]
 
 
 def test_a_tail_reads_each_line_once_and_only_whole_ones(tmp_path: Path) -> None:

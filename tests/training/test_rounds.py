@@ -17,7 +17,7 @@ def test_known_images_keep_their_split_and_new_ones_get_one() -> None:
     parts = next_parts([image(n) for n in range(60)], before)
     assert before.items() <= parts.items()
     assert len(parts) == 60
-    fresh = [part for one, part in parts.items() if one not in before]
+    fresh = [part for name, part in parts.items() if name not in before]
     assert set(fresh) == {TRAIN, VAL}
 
 

@@ -65,7 +65,7 @@ def test_a_few_steps_find_the_shapes(trained: Path) -> None:
     assert low <= metrics["AP50"] <= high
     assert metrics["images"] == {"train": 10, "val": 2}
     assert metrics["steps"] == STEPS
-    assert any("Only 2 validation images" in one for one in metrics["warnings"])
+    assert any("Only 2 validation images" in metric for metric in metrics["warnings"])
 
 
 def test_the_written_model_detects_in_a_new_image(trained: Path) -> None:
@@ -82,10 +82,10 @@ def test_the_onnx_file_gives_the_same_boxes(trained: Path, tmp_path: Path) -> No
     alone.write_bytes((trained / "model" / "obj.onnx").read_bytes())
     rgb, _ = picture(5)
     darknet, onnx = (
-        load_single(find_model(str(one)), precision="f32").candidates(
+        load_single(find_model(str(model)), precision="f32").candidates(
             rgb, size=Size(160, 120)
         )
-        for one in (trained / "model", alone)
+        for model in (trained / "model", alone)
     )
     np.testing.assert_allclose(darknet.xyxy, onnx.xyxy, atol=1e-3)
     np.testing.assert_allclose(darknet.confidence, onnx.confidence, atol=1e-5)
@@ -119,18 +119,20 @@ def test_a_resumed_run_gives_the_same_weights(tmp_path: Path, trained: Path) -> 
     assert (work / run_folder.CHECKPOINT).is_file()
     metrics = run_training(work, tmp_path / "model", on_entry=seen.append)
     assert metrics is not None
-    steps = [one.done for one in seen if isinstance(one, Progress)]
+    steps = [entry.done for entry in seen if isinstance(entry, Progress)]
     assert min(steps) > 9
     apart, moved = _distances(trained / "model", tmp_path / "model")
     assert max(moved.values()) > 0
-    assert all(apart[one] <= 0.05 * moved[one] for one in moved), apart
+    assert all(apart[kernel] <= 0.05 * moved[kernel] for kernel in moved), apart
     unbroken = json.loads((trained / "model" / "metrics.json").read_text())
     assert metrics["AP50"] == pytest.approx(unbroken["AP50"], abs=0.02)
 
 
-def _distances(one: Path, other: Path) -> tuple[dict[str, float], dict[str, float]]:
+def _distances(
+    first_folder: Path, other: Path
+) -> tuple[dict[str, float], dict[str, float]]:
     """Return by kernel how far two nets are apart, and how far the first has moved."""
-    nets = [_kernels(folder) for folder in (one, other, BASE)]
+    nets = [_kernels(folder) for folder in (first_folder, other, BASE)]
     # The base has heads for other labels.
     same = [name for name in nets[0] if nets[0][name].shape == nets[2][name].shape]
     apart = {name: float((nets[0][name] - nets[1][name]).norm()) for name in same}
@@ -141,7 +143,7 @@ def _distances(one: Path, other: Path) -> tuple[dict[str, float], dict[str, floa
 def _kernels(folder: Path) -> dict[str, torch.Tensor]:
     cfg, weights = (folder / "obj.cfg").read_bytes(), folder / "obj.weights"
     named = module_of(cfg, weights.read_bytes()).named_parameters()
-    return {name: one.detach() for name, one in named if one.ndim > 1}
+    return {name: tensor.detach() for name, tensor in named if tensor.ndim > 1}
 
 
 @pytest.mark.long
@@ -166,7 +168,7 @@ def test_a_run_without_improvement_stops_early(tmp_path: Path, trained: Path) ->
     evaluations = read_log(work).evaluations
     assert 25 <= evaluations[-1].step < 100
     assert evaluations[-1].learning_rate < 0.05 * rate
-    assert not any(one.is_best for one in evaluations)
+    assert not any(evaluation.is_best for evaluation in evaluations)
 
 
 def test_a_damaged_checkpoint_is_an_error(tmp_path: Path) -> None:
@@ -199,7 +201,7 @@ def test_a_run_killed_at_random_moments_finishes(tmp_path: Path, trained: Path) 
     lines = len(log.read_text().splitlines())
     assert subprocess.run(command, check=False).returncode == 0
     later = [json.loads(line) for line in log.read_text().splitlines()[lines:]]
-    learned = [one["done"] for one in later if one.get("phase") == "learning"]
+    learned = [entry["done"] for entry in later if entry.get("phase") == "learning"]
     assert all(step > 1 for step in learned), "it began anew"
     metrics = json.loads((output / "metrics.json").read_text())
     unbroken = json.loads((trained / "model" / "metrics.json").read_text())
@@ -229,7 +231,7 @@ def test_finish_writes_the_best_model_so_far(tmp_path: Path) -> None:
     assert 1 <= metrics["steps"] < 1000
     assert (tmp_path / "model" / "obj.weights").is_file()
     clean_up(work)
-    assert {one.name for one in work.iterdir()} == {"log.jsonl", "plan.json"}
+    assert {path.name for path in work.iterdir()} == {"log.jsonl", "plan.json"}
 
 
 def test_the_base_model_may_be_deleted_meanwhile(tmp_path: Path) -> None:
@@ -281,7 +283,7 @@ def test_csv_trains_by_one_command(tmp_path: Path) -> None:
     assert finished.returncode == 0, finished.stderr
     assert "AP50" in finished.stdout
     assert "Note: Few boxes" in finished.stderr
-    names = {one.name for one in (tmp_path / "out").iterdir() if one.is_file()}
+    names = {path.name for path in (tmp_path / "out").iterdir() if path.is_file()}
     assert names == {
         *("obj.cfg", "obj.weights", "obj.names", "obj.onnx"),
         *("metrics.json", "history.csv", "report.html"),

@@ -16,7 +16,7 @@ SIZE = Size(160, 160)
 def outputs_of(module: torch.nn.Module) -> list[np.ndarray]:
     blob = np.random.default_rng(3).random((1, 3, 160, 160), dtype=np.float32)
     with torch.inference_mode():
-        return [one.numpy() for one in module.eval()(torch.from_numpy(blob))]
+        return [head.numpy() for head in module.eval()(torch.from_numpy(blob))]
 
 
 def test_unchanged_labels_are_detected_as_before(
@@ -60,7 +60,7 @@ def test_boxes_do_not_move_with_other_anchors(
     other_cfg = cfg_for(text, classes=1, input_size=SIZE, anchors=anchors)
     other = transfer(source, COCO, other_cfg.encode(), ["x"])
     found = [
-        decode_heads(one.network.heads, outputs_of(one), net_size=SIZE, floor=0.0)
-        for one in (same, other)
+        decode_heads(model.network.heads, outputs_of(model), net_size=SIZE, floor=0.0)
+        for model in (same, other)
     ]
     np.testing.assert_allclose(found[0].xyxy, found[1].xyxy, atol=1e-3)
