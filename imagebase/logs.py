@@ -83,7 +83,9 @@ def configure(level: str, *, as_json: bool = False) -> None:
     """
     _environment_secrets.cache_clear()
     root = logging.getLogger()
-    for handler in [one for one in root.handlers if isinstance(one, _StandardError)]:
+    for handler in [
+        handler for handler in root.handlers if isinstance(handler, _StandardError)
+    ]:
         root.removeHandler(handler)
     handler = _StandardError()
     handler.setFormatter(_JsonLines() if as_json else _TextLines())
@@ -175,5 +177,5 @@ def _environment_secrets() -> tuple[str, ...]:
         for url in _PASSWORD_IN_URL.finditer(value):
             password = url[0].removeprefix(url[1])
             values |= {password, unquote(password)}
-    long = (one for one in values if len(one) >= _LEAST_SECRET)
+    long = (value for value in values if len(value) >= _LEAST_SECRET)
     return tuple(sorted(long, key=len, reverse=True))

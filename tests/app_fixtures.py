@@ -73,9 +73,9 @@ class Tab:
     def select_rows(self, table: str, *rows: int) -> AppTest:
         """Tick rows of the table whose key begins so."""
         key = next(
-            one.key
-            for one in self.app.dataframe
-            if one.key and one.key.startswith(table)
+            table_.key
+            for table_ in self.app.dataframe
+            if table_.key and table_.key.startswith(table)
         )
         selection = {"rows": list(rows), "columns": [], "cells": []}
         self.app.session_state[key] = {"selection": selection}
@@ -90,19 +90,19 @@ class Tab:
     def words(self) -> str:
         """Return all that is written on the page, a piece a line."""
         kinds = ("title", "markdown", "caption", "info", "success", "warning", "error")
-        found = [one for kind in kinds for one in self.app.get(kind)]
-        return "\n".join(str(getattr(one, "value", "")) for one in found)
+        found = [element for kind in kinds for element in self.app.get(kind)]
+        return "\n".join(str(getattr(element, "value", "")) for element in found)
 
     def progress(self) -> str:
         """Return what the progress bars say, a bar a line."""
-        return "\n".join(one.proto.text for one in self.app.get("progress"))
+        return "\n".join(element.proto.text for element in self.app.get("progress"))
 
     def popovers(self) -> list[str]:
         """Return what is written on the buttons that open something."""
-        return [one.proto.popover.label for one in self.app.get("popover")]
+        return [element.proto.popover.label for element in self.app.get("popover")]
 
     def toasts(self) -> list[str]:
-        return [one.value for one in self.app.toast]
+        return [toast.value for toast in self.app.toast]
 
     def uploads(self, *files: tuple[str, bytes]) -> AppTest:
         """Drop files on the Upload page."""
@@ -318,7 +318,7 @@ def ended(scope: Scope, kind: str) -> JobInfo:
     """Return the newest job of a kind once it has come to its end."""
     deadline = time.monotonic() + JOB_SECONDS
     while time.monotonic() < deadline:
-        job = next(one for one in store().jobs(scope) if one.kind == kind)
+        job = next(job for job in store().jobs(scope) if job.kind == kind)
         if not job.state.is_active:
             return job
         time.sleep(0.02)

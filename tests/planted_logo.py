@@ -59,11 +59,11 @@ def made_set(
 def fill(store: Store, scope: Scope, made: Iterable[Made]) -> list[ImageRecord]:
     """Add the files to a dataset, on each a model's box labelled `logo`."""
     records = []
-    for one in made:
+    for planted in made:
         added = store.add_image(
-            scope, one.data, file_name=one.file_name, size=SIZE, quality=None
+            scope, planted.data, file_name=planted.file_name, size=SIZE, quality=None
         ).record
-        records.append(with_boxes(added, model_box(one.box)))
+        records.append(with_boxes(added, model_box(planted.box)))
     return list(store.save_many(scope, records, change_id=new_id()).saved)
 
 

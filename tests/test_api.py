@@ -249,10 +249,10 @@ def test_labels_in_fractions_are_read_in_pixels_of_their_images(folder: Path) ->
     as_coco = imagebase.read_labels("labels/coco", images="photos")
     as_yolo = imagebase.read_labels("labels/yolo")
     assert len(as_yolo) == len(as_coco) == 3
-    for one, other in zip(as_coco, as_yolo, strict=True):
-        assert one.size == other.size
+    for image, other in zip(as_coco, as_yolo, strict=True):
+        assert image.size == other.size
         np.testing.assert_allclose(
-            [box.box for box in one.annotations],
+            [box.box for box in image.annotations],
             [box.box for box in other.annotations],
             atol=0.01,
         )

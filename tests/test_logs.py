@@ -211,7 +211,7 @@ def test_error_shows_no_secret_of_a_source() -> None:
 
 
 def invoked(*arguments: str | Path) -> Result:
-    return CliRunner().invoke(app, [str(one) for one in arguments])
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 
 @pytest.mark.parametrize("before", [True, False], ids=["before", "after"])
@@ -260,7 +260,9 @@ def test_job_logs_its_start_its_end_and_how_long_it_took(
     runner.close()
     written = capsys.readouterr().err
     told = [json.loads(line) for line in written.splitlines()]
-    started, ended = (one for one in told if one["logger"] == "imagebase.jobs.runner")
+    started, ended = (
+        entry for entry in told if entry["logger"] == "imagebase.jobs.runner"
+    )
     assert started["message"].endswith("(fail) started")
     assert (ended["level"], ended["state"]) == ("warning", "failed")
     assert ended["seconds"] >= 0

@@ -33,7 +33,9 @@ def restore() -> None:
             state.choose_dataset(dataset.dataset_id)
     if image:
         known = services.store().image_ids(state.scope())
-        state.choose_image(next((one for one in known if one.startswith(image)), None))
+        state.choose_image(
+            next((image_id for image_id in known if image_id.startswith(image)), None)
+        )
 
 
 @contextmanager

@@ -280,7 +280,7 @@ def _candidates(
 ) -> CandidatePool:
     scope, store = Scope(owner_id, dataset_id, ""), services.store()
     packed = store.candidates(scope, key)
-    pool = CandidatePool.of({one: unpack(blob) for one, blob in packed.items()})
+    pool = CandidatePool.of({key: unpack(blob) for key, blob in packed.items()})
     return pool.outside(store.ignored_shapes(scope, pool.image_ids) if areas else {})
 
 

@@ -38,7 +38,7 @@ def crop_urls(scope: Scope, places: Sequence[Place]) -> list[str]:
     Up to 112 px, where the image has that many pixels.
     """
     with ThreadPoolExecutor(_THREADS, thread_name_prefix="crops") as pool:
-        return list(pool.map(lambda one: _crop_url(scope, one), places))
+        return list(pool.map(lambda place: _crop_url(scope, place), places))
 
 
 def _crop_url(scope: Scope, place: Place) -> str:
@@ -140,7 +140,9 @@ def parse_selected(
     known = frozenset(tile.id for tile in tiles)
     match value:
         case {"version": str(about), "ids": list(ids)} if about == version:
-            return frozenset(one for one in ids if one in known)
+            return frozenset(
+                annotation_id for annotation_id in ids if annotation_id in known
+            )
     return known.intersection(otherwise)
 
 

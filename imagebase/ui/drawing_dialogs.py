@@ -126,7 +126,9 @@ def _area_tools(record: ImageRecord) -> tuple[Tool, int]:
         st.segmented_control(
             "Area applies to",
             [_THIS, "all"],
-            format_func=lambda one: one if one == _THIS else _all(count, record.size),
+            format_func=lambda scope_choice: (
+                scope_choice if scope_choice == _THIS else _all(count, record.size)
+            ),
             default=_THIS,
             required=True,
             key=_SCOPE,
@@ -272,7 +274,9 @@ def marks_button(
 def open_marks(image_id: str) -> tuple[Shape, ...]:
     """Return the marks of an image's open comments."""
     comments = services.store().comments(state.scope(), image_id)
-    return tuple(mark for one in comments if one.is_open for mark in one.marks)
+    return tuple(
+        mark for comment in comments if comment.is_open for mark in comment.marks
+    )
 
 
 def _comment_key(image_id: str) -> str:

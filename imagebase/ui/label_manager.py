@@ -71,8 +71,10 @@ def rows_of(store: Store, scope: Scope) -> list[ManagedLabel]:
     """Return the labels to choose from, in their order."""
     labels, counts = store.labels(scope), store.label_counts(scope)
     return [
-        ManagedLabel(labels.class_id(one.name), one, place, counts.get(one.name, 0))
-        for place, one in enumerate(labels.shown)
+        ManagedLabel(
+            labels.class_id(label.name), label, place, counts.get(label.name, 0)
+        )
+        for place, label in enumerate(labels.shown)
     ]
 
 
@@ -388,7 +390,7 @@ def _draw_moves(
 def _draw_more(row: ManagedLabel, rows: Sequence[ManagedLabel]) -> None:
     """Draw the actions of a label: move to a position, merge, delete."""
     key, name = str(row.class_id), widgets.escape(row.label.name)
-    others = {one.class_id: one.label.name for one in rows if one != row}
+    others = {row.class_id: row.label.name for row in rows if row != row}
     boxes = f"its {widgets.plural(row.boxes, 'box')}"
     if others:
         place = st.number_input(

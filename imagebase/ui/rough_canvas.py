@@ -112,12 +112,14 @@ class Pad:
             return
         shapes = dict.fromkeys(shapes_of(drawing, filling.factor))
         new = [shape for shape in shapes if shape not in filling.booked]
-        erased = [one for one in filling.booked if one not in shapes]
+        erased = [shape_id for shape_id in filling.booked if shape_id not in shapes]
         if not new and not erased:
             return
-        ids = book(filling.image_id, new, [filling.booked[one] for one in erased])
-        for one in erased:
-            del filling.booked[one]
+        ids = book(
+            filling.image_id, new, [filling.booked[shape_id] for shape_id in erased]
+        )
+        for shape_id in erased:
+            del filling.booked[shape_id]
         filling.booked |= dict(zip(new, ids, strict=True))
         if self.fillings.get(self.tag) is not filling:
             self.tag = ""  # a late message: its shapes are no longer on the canvas
@@ -223,9 +225,9 @@ def shapes_of(drawing: object, factor: float) -> list[Shape]:
     """
     objects = drawing.get("objects") if isinstance(drawing, Mapping) else None
     shapes = []
-    for one in objects[:_MOST_OBJECTS] if isinstance(objects, list) else ():
+    for entry in objects[:_MOST_OBJECTS] if isinstance(objects, list) else ():
         try:
-            shape = _shape(one)
+            shape = _shape(entry)
         except (KeyError, TypeError, ValueError, IndexError, OverflowError):
             continue
         if shape is not None:
@@ -233,23 +235,25 @@ def shapes_of(drawing: object, factor: float) -> list[Shape]:
     return shapes
 
 
-def _shape(one: Mapping[str, Any]) -> Shape | None:
-    kind = one["type"]
+def _shape(entry: Mapping[str, Any]) -> Shape | None:
+    kind = entry["type"]
     for name in _NUMBERS:
-        _number(one.get(name, 0))
+        _number(entry.get(name, 0))
     if kind == "Path":
-        return _stroke(one)
+        return _stroke(entry)
     if kind == "Circle":
-        return _circle(one)
+        return _circle(entry)
     if kind == "Rect":
-        half_x, half_y = one["width"] / 2, one["height"] / 2
+        half_x, half_y = entry["width"] / 2, entry["height"] / 2
         corners = [(-half_x, -half_y), (half_x, -half_y), (half_x, half_y)]
-        points = _placed(one, [*corners, (-half_x, half_y)])
-        if not one.get("angle"):
+        points = _placed(entry, [*corners, (-half_x, half_y)])
+        if not entry.get("angle"):
             return _large_enough(Shape(ShapeKind.RECTANGLE, (points[0], points[2])))
         return _large_enough(Shape(ShapeKind.POLYGON, points))
     if kind == "Polygon":
-        points = _placed(one, _centred([_pair(p["x"], p["y"]) for p in one["points"]]))
+        points = _placed(
+            entry, _centred([_pair(p["x"], p["y"]) for p in entry["points"]])
+        )
         kept = points if len(points) >= 3 else ()
         return _large_enough(Shape(ShapeKind.POLYGON, kept)) if kept else None
     return None
@@ -261,24 +265,27 @@ def _large_enough(shape: Shape) -> Shape | None:
     return shape if shape_is_seen else None
 
 
-def _circle(one: Mapping[str, Any]) -> Shape | None:
-    (centre,) = _placed(one, [(0.0, 0.0)])
-    across, down = one["radius"] * one["scaleX"], one["radius"] * one["scaleY"]
+def _circle(entry: Mapping[str, Any]) -> Shape | None:
+    (centre,) = _placed(entry, [(0.0, 0.0)])
+    across, down = (
+        entry["radius"] * entry["scaleX"],
+        entry["radius"] * entry["scaleY"],
+    )
     near = Point(centre.x - across, centre.y - down)
     far = Point(centre.x + across, centre.y + down)
     return _large_enough(Shape(ShapeKind.ELLIPSE, (near, far)))
 
 
-def _stroke(one: Mapping[str, Any]) -> Shape:
+def _stroke(entry: Mapping[str, Any]) -> Shape:
     line: list[tuple[float, float]] = []
-    for command, *given in one["path"][:_MOST_STEPS]:
+    for command, *given in entry["path"][:_MOST_STEPS]:
         numbers = [_number(value) for value in given]
         if command == "Q":
             (x0, y0), (x1, y1, x2, y2) = line[-1], numbers
             line.append(((x0 + 2 * x1 + x2) / 4, (y0 + 2 * y1 + y2) / 4))
         line.append((numbers[-2], numbers[-1]))
-    points = simplified(_placed(one, _centred(line)), tolerance=0.5)
-    width = one["strokeWidth"] * (abs(one["scaleX"]) + abs(one["scaleY"])) / 2
+    points = simplified(_placed(entry, _centred(line)), tolerance=0.5)
+    width = entry["strokeWidth"] * (abs(entry["scaleX"]) + abs(entry["scaleY"])) / 2
     return Shape(ShapeKind.BRUSH, points, float(width))
 
 
@@ -301,23 +308,24 @@ def _centred(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]
 
 
 def _placed(
-    one: Mapping[str, Any], points: Sequence[tuple[float, float]]
+    entry: Mapping[str, Any], points: Sequence[tuple[float, float]]
 ) -> tuple[Point, ...]:
     """Return canvas positions of points given relative to an object's middle.
 
     Fabric.js scales, then turns about the middle; `left` and `top` place the object's
     origin, by default its middle, at the outer edge of its line.
     """
-    turn = math.radians(one["angle"])
+    turn = math.radians(entry["angle"])
     cos, sin = math.cos(turn), math.sin(turn)
-    line = 0 if one["type"] == "Rect" else one["strokeWidth"]
-    across = (one["width"] + line) * one["scaleX"] * _SHARES[one["originX"]]
-    down = (one["height"] + line) * one["scaleY"] * _SHARES[one["originY"]]
-    x = one["left"] + cos * across - sin * down
-    y = one["top"] + sin * across + cos * down
-    flip_x, flip_y = (-1 if one.get(name) else 1 for name in ("flipX", "flipY"))
+    line = 0 if entry["type"] == "Rect" else entry["strokeWidth"]
+    across = (entry["width"] + line) * entry["scaleX"] * _SHARES[entry["originX"]]
+    down = (entry["height"] + line) * entry["scaleY"] * _SHARES[entry["originY"]]
+    x = entry["left"] + cos * across - sin * down
+    y = entry["top"] + sin * across + cos * down
+    flip_x, flip_y = (-1 if entry.get(name) else 1 for name in ("flipX", "flipY"))
     scaled = [
-        (px * one["scaleX"] * flip_x, py * one["scaleY"] * flip_y) for px, py in points
+        (px * entry["scaleX"] * flip_x, py * entry["scaleY"] * flip_y)
+        for px, py in points
     ]
     return tuple(
         Point(x + cos * px - sin * py, y + sin * px + cos * py) for px, py in scaled

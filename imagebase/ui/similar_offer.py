@@ -146,23 +146,23 @@ def _draw(preview: _Preview, alike: Sequence[SimilarBox]) -> None:
     shown = widgets.page_of(alike, page_size=PAGE_SIZE, key="looks.page")
     scope = state.scope()
     places = [
-        Place(one.like.key.image_id, one.like.size, one.like.annotation.box)
-        for one in shown
+        Place(match.like.key.image_id, match.like.size, match.like.annotation.box)
+        for match in shown
     ]
     colour = services.store().labels(scope).colour_of(preview.asked.label)
     tiles = [
         Tile(
-            _key(one),
+            _key(match),
             url,
-            name=percent(one.score),
+            name=percent(match.score),
             colour=colour,
-            value="" if one.is_unreviewed else "reviewed",
-            title=one.like.file_name,
+            value="" if match.is_unreviewed else "reviewed",
+            title=match.like.file_name,
         )
-        for one, url in zip(shown, crop_urls(scope, places), strict=True)
+        for match, url in zip(shown, crop_urls(scope, places), strict=True)
     ]
     here = {tile.id for tile in tiles}
-    initial = {_key(one) for one in shown if one.is_unreviewed}
+    initial = {_key(match) for match in shown if match.is_unreviewed}
     flipped = preview.flipped & here
     page = "-".join((shown[0].like.key.annotation_id[:8], str(len(shown))))
     selected = draw_sheet(
@@ -220,8 +220,8 @@ def _changed(
     became: str | None,
     on_progress: bulk_progress.OnProgress,
 ) -> BulkReport:
-    boxes = [one.like.key for one in chosen]
-    seen = {one.like.key.image_id: one.like.revision for one in chosen}
+    boxes = [match.like.key for match in chosen]
+    seen = {match.like.key.image_id: match.like.revision for match in chosen}
     if became is None:
         return delete_boxes(store, scope, boxes, seen=seen, on_progress=on_progress)
     return relabel_boxes(

@@ -81,9 +81,9 @@ def dataset() -> DatasetInfo:
     """
     known = datasets()
     chosen = st.session_state.get(_DATASET)
-    for one in known:
-        if one.dataset_id == chosen:
-            return one
+    for dataset in known:
+        if dataset.dataset_id == chosen:
+            return dataset
     if chosen:
         raise NotFoundError("This dataset was deleted meanwhile; nothing was changed.")
     st.session_state[_DATASET] = known[0].dataset_id
@@ -98,7 +98,7 @@ def has_chosen() -> bool:
 def has_dataset(known: Iterable[DatasetInfo]) -> bool:
     """Say whether the current dataset, if any, is among these."""
     chosen = st.session_state.get(_DATASET)
-    return not chosen or any(one.dataset_id == chosen for one in known)
+    return not chosen or any(dataset.dataset_id == chosen for dataset in known)
 
 
 def scope() -> Scope:

@@ -48,8 +48,8 @@ def datasets() -> dict[str, list[ImageRecord]]:
     """Return the records of each of the team's datasets, by its name."""
     store = open_store(settings())
     found = {
-        one.name: store.records(Scope(TEAM_OWNER, one.dataset_id, "ann"))
-        for one in store.datasets(TEAM_OWNER)
+        dataset.name: store.records(Scope(TEAM_OWNER, dataset.dataset_id, "ann"))
+        for dataset in store.datasets(TEAM_OWNER)
     }
     store.close()
     return found
@@ -63,7 +63,7 @@ def test_dataset_goes_out_and_comes_in(tmp_path: Path) -> None:
     done = invoked("restore", path)
     assert (done.exit_code, done.stdout) == (0, "Street (restored): 2 images\n")
     assert datasets() == {"Street": records, "Street (restored)": records}
-    assert sorted(one.name for one in tmp_path.iterdir()) == ["home", "street.zip"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["home", "street.zip"]
 
 
 def test_image_without_its_file_is_named(tmp_path: Path, home: Path) -> None:

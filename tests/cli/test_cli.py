@@ -34,7 +34,7 @@ def source(tmp_path: Path) -> Path:
 
 
 def invoked(*arguments: str | Path) -> Result:
-    return CliRunner().invoke(app, [str(one) for one in arguments])
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 
 def run_file(output: Path) -> dict[str, Any]:
@@ -98,14 +98,16 @@ def test_all_wild_images_are_labelled_or_refused_by_name(
 ) -> None:
     wild = shared_data / "wild_images"
     formats = [
-        one for name in ("coco", "csv", "yolo", "voc") for one in ("--format", name)
+        argument
+        for name in ("coco", "csv", "yolo", "voc")
+        for argument in ("--format", name)
     ]
     output = tmp_path / "out"
     done = run_process("annotate", wild, "--output", output, *formats, folder=tmp_path)
     assert done.code == 0
     found = run_file(tmp_path / "out")
-    read = {one["file_name"] for one in coco_file(tmp_path / "out")["images"]}
-    refused = {one["file"]: one["reason"] for one in found["refused"]}
+    read = {entry["file_name"] for entry in coco_file(tmp_path / "out")["images"]}
+    refused = {entry["file"]: entry["reason"] for entry in found["refused"]}
     files = {path.name for path in wild.iterdir()} - {"MANIFEST.json"}
     assert len(files) == 42
     assert read | refused.keys() == files
@@ -129,7 +131,7 @@ def test_all_wild_images_are_labelled_or_refused_by_name(
         (["--input-size", "100"], "no multiple of 32; try 96."),
         (["--runtime", "opencv", "--precision", "bf16"], "computes in f32 only"),
     ],
-    ids=lambda one: " ".join(one) if isinstance(one, list) else "",
+    ids=lambda case: " ".join(case) if isinstance(case, list) else "",
 )
 def test_wrong_usage_is_2_and_one_sentence(
     tmp_path: Path, source: Path, pets: str, options: list[str], sentence: str
@@ -271,8 +273,8 @@ def test_options_reach_the_run_and_its_settings(tmp_path: Path) -> None:
         "resume": False,
     }
     boxes = coco_file(tmp_path)["annotations"]
-    assert {one["category_id"] for one in boxes} == {1, 3}
-    assert min(one["score"] for one in boxes) < 0.01
+    assert {box["category_id"] for box in boxes} == {1, 3}
+    assert min(box["score"] for box in boxes) < 0.01
     assert (tmp_path / "csv" / "annotations.csv").is_file()
 
 
@@ -288,8 +290,8 @@ def test_zip_and_single_image_are_sources(
     tmp_path: Path, source: Path, pets: str
 ) -> None:
     archive = shutil.make_archive(str(tmp_path / "set"), "zip", source)
-    for one, expected in ((archive, ["a.png", "sub/b.png"]), ("a.png", ["a.png"])):
-        given = source / one
+    for source, expected in ((archive, ["a.png", "sub/b.png"]), ("a.png", ["a.png"])):
+        given = source / source
         output = tmp_path / f"out-{given.name}"
         result = invoked("annotate", given, "--output", output, "--model", pets)
         assert result.exit_code == 0, result.stderr

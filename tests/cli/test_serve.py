@@ -26,7 +26,7 @@ LOOPBACK = "127.0.0.1"
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A data folder that does not exist yet, for settings read again."""
-    for name in [one for one in os.environ if one.startswith("IMAGEBASE_")]:
+    for name in [name for name in os.environ if name.startswith("IMAGEBASE_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("IMAGEBASE_HOME", str(tmp_path / "home"))
     settings.cache_clear()
@@ -141,8 +141,8 @@ def test_serve_starts_an_app_that_answers(tmp_path: Path) -> None:
     all_printed = (tmp_path / "printed.txt").read_text()
     assert "Mode: team" in all_printed
     assert "No runtime found" not in all_printed
-    logged = [json.loads(one) for one in all_printed.splitlines() if one[0] == "{"]
-    assert "The app started" in [one["message"] for one in logged]
+    logged = [json.loads(line) for line in all_printed.splitlines() if line[0] == "{"]
+    assert "The app started" in [entry["message"] for entry in logged]
 
 
 def streamlit_config() -> dict[str, Any]:

@@ -35,7 +35,7 @@ def store_settings(tmp_path: Path, migrated_sqlite: Path) -> Settings:
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The data folder of this process, for exports."""
-    for name in [one for one in os.environ if one.startswith("IMAGEBASE_")]:
+    for name in [name for name in os.environ if name.startswith("IMAGEBASE_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("IMAGEBASE_HOME", str(tmp_path))
     settings.cache_clear()

@@ -29,7 +29,7 @@ def test_candidates_of_every_image_are_kept_and_no_box_changes(
     assert (job.result["images"], job.result["refused"]) == (3, [])
     assert (job.done, job.total) == (3, 3)
     kept = store.candidates(scope, key)
-    assert set(kept) == {one.image_id for one in images}
+    assert set(kept) == {image.image_id for image in images}
     for blob in kept.values():
         np.testing.assert_allclose(unpack(blob).xyxy, [[16, 18, 48, 30]], atol=0.3)
     assert store.records(scope) == images

@@ -50,7 +50,7 @@ def test_backup_lies_beside_the_exports_and_is_restored_as_a_dataset_of_its_own(
         "boxes": 1,
         "not_in_it": [],
     }
-    assert [one.name for one in path.parent.iterdir()] == [path.name]
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
     backed_up(scope, run_job)
     job = restored(run_job)
     assert job.state is JobState.DONE, job.error

@@ -55,8 +55,8 @@ def test_approved_images_are_judged_and_the_run_is_kept(
     assert (info.images, info.boxes, info.specs) == (2, 1, (pets,))
     assert info.version == store.version(scope)
     run = kept_runs(scope).load(info.run_id)
-    assert [one.image_id for one in run.truth.images] == [
-        one.image_id for one in approved
+    assert [image.image_id for image in run.truth.images] == [
+        record.image_id for record in approved
     ]
     (result,) = judge_models(run.truth, run.passes)
     at = result.point()

@@ -43,7 +43,7 @@ def zips(scope: Scope) -> list[Path]:
 def listed(path: str) -> list[str]:
     with zipfile.ZipFile(path) as archive:
         coco = json.loads(archive.read("annotations/instances_default.json"))
-    return [one["file_name"] for one in coco["images"]]
+    return [entry["file_name"] for entry in coco["images"]]
 
 
 @pytest.mark.usefixtures("reviewed")
@@ -63,7 +63,7 @@ def test_every_format_builds_a_zip_that_was_read_back(
     assert Path(result["path"]).stat().st_size == result["byte_count"]
     with zipfile.ZipFile(result["path"]) as archive:
         assert archive.testzip() is None
-        pictures = [one for one in archive.namelist() if one.endswith(".png")]
+        pictures = [name for name in archive.namelist() if name.endswith(".png")]
     assert len(pictures) >= 3
 
 
@@ -98,7 +98,7 @@ def test_label_files_alone_where_images_are_not_wanted(run_job: RunJob) -> None:
     job = run_job("export", with_images=False)
     assert job.result is not None
     with zipfile.ZipFile(job.result["path"]) as archive:
-        assert not [one for one in archive.namelist() if one.endswith(".png")]
+        assert not [name for name in archive.namelist() if name.endswith(".png")]
 
 
 @pytest.fixture
@@ -119,7 +119,7 @@ def placed(store: Store, scope: Scope) -> bytes:
 def files_of(job: JobInfo) -> dict[str, bytes]:
     assert job.result is not None, job.error
     with zipfile.ZipFile(job.result["path"]) as archive:
-        return {one: archive.read(one) for one in archive.namelist()}
+        return {name: archive.read(name) for name in archive.namelist()}
 
 
 def test_images_that_carry_their_place_are_warned_of_in_result_and_manifest(
@@ -146,7 +146,7 @@ def test_export_without_metadata_tells_no_place(run_job: RunJob, placed: bytes) 
     assert same_pixels(files["images/default/home.jpg"], placed)
     assert job.result is not None
     assert job.result["gps"] == 0
-    assert not [one for one in job.result["warnings"] if "place" in one]
+    assert not [warning for warning in job.result["warnings"] if "place" in warning]
 
 
 @pytest.mark.usefixtures("placed")
@@ -227,7 +227,7 @@ def test_damaged_file_is_left_out_whatever_is_exported(
     said = "a.png is not in it: its file is missing or damaged; add it again."
     assert job.result["not_in_it"] == [said]
     with zipfile.ZipFile(job.result["path"]) as archive:
-        pictures = [one for one in archive.namelist() if one.endswith(".png")]
+        pictures = [name for name in archive.namelist() if name.endswith(".png")]
         assert {name.rpartition("/")[2] for name in pictures} == {"b.png", "c.png"}
 
 

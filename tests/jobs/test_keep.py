@@ -46,12 +46,16 @@ def test_boxes_of_the_model_come_as_its_own_layer(
     job = run_job("keep")
     assert job.result == {"images": 3, "boxes": 3, "conflicts": 0}
     for record in store.records(scope):
-        (one,) = record.annotations
+        (annotation,) = record.annotations
         assert record.status is ReviewStatus.SUGGESTED
-        assert (one.label, one.source, one.accepted) == ("dog", Source.MODEL, False)
-        assert one.box == pytest.approx(DOG, abs=0.3)
-        assert one.model_id is not None
-        assert one.model_id.startswith("pets-")
+        assert (annotation.label, annotation.source, annotation.accepted) == (
+            "dog",
+            Source.MODEL,
+            False,
+        )
+        assert annotation.box == pytest.approx(DOG, abs=0.3)
+        assert annotation.model_id is not None
+        assert annotation.model_id.startswith("pets-")
     assert store.labels(scope).names == ("dog",)
 
 
@@ -65,8 +69,8 @@ def test_one_undo_takes_all_of_it_back(
     store.undo(scope)
     assert not store.can_undo(scope)
     after = store.records(scope)
-    assert [(one.annotations, one.status) for one in after] == [
-        (one.annotations, one.status) for one in before
+    assert [(record.annotations, record.status) for record in after] == [
+        (record.annotations, record.status) for record in before
     ]
 
 
@@ -98,7 +102,7 @@ def test_corrected_model_box_is_a_persons_box(
 ) -> None:
     run_job("keep")
     first = store.record(scope, annotated[0].image_id)
-    ids = {one.annotation_id for one in first.annotations}
+    ids = {annotation.annotation_id for annotation in first.annotations}
     corrected = store.save(scope, relabel(first, ids, "wolf", who="ann"))
     run_job("keep")
     assert store.record(scope, first.image_id) == corrected
@@ -110,7 +114,7 @@ def test_deleted_model_box_does_not_come_back(
 ) -> None:
     run_job("keep")
     first = store.record(scope, annotated[0].image_id)
-    ids = {one.annotation_id for one in first.annotations}
+    ids = {annotation.annotation_id for annotation in first.annotations}
     store.save(scope, delete_annotations(first, ids))
     run_job("keep")
     assert labels(store, scope) == [(), ("dog",), ("dog",)]

@@ -98,7 +98,7 @@ def test_labels_come_onto_images_as_one_change(
     )
     assert on_a.changed_by == "ann"
     assert (on_b.is_untouched, on_b.confidence) == (True, 0.5)
-    assert [one.status for one in (a, b, c)] == [
+    assert [record.status for record in (a, b, c)] == [
         ReviewStatus.IMPORTED,
         ReviewStatus.SUGGESTED,
         ReviewStatus.NEW,
@@ -106,7 +106,7 @@ def test_labels_come_onto_images_as_one_change(
     assert store.labels(scope).names == ("dog", "cat")
     undone = store.undo(scope)
     assert len(undone.image_ids) == 2
-    assert [one.annotations for one in store.records(scope)] == [(), (), ()]
+    assert [record.annotations for record in store.records(scope)] == [(), (), ()]
     assert not store.can_undo(scope)
 
 
@@ -127,7 +127,7 @@ def test_images_that_come_with_the_labels_are_added(
     assert refused.startswith("images/elsewhere.png: images/elsewhere.png is not")
     assert nowhere.startswith("b.png: No image here")
     assert not_added.startswith("elsewhere.png: ")
-    assert [one.file_name for one in store.records(scope)] == [
+    assert [record.file_name for record in store.records(scope)] == [
         "images/a.png",
         "images/unlabelled.png",
     ]
@@ -140,7 +140,7 @@ def test_image_that_cannot_be_added_gives_its_labels_to_no_other(
     drop(scope, labels_file(), ("a.png", png(99)[:60]))
     result = run_job("import", **parameters()).result or {}
     assert "a.png: Its image could not be added." in result["left_out"]
-    assert [len(one.annotations) for one in store.records(scope)] == [0, 1, 0]
+    assert [len(record.annotations) for record in store.records(scope)] == [0, 1, 0]
 
 
 def test_import_again_changes_nothing(
@@ -163,7 +163,9 @@ def test_persons_boxes_stay_unless_told(
     drop(scope, labels_file())
     run_job("import", **parameters(replacing="model"))
     first = store.record(scope, saved.image_id).annotations
-    assert [one.annotation_id for one in first][:1] == [mine.annotation_id]
+    assert [annotation.annotation_id for annotation in first][:1] == [
+        mine.annotation_id
+    ]
     assert len(first) == 2
     drop(scope, labels_file())
     run_job("import", **parameters(replacing="all"))
@@ -201,7 +203,9 @@ def after(
 def test_files_that_were_dropped_long_ago_stay_while_they_come_in(
     store: Store, scope: Scope, run_job: RunJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    drop(scope, labels_file(), *((f"{one}.png", png(ord(one))) for one in "abc"))
+    drop(
+        scope, labels_file(), *((f"{letter}.png", png(ord(letter))) for letter in "abc")
+    )
 
     def an_hour_goes_by() -> None:
         delete_old_exports()
@@ -221,13 +225,15 @@ def test_files_that_were_dropped_long_ago_stay_while_they_come_in(
 def test_files_that_go_while_they_come_in_fail_the_import_with_a_message(
     store: Store, scope: Scope, run_job: RunJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    drop(scope, labels_file(), *((f"{one}.png", png(ord(one))) for one in "abc"))
+    drop(
+        scope, labels_file(), *((f"{letter}.png", png(ord(letter))) for letter in "abc")
+    )
     deleting = after(lambda: forget_dropped(scope, "u1"), store.add_image)
     monkeypatch.setattr(store, "add_image", deleting)
     job = run_job("import", **parameters())
     assert job.state is JobState.FAILED
     assert job.error == "The uploaded files have expired; upload them again."
-    assert [one.annotations for one in store.records(scope)] == [()]
+    assert [record.annotations for record in store.records(scope)] == [()]
 
 
 @pytest.mark.parametrize("approved_too", [False, True])
@@ -261,7 +267,7 @@ def test_classes_of_whole_images_come_in_as_tags(
     drop(scope, ("set.zip", zipped(data)))
     result = run_job("import", **parameters(format="classification")).result or {}
     assert (result["images_added"], result["images"], result["tags"]) == (1, 3, 3)
-    assert [(one.file_name, one.tags) for one in store.records(scope)] == [
+    assert [(record.file_name, record.tags) for record in store.records(scope)] == [
         ("a.png", ("cat",)),
         ("b.png", ("dog",)),
         ("c.png", ()),
@@ -269,7 +275,7 @@ def test_classes_of_whole_images_come_in_as_tags(
     ]
     assert store.labels(scope).names == ("cat", "dog")
     store.undo(scope)
-    assert not any(one.tags for one in store.records(scope))
+    assert not any(record.tags for record in store.records(scope))
 
 
 def test_zip_of_images_and_labels_comes_in_as_one(
@@ -286,8 +292,8 @@ def test_zip_of_images_and_labels_comes_in_as_one(
     result = run_job("import", **parameters(format="darknet")).result or {}
     assert (result["images_added"], result["boxes"]) == (1, 1)
     (record,) = store.records(scope)
-    (one,) = record.annotations
-    assert (one.label, one.box) == ("dog", Box(24, 12, 40, 36))
+    (annotation,) = record.annotations
+    assert (annotation.label, annotation.box) == ("dog", Box(24, 12, 40, 36))
     assert store.labels(scope).names == ("cat", "dog")
 
 
@@ -306,8 +312,8 @@ def coco_of(*names: str, box: tuple[int, ...] = (1, 2, 10, 20)) -> bytes:
 
 def boxes_here(store: Store, scope: Scope) -> dict[str, list[tuple[float, ...]]]:
     return {
-        one.file_name: [tuple(box.box) for box in one.annotations]
-        for one in store.records(scope)
+        record.file_name: [tuple(box.box) for box in record.annotations]
+        for record in store.records(scope)
     }
 
 

@@ -90,14 +90,18 @@ def test_export_comes_in_again(
     target, (recognised, told) = imported(store, runner, path)
     assert recognised == format_name
     assert told["left_out"] == []
-    found = {one.image_id: one for one in store.records(target)}
-    assert found.keys() == {one.image_id for one in labelled}
+    found = {record.image_id: record for record in store.records(target)}
+    assert found.keys() == {record.image_id for record in labelled}
     if format_name == "classification":
-        assert [found[one.image_id].tags for one in labelled] == [("cat",), (), ()]
+        assert [found[record.image_id].tags for record in labelled] == [
+            ("cat",),
+            (),
+            (),
+        ]
         return
     assert store.labels(target).names == store.labels(scope).names
-    for one in labelled:
-        pairs = zip(one.annotations, found[one.image_id].annotations, strict=True)
+    for record in labelled:
+        pairs = zip(record.annotations, found[record.image_id].annotations, strict=True)
         for mine, theirs in pairs:
             assert mine.label == theirs.label
             assert theirs.box == pytest.approx(mine.box, abs=1)
@@ -120,12 +124,12 @@ def test_ignore_areas_come_in_again_and_one_undo_takes_all_back(
     shutil.copy(result["path"], path)
     target, (_, told) = imported(store, runner, path)
     assert told["areas"] == 3
-    for one in store.records(target):
-        found = mask_of(one.ignored, one.size)
-        np.testing.assert_array_equal(found, mask_of([stamp], one.size))
+    for record in store.records(target):
+        found = mask_of(record.ignored, record.size)
+        np.testing.assert_array_equal(found, mask_of([stamp], record.size))
     store.undo(target)
     assert store.ignore_areas(target) == []
-    assert not any(one.annotations for one in store.records(target))
+    assert not any(record.annotations for record in store.records(target))
 
 
 def area_zip(path: Path, image: bytes, *boxes: list[list[int]]) -> Path:
@@ -162,7 +166,9 @@ def test_approved_images_get_no_ignore_area_that_nobody_agreed_to(
     runner: JobRunner,
     tmp_path: Path,
 ) -> None:
-    approved = next(one for one in labelled if one.status is ReviewStatus.APPROVED)
+    approved = next(
+        record for record in labelled if record.status is ReviewStatus.APPROVED
+    )
     image = store.image_bytes(scope, approved.image_id)
     path = area_zip(tmp_path / "set.zip", image, [[0, 0], [9, 9]])
     _, (_, told) = imported(store, runner, path, scope)

@@ -32,8 +32,8 @@ def start(store: Store) -> Iterator[Start]:
         return started[-1]
 
     yield make
-    for one in started:
-        one.close()
+    for job in started:
+        job.close()
 
 
 def wait_for(store: Store, scope: Scope, job_id: str, *states: JobState) -> JobInfo:

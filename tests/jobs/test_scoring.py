@@ -81,7 +81,7 @@ def test_mirrored_answers_are_kept_beside_the_plain_ones(
     assert (job.result["images"], job.result["refused"]) == (3, [])
     assert (job.done, job.total) == (3, 3)
     there, again = store.candidates(scope, plain), store.candidates(scope, mirrored)
-    assert set(again) == set(there) == {one.image_id for one in kept}
+    assert set(again) == set(there) == {image.image_id for image in kept}
     # The one box is in the middle of the image, where its mirror is as well.
     for image_id, blob in again.items():
         first = unpack(there[image_id])
@@ -99,7 +99,9 @@ def test_only_open_images_that_the_model_has_seen_run_again(
     store.save(scope, approve(first, who="ann"))
     add(store, scope, "unseen.png")
     run_job("doubt", mirrored=True)
-    assert store.has_candidates(scope, mirrored) == {one.image_id for one in kept[1:]}
+    assert store.has_candidates(scope, mirrored) == {
+        image.image_id for image in kept[1:]
+    }
 
 
 @pytest.mark.usefixtures("kept")

@@ -50,7 +50,7 @@ def test_only_so_much_may_lie_there(home: Path, in_folder: bool) -> None:
 
 
 def test_it_goes_after_an_hour_and_with_its_dataset(home: Path) -> None:
-    old, new = (drop(ANNS, one, 9, in_folder=True) for one in ("u1", "u2"))
+    old, new = (drop(ANNS, owner, 9, in_folder=True) for owner in ("u1", "u2"))
     then = time.time() - KEPT_SECONDS - 1
     os.utime(old, (then, then))
     make_room(ANNS, Limits())

@@ -77,7 +77,7 @@ def add_approved(store: Store, scope: Scope, number: int) -> None:
     )
     assert added is not None
     (record,) = [
-        one for one in store.records(scope) if one.file_name == f"{number}.png"
+        record for record in store.records(scope) if record.file_name == f"{number}.png"
     ]
     annotations = tuple(Annotation(box, label) for label, box in boxes)
     store.save(
@@ -87,9 +87,9 @@ def add_approved(store: Store, scope: Scope, number: int) -> None:
 
 @pytest.fixture
 def runner(store: Store) -> Iterator[JobRunner]:
-    one = JobRunner(store, HANDLERS)
-    yield one
-    one.close()
+    runner = JobRunner(store, HANDLERS)
+    yield runner
+    runner.close()
 
 
 def run(runner: JobRunner, scope: Scope, **changed: object) -> JobInfo:
@@ -123,12 +123,12 @@ def test_a_model_lands_in_the_library_with_its_card(
     assert "validation" in card.score.measured_on
     assert "3 steps" in card.description
     assert find_model("Shapes", owner_id=scope.owner_id).labels == card.labels
-    assert "Shapes" in [one.name for one in all_models(scope.owner_id)]
-    told = {one.name for one in (library.folder / "Shapes").iterdir()}
+    assert "Shapes" in [model.name for model in all_models(scope.owner_id)]
+    told = {path.name for path in (library.folder / "Shapes").iterdir()}
     assert {"report.html", "metrics.json", "history.csv"} <= told
     assert result["evaluations"][-1]["step"] == 3
     known = parts_known(scope, last_round(store.jobs(scope)))
-    assert set(known) == {one.image_id for one in shapes}
+    assert set(known) == {shape.image_id for shape in shapes}
     assert not work_folder(scope, job.job_id).exists()
 
 
@@ -144,7 +144,7 @@ def test_the_next_round_begins_from_the_last_and_holds_out_the_same(
     second = run(runner, scope, base="Shapes", steps=1)
     assert second.state is JobState.DONE, second.error
     rounds = rounds_of(store.jobs(scope))
-    assert [one.model for one in rounds] == ["Shapes", "Shapes 2"]
+    assert [round.model for round in rounds] == ["Shapes", "Shapes 2"]
     after = parts_known(scope, rounds[1])
     assert before.items() <= after.items()
     assert len(after) == 12
@@ -204,9 +204,9 @@ def make_old(folder: Path) -> None:
 
 
 def test_what_nobody_goes_on_with_is_swept(scope: Scope) -> None:
-    old, new = (work_folder(scope, one) for one in ("old", "new"))
-    for one in (old, new):
-        one.mkdir(parents=True)
+    old, new = (work_folder(scope, name) for name in ("old", "new"))
+    for folder in (old, new):
+        folder.mkdir(parents=True)
     parts = old.with_suffix(".parts.json")
     parts.write_text("{}")
     make_old(old)
@@ -253,9 +253,9 @@ def test_a_training_that_the_system_killed_speaks_of_memory(
 
 def process_of(job_id: str) -> int:
     (found,) = (
-        int(one.parent.name)
-        for one in Path("/proc").glob("[0-9]*/cmdline")
-        if job_id in one.read_text(errors="replace")
+        int(process.parent.name)
+        for process in Path("/proc").glob("[0-9]*/cmdline")
+        if job_id in process.read_text(errors="replace")
     )
     return found
 
@@ -283,7 +283,7 @@ def test_a_stop_that_comes_while_the_model_is_written_keeps_it(
     tail = LogTail(work_folder(scope, job_id))
     deadline = time.monotonic() + 120
     while CLOSING not in [
-        one.phase for one in tail.news() if isinstance(one, Progress)
+        new.phase for new in tail.news() if isinstance(new, Progress)
     ]:
         assert time.monotonic() < deadline
         time.sleep(0.02)
@@ -298,14 +298,14 @@ def test_a_stop_that_comes_while_the_model_is_written_keeps_it(
 def test_training_images_never_become_validation_images(
     runner: JobRunner, store: Store, scope: Scope, shapes: list[ImageRecord]
 ) -> None:
-    ids = [one.image_id for one in shapes]
+    ids = [shape.image_id for shape in shapes]
     past_round(store, scope, dict.fromkeys(ids, "train"))
     past_round(store, scope, dict.fromkeys(ids[:2], "train"))
     add_approved(store, scope, 8)
     job = run(runner, scope, steps=1)
     assert job.state is JobState.DONE, job.error
     parts = parts_known(scope, last_round(store.jobs(scope)))
-    assert {parts[one] for one in ids} == {"train"}
+    assert {parts[image_id] for image_id in ids} == {"train"}
 
 
 def past_round(store: Store, scope: Scope, parts: dict[str, str]) -> None:

@@ -21,9 +21,9 @@ WEIGHTS_BYTES = 19_789_716
 
 @pytest.fixture
 def runner(store: Store) -> Iterator[JobRunner]:
-    one = JobRunner(store, HANDLERS)
-    yield one
-    one.close()
+    runner = JobRunner(store, HANDLERS)
+    yield runner
+    runner.close()
 
 
 def bundle(runner: JobRunner, scope: Scope, **changed: object) -> dict[str, Any]:
@@ -44,12 +44,12 @@ def test_of_several_zips_each_has_the_weights(runner: JobRunner, scope: Scope) -
     result = bundle(runner, scope, zip_bytes=100_000)
     zips = result["zips"]
     assert len(zips) > 1
-    assert sum(one["images"] for one in zips) == 8
-    for one in zips:
-        path = Path(one["path"])
-        assert one["byte_count"] == path.stat().st_size > WEIGHTS_BYTES
+    assert sum(zip_["images"] for zip_ in zips) == 8
+    for zip_ in zips:
+        path = Path(zip_["path"])
+        assert zip_["byte_count"] == path.stat().st_size > WEIGHTS_BYTES
         with zipfile.ZipFile(path) as archive:
             assert archive.testzip() is None
             assert len(archive.read(FIRST_WEIGHTS)) == WEIGHTS_BYTES
             assert archive.read("train.txt").decode().split()
-    assert result["byte_count"] == sum(one["byte_count"] for one in zips)
+    assert result["byte_count"] == sum(zip_["byte_count"] for zip_ in zips)

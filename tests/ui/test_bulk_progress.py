@@ -57,7 +57,7 @@ def app(configure: Configure) -> AppTest:
 
 def press(app: AppTest, words: str) -> str:
     """Press what says so; return what is shown then."""
-    next(one for one in app.button if one.label == words).click().run()
+    next(button for button in app.button if button.label == words).click().run()
     assert not app.exception
     return app.text[0].value
 

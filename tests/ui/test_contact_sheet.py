@@ -5,7 +5,9 @@ from streamlit.testing.v1 import AppTest
 
 from imagebase.ui.contact_sheet import Tile, parse_selected
 
-TILES = [Tile(one, "", "cat", "#000000", ".5", "a.jpg") for one in ("a", "b", "c")]
+TILES = [
+    Tile(letter, "", "cat", "#000000", ".5", "a.jpg") for letter in ("a", "b", "c")
+]
 
 
 def test_selected_tiles_are_those_the_browser_names() -> None:
@@ -51,7 +53,7 @@ def test_sheet_without_a_value_keeps_the_initial_selection() -> None:
 
         from imagebase.ui.contact_sheet import Tile, draw_sheet
 
-        tiles = [Tile(one, "", "cat", "#000000", "", "a.jpg") for one in "ab"]
+        tiles = [Tile(letter, "", "cat", "#000000", "", "a.jpg") for letter in "ab"]
         st.text(sorted(draw_sheet(tiles, key="sheet", selected=["b"])))
 
     app = AppTest.from_function(page, default_timeout=20).run()

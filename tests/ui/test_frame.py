@@ -22,7 +22,7 @@ STRANGE = "*a* [b](http://c) <b>:smile:"
 
 
 def names() -> list[str]:
-    return [one.name for one in store().datasets(TEAM_OWNER)]
+    return [dataset.name for dataset in store().datasets(TEAM_OWNER)]
 
 
 def create(tab: Tab, name: str) -> None:
@@ -193,7 +193,9 @@ def test_a_run_asks_once_which_datasets_there_are(labelled: Tab, page: str) -> N
         lambda conn, cursor, statement, *rest: asked.append(statement),
     )
     labelled.app.run()
-    listed = [one for one in asked if one.startswith("SELECT datasets.dataset_id, ")]
+    listed = [
+        query for query in asked if query.startswith("SELECT datasets.dataset_id, ")
+    ]
     assert len(listed) == 1
 
 
@@ -207,7 +209,7 @@ def test_error_of_ours_is_one_sentence(
     error = StoreError("The disk is full; make room for *it*.")
     monkeypatch.setattr(upload_page, "drop_zone", lambda: fail(error))
     tab.app.run()
-    assert [one.value for one in tab.app.error] == [
+    assert [error.value for error in tab.app.error] == [
         r"The disk is full; make room for \*it\*\."
     ]
     assert not tab.app.exception

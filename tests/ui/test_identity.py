@@ -117,7 +117,7 @@ def test_expired_visitor_vanishes_with_images_and_exports(new_tab: NewTab) -> No
     expire(owner)
     services.sweep()
     assert not owners()
-    assert not [one for one in home.rglob(owner) if any(one.rglob("*.*"))]
+    assert not [path for path in home.rglob(owner) if any(path.rglob("*.*"))]
 
 
 def expire(owner: str) -> None:
@@ -188,7 +188,7 @@ def test_login_is_asked_for_before_anything_is_seen(
     stranger.app.secrets = AUTH
     stranger.app.user = {"is_logged_in": False}
     stranger.app.run()
-    assert [one.label for one in stranger.app.button] == ["Log in"]
+    assert [button.label for button in stranger.app.button] == ["Log in"]
     assert not stranger.app.sidebar
     assert not stranger.app.file_uploader
 

@@ -102,4 +102,4 @@ def test_failed_job_says_why_as_text(filled: Tab) -> None:
     filled.open("annotate")
     store().end_job(begin().claim_id, JobState.FAILED, result=None, error="*a* <b>")
     filled.app.run()
-    assert [one.value for one in filled.app.error] == [r"\*a\* \<b\>"]
+    assert [error.value for error in filled.app.error] == [r"\*a\* \<b\>"]

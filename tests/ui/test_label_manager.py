@@ -35,7 +35,9 @@ def labels_of_boxes() -> list[str]:
 def rename(tab: Tab, class_id: int, name: str) -> None:
     start = f"labels.name.{class_id}."
     field = next(
-        one for one in tab.app.text_input if one.key and one.key.startswith(start)
+        field
+        for field in tab.app.text_input
+        if field.key and field.key.startswith(start)
     )
     field.input(name).run()
 
@@ -43,7 +45,9 @@ def rename(tab: Tab, class_id: int, name: str) -> None:
 def choose_target(tab: Tab, class_id: int, target: int) -> None:
     start = f"labels.into.{class_id}."
     field = next(
-        one for one in tab.app.selectbox if one.key and one.key.startswith(start)
+        field
+        for field in tab.app.selectbox
+        if field.key and field.key.startswith(start)
     )
     field.set_value(target).run()
 
@@ -79,9 +83,9 @@ def test_name_that_another_label_has_is_refused_and_merging_offered(
 def test_label_gets_another_colour(manager: Tab) -> None:
     before = store().labels(the_scope()).colour_of("cup")
     picker = next(
-        one
-        for one in manager.app.color_picker
-        if one.key and one.key.startswith(f"labels.colour.{CUP}.")
+        picker
+        for picker in manager.app.color_picker
+        if picker.key and picker.key.startswith(f"labels.colour.{CUP}.")
     )
     picker.set_value("#123456").run()
     assert store().labels(the_scope()).colour_of("cup") == "#123456" != before
@@ -98,8 +102,12 @@ def test_order_on_screen_leaves_class_numbers_alone(manager: Tab) -> None:
 
 def test_each_move_is_called_by_its_label(manager: Tab) -> None:
     rename(manager, CUP, "cup *")
-    ups = [one for one in manager.app.button if (one.key or "").startswith("labels.up")]
-    assert [one.label for one in ups] == [
+    ups = [
+        button
+        for button in manager.app.button
+        if (button.key or "").startswith("labels.up")
+    ]
+    assert [up.label for up in ups] == [
         "Move bottle up",
         r"Move cup \* up",
         "Move bear up",

@@ -94,7 +94,9 @@ def test_what_was_moved_and_stretched_with_the_pencil_lies_where_it_is_seen() ->
     said = {**POLYGON, "left": 200, "top": 150, "scaleX": 2}
     (shape,) = shapes_of({"objects": [said]}, 1)
     expected = [(100, 100), (300, 110), (240, 200)]
-    assert [tuple(one) for one in shape.points] == [pytest.approx(p) for p in expected]
+    assert [tuple(point) for point in shape.points] == [
+        pytest.approx(p) for p in expected
+    ]
 
 
 def test_a_turned_rectangle_is_a_polygon() -> None:
@@ -121,7 +123,7 @@ def test_a_turned_rectangle_is_a_polygon() -> None:
         {"objects": [{**POLYGON, "points": [{"x": [1], "y": 1}] * 3}]},
         {"objects": [{**STROKE, "path": [["M", float("inf"), 1], ["L", 5, 5]]}]},
     ],
-    ids=lambda one: str(one)[:60],
+    ids=lambda case: str(case)[:60],
 )
 def test_what_is_no_shape_is_left_out(drawing: object) -> None:
     assert shapes_of(drawing, 1) == []
@@ -153,11 +155,11 @@ def test_only_what_differs_is_booked_and_only_once() -> None:
     here, booked = Pad(), Booked()
     here.fill("a", Size(640, 480), 1.0, ())
     tag = here.tag
-    one, other = rect(0, 0, 20, 20), rect(50, 50, 20, 20)
+    first_rect, other = rect(0, 0, 20, 20), rect(50, 50, 20, 20)
     here.book(drawing(tag), booked)
-    here.book(drawing(tag, one), booked)
-    here.book(drawing(tag, one), booked)
-    here.book(drawing(tag, one, other), booked)
+    here.book(drawing(tag, first_rect), booked)
+    here.book(drawing(tag, first_rect), booked)
+    here.book(drawing(tag, first_rect, other), booked)
     here.book(drawing(tag, other), booked)
     boxes = rectangle(Box(0, 0, 20, 20)), rectangle(Box(50, 50, 70, 70))
     assert booked.told == [

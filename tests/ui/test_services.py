@@ -13,7 +13,9 @@ from tests.app_fixtures import Configure
 
 
 def names_of_threads() -> list[str]:
-    return [one.name for one in threading.enumerate() if "imagebase" in one.name]
+    return [
+        thread.name for thread in threading.enumerate() if "imagebase" in thread.name
+    ]
 
 
 def test_store_and_runner_are_one_each(configure: Configure) -> None:

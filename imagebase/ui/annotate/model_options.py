@@ -103,7 +103,7 @@ def _net_size(chosen: Model, own: int) -> int | None:
         "Input size",
         sizes,
         value=own,
-        format_func=lambda one: f"{one} px",
+        format_func=lambda pixels: f"{pixels} px",
         key=f"annotate.size.{chosen.name}",
         persist_state="session",
         width=_POPOVER_PX,
@@ -137,12 +137,12 @@ def _cost_in_words(chosen: Model, own: int, setup: ModelConfig) -> str:
     factor = ((setup.input_size or own) / own) ** 2
     if setup.quality == ACCURATE:
         passes = RESIZABLE if chosen.is_darknet else FIXED
-        factor *= sum(one.work for one in passes)
+        factor *= sum(pass_.work for pass_ in passes)
     words = "One pass per image: the fastest."
     if abs(factor - 1) > 0.01:
         words = f"About {factor:.1f} times the work of one pass at {own} px."
     if len(setup.models) > 1:
-        names = ", ".join(widgets.escape(one) for one in setup.models[1:])
+        names = ", ".join(widgets.escape(model) for model in setup.models[1:])
         words += f" Plus the same for {names}, at its own speed."
     return words
 
@@ -152,8 +152,8 @@ def label_table(pool: CandidatePool, detector: Detector) -> None:
     names = suggested_boxes.mapping_of(detector)
     own = suggested_boxes.thresholds_of(detector)
     rows = [
-        {"model": one, "name": names.get(one, one), "confidence": own.get(one)}
-        for one in suggested_boxes.labels_found(pool, detector)
+        {"model": label, "name": names.get(label, label), "confidence": own.get(label)}
+        for label in suggested_boxes.labels_found(pool, detector)
     ]
     key = f"annotate.label_table.{hash(str(rows))}"
     st.caption(

@@ -328,7 +328,7 @@ def _pictures(
         pictures.append(
             widgets.Picture(record.image_id, picture, record.file_name, line=line)
         )
-    pictures.sort(key=lambda one: page.index(one.image_id))
+    pictures.sort(key=lambda picture: page.index(picture.image_id))
     widgets.picture_grid(pictures, columns=COLUMNS, key="annotate.grid")
 
 
@@ -356,7 +356,7 @@ def label_with(model: str) -> None:
     counts = services.store().progress(state.scope())
     statuses = SCOPES["new" if counts.get(ReviewStatus.NEW) else "open"]
     parameters = model_options.now(model).parameters()
-    parameters["statuses"] = [str(one) for one in statuses]
+    parameters["statuses"] = [str(status) for status in statuses]
     job = job_progress.latest("annotate")
     if job is None or not job_progress.is_active(job) or job.parameters != parameters:
         services.runner().submit(state.scope(), "annotate", parameters)

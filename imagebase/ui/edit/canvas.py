@@ -43,9 +43,9 @@ def overlay(record: ImageRecord, marks: Iterable[Shape]) -> dict[str, Any]:
     return {
         "image": record.image_id,
         "paths": [
-            {"kind": kind, "d": svg_path(one), "width": one.width}
+            {"kind": kind, "d": svg_path(shape), "width": shape.width}
             for kind, shapes in kinds
-            for one in shapes
+            for shape in shapes
         ],
     }
 
@@ -152,7 +152,7 @@ def in_words() -> list[list[str]]:
 
 def names() -> dict[str, str]:
     """Return command or action of each key, by its name in the browser."""
-    return {key: name for one in KEYS for key, name in one.names.items()}
+    return {key: name for shortcut in KEYS for key, name in shortcut.names.items()}
 
 
 def draw_editor(
@@ -263,8 +263,9 @@ def _settle(key: str, interruptions: list[BaseException]) -> Message:
     editor = undisturbed(lambda: _editor(key), interruptions)
     state = undisturbed(lambda: st.session_state.get(key), interruptions)
     message = parse_message((state or {}).get("message"))
-    for one in (parse_message((state or {}).get("parting")), message):
-        editor.book(one, interruptions)
+    parting = parse_message((state or {}).get("parting"))
+    for received in (parting, message):
+        editor.book(received, interruptions)
     return message
 
 
@@ -280,7 +281,7 @@ def _listen(on_action: Callable[[Action], None], key: str) -> None:
 
 
 def _colours(record: ImageRecord, labels: LabelSet) -> list[tuple[str, str]]:
-    shown = {one.name: one.colour for one in labels.shown}
+    shown = {label.name: label.colour for label in labels.shown}
     others = [label for label in record.labels if label not in shown]
     return [*shown.items(), *((other, labels.colour_of(other)) for other in others)]
 
@@ -310,7 +311,7 @@ def _region(wish: object, image_id: str) -> Box | None:
     match wish:
         case {"image": str(image), "box": [x0, y0, x1, y1]} if image == image_id:
             edges = (x0, y0, x1, y1)
-            if all(isinstance(one, int | float) for one in edges):
+            if all(isinstance(edge, int | float) for edge in edges):
                 box = Box(*map(float, edges))
                 return box if box.is_finite and box.area > 0 else None
     return None

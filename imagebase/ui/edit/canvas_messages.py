@@ -50,7 +50,7 @@ class Drawing(NamedTuple):
     @property
     def base(self) -> tuple[ShownBox, ...]:
         """The boxes before all changes that are not saved yet."""
-        before = {one.annotation_id: one for one in self.before}
+        before = {annotation.annotation_id: annotation for annotation in self.before}
         unchanged = [
             before.pop(box.annotation_id, box)
             for box in self.boxes or ()
@@ -110,8 +110,8 @@ def parse_message(value: object) -> Message:
     """
     if not isinstance(value, Mapping):
         return Message()
-    drawings = (_drawing(one) for one in _list(value.get("drawings")))
-    actions = (_action(one) for one in _list(value.get("actions")))
+    drawings = (_drawing(entry) for entry in _list(value.get("drawings")))
+    actions = (_action(entry) for entry in _list(value.get("actions")))
     return Message(
         tuple(drawing for drawing in drawings if drawing is not None),
         tuple(action for action in actions if action is not None),
@@ -147,7 +147,11 @@ def _boxes(value: object) -> tuple[ShownBox, ...] | None:
     """Return boxes; None if one is invalid or occurs twice."""
     if not isinstance(value, list):
         return None
-    boxes = {one.annotation_id: one for one in map(_box, value) if one is not None}
+    boxes = {
+        annotation.annotation_id: annotation
+        for annotation in map(_box, value)
+        if annotation is not None
+    }
     return tuple(boxes.values()) if len(boxes) == len(value) else None
 
 
@@ -159,10 +163,12 @@ def _box(value: object) -> ShownBox | None:
     if not isinstance(value, Mapping):
         return None
     annotation_id, label = value.get("id"), value.get("label")
-    edges = [one for one in _list(value.get("box")) if isinstance(one, int | float)]
+    edges = [
+        number for number in _list(value.get("box")) if isinstance(number, int | float)
+    ]
     if not isinstance(annotation_id, str) or not _ID.fullmatch(annotation_id):
         return None
-    if len(edges) != 4 or not all(abs(one) <= _MAX_EDGE for one in edges):
+    if len(edges) != 4 or not all(abs(edge) <= _MAX_EDGE for edge in edges):
         return None
     if not isinstance(label, str):
         return None

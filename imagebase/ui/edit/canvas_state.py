@@ -71,7 +71,10 @@ class Showing:
 
     def view_of(self, record: ImageRecord) -> ImageRecord:
         """Return the record together with its unsaved suggestions."""
-        known = {one.annotation_id for one in (*record.annotations, *record.deleted)}
+        known = {
+            annotation.annotation_id
+            for annotation in (*record.annotations, *record.deleted)
+        }
         rest = [
             box for box in self.suggested.values() if box.annotation_id not in known
         ]

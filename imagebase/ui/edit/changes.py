@@ -61,7 +61,7 @@ def choose(conflict: Conflict) -> None:
         _button("Keep mine", "mine", conflict, ours_over)
     with right:
         _version(f"Saved by {_who(conflict)}", conflict, conflict.theirs)
-        _button("Keep theirs", "theirs", conflict, lambda one: one.theirs)
+        _button("Keep theirs", "theirs", conflict, lambda conflict: conflict.theirs)
     _button("Keep both: add mine to theirs", "both", conflict, merged, is_primary=True)
 
 
@@ -238,7 +238,7 @@ def copy_previous() -> None:
         canvas.report("This is the first image; there is no previous one.")
         return
     previous = services.store().record(state.scope(), known[place - 1])
-    change(lambda one, who: copy_boxes(previous, one, who=who))
+    change(lambda record, who: copy_boxes(previous, record, who=who))
 
 
 def draw_deletion(record: ImageRecord) -> None:
@@ -265,7 +265,7 @@ def _remove(image_id: str) -> None:
     if is_other or state.conflict(image_id) or not _is_removed(known):
         canvas.report(_CHANGED)
         return
-    state.choose_image(next((one for one in to_come if one != image_id), None))
+    state.choose_image(next((other for other in to_come if other != image_id), None))
 
 
 def _is_removed(known: ImageRecord) -> bool:
@@ -308,9 +308,9 @@ def draw_comments(image_id: str, *, actions: Callable[[], None] | None = None) -
     """
     comments = services.store().comments(state.scope(), image_id)
     done = [comment for comment in comments if not comment.is_open]
-    for one in comments:
-        if one.is_open:
-            _draw_open(one)
+    for comment in comments:
+        if comment.is_open:
+            _draw_open(comment)
     with st.container(horizontal=True, vertical_alignment="center"):
         with st.popover("Comment", icon=":material/add_comment:", type="tertiary"):
             _draw_field(image_id)
@@ -319,8 +319,8 @@ def draw_comments(image_id: str, *, actions: Callable[[], None] | None = None) -
             with st.popover(
                 f"{label} resolved", icon=":material/check:", type="tertiary"
             ):
-                for one in done:
-                    _draw_resolved(one)
+                for comment in done:
+                    _draw_resolved(comment)
         if actions:
             actions()
 

@@ -51,7 +51,7 @@ def choose(labels: LabelSet, suggested: Sequence[str] = ()) -> LabelChoice:
     """
     names = labels.shown_names
     current = _current(names, next(iter(suggested), _FIRST_LABEL))
-    offered = tuple(one for one in cache.model_labels() if one not in names)
+    offered = tuple(label for label in cache.model_labels() if label not in names)
     pills = tuple(dict.fromkeys([*names[:SHORT_LIST], current]))
     with st.container(horizontal=True, vertical_alignment="center", wrap=False):
         _pills(pills, current)
@@ -83,7 +83,7 @@ def _more(names: Sequence[str], offered: Sequence[str]) -> None:
         [*names, *offered],
         index=None,
         key=key,
-        format_func=lambda one: one if one in names else f"{one} (model)",
+        format_func=lambda label: label if label in names else f"{label} (model)",
         on_change=_choose,
         args=(key,),
     )

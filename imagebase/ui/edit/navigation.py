@@ -40,7 +40,7 @@ def choose() -> None:
         "Image queue",
         list(ImageQueue),
         index=list(ImageQueue).index(current),
-        format_func=lambda one: _with_count(one, counts),
+        format_func=lambda choice: _with_count(choice, counts),
         key=key,
         label_visibility="collapsed",
         width=_WIDTH_PX,
@@ -117,7 +117,7 @@ def _neighbour(ids: Sequence[str], current: str, step: int) -> str | None:
     here = known.index(current) if current in known else 0
     wanted = set(ids)
     ahead = known[here + 1 :] if step > 0 else reversed(known[:here])
-    return next((one for one in ahead if one in wanted), None)
+    return next((image_id for image_id in ahead if image_id in wanted), None)
 
 
 @state.reports_errors
@@ -137,7 +137,9 @@ def show(start: str) -> None:
     """Go to the image whose id starts with this part from the address, if any."""
     canvas.settle()
     known = services.store().image_ids(state.scope())
-    match = next((one for one in known if start and one.startswith(start)), None)
+    match = next(
+        (image_id for image_id in known if start and image_id.startswith(start)), None
+    )
     if match is not None:
         state.choose_image(match)
 
@@ -164,7 +166,7 @@ def go_next(to_come: Sequence[str]) -> None:
         ImageQueue.WAITING,
     ):
         waiting &= set(services.store().image_ids(state.scope(), statuses=UNDECIDED))
-    following_id = next((one for one in to_come if one in waiting), None)
+    following_id = next((image_id for image_id in to_come if image_id in waiting), None)
     if following_id is not None:
         state.choose_image(following_id)
     elif queue() is ImageQueue.ALL:

@@ -257,9 +257,9 @@ def draw_attributes(record: ImageRecord) -> None:
         help="Occluded, truncated, difficult, and other attributes of a box.",
     ):
         if record.annotations:
-            one = _choose(record)
-            _draw_flags(one)
-            _draw_others(one)
+            chosen = _choose(record)
+            _draw_flags(chosen)
+            _draw_others(chosen)
 
 
 def _choose(record: ImageRecord) -> Annotation:
@@ -271,7 +271,7 @@ def _choose(record: ImageRecord) -> Annotation:
     chosen = st.selectbox(
         "Box",
         ids,
-        format_func=lambda one: f"{ids.index(one) + 1} {boxes[one].label}",
+        format_func=lambda box_id: f"{ids.index(box_id) + 1} {boxes[box_id].label}",
         key=_CHOSEN,
     )
     return boxes[chosen]

@@ -44,11 +44,13 @@ def precision_recall(results: Sequence[ModelResult], label: str | None) -> None:
     """Draw precision by recall, a line a model, with the confidence in use as a dot."""
     series = precision_recall_series(results, label)
     columns = ["model", "recall", "precision", "confidence"]
-    lines = [(one.name, *point, None) for one in series for point in one.points]
+    lines = [
+        (series_.name, *point, None) for series_ in series for point in series_.points
+    ]
     dots = [
-        (one.name, *one.dot, result.threshold)
-        for one, result in zip(series, results, strict=True)
-        if one.dot is not None
+        (series_.name, *series_.dot, result.threshold)
+        for series_, result in zip(series, results, strict=True)
+        if series_.dot is not None
     ]
     encoding = _square("recall", "precision", results, has_legend=True)
     base = alt.Chart(pd.DataFrame(lines, columns=columns)).encode(*encoding)
@@ -66,9 +68,9 @@ def precision_recall(results: Sequence[ModelResult], label: str | None) -> None:
 def calibration(results: Sequence[ModelResult]) -> None:
     """Draw how often detections of each confidence are right, a line a model."""
     rows = [
-        (one.name, *point, count)
-        for one in calibration_series(results)
-        for point, count in zip(one.points, one.counts, strict=True)
+        (series_.name, *point, count)
+        for series_ in calibration_series(results)
+        for point, count in zip(series_.points, series_.counts, strict=True)
     ]
     columns = ["model", "confidence", "right", "detections"]
     base = alt.Chart(pd.DataFrame(rows, columns=columns)).encode(
@@ -87,7 +89,7 @@ def calibration(results: Sequence[ModelResult]) -> None:
 def _square(
     x: str, y: str, results: Sequence[ModelResult], *, has_legend: bool
 ) -> tuple[alt.X, alt.Y, alt.Color]:
-    specs = [one.spec for one in results]
+    specs = [result.spec for result in results]
     unit = alt.Scale(domain=[0, 1])
     return (
         alt.X(f"{x}:Q", scale=unit, title=x),
@@ -105,7 +107,7 @@ def _tooltip(columns: Sequence[str]) -> list[alt.Tooltip]:
     name, *numbers = columns
     return [
         alt.Tooltip(f"{name}:N"),
-        *(alt.Tooltip(f"{one}:Q", format=".3") for one in numbers),
+        *(alt.Tooltip(f"{number}:Q", format=".3") for number in numbers),
     ]
 
 
@@ -115,7 +117,9 @@ def _colours(count: int) -> list[str]:
 
 def _dash(results: Sequence[ModelResult]) -> alt.StrokeDash:
     return alt.StrokeDash(
-        "model:N", scale=alt.Scale(domain=[one.spec for one in results]), legend=None
+        "model:N",
+        scale=alt.Scale(domain=[result.spec for result in results]),
+        legend=None,
     )
 
 
@@ -225,10 +229,10 @@ def draw(run_id: str, threshold: float) -> None:
         key=f"evaluate.models_table.{run_id}",
     )
     st.caption(widgets.escape(" ".join(summary_sentences(results))))
-    for one in results:
-        if notes := list(notes_about(one, brief=True)):
+    for result in results:
+        if notes := list(notes_about(result, brief=True)):
             st.caption(
-                f"**{widgets.escape(one.spec)}** {widgets.escape(' '.join(notes))}"
+                f"**{widgets.escape(result.spec)}** {widgets.escape(' '.join(notes))}"
             )
     left, right = st.columns(2, gap="medium")
     labels = [_ALL, *results[0].truth.used_labels]
@@ -264,7 +268,7 @@ def _columns() -> Mapping[str, Any]:
 
 
 def _label_by_label(results: Sequence[ModelResult], run_id: str) -> None:
-    specs = [one.spec for one in results]
+    specs = [result.spec for result in results]
     chosen: str = st.selectbox(
         "Label by label",
         specs,

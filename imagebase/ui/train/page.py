@@ -131,7 +131,7 @@ def show_failed() -> None:
     newest = jobs_since[0]
     if newest.state is JobState.FAILED:
         st.error(widgets.escape(newest.error or ""))
-    ready = (one for one in jobs_since if read_plan(_folder(one)) is not None)
+    ready = (job for job in jobs_since if read_plan(_folder(job)) is not None)
     if (job := next(ready, None)) is not None:
         _offer_resume(job)
     elif newest.state is not JobState.FAILED and not _is_expired(newest):
@@ -143,10 +143,10 @@ def _runs_since_last_model() -> list[JobInfo]:
     now = utc_now()
     by_end = sorted(
         services.store().jobs(state.scope(), kind=KIND),
-        key=lambda one: one.finished_at or now,
+        key=lambda job: job.finished_at or now,
         reverse=True,
     )
-    return list(takewhile(lambda one: one.state is not JobState.DONE, by_end))
+    return list(takewhile(lambda job: job.state is not JobState.DONE, by_end))
 
 
 def _is_expired(job: JobInfo) -> bool:

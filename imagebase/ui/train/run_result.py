@@ -58,16 +58,16 @@ def points_of(trainings: Sequence[Round]) -> list[dict[str, Any]]:
     The previous model has a mark where the run started from it.
     """
     rows = []
-    for number, (last, one) in enumerate(pairwise([None, *trainings]), start=1):
-        if one is None or one.ap50 is None:
+    for number, (last, run) in enumerate(pairwise([None, *trainings]), start=1):
+        if run is None or run.ap50 is None:
             continue
-        place = f"{number}: {plural(one.images, 'image')}"
-        low, high = one.interval or (one.ap50, one.ap50)
-        if one.base_ap50 is not None and last and _is_same(one.base, last.model):
-            mark = {"round": place, "what": BEFORE, "AP50": one.base_ap50}
-            rows.append(mark | {"model": one.base})
-        mark = {"round": place, "what": OF_ROUND, "AP50": one.ap50}
-        rows.append(mark | {"model": one.model, "low": low, "high": high})
+        place = f"{number}: {plural(run.images, 'image')}"
+        low, high = run.interval or (run.ap50, run.ap50)
+        if run.base_ap50 is not None and last and _is_same(run.base, last.model):
+            mark = {"round": place, "what": BEFORE, "AP50": run.base_ap50}
+            rows.append(mark | {"model": run.base})
+        mark = {"round": place, "what": OF_ROUND, "AP50": run.ap50}
+        rows.append(mark | {"model": run.model, "low": low, "high": high})
     return rows
 
 
@@ -81,7 +81,7 @@ def _is_same(name: str, other: str) -> bool:
 
 def _chart(points: Sequence[dict[str, Any]]) -> alt.LayerChart:
     kinds = {point["what"] for point in points}
-    used = [one for one in _COLOURS if one in kinds]
+    used = [colour for colour in _COLOURS if colour in kinds]
     scale = alt.Scale(domain=[0, 1])
     base = alt.Chart(pd.DataFrame(points)).encode(
         x=alt.X("round:N", sort=None, title=None, axis=alt.Axis(labelAngle=0))
@@ -92,12 +92,12 @@ def _chart(points: Sequence[dict[str, Any]]) -> alt.LayerChart:
         y=alt.Y("AP50:Q", scale=scale, title=None),
         color=alt.Color(
             "what:N",
-            scale=alt.Scale(domain=used, range=[_COLOURS[one] for one in used]),
+            scale=alt.Scale(domain=used, range=[_COLOURS[model] for model in used]),
             legend=legend,
         ),
         shape=alt.Shape(
             "what:N",
-            scale=alt.Scale(domain=used, range=[_SHAPES[one] for one in used]),
+            scale=alt.Scale(domain=used, range=[_SHAPES[model] for model in used]),
             legend=legend,
         ),
         # The larger mark stays visible behind the smaller one.
@@ -117,7 +117,7 @@ def show() -> bool:
     """Draw the last finished training run; say whether there is one."""
     all_jobs = services.store().jobs(state.scope())
     done = [job for job in all_jobs if job.kind == KIND and job.result]
-    result = next((one.result for one in done if one.state is JobState.DONE), None)
+    result = next((job.result for job in done if job.state is JobState.DONE), None)
     if result is None:
         return False
     model = cache.model_called(result["model"])
@@ -132,7 +132,7 @@ def show() -> bool:
     _again(last)
     _before_and_after(result, name)
     with st.expander("Training curves", icon=":material/show_chart:"):
-        curves([], [Evaluation(**one) for one in result["evaluations"]])
+        curves([], [Evaluation(**entry) for entry in result["evaluations"]])
     rounds(rounds_of(all_jobs))
     return True
 
@@ -299,14 +299,14 @@ def _from(last: Round | None) -> str:
 
 
 def _before_and_after(result: Mapping[str, Any], name: str) -> None:
-    examples = [Example.of_json(one) for one in result["examples"]][:_SHOWN]
+    examples = [Example.of_json(entry) for entry in result["examples"]][:_SHOWN]
     records = {
-        one.image_id: one
-        for one in services.store().records(
-            state.scope(), image_ids=[one.image_id for one in examples]
+        record.image_id: record
+        for record in services.store().records(
+            state.scope(), image_ids=[example.image_id for example in examples]
         )
     }
-    shown = [one for one in examples if one.image_id in records]
+    shown = [example for example in examples if example.image_id in records]
     if not shown:
         return
     base = widgets.escape(result["metrics"]["base"])
@@ -368,12 +368,17 @@ def _loss_chart(points: Sequence[tuple[int, float]]) -> alt.Chart:
 def _ap_chart(evaluations: Sequence[Evaluation]) -> alt.LayerChart:
     labels = services.store().labels(state.scope())
     rows = [
-        {"step": one.step, "what": what, "AP50": value}
-        for one in evaluations
-        for what, value in ((ALL, one.ap50), *one.per_label.items())
+        {"step": evaluation.step, "what": what, "AP50": value}
+        for evaluation in evaluations
+        for what, value in ((ALL, evaluation.ap50), *evaluation.per_label.items())
         if value is not None
     ]
-    names = [ALL, *dict.fromkeys(name for one in evaluations for name in one.per_label)]
+    names = [
+        ALL,
+        *dict.fromkeys(
+            name for evaluation in evaluations for name in evaluation.per_label
+        ),
+    ]
     colours = ["#888888", *(labels.colour_of(name) for name in names[1:])]
     base = alt.Chart(pd.DataFrame(rows)).encode(
         x=alt.X("step:Q", title="steps", axis=_STEPS),

@@ -249,7 +249,7 @@ def _base() -> str:
         "Start from",
         bases,
         index=bases.index(start),
-        format_func=lambda one: models[one].title,
+        format_func=lambda name: models[name].title,
         key=key,
     )
     return key

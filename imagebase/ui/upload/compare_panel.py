@@ -233,7 +233,7 @@ def _summarise(diff: LabelSetDiff) -> None:
 
 
 def _draw_boxes(diff: LabelSetDiff) -> None:
-    rows = [(image.name, one) for image in diff.images for one in image.changes]
+    rows = [(image.name, change) for image in diff.images for change in image.changes]
     if not rows:
         st.caption("No boxes differ.")
         return
@@ -241,10 +241,10 @@ def _draw_boxes(diff: LabelSetDiff) -> None:
     st.dataframe(
         {
             "image": [name for name, _ in shown],
-            "change": [one.what.value for _, one in shown],
-            "before": [_in_words(one.before) for _, one in shown],
-            "after": [_in_words(one.after) for _, one in shown],
-            "overlap": [one.iou or None for _, one in shown],
+            "change": [change.what.value for _, change in shown],
+            "before": [_in_words(change.before) for _, change in shown],
+            "after": [_in_words(change.after) for _, change in shown],
+            "overlap": [change.iou or None for _, change in shown],
         },
         hide_index=True,
         height="content" if len(shown) <= 6 else _TABLE_PX,
@@ -275,13 +275,13 @@ def _draw_numbers(diff: LabelSetDiff) -> None:
     if not diff.labels:
         st.caption("Neither version has labels.")
         return
-    ordered = sorted(diff.labels, key=lambda one: not one.is_shifted)
+    ordered = sorted(diff.labels, key=lambda label: not label.is_shifted)
     st.dataframe(
         {
-            "label": [one.label for one in ordered],
-            "ID before": [one.before for one in ordered],
-            "ID after": [one.after for one in ordered],
-            "change": [_number_words(one.before, one.after) for one in ordered],
+            "label": [label.label for label in ordered],
+            "ID before": [label.before for label in ordered],
+            "ID after": [label.after for label in ordered],
+            "change": [_number_words(label.before, label.after) for label in ordered],
         },
         hide_index=True,
         height="content" if len(ordered) <= 6 else _TABLE_PX,
@@ -342,6 +342,10 @@ def _draw_pair(scope: Scope, image: ImageDiff, record: ImageRecord) -> None:
 
 
 def _labels(scope: Scope, changes: Sequence[BoxChange]) -> LabelSet:
-    both = [one for change in changes for one in (change.before, change.after)]
-    names = dict.fromkeys(one.label for one in both if one is not None)
+    both = [
+        annotation for change in changes for annotation in (change.before, change.after)
+    ]
+    names = dict.fromkeys(
+        annotation.label for annotation in both if annotation is not None
+    )
     return services.store().labels(scope).with_labels(names)

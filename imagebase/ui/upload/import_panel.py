@@ -180,7 +180,7 @@ def _read(
     tree = DroppedFiles(folder, _limits)
     own_images = look_at_images(tree, max_pixels=_limits.max_image_pixels)
     result = read(tree, format_name)
-    exports = [Remark(one, "", EARLIER) for one in tree.exports]
+    exports = [Remark(export, "", EARLIER) for export in tree.exports]
     skipped = (*exports, *result.report.skipped)
     report = replace(result.report, skipped=skipped)
     return replace(result, report=report), own_images

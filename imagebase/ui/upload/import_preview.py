@@ -74,7 +74,7 @@ def with_names(
         "Edit a name to import the label under another one. Clear it to skip the label."
     )
     table = pd.DataFrame(
-        [(one.number, one.name, one.uses, one.here, one.how) for one in rows],
+        [(row.number, row.name, row.uses, row.here, row.how) for row in rows],
         columns=["number", "name", "uses", "here", "how"],
     ).astype({"here": "object"})
     edited = st.data_editor(
@@ -112,15 +112,15 @@ def _cleaned(value: object) -> str | None:
 
 def draw_images(matches: Sequence[Match]) -> None:
     """Draw which dataset image each labelled image matches, problems first."""
-    ordered = sorted(matches, key=lambda one: (not one.problem, not one.note))
+    ordered = sorted(matches, key=lambda match: (not match.problem, not match.note))
     shown = ordered[:_MOST_ROWS]
     st.dataframe(
         {
-            "in the label files": [one.name for one in shown],
-            "in the dataset": [one.file_name for one in shown],
-            "matched by": [one.how.value for one in shown],
-            "note": [one.problem or one.note for one in shown],
-            "imported": [not one.problem for one in shown],
+            "in the label files": [match.name for match in shown],
+            "in the dataset": [match.file_name for match in shown],
+            "matched by": [match.how.value for match in shown],
+            "note": [match.problem or match.note for match in shown],
+            "imported": [not match.problem for match in shown],
         },
         hide_index=True,
         height="content" if len(shown) <= 6 else _TABLE_PX,
@@ -134,16 +134,16 @@ def draw_remarks(result: ReadResult) -> None:
     """Draw the entries that the reader skipped or changed, with file and line."""
     report = result.report
     remarks = [(remark, "skipped") for remark in report.skipped]
-    remarks += [(one, "changed") for one in report.changed]
+    remarks += [(change, "changed") for change in report.changed]
     if not remarks:
         st.caption("Nothing was skipped or changed.")
         return
     shown = remarks[:_MOST_ROWS]
     st.dataframe(
         {
-            "file": [one.file for one, _ in shown],
-            "where": [one.at for one, _ in shown],
-            "reason": [one.reason for one, _ in shown],
+            "file": [entry.file for entry, _ in shown],
+            "where": [entry.at for entry, _ in shown],
+            "reason": [entry.reason for entry, _ in shown],
             "result": [verb for _, verb in shown],
         },
         hide_index=True,
@@ -235,7 +235,11 @@ def warn(preview: DryRun) -> None:
         (preview.effect.replaced_model, "model box", "model boxes"),
         (preview.effect.replaced, "box made by people", "boxes made by people"),
     ]
-    words = [f"**{n:,} {one if n == 1 else many}**" for n, one, many in deleted if n]
+    words = [
+        f"**{n:,} {singular if n == 1 else many}**"
+        for n, singular, many in deleted
+        if n
+    ]
     if words:
         st.warning(f"{' and '.join(words)} will be deleted.", icon=":material/delete:")
 

@@ -34,7 +34,9 @@ _DUPLICATES: Final = "near-duplicates"
 _WARNINGS: Final = ("blurred", "dark", "bright", "flat", "tiny")
 _MEANINGS: Final = {
     _DUPLICATES: "Images that look almost the same as another one in this dataset."
-} | {f"{one}?": f"Each image {WARNINGS_IN_WORDS[one]}." for one in _WARNINGS}
+} | {
+    f"{warning}?": f"Each image {WARNINGS_IN_WORDS[warning]}." for warning in _WARNINGS
+}
 IMPORT: Final = ":material/new_label: Import labels"
 COMPARE: Final = ":material/compare_arrows: Compare labels"
 _TOOLS: Final[Mapping[str, Callable[[], None]]] = {
@@ -158,7 +160,7 @@ def _bulleted(texts: Sequence[str]) -> None:
     """Draw untrusted texts as a list, at most the first 500."""
     with st.container(height="content" if len(texts) <= _SHORT_LIST else _LIST_PX):
         shown = map(widgets.escape, texts[:_LONGEST_LIST])
-        st.markdown("\n".join(f"- {one}" for one in shown))
+        st.markdown("\n".join(f"- {reason}" for reason in shown))
     if len(texts) > _LONGEST_LIST:
         st.caption(f"and {len(texts) - _LONGEST_LIST:,} more")
 
@@ -202,14 +204,16 @@ def _groups(summaries: Sequence[ImageRow]) -> dict[str, set[str]]:
 
 @lru_cache(maxsize=16)
 def _duplicates(hashes: tuple[tuple[str, str], ...]) -> tuple[str, ...]:
-    return tuple(one for group in near_duplicates(dict(hashes)) for one in group)
+    return tuple(
+        image_id for group in near_duplicates(dict(hashes)) for image_id in group
+    )
 
 
 def thumbnails(shown: Sequence[ImageRow]) -> None:
     """Draw one page of thumbnails; a click opens the editor."""
     page = widgets.page_of(shown, page_size=PAGE_SIZE, key="upload.page")
     scope = state.scope()
-    records = services.store().records(scope, image_ids=[one.image_id for one in page])
+    records = services.store().records(scope, image_ids=[row.image_id for row in page])
     suggested = suggested_boxes.of_records(records)
     suggesting = {
         record.image_id: _suggesting_tile(record, boxes)
@@ -219,20 +223,20 @@ def thumbnails(shown: Sequence[ImageRow]) -> None:
     widgets.picture_grid(
         [
             widgets.Picture(
-                one.image_id,
-                suggesting.get(one.image_id)
-                or cache.plain_tile(scope, one.image_id, one.file_name),
-                one.file_name,
+                row.image_id,
+                suggesting.get(row.image_id)
+                or cache.plain_tile(scope, row.image_id, row.file_name),
+                row.file_name,
                 line=widgets.with_suggestions(
-                    ", ".join(one.quality.warnings) if one.quality else "",
-                    len(suggested.get(one.image_id, ())),
+                    ", ".join(row.quality.warnings) if row.quality else "",
+                    len(suggested.get(row.image_id, ())),
                 ),
-                hint=" and ".join(warnings_in_words(one.quality))
-                if one.quality
+                hint=" and ".join(warnings_in_words(row.quality))
+                if row.quality
                 else "",
-                icon=widgets.STATUS_ICONS[one.status],
+                icon=widgets.STATUS_ICONS[row.status],
             )
-            for one in page
+            for row in page
         ],
         columns=COLUMNS,
         key="upload.grid",

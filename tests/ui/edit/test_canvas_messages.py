@@ -18,18 +18,18 @@ SAID: dict[str, object] = {"drawings": [{"tag": "t", "seq": 3, "boxes": [BOX]}]}
 
 @given(st.tuples(*[st.floats(0, 1e5)] * 4))
 def test_edges_survive_to_the_last_bit(edges: tuple[float, ...]) -> None:
-    one = Annotation(Box(*edges), "car", "h")
-    record = ImageRecord("i", "a.jpg", Size(10, 10), (one,))
+    annotation = Annotation(Box(*edges), "car", "h")
+    record = ImageRecord("i", "a.jpg", Size(10, 10), (annotation,))
     filling = json.loads(json.dumps(canvas_messages.filling(record, tag="t", seq=1)))
     message = parse_message({"drawings": [filling]})
     (drawing,) = message.drawings
     assert drawing.boxes is not None
-    assert drawing.boxes[0].box == one.box
+    assert drawing.boxes[0].box == annotation.box
 
 
 def test_filling_says_what_of_a_box_can_be_seen() -> None:
-    one = Annotation(Box(1, 2, 3, 4), "car", "m", Source.MODEL, confidence=0.9)
-    record = ImageRecord("i", "a.jpg", Size(10, 20), (one,))
+    annotation = Annotation(Box(1, 2, 3, 4), "car", "m", Source.MODEL, confidence=0.9)
+    record = ImageRecord("i", "a.jpg", Size(10, 20), (annotation,))
     filling = canvas_messages.filling(record, tag="t", seq=4)
     assert filling["size"] == [10, 20]
     assert filling["boxes"] == [
@@ -65,7 +65,7 @@ def test_message_is_read() -> None:
         {"id": "x" * 65},
         {"label": 3},
     ],
-    ids=lambda one: str(one)[:40],
+    ids=lambda case: str(case)[:40],
 )
 @pytest.mark.parametrize("part", ["boxes", "before"])
 def test_drawing_with_a_senseless_box_is_answered_without_any(
@@ -89,7 +89,7 @@ def test_drawing_tells_what_it_was_made_from() -> None:
     }
     (found,) = parse_message({"drawings": [drawing]}).drawings
     assert found.copies == {"new": "kept"}
-    base = [(one.annotation_id, one.label) for one in found.base]
+    base = [(annotation.annotation_id, annotation.label) for annotation in found.base]
     assert base == [("kept", "car"), ("moved", "car"), ("gone", "car")]
 
 

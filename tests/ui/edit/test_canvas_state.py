@@ -89,20 +89,20 @@ def drawing(editor: Editor, *new: ShownBox, seq: int = 1) -> Drawing:
         seq,
         (*showing.boxes, *new),
         Where(showing.access.place, showing.image_id),
-        added=frozenset(one.annotation_id for one in new),
+        added=frozenset(annotation.annotation_id for annotation in new),
     )
 
 
 def changed(said: Drawing, annotation_id: str, **changes: object) -> Drawing:
     boxes = [
-        one._replace(**changes) if one.annotation_id == annotation_id else one  # type: ignore[arg-type]
-        for one in said.boxes or ()
+        box._replace(**changes) if box.annotation_id == annotation_id else box  # type: ignore[arg-type]
+        for box in said.boxes or ()
     ]
     return said._replace(boxes=tuple(boxes))
 
 
 def without(said: Drawing, annotation_id: str) -> Drawing:
-    kept = [one for one in said.boxes or () if one.annotation_id != annotation_id]
+    kept = [box for box in said.boxes or () if box.annotation_id != annotation_id]
     return said._replace(boxes=tuple(kept))
 
 
@@ -250,7 +250,9 @@ def test_drawing_from_before_a_restart_is_placed(
         book(other, said)
     record = records.load("a")
     assert records.saved == 1
-    labels = {one.annotation_id: one.label for one in record.annotations}
+    labels = {
+        annotation.annotation_id: annotation.label for annotation in record.annotations
+    }
     assert labels == {"h": "dog", NEW.annotation_id: "car"}
     assert record.deleted == (MODEL,)
     assert other.answer()["booked"] == [[*said.where, 9]]
@@ -277,7 +279,7 @@ def test_drawing_from_before_a_restart_leaves_what_others_did(
     moved = HUMAN.touched(who="Bob", box=Box(1, 2, 30, 40))
     records.save(records.load("a").with_annotations((MODEL, moved)))
     book(anew(records), said)
-    labels = [one.annotation_id for one in records.load("a").annotations]
+    labels = [annotation.annotation_id for annotation in records.load("a").annotations]
     assert labels == ["m", "h", NEW.annotation_id]
     assert records.load("a").annotation("h") == moved
 
@@ -369,7 +371,7 @@ def test_conflict_is_handed_on_once_and_nothing_is_written_over(
     said = drawing(editor, NEW)
     book(editor, said)
     book(editor, said)
-    assert [str(one) for one in heard] == ["It moved on."]
+    assert [str(message) for message in heard] == ["It moved on."]
     assert records.load("a").annotations == (MODEL, HUMAN)
     assert editor.problem == ""
     assert not editor.shows(records.load("a"))
@@ -434,7 +436,7 @@ def test_rerun_in_the_middle_neither_loses_nor_doubles_a_box(
     setattr(records, moment, [Rerun()])
     interruptions = book(editor, drawing(editor, NEW))
     assert len(records.load("a").annotations) == 3
-    assert [type(one) for one in interruptions] == [Rerun]
+    assert [type(interruption) for interruption in interruptions] == [Rerun]
     assert editor.shows(records.load("a"))
 
 
@@ -470,7 +472,7 @@ def test_untouched_suggestions_are_not_saved(
     book(suggesting, drawing(suggesting))
     assert records.saved == 0
     book(suggesting, drawing(suggesting, NEW, seq=2))
-    ids = [one.annotation_id for one in records.load("a").annotations]
+    ids = [annotation.annotation_id for annotation in records.load("a").annotations]
     assert ids == ["m", "h", NEW.annotation_id]
 
 
@@ -480,7 +482,11 @@ def test_touched_suggestion_is_saved_alone_and_as_the_persons(
     said = changed(drawing(suggesting), "s1", box=Box(12, 300, 70, 360))
     book(suggesting, said)
     saved = records.load("a")
-    assert [one.annotation_id for one in saved.annotations] == ["m", "h", "s1"]
+    assert [annotation.annotation_id for annotation in saved.annotations] == [
+        "m",
+        "h",
+        "s1",
+    ]
     mine = saved.annotation("s1")
     assert (mine.box, mine.label) == (Box(12, 300, 70, 360), "dog")
     assert (mine.source, mine.changed_by) == (Source.HUMAN, "Ada")
@@ -494,8 +500,8 @@ def test_deleted_suggestion_leaves_a_mark_until_that_is_undone(
     full = drawing(suggesting)
     book(suggesting, without(full, "s1"))
     saved = records.load("a")
-    assert [one.annotation_id for one in saved.deleted] == ["s1"]
-    assert [one.annotation_id for one in saved.annotations] == ["m", "h"]
+    assert [annotation.annotation_id for annotation in saved.deleted] == ["s1"]
+    assert [annotation.annotation_id for annotation in saved.annotations] == ["m", "h"]
     book(suggesting, full._replace(seq=2))
     again = records.load("a")
     assert (again.deleted, len(again.annotations)) == ((), 2)

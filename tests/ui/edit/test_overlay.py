@@ -33,5 +33,5 @@ def test_marks_lie_above_ignore_areas() -> None:
     record = ImageRecord("a", "a.jpg", Size(64, 48), ignored=(area,))
     shown = overlay(record, [mark])
     assert shown["image"] == "a"
-    assert [one["kind"] for one in shown["paths"]] == ["ignored", "mark"]
-    assert [one["width"] for one in shown["paths"]] == [0, 3]
+    assert [path["kind"] for path in shown["paths"]] == ["ignored", "mark"]
+    assert [path["width"] for path in shown["paths"]] == [0, 3]

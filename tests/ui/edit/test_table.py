@@ -13,7 +13,9 @@ def test_table_of_equal_boxes_in_another_dataset_holds_those(labelled: Tab) -> N
     begun = store().create_dataset(TEAM_OWNER, "Second", who="ann")
     second = Scope(TEAM_OWNER, begun.dataset_id, "ann")
     add_photographs(second)
-    twins = [replace(one, annotation_id=new_id()) for one in first.annotations]
+    twins = [
+        replace(annotation, annotation_id=new_id()) for annotation in first.annotations
+    ]
     fresh = store().record(second, first.image_id)
     store().save(second, replace(fresh, annotations=tuple(twins)))
 
@@ -21,5 +23,7 @@ def test_table_of_equal_boxes_in_another_dataset_holds_those(labelled: Tab) -> N
     labelled.app.sidebar.selectbox[0].select(begun.dataset_id).run()
     assert the_scope().dataset_id == begun.dataset_id
     table = labelled.app.session_state["imagebase.table.edit.table"]
-    held = [one.annotation_id for one in table.fillings[table.version].base]
-    assert held == [one.annotation_id for one in twins]
+    held = [
+        annotation.annotation_id for annotation in table.fillings[table.version].base
+    ]
+    assert held == [twin.annotation_id for twin in twins]

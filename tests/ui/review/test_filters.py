@@ -52,9 +52,9 @@ def app(configure: Configure) -> AppTest:
 
 def press(app: AppTest, words: str) -> list[str]:
     """Click the button with these words; return the text on the page."""
-    next(one for one in app.button if words in one.label).click().run()
+    next(button for button in app.button if words in button.label).click().run()
     assert not app.exception
-    return [one.value for one in app.text]
+    return [text.value for text in app.text]
 
 
 def test_a_label_is_all_that_is_left(app: AppTest) -> None:
@@ -65,7 +65,9 @@ def test_a_label_is_all_that_is_left(app: AppTest) -> None:
 
 def test_images_stay_chosen_until_they_are_cleared(app: AppTest) -> None:
     assert press(app, "images") == ["Images", "('i', 'j')"]
-    assert [one.label for one in app.button][-1] == r"Filter: images with \*2\* boxes"
+    assert [button.label for button in app.button][
+        -1
+    ] == r"Filter: images with \*2\* boxes"
     assert press(app, "Filter") == ["Images", "all"]
 
 
@@ -83,7 +85,7 @@ def test_images_of_another_dataset_are_no_choice(app: AppTest) -> None:
     second = services.store().create_dataset(TEAM_OWNER, "Second", who="ann")
     app.session_state["imagebase.dataset"] = second.dataset_id
     app.run()
-    assert [one.value for one in app.text] == ["Images", "all"]
+    assert [text.value for text in app.text] == ["Images", "all"]
 
 
 def test_every_order_of_the_store_has_words_of_its_own() -> None:
@@ -113,7 +115,7 @@ def test_an_empty_filter_has_no_description() -> None:
         ({"sides": (20, math.inf)}, "side from 20 px"),
         ({"share": (0.0, 0.1)}, "0 to 10 % of the image"),
     ],
-    ids=lambda one: next(iter(one)) if isinstance(one, dict) else None,
+    ids=lambda case: next(iter(case)) if isinstance(case, dict) else None,
 )
 def test_each_filter_is_described(wanted: dict[str, object], words: str) -> None:
     assert describe(AnnotationFilter(**wanted)) == words  # type: ignore[arg-type]
