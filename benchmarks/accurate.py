@@ -98,8 +98,8 @@ def score(
     coco: COCO, items: Sequence[BatchItem], labels: Sequence[str], nms: float
 ) -> tuple[float, float]:
     """Return AP and AP50; classes are matched by name."""
-    category_of = {one["name"]: one["id"] for one in coco.dataset["categories"]}
-    image_of = {one["file_name"]: one["id"] for one in coco.dataset["images"]}
+    category_of = {entry["name"]: entry["id"] for entry in coco.dataset["categories"]}
+    image_of = {entry["file_name"]: entry["id"] for entry in coco.dataset["images"]}
     rows = [
         {
             "image_id": image_of[item.name],

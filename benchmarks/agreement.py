@@ -104,7 +104,9 @@ def peer_outputs(
         out = Path(folder) / "out.npz"
         script = Path(__file__).with_name("opencv4_outputs.py")
         command = [peer_python(), script, *paths.values(), out, *layers]
-        subprocess.run([str(one) for one in command], check=True, capture_output=True)
+        subprocess.run(
+            [str(argument) for argument in command], check=True, capture_output=True
+        )
         with np.load(out) as found:
             return [found[layer] for layer in layers]
 

@@ -171,7 +171,7 @@ def draw(page: Page, surface: str, rounds: int) -> list[float]:
         page.mouse.up()
         page.wait_for_timeout(_PAUSE_MS)
     taken: list[float] = page.evaluate("window.taken")
-    return [one / 1000 for one in taken[1:]]  # the first one warms up
+    return [milliseconds / 1000 for milliseconds in taken[1:]]  # the first one warms up
 
 
 def in_words(seconds: list[float]) -> str:

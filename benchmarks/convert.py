@@ -142,8 +142,8 @@ def main() -> None:
     options = parser.parse_args()
     if options.measure:
         sys.exit(measured(options.measure))
-    chosen = [tuple(one.split(":")) for one in options.pair]
-    pairs = [one for one in PAIRS if not chosen or one in chosen]
+    chosen = [tuple(part.split(":")) for part in options.pair]
+    pairs = [pair for pair in PAIRS if not chosen or pair in chosen]
     print("| formats | images | boxes | seconds | CPU seconds | peak MB |")
     print("|---|---|---|---|---|---|")
     rows = [

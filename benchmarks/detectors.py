@@ -76,7 +76,7 @@ def _row(name: str, figures: Mapping[str, Any]) -> tuple[str, ...]:
         f"`{name}`",
         _share(figures["AP"]),
         f"{_share(low)} to {_share(high)}",
-        *(_share(one) for one in shares),
+        *(_share(share) for share in shares),
         _share(figures["precision"]),
         _share(figures["recall"]),
         f"{figures['clicks_per_image']:.1f}",

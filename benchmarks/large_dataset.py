@@ -54,7 +54,7 @@ def make_dataset(
     store.add_labels(scope, detector.labels)
     for numbers in chunks(range(images), size=_BATCH):
         added = [_add(store, scope, samples[n % len(samples)], n) for n in numbers]
-        blobs = {one.image_id: pack(like.candidates) for one, like in added}
+        blobs = {record.image_id: pack(like.candidates) for record, like in added}
         store.put_many(scope, candidates_key(detector), blobs)
         boxed = store.save_many(scope, (_with_boxes(*pair) for pair in added)).saved
         _correct(store, scope, zip(numbers, boxed, strict=True))
@@ -90,14 +90,14 @@ def _with_boxes(record: ImageRecord, like: Photograph) -> ImageRecord:
     # With ids of their own: an annotation belongs to one image.
     own = tuple(
         Annotation(
-            one.box,
-            one.label,
-            source=one.source,
-            confidence=one.confidence,
-            model_id=one.model_id,
-            changed_by=one.changed_by,
+            box.box,
+            box.label,
+            source=box.source,
+            confidence=box.confidence,
+            model_id=box.model_id,
+            changed_by=box.changed_by,
         )
-        for one in like.boxes
+        for box in like.boxes
     )
     return replace(record, annotations=own, status=ReviewStatus.SUGGESTED)
 
@@ -110,7 +110,9 @@ def _correct(
     for number, record in numbered:
         if number % 5 or len(record.annotations) < 3:
             continue
-        first, second, third = (one.annotation_id for one in record.annotations[:3])
+        first, second, third = (
+            annotation.annotation_id for annotation in record.annotations[:3]
+        )
         after = delete_annotations(record, {third})
         after = relabel(after, {second}, "chair", who=WHO)
         if number % 10:

@@ -15,7 +15,7 @@ import numpy as np
 
 
 def main() -> None:
-    pictures, model, output = (Path(one) for one in sys.argv[1:4])
+    pictures, model, output = (Path(path) for path in sys.argv[1:4])
     opencv4: Any = cv2
     net = opencv4.dnn.readNetFromDarknet(
         str(model / "obj.cfg"), str(model / "obj.weights")

@@ -50,7 +50,7 @@ def main() -> None:
             ]
     print("| what | median s | slowest s |\n|---|---|---|")
     for name in found[0]:
-        taken = [one[name] for one in found]
+        taken = [page[name] for page in found]
         print(f"| {name} | {median(taken):.2f} | {max(taken):.2f} |")
 
 

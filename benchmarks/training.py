@@ -92,16 +92,16 @@ def main() -> None:
     arguments = parser.parse_args()
     if not (DATA / "bccd").is_dir():
         sys.exit(f"{DATA} is absent: it holds the images of this benchmark.")
-    lengths = [Length(minutes=one) for one in arguments.minutes]
+    lengths = [Length(minutes=minute) for minute in arguments.minutes]
     if arguments.steps:
-        lengths = [Length(steps=one) for one in arguments.steps]
+        lengths = [Length(steps=step) for step in arguments.steps]
     rows: list[Row] = []
     for name in arguments.parts or PARTS:
         for row in PARTS[name](lengths, arguments.seeds):
             rows.append(row)
             print(f"{row.what}, seed {row.seed}: {row.ap50:.4f}", file=sys.stderr)
             if arguments.json:
-                kept = [one._asdict() for one in rows]
+                kept = [row._asdict() for row in rows]
                 arguments.json.write_text(json.dumps(kept, indent=1) + "\n")
     print(as_table(rows))
 
@@ -127,20 +127,20 @@ def as_table(rows: Sequence[Row]) -> str:
 def sources(part: str, folder: str = "bccd") -> list[Source]:
     """Return the images of a part by its COCO file."""
     document = json.loads((DATA / folder / f"{part}.coco.json").read_text())
-    names = {one["id"]: one["name"] for one in document["categories"]}
+    names = {entry["id"]: entry["name"] for entry in document["categories"]}
     boxes: dict[int, list[tuple[str, Box]]] = {}
-    for one in document["annotations"]:
-        x, y, width, height = one["bbox"]
-        box = (names[one["category_id"]], Box(x, y, x + width, y + height))
-        boxes.setdefault(one["image_id"], []).append(box)
+    for entry in document["annotations"]:
+        x, y, width, height = entry["bbox"]
+        box = (names[entry["category_id"]], Box(x, y, x + width, y + height))
+        boxes.setdefault(entry["image_id"], []).append(box)
     return [
         Source(
-            one["file_name"],
-            one["file_name"],
-            (DATA / folder / one["file_name"]).read_bytes,
-            partial(_given, boxes.get(one["id"], [])),
+            entry["file_name"],
+            entry["file_name"],
+            (DATA / folder / entry["file_name"]).read_bytes,
+            partial(_given, boxes.get(entry["id"], [])),
         )
-        for one in document["images"]
+        for entry in document["images"]
     ]
 
 
@@ -149,7 +149,9 @@ def _given(boxes: list[tuple[str, Box]], _: Size) -> list[tuple[str, Box]]:
 
 
 def labels_of(some: Iterable[Source]) -> tuple[str, ...]:
-    found = {label: None for one in some for label, _ in one.in_pixels(Frame(SIZE))}
+    found = {
+        label: None for source in some for label, _ in source.in_pixels(Frame(SIZE))
+    }
     return tuple(sorted(found))
 
 
@@ -200,13 +202,13 @@ def trained(
 def learned_and_chosen_by() -> tuple[list[Source], dict[str, str]]:
     """Return the train and the val part of BCCD, and which is which."""
     learn, choose = sources("train"), sources("val")
-    parts = dict.fromkeys((one.image_id for one in learn), TRAIN)
-    parts |= dict.fromkeys((one.image_id for one in choose), VAL)
+    parts = dict.fromkeys((source.image_id for source in learn), TRAIN)
+    parts |= dict.fromkeys((source.image_id for source in choose), VAL)
     return [*learn, *choose], parts
 
 
 def parts_of(some: TrainingSet) -> dict[str, str]:
-    return {one.image_id: one.part for one in some.images}
+    return {image.image_id: image.part for image in some.images}
 
 
 def judging_set(folder: Path, part: str, data: str = "bccd") -> TrainingSet:
@@ -220,7 +222,7 @@ def judging_of(folder: Path, given: Sequence[Source]) -> TrainingSet:
         given,
         labels=labels_of(given),
         input_size=SIZE,
-        part_of={one.image_id: VAL for one in given},
+        part_of={source.image_id: VAL for source in given},
     )
 
 
@@ -260,11 +262,13 @@ def flattered(lengths: Sequence[Length], seeds: Sequence[int]) -> Iterable[Row]:
     """
     for length in lengths:
         for seed in seeds:
-            some = [one for part in ("train", "val", "test") for one in sources(part)]
+            some = [
+                source for part in ("train", "val", "test") for source in sources(part)
+            ]
             random.Random(seed).shuffle(some)
             judge_by, learn = some[: len(some) // 5], some[len(some) // 5 :]
-            part_of = dict.fromkeys((one.image_id for one in learn), TRAIN)
-            part_of |= dict.fromkeys((one.image_id for one in judge_by), VAL)
+            part_of = dict.fromkeys((source.image_id for source in learn), TRAIN)
+            part_of |= dict.fromkeys((source.image_id for source in judge_by), VAL)
             with tempfile.TemporaryDirectory() as name:
                 folder = Path(name)
                 judge = judging_of(folder / "test", judge_by)
@@ -288,7 +292,7 @@ def few(lengths: Sequence[Length], seeds: Sequence[int]) -> Iterable[Row]:
             yield row_of(what, seed, first, judge)
             again = settings_for(seed + 100, length, first.model)
             parts = next_parts(
-                [SplitImage(one.image_id) for one in chosen],
+                [SplitImage(source.image_id) for source in chosen],
                 parts_of(load_set(folder / "first/work")),
                 seed=again.seed,
             )

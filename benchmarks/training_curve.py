@@ -84,13 +84,13 @@ def _curve(
     name: str, points: Sequence[Point], longest: float, colour: str, number: int
 ) -> list[str]:
     dots = [
-        f'<circle cx="{_x(one.minutes, longest):.1f}" cy="{_y(one.ap50):.1f}" r="3.5" '
-        f'fill="{colour}" fill-opacity="0.6"/>'
-        for one in points
+        f'<circle cx="{_x(point.minutes, longest):.1f}" cy="{_y(point.ap50):.1f}" '
+        f'r="3.5" fill="{colour}" fill-opacity="0.6"/>'
+        for point in points
     ]
     means = [
-        (minutes, mean(one.ap50 for one in points if one.minutes == minutes))
-        for minutes in sorted({one.minutes for one in points})
+        (minutes, mean(point.ap50 for point in points if point.minutes == minutes))
+        for minutes in sorted({point.minutes for point in points})
     ]
     path = "L".join(f"{_x(at, longest):.1f} {_y(ap50):.1f}" for at, ap50 in means)
     height = _TOP + 16 + 18 * number

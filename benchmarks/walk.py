@@ -103,21 +103,21 @@ def main() -> None:
 def read_truth(folder: Path, count: int) -> dict[str, list[Truth]]:
     """Return the true boxes of the first photographs, by file name; no crowds."""
     coco = json.loads((folder / "instances.json").read_text())
-    names = {one["id"]: one["name"] for one in coco["categories"]}
-    files = {one["id"]: one["file_name"] for one in coco["images"]}
+    names = {entry["id"]: entry["name"] for entry in coco["categories"]}
+    files = {entry["id"]: entry["file_name"] for entry in coco["images"]}
     chosen = sorted(files.values())[:count]
     truth: dict[str, list[Truth]] = {name: [] for name in chosen}
-    for one in coco["annotations"]:
-        file_name = files[one["image_id"]]
-        if file_name in truth and not one["iscrowd"]:
-            truth[file_name].append(_as_truth(one, names))
+    for entry in coco["annotations"]:
+        file_name = files[entry["image_id"]]
+        if file_name in truth and not entry["iscrowd"]:
+            truth[file_name].append(_as_truth(entry, names))
     return truth
 
 
-def _as_truth(one: dict[str, Any], names: dict[int, str]) -> Truth:
-    left, top, width, height = one["bbox"]
+def _as_truth(entry: dict[str, Any], names: dict[int, str]) -> Truth:
+    left, top, width, height = entry["bbox"]
     return Truth(
-        (left, top, left + width, top + height), names[int(one["category_id"])]
+        (left, top, left + width, top + height), names[int(entry["category_id"])]
     )
 
 
@@ -129,7 +129,9 @@ def walk(folder: Path, truth: dict[str, list[Truth]], *, model: str | None) -> T
     tally = Tally(boxes=sum(map(len, truth.values())))
     with tempfile.TemporaryDirectory() as scratch:
         home = Path(scratch)
-        labels = list(dict.fromkeys(one.label for t in truth.values() for one in t))
+        labels = list(
+            dict.fromkeys(annotation.label for t in truth.values() for annotation in t)
+        )
         with served(home) as url, browsing(url) as page:
             files = [folder / "images" / name for name in truth]
             page.locator("input[type=file]").first.set_input_files(files)
@@ -275,9 +277,9 @@ class Hand:
         selected = self._canvas.get("selected")
         near = _EDGE_PX / self._canvas.scale
         return any(
-            _is_in(point, one.box, near)
-            and (name == selected or not _is_in(point, one.box, -near))
-            for name, one in self._canvas.shown().items()
+            _is_in(point, annotation.box, near)
+            and (name == selected or not _is_in(point, annotation.box, -near))
+            for name, annotation in self._canvas.shown().items()
         )
 
     def _select(self, annotation_id: str) -> None:
@@ -331,11 +333,14 @@ def matched(shown: dict[str, Shown], truth: Sequence[Truth]) -> dict[str, int]:
     if not shown or not truth:
         return {}
     ids = list(shown)
-    iou = _iou([shown[one].box for one in ids], [one.box for one in truth])
+    iou = _iou(
+        [shown[annotation].box for annotation in ids],
+        [annotation.box for annotation in truth],
+    )
     same = np.array([[shown[i].label == t.label for t in truth] for i in ids])
     pairs: dict[str, int] = {}
     for flat in np.argsort(-(iou + same), axis=None, kind="stable"):
-        row, column = (int(one) for one in np.unravel_index(flat, iou.shape))
+        row, column = (int(index) for index in np.unravel_index(flat, iou.shape))
         is_free = ids[row] not in pairs and column not in pairs.values()
         if is_free and iou[row, column] >= MEANT:
             pairs[ids[row]] = column
@@ -354,9 +359,10 @@ def _smallest_at(point: tuple[float, float], shown: dict[str, Shown]) -> str | N
     """Return which box a key without a selection acts on here."""
     x, y = point
     there = [
-        (_area(one.box), annotation_id)
-        for annotation_id, one in shown.items()
-        if one.box[0] <= x <= one.box[2] and one.box[1] <= y <= one.box[3]
+        (_area(annotation.box), annotation_id)
+        for annotation_id, annotation in shown.items()
+        if annotation.box[0] <= x <= annotation.box[2]
+        and annotation.box[1] <= y <= annotation.box[3]
     ]
     return min(there)[1] if there else None
 
@@ -374,15 +380,17 @@ def differences(store: Store, scope: Scope, truth: dict[str, list[Truth]]) -> li
     wrong = []
     for record in store.records(scope):
         boxes = {
-            one.annotation_id: Shown((*one.box,), one.label, "", False)
-            for one in record.annotations
+            annotation.annotation_id: Shown(
+                (*annotation.box,), annotation.label, "", False
+            )
+            for annotation in record.annotations
         }
         expected = truth[record.file_name]
         pairs = matched(boxes, expected)
         right = sum(
-            boxes[one].label == expected[number].label
-            and _iou([boxes[one].box], [expected[number].box])[0, 0] >= STANDS - 0.02
-            for one, number in pairs.items()
+            boxes[pair].label == expected[number].label
+            and _iou([boxes[pair].box], [expected[number].box])[0, 0] >= STANDS - 0.02
+            for pair, number in pairs.items()
         )
         if right != len(expected) or len(boxes) != len(expected):
             wrong.append(
@@ -408,10 +416,12 @@ def as_table(helped: Tally, alone: Tally) -> str:
         "| | with model boxes | without | saved |",
         "|---|---|---|---|",
     ]
-    for name, one, other in rows:
-        saved = 1 - one / other if other else 0.0
-        lines.append(f"| {name} | {one:.0f} | {other:.0f} | {saved:.0%} |")
-    lines += [f"not as it should be: {one}" for one in helped.wrong + alone.wrong]
+    for name, row, other in rows:
+        saved = 1 - row / other if other else 0.0
+        lines.append(f"| {name} | {row:.0f} | {other:.0f} | {saved:.0%} |")
+    lines += [
+        f"not as it should be: {mistake}" for mistake in helped.wrong + alone.wrong
+    ]
     return "\n".join(lines)
 
 

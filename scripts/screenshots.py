@@ -203,13 +203,13 @@ def evaluate(page: Page, camera: Camera) -> None:
 def add_cells(home: Path) -> None:
     """Make a dataset of blood cells: sixty images approved, sixty to label."""
     document = json.loads((CELLS / "train.coco.json").read_text())
-    names = {one["id"]: one["name"] for one in document["categories"]}
+    names = {entry["id"]: entry["name"] for entry in document["categories"]}
     boxes: dict[int, list[Annotation]] = {}
-    for one in document["annotations"]:
-        x, y, width, height = one["bbox"]
+    for entry in document["annotations"]:
+        x, y, width, height = entry["bbox"]
         box = Box(x, y, x + width, y + height)
-        found = Annotation(box, names[one["category_id"]])
-        boxes.setdefault(one["image_id"], []).append(found)
+        found = Annotation(box, names[entry["category_id"]])
+        boxes.setdefault(entry["image_id"], []).append(found)
     store = open_store(read_settings({"IMAGEBASE_HOME": str(home)}))
     dataset = store.create_dataset(TEAM_OWNER, "Blood cells", who="")
     scope = Scope(TEAM_OWNER, dataset.dataset_id, "")

@@ -73,11 +73,13 @@ class Dataset(NamedTuple):
         return self.store.records(self.scope)
 
     def record(self, file_name: str) -> ImageRecord:
-        return next(one for one in self.records() if one.file_name == file_name)
+        return next(
+            record for record in self.records() if record.file_name == file_name
+        )
 
     def add(self, *names: str) -> None:
         """Add sample photographs."""
-        files = [Incoming(one, (SAMPLES_FOLDER / one).read_bytes()) for one in names]
+        files = [Incoming(name, (SAMPLES_FOLDER / name).read_bytes()) for name in names]
         admit(self.store, self.scope, files, limits=Limits())
 
 
@@ -136,18 +138,18 @@ class Canvas(NamedTuple):
         )
         left, top, scale = (float(self.get(name)) for name in ("x", "y", "scale"))
         return {
-            one["id"]: Shown(
+            entry["id"]: Shown(
                 (
-                    x := (float(one["x"] or 0) - left) / scale,
-                    y := (float(one["y"] or 0) - top) / scale,
-                    x + float(one["width"] or 0) / scale,
-                    y + float(one["height"] or 0) / scale,
+                    x := (float(entry["x"] or 0) - left) / scale,
+                    y := (float(entry["y"] or 0) - top) / scale,
+                    x + float(entry["width"] or 0) / scale,
+                    y + float(entry["height"] or 0) / scale,
                 ),
-                one["label"],
-                one["text"],
-                one["untouched"] == "true",
+                entry["label"],
+                entry["text"],
+                entry["untouched"] == "true",
             )
-            for one in found
+            for entry in found
         }
 
     def wheel(self, point: Point, clicks: float) -> None:
@@ -218,8 +220,8 @@ def context(loaded: BrowserContext) -> Iterator[BrowserContext]:
     page = loaded.new_page()
     everything = {"origin": "*", "storageTypes": "cookies,local_storage,indexeddb"}
     loaded.new_cdp_session(page).send("Storage.clearDataForOrigin", everything)
-    for one in loaded.pages:
-        one.close()
+    for app_page in loaded.pages:
+        app_page.close()
 
 
 @pytest.fixture

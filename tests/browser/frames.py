@@ -62,9 +62,9 @@ def watch(page: Page) -> None:
 def frames(page: Page) -> list[Frame]:
     """Return what was noted since the last call, and begin anew."""
     noted: list[dict[str, Any]] = page.evaluate("window.frames_.splice(0)")
-    return [Frame(**one) for one in noted]
+    return [Frame(**noted_frame) for noted_frame in noted]
 
 
 def shown_twice(noted: list[Frame]) -> list[str]:
     """Return the keys of widgets that any frame showed twice."""
-    return sorted({key for one in noted for key in one.twice})
+    return sorted({key for noted_frame in noted for key in noted_frame.twice})

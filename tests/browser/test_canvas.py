@@ -88,10 +88,10 @@ class Editing(NamedTuple):
 def new(record: ImageRecord) -> tuple[Annotation, ...]:
     """The boxes that came in the test."""
     return tuple(
-        one
-        for one in record.annotations
-        if one.annotation_id not in (MODEL, HUMAN)
-        and not one.annotation_id.startswith("more-")
+        annotation
+        for annotation in record.annotations
+        if annotation.annotation_id not in (MODEL, HUMAN)
+        and not annotation.annotation_id.startswith("more-")
     )
 
 
@@ -319,7 +319,7 @@ def test_label_given_to_a_box_just_drawn_is_the_next_ones_too(editing: Editing) 
     editing.press("2")
     editing.canvas.drag((220, 300), (290, 400))
     record = editing.wait_for(has_boxes(4))
-    assert [one.label for one in new(record)] == ["car", "car"]
+    assert [annotation.label for annotation in new(record)] == ["car", "car"]
 
 
 def test_label_is_picked_on_the_box(editing: Editing) -> None:
@@ -378,7 +378,7 @@ def test_deleted_model_box_leaves_a_mark(editing: Editing, key: str) -> None:
     editing.select(MODEL, MODEL_MIDDLE)
     editing.press(key)
     record = editing.wait_for(has_boxes(1))
-    assert [one.annotation_id for one in record.deleted] == [MODEL]
+    assert [annotation.annotation_id for annotation in record.deleted] == [MODEL]
     assert set(editing.canvas.shown()) == {HUMAN}
 
 
@@ -482,7 +482,7 @@ def test_question_mark_lists_every_key_and_hides_the_list(editing: Editing) -> N
         editing.press("?")
         expect(listed).to_be_visible()
         shown = listed.locator("dl > div").all_inner_texts()
-        assert [one.split("\n") for one in shown] == keys.in_words()
+        assert [text.split("\n") for text in shown] == keys.in_words()
         editing.press(close)
         expect(listed).to_be_hidden()
     editing.page.get_by_role("button", name="Keyboard shortcuts", exact=True).click()
@@ -721,7 +721,7 @@ def test_selected_box_is_deleted_at_the_image(
     assert place is not None
     press(place["x"] + place["width"] / 2, place["y"] + place["height"] / 2)
     record = editing.wait_for(has_boxes(1))
-    assert [one.annotation_id for one in record.deleted] == [MODEL]
+    assert [annotation.annotation_id for annotation in record.deleted] == [MODEL]
     expect(cross).to_be_hidden()
     context.close()
 
@@ -801,7 +801,7 @@ def test_quick_edits_in_a_row_are_all_kept_once(editing: Editing) -> None:
     record = editing.wait_for(has_boxes(8))
     editing.settle()
     assert editing.record() == record
-    assert [round(one.box.x_min) for one in new(record)] == [
+    assert [round(annotation.box.x_min) for annotation in new(record)] == [
         40,
         130,
         220,
@@ -922,12 +922,16 @@ def test_box_on_an_image_of_one_row_is_kept(
     page.goto(url)
     editing = Editing(find_canvas(page), folder, url, ("flat.png", "steep.png"))
     canvas = editing.canvas
-    before = {one.annotation_id for one in editing.record().annotations}
+    before = {annotation.annotation_id for annotation in editing.record().annotations}
     for start, end in [((1000, 0.2), (2000, 0.7)), ((3000, 0.5), (4000, 0.5))]:
         canvas.drag(start, end)
         page.wait_for_timeout(200)
-    record = editing.wait_for(lambda one: len(one.annotations) == len(before) + 2)
-    drawn = [one.box for one in record.annotations if one.annotation_id not in before]
+    record = editing.wait_for(lambda record: len(record.annotations) == len(before) + 2)
+    drawn = [
+        annotation.box
+        for annotation in record.annotations
+        if annotation.annotation_id not in before
+    ]
     assert near(drawn[0], (1000, 0, 2000, 1), 10)
     assert near(drawn[1], (3000, 0, 4000, 1), 10)
     assert all((box.y_min, box.y_max) == (0, 1) for box in drawn)

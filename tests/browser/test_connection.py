@@ -79,7 +79,7 @@ def slow(visit: Visit, network: Network, request: pytest.FixtureRequest) -> Visi
 
 
 def statuses(visit: Visit) -> list[ReviewStatus]:
-    return [one.status for one in visit.store.records(visit.scope)]
+    return [record.status for record in visit.store.records(visit.scope)]
 
 
 def draw(visit: Visit, count: int, *, first: int = 0) -> None:
@@ -100,9 +100,9 @@ def wait_until_saved(visit: Visit, count: int) -> ImageRecord:
     expect(visit.canvas.surface).to_have_attribute("data-unsaved", "0", timeout=20_000)
     record = visit.record()
     assert len(record.annotations) == count
-    ids = [one.annotation_id for one in record.annotations]
+    ids = [annotation.annotation_id for annotation in record.annotations]
     assert len(set(ids)) == count
-    boxes = {tuple(map(round, one.box)) for one in record.annotations}
+    boxes = {tuple(map(round, annotation.box)) for annotation in record.annotations}
     assert len(boxes) == count  # none is there twice
     visit.settle()
     assert set(visit.canvas.shown()) == set(ids)
@@ -149,7 +149,7 @@ def test_second_key_that_comes_before_the_next_image_does_not_count(
 
 def decided_is(visit: Visit, place: int) -> None:
     """Check that this image is approved, and no other."""
-    visit.wait_for(lambda one: one.status is ReviewStatus.APPROVED, place)
+    visit.wait_for(lambda record: record.status is ReviewStatus.APPROVED, place)
     visit.wait_for_image(place + 1)
     visit.page.wait_for_timeout(1000)
     assert statuses(visit).count(ReviewStatus.APPROVED) == 1
@@ -192,7 +192,7 @@ def test_keys_after_one_that_leaves_the_image_are_not_the_next_ones(
 def test_box_drawn_right_before_enter_is_approved_with_the_image(slow: Visit) -> None:
     draw(slow, 1)
     slow.press("Enter")
-    record = slow.wait_for(lambda one: one.status is ReviewStatus.APPROVED)
+    record = slow.wait_for(lambda record: record.status is ReviewStatus.APPROVED)
     assert len(record.annotations) == 3
     slow.wait_for_image(BEAR)
 
@@ -225,7 +225,7 @@ def test_approval_waits_for_the_boxes(visit: Visit, network: Network) -> None:
     visit.page.wait_for_timeout(4000)
     assert visit.canvas.get("image") == visit.image(KITCHEN)
     network.mend()
-    record = visit.wait_for(lambda one: one.status is ReviewStatus.APPROVED)
+    record = visit.wait_for(lambda record: record.status is ReviewStatus.APPROVED)
     assert len(record.annotations) == 4
     visit.wait_for_image(BEAR)
     visit.settle()

@@ -125,7 +125,7 @@ def four_photographs(store: Store, name: str) -> Scope:
         ],
     }
     for record, annotations in boxes.items():
-        is_models = all(one.is_untouched for one in annotations)
+        is_models = all(annotation.is_untouched for annotation in annotations)
         status = ReviewStatus.SUGGESTED if is_models else ReviewStatus.EDITED
         store.save(
             scope, replace(record, annotations=tuple(annotations), status=status)
@@ -158,8 +158,8 @@ def test_digits_label_the_selected_box_and_then_the_next_one(visit: Visit) -> No
     for digit in (2, 3, 4, 5, 6, 7, 8, 9, 1):
         visit.press(str(digit))
         visit.wait_for(
-            lambda one, name=LABELS[digit - 1]: (  # type: ignore[misc]
-                one.annotation("bottle-box").label == name
+            lambda record, name=LABELS[digit - 1]: (  # type: ignore[misc]
+                record.annotation("bottle-box").label == name
             )
         )
     visit.press("Escape")
@@ -168,7 +168,7 @@ def test_digits_label_the_selected_box_and_then_the_next_one(visit: Visit) -> No
         visit.canvas.wait_for("label", LABELS[digit - 1])
     visit.press("7")
     visit.canvas.drag((420, 60), (500, 120))
-    record = visit.wait_for(lambda one: len(one.annotations) == 3)
+    record = visit.wait_for(lambda record: len(record.annotations) == 3)
     assert record.annotations[-1].label == "bus"
     assert record.annotations[-1].source is Source.HUMAN
 
@@ -178,7 +178,7 @@ def test_chip_labels_the_selected_box_and_else_the_next_one(visit: Visit) -> Non
     chip = visit.page.get_by_role("radio", name="5 car")
     visit.select_bottle()
     chip.click()
-    visit.wait_for(lambda one: one.annotation("bottle-box").label == "car")
+    visit.wait_for(lambda record: record.annotation("bottle-box").label == "car")
     visit.settle()
     assert visit.canvas.get("label") == "bottle"  # of the next box
     assert visit.canvas.get("selected") == "bottle-box"
@@ -186,30 +186,30 @@ def test_chip_labels_the_selected_box_and_else_the_next_one(visit: Visit) -> Non
     chip.click()
     visit.canvas.wait_for("label", "car")
     visit.canvas.drag((420, 60), (500, 120))
-    record = visit.wait_for(lambda one: len(one.annotations) == 3)
+    record = visit.wait_for(lambda record: len(record.annotations) == 3)
     assert record.annotations[-1].label == "car"
 
 
 def test_created_label_goes_with_its_box(visit: Visit) -> None:
     page = visit.page
     visit.canvas.drag((420, 60), (500, 120))
-    visit.wait_for(lambda one: len(one.annotations) == 3)
+    visit.wait_for(lambda record: len(record.annotations) == 3)
     visit.press("l")
     page.keyboard.type("oran")
     options = page.get_by_role("option")
     expect(options.last).to_have_text("Create label “oran”")
     expect(options.first).to_contain_text("orange")  # what the models call so
     options.last.click()
-    visit.wait_for(lambda one: one.annotations[-1].label == "oran")
+    visit.wait_for(lambda record: record.annotations[-1].label == "oran")
     visit.settle()
     assert visit.store.labels(visit.scope).names[-1] == "oran"
     expect(page.get_by_role("radio", name="oran")).to_be_visible()
     visit.press("Control+z")
-    visit.wait_for(lambda one: one.annotations[-1].label == "bottle")
+    visit.wait_for(lambda record: record.annotations[-1].label == "bottle")
     visit.settle()
     assert "oran" not in visit.store.labels(visit.scope)
     visit.canvas.drag((420, 150), (500, 210))
-    record = visit.wait_for(lambda one: len(one.annotations) == 4)
+    record = visit.wait_for(lambda record: len(record.annotations) == 4)
     assert record.annotations[-1].label == "bottle"
 
 
@@ -248,8 +248,8 @@ def test_key_goes_to_the_next_doubtful_image(visit: Visit) -> None:
 def test_key_deletes_the_selected_box(visit: Visit, key: str) -> None:
     visit.select_bottle()
     visit.press(key)
-    record = visit.wait_for(lambda one: len(one.annotations) == 1)
-    assert [one.annotation_id for one in record.deleted] == ["bottle-box"]
+    record = visit.wait_for(lambda record: len(record.annotations) == 1)
+    assert [annotation.annotation_id for annotation in record.deleted] == ["bottle-box"]
 
 
 @pytest.mark.long
@@ -260,7 +260,7 @@ def test_key_duplicates_the_selected_box(visit: Visit) -> None:
     visit.wait_for_image(KITCHEN)
     visit.select_bottle()
     visit.press("d")
-    copy = visit.wait_for(lambda one: len(one.annotations) == 3).annotations[-1]
+    copy = visit.wait_for(lambda record: len(record.annotations) == 3).annotations[-1]
     assert (copy.label, copy.source) == ("bottle", Source.HUMAN)
     assert copy.box.width == pytest.approx(BOTTLE.width, abs=0.02)
     assert copy.box != BOTTLE
@@ -305,7 +305,7 @@ def test_arrows_nudge_the_selected_box(visit: Visit) -> None:
         visit.press(key)
         box = Box(box.x_min + x, box.y_min + y, box.x_max + x, box.y_max + y)
         visit.wait_for(
-            lambda one, now=box: one.annotation("bottle-box").box == now  # type: ignore[misc]
+            lambda record, now=box: record.annotation("bottle-box").box == now  # type: ignore[misc]
         )
     visit.wait_for_image(KITCHEN)
 
@@ -317,28 +317,34 @@ def test_key_copies_the_boxes_of_the_image_before(visit: Visit) -> None:
     visit.press("n")
     visit.wait_for_image(BEAR)
     visit.press("m")
-    record = visit.wait_for(lambda one: len(one.annotations) == 3, BEAR)
-    assert [one.label for one in record.annotations] == ["bear", "bottle", "cup"]
-    assert {one.source for one in record.annotations} == {Source.HUMAN}
+    record = visit.wait_for(lambda record: len(record.annotations) == 3, BEAR)
+    assert [annotation.label for annotation in record.annotations] == [
+        "bear",
+        "bottle",
+        "cup",
+    ]
+    assert {annotation.source for annotation in record.annotations} == {Source.HUMAN}
 
 
 def test_key_accepts_all_boxes(visit: Visit) -> None:
     visit.press("a")
-    visit.wait_for(lambda one: all(box.accepted for box in one.annotations))
+    visit.wait_for(lambda record: all(box.accepted for box in record.annotations))
     visit.settle()
-    assert not any(one.is_untouched for one in visit.canvas.shown().values())
+    assert not any(
+        annotation.is_untouched for annotation in visit.canvas.shown().values()
+    )
 
 
 def test_enter_approves_and_goes_on(visit: Visit) -> None:
     visit.press("Enter")
-    visit.wait_for(lambda one: one.status is ReviewStatus.APPROVED)
+    visit.wait_for(lambda record: record.status is ReviewStatus.APPROVED)
     visit.wait_for_image(BEAR)
 
 
 @pytest.mark.long
 def test_key_says_that_nothing_is_here(visit: Visit) -> None:
     visit.press("e")
-    visit.wait_for(lambda one: one.is_confirmed_empty)
+    visit.wait_for(lambda record: record.is_confirmed_empty)
     visit.wait_for_image(BEAR)
 
 
@@ -349,16 +355,16 @@ def test_undo_and_redo_go_over_all_images(visit: Visit, redo: str) -> None:
     visit.press("e")
     visit.wait_for_image(BEAR)
     visit.canvas.drag((300, 60), (380, 120))
-    visit.wait_for(lambda one: len(one.annotations) == 2, BEAR)
+    visit.wait_for(lambda record: len(record.annotations) == 2, BEAR)
     visit.press("Control+z")
-    visit.wait_for(lambda one: len(one.annotations) == 1, BEAR)
+    visit.wait_for(lambda record: len(record.annotations) == 1, BEAR)
     visit.press("Control+z")
-    visit.wait_for(lambda one: len(one.annotations) == 2, KITCHEN)
+    visit.wait_for(lambda record: len(record.annotations) == 2, KITCHEN)
     visit.wait_for_image(KITCHEN)
     visit.press(redo)
-    visit.wait_for(lambda one: one.is_confirmed_empty, KITCHEN)
+    visit.wait_for(lambda record: record.is_confirmed_empty, KITCHEN)
     visit.press(redo)
-    visit.wait_for(lambda one: len(one.annotations) == 2, BEAR)
+    visit.wait_for(lambda record: len(record.annotations) == 2, BEAR)
     visit.wait_for_image(BEAR)
 
 
@@ -421,14 +427,14 @@ def test_tags_are_typed_and_chosen_from_those_there_are(visit: Visit) -> None:
     field = page.get_by_placeholder("Add image tags")
     field.fill("night")
     field.press("Enter")
-    visit.wait_for(lambda one: one.tags == ("night",))
+    visit.wait_for(lambda record: record.tags == ("night",))
     visit.settle()
     page.keyboard.press("Escape")
     visit.button("edit-next").click()
     visit.wait_for_image(BEAR)
     page.get_by_placeholder("Add image tags").click()
     page.get_by_role("option", name="night").click()
-    visit.wait_for(lambda one: one.tags == ("night",), BEAR)
+    visit.wait_for(lambda record: record.tags == ("night",), BEAR)
 
 
 @pytest.mark.long
@@ -445,7 +451,7 @@ def test_renamed_label_is_on_the_boxes_once_the_dialog_is_closed(visit: Visit) -
     assert visit.canvas.shown()["bottle-box"].label == "flask"
     visit.select_bottle()
     visit.press("ArrowRight")
-    visit.wait_for(lambda one: one.annotation("bottle-box").box.x_min == 61)
+    visit.wait_for(lambda record: record.annotation("bottle-box").box.x_min == 61)
     assert visit.record().annotation("bottle-box").label == "flask"
 
 
@@ -520,13 +526,13 @@ def test_box_of_four_pixels_is_exact_on_a_photograph_of_48_megapixels(
         canvas.wheel((6002, 3002), -5)
     assert canvas.scale > 20
     canvas.drag((6000, 3000), (6004, 3004))
-    record = visit.wait_for(lambda one: len(one.annotations) == 1)
+    record = visit.wait_for(lambda record: len(record.annotations) == 1)
     assert record.annotations[0].box == pytest.approx((6000, 3000, 6004, 3004), abs=0.5)
     visit.press("f")
     while canvas.scale > 1:
         tab.wait_for_timeout(25)
     canvas.drag((100, 100), (-500, -500))
-    record = visit.wait_for(lambda one: len(one.annotations) == 2)
+    record = visit.wait_for(lambda record: len(record.annotations) == 2)
     assert record.annotations[1].box[:2] == (0, 0)
     # A picture of the screen's size came, and one of a part: not the photograph.
     assert 50_000 < max(received) < len(jpeg) / 5
@@ -553,7 +559,10 @@ CHOICES = {
 @pytest.mark.parametrize(
     "choice",
     [
-        *(pytest.param(one, marks=pytest.mark.long) for one in list(CHOICES)[:-1]),
+        *(
+            pytest.param(choice, marks=pytest.mark.long)
+            for choice in list(CHOICES)[:-1]
+        ),
         list(CHOICES)[-1],
     ],
 )
@@ -564,7 +573,7 @@ def test_second_to_save_sees_both_versions_and_chooses(
     visit.settle()
     other.press("6")
     other.canvas.drag((420, 60), (500, 120))
-    other.wait_for(lambda one: len(one.annotations) == 3)
+    other.wait_for(lambda record: len(record.annotations) == 3)
     theirs = other.record()
 
     visit.canvas.drag((440, 70), (520, 130))
@@ -579,8 +588,10 @@ def test_second_to_save_sees_both_versions_and_chooses(
     page.get_by_role("button", name=choice).first.click()
     visit.canvas.surface.wait_for()
     visit.settle()
-    assert {one.label for one in visit.record().annotations} == CHOICES[choice]
-    shown = {one.label for one in visit.canvas.shown().values()}
+    assert {annotation.label for annotation in visit.record().annotations} == CHOICES[
+        choice
+    ]
+    shown = {annotation.label for annotation in visit.canvas.shown().values()}
     assert shown == CHOICES[choice]
 
 
@@ -591,10 +602,15 @@ def test_boxes_of_two_that_do_not_overlap_are_both_kept_unasked(
     visit.press("5")
     other.press("6")
     other.canvas.drag((420, 60), (500, 120))
-    other.wait_for(lambda one: len(one.annotations) == 3)
+    other.wait_for(lambda record: len(record.annotations) == 3)
     visit.canvas.drag((200, 60), (280, 120))
-    record = visit.wait_for(lambda one: len(one.annotations) == 4)
-    assert [one.label for one in record.annotations] == ["bottle", "cup", "dog", "car"]
+    record = visit.wait_for(lambda record: len(record.annotations) == 4)
+    assert [annotation.label for annotation in record.annotations] == [
+        "bottle",
+        "cup",
+        "dog",
+        "car",
+    ]
     visit.settle()
     assert len(visit.canvas.shown()) == 4
     expect(visit.page.get_by_text("while you changed it")).to_have_count(0)
@@ -605,7 +621,7 @@ def test_approval_of_what_somebody_else_changed_asks_to_look_first(
     visit: Visit, other: Visit
 ) -> None:
     other.canvas.drag((420, 60), (500, 120))
-    other.wait_for(lambda one: len(one.annotations) == 3)
+    other.wait_for(lambda record: len(record.annotations) == 3)
     visit.press("Enter")
     expect(visit.page.get_by_text("Someone else changed this image")).to_be_visible()
     assert visit.record().status is not ReviewStatus.APPROVED
@@ -617,7 +633,7 @@ def test_what_another_image_waits_for_is_not_said_of_this_one(
     visit: Visit, other: Visit
 ) -> None:
     other.canvas.drag((420, 60), (500, 120))
-    other.wait_for(lambda one: len(one.annotations) == 3)
+    other.wait_for(lambda record: len(record.annotations) == 3)
     visit.canvas.drag((440, 70), (520, 130))
     page = visit.page
     expect(page.get_by_text("saved this image while you changed it")).to_be_visible()

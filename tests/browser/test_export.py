@@ -29,11 +29,13 @@ def url(served: Served) -> str:
     store = served.store
     scope = scope_of(store, TEAM_OWNER, who="test", name="Planted")
     for number in range(IMAGES):
-        one = Annotation(Box(10 + number, 20, 60 + number, 55), "cat")
-        data = planted(number, one)
+        annotation = Annotation(Box(10 + number, 20, 60 + number, 55), "cat")
+        data = planted(number, annotation)
         name = f"{number}.png"
         added = store.add_image(scope, data, file_name=name, size=SIZE, quality=None)
-        boxed = replace(added.record, annotations=(one,), status=ReviewStatus.APPROVED)
+        boxed = replace(
+            added.record, annotations=(annotation,), status=ReviewStatus.APPROVED
+        )
         store.save(scope, boxed)
     return Dataset(served.url, store, scope).at("export")
 
@@ -100,13 +102,13 @@ def test_yolo_with_split_and_variants_is_what_the_page_said(
 
 def assert_train_alone_has_variants(folder: Path) -> None:
     stems = {
-        part: sorted(one.stem for one in (folder / "images" / part).iterdir())
+        part: sorted(path.stem for path in (folder / "images" / part).iterdir())
         for part in ("train", "val")
     }
     assert (len(stems["train"]), len(stems["val"])) == (24, 2)
-    assert not [one for one in stems["val"] if "_v" in one]
-    originals = [one for one in stems["train"] if "_v" not in one]
-    varied = [f"{one}_v{number}" for one in originals for number in (1, 2)]
+    assert not [stem for stem in stems["val"] if "_v" in stem]
+    originals = [stem for stem in stems["train"] if "_v" not in stem]
+    varied = [f"{original}_v{number}" for original in originals for number in (1, 2)]
     assert stems["train"] == sorted([*originals, *varied])
 
 
@@ -116,8 +118,8 @@ def assert_boxes_are_on_their_objects(folder: Path) -> None:
     for image in read(FolderTree(folder), "yolo").images:
         (path,) = (folder / "images").rglob(image.name)
         rgb = picture(path.read_bytes())
-        for one in image.in_pixels(SIZE).annotations:
-            assert_is_red(rgb, one.box)
+        for annotation in image.in_pixels(SIZE).annotations:
+            assert_is_red(rgb, annotation.box)
             found += 1
     assert found > 20
 

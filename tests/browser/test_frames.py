@@ -37,7 +37,7 @@ def settle(page: Page) -> None:
 
 def jumps(noted: list[Frame]) -> list[float]:
     """Return by how much the page was higher for a while than before and after."""
-    heights = [one.height for one in noted if one.height]
+    heights = [noted_frame.height for noted_frame in noted if noted_frame.height]
     highest, calm = max(heights), max(heights[0], heights[-1])
     return [highest - calm] if highest - calm > LINES_PX else []
 
@@ -59,7 +59,7 @@ def test_annotate_draws_each_widget_once_all_along(page: Page, filled: Dataset) 
     assert shown_twice(while_saving) == []
     assert jumps(while_saving) == []
     jobs = filled.store.jobs(filled.scope, kind="keep")
-    assert [one.state for one in jobs] == [JobState.DONE]
+    assert [job.state for job in jobs] == [JobState.DONE]
 
     page.get_by_role("button", name="Undo").click()
     expect(page.get_by_text("8 new")).to_be_visible(timeout=30_000)

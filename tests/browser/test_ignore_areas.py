@@ -145,9 +145,9 @@ def test_areas_of_a_size_are_drawn_once_deleted_and_undone(visit: Visit) -> None
     visit.settle()
     canvas.drag((0.1, 0.8), (0.3, 0.95))
     (drawn,) = visit.shapes(1)
-    counts = [len(one.ignored) for one in visit.store.records(visit.scope)]
-    sizes = [one.size for one in visit.store.records(visit.scope)]
-    assert counts == [int(one == sizes[0]) for one in sizes]
+    counts = [len(record.ignored) for record in visit.store.records(visit.scope)]
+    sizes = [record.size for record in visit.store.records(visit.scope)]
+    assert counts == [int(size == sizes[0]) for size in sizes]
     dialog = visit.page.get_by_role("dialog")
     dialog.get_by_role("button", name="Delete this area").first.click()
     visit.shapes(0)
@@ -317,6 +317,6 @@ def test_a_reviewer_marks_an_image_on_review(visit: Visit) -> None:
     dialog.wait_for(state="detached")
     visit.settle()
     (said,) = visit.store.comments(visit.scope, first.image_id)
-    assert [one.kind for one in said.marks] == [ShapeKind.ELLIPSE]
+    assert [mark.kind for mark in said.marks] == [ShapeKind.ELLIPSE]
     record = visit.store.record(visit.scope, first.image_id)
     assert record.status is ReviewStatus.REJECTED

@@ -56,7 +56,7 @@ def import_labels(page: Page, dataset: Dataset, folder: Path) -> None:
     expect(agree).to_be_visible(timeout=20_000)
     expect(page.get_by_text("1 of 2 images matched: 1 by name")).to_be_visible()
     expect(page.get_by_text("1 item that cannot be read")).to_be_visible()
-    assert not any(one.annotations for one in dataset.records())
+    assert not any(record.annotations for record in dataset.records())
     assert not len(dataset.store.labels(dataset.scope))
     agree.click()
     expect(page.get_by_text("1 box imported on 1 image")).to_be_visible(timeout=20_000)
@@ -97,7 +97,9 @@ def test_labels_come_in_as_agreed_and_a_backup_is_the_same_dataset(
     upload(page)
     import_labels(page, dataset, tmp_path)
     records = dataset.records()
-    (bear,) = next(one for one in records if "bear" in one.file_name).annotations
+    (bear,) = next(
+        record for record in records if "bear" in record.file_name
+    ).annotations
     assert (bear.box, bear.label, bear.source) == (BEAR, "Bear", Source.IMPORT)
     assert dataset.store.labels(dataset.scope).names == ("animal", "Bear")
 

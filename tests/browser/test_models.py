@@ -80,8 +80,8 @@ def exported_labels(page: Page, folder: Path) -> list[str]:
     started.value.save_as(path)
     with zipfile.ZipFile(path) as archive:
         coco = json.loads(archive.read("annotations/instances_default.json"))
-    names = {one["id"]: one["name"] for one in coco["categories"]}
-    return [names[one["category_id"]] for one in coco["annotations"]]
+    names = {entry["id"]: entry["name"] for entry in coco["categories"]}
+    return [names[entry["category_id"]] for entry in coco["annotations"]]
 
 
 def test_custom_darknet_model_is_dropped_used_and_its_boxes_exported(

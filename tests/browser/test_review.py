@@ -113,9 +113,9 @@ def test_a_selected_crop_is_opened_after_another_person_saved(
     store.save(reviewed.scope, last.with_annotations([]))
     reviewed.press("review-crops-open")
     wanted = next(
-        one.image_id
-        for one in store.records(reviewed.scope)
-        if one.file_name == "logo-003.jpg"
+        record.image_id
+        for record in store.records(reviewed.scope)
+        if record.file_name == "logo-003.jpg"
     )
     find_canvas(page).wait_for("image", wanted)
 

@@ -39,7 +39,7 @@ def fill(store: Store, scope: Scope) -> None:
         for number in range(MANY)
     ]
     box = model_box(Box(40, 40, 300, 300), "bear")
-    store.save_many(scope, [with_boxes(one, box) for one in added])
+    store.save_many(scope, [with_boxes(record, box) for record in added])
 
 
 @pytest.mark.long

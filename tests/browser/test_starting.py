@@ -24,7 +24,7 @@ def test_first_visit_after_a_start_goes_to_its_page_and_shows_no_list_of_files(
     watch(page)
     page.goto(f"{url}/annotate")
     expect(page.get_by_role("heading", name="Annotate")).to_be_visible(timeout=60_000)
-    assert [one.links for one in frames(page) if one.links] == []
+    assert [frame.links for frame in frames(page) if frame.links] == []
     expect(page.get_by_text("0 of 16 images approved")).to_be_visible()
     expect(page.get_by_test_id("stTopNavLink")).to_have_count(len(PAGES))
 

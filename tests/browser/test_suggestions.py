@@ -38,12 +38,12 @@ def test_a_moved_suggestion_is_saved_and_the_others_wait(
     expect(offer).to_be_visible(timeout=20_000)
     before = canvas.shown()
     assert len(before) > 2
-    assert all(one.is_untouched for one in before.values())
+    assert all(box.is_untouched for box in before.values())
     assert not only(dataset).annotations
 
     # The smallest lies on top, and so a click in its middle takes it.
     moved, box = min(
-        ((key, one.box) for key, one in before.items()),
+        ((key, box.box) for key, box in before.items()),
         key=lambda pair: (pair[1][2] - pair[1][0]) * (pair[1][3] - pair[1][1]),
     )
     x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2

@@ -110,6 +110,6 @@ def test_label_train_see_the_curve_and_annotate_with_the_model(
     expect(
         page.get_by_role("button", name=re.compile(r"Save [\d,]+ box"))
     ).to_be_visible(timeout=MINUTE_MS)
-    (run,) = (one for one in shapes.store.jobs(shapes.scope) if one.kind == "annotate")
+    (run,) = (job for job in shapes.store.jobs(shapes.scope) if job.kind == "annotate")
     assert run.parameters["model"] == "Shapes model"
     assert run.parameters["statuses"] == ["new"]

@@ -75,8 +75,10 @@ def middle(box: Box) -> Point:
 
 def labelled(record: ImageRecord, label: str) -> Annotation:
     """The surest box of a label."""
-    found = [one for one in record.annotations if one.label == label]
-    return max(found, key=lambda one: one.confidence or 0)
+    found = [
+        annotation for annotation in record.annotations if annotation.label == label
+    ]
+    return max(found, key=lambda detection: detection.confidence or 0)
 
 
 def shifted(box: Box, x: float, y: float) -> Box:
@@ -92,14 +94,16 @@ def correct(editor: Editor) -> dict[str, Box]:
     first = editor.record()
     drawn = Box(380, 60, 470, 120)
     editor.canvas.drag(drawn[:2], drawn[2:])
-    editor.wait_for(lambda one: len(one.annotations) == len(first.annotations) + 1)
+    editor.wait_for(
+        lambda record: len(record.annotations) == len(first.annotations) + 1
+    )
 
     oven = labelled(first, "microwave")
     x, y = middle(oven.box)
     editor.select(oven)
     editor.canvas.drag((x, y), (x + 30, y + 20))
     editor.wait_for(
-        lambda one: one.annotation(oven.annotation_id).source is Source.HUMAN
+        lambda record: record.annotation(oven.annotation_id).source is Source.HUMAN
     )
 
     names = editor.dataset.store.labels(editor.dataset.scope).names
@@ -107,18 +111,20 @@ def correct(editor: Editor) -> dict[str, Box]:
     new_label = next(name for name in names[:9] if name != "bottle")
     editor.select(bottle)
     editor.canvas.press(str(names.index(new_label) + 1))
-    editor.wait_for(lambda one: one.annotation(bottle.annotation_id).label == new_label)
+    editor.wait_for(
+        lambda record: record.annotation(bottle.annotation_id).label == new_label
+    )
 
     for label in ("bowl", "refrigerator"):
         gone = labelled(first, label)
         editor.select(gone)
         editor.canvas.press("Delete")
-        editor.wait_for(lambda one, g=gone: g not in one.annotations)  # type: ignore[misc]
+        editor.wait_for(lambda record, g=gone: g not in record.annotations)  # type: ignore[misc]
     editor.canvas.press("Control+z")
     fridge = labelled(first, "refrigerator")
     back = editor.wait_for(
-        lambda one: any(
-            b.annotation_id == fridge.annotation_id for b in one.annotations
+        lambda record: any(
+            b.annotation_id == fridge.annotation_id for b in record.annotations
         )
     )
     assert back.annotation(fridge.annotation_id) == fridge
@@ -162,19 +168,19 @@ def test_photographs_become_a_zip_with_the_boxes_that_were_corrected(
     expected = correct(editor)
 
     page.get_by_role("button", name="Approve and next").click()
-    approved = editor.wait_for(lambda one: one.status is ReviewStatus.APPROVED)
+    approved = editor.wait_for(lambda record: record.status is ReviewStatus.APPROVED)
 
     coco = export_coco(page, tmp_path)
-    names = {one["id"]: one["name"] for one in coco["categories"]}
+    names = {entry["id"]: entry["name"] for entry in coco["categories"]}
     (image,) = coco["images"]
     assert image["file_name"].endswith("kitchen.jpg")
     boxes = [
-        (names[one["category_id"]], Box(x, y, x + width, y + height))
-        for one in coco["annotations"]
-        for x, y, width, height in [one["bbox"]]
+        (names[entry["category_id"]], Box(x, y, x + width, y + height))
+        for entry in coco["annotations"]
+        for x, y, width, height in [entry["bbox"]]
     ]
     assert len(boxes) == len(approved.annotations)
-    assert all("score" not in one for one in coco["annotations"])
+    assert all("score" not in entry for entry in coco["annotations"])
     for label, box in expected.items():
         assert any(
             is_near(box, other) and label in (name, "drawn") for name, other in boxes
@@ -191,7 +197,7 @@ def test_demo_visitors_see_nothing_of_each_other(
     watch(first)
     first.goto(url)
     expect(first.get_by_text("0 of 16 images approved")).to_be_visible(timeout=30_000)
-    assert [one.links for one in frames(first) if one.links] == []
+    assert [frame.links for frame in frames(first) if frame.links] == []
     private = tmp_path / "my-secret.jpg"
     private.write_bytes((ROOT / "samples" / "bear.jpg").read_bytes() + b"\0")
     first.locator("input[type=file]").first.set_input_files([private])

@@ -14,7 +14,7 @@ PAGES = sorted(path.stem for path in (PROJECT_ROOT / "pages").glob("*.py"))
 def test_every_page_file_is_in_the_navigation() -> None:
     tree = ast.parse((PROJECT_ROOT / "app.py").read_text(encoding="utf-8"))
     texts = [str(n.value) for n in ast.walk(tree) if isinstance(n, ast.Constant)]
-    named = sorted(Path(one).stem for one in texts if one.startswith("pages/"))
+    named = sorted(Path(text).stem for text in texts if text.startswith("pages/"))
     assert named == PAGES
 
 
@@ -23,7 +23,9 @@ def test_every_page_file_is_in_the_navigation() -> None:
 def test_page_of_an_empty_dataset_says_what_to_do(tab: Tab, page: str) -> None:
     app = tab.open(page)
     assert not app.exception
-    assert any("pload" in one.value or "Drop" in one.value for one in app.info)
+    assert any(
+        "pload" in message.value or "Drop" in message.value for message in app.info
+    )
 
 
 @pytest.mark.parametrize("page", PAGES)

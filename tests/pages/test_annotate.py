@@ -11,12 +11,12 @@ from tests.app_fixtures import Tab, add_photographs, records, store, the_scope
 
 
 def boxes() -> list[str]:
-    return [box.label for one in records() for box in one.annotations]
+    return [box.label for record in records() for box in record.annotations]
 
 
 def found(tab: Tab) -> int:
     """Return how many boxes the page says there are."""
-    line = next(one.value for one in tab.app.markdown if " of " in one.value)
+    line = next(text.value for text in tab.app.markdown if " of " in text.value)
     return int(line.split()[0].strip("*").replace(",", ""))
 
 
@@ -43,7 +43,7 @@ def test_run_shows_boxes_and_changes_nothing_yet(filled: Tab) -> None:
     assert found(filled) > 5
     assert len(filled.app.get("image")) == 2
     assert not boxes()
-    assert {one.status for one in records()} == {ReviewStatus.NEW}
+    assert {record.status for record in records()} == {ReviewStatus.NEW}
 
 
 def test_kept_boxes_are_a_models_and_wait_for_review(filled: Tab) -> None:
@@ -51,8 +51,10 @@ def test_kept_boxes_are_a_models_and_wait_for_review(filled: Tab) -> None:
     count = found(filled)
     keep(filled)
     assert len(boxes()) == count
-    assert {one.status for one in records()} == {ReviewStatus.SUGGESTED}
-    assert {b.source for one in records() for b in one.annotations} == {Source.MODEL}
+    assert {record.status for record in records()} == {ReviewStatus.SUGGESTED}
+    assert {b.source for record in records() for b in record.annotations} == {
+        Source.MODEL
+    }
     assert f"**{count} boxes saved.**" in filled.words()
     assert filled.app.button(key="annotate.keep").disabled
 
@@ -79,7 +81,9 @@ def test_label_filter_leaves_one_label(filled: Tab) -> None:
 
 def edit_labels(tab: Tab, **edits: object) -> None:
     """Type into the row of the bear in the table of labels, and use it."""
-    table = next(one for one in tab.app.dataframe if "annotate.label" in str(one.key))
+    table = next(
+        table for table in tab.app.dataframe if "annotate.label" in str(table.key)
+    )
     row = table.value["model"].tolist().index("bear")
     tab.app.session_state[str(table.key)] = {
         "edited_rows": {row: edits},
@@ -188,7 +192,7 @@ def test_boxes_of_images_that_came_later_can_be_kept(filled: Tab) -> None:
     run(filled)
     keep(filled)
     assert len(records()) == 3
-    assert all(one.annotations for one in records())
+    assert all(record.annotations for record in records())
 
 
 def test_approved_images_are_not_offered(filled: Tab) -> None:
@@ -239,12 +243,12 @@ def test_boxes_in_an_ignore_area_are_no_suggestions(filled: Tab) -> None:
     left = found(filled)
     assert left < at_first
     keep(filled)
-    assert [len(one.annotations) for one in records()] == [0, left]
+    assert [len(record.annotations) for record in records()] == [0, left]
     assert filled.app.button(key="annotate.keep").disabled
     # Without the area there is more to keep.
     store().undo(the_scope())
     store().delete_ignore_areas(
-        the_scope(), [one.area_id for one in store().ignore_areas(the_scope())]
+        the_scope(), [area.area_id for area in store().ignore_areas(the_scope())]
     )
     filled.app.run()
     assert found(filled) == at_first

@@ -28,7 +28,7 @@ def backup_of(tab: Tab) -> bytes:
 
 def opened(tab: Tab) -> Tab:
     """Open the part of the page that these tests are about."""
-    (tools,) = (one for one in tab.app.main.button_group if one.label == "More")
+    (tools,) = (group for group in tab.app.main.button_group if group.label == "More")
     tools.set_value(state.BACK_UP).run()
     return tab
 
@@ -46,9 +46,9 @@ def labelled(labelled: Tab) -> Tab:
 def put(tab: Tab, data: bytes, name: str = "a-backup.zip") -> None:
     """Put a file into the field, without the run that sends it."""
     (field,) = (
-        one
-        for one in tab.app.file_uploader
-        if one.key and one.key.startswith("restore.file")
+        uploader
+        for uploader in tab.app.file_uploader
+        if uploader.key and uploader.key.startswith("restore.file")
     )
     field.set_value([(name, data, "application/zip")])
 
@@ -74,7 +74,7 @@ def test_dataset_is_backed_up_restored_and_opened(labelled: Tab) -> None:
     assert "**My images \\(restored\\)** restored with 2 images." in labelled.words()
     labelled.press("restore.open")
     assert labelled.app.sidebar.selectbox[0].value == the_scope().dataset_id
-    assert [one.name for one in store().datasets(TEAM_OWNER)] == [
+    assert [dataset.name for dataset in store().datasets(TEAM_OWNER)] == [
         "My images",
         "My images (restored)",
     ]
@@ -117,7 +117,7 @@ def test_backup_too_large_to_be_sent_says_that_it_is_not_kept(
     assert not labelled.app.get("download_button")
     (warning,) = labelled.app.warning
     assert "Copy this file now: it is deleted within an hour" in warning.value
-    assert path in [one.value for one in labelled.app.code]
+    assert path in [block.value for block in labelled.app.code]
     assert "imagebase backup" in labelled.words()
 
 

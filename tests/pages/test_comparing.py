@@ -15,7 +15,9 @@ def tab(labelled: Tab) -> Tab:
     kitchen, _ = records()
     put(kitchen, Annotation(Box(10, 10, 90, 90), "cup", changed_by="ann"))
     store().add_labels(the_scope(), ["<b>"])
-    (tools,) = (one for one in labelled.app.main.button_group if one.label == "More")
+    (tools,) = (
+        group for group in labelled.app.main.button_group if group.label == "More"
+    )
     tools.set_value(upload_page.COMPARE).run()
     return labelled
 
@@ -26,9 +28,9 @@ def coco(**boxes: tuple[str, list[float]]) -> bytes:
     return json.dumps(
         {
             "images": [
-                {"id": n, "file_name": f"{one}.jpg"} for n, one in enumerate(boxes)
+                {"id": n, "file_name": f"{box}.jpg"} for n, box in enumerate(boxes)
             ],
-            "categories": [{"id": n, "name": one} for n, one in enumerate(labels)],
+            "categories": [{"id": n, "name": label} for n, label in enumerate(labels)],
             "annotations": [
                 {"image_id": n, "category_id": labels.index(label), "bbox": bbox}
                 for n, (label, bbox) in enumerate(boxes.values())
@@ -39,9 +41,9 @@ def coco(**boxes: tuple[str, list[float]]) -> bytes:
 
 def drop(tab: Tab, side: str, data: bytes) -> None:
     (field,) = (
-        one
-        for one in tab.app.file_uploader
-        if one.key and one.key.startswith(f"compare.files.{side}")
+        uploader
+        for uploader in tab.app.file_uploader
+        if uploader.key and uploader.key.startswith(f"compare.files.{side}")
     )
     field.set_value([("labels.json", data, "application/json")])
     tab.app.run()
@@ -62,7 +64,9 @@ def test_files_are_compared_with_the_dataset(tab: Tab) -> None:
     assert ":material/label: **1** relabelled" in tab.words()
     assert "0 boxes unchanged · on 2 images in both" in tab.words()
     assert "1 image only in Before" in tab.words()
-    changes = next(one.value for one in tab.app.dataframe if "overlap" in one.value)
+    changes = next(
+        table.value for table in tab.app.dataframe if "overlap" in table.value
+    )
     assert list(changes["before"]) == [
         "bottle  10, 10  80 × 80",
         "bear  60, 70  100 × 100",
@@ -75,7 +79,9 @@ def test_changed_class_ids_are_a_warning(tab: Tab) -> None:
     assert store().labels(the_scope()).names == ("bottle", "cup", "bear", "<b>")
     (warning,) = tab.app.warning
     assert "bear 0 → 2, bottle 1 → 0, cup 2 → 1" in warning.value
-    numbers = next(one.value for one in tab.app.dataframe if "ID after" in one.value)
+    numbers = next(
+        table.value for table in tab.app.dataframe if "ID after" in table.value
+    )
     assert list(numbers["change"]) == ["changed", "changed", "changed", "new"]
 
 
@@ -87,7 +93,7 @@ def test_before_and_after_are_drawn_side_by_side(tab: Tab) -> None:
 
 
 def test_two_files_are_compared_and_others_can_be_chosen(tab: Tab) -> None:
-    (after,) = (one for one in tab.app.main.button_group if one.label == "After")
+    (after,) = (group for group in tab.app.main.button_group if group.label == "After")
     after.set_value("Label files").run()
     drop(tab, "Before", EARLIER)
     drop(tab, "After", EARLIER)

@@ -83,8 +83,12 @@ def test_boxes_of_the_image_before_are_copied(labelled: Tab) -> None:
     labelled.press("edit.next")
     labelled.press("edit.copy")
     copied = records()[1].annotations
-    assert sorted(one.label for one in copied) == ["bear", "bottle", "cup"]
-    assert {one.source for one in copied} == {Source.HUMAN}
+    assert sorted(annotation.label for annotation in copied) == [
+        "bear",
+        "bottle",
+        "cup",
+    ]
+    assert {annotation.source for annotation in copied} == {Source.HUMAN}
 
 
 def test_undo_and_redo_go_back_to_the_image_they_are_about(labelled: Tab) -> None:
@@ -100,7 +104,9 @@ def test_undo_and_redo_go_back_to_the_image_they_are_about(labelled: Tab) -> Non
 def one_by_key(tab: Tab, start: str) -> Selectbox[str]:
     """Return the list whose key begins so."""
     return next(
-        one for one in tab.app.main.selectbox if one.key and one.key.startswith(start)
+        select
+        for select in tab.app.main.selectbox
+        if select.key and select.key.startswith(start)
     )
 
 
@@ -184,7 +190,11 @@ def test_deleted_image_is_replaced_by_another(labelled: Tab) -> None:
 
 def be_sure(tab: Tab) -> None:
     """Tick that the image on screen is to be removed."""
-    (sure,) = [one for one in tab.app.checkbox if one.label.startswith("Delete 1 im")]
+    (sure,) = [
+        checkbox
+        for checkbox in tab.app.checkbox
+        if checkbox.label.startswith("Delete 1 im")
+    ]
     sure.check().run()
 
 
@@ -193,7 +203,7 @@ def test_image_on_screen_is_removed_once_one_is_sure(labelled: Tab) -> None:
     assert labelled.app.button(key="edit.remove").disabled
     be_sure(labelled)
     labelled.press("edit.remove")
-    assert [one.file_name for one in records()] == ["bear.jpg"]
+    assert [record.file_name for record in records()] == ["bear.jpg"]
     assert BEAR in labelled.words()
     assert labelled.toasts() == [r"Deleted kitchen\.jpg with 2 boxes\."]
     be_sure(labelled)
@@ -234,7 +244,9 @@ def test_labels_are_numbered_in_their_own_order_without_deleted_ones(
 
 def tags_of_image(tab: Tab) -> Multiselect[str]:
     return next(
-        one for one in tab.app.main.multiselect if str(one.key).startswith("edit.tags")
+        select
+        for select in tab.app.main.multiselect
+        if str(select.key).startswith("edit.tags")
     )
 
 
@@ -259,7 +271,7 @@ def test_saved_mark_is_shown_after_undo_too(labelled: Tab) -> None:
     assert "Saved " in labelled.words()
     labelled.press("edit.undo")
     assert "Saved " in labelled.words()
-    assert any("taken" in one or "Undone" in one for one in labelled.toasts())
+    assert any("taken" in toast or "Undone" in toast for toast in labelled.toasts())
 
 
 def comment(tab: Tab, text: str) -> None:
@@ -290,7 +302,7 @@ def test_empty_comment_is_refused_in_a_sentence(labelled: Tab) -> None:
 @pytest.mark.parametrize(
     "among",
     [ImageQueue.REJECTED, ImageQueue.MINE, ImageQueue.COMMENTED],
-    ids=lambda one: one.name,
+    ids=lambda case: case.name,
 )
 def test_one_goes_through_the_images_that_came_back(
     labelled: Tab, among: ImageQueue
@@ -341,7 +353,7 @@ def test_approving_the_last_one_says_that_all_is_done(labelled: Tab) -> None:
 
 def test_copy_without_an_image_is_a_message(labelled: Tab) -> None:
     labelled.open("edit")
-    store().remove_images(the_scope(), [one.image_id for one in records()])
+    store().remove_images(the_scope(), [record.image_id for record in records()])
     labelled.press("edit.copy")
     assert not labelled.app.exception
     assert "no longer exists" in "".join(labelled.toasts())
@@ -351,9 +363,11 @@ def widget(tab: Tab, kind: str, box: Annotation, end: str) -> Any:  # noqa: ANN4
     """Return the widget of one box's attributes whose key ends so."""
     start = f"edit.attributes.{box.annotation_id}."
     return next(
-        one
-        for one in tab.app.get(kind)
-        if one.key and one.key.startswith(start) and one.key.endswith(f".{end}")
+        widget
+        for widget in tab.app.get(kind)
+        if widget.key
+        and widget.key.startswith(start)
+        and widget.key.endswith(f".{end}")
     )
 
 
@@ -389,7 +403,7 @@ def test_attributes_are_typed_changed_and_deleted(labelled: Tab) -> None:
 
     def give(*words: str) -> Attributes:
         field = widget(labelled, "multiselect", first, "others")
-        field.options.extend(one for one in words if one not in field.options)
+        field.options.extend(word for word in words if word not in field.options)
         field.set_value(list(words)).run()
         return known_of(0)
 
@@ -415,8 +429,8 @@ def test_attributes_are_typed_changed_and_deleted(labelled: Tab) -> None:
 def test_image_without_boxes_has_no_attributes_to_edit(filled: Tab) -> None:
     filled.open("edit")
     (button,) = [
-        one.proto.popover
-        for one in filled.app.get("popover")
-        if one.proto.popover.label == "Attributes"
+        widget.proto.popover
+        for widget in filled.app.get("popover")
+        if widget.proto.popover.label == "Attributes"
     ]
     assert button.disabled

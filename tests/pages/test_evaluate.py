@@ -86,9 +86,9 @@ def test_mistakes_lead_to_the_editor(judged: Tab) -> None:
     show(judged, "Mistakes")
     assert "missed\\: bottle" in judged.words()
     (key,) = [
-        one.key
-        for one in judged.app.button
-        if one.key and one.key.startswith("evaluate.mistakes.")
+        button.key
+        for button in judged.app.button
+        if button.key and button.key.startswith("evaluate.mistakes.")
     ]
     judged.press(key)
     assert judged.app.session_state["imagebase.image"] == records()[0].image_id
@@ -137,14 +137,14 @@ def test_confidence_in_use_moves_what_is_counted(judged: Tab) -> None:
 def test_no_path_of_the_server_can_be_typed(approved: Tab, spec: str) -> None:
     approved.app.multiselect(key="evaluate.models").set_value([spec]).run()
     approved.press("evaluate.run")
-    assert any("Unknown model" in one for one in approved.toasts())
-    assert not [one for one in store().jobs(the_scope()) if one.kind == "evaluate"]
+    assert any("Unknown model" in toast for toast in approved.toasts())
+    assert not [job for job in store().jobs(the_scope()) if job.kind == "evaluate"]
 
 
 def test_a_net_size_that_cannot_be_is_a_sentence(approved: Tab) -> None:
     approved.app.multiselect(key="evaluate.models").set_value([f"{QUICK}@100"]).run()
     approved.press("evaluate.run")
-    assert any("try 96" in one for one in approved.toasts())
+    assert any("try 96" in toast for toast in approved.toasts())
 
 
 def coco_results(*rows: tuple[str, int, float]) -> bytes:
@@ -159,9 +159,9 @@ def coco_results(*rows: tuple[str, int, float]) -> bytes:
 
 def drop_detections(tab: Tab, *files: tuple[str, bytes]) -> None:
     (field,) = (
-        one
-        for one in tab.app.file_uploader
-        if one.key and one.key.startswith("evaluate.others.files")
+        uploader
+        for uploader in tab.app.file_uploader
+        if uploader.key and uploader.key.startswith("evaluate.others.files")
     )
     field.set_value([(name, data, "application/json") for name, data in files])
     tab.app.run()
@@ -170,9 +170,9 @@ def drop_detections(tab: Tab, *files: tuple[str, bytes]) -> None:
 
 def name_field(tab: Tab) -> TextInput:
     (field,) = (
-        one
-        for one in tab.app.text_input
-        if one.key and one.key.startswith("evaluate.others.name.")
+        field
+        for field in tab.app.text_input
+        if field.key and field.key.startswith("evaluate.others.name.")
     )
     return field
 
@@ -181,7 +181,7 @@ FOUND = coco_results(("kitchen.jpg", 1, 0.9), ("none.jpg", 1, 0.8))
 
 
 def dropped_files() -> list[str]:
-    return [one.name for one in exports_folder(the_scope()).glob("dropped-*")]
+    return [path.name for path in exports_folder(the_scope()).glob("dropped-*")]
 
 
 def test_another_programs_detections_are_judged_beside_a_model(approved: Tab) -> None:
@@ -238,16 +238,16 @@ def test_a_name_that_a_model_has_is_not_taken(approved: Tab) -> None:
     for name, words in ((QUICK, "already in use"), (" ", "a name")):
         name_field(approved).input(name).run()
         approved.press("evaluate.run")
-        assert any(words in one for one in approved.toasts())
-    assert not [one for one in store().jobs(the_scope()) if one.kind == "evaluate"]
+        assert any(words in toast for toast in approved.toasts())
+    assert not [job for job in store().jobs(the_scope()) if job.kind == "evaluate"]
 
 
 def test_detections_can_be_dropped_again(approved: Tab) -> None:
     drop_detections(approved, ("theirs.json", FOUND))
     (key,) = (
-        one.key
-        for one in approved.app.button
-        if one.key and one.key.startswith("evaluate.others.forget.")
+        button.key
+        for button in approved.app.button
+        if button.key and button.key.startswith("evaluate.others.forget.")
     )
     approved.press(key)
     assert not dropped_files()
@@ -269,7 +269,7 @@ def test_names_are_shown_as_they_are(judged: Tab) -> None:
     kept = runs.load(info.run_id)
     evil = "a_b*c*[x](http://y)"
     passes: tuple[DetectionPass, ...] = tuple(
-        replace(one, spec=evil) for one in kept.passes
+        replace(pass_, spec=evil) for pass_ in kept.passes
     )
     newer = replace(info, run_id="newer", specs=(evil, evil))
     runs.save(

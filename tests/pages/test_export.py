@@ -22,12 +22,12 @@ from tests.app_fixtures import (
 
 
 def choose(tab: Tab, label: str, value: str) -> None:
-    (group,) = (one for one in tab.app.main.button_group if one.label == label)
+    (group,) = (group for group in tab.app.main.button_group if group.label == label)
     group.set_value(value).run()
 
 
 def chosen(tab: Tab, label: str) -> object:
-    (group,) = (one for one in tab.app.main.button_group if one.label == label)
+    (group,) = (group for group in tab.app.main.button_group if group.label == label)
     return group.value
 
 
@@ -44,7 +44,7 @@ def zip_of(tab: Tab) -> zipfile.ZipFile:
 
 
 def downloads(tab: Tab) -> list[str]:
-    return [one.label for one in tab.app.get("download_button")]  # type: ignore[union-attr]
+    return [widget.label for widget in tab.app.get("download_button")]  # type: ignore[union-attr]
 
 
 def test_nothing_approved_exports_all_and_says_they_are_unreviewed(
@@ -65,7 +65,9 @@ def test_approved_images_alone_are_the_scope_once_there_are_some(
     with zip_of(labelled) as archive:
         (name,) = (n for n in archive.namelist() if n.endswith("default.json"))
         coco = json.loads(archive.read(name))
-    assert [Path(one["file_name"]).name for one in coco["images"]] == ["kitchen.jpg"]
+    assert [Path(entry["file_name"]).name for entry in coco["images"]] == [
+        "kitchen.jpg"
+    ]
     assert len(coco["annotations"]) == 2
     assert "been reviewed" not in labelled.words()
 
@@ -192,15 +194,15 @@ def test_name_of_a_dataset_is_text_and_a_safe_file_name(labelled: Tab) -> None:
 
 
 def test_only_confirmed_empty_images_left_out_fail_in_a_sentence(filled: Tab) -> None:
-    for one in records():
-        assert one.status is ReviewStatus.NEW
+    for record in records():
+        assert record.status is ReviewStatus.NEW
         filled.open("edit")
         filled.press("edit.empty")
     filled.open("export")
     zip_of(filled).close()
     filled.app.checkbox(key="export.with_empty").uncheck().run()
     assert filled.wait("export").state is JobState.FAILED
-    assert [one.value for one in filled.app.error] == [
+    assert [message.value for message in filled.app.error] == [
         r"No image is left to export; choose more of them\."
     ]
 
@@ -250,7 +252,9 @@ def test_variants_need_a_split(labelled: Tab) -> None:
     labelled.open("export")
     zip_of(labelled).close()
     assert "only training images are augmented" in labelled.words()
-    assert not [one for one in labelled.app.slider if one.key == "export.variants"]
+    assert not [
+        slider for slider in labelled.app.slider if slider.key == "export.variants"
+    ]
 
 
 def test_variants_are_seen_before_they_are_built_and_proven_after(
@@ -283,7 +287,9 @@ def test_images_are_resized_on_a_click(labelled: Tab) -> None:
     labelled.press("export.build")
     with zip_of(labelled) as archive:
         coco = json.loads(archive.read("annotations/instances_default.json"))
-    assert {(one["width"], one["height"]) for one in coco["images"]} == {(320, 640)}
+    assert {(entry["width"], entry["height"]) for entry in coco["images"]} == {
+        (320, 640)
+    }
 
 
 def test_split_is_proposed_where_training_needs_one(labelled: Tab) -> None:
@@ -309,12 +315,14 @@ def test_labels_can_be_chosen(labelled: Tab) -> None:
     with zip_of(labelled) as archive:
         coco = json.loads(archive.read("annotations/instances_default.json"))
     assert len(coco["annotations"]) == len(coco["images"]) == 1
-    assert [one["name"] for one in coco["categories"]] == ["bottle", "cup", "bear"]
+    assert [entry["name"] for entry in coco["categories"]] == ["bottle", "cup", "bear"]
     labelled.app.checkbox(key="export.renumbers").check().run()
     with zip_of(labelled) as archive:
         coco = json.loads(archive.read("annotations/instances_default.json"))
-    assert [one["name"] for one in coco["categories"]] == ["cup"]
-    assert "Not exported: 2 items" in [one.label for one in labelled.app.expander]
+    assert [entry["name"] for entry in coco["categories"]] == ["cup"]
+    assert "Not exported: 2 items" in [
+        expander.label for expander in labelled.app.expander
+    ]
 
 
 def test_label_that_was_chosen_and_is_deleted_since_is_chosen_no_more(
@@ -340,7 +348,7 @@ def test_boxes_can_be_cut_out_and_classified(labelled: Tab) -> None:
     choose(labelled, "More formats", "classification")
     zip_of(labelled).close()
     (group,) = (
-        one for one in labelled.app.main.button_group if one.key == "export.crops"
+        group for group in labelled.app.main.button_group if group.key == "export.crops"
     )
     group.set_value(True).run()
     labelled.press("export.build")
@@ -381,4 +389,4 @@ def test_ignore_areas_are_written_or_black_as_chosen(labelled: Tab) -> None:
 
 def test_without_ignore_areas_nothing_is_to_be_chosen(labelled: Tab) -> None:
     labelled.open("export")
-    assert not [one for one in labelled.app.radio if one.label == "Ignore areas"]
+    assert not [radio for radio in labelled.app.radio if radio.label == "Ignore areas"]

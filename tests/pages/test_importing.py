@@ -28,8 +28,8 @@ def coco(*boxes: tuple[str, str], labels: Sequence[str] = LABELS) -> bytes:
     names = list(dict.fromkeys(name for name, _ in boxes))
     return json.dumps(
         {
-            "images": [{"id": n, "file_name": one} for n, one in enumerate(names)],
-            "categories": [{"id": n, "name": one} for n, one in enumerate(labels)],
+            "images": [{"id": n, "file_name": name} for n, name in enumerate(names)],
+            "categories": [{"id": n, "name": label} for n, label in enumerate(labels)],
             "annotations": [
                 {
                     "image_id": names.index(name),
@@ -47,7 +47,7 @@ BOTH = coco(("kitchen.jpg", "Dog"), ("bear.jpg", "cat"), ("none.jpg", "cat"))
 
 def opened(tab: Tab) -> Tab:
     """Open the part of the page that these tests are about."""
-    (tools,) = (one for one in tab.app.main.button_group if one.label == "More")
+    (tools,) = (group for group in tab.app.main.button_group if group.label == "More")
     tools.set_value(upload_page.IMPORT).run()
     return tab
 
@@ -69,9 +69,9 @@ def filled(filled: Tab) -> Tab:
 
 def drop(tab: Tab, *files: tuple[str, bytes]) -> None:
     (field,) = (
-        one
-        for one in tab.app.file_uploader
-        if one.key and one.key.startswith("import.files")
+        uploader
+        for uploader in tab.app.file_uploader
+        if uploader.key and uploader.key.startswith("import.files")
     )
     field.set_value([(name, data, "application/json") for name, data in files])
     tab.app.run()
@@ -80,7 +80,9 @@ def drop(tab: Tab, *files: tuple[str, bytes]) -> None:
 
 def table(tab: Tab, column: str) -> list[object]:
     """Return a column of the only table that has it."""
-    (found,) = (one.value for one in tab.app.dataframe if column in one.value.columns)
+    (found,) = (
+        table.value for table in tab.app.dataframe if column in table.value.columns
+    )
     return list(found[column])
 
 
@@ -106,10 +108,10 @@ def test_confirmed_labels_are_imported_and_one_undo_removes_them(filled: Tab) ->
     filled.press("import.agree")
     filled.wait("import")
     assert "**2 boxes** imported on **2 images**" in filled.words()
-    assert [one.annotations[0].label for one in records()] == ["Dog", "cat"]
-    assert all(one.annotations[0].source is Source.IMPORT for one in records())
+    assert [record.annotations[0].label for record in records()] == ["Dog", "cat"]
+    assert all(record.annotations[0].source is Source.IMPORT for record in records())
     filled.press("sidebar.undo")
-    assert [one.annotations for one in records()] == [(), ()]
+    assert [record.annotations for record in records()] == [(), ()]
 
 
 def test_a_label_takes_the_name_it_has_here(filled: Tab) -> None:
@@ -124,8 +126,8 @@ def test_names_can_be_changed_and_cleared(filled: Tab) -> None:
     drop(filled, ("labels.json", BOTH))
     key = next(
         k
-        for one in filled.app.dataframe
-        if (k := one.key or "") and "here" in one.value.columns
+        for table in filled.app.dataframe
+        if (k := table.key or "") and "here" in table.value.columns
     )
     filled.app.session_state[key] = {
         "edited_rows": {0: {"here": "hound"}, 1: {"here": None}},
@@ -137,7 +139,7 @@ def test_names_can_be_changed_and_cleared(filled: Tab) -> None:
     filled.press("import.agree")
     filled.wait("import")
     assert store().labels(the_scope()).names == ("hound",)
-    assert [len(one.annotations) for one in records()] == [1, 0]
+    assert [len(record.annotations) for record in records()] == [1, 0]
 
 
 def test_labels_that_confirm_model_boxes_delete_none(labelled: Tab) -> None:
@@ -156,7 +158,9 @@ def test_boxes_of_people_are_deleted_only_on_request_with_a_warning(
     drop(labelled, ("labels.json", BOTH))
     assert not labelled.app.warning
     (mode,) = (
-        one for one in labelled.app.main.button_group if one.label == "Existing boxes"
+        group
+        for group in labelled.app.main.button_group
+        if group.label == "Existing boxes"
     )
     mode.set_value("Replace all").run()
     (warning,) = labelled.app.warning
@@ -165,12 +169,12 @@ def test_boxes_of_people_are_deleted_only_on_request_with_a_warning(
     )
     labelled.press("import.agree")
     labelled.wait("import")
-    assert [len(one.annotations) for one in records()] == [1, 1]
+    assert [len(record.annotations) for record in records()] == [1, 1]
 
 
 def test_images_are_imported_with_their_labels_into_an_empty_dataset(tab: Tab) -> None:
-    one = coco(("bear.jpg", "cat"))
-    drop(tab, ("labels.json", one), ("images/bear.jpg", photograph("bear.jpg")))
+    labels = coco(("bear.jpg", "cat"))
+    drop(tab, ("labels.json", labels), ("images/bear.jpg", photograph("bear.jpg")))
     assert "**1 new image**" in tab.words()
     assert "1 of 1 image matched: 1 from the dropped files" in tab.words()
     tab.press("import.agree")
@@ -194,8 +198,8 @@ def test_files_of_no_known_format_are_a_sentence_and_can_be_named(filled: Tab) -
 def _format_key(tab: Tab) -> str:
     return next(
         key
-        for one in tab.app.selectbox
-        if (key := one.key or "").startswith("import.format")
+        for select in tab.app.selectbox
+        if (key := select.key or "").startswith("import.format")
     )
 
 
@@ -226,7 +230,7 @@ def test_boxes_with_a_confidence_are_counted_apart(filled: Tab) -> None:
     assert "1 of them unaccepted model boxes" in filled.words()
     filled.press("import.agree")
     filled.wait("import")
-    assert [one.annotations[0].is_untouched for one in records()] == [True, False]
+    assert [record.annotations[0].is_untouched for record in records()] == [True, False]
 
 
 def test_approved_images_are_skipped_unless_requested(filled: Tab) -> None:
@@ -234,7 +238,9 @@ def test_approved_images_are_skipped_unless_requested(filled: Tab) -> None:
     store().save(the_scope(), replace(first, status=ReviewStatus.APPROVED))
     drop(filled, ("labels.json", BOTH))
     assert "1 image approved" in filled.words()
-    (tick,) = (one for one in filled.app.checkbox if "approved" in one.label)
+    (tick,) = (
+        checkbox for checkbox in filled.app.checkbox if "approved" in checkbox.label
+    )
     tick.check().run()
     assert "**2 boxes** on **2 images** will be imported" in filled.words()
 

@@ -49,7 +49,9 @@ def lossy(labelled: Tab, damage: Damage) -> Tab:
 
 def pictures(tab: Tab) -> list[str]:
     """Return the addresses of all images on the page."""
-    return [picture.url for one in tab.app.get("image") for picture in one.proto.imgs]
+    return [
+        picture.url for widget in tab.app.get("image") for picture in widget.proto.imgs
+    ]
 
 
 def is_whole(tab: Tab) -> bool:
@@ -59,16 +61,16 @@ def is_whole(tab: Tab) -> bool:
 def test_upload_shows_the_others_and_what_to_do(lossy: Tab) -> None:
     lossy.open("upload")
     assert is_whole(lossy)
-    assert [is_placeholder(one) for one in pictures(lossy)] == [True, False]
+    assert [is_placeholder(picture) for picture in pictures(lossy)] == [True, False]
     assert NO_FILE in lossy.words()
     lossy.uploads(("again.jpg", photograph("kitchen.jpg")))
-    assert [is_placeholder(one) for one in pictures(lossy)] == [False, False]
+    assert [is_placeholder(picture) for picture in pictures(lossy)] == [False, False]
     assert NO_FILE not in lossy.words()
 
 
 def test_edit_names_the_file_and_goes_on(lossy: Tab) -> None:
     lossy.open("edit")
-    (said,) = [one.value for one in lossy.app.error]
+    (said,) = [message.value for message in lossy.app.error]
     assert said.startswith(r"The stored file of kitchen\.jpg is ")
     assert "on Upload" in said
     lossy.press("edit.next")
@@ -87,7 +89,7 @@ def test_review_shows_a_placeholder_beside_the_table(lossy: Tab) -> None:
     lossy.app.main.button_group[0].set_value("Images").run()
     lossy.select_rows("review.image_table", 0)
     assert is_whole(lossy)
-    assert [is_placeholder(one) for one in pictures(lossy)] == [True]
+    assert [is_placeholder(picture) for picture in pictures(lossy)] == [True]
 
 
 def test_run_refuses_the_image_by_name_and_shows_the_others(lossy: Tab) -> None:

@@ -26,10 +26,10 @@ def page(filled: Tab) -> Tab:
 
 
 def test_every_model_can_be_downloaded(page: Tab) -> None:
-    offered = [one.proto for one in page.app.get("download_button")]
-    assert [one.label for one in offered] == ["Download"] * 4
+    offered = [widget.proto for widget in page.app.get("download_button")]
+    assert [widget.label for widget in offered] == ["Download"] * 4
     # Built on the click: nothing is in memory until then.
-    assert all(one.deferred_file_id for one in offered)
+    assert all(widget.deferred_file_id for widget in offered)
 
 
 def drop(tab: Tab, *files: tuple[str, bytes]) -> None:
@@ -123,7 +123,7 @@ def test_no_check_mark_without_boxes(page: Tab) -> None:
     empty = np.zeros((1, 9, 1680), np.float32)
     content = GraphBuilder((1, 3, 256, 320)).output("output0", empty).model()
     drop(page, ("m.onnx", content), ("m.names", NAMES.encode()))
-    (line,) = (one for one in page.words().splitlines() if "0 boxes in" in one)
+    (line,) = (word for word in page.words().splitlines() if "0 boxes in" in word)
     assert ":material/warning:" in line
 
 
@@ -223,15 +223,15 @@ def run_and_keep(tab: Tab) -> None:
 
 
 def boxes() -> list[Annotation]:
-    return [box for one in records() for box in one.annotations]
+    return [box for record in records() for box in record.annotations]
 
 
 def test_added_model_annotates_and_its_boxes_are_kept(page: Tab) -> None:
     drop(page, *darknet())
     keep(page, "Pets")
     annotate_with(page, "Pets")
-    assert [one.label for one in boxes()] == ["dog", "dog"]
-    assert all((one.model_id or "").startswith("Pets-") for one in boxes())
+    assert [box.label for box in boxes()] == ["dog", "dog"]
+    assert all((box.model_id or "").startswith("Pets-") for box in boxes())
 
 
 def test_label_under_a_synonym_gets_the_name_that_the_dataset_has(page: Tab) -> None:
@@ -239,7 +239,7 @@ def test_label_under_a_synonym_gets_the_name_that_the_dataset_has(page: Tab) -> 
     drop(page, *darknet(names=b"cat\naeroplane\n"))
     keep(page, "Planes")
     annotate_with(page, "Planes")
-    assert [one.label for one in boxes()] == ["airplane", "airplane"]
+    assert [box.label for box in boxes()] == ["airplane", "airplane"]
 
 
 def test_models_vote_accurately_and_each_box_says_who_saw_it(page: Tab) -> None:
@@ -253,7 +253,7 @@ def test_models_vote_accurately_and_each_box_says_who_saw_it(page: Tab) -> None:
     assert "Plus the same for Two" in page.words()
     run_and_keep(page)
     assert boxes()
-    assert {one.changed_by for one in boxes()} == {"One + Two"}
+    assert {box.changed_by for box in boxes()} == {"One + Two"}
 
 
 def test_run_takes_what_is_chosen_when_it_is_pressed(page: Tab) -> None:

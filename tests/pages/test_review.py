@@ -19,7 +19,7 @@ def labels(tab: Tab) -> list[str]:
 
 
 def all_labels() -> list[str]:
-    return [box.label for one in records() for box in one.annotations]
+    return [box.label for record in records() for box in record.annotations]
 
 
 def test_images_without_labels_say_the_next_step(filled: Tab) -> None:
@@ -95,7 +95,7 @@ def test_images_of_selected_boxes_are_approved(labelled: Tab) -> None:
     labelled.select_rows(TABLE, 0, 1)
     assert "2 boxes on 1 image selected" in labelled.words()
     labelled.press("review.labels.approve")
-    assert [one.status for one in records()] == [
+    assert [record.status for record in records()] == [
         ReviewStatus.APPROVED,
         ReviewStatus.EDITED,
     ]
@@ -136,7 +136,7 @@ def test_text_entered_with_the_click_counts(labelled: Tab) -> None:
     labelled.select_rows(TABLE, 0)
     labelled.app.text_area(key="review.labels.comment").input("Wheel cut off")
     labelled.press("review.labels.reject")
-    assert "Wheel cut off" in [one.comment for one in records()]
+    assert "Wheel cut off" in [record.comment for record in records()]
 
 
 def test_selected_boxes_are_deleted_and_are_restored_by_undo(labelled: Tab) -> None:
@@ -178,7 +178,7 @@ def test_images_are_approved_without_looking_at_each_label(labelled: Tab) -> Non
     show_images(labelled)
     labelled.select_rows(IMAGES, 0, 1)
     labelled.press("review.images.approve")
-    assert {one.status for one in records()} == {ReviewStatus.APPROVED}
+    assert {record.status for record in records()} == {ReviewStatus.APPROVED}
     assert "**2** of 2 images approved" in labelled.progress()
 
 
@@ -327,16 +327,16 @@ def test_all_images_that_pass_are_approved_at_once(labelled: Tab) -> None:
     assert all_of_them.label == "Select all 2 matching images, on every page"
     all_of_them.check().run()
     labelled.press("review.images.approve")
-    assert {one.status for one in records()} == {ReviewStatus.APPROVED}
+    assert {record.status for record in records()} == {ReviewStatus.APPROVED}
     labelled.press("review.images.undo")
-    assert {one.status for one in records()} == {
+    assert {record.status for record in records()} == {
         ReviewStatus.SUGGESTED,
         ReviewStatus.EDITED,
     }
 
 
 def box_labelled(tab: Tab, label: str) -> Checkbox:
-    (found,) = [one for one in tab.app.checkbox if one.label == label]
+    (found,) = [checkbox for checkbox in tab.app.checkbox if checkbox.label == label]
     return found
 
 
@@ -389,7 +389,7 @@ def test_image_labelled_meanwhile_is_not_deleted(labelled: Tab) -> None:
     theirs = Annotation(Box(5, 5, 50, 50), "theirs")
     put(records()[1], theirs)
     labelled.press("review.images.remove")
-    assert [one.label for one in records()[1].annotations] == ["theirs"]
+    assert [annotation.label for annotation in records()[1].annotations] == ["theirs"]
     assert "changed by someone else" in labelled.toasts()[0]
 
 

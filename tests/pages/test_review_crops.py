@@ -34,7 +34,7 @@ def show_crops(tab: Tab) -> Tab:
 
 
 def all_labels() -> list[str]:
-    return [box.label for one in records() for box in one.annotations]
+    return [box.label for record in records() for box in record.annotations]
 
 
 def test_crops_are_counted_by_label(labelled: Tab) -> None:
@@ -67,9 +67,9 @@ def test_selected_crops_are_deleted_and_are_restored_by_one_undo(
 def test_main_actions_on_crops_correct_them(labelled: Tab) -> None:
     show_crops(labelled)
     (relabel,) = (
-        one.proto.popover
-        for one in labelled.app.get("popover")
-        if one.proto.popover.label == "Relabel"
+        widget.proto.popover
+        for widget in labelled.app.get("popover")
+        if widget.proto.popover.label == "Relabel"
     )
     assert relabel.type == "primary"
     assert labelled.app.button(key=DELETE).proto.type == "primary"
@@ -94,7 +94,9 @@ def test_selected_crops_of_a_model_are_accepted(
     ticked += [0, 2]
     show_crops(labelled)
     labelled.press("review.crops.accept")
-    accepted = [b.label for one in records() for b in one.annotations if b.accepted]
+    accepted = [
+        b.label for record in records() for b in record.annotations if b.accepted
+    ]
     assert accepted == ["cup"]
 
 
@@ -104,7 +106,7 @@ def test_images_of_selected_crops_are_approved(
     ticked += [2]
     show_crops(labelled)
     labelled.press("review.crops.approve")
-    statuses = [one.status for one in records()]
+    statuses = [record.status for record in records()]
     assert statuses == [ReviewStatus.SUGGESTED, ReviewStatus.APPROVED]
 
 
@@ -114,13 +116,13 @@ def test_acceptance_is_counted_before_it_happens(labelled: Tab) -> None:
     labelled.app.slider(key="accept.least").set_value(0.3).run()
     assert "**2 boxes** of 2 labels on 1 image would be accepted." in labelled.words()
     labelled.press("accept.apply")
-    boxes = {box.label: box for one in records() for box in one.annotations}
+    boxes = {box.label: box for record in records() for box in record.annotations}
     assert boxes["cup"].accepted
     assert boxes["bottle"].accepted
     assert boxes["bear"].source is Source.HUMAN
     assert "Accepted 2 boxes on 1 image" in labelled.toasts()[0]
     labelled.press("review.labels.undo")
-    assert not any(box.accepted for one in records() for box in one.annotations)
+    assert not any(box.accepted for record in records() for box in record.annotations)
 
 
 def test_acceptance_begins_with_the_labels_that_are_filtered(labelled: Tab) -> None:
@@ -129,7 +131,9 @@ def test_acceptance_begins_with_the_labels_that_are_filtered(labelled: Tab) -> N
     labelled.app.multiselect(key="review.labels").select("cup").run()
     assert "**1 box** on 1 image would be accepted." in labelled.words()
     labelled.press("accept.apply")
-    accepted = [b.label for one in records() for b in one.annotations if b.accepted]
+    accepted = [
+        b.label for record in records() for b in record.annotations if b.accepted
+    ]
     assert accepted == ["cup"]
 
 
@@ -187,7 +191,7 @@ def test_look_alikes_alone_are_shown(planted: Tab) -> None:
     delete_first(planted)
     planted.press("looks.show")
     assert "**4** of 4 boxes selected." in planted.words()
-    labels = [one.label for one in planted.app.button]
+    labels = [button.label for button in planted.app.button]
     assert "Delete 4 boxes" in labels
 
 
@@ -215,7 +219,7 @@ def test_boxes_that_people_made_start_unselected(
         return selected
 
     monkeypatch.setattr("imagebase.ui.similar_offer.draw_sheet", draw)
-    second = next(one for one in records() if one.file_name == "logo-001.jpg")
+    second = next(record for record in records() if record.file_name == "logo-001.jpg")
     (logo,) = second.annotations
     put(second, logo.with_acceptance(who="ann"))
     delete_first(planted)

@@ -29,7 +29,7 @@ def show(tab: Tab, view: str, figures: str = "") -> Tab:
 
 
 def metrics(tab: Tab) -> dict[str, str]:
-    return {one.label: one.value for one in tab.app.metric}
+    return {metric.label: metric.value for metric in tab.app.metric}
 
 
 def test_health_counts_images_boxes_and_labels(labelled: Tab) -> None:
@@ -72,14 +72,16 @@ def corrected(labelled: Tab) -> Tab:
     put(kitchen, *(model_box(name, 0.5, at=90 * n) for n, name in enumerate("abcd")))
     put(bear, model_box("e", 0.5))
     seen = records()[0]
-    kept, moved, other, gone = (one.annotation_id for one in seen.annotations)
+    kept, moved, other, gone = (
+        annotation.annotation_id for annotation in seen.annotations
+    )
     after = move(seen, moved, Box(90, 90, 170, 140), who="ann")
     after = relabel(after, {other}, "z", who="ann")
     after = delete_annotations(after, {gone})
     drawn = Annotation(Box(1, 1, 9, 9), "new", changed_by="ann")
     after = replace(after, annotations=(*after.annotations, drawn))
     store().save(the_scope(), approve(after, who="ann"))
-    assert kept in {one.annotation_id for one in records()[0].annotations}
+    assert kept in {annotation.annotation_id for annotation in records()[0].annotations}
     return labelled
 
 

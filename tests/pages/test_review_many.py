@@ -24,17 +24,17 @@ def take_all(tab: Tab) -> None:
 def test_many_images_are_approved_and_taken_back_under_a_bar(
     labelled: Tab,
 ) -> None:
-    before = [one.status for one in records()]
+    before = [record.status for record in records()]
     take_all(labelled)
     labelled.press("review.images.approve")
-    assert {one.status for one in records()} == {ReviewStatus.APPROVED}
+    assert {record.status for record in records()} == {ReviewStatus.APPROVED}
     assert "Approved 2 images" in labelled.toasts()[0]
     assert "**2** of 2 images approved" in labelled.progress()
     labelled.press("sidebar.undo")
-    assert [one.status for one in records()] == before
+    assert [record.status for record in records()] == before
     assert "Undone on 2 images" in labelled.toasts()[0]
     labelled.press("sidebar.redo")
-    assert {one.status for one in records()} == {ReviewStatus.APPROVED}
+    assert {record.status for record in records()} == {ReviewStatus.APPROVED}
     assert "Done again on 2 images" in labelled.toasts()[0]
 
 
@@ -46,13 +46,15 @@ def test_many_images_are_rejected_with_what_was_typed_last(
     assert "Say in a few words" in labelled.toasts()[0]
     labelled.app.text_area(key="review.images.comment").input("dark")
     labelled.press("review.images.reject")
-    assert [one.comment for one in records()] == ["dark", "dark"]
+    assert [record.comment for record in records()] == ["dark", "dark"]
 
 
 def test_many_images_are_removed_under_a_bar(labelled: Tab) -> None:
     take_all(labelled)
     sure = "Delete 2 images with 3 boxes"
-    next(one for one in labelled.app.checkbox if one.label == sure).check().run()
+    next(
+        checkbox for checkbox in labelled.app.checkbox if checkbox.label == sure
+    ).check().run()
     labelled.press("review.images.remove")
     assert records() == []
     assert "Deleted 2 images with 3 boxes" in labelled.toasts()[0]
@@ -60,12 +62,12 @@ def test_many_images_are_removed_under_a_bar(labelled: Tab) -> None:
 
 
 def test_many_images_are_taken_back_from_the_editor_too(labelled: Tab) -> None:
-    before = [one.status for one in records()]
+    before = [record.status for record in records()]
     take_all(labelled)
     labelled.press("review.images.approve")
     labelled.open("edit")
     labelled.press("edit.undo")
-    assert [one.status for one in records()] == before
+    assert [record.status for record in records()] == before
     assert "Undone on 2 images" in labelled.toasts()[0]
     labelled.press("edit.redo")
-    assert {one.status for one in records()} == {ReviewStatus.APPROVED}
+    assert {record.status for record in records()} == {ReviewStatus.APPROVED}

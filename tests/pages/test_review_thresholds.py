@@ -72,7 +72,7 @@ def learned(filled: Tab) -> Tab:
 def thresholds(tab: Tab) -> dict[str, float]:
     """Return the threshold that the bear has now, and the learned one."""
     key = "figures.thresholds."
-    table = next(one for one in tab.app.dataframe if str(one.key).startswith(key))
+    table = next(table for table in tab.app.dataframe if str(table.key).startswith(key))
     (row,) = table.value.to_dict("records")
     return {name: row[name] / 100 for name in ("current", "learned")}
 
@@ -80,7 +80,7 @@ def thresholds(tab: Tab) -> dict[str, float]:
 def tick(tab: Tab, *, is_used: bool) -> None:
     """Select the bear or not; the next rerun knows."""
     key = "figures.thresholds."
-    table = next(one for one in tab.app.dataframe if str(one.key).startswith(key))
+    table = next(table for table in tab.app.dataframe if str(table.key).startswith(key))
     edits = {"edited_rows": {0: {"use": is_used}}, "added_rows": [], "deleted_rows": []}
     tab.app.session_state[str(table.key)] = edits
 
@@ -94,7 +94,7 @@ def test_deselected_label_is_not_applied_with_the_same_click(
     learned.press("figures.apply")
     assert not store().label_thresholds(the_scope(), model_id())
     assert "Select a label first" in learned.toasts()[0]
-    assert len([one for one in store().jobs(the_scope()) if one.kind == "keep"]) == 2
+    assert len([job for job in store().jobs(the_scope()) if job.kind == "keep"]) == 2
 
 
 def test_thresholds_apply_to_the_setup_of_the_last_save(learned: Tab) -> None:
@@ -113,8 +113,8 @@ def test_thresholds_apply_to_the_setup_of_the_last_save(learned: Tab) -> None:
 
 def shown_change(tab: Tab) -> str:
     """Return what the page says that the thresholds would change."""
-    words = (one.value for one in tab.app.markdown)
-    return next(one for one in words if "removed" in one or "would change" in one)
+    words = (text.value for text in tab.app.markdown)
+    return next(word for word in words if "removed" in word or "would change" in word)
 
 
 def test_change_that_is_shown_follows_what_the_model_ran_on_since(

@@ -45,7 +45,7 @@ def every_state(new_tab: NewTab) -> Tab:
 
 
 def group(tab: Tab, label: str) -> ButtonGroup[object]:
-    (found,) = (one for one in tab.app.main.button_group if one.label == label)
+    (found,) = (group for group in tab.app.main.button_group if group.label == label)
     return found
 
 
@@ -54,14 +54,14 @@ def options(tab: Tab, label: str) -> list[str]:
 
 
 def select_box(tab: Tab, label: str) -> Selectbox[object]:
-    (found,) = (one for one in tab.app.main.selectbox if one.label == label)
+    (found,) = (select for select in tab.app.main.selectbox if select.label == label)
     return found
 
 
 def test_sidebar_counts_the_states(every_state: Tab) -> None:
     assert "**1** of 7 images approved" in every_state.progress()
     said = "4 to review · 1 rejected · 1 new"
-    (caption,) = (one for one in every_state.app.caption if one.value == said)
+    (caption,) = (text for text in every_state.app.caption if text.value == said)
     assert caption.help == "To review: 1 suggested, 2 imported, 1 edited."
 
 

@@ -21,7 +21,7 @@ def suggested(filled: Tab) -> Tab:
 
 def suggestions(tab: Tab) -> int:
     """Return how many suggestions the button on Edit names; 0 without it."""
-    labels = [one.label for one in tab.app.button if one.key == SAVE]
+    labels = [button.label for button in tab.app.button if button.key == SAVE]
     return int(labels[0].split()[1]) if labels else 0
 
 
@@ -33,11 +33,11 @@ def test_edit_shows_suggestions_with_their_labels(suggested: Tab) -> None:
     shown = suggested.app.session_state["imagebase.editor." + canvas.CANVAS_KEY]
     boxes = shown.filling["boxes"]
     assert len(boxes) == count
-    assert all(one["untouched"] for one in boxes)
+    assert all(box["untouched"] for box in boxes)
     (pills,) = (
-        one
-        for one in suggested.app.button_group
-        if one.label == "Label of the next box"
+        group
+        for group in suggested.app.button_group
+        if group.label == "Label of the next box"
     )
     assert pills.value == boxes[0]["label"]
     assert pills.value != "object"
@@ -49,7 +49,7 @@ def test_suggestions_of_an_image_are_saved_with_one_undo(suggested: Tab) -> None
     suggested.press(SAVE)
     first, second = records()
     assert len(first.annotations) == count
-    assert {one.source for one in first.annotations} == {Source.MODEL}
+    assert {annotation.source for annotation in first.annotations} == {Source.MODEL}
     assert (first.status, second.status) == (ReviewStatus.SUGGESTED, ReviewStatus.NEW)
     assert suggestions(suggested) == 0
     suggested.press("edit.undo")
@@ -63,7 +63,7 @@ def test_approval_takes_the_suggestions_that_are_on_screen(suggested: Tab) -> No
     suggested.press("edit.approve")
     first = records()[0]
     assert (first.status, len(first.annotations)) == (ReviewStatus.APPROVED, count)
-    assert all(one.accepted for one in first.annotations)
+    assert all(annotation.accepted for annotation in first.annotations)
 
 
 def test_bulk_approval_takes_suggestions_too(suggested: Tab) -> None:
@@ -71,18 +71,18 @@ def test_bulk_approval_takes_suggestions_too(suggested: Tab) -> None:
     suggested.app.session_state["review.view"] = "Images"
     suggested.app.run()
     (every,) = (
-        one
-        for one in suggested.app.main.checkbox
-        if (one.key or "").startswith("review.images.all")
+        checkbox
+        for checkbox in suggested.app.main.checkbox
+        if (checkbox.key or "").startswith("review.images.all")
     )
     every.check().run()
     suggested.press("review.images.approve")
     approved = records()
-    assert {one.status for one in approved} == {ReviewStatus.APPROVED}
-    assert all(one.annotations for one in approved)
-    assert all(box.accepted for one in approved for box in one.annotations)
+    assert {record.status for record in approved} == {ReviewStatus.APPROVED}
+    assert all(record.annotations for record in approved)
+    assert all(box.accepted for record in approved for box in record.annotations)
     suggested.press("review.images.undo")
-    assert [(one.status, one.annotations) for one in records()] == [
+    assert [(record.status, record.annotations) for record in records()] == [
         (ReviewStatus.NEW, ()),
         (ReviewStatus.NEW, ()),
     ]

@@ -45,7 +45,9 @@ def add_shapes(first: int, count: int, status: ReviewStatus) -> None:
             size=Size(WIDTH, HEIGHT),
             quality=None,
         )
-        (record,) = (one for one in records() if one.file_name == f"{number}.png")
+        (record,) = (
+            record for record in records() if record.file_name == f"{number}.png"
+        )
         if status is ReviewStatus.APPROVED:
             found = tuple(Annotation(box, label) for label, box in boxes)
             store().save(scope, replace(record, annotations=found, status=status))
@@ -64,7 +66,7 @@ def waited(tab: Tab, kind: str) -> JobInfo:
     """Wait for the newest job of a kind as long as a busy machine needs."""
     deadline = time.monotonic() + 200
     while time.monotonic() < deadline:
-        job = next(one for one in store().jobs(the_scope()) if one.kind == kind)
+        job = next(job for job in store().jobs(the_scope()) if job.kind == kind)
         if not job.state.is_active:
             tab.app.run()
             return job
@@ -75,12 +77,12 @@ def waited(tab: Tab, kind: str) -> JobInfo:
 def test_without_an_approved_image_it_says_what_to_do(labelled: Tab) -> None:
     labelled.open("train")
     assert "No images are approved yet" in labelled.words()
-    assert "train.start" not in [one.key for one in labelled.app.button]
+    assert "train.start" not in [button.key for button in labelled.app.button]
 
 
 def test_labels_are_counted_and_warnings_never_block(shapes: Tab) -> None:
     shapes.open("train")
-    (table,) = (one.value for one in shapes.app.dataframe)
+    (table,) = (table.value for table in shapes.app.dataframe)
     assert table["label"].tolist() == ["square", "disc"]
     assert table["boxes"].tolist() == [8, 8]
     words = shapes.words()
@@ -107,14 +109,14 @@ def test_a_finished_run_shows_metrics_images_and_next_steps(
         {"name": "Shapes", "base": "yolov4-tiny", "steps": 2, "input_size": 96},
     )
     shapes.open("train")
-    assert f"train.stop.{job_id}" in [one.key for one in shapes.app.button]
+    assert f"train.stop.{job_id}" in [button.key for button in shapes.app.button]
     job = waited(shapes, "train")
     assert job.state is JobState.DONE, job.error
     shapes.open("train")
     words = shapes.words()
     assert "Shapes" in words
     assert "Before and after" in words
-    assert [one.label for one in shapes.app.metric][:1] == ["AP50"]
+    assert [metric.label for metric in shapes.app.metric][:1] == ["AP50"]
     shapes.press("train.label_rest")
     assert not shapes.app.exception
     annotated = waited(shapes, "annotate")
@@ -162,15 +164,15 @@ def goes_on_elsewhere(*entries: Progress) -> ClaimedJob:
     assert claimed is not None
     folder = work_folder(the_scope(), claimed.job_id)
     folder.mkdir(parents=True)
-    for one in entries:
-        write_line(folder, one)
+    for entry in entries:
+        write_line(folder, entry)
     return claimed
 
 
 def buttons(shapes: Tab, job_id: str) -> tuple[bool, bool]:
     """Return whether Stop and End now can be pressed."""
     stop, finish = (
-        shapes.app.button(key=f"train.{one}.{job_id}") for one in ("stop", "finish")
+        shapes.app.button(key=f"train.{name}.{job_id}") for name in ("stop", "finish")
     )
     return not stop.disabled, not finish.disabled
 
@@ -248,7 +250,9 @@ def test_a_run_stopped_while_reading_cannot_resume(
     store().end_job(job.claim_id, JobState.CANCELLED)
     shapes.open("train")
     assert "was stopped before the first step" in shapes.words()
-    assert f"train.resume.{job.job_id}" not in [one.key for one in shapes.app.button]
+    assert f"train.resume.{job.job_id}" not in [
+        button.key for button in shapes.app.button
+    ]
 
 
 def test_without_pytorch_the_page_says_how_to_get_it(
@@ -257,9 +261,9 @@ def test_without_pytorch_the_page_says_how_to_get_it(
     monkeypatch.setitem(sys.modules, "torch", None)
     shapes.open("train")
     assert "needs PyTorch" in shapes.words()
-    said = [one.value for one in shapes.app.code]
+    said = [block.value for block in shapes.app.code]
     get, install = "python -m pip install uv", "python -m uv pip install torch"
     assert said == [
         f"{get}\n{install} --torch-backend={services}" for services in ("cpu", "auto")
     ]
-    assert "train.start" not in [one.key for one in shapes.app.button]
+    assert "train.start" not in [button.key for button in shapes.app.button]

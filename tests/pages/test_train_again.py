@@ -28,13 +28,13 @@ def test_the_line_is_there_once_enough_was_approved(grown: Tab, page: str) -> No
     add_round("Own")
     grown.open(page)
     assert f"50 {SENTENCE}" in grown.words()
-    add_round("Own 2", known=[one.image_id for one in records()])
+    add_round("Own 2", known=[record.image_id for record in records()])
     grown.open(page)
     assert SENTENCE not in grown.words()
 
 
 def test_forty_nine_are_not_enough(grown: Tab) -> None:
-    first, *_ = (one.image_id for one in records())
+    first, *_ = (record.image_id for record in records())
     add_round("Own", known=[first])
     grown.open("review")
     assert SENTENCE not in grown.words()

@@ -52,8 +52,8 @@ def trained(new_tab: NewTab, monkeypatch: pytest.MonkeyPatch) -> Tab:
 
 def shown(tab: Tab) -> list[str]:
     """Return the images of the Annotate page, in order."""
-    keys = [str(one.key) for one in tab.app.button]
-    return [one.split(".")[-1] for one in keys if one.startswith("annotate.grid.")]
+    keys = [str(button.key) for button in tab.app.button]
+    return [key.split(".")[-1] for key in keys if key.startswith("annotate.grid.")]
 
 
 def approve_a_box() -> None:
@@ -65,20 +65,20 @@ def approve_a_box() -> None:
 def chart_marks(tab: Tab) -> list[tuple[str, float]]:
     """Return the model and the AP50 of each mark of the chart of the rounds."""
     (chart,) = tab.app.get("vega_lite_chart")
-    (rows,) = (one.data.data for one in chart.proto.datasets)
+    (rows,) = (dataset.data.data for dataset in chart.proto.datasets)
     frame = convert_arrow_bytes_to_pandas_df(rows)
     return list(zip(frame["model"], frame["AP50"], strict=True))
 
 
 def runs() -> int:
-    return sum(one.kind == "annotate" for one in store().jobs(the_scope()))
+    return sum(job.kind == "annotate" for job in store().jobs(the_scope()))
 
 
 def most_doubtful_first(setup: ModelConfig) -> list[str]:
     """Return the images by the least certain box that a model's answers come to."""
     looker = configured_detector(setup)
     packed = store().candidates(the_scope(), candidates_key(looker))
-    pool = CandidatePool.of({one: unpack(blob) for one, blob in packed.items()})
+    pool = CandidatePool.of({key: unpack(blob) for key, blob in packed.items()})
     rule = SelectionRule(confidence_threshold=0.25, nms_threshold=0.45)
     return by_doubt(select_all(pool, rule, model_labels=looker.labels))
 
@@ -104,7 +104,7 @@ def test_the_rest_is_shown_with_the_models_settings_most_doubtful_first(
     assert trained.app.selectbox(key="annotate.images.True").value == "new"
     wanted = most_doubtful_first(ModelConfig.of(job.parameters))
     assert shown(trained) == wanted
-    assert wanted != [one.image_id for one in records()]
+    assert wanted != [record.image_id for record in records()]
 
 
 def test_second_click_opens_the_running_run(trained: Tab) -> None:
@@ -220,9 +220,9 @@ def test_the_bundle_is_offered_when_it_is_built(trained: Tab) -> None:
     job = trained.wait("bundle")
     assert job.state is JobState.DONE, job.error
     trained.open("train")
-    labels = [one.proto.label for one in trained.app.get("download_button")]
-    assert any(one.startswith("Download training bundle · ") for one in labels)
-    assert "train.bundle.build" not in [one.key for one in trained.app.button]
+    labels = [widget.proto.label for widget in trained.app.get("download_button")]
+    assert any(label.startswith("Download training bundle · ") for label in labels)
+    assert "train.bundle.build" not in [button.key for button in trained.app.button]
 
 
 @pytest.mark.parametrize(

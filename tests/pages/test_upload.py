@@ -63,7 +63,9 @@ def test_upload_is_taken_in_once(tab: Tab) -> None:
 
 def test_broken_files_alone_are_a_warning(tab: Tab) -> None:
     tab.uploads(("bad.png", b"nope"))
-    assert [one.value for one in tab.app.warning] == ["**0 images added** · 1 refused"]
+    assert [message.value for message in tab.app.warning] == [
+        "**0 images added** · 1 refused"
+    ]
     assert "Drop images above" in tab.words()
 
 
@@ -73,7 +75,7 @@ def test_zip_is_unpacked_and_other_files_are_left_aside(tab: Tab) -> None:
     assert "**1 image added** · 1 refused" in tab.words()
     assert r"Passed over\: 1 \.txt file, which is no image" in tab.words()
     assert "- notes\\.txt" in tab.words()
-    assert [one.file_name for one in records()] == ["a.jpg"]
+    assert [record.file_name for record in records()] == ["a.jpg"]
 
 
 def test_zip_that_is_broken_is_refused_by_name(tab: Tab) -> None:
@@ -87,7 +89,9 @@ def test_name_with_markup_is_shown_as_text(tab: Tab, data: bytes) -> None:
     assert not tab.app.exception
     assert "<b>" not in tab.words()
     assert "**y**" not in tab.words()
-    assert not [one for one in tab.app.button if "<b>" in one.label + one.help]
+    assert not [
+        button for button in tab.app.button if "<b>" in button.label + button.help
+    ]
 
 
 def test_folder_is_dropped_with_its_paths(tab: Tab) -> None:
@@ -97,7 +101,7 @@ def test_folder_is_dropped_with_its_paths(tab: Tab) -> None:
     tab.uploads(("set/day/bear.jpg", bear), ("set/notes.txt", b"x"))
     assert r"Passed over\: 1 \.txt file, which is no image" in tab.words()
     assert "- set/notes\\.txt" in tab.words()
-    assert [one.file_name for one in records()] == ["set/day/bear.jpg"]
+    assert [record.file_name for record in records()] == ["set/day/bear.jpg"]
 
 
 def test_click_on_a_thumbnail_opens_the_editor_after_a_change_of_page(
@@ -125,7 +129,7 @@ def test_near_duplicates_can_be_shown_alone(tab: Tab) -> None:
         ("b.jpg", bear + b"\0"),
         ("k.jpg", photograph("kitchen.jpg")),
     )
-    (show,) = (one for one in tab.app.main.button_group if one.label == "Show")
+    (show,) = (group for group in tab.app.main.button_group if group.label == "Show")
     assert "Near-duplicates 2" in show.options
     show.set_value("near-duplicates").run()
     assert len(tab.app.get("image")) == 2
@@ -133,7 +137,7 @@ def test_near_duplicates_can_be_shown_alone(tab: Tab) -> None:
 
 def test_a_warning_is_named_on_its_image_and_explained_by_its_filter(tab: Tab) -> None:
     tab.uploads(("bear.jpg", photograph("bear.jpg")), ("small.png", small_png()))
-    (show,) = (one for one in tab.app.main.button_group if one.label == "Show")
+    (show,) = (group for group in tab.app.main.button_group if group.label == "Show")
     show.set_value("tiny?").run()
     assert len(tab.app.get("image")) == 1
     assert "Each image is tiny: a side has fewer than 100 pixels." in tab.words()

@@ -18,7 +18,7 @@ from tests.app_fixtures import store, the_scope
 def add_model(name: str) -> None:
     """Put a small net among the team's models, as a training would."""
     folder = WEIGHTS_FOLDER / "yolo-fastest-1.1"
-    files = {one: folder / one for one in (CFG, WEIGHTS, NAMES)}
+    files = {name: folder / name for name in (CFG, WEIGHTS, NAMES)}
     card = ModelCard(
         name=name,
         identity=name,
@@ -26,7 +26,7 @@ def add_model(name: str) -> None:
         input_size=Size(320, 320),
         labels=read_names(folder / NAMES),
         sha256=sha256_of(files[CFG].read_bytes(), files[WEIGHTS].read_bytes(), None),
-        byte_count=sum(one.stat().st_size for one in files.values()),
+        byte_count=sum(file.stat().st_size for file in files.values()),
         added_by="ann",
         added_at=utc_now(),
     )
