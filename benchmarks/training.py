@@ -44,7 +44,14 @@ from imagebase.formats.placement import Frame
 from imagebase.formats.split import SplitImage
 from imagebase.geometry import cxcywh_to_xyxy
 from imagebase.settings import DEFAULT_NMS_IOU, PROJECT_ROOT, WEIGHTS_FOLDER
-from imagebase.training.data import TRAIN, VAL, Source, TrainingSet, load_set, prepare
+from imagebase.training.data import (
+    TRAIN,
+    VAL,
+    SourceImage,
+    TrainingSet,
+    load_set,
+    prepare,
+)
 from imagebase.training.loop import read_checkpoint
 from imagebase.training.result import evaluate_model
 from imagebase.training.run_folder import read_log
@@ -124,7 +131,7 @@ def as_table(rows: Sequence[Row]) -> str:
     return "\n".join(lines)
 
 
-def sources(part: str, folder: str = "bccd") -> list[Source]:
+def sources(part: str, folder: str = "bccd") -> list[SourceImage]:
     """Return the images of a part by its COCO file."""
     document = json.loads((DATA / folder / f"{part}.coco.json").read_text())
     names = {entry["id"]: entry["name"] for entry in document["categories"]}
@@ -134,7 +141,7 @@ def sources(part: str, folder: str = "bccd") -> list[Source]:
         box = (names[entry["category_id"]], Box(x, y, x + width, y + height))
         boxes.setdefault(entry["image_id"], []).append(box)
     return [
-        Source(
+        SourceImage(
             entry["file_name"],
             entry["file_name"],
             (DATA / folder / entry["file_name"]).read_bytes,
@@ -148,7 +155,7 @@ def _given(boxes: list[tuple[str, Box]], _: Size) -> list[tuple[str, Box]]:
     return boxes
 
 
-def labels_of(some: Iterable[Source]) -> tuple[str, ...]:
+def labels_of(some: Iterable[SourceImage]) -> tuple[str, ...]:
     found = {
         label: None for source in some for label, _ in source.in_pixels(Frame(SIZE))
     }
@@ -175,7 +182,7 @@ def settings_for(
 
 def trained(
     folder: Path,
-    some: Sequence[Source],
+    some: Sequence[SourceImage],
     settings: TrainingSettings,
     part_of: dict[str, str] | None = None,
 ) -> Trained:
@@ -199,7 +206,7 @@ def trained(
     )
 
 
-def learned_and_chosen_by() -> tuple[list[Source], dict[str, str]]:
+def learned_and_chosen_by() -> tuple[list[SourceImage], dict[str, str]]:
     """Return the train and the val part of BCCD, and which is which."""
     learn, choose = sources("train"), sources("val")
     parts = dict.fromkeys((source.image_id for source in learn), TRAIN)
@@ -216,7 +223,7 @@ def judging_set(folder: Path, part: str, data: str = "bccd") -> TrainingSet:
     return judging_of(folder, sources(part, data))
 
 
-def judging_of(folder: Path, given: Sequence[Source]) -> TrainingSet:
+def judging_of(folder: Path, given: Sequence[SourceImage]) -> TrainingSet:
     return prepare(
         folder,
         given,

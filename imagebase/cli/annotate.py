@@ -19,13 +19,13 @@ from imagebase.cli.console import (
 from imagebase.settings import DEFAULT_CONFIDENCE, DEFAULT_MODEL, DEFAULT_NMS_IOU
 
 
-class Runtime(StrEnum):
+class RuntimeOption(StrEnum):
     AUTO = "auto"
     OPENVINO = "openvino"
     OPENCV = "opencv"
 
 
-class Quality(StrEnum):
+class DetectionMode(StrEnum):
     FAST = "fast"
     ACCURATE = "accurate"
 
@@ -77,12 +77,14 @@ _Formats = Annotated[
         help="A format to write; may be given more than once. Default: coco.",
     ),
 ]
-_Runtime = Annotated[Runtime, typer.Option("--runtime", help="Inference runtime.")]
+_Runtime = Annotated[
+    RuntimeOption, typer.Option("--runtime", help="Inference runtime.")
+]
 _Precision = Annotated[
     Precision, typer.Option("--precision", help="Numeric precision of inference.")
 ]
 _Quality = Annotated[
-    Quality,
+    DetectionMode,
     typer.Option(
         "--quality",
         help="fast: one pass over each image; accurate: test-time augmentation (whole, "
@@ -118,9 +120,9 @@ def annotate(
     nms: _Nms = DEFAULT_NMS_IOU,
     labels: _Labels = "",
     formats: _Formats = None,
-    runtime: _Runtime = Runtime.AUTO,
+    runtime: _Runtime = RuntimeOption.AUTO,
     precision: _Precision = Precision.AUTO,
-    quality: _Quality = Quality.FAST,
+    quality: _Quality = DetectionMode.FAST,
     engine: _Engine = "local",
     ray_address: _RayAddress = None,
     input_size: _InputSize = None,
@@ -176,9 +178,9 @@ def _refuse_other_engines(engine: str, ray_address: str | None) -> None:
 
 
 def _refuse_contradictions(
-    runtime: Runtime, precision: Precision, input_size: int | None
+    runtime: RuntimeOption, precision: Precision, input_size: int | None
 ) -> None:
-    if runtime is Runtime.OPENCV and precision is Precision.BF16:
+    if runtime is RuntimeOption.OPENCV and precision is Precision.BF16:
         refuse("The runtime opencv computes in f32 only; leave --precision out.")
     if input_size and input_size % 32:
         near = max(32, round(input_size / 32) * 32)

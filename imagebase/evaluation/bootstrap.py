@@ -48,7 +48,7 @@ class Resampled:
     ap50: Floats
 
 
-class Difference(NamedTuple):
+class ScoreDifference(NamedTuple):
     """How much more one model has than another, and where 95 % of the draws lie."""
 
     value: float
@@ -167,9 +167,9 @@ def interval(values: Floats, *, around: float | None = None) -> Interval:
     return Interval(float(low) + aside, float(high) + aside)
 
 
-def difference(ours: Floats, theirs: Floats, *, value: float) -> Difference:
+def difference(ours: Floats, theirs: Floats, *, value: float) -> ScoreDifference:
     """Return a difference with its interval, from the same draws of both."""
-    return Difference(value, *interval(ours - theirs, around=value))
+    return ScoreDifference(value, *interval(ours - theirs, around=value))
 
 
 def point_intervals(

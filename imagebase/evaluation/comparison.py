@@ -9,9 +9,9 @@ import numpy as np
 from imagebase.evaluation.arrays import Floats, Truth
 from imagebase.evaluation.average_precision import CocoFigures, coco_figures
 from imagebase.evaluation.bootstrap import (
-    Difference,
     Interval,
     Resampled,
+    ScoreDifference,
     can_resample,
     difference,
     draws,
@@ -23,8 +23,8 @@ from imagebase.evaluation.curves import (
     BestThreshold,
     Calibration,
     Curve,
+    CurvePoint,
     Judged,
-    Point,
     best_thresholds,
     calibration,
     curve,
@@ -106,7 +106,7 @@ class ModelResult:
         """Return the curve of a label, or of all of them in one list."""
         return curve(self.detections, label=self._place(label))
 
-    def point(self, label: str | None = None) -> Point:
+    def point(self, label: str | None = None) -> CurvePoint:
         """Return what the threshold leaves of a label, or of all."""
         place = self._place(label)
         return point(self.detections, threshold=self.threshold, label=place)
@@ -139,11 +139,11 @@ def judge_models(
     return [ModelResult(truth, pass_, threshold, weights) for pass_ in passes]
 
 
-def compared(ours: ModelResult, theirs: ModelResult) -> Difference:
+def compared(ours: ModelResult, theirs: ModelResult) -> ScoreDifference:
     """Return how much more AP one model has than another on the same images."""
     value = (ours.figures["AP"] or 0.0) - (theirs.figures["AP"] or 0.0)
     if not can_resample(len(ours.truth.images)):
-        return Difference(value, -1.0, 1.0)  # it may be any
+        return ScoreDifference(value, -1.0, 1.0)  # it may be any
     return difference(ours.resampled.ap, theirs.resampled.ap, value=value)
 
 
@@ -153,7 +153,7 @@ def best_of(results: Sequence[ModelResult]) -> ModelResult:
 
 
 @dataclass(frozen=True, slots=True)
-class ImageChange:
+class ClickChange:
     """An image on which one model takes other clicks to put right than another.
 
     before, after: clicks. Fewer is better.
@@ -169,7 +169,7 @@ class ImageChange:
         return self.before - self.after
 
 
-def image_changes(before: ModelResult, after: ModelResult) -> list[ImageChange]:
+def image_changes(before: ModelResult, after: ModelResult) -> list[ClickChange]:
     """Return the images both judged on which they differ, the best gain first.
 
     The two may be of different runs, whose truth may have been corrected between them.
@@ -177,7 +177,7 @@ def image_changes(before: ModelResult, after: ModelResult) -> list[ImageChange]:
     ours, theirs = _clicks(before), _clicks(after)
     names = {image.image_id: image.name for image in after.truth.images}
     changes = [
-        ImageChange(image_id, names[image_id], ours[image_id], clicks)
+        ClickChange(image_id, names[image_id], ours[image_id], clicks)
         for image_id, clicks in theirs.items()
         if image_id in ours and clicks != ours[image_id]
     ]

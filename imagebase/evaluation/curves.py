@@ -59,7 +59,7 @@ class Curve:
         return float(self.interpolated().mean()) if self.objects else None
 
 
-class Point(NamedTuple):
+class CurvePoint(NamedTuple):
     """What a threshold leaves: right and wrong detections, and objects not found."""
 
     threshold: float
@@ -152,12 +152,14 @@ def curve(detections: Judged, *, label: int | None = None) -> Curve:
     )
 
 
-def point(detections: Judged, *, threshold: float, label: int | None = None) -> Point:
+def point(
+    detections: Judged, *, threshold: float, label: int | None = None
+) -> CurvePoint:
     """Return what a threshold leaves of one label, or of all."""
     chosen = detections.of_label(label)
     kept = chosen.confidence >= threshold
     right = int(np.count_nonzero(kept & chosen.is_right))
-    return Point(
+    return CurvePoint(
         threshold,
         right=right,
         wrong=int(np.count_nonzero(kept)) - right,
@@ -175,8 +177,8 @@ class BestThreshold:
 
     label: str
     learned: Learned | None
-    at_best: Point | None
-    now: Point
+    at_best: CurvePoint | None
+    now: CurvePoint
 
 
 def best_thresholds(

@@ -17,7 +17,7 @@ from imagebase.errors import EvaluationError
 from imagebase.evaluation.arrays import EvaluatedImage, Predictions, Truth
 from imagebase.evaluation.average_precision import NAMES, NOTHING
 from imagebase.evaluation.comparison import ModelResult, clicks_per_image, compared
-from imagebase.evaluation.curves import BestThreshold, Calibration, Point
+from imagebase.evaluation.curves import BestThreshold, Calibration, CurvePoint
 from imagebase.evaluation.detection_pass import Cost, DetectionPass
 
 KEPT: Final = 30
@@ -27,7 +27,7 @@ _FOUND: Final = ("image", "label", "xyxy", "confidence")
 
 
 @dataclass(frozen=True, slots=True)
-class RunInfo:
+class SavedRun:
     """A saved run: its models, images and time.
 
     version: of the dataset's labels as they were; figures: AP by model.
@@ -61,7 +61,7 @@ class RunFolder:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def save(self, info: RunInfo, run: Run) -> None:
+    def save(self, info: SavedRun, run: Run) -> None:
         """Save a run; readers see all of it or nothing.
 
         Raises:
@@ -85,7 +85,7 @@ class RunFolder:
         for old in self.runs()[KEPT:]:
             self.delete(old.run_id)
 
-    def runs(self) -> list[RunInfo]:
+    def runs(self) -> list[SavedRun]:
         """Return the kept runs, the newest first; a damaged one is passed over."""
         found = []
         for path in self._folder.glob("*.json"):
@@ -121,7 +121,7 @@ class RunFolder:
         return self._folder / f"{run_id}{suffix}"
 
 
-def _document(info: RunInfo, run: Run) -> str:
+def _document(info: SavedRun, run: Run) -> str:
     document = {
         "format": _VERSION,
         "made_at": info.made_at.isoformat(),
@@ -160,8 +160,8 @@ def _described(passed: DetectionPass) -> dict[str, Any]:
     }
 
 
-def _as_info(run_id: str, document: Mapping[str, Any]) -> RunInfo:
-    return RunInfo(
+def _as_info(run_id: str, document: Mapping[str, Any]) -> SavedRun:
+    return SavedRun(
         run_id,
         datetime.fromisoformat(document["made_at"]),
         str(document["who"]),
@@ -264,7 +264,7 @@ def _or_nothing(value: float | None) -> float:
     return NOTHING if value is None else value
 
 
-def _point(at: Point) -> dict[str, float | None]:
+def _point(at: CurvePoint) -> dict[str, float | None]:
     return {"precision": at.precision, "recall": at.recall, "F1": at.f1}
 
 

@@ -42,7 +42,7 @@ class ImportBatch(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class DryRun:
+class ImportPlan:
     """What an import would do.
 
     matches: where the labels of each image would go, in the order of the files.
@@ -136,7 +136,7 @@ def dry_run(
     choice: ImportChoice,
     *,
     limits: Limits,
-) -> DryRun:
+) -> ImportPlan:
     """Return what an import would do; nothing is written.
 
     Args:
@@ -157,7 +157,7 @@ def dry_run(
     former = store.former_label_names(scope)
     rows = label_rows(result.labels, result.images, labels, former)
     new = _new_images(dropped, {row.image_id for row in here})
-    return DryRun(
+    return ImportPlan(
         tuple(matches),
         effect,
         tuple(

@@ -25,7 +25,7 @@ from imagebase.evaluation.detection_pass import (
     run_pass,
 )
 from imagebase.evaluation.ground_truth import notes_about, truth_of_records
-from imagebase.evaluation.storage import Run, RunFolder, RunInfo
+from imagebase.evaluation.storage import Run, RunFolder, SavedRun
 from imagebase.ingest.label_files import DroppedFiles
 from imagebase.jobs.inference import max_image_pixels
 from imagebase.jobs.runner import JobContext
@@ -78,7 +78,7 @@ def evaluate(context: JobContext) -> dict[str, Any] | None:
     passes += theirs
     run = Run(truth, tuple(passes), notes_about(records))
     results = judge_models(truth, passes)
-    info = RunInfo(
+    info = SavedRun(
         run_id=context.job_id,
         made_at=utc_now(),
         who=scope.who,

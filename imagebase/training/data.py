@@ -46,7 +46,7 @@ def _unchanged(frame: Frame) -> str:
     return ""
 
 
-class Source(NamedTuple):
+class SourceImage(NamedTuple):
     """An image with its boxes, before its pixels are read.
 
     read: returns the file's bytes. in_pixels: returns labels and boxes in pixels of the
@@ -149,7 +149,7 @@ class _Reading(NamedTuple):
 
 def prepare(
     folder: Path,
-    sources: Iterable[Source],
+    sources: Iterable[SourceImage],
     *,
     labels: Sequence[str],
     input_size: Size,
@@ -254,7 +254,7 @@ def _left_out_of_json(kept: Mapping[str, Any]) -> LeftOut:
     )
 
 
-def _read(source: Source, input_size: Size, max_pixels: int) -> _Reading:
+def _read(source: SourceImage, input_size: Size, max_pixels: int) -> _Reading:
     loaded = load_image(
         source.read(), file_name=source.name, max_pixels=max_pixels, wanted=input_size
     )
@@ -280,7 +280,7 @@ def _read(source: Source, input_size: Size, max_pixels: int) -> _Reading:
 
 
 def _image(
-    source: Source, reading: _Reading, numbers: Mapping[str, int]
+    source: SourceImage, reading: _Reading, numbers: Mapping[str, int]
 ) -> TrainingImage:
     kept = [(numbers[label], box) for label, box in reading.boxes if label in numbers]
     corners = np.array([[*box] for _, box in kept], np.float64).reshape(-1, 4)

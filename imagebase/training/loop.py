@@ -111,7 +111,7 @@ class Memory:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class TrainingOutcome:
     """Outcome of a training run; the best weights are in the folder's `best.weights`.
 
     is_finished: False if the run was stopped and can be resumed.
@@ -198,7 +198,7 @@ class Training:
         """The network with averaged weights, in evaluation mode."""
         return self._average
 
-    def run(self) -> Outcome:
+    def run(self) -> TrainingOutcome:
         """Train to the end, or until stopped."""
         batches = self._batches.from_number(self._memory.step)
         try:
@@ -211,7 +211,7 @@ class Training:
             if memory.step != self._last_validated() or not memory.evaluations:
                 self._evaluate()
         self._save()
-        return Outcome(
+        return TrainingOutcome(
             is_finished,
             memory.step,
             memory.step / self._batches.per_epoch,

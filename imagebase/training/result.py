@@ -35,9 +35,9 @@ from imagebase.evaluation.matching import match
 from imagebase.settings import DEFAULT_CONFIDENCE, DEFAULT_NMS_IOU
 from imagebase.training import checks, run_folder
 from imagebase.training.data import TRAIN, VAL, TrainingSet
-from imagebase.training.loop import Outcome
+from imagebase.training.loop import TrainingOutcome
 from imagebase.training.run_folder import Evaluation, write_bytes, write_json
-from imagebase.training.run_page import Example, ExampleBox, report_page
+from imagebase.training.run_page import ExampleBox, ExampleImage, report_page
 from imagebase.training.run_settings import TrainingSettings
 from imagebase.training.validate import DetectionRow, truth_of
 
@@ -65,7 +65,7 @@ def write_model(
     output: Path,
     training_set: TrainingSet,
     settings: TrainingSettings,
-    outcome: Outcome,
+    outcome: TrainingOutcome,
     *,
     cfg: str,
     base: Model,
@@ -171,13 +171,13 @@ def _detections(
 
 def _examples(
     detector: LoadedModel, base: LoadedModel, training_set: TrainingSet
-) -> list[Example]:
+) -> list[ExampleImage]:
     """Return validation images with the detections of the model and of its base."""
     held_out = training_set.of_part(VAL) or training_set.of_part(TRAIN)
     with_boxes = [row for row in held_out if len(training_set.images[row].labels)]
     chosen = (with_boxes or held_out)[:EXAMPLES]
     return [
-        Example(
+        ExampleImage(
             training_set.images[row].image_id,
             training_set.images[row].name,
             _shown(base, training_set, row),
@@ -202,7 +202,7 @@ def _shown(
 def _metrics(
     training_set: TrainingSet,
     settings: TrainingSettings,
-    outcome: Outcome,
+    outcome: TrainingOutcome,
     held_out: ValidationMetrics,
     base: str,
 ) -> dict[str, Any]:

@@ -57,7 +57,7 @@ class ExampleBox:
 
 
 @dataclass(frozen=True, slots=True)
-class Example:
+class ExampleImage:
     """A validation image with the detections before and after training."""
 
     image_id: str
@@ -75,7 +75,7 @@ class Example:
         }
 
     @classmethod
-    def of_json(cls, kept: Mapping[str, Any]) -> "Example":
+    def of_json(cls, kept: Mapping[str, Any]) -> "ExampleImage":
         """Return the example that `as_json` gave."""
         return cls(
             kept["image_id"],
@@ -97,7 +97,7 @@ def _box(kept: Sequence[Any]) -> ExampleBox:
 def report_page(
     metrics: Mapping[str, Any],
     evaluations: Sequence[Evaluation],
-    examples: Sequence[Example],
+    examples: Sequence[ExampleImage],
     *,
     picture_of: Callable[[str], NDArray[np.uint8]],
     size_of: Callable[[str], Size],
@@ -209,7 +209,7 @@ def _curve(
 
 
 def _figure(
-    example: Example, picture: NDArray[np.uint8], size: Size, labels: LabelSet
+    example: ExampleImage, picture: NDArray[np.uint8], size: Size, labels: LabelSet
 ) -> str:
     cells = []
     for title, boxes in (("Before", example.before), ("After", example.after)):

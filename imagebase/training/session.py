@@ -33,7 +33,7 @@ from imagebase.training.run_settings import TrainingSettings
 from imagebase.training.sources import TrainingSources
 
 if TYPE_CHECKING:
-    from imagebase.training.loop import Outcome
+    from imagebase.training.loop import TrainingOutcome
 
 _ANCHORS: Final = 6
 _NICENESS: Final = 10
@@ -214,7 +214,7 @@ def run_training(
         must_finish=(folder / run_folder.FINISH).exists,
         charged=plan.charged + time.perf_counter() - began,
     )
-    outcome: Outcome = training.run()
+    outcome: TrainingOutcome = training.run()
     if not outcome.is_finished:
         return None
     metrics = write_model(

@@ -37,7 +37,7 @@ from imagebase.formats.trees import (
 from imagebase.images.quality import near_duplicates
 from imagebase.images.skipped_files import EARLIER
 from imagebase.settings import Limits
-from imagebase.training.data import SHARES, TRAIN, Source
+from imagebase.training.data import SHARES, TRAIN, SourceImage
 from imagebase.wording import plural
 
 # Suggest another run after so many newly approved images.
@@ -153,7 +153,7 @@ class TrainingSources:
     sentences. unused: labels without a box on these images.
     """
 
-    sources: tuple[Source, ...]
+    sources: tuple[SourceImage, ...]
     labels: tuple[str, ...]
     missing: tuple[str, ...] = ()
     skipped: tuple[str, ...] = ()
@@ -277,9 +277,9 @@ def _own_folder(labels: Path, output: Path | None) -> tuple[str, ...]:
     return (f"{inside.as_posix()}/",)
 
 
-def _source_of_file(image: ReadImage, given: WithImages) -> Source:
+def _source_of_file(image: ReadImage, given: WithImages) -> SourceImage:
     name = image.path.removeprefix(given.folder)
-    return Source(
+    return SourceImage(
         name,
         name,
         partial(given.tree.read, image.path),
@@ -333,7 +333,7 @@ def from_records(
     used = box_counts(known)
     inside = box_counts(given).total() - used.total()
     sources = tuple(
-        Source(
+        SourceImage(
             record.image_id,
             record.file_name,
             partial(read_image, record.image_id),

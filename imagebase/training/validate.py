@@ -28,7 +28,7 @@ DetectionRow = tuple[int, int, Sequence[float], float]
 
 
 @dataclass(frozen=True, slots=True)
-class Validation:
+class ValidationScores:
     """AP, AP50 and AP50 by label; None without ground truth."""
 
     ap: float | None
@@ -41,7 +41,7 @@ def judge(
     training_set: TrainingSet,
     places: Sequence[int],
     compute: Compute,
-) -> Validation:
+) -> ValidationScores:
     """Return COCO's metrics of a network in evaluation mode on some images of a set."""
     truth = truth_of(
         [training_set.images[place] for place in places], training_set.labels
@@ -59,10 +59,10 @@ def judge(
     return as_judgement(figures)
 
 
-def as_judgement(figures: CocoFigures) -> Validation:
+def as_judgement(figures: CocoFigures) -> ValidationScores:
     """Return those of COCO's metrics that are shown during training."""
     per_label = {name: scores.ap50 for name, scores in figures.per_label.items()}
-    return Validation(figures["AP"], figures["AP50"], per_label)
+    return ValidationScores(figures["AP"], figures["AP50"], per_label)
 
 
 def truth_of(images: Sequence[TrainingImage], labels: Sequence[str]) -> Truth:

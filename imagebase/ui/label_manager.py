@@ -30,7 +30,7 @@ _KEYS: Final = 9
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class LabelActionResult:
     """Result of the last action in the dialog, with the steps to undo and redo.
 
     clash: a label that was given the name of another one, and that other one.
@@ -80,16 +80,16 @@ def rows_of(store: Store, scope: Scope) -> list[ManagedLabel]:
 
 def begin() -> None:
     """Clear the outcome of an earlier dialog."""
-    _keep(Outcome())
+    _keep(LabelActionResult())
 
 
-def last_outcome() -> Outcome:
+def last_outcome() -> LabelActionResult:
     """Return the result of the last action."""
-    outcome: Outcome = st.session_state.get(_OUTCOME, Outcome())
+    outcome: LabelActionResult = st.session_state.get(_OUTCOME, LabelActionResult())
     return outcome
 
 
-def _keep(now: Outcome) -> None:
+def _keep(now: LabelActionResult) -> None:
     st.session_state[_OUTCOME] = now
 
 
@@ -108,7 +108,7 @@ def act(change: Change, *, clash: tuple[int, int] | None = None) -> None:
         return
     if is_done:
         state.note_saved()
-        _keep(Outcome(text, done=last.done + 1, tries=last.tries))
+        _keep(LabelActionResult(text, done=last.done + 1, tries=last.tries))
     else:
         _keep(replace(last, tries=last.tries + 1))
 
@@ -142,7 +142,7 @@ def _step(step: Callable[[Scope], UndoResult], done: int) -> None:
         return
     state.note_saved()
     _keep(
-        Outcome(
+        LabelActionResult(
             text, done=last.done + done, undone=last.undone - done, tries=last.tries
         )
     )

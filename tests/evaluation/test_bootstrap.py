@@ -6,7 +6,7 @@ import pytest
 from imagebase.evaluation.arrays import Predictions, Truth
 from imagebase.evaluation.average_precision import coco_figures
 from imagebase.evaluation.bootstrap import (
-    Difference,
+    ScoreDifference,
     difference,
     draws,
     interval,
@@ -96,7 +96,7 @@ def test_a_difference_on_every_image_is_none() -> None:
     apart = difference(ours.ap, theirs.ap, value=0.5)
     assert not apart.is_noise
     assert apart.in_words() == "better"
-    assert Difference(-0.5, -0.6, -0.4).in_words() == "worse"
+    assert ScoreDifference(-0.5, -0.6, -0.4).in_words() == "worse"
 
 
 def test_draws_are_moved_onto_the_figure() -> None:

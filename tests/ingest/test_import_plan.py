@@ -11,8 +11,8 @@ from imagebase.formats.base import ImportReport, ReadImage, ReadResult
 from imagebase.ingest.box_merging import Effect, ImportChoice
 from imagebase.ingest.image_matching import DroppedImage, How
 from imagebase.ingest.import_plan import (
-    DryRun,
     ImportedLabel,
+    ImportPlan,
     dry_run,
     label_rows,
     wanted_labels,
@@ -44,7 +44,7 @@ def result(*images: ReadImage, labels: tuple[str, ...] = ("cat", "dog")) -> Read
 
 def run(
     store: Store, scope: Scope, read_result: ReadResult, **choice: object
-) -> DryRun:
+) -> ImportPlan:
     return dry_run(
         store,
         scope,

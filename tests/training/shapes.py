@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from imagebase.annotation import Box, Size
 from imagebase.images.decode import encode_png
-from imagebase.training.data import Source
+from imagebase.training.data import SourceImage
 
 LABELS = ("square", "disc")
 WIDTH, HEIGHT = 160, 120
@@ -37,12 +37,12 @@ def picture(number: int) -> tuple[NDArray[np.uint8], list[tuple[str, Box]]]:
     return rgb, boxes
 
 
-def sources(count: int) -> Iterator[Source]:
+def sources(count: int) -> Iterator[SourceImage]:
     """Yield images for a training set, none of them on disk."""
     for number in range(count):
         rgb, boxes = picture(number)
         name = f"{number:03}.png"
-        yield Source(name, name, partial(encode_png, rgb), partial(_given, boxes))
+        yield SourceImage(name, name, partial(encode_png, rgb), partial(_given, boxes))
 
 
 def _given(boxes: list[tuple[str, Box]], _: Size) -> list[tuple[str, Box]]:

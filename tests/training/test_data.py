@@ -18,16 +18,16 @@ from imagebase.formats.placement import Frame
 from imagebase.images.decode import encode_png
 from imagebase.settings import Limits
 from imagebase.training import checks, run_folder
-from imagebase.training.data import TRAIN, VAL, LeftOut, Source, load_set, prepare
+from imagebase.training.data import TRAIN, VAL, LeftOut, SourceImage, load_set, prepare
 from imagebase.training.sources import fingerprint, from_label_files, from_records
 from tests.training.shapes import LABELS, picture, sources, write_folder
 
 SIZE = Size(96, 96)
 
 
-def source(name: str, boxes: list[tuple[str, Box]], number: int = 0) -> Source:
+def source(name: str, boxes: list[tuple[str, Box]], number: int = 0) -> SourceImage:
     rgb, _ = picture(number)
-    return Source(name, name, partial(encode_png, rgb), lambda size: boxes)
+    return SourceImage(name, name, partial(encode_png, rgb), lambda size: boxes)
 
 
 def test_prepared_set_is_loaded_unchanged(tmp_path: Path) -> None:
@@ -51,7 +51,7 @@ def test_prepared_set_is_loaded_unchanged(tmp_path: Path) -> None:
 def test_zero_size_boxes_and_unreadable_files_are_counted(tmp_path: Path) -> None:
     good, zero = ("disc", Box(10, 10, 30, 30)), ("disc", Box(10, 10, 10, 30))
     outside = ("disc", Box(500, 10, 540, 30))
-    broken = Source("broken.png", "broken.png", lambda: b"none", lambda size: [])
+    broken = SourceImage("broken.png", "broken.png", lambda: b"none", lambda size: [])
     made = prepare(
         tmp_path,
         [source("a.png", [good, zero, outside])._replace(crowds=3), broken],

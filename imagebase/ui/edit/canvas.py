@@ -68,7 +68,7 @@ def svg_path(shape: Shape) -> str:
     return f"M{path}" if is_brush else f"M{path}Z"
 
 
-class Shortcut(NamedTuple):
+class Hotkey(NamedTuple):
     """A keyboard shortcut.
 
     shown: the keys, for people.
@@ -83,11 +83,11 @@ class Shortcut(NamedTuple):
 
 
 KEYS: Final = (
-    Shortcut("1 to 9", "Label the selected box or the next one", _DIGITS),
-    Shortcut("L or double-click", "Choose or create a label", {"l": "pick"}),
-    Shortcut("Tab", "Select the next box", {"tab": "following"}),
-    Shortcut("Shift + Tab", "Select the previous box", {"shift+tab": "preceding"}),
-    Shortcut(
+    Hotkey("1 to 9", "Label the selected box or the next one", _DIGITS),
+    Hotkey("L or double-click", "Choose or create a label", {"l": "pick"}),
+    Hotkey("Tab", "Select the next box", {"tab": "following"}),
+    Hotkey("Shift + Tab", "Select the previous box", {"shift+tab": "preceding"}),
+    Hotkey(
         "Arrows",
         "Move the selected box by 1 pixel; without one, ← → change the image",
         {
@@ -97,7 +97,7 @@ KEYS: Final = (
             "arrowdown": "down",
         },
     ),
-    Shortcut(
+    Hotkey(
         "Shift + arrows",
         "Move the selected box by 10 pixels",
         {
@@ -107,41 +107,41 @@ KEYS: Final = (
             "shift+arrowdown": "far-down",
         },
     ),
-    Shortcut("D", "Duplicate the selected box", {"d": "duplicate"}),
-    Shortcut(
+    Hotkey("D", "Duplicate the selected box", {"d": "duplicate"}),
+    Hotkey(
         "Delete or Backspace",
         "Delete the selected box or the one under the pointer",
         {"delete": "delete", "backspace": "delete"},
     ),
-    Shortcut(
+    Hotkey(
         "Escape",
         "Cancel drawing or a waiting action, or deselect",
         {"escape": "cancel"},
     ),
-    Shortcut("Z", "Zoom to the selected box and back", {"z": "closer"}),
-    Shortcut("F", "Fit image", {"f": "whole"}),
-    Shortcut(
+    Hotkey("Z", "Zoom to the selected box and back", {"z": "closer"}),
+    Hotkey("F", "Fit image", {"f": "whole"}),
+    Hotkey(
         "Wheel, + and -",
         "Zoom",
         {"+": "larger", "=": "larger", "-": "smaller"},
     ),
-    Shortcut("Space, middle or right button", "Drag the image", {}),
-    Shortcut("Shift", "Draw from an edge or inside the selected box", {}),
-    Shortcut("H", "Hide or show labels", {"h": "chips"}),
-    Shortcut("N", "Next image", {"n": "next"}),
-    Shortcut("P", "Previous image", {"p": "previous"}),
-    Shortcut("Q", "Next uncertain image", {"q": "doubtful"}),
-    Shortcut("M", "Copy the boxes of the previous image", {"m": "copy"}),
-    Shortcut("A", "Accept all boxes", {"a": "accept"}),
-    Shortcut("Enter", "Approve and open the next image", {"enter": "approve"}),
-    Shortcut("E", "Mark as empty: delete boxes and approve", {"e": "empty"}),
-    Shortcut("Ctrl + Z", "Undo", {"ctrl+z": "undo"}),
-    Shortcut(
+    Hotkey("Space, middle or right button", "Drag the image", {}),
+    Hotkey("Shift", "Draw from an edge or inside the selected box", {}),
+    Hotkey("H", "Hide or show labels", {"h": "chips"}),
+    Hotkey("N", "Next image", {"n": "next"}),
+    Hotkey("P", "Previous image", {"p": "previous"}),
+    Hotkey("Q", "Next uncertain image", {"q": "doubtful"}),
+    Hotkey("M", "Copy the boxes of the previous image", {"m": "copy"}),
+    Hotkey("A", "Accept all boxes", {"a": "accept"}),
+    Hotkey("Enter", "Approve and open the next image", {"enter": "approve"}),
+    Hotkey("E", "Mark as empty: delete boxes and approve", {"e": "empty"}),
+    Hotkey("Ctrl + Z", "Undo", {"ctrl+z": "undo"}),
+    Hotkey(
         "Ctrl + Shift + Z or Ctrl + Y",
         "Redo",
         {"ctrl+shift+z": "redo", "ctrl+y": "redo"},
     ),
-    Shortcut("?", "Show or hide this list", {"?": "help"}),
+    Hotkey("?", "Show or hide this list", {"?": "help"}),
 )
 
 

@@ -10,7 +10,7 @@ from imagebase.annotation import Annotation, Box, LabelSet, Size, Source
 from imagebase.errors import ImageBaseError, ImageFileError
 from imagebase.evaluation.arrays import EvaluatedImage, Truth
 from imagebase.evaluation.comparison import (
-    ImageChange,
+    ClickChange,
     ModelResult,
     clicks_per_image,
     compared,
@@ -29,7 +29,7 @@ from imagebase.evaluation.error_types import (
 )
 from imagebase.evaluation.figures import BACKGROUND, confused_labels, short, signed
 from imagebase.evaluation.label_errors import Sign, Suspect
-from imagebase.evaluation.storage import RunInfo
+from imagebase.evaluation.storage import SavedRun
 from imagebase.images.decode import LoadedImage, load_image, resized
 from imagebase.images.draw import draw_annotations
 from imagebase.images.thumbnails import crop, inner_size
@@ -453,7 +453,7 @@ def draw_changes(run_id: str, threshold: float) -> None:
 
 
 def _choose_before(
-    this: RunInfo, runs: Sequence[RunInfo], threshold: float
+    this: SavedRun, runs: Sequence[SavedRun], threshold: float
 ) -> ModelResult | None:
     options = [
         (run.run_id, spec)
@@ -481,7 +481,7 @@ def _choose_before(
     return _result(run_id, spec, threshold)
 
 
-def _choose_after(this: RunInfo, threshold: float, *, first: int) -> ModelResult:
+def _choose_after(this: SavedRun, threshold: float, *, first: int) -> ModelResult:
     spec = st.selectbox(
         "After: the selected evaluation",
         list(this.specs),
@@ -499,8 +499,8 @@ def _result(run_id: str, spec: str, threshold: float) -> ModelResult:
 def _change_in_words(
     before: ModelResult,
     after: ModelResult,
-    better: Sequence[ImageChange],
-    worse: Sequence[ImageChange],
+    better: Sequence[ClickChange],
+    worse: Sequence[ClickChange],
 ) -> str:
     ap = f"AP {short(before.figures['AP'])} → {short(after.figures['AP'])}"
     if before.truth.images == after.truth.images:
@@ -513,7 +513,7 @@ def _change_in_words(
     )
 
 
-def _change_card(after: ModelResult, change: ImageChange) -> Card:
+def _change_card(after: ModelResult, change: ClickChange) -> Card:
     outcomes = after.outcomes
     ids = [each.image_id for each in after.truth.images]
     image = ids.index(change.image_id)

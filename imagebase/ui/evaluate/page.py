@@ -23,7 +23,7 @@ from imagebase.evaluation.bootstrap import warnings_about
 from imagebase.evaluation.detection_pass import DetectionPass, parse_model_spec
 from imagebase.evaluation.evaluate_files import made_in_words, small_image
 from imagebase.evaluation.report import ReportHeader, report
-from imagebase.evaluation.storage import RunInfo
+from imagebase.evaluation.storage import SavedRun
 from imagebase.images.decode import RgbArray
 from imagebase.ingest.label_files import keep_files
 from imagebase.jobs.evaluation import read_detections
@@ -57,7 +57,7 @@ _MOST_LABELS_NAMED: Final = 5
 class Shown:
     """The evaluation on screen, and the confidence threshold."""
 
-    info: RunInfo
+    info: SavedRun
     threshold: float
 
 
@@ -388,7 +388,7 @@ def _draw_next_step() -> None:
     st.page_link("pages/edit.py", label="**Edit**", icon=":material/edit:")
 
 
-def _choose_run(runs: Sequence[RunInfo]) -> RunInfo:
+def _choose_run(runs: Sequence[SavedRun]) -> SavedRun:
     by_id = {run.run_id: run for run in runs}
     latest, moments = runs[0].run_id, run_data.moments(runs)
     # Keyed by the newest, so that a new evaluation is shown at once.
@@ -401,7 +401,7 @@ def _choose_run(runs: Sequence[RunInfo]) -> RunInfo:
     return by_id[chosen]
 
 
-def run_in_words(info: RunInfo, moment: str) -> str:
+def run_in_words(info: SavedRun, moment: str) -> str:
     """Return the time, models and images of an evaluation in one line."""
     specs = ", ".join(info.specs[:_MOST_SPECS_NAMED])
     rest = len(info.specs) - _MOST_SPECS_NAMED
@@ -421,7 +421,7 @@ def _draw_notes(shown: Shown) -> None:
         st.caption(":material/info: " + " ".join(map(widgets.escape, notes)))
 
 
-def _draw_report_button(info: RunInfo, threshold: float) -> None:
+def _draw_report_button(info: SavedRun, threshold: float) -> None:
     """Draw the button that downloads the report as one HTML file."""
     name = state.dataset().name
     st.download_button(
@@ -438,7 +438,7 @@ def _draw_report_button(info: RunInfo, threshold: float) -> None:
     )
 
 
-def _make_report(scope: Scope, name: str, info: RunInfo, threshold: float) -> bytes:
+def _make_report(scope: Scope, name: str, info: SavedRun, threshold: float) -> bytes:
     run = run_data.load_of(scope, info.run_id)
     results = run_data.results_of(scope, info.run_id, threshold)
     limits = services.limits()

@@ -8,7 +8,7 @@ import streamlit as st
 
 from imagebase.evaluation.comparison import ModelResult, judge_models
 from imagebase.evaluation.label_errors import Suspect, label_errors
-from imagebase.evaluation.storage import Run, RunInfo
+from imagebase.evaluation.storage import Run, SavedRun
 from imagebase.jobs.evaluation import kept_runs
 from imagebase.settings import DEFAULT_CONFIDENCE
 from imagebase.store import Scope
@@ -18,12 +18,12 @@ from imagebase.ui import state
 _MOMENTS: Final = ("%d %b %H:%M", "%d %b %H:%M:%S", "%d %b %Y %H:%M:%S.%f")
 
 
-def runs() -> list[RunInfo]:
+def runs() -> list[SavedRun]:
     """Return this dataset's evaluations, newest first."""
     return kept_runs(state.scope()).runs()
 
 
-def moments(infos: Sequence[RunInfo]) -> dict[str, str]:
+def moments(infos: Sequence[SavedRun]) -> dict[str, str]:
     """Return the local time of each evaluation in words, by its id.
 
     No two are equal: Streamlit finds a choice by its words, and takes the last of

@@ -16,7 +16,7 @@ from imagebase.store import JobState
 from imagebase.training.checks import few_boxes
 from imagebase.training.data import TRAIN
 from imagebase.training.run_folder import Evaluation, thinned
-from imagebase.training.run_page import Example
+from imagebase.training.run_page import ExampleImage
 from imagebase.training.sources import AGAIN_AFTER, Round, model_to_use, news_since
 from imagebase.ui import cache, services, state, widgets
 from imagebase.ui.annotate import page as annotate_page
@@ -299,7 +299,7 @@ def _from(last: Round | None) -> str:
 
 
 def _before_and_after(result: Mapping[str, Any], name: str) -> None:
-    examples = [Example.of_json(entry) for entry in result["examples"]][:_SHOWN]
+    examples = [ExampleImage.of_json(entry) for entry in result["examples"]][:_SHOWN]
     records = {
         record.image_id: record
         for record in services.store().records(

@@ -13,7 +13,7 @@ from imagebase.formats.registry import read, readable_formats, recognise
 from imagebase.images.skipped_files import EARLIER
 from imagebase.ingest.box_merging import ImportChoice
 from imagebase.ingest.image_matching import DroppedImage, look_at_images
-from imagebase.ingest.import_plan import DryRun, ImportedLabel, dry_run, label_rows
+from imagebase.ingest.import_plan import ImportedLabel, ImportPlan, dry_run, label_rows
 from imagebase.ingest.label_files import DroppedFiles, keep_files
 from imagebase.jobs.temporary_files import dropped, forget_dropped, make_room
 from imagebase.settings import Limits
@@ -200,7 +200,7 @@ def _dry_run(
     limits: Limits,
     upload: _Upload,
     format_name: str,
-) -> DryRun:
+) -> ImportPlan:
     names = tuple(sorted(choice.names.items(), key=str))
     seen = (upload.upload_id, format_name, services.store().version(scope), names)
     options = (choice.replacing.value, choice.takes_new, choice.takes_approved)
@@ -217,13 +217,13 @@ def _dry_run_once(
     _own_images: Mapping[str, DroppedImage],
     _choice: ImportChoice,
     _limits: Limits,
-) -> DryRun:
+) -> ImportPlan:
     """key: everything that the result depends on."""
     store = services.store()
     return dry_run(store, _scope, _result, _own_images, _choice, limits=_limits)
 
 
-def _buttons(preview: DryRun | None, parameters: dict[str, Any]) -> None:
+def _buttons(preview: ImportPlan | None, parameters: dict[str, Any]) -> None:
     with st.container(horizontal=True):
         if preview is not None:
             st.button(

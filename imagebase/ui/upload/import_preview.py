@@ -11,7 +11,7 @@ from imagebase.annotation import MAX_LABEL_LENGTH, clean_label
 from imagebase.formats.base import ReadResult
 from imagebase.ingest.box_merging import ImportChoice, Replacing
 from imagebase.ingest.image_matching import DroppedImage, How, Match
-from imagebase.ingest.import_plan import DryRun, ImportedLabel
+from imagebase.ingest.import_plan import ImportedLabel, ImportPlan
 from imagebase.ui import widgets
 
 _MOST_ROWS: Final = 2_000
@@ -153,7 +153,7 @@ def draw_remarks(result: ReadResult) -> None:
         st.caption(f"and {len(remarks) - len(shown):,} more")
 
 
-def summarise(preview: DryRun, result: ReadResult) -> None:
+def summarise(preview: ImportPlan, result: ReadResult) -> None:
     """Show what would be imported, and what would be skipped."""
     effect = preview.effect
     parts = [f"**{widgets.plural(effect.boxes, 'box')}**"]
@@ -214,7 +214,7 @@ def _new_labels(names: Sequence[str]) -> str:
     return f":material/new_label: **{count}**: {shown}{more}"
 
 
-def _matched(preview: DryRun) -> str:
+def _matched(preview: ImportPlan) -> str:
     """Return how many of the labelled images were matched, and how."""
     counts = Counter(match.how for match in preview.matches if not match.problem)
     ways = {
@@ -229,7 +229,7 @@ def _matched(preview: DryRun) -> str:
     )
 
 
-def warn(preview: DryRun) -> None:
+def warn(preview: ImportPlan) -> None:
     """Warn of boxes that would be deleted."""
     deleted = [
         (preview.effect.replaced_model, "model box", "model boxes"),
@@ -244,7 +244,7 @@ def warn(preview: DryRun) -> None:
         st.warning(f"{' and '.join(words)} will be deleted.", icon=":material/delete:")
 
 
-def verb(preview: DryRun) -> str:
+def verb(preview: ImportPlan) -> str:
     """Return the text of the import button."""
     effect = preview.effect
     if effect.boxes:
