@@ -182,15 +182,15 @@ def train_variants(recipe: Recipe, split: Split, load: Load) -> Iterator[Variant
     train = sorted(split.image_ids("train"))
     for image_id in train:
         for number in range(recipe.variants):
-            made = variant(recipe, image_id, number, load=load, partners=train)
-            yield Variant(image_id, number, made)
+            copy = variant(recipe, image_id, number, load=load, partners=train)
+            yield Variant(image_id, number, copy)
 
 
 def recipe_json(recipe: Recipe) -> dict[str, Any]:
     """Return a recipe as JSON holds it, for a job or a manifest."""
-    kept = {field.name: getattr(recipe, field.name) for field in fields(recipe)}
+    document = {field.name: getattr(recipe, field.name) for field in fields(recipe)}
     return {
-        **kept,
+        **document,
         "steps": [
             {"step": _NAMES[type(step)], **asdict(step)} for step in recipe.steps
         ],
@@ -198,18 +198,18 @@ def recipe_json(recipe: Recipe) -> dict[str, Any]:
     }
 
 
-def recipe_from_json(kept: Mapping[str, Any]) -> Recipe:
+def recipe_from_json(document: Mapping[str, Any]) -> Recipe:
     """Return the recipe that `recipe_json` wrote.
 
     Raises:
         ExportError: it is not one, or a number in it is out of bounds.
     """
     try:
-        steps = tuple(_step(step) for step in kept["steps"])
-        mosaic = None if kept["mosaic"] is None else Mosaic(**kept["mosaic"])
+        steps = tuple(_step(step) for step in document["steps"])
+        mosaic = None if document["mosaic"] is None else Mosaic(**document["mosaic"])
         rest = {
             name: value
-            for name, value in kept.items()
+            for name, value in document.items()
             if name not in ("steps", "mosaic")
         }
         return Recipe(steps=steps, mosaic=mosaic, **rest)
@@ -217,11 +217,11 @@ def recipe_from_json(kept: Mapping[str, Any]) -> Recipe:
         raise ExportError(_DAMAGED) from error
 
 
-def _step(kept: Mapping[str, Any]) -> Step:
-    parameters = {name: value for name, value in kept.items() if name != "step"}
+def _step(document: Mapping[str, Any]) -> Step:
+    parameters = {name: value for name, value in document.items() if name != "step"}
     if "boxes" in parameters:
         parameters["boxes"] = RotatedBoxes(parameters["boxes"])
-    return STEPS[kept["step"]](**parameters)
+    return STEPS[document["step"]](**parameters)
 
 
 def _random(seed: int, image_id: str, number: int) -> Random:

@@ -58,17 +58,17 @@ class Scene:
             annotation.box.normalised().clipped(size)
             for annotation in image.annotations
         ]
-        kept = [
+        inside = [
             (annotation, box)
             for annotation, box in zip(image.annotations, boxes, strict=True)
             if box.is_finite and box.area > 0
         ]
-        xyxy = np.array([box for _, box in kept], dtype=np.float64).reshape(-1, 4)
+        xyxy = np.array([box for _, box in inside], dtype=np.float64).reshape(-1, 4)
         return cls(
             image.rgb,
-            tuple(annotation for annotation, _ in kept),
+            tuple(annotation for annotation, _ in inside),
             xyxy,
-            np.ones(len(kept)),
+            np.ones(len(inside)),
         )
 
     @property

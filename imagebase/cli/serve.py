@@ -81,8 +81,8 @@ def url_of(address: str, port: int) -> str:
 
 def _check_port(address: str, port: int) -> None:
     try:
-        found = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM)
-        family, kind, protocol, _, place = found[0]
+        addresses = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM)
+        family, kind, protocol, _, place = addresses[0]
         with socket.socket(family, kind, protocol) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(place)

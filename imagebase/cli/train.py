@@ -321,10 +321,10 @@ def _base(model: str) -> str:
 
 def _in_words(metrics: dict[str, Any], output: Path) -> str:
     ap50, around = metrics["AP50"], metrics["AP50_interval"]
-    found = f"AP50 {ap50:.3f}" if ap50 is not None else "no validation images"
+    score = f"AP50 {ap50:.3f}" if ap50 is not None else "no validation images"
     between = f" ({around[0]:.3f} to {around[1]:.3f})" if around else ""
     return (
-        f"{found}{between} after {metrics['minutes']:.1f} minutes, "
+        f"{score}{between} after {metrics['minutes']:.1f} minutes, "
         f"{plural(metrics['images']['train'], 'image')} learned from, "
         f"{metrics['images']['val']:,} for validation; model in {output}"
     )

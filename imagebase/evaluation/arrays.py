@@ -192,9 +192,9 @@ class Predictions:
     def only(self, images: Sequence[int], *, of: int) -> Self:
         """Return the detections on some of the `of` images, in the order given."""
         place = _places(images, of)
-        kept = self.rows(place[self.image] >= 0)
+        rows = self.rows(place[self.image] >= 0)
         return type(self)(
-            place[kept.image], kept.label, kept.xyxy, kept.confidence
+            place[rows.image], rows.label, rows.xyxy, rows.confidence
         )._in_order()
 
 

@@ -66,12 +66,14 @@ class _Judge(COCOeval_faster):  # type: ignore[misc]
         ious = super().computeIoU(imgId, catId)
         if not self.truth.regions or not len(ious):
             return ious
-        rows, found = (
+        rows, detections = (
             dataset.get_instances([imgId], [catId], True)[0][0]
             for dataset in (self.gt_dataset, self.dt_dataset)
         )
-        found = sorted(found, key=lambda detection: -detection["score"])[: len(ious)]
-        xywh = np.array([detection["bbox"] for detection in found], np.float64)
+        detections = sorted(detections, key=lambda detection: -detection["score"])[
+            : len(ious)
+        ]
+        xywh = np.array([detection["bbox"] for detection in detections], np.float64)
         for column, annotation in enumerate(rows):
             if annotation["id"] - 1 in self.truth.regions:
                 ious[:, column] = self.truth.shares_in(
@@ -80,12 +82,12 @@ class _Judge(COCOeval_faster):  # type: ignore[misc]
         return ious
 
 
-def coco_figures(truth: Truth, found: Predictions) -> CocoFigures:
+def coco_figures(truth: Truth, predictions: Predictions) -> CocoFigures:
     """Return COCO's figures over the labels that the truth has boxes of."""
     if not len(truth):
         return CocoFigures(dict.fromkeys(NAMES), _per_label(truth, None))
     document = COCO(_truth_document(truth))
-    results = document.loadRes(_result_rows(found))
+    results = document.loadRes(_result_rows(predictions))
     judge = _Judge(document, results, "bbox", print_function=_say_nothing)
     judge.truth = truth
     judge.evaluate()
@@ -149,7 +151,7 @@ def _truth_document(truth: Truth) -> dict[str, Any]:
     }
 
 
-def _result_rows(found: Predictions) -> list[dict[str, Any]]:
+def _result_rows(predictions: Predictions) -> list[dict[str, Any]]:
     return [
         {
             "image_id": image + 1,
@@ -158,10 +160,10 @@ def _result_rows(found: Predictions) -> list[dict[str, Any]]:
             "score": confidence,
         }
         for image, label, corners, confidence in zip(
-            found.image.tolist(),
-            found.label.tolist(),
-            found.xyxy.tolist(),
-            found.confidence.tolist(),
+            predictions.image.tolist(),
+            predictions.label.tolist(),
+            predictions.xyxy.tolist(),
+            predictions.confidence.tolist(),
             strict=True,
         )
     ]

@@ -83,15 +83,15 @@ def draws(images: int, *, resamples: int = RESAMPLES) -> Floats:
 
 
 def resample(
-    truth: Truth, found: Predictions, matching: Matching, weights: Floats
+    truth: Truth, predictions: Predictions, matching: Matching, weights: Floats
 ) -> Resampled:
     """Return AP and AP50, as COCO defines them, in every draw.
 
     matching: at COCO's ten overlaps. weights: of `draws`.
     """
-    most = max(1, _MOST_CELLS // max(len(found), 1))
+    most = max(1, _MOST_CELLS // max(len(predictions), 1))
     blocks = [
-        _resample(truth, found, matching, weights[start : start + most])
+        _resample(truth, predictions, matching, weights[start : start + most])
         for start in range(0, len(weights), most)
     ]
     each = np.concatenate(blocks, axis=1)
@@ -99,7 +99,7 @@ def resample(
 
 
 def _resample(
-    truth: Truth, found: Predictions, matching: Matching, weights: Floats
+    truth: Truth, predictions: Predictions, matching: Matching, weights: Floats
 ) -> Floats:
     """Return the AP at each overlap in each of these draws, shape (T, B)."""
     objects = _objects_in_draws(truth, weights)
@@ -108,9 +108,9 @@ def _resample(
     for label in np.flatnonzero(truth.boxes_by_label()):
         there = objects[:, label] > 0
         counted += there
-        rows = np.flatnonzero(found.label == label)
-        rows = rows[np.argsort(-found.confidence[rows], kind="stable")]
-        drawn = weights[:, found.image[rows]]
+        rows = np.flatnonzero(predictions.label == label)
+        rows = rows[np.argsort(-predictions.confidence[rows], kind="stable")]
+        drawn = weights[:, predictions.image[rows]]
         for place in range(len(total)):
             precision = _average_precision(
                 drawn,
@@ -145,9 +145,11 @@ def _average_precision(
     columns = np.flatnonzero(is_right)
     if not len(columns):
         return np.zeros(len(drawn))
-    kept = np.cumsum(np.where(is_ignored, 0.0, drawn), axis=1)[:, columns]
+    ignored_before = np.cumsum(np.where(is_ignored, 0.0, drawn), axis=1)[:, columns]
     right = np.cumsum(drawn[:, columns], axis=1)
-    precision = np.divide(right, kept, out=np.zeros_like(right), where=kept > 0)
+    precision = np.divide(
+        right, ignored_before, out=np.zeros_like(right), where=ignored_before > 0
+    )
     best = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
     recall = right / np.maximum(objects, 1)[:, None]
     # Compared as COCO does: its .6 is a hair above 6 / 10, and not reached by it.
@@ -177,9 +179,9 @@ def point_intervals(
 ) -> Mapping[str, Interval]:
     """Return the intervals of precision, recall and F1 at a threshold."""
     count = weights.shape[1]
-    kept = detections.confidence >= threshold
-    right = _by_image(detections.image[kept & detections.is_right], count)
-    wrong = _by_image(detections.image[kept & ~detections.is_right], count)
+    above = detections.confidence >= threshold
+    right = _by_image(detections.image[above & detections.is_right], count)
+    wrong = _by_image(detections.image[above & ~detections.is_right], count)
     objects = _by_image(truth.image[~truth.is_crowd], count)
     hits, false, there = weights @ right, weights @ wrong, weights @ objects
     return {

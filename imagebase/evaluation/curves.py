@@ -69,8 +69,8 @@ class CurvePoint(NamedTuple):
 
     @property
     def precision(self) -> float | None:
-        kept = self.right + self.wrong
-        return self.right / kept if kept else None
+        detections = self.right + self.wrong
+        return self.right / detections if detections else None
 
     @property
     def recall(self) -> float | None:
@@ -121,7 +121,7 @@ class Judged:
 
 def judged(
     truth: Truth,
-    found: Predictions,
+    predictions: Predictions,
     matching: Matching,
     *,
     iou_threshold: float = FOUND_IOU,
@@ -129,11 +129,11 @@ def judged(
     """Return the detections with right and wrong at one of a matching's overlaps."""
     place = matching.at(iou_threshold)
     rows = np.flatnonzero(~matching.is_ignored[place])
-    rows = rows[np.argsort(-found.confidence[rows], kind="stable")]
+    rows = rows[np.argsort(-predictions.confidence[rows], kind="stable")]
     return Judged(
-        found.label[rows],
-        found.image[rows],
-        found.confidence[rows],
+        predictions.label[rows],
+        predictions.image[rows],
+        predictions.confidence[rows],
         matching.is_right[place][rows],
         truth.boxes_by_label(),
     )
@@ -157,12 +157,12 @@ def point(
 ) -> CurvePoint:
     """Return what a threshold leaves of one label, or of all."""
     chosen = detections.of_label(label)
-    kept = chosen.confidence >= threshold
-    right = int(np.count_nonzero(kept & chosen.is_right))
+    above = chosen.confidence >= threshold
+    right = int(np.count_nonzero(above & chosen.is_right))
     return CurvePoint(
         threshold,
         right=right,
-        wrong=int(np.count_nonzero(kept)) - right,
+        wrong=int(np.count_nonzero(above)) - right,
         missed=int(chosen.objects.sum()) - right,
     )
 
@@ -185,7 +185,7 @@ def best_thresholds(
     detections: Judged, labels: Sequence[str], *, threshold: float
 ) -> list[BestThreshold]:
     """Return the best threshold of each label that has objects, as Review learns it."""
-    found = []
+    thresholds = []
     for place, name in enumerate(labels):
         if not detections.objects[place]:
             continue
@@ -200,11 +200,11 @@ def best_thresholds(
         learned = learn(name, evidence)
         now = point(detections, threshold=threshold, label=place)
         if isinstance(learned, TooFew):
-            found.append(BestThreshold(name, None, None, now))
+            thresholds.append(BestThreshold(name, None, None, now))
         else:
             best = point(detections, threshold=learned.threshold, label=place)
-            found.append(BestThreshold(name, learned, best, now))
-    return found
+            thresholds.append(BestThreshold(name, learned, best, now))
+    return thresholds
 
 
 _OFFERED_FROM: Final = 0.05
@@ -243,8 +243,11 @@ def calibration(detections: Judged, *, least: float = 0.1) -> Calibration:
 
     least: those below are left out; they are many and not used.
     """
-    kept = detections.confidence >= least
-    confidence, is_right = detections.confidence[kept], detections.is_right[kept]
+    confident = detections.confidence >= least
+    confidence, is_right = (
+        detections.confidence[confident],
+        detections.is_right[confident],
+    )
     places = np.minimum((confidence * BINS).astype(int), BINS - 1)
     bins = tuple(
         _bin(place, confidence[places == place], is_right[places == place])

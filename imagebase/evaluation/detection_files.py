@@ -94,15 +94,15 @@ def detections_in(
     advice = ""
     match kind:
         case "darknet":
-            found = _from_darknet(tree, file, truth, refused)
+            detection_pass = _from_darknet(tree, file, truth, refused)
         case "coco":
             if numbers is None or not numbers.images:
                 numbers = _numbers_beside(tree, file, truth)
             advice = "" if numbers.images else _NUMBERS_ADVICE
-            found = _from_results(tree, file, _Finder(truth, numbers), refused)
+            detection_pass = _from_results(tree, file, _Finder(truth, numbers), refused)
         case _:
-            found = _from_labels(tree, truth, refused)
-    rows = list(islice(found, _MOST_ROWS + 1))
+            detection_pass = _from_labels(tree, truth, refused)
+    rows = list(islice(detection_pass, _MOST_ROWS + 1))
     if not rows:
         why = next(iter(refused.values()), "there are none")
         raise EvaluationError(
@@ -126,7 +126,7 @@ def _as_pass(
     labels = list(dict.fromkeys(row.label for row in rows))
     mapping = map_labels(labels, truth.labels, choices=choices)
     places = {label: place for place, label in enumerate(truth.labels)}
-    found = Predictions.of(
+    predictions = Predictions.of(
         [
             (row.image, places[mapping.names[row.label]], row.box, row.confidence)
             for row in rows
@@ -134,7 +134,9 @@ def _as_pass(
         ]
     )
     # A label that a program never gave may be one it knows.
-    return DetectionPass(name, name, found, replace(mapping, unknown=()), None, refused)
+    return DetectionPass(
+        name, name, predictions, replace(mapping, unknown=()), None, refused
+    )
 
 
 def _list_of_results(tree: FileTree) -> tuple[str, str]:
@@ -179,13 +181,13 @@ def _numbers_beside(tree: FileTree, results: str, truth: Truth) -> CocoNumbers:
     numbers = read_coco_numbers(tree)
     judged = {image.name for image in truth.images}
     index = NameIndex(judged)
-    found = {name: index.find(name) for name in numbers.images.values()}
-    claims = Counter(found.values())
+    matches = {name: index.find(name) for name in numbers.images.values()}
+    claims = Counter(matches.values())
     # Where several may be one image, only that of its very name is.
     images = {
-        key: found[name] or name
+        key: matches[name] or name
         for key, name in numbers.images.items()
-        if name in judged or claims[found[name]] == 1 or found[name] is None
+        if name in judged or claims[matches[name]] == 1 or matches[name] is None
     }
     return replace(numbers, images=images)
 

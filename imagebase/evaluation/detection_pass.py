@@ -243,7 +243,7 @@ class _Passed:
         label = self._targets[
             np.concatenate([detections.class_id for detections in each])
         ]
-        found = Predictions(
+        predictions = Predictions(
             image.astype(np.intp),
             label,
             np.concatenate([detections.xyxy for detections in each]).astype(np.float64),
@@ -251,7 +251,7 @@ class _Passed:
                 np.float64
             ),
         )
-        return found.rows(label >= 0)
+        return predictions.rows(label >= 0)
 
 
 def selected(

@@ -126,9 +126,9 @@ class Outcomes:
 
     def mistakes(self, *, image: int | None = None) -> list[Mistake]:
         """Return everything to put right, the worst first; of one image if given."""
-        made = [*self._of_detections(), *self._misses()]
+        mistakes = [*self._of_detections(), *self._misses()]
         chosen = [
-            mistake for mistake in made if image is None or mistake.image == image
+            mistake for mistake in mistakes if image is None or mistake.image == image
         ]
         return sorted(chosen, key=lambda mistake: -mistake.badness)
 
@@ -190,32 +190,34 @@ class Outcomes:
 
 
 def outcomes(
-    truth: Truth, found: Predictions, matching: Matching, *, threshold: float
+    truth: Truth, predictions: Predictions, matching: Matching, *, threshold: float
 ) -> Outcomes:
     """Return what became of everything at this threshold, found at IoU 0.5."""
     place = matching.at(FOUND_IOU)
-    counted = (found.confidence >= threshold) & ~matching.is_ignored[place]
+    counted = (predictions.confidence >= threshold) & ~matching.is_ignored[place]
     is_right = counted & matching.is_right[place]
     of_found = np.where(counted, _CODES.index(Outcome.FALSE_ALARM), -1).astype(np.intp)
     of_object = np.where(truth.is_crowd, -1, _CODES.index(Outcome.MISSED)).astype(
         np.intp
     )
     partner = np.where(is_right, matching.object[place], NOBODY)
-    overlap = np.zeros(len(found))
+    overlap = np.zeros(len(predictions))
     of_found[is_right] = of_object[partner[is_right]] = _CODES.index(Outcome.RIGHT)
-    result = Outcomes(truth, found, threshold, of_found, of_object, partner, overlap)
-    for image in np.unique(found.image[counted]).tolist():
+    result = Outcomes(
+        truth, predictions, threshold, of_found, of_object, partner, overlap
+    )
+    for image in np.unique(predictions.image[counted]).tolist():
         _classify(result, image)
     return result
 
 
 def _classify(result: Outcomes, image: int) -> None:
     """Find mix-ups and loose boxes among the rest of an image."""
-    truth, found = result.truth, result.found
-    rows = np.flatnonzero((found.image == image) & (result.of_found >= 0))
+    truth, predictions = result.truth, result.found
+    rows = np.flatnonzero((predictions.image == image) & (result.of_found >= 0))
     objects = np.flatnonzero((truth.image == image) & ~truth.is_crowd)
-    overlaps = pairwise_iou(found.xyxy[rows], truth.xyxy[objects])
-    same = found.label[rows][:, None] == truth.label[objects][None, :]
+    overlaps = pairwise_iou(predictions.xyxy[rows], truth.xyxy[objects])
+    same = predictions.label[rows][:, None] == truth.label[objects][None, :]
     place_of = {row: place for place, row in enumerate(objects.tolist())}
     for place, row in enumerate(rows.tolist()):
         if result.partner[row] != NOBODY:
@@ -273,13 +275,13 @@ def object_box(outcomes: Outcomes, row: int) -> Annotation:
 
 def found_box(outcomes: Outcomes, row: int) -> Annotation:
     """Return a detection as a model's untouched box: a dashed line."""
-    found = outcomes.found
+    predictions = outcomes.found
     return Annotation(
-        Box(*found.xyxy[row].tolist()),
-        outcomes.truth.labels[found.label[row]],
+        Box(*predictions.xyxy[row].tolist()),
+        outcomes.truth.labels[predictions.label[row]],
         annotation_id=f"found {row}",
         source=Source.MODEL,
-        confidence=float(found.confidence[row]),
+        confidence=float(predictions.confidence[row]),
     )
 
 

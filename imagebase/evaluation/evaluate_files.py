@@ -233,15 +233,17 @@ def _files(images: str | None) -> tuple[dict[str, SourceFile], list[NotJudged]]:
     """Return the files by name, and the folders that cannot be searched through."""
     over = SkippedFiles()
     scanned = () if images is None else scan_source(images, _limits(), passed_over=over)
-    found = tuple(scanned)
+    scanned_files = tuple(scanned)
     shut = [
         NotJudged(found_file.name, _reason(found_file))
-        for found_file in found
+        for found_file in scanned_files
         if found_file.is_folder
     ]
     shut += [NotJudged(export, EARLIER) for export in over.exports]
     return {
-        found_file.name: found_file for found_file in found if not found_file.is_folder
+        found_file.name: found_file
+        for found_file in scanned_files
+        if not found_file.is_folder
     }, shut
 
 

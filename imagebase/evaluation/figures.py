@@ -80,13 +80,16 @@ def calibration_series(results: Sequence[ModelResult]) -> list[Series]:
 
 
 def _thinned(points: Sequence[XY]) -> list[XY]:
-    kept: list[XY] = []
+    thinned: list[XY] = []
     for x, y in points:
-        if not kept or abs(x - kept[-1][0]) + abs(y - kept[-1][1]) >= _POINT_DISTANCE:
-            kept.append((x, y))
-    if points and kept[-1] != points[-1]:
-        kept.append(points[-1])
-    return kept
+        if (
+            not thinned
+            or abs(x - thinned[-1][0]) + abs(y - thinned[-1][1]) >= _POINT_DISTANCE
+        ):
+            thinned.append((x, y))
+    if points and thinned[-1] != points[-1]:
+        thinned.append(points[-1])
+    return thinned
 
 
 def model_rows(results: Sequence[ModelResult]) -> list[dict[str, str]]:

@@ -136,7 +136,9 @@ def read_truth(
         numbers = read_coco_numbers(tree) if name == _COCO else CocoNumbers()
         files = _Files(tree, path, images)
         result = read(files.tree, name)
-        kept, not_judged, changed = _on_files(result.images, files, needs_files)
+        images_with_files, not_judged, changed = _on_files(
+            result.images, files, needs_files
+        )
     # Crowd regions are left out by readers with a word of it; here they are known.
     skipped = [
         NotJudged(f"{skipped.file}, {skipped.at}", skipped.reason)
@@ -145,15 +147,17 @@ def read_truth(
     ]
     passed_over = [NotJudged(export, EARLIER) for export in exports]
     not_judged = [*passed_over, *skipped, *not_judged]
-    if not kept:
+    if not images_with_files:
         why = not_judged[0].reason if not_judged else "it names none"
         raise EvaluationError(f"No image of {path} can be judged: {why}.")
     # Of equally sure detections COCO's judge takes those of the lower image id first.
     turns = numbers.turns()
-    kept.sort(key=lambda pair: turns.get(_coco_name(pair[0].image), 0))
+    images_with_files.sort(key=lambda pair: turns.get(_coco_name(pair[0].image), 0))
     return LabelFiles(
-        _as_truth(result.labels.names, [image for image, _ in kept], numbers),
-        tuple(file for _, file in kept),
+        _as_truth(
+            result.labels.names, [image for image, _ in images_with_files], numbers
+        ),
+        tuple(file for _, file in images_with_files),
         numbers,
         tuple(not_judged),
         tuple(changed),
@@ -216,7 +220,7 @@ def _on_files(
     images: Iterable[ReadImage], files: _Files, needs_files: bool
 ) -> tuple[list[tuple[FittedImage, str]], list[NotJudged], list[NotJudged]]:
     """Return images on their files, those that cannot be, and those changed."""
-    kept, not_judged, changed = [], [], []
+    images_with_files, not_judged, changed = [], [], []
     for image in images:
         file = files.file_of(image)
         reason, placed = "", FittedImage(image)
@@ -233,10 +237,10 @@ def _on_files(
         if reason:
             not_judged.append(NotJudged(image.name, reason))
             continue
-        kept.append((placed, file))
+        images_with_files.append((placed, file))
         if placed.note:
             changed.append(NotJudged(image.name, placed.note))
-    return kept, not_judged, changed
+    return images_with_files, not_judged, changed
 
 
 def _as_truth(
@@ -334,11 +338,13 @@ def notes_about(records: Sequence[ImageRecord]) -> tuple[str, ...]:
     A box that a person accepted as a model drew it fits that model to the pixel.
     """
     boxes = [annotation for record in records for annotation in record.annotations]
-    made = Counter(_title(box.model_id) for box in boxes if box.source is Source.MODEL)
+    by_model = Counter(
+        _title(box.model_id) for box in boxes if box.source is Source.MODEL
+    )
     return tuple(
         f"{count:,} of the {len(boxes):,} boxes are {title}'s own, approved as it "
         "drew them: they favour that model."
-        for title, count in made.most_common(2)
+        for title, count in by_model.most_common(2)
         if count >= _WORTH_SAYING * len(boxes)
     )
 
@@ -350,13 +356,13 @@ def _title(model_id: str | None) -> str:
 
 def read_coco_numbers(tree: FileTree) -> CocoNumbers:
     """Return the numbers of every COCO file of a tree."""
-    found = _Numbers({}, {}, defaultdict(list))
+    numbers = _Numbers({}, {}, defaultdict(list))
     for file in names_with_suffix(tree, ".json"):
         try:
-            found.read(tree, file)
+            numbers.read(tree, file)
         except AnnotationFileError:
             continue  # the reader of the labels has reported it
-    return CocoNumbers(found.images, found.categories, dict(found.boxes))
+    return CocoNumbers(numbers.images, numbers.categories, dict(numbers.boxes))
 
 
 @dataclass(slots=True)

@@ -82,7 +82,7 @@ def label_errors(truth: Truth, opinions: Sequence[Predictions]) -> list[Suspect]
     """
     if not opinions:
         return []
-    evidence = [_evidence_of(truth, found) for found in opinions]
+    evidence = [_evidence_of(truth, predictions) for predictions in opinions]
     suspects = [
         *_missing(truth, opinions, evidence),
         *_wrong(truth, opinions, evidence),
@@ -108,7 +108,7 @@ class _Evidence:
     free: Indices
 
 
-def _evidence_of(truth: Truth, found: Predictions) -> _Evidence:
+def _evidence_of(truth: Truth, predictions: Predictions) -> _Evidence:
     count = len(truth)
     own, other, near = np.zeros(count), np.zeros(count), np.zeros(count)
     other_row = np.zeros(count, dtype=np.intp)
@@ -116,14 +116,14 @@ def _evidence_of(truth: Truth, found: Predictions) -> _Evidence:
     is_seen = np.zeros(count, dtype=np.bool_)
     free: list[Indices] = []
     for image in range(len(truth.images)):
-        rows = np.flatnonzero(found.image == image)
+        rows = np.flatnonzero(predictions.image == image)
         objects = np.flatnonzero((truth.image == image) & ~truth.is_crowd)
         crowds = np.flatnonzero((truth.image == image) & truth.is_crowd)
         if not len(rows):
             continue
-        overlaps = pairwise_iou(found.xyxy[rows], truth.xyxy[objects])
-        same = found.label[rows][:, None] == truth.label[objects][None, :]
-        sure = found.confidence[rows][:, None]
+        overlaps = pairwise_iou(predictions.xyxy[rows], truth.xyxy[objects])
+        same = predictions.label[rows][:, None] == truth.label[objects][None, :]
+        sure = predictions.confidence[rows][:, None]
         is_on = overlaps >= FOUND_IOU
         # A detection that is right about one box says nothing of another.
         is_open = ~(same & is_on).any(axis=1, keepdims=True)
@@ -137,7 +137,7 @@ def _evidence_of(truth: Truth, found: Predictions) -> _Evidence:
             near[objects], near_row[objects] = _best(near_misses, rows)
         touches = is_on | (same & (overlaps >= LOOSE_IOU))
         alone = rows[~touches.any(axis=1)]
-        free.append(_free(truth, found, alone, rows, crowds))
+        free.append(_free(truth, predictions, alone, rows, crowds))
     rows_free = np.concatenate(free) if free else np.zeros(0, dtype=np.intp)
     return _Evidence(own, other, other_row, near, near_row, is_seen, rows_free)
 
@@ -154,19 +154,23 @@ def _how_far(overlaps: FloatArray) -> FloatArray:
 
 
 def _free(
-    truth: Truth, found: Predictions, free: Indices, rows: Indices, crowds: Indices
+    truth: Truth,
+    predictions: Predictions,
+    free: Indices,
+    rows: Indices,
+    crowds: Indices,
 ) -> Indices:
     """Return the detections without a box that are objects of their own."""
-    kept = []
-    for row in free[found.confidence[free] >= _LEAST_CONFIDENCE].tolist():
-        box = found.xyxy[row : row + 1]
-        surer = rows[found.confidence[rows] > found.confidence[row]]
-        is_double = (pairwise_iou(box, found.xyxy[surer]) >= FOUND_IOU).any()
+    unlabelled = []
+    for row in free[predictions.confidence[free] >= _LEAST_CONFIDENCE].tolist():
+        box = predictions.xyxy[row : row + 1]
+        surer = rows[predictions.confidence[rows] > predictions.confidence[row]]
+        is_double = (pairwise_iou(box, predictions.xyxy[surer]) >= FOUND_IOU).any()
         shares = (truth.shares_in(crowd, box)[0] for crowd in crowds.tolist())
         in_crowd = any(share >= _CROWD_SHARE for share in shares)
         if not is_double and not in_crowd:
-            kept.append(row)
-    return np.array(kept, dtype=np.intp)
+            unlabelled.append(row)
+    return np.array(unlabelled, dtype=np.intp)
 
 
 @dataclass(slots=True)
@@ -238,24 +242,24 @@ def _wrong(
     for row in np.flatnonzero(~truth.is_crowd).tolist():
         doubt = (1 - agreed[row]) ** 2
         other, near = others[:, row].mean(), near_misses[:, row].mean()
-        found = []
+        evidence_of_sign = []
         if other >= _LEAST_EVIDENCE:
             model = int(others[:, row].argmax())
             detection = int(evidence[model].other_row[row])
             score = float(other * doubt)
-            found.append(
+            evidence_of_sign.append(
                 _as_suspect(truth, opinions[model], detection, row, Sign.LABEL, score)
             )
         if near >= _LEAST_EVIDENCE:
             model = int(near_misses[:, row].argmax())
             detection = int(evidence[model].near_row[row])
             score = float(_TRUST_IN_PLACE * near * doubt)
-            found.append(
+            evidence_of_sign.append(
                 _as_suspect(truth, opinions[model], detection, row, Sign.PLACE, score)
             )
         if unseen[row]:
-            found.append(_as_unseen(truth, row, float(passed_over[row])))
-        yield from _likeliest(found)
+            evidence_of_sign.append(_as_unseen(truth, row, float(passed_over[row])))
+        yield from _likeliest(evidence_of_sign)
 
 
 def _likeliest(suspects: Iterable[Suspect]) -> list[Suspect]:
@@ -264,9 +268,14 @@ def _likeliest(suspects: Iterable[Suspect]) -> list[Suspect]:
 
 
 def _as_suspect(
-    truth: Truth, found: Predictions, detection: int, row: int, sign: Sign, score: float
+    truth: Truth,
+    predictions: Predictions,
+    detection: int,
+    row: int,
+    sign: Sign,
+    score: float,
 ) -> Suspect:
-    label, box, confidence = _said(truth, found, detection)
+    label, box, confidence = _said(truth, predictions, detection)
     own = truth.labels[truth.label[row]]
     reason = (
         f"labelled {own}, found to be {_article(label)} {label} ({percent(confidence)})"
@@ -317,11 +326,11 @@ def _share_passed_over(truth: Truth, unseen: Flags) -> Floats:
     return shares
 
 
-def _said(truth: Truth, found: Predictions, row: int) -> tuple[str, Box, float]:
+def _said(truth: Truth, predictions: Predictions, row: int) -> tuple[str, Box, float]:
     return (
-        truth.labels[found.label[row]],
-        Box(*found.xyxy[row].tolist()),
-        float(found.confidence[row]),
+        truth.labels[predictions.label[row]],
+        Box(*predictions.xyxy[row].tolist()),
+        float(predictions.confidence[row]),
     )
 
 

@@ -54,27 +54,27 @@ class Matching:
 
 def match(
     truth: Truth,
-    found: Predictions,
+    predictions: Predictions,
     *,
     iou_thresholds: Sequence[float] = IOU_THRESHOLDS,
 ) -> Matching:
     """Return which detection is which object at each of these overlaps."""
-    shape = (len(iou_thresholds), len(found))
+    shape = (len(iou_thresholds), len(predictions))
     taken = np.full(shape, NOBODY, dtype=np.intp)
     is_ignored = np.zeros(shape, dtype=np.bool_)
-    for rows, objects in _shared_places(truth, found):
+    for rows, objects in _shared_places(truth, predictions):
         is_ignored[:, rows[MAX_DETECTIONS:]] = True
-        kept = rows[:MAX_DETECTIONS]
+        considered = rows[:MAX_DETECTIONS]
         if not len(objects):
             continue
-        overlaps = overlaps_with(truth, objects, found.xyxy[kept]).tolist()
+        overlaps = overlaps_with(truth, objects, predictions.xyxy[considered]).tolist()
         crowds = truth.is_crowd[objects].tolist()
         for place, least in enumerate(iou_thresholds):
             chosen = _choose(overlaps, crowds, min(least, 1 - _HAIR))
             got = np.array(chosen)
             has = got != NOBODY
-            taken[place, kept[has]] = objects[got[has]]
-            is_ignored[place, kept[has]] = truth.is_crowd[objects[got[has]]]
+            taken[place, considered[has]] = objects[got[has]]
+            is_ignored[place, considered[has]] = truth.is_crowd[objects[got[has]]]
     taken[is_ignored] = NOBODY
     return Matching(tuple(iou_thresholds), taken, is_ignored)
 
@@ -109,16 +109,16 @@ def overlaps_with(truth: Truth, objects: Indices, xyxy: FloatArray) -> FloatArra
 
 
 def _shared_places(
-    truth: Truth, found: Predictions
+    truth: Truth, predictions: Predictions
 ) -> Iterator[tuple[Indices, Indices]]:
     """Yield the detections of each image and label, the best first, and its objects.
 
     Those of a real object come before crowds.
     """
     count = len(truth.labels)
-    keys = found.image * count + found.label
+    keys = predictions.image * count + predictions.label
     of_truth = truth.image * count + truth.label
-    order = np.lexsort((-found.confidence, keys))
+    order = np.lexsort((-predictions.confidence, keys))
     objects = np.lexsort((truth.is_crowd, of_truth))
     sorted_truth = of_truth[objects]
     for rows in _runs(keys[order]):

@@ -87,13 +87,13 @@ class RunFolder:
 
     def runs(self) -> list[SavedRun]:
         """Return the kept runs, the newest first; a damaged one is passed over."""
-        found = []
+        runs = []
         for path in self._folder.glob("*.json"):
             with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
                 document = json.loads(path.read_text(encoding="utf-8"))
                 if document["format"] == _VERSION:
-                    found.append(_as_info(path.stem, document))
-        return sorted(found, key=lambda run: run.made_at, reverse=True)
+                    runs.append(_as_info(path.stem, document))
+        return sorted(runs, key=lambda run: run.made_at, reverse=True)
 
     def load(self, run_id: str) -> Run:
         """Return a run.

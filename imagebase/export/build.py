@@ -150,8 +150,8 @@ class _Build:
             raise LostImageError(self._maker.source_of(image_id)) from error
 
     def run(self) -> BuildResult:
-        found = map(self._selection.counted, self._images.contents())
-        candidates = [image for image in found if image is not None]
+        rows = map(self._selection.counted, self._images.contents())
+        candidates = [image for image in rows if image is not None]
         if not candidates:
             raise ExportError(NOTHING)
         left_out = self._selection.left_out()
@@ -198,9 +198,9 @@ class _Build:
         self, image_ids: Iterable[str], selection: ExportSelection
     ) -> Iterator[ImageRecord]:
         for record in self._images.records(image_ids):
-            kept = selection.taken(record)
-            if kept is not None:
-                yield kept
+            subset = selection.taken(record)
+            if subset is not None:
+                yield subset
 
     def _record(self, image_id: str) -> ImageRecord:
         """Return a selected record with the boxes that are exported."""
@@ -228,14 +228,14 @@ class _Build:
                 continue
             part = self._part_of[record.image_id]
             if self._request.crops:
-                found: Iterable[ExportImage] = self._maker.crops(record, original)
+                images: Iterable[ExportImage] = self._maker.crops(record, original)
             else:
                 partners = train if part == "train" else []
-                found = self._with_variants(record, original, partners)
-            for number, made in enumerate(found):
+                images = self._with_variants(record, original, partners)
+            for number, image in enumerate(images):
                 if self._request.varies or not number:
                     self._step()
-                yield replace(made, part=part)
+                yield replace(image, part=part)
 
     def _partners(self) -> list[str]:
         """Return the training images that variants are made with."""
@@ -347,10 +347,10 @@ def zip_name(stem: str, about: ExportNotes) -> str:
 
 def _settings(request: ExportRequest) -> Mapping[str, Any]:
     """Return the parts of a request that describe the files."""
-    kept = request_json(request)
+    document = request_json(request)
     return {
         name: value
-        for name, value in kept.items()
+        for name, value in document.items()
         if name not in ("format", "zip_bytes", "made_bytes")
     }
 

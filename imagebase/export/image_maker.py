@@ -121,13 +121,13 @@ class ImageMaker:
         """
         if not record.ignored or self._request.areas == AREAS_WRITTEN:
             return record
-        kept = replace(record, ignored=())
+        whole = replace(record, ignored=())
         if self._request.areas == AREAS_BLACK:
             self._black[record.image_id] = record.ignored
-            kept = kept.with_annotations(_outside(record))
-            left = len(record.annotations) - len(kept.annotations)
+            whole = whole.with_annotations(_outside(record))
+            left = len(record.annotations) - len(whole.annotations)
             self.blacked_boxes[record.image_id] = left
-        return kept
+        return whole
 
     def crops(
         self, record: ImageRecord, original: ExportImage
@@ -153,8 +153,8 @@ class ImageMaker:
             )
             share = _pixels(size) / _pixels(record.size)
             weight = round(record.byte_count * share) + _IMAGE_BYTES
-            made = f"box {number} of {record.file_name}"
-            yield _export_image(cut, suffix, weight, made)
+            origin = f"box {number} of {record.file_name}"
+            yield _export_image(cut, suffix, weight, origin)
 
     def variants(
         self,
@@ -190,12 +190,12 @@ class ImageMaker:
             return LabelledImage(_blacked(rgb, donor.ignored), tuple(_outside(donor)))
 
         for number in range(recipe.variants):
-            made = variant(
+            copy = variant(
                 recipe, record.image_id, number, load=load, partners=partners
             )
-            self.dropped += made.dropped
+            self.dropped += copy.dropped
             self.black_variants += bool(record.ignored) and areas != AREAS_LEFT
-            yield self._kept(record, number + 1, made, suffix)
+            yield self._kept(record, number + 1, copy, suffix)
 
     def bytes_of(self, image_id: str) -> bytes:
         """Return the file that is written for an image, crop or variant."""
@@ -251,12 +251,12 @@ class ImageMaker:
         return _encoded(placement.pixels(rgb), crop.suffix)
 
     def _kept(
-        self, record: ImageRecord, number: int, made: LabelledImage, suffix: str
+        self, record: ImageRecord, number: int, image: LabelledImage, suffix: str
     ) -> ExportImage:
         stem, _ = split_suffix(record.file_name)
-        size = Size(made.rgb.shape[1], made.rgb.shape[0])
+        size = Size(image.rgb.shape[1], image.rgb.shape[0])
         placement = self._placement(size)
-        data = _encoded(placement.pixels(made.rgb), suffix)
+        data = _encoded(placement.pixels(image.rgb), suffix)
         self._made_bytes += len(data)
         most = self._request.made_bytes
         if self._made_bytes > most:
@@ -269,14 +269,14 @@ class ImageMaker:
             image_id=f"{record.image_id}-variant-{number}",
             file_name=f"{stem}_v{number}{suffix}",
             size=size,
-            annotations=made.annotations,
+            annotations=image.annotations,
             quality=None,
             ignored=(),
         )
         path = self._folder / f"{len(self._variants)}{suffix}"
         path.write_bytes(data)
         self._variants[varied.image_id] = path
-        weight = len(data) + _BOX_BYTES * len(made.annotations) + _IMAGE_BYTES
+        weight = len(data) + _BOX_BYTES * len(image.annotations) + _IMAGE_BYTES
         words = f"variant {number} of {record.file_name}"
         return _export_image(_placed(varied, placement), suffix, weight, words)
 

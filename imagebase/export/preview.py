@@ -65,13 +65,13 @@ def preview_split(images: SourceImages, request: ExportRequest) -> SplitPreview 
     counted = map(ExportSelection(request).counted, images.contents())
     candidates = [image for image in counted if image is not None]
     split = split_of(request.split, candidates)
-    found = [split_image(candidate) for candidate in candidates]
+    split_images = [split_image(candidate) for candidate in candidates]
     names = labels_of(request, images.labels()).shown_names
     by_shares = request.split.by == SHARES
     return SplitPreview(
         split,
-        table(found, split, names),
-        0 if by_shares else len(torn_groups(found, split)),
+        table(split_images, split, names),
+        0 if by_shares else len(torn_groups(split_images, split)),
         by_shares or has_column(request.split.by, candidates),
     )
 
@@ -113,9 +113,9 @@ def variants(
     shown = _with_boxes(_selected(images, request, train), count)
     for place in range(min(count, len(shown) * recipe.variants)):
         record, number = shown[place % len(shown)], place // len(shown)
-        made = _variant(recipe, record.image_id, number, load, partners)
-        if made is not None:
-            yield VariantPreview(record, number + 1, _resized(made, request))
+        copy = _variant(recipe, record.image_id, number, load, partners)
+        if copy is not None:
+            yield VariantPreview(record, number + 1, _resized(copy, request))
 
 
 def _variant(
@@ -146,20 +146,20 @@ def _selected(
     images: SourceImages, request: ExportRequest, image_ids: Iterable[str]
 ) -> Iterator[ImageRecord]:
     selection = ExportSelection(request)
-    found = (selection.taken(record) for record in images.records(image_ids))
-    return (image for image in found if image is not None)
+    records = (selection.taken(record) for record in images.records(image_ids))
+    return (image for image in records if image is not None)
 
 
-def _resized(made: LabelledImage, request: ExportRequest) -> LabelledImage:
+def _resized(image: LabelledImage, request: ExportRequest) -> LabelledImage:
     if request.resizing is None:
-        return made
-    size = Size(made.rgb.shape[1], made.rgb.shape[0])
+        return image
+    size = Size(image.rgb.shape[1], image.rgb.shape[0])
     placement: Placement = request.resizing.placement(size)
     moved = tuple(
         replace(annotation, box=placement.box(annotation.box))
-        for annotation in made.annotations
+        for annotation in image.annotations
     )
-    return LabelledImage(placement.pixels(made.rgb), moved)
+    return LabelledImage(placement.pixels(image.rgb), moved)
 
 
 PICTURES: Final = 6
@@ -218,22 +218,22 @@ def draw(
     with ZipTree(summary.path, OWN_LIMITS) as tree:
         for image in images:
             path = summary.image_paths.get(image.record.image_id)
-            found = summary.proof.kept.get(image.record.image_id)
-            if path is not None and found is not None:
-                url = _url(tree, path, found, labels, max_pixels)
-                drawn.append(Overlay(image.name, ", ".join(found.tags), url))
+            read = summary.proof.kept.get(image.record.image_id)
+            if path is not None and read is not None:
+                url = _url(tree, path, read, labels, max_pixels)
+                drawn.append(Overlay(image.name, ", ".join(read.tags), url))
     return drawn
 
 
 def _url(
-    tree: FileTree, path: str, found: ReadImage, labels: LabelSet, max_pixels: int
+    tree: FileTree, path: str, read: ReadImage, labels: LabelSet, max_pixels: int
 ) -> str:
     loaded = load_image(
         tree.read(path), file_name=path, max_pixels=max_pixels, wanted=TILE
     )
     rgb = draw_annotations(
         resized(loaded.rgb, inner_size(loaded.size, TILE)),
-        found.annotations,
+        read.annotations,
         labels=labels,
         from_size=loaded.size,
     )

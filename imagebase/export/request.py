@@ -145,7 +145,7 @@ def request_json(request: ExportRequest) -> dict[str, Any]:
     }
 
 
-def request_from_json(kept: Mapping[str, Any]) -> ExportRequest:
+def request_from_json(document: Mapping[str, Any]) -> ExportRequest:
     """Return the request that `request_json` wrote, perhaps an earlier version.
 
     Raises:
@@ -154,11 +154,11 @@ def request_from_json(kept: Mapping[str, Any]) -> ExportRequest:
     plain = ("format", "images", "with_images", "with_empty", "without_metadata")
     numbers = ("renumbers", "crops", "areas", "zip_bytes", "made_bytes")
     try:
-        labels = kept.get("labels")
-        split, resizing = kept.get("split"), kept.get("resizing")
-        recipe = kept.get("recipe")
+        labels = document.get("labels")
+        split, resizing = document.get("split"), document.get("resizing")
+        recipe = document.get("recipe")
         request = ExportRequest(
-            **{name: kept[name] for name in (*plain, *numbers) if name in kept},
+            **{name: document[name] for name in (*plain, *numbers) if name in document},
             labels=None if labels is None else tuple(labels),
             split=None if split is None else _split_from_json(split),
             resizing=None if resizing is None else resizing_from_json(resizing),
@@ -181,9 +181,9 @@ def _split_json(split: SplitChoice) -> dict[str, Any]:
     }
 
 
-def _split_from_json(kept: Mapping[str, Any]) -> SplitChoice:
-    rest = {name: value for name, value in kept.items() if name != "shares"}
-    return SplitChoice(**rest, shares=Shares(*kept.get("shares", ())))
+def _split_from_json(document: Mapping[str, Any]) -> SplitChoice:
+    rest = {name: value for name, value in document.items() if name != "shares"}
+    return SplitChoice(**rest, shares=Shares(*document.get("shares", ())))
 
 
 def in_words(request: ExportRequest) -> tuple[str, ...]:
@@ -239,8 +239,8 @@ def resizing_in_words(resizing: Resizing) -> str:
 
 
 def _recipe_in_words(recipe: Recipe) -> str:
-    kept = recipe_json(recipe)
-    steps = [str(step["step"]).replace("_", " ") for step in kept["steps"]]
+    document = recipe_json(recipe)
+    steps = [str(step["step"]).replace("_", " ") for step in document["steps"]]
     what = ", ".join([*(["mosaic"] if recipe.mosaic else []), *steps]) or "no change"
     return (
         f"Variants: {recipe.variants} of each training image, seed {recipe.seed}: "

@@ -59,29 +59,29 @@ class ExportSelection:
 
     def taken(self, record: ImageRecord) -> ImageRecord | None:
         """Return the record in the export; None where it is left out."""
-        kept = record
+        subset = record
         if self._labels is not None:
             wanted = (
                 annotation
                 for annotation in record.annotations
                 if annotation.label in self._labels
             )
-            kept = record.with_annotations(wanted)
+            subset = record.with_annotations(wanted)
         is_in = self._takes(
-            record.status, kept=len(kept.annotations), of=len(record.annotations)
+            record.status, kept=len(subset.annotations), of=len(record.annotations)
         )
-        return kept if is_in else None
+        return subset if is_in else None
 
     def counted(self, contents: ImageRow) -> ImageRow | None:
         """Return an image's contents in the export; None where it is left out."""
-        kept = {
+        labels = {
             label: count
             for label, count in contents.boxes.items()
             if self._labels is None or label in self._labels
         }
         total = sum(contents.boxes.values())
-        is_in = self._takes(contents.status, kept=sum(kept.values()), of=total)
-        return replace(contents, boxes=kept) if is_in else None
+        is_in = self._takes(contents.status, kept=sum(labels.values()), of=total)
+        return replace(contents, boxes=labels) if is_in else None
 
     def _takes(self, status: ReviewStatus, *, kept: int, of: int) -> bool:
         is_confirmed = status is ReviewStatus.APPROVED
@@ -139,7 +139,7 @@ def has_column(choice_by: str, candidates: Iterable[ImageRow]) -> bool:
         candidate.tags if choice_by == TAGS else candidate.file_name.split("/")[:-1]
         for candidate in candidates
     )
-    return any(part_named(word) for found in words for word in found)
+    return any(part_named(word) for column in words for word in column)
 
 
 def _tag_column(candidates: Iterable[ImageRow]) -> Mapping[str, str]:

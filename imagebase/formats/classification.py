@@ -64,8 +64,8 @@ def reduced(export_set: ExportSet) -> ExportSet:
 
 
 def _without_boxes(image: ExportImage, *, has_tags: bool) -> ExportImage:
-    found = dict.fromkeys(annotation.label for annotation in writable(image))
-    tags = image.record.tags if has_tags else tuple(found)
+    labels = dict.fromkeys(annotation.label for annotation in writable(image))
+    tags = image.record.tags if has_tags else tuple(labels)
     return replace(image, record=replace(image.record, tags=tags, annotations=()))
 
 

@@ -62,12 +62,12 @@ def part_of(entry: Mapping[str, Any]) -> str:
 
 def attributes_of(entry: Mapping[str, Any]) -> dict[str, object]:
     """Return an annotation's attributes, and what else stands in it."""
-    found = {key: value for key, value in entry.items() if key not in _STRUCTURE}
+    attributes = {key: value for key, value in entry.items() if key not in _STRUCTURE}
     own = entry.get("attributes")
-    found |= own if isinstance(own, dict) else {"attributes": own}
+    attributes |= own if isinstance(own, dict) else {"attributes": own}
     return {
         key: read_value(key, value)
-        for key, value in found.items()
+        for key, value in attributes.items()
         if value != 0 or key not in _ZERO_IS_NOTHING
     }
 
@@ -133,13 +133,13 @@ def write(export_set: ExportSet, options: WriteOptions) -> Iterator[ExportFile]:
 
 def write_zipped(export_set: ExportSet, options: WriteOptions) -> Iterator[ExportFile]:
     """Write COCO's own layout, one file a split: CVAT and Datumaro read no other."""
-    found = subsets(export_set, FORMAT)
-    for folder, subset in found:
+    parts = subsets(export_set, FORMAT)
+    for folder, subset in parts:
         path = f"{_ANNOTATIONS}{_PREFIX}{folder.rstrip('/') or _NO_SPLIT}.json"
         yield ExportFile(path, Streamed(_document(subset)))
     if not options.with_images:
         return
-    for folder, subset in found:
+    for folder, subset in parts:
         for image in subset.images:
             reference = ImageReference(image.record.image_id)
             path = f"images/{folder or f'{_NO_SPLIT}/'}{image.name}"
@@ -248,18 +248,18 @@ def _parts_of(files: Iterable[str]) -> dict[str, str]:
 
 
 def _own_part(file: str) -> str:
-    _, found, name = f"/{file}".rpartition(f"/{_ANNOTATIONS}{_PREFIX}")
+    _, separator, name = f"/{file}".rpartition(f"/{_ANNOTATIONS}{_PREFIX}")
     part = name.removesuffix(".json")
-    return part if found and part in PARTS else ""
+    return part if separator and part in PARTS else ""
 
 
 def _is_coco(tree: FileTree, file: str) -> bool:
     """Say whether images and one of the other lists are there, reading no further."""
-    found: set[str] = set()
+    sections: set[str] = set()
     for item in json_items(tree, file):
         if item.position is None and (item.section != "images" or item.value == []):
-            found.add(item.section)
-        if "images" in found and found & {"annotations", "categories"}:
+            sections.add(item.section)
+        if "images" in sections and sections & {"annotations", "categories"}:
             return True
     return False
 

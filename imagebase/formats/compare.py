@@ -111,10 +111,10 @@ class LabelSetDiff:
     @property
     def counts(self) -> dict[What, int]:
         """How many boxes came to what; every kind is there."""
-        found = Counter(
+        totals = Counter(
             change.what for image in self.images for change in image.changes
         )
-        return {what: found[what] for what in What}
+        return {what: totals[what] for what in What}
 
     @property
     def shifted(self) -> tuple[LabelNumbers, ...]:

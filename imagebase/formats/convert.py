@@ -423,10 +423,10 @@ def _opened(
 ) -> Iterator[FileTree]:
     """Give a source without what earlier exports wrote into it; on disk of any size."""
     with opened_tree(path, _limits()) as tree:
-        found = own(tree)
-        for folder in found.exports:
+        own_files = own(tree)
+        for folder in own_files.exports:
             report(f"Left out: {folder}: {EARLIER}")
-        yield found.tree
+        yield own_files.tree
 
 
 def _limits() -> Limits:

@@ -137,9 +137,9 @@ class CsvTable:
 
     @property
     def has_images_only(self) -> bool:
-        found = self.columns.keys() - {"part", "path", "folder"}
-        return found == {"filename", "width", "height"} or (
-            found == {"filename"} and "part" in self.columns
+        others = self.columns.keys() - {"part", "path", "folder"}
+        return others == {"filename", "width", "height"} or (
+            others == {"filename"} and "part" in self.columns
         )
 
     def rows(self) -> Iterator[tuple[int, CsvRow]]:
@@ -188,8 +188,8 @@ class CsvTable:
 
     def attributes_in(self, row: CsvRow) -> dict[str, object]:
         """Return what columns of flags and poses say of a box."""
-        found = ((name, row.get(name, "").strip()) for name in (*FLAGS, POSE))
-        return {k: read_text(k, v) for k, v in found if v.lower() not in _UNSAID}
+        cells = ((name, row.get(name, "").strip()) for name in (*FLAGS, POSE))
+        return {k: read_text(k, v) for k, v in cells if v.lower() not in _UNSAID}
 
     def size_in(self, row: CsvRow) -> Size | None:
         """Return the image's size; width and height may be the box's own."""
@@ -237,8 +237,8 @@ class CsvTable:
 
     def missing(self) -> str:
         """Return a question, or the columns that a table of boxes lacks."""
-        found = self.columns.keys()
-        if "filename" in found and self.kinds:
+        names = self.columns.keys()
+        if "filename" in names and self.kinds:
             named = ", ".join(cell.strip() or "(empty)" for cell in self.header[:20])
             return (
                 f"which column is the label? Of {named} none is called class, label or "
@@ -246,7 +246,7 @@ class CsvTable:
             )
         corners = () if self.kinds else ("xmin", "ymin", "xmax", "ymax")
         wanted = ("filename", "class", *corners)
-        lacking = ", ".join(column for column in wanted if column not in found)
+        lacking = ", ".join(column for column in wanted if column not in names)
         return f"no column is named {lacking}"
 
 
@@ -364,12 +364,12 @@ def _four_by_name(text: str) -> list[float]:
     if not isinstance(value, dict):
         return [number("")] * 4
     keys = list(value)
-    found = {name: number(value[keys[i]]) for name, i in _columns_of(keys).items()}
-    numbers = [found.get(key, number("")) for key in _keys_of_four(found.keys())]
+    by_name = {name: number(value[keys[i]]) for name, i in _columns_of(keys).items()}
+    numbers = [by_name.get(key, number("")) for key in _keys_of_four(by_name.keys())]
     if len(numbers) < 4:
         return [number("")] * 4
-    is_corners = "xmin" in found and "xmax" in found
-    is_centre = "cx" in found
+    is_corners = "xmin" in by_name and "xmax" in by_name
+    is_centre = "cx" in by_name
     kind = (
         BoxKind.CORNERS
         if is_corners
@@ -381,12 +381,12 @@ def _four_by_name(text: str) -> list[float]:
     return [box.x_min, box.y_min, box.width, box.height]
 
 
-def _keys_of_four(found: Set[str]) -> tuple[str, ...]:
+def _keys_of_four(names: Set[str]) -> tuple[str, ...]:
     """Return what the four numbers of a box are called; nothing where they lack."""
-    if {"xmin", "ymin", "xmax", "ymax"} <= found:
+    if {"xmin", "ymin", "xmax", "ymax"} <= names:
         return ("xmin", "ymin", "xmax", "ymax")
-    sides = ("w", "h") if {"w", "h"} <= found else ("width", "height")
+    sides = ("w", "h") if {"w", "h"} <= names else ("width", "height")
     near = (("xmin", "ymin"), ("cx", "cy"), ("x", "y"))
     return next(
-        ((*corner, *sides) for corner in near if {*corner, *sides} <= found), ()
+        ((*corner, *sides) for corner in near if {*corner, *sides} <= names), ()
     )

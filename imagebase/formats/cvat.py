@@ -105,15 +105,15 @@ class Declared(NamedTuple):
 
 def declarations(export_set: ExportSet) -> dict[str, dict[str, Declared]]:
     """Return the attributes that the boxes of each label have."""
-    found: dict[str, dict[str, Declared]] = {}
+    declared: dict[str, dict[str, Declared]] = {}
     for image in export_set.images:
         for annotation in writable(image):
             _, rest = divided(annotation.attributes)
-            known = found.setdefault(annotation.label, {}) if rest else {}
+            known = declared.setdefault(annotation.label, {}) if rest else {}
             for name, value in rest.items():
                 new = Declared.of(value)
                 known[name] = known[name].joined(new) if name in known else new
-    return found
+    return declared
 
 
 def declaration(name: str, declared: Declared) -> str:
@@ -166,17 +166,17 @@ def kinds_in(meta: Element) -> Kinds:
 
 def read_attributes(shape: Element, label: str, kinds: Kinds) -> dict[str, object]:
     """Return the attributes of a shape of this label."""
-    found: dict[str, object] = {}
+    attributes: dict[str, object] = {}
     for key, name in _PLACES.items():
         value = read_text(name, shape.get(key))
         if value not in (0, "", None):
-            found[name] = value
+            attributes[name] = value
     for attribute in shape.iter("attribute"):
         name, text = attribute.get("name", ""), attribute.text or ""
         kind = kinds.get((label, name), _NUMBER)
         is_text = kind not in (_CHECKBOX, _NUMBER)
-        found[name] = read_value(name, text) if is_text else read_text(name, text)
-    return found
+        attributes[name] = read_value(name, text) if is_text else read_text(name, text)
+    return attributes
 
 
 FILE: Final = "annotations.xml"
@@ -215,8 +215,8 @@ def _head(
     export_set: ExportSet, declarations: Mapping[str, Mapping[str, Declared]]
 ) -> str:
     declared = {
-        label: "".join(declaration(*item) for item in found.items())
-        for label, found in declarations.items()
+        label: "".join(declaration(*item) for item in attributes.items())
+        for label, attributes in declarations.items()
     }
     labels = "".join(
         "        <label>\n"
@@ -349,8 +349,10 @@ class _CvatDocument:
         images = 0
         for element in children_of(self._tree, self._file):
             if element.tag == "meta":
-                found = (label.findtext("name") for label in element.iter("label"))
-                names = [name for name in found if name is not None]
+                label_names = (
+                    label.findtext("name") for label in element.iter("label")
+                )
+                names = [name for name in label_names if name is not None]
                 self._collector.add_labels(names, file=self._file)
                 self._kinds |= kinds_in(element)
             elif element.tag == "image":

@@ -231,13 +231,13 @@ def _images(tree: FileTree) -> dict[str, str]:
     """
     here = image_names(tree)
     index = NameIndex(here)
-    found: dict[str, str] = {}
+    parts: dict[str, str] = {}
     for file in files_named(tree, *_LISTS):
         part = part_named(PurePosixPath(file).stem) or ""
         for listed in _names_in(tree, file):
             name = index.find(listed, near=file) or image_name(listed)
-            found[name] = part if found.get(name, part) == part else ""
-    return found | {name: "" for name in here if name not in found}
+            parts[name] = part if parts.get(name, part) == part else ""
+    return parts | {name: "" for name in here if name not in parts}
 
 
 def _names_in(tree: FileTree, file: str) -> list[str]:

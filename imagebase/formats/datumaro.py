@@ -27,13 +27,13 @@ def recognises(tree: FileTree) -> bool:
 
 
 def _is_datumaro(tree: FileTree, file: str) -> bool:
-    found = set()
+    keys = set()
     for item in islice(json_items(tree, file), FILES_TO_TRY):
         if item.section == "categories" and "label" in _dict_of(item.value):
-            found.add("categories")
+            keys.add("categories")
         elif item.section == "items" and item.value == []:
-            found.add("items")
-        if len(found) == 2:
+            keys.add("items")
+        if len(keys) == 2:
             return True
     return False
 
@@ -131,11 +131,11 @@ class _DatumaroFile:
 
 def _attributes_of(entry: Mapping[str, Any]) -> dict[str, object]:
     """Return an annotation's attributes; a group or z_order of 0 is none."""
-    found = dict(_dict_of(entry.get("attributes")))
-    found.pop("is_crowd", None)
-    found[GROUP] = entry.get("group") or None
-    found["z_order"] = entry.get("z_order") or None
-    return {key: read_value(key, value) for key, value in found.items()}
+    attributes = dict(_dict_of(entry.get("attributes")))
+    attributes.pop("is_crowd", None)
+    attributes[GROUP] = entry.get("group") or None
+    attributes["z_order"] = entry.get("z_order") or None
+    return {key: read_value(key, value) for key, value in attributes.items()}
 
 
 def _box_of(entry: Mapping[str, Any]) -> tuple[Box | str, str]:

@@ -118,16 +118,16 @@ def _images(
 
     Each with the part whose folder its list lies in, or nothing.
     """
-    found: dict[str, str] = {}
+    parts: dict[str, str] = {}
     all_names = frozenset(tree.names())
     for file in lists:
         if file in all_names:
             for name in filter(is_image_name, read_names_file(tree, file)):
-                found.setdefault(name, part_in(file))
+                parts.setdefault(name, part_in(file))
     for name in filter(is_image_name, tree.names()):
-        found.setdefault(PurePosixPath(name).name, "")
-    stems = {split_suffix(name)[0] for name in found}
-    return found | {stem: "" for stem in label_files if stem not in stems}
+        parts.setdefault(PurePosixPath(name).name, "")
+    stems = {split_suffix(name)[0] for name in parts}
+    return parts | {stem: "" for stem in label_files if stem not in stems}
 
 
 FORMAT: Final = Format(

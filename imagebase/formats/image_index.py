@@ -124,12 +124,12 @@ class NameIndex:
             if there in self._names and not is_absolute(name):
                 return FileMatches((there,), Fit(True, has_suffix=True, is_exact=True))
             if candidates := self._candidates(asked):
-                found = self._best(
+                matches = self._best(
                     candidates, _StatedName(asked, there, near, part, is_absolute(name))
                 )
-                if found.path:
-                    return found
-                several = several if several.paths else found
+                if matches.path:
+                    return matches
+                several = several if several.paths else matches
         return several
 
     def _candidates(self, asked: str) -> Sequence[str]:
@@ -343,9 +343,9 @@ def _by_ends(images: Sequence[str], files: Mapping[str, str]) -> dict[str, str]:
     index = NameIndex(images)
     wanted: dict[str, list[tuple[bytes, str]]] = {}
     for stem, file in files.items():
-        found = index.search(stem)
-        if found.path is not None:
-            wanted.setdefault(found.path, []).append((found.fit.strength, file))
+        matches = index.search(stem)
+        if matches.path is not None:
+            wanted.setdefault(matches.path, []).append((matches.fit.strength, file))
     pairs = {}
     for image, claims in wanted.items():
         (most, file), *others = sorted(claims, reverse=True)
@@ -387,8 +387,8 @@ class ImageClaims:
         """Return the files that may be meant; rows of one image often follow on."""
         asked = stated, file, part
         if self._last_search is None or self._last_search[0] != asked:
-            found = self.index.search(stated, near=file, part=part)
-            self._last_search = asked, found
+            matches = self.index.search(stated, near=file, part=part)
+            self._last_search = asked, matches
         return self._last_search[1]
 
     def stated(
@@ -400,16 +400,16 @@ class ImageClaims:
         if path is None and not file:
             # Without a place it is looked for once all are here.
             return StatedImage(name, name, stated=stated)
-        found = FileMatches() if path == "" else self.search(stated, file, part)
-        if found.path is None:
+        matches = FileMatches() if path == "" else self.search(stated, file, part)
+        if matches.path is None:
             own = _own_key(stated, file)
-            return StatedImage(own, name, "", found.paths, stated, file)
-        fit = found.fit.strength
-        claim = StatedImage(found.path, name, found.path, (), stated, file, fit)
+            return StatedImage(own, name, "", matches.paths, stated, file)
+        fit = matches.fit.strength
+        claim = StatedImage(matches.path, name, matches.path, (), stated, file, fit)
         if self._is_granted(claim):
             return claim
         own = _own_key(stated, file)
-        return StatedImage(own, name, "", (found.path,), stated, file)
+        return StatedImage(own, name, "", (matches.path,), stated, file)
 
     def _is_granted(self, claim: StatedImage) -> bool:
         """Say whether a file is that of this name; a worse name has to leave it."""
@@ -427,9 +427,9 @@ class ImageClaims:
 
     def looked_for(self, entry: Entry) -> StatedImage:
         """Return an image that nobody has looked for yet, with its file."""
-        found = self.index.search(entry.stated or entry.name)
-        others = () if found.path else found.paths
-        return StatedImage(entry.key, entry.name, found.path or "", others)
+        matches = self.index.search(entry.stated or entry.name)
+        others = () if matches.path else matches.paths
+        return StatedImage(entry.key, entry.name, matches.path or "", others)
 
 
 def _own_key(stated: str, file: str) -> str:

@@ -88,8 +88,8 @@ def read(tree: FileTree, collector: LabelReader) -> None:
 def _stem(name: str) -> str:
     """Return what an image and its label file have in common."""
     parts = name.removesuffix(PurePosixPath(name).suffix).split("/")
-    kept = [part for part in parts[:-1] if not part.lower().startswith(_FOLDERS)]
-    return "/".join([*kept, parts[-1]])
+    folders = [part for part in parts[:-1] if not part.lower().startswith(_FOLDERS)]
+    return "/".join([*folders, parts[-1]])
 
 
 def _last_part(name: str) -> str:
@@ -130,13 +130,13 @@ def _attributes_of(cells: Sequence[str]) -> dict[str, object]:
     Occlusion is 0, 1 where it is partly and 2 where it is largely hidden; 3 is unknown.
     """
     truncation, occlusion = number(cells[1]), number(cells[2])
-    found: dict[str, object] = {}
+    attributes: dict[str, object] = {}
     if truncation > 0:
-        found[TRUNCATED] = True
-        found["truncation"] = truncation if truncation < 1 else None
+        attributes[TRUNCATED] = True
+        attributes["truncation"] = truncation if truncation < 1 else None
     if occlusion in (1, 2):
-        found |= {OCCLUDED: True, "occlusion": int(occlusion)}
-    return found
+        attributes |= {OCCLUDED: True, "occlusion": int(occlusion)}
+    return attributes
 
 
 def _holds(name: str, value: AttributeValue) -> bool:

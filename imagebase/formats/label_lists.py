@@ -64,14 +64,14 @@ class LabelLists:
         """
         self._tree = tree
         self._collector = collector
-        found = _lists_in(tree, collector, named)
+        lists = _lists_in(tree, collector, named)
         self.files = frozenset(
-            name for listed in found for name in (listed.file, listed.within) if name
+            name for listed in lists for name in (listed.file, listed.within) if name
         )
         self._by_folder: dict[str, _Listed] = {}
-        for listed in found:
+        for listed in lists:
             self._take_in(listed)
-        self._first = found[0] if found else None
+        self._first = lists[0] if lists else None
         self._lines: dict[str, LabelLines] = {}
 
     def _take_in(self, listed: _Listed) -> None:
@@ -159,8 +159,8 @@ def _lists_in(
         return listed
     names = [name for name in tree.names() if is_names_list(tree, name)]
     ordered = sorted(names, key=_text_rank)
-    found = [_Listed(file, _names_in_text(tree, file)) for file in ordered]
-    return [listed for listed in found if listed.names]
+    lists = [_Listed(file, _names_in_text(tree, file)) for file in ordered]
+    return [listed for listed in lists if listed.names]
 
 
 def _text_rank(file: str) -> tuple[int, int]:
@@ -183,7 +183,7 @@ def _lists_in_yaml(tree: FileTree, collector: LabelReader) -> list[_Listed]:
     A broken file of another name is unrelated where a sound one has the names.
     """
     broken: dict[str, AnnotationFileError] = {}
-    found = []
+    lists = []
     for file in sorted(names_with_suffix(tree, *_YAML), key=_yaml_rank):
         try:
             listed = _listed_in(tree, file)
@@ -191,14 +191,14 @@ def _lists_in_yaml(tree: FileTree, collector: LabelReader) -> list[_Listed]:
             broken[file] = error
             continue
         if listed is not None and listed.names:
-            found.append(listed)
+            lists.append(listed)
     is_own = [PurePosixPath(file).name.lower() in _DATA_FILES for file in broken]
-    if broken and (not found or any(is_own)):
+    if broken and (not lists or any(is_own)):
         file = next(iter(broken))
         raise broken[file]
     for file, reason in broken.items():
         collector.skip(file, "", str(reason))
-    return found
+    return lists
 
 
 def _yaml_rank(file: str) -> tuple[int, int]:

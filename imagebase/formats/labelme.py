@@ -164,7 +164,7 @@ def _labelme_of(tree: FileTree, file: str) -> Mapping[str, Any] | None:
 
     Of a large file of another kind, item by item, nothing is kept.
     """
-    found: dict[str, Any] = {}
+    document: dict[str, Any] = {}
     shapes: list[object] | None = None
     for section, position, value in json_items(tree, file):
         if section == "shapes" and position is not None and shapes is not None:
@@ -172,10 +172,10 @@ def _labelme_of(tree: FileTree, file: str) -> Mapping[str, Any] | None:
         elif section == "shapes" and value == []:
             shapes = []
         elif section in _KEYS and position is None:
-            found[section] = value
-    if shapes is None or "imagePath" not in found:
+            document[section] = value
+    if shapes is None or "imagePath" not in document:
         return None
-    return found | {"shapes": shapes}
+    return document | {"shapes": shapes}
 
 
 class _LabelmeReader:
@@ -289,12 +289,12 @@ def _shape_of(entry: object) -> _Shape | str:
 
 
 def _attributes_of(shape: Mapping[str, Any]) -> dict[str, object]:
-    found = {key: value for key, value in shape.items() if key not in _STRUCTURE}
-    found[GROUP] = shape.get("group_id")
+    attributes = {key: value for key, value in shape.items() if key not in _STRUCTURE}
+    attributes[GROUP] = shape.get("group_id")
     for key in ("flags", "attributes"):
         own = shape.get(key)
-        found |= own if isinstance(own, dict) else {key: own}
-    return {key: read_value(key, value) for key, value in found.items()}
+        attributes |= own if isinstance(own, dict) else {key: own}
+    return {key: read_value(key, value) for key, value in attributes.items()}
 
 
 def _points_of(points: object) -> list[tuple[float, float]] | None:

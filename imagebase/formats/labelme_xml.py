@@ -114,12 +114,12 @@ def _text_of(element: Element, path: str) -> str:
 
 def _attributes_of(element: Element) -> dict[str, object]:
     """Return `occluded`, and the list of words or `name=value` that people typed."""
-    found: dict[str, object] = {}
+    attributes: dict[str, object] = {}
     for text in _text_of(element, "attributes").split(","):
         name, value = parsed(text)
-        found[name] = True if value is None else read_text(name, value)
-    found[OCCLUDED] = read_text(OCCLUDED, _text_of(element, "occluded"))
-    return {name: value for name, value in found.items() if name}
+        attributes[name] = True if value is None else read_text(name, value)
+    attributes[OCCLUDED] = read_text(OCCLUDED, _text_of(element, "occluded"))
+    return {name: value for name, value in attributes.items() if name}
 
 
 def _box_of(element: Element) -> Box | None:

@@ -97,10 +97,10 @@ def _task(image: ExportImage) -> dict[str, object]:
     for index, annotation in enumerate(writable(image), start=1):
         region = _region(annotation, image.record.size, f"box{index}")
         if annotation.is_untouched:
-            found = by_model.setdefault(annotation.model_id or "model", [])
+            regions = by_model.setdefault(annotation.model_id or "model", [])
         else:
-            found = human
-        found += [region, *results(region, annotation.attributes)]
+            regions = human
+        regions += [region, *results(region, annotation.attributes)]
     size = image.record.size
     human += [
         _area(shape, size, f"area{index}")

@@ -73,18 +73,18 @@ def results(
     """Return a result for each attribute of a region."""
     place = {k: v for k, v in region["value"].items() if k != "rectanglelabels"}
     shared = {k: v for k, v in region.items() if k not in ("score", "value")}
-    found = []
+    entries = []
     for name, value in _held(attributes).items():
         kind = _CHOICES if isinstance(value, bool) else _TEXT_AREA
         described = {**place, CONTROLS[kind]: [text_of(value)]}
-        found.append({**shared, "type": kind, "from_name": name, "value": described})
-    return found
+        entries.append({**shared, "type": kind, "from_name": name, "value": described})
+    return entries
 
 
-def attributes_by_region(found: Sequence[object]) -> dict[str, dict[str, object]]:
+def attributes_by_region(entries: Sequence[object]) -> dict[str, dict[str, object]]:
     """Return the attributes and the note of each region, by its id."""
     by_region: dict[str, dict[str, object]] = {}
-    for entry in found:
+    for entry in entries:
         if not isinstance(entry, dict) or not isinstance(entry.get("id"), str):
             continue
         described = by_region.setdefault(entry["id"], {})
@@ -103,10 +103,10 @@ def _joined(name: str, value: object, kind: str) -> object:
     """Return several texts as one; nested values stay, to be reported."""
     if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
         return value
-    found = read_text(name, ", ".join(value))
+    joined = read_text(name, ", ".join(value))
     # A word that was typed is no choice between true and false.
-    is_typed = kind == _TEXT_AREA and isinstance(found, bool) and name not in FLAGS
-    return ", ".join(value) if is_typed else found
+    is_typed = kind == _TEXT_AREA and isinstance(joined, bool) and name not in FLAGS
+    return ", ".join(value) if is_typed else joined
 
 
 _POINTS: Final = frozenset({"polygonlabels", "polygon"})
@@ -150,13 +150,13 @@ class TaskRegion(NamedTuple):
     @property
     def labels(self) -> list[str]:
         lists = (self.value.get(key) for key in _LABEL_KEYS)
-        found = next((entry for entry in lists if entry), None)
-        if not isinstance(found, list):
-            return [found] if isinstance(found, str) else []
+        labels = next((entry for entry in lists if entry), None)
+        if not isinstance(labels, list):
+            return [labels] if isinstance(labels, str) else []
         # A taxonomy has the path to each label.
         return [
             str(value[-1]) if isinstance(value, list) and value else str(value)
-            for value in found
+            for value in labels
         ]
 
     @property

@@ -225,8 +225,8 @@ class _TaskFile:
                 stated=_path_in(name),
             )
             self._collector.link(self._file, _task_id(task, name), image)
-            for found in objects(regions):
-                self._read_object(found, image)
+            for task_object in objects(regions):
+                self._read_object(task_object, image)
 
     def _is_taken(self, task: Mapping[str, Any], name: str, at: str) -> bool:
         """Say whether an annotation of a task came already: JSON-MIN has a row each."""
@@ -249,8 +249,8 @@ class _TaskFile:
 
     def _regions(self, task: Mapping[str, Any], at: str) -> list[TaskRegion]:
         if not _is_task(task):
-            found = enumerate(_min_regions(task))
-            return [TaskRegion(f"{at}.label[{n}]", region) for n, region in found]
+            entries = enumerate(_min_regions(task))
+            return [TaskRegion(f"{at}.label[{n}]", region) for n, region in entries]
         annotated = list(self._results(task, at, "annotations", "completions"))
         predicted = list(self._results(task, at, "predictions"))
         both = [*annotated, *predicted]
@@ -276,9 +276,9 @@ class _TaskFile:
                 what = "another annotation of the same image was taken"
                 self._collector.skip(self._file, place, what)
             else:
-                found = self._entries(results, f"{place}.result")
+                regions = self._entries(results, f"{place}.result")
                 yield from (
-                    o._replace(is_predicted=key == "predictions") for o in found
+                    o._replace(is_predicted=key == "predictions") for o in regions
                 )
 
     def _entries(self, results: Sequence[object], place: str) -> Iterator[TaskRegion]:
@@ -290,8 +290,8 @@ class _TaskFile:
             else:
                 self._collector.skip(self._file, at, "it is not an object")
 
-    def _read_object(self, found: TaskObject, image: str) -> None:
-        region, labels = found.region, found.labels
+    def _read_object(self, task_object: TaskObject, image: str) -> None:
+        region, labels = task_object.region, task_object.labels
         if region.kind == "choices":
             for label in labels:
                 self._collector.add_tag(image, label, file=self._file, at=region.at)
@@ -301,18 +301,18 @@ class _TaskFile:
         elif not labels:
             self._collector.skip_box(self._file, region.at, "it has no label")
         else:
-            self._add(found, image)
+            self._add(task_object, image)
 
-    def _add(self, found: TaskObject, image: str) -> None:
-        region, size = found.region, self._size_for(found.region, image)
+    def _add(self, task_object: TaskObject, image: str) -> None:
+        region, size = task_object.region, self._size_for(task_object.region, image)
         kind, value = region.kind, region.value
-        if found.labels == [IGNORE]:
+        if task_object.labels == [IGNORE]:
             area = area_of(value, kind, size)
             self._collector.add_region(image, area, file=self._file, at=region.at)
             return
         box, what = box_of(value, kind, size)
         score = region.entry.get("score")
-        for label in found.labels:
+        for label in task_object.labels:
             self._collector.add_box(
                 image,
                 label,
@@ -321,7 +321,7 @@ class _TaskFile:
                 at=region.at,
                 confidence=None if score is None else number(score),
                 is_by_model=region.is_predicted,
-                attributes=found.attributes,
+                attributes=task_object.attributes,
             )
         if what:
             self._collector.change(self._file, region.at, what)

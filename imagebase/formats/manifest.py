@@ -188,9 +188,9 @@ def _labels(export_set: ExportSet, format_: Format) -> Iterator[str]:
     boxes: Counter[str] = Counter()
     images: Counter[str] = Counter()
     for image in export_set.images:
-        found = Counter(label.label for label in writable(image))
-        boxes.update(found)
-        images.update(found.keys() if format_.has_boxes else image.record.tags)
+        counts = Counter(label.label for label in writable(image))
+        boxes.update(counts)
+        images.update(counts.keys() if format_.has_boxes else image.record.tags)
     if len(export_set.labels):
         yield "| class id | label | images | boxes |"
         yield "|---|---|---|---|"
@@ -234,9 +234,9 @@ _PICTURES: Final = tuple(IMAGE_SUFFIXES)
 
 
 def _section(title: str, lines: Iterable[str]) -> Iterator[str]:
-    found = list(lines)
-    if found:
-        yield from ("", f"## {title}", "", *found)
+    content = list(lines)
+    if content:
+        yield from ("", f"## {title}", "", *content)
 
 
 def _bullets(sentences: Iterable[str]) -> Iterator[str]:

@@ -97,12 +97,12 @@ class _Sequence:
     def _frames(self) -> dict[int, str]:
         """Return the images by the number that their names end in."""
         folder = f"{self._folder}/" if self._folder else ""
-        found: dict[int, str] = {}
+        frames: dict[int, str] = {}
         for name in self._tree.names():
             digits = _NUMBER.search(PurePosixPath(name).stem)
             if name.startswith(folder) and is_image_name(name) and digits:
-                found[int(digits[1])] = name
-        return found
+                frames[int(digits[1])] = name
+        return frames
 
     def _names(self) -> list[str]:
         lists = [

@@ -229,8 +229,8 @@ class LabelReader:
         entry = self._entry(image)
         try:
             label = clean_label(label)
-            kept = self._fitted(box, entry, file, at)
-            self._check_is_new(kept, label, entry, file)
+            fitted = self._fitted(box, entry, file, at)
+            self._check_is_new(fitted, label, entry, file)
             self._check_room(entry)
         except ValueError as error:
             self.skip(file, at, str(error))
@@ -240,7 +240,7 @@ class LabelReader:
         is_by_model = is_by_model or confidence is not None
         source = Source.MODEL if is_by_model else Source.IMPORT
         known = self._attributes(attributes or {}, file, at)
-        row = BoxRow(kept, class_id, source, confidence, is_crowd, known)
+        row = BoxRow(fitted, class_id, source, confidence, is_crowd, known)
         self._store.add_box(entry, row)
         if is_crowd:
             self.skip(file, at, f"{CROWD}, not the box of one object")
@@ -308,9 +308,9 @@ class LabelReader:
         return None
 
     def _attributes(
-        self, found: Mapping[str, object], file: str, at: str
+        self, attributes: Mapping[str, object], file: str, at: str
     ) -> Attributes:
-        known, problems = clean_attributes(found)
+        known, problems = clean_attributes(attributes)
         for problem in problems:
             self.change_all(file, at, problem)
         return known

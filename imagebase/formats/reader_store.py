@@ -218,8 +218,8 @@ class ReaderStore:
         rows = "SELECT * FROM image WHERE stated_in IS NULL"
         update = "UPDATE image SET path = ?, others = ? WHERE id = ?"
         for entry in map(entry_of, self._database.execute(rows).fetchall()):
-            found = find(entry)
-            texts = to_bytes(found.path) or None, joined_texts(found.others)
+            match = find(entry)
+            texts = to_bytes(match.path) or None, joined_texts(match.others)
             self._database.execute(update, (*texts, entry.image_id))
         self._database.execute("CREATE INDEX IF NOT EXISTS by_name ON image (name)")
         shared = "SELECT name FROM image GROUP BY name HAVING count(*) > 1"
@@ -247,12 +247,12 @@ class ReaderStore:
     def has_box(self, entry: Entry, box: Box, label: int) -> bool:
         """Say whether an earlier file brought this very box of this image."""
         self._write_boxes()
-        found = self._database.execute(
+        row = self._database.execute(
             "SELECT 1 FROM box WHERE image = ? AND number < ? AND label = ?"
             " AND x_min = ? AND y_min = ? AND x_max = ? AND y_max = ?",
             (entry.image_id, entry.earlier, label, *box),
         )
-        return found.fetchone() is not None
+        return row.fetchone() is not None
 
     def add_tag(self, entry: Entry, label: int) -> None:
         done = self._database.execute(
@@ -337,8 +337,8 @@ class ReaderStore:
             self._database.execute("SELECT * FROM tag ORDER BY image, number")
         )
         for row in self._database.execute("SELECT * FROM image ORDER BY id"):
-            found = boxes.of(row[0]), tags.of(row[0])
-            image = _image(row, *found, labels, is_bare=is_bare)
+            groups = boxes.of(row[0]), tags.of(row[0])
+            image = _image(row, *groups, labels, is_bare=is_bare)
             regions = self._regions_of(row[0])
             yield replace(image, regions=regions) if regions else image
 
@@ -412,7 +412,7 @@ def _image(
     is_bare: bool = False,
 ) -> ReadImage:
     entry = entry_of(row)
-    found: tuple[list[Annotation], list[Annotation]] = ([], [])
+    groups: tuple[list[Annotation], list[Annotation]] = ([], [])
     make: Callable[..., Annotation] = Annotation
     if is_bare:
         make = partial(Annotation, **_BARE)
@@ -424,13 +424,13 @@ def _image(
             confidence=confidence,
             attributes=json.loads(attributes) if attributes else {},
         )
-        found[is_crowd].append(annotation)
+        groups[is_crowd].append(annotation)
     return ReadImage(
         entry.name,
         entry.size,
-        tuple(found[0]),
+        tuple(groups[0]),
         entry.is_relative,
-        tuple(found[1]),
+        tuple(groups[1]),
         tuple(labels[label] for _, label, _ in tags),
         entry.part or "",
         entry.path,

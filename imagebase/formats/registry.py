@@ -236,8 +236,8 @@ def labelled_elsewhere(
         if name == format_name or not format_.has_boxes or not format_.recognises(tree):
             continue
         with suppress(AnnotationFileError), taken_in(tree, name) as collected:
-            found = collected.images(is_bare=True)
-            boxed = (image.path for image in found if image.annotations)
+            read_images = collected.images(is_bare=True)
+            boxed = (image.path for image in read_images if image.annotations)
             first = next((path for path in boxed if path in images), None)
             if first is not None:
                 yield format_.title, first

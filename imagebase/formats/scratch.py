@@ -32,10 +32,10 @@ class DiskSet:
             self.add(text)
 
     def __contains__(self, text: str) -> bool:
-        found = self._database.execute(
+        row = self._database.execute(
             "SELECT 1 FROM text WHERE text = ?", (to_bytes(text),)
         )
-        return found.fetchone() is not None
+        return row.fetchone() is not None
 
     def add(self, text: str) -> bool:
         """Add a text; False where it is there already."""

@@ -243,9 +243,9 @@ def polygons(shape: Shape, size: Size) -> Iterator[Shape]:
             yield rectangle(_rounded_box(box))
         return
     for points in _outlines(shape):
-        kept = _clipped(points, size)
-        if len(kept) >= 3:
-            yield Shape(ShapeKind.POLYGON, tuple(map(_rounded, kept)))
+        clipped = _clipped(points, size)
+        if len(clipped) >= 3:
+            yield Shape(ShapeKind.POLYGON, tuple(map(_rounded, clipped)))
 
 
 def boxes(shape: Shape, size: Size) -> Iterator[Shape]:
@@ -362,23 +362,23 @@ def _capsule(start: Point, end: Point, radius: float) -> Iterator[Point]:
 
 def _clipped(points: Sequence[Point], size: Size) -> list[Point]:
     """Return the part of a polygon on an image (Sutherland and Hodgman, 1974)."""
-    kept = list(points)
+    corners = list(points)
     for axis, limit, sign in ((0, 0, 1), (1, 0, 1), (0, size[0], -1), (1, size[1], -1)):
-        inside = [sign * (point[axis] - limit) for point in kept]
-        before, kept = kept, []
+        inside = [sign * (point[axis] - limit) for point in corners]
+        before, corners = corners, []
         for at, point in enumerate(before):
             last, here, there = before[at - 1], inside[at - 1], inside[at]
             if (here < 0) != (there < 0):
                 share = here / (here - there)
-                kept.append(
+                corners.append(
                     Point(
                         last.x + (point.x - last.x) * share,
                         last.y + (point.y - last.y) * share,
                     )
                 )
             if there >= 0:
-                kept.append(point)
-    return kept
+                corners.append(point)
+    return corners
 
 
 def _rounded(point: Point) -> Point:

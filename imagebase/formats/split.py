@@ -257,12 +257,12 @@ def table(
     everything: Counter[tuple[str, str]] = Counter()
     for image in images:
         part = split.part_of[image.image_id]
-        found = {label: count for label, count in image.boxes.items() if count}
-        for label, count in found.items():
+        boxes = {label: count for label, count in image.boxes.items() if count}
+        for label, count in boxes.items():
             counts[label].update({(part, "images"): 1, (part, "boxes"): count})
-        if not found:
+        if not boxes:
             empty[part, "images"] += 1
-        everything.update({(part, "images"): 1, (part, "boxes"): sum(found.values())})
+        everything.update({(part, "images"): 1, (part, "boxes"): sum(boxes.values())})
     return SplitTable(
         tuple(_row(label, counted) for label, counted in counts.items()),
         _row("", empty),

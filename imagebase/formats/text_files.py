@@ -404,7 +404,7 @@ class _Text:
         self.peek()
         while True:
             try:
-                found, end = _decode(self._window, self._at)
+                item, end = _decode(self._window, self._at)
             except json.JSONDecodeError:
                 if not self._more():
                     raise
@@ -413,7 +413,7 @@ class _Text:
             if end == len(self._window) and self._more():
                 continue
             self._at = end
-            return found
+            return item
 
     def fault_of(self, error: Exception) -> str:
         """Return what an error means, with its line."""

@@ -54,8 +54,8 @@ class FolderTree:
     def __init__(self, path: Path, limits: Limits | None = None) -> None:
         self.limits = limits or Limits()
         self._root = path if path.is_dir() else path.parent
-        found = _files_below(path) if path.is_dir() else iter([path.name])
-        self._names = tuple(name for name in found if not is_clutter(name))
+        members = _files_below(path) if path.is_dir() else iter([path.name])
+        self._names = tuple(name for name in members if not is_clutter(name))
 
     def names(self) -> Sequence[str]:
         return self._names
@@ -87,16 +87,16 @@ class ZipTree:
             raise AnnotationFileError(
                 f"{path.name} is not a zip that can be opened: {error}."
             ) from error
-        found = [info for info in self._zip.infolist() if not info.is_dir()]
-        if len(found) > self.limits.max_archive_files:
+        members = [info for info in self._zip.infolist() if not info.is_dir()]
+        if len(members) > self.limits.max_archive_files:
             self._zip.close()
             raise AnnotationFileError(
-                f"{path.name} holds {len(found):,} files; at most "
+                f"{path.name} holds {len(members):,} files; at most "
                 f"{self.limits.max_archive_files:,} are read."
             )
         self._infos = {
             name: info
-            for info in found
+            for info in members
             if not is_clutter(name := info.filename.replace("\\", "/"))
         }
 
@@ -248,14 +248,14 @@ def _files_below(folder: Path, prefix: str = "") -> Iterator[str]:
     """Yield the files of a folder and of those in it, by name; links to folders not."""
     try:
         with os.scandir(folder) as entries:
-            found = sorted(
+            listed = sorted(
                 (entry.name, entry.is_dir(follow_symlinks=False))
                 for entry in entries
                 if entry.is_dir(follow_symlinks=False) or entry.is_file()
             )
     except OSError as error:
         raise _unreadable(str(folder), error) from error
-    for name, is_folder in found:
+    for name, is_folder in listed:
         if is_folder:
             yield from _files_below(folder / name, f"{prefix}{name}/")
         else:

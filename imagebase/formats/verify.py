@@ -140,11 +140,11 @@ def _sha256(file: IO[bytes]) -> str:
 
 def _reason_against(data: bytes, path: str, size: Size, max_pixels: int) -> str:
     try:
-        found = read_header(data, file_name=path, max_pixels=max_pixels)
+        header = read_header(data, file_name=path, max_pixels=max_pixels)
     except ImageBaseError as error:
         return f"cannot be opened: {error}"
-    if found.size != size:
-        return f"is an image of {found.size}, not {size}"
+    if header.size != size:
+        return f"is an image of {header.size}, not {size}"
     return ""
 
 
@@ -163,15 +163,15 @@ class _Comparison:
     def compare(self, export_set: ExportSet, tree: FileTree) -> None:
         """Read files, and compare them with the set that is to be in them."""
         try:
-            with taken_in(tree, self._name) as found:
+            with taken_in(tree, self._name) as reader:
                 reduced = self._format.reduced(export_set)
                 self._ignored_labels = _ignored_labels(reduced, self._format)
-                for remark in found.skipped():
+                for remark in reader.skipped():
                     if self._ignored_labels and CROWD in remark.reason:
                         continue  # those written are compared below
                     self.differ(f"Reading back left something out: {remark}.")
-                self.labels(reduced.labels, found.labels)
-                self.images(reduced, found)
+                self.labels(reduced.labels, reader.labels)
+                self.images(reduced, reader)
         except AnnotationFileError as error:
             self.differ(f"The files cannot be read back: {error}")
 
@@ -194,35 +194,35 @@ class _Comparison:
         if written.names != read.names:
             self.differ(f"The labels are {read.names}, not {written.names}.")
 
-    def images(self, export_set: ExportSet, found: LabelReader) -> None:
-        if found.image_count != len(export_set.images):
+    def images(self, export_set: ExportSet, reader: LabelReader) -> None:
+        if reader.image_count != len(export_set.images):
             count = len(export_set.images)
-            self.differ(f"It has {plural(found.image_count, 'image')}, not {count:,}.")
+            self.differ(f"It has {plural(reader.image_count, 'image')}, not {count:,}.")
         names = self._format.names(export_set)
-        in_order = found.images(is_bare=True)
+        in_order = reader.images(is_bare=True)
         for image, name in zip(export_set.images, names, strict=True):
             # Without image files some formats know a name without its suffix.
             wanted = (name, image_stem(name))
             read = next(in_order, None)
             if read is None or read.name not in wanted:
-                read = found.image(wanted[0]) or found.image(wanted[1])
+                read = reader.image(wanted[0]) or reader.image(wanted[1])
             if read is None:
                 self.differ(f"{name} is missing.")
                 self._count(len(writable(image)), 0)
             else:
                 self._image(image, name, read)
 
-    def _image(self, image: ExportImage, name: str, found: ReadImage) -> None:
+    def _image(self, image: ExportImage, name: str, read: ReadImage) -> None:
         size = image.record.size
-        if found.size != (size if self._format.has_sizes else None):
-            self.differ(f"{name} has the size {found.size}, not {size}.")
-        if not self._format.has_boxes and found.tags != image.record.tags:
-            self.differ(f"{name} has the labels {found.tags}, not {image.record.tags}.")
-        part = found.part or PARTS[0]
+        if read.size != (size if self._format.has_sizes else None):
+            self.differ(f"{name} has the size {read.size}, not {size}.")
+        if not self._format.has_boxes and read.tags != image.record.tags:
+            self.differ(f"{name} has the labels {read.tags}, not {image.record.tags}.")
+        part = read.part or PARTS[0]
         if self._format.has_parts and part != image.part:
             self.differ(f"{name} is for {part}, not for {image.part}.")
         wanted = writable(image)
-        in_pixels = found.in_pixels(size)
+        in_pixels = read.in_pixels(size)
         boxes = in_pixels.annotations
         if image.record.image_id in self._keep:
             self._kept[image.record.image_id] = in_pixels
@@ -239,12 +239,12 @@ class _Comparison:
         for reason in self._of_areas(image, in_pixels):
             self.differ(f"{name}: {reason}.")
 
-    def _of_areas(self, image: ExportImage, found: ReadImage) -> Iterator[str]:
+    def _of_areas(self, image: ExportImage, read: ReadImage) -> Iterator[str]:
         """Yield what differs in the areas that nobody labels."""
         written = pieces(image, self._format.region)
-        if len(written) != len(found.regions):
-            yield f"it has {len(found.regions)} ignore areas, not {len(written)}"
-        for number, pair in enumerate(zip(written, found.regions, strict=False), 1):
+        if len(written) != len(read.regions):
+            yield f"it has {len(read.regions)} ignore areas, not {len(written)}"
+        for number, pair in enumerate(zip(written, read.regions, strict=False), 1):
             allowed = self._format.tolerance(pair[0].bounds, image.record.size)
             if not is_same(*pair, allowed):
                 yield f"ignore area {number} is {pair[1]}, not {pair[0]}"
@@ -253,9 +253,9 @@ class _Comparison:
         )
         expected = [as_crowd(*entry) for entry in crowd_entries]
         if [(annotation.label, annotation.box) for annotation in expected] != [
-            (crowd.label, crowd.box) for crowd in found.crowds
+            (crowd.label, crowd.box) for crowd in read.crowds
         ]:
-            yield f"it has {len(found.crowds)} crowd regions, not {len(expected)}"
+            yield f"it has {len(read.crowds)} crowd regions, not {len(expected)}"
 
     def _count(self, written: int, equal: int) -> None:
         before = self._boxes

@@ -208,16 +208,16 @@ def _object_in(text: str | None) -> dict[str, Any]:
 
 def _regions_of_third(tree: FileTree, file: str) -> Iterator[_Region]:
     """Yield what version 3 has: shapes as numbers, images and attributes by id."""
-    found: dict[str, dict[str, Any]] = {
+    tables: dict[str, dict[str, Any]] = {
         section: {} for section in _THIRD - {"metadata"}
     }
     for item in json_items(tree, file, gone_into=_THIRD):
-        if item.section in found and isinstance(item.value, dict) and item.value:
-            found[item.section][str(item.position)] = item.value
-    names = {key: _name_of(entry.get("fname")) for key, entry in found["file"].items()}
+        if item.section in tables and isinstance(item.value, dict) and item.value:
+            tables[item.section][str(item.position)] = item.value
+    names = {key: _name_of(entry.get("fname")) for key, entry in tables["file"].items()}
     views = {
         key: names.get(str(next(iter(_list_of(entry.get("fid_list"))), "")), "")
-        for key, entry in found["view"].items()
+        for key, entry in tables["view"].items()
     }
     yield from (_Region("file", name, {}, {}) for name in names.values())
     for item in json_items(tree, file, gone_into=_THIRD):
@@ -226,7 +226,7 @@ def _regions_of_third(tree: FileTree, file: str) -> Iterator[_Region]:
             # Without a shape it is about the image or a stretch of a video.
             if numbers:
                 image = views.get(str(item.value.get("vid")), "")
-                described = _named_attributes(item.value.get("av"), found["attribute"])
+                described = _named_attributes(item.value.get("av"), tables["attribute"])
                 yield _Region(item.place, image, _third_shape(numbers), described)
 
 

@@ -278,7 +278,7 @@ def _longer_names(root: Element, name: str) -> Iterator[str]:
 
 def _listed_parts(tree: FileTree, collector: LabelReader) -> dict[str, str]:
     """Return the part of each image by its stem; nothing where two lists have it."""
-    found: dict[str, str] = {}
+    parts: dict[str, str] = {}
     for file in files_named(tree, *_LISTS):
         if not folder_of(file).endswith(_LISTS_FOLDER):
             continue
@@ -291,8 +291,8 @@ def _listed_parts(tree: FileTree, collector: LabelReader) -> dict[str, str]:
         for line in stems:
             # Some fill lines up with blanks; no safe name ends in one.
             stem = line.rstrip(" \t")
-            found[stem] = part if found.get(stem, part) == part else ""
-    return found
+            parts[stem] = part if parts.get(stem, part) == part else ""
+    return parts
 
 
 def _stated(root: Element) -> bool | None:
@@ -345,17 +345,17 @@ def _attribute_list(attributes: Attributes) -> str:
 
 def read_attributes(element: Element) -> dict[str, object]:
     """Return an object's attributes, those without a meaning here too."""
-    found: dict[str, object] = {}
+    attributes: dict[str, object] = {}
     for child in element:
         if child.tag == "attributes":
             for attribute in child.iter("attribute"):
                 name = attribute.findtext("name") or ""
-                found[name] = read_text(name, attribute.findtext("value"))
+                attributes[name] = read_text(name, attribute.findtext("value"))
         elif len(child) and child.tag not in _STRUCTURE:
-            found[child.tag] = list(child)
+            attributes[child.tag] = list(child)
         elif child.tag not in _STRUCTURE and not _says_no_pose(child):
-            found[child.tag] = read_text(child.tag, child.text)
-    return found
+            attributes[child.tag] = read_text(child.tag, child.text)
+    return attributes
 
 
 def _says_no_pose(element: Element) -> bool:

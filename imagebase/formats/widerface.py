@@ -64,9 +64,9 @@ def read(tree: FileTree, collector: LabelReader) -> None:
     for file, part in parts_of_files(files).items():
         text = text_of(tree.read(file), file)
         for entry in _entries(lines_of(text)):
-            found = collector.find_image(entry.name, file=file, part=part) or ""
+            key = collector.find_image(entry.name, file=file, part=part) or ""
             image = collector.add_image(
-                entry.name, part=part or part_in(found), file=file
+                entry.name, part=part or part_in(key), file=file
             )
             for line, cells in entry.lines:
                 _read_box(cells.split(), image, file, f"line {line}", collector)
@@ -117,10 +117,10 @@ def _read_box(
 def _attributes_of(numbers: Sequence[float]) -> dict[str, object]:
     """Return values other than 0, the default: clear, upright, not hidden."""
     pairs = zip(_ASPECTS, numbers[4:], strict=False)
-    found: dict[str, object] = {k: int(v) for k, v in pairs if k and 0 < v < 100}
-    if "occlusion" in found:
-        found[OCCLUDED] = True
-    return found
+    attributes: dict[str, object] = {k: int(v) for k, v in pairs if k and 0 < v < 100}
+    if "occlusion" in attributes:
+        attributes[OCCLUDED] = True
+    return attributes
 
 
 def _holds(name: str, value: AttributeValue) -> bool:

@@ -54,13 +54,13 @@ class StatedSplit:
         self.files: frozenset[str] = frozenset()
         stated = list(_stated_parts(tree))
         lists = {text for file, _, text in stated if text.lower().endswith(_LIST)}
-        found = {text: self._list_of(text, file) for file, _, text in stated}
+        by_text = {text: self._list_of(text, file) for file, _, text in stated}
         for _, part, text in stated:
             if text not in lists:
                 self._place(part, self._images_below(text))
-            elif list_file := found[text]:
+            elif list_file := by_text[text]:
                 self._place(part, self._images_in(list_file))
-        self.files = frozenset(found[text] for text in lists if found[text])
+        self.files = frozenset(by_text[text] for text in lists if by_text[text])
         if not stated:
             self._read_lists_alone()
 
@@ -96,9 +96,9 @@ class StatedSplit:
         except AnnotationFileError:
             return
         for line in filter(is_image_name, map(str.strip, lines)):
-            found = self._index.find(line, near=file)
-            if found is not None:
-                yield found
+            match = self._index.find(line, near=file)
+            if match is not None:
+                yield match
 
     def _images_below(self, text: str) -> Iterator[str]:
         """Yield the images below a stated folder, which may be of another machine."""
@@ -119,11 +119,11 @@ class StatedSplit:
         parts = stated_path(pattern).split("/")
         for start in range(len(parts) - 1):
             ending = "/".join(parts[start:])
-            found = [
+            matching = [
                 image for image in self._images if PurePosixPath(image).match(ending)
             ]
-            if found:
-                return found
+            if matching:
+                return matching
         return []
 
 
@@ -307,8 +307,8 @@ def _is_like_a_label(cells: Sequence[str]) -> bool:
 def _stem_below(name: str) -> str:
     """Return what an image and its label file have in common."""
     parts = name.removesuffix(PurePosixPath(name).suffix).split("/")
-    kept = [part for part in parts[:-1] if part.lower() not in ("images", "labels")]
-    return "/".join([*kept, parts[-1]])
+    folders = [part for part in parts[:-1] if part.lower() not in ("images", "labels")]
+    return "/".join([*folders, parts[-1]])
 
 
 def _short_name(name: str) -> str:

@@ -121,7 +121,7 @@ def merged(
     # Where nothing comes in nothing goes: the files may not know of the image, or say
     # something of it that could not be read.
     replacing = choice.replacing if fitting else Replacing.NOTHING
-    gone = [
+    removed = [
         annotation
         for annotation in record.annotations
         if annotation.annotation_id in confirmed
@@ -129,9 +129,11 @@ def merged(
             annotation.annotation_id not in same and _is_replaced(annotation, replacing)
         )
     ]
-    gone_ids = {annotation.annotation_id for annotation in gone}
+    gone_ids = {annotation.annotation_id for annotation in removed}
     replaced = [
-        annotation for annotation in gone if annotation.annotation_id not in confirmed
+        annotation
+        for annotation in removed
+        if annotation.annotation_id not in confirmed
     ]
     left = [
         annotation

@@ -75,11 +75,11 @@ def look_at_images(
         max_pixels: of an image; a larger one is a problem of that image.
         on_item: called with the name of each once it was opened.
     """
-    found = {}
+    images = {}
     for name in filter(is_image_name, tree.names()):
-        found[name] = _look_at(tree, name, max_pixels)
+        images[name] = _look_at(tree, name, max_pixels)
         on_item(name)
-    return found
+    return images
 
 
 def _look_at(tree: FileTree, name: str, max_pixels: int) -> DroppedImage:
@@ -198,20 +198,20 @@ class _ImageFinder:
         return self._names_here.search(stated, near=image.file, part=image.part)
 
     def _named_so(self, image: ReadImage) -> Match:
-        found = [
+        rows = [
             row for name in self._search(image).paths for row in self._by_name[name]
         ]
-        if not found:
+        if not rows:
             problem = "No image here has this name, and none like it was dropped."
             return Match(image.name, How.NOWHERE, problem=problem)
-        if len(found) == 1:
-            return self._named(image.name, found[0])
-        fitting = [row for row in found if row.size == image.size]
+        if len(rows) == 1:
+            return self._named(image.name, rows[0])
+        fitting = [row for row in rows if row.size == image.size]
         if len(fitting) == 1:
-            note = f"Of {len(found)} images of this name it is the only one that fits."
+            note = f"Of {len(rows)} images of this name it is the only one that fits."
             return self._named(image.name, fitting[0], note)
-        listed = ", ".join(_told(row) for row in found[:_NAMES_SHOWN])
-        more = len(found) - _NAMES_SHOWN
+        listed = ", ".join(_told(row) for row in rows[:_NAMES_SHOWN])
+        more = len(rows) - _NAMES_SHOWN
         listed += f" and {more:,} more" if more > 0 else ""
         problem = f"Several images here may be meant: {listed}."
         return Match(image.name, How.NOWHERE, problem=problem)
@@ -249,9 +249,9 @@ def _fitted(
         return match
     if match.how is not How.NEW and not match.orientation:
         match = replace(match, orientation=orientation_of(match.image_id))
-    found = fitted(image, Frame(here, match.orientation or 1))
-    note = " ".join(filter(None, (match.note, _sentence(found.note))))
-    return replace(match, note=note, problem=_sentence(found.problem))
+    fit = fitted(image, Frame(here, match.orientation or 1))
+    note = " ".join(filter(None, (match.note, _sentence(fit.note))))
+    return replace(match, note=note, problem=_sentence(fit.problem))
 
 
 def _sentence(text: str) -> str:

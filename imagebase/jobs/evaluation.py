@@ -130,9 +130,13 @@ def read_detections(
 def _theirs(
     scope: Scope, truth: Truth, upload_id: str, name: str, limits: Limits
 ) -> DetectionPass:
-    found = detections_in(DroppedFiles(dropped(scope, upload_id), limits), name, truth)
+    detections = detections_in(
+        DroppedFiles(dropped(scope, upload_id), limits), name, truth
+    )
     # A run stores only so many of the skipped entries.
-    return replace(found, refused=dict(islice(found.refused.items(), _KEPT_REFUSALS)))
+    return replace(
+        detections, refused=dict(islice(detections.refused.items(), _KEPT_REFUSALS))
+    )
 
 
 def _dropped(context: JobContext) -> dict[str, str]:

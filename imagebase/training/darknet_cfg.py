@@ -155,8 +155,8 @@ def cluster_anchors(
     if len(np.unique(sizes, axis=0)) < count:
         raise ValueError(f"{count} anchors need as many different boxes at least")
     generator = np.random.default_rng(seed)
-    found = [_cluster(sizes, count, generator) for _ in range(_RESTARTS)]
-    best = max(found, key=lambda anchors: mean_best_iou(sizes, anchors))
+    clusterings = [_cluster(sizes, count, generator) for _ in range(_RESTARTS)]
+    best = max(clusterings, key=lambda anchors: mean_best_iou(sizes, anchors))
     ordered = best[np.argsort(best.prod(axis=1))]
     return [(float(w), float(h)) for w, h in ordered.round(1)]
 
@@ -219,5 +219,5 @@ def first_layers(cfg: bytes, weights: bytes, *, layers: int = LAYERS) -> bytes:
             f"The weights do not belong to this cfg: {needed:,} bytes are needed and "
             f"the file has {len(weights):,}."
         )
-    kept = sum(map(stored_weights, network.layers[:layers]))
-    return weights[: _HEADER_BYTES + 4 * kept]
+    stored = sum(map(stored_weights, network.layers[:layers]))
+    return weights[: _HEADER_BYTES + 4 * stored]

@@ -223,9 +223,9 @@ def load_set(folder: Path) -> TrainingSet:
         TrainingError: it is missing or damaged.
     """
     try:
-        kept = json.loads((folder / run_folder.SET).read_text())
-        size = Size(*kept["input_size"])
-        images = tuple(_of_json(entry) for entry in kept["images"])
+        document = json.loads((folder / run_folder.SET).read_text())
+        size = Size(*document["input_size"])
+        images = tuple(_of_json(entry) for entry in document["images"])
         shape = (len(images), size.height, size.width, 3)
         pictures = np.memmap(folder / run_folder.PICTURES, np.uint8, "r", shape=shape)
     except (OSError, ValueError, KeyError) as error:
@@ -233,24 +233,24 @@ def load_set(folder: Path) -> TrainingSet:
             "The prepared images of this training run are missing; start over."
         ) from error
     return TrainingSet(
-        tuple(kept["labels"]),
+        tuple(document["labels"]),
         size,
         images,
-        _left_out_of_json(kept["left_out"]),
-        kept["torn"],
+        _left_out_of_json(document["left_out"]),
+        document["torn"],
         pictures,
     )
 
 
-def _left_out_of_json(kept: Mapping[str, Any]) -> LeftOut:
+def _left_out_of_json(document: Mapping[str, Any]) -> LeftOut:
     return LeftOut(
-        kept["crowds"],
-        kept["zero_size"],
-        tuple(kept["files"]),
+        document["crowds"],
+        document["zero_size"],
+        tuple(document["files"]),
         # Missing in sets of an older version.
-        tuple(kept.get("missing", ())),
-        tuple(kept.get("skipped", ())),
-        tuple(kept.get("changed", ())),
+        tuple(document.get("missing", ())),
+        tuple(document.get("skipped", ())),
+        tuple(document.get("changed", ())),
     )
 
 
@@ -282,8 +282,10 @@ def _read(source: SourceImage, input_size: Size, max_pixels: int) -> _Reading:
 def _image(
     source: SourceImage, reading: _Reading, numbers: Mapping[str, int]
 ) -> TrainingImage:
-    kept = [(numbers[label], box) for label, box in reading.boxes if label in numbers]
-    corners = np.array([[*box] for _, box in kept], np.float64).reshape(-1, 4)
+    numbered = [
+        (numbers[label], box) for label, box in reading.boxes if label in numbers
+    ]
+    corners = np.array([[*box] for _, box in numbered], np.float64).reshape(-1, 4)
     relative = corners / np.array([*reading.size, *reading.size], np.float64)
     near, far = relative[:, :2], relative[:, 2:]
     return TrainingImage(
@@ -291,7 +293,7 @@ def _image(
         source.name,
         reading.size,
         TRAIN,
-        np.array([number for number, _ in kept], np.int64),
+        np.array([number for number, _ in numbered], np.int64),
         np.concatenate([(near + far) / 2, far - near], axis=1).astype(np.float32),
         reading.difference_hash,
         reading.ignored,
@@ -343,15 +345,15 @@ def _as_json(image: TrainingImage, part: str) -> dict[str, Any]:
     }
 
 
-def _of_json(kept: Mapping[str, Any]) -> TrainingImage:
+def _of_json(document: Mapping[str, Any]) -> TrainingImage:
     return TrainingImage(
-        kept["id"],
-        kept["name"],
-        Size(*kept["size"]),
-        kept["part"],
-        np.array(kept["labels"], np.int64),
-        np.array(kept["boxes"], np.float32).reshape(-1, 4),
-        kept["hash"],
+        document["id"],
+        document["name"],
+        Size(*document["size"]),
+        document["part"],
+        np.array(document["labels"], np.int64),
+        np.array(document["boxes"], np.float32).reshape(-1, 4),
+        document["hash"],
         # Missing in sets of an older version.
-        tuple(shape_of_json(shape) for shape in kept.get("ignored", ())),
+        tuple(shape_of_json(shape) for shape in document.get("ignored", ())),
     )

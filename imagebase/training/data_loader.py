@@ -114,9 +114,9 @@ class Batches:
         )
         if self._settings.colours:
             picture = _recoloured(picture, generator)
-        boxes, kept = move.boxes(image.boxes)
+        boxes, is_inside = move.boxes(image.boxes)
         ignored = _moved_areas(image, move, Size(width, height))
-        return _Example(picture, image.labels[kept], boxes[kept], ignored)
+        return _Example(picture, image.labels[is_inside], boxes[is_inside], ignored)
 
 
 def _moved_areas(

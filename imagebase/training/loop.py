@@ -74,8 +74,8 @@ def read_checkpoint(folder: Path, *, fingerprint: str) -> Checkpoint | None:
         return None
     try:
         # Tensors and plain values only; nothing in it is ever run.
-        kept = torch.load(path, map_location="cpu", weights_only=True)
-        checkpoint = Checkpoint(**kept)
+        document = torch.load(path, map_location="cpu", weights_only=True)
+        checkpoint = Checkpoint(**document)
     except Exception as error:
         raise TrainingError(DAMAGED) from error
     if checkpoint.fingerprint != fingerprint:
@@ -274,8 +274,8 @@ class Training:
         ap = ap50 = None
         per_label: dict[str, float | None] = {}
         if self._val:
-            found = judge(self._average, self._set, self._val, self._compute)
-            ap, ap50, per_label = found.ap, found.ap50, found.per_label
+            scores = judge(self._average, self._set, self._val, self._compute)
+            ap, ap50, per_label = scores.ap, scores.ap50, scores.per_label
         is_best = self._early_stopping.is_best(
             ap50, step=memory.step, is_trusted=len(self._val) >= FEW_HELD_OUT
         )
@@ -352,15 +352,15 @@ class Training:
         )
 
     def _resume(self) -> None:
-        kept = read_checkpoint(self._folder, fingerprint=self._set.fingerprint)
-        if kept is None:
+        checkpoint = read_checkpoint(self._folder, fingerprint=self._set.fingerprint)
+        if checkpoint is None:
             return
         try:
-            self._memory = Memory(**kept.values["memory"])
-            self._early_stopping = EarlyStopping(**kept.values["choice"])
-            self._module.load_state_dict(kept.module)
-            self._average.load_state_dict(kept.average)
-            self._optimizer.load_state_dict(dict(kept.optimizer))
+            self._memory = Memory(**checkpoint.values["memory"])
+            self._early_stopping = EarlyStopping(**checkpoint.values["choice"])
+            self._module.load_state_dict(checkpoint.module)
+            self._average.load_state_dict(checkpoint.average)
+            self._optimizer.load_state_dict(dict(checkpoint.optimizer))
         except (TypeError, KeyError, ValueError, RuntimeError) as error:
             # Of another version, say, that remembered other things.
             raise TrainingError(DAMAGED) from error
@@ -407,8 +407,8 @@ def learn(
     norm = torch.nn.utils.clip_grad_norm_(module.parameters(), MAX_GRADIENT)
     parts = torch.stack([*loss, norm]).detach().cpu().tolist()
     if not all(map(math.isfinite, parts)):
-        for now, kept in zip(module.buffers(), before, strict=True):
-            now.copy_(kept)
+        for now, saved in zip(module.buffers(), before, strict=True):
+            now.copy_(saved)
         return None
     optimizer.step()
     return [float(part) for part in parts[:4]]

@@ -145,14 +145,14 @@ def decode(raw: Tensor, head: Head, net_size: Size) -> Tensor:
     return torch.cat([centre, factor * shares[:, None, None]], dim=-1)
 
 
-def ciou(found: Tensor, truth: Tensor, net_size: Size) -> Tensor:
+def ciou(boxes: Tensor, truth: Tensor, net_size: Size) -> Tensor:
     """Return the complete IoU of boxes with their own truth, shape (P,).
 
     Both (P, 4), centre and size as shares; proportions are those of the net's pixels.
     """
-    sides = found.new_tensor([*net_size, *net_size])
+    sides = boxes.new_tensor([*net_size, *net_size])
     (near, far), (true_near, true_far) = (
-        _corners(found * sides),
+        _corners(boxes * sides),
         _corners(truth * sides),
     )
     extent = (torch.minimum(far, true_far) - torch.maximum(near, true_near)).clamp(
@@ -197,13 +197,13 @@ def _objectness_loss(
 def best_iou(decoded: Tensor, targets: Targets) -> Tensor:
     """Return how well each predicted box overlaps any object: (B, S, H, W)."""
     batch = len(decoded)
-    found = decoded.reshape(batch, -1, 4)
-    best = found.new_zeros(found.shape[:2])
+    boxes = decoded.reshape(batch, -1, 4)
+    best = boxes.new_zeros(boxes.shape[:2])
     with torch.no_grad():
         for image in range(batch):
             truth = targets.boxes[targets.image == image]
             if len(truth):
-                best[image] = _iou(found[image], truth).amax(dim=1)
+                best[image] = _iou(boxes[image], truth).amax(dim=1)
     return best.reshape(decoded.shape[:-1])
 
 
@@ -239,14 +239,14 @@ def ignored_share(decoded: Tensor, ignored: Tensor) -> Tensor:
     return share.reshape(decoded.shape[:-1])
 
 
-def _iou(found: Tensor, truth: Tensor) -> Tensor:
+def _iou(boxes: Tensor, truth: Tensor) -> Tensor:
     """Return the IoU of N boxes with M, shape (N, M)."""
-    (near, far), (true_near, true_far) = _corners(found), _corners(truth)
+    (near, far), (true_near, true_far) = _corners(boxes), _corners(truth)
     extent = torch.minimum(far[:, None], true_far) - torch.maximum(
         near[:, None], true_near
     )
     shared = extent.clamp(min=0).prod(dim=2)
-    union = found[:, None, 2:].prod(dim=2) + truth[None, :, 2:].prod(dim=2) - shared
+    union = boxes[:, None, 2:].prod(dim=2) + truth[None, :, 2:].prod(dim=2) - shared
     return shared / union.clamp(min=1e-12)
 
 

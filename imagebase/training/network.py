@@ -70,10 +70,10 @@ class ConvolutionBlock(nn.Module):
         self._activation = layer.activation
 
     def forward(self, pictures: Tensor) -> Tensor:
-        found = self.convolution(pictures)
+        features = self.convolution(pictures)
         if self.normalization is not None:
-            found = self.normalization(found)
-        return _activated(found, self._activation)
+            features = self.normalization(features)
+        return _activated(features, self._activation)
 
 
 def _activated(values: Tensor, activation: str) -> Tensor:
@@ -126,28 +126,28 @@ class DarknetModule(nn.Module):
         return [place - 1 for place, layer in layers if isinstance(layer, Output)]
 
     def forward(self, pictures: Tensor) -> tuple[Tensor, ...]:
-        current, kept, heads = pictures, dict[int, Tensor](), list[Tensor]()
+        current, outputs, heads = pictures, dict[int, Tensor](), list[Tensor]()
         for place, layer in enumerate(self.network.layers):
             if isinstance(layer, Output):
                 heads.append(current)
             else:
-                current = self._run(place, layer, current, kept)
+                current = self._run(place, layer, current, outputs)
             if place in self._wanted_later:
-                kept[place] = current
+                outputs[place] = current
         return tuple(heads)
 
     def _run(
-        self, place: int, layer: Layer, current: Tensor, kept: dict[int, Tensor]
+        self, place: int, layer: Layer, current: Tensor, outputs: dict[int, Tensor]
     ) -> Tensor:
         match layer:
             case Convolution():
                 return cast(Tensor, self.block(place)(current))
             case Route():
-                return _routed(layer, kept)
+                return _routed(layer, outputs)
             case Shortcut():
                 total = current
                 for source in layer.sources:
-                    total = total + kept[source]
+                    total = total + outputs[source]
                 return _activated(total, layer.activation)
             case Maxpool():
                 return _pooled(layer, current)
@@ -161,8 +161,8 @@ class DarknetModule(nn.Module):
         return current
 
 
-def _routed(layer: Route, kept: dict[int, Tensor]) -> Tensor:
-    parts = [kept[source] for source in layer.sources]
+def _routed(layer: Route, outputs: dict[int, Tensor]) -> Tensor:
+    parts = [outputs[source] for source in layer.sources]
     if layer.groups > 1:
         parts = [source.chunk(layer.groups, dim=1)[layer.group_id] for source in parts]
     return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
@@ -427,22 +427,22 @@ def faster_compute(
     """
     if precision != "auto":
         return Compute(device, precision == "bf16"), None
-    found: dict[Compute, float] = {}
+    seconds: dict[Compute, float] = {}
     refused: list[RuntimeError] = []
     for is_bf16 in (True, False):
         compute = Compute(device, is_bf16)
         # A device without support, such as for bfloat16, raises RuntimeError.
         try:
-            found[compute] = _step_seconds(compute, module, step)
+            seconds[compute] = _step_seconds(compute, module, step)
         except RuntimeError as error:
             refused.append(error)
-    if not found:
+    if not seconds:
         raise TrainingError(
             f"Training fails on this device ({device.type}), perhaps for lack of "
             "memory; use a smaller input, or close other programs."
         ) from refused[-1]
-    best = min(found, key=lambda size: found[size])
-    return best, found[best]
+    best = min(seconds, key=lambda size: seconds[size])
+    return best, seconds[best]
 
 
 def _step_seconds(

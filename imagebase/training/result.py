@@ -127,11 +127,14 @@ def evaluate_model(
     of_detector = [numbers.get(name) for name in detector.labels]
     rows: list[DetectionRow] = []
     for number, place in enumerate(places):
-        found = _detections(detector, training_set, place, CONFIDENCE_FLOOR)
+        detections = _detections(detector, training_set, place, CONFIDENCE_FLOOR)
         rows += [
             (number, label, box, float(confidence))
             for class_id, box, confidence in zip(
-                found.class_id, found.xyxy.tolist(), found.confidence, strict=True
+                detections.class_id,
+                detections.xyxy.tolist(),
+                detections.confidence,
+                strict=True,
             )
             if (label := of_detector[int(class_id)]) is not None
         ]
@@ -190,11 +193,14 @@ def _examples(
 def _shown(
     detector: LoadedModel, training_set: TrainingSet, place: int
 ) -> tuple[ExampleBox, ...]:
-    found = _detections(detector, training_set, place, DEFAULT_CONFIDENCE)
+    detections = _detections(detector, training_set, place, DEFAULT_CONFIDENCE)
     return tuple(
         ExampleBox(detector.labels[int(label)], float(confidence), tuple(box))
         for label, confidence, box in zip(
-            found.class_id, found.confidence, found.xyxy.tolist(), strict=True
+            detections.class_id,
+            detections.confidence,
+            detections.xyxy.tolist(),
+            strict=True,
         )
     )
 

@@ -232,9 +232,9 @@ def thinned(
 
 def _entry(line: bytes) -> Progress | Evaluation | None:
     try:
-        kept: dict[str, Any] = json.loads(line)
-        if kept.pop("kind") == "evaluation":
-            return Evaluation(**kept)
-        return Progress(**kept)
+        entry: dict[str, Any] = json.loads(line)
+        if entry.pop("kind") == "evaluation":
+            return Evaluation(**entry)
+        return Progress(**entry)
     except (ValueError, TypeError, KeyError):
         return None

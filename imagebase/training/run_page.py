@@ -75,13 +75,13 @@ class ExampleImage:
         }
 
     @classmethod
-    def of_json(cls, kept: Mapping[str, Any]) -> "ExampleImage":
+    def of_json(cls, document: Mapping[str, Any]) -> "ExampleImage":
         """Return the example that `as_json` gave."""
         return cls(
-            kept["image_id"],
-            kept["name"],
-            tuple(_box(entry) for entry in kept["before"]),
-            tuple(_box(entry) for entry in kept["after"]),
+            document["image_id"],
+            document["name"],
+            tuple(_box(entry) for entry in document["before"]),
+            tuple(_box(entry) for entry in document["after"]),
         )
 
 
@@ -90,8 +90,8 @@ def _plain(box: ExampleBox) -> list[Any]:
     return [box.label, round(box.confidence, 4), *rounded]
 
 
-def _box(kept: Sequence[Any]) -> ExampleBox:
-    return ExampleBox(kept[0], kept[1], tuple(kept[2:]))
+def _box(values: Sequence[Any]) -> ExampleBox:
+    return ExampleBox(values[0], values[1], tuple(values[2:]))
 
 
 def report_page(

@@ -49,9 +49,9 @@ class TrainingSettings:
         return asdict(self)
 
     @classmethod
-    def of_json(cls, kept: dict[str, Any]) -> Self:
+    def of_json(cls, document: dict[str, Any]) -> Self:
         """Return the settings that `as_json` gave."""
-        return cls(**kept)
+        return cls(**document)
 
     def with_length_of(self, other: "TrainingSettings") -> Self:
         """Return the settings with the length of others."""

@@ -110,19 +110,19 @@ def prepare_run(
     return training_set
 
 
-def _copy_base(base: Path, kept: Path) -> None:
+def _copy_base(base: Path, copy: Path) -> None:
     """Copy the base model, which may be deleted before the run is resumed."""
     _darknet_in(base)
-    kept.mkdir()
+    copy.mkdir()
     for name in (CFG, WEIGHTS, NAMES):
-        shutil.copyfile(base / name, kept / name)
+        shutil.copyfile(base / name, copy / name)
 
 
 def _base(folder: Path, settings: TrainingSettings) -> tuple[Model, bytes]:
     """Return the copy of the base model, with its original name, and its weights."""
-    kept, base = folder / run_folder.BASE, Path(settings.base)
+    copy, base = folder / run_folder.BASE, Path(settings.base)
     # Runs of an older version have no copy.
-    model, weights = _darknet_in(kept if kept.is_dir() else base)
+    model, weights = _darknet_in(copy if copy.is_dir() else base)
     return replace(model, name=base.resolve().name), weights.read_bytes()
 
 
@@ -143,10 +143,13 @@ class _StoppedError(Exception):
 def read_plan(folder: Path) -> Plan | None:
     """Return the plan of a folder; None if it has none."""
     try:
-        kept: dict[str, Any] = json.loads((folder / run_folder.PLAN).read_text())
-        settings = TrainingSettings.of_json(kept["settings"])
+        document: dict[str, Any] = json.loads((folder / run_folder.PLAN).read_text())
+        settings = TrainingSettings.of_json(document["settings"])
         return Plan(
-            settings, Size(*kept["input_size"]), kept["charged"], kept["came_from"]
+            settings,
+            Size(*document["input_size"]),
+            document["charged"],
+            document["came_from"],
         )
     except (OSError, ValueError, KeyError, TypeError):
         return None
@@ -155,9 +158,9 @@ def read_plan(folder: Path) -> Plan | None:
 def set_length(folder: Path, wanted: TrainingSettings) -> None:
     """Give an interrupted run the length of these settings."""
     path = folder / run_folder.PLAN
-    kept = json.loads(path.read_text())
-    settings = TrainingSettings.of_json(kept["settings"]).with_length_of(wanted)
-    write_json(path, {**kept, "settings": settings.as_json()})
+    document = json.loads(path.read_text())
+    settings = TrainingSettings.of_json(document["settings"]).with_length_of(wanted)
+    write_json(path, {**document, "settings": settings.as_json()})
 
 
 @named_when_full()

@@ -172,11 +172,11 @@ class TrainingSources:
         return lines
 
 
-def _first(found: Sequence[str], most: int, of_what: str = "") -> list[str]:
+def _first(names: Sequence[str], most: int, of_what: str = "") -> list[str]:
     """Return the first lines and, if there are more, a line with their number."""
-    more = len(found) - most
+    more = len(names) - most
     rest = f"and {more:,} more {of_what}".rstrip()
-    return [*found[:most], *([rest] if more > 0 else [])]
+    return [*names[:most], *([rest] if more > 0 else [])]
 
 
 def from_label_files(
@@ -203,14 +203,14 @@ def from_label_files(
     own = own_files(labels_tree, format_name)
     given = with_images(own.tree, labels, own_images(open_tree(images)).tree, images)
     result = _read(own.tree, given.tree, format_name)
-    found = {image.path: image for image in result.images if image.path}
+    by_path = {image.path: image for image in result.images if image.path}
     without = [image for image in result.images if not image.path]
     doubtful = [
         f"{image.name}: {several_meant(image.others)}"
         for image in without
         if len(image.others) > 1
     ]
-    if not found:
+    if not by_path:
         why = f" ({doubtful[0]})" if doubtful else ""
         raise TrainingError(
             f"None of the {plural(len(result.images), 'image')} that "
@@ -218,9 +218,9 @@ def from_label_files(
             "folder they lie in with --images."
         )
     names = result.labels.names
-    used = {box.label for image in found.values() for box in image.annotations}
+    used = {box.label for image in by_path.values() for box in image.annotations}
     return TrainingSources(
-        tuple(_source_of_file(image, given) for image in found.values()),
+        tuple(_source_of_file(image, given) for image in by_path.values()),
         tuple(name for name in names if name in used),
         tuple(image.name for image in without if len(image.others) < 2),
         (

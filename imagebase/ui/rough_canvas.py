@@ -254,8 +254,8 @@ def _shape(entry: Mapping[str, Any]) -> Shape | None:
         points = _placed(
             entry, _centred([_pair(p["x"], p["y"]) for p in entry["points"]])
         )
-        kept = points if len(points) >= 3 else ()
-        return _large_enough(Shape(ShapeKind.POLYGON, kept)) if kept else None
+        outline = points if len(points) >= 3 else ()
+        return _large_enough(Shape(ShapeKind.POLYGON, outline)) if outline else None
     return None
 
 

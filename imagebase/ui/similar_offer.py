@@ -262,9 +262,9 @@ def follow(record: ImageRecord) -> None:
         offer = _offer()
         is_undone = offer is not None and not is_still_made(offer.asked, record)
         # The change made by an undo gives no offer.
-        made = None if is_undone else correction(last, record)
-        if is_undone or made is not None:
-            _keep(made)
+        fresh = None if is_undone else correction(last, record)
+        if is_undone or fresh is not None:
+            _keep(fresh)
     draw_offer()
 
 

@@ -290,8 +290,8 @@ def test_zip_and_single_image_are_sources(
     tmp_path: Path, source: Path, pets: str
 ) -> None:
     archive = shutil.make_archive(str(tmp_path / "set"), "zip", source)
-    for source, expected in ((archive, ["a.png", "sub/b.png"]), ("a.png", ["a.png"])):
-        given = source / source
+    for name, expected in ((archive, ["a.png", "sub/b.png"]), ("a.png", ["a.png"])):
+        given = source / name
         output = tmp_path / f"out-{given.name}"
         result = invoked("annotate", given, "--output", output, "--model", pets)
         assert result.exit_code == 0, result.stderr

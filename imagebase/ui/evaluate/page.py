@@ -282,7 +282,7 @@ def _add_other(files: Sequence[tuple[str, Any]], images: str) -> None:
     make_room(scope, limits)
     keep_files(files, dropped(scope, other.upload_id), limits)
     try:
-        found = read_detections(
+        detections = read_detections(
             services.store(),
             scope,
             other.upload_id,
@@ -293,7 +293,7 @@ def _add_other(files: Sequence[tuple[str, Any]], images: str) -> None:
     except BaseException:
         forget_dropped(scope, other.upload_id)
         raise
-    summary = _other_in_words(found)
+    summary = _other_in_words(detections)
     _set_others(
         [
             *_all_others(),
@@ -313,17 +313,17 @@ def _unused_name(file_name: str) -> str:
     return name
 
 
-def _other_in_words(found: DetectionPass) -> str:
+def _other_in_words(detections: DetectionPass) -> str:
     """Summarise an upload: boxes, labels, and what is skipped."""
-    boxes = widgets.plural(len(found.found), "box")
-    images = widgets.plural(len(set(found.found.image.tolist())), "image")
+    boxes = widgets.plural(len(detections.found), "box")
+    images = widgets.plural(len(set(detections.found.image.tolist())), "image")
     parts = [f"{boxes} on {images}"]
-    if labels := _named(sorted(set(found.mapping.names.values()))):
+    if labels := _named(sorted(set(detections.mapping.names.values()))):
         parts.append(labels)
-    if others := _named(found.mapping.unmapped):
+    if others := _named(detections.mapping.unmapped):
         parts.append(f"unknown labels: {others}")
-    if found.refused:
-        place, reason = next(iter(found.refused.items()))
+    if detections.refused:
+        place, reason = next(iter(detections.refused.items()))
         parts.append(f"skipped, for example {place}: {reason}")
     return " · ".join(parts)
 

@@ -29,10 +29,10 @@ def moments(infos: Sequence[SavedRun]) -> dict[str, str]:
     No two are equal: Streamlit finds a choice by its words, and takes the last of
     equal ones.
     """
-    made = {info.run_id: state.local(info.made_at) for info in infos}
+    times = {info.run_id: state.local(info.made_at) for info in infos}
     return {
-        run_id: _in_words(moment, list(made.values()))
-        for run_id, moment in made.items()
+        run_id: _in_words(moment, list(times.values()))
+        for run_id, moment in times.items()
     }
 
 

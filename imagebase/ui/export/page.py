@@ -224,36 +224,36 @@ def preview(choice: ExportChoice, *, with_variants: bool) -> None:
     if request.split is None or not choice.total:
         return
     scope = state.scope()
-    found = _split_of(
+    split = _split_of(
         scope.owner_id, scope.dataset_id, choice.version, _preview_key(request)
     )
-    if found is None:
+    if split is None:
         return
     if not (request.varies and with_variants):
-        _split(found, request)
+        _split(split, request)
         return
     # On the left, so that the open popover does not cover them.
     left, right = st.columns([5, 6], gap="medium")
     with left:
-        _variant_tiles(choice, found)
+        _variant_tiles(choice, split)
     with right:
-        _split(found, request)
+        _split(split, request)
 
 
-def _split(found: SplitPreview, request: ExportRequest) -> None:
-    parts = [part for part in PARTS if found.table.all_images.parts[part].images]
+def _split(preview: SplitPreview, request: ExportRequest) -> None:
+    parts = [part for part in PARTS if preview.table.all_images.parts[part].images]
     parts = parts or list(PARTS)
-    rows = [row for row in found.table.labels if row.total.images]
-    shown = [found.table.all_images._replace(label="all images"), *rows]
-    if found.table.empty.total.images:
-        shown.append(found.table.empty._replace(label="no boxes"))
+    rows = [row for row in preview.table.labels if row.total.images]
+    shown = [preview.table.all_images._replace(label="all images"), *rows]
+    if preview.table.empty.total.images:
+        shown.append(preview.table.empty._replace(label="no boxes"))
     st.dataframe(
         pd.DataFrame([_cells(row, parts) for row in shown]),
         hide_index=True,
         height=min(_TABLE_PX, 38 + 35 * len(shown)),
         key="export.split.table",
     )
-    for sentence in _split_warnings(found, rows, parts, request):
+    for sentence in _split_warnings(preview, rows, parts, request):
         st.caption(sentence)
 
 
@@ -263,11 +263,14 @@ def _cells(row: SplitRow, parts: list[str]) -> dict[str, object]:
 
 
 def _split_warnings(
-    found: SplitPreview, rows: list[SplitRow], parts: list[str], request: ExportRequest
+    preview: SplitPreview,
+    rows: list[SplitRow],
+    parts: list[str],
+    request: ExportRequest,
 ) -> list[str]:
     """Return the warnings about a split, in Markdown."""
     remarks = []
-    if not found.has_places and request.split is not None:
+    if not preview.has_places and request.split is not None:
         remarks.append(
             f":material/warning: No image has one of these {request.split.by}: all go "
             f"to {request.split.otherwise}."
@@ -278,15 +281,15 @@ def _split_warnings(
             names = ", ".join(map(widgets.escape, absent[:6]))
             rest = f" and {len(absent) - 6} more" if len(absent) > 6 else ""
             remarks.append(f":material/warning: No {part} images: {names}{rest}.")
-    if found.torn:
+    if preview.torn:
         remarks.append(
-            f":material/warning: {widgets.plural(found.torn, 'group')} of "
+            f":material/warning: {widgets.plural(preview.torn, 'group')} of "
             "near-duplicates are in several splits: metrics will be too high."
         )
     return remarks
 
 
-def _variant_tiles(choice: ExportChoice, found: SplitPreview) -> None:
+def _variant_tiles(choice: ExportChoice, preview: SplitPreview) -> None:
     scope = state.scope()
     tiles = _tiles(
         scope.owner_id,
@@ -309,8 +312,8 @@ def _variant_tiles(choice: ExportChoice, found: SplitPreview) -> None:
 
 def _preview_key(request: ExportRequest) -> str:
     names = ("images", "with_empty", "labels", "split", "recipe", "resizing", "format")
-    kept = request_json(request)
-    return json.dumps({name: kept[name] for name in names})
+    document = request_json(request)
+    return json.dumps({name: document[name] for name in names})
 
 
 @st.cache_data(max_entries=32, show_spinner="Splitting images …")
@@ -329,12 +332,12 @@ def _tiles(
     """Return names and data URLs of variants with their boxes drawn."""
     request = request_from_json(json.loads(key))
     images = _images(owner_id, dataset_id, request)
-    found = _split_of(owner_id, dataset_id, version, key)
-    train = found.split.image_ids("train") if found is not None else ()
+    preview = _split_of(owner_id, dataset_id, version, key)
+    train = preview.split.image_ids("train") if preview is not None else ()
     labels = images.labels()
-    made = variants(images, request, train, count=VARIANTS, max_pixels=max_pixels)
+    previews = variants(images, request, train, count=VARIANTS, max_pixels=max_pixels)
     tiles = []
-    for variant in made:
+    for variant in previews:
         size = Size(variant.image.rgb.shape[1], variant.image.rgb.shape[0])
         drawn = draw_annotations(
             resized(variant.image.rgb, inner_size(size, cache.TILE)),

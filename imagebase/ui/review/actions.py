@@ -307,19 +307,19 @@ def accept_above(wanted: AnnotationFilter) -> None:
         least = st.slider(
             "Minimum confidence", 0.0, 1.0, _USUAL, 0.01, key="accept.least"
         )
-        found = filters.acceptable(tuple(labels), least)
-        st.markdown(_acceptable_in_words(found))
+        counts = filters.acceptable(tuple(labels), least)
+        st.markdown(_acceptable_in_words(counts))
         st.caption(
             "Accepts model boxes on images that are not approved or rejected. "
             "You can undo this in one step."
         )
         st.button(
-            f"Accept {widgets.plural(found.boxes, 'box')}",
+            f"Accept {widgets.plural(counts.boxes, 'box')}",
             key="accept.apply",
             type="primary",
-            disabled=not found.boxes,
+            disabled=not counts.boxes,
             on_click=_accept_above,
-            args=(labels, least, found.images),
+            args=(labels, least, counts.images),
         )
 
 
@@ -339,12 +339,12 @@ def _choose_labels(wanted: AnnotationFilter) -> list[str]:
     )
 
 
-def _acceptable_in_words(found: AcceptCounts) -> str:
-    if not found.boxes:
+def _acceptable_in_words(counts: AcceptCounts) -> str:
+    if not counts.boxes:
         return "No unaccepted box is that confident."
-    boxes = widgets.plural(found.boxes, "box")
-    images = widgets.plural(found.images, "image")
-    labels = f" of {found.labels} labels" if found.labels > 1 else ""
+    boxes = widgets.plural(counts.boxes, "box")
+    images = widgets.plural(counts.images, "image")
+    labels = f" of {counts.labels} labels" if counts.labels > 1 else ""
     return f"**{boxes}**{labels} on {images} would be accepted."
 
 

@@ -53,14 +53,14 @@ def health() -> None:
     scope = state.scope()
     version = services.store().version(scope)
     images, boxes = cache.health_tables(scope.owner_id, scope.dataset_id, version)
-    found = _findings(scope.owner_id, scope.dataset_id, version)
-    _numbers(images, boxes, found)
+    findings = _findings(scope.owner_id, scope.dataset_id, version)
+    _numbers(images, boxes, findings)
     if not len(boxes):
         left, right = st.columns(2, gap="medium")
         with left:
             _by_status(images)
         with right:
-            _issues(found)
+            _issues(findings)
         st.info(
             "No boxes yet. Run a model on **Annotate** or draw boxes on **Edit** to "
             "see statistics of labels, sizes and positions."
@@ -76,7 +76,7 @@ def health() -> None:
         _sizes(shown, images, label)
         _crowds(shown, images, label)
     with third:
-        _issues(found)
+        _issues(findings)
         _places(shown, images, label)
         _shapes(shown, images, label)
     _tags(images)
@@ -91,11 +91,11 @@ def _findings(
 
 
 def _numbers(
-    images: ImageTable, boxes: BoxTable, found: dict[Finding, tuple[str, ...]]
+    images: ImageTable, boxes: BoxTable, findings: dict[Finding, tuple[str, ...]]
 ) -> None:
     approved = count_by_status(images)[ReviewStatus.APPROVED]
     counts = boxes_per_image(boxes, images)
-    suspects = {image_id for ids in found.values() for image_id in ids}
+    suspects = {image_id for ids in findings.values() for image_id in ids}
     cells = st.columns(6)
     cells[0].metric("Images", f"{len(images):,}")
     cells[1].metric("Approved", _percent(approved, len(images)))
@@ -174,33 +174,33 @@ def _by_status(images: ImageTable) -> None:
     )
 
 
-def _issues(found: dict[Finding, tuple[str, ...]]) -> None:
-    if not found:
+def _issues(findings: dict[Finding, tuple[str, ...]]) -> None:
+    if not findings:
         st.markdown("**No issues found**", help=_FINDING_HELP)
         return
-    names = sorted(found, key=lambda name: -len(found[name]))
+    names = sorted(findings, key=lambda name: -len(findings[name]))
     most = names[0]
     charts.bars(
         [str(name) for name in names],
-        [len(found[name]) for name in names],
+        [len(findings[name]) for name in names],
         key="figures.findings",
-        title=f"{widgets.plural(len(found[most]), 'image')}: {most}",
+        title=f"{widgets.plural(len(findings[most]), 'image')}: {most}",
         what="images",
         on_pick=lambda place: filters.show_images(
-            found[names[place]], why=f"images: {names[place]}"
+            findings[names[place]], why=f"images: {names[place]}"
         ),
     )
 
 
 def _sizes(boxes: BoxTable, images: ImageTable, label: str | None) -> None:
     values = relative_sides(boxes, images)
-    found = histogram(values, SIDE_EDGES)
+    bins = histogram(values, SIDE_EDGES)
     shares = [f"{edge * 100:g}" for edge in SIDE_EDGES]
     names = [f"{a} to {b} %" for a, b in pairwise(shares)]
     middle = percent(float(np.median(values)) if len(values) else 0)
     charts.columns(
         [f"{edge * 100:.2g}" for edge in SIDE_EDGES[1:-1]] + ["100"],
-        found.counts.tolist(),
+        bins.counts.tolist(),
         key="figures.sizes",
         title=f"Median box side: {middle} of the image side",
         what="boxes",
@@ -208,7 +208,7 @@ def _sizes(boxes: BoxTable, images: ImageTable, label: str | None) -> None:
         on_pick=_images_of_bins(
             boxes,
             images,
-            found.bin_of,
+            bins.bin_of,
             names,
             "boxes with a side of {} of the image",
             label,
@@ -270,12 +270,12 @@ def _places(boxes: BoxTable, images: ImageTable, label: str | None) -> None:
 
 def _shapes(boxes: BoxTable, images: ImageTable, label: str | None) -> None:
     ratios = aspect_ratios(boxes)
-    found = histogram(ratios, ASPECT_EDGES)
+    bins = histogram(ratios, ASPECT_EDGES)
     tall = _percent(int(np.count_nonzero(ratios < 1)), len(boxes))
     names = [_ratio(edge) for edge in ASPECT_EDGES]
     charts.columns(
         names[:-1],
-        found.counts.tolist(),
+        bins.counts.tolist(),
         key="figures.shapes",
         title=f"{tall} of boxes are taller than wide",
         what="boxes",
@@ -283,7 +283,7 @@ def _shapes(boxes: BoxTable, images: ImageTable, label: str | None) -> None:
         on_pick=_images_of_bins(
             boxes,
             images,
-            found.bin_of,
+            bins.bin_of,
             names,
             "boxes with a width to height ratio from {}",
             label,

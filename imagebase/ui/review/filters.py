@@ -319,11 +319,11 @@ def _draw_more() -> dict[str, Any]:
     active = sum(_is_set(key) for key in _FOLDED)
     title = f"More ({active})" if active else "More"
     with st.popover(title, icon=":material/filter_list:", key="review.more"):
-        found = {**_draw_makers(), **_draw_times(), **_draw_sizes()}
+        arguments = {**_draw_makers(), **_draw_times(), **_draw_sizes()}
         st.button(
             "Clear all filters", key="review.clear_all", on_click=clear_label_filters
         )
-    return found
+    return arguments
 
 
 def _is_set(key: str) -> bool:
@@ -452,28 +452,28 @@ def describe(wanted: AnnotationFilter) -> str:
 
 
 def _words(wanted: AnnotationFilter) -> list[str]:
-    found = []
+    words = []
     if wanted.text:
-        found.append(f"“{wanted.text}”")
-    found += _listed(list(wanted.labels or ()), "labels")
-    found += [widgets.STATUS_WORDS[status] for status in wanted.statuses or ()]
+        words.append(f"“{wanted.text}”")
+    words += _listed(list(wanted.labels or ()), "labels")
+    words += [widgets.STATUS_WORDS[status] for status in wanted.statuses or ()]
     if wanted.confidence:
         least, most = (percent(share) for share in wanted.confidence)
-        found.append(f"confidence {least} to {most}")
-    found += [f"source: {source}" for source in wanted.sources or ()]
-    found += [f"changed by {name}" for name in wanted.who or ()]
+        words.append(f"confidence {least} to {most}")
+    words += [f"source: {source}" for source in wanted.sources or ()]
+    words += [f"changed by {name}" for name in wanted.who or ()]
     if wanted.image:
-        found.append(f"image “{wanted.image}”")
+        words.append(f"image “{wanted.image}”")
     if wanted.attribute:
-        found.append(" = ".join(part for part in wanted.attribute if part is not None))
+        words.append(" = ".join(part for part in wanted.attribute if part is not None))
     if wanted.since or wanted.until:
-        found.append("changed in a date range")
+        words.append("changed in a date range")
     if wanted.sides:
-        found.append(_sides(*wanted.sides))
+        words.append(_sides(*wanted.sides))
     if wanted.share:
         least, most = (f"{share * 100:.0f}" for share in wanted.share)
-        found.append(f"{least} to {most} % of the image")
-    return found
+        words.append(f"{least} to {most} % of the image")
+    return words
 
 
 def _listed(names: Sequence[str], noun: str, *, most: int = 3) -> list[str]:

@@ -93,8 +93,8 @@ def queue() -> None:
 
 def first_view() -> str:
     """Return the view to open with: the queue, if it has images."""
-    found = services.store().doubtful_images(state.scope(), limit=1)
-    return filters.QUEUE if found else filters.BOXES
+    images = services.store().doubtful_images(state.scope(), limit=1)
+    return filters.QUEUE if images else filters.BOXES
 
 
 def _score_changed(in_use: ModelInUse | None) -> None:
@@ -279,15 +279,15 @@ def _name_and_approval(row: DoubtRow) -> None:
 
 def _offers(row: DoubtRow, missed: Sequence[MissedObject]) -> None:
     with st.container(horizontal=True, gap="xsmall"):
-        for place, found in enumerate(missed[:_MOST_OFFERED]):
+        for place, missed_object in enumerate(missed[:_MOST_OFFERED]):
             st.button(
-                f"Add {widgets.escape(widgets.short_name(found.label))} "
-                f"{percent(found.confidence)}",
+                f"Add {widgets.escape(widgets.short_name(missed_object.label))} "
+                f"{percent(missed_object.confidence)}",
                 key=f"queue.add.{row.image_id}.{place}",
                 icon=":material/add:",
                 help="Adds the dashed object as a box. You can undo this.",
                 on_click=_add,
-                args=(row.image_id, row.revision, found),
+                args=(row.image_id, row.revision, missed_object),
             )
 
 
@@ -335,12 +335,12 @@ def _approve(image_id: str, revision: int) -> None:
 
 
 @state.reports_errors
-def _add(image_id: str, revision: int, found: MissedObject) -> None:
+def _add(image_id: str, revision: int, missed_object: MissedObject) -> None:
     scope = state.scope()
     record = services.store().record(scope, image_id)
     if record.revision != revision:
         raise StoreError(_CHANGED)
-    state.save(add_missed(record, found, who=scope.who))
+    state.save(add_missed(record, missed_object, who=scope.who))
     state.say(f"Added 1 box to {record.file_name}.")
 
 

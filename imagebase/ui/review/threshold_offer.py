@@ -372,11 +372,11 @@ def _apply(model: KeptModel, learned: Sequence[Learned]) -> None:
 def _draw_stored(scope: Scope, model: KeptModel) -> None:
     """Draw the thresholds that Annotate starts with, and the button to reset them."""
     model_id = model.detector.model_id
-    kept = services.store().label_thresholds(scope, model_id)
-    if not kept:
+    thresholds = services.store().label_thresholds(scope, model_id)
+    if not thresholds:
         return
     each = ", ".join(
-        f"{widgets.escape(name)} {percent(at)}" for name, at in kept.items()
+        f"{widgets.escape(name)} {percent(at)}" for name, at in thresholds.items()
     )
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption(f"**Annotate** starts with {each}.", width="content")
