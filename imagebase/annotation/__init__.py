@@ -250,13 +250,13 @@ class ImageRecord:
     @property
     def labels(self) -> tuple[str, ...]:
         """The labels on this image, each once, in order of appearance."""
-        return tuple(dict.fromkeys(one.label for one in self.annotations))
+        return tuple(dict.fromkeys(box.label for box in self.annotations))
 
     def annotation(self, annotation_id: str) -> Annotation:
         """Return one annotation; KeyError where there is none of this id."""
-        for one in self.annotations:
-            if one.annotation_id == annotation_id:
-                return one
+        for annotation in self.annotations:
+            if annotation.annotation_id == annotation_id:
+                return annotation
         raise KeyError(annotation_id)
 
     def with_annotations(self, annotations: Iterable[Annotation]) -> "ImageRecord":

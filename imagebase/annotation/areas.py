@@ -205,7 +205,7 @@ def shape_of_json(kept: Mapping[str, Any]) -> Shape:
         raise ValueError(f"it is no shape ({error})") from error
     if not _FEWEST_POINTS[kind] <= len(points) <= MAX_POINTS:
         raise ValueError(f"a {kind} cannot have {len(points)} points")
-    numbers = (width, *(edge for one in points for edge in one))
-    if not all(_is_kept(one, _MAX_SCALED_PX) for one in numbers):
+    numbers = (width, *(edge for point in points for edge in point))
+    if not all(_is_kept(number, _MAX_SCALED_PX) for number in numbers):
         raise ValueError("a point is no number")
     return Shape(kind, points, width)

@@ -211,7 +211,7 @@ def region_of(shapes: tuple[Shape, ...], size: Size) -> Region:
     Areas of all images of a size are the same for one image after the other, and those
     of one image are asked for label by label. Large ones are kept for a few only.
     """
-    boxes = [one.bounds.normalised().clipped(size) for one in shapes]
+    boxes = [shape.bounds.normalised().clipped(size) for shape in shapes]
     x_min, y_min, _, _ = map(min, zip(*boxes, strict=True))
     _, _, x_max, y_max = map(max, zip(*boxes, strict=True))
     is_small = (x_max - x_min) * (y_max - y_min) <= _SMALL_PX

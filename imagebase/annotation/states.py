@@ -46,7 +46,7 @@ FILTERS: Final = tuple(name for name in GROUPS if name != "not approved")
 
 def count(counts: Mapping[ReviewStatus, int], statuses: Iterable[ReviewStatus]) -> int:
     """Return how many images stand in any of these states."""
-    return sum(counts.get(one, 0) for one in statuses)
+    return sum(counts.get(status, 0) for status in statuses)
 
 
 def group_counts(counts: Mapping[ReviewStatus, int]) -> dict[str, int]:
@@ -56,8 +56,8 @@ def group_counts(counts: Mapping[ReviewStatus, int]) -> dict[str, int]:
 
 def statuses_of(groups: Iterable[str]) -> list[ReviewStatus]:
     """Return the states that are in any of these groups, each once, in their order."""
-    wanted = {one for name in groups for one in GROUPS[name]}
-    return [one for one in ReviewStatus if one in wanted]
+    wanted = {status for name in groups for status in GROUPS[name]}
+    return [status for status in ReviewStatus if status in wanted]
 
 
 def usual_scope(counts: Mapping[ReviewStatus, int], names: Iterable[str]) -> str:

@@ -108,11 +108,15 @@ class Backup:
         listed = {*self.manifest.files, MANIFEST}
         for name in listed ^ set(self._zip.namelist()):
             raise damaged(self.file_name, f"{name} is missing or too much")
-        tables = [one for one in COPIED if not self._lacks(one)]
+        tables = [table for table in COPIED if not self._lacks(table)]
         for copied in tables:
             self._check_table(copied)
         paths = self._checks.paths
-        known = {*paths.values(), *(table_path(one.name) for one in tables), MANIFEST}
+        known = {
+            *paths.values(),
+            *(table_path(table.name) for table in tables),
+            MANIFEST,
+        }
         if known != listed:
             raise damaged(self.file_name, "its images are others than it lists")
         for number, (image_id, path) in enumerate(paths.items(), start=1):
@@ -215,7 +219,7 @@ def restore(
         StoreError: it could not be written, or someone has worked in what an attempt
             before this has left.
     """
-    taken = {one.name for one in store.datasets(scope.owner_id)}
+    taken = {dataset.name for dataset in store.datasets(scope.owner_id)}
     _delete(store, scope)
     name = backup.manifest.name
     store.begin_copy(scope, f"{name} (being restored)")
@@ -286,7 +290,7 @@ def _members(
             f"{limits.max_dataset_bytes // 1_000_000:,} MB in all; "
             "restore it where more is allowed."
         ) from error
-    return {one.name: one.read for one in members}
+    return {member.name: member.read for member in members}
 
 
 def _for_archive(limits: Limits) -> Limits:

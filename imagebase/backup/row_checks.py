@@ -224,7 +224,7 @@ def _check_quality(kept: Mapping[str, Any] | None) -> None:
     if quality is None:
         return
     measured = (quality.sharpness, quality.brightness, quality.contrast)
-    _must(all(math.isfinite(one) for one in measured), "invalid measurements")
+    _must(all(math.isfinite(measure) for measure in measured), "invalid measurements")
     _must(
         _HASH.fullmatch(quality.difference_hash) is not None, "invalid difference hash"
     )
@@ -239,22 +239,27 @@ def _check_box(box: Box, label: str, confidence: float | None, position: int) ->
 
 def _check_placed(kept: Mapping[str, Any]) -> None:
     placed = placed_from_json(kept)
-    one = placed.annotation
-    texts = (one.annotation_id, one.label, one.changed_by, one.model_id or "")
+    annotation = placed.annotation
+    texts = (
+        annotation.annotation_id,
+        annotation.label,
+        annotation.changed_by,
+        annotation.model_id or "",
+    )
     _must(all(isinstance(text, str) for text in texts), "invalid name")
-    flags = (one.accepted, placed.is_deleted)
+    flags = (annotation.accepted, placed.is_deleted)
     _must(
         all(isinstance(flag, bool) for flag in flags), "invalid accepted or is_deleted"
     )
-    _must(one.changed_at.tzinfo is not None, "its time has no time zone")
-    _check_box(one.box, one.label, one.confidence, placed.position)
+    _must(annotation.changed_at.tzinfo is not None, "its time has no time zone")
+    _check_box(annotation.box, annotation.label, annotation.confidence, placed.position)
     check_attributes(kept.get("attributes"))
 
 
 def _check_marks(kept: object) -> None:
     _must(kept is None or isinstance(kept, list), "invalid marks")
-    for one in kept if isinstance(kept, list) else ():
-        shape_of_json(one)
+    for shape in kept if isinstance(kept, list) else ():
+        shape_of_json(shape)
 
 
 def _check_review(kept: Mapping[str, Any]) -> None:

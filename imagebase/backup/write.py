@@ -66,7 +66,7 @@ def manifest_json(
         "version": VERSION,
         "name": name,
         "rows": dict(rows),
-        "files": {one.path: one.sha256 for one in files},
+        "files": {file.path: file.sha256 for file in files},
         "not_in_it": list(not_in_it),
     }
     return json.dumps(listed, ensure_ascii=False, indent=1).encode()

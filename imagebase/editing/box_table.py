@@ -31,10 +31,10 @@ class TableEdits(NamedTuple):
     deleted: Collection[int] = ()
 
 
-def table_row(one: Annotation) -> TableRow:
+def table_row(annotation: Annotation) -> TableRow:
     """Return a box as the table shows it."""
-    box = one.box
-    return TableRow(one.label, box.x_min, box.y_min, box.width, box.height)
+    box = annotation.box
+    return TableRow(annotation.label, box.x_min, box.y_min, box.width, box.height)
 
 
 def apply_table_edits(
@@ -58,22 +58,24 @@ def apply_table_edits(
         EditError: a number is missing, a box is outside the image or without area, a
             label is blank. Nothing is changed then.
     """
-    ids = [*(one.annotation_id for one in base), *added_ids]
+    ids = [*(annotation.annotation_id for annotation in base), *added_ids]
     before = dict(zip(ids, _rows(base, applied), strict=False))
     after = dict(zip(ids, _rows(base, edits), strict=False))
     changed = {i: row for i, row in after.items() if row != before.get(i)}
     changed |= {i: None for i in before if i not in after}
     kept = [
         new
-        for one in record.annotations
-        if (new := _row_applied(one, before, changed, record.size, who)) is not None
+        for annotation in record.annotations
+        if (new := _row_applied(annotation, before, changed, record.size, who))
+        is not None
     ]
     deleted = [
-        one
-        for one in record.annotations
-        if one.annotation_id in changed and changed[one.annotation_id] is None
+        annotation
+        for annotation in record.annotations
+        if annotation.annotation_id in changed
+        and changed[annotation.annotation_id] is None
     ]
-    present = {one.annotation_id for one in record.annotations}
+    present = {annotation.annotation_id for annotation in record.annotations}
     for annotation_id, row in changed.items():
         if (
             row is not None
@@ -90,8 +92,8 @@ def _rows(base: Sequence[Annotation], edits: TableEdits) -> list[TableRow | None
     rows: list[TableRow | None] = [
         None
         if i in edits.deleted
-        else _with_cells(table_row(one), edits.edited.get(i, {}))
-        for i, one in enumerate(base)
+        else _with_cells(table_row(box), edits.edited.get(i, {}))
+        for i, box in enumerate(base)
     ]
     empty = TableRow("", math.nan, math.nan, math.nan, math.nan)
     return rows + [_with_cells(empty, cells) for cells in edits.added]
@@ -110,25 +112,25 @@ def _number(value: object) -> float:
 
 
 def _row_applied(
-    one: Annotation,
+    annotation: Annotation,
     before: Mapping[str, TableRow | None],
     changed: Mapping[str, TableRow | None],
     size: Size,
     who: str,
 ) -> Annotation | None:
-    if one.annotation_id not in changed:
-        return one
-    row = changed[one.annotation_id]
+    if annotation.annotation_id not in changed:
+        return annotation
+    row = changed[annotation.annotation_id]
     if row is None:
         return None
-    last = before.get(one.annotation_id) or table_row(one)
-    label = one.label if row.label == last.label else checked_label(row.label)
-    box = one.box
+    last = before.get(annotation.annotation_id) or table_row(annotation)
+    label = annotation.label if row.label == last.label else checked_label(row.label)
+    box = annotation.box
     if row[1:] != last[1:]:
-        box = checked_box(_row_moved(one.box, last, row), size)
-    if label == one.label and box == one.box:
-        return one
-    return one.touched(who=who, box=box, label=label)
+        box = checked_box(_row_moved(annotation.box, last, row), size)
+    if label == annotation.label and box == annotation.box:
+        return annotation
+    return annotation.touched(who=who, box=box, label=label)
 
 
 def _row_moved(own: Box, last: TableRow, row: TableRow) -> Box:

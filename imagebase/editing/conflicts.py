@@ -42,7 +42,7 @@ def differences(base: ImageRecord, version: ImageRecord) -> Differences:
     return Differences(
         added=frozenset(after.keys() - before.keys()),
         changed=frozenset(
-            one for one in before.keys() & after.keys() if before[one] != after[one]
+            name for name in before.keys() & after.keys() if before[name] != after[name]
         ),
         deleted=frozenset(before.keys() - after.keys()),
         has_new_review=_review(base) != _review(version),
@@ -82,24 +82,24 @@ def merged(conflict: Conflict) -> ImageRecord:
     mine, others = differences(base, ours), differences(base, theirs)
     own, found = _by_id(ours), _by_id(base)
     kept = [
-        _joined(own[one.annotation_id], one, found.get(one.annotation_id))
-        if one.annotation_id in mine.added | mine.changed
-        else one
-        for one in theirs.annotations
+        _joined(own[box.annotation_id], box, found.get(box.annotation_id))
+        if box.annotation_id in mine.added | mine.changed
+        else box
+        for box in theirs.annotations
     ]
-    present = {one.annotation_id for one in kept}
+    present = {box.annotation_id for box in kept}
     kept += [
-        one
-        for one in ours.annotations
-        if one.annotation_id not in present
-        and one.annotation_id in mine.added | mine.changed
+        box
+        for box in ours.annotations
+        if box.annotation_id not in present
+        and box.annotation_id in mine.added | mine.changed
     ]
-    restored = {one.annotation_id for one in kept}
+    restored = {box.annotation_id for box in kept}
     both = replace(
         theirs,
         annotations=tuple(kept),
         deleted=tuple(
-            one for one in theirs.deleted if one.annotation_id not in restored
+            mark for mark in theirs.deleted if mark.annotation_id not in restored
         ),
         status=ours.status if mine else theirs.status,
         comment=ours.comment if ours.comment != base.comment else theirs.comment,
@@ -136,8 +136,8 @@ def as_shown(record: ImageRecord, shown: Iterable[ShownBox]) -> ImageRecord:
     Fields that only the record has, such as who made them, stay.
     """
     known = _by_id(record)
-    then = tuple(_as_then(known.get(one.annotation_id), one) for one in shown)
-    is_as_now = {one.annotation_id: one for one in then} == known
+    then = tuple(_as_then(known.get(box.annotation_id), box) for box in shown)
+    is_as_now = {box.annotation_id: box for box in then} == known
     return record if is_as_now else replace(record, annotations=then)
 
 
@@ -165,8 +165,8 @@ def is_separate(conflict: Conflict) -> bool:
         return False
     placed = _placed(ours, mine, besides=others.added)
     return not any(
-        one.box.intersects(other.box)
-        for one in placed
+        annotation.box.intersects(other.box)
+        for annotation in placed
         for other in _placed(theirs, others, besides=mine.added)
     )
 
@@ -183,7 +183,10 @@ def _placed(
     version: ImageRecord, found: Differences, *, besides: frozenset[str]
 ) -> list[Annotation]:
     known = _by_id(version)
-    return [known[one] for one in (found.added | found.changed) - besides]
+    return [
+        known[annotation_id]
+        for annotation_id in (found.added | found.changed) - besides
+    ]
 
 
 def _merged_tags(conflict: Conflict) -> tuple[str, ...]:
@@ -194,7 +197,7 @@ def _merged_tags(conflict: Conflict) -> tuple[str, ...]:
 
 
 def _by_id(record: ImageRecord) -> Mapping[str, Annotation]:
-    return {one.annotation_id: one for one in record.annotations}
+    return {box.annotation_id: box for box in record.annotations}
 
 
 def _review(record: ImageRecord) -> tuple[ReviewStatus | None, str, tuple[str, ...]]:

@@ -65,19 +65,19 @@ def merge_drawing(
     after = {box.annotation_id: box for box in drawn}
     kept: list[Annotation] = []
     deleted: list[Annotation] = []
-    for one in record.annotations:
-        now = after.get(one.annotation_id)
+    for annotation in record.annotations:
+        now = after.get(annotation.annotation_id)
         if now is not None:
-            last = before.get(one.annotation_id) or _as_shown(one)
-            kept.append(_redrawn(one, last, now, record.size, who))
-        elif one.annotation_id in before:
-            deleted.append(one)
+            last = before.get(annotation.annotation_id) or _as_shown(annotation)
+            kept.append(_redrawn(annotation, last, now, record.size, who))
+        elif annotation.annotation_id in before:
+            deleted.append(annotation)
         else:
-            kept.append(one)
-    present = {one.annotation_id for one in record.annotations}
+            kept.append(annotation)
+    present = {annotation.annotation_id for annotation in record.annotations}
     known = {
         **(removed or {}),
-        **{one.annotation_id: one for one in record.annotations},
+        **{annotation.annotation_id: annotation for annotation in record.annotations},
     }
     for box in drawn:
         if box.annotation_id in present or before.get(box.annotation_id) == box:
@@ -96,7 +96,10 @@ def merge_drawing(
 
 def is_faithful(record: ImageRecord, drawn: Iterable[ShownBox]) -> bool:
     """Say whether these boxes are shown as the record has them."""
-    known = {one.annotation_id: _as_shown(one) for one in record.annotations}
+    known = {
+        annotation.annotation_id: _as_shown(annotation)
+        for annotation in record.annotations
+    }
     return all(known.get(box.annotation_id) == box for box in drawn)
 
 
@@ -104,26 +107,30 @@ def _same_box(a: Box, b: Box, tolerance_px: float) -> bool:
     return all(abs(p - q) <= tolerance_px for p, q in zip(a, b, strict=True))
 
 
-def _as_shown(one: Annotation) -> ShownBox:
-    return ShownBox(one.annotation_id, one.box, one.label)
+def _as_shown(annotation: Annotation) -> ShownBox:
+    return ShownBox(annotation.annotation_id, annotation.box, annotation.label)
 
 
 def _redrawn(
-    one: Annotation,
+    annotation: Annotation,
     last: ShownBox,
     now: ShownBox,
     size: Size,
     who: str,
 ) -> Annotation:
-    box = _moved_edges(one.box, last.box, now.box)
-    if box is not one.box:
+    box = _moved_edges(annotation.box, last.box, now.box)
+    if box is not annotation.box:
         box = box.normalised().clipped(size)
-    label = one.label if now.label == last.label else _label_or(now.label, one.label)
+    label = (
+        annotation.label
+        if now.label == last.label
+        else _label_or(now.label, annotation.label)
+    )
     if box.area <= 0:
-        box = one.box
-    if box == one.box and label == one.label:
-        return one
-    return one.touched(who=who, box=box, label=label)
+        box = annotation.box
+    if box == annotation.box and label == annotation.label:
+        return annotation
+    return annotation.touched(who=who, box=box, label=label)
 
 
 def _moved_edges(own: Box, last: Box, now: Box) -> Box:
@@ -173,9 +180,9 @@ def with_edits(
     """Return the record with these boxes, marked as edited where they differ."""
     if _same_objects(record.annotations, annotations):
         return record
-    present = {one.annotation_id for one in annotations}
-    marks = [one for one in record.deleted if one.annotation_id not in present]
-    marks += [one for one in deleted if _is_from_model(one)]
+    present = {box.annotation_id for box in annotations}
+    marks = [box for box in record.deleted if box.annotation_id not in present]
+    marks += [box for box in deleted if _is_from_model(box)]
     return replace(
         record,
         annotations=tuple(annotations),
@@ -188,14 +195,14 @@ def _same_objects(a: Sequence[Annotation], b: Sequence[Annotation]) -> bool:
     return len(a) == len(b) and all(p is q for p, q in zip(a, b, strict=True))
 
 
-def _is_from_model(one: Annotation) -> bool:
-    return one.source is Source.MODEL or one.model_id is not None
+def _is_from_model(annotation: Annotation) -> bool:
+    return annotation.source is Source.MODEL or annotation.model_id is not None
 
 
 def delete_annotations(record: ImageRecord, ids: Collection[str]) -> ImageRecord:
     """Return the record without these boxes; a model's leave a mark."""
-    kept = [one for one in record.annotations if one.annotation_id not in ids]
-    deleted = [one for one in record.annotations if one.annotation_id in ids]
+    kept = [box for box in record.annotations if box.annotation_id not in ids]
+    deleted = [box for box in record.annotations if box.annotation_id in ids]
     return with_edits(record, kept, deleted=deleted)
 
 
@@ -211,10 +218,10 @@ def relabel(
     return with_edits(
         record,
         [
-            one.touched(who=who, label=name)
-            if one.annotation_id in ids and one.label != name
-            else one
-            for one in record.annotations
+            box.touched(who=who, label=name)
+            if box.annotation_id in ids and box.label != name
+            else box
+            for box in record.annotations
         ],
     )
 
@@ -231,10 +238,10 @@ def move(record: ImageRecord, annotation_id: str, box: Box, *, who: str) -> Imag
     return with_edits(
         record,
         [
-            one.touched(who=who, box=placed)
-            if one.annotation_id == annotation_id and one.box != placed
-            else one
-            for one in record.annotations
+            annotation.touched(who=who, box=placed)
+            if annotation.annotation_id == annotation_id and annotation.box != placed
+            else annotation
+            for annotation in record.annotations
         ],
     )
 
@@ -257,17 +264,18 @@ def describe(
     known, problems = clean_attributes(attributes)
     if problems:
         raise EditError(f"Nothing was changed: {problems[0]}.")
-    one = record.annotation(annotation_id)
-    if known == one.attributes:
+    annotation = record.annotation(annotation_id)
+    if known == annotation.attributes:
         return record
     described = replace(
-        one.with_acceptance(who=who),
+        annotation.with_acceptance(who=who),
         attributes=known,
         changed_by=who,
         changed_at=utc_now(),
     )
     return with_edits(
-        record, [described if other is one else other for other in record.annotations]
+        record,
+        [described if other is annotation else other for other in record.annotations],
     )
 
 
@@ -303,10 +311,10 @@ def accept_all(
     return with_edits(
         record,
         [
-            one.with_acceptance(who=who)
-            if (one.confidence or 0.0) >= min_confidence
-            else one
-            for one in record.annotations
+            box.with_acceptance(who=who)
+            if (box.confidence or 0.0) >= min_confidence
+            else box
+            for box in record.annotations
         ],
     )
 
@@ -320,14 +328,16 @@ def copy_boxes(
     lies outside the image is cut off.
     """
     copies = []
-    for one in from_record.annotations:
-        box = one.box.clipped(to_record.size)
+    for annotation in from_record.annotations:
+        box = annotation.box.clipped(to_record.size)
         there = any(
-            other.label == one.label and _same_box(other.box, box, 1.0)
+            other.label == annotation.label and _same_box(other.box, box, 1.0)
             for other in to_record.annotations
         )
         if box.area > 0 and not there:
-            copy = Annotation(box, one.label, changed_by=who, attributes=one.attributes)
+            copy = Annotation(
+                box, annotation.label, changed_by=who, attributes=annotation.attributes
+            )
             copies.append(copy)
     return with_edits(to_record, [*to_record.annotations, *copies])
 
@@ -365,7 +375,7 @@ def reject(
         record,
         status=ReviewStatus.REJECTED,
         comment=comment.strip(),
-        marks=tuple(checked_shape(one, record.size) for one in marks),
+        marks=tuple(checked_shape(mark, record.size) for mark in marks),
     )
 
 
@@ -392,4 +402,4 @@ def tagged(record: ImageRecord, tags: Iterable[str]) -> ImageRecord:
 
 def record_ids(record: ImageRecord) -> tuple[str, ...]:
     """Return the ids of the record's boxes, in their order."""
-    return tuple(one.annotation_id for one in record.annotations)
+    return tuple(box.annotation_id for box in record.annotations)

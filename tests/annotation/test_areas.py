@@ -31,11 +31,11 @@ SIZE = Size(40, 30)
 
 
 def polygon(*points: tuple[float, float]) -> Shape:
-    return Shape(ShapeKind.POLYGON, tuple(Point(*one) for one in points))
+    return Shape(ShapeKind.POLYGON, tuple(Point(*point) for point in points))
 
 
 def brush(width: float, *points: tuple[float, float]) -> Shape:
-    return Shape(ShapeKind.BRUSH, tuple(Point(*one) for one in points), width)
+    return Shape(ShapeKind.BRUSH, tuple(Point(*point) for point in points), width)
 
 
 def test_a_rectangle_covers_its_pixels() -> None:
@@ -197,10 +197,10 @@ def test_a_number_that_is_no_place_on_an_image_is_refused(edge: float) -> None:
 def test_areas_of_an_image_are_drawn_once_for_all_labels() -> None:
     """A truth asks for each area label by label."""
     areas = [brush(2, (3.0 * at, 4), (3.0 * at, 20)) for at in range(12)]
-    first = [region_of((one,), SIZE) for one in areas]
+    first = [region_of((area,), SIZE) for area in areas]
     assert all(
-        region_of((one,), SIZE) is known
-        for one, known in zip(areas, first, strict=True)
+        region_of((area,), SIZE) is known
+        for area, known in zip(areas, first, strict=True)
     )
 
 
@@ -210,6 +210,6 @@ def test_few_large_areas_stay_in_memory() -> None:
     areas = [rectangle(Box(at, 0, 1_200, 1_000)) for at in range(5)]
     first = region_of((areas[0],), size)
     assert region_of((areas[0],), size) is first
-    for one in areas[1:]:
-        region_of((one,), size)
+    for area in areas[1:]:
+        region_of((area,), size)
     assert region_of((areas[0],), size) is not first

@@ -58,8 +58,8 @@ def new_store(
         return opened[-1]
 
     yield new
-    for one in opened:
-        one.close()
+    for store in opened:
+        store.close()
 
 
 @pytest.fixture

@@ -58,23 +58,25 @@ def test_restored_elsewhere_it_is_identical(
     assert other.ignore_areas(target) == store.ignore_areas(scope)
     assert other.candidates(target, KEY) == store.candidates(scope, KEY)
     assert other.doubtful_images(target) == store.doubtful_images(scope)
-    for one in records:
-        name = one.image_id
+    for record in records:
+        name = record.image_id
         assert other.image_bytes(target, name) == store.image_bytes(scope, name)
         assert [
-            replace(said, comment_id="") for said in other.comments(target, name)
-        ] == [replace(said, comment_id="") for said in store.comments(scope, name)]
+            replace(comment, comment_id="") for comment in other.comments(target, name)
+        ] == [
+            replace(comment, comment_id="") for comment in store.comments(scope, name)
+        ]
         assert [
             replace(event, event_id=0) for event in other.history(target, name)
         ] == [replace(event, event_id=0) for event in store.history(scope, name)]
-    assert [replace(one, run_id="") for one in other.runs(target)] == [
-        replace(one, run_id="") for one in store.runs(scope)
+    assert [replace(run, run_id="") for run in other.runs(target)] == [
+        replace(run, run_id="") for run in store.runs(scope)
     ]
-    assert [one.name for one in other.datasets("elsewhere")] == ["Straße 🚲"]
+    assert [dataset.name for dataset in other.datasets("elsewhere")] == ["Straße 🚲"]
 
 
 def _filled() -> list[str]:
-    return [one.name for one in COPIED if one.name != "label_thresholds"]
+    return [table.name for table in COPIED if table.name != "label_thresholds"]
 
 
 @pytest.mark.parametrize("kinds", KINDS, ids="-to-".join)
@@ -133,8 +135,8 @@ def test_image_without_its_file_is_left_out_and_named(
         assert json.loads(archive.read(MANIFEST))["not_in_it"] == [lost.file_name]
     target = restored(store, tmp_path / "a.zip", who="ann")
     assert store.records(target) == kept
-    for one in kept:
-        assert store.image_bytes(target, one.image_id)
+    for record in kept:
+        assert store.image_bytes(target, record.image_id)
 
 
 def test_backup_without_any_image_file_is_refused(store: Store, tmp_path: Path) -> None:
@@ -155,8 +157,8 @@ def test_history_goes_on_where_it_was(store: Store, tmp_path: Path) -> None:
     while store.can_redo(scope):
         store.redo(scope)
         store.redo(target)
-    before = [replace(one, revision=0) for one in store.records(scope)]
-    assert [replace(one, revision=0) for one in store.records(target)] == before
+    before = [replace(record, revision=0) for record in store.records(scope)]
+    assert [replace(record, revision=0) for record in store.records(target)] == before
 
 
 def test_copy_beside_the_original_goes_by_another_name(
@@ -169,10 +171,10 @@ def test_copy_beside_the_original_goes_by_another_name(
         backup.check()
         name = restore(store, target, backup)
     assert name == "Straße 🚲 (restored)"
-    assert [one.name for one in store.datasets("team")] == ["Straße 🚲", name]
+    assert [dataset.name for dataset in store.datasets("team")] == ["Straße 🚲", name]
     store.delete_dataset(scope)
-    for one in store.records(target):
-        assert store.image_bytes(target, one.image_id)
+    for record in store.records(target):
+        assert store.image_bytes(target, record.image_id)
 
 
 def test_attempt_that_was_cut_short_is_begun_again(
@@ -184,7 +186,7 @@ def test_attempt_that_was_cut_short_is_begun_again(
     with Backup(tmp_path / "a.zip", LIMITS, file_name="a.zip") as backup:
         backup.check()
         restore(store, target, backup)
-    assert [one.name for one in store.datasets("elsewhere")] == ["Straße 🚲"]
+    assert [dataset.name for dataset in store.datasets("elsewhere")] == ["Straße 🚲"]
 
 
 def test_attempt_that_somebody_has_worked_in_is_not_begun_again(
@@ -233,7 +235,7 @@ def test_restore_that_is_stopped_leaves_nothing(store: Store, tmp_path: Path) ->
         with pytest.raises(KeyboardInterrupt):
             restore(store, Scope("x", new_id(), "zoe"), backup, progress=stop)
     assert store.datasets("x") == []
-    assert not [one for one in tmp_path.rglob("home0/images/x/*/*") if one.is_file()]
+    assert not [path for path in tmp_path.rglob("home0/images/x/*/*") if path.is_file()]
 
 
 def test_empty_dataset_can_be_backed_up(store: Store, tmp_path: Path) -> None:
@@ -313,14 +315,16 @@ def test_the_status_of_an_earlier_version_has_its_present_name() -> None:
 
 def test_every_table_of_a_dataset_is_in_it_or_left_out_on_purpose() -> None:
     left_out = {"owners", "datasets", "jobs", "looks"}
-    assert {one.name for one in COPIED} == set(metadata.tables) - left_out
+    assert {table.name for table in COPIED} == set(metadata.tables) - left_out
 
 
 def test_a_backup_of_the_first_version_has_no_ignore_areas(
     store: Store, tmp_path: Path
 ) -> None:
     scope = full_dataset(store)
-    store.delete_ignore_areas(scope, [one.area_id for one in store.ignore_areas(scope)])
+    store.delete_ignore_areas(
+        scope, [area.area_id for area in store.ignore_areas(scope)]
+    )
     write_backup(store, scope, tmp_path / "new.zip")
     with (
         zipfile.ZipFile(tmp_path / "new.zip") as new,

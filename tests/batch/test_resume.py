@@ -241,5 +241,5 @@ def test_killed_run_goes_on_and_gives_what_an_uninterrupted_one_gives(
         formats=["coco", "csv"],
     )
     for name in ("coco/annotations.json", "csv/annotations.csv"):
-        one, other = (tmp_path / run / name for run in ("killed", "whole"))
-        assert one.read_bytes() == other.read_bytes()
+        killed, other = (tmp_path / run / name for run in ("killed", "whole"))
+        assert killed.read_bytes() == other.read_bytes()

@@ -97,7 +97,7 @@ def coco_of(output: Path) -> dict[str, Any]:
 
 
 def names_in(output: Path) -> list[str]:
-    return [one["file_name"] for one in coco_of(output)["images"]]
+    return [image["file_name"] for image in coco_of(output)["images"]]
 
 
 def test_file_names_are_paths_below_the_source(tmp_path: Path, pets: str) -> None:
@@ -127,9 +127,9 @@ def test_category_ids_follow_the_models_whole_list(tmp_path: Path, pets: str) ->
     source = folder_of(tmp_path / "in", {"a.png": PNG})
     labelled(source, tmp_path / "out", pets, labels=["dog"])
     coco = coco_of(tmp_path / "out")
-    named = {one["id"]: one["name"] for one in coco["categories"]}
+    named = {category["id"]: category["name"] for category in coco["categories"]}
     assert named == {1: "cat", 2: "dog"}
-    assert [one["category_id"] for one in coco["annotations"]] == [2]
+    assert [box["category_id"] for box in coco["annotations"]] == [2]
 
 
 def test_every_image_read_is_listed_with_or_without_boxes(
@@ -139,7 +139,7 @@ def test_every_image_read_is_listed_with_or_without_boxes(
     summary = labelled(source, tmp_path / "out", pets, labels=["cat"])
     assert names_in(tmp_path / "out") == ["a.png", "b.png"]
     assert (summary.images, summary.boxes) == (2, 0)
-    assert [one.file for one in summary.refused] == ["c.png"]
+    assert [refusal.file for refusal in summary.refused] == ["c.png"]
 
 
 def test_every_box_has_a_score_and_pycocotools_loads_it(tmp_path: Path) -> None:
@@ -148,14 +148,16 @@ def test_every_box_has_a_score_and_pycocotools_loads_it(tmp_path: Path) -> None:
     boxes = coco.loadAnns(coco.getAnnIds())
     assert len(coco.getImgIds()) == 16
     assert len(boxes) > 40
-    assert all(0.25 <= one["score"] <= 1 for one in boxes)
-    assert [one["id"] for one in coco.loadCats(coco.getCatIds())] == list(range(1, 81))
+    assert all(0.25 <= box["score"] <= 1 for box in boxes)
+    assert [category["id"] for category in coco.loadCats(coco.getCatIds())] == list(
+        range(1, 81)
+    )
 
 
 def test_low_confidence_lowers_the_floor_of_what_is_kept(tmp_path: Path) -> None:
     image = SAMPLES_FOLDER / "street.jpg"
     labelled(image, tmp_path / "out", DEFAULT_MODEL, confidence=0.001)
-    scores = [one["score"] for one in coco_of(tmp_path / "out")["annotations"]]
+    scores = [box["score"] for box in coco_of(tmp_path / "out")["annotations"]]
     assert 0.001 <= min(scores) < 0.01
 
 
@@ -209,7 +211,10 @@ def test_each_format_has_a_folder_and_only_files_that_need_images_have_them(
         for path in (tmp_path / "out").rglob("*.png")
     }
     assert with_images == {"darknet", "folders", "yolo", "voc"}
-    assert {one.name for one in (tmp_path / "out").iterdir()} == {*formats, "run.json"}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        *formats,
+        "run.json",
+    }
     rows = (tmp_path / "out" / "csv" / "annotations.csv").read_text(encoding="utf-8")
     assert [row["class"] for row in csv.DictReader(io.StringIO(rows))] == ["dog"]
 
@@ -231,7 +236,7 @@ def test_nothing_is_left_of_an_earlier_run_that_labelled_more(
     labelled(source, tmp_path / "out", pets, formats=["yolo"])
     (source / "b.png").unlink()
     labelled(source, tmp_path / "out", pets, formats=["yolo"])
-    assert [one.name for one in (tmp_path / "out").rglob("*.png")] == ["a.png"]
+    assert [path.name for path in (tmp_path / "out").rglob("*.png")] == ["a.png"]
 
 
 def test_labels_edited_by_hand_are_an_error_before_the_net_runs(
@@ -260,7 +265,7 @@ def test_draft_of_a_run_that_was_killed_is_cleared_away(
     source = folder_of(tmp_path / "in", {"a.png": PNG})
     folder_of(tmp_path / "out" / ".export-abc", {"images/a.png": PNG})
     labelled(source, tmp_path / "out", pets)
-    names = sorted(one.name for one in (tmp_path / "out").iterdir())
+    names = sorted(path.name for path in (tmp_path / "out").iterdir())
     assert names == ["coco", "run.json"]
 
 
@@ -320,11 +325,11 @@ def test_image_that_cannot_be_read_a_second_time_is_refused_and_stops_nothing(
         on_progress=change_at_the_end,
     )
     assert summary.images == 2
-    assert [one.file for one in summary.refused] == ["b.png", "d.png"]
+    assert [refusal.file for refusal in summary.refused] == ["b.png", "d.png"]
     assert summary.refused[0].reason.startswith(reason)
     assert names_in(tmp_path / "out") == ["a.png", "c.png"]
     for folder in ("yolo/labels/train", "voc/Annotations"):
-        written = sorted(one.stem for one in (tmp_path / "out" / folder).iterdir())
+        written = sorted(path.stem for path in (tmp_path / "out" / folder).iterdir())
         assert written == ["a", "c"]
 
 
@@ -383,7 +388,7 @@ def test_run_that_can_label_nothing_leaves_the_earlier_labels(
     now = contents_of(tmp_path / "out")
     summary = json.loads(now.pop("run.json"))
     assert summary["images"] == 0
-    assert [one["file"] for one in summary["refused"]] == list(left)
+    assert [refusal["file"] for refusal in summary["refused"]] == list(left)
     assert now.items() < earlier.items()
 
 
@@ -549,13 +554,17 @@ def boxes_by_image(output: Path, prefix: str) -> list[list[tuple[int, float, Any
     """Return category id, score and xyxy of each box, for each image of a prefix."""
     coco = coco_of(output)
     found: dict[int, list[tuple[int, float, Any]]] = {
-        one["id"]: [] for one in coco["images"] if one["file_name"].startswith(prefix)
+        image["id"]: []
+        for image in coco["images"]
+        if image["file_name"].startswith(prefix)
     }
-    for one in coco["annotations"]:
-        x, y, width, height = one["bbox"]
-        if one["image_id"] in found:
+    for annotation in coco["annotations"]:
+        x, y, width, height = annotation["bbox"]
+        if annotation["image_id"] in found:
             xyxy = np.array([x, y, x + width, y + height])
-            found[one["image_id"]].append((one["category_id"], one["score"], xyxy))
+            found[annotation["image_id"]].append(
+                (annotation["category_id"], annotation["score"], xyxy)
+            )
     return list(found.values())
 
 
@@ -568,13 +577,13 @@ def test_eight_orientations_of_one_photograph_give_the_same_boxes(
     turned: Path, prefix: str, least: float, count: int
 ) -> None:
     first, *others = boxes_by_image(turned, prefix)
-    sure = [one for one in first if one[1] >= least]
+    sure = [box for box in first if box[1] >= least]
     assert len(sure) >= count
     assert len(others) == 7
     for other in others:
         for category, score, xyxy in sure:
-            same = [one for one in other if one[0] == category]
-            overlaps = pairwise_iou(xyxy[None], np.array([one[2] for one in same]))[0]
+            same = [box for box in other if box[0] == category]
+            overlaps = pairwise_iou(xyxy[None], np.array([box[2] for box in same]))[0]
             assert overlaps.max() > 0.95
             assert same[overlaps.argmax()][1] == pytest.approx(score, abs=0.02)
 
@@ -588,7 +597,7 @@ def test_exported_pixels_are_upright_and_of_the_records_size(
     for name in TURNED:
         shutil.copy(shared_data / "wild_images" / name, source)
     labelled(source, tmp_path, pets, formats=["coco", format_name])
-    sizes = {(one["width"], one["height"]) for one in coco_of(tmp_path)["images"]}
+    sizes = {(image["width"], image["height"]) for image in coco_of(tmp_path)["images"]}
     assert len(sizes) == 1
     files = sorted((tmp_path / format_name).rglob("*.jpg"))
     assert [path.name for path in files] == TURNED

@@ -45,8 +45,12 @@ def test_typed_x_moves_the_box_and_keeps_its_width() -> None:
 
 
 def test_chosen_label_makes_the_box_a_persons() -> None:
-    one = applied(TableEdits({0: {"label": "dog"}})).annotation("m")
-    assert (one.label, one.source, one.box) == ("dog", Source.HUMAN, ODD)
+    annotation = applied(TableEdits({0: {"label": "dog"}})).annotation("m")
+    assert (annotation.label, annotation.source, annotation.box) == (
+        "dog",
+        Source.HUMAN,
+        ODD,
+    )
 
 
 def test_edit_that_the_record_holds_already_is_not_made_again() -> None:

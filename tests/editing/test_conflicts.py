@@ -42,7 +42,7 @@ def with_box(record: ImageRecord, added: Annotation) -> ImageRecord:
 
 
 def ids(record: ImageRecord) -> list[str]:
-    return [one.annotation_id for one in record.annotations]
+    return [annotation.annotation_id for annotation in record.annotations]
 
 
 def test_differences_are_told_in_words() -> None:
@@ -82,9 +82,11 @@ def test_attributes_that_two_gave_a_box_are_both_kept() -> None:
     ours = describe(before, "a", {"old": 2, "occluded": True}, who="Ann")
     theirs = move(before, "a", PLACE, who="Bob")
     theirs = describe(theirs, "a", {"old": 1, "gone": 1, "new": 3}, who="Bob")
-    one = merged(Conflict(before, ours, replace(theirs, revision=4))).annotation("a")
-    assert one.attributes == {"old": 2, "occluded": True, "new": 3}
-    assert one.box == PLACE
+    annotation = merged(Conflict(before, ours, replace(theirs, revision=4))).annotation(
+        "a"
+    )
+    assert annotation.attributes == {"old": 2, "occluded": True, "new": 3}
+    assert annotation.box == PLACE
 
 
 def test_a_box_that_one_deleted_and_the_other_changed_is_never_lost() -> None:

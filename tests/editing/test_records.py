@@ -177,13 +177,13 @@ def test_rejection_needs_a_comment() -> None:
 def test_confirmed_empty_image_has_marks_of_what_the_model_saw() -> None:
     after = records.confirm_empty(BEFORE)
     assert after.is_confirmed_empty
-    assert [one.annotation_id for one in after.deleted] == ["m"]
+    assert [box.annotation_id for box in after.deleted] == ["m"]
 
 
 def test_copied_boxes_are_a_persons_and_not_doubled() -> None:
     once = records.copy_boxes(BEFORE, record(), who="Ada")
-    assert [one.box for one in once.annotations] == [ODD, OTHER]
-    assert {one.source for one in once.annotations} == {Source.HUMAN}
+    assert [annotation.box for annotation in once.annotations] == [ODD, OTHER]
+    assert {box.source for box in once.annotations} == {Source.HUMAN}
     assert records.copy_boxes(BEFORE, once, who="Ada") is once
 
 
@@ -227,9 +227,13 @@ def test_blank_and_too_many_tags_are_refused() -> None:
 
 def test_attributes_are_given_to_one_box_and_accept_it() -> None:
     after = records.describe(BEFORE, "m", {"occluded": True}, who="Ada")
-    one = after.annotation("m")
-    assert one.attributes == {"occluded": True}
-    assert (one.accepted, one.confidence, one.changed_by) == (True, 0.5, "Ada")
+    annotation = after.annotation("m")
+    assert annotation.attributes == {"occluded": True}
+    assert (annotation.accepted, annotation.confidence, annotation.changed_by) == (
+        True,
+        0.5,
+        "Ada",
+    )
     assert after.annotation("h") is BEFORE.annotation("h")
     assert records.describe(after, "m", {"occluded": True}, who="Bob") is after
 
