@@ -332,7 +332,7 @@ def _conditions(
     if wanted.labels is not None:
         yield of_labels(scope.dataset_id, wanted.labels)
     if wanted.sources is not None:
-        yield annotations.c.source.in_([one.value for one in wanted.sources])
+        yield annotations.c.source.in_([source.value for source in wanted.sources])
     if wanted.confidence is not None:
         yield annotations.c.confidence.between(*wanted.confidence)
     if wanted.who is not None:
@@ -360,7 +360,7 @@ def _has_attribute(name: str, value: str | None) -> ColumnElement[bool]:
 
 def _image_conditions(wanted: AnnotationFilter) -> Iterator[ColumnElement[bool]]:
     if wanted.statuses is not None:
-        yield images.c.status.in_([one.value for one in wanted.statuses])
+        yield images.c.status.in_([status.value for status in wanted.statuses])
     if wanted.share is not None:
         least, most = wanted.share
         whole = images.c.width * images.c.height

@@ -213,7 +213,7 @@ COPIED: Final = tuple(
         (runs, [runs.c.started_at, runs.c.model_id]),
     )
 )
-COPIED_BY_NAME: Final = {one.name: one for one in COPIED}
+COPIED_BY_NAME: Final = {table.name: table for table in COPIED}
 
 
 class DatasetCopy:

@@ -90,13 +90,13 @@ class MemberText(FunctionElement[str]):
 
 @compiles(MemberText, "postgresql")
 def _on_postgresql(element: MemberText, compiler: SQLCompiler, **options: Any) -> str:  # noqa: ANN401
-    column, name = (compiler.process(one, **options) for one in element.clauses)
+    column, name = (compiler.process(clause, **options) for clause in element.clauses)
     return f"({column} ->> {name})"
 
 
 @compiles(MemberText, "sqlite")
 def _on_sqlite(element: MemberText, compiler: SQLCompiler, **options: Any) -> str:  # noqa: ANN401
-    column, name = (compiler.process(one, **options) for one in element.clauses)
+    column, name = (compiler.process(clause, **options) for clause in element.clauses)
     # A path of JSON could not hold every name, and true would come out as 1.
     return (
         "(SELECT CASE WHEN type IN ('true', 'false') THEN type"
@@ -108,7 +108,7 @@ def _cleaned(value: Json) -> Json:
     if isinstance(value, str):
         return clean_text(value)
     if isinstance(value, Mapping):
-        return {clean_text(key): _cleaned(one) for key, one in value.items()}
+        return {clean_text(key): _cleaned(item) for key, item in value.items()}
     if isinstance(value, Sequence):
-        return [_cleaned(one) for one in value]
+        return [_cleaned(item) for item in value]
     return value

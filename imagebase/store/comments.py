@@ -180,9 +180,10 @@ def _reviews(
     reviewed: Iterable[Reviewed],
 ) -> Iterable[tuple[StoredImage, JsonObject, JsonObject]]:
     for stored, differences in reviewed:
-        for one in differences:
-            if one.kind == REVIEW and one.before is not None and one.after is not None:
-                yield stored, one.before, one.after
+        for difference in differences:
+            before, after = difference.before, difference.after
+            if difference.kind == REVIEW and before is not None and after is not None:
+                yield stored, before, after
 
 
 def _says_other(a: JsonObject, b: JsonObject) -> bool:

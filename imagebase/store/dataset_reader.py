@@ -50,7 +50,7 @@ class Dataset:
 
         statuses: only images of these, such as `approved`; None yields all.
         """
-        wanted = None if statuses is None else [ReviewStatus(one) for one in statuses]
+        wanted = None if statuses is None else [*map(ReviewStatus, statuses)]
         image_ids = self.store.image_ids(self.scope, statuses=wanted)
         for chunk in chunks(image_ids, size=_AT_ONCE):
             yield from self.store.records(self.scope, image_ids=chunk)

@@ -45,26 +45,29 @@ def cleaned(record: ImageRecord) -> ImageRecord:
         record,
         annotations=tuple(map(_cleaned_annotation, record.annotations)),
         deleted=tuple(
-            _cleaned_annotation(one)
-            for one in record.deleted
-            if one.source is Source.MODEL
+            _cleaned_annotation(mark)
+            for mark in record.deleted
+            if mark.source is Source.MODEL
         ),
         comment=clean_text(record.comment),
         tags=tuple(dict.fromkeys(map(clean_text, record.tags))),
     )
 
 
-def _cleaned_annotation(one: Annotation) -> Annotation:
-    if not one.box.is_finite:
-        raise StoreError(f"A {one.label} box has an edge that is no number; redraw it.")
+def _cleaned_annotation(annotation: Annotation) -> Annotation:
+    if not annotation.box.is_finite:
+        raise StoreError(
+            f"A {annotation.label} box has an edge that is no number; redraw it."
+        )
     try:
-        label = clean_label(one.label)
+        label = clean_label(annotation.label)
     except ValueError as error:
         raise StoreError("A box needs a label; choose one.") from error
-    known = clean_attributes(one.attributes).kept if one.attributes else one.attributes
-    if (label, known) == (one.label, one.attributes):
-        return one
-    return replace(one, label=label, attributes=known)
+    known = annotation.attributes
+    attributes = clean_attributes(known).kept if known else known
+    if (label, attributes) == (annotation.label, known):
+        return annotation
+    return replace(annotation, label=label, attributes=attributes)
 
 
 def with_names(record: ImageRecord, now: Mapping[str, str]) -> ImageRecord:
@@ -75,8 +78,8 @@ def with_names(record: ImageRecord, now: Mapping[str, str]) -> ImageRecord:
     if not now:
         return record
 
-    def named(one: Annotation) -> Annotation:
-        return replace(one, label=now[one.label]) if one.label in now else one
+    def named(box: Annotation) -> Annotation:
+        return replace(box, label=now[box.label]) if box.label in now else box
 
     return replace(
         record,
@@ -104,24 +107,25 @@ def differences(stored: StoredImage, record: ImageRecord) -> Iterator[Difference
         )
     before, after = review_json(stored.record), review_json(record)
     if record.marks:
-        after = {**after, "marks": [shape_json(one) for one in record.marks]}
+        after = {**after, "marks": [shape_json(mark) for mark in record.marks]}
     if before != after:
         yield Difference(REVIEW, None, before=before, after=after)
 
 
 def _placed_by_id(stored: StoredImage, record: ImageRecord) -> dict[str, Placed]:
     """Give each annotation its place: the one it has, or one after all others."""
-    last = max((one.position for one in stored.placed.values()), default=-1)
+    last = max((known.position for known in stored.placed.values()), default=-1)
     placed: dict[str, Placed] = {}
-    kept = ((False, record.annotations), (True, record.deleted))
-    for is_deleted, ones in kept:
-        for one in ones:
-            if one.annotation_id in placed:
-                raise ValueError(f"two annotations have the id {one.annotation_id}")
-            known = stored.placed.get(one.annotation_id)
+    for is_deleted, own in ((False, record.annotations), (True, record.deleted)):
+        for annotation in own:
+            if annotation.annotation_id in placed:
+                raise ValueError(
+                    f"two annotations have the id {annotation.annotation_id}"
+                )
+            known = stored.placed.get(annotation.annotation_id)
             last += known is None
             position = last if known is None else known.position
-            placed[one.annotation_id] = Placed(one, position, is_deleted)
+            placed[annotation.annotation_id] = Placed(annotation, position, is_deleted)
     return placed
 
 

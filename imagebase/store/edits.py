@@ -118,21 +118,23 @@ class Editing(StorePart):
             for batch in chunks(records, size=BATCH)
         ]
         return SaveReport(
-            saved=tuple(one for report in reports for one in report.saved),
-            conflicts=tuple(one for report in reports for one in report.conflicts),
-            missing=tuple(one for report in reports for one in report.missing),
+            saved=tuple(chain.from_iterable(r.saved for r in reports)),
+            conflicts=tuple(chain.from_iterable(r.conflicts for r in reports)),
+            missing=tuple(chain.from_iterable(r.missing for r in reports)),
         )
 
     def _save_batch(
         self, scope: Scope, batch: Iterable[ImageRecord], change_id: str
     ) -> SaveReport:
         given = list(batch)
-        wanted = {one.image_id: cleaned(one) for one in given}
+        wanted = {record.image_id: cleaned(record) for record in given}
         if len(wanted) < len(given):
             raise ValueError("one image is there twice; it can be saved only once")
         with self._writing(scope) as connection:
             now = former_names(connection, scope.dataset_id)
-            wanted = {one: with_names(wanted[one], now) for one in wanted}
+            wanted = {
+                image_id: with_names(wanted[image_id], now) for image_id in wanted
+            }
             stored = stored_images(connection, scope.dataset_id, wanted)
             conflicts, revisions = [], []
             for image_id, ours in wanted.items():
@@ -159,7 +161,7 @@ class Editing(StorePart):
                 stored |= stored_images(
                     connection, scope.dataset_id, map(id_of, revisions)
                 )
-        refused = {one.ours.image_id for one in conflicts}
+        refused = {conflict.ours.image_id for conflict in conflicts}
         return SaveReport(
             saved=tuple(
                 stored[image_id].record
@@ -178,7 +180,7 @@ def id_of(revision: Revision) -> str:
 
 def reviewed(revisions: Iterable[Revision]) -> list[Reviewed]:
     """Return the images of a step, each with what changes on it."""
-    return [(one.stored, one.differences) for one in revisions]
+    return [(revision.stored, revision.differences) for revision in revisions]
 
 
 def write_revisions(
@@ -203,13 +205,13 @@ def _write_annotations(
     class_ids = class_ids_of(connection, scope.dataset_id)
     for revision in step:
         key = revision.stored.image_key
-        for one in revision.differences:
-            if one.kind != ANNOTATION:
+        for difference in revision.differences:
+            if difference.kind != ANNOTATION:
                 continue
-            if one.before is not None:
-                removed.append({"key": key, "id": one.annotation_id})
-            if one.after is not None:
-                placed = placed_from_json(one.after)
+            if difference.before is not None:
+                removed.append({"key": key, "id": difference.annotation_id})
+            if difference.after is not None:
+                placed = placed_from_json(difference.after)
                 row = annotation_row(key, scope.dataset_id, placed, class_ids)
                 added.append(row)
     if removed:
@@ -240,9 +242,9 @@ def _image_columns() -> tuple[str, ...]:
 
 def _image_row(revision: Revision) -> dict[str, Any]:
     review: Mapping[str, Any] = review_json(revision.stored.record)
-    for one in revision.differences:
-        if one.kind == REVIEW and one.after is not None:
-            review = one.after
+    for difference in revision.differences:
+        if difference.kind == REVIEW and difference.after is not None:
+            review = difference.after
     return {
         "key": revision.stored.image_key,
         "new_status": review["status"],
@@ -258,15 +260,15 @@ def _event_rows(
 ) -> Iterator[dict[str, Any]]:
     now = utc_now()
     for revision in step:
-        for one in revision.differences:
+        for difference in revision.differences:
             yield {
                 "change_key": change_key,
                 "dataset_id": scope.dataset_id,
                 "image_id": id_of(revision),
-                "kind": one.kind,
-                "annotation_id": one.annotation_id,
-                "before": one.before,
-                "after": one.after,
+                "kind": difference.kind,
+                "annotation_id": difference.annotation_id,
+                "before": difference.before,
+                "after": difference.after,
                 "head_before": revision.stored.head,
                 "revision": revision.stored.record.revision + 1,
                 "created_at": now,
@@ -322,5 +324,7 @@ def _empty_redo(connection: Connection, scope: Scope) -> None:
 
 def label_names(records: Iterable[ImageRecord]) -> list[str]:
     """Return the labels on records, boxes and marks, each once."""
-    every = chain.from_iterable((*one.annotations, *one.deleted) for one in records)
-    return list(dict.fromkeys(one.label for one in every))
+    every = chain.from_iterable(
+        (*record.annotations, *record.deleted) for record in records
+    )
+    return list(dict.fromkeys(box.label for box in every))

@@ -87,9 +87,9 @@ class IgnoreAreas(StorePart):
             now = utc_now()
             added = [
                 IgnoreArea(
-                    new_id(), mine, size, checked_shape(one, size), scope.who, now
+                    new_id(), mine, size, checked_shape(shape, size), scope.who, now
                 )
-                for one in shapes
+                for shape in shapes
             ]
             stored = stored_areas(connection, scope)
             if len(stored) + len(added) > MAX_AREAS:
@@ -97,8 +97,8 @@ class IgnoreAreas(StorePart):
                     f"A dataset has at most {MAX_AREAS:,} ignore areas; delete some."
                 )
             wanted = set(instead_of)
-            removed = [(one, None) for one in stored if one.area_id in wanted]
-            steps = [*removed, *((None, one) for one in added)]
+            removed = [(area, None) for area in stored if area.area_id in wanted]
+            steps = [*removed, *((None, area) for area in added)]
             _change(connection, scope, steps, change_id)
         return added
 
@@ -107,8 +107,8 @@ class IgnoreAreas(StorePart):
         wanted = set(area_ids)
         with self._writing(scope) as connection:
             stored = stored_areas(connection, scope)
-            removed = [one for one in stored if one.area_id in wanted]
-            _change(connection, scope, [(one, None) for one in removed])
+            removed = [area for area in stored if area.area_id in wanted]
+            _change(connection, scope, [(area, None) for area in removed])
         return len(removed)
 
     def ignore_areas(
@@ -126,9 +126,10 @@ class IgnoreAreas(StorePart):
                 return stored
             size = _size_of(connection, scope, image_id)
         return [
-            one
-            for one in stored
-            if one.image_id == image_id or (one.image_id is None and one.size == size)
+            area
+            for area in stored
+            if area.image_id == image_id
+            or (area.image_id is None and area.size == size)
         ]
 
     def count_of_size(self, scope: Scope, size: Size) -> int:
@@ -143,7 +144,7 @@ class IgnoreAreas(StorePart):
 
     def ignore_areas_mark(self, scope: Scope) -> str:
         """Return a text that changes with the areas."""
-        ids = sorted(one.area_id for one in self.ignore_areas(scope))
+        ids = sorted(area.area_id for area in self.ignore_areas(scope))
         return hashlib.sha256(",".join(ids).encode()).hexdigest()[:16] if ids else ""
 
     def ignored_shapes(
@@ -236,7 +237,7 @@ def step_areas(
 
     Deleted areas, and areas of deleted images, are skipped.
     """
-    stored = {one.area_id: one for one in stored_areas(connection, scope)}
+    stored = {area.area_id: area for area in stored_areas(connection, scope)}
     steps: list[Step] = []
     for row in area_events:
         wanted = row.before if is_undo else row.after
@@ -283,13 +284,13 @@ def _write(
         )
     added = [after for _, after in steps if after is not None]
     if added:
-        rows = [_row(connection, scope, one) for one in added]
+        rows = [_row(connection, scope, area) for area in added]
         connection.execute(insert(ignore_areas), rows)
     connection.execute(
         insert(events), [_event(scope, change_key, *step) for step in steps]
     )
     _judge_again(
-        connection, scope, [one for s in steps for one in s if one is not None]
+        connection, scope, [area for s in steps for area in s if area is not None]
     )
     grow_version(connection, scope.dataset_id)
 
@@ -316,11 +317,11 @@ def _judge_again(
 ) -> None:
     """Forget what doubts there are of the images that areas hold for."""
     of_them: list[ColumnElement[bool]] = []
-    for one in areas:
-        if one.image_id is not None:
-            of_them.append(images.c.image_id == one.image_id)
+    for area in areas:
+        if area.image_id is not None:
+            of_them.append(images.c.image_id == area.image_id)
         else:
-            width, height = one.size
+            width, height = area.size
             of_them.append(and_(images.c.width == width, images.c.height == height))
     for chunk in chunks(of_them):
         keys = select(images.c.image_key).where(

@@ -157,12 +157,12 @@ def _write_durably(path: Path, data: bytes) -> None:
         temporary.unlink(missing_ok=True)
         raise
     # The name is on disk once its folder is, and so on upwards for new folders.
-    for folder in (path.parent, *(one.parent for one in made)):
+    for folder in (path.parent, *(created.parent for created in made)):
         _sync_folder(folder)
 
 
 def _make_folders(folder: Path) -> list[Path]:
-    missing = [one for one in (folder, *folder.parents) if not one.exists()]
+    missing = [parent for parent in (folder, *folder.parents) if not parent.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     return missing
 

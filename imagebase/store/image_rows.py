@@ -117,7 +117,9 @@ class ImageRows(StorePart):
         )
         which = _all_of(scope)
         if statuses is not None:
-            which = which.where(images.c.status.in_([one.value for one in statuses]))
+            which = which.where(
+                images.c.status.in_([status.value for status in statuses])
+            )
         with self._reading(scope) as connection:
             names = stored_labels(connection, scope.dataset_id).names
             boxes: dict[int, dict[str, int]] = {}
@@ -244,7 +246,7 @@ def _filtered(query: AnySelect, scope: Scope, wanted: ImageFilter) -> AnySelect:
 
 def _conditions(scope: Scope, wanted: ImageFilter) -> Iterator[ColumnElement[bool]]:
     if wanted.statuses is not None:
-        yield images.c.status.in_([one.value for one in wanted.statuses])
+        yield images.c.status.in_([status.value for status in wanted.statuses])
     if wanted.tags is not None:
         yield or_(*map(_has_tag, wanted.tags))
     if wanted.text:

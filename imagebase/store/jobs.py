@@ -129,7 +129,7 @@ class Jobs(StorePart):
     def active_jobs(self, scope: Scope) -> list[JobInfo]:
         """Return the dataset's running and queued jobs, the newest first."""
         found = self._infos(scope, _is_active())
-        return [one for one in found if one.state.is_active]
+        return [job for job in found if job.state.is_active]
 
     def _infos(
         self, scope: Scope, which: ColumnElement[bool], *, limit: int | None = None

@@ -79,12 +79,12 @@ class LabelChanges(StorePart):
         wanted = checked_name(name)
         with self._writing(scope) as connection:
             rows = label_rows(connection, scope.dataset_id)
-            known = next((one for one in rows.values() if one.name == wanted), None)
+            known = next((row for row in rows.values() if row.name == wanted), None)
             if known is not None and not known.is_hidden:
                 raise StoreError(f"There is a label {wanted} already.")
             if known is None:
                 check_count(len(rows) + 1, before=len(rows), most=self._max_labels)
-                place = max((one.place for one in rows.values()), default=-1) + 1
+                place = max((row.place for row in rows.values()), default=-1) + 1
                 known = LabelRow(
                     len(rows), wanted, label_colour(len(rows)), place, True
                 )
@@ -131,10 +131,10 @@ class LabelChanges(StorePart):
         """
         with self._writing(scope) as connection:
             rows = label_rows(connection, scope.dataset_id)
-            named = [_shown(rows, one) for one in dict.fromkeys(class_ids)]
-            others = [one for one in rows.values() if one not in named]
-            ordered = [*named, *sorted(others, key=lambda one: one.place)]
-            placed = [replace(one, place=place) for place, one in enumerate(ordered)]
+            named = [_shown(rows, class_id) for class_id in dict.fromkeys(class_ids)]
+            others = [row for row in rows.values() if row not in named]
+            ordered = [*named, *sorted(others, key=lambda row: row.place)]
+            placed = [replace(row, place=place) for place, row in enumerate(ordered)]
             _change(connection, scope, placed)
 
     def merge_label(self, scope: Scope, class_id: int, *, into: int) -> TakenBoxes:
@@ -190,7 +190,7 @@ def _change(
 ) -> TakenBoxes:
     """Write labels, and what happens to the boxes of one of them, as one change."""
     rows = label_rows(connection, scope.dataset_id)
-    if all(rows.get(one.position) == one for one in wanted):
+    if all(rows.get(row.position) == row for row in wanted):
         return TakenBoxes(0, 0)
     change_id = new_id()
     key = edit_key(connection, scope, change_id)
@@ -201,7 +201,11 @@ def _change(
         write_revisions(connection, scope, key, taken)
     write_labels(connection, scope, key, wanted)
     counts = [
-        sum(not one.before["is_deleted"] for one in revision.differences if one.before)
+        sum(
+            not difference.before["is_deleted"]
+            for difference in revision.differences
+            if difference.before
+        )
         for revision in taken
     ]
     return TakenBoxes(sum(counts), sum(count > 0 for count in counts))
@@ -223,27 +227,27 @@ def _without(
 
 
 def _taken(stored: StoredImage, name: str, to: str | None) -> Iterator[Difference]:
-    for annotation_id, one in stored.placed.items():
-        if one.annotation.label != name:
+    for annotation_id, placed in stored.placed.items():
+        if placed.annotation.label != name:
             continue
-        after = _deleted(one) if to is None else _relabelled(one, to)
-        if after != one:
+        after = _deleted(placed) if to is None else _relabelled(placed, to)
+        if after != placed:
             yield Difference(
                 ANNOTATION,
                 annotation_id,
-                before=placed_json(one),
+                before=placed_json(placed),
                 after=None if after is None else placed_json(after),
             )
 
 
-def _relabelled(one: Placed, label: str) -> Placed:
-    return replace(one, annotation=replace(one.annotation, label=label))
+def _relabelled(placed: Placed, label: str) -> Placed:
+    return replace(placed, annotation=replace(placed.annotation, label=label))
 
 
-def _deleted(one: Placed) -> Placed | None:
+def _deleted(placed: Placed) -> Placed | None:
     """Return the mark that a model's box leaves; a person's leaves none."""
-    is_models = one.annotation.source is Source.MODEL
-    return replace(one, is_deleted=True) if is_models else None
+    is_models = placed.annotation.source is Source.MODEL
+    return replace(placed, is_deleted=True) if is_models else None
 
 
 def write_labels(
@@ -261,7 +265,7 @@ def write_labels(
         What changed: each label before (None where it is new) and after.
     """
     rows = label_rows(connection, scope.dataset_id)
-    targets = _with_names_freed(rows, {one.position: one for one in wanted})
+    targets = _with_names_freed(rows, {row.position: row for row in wanted})
     changed = [
         (rows.get(position), row)
         for position, row in targets.items()
@@ -295,8 +299,8 @@ def _with_names_freed(
 def is_taken(rows: Mapping[int, LabelRow], name: str, *, besides: int) -> bool:
     """Say whether a label that can be chosen has this name, another one than this."""
     return any(
-        one.name == name and not one.is_hidden and one.position != besides
-        for one in rows.values()
+        row.name == name and not row.is_hidden and row.position != besides
+        for row in rows.values()
     )
 
 
@@ -308,7 +312,7 @@ def _write_aliases(
 ) -> None:
     aliases = stored_aliases(connection, scope.dataset_id)
     wanted = dict(aliases)
-    for row in sorted(changed, key=lambda one: one.is_hidden):
+    for row in sorted(changed, key=lambda row: row.is_hidden):
         if row.is_hidden:
             wanted.pop(row.name, None)
             if row.merged_into is not None:

@@ -37,7 +37,7 @@ class PastNames:
         """Return the present name of the label that had this name at an event."""
         if not self.steps:
             return name
-        later = sum(one[0] > event_id for one in self.steps)
+        later = sum(step[0] > event_id for step in self.steps)
         if later not in self._known:
             self._known[later] = self._names_before(later)
         return self._known[later].get(name, name)
@@ -93,7 +93,7 @@ def step_labels(
     ]
     for row in wanted:
         if not row.is_hidden and is_taken(
-            {**rows, **{one.position: one for one in wanted}},
+            {**rows, **{row.position: row for row in wanted}},
             row.name,
             besides=row.position,
         ):

@@ -63,9 +63,9 @@ def label_rows(connection: Connection, dataset_id: str) -> dict[int, LabelRow]:
     aliases = stored_aliases(connection, dataset_id)
     return {
         position: LabelRow(
-            position, *one, merged_into=aliases.get(one.name) if one.is_hidden else None
+            position, *row, merged_into=aliases.get(row.name) if row.is_hidden else None
         )
-        for position, one in enumerate(known)
+        for position, row in enumerate(known)
     }
 
 
@@ -132,9 +132,9 @@ def append_labels(
         return known
     check_count(len(grown), before=len(known), most=most)
     shown = [
-        one.name
-        for one, before in zip(grown, known, strict=False)
-        if before.is_hidden and not one.is_hidden
+        row.name
+        for row, before in zip(grown, known, strict=False)
+        if before.is_hidden and not row.is_hidden
     ]
     if shown:
         connection.execute(
@@ -147,8 +147,8 @@ def append_labels(
         connection.execute(
             insert(labels),
             [
-                {"dataset_id": dataset_id, "position": position, **one._asdict()}
-                for position, one in new
+                {"dataset_id": dataset_id, "position": position, **row._asdict()}
+                for position, row in new
             ],
         )
     grow_version(connection, dataset_id)
@@ -317,7 +317,7 @@ def take_back_labels(
     between is hidden, as when a person deletes it.
     """
     removed = []
-    for event in sorted(created, key=lambda one: -int(one.annotation_id)):
+    for event in sorted(created, key=lambda event: -int(event.annotation_id)):
         rows = label_rows(connection, scope.dataset_id)
         row = rows.get(int(event.annotation_id))
         if row is None or row.is_hidden or _is_used(connection, scope, row):

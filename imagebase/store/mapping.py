@@ -101,8 +101,8 @@ def as_record(
         image_id=row.image_id,
         file_name=row.file_name,
         size=Size(row.width, row.height),
-        annotations=tuple(one.annotation for one in placed if not one.is_deleted),
-        deleted=tuple(one.annotation for one in placed if one.is_deleted),
+        annotations=tuple(p.annotation for p in placed if not p.is_deleted),
+        deleted=tuple(p.annotation for p in placed if p.is_deleted),
         status=ReviewStatus(row.status),
         comment=row.comment,
         tags=tuple(row.tags),
@@ -144,42 +144,43 @@ def annotation_row(
 
     class_ids: by the names of the dataset's labels.
     """
-    one = placed.annotation
+    annotation = placed.annotation
     return {
         "image_key": image_key,
-        "annotation_id": one.annotation_id,
+        "annotation_id": annotation.annotation_id,
         "dataset_id": dataset_id,
         "position": placed.position,
         "is_deleted": placed.is_deleted,
-        "x_min": float(one.box.x_min),
-        "y_min": float(one.box.y_min),
-        "x_max": float(one.box.x_max),
-        "y_max": float(one.box.y_max),
-        "class_id": class_ids[one.label],
-        "source": one.source.value,
-        "confidence": None if one.confidence is None else float(one.confidence),
-        "model_id": one.model_id,
-        "accepted": one.accepted,
-        "changed_by": one.changed_by,
-        "changed_at": one.changed_at,
-        "attributes": dict(one.attributes) or None,
+        **{edge: float(px) for edge, px in annotation.box._asdict().items()},
+        "class_id": class_ids[annotation.label],
+        "source": annotation.source.value,
+        "confidence": _as_float(annotation.confidence),
+        "model_id": annotation.model_id,
+        "accepted": annotation.accepted,
+        "changed_by": annotation.changed_by,
+        "changed_at": annotation.changed_at,
+        "attributes": dict(annotation.attributes) or None,
     }
+
+
+def _as_float(number: float | None) -> float | None:
+    return None if number is None else float(number)
 
 
 def placed_json(placed: Placed) -> JsonObject:
     """Return an annotation as events keep it: exactly, floats and times included."""
-    one = placed.annotation
+    annotation = placed.annotation
     return {
-        "annotation_id": one.annotation_id,
-        "box": [float(edge) for edge in one.box],
-        "label": one.label,
-        "source": one.source.value,
-        "confidence": None if one.confidence is None else float(one.confidence),
-        "model_id": one.model_id,
-        "accepted": one.accepted,
-        "changed_by": one.changed_by,
-        "changed_at": one.changed_at.isoformat(),
-        "attributes": dict(one.attributes),
+        "annotation_id": annotation.annotation_id,
+        "box": [float(edge) for edge in annotation.box],
+        "label": annotation.label,
+        "source": annotation.source.value,
+        "confidence": _as_float(annotation.confidence),
+        "model_id": annotation.model_id,
+        "accepted": annotation.accepted,
+        "changed_by": annotation.changed_by,
+        "changed_at": annotation.changed_at.isoformat(),
+        "attributes": dict(annotation.attributes),
         "position": placed.position,
         "is_deleted": placed.is_deleted,
     }

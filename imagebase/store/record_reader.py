@@ -37,8 +37,8 @@ def stored_images(
             )
         ).all()
         found |= {
-            one.record.image_id: one
-            for one in _with_annotations(connection, dataset_id, rows)
+            image.record.image_id: image
+            for image in _with_annotations(connection, dataset_id, rows)
         }
     return found
 
@@ -56,7 +56,7 @@ def _with_annotations(
                 image_key=row.image_key,
                 head=row.head,
                 record=as_record(row, mine, ignored=shapes),
-                placed={one.annotation.annotation_id: one for one in mine},
+                placed={box.annotation.annotation_id: box for box in mine},
             )
 
 
@@ -79,10 +79,10 @@ def shapes_by_key(
     )
     # Read once, whatever the number of images that an area holds for.
     shapes: dict[object, list[tuple[int, Shape]]] = {}
-    for place, one in enumerate(connection.execute(query)):
-        of_size = (one.width, one.height)
-        holds_for = of_size if one.image_key is None else one.image_key
-        shapes.setdefault(holds_for, []).append((place, shape_of_json(one.shape)))
+    for place, area in enumerate(connection.execute(query)):
+        of_size = (area.width, area.height)
+        holds_for = of_size if area.image_key is None else area.image_key
+        shapes.setdefault(holds_for, []).append((place, shape_of_json(area.shape)))
     found: dict[int, tuple[Shape, ...]] = {}
     for row in rows if shapes else ():
         own = shapes.get(row.image_key, [])
@@ -106,8 +106,8 @@ def _placed(connection: Connection, image_keys: list[int]) -> dict[int, list[Pla
     )
     found: dict[int, list[Placed]] = {}
     for row in rows:
-        one = Placed(as_annotation(row), row.position, row.is_deleted)
-        found.setdefault(row.image_key, []).append(one)
+        placed = Placed(as_annotation(row), row.position, row.is_deleted)
+        found.setdefault(row.image_key, []).append(placed)
     return found
 
 
@@ -141,7 +141,7 @@ class Records(StorePart):
                 rows = _chosen(connection, scope, statuses, image_ids)
                 rows = rows[offset : None if limit is None else offset + limit]
             found = _with_annotations(connection, scope.dataset_id, rows)
-            return [one.record for one in found]
+            return [image.record for image in found]
 
     def record(self, scope: Scope, image_id: str) -> ImageRecord:
         """Return one record.
@@ -190,7 +190,7 @@ def _stands(
     mine = images.c.dataset_id == scope.dataset_id
     if statuses is None:
         return mine
-    return and_(mine, images.c.status.in_([one.value for one in statuses]))
+    return and_(mine, images.c.status.in_([status.value for status in statuses]))
 
 
 def _chosen(

@@ -129,7 +129,7 @@ class Looks(StorePart):
         wanted = set(keys)
         found: dict[BoxKey, bytes] = {}
         with self._reading(scope) as connection:
-            for chunk in chunks(sorted({one.image_id for one in wanted})):
+            for chunk in chunks(sorted({key.image_id for key in wanted})):
                 for row in connection.execute(_kept_looks(scope, chunk)):
                     key = BoxKey(row.image_id, row.annotation_id)
                     if key in wanted:
@@ -144,17 +144,17 @@ class Looks(StorePart):
         with self._writing(scope) as connection:
             for chunk in chunks(kept.items()):
                 keys = _image_keys(
-                    connection, scope, (one.image_id for one, _ in chunk)
+                    connection, scope, (key.image_id for key, _ in chunk)
                 )
                 rows = [
                     {
                         "image_key": keys[key.image_id],
                         "annotation_id": key.annotation_id,
                         "dataset_id": scope.dataset_id,
-                        **{edge: float(v) for edge, v in one.box._asdict().items()},
-                        "descriptor": one.descriptor,
+                        **{edge: float(v) for edge, v in look.box._asdict().items()},
+                        "descriptor": look.descriptor,
                     }
-                    for key, one in chunk
+                    for key, look in chunk
                     if key.image_id in keys
                 ]
                 _replace(connection, rows)

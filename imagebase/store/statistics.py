@@ -267,8 +267,8 @@ def _image_table(rows: Sequence[AnyRow]) -> ImageTable:
         size=np.array(sizes, dtype=np.float64).reshape(-1, 2),
         status=tuple(ReviewStatus(row.status) for row in rows),
         tags=tuple(tuple(row.tags) for row in rows),
-        warnings=tuple(tuple(one.get("warnings", ())) for one in quality),
-        difference_hash=tuple(one.get("difference_hash", "") for one in quality),
+        warnings=tuple(tuple(facts.get("warnings", ())) for facts in quality),
+        difference_hash=tuple(facts.get("difference_hash", "") for facts in quality),
     )
 
 

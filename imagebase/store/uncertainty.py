@@ -143,7 +143,7 @@ class Doubts(StorePart):
             judged: one of each image.
             as_of: the moment before what they follow from was read; now unless given.
         """
-        by_id = {one.image_id: one for one in judged}
+        by_id = {doubt.image_id: doubt for doubt in judged}
         moment = as_of or utc_now()
         with self._writing(scope) as connection:
             for chunk in chunks(by_id):
@@ -285,7 +285,7 @@ class Doubts(StorePart):
                 here = [
                     ImageColumns(*row) for row in _images_of(connection, scope, chunk)
                 ]
-                keys = [one.image_key for one in here]
+                keys = [image.image_key for image in here]
                 query = (
                     select(*_BOX_COLUMNS)
                     .where(annotations.c.image_key.in_(keys))
@@ -369,5 +369,5 @@ def _as_row(row: AnyRow) -> DoubtRow:
         status=ReviewStatus(row.status),
         revision=row.revision,
         score=row.score,
-        reasons=dict(sorted(reasons.items(), key=lambda one: -one[1].part)),
+        reasons=dict(sorted(reasons.items(), key=lambda reason: -reason[1].part)),
     )

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+from itertools import chain
 from typing import Final
 
 from sqlalchemy import Connection, distinct, func, select, update
@@ -42,9 +43,8 @@ def where_in_words(revisions: Sequence[Revision]) -> str:
 
 def words_of_boxes(revisions: Sequence[Revision]) -> list[str]:
     """Return what happened to boxes and reviews, a clause for each kind of it."""
-    counted = Counter(
-        _kind_of(one) for revision in revisions for one in revision.differences
-    )
+    changes = chain.from_iterable(revision.differences for revision in revisions)
+    counted = Counter(map(_kind_of, changes))
     return [
         f"{count} {noun if count == 1 else plural} {verb}"
         for (noun, plural, verb), count in counted.items()
@@ -58,8 +58,8 @@ def words_of_removed(names: Sequence[str]) -> list[str]:
     return [f"{len(names)} labels are removed"] if names else []
 
 
-def _kind_of(one: Difference) -> tuple[str, str, str]:
-    if one.kind != ANNOTATION:
+def _kind_of(difference: Difference) -> tuple[str, str, str]:
+    if difference.kind != ANNOTATION:
         return ("review", "reviews", "restored")
     verbs = {
         (False, True): "put back",
@@ -67,7 +67,8 @@ def _kind_of(one: Difference) -> tuple[str, str, str]:
         (True, True): "changed",
         (False, False): "forgotten",
     }
-    return ("box", "boxes", verbs[is_shown(one.before), is_shown(one.after)])
+    was, now = is_shown(difference.before), is_shown(difference.after)
+    return ("box", "boxes", verbs[was, now])
 
 
 def is_shown(kept: JsonObject | None) -> bool:
@@ -302,10 +303,10 @@ def _revisions(
         expected, head = (
             (change_id, head_before) if is_undo else (head_before, change_id)
         )
-        one = stored.get(image_id)
-        if one is None or one.head != expected:
-            raise UndoRefusedError(_refusal(connection, scope, one))
-        revisions.append(Revision(one, _net(rows, names, is_undo=is_undo), head))
+        image = stored.get(image_id)
+        if image is None or image.head != expected:
+            raise UndoRefusedError(_refusal(connection, scope, image))
+        revisions.append(Revision(image, _net(rows, names, is_undo=is_undo), head))
     return revisions
 
 
@@ -364,10 +365,10 @@ def _show_labels(
     """
     known = class_ids_of(connection, scope.dataset_id)
     restored = [
-        one.after
+        difference.after
         for revision in revisions
-        for one in revision.differences
-        if one.kind == ANNOTATION and one.after is not None
+        for difference in revision.differences
+        if difference.kind == ANNOTATION and difference.after is not None
     ]
     names = dict.fromkeys(
         kept["label"]

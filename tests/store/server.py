@@ -50,9 +50,9 @@ def postgres_server() -> Iterator[Path]:
 
 
 def _programs() -> Path:
-    versions = [one for one in _DEBIAN.glob("*/bin") if (one / "initdb").exists()]
+    versions = [path for path in _DEBIAN.glob("*/bin") if (path / "initdb").exists()]
     if versions:
-        return max(versions, key=lambda one: float(one.parent.name))
+        return max(versions, key=lambda path: float(path.parent.name))
     found = shutil.which("initdb")
     if found is None:
         raise NoServerError("PostgreSQL is not installed on this machine")

@@ -199,7 +199,7 @@ def test_untouched_boxes_on_undecided_images_are_acceptable(
     asked: Any = {"labels": labels, "min_confidence": min_confidence}
     assert store.count_acceptable(listed, **asked) == counts
     found = store.acceptable_images(listed, **asked)
-    assert [store.record(listed, one).file_name for one in found] == names
+    assert [store.record(listed, image_id).file_name for image_id in found] == names
 
 
 def test_labels_are_counted_at_one_moment(

@@ -15,8 +15,12 @@ KEY = CandidatesKey("ab" * 32, 416, "f32", "single")
 
 def test_candidates_come_back_in_upload_order(store: Store, scope: Scope) -> None:
     ids = [add_image(store, scope, f"{number}.jpg").image_id for number in range(3)]
-    store.put_many(scope, KEY, {one: one.encode() for one in reversed(ids)})
-    assert store.candidates(scope, KEY) == {one: one.encode() for one in ids}
+    store.put_many(
+        scope, KEY, {image_id: image_id.encode() for image_id in reversed(ids)}
+    )
+    assert store.candidates(scope, KEY) == {
+        image_id: image_id.encode() for image_id in ids
+    }
     assert list(store.candidates(scope, KEY)) == ids
     assert store.has_candidates(scope, KEY) == set(ids)
 

@@ -20,7 +20,7 @@ def image(store: Store, scope: Scope) -> ImageRecord:
 def said(store: Store, scope: Scope, image: ImageRecord) -> list[tuple[str, bool]]:
     """Return the words on an image and whether they are open still."""
     found = store.comments(scope, image.image_id)
-    return [(one.text, one.is_open) for one in found]
+    return [(comment.text, comment.is_open) for comment in found]
 
 
 def rejected(store: Store, scope: Scope, image: ImageRecord, why: str) -> ImageRecord:
@@ -149,8 +149,8 @@ def test_images_rejected_as_one_change_lose_their_comments_as_one(
     store: Store, scope: Scope, image: ImageRecord
 ) -> None:
     both = [image, add_image(store, scope, "dog.jpg")]
-    store.save_many(scope, [reject(one, comment="dark") for one in both])
-    assert store.open_comment_counts(scope) == {one.image_id: 1 for one in both}
+    store.save_many(scope, [reject(record, comment="dark") for record in both])
+    assert store.open_comment_counts(scope) == {record.image_id: 1 for record in both}
     store.undo(scope)
     assert store.open_comment_counts(scope) == {}
 
@@ -177,8 +177,12 @@ def test_marks_are_kept_with_the_rejection(
     store: Store, scope: Scope, image: ImageRecord
 ) -> None:
     marked(store, scope, image)
-    (one,) = store.comments(scope, image.image_id)
-    assert (one.text, one.marks, one.is_open) == ("cut off", (CIRCLE, SCRIBBLE), True)
+    (comment,) = store.comments(scope, image.image_id)
+    assert (comment.text, comment.marks, comment.is_open) == (
+        "cut off",
+        (CIRCLE, SCRIBBLE),
+        True,
+    )
     assert store.record(scope, image.image_id).marks == ()
 
 
@@ -189,8 +193,8 @@ def test_undo_takes_marks_back_and_redo_brings_them_again(
     store.undo(scope)
     assert store.comments(scope, image.image_id) == []
     store.redo(scope)
-    (one,) = store.comments(scope, image.image_id)
-    assert one.marks == (CIRCLE, SCRIBBLE)
+    (comment,) = store.comments(scope, image.image_id)
+    assert comment.marks == (CIRCLE, SCRIBBLE)
     store.undo(scope)
     assert store.comments(scope, image.image_id) == []
 
@@ -201,9 +205,9 @@ def test_the_same_words_with_marks_are_said_again(
     rejected(store, scope, image, "cut off")
     marked(store, scope, image)
     found = store.comments(scope, image.image_id)
-    assert [len(one.marks) for one in found] == [0, 2]
+    assert [len(comment.marks) for comment in found] == [0, 2]
     store.undo(scope)
-    assert [one.marks for one in store.comments(scope, image.image_id)] == [()]
+    assert [comment.marks for comment in store.comments(scope, image.image_id)] == [()]
 
 
 def test_marks_are_done_with_when_the_image_is_approved(
@@ -211,9 +215,9 @@ def test_marks_are_done_with_when_the_image_is_approved(
 ) -> None:
     marked(store, scope, image)
     approved(store, scope, image)
-    (one,) = store.comments(scope, image.image_id)
-    assert not one.is_open
-    assert one.marks == (CIRCLE, SCRIBBLE)
+    (comment,) = store.comments(scope, image.image_id)
+    assert not comment.is_open
+    assert comment.marks == (CIRCLE, SCRIBBLE)
 
 
 def test_marks_that_cannot_be_kept_are_refused(image: ImageRecord) -> None:

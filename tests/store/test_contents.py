@@ -22,8 +22,8 @@ def test_contents_are_what_the_records_say(store: Store, scope: Scope) -> None:
     store.save(scope, delete_annotations(saved, {boxes[3].annotation_id}))
     store.save(scope, approve(replace(second, tags=("night", "val")), who="ann"))
     found = store.image_contents(scope)
-    assert [one.image_id for one in found] == [
-        one.image_id for one in (first, second, third)
+    assert [image.image_id for image in found] == [
+        image.image_id for image in (first, second, third)
     ]
     assert list(found[0].boxes.items()) == [("dog", 2), ("cat", 1)]
     assert found[1] == ImageRow(

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.dialect
 def test_datasets_come_oldest_first(store: Store) -> None:
     for name in ("Street", "Beach", "Attic"):
         store.create_dataset("team", name, who="ann")
-    names = [one.name for one in store.datasets("team")]
+    names = [dataset.name for dataset in store.datasets("team")]
     assert names == ["Street", "Beach", "Attic"]
 
 
@@ -25,7 +25,7 @@ def test_creation_time_has_its_zone(store: Store) -> None:
 
 def test_dataset_is_renamed(store: Store, scope: Scope) -> None:
     store.rename_dataset(scope, " Night \n street\0 ")
-    assert [one.name for one in store.datasets("team")] == ["Night street"]
+    assert [dataset.name for dataset in store.datasets("team")] == ["Night street"]
 
 
 def test_dataset_without_a_name_is_refused(store: Store) -> None:

@@ -90,8 +90,8 @@ def test_each_annotation_that_changes_is_an_event(
     )
     events = store.history(scope, record.image_id)[3:]
     told = {
-        one.annotation_id: (one.before is not None, one.after is not None)
-        for one in events
+        event.annotation_id: (event.before is not None, event.after is not None)
+        for event in events
     }
     assert told == {
         moved.annotation_id: (True, True),
@@ -99,8 +99,8 @@ def test_each_annotation_that_changes_is_an_event(
         new.annotation_id: (False, True),
         None: (True, True),
     }
-    assert {one.who for one in events} == {"ann"}
-    assert {one.revision for one in events} == {2}
+    assert {event.who for event in events} == {"ann"}
+    assert {event.revision for event in events} == {2}
 
 
 def test_box_keeps_its_place_in_the_order(
@@ -110,7 +110,7 @@ def test_box_keeps_its_place_in_the_order(
     saved = store.save(scope, record.with_annotations([first, second]))
     moved = first.touched(who="ann", box=Box(5, 5, 9, 9))
     saved = store.save(scope, saved.with_annotations([moved, second, box(at=3)]))
-    assert [one.box.x_min for one in saved.annotations] == [5, 2, 3]
+    assert [annotation.box.x_min for annotation in saved.annotations] == [5, 2, 3]
 
 
 def test_mark_of_a_model_box_is_kept(
@@ -206,8 +206,12 @@ def test_two_boxes_of_one_id_are_a_mistake(
 
 def test_many_records_are_one_change(store: Store, scope: Scope) -> None:
     added = [add_image(store, scope, f"{number}.jpg") for number in range(60)]
-    report = store.save_many(scope, [one.with_annotations([box()]) for one in added])
-    assert [one.image_id for one in report.saved] == [one.image_id for one in added]
+    report = store.save_many(
+        scope, [record.with_annotations([box()]) for record in added]
+    )
+    assert [record.image_id for record in report.saved] == [
+        record.image_id for record in added
+    ]
     assert len(store.undo(scope).image_ids) == 60
     assert not store.can_undo(scope)
 
@@ -218,11 +222,11 @@ def test_conflict_stops_no_other_record(
     other, gone = add_image(store, scope, "dog.jpg"), add_image(store, scope, "x.jpg")
     store.save(scope, record.with_annotations([box()]))
     store.remove_images(scope, [gone.image_id])
-    report = store.save_many(
-        scope, [one.with_annotations([box("dog")]) for one in (record, other, gone)]
-    )
-    assert [one.image_id for one in report.saved] == [other.image_id]
-    assert [one.ours.image_id for one in report.conflicts] == [record.image_id]
+    edited = [r.with_annotations([box("dog")]) for r in (record, other, gone)]
+    report = store.save_many(scope, edited)
+    assert [saved.image_id for saved in report.saved] == [other.image_id]
+    (conflict,) = report.conflicts
+    assert conflict.ours.image_id == record.image_id
     assert report.missing == (gone.image_id,)
 
 
@@ -262,7 +266,7 @@ def test_writers_at_once_lose_nothing(store: Store, scope: Scope) -> None:
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(edit, range(4)))
-    found = {label for one in store.records(scope) for label in one.labels}
+    found = {label for record in store.records(scope) for label in record.labels}
     assert found == {f"{worker}-{number}" for worker in range(4) for number in range(6)}
 
 

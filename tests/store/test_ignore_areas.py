@@ -24,7 +24,7 @@ def images(store: Store, scope: Scope) -> list[ImageRecord]:
 
 
 def ignored(store: Store, scope: Scope) -> list[tuple[Shape, ...]]:
-    return [one.ignored for one in store.records(scope)]
+    return [record.ignored for record in store.records(scope)]
 
 
 def test_an_area_holds_for_its_image_alone(
@@ -43,7 +43,7 @@ def test_an_area_can_hold_for_all_images_of_the_size(
     store.add_ignore_areas(scope, image_id, [BONNET, STAMP], all_of_size=True)
     late = add_image(store, scope, "9.jpg", size=Size(64, 48))
     shapes = {BONNET, STAMP}
-    assert [set(one) for one in ignored(store, scope)] == [
+    assert list(map(set, ignored(store, scope))) == [
         shapes,
         shapes,
         set(),

@@ -30,7 +30,7 @@ def test_image_lies_under_owner_and_hash(tmp_path: Path) -> None:
 
 def test_no_temporary_file_stays(tmp_path: Path) -> None:
     ImageFiles(str(tmp_path)).write("ann", ID, b"pixels")
-    assert [one.name for one in tmp_path.rglob("*") if one.is_file()] == [ID]
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == [ID]
 
 
 def test_owners_share_no_file(files: ImageFiles) -> None:
@@ -106,7 +106,7 @@ def test_write_that_fails_leaves_nothing(tmp_path: Path) -> None:
             files.write("ann", ID, b"x" * 5000)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    assert not [one for one in tmp_path.rglob("*") if one.is_file()]
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
 def test_unknown_kind_of_storage_is_explained() -> None:

@@ -21,10 +21,10 @@ def listed(store: Store, scope: Scope) -> Scope:
     The third had a box that Ann deleted, so hers was the last edit of boxes.
     """
     bob = replace(scope, who="bob")
-    one, two, three, _ = [add_image(store, scope, name) for name in NAMES]
+    first, two, three, _ = [add_image(store, scope, name) for name in NAMES]
     boxes = [replace(box(label), changed_by="ann") for label in ("cat", "dog", "dog")]
-    one = store.save(scope, replace(one, annotations=tuple(boxes), tags=("night",)))
-    store.save(bob, reject(one, comment="dark"))
+    first = store.save(scope, replace(first, annotations=tuple(boxes), tags=("night",)))
+    store.save(bob, reject(first, comment="dark"))
     store.save(scope, replace(two, status=APPROVED, tags=('Night "x"', "fog")))
     drawn = replace(box("ant"), changed_by="bob")
     three = store.save(bob, replace(three, annotations=(drawn,)))
@@ -80,7 +80,7 @@ def test_who_deleted_the_last_box_of_a_rejected_image_did_edit_it(
     store: Store, listed: Scope
 ) -> None:
     three = store.records(listed)[2]
-    ids = {one.annotation_id for one in three.annotations}
+    ids = {annotation.annotation_id for annotation in three.annotations}
     empty = delete_annotations(three, ids)
     store.save(listed, replace(empty, status=REJECTED))
     assert NAMES[2] in names(store, listed, ImageFilter(rejected_of="ann"))
@@ -90,8 +90,8 @@ def test_who_deleted_the_last_box_of_a_rejected_image_did_edit_it(
 def test_row_tells_what_is_on_the_image_and_said_of_it(
     store: Store, listed: Scope
 ) -> None:
-    one, two, *_ = store.image_rows(listed)
-    store.add_comment(listed, one.image_id, "Which street?")
+    first, two, *_ = store.image_rows(listed)
+    store.add_comment(listed, first.image_id, "Which street?")
     (row,) = store.image_rows(listed, limit=1)
     record = store.record(listed, row.image_id)
     assert (row.box_count, tuple(row.boxes), row.open_comments) == (

@@ -25,7 +25,7 @@ QUALITY = Quality(12.5, 100.1, 30.3, "00ff00ff00ff00ff", ("dark", "tiny"))
 
 def _files(settings: Settings) -> list[str]:
     folder = Path(settings.storage_url)
-    return sorted(one.name for one in folder.rglob("*") if one.is_file())
+    return sorted(path.name for path in folder.rglob("*") if path.is_file())
 
 
 def test_image_is_known_by_its_hash(store: Store, scope: Scope) -> None:
@@ -171,7 +171,7 @@ def test_image_that_was_saved_since_one_saw_it_is_not_removed(
     store: Store, scope: Scope, store_settings: Settings
 ) -> None:
     same, other = add_image(store, scope), add_image(store, scope, "dog.jpg")
-    seen = {one.image_id: one.revision for one in (same, other)}
+    seen = {record.image_id: record.revision for record in (same, other)}
     saved = store.save(scope, other.with_annotations([box()]))
     assert store.remove_images(scope, seen, seen=seen) == 1
     assert store.records(scope) == [saved]

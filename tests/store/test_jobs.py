@@ -145,7 +145,7 @@ def test_jobs_of_a_kind_are_read_alone(store: Store, scope: Scope) -> None:
     store.cancel_job(scope, first)
     second = store.submit_job(scope, "export", {})
     store.submit_job(scope, "train", {})
-    assert [one.job_id for one in store.jobs(scope, kind="export")] == [second, first]
+    assert [job.job_id for job in store.jobs(scope, kind="export")] == [second, first]
     latest = store.latest_job(scope, "export")
     assert latest is not None
     assert latest.job_id == second
@@ -156,10 +156,10 @@ def test_active_jobs_are_those_that_go_on_or_wait(store: Store, scope: Scope) ->
     _claim(store, scope, {})
     waiting = store.submit_job(scope, "export", {})
     store.cancel_job(scope, store.submit_job(scope, "train", {}))
-    kinds = [one.kind for one in store.active_jobs(scope)]
+    kinds = [job.kind for job in store.active_jobs(scope)]
     assert kinds == ["export", "annotate"]
     _set(store, lease_until=utc_now() - timedelta(seconds=1))
-    assert [one.job_id for one in store.active_jobs(scope)] == [waiting]
+    assert [job.job_id for job in store.active_jobs(scope)] == [waiting]
 
 
 def test_unknown_job_is_not_found(store: Store, scope: Scope) -> None:

@@ -78,7 +78,7 @@ def _kill_after(process: subprocess.Popen[str], seconds: float) -> list[str]:
 
 
 def _labels(store: Store, scope: Scope) -> set[str]:
-    return {label for one in store.records(scope) for label in one.labels}
+    return {label for record in store.records(scope) for label in record.labels}
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
@@ -96,7 +96,7 @@ def test_no_acknowledged_edit_is_lost_to_a_kill(tmp_path: Path) -> None:
         acknowledged += _kill_after(process, moments.uniform(0, 0.15))
     assert len(acknowledged) >= KILLS
     assert set(acknowledged) <= _labels(store, scope)
-    assert all(len(one.annotations) >= 30 for one in store.records(scope)[:1])
+    assert all(len(record.annotations) >= 30 for record in store.records(scope)[:1])
     store.close()
     with sqlite3.connect(tmp_path / "imagebase.db") as connection:
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)

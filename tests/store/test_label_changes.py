@@ -60,12 +60,12 @@ def model_box(label: str, *, at: float) -> Annotation:
 
 
 def names_on(record: ImageRecord) -> list[str]:
-    return [one.label for one in record.annotations]
+    return [annotation.label for annotation in record.annotations]
 
 
 def content(store: Store, scope: Scope) -> tuple[Any, ...]:
     """Return everything that a person sees of labels and boxes."""
-    boxes = [replace(one, revision=0) for one in store.records(scope)]
+    boxes = [replace(record, revision=0) for record in store.records(scope)]
     return store.labels(scope), store.label_counts(scope), boxes
 
 
@@ -79,8 +79,8 @@ def test_rename_reaches_every_box_and_no_status(
     after = store.record(scope, image_id)
     assert names_on(after) == ["dog", "kitten", "kitten"]
     assert after.status is ReviewStatus.APPROVED
-    assert [one.source for one in after.annotations] == [
-        one.source for one in before.annotations
+    assert [annotation.source for annotation in after.annotations] == [
+        annotation.source for annotation in before.annotations
     ]
     assert store.version(scope) != version
 
@@ -176,7 +176,7 @@ def test_merged_boxes_stay_what_they_were(
     after = store.record(scope, image_id)
     assert after.status is ReviewStatus.APPROVED
     assert after.annotations == tuple(
-        replace(one, label="dog") for one in before.annotations
+        replace(annotation, label="dog") for annotation in before.annotations
     )
     assert store.labels(scope).names == ("dog", "cat", "ant")
     assert store.labels(scope).shown_names == ("dog", "ant")
@@ -194,7 +194,7 @@ def test_marks_of_deleted_boxes_go_with_their_label(
     store.save(scope, replace(record, annotations=tuple(boxes), deleted=(mark,)))
     assert store.merge_label(scope, CAT, into=ANT) == TakenBoxes(boxes=1, images=1)
     store.rename_label(scope, ANT, "insect")
-    assert [one.label for one in store.record(scope, image_id).deleted] == ["insect"]
+    assert [mark.label for mark in store.record(scope, image_id).deleted] == ["insect"]
 
 
 def test_label_with_boxes_is_deleted_only_with_them(
@@ -206,7 +206,7 @@ def test_label_with_boxes_is_deleted_only_with_them(
     record = store.record(scope, image_id)
     assert names_on(record) == ["dog"]
     # What a model says again of the same place stays out.
-    assert [one.source for one in record.deleted] == [Source.MODEL]
+    assert [mark.source for mark in record.deleted] == [Source.MODEL]
     assert record.status is ReviewStatus.APPROVED
     assert store.delete_label(scope, ANT) == TakenBoxes(0, 0)
 
@@ -221,7 +221,7 @@ def test_added_label_is_at_the_end_and_has_a_colour_of_its_own(
     assert labels.shown_names == ("cat", "dog", "bee")
     assert labels.class_id("bee") == 2
     assert labels.colour_of("bee") == added.colour
-    assert len({one.colour for one in labels}) == 3
+    assert len({label.colour for label in labels}) == 3
     with pytest.raises(StoreError, match="a label bee already"):
         store.add_label(scope, "bee")
     with pytest.raises(StoreError, match="red is no colour"):
@@ -445,12 +445,12 @@ def test_exports_keep_class_numbers_and_names_by_number(
     }
     store.merge_label(scope, DOG, into=CAT)
     coco = json.loads(exported("coco", ".json"))
-    assert [(one["id"], one["name"]) for one in coco["categories"]] == [
+    assert [(category["id"], category["name"]) for category in coco["categories"]] == [
         (1, "hound"),
         (2, "cat"),
         (3, "ant"),
     ]
-    assert {one["category_id"] for one in coco["annotations"]} == {2}
+    assert {annotation["category_id"] for annotation in coco["annotations"]} == {2}
 
 
 def test_new_colour_is_what_is_drawn(store: Store, scope: Scope, image_id: str) -> None:
@@ -470,7 +470,7 @@ def test_many_boxes_are_renamed_and_merged_in_seconds(
     records = [add_image(store, scope, f"{number}.jpg") for number in range(50)]
     boxes = [[box("dog", at=at % 30) for at in range(100)] for _ in records]
     save = zip(records, boxes, strict=True)
-    store.save_many(scope, [one.with_annotations(of_one) for one, of_one in save])
+    store.save_many(scope, [record.with_annotations(of_one) for record, of_one in save])
     started = time.process_time()
     store.rename_label(scope, 0, "hound")
     renamed = time.process_time() - started

@@ -16,7 +16,7 @@ def test_labels_keep_their_order_and_colour(store: Store, scope: Scope) -> None:
     store.add_labels(scope, ["dog", "cat"])
     labels = store.add_labels(scope, ["ant", "dog"])
     assert labels.names == ("dog", "cat", "ant")
-    assert [one.colour for one in labels] == list(PALETTE[:3])
+    assert [label.colour for label in labels] == list(PALETTE[:3])
     assert store.labels(scope) == labels
 
 

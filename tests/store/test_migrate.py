@@ -148,7 +148,7 @@ def _reviews(statement: str) -> list[tuple[str, object]]:
 def test_images_that_a_model_labelled_are_suggested(settings_of_0002: Settings) -> None:
     store = open_store(settings_of_0002)
     scope = Scope("team", "d", "ann")
-    assert [one.status for one in store.records(scope)] == [
+    assert [record.status for record in store.records(scope)] == [
         ReviewStatus.EDITED,
         ReviewStatus.SUGGESTED,
     ]
@@ -170,7 +170,7 @@ def test_rows_of_the_first_release_come_through(settings_of_0001: Settings) -> N
         Label("cat", "#E69F00", place=0),
         Label("dog", "#56B4E9", place=1),
     )
-    assert [(one.status, one.comment) for one in store.records(scope)] == [
+    assert [(record.status, record.comment) for record in store.records(scope)] == [
         (ReviewStatus.REJECTED, "the wheel's cut off"),
         (ReviewStatus.REJECTED, ""),
         (ReviewStatus.APPROVED, "was dark"),
@@ -246,11 +246,11 @@ Seen = tuple[dict[str, list[str]], list[str], dict[str, str]]
 def _seen(store: Store, scope: Scope) -> Seen:
     """Return the labels of each image, marks with a minus, all labels, former names."""
     boxes = {
-        record.file_name: [one.label for one in record.annotations]
-        + [f"-{one.label}" for one in record.deleted]
+        record.file_name: [box.label for box in record.annotations]
+        + [f"-{mark.label}" for mark in record.deleted]
         for record in store.records(scope)
     }
-    shown = [one.name for one in store.labels(scope) if not one.is_hidden]
+    shown = [label.name for label in store.labels(scope) if not label.is_hidden]
     return boxes, shown, store.former_label_names(scope)
 
 

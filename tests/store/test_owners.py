@@ -16,7 +16,7 @@ HOUR = timedelta(hours=1)
 
 
 def _files(settings: Settings) -> list[Path]:
-    return [one for one in Path(settings.storage_url).rglob("*") if one.is_file()]
+    return [path for path in Path(settings.storage_url).rglob("*") if path.is_file()]
 
 
 def test_owner_expires_at_its_time(store: Store) -> None:

@@ -35,7 +35,7 @@ def test_records_come_in_upload_order(
     store: Store, scope: Scope, three: list[ImageRecord]
 ) -> None:
     assert store.records(scope) == three
-    assert store.image_ids(scope) == [one.image_id for one in three]
+    assert store.image_ids(scope) == [record.image_id for record in three]
 
 
 def test_records_come_in_pages(
@@ -59,7 +59,10 @@ def test_attributes_of_a_box_are_kept(store: Store, scope: Scope) -> None:
     known = replace(box(), attributes={"occluded": True, "group": 3, "note": "é"})
     saved = store.save(scope, replace(record, annotations=(known, box(at=1))))
     assert store.record(scope, record.image_id) == saved
-    assert [one.attributes for one in saved.annotations] == [known.attributes, {}]
+    assert [annotation.attributes for annotation in saved.annotations] == [
+        known.attributes,
+        {},
+    ]
 
 
 def test_records_are_chosen_by_id(
@@ -73,11 +76,11 @@ def test_records_are_chosen_by_id(
 def test_image_is_found_where_it_is_there_else_the_first(
     store: Store, scope: Scope, three: list[ImageRecord]
 ) -> None:
-    first, _, last = (one.image_id for one in three)
+    first, _, last = (record.image_id for record in three)
     assert store.image_or_first(scope, last) == last
     assert store.image_or_first(scope, "0" * 64) == first
     assert store.image_or_first(scope, None) == first
-    store.remove_images(scope, [one.image_id for one in three])
+    store.remove_images(scope, [record.image_id for record in three])
     assert store.image_or_first(scope, last) is None
 
 
@@ -92,7 +95,7 @@ def test_many_records_take_few_queries(
         lambda conn, cursor, statement, *rest: statements.append(statement),
     )
     store.records(scope)
-    selects = [one for one in statements if one.startswith("SELECT")]
+    selects = [statement for statement in statements if statement.startswith("SELECT")]
     assert len(selects) == 4
 
 
@@ -104,5 +107,7 @@ def test_unknown_image_is_not_found(store: Store, scope: Scope) -> None:
 def test_summaries_leave_the_boxes_out(
     store: Store, scope: Scope, three: list[ImageRecord]
 ) -> None:
-    found = [(one.file_name, one.status) for one in store.image_summaries(scope)]
-    assert found == [(one.file_name, one.status) for one in three]
+    found = [
+        (summary.file_name, summary.status) for summary in store.image_summaries(scope)
+    ]
+    assert found == [(record.file_name, record.status) for record in three]

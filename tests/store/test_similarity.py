@@ -26,7 +26,7 @@ def image_with(
 ) -> ImageRecord:
     record = add_image(store, scope, name)
     return store.save(
-        scope, record.with_annotations(Annotation(one, label) for one in boxes)
+        scope, record.with_annotations(Annotation(box, label) for box in boxes)
     )
 
 
@@ -47,7 +47,7 @@ def found(
     store: Store, scope: Scope, asked: BoxPattern, besides: str = ""
 ) -> list[str]:
     likes = store.boxes_like(scope, asked, besides=[besides], limit=10)
-    return [one.file_name for one in likes]
+    return [row.file_name for row in likes]
 
 
 def test_nearest_box_comes_first(store: Store, scope: Scope) -> None:

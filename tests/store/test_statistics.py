@@ -50,11 +50,11 @@ def kept(store: Store, scope: Scope) -> ImageRecord:
 
 
 def ids(record: ImageRecord) -> list[str]:
-    return [one.annotation_id for one in record.annotations]
+    return [annotation.annotation_id for annotation in record.annotations]
 
 
 def fates(store: Store, scope: Scope) -> list[str]:
-    return sorted(one.fate for one in decisions_in(store, scope))
+    return sorted(decision.fate for decision in decisions_in(store, scope))
 
 
 def only(store: Store, scope: Scope) -> Decision:
@@ -81,7 +81,9 @@ def test_columns_hold_every_image_and_every_box_that_shows(
     assert images.difference_hash == ("", "00000000000000ff")
     assert boxes.labels == ("dog",)
     assert boxes.image.tolist() == [0, 0, 0]
-    assert boxes.xyxy.tolist() == [list(one.box) for one in kept.annotations[1:]]
+    assert boxes.xyxy.tolist() == [
+        list(annotation.box) for annotation in kept.annotations[1:]
+    ]
 
 
 def test_columns_of_an_empty_dataset_have_their_shapes(
@@ -110,7 +112,7 @@ def test_each_thing_a_person_does_to_a_models_box_is_told(
     after = move(after, second, moved, who="ann")
     after = relabel(after, {third}, "cat", who="ann")
     saved = store.save(scope, accept_all(after, who="ann"))
-    told = {one.fate: one for one in decisions_in(store, scope)}
+    told = {decision.fate: decision for decision in decisions_in(store, scope)}
     assert len(told) == 4
     assert told[Fate.DELETED].confidence == pytest.approx(0.3)
     assert told[Fate.MOVED].confidence == pytest.approx(0.42)
@@ -118,9 +120,11 @@ def test_each_thing_a_person_does_to_a_models_box_is_told(
     assert told[Fate.RELABELLED].new_label == "cat"
     assert told[Fate.RELABELLED].confidence == pytest.approx(0.54)
     assert told[Fate.KEPT].model_id == "m"
-    assert {one.label for one in told.values()} == {"dog"}
+    assert {decision.label for decision in told.values()} == {"dog"}
     events = store.history(scope, saved.image_id)
-    assert {one.decided_at for one in told.values()} == {events[-1].changed_at}
+    assert {decision.decided_at for decision in told.values()} == {
+        events[-1].changed_at
+    }
 
 
 def test_a_box_moved_thrice_is_one_moved_box(
@@ -190,7 +194,10 @@ def test_a_label_with_another_name_is_no_correction(
     store.save(scope, relabel(after, {second}, "cat", who="ann"))
     class_id = store.labels(scope).class_id("dog")
     store.rename_label(scope, class_id, "hound")
-    told = {one.fate: (one.label, one.new_label) for one in decisions_in(store, scope)}
+    told = {
+        decision.fate: (decision.label, decision.new_label)
+        for decision in decisions_in(store, scope)
+    }
     assert told == {Fate.MOVED: ("hound", ""), Fate.RELABELLED: ("hound", "cat")}
 
 
@@ -198,9 +205,11 @@ def test_decisions_outlive_an_image_that_was_changed_with_them(
     store: Store, scope: Scope
 ) -> None:
     records = [add_image(store, scope, name) for name in ("a.jpg", "b.jpg")]
-    boxed = [keep_detections(one, [found()], model_id="m") for one in records]
+    boxed = [keep_detections(record, [found()], model_id="m") for record in records]
     saved = store.save_many(scope, boxed).saved
-    changed = [move(one, ids(one)[0], Box(1, 2, 9, 9), who="ann") for one in saved]
+    changed = [
+        move(record, ids(record)[0], Box(1, 2, 9, 9), who="ann") for record in saved
+    ]
     store.save_many(scope, changed)
     # Undo could not take the change back whole any more; what it did is still told.
     store.remove_images(scope, [records[1].image_id])
@@ -247,13 +256,15 @@ def test_moments_are_ones_own_last_change_of_each_image_by_itself(
         now = store.record(scope, record.image_id)
         tags = [*now.tags, f"{len(now.tags)}"]
         store.save(scope, tagged(now, tags))
-    bulk = [approve(one, who="ann") for one in records[2:]]
+    bulk = [approve(record, who="ann") for record in records[2:]]
     store.save_many(scope, bulk)
     bob = replace(scope, who="bob")
     store.save(bob, tagged(store.record(bob, records[2].image_id), ["his"]))
     store.save(scope, tagged(store.record(scope, records[3].image_id), ["undone"]))
     store.undo(scope)
-    last = [store.history(scope, one.image_id)[-1].changed_at for one in records[:2]]
+    last = [
+        store.history(scope, record.image_id)[-1].changed_at for record in records[:2]
+    ]
     assert sorted(store.finished_moments(scope)) == sorted(last)
 
 
@@ -279,6 +290,6 @@ def test_boxes_of_a_merged_label_are_no_corrections(
     store.save(scope, accept_all(kept, who="ann"))
     taken = store.merge_label(scope, names.class_id("dog"), into=names.class_id("pet"))
     assert isinstance(taken, TakenBoxes)
-    assert {(one.fate, one.label) for one in decisions_in(store, scope)} == {
-        (Fate.KEPT, "pet")
-    }
+    assert {
+        (decision.fate, decision.label) for decision in decisions_in(store, scope)
+    } == {(Fate.KEPT, "pet")}

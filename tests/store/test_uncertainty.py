@@ -103,7 +103,7 @@ def test_queue_is_filtered_and_counted_by_reason(
 def test_approved_image_leaves_the_queue_and_comes_back(
     store: Store, scope: Scope, four: list[ImageRecord]
 ) -> None:
-    store.put_doubts(scope, [doubt(one, 0.5) for one in four])
+    store.put_doubts(scope, [doubt(record, 0.5) for record in four])
     store.save(scope, approve(four[0], who="ann"))
     assert names(store, scope) == "bcd"
     assert store.doubt_counts(scope).images == 3
@@ -114,7 +114,7 @@ def test_approved_image_leaves_the_queue_and_comes_back(
 def test_next_walks_down_the_queue_and_begins_anew(
     store: Store, scope: Scope, four: list[ImageRecord]
 ) -> None:
-    a, b, c, d = (one.image_id for one in four)
+    a, b, c, d = (record.image_id for record in four)
     store.put_doubts(scope, map(doubt, four, (0.2, 0.9, 0.0, 0.9)))
     walked = [b]
     for _ in range(3):
@@ -140,8 +140,8 @@ def test_nothing_follows_where_nothing_else_is_doubtful(
 def test_images_are_stale_until_judged_and_once_changed(
     store: Store, scope: Scope, four: list[ImageRecord]
 ) -> None:
-    assert store.stale_doubts(scope) == [one.image_id for one in four]
-    store.put_doubts(scope, [doubt(one, 0.5) for one in four])
+    assert store.stale_doubts(scope) == [record.image_id for record in four]
+    store.put_doubts(scope, [doubt(record, 0.5) for record in four])
     assert store.stale_doubts(scope) == []
     store.save(scope, four[2].with_annotations([box()]))
     assert store.stale_doubts(scope) == [four[2].image_id]
@@ -150,7 +150,7 @@ def test_images_are_stale_until_judged_and_once_changed(
 def test_images_are_stale_where_a_model_answered_since(
     store: Store, scope: Scope, four: list[ImageRecord]
 ) -> None:
-    store.put_doubts(scope, [doubt(one, 0.5) for one in four])
+    store.put_doubts(scope, [doubt(record, 0.5) for record in four])
     store.put_candidates(scope, four[1].image_id, KEY, b"blob")
     assert store.stale_doubts(scope, [KEY]) == [four[1].image_id]
     assert store.stale_doubts(scope) == []
@@ -166,7 +166,7 @@ def test_images_that_lack_a_second_answer_are_counted(
 ) -> None:
     plain = replace(KEY, passes="single")
     assert store.count_seen_once(scope, plain, KEY) == 0
-    store.put_many(scope, plain, {one.image_id: b"blob" for one in four[:3]})
+    store.put_many(scope, plain, {record.image_id: b"blob" for record in four[:3]})
     store.put_candidates(scope, four[0].image_id, KEY, b"blob")
     store.save(scope, approve(four[1], who="ann"))
     assert store.count_seen_once(scope, plain, KEY) == 1
@@ -182,9 +182,9 @@ def test_columns_hold_boxes_and_marks_of_the_images_asked_for(
     store.save(scope, delete_annotations(first, {found.annotation_id}))
     store.save(scope, four[1].with_annotations([box()]))
     images, boxes = store.doubt_columns(scope, [four[0].image_id, four[2].image_id])
-    assert [one.image_id for one in images] == [four[0].image_id, four[2].image_id]
+    assert [image.image_id for image in images] == [four[0].image_id, four[2].image_id]
     assert (images[0].revision, images[0].status) == (2, "edited")
-    assert [(one.label, one.is_deleted) for one in boxes] == [
+    assert [(row.label, row.is_deleted) for row in boxes] == [
         ("cat", False),
         ("dog", True),
     ]

@@ -121,7 +121,9 @@ def test_only_own_changes_are_undone(
 
 def test_bulk_change_is_undone_whole_or_not_at_all(store: Store, scope: Scope) -> None:
     added = [add_image(store, scope, f"{number}.jpg") for number in range(3)]
-    report = store.save_many(scope, [one.with_annotations([box()]) for one in added])
+    report = store.save_many(
+        scope, [record.with_annotations([box()]) for record in added]
+    )
     last = report.saved[-1]
     store.save(replace(scope, who="bob"), last.with_annotations([box("dog")]))
     before = store.records(scope)
@@ -132,21 +134,21 @@ def test_bulk_change_is_undone_whole_or_not_at_all(store: Store, scope: Scope) -
 
 def test_large_undo_says_how_far_it_is(store: Store, scope: Scope) -> None:
     added = [add_image(store, scope, f"{number}.jpg") for number in range(103)]
-    store.save_many(scope, [one.with_annotations([box()]) for one in added])
+    store.save_many(scope, [record.with_annotations([box()]) for record in added])
     assert (store.undo_size(scope), store.redo_size(scope)) == (103, 0)
     told: list[tuple[int, int]] = []
     store.undo(scope, on_progress=lambda done, total: told.append((done, total)))
     assert told == [(100, 103), (103, 103)]
-    assert not any(one.annotations for one in store.records(scope))
+    assert not any(record.annotations for record in store.records(scope))
     assert (store.undo_size(scope), store.redo_size(scope)) == (0, 103)
     store.redo(scope, on_progress=lambda done, total: told.append((done, total)))
     assert told[2:] == told[:2]
-    assert all(one.annotations for one in store.records(scope))
+    assert all(record.annotations for record in store.records(scope))
 
 
 def test_undo_that_is_interrupted_did_nothing(store: Store, scope: Scope) -> None:
     added = [add_image(store, scope, f"{number}.jpg") for number in range(3)]
-    store.save_many(scope, [one.with_annotations([box()]) for one in added])
+    store.save_many(scope, [record.with_annotations([box()]) for record in added])
     before = store.records(scope)
 
     def interrupt(_done: int, _total: int) -> None:
@@ -186,9 +188,9 @@ def test_history_tells_of_undo_and_redo_too(
     store.undo(scope)
     store.redo(scope)
     told = store.history(scope, record.image_id)
-    assert [one.action for one in told] == ["edit", "undo", "redo"]
-    assert [one.after is None for one in told] == [False, True, False]
-    assert [one.revision for one in told] == [1, 2, 3]
+    assert [event.action for event in told] == ["edit", "undo", "redo"]
+    assert [event.after is None for event in told] == [False, True, False]
+    assert [event.revision for event in told] == [1, 2, 3]
 
 
 # ---------------------------------------------------------------------- labels
@@ -248,7 +250,7 @@ def test_label_in_the_middle_is_hidden_so_that_no_number_moves(
     assert store.labels(scope).shown_names == ("oran", "car")
     assert store.labels(scope).class_id("oran") == 0
     now = store.record(scope, saved.image_id)
-    assert [one.label for one in now.annotations] == ["oran"]
+    assert [annotation.label for annotation in now.annotations] == ["oran"]
     store.undo(scope)
     assert store.labels(scope).shown_names == ("car",)
 
