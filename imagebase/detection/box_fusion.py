@@ -54,10 +54,10 @@ def fuse(inputs: Sequence[FusionInput], *, floor: float) -> Candidates:
     if not parts:
         return replace(Candidates.empty(), seen_by=np.zeros(0, np.int32))
     found = Candidates(
-        np.concatenate([one.xyxy for one in parts]).astype(np.float32),
-        np.concatenate([one.confidence for one in parts]).astype(np.float32),
-        np.concatenate([one.class_id for one in parts]),
-        np.concatenate([one.seen_by for one in parts]).astype(np.int32),
+        np.concatenate([part.xyxy for part in parts]).astype(np.float32),
+        np.concatenate([part.confidence for part in parts]).astype(np.float32),
+        np.concatenate([part.class_id for part in parts]),
+        np.concatenate([part.seen_by for part in parts]).astype(np.int32),
     )
     kept = np.flatnonzero(found.confidence >= floor)
     order = kept[np.argsort(-found.confidence[kept], kind="stable")]
@@ -89,15 +89,17 @@ class _Rows:
 
 
 def _rows(inputs: Sequence[FusionInput]) -> _Rows:
-    kept = [_suppressed(one.found) for one in inputs]
-    counts = [len(one) for one in kept]
+    kept = [_suppressed(source.found) for source in inputs]
+    counts = [len(candidates) for candidates in kept]
     return _Rows(
-        np.concatenate([one.xyxy for one in kept]).astype(np.float64),
-        np.concatenate([one.confidence for one in kept]).astype(np.float64),
-        np.concatenate([one.class_id for one in kept]),
-        np.repeat([one.edges for one in inputs], counts).astype(np.float64),
+        np.concatenate([candidates.xyxy for candidates in kept]).astype(np.float64),
+        np.concatenate([candidates.confidence for candidates in kept]).astype(
+            np.float64
+        ),
+        np.concatenate([candidates.class_id for candidates in kept]),
+        np.repeat([source.edges for source in inputs], counts).astype(np.float64),
         np.repeat(np.arange(len(inputs)), counts).astype(np.int64),
-        np.repeat([1 << one.voter for one in inputs], counts).astype(np.int64),
+        np.repeat([1 << source.voter for source in inputs], counts).astype(np.int64),
     )
 
 

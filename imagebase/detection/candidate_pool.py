@@ -33,25 +33,27 @@ class CandidatePool:
     def of(cls, candidates: Mapping[str, Candidates]) -> "CandidatePool":
         """Return the pool of these images, in their order."""
         each = list(candidates.values()) or [Candidates.empty()]
-        counts = [len(one) for one in candidates.values()]
+        counts = [len(candidate) for candidate in candidates.values()]
         return cls(
             tuple(candidates),
             np.repeat(np.arange(len(counts)), counts),
-            np.concatenate([one.xyxy for one in each]),
-            np.concatenate([one.confidence for one in each]),
-            np.concatenate([one.class_id for one in each]),
+            np.concatenate([candidate.xyxy for candidate in each]),
+            np.concatenate([candidate.confidence for candidate in each]),
+            np.concatenate([candidate.class_id for candidate in each]),
             _seen_by(each),
         )
 
     def only(self, image_ids: Collection[str]) -> "CandidatePool":
         """Return the pool of those of its images that are named, in its own order."""
         wanted = set(image_ids)
-        is_kept = np.array([one in wanted for one in self.image_ids], dtype=bool)
+        is_kept = np.array(
+            [image_id in wanted for image_id in self.image_ids], dtype=bool
+        )
         if is_kept.all():
             return self
         rows = is_kept[self.image]
         return CandidatePool(
-            tuple(one for one in self.image_ids if one in wanted),
+            tuple(image_id for image_id in self.image_ids if image_id in wanted),
             (np.cumsum(is_kept) - 1)[self.image[rows]],
             self.xyxy[rows],
             self.confidence[rows],
@@ -128,7 +130,7 @@ class CandidatePool:
 
 def _seen_by(each: Sequence[Candidates]) -> NDArray[np.int32] | None:
     """Return which models found each candidate; None for a single model."""
-    bits = [one.seen_by for one in each if one.seen_by is not None]
+    bits = [candidate.seen_by for candidate in each if candidate.seen_by is not None]
     return np.concatenate(bits) if len(bits) == len(each) else None
 
 

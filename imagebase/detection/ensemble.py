@@ -29,21 +29,21 @@ class EnsembleDetector:
 
     def __init__(self, voters: Sequence[Detector]) -> None:
         first = voters[0]
-        self.voters = tuple(one.name for one in voters)
+        self.voters = tuple(voter.name for voter in voters)
         self.name = " + ".join(self.voters)
-        ids = "\n".join(f"{one.sha256} {one.input_size}" for one in voters)
+        ids = "\n".join(f"{voter.sha256} {voter.input_size}" for voter in voters)
         self.sha256 = hashlib.sha256(f"vote\n{ids}".encode()).hexdigest()
         self.model_id = f"{self.name}-{self.sha256[:_ID_DIGITS]}"
         self.input_size = first.input_size
         self.wanted = Size(
-            max(one.wanted.width for one in voters),
-            max(one.wanted.height for one in voters),
+            max(voter.wanted.width for voter in voters),
+            max(voter.wanted.height for voter in voters),
         )
         self.runtime = first.runtime
-        kinds = dict.fromkeys(one.precision for one in voters)
+        kinds = dict.fromkeys(voter.precision for voter in voters)
         self.precision = "+".join(kinds)
         self.passes = first.passes
-        self.labels, self._class_of = common_labels([one.labels for one in voters])
+        self.labels, self._class_of = common_labels([voter.labels for voter in voters])
         self._detectors = tuple(voters)
 
     def candidates(
@@ -88,4 +88,4 @@ def _places(
     own: Sequence[str], labels: Sequence[str], known: Mapping[str, str]
 ) -> NDArray[np.int32]:
     place = {name: index for index, name in enumerate(labels)}
-    return np.array([place[known.get(one, one)] for one in own], np.int32)
+    return np.array([place[known.get(name, name)] for name in own], np.int32)

@@ -57,10 +57,10 @@ def map_labels(
     """
     by_name = {_plain(name): name for name in reversed(labels)}
     by_synonym = {
-        _plain(other): by_name[_plain(one)]
+        _plain(other): by_name[_plain(name)]
         for group in _SYNONYMS
-        for one in reversed(group)
-        if _plain(one) in by_name
+        for name in reversed(group)
+        if _plain(name) in by_name
         for other in group
     }
     chosen, names = choices or {}, {}

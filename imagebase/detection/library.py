@@ -102,7 +102,7 @@ class ModelLibrary:
         """Return the names of the models, in the order of the alphabet."""
         if not self.folder.is_dir():
             return []
-        there = [one.name for one in self.folder.iterdir() if self._is_model(one)]
+        there = [path.name for path in self.folder.iterdir() if self._is_model(path)]
         return sorted(there, key=str.casefold)
 
     def find(self, name: str) -> Model | None:
@@ -114,10 +114,10 @@ class ModelLibrary:
         names = self.names()
         if name in names:
             return self._model(name)
-        for one in names:
+        for given in names:
             with contextlib.suppress(ImageBaseError, OSError):
-                if name in self.card(one).former_names:
-                    return self._model(one)
+                if name in self.card(given).former_names:
+                    return self._model(given)
         return None
 
     def card(self, name: str) -> ModelCard:
@@ -168,7 +168,7 @@ class ModelLibrary:
         if clean_text(new_name).strip() == name:
             return self._model(name)
         fresh = self.check_name(new_name, except_for=name)
-        former = tuple(one for one in (*card.former_names, name) if one != fresh)
+        former = tuple(old for old in (*card.former_names, name) if old != fresh)
         folder = self._path(name).rename(self.folder / fresh)
         _write_card(folder, replace(card, name=fresh, former_names=former))
         return self._model(fresh)
@@ -237,7 +237,7 @@ class ModelLibrary:
                 f"A model cannot be called {clean!r}; use letters, digits, blanks, "
                 "dashes and underscores, and no @, & or +."
             )
-        taken = {one.casefold() for one in (*BUNDLED, *self.names())}
+        taken = {name.casefold() for name in (*BUNDLED, *self.names())}
         if clean.casefold() in taken - {except_for.casefold()}:
             raise ModelLoadError(
                 f"There is a model {clean} already; choose another name."
@@ -277,8 +277,8 @@ class ModelLibrary:
 def fitting_name(text: str) -> str:
     """Return a text as a model may be called, dashes where a name may hold no such."""
     plain = "".join(
-        one if one.isprintable() and one not in _NOT_IN_NAMES else "-"
-        for one in clean_text(text)
+        character if character.isprintable() and character not in _NOT_IN_NAMES else "-"
+        for character in clean_text(text)
     )
     return plain.lstrip(". ")[:MAX_NAME_LENGTH].rstrip(". ")
 

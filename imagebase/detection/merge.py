@@ -48,10 +48,10 @@ def keep_detections(
     """
     if record.status is ReviewStatus.APPROVED:
         return record
-    stays = [one for one in record.annotations if not _is_own(one, model_id)]
-    own = {_look(one): one for one in record.annotations if _is_own(one, model_id)}
+    stays = [box for box in record.annotations if not _is_own(box, model_id)]
+    own = {_look(box): box for box in record.annotations if _is_own(box, model_id)}
     fresh = _admitted(record, stays, _clipped(record, detections, model_id))
-    layer = [own.get(_look(one), one) for one in fresh]
+    layer = [own.get(_look(box), box) for box in fresh]
     if _is_unchanged(record, stays, layer):
         return _with_status(record)
     return _with_status(replace(record, annotations=_in_order(record, stays, layer)))
@@ -66,15 +66,15 @@ def suggested(
     model's box shows already is left out.
     """
     kept = keep_detections(record, detections, model_id=model_id)
-    before = {one.annotation_id for one in record.annotations}
+    before = {box.annotation_id for box in record.annotations}
     fresh = [
-        _with_lasting_id(record, one)
-        for one in kept.annotations
-        if one.annotation_id not in before
+        _with_lasting_id(record, box)
+        for box in kept.annotations
+        if box.annotation_id not in before
     ]
-    gone = {one.annotation_id for one in record.deleted}
+    gone = {mark.annotation_id for mark in record.deleted}
     # One that a person moved away bears its id still.
-    fresh = [one for one in fresh if one.annotation_id not in before | gone]
+    fresh = [box for box in fresh if box.annotation_id not in before | gone]
     if not fresh or not record.annotations:
         return tuple(fresh)
     there = pairwise_iou(_boxes(fresh), _boxes(record.annotations)) >= SAME_OBJECT_IOU
@@ -86,25 +86,25 @@ def add_suggestions(
     record: ImageRecord, suggestions: Sequence[Annotation]
 ) -> ImageRecord:
     """Return the record with suggestions as untouched boxes of their model."""
-    known = {one.annotation_id for one in (*record.annotations, *record.deleted)}
-    fresh = [one for one in suggestions if one.annotation_id not in known]
+    known = {box.annotation_id for box in (*record.annotations, *record.deleted)}
+    fresh = [box for box in suggestions if box.annotation_id not in known]
     if not fresh:
         return record
     return _with_status(record.with_annotations([*record.annotations, *fresh]))
 
 
-def _with_lasting_id(record: ImageRecord, one: Annotation) -> Annotation:
-    about = (record.image_id, one.model_id, one.label, *one.box)
+def _with_lasting_id(record: ImageRecord, annotation: Annotation) -> Annotation:
+    about = (record.image_id, annotation.model_id, annotation.label, *annotation.box)
     digest = hashlib.sha256(repr(about).encode()).hexdigest()
-    return replace(one, annotation_id=digest[:_ID_DIGITS])
+    return replace(annotation, annotation_id=digest[:_ID_DIGITS])
 
 
-def _is_own(one: Annotation, model_id: str) -> bool:
-    return one.is_untouched and one.model_id == model_id
+def _is_own(annotation: Annotation, model_id: str) -> bool:
+    return annotation.is_untouched and annotation.model_id == model_id
 
 
-def _look(one: Annotation) -> tuple[object, ...]:
-    return (one.box, one.label, one.confidence)
+def _look(annotation: Annotation) -> tuple[object, ...]:
+    return (annotation.box, annotation.label, annotation.confidence)
 
 
 def _clipped(
@@ -112,15 +112,15 @@ def _clipped(
 ) -> list[Annotation]:
     clipped = [
         replace(
-            one,
-            box=one.box.clipped(record.size),
+            detection,
+            box=detection.box.clipped(record.size),
             source=Source.MODEL,
             model_id=model_id,
             accepted=False,
         )
-        for one in detections
+        for detection in detections
     ]
-    return list({_look(one): one for one in clipped if one.box.area > 0}.values())
+    return list({_look(new): new for new in clipped if new.box.area > 0}.values())
 
 
 def _admitted(
@@ -129,7 +129,7 @@ def _admitted(
     """Return the detections that nothing a person did stands against."""
     if not fresh:
         return []
-    persons = [one for one in stays if not one.is_untouched]
+    persons = [box for box in stays if not box.is_untouched]
     boxes = _boxes(fresh)
     overlaps = pairwise_iou(boxes, _boxes(persons)) >= SAME_OBJECT_IOU
     contained = pairwise_containment(boxes, _boxes(persons)) >= CONTAINED_SHARE
@@ -142,29 +142,29 @@ def _admitted(
 
 
 def _boxes(annotations: Sequence[Annotation]) -> FloatArray:
-    return as_xyxy([one.box for one in annotations]).astype(np.float64)
+    return as_xyxy([annotation.box for annotation in annotations]).astype(np.float64)
 
 
 def _same_label(a: Sequence[Annotation], b: Sequence[Annotation]) -> NDArray[np.bool_]:
-    same = [[one.label == other.label for other in b] for one in a]
+    same = [[box.label == other.label for other in b] for box in a]
     return np.array(same, dtype=bool).reshape(len(a), len(b))
 
 
 def _is_unchanged(
     record: ImageRecord, stays: list[Annotation], layer: list[Annotation]
 ) -> bool:
-    before = {id(one) for one in record.annotations}
-    return before == {id(one) for one in (*stays, *layer)}
+    before = {id(box) for box in record.annotations}
+    return before == {id(box) for box in (*stays, *layer)}
 
 
 def _in_order(
     record: ImageRecord, stays: list[Annotation], layer: list[Annotation]
 ) -> tuple[Annotation, ...]:
     """Return existing boxes in their order, then new ones."""
-    kept = {id(one) for one in (*stays, *layer)}
-    before = [one for one in record.annotations if id(one) in kept]
-    known = {id(one) for one in before}
-    return (*before, *(one for one in layer if id(one) not in known))
+    kept = {id(box) for box in (*stays, *layer)}
+    before = [box for box in record.annotations if id(box) in kept]
+    known = {id(box) for box in before}
+    return (*before, *(box for box in layer if id(box) not in known))
 
 
 def _with_status(record: ImageRecord) -> ImageRecord:

@@ -136,7 +136,7 @@ def model_in_folder(folder: Path) -> Model:
         found = sorted(folder.glob("*.onnx"))
         if len(found) == 1:
             return model_in_file(found[0], name=name)
-    missing = [one for one in (CFG, WEIGHTS, NAMES) if not (folder / one).is_file()]
+    missing = [name for name in (CFG, WEIGHTS, NAMES) if not (folder / name).is_file()]
     if missing:
         raise ModelLoadError(
             f"The model folder {name} has no {', no '.join(missing)}; it needs {CFG}, "

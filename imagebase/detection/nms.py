@@ -43,8 +43,8 @@ def nms_per_class(
     if len(order) <= _MATRIX_ROWS:
         return order[_survives(boxes, classes, nms_threshold)]
     alive = np.zeros(len(order), dtype=bool)
-    for one in np.unique(classes):
-        members = np.flatnonzero(classes == one)
+    for label in np.unique(classes):
+        members = np.flatnonzero(classes == label)
         alive[members[_survives(boxes[members], None, nms_threshold)]] = True
     return order[alive]
 

@@ -178,7 +178,7 @@ class OpenCvRuntime:
         with self._lock:
             self._net.setInput(blob)
             found = self._net.forward(self._outputs)
-        return [np.array(one, dtype=np.float32) for one in found]
+        return [np.array(output, dtype=np.float32) for output in found]
 
 
 def _unloadable(runtime: str, error: Exception) -> ModelLoadError:

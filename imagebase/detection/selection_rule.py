@@ -31,7 +31,7 @@ class SelectionRule:
     @classmethod
     def of(cls, parameters: Mapping[str, Any]) -> "SelectionRule":
         """Return the rule in a job's parameters; defaults fill the rest."""
-        names = [one.name for one in fields(cls)]
+        names = [field.name for field in fields(cls)]
         given = {name: parameters.get(name) for name in names}
         given["labels"] = tuple(given["labels"] or ()) or None
         return cls(

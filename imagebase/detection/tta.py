@@ -153,7 +153,7 @@ def joined(parts: Sequence[tuple[Box, Candidates]], size: Size) -> Candidates:
         moved = replace(found, xyxy=(found.xyxy + offset).astype(np.float32))
         kept.append(moved.rows(np.flatnonzero(~is_cut.any(axis=1))))
     return Candidates(
-        np.concatenate([one.xyxy for one in kept]),
-        np.concatenate([one.confidence for one in kept]),
-        np.concatenate([one.class_id for one in kept]),
+        np.concatenate([candidate.xyxy for candidate in kept]),
+        np.concatenate([candidate.confidence for candidate in kept]),
+        np.concatenate([candidate.class_id for candidate in kept]),
     )

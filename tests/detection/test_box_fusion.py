@@ -79,15 +79,15 @@ def test_order_of_the_looks_changes_nothing() -> None:
     boxes = np.concatenate([corners, corners + extents], axis=1)
     rest = np.stack([rng.uniform(0.1, 1, 60), rng.integers(0, 3, 60)], axis=1)
     rows = np.concatenate([boxes, rest], axis=1)
-    one, other = seen(*map(tuple, rows[:30])), seen(*map(tuple, rows[30:]))
-    here = fuse([FusionInput(one), FusionInput(other)], floor=0)
-    there = fuse([FusionInput(other), FusionInput(one)], floor=0)
+    first, other = seen(*map(tuple, rows[:30])), seen(*map(tuple, rows[30:]))
+    here = fuse([FusionInput(first), FusionInput(other)], floor=0)
+    there = fuse([FusionInput(other), FusionInput(first)], floor=0)
     np.testing.assert_allclose(here.xyxy, there.xyxy, atol=1e-3)
 
 
 def test_four_tiles_overlap_and_cover_the_picture() -> None:
     tiles = tiles_of(Size(180, 90), 2)
-    assert [tuple(map(round, one)) for one in tiles] == [
+    assert [tuple(map(round, tile)) for tile in tiles] == [
         (0, 0, 100, 50),
         (80, 0, 180, 50),
         (0, 40, 100, 90),

@@ -66,8 +66,10 @@ def coco_rows(
     items: Sequence[BatchItem], labels: Sequence[str], coco: COCO, nms_threshold: float
 ) -> list[dict[str, object]]:
     """Return detections as COCO's results; classes are matched by name."""
-    category_of = {one["name"]: one["id"] for one in coco.dataset["categories"]}
-    image_of = {one["file_name"]: one["id"] for one in coco.dataset["images"]}
+    category_of = {
+        category["name"]: category["id"] for category in coco.dataset["categories"]
+    }
+    image_of = {image["file_name"]: image["id"] for image in coco.dataset["images"]}
     rows: list[dict[str, object]] = []
     for item in items:
         assert item.candidates is not None, item.error
@@ -105,8 +107,8 @@ def score(coco: COCO, rows: list[dict[str, object]]) -> Score:
 )
 @pytest.mark.parametrize(
     "asked",
-    [ASKED[0], *(pytest.param(one, marks=pytest.mark.long) for one in ASKED[1:])],
-    ids=[f"{one.model} at NMS {one.nms_threshold}" for one in ASKED],
+    [ASKED[0], *(pytest.param(case, marks=pytest.mark.long) for case in ASKED[1:])],
+    ids=[f"{case.model} at NMS {case.nms_threshold}" for case in ASKED],
 )
 def test_average_precision(
     asked: Asked,

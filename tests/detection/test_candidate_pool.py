@@ -44,9 +44,9 @@ def test_pool_selects_what_each_image_would(
         class_ids=class_ids,
         per_class_confidence=own,
     )
-    for image_id, one in candidates.items():
+    for image_id, candidate in candidates.items():
         alone = select(
-            one,
+            candidate,
             confidence_threshold=confidence_threshold,
             nms_threshold=nms_threshold,
             class_ids=class_ids,
@@ -86,8 +86,8 @@ def test_class_counts_are_of_the_sure_ones(candidates: dict[str, Candidates]) ->
     counts = CandidatePool.of(candidates).class_counts(confidence_threshold=0.5)
     expected = [
         sum(
-            int(np.sum((one.class_id == label) & (one.confidence >= 0.5)))
-            for one in candidates.values()
+            int(np.sum((candidate.class_id == label) & (candidate.confidence >= 0.5)))
+            for candidate in candidates.values()
         )
         for label in range(LABELS)
     ]

@@ -156,7 +156,7 @@ def test_select_of_nothing_is_nothing() -> None:
 def test_a_slider_move_over_a_thousand_images_takes_under_half_a_second() -> None:
     packed = [pack(random_candidates(90, seed=seed)) for seed in range(100)]
     started = time.thread_time()
-    for one in packed * 10:
-        select(unpack(one), confidence_threshold=0.25, nms_threshold=0.45)
+    for copy in packed * 10:
+        select(unpack(copy), confidence_threshold=0.25, nms_threshold=0.45)
     # Of this thread's own time: what else the machine does counts for nothing.
     assert time.thread_time() - started < 0.5

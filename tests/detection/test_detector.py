@@ -164,8 +164,8 @@ def test_threads_that_share_a_detector_do_not_mix_their_pictures(
 
 def darknets_boxes(objects: list[dict[str, object]], size: Size) -> FloatArray:
     rows = []
-    for one in objects:
-        at = one["relative_coordinates"]
+    for expected in objects:
+        at = expected["relative_coordinates"]
         assert isinstance(at, dict)
         x, y = at["center_x"] * size.width, at["center_y"] * size.height
         half_w, half_h = at["width"] * size.width / 2, at["height"] * size.height / 2
@@ -202,9 +202,9 @@ def opencv_boxes() -> dict[str, list[dict[str, Any]]]:
     text = (REFERENCE / "opencv4_thresh0.25.json").read_text(encoding="utf-8")
     return {
         name: [
-            one
-            for one in found["nms_per_class"]
-            if one["score"] > 0.3 and min(one["box"][:2]) > 0
+            box
+            for box in found["nms_per_class"]
+            if box["score"] > 0.3 and min(box["box"][:2]) > 0
         ]
         for name, found in json.loads(text).items()
     }
@@ -228,10 +228,12 @@ def test_darknets_boxes_are_found_within_two_pixels_after_its_own_resizing(
         found = usual(yolov4_tiny.candidates(rgb, size=picture.size))
         assert len(found) == len(frame["objects"])
         theirs = darknets_boxes(frame["objects"], picture.size)
-        for one, box in zip(
+        for expected, box in zip(
             frame["objects"], clip_xyxy(theirs, picture.size), strict=True
         ):
-            assert distances(found, one["class_id"], box).min() < 2, f"{name}: {one}"
+            assert distances(found, expected["class_id"], box).min() < 2, (
+                f"{name}: {expected}"
+            )
 
 
 @needs_reference
@@ -243,14 +245,14 @@ def test_opencv_4s_boxes_are_found_to_a_pixel_after_plain_bilinear_resizing(
         picture = loaded(REFERENCE / "photos" / name)
         rgb = np.asarray(cv2.resize(picture.rgb, (416, 416)), dtype=np.uint8)
         found = usual(yolov4_tiny.candidates(rgb, size=picture.size))
-        for one in boxes:
-            class_id = yolov4_tiny.labels.index(one["name"])
-            x, y, width, height = one["box"]
+        for expected in boxes:
+            class_id = yolov4_tiny.labels.index(expected["name"])
+            x, y, width, height = expected["box"]
             box = clip_xyxy(as_xyxy([[x, y, x + width, y + height]]), picture.size)
             near = distances(found, class_id, box)
             score = found.confidence[found.class_id == class_id]
-            same = np.abs(score - one["score"]) < 0.005
-            assert (near[same] < 1.5).any(), f"{name}: {one}"
+            same = np.abs(score - expected["score"]) < 0.005
+            assert (near[same] < 1.5).any(), f"{name}: {expected}"
 
 
 @needs_reference
@@ -262,12 +264,12 @@ def test_area_averaging_moves_what_darknet_is_sure_of_by_a_few_pixels(
         name = Path(frame["filename"]).name
         picture = loaded(REFERENCE / "photos" / name)
         found = usual(yolov4_tiny.candidates(picture.rgb, size=picture.size))
-        sure = [one for one in frame["objects"] if one["confidence"] > 0.5]
+        sure = [box for box in frame["objects"] if box["confidence"] > 0.5]
         theirs = clip_xyxy(darknets_boxes(sure, picture.size), picture.size)
         overlap = pairwise_iou(theirs, found.xyxy)
-        for one, row in zip(sure, overlap, strict=True):
-            best = row[found.class_id == one["class_id"]].max(initial=0)
-            assert best > 0.75, f"{name}: {one}"
+        for expected, row in zip(sure, overlap, strict=True):
+            best = row[found.class_id == expected["class_id"]].max(initial=0)
+            assert best > 0.75, f"{name}: {expected}"
 
 
 @pytest.fixture

@@ -72,18 +72,18 @@ def test_votes_bear_the_names_of_who_saw_them() -> None:
     boxes = as_annotations(
         sure, model_labels=vote.labels, model_id=vote.model_id, voters=vote.voters
     )
-    assert {one.model_id for one in boxes} == {vote.model_id}
-    who = {one.changed_by for one in boxes}
+    assert {box.model_id for box in boxes} == {vote.model_id}
+    who = {box.changed_by for box in boxes}
     assert "yolox-nano + yolov4-tiny" in who
     assert who <= {"yolox-nano", "yolov4-tiny", "yolox-nano + yolov4-tiny"}
 
 
 def test_vote_of_models_with_other_labels_knows_all_of_them(tmp_path: Path) -> None:
-    one = write_one_box_model(tmp_path / "one")
+    single = write_one_box_model(tmp_path / "one")
     two = write_one_box_model(tmp_path / "two")
-    (one / "obj.names").write_text("cat\naeroplane\n")
+    (single / "obj.names").write_text("cat\naeroplane\n")
     (two / "obj.names").write_text("bird\nairplane\n")
-    models = [find_model(str(folder)) for folder in (one, two)]
+    models = [find_model(str(folder)) for folder in (single, two)]
     vote = load_detector(models)
     assert vote.labels == ("cat", "aeroplane", "bird")
     found = vote.candidates(GREY, size=Size(200, 100))

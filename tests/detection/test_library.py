@@ -68,7 +68,7 @@ def card(name: str = "pets") -> ModelCard:
 
 def add(library: ModelLibrary, tmp_path: Path, name: str = "pets") -> None:
     folder = write_one_box_model(tmp_path / "upload")
-    library.add({one.name: one for one in folder.iterdir()}, card(name))
+    library.add({path.name: path for path in folder.iterdir()}, card(name))
 
 
 def test_added_model_is_found_by_its_name_after_those_that_came_along(
@@ -79,7 +79,7 @@ def test_added_model_is_found_by_its_name_after_those_that_came_along(
     model = find_model("pets")
     assert (model.labels, model.title) == (("cat", "dog"), "pets, 2 labels")
     assert model.origin == "our own"
-    assert [one.name for one in all_models()][-1] == "pets"
+    assert [model.name for model in all_models()][-1] == "pets"
     assert load_single(model).model_id.startswith("pets-")
 
 
@@ -92,7 +92,7 @@ def test_nobody_sees_the_models_of_another_visitor(tmp_path: Path) -> None:
     add(library_of(VISITOR), tmp_path, "mine")
     assert find_model("mine", owner_id=VISITOR).name == "mine"
     for owner_id in (OTHER, TEAM_OWNER):
-        assert "mine" not in [one.name for one in all_models(owner_id)]
+        assert "mine" not in [model.name for model in all_models(owner_id)]
         with pytest.raises(UnknownModelError):
             find_model("mine", owner_id=owner_id)
 
@@ -217,7 +217,7 @@ def test_damaged_card_hides_one_model_only(
     add(library, tmp_path)
     add(library, tmp_path, "other")
     (library.folder / "pets" / CARD_FILE).write_text("{")
-    assert [one.name for one in library.models()] == ["other"]
+    assert [model.name for model in library.models()] == ["other"]
     with pytest.raises(ModelLoadError, match="card of this model is damaged"):
         library.card("pets")
     library.delete("pets")
@@ -228,7 +228,7 @@ def test_half_copied_model_is_no_model(library: ModelLibrary, tmp_path: Path) ->
     missing = {"obj.cfg": tmp_path / "there is none"}
     with pytest.raises(ModelLoadError, match="could not be kept"):
         library.add(missing, replace(card(), name="broken"))
-    assert [one.name for one in library.folder.iterdir()] == ["pets"]
+    assert [path.name for path in library.folder.iterdir()] == ["pets"]
 
 
 def test_four_models_come_along_and_the_default_is_first() -> None:
@@ -349,13 +349,13 @@ def test_a_darknet_model_is_packed_with_its_onnx_and_reports(
     files = unpacked(model_zip(model))
     three = {"obj.cfg", "obj.weights", "obj.names"}
     assert set(files) == {*three, "obj.onnx", *REPORTS}
-    assert all(files[one] == (folder / one).read_bytes() for one in three)
+    assert all(files[name] == (folder / name).read_bytes() for name in three)
     onnx = tmp_path / "obj.onnx"
     onnx.write_bytes(files["obj.onnx"])
     rgb = np.random.default_rng(0).integers(0, 255, (64, 96, 3), np.uint8)
     ours, other = (
-        load_single(one).candidates(rgb, size=Size(96, 64), floor=0.0)
-        for one in (model, model_in_file(onnx, name="pets"))
+        load_single(form).candidates(rgb, size=Size(96, 64), floor=0.0)
+        for form in (model, model_in_file(onnx, name="pets"))
     )
     np.testing.assert_allclose(ours.xyxy, other.xyxy)
 

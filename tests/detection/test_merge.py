@@ -45,7 +45,7 @@ def record(*annotations: Annotation, **fields: object) -> ImageRecord:
 def test_new_image_with_detections_becomes_auto() -> None:
     kept = keep_detections(record(), [detection()], model_id="net")
     assert kept.status is ReviewStatus.SUGGESTED
-    assert [one.box for one in kept.annotations] == [HERE]
+    assert [annotation.box for annotation in kept.annotations] == [HERE]
 
 
 def test_new_image_without_detections_becomes_auto() -> None:
@@ -64,7 +64,7 @@ def test_model_replaces_only_its_own_untouched_boxes() -> None:
     before = record(own, others, persons)
     after = keep_detections(before, [detection(NEARLY_HERE)], model_id="net")
     assert after.annotations[:2] == (others, persons)
-    assert [one.box for one in after.annotations[2:]] == [NEARLY_HERE]
+    assert [annotation.box for annotation in after.annotations[2:]] == [NEARLY_HERE]
 
 
 def test_detection_that_is_gone_takes_its_box_along() -> None:
@@ -122,7 +122,9 @@ def test_edited_image_stays_edited() -> None:
 def test_detection_is_clipped_and_left_out_where_nothing_remains() -> None:
     over, outside = detection(Box(600, 400, 700, 500)), detection(Box(700, 0, 800, 9))
     after = keep_detections(record(), [over, outside], model_id="net")
-    assert [one.box for one in after.annotations] == [Box(600, 400, 640, 480)]
+    assert [annotation.box for annotation in after.annotations] == [
+        Box(600, 400, 640, 480)
+    ]
 
 
 def test_suggestions_are_what_keeping_would_add_under_lasting_ids() -> None:
@@ -140,16 +142,16 @@ def test_suggestions_are_what_keeping_would_add_under_lasting_ids() -> None:
 
 
 def test_suggestion_that_a_person_moved_away_is_not_made_again() -> None:
-    (one,) = suggested(record(), [detection()], model_id="net")
-    moved = record(one.touched(who="ann", box=FAR))
+    (suggestion,) = suggested(record(), [detection()], model_id="net")
+    moved = record(suggestion.touched(who="ann", box=FAR))
     assert suggested(moved, [detection()], model_id="net") == ()
 
 
 def test_what_another_models_box_shows_is_not_suggested() -> None:
     there = detection(NEARLY_HERE, model="other")
     assert suggested(record(there), [detection()], model_id="net") == ()
-    (one,) = suggested(record(there), [detection(label="dog")], model_id="net")
-    assert one.label == "dog"
+    (suggestion,) = suggested(record(there), [detection(label="dog")], model_id="net")
+    assert suggestion.label == "dog"
 
 
 def test_nothing_is_suggested_for_an_approved_image() -> None:

@@ -84,7 +84,7 @@ def rows(section: str) -> list[list[str]]:
 
 def test_every_family_stands_in_the_table_once() -> None:
     named = [re.match(r"`([\w-]+)`", row[0]) for row in rows("ONNX")]
-    codes = [one[1] for one in named if one is not None]
+    codes = [match[1] for match in named if match is not None]
     assert sorted(codes) == sorted(FAMILY_NAMES)
 
 
@@ -107,6 +107,6 @@ def test_what_is_refused_is_refused_with_its_sentence(number: int) -> None:
     build = list(REFUSED.values())[number]
     files = [("m.onnx", build()), ("m.names", b"a\nb\nc\nd\ne\n")]
     found = validate_upload(files, limits=Limits())
-    faults = [one.text for one in found.findings if one.level is Level.BAD]
-    assert any(sentence in one for one in faults), (what, faults)
+    faults = [finding.text for finding in found.findings if finding.level is Level.BAD]
+    assert any(sentence in fault for fault in faults), (what, faults)
     assert not found.is_usable

@@ -69,9 +69,9 @@ def test_nms_agrees_with_the_textbook_for_few_and_many(count: int) -> None:
     )
     by_class = [
         int(index)
-        for one in range(3)
-        for index in np.flatnonzero(classes == one)[
-            greedy(boxes[classes == one], confidence[classes == one], 0.45)
+        for class_id in range(3)
+        for index in np.flatnonzero(classes == class_id)[
+            greedy(boxes[classes == class_id], confidence[classes == class_id], 0.45)
         ]
     ]
     kept = nms_per_class(boxes, confidence, classes, nms_threshold=0.45)

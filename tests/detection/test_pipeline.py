@@ -33,13 +33,13 @@ def black(_: ImageSource) -> LoadedImage:
 
 
 def test_items_come_in_order_though_some_take_longer(detector: LoadedModel) -> None:
-    def load(one: ImageSource) -> LoadedImage:
-        time.sleep(0.02 if int(one.name) % 3 == 0 else 0)
-        return black(one)
+    def load(source: ImageSource) -> LoadedImage:
+        time.sleep(0.02 if int(source.name) % 3 == 0 else 0)
+        return black(source)
 
     sources = [source(str(i)) for i in range(20)]
     names = [item.name for item in detect_many(detector, sources, load=load)]
-    assert names == [one.name for one in sources]
+    assert names == [source.name for source in sources]
 
 
 def test_an_item_has_its_size_and_candidates(detector: LoadedModel) -> None:
@@ -91,16 +91,18 @@ def test_only_a_few_sources_are_taken_ahead(detector: LoadedModel) -> None:
 def test_closing_stops_the_workers_promptly(detector: LoadedModel) -> None:
     begun: list[str] = []
 
-    def load(one: ImageSource) -> LoadedImage:
-        begun.append(one.name)
+    def load(source: ImageSource) -> LoadedImage:
+        begun.append(source.name)
         time.sleep(0.01)
-        return black(one)
+        return black(source)
 
     items = detect_many(detector, [source(str(i)) for i in range(500)], load=load)
     next(items)
     items.close()  # type: ignore[attr-defined]
     assert len(begun) < 50
-    assert not [one for one in threading.enumerate() if one.name.startswith("detect")]
+    assert not [
+        thread for thread in threading.enumerate() if thread.name.startswith("detect")
+    ]
 
 
 def test_a_mirrored_batch_gives_boxes_of_the_upright_pictures(tmp_path: Path) -> None:

@@ -50,7 +50,7 @@ def test_model_gives_its_one_box(name: str, tmp_path: Path) -> None:
     candidates = detector.candidates(np.zeros((320, 320, 3), np.uint8), size=SIZE)
     found = select(candidates, confidence_threshold=0.25, nms_threshold=0.45)
     box = expected()["box"]
-    edges = [box[one] for one in ("x_min", "y_min", "x_max", "y_max")]
+    edges = [box[edge] for edge in ("x_min", "y_min", "x_max", "y_max")]
     np.testing.assert_allclose(found.xyxy, [edges], atol=0.5)
     assert found.class_id.tolist() == [box["class_id"]]
     np.testing.assert_allclose(found.confidence, [box["confidence"]], atol=0.005)
@@ -59,11 +59,11 @@ def test_model_gives_its_one_box(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", sorted(set(expected()["models"]) - {BROKEN}))
 def test_doctor_takes_it_and_sees_the_box(name: str, tmp_path: Path) -> None:
     examined = validate_files([copied(name, tmp_path)], limits=Limits())
-    assert {one.level for one in examined.findings} == {Level.GOOD}
+    assert {finding.level for finding in examined.findings} == {Level.GOOD}
     assert examined.draft is not None
     tried = dry_run(examined.draft.model)
     boxes = boxes_of(tried, examined.draft.model.labels)
-    assert [one.label for one in boxes] == ["c2"]
+    assert [box.label for box in boxes] == ["c2"]
     assert finding_of(tried, boxes, image="k").level is Level.GOOD
 
 

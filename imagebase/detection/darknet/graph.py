@@ -98,9 +98,9 @@ class _Graph:
             "darknet",
             [_tensor(_INPUT, shape)],
             [
-                _tensor(one.head.name, one.shape)
-                for one in self._network.layers
-                if isinstance(one, Output)
+                _tensor(layer.head.name, layer.shape)
+                for layer in self._network.layers
+                if isinstance(layer, Output)
             ],
             self._constants,
         )

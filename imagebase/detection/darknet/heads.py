@@ -67,9 +67,9 @@ def decode_heads(
         for head, output in zip(heads, outputs, strict=True)
     ]
     return Candidates(
-        np.concatenate([one.xyxy for one in found]),
-        np.concatenate([one.confidence for one in found]),
-        np.concatenate([one.class_id for one in found]),
+        np.concatenate([part.xyxy for part in found]),
+        np.concatenate([part.confidence for part in found]),
+        np.concatenate([part.class_id for part in found]),
     )
 
 

@@ -171,7 +171,7 @@ class Network:
 
     @property
     def heads(self) -> tuple[Head, ...]:
-        return tuple(one.head for one in self.layers if isinstance(one, Output))
+        return tuple(layer.head for layer in self.layers if isinstance(layer, Output))
 
     @property
     def weights(self) -> int:
@@ -184,5 +184,5 @@ class Network:
 
         They are in the file, in the graph and in the runtime's own order.
         """
-        outputs = sum(one.shape.floats for one in self.layers)
+        outputs = sum(layer.shape.floats for layer in self.layers)
         return 4 * (3 * self.weights + outputs)

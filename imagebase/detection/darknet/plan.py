@@ -211,7 +211,7 @@ def _sources(section: Section, option: str, before: _Before) -> tuple[int, ...]:
     """Return the layers an option names; a negative number counts from this one."""
     here = len(before.layers)
     given = section.integers(option)
-    sources = tuple(here + one if one < 0 else one for one in given)
+    sources = tuple(here + index if index < 0 else index for index in given)
     if not sources:
         raise section.error(f"[{section.kind}] needs {option}=")
     for name, source in zip(given, sources, strict=True):
@@ -225,12 +225,12 @@ def _route(section: Section, before: _Before) -> Route:
     groups = section.integer("groups", 1, least=1)
     group_id = section.integer("group_id", 0)
     shapes = [before.layers[source].shape for source in sources]
-    if len({(one.height, one.width) for one in shapes}) > 1:
-        sizes = ", ".join(f"{one.width}×{one.height}" for one in shapes)
+    if len({(shape.height, shape.width) for shape in shapes}) > 1:
+        sizes = ", ".join(f"{shape.width}×{shape.height}" for shape in shapes)
         raise section.error(f"[route] joins layers of different sizes: {sizes}")
-    if group_id >= groups or any(one.channels % groups for one in shapes):
+    if group_id >= groups or any(shape.channels % groups for shape in shapes):
         raise section.error(f"there is no part {group_id} of {groups}", "groups")
-    channels = sum(one.channels // groups for one in shapes)
+    channels = sum(shape.channels // groups for shape in shapes)
     return Route(shapes[0]._replace(channels=channels), sources, groups, group_id)
 
 
@@ -345,7 +345,7 @@ def _head(section: Section, before: _Before) -> Output:
 
 
 def _check_head(section: Section, head: Head, shape: Shape) -> None:
-    if any(not 0 <= one < len(head.anchors) for one in head.mask):
+    if any(not 0 <= index < len(head.anchors) for index in head.mask):
         raise section.error(f"mask= names no anchor of {len(head.anchors)}", "mask")
     if shape.channels != head.channels:
         raise section.error(

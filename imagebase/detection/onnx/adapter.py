@@ -128,7 +128,7 @@ def expect_shape(values: FloatBlob, *shape: int) -> None:
     )
     if not fits:
         given = " × ".join(map(str, values.shape)) or "one number"
-        wanted_words = " × ".join("any" if one < 0 else str(one) for one in shape)
+        wanted_words = " × ".join("any" if side < 0 else str(side) for side in shape)
         raise ModelLoadError(
             f"its output came as {given} where {wanted_words} was expected; export it "
             "for one image of one size"

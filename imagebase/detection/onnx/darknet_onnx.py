@@ -27,7 +27,7 @@ def recognise(model: OnnxModel, net_size: Size) -> list[Adapter]:
         return []
     try:
         described = json.loads(model.metadata[METADATA_KEY])
-        heads = tuple(_head(one) for one in described["heads"])
+        heads = tuple(_head(head) for head in described["heads"])
         letter_box = described.get("letter_box", False) is True
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise ModelLoadError(
@@ -58,7 +58,7 @@ def _head(described: dict[str, Any]) -> Head:
         kind=_KINDS.get(str(described["kind"]), "yolo"),
         classes=int(described["classes"]),
         anchors=tuple((float(w), float(h)) for w, h in described["anchors"]),
-        mask=tuple(int(one) for one in described["mask"]),
+        mask=tuple(int(index) for index in described["mask"]),
         scale_x_y=float(described["scale_x_y"]),
         new_coords=bool(described["new_coords"]),
     )
@@ -67,7 +67,7 @@ def _head(described: dict[str, Any]) -> Head:
 def _check_heads(heads: Sequence[Head], model: OnnxModel) -> None:
     for head in heads:
         shape = model.outputs.get(head.name, ())
-        in_range = all(0 <= one < len(head.anchors) for one in head.mask)
+        in_range = all(0 <= index < len(head.anchors) for index in head.mask)
         if not in_range or len(shape) != 4 or shape[1] != head.channels:
             raise ModelLoadError(
                 f"The metadata of this ONNX model do not fit its output {head.name} "

@@ -49,7 +49,7 @@ _TRANSFORMERS_OUTPUTS: Final = (
 # are have a column for each number.
 _COCO_COLUMNS: Final = 91
 _GAPS: Final = frozenset({0, 12, 26, 29, 30, 45, 66, 68, 69, 71, 83})
-_COCO: Final = tuple(one for one in range(_COCO_COLUMNS) if one not in _GAPS)
+_COCO: Final = tuple(column for column in range(_COCO_COLUMNS) if column not in _GAPS)
 
 Columns = NDArray[np.intp]
 

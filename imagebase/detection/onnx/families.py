@@ -97,11 +97,17 @@ def possible_adapters(
         return own
     groups = [recognise(model, net_size, labels) for recognise in _RECOGNISE]
     if takes_bytes(model):
-        groups = [[one for one in g if one.family in _OF_BYTES] for g in groups]
-    fitting = [[one for one in group if _fits(one, labels)] for group in groups]
+        groups = [
+            [adapter for adapter in g if adapter.family in _OF_BYTES] for g in groups
+        ]
+    fitting = [
+        [adapter for adapter in group if _fits(adapter, labels)] for group in groups
+    ]
     groups = fitting if any(fitting) else groups
-    groups.sort(key=lambda group: -max((one.likelihood for one in group), default=0))
-    found = [one for group in groups for one in group]
+    groups.sort(
+        key=lambda group: -max((adapter.likelihood for adapter in group), default=0)
+    )
+    found = [adapter for group in groups for adapter in group]
     if not found:
         raise ModelLoadError(_unknown(model))
     return found
@@ -133,15 +139,15 @@ def adapter_for(
     found = possible_adapters(model, labels=labels, side=side)
     if family is not None:
         known = [*found, *possible_adapters(model, side=side)]
-        chosen = [one for one in known if one.family == family]
+        chosen = [adapter for adapter in known if adapter.family == family]
         if not chosen:
             raise ModelLoadError(
                 f"This ONNX model cannot be read as {family}; its outputs fit "
-                f"{', '.join(one.family for one in found)}."
+                f"{', '.join(adapter.family for adapter in found)}."
             )
         return chosen[0]
-    most = max(one.likelihood for one in found)
-    likely = [one for one in found if one.likelihood == most]
+    most = max(adapter.likelihood for adapter in found)
+    likely = [adapter for adapter in found if adapter.likelihood == most]
     if len(likely) > 1:
         families = families_of(found)
         raise AmbiguousModelError(
@@ -154,8 +160,10 @@ def adapter_for(
 
 def families_of(adapters: Sequence[Adapter]) -> tuple[str, ...]:
     """Return the families to choose from, the likeliest first."""
-    offered = [one for one in adapters if one.likelihood > Likelihood.UNLIKELY]
-    return tuple(one.family for one in offered or adapters)
+    offered = [
+        adapter for adapter in adapters if adapter.likelihood > Likelihood.UNLIKELY
+    ]
+    return tuple(adapter.family for adapter in offered or adapters)
 
 
 def _unknown(model: OnnxModel) -> str:

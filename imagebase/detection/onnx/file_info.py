@@ -50,15 +50,15 @@ def read_onnx(content: bytes) -> OnnxModel:
             "taken."
         )
     model = _parsed(content)
-    constants = {one.name for one in model.graph.initializer}
-    inputs = [one for one in model.graph.input if one.name not in constants]
+    constants = {tensor.name for tensor in model.graph.initializer}
+    inputs = [tensor for tensor in model.graph.input if tensor.name not in constants]
     return OnnxModel(
-        metadata={one.key: one.value for one in model.metadata_props},
+        metadata={entry.key: entry.value for entry in model.metadata_props},
         inputs=_shapes(iter(inputs)),
         outputs=_shapes(iter(model.graph.output)),
         element_types={
-            one.name: one.type.tensor_type.elem_type
-            for one in (*inputs, *model.graph.output)
+            tensor.name: tensor.type.tensor_type.elem_type
+            for tensor in (*inputs, *model.graph.output)
         },
         operations=frozenset(node.op_type for node in model.graph.node),
         is_for_training=bool(model.training_info) or _trains(model.graph),
@@ -94,7 +94,7 @@ def check_operations(model: OnnxModel) -> None:
     Raises:
         ModelLoadError: the graph ends in a plug-in of TensorRT.
     """
-    plugins = sorted(one for one in model.operations if one.endswith("_TRT"))
+    plugins = sorted(name for name in model.operations if name.endswith("_TRT"))
     if plugins:
         raise ModelLoadError(
             f"This ONNX model ends in {plugins[0][:40]}, which only TensorRT has; "
@@ -134,7 +134,7 @@ def answer_of(model: OnnxModel) -> tuple[str, TensorShape] | None:
     five sides. Of several alike the last counts, which is YOLOv9's main branch.
     """
     answers = [(name, shape) for name, shape in model.outputs.items() if shape]
-    tables = [one for one in answers if len(one[1]) <= 3]
+    tables = [answer for answer in answers if len(answer[1]) <= 3]
     if len({shape for _, shape in tables}) != 1 or len(answers) < len(model.outputs):
         return None
     has_masks = any(is_masks(shape) for _, shape in answers)

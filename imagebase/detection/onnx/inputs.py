@@ -137,7 +137,7 @@ def is_open(model: OnnxModel) -> bool:
 def with_size(content: bytes, size: Size) -> bytes:
     """Return an ONNX file whose metadata say this size."""
     model = parsed_graph(content)
-    metadata = {one.key: one.value for one in model.metadata_props}
+    metadata = {entry.key: entry.value for entry in model.metadata_props}
     helper.set_model_props(
         model, {**metadata, SIZE_KEY: str([size.height, size.width])}
     )
@@ -162,13 +162,13 @@ def for_one_image(
         return content
     parsed = parsed_graph(content)
     graph = parsed.graph
-    for one in [one for one in graph.input if one.name in asks_for_size(model)]:
-        kind = helper.tensor_dtype_to_np_dtype(one.type.tensor_type.elem_type)
-        value = _answer(one.name, model.inputs[one.name], size).astype(kind)
-        graph.initializer.append(numpy_helper.from_array(value, one.name))
-        graph.input.remove(one)
+    for given in [given for given in graph.input if given.name in asks_for_size(model)]:
+        kind = helper.tensor_dtype_to_np_dtype(given.type.tensor_type.elem_type)
+        value = _answer(given.name, model.inputs[given.name], size).astype(kind)
+        graph.initializer.append(numpy_helper.from_array(value, given.name))
+        graph.input.remove(given)
     _take_image(graph, name, shape, is_float=is_float)
-    for output in [one for one in graph.output if one.name not in outputs]:
+    for output in [output for output in graph.output if output.name not in outputs]:
         graph.output.remove(output)
     # They may hold on to sides that were open.
     del graph.value_info[:]
@@ -185,7 +185,7 @@ def _answer(name: str, shape: TensorShape, size: Size) -> NDArray[np.float32]:
 def _take_image(
     graph: GraphProto, name: str, shape: TensorShape, *, is_float: bool
 ) -> None:
-    old = next(one for one in graph.input if one.name == name)
+    old = next(tensor for tensor in graph.input if tensor.name == name)
     kind = old.type.tensor_type.elem_type
     given = name if is_float else f"{name}/float"
     new = helper.make_tensor_value_info(given, TensorProto.FLOAT, shape)
@@ -204,7 +204,7 @@ def _size_in_metadata(text: str) -> Size | None:
     except (ValueError, SyntaxError, MemoryError, RecursionError):
         return None
     sides = size if isinstance(size, list | tuple) else [size]
-    if not sides or not all(type(one) is int and one > 0 for one in sides):
+    if not sides or not all(type(side) is int and side > 0 for side in sides):
         return None
     return Size(sides[-1], sides[0])
 

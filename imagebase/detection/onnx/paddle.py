@@ -70,7 +70,7 @@ def recognise(model: OnnxModel, net_size: Size, labels: int | None) -> list[Adap
 
 
 def _rows(model: OnnxModel, net_size: Size) -> _Reading | None:
-    rows = [name for name, one in model.outputs.items() if matches(one, -1, _SIX)]
+    rows = [name for name, shape in model.outputs.items() if matches(shape, -1, _SIX)]
     if len(rows) != 1 or len(model.outputs) > 2:
         return None
     return (rows[0],), None, partial(_decode_rows, net_size=net_size)
@@ -79,7 +79,7 @@ def _rows(model: OnnxModel, net_size: Size) -> _Reading | None:
 def _without_nms(
     model: OnnxModel, net_size: Size, labels: int | None
 ) -> _Reading | None:
-    boxes = [name for name, one in model.outputs.items() if matches(one, 1, -1, 4)]
+    boxes = [name for name, shape in model.outputs.items() if matches(shape, 1, -1, 4)]
     scores = [name for name in model.outputs if name not in boxes[:1]]
     if not boxes or len(scores) != 1:
         return None

@@ -155,9 +155,9 @@ def _four(model: OnnxModel, net_size: Size) -> list[Adapter]:
 
 def _roles(model: OnnxModel) -> tuple[str, str, str, str] | None:
     """Return the names of counts, boxes, scores and classes; None for other outputs."""
-    boxes = [name for name, one in model.outputs.items() if matches(one, -1, -1, 4)]
-    rest = {name: one for name, one in model.outputs.items() if name not in boxes}
-    counts = [name for name, one in rest.items() if _is_count(name, one)]
+    boxes = [name for name, shape in model.outputs.items() if matches(shape, -1, -1, 4)]
+    rest = {name: shape for name, shape in model.outputs.items() if name not in boxes}
+    counts = [name for name, shape in rest.items() if _is_count(name, shape)]
     left = [name for name in rest if name not in counts]
     if (len(boxes), len(counts), len(left)) != (1, 1, 2):
         return None

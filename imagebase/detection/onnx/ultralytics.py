@@ -127,7 +127,7 @@ def _at_the_end(
     if columns in {_COLUMNS_AT_THE_END, -1}:
         nms = Likelihood.POSSIBLE if is_rtdetr else _ends_in_nms(model, columns)
         found: list[_Reading] = [(END_TO_END, None, nms), (RTDETR, None, rtdetr)]
-        return sorted(found, key=lambda one: -one[2])
+        return sorted(found, key=lambda reading: -reading[2])
     is_cells = rows > 0 and bool(strides_for(net_size, rows))
     is_named = is_rtdetr or labels == columns - 4
     if is_cells or not is_named or not _is_classes(columns - 4):

@@ -69,7 +69,7 @@ def recognise(model: OnnxModel, net_size: Size, labels: int | None) -> list[Adap
         likelihood |= {RAW: Likelihood.POSSIBLE, YOLOV6: Likelihood.FITS}
     return [
         _adapter(family, likelihood[family], name, columns - 5, net_size, strides)
-        for family in sorted(likelihood, key=lambda one: -likelihood[one])
+        for family in sorted(likelihood, key=lambda family: -likelihood[family])
     ]
 
 

@@ -154,10 +154,10 @@ def validate_files(
     files: list[Path] = []
     for path in paths:
         inside = sorted(path.iterdir()) if path.is_dir() else [path]
-        files += [one for one in inside if one.is_file() and one.name != CARD_FILE]
+        files += [file for file in inside if file.is_file() and file.name != CARD_FILE]
     if len(paths) == 1 and paths[0].suffix.lower() == ".onnx":
-        files += [one for one in names_beside(paths[0]) if one not in files][:1]
-    uploads = ((one.name, one.read_bytes()) for one in files)
+        files += [name for name in names_beside(paths[0]) if name not in files][:1]
+    uploads = ((file.name, file.read_bytes()) for file in files)
     return validate_upload(uploads, limits=limits, family=family, input_size=input_size)
 
 
@@ -294,8 +294,8 @@ def _as_read(model: Model, family: str | None) -> Model:
 
 
 def _suggested_name(files: Sequence[Upload]) -> str:
-    for one in files:
-        stem = PurePosixPath(one.name).stem
+    for file in files:
+        stem = PurePosixPath(file.name).stem
         stem = re.sub(r"_(final|best|last|\d+)$", "", stem)
         plain = re.sub(r"[^\w. -]+", "-", stem).strip(". -_")[:60]
         if plain and plain.lower() not in _MEANINGLESS:
@@ -335,7 +335,7 @@ def add_to_library(
             f"There are {limits.max_models} models of yours, the most allowed; "
             "delete one and add this again."
         )
-    files = {one.name: one for one in draft.folder.path.iterdir()}
+    files = {path.name: path for path in draft.folder.path.iterdir()}
     card = ModelCard(
         name=name,
         identity=name,

@@ -128,24 +128,24 @@ def _network_in_words(name: str, network: Network) -> str:
 
 def _faults(sections: Sequence[Section]) -> list[str]:
     """Return the faults of a cfg that need no planning to find."""
-    kinds = {one.kind for one in sections}
+    kinds = {section.kind for section in sections}
     if not kinds & _HEADS and kinds & _CLASSIFIERS:
-        last = next(one for one in reversed(sections) if one.kind in _CLASSIFIERS)
+        last = next(end for end in reversed(sections) if end.kind in _CLASSIFIERS)
         return [
             f"this is a classifier (it ends in [{last.kind}], line {last.line}); it "
             "has no [yolo] or [region] layer, so it says which object an image shows "
             "but not where. Train a detector from it."
         ]
     unknown = [
-        f"line {one.line}: [{one.kind[:40]}] is not supported"
-        for one in sections[1:]
-        if one.kind not in LAYERS and one.kind != "conv"
+        f"line {section.line}: [{section.kind[:40]}] is not supported"
+        for section in sections[1:]
+        if section.kind not in LAYERS and section.kind != "conv"
     ]
     if len(unknown) > _MOST_NAMED:
         more = len(unknown) - _MOST_NAMED
         unknown = [*unknown[:_MOST_NAMED], f"and {more} more layers of such kinds"]
     if unknown:
-        return [*(f"{one}." for one in unknown), f"Supported are {', '.join(LAYERS)}."]
+        return [*(f"{it}." for it in unknown), f"Supported are {', '.join(LAYERS)}."]
     return [*_wrong_filters(sections), *_disagreements(sections)]
 
 
@@ -170,13 +170,13 @@ def _wrong_filters(sections: Sequence[Section]) -> list[str]:
 
 
 def _disagreements(sections: Sequence[Section]) -> list[str]:
-    heads = [one for one in sections if one.kind in _HEADS]
-    if len({one.integer("classes", 20) for one in heads}) < 2:
+    heads = [section for section in sections if section.kind in _HEADS]
+    if len({head.integer("classes", 20) for head in heads}) < 2:
         return []
     counts = ", ".join(
-        f"{one.integer('classes', 20)} on line "
-        f"{one.options['classes'].line if one.has('classes') else one.line}"
-        for one in heads
+        f"{head.integer('classes', 20)} on line "
+        f"{head.options['classes'].line if head.has('classes') else head.line}"
+        for head in heads
     )
     return [f"its heads disagree on how many classes there are: {counts}."]
 
@@ -306,7 +306,7 @@ def _reason(network: Network, actual: float) -> str:
         )
     layer = _layers_that_fit(network, actual)
     if layer:
-        total = sum(isinstance(one, Convolution) for one in network.layers)
+        total = sum(isinstance(layer, Convolution) for layer in network.layers)
         return (
             f"It ends after convolution {layer} of {total}: this is a start for "
             "training, not a trained model."

@@ -184,7 +184,7 @@ def finding_of(
 def _oddity(boxes: Sequence[Annotation], size: Size) -> str:
     """Return why the boxes of a dry run are odd; empty if they are not."""
     misread = "its outputs may be decoded wrongly. Try another family."
-    sides = [(one.box.width, one.box.height) for one in boxes]
+    sides = [(box.box.width, box.box.height) for box in boxes]
     if not boxes:
         return (
             "the image has none of its labels, or its outputs are decoded wrongly. "
@@ -192,7 +192,7 @@ def _oddity(boxes: Sequence[Annotation], size: Size) -> str:
         )
     if all(w >= _WHOLE * size.width and h >= _WHOLE * size.height for w, h in sides):
         return f"each is the whole image, so {misread}"
-    if all(min(one) < _DOT_PX for one in sides):
+    if all(min(side) < _DOT_PX for side in sides):
         return f"each is smaller than {_DOT_PX} pixels, so {misread}"
     if len(boxes) > _FLOOD:
         return f"there are so many that {misread}"

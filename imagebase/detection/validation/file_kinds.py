@@ -51,7 +51,7 @@ def bad(text: str) -> ModelFinding:
 
 def is_bad(findings: list[ModelFinding]) -> bool:
     """Say whether any of them is in the way."""
-    return any(one.level is Level.BAD for one in findings)
+    return any(finding.level is Level.BAD for finding in findings)
 
 
 MAX_TEXT_BYTES: Final = 1_000_000
@@ -200,7 +200,7 @@ def sort_uploads(uploads: Iterable[tuple[str, bytes]], limits: Limits) -> Sorted
     _say_what_is_swapped(found)
     for kind, files in found.parts.items():
         if len(files) > 1:
-            names = ", ".join(one.name for one in files)
+            names = ", ".join(file.name for file in files)
             found.findings.append(
                 bad(
                     f"There are {len(files)} {kind} files ({names}); drop one model at "
@@ -213,9 +213,9 @@ def sort_uploads(uploads: Iterable[tuple[str, bytes]], limits: Limits) -> Sorted
 def _own_parts(uploads: list[Upload]) -> list[Upload]:
     """Return files without reports and conversions that come with a model."""
     extras = set(REPORTS)
-    if {CFG, WEIGHTS} <= {one.name for one in uploads}:
+    if {CFG, WEIGHTS} <= {upload.name for upload in uploads}:
         extras.add(CONVERTED)
-    return [one for one in uploads if one.name not in extras]
+    return [upload for upload in uploads if upload.name not in extras]
 
 
 def _unpacked(
@@ -254,9 +254,9 @@ def _members(
             )
             return []
         return [
-            Upload(PurePosixPath(one.name).name, one.read())
-            for one in members
-            if not _is_no_part(one.name)
+            Upload(PurePosixPath(member.name).name, member.read())
+            for member in members
+            if not _is_no_part(member.name)
         ]
     except ImageBaseError as error:
         found.findings.append(bad(str(error)))
@@ -350,7 +350,7 @@ def _is_torch(data: bytes) -> bool:
         return False
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            return any(one.endswith("data.pkl") for one in archive.namelist())
+            return any(name.endswith("data.pkl") for name in archive.namelist())
     # A broken zip raises struct.error, ValueError and others too.
     except Exception:
         return False
@@ -361,7 +361,7 @@ def kind_of(upload: Upload) -> ModelPart | None:
     suffix = PurePosixPath(upload.name).suffix.lower()
     text = decoded_text(upload.data)
     if text is not None:
-        is_cfg = any(_SECTION.match(one) for one in text.text.splitlines())
+        is_cfg = any(_SECTION.match(line) for line in text.text.splitlines())
         return ModelPart.CFG if is_cfg or suffix == ".cfg" else ModelPart.NAMES
     if suffix == ".onnx":
         return ModelPart.ONNX
@@ -373,7 +373,7 @@ def kind_of(upload: Upload) -> ModelPart | None:
 def _has_weights_header(data: bytes) -> bool:
     """Say whether the file begins with Darknet's version: three small numbers."""
     numbers = [int.from_bytes(data[i : i + 4], "little") for i in (0, 4, 8)]
-    return len(data) >= 16 and all(one < _MOST_HEADER_NUMBER for one in numbers)
+    return len(data) >= 16 and all(number < _MOST_HEADER_NUMBER for number in numbers)
 
 
 def _say_what_is_swapped(found: SortedUploads) -> None:

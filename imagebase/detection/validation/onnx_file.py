@@ -121,7 +121,7 @@ def _named(model: OnnxModel, names: Upload | None) -> int | None:
 
 def _ask(onnx: Upload, error: AmbiguousModelError, checked: CheckedOnnx) -> None:
     checked.families = error.families
-    ways = ", or ".join(FAMILY_NAMES[one] for one in error.families)
+    ways = ", or ".join(FAMILY_NAMES[family] for family in error.families)
     checked.findings.append(
         bad(
             f"{onnx.name} can be read in more than one way: as {ways}. Say which it "

@@ -231,11 +231,11 @@ def shortcut_multilayer(
             step = flat.size // each
             own = [float(weights[at // step + i * each]) for i in range(layers)]
             if normalization == "relu":
-                own = [max(one, 0) for one in own]
+                own = [max(value, 0) for value in own]
             if normalization == "softmax":
-                own = [float(np.exp(one - max(own))) for one in own]
+                own = [float(np.exp(value - max(own))) for value in own]
             total = 1.0 if normalization == "none" else sum(own) + 0.0001
-            shares = [one / total for one in own]
+            shares = [value / total for value in own]
         out[at] = flat[at] * shares[0]
         for share, other in zip(shares[1:], others, strict=True):
             if at < other.size:
@@ -309,11 +309,11 @@ def test_squeeze_and_excitation_scales_each_channel(
 
 
 def test_scale_channels_by_cells(picture: Array, runtime: str) -> None:
-    one = random_floats(1, seed=23), random_floats(6, seed=24)
+    other = random_floats(1, seed=23), random_floats(6, seed=24)
     layers = f"{FIRST}{conv_cfg(1)}[scale_channels]\nfrom=0\nscale_wh=1\n"
     whole = first(picture)
-    expected = whole * convolve(whole, one[1].reshape(1, 6, 1, 1), one[0])
-    weights = weights_file(BIAS, KERNEL, *one)
+    expected = whole * convolve(whole, other[1].reshape(1, 6, 1, 1), other[0])
+    weights = weights_file(BIAS, KERNEL, *other)
     expect(run(layers, weights, picture, runtime), expected)
 
 

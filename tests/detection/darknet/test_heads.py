@@ -28,11 +28,11 @@ def head(
     )
 
 
-def decoded(one: Head, *values: float, floor: float = 0.01) -> Candidates:
+def decoded(layer: Head, *values: float, floor: float = 0.01) -> Candidates:
     """Decode a grid of 2 × 1 cells whose right one holds the values."""
     output = np.full((1, 7, 1, 2), -20, np.float32)
     output[0, :, 0, 1] = values
-    return decode_heads([one], [output], net_size=NET, floor=floor)
+    return decode_heads([layer], [output], net_size=NET, floor=floor)
 
 
 def test_every_class_above_the_floor_counts() -> None:
@@ -62,8 +62,8 @@ def test_scale_stretches_the_offset_about_the_middle_of_the_cell() -> None:
 
 
 def test_new_coordinates_come_activated_and_square_the_size() -> None:
-    one = head(scale_x_y=2.0, new_coords=True)
-    found = decoded(one, 0.5, 0.5, 0.75, 0.5, 0.9, 0.8, 0.001)
+    layer = head(scale_x_y=2.0, new_coords=True)
+    found = decoded(layer, 0.5, 0.5, 0.75, 0.5, 0.9, 0.8, 0.001)
     assert found.confidence.tolist() == pytest.approx([0.72])
     width, height = 1.5**2 * 16 / 64, 1 * 4 / 32
     expected = [0.75 - width / 2, 0.5 - height / 2, 0.75 + width / 2, 0.5 + height / 2]
@@ -81,12 +81,12 @@ def test_region_takes_a_softmax_and_anchors_in_cells() -> None:
 
 def test_gaussian_head_weighs_every_class_by_how_sure_its_box_is() -> None:
     """get_gaussian_yolo_box and get_gaussian_yolo_detections, written out."""
-    one = head("gaussian", scale_x_y=1.2)
+    layer = head("gaussian", scale_x_y=1.2)
     # Each side and how unsure it is, then objectness and two classes.
     values = [0.5, -2, -0.5, -1, math.log(2), 0, 0.25, 1, 2, 1, -1]
     output = np.full((1, 11, 1, 2), -20, np.float32)
     output[0, :, 0, 1] = values
-    found = decode_heads([one], [output], net_size=NET, floor=0.01)
+    found = decode_heads([layer], [output], net_size=NET, floor=0.01)
     unsure = sum(sigmoid(values[at]) for at in (1, 3, 5, 7)) / 4
     expected = [sigmoid(2) * sigmoid(cls) * (1 - unsure) for cls in (1, -1)]
     assert found.confidence.tolist() == pytest.approx(expected, abs=1e-6)

@@ -21,7 +21,7 @@ WIDTH, HEIGHT = 320, 256
 BOX = (120.0, 90.0, 200.0, 150.0)
 CLASS, CLASSES, SCORE = 2, 5, 0.9
 CENTRE = (160.0, 120.0, 80.0, 60.0)
-NAMES = "".join(f"c{one}\n" for one in range(CLASSES))
+NAMES = "".join(f"c{i}\n" for i in range(CLASSES))
 PARTS = np.array([WIDTH, HEIGHT, WIDTH, HEIGHT], np.float32)
 PICTURE = (1, 3, HEIGHT, WIDTH)
 
@@ -55,7 +55,7 @@ IMAGENET = (
 
 
 def cells(*strides: int) -> int:
-    return sum((WIDTH // one) * (HEIGHT // one) for one in strides)
+    return sum((WIDTH // stride) * (HEIGHT // stride) for stride in strides)
 
 
 def scores(*, count: int = CLASSES, at: int = CLASS) -> Array:
@@ -278,7 +278,7 @@ def dets_labels() -> bytes:
     return graph.output("labels", labels).model()
 
 
-COCO_NAMES = "".join(f"c{one}\n" for one in range(80))
+COCO_NAMES = "".join(f"c{i}\n" for i in range(80))
 
 LAYOUTS = (
     Layout("YOLOv5", "yolov5", lambda: v5(8, 16, 32), "middle", UNIT),

@@ -26,7 +26,7 @@ from tests.detection.onnx.onnx_layouts import (
 # Twice as wide as the net and four fifths as high: 320 × 102 in it, in proportion.
 SIZE = Size(640, 204)
 by_name = pytest.mark.parametrize(
-    "layout", [pytest.param(one, id=one.name) for one in LAYOUTS]
+    "layout", [pytest.param(layout, id=layout.name) for layout in LAYOUTS]
 )
 
 
@@ -83,4 +83,4 @@ def test_net_is_shown_the_colours_it_was_taught(layout: Layout) -> None:
 
 
 def test_every_family_has_a_layout() -> None:
-    assert {one.family for one in LAYOUTS} | {"darknet"} == set(FAMILY_NAMES)
+    assert {layout.family for layout in LAYOUTS} | {"darknet"} == set(FAMILY_NAMES)

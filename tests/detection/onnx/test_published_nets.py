@@ -20,7 +20,10 @@ def test_memory_of_the_largest_is_worked_out_from_its_cfg_alone() -> None:
     assert DEMO_LIMITS.max_model_memory_bytes < network.memory_bytes
     assert network.memory_bytes < Limits().max_model_memory_bytes
     files = [("obj.cfg", PUBLISHED_NETS["yolov4"](608)), ("obj.weights", bytes(50))]
-    said = [one.text for one in validate_upload(files, limits=DEMO_LIMITS).findings]
+    said = [
+        finding.text for finding in validate_upload(files, limits=DEMO_LIMITS).findings
+    ]
     assert any(
-        "This net would need 1.5 GB of memory; 1.0 GB are" in one for one in said
+        "This net would need 1.5 GB of memory; 1.0 GB are" in sentence
+        for sentence in said
     )

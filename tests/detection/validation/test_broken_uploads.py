@@ -71,7 +71,8 @@ num=1
 def learning_model() -> bytes:
     """A graph whose batch norm still learns, as an export for training has it."""
     names = ["scale", "bias", "mean", "variance"]
-    ones = [helper.make_tensor(one, TensorProto.FLOAT, [3], [1.0] * 3) for one in names]
+    three = [1.0] * 3
+    ones = [helper.make_tensor(n, TensorProto.FLOAT, [3], three) for n in names]
     picture = helper.make_tensor_value_info("images", TensorProto.FLOAT, [1, 3, 64, 96])
     output = helper.make_tensor_value_info("output0", TensorProto.FLOAT, [1, 6, CELLS])
     node = helper.make_node(
@@ -307,8 +308,8 @@ def test_the_table_is_long_enough() -> None:
 def test_broken_upload_gets_its_sentence(broken: str) -> None:
     files, sentence = TABLE[broken]
     found = validate_upload(files, limits=Limits())
-    faults = [one.text for one in found.findings if one.level is Level.BAD]
-    assert any(sentence in one for one in faults), faults
+    faults = [finding.text for finding in found.findings if finding.level is Level.BAD]
+    assert any(sentence in fault for fault in faults), faults
     assert not found.is_usable
 
 
@@ -324,7 +325,9 @@ def test_file_above_the_limit_is_refused_unread() -> None:
 def test_memory_limit_is_worked_out_before_the_weights_are_looked_at() -> None:
     limits = Limits(max_model_memory_bytes=200_000)
     found = validate_upload(darknet(weights=b"\x00" * 20), limits=limits)
-    (fault,) = [one.text for one in found.findings if one.level is Level.BAD]
+    (fault,) = [
+        finding.text for finding in found.findings if finding.level is Level.BAD
+    ]
     # 21,511 weights three times and 7 + 7 outputs, four bytes each.
     assert "would need 0.0 GB" in fault
     needed = 4 * (3 * 21_511 + 14)

@@ -112,13 +112,15 @@ def test_what_no_number_tells_is_warned_of_and_settled_by_a_person(
     content = build()
     unsure = examined(content)
     assert unsure.is_usable
-    warned = [one.text for one in unsure.findings if one.level is Level.WARNING]
+    warned = [
+        finding.text for finding in unsure.findings if finding.level is Level.WARNING
+    ]
     assert len(warned) == 1
     assert "if the boxes look wrong, choose" in warned[0]
     assert family in warned[0]
     assert family in unsure.families
     settled = examined(content, family=family)
-    assert {one.level for one in settled.findings} == {Level.GOOD}
+    assert {finding.level for finding in settled.findings} == {Level.GOOD}
 
 
 def renamed(content: bytes, output: str) -> bytes:
@@ -301,7 +303,7 @@ MANY = [(x, y, x + 9, y + 9) for x in range(0, 200, 10) for y in range(0, 200, 1
 def test_no_tick_stands_before_boxes_that_cannot_be_right(
     trial: DryRun, sentence: str
 ) -> None:
-    boxes = boxes_of(trial, [f"c{one}" for one in range(400)])
+    boxes = boxes_of(trial, [f"c{i}" for i in range(400)])
     said = finding_of(trial, boxes, image="k.jpg")
     assert said.level is Level.WARNING
     assert sentence in said.text

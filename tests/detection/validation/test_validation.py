@@ -72,17 +72,17 @@ def greedy_model(*, side: int) -> bytes:
 
 def sentences(files: Files, level: Level) -> list[str]:
     found = validate_upload(files, limits=Limits())
-    return [one.text for one in found.findings if one.level is level]
+    return [finding.text for finding in found.findings if finding.level is level]
 
 
 def test_model_without_faults_gets_good_sentences_only() -> None:
     found = validate_upload(darknet(), limits=Limits())
-    assert [one.text for one in found.findings] == [
+    assert [finding.text for finding in found.findings] == [
         "obj.cfg: YOLOv3 or v4, 2 layers, 1 head, 32 × 32 pixels, 2 classes.",
         "obj.names: 2 labels, cat, dog.",
         "obj.weights: 21,511 numbers, as the cfg needs.",
     ]
-    assert {one.level for one in found.findings} == {Level.GOOD}
+    assert {finding.level for finding in found.findings} == {Level.GOOD}
 
 
 def test_files_are_known_by_what_is_in_them_under_any_name() -> None:
@@ -97,7 +97,7 @@ def test_swapped_files_are_read_by_their_content() -> None:
     files = [("obj.cfg", WEIGHTS), ("obj.weights", NAMES), ("obj.names", CFG)]
     assert validate_upload(files, limits=Limits()).is_usable
     swapped = sentences(files, Level.WARNING)
-    assert [one.partition(":")[0] for one in swapped] == [
+    assert [text.partition(":")[0] for text in swapped] == [
         "obj.cfg holds the weights",
         "obj.weights holds the names",
         "obj.names holds the cfg",
@@ -170,7 +170,7 @@ def test_weights_that_end_in_zeros_are_told() -> None:
 
 def test_onnx_model_names_itself() -> None:
     found = validate_upload([("pets.onnx", V8)], limits=Limits())
-    assert [one.text for one in found.findings] == [
+    assert [finding.text for finding in found.findings] == [
         "pets.onnx: YOLOv8, 11 or 12, 96 × 64 pixels, 2 classes.",
         "pets.onnx names its 2 labels itself.",
     ]
@@ -215,7 +215,7 @@ def test_person_says_how_an_ambiguous_model_is_read(tmp_path: Path) -> None:
 def test_models_that_came_along_are_healthy(name: str) -> None:
     found = validate_files([WEIGHTS_FOLDER / name], limits=Limits())
     assert found.is_usable
-    assert {one.level for one in found.findings} == {Level.GOOD}
+    assert {finding.level for finding in found.findings} == {Level.GOOD}
     assert found.draft is not None
     assert found.draft.sha256 == load_single(found.draft.model).sha256
 
@@ -291,8 +291,12 @@ def test_shortcut_of_other_sizes_is_read_and_warned_of() -> None:
     cfg = ONE_BOX_CFG.replace("[conv", f"{layers}[upsample]\n[conv", 1).encode()
     found = validate_upload(darknet(cfg=cfg), limits=Limits())
     assert found.is_usable
-    said = [one.text for one in found.findings if one.level is Level.WARNING]
-    assert any("[shortcut] of layers of different sizes" in one for one in said)
+    said = [
+        finding.text for finding in found.findings if finding.level is Level.WARNING
+    ]
+    assert any(
+        "[shortcut] of layers of different sizes" in sentence for sentence in said
+    )
 
 
 def test_filters_of_a_gaussian_head_are_nine_beside_the_classes() -> None:
