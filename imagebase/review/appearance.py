@@ -78,7 +78,7 @@ def look_at(loaded: LoadedImage, boxes: Sequence[Box]) -> FloatArray:
     if not boxes:
         return np.zeros((0, _LENGTH), dtype=np.float32)
     side = Size(_SIDE, _SIDE)
-    return _described(np.stack([_squeezed(crop(loaded, one), side) for one in boxes]))
+    return _described(np.stack([_squeezed(crop(loaded, box), side) for box in boxes]))
 
 
 def look_around(loaded: LoadedImage, box: Box) -> FloatArray:

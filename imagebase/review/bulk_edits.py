@@ -68,7 +68,7 @@ def approve_images(
         store,
         scope,
         image_ids,
-        lambda one: approve(one, who=scope.who),
+        lambda record: approve(record, who=scope.who),
         seen,
         suggested=suggested,
         on_progress=on_progress,
@@ -91,7 +91,9 @@ def reject_images(
         store,
         scope,
         image_ids,
-        lambda one: reject(one, comment=comment, marks=drawn.get(one.image_id, ())),
+        lambda record: reject(
+            record, comment=comment, marks=drawn.get(record.image_id, ())
+        ),
         seen,
         on_progress=on_progress,
     )
@@ -111,7 +113,7 @@ def relabel_boxes(
         store,
         scope,
         boxes,
-        lambda one, ids: relabel(one, ids, label, who=scope.who),
+        lambda record, ids: relabel(record, ids, label, who=scope.who),
         seen,
         on_progress=on_progress,
     )
@@ -148,8 +150,8 @@ def accept_boxes(
         store,
         scope,
         boxes,
-        lambda one, ids: _accepted(
-            one, lambda box: box.annotation_id in ids, scope.who
+        lambda record, ids: _accepted(
+            record, lambda box: box.annotation_id in ids, scope.who
         ),
         seen,
     )
@@ -173,9 +175,9 @@ def accept_above(
         on_progress: called with the progress, every 200 images.
     """
 
-    def is_sure(one: Annotation) -> bool:
-        is_meant = labels is None or one.label in labels
-        return is_meant and (one.confidence or 0.0) >= min_confidence
+    def is_sure(box: Annotation) -> bool:
+        is_meant = labels is None or box.label in labels
+        return is_meant and (box.confidence or 0.0) >= min_confidence
 
     def accept(record: ImageRecord) -> ImageRecord:
         if record.status not in TO_REVIEW:
@@ -192,8 +194,8 @@ def _accepted(
     return with_edits(
         record,
         [
-            one.with_acceptance(who=who) if is_chosen(one) else one
-            for one in record.annotations
+            box.with_acceptance(who=who) if is_chosen(box) else box
+            for box in record.annotations
         ],
     )
 
@@ -233,8 +235,8 @@ def _change(
 
     def completed(records: Sequence[ImageRecord]) -> Iterator[ImageRecord]:
         boxes = suggested(records)
-        for one in records:
-            yield change(add_suggestions(one, boxes.get(one.image_id, ())))
+        for record in records:
+            yield change(add_suggestions(record, boxes.get(record.image_id, ())))
 
     wanted, shared = list(dict.fromkeys(image_ids)), new_id()
     total = BulkReport(changed=0)
@@ -255,13 +257,15 @@ def _change_batch(
     change_id: str,
 ) -> BulkReport:
     records = store.records(scope, image_ids=wanted)
-    known = {one.image_id: one for one in records if _is_as_seen(one, seen)}
+    known = {record.image_id: record for record in records if _is_as_seen(record, seen)}
     pairs = zip(known.values(), change(list(known.values())), strict=True)
     changed = [after for before, after in pairs if after != before]
     report = store.save_many(scope, changed, change_id=change_id)
     return BulkReport(
         changed=len(report.saved),
-        boxes=sum(_changed_boxes(known[one.image_id], one) for one in report.saved),
+        boxes=sum(
+            _changed_boxes(known[record.image_id], record) for record in report.saved
+        ),
         conflicts=len(report.conflicts) + len(records) - len(known),
         missing=len(wanted) - len(records) + len(report.missing),
     )
@@ -307,7 +311,7 @@ def remove_images(
         wanted = ImageFilter(image_ids=batch)
         rows = store.image_rows(scope, wanted)
         boxes += sum(
-            one.box_count for one in rows if one.revision == seen[one.image_id]
+            row.box_count for row in rows if row.revision == seen[row.image_id]
         )
         removed += store.remove_images(scope, batch, seen=seen)
         conflicts += store.count_images(scope, wanted)

@@ -170,15 +170,15 @@ def correction_figures(
     decisions: Sequence[Decision], *, zone: tzinfo = UTC
 ) -> CorrectionFigures:
     """Return the figures of these decisions; days and hours are those of a zone."""
-    ious = [one.iou for one in decisions if one.iou is not None]
+    ious = [decision.iou for decision in decisions if decision.iou is not None]
     is_hourly = _is_within_a_day(decisions)
     by_label: dict[str, Counter[Fate]] = defaultdict(Counter)
     by_time: dict[datetime, Counter[Fate]] = defaultdict(Counter)
-    for one in decisions:
-        by_label[one.label][one.fate] += 1
-        by_time[moment_of(one, is_hourly=is_hourly, zone=zone)][one.fate] += 1
+    for decision in decisions:
+        by_label[decision.label][decision.fate] += 1
+        by_time[moment_of(decision, is_hourly=is_hourly, zone=zone)][decision.fate] += 1
     return CorrectionFigures(
-        counts=_every_fate(Counter(one.fate for one in decisions)),
+        counts=_every_fate(Counter(decision.fate for decision in decisions)),
         mean_iou=fmean(ious) if ious else None,
         confusions=_confusions(decisions),
         by_label=dict(sorted(by_label.items(), key=_most_decided)),
@@ -198,7 +198,7 @@ def _every_fate(counted: Mapping[Fate, int]) -> dict[Fate, int]:
 
 
 def _is_within_a_day(decisions: Sequence[Decision]) -> bool:
-    moments = [one.decided_at for one in decisions]
+    moments = [decision.decided_at for decision in decisions]
     return not moments or max(moments) - min(moments) < timedelta(days=1)
 
 
@@ -210,8 +210,12 @@ def moment_of(decision: Decision, *, is_hourly: bool, zone: tzinfo = UTC) -> dat
 
 
 def _confusions(decisions: Iterable[Decision]) -> tuple[Confusion, ...]:
-    counted = Counter((one.label, one.new_label) for one in decisions if one.new_label)
-    ordered = sorted(counted.items(), key=lambda one: (-one[1], one[0]))
+    counted = Counter(
+        (decision.label, decision.new_label)
+        for decision in decisions
+        if decision.new_label
+    )
+    ordered = sorted(counted.items(), key=lambda item: (-item[1], item[0]))
     return tuple(Confusion(*pair, count) for pair, count in ordered)
 
 
@@ -223,18 +227,18 @@ def effort(decisions: Iterable[Decision]) -> Effort:
     """
     final = done = 0
     accepted_on = set()
-    for one in decisions:
-        final += one.fate is not Fate.DELETED
-        done += _actions(one)
-        if one.fate is Fate.KEPT:
-            accepted_on.add(one.image_id)
+    for decision in decisions:
+        final += decision.fate is not Fate.DELETED
+        done += _actions(decision)
+        if decision.fate is Fate.KEPT:
+            accepted_on.add(decision.image_id)
     return Effort(by_hand=DRAWING * final, done=done + len(accepted_on))
 
 
-def _actions(one: Decision) -> int:
-    if one.fate is Fate.RELABELLED:
-        return 1 + (one.iou is not None)
-    return {Fate.KEPT: 0, Fate.ADDED: DRAWING}.get(one.fate, 1)
+def _actions(decision: Decision) -> int:
+    if decision.fate is Fate.RELABELLED:
+        return 1 + (decision.iou is not None)
+    return {Fate.KEPT: 0, Fate.ADDED: DRAWING}.get(decision.fate, 1)
 
 
 def seconds_per_image(finished: Iterable[datetime]) -> float | None:

@@ -86,13 +86,13 @@ def count_by_label(boxes: BoxTable) -> dict[str, int]:
     """Return how many boxes each label has, the most frequent first, none without."""
     counts = np.bincount(boxes.label, minlength=len(boxes.labels))
     found = {name: int(n) for name, n in zip(boxes.labels, counts, strict=True) if n}
-    return dict(sorted(found.items(), key=lambda one: (-one[1], one[0])))
+    return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
 
 
 def count_tags(images: ImageTable) -> dict[str, int]:
     """Return how many images bear each tag, the most frequent first."""
     counted = Counter(tag for tags in images.tags for tag in dict.fromkeys(tags))
-    return dict(sorted(counted.items(), key=lambda one: (-one[1], one[0])))
+    return dict(sorted(counted.items(), key=lambda item: (-item[1], item[0])))
 
 
 def leading(counts: Mapping[str, int], most: int) -> tuple[dict[str, int], int]:
@@ -166,7 +166,7 @@ def is_whole_image(boxes: BoxTable, images: ImageTable) -> NDArray[np.bool_]:
 def duplicate_groups(images: ImageTable) -> list[list[str]]:
     """Return groups of images that look nearly the same, two members at least."""
     pairs = zip(images.image_ids, images.difference_hash, strict=True)
-    return near_duplicates({one: digest for one, digest in pairs if digest})
+    return near_duplicates({image_id: digest for image_id, digest in pairs if digest})
 
 
 def findings(boxes: BoxTable, images: ImageTable) -> dict[Finding, tuple[str, ...]]:
@@ -177,7 +177,7 @@ def findings(boxes: BoxTable, images: ImageTable) -> dict[Finding, tuple[str, ..
             boxes.image[is_whole_image(boxes, images)]
         ),
         Finding.NEAR_DUPLICATE: (
-            one for group in duplicate_groups(images) for one in group
+            image_id for group in duplicate_groups(images) for image_id in group
         ),
     }
     for warning, finding in _OF_WARNING.items():

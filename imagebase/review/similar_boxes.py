@@ -79,7 +79,7 @@ class Correction:
 
     @property
     def image_ids(self) -> frozenset[str]:
-        return frozenset(one.key.image_id for one in self.examples)
+        return frozenset(example.key.image_id for example in self.examples)
 
 
 class Estimate(NamedTuple):
@@ -103,8 +103,8 @@ class SimilarBox(NamedTuple):
     @property
     def is_unreviewed(self) -> bool:
         """Say whether nobody has drawn, accepted or approved the box."""
-        one = self.like.annotation
-        is_persons = one.source is Source.HUMAN or one.accepted
+        annotation = self.like.annotation
+        is_persons = annotation.source is Source.HUMAN or annotation.accepted
         return not is_persons and self.like.status is not ReviewStatus.APPROVED
 
 
@@ -121,7 +121,7 @@ class Search:
 
     def alike(self, least: float) -> tuple[SimilarBox, ...]:
         """Return the boxes that score at least this."""
-        return tuple(one for one in self.found if one.score >= least)
+        return tuple(match for match in self.found if match.score >= least)
 
 
 def correction(before: ImageRecord, after: ImageRecord) -> Correction | None:
@@ -129,13 +129,13 @@ def correction(before: ImageRecord, after: ImageRecord) -> Correction | None:
 
     Of several corrections in one change it is the one of most boxes.
     """
-    now = {one.annotation_id: one.label for one in after.annotations}
+    now = {box.annotation_id: box.label for box in after.annotations}
     done = [
-        (one, now.get(one.annotation_id))
-        for one in before.annotations
-        if now.get(one.annotation_id) != one.label
+        (box, now.get(box.annotation_id))
+        for box in before.annotations
+        if now.get(box.annotation_id) != box.label
     ]
-    return correction_of([(before, one, became) for one, became in done])
+    return correction_of([(before, box, became) for box, became in done])
 
 
 def correction_of(
@@ -148,12 +148,12 @@ def correction_of(
     """
     if not done:
         return None
-    kinds = Counter((one.label, became) for _, one, became in done)
+    kinds = Counter((box.label, became) for _, box, became in done)
     label, became = kinds.most_common(1)[0][0]
     examples = [
-        Example(BoxKey(record.image_id, one.annotation_id), one.box, record.size)
-        for record, one, new_label in done
-        if (one.label, new_label) == (label, became) and one.box.area > 0
+        Example(BoxKey(record.image_id, box.annotation_id), box.box, record.size)
+        for record, box, new_label in done
+        if (box.label, new_label) == (label, became) and box.box.area > 0
     ]
     return (
         Correction(label, became, tuple(examples[:MOST_EXAMPLES])) if examples else None
@@ -162,11 +162,11 @@ def correction_of(
 
 def is_still_made(asked: Correction, record: ImageRecord) -> bool:
     """Say whether the correction of this image's boxes has not been undone."""
-    labels = {one.annotation_id: one.label for one in record.annotations}
+    labels = {box.annotation_id: box.label for box in record.annotations}
     return not any(
-        labels.get(one.key.annotation_id) == asked.label
-        for one in asked.examples
-        if one.key.image_id == record.image_id
+        labels.get(example.key.annotation_id) == asked.label
+        for example in asked.examples
+        if example.key.image_id == record.image_id
     )
 
 
@@ -175,12 +175,15 @@ def estimate(store: Store, scope: Scope, asked: Correction) -> Estimate:
     here, close, anywhere = store.count_images_like(
         scope,
         [
-            [_pattern(asked, one, place=PLACE_TOLERANCE) for one in asked.examples],
             [
-                _pattern(asked, one, size=_CLOSE_SIZE, place=_CLOSE_PLACE)
-                for one in asked.examples
+                _pattern(asked, example, place=PLACE_TOLERANCE)
+                for example in asked.examples
             ],
-            [_pattern(asked, one, place=None) for one in asked.examples],
+            [
+                _pattern(asked, example, size=_CLOSE_SIZE, place=_CLOSE_PLACE)
+                for example in asked.examples
+            ],
+            [_pattern(asked, example, place=None) for example in asked.examples],
         ],
         besides=asked.image_ids,
     )
@@ -213,19 +216,19 @@ def search(
     tell = on_progress or (lambda done, total: None)
     likes = _candidates(store, scope, asked, anywhere=anywhere)
     looks = _all_looks(store, scope, likes, max_pixels, tell)
-    seen = [one for one in likes if one.key in looks]
+    seen = [row for row in likes if row.key in looks]
     if not seen:
         return Search((), len(likes), is_complete=True)
     around = np.concatenate(
-        [_around(store, scope, one, max_pixels) for one in asked.examples]
+        [_around(store, scope, example, max_pixels) for example in asked.examples]
     )
-    alike = likeness(around, np.stack([looks[one.key] for one in seen]))
+    alike = likeness(around, np.stack([looks[row.key] for row in seen]))
     found = [
-        SimilarBox(one, _score(asked, one, float(value)))
-        for one, value in zip(seen, alike, strict=True)
+        SimilarBox(row, _score(asked, row, float(value)))
+        for row, value in zip(seen, alike, strict=True)
     ]
     return Search(
-        found=tuple(sorted(found, key=lambda one: -one.score)),
+        found=tuple(sorted(found, key=lambda match: -match.score)),
         unread=len(likes) - len(seen),
         is_complete=len(likes) < MOST_LOOKED_AT,
     )
@@ -249,10 +252,10 @@ def _candidates(
 ) -> list[AnnotationRow]:
     place = None if anywhere else PLACE_TOLERANCE
     found: dict[BoxKey, AnnotationRow] = {}
-    for one in asked.examples:
+    for example in asked.examples:
         likes = store.boxes_like(
             scope,
-            _pattern(asked, one, place=place),
+            _pattern(asked, example, place=place),
             besides=asked.image_ids,
             limit=MOST_LOOKED_AT,
         )
@@ -263,8 +266,8 @@ def _candidates(
 
 def _distance(asked: Correction, like: AnnotationRow) -> float:
     return min(
-        place_distance(one.box, one.size, like.annotation.box, like.size)
-        for one in asked.examples
+        place_distance(example.box, example.size, like.annotation.box, like.size)
+        for example in asked.examples
     )
 
 
@@ -289,11 +292,13 @@ def _all_looks(
     tell: Progress,
 ) -> dict[BoxKey, FloatArray]:
     """Return the look of each box that can be read, kept or found out now."""
-    packed = store.looks(scope, [one.key for one in likes])
+    packed = store.looks(scope, [like.key for like in likes])
     kept = {
-        key: look for key, one in packed.items() if (look := unpack(one)) is not None
+        key: look
+        for key, descriptor in packed.items()
+        if (look := unpack(descriptor)) is not None
     }
-    missing = [one for one in likes if one.key not in kept]
+    missing = [row for row in likes if row.key not in kept]
     done = len(kept)
     tell(done, len(likes))
 
@@ -303,14 +308,14 @@ def _all_looks(
     with ThreadPoolExecutor(_THREADS, thread_name_prefix="look-alikes") as pool:
         for step in chunks(_by_image(missing), size=_IMAGES_IN_A_STEP):
             fresh = {
-                key: one
+                key: look
                 for found in pool.map(look_on, step)
-                for key, one in found.items()
+                for key, look in found.items()
             }
-            boxes = {one.key: one.annotation.box for on in step for one in on}
+            boxes = {row.key: row.annotation.box for on in step for row in on}
             store.keep_looks(
                 scope,
-                {key: KeptLook(boxes[key], pack(one)) for key, one in fresh.items()},
+                {key: KeptLook(boxes[key], pack(look)) for key, look in fresh.items()},
             )
             kept |= fresh
             done += len(boxes)
@@ -320,8 +325,8 @@ def _all_looks(
 
 def _by_image(likes: Iterable[AnnotationRow]) -> Iterator[list[AnnotationRow]]:
     by_image: dict[str, list[AnnotationRow]] = {}
-    for one in likes:
-        by_image.setdefault(one.key.image_id, []).append(one)
+    for row in likes:
+        by_image.setdefault(row.key.image_id, []).append(row)
     yield from by_image.values()
 
 
@@ -330,13 +335,13 @@ def _looks_on(
 ) -> dict[BoxKey, FloatArray]:
     """Return the looks of boxes on one image; none where it cannot be read."""
     image_id, size = on_image[0].key.image_id, on_image[0].size
-    boxes = [one.annotation.box for one in on_image]
+    boxes = [row.annotation.box for row in on_image]
     try:
         loaded = _loaded(store, scope, image_id, size, boxes, max_pixels)
     except _UNREADABLE:
         return {}
     looks = look_at(loaded, boxes)
-    return {one.key: look for one, look in zip(on_image, looks, strict=True)}
+    return {row.key: look for row, look in zip(on_image, looks, strict=True)}
 
 
 def _loaded(
@@ -347,7 +352,7 @@ def _loaded(
     boxes: Collection[Box],
     max_pixels: int,
 ) -> LoadedImage:
-    wanted = max(decoded_size(size, one) for one in boxes)
+    wanted = max(decoded_size(size, box) for box in boxes)
     return load_image(
         store.image_bytes(scope, image_id),
         file_name=image_id,

@@ -183,13 +183,13 @@ def decided_evidence(
     """
     right: dict[str, list[float]] = {}
     wrong: dict[str, list[float]] = {}
-    for one in decisions:
-        if one.model_id != model_id or one.confidence is None:
+    for decision in decisions:
+        if decision.model_id != model_id or decision.confidence is None:
             continue
-        if one.fate in (Fate.KEPT, Fate.MOVED):
-            right.setdefault(one.label, []).append(one.confidence)
-        elif one.fate is Fate.DELETED:
-            wrong.setdefault(one.label, []).append(one.confidence)
+        if decision.fate in (Fate.KEPT, Fate.MOVED):
+            right.setdefault(decision.label, []).append(decision.confidence)
+        elif decision.fate is Fate.DELETED:
+            wrong.setdefault(decision.label, []).append(decision.confidence)
     return {
         label: Evidence(right=right.get(label, ()), wrong=wrong.get(label, ()))
         for label in dict.fromkeys((*right, *wrong))
@@ -266,14 +266,14 @@ def _told(
     xyxy: FloatArray, labels: Sequence[str], final: Sequence[Annotation]
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Say of each detection, the best first, whether it was missed, and left out."""
-    overlaps = pairwise_iou(xyxy, as_xyxy([one.box for one in final]))
-    same = [[label == one.label for one in final] for label in labels]
+    overlaps = pairwise_iou(xyxy, as_xyxy([annotation.box for annotation in final]))
+    same = [[label == box.label for box in final] for label in labels]
     covered = (overlaps >= SAME_OBJECT_IOU) & np.array(same, dtype=bool).reshape(
         overlaps.shape
     )
     is_missed = np.zeros(len(labels), dtype=bool)
-    for column, one in enumerate(final):
-        if _is_drawn(one) and covered[:, column].any():
+    for column, annotation in enumerate(final):
+        if _is_drawn(annotation) and covered[:, column].any():
             is_missed[np.argmax(covered[:, column])] = True
     return is_missed, ~covered.any(axis=1)
 
@@ -324,8 +324,8 @@ def changes_under(
             mapping=rule.mapping,
         )
         after = keep_detections(before, boxes, model_id=model_id)
-        was = {one.annotation_id for one in before.annotations}
-        will_be = {one.annotation_id for one in after.annotations}
+        was = {box.annotation_id for box in before.annotations}
+        will_be = {box.annotation_id for box in after.annotations}
         if was != will_be:
             found.append(
                 ImageChange(before, after, len(was - will_be), len(will_be - was))

@@ -139,7 +139,7 @@ class _Findings:
 
 def judge(evidence: Evidence) -> list[Doubt]:
     """Return the doubt of every image, in the order they came."""
-    is_open = np.array([one.is_open for one in evidence.images], dtype=np.bool_)
+    is_open = np.array([image.is_open for image in evidence.images], dtype=np.bool_)
     missed = _missed(evidence)
     kinds = [
         _telling_missed(evidence, missed),
@@ -157,8 +157,8 @@ def judge(evidence: Evidence) -> list[Doubt]:
             reasons[place][findings.kind] = reason
     scores = np.where(is_open, -np.expm1(certain), 0.0)
     return [
-        Doubt(one.image_id, one.revision, float(score), _strongest_first(why))
-        for one, score, why in zip(evidence.images, scores, reasons, strict=True)
+        Doubt(image.image_id, image.revision, float(score), _strongest_first(why))
+        for image, score, why in zip(evidence.images, scores, reasons, strict=True)
     ]
 
 
@@ -179,7 +179,7 @@ def add_missed(record: ImageRecord, found: MissedObject, *, who: str) -> ImageRe
 
 
 def _strongest_first(reasons: Mapping[DoubtKind, Reason]) -> dict[DoubtKind, Reason]:
-    return dict(sorted(reasons.items(), key=lambda one: -one[1].part))
+    return dict(sorted(reasons.items(), key=lambda reason: -reason[1].part))
 
 
 def _reasons(
@@ -223,9 +223,9 @@ def _telling_missed(evidence: Evidence, missed: Boxes) -> _Findings:
         found = tuple(_as_found(evidence, missed, row) for row in rows)
         size = evidence.images[int(missed.image[rows[0]])].size
         words = [
-            f"{_article(one.label)} {one.label} {place_in_words(one.box, size)} "
-            f"{percent(one.confidence)}"
-            for one in found
+            f"{_article(box.label)} {box.label} {place_in_words(box.box, size)} "
+            f"{percent(box.confidence)}"
+            for box in found
         ]
         return f"possibly missed: {_listed(words)}", found
 
@@ -419,10 +419,10 @@ def _article(label: str) -> str:
     return "an" if label[:1].lower() in "aeiou" and label else "a"
 
 
-def _overlap_in_words(one: str, other: str, iou: float) -> str:
-    if one == other:
-        return f"two '{one}' boxes overlap by {iou * 100:.0f} %"
-    return f"'{one}' and '{other}' overlap by {iou * 100:.0f} %"
+def _overlap_in_words(label: str, other: str, iou: float) -> str:
+    if label == other:
+        return f"two '{label}' boxes overlap by {iou * 100:.0f} %"
+    return f"'{label}' and '{other}' overlap by {iou * 100:.0f} %"
 
 
 def _rarity_in_words(label: str, count: int) -> str:

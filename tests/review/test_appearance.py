@@ -37,8 +37,8 @@ def kitchen() -> LoadedImage:
     return load_image(data, file_name="kitchen.jpg", max_pixels=10**7)
 
 
-def opened(one: Made) -> LoadedImage:
-    return load_image(one.data, file_name=one.file_name, max_pixels=10**7)
+def opened(photo: Made) -> LoadedImage:
+    return load_image(photo.data, file_name=photo.file_name, max_pixels=10**7)
 
 
 def alike(a: LoadedImage, b: LoadedImage, box: Box, other: Box | None = None) -> float:
@@ -50,8 +50,8 @@ def changed(loaded: LoadedImage, change: Callable[[RgbArray], RgbArray]) -> Load
 
 
 def test_planted_logo_is_told_from_what_else_is_there(made: list[Made]) -> None:
-    looks = np.concatenate([look_at(opened(one), [one.box]) for one in made])
-    has_logo = np.array([one.has_logo for one in made])
+    looks = np.concatenate([look_at(opened(photo), [photo.box]) for photo in made])
+    has_logo = np.array([photo.has_logo for photo in made])
     assert has_logo.sum() >= 8
     for asked in np.flatnonzero(has_logo)[:8]:
         found = likeness(look_around(opened(made[asked]), made[asked].box), looks)

@@ -45,23 +45,23 @@ def bob(scope: Scope) -> Scope:
 
 
 def ids(records: Iterable[ImageRecord]) -> list[str]:
-    return [one.image_id for one in records]
+    return [record.image_id for record in records]
 
 
 def cats(records: Iterable[ImageRecord]) -> list[tuple[str, str]]:
     return [
-        (record.image_id, one.annotation_id)
+        (record.image_id, box.annotation_id)
         for record in records
-        for one in record.annotations
-        if one.label == "cat"
+        for box in record.annotations
+        if box.label == "cat"
     ]
 
 
 def content(store: Store, scope: Scope) -> list[tuple[object, ...]]:
     """Return everything of the records but what an undo has to change: the revision."""
     return [
-        (one.annotations, one.deleted, one.status, one.comment)
-        for one in store.records(scope)
+        (record.annotations, record.deleted, record.status, record.comment)
+        for record in store.records(scope)
     ]
 
 
@@ -70,9 +70,9 @@ def test_approved_images_have_their_boxes_accepted(
 ) -> None:
     assert approve_images(store, scope, ids(records)) == BulkReport(3, boxes=4)
     after = store.records(scope)
-    assert {one.status for one in after} == {ReviewStatus.APPROVED}
-    assert all(box.accepted for one in after for box in one.annotations)
-    assert [one.is_confirmed_empty for one in after] == [False, False, True]
+    assert {record.status for record in after} == {ReviewStatus.APPROVED}
+    assert all(box.accepted for record in after for box in record.annotations)
+    assert [record.is_confirmed_empty for record in after] == [False, False, True]
 
 
 def test_rejected_images_say_why(
@@ -112,7 +112,7 @@ def test_deleted_model_boxes_leave_marks(
     assert delete_boxes(store, scope, cats(records)) == BulkReport(2, boxes=2)
     first, *_ = store.records(scope)
     assert first.labels == ("dog",)
-    assert [one.label for one in first.deleted] == ["cat"]
+    assert [mark.label for mark in first.deleted] == ["cat"]
 
 
 def test_accepted_boxes_stay_as_they_are_and_count_as_a_persons(
@@ -146,7 +146,7 @@ def test_sure_boxes_are_accepted_on_images_that_nobody_has_decided_on(
     assert (counted.boxes, counted.images, counted.labels) == (1, 1, 1)
     assert told == [(1, 1)]
     _, after, _ = store.records(scope)
-    assert [one.accepted for one in after.annotations] == [True, False, False]
+    assert [box.accepted for box in after.annotations] == [True, False, False]
     assert store.record(scope, first.image_id).status is ReviewStatus.REJECTED
     every = accept_above(store, scope, labels=None, min_confidence=0.0)
     assert every == BulkReport(changed=1, boxes=2)
@@ -182,7 +182,7 @@ def test_action_over_more_images_than_a_transaction_takes_is_one_change(
     added = [add_image(store, scope, f"{number}.jpg") for number in range(120)]
     assert approve_images(store, scope, ids(added)).changed == 120
     store.undo(scope)
-    assert {one.status for one in store.records(scope)} == {ReviewStatus.NEW}
+    assert {record.status for record in store.records(scope)} == {ReviewStatus.NEW}
 
 
 def test_action_that_changes_nothing_counts_nothing_and_costs_no_undo(
@@ -236,7 +236,7 @@ def test_image_that_somebody_changed_meanwhile_is_a_conflict_and_stays_theirs(
     assert report == BulkReport(changed=2, boxes=2, conflicts=1)
     first, *others = store.records(scope)
     assert (first.status, first.comment) == (ReviewStatus.REJECTED, "mine")
-    assert {one.status for one in others} == {ReviewStatus.APPROVED}
+    assert {other.status for other in others} == {ReviewStatus.APPROVED}
 
 
 def test_nobody_reaches_images_of_another_dataset(
@@ -252,7 +252,7 @@ def test_nobody_reaches_images_of_another_dataset(
 def test_image_that_moved_on_since_it_was_looked_at_is_left_alone(
     store: Store, scope: Scope, records: list[ImageRecord], bob: Scope
 ) -> None:
-    seen = {one.image_id: one.revision for one in records}
+    seen = {record.image_id: record.revision for record in records}
     store.save(bob, records[0].with_annotations([model_box("bird", at=5)]))
     report = approve_images(store, scope, ids(records), seen=seen)
     assert report == BulkReport(changed=2, boxes=2, conflicts=1)

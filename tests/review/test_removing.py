@@ -19,7 +19,7 @@ def test_what_went_and_what_stayed_is_counted(store: Store, scope: Scope) -> Non
     for name in ("a.jpg", "b.jpg", "gone.jpg", "kept.jpg"):
         store.save(scope, replace(add_image(store, scope, name), annotations=BOXES))
     first, theirs, gone, kept = store.records(scope)
-    seen = {one.image_id: one.revision for one in (first, theirs, gone)}
+    seen = {record.image_id: record.revision for record in (first, theirs, gone)}
     store.save(bob, theirs.with_annotations(BOXES[:1]))
     store.remove_images(bob, [gone.image_id])
     told = remove_images(store, scope, seen)
@@ -33,7 +33,7 @@ def test_many_images_go_in_batches_that_are_told_of(
     monkeypatch.setattr(bulk_edits, "_BATCH", 2)
     for name in "abcde":
         store.save(scope, replace(add_image(store, scope, name), annotations=BOXES))
-    seen = {one.image_id: one.revision for one in store.records(scope)}
+    seen = {record.image_id: record.revision for record in store.records(scope)}
     heard: list[tuple[int, int]] = []
     told = remove_images(
         store, scope, seen, on_progress=lambda done, total: heard.append((done, total))

@@ -34,7 +34,7 @@ def made(
 
 
 def deleted(record: ImageRecord, *indices: int) -> ImageRecord:
-    kept = [one for i, one in enumerate(record.annotations) if i not in indices]
+    kept = [box for i, box in enumerate(record.annotations) if i not in indices]
     return record.with_annotations(kept)
 
 
@@ -57,7 +57,7 @@ def looked(
 
 
 def names(found: tuple[SimilarBox, ...]) -> set[str]:
-    return {one.like.file_name for one in found}
+    return {match.like.file_name for match in found}
 
 
 def test_every_planted_logo_is_found_and_nothing_else(
@@ -67,7 +67,7 @@ def test_every_planted_logo_is_found_and_nothing_else(
     asked = deletion(records[0])
     store.save(scope, deleted(records[0], 0))
     found = names(looked(store, scope, asked).alike(SIMILARITY))
-    with_logo = {one.file_name for one in records[1:WITH_LOGO]}
+    with_logo = {record.file_name for record in records[1:WITH_LOGO]}
     assert not found - with_logo
     assert len(found) >= 0.95 * len(with_logo)
 
@@ -78,8 +78,8 @@ def test_one_undo_brings_all_back(
 ) -> None:
     records = made(store, scope)
     found = looked(store, scope, deletion(records[0])).alike(SIMILARITY)
-    boxes = [one.like.key for one in found]
-    before = {one.image_id: one.annotations for one in store.records(scope)}
+    boxes = [match.like.key for match in found]
+    before = {record.image_id: record.annotations for record in store.records(scope)}
     if became is None:
         report = delete_boxes(store, scope, boxes)
     else:
@@ -87,12 +87,14 @@ def test_one_undo_brings_all_back(
     assert report.changed == len(boxes) == 4
     assert store.label_counts(scope)[LABEL] == len(records) - 4
     store.undo(scope)
-    assert {one.image_id: one.annotations for one in store.records(scope)} == before
+    assert {
+        record.image_id: record.annotations for record in store.records(scope)
+    } == before
 
 
 def test_most_alike_comes_first(store: Store, scope: Scope) -> None:
     records = made(store, scope)
-    scores = [one.score for one in looked(store, scope, deletion(records[0])).found]
+    scores = [match.score for match in looked(store, scope, deletion(records[0])).found]
     assert scores == sorted(scores, reverse=True)
     assert max(scores) <= 1
 
@@ -112,7 +114,7 @@ def test_same_look_at_the_same_place_is_worth_more(store: Store, scope: Scope) -
 def test_looks_are_kept_for_the_next_question(store: Store, scope: Scope) -> None:
     records = made(store, scope)
     first = looked(store, scope, deletion(records[0]))
-    keys = [one.like.key for one in first.found]
+    keys = [match.like.key for match in first.found]
     assert set(store.looks(scope, keys)) == set(keys)
     seen: list[tuple[int, int]] = []
     again = search(
@@ -124,7 +126,7 @@ def test_looks_are_kept_for_the_next_question(store: Store, scope: Scope) -> Non
         on_progress=lambda done, total: seen.append((done, total)),
     )
     assert seen == [(6, 6)]
-    assert [one.like.key for one in again.found] == keys
+    assert [match.like.key for match in again.found] == keys
 
 
 def test_broken_off_search_goes_on_where_it_stopped(store: Store, scope: Scope) -> None:
@@ -147,7 +149,10 @@ def test_broken_off_search_goes_on_where_it_stopped(store: Store, scope: Scope) 
             max_pixels=MAX_PIXELS,
             on_progress=break_off,
         )
-    keys = [BoxKey(one.image_id, one.annotations[0].annotation_id) for one in records]
+    keys = [
+        BoxKey(record.image_id, record.annotations[0].annotation_id)
+        for record in records
+    ]
     assert len(store.looks(scope, keys)) == 50
 
 
@@ -190,16 +195,16 @@ def test_boxes_spread_over_the_images_are_not_gathered(
     store: Store, scope: Scope
 ) -> None:
     records = made(store, scope)
-    for number, one in enumerate(records[1:]):
+    for number, record in enumerate(records[1:]):
         shift = 45.0 * (number % 3 - 1) or 55.0
-        (box,) = one.annotations
+        (box,) = record.annotations
         moved = Box(
             box.box.x_min - abs(shift),
             box.box.y_min,
             box.box.x_max - abs(shift),
             box.box.y_max,
         )
-        store.save(scope, with_boxes(one, replace(box, box=moved)))
+        store.save(scope, with_boxes(record, replace(box, box=moved)))
     guess = estimate(store, scope, deletion(records[0]))
     assert guess.here >= 3
     assert not guess.is_gathered

@@ -60,9 +60,9 @@ def planted(best: float, count: int, *, seed: int) -> Evidence:
 def test_the_planted_threshold_is_in_the_interval(best: float) -> None:
     found = [learned(planted(best, 400, seed=seed)) for seed in range(40)]
     # An interval of 95 % misses once in twenty.
-    assert sum(one.low <= best <= one.high for one in found) >= 36
-    assert all(one.low <= one.threshold <= one.high for one in found)
-    assert np.mean([one.threshold for one in found]) == pytest.approx(best, abs=0.02)
+    assert sum(rule.low <= best <= rule.high for rule in found) >= 36
+    assert all(rule.low <= rule.threshold <= rule.high for rule in found)
+    assert np.mean([rule.threshold for rule in found]) == pytest.approx(best, abs=0.02)
 
 
 def test_more_decisions_make_the_interval_narrower() -> None:
@@ -71,7 +71,7 @@ def test_more_decisions_make_the_interval_narrower() -> None:
     assert abs(many.threshold - 0.4) < 0.06
 
 
-def test_what_is_learned_is_the_same_every_time() -> None:
+def test_what_is_ruleis_the_same_every_time() -> None:
     assert learned(planted(0.3, 200, seed=5)) == learned(planted(0.3, 200, seed=5))
 
 
@@ -123,7 +123,7 @@ def test_deletes_alone_never_lower_a_threshold_and_missed_boxes_do() -> None:
     assert learned(unwanted).threshold > 0.27
 
 
-def test_nothing_is_learned_below_the_lowest_threshold_there_is() -> None:
+def test_nothing_is_rulebelow_the_lowest_threshold_there_is() -> None:
     found = learned(Evidence(right=(0.01,) * 40))
     assert found.threshold == found.low == found.high == FLOOR
 
@@ -279,6 +279,6 @@ def test_changes_are_those_that_keeping_would_make() -> None:
         model_labels=LABELS,
         model_id="m",
     )
-    told = {one.before.image_id: (one.gone, one.come) for one in changed}
+    told = {change.before.image_id: (change.gone, change.come) for change in changed}
     assert told == {"auto": (1, 0), "person": (0, 1)}
     assert changed[0].after.annotations == (shown[1],)

@@ -107,7 +107,7 @@ def test_boxes_near_the_threshold_are_named_the_nearest_first() -> None:
 
 def test_the_nearer_to_the_threshold_the_more_doubtful() -> None:
     rows = [(i, LEFT, DOG, 0.25 + 0.03 * i) for i in range(6)]
-    scores = [one.score for one in judge(seen(*rows, count=6))]
+    scores = [doubt.score for doubt in judge(seen(*rows, count=6))]
     assert scores[0] == pytest.approx(WEIGHTS[DoubtKind.NEAR])
     assert scores == sorted(scores, reverse=True)
     assert scores[5] == 0
@@ -256,7 +256,7 @@ def test_reasons_add_up_and_come_strongest_first() -> None:
     known = evidence(boxes=box, plain=box, mirrored=boxes((0, RIGHT, PERSON, 0.5)))
     doubt = only(known)
     assert list(doubt.reasons) == [DoubtKind.ONE_WAY, DoubtKind.MISSED, DoubtKind.NEAR]
-    parts = [one.part for one in doubt.reasons.values()]
+    parts = [reason.part for reason in doubt.reasons.values()]
     assert doubt.score == pytest.approx(1 - np.prod([1 - part for part in parts]))
     assert parts[0] == pytest.approx(WEIGHTS[DoubtKind.ONE_WAY])
 
@@ -343,8 +343,10 @@ def measured(request: pytest.FixtureRequest, shared_data: Path) -> Measured:
     )
     kept = plain.only(plain.confidence >= THRESHOLD)
     images = [
-        Looked(one["file_name"], 1, Size(one["width"], one["height"]), is_open=True)
-        for one in truth["images"]
+        Looked(
+            image["file_name"], 1, Size(image["width"], image["height"]), is_open=True
+        )
+        for image in truth["images"]
     ]
     count = len(detector.labels)
     doubts = judge(
@@ -363,7 +365,7 @@ def measured(request: pytest.FixtureRequest, shared_data: Path) -> Measured:
     least = np.ones(len(images))
     np.minimum.at(least, kept.image, kept.confidence)
     return Measured(
-        np.array([one.score for one in doubts]),
+        np.array([doubt.score for doubt in doubts]),
         least,
         errors_of(truth, kept, detector.labels),
     )
@@ -374,8 +376,10 @@ def selected(
 ) -> Boxes:
     """Return what a pass shows of the photographs from a third of the threshold on."""
     detector = shared_detector(find_model(model))
-    names = [one["file_name"] for one in truth["images"]]
-    sources = [ImageSource(one, (folder / "images" / one).read_bytes) for one in names]
+    names = [image["file_name"] for image in truth["images"]]
+    sources = [
+        ImageSource(name, (folder / "images" / name).read_bytes) for name in names
+    ]
     found: dict[str, Candidates] = {}
     for item in detect_many(detector, sources, mirrored=mirrored):
         assert item.candidates is not None
@@ -397,14 +401,14 @@ def errors_of(
     truth: Mapping[str, Any], kept: Boxes, labels: tuple[str, ...]
 ) -> NDArray[np.intp]:
     """Return wrong and missed boxes of each image at IoU 0.5; crowds are no error."""
-    names = {one["id"]: one["name"] for one in truth["categories"]}
+    names = {category["id"]: category["name"] for category in truth["categories"]}
     errors = []
     for place, image in enumerate(truth["images"]):
-        known = [one for one in truth["annotations"] if one["image_id"] == image["id"]]
+        known = [box for box in truth["annotations"] if box["image_id"] == image["id"]]
         crowds = xywh_to_xyxy(as_xyxy([o["bbox"] for o in known if o["iscrowd"]]))
-        real = [one for one in known if not one["iscrowd"]]
-        there = xywh_to_xyxy(as_xyxy([one["bbox"] for one in real]))
-        label = np.array([labels.index(names[one["category_id"]]) for one in real])
+        real = [box for box in known if not box["iscrowd"]]
+        there = xywh_to_xyxy(as_xyxy([box["bbox"] for box in real]))
+        label = np.array([labels.index(names[box["category_id"]]) for box in real])
         ours = kept.only(kept.image == place)
         iou = pairwise_iou(ours.xyxy, there)
         iou[ours.label[:, None] != label[None, :]] = 0
