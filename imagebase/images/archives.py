@@ -121,12 +121,12 @@ def archive_members(
         ) from error
     if takes_file:
         weakref.finalize(archive, opened.close)
-    entries = [one for one in archive.infolist() if not one.is_dir()]
+    entries = [entry for entry in archive.infolist() if not entry.is_dir()]
     _check_totals(entries, file_name, limits)
     return [
-        Member(safe_name(one.filename), partial(_read, archive, one, limits))
-        for one in entries
-        if not is_clutter(one.filename)
+        Member(safe_name(entry.filename), partial(_read, archive, entry, limits))
+        for entry in entries
+        if not is_clutter(entry.filename)
     ]
 
 
@@ -161,7 +161,7 @@ def _check_totals(
 ) -> None:
     if len(entries) > limits.max_archive_files:
         raise LimitError(_too_many(file_name, limits))
-    if sum(one.file_size for one in entries) > limits.max_archive_bytes:
+    if sum(entry.file_size for entry in entries) > limits.max_archive_bytes:
         raise LimitError(
             f"{file_name} holds more than {limits.max_archive_bytes // 1_000_000:,} MB "
             "once unpacked; split it into smaller zips."

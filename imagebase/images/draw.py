@@ -94,12 +94,12 @@ def draw_annotations(
     """
     canvas = np.array(rgb, dtype=np.uint8, order="C")
     boxes = _placed(canvas, annotations, labels, from_size, highlighted)
-    for one in boxes:
-        _draw_box(canvas, one)
+    for box in boxes:
+        _draw_box(canvas, box)
     taken: list[_Rectangle] = []
     # Chips of highlighted and small boxes are the hardest to place, and go first.
-    for one in sorted(boxes, key=_chip_turn):
-        _draw_chip(canvas, one, taken)
+    for box in sorted(boxes, key=_chip_turn):
+        _draw_chip(canvas, box, taken)
     return canvas
 
 
@@ -124,7 +124,7 @@ def draw_ignored(
 def draw_marks(rgb: RgbArray, shapes: Iterable[Shape], *, from_size: Size) -> RgbArray:
     """Return a copy of the image with what a reviewer drew on it, as for areas."""
     width = max(2.0, max(rgb.shape[:2]) / _PIXELS_PER_LINE_WIDTH * 2)
-    lines = [outline(one, width) for one in _on_image(rgb, shapes, from_size)]
+    lines = [outline(shape, width) for shape in _on_image(rgb, shapes, from_size)]
     mask = mask_of(lines, _size_of(rgb))
     return np.where(mask[..., None], _rgb_of(MARK_COLOUR), rgb).astype(np.uint8)
 
@@ -132,7 +132,7 @@ def draw_marks(rgb: RgbArray, shapes: Iterable[Shape], *, from_size: Size) -> Rg
 def _on_image(rgb: RgbArray, shapes: Iterable[Shape], from_size: Size) -> list[Shape]:
     height, width = rgb.shape[:2]
     scale = Point(width / from_size.width, height / from_size.height)
-    return [one.moved(scale, Point(0, 0)) for one in shapes]
+    return [shape.moved(scale, Point(0, 0)) for shape in shapes]
 
 
 def _size_of(rgb: RgbArray) -> Size:
@@ -152,12 +152,14 @@ def _placed(
 ) -> list[_Drawn]:
     colours = {label.name: label.colour for label in labels}
     placed = []
-    for one in annotations:
-        rectangle = _on_canvas(one, canvas, from_size)
+    for annotation in annotations:
+        rectangle = _on_canvas(annotation, canvas, from_size)
         if rectangle is not None:
-            colour = colours.get(one.label, labels.colour_of(one.label))
-            is_highlighted = one.annotation_id in highlighted
-            placed.append(_Drawn(one, rectangle, _rgb_of(colour), is_highlighted))
+            colour = colours.get(annotation.label, labels.colour_of(annotation.label))
+            is_highlighted = annotation.annotation_id in highlighted
+            placed.append(
+                _Drawn(annotation, rectangle, _rgb_of(colour), is_highlighted)
+            )
     return sorted(placed, key=lambda drawn: -drawn.annotation.box.area)
 
 

@@ -38,7 +38,9 @@ _SUFFIXES: Final = {
     "PPM": (".ppm", ".pgm", ".pbm", ".pnm", ".pfm"),
     "TGA": (".tga",),
 }
-IMAGE_SUFFIXES: Final = frozenset(one for all_ in _SUFFIXES.values() for one in all_)
+IMAGE_SUFFIXES: Final = frozenset(
+    suffix for all_ in _SUFFIXES.values() for suffix in all_
+)
 _NAMES: Final = tuple(_SUFFIXES)
 
 # HEIC is opened by pi_heif's own class: registering it would change Pillow for every
@@ -243,14 +245,14 @@ def is_whole_without_end(data: bytes) -> bool:
         if not lacks_end(data) or not _has_all_scans(data):
             return False
         fillers = (b"", *_BITS, _next_restart(data) + _BITS[0])
-        return len({_pixels_digest(with_end(data, one)) for one in fillers}) == 1
+        return len({_pixels_digest(with_end(data, filler)) for filler in fillers}) == 1
     except Exception:  # whatever a decoder raises on damaged bytes
         return False
 
 
 def _next_restart(data: bytes) -> bytes:
     """Return the restart marker that a scan with restarts would continue with."""
-    _, last = max((data.rfind(one), number) for number, one in enumerate(_RESTARTS))
+    _, last = max((data.rfind(mark), number) for number, mark in enumerate(_RESTARTS))
     return _RESTARTS[(last + 1) % len(_RESTARTS)]
 
 

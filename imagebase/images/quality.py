@@ -101,7 +101,9 @@ def near_duplicates(
         max_distance: bits, of 64, that two near duplicates may differ in.
     """
     image_ids = list(hashes)
-    bits = np.array([int(hashes[one], 16) for one in image_ids], dtype=np.uint64)
+    bits = np.array(
+        [int(hashes[image_id], 16) for image_id in image_ids], dtype=np.uint64
+    )
     left = np.arange(len(bits))
     groups = []
     while left.size:

@@ -147,18 +147,18 @@ def scan_source(
     else:
         found = _scan_path(Path(location), limits)
     passed_over = SkippedFiles() if passed_over is None else passed_over
-    inner = _without_exports({one.name: one.read for one in found}, passed_over)
-    for one in sorted(found, key=lambda file: file.name):
-        if one.name == _last_part(location):
-            yield one
-        elif inner.takes(one.name) or _is_hidden(one.name) or is_clutter(one.name):
+    inner = _without_exports({file.name: file.read for file in found}, passed_over)
+    for file in sorted(found, key=lambda file: file.name):
+        if file.name == _last_part(location):
+            yield file
+        elif inner.takes(file.name) or _is_hidden(file.name) or is_clutter(file.name):
             continue
-        elif is_archive_name(one.name):
-            yield SourceFile(one.name, partial(_refuse_nested, one.name))
-        elif one.is_folder or is_image_name(one.name):
-            yield one
+        elif is_archive_name(file.name):
+            yield SourceFile(file.name, partial(_refuse_nested, file.name))
+        elif file.is_folder or is_image_name(file.name):
+            yield file
         else:
-            passed_over.files.append(one.name)
+            passed_over.files.append(file.name)
 
 
 def sample_photographs() -> list[tuple[str, Path]]:
@@ -213,7 +213,7 @@ def _unpacked(
         yield Refused(name, str(error))
         return
     is_empty = True
-    reads = {one.name: one.read for one in members}
+    reads = {member.name: member.read for member in members}
     inner = _without_exports(reads, passed_over)
     for member in members:
         if inner.takes(member.name):
@@ -265,10 +265,10 @@ def _files_below(folder: Path, limits: Limits) -> Iterator[SourceFile]:
     """
     shut: list[OSError] = []
     for parent, folders, names in os.walk(folder, onerror=shut.append):
-        folders[:] = [one for one in folders if not one.startswith(".")]
-        for one in (Path(parent, name) for name in names):
-            name = one.relative_to(folder).as_posix()
-            yield SourceFile(name, partial(_read_path, one, limits))
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for path in (Path(parent, name) for name in names):
+            name = path.relative_to(folder).as_posix()
+            yield SourceFile(name, partial(_read_path, path, limits))
     for error in shut:
         inside = Path(error.filename).relative_to(folder)
         if not inside.parts:
@@ -302,7 +302,7 @@ def _zip_files(file: BinaryIO, name: str, limits: Limits) -> list[SourceFile]:
     except ImageBaseError:
         file.close()
         raise
-    return [SourceFile(one.name, one.read) for one in members]
+    return [SourceFile(member.name, member.read) for member in members]
 
 
 def _refuse_nested(name: str) -> bytes:

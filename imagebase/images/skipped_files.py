@@ -36,21 +36,21 @@ class SkippedFiles:
         """Say whether a file is of an earlier export, and so not of the source."""
         folder, _, last = name.rpartition("/")
         is_run = last == RUN_FILE and any(
-            one.startswith(f"{folder}/" if folder else "") for one in self.exports
+            export.startswith(f"{folder}/" if folder else "") for export in self.exports
         )
         return is_run or name.startswith(self.exports)
 
     @property
     def kinds(self) -> dict[str, int]:
         """How many files there are of each suffix, the most frequent first."""
-        suffixes = (PurePosixPath(one).suffix.lower() for one in self.files)
-        return dict(Counter(one or NO_SUFFIX for one in suffixes).most_common())
+        suffixes = (PurePosixPath(file).suffix.lower() for file in self.files)
+        return dict(Counter(suffix or NO_SUFFIX for suffix in suffixes).most_common())
 
     def sentences(self) -> list[str]:
         """Return sentences about skipped files."""
         lines = [
-            f"{one} is an earlier export of ImageBase: passed over."
-            for one in self.exports
+            f"{export} is an earlier export of ImageBase: passed over."
+            for export in self.exports
         ]
         if self.files:
             verb = "is no image" if len(self.files) == 1 else "are no images"
@@ -88,7 +88,7 @@ def earlier_exports(
 def is_manifest(data: bytes) -> bool:
     """Say whether a file, or its first thousands of bytes, is a manifest of ours."""
     beginning = data[:_BEGINNING_BYTES]
-    return beginning.startswith(b"{") and all(one in beginning for one in _BEGINNING)
+    return beginning.startswith(b"{") and all(mark in beginning for mark in _BEGINNING)
 
 
 def _is_ours(name: str, read: Callable[[str], bytes]) -> bool:

@@ -30,7 +30,7 @@ def members(data: bytes, limits: Limits = LIMITS) -> list[Member]:
 
 def test_members_keep_their_folders_and_order() -> None:
     found = members(zipped({"b/x.txt": b"1", "a.txt": b"2", "b/c/": b""}))
-    assert [(one.name, one.read()) for one in found] == [
+    assert [(member.name, member.read()) for member in found] == [
         ("b/x.txt", b"1"),
         ("a.txt", b"2"),
     ]
@@ -39,7 +39,7 @@ def test_members_keep_their_folders_and_order() -> None:
 def test_clutter_is_left_out() -> None:
     names = ["__MACOSX/._a.jpg", "a/.DS_Store", "Thumbs.db", "._b.jpg", "b.jpg"]
     found = members(zipped(dict.fromkeys(names, b"")))
-    assert [one.name for one in found] == ["b.jpg"]
+    assert [member.name for member in found] == ["b.jpg"]
     assert is_clutter("folder\\Desktop.ini")
 
 
@@ -183,5 +183,5 @@ def test_members_are_read_from_several_threads() -> None:
     files = {f"{n}.txt": bytes([n]) * 20_000 for n in range(50)}
     found = members(zipped(files))
     with ThreadPoolExecutor(4) as pool:
-        contents = list(pool.map(lambda one: one.read(), found))
+        contents = list(pool.map(lambda member: member.read(), found))
     assert contents == list(files.values())

@@ -80,8 +80,8 @@ def test_chip_is_left_out_where_the_box_is_much_narrower() -> None:
 
 
 def test_highlighted_box_is_tinted_and_always_named() -> None:
-    one = annotation(Box(100, 100, 116, 116))
-    result = drawn(one, highlighted=(one.annotation_id,))
+    box = annotation(Box(100, 100, 116, 116))
+    result = drawn(box, highlighted=(box.annotation_id,))
     assert (result[108, 108] != 128).any()
     assert coloured(result)[80:98].any()
 

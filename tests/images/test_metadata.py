@@ -79,8 +79,8 @@ def load(data: bytes) -> LoadedImage:
     return load_image(data, file_name="a.jpg", max_pixels=MAX_PIXELS)
 
 
-def same_pixels(one: bytes, other: bytes) -> bool:
-    return np.array_equal(load(one).rgb, load(other).rgb)
+def same_pixels(before: bytes, other: bytes) -> bool:
+    return np.array_equal(load(before).rgb, load(other).rgb)
 
 
 def format_of(data: bytes) -> str:
@@ -88,7 +88,7 @@ def format_of(data: bytes) -> str:
 
 
 def traces(data: bytes) -> list[bytes]:
-    return [one for one in TRACES if one in data]
+    return [trace for trace in TRACES if trace in data]
 
 
 def segment(marker: int, content: bytes) -> bytes:
@@ -229,9 +229,12 @@ def test_orientation_goes_and_the_stored_pixels_stay(
     cleaned = plain(data)
     assert traces(cleaned) == []
     assert len(data) - len(cleaned) == 100  # the EXIF segment
-    with Image.open(io.BytesIO(data)) as one, Image.open(io.BytesIO(cleaned)) as other:
+    with (
+        Image.open(io.BytesIO(data)) as original,
+        Image.open(io.BytesIO(cleaned)) as other,
+    ):
         assert other.getexif() == {}
-        assert np.array_equal(np.asarray(one), np.asarray(other))
+        assert np.array_equal(np.asarray(original), np.asarray(other))
 
 
 def test_further_pictures_of_a_camera_go(shared_data: Path) -> None:

@@ -41,8 +41,8 @@ def unpacked(
     """Return names taken, what was refused, and names ignored."""
     over = SkippedFiles()
     found = list(unpack_uploads([(name, data)], limits, passed_over=over))
-    taken = [one.file_name for one in found if isinstance(one, Incoming)]
-    return taken, [one for one in found if isinstance(one, Refused)], over.files
+    taken = [item.file_name for item in found if isinstance(item, Incoming)]
+    return taken, [item for item in found if isinstance(item, Refused)], over.files
 
 
 def test_plain_image_comes_as_it_is() -> None:
@@ -75,7 +75,7 @@ def test_zip_is_read_one_file_at_a_time() -> None:
 def test_zip_inside_a_zip_is_refused_and_stops_nothing() -> None:
     taken, refused, _ = unpacked("s.zip", zipped({"in.zip": zipped({}), "a.jpg": b""}))
     assert taken == ["a.jpg"]
-    assert [one.file_name for one in refused] == ["in.zip"]
+    assert [refusal.file_name for refusal in refused] == ["in.zip"]
 
 
 def test_member_that_leads_outside_is_refused_and_stops_nothing() -> None:
@@ -101,10 +101,10 @@ def test_other_files_of_a_dropped_folder_are_ignored() -> None:
 
 
 def test_file_dropped_by_itself_is_for_prepare_to_judge() -> None:
-    (one,) = unpack_uploads([("notes.txt", b"hello")], LIMITS)
-    assert isinstance(one, Incoming)
+    (incoming,) = unpack_uploads([("notes.txt", b"hello")], LIMITS)
+    assert isinstance(incoming, Incoming)
     with pytest.raises(ImageReadError, match=r"notes\.txt is not an image"):
-        prepare(one, LIMITS)
+        prepare(incoming, LIMITS)
 
 
 def test_upload_above_the_limit_is_refused_without_reading_it_all() -> None:
@@ -115,9 +115,9 @@ def test_upload_above_the_limit_is_refused_without_reading_it_all() -> None:
             return bytes(size)
 
     limits = replace(LIMITS, max_file_bytes=50)
-    (one,) = unpack_uploads([("a.jpg", Endless())], limits)
-    assert isinstance(one, Refused)
-    assert "larger" in one.reason
+    (refusal,) = unpack_uploads([("a.jpg", Endless())], limits)
+    assert isinstance(refusal, Refused)
+    assert "larger" in refusal.reason
 
 
 def test_prepare_measures_and_keeps_the_bytes() -> None:
@@ -160,10 +160,10 @@ FOUND = ["a/b/c.tif", "a/z.PNG", "b.jpg"]
 def scanned(source: str | Path) -> tuple[list[str], list[str]]:
     over = SkippedFiles()
     files = list(scan_source(source, LIMITS, passed_over=over))
-    for one in files:
-        if not one.name.endswith(".zip"):
-            assert one.read().decode() == one.name
-    return [one.name for one in files], over.files
+    for file in files:
+        if not file.name.endswith(".zip"):
+            assert file.read().decode() == file.name
+    return [file.name for file in files], over.files
 
 
 def test_folder_is_searched_through_in_order(folder: Path) -> None:
@@ -228,8 +228,8 @@ def test_broken_zip_is_named(tmp_path: Path) -> None:
 
 def test_folder_in_a_folder_that_cannot_be_opened_is_named(folder: Path) -> None:
     first_part = make_shut_folder(folder)
-    *files, shut = sorted(scan_source(folder, LIMITS), key=lambda one: one.is_folder)
-    assert [one.name for one in files] == [*FOUND, "more.zip"]
+    *files, shut = sorted(scan_source(folder, LIMITS), key=lambda file: file.is_folder)
+    assert [file.name for file in files] == [*FOUND, "more.zip"]
     assert shut.name.startswith(first_part)
     with pytest.raises(ImageReadError, match=r"aaa cannot be opened \(File name too"):
         shut.read()

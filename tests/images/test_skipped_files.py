@@ -137,8 +137,8 @@ def test_earlier_export_in_a_dropped_folder_or_zip_is_passed_over(
     for files in (folder, [("photos.zip", zipped.getvalue())]):
         over = SkippedFiles()
         found = list(unpack_uploads(files, Limits(), passed_over=over))
-        assert all(isinstance(one, Incoming) for one in found)
-        names = sorted(one.file_name for one in found)
+        assert all(isinstance(item, Incoming) for item in found)
+        names = sorted(item.file_name for item in found)
         assert names == ["photos/a.png", "photos/sub/b.png"]
         assert over.exports == ("photos/labelled/yolo/",)
         assert over.kinds == {".txt": 3, ".mp4": 1, NO_SUFFIX: 1}
@@ -160,7 +160,7 @@ def labelled(photos: Path, pets: str) -> Path:
 
 
 def run(*arguments: str | Path) -> Result:
-    result = CliRunner().invoke(app, [str(one) for one in arguments])
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
     assert result.exit_code == 0, result.output
     return result
 
@@ -194,7 +194,7 @@ def test_evaluate_does_not_count_an_earlier_export(labelled: Path, pets: str) ->
 
 def test_training_does_not_learn_from_an_earlier_export(labelled: Path) -> None:
     gathered = from_label_files(labelled, labelled)
-    assert [one.name for one in gathered.sources] == ["a.png", "sub/b.png"]
+    assert [source.name for source in gathered.sources] == ["a.png", "sub/b.png"]
     assert SAID in gathered.skipped
 
 
