@@ -54,6 +54,11 @@ class Limits:
 
     max_zip_bytes: a larger export is handed over in several zips.
     max_made_bytes: disk that the variants of an export may take while it is built.
+    min_free_bytes, max_total_bytes: of the disk; see `disk_space`.
+    max_visitors: of a demo at once, on the whole server.
+    max_uploading_bytes: that all visitors together upload at a time.
+    max_uploaded_bytes: of one browser tab, in memory until they are stored.
+    max_runs_at_once, max_run_seconds_per_hour: jobs of one visitor.
     """
 
     max_file_bytes: int = 200 * _MEGABYTE
@@ -71,6 +76,13 @@ class Limits:
     max_model_memory_bytes: int = 4_000 * _MEGABYTE
     max_zip_bytes: int = 250 * _MEGABYTE
     max_made_bytes: int = 50_000 * _MEGABYTE
+    min_free_bytes: int = 500 * _MEGABYTE
+    max_total_bytes: int = 10_000_000 * _MEGABYTE
+    max_visitors: int = 10_000
+    max_uploading_bytes: int = 4_000 * _MEGABYTE
+    max_uploaded_bytes: int = 20_000 * _MEGABYTE
+    max_runs_at_once: int = 1_000
+    max_run_seconds_per_hour: int = 1_000_000
     session_seconds: int = 0
 
 
@@ -87,6 +99,13 @@ DEMO_LIMITS: Final = Limits(
     max_model_memory_bytes=1_000 * _MEGABYTE,
     max_zip_bytes=100 * _MEGABYTE,
     max_made_bytes=300 * _MEGABYTE,
+    min_free_bytes=1_000 * _MEGABYTE,
+    max_total_bytes=20_000 * _MEGABYTE,
+    max_visitors=200,
+    max_uploading_bytes=400 * _MEGABYTE,
+    max_uploaded_bytes=200 * _MEGABYTE,
+    max_runs_at_once=4,
+    max_run_seconds_per_hour=1800,
     session_seconds=3600,
 )
 

@@ -23,6 +23,7 @@ ORDER = [
     "imagebase.errors",
     "imagebase.wording",
     "imagebase.settings",
+    "imagebase.disk_space",
     "imagebase.geometry",
     "imagebase.annotation",
     "imagebase.images",

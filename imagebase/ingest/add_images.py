@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from imagebase.disk_space import check_room
 from imagebase.errors import ImageBaseError, LimitError
 from imagebase.images.scan import Incoming, Refused, prepare
 from imagebase.settings import Limits
@@ -59,7 +60,8 @@ def admit(
             on_item(image.file_name)
             continue
         try:
-            _check_room(image, images, held_bytes, limits)
+            _check_dataset(image, images, held_bytes, limits)
+            check_room(limits, wanted=len(image.data))
             prepared = prepare(image, limits)
             taken = store.add_image(
                 scope,
@@ -87,7 +89,7 @@ def admit(
     return AdmissionReport(tuple(added), tuple(present), tuple(refused))
 
 
-def _check_room(
+def _check_dataset(
     incoming_file: Incoming, images: int, held_bytes: int, limits: Limits
 ) -> None:
     if images >= limits.max_dataset_images:

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from imagebase.disk_space import check_room
 from imagebase.errors import LimitError
 from imagebase.settings import Limits, settings
 from imagebase.store import Scope
@@ -104,9 +105,10 @@ def make_room(scope: Scope, limits: Limits) -> None:
     """Delete what has expired, and check that there is room for another upload.
 
     Raises:
-        LimitError: the uploads of the last hour have reached the limit.
+        LimitError: the uploads of the last hour have reached the limit, or the disk.
     """
     delete_old_exports()
+    check_room(limits)
     most = _DROPS_AT_ONCE * (limits.max_archive_bytes + limits.max_dataset_bytes)
     if sum(_sizes(exports_folder(scope))) > most:
         raise LimitError(
