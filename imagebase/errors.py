@@ -16,9 +16,11 @@ ImageBaseError                  catch this to show a person one sentence
 ├── ExportError                 an export that could not be made or did not compare
 ├── StoreError                  the store cannot be opened or written
 │   ├── DatabaseBusyError       another process is writing, and takes long
+│   ├── DatabaseUnreachableError  a database server does not answer
 │   ├── NotFoundError           no such dataset, image or job in this scope
 │   ├── AmbiguousDatasetError   several datasets have that name
 │   ├── ImageFileError          an image's file is missing or damaged
+│   │   └── StorageUnreachableError  a bucket does not answer
 │   ├── RevisionConflictError   a newer revision was saved meanwhile
 │   └── UndoRefusedError        the record has moved on since that change
 ├── EvaluationError             an evaluation that cannot be made
@@ -119,6 +121,10 @@ class DatabaseBusyError(StoreError):
     """Another process is writing, and takes long."""
 
 
+class DatabaseUnreachableError(StoreError):
+    """A database server does not answer; it may do so again soon."""
+
+
 class NotFoundError(StoreError):
     """No such dataset, image or job in this scope."""
 
@@ -129,6 +135,10 @@ class AmbiguousDatasetError(StoreError):
 
 class ImageFileError(StoreError):
     """An image's file is missing, damaged, or cannot be read."""
+
+
+class StorageUnreachableError(ImageFileError):
+    """The place of the image files does not answer; it may do so again soon."""
 
 
 class RevisionConflictError(StoreError):

@@ -21,7 +21,15 @@ from imagebase.wording import plural
 
 _Name = Annotated[str, typer.Argument(help="The dataset's name.")]
 _To = Annotated[Path, typer.Option("--output", help="The zip to write.")]
-_File = Annotated[Path, typer.Argument(help="A zip that `backup` made.")]
+_File = Annotated[Path | None, typer.Argument(help="A zip that `backup` made.")]
+_Copy = Annotated[
+    Path | None,
+    typer.Option(
+        "--database",
+        help="In place of a zip: a copy of the whole SQLite database, from the folder "
+        "database-copies beside it. Stop the app first.",
+    ),
+]
 
 
 def backup(dataset: _Name, output: _To) -> None:
@@ -55,8 +63,21 @@ def backup(dataset: _Name, output: _To) -> None:
     show(plain(f"{output}: {plural(images, 'image')}, {plural(boxes, 'box')}"))
 
 
-def restore(file: _File) -> None:
-    """Restore a backup as a new dataset; a damaged zip is refused as a whole."""
+def restore(file: _File = None, database: _Copy = None) -> None:
+    """Restore a backup as a new dataset; a damaged zip is refused as a whole.
+
+    With --database, put a copy of the database back in its place.
+    """
+    if (file is None) == (database is None):
+        refuse("Give either the zip of a backup, or --database and a copy.")
+    with reported_errors():
+        if database is not None:
+            _restore_database(database)
+        elif file is not None:
+            _restore_zip(file)
+
+
+def _restore_zip(file: Path) -> None:
     from imagebase.annotation import new_id
     from imagebase.backup.restore import Backup
     from imagebase.backup.restore import restore as make_dataset
@@ -64,15 +85,31 @@ def restore(file: _File) -> None:
 
     if not file.is_file():
         refuse(f"{file} is not there; give a zip that a backup has made.")
-    with reported_errors():
-        limits = settings().limits_for(Mode.TEAM)
-        store = open_store(settings())
-        try:
-            with Backup(file, limits, file_name=file.name) as opened:
-                opened.check()
-                target = Scope(TEAM_OWNER, new_id(), user_name())
-                name = make_dataset(store, target, opened)
-                images = opened.manifest.images
-        finally:
-            store.close()
+    limits = settings().limits_for(Mode.TEAM)
+    store = open_store(settings())
+    try:
+        with Backup(file, limits, file_name=file.name) as opened:
+            opened.check()
+            target = Scope(TEAM_OWNER, new_id(), user_name())
+            name = make_dataset(store, target, opened)
+            images = opened.manifest.images
+    finally:
+        store.close()
     show(plain(f"{name}: {plural(images, 'image')}"))
+
+
+def _restore_database(copy: Path) -> None:
+    from imagebase.store.database import Database
+    from imagebase.store.database_copies import made_at, restore_copy
+
+    database = Database(settings().database_url)
+    database.close()
+    if database.path is None:
+        refuse(
+            "The database is on a server, so --database does not restore it; restore a "
+            "backup of the server."
+        )
+    former = restore_copy(database.path, copy.absolute())
+    show(plain(f"{database.path}: as of {made_at(copy):%Y-%m-%d %H:%M} UTC"))
+    if former is not None:
+        say(f"The former database is now {former}.")

@@ -15,9 +15,11 @@ from typing import Final
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from imagebase.errors import DatabaseBusyError, StoreError
+from imagebase.errors import DatabaseBusyError, DatabaseUnreachableError, StoreError
+from imagebase.store.database_copies import is_damage, remedy
 
 BUSY_SECONDS: Final = 5
 _WRITES: Final = "imagebase_writes"
@@ -29,6 +31,8 @@ class Database:
     def __init__(self, database_url: str) -> None:
         url = _checked_url(database_url)
         self.is_sqlite = url.get_backend_name() == "sqlite"
+        # Of SQLite; None of a server's database.
+        self.path = Path(str(url.database)).absolute() if self.is_sqlite else None
         self.engine = _sqlite_engine(url) if self.is_sqlite else _server_engine(url)
         # SQLite's own waiting is not fair: a thread could starve past its five seconds.
         self._turn: threading.Lock | nullcontext[None] = (
@@ -43,7 +47,7 @@ class Database:
             StoreError: the database cannot be reached or read.
         """
         options = {} if self.is_sqlite else {"isolation_level": "REPEATABLE READ"}
-        with _plain_errors(), self.engine.connect() as connection:
+        with self._plain_errors(), self.engine.connect() as connection:
             connection = connection.execution_options(**options)
             with connection.begin():
                 yield connection
@@ -59,7 +63,7 @@ class Database:
         Raises:
             StoreError: the database cannot be reached or written; nothing was kept.
         """
-        with self._turn, _plain_errors(), self.engine.connect() as connection:
+        with self._turn, self._plain_errors(), self.engine.connect() as connection:
             connection = connection.execution_options(**{_WRITES: True})
             with connection.begin():
                 if not self.is_sqlite:
@@ -69,6 +73,13 @@ class Database:
     def close(self) -> None:
         """Let go of every connection."""
         self.engine.dispose()
+
+    @contextmanager
+    def _plain_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except SQLAlchemyError as error:
+            raise _plain(error, self.path) from error
 
 
 def _checked_url(database_url: str) -> URL:
@@ -150,15 +161,7 @@ def _lock(connection: Connection, names: tuple[str, ...]) -> None:
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": number})
 
 
-@contextmanager
-def _plain_errors() -> Iterator[None]:
-    try:
-        yield
-    except SQLAlchemyError as error:
-        raise _plain(error) from error
-
-
-def _plain(error: SQLAlchemyError) -> StoreError:
+def _plain(error: SQLAlchemyError, path: Path | None) -> StoreError:
     reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
     if "disk is full" in reason or "No space left" in reason:
         return StoreError(
@@ -168,4 +171,25 @@ def _plain(error: SQLAlchemyError) -> StoreError:
         return DatabaseBusyError(
             "The database is busy: nothing was saved; try again in a moment."
         )
+    if path is None and _is_away(error):
+        return DatabaseUnreachableError(
+            f"The database does not answer ({reason}); nothing was saved."
+        )
+    if path is not None and is_damage(reason):
+        return StoreError(
+            f"The database {path} is damaged ({reason}); nothing was saved. "
+            f"{remedy(path)}"
+        )
     return StoreError(f"The database could not do this ({reason}); nothing was saved.")
+
+
+def _is_away(error: SQLAlchemyError) -> bool:
+    """Say whether a database server did not answer, which may be over soon."""
+    if isinstance(error, PoolTimeoutError):
+        return True
+    if not isinstance(error, DBAPIError):
+        return False
+    state = getattr(error.orig, "sqlstate", None) or ""
+    is_lost = error.connection_invalidated or state[:2] in ("08", "57", "53")
+    # A connection that was refused has no code.
+    return is_lost or (type(error.orig).__name__ == "OperationalError" and not state)

@@ -15,7 +15,11 @@ from typing import Final
 from fsspec import AbstractFileSystem, url_to_fs
 
 from imagebase.annotation import new_id
-from imagebase.errors import ImageFileError, StoreError
+from imagebase.errors import (
+    ImageFileError,
+    StorageUnreachableError,
+    StoreError,
+)
 from imagebase.store.scope import check_owner_id
 
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
@@ -33,6 +37,45 @@ class ImageFiles:
                 f"IMAGEBASE_STORAGE_URL cannot be used: {error}"
             ) from error
         self._root = PurePosixPath(root)
+        # Cloud file systems raise errors of their own, which are no OSErrors.
+        self._errors: Final = (OSError,) if _is_local(self._files) else (Exception,)
+
+    def holds_images(self, owner_id: str | None = None) -> bool:
+        """Say whether there is an image of this owner, or of any where it is None.
+
+        Raises:
+            StoreError: the location cannot be read.
+        """
+        owners = self._names(self._root) if owner_id is None else [owner_id]
+        folders = (
+            self._root / owner / name
+            for owner in owners
+            for name in self._names(self._root / owner)
+            if len(name) == 2
+        )
+        return any(
+            _SHA256.fullmatch(name)
+            for folder in folders
+            for name in self._names(folder)
+        )
+
+    @property
+    def is_local(self) -> bool:
+        """Say whether the files are in a folder of this machine."""
+        return _is_local(self._files)
+
+    def _names(self, folder: PurePosixPath) -> list[str]:
+        """Return what a folder holds, by name; nothing where it is missing."""
+        try:
+            found = self._files.ls(str(folder), detail=False, refresh=True)
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        except self._errors as error:
+            raise StoreError(
+                f"The images in {folder} cannot be listed ({_reason(error)}); "
+                "check IMAGEBASE_STORAGE_URL."
+            ) from error
+        return [PurePosixPath(path).name for path in found]
 
     def has(self, owner_id: str, image_id: str, *, byte_count: int) -> bool:
         """Say whether the image is there as it came, its length compared first."""
@@ -41,7 +84,7 @@ class ImageFiles:
             if self._files.size(path) != byte_count:
                 return False
             return _sha256(self._files.cat_file(path)) == image_id
-        except OSError:
+        except self._errors:
             return False
 
     def write(self, owner_id: str, image_id: str, data: bytes) -> None:
@@ -61,15 +104,17 @@ class ImageFiles:
         Raises:
             ImageFileError: its file is missing, damaged or cannot be read.
         """
+        path = self._path(owner_id, image_id)
         try:
-            data: bytes = self._files.cat_file(self._path(owner_id, image_id))
+            data: bytes = self._files.cat_file(path)
         except FileNotFoundError as error:
             raise ImageFileError(
                 f"The stored file of {file_name} is missing; add the same image again "
                 "on Upload. If all are missing, check IMAGEBASE_STORAGE_URL."
             ) from error
-        except OSError as error:
-            raise ImageFileError(
+        except self._errors as error:
+            kind = ImageFileError if self.is_local else StorageUnreachableError
+            raise kind(
                 f"The stored file of {file_name} cannot be read ({_reason(error)}); "
                 "check IMAGEBASE_STORAGE_URL."
             ) from error
@@ -82,11 +127,10 @@ class ImageFiles:
 
     def thumbnail(self, owner_id: str, image_id: str) -> bytes | None:
         """Return a kept thumbnail; None where there is none."""
+        path = self._path(owner_id, image_id, small=True)
         try:
-            data: bytes = self._files.cat_file(
-                self._path(owner_id, image_id, small=True)
-            )
-        except OSError:
+            data: bytes = self._files.cat_file(path)
+        except self._errors:
             return None
         return data
 
@@ -124,7 +168,7 @@ class ImageFiles:
                 _write_durably(Path(path), data)
             else:
                 self._files.pipe_file(path, data)
-        except OSError as error:
+        except self._errors as error:
             raise StoreError(
                 f"The image could not be written ({_reason(error)}); "
                 "it was not added. Free some space and try again."
@@ -139,8 +183,9 @@ def _is_local(files: AbstractFileSystem) -> bool:
     return "file" in files.protocol
 
 
-def _reason(error: OSError) -> str:
-    return (error.strerror or str(error)).lower()
+def _reason(error: Exception) -> str:
+    known: str | None = getattr(error, "strerror", None)
+    return known.lower() if known else str(error) or type(error).__name__
 
 
 def _write_durably(path: Path, data: bytes) -> None:

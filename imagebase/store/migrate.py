@@ -9,6 +9,7 @@ from sqlalchemy import Connection, inspect, text
 
 from imagebase.errors import DatabaseBusyError, StoreError
 from imagebase.store.database import Database
+from imagebase.store.database_copies import copy_database
 from imagebase.store.tables import SCHEMA_REVISION
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -24,13 +25,17 @@ def bring_up_to_date(database: Database) -> None:
     """Make the tables, or migrate them, where that has not been done yet.
 
     It happens in one transaction: a process that opens at the same time waits and finds
-    it done; one that is killed meanwhile leaves the old schema.
+    it done; one that is killed meanwhile leaves the old schema. A SQLite database that
+    holds something is copied first.
 
     Raises:
-        StoreError: the schema cannot be written, or is a newer ImageBase's.
+        StoreError: the schema cannot be written, or is a newer ImageBase's, or the
+            database could not be copied.
     """
     deadline = time.monotonic() + _PATIENCE_SECONDS
-    while not _is_up_to_date(database):
+    while (revision := _revision(database)) != SCHEMA_REVISION:
+        if revision is not None and database.path is not None:
+            copy_database(database.path, note=f"before-{SCHEMA_REVISION}")
         try:
             _migrate(database)
         except DatabaseBusyError:
@@ -38,9 +43,9 @@ def bring_up_to_date(database: Database) -> None:
                 raise
 
 
-def _is_up_to_date(database: Database) -> bool:
+def _revision(database: Database) -> str | None:
     with database.read() as connection:
-        return schema_revision(connection) == SCHEMA_REVISION
+        return schema_revision(connection)
 
 
 def _migrate(database: Database) -> None:

@@ -17,6 +17,7 @@ from imagebase.jobs.temporary_files import delete_exports, delete_old_exports
 from imagebase.jobs.training import delete_old_trainings, delete_trainings
 from imagebase.settings import Limits, Mode, Settings, settings
 from imagebase.store import Store, open_store
+from imagebase.store.database_copies import CopyStoppedError
 
 _frozen_modules = 0
 SWEEP_SECONDS: Final = 60
@@ -107,13 +108,16 @@ def _open_now(current: Settings) -> _Opened:
 
 
 def _keep_sweeping(swept: Store, closing: threading.Event) -> None:
-    """Delete expired data now and once a minute."""
+    """Delete expired data now and once a minute; copy the database once a day."""
     while not closing.is_set():
         try:
             _sweep(swept)
+            swept.copy_database_if_due(closing.is_set)
+        except CopyStoppedError:
+            return
         # Cloud file systems raise errors of their own; the next sweep must still run.
         except Exception:
-            _log.exception("Could not delete expired data")
+            _log.exception("Could not delete expired data or copy the database")
         if not closing.wait(SWEEP_SECONDS):
             # By now the pages have imported their modules.
             freeze_modules()

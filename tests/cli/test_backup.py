@@ -11,6 +11,7 @@ from imagebase.annotation import ImageRecord
 from imagebase.cli import app
 from imagebase.settings import TEAM_OWNER, settings
 from imagebase.store import Scope, open_store
+from imagebase.store.database_copies import copy_database
 from tests.jobs.conftest import add
 from tests.store.fixtures import box, scope_of
 
@@ -139,3 +140,33 @@ def test_mode_that_there_is_not_is_one_sentence(
     assert refused.exit_code == 1
     assert "IMAGEBASE_MODE" in refused.stderr
     assert refused.stderr.count("\n") == 1
+
+
+def test_copy_of_the_database_is_put_back(home: Path) -> None:
+    records = street()
+    copy = copy_database(home / "imagebase.db")
+    (home / "imagebase.db").write_bytes(b"")
+    done = invoked("backup", "Street", "--output", home / "street.zip")
+    assert done.exit_code == 1
+    assert f"imagebase restore --database '{copy}'" in done.stderr
+    done = invoked("restore", "--database", copy)
+    assert done.exit_code == 0
+    assert done.stdout.startswith(f"{home / 'imagebase.db'}: as of 20")
+    assert "The former database is now" in done.stderr
+    assert datasets() == {"Street": records}
+
+
+@pytest.mark.parametrize("arguments", [(), ("a.zip", "--database", "a.db")])
+def test_restore_takes_either_a_zip_or_a_copy(arguments: tuple[str, ...]) -> None:
+    done = invoked("restore", *arguments)
+    assert (done.exit_code, done.stderr.count("\n")) == (2, 1)
+
+
+def test_database_of_a_server_is_not_restored_from_a_file(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("IMAGEBASE_DATABASE_URL", "postgresql://ann@localhost/street")
+    settings.cache_clear()
+    done = invoked("restore", "--database", home / "imagebase.db")
+    assert done.exit_code == 2
+    assert "restore a backup of the server" in done.stderr

@@ -175,6 +175,7 @@ WITHOUT_SCOPE: Final = {
     "interrupt_workers",
     "running_workers",
     "close",
+    "copy_database_if_due",
     "database_url",
 }
 
