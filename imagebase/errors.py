@@ -9,6 +9,11 @@ ImageBaseError                  catch this to show a person one sentence
 │   ├── AmbiguousModelError     they can be read in more than one way
 │   ├── OpenSizeError           they take images of any size; one has to be chosen
 │   └── MisreadModelError       their outputs do not match their family
+├── WorkerError                 a worker process did not do what it was asked
+│   ├── WorkerCrashError        it ended by itself
+│   ├── WorkerTimeoutError      it took too long and was killed
+│   ├── WorkerMemoryError       it needs more memory than is allowed
+│   └── WorkerCancelledError    it was killed because its work was cancelled
 ├── UnknownModelError           no model of that name
 ├── UnknownLabelError           the model has no label of that name
 ├── UnknownFormatError          no annotation format of that name
@@ -91,6 +96,26 @@ class MisreadModelError(ModelLoadError):
             f'--family {family}, or choose that under "Read it as" on the Models page.'
         )
         self.what, self.family = what, family
+
+
+class WorkerError(ImageBaseError):
+    """A worker process did not do what it was asked."""
+
+
+class WorkerCrashError(WorkerError):
+    """A worker process ended by itself, or failed."""
+
+
+class WorkerTimeoutError(WorkerError):
+    """A worker process took too long and was killed."""
+
+
+class WorkerMemoryError(WorkerError):
+    """A worker process needs more memory than is allowed."""
+
+
+class WorkerCancelledError(WorkerError):
+    """A worker process was killed because its work was cancelled."""
 
 
 class UnknownModelError(ImageBaseError):

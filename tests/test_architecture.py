@@ -21,6 +21,7 @@ NOT_FOR_PAGES = {"cv2", "numpy", "PIL", "sqlalchemy", "sqlite3", "zipfile", "ope
 ORDER = [
     "imagebase.logs",
     "imagebase.errors",
+    "imagebase.workers",
     "imagebase.wording",
     "imagebase.settings",
     "imagebase.disk_space",

@@ -1,0 +1,1 @@
+"""Run what strangers' files ask for in worker processes, apart from the server."""
