@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from time import time
 from typing import Final
 
 import streamlit as st
@@ -56,8 +57,9 @@ def leave_alone() -> Iterator[None]:
 def note(*, image_id: str | None = None) -> None:
     """Write the dataset, and the image where one is shown, into the address.
 
-    By Streamlit, which opens this address again after a broken connection; in a
-    session's first run by `address.js`, which keeps the history short from then on.
+    By Streamlit, which opens this address again after a broken connection; until a
+    first run has come to its end by `address.js`, which keeps the history short from
+    then on: the browser may not have that script where a click cut the run short.
     """
     place = {_DATASET: state.scope().dataset_id[:_DIGITS]}
     if image_id:
@@ -69,7 +71,12 @@ def note(*, image_id: str | None = None) -> None:
         write = st.components.v2.component(
             "imagebase_address", js=_SCRIPT.read_text("utf-8")
         )
-        write(key="address", data={} if is_known else place)
+        # The browser calls the script again for what has changed alone.
+        write(key="address", data={} if is_known else {"place": place, "at": time()})
     if is_known and st.query_params.to_dict() != place:
         st.query_params.from_dict(place)
+
+
+def end_run() -> None:
+    """Note that a page has run to its end, and so that the browser has `address.js`."""
     st.session_state[_WRITTEN] = True

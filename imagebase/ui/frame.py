@@ -94,6 +94,7 @@ def run(page: "StreamlitPage") -> None:
             address.note()
         with address.leave_alone():
             page.run()
+        address.end_run()
     except ImageBaseError as error:
         _log.warning("Page %s stopped", page.title, exc_info=True)
         st.error(widgets.escape(str(error)))

@@ -12,7 +12,7 @@ export default function ({ data }) {
   if (!hub.push) keepHistoryShort();
   if (!hub.observer) watchConnection();
   const url = new URL(location.href);
-  for (const [name, value] of Object.entries(data)) url.searchParams.set(name, value);
+  for (const [name, value] of Object.entries(data.place ?? {})) url.searchParams.set(name, value);
   if (url.search !== location.search) history.replaceState({}, "", url);
 }
 
