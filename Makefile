@@ -5,6 +5,8 @@ VENV ?= .venv
 # Processes that run tests; each takes a Chromium, and a PostgreSQL where there is one.
 WORKERS ?= 2
 BIN := $(VENV)/bin
+# Where it is set, each of the many processes of the tests compiles all modules again.
+unexport PYTHONDONTWRITEBYTECODE
 SOURCES := app.py scripts pages imagebase tests benchmarks
 
 .PHONY: run test pytest test-all check format benchmark clean
