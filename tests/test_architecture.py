@@ -31,6 +31,7 @@ ORDER = [
     "imagebase.editing",
     "imagebase.formats",
     "imagebase.detection",
+    "imagebase.assist",
     "imagebase.augmentation",
     "imagebase.store",
     "imagebase.review",

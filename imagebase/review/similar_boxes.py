@@ -20,9 +20,7 @@ from imagebase.annotation import (
     Size,
     Source,
 )
-from imagebase.errors import ImageReadError, LimitError, NotFoundError, StoreError
-from imagebase.images.decode import LoadedImage, load_image
-from imagebase.review.appearance import (
+from imagebase.assist.appearance import (
     PLACE_BONUS,
     PLACE_TOLERANCE,
     SIZE_TOLERANCE,
@@ -35,6 +33,8 @@ from imagebase.review.appearance import (
     place_distance,
     unpack,
 )
+from imagebase.errors import ImageReadError, LimitError, NotFoundError, StoreError
+from imagebase.images.decode import LoadedImage, load_image
 from imagebase.store import AnnotationRow, Scope, Store
 from imagebase.store.annotation_rows import BoxKey
 from imagebase.store.scope import chunks

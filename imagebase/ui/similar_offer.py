@@ -8,7 +8,7 @@ from typing import Final
 import streamlit as st
 
 from imagebase.annotation import ImageRecord
-from imagebase.review.appearance import LEAST_SIMILARITY, MOST_SIMILARITY, SIMILARITY
+from imagebase.assist.appearance import LEAST_SIMILARITY, MOST_SIMILARITY, SIMILARITY
 from imagebase.review.bulk_edits import BulkReport, delete_boxes, relabel_boxes
 from imagebase.review.similar_boxes import (
     Correction,

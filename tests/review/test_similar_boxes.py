@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from imagebase.annotation import Annotation, Box, ImageRecord, ReviewStatus, Size
+from imagebase.assist.appearance import SIMILARITY
 from imagebase.errors import NotFoundError
-from imagebase.review.appearance import SIMILARITY
 from imagebase.review.bulk_edits import delete_boxes, relabel_boxes
 from imagebase.review.similar_boxes import (
     MOST_EXAMPLES,

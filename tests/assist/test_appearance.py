@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from imagebase.annotation import Box, Size
-from imagebase.images.decode import LoadedImage, RgbArray, load_image, resized
-from imagebase.review.appearance import (
+from imagebase.assist.appearance import (
     PLACE_BONUS,
     SIMILARITY,
     decoded_size,
@@ -20,6 +19,7 @@ from imagebase.review.appearance import (
     place_distance,
     unpack,
 )
+from imagebase.images.decode import LoadedImage, RgbArray, load_image, resized
 from imagebase.settings import SAMPLES_FOLDER
 from tests.planted_logo import SIZE, Made, made_set
 

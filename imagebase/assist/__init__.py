@@ -1,0 +1,1 @@
+"""Assistance while labelling: point at an object, guess a label, teach by example."""
