@@ -18,8 +18,10 @@ __all__ = [
     "Detections",
     "ImageBaseError",
     "ImageRecord",
+    "LabelGuess",
     "LabelSet",
     "Size",
+    "Suggestion",
     "__version__",
     "annotate",
     "convert",
@@ -27,11 +29,15 @@ __all__ = [
     "load_model",
     "open_dataset",
     "read_labels",
+    "suggest_at",
+    "suggest_labels",
     "write_labels",
 ]
 
 if TYPE_CHECKING:
     from imagebase.annotation import Annotation, Box, ImageRecord, LabelSet, Size
+    from imagebase.assist.label_guess import LabelGuess, suggest_labels
+    from imagebase.assist.pointing import Suggestion, suggest_at
     from imagebase.batch.run import annotate
     from imagebase.detection.candidates import Detections
     from imagebase.detection.detection_model import DetectionModel, load_model
@@ -47,6 +53,8 @@ if TYPE_CHECKING:
 else:
     _MODULES = {
         "annotation": ("Annotation", "Box", "ImageRecord", "LabelSet", "Size"),
+        "assist.label_guess": ("LabelGuess", "suggest_labels"),
+        "assist.pointing": ("Suggestion", "suggest_at"),
         "batch.run": ("annotate",),
         "detection.candidates": ("Detections",),
         "detection.detection_model": ("DetectionModel", "load_model"),
