@@ -28,6 +28,7 @@ from imagebase.images.file_types import (
     with_end,
     with_pnm_at_once,
 )
+from imagebase.images.structure import excess_in, is_cut_off
 
 RgbArray = NDArray[np.uint8]
 
@@ -299,6 +300,11 @@ def resized(rgb: RgbArray, size: Size) -> RgbArray:
 def opened(data: bytes, *, file_name: str, max_pixels: int) -> Iterator[Image.Image]:
     """Yield an image undecoded; a failure inside is an ImageReadError or LimitError."""
     try:
+        excess = excess_in(data, max_pixels=max_pixels)
+        if excess is not None:
+            raise LimitError(_excessive(file_name, excess))
+        if is_cut_off(data):
+            raise ImageReadError(_damaged(file_name))
         with open_image(data, file_name=file_name) as image:
             if min(image.size) < 1:
                 raise ImageReadError(_damaged(file_name))
@@ -423,6 +429,13 @@ def _damaged(file_name: str) -> str:
     return (
         f"{file_name} is damaged or cut off; copy it again from where it came from, "
         "or save it again in an image program."
+    )
+
+
+def _excessive(file_name: str, excess: str) -> str:
+    return (
+        f"{file_name} has {excess}, which would hold up the server; save it again in "
+        "an image program."
     )
 
 

@@ -53,7 +53,7 @@ _TGA_FOOTER: Final = b"TRUEVISION-XFILE.\0"
 _AVIF_BRANDS: Final = frozenset({b"avif", b"avis"})
 _NEUTRAL_BRANDS: Final = frozenset({b"mif1", b"msf1"})
 
-_PNG_SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
+PNG_SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
 # A TIFF says itself how large the tiles are that its decoder takes memory for.
 _TILE_SIZE_TAGS: Final = (0x0142, 0x0143)
 # Start of codestream and of its SIZ segment, then length, capabilities, far and near
@@ -205,7 +205,7 @@ def _has_signature(data: bytes) -> bool:
 
 def _png_exif(data: bytes) -> bytes:
     """Return the EXIF chunk wherever it stands: some programs write it at the end."""
-    at = len(_PNG_SIGNATURE)
+    at = len(PNG_SIGNATURE)
     while at + 8 <= len(data):
         length = int.from_bytes(data[at : at + 4], "big")
         if data[at + 4 : at + 8] == b"eXIf":
@@ -214,7 +214,7 @@ def _png_exif(data: bytes) -> bytes:
     return b""
 
 
-class _Segment(NamedTuple):
+class JpegSegment(NamedTuple):
     marker: int
     content: bytes
 
@@ -224,7 +224,7 @@ def lacks_end(data: bytes) -> bool:
     if not data.startswith(_START) or data.endswith(_END_OF_JPEG):
         return False
     last = None
-    for last in _segments(data):
+    for last in jpeg_segments(data):
         if last.marker == _END:
             return False
     return last is not None and last.marker == _SCAN
@@ -261,19 +261,19 @@ def _pixels_digest(data: bytes) -> bytes:
         return sha256(image.tobytes()).digest()
 
 
-def _segments(data: bytes) -> Iterator[_Segment]:
+def jpeg_segments(data: bytes) -> Iterator[JpegSegment]:
     """Yield a JPEG's segments up to its end, or as far as it goes."""
     at = 2
     while match := JPEG_MARKER.search(data, at):
         start, marker = match.start(), data[match.start() + 1]
         if marker == _END:
-            yield _Segment(marker, b"")
+            yield JpegSegment(marker, b"")
             return
         length = int.from_bytes(data[start + 2 : start + 4], "big")
         at = start + 2 + length
         if length < 2 or at > len(data):
             return
-        yield _Segment(marker, data[start + 4 : at])
+        yield JpegSegment(marker, data[start + 4 : at])
 
 
 def _has_all_scans(data: bytes) -> bool:
@@ -282,7 +282,7 @@ def _has_all_scans(data: bytes) -> bool:
     A progressive JPEG is whole at the end of its last scan only.
     """
     wanted: set[tuple[int, int]] = set()
-    for marker, content in _segments(data):
+    for marker, content in jpeg_segments(data):
         if marker in _FRAMES:
             parts = content[6::3][: content[5]]
             wanted = {(part, k) for part in parts for k in range(_COEFFICIENTS)}
