@@ -1,7 +1,7 @@
 """The request for an export: as a value, as JSON and in words."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, fields
 from typing import Any, Final
 
 from imagebase.annotation.states import APPROVED, SCOPE_WORDS, SCOPES
@@ -124,24 +124,18 @@ class ExportRequest:
             )
 
 
+_FIELDS: Final = tuple(field.name for field in fields(ExportRequest))
+
+
 def request_json(request: ExportRequest) -> dict[str, Any]:
     """Return a request as JSON holds it, for a job or a manifest."""
     split, resizing, recipe = request.split, request.resizing, request.recipe
     return {
-        "format": request.format,
-        "images": request.images,
-        "with_images": request.with_images,
-        "with_empty": request.with_empty,
-        "without_metadata": request.without_metadata,
+        **{name: getattr(request, name) for name in _FIELDS},
         "labels": None if request.labels is None else list(request.labels),
-        "renumbers": request.renumbers,
-        "crops": request.crops,
         "split": None if split is None else _split_json(split),
         "resizing": None if resizing is None else resizing_json(resizing),
         "recipe": None if recipe is None else recipe_json(recipe),
-        "areas": request.areas,
-        "zip_bytes": request.zip_bytes,
-        "made_bytes": request.made_bytes,
     }
 
 
@@ -151,19 +145,18 @@ def request_from_json(document: Mapping[str, Any]) -> ExportRequest:
     Raises:
         ExportError: it is not one, or asks for what cannot be done.
     """
-    plain = ("format", "images", "with_images", "with_empty", "without_metadata")
-    numbers = ("renumbers", "crops", "areas", "zip_bytes", "made_bytes")
+    readers: dict[str, Callable[[Any], object]] = {
+        "labels": tuple,
+        "split": _split_from_json,
+        "resizing": resizing_from_json,
+        "recipe": recipe_from_json,
+    }
+    given = {name: document[name] for name in _FIELDS if name in document}
     try:
-        labels = document.get("labels")
-        split, resizing = document.get("split"), document.get("resizing")
-        recipe = document.get("recipe")
-        request = ExportRequest(
-            **{name: document[name] for name in (*plain, *numbers) if name in document},
-            labels=None if labels is None else tuple(labels),
-            split=None if split is None else _split_from_json(split),
-            resizing=None if resizing is None else resizing_from_json(resizing),
-            recipe=None if recipe is None else recipe_from_json(recipe),
-        )
+        for name, read in readers.items():
+            if given.get(name) is not None:
+                given[name] = read(given[name])
+        request = ExportRequest(**given)
     except (KeyError, TypeError) as error:
         raise ExportError(_DAMAGED) from error
     request.check()

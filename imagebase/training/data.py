@@ -15,6 +15,7 @@ from typing import Any, Final, NamedTuple
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import TypeAdapter
 
 from imagebase.annotation import Box, Size
 from imagebase.annotation.areas import Shape, shape_json, shape_of_json
@@ -100,6 +101,7 @@ class LeftOut:
 
 
 NOTHING: Final = LeftOut()
+_LEFT_OUT: Final = TypeAdapter(LeftOut)
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +229,7 @@ def load_set(folder: Path) -> TrainingSet:
         size = Size(*document["input_size"])
         images = tuple(_of_json(entry) for entry in document["images"])
         shape = (len(images), size.height, size.width, 3)
+        left_out = _LEFT_OUT.validate_python(document["left_out"])
         pictures = np.memmap(folder / run_folder.PICTURES, np.uint8, "r", shape=shape)
     except (OSError, ValueError, KeyError) as error:
         raise TrainingError(
@@ -236,21 +239,9 @@ def load_set(folder: Path) -> TrainingSet:
         tuple(document["labels"]),
         size,
         images,
-        _left_out_of_json(document["left_out"]),
+        left_out,
         document["torn"],
         pictures,
-    )
-
-
-def _left_out_of_json(document: Mapping[str, Any]) -> LeftOut:
-    return LeftOut(
-        document["crowds"],
-        document["zero_size"],
-        tuple(document["files"]),
-        # Missing in sets of an older version.
-        tuple(document.get("missing", ())),
-        tuple(document.get("skipped", ())),
-        tuple(document.get("changed", ())),
     )
 
 

@@ -3,7 +3,7 @@
 import csv
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -242,7 +242,7 @@ def _metrics(
         "skipped_batches": outcome.skipped,
         "input_size": [*training_set.input_size],
         "base": base,
-        "settings": settings.as_json(),
+        "settings": asdict(settings),
         "compute": outcome.compute,
         "torch": str(torch.__version__),
     }

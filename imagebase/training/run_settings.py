@@ -1,7 +1,7 @@
 """Settings of a training run."""
 
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Final, Self
+from typing import Final, Self
 
 from imagebase.annotation import Size
 from imagebase.errors import TrainingError
@@ -44,15 +44,6 @@ class TrainingSettings:
         if len(given) != 1 or given[0] <= 0:
             raise TrainingError("Set either minutes or epochs, above 0.")
 
-    def as_json(self) -> dict[str, Any]:
-        """Return the settings as plain values."""
-        return asdict(self)
-
-    @classmethod
-    def of_json(cls, document: dict[str, Any]) -> Self:
-        """Return the settings that `as_json` gave."""
-        return cls(**document)
-
     def with_length_of(self, other: "TrainingSettings") -> Self:
         """Return the settings with the length of others."""
         return replace(
@@ -62,7 +53,7 @@ class TrainingSettings:
     def same_but_length(self, other: "TrainingSettings") -> bool:
         """Return whether a run with the other settings can resume with these."""
         ignored = ("minutes", "epochs", "steps", "precision", "device")
-        mine, theirs = self.as_json(), other.as_json()
+        mine, theirs = asdict(self), asdict(other)
         return all(mine[name] == theirs[name] for name in mine if name not in ignored)
 
 

@@ -10,7 +10,7 @@ import shutil
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -100,7 +100,7 @@ def prepare_run(
     except _StoppedError:
         return None
     plan = {
-        "settings": settings.as_json(),
+        "settings": asdict(settings),
         "input_size": [*input_size],
         "charged": time.perf_counter() - began,
         "came_from": came_from,
@@ -144,7 +144,7 @@ def read_plan(folder: Path) -> Plan | None:
     """Return the plan of a folder; None if it has none."""
     try:
         document: dict[str, Any] = json.loads((folder / run_folder.PLAN).read_text())
-        settings = TrainingSettings.of_json(document["settings"])
+        settings = TrainingSettings(**document["settings"])
         return Plan(
             settings,
             Size(*document["input_size"]),
@@ -159,8 +159,8 @@ def set_length(folder: Path, wanted: TrainingSettings) -> None:
     """Give an interrupted run the length of these settings."""
     path = folder / run_folder.PLAN
     document = json.loads(path.read_text())
-    settings = TrainingSettings.of_json(document["settings"]).with_length_of(wanted)
-    write_json(path, {**document, "settings": settings.as_json()})
+    settings = TrainingSettings(**document["settings"]).with_length_of(wanted)
+    write_json(path, {**document, "settings": asdict(settings)})
 
 
 @named_when_full()

@@ -1,17 +1,17 @@
-"""Widgets shared by pages: image grids, status icons, deletion, empty states."""
+"""Widgets shared by pages: tables, image grids, status icons, uploads, deletion."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import wraps
-from typing import Final, NamedTuple, ParamSpec, TypeVar
+from typing import Any, BinaryIO, Final, NamedTuple, ParamSpec, TypeVar
 
 import streamlit as st
 
 from imagebase.annotation import ReviewStatus
 from imagebase.errors import ImageBaseError
 from imagebase.images.thumbnails import NO_FILE, NO_FILE_ADVICE, is_placeholder
-from imagebase.ui import state
+from imagebase.ui import services, state
 from imagebase.wording import plural as plural
 
 P = ParamSpec("P")
@@ -20,6 +20,8 @@ T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
 EDIT_PAGE: Final = "pages/edit.py"
+_MOST_ROWS: Final = 2_000
+_TABLE_PX: Final = 260
 _GOING: Final = "imagebase.going_to_editor"
 _MOST_PAGE_NUMBERS: Final = 7
 _PAGE_NUMBER_PX: Final = 40
@@ -140,6 +142,54 @@ def page_number(pages: int, *, key: str) -> int:
         pages, key=key, max_visible_pages=_MOST_PAGE_NUMBERS, width=width
     )
     return number
+
+
+def table(
+    rows: Sequence[T],
+    columns: Mapping[str, Callable[[T], object]],
+    *,
+    config: Mapping[str, Any] | None = None,
+) -> None:
+    """Draw the first 2,000 rows as a table, and the number of the others.
+
+    columns: by title, the cell of a row. config: of columns, as Streamlit takes it.
+    """
+    shown = rows[:_MOST_ROWS]
+    st.dataframe(
+        {title: [cell(row) for row in shown] for title, cell in columns.items()},
+        hide_index=True,
+        height="content" if len(shown) <= 6 else _TABLE_PX,
+        column_config=config,
+    )
+    if len(rows) > len(shown):
+        st.caption(f"and {len(rows) - len(shown):,} more")
+
+
+def drop_zone(
+    label: str, *, kinds: tuple[str, str], key: str, generation: int
+) -> list[tuple[str, BinaryIO]]:
+    """Draw a field for files, or for a folder; return the dropped files, by name.
+
+    kinds: the names of both choices. generation: another number empties the field.
+    """
+    files, folder = kinds
+    kind = st.segmented_control(
+        "Upload",
+        kinds,
+        default=files,
+        required=True,
+        key=f"{key}.kind",
+        label_visibility="collapsed",
+    )
+    is_folder = kind == folder
+    dropped = st.file_uploader(
+        label,
+        accept_multiple_files="directory" if is_folder else True,
+        max_upload_size=max(services.limits().max_file_bytes // 1_000_000, 1),
+        key=f"{key}.files.{is_folder}.{generation}",
+        label_visibility="collapsed",
+    )
+    return [(file.name, file) for file in dropped]
 
 
 def picture_grid(pictures: Sequence[Picture], *, columns: int, key: str) -> None:

@@ -223,8 +223,7 @@ def test_a_failed_run_can_resume_once_images_are_prepared(
 ) -> None:
     job = goes_on_elsewhere(Progress("learning", 9, 10, loss=1.0))
     plan = Plan(TrainingSettings(base="b", steps=10), Size(96, 96), 1.0, "")
-    document = {**asdict(plan), "settings": plan.settings.as_json()}
-    write_json(work_folder(the_scope(), job.job_id) / run_folder.PLAN, document)
+    write_json(work_folder(the_scope(), job.job_id) / run_folder.PLAN, asdict(plan))
     store().end_job(job.claim_id, JobState.FAILED, error="The system ended it.")
     shapes.open("train")
     words = shapes.words()

@@ -24,9 +24,8 @@ def small_set(tmp_path_factory: pytest.TempPathFactory) -> TrainingSet:
 
 
 def settings(**changed: bool | int) -> TrainingSettings:
-    return TrainingSettings(base="", steps=1, colours=False).of_json(
-        {**TrainingSettings(base="", steps=1, colours=False).as_json(), **changed}
-    )
+    document: dict[str, Any] = {"base": "", "steps": 1, "colours": False, **changed}
+    return TrainingSettings(**document)
 
 
 def same(a: Batch, b: Batch) -> bool:

@@ -1,6 +1,7 @@
 """How long a training goes on, and how fast it learns."""
 
 import math
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,8 @@ from imagebase.training.schedule import (
 
 
 def schedule(**length: float) -> Schedule:
-    settings = TrainingSettings.of_json({"base": "", **length})
+    document: dict[str, Any] = {"base": "", **length}
+    settings = TrainingSettings(**document)
     return Schedule(settings, 50, has_validation=True, step_seconds=0.5)
 
 

@@ -42,8 +42,8 @@ STEPS = 20
 
 
 def ready(folder: Path, *, images: int = 12, **changed: object) -> Path:
-    kept = {"base": str(BASE), "steps": STEPS, "precision": "f32", **changed}
-    settings = TrainingSettings.of_json(kept)
+    plain = TrainingSettings(base=str(BASE), steps=STEPS, precision="f32")
+    settings = replace(plain, **changed)  # type: ignore[arg-type]
     gathered = TrainingSources(tuple(sources(images)), LABELS)
     assert prepare_run(folder, gathered, settings, input_size=SIZE) is not None
     return folder

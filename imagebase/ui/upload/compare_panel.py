@@ -33,8 +33,6 @@ _AFTER: Final = "After"
 _HERE: Final = "This dataset"
 _FILES: Final = "Label files"
 _RECORDS_AT_ONCE: Final = 500
-_MOST_ROWS: Final = 2_000
-_TABLE_PX: Final = 260
 _PAGE_SIZE: Final = 4
 _ICONS: Final = {
     What.ADDED: ":material/add:",
@@ -237,54 +235,40 @@ def _draw_boxes(diff: LabelSetDiff) -> None:
     if not rows:
         st.caption("No boxes differ.")
         return
-    shown = rows[:_MOST_ROWS]
-    st.dataframe(
+    widgets.table(
+        rows,
         {
-            "image": [name for name, _ in shown],
-            "change": [change.what.value for _, change in shown],
-            "before": [_in_words(change.before) for _, change in shown],
-            "after": [_in_words(change.after) for _, change in shown],
-            "overlap": [change.iou or None for _, change in shown],
+            "image": lambda row: row[0],
+            "change": lambda row: row[1].what.value,
+            "before": lambda row: _in_words(row[1].before),
+            "after": lambda row: _in_words(row[1].after),
+            "overlap": lambda row: row[1].iou or None,
         },
-        hide_index=True,
-        height="content" if len(shown) <= 6 else _TABLE_PX,
-        column_config={
-            "overlap": st.column_config.NumberColumn(format="%.2f", width="small")
-        },
+        config={"overlap": st.column_config.NumberColumn(format="%.2f", width="small")},
     )
-    if len(rows) > len(shown):
-        st.caption(f"and {len(rows) - len(shown):,} more")
 
 
 def _in_words(annotation: Annotation | None) -> str:
     """Return label, top left corner and size of a box."""
     if annotation is None:
         return ""
-    x, y, width, height = (
-        annotation.box.x_min,
-        annotation.box.y_min,
-        annotation.box.width,
-        annotation.box.height,
-    )
-    attributes = in_words(annotation.attributes)
-    more = f"  {attributes}" if attributes else ""
-    return f"{annotation.label}  {x:.0f}, {y:.0f}  {width:.0f} × {height:.0f}{more}"
+    box, attributes = annotation.box, in_words(annotation.attributes)
+    place = f"{box.x_min:.0f}, {box.y_min:.0f}  {box.width:.0f} × {box.height:.0f}"
+    return f"{annotation.label}  {place}{f'  {attributes}' if attributes else ''}"
 
 
 def _draw_numbers(diff: LabelSetDiff) -> None:
     if not diff.labels:
         st.caption("Neither version has labels.")
         return
-    ordered = sorted(diff.labels, key=lambda label: not label.is_shifted)
-    st.dataframe(
+    widgets.table(
+        sorted(diff.labels, key=lambda label: not label.is_shifted),
         {
-            "label": [label.label for label in ordered],
-            "ID before": [label.before for label in ordered],
-            "ID after": [label.after for label in ordered],
-            "change": [_number_words(label.before, label.after) for label in ordered],
+            "label": lambda label: label.label,
+            "ID before": lambda label: label.before,
+            "ID after": lambda label: label.after,
+            "change": lambda label: _number_words(label.before, label.after),
         },
-        hide_index=True,
-        height="content" if len(ordered) <= 6 else _TABLE_PX,
     )
 
 

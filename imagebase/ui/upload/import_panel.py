@@ -24,8 +24,6 @@ from imagebase.ui.upload import import_preview
 _UPLOAD: Final = "imagebase.import.upload"
 _STARTED: Final = "imagebase.import.started"
 _GENERATION: Final = "imagebase.import.generation"
-_FILES: Final = "Files or zip"
-_FOLDER: Final = "Folder"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,21 +62,12 @@ def _is_started() -> bool:
 
 
 def _drop_zone() -> None:
-    kind = st.segmented_control(
-        "Upload",
-        [_FILES, _FOLDER],
-        default=_FILES,
-        required=True,
-        key="import.kind",
-        label_visibility="collapsed",
-    )
     generation = st.session_state.get(_GENERATION, 0)
-    files = st.file_uploader(
+    files = widgets.drop_zone(
         "Label files, with or without their images",
-        accept_multiple_files="directory" if kind == _FOLDER else True,
-        max_upload_size=max(services.limits().max_file_bytes // 1_000_000, 1),
-        key=f"import.files.{kind == _FOLDER}.{generation}",
-        label_visibility="collapsed",
+        kinds=("Files or zip", "Folder"),
+        key="import",
+        generation=generation,
     )
     titles = ", ".join(reader.title for reader in readable_formats().values())
     st.caption(
@@ -87,7 +76,7 @@ def _drop_zone() -> None:
     )
     if files:
         st.session_state[_GENERATION] = generation + 1
-        _keep([(file.name, file) for file in files])
+        _keep(files)
         st.rerun()
 
 

@@ -14,7 +14,6 @@ from imagebase.ingest.image_matching import DroppedImage, How, Match
 from imagebase.ingest.import_plan import ImportedLabel, ImportPlan
 from imagebase.ui import widgets
 
-_MOST_ROWS: Final = 2_000
 _MOST_NAMES: Final = 5
 _TABLE_PX: Final = 260
 _REPLACING: Final = {
@@ -113,21 +112,17 @@ def _cleaned(value: object) -> str | None:
 def draw_images(matches: Sequence[Match]) -> None:
     """Draw which dataset image each labelled image matches, problems first."""
     ordered = sorted(matches, key=lambda match: (not match.problem, not match.note))
-    shown = ordered[:_MOST_ROWS]
-    st.dataframe(
+    widgets.table(
+        ordered,
         {
-            "in the label files": [match.name for match in shown],
-            "in the dataset": [match.file_name for match in shown],
-            "matched by": [match.how.value for match in shown],
-            "note": [match.problem or match.note for match in shown],
-            "imported": [not match.problem for match in shown],
+            "in the label files": lambda match: match.name,
+            "in the dataset": lambda match: match.file_name,
+            "matched by": lambda match: match.how.value,
+            "note": lambda match: match.problem or match.note,
+            "imported": lambda match: not match.problem,
         },
-        hide_index=True,
-        height="content" if len(shown) <= 6 else _TABLE_PX,
-        column_config={"imported": st.column_config.CheckboxColumn(width="small")},
+        config={"imported": st.column_config.CheckboxColumn(width="small")},
     )
-    if len(ordered) > len(shown):
-        st.caption(f"and {len(ordered) - len(shown):,} more")
 
 
 def draw_remarks(result: ReadResult) -> None:
@@ -138,19 +133,15 @@ def draw_remarks(result: ReadResult) -> None:
     if not remarks:
         st.caption("Nothing was skipped or changed.")
         return
-    shown = remarks[:_MOST_ROWS]
-    st.dataframe(
+    widgets.table(
+        remarks,
         {
-            "file": [entry.file for entry, _ in shown],
-            "where": [entry.at for entry, _ in shown],
-            "reason": [entry.reason for entry, _ in shown],
-            "result": [verb for _, verb in shown],
+            "file": lambda row: row[0].file,
+            "where": lambda row: row[0].at,
+            "reason": lambda row: row[0].reason,
+            "result": lambda row: row[1],
         },
-        hide_index=True,
-        height="content" if len(shown) <= 6 else _TABLE_PX,
     )
-    if len(remarks) > len(shown):
-        st.caption(f"and {len(remarks) - len(shown):,} more")
 
 
 def summarise(preview: ImportPlan, result: ReadResult) -> None:

@@ -24,8 +24,6 @@ from imagebase.ui.upload import backup_panel, compare_panel, import_panel
 
 PAGE_SIZE: Final = 24
 COLUMNS: Final = 6
-_FILES: Final = "Images or zip"
-_FOLDER: Final = "Folder"
 _SHORT_LIST: Final = 8
 _LONGEST_LIST: Final = 500
 _LIST_PX: Final = 260
@@ -59,26 +57,16 @@ def limits_in_words() -> str:
 
 def drop_zone() -> None:
     """Draw the file uploader and add the dropped files."""
-    kind = st.segmented_control(
-        "Upload",
-        [_FILES, _FOLDER],
-        default=_FILES,
-        required=True,
-        key="upload.kind",
-        label_visibility="collapsed",
-    )
-    is_folder = kind == _FOLDER
-    files = st.file_uploader(
+    files = widgets.drop_zone(
         "Drop images, a folder or a zip",
-        accept_multiple_files="directory" if is_folder else True,
-        max_upload_size=max(services.limits().max_file_bytes // 1_000_000, 1),
-        key=f"upload.files.{is_folder}.{state.uploader_generation()}",
-        label_visibility="collapsed",
+        kinds=("Images or zip", "Folder"),
+        key="upload",
+        generation=state.uploader_generation(),
     )
     if files:
         # Leaving the page meanwhile must not lose half of the files.
         interruptions: list[BaseException] = []
-        report = _add([(file.name, file) for file in files], interruptions)
+        report = _add(files, interruptions)
         undisturbed(partial(state.keep_upload_report, report), interruptions)
         if interruptions:
             raise interruptions[-1]
