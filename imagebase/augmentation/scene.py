@@ -3,12 +3,12 @@
 The rules:
 
 - A box goes where its object goes, and is then clipped to the image.
-- What is left of it is a share of its area, from 1 down: each clipping multiplies it by
-  the share of the area, as it was before this clipping, that lies in the image, and
+- Its visible part is a share of its area, from 1 down: each clipping multiplies it by
+  the share of the area before this clipping that lies in the image, and
   each covering by the share that is not covered. It never grows again.
 - At the end a box is dropped when too small a share of it is left, or when one of its
   sides is too short. What of its object is still in the image is then unlabelled.
-- What lay outside the image from the start is not counted as lost.
+- Parts outside the image from the start do not count as lost.
 """
 
 from collections.abc import Sequence

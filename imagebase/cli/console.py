@@ -1,4 +1,4 @@
-"""What all commands share: options, messages, progress bars and exit codes."""
+"""Shared by all commands: options, messages, progress bars and exit codes."""
 
 import contextlib
 import getpass

@@ -54,7 +54,7 @@ def convert(
 ) -> None:
     """Convert label files to another format.
 
-    Exit code 0: done, what was left out or changed is listed on standard error; 1:
+    Exit code 0: done, left-out and changed items are listed on standard error; 1:
     nothing could be done; 2: wrong usage.
     """
     from imagebase.formats.convert import convert as run

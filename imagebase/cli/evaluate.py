@@ -61,7 +61,7 @@ _Map = Annotated[
     typer.Option(
         "--map",
         metavar="THEIRS=OURS",
-        help="What a model's label is called in the ground truth; nothing after the = "
+        help="Name of a model's label in the ground truth; nothing after the = "
         "leaves it out. Equal names and common synonyms need no mapping.",
     ),
 ]

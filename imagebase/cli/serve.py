@@ -97,7 +97,7 @@ def start(address: str, port: int, *, samples: bool, headless: bool) -> None:
     """Replace this process with the app's server; returns only where that fails."""
     if samples:
         os.environ["IMAGEBASE_SAMPLES"] = "1"
-    # Streamlit reads the .streamlit/config.toml beside the app. With -P no file in the
+    # Streamlit reads the .streamlit/config.toml next to the app. With -P no file in the
     # folder that this was started in is taken for a module.
     arguments = [
         *("run", str(_APP)),

@@ -3,6 +3,7 @@
 import contextlib
 import signal
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -160,12 +161,7 @@ def train(
             settings,
             has_length=bool(given),
         )
-        with (
-            _writable(output),
-            _shown(quiet=quiet) as on_entry,
-            _stoppable() as must_stop,
-        ):
-            metrics = request.run(on_entry, must_stop, resume=resume)
+        metrics = request.run(resume=resume, quiet=quiet)
     if metrics is None:
         say("Stopped; run the same command with --resume to continue.")
         raise typer.Exit(FAILED)
@@ -174,28 +170,30 @@ def train(
     show(_in_words(metrics, output))
 
 
+@dataclass(frozen=True, slots=True)
 class _Request:
     """The training data, the settings, and the output folder of a run."""
 
-    def __init__(
-        self,
-        images: Path,
-        labels: Path,
-        output: Path,
-        labels_format: str | None,
-        side: int,
-        settings: "TrainingSettings",
-        *,
-        has_length: bool,
-    ) -> None:
-        self._images, self._labels, self._output = images, labels, output
-        self._format, self._side, self._settings = labels_format, side, settings
-        self._has_length = has_length
+    images: Path
+    labels: Path
+    output: Path
+    format: str | None
+    side: int
+    settings: "TrainingSettings"
+    has_length: bool
 
-    def run(
+    def run(self, *, resume: bool, quiet: bool) -> dict[str, Any] | None:
+        """Return the metrics; None where the run was stopped."""
+        with (
+            _writable(self.output),
+            _shown(quiet=quiet) as on_entry,
+            _stoppable() as must_stop,
+        ):
+            return self._run(on_entry, must_stop, resume=resume)
+
+    def _run(
         self, on_entry: "OnEntry", must_stop: Callable[[], bool], *, resume: bool
     ) -> dict[str, Any] | None:
-        """Return the metrics; None where the run was stopped."""
         from imagebase.training.session import (
             clean_up,
             run_training,
@@ -204,14 +202,14 @@ class _Request:
         )
 
         work_quietly()
-        work = self._output / WORK
+        work = self.output / WORK
         if resume and self._can_resume(work):
-            if self._has_length:
-                set_length(work, self._settings)
+            if self.has_length:
+                set_length(work, self.settings)
         elif not self._begin(work, on_entry, must_stop, resume=resume):
             return None
         metrics = run_training(
-            work, self._output, on_entry=on_entry, must_stop=must_stop
+            work, self.output, on_entry=on_entry, must_stop=must_stop
         )
         if metrics is not None:
             clean_up(work)
@@ -227,9 +225,9 @@ class _Request:
 
         if _is_finished(work):
             raise TrainingError(
-                f"That training run is finished, its model is in {self._output}; leave "
+                f"That training run is finished, its model is in {self.output}; leave "
                 "--resume out to train again, and add --model "
-                f"{self._output} to start from that model."
+                f"{self.output} to start from that model."
             )
         plan = read_plan(work)
         if plan is None or not _is_interrupted(work):
@@ -240,8 +238,8 @@ class _Request:
                 "The labels have changed since that training run was interrupted; "
                 "leave --resume out to start over."
             )
-        is_same = self._settings.same_but_length(plan.settings)
-        if not is_same or plan.input_size.width != self._side:
+        is_same = self.settings.same_but_length(plan.settings)
+        if not is_same or plan.input_size.width != self.side:
             raise TrainingError(
                 "That training run has other settings; give the same, or leave "
                 "--resume out to start over."
@@ -261,7 +259,7 @@ class _Request:
         from imagebase.training.sources import from_label_files
 
         gathered = from_label_files(
-            self._images, self._labels, format_name=self._format, output=self._output
+            self.images, self.labels, format_name=self.format, output=self.output
         )
         for line in gathered.left_out(_LINES_SHOWN):
             say(f"Left out: {line}")
@@ -273,8 +271,8 @@ class _Request:
         begun = prepare_run(
             work,
             gathered,
-            self._settings,
-            input_size=Size(self._side, self._side),
+            self.settings,
+            input_size=Size(self.side, self.side),
             came_from=self._fingerprint(),
             on_entry=on_entry,
             must_stop=must_stop,
@@ -284,7 +282,7 @@ class _Request:
     def _fingerprint(self) -> str:
         from imagebase.training.sources import fingerprint
 
-        return fingerprint(self._labels, output=self._output)
+        return fingerprint(self.labels, output=self.output)
 
 
 def _is_finished(work: Path) -> bool:

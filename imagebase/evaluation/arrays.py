@@ -20,10 +20,10 @@ Floats = NDArray[np.float64]
 Indices = NDArray[np.intp]
 Flags = NDArray[np.bool_]
 
-# What a detection pass for an evaluation keeps, as the field does.
+# Detections kept by an evaluation, as usual in the field.
 CONFIDENCE_FLOOR: Final = 0.001
 MAX_DETECTIONS: Final = 100
-# A box is found from this overlap on, where only one is looked at.
+# From this overlap on a box is found, where only one overlap counts.
 FOUND_IOU: Final = 0.5
 
 

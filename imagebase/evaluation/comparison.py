@@ -154,7 +154,7 @@ def best_of(results: Sequence[ModelResult]) -> ModelResult:
 
 @dataclass(frozen=True, slots=True)
 class ClickChange:
-    """An image on which one model takes other clicks to put right than another.
+    """An image that takes more or fewer clicks to correct with another model.
 
     before, after: clicks. Fewer is better.
     """
@@ -190,5 +190,5 @@ def _clicks(result: ModelResult) -> dict[str, float]:
 
 
 def clicks_per_image(result: ModelResult) -> float:
-    """Return what putting an image right takes on average."""
+    """Return the average cost of correcting an image."""
     return float(np.mean(result.outcomes.clicks()))

@@ -60,7 +60,7 @@ class Curve:
 
 
 class CurvePoint(NamedTuple):
-    """What a threshold leaves: right and wrong detections, and objects not found."""
+    """Right and wrong detections above a threshold, and objects not found."""
 
     threshold: float
     right: int
@@ -85,7 +85,7 @@ class CurvePoint(NamedTuple):
 
     @property
     def cost(self) -> int:
-        """Return what putting it right takes: drawings count two, deletions one."""
+        """Return the cost of correcting it: drawings count two, deletions one."""
         return DRAWING * self.missed + DELETING * self.wrong
 
 

@@ -1,4 +1,4 @@
-"""What another program found: COCO or Darknet results, or labels with confidences."""
+"""Detections of other programs: COCO or Darknet results, labels with confidences."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping

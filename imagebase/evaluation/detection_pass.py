@@ -38,9 +38,9 @@ _MOST_SIZE: Final = 2048
 
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
-    """A model and how it looks at pictures.
+    """A model and how it is run.
 
-    spec: as it was asked for, which is what it is called in every table.
+    spec: as requested; its name in every table.
     models: names, folders or .onnx files; more than one vote. input_size: None is the
     model's own.
     """
@@ -108,7 +108,7 @@ _SAMPLE_SECONDS: Final = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What a pass took, once the runtime that all models share is there.
+    """Cost of a pass, without loading the runtime that all models share.
 
     images_per_second: from the first file read to the last box. load_seconds: until the
     model was ready. memory_bytes: how much the process grew at most while the model was
@@ -122,7 +122,7 @@ class Cost:
 
 @dataclass(frozen=True, slots=True)
 class DetectionPass:
-    """What a model_spec found on the images of a truth.
+    """Detections of a model on the images of a ground truth.
 
     model_id: name and digest; for detections of another program, its name.
     cost: None where another program ran the model. refused: file and reason.
@@ -156,7 +156,7 @@ def run_pass(
         sources: of the truth's images, in their order.
         choices_for: from a model's id to what a person calls its labels, beyond name
             and synonym.
-        on_looked: called with the images looked at; returns whether to go on.
+        on_looked: called with the number of images done; returns whether to continue.
         max_pixels: of an image.
         owner_id: whose added models may be named.
 

@@ -33,7 +33,7 @@ _NAMED: Final = 4
 
 
 class Outcome(StrEnum):
-    """What became of a detection, or of an object."""
+    """Outcome of a detection, or of an object."""
 
     RIGHT = "right"
     MIX_UP = "mix-up"
@@ -42,14 +42,14 @@ class Outcome(StrEnum):
     MISSED = "miss"
 
 
-# Those a person would have to put right.
+# Those a person would have to correct.
 MISTAKES: Final = (Outcome.MISSED, Outcome.FALSE_ALARM, Outcome.MIX_UP, Outcome.LOOSE)
 _CODES: Final = tuple(Outcome)
 
 
 @dataclass(frozen=True, slots=True)
 class Mistake:
-    """One thing to put right on one image.
+    """One correction to make on one image.
 
     image: its place in the truth. found, object: rows of the detection and of the
     object in question, None where there is none. overlap: their IoU.
@@ -125,7 +125,7 @@ class Outcomes:
             yield int(self.truth.label[mistake.object]), background, mistake
 
     def mistakes(self, *, image: int | None = None) -> list[Mistake]:
-        """Return everything to put right, the worst first; of one image if given."""
+        """Return all mistakes, the worst first; of one image if given."""
         mistakes = [*self._of_detections(), *self._misses()]
         chosen = [
             mistake for mistake in mistakes if image is None or mistake.image == image
@@ -171,7 +171,7 @@ class Outcomes:
         return {names[name] for name in (*of_object, *of_found)}
 
     def clicks(self) -> Floats:
-        """Return what putting each image right takes, shape (images,).
+        """Return the cost of correcting each image, shape (images,).
 
         A miss is a drawing and counts two; deleting, relabelling and moving count one.
         """
@@ -192,7 +192,7 @@ class Outcomes:
 def outcomes(
     truth: Truth, predictions: Predictions, matching: Matching, *, threshold: float
 ) -> Outcomes:
-    """Return what became of everything at this threshold, found at IoU 0.5."""
+    """Return the outcomes at this threshold, at IoU 0.5."""
     place = matching.at(FOUND_IOU)
     counted = (predictions.confidence >= threshold) & ~matching.is_ignored[place]
     is_right = counted & matching.is_right[place]

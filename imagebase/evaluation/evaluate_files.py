@@ -57,7 +57,7 @@ OnProgress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class _Request:
-    """What is to be evaluated, and on what.
+    """Request for an evaluation.
 
     images: a folder, a zip or a URL; None where no model is run.
     labels: any label file. models: as `parse_model_spec` reads them. detections: of
@@ -76,7 +76,7 @@ class _Request:
 
 @dataclass(frozen=True, slots=True)
 class Evaluated:
-    """What an evaluation came to.
+    """Result of an evaluation.
 
     not_judged: images, boxes and models that were not judged.
     changed: images whose boxes were scaled or turned, and why.
@@ -205,7 +205,7 @@ def _check(asked: _Request) -> list[ModelSpec]:
     """Return the models, all of which there are: a wrong name shall cost no work.
 
     Raises:
-        EvaluationRequestError: what is asked for contradicts itself.
+        EvaluationRequestError: the request contradicts itself.
         UnknownModelError, UnknownFormatError: there is none of that name.
     """
     model_specs = [parse_model_spec(spec) for spec in asked.models]

@@ -52,7 +52,7 @@ class NotJudged(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class CocoNumbers:
-    """Names by id; boxes by image and label as they were written, with their areas."""
+    """Names by id; boxes by image and label as written, with their areas."""
 
     images: Mapping[object, str] = field(default_factory=dict)
     categories: Mapping[object, str] = field(default_factory=dict)
@@ -66,7 +66,7 @@ class CocoNumbers:
         }
 
     def as_written(self, image: str, label: str, box: Box) -> Written:
-        """Return a box that was read as it was written, with the area of its outline.
+        """Return a box as written, with the area of its outline.
 
         One that is not of this file is returned unchanged, with its own area.
         """
@@ -80,7 +80,7 @@ class CocoNumbers:
 
 @dataclass(frozen=True, slots=True)
 class LabelFiles:
-    """What a label file says of the images that can be judged.
+    """Labels of the images that can be evaluated.
 
     files: the name of each image's file, in the truth's order; empty where there is
         none.
@@ -178,7 +178,7 @@ class _Files:
             self.tree, self._folder = given.tree, given.folder
 
     def file_of(self, image: ReadImage) -> str:
-        """Return the name of an image's file as it was given; empty for none."""
+        """Return the given name of an image's file; empty for none."""
         name = image.path.removeprefix(self._folder)
         is_given = self._images is None or name in self._images.frames
         return name if is_given else ""
@@ -298,7 +298,7 @@ def truth_of(
 def truth_of_records(records: Sequence[ImageRecord], labels: LabelSet) -> Truth:
     """Return the boxes of reviewed images; one without boxes holds nothing to find.
 
-    What a model finds in an ignore area is neither right nor wrong.
+    Detections in an ignore area are neither right nor wrong.
 
     Raises:
         EvaluationError: there is no image to judge by, or no box on any.

@@ -92,7 +92,7 @@ def label_errors(truth: Truth, opinions: Sequence[Predictions]) -> list[Suspect]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Evidence:
-    """What one model says of each of N boxes: confidences, and rows of detections.
+    """Evidence of one model on each of N boxes: confidences, and rows of detections.
 
     own: on the box, of its label. other: on it, of another. near: next to it, of its
     label, weighted by how far off. other_row, near_row: whose. is_seen: whether
@@ -148,7 +148,7 @@ def _best(values: FloatArray, rows: Indices) -> tuple[FloatArray, Indices]:
 
 
 def _how_far(overlaps: FloatArray) -> FloatArray:
-    """Return 1 for what lies next to a box, less for what is merely loose, 0 for on."""
+    """Return 1 for a detection next to a box, less for a loose one, 0 for one on it."""
     width = _LOOSE_UP_TO_IOU - _BESIDE_IOU
     return np.asarray(np.clip((_LOOSE_UP_TO_IOU - overlaps) / width, 0, 1))
 

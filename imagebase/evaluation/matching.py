@@ -28,7 +28,7 @@ _HAIR: Final = 1e-10
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Matching:
-    """What each of D detections is at T overlaps.
+    """Outcome of each of D detections at T overlaps.
 
     object: (T, D), the row of the truth it found, or `NOBODY`.
     is_ignored: (T, D), neither right nor wrong.
@@ -44,7 +44,7 @@ class Matching:
         return np.asarray((self.object != NOBODY) & ~self.is_ignored)
 
     def at(self, iou_threshold: float) -> int:
-        """Return the place of an overlap; ValueError where it was not looked at."""
+        """Return the place of an overlap; ValueError if it was not evaluated."""
         distances = np.abs(np.array(self.iou_thresholds) - iou_threshold)
         place = int(np.argmin(distances))
         if distances[place] > _HAIR:

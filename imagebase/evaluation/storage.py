@@ -30,7 +30,7 @@ _FOUND: Final = ("image", "label", "xyxy", "confidence")
 class SavedRun:
     """A saved run: its models, images and time.
 
-    version: of the dataset's labels as they were; figures: AP by model.
+    version: of the dataset's labels at that time; figures: AP by model.
     """
 
     run_id: str

@@ -51,7 +51,7 @@ NOTHING: Final = "No image is left to export; choose more of them."
 
 @dataclass(frozen=True, slots=True)
 class BuildOrder:
-    """What is to be built, and where.
+    """Order for a build: the request, and folders.
 
     stem: of the zips' names. folder: theirs; it is there. drafts: for files needed
     during the build; it is there too.
@@ -67,7 +67,7 @@ class BuildOrder:
 
 @dataclass(frozen=True, slots=True)
 class BuildResult:
-    """What came of an order.
+    """Result of a build.
 
     left_out: what of the dataset is not in it, in sentences. warnings: about all of it;
     each zip has its own. with_gps: images that
@@ -181,7 +181,7 @@ class _Build:
             stored.add(image)
 
     def _blacked(self) -> tuple[str, ...]:
-        """Return what is left out because ignore areas are black."""
+        """Return sentences on boxes left out because ignore areas are black."""
         sentences = []
         boxes = sum(self._maker.blacked_boxes.values())
         if boxes:

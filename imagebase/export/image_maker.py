@@ -42,7 +42,7 @@ from imagebase.images.resize import Placement
 
 Read = Callable[[str], bytes]
 
-# About what the label files take for an image and for a box.
+# Approximate bytes in label files of an image and of a box.
 _IMAGE_BYTES: Final = 600
 _BOX_BYTES: Final = 120
 
@@ -117,7 +117,7 @@ class ImageMaker:
     def _with_areas(self, record: ImageRecord) -> ImageRecord:
         """Return the record with its areas as asked for: to be written, black, or none.
 
-        What is black shows nothing: boxes in it are left out.
+        Black areas show nothing: boxes in them are left out.
         """
         if not record.ignored or self._request.areas == AREAS_WRITTEN:
             return record

@@ -17,7 +17,7 @@ from imagebase.images.resize import (
     resizing_json,
 )
 
-# What becomes of areas that nobody labels.
+# Treatment of ignore areas.
 AREAS_WRITTEN: Final = "written"
 AREAS_BLACK: Final = "black"
 AREAS_LEFT: Final = "left"
@@ -38,7 +38,7 @@ DEFAULT_ZIP_BYTES: Final = 250_000_000
 # A disk full of variants is full for every user.
 DEFAULT_MADE_BYTES: Final = 50_000_000_000
 
-_DAMAGED: Final = "What this export is to hold cannot be read; choose it again."
+_DAMAGED: Final = "These export settings cannot be read; choose them again."
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ class SplitChoice:
 
 @dataclass(frozen=True, slots=True)
 class ExportRequest:
-    """What the zip is to hold.
+    """Content of the zip.
 
     format: a name the formats know. images: which of `states.SCOPES`.
     with_empty: whether images confirmed to hold nothing are in.

@@ -1,4 +1,4 @@
-"""What a format implements, and the values that readers and writers exchange.
+"""Interface of a format, and the values that readers and writers exchange.
 
 To add a format, write one module in this folder and one line in `registry`. The module
 ends in `FORMAT`, a `Format` with its `write` and `read` functions, or an `InputFormat`
@@ -312,7 +312,7 @@ def _scaled(annotation: Annotation, size: Size) -> Annotation:
 
 
 class Remark(NamedTuple):
-    """What a reader has to say of one item of a label file.
+    """Remark of a reader on one item of a label file.
 
     at: its line, or index and field; empty where it is the file as a whole.
     """
@@ -328,7 +328,7 @@ class Remark(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ImportReport:
-    """What came in and what did not.
+    """Summary of reading: counts and remarks.
 
     boxes_found: in the files, of which `boxes_read` were kept.
     skipped: items left out. changed: items kept, but not as they stood in the file.

@@ -29,7 +29,7 @@ _UNKNOWN_SIZE: Final = Size(1000, 1000)
 
 
 class What(StrEnum):
-    """What became of a box."""
+    """Kind of difference of a box."""
 
     ADDED = "added"
     REMOVED = "removed"
@@ -95,7 +95,7 @@ class LabelNumbers:
 
 @dataclass(frozen=True, slots=True)
 class LabelSetDiff:
-    """What differs.
+    """Differences between two versions of label files.
 
     images: on which boxes differ. only_before, only_after: names of images that one
         version alone has. same_boxes: that are in both, to a pixel.
@@ -134,7 +134,7 @@ def side_of_records(
 
 
 def compare(before: LabelSetSide, after: LabelSetSide) -> LabelSetDiff:
-    """Return what differs between two versions of a label set.
+    """Return the differences between two versions of label files.
 
     Images are the same by their name: unchanged, else without its suffix, else without
     its folders, else without both; any case. A name that may mean several is none.

@@ -137,31 +137,29 @@ def convert(
         collector = stack.enter_context(taken_in(tree, source_format))
         collector.place_by_folders()
         _report_remarks(collector, target, report)
-        placing = _Placing(target, files, report, given.folder if given else None)
         stored = ScratchImages(has_flat_names=target.has_flat_names)
         stack.enter_context(closing(stored))
+        placing = _Placing(target, files, report, given.folder if given else None)
         placing.place_all(collector, stored)
-        if not target.is_in_place and (files.names or target.has_flat_names):
-            stored.make_names_unique()
-        placing.report_absent()
-        placing.report_unsplit(stored)
         if not len(stored):
             raise AnnotationFileError(
                 f"No image of {source} could be written as {target.title}."
             )
-        write = _writer(output, to, is_zip=is_zip)
+        name = output.stem if is_zip else output.resolve().name
+        write: Callable[..., ExportSummary] = (
+            partial(export_zip, path=output)
+            if is_zip
+            else partial(export_folder, folder=output / to)
+        )
         summary = write(
-            ExportSet(_set_name(output, is_zip=is_zip), collector.labels, stored),
+            ExportSet(name, collector.labels, stored),
             to,
             images=files.bytes_of,
             options=WriteOptions(with_images=files.are_used and not target.is_in_place),
             progress=on_progress,
         )
         files.copies = collector.copies
-        unused = files.report_unused()
-        if unused:
-            for title, name in labelled_elsewhere(tree, source_format, unused):
-                report(f"Left out: {name} has labels in {title}, which were not read")
+        files.report_unused(source_format)
         _report_summary(summary, report)
     return Conversion(
         source_format,
@@ -172,17 +170,6 @@ def convert(
         report.count,
         time.perf_counter() - began,
     )
-
-
-def _writer(output: Path, to: str, *, is_zip: bool) -> Callable[..., ExportSummary]:
-    if is_zip:
-        return partial(export_zip, path=output)
-    return partial(export_folder, folder=output / to)
-
-
-def _set_name(output: Path, *, is_zip: bool) -> str:
-    """Return what the set is called: as the zip without its ending, or the folder."""
-    return output.stem if is_zip else output.resolve().name
 
 
 def _report_remarks(collector: LabelReader, target: Format, report: OnProblem) -> None:
@@ -225,19 +212,24 @@ class _Placing:
         self._files = files
         self._report = report
         self._given = given
-        self.unknown = 0
-        self.first_unknown = ""
-        self.absent = 0
-        self.first_absent = ""
-        self.without_part = 0
+        self._unknown = 0
+        self._first_unknown = ""
+        self._absent = 0
+        self._first_absent = ""
+        self._without_part = 0
 
     def place_all(self, collector: LabelReader, stored: ScratchImages) -> None:
-        """Store each image that can be written, with its new name and boxes."""
+        """Store each image that can be written; report what was changed or left out."""
         for image in collector.images(is_bare=True):
             placed = self._placed(image)
             if placed is not None:
                 stored.add(placed)
-                self.without_part += not image.part
+                self._without_part += not image.part
+        has_names = bool(self._files.names) or self._target.has_flat_names
+        if has_names and not self._target.is_in_place:
+            stored.make_names_unique()
+        self._report_absent()
+        self._report_unsplit(stored)
 
     def _placed(self, image: ReadImage) -> ExportImage | None:
         if len(image.others) > 1:
@@ -274,27 +266,25 @@ class _Placing:
         )
         size = image.size or (_ANY_SIZE if needs_none else None)
         if size is None:
-            self.first_unknown = self.first_unknown or image.name
-            self.unknown += 1
+            self._first_unknown = self._first_unknown or image.name
+            self._unknown += 1
             return None
-        self.first_absent = self.first_absent or image.name
-        self.absent += 1
+        self._first_absent = self._first_absent or image.name
+        self._absent += 1
         placed = fitted(image, Frame(size)).image
         return _to_be_written(placed, f"{image.name} without a file", size, image.name)
 
-    def report_unsplit(self, stored: ScratchImages) -> None:
-        """Report how many images a split, where there is one, leaves out."""
-        if self.without_part and set(stored.part_of_each()) > {PARTS[0]}:
-            is_one = self.without_part == 1
+    def _report_unsplit(self, stored: ScratchImages) -> None:
+        if self._without_part and set(stored.part_of_each()) > {PARTS[0]}:
+            is_one = self._without_part == 1
             noun, verb = ("image", "is") if is_one else ("images", "are")
             self._report(
-                f"Changed: {self.without_part:,} {noun} that the split says nothing of "
-                f"{verb} for training"
+                f"Changed: {self._without_part:,} {noun} that the split says nothing "
+                f"of {verb} for training"
             )
 
-    def report_absent(self) -> None:
-        """Report how many images have no file, and how many no known size."""
-        if self.unknown:
+    def _report_absent(self) -> None:
+        if self._unknown:
             what = (
                 "no image file of this name could be read, and nothing else says how "
                 "large the image is"
@@ -302,14 +292,14 @@ class _Placing:
                 else "nothing says how large the image is; give the folder of the "
                 "images with --images"
             )
-            first = and_more(self.first_unknown, self.unknown)
+            first = and_more(self._first_unknown, self._unknown)
             self._report(f"Left out: {first}: {what}")
         packed = packed_files(self._files.tree)
-        if (self.absent or self.unknown) and not self._files.names and packed:
+        if (self._absent or self._unknown) and not self._files.names and packed:
             what = "is packed: unpack it first if the images are in it"
             self._report(f"Left out: {packed[0]} {what}")
-        if self.absent and self._files.names:
-            first = and_more(self.first_absent, self.absent)
+        if self._absent and self._files.names:
+            first = and_more(self._first_absent, self._absent)
             what = "no image file of this name is here; the labels are written alone"
             self._report(f"Changed: {first}: {what}")
 
@@ -388,8 +378,8 @@ class _SourceImages:
         named = "" if path in str(error) else f"{path}: "
         self._report(f"Left out: {named}{error}")
 
-    def report_unused(self) -> Set[str]:
-        """Say of how many images the labels say nothing, and return them; of copies."""
+    def report_unused(self, source_format: str) -> None:
+        """Report images without labels, and other formats that have labels of them."""
         left = {name for name in self.names if name not in self._mentioned}
         copies = sum(name in self.copies for name in left)
         if count := len(left) - copies:
@@ -398,7 +388,10 @@ class _SourceImages:
         if copies:
             images = "image that is" if copies == 1 else "images that are"
             self._report(f"Left out: {copies:,} {images} a copy of another one")
-        return left - self.copies
+        if unused := left - self.copies:
+            for title, name in labelled_elsewhere(self.tree, source_format, unused):
+                what = f"{name} has labels in {title}, which were not read"
+                self._report(f"Left out: {what}")
 
     def close(self) -> None:
         self._used.close()

@@ -217,7 +217,7 @@ class _TableReader:
             self._read_row(row, _Place(self._table.file, f"line {line}"))
 
     def _report_guesses(self) -> None:
-        """Report what was assumed about the table."""
+        """Report the assumptions about the table."""
         reading, columns = self._reading, self._table.columns
         if reading.is_open:
             what = f"the four numbers of bbox were taken as {reading.kind}"

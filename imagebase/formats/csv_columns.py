@@ -322,7 +322,7 @@ def _columns_of_row(cells: Sequence[str]) -> dict[str, int]:
     words = [i for i, cell in enumerate(stripped) if i not in {*images, *numbers}]
     near_and_far = ("xmin", "ymin", "xmax", "ymax")
     if images == [5] and len(cells) == 8 and words == [0]:
-        # What makesense.ai exports.
+        # As makesense.ai exports.
         names = ("class", "x", "y", "w", "h", "filename", "imgwidth", "imgheight")
         return {name: index for index, name in enumerate(names)}
     if images != [0] or len(cells) not in (6, 8):

@@ -58,7 +58,7 @@ _TITLE: Final = "CVAT XML 1.1"
 _CHECKBOX, _NUMBER, _TEXT = "checkbox", "number", "text"
 # How finely a number may be entered in CVAT.
 _STEPS: Final = {int: "1", float: "0.0001"}
-# What a box has a place of its own for, by the name there.
+# Attributes with a place of their own, by their name there.
 _PLACES: Final = {"occluded": OCCLUDED, "z_order": Z_ORDER, "group_id": GROUP}
 
 Kinds = Mapping[tuple[str, str], str]

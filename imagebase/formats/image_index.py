@@ -162,7 +162,7 @@ class NameIndex:
 
 
 class _StatedName:
-    """What a label file states, to be compared with files.
+    """A name stated in a label file, to be compared with files.
 
     there: its path as seen from the label file. is_absolute: whether its first folders
     are those of another machine.

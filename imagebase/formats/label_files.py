@@ -70,7 +70,7 @@ def read_labels(
     Args:
         path: a folder, a zip, or one file.
         format_name: such as `coco` or `yolo`; None recognises it.
-        images: a folder or zip with the images, where they are not beside the labels.
+        images: a folder or zip with the images, if they are not next to the labels.
             Formats in fractions of the image's size need them. Where an image file has
             another size than the labels say, or EXIF turns it, boxes go with it.
 
@@ -216,7 +216,7 @@ def _export_set(
 
 
 class _ImageFiles:
-    """Image files below a folder, as they are copied beside their labels."""
+    """Image files below a folder, copied next to their labels."""
 
     def __init__(self, folder: str | PathLike[str], readable: Set[str] | None) -> None:
         self._folder = Path(folder)

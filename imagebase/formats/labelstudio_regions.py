@@ -161,7 +161,7 @@ class TaskRegion(NamedTuple):
 
     @property
     def key(self) -> object:
-        """What results of one region have in common: an id, or else the place."""
+        """Key shared by the results of one region: an id, or else the place."""
         place = tuple(str(self.value.get(key)) for key in _PLACE_KEYS)
         return self.entry.get("id") or (place if "width" in self.value else self.at)
 
@@ -219,7 +219,7 @@ def stated_size(entry: Mapping[str, Any]) -> Size | None:
 
 
 def box_of(value: Mapping[str, Any], kind: str, size: Size) -> tuple[Box, str]:
-    """Return the box in pixels, and what had to be changed for it.
+    """Return the box in pixels, and the change made to it.
 
     A rectangle turns about its top-left corner.
     """

@@ -27,7 +27,7 @@ _END: Final = "\n}"
 
 @dataclass(frozen=True, slots=True)
 class ExportNotes:
-    """What only the one who asked for an export knows of it.
+    """Details of an export that only its requester knows.
 
     number, of: which zip this is, of how many that together are the whole set.
     choices: the request in sentences. settings: the same, for programs.
@@ -143,7 +143,7 @@ def report_markdown(exported: ExportDetails, files: Iterable[WrittenFile]) -> by
     """Return the report; nothing in it depends on when or where it was written."""
     sections = (
         _title(exported),
-        _section("What was asked for", _bullets(exported.about.choices)),
+        _section("Settings", _bullets(exported.about.choices)),
         _section("Labels", _labels(exported.export_set, exported.format)),
         _section("How it is meant", _conventions(exported)),
         _section("What to know before training", _bullets(exported.warnings)),

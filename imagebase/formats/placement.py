@@ -36,7 +36,7 @@ class FittedImage(NamedTuple):
     """An image's boxes in pixels of its upright file.
 
     note: how they had to be changed for it. problem: why that cannot be done, and then
-    the image is as it was read. Both begin in lower case and have no full stop.
+    the image is unchanged. Both begin in lower case and have no full stop.
     """
 
     image: ReadImage

@@ -1,4 +1,4 @@
-"""What label files have brought so far: images, boxes and remarks, kept on disk."""
+"""Images, boxes and remarks read so far, kept on disk."""
 
 import json
 from collections.abc import Callable, Iterable, Iterator

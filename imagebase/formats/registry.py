@@ -344,9 +344,7 @@ def _all_seen(tree: FileTree) -> Iterator[_Seen]:
         suffix = PurePosixPath(name).suffix.lower()
         look = _LOOKS.get(suffix)
         if name.lower().endswith(_ARCHIVES):
-            yield _Seen(
-                1, f"{name} is packed: unpack it first, and give what is in it."
-            )
+            yield _Seen(1, f"{name} is packed: unpack it first, and give its content.")
         elif suffix in _OTHERS:
             yield _Seen(4, f"{name} cannot be read: it looks like {_OTHERS[suffix]}.")
         elif look is not None:

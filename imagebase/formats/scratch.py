@@ -1,4 +1,4 @@
-"""Scratch files: what may outgrow memory, kept on disk until it is closed."""
+"""Scratch files: data that may outgrow memory, kept on disk until closed."""
 
 import json
 import sqlite3

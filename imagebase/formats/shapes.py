@@ -187,7 +187,7 @@ def _box_around(lengths: Sequence[int], height: int, pixels: int) -> Box | None:
     ]
     if not runs:
         return None
-    # A run that goes on in the next column has all rows of one or the other edge.
+    # A run that continues in the next column has all rows of one or the other edge.
     is_tall = any(first // height != last // height for first, last in runs)
     top = 0 if is_tall else min(first % height for first, _ in runs)
     bottom = height if is_tall else max(last % height for _, last in runs) + 1

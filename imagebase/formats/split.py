@@ -33,7 +33,7 @@ from imagebase.errors import ExportError
 from imagebase.formats.base import PARTS
 from imagebase.images.quality import MAX_HASH_DISTANCE, near_duplicates
 
-# What others call the parts, in columns and folders of their own.
+# Other names of the parts, in columns and folders.
 _SPELLINGS: Final = {
     "train": "train",
     "training": "train",
@@ -97,7 +97,7 @@ class Shares(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class SplitImage:
-    """What a split asks of an image.
+    """The facts about an image that a split needs.
 
     boxes: how many of each label it has. difference_hash: None where never measured; it
     is then nobody's near-duplicate.
@@ -150,7 +150,7 @@ class Split:
 
 
 def split_image(record: ImageRecord) -> SplitImage:
-    """Return what a split asks of a record."""
+    """Return the facts about a record that a split needs."""
     return SplitImage(
         record.image_id,
         Counter(annotation.label for annotation in record.annotations),

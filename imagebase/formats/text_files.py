@@ -147,7 +147,7 @@ def csv_rows(tree: FileTree, file: str) -> Iterator[tuple[int, list[str]]]:
 
     Raises:
         AnnotationFileError: neither UTF-8 nor UTF-16, or from some line on not CSV.
-            What was yielded before is sound.
+            Items yielded before are sound.
     """
     with tree.open(file) as opened:
         is_utf16 = opened.read(2) in (b"\xff\xfe", b"\xfe\xff")
@@ -229,7 +229,7 @@ def children_of(tree: FileTree, file: str) -> Iterator[Element]:
     """Yield the elements right below the outermost one, one by one, each whole.
 
     Raises:
-        AnnotationFileError: as above. What was yielded before is sound.
+        AnnotationFileError: as above. Items yielded before are sound.
     """
     root: Element | None = None
     depth = 0
@@ -409,7 +409,7 @@ class _Text:
                 if not self._more():
                     raise
                 continue
-            # A number may go on in the next part.
+            # A number may continue in the next part.
             if end == len(self._window) and self._more():
                 continue
             self._at = end

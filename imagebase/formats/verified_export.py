@@ -101,7 +101,7 @@ def export_zip(
         progress: called with images done and all images.
         image_warnings: called once the images are written; what they came to.
         about: what the manifest and the report are to say besides.
-        keep: ids of images that the proof is to show as they were read.
+        keep: ids of images to return in the proof, as read.
         max_pixels: of an image, each of which is then opened and its size compared;
             None compares their bytes alone.
 

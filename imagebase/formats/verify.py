@@ -41,7 +41,7 @@ _CONFIDENCE_TOLERANCE: Final = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """What reading the written files back has shown.
+    """Result of reading the written files back.
 
     differences: sentences, the first twenty; empty where everything compares.
     files, files_equal: compared byte by byte, see `verify_files`.
@@ -87,7 +87,7 @@ def verify(
 
     Args:
         layout: how the files lie; as in a folder if not given.
-        keep: ids of images that the proof is to show as they were read.
+        keep: ids of images to return in the proof, as read.
 
     Raises:
         UnknownFormatError: no such format.
@@ -111,7 +111,7 @@ def verify_files(
     """Return the result with every file compared: its bytes, and an image's size.
 
     Args:
-        files: as they were written.
+        files: the written files.
         sizes: of each image in the label files, by its path.
         max_pixels: of an image.
     """

@@ -146,7 +146,7 @@ class _ViaFile:
 
 
 def _attributes_of(attributes: Mapping[str, Any], label: str) -> dict[str, object]:
-    """Return the attributes but the label; of several that are ticked, all of them."""
+    """Return the attributes but the label; of several selected options, all of them."""
     return {
         key: read_text(key, ", ".join(_labels_of(value)))
         for key, value in attributes.items()

@@ -57,7 +57,7 @@ def _is_project(file: str) -> bool:
 
 
 class _VottFile:
-    """One file on its way in; tags may stand after what has them."""
+    """One file on its way in; tags may stand after their boxes."""
 
     def __init__(self, tree: FileTree, file: str, to: LabelReader, part: str) -> None:
         self._tree = tree

@@ -81,7 +81,7 @@ def _entries(lines: Sequence[str]) -> Iterator[_Entry]:
             if entry is not None:
                 yield entry
             entry = _Entry(image_name(text), [])
-        # The number of boxes stands by itself, and is what the lines below it show.
+        # The number of boxes stands by itself; the lines below it show it too.
         elif entry is not None and text and not text.isdecimal():
             entry.lines.append((index, text))
     if entry is not None:

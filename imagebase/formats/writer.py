@@ -37,7 +37,7 @@ _READABLE_FILE: Final = 0o100644 << 16
 
 
 class WrittenFile(NamedTuple):
-    """What was written, as the manifest lists it."""
+    """A written file, as the manifest lists it."""
 
     path: str
     sha256: str
@@ -45,7 +45,7 @@ class WrittenFile(NamedTuple):
 
 
 class WrittenFiles(Collection[WrittenFile]):
-    """What was written, in its order, kept on disk."""
+    """The written files in order, kept on disk."""
 
     def __init__(self) -> None:
         schema = "CREATE TABLE file (path TEXT, sha256 TEXT, byte_count INTEGER)"

@@ -30,7 +30,7 @@ _NO_PERSONS: Final = (
 
 
 class Replacing(StrEnum):
-    """What happens to the boxes that are on an image already."""
+    """Treatment of the boxes that are on an image already."""
 
     NOTHING = "nothing"
     MODEL_BOXES = "model"
@@ -55,7 +55,7 @@ class ImportChoice:
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """What an import does, counted.
+    """Counts of an import's changes.
 
     images: that change. boxes: that come in, of which `model_boxes` nobody touched yet.
     present: boxes that are there already. unwanted: whose label is left out.
@@ -112,53 +112,35 @@ def merged(
         return record, Effect(approved=int(has_news))
     image = fitted(image, Frame(record.size, orientation)).image
     named, unwanted = _named(image, choice)
-    fitting = [
-        annotation
-        for annotation in _placed(named, record.size, who)
-        if annotation.box.area
-    ]
+    fitting = [box for box in _placed(named, record.size, who) if box.box.area]
     same, confirmed, fresh = _divided(record.annotations, fitting)
     # Where nothing comes in nothing goes: the files may not know of the image, or say
     # something of it that could not be read.
     replacing = choice.replacing if fitting else Replacing.NOTHING
-    removed = [
-        annotation
-        for annotation in record.annotations
-        if annotation.annotation_id in confirmed
-        or (
-            annotation.annotation_id not in same and _is_replaced(annotation, replacing)
-        )
-    ]
-    gone_ids = {annotation.annotation_id for annotation in removed}
-    replaced = [
-        annotation
-        for annotation in removed
-        if annotation.annotation_id not in confirmed
-    ]
-    left = [
-        annotation
-        for annotation in record.annotations
-        if annotation.annotation_id not in gone_ids
-    ]
-    stays = [
-        _described(annotation, same.get(annotation.annotation_id, {}), who)
-        for annotation in left
-    ]
+    removed = {
+        box.annotation_id: box
+        for box in record.annotations
+        if box.annotation_id in confirmed
+        or (box.annotation_id not in same and _is_replaced(box, replacing))
+    }
+    replaced = [box for box_id, box in removed.items() if box_id not in confirmed]
+    left = [box for box in record.annotations if box.annotation_id not in removed]
+    stays = [_described(box, same.get(box.annotation_id, {}), who) for box in left]
     tags = _all_tags(record, image, choice)
     if len(stays) + len(fresh) > max_boxes:
         return record, Effect(full=1)
-    is_anew = replacing is Replacing.ALL_BOXES
-    after = _changed(record, (*stays, *fresh), tags, is_anew=is_anew)
+    replaces_all = replacing is Replacing.ALL_BOXES
+    after = _changed(record, (*stays, *fresh), tags, replaces_all=replaces_all)
     return after, Effect(
         images=int(after is not record),
         boxes=len(fresh),
-        model_boxes=sum(annotation.is_untouched for annotation in fresh),
+        model_boxes=sum(box.is_untouched for box in fresh),
         present=len(same),
         unwanted=unwanted,
         outside=len(named) - len(fitting),
         confirmed=len(confirmed),
-        replaced_model=sum(annotation.is_untouched for annotation in replaced),
-        replaced=sum(not annotation.is_untouched for annotation in replaced),
+        replaced_model=sum(box.is_untouched for box in replaced),
+        replaced=sum(not box.is_untouched for box in replaced),
         tags=max(len(tags) - len(record.tags), 0),
         described=sum(a is not b for a, b in zip(stays, left, strict=True)),
     )
@@ -251,12 +233,11 @@ def _changed(
     annotations: tuple[Annotation, ...],
     tags: tuple[str, ...],
     *,
-    is_anew: bool,
+    replaces_all: bool,
 ) -> ImageRecord:
-    """replaces_all: no earlier box stays, whoever made it."""
     if annotations == record.annotations and tags == record.tags:
         return record
-    is_persons = record.status not in _NO_PERSONS and not is_anew
+    is_persons = record.status not in _NO_PERSONS and not replaces_all
     is_models = (
         tags == record.tags
         and record.status is not ReviewStatus.IMPORTED

@@ -43,7 +43,7 @@ class ImportBatch(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ImportPlan:
-    """What an import would do.
+    """Preview of an import: counts, matches and names.
 
     matches: where the labels of each image would go, in the order of the files.
     new_labels: that the dataset would gain. new_images, new_bytes: that would be added.
@@ -137,10 +137,10 @@ def dry_run(
     *,
     limits: Limits,
 ) -> ImportPlan:
-    """Return what an import would do; nothing is written.
+    """Return the plan of an import; nothing is written.
 
     Args:
-        result: the labels as they were read.
+        result: the labels as read.
         dropped: the image files that came with them.
         choice: how they are to come in.
     """

@@ -150,10 +150,10 @@ def _matches(
     context: JobContext, tree: DroppedFiles, labels: LabelReader, choice: ImportChoice
 ) -> list[Match]:
     """Match labels with images, now that new images are added."""
-    beside = look_at_images(tree, max_pixels=tree.limits.max_image_pixels)
+    dropped_images = look_at_images(tree, max_pixels=tree.limits.max_image_pixels)
     here = context.store.image_summaries(context.scope)
     matches = match_images(
-        *(labels.images(), beside, here),
+        *(labels.images(), dropped_images, here),
         takes_new=choice.takes_new,
         orientation_of=partial(
             orientation_of, context.store, context.scope, tree.limits

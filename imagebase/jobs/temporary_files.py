@@ -102,7 +102,7 @@ def forget_dropped(scope: Scope, upload_id: str) -> None:
 
 
 def make_room(scope: Scope, limits: Limits) -> None:
-    """Delete what has expired, and check that there is room for another upload.
+    """Delete expired files, and check that there is room for another upload.
 
     Raises:
         LimitError: the uploads of the last hour have reached the limit, or the disk.

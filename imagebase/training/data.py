@@ -85,7 +85,7 @@ class TrainingImage:
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """Counts and lists of what was left out or changed.
+    """Counts and lists of left-out or changed items.
 
     files: files that could not be read, and why. missing: names in the labels without
     an image. skipped: sentences of the label reader. changed: images whose boxes were

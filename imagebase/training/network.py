@@ -391,7 +391,7 @@ class Compute:
 
 def placed(module: DarknetModule, device: torch.device) -> DarknetModule:
     """Return the module on its device, kernels laid out channels last."""
-    # The stubs of `to` know no memory format beside a device.
+    # The stubs of `to` know no memory format next to a device.
     moved: DarknetModule = module.to(device)
     return moved.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 

@@ -22,7 +22,7 @@ class TrainingSettings:
     flip: whether to mirror images; not for text.
     colours: whether to change colours; not if colour is the label.
     cluster_anchors: whether to cluster new anchors, or keep those of the base.
-    precision: `auto` (what is faster here), `f32` or `bf16`.
+    precision: `auto` (the faster one), `f32` or `bf16`.
     """
 
     base: str

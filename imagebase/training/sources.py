@@ -160,7 +160,7 @@ class TrainingSources:
     unused: tuple[str, ...] = ()
 
     def left_out(self, most: int) -> list[str]:
-        """Return lines about what is left out, at most so many of a kind."""
+        """Return lines about left-out items, at most so many of a kind."""
         missing = [f"{name}: there is no image of this name." for name in self.missing]
         lines = [
             *_first(missing, most, "without an image"),

@@ -39,7 +39,7 @@ def schedule(
     """Run work at the page's next run, with a progress bar; for a callback.
 
     Args:
-        text: what is being done, such as `Approving`.
+        text: the activity, such as `Approving`.
         work: is called once, with a function that reports its progress.
         then: is called with its result, to update the session's state. It may be
             called twice, so that must do no harm.

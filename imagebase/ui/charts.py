@@ -188,17 +188,7 @@ def fates_by(
         .encode(
             *position,
             order=alt.Order("order:Q"),
-            color=alt.Color(
-                "fate:N",
-                title=None,
-                scale=alt.Scale(
-                    domain=[str(fate) for fate in order],
-                    range=[FATE_COLOURS[fate] for fate in order],
-                ),
-                legend=alt.Legend(
-                    orient="top", columns=3 if is_upright else 2, symbolSize=60
-                ),
-            ),
+            color=_fate_colours(columns=3 if is_upright else 2),
             tooltip=[
                 alt.Tooltip("name:N", title="of"),
                 alt.Tooltip("fate:N", title="boxes"),
@@ -208,6 +198,16 @@ def fates_by(
         .properties(height=1.4 * _CHART_PX if is_upright else alt.Step(_ROW_PX))
     )
     _draw(chart, key=key, title=title, on_pick=on_pick)
+
+
+def _fate_colours(*, columns: int) -> alt.Color:
+    domain, colours = [str(fate) for fate in Fate], [FATE_COLOURS[f] for f in Fate]
+    return alt.Color(
+        "fate:N",
+        title=None,
+        scale=alt.Scale(domain=domain, range=colours),
+        legend=alt.Legend(orient="top", columns=columns, symbolSize=60),
+    )
 
 
 def intervals(frame: pd.DataFrame, *, title: str) -> None:

@@ -132,7 +132,7 @@ def pad(key: str) -> Pad:
 
 
 def refill(key: str) -> None:
-    """Empty the canvas at the next run; what was drawn is saved."""
+    """Empty the canvas at the next run; the drawings are saved."""
     pad(key).tag = ""
 
 

@@ -1,6 +1,6 @@
 """Session state: typed functions over namespaced keys.
 
-Only what is on screen; what must survive the session is in the store.
+Only the state of the screen; data that outlives the session is in the store.
 """
 
 import logging

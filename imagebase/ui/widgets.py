@@ -282,9 +282,9 @@ class ImagesToDelete(NamedTuple):
 def confirm_deletion(
     what: ImagesToDelete, *, version: str, key: str, on_confirm: Callable[[], None]
 ) -> None:
-    """Draw what is deleted, a checkbox, and the button that the checkbox enables.
+    """Draw the images to delete, a checkbox, and the button that the checkbox enables.
 
-    version: stands for these images as they are now; another one clears the checkbox.
+    version: of these images; another version clears the checkbox.
     """
     images = plural(what.images, "image")
     it, files = ("it", "file") if what.images == 1 else ("them", "files")

@@ -1,7 +1,7 @@
 """Messages between server and the editor in the browser, as plain JSON.
 
 The server fills the editor with boxes under a tag, in pixels of the image. The editor
-sends all boxes of a tag as they are now, and the keys pressed since the last answer;
+sends all current boxes of a tag, and the keys typed since the last answer;
 each has a number and the image it was meant for, and is sent again until confirmed.
 Edges travel exactly: an edge that was not moved comes back as the same float.
 """

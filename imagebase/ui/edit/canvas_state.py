@@ -56,7 +56,7 @@ class RecordAccess:
 
 @dataclass(slots=True)
 class Showing:
-    """What the editor showed last under one tag.
+    """The last content of the editor under one tag.
 
     is_late: this session did not fill it, and knows of it from the browser alone.
     suggested: those of the boxes that the record has not, by id; touched, it gets them.
@@ -229,7 +229,7 @@ class Editor:
         return tuple(taken)
 
     def answer(self) -> dict[str, Any]:
-        """Return what was saved, refused and run, for the browser."""
+        """Return the saved, refused and run changes, for the browser."""
         return {
             "booked": [[*where, seq] for where, seq in self.booked.items()],
             "refused": [[*where, *why] for where, why in self.refused.items()],

@@ -269,7 +269,7 @@ def _cells(result: ModelResult, labels: Sequence[int]) -> list[dict[str, Any]]:
                     {
                         "place": actual * len(counts) + predicted,
                         "actual": names[actual],
-                        "said": names[predicted],
+                        "predicted": names[predicted],
                         "count": count,
                         "share": count / total,
                         "is_right": actual == predicted,

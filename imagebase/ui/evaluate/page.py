@@ -117,7 +117,7 @@ def _suggested_specs() -> list[str]:
 
 @state.reports_errors
 def _start() -> None:
-    # The choice as it is now: the page may not have been drawn again since.
+    # The current choice: the page may not have been drawn again since.
     specs: list[str] = st.session_state[_MODELS]
     images: str = st.session_state[_IMAGES]
     known = cache.models()
@@ -314,7 +314,7 @@ def _unused_name(file_name: str) -> str:
 
 
 def _other_in_words(detections: DetectionPass) -> str:
-    """Summarise an upload: boxes, labels, and what is skipped."""
+    """Summarise an upload: boxes, labels, and skipped entries."""
     boxes = widgets.plural(len(detections.found), "box")
     images = widgets.plural(len(set(detections.found.image.tolist())), "image")
     parts = [f"{boxes} on {images}"]

@@ -1,6 +1,7 @@
 """Figures of an evaluation: tables of models, curves, confusion matrix."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 import altair as alt
@@ -103,7 +104,7 @@ def _square(
 
 
 def _tooltip(columns: Sequence[str]) -> list[alt.Tooltip]:
-    """Return what hovering shows; types are told, as an empty table has none."""
+    """Return the tooltip; with types, as an empty table has none."""
     name, *numbers = columns
     return [
         alt.Tooltip(f"{name}:N"),
@@ -127,10 +128,6 @@ def _show(chart: alt.LayerChart) -> None:
     st.altair_chart(chart.properties(height=_HEIGHT_PX), width="stretch")
 
 
-def _ink(*, is_dark: bool) -> str:
-    return "white" if is_dark else "black"
-
-
 def matrix(
     rows: Sequence[Mapping[str, object]],
     names: Sequence[str],
@@ -138,39 +135,27 @@ def matrix(
     key: str,
     on_pick: Callable[[int], None],
 ) -> None:
-    """Draw a confusion matrix whose cells can be pressed.
+    """Draw a confusion matrix whose cells can be clicked.
 
     Args:
-        rows: of each cell that counts anything: `place`, `actual`, `said`, `count`,
-            `share` of its row, whether it `is_right`, and all of it in words, `aria`.
+        rows: of each cell that is not empty: `place`, `actual` and `predicted` label,
+            `count`, `share` of its row, `is_right`, and all of it in words, `aria`.
         names: of rows and columns, in order.
         key: of the chart.
-        on_pick: is given the place of a cell that is pressed.
+        on_pick: is called with the place of the clicked cell.
     """
-    axis = alt.Axis(labelLimit=_LABEL_PX, labelOverlap=False, ticks=False, domain=False)
+    scale: Mapping[str, Any] = {
+        "sort": list(names),
+        "scale": alt.Scale(domain=list(names)),
+    }
+    axis = partial(
+        alt.Axis, labelLimit=_LABEL_PX, labelOverlap=False, ticks=False, domain=False
+    )
+    top = axis(labelAngle=-60, orient="top")
     base = alt.Chart(pd.DataFrame(rows)).encode(
-        x=alt.X(
-            "said:N",
-            sort=list(names),
-            scale=alt.Scale(domain=list(names)),
-            title="was taken for",
-            axis=alt.Axis(
-                labelAngle=-60,
-                labelLimit=_LABEL_PX,
-                labelOverlap=False,
-                ticks=False,
-                domain=False,
-                orient="top",
-            ),
-        ),
-        y=alt.Y(
-            "actual:N",
-            sort=list(names),
-            scale=alt.Scale(domain=list(names)),
-            title="what it is",
-            axis=axis,
-        ),
-        # No tooltip: it would stay behind when a press leads to another page.
+        x=alt.X("predicted:N", title="predicted", axis=top, **scale),
+        y=alt.Y("actual:N", title="actual", axis=axis(), **scale),
+        # No tooltip: it would remain when the click leads to another page.
         tooltip=alt.value(None),
         description="aria:N",
     )
@@ -189,13 +174,11 @@ def matrix(
         )
         .add_params(picking)
     )
-    is_dark = st.context.theme.type == "dark"
+    ink = "white" if st.context.theme.type == "dark" else "black"
     counts = base.mark_text(fontSize=11).encode(
         text="count:Q",
         # A cell of a small share is nearly the page's own colour.
-        color=alt.condition(
-            "datum.share > 0.6", alt.value("white"), alt.value(_ink(is_dark=is_dark))
-        ),
+        color=alt.condition("datum.share > 0.6", alt.value("white"), alt.value(ink)),
     )
 
     @state.reports_errors

@@ -187,14 +187,14 @@ def _seen(chosen: Sequence[AnnotationRow]) -> Seen:
 
 @state.reports_errors
 def _approve(seen: Seen) -> None:
-    # What is shown is approved, suggestions that are not saved yet among it.
+    # Everything on screen is approved, including unsaved suggestions.
     approve = partial(approve_images, suggested=suggested_boxes.of_records)
     _change(seen, approve, "Approving", "Approved")
 
 
 @state.reports_errors
 def _reject(seen: Seen, key: str) -> None:
-    # The text as it is now: it may have come with the click.
+    # The current text: it may have come with the click.
     reject = partial(reject_images, comment=st.session_state[key])
     _change(seen, reject, "Rejecting", "Rejected")
 
@@ -224,7 +224,7 @@ def _change(seen: Seen, change: _Change, doing: str, done: str) -> None:
 
 @state.reports_errors
 def _relabel(chosen: Sequence[AnnotationRow], key: str) -> None:
-    # The label as it is now: it may have come with the click.
+    # The current label: it may have come with the click.
     label = st.session_state[key]
     if not label:
         raise EditError("Select a new label first.")

@@ -353,7 +353,7 @@ def _picture(
 
 @state.reports_errors
 def _apply(model: KeptModel, learned: Sequence[Learned]) -> None:
-    # What is selected now: a selection and the click may come in one run.
+    # The current selection: a selection and the click may come in one run.
     scope, store = state.scope(), services.store()
     wanted = _selected(learned)
     if not wanted:

@@ -265,7 +265,7 @@ def header() -> None:
 def show() -> None:
     """Draw the current run, else the last result and the options of the next run."""
     run_result.follow()
-    # One container each, so that a message above does not remount what is below.
+    # One container each, so that a message above does not remount the widgets below.
     run, ended, result = st.container(), st.container(), st.container()
     if (job := active_run()) is not None:
         with run:
