@@ -141,12 +141,7 @@ class Variant(NamedTuple):
 
 
 def variant(
-    recipe: Recipe,
-    image_id: str,
-    number: int,
-    *,
-    load: Load,
-    partners: Sequence[str],
+    recipe: Recipe, image_id: str, number: int, *, load: Load, partners: Sequence[str]
 ) -> LabelledImage:
     """Return one variant of an image.
 

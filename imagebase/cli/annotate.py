@@ -67,8 +67,7 @@ _Nms = Annotated[
     ),
 ]
 _Labels = Annotated[
-    str,
-    typer.Option("--labels", help="Keep only these labels, separated by commas."),
+    str, typer.Option("--labels", help="Keep only these labels, separated by commas.")
 ]
 _Formats = Annotated[
     list[str] | None,

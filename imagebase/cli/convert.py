@@ -25,13 +25,11 @@ _Output = Annotated[
 _Zip = Annotated[
     Path | None,
     typer.Option(
-        "--zip",
-        help="Write the zip that the Export page makes, instead of --output.",
+        "--zip", help="Write the zip that the Export page makes, instead of --output."
     ),
 ]
 _From = Annotated[
-    str | None,
-    typer.Option("--from", help="The format to read. Default: recognised."),
+    str | None, typer.Option("--from", help="The format to read. Default: recognised.")
 ]
 _Images = Annotated[
     Path | None,

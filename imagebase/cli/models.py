@@ -198,9 +198,7 @@ def _suggest_options(
 
 
 def _tried(
-    diagnosis: "Validation",
-    again: "Callable[[str], Validation] | None",
-    picture: Path,
+    diagnosis: "Validation", again: "Callable[[str], Validation] | None", picture: Path
 ) -> "tuple[Validation, DryRun]":
     """Return the diagnosis after a dry run, and its result; end where it fails."""
     from imagebase.detection.validation import Level, ModelFinding, dry_run_or_reread

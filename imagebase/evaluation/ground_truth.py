@@ -21,12 +21,7 @@ from imagebase.evaluation.arrays import EvaluatedImage, Truth
 from imagebase.formats.base import FileTree, ReadImage
 from imagebase.formats.placement import FittedImage, Frame, fitted, several_meant
 from imagebase.formats.reader import image_name, number
-from imagebase.formats.registry import (
-    own_files,
-    read,
-    readable_format,
-    recognise,
-)
+from imagebase.formats.registry import own_files, read, readable_format, recognise
 from imagebase.formats.text_files import json_items
 from imagebase.formats.trees import names_with_suffix, opened_tree, with_images
 from imagebase.images.decode import read_header

@@ -8,12 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from imagebase.annotation import ImageRecord
-from imagebase.errors import (
-    ExportError,
-    ImageFileError,
-    ImageReadError,
-    NotFoundError,
-)
+from imagebase.errors import ExportError, ImageFileError, ImageReadError, NotFoundError
 from imagebase.export.image_maker import ImageMaker
 from imagebase.export.preview import Overlay, draw, places_to_draw
 from imagebase.export.request import ExportRequest, in_words, request_json
@@ -26,21 +21,11 @@ from imagebase.export.selection import (
     split_of,
     zips_without_parts,
 )
-from imagebase.formats.base import (
-    PARTS,
-    ExportImage,
-    ExportSet,
-    ImagesAt,
-    WriteOptions,
-)
+from imagebase.formats.base import PARTS, ExportImage, ExportSet, ImagesAt, WriteOptions
 from imagebase.formats.manifest import ExportNotes, warnings_about
 from imagebase.formats.registry import format_named
 from imagebase.formats.scratch import ScratchImages
-from imagebase.formats.verified_export import (
-    ExportSummary,
-    Progress,
-    export_zip,
-)
+from imagebase.formats.verified_export import ExportSummary, Progress, export_zip
 from imagebase.store.image_rows import ImageRow
 from imagebase.wording import plural
 
@@ -124,10 +109,7 @@ class _Build:
         self._progress = progress
         self._selection = ExportSelection(order.request)
         self._maker = ImageMaker(
-            order.request,
-            self._read,
-            folder=order.drafts,
-            max_pixels=order.max_pixels,
+            order.request, self._read, folder=order.drafts, max_pixels=order.max_pixels
         )
         self._part_of: Mapping[str, str] = {}
         self._known_lost = lost

@@ -9,13 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from imagebase.annotation import (
-    Annotation,
-    AttributeValue,
-    Box,
-    ImageRecord,
-    Size,
-)
+from imagebase.annotation import Annotation, AttributeValue, Box, ImageRecord, Size
 from imagebase.annotation.attributes import as_texts
 from imagebase.formats.base import ReadImage, any_attribute
 from imagebase.formats.image_index import NameIndex

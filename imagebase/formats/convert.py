@@ -36,11 +36,7 @@ from imagebase.formats.registry import (
     taken_in,
 )
 from imagebase.formats.scratch import DiskSet, ScratchImages
-from imagebase.formats.trees import (
-    image_names,
-    opened_tree,
-    with_images,
-)
+from imagebase.formats.trees import image_names, opened_tree, with_images
 from imagebase.formats.verified_export import ExportSummary, export_folder, export_zip
 from imagebase.images.decode import (
     ImageHeader,

@@ -14,13 +14,7 @@ from imagebase.formats.base import (
     ImageReference,
     WriteOptions,
 )
-from imagebase.formats.csv_columns import (
-    CsvRow,
-    CsvTable,
-    Reading,
-    box_of,
-    decimal,
-)
+from imagebase.formats.csv_columns import CsvRow, CsvTable, Reading, box_of, decimal
 from imagebase.formats.reader import LabelReader, image_name, number
 from imagebase.formats.shapes import (
     confidence_of,
@@ -35,11 +29,7 @@ from imagebase.formats.text_files import (
     names_file,
     read_names_file,
 )
-from imagebase.formats.trees import (
-    FILES_TO_TRY,
-    files_named,
-    names_with_suffix,
-)
+from imagebase.formats.trees import FILES_TO_TRY, files_named, names_with_suffix
 from imagebase.images.decode import read_header
 
 FILE: Final = "annotations.csv"

@@ -88,10 +88,7 @@ class _DatumaroFile:
         part = part_named(self._subset) or ""
         # Images lie in a folder for each subset, where names may be there again.
         image = self._collector.add_image(
-            *(name, size),
-            part=part,
-            file=self._file,
-            stated=f"{self._subset}/{stated}",
+            *(name, size), part=part, file=self._file, stated=f"{self._subset}/{stated}"
         )
         for index, entry in enumerate(_list_of(item.get("annotations"))):
             place = f"{at}.annotations[{index}]"

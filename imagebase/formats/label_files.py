@@ -22,11 +22,7 @@ from imagebase.formats.registry import format_named, own_files, own_images, read
 from imagebase.formats.trees import opened_tree, with_images
 from imagebase.formats.verified_export import ExportSummary, export_folder
 from imagebase.formats.writer import ImageBytes
-from imagebase.images.decode import (
-    export_image,
-    read_header,
-    written_suffix,
-)
+from imagebase.images.decode import export_image, read_header, written_suffix
 from imagebase.images.skipped_files import EARLIER
 from imagebase.settings import Mode, settings
 

@@ -7,12 +7,7 @@ from typing import Any, Final, NamedTuple
 from imagebase.errors import AnnotationFileError
 from imagebase.formats.base import FileTree
 from imagebase.formats.reader import LabelReader, number
-from imagebase.formats.text_files import (
-    lines_of,
-    read_names_file,
-    text_of,
-    yaml_value,
-)
+from imagebase.formats.text_files import lines_of, read_names_file, text_of, yaml_value
 from imagebase.formats.trees import (
     FILES_TO_TRY,
     folder_of,

@@ -32,11 +32,7 @@ from imagebase.formats.shapes import (
 )
 from imagebase.formats.split import part_in
 from imagebase.formats.text_files import json_items, names_file, read_names_file
-from imagebase.formats.trees import (
-    files_named,
-    has_file,
-    names_with_suffix,
-)
+from imagebase.formats.trees import files_named, has_file, names_with_suffix
 
 _FOLDER: Final = "images"
 _LABELS_FILE: Final = "labels.txt"
@@ -74,10 +70,7 @@ def _document(image: ExportImage, name: str) -> bytes:
     document: dict[str, object] = {
         "version": _VERSION,
         "flags": {},
-        "shapes": [
-            *map(_shape, writable(image)),
-            *map(_area, pieces(image, polygons)),
-        ],
+        "shapes": [*map(_shape, writable(image)), *map(_area, pieces(image, polygons))],
         "imagePath": name,
         "imageData": None,
         "imageHeight": height,

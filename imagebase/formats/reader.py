@@ -5,14 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Set
 from typing import Final, Self
 
-from imagebase.annotation import (
-    Attributes,
-    Box,
-    LabelSet,
-    Size,
-    Source,
-    clean_label,
-)
+from imagebase.annotation import Attributes, Box, LabelSet, Size, Source, clean_label
 from imagebase.annotation.areas import Shape, can_be_kept
 from imagebase.annotation.attributes import clean_attributes
 from imagebase.errors import AnnotationFileError

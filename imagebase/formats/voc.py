@@ -54,12 +54,7 @@ from imagebase.formats.text_files import (
     root_of,
     root_tag_of,
 )
-from imagebase.formats.trees import (
-    files_named,
-    folder_of,
-    has_file,
-    names_with_suffix,
-)
+from imagebase.formats.trees import files_named, folder_of, has_file, names_with_suffix
 
 _TITLE: Final = "Pascal VOC XML"
 _LABELS_FILE: Final = "labels.txt"
@@ -447,11 +442,7 @@ class ObjectReader(NamedTuple):
         )
 
     def _add(
-        self,
-        label: str,
-        edges: Element,
-        attributes: Mapping[str, object],
-        at: str,
+        self, label: str, edges: Element, attributes: Mapping[str, object], at: str
     ) -> None:
         texts = [(edges.findtext(key) or "").strip() for key in _CORNERS]
         xmin, ymin, xmax, ymax = map(number, texts)

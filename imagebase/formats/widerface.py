@@ -10,11 +10,7 @@ from imagebase.formats.base import FileTree, InputFormat
 from imagebase.formats.reader import LabelReader, image_name, number
 from imagebase.formats.split import part_in, parts_of_files
 from imagebase.formats.text_files import lines_of, text_of
-from imagebase.formats.trees import (
-    FILES_TO_TRY,
-    is_image_name,
-    names_with_suffix,
-)
+from imagebase.formats.trees import FILES_TO_TRY, is_image_name, names_with_suffix
 
 _LABEL: Final = "face"
 # x y w h, blur, expression, illumination, invalid, occlusion, pose.

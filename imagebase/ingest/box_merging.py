@@ -22,11 +22,7 @@ from imagebase.formats.placement import Frame, fitted
 _SAME_PLACE_PX: Final = 1.0
 
 # The states of images on which no person has done anything yet.
-_NO_PERSONS: Final = (
-    ReviewStatus.NEW,
-    ReviewStatus.SUGGESTED,
-    ReviewStatus.IMPORTED,
-)
+_NO_PERSONS: Final = (ReviewStatus.NEW, ReviewStatus.SUGGESTED, ReviewStatus.IMPORTED)
 
 
 class Replacing(StrEnum):

@@ -97,11 +97,7 @@ def run_model(
                 break
     finally:
         store.put_many(scope, key, pending)
-    result = {
-        "images": done,
-        "refused": refused,
-        "seconds": time.monotonic() - started,
-    }
+    result = {"images": done, "refused": refused, "seconds": time.monotonic() - started}
     store.finish_run(scope, run_id, result=result)
     return result
 

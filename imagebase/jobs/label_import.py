@@ -117,11 +117,7 @@ def _save_areas(
             )
             new = [shape for shape in shapes if shape not in record.ignored]
             store.add_ignore_areas(
-                scope,
-                match.image_id,
-                new,
-                all_of_size=False,
-                change_id=context.job_id,
+                scope, match.image_id, new, all_of_size=False, change_id=context.job_id
             )
             added += len(new)
             refused += invalid

@@ -223,10 +223,7 @@ def _run_process(context: JobContext, folder: Path) -> dict[str, Any] | None:
 
 
 def _watch(
-    context: JobContext,
-    process: "subprocess.Popen[bytes]",
-    folder: Path,
-    tail: LogTail,
+    context: JobContext, process: "subprocess.Popen[bytes]", folder: Path, tail: LogTail
 ) -> int:
     """Report the progress of the process until it ends; return its exit code."""
     asked_at: float | None = None

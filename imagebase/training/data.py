@@ -236,12 +236,7 @@ def load_set(folder: Path) -> TrainingSet:
             "The prepared images of this training run are missing; start over."
         ) from error
     return TrainingSet(
-        tuple(document["labels"]),
-        size,
-        images,
-        left_out,
-        document["torn"],
-        pictures,
+        tuple(document["labels"]), size, images, left_out, document["torn"], pictures
     )
 
 

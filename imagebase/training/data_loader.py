@@ -138,9 +138,7 @@ def _areas(shapes: tuple[Shape, ...], size: Size, grid: Size) -> NDArray[np.floa
     return np.asarray(cv2.resize(mask, grid, interpolation=cv2.INTER_AREA), np.float32)
 
 
-def _stacked(
-    areas: Sequence[NDArray[np.float32] | None],
-) -> NDArray[np.float32] | None:
+def _stacked(areas: Sequence[NDArray[np.float32] | None]) -> NDArray[np.float32] | None:
     known = [area for area in areas if area is not None]
     if not known:
         return None

@@ -24,11 +24,7 @@ from imagebase.detection.model_files import (
     Model,
     model_in_folder,
 )
-from imagebase.evaluation.arrays import (
-    CONFIDENCE_FLOOR,
-    MAX_DETECTIONS,
-    Predictions,
-)
+from imagebase.evaluation.arrays import CONFIDENCE_FLOOR, MAX_DETECTIONS, Predictions
 from imagebase.evaluation.average_precision import coco_figures
 from imagebase.evaluation.bootstrap import can_resample, draws, interval, resample
 from imagebase.evaluation.matching import match

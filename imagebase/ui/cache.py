@@ -17,12 +17,7 @@ from imagebase.detection.detector import Detector
 from imagebase.detection.factory import ModelConfig, configured_detector
 from imagebase.detection.library import all_models, library_of
 from imagebase.detection.model_files import Model
-from imagebase.errors import (
-    ImageBaseError,
-    ImageFileError,
-    ImageReadError,
-    LimitError,
-)
+from imagebase.errors import ImageBaseError, ImageFileError, ImageReadError, LimitError
 from imagebase.images.decode import (
     LoadedImage,
     RgbArray,
@@ -272,11 +267,7 @@ def candidates(
 
 @st.cache_resource(max_entries=8, show_spinner=False)
 def _candidates(
-    owner_id: str,
-    dataset_id: str,
-    key: CandidatesKey,
-    version: str,
-    areas: str,
+    owner_id: str, dataset_id: str, key: CandidatesKey, version: str, areas: str
 ) -> CandidatePool:
     scope, store = Scope(owner_id, dataset_id, ""), services.store()
     packed = store.candidates(scope, key)

@@ -107,12 +107,7 @@ def columns(
 
 
 def heat_map(
-    counts: Sequence[Sequence[int]],
-    *,
-    key: str,
-    title: str,
-    what: str,
-    on_pick: OnPick,
+    counts: Sequence[Sequence[int]], *, key: str, title: str, what: str, on_pick: OnPick
 ) -> None:
     """Draw a grid of cells, as `bars` does; counts: by row and column."""
     cells = [
@@ -232,8 +227,7 @@ def intervals(frame: pd.DataFrame, *, title: str) -> None:
     )
     st.markdown(f"**{title}**")
     st.altair_chart(
-        (line + tick + dot).properties(height=alt.Step(1.4 * _ROW_PX)),
-        width="stretch",
+        (line + tick + dot).properties(height=alt.Step(1.4 * _ROW_PX)), width="stretch"
     )
 
 
@@ -308,9 +302,5 @@ def _draw(
     with st.container(gap="xsmall"):
         st.markdown(f"**{title}**")
         st.altair_chart(
-            picking,
-            key=key,
-            width="stretch",
-            on_select=picked,
-            selection_mode=_PICK,
+            picking, key=key, width="stretch", on_select=picked, selection_mode=_PICK
         )

@@ -127,11 +127,7 @@ def draw_sheet(
 
 
 def parse_selected(
-    value: object,
-    version: str,
-    tiles: Sequence[Tile],
-    *,
-    otherwise: Collection[str],
+    value: object, version: str, tiles: Sequence[Tile], *, otherwise: Collection[str]
 ) -> frozenset[str]:
     """Return the selected ids that the browser sent; until then, those to start with.
 

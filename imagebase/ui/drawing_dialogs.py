@@ -148,9 +148,7 @@ def _area_list(record: ImageRecord) -> None:
         st.error(widgets.escape(problem))
     areas = services.store().ignore_areas(state.scope(), record.image_id)
     with st.container(
-        horizontal=True,
-        vertical_alignment="center",
-        horizontal_alignment="distribute",
+        horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"
     ):
         st.markdown(f"**{widgets.plural(len(areas), 'area')}**", width="content")
         st.button(

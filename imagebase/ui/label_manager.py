@@ -366,10 +366,7 @@ def _draw_row(row: ManagedLabel, rows: Sequence[ManagedLabel]) -> None:
 
 
 def _draw_moves(
-    row: ManagedLabel,
-    count: int,
-    up: "DeltaGenerator",
-    down: "DeltaGenerator",
+    row: ManagedLabel, count: int, up: "DeltaGenerator", down: "DeltaGenerator"
 ) -> None:
     is_searching = bool(st.session_state.get(_SEARCH))
     moves = ((up, "up", -1, row.place == 0), (down, "down", 1, row.place == count - 1))

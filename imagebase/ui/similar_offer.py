@@ -287,10 +287,7 @@ def _draw_offer() -> None:
     if offer is None:
         return
     expected = _estimate(
-        scope.owner_id,
-        scope.dataset_id,
-        services.store().version(scope),
-        offer.asked,
+        scope.owner_id, scope.dataset_id, services.store().version(scope), offer.asked
     )
     if expected is None or not expected.here:
         return

@@ -42,9 +42,7 @@ def of_record(record: ImageRecord) -> tuple[Annotation, ...]:
     return of_records([record])[record.image_id]
 
 
-def of_records(
-    records: Sequence[ImageRecord],
-) -> Mapping[str, tuple[Annotation, ...]]:
+def of_records(records: Sequence[ImageRecord]) -> Mapping[str, tuple[Annotation, ...]]:
     """Return the unsaved suggestions for each image, by image id."""
     nothing: dict[str, tuple[Annotation, ...]] = {
         record.image_id: () for record in records

@@ -120,11 +120,7 @@ KEYS: Final = (
     ),
     Hotkey("Z", "Zoom to the selected box and back", {"z": "closer"}),
     Hotkey("F", "Fit image", {"f": "whole"}),
-    Hotkey(
-        "Wheel, + and -",
-        "Zoom",
-        {"+": "larger", "=": "larger", "-": "smaller"},
-    ),
+    Hotkey("Wheel, + and -", "Zoom", {"+": "larger", "=": "larger", "-": "smaller"}),
     Hotkey("Space, middle or right button", "Drag the image", {}),
     Hotkey("Shift", "Draw from an edge or inside the selected box", {}),
     Hotkey("H", "Hide or show labels", {"h": "chips"}),

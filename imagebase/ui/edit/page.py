@@ -194,9 +194,7 @@ def _side(
         sum(annotation.is_untouched for annotation in record.annotations) + suggestions
     )
     with st.container(
-        horizontal=True,
-        vertical_alignment="center",
-        horizontal_alignment="distribute",
+        horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"
     ):
         st.markdown(
             f"**{widgets.plural(len(record.annotations), 'box')}**", width="content"

@@ -295,10 +295,7 @@ def _add_other(files: Sequence[tuple[str, Any]], images: str) -> None:
         raise
     summary = _other_in_words(detections)
     _set_others(
-        [
-            *_all_others(),
-            _Other(other.upload_id, other.dataset_id, other.name, summary),
-        ]
+        [*_all_others(), _Other(other.upload_id, other.dataset_id, other.name, summary)]
     )
 
 

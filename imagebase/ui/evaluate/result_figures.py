@@ -253,9 +253,7 @@ def _columns() -> Mapping[str, Any]:
 def _label_by_label(results: Sequence[ModelResult], run_id: str) -> None:
     specs = [result.spec for result in results]
     chosen: str = st.selectbox(
-        "Label by label",
-        specs,
-        key=f"evaluate.label_table_of.{run_id}",
+        "Label by label", specs, key=f"evaluate.label_table_of.{run_id}"
     )
     rows = label_rows(results[specs.index(chosen)])
     share = st.column_config.NumberColumn(format="%.3f")

@@ -73,10 +73,7 @@ _ABOUT: Final = {
     "classification": "Images in a folder for each label, without boxes.",
 }
 _OTHERS: Final = "more"
-_CROPS: Final = {
-    False: "images by tag",
-    True: "one crop per box",
-}
+_CROPS: Final = {False: "images by tag", True: "one crop per box"}
 
 
 def choose_format() -> tuple[str, bool]:

@@ -26,14 +26,7 @@ from imagebase.images.draw import draw_annotations
 from imagebase.images.thumbnails import inner_size
 from imagebase.jobs.exports import StoreImages
 from imagebase.store import JobInfo, JobState, Scope
-from imagebase.ui import (
-    cache,
-    job_progress,
-    services,
-    state,
-    suggested_boxes,
-    widgets,
-)
+from imagebase.ui import cache, job_progress, services, state, suggested_boxes, widgets
 from imagebase.ui.export.options import ExportChoice
 
 # An interrupted job can be resumed instead.

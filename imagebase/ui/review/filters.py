@@ -413,11 +413,7 @@ def _draw_sizes() -> dict[str, Any]:
         persist_state="session",
     )
     share: Any = st.slider(
-        "Box area, % of the image",
-        0,
-        100,
-        key="review.share",
-        persist_state="session",
+        "Box area, % of the image", 0, 100, key="review.share", persist_state="session"
     )
     is_sided = least is not None or below is not None
     return {

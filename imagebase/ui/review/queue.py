@@ -254,9 +254,7 @@ def _card(
 
 def _name_and_approval(row: DoubtRow) -> None:
     with st.container(
-        horizontal=True,
-        horizontal_alignment="distribute",
-        vertical_alignment="center",
+        horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"
     ):
         st.button(
             widgets.escape(widgets.short_name(row.file_name, longest=_NAME_LETTERS)),

@@ -14,13 +14,7 @@ from imagebase.jobs.training import KEPT_SECONDS, KIND, work_folder
 from imagebase.settings import PROJECT_ROOT
 from imagebase.store import JobInfo, JobState
 from imagebase.training.checks import FOR_CPU, FOR_GPU, has_torch
-from imagebase.training.run_folder import (
-    CLOSING,
-    Log,
-    Progress,
-    read_log,
-    time_left,
-)
+from imagebase.training.run_folder import CLOSING, Log, Progress, read_log, time_left
 from imagebase.training.session import ask_to_finish, read_plan
 from imagebase.ui import job_progress, services, state, widgets
 from imagebase.ui.train import run_result, setup

@@ -155,10 +155,7 @@ def _labels(data: _TrainingData) -> None:
         column_config={
             "label": st.column_config.TextColumn("Label"),
             "boxes": st.column_config.ProgressColumn(
-                "Boxes",
-                format="%d",
-                min_value=0,
-                max_value=max(counts.values()),
+                "Boxes", format="%d", min_value=0, max_value=max(counts.values())
             ),
             "images": st.column_config.NumberColumn("Images"),
             "note": st.column_config.TextColumn(""),
