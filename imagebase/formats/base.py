@@ -56,6 +56,10 @@ class ExportImage:
     made: str = ""
     byte_count: int = 0
 
+    def file_at(self, path: str) -> "ExportFile":
+        """Return the image's own file, under this path in the export."""
+        return ExportFile(path, ImageReference(self.record.image_id))
+
 
 @dataclass(frozen=True, slots=True)
 class ExportSet:
@@ -383,8 +387,7 @@ class Format(NamedTuple):
     title: what people call it.
     read: takes a tree in; AnnotationFileError where nothing can be read.
     recognises: whether a tree shows what no other format's files do.
-    names: image names as this format writes them, in the order of the images.
-    has_flat_names: these have no folders.
+    has_flat_names: its image names have no folders; see `file_names.names_in`.
     tolerance: how far an edge may move in writing a box, in pixels, along x and y.
     conventions: what a reader of the files should know, for the manifest.
     has_sizes, has_confidence: whether the files have image sizes and confidences.
@@ -408,7 +411,6 @@ class Format(NamedTuple):
     write: Writer
     read: Callable[[FileTree, "LabelReader"], None]
     recognises: Callable[[FileTree], bool]
-    names: Callable[[ExportSet], Iterable[str]]
     tolerance: Callable[[Box, Size], tuple[float, float]]
     conventions: Mapping[str, str]
     has_sizes: bool = True

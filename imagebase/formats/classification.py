@@ -15,7 +15,6 @@ from imagebase.formats.base import (
     ExportSet,
     FileTree,
     Format,
-    ImageReference,
     MappedImages,
     WriteOptions,
 )
@@ -40,11 +39,6 @@ _PART_COLUMN: Final = "part"
 _PARTS: Final = frozenset({*PARTS, "valid", "validation", "images"})
 # Files of these kinds say something about the images; folders alone then mean nothing.
 _LABEL_SUFFIXES: Final = (".json", ".xml", ".csv", ".names", ".data", ".yaml", ".yml")
-
-
-def names(export_set: ExportSet) -> Iterable[str]:
-    """Return names without folders: the folders are the labels."""
-    return flat_image_names(export_set)
 
 
 def reduced(export_set: ExportSet) -> ExportSet:
@@ -75,7 +69,7 @@ def write(export_set: ExportSet, options: WriteOptions) -> Iterator[ExportFile]:
     With a split these folders lie in one for each part.
     """
     labelled = reduced(export_set)
-    image_names = names(labelled)
+    image_names = flat_image_names(labelled)
     yield ExportFile(_LABELS_FILE, names_file(labelled.labels))
     has_split = labelled.has_split
     columns = (*_COLUMNS, _PART_COLUMN) if has_split else _COLUMNS
@@ -86,9 +80,8 @@ def write(export_set: ExportSet, options: WriteOptions) -> Iterator[ExportFile]:
     folder_of = label_folders(labelled.labels)
     for image, name in zip(labelled.images, image_names, strict=True):
         part = f"{image.part}/" if has_split else ""
-        reference = ImageReference(image.record.image_id)
         for folder in [folder_of[tag] for tag in image.record.tags] or [UNLABELLED]:
-            yield ExportFile(f"{part}{folder}/{name}", reference)
+            yield image.file_at(f"{part}{folder}/{name}")
 
 
 def _rows(
@@ -127,10 +120,8 @@ def read(tree: FileTree, collector: LabelReader) -> None:
         collector.add_labels(read_names_file(tree, file), file=file)
     lists = files_named(tree, FILE)
     for file in lists:
-        try:
+        with collector.skipping(file):
             _read_list(tree, file, collector)
-        except AnnotationFileError as error:
-            collector.skip(file, "", str(error))
     if not lists:
         _read_folders(tree, collector)
     collector.check()
@@ -188,7 +179,6 @@ FORMAT: Final = Format(
     write=write,
     read=read,
     recognises=recognises,
-    names=names,
     tolerance=tolerance,
     conventions={
         "labels": f"of whole images, in {FILE}: their tags, or where no image has one "

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from imagebase.annotation import Annotation, Box, Size
+from imagebase.annotation import Annotation, Box
 from imagebase.annotation.attributes import read_value, stated
 from imagebase.formats.base import (
     PARTS,
@@ -12,8 +12,6 @@ from imagebase.formats.base import (
     ExportSet,
     FileTree,
     Format,
-    ImageNames,
-    ImageReference,
     Streamed,
     WriteOptions,
     any_attribute,
@@ -27,6 +25,7 @@ from imagebase.formats.shapes import (
     confidence_of,
     crowds,
     has_areas,
+    rounding_tolerance,
     used_labels,
     writable,
 )
@@ -117,18 +116,12 @@ _DECIMALS: Final = 4
 _CONFIDENCE_DECIMALS: Final = 6
 
 
-def names(export_set: ExportSet) -> Iterable[str]:
-    """Return the names unchanged; file_name is a path below `images`."""
-    return ImageNames(export_set.images)
-
-
 def write(export_set: ExportSet, options: WriteOptions) -> Iterator[ExportFile]:
     """Write annotations.json and the images."""
     yield ExportFile(FILE, Streamed(_document(export_set)))
     if options.with_images:
         for image in export_set.images:
-            reference = ImageReference(image.record.image_id)
-            yield ExportFile(f"images/{image.name}", reference)
+            yield image.file_at(f"images/{image.name}")
 
 
 def write_zipped(export_set: ExportSet, options: WriteOptions) -> Iterator[ExportFile]:
@@ -141,9 +134,7 @@ def write_zipped(export_set: ExportSet, options: WriteOptions) -> Iterator[Expor
         return
     for folder, subset in parts:
         for image in subset.images:
-            reference = ImageReference(image.record.image_id)
-            path = f"images/{folder or f'{_NO_SPLIT}/'}{image.name}"
-            yield ExportFile(path, reference)
+            yield image.file_at(f"images/{folder or f'{_NO_SPLIT}/'}{image.name}")
 
 
 def _document(export_set: ExportSet) -> Iterator[bytes]:
@@ -211,11 +202,6 @@ def _corners(box: Box) -> list[float]:
 def _category_lines(export_set: ExportSet) -> Iterator[str]:
     for category_id, name in enumerate(export_set.labels.names, start=1):
         yield json_line({"id": category_id, "name": name, "supercategory": ""})
-
-
-def tolerance(box: Box, size: Size) -> tuple[float, float]:
-    """Return what rounding to four decimals moves."""
-    return 0.6 * 10**-_DECIMALS, 0.6 * 10**-_DECIMALS
 
 
 def recognises(tree: FileTree) -> bool:
@@ -407,8 +393,7 @@ FORMAT: Final = Format(
     write=write,
     read=read,
     recognises=recognises,
-    names=names,
-    tolerance=tolerance,
+    tolerance=rounding_tolerance(_DECIMALS),
     conventions={
         "boxes": "x, y, width, height in pixels, the top-left corner at 0, "
         f"{_DECIMALS} decimals",

@@ -5,7 +5,7 @@ from functools import partial
 from itertools import islice
 from typing import Any, Final
 
-from imagebase.annotation import Box, Size
+from imagebase.annotation import Box
 from imagebase.annotation.attributes import read_value
 from imagebase.formats.base import (
     PARTS,
@@ -14,13 +14,12 @@ from imagebase.formats.base import (
     ExportSet,
     FileTree,
     Format,
-    ImageReference,
     Streamed,
     WriteOptions,
 )
 from imagebase.formats.file_names import flat_image_names
 from imagebase.formats.reader import LabelReader, image_name, number
-from imagebase.formats.shapes import writable
+from imagebase.formats.shapes import rounding_tolerance, writable
 from imagebase.formats.split import parts_of_files
 from imagebase.formats.text_files import (
     json_items,
@@ -47,22 +46,16 @@ _ANNOTATIONS_KEYS: Final = ("annotations", "annotation")
 _STRUCTURE: Final = frozenset({"label", "coordinates"})
 
 
-def names(export_set: ExportSet) -> Iterable[str]:
-    """Return names without folders: images lie in the folder of their list."""
-    return flat_image_names(export_set)
-
-
 def write(export_set: ExportSet, options: WriteOptions) -> Iterator[ExportFile]:
     """Write for each part of a split a folder with its images and their list."""
     yield ExportFile(_LABELS_FILE, names_file(export_set.labels))
-    image_names = names(export_set)
+    image_names = flat_image_names(export_set)
     for part in export_set.parts or PARTS[:1]:
         lines = _lines(export_set, image_names, part)
         yield ExportFile(f"{part}/{FILE}", Streamed(json_list(lines)))
     if options.with_images:
         for image, name in zip(export_set.images, image_names, strict=True):
-            reference = ImageReference(image.record.image_id)
-            yield ExportFile(f"{image.part}/{name}", reference)
+            yield image.file_at(f"{image.part}/{name}")
 
 
 def _lines(
@@ -89,11 +82,6 @@ def _centred(box: Box) -> dict[str, float]:
         "width": round(far_x - near_x, _DECIMALS),
         "height": round(far_y - near_y, _DECIMALS),
     }
-
-
-def tolerance(box: Box, size: Size) -> tuple[float, float]:
-    """Return what rounding edges to four decimals moves."""
-    return 0.6 * 10**-_DECIMALS, 0.6 * 10**-_DECIMALS
 
 
 def recognises(tree: FileTree) -> bool:
@@ -194,8 +182,7 @@ FORMAT: Final = Format(
     write=write,
     read=read,
     recognises=recognises,
-    names=names,
-    tolerance=tolerance,
+    tolerance=rounding_tolerance(_DECIMALS),
     conventions={
         "boxes": "x, y, width, height in pixels, x and y the centre, edges to "
         f"{_DECIMALS} decimals",

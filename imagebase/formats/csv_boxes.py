@@ -1,6 +1,6 @@
 """CSV as TensorFlow's object detection has it: one row a box, whole pixels."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 from imagebase.annotation import Box, Size
@@ -10,8 +10,6 @@ from imagebase.formats.base import (
     ExportSet,
     FileTree,
     Format,
-    ImageNames,
-    ImageReference,
     WriteOptions,
 )
 from imagebase.formats.csv_columns import CsvRow, CsvTable, Reading, box_of, decimal
@@ -46,11 +44,6 @@ _SUFFIXES: Final = (".csv", ".tsv")
 _IMAGES_TO_OPEN: Final = 100
 
 
-def names(export_set: ExportSet) -> Iterable[str]:
-    """Return the names unchanged; filename is a path below `images`."""
-    return ImageNames(export_set.images)
-
-
 def write(export_set: ExportSet, options: WriteOptions) -> Iterator[ExportFile]:
     """Write the boxes, the list of images, the labels in their order, the images."""
     yield ExportFile(FILE, csv_table(COLUMNS, _box_rows(export_set)))
@@ -59,8 +52,7 @@ def write(export_set: ExportSet, options: WriteOptions) -> Iterator[ExportFile]:
     yield ExportFile(_LABELS_FILE, names_file(export_set.labels))
     if options.with_images:
         for image in export_set.images:
-            reference = ImageReference(image.record.image_id)
-            yield ExportFile(f"images/{image.name}", reference)
+            yield image.file_at(f"images/{image.name}")
 
 
 def _box_rows(export_set: ExportSet) -> Iterator[Sequence[object]]:
@@ -126,11 +118,9 @@ def read(tree: FileTree, collector: LabelReader) -> None:
     parts = parts_of_files(table.file for table in tables)
     # The list of images comes first: it has them in their order.
     for table in sorted(tables, key=lambda table: table.has_boxes):
-        try:
+        with collector.skipping(table.file):
             reading = table.reading(_ImageSizes(tree, table.file, collector))
             _TableReader(table, reading, collector, parts[table.file], labels).read()
-        except AnnotationFileError as error:
-            collector.skip(table.file, "", str(error))
     collector.check()
     if not tables:
         raise AnnotationFileError(
@@ -141,10 +131,8 @@ def read(tree: FileTree, collector: LabelReader) -> None:
 
 def _tables(tree: FileTree, collector: LabelReader) -> Iterator[CsvTable]:
     for file in names_with_suffix(tree, *_SUFFIXES):
-        try:
+        with collector.skipping(file):
             yield CsvTable(tree, file)
-        except AnnotationFileError as error:
-            collector.skip(file, "", str(error))
 
 
 def _listed_labels(tree: FileTree, table: CsvTable) -> list[str]:
@@ -290,7 +278,6 @@ FORMAT: Final = Format(
     write=write,
     read=read,
     recognises=recognises,
-    names=names,
     tolerance=whole_pixel_tolerance,
     conventions={
         "boxes": "whole pixels from 0, the far edges exclusive",

@@ -11,7 +11,6 @@ from imagebase.annotation import (
     AttributeValue,
     Box,
     Label,
-    Size,
 )
 from imagebase.annotation.areas import Point, Shape, ShapeKind, rectangle
 from imagebase.annotation.attributes import (
@@ -30,8 +29,6 @@ from imagebase.formats.base import (
     ExportSet,
     FileTree,
     Format,
-    ImageNames,
-    ImageReference,
     Streamed,
     WriteOptions,
     any_attribute,
@@ -47,6 +44,7 @@ from imagebase.formats.shapes import (
     has_areas,
     pieces,
     polygons,
+    rounding_tolerance,
     writable,
 )
 from imagebase.formats.split import part_named
@@ -188,18 +186,12 @@ _SHAPES: Final = frozenset(
 )
 
 
-def names(export_set: ExportSet) -> Iterable[str]:
-    """Return the names unchanged; a name is a path below `images`."""
-    return ImageNames(export_set.images)
-
-
 def write(export_set: ExportSet, options: WriteOptions) -> Iterator[ExportFile]:
     """Write annotations.xml and the images, as a CVAT task is backed up."""
     yield ExportFile(FILE, Streamed(_document(export_set)))
     if options.with_images:
         for image in export_set.images:
-            reference = ImageReference(image.record.image_id)
-            yield ExportFile(f"images/{image.name}", reference)
+            yield image.file_at(f"images/{image.name}")
 
 
 def _document(export_set: ExportSet) -> Iterator[bytes]:
@@ -296,11 +288,6 @@ def _area(shape: Shape) -> str:
         f'    <polygon label="{IGNORE}" source="manual" occluded="0" '
         f'points="{points}" z_order="0">\n    </polygon>\n'
     )
-
-
-def tolerance(box: Box, size: Size) -> tuple[float, float]:
-    """Return what rounding to four decimals moves."""
-    return 0.6 * 10**-_DECIMALS, 0.6 * 10**-_DECIMALS
 
 
 def recognises(tree: FileTree) -> bool:
@@ -475,8 +462,7 @@ FORMAT: Final = Format(
     write=write,
     read=read,
     recognises=recognises,
-    names=names,
-    tolerance=tolerance,
+    tolerance=rounding_tolerance(_DECIMALS),
     holds=any_attribute,
     region=polygons,
     conventions={

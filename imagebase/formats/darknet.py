@@ -13,7 +13,6 @@ from imagebase.formats.base import (
     ExportSet,
     FileTree,
     Format,
-    ImageReference,
     Streamed,
     WriteOptions,
     class_ids_of,
@@ -45,14 +44,9 @@ _NOTES: Final = frozenset({"readme.txt"})
 _BACKUP_NOTE: Final = b"Darknet keeps the weights that it trains in this folder.\n"
 
 
-def names(export_set: ExportSet) -> Iterable[str]:
-    """Return names without folders, as all images lie in obj."""
-    return flat_image_names(export_set)
-
-
 def write(export_set: ExportSet, options: WriteOptions) -> Iterator[ExportFile]:
     """Write what `darknet detector train obj.data obj.cfg` needs but first weights."""
-    image_names = names(export_set)
+    image_names = flat_image_names(export_set)
     classes = len(export_set.labels)
     yield ExportFile("obj.data", _data_text(classes))
     yield ExportFile("obj.names", names_file(export_set.labels))
@@ -66,8 +60,7 @@ def write(export_set: ExportSet, options: WriteOptions) -> Iterator[ExportFile]:
     class_ids = class_ids_of(export_set.labels)
     for image, name in zip(export_set.images, image_names, strict=True):
         if options.with_images:
-            reference = ImageReference(image.record.image_id)
-            yield ExportFile(f"{_FOLDER}/{name}", reference)
+            yield image.file_at(f"{_FOLDER}/{name}")
         label_path = f"{_FOLDER}/{image_stem(name)}.txt"
         yield ExportFile(label_path, label_text(image, class_ids))
 
@@ -250,7 +243,6 @@ FORMAT: Final = Format(
     write=write,
     read=read,
     recognises=recognises,
-    names=names,
     tolerance=relative_tolerance,
     conventions={"boxes": CONVENTION, "labels": "obj.names, one a line, by class id"},
     has_sizes=False,

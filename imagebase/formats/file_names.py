@@ -7,7 +7,13 @@ from pathlib import PurePosixPath
 from typing import Final, Protocol
 
 from imagebase.annotation import ImageRecord, LabelSet, ReviewStatus, clean_text
-from imagebase.formats.base import ExportImage, ExportSet, ImageNames, StoredImages
+from imagebase.formats.base import (
+    ExportImage,
+    ExportSet,
+    Format,
+    ImageNames,
+    StoredImages,
+)
 from imagebase.images.file_types import IMAGE_SUFFIXES
 
 # Windows refuses these characters and names; the rest of the world can do without.
@@ -119,6 +125,13 @@ def flat_image_names(export_set: ExportSet) -> Iterable[str]:
     if isinstance(images, StoredImages) and images.has_flat_names:
         return ImageNames(images)
     return flat_names(image.name for image in export_set.images)
+
+
+def names_in(format_: Format, export_set: ExportSet) -> Iterable[str]:
+    """Return image names as a format writes them, in the order of the images."""
+    if format_.has_flat_names:
+        return flat_image_names(export_set)
+    return ImageNames(export_set.images)
 
 
 def safe_path(name: str) -> str:

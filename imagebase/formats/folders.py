@@ -1,6 +1,6 @@
 """A folder per label with the images that hold it, each with its .txt."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 from typing import Final
 
@@ -10,7 +10,6 @@ from imagebase.formats.base import (
     ExportSet,
     FileTree,
     Format,
-    ImageReference,
     Streamed,
     WriteOptions,
     class_ids_of,
@@ -39,14 +38,9 @@ _NAMES_FILE: Final = "obj.names"
 _LIST_FILE: Final = "images.txt"
 
 
-def names(export_set: ExportSet) -> Iterable[str]:
-    """Return names without folders: the folders are the labels."""
-    return flat_image_names(export_set)
-
-
 def write(export_set: ExportSet, options: WriteOptions) -> Iterator[ExportFile]:
     """Write each image once for every label on it, with all of its boxes each time."""
-    image_names = names(export_set)
+    image_names = flat_image_names(export_set)
     yield ExportFile(_NAMES_FILE, names_file(export_set.labels))
     listing = (f"{name}\n".encode() for name in image_names)
     yield ExportFile(_LIST_FILE, Streamed(listing))
@@ -57,8 +51,7 @@ def write(export_set: ExportSet, options: WriteOptions) -> Iterator[ExportFile]:
         text = label_text(image, class_ids)
         for folder in [folder_of[label] for label in labels] or [BACKGROUND]:
             if options.with_images:
-                reference = ImageReference(image.record.image_id)
-                yield ExportFile(f"{folder}/{name}", reference)
+                yield image.file_at(f"{folder}/{name}")
             yield ExportFile(f"{folder}/{image_stem(name)}.txt", text)
 
 
@@ -135,7 +128,6 @@ FORMAT: Final = Format(
     write=write,
     read=read,
     recognises=recognises,
-    names=names,
     tolerance=relative_tolerance,
     conventions={
         "boxes": CONVENTION,

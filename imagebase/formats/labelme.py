@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
-from imagebase.annotation import Annotation, Attributes, Box, Size
+from imagebase.annotation import Annotation, Attributes, Box
 from imagebase.annotation.areas import Point, Shape, ShapeKind, rectangle
 from imagebase.annotation.attributes import GROUP, read_value, stated
 from imagebase.errors import AnnotationFileError
@@ -15,7 +15,6 @@ from imagebase.formats.base import (
     ExportSet,
     FileTree,
     Format,
-    ImageReference,
     WriteOptions,
     any_attribute,
 )
@@ -28,6 +27,7 @@ from imagebase.formats.shapes import (
     around,
     pieces,
     polygons,
+    rounding_tolerance,
     writable,
 )
 from imagebase.formats.split import part_in
@@ -49,18 +49,13 @@ _STRUCTURE: Final = frozenset(
 _OUTLINES: Final = {"polygon": 3, "mask": 2, "rotation": 4, "oriented_rectangle": 3}
 
 
-def names(export_set: ExportSet) -> Iterable[str]:
-    """Return names without folders, as all images lie in one."""
-    return flat_image_names(export_set)
-
-
 def write(export_set: ExportSet, options: WriteOptions) -> Iterator[ExportFile]:
     """Write the images, a JSON for each, and the list for `labelme --labels`."""
     yield ExportFile(_LABELS_FILE, names_file(export_set.labels))
-    for image, name in zip(export_set.images, names(export_set), strict=True):
+    image_names = flat_image_names(export_set)
+    for image, name in zip(export_set.images, image_names, strict=True):
         if options.with_images:
-            reference = ImageReference(image.record.image_id)
-            yield ExportFile(f"{_FOLDER}/{name}", reference)
+            yield image.file_at(f"{_FOLDER}/{name}")
         path = f"{_FOLDER}/{image_stem(name)}.json"
         yield ExportFile(path, _document(image, name))
 
@@ -114,11 +109,6 @@ def _described(attributes: Attributes) -> dict[str, object]:
     }
 
 
-def tolerance(box: Box, size: Size) -> tuple[float, float]:
-    """Return what rounding to four decimals moves."""
-    return 0.6 * 10**-_DECIMALS, 0.6 * 10**-_DECIMALS
-
-
 def recognises(tree: FileTree) -> bool:
     """Say whether a JSON file has shapes and an imagePath."""
     return has_file(tree, ".json", is_one=_is_labelme)
@@ -140,10 +130,8 @@ def read(tree: FileTree, collector: LabelReader) -> None:
         collector.add_labels(read_names_file(tree, file), file=file)
     reader = _LabelmeReader(tree, collector)
     for file in files:
-        try:
+        with collector.skipping(file):
             reader.read_file(file)
-        except AnnotationFileError as error:
-            collector.skip(file, "", str(error))
     collector.check()
     if not reader.was_read and not label_lists:
         raise AnnotationFileError(
@@ -326,8 +314,7 @@ FORMAT: Final = Format(
     write=write,
     read=read,
     recognises=recognises,
-    names=names,
-    tolerance=tolerance,
+    tolerance=rounding_tolerance(_DECIMALS),
     conventions={
         "boxes": "rectangles of two points in pixels, the top-left corner at 0, "
         f"{_DECIMALS} decimals",

@@ -50,10 +50,8 @@ def read(tree: FileTree, collector: LabelReader) -> None:
     """
     reader = _LabelmeXmlReader(tree, collector)
     for file in names_with_suffix(tree, ".xml"):
-        try:
+        with collector.skipping(file):
             reader.read_file(file)
-        except AnnotationFileError as error:
-            collector.skip(file, "", str(error))
     collector.check()
     if not reader.was_read:
         raise AnnotationFileError(

@@ -1,6 +1,6 @@
 """Label Studio JSON: a list of tasks, boxes in percent of the original size."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from statistics import fmean
 from typing import Any, Final
 from urllib.parse import quote
@@ -13,8 +13,6 @@ from imagebase.formats.base import (
     ExportImage,
     ExportSet,
     Format,
-    ImageNames,
-    ImageReference,
     Streamed,
     WriteOptions,
 )
@@ -46,11 +44,6 @@ _PERCENT_DECIMALS: Final = 8
 _CONFIDENCE_DECIMALS: Final = 6
 
 
-def names(export_set: ExportSet) -> Iterable[str]:
-    """Return the names unchanged; each is a path below `images`."""
-    return ImageNames(export_set.images)
-
-
 def write(export_set: ExportSet, options: WriteOptions) -> Iterator[ExportFile]:
     """Write the tasks, the labelling config that they fit, and the images."""
     aspects = controls(export_set.images, to_name=_TO_NAME)
@@ -59,8 +52,7 @@ def write(export_set: ExportSet, options: WriteOptions) -> Iterator[ExportFile]:
     yield ExportFile(FILE, Streamed(json_list(lines)))
     if options.with_images:
         for image in export_set.images:
-            reference = ImageReference(image.record.image_id)
-            yield ExportFile(f"images/{image.name}", reference)
+            yield image.file_at(f"images/{image.name}")
 
 
 def _config(export_set: ExportSet, aspects: str) -> bytes:
@@ -195,7 +187,6 @@ FORMAT: Final = Format(
     write=write,
     read=read,
     recognises=recognises,
-    names=names,
     tolerance=tolerance,
     conventions={
         "boxes": "x, y, width, height in percent of original_width and "

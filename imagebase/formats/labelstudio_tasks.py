@@ -164,12 +164,10 @@ def read(tree: FileTree, collector: LabelReader) -> None:
     _read_config(tree, collector)
     was_read = False
     for file, part in parts_of_files(names_with_suffix(tree, *_SUFFIXES)).items():
-        try:
+        with collector.skipping(file):
             if _holds_tasks(tree, file):
                 was_read = True
                 _TaskFile(file, collector, part).read(tree)
-        except AnnotationFileError as error:
-            collector.skip(file, "", str(error))
     collector.check()
     if not was_read:
         raise AnnotationFileError(

@@ -69,10 +69,8 @@ def read(tree: FileTree, collector: LabelReader) -> None:
             "width and height, commas between them."
         )
     for file in files:
-        try:
+        with collector.skipping(file):
             _Sequence(tree, file, collector).read()
-        except AnnotationFileError as error:
-            collector.skip(file, "", str(error))
     collector.check()
 
 

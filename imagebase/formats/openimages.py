@@ -14,7 +14,6 @@ from imagebase.formats.base import (
     ExportSet,
     FileTree,
     Format,
-    ImageReference,
     WriteOptions,
 )
 from imagebase.formats.file_names import flat_image_names, image_stem
@@ -53,14 +52,9 @@ _CONFIDENCE_DECIMALS: Final = 6
 _SUBSETS: Final = {"train": "train", "val": "validation", "test": "test"}
 
 
-def names(export_set: ExportSet) -> Iterable[str]:
-    """Return names without folders: an ImageID is a file's name and no path."""
-    return flat_image_names(export_set)
-
-
 def write(export_set: ExportSet, options: WriteOptions) -> Iterator[ExportFile]:
     """Write the boxes of each part of a split, the lists of labels and images."""
-    image_names = names(export_set)
+    image_names = flat_image_names(export_set)
     classes = [(name, name) for name in export_set.labels.names]
     yield ExportFile(CLASSES_FILE, csv_table(_CLASSES_COLUMNS, classes))
     listed = (
@@ -74,8 +68,7 @@ def write(export_set: ExportSet, options: WriteOptions) -> Iterator[ExportFile]:
         yield ExportFile(path, csv_table(COLUMNS, rows))
     if options.with_images:
         for image, name in zip(export_set.images, image_names, strict=True):
-            reference = ImageReference(image.record.image_id)
-            yield ExportFile(f"images/{_SUBSETS[image.part]}/{name}", reference)
+            yield image.file_at(f"images/{_SUBSETS[image.part]}/{name}")
 
 
 def _rows(
@@ -153,18 +146,14 @@ def read(tree: FileTree, collector: LabelReader) -> None:
     reader = _OpenImagesReader(tree, collector)
     headers = {}
     for file in names_with_suffix(tree, ".csv"):
-        try:
+        with collector.skipping(file):
             headers[file] = _header(tree, file)
-        except AnnotationFileError as error:
-            collector.skip(file, "", str(error))
     # What labels are called and which images there are stands in other files.
     passes = (reader.read_classes, reader.read_images, reader.read_boxes)
     for read_file in passes:
         for file, header in headers.items():
-            try:
+            with collector.skipping(file):
                 read_file(file, header)
-            except AnnotationFileError as error:
-                collector.skip(file, "", str(error))
     collector.check()
     if not reader.was_read:
         raise AnnotationFileError(
@@ -282,7 +271,6 @@ FORMAT: Final = Format(
     write=write,
     read=read,
     recognises=recognises,
-    names=names,
     tolerance=tolerance,
     conventions={
         "boxes": "XMin, XMax, YMin, YMax over width and height, in this order, "

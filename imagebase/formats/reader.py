@@ -3,6 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Set
+from contextlib import contextmanager
 from typing import Final, Self
 
 from imagebase.annotation import Attributes, Box, LabelSet, Size, Source, clean_label
@@ -63,6 +64,14 @@ class LabelReader:
         if reason.startswith(f"{file} is "):
             reason = f"it{reason.removeprefix(file)}"
         self._store.add_remark(Remark(file, at, reason), is_skipped=True)
+
+    @contextmanager
+    def skipping(self, file: str) -> Iterator[None]:
+        """Skip a file that the block cannot read."""
+        try:
+            yield
+        except AnnotationFileError as error:
+            self.skip(file, "", str(error))
 
     def skip_box(self, file: str, at: str, reason: str) -> None:
         """Say that a box was left out, and count it among those found."""

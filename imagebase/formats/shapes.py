@@ -90,6 +90,11 @@ def whole_pixel_tolerance(box: Box, size: Size) -> tuple[float, float]:
     return _half_or_one(box.width), _half_or_one(box.height)
 
 
+def rounding_tolerance(decimals: int) -> Callable[[Box, Size], tuple[float, float]]:
+    """Return how far rounding edges in pixels to these decimals moves them."""
+    return lambda box, size: (0.6 * 10**-decimals, 0.6 * 10**-decimals)
+
+
 def _half_or_one(side: float) -> float:
     return (0.5 if side >= 1 else 1.0) + 1e-6
 

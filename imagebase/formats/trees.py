@@ -210,12 +210,10 @@ def read_each(
     """
     was_read = False
     for file in files:
-        try:
+        with collector.skipping(file):
             if is_one(file):
                 was_read = True
                 read_one(file)
-        except AnnotationFileError as error:
-            collector.skip(file, "", str(error))
     collector.check()
     if not was_read:
         raise AnnotationFileError(absent)

@@ -17,7 +17,7 @@ from imagebase.formats.base import (
     ReadImage,
     SkippedBox,
 )
-from imagebase.formats.file_names import image_stem
+from imagebase.formats.file_names import image_stem, names_in
 from imagebase.formats.reader import CROWD, LabelReader
 from imagebase.formats.registry import format_named, taken_in
 from imagebase.formats.shapes import (
@@ -198,7 +198,7 @@ class _Comparison:
         if reader.image_count != len(export_set.images):
             count = len(export_set.images)
             self.differ(f"It has {plural(reader.image_count, 'image')}, not {count:,}.")
-        names = self._format.names(export_set)
+        names = names_in(self._format, export_set)
         in_order = reader.images(is_bare=True)
         for image, name in zip(export_set.images, names, strict=True):
             # Without image files some formats know a name without its suffix.

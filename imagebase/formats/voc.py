@@ -6,7 +6,7 @@ from pathlib import PurePosixPath
 from typing import Final, NamedTuple
 from xml.etree.ElementTree import Element
 
-from imagebase.annotation import Annotation, Attributes, Box, LabelSet, Size
+from imagebase.annotation import Annotation, Attributes, Box, LabelSet
 from imagebase.annotation.areas import Shape, rectangle
 from imagebase.annotation.attributes import (
     DIFFICULT,
@@ -27,7 +27,6 @@ from imagebase.formats.base import (
     ExportSet,
     FileTree,
     Format,
-    ImageReference,
     Streamed,
     WriteOptions,
     any_attribute,
@@ -86,21 +85,15 @@ def to_voc(box: Box, *, is_zero_based: bool = False) -> VocBox:
     return VocBox(whole.x_min + shift, whole.y_min + shift, whole.x_max, whole.y_max)
 
 
-def names(export_set: ExportSet) -> Iterable[str]:
-    """Return names without folders, as all images lie in JPEGImages."""
-    return flat_image_names(export_set)
-
-
 def write(export_set: ExportSet, options: WriteOptions) -> Iterator[ExportFile]:
     """Write the images, one XML for each, the lists, and the labels in their order."""
-    image_names = names(export_set)
+    image_names = flat_image_names(export_set)
     yield ExportFile(_LABELS_FILE, names_file(export_set.labels))
     yield ExportFile(_LABEL_MAP_FILE, _label_map(export_set.labels))
     yield from _lists(export_set, image_names)
     for image, name in zip(export_set.images, image_names, strict=True):
         if options.with_images:
-            reference = ImageReference(image.record.image_id)
-            yield ExportFile(f"JPEGImages/{name}", reference)
+            yield image.file_at(f"JPEGImages/{name}")
         path = f"Annotations/{image_stem(name)}.xml"
         text = _document(image, name, is_zero_based=options.voc_is_zero_based)
         yield ExportFile(path, text.encode())
@@ -216,10 +209,8 @@ def _read_files(
         collector.add_labels(read_names_file(tree, file), file=file)
     reader = _VocReader(tree, collector, is_zero_based=is_zero_based)
     for file in files:
-        try:
+        with collector.skipping(file):
             reader.read_file(file)
-        except AnnotationFileError as error:
-            collector.skip(file, "", str(error))
 
 
 class _VocReader:
@@ -295,11 +286,6 @@ def _stated(root: Element) -> bool | None:
     if root.findtext("source/database") != _DATABASE:
         return None
     return root.findtext("source/annotation") == _ZERO_BASED
-
-
-def tolerance(box: Box, size: Size) -> tuple[float, float]:
-    """Return how far rounding to whole pixels moves an edge."""
-    return whole_pixel_tolerance(box, size)
 
 
 _NO_POSE: Final = "Unspecified"
@@ -497,8 +483,7 @@ FORMAT: Final = Format(
     write=write,
     read=read,
     recognises=recognises,
-    names=names,
-    tolerance=tolerance,
+    tolerance=whole_pixel_tolerance,
     conventions={
         "boxes": "whole pixels, both ends included, the top-left pixel (1, 1) unless "
         "source/annotation in the files says that they count from 0",

@@ -22,6 +22,7 @@ from imagebase.formats.base import (
     Streamed,
     WriteOptions,
 )
+from imagebase.formats.file_names import names_in
 from imagebase.formats.scratch import DiskSet, scratch_database
 from imagebase.settings import Limits
 
@@ -203,7 +204,7 @@ def written_names(
 ) -> Iterator[tuple[ExportImage, str]]:
     """Yield each image with its name in the files, subset by subset."""
     for folder, subset in subsets(export_set, format_):
-        for image, name in zip(subset.images, format_.names(subset), strict=True):
+        for image, name in zip(subset.images, names_in(format_, subset), strict=True):
             yield image, folder + name
 
 

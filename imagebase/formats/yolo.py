@@ -15,7 +15,6 @@ from imagebase.formats.base import (
     ExportSet,
     FileTree,
     Format,
-    ImageReference,
     WriteOptions,
     class_ids_of,
 )
@@ -178,20 +177,15 @@ _NO_LABELS: Final = frozenset(
 )
 
 
-def names(export_set: ExportSet) -> Iterable[str]:
-    """Return names without folders: Ultralytics swaps the last `images` of a path."""
-    return flat_image_names(export_set)
-
-
 def write(export_set: ExportSet, options: WriteOptions) -> Iterator[ExportFile]:
     """Write the images, a label file for each, and the list of names."""
     yield ExportFile(DATA_FILE, _data_text(export_set))
     yield ExportFile(yolo_lines.FILE, yolo_lines.yolo_readme(export_set))
     class_ids = class_ids_of(export_set.labels)
-    for image, name in zip(export_set.images, names(export_set), strict=True):
+    image_names = flat_image_names(export_set)
+    for image, name in zip(export_set.images, image_names, strict=True):
         if options.with_images:
-            reference = ImageReference(image.record.image_id)
-            yield ExportFile(f"images/{image.part}/{name}", reference)
+            yield image.file_at(f"images/{image.part}/{name}")
         label_path = f"labels/{image.part}/{image_stem(name)}.txt"
         yield ExportFile(label_path, label_text(image, class_ids))
 
@@ -331,7 +325,6 @@ FORMAT: Final = Format(
     write=write,
     read=read,
     recognises=recognises,
-    names=names,
     tolerance=relative_tolerance,
     conventions={"boxes": CONVENTION, "labels": "names in data.yaml, by class id"},
     has_sizes=False,
