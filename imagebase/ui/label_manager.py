@@ -387,7 +387,7 @@ def _draw_moves(
 def _draw_more(row: ManagedLabel, rows: Sequence[ManagedLabel]) -> None:
     """Draw the actions of a label: move to a position, merge, delete."""
     key, name = str(row.class_id), widgets.escape(row.label.name)
-    others = {row.class_id: row.label.name for row in rows if row != row}
+    others = {other.class_id: other.label.name for other in rows if other != row}
     boxes = f"its {widgets.plural(row.boxes, 'box')}"
     if others:
         place = st.number_input(
