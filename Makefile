@@ -3,7 +3,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 # Processes that run tests; each takes a Chromium, and a PostgreSQL where there is one.
-WORKERS ?= 2
+# One more than two cores: many tests wait for a page or a server.
+WORKERS ?= 3
 BIN := $(VENV)/bin
 # Where it is set, each of the many processes of the tests compiles all modules again.
 unexport PYTHONDONTWRITEBYTECODE

@@ -173,12 +173,15 @@ def editor() -> None:
 
 def other() -> None:
     st.write("Another page.")
-    if st.button("Begin again"):
-        RECORDS.unlink(missing_ok=True)
-        (FOLDER / "actions.txt").unlink(missing_ok=True)
-        for name in ("app.image", "app.label", "app.note"):
-            st.session_state.pop(name, None)
-        st.write("Nothing has been done.")
+
+
+def begin() -> None:
+    """Forget all that was done, as soon as the page is opened."""
+    RECORDS.unlink(missing_ok=True)
+    (FOLDER / "actions.txt").unlink(missing_ok=True)
+    for name in ("app.image", "app.label", "app.note"):
+        st.session_state.pop(name, None)
+    st.write("Nothing has been done.")
 
 
 st.set_page_config(layout="wide")
@@ -186,6 +189,7 @@ st.navigation(
     [
         st.Page(editor, title="Edit", url_path="edit", default=True),
         st.Page(other, title="Other", url_path="other"),
+        st.Page(begin, title="Begin again", url_path="begin"),
     ],
     position="top",
 ).run()
