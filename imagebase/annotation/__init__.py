@@ -117,11 +117,7 @@ class ReviewStatus(StrEnum):
 
 
 # Images that wait for a reviewer: labelled, and neither approved nor rejected yet.
-TO_REVIEW: Final = (
-    ReviewStatus.SUGGESTED,
-    ReviewStatus.IMPORTED,
-    ReviewStatus.EDITED,
-)
+TO_REVIEW: Final = (ReviewStatus.SUGGESTED, ReviewStatus.IMPORTED, ReviewStatus.EDITED)
 NOT_APPROVED: Final = tuple(
     status for status in ReviewStatus if status is not ReviewStatus.APPROVED
 )

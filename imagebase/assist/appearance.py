@@ -63,10 +63,7 @@ def decoded_size(size: Size, box: Box) -> Size:
     """
     narrowest = max(min(box.width, box.height), 1.0)
     share = min(LEAST_PX / narrowest, 1.0)
-    return Size(
-        max(round(size.width * share), 1),
-        max(round(size.height * share), 1),
-    )
+    return Size(max(round(size.width * share), 1), max(round(size.height * share), 1))
 
 
 def look_at(loaded: LoadedImage, boxes: Sequence[Box]) -> FloatArray:

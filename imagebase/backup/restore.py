@@ -8,7 +8,6 @@ import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
 from typing import IO, Any, BinaryIO, Final
 
 from imagebase.backup.row_checks import RowChecks
@@ -79,12 +78,7 @@ class Backup:
     def __enter__(self) -> "Backup":
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._zip.close()
         self._file.close()
 
@@ -242,11 +236,7 @@ def restore(
 
 
 def _put_images(
-    store: Store,
-    scope: Scope,
-    backup: Backup,
-    copied: CopiedTable,
-    progress: Progress,
+    store: Store, scope: Scope, backup: Backup, copied: CopiedTable, progress: Progress
 ) -> None:
     done, total = 0, backup.manifest.images
     for batch in chunks(backup.rows(copied), size=BATCH):

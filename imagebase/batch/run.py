@@ -179,9 +179,7 @@ def _journal_key(detector: Detector, *, floor: float) -> JournalKey:
     )
 
 
-def _usable(
-    files: Iterable[SourceFile],
-) -> tuple[list[SourceFile], list[Refusal]]:
+def _usable(files: Iterable[SourceFile]) -> tuple[list[SourceFile], list[Refusal]]:
     """Return the files with UTF-8 names of their own, and refuse the others."""
     usable: dict[str, SourceFile] = {}
     refused = []

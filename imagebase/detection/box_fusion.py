@@ -89,14 +89,13 @@ class _Rows:
 
 
 def _rows(inputs: Sequence[FusionInput]) -> _Rows:
-    kept = [_suppressed(source.found) for source in inputs]
-    counts = [len(candidates) for candidates in kept]
+    suppressed = [_suppressed(source.found) for source in inputs]
+    counts = [*map(len, suppressed)]
+    found = Candidates.joined(suppressed)
     return _Rows(
-        np.concatenate([candidates.xyxy for candidates in kept]).astype(np.float64),
-        np.concatenate([candidates.confidence for candidates in kept]).astype(
-            np.float64
-        ),
-        np.concatenate([candidates.class_id for candidates in kept]),
+        found.xyxy.astype(np.float64),
+        found.confidence.astype(np.float64),
+        found.class_id,
         np.repeat([source.edges for source in inputs], counts).astype(np.float64),
         np.repeat(np.arange(len(inputs)), counts).astype(np.int64),
         np.repeat([1 << source.voter for source in inputs], counts).astype(np.int64),
@@ -104,10 +103,8 @@ def _rows(inputs: Sequence[FusionInput]) -> _Rows:
 
 
 def _suppressed(found: Candidates) -> Candidates:
-    kept = nms_per_class(
-        found.xyxy, found.confidence, found.class_id, nms_threshold=OWN_NMS
-    )
-    return found.rows(kept)
+    boxes, confidence, class_id = found.xyxy, found.confidence, found.class_id
+    return found.rows(nms_per_class(boxes, confidence, class_id, nms_threshold=OWN_NMS))
 
 
 def _fuse_class(rows: _Rows, inputs: int) -> _Rows:

@@ -32,15 +32,15 @@ class CandidatePool:
     @classmethod
     def of(cls, candidates: Mapping[str, Candidates]) -> "CandidatePool":
         """Return the pool of these images, in their order."""
-        each = list(candidates.values()) or [Candidates.empty()]
-        counts = [len(candidate) for candidate in candidates.values()]
+        image = np.repeat(np.arange(len(candidates)), [*map(len, candidates.values())])
+        found = Candidates.joined(list(candidates.values()))
         return cls(
             tuple(candidates),
-            np.repeat(np.arange(len(counts)), counts),
-            np.concatenate([candidate.xyxy for candidate in each]),
-            np.concatenate([candidate.confidence for candidate in each]),
-            np.concatenate([candidate.class_id for candidate in each]),
-            _seen_by(each),
+            image,
+            found.xyxy,
+            found.confidence,
+            found.class_id,
+            found.seen_by,
         )
 
     def only(self, image_ids: Collection[str]) -> "CandidatePool":
@@ -126,12 +126,6 @@ class CandidatePool:
 
     def _classes(self) -> int:
         return int(self.class_id.max()) + 1 if len(self.class_id) else 1
-
-
-def _seen_by(each: Sequence[Candidates]) -> NDArray[np.int32] | None:
-    """Return which models found each candidate; None for a single model."""
-    bits = [candidate.seen_by for candidate in each if candidate.seen_by is not None]
-    return np.concatenate(bits) if len(bits) == len(each) else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 import struct
 import zlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Self
 
@@ -51,6 +51,18 @@ class _BoxArrays:
         """Return nothing found, in arrays of the right shapes."""
         return cls(
             np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int32)
+        )
+
+    @classmethod
+    def joined(cls, parts: Sequence[Self]) -> Self:
+        """Return the rows of one part after another; of no part, nothing found."""
+        parts = parts or [cls.empty()]
+        voters = [part.seen_by for part in parts if part.seen_by is not None]
+        return cls(
+            np.concatenate([part.xyxy for part in parts]),
+            np.concatenate([part.confidence for part in parts]),
+            np.concatenate([part.class_id for part in parts]),
+            np.concatenate(voters) if len(voters) == len(parts) else None,
         )
 
     def __len__(self) -> int:

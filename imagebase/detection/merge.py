@@ -12,12 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imagebase.annotation import Annotation, ImageRecord, ReviewStatus, Source
-from imagebase.geometry import (
-    FloatArray,
-    as_xyxy,
-    pairwise_containment,
-    pairwise_iou,
-)
+from imagebase.geometry import FloatArray, as_xyxy, pairwise_containment, pairwise_iou
 
 SAME_OBJECT_IOU: Final = 0.5
 

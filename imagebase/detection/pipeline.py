@@ -117,10 +117,7 @@ class _DetectOne:
         try:
             loaded = self.load(source)
             found = self.detector.candidates(
-                loaded.rgb,
-                size=loaded.size,
-                floor=self.floor,
-                mirrored=self.mirrored,
+                loaded.rgb, size=loaded.size, floor=self.floor, mirrored=self.mirrored
             )
         except ImageBaseError as error:
             _log.info("Image skipped: %s", error)

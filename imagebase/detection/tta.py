@@ -152,8 +152,4 @@ def joined(parts: Sequence[tuple[Box, Candidates]], size: Size) -> Candidates:
         offset = np.array([tile.x_min, tile.y_min] * 2, np.float32)
         moved = replace(found, xyxy=(found.xyxy + offset).astype(np.float32))
         kept.append(moved.rows(np.flatnonzero(~is_cut.any(axis=1))))
-    return Candidates(
-        np.concatenate([candidate.xyxy for candidate in kept]),
-        np.concatenate([candidate.confidence for candidate in kept]),
-        np.concatenate([candidate.class_id for candidate in kept]),
-    )
+    return Candidates.joined(kept)

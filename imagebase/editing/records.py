@@ -112,11 +112,7 @@ def _as_shown(annotation: Annotation) -> ShownBox:
 
 
 def _redrawn(
-    annotation: Annotation,
-    last: ShownBox,
-    now: ShownBox,
-    size: Size,
-    who: str,
+    annotation: Annotation, last: ShownBox, now: ShownBox, size: Size, who: str
 ) -> Annotation:
     box = _moved_edges(annotation.box, last.box, now.box)
     if box is not annotation.box:
@@ -144,10 +140,7 @@ def _moved_edges(own: Box, last: Box, now: Box) -> Box:
 
 
 def _added(
-    drawn: ShownBox,
-    base: Annotation | None,
-    size: Size,
-    who: str,
+    drawn: ShownBox, base: Annotation | None, size: Size, who: str
 ) -> Annotation | None:
     if base is not None:
         last = _as_shown(base)

@@ -23,7 +23,7 @@ from imagebase.evaluation.matching import Matching
 from imagebase.review.thresholds import (
     DELETING,
     DRAWING,
-    Evidence,
+    LabelEvidence,
     Learned,
     TooFew,
     learn,
@@ -190,7 +190,7 @@ def best_thresholds(
         if not detections.objects[place]:
             continue
         chosen = detections.of_label(place)
-        evidence = Evidence(
+        evidence = LabelEvidence(
             right=chosen.confidence[chosen.is_right].tolist(),
             # Far below every threshold on offer there are thousands of wrong ones.
             wrong=chosen.confidence[

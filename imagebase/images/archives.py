@@ -87,11 +87,7 @@ def safe_name(file_name: str) -> str:
 
 
 def archive_members(
-    file: bytes | BinaryIO,
-    *,
-    file_name: str,
-    limits: Limits,
-    takes_file: bool = False,
+    file: bytes | BinaryIO, *, file_name: str, limits: Limits, takes_file: bool = False
 ) -> list[Member]:
     """Return the files of a zip in its own order, without folders and clutter.
 

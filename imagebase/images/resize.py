@@ -49,17 +49,6 @@ class Placement(NamedTuple):
             box.y_max * down + self.top,
         )
 
-    def source_box(self, box: Box) -> Box:
-        """Return a box of the result in pixels of the image."""
-        across = self.source.width / self.inner.width
-        down = self.source.height / self.inner.height
-        return Box(
-            (box.x_min - self.left) * across,
-            (box.y_min - self.top) * down,
-            (box.x_max - self.left) * across,
-            (box.y_max - self.top) * down,
-        )
-
     def pixels(self, rgb: RgbArray) -> RgbArray:
         """Return the image, (H, W, 3), in its place on the canvas.
 

@@ -17,7 +17,7 @@ from imagebase.errors import ModelLoadError, UnknownModelError
 from imagebase.geometry import as_xyxy
 from imagebase.jobs.inference import MIRRORED_PASS, candidates_key, run_model
 from imagebase.jobs.runner import JobContext
-from imagebase.review.uncertainty import SEEN_SHARE, Boxes, Evidence, Looked, judge
+from imagebase.review.uncertainty import SEEN_SHARE, Boxes, ImageEvidence, Looked, judge
 from imagebase.store import (
     BoxColumns,
     CandidatesKey,
@@ -190,14 +190,14 @@ def _evidence(
     image_ids: Sequence[str],
     in_use: ModelInUse | None,
     counts: Mapping[str, int],
-) -> Evidence:
+) -> ImageEvidence:
     images, known = store.doubt_columns(scope, image_ids)
     rows = _outside_areas(store, scope, images, known)
     labels = _Labels([*counts, *(row.label for row in rows)], in_use)
     plain = _boxes_of_pass(store, scope, images, labels, in_use, mirrored=False)
     mirrored = _boxes_of_pass(store, scope, images, labels, in_use, mirrored=True)
     with_boxes = {row.image_key for row in rows if not row.is_deleted}
-    return Evidence(
+    return ImageEvidence(
         images=[
             _scored_image(image, image.image_key in with_boxes) for image in images
         ],

@@ -129,21 +129,12 @@ def delete_boxes(
 ) -> BulkReport:
     """Delete boxes, as pairs of image id and annotation id."""
     return _change_boxes(
-        store,
-        scope,
-        boxes,
-        delete_annotations,
-        seen,
-        on_progress=on_progress,
+        store, scope, boxes, delete_annotations, seen, on_progress=on_progress
     )
 
 
 def accept_boxes(
-    store: Store,
-    scope: Scope,
-    boxes: Collection[tuple[str, str]],
-    *,
-    seen: Seen = None,
+    store: Store, scope: Scope, boxes: Collection[tuple[str, str]], *, seen: Seen = None
 ) -> BulkReport:
     """Accept a model's boxes, given as pairs of image id and annotation id."""
     return _change_boxes(

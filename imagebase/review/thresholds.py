@@ -37,7 +37,7 @@ _Weights = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Evidence:
+class LabelEvidence:
     """The evidence on a label: confidences of boxes that were right, and wrong.
 
     right, wrong: boxes people decided on. missed: boxes they drew where the model had
@@ -92,7 +92,7 @@ class TooFew:
         return ENOUGH_DECISIONS - self.decisions
 
 
-def learn(label: str, evidence: Evidence) -> Learned | TooFew:
+def learn(label: str, evidence: LabelEvidence) -> Learned | TooFew:
     """Return the threshold that follows from the evidence on a label."""
     if evidence.decisions < ENOUGH_DECISIONS:
         return TooFew(label, evidence.decisions)
@@ -175,7 +175,7 @@ def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
 
 def decided_evidence(
     decisions: Iterable[Decision], *, model_id: str
-) -> dict[str, Evidence]:
+) -> dict[str, LabelEvidence]:
     """Return people's decisions on one model's boxes, by label.
 
     A box that was kept or moved was right, a deleted one wrong. One that was relabelled
@@ -191,19 +191,19 @@ def decided_evidence(
         elif decision.fate is Fate.DELETED:
             wrong.setdefault(decision.label, []).append(decision.confidence)
     return {
-        label: Evidence(right=right.get(label, ()), wrong=wrong.get(label, ()))
+        label: LabelEvidence(right=right.get(label, ()), wrong=wrong.get(label, ()))
         for label in dict.fromkeys((*right, *wrong))
     }
 
 
 def with_missed(
-    known: Mapping[str, Evidence],
+    known: Mapping[str, LabelEvidence],
     approved: Mapping[str, Sequence[Annotation]],
     quiet: SelectedBoxes,
     *,
     rule: SelectionRule,
     model_labels: Sequence[str],
-) -> dict[str, Evidence]:
+) -> dict[str, LabelEvidence]:
     """Return the evidence with the model's boxes below the threshold added.
 
     On an approved image, a person has drawn the missed objects. A detection below
@@ -235,7 +235,7 @@ def with_missed(
                 unseen[label].append(confidence)
     return {
         label: replace(
-            known.get(label, Evidence()),
+            known.get(label, LabelEvidence()),
             missed=tuple(missed.get(label, ())),
             unseen=tuple(unseen.get(label, ())),
         )

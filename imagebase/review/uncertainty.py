@@ -101,7 +101,7 @@ class Looked:
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
+class ImageEvidence:
     """All that is known of M images.
 
     boxes, marks: of the records, and of model boxes that a person deleted.
@@ -137,7 +137,7 @@ class _Findings:
     tell: Callable[[Sequence[int]], tuple[str, tuple[MissedObject, ...]]]
 
 
-def judge(evidence: Evidence) -> list[Doubt]:
+def judge(evidence: ImageEvidence) -> list[Doubt]:
     """Return the doubt of every image, in the order they came."""
     is_open = np.array([image.is_open for image in evidence.images], dtype=np.bool_)
     missed = _missed(evidence)
@@ -200,7 +200,7 @@ def _reasons(
     return of_images
 
 
-def _missed(evidence: Evidence) -> Boxes:
+def _missed(evidence: ImageEvidence) -> Boxes:
     """Return what a pass is sure enough of, but no box or mark of the record covers.
 
     What both passes show is there once, as the pass that is surer shows it.
@@ -218,7 +218,7 @@ def _missed(evidence: Evidence) -> Boxes:
     return left.only(~is_double)
 
 
-def _telling_missed(evidence: Evidence, missed: Boxes) -> _Findings:
+def _telling_missed(evidence: ImageEvidence, missed: Boxes) -> _Findings:
     def tell(rows: Sequence[int]) -> tuple[str, tuple[MissedObject, ...]]:
         found = tuple(_as_found(evidence, missed, row) for row in rows)
         size = evidence.images[int(missed.image[rows[0]])].size
@@ -233,7 +233,7 @@ def _telling_missed(evidence: Evidence, missed: Boxes) -> _Findings:
     return _Findings(DoubtKind.MISSED, missed.image, chance, tell)
 
 
-def _one_way(evidence: Evidence) -> _Findings:
+def _one_way(evidence: ImageEvidence) -> _Findings:
     """Find untouched boxes that the mirrored image does not show again."""
     boxes = evidence.boxes
     ours = boxes.only(boxes.is_untouched & evidence.has_both[boxes.image])
@@ -247,7 +247,7 @@ def _one_way(evidence: Evidence) -> _Findings:
     return _Findings(DoubtKind.ONE_WAY, lonely.image, chance, tell)
 
 
-def _overlaps(evidence: Evidence) -> _Findings:
+def _overlaps(evidence: ImageEvidence) -> _Findings:
     boxes = evidence.boxes
     a, b = _pairs(boxes.image, boxes.image)
     a, b = a[a < b], b[a < b]
@@ -272,7 +272,7 @@ def _overlaps(evidence: Evidence) -> _Findings:
     return _Findings(DoubtKind.OVERLAP, boxes.image[a], chance, tell)
 
 
-def _near(evidence: Evidence, missed: Boxes) -> _Findings:
+def _near(evidence: ImageEvidence, missed: Boxes) -> _Findings:
     """Find boxes just above the threshold, and what lies just below without a box."""
     boxes = evidence.boxes
     above = boxes.confidence - evidence.thresholds[boxes.label]
@@ -303,7 +303,7 @@ def _near(evidence: Evidence, missed: Boxes) -> _Findings:
     return _Findings(DoubtKind.NEAR, both.image, chance, tell)
 
 
-def _rare(evidence: Evidence) -> _Findings:
+def _rare(evidence: ImageEvidence) -> _Findings:
     """Find the rare labels of each image, each once."""
     counts = evidence.label_counts
     most = RARE_SHARE * counts.sum()
@@ -395,7 +395,7 @@ def _is_covered(found: Boxes, boxes: Boxes, *others: Boxes) -> NDArray[np.bool_]
     return result
 
 
-def _as_found(evidence: Evidence, boxes: Boxes, row: int) -> MissedObject:
+def _as_found(evidence: ImageEvidence, boxes: Boxes, row: int) -> MissedObject:
     return MissedObject(
         Box(*(float(edge) for edge in boxes.xyxy[row])),
         evidence.names[boxes.label[row]],
@@ -404,7 +404,7 @@ def _as_found(evidence: Evidence, boxes: Boxes, row: int) -> MissedObject:
     )
 
 
-def _name(evidence: Evidence, boxes: Boxes, row: int) -> str:
+def _name(evidence: ImageEvidence, boxes: Boxes, row: int) -> str:
     return f"{evidence.names[boxes.label[row]]} {percent(float(boxes.confidence[row]))}"
 
 

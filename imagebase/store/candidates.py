@@ -20,7 +20,6 @@ from sqlalchemy.dialects import postgresql, sqlite
 from imagebase.annotation import new_id, utc_now
 from imagebase.errors import NotFoundError
 from imagebase.store.column_types import JsonObject
-from imagebase.store.record_reader import GONE
 from imagebase.store.repository import StorePart
 from imagebase.store.scope import Scope, chunks
 from imagebase.store.tables import candidates, images, runs
@@ -107,21 +106,10 @@ class CandidateStore(StorePart):
         with self._reading(scope) as connection:
             return [RunInfo(*row) for row in connection.execute(query)]
 
-    def put_candidates(
-        self, scope: Scope, image_id: str, key: CandidatesKey, blob: bytes
-    ) -> None:
-        """Save a model's candidates of one image in place of earlier ones.
-
-        Raises:
-            NotFoundError: the dataset has no such image.
-        """
-        if not self.put_many(scope, key, {image_id: blob}):
-            raise NotFoundError(GONE)
-
     def put_many(
         self, scope: Scope, key: CandidatesKey, blobs: Mapping[str, bytes]
     ) -> set[str]:
-        """Save a model's candidates of many images, in one transaction.
+        """Save a model's candidates of images in place of earlier ones, in one go.
 
         Returns:
             The ids of the images that were there; the others' are not kept.
@@ -143,10 +131,7 @@ class CandidateStore(StorePart):
         return set(keys)
 
     def candidates(
-        self,
-        scope: Scope,
-        key: CandidatesKey,
-        image_ids: Iterable[str] | None = None,
+        self, scope: Scope, key: CandidatesKey, image_ids: Iterable[str] | None = None
     ) -> dict[str, bytes]:
         """Return the kept blobs by image id, in upload order; None is all images."""
         query = (

@@ -7,12 +7,7 @@ from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
-from imagebase.annotation import (
-    ImageRecord,
-    clean_text,
-    new_id,
-    utc_now,
-)
+from imagebase.annotation import ImageRecord, clean_text, new_id, utc_now
 from imagebase.errors import NotFoundError, RevisionConflictError, StoreError
 from imagebase.store.comments import Reviewed, follow_reviews
 from imagebase.store.diff import (
@@ -184,10 +179,7 @@ def reviewed(revisions: Iterable[Revision]) -> list[Reviewed]:
 
 
 def write_revisions(
-    connection: Connection,
-    scope: Scope,
-    change_key: int,
-    revisions: Iterable[Revision],
+    connection: Connection, scope: Scope, change_key: int, revisions: Iterable[Revision]
 ) -> None:
     """Write what changes on images, the events that tell of it, and new revisions."""
     step = list(revisions)

@@ -169,8 +169,7 @@ class ImageRows(StorePart):
     def tag_counts(self, scope: Scope) -> dict[str, int]:
         """Return on how many images each tag is, the most frequent first."""
         query = select(images.c.tags).where(
-            images.c.dataset_id == scope.dataset_id,
-            cast(images.c.tags, Text) != "[]",
+            images.c.dataset_id == scope.dataset_id, cast(images.c.tags, Text) != "[]"
         )
         with self._reading(scope) as connection:
             counts = Counter(tag for tags in connection.scalars(query) for tag in tags)

@@ -365,9 +365,7 @@ def _interrupt(connection: Connection, which: ColumnElement[bool]) -> None:
 
 def _refuse_second(connection: Connection, scope: Scope, kind: str) -> None:
     query = select(jobs).where(
-        jobs.c.dataset_id == scope.dataset_id,
-        jobs.c.kind == kind,
-        _is_active(),
+        jobs.c.dataset_id == scope.dataset_id, jobs.c.kind == kind, _is_active()
     )
     now = utc_now()
     for row in connection.execute(query):

@@ -251,10 +251,7 @@ def _deleted(placed: Placed) -> Placed | None:
 
 
 def write_labels(
-    connection: Connection,
-    scope: Scope,
-    change_key: int,
-    wanted: Iterable[LabelRow],
+    connection: Connection, scope: Scope, change_key: int, wanted: Iterable[LabelRow]
 ) -> list[tuple[LabelRow | None, LabelRow]]:
     """Write labels, and the events that tell of it.
 

@@ -226,11 +226,7 @@ ignore_areas = Table(
     metadata,
     _text("area_id"),
     _dataset(),
-    Column(
-        "image_key",
-        BigInteger,
-        ForeignKey("images.image_key", ondelete="CASCADE"),
-    ),
+    Column("image_key", BigInteger, ForeignKey("images.image_key", ondelete="CASCADE")),
     Column("width", Integer, nullable=False),
     Column("height", Integer, nullable=False),
     Column("shape", CleanJson, nullable=False),

@@ -354,10 +354,7 @@ def _named_now(
 
 
 def _show_labels(
-    connection: Connection,
-    scope: Scope,
-    revisions: Iterable[Revision],
-    change_key: int,
+    connection: Connection, scope: Scope, revisions: Iterable[Revision], change_key: int
 ) -> None:
     """Show a label again whose boxes return; it is undone with their change.
 

@@ -113,7 +113,7 @@ def _add_models_words(store: Store, scope: Scope, record: ImageRecord) -> None:
         np.array([0.5], np.float32),
         np.array([7], np.int32),
     )
-    store.put_candidates(scope, record.image_id, KEY, pack(candidates))
+    store.put_many(scope, KEY, {record.image_id: pack(candidates)})
     reason = Reason(
         0.5, "2 may be missing", (MissedObject(Box(1, 2, 3, 4), "z", 0.4, "m"),)
     )

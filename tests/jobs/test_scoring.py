@@ -57,7 +57,7 @@ def answer(
             np.array([class_id for _, _, class_id in seen], np.int32),
         )
     )
-    store.put_candidates(scope, image_id, key, blob)
+    store.put_many(scope, key, {image_id: blob})
 
 
 def judged(store: Store, scope: Scope) -> dict[str, DoubtRow]:

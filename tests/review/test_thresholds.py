@@ -18,7 +18,7 @@ from imagebase.detection.selection_rule import SelectionRule, select_all
 from imagebase.review.corrections import Decision, Fate
 from imagebase.review.thresholds import (
     FLOOR,
-    Evidence,
+    LabelEvidence,
     Learned,
     TooFew,
     by_model_label,
@@ -34,13 +34,13 @@ SIZE = Size(100, 100)
 LEFT, RIGHT = Box(0, 0, 40, 40), Box(50, 0, 90, 40)
 
 
-def learned(evidence: Evidence) -> Learned:
+def learned(evidence: LabelEvidence) -> Learned:
     found = learn("dog", evidence)
     assert isinstance(found, Learned)
     return found
 
 
-def planted(best: float, count: int, *, seed: int) -> Evidence:
+def planted(best: float, count: int, *, seed: int) -> LabelEvidence:
     """Return decisions under which the best threshold is known.
 
     Above it a box is right more often than not by a wide margin, below it less than
@@ -51,7 +51,7 @@ def planted(best: float, count: int, *, seed: int) -> Evidence:
     confidence = rng.uniform(0.05, 0.95, count)
     chance = np.clip(1 / 3 + (confidence - best) * 1.2, 0.02, 0.98)
     is_right = rng.random(count) < chance
-    return Evidence(
+    return LabelEvidence(
         right=tuple(confidence[is_right]), wrong=tuple(confidence[~is_right])
     )
 
@@ -76,7 +76,7 @@ def test_what_is_ruleis_the_same_every_time() -> None:
 
 
 def test_between_wrong_and_right_the_middle_is_taken() -> None:
-    found = learned(Evidence(right=(0.6,) * 20, wrong=(0.3,) * 20))
+    found = learned(LabelEvidence(right=(0.6,) * 20, wrong=(0.3,) * 20))
     # 0.31 to 0.60 cost nothing.
     assert found.threshold == pytest.approx(0.45)
     assert (found.right, found.wrong, found.decisions) == (20, 20, 40)
@@ -86,57 +86,57 @@ def test_between_wrong_and_right_the_middle_is_taken() -> None:
 def test_a_missed_box_costs_twice_what_a_false_one_does() -> None:
     # At 0.4 and above: with the 10 right ones at 0.3 hidden, 20; shown, 15 deletions.
     shown = learned(
-        Evidence(right=(0.3,) * 10 + (0.8,) * 10, wrong=(0.3,) * 15 + (0.1,) * 5)
+        LabelEvidence(right=(0.3,) * 10 + (0.8,) * 10, wrong=(0.3,) * 15 + (0.1,) * 5)
     )
     assert 0.1 < shown.threshold <= 0.3
     hidden = learned(
-        Evidence(right=(0.3,) * 10 + (0.8,) * 10, wrong=(0.3,) * 25 + (0.1,) * 5)
+        LabelEvidence(right=(0.3,) * 10 + (0.8,) * 10, wrong=(0.3,) * 25 + (0.1,) * 5)
     )
     assert hidden.threshold > 0.3
 
 
 def test_a_label_that_is_always_right_is_shown_from_the_least_sure_on() -> None:
-    found = learned(Evidence(right=np.linspace(0.25, 0.9, 40).tolist()))
+    found = learned(LabelEvidence(right=np.linspace(0.25, 0.9, 40).tolist()))
     assert found.threshold == pytest.approx(0.25)
 
 
 def test_a_label_that_is_always_wrong_is_hidden() -> None:
-    found = learned(Evidence(wrong=np.linspace(0.25, 0.6, 40).tolist()))
+    found = learned(LabelEvidence(wrong=np.linspace(0.25, 0.6, 40).tolist()))
     assert found.threshold > 0.6
     assert (found.precision, found.precision_low, found.precision_high) == (0, 0, 1)
 
 
 def test_deletes_alone_never_lower_a_threshold_and_missed_boxes_do() -> None:
-    decided = Evidence(right=(0.6,) * 20, wrong=(0.27,) * 12)
+    decided = LabelEvidence(right=(0.6,) * 20, wrong=(0.27,) * 12)
     assert learned(decided).threshold > 0.27
     # Drawn by hand though the model had said it at 0.15; 30 quiet ones were nothing.
-    missed = Evidence(
+    missed = LabelEvidence(
         right=(0.6,) * 20, wrong=(0.27,) * 12, missed=(0.15,) * 10, unseen=(0.08,) * 30
     )
     found = learned(missed)
     assert 0.08 < found.threshold <= 0.15
     assert found.missed == 10
     assert found.decisions == 42
-    unwanted = Evidence(
+    unwanted = LabelEvidence(
         right=(0.6,) * 20, wrong=(0.27,) * 12, missed=(0.15,) * 10, unseen=(0.15,) * 30
     )
     assert learned(unwanted).threshold > 0.27
 
 
 def test_nothing_is_rulebelow_the_lowest_threshold_there_is() -> None:
-    found = learned(Evidence(right=(0.01,) * 40))
+    found = learned(LabelEvidence(right=(0.01,) * 40))
     assert found.threshold == found.low == found.high == FLOOR
 
 
 def test_a_confidence_passes_a_threshold_of_the_same_number() -> None:
     # 0.3 is less than float64's 0.3 once it has been a float32.
     sure = float(np.float32(0.3))
-    found = learned(Evidence(right=(sure,) * 30, wrong=(0.29,) * 30))
+    found = learned(LabelEvidence(right=(sure,) * 30, wrong=(0.29,) * 30))
     assert found.threshold == pytest.approx(0.3)
 
 
 def test_too_few_decisions_say_how_many_are_missing() -> None:
-    found = learn("dog", Evidence(right=(0.5,) * 4, wrong=(0.4,) * 3))
+    found = learn("dog", LabelEvidence(right=(0.5,) * 4, wrong=(0.4,) * 3))
     assert found == TooFew("dog", 7)
     assert isinstance(found, TooFew)
     assert found.needed == 23
@@ -189,7 +189,7 @@ def pool_of(**images: list[tuple[Box, str, float]]) -> CandidatePool:
 
 def hidden(
     final: list[Annotation], *found: tuple[Box, str, float], rule: SelectionRule
-) -> dict[str, Evidence]:
+) -> dict[str, LabelEvidence]:
     """Return what an approved image tells of what was found on it; others tell none."""
     pool = pool_of(seen=list(found), other=list(found))
     quiet = select_all(

@@ -28,7 +28,7 @@ from imagebase.review.uncertainty import (
     SEEN_SHARE,
     WEIGHTS,
     Boxes,
-    Evidence,
+    ImageEvidence,
     Looked,
     add_missed,
     judge,
@@ -59,7 +59,7 @@ def boxes(*rows: Row, untouched: bool = True) -> Boxes:
     )
 
 
-def evidence(count: int = 1, /, **known: object) -> Evidence:
+def evidence(count: int = 1, /, **known: object) -> ImageEvidence:
     """Return the evidence of so many open images about which nothing is known."""
     usual: dict[str, Any] = {
         "images": [Looked(str(i), 1, SIZE, is_open=True) for i in range(count)],
@@ -74,15 +74,15 @@ def evidence(count: int = 1, /, **known: object) -> Evidence:
         "model_id": "tiny-abc",
     }
     usual.update(known)
-    return Evidence(**usual)
+    return ImageEvidence(**usual)
 
 
-def only(known: Evidence) -> Doubt:
+def only(known: ImageEvidence) -> Doubt:
     (doubt,) = judge(known)
     return doubt
 
 
-def seen(*rows: Row, count: int = 1, **known: object) -> Evidence:
+def seen(*rows: Row, count: int = 1, **known: object) -> ImageEvidence:
     """Return the evidence of boxes that both passes show just as they are."""
     same = boxes(*rows)
     return evidence(count, boxes=same, plain=same, mirrored=same, **known)
@@ -350,7 +350,7 @@ def measured(request: pytest.FixtureRequest, shared_data: Path) -> Measured:
     ]
     count = len(detector.labels)
     doubts = judge(
-        Evidence(
+        ImageEvidence(
             images=images,
             boxes=kept,
             marks=Boxes.empty(),

@@ -46,15 +46,15 @@ def test_each_part_of_the_key_counts(
     store: Store, scope: Scope, other: CandidatesKey
 ) -> None:
     image_id = add_image(store, scope).image_id
-    store.put_candidates(scope, image_id, KEY, b"blob")
+    store.put_many(scope, KEY, {image_id: b"blob"})
     assert store.candidates(scope, other) == {}
 
 
 def test_newer_candidates_replace_older_ones(store: Store, scope: Scope) -> None:
     image_id = add_image(store, scope).image_id
-    store.put_candidates(scope, image_id, KEY, b"old")
+    store.put_many(scope, KEY, {image_id: b"old"})
     before = store.candidates_version(scope, KEY)
-    store.put_candidates(scope, image_id, KEY, b"new")
+    store.put_many(scope, KEY, {image_id: b"new"})
     assert store.candidates(scope, KEY) == {image_id: b"new"}
     assert store.candidates_version(scope, KEY) != before
 
@@ -63,13 +63,11 @@ def test_image_that_is_gone_is_reported(store: Store, scope: Scope) -> None:
     image_id = add_image(store, scope).image_id
     kept = store.put_many(scope, KEY, {image_id: b"blob", "0" * 64: b"blob"})
     assert kept == {image_id}
-    with pytest.raises(NotFoundError):
-        store.put_candidates(scope, "0" * 64, KEY, b"blob")
 
 
 def test_candidates_go_with_their_image(store: Store, scope: Scope) -> None:
     image_id = add_image(store, scope).image_id
-    store.put_candidates(scope, image_id, KEY, b"blob")
+    store.put_many(scope, KEY, {image_id: b"blob"})
     store.remove_images(scope, [image_id])
     assert store.has_candidates(scope, KEY) == set()
 

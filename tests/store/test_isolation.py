@@ -128,9 +128,6 @@ QUERIES: Final[dict[str, Query]] = {
     ),
     "finish_run": lambda store, scope, i, j: store.finish_run(scope, "run"),
     "runs": lambda store, scope, i, j: store.runs(scope),
-    "put_candidates": lambda store, scope, i, j: store.put_candidates(
-        scope, i, KEY, b"new"
-    ),
     "put_many": lambda store, scope, i, j: store.put_many(scope, KEY, {i: b"new"}),
     "candidates": lambda store, scope, i, j: store.candidates(scope, KEY),
     "candidates_version": lambda store, scope, i, j: store.candidates_version(
@@ -209,7 +206,6 @@ def test_another_owners_dataset_is_not_found(store: Store, name: str) -> None:
         "image_bytes",
         "thumbnail",
         "record",
-        "put_candidates",
         "save",
         "job",
         "cancel_job",

@@ -151,7 +151,7 @@ def test_images_are_stale_where_a_model_answered_since(
     store: Store, scope: Scope, four: list[ImageRecord]
 ) -> None:
     store.put_doubts(scope, [doubt(record, 0.5) for record in four])
-    store.put_candidates(scope, four[1].image_id, KEY, b"blob")
+    store.put_many(scope, KEY, {four[1].image_id: b"blob"})
     assert store.stale_doubts(scope, [KEY]) == [four[1].image_id]
     assert store.stale_doubts(scope) == []
     long_ago = utc_now() - timedelta(hours=1)
@@ -167,7 +167,7 @@ def test_images_that_lack_a_second_answer_are_counted(
     plain = replace(KEY, passes="single")
     assert store.count_seen_once(scope, plain, KEY) == 0
     store.put_many(scope, plain, {record.image_id: b"blob" for record in four[:3]})
-    store.put_candidates(scope, four[0].image_id, KEY, b"blob")
+    store.put_many(scope, KEY, {four[0].image_id: b"blob"})
     store.save(scope, approve(four[1], who="ann"))
     assert store.count_seen_once(scope, plain, KEY) == 1
 

@@ -27,13 +27,13 @@ from imagebase.detection.darknet.layers import (
     Convolution,
     Dropout,
     Layer,
+    LayerShape,
     Maxpool,
     Network,
     Output,
     Reorg,
     Route,
     Scale,
-    Shape,
     Shortcut,
     Upsample,
 )
@@ -92,7 +92,7 @@ class _Graph:
 
     def model(self, labels: Sequence[str]) -> ModelProto:
         size = self._network.size
-        shape = Shape(3, size.height, size.width)
+        shape = LayerShape(3, size.height, size.width)
         graph = helper.make_graph(
             self._nodes,
             "darknet",
@@ -265,11 +265,7 @@ class _Graph:
         return self._activate(total, layer.activation, name)
 
     def _shared_out(
-        self,
-        tensor: str,
-        shares: NDArray[np.float32] | None,
-        position: int,
-        name: str,
+        self, tensor: str, shares: NDArray[np.float32] | None, position: int, name: str
     ) -> str:
         """Multiply by the share of this layer, one for all channels or one each."""
         if shares is None:
@@ -277,7 +273,9 @@ class _Graph:
         share = shares[position].reshape(1, -1, 1, 1)
         return self._node("Mul", [tensor, self._constant(share, f"{name}/by")], name)
 
-    def _as_memory(self, tensor: str, shape: Shape, wanted: Shape, name: str) -> str:
+    def _as_memory(
+        self, tensor: str, shape: LayerShape, wanted: LayerShape, name: str
+    ) -> str:
         """Read a layer's memory as that of another size, cut off or filled with 0."""
         flat = self._reshape(tensor, [1, shape.floats], f"{name}/flat")
         if shape.floats > wanted.floats:
@@ -351,7 +349,7 @@ class _Graph:
         return self._node("Reshape", [tensor, constant], name)
 
 
-def _tensor(name: str, shape: Shape) -> ValueInfoProto:
+def _tensor(name: str, shape: LayerShape) -> ValueInfoProto:
     return helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, *shape])
 
 

@@ -62,15 +62,8 @@ def decode_heads(
     not clipped. Every class above the floor counts, not only a box's best, as in
     Darknet's get_yolo_detections.
     """
-    found = [
-        _decode(head, output, net_size, floor)
-        for head, output in zip(heads, outputs, strict=True)
-    ]
-    return Candidates(
-        np.concatenate([part.xyxy for part in found]),
-        np.concatenate([part.confidence for part in found]),
-        np.concatenate([part.class_id for part in found]),
-    )
+    pairs = zip(heads, outputs, strict=True)
+    return Candidates.joined([_decode(*pair, net_size, floor) for pair in pairs])
 
 
 def _decode(
@@ -84,7 +77,9 @@ def _decode(
     values = raw[slot, :, cell].astype(np.float32)
     certainty = np.ones(1, np.float32)
     if head.kind == "gaussian":
-        certainty, values = _certainty(values), _without_uncertainties(values)
+        certainty = _certainty(values)
+        # In the order of a plain head, without the uncertainties.
+        values = np.concatenate([values[:, :8:2], values[:, 8:]], axis=1)
     confidence = _confidence(head, values) * certainty
     index, class_id = np.nonzero(confidence >= floor)
     cxcywh = _boxes(head, values, slot, cell, Size(columns, rows), net_size)
@@ -102,11 +97,6 @@ def _certainty(values: NDArray[np.float32]) -> NDArray[np.float32]:
     """
     uncertainty = logistic(values[:, 1:8:2])
     return np.asarray(1 - uncertainty.mean(axis=1, keepdims=True), np.float32)
-
-
-def _without_uncertainties(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return a gaussian head's numbers in the order of a plain one's."""
-    return np.concatenate([values[:, :8:2], values[:, 8:]], axis=1)
 
 
 def _raw_floor(head: Head, floor: float) -> float:

@@ -7,7 +7,7 @@ from imagebase.annotation import Size
 from imagebase.detection.darknet.heads import Head
 
 
-class Shape(NamedTuple):
+class LayerShape(NamedTuple):
     """Channels, rows and columns of one layer's output."""
 
     channels: int
@@ -23,7 +23,7 @@ class Shape(NamedTuple):
 class Convolution:
     """shape and channels_in give the kernel: (channels, channels_in/groups, k, k)."""
 
-    shape: Shape
+    shape: LayerShape
     channels_in: int
     kernel: int
     stride: Size
@@ -50,7 +50,7 @@ class Convolution:
 class Route:
     """Joins part `group_id` of `groups` of each source along the channels."""
 
-    shape: Shape
+    shape: LayerShape
     sources: tuple[int, ...]
     groups: int
     group_id: int
@@ -68,7 +68,7 @@ class Shortcut:
     normalization: of those weights: `none`, `relu` or `softmax`.
     """
 
-    shape: Shape
+    shape: LayerShape
     sources: tuple[int, ...]
     activation: str
     weights: int = 0
@@ -79,7 +79,7 @@ class Shortcut:
 class Averagepool:
     """The mean of each channel, which becomes one cell."""
 
-    shape: Shape
+    shape: LayerShape
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ class Scale:
     channel, or one for each of both.
     """
 
-    shape: Shape
+    shape: LayerShape
     source: int
     activation: str
     by_cell: bool = False
@@ -100,7 +100,7 @@ class Scale:
 class Maxpool:
     """padding is the sum of both sides; the near side gets the smaller half."""
 
-    shape: Shape
+    shape: LayerShape
     kernel: int
     stride: Size
     padding: int
@@ -110,7 +110,7 @@ class Maxpool:
 class Upsample:
     """Repeats each cell stride × stride times and multiplies by scale."""
 
-    shape: Shape
+    shape: LayerShape
     stride: int
     scale: float
 
@@ -119,7 +119,7 @@ class Upsample:
 class Reorg:
     """YOLOv2's pass-through: blocks of stride × stride cells become channels."""
 
-    shape: Shape
+    shape: LayerShape
     stride: int
 
 
@@ -127,14 +127,14 @@ class Reorg:
 class Dropout:
     """Does nothing at inference."""
 
-    shape: Shape
+    shape: LayerShape
 
 
 @dataclass(frozen=True, slots=True)
 class Output:
     """A head: its input is an output of the graph, unchanged."""
 
-    shape: Shape
+    shape: LayerShape
     head: Head
 
 

@@ -11,13 +11,13 @@ from imagebase.detection.darknet.layers import (
     Convolution,
     Dropout,
     Layer,
+    LayerShape,
     Maxpool,
     Network,
     Output,
     Reorg,
     Route,
     Scale,
-    Shape,
     Shortcut,
     Upsample,
     stored_weights,
@@ -57,7 +57,7 @@ _UNSUPPORTED: Final = {
 class _Before(NamedTuple):
     """What a section may refer to: the shape it reads, and all layers so far."""
 
-    shape: Shape
+    shape: LayerShape
     layers: Sequence[Layer]
 
 
@@ -92,7 +92,7 @@ def plan_network(sections: Sequence[Section], *, input_size: int | None) -> Netw
     return network
 
 
-def _net_shape(net: Section, input_size: int | None) -> Shape:
+def _net_shape(net: Section, input_size: int | None) -> LayerShape:
     channels = net.integer("channels", 3)
     if channels != 3:
         raise net.error(f"channels={channels}, only 3 (RGB) is supported", "channels")
@@ -100,7 +100,7 @@ def _net_shape(net: Section, input_size: int | None) -> Shape:
     height = input_size or net.integer("height", least=1)
     if max(width, height) > MAX_NET_SIDE:
         raise net.error(f"a net of {width}×{height} is above {MAX_NET_SIDE}", "width")
-    return Shape(channels, height, width)
+    return LayerShape(channels, height, width)
 
 
 def _layer(section: Section, before: _Before) -> Layer:
@@ -115,7 +115,9 @@ def _layer(section: Section, before: _Before) -> Layer:
     return plan(section, before)
 
 
-def _check_limits(section: Section, shape: Shape, *, weights: int, floats: int) -> None:
+def _check_limits(
+    section: Section, shape: LayerShape, *, weights: int, floats: int
+) -> None:
     for what, value, limit in (
         ("channels", shape.channels, MAX_CHANNELS),
         ("values in this layer", shape.floats, MAX_TENSOR_FLOATS),
@@ -173,7 +175,7 @@ def _convolution(section: Section, before: _Before) -> Convolution:
     if padding > MAX_KERNEL:
         raise section.error(f"a padding of {padding} is above {MAX_KERNEL}", "padding")
     return Convolution(
-        Shape(
+        LayerShape(
             filters,
             (shape.height + 2 * padding - reach) // stride.height + 1,
             (shape.width + 2 * padding - reach) // stride.width + 1,
@@ -196,7 +198,7 @@ def _maxpool(section: Section, before: _Before) -> Maxpool:
     if kernel > MAX_KERNEL or padding > 2 * (kernel - 1):
         raise section.error(f"size={kernel} with padding={padding} is not possible")
     return Maxpool(
-        Shape(
+        LayerShape(
             shape.channels,
             (shape.height + padding - kernel) // stride.height + 1,
             (shape.width + padding - kernel) // stride.width + 1,
@@ -259,7 +261,7 @@ def _shortcut(section: Section, before: _Before) -> Shortcut:
 
 
 def _averagepool(section: Section, before: _Before) -> Averagepool:
-    return Averagepool(Shape(before.shape.channels, 1, 1))
+    return Averagepool(LayerShape(before.shape.channels, 1, 1))
 
 
 def _one_source(section: Section, before: _Before) -> int:
@@ -274,7 +276,7 @@ def _scale_channels(section: Section, before: _Before) -> Scale:
     source = _one_source(section, before)
     shape, other = before.shape, before.layers[source].shape
     by_cell = section.integer("scale_wh", 0) != 0
-    wanted = other._replace(channels=1) if by_cell else Shape(other.channels, 1, 1)
+    wanted = other._replace(channels=1) if by_cell else LayerShape(other.channels, 1, 1)
     if shape != wanted:
         raise section.error(
             f"[scale_channels] scales {_in_words(other)} by {_in_words(shape)}", "from"
@@ -292,14 +294,14 @@ def _sam(section: Section, before: _Before) -> Scale:
     return Scale(other, source, _activation(section, "linear"))
 
 
-def _in_words(shape: Shape) -> str:
+def _in_words(shape: LayerShape) -> str:
     return f"{shape.width}×{shape.height}×{shape.channels}"
 
 
 def _upsample(section: Section, before: _Before) -> Upsample:
     stride = section.integer("stride", 2, least=1)
     channels, height, width = before.shape
-    shape = Shape(channels, height * stride, width * stride)
+    shape = LayerShape(channels, height * stride, width * stride)
     return Upsample(shape, stride, section.number("scale", 1.0))
 
 
@@ -311,7 +313,7 @@ def _reorg(section: Section, before: _Before) -> Reorg:
             f"[reorg] with stride={stride} does not fit {width}×{height}×{channels}",
             "stride",
         )
-    shape = Shape(channels * stride**2, height // stride, width // stride)
+    shape = LayerShape(channels * stride**2, height // stride, width // stride)
     return Reorg(shape, stride)
 
 
@@ -344,7 +346,7 @@ def _head(section: Section, before: _Before) -> Output:
     return Output(before.shape, head)
 
 
-def _check_head(section: Section, head: Head, shape: Shape) -> None:
+def _check_head(section: Section, head: Head, shape: LayerShape) -> None:
     if any(not 0 <= index < len(head.anchors) for index in head.mask):
         raise section.error(f"mask= names no anchor of {len(head.anchors)}", "mask")
     if shape.channels != head.channels:

@@ -41,10 +41,7 @@ _SIZES: Final = "orig_target_sizes"
 _RTDETR_OUTPUTS: Final = ("labels", "boxes", "scores")
 _RFDETR_OUTPUTS: Final = ("dets", "labels")
 # Hugging Face's names, and Meta's own.
-_TRANSFORMERS_OUTPUTS: Final = (
-    ("pred_boxes", "logits"),
-    ("pred_boxes", "pred_logits"),
-)
+_TRANSFORMERS_OUTPUTS: Final = (("pred_boxes", "logits"), ("pred_boxes", "pred_logits"))
 # COCO's 80 categories have numbers up to 90, with gaps; nets trained on them as they
 # are have a column for each number.
 _COCO_COLUMNS: Final = 91

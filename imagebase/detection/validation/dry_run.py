@@ -133,9 +133,7 @@ def run_here(model: Model, image: Path) -> DryRun:
 
     detector = load_single(model)
     loaded = load_image(
-        image.read_bytes(),
-        file_name=image.name,
-        max_pixels=Limits().max_image_pixels,
+        image.read_bytes(), file_name=image.name, max_pixels=Limits().max_image_pixels
     )
     seconds = []
     for _ in range(_RUNS):
@@ -215,9 +213,7 @@ def draw_dry_run(
         ImageReadError, LimitError: the image cannot be read.
     """
     loaded = load_image(
-        image.read_bytes(),
-        file_name=image.name,
-        max_pixels=Limits().max_image_pixels,
+        image.read_bytes(), file_name=image.name, max_pixels=Limits().max_image_pixels
     )
     shown = inner_size(loaded.size, Size(longest_side, longest_side))
     drawn = draw_annotations(
@@ -244,8 +240,7 @@ def _tried(arguments: argparse.Namespace) -> dict[str, Any]:
     try:
         model = model_in_folder(arguments.folder)
         tried = run_here(
-            replace(model, name=_NAME, family=arguments.family or None),
-            arguments.image,
+            replace(model, name=_NAME, family=arguments.family or None), arguments.image
         )
     except MisreadModelError as error:
         return {"error": error.what, "family": error.family}

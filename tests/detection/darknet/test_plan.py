@@ -2,7 +2,7 @@ import pytest
 
 from imagebase.annotation import Size
 from imagebase.detection.darknet.cfg import MAX_CFG_BYTES, parse_cfg
-from imagebase.detection.darknet.layers import Network, Shape
+from imagebase.detection.darknet.layers import LayerShape, Network
 from imagebase.detection.darknet.plan import plan_network
 from imagebase.errors import ModelLoadError
 from tests.detection.darknet.darknet_models import ONE_BOX_CFG
@@ -38,7 +38,7 @@ def with_layer(layer: str) -> str:
 def test_cfg_as_people_write_it_is_read(cfg: str) -> None:
     network = plan(cfg)
     assert network.size == Size(32, 32)
-    assert [layer.shape for layer in network.layers] == [Shape(7, 1, 1)] * 2
+    assert [layer.shape for layer in network.layers] == [LayerShape(7, 1, 1)] * 2
     assert network.heads[0].anchors == ((16, 8),)
 
 
@@ -139,4 +139,4 @@ def test_malformed_cfg_is_refused_with_its_line(cfg: str | bytes, message: str) 
 def test_input_size_replaces_width_and_height() -> None:
     network = plan(CFG, input_size=64)
     assert network.size == Size(64, 64)
-    assert network.layers[-1].shape == Shape(7, 2, 2)
+    assert network.layers[-1].shape == LayerShape(7, 2, 2)
