@@ -25,6 +25,7 @@ from imagebase.store.mapping import (
     ANNOTATION_COLUMNS,
     HAS_LABEL,
     as_annotation,
+    boxes_of,
     of_labels,
 )
 from imagebase.store.repository import StorePart
@@ -241,7 +242,7 @@ def _acceptable(
     min_confidence: float,
 ) -> AnySelect:
     query = query.join(images, IS_ON_IMAGE).where(
-        _mine(scope),
+        boxes_of(scope),
         annotations.c.confidence >= min_confidence,
         annotations.c.source == Source.MODEL.value,
         annotations.c.accepted.is_(False),
@@ -262,7 +263,7 @@ def _rows_at(places: Subquery, scope: Scope) -> AnySelect:
         annotations.c.position == places.c.position,
     )
     query: AnySelect = select(*ROW_COLUMNS)
-    return query.join(images, IS_ON_IMAGE).join(places, same).where(_mine(scope))
+    return query.join(images, IS_ON_IMAGE).join(places, same).where(boxes_of(scope))
 
 
 def _is_frequent(wanted: AnnotationFilter) -> bool:
@@ -287,11 +288,6 @@ def _order(name: str, *, is_walked: bool) -> tuple[_Order, ...]:
     return (first, *(_LATEST if is_descending else _UPLOAD))
 
 
-def _mine(scope: Scope) -> ColumnElement[bool]:
-    in_dataset = annotations.c.dataset_id == scope.dataset_id
-    return in_dataset & annotations.c.is_deleted.is_(False)
-
-
 def _counts_by(
     connection: Connection,
     column: ColumnElement[_Value],
@@ -314,7 +310,7 @@ def _filtered(
     *,
     with_images: bool = False,
 ) -> AnySelect:
-    query = query.where(_mine(scope), *_conditions(scope, wanted))
+    query = query.where(boxes_of(scope), *_conditions(scope, wanted))
     if wanted.text:
         query = query.where(_contains(scope, wanted.text))
     if wanted.image:

@@ -22,7 +22,7 @@ from sqlalchemy import (
     select,
 )
 
-from imagebase.annotation import ReviewStatus, new_id, utc_now
+from imagebase.annotation import ReviewStatus, new_id
 from imagebase.errors import StoreError
 from imagebase.store.column_types import (
     AnySelect,
@@ -31,11 +31,11 @@ from imagebase.store.column_types import (
     JsonObject,
     UtcTime,
 )
-from imagebase.store.datasets import checked_name, insert_owner
+from imagebase.store.datasets import checked_name, insert_dataset
 from imagebase.store.diff import REVIEW
 from imagebase.store.mapping import LABEL_NAME
 from imagebase.store.repository import StorePart, files_lock, grow_version
-from imagebase.store.scope import Scope, check_owner_id, chunks
+from imagebase.store.scope import Scope, chunks
 from imagebase.store.tables import (
     annotations,
     candidates,
@@ -253,17 +253,7 @@ class Copies(StorePart):
     def begin_copy(self, scope: Scope, name: str) -> None:
         """Begin an empty dataset under an id that was chosen before."""
         with self._database.write() as connection:
-            insert_owner(connection, check_owner_id(scope.owner_id))
-            connection.execute(
-                insert(datasets).values(
-                    dataset_id=scope.dataset_id,
-                    owner_id=scope.owner_id,
-                    name=checked_name(name),
-                    created_at=utc_now(),
-                    created_by=scope.who,
-                    version=0,
-                )
-            )
+            insert_dataset(connection, scope, name)
 
     def put_images(
         self,
@@ -279,11 +269,11 @@ class Copies(StorePart):
         """
         contents = {row["image_id"]: read(row["image_id"]) for row in rows}
         for image_id, data in contents.items():
-            self._keep_file(scope, image_id, data)
+            self._write_file(scope, image_id, data)
         with self._writing(scope, files_lock(scope.owner_id)) as connection:
             # Someone may have deleted the last other image with this content.
             for image_id, data in contents.items():
-                self._keep_file(scope, image_id, data)
+                self._write_file(scope, image_id, data)
             _insert(connection, images, scope, rows)
 
     def put_rows(
@@ -307,10 +297,6 @@ class Copies(StorePart):
                 .values(name=checked_name(name))
             )
             grow_version(connection, scope.dataset_id)
-
-    def _keep_file(self, scope: Scope, image_id: str, data: bytes) -> None:
-        if not self._files.has(scope.owner_id, image_id, byte_count=len(data)):
-            self._files.write(scope.owner_id, image_id, data)
 
 
 def row_of(copied: CopiedTable, kept: object) -> dict[str, Any]:
@@ -341,7 +327,6 @@ def row_of(copied: CopiedTable, kept: object) -> dict[str, Any]:
 
 
 def _with_present_status(row: dict[str, Any]) -> dict[str, Any]:
-    """Return an image's or event's row with the present name of its status."""
     if isinstance(row.get("status"), str) and "image_id" in row:
         return {**row, "status": ReviewStatus(row["status"]).value}
     if row.get("kind") == REVIEW:
@@ -385,9 +370,9 @@ def _with_keys(
     """Return the rows with this store's keys for what they speak of."""
     ready = [dict(row) for row in rows]
     if copied.goes_by_image:
-        of_one = [row for row in ready if row["image_id"] is not None]
+        of_image = [row for row in ready if row["image_id"] is not None]
         known = (images.c.image_id, images.c.image_key)
-        _put_key(connection, scope, known, of_one, name="image_id", key="image_key")
+        _put_key(connection, scope, known, of_image, name="image_id", key="image_key")
         for row in ready:
             if "image_id" in row:
                 row["image_key"] = row.pop("image_id")

@@ -3,24 +3,19 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
-    Connection,
-    Dialect,
-    Insert,
     and_,
     insert,
     select,
     update,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 
 from imagebase.annotation import new_id, utc_now
 from imagebase.errors import NotFoundError
 from imagebase.store.column_types import JsonObject
-from imagebase.store.repository import StorePart
+from imagebase.store.repository import StorePart, image_keys, upsert
 from imagebase.store.scope import Scope, chunks
 from imagebase.store.tables import candidates, images, runs
 
@@ -115,7 +110,7 @@ class CandidateStore(StorePart):
             The ids of the images that were there; the others' are not kept.
         """
         with self._writing(scope) as connection:
-            keys = _image_keys(connection, scope, blobs)
+            keys = image_keys(connection, scope, blobs)
             now = utc_now()
             rows = [
                 {
@@ -127,7 +122,10 @@ class CandidateStore(StorePart):
                 for image_id, image_key in keys.items()
             ]
             if rows:
-                connection.execute(_upsert(connection.dialect), rows)
+                replacing = upsert(
+                    connection.dialect, candidates, ["blob", "created_at"]
+                )
+                connection.execute(replacing, rows)
         return set(keys)
 
     def candidates(
@@ -137,7 +135,7 @@ class CandidateStore(StorePart):
         query = (
             select(images.c.image_id, candidates.c.blob)
             .join(candidates, candidates.c.image_key == images.c.image_key)
-            .where(_is(key), images.c.dataset_id == scope.dataset_id)
+            .where(of_key(key), images.c.dataset_id == scope.dataset_id)
             .order_by(images.c.image_key)
         )
         with self._reading(scope) as connection:
@@ -154,36 +152,12 @@ class CandidateStore(StorePart):
         query = (
             select(images.c.image_id)
             .join(candidates, candidates.c.image_key == images.c.image_key)
-            .where(_is(key), images.c.dataset_id == scope.dataset_id)
+            .where(of_key(key), images.c.dataset_id == scope.dataset_id)
         )
         with self._reading(scope) as connection:
             return set(connection.scalars(query))
 
 
-def _is(key: CandidatesKey) -> ColumnElement[bool]:
+def of_key(key: CandidatesKey) -> ColumnElement[bool]:
+    """Select candidates that depend on just this."""
     return and_(*(candidates.c[name] == value for name, value in asdict(key).items()))
-
-
-def _image_keys(
-    connection: Connection, scope: Scope, image_ids: Iterable[str]
-) -> dict[str, int]:
-    found: dict[str, int] = {}
-    for chunk in chunks(image_ids):
-        query = select(images.c.image_id, images.c.image_key).where(
-            images.c.dataset_id == scope.dataset_id, images.c.image_id.in_(chunk)
-        )
-        found |= dict(connection.execute(query).all())
-    return found
-
-
-def _upsert(dialect: Dialect) -> Insert:
-    make: Any = sqlite.insert if dialect.name == "sqlite" else postgresql.insert
-    statement = make(candidates)
-    upsert: Insert = statement.on_conflict_do_update(
-        index_elements=list(candidates.primary_key.columns),
-        set_={
-            "blob": statement.excluded.blob,
-            "created_at": statement.excluded.created_at,
-        },
-    )
-    return upsert

@@ -21,7 +21,7 @@ from imagebase.store.column_types import AnyRow, AnySelect, JsonObject
 from imagebase.store.diff import REVIEW, Difference
 from imagebase.store.mapping import StoredImage
 from imagebase.store.record_reader import GONE
-from imagebase.store.repository import StorePart
+from imagebase.store.repository import StorePart, image_keys
 from imagebase.store.scope import Scope, chunks
 from imagebase.store.tables import comments, images
 
@@ -63,18 +63,13 @@ class Comments(StorePart):
             EditError: it is blank, or longer than 2,000 characters.
             NotFoundError: the dataset has no such image.
         """
-        said = checked_comment(text)
+        text = checked_comment(text)
         with self._writing(scope) as connection:
-            image_key = connection.scalar(
-                select(images.c.image_key).where(
-                    images.c.dataset_id == scope.dataset_id,
-                    images.c.image_id == image_id,
-                )
-            )
-            if image_key is None:
+            keys = image_keys(connection, scope, [image_id])
+            if not keys:
                 raise NotFoundError(GONE)
-            comment_id = _insert(connection, scope, image_key, said)
-            return _as_comment(connection.execute(_one(scope, comment_id)).one())
+            comment_id = _insert(connection, scope, keys[image_id], text)
+            return _known(connection, scope, comment_id)
 
     def resolve_comment(self, scope: Scope, comment_id: str) -> Comment:
         """Resolve a comment; one that is resolved stays unchanged.
@@ -128,12 +123,12 @@ def checked_comment(text: str) -> str:
     Raises:
         EditError: nothing is left of it, or it is longer than 2,000 characters.
     """
-    said = clean_text(text).strip()
-    if not said:
+    comment = clean_text(text).strip()
+    if not comment:
         raise EditError("Write a few words first; the comment was empty.")
-    if len(said) > MAX_COMMENT_LENGTH:
+    if len(comment) > MAX_COMMENT_LENGTH:
         raise EditError(f"Say it in at most {MAX_COMMENT_LENGTH:,} characters.")
-    return said
+    return comment
 
 
 def follow_reviews(
@@ -202,14 +197,14 @@ def _say_once(
 
     Drawn marks are never the same.
     """
-    said, marks = review["comment"].strip(), review.get("marks")
+    text, marks = review["comment"].strip(), review.get("marks")
     same = select(comments.c.comment_id).where(
         comments.c.image_key == image_key,
         comments.c.resolved_at.is_(None),
-        comments.c.text == said,
+        comments.c.text == text,
     )
-    if said and (marks or connection.execute(same).first() is None):
-        _insert(connection, scope, image_key, said, change_id=change_id, marks=marks)
+    if text and (marks or connection.execute(same).first() is None):
+        _insert(connection, scope, image_key, text, change_id=change_id, marks=marks)
 
 
 def _insert(
@@ -277,12 +272,9 @@ def _comments_of(scope: Scope) -> AnySelect:
     )
 
 
-def _one(scope: Scope, comment_id: str) -> AnySelect:
-    return _comments_of(scope).where(comments.c.comment_id == comment_id)
-
-
 def _known(connection: Connection, scope: Scope, comment_id: str) -> Comment:
-    row = connection.execute(_one(scope, comment_id)).one_or_none()
+    query = _comments_of(scope).where(comments.c.comment_id == comment_id)
+    row = connection.execute(query).one_or_none()
     if row is None:
         raise NotFoundError("This comment no longer exists; reload the image.")
     return _as_comment(row)

@@ -1,7 +1,7 @@
 """Datasets by name, their owners, and how far their review is."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 
 from sqlalchemy import Connection, delete, func, insert, select, update
@@ -106,6 +106,22 @@ class Usage:
     byte_count: int
 
 
+def insert_dataset(connection: Connection, scope: Scope, name: str) -> DatasetInfo:
+    """Begin an empty dataset under the scope's id; its owner is made where missing.
+
+    Raises:
+        StoreError: the name is empty.
+    """
+    created = DatasetInfo(scope.dataset_id, checked_name(name), utc_now())
+    insert_owner(connection, scope.owner_id)
+    connection.execute(
+        insert(datasets).values(
+            **asdict(created), owner_id=scope.owner_id, created_by=scope.who, version=0
+        )
+    )
+    return created
+
+
 class Datasets(StorePart):
     """Sets of images."""
 
@@ -125,20 +141,8 @@ class Datasets(StorePart):
         Raises:
             StoreError: the name is empty.
         """
-        created = DatasetInfo(new_id(), checked_name(name), utc_now())
         with self._database.write() as connection:
-            insert_owner(connection, check_owner_id(owner_id))
-            connection.execute(
-                insert(datasets).values(
-                    dataset_id=created.dataset_id,
-                    owner_id=owner_id,
-                    name=created.name,
-                    created_at=created.created_at,
-                    created_by=who,
-                    version=0,
-                )
-            )
-        return created
+            return insert_dataset(connection, Scope(owner_id, new_id(), who), name)
 
     def rename_dataset(self, scope: Scope, name: str) -> None:
         """Give a dataset another name.

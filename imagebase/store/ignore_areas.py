@@ -33,9 +33,14 @@ from imagebase.errors import EditError, NotFoundError
 from imagebase.store.column_types import AnyRow, AnySelect, JsonObject
 from imagebase.store.diff import AREA
 from imagebase.store.edits import edit_key
-from imagebase.store.labels import NO_IMAGE
+from imagebase.store.labels import dataset_event
 from imagebase.store.record_reader import GONE, shapes_by_key
-from imagebase.store.repository import StorePart, grow_version
+from imagebase.store.repository import (
+    StorePart,
+    grow_version,
+    image_keys,
+    these_images,
+)
 from imagebase.store.scope import Scope, chunks
 from imagebase.store.tables import doubts, events, ignore_areas, images
 
@@ -156,17 +161,14 @@ class IgnoreAreas(StorePart):
                 return {}
             found: dict[str, ImageShapes] = {}
             for chunk in chunks(dict.fromkeys(image_ids)):
-                rows = connection.execute(
-                    select(
-                        images.c.image_key,
-                        images.c.image_id,
-                        images.c.width,
-                        images.c.height,
-                    ).where(
-                        images.c.dataset_id == scope.dataset_id,
-                        images.c.image_id.in_(chunk),
-                    )
-                ).all()
+                query = select(
+                    images.c.image_key,
+                    images.c.image_id,
+                    images.c.width,
+                    images.c.height,
+                )
+                mine = query.where(these_images(scope, chunk))
+                rows = connection.execute(mine).all()
                 shapes = shapes_by_key(connection, scope.dataset_id, rows)
                 for row in rows:
                     if row.image_key in shapes:
@@ -201,11 +203,9 @@ def _in_order(query: AnySelect) -> AnySelect:
 
 
 def _size_of(connection: Connection, scope: Scope, image_id: str) -> Size:
-    row = connection.execute(
-        select(images.c.width, images.c.height).where(
-            images.c.dataset_id == scope.dataset_id, images.c.image_id == image_id
-        )
-    ).one_or_none()
+    query = select(images.c.width, images.c.height)
+    mine = query.where(these_images(scope, [image_id]))
+    row = connection.execute(mine).one_or_none()
     if row is None:
         raise NotFoundError(GONE)
     return Size(row.width, row.height)
@@ -246,7 +246,8 @@ def step_areas(
             steps.append((now, None))
         elif wanted is not None and now is None:
             area = area_of_json(row.annotation_id, wanted)
-            if area.image_id is None or _has_image(connection, scope, area.image_id):
+            image_id = area.image_id
+            if image_id is None or image_keys(connection, scope, [image_id]):
                 steps.append((None, area))
     if steps:
         _write(connection, scope, change_key, steps)
@@ -264,13 +265,6 @@ def words_of_areas(steps: Sequence[Step]) -> list[str]:
     ]
 
 
-def _has_image(connection: Connection, scope: Scope, image_id: str) -> bool:
-    query = select(images.c.image_key).where(
-        images.c.dataset_id == scope.dataset_id, images.c.image_id == image_id
-    )
-    return connection.scalar(query) is not None
-
-
 def _write(
     connection: Connection, scope: Scope, change_key: int, steps: Sequence[Step]
 ) -> None:
@@ -284,7 +278,9 @@ def _write(
         )
     added = [after for _, after in steps if after is not None]
     if added:
-        rows = [_row(connection, scope, area) for area in added]
+        on_images = [area.image_id for area in added if area.image_id is not None]
+        keys = image_keys(connection, scope, on_images)
+        rows = [_row(scope, area, keys) for area in added]
         connection.execute(insert(ignore_areas), rows)
     connection.execute(
         insert(events), [_event(scope, change_key, *step) for step in steps]
@@ -295,15 +291,11 @@ def _write(
     grow_version(connection, scope.dataset_id)
 
 
-def _row(connection: Connection, scope: Scope, area: IgnoreArea) -> dict[str, Any]:
-    mine = and_(
-        images.c.dataset_id == scope.dataset_id, images.c.image_id == area.image_id
-    )
-    key = connection.scalar(select(images.c.image_key).where(mine))
+def _row(scope: Scope, area: IgnoreArea, keys: Mapping[str, int]) -> dict[str, Any]:
     return {
         "area_id": area.area_id,
         "dataset_id": scope.dataset_id,
-        "image_key": key if area.image_id is not None else None,
+        "image_key": None if area.image_id is None else keys[area.image_id],
         "width": area.size.width,
         "height": area.size.height,
         "shape": shape_json(area.shape),
@@ -334,18 +326,11 @@ def _event(
     scope: Scope, change_key: int, before: IgnoreArea | None, after: IgnoreArea | None
 ) -> dict[str, object]:
     area = before or after
-    return {
-        "change_key": change_key,
-        "dataset_id": scope.dataset_id,
-        "image_id": NO_IMAGE,
-        "kind": AREA,
-        "annotation_id": area.area_id if area else None,
-        "before": None if before is None else area_json(before),
-        "after": None if after is None else area_json(after),
-        "head_before": "",
-        "revision": 0,
-        "created_at": utc_now(),
-    }
+    area_id = area.area_id if area else None
+    old, new = (
+        None if state is None else area_json(state) for state in (before, after)
+    )
+    return dataset_event(scope, change_key, AREA, area_id, old, new)
 
 
 def area_json(area: IgnoreArea) -> JsonObject:

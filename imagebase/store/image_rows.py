@@ -3,17 +3,17 @@
 import json
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Final
 
 from sqlalchemy import ColumnElement, Connection, Text, and_, cast, func, or_, select
 
 from imagebase.annotation import Quality, ReviewStatus, Size, clean_text
-from imagebase.store.candidates import CandidatesKey
+from imagebase.store.candidates import CandidatesKey, of_key
 from imagebase.store.column_types import AnyRow, AnySelect
 from imagebase.store.diff import ANNOTATION
 from imagebase.store.labels import stored_labels
-from imagebase.store.mapping import HAS_LABEL, QUALITY
+from imagebase.store.mapping import HAS_LABEL, QUALITY, boxes_of
 from imagebase.store.repository import StorePart
 from imagebase.store.scope import Scope, chunks
 from imagebase.store.tables import (
@@ -108,10 +108,7 @@ class ImageRows(StorePart):
         """
         counts = (
             select(annotations.c.image_key, annotations.c.class_id, func.count())
-            .where(
-                annotations.c.dataset_id == scope.dataset_id,
-                annotations.c.is_deleted.is_(False),
-            )
+            .where(boxes_of(scope))
             .group_by(annotations.c.image_key, annotations.c.class_id)
             .order_by(annotations.c.image_key, func.min(annotations.c.position))
         )
@@ -188,10 +185,7 @@ class ImageRows(StorePart):
         query = (
             select(func.count(), func.max(candidates.c.created_at))
             .join(images, images.c.image_key == candidates.c.image_key)
-            .where(
-                images.c.dataset_id == scope.dataset_id,
-                *(candidates.c[name] == value for name, value in asdict(key).items()),
-            )
+            .where(images.c.dataset_id == scope.dataset_id, of_key(key))
         )
         with self._reading(scope) as connection:
             count, newest = connection.execute(query).one()

@@ -11,7 +11,12 @@ from imagebase.annotation import ImageRecord, Quality, ReviewStatus, Size, utc_n
 from imagebase.errors import NotFoundError, StoreError
 from imagebase.store.mapping import QUALITY
 from imagebase.store.record_reader import GONE, stored_images
-from imagebase.store.repository import StorePart, files_lock, grow_version
+from imagebase.store.repository import (
+    StorePart,
+    files_lock,
+    grow_version,
+    these_images,
+)
 from imagebase.store.scope import Scope, chunks
 from imagebase.store.tables import changes, events, images
 
@@ -128,12 +133,8 @@ class Images(StorePart):
             for listed in chunks(wanted):
                 chunk = _unchanged(connection, scope, listed, seen)
                 _drop_changes(connection, scope, chunk)
-                removed += connection.execute(
-                    delete(images).where(
-                        images.c.dataset_id == scope.dataset_id,
-                        images.c.image_id.in_(chunk),
-                    )
-                ).rowcount
+                statement = delete(images).where(these_images(scope, chunk))
+                removed += connection.execute(statement).rowcount
             grow_version(connection, scope.dataset_id)
         self._delete_unused_files(scope.owner_id, wanted)
         return removed
@@ -156,15 +157,8 @@ class Images(StorePart):
         with self._writing(scope) as connection:
             grow_version(connection, scope.dataset_id)
 
-    def _write_file(self, scope: Scope, image_id: str, data: bytes) -> None:
-        if not self._files.has(scope.owner_id, image_id, byte_count=len(data)):
-            self._files.write(scope.owner_id, image_id, data)
-
     def _require_image(self, scope: Scope, image_id: str) -> str:
-        """Return the name of an image that the dataset must have."""
-        query = select(images.c.file_name).where(
-            images.c.dataset_id == scope.dataset_id, images.c.image_id == image_id
-        )
+        query = select(images.c.file_name).where(these_images(scope, [image_id]))
         with self._reading(scope) as connection:
             name: str | None = connection.scalar(query)
         if name is None:
@@ -209,10 +203,8 @@ def _unchanged(
 ) -> Sequence[str]:
     if seen is None:
         return image_ids
-    query = select(images.c.image_id, images.c.revision).where(
-        images.c.dataset_id == scope.dataset_id, images.c.image_id.in_(image_ids)
-    )
-    rows = connection.execute(query)
+    query = select(images.c.image_id, images.c.revision)
+    rows = connection.execute(query.where(these_images(scope, image_ids)))
     return [row.image_id for row in rows if row.revision == seen.get(row.image_id)]
 
 

@@ -34,7 +34,7 @@ from imagebase.store.labels import (
     standing,
     stored_aliases,
 )
-from imagebase.store.mapping import Placed, StoredImage, placed_json
+from imagebase.store.mapping import Placed, StoredImage, boxes_of, placed_json
 from imagebase.store.record_reader import stored_images
 from imagebase.store.repository import StorePart, grow_version
 from imagebase.store.scope import Scope
@@ -408,16 +408,9 @@ def _of_label(scope: Scope, class_id: int) -> ColumnElement[bool]:
 
 def has_boxes(connection: Connection, scope: Scope, class_id: int) -> bool:
     """Say whether any box has this label; marks do not count."""
-    query = (
-        select(func.count())
-        .select_from(annotations)
-        .where(
-            annotations.c.dataset_id == scope.dataset_id,
-            annotations.c.is_deleted.is_(False),
-            annotations.c.class_id == class_id,
-        )
-    )
-    return bool(connection.scalar(query))
+    query = select(func.count()).select_from(annotations)
+    mine = query.where(boxes_of(scope), annotations.c.class_id == class_id)
+    return bool(connection.scalar(mine))
 
 
 def _shown(rows: Mapping[int, LabelRow], class_id: int) -> LabelRow:

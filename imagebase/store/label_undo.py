@@ -138,7 +138,7 @@ def _stepped(
 ) -> LabelRow:
     for name, value in expected.items():
         if getattr(row, name) not in (value, target[name]):
-            who = _last_who(connection, scope, row.position)
+            who = last_who(connection, scope, NO_IMAGE, str(row.position))
             raise UndoRefusedError(
                 f"The label {row.name} was changed by {who} since; "
                 "change it by hand among the labels."
@@ -147,15 +147,17 @@ def _stepped(
     return replace(row, **values)
 
 
-def _last_who(connection: Connection, scope: Scope, position: int) -> str:
+def last_who(
+    connection: Connection, scope: Scope, image_id: str, subject_id: str | None = None
+) -> str:
+    """Return who changed an image last, or what a subject's id names of it."""
+    mine = [events.c.dataset_id == scope.dataset_id, events.c.image_id == image_id]
+    if subject_id is not None:
+        mine.append(events.c.annotation_id == subject_id)
     query = (
         select(changes.c.who)
         .join(events, events.c.change_key == changes.c.change_key)
-        .where(
-            events.c.dataset_id == scope.dataset_id,
-            events.c.image_id == NO_IMAGE,
-            events.c.annotation_id == str(position),
-        )
+        .where(*mine)
         .order_by(events.c.event_id.desc())
         .limit(1)
     )

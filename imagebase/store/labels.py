@@ -8,7 +8,7 @@ from sqlalchemy import Connection, and_, delete, func, insert, select, update
 
 from imagebase.annotation import Label, LabelSet, clean_label, utc_now
 from imagebase.errors import LimitError, StoreError
-from imagebase.store.column_types import AnyRow
+from imagebase.store.column_types import AnyRow, JsonObject
 from imagebase.store.diff import LABEL
 from imagebase.store.repository import StorePart, grow_version
 from imagebase.store.scope import Scope
@@ -286,14 +286,28 @@ def label_event(
     scope: Scope, change_key: int, before: LabelRow | None, after: LabelRow
 ) -> dict[str, object]:
     """Return an event that tells what became of a label."""
+    old = None if before is None else asdict(before)
+    label_id = str(after.position)
+    return dataset_event(scope, change_key, LABEL, label_id, old, asdict(after))
+
+
+def dataset_event(
+    scope: Scope,
+    change_key: int,
+    kind: str,
+    subject_id: str | None,
+    before: JsonObject | None,
+    after: JsonObject | None,
+) -> dict[str, object]:
+    """Return the row of an event of no image."""
     return {
         "change_key": change_key,
         "dataset_id": scope.dataset_id,
         "image_id": NO_IMAGE,
-        "kind": LABEL,
-        "annotation_id": str(after.position),
-        "before": None if before is None else asdict(before),
-        "after": asdict(after),
+        "kind": kind,
+        "annotation_id": subject_id,
+        "before": before,
+        "after": after,
         "head_before": "",
         "revision": 0,
         "created_at": utc_now(),

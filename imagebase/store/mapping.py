@@ -19,6 +19,7 @@ from imagebase.annotation import (
 )
 from imagebase.annotation.areas import Shape
 from imagebase.store.column_types import AnyRow, JsonObject
+from imagebase.store.scope import Scope
 from imagebase.store.tables import annotations, images, labels
 
 _Value = TypeVar("_Value")
@@ -127,6 +128,12 @@ def as_annotation(row: AnyRow) -> Annotation:
         changed_at=row[11],
         attributes=row[12] or {},
     )
+
+
+def boxes_of(scope: Scope) -> ColumnElement[bool]:
+    """Select a dataset's annotations without the marks of deleted ones."""
+    in_dataset = annotations.c.dataset_id == scope.dataset_id
+    return in_dataset & annotations.c.is_deleted.is_(False)
 
 
 def of_labels(dataset_id: str, names: Iterable[str]) -> ColumnElement[bool]:

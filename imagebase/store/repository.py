@@ -3,9 +3,18 @@
 import logging
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import Connection, Dialect, Insert, Table, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Dialect,
+    Insert,
+    Table,
+    and_,
+    select,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 
 from imagebase.settings import Limits
@@ -44,6 +53,10 @@ class StorePart:
         with self._database.write(*locks, dataset_lock(scope)) as connection:
             require_dataset(connection, scope)
             yield connection
+
+    def _write_file(self, scope: Scope, image_id: str, data: bytes) -> None:
+        if not self._files.has(scope.owner_id, image_id, byte_count=len(data)):
+            self._files.write(scope.owner_id, image_id, data)
 
     def _delete_unused_files(self, owner_id: str, image_ids: Iterable[str]) -> None:
         """Delete the files that no row of this owner counts any more.
@@ -94,8 +107,37 @@ def grow_version(connection: Connection, dataset_id: str) -> None:
     )
 
 
+def these_images(scope: Scope, image_ids: Iterable[str]) -> ColumnElement[bool]:
+    """Select images of a dataset by their ids."""
+    mine = images.c.dataset_id == scope.dataset_id
+    return and_(mine, images.c.image_id.in_(list(image_ids)))
+
+
+def image_keys(
+    connection: Connection, scope: Scope, image_ids: Iterable[str]
+) -> dict[str, int]:
+    """Return the row keys of those of these images that are in the dataset."""
+    keys: dict[str, int] = {}
+    for chunk in chunks(dict.fromkeys(image_ids)):
+        query = select(images.c.image_id, images.c.image_key)
+        rows = connection.execute(query.where(these_images(scope, chunk)))
+        keys |= dict(rows.all())
+    return keys
+
+
 def insert_or_skip(dialect: Dialect, table: Table) -> Insert:
     """Return an INSERT that leaves a row alone which is there already."""
     if dialect.name == "sqlite":
         return sqlite.insert(table).on_conflict_do_nothing()
     return postgresql.insert(table).on_conflict_do_nothing()
+
+
+def upsert(dialect: Dialect, table: Table, changed: Iterable[str]) -> Insert:
+    """Return an INSERT that writes these columns of a row which is there already."""
+    make: Any = sqlite.insert if dialect.name == "sqlite" else postgresql.insert
+    statement = make(table)
+    insert: Insert = statement.on_conflict_do_update(
+        index_elements=list(table.primary_key.columns),
+        set_={name: statement.excluded[name] for name in changed},
+    )
+    return insert

@@ -28,8 +28,8 @@ from imagebase.store.annotation_rows import (
     as_annotation_row,
 )
 from imagebase.store.column_types import AnySelect
-from imagebase.store.mapping import of_labels
-from imagebase.store.repository import StorePart
+from imagebase.store.mapping import boxes_of, of_labels
+from imagebase.store.repository import StorePart, image_keys, these_images
 from imagebase.store.scope import Scope, chunks
 from imagebase.store.tables import annotations, images, looks
 
@@ -87,7 +87,7 @@ class Looks(StorePart):
         query: AnySelect = select(*ROW_COLUMNS)
         query = (
             query.join(images, IS_ON_IMAGE)
-            .where(_is_like(scope, pattern, besides))
+            .where(_has_label(scope, pattern.label, besides), _fits(pattern))
             .order_by(
                 across * across + down * down,
                 annotations.c.image_key,
@@ -143,9 +143,7 @@ class Looks(StorePart):
         """
         with self._writing(scope) as connection:
             for chunk in chunks(kept.items()):
-                keys = _image_keys(
-                    connection, scope, (key.image_id for key, _ in chunk)
-                )
+                keys = image_keys(connection, scope, (key.image_id for key, _ in chunk))
                 rows = [
                     {
                         "image_key": keys[key.image_id],
@@ -172,15 +170,6 @@ def _replace(connection: Connection, rows: list[dict[str, object]]) -> None:
     connection.execute(insert(looks), rows)
 
 
-def _image_keys(
-    connection: Connection, scope: Scope, image_ids: Iterable[str]
-) -> dict[str, int]:
-    query = select(images.c.image_id, images.c.image_key).where(
-        images.c.dataset_id == scope.dataset_id, images.c.image_id.in_(set(image_ids))
-    )
-    return {row.image_id: row.image_key for row in connection.execute(query)}
-
-
 def _kept_looks(scope: Scope, image_ids: Collection[str]) -> AnySelect:
     same_box = and_(
         looks.c.image_key == annotations.c.image_key,
@@ -193,11 +182,7 @@ def _kept_looks(scope: Scope, image_ids: Collection[str]) -> AnySelect:
     return (
         query.join(images, images.c.image_key == looks.c.image_key)
         .join(annotations, same_box)
-        .where(
-            images.c.dataset_id == scope.dataset_id,
-            images.c.image_id.in_(image_ids),
-            annotations.c.is_deleted.is_(False),
-        )
+        .where(these_images(scope, image_ids), annotations.c.is_deleted.is_(False))
     )
 
 
@@ -205,21 +190,13 @@ def _has_label(
     scope: Scope, label: str, besides: Collection[str]
 ) -> ColumnElement[bool]:
     return and_(
-        annotations.c.dataset_id == scope.dataset_id,
-        annotations.c.is_deleted.is_(False),
+        boxes_of(scope),
         of_labels(scope.dataset_id, [label]),
         images.c.image_id.not_in(list(besides)),
     )
 
 
-def _is_like(
-    scope: Scope, pattern: BoxPattern, besides: Collection[str]
-) -> ColumnElement[bool]:
-    return and_(_has_label(scope, pattern.label, besides), _fits(pattern))
-
-
 def _fits(pattern: BoxPattern) -> ColumnElement[bool]:
-    """Say whether a box is of this size and at this place."""
     width = (annotations.c.x_max - annotations.c.x_min) / images.c.width
     height = (annotations.c.y_max - annotations.c.y_min) / images.c.height
     least, most = 1 - pattern.size_tolerance, 1 + pattern.size_tolerance

@@ -21,10 +21,16 @@ from sqlalchemy import (
 
 from imagebase.annotation import Annotation, Box, ReviewStatus, Source, utc_now
 from imagebase.geometry import FloatArray
+from imagebase.store.annotation_rows import IS_ON_IMAGE
 from imagebase.store.column_types import AnyRow, AnySelect, JsonObject
 from imagebase.store.diff import ANNOTATION, LABEL
 from imagebase.store.labels import former_names, stored_labels
-from imagebase.store.mapping import ANNOTATION_COLUMNS, as_annotation, placed_from_json
+from imagebase.store.mapping import (
+    ANNOTATION_COLUMNS,
+    as_annotation,
+    boxes_of,
+    placed_from_json,
+)
 from imagebase.store.repository import StorePart
 from imagebase.store.scope import Scope, chunks
 from imagebase.store.tables import (
@@ -35,7 +41,6 @@ from imagebase.store.tables import (
     label_thresholds,
 )
 
-_ON_IMAGE: Final = images.c.image_key == annotations.c.image_key
 # The order of the index that holds all that boxes are filtered by.
 _IN_ORDER: Final = (annotations.c.image_key, annotations.c.position)
 _BOX: Final = tuple(annotations.c[name] for name in Box._fields)
@@ -132,7 +137,7 @@ class Statistics(StorePart):
                 )
             ).all()
             box_rows = connection.execute(
-                of_boxes.where(_shown(scope)).order_by(*_IN_ORDER)
+                of_boxes.where(boxes_of(scope)).order_by(*_IN_ORDER)
             ).all()
             names = stored_labels(connection, scope.dataset_id).names
         return _image_table(image_rows), _box_table(image_rows, box_rows, names)
@@ -159,10 +164,8 @@ class Statistics(StorePart):
             names = former_names(connection, scope.dataset_id)
         histories = []
         for row in found:
-            box, span = (
-                as_annotation(row),
-                span_of.get((row.image_id, row.annotation_id)),
-            )
+            box = as_annotation(row)
+            span = span_of.get((row.image_id, row.annotation_id))
             at = span.last_at if span else row.changed_at
             last = None if row.is_deleted else box
             histories.append(BoxHistory(row.image_id, box, last, at))
@@ -181,7 +184,7 @@ class Statistics(StorePart):
         of_images = select(images.c.image_id).where(
             images.c.dataset_id == scope.dataset_id, is_approved
         )
-        of_boxes = _boxes_with_images().where(_shown(scope), is_approved)
+        of_boxes = _boxes_with_images().where(boxes_of(scope), is_approved)
         with self._reading(scope) as connection:
             found: dict[str, list[Annotation]] = {
                 image_id: [] for image_id in connection.scalars(of_images)
@@ -254,11 +257,6 @@ def _of_model(scope: Scope, model_id: str) -> ColumnElement[bool]:
     )
 
 
-def _shown(scope: Scope) -> ColumnElement[bool]:
-    in_dataset = annotations.c.dataset_id == scope.dataset_id
-    return in_dataset & annotations.c.is_deleted.is_(False)
-
-
 def _image_table(rows: Sequence[AnyRow]) -> ImageTable:
     quality: list[Mapping[str, Any]] = [row.quality or {} for row in rows]
     sizes = [(row.width, row.height) for row in rows]
@@ -313,7 +311,7 @@ def _boxes_with_images() -> AnySelect:
     query: AnySelect = select(
         *ANNOTATION_COLUMNS, annotations.c.is_deleted, images.c.image_id
     )
-    return query.join(images, _ON_IMAGE).order_by(*_IN_ORDER)
+    return query.join(images, IS_ON_IMAGE).order_by(*_IN_ORDER)
 
 
 def _found_rows(scope: Scope) -> AnySelect:
@@ -328,14 +326,12 @@ def _found_rows(scope: Scope) -> AnySelect:
 
 
 def _drawn_rows(scope: Scope) -> AnySelect:
-    """Select the boxes that people drew or changed."""
     return _boxes_with_images().where(
-        _shown(scope), annotations.c.source == Source.HUMAN.value
+        boxes_of(scope), annotations.c.source == Source.HUMAN.value
     )
 
 
 def _befores(connection: Connection, event_ids: Iterable[int]) -> dict[int, JsonObject]:
-    """Return the state before each of these events."""
     found: dict[int, JsonObject] = {}
     for chunk in chunks(event_ids):
         query = select(events.c.event_id, events.c.before).where(

@@ -1,7 +1,7 @@
 """How doubtful each image is: the queue that a review walks down."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final, NamedTuple
@@ -10,20 +10,17 @@ from pydantic import FiniteFloat, TypeAdapter
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    Dialect,
-    Insert,
     and_,
     func,
     or_,
     select,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 
 from imagebase.annotation import Box, ReviewStatus, utc_now
-from imagebase.store.candidates import CandidatesKey
+from imagebase.store.candidates import CandidatesKey, of_key
 from imagebase.store.column_types import AnyRow, AnySelect
 from imagebase.store.mapping import LABEL_NAME
-from imagebase.store.repository import StorePart
+from imagebase.store.repository import StorePart, these_images, upsert
 from imagebase.store.scope import Scope, chunks
 from imagebase.store.tables import annotations, candidates, doubts, images
 
@@ -145,6 +142,7 @@ class Doubts(StorePart):
         """
         by_id = {doubt.image_id: doubt for doubt in judged}
         moment = as_of or utc_now()
+        changed = ("score", "reasons", "revision", "computed_at")
         with self._writing(scope) as connection:
             for chunk in chunks(by_id):
                 rows = [
@@ -161,7 +159,9 @@ class Doubts(StorePart):
                     for row in _images_of(connection, scope, chunk)
                 ]
                 if rows:
-                    connection.execute(_upsert(connection.dialect), rows)
+                    connection.execute(
+                        upsert(connection.dialect, doubts, changed), rows
+                    )
 
     def doubtful_images(
         self,
@@ -214,10 +214,7 @@ class Doubts(StorePart):
         mine = (
             select(doubts.c.score, doubts.c.image_key)
             .join(images, images.c.image_key == doubts.c.image_key)
-            .where(
-                images.c.dataset_id == scope.dataset_id,
-                images.c.image_id == after_image_id,
-            )
+            .where(these_images(scope, [after_image_id]))
         )
         others: AnySelect = _in_queue(select(images.c.image_id), scope, None)
         others = others.where(images.c.image_id != after_image_id)
@@ -299,32 +296,23 @@ class Doubts(StorePart):
 def _images_of(
     connection: Connection, scope: Scope, image_ids: Sequence[str]
 ) -> Sequence[AnyRow]:
-    query = (
-        select(*(images.c[name] for name in ImageColumns._fields))
-        .where(
-            images.c.dataset_id == scope.dataset_id, images.c.image_id.in_(image_ids)
-        )
-        .order_by(images.c.image_key)
-    )
-    return connection.execute(query).all()
+    query = select(*(images.c[name] for name in ImageColumns._fields))
+    mine = query.where(these_images(scope, image_ids))
+    return connection.execute(mine.order_by(images.c.image_key)).all()
 
 
 def _answered_since(scope: Scope, key: CandidatesKey) -> AnySelect:
-    """Select the images that a model answered for after they were judged."""
     query: AnySelect = select(candidates.c.image_key)
     return query.join(doubts, doubts.c.image_key == candidates.c.image_key).where(
         doubts.c.dataset_id == scope.dataset_id,
         candidates.c.created_at > doubts.c.computed_at,
-        *(candidates.c[name] == value for name, value in asdict(key).items()),
+        of_key(key),
     )
 
 
 def _is_answered(key: CandidatesKey) -> ColumnElement[bool]:
-    query = select(candidates.c.image_key).where(
-        candidates.c.image_key == images.c.image_key,
-        *(candidates.c[name] == value for name, value in asdict(key).items()),
-    )
-    return query.exists()
+    mine = candidates.c.image_key == images.c.image_key
+    return select(candidates.c.image_key).where(mine, of_key(key)).exists()
 
 
 def _in_queue(query: AnySelect, scope: Scope, kind: DoubtKind | None) -> AnySelect:
@@ -348,17 +336,6 @@ def _part(kind: DoubtKind) -> ColumnElement[float]:
     """Return what one reason makes of the score; NULL where it is not among them."""
     part: ColumnElement[float] = doubts.c.reasons[(kind.value, "part")].as_float()
     return part
-
-
-def _upsert(dialect: Dialect) -> Insert:
-    make: Any = sqlite.insert if dialect.name == "sqlite" else postgresql.insert
-    statement = make(doubts)
-    changed = ("score", "reasons", "revision", "computed_at")
-    upsert: Insert = statement.on_conflict_do_update(
-        index_elements=[doubts.c.image_key],
-        set_={name: statement.excluded[name] for name in changed},
-    )
-    return upsert
 
 
 def _as_row(row: AnyRow) -> DoubtRow:

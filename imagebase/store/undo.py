@@ -17,7 +17,13 @@ from imagebase.store.comments import follow_reviews, take_back_reviews
 from imagebase.store.diff import ANNOTATION, AREA, Difference
 from imagebase.store.edits import Revision, insert_change, reviewed, write_revisions
 from imagebase.store.ignore_areas import step_areas, words_of_areas
-from imagebase.store.label_undo import PastNames, past_names, step_labels, words_of
+from imagebase.store.label_undo import (
+    PastNames,
+    last_who,
+    past_names,
+    step_labels,
+    words_of,
+)
 from imagebase.store.labels import (
     NO_IMAGE,
     append_with_boxes,
@@ -317,7 +323,6 @@ def _write_reviews(
     revisions: Sequence[Revision],
     is_undo: bool,
 ) -> None:
-    """Write what the reviews of a step mean for comments."""
     step = reviewed(revisions)
     if is_undo:
         take_back_reviews(connection, change_id, step)
@@ -378,17 +383,7 @@ def _show_labels(
 def _refusal(connection: Connection, scope: Scope, stored: StoredImage | None) -> str:
     if stored is None:
         return "An image of this change was removed since; it cannot be taken back."
-    query = (
-        select(changes.c.who)
-        .join(events, events.c.change_key == changes.c.change_key)
-        .where(
-            events.c.dataset_id == scope.dataset_id,
-            events.c.image_id == stored.record.image_id,
-        )
-        .order_by(events.c.event_id.desc())
-        .limit(1)
-    )
-    who = connection.scalar(query) or "someone"
+    who = last_who(connection, scope, stored.record.image_id)
     return (
         f"{stored.record.file_name} was changed by {who} since; "
         "open it and change it by hand."
