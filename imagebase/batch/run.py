@@ -93,48 +93,61 @@ def annotate(
     >>> summary.images, summary.refused
     (3, ())
     """
-    output = Path(output)
-    _check_formats(formats, output)
+    folder = Path(output)
+    # Unknown formats, and label files edited since, are refused before any work.
+    for name in formats:
+        format_named(name)
+        check_unchanged(folder / name)
     loaded = model if isinstance(model, DetectionModel) else load_model(model)
     loaded.check_labels(labels or ())
     rule = SelectionRule(confidence, nms, labels=tuple(labels) if labels else None)
+    settings = {
+        **_settings(loaded, rule),
+        "formats": list(dict.fromkeys(formats)),
+        "resume": resume,
+    }
+    summary = _run(source, folder, loaded, rule, settings, on_progress)
+    _log.info("Run ended: %s", summary.in_words())
+    return summary
+
+
+def _run(
+    source: str | PathLike[str],
+    output: Path,
+    model: DetectionModel,
+    rule: SelectionRule,
+    settings: dict[str, Any],
+    on_progress: OnProgress,
+) -> RunSummary:
     started = time.perf_counter()
     skipped = SkippedFiles()
     files, refused = _usable(scan_source(source, _limits(), passed_over=skipped))
-    key = _journal_key(loaded.detector, floor=floor_of(rule))
-    with open_journal(output, key, resume=resume) as journal:
+    key = _journal_key(model.detector, floor=floor_of(rule))
+    with open_journal(output, key, resume=settings["resume"]) as journal:
         annotated = annotate_images(
-            loaded, files, rule, journal=journal, on_progress=on_progress
+            model, files, rule, journal=journal, on_progress=on_progress
         )
         annotated = replace(annotated, refused=(*refused, *annotated.refused))
         with _writable(output):
             _remove_drafts(output)
             annotated = write_label_files(
-                annotated, formats, files, output, max_pixels=_limits().max_image_pixels
+                annotated,
+                settings["formats"],
+                files,
+                output,
+                max_pixels=_limits().max_image_pixels,
             )
             summary = RunSummary.of(
                 annotated,
                 seconds=time.perf_counter() - started,
-                load_seconds=loaded.load_seconds,
-                model=loaded.detector,
-                settings={
-                    **_settings(loaded, rule),
-                    "formats": list(dict.fromkeys(formats)),
-                    "resume": resume,
-                },
+                load_seconds=model.load_seconds,
+                model=model.detector,
+                settings=settings,
                 skipped=skipped,
             )
             write_run_file(output, summary)
             journal.finish()
-    _log.info("Run ended: %s", summary.in_words())
     return summary
-
-
-def _check_formats(formats: Sequence[str], output: Path) -> None:
-    """Refuse unknown formats, and label files edited since, before any work."""
-    for name in formats:
-        format_named(name)
-        check_unchanged(output / name)
 
 
 @contextlib.contextmanager
@@ -236,15 +249,11 @@ def annotate_images(
 
 
 class _Image(NamedTuple):
-    """An annotated image, and its file's header."""
-
     record: ImageRecord
     header: ImageHeader
 
 
 class _FileHead(NamedTuple):
-    """What is kept of a file that was read for inference."""
-
     content: Fingerprint
     header: ImageHeader
 
