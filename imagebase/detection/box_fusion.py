@@ -108,7 +108,6 @@ def _suppressed(found: Candidates) -> Candidates:
 
 
 def _fuse_class(rows: _Rows, inputs: int) -> _Rows:
-    """Return a row for each cluster of the boxes of one class."""
     cluster_of = _clusters(rows)
     count = int(cluster_of.max()) + 1
     share = rows.confidence * rows.edges

@@ -106,8 +106,6 @@ def detect_many(
 
 @dataclass(frozen=True, slots=True)
 class _DetectOne:
-    """One image from its source to its candidates."""
-
     detector: Detector
     load: Loader
     floor: float

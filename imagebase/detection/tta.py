@@ -105,7 +105,6 @@ def _candidates_in_view(
 def _candidates_in_tiles(
     each: ViewDetector, rgb: NDArray[np.uint8], size: Size, floor: float
 ) -> Candidates:
-    """Return the candidates of overlapping tiles, in pixels of the whole image."""
     parts = []
     for tile in tiles_of(size, each.view.tiles):
         crop = _cut(rgb, tile, size)

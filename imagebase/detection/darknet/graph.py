@@ -196,7 +196,6 @@ class _Graph:
                 return tensor
 
     def _slice(self, tensor: str, first: int, last: int, name: str) -> str:
-        """Add a slice of channels from first up to last."""
         limits = [
             self._constant(np.array([value], np.int64), f"{name}/{what}")
             for what, value in (("first", first), ("last", last), ("axis", 1))

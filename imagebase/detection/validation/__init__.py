@@ -27,13 +27,13 @@ from imagebase.detection.onnx.inputs import with_size
 from imagebase.detection.validation import darknet_files, onnx_file
 from imagebase.detection.validation.dry_run import SAMPLE, DryRun, dry_run
 from imagebase.detection.validation.file_kinds import (
+    Findings,
     Level,
     ModelFinding,
     ModelPart,
     SortedUploads,
     Upload,
     bad,
-    is_bad,
     missing_parts,
     sort_uploads,
     warning,
@@ -123,7 +123,7 @@ def validate_upload(
             None takes its metadata.
     """
     files = sort_uploads(uploads, limits)
-    if is_bad(files.findings):
+    if files.findings.is_bad:
         return Validation(tuple(files.findings))
     onnx = files.one(ModelPart.ONNX)
     darknet = [
@@ -199,20 +199,18 @@ def dry_run_or_reread(
 def _examine_darknet(files: SortedUploads, limits: Limits) -> Validation:
     cfg, weights = files.one(ModelPart.CFG), files.one(ModelPart.WEIGHTS)
     names = files.one(ModelPart.NAMES)
-    findings = list(files.findings)
+    findings = Findings(files.findings)
     missing = missing_parts(list(files.parts))
     if missing:
-        findings.append(
-            bad(
-                f"A Darknet model needs {' and '.join(missing)} too; drop all three "
-                "files together. An ONNX model is one file."
-            )
+        findings.bad(
+            f"A Darknet model needs {' and '.join(missing)} too; drop all three "
+            "files together. An ONNX model is one file."
         )
     if cfg is None:
         return Validation(tuple(findings))
     checked = darknet_files.check_darknet(cfg, weights, names, limits)
     findings += checked.findings
-    if is_bad(findings) or weights is None or checked.input_size is None:
+    if findings.is_bad or weights is None or checked.input_size is None:
         return Validation(tuple(findings))
     named = "".join(f"{label}\n" for label in checked.labels).encode()
     content = {CFG: checked.cfg, WEIGHTS: weights.data, NAMES: named}
@@ -240,8 +238,7 @@ def _examine_onnx(
         onnx, names, limits, family=family, input_size=input_size
     )
     findings = (*files.findings, *checked.findings)
-    is_unusable = is_bad(list(findings)) or checked.input_size is None
-    if is_unusable or checked.family is None or checked.input_size is None:
+    if checked.findings.is_bad or not checked.family or not checked.input_size:
         return Validation(findings, checked.families, asks_size=checked.asks_size)
     named = "".join(f"{label}\n" for label in checked.labels).encode()
     # A size chosen by hand is stored in the file, as Ultralytics does.
@@ -277,7 +274,7 @@ def _draft(
     chosen = family if asked else None
     return Draft(
         folder=folder,
-        model=_as_read(model, chosen),
+        model=replace(model, name="model", family=chosen),
         family=family,
         asked=asked,
         input_size=input_size,
@@ -287,10 +284,6 @@ def _draft(
         licence=licence,
         source=source,
     )
-
-
-def _as_read(model: Model, family: str | None) -> Model:
-    return replace(model, name="model", family=family)
 
 
 def _suggested_name(files: Sequence[Upload]) -> str:

@@ -21,12 +21,10 @@ from imagebase.detection.darknet.plan import LAYERS, plan_network
 from imagebase.detection.darknet.weights import header_bytes, read_weights
 from imagebase.detection.model_files import names_in
 from imagebase.detection.validation.file_kinds import (
-    ModelFinding,
+    Findings,
     Upload,
     bad,
     decoded_text,
-    good,
-    warning,
 )
 from imagebase.errors import ModelLoadError
 from imagebase.settings import Limits
@@ -47,7 +45,7 @@ _LOOKED_AT_FROM_THE_END: Final = 4_096
 class CheckedDarknet:
     """The result of the check; cfg and labels as they will be stored."""
 
-    findings: list[ModelFinding] = field(default_factory=list)
+    findings: Findings = field(default_factory=Findings)
     cfg: bytes = b""
     labels: tuple[str, ...] = ()
     input_size: Size | None = None
@@ -59,7 +57,7 @@ def check_darknet(
     """Validate a Darknet model without allocating its weights."""
     checked = CheckedDarknet()
     network = _check_cfg(cfg, checked)
-    classes = _classes(network)
+    classes = network.heads[0].classes if network else None
     if names is not None:
         checked.labels = check_names(names, classes, checked.findings)
     if network is None or weights is None:
@@ -73,7 +71,7 @@ def check_darknet(
 def _check_cfg(cfg: Upload, checked: CheckedDarknet) -> Network | None:
     text = decoded_text(cfg.data)
     if text is None:
-        checked.findings.append(bad(f"{cfg.name} is not text; drop a Darknet cfg."))
+        checked.findings.bad(f"{cfg.name} is not text; drop a Darknet cfg.")
         return None
     _say_oddities(cfg.name, text.oddities, checked.findings)
     checked.cfg = text.text.encode("utf-8")
@@ -83,37 +81,29 @@ def _check_cfg(cfg: Upload, checked: CheckedDarknet) -> Network | None:
         checked.findings.extend(bad(f"{cfg.name}: {fault}") for fault in faults)
         network = None if faults else plan_network(sections, input_size=None)
     except ModelLoadError as error:
-        checked.findings.append(bad(f"{cfg.name}: {error}"))
+        checked.findings.bad(f"{cfg.name}: {error}")
         return None
     if network is None:
         return None
     checked.input_size = network.size
-    checked.findings.append(good(_network_in_words(cfg.name, network)))
+    checked.findings.good(_network_in_words(cfg.name, network))
     if network.size.width % 32 or network.size.height % 32:
-        checked.findings.append(
-            warning(
-                f"{cfg.name} has a net of {network.size.width} × {network.size.height} "
-                "pixels; Darknet's own are multiples of 32."
-            )
+        checked.findings.warning(
+            f"{cfg.name} has a net of {network.size.width} × {network.size.height} "
+            "pixels; Darknet's own are multiples of 32."
         )
-    if _adds_other_sizes(network):
-        checked.findings.append(
-            warning(
-                f"{cfg.name} has a [shortcut] of layers of different sizes; it is read "
-                "as AlexeyAB's Darknet does since 2020, which older ones did not."
-            )
-        )
-    return network
-
-
-def _adds_other_sizes(network: Network) -> bool:
-    """Say whether a shortcut adds rows and columns of another number."""
-    return any(
+    adds_other_sizes = any(
         network.layers[source].shape[1:] != layer.shape[1:]
         for layer in network.layers
         if isinstance(layer, Shortcut)
         for source in layer.sources
     )
+    if adds_other_sizes:
+        checked.findings.warning(
+            f"{cfg.name} has a [shortcut] of layers of different sizes; it is read "
+            "as AlexeyAB's Darknet does since 2020, which older ones did not."
+        )
+    return network
 
 
 def _network_in_words(name: str, network: Network) -> str:
@@ -127,7 +117,6 @@ def _network_in_words(name: str, network: Network) -> str:
 
 
 def _faults(sections: Sequence[Section]) -> list[str]:
-    """Return the faults of a cfg that need no planning to find."""
     kinds = {section.kind for section in sections}
     if not kinds & _HEADS and kinds & _CLASSIFIERS:
         last = next(end for end in reversed(sections) if end.kind in _CLASSIFIERS)
@@ -181,12 +170,8 @@ def _disagreements(sections: Sequence[Section]) -> list[str]:
     return [f"its heads disagree on how many classes there are: {counts}."]
 
 
-def _classes(network: Network | None) -> int | None:
-    return network.heads[0].classes if network else None
-
-
 def check_names(
-    names: Upload, classes: int | None, findings: list[ModelFinding]
+    names: Upload, classes: int | None, findings: Findings
 ) -> tuple[str, ...]:
     """Return the labels of a names file, with findings about oddities.
 
@@ -197,26 +182,24 @@ def check_names(
     """
     text = decoded_text(names.data)
     if text is None:
-        findings.append(bad(f"{names.name} is not text; write a label a line."))
+        findings.bad(f"{names.name} is not text; write a label a line.")
         return ()
     _say_oddities(names.name, text.oddities, findings)
     try:
         labels = names_in(text.text, file_name=names.name)
     except ModelLoadError as error:
-        findings.append(bad(str(error)))
+        findings.bad(str(error))
         return ()
     count = f"{len(labels)} label{'s'[: len(labels) != 1]}"
     if not labels:
-        findings.append(bad(f"{names.name} names no label; write one a line."))
+        findings.bad(f"{names.name} names no label; write one a line.")
     elif classes is not None and len(labels) != classes:
-        findings.append(
-            bad(
-                f"{names.name} names {count} and the model knows {classes}: write one "
-                "for each class, in the order of its training."
-            )
+        findings.bad(
+            f"{names.name} names {count} and the model knows {classes}: write one "
+            "for each class, in the order of its training."
         )
     else:
-        findings.append(good(f"{names.name}: {count}, {_some_of(labels)}."))
+        findings.good(f"{names.name}: {count}, {_some_of(labels)}.")
     warn_of_duplicates(labels, findings)
     return labels
 
@@ -226,61 +209,49 @@ def _some_of(labels: Sequence[str]) -> str:
     return f"{shown} and so on" if len(labels) > _MOST_NAMED else shown
 
 
-def warn_of_duplicates(labels: Sequence[str], findings: list[ModelFinding]) -> None:
+def warn_of_duplicates(labels: Sequence[str], findings: Findings) -> None:
     """Warn of labels that several classes share."""
     twins = [label for label, count in Counter(labels).items() if count > 1]
     if twins:
         named = ", ".join(twins[:_MOST_NAMED])
-        findings.append(
-            warning(f"More than one class is called {named}: their boxes will mix.")
+        findings.warning(
+            f"More than one class is called {named}: their boxes will mix."
         )
 
 
-def _say_oddities(
-    name: str, oddities: Sequence[str], findings: list[ModelFinding]
-) -> None:
+def _say_oddities(name: str, oddities: Sequence[str], findings: Findings) -> None:
     for oddity in oddities:
-        findings.append(warning(f"{name} {oddity}; it is kept as plain UTF-8 text."))
+        findings.warning(f"{name} {oddity}; it is kept as plain UTF-8 text.")
 
 
-def _needs_too_much(
-    network: Network, limits: Limits, findings: list[ModelFinding]
-) -> bool:
+def _needs_too_much(network: Network, limits: Limits, findings: Findings) -> bool:
     if network.memory_bytes <= limits.max_model_memory_bytes:
         return False
-    findings.append(
-        bad(
-            f"This net would need {network.memory_bytes / 1e9:.1f} GB of memory; "
-            f"{limits.max_model_memory_bytes / 1e9:.1f} GB are allowed here. Give it a "
-            "smaller width= and height= in [net], or fewer filters."
-        )
+    findings.bad(
+        f"This net would need {network.memory_bytes / 1e9:.1f} GB of memory; "
+        f"{limits.max_model_memory_bytes / 1e9:.1f} GB are allowed here. Give it a "
+        "smaller width= and height= in [net], or fewer filters."
     )
     return True
 
 
-def _check_weights(
-    weights: Upload, network: Network, findings: list[ModelFinding]
-) -> None:
+def _check_weights(weights: Upload, network: Network, findings: Findings) -> None:
     header = header_bytes(weights.data)
     actual = (len(weights.data) - header) / 4
     if actual != network.weights:
-        findings.append(bad(_wrong_length(weights, network, actual)))
+        findings.bad(_wrong_length(weights, network, actual))
         return
     try:
         read_weights(weights.data, network)
     except ModelLoadError as error:
-        findings.append(bad(f"{weights.name}: {error}"))
+        findings.bad(f"{weights.name}: {error}")
         return
-    findings.append(
-        good(f"{weights.name}: {network.weights:,} numbers, as the cfg needs.")
-    )
+    findings.good(f"{weights.name}: {network.weights:,} numbers, as the cfg needs.")
     tail = np.frombuffer(weights.data[-_LOOKED_AT_FROM_THE_END:], np.uint8)
     if len(weights.data) > 10 * _LOOKED_AT_FROM_THE_END and not tail.any():
-        findings.append(
-            warning(
-                f"{weights.name} ends in zeros only; was its download cut off? Get it "
-                "again if the boxes below look wrong."
-            )
+        findings.warning(
+            f"{weights.name} ends in zeros only; was its download cut off? Get it "
+            "again if the boxes below look wrong."
         )
 
 

@@ -49,9 +49,22 @@ def bad(text: str) -> ModelFinding:
     return ModelFinding(Level.BAD, text)
 
 
-def is_bad(findings: list[ModelFinding]) -> bool:
-    """Say whether any of them is in the way."""
-    return any(finding.level is Level.BAD for finding in findings)
+class Findings(list[ModelFinding]):
+    """The findings so far."""
+
+    def good(self, text: str) -> None:
+        self.append(good(text))
+
+    def warning(self, text: str) -> None:
+        self.append(warning(text))
+
+    def bad(self, text: str) -> None:
+        self.append(bad(text))
+
+    @property
+    def is_bad(self) -> bool:
+        """Whether any of them is in the way."""
+        return any(finding.level is Level.BAD for finding in self)
 
 
 MAX_TEXT_BYTES: Final = 1_000_000
@@ -180,7 +193,7 @@ class SortedUploads:
     """
 
     parts: dict[ModelPart, list[Upload]] = field(default_factory=dict)
-    findings: list[ModelFinding] = field(default_factory=list)
+    findings: Findings = field(default_factory=Findings)
     licence: str = ""
 
     def add(self, kind: ModelPart, upload: Upload) -> None:
@@ -201,11 +214,9 @@ def sort_uploads(uploads: Iterable[tuple[str, bytes]], limits: Limits) -> Sorted
     for kind, files in found.parts.items():
         if len(files) > 1:
             names = ", ".join(file.name for file in files)
-            found.findings.append(
-                bad(
-                    f"There are {len(files)} {kind} files ({names}); drop one model at "
-                    "a time."
-                )
+            found.findings.bad(
+                f"There are {len(files)} {kind} files ({names}); drop one model at "
+                "a time."
             )
     return found
 
@@ -227,11 +238,9 @@ def _unpacked(
         if is_clutter(name):
             continue
         if len(data) > limits.max_model_bytes:
-            found.findings.append(
-                bad(
-                    f"{name} has {len(data) / 1e6:.0f} MB; a model may have "
-                    f"{limits.max_model_bytes / 1e6:.0f} MB here."
-                )
+            found.findings.bad(
+                f"{name} has {len(data) / 1e6:.0f} MB; a model may have "
+                f"{limits.max_model_bytes / 1e6:.0f} MB here."
             )
         elif is_archive_name(name) and data.startswith(_ZIP) and not _is_torch(data):
             files += _members(name, data, found, limits)
@@ -246,11 +255,9 @@ def _members(
     try:
         members = archive_members(data, file_name=name, limits=limits)
         if len(members) > _MOST_FILES:
-            found.findings.append(
-                bad(
-                    f"{name} holds {plural(len(members), 'file')}; zip the "
-                    "model's own only."
-                )
+            found.findings.bad(
+                f"{name} holds {plural(len(members), 'file')}; zip the "
+                "model's own only."
             )
             return []
         return [
@@ -259,44 +266,33 @@ def _members(
             if not _is_no_part(member.name)
         ]
     except ImageBaseError as error:
-        found.findings.append(bad(str(error)))
+        found.findings.bad(str(error))
         return []
 
 
 def _is_no_part(name: str) -> bool:
-    """Say whether a file in a zip is an image or the like, and no part of a model."""
     return PurePosixPath(name).suffix.lower() in {".jpg", ".jpeg", ".png", ".md"}
 
 
 def _sort(upload: Upload, found: SortedUploads) -> None:
     fault = fault_of(upload)
     if fault is not None:
-        found.findings.append(bad(fault))
+        found.findings.bad(fault)
         return
-    kind = kind_of(upload)
-    if kind is ModelPart.NAMES and _is_telling(upload.name):
+    kind, path = kind_of(upload), PurePosixPath(upload.name.lower())
+    if kind is ModelPart.NAMES and path.stem in _TELLING:
         text = decoded_text(upload.data)
         if not upload.name.lower().startswith("readme") and text is not None:
             found.licence = text.text.strip()
-    elif (
-        kind is ModelPart.NAMES and PurePosixPath(upload.name).suffix.lower() == ".data"
-    ):
-        found.findings.append(
-            good(f"{upload.name} is for training and is not needed here.")
-        )
+    elif kind is ModelPart.NAMES and path.suffix == ".data":
+        found.findings.good(f"{upload.name} is for training and is not needed here.")
     elif kind is None:
-        found.findings.append(
-            bad(
-                f"{upload.name} is no part of a model that is known: drop a Darknet "
-                "cfg, its weights and its names, or an ONNX file."
-            )
+        found.findings.bad(
+            f"{upload.name} is no part of a model that is known: drop a Darknet "
+            "cfg, its weights and its names, or an ONNX file."
         )
     else:
         found.add(kind, upload)
-
-
-def _is_telling(name: str) -> bool:
-    return PurePosixPath(name).stem.lower() in _TELLING
 
 
 def fault_of(upload: Upload) -> str | None:
@@ -381,11 +377,9 @@ def _say_what_is_swapped(found: SortedUploads) -> None:
         for upload in files:
             meant = _BY_SUFFIX.get(PurePosixPath(upload.name).suffix.lower())
             if meant not in {None, str(kind)}:
-                found.findings.append(
-                    warning(
-                        f"{upload.name} holds the {kind}: the files are swapped, and "
-                        "each is read by its content."
-                    )
+                found.findings.warning(
+                    f"{upload.name} holds the {kind}: the files are swapped, and "
+                    "each is read by its content."
                 )
 
 

@@ -17,11 +17,9 @@ from imagebase.detection.onnx.families import (
 from imagebase.detection.onnx.inputs import is_open
 from imagebase.detection.validation.darknet_files import check_names, warn_of_duplicates
 from imagebase.detection.validation.file_kinds import (
-    ModelFinding,
+    Findings,
     Upload,
-    bad,
     good,
-    is_bad,
     warning,
 )
 from imagebase.errors import AmbiguousModelError, ModelLoadError
@@ -42,7 +40,7 @@ class CheckedOnnx:
     in; has_size: whether the file says which all the same.
     """
 
-    findings: list[ModelFinding] = field(default_factory=list)
+    findings: Findings = field(default_factory=Findings)
     labels: tuple[str, ...] = ()
     input_size: Size | None = None
     families: tuple[str, ...] = ()
@@ -69,11 +67,9 @@ def check_onnx(
     checked = CheckedOnnx()
     needs = _COPIES * len(onnx.data)
     if needs > limits.max_model_memory_bytes:
-        checked.findings.append(
-            bad(
-                f"{onnx.name} would need {needs / 1e9:.1f} GB of memory; "
-                f"{limits.max_model_memory_bytes / 1e9:.1f} GB are allowed here."
-            )
+        checked.findings.bad(
+            f"{onnx.name} would need {needs / 1e9:.1f} GB of memory; "
+            f"{limits.max_model_memory_bytes / 1e9:.1f} GB are allowed here."
         )
         return checked
     try:
@@ -90,7 +86,7 @@ def check_onnx(
         _ask(onnx, error, checked)
         return checked
     except ModelLoadError as error:
-        checked.findings.append(bad(_sentence(onnx, error)))
+        checked.findings.bad(_sentence(onnx, error))
         return checked
     checked.family, checked.input_size = adapter.family, adapter.net_size
     checked.has_size = not checked.asks_size or input_size is None
@@ -114,19 +110,17 @@ def _named(model: OnnxModel, names: Upload | None) -> int | None:
     """Return how many labels are named, if that is known already."""
     if names is None:
         return len(labels_of(model)) or None
-    silent: list[ModelFinding] = []
+    silent = Findings()
     labels = check_names(names, None, silent)
-    return None if is_bad(silent) else len(labels)
+    return None if silent.is_bad else len(labels)
 
 
 def _ask(onnx: Upload, error: AmbiguousModelError, checked: CheckedOnnx) -> None:
     checked.families = error.families
     ways = ", or ".join(FAMILY_NAMES[family] for family in error.families)
-    checked.findings.append(
-        bad(
-            f"{onnx.name} can be read in more than one way: as {ways}. Say which it "
-            "is, or add a names file with a label for each class."
-        )
+    checked.findings.bad(
+        f"{onnx.name} can be read in more than one way: as {ways}. Say which it "
+        "is, or add a names file with a label for each class."
     )
 
 
@@ -155,40 +149,32 @@ def _labels(
     model: OnnxModel,
     names: Upload | None,
     adapter: Adapter,
-    findings: list[ModelFinding],
+    findings: Findings,
 ) -> tuple[str, ...]:
     inside = labels_of(model)
     if names is not None:
         labels = check_names(names, adapter.classes, findings)
         if inside and labels and inside != labels:
-            findings.append(
-                warning(
-                    f"{names.name} and {onnx.name} name the classes differently; "
-                    f"{names.name} counts."
-                )
+            findings.warning(
+                f"{names.name} and {onnx.name} name the classes differently; "
+                f"{names.name} counts."
             )
         return labels
     if not inside:
         count = adapter.classes
         many = plural(count, "label") if count else "its labels"
-        findings.append(
-            bad(
-                f"{onnx.name} does not name its labels; drop a names file with it: "
-                f"{many}, one a line, in the order of its training."
-            )
+        findings.bad(
+            f"{onnx.name} does not name its labels; drop a names file with it: "
+            f"{many}, one a line, in the order of its training."
         )
         return ()
     if adapter.classes not in {None, len(inside)}:
-        findings.append(
-            bad(
-                f"{onnx.name} names {plural(len(inside), 'label')} and has "
-                f"{adapter.classes} classes; drop a names file with it, one label a "
-                "line."
-            )
+        findings.bad(
+            f"{onnx.name} names {plural(len(inside), 'label')} and has "
+            f"{adapter.classes} classes; drop a names file with it, one label a "
+            "line."
         )
         return ()
-    findings.append(
-        good(f"{onnx.name} names its {plural(len(inside), 'label')} itself.")
-    )
+    findings.good(f"{onnx.name} names its {plural(len(inside), 'label')} itself.")
     warn_of_duplicates(inside, findings)
     return inside
