@@ -298,7 +298,6 @@ def _font_size(canvas: RgbArray) -> int:
 
 
 def _chip(text: str, colour: Colour, font_size: int) -> RgbArray:
-    """Return the text on its label's colour as a small image."""
     font = _font(
         font_size, has_other_scripts=max(text, default="") > _LAST_LATIN_LETTER
     )

@@ -169,7 +169,6 @@ def with_pnm_at_once(image: Image.Image) -> Image.Image:
 
 
 def _is_avif(data: bytes) -> bool:
-    """Say whether an ISO base media file's brands are those of AVIF."""
     length = int.from_bytes(data[:4], "big")
     major, others = data[8:12], data[16 : min(length, 1024)]
     if major in _AVIF_BRANDS:

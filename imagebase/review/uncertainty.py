@@ -323,7 +323,6 @@ def _rare(evidence: ImageEvidence) -> _Findings:
 
 
 def _joined(a: Boxes, b: Boxes) -> Boxes:
-    """Return the boxes of both, image after image."""
     both = _concatenated(a, b)
     return both.only(np.argsort(both.image, kind="stable"))
 
@@ -409,7 +408,6 @@ def _name(evidence: ImageEvidence, boxes: Boxes, row: int) -> str:
 
 
 def _listed(words: Sequence[str], between: str = ", ") -> str:
-    """Return the first few of a list, and how many more there are."""
     named = between.join(words[:_NAMED])
     rest = len(words) - _NAMED
     return f"{named} and {rest} more" if rest > 0 else named
