@@ -230,7 +230,6 @@ def _check_arguments(paths: list[Path], family: str | None) -> None:
 def _draw(
     diagnosis: "Validation", tried: "DryRun", picture: Path, drawn: Path | None
 ) -> "ModelFinding":
-    """Return a finding on the dry run's boxes; draw them where a file is given."""
     from imagebase.detection.validation.dry_run import (
         boxes_of,
         draw_dry_run,

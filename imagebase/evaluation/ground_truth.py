@@ -266,7 +266,6 @@ def _as_truth(
 
 
 def _coco_name(image: ReadImage) -> str:
-    """Return what an image is called in `CocoNumbers`."""
     return image_name(image.stated) or image.name
 
 

@@ -141,7 +141,6 @@ def report(
 
 
 def _comparison(results: Sequence[ModelResult]) -> Iterator[str]:
-    """Yield COCO's figures of each model, and how it is to work with."""
     rows = model_rows(results)
     yield _table(rows, ("model", *COCO_COLUMNS))
     yield f"<h3>At a confidence of {results[0].threshold:g}</h3>"

@@ -185,7 +185,6 @@ class _Build:
                 yield subset
 
     def _record(self, image_id: str) -> ImageRecord:
-        """Return a selected record with the boxes that are exported."""
         record = self._images.record(image_id)
         return ExportSelection(self._request).taken(record) or record
 

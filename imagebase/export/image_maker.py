@@ -327,7 +327,6 @@ def _placed(record: ImageRecord, placement: Placement) -> ImageRecord:
 
 
 def _outside(record: ImageRecord) -> Iterator[Annotation]:
-    """Yield the boxes that do not lie in areas that nobody labels."""
     boxes = np.array([annotation.box for annotation in record.annotations], np.float64)
     inside = is_inside(boxes, record.ignored, record.size)
     for annotation, is_in in zip(record.annotations, inside.tolist(), strict=True):

@@ -303,7 +303,6 @@ class _Placing:
 def _to_be_written(
     image: ReadImage, image_id: str, size: Size, name: str
 ) -> ExportImage:
-    """Return an image whose boxes are in pixels of this size."""
     record = ImageRecord(
         image_id,
         image.name,

@@ -195,7 +195,6 @@ class _TableReader:
             self._read_row(row, _Place(self._table.file, f"line {line}"))
 
     def _report_guesses(self) -> None:
-        """Report the assumptions about the table."""
         reading, columns = self._reading, self._table.columns
         if reading.is_open:
             what = f"the four numbers of bbox were taken as {reading.kind}"

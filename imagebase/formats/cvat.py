@@ -240,7 +240,6 @@ def _head(
 
 
 def _labels(export_set: ExportSet) -> Iterable[Label]:
-    """Return the labels that shapes have, that of ignore areas among them."""
     ignore = [Label(IGNORE, _IGNORE_COLOUR)] if has_areas(export_set) else []
     return (*export_set.labels, *ignore)
 

@@ -255,7 +255,6 @@ class _Shape(NamedTuple):
 
 
 def _shape_of(entry: object) -> _Shape | str:
-    """Return one shape; the reason where it is no box."""
     if not isinstance(entry, dict):
         return "it is not an object"
     label = entry.get("label")

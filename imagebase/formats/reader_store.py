@@ -359,7 +359,6 @@ class ReaderStore:
         return replace(image, regions=self._regions_of(row[0]))
 
     def _write(self) -> None:
-        """Write the buffered rows."""
         self._write_boxes()
         self._database.executemany(
             "UPDATE image SET name = ?, path = ?, others = ?, stated = ?,"

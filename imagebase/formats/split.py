@@ -345,7 +345,6 @@ def _whole_shares(shares: Shares) -> dict[str, int]:
 
 
 def _part_sizes(count: int, steps: Mapping[str, int]) -> dict[str, int]:
-    """Return how many of this many images each part is to have."""
     total = sum(steps.values())
     sizes = {part: count * step // total for part, step in steps.items()}
     # Among equal remainders and shares: train, then val, then test.

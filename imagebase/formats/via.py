@@ -155,7 +155,6 @@ def _attributes_of(attributes: Mapping[str, Any], label: str) -> dict[str, objec
 
 
 def _labels_of(value: object) -> list[str]:
-    """Return an attribute's value: a text, or the selected options."""
     if isinstance(value, dict):
         return [str(key) for key, is_ticked in value.items() if is_ticked]
     return [str(value)] if value not in (None, "") else []
@@ -265,7 +264,6 @@ def _name_of(value: object) -> str:
 
 
 def _box_of(shape: Mapping[str, Any]) -> Box | str:
-    """Return the box of a shape, or the reason why it has none."""
     name = shape.get("name")
     x, y, cx, cy, radius, width, height, rx, ry = (
         number(shape.get(key))

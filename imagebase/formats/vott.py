@@ -153,7 +153,6 @@ def _stated(asset: Mapping[str, Any]) -> str:
 
 
 def _box_of(region: Mapping[str, Any]) -> Box | str:
-    """Return the box of a region in pixels, or the reason why it has none."""
     sides = _dict_of(region.get("boundingBox"))
     if sides:
         left, top, width, height = (

@@ -153,7 +153,6 @@ def _described(annotation: Annotation, known: Attributes, who: str) -> Annotatio
 
 
 def _named(image: ReadImage, choice: ImportChoice) -> tuple[list[Annotation], int]:
-    """Return the boxes under their names here, and how many are left out."""
     named = [
         replace(annotation, label=name)
         for annotation in image.annotations

@@ -229,7 +229,6 @@ def _coming(match: Match) -> ImageRecord | None:
 
 
 def _new_images(dropped: Mapping[str, DroppedImage], here: set[str]) -> dict[str, int]:
-    """Return the bytes of each readable dropped image that is not here, by its id."""
     return {
         value.image_id: value.byte_count
         for value in dropped.values()

@@ -79,7 +79,6 @@ def _selection(
     rule: SelectionRule,
     statuses: Collection[ReviewStatus],
 ) -> SelectedBoxes:
-    """Return the boxes that the rule selects on the images in these states."""
     store, scope = context.store, context.scope
     blobs = store.candidates(scope, candidates_key(detector))
     pool = CandidatePool.of(

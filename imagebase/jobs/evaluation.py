@@ -140,7 +140,6 @@ def _theirs(
 
 
 def _dropped(context: JobContext) -> dict[str, str]:
-    """Return the names of other tools' detections, by upload id."""
     names: dict[str, str] = context.parameters.get("detections", {})
     return names
 

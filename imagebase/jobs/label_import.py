@@ -127,7 +127,6 @@ def _save_areas(
 
 
 def _valid_shapes(shapes: Iterable[Shape], size: Size) -> tuple[list[Shape], int]:
-    """Return the valid shapes for an image of this size, and the number of others."""
     valid: dict[Shape, None] = {}
     refused = 0
     for shape in shapes:
@@ -145,7 +144,6 @@ def _is_unwanted(context: JobContext) -> bool:
 def _matches(
     context: JobContext, tree: DroppedFiles, labels: LabelReader, choice: ImportChoice
 ) -> list[Match]:
-    """Match labels with images, now that new images are added."""
     dropped_images = look_at_images(tree, max_pixels=tree.limits.max_image_pixels)
     here = context.store.image_summaries(context.scope)
     matches = match_images(

@@ -122,7 +122,6 @@ class Batches:
 def _moved_areas(
     image: TrainingImage, move: "Move", net_size: Size
 ) -> NDArray[np.float32] | None:
-    """Return the ignore mask of an augmented image."""
     if not image.ignored:
         return None
     grid = Size(net_size.width // _AREA_PX, net_size.height // _AREA_PX)

@@ -171,7 +171,6 @@ def _detections(
 def _examples(
     detector: LoadedModel, base: LoadedModel, training_set: TrainingSet
 ) -> list[ExampleImage]:
-    """Return validation images with the detections of the model and of its base."""
     held_out = training_set.of_part(VAL) or training_set.of_part(TRAIN)
     with_boxes = [row for row in held_out if len(training_set.images[row].labels)]
     chosen = (with_boxes or held_out)[:EXAMPLES]

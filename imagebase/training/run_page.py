@@ -181,7 +181,6 @@ def _curves(evaluations: Sequence[Evaluation]) -> str:
 def _curve(
     title: str, points: Sequence[tuple[float, float]], *, most: float | None = None
 ) -> str:
-    """Return a line chart as SVG."""
     if not points:
         return ""
     right, top = max(x for x, _ in points) or 1, most or max(y for _, y in points) or 1

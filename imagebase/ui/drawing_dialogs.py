@@ -108,7 +108,6 @@ def _ignore_areas_dialog(image_id: str) -> None:
 
 
 def _area_tools(record: ImageRecord) -> tuple[Tool, int]:
-    """Draw tool, brush width and scope; return the tool and the width in pixels."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
         tool = _choose_tool(list(_HINTS), Tool.RECTANGLE, "areas.tool")
         longest = max(record.size)
@@ -190,7 +189,6 @@ def _area_row(area: IgnoreArea) -> None:
 def _save_areas(
     image_id: str, added: Sequence[Shape], deleted: Sequence[str]
 ) -> Sequence[str]:
-    """Save the drawn areas and delete the erased ones, as one change."""
     scope, store = state.scope(), services.store()
     applies_to_all = st.session_state.get(_SCOPE, _THIS) != _THIS
     try:
@@ -336,7 +334,6 @@ def _reject_form(record: ImageRecord) -> None:
 
 
 def _marks(image_id: str) -> tuple[Shape, ...]:
-    """Return the marks on an image that are not saved with a rejection yet."""
     return tuple(_kept_marks(image_id).values())
 
 

@@ -313,7 +313,6 @@ def _offer_merge(class_id: int, into: int) -> None:
 
 
 def _search(rows: Sequence[ManagedLabel]) -> Sequence[ManagedLabel]:
-    """Draw search and sorting if there are several labels; return the matches."""
     if len(rows) <= 2:
         return rows
     search, order = st.columns([6, 1.2], vertical_alignment="bottom")
@@ -385,7 +384,6 @@ def _draw_moves(
 
 
 def _draw_more(row: ManagedLabel, rows: Sequence[ManagedLabel]) -> None:
-    """Draw the actions of a label: move to a position, merge, delete."""
     key, name = str(row.class_id), widgets.escape(row.label.name)
     others = {other.class_id: other.label.name for other in rows if other != row}
     boxes = f"its {widgets.plural(row.boxes, 'box')}"

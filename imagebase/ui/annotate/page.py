@@ -189,7 +189,6 @@ def _save(options: RunOptions, rule: SelectionRule) -> None:
 
 
 def _run_summary() -> None:
-    """Show the speed of the last run and the images it skipped."""
     job = job_progress.latest("annotate")
     result = (job.result if job else None) or {}
     refused = result.get("refused") or []
@@ -205,7 +204,6 @@ def _run_summary() -> None:
 
 
 def _next_steps() -> None:
-    """Confirm that the boxes are saved, with links to the next steps."""
     job = job_progress.latest("keep")
     result = (job.result if job else None) or {}
     with st.container(horizontal=True, vertical_alignment="center", border=True):

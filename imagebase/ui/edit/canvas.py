@@ -266,7 +266,6 @@ def _settle(key: str, interruptions: list[BaseException]) -> Message:
 
 
 def _listen(on_action: Callable[[Action], None], key: str) -> None:
-    """Save the drawings, then run the actions in order."""
     interruptions: list[BaseException] = []
     message = _settle(key, interruptions)
     editor = undisturbed(lambda: _editor(key), interruptions)

@@ -177,7 +177,6 @@ def access() -> RecordAccess:
 
 
 def _digest(text: str) -> str:
-    """Return a short hash of a text."""
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 

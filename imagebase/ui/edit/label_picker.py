@@ -63,7 +63,6 @@ def choose(labels: LabelSet, suggested: Sequence[str] = ()) -> LabelChoice:
 
 
 def _current(names: Sequence[str], first: str) -> str:
-    """Return the label chosen in this dataset, if it still exists or is new."""
     chosen: ChosenLabel | None = st.session_state.get(_LABEL)
     if chosen is None or chosen.dataset_id != state.scope().dataset_id:
         return next(iter(names), first)
@@ -76,7 +75,6 @@ def _current(names: Sequence[str], first: str) -> str:
 
 
 def _more(names: Sequence[str], offered: Sequence[str]) -> None:
-    """Draw the list of all labels, and a field for a new one."""
     key = f"edit.more_labels.{hash((names, offered))}"
     st.selectbox(
         "Choose a label",

@@ -61,7 +61,6 @@ def queue() -> ImageQueue:
 
 @state.reports_errors
 def _choose(key: str) -> None:
-    """Switch to another queue and its next image."""
     canvas.settle()
     chosen = ImageQueue(st.session_state[key])
     st.session_state[_QUEUE] = chosen

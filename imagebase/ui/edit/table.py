@@ -313,7 +313,6 @@ def _key(annotation: Annotation, what: str) -> str:
 
 
 def _other_words(attributes: Attributes) -> dict[str, str]:
-    """Return the names of attributes without a checkbox, by their text."""
     return {
         in_words({name: value}) or f"{name} = false": name
         for name, value in sorted(attributes.items())

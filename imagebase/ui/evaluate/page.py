@@ -110,7 +110,6 @@ def _default_scope(counts: Mapping[ReviewStatus, int]) -> str:
 
 
 def _suggested_specs() -> list[str]:
-    """Return the suggested specs: every model, single pass and accurate."""
     names = list(cache.models())
     return [*names, *(f"{name}+accurate" for name in names)]
 
@@ -311,7 +310,6 @@ def _unused_name(file_name: str) -> str:
 
 
 def _other_in_words(detections: DetectionPass) -> str:
-    """Summarise an upload: boxes, labels, and skipped entries."""
     boxes = widgets.plural(len(detections.found), "box")
     images = widgets.plural(len(set(detections.found.image.tolist())), "image")
     parts = [f"{boxes} on {images}"]
@@ -419,7 +417,6 @@ def _draw_notes(shown: Shown) -> None:
 
 
 def _draw_report_button(info: SavedRun, threshold: float) -> None:
-    """Draw the button that downloads the report as one HTML file."""
     name = state.dataset().name
     st.download_button(
         "Report",

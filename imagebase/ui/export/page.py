@@ -322,7 +322,6 @@ def _split_of(
 def _tiles(
     owner_id: str, dataset_id: str, version: str, key: str, max_pixels: int
 ) -> list[tuple[str, str]]:
-    """Return names and data URLs of variants with their boxes drawn."""
     request = request_from_json(json.loads(key))
     images = _images(owner_id, dataset_id, request)
     preview = _split_of(owner_id, dataset_id, version, key)

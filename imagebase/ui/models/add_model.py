@@ -90,7 +90,6 @@ def drop_zone() -> None:
 
 
 def _validate(files: Sequence[Dropped]) -> Validated:
-    """Return the validation of uploaded files, done once."""
     family = st.session_state.get(_FAMILY)
     side = st.session_state.get(_INPUT_SIZE)
     of = (*(file.file_id for file in files), family or "", str(side or ""))
@@ -170,7 +169,6 @@ def _draw_validation(examined: Validated) -> None:
 
 
 def _choose_size(diagnosis: Validation) -> None:
-    """Ask for the input size, if an ONNX model accepts any."""
     if not diagnosis.asks_size:
         return
     size = diagnosis.draft.input_size if diagnosis.draft else None
@@ -190,7 +188,6 @@ def _choose_size(diagnosis: Validation) -> None:
 
 
 def _choose_family(families: Sequence[str]) -> None:
-    """Ask for the type of an ONNX model, if its outputs fit several."""
     if len(families) < 2:
         return
     st.selectbox(

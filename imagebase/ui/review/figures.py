@@ -292,7 +292,6 @@ def _shapes(boxes: BoxTable, images: ImageTable, label: str | None) -> None:
 
 
 def _ratio(edge: float) -> str:
-    """Return a ratio like 1:2 or 3:1."""
     wide = f"{edge:.1f}".removesuffix(".0")
     tall = f"{1 / edge:.1f}".removesuffix(".0")
     return f"{wide}:1" if edge >= 1 else f"1:{tall}"

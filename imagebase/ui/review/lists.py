@@ -142,7 +142,6 @@ def _frame(rows: Sequence[AnnotationRow]) -> pd.DataFrame:
 
 
 def _attributes(boxes: Sequence[Annotation]) -> dict[str, list[str]]:
-    """Return a column of attributes, if any of these boxes has some."""
     words = [in_words(box.attributes) for box in boxes]
     return {"attributes": words} if any(words) else {}
 
@@ -185,7 +184,6 @@ def _fingerprint(rows: Sequence[AnnotationRow]) -> int:
 
 
 def _show_chosen(chosen: Sequence[AnnotationRow]) -> None:
-    """Draw the image of the last selected row, with the selected boxes highlighted."""
     record = services.store().record(state.scope(), chosen[-1].image_id)
     marked = frozenset(row.annotation.annotation_id for row in chosen)
     show(record, marked)

@@ -292,7 +292,6 @@ def _offers(row: DoubtRow, missed: Sequence[MissedObject]) -> None:
 def _picture(
     record: ImageRecord, labels: LabelSet, missed: Sequence[MissedObject]
 ) -> str:
-    """Return the image with its boxes; possibly missed objects are dashed."""
     asked = [
         Annotation(
             box=candidate.box,

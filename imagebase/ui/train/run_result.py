@@ -249,7 +249,6 @@ def _disappointment(
 
 
 def _why(last: Round, result: Mapping[str, Any]) -> str:
-    """Return the size of the training set and its duration, with warnings."""
     counts = result["metrics"].get("boxes", {}).get(TRAIN, {})
     learned = (
         f"It was trained on {widgets.plural(last.images, 'image')} for "

@@ -282,7 +282,6 @@ def _more() -> int:
 
 
 def _last_model(bases: Sequence[str]) -> str:
-    """Return the last trained model to start from, or the default model."""
     last = last_round(services.store().jobs(state.scope()))
     model = cache.model_called(model_to_use(last)) if last is not None else None
     return model.name if model is not None and model.name in bases else DEFAULT_MODEL

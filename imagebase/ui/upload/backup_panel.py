@@ -168,7 +168,6 @@ def _drop_zone() -> None:
 
 
 def _start_restore(file_name: str, file: BinaryIO) -> None:
-    """Store a dropped backup on disk and start restoring it."""
     scope, upload_id = state.scope(), new_id()
     make_room(scope, services.limits())
     path = dropped(scope, upload_id)

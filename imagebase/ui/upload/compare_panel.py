@@ -70,7 +70,6 @@ def section() -> None:
 
 
 def _dropped_sides() -> dict[str, _Side]:
-    """Return the files dropped for the current dataset, by side."""
     sides: dict[str, _Side] = st.session_state.setdefault(_SIDES, {})
     here = state.scope().dataset_id
     return {name: side for name, side in sides.items() if side.dataset_id == here}
@@ -249,7 +248,6 @@ def _draw_boxes(diff: LabelSetDiff) -> None:
 
 
 def _in_words(annotation: Annotation | None) -> str:
-    """Return label, top left corner and size of a box."""
     if annotation is None:
         return ""
     box, attributes = annotation.box, in_words(annotation.attributes)

@@ -50,14 +50,12 @@ def section() -> None:
 
 
 def _upload() -> _Upload | None:
-    """Return the files dropped for the current dataset."""
     upload: _Upload | None = st.session_state.get(_UPLOAD)
     here = state.scope().dataset_id
     return upload if upload is not None and upload.dataset_id == here else None
 
 
 def _is_started() -> bool:
-    """Say whether this session started the last import of this dataset."""
     return bool(st.session_state.get(_STARTED) == state.scope().dataset_id)
 
 
@@ -97,7 +95,6 @@ def _keep(files: Sequence[tuple[str, Any]]) -> None:
 @st.fragment
 @widgets.guarded
 def _preview(upload: _Upload) -> None:
-    """Draw the preview of an import, its options, and Import and Discard."""
     state.leave_deleted_dataset()
     if _upload() is None or job_progress.is_active(job_progress.latest("import")):
         st.rerun()  # discarded here, or another import is running
@@ -243,7 +240,6 @@ def _discard() -> None:
 
 
 def _show_outcome() -> None:
-    """Show the result of the last import."""
     job = job_progress.latest("import")
     if job is None or job.state is not JobState.DONE:
         job_progress.show("import")

@@ -100,7 +100,6 @@ def with_names(
 
 
 def _cleaned(value: object) -> str | None:
-    """Return a typed name as a label, or None for an empty cell."""
     if not isinstance(value, str):
         return None
     try:
@@ -206,7 +205,6 @@ def _new_labels(names: Sequence[str]) -> str:
 
 
 def _matched(preview: ImportPlan) -> str:
-    """Return how many of the labelled images were matched, and how."""
     counts = Counter(match.how for match in preview.matches if not match.problem)
     ways = {
         How.CONTENT: "by content",

@@ -82,7 +82,6 @@ def add_samples() -> None:
 def _add(
     files: Sequence[tuple[str, BinaryIO]], interruptions: list[BaseException]
 ) -> AdmissionReport:
-    """Add dropped files to the dataset, with a progress bar."""
     bar = st.progress(0.0, text="Adding images …")
     has_zip = any(name.lower().endswith(".zip") for name, _ in files)
     seen = 0
@@ -135,7 +134,6 @@ def show_report() -> None:
 
 
 def _reasons(report: AdmissionReport) -> list[str]:
-    """Return why files were refused, each reason in full."""
     return [
         file.reason
         if file.file_name in file.reason
@@ -232,7 +230,6 @@ def thumbnails(shown: Sequence[ImageRow]) -> None:
 
 
 def _suggesting_tile(record: ImageRecord, boxes: Sequence[Annotation]) -> str:
-    """Return an image as a tile with its boxes and suggestions."""
     scope = state.scope()
     labels = services.store().labels(scope).with_labels(box.label for box in boxes)
     return cache.labelled_tile(scope, record, labels, [*record.annotations, *boxes])
