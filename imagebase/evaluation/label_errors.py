@@ -31,7 +31,7 @@ from imagebase.evaluation.error_types import LOOSE_IOU
 from imagebase.geometry import FloatArray, pairwise_iou
 from imagebase.wording import percent
 
-# A model has something to say of a box where a candidate overlaps it by so much.
+# A model has seen a box if a candidate overlaps it by this much.
 SEEN_IOU: Final = 0.3
 _LEAST_CONFIDENCE: Final = 0.1
 _LEAST_EVIDENCE: Final = 0.05
@@ -47,12 +47,12 @@ _CROWD_SHARE: Final = 0.5
 
 
 class Sign(StrEnum):
-    """Why something may be an error of the labels."""
+    """Kind of likely label error."""
 
-    MISSING = "no box"
-    UNSEEN = "nothing seen"
+    MISSING = "missing box"
+    UNSEEN = "no detection"
     LABEL = "another label"
-    PLACE = "badly placed"
+    PLACE = "inaccurate box"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +60,8 @@ class Suspect:
     """One likely label error.
 
     image: its place in the truth. object: the row of the box in doubt; None where one
-    may be missing. box, label, confidence: what the models say is there; None where
-    they say nothing. score: how likely it is an error, about.
+    may be missing. box, label, confidence: of the detection; None without one.
+    score: roughly the probability of an error.
     """
 
     sign: Sign
@@ -75,7 +75,7 @@ class Suspect:
 
 
 def label_errors(truth: Truth, opinions: Sequence[Predictions]) -> list[Suspect]:
-    """Return what may be wrong with the truth, the likeliest first.
+    """Return likely errors of the ground truth, the likeliest first.
 
     opinions: what each of some models found, at the low confidence of an evaluation;
         several that agree weigh more than one.
@@ -210,8 +210,7 @@ def _missing(
                 Sign.MISSING,
                 image,
                 _TRUST_IN_MISSING * sure,
-                f"{_article(label)} {label} was found ({percent(confidence)}) where "
-                "there is no box",
+                f"{label} detected ({percent(confidence)}), but there is no box",
                 box=box,
                 label=label,
                 confidence=confidence,
@@ -278,9 +277,9 @@ def _as_suspect(
     label, box, confidence = _said(truth, predictions, detection)
     own = truth.labels[truth.label[row]]
     reason = (
-        f"labelled {own}, found to be {_article(label)} {label} ({percent(confidence)})"
+        f"labelled {own}, detected as {label} ({percent(confidence)})"
         if sign is Sign.LABEL
-        else f"the {own} was found ({percent(confidence)}) next to this box"
+        else f"{own} detected ({percent(confidence)}) next to this box"
     )
     return Suspect(
         sign,
@@ -301,8 +300,7 @@ def _as_unseen(truth: Truth, row: int, passed_over: float) -> Suspect:
         Sign.UNSEEN,
         int(truth.image[row]),
         _PRIOR / (_PRIOR + (1 - _PRIOR) * passed_over),
-        f"nothing like {_article(label)} {label} was seen in this box; of boxes this "
-        f"large {seen} are",
+        f"no {label} detected in this box; of boxes this large {seen} have a detection",
         object=row,
     )
 
@@ -332,7 +330,3 @@ def _said(truth: Truth, predictions: Predictions, row: int) -> tuple[str, Box, f
         Box(*predictions.xyxy[row].tolist()),
         float(predictions.confidence[row]),
     )
-
-
-def _article(label: str) -> str:
-    return "an" if label[:1].lower() in set("aeiou") else "a"

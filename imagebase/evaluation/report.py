@@ -258,14 +258,14 @@ def _chart(
     parts = [_frame(x, y)]
     if diagonal:
         parts.append(_path([(0, 0), (1, 1)], 'class="guide"'))
-    for place, series_ in enumerate(series):
-        points = _stepped(series_.points) if stepped else series_.points
+    for place, curve in enumerate(series):
+        points = _stepped(curve.points) if stepped else curve.points
         parts.append(_path(points, f'class="line" {_stroke(place)}'))
-        if series_.dot is not None:
-            left, top = _at(series_.dot)
+        if curve.dot is not None:
+            left, top = _at(curve.dot)
             parts.append(
                 f'<circle cx="{left:.1f}" cy="{top:.1f}" r="5" class="dot" '
-                f'fill="{_colour(place)}"><title>{escape(series_.name)}</title></circle>'
+                f'fill="{_colour(place)}"><title>{escape(curve.name)}</title></circle>'
             )
     return (
         f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" '
@@ -285,9 +285,9 @@ def _stroke(place: int) -> str:
 def _legend(series: Sequence[Series]) -> str:
     entries = "".join(
         '<li><svg viewBox="0 0 28 8" class="key"><path d="M0 4H28" class="line" '
-        f"{_stroke(place)}/></svg>{escape(series_.name)}"
-        f"{f': {series_.note}' if series_.note else ''}</li>"
-        for place, series_ in enumerate(series)
+        f"{_stroke(place)}/></svg>{escape(curve.name)}"
+        f"{f': {curve.note}' if curve.note else ''}</li>"
+        for place, curve in enumerate(series)
     )
     return f'<ul class="legend">{entries}</ul>'
 

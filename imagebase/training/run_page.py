@@ -118,7 +118,7 @@ def report_page(
         _figure(example, picture_of(example.image_id), size_of(example.image_id), shown)
         for example in examples
     )
-    warnings = "".join(f"<li>{escape(metric)}</li>" for metric in metrics["warnings"])
+    warnings = "".join(f"<li>{escape(warning)}</li>" for warning in metrics["warnings"])
     return (
         "<!doctype html><html lang=en><meta charset=utf-8>"
         "<meta name=viewport content='width=device-width'>"

@@ -34,14 +34,14 @@ def test_a_sure_detection_without_a_box() -> None:
     assert suspect.sign is Sign.MISSING
     assert suspect.object is None
     assert suspect.box == B
-    assert suspect.reason == "a dog was found (80 %) where there is no box"
+    assert suspect.reason == "dog detected (80 %), but there is no box"
 
 
 def test_a_box_of_another_label() -> None:
     (suspect,) = label_errors(truth((0, "cat", A)), [found((0, "dog", A, 0.9))])
     assert suspect.sign is Sign.LABEL
     assert suspect.object == 0
-    assert suspect.reason == "labelled cat, found to be a dog (90 %)"
+    assert suspect.reason == "labelled cat, detected as dog (90 %)"
 
 
 def test_two_labels_on_one_thing_do_not_make_the_right_one_suspect() -> None:

@@ -65,7 +65,7 @@ def test_a_few_steps_find_the_shapes(trained: Path) -> None:
     assert low <= metrics["AP50"] <= high
     assert metrics["images"] == {"train": 10, "val": 2}
     assert metrics["steps"] == STEPS
-    assert any("Only 2 validation images" in metric for metric in metrics["warnings"])
+    assert any("Only 2 validation images" in warning for warning in metrics["warnings"])
 
 
 def test_the_written_model_detects_in_a_new_image(trained: Path) -> None:

@@ -324,7 +324,7 @@ _SIGN_WORDS: Final = {
     Sign.MISSING: "possibly missing box",
     Sign.UNSEEN: "box without a detection",
     Sign.LABEL: "different label",
-    Sign.PLACE: "badly placed box",
+    Sign.PLACE: "inaccurate box",
 }
 # Labels less likely than this to be wrong are not shown.
 _LEAST_SCORE: Final = 0.15

@@ -45,13 +45,11 @@ def precision_recall(results: Sequence[ModelResult], label: str | None) -> None:
     """Draw precision by recall, a line a model, with the confidence in use as a dot."""
     series = precision_recall_series(results, label)
     columns = ["model", "recall", "precision", "confidence"]
-    lines = [
-        (series_.name, *point, None) for series_ in series for point in series_.points
-    ]
+    lines = [(curve.name, *point, None) for curve in series for point in curve.points]
     dots = [
-        (series_.name, *series_.dot, result.threshold)
-        for series_, result in zip(series, results, strict=True)
-        if series_.dot is not None
+        (curve.name, *curve.dot, result.threshold)
+        for curve, result in zip(series, results, strict=True)
+        if curve.dot is not None
     ]
     encoding = _square("recall", "precision", results, has_legend=True)
     base = alt.Chart(pd.DataFrame(lines, columns=columns)).encode(*encoding)
@@ -69,9 +67,9 @@ def precision_recall(results: Sequence[ModelResult], label: str | None) -> None:
 def calibration(results: Sequence[ModelResult]) -> None:
     """Draw how often detections of each confidence are right, a line a model."""
     rows = [
-        (series_.name, *point, count)
-        for series_ in calibration_series(results)
-        for point, count in zip(series_.points, series_.counts, strict=True)
+        (curve.name, *point, count)
+        for curve in calibration_series(results)
+        for point, count in zip(curve.points, curve.counts, strict=True)
     ]
     columns = ["model", "confidence", "right", "detections"]
     base = alt.Chart(pd.DataFrame(rows, columns=columns)).encode(
