@@ -167,10 +167,11 @@ def summary_sentences(results: Sequence[ModelResult]) -> list[str]:
     """Return which model is best, by how much, and what no model would cost."""
     best = best_of(results)
     others = [_against(best, result) for result in results if result is not best]
+    by_hand = 2 * best.truth.boxes / max(len(best.truth.images), 1)
     verdict = [f"{best.spec} is {'; '.join(others)}."] if others else []
     return [
         *verdict,
-        f"Without a model: {_clicks_by_hand(best):.1f} clicks per image. "
+        f"Without a model: {by_hand:.1f} clicks per image. "
         "In brackets: 95 % bootstrap confidence interval.",
     ]
 
@@ -184,10 +185,6 @@ def _against(best: ModelResult, other: ModelResult) -> str:
             f"{span} is within the noise"
         )
     return f"better than {other.spec} by {short(apart.value)} {span}"
-
-
-def _clicks_by_hand(result: ModelResult) -> float:
-    return 2 * result.truth.boxes / max(len(result.truth.images), 1)
 
 
 def notes_about(result: ModelResult, *, brief: bool = False) -> Iterator[str]:

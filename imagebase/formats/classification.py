@@ -157,7 +157,7 @@ def _read_folders(tree: FileTree, collector: LabelReader) -> None:
             f"label, or {FILE} lists them."
         )
     for name in images:
-        collector.add_image(name, part=_part_by_folder(name), path=name)
+        collector.add_image(name, part=part_in(name.rpartition("/")[0]), path=name)
         label = _label_by_folder(name)
         if label and label != UNLABELLED:
             collector.add_tag(name, label, file=name, at="")
@@ -167,11 +167,6 @@ def _label_by_folder(name: str) -> str:
     """Return the folder that an image lies in; empty where that is none or a part."""
     folder = PurePosixPath(name).parent.name
     return "" if folder.lower() in _PARTS else folder
-
-
-def _part_by_folder(name: str) -> str:
-    """Return the part that a folder above that of the label says, or nothing."""
-    return part_in(name.rpartition("/")[0])
 
 
 FORMAT: Final = Format(

@@ -59,13 +59,11 @@ def _box_rows(export_set: ExportSet) -> Iterator[Sequence[object]]:
     for image in export_set.images:
         for annotation in writable(image):
             confidence = confidence_of(annotation)
-            shown = "" if confidence is None else _decimal(confidence)
+            shown = (
+                "" if confidence is None else f"{confidence:.{_CONFIDENCE_DECIMALS}f}"
+            )
             head = (image.name, *image.record.size, annotation.label)
             yield (*head, *whole_pixels(annotation.box), shown)
-
-
-def _decimal(confidence: float) -> str:
-    return f"{confidence:.{_CONFIDENCE_DECIMALS}f}"
 
 
 def recognises(tree: FileTree) -> bool:

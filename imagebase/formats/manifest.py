@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from imagebase.annotation import Annotation, Box
+from imagebase.annotation import Annotation
 from imagebase.annotation.attributes import stated
 from imagebase.errors import ExportError
 from imagebase.formats.base import PARTS, ExportSet, Format
@@ -356,7 +356,7 @@ def warnings_about(export_set: ExportSet, format_: Format) -> tuple[str, ...]:
     for image in export_set.images:
         unreviewed += not image.is_reviewed
         for box in writable(image):
-            small += _is_small(box.box)
+            small += min(box.box.width, box.box.height) < SMALL_PX
             lost = not_held(box, format_) if box.attributes else ()
             described += bool(lost)
             names |= dict.fromkeys(lost)
@@ -412,7 +412,3 @@ def _cannot_hold(boxes: int, names: list[str], format_: Format) -> str:
         listed += f" and {len(names) - most:,} more"
     verb = "box has" if boxes == 1 else "boxes have"
     return f"{boxes:,} {verb} attributes ({listed}) that {format_.title} cannot hold."
-
-
-def _is_small(box: Box) -> bool:
-    return min(box.width, box.height) < SMALL_PX

@@ -114,7 +114,7 @@ class _Sequence:
         return self._collector.add_labels(listed, file=lists[0])
 
     def read(self) -> None:
-        size = _size_of(self._stated)
+        size = size_of(self._stated.get("imwidth"), self._stated.get("imheight"))
         for name in self._images.values():
             self._collector.add_image(name, size, part=self._part, path=name)
         lines = lines_of(text_of(self._tree.read(self._file), self._file))
@@ -172,10 +172,6 @@ def _stated(tree: FileTree, file: str) -> Mapping[str, str]:
         return dict(parser["Sequence"])
     except (AnnotationFileError, configparser.Error, KeyError):
         return {}
-
-
-def _size_of(stated: Mapping[str, str]) -> Size | None:
-    return size_of(stated.get("imwidth"), stated.get("imheight"))
 
 
 def _attributes_of(numbers: Sequence[float]) -> dict[str, object]:

@@ -324,12 +324,9 @@ def _hashes(images: Iterable[SplitImage]) -> dict[str, str]:
 def _group(images: Sequence[SplitImage]) -> _Group:
     counted: Counter[str | None] = Counter()
     for image in images:
-        counted.update(_labels(image) or [None])
+        labels: list[str | None] = [name for name, n in image.boxes.items() if n]
+        counted.update(labels or [None])
     return _Group(tuple(image.image_id for image in images), counted)
-
-
-def _labels(image: SplitImage) -> list[str | None]:
-    return [label for label, count in image.boxes.items() if count]
 
 
 def _whole_shares(shares: Shares) -> dict[str, int]:

@@ -194,7 +194,11 @@ def write_subsets(
     """Yield the files of each subset, in its folder."""
     for folder, subset in subsets(export_set, format_):
         # By itself each is a set without a split.
-        whole = _as_whole(subset) if folder else subset
+        whole = (
+            replace(subset, images=MappedImages(subset.images, _in_training))
+            if folder
+            else subset
+        )
         for file in format_.write(whole, options):
             yield file._replace(path=folder + file.path)
 
@@ -206,10 +210,6 @@ def written_names(
     for folder, subset in subsets(export_set, format_):
         for image, name in zip(subset.images, names_in(format_, subset), strict=True):
             yield image, folder + name
-
-
-def _as_whole(subset: ExportSet) -> ExportSet:
-    return replace(subset, images=MappedImages(subset.images, _in_training))
 
 
 def _in_training(image: ExportImage) -> ExportImage:

@@ -210,7 +210,10 @@ class _ImageFinder:
         if len(fitting) == 1:
             note = f"Of {len(rows)} images of this name it is the only one that fits."
             return self._named(image.name, fitting[0], note)
-        listed = ", ".join(_told(row) for row in rows[:_NAMES_SHOWN])
+        listed = ", ".join(
+            f"{row.file_name} ({row.size.width:,} × {row.size.height:,})"
+            for row in rows[:_NAMES_SHOWN]
+        )
         more = len(rows) - _NAMES_SHOWN
         listed += f" and {more:,} more" if more > 0 else ""
         problem = f"Several images here may be meant: {listed}."
@@ -227,10 +230,6 @@ class _ImageFinder:
             image_row.size,
             note,
         )
-
-
-def _told(image_row: ImageRow) -> str:
-    return f"{image_row.file_name} ({_sides(image_row.size)})"
 
 
 def _is_called(name: str, image_row: ImageRow) -> bool:
@@ -288,7 +287,3 @@ def _unless_another_is(
         return match
     problem = f"It is the same image as {first.name}, whose labels it has."
     return replace(match, problem=problem)
-
-
-def _sides(size: Size) -> str:
-    return f"{size.width:,} × {size.height:,}"

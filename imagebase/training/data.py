@@ -211,7 +211,7 @@ def prepare(
                 changed=tuple(changed),
             )
         ),
-        "torn": _torn(images, parts),
+        "torn": len(torn_groups(_split_images(images), Split(parts))),
         "images": [_as_json(image, parts[image.image_id]) for image in images],
     }
     write_json(folder / run_folder.SET, document)
@@ -312,10 +312,6 @@ def _split_images(images: Sequence[TrainingImage]) -> list[SplitImage]:
         )
         for image in images
     ]
-
-
-def _torn(images: Sequence[TrainingImage], parts: Mapping[str, str]) -> int:
-    return len(torn_groups(_split_images(images), Split(parts)))
 
 
 def _as_json(image: TrainingImage, part: str) -> dict[str, Any]:

@@ -252,7 +252,8 @@ def _shape(entry: Mapping[str, Any]) -> Shape | None:
         return _large_enough(Shape(ShapeKind.POLYGON, points))
     if kind == "Polygon":
         points = _placed(
-            entry, _centred([_pair(p["x"], p["y"]) for p in entry["points"]])
+            entry,
+            _centred([(_number(p["x"]), _number(p["y"])) for p in entry["points"]]),
         )
         outline = points if len(points) >= 3 else ()
         return _large_enough(Shape(ShapeKind.POLYGON, outline)) if outline else None
@@ -294,10 +295,6 @@ def _number(value: object) -> float:
     if type(value) not in (int, float) or not abs(value) <= _MOST_PX:  # type: ignore[arg-type]
         raise ValueError(f"{value!r:.40} is not a screen position")
     return float(value)  # type: ignore[arg-type]
-
-
-def _pair(x: object, y: object) -> tuple[float, float]:
-    return _number(x), _number(y)
 
 
 def _centred(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:

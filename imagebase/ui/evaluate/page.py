@@ -96,7 +96,7 @@ def toolbar() -> None:
         type="primary",
         icon=":material/play_arrow:",
         width="stretch",
-        disabled=not (chosen or _has_others())
+        disabled=not (chosen or _others())
         or not totals[images]
         or job_progress.is_active(job_progress.latest("evaluate")),
         help="Runs each model on these images in the background. No label is changed.",
@@ -170,10 +170,6 @@ def _choose_others(images: str) -> None:
         if problem := st.session_state.get(_PROBLEM):
             st.warning(widgets.escape(problem))
         _drop_zone(images)
-
-
-def _has_others() -> bool:
-    return bool(_others())
 
 
 def _others_chosen(specs: Collection[str]) -> dict[str, str]:

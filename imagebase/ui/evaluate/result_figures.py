@@ -95,7 +95,10 @@ def _square(
         alt.Y(f"{y}:Q", scale=unit, title=y),
         alt.Color(
             "model:N",
-            scale=alt.Scale(domain=specs, range=_colours(len(specs))),
+            scale=alt.Scale(
+                domain=specs,
+                range=[COLOURS[at % len(COLOURS)] for at in range(len(specs))],
+            ),
             legend=alt.Legend(**_LEGEND) if has_legend else None,
         ),
     )
@@ -108,10 +111,6 @@ def _tooltip(columns: Sequence[str]) -> list[alt.Tooltip]:
         alt.Tooltip(f"{name}:N"),
         *(alt.Tooltip(f"{number}:Q", format=".3") for number in numbers),
     ]
-
-
-def _colours(count: int) -> list[str]:
-    return [COLOURS[place % len(COLOURS)] for place in range(count)]
 
 
 def _dash(results: Sequence[ModelResult]) -> alt.StrokeDash:

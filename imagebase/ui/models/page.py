@@ -117,7 +117,11 @@ def _facts(card: ModelCard) -> str:
 
 def _speed_and_score(card: ModelCard) -> str:
     milliseconds = _speeds.get(card.sha256, card.milliseconds)
-    speed = "speed not measured yet" if milliseconds is None else _speed(milliseconds)
+    speed = (
+        "speed not measured yet"
+        if milliseconds is None
+        else f"{milliseconds:.0f} ms per image"
+    )
     if card.score is None:
         return f"{speed} · AP not evaluated"
     ap, ap50 = (
@@ -130,10 +134,6 @@ def _measured_on(card: ModelCard) -> str | None:
     if card.score is None:
         return None
     return f"AP measured on {widgets.escape(card.score.measured_on)}"
-
-
-def _speed(milliseconds: float) -> str:
-    return f"{milliseconds:.0f} ms per image"
 
 
 def _labels(card: ModelCard) -> str:
