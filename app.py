@@ -6,6 +6,7 @@ import streamlit as st
 from streamlit import runtime
 
 from imagebase.ui import frame, warm_up
+from imagebase.ui.web import server
 
 if TYPE_CHECKING:
     from streamlit.navigation.page import StreamlitPage
@@ -36,4 +37,9 @@ if runtime.exists():
     frame.run(page)
 else:
     # `streamlit run` finds this and imports the file once, before it serves requests.
-    app = st.App(__file__, lifespan=warm_up.warmed)
+    app = st.App(
+        __file__,
+        lifespan=warm_up.warmed,
+        middleware=server.middleware(),
+        routes=server.routes(),
+    )

@@ -3,6 +3,7 @@
 ImageBaseError                  catch this to show a person one sentence
 ├── SettingsError               an IMAGEBASE_* variable cannot be used
 ├── LimitError                  more than the limits allow; nothing was taken in
+├── LoginError                  this person is not logged in, or may not use the server
 ├── ImageReadError              bytes that are not an image we can read
 ├── ArchiveError                a zip that is broken or not safe to unpack
 ├── ModelLoadError              model files that cannot become a detector
@@ -61,6 +62,10 @@ class SettingsError(ImageBaseError):
 
 class LimitError(ImageBaseError):
     """More than the limits allow."""
+
+
+class LoginError(ImageBaseError):
+    """A person is not logged in, was for too long, or may not use this server."""
 
 
 class ImageReadError(ImageBaseError):

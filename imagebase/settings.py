@@ -1,6 +1,7 @@
 """IMAGEBASE_* and the limits, read once."""
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
@@ -35,10 +36,13 @@ DEFAULT_MODEL: Final = "yolov4-tiny"
 # Least confidence of a box; IoU above which NMS drops the less confident of two boxes.
 DEFAULT_CONFIDENCE: Final = 0.25
 DEFAULT_NMS_IOU: Final = 0.45
+ALLOWED_HOSTS: Final = "IMAGEBASE_ALLOWED_HOSTS"
 # Owner of everything that is shared on a team's server.
 TEAM_OWNER: Final = "team"
 
 _MEGABYTE: Final = 1_000_000
+_HOST: Final = re.compile(r"[\w.-]+|[0-9a-f:]+")
+_USER: Final = re.compile(r"[^@\s]*@[^@\s]+")
 
 
 class Mode(StrEnum):
@@ -59,6 +63,7 @@ class Limits:
     max_uploading_bytes: that all visitors together upload at a time.
     max_uploaded_bytes: of one browser tab, in memory until they are stored.
     max_runs_at_once, max_run_seconds_per_hour: jobs of one visitor.
+    login_seconds: after these a person has to log in again.
     """
 
     max_file_bytes: int = 200 * _MEGABYTE
@@ -83,6 +88,7 @@ class Limits:
     max_uploaded_bytes: int = 20_000 * _MEGABYTE
     max_runs_at_once: int = 1_000
     max_run_seconds_per_hour: int = 1_000_000
+    login_seconds: int = 12 * 3600
     session_seconds: int = 0
 
 
@@ -117,6 +123,9 @@ class Settings:
     mode: None where IMAGEBASE_MODE is unset; `mode_for` then decides by the address.
     import_roots: server folders a person may import from; none by default.
     samples: whether a first dataset begins with the sample photographs.
+    allowed_hosts: names that browsers may call this server by, beside loopback names.
+    allowed_users: e-mail addresses, and domains with an @ before them, that may log in;
+        everyone whom the login provider knows where there are none.
     """
 
     home: Path
@@ -125,6 +134,8 @@ class Settings:
     mode: Mode | None = None
     import_roots: tuple[Path, ...] = ()
     samples: bool = False
+    allowed_hosts: frozenset[str] = frozenset()
+    allowed_users: frozenset[str] = frozenset()
     overrides: Mapping[str, int] = field(default_factory=dict)
 
     def mode_for(self, address: str | None) -> Mode:
@@ -189,6 +200,8 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         mode=_read_mode(environ.get("IMAGEBASE_MODE", "")),
         import_roots=tuple(Path(root).resolve() for root in roots if root),
         samples=environ.get("IMAGEBASE_SAMPLES", "") == "1",
+        allowed_hosts=_read_hosts(environ.get(ALLOWED_HOSTS, "")),
+        allowed_users=_read_users(environ.get("IMAGEBASE_ALLOWED_USERS", "")),
         overrides=_read_limits(environ),
     )
 
@@ -223,6 +236,32 @@ def _read_mode(value: str) -> Mode | None:
         raise SettingsError(
             f"IMAGEBASE_MODE is {value!r}; set it to 'team' or 'demo'."
         ) from None
+
+
+def _read_hosts(value: str) -> frozenset[str]:
+    hosts = _words(value)
+    for host in hosts:
+        if not _HOST.fullmatch(host):
+            raise SettingsError(
+                f"{ALLOWED_HOSTS} names {host!r}; give host names without "
+                "http:// and port, separated by commas."
+            )
+    return hosts
+
+
+def _read_users(value: str) -> frozenset[str]:
+    users = _words(value)
+    for user in users:
+        if not _USER.fullmatch(user):
+            raise SettingsError(
+                f"IMAGEBASE_ALLOWED_USERS names {user!r}; give e-mail addresses, and "
+                "domains as @example.org, separated by commas."
+            )
+    return users
+
+
+def _words(value: str) -> frozenset[str]:
+    return frozenset(word.strip().lower() for word in value.split(",") if word.strip())
 
 
 def _read_limits(environ: Mapping[str, str]) -> dict[str, int]:

@@ -29,6 +29,7 @@ from imagebase.settings import (
 from imagebase.store import JobInfo, Scope, Store, open_store
 from imagebase.ui import identity, services
 from imagebase.ui.identity import TEAM_OWNER
+from imagebase.ui.web import cookies as visitor_cookie
 from tests.store.fixtures import scope_of
 
 APP: Final = PROJECT_ROOT / "app.py"
@@ -101,6 +102,11 @@ class Tab:
         """Return what is written on the buttons that open something."""
         return [element.proto.popover.label for element in self.app.get("popover")]
 
+    def downloads(self) -> list[str]:
+        """Return what is written on the buttons that download a file."""
+        links = [widget.proto for widget in self.app.get("link_button")]
+        return [link.label for link in links if link.url.startswith("/download/")]
+
     def toasts(self) -> list[str]:
         return [toast.value for toast in self.app.toast]
 
@@ -115,16 +121,24 @@ class Tab:
 def cookies(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """The cookies of the visitor's browser: AppTest has none. Emptied, it is another.
 
-    What the app writes is still drawn, by the component that does so in a browser.
+    The server sets the visitor's. What the app writes is still drawn, by the component
+    that does so in a browser.
     """
     jar: dict[str, str] = {}
     draw = identity.set_cookie
+
+    def cookie(name: str) -> str:
+        if name == visitor_cookie.NAME and not visitor_cookie.token_in(
+            jar.get(name, "")
+        ):
+            jar[name] = visitor_cookie.value_of(visitor_cookie.new_token())
+        return jar.get(name, "")
 
     def set_cookie(name: str, value: str, *, keep: bool = False) -> None:
         draw(name, value, keep=keep)
         jar[name] = value
 
-    monkeypatch.setattr(identity, "cookie", lambda name: jar.get(name, ""))
+    monkeypatch.setattr(identity, "cookie", cookie)
     monkeypatch.setattr(identity, "set_cookie", set_cookie)
     return jar
 

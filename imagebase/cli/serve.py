@@ -4,14 +4,20 @@ import os
 import runpy
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Final
 
 import typer
 
 from imagebase.cli.console import Verbose, reported_errors, show
 from imagebase.errors import SettingsError, StoreError
-from imagebase.settings import DEFAULT_MODEL, PROJECT_ROOT, Mode, settings
+from imagebase.settings import (
+    ALLOWED_HOSTS,
+    DEFAULT_MODEL,
+    PROJECT_ROOT,
+    Mode,
+    settings,
+)
 
 _APP: Final = PROJECT_ROOT / "app.py"
 _EVERYWHERE: Final = frozenset({"", "0.0.0.0", "::"})
@@ -31,10 +37,20 @@ def serve(
     headless: Annotated[
         bool, typer.Option("--headless", help="Do not open a browser.")
     ] = False,
+    allowed_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--allowed-host",
+            help="A name that browsers may call this server by; give it once for each. "
+            "By default a server on this machine answers to localhost only.",
+        ),
+    ] = None,
     verbose: Verbose = False,
 ) -> None:
     """Check weights, folders and port, then start the app."""
     with reported_errors():
+        if allowed_host:
+            _allow(allowed_host)
         for line in check(address, port):
             show(line)
         start(address, port, samples=samples, headless=headless)
@@ -71,6 +87,14 @@ def check(address: str, port: int) -> Iterator[str]:
         who = "each browser has a private dataset, deleted after an hour"
     yield f"Mode: {mode}, {who}"
     yield "Starting …"
+
+
+def _allow(hosts: Sequence[str]) -> None:
+    """Add names to IMAGEBASE_ALLOWED_HOSTS, for this process and the server."""
+    before = os.environ.get(ALLOWED_HOSTS, "")
+    os.environ[ALLOWED_HOSTS] = ",".join([*hosts, before])
+    settings.cache_clear()
+    settings()
 
 
 def url_of(address: str, port: int) -> str:

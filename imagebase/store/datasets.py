@@ -7,10 +7,11 @@ from datetime import datetime
 from sqlalchemy import Connection, delete, func, insert, select, update
 
 from imagebase.annotation import ReviewStatus, clean_text, new_id, utc_now
-from imagebase.errors import StoreError
+from imagebase.errors import LimitError, StoreError
 from imagebase.store.repository import StorePart, files_lock, insert_or_skip
 from imagebase.store.scope import Scope, check_owner_id
 from imagebase.store.tables import datasets, images, owners
+from imagebase.wording import plural
 
 
 def insert_owner(connection: Connection, owner_id: str) -> None:
@@ -19,18 +20,44 @@ def insert_owner(connection: Connection, owner_id: str) -> None:
     connection.execute(insert_or_skip(connection.dialect, owners).values(**row))
 
 
+def _exists(connection: Connection, owner_id: str) -> bool:
+    query = select(owners.c.owner_id).where(owners.c.owner_id == owner_id)
+    return connection.scalar(query) is not None
+
+
+def _refuse_too_many(connection: Connection, most: int) -> None:
+    count = connection.scalar(select(func.count()).select_from(owners)) or 0
+    if count >= most:
+        raise LimitError(
+            f"This server is in use by {plural(count, 'visitor')}, the most that it "
+            "takes. Try again in a few minutes."
+        )
+
+
 class Owners(StorePart):
     """Those whom datasets belong to."""
 
-    def ensure_owner(self, owner_id: str, *, expires_at: datetime | None) -> None:
+    def ensure_owner(
+        self, owner_id: str, *, expires_at: datetime | None, most: int | None = None
+    ) -> None:
         """Make an owner where there is none, and say when it expires; None is never.
+
+        most: owners that there may be; None is any number.
 
         Raises:
             ValueError: the id has other characters than letters, digits, `-` and `_`.
+            LimitError: it would be one more than the most.
         """
         with self._database.write() as connection:
+            if most is not None and not _exists(connection, owner_id):
+                _refuse_too_many(connection, most)
             insert_owner(connection, owner_id)
             self._set_expiry(connection, owner_id, expires_at)
+
+    def has_owner(self, owner_id: str) -> bool:
+        """Say whether there is such an owner."""
+        with self._database.read() as connection:
+            return _exists(connection, owner_id)
 
     def touch(self, owner_id: str, *, expires_at: datetime | None) -> bool:
         """Put off the moment an owner expires; False where there is no such owner."""

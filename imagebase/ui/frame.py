@@ -12,7 +12,13 @@ from imagebase.annotation.states import GROUPS, group_counts
 from imagebase.errors import ImageBaseError
 from imagebase.settings import ASSETS_FOLDER, PROJECT_ROOT, Mode
 from imagebase.ui import address, bulk_progress, job_progress, services, state, widgets
-from imagebase.ui.identity import has_login, name_input, visitor, welcome
+from imagebase.ui.identity import (
+    has_login,
+    logout_button,
+    name_input,
+    visitor,
+    welcome,
+)
 
 if TYPE_CHECKING:
     from streamlit.navigation.page import StreamlitPage
@@ -136,7 +142,14 @@ def _who() -> None:
             "Demo: only this browser can see your images. They are deleted one hour "
             "after your last click. **Export** to keep your work."
         )
-    elif not has_login():
+    elif has_login():
+        with st.popover(
+            widgets.escape(visitor().who), icon=":material/person:", width="stretch"
+        ):
+            st.caption("Logged in as")
+            st.text(visitor().who)
+            logout_button()
+    else:
         with st.popover(
             widgets.escape(visitor().who), icon=":material/person:", width="stretch"
         ):

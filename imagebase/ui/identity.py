@@ -1,21 +1,21 @@
 """Identity of a visitor: their cookie, their datasets, their display name."""
 
 import getpass
-import hashlib
-import re
-import secrets
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 from urllib.parse import quote, unquote
 
 import streamlit as st
 
 from imagebase.annotation import clean_text, utc_now
+from imagebase.errors import LoginError
 from imagebase.settings import TEAM_OWNER as TEAM_OWNER
-from imagebase.settings import Mode, is_loopback
+from imagebase.settings import Mode, is_loopback, settings
 from imagebase.ui import services
+from imagebase.ui.web import cookies
 
 _SCRIPT: Final = """
 export default function({ data }) {
@@ -26,11 +26,11 @@ export default function({ data }) {
 """
 
 _YEAR_SECONDS: Final = 365 * 24 * 3600
-_TOKEN_COOKIE: Final = "imagebase_visitor"
 _NAME_COOKIE: Final = "imagebase_name"
 _TOKEN: Final = "imagebase.visitor.token"
 _NAME: Final = "imagebase.visitor.name"
 _SEEN: Final = "imagebase.visitor.seen"
+_LOGGED_IN: Final = "imagebase.visitor.logged_in"
 _NAME_INPUT: Final = "visitor.name"
 _MAX_NAME_LENGTH: Final = 60
 _SEEN_EVERY_SECONDS: Final = 30
@@ -83,13 +83,11 @@ def visitor() -> Visitor:
 
 def _visitor() -> Visitor:
     if services.mode() is Mode.DEMO:
-        # Only the token's hash is stored, so the owner cannot be guessed without it.
-        digest = hashlib.sha256(_token().encode()).hexdigest()
-        return Visitor(digest, who="visitor", is_verified=False)
+        return Visitor(cookies.owner_of(token()), who="visitor", is_verified=False)
     if has_login():
         claims = st.user.to_dict()
-        who = claims.get("email") or claims.get("name") or claims.get("sub") or ""
-        return Visitor(TEAM_OWNER, who=clean_text(str(who)), is_verified=True)
+        _require_login(claims)
+        return Visitor(TEAM_OWNER, who=_name_in(claims), is_verified=True)
     return Visitor(TEAM_OWNER, who=_name(), is_verified=False)
 
 
@@ -99,16 +97,70 @@ def welcome() -> None:
     Stops the page where they have to log in or enter a name first.
     """
     if services.mode() is Mode.DEMO:
-        if cookie(_TOKEN_COOKIE) != _token():
-            set_cookie(_TOKEN_COOKIE, _token())
-    elif has_login():
-        if not st.user.is_logged_in:
-            _ask_to_log_in()
+        return
+    if has_login():
+        _welcome_with_login()
     elif not _name():
         _ask_for_name()
     elif st.session_state.get(_NAME):
         value = encode(st.session_state[_NAME])
         set_cookie(_NAME_COOKIE, value, keep=True)
+
+
+def _welcome_with_login() -> None:
+    try:
+        _require_login(st.user.to_dict())
+    except LoginError as error:
+        _ask_to_log_in(str(error))
+
+
+def _require_login(claims: Mapping[str, Any]) -> None:
+    """Check the claims of the login provider.
+
+    Raises:
+        LoginError: nobody is logged in, it was too long ago, or they are not allowed.
+    """
+    if not claims.get("is_logged_in"):
+        raise LoginError("Log in to see the team's datasets.")
+    if _login_end(claims) < time.time():
+        raise LoginError("Your login has expired. Log in again.")
+    allowed = settings().allowed_users
+    if not allowed:
+        return
+    email = str(claims.get("email") or "").lower()
+    if not email or claims.get("email_verified") is not True:
+        raise LoginError(
+            "Your login provider did not confirm an e-mail address, so you cannot use "
+            "this server."
+        )
+    if email not in allowed and f"@{email.rpartition('@')[2]}" not in allowed:
+        raise LoginError(
+            f"{email} may not use this server. Log in with another account, or ask "
+            "the operator to allow this address."
+        )
+
+
+def _login_end(claims: Mapping[str, Any]) -> float:
+    """Return when a login ends, in seconds since 1970 (OpenID Connect's `iat`)."""
+    began = claims.get("iat") or st.session_state.setdefault(_LOGGED_IN, time.time())
+    return float(began) + services.limits().login_seconds
+
+
+def _name_in(claims: Mapping[str, Any]) -> str:
+    """Return the name of a person who is logged in; no address that is unconfirmed."""
+    is_refuted = claims.get("email_verified") is False
+    email = None if is_refuted else claims.get("email")
+    return clean_text(str(email or claims.get("name") or claims.get("sub") or ""))
+
+
+def login_ends_at() -> float | None:
+    """Return when this person has to log in again, in seconds since 1970.
+
+    None where there is no login.
+    """
+    if services.mode() is Mode.DEMO or not has_login():
+        return None
+    return _login_end(st.user.to_dict())
 
 
 def has_login() -> bool:
@@ -131,13 +183,14 @@ def name_input() -> None:
     )
 
 
-def _token() -> str:
-    """Return the secret of 256 bits that only this browser has."""
-    token = st.session_state.get(_TOKEN) or cookie(_TOKEN_COOKIE)
-    if not re.fullmatch(r"[0-9a-f]{64}", token):
-        token = secrets.token_hex(32)
-    st.session_state[_TOKEN] = token
-    return str(token)
+def token() -> str:
+    """Return the secret that only this browser has: its cookie's.
+
+    A browser without cookies has one for this session.
+    """
+    known = st.session_state.get(_TOKEN) or cookies.token_in(cookie(cookies.NAME))
+    st.session_state[_TOKEN] = known or cookies.new_token()
+    return str(st.session_state[_TOKEN])
 
 
 def _mark_as_seen(owner_id: str) -> None:
@@ -150,9 +203,11 @@ def _mark_as_seen(owner_id: str) -> None:
 
 def keep_owner(owner_id: str) -> None:
     """Create the owner if missing; a demo visitor's expires in an hour."""
-    seconds = services.limits().session_seconds
+    limits = services.limits()
+    seconds = limits.session_seconds
     expires_at = utc_now() + timedelta(seconds=seconds) if seconds else None
-    services.store().ensure_owner(owner_id, expires_at=expires_at)
+    most = limits.max_visitors if seconds else None
+    services.store().ensure_owner(owner_id, expires_at=expires_at, most=most)
     st.session_state[_SEEN] = time.monotonic()
 
 
@@ -167,11 +222,21 @@ def _name() -> str:
         return "someone"
 
 
-def _ask_to_log_in() -> None:
+def _ask_to_log_in(reason: str) -> None:
     st.title("ImageBase")
-    st.write("Log in to see the team's datasets.")
-    st.button("Log in", key="visitor.login", type="primary", on_click=st.login)
+    st.text(reason)
+    with st.container(horizontal=True):
+        st.button("Log in", key="visitor.login", type="primary", on_click=st.login)
+        if st.user.is_logged_in:
+            logout_button()
     st.stop()
+
+
+def logout_button() -> None:
+    """Draw the button that logs out of this server, and of the provider if it can."""
+    st.button(
+        "Log out", key="visitor.logout", icon=":material/logout:", on_click=st.logout
+    )
 
 
 def _ask_for_name() -> None:

@@ -20,6 +20,7 @@ from imagebase.errors import ImageBaseError, SettingsError
 from imagebase.logs import adopt, configure
 from imagebase.settings import DEFAULT_MODEL, LogSettings, read_log_settings
 from imagebase.ui import services
+from imagebase.ui.web import uploads
 
 _LOOPBACK: Final = "127.0.0.1"
 _TRIES: Final = 200
@@ -35,9 +36,10 @@ async def warmed(_app: st.App) -> AsyncGenerator[None]:
     # By now Streamlit's loggers exist.
     adopt("streamlit", "uvicorn", "websockets")
     _log.info("The app started")
-    announcing = asyncio.create_task(_announce())
+    tasks = [asyncio.create_task(_announce()), asyncio.create_task(uploads.sweep())]
     yield
-    announcing.cancel()
+    for task in tasks:
+        task.cancel()
     _log.info("The app stopped")
 
 

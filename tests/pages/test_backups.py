@@ -22,7 +22,7 @@ def backup_of(tab: Tab) -> bytes:
     """Press, wait, and return the zip that is offered."""
     tab.press("backup.start")
     job = tab.wait("backup")
-    assert tab.app.get("download_button")
+    assert tab.downloads()
     return Path((job.result or {})["path"]).read_bytes()
 
 
@@ -103,22 +103,8 @@ def test_backup_of_what_has_changed_since_is_made_again(labelled: Tab) -> None:
     assert labelled.app.button(key="backup.start").label == "Back up again"
     store().add_labels(the_scope(), ["new"])
     labelled.app.run()
-    assert not labelled.app.get("download_button")
+    assert not labelled.downloads()
     assert labelled.app.button(key="backup.start").label == "Back up this dataset"
-
-
-def test_backup_too_large_to_be_sent_says_that_it_is_not_kept(
-    labelled: Tab, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    labelled.press("backup.start")
-    path = (labelled.wait("backup").result or {})["path"]
-    monkeypatch.setattr(backup_panel, "MOST_SENT_BYTES", 1)
-    labelled.app.run()
-    assert not labelled.app.get("download_button")
-    (warning,) = labelled.app.warning
-    assert "Copy this file now: it is deleted within an hour" in warning.value
-    assert path in [block.value for block in labelled.app.code]
-    assert "imagebase backup" in labelled.words()
 
 
 def test_what_is_no_backup_is_refused_in_a_sentence(labelled: Tab) -> None:
@@ -151,7 +137,7 @@ def test_cancelled_restore_does_not_say_that_it_is_kept(tab: Tab) -> None:
 def test_backup_is_not_offered_on_another_dataset(labelled: Tab) -> None:
     backup_of(labelled)
     labelled.submit("sidebar.new_dataset", "Other")
-    assert not labelled.app.get("download_button")
+    assert not labelled.downloads()
 
 
 def test_the_datasets_menu_leads_here(filled: Tab) -> None:

@@ -43,10 +43,6 @@ def zip_of(tab: Tab) -> zipfile.ZipFile:
     return zipfile.ZipFile(Path((job.result or {})["path"]))
 
 
-def downloads(tab: Tab) -> list[str]:
-    return [widget.label for widget in tab.app.get("download_button")]  # type: ignore[union-attr]
-
-
 def test_nothing_approved_exports_all_and_says_they_are_unreviewed(
     labelled: Tab,
 ) -> None:
@@ -75,7 +71,7 @@ def test_approved_images_alone_are_the_scope_once_there_are_some(
 def test_zip_is_offered_with_its_proof(labelled: Tab) -> None:
     labelled.open("export")
     zip_of(labelled).close()
-    assert downloads(labelled)[0].startswith(r"Download my\-images\-coco\.zip")
+    assert labelled.downloads()[0].startswith(r"Download my\-images\-coco\.zip")
     assert "**3 of 3 boxes match** · 2 images · 3 labels" in labelled.words()
 
 
@@ -84,9 +80,9 @@ def test_another_format_builds_another_zip(labelled: Tab) -> None:
     zip_of(labelled).close()
     for name in ("yolo", "darknet", "voc", "csv", "folders"):
         choose(labelled, "Format", name)
-        assert not downloads(labelled)
+        assert not labelled.downloads()
         zip_of(labelled).close()
-        assert f"images\\-{name}\\.zip" in downloads(labelled)[0]
+        assert f"images\\-{name}\\.zip" in labelled.downloads()[0]
 
 
 def test_zip_of_every_format_is_drawn_from_its_files(labelled: Tab) -> None:
@@ -126,7 +122,7 @@ def test_edit_after_the_export_builds_it_again(labelled: Tab) -> None:
     choose(labelled, "Images", "all")
     zip_of(labelled).close()
     assert ended(the_scope(), "export").job_id != first
-    assert downloads(labelled)
+    assert labelled.downloads()
 
 
 def test_scope_without_images_says_what_to_do(labelled: Tab) -> None:
@@ -144,7 +140,7 @@ def test_zip_that_was_deleted_can_be_built_again(labelled: Tab) -> None:
     labelled.app.run()
     labelled.press("export.again")
     zip_of(labelled).close()
-    assert downloads(labelled)
+    assert labelled.downloads()
 
 
 def test_export_that_was_cancelled_can_be_built_again(labelled: Tab) -> None:
@@ -158,7 +154,7 @@ def test_export_that_was_cancelled_can_be_built_again(labelled: Tab) -> None:
     labelled.app.run()
     labelled.press("export.again")
     zip_of(labelled).close()
-    assert downloads(labelled)
+    assert labelled.downloads()
 
 
 def test_two_people_with_two_choices_build_each_of_them_once(
@@ -168,11 +164,11 @@ def test_two_people_with_two_choices_build_each_of_them_once(
     zip_of(labelled).close()
     colleague = started(new_tab)
     colleague.open("export")
-    assert downloads(colleague) == downloads(labelled)
+    assert colleague.downloads() == labelled.downloads()
     choose(colleague, "Format", "yolo")
     zip_of(colleague).close()
     labelled.app.run()
-    assert r"images\-coco\.zip" in downloads(labelled)[0]
+    assert r"images\-coco\.zip" in labelled.downloads()[0]
     assert len(store().jobs(the_scope(), kind="export")) == 2
 
 
@@ -182,7 +178,7 @@ def test_failure_of_another_choice_is_not_said_of_this_one(labelled: Tab) -> Non
     begun_elsewhere("export")
     store().interrupt_workers(["elsewhere:1:x"])
     labelled.app.run()
-    assert downloads(labelled)
+    assert labelled.downloads()
     assert "The server stopped" not in labelled.words()
 
 
@@ -190,7 +186,7 @@ def test_name_of_a_dataset_is_text_and_a_safe_file_name(labelled: Tab) -> None:
     store().rename_dataset(the_scope(), "../__a__ **b**")
     labelled.open("export")
     zip_of(labelled).close()
-    assert r"Download \_\_a\_\_\-b\-coco\.zip" in downloads(labelled)[0]
+    assert r"Download \_\_a\_\_\-b\-coco\.zip" in labelled.downloads()[0]
 
 
 def test_only_confirmed_empty_images_left_out_fail_in_a_sentence(filled: Tab) -> None:
@@ -214,7 +210,7 @@ def test_six_more_formats_are_behind_a_press(labelled: Tab) -> None:
     for name in ("createml", "labelme", "cvat", "labelstudio", "openimages"):
         choose(labelled, "More formats", name)
         zip_of(labelled).close()
-        assert f"images\\-{name}\\.zip" in downloads(labelled)[0]
+        assert f"images\\-{name}\\.zip" in labelled.downloads()[0]
         assert labelled.app.get("image"), name
 
 
@@ -269,7 +265,7 @@ def test_variants_are_seen_before_they_are_built_and_proven_after(
     assert "Augment: × 2" in labelled.popovers()
     assert "Preview of augmented images" in labelled.words()
     assert len(labelled.app.get("image")) == 2
-    assert not downloads(labelled)
+    assert not labelled.downloads()
     labelled.press("export.build")
     with zip_of(labelled) as archive:
         pictures = [n for n in archive.namelist() if n.endswith(".jpg")]
@@ -366,8 +362,8 @@ def test_set_above_the_size_of_a_zip_is_in_several(
     zips = (job.result or {})["zips"]
     assert len(zips) == 2
     assert "The export is split into 2 zips" in labelled.words()
-    assert len(downloads(labelled)) == 1
-    assert "1\\-of\\-2" in downloads(labelled)[0]
+    assert len(labelled.downloads()) == 1
+    assert "1\\-of\\-2" in labelled.downloads()[0]
 
 
 def test_ignore_areas_are_written_or_black_as_chosen(labelled: Tab) -> None:

@@ -220,7 +220,7 @@ def test_the_bundle_is_offered_when_it_is_built(trained: Tab) -> None:
     job = trained.wait("bundle")
     assert job.state is JobState.DONE, job.error
     trained.open("train")
-    labels = [widget.proto.label for widget in trained.app.get("download_button")]
+    labels = trained.downloads()
     assert any(label.startswith("Download training bundle · ") for label in labels)
     assert "train.bundle.build" not in [button.key for button in trained.app.button]
 

@@ -32,6 +32,7 @@ from imagebase.settings import DEFAULT_CONFIDENCE, DEFAULT_MODEL
 from imagebase.store import Scope
 from imagebase.ui import cache, job_progress, services, state, widgets
 from imagebase.ui.evaluate import gallery, result_figures, run_data
+from imagebase.ui.web import downloads, uploads
 
 # Image groups to evaluate on; the first with images is the default.
 _SCOPES: Final = (APPROVED, REVIEWED, LABELLED)
@@ -267,6 +268,8 @@ def _drop_zone(images: str) -> None:
             _add_other([(file.name, file) for file in files], images)
         except ImageBaseError as error:
             st.session_state[_PROBLEM] = str(error)
+        finally:
+            uploads.free(files)
     st.rerun()
 
 
@@ -414,23 +417,25 @@ def _draw_notes(shown: Shown) -> None:
 
 def _draw_report_button(info: SavedRun, threshold: float) -> None:
     name = state.dataset().name
-    st.download_button(
+    downloads.button(
         "Report",
-        partial(_make_report, state.scope(), name, info, threshold),
+        "report",
+        {"name": name, "run": info.run_id, "threshold": threshold},
         file_name=f"{safe_stem(name)}-evaluation.html",
         mime="text/html",
         key=f"evaluate.report.{info.run_id}",
-        icon=":material/download:",
         help="One HTML file with all metrics, curves and the worst images, to read "
         "offline or print.",
-        on_click="ignore",
         width="stretch",
     )
 
 
-def _make_report(scope: Scope, name: str, info: SavedRun, threshold: float) -> bytes:
-    run = run_data.load_of(scope, info.run_id)
-    results = run_data.results_of(scope, info.run_id, threshold)
+@downloads.maker("report")
+def _make_report(scope: Scope, parameters: downloads.Parameters) -> bytes:
+    run_id, threshold = parameters["run"], parameters["threshold"]
+    run = run_data.load_of(scope, run_id)
+    results = run_data.results_of(scope, run_id, threshold)
+    made_at = run_data.made_at(scope, run_id)
     limits = services.limits()
 
     def picture_of(image: int) -> RgbArray | None:
@@ -439,7 +444,7 @@ def _make_report(scope: Scope, name: str, info: SavedRun, threshold: float) -> b
         return small_image(evaluated.name, read, limits)
 
     about = ReportHeader(
-        f"{name}: model evaluation", made_in_words(info.made_at), run.notes
+        f"{parameters['name']}: model evaluation", made_in_words(made_at), run.notes
     )
     return report(about, results, picture_of).encode("utf-8")
 

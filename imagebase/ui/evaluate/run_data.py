@@ -6,6 +6,7 @@ from typing import Final
 
 import streamlit as st
 
+from imagebase.errors import NotFoundError
 from imagebase.evaluation.comparison import ModelResult, judge_models
 from imagebase.evaluation.label_errors import Suspect, label_errors
 from imagebase.evaluation.storage import Run, SavedRun
@@ -21,6 +22,18 @@ _MOMENTS: Final = ("%d %b %H:%M", "%d %b %H:%M:%S", "%d %b %Y %H:%M:%S.%f")
 def runs() -> list[SavedRun]:
     """Return this dataset's evaluations, newest first."""
     return kept_runs(state.scope()).runs()
+
+
+def made_at(scope: Scope, run_id: str) -> datetime:
+    """Return when an evaluation of a dataset was made, outside a session.
+
+    Raises:
+        NotFoundError: it was deleted.
+    """
+    for info in kept_runs(scope).runs():
+        if info.run_id == run_id:
+            return info.made_at
+    raise NotFoundError("This evaluation no longer exists; run it again.")
 
 
 def moments(infos: Sequence[SavedRun]) -> dict[str, str]:

@@ -28,6 +28,7 @@ from imagebase.jobs.exports import StoreImages
 from imagebase.store import JobInfo, JobState, Scope
 from imagebase.ui import cache, job_progress, services, state, suggested_boxes, widgets
 from imagebase.ui.export.options import ExportChoice
+from imagebase.ui.web import downloads
 
 # An interrupted job can be resumed instead.
 _ENDED: Final = (JobState.DONE, JobState.FAILED, JobState.CANCELLED)
@@ -134,20 +135,15 @@ def _show(result: Mapping[str, Any]) -> None:
 
 
 def _draw_download(zips: Sequence[Mapping[str, Any]]) -> None:
-    # Each button holds its zip in memory: there is never more than one.
     chosen = zips[0] if len(zips) == 1 else _choose_zip(zips)
-    with Path(chosen["path"]).open("rb") as content:
-        st.download_button(
-            f"Download {widgets.escape(chosen['file_name'])} · "
-            f"{widgets.megabytes(chosen['byte_count'])}",
-            content,
-            file_name=chosen["file_name"],
-            mime="application/zip",
-            key="export.download",
-            type="primary",
-            icon=":material/download:",
-            on_click="ignore",
-        )
+    downloads.button(
+        f"Download {widgets.escape(chosen['file_name'])} · "
+        f"{widgets.megabytes(chosen['byte_count'])}",
+        *downloads.export(chosen["path"]),
+        file_name=chosen["file_name"],
+        key="export.download",
+        is_main=True,
+    )
 
 
 def _choose_zip(zips: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:

@@ -1,7 +1,6 @@
 """Models page: a card for each model: test, rename, describe, download, delete."""
 
 import contextlib
-from functools import partial
 from typing import Final, Literal
 
 import streamlit as st
@@ -9,6 +8,7 @@ import streamlit as st
 from imagebase.detection.library import (
     MAX_NAME_LENGTH,
     ModelLibrary,
+    all_models,
     library_of,
     model_zip,
 )
@@ -22,28 +22,35 @@ from imagebase.detection.validation.dry_run import (
     draw_dry_run,
     run_here,
 )
-from imagebase.errors import EvaluationError, ImageBaseError
+from imagebase.errors import EvaluationError, ImageBaseError, NotFoundError
 from imagebase.evaluation.detection_pass import parse_model_spec
 from imagebase.settings import DEFAULT_CONFIDENCE
 from imagebase.store import Scope
 from imagebase.ui import cache, job_progress, services, state, widgets
 from imagebase.ui.identity import visitor
+from imagebase.ui.web import downloads
 from imagebase.wording import percent
+
+
+@downloads.maker("model")
+def _zip_of(scope: Scope, parameters: downloads.Parameters) -> bytes:
+    models = {model.name: model for model in all_models(scope.owner_id)}
+    if parameters["name"] not in models:
+        raise NotFoundError("This model no longer exists.")
+    return model_zip(models[parameters["name"]])
 
 
 def download_button(
     model: Model, *, key: str, width: Literal["content", "stretch"] = "content"
 ) -> None:
     """Draw the download button; a click builds the zip."""
-    st.download_button(
+    downloads.button(
         "Download",
-        partial(model_zip, model),
+        "model",
+        {"name": model.name},
         file_name=f"{model.name}.zip",
-        mime="application/zip",
         key=key,
-        icon=":material/download:",
         width=width,
-        on_click="ignore",
         help="Zip with obj.cfg, obj.weights, obj.names and the ONNX model"
         if model.is_darknet
         else "Zip with the .onnx file and its labels",

@@ -1,7 +1,6 @@
 """Train page: running and failed training runs, training elsewhere."""
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from itertools import takewhile
 from pathlib import Path
 from typing import Any, Final
@@ -12,12 +11,13 @@ from imagebase.annotation import utc_now
 from imagebase.jobs.exports import BUNDLE_KIND, bundle_request
 from imagebase.jobs.training import KEPT_SECONDS, KIND, work_folder
 from imagebase.settings import PROJECT_ROOT
-from imagebase.store import JobInfo, JobState
+from imagebase.store import JobInfo, JobState, Scope
 from imagebase.training.checks import FOR_CPU, FOR_GPU, has_torch
 from imagebase.training.run_folder import CLOSING, Log, Progress, read_log, time_left
 from imagebase.training.session import ask_to_finish, read_plan
 from imagebase.ui import job_progress, services, state, widgets
 from imagebase.ui.train import run_result, setup
+from imagebase.ui.web import downloads
 
 _WHY: Final = {
     JobState.CANCELLED: "Training was stopped",
@@ -177,6 +177,11 @@ def _resume(job_id: str) -> None:
     services.runner().resume(state.scope(), job_id)
 
 
+@downloads.maker("notebook")
+def _notebook(scope: Scope, parameters: downloads.Parameters) -> Path:
+    return NOTEBOOK
+
+
 def offer() -> None:
     """Draw the downloads for training with Darknet or in a notebook."""
     st.markdown(
@@ -188,14 +193,13 @@ def offer() -> None:
         "**Notebook with a GPU**: the same training, from a CSV or Darknet export."
     )
     if NOTEBOOK.is_file():
-        st.download_button(
+        downloads.button(
             "Download notebook",
-            NOTEBOOK.read_bytes(),
+            "notebook",
+            {},
             file_name=NOTEBOOK.name,
             mime="application/x-ipynb+json",
             key="train.notebook",
-            icon=":material/download:",
-            on_click="ignore",
         )
 
 
@@ -229,16 +233,12 @@ def _download(zips: Sequence[Mapping[str, Any]]) -> None:
             "each into its own folder."
         )
         chosen = zips[widgets.page_number(len(zips), key="train.bundle.zip") - 1]
-    st.download_button(
+    downloads.button(
         f"Download training bundle · {widgets.megabytes(chosen['byte_count'])}",
-        # Not loaded before the click.
-        partial(Path(chosen["path"]).open, "rb"),
+        *downloads.export(chosen["path"]),
         file_name=chosen["file_name"],
-        mime="application/zip",
         key="train.bundle.download",
-        type="primary",
-        icon=":material/download:",
-        on_click="ignore",
+        is_main=True,
     )
 
 

@@ -12,10 +12,11 @@ from imagebase.errors import ImageBaseError, StoreError
 from imagebase.jobs.temporary_files import dropped, forget_dropped, make_room
 from imagebase.store import JobInfo, JobState
 from imagebase.ui import job_progress, services, state, widgets
+from imagebase.ui.web import downloads, uploads
 
 _STARTED: Final = "imagebase.backup.started"
 _GENERATION: Final = "imagebase.backup.generation"
-# Uploads and downloads are held in the server's memory.
+# An upload is held in the server's memory.
 MOST_SENT_BYTES: Final = 1_000_000_000
 
 
@@ -82,25 +83,13 @@ def _offer(job: JobInfo) -> bool:
         return False
     _warn_of_lost(result.get("not_in_it", []))
     size = widgets.megabytes(result["byte_count"])
-    if result["byte_count"] > MOST_SENT_BYTES:
-        st.warning(
-            f"The backup ({size}) is too large to download. Copy this file now: it is "
-            "deleted within an hour, or with the dataset."
-        )
-        st.code(str(path), language=None, wrap_lines=True)
-        st.caption("`imagebase backup` writes a backup to any folder.")
-        return True
-    with path.open("rb") as content:
-        st.download_button(
-            f"Download {widgets.escape(result['file_name'])} · {size}",
-            content,
-            file_name=result["file_name"],
-            mime="application/zip",
-            key="backup.download",
-            type="primary",
-            icon=":material/download:",
-            on_click="ignore",
-        )
+    downloads.button(
+        f"Download {widgets.escape(result['file_name'])} · {size}",
+        *downloads.export(result["path"]),
+        file_name=result["file_name"],
+        key="backup.download",
+        is_main=True,
+    )
     st.caption(
         f"{widgets.plural(result['images'], 'image')}, "
         f"{widgets.plural(result['boxes'], 'box')}."
@@ -163,7 +152,10 @@ def _drop_zone() -> None:
     )
     if file is not None:
         st.session_state[_GENERATION] = generation + 1
-        _start_restore(file.name, file)
+        try:
+            _start_restore(file.name, file)
+        finally:
+            uploads.free([file])
         st.rerun()
 
 

@@ -25,6 +25,7 @@ from imagebase.jobs.temporary_files import dropped, forget_dropped, make_room
 from imagebase.settings import Limits
 from imagebase.store import Scope
 from imagebase.ui import cache, services, state, widgets
+from imagebase.ui.web import uploads
 
 _SIDES: Final = "imagebase.compare.sides"
 _GENERATION: Final = "imagebase.compare.generation"
@@ -126,7 +127,10 @@ def _drop_zone(title: str) -> None:
     scope, upload_id = state.scope(), new_id()
     make_room(scope, services.limits())
     named = [(file.name, file) for file in files]
-    keep_files(named, dropped(scope, upload_id), services.limits())
+    try:
+        keep_files(named, dropped(scope, upload_id), services.limits())
+    finally:
+        uploads.free(files)
     more = f" and {len(files) - 1:,} more" if len(files) > 1 else ""
     side = _Side(scope.dataset_id, upload_id, files[0].name + more)
     st.session_state.setdefault(_SIDES, {})[title] = side

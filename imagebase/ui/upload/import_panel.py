@@ -20,6 +20,7 @@ from imagebase.settings import Limits
 from imagebase.store import JobState, Scope
 from imagebase.ui import job_progress, services, state, widgets
 from imagebase.ui.upload import import_preview
+from imagebase.ui.web import uploads
 
 _UPLOAD: Final = "imagebase.import.upload"
 _STARTED: Final = "imagebase.import.started"
@@ -74,7 +75,10 @@ def _drop_zone() -> None:
     )
     if files:
         st.session_state[_GENERATION] = generation + 1
-        _keep(files)
+        try:
+            _keep(files)
+        finally:
+            uploads.free([file for _, file in files])
         st.rerun()
 
 

@@ -21,6 +21,7 @@ from imagebase.store import ImageRow
 from imagebase.ui import cache, services, state, suggested_boxes, widgets
 from imagebase.ui.state import undisturbed
 from imagebase.ui.upload import backup_panel, compare_panel, import_panel
+from imagebase.ui.web import uploads
 
 PAGE_SIZE: Final = 24
 COLUMNS: Final = 6
@@ -68,6 +69,7 @@ def drop_zone() -> None:
         interruptions: list[BaseException] = []
         report = _add(files, interruptions)
         undisturbed(partial(state.keep_upload_report, report), interruptions)
+        undisturbed(partial(uploads.free, [file for _, file in files]), interruptions)
         if interruptions:
             raise interruptions[-1]
         st.rerun()
