@@ -12,7 +12,8 @@ from typing import Final
 
 from imagebase.annotation import Annotation, Box, ImageRecord, ReviewStatus
 from imagebase.detection.candidates import Candidates, pack, select
-from imagebase.detection.detector import LoadedModel, shared_detector
+from imagebase.detection.detector import Detector
+from imagebase.detection.factory import shared_detector
 from imagebase.detection.library import find_model
 from imagebase.detection.selection_rule import as_annotations
 from imagebase.editing.records import approve, delete_annotations, move, reject, relabel
@@ -61,7 +62,7 @@ def make_dataset(
     return scope
 
 
-def _photograph(path: Path, detector: LoadedModel, boxes: int) -> Photograph:
+def _photograph(path: Path, detector: Detector, boxes: int) -> Photograph:
     data = path.read_bytes()
     image = load_image(data, file_name=path.name, max_pixels=50_000_000)
     candidates = detector.candidates(image.rgb, size=image.size)

@@ -23,7 +23,7 @@ import numpy as np
 from imagebase.annotation import Size
 from imagebase.assist import pointing
 from imagebase.assist.pointing import ASSIST_MODELS, PointCandidates
-from imagebase.detection.detector import shared_detector
+from imagebase.detection.factory import shared_detector
 from imagebase.detection.library import find_model
 from imagebase.geometry import FloatArray, pairwise_iou
 from imagebase.images.decode import load_image

@@ -9,7 +9,8 @@ ImageBaseError                  catch this to show a person one sentence
 ├── ModelLoadError              model files that cannot become a detector
 │   ├── AmbiguousModelError     they can be read in more than one way
 │   ├── OpenSizeError           they take images of any size; one has to be chosen
-│   └── MisreadModelError       their outputs do not match their family
+│   ├── MisreadModelError       their outputs do not match their family
+│   └── ModelCrashError         it crashed on an image, hung or filled the memory
 ├── WorkerError                 a worker process did not do what it was asked
 │   ├── WorkerCrashError        it ended by itself
 │   ├── WorkerTimeoutError      it took too long and was killed
@@ -101,6 +102,23 @@ class MisreadModelError(ModelLoadError):
             f'--family {family}, or choose that under "Read it as" on the Models page.'
         )
         self.what, self.family = what, family
+
+
+class ModelCrashError(ModelLoadError):
+    """A model crashed, hung or filled the memory in its process, on one image.
+
+    model: as the sentence begins. what: such as "crashed". image: what it is called.
+    """
+
+    def __init__(self, model: str, what: str, *, image: str = "this image") -> None:
+        super().__init__(
+            f"{model} {what} on {image}; export it again, or use another model."
+        )
+        self.model, self.what = model, what
+
+    def on(self, image: str) -> "ModelCrashError":
+        """Return the same error with the image's name."""
+        return ModelCrashError(self.model, self.what, image=image)
 
 
 class WorkerError(ImageBaseError):

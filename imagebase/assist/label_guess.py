@@ -14,7 +14,8 @@ from imagebase.assist.pointing import (
     closer_view,
     whole_image,
 )
-from imagebase.detection.detector import Detector, shared_detector
+from imagebase.detection.detector import Detector
+from imagebase.detection.factory import shared_detector
 from imagebase.detection.library import find_model
 from imagebase.errors import EditError
 from imagebase.geometry import pairwise_iou

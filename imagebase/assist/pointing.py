@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from imagebase.annotation import Box, Size
 from imagebase.detection.candidates import Candidates
-from imagebase.detection.detector import CANDIDATE_FLOOR, Detector, shared_detector
+from imagebase.detection.detector import CANDIDATE_FLOOR, Detector
+from imagebase.detection.factory import shared_detector
 from imagebase.detection.library import find_model
 from imagebase.errors import ImageReadError
 from imagebase.geometry import FloatArray, pairwise_iou

@@ -1,10 +1,9 @@
 """Detector protocol, and one loaded model that implements it."""
 
 import logging
-import threading
 import time
 from dataclasses import replace
-from typing import Final, NamedTuple, Protocol
+from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -91,7 +90,7 @@ class LoadedModel:
         self.name = model.name
         self.labels = model.labels
         self.sha256 = sha256
-        self.model_id = f"{model.identity or model.name}-{sha256[:_ID_DIGITS]}"
+        self.model_id = model_id_of(model, sha256)
         self.input_size = self.wanted = adapter.net_size
         self.passes = ONE_PASS
         self.voters: tuple[str, ...] = ()
@@ -172,7 +171,7 @@ def load_single(
     precision: str = "auto",
     input_size: int | None = None,
 ) -> LoadedModel:
-    """Return a detector of its own; `shared_detector` saves loading a model twice.
+    """Return a model loaded into this process; only for files that can be trusted.
 
     Args:
         model: from the registry.
@@ -184,9 +183,35 @@ def load_single(
     Raises:
         ModelLoadError: the files, the runtime or these settings cannot be used.
     """
+    return loaded_from(
+        model,
+        *read_files(model),
+        runtime=runtime,
+        precision=precision,
+        input_size=input_size,
+    )
+
+
+def loaded_from(
+    model: Model,
+    graph: bytes,
+    weights: bytes | None,
+    *,
+    runtime: str,
+    precision: str,
+    input_size: int | None,
+) -> LoadedModel:
+    """Return a detector from the content of a model's files, as `load_single` does.
+
+    graph: of the .cfg or the .onnx file. weights: of the .weights file of a .cfg.
+    """
     started = time.monotonic()
     try:
-        onnx, sha256 = _graph_of(model, input_size)
+        onnx = graph
+        if weights is not None:
+            onnx = darknet_to_onnx(
+                graph, weights, labels=model.labels, input_size=input_size
+            )
         file_info = read_onnx(onnx)
         adapter = _checked_adapter(model, file_info, input_size)
         onnx = for_one_image(onnx, file_info, adapter.net_size, outputs=adapter.outputs)
@@ -195,12 +220,9 @@ def load_single(
         loaded = load_runtime(
             onnx, outputs=adapter.outputs, runtime=runtime, precision=precision
         )
-    except OSError as error:
-        raise ModelLoadError(
-            f"The files of the model {model.name} cannot be read: {error.strerror}."
-        ) from error
     except ModelLoadError as error:
         raise ModelLoadError(f"{model.name}: {error}") from error
+    sha256 = _digest(model, graph, weights)
     detector = LoadedModel(model, sha256=sha256, adapter=adapter, runtime=loaded)
     _log.info(
         "Model %s loaded in %.2f s: %s, %s, %d×%d",
@@ -210,58 +232,37 @@ def load_single(
     return detector
 
 
-class _Key(NamedTuple):
-    model: Model
-    changed: tuple[int, ...]
-    runtime: str
-    precision: str
-    input_size: int | None
+def read_files(model: Model) -> tuple[bytes, bytes | None]:
+    """Return the content of a model's graph, and of its weights if they are apart.
 
-
-# The most recently used come last; a detector holds up to some hundred megabytes.
-_MAX_SHARED: Final = 8
-_shared: Final[dict[_Key, LoadedModel]] = {}
-_shared_lock: Final = threading.Lock()
-
-
-def shared_detector(
-    model: Model,
-    *,
-    runtime: str = "auto",
-    precision: str = "auto",
-    input_size: int | None = None,
-) -> LoadedModel:
-    """Return this process's one detector for these files and settings.
-
-    Arguments and errors are those of `load_single`. Changed files are loaded
-    again. A model that is being loaded makes others wait rather than load twice.
+    Raises:
+        ModelLoadError: they cannot be read.
     """
-    paths = [path for path in (model.graph, model.weights) if path]
     try:
-        changed = tuple(path.stat().st_mtime_ns for path in paths)
+        weights = model.weights.read_bytes() if model.weights else None
+        return model.graph.read_bytes(), weights
     except OSError as error:
         raise ModelLoadError(
             f"The files of the model {model.name} cannot be read: {error.strerror}."
         ) from error
-    key = _Key(model, changed, runtime, precision, input_size)
-    with _shared_lock:
-        detector = _shared.pop(key, None) or load_single(
-            model, runtime=runtime, precision=precision, input_size=input_size
-        )
-        _shared[key] = detector
-        if len(_shared) > _MAX_SHARED:
-            del _shared[next(iter(_shared))]
-        return detector
 
 
-def _graph_of(model: Model, input_size: int | None) -> tuple[bytes, str]:
-    """Return the ONNX graph of a model and the SHA-256 of the files it came from."""
-    graph = model.graph.read_bytes()
-    if model.weights is None:
-        return graph, sha256_of(graph, None, model.family)
-    weights = model.weights.read_bytes()
-    onnx = darknet_to_onnx(graph, weights, labels=model.labels, input_size=input_size)
-    return onnx, sha256_of(graph, weights)
+def sha256_of_model(model: Model) -> str:
+    """Return the digest of a model's files, as its detector has it.
+
+    Raises:
+        ModelLoadError: they cannot be read.
+    """
+    return _digest(model, *read_files(model))
+
+
+def _digest(model: Model, graph: bytes, weights: bytes | None) -> str:
+    return sha256_of(graph, weights, None if weights else model.family)
+
+
+def model_id_of(model: Model, sha256: str) -> str:
+    """Return a model's name and the first digits of its digest."""
+    return f"{model.identity or model.name}-{sha256[:_ID_DIGITS]}"
 
 
 def _checked_adapter(

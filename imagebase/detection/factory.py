@@ -1,21 +1,19 @@
 """Build a detector from models and a quality: single pass, augmented or ensemble."""
 
+import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Final, NamedTuple, Protocol
 
-from imagebase.detection.detector import (
-    Detector,
-    LoadedModel,
-    load_single,
-    shared_detector,
-)
+from imagebase.detection.detector import Detector, load_single
 from imagebase.detection.ensemble import MAX_VOTERS, EnsembleDetector
+from imagebase.detection.isolated import IsolatedModel
 from imagebase.detection.library import find_model
 from imagebase.detection.model_files import Model
 from imagebase.detection.tta import TtaDetector, View, ViewDetector
 from imagebase.errors import ModelLoadError
-from imagebase.settings import TEAM_OWNER
+from imagebase.settings import TEAM_OWNER, Mode, settings
 
 FAST: Final = "fast"
 ACCURATE: Final = "accurate"
@@ -62,7 +60,7 @@ class ModelConfig:
 
 
 class LoadModel(Protocol):
-    """`load_single` or `shared_detector`."""
+    """`load_apart_if_added` or `shared_detector`."""
 
     def __call__(
         self,
@@ -71,7 +69,102 @@ class LoadModel(Protocol):
         runtime: str = ...,
         precision: str = ...,
         input_size: int | None = ...,
-    ) -> LoadedModel: ...
+    ) -> Detector: ...
+
+
+def load_apart_if_added(
+    model: Model,
+    *,
+    runtime: str = "auto",
+    precision: str = "auto",
+    input_size: int | None = None,
+    memory_bytes: int | None = None,
+) -> Detector:
+    """Return a detector of its own: a bundled model here, any other in a worker.
+
+    Args:
+        model: from the registry or a person's own files.
+        runtime, precision, input_size: as in `load_single`.
+        memory_bytes: what a worker process may use; None is what this machine's
+            settings allow.
+
+    Raises:
+        ModelLoadError: the files, the runtime or these settings cannot be used.
+    """
+    if model.is_bundled:
+        return load_single(
+            model, runtime=runtime, precision=precision, input_size=input_size
+        )
+    allowed = memory_bytes or settings().limits_for(Mode.TEAM).max_model_memory_bytes
+    return IsolatedModel(
+        model,
+        runtime=runtime,
+        precision=precision,
+        input_size=input_size,
+        memory_bytes=allowed,
+    )
+
+
+class _Key(NamedTuple):
+    model: Model
+    changed: tuple[int, ...]
+    runtime: str
+    precision: str
+    input_size: int | None
+    memory_bytes: int | None
+
+
+@dataclass(slots=True)
+class _Shared:
+    """A detector once it is loaded; whoever comes meanwhile waits for the lock."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    detector: Detector | None = None
+
+
+# The most recently used come last; a detector holds up to some hundred megabytes.
+_MAX_SHARED: Final = 8
+_shared: Final[dict[_Key, _Shared]] = {}
+_shared_lock: Final = threading.Lock()
+
+
+def shared_detector(
+    model: Model,
+    *,
+    runtime: str = "auto",
+    precision: str = "auto",
+    input_size: int | None = None,
+    memory_bytes: int | None = None,
+) -> Detector:
+    """Return this process's one detector for these files and settings.
+
+    Arguments and errors are those of `load_apart_if_added`. Changed files are loaded
+    again. A model that is being loaded makes others wait rather than load twice.
+    """
+    paths = [path for path in (model.graph, model.weights) if path]
+    try:
+        changed = tuple(path.stat().st_mtime_ns for path in paths)
+    except OSError as error:
+        raise ModelLoadError(
+            f"The files of the model {model.name} cannot be read: {error.strerror}."
+        ) from error
+    key = _Key(model, changed, runtime, precision, input_size, memory_bytes)
+    with _shared_lock:
+        shared = _shared.pop(key, None) or _Shared()
+        _shared[key] = shared
+        if len(_shared) > _MAX_SHARED:
+            del _shared[next(iter(_shared))]
+    # A model that takes long to load delays only those who want the same one.
+    with shared.lock:
+        if shared.detector is None:
+            shared.detector = load_apart_if_added(
+                model,
+                runtime=runtime,
+                precision=precision,
+                input_size=input_size,
+                memory_bytes=memory_bytes,
+            )
+        return shared.detector
 
 
 def configured_detector(config: ModelConfig, *, owner_id: str = TEAM_OWNER) -> Detector:
@@ -85,8 +178,14 @@ def configured_detector(config: ModelConfig, *, owner_id: str = TEAM_OWNER) -> D
         models,
         quality=config.quality,
         input_size=config.input_size,
-        load=shared_detector,
+        load=partial(shared_detector, memory_bytes=memory_allowed(owner_id)),
     )
+
+
+def memory_allowed(owner_id: str) -> int:
+    """Return the bytes of memory that a model of this owner may use."""
+    mode = Mode.TEAM if owner_id == TEAM_OWNER else Mode.DEMO
+    return settings().limits_for(mode).max_model_memory_bytes
 
 
 def load_detector(
@@ -96,7 +195,7 @@ def load_detector(
     runtime: str = "auto",
     precision: str = "auto",
     input_size: int | None = None,
-    load: LoadModel = load_single,
+    load: LoadModel = load_apart_if_added,
 ) -> Detector:
     """Return a detector that runs these models.
 
@@ -129,7 +228,7 @@ def load_detector(
 
 
 def _views(
-    model: Model, base: LoadedModel, load: LoadModel, runtime: str, precision: str
+    model: Model, base: Detector, load: LoadModel, runtime: str, precision: str
 ) -> list[ViewDetector]:
     if not model.is_darknet:
         return [ViewDetector(base, view) for view in FIXED]

@@ -7,15 +7,23 @@ is the simplest of them.
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from imagebase.annotation import Size
 from imagebase.detection.candidates import Candidates
 from imagebase.detection.detector import CANDIDATE_FLOOR, Detector
-from imagebase.errors import ImageBaseError, ImageReadError
+from imagebase.detection.isolated import stopping_when
+from imagebase.errors import (
+    ImageBaseError,
+    ImageReadError,
+    ModelCrashError,
+    ModelLoadError,
+    WorkerCancelledError,
+)
 from imagebase.images.decode import LoadedImage, load_image
 from imagebase.settings import Limits
 
@@ -23,6 +31,8 @@ _log: Final = logging.getLogger(__name__)
 
 # Finished images that wait for a slow one before them; they hold no pixels.
 _AHEAD_PER_WORKER: Final = 4
+# A model that crashes on each image would only be started again and again.
+MAX_CRASHES_IN_A_ROW: Final = 3
 
 
 class ImageSource(NamedTuple):
@@ -76,11 +86,13 @@ def detect_many(
     load: Loader | None = None,
     workers: int = 2,
     mirrored: bool = False,
+    should_stop: Callable[[], bool] | None = None,
 ) -> Iterator[BatchItem]:
     """Yield an item for each source, in order, holding only a few at a time.
 
-    An image that cannot be read becomes an item with its error; any other exception
-    ends the run. Closing the iterator waits for the images in work and drops the rest.
+    An image that cannot be read, or that a model crashes on, becomes an item with its
+    error; any other exception ends the run. Closing the iterator waits for the images
+    in work and drops the rest.
 
     Args:
         sources: taken from as the items are, a few ahead.
@@ -88,8 +100,36 @@ def detect_many(
         load: from a source to pixels, on a worker's thread; `loader_for` by default.
         workers: threads; more than the runtime has streams gain nothing.
         mirrored: run on the images flipped left to right; boxes are upright.
+        should_stop: ends the run, also amid an image where the model runs apart.
+
+    Raises:
+        ModelLoadError: the model crashed on three images in a row.
     """
-    detect_one = _DetectOne(detector, load or loader_for(detector), floor, mirrored)
+    items = _detected(
+        _DetectOne(
+            detector, load or loader_for(detector), floor, mirrored, should_stop
+        ),
+        sources,
+        workers,
+    )
+    in_a_row = 0
+    with closing(items):
+        for item in items:
+            if isinstance(item.error, WorkerCancelledError):
+                return
+            has_crashed = isinstance(item.error, ModelCrashError)
+            in_a_row = in_a_row + 1 if has_crashed else 0
+            if in_a_row == MAX_CRASHES_IN_A_ROW:
+                raise ModelLoadError(
+                    f"The model {detector.name} crashed on {in_a_row} images in a row; "
+                    "export it again, or use another model."
+                )
+            yield item
+
+
+def _detected(
+    detect_one: "_DetectOne", sources: Iterable[ImageSource], workers: int
+) -> Generator[BatchItem, None, None]:
     pending: deque[Future[BatchItem]] = deque()
     with ThreadPoolExecutor(workers, thread_name_prefix="detect") as pool:
         try:
@@ -110,13 +150,20 @@ class _DetectOne:
     load: Loader
     floor: float
     mirrored: bool
+    should_stop: Callable[[], bool] | None
 
     def __call__(self, source: ImageSource) -> BatchItem:
         try:
             loaded = self.load(source)
-            found = self.detector.candidates(
-                loaded.rgb, size=loaded.size, floor=self.floor, mirrored=self.mirrored
-            )
+            with stopping_when(self.should_stop):
+                found = self.detector.candidates(
+                    loaded.rgb,
+                    size=loaded.size,
+                    floor=self.floor,
+                    mirrored=self.mirrored,
+                )
+        except ModelCrashError as error:
+            return BatchItem(source.name, None, None, error.on(source.name))
         except ImageBaseError as error:
             _log.info("Image skipped: %s", error)
             return BatchItem(source.name, None, None, error)

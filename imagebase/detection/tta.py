@@ -13,7 +13,7 @@ from imagebase.detection.candidates import Candidates
 from imagebase.detection.detector import (
     ACCURATE,
     CANDIDATE_FLOOR,
-    LoadedModel,
+    Detector,
     run_mirrored,
 )
 
@@ -43,7 +43,7 @@ class View(NamedTuple):
 class ViewDetector:
     """A detector at the net size of a view."""
 
-    detector: LoadedModel
+    detector: Detector
     view: View
 
 

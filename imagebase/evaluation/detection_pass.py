@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -15,7 +16,13 @@ import numpy as np
 
 from imagebase.detection.candidates import Candidates, Detections, select
 from imagebase.detection.detector import Detector
-from imagebase.detection.factory import ACCURATE, FAST, load_detector
+from imagebase.detection.factory import (
+    ACCURATE,
+    FAST,
+    load_apart_if_added,
+    load_detector,
+    memory_allowed,
+)
 from imagebase.detection.label_mapping import LabelMapping, map_labels
 from imagebase.detection.library import find_model
 from imagebase.detection.pipeline import ImageSource, detect_many, loader_for
@@ -147,6 +154,7 @@ def run_pass(
     *,
     choices_for: ChoicesFor = lambda _: {},
     on_looked: OnLooked = lambda _: True,
+    should_stop: Callable[[], bool] | None = None,
     max_pixels: int = Limits().max_image_pixels,
     owner_id: str = TEAM_OWNER,
 ) -> DetectionPass:
@@ -157,12 +165,13 @@ def run_pass(
         choices_for: from a model's id to what a person calls its labels, beyond name
             and synonym.
         on_looked: called with the number of images done; returns whether to continue.
+        should_stop: ends the pass, also amid an image where the model runs apart.
         max_pixels: of an image.
         owner_id: whose added models may be named.
 
     Raises:
         UnknownModelError, ModelLoadError: there is no such model, or not like this.
-        CancelledError: `on_looked` returned False.
+        CancelledError: `on_looked` returned False, or `should_stop` True.
     """
     has_bf16()  # the runtime itself is loaded once, and is no model's cost
     with _Growth() as growth:
@@ -181,6 +190,7 @@ def run_pass(
             sources,
             floor=CONFIDENCE_FLOOR,
             load=loader_for(detector, max_pixels=max_pixels),
+            should_stop=should_stop,
         )
         for place, item in enumerate(items):
             if item.candidates is None:
@@ -189,6 +199,8 @@ def run_pass(
                 passed.add(place, item.candidates)
             if not on_looked(place + 1):
                 raise CancelledError
+        if should_stop and should_stop():
+            raise CancelledError
         seconds = time.perf_counter() - loaded
     cost = Cost(
         len(sources) / seconds if seconds else 0.0, loaded - began, growth.bytes
@@ -210,6 +222,7 @@ def _detector(model_spec: ModelSpec, owner_id: str) -> Detector:
         quality=ACCURATE if model_spec.is_accurate else FAST,
         precision=model_spec.precision,
         input_size=model_spec.input_size,
+        load=partial(load_apart_if_added, memory_bytes=memory_allowed(owner_id)),
     )
 
 

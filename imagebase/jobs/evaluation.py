@@ -68,6 +68,7 @@ def evaluate(context: JobContext) -> dict[str, Any] | None:
                     _sources(context, truth),
                     choices_for=partial(store.label_mapping, scope),
                     on_looked=partial(_report, context, before, total),
+                    should_stop=lambda: context.cancelled,
                     max_pixels=max_image_pixels(),
                     owner_id=scope.owner_id,
                 )

@@ -58,6 +58,9 @@ def run_model(
         passes: `ONE_PASS`, or `MIRRORED_PASS` for images mirrored left to right.
         among: only these image ids; None is all.
 
+    Raises:
+        ModelLoadError: the model crashes on every image.
+
     Returns:
         The number of `images`, the `seconds`, and the `refused` files with reasons.
     """
@@ -78,6 +81,7 @@ def run_model(
         (ImageSource(name, partial(store.image_bytes, scope, name)) for name in wanted),
         load=loader_for(detector, max_pixels=max_image_pixels()),
         mirrored=passes == MIRRORED_PASS,
+        should_stop=lambda: context.cancelled,
     )
     refused: list[dict[str, str]] = []
     pending: dict[str, bytes] = {}

@@ -12,7 +12,8 @@ import torch
 
 from imagebase.detection.candidates import Detections, select
 from imagebase.detection.darknet.graph import darknet_to_onnx
-from imagebase.detection.detector import LoadedModel, load_single
+from imagebase.detection.detector import Detector
+from imagebase.detection.factory import load_apart_if_added
 from imagebase.detection.model_files import (
     CFG,
     CONVERTED,
@@ -77,8 +78,8 @@ def write_model(
     output.mkdir(parents=True, exist_ok=True)
     weights = (folder / run_folder.BEST).read_bytes()
     _write_files(output, _Files(cfg.encode(), weights, training_set.labels))
-    detector = load_single(model_in_folder(output))
-    val, before = training_set.of_part(VAL), load_single(base)
+    detector = load_apart_if_added(model_in_folder(output))
+    val, before = training_set.of_part(VAL), load_apart_if_added(base)
     held_out = evaluate_model(detector, training_set, val)
     examples = _examples(detector, before, training_set)
     metrics = _metrics(training_set, settings, outcome, held_out, base.name)
@@ -111,7 +112,7 @@ def _write_files(output: Path, files: _Files) -> None:
 
 
 def evaluate_model(
-    detector: LoadedModel, training_set: TrainingSet, places: Sequence[int]
+    detector: Detector, training_set: TrainingSet, places: Sequence[int]
 ) -> ValidationMetrics:
     """Return the metrics of a model on some images of a training set, by its labels."""
     if not places:
@@ -155,7 +156,7 @@ def evaluate_model(
 
 
 def _detections(
-    detector: LoadedModel, training_set: TrainingSet, place: int, least: float
+    detector: Detector, training_set: TrainingSet, place: int, least: float
 ) -> Detections:
     picture = np.asarray(training_set.pictures[place])
     size = training_set.images[place].size
@@ -169,7 +170,7 @@ def _detections(
 
 
 def _examples(
-    detector: LoadedModel, base: LoadedModel, training_set: TrainingSet
+    detector: Detector, base: Detector, training_set: TrainingSet
 ) -> list[ExampleImage]:
     held_out = training_set.of_part(VAL) or training_set.of_part(TRAIN)
     with_boxes = [row for row in held_out if len(training_set.images[row].labels)]
@@ -186,7 +187,7 @@ def _examples(
 
 
 def _shown(
-    detector: LoadedModel, training_set: TrainingSet, place: int
+    detector: Detector, training_set: TrainingSet, place: int
 ) -> tuple[ExampleBox, ...]:
     detections = _detections(detector, training_set, place, DEFAULT_CONFIDENCE)
     return tuple(

@@ -15,7 +15,7 @@ from imagebase.assist.pointing import (
     ranked,
     views_at,
 )
-from imagebase.detection.detector import shared_detector
+from imagebase.detection.factory import shared_detector
 from imagebase.detection.library import find_model
 from imagebase.errors import ImageReadError, UnknownModelError
 from imagebase.geometry import pairwise_iou

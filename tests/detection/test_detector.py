@@ -17,7 +17,8 @@ from imagebase.detection.candidates import (
     mirrored_left_right,
     select,
 )
-from imagebase.detection.detector import LoadedModel, load_single, shared_detector
+from imagebase.detection.detector import LoadedModel, load_single
+from imagebase.detection.factory import shared_detector
 from imagebase.detection.library import find_model
 from imagebase.errors import ModelLoadError
 from imagebase.geometry import FloatArray, as_xyxy, clip_xyxy, pairwise_iou

@@ -3,7 +3,7 @@ import pytest
 
 from imagebase.annotation import ImageRecord
 from imagebase.detection.candidates import unpack
-from imagebase.detection.detector import shared_detector
+from imagebase.detection.factory import shared_detector
 from imagebase.detection.library import find_model
 from imagebase.editing.records import approve
 from imagebase.jobs.inference import candidates_key

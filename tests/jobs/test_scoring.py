@@ -8,7 +8,7 @@ import pytest
 from imagebase.annotation import Box, ImageRecord
 from imagebase.annotation.areas import rectangle
 from imagebase.detection.candidates import Candidates, pack, unpack
-from imagebase.detection.detector import shared_detector
+from imagebase.detection.factory import shared_detector
 from imagebase.detection.library import find_model
 from imagebase.editing.records import approve, delete_annotations, record_ids
 from imagebase.jobs.inference import MIRRORED_PASS, candidates_key

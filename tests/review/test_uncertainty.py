@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from imagebase.annotation import Box, ImageRecord, ReviewStatus, Size, Source
 from imagebase.detection.candidate_pool import CandidatePool
 from imagebase.detection.candidates import Candidates
-from imagebase.detection.detector import shared_detector
+from imagebase.detection.factory import shared_detector
 from imagebase.detection.library import find_model
 from imagebase.detection.pipeline import ImageSource, detect_many
 from imagebase.errors import EditError

@@ -11,6 +11,12 @@ from onnx import load_model_from_string as parse_onnx
 
 from imagebase.detection.darknet.graph import LABELS_KEY
 from imagebase.detection.darknet.plan import MAX_CLASSES
+from imagebase.detection.onnx.operators import (
+    ALLOWED,
+    CONTROL_FLOW,
+    DOMAINS,
+    MAX_NODES,
+)
 from imagebase.errors import ModelLoadError
 
 MAX_ONNX_BYTES: Final = 1_000_000_000
@@ -28,6 +34,8 @@ class OnnxModel:
 
     element_types: of inputs and outputs, as numbers of ONNX's TensorProto.DataType.
     operations: kinds of nodes there are, those in branches left out.
+    foreign: operators that are not ONNX's own, each with whose it is.
+    nodes: how many there are.
     """
 
     metadata: dict[str, str]
@@ -35,6 +43,8 @@ class OnnxModel:
     outputs: dict[str, TensorShape]
     element_types: dict[str, int] = field(default_factory=dict)
     operations: frozenset[str] = frozenset()
+    foreign: frozenset[str] = frozenset()
+    nodes: int = 0
     is_for_training: bool = False
 
 
@@ -61,6 +71,8 @@ def read_onnx(content: bytes) -> OnnxModel:
             for tensor in (*inputs, *model.graph.output)
         },
         operations=frozenset(node.op_type for node in model.graph.node),
+        foreign=_foreign(model),
+        nodes=len(model.graph.node),
         is_for_training=bool(model.training_info) or _trains(model.graph),
     )
 
@@ -89,16 +101,36 @@ def check_task(model: OnnxModel) -> None:
 
 
 def check_operations(model: OnnxModel) -> None:
-    """Let pass what a CPU can run.
+    """Let pass the operators that exports of detectors use.
 
     Raises:
-        ModelLoadError: the graph ends in a plug-in of TensorRT.
+        ModelLoadError: there is another, one of other makers, control flow, or a
+            plug-in of TensorRT; or there are too many.
     """
     plugins = sorted(name for name in model.operations if name.endswith("_TRT"))
     if plugins:
         raise ModelLoadError(
             f"This ONNX model ends in {plugins[0][:40]}, which only TensorRT has; "
             "export it without, or with the NMS of ONNX itself."
+        )
+    if model.foreign:
+        raise ModelLoadError(
+            f"This ONNX model uses {min(model.foreign)[:80]}, which is no operator of "
+            "ONNX itself; export it with ONNX's own operators."
+        )
+    if loops := model.operations & CONTROL_FLOW:
+        raise ModelLoadError(
+            f"This ONNX model uses {min(loops)}, a loop or a branch, which is not run "
+            "here; export it without, such as without its own post-processing."
+        )
+    if others := model.operations - ALLOWED:
+        raise ModelLoadError(
+            f"This ONNX model uses the operator {min(others)[:40]}, which is not among "
+            "those that are run here; export it without."
+        )
+    if model.nodes > MAX_NODES:
+        raise ModelLoadError(
+            f"This ONNX model has {model.nodes} nodes; at most {MAX_NODES} are taken."
         )
 
 
@@ -170,6 +202,16 @@ def parsed_graph(content: bytes) -> ModelProto:
     return model
 
 
+def _foreign(model: ModelProto) -> frozenset[str]:
+    functions = {f"the function {function.name}" for function in model.functions}
+    operators = {
+        f"{node.op_type} of {node.domain}"
+        for node in model.graph.node
+        if node.domain not in DOMAINS
+    }
+    return frozenset(functions | operators)
+
+
 def _is_external(tensor: TensorProto) -> bool:
     return tensor.data_location == TensorProto.EXTERNAL or bool(tensor.external_data)
 
@@ -186,8 +228,12 @@ def _trains(graph: GraphProto) -> bool:
 
 def _tensors(graph: GraphProto) -> Iterator[TensorProto]:
     yield from graph.initializer
+    for sparse in graph.sparse_initializer:
+        yield from (sparse.values, sparse.indices)
     for node in graph.node:
         for attribute in node.attribute:
+            for sparse in (attribute.sparse_tensor, *attribute.sparse_tensors):
+                yield from (sparse.values, sparse.indices)
             if attribute.HasField("t"):
                 yield attribute.t
             yield from attribute.tensors

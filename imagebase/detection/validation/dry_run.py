@@ -1,49 +1,41 @@
-"""A dry run of a model on a photograph, in a process of its own with a memory limit.
+"""A dry run of a model on a photograph: does it work, how fast, are its boxes odd?"""
 
-A stranger's file that makes a runtime crash, or fill the memory, ends that process and
-not the server. Run as a module it is that process.
-"""
-
-import argparse
-import json
-import subprocess
-import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
-from typing import Any, Final
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
 
 from imagebase.annotation import Annotation, LabelSet, Size
-from imagebase.detection.candidates import Candidates, pack, select, unpack
-from imagebase.detection.model_files import Model, model_in_folder
+from imagebase.detection.candidates import Candidates, select
+from imagebase.detection.detector import Detector
+from imagebase.detection.factory import load_apart_if_added
+from imagebase.detection.isolated import UNNAMED
+from imagebase.detection.model_files import Model
 from imagebase.detection.selection_rule import as_annotations
 from imagebase.detection.validation.file_kinds import ModelFinding, good, warning
-from imagebase.errors import ImageBaseError, MisreadModelError, ModelLoadError
+from imagebase.errors import ModelCrashError
 from imagebase.images.decode import encode_jpeg, encode_png, load_image, resized
 from imagebase.images.draw import draw_annotations
 from imagebase.images.thumbnails import inner_size
 from imagebase.settings import (
     DEFAULT_CONFIDENCE,
     DEFAULT_NMS_IOU,
-    PROJECT_ROOT,
     SAMPLES_FOLDER,
     Limits,
 )
 
 SAMPLE: Final = SAMPLES_FOLDER / "kitchen.jpg"
-TIMEOUT_SECONDS: Final = 120
 DRAWN_SUFFIXES: Final = (".jpg", ".jpeg", ".png")
 # Signs that outputs are read the wrong way: boxes that are the image, dots, or a flood.
 _WHOLE: Final = 0.98
 _DOT_PX: Final = 2
 _FLOOD: Final = 300
 _RUNS: Final = 5
-# What it is called in sentences; its folder has a name of no meaning.
-_NAME: Final = "The model"
-# Address space that libraries and thread stacks reserve and never fill.
-_OVERHEAD_BYTES: Final = 3_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,80 +57,30 @@ class DryRun:
 def dry_run(
     model: Model, *, image: Path = SAMPLE, limits: Limits | None = None
 ) -> DryRun:
-    """Run a model on a photograph in a process of its own.
+    """Run a model on a photograph, and on images that models rarely see.
+
+    A bundled model runs in this process, any other in one of its own.
 
     Raises:
         MisreadModelError: its numbers are those of another family.
         ModelLoadError: it cannot be loaded, crashes, or needs more memory or time than
-            is allowed.
+            is allowed; the message names the image.
+        ImageReadError, LimitError: the photograph cannot be used.
     """
-    allowed = (limits or Limits()).max_model_memory_bytes
-    command = [sys.executable, "-m", __name__, str(model.folder), str(image)]
-    command += ["--memory", str(allowed), "--family", model.family or ""]
-    try:
-        finished = subprocess.run(
-            command,
-            cwd=PROJECT_ROOT,
-            capture_output=True,
-            text=True,
-            timeout=TIMEOUT_SECONDS,
-            check=False,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise ModelLoadError(
-            f"The model took more than {TIMEOUT_SECONDS} s for one photograph; it is "
-            "too slow to be used here."
-        ) from error
-    return _as_dry_run(_last_line(finished.stdout), allowed)
-
-
-def _as_dry_run(answer: dict[str, Any] | None, allowed: int) -> DryRun:
-    if answer is None:
-        raise ModelLoadError(
-            "The model could not be run: it crashed, or needed more than the "
-            f"{allowed / 1e9:.1f} GB of memory allowed here."
-        )
-    if "family" in answer:
-        raise MisreadModelError(answer["error"], family=answer["family"])
-    if "error" in answer:
-        raise ModelLoadError(answer["error"])
-    return DryRun(
-        unpack(bytes.fromhex(answer["candidates"])),
-        Size(*answer["size"]),
-        answer["milliseconds"],
-        Size(*answer["input_size"]),
-        answer["runtime"],
-        answer["precision"],
-    )
-
-
-def _last_line(printed: str) -> dict[str, Any] | None:
-    """Return the last line as JSON; the runtime may have printed other lines before."""
-    for line in reversed(printed.splitlines()):
-        try:
-            answer = json.loads(line)
-        except ValueError:
-            continue
-        return answer if isinstance(answer, dict) else None
-    return None
-
-
-def run_here(model: Model, image: Path) -> DryRun:
-    """Run a model on a photograph in this process.
-
-    Raises:
-        ModelLoadError, ImageReadError: the model or the photograph cannot be used.
-    """
-    from imagebase.detection.detector import load_single
-
-    detector = load_single(model)
+    allowed = limits or Limits()
     loaded = load_image(
-        image.read_bytes(), file_name=image.name, max_pixels=Limits().max_image_pixels
+        image.read_bytes(),
+        file_name=image.name,
+        max_pixels=allowed.max_image_pixels,
     )
+    named = model if model.is_bundled else replace(model, name=UNNAMED)
+    detector = load_apart_if_added(named, memory_bytes=allowed.max_model_memory_bytes)
+    for name, pixels in _unusual_images(detector.input_size):
+        _candidates(detector, pixels, name)
     seconds = []
     for _ in range(_RUNS):
         started = time.perf_counter()
-        found = detector.candidates(loaded.rgb, size=loaded.size)
+        found = _candidates(detector, loaded.rgb, image.name, size=loaded.size)
         seconds.append(time.perf_counter() - started)
     return DryRun(
         found,
@@ -148,6 +90,29 @@ def run_here(model: Model, image: Path) -> DryRun:
         detector.runtime,
         detector.precision,
     )
+
+
+def _unusual_images(size: Size) -> Iterator[tuple[str, NDArray[np.uint8]]]:
+    """Yield images on which numbers that follow from the image run wild."""
+    shape = (size.height, size.width, 3)
+    yield "a black image", np.zeros(shape, np.uint8)
+    yield "a white image", np.full(shape, 255, np.uint8)
+    random = np.random.default_rng(0)
+    yield "an image of noise", random.integers(0, 256, shape, np.uint8)
+
+
+def _candidates(
+    detector: Detector,
+    pixels: NDArray[np.uint8],
+    name: str,
+    *,
+    size: Size | None = None,
+) -> Candidates:
+    upright = size or Size(pixels.shape[1], pixels.shape[0])
+    try:
+        return detector.candidates(pixels, size=upright)
+    except ModelCrashError as error:
+        raise error.on(name) from error
 
 
 def boxes_of(tried: DryRun, labels: Sequence[str]) -> list[Annotation]:
@@ -223,51 +188,3 @@ def draw_dry_run(
         from_size=loaded.size,
     )
     return encode_png(drawn) if as_png else encode_jpeg(drawn, quality=90)
-
-
-def _main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("image", type=Path)
-    parser.add_argument("--memory", type=int, required=True)
-    parser.add_argument("--family", default="")
-    arguments = parser.parse_args()
-    _limit_memory(arguments.memory + _OVERHEAD_BYTES)
-    print(json.dumps(_tried(arguments)))  # noqa: T201 the parent reads it
-
-
-def _tried(arguments: argparse.Namespace) -> dict[str, Any]:
-    try:
-        model = model_in_folder(arguments.folder)
-        tried = run_here(
-            replace(model, name=_NAME, family=arguments.family or None), arguments.image
-        )
-    except MisreadModelError as error:
-        return {"error": error.what, "family": error.family}
-    except ImageBaseError as error:
-        return {"error": str(error)}
-    except MemoryError:
-        return {
-            "error": f"The model needs more than the {arguments.memory / 1e9:.1f} GB "
-            "of memory allowed here."
-        }
-    return {
-        "candidates": pack(tried.candidates).hex(),
-        "size": tried.size,
-        "milliseconds": tried.milliseconds,
-        "input_size": tried.input_size,
-        "runtime": tried.runtime,
-        "precision": tried.precision,
-    }
-
-
-def _limit_memory(byte_count: int) -> None:
-    """Limit this process's address space; Windows has no such limit."""
-    if sys.platform != "win32":
-        import resource
-
-        resource.setrlimit(resource.RLIMIT_AS, (byte_count, byte_count))
-
-
-if __name__ == "__main__":
-    _main()

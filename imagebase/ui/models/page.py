@@ -20,7 +20,7 @@ from imagebase.detection.validation.dry_run import (
     DryRun,
     boxes_of,
     draw_dry_run,
-    run_here,
+    dry_run,
 )
 from imagebase.errors import EvaluationError, ImageBaseError, NotFoundError
 from imagebase.evaluation.detection_pass import parse_model_spec
@@ -166,7 +166,7 @@ _speeds: Final[dict[str, float]] = {}
 @widgets.in_dialog
 def _try_dialog(model: Model) -> None:
     with st.spinner("Loading the model …"):
-        tried = run_here(model, SAMPLE)
+        tried = dry_run(model, limits=services.limits())
     _speeds[card_of(model).sha256] = tried.milliseconds
     trial_picture(tried, model, longest_side=_DIALOG_PX)
 

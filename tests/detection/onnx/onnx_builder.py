@@ -35,7 +35,7 @@ class GraphBuilder:
         self._constants.append(numpy_helper.from_array(np.asarray(values), name))
         return name
 
-    def op(self, kind: str, *inputs: str, **options: int) -> str:
+    def op(self, kind: str, *inputs: str, **options: int | list[int]) -> str:
         name = f"{kind}_{len(self._nodes)}"
         node = helper.make_node(kind, [*inputs], [name])
         node.attribute.extend(
