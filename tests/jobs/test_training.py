@@ -107,7 +107,7 @@ def waited(runner: JobRunner, scope: Scope, job_id: str) -> JobInfo:
     raise AssertionError(f"the job does not end: {job.message}")
 
 
-def test_a_model_lands_in_the_library_with_its_card(
+def test_a_model_lands_in_the_library_and_the_next_round_begins_from_it(
     runner: JobRunner, store: Store, scope: Scope, shapes: list[ImageRecord]
 ) -> None:
     job = run(runner, scope)
@@ -130,12 +130,12 @@ def test_a_model_lands_in_the_library_with_its_card(
     known = parts_known(scope, last_round(store.jobs(scope)))
     assert set(known) == {shape.image_id for shape in shapes}
     assert not work_folder(scope, job.job_id).exists()
+    the_next_round_holds_out_the_same(runner, store, scope, job)
 
 
-def test_the_next_round_begins_from_the_last_and_holds_out_the_same(
-    runner: JobRunner, store: Store, scope: Scope, shapes: list[ImageRecord]
+def the_next_round_holds_out_the_same(
+    runner: JobRunner, store: Store, scope: Scope, first: JobInfo
 ) -> None:
-    first = run(runner, scope, steps=1)
     for number in range(8, 12):
         add_approved(store, scope, number)
     approved = store.image_ids(scope, statuses=[ReviewStatus.APPROVED])
