@@ -33,6 +33,7 @@ ROOT = Path(__file__).parents[2]
 APP = ROOT / "app.py"
 SCREEN: Final[ViewportSize] = {"width": 1280, "height": 800}
 START_SECONDS = 60
+PATIENCE_MS: Final = 10_000  # a machine may have other things to do
 QUIET = [
     "--no-sandbox",
     "--disable-gpu",
@@ -185,7 +186,7 @@ def chromium() -> Iterator[Browser]:
             "The browser tests need Chromium: install it, or name it in "
             "IMAGEBASE_TEST_CHROMIUM."
         )
-    expect.set_options(timeout=10_000)  # a machine may have other things to do
+    expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=executable, args=QUIET)
         yield browser

@@ -12,7 +12,7 @@ from imagebase.detection.detector import load_single
 from imagebase.detection.library import find_model
 from imagebase.images.decode import load_image
 from imagebase.settings import SAMPLES_FOLDER
-from tests.browser.conftest import Canvas, Dataset
+from tests.browser.conftest import PATIENCE_MS, Canvas, Dataset
 
 pytestmark = pytest.mark.browser
 
@@ -80,7 +80,7 @@ def patience() -> Iterator[None]:
     """Wait for as long as two models may take on a busy machine."""
     expect.set_options(timeout=SLOW_MS)
     yield
-    expect.set_options(timeout=5_000)
+    expect.set_options(timeout=PATIENCE_MS)
 
 
 def correct(judged: Dataset, canvas: Canvas) -> None:

@@ -12,20 +12,6 @@ from tests.pages.test_all_pages import PAGES
 pytestmark = pytest.mark.browser
 
 
-# Clicks on Review while the page's own run goes on and its `address.js` is loading.
-_CLICK_AT_ONCE = """
-const watcher = new MutationObserver(() => {
-  const links = [...document.querySelectorAll("[data-testid='stTopNavLink']")];
-  const link = links.find((one) => one.innerText.includes("Review"));
-  if (!link || !document.querySelector(".st-key-address-place")) return;
-  watcher.disconnect();
-  window.before_ = history.length;
-  link.click();
-});
-watcher.observe(document, { childList: true, subtree: true });
-"""
-
-
 @pytest.fixture(scope="module")
 def url(serve: Serve) -> str:
     """An app that was started just now, and whose first dataset has the samples."""
@@ -41,20 +27,6 @@ def test_first_visit_after_a_start_goes_to_its_page_and_shows_no_list_of_files(
     assert [frame.links for frame in frames(page) if frame.links] == []
     expect(page.get_by_text("0 of 16 images approved")).to_be_visible()
     expect(page.get_by_test_id("stTopNavLink")).to_have_count(len(PAGES))
-
-
-@pytest.mark.long
-def test_click_on_a_page_that_is_still_loading_adds_one_entry_to_the_history(
-    page: Page, url: str
-) -> None:
-    page.add_init_script(_CLICK_AT_ONCE)
-    page.goto(f"{url}/export")
-    expect(page).to_have_url(re.compile("/review"))
-    expect(page).to_have_url(re.compile("/review.dataset="), timeout=30_000)
-    expect(page.get_by_text("Page not found")).to_have_count(0)
-    assert page.evaluate("history.length - window.before_") == 1
-    page.go_back()
-    expect(page).to_have_url(re.compile("/export"))
 
 
 @pytest.mark.long
